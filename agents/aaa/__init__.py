@@ -1,0 +1,1 @@
+"""The home AAA server's knowledge: subscribers, home agent selection, home address leases."""

@@ -1,0 +1,1 @@
+"""Pseudo-random functions, Diffie-Hellman and ciphers, over the cryptography library."""

@@ -1,0 +1,1 @@
+"""The kernel's side: IPsec, tunnels, addresses and packet filter, with a fake for tests."""

@@ -1,0 +1,112 @@
+"""The interface of every protocol machine: bytes and time in; bytes, timers and events out."""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeAlias
+
+Address: TypeAlias = tuple[str, int]
+"""An IPv6 address in text and a port (0 where the protocol has none)."""
+
+
+class PeerError(Exception):
+    """A message that was parsed but that the protocol does not allow.
+
+    `code` is the protocol's own error code where it has one.
+    """
+
+    def __init__(self, reason: str, code: int | None = None) -> None:
+        super().__init__(reason)
+        self.code = code
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that a machine tells its owner; `at` is the machine's time in seconds."""
+
+    at: float
+
+
+def secret() -> Any:
+    """Return a dataclass field that neither repr() nor the event log shows."""
+    return field(repr=False, metadata={"secret": True})
+
+
+class Machine(Protocol):
+    """A protocol endpoint without I/O. Time is `time.monotonic()` in seconds, passed in.
+
+    The owner calls a method, then sends what is in `outbox`, then handles what is in `events`,
+    then arms one timer for `next_timeout()`. Bad input is never raised to the owner: it becomes an
+    event.
+    """
+
+    outbox: deque[tuple[bytes, Address]]
+    events: deque[Event]
+
+    def handle_message(self, data: bytes, source: Address, now: float) -> None:
+        """Take one datagram from `source`."""
+
+    def handle_timeout(self, now: float) -> None:
+        """Act on every deadline that is not after `now`."""
+
+    def next_timeout(self) -> float | None:
+        """Return the earliest deadline, or None if no timer runs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Discarded(Event):
+    """A message was dropped without an effect; `reason` says why in plain words."""
+
+    source: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Retransmission parameters in seconds, by the names of RFC 8415 section 15 (0: no limit)."""
+
+    initial: float  # IRT
+    maximum: float = 0.0  # MRT
+    count: int = 0  # MRC
+    duration: float = 0.0  # MRD
+    jitter: float = 0.1  # RAND lies within plus or minus this
+
+
+class Retransmission:
+    """The deadlines of one message by the rule of RFC 8415 section 15 (RFC 5191 section 9).
+
+    RT starts at IRT (1 + RAND), doubles with 2 RT + RAND RT, and is capped at MRT.
+    """
+
+    def __init__(self, timing: Timing, rng: random.Random, now: float) -> None:
+        self._timing = timing
+        self._rng = rng
+        self._started = now
+        self._interval = timing.initial * (1 + self._random())
+        self.transmissions = 1
+        self.deadline = now + self._interval
+        self._cap_duration()
+
+    def _random(self) -> float:
+        return self._rng.uniform(-self._timing.jitter, self._timing.jitter)
+
+    def _cap_duration(self) -> None:
+        if self._timing.duration:
+            self.deadline = min(self.deadline, self._started + self._timing.duration)
+
+    def expire(self, now: float) -> bool:
+        """Arm the next deadline; return whether the message is to be sent again."""
+        timing = self._timing
+        if timing.count and self.transmissions >= timing.count:
+            return False
+        if timing.duration and now >= self._started + timing.duration:
+            return False
+        self._interval = 2 * self._interval + self._random() * self._interval
+        if timing.maximum and self._interval > timing.maximum:
+            self._interval = timing.maximum * (1 + self._random())
+        self.transmissions += 1
+        self.deadline = now + self._interval
+        self._cap_duration()
+        return True

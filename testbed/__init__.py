@@ -1,0 +1,1 @@
+"""The harness: labs, topologies, experiments, measurement and figures. It knows no protocol."""

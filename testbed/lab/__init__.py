@@ -1,0 +1,1 @@
+"""Where hosts run: this kernel (native) or user-mode Linux (uml)."""

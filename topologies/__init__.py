@@ -1,0 +1,1 @@
+"""Networks as plain data, usable by the harness and by `mn --custom`."""
