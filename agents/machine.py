@@ -37,9 +37,10 @@ def secret() -> Any:
 class Machine(Protocol):
     """A protocol endpoint without I/O. Time is `time.monotonic()` in seconds, passed in.
 
-    The owner calls a method, then sends what is in `outbox`, then handles what is in `events`,
-    then arms one timer for `next_timeout()`. Bad input is never raised to the owner: it becomes an
-    event.
+    The owner calls a method, then handles what is in `events`, then sends what is in `outbox`,
+    then arms one timer for `next_timeout()`. Events come first so that an SA is in the kernel
+    before the message that lets the peer use it leaves; what takes long is put off until the
+    outbox is empty. Bad input is never raised to the owner: it becomes an event.
     """
 
     outbox: deque[tuple[bytes, Address]]
