@@ -1,0 +1,74 @@
+"""Events as JSON lines on standard output, for the harness to collect."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+import time
+from enum import Enum
+from ipaddress import IPv6Address
+from typing import Any, TextIO
+
+from agents.machine import Event
+
+
+def _plain(value: object) -> object:
+    match value:
+        case Enum():
+            return value.name
+        case IPv6Address():
+            return str(value)
+        case bytes():
+            return f"{len(value)} octets"
+        case tuple() | list():
+            return [_plain(v) for v in value]
+        case dict():
+            return {str(k): _plain(v) for k, v in value.items()}
+        case _ if dataclasses.is_dataclass(value) and not isinstance(value, type):
+            return _public_fields(value)
+        case None | bool() | int() | float() | str():
+            return value
+        case _:
+            return repr(value)
+
+
+def _public_fields(value: Any) -> dict[str, object]:
+    """Return the fields that repr() shows: a field marked secret is never among them."""
+    return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value) if f.repr}
+
+
+class EventLog:
+    """Writes one line an event: {"t": ns, "host": ..., "agent": ..., "event": ..., fields}.
+
+    `t` is time.monotonic_ns(), which every process on one kernel shares. Octet strings are shown
+    by their length only.
+    """
+
+    def __init__(self, host: str, agent: str, stream: TextIO = sys.stdout) -> None:
+        self._host = host
+        self._agent = agent
+        self._stream = stream
+
+    def child(self, agent: str) -> EventLog:
+        """Return a log for another agent in the same host."""
+        return EventLog(self._host, agent, self._stream)
+
+    def __call__(self, event: Event) -> None:
+        """Log a machine's event; its own time `at` is left out in favour of `t`."""
+        fields = _public_fields(event)
+        fields.pop("at", None)
+        self.write(type(event).__name__, **fields)
+
+    def write(self, event: str, **fields: object) -> None:
+        """Log an event of the role itself."""
+        line = {
+            "t": time.monotonic_ns(),
+            "host": self._host,
+            "agent": self._agent,
+            "event": event,
+            **{k: _plain(v) for k, v in fields.items()},
+        }
+        # One write a line: several processes may share the pipe (lines stay below PIPE_BUF).
+        self._stream.write(json.dumps(line) + "\n")
+        self._stream.flush()
