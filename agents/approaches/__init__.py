@@ -1,0 +1,28 @@
+"""How a mobile node learns its home agent: one module an approach.
+
+The harness loads `agents.approaches.<name>` by the name in an experiment's file, with "-" read as
+"_". The module offers
+
+- `Settings`: a msgspec struct, what the experiment may set;
+- `NEEDS`: the kernel features and tools that a run needs, by the names that `mip6lab doctor` shows;
+- `prepare(folder, settings)`: makes what the runs of one variant share, such as certificates;
+- `compose(settings, topology, shared, run)`: returns the roles of one run.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """One program in one host: a Python module and its configuration.
+
+    The programs start in the order of the list; each but the mobile node's prints the event
+    "Ready" when it serves. The mobile node ends with the event "Bootstrapped" (home_address,
+    home_agent) or "BootstrapFailed" (reason).
+    """
+
+    host: str
+    module: str
+    configuration: dict[str, object]

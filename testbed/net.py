@@ -1,0 +1,239 @@
+"""Mininet: networks from topologies. The only module that imports it."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from mininet.link import TCLink
+from mininet.log import setLogLevel
+from mininet.net import Mininet
+from mininet.node import Node
+from mininet.topo import Topo
+from pyroute2 import netns
+
+from topologies.model import Host, Interface, Topology
+
+_ADDRESS_DEADLINE = 10.0
+_STOP_DEADLINE = 2.0
+_POLL = 0.02
+
+
+class NetError(Exception):
+    """The network is not what the topology asks for."""
+
+
+class Ipv6Host(Node):  # type: ignore[misc]  # Mininet has no types.
+    """A Mininet host with IPv6 addresses, routes, and radvd on the links it advertises."""
+
+    def __init__(
+        self,
+        name: str,
+        inNamespace: bool = True,  # noqa: N803  # Mininet's name.
+        host: Host | None = None,
+        interfaces: Sequence[tuple[str, Interface]] = (),
+        **parameters: Any,
+    ) -> None:
+        self._host = host
+        self._interfaces = interfaces
+        self._radvd: subprocess.Popen[bytes] | None = None
+        self._folder: Path | None = None
+        super().__init__(name, inNamespace, **{**parameters, "ip": None})
+
+    def config(self, **parameters: Any) -> dict[str, Any]:
+        """Apply addresses, routes and forwarding, and raise NetError if one is refused."""
+        result: dict[str, Any] = super().config(**{**parameters, "ip": None})
+        if self._host is None:
+            return result
+        commands = []
+        for name, interface in self._interfaces:
+            commands += [f"address add {a} dev {name} nodad" for a in interface.addresses]
+        commands += [f"route replace {to} via {via}" for to, via in self._host.routes]
+        # Fixed addresses and one host a link end: nothing to detect duplicates of.
+        settings = {"all/forwarding": int(self._host.forwards), "default/accept_dad": 0}
+        for name, interface in self._interfaces:
+            settings[f"{name}/accept_dad"] = 0
+            settings[f"{name}/accept_ra"] = int(interface.autoconfigure)
+            settings[f"{name}/autoconf"] = int(interface.autoconfigure)
+            settings[f"{name}/router_solicitation_delay"] = 0
+        script = [f"echo {v} > /proc/sys/net/ipv6/conf/{k}" for k, v in settings.items()]
+        # Addresses that came up before accept_dad was off are still being checked: start again.
+        script += [f"ip link set {n} down; ip link set {n} up" for n, _ in self._interfaces]
+        script.append("ip -6 -batch - <<'.'\n" + "\n".join(commands) + "\n.")
+        self._checked("\n".join(script))
+        self._advertise()
+        return result
+
+    def _checked(self, script: str) -> None:
+        process = self.popen("sh", "-ec", script, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        output, _ = process.communicate(timeout=_ADDRESS_DEADLINE)
+        if process.returncode:
+            raise NetError(f"host {self.name}: {output.decode(errors='replace').strip()}")
+
+    def _advertise(self) -> None:
+        sections = [
+            f"interface {name} {{ AdvSendAdvert on; MinRtrAdvInterval 3; MaxRtrAdvInterval 4;\n"
+            f"  prefix {interface.advertise} {{ AdvOnLink on; AdvAutonomous on; }}; }};\n"
+            for name, interface in self._interfaces
+            if interface.advertise
+        ]
+        if not sections:
+            return
+        program = shutil.which("radvd", path="/usr/sbin:/usr/local/sbin:/usr/bin")
+        if program is None:
+            raise NetError(f"host {self.name} advertises a prefix, and radvd is not installed")
+        self._folder = Path(tempfile.mkdtemp(prefix="radvd-"))
+        settings = self._folder / "radvd.conf"
+        settings.write_text("".join(sections))
+        command = [program, "--nodaemon", "--config", str(settings)]
+        command += ["--pidfile", str(self._folder / "radvd.pid"), "--logmethod", "stderr"]
+        with (self._folder / "log").open("wb") as log:
+            self._radvd = self.popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+
+    def terminate(self) -> None:
+        """Stop radvd and the host's shell."""
+        if self._radvd:
+            stop(self._radvd)
+        if self._folder:
+            shutil.rmtree(self._folder)
+            self._folder = None
+        super().terminate()
+
+
+def stop(process: subprocess.Popen[bytes], *, first: int = signal.SIGTERM) -> int:
+    """Ask a process to end, kill it if it does not within 2 s; return its exit status."""
+    if process.poll() is None:
+        process.send_signal(first)
+    try:
+        return process.wait(_STOP_DEADLINE)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        return process.wait()
+
+
+def mininet_topology(topology: Topology, **_options: str) -> Topo:
+    """Return `topology` as Mininet's own class, for Mininet() and `mn --custom`."""
+    topo = Topo()
+    for host in topology.hosts:
+        interfaces = [
+            (topology.interface_name(host.name, link.name), end)
+            for link in topology.links
+            for end in link.ends
+            if end.host == host.name
+        ]
+        topo.addHost(host.name, cls=Ipv6Host, host=host, interfaces=interfaces)
+    for number, link in enumerate(topology.links, 1):
+        a, b = (end.host for end in link.ends)
+        topo.addLink(
+            a,
+            b,
+            cls=TCLink,
+            intfName1=topology.interface_name(a, link.name),
+            intfName2=topology.interface_name(b, link.name),
+            addr1=f"02:00:00:00:{number:02x}:01",
+            addr2=f"02:00:00:00:{number:02x}:02",
+            bw=link.shape.rate or None,
+            delay=f"{link.shape.delay * 1000:g}ms" if link.shape.delay else None,
+            loss=link.shape.loss or None,
+        )
+    return topo
+
+
+class Network:
+    """A running network. Made by `network()`."""
+
+    def __init__(self, topology: Topology, mininet: Mininet) -> None:
+        self.topology = topology
+        self.mininet = mininet
+
+    def start(
+        self, host: str, command: Sequence[str], *, stdout: IO[bytes] | int, stderr: IO[bytes] | int
+    ) -> subprocess.Popen[bytes]:
+        """Start a program in a host."""
+        process: subprocess.Popen[bytes] = self.mininet[host].popen(
+            list(command), stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr
+        )
+        return process
+
+    @contextmanager
+    def inside(self, host: str) -> Iterator[None]:
+        """Make sockets of this thread in a host's network namespace."""
+        netns.pushns(f"/proc/{self.mininet[host].pid}/ns/net")
+        try:
+            yield
+        finally:
+            netns.popns()
+
+    def interfaces(self, host: str) -> list[str]:
+        """Return the names of a host's interfaces."""
+        links = (link for link in self.topology.links if host in {e.host for e in link.ends})
+        return [self.topology.interface_name(host, link.name) for link in links]
+
+    def _wait_for_address(self, host: str, interface: str) -> None:
+        """Wait until an interface has a usable address of global scope."""
+        deadline = time.monotonic() + _ADDRESS_DEADLINE
+        table = f"/proc/{self.mininet[host].pid}/net/if_inet6"
+        tentative = 0x40
+        while time.monotonic() < deadline:
+            for line in Path(table).read_text().splitlines():
+                _, _, _, scope, flags, name = line.split()
+                if name == interface and int(scope, 16) == 0 and not int(flags, 16) & tentative:
+                    return
+            time.sleep(_POLL)
+        raise NetError(f"{host} has no usable address on {interface} after {_ADDRESS_DEADLINE:g} s")
+
+    def wait_until_usable(self) -> None:
+        """Wait until every interface has an address; NetError after 10 s."""
+        for link in self.topology.links:
+            for end in link.ends:
+                if end.addresses or end.autoconfigure:
+                    name = self.topology.interface_name(end.host, link.name)
+                    self._wait_for_address(end.host, name)
+
+
+def _assert_shaped(network: Network) -> None:
+    """Check that the traffic control that Mininet was asked for is there; it fails quietly."""
+    for link in network.topology.links:
+        for end in link.ends:
+            name = network.topology.interface_name(end.host, link.name)
+            rules = network.mininet[end.host].cmd("tc", "qdisc", "show", "dev", name)
+            wanted = {"htb"} if link.shape.rate else set()
+            if link.shape.delay or link.shape.loss:
+                wanted.add("netem")
+            missing = [w for w in sorted(wanted) if not re.search(rf"qdisc {w}\b", rules)]
+            if missing:
+                raise NetError(f"{name} lacks {' and '.join(missing)}: does the kernel have it?")
+
+
+@contextmanager
+def network(topology: Topology) -> Iterator[Network]:
+    """Build a network, check it, and take it down at the end.
+
+    Raises NetError if the kernel or a tool does not give what the topology asks for.
+    """
+    setLogLevel(
+        "critical"
+    )  # Mininet reports harmless warnings of tc as errors; effects are checked.
+    mininet = Mininet(mininet_topology(topology), controller=None, waitConnected=False)
+    try:
+        running = Network(topology, mininet)
+        mininet.start()
+        _assert_shaped(running)
+        running.wait_until_usable()
+        yield running
+    finally:
+        mininet.stop()
+
+
+def raw_icmp_socket() -> socket.socket:
+    """Return an ICMPv6 socket in the calling thread's network namespace."""
+    return socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6)

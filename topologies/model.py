@@ -1,0 +1,91 @@
+"""The words in which a topology is written down."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from ipaddress import IPv6Address, IPv6Interface, IPv6Network
+
+
+@dataclass(frozen=True, slots=True)
+class Interface:
+    """One end of a link.
+
+    `addresses` are fixed; `advertise` is the prefix that a router announces by router
+    advertisements; `autoconfigure` makes the host take its address from them (RFC 4862).
+    """
+
+    host: str
+    addresses: tuple[IPv6Interface, ...] = ()
+    advertise: IPv6Network | None = None
+    autoconfigure: bool = False
+
+    @property
+    def address(self) -> IPv6Address:
+        """The first fixed address."""
+        return self.addresses[0].ip
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What a link does to traffic: rate in Mbit/s, one-way delay in seconds, loss in percent."""
+
+    rate: float = 100.0
+    delay: float = 0.0
+    loss: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A point-to-point link."""
+
+    name: str
+    ends: tuple[Interface, Interface]
+    shape: Shape = Shape()
+
+    def end(self, host: str) -> Interface:
+        """Return the end at `host`; KeyError if the link does not touch it."""
+        for interface in self.ends:
+            if interface.host == host:
+                return interface
+        raise KeyError(f"link {self.name} does not touch host {host}")
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """A host; `routes` maps a destination to the next hop."""
+
+    name: str
+    role: str
+    forwards: bool = False
+    routes: tuple[tuple[IPv6Network, IPv6Address], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Topology:
+    """Hosts and the links between them."""
+
+    name: str
+    hosts: tuple[Host, ...]
+    links: tuple[Link, ...]
+
+    def link(self, name: str) -> Link:
+        """Return the link called `name`; KeyError if there is none."""
+        for link in self.links:
+            if link.name == name:
+                return link
+        raise KeyError(f"no link {name} in topology {self.name}")
+
+    def interface_name(self, host: str, link: str) -> str:
+        """Return the name of the network interface that joins `host` to `link`: A-access."""
+        return f"{self.link(link).end(host).host}-{link}"
+
+    def with_links(self, changes: Mapping[str, Shape]) -> Topology:
+        """Return a copy whose named links are shaped otherwise; KeyError for an unknown link."""
+        for name in changes:
+            self.link(name)
+        links = tuple(
+            replace(link, shape=changes[link.name]) if link.name in changes else link
+            for link in self.links
+        )
+        return replace(self, links=links)

@@ -1,0 +1,62 @@
+"""The paper's testbed (its Figure 6): three hosts, and a correspondent node on the home link.
+
+    A mobile node ---access--- B access router ---core--- C home network ---home--- CN
+
+Also for Mininet alone: mn --custom topologies/paper.py --topo paper --controller none
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from ipaddress import IPv6Address, IPv6Interface, IPv6Network
+
+from testbed.net import mininet_topology
+from topologies.model import Host, Interface, Link, Topology
+
+_ACCESS = IPv6Network("2001:db8:a::/64")
+_HOME = IPv6Network("2001:db8:100::/64")
+_ANYWHERE = IPv6Network("::/0")
+
+
+def _at(address: str) -> tuple[IPv6Interface, ...]:
+    return (IPv6Interface(address),)
+
+
+TOPOLOGY = Topology(
+    name="paper",
+    hosts=(
+        Host("A", "mobile node"),
+        Host(
+            "B",
+            "access router",
+            forwards=True,
+            routes=((_ANYWHERE, IPv6Address("2001:db8:b::2")),),
+        ),
+        Host(
+            "C",
+            "home network",
+            forwards=True,
+            routes=((_ACCESS, IPv6Address("2001:db8:b::1")),),
+        ),
+        Host("CN", "correspondent node", routes=((_ANYWHERE, IPv6Address("2001:db8:100::1")),)),
+    ),
+    links=(
+        Link(
+            "access",
+            (
+                Interface("A", autoconfigure=True),
+                Interface("B", _at("2001:db8:a::1/64"), advertise=_ACCESS),
+            ),
+        ),
+        Link(
+            "core",
+            (Interface("B", _at("2001:db8:b::1/64")), Interface("C", _at("2001:db8:b::2/64"))),
+        ),
+        Link(
+            "home",
+            (Interface("C", _at("2001:db8:100::1/64")), Interface("CN", _at("2001:db8:100::c/64"))),
+        ),
+    ),
+)
+
+topos = {TOPOLOGY.name: partial(mininet_topology, TOPOLOGY)}
