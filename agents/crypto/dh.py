@@ -1,0 +1,146 @@
+"""Diffie-Hellman groups by their IKE numbers (RFC 3526, RFC 5903)."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from typing import Protocol
+
+from cryptography.hazmat.primitives.asymmetric import dh, ec
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.utils import CryptographyDeprecationWarning
+
+from agents.machine import PeerError
+
+MODP2048 = 14
+ECP256 = 19
+
+_MODP2048_PRIME = int(
+    "FFFFFFFFFFFFFFFFC90FDAA22168C234C4C6628B80DC1CD129024E088A67CC74"
+    "020BBEA63B139B22514A08798E3404DDEF9519B3CD3A431B302B0A6DF25F1437"
+    "4FE1356D6D51C245E485B576625E7EC6F44C42E9A637ED6B0BFF5CB6F406B7ED"
+    "EE386BFB5A899FA5AE9F24117C4B1FE649286651ECE45B3DC2007CB8A163BF05"
+    "98DA48361C55D39A69163FA8FD24CF5F83655D23DCA3AD961C62F356208552BB"
+    "9ED529077096966D670C354E4ABC9804F1746C08CA18217C32905E462E36CE3B"
+    "E39E772C180E86039B2783A2EC07A28FB5C55DF06F4C52C9DE2BCBF695581718"
+    "3995497CEA956AE515D2261898FA051015728E5A8AACAA68FFFFFFFFFFFFFFFF",
+    16,
+)
+
+
+class KeyPair(Protocol):
+    """An ephemeral private key and its public value as the KE payload carries it."""
+
+    public: bytes
+
+    def shared(self, peer: bytes) -> bytes:
+        """Return the shared secret, padded on the left to the group's length.
+
+        Raises PeerError if `peer` is not a public value of the group.
+        """
+
+
+@contextmanager
+def _finite_field_is_wanted() -> Iterator[None]:
+    # The library advises against finite fields; modp2048 is what IKEv1 daemons have in common.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", CryptographyDeprecationWarning)
+        yield
+
+
+@cache
+def _modp_parameters(prime: int) -> dh.DHParameters:
+    with _finite_field_is_wanted():
+        return dh.DHParameterNumbers(prime, 2).parameters()
+
+
+class _ModpKeyPair:
+    def __init__(self, group: ModpGroup) -> None:
+        self._group = group
+        parameters = _modp_parameters(group.prime)
+        with _finite_field_is_wanted():
+            self._private = parameters.generate_private_key()
+        self.public = self._private.public_key().public_numbers().y.to_bytes(group.length)
+
+    def shared(self, peer: bytes) -> bytes:
+        if len(peer) != self._group.length:
+            raise PeerError(f"a public value of {len(peer)} octets in {self._group.name}")
+        value = int.from_bytes(peer)
+        # The prime is a safe prime: outside 2..p-2 lie all subgroups that are small.
+        if not 2 <= value <= self._group.prime - 2:
+            raise PeerError(f"a public value outside 2..p-2 of {self._group.name}")
+        parameters = _modp_parameters(self._group.prime).parameter_numbers()
+        try:
+            with _finite_field_is_wanted():
+                key = dh.DHPublicNumbers(value, parameters).public_key()
+                return self._private.exchange(key).rjust(self._group.length, b"\0")
+        except ValueError as error:
+            raise PeerError(f"an unusable public value of {self._group.name}") from error
+
+
+@dataclass(frozen=True, slots=True)
+class ModpGroup:
+    """A group modulo a safe prime with generator 2 (RFC 3526)."""
+
+    name: str
+    prime: int
+
+    @property
+    def length(self) -> int:
+        """The length of public values and shared secrets in octets."""
+        return (self.prime.bit_length() + 7) // 8
+
+    def generate(self) -> KeyPair:
+        """Return a fresh key pair."""
+        return _ModpKeyPair(self)
+
+
+class _EcpKeyPair:
+    def __init__(self, group: EcpGroup) -> None:
+        self._group = group
+        self._private = ec.generate_private_key(group.curve)
+        point = self._private.public_key().public_bytes(
+            Encoding.X962, PublicFormat.UncompressedPoint
+        )
+        self.public = point[1:]
+
+    def shared(self, peer: bytes) -> bytes:
+        if len(peer) != 2 * self._group.length:
+            raise PeerError(f"a public value of {len(peer)} octets in {self._group.name}")
+        try:
+            key = ec.EllipticCurvePublicKey.from_encoded_point(self._group.curve, b"\x04" + peer)
+        except ValueError as error:
+            raise PeerError(f"a public value that is no point of {self._group.name}") from error
+        return self._private.exchange(ec.ECDH(), key)
+
+
+@dataclass(frozen=True, slots=True)
+class EcpGroup:
+    """An elliptic curve modulo a prime; values are x | y, the secret is x (RFC 5903)."""
+
+    name: str
+    curve: ec.EllipticCurve
+
+    @property
+    def length(self) -> int:
+        """The length of one coordinate and of the shared secret in octets."""
+        return (self.curve.key_size + 7) // 8
+
+    def generate(self) -> KeyPair:
+        """Return a fresh key pair."""
+        return _EcpKeyPair(self)
+
+
+GROUPS: dict[int, ModpGroup | EcpGroup] = {
+    MODP2048: ModpGroup("modp2048", _MODP2048_PRIME),
+    ECP256: EcpGroup("ecp256", ec.SECP256R1()),
+}
+"""The groups that are supported, by the number that IKEv1 and IKEv2 share."""
+
+
+def generate(group: int) -> KeyPair:
+    """Return a fresh key pair of group number `group`; raises KeyError if it is not supported."""
+    return GROUPS[group].generate()

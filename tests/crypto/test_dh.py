@@ -1,0 +1,84 @@
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from agents.crypto import dh
+from agents.machine import PeerError
+
+
+def floor_of_pi_times(power: int) -> int:
+    """pi * 2**power by Machin's formula, for the RFC 3526 definition of the primes."""
+    guard = 64
+    one = 1 << (power + guard)
+
+    def arctan(x: int) -> int:
+        term, total, n, sign = one // x, one // x, 3, -1
+        while term:
+            term //= x * x
+            total += sign * (term // n)
+            n, sign = n + 2, -sign
+        return total
+
+    return (4 * (4 * arctan(5) - arctan(239))) >> guard
+
+
+def test_modp2048_prime_is_the_one_that_rfc_3526_section_3_defines():
+    prime = 2**2048 - 2**1984 - 1 + 2**64 * (floor_of_pi_times(1918) + 124476)
+    assert dh.GROUPS[dh.MODP2048].prime == prime
+
+
+@pytest.mark.parametrize(("number", "public", "secret"), [(14, 256, 256), (19, 64, 32)])
+def test_two_ends_agree(number, public, secret):
+    a, b = dh.generate(number), dh.generate(number)
+    assert len(a.public) == len(b.public) == public
+    assert a.shared(b.public) == b.shared(a.public)
+    assert len(a.shared(b.public)) == secret
+
+
+def test_modp_secret_equals_plain_exponentiation():
+    group = dh.GROUPS[dh.MODP2048]
+    key = dh.generate(dh.MODP2048)
+    exponent = 0xC0FFEE
+    peer = pow(2, exponent, group.prime).to_bytes(256)
+    assert key.shared(peer) == pow(int.from_bytes(key.public), exponent, group.prime).to_bytes(256)
+
+
+def test_modp_secret_keeps_its_leading_zeros(monkeypatch):
+    key = dh.generate(dh.MODP2048)
+    monkeypatch.setattr(key, "_private", type("K", (), {"exchange": lambda _s, _k: b"\x05"})())
+    peer = dh.generate(dh.MODP2048).public
+    assert key.shared(peer) == b"\x05".rjust(256, b"\0")
+
+
+def test_ecp256_vector_of_rfc_5903_section_8_1():
+    initiator = 0xC88F01F510D9AC3F70A292DAA2316DE544E9AAB8AFE84049C62A9C57862D1433
+    peer = bytes.fromhex(
+        "D12DFB5289C8D4F81208B70270398C342296970A0BCCB74C736FC7554494BF63"
+        "56FBF3CA366CC23E8157854C13C58D6AAC23F046ADA30F8353E74F33039872AB"
+    )
+    key = dh.generate(dh.ECP256)
+    key._private = ec.derive_private_key(initiator, ec.SECP256R1())
+    assert key.shared(peer) == bytes.fromhex(
+        "D6840F6B42F6EDAFD13116E0E12565202FEF8E9ECE7DCE03812464D04B9442DE"
+    )
+
+
+@pytest.mark.parametrize("value", [0, 1, dh._MODP2048_PRIME - 1, dh._MODP2048_PRIME])
+def test_modp_values_of_small_subgroups_are_refused(value):
+    with pytest.raises(PeerError):
+        dh.generate(dh.MODP2048).shared(value.to_bytes(256))
+
+
+@pytest.mark.parametrize("number", [14, 19])
+@pytest.mark.parametrize("length", [0, 1, 31, 32, 63, 65, 128, 255, 257])
+def test_public_values_of_a_wrong_length_are_refused(number, length):
+    with pytest.raises(PeerError):
+        dh.generate(number).shared(b"\x02" * length)
+
+
+def test_a_pair_of_coordinates_off_the_curve_is_refused():
+    with pytest.raises(PeerError):
+        dh.generate(dh.ECP256).shared(bytes(63) + b"\x05")
+
+
+def test_parameters_are_made_once():
+    assert dh._modp_parameters(dh._MODP2048_PRIME) is dh._modp_parameters(dh._MODP2048_PRIME)
