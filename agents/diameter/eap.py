@@ -1,0 +1,288 @@
+"""The messages of the Diameter EAP application with Mobile IPv6 bootstrapping.
+
+RFC 4072 section 3, RFC 5447 section 4. RFC 5447 has no AVP for a home address that the server
+assigns: MIP-Mobile-Node-Address (RFC 4004, RFC 5778 section 6.6) carries it. The care-of address
+of the mobile node goes to the server in MIP-Careof-Address (RFC 5778 section 6.7).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from ipaddress import IPv6Address, IPv6Network
+
+from agents.bootstrap import Assignment
+from agents.diameter import dictionary as d
+from agents.diameter.errors import DiameterError, ResultCode, is_protocol_error
+from agents.diameter.values import Definition, IPAddress
+from agents.diameter.wire import Avp, Message
+from agents.machine import secret
+
+DEFAULT_PREFIX_LENGTH = 64
+_MAXIMUM_SECONDS = 0xFFFFFFFF
+
+
+@dataclass(frozen=True, slots=True)
+class DiameterEapRequest:
+    """A Diameter-EAP-Request (RFC 4072 section 3.1).
+
+    `eap_payload` is empty to ask the server for its first EAP packet. `hint` is a home agent that
+    the access network proposes. `feature_vector` is None unless mobility was asked for. `state`
+    are the State AVPs of the answer before. `unknown` are the AVPs without a field here.
+    """
+
+    session_id: str
+    origin_host: str
+    origin_realm: str
+    destination_realm: str
+    eap_payload: bytes = secret()
+    user_name: str | None = None
+    feature_vector: int | None = None
+    care_of_address: IPv6Address | None = None
+    state: tuple[bytes, ...] = ()
+    destination_host: str | None = None
+    hint: Assignment | None = None
+    auth_request_type: int = d.AuthRequestType.AUTHORIZE_AUTHENTICATE
+    origin_state_id: int | None = None
+    unknown: tuple[Avp, ...] = ()
+
+    def to_message(self) -> Message:
+        """Return the message; the node that sends it adds the identifiers."""
+        avps = [
+            d.SESSION_ID.avp(self.session_id),
+            d.AUTH_APPLICATION_ID.avp(d.APPLICATION_EAP),
+            d.ORIGIN_HOST.avp(self.origin_host),
+            d.ORIGIN_REALM.avp(self.origin_realm),
+            d.DESTINATION_REALM.avp(self.destination_realm),
+            d.AUTH_REQUEST_TYPE.avp(self.auth_request_type),
+        ]
+        if self.destination_host is not None:
+            avps.append(d.DESTINATION_HOST.avp(self.destination_host))
+        if self.origin_state_id is not None:
+            avps.append(d.ORIGIN_STATE_ID.avp(self.origin_state_id))
+        if self.user_name is not None:
+            avps.append(d.USER_NAME.avp(self.user_name))
+        avps.append(d.EAP_PAYLOAD.avp(self.eap_payload))
+        avps += [d.STATE.avp(state) for state in self.state]
+        avps += _mobility_avps(self.feature_vector, self.hint)
+        if self.care_of_address is not None:
+            avps.append(d.MIP_CAREOF_ADDRESS.avp(self.care_of_address))
+        return Message(d.Command.DIAMETER_EAP, d.APPLICATION_EAP, (*avps, *self.unknown))
+
+    @classmethod
+    def from_message(cls, message: Message) -> DiameterEapRequest:
+        """Read a request that follows the command's grammar; raises DiameterError."""
+        avps = message.avps
+        hint, used = _assignment(avps)
+        return cls(
+            session_id=d.SESSION_ID.need(avps),
+            origin_host=d.ORIGIN_HOST.need(avps),
+            origin_realm=d.ORIGIN_REALM.need(avps),
+            destination_realm=d.DESTINATION_REALM.need(avps),
+            eap_payload=d.EAP_PAYLOAD.need(avps),
+            user_name=d.USER_NAME.find(avps),
+            feature_vector=d.MIP6_FEATURE_VECTOR.find(avps),
+            care_of_address=_ipv6(d.MIP_CAREOF_ADDRESS, avps),
+            state=d.STATE.find_all(avps),
+            destination_host=d.DESTINATION_HOST.find(avps),
+            hint=hint,
+            auth_request_type=d.AUTH_REQUEST_TYPE.need(avps),
+            origin_state_id=d.ORIGIN_STATE_ID.find(avps),
+            unknown=_others(avps, _REQUEST_FIELDS, used),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class DiameterEapAnswer:
+    """A Diameter-EAP-Answer (RFC 4072 section 3.2).
+
+    `session_timeout` and `multi_round_timeout` are in seconds, whole ones on the wire.
+    `reissued_payload` is the last EAP request again, after an EAP response that was refused.
+    """
+
+    session_id: str
+    result_code: int
+    origin_host: str
+    origin_realm: str
+    eap_payload: bytes | None = field(default=None, repr=False, metadata={"secret": True})
+    msk: bytes | None = field(default=None, repr=False, metadata={"secret": True})
+    assignment: Assignment | None = None
+    session_timeout: float | None = None
+    user_name: str | None = None
+    error_message: str | None = None
+    feature_vector: int | None = None
+    state: tuple[bytes, ...] = ()
+    reissued_payload: bytes | None = field(default=None, repr=False)
+    multi_round_timeout: float | None = None
+    auth_request_type: int = d.AuthRequestType.AUTHORIZE_AUTHENTICATE
+    origin_state_id: int | None = None
+    unknown: tuple[Avp, ...] = ()
+
+    def to_message(self) -> Message:
+        """Return the message; the node adds identifiers and the request's Proxy-Info."""
+        avps = [
+            d.SESSION_ID.avp(self.session_id),
+            d.AUTH_APPLICATION_ID.avp(d.APPLICATION_EAP),
+            d.AUTH_REQUEST_TYPE.avp(self.auth_request_type),
+            d.RESULT_CODE.avp(self.result_code),
+            d.ORIGIN_HOST.avp(self.origin_host),
+            d.ORIGIN_REALM.avp(self.origin_realm),
+        ]
+        if self.user_name is not None:
+            avps.append(d.USER_NAME.avp(self.user_name))
+        if self.eap_payload is not None:
+            avps.append(d.EAP_PAYLOAD.avp(self.eap_payload))
+        if self.reissued_payload is not None:
+            avps.append(d.EAP_REISSUED_PAYLOAD.avp(self.reissued_payload))
+        if self.msk is not None:
+            avps.append(d.EAP_MASTER_SESSION_KEY.avp(self.msk))
+        if self.multi_round_timeout is not None:
+            avps.append(d.MULTI_ROUND_TIME_OUT.avp(_seconds(self.multi_round_timeout)))
+        if self.error_message is not None:
+            avps.append(d.ERROR_MESSAGE.avp(self.error_message))
+        if self.session_timeout is not None:
+            avps.append(d.SESSION_TIMEOUT.avp(_seconds(self.session_timeout)))
+        avps += [d.STATE.avp(state) for state in self.state]
+        if self.origin_state_id is not None:
+            avps.append(d.ORIGIN_STATE_ID.avp(self.origin_state_id))
+        avps += _mobility_avps(self.feature_vector, self.assignment)
+        if self.assignment is not None and self.assignment.home_address is not None:
+            avps.append(d.MIP_MOBILE_NODE_ADDRESS.avp(self.assignment.home_address))
+        return Message(
+            d.Command.DIAMETER_EAP,
+            d.APPLICATION_EAP,
+            (*avps, *self.unknown),
+            request=False,
+            error=is_protocol_error(self.result_code),
+        )
+
+    @classmethod
+    def from_message(cls, message: Message) -> DiameterEapAnswer:
+        """Read an answer that follows the command's grammar; raises DiameterError."""
+        avps = message.avps
+        assignment, used = _assignment(avps)
+        home_address = _ipv6(d.MIP_MOBILE_NODE_ADDRESS, avps)
+        if assignment is not None:
+            assignment = replace(assignment, home_address=home_address)
+        session_timeout = d.SESSION_TIMEOUT.find(avps)
+        multi_round_timeout = d.MULTI_ROUND_TIME_OUT.find(avps)
+        auth_request_type = d.AUTH_REQUEST_TYPE.find(avps)
+        return cls(
+            session_id=d.SESSION_ID.need(avps),
+            result_code=d.RESULT_CODE.need(avps),
+            origin_host=d.ORIGIN_HOST.need(avps),
+            origin_realm=d.ORIGIN_REALM.need(avps),
+            eap_payload=d.EAP_PAYLOAD.find(avps),
+            msk=d.EAP_MASTER_SESSION_KEY.find(avps),
+            assignment=assignment,
+            session_timeout=None if session_timeout is None else float(session_timeout),
+            user_name=d.USER_NAME.find(avps),
+            error_message=d.ERROR_MESSAGE.find(avps),
+            feature_vector=d.MIP6_FEATURE_VECTOR.find(avps),
+            state=d.STATE.find_all(avps),
+            reissued_payload=d.EAP_REISSUED_PAYLOAD.find(avps),
+            multi_round_timeout=None if multi_round_timeout is None else float(multi_round_timeout),
+            auth_request_type=(
+                d.AuthRequestType.AUTHORIZE_AUTHENTICATE
+                if auth_request_type is None
+                else auth_request_type
+            ),
+            origin_state_id=d.ORIGIN_STATE_ID.find(avps),
+            unknown=_others(avps, _ANSWER_FIELDS, used),
+        )
+
+
+_COMMON_FIELDS = (
+    d.SESSION_ID,
+    d.AUTH_APPLICATION_ID,
+    d.AUTH_REQUEST_TYPE,
+    d.ORIGIN_HOST,
+    d.ORIGIN_REALM,
+    d.USER_NAME,
+    d.EAP_PAYLOAD,
+    d.STATE,
+    d.ORIGIN_STATE_ID,
+    d.MIP6_FEATURE_VECTOR,
+)
+_REQUEST_FIELDS = frozenset(
+    definition.code
+    for definition in (
+        *_COMMON_FIELDS,
+        d.DESTINATION_REALM,
+        d.DESTINATION_HOST,
+        d.MIP_CAREOF_ADDRESS,
+    )
+)
+_ANSWER_FIELDS = frozenset(
+    definition.code
+    for definition in (
+        *_COMMON_FIELDS,
+        d.RESULT_CODE,
+        d.ERROR_MESSAGE,
+        d.EAP_REISSUED_PAYLOAD,
+        d.EAP_MASTER_SESSION_KEY,
+        d.SESSION_TIMEOUT,
+        d.MULTI_ROUND_TIME_OUT,
+        d.MIP_MOBILE_NODE_ADDRESS,
+    )
+)
+
+
+def _others(avps: Iterable[Avp], fields: frozenset[int], agent_info: Avp | None) -> tuple[Avp, ...]:
+    return tuple(
+        avp for avp in avps if avp is not agent_info and (avp.vendor or avp.code not in fields)
+    )
+
+
+def _seconds(value: float) -> int:
+    return max(0, min(int(value), _MAXIMUM_SECONDS))
+
+
+def _mobility_avps(feature_vector: int | None, assignment: Assignment | None) -> list[Avp]:
+    avps = []
+    if feature_vector is not None:
+        avps.append(d.MIP6_FEATURE_VECTOR.avp(feature_vector))
+    if assignment is not None:
+        link = IPv6Network((assignment.home_agent, assignment.prefix_length), strict=False)
+        prefix = bytes([link.prefixlen]) + link.network_address.packed
+        info = (
+            d.MIP_HOME_AGENT_ADDRESS.avp(assignment.home_agent),
+            d.MIP6_HOME_LINK_PREFIX.avp(prefix),
+        )
+        avps.append(d.MIP6_AGENT_INFO.avp(info))
+    return avps
+
+
+def _ipv6(definition: Definition[IPAddress], avps: Iterable[Avp]) -> IPv6Address | None:
+    for address in definition.find_all(avps):
+        if isinstance(address, IPv6Address):
+            return address
+    return None
+
+
+def _assignment(avps: Iterable[Avp]) -> tuple[Assignment | None, Avp | None]:
+    """Return the first home agent with an IPv6 address, and the MIP6-Agent-Info naming it."""
+    for avp in avps:
+        if not d.MIP6_AGENT_INFO.is_code_of(avp):
+            continue
+        info = d.MIP6_AGENT_INFO.read(avp)
+        home_agent = _ipv6(d.MIP_HOME_AGENT_ADDRESS, info)
+        if home_agent is not None:
+            return Assignment(home_agent, _prefix_length(info)), avp
+        if not any(d.MIP_HOME_AGENT_ADDRESS.is_code_of(member) for member in info):
+            d.MIP_HOME_AGENT_HOST.need(info)
+    return None, None
+
+
+def _prefix_length(info: Iterable[Avp]) -> int:
+    prefix = d.MIP6_HOME_LINK_PREFIX.find(info)
+    if prefix is None:
+        return DEFAULT_PREFIX_LENGTH
+    try:
+        return IPv6Network((prefix[1:], prefix[0])).prefixlen
+    except (ValueError, IndexError):
+        raise DiameterError(
+            "MIP6-Home-Link-Prefix: not a length and a prefix with zeroes behind it",
+            ResultCode.INVALID_AVP_VALUE,
+            failed=d.MIP6_HOME_LINK_PREFIX.avp(prefix),
+        ) from None

@@ -1,0 +1,195 @@
+"""Diameter messages and AVPs on the wire (RFC 6733 sections 3 and 4)."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Self
+
+from agents.diameter.errors import ResultCode
+from agents.machine import secret
+from agents.wire import Reader, WireError
+
+VERSION = 1
+HEADER_LENGTH = 20
+MAXIMUM_LENGTH = 1 << 16
+"""The longest message taken, in octets; the field would allow 16 MiB."""
+
+REQUEST_FLAG, PROXIABLE_FLAG, ERROR_FLAG, RETRANSMITTED_FLAG = 0x80, 0x40, 0x20, 0x10
+VENDOR_FLAG, MANDATORY_FLAG, PROTECTED_FLAG = 0x80, 0x40, 0x20
+
+_HEADER = struct.Struct("!IIIII")
+_AVP_HEADER = struct.Struct("!II")
+_AVP_VENDOR_HEADER = struct.Struct("!III")
+
+
+class BadMessageError(WireError):
+    """A message whose framing is right and whose AVPs are not.
+
+    `code` is the Result-Code due, `message` the header with the AVPs before the bad one, `failed`
+    the offending AVP as Failed-AVP wants it.
+    """
+
+    def __init__(self, reason: str, code: ResultCode, message: Message, failed: Avp) -> None:
+        super().__init__(reason)
+        self.code = code
+        self.message = message
+        self.failed = failed
+
+
+@dataclass(frozen=True, slots=True)
+class Avp:
+    """One attribute-value pair (RFC 6733 section 4.1); `value` without padding.
+
+    A reserved flag bit is ignored on receipt, as the RFC wants, and does not survive.
+    """
+
+    code: int
+    value: bytes = secret()
+    mandatory: bool = True
+    vendor: int | None = None
+    protected: bool = False
+
+    @classmethod
+    def decode(cls, r: Reader) -> Self:
+        """Read one AVP with its padding; raises WireError."""
+        code, flags, length = r.u32(), r.u8(), r.u24()
+        has_vendor = bool(flags & VENDOR_FLAG)
+        size = length - (12 if has_vendor else 8)
+        if size < 0:
+            raise WireError(f"AVP {code}: length {length} is less than its header")
+        vendor = r.u32() if has_vendor else None
+        value = r.take(size)
+        r.take(-length % 4)
+        return cls(code, value, bool(flags & MANDATORY_FLAG), vendor, bool(flags & PROTECTED_FLAG))
+
+    def encode(self) -> bytes:
+        """Return the AVP with its padding."""
+        flags = (MANDATORY_FLAG if self.mandatory else 0) | (
+            PROTECTED_FLAG if self.protected else 0
+        )
+        if self.vendor is None:
+            length = 8 + len(self.value)
+            header = _AVP_HEADER.pack(self.code, flags << 24 | length)
+        else:
+            length = 12 + len(self.value)
+            header = _AVP_VENDOR_HEADER.pack(
+                self.code, (flags | VENDOR_FLAG) << 24 | length, self.vendor
+            )
+        if length >> 24:
+            raise ValueError(f"AVP {self.code} is too long: {length} octets")
+        return header + self.value + bytes(-length % 4)
+
+
+def encode_avps(avps: Iterable[Avp]) -> bytes:
+    """Return AVPs one after another, as in a message or a grouped AVP."""
+    return b"".join([avp.encode() for avp in avps])
+
+
+def decode_avps(data: bytes) -> tuple[Avp, ...]:
+    """Read AVPs up to the end of `data`; raises WireError."""
+    r, avps = Reader(data), []
+    while r.remaining:
+        avps.append(Avp.decode(r))
+    return tuple(avps)
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A Diameter message (RFC 6733 section 3). The node fills in both identifiers."""
+
+    command: int
+    application: int
+    avps: tuple[Avp, ...] = ()
+    request: bool = True
+    proxiable: bool = True
+    error: bool = False
+    retransmitted: bool = False
+    hop_by_hop: int = 0
+    end_to_end: int = 0
+
+    @classmethod
+    def decode(cls, data: bytes) -> Message:
+        """Read one whole message; raises WireError, BadMessageError if only an AVP is bad."""
+        r = Reader(data)
+        if message_length(r.take(4)) != len(data):
+            raise WireError(f"a message of {len(data)} octets gives another length in its header")
+        flags, command = r.u8(), r.u24()
+        application, hop_by_hop, end_to_end = r.u32(), r.u32(), r.u32()
+        body, avps, failure = r.rest(), [], None
+        r = Reader(body)
+        while r.remaining:
+            start = len(body) - r.remaining
+            try:
+                avps.append(Avp.decode(r))
+            except WireError as error:
+                failure = (str(error), _offender(body[start:]))
+                break
+        message = cls(
+            command=command,
+            application=application,
+            avps=tuple(avps),
+            request=bool(flags & REQUEST_FLAG),
+            proxiable=bool(flags & PROXIABLE_FLAG),
+            error=bool(flags & ERROR_FLAG),
+            retransmitted=bool(flags & RETRANSMITTED_FLAG),
+            hop_by_hop=hop_by_hop,
+            end_to_end=end_to_end,
+        )
+        if failure is not None:
+            reason, failed = failure
+            raise BadMessageError(reason, ResultCode.INVALID_AVP_LENGTH, message, failed)
+        return message
+
+    def encode(self) -> bytes:
+        """Return the message; raises ValueError if it is longer than its length field."""
+        body = encode_avps(self.avps)
+        length = HEADER_LENGTH + len(body)
+        if length >> 24:
+            raise ValueError(f"the message is too long: {length} octets")
+        flags = (
+            (REQUEST_FLAG if self.request else 0)
+            | (PROXIABLE_FLAG if self.proxiable else 0)
+            | (ERROR_FLAG if self.error else 0)
+            | (RETRANSMITTED_FLAG if self.retransmitted else 0)
+        )
+        return (
+            _HEADER.pack(
+                VERSION << 24 | length,
+                flags << 24 | self.command,
+                self.application,
+                self.hop_by_hop,
+                self.end_to_end,
+            )
+            + body
+        )
+
+
+def _offender(rest: bytes) -> Avp:
+    """Return the header of an undecodable AVP with an empty value, zeroes for what is missing."""
+    header = rest[:12].ljust(12, b"\0")
+    flags = header[4]
+    return Avp(
+        code=int.from_bytes(header[:4]),
+        value=b"",
+        mandatory=bool(flags & MANDATORY_FLAG),
+        vendor=int.from_bytes(header[8:12]) if flags & VENDOR_FLAG else None,
+        protected=bool(flags & PROTECTED_FLAG),
+    )
+
+
+def message_length(header: bytes, maximum: int = MAXIMUM_LENGTH) -> int:
+    """Return the length of the message that begins with these 4 octets.
+
+    Raises WireError if no Diameter message of at most `maximum` octets can begin so.
+    """
+    r = Reader(header)
+    version, length = r.u8(), r.u24()
+    if version != VERSION:
+        raise WireError(f"version {version} is not Diameter's")
+    if length < HEADER_LENGTH or length % 4:
+        raise WireError(f"{length} is not the length of a message")
+    if length > maximum:
+        raise WireError(f"a message of {length} octets is longer than {maximum}")
+    return length
