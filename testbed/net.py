@@ -142,6 +142,8 @@ def mininet_topology(topology: Topology, **_options: str) -> Topo:
             addr1=f"02:00:00:00:{number:02x}:01",
             addr2=f"02:00:00:00:{number:02x}:02",
             bw=link.shape.rate or None,
+            txo=False,  # Checksums in captures are those on the wire.
+            rxo=False,
             delay=f"{link.shape.delay * 1000:g}ms" if link.shape.delay else None,
             loss=link.shape.loss or None,
         )

@@ -71,8 +71,10 @@ def _merge(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]
     merged = dict(base)
     for key, value in change.items():
         old = merged.get(key)
-        both = isinstance(old, Mapping) and isinstance(value, Mapping)
-        merged[key] = _merge(old, value) if both else value
+        if isinstance(old, Mapping) and isinstance(value, Mapping):
+            merged[key] = _merge(old, value)
+        else:
+            merged[key] = value
     return merged
 
 
@@ -130,7 +132,9 @@ class Spec:
         return cls(document, str(path))
 
     def _variant(self, name: str) -> Variant:
-        common = {k: self.document[k] for k in ("links", "settings") if k in self.document}
+        common: dict[str, Any] = {
+            k: self.document[k] for k in ("links", "settings") if k in self.document
+        }
         common["approach"] = self.experiment.approach
         common["topology"] = self.experiment.topology
         common["timeout"] = self.experiment.timeout

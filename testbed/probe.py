@@ -1,0 +1,165 @@
+"""Measurements from inside a host: reachability, and what a link really does to traffic."""
+
+from __future__ import annotations
+
+import math
+import select
+import socket
+import struct
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from ipaddress import IPv6Address
+
+from testbed.net import NetError, Network
+from topologies.model import Link
+
+_ECHO_REQUEST, _ECHO_REPLY = 128, 129
+_ICMP6_FILTER = 1  # linux/icmpv6.h
+_SO_TIMESTAMPNS = 35
+_BURST = 0.04
+_DATAGRAM = 1400
+_HEADERS = 14 + 40 + 8
+_SO_SNDBUFFORCE, _SO_RCVBUFFORCE = 32, 33
+_BUFFER = 8 << 20
+_LOSS_PROBES = 200
+_DELAY_PROBES = 5
+_REPLY_DEADLINE = 2.0
+
+
+class Echo:
+    """An ICMPv6 echo client (RFC 4443 section 4) that was opened inside a host."""
+
+    def __init__(self, network: Network, host: str) -> None:
+        with network.inside(host):
+            self._socket = socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6)
+        blocked = bytearray(b"\xff" * 32)
+        blocked[_ECHO_REPLY // 8] &= ~(1 << _ECHO_REPLY % 8) & 0xFF
+        self._socket.setsockopt(socket.IPPROTO_ICMPV6, _ICMP6_FILTER, bytes(blocked))
+        self._sequence = 0
+
+    def send(self, destination: IPv6Address) -> int:
+        """Send one echo request; return its sequence number."""
+        self._sequence += 1
+        header = struct.pack("!BBHHH", _ECHO_REQUEST, 0, 0, id(self) & 0xFFFF, self._sequence)
+        with suppress(OSError):  # No route yet, or an earlier request was refused: it is lost.
+            self._socket.sendto(header + bytes(56), (str(destination), 0))
+        return self._sequence
+
+    def receive(self, wait: float) -> int | None:
+        """Return the sequence number of the next reply, or None if none comes in time."""
+        deadline = time.monotonic() + wait
+        while (left := deadline - time.monotonic()) > 0:
+            if not select.select([self._socket], [], [], left)[0]:
+                return None
+            data = self._socket.recv(2048)
+            _, _, _, identifier, sequence = struct.unpack_from("!BBHHH", data)
+            if identifier == id(self) & 0xFFFF:
+                return int(sequence)
+        return None
+
+    def round_trip(self, destination: IPv6Address, wait: float) -> float | None:
+        """Return one round trip's time in seconds, or None if no answer comes in time."""
+        sent = time.monotonic()
+        sequence = self.send(destination)
+        while (left := sent + wait - time.monotonic()) > 0:
+            if self.receive(left) == sequence:
+                return time.monotonic() - sent
+        return None
+
+    def close(self) -> None:
+        """Close the socket."""
+        self._socket.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A link as measured: one-way delay in seconds, rate in Mbit/s and loss in percent.
+
+    None is what was not measured, because nothing was asked for.
+    """
+
+    delay: float
+    rate: float | None
+    loss: float | None
+
+
+def _delay(network: Network, link: Link) -> float:
+    """Return half of the shortest of a few round trips between the link's ends."""
+    near, far = sorted(link.ends, key=lambda end: bool(end.addresses))
+    echo = Echo(network, near.host)
+    try:
+        times = [echo.round_trip(far.address, _REPLY_DEADLINE) for _ in range(_DELAY_PROBES)]
+    finally:
+        echo.close()
+    answered = [t for t in times if t is not None]
+    if not answered:
+        raise NetError(f"link {link.name}: {near.host} gets no echo from {far.host}")
+    return min(answered) / 2
+
+
+def _loss(network: Network, link: Link) -> float:
+    """Return the loss of one way in percent, from echoes that cross the link twice."""
+    near, far = sorted(link.ends, key=lambda end: bool(end.addresses))
+    echo = Echo(network, near.host)
+    try:
+        for _ in range(_LOSS_PROBES):
+            echo.send(far.address)
+        received = 0
+        while echo.receive(4 * link.shape.delay + 0.2) is not None:
+            received += 1
+    finally:
+        echo.close()
+    return 100 * (1 - math.sqrt(received / _LOSS_PROBES))
+
+
+def _udp_socket(network: Network, host: str) -> socket.socket:
+    with network.inside(host):
+        return socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+
+
+def _rate(network: Network, link: Link) -> float:
+    """Return the rate in Mbit/s at which a short burst arrives at the other end."""
+    near, far = sorted(link.ends, key=lambda end: bool(end.addresses))
+    count = max(20, int(link.shape.rate * 1e6 / 8 * _BURST / (_DATAGRAM + _HEADERS)))
+    with _udp_socket(network, near.host) as sender, _udp_socket(network, far.host) as receiver:
+        sender.setsockopt(socket.SOL_SOCKET, _SO_SNDBUFFORCE, _BUFFER)
+        receiver.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _BUFFER)
+        receiver.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+        receiver.bind(("::", 0))
+        receiver.settimeout(4 * link.shape.delay + 0.2)
+        target = (str(far.address), receiver.getsockname()[1])
+        for _ in range(count):
+            sender.sendto(bytes(_DATAGRAM), target)
+        arrivals: list[float] = []
+        try:
+            while len(arrivals) < count:
+                _, ancillary, _, _ = receiver.recvmsg(_DATAGRAM, 64)
+                seconds, nanoseconds = struct.unpack("qq", ancillary[0][2])
+                arrivals.append(seconds + nanoseconds / 1e9)
+        except TimeoutError:
+            pass
+    # The token bucket lets the first packets through at once: the second half tells the rate.
+    half = arrivals[len(arrivals) // 2 :]
+    if len(half) < 2:
+        raise NetError(f"link {link.name}: of {count} datagrams {len(arrivals)} arrived")
+    return (len(half) - 1) * (_DATAGRAM + _HEADERS) * 8 / (half[-1] - half[0]) / 1e6
+
+
+def measure(network: Network, link: Link) -> Measured:
+    """Measure what a link was asked to do; NetError if it plainly does not do it."""
+    asked = link.shape
+    measured = Measured(
+        delay=_delay(network, link),
+        rate=_rate(network, link) if asked.rate else None,
+        loss=_loss(network, link) if asked.loss else None,
+    )
+    if measured.delay < 0.9 * asked.delay:
+        raise NetError(
+            f"link {link.name}: {asked.delay} s of delay asked, {measured.delay:.6f} s measured"
+        )
+    if measured.rate is not None and measured.rate > 1.25 * asked.rate:
+        raise NetError(
+            f"link {link.name}: {asked.rate:g} Mbit/s asked, {measured.rate:.0f} measured"
+        )
+    return measured

@@ -1,0 +1,243 @@
+"""One run inside its own namespaces: python -m testbed.worker RESULTS RUN.
+
+Prints JSON lines: {"phase": ...} as the run goes on, and {"result": ...} at the end.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import asdict
+from ipaddress import IPv6Address
+from pathlib import Path
+from typing import Any
+
+from testbed.capture import Capture, start_captures
+from testbed.net import NetError, Network, network, stop
+from testbed.phases import PHASE_OF_EVENT
+from testbed.probe import Echo, measure
+from testbed.spec import PlannedRun, Spec, read_plan
+
+_READY_DEADLINE = 30.0
+_REACHABLE_DEADLINE = 10.0
+_PROBE_INTERVAL = 0.02
+_MOBILE_NODE, _CORRESPONDENT = "mobile node", "correspondent node"
+
+
+class RunError(Exception):
+    """A run that did not succeed; the text is its reason."""
+
+
+def emit(**line: object) -> None:
+    """Print one JSON line for the harness."""
+    sys.stdout.write(json.dumps(line) + "\n")
+    sys.stdout.flush()
+
+
+class Events:
+    """The events of all agents: kept in a file, and handed out one by one."""
+
+    def __init__(self, path: Path) -> None:
+        reader, self.writer = os.pipe()
+        self._lines: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._collect, args=(reader, path), daemon=True)
+        self._thread.start()
+
+    def _collect(self, reader: int, path: Path) -> None:
+        with os.fdopen(reader, "rb") as lines, path.open("wb") as file:
+            for line in lines:
+                file.write(line)
+                try:
+                    event = json.loads(line)
+                except ValueError:
+                    continue  # Not an agent's event; the file keeps it.
+                self._lines.put(event)
+
+    def next(self, deadline: float) -> dict[str, Any] | None:
+        """Return the next event, or None at the deadline (time.monotonic())."""
+        try:
+            return self._lines.get(timeout=max(0.0, deadline - time.monotonic()))
+        except queue.Empty:
+            return None
+
+    def close(self) -> None:
+        """Stop collecting once every agent has ended."""
+        os.close(self.writer)
+        self._thread.join(1.0)
+
+
+class Run:
+    """One bootstrap from a cold start."""
+
+    def __init__(self, results: Path, planned: PlannedRun) -> None:
+        spec = Spec.load(results / "spec.toml")
+        self.planned = planned
+        self.variant = spec.variants[planned.variant]
+        self.settings = spec.settings(planned.variant)
+        self.approach = spec.approach(planned.variant)
+        self.topology = spec.topology(planned.variant)
+        self.shared = results / "shared" / planned.variant
+        self.folder = results / "runs" / f"{planned.run:04d}"
+        self.costs: dict[str, float] = {}
+        self.measured: dict[str, Mapping[str, float | None]] = {}
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+
+    def _host_of(self, role: str) -> str:
+        return next(h.name for h in self.topology.hosts if h.role == role)
+
+    def _start(self, net: Network, events: Events, role: Any) -> None:
+        name = f"{role.host}-{role.module.rpartition('.')[2]}"
+        configuration = self.folder / "configuration" / f"{name}.json"
+        configuration.write_text(json.dumps(role.configuration, indent=1) + "\n")
+        with (self.folder / "logs" / f"{name}.log").open("wb") as log:
+            self._processes[name] = net.start(
+                role.host,
+                [sys.executable, "-m", role.module, str(configuration)],
+                stdout=events.writer,
+                stderr=log,
+            )
+
+    def _check_processes(self) -> None:
+        for name, process in self._processes.items():
+            if process.poll() is not None:
+                log = (self.folder / "logs" / f"{name}.log").read_text(errors="replace")
+                last = (log.strip().splitlines() or ["it left no message"])[-1]
+                raise RunError(f"{name} ended with status {process.returncode}: {last}")
+
+    def _events(self, events: Events, seconds: float, waiting_for: str) -> Iterator[dict[str, Any]]:
+        """Yield events until the caller has enough; RunError at the deadline."""
+        deadline = time.monotonic() + seconds
+        while (now := time.monotonic()) < deadline:
+            event = events.next(min(deadline, now + 0.5))
+            if event is None:
+                self._check_processes()
+            else:
+                yield event
+        raise RunError(f"no {waiting_for} within {seconds:g} s")
+
+    def _start_roles(self, net: Network, events: Events) -> None:
+        """Start every role; all but the mobile node's must say that they are ready."""
+        mobile_node = self._host_of(_MOBILE_NODE)
+        run = (self.settings, self.topology, self.shared, self.folder)
+        roles = self.approach.compose(*run)
+        servers = [role for role in roles if role.host != mobile_node]
+        for role in servers:
+            self._start(net, events, role)
+        waiting = {role.host for role in servers}
+        for event in self._events(events, _READY_DEADLINE, "readiness of every role"):
+            if event["event"] == "Ready":
+                waiting.discard(event["host"])
+            if not waiting:
+                break
+        for role in roles:
+            if role.host == mobile_node:
+                self._start(net, events, role)
+
+    def _bootstrap(self, events: Events) -> IPv6Address:
+        """Follow the bootstrap to its end; return the home address."""
+        phase = ""
+        for event in self._events(events, self.variant.timeout, "binding"):
+            entered = PHASE_OF_EVENT.get((event["agent"], event["event"]))
+            if event["host"] == self._host_of(_MOBILE_NODE) and entered and entered != phase:
+                phase = entered
+                emit(phase=phase)
+            if event["event"] == "BootstrapFailed":
+                raise RunError(event["reason"])
+            if event["event"] == "Bootstrapped":
+                return IPv6Address(event["home_address"])
+        raise AssertionError  # _events() raises before it ends.
+
+    @staticmethod
+    def _reach(echo: Echo, home_address: IPv6Address) -> None:
+        """Send echo requests from the correspondent node until the mobile node answers."""
+        deadline = time.monotonic() + _REACHABLE_DEADLINE
+        while time.monotonic() < deadline:
+            echo.send(home_address)
+            if echo.receive(_PROBE_INTERVAL) is not None:
+                return
+        raise RunError(f"the correspondent node gets no answer from {home_address}")
+
+    def _timed(self, cost: str, since: float) -> float:
+        now = time.monotonic()
+        self.costs[cost] = round(now - since, 6)
+        return now
+
+    def _run(self, net: Network, events: Events, captures: list[Capture]) -> None:
+        started = time.monotonic()
+        self.measured = {link.name: asdict(measure(net, link)) for link in self.topology.links}
+        started = self._timed("measure", started)
+        hosts = [h.name for h in self.topology.hosts if h.role != _CORRESPONDENT]
+        captures += start_captures(net, hosts)
+        echo = Echo(net, self._host_of(_CORRESPONDENT))
+        self._start_roles(net, events)
+        started = self._timed("start", started)
+        home_address = self._bootstrap(events)
+        self._reach(echo, home_address)
+        self._timed("bootstrap", started)
+
+    def _finish(self, captures: list[Capture]) -> None:
+        """End captures and agents, in this order, and keep the captures."""
+        dropped = sum(capture.stop() for capture in captures)
+        for process in self._processes.values():
+            process.send_signal(signal.SIGTERM)
+        for process in self._processes.values():
+            stop(process)
+        key_log = self.folder / "keys" / "tls.keys"
+        secrets = key_log.read_bytes() if key_log.exists() else b""
+        for capture in captures:
+            capture.write(self.folder / "captures" / f"{capture.host}.pcapng", secrets)
+        if dropped:
+            raise RunError(f"the kernel dropped {dropped} packets of the captures")
+
+    def execute(self) -> dict[str, Any]:
+        """Carry out the run; return its line for runs.jsonl, without what analysis adds."""
+        for name, mode in (("configuration", 0o700), ("keys", 0o700), ("captures", 0o755)):
+            (self.folder / name).mkdir(parents=True, exist_ok=True, mode=mode)
+        (self.folder / "logs").mkdir(exist_ok=True)
+        reason = None
+        begun = time.monotonic()
+        try:
+            with ExitStack() as stack:
+                emit(phase="network")
+                net = stack.enter_context(network(self.topology))
+                self._timed("network", begun)
+                events = Events(self.folder / "events.jsonl")
+                stack.callback(events.close)
+                captures: list[Capture] = []
+                try:
+                    self._run(net, events, captures)
+                finally:
+                    ended = time.monotonic()
+                    self._finish(captures)
+            self._timed("teardown", ended)
+        except (RunError, NetError) as error:
+            reason = str(error)
+        self._timed("total", begun)
+        return {
+            "run": self.planned.run,
+            "variant": self.planned.variant,
+            "seed": self.planned.seed,
+            "status": "failed" if reason else "ok",
+            "reason": reason,
+            "costs": self.costs,
+            "measured": self.measured,
+        }
+
+
+def main() -> None:
+    """Carry out one run of a planned experiment."""
+    results, number = Path(sys.argv[1]), int(sys.argv[2])
+    planned = next(p for p in read_plan(results / "plan.json") if p.run == number)
+    emit(result=Run(results, planned).execute())
+
+
+if __name__ == "__main__":
+    main()
