@@ -1,0 +1,260 @@
+"""Where the time of a bootstrap goes: its phases, from a capture or from the agents' events."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from ipaddress import IPv6Address
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from testbed.dissect import (
+    IKE_AUTH,
+    QUICK,
+    Ike,
+    Mobility,
+    Pana,
+    Seen,
+    Tunnelled,
+    dissect,
+)
+from testbed.frames import read_frames
+from testbed.jsonl import DataError, read_lines
+
+PHASES = ("pana", "pana_to_ike", "ike", "ike_to_binding", "binding")
+TOTAL = "total"
+TITLES = {
+    "pana": "PANA",
+    "pana_to_ike": "PANA to IKE",
+    "ike": "IKE",
+    "ike_to_binding": "IKE to BU",
+    "binding": "BU/BA",
+    "total": "total",
+}
+QUICK_MODE_MESSAGES = 3
+
+M = TypeVar("M", bound=Seen)
+
+MOBILE_NODE = "mobile node"
+ACCESS_ROUTER = "access router"
+HOME_NETWORK = "home network"
+
+
+class PhaseError(DataError):
+    """A bootstrap that was not seen whole: which message is missing or out of order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """The moments that part the phases, in seconds since the first message of the bootstrap.
+
+    `first_packet` is when the first packet for the home address came out of the home agent's
+    tunnel, None if none did.
+    """
+
+    pana_end: float
+    ike_start: float
+    ike_end: float
+    binding_start: float
+    binding_end: float
+    first_packet: float | None = None
+
+    @property
+    def phases(self) -> dict[str, float]:
+        """The five contiguous phases and their sum, `total`, in seconds."""
+        marks = (0.0, *self.marks)
+        lengths = {name: marks[i + 1] - marks[i] for i, name in enumerate(PHASES)}
+        return lengths | {TOTAL: self.binding_end}
+
+    @property
+    def marks(self) -> tuple[float, ...]:
+        """The ends of the five phases in seconds since the start."""
+        return (
+            self.pana_end,
+            self.ike_start,
+            self.ike_end,
+            self.binding_start,
+            self.binding_end,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A message on the mobile node's link; `time` in seconds since the bootstrap's first."""
+
+    time: float
+    sender: str
+    receiver: str
+    protocol: str
+    label: str
+
+
+def disagreement(one: Mapping[str, float], other: Mapping[str, float]) -> dict[str, float]:
+    """Return by how many seconds two measurements of a run differ, phase by phase."""
+    return {name: abs(one[name] - other[name]) for name in one if name in other}
+
+
+def from_capture(path: Path, mobile_node: Collection[IPv6Address] = ()) -> Timeline:
+    """Find the phases in a capture of the mobile node's access interface.
+
+    Only packets from or to one of `mobile_node`'s addresses count, all if it is empty.
+    Retransmissions count for the phase that waits for them: a phase starts with the first
+    transmission of its first message. Raises PhaseError, or DataError for a bad file.
+    """
+    return _timeline(_seen(path, mobile_node), path)
+
+
+def messages(path: Path, mobile_node: Collection[IPv6Address] = ()) -> list[Message]:
+    """Return the bootstrap's messages in a capture, from its first to the first tunnelled packet.
+
+    Raises DataError for a bad file, PhaseError if there is no message at all.
+    """
+    seen = _seen(path, mobile_node)
+    if not seen:
+        raise PhaseError(f"{path}: no message of a bootstrap was seen")
+    zero = next((m for m in seen if isinstance(m, Pana) and m.initiation), seen[0]).time
+    own = _own_addresses(seen)
+    shown: list[Message] = []
+    for message in seen:
+        if message.time < zero:
+            continue
+        other = ACCESS_ROUTER if isinstance(message, Pana) else HOME_NETWORK
+        ends = (MOBILE_NODE, other) if message.source in own else (other, MOBILE_NODE)
+        time = (message.time - zero) / 1e9
+        if isinstance(message, Tunnelled):
+            if message.source not in own:
+                shown.append(Message(time, *ends, message.protocol, "first packet for the HoA"))
+                break
+            continue
+        shown.append(Message(time, *ends, message.protocol, message.label))
+    return shown
+
+
+def _seen(path: Path, mobile_node: Collection[IPv6Address]) -> list[Seen]:
+    return [
+        message
+        for message in dissect(read_frames(path))
+        if not mobile_node or message.source in mobile_node or message.destination in mobile_node
+    ]
+
+
+def _own_addresses(seen: list[Seen]) -> set[IPv6Address]:
+    """Return the addresses from which the mobile node started an exchange."""
+    own: set[IPv6Address] = set()
+    for message in seen:
+        match message:
+            case Pana(initiation=True) | Mobility(update=True):
+                own.add(message.source)
+            case Ike() if message.destination not in own:
+                own.add(message.source)
+    return own
+
+
+def _timeline(seen: list[Seen], path: Path) -> Timeline:
+    pana = [m for m in seen if isinstance(m, Pana)]
+    ike = [m for m in seen if isinstance(m, Ike)]
+    binding = [m for m in seen if isinstance(m, Mobility)]
+    start = _need((m for m in pana if m.initiation), path, "PANA client initiation (PCI)")
+    pana_end = _pana_end(pana, path)
+    ike_start = _need(ike, path, "IKE message")
+    update = _need((m for m in binding if m.update), path, "Binding Update (HAO before ESP)")
+    ike_end = _ike_end(ike, update, path)
+    ack = _binding_ack(binding, update, path)
+    packets = (
+        m.time
+        for m in seen
+        if isinstance(m, Tunnelled)
+        and m.time >= update.time
+        and (m.source, m.inner_destination) == (update.destination, update.home_address)
+    )
+    times = [m.time for m in (pana_end, ike_start, ike_end, update, ack)]
+    return _ordered(start.time, times, next(packets, None), path)
+
+
+def _need(found: Iterable[M], path: Path, what: str) -> M:
+    for message in found:
+        return message
+    raise PhaseError(f"{path}: no {what} was seen")
+
+
+def _pana_end(pana: list[Pana], path: Path) -> Pana:
+    """Return the client's answer to the request that ends a successful authentication."""
+    results = {m.sequence: m.result_ok for m in pana if m.final and m.request}
+    if not results:
+        raise PhaseError(f"{path}: no PANA result (PAR[C], PBR) was seen")
+    if not any(results.values()):
+        raise PhaseError(f"{path}: PANA ended without success")
+    answers = (m for m in pana if m.final and not m.request and results.get(m.sequence))
+    return _need(answers, path, "answer to the PANA result (PAN[C], PBA)")
+
+
+def _ike_end(ike: list[Ike], update: Mobility, path: Path) -> Ike:
+    """Return the message that completed the first Child SA before the Binding Update."""
+    before = [m for m in ike if m.time <= update.time and not m.again]
+    for message in before:
+        if message.exchange == QUICK and message.index == QUICK_MODE_MESSAGES:
+            return message
+    # How many messages IKE_AUTH has depends on EAP (RFC 7296 section 2.16): take the last.
+    last = [m for m in before if m.exchange == IKE_AUTH]
+    return _need(last[-1:], path, "complete IKE exchange before the first Binding Update")
+
+
+def _binding_ack(binding: list[Mobility], update: Mobility, path: Path) -> Mobility:
+    acks = [
+        m
+        for m in binding
+        if not m.update
+        and m.time >= update.time
+        and (m.source, m.home_address) == (update.destination, update.home_address)
+    ]
+    if acks and all(m.refused for m in acks):
+        raise PhaseError(f"{path}: the Binding Update was refused")
+    accepted = (m for m in acks if not m.refused)
+    return _need(accepted, path, "Binding Acknowledgement (RH2 before ESP)")
+
+
+def _ordered(start: int, times: list[int], packet: int | None, path: Path) -> Timeline:
+    """Turn times in nanoseconds into a timeline, if every phase ends after it starts."""
+    for name, begin, end in zip(PHASES, [start, *times], times, strict=False):
+        if end < begin:
+            late = (begin - end) / 1e9
+            raise PhaseError(f"{path}: the phase {name} ends {late:.6f} s before it starts")
+    pana_end, ike_start, ike_end, binding_start, binding_end = ((t - start) / 1e9 for t in times)
+    first_packet = None if packet is None else (packet - start) / 1e9
+    return Timeline(pana_end, ike_start, ike_end, binding_start, binding_end, first_packet)
+
+
+class _Event(msgspec.Struct):
+    t: int
+    host: str
+    agent: str
+    event: str
+
+
+MILESTONES: tuple[tuple[str, frozenset[tuple[str, str]]], ...] = (
+    ("start", frozenset({("pana", "Started")})),
+    ("pana_end", frozenset({("pana", "Authenticated")})),
+    ("ike_start", frozenset({("ikev1", "Phase1Started")})),
+    ("ike_end", frozenset({("ikev1", "ChildEstablished")})),
+    ("binding_start", frozenset({("mip6", "BindingUpdateSent")})),
+    ("binding_end", frozenset({("mip6", "BindingAccepted")})),
+)
+
+
+def from_events(path: Path, host: str = "A") -> Timeline:
+    """Find the phases in the events that the agents of `host` logged.
+
+    Raises PhaseError naming the event that is missing, or DataError for a bad line.
+    """
+    first: dict[str, int] = {}
+    for event in read_lines(path, _Event).items:
+        for name, wanted in MILESTONES:
+            if event.host == host and (event.agent, event.event) in wanted:
+                first[name] = min(event.t, first.get(name, event.t))
+    for name, wanted in MILESTONES:
+        if name not in first:
+            expected = " or ".join(sorted(f"{agent} {event}" for agent, event in wanted))
+            raise PhaseError(f"{path}: host {host} logged no event {expected}")
+    return _ordered(first["start"], [first[name] for name, _ in MILESTONES[1:]], None, path)

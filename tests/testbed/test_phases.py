@@ -1,0 +1,312 @@
+"""Phases from synthetic captures and events."""
+
+import json
+import shutil
+import subprocess
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from testbed import phases
+from testbed.dissect import dissect
+from testbed.frames import Frame, read_frames
+from testbed.jsonl import DataError
+from testbed.phases import PhaseError, disagreement, from_capture, from_events
+from tests.testbed import synthesis as syn
+
+MARKS = (0.020, 0.022, 0.050, 0.051, 0.055)
+
+
+def close(value):
+    return pytest.approx(value, abs=2e-6)
+
+
+@pytest.fixture
+def capture(tmp_path):
+    return lambda packets: syn.write(tmp_path / "A.pcapng", packets)
+
+
+def test_a_whole_bootstrap(capture):
+    timeline = from_capture(capture(syn.bootstrap()))
+
+    assert timeline.marks == close(MARKS)
+    assert timeline.first_packet == close(0.060)
+    assert timeline.phases == {
+        "pana": close(0.020),
+        "pana_to_ike": close(0.002),
+        "ike": close(0.028),
+        "ike_to_binding": close(0.001),
+        "binding": close(0.004),
+        "total": close(0.055),
+    }
+    assert sum(timeline.phases[name] for name in phases.PHASES) == pytest.approx(
+        timeline.phases["total"]
+    )
+
+
+def test_retransmissions_count_for_the_phase_that_waits_for_them(capture):
+    packets = syn.bootstrap((0.020, 0.022, 0.050, 0.051, 4.0), packet=4.1)
+    packets += [
+        (-1.0, syn.from_mn(syn.pana(1, 0, 0))),  # A first PCI that was lost.
+        (0.0201, syn.from_mn(syn.pana(2, syn.C, 106, syn.avp(1, bytes(20))))),
+        (0.0505, syn.from_mn(syn.ike(32, 3, 0xABCD), 500)),  # Quick mode 3 again.
+        (1.551, syn.update(2)),
+        (3.551, syn.update(3)),
+        (5.0, syn.update(4)),
+        (5.1, syn.ack(4)),
+    ]
+
+    timeline = from_capture(capture(packets))
+
+    assert timeline.marks == close((1.020, 1.022, 1.050, 1.051, 5.0))
+
+
+def test_the_draft_12_dialect(capture):
+    packets = [p for p in syn.bootstrap() if p[0] > 0.021] + syn.pana12_exchange()
+
+    path = capture(packets)
+
+    assert from_capture(path).marks == close(MARKS)
+    labels = [m.label for m in phases.messages(path)][:7]
+    assert labels == [
+        "PCI",
+        "PSR Identity",
+        "PSA Identity",
+        "PAR EAP-TLS",
+        "PAN EAP-TLS",
+        "PBR",
+        "PBA",
+    ]
+
+
+def test_aggressive_mode_and_quick_mode_overtaking_its_third_message(capture):
+    packets = [p for p in syn.bootstrap() if not 0.021 < p[0] < 0.0505]
+    packets += syn.ikev1_exchange(0.022, 0.050, first=4, count=3)
+
+    assert from_capture(capture(packets)).marks == close(MARKS)
+
+
+def test_ikev2_ends_with_its_last_ike_auth(capture):
+    packets = [p for p in syn.bootstrap() if not 0.021 < p[0] < 0.0505]
+    for time, side, exchange, number in [
+        (0.022, syn.from_mn, 34, 1),
+        (0.030, syn.to_mn, 34, 2),
+        (0.031, syn.from_mn, 35, 3),
+        (0.050, syn.to_mn, 35, 4),
+    ]:
+        packets.append((time, side(syn.ike(exchange, number, version=0x20), 500)))
+
+    path = capture(packets)
+
+    assert from_capture(path).marks == close(MARKS)
+    assert "IKE_SA_INIT" in [m.label for m in phases.messages(path)]
+
+
+def test_a_binding_update_in_clear(capture):
+    packets = [p for p in syn.bootstrap() if p[0] < 0.0505]
+    packets += [(0.051, syn.update(clear=True)), (0.055, syn.ack(clear=True))]
+
+    assert from_capture(capture(packets)).marks == close(MARKS)
+
+
+def test_a_refused_binding_update(capture):
+    packets = [p for p in syn.bootstrap() if p[0] < 0.0505]
+    packets += [(0.051, syn.update(clear=True)), (0.055, syn.ack(clear=True, status=134))]
+
+    with pytest.raises(PhaseError, match="refused"):
+        from_capture(capture(packets))
+
+
+def test_only_packets_for_the_home_address_are_the_first_packet(capture):
+    packets = [*syn.bootstrap(packet=0.09), (0.07, syn.tunnelled("2001:db8:100::7"))]
+
+    assert from_capture(capture(packets)).first_packet == close(0.09)
+
+
+def test_another_mobile_node_on_the_link(capture):
+    others = [(time - 0.3, packet.copy()) for time, packet in syn.bootstrap()]
+    for _, packet in others:
+        for end in ("src", "dst"):
+            if getattr(packet, end) in (syn.LINK_A, syn.COA):
+                setattr(packet, end, getattr(packet, end) + "1")
+    path = capture(syn.bootstrap() + others)
+
+    own = syn.addresses(syn.LINK_A, syn.COA)
+
+    assert from_capture(path, own).marks == close(MARKS)
+    assert {m.sender for m in phases.messages(path, own)} == {
+        phases.MOBILE_NODE,
+        phases.ACCESS_ROUTER,
+        phases.HOME_NETWORK,
+    }
+
+
+@pytest.mark.parametrize(
+    ("kept", "missing"),
+    [
+        (lambda t: t < 0, "PCI"),
+        (lambda t: t < 0.018, "PANA result"),
+        (lambda t: t < 0.0199, "answer to the PANA result"),
+        (lambda t: t < 0.021, "no IKE message"),
+        (lambda t: t < 0.050, "Binding Update"),
+        (lambda t: not 0.049 < t < 0.0505, "complete IKE exchange"),
+        (lambda t: t < 0.055, "Binding Acknowledgement"),
+    ],
+)
+def test_what_was_not_seen_is_named(capture, kept, missing):
+    path = capture([p for p in syn.bootstrap() if kept(p[0])])
+
+    with pytest.raises(PhaseError, match=missing) as raised:
+        from_capture(path)
+    assert str(path) in str(raised.value)
+
+
+def test_a_rejected_authentication_is_no_success(capture):
+    with pytest.raises(PhaseError, match="without success"):
+        from_capture(capture(syn.pana_exchange(result=1)))
+
+
+def test_ike_before_the_end_of_pana(capture):
+    packets = [*syn.bootstrap(), (0.01, syn.from_mn(syn.ike(2, 9), 500))]
+
+    with pytest.raises(PhaseError, match=r"pana_to_ike ends 0\.01"):
+        from_capture(capture(packets))
+
+
+def test_messages_for_the_timeline(capture):
+    shown = phases.messages(capture(syn.bootstrap()))
+
+    assert [(m.sender, m.label) for m in shown[:4]] == [
+        ("mobile node", "PCI"),
+        ("access router", "PAR[S] Identity"),
+        ("mobile node", "PAN[S] Identity"),
+        ("access router", "PAR EAP-TLS"),
+    ]
+    assert [m.label for m in shown[15:]] == [
+        *(f"main {n}" for n in range(1, 7)),
+        *(f"quick {n}" for n in range(1, 4)),
+        "Binding Update in ESP",
+        "Binding Ack in ESP",
+        "first packet for the HoA",
+    ]
+    assert shown[0].time == 0.0
+    assert shown[-1].receiver == "mobile node"
+    assert shown[-3].receiver == "home network"
+
+
+def test_a_capture_of_dumpcaps_kind_reads_the_same(tmp_path, capture):
+    if not shutil.which("editcap"):
+        pytest.skip("editcap is not installed")
+    path, other = capture(syn.bootstrap()), tmp_path / "comment.pcapng"
+    subprocess.run(
+        ["editcap", "--capture-comment", "rewritten by Wireshark", path, other], check=True
+    )
+
+    assert read_frames(other) == read_frames(path)
+    assert read_frames(path)[0].time == 1_699_999_999_750_000_000
+
+
+def test_nanoseconds_and_the_other_byte_order(tmp_path):
+    def block(kind, body):
+        length = (12 + len(body)).to_bytes(4, "big")
+        return kind.to_bytes(4, "big") + length + body + length
+
+    section = bytes.fromhex("1a2b3c4d 0001 0000 ffffffffffffffff")
+    interface = bytes.fromhex("0001 0000 00040000 0009 0001 09000000 0000 0000")
+    packet = bytes.fromhex("00000000 00000001 00000002 00000003 00000003 61626300")
+    path = tmp_path / "big.pcapng"
+    path.write_bytes(block(0x0A0D0D0A, section) + block(1, interface) + block(6, packet))
+
+    assert read_frames(path) == [Frame((1 << 32) + 2, b"abc")]
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        (b"", "empty file"),
+        (b"\xd4\xc3\xb2\xa1" + bytes(40), "not a pcapng"),
+        (b"garbage", "not a pcapng"),
+    ],
+)
+def test_files_that_are_no_capture(tmp_path, content, complaint):
+    path = tmp_path / "A.pcapng"
+    path.write_bytes(content)
+
+    with pytest.raises(DataError, match=complaint):
+        from_capture(path)
+
+
+def test_a_missing_file(tmp_path):
+    with pytest.raises(DataError, match="No such file"):
+        from_capture(tmp_path / "none.pcapng")
+
+
+def test_every_truncation_of_a_capture_is_an_error(tmp_path, capture):
+    whole = capture(syn.bootstrap(packet=None)).read_bytes()
+    path = tmp_path / "cut.pcapng"
+    for end in range(0, len(whole), 7):
+        path.write_bytes(whole[:end])
+        with pytest.raises(DataError, match=r"cut\.pcapng"):
+            from_capture(path)
+
+
+@settings(max_examples=200)
+@given(st.binary(max_size=200), st.sampled_from([b"", b"\x60\0\0\0\0\xff\x11\x40" + bytes(32)]))
+def test_random_frames_are_passed_over(data, header):
+    list(dissect([Frame(0, bytes(12) + b"\x86\xdd" + header + data), Frame(0, data)]))
+
+
+def test_every_truncation_and_flip_of_each_packet_is_survived():
+    for _, packet in syn.bootstrap() + syn.pana12_exchange():
+        data = bytes(12) + b"\x86\xdd" + bytes(packet)
+        for i in range(len(data)):
+            list(dissect([Frame(0, data[:i])]))
+            list(dissect([Frame(0, data[:i] + bytes([data[i] ^ 0xFF]) + data[i + 1 :])]))
+
+
+@settings(max_examples=100)
+@given(st.binary(max_size=300))
+def test_random_bytes_are_no_capture(tmp_path_factory, data):
+    path = tmp_path_factory.getbasetemp() / "random.pcapng"
+    path.write_bytes(data)
+    with pytest.raises(DataError):
+        from_capture(path)
+
+
+def test_events_give_the_same_phases(tmp_path, capture):
+    events = from_events(syn.write_events(tmp_path / "events.jsonl"))
+    seen = from_capture(capture(syn.bootstrap()))
+
+    assert events.marks == close(MARKS)
+    assert max(disagreement(events.phases, seen.phases).values()) < 5e-6
+
+
+def test_a_disagreement_is_told_phase_by_phase():
+    assert disagreement({"pana": 1.0, "ike": 2.0}, {"pana": 1.5, "total": 9.0}) == {"pana": 0.5}
+
+
+def test_a_missing_event_is_named(tmp_path):
+    path = syn.write_events(tmp_path / "events.jsonl")
+    lines = [line for line in path.read_text().splitlines(True) if "ChildEst" not in line]
+    path.write_text("".join(lines))
+
+    with pytest.raises(PhaseError, match="ikev1 ChildEstablished"):
+        from_events(path)
+
+
+def test_a_bad_event_line_is_named(tmp_path):
+    path = syn.write_events(tmp_path / "events.jsonl")
+    lines = path.read_text().splitlines(True)
+    lines[3] = json.dumps({"t": "soon", "host": "A"}) + "\n"
+    path.write_text("".join(lines))
+
+    with pytest.raises(DataError, match=r"events\.jsonl:4: "):
+        from_events(path)
+
+
+def test_a_torn_last_event_line_is_tolerated(tmp_path):
+    path = syn.write_events(tmp_path / "events.jsonl")
+    path.write_text(path.read_text() + '{"t": 12, "ho')
+
+    assert from_events(path).marks == close(MARKS)
