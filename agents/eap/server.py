@@ -1,0 +1,213 @@
+"""The EAP server (RFC 4137 sections 5 and 6): Identity, then EAP-TLS (RFC 5216, RFC 9190)."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from enum import Enum, auto
+from typing import Literal, TypeAlias
+
+from cryptography import x509
+
+from agents.eap.names import find_identity, is_anonymous, peer_names
+from agents.eap.tls import EapKeys, TlsEngine, TlsServerConfig
+from agents.eap.wire import Code, Packet, Reassembly, TlsData, Type, fragment
+from agents.wire import WireError
+
+Outcome: TypeAlias = Literal["success", "failure"]
+Authorise: TypeAlias = Callable[[str], str | None]
+"""Returns why an identity is refused, None if it is not."""
+
+MAXIMUM_ROUNDS = 300
+"""Requests sent in one conversation; then the server gives up."""
+
+MAXIMUM_IDENTITY = 253
+"""The longest identity in octets (RFC 7542 section 2.3)."""
+
+PROTECTED_SUCCESS = b"\0"
+"""TLS application data that announces success (RFC 9190 section 2.1.1)."""
+
+
+class State(Enum):
+    """What the server waits for."""
+
+    INITIALIZE = auto()
+    IDENTITY = auto()
+    HANDSHAKE = auto()
+    CONFIRMATION = auto()  # of the server's last TLS message, by an empty response
+    ALERT_SEEN = auto()  # any response to the server's alert
+    END = auto()
+
+
+class EapServer:
+    """One EAP conversation seen by the server; the lower layer retransmits requests.
+
+    `identity` is what the peer claims, `peer_name` what its verified certificate says: only the
+    latter may be trusted. `authorise` is asked about the claim, unless that is anonymous, and
+    about the name in the certificate. `identifier` is the last EAP identifier already used with
+    this peer, `fragment_size` in octets of TLS data a packet. `reason` says why the conversation
+    failed, `discarded` why the last response was dropped.
+    """
+
+    def __init__(
+        self,
+        tls: TlsServerConfig,
+        *,
+        identity: str | None = None,
+        fragment_size: int = 1000,
+        authorise: Authorise | None = None,
+        identifier: int = 0,
+    ) -> None:
+        if fragment_size < 1:
+            raise ValueError(f"fragment_size is {fragment_size}, but must be at least 1")
+        self._tls = tls
+        self._fragment_size = fragment_size
+        self._authorise = authorise or (lambda _: None)
+        self._identifier = identifier
+        self._state = State.INITIALIZE
+        self._engine = TlsEngine(tls.context, server=True, check_name=self._check_name)
+        self._reassembly = Reassembly()
+        self._pending: deque[TlsData] = deque()
+        self._tls_received = False
+        self._rounds = 0
+        self.identity = identity
+        self.peer_name: str | None = None
+        self.outcome: Outcome | None = None
+        self.reason = ""
+        self.discarded = ""
+        self.keys: EapKeys | None = None
+
+    def start(self) -> bytes:
+        """Return the first request: Identity if that is unknown, else the start of EAP-TLS."""
+        if self._state is not State.INITIALIZE:
+            raise RuntimeError("the conversation has been started before")
+        if self.identity is None:
+            self._state = State.IDENTITY
+            return self._request(Type.IDENTITY, b"")
+        return self._propose()
+
+    def handle_response(self, packet: bytes) -> bytes | None:
+        """Return the next request, Success or Failure; None if the packet is discarded.
+
+        Without `start`, a response to an Identity request of the authenticator's is picked up
+        (RFC 4137 section 6.2).
+        """
+        try:
+            return self._handle(Packet.decode(packet))
+        except WireError as error:
+            self.discarded = str(error)
+            return None
+
+    def _handle(self, packet: Packet) -> bytes:
+        if packet.code is not Code.RESPONSE:
+            raise WireError(f"an EAP-{packet.code.name.title()} was sent to the server")
+        if self._state is State.END:
+            raise WireError("a response after the end")
+        if self._state is State.INITIALIZE:
+            if packet.type != Type.IDENTITY:
+                raise WireError("a response to no request")
+            self._identifier = packet.identifier
+        elif packet.identifier != self._identifier:
+            raise WireError(f"response {packet.identifier} to request {self._identifier}")
+        match self._state, packet.type:
+            case ((State.INITIALIZE | State.IDENTITY), Type.IDENTITY):
+                return self._handle_identity(packet.data)
+            case ((State.INITIALIZE | State.IDENTITY), _):
+                raise WireError(f"a response of type {packet.type} to an Identity request")
+            case _, Type.TLS:
+                return self._handle_tls(TlsData.decode(packet.data))
+            case State.HANDSHAKE, Type.NAK if not self._tls_received:
+                wanted = ", ".join(str(n) for n in packet.data if n) or "none"
+                return self._fail(f"the peer does not want EAP-TLS, but the methods: {wanted}")
+            case _:
+                raise WireError(f"a response of type {packet.type} to an EAP-TLS request")
+
+    def _handle_identity(self, data: bytes) -> bytes:
+        try:
+            identity = data.decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise WireError("the identity is not UTF-8") from error
+        if not 1 <= len(data) <= MAXIMUM_IDENTITY or not identity.isprintable():
+            raise WireError(f"an identity of {len(data)} octets that is not a name")
+        if self.identity not in (None, identity):
+            return self._fail(f"the peer is {identity}, not {self.identity}")
+        self.identity = identity
+        return self._propose()
+
+    def _propose(self) -> bytes:
+        identity = self.identity or ""
+        if not is_anonymous(identity) and (refusal := self._authorise(identity)):
+            return self._fail(refusal)
+        self._state = State.HANDSHAKE
+        return self._request(Type.TLS, TlsData(start=True).encode())
+
+    def _handle_tls(self, part: TlsData) -> bytes:
+        if self._state is State.ALERT_SEEN and not self._pending:
+            return self._fail(self.reason)
+        if self._pending:
+            if not part.is_empty:
+                raise WireError("EAP-TLS data instead of an acknowledgement")
+            return self._send_fragment()
+        if self._state is State.CONFIRMATION and part.is_empty:
+            return self._succeed()
+        if part.is_empty:
+            raise WireError("an empty EAP-TLS response where TLS data is due")
+        message = self._reassembly.add(part)
+        self._tls_received = True
+        if message is None:
+            return self._request(Type.TLS, TlsData().encode())
+        return self._advance(message)
+
+    def _advance(self, message: bytes) -> bytes:
+        engine = self._engine
+        records = engine.feed(message)
+        if engine.failure is None and engine.received:
+            return self._fail("the peer sent application data, which EAP-TLS does not know")
+        if engine.failure is not None:
+            if engine.alert_received or not records:
+                return self._fail(engine.failure)
+            self.reason, self._state = engine.failure, State.ALERT_SEEN
+        elif self._state is State.CONFIRMATION:
+            return self._fail("the peer sent TLS data where an empty response is due")
+        elif engine.finished:
+            if engine.version == "1.3":
+                records += engine.protect(PROTECTED_SUCCESS)
+            self._state = State.CONFIRMATION
+        self._pending.extend(fragment(records, self._fragment_size))
+        return self._send_fragment()
+
+    def _send_fragment(self) -> bytes:
+        return self._request(Type.TLS, self._pending.popleft().encode())
+
+    def _check_name(self, certificate: x509.Certificate) -> str | None:
+        """Bind the claimed identity to the certificate, stricter than RFC 5216 section 2.2.
+
+        The RFC lets the two differ and forbids to trust the claim; a subscriber that is assigned
+        a home address by name must prove that name.
+        """
+        names = peer_names(certificate)
+        claimed = self.identity or ""
+        name = find_identity(claimed, names)
+        if name is None and self._tls.match_identity:
+            return f"the certificate names {', '.join(names) or 'nobody'}, not {claimed}"
+        name = name or (names[0] if names else None)
+        if name is not None and (refusal := self._authorise(name)):
+            return refusal
+        self.peer_name = name
+        return None
+
+    def _request(self, kind: Type, data: bytes) -> bytes:
+        self._rounds += 1
+        if self._rounds > MAXIMUM_ROUNDS:
+            return self._fail(f"no result after {MAXIMUM_ROUNDS} requests")
+        self._identifier = (self._identifier + 1) % 256
+        return Packet(Code.REQUEST, self._identifier, kind, data).encode()
+
+    def _succeed(self) -> bytes:
+        self._state, self.outcome = State.END, "success"
+        self.keys = self._engine.keys()
+        return Packet(Code.SUCCESS, self._identifier).encode()
+
+    def _fail(self, reason: str) -> bytes:
+        self._state, self.outcome, self.reason = State.END, "failure", reason
+        return Packet(Code.FAILURE, self._identifier).encode()

@@ -1,0 +1,253 @@
+"""TLS without sockets for EAP-TLS: configuration, handshake in memory, exported keys."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from OpenSSL import SSL, crypto
+
+from agents.eap.wire import Type
+from agents.machine import secret
+
+TlsVersion: TypeAlias = Literal["1.2", "1.3"]
+NameCheck: TypeAlias = Callable[[x509.Certificate], str | None]
+"""Returns why the name in the peer's verified certificate is refused, None if it is not."""
+
+VERSIONS: dict[str, int] = {"1.2": SSL.TLS1_2_VERSION, "1.3": SSL.TLS1_3_VERSION}
+
+NO_AUTO_CHAIN = 0x8
+"""SSL_MODE_NO_AUTO_CHAIN: send what is in the certificate file, never the root of the CA file."""
+
+EXPIRED = 10
+VERIFY_ERRORS = {
+    7: "its signature is wrong",
+    9: "it is not valid yet",
+    EXPIRED: "it has expired",
+    18: "it is signed by itself and not trusted",
+    19: "it is of an unknown CA",
+    20: "it is of an unknown CA",
+    21: "it is of an unknown CA",
+    23: "it is revoked",
+    24: "its issuer is no CA",
+    26: "it is not meant for this use",
+    79: "its issuer is no CA",
+}
+"""X509_V_ERR_* of OpenSSL in plain words."""
+
+
+class TlsConfigError(ValueError):
+    """A certificate, key or CA file that cannot be used; the text names the file."""
+
+
+@dataclass(frozen=True, slots=True)
+class EapKeys:
+    """What EAP-TLS exports (RFC 5216, RFC 9190, both section 2.3): two keys of 64 octets."""
+
+    msk: bytes = secret()
+    emsk: bytes = secret()
+    session_id: bytes = b""
+
+
+@dataclass(frozen=True)
+class TlsConfig:
+    """Files and versions that both ends have; `keylog` gets a line of NSS key log a secret.
+
+    The TLS context is built once, at first use, and shared by all sessions.
+    """
+
+    ca: Path
+    certificate: Path
+    key: Path
+    minimum_version: TlsVersion = "1.2"
+    maximum_version: TlsVersion = "1.3"
+    keylog: Callable[[str], None] | None = field(default=None, repr=False, compare=False)
+
+    @cached_property
+    def context(self) -> SSL.Context:
+        """The TLS context; raises TlsConfigError if a file cannot be used."""
+        context = SSL.Context(SSL.TLS_METHOD)
+        minimum, maximum = VERSIONS[self.minimum_version], VERSIONS[self.maximum_version]
+        if minimum > maximum:
+            raise TlsConfigError(
+                f"TLS: the minimum version {self.minimum_version} is above the maximum "
+                f"{self.maximum_version}"
+            )
+        context.set_min_proto_version(minimum)
+        context.set_max_proto_version(maximum)
+        context.set_options(SSL.OP_NO_COMPRESSION | SSL.OP_NO_TICKET | SSL.OP_NO_RENEGOTIATION)
+        context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
+        context.set_mode(NO_AUTO_CHAIN)
+        # OpenSSL's default key share is a hybrid so large that it costs two more EAP rounds.
+        context.set_tmp_ecdh(ec.SECP256R1())
+        context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, _verify)
+        self._load_files(context)
+        if self.keylog is not None:
+            keylog = self.keylog
+            context.set_keylog_callback(lambda _, line: keylog(line.decode("ascii")))
+        return context
+
+    def _load_files(self, context: SSL.Context) -> None:
+        steps: tuple[tuple[str, Path, Callable[[], None]], ...] = (
+            ("CA", self.ca, lambda: context.load_verify_locations(str(self.ca))),
+            (
+                "certificate",
+                self.certificate,
+                lambda: context.use_certificate_chain_file(str(self.certificate)),
+            ),
+            ("private key", self.key, lambda: context.use_privatekey_file(str(self.key))),
+            ("private key", self.key, context.check_privatekey),
+        )
+        for what, path, load in steps:
+            if not path.is_file():
+                raise TlsConfigError(f"{path}: there is no such {what} file")
+            try:
+                load()
+            except SSL.Error as error:
+                raise TlsConfigError(
+                    f"{path}: cannot be used as {what}: {_reason(error)}"
+                ) from error
+
+
+@dataclass(frozen=True)
+class TlsClientConfig(TlsConfig):
+    """The EAP peer's side; a server name must be one of `server_names` if any are given."""
+
+    server_names: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class TlsServerConfig(TlsConfig):
+    """The EAP server's side; `match_identity`: the certificate must name the EAP identity."""
+
+    match_identity: bool = True
+
+
+@dataclass(slots=True)
+class _Verdict:
+    """What one session knows while the peer's certificate is verified."""
+
+    check_name: NameCheck
+    failure: str | None = None
+
+
+def _verify(
+    connection: SSL.Connection, certificate: crypto.X509, error: int, depth: int, ok: int
+) -> bool:
+    verdict = connection.get_app_data()
+    if ok and depth:
+        return True
+    try:
+        verdict.failure = _judge(certificate.to_cryptography(), error, verdict.check_name)
+    except ValueError as problem:
+        verdict.failure = f"certificate refused: it cannot be read ({problem})"
+    return verdict.failure is None
+
+
+def _judge(certificate: x509.Certificate, error: int, check_name: NameCheck) -> str | None:
+    if not error:
+        return check_name(certificate)
+    text = VERIFY_ERRORS.get(error, f"OpenSSL's verification error {error}")
+    if error == EXPIRED:
+        text += f" on {certificate.not_valid_after_utc:%Y-%m-%d %H:%M} UTC"
+    return f"certificate {certificate.subject.rfc4514_string()} refused: {text}"
+
+
+def _reason(error: SSL.Error) -> str:
+    entries = error.args[0] if error.args else []
+    return "; ".join(str(entry[2]) for entry in entries) or "an unspecified TLS error"
+
+
+class TlsEngine:
+    """One TLS session in memory: records in, records out.
+
+    After a failure `failure` says why, and what `feed` returned holds the alert to send.
+    """
+
+    def __init__(self, context: SSL.Context, *, server: bool, check_name: NameCheck) -> None:
+        self._connection = SSL.Connection(context, None)
+        self._verdict = _Verdict(check_name)
+        self._connection.set_app_data(self._verdict)
+        if server:
+            self._connection.set_accept_state()
+        else:
+            self._connection.set_connect_state()
+        self.finished = False
+        self.failure: str | None = None
+        self.alert_received = False
+        self.received = b""
+
+    @property
+    def version(self) -> str:
+        """The negotiated version, "1.2" or "1.3"."""
+        return self._connection.get_protocol_version_name().removeprefix("TLSv")
+
+    def feed(self, records: bytes) -> bytes:
+        """Take TLS records of the peer, none at the client's start; return those to send."""
+        if self.failure is not None:
+            return b""
+        if records:
+            self._connection.bio_write(records)
+        try:
+            self._advance()
+        except SSL.WantReadError:
+            pass
+        except SSL.ZeroReturnError:
+            self.failure, self.alert_received = "the other end closed the TLS session", True
+        except SSL.Error as error:
+            self._fail(error)
+        return self._drain()
+
+    def _advance(self) -> None:
+        if not self.finished:
+            self._connection.do_handshake()
+            self.finished = True
+        while True:
+            self.received += self._connection.recv(1024)
+
+    def _fail(self, error: SSL.Error) -> None:
+        reason = _reason(error)
+        if alert := re.search(r"\balert (.*)", reason):
+            self.alert_received = True
+            self.failure = f"the other end refused with the TLS alert: {alert[1]}"
+        elif self._verdict.failure is not None:
+            self.failure = self._verdict.failure
+        else:
+            self.failure = f"the TLS handshake failed: {reason}"
+
+    def _drain(self) -> bytes:
+        records = b""
+        while True:
+            try:
+                records += self._connection.bio_read(16384)
+            except SSL.WantReadError:
+                return records
+
+    def protect(self, data: bytes) -> bytes:
+        """Return the records that carry `data`, and what was waiting before it."""
+        self._connection.send(data)
+        return self._drain()
+
+    def keys(self) -> EapKeys:
+        """Return MSK, EMSK and Session-Id (RFC 5216 section 2.3, RFC 9190 section 2.3).
+
+        All 128 octets are asked for at once: TLS 1.3 exports other keys for other lengths.
+        """
+        connection, kind = self._connection, bytes([Type.TLS])
+        if self.version == "1.2":
+            material = connection.export_keying_material(b"client EAP encryption", 128)
+            method_id = b"".join(
+                (connection.client_random() or b"", connection.server_random() or b"")
+            )
+        else:
+            material = connection.export_keying_material(
+                b"EXPORTER_EAP_TLS_Key_Material", 128, kind
+            )
+            method_id = connection.export_keying_material(b"EXPORTER_EAP_TLS_Method-Id", 64, kind)
+        return EapKeys(material[:64], material[64:], kind + method_id)
