@@ -1,0 +1,119 @@
+"""The native lab: this kernel, in network, mount and PID namespaces of its own."""
+
+import os
+import signal
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Self
+
+from testbed.lab.job import LabError, check_reachable, job_environment
+
+ENTER = Path(__file__).with_name("enter.sh")
+
+
+def isolated(command: Sequence[str]) -> list[str]:
+    """Return the command wrapped into namespaces of its own, gone when its parent is.
+
+    Also for each run inside a lab. Needs root; start it from a thread that outlives it.
+    """
+    die_with_parent = ("setpriv", "--pdeathsig", "KILL", "--")
+    apart = ("unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--")
+    return [*die_with_parent, *apart, "/bin/sh", str(ENTER), *command]
+
+
+class NativeJob:
+    """A command in namespaces of this kernel."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self._process = process
+
+    def lines(self) -> Iterator[str]:
+        """Yield the lines of standard output as they come."""
+        if self._process.stdout is not None:
+            for line in self._process.stdout:
+                yield line.rstrip(b"\n").decode(errors="replace")
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Return the exit status (128 + n after signal n); TimeoutError if it is not over."""
+        try:
+            status = self._process.wait(timeout)
+        except subprocess.TimeoutExpired as error:
+            raise TimeoutError(str(error)) from error
+        return status if status >= 0 else 128 - status
+
+    def kill(self) -> None:
+        """Kill process 1 of the namespace, and with it every other."""
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGKILL)
+            self._process.wait()
+        if self._process.stdout is not None:
+            self._process.stdout.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.kill()
+
+
+class NativeLab:
+    """Hosts on this kernel. Needs root."""
+
+    name = "native"
+
+    def start(
+        self,
+        command: Sequence[str],
+        *,
+        cwd: Path,
+        log: Path | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> NativeJob:
+        """Start a command in namespaces of its own."""
+        check(cwd)
+        errors = log.open("ab") if log else None
+        try:
+            return NativeJob(
+                subprocess.Popen(
+                    isolated(command),
+                    cwd=cwd,
+                    env=job_environment(self.name, environment),
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE,
+                    stderr=errors or subprocess.STDOUT,
+                    start_new_session=True,  # The terminal's SIGINT is the caller's to handle.
+                )
+            )
+        finally:
+            if errors:
+                errors.close()
+
+    def interact(
+        self,
+        command: Sequence[str],
+        *,
+        cwd: Path,
+        environment: Mapping[str, str] | None = None,
+    ) -> int:
+        """Run a command on the caller's terminal."""
+        check(cwd)
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the command.
+        try:
+            # A child would inherit that SIGINT is ignored.
+            process = subprocess.Popen(
+                ["env", "--default-signal=INT", *isolated(command)],
+                cwd=cwd,
+                env=job_environment(self.name, environment),
+            )
+            return NativeJob(process).wait()
+        finally:
+            signal.signal(signal.SIGINT, before)
+
+
+def check(cwd: Path) -> None:
+    """Raise LabError if namespaces cannot be had, or would hide the folder to work in."""
+    if os.geteuid() != 0:
+        msg = "the native lab needs root: use sudo, or the uml lab"
+        raise LabError(msg)
+    check_reachable(cwd)

@@ -1,0 +1,230 @@
+"""The uml lab: user-mode Linux on the host's file system, as whatever user the caller is."""
+
+import fcntl
+import os
+import shlex
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+import termios
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Self
+
+from testbed.lab import uml_host
+from testbed.lab.job import LabError, check_reachable, job_environment
+
+INIT = Path(__file__).with_name("init.sh")
+POLL = 0.01  # s between two looks at a job's output
+LAST_WORDS = 5  # lines of the console that an error shows
+
+
+class UmlJob:
+    """A command in a user-mode kernel of its own."""
+
+    def __init__(
+        self, process: subprocess.Popen[bytes], folder: Path, console: Path, held: ExitStack
+    ) -> None:
+        self._process = process
+        self._folder = folder
+        self._console = console
+        self._held = held
+        self._status: int | None = None
+
+    def lines(self) -> Iterator[str]:
+        """Yield the lines of standard output as they come.
+
+        The output is an ordinary file on the host: a console would cut and recode it.
+        """
+        rest = b""
+        with (self._folder / "output").open("rb") as stream:
+            while True:
+                ended = self._process.poll() is not None
+                chunk = stream.read()
+                if chunk:
+                    *whole, rest = (rest + chunk).split(b"\n")
+                    for line in whole:
+                        yield line.decode(errors="replace")
+                elif ended:
+                    break
+                else:
+                    time.sleep(POLL)
+        if rest:
+            yield rest.decode(errors="replace")
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Return the exit status; TimeoutError if it is not over, LabError if the kernel died."""
+        if self._status is None:
+            try:
+                self._process.wait(timeout)
+            except subprocess.TimeoutExpired as error:
+                raise TimeoutError(str(error)) from error
+            try:
+                self._status = int((self._folder / "status").read_text(encoding="ascii"))
+            except FileNotFoundError:
+                raise LabError(self._last_words()) from None
+            finally:
+                self._held.close()
+        return self._status
+
+    def kill(self) -> None:
+        """Kill the user-mode kernel, and with it all that runs in it."""
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGKILL)
+            self._process.wait()
+        self._held.close()
+
+    def _last_words(self) -> str:
+        try:
+            lines = self._console.read_text(encoding="utf-8", errors="replace").splitlines()
+        except OSError:
+            lines = []
+        said = "\n".join(f"    {line}" for line in lines if not line.startswith(" [<"))
+        tail = "\n".join(said.splitlines()[-LAST_WORDS:])
+        return f"user-mode Linux ended before its job did; it said last:\n{tail}"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.kill()
+
+
+class UmlLab:
+    """Hosts on a kernel that runs as an ordinary process. Needs no rights."""
+
+    name = "uml"
+
+    def __init__(self, memory: int | None = None) -> None:
+        """`memory` in octets; by default 2 GiB, or less where there is less."""
+        self._memory = memory
+
+    def start(
+        self,
+        command: Sequence[str],
+        *,
+        cwd: Path,
+        log: Path | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> UmlJob:
+        """Boot, and start a command as root inside. The kernel's messages go beside `log`."""
+        with ExitStack() as held:
+            folder = held.enter_context(uml_host.job_folder())
+            output = folder / "output"
+            output.touch()
+            errors = f"2>>{shlex.quote(str(log.absolute()))}" if log else "2>&1"
+            redirect = f">>{shlex.quote(str(output))} {errors}"
+            _write_job(folder, command, cwd, environment, redirect)
+            console = log.with_suffix(".console.log") if log else folder / "console"
+            with console.open("ab") as stream:
+                process = self._boot(folder, held, stream.fileno())
+            return UmlJob(process, folder, console, held.pop_all())
+
+    def interact(
+        self,
+        command: Sequence[str],
+        *,
+        cwd: Path,
+        environment: Mapping[str, str] | None = None,
+    ) -> int:
+        """Boot, and run a command as root inside on the caller's terminal."""
+        if not sys.stdin.isatty() or not sys.stdout.isatty():
+            return self._relay(command, cwd=cwd, environment=environment)
+        terminal = sys.stdin.fileno()
+        before = termios.tcgetattr(terminal)
+        size = fcntl.ioctl(terminal, termios.TIOCGWINSZ, bytes(8))
+        rows, columns, _, _ = struct.unpack("4H", size)
+        with ExitStack() as held:
+            folder = held.enter_context(uml_host.job_folder())
+            (folder / "terminal").write_text(f"{rows or 24} {columns or 80}\n", encoding="ascii")
+            _write_job(folder, command, cwd, environment)
+            console = folder / "console"
+            try:
+                with console.open("ab") as stream:
+                    process = self._boot(folder, held, stream.fileno(), terminal)
+                with UmlJob(process, folder, console, held.pop_all()) as job:
+                    return job.wait()
+            finally:
+                termios.tcsetattr(terminal, termios.TCSADRAIN, before)
+
+    def _relay(
+        self,
+        command: Sequence[str],
+        *,
+        cwd: Path,
+        environment: Mapping[str, str] | None,
+    ) -> int:
+        with self.start(command, cwd=cwd, environment=environment) as job:
+            for line in job.lines():
+                print(line, flush=True)
+            return job.wait()
+
+    def _boot(
+        self,
+        folder: Path,
+        held: ExitStack,
+        messages: int,
+        terminal: int | None = None,
+    ) -> subprocess.Popen[bytes]:
+        memory, memory_folder = uml_host.memory(self._memory)
+        cpu = held.enter_context(uml_host.one_cpu())
+        environment = {"PATH": os.environ.get("PATH", os.defpath), "TMPDIR": str(memory_folder)}
+        environment |= uml_host.preloaded(memory_folder)
+        console: tuple[str, ...] = ("con0=null,fd:1",)
+        passed: tuple[int, ...] = ()
+        if terminal is not None:
+            passed = (os.dup(sys.stdout.fileno()),)
+            held.callback(os.close, passed[0])
+            console = ("console=ttyS0", "ssl0=null,fd:1", f"con0=fd:0,fd:{passed[0]}")
+        kernel = (
+            uml_host.program(),
+            f"mem={memory >> 20}M",
+            "root=/dev/root",
+            "rootfstype=hostfs",
+            "rootflags=/",
+            "rw",
+            f"init={folder / INIT.name}",
+            f"job={folder}",
+            f"uml_dir={folder}",
+            "con=null",
+            *console,
+        )
+        pinned = (
+            "setpriv",
+            "--pdeathsig",
+            "KILL",
+            "--",
+            "prlimit",
+            "--core=0",
+            "--",
+            "taskset",
+            "-c",
+        )
+        return subprocess.Popen(
+            (*pinned, str(cpu), *kernel),
+            env=environment,
+            stdin=subprocess.DEVNULL if terminal is None else terminal,
+            stdout=messages,
+            stderr=messages,
+            pass_fds=passed,
+            start_new_session=True,  # The terminal's SIGINT is the caller's to handle.
+        )
+
+
+def _write_job(
+    folder: Path,
+    command: Sequence[str],
+    cwd: Path,
+    environment: Mapping[str, str] | None,
+    redirect: str = "",
+) -> None:
+    check_reachable(cwd, folder)
+    variables = job_environment(UmlLab.name, environment).items()
+    words = ["env", "-i", *(f"{name}={value}" for name, value in variables), *command]
+    script = f"cd {shlex.quote(str(cwd.absolute()))} && exec {shlex.join(words)} {redirect}\n"
+    (folder / "run").write_text(script, encoding="utf-8")
+    shutil.copy(INIT, folder)
