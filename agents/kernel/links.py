@@ -1,0 +1,206 @@
+"""Rtnetlink requests: addresses, tunnels, routes, rules, proxy neighbours (linux/rtnetlink.h)."""
+
+from __future__ import annotations
+
+import errno
+import socket
+import struct
+from enum import IntEnum
+from ipaddress import IPv6Address, IPv6Network
+
+from agents.kernel.netlink import CREATE, EXCLUSIVE, REPLACE, Request, attribute
+
+MAIN_TABLE = 254
+LOCAL_TABLE = 255
+
+_AF_INET6 = socket.AF_INET6
+_NEW_LINK, _DELETE_LINK, _NEW_ADDRESS, _DELETE_ADDRESS = 16, 17, 20, 21
+_NEW_ROUTE, _DELETE_ROUTE, _NEW_NEIGHBOUR, _DELETE_NEIGHBOUR = 24, 25, 28, 29
+_NEW_RULE, _DELETE_RULE = 32, 33
+
+_LINK = struct.Struct("=BxHiII")
+_ADDRESS = struct.Struct("=BBBBI")
+_ROUTE = struct.Struct("=BBBBBBBBI")
+_NEIGHBOUR = struct.Struct("=B3xiHBB")
+_RULE = struct.Struct("=BBBBBBBBI")
+_U32 = struct.Struct("=I")
+_PORTS = struct.Struct("=HH")
+
+_UP = 1
+_HOME_NODAD = 0x10 | 0x02
+_PROXY = 8
+_PERMANENT = 0x80
+_PROTOCOL_STATIC = 4
+_SCOPE_UNIVERSE = 0
+_UNICAST = 1
+_INVERT = 2
+_IGNORE_ENCAPSULATION_LIMIT = 1
+_NEW = CREATE | EXCLUSIVE
+_GONE = (errno.ENOENT, errno.ESRCH, errno.ENODEV, errno.EADDRNOTAVAIL)
+
+
+class Action(IntEnum):
+    """What a rule does with a packet."""
+
+    LOOKUP = 1
+    PROHIBIT = 8
+
+
+def _u32(kind: int, value: int) -> bytes:
+    return attribute(kind, _U32.pack(value))
+
+
+def _name(kind: int, value: str) -> bytes:
+    return attribute(kind, value.encode() + b"\0")
+
+
+def _address(address: IPv6Address, interface: int) -> bytes:
+    body = _ADDRESS.pack(_AF_INET6, 128, _HOME_NODAD, 0, interface)
+    return body + attribute(1, address.packed) + attribute(2, address.packed)
+
+
+def add_home_address(address: IPv6Address, interface: int) -> Request:
+    """Return the request that adds a home address (flags home and nodad)."""
+    body = _address(address, interface)
+    return Request("add home address", _NEW_ADDRESS, _NEW, body, (errno.EEXIST,))
+
+
+def remove_address(address: IPv6Address, interface: int) -> Request:
+    """Return the request that removes an address."""
+    return Request("delete address", _DELETE_ADDRESS, 0, _address(address, interface), _GONE)
+
+
+def _tunnel(name: str, local: IPv6Address, remote: IPv6Address) -> bytes:
+    data = attribute(2, local.packed) + attribute(3, remote.packed)
+    data += attribute(4, b"\x40") + attribute(6, b"\0")
+    data += _u32(8, _IGNORE_ENCAPSULATION_LIMIT) + attribute(9, bytes((socket.IPPROTO_IPV6,)))
+    info = _name(1, "ip6tnl") + attribute(2, data)
+    return _LINK.pack(0, 0, 0, 0, 0) + _name(3, name) + attribute(18, info)
+
+
+def add_tunnel(name: str, local: IPv6Address, remote: IPv6Address) -> list[Request]:
+    """Return the requests that make an IPv6-in-IPv6 tunnel, up, without encapsulation limit.
+
+    It gets no link-local address, so that no router or multicast listener discovery goes through.
+    """
+    no_address = attribute(26, attribute(_AF_INET6, attribute(8, b"\1")))
+    up = _LINK.pack(0, 0, 0, _UP, _UP) + _name(3, name) + no_address
+    return [
+        Request("add tunnel", _NEW_LINK, _NEW, _tunnel(name, local, remote)),
+        Request("bring up tunnel", _NEW_LINK, 0, up),
+    ]
+
+
+def change_tunnel(name: str, local: IPv6Address, remote: IPv6Address) -> Request:
+    """Return the request that gives a tunnel new ends."""
+    return Request("change tunnel", _NEW_LINK, 0, _tunnel(name, local, remote))
+
+
+def remove_link(name: str) -> Request:
+    """Return the request that removes an interface."""
+    body = _LINK.pack(0, 0, 0, 0, 0) + _name(3, name)
+    return Request("delete link", _DELETE_LINK, 0, body, _GONE)
+
+
+def _route(
+    destination: IPv6Network, interface: int, table: int, source: IPv6Address | None
+) -> bytes:
+    body = _ROUTE.pack(
+        _AF_INET6,
+        destination.prefixlen,
+        0,
+        0,
+        0,
+        _PROTOCOL_STATIC,
+        _SCOPE_UNIVERSE,
+        _UNICAST,
+        0,
+    )
+    body += _u32(15, table) + _u32(4, interface)
+    if destination.prefixlen:
+        body += attribute(1, destination.network_address.packed)
+    if source is not None:
+        body += attribute(7, source.packed)
+    return body
+
+
+def put_route(
+    destination: IPv6Network,
+    interface: int,
+    *,
+    table: int = MAIN_TABLE,
+    source: IPv6Address | None = None,
+) -> Request:
+    """Return the request that adds or replaces a route to an interface."""
+    body = _route(destination, interface, table, source)
+    return Request("add route", _NEW_ROUTE, CREATE | REPLACE, body)
+
+
+def remove_route(destination: IPv6Network, interface: int, *, table: int = MAIN_TABLE) -> Request:
+    """Return the request that removes a route."""
+    body = _route(destination, interface, table, None)
+    return Request("delete route", _DELETE_ROUTE, 0, body, _GONE)
+
+
+def _proxy(address: IPv6Address, interface: int) -> bytes:
+    body = _NEIGHBOUR.pack(_AF_INET6, interface, _PERMANENT, _PROXY, 0)
+    return body + attribute(1, address.packed)
+
+
+def add_proxy(address: IPv6Address, interface: int) -> Request:
+    """Return the request that makes this host answer for `address` on a link."""
+    body = _proxy(address, interface)
+    return Request("add proxy", _NEW_NEIGHBOUR, CREATE | REPLACE, body)
+
+
+def remove_proxy(address: IPv6Address, interface: int) -> Request:
+    """Return the request that ends proxying for `address`."""
+    return Request("delete proxy", _DELETE_NEIGHBOUR, 0, _proxy(address, interface), _GONE)
+
+
+def rule(
+    priority: int,
+    action: Action = Action.LOOKUP,
+    *,
+    table: int = 0,
+    source: IPv6Network | None = None,
+    destination: IPv6Network | None = None,
+    incoming: str | None = None,
+    protocol: int | None = None,
+    port: int | None = None,
+    negated: bool = False,
+) -> bytes:
+    """Return the body of a policy-routing rule, for add_rule() and remove_rule()."""
+    body = _RULE.pack(
+        _AF_INET6,
+        destination.prefixlen if destination else 0,
+        source.prefixlen if source else 0,
+        0,
+        0,
+        0,
+        0,
+        action,
+        _INVERT if negated else 0,
+    )
+    body += _u32(6, priority) + _u32(15, table)
+    if destination is not None:
+        body += attribute(1, destination.network_address.packed)
+    if source is not None:
+        body += attribute(2, source.network_address.packed)
+    if incoming is not None:
+        body += _name(3, incoming)
+    if protocol is not None:
+        body += attribute(22, bytes((protocol,)))
+    if port is not None:
+        body += attribute(24, _PORTS.pack(port, port))
+    return body
+
+
+def add_rule(body: bytes) -> Request:
+    """Return the request that adds a rule."""
+    return Request("add rule", _NEW_RULE, _NEW, body, (errno.EEXIST,))
+
+
+def remove_rule(body: bytes) -> Request:
+    """Return the request that removes a rule."""
+    return Request("delete rule", _DELETE_RULE, 0, body, _GONE)

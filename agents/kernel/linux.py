@@ -1,0 +1,394 @@
+"""The kernel port on Linux: XFRM, ip6tnl, rules and proxy neighbours through netlink."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import socket
+import zlib
+from collections.abc import Sequence
+from ipaddress import IPv6Address, IPv6Network
+from pathlib import Path
+from typing import Self
+
+from agents.ipsec import Encryption, EspPair, EspSa, Integrity
+from agents.kernel import links, netlink, xfrm
+from agents.kernel.netlink import NetlinkSocket, Request
+from agents.kernel.port import KernelError, SaState
+from agents.kernel.xfrm import Direction, Extension, MobilityState, Mode, Policy, Selector, Template
+
+REQID = 135
+"""The request id that ties policies to the SAs of any IKE daemon (strongSwan: `reqid = 135`)."""
+
+_MH_PRIORITY = 10
+_SUB_PRIORITY = 5
+_UPDATE, _ACKNOWLEDGEMENT = 5, 6
+_KEY_LENGTHS = {Encryption.AES_CBC: (16, 24, 32)}
+_DIGESTS = {Integrity.HMAC_SHA1_96: 20, Integrity.HMAC_SHA2_256_128: 32}
+
+
+class SaWatch:
+    """News of security associations in this namespace, whoever installed them."""
+
+    def __init__(self) -> None:
+        self._socket = NetlinkSocket(netlink.XFRM, groups=(xfrm.SA_GROUP,))
+
+    def fileno(self) -> int:
+        """Return the descriptor that becomes readable when an SA changes."""
+        return self._socket.fileno()
+
+    def added(self) -> list[SaState]:
+        """Return the SAs that were added or updated since the last call."""
+        return [sa for r in self._socket.notifications() if (sa := xfrm.decode_sa(r)) is not None]
+
+    def close(self) -> None:
+        """Stop watching."""
+        self._socket.close()
+
+
+class _LinuxKernel:
+    """What mobile node and home agent share; `reqid` is that of the ESP SAs."""
+
+    def __init__(self, *, reqid: int = REQID) -> None:
+        self._reqid = reqid
+        self._xfrm = NetlinkSocket(netlink.XFRM)
+        self._route = NetlinkSocket(netlink.ROUTE)
+
+    def close(self) -> None:
+        """Close the sockets; what was set up stays."""
+        self._xfrm.close()
+        self._route.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def warm_up(self) -> None:
+        """Add and remove a dummy SA of every algorithm (the first one costs seconds)."""
+        loopback = IPv6Address("::1")
+        for encryption, sizes in _KEY_LENGTHS.items():
+            for integrity, size in _DIGESTS.items():
+                sa = EspSa(
+                    loopback,
+                    loopback,
+                    0x100,
+                    xfrm.MOBILITY_HEADER,
+                    encryption,
+                    bytes(sizes[0]),
+                    integrity,
+                    bytes(size),
+                    60,
+                )
+                self._xfrm.transact(xfrm.add_esp(sa, self._reqid))
+                self._xfrm.transact([xfrm.remove_esp(loopback, 0x100)])
+
+    def install(self, pair: EspPair) -> None:
+        """Install both directions of `pair`; an SA with the same SPI is replaced."""
+        requests = xfrm.add_esp(pair.inbound, self._reqid)
+        self._xfrm.transact(requests + xfrm.add_esp(pair.outbound, self._reqid))
+
+    def uninstall(self, pair: EspPair) -> None:
+        """Remove both directions of `pair`."""
+        both = (pair.inbound, pair.outbound)
+        self._xfrm.transact([xfrm.remove_esp(sa.destination, sa.spi) for sa in both])
+
+    def sas_between(self, source: IPv6Address, destination: IPv6Address) -> list[SaState]:
+        """Return the usable ESP SAs from `source` to `destination` (SPI 0: not yet negotiated)."""
+        replies = self._xfrm.dump(xfrm.list_sas(source, destination))
+        found = (xfrm.decode_sa(reply) for reply in replies)
+        return [sa for sa in found if sa and sa.protocol == xfrm.ESP and sa.spi]
+
+    def _protection(
+        self, local: IPv6Address, remote: IPv6Address, source: IPv6Address, to: IPv6Address
+    ) -> Policy:
+        """Return the main policy for Mobility Headers in one direction (RFC 3776 section 3)."""
+        selector = Selector(IPv6Network(source), IPv6Network(to), xfrm.MOBILITY_HEADER)
+        direction = Direction.OUT if (source, to) == (local, remote) else Direction.IN
+        template = Template(source, to, xfrm.ESP, Mode.TRANSPORT, self._reqid)
+        return Policy(selector, direction, xfrm.Table.MAIN, _MH_PRIORITY, template)
+
+    def _protections(self, local: IPv6Address, remote: IPv6Address) -> list[Policy]:
+        return [
+            self._protection(local, remote, local, remote),
+            self._protection(local, remote, remote, local),
+        ]
+
+    def _remove_sas(self, local: IPv6Address, remote: IPv6Address) -> None:
+        ends = ((local, remote), (remote, local))
+        found = [sa for source, to in ends for sa in self.sas_between(source, to)]
+        self._xfrm.transact([xfrm.remove_esp(sa.destination, sa.spi) for sa in found])
+
+    def _make_tunnel(self, name: str, local: IPv6Address, remote: IPv6Address) -> int:
+        """Make a tunnel, or take over one of this name; return its interface index."""
+        try:
+            self._route.transact(links.add_tunnel(name, local, remote))
+        except KernelError as error:
+            if error.errno != errno.EEXIST:
+                raise
+            made = links.add_tunnel(name, local, remote)
+            self._route.transact([links.remove_link(name), *made])
+        return socket.if_nametoindex(name)
+
+
+def _carrying(
+    source: IPv6Network,
+    destination: IPv6Network,
+    message: int,
+    direction: Direction,
+    extension: Extension,
+    *,
+    wildcard: bool = False,
+) -> Policy:
+    """Return the sub policy that puts a home address into one kind of message."""
+    ends = (
+        (xfrm.UNSPECIFIED, xfrm.UNSPECIFIED)
+        if wildcard
+        else (source.network_address, destination.network_address)
+    )
+    return Policy(
+        Selector(source, destination, xfrm.MOBILITY_HEADER, message),
+        direction,
+        xfrm.Table.SUB,
+        _SUB_PRIORITY,
+        Template(*ends, extension, Mode.ROUTE_OPTIMISATION, optional=wildcard),
+    )
+
+
+class LinuxMobileNode(_LinuxKernel):
+    """A mobile node with one home registration (agents.kernel.port.MobileNodeKernel).
+
+    `tunnel` names the device, `table` and `priority` place the route and rule of the tunnel.
+    """
+
+    def __init__(
+        self,
+        *,
+        reqid: int = REQID,
+        tunnel: str = "mip0",
+        table: int = 100,
+        priority: int = 1000,
+    ) -> None:
+        super().__init__(reqid=reqid)
+        self._tunnel = tunnel
+        self._table = table
+        self._priority = priority
+        self._ends: tuple[IPv6Address, IPv6Address] | None = None
+
+    def _home(self) -> tuple[IPv6Address, IPv6Address]:
+        if self._ends is None:
+            raise KernelError(errno.ENOTCONN, "no home address is prepared")
+        return self._ends
+
+    def _states(self, care_of: IPv6Address) -> list[MobilityState]:
+        home, agent = self._home()
+        return [
+            MobilityState(home, agent, Extension.HOME_ADDRESS_OPTION, care_of),
+            MobilityState(agent, home, Extension.ROUTING_TYPE_2, care_of),
+        ]
+
+    def _policies(self) -> list[Policy]:
+        home, agent = self._home()
+        there, here = IPv6Network(agent), IPv6Network(home)
+        return [
+            *self._protections(home, agent),
+            _carrying(here, there, _UPDATE, Direction.OUT, Extension.HOME_ADDRESS_OPTION),
+            _carrying(there, here, _ACKNOWLEDGEMENT, Direction.IN, Extension.ROUTING_TYPE_2),
+        ]
+
+    def _rule(self) -> bytes:
+        home, _ = self._home()
+        return links.rule(self._priority, table=self._table, source=IPv6Network(home))
+
+    def prepare(
+        self, home_address: IPv6Address, home_agent: IPv6Address, care_of: IPv6Address
+    ) -> None:
+        """Make ready for IKE and the Binding Update; no payload goes through the tunnel yet."""
+        if self._ends not in (None, (home_address, home_agent)):
+            self.release()
+        self._ends = (home_address, home_agent)
+        loopback = socket.if_nametoindex("lo")
+        self._route.transact([links.add_home_address(home_address, loopback)])
+        requests = [request for state in self._states(care_of) for request in state.put()]
+        self._xfrm.transact([*requests, *(policy.put() for policy in self._policies())])
+        index = self._make_tunnel(self._tunnel, care_of, home_agent)
+        route = links.put_route(xfrm.ANYWHERE, index, table=self._table, source=home_address)
+        self._route.transact([route])
+
+    def open_tunnel(self) -> None:
+        """Send everything from the home address through the tunnel."""
+        self._route.transact([links.add_rule(self._rule())])
+
+    def close_tunnel(self) -> None:
+        """Undo open_tunnel()."""
+        self._route.transact([links.remove_rule(self._rule())])
+
+    def move(self, care_of: IPv6Address) -> None:
+        """Use a new care-of address; the ESP SAs stay."""
+        _, agent = self._home()
+        self._xfrm.transact([state.update() for state in self._states(care_of)])
+        self._route.transact([links.change_tunnel(self._tunnel, care_of, agent)])
+
+    def release(self) -> None:
+        """Remove all that was made, the SAs of the home address included."""
+        if self._ends is None:
+            return
+        home, agent = self._ends
+        self._remove_sas(home, agent)
+        requests = [policy.remove() for policy in self._policies()]
+        requests += [state.remove() for state in self._states(xfrm.UNSPECIFIED)]
+        self._xfrm.transact(requests)
+        loopback = socket.if_nametoindex("lo")
+        self._route.transact(
+            [
+                links.remove_rule(self._rule()),
+                links.remove_link(self._tunnel),
+                links.remove_address(home, loopback),
+            ]
+        )
+        self._ends = None
+
+
+class LinuxHomeAgent(_LinuxKernel):
+    """A home agent at `address` for the prefix on `interface` (port.HomeAgentKernel)."""
+
+    def __init__(self, address: IPv6Address, interface: str, *, reqid: int = REQID) -> None:
+        super().__init__(reqid=reqid)
+        self._address = address
+        self._interface = interface
+        self._index = socket.if_nametoindex(interface)
+        self._protected: set[IPv6Address] = set()
+        self._reached: set[IPv6Address] = set()
+        self._bound: dict[IPv6Address, tuple[str, IPv6Address]] = {}
+
+    def _wildcard(self) -> tuple[MobilityState, Policy]:
+        nowhere = xfrm.UNSPECIFIED
+        extension = Extension.HOME_ADDRESS_OPTION
+        policy = _carrying(
+            xfrm.ANYWHERE,
+            IPv6Network(self._address),
+            _UPDATE,
+            Direction.IN,
+            extension,
+            wildcard=True,
+        )
+        return MobilityState(nowhere, nowhere, extension, nowhere), policy
+
+    def prepare(self) -> None:
+        """Accept the Home Address option in Binding Updates and serve as a proxy on the link.
+
+        A proxy's answers to multicast solicitations are delayed by up to 0.8 s unless told
+        otherwise (RFC 4861 section 7.2.8 has it for several proxies); this one is alone.
+        """
+        state, policy = self._wildcard()
+        self._xfrm.transact([*state.put(), policy.put()])
+        for setting, value in (
+            ("conf/all/forwarding", 1),
+            (f"conf/{self._interface}/proxy_ndp", 1),
+            (f"neigh/{self._interface}/proxy_delay", 0),
+        ):
+            _set(setting, value)
+
+    def protect(self, home_address: IPv6Address) -> None:
+        """Demand ESP for Mobility Headers to and from `home_address`."""
+        self._protected.add(home_address)
+        self._xfrm.transact([p.put() for p in self._protections(self._address, home_address)])
+
+    def unprotect(self, home_address: IPv6Address) -> None:
+        """Undo protect() and remove the SAs of the home address."""
+        self._remove_sas(self._address, home_address)
+        self._xfrm.transact([p.remove() for p in self._protections(self._address, home_address)])
+        self._protected.discard(home_address)
+
+    def _way(self, home: IPv6Address, care_of: IPv6Address) -> tuple[MobilityState, Policy]:
+        extension = Extension.ROUTING_TYPE_2
+        policy = _carrying(
+            IPv6Network(self._address),
+            IPv6Network(home),
+            _ACKNOWLEDGEMENT,
+            Direction.OUT,
+            extension,
+        )
+        return MobilityState(self._address, home, extension, care_of), policy
+
+    def reach(self, home_address: IPv6Address, care_of: IPv6Address) -> None:
+        """Send Binding Acknowledgements for `home_address` to `care_of` (routing header)."""
+        self._reached.add(home_address)
+        state, policy = self._way(home_address, care_of)
+        self._xfrm.transact([*state.put(), policy.put()])
+
+    def unreach(self, home_address: IPv6Address) -> None:
+        """Undo reach()."""
+        state, policy = self._way(home_address, xfrm.UNSPECIFIED)
+        self._xfrm.transact([policy.remove(), state.remove()])
+        self._reached.discard(home_address)
+
+    def bind(self, home_address: IPv6Address, care_of: IPv6Address) -> None:
+        """Intercept packets to `home_address` and tunnel them to `care_of`, now or newly."""
+        bound = self._bound.get(home_address)
+        if bound:
+            name, old = bound
+            if old != care_of:
+                self._route.transact([links.change_tunnel(name, self._address, care_of)])
+                self._bound[home_address] = (name, care_of)
+            return
+        name = self._tunnel_name(home_address)
+        index = self._make_tunnel(name, self._address, care_of)
+        requests = self._interception(home_address, index)
+        try:
+            self._route.transact(requests)
+        except KernelError:
+            self._route.transact([links.remove_link(name)])
+            raise
+        self._bound[home_address] = (name, care_of)
+
+    def unbind(self, home_address: IPv6Address) -> None:
+        """Undo bind()."""
+        if home_address not in self._bound:
+            return
+        name, _ = self._bound[home_address]
+        proxy = links.remove_proxy(home_address, self._index)
+        self._route.transact([proxy, links.remove_link(name)])
+        del self._bound[home_address]
+
+    def release(self) -> None:
+        """Remove all that was made; forwarding and proxying stay switched on."""
+        for undo, homes in (
+            (self.unbind, self._bound),
+            (self.unreach, self._reached),
+            (self.unprotect, self._protected),
+        ):
+            for home in tuple(homes):
+                undo(home)
+        state, policy = self._wildcard()
+        self._xfrm.transact([policy.remove(), state.remove()])
+
+    def _interception(self, home: IPv6Address, index: int) -> Sequence[Request]:
+        return (links.put_route(IPv6Network(home), index), links.add_proxy(home, self._index))
+
+    def _tunnel_name(self, home: IPv6Address) -> str:
+        """Return a name that a restarted home agent would choose again, so it can clear up."""
+        taken = {name for name, _ in self._bound.values()}
+        number = zlib.crc32(home.packed)
+        while (name := f"bc{number & 0xFFFFFFFF:08x}") in taken:
+            number += 1
+        return name
+
+
+def _set(setting: str, value: int) -> None:
+    path = Path("/proc/sys/net/ipv6") / setting
+    try:
+        path.write_text(f"{value}\n")
+    except OSError as error:
+        raise KernelError(error.errno or errno.EIO, f"set {path}: {error.strerror}") from error
+
+
+def counters() -> dict[str, int]:
+    """Return the IPsec error counters of this network namespace (/proc/net/xfrm_stat)."""
+    found = {}
+    with contextlib.suppress(FileNotFoundError):
+        for line in Path("/proc/self/net/xfrm_stat").read_text().splitlines():
+            name, value = line.split()
+            found[name] = int(value)
+    return found

@@ -1,0 +1,125 @@
+"""What the roles ask of the kernel: IPsec, tunnels, addresses and the access filter.
+
+Every call is synchronous, takes well under a few milliseconds, spawns nothing, and may be made
+inside a running event loop. What was asked for twice is there once; what is removed twice is no
+error. A call that fails raises KernelError and may be repeated.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from ipaddress import IPv6Address, IPv6Network
+from typing import Protocol
+
+from agents.ipsec import EspPair
+
+
+class KernelError(OSError):
+    """The kernel refused; `errno` is its code, the text names the operation."""
+
+
+@dataclass(frozen=True, slots=True)
+class SaState:
+    """One IPsec security association as the kernel has it, whoever installed it."""
+
+    source: IPv6Address
+    destination: IPv6Address
+    spi: int
+    protocol: int
+    reqid: int
+
+
+class SecurityAssociations(Protocol):
+    """ESP security associations and the news of them."""
+
+    def install(self, pair: EspPair) -> None:
+        """Install both directions of `pair`; an SA with the same SPI is replaced."""
+
+    def uninstall(self, pair: EspPair) -> None:
+        """Remove both directions of `pair`."""
+
+    def sas_between(self, source: IPv6Address, destination: IPv6Address) -> list[SaState]:
+        """Return the usable ESP SAs from `source` to `destination`."""
+
+
+class MobileNodeKernel(SecurityAssociations, Protocol):
+    """The kernel's part in a mobile node with one home registration (RFC 6275 section 11)."""
+
+    def warm_up(self) -> None:
+        """Make the kernel load and test every algorithm now rather than in the first SA."""
+
+    def prepare(
+        self, home_address: IPv6Address, home_agent: IPv6Address, care_of: IPv6Address
+    ) -> None:
+        """Make ready for IKE and the Binding Update; no payload goes through the tunnel yet.
+
+        Adds the home address, the policies that demand ESP for Mobility Headers, the Home Address
+        option and type 2 routing header with `care_of`, and the tunnel's device.
+        """
+
+    def open_tunnel(self) -> None:
+        """Send everything from the home address through the tunnel."""
+
+    def close_tunnel(self) -> None:
+        """Undo open_tunnel()."""
+
+    def move(self, care_of: IPv6Address) -> None:
+        """Use a new care-of address; the ESP SAs stay."""
+
+    def release(self) -> None:
+        """Remove all that was made, the SAs of the home address included."""
+
+
+class HomeAgentKernel(SecurityAssociations, Protocol):
+    """The kernel's part in a home agent for many mobile nodes (RFC 6275 section 10)."""
+
+    def warm_up(self) -> None:
+        """Make the kernel load and test every algorithm now rather than in the first SA."""
+
+    def prepare(self) -> None:
+        """Accept the Home Address option in Binding Updates and serve as a proxy on the link."""
+
+    def protect(self, home_address: IPv6Address) -> None:
+        """Demand ESP for Mobility Headers to and from `home_address`."""
+
+    def unprotect(self, home_address: IPv6Address) -> None:
+        """Undo protect() and remove the SAs of the home address."""
+
+    def reach(self, home_address: IPv6Address, care_of: IPv6Address) -> None:
+        """Send Binding Acknowledgements for `home_address` to `care_of` (routing header)."""
+
+    def unreach(self, home_address: IPv6Address) -> None:
+        """Undo reach()."""
+
+    def bind(self, home_address: IPv6Address, care_of: IPv6Address) -> None:
+        """Intercept packets to `home_address` and tunnel them to `care_of`, now or newly."""
+
+    def unbind(self, home_address: IPv6Address) -> None:
+        """Undo bind()."""
+
+    def release(self) -> None:
+        """Remove all that was made."""
+
+
+class EnforcementPoint(Protocol):
+    """The filter on an access link: closed but for those who have been authorised."""
+
+    def close_access(self) -> None:
+        """Let only network access, address configuration and neighbour discovery pass."""
+
+    def authorise(self, address: IPv6Address) -> None:
+        """Let the packets of `address` pass, both ways."""
+
+    def revoke(self, address: IPv6Address) -> None:
+        """Undo authorise()."""
+
+    def release(self) -> None:
+        """Remove the filter."""
+
+
+@dataclass(frozen=True, slots=True)
+class AccessLink:
+    """An access router's interface and the prefix on it."""
+
+    interface: str
+    prefix: IPv6Network

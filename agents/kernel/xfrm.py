@@ -1,0 +1,259 @@
+"""XFRM requests: security associations, policies, mobility states (linux/xfrm.h)."""
+
+from __future__ import annotations
+
+import errno
+import struct
+from dataclasses import dataclass
+from enum import IntEnum
+from ipaddress import IPv6Address, IPv6Network
+
+from agents.ipsec import EspSa
+from agents.kernel.netlink import CREATE, EXCLUSIVE, Reply, Request, attribute
+from agents.kernel.port import SaState
+
+ESP = 50
+MOBILITY_HEADER = 135
+ANYWHERE = IPv6Network("::/0")
+UNSPECIFIED = IPv6Address("::")
+SA_GROUP = 3  # Multicast group of SA notifications.
+NEW_SA, UPDATE_SA = 16, 26
+
+_DELETE_SA, _GET_SA = 17, 18
+_DELETE_POLICY, _UPDATE_POLICY = 20, 25
+_ALG_CRYPT, _TMPL, _SRCADDR, _COADDR, _POLICY_TYPE = 2, 5, 13, 14, 16
+_ALG_AUTH_TRUNC, _ADDRESS_FILTER = 20, 26
+_AF_INET6 = 10
+_WILDCARD_RECEIVE = 8
+_INFINITE = 2**64 - 1
+_GONE = (errno.ENOENT, errno.ESRCH)
+
+_SELECTOR = struct.Struct("=16s16sHH2sHHBBB3xiI")
+_SA_ID = struct.Struct("=16s4sB3x")
+_LIFETIME = struct.Struct("=8Q")
+_SA_TAIL = struct.Struct("=16s64s32s12sIIHBBB7x")
+_SA_KEY = struct.Struct("=16s4sHBx")
+_POLICY_TAIL = struct.Struct("=64s32sIIBBBB4x")
+_POLICY_KEY = struct.Struct("=IB3x")
+_TEMPLATE = struct.Struct("=16s4sB3xH2x16sIBBBxIII")
+_TYPE = struct.Struct("=BxHBx")
+_FILTER = struct.Struct("=16s16sHBB")
+_ALGORITHM = struct.Struct("=64sI")
+_AUTHENTICATION = struct.Struct("=64sII")
+
+
+class Direction(IntEnum):
+    """Which packets a policy looks at."""
+
+    IN = 0
+    OUT = 1
+
+
+class Table(IntEnum):
+    """The policy tables: IPsec in the main one, Mobile IPv6 in the sub one."""
+
+    MAIN = 0
+    SUB = 1
+
+
+class Mode(IntEnum):
+    """The XFRM modes in use."""
+
+    TRANSPORT = 0
+    ROUTE_OPTIMISATION = 2
+
+
+class Extension(IntEnum):
+    """What carries a home address: destination options or routing header."""
+
+    HOME_ADDRESS_OPTION = 60
+    ROUTING_TYPE_2 = 43
+
+
+@dataclass(frozen=True, slots=True)
+class Selector:
+    """Packets from `source` to `destination`; `message` is a Mobility Header type."""
+
+    source: IPv6Network
+    destination: IPv6Network
+    protocol: int = 0
+    message: int | None = None
+
+    def encode(self) -> bytes:
+        """Return struct xfrm_selector; the message type lies in the source port."""
+        port, mask = (0, 0) if self.message is None else (self.message, 0xFFFF)
+        return _SELECTOR.pack(
+            self.destination.network_address.packed,
+            self.source.network_address.packed,
+            0,
+            0,
+            port.to_bytes(2),
+            mask,
+            _AF_INET6,
+            self.destination.prefixlen,
+            self.source.prefixlen,
+            self.protocol,
+            0,
+            0,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """The state that a policy demands; `optional` means that packets may come without."""
+
+    source: IPv6Address
+    destination: IPv6Address
+    protocol: int
+    mode: Mode
+    reqid: int = 0
+    optional: bool = False
+
+    def encode(self) -> bytes:
+        """Return struct xfrm_user_tmpl."""
+        every = 0xFFFFFFFF
+        return _TEMPLATE.pack(
+            self.destination.packed,
+            bytes(4),
+            self.protocol,
+            _AF_INET6,
+            self.source.packed,
+            self.reqid,
+            self.mode,
+            0,
+            self.optional,
+            every,
+            every,
+            every,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """One policy of either table."""
+
+    selector: Selector
+    direction: Direction
+    table: Table
+    priority: int
+    template: Template
+
+    def put(self) -> Request:
+        """Return the request that adds or replaces this policy."""
+        tail = _POLICY_TAIL.pack(
+            _lifetime(0, 0), bytes(32), self.priority, 0, self.direction, 0, 0, 0
+        )
+        body = self.selector.encode() + tail
+        body += attribute(_TMPL, self.template.encode()) + self._type()
+        return Request("add policy", _UPDATE_POLICY, 0, body)
+
+    def remove(self) -> Request:
+        """Return the request that removes this policy."""
+        body = self.selector.encode() + _POLICY_KEY.pack(0, self.direction) + self._type()
+        return Request("delete policy", _DELETE_POLICY, 0, body, _GONE)
+
+    def _type(self) -> bytes:
+        return attribute(_POLICY_TYPE, _TYPE.pack(self.table, 0, 0))
+
+
+@dataclass(frozen=True, slots=True)
+class MobilityState:
+    """How a home address is carried: between `source` and `destination`, by way of `care_of`."""
+
+    source: IPv6Address
+    destination: IPv6Address
+    extension: Extension
+    care_of: IPv6Address
+
+    def add(self) -> Request:
+        """Return the request that adds this state where none is."""
+        flags = 0 if int(self.care_of) else _WILDCARD_RECEIVE
+        return Request("add mobility state", NEW_SA, _NEW, self._body(flags), (errno.EEXIST,))
+
+    def update(self) -> Request:
+        """Return the request that gives an existing state this care-of address."""
+        return Request("update mobility state", UPDATE_SA, 0, self._body(0))
+
+    def put(self) -> list[Request]:
+        """Return the requests that add this state or move the one that is there."""
+        return [self.add(), self.update()] if int(self.care_of) else [self.add()]
+
+    def remove(self) -> Request:
+        """Return the request that removes this state."""
+        key = _SA_KEY.pack(self.destination.packed, bytes(4), _AF_INET6, self.extension)
+        body = key + attribute(_SRCADDR, self.source.packed)
+        return Request("delete mobility state", _DELETE_SA, 0, body, _GONE)
+
+    def _body(self, flags: int) -> bytes:
+        selector = Selector(ANYWHERE, ANYWHERE).encode()
+        identity = _SA_ID.pack(self.destination.packed, bytes(4), self.extension)
+        mode = Mode.ROUTE_OPTIMISATION
+        tail = _sa_tail(self.source, _lifetime(0, 0), 0, mode, flags, window=0)
+        return selector + identity + tail + attribute(_COADDR, self.care_of.packed)
+
+
+_NEW = CREATE | EXCLUSIVE
+
+
+def add_esp(sa: EspSa, reqid: int) -> list[Request]:
+    """Return the requests that install `sa`; one with the same SPI and destination goes first."""
+    selector = Selector(IPv6Network(sa.source), IPv6Network(sa.destination), sa.protocol).encode()
+    identity = _SA_ID.pack(sa.destination.packed, sa.spi.to_bytes(4), ESP)
+    hard = int(sa.lifetime)
+    lifetime = _lifetime(0, hard)
+    tail = _sa_tail(sa.source, lifetime, reqid, Mode.TRANSPORT, 0, window=32)
+    name, bits = sa.integrity.value
+    encryption = _ALGORITHM.pack(sa.encryption.value.encode(), 8 * len(sa.encryption_key))
+    integrity = _AUTHENTICATION.pack(name.encode(), 8 * len(sa.integrity_key), bits)
+    body = selector + identity + tail
+    body += attribute(_ALG_CRYPT, encryption + sa.encryption_key)
+    body += attribute(_ALG_AUTH_TRUNC, integrity + sa.integrity_key)
+    return [remove_esp(sa.destination, sa.spi), Request("add ESP SA", NEW_SA, _NEW, body)]
+
+
+def remove_esp(destination: IPv6Address, spi: int) -> Request:
+    """Return the request that removes the ESP SA with this SPI."""
+    body = _SA_KEY.pack(destination.packed, spi.to_bytes(4), _AF_INET6, ESP)
+    return Request("delete ESP SA", _DELETE_SA, 0, body, _GONE)
+
+
+def list_sas(source: IPv6Address, destination: IPv6Address) -> Request:
+    """Return the request that dumps the SAs from `source` to `destination`."""
+    key = _FILTER.pack(source.packed, destination.packed, _AF_INET6, 128, 128)
+    return Request("list SAs", _GET_SA, 0, attribute(_ADDRESS_FILTER, key))
+
+
+def decode_sa(reply: Reply) -> SaState | None:
+    """Return the SA that a dump or notification tells of, or None if it is something else."""
+    start = _SELECTOR.size
+    if reply.kind not in (NEW_SA, UPDATE_SA) or len(reply.body) < start + 168:
+        return None
+    destination, spi, protocol = _SA_ID.unpack_from(reply.body, start)
+    tail = _SA_TAIL.unpack_from(reply.body, start + _SA_ID.size)
+    if tail[6] != _AF_INET6:
+        return None
+    return SaState(
+        IPv6Address(tail[0]), IPv6Address(destination), int.from_bytes(spi), protocol, tail[5]
+    )
+
+
+def _lifetime(soft: int, hard: int) -> bytes:
+    unlimited = (_INFINITE,) * 4
+    return _LIFETIME.pack(*unlimited, soft, hard, 0, 0)
+
+
+def _sa_tail(
+    source: IPv6Address, lifetime: bytes, reqid: int, mode: Mode, flags: int, *, window: int
+) -> bytes:
+    return _SA_TAIL.pack(
+        source.packed,
+        lifetime,
+        bytes(32),
+        bytes(12),
+        0,
+        reqid,
+        _AF_INET6,
+        mode,
+        window,
+        flags,
+    )
