@@ -1,0 +1,191 @@
+"""Keys of a run for Wireshark: TLS secrets inside the captures, ESP and IKE keys as a profile."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterable
+from ipaddress import IPv6Address
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+
+from testbed.frames import has_secrets
+from testbed.jsonl import DataError, read_lines
+
+KEYS = "keys.jsonl"
+TLS_KEYS = "tls.keys"
+PROFILE = "mip6lab"
+EDITCAP_TIMEOUT = 60.0
+
+Hex = Annotated[str, msgspec.Meta(pattern=r"^([0-9a-fA-F]{2})+$")]
+Cookie = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-fA-F]{16}$")]
+Spi = Annotated[int, msgspec.Meta(ge=1, lt=1 << 32)]
+
+ENCRYPTION = {
+    "cbc(aes)": "AES-CBC [RFC3602]",
+    "cbc(des3_ede)": "TripleDES-CBC [RFC2451]",
+    "rfc3686(ctr(aes))": "AES-CTR [RFC3686]",
+    "rfc4106(gcm(aes))": "AES-GCM with 16 octet ICV [RFC4106]",
+    "ecb(cipher_null)": "NULL",
+}
+INTEGRITY = {
+    "hmac(md5)": "HMAC-MD5-96 [RFC2403]",
+    "hmac(sha1)": "HMAC-SHA-1-96 [RFC2404]",
+    "hmac(sha256)": "HMAC-SHA-256-128 [RFC4868]",
+    "hmac(sha384)": "HMAC-SHA-384-192 [RFC4868]",
+    "hmac(sha512)": "HMAC-SHA-512-256 [RFC4868]",
+    "": "NULL",
+}
+PREFERENCES = {
+    "esp.enable_encryption_decode": "TRUE",
+    "esp.enable_authentication_check": "TRUE",
+}
+
+
+class KeysError(DataError):
+    """Keys that cannot be given to Wireshark."""
+
+
+class EspKey(msgspec.Struct, frozen=True, tag_field="kind", tag="esp"):
+    """One direction of an ESP SA; algorithms by their Linux names, keys in hexadecimal."""
+
+    source: str
+    destination: str
+    spi: Spi
+    encryption: str
+    encryption_key: str
+    integrity: str = ""
+    integrity_key: str = ""
+
+    def __repr__(self) -> str:
+        return f"EspKey({self.source} to {self.destination}, SPI {self.spi:#010x})"
+
+
+class Ikev1Key(msgspec.Struct, frozen=True, tag_field="kind", tag="ikev1"):
+    """The key that encrypts an IKEv1 phase 1 (RFC 2409 appendix B), in hexadecimal."""
+
+    initiator_cookie: Cookie
+    encryption_key: Hex
+
+    def __repr__(self) -> str:
+        return f"Ikev1Key({self.initiator_cookie})"
+
+
+Key = EspKey | Ikev1Key
+
+
+def embed(captures: Path, tls_keylog: Path) -> list[Path]:
+    """Put TLS secrets (SSLKEYLOGFILE format) into every pcapng file of a folder, in place.
+
+    Returns the files changed: none if there are no secrets, and no file that has some already.
+    Raises DataError if editcap is missing, or refuses a file, which then is as before.
+    """
+    if not tls_keylog.exists() or not tls_keylog.stat().st_size:
+        return []
+    done = [path for path in sorted(captures.glob("*.pcapng")) if not has_secrets(path)]
+    for capture in done:
+        _embed(capture, tls_keylog)
+    return done
+
+
+def _embed(capture: Path, tls_keylog: Path) -> None:
+    fresh = capture.with_name(f".{capture.name}.{os.getpid()}")
+    secrets = f"tls,{tls_keylog.resolve()}"
+    options = ["-F", "pcapng", "--inject-secrets", secrets]
+    fresh.touch(mode=0o600)  # From now on the capture holds secrets.
+    try:
+        done = subprocess.run(
+            ["editcap", *options, capture, fresh],
+            capture_output=True,
+            text=True,
+            timeout=EDITCAP_TIMEOUT,
+            check=False,
+        )
+        if done.returncode:
+            reason = " ".join(done.stderr.split()) or f"exit status {done.returncode}"
+            raise KeysError(f"{capture}: editcap: {reason}")
+        fresh.replace(capture)
+    except FileNotFoundError:
+        raise KeysError("editcap is not installed (package wireshark-common)") from None
+    except subprocess.TimeoutExpired:
+        raise KeysError(f"{capture}: editcap took more than {EDITCAP_TIMEOUT:.0f} s") from None
+    finally:
+        fresh.unlink(missing_ok=True)
+
+
+def wireshark_profile(keys: Path) -> Path:
+    """Make keys/wireshark from keys/keys.jsonl and return it.
+
+    It serves as WIRESHARK_CONFIG_DIR, alone or with `tshark -C mip6lab`, and may be copied to
+    ~/.config/wireshark/profiles/. Raises DataError with file and line for a bad key.
+    """
+    found = _read(keys / KEYS)
+    tables = {
+        "preferences": [f"{name}: {value}" for name, value in PREFERENCES.items()],
+        "esp_sa": _table(_esp(key) for key in found if isinstance(key, EspKey)),
+        "ikev1_decryption_table": _table(_ikev1(key) for key in found if isinstance(key, Ikev1Key)),
+    }
+    folder = keys / "wireshark"
+    for place in (folder, folder / "profiles" / PROFILE):
+        place.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for name, lines in tables.items():
+            _write(place / name, "".join(f"{line}\n" for line in lines))
+    return folder
+
+
+def _read(path: Path) -> list[Key]:
+    if not path.exists():
+        return []
+    keys: list[Key] = read_lines(path, Key).items  # type: ignore[arg-type]
+    for number, key in enumerate(keys, 1):
+        if isinstance(key, EspKey):
+            try:
+                _check(key)
+            except ValueError as error:
+                raise KeysError(f"{path}: ESP key {number}: {error}") from None
+    return keys
+
+
+def _check(key: EspKey) -> None:
+    for name, known in ((key.encryption, ENCRYPTION), (key.integrity, INTEGRITY)):
+        if name not in known:
+            raise ValueError(f"Wireshark knows no algorithm {name!r}")
+    for address in (key.source, key.destination):
+        IPv6Address(address)
+    for value in (key.encryption_key, key.integrity_key):
+        bytes.fromhex(value)
+
+
+def _esp(key: EspKey) -> tuple[str, ...]:
+    # Wireshark looks an SA up by the addresses before or after it has met the Home Address option
+    # and the routing header, by version; the SPI is enough.
+    return (
+        '"IPv6"',
+        '"*"',
+        '"*"',
+        f'"0x{key.spi:08x}"',
+        f'"{ENCRYPTION[key.encryption]}"',
+        f'"{_hex(key.encryption_key)}"',
+        f'"{INTEGRITY[key.integrity]}"',
+        f'"{_hex(key.integrity_key)}"',
+    )
+
+
+def _hex(value: str) -> str:
+    return f"0x{value}" if value else ""
+
+
+def _ikev1(key: Ikev1Key) -> tuple[str, ...]:
+    return key.initiator_cookie, key.encryption_key
+
+
+def _table(rows: Iterable[tuple[str, ...]]) -> list[str]:
+    return list(dict.fromkeys(",".join(row) for row in rows))
+
+
+def _write(path: Path, text: str) -> None:
+    path.touch(mode=0o600)
+    path.chmod(0o600)
+    path.write_text(text)

@@ -1,0 +1,355 @@
+"""The results folder of an experiment: writing it run by run, reading it back."""
+
+from __future__ import annotations
+
+import csv
+import importlib.metadata
+import io
+import os
+import platform
+import subprocess
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from testbed.jsonl import DataError, append_line, read_lines
+from testbed.phases import PHASES, TOTAL
+
+PROJECT = Path(__file__).resolve().parent.parent
+PAPER = PROJECT / "results" / "paper.toml"
+DISTRIBUTION = "mip6-bootstrap-testbed"
+GIT_TIMEOUT = 10.0
+
+
+class Run(msgspec.Struct, kw_only=True):
+    """One line of runs.jsonl: a bootstrap from a cold start. All times in seconds.
+
+    `phases` are from the capture, `event_phases` from the agents' events; `first_packet` counts
+    from the start of the bootstrap. A failed run says why in `reason`.
+    """
+
+    run: int
+    variant: str
+    seed: int
+    status: Literal["ok", "failed"]
+    reason: str | None = None
+    phases: dict[str, float] | None = None
+    event_phases: dict[str, float] | None = None
+    first_packet: float | None = None
+    costs: dict[str, float] = {}
+
+    def __post_init__(self) -> None:
+        if self.status == "ok":
+            missing = [name for name in (*PHASES, TOTAL) if name not in (self.phases or {})]
+            if missing:
+                raise ValueError(f"run {self.run} is ok but has no {', '.join(missing)}")
+
+
+class Manifest(msgspec.Struct, kw_only=True):
+    """What a result depends on besides its specification. Loads are 1, 5 and 15 minutes'."""
+
+    experiment: str
+    run_id: str
+    lab: str
+    kernel: str
+    seed: int
+    cpu: str
+    cpus: int
+    python: str
+    packages: dict[str, str]
+    features: dict[str, bool] = {}
+    commit: str | None = None
+    dirty: bool | None = None
+    load_before: tuple[float, ...] | None = None
+    load_after: tuple[float, ...] | None = None
+    delays_asked: dict[str, float] = {}
+    delays_measured: dict[str, float] = {}
+    started: str
+    ended: str | None = None
+    notes: list[str] = []
+
+
+class PaperPhase(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A figure of the paper in seconds, and the sentence that gives it."""
+
+    seconds: float
+    source: str
+
+
+class Paper(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The paper's figures; its parts and `unattributed` sum to the `total` that it states."""
+
+    title: str
+    section: str
+    source: str
+    total: float
+    unattributed: float
+    statistic: str
+    phases: dict[str, PaperPhase]
+    platform: dict[str, Any]
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        """The five phases and `total` in seconds."""
+        return {name: self.phases[name].seconds for name in PHASES} | {TOTAL: self.total}
+
+
+@dataclass(frozen=True)
+class Results:
+    """A results folder as read back; `warnings` says what was tolerated."""
+
+    folder: Path
+    experiment: str
+    runs: list[Run]
+    variants: list[str]
+    manifest: Manifest | None
+    paper: Paper
+    warnings: list[str] = field(default_factory=list)
+
+    def of(self, variant: str) -> list[Run]:
+        """Return all runs of a variant."""
+        return [run for run in self.runs if run.variant == variant]
+
+    def succeeded(self, variant: str) -> list[Run]:
+        """Return the successful runs of a variant."""
+        return [run for run in self.of(variant) if run.status == "ok"]
+
+    @property
+    def failed(self) -> list[Run]:
+        """The failed runs."""
+        return [run for run in self.runs if run.status == "failed"]
+
+    def values(self, variant: str, phase: str) -> list[float]:
+        """Return a phase's times in seconds over the successful runs of a variant."""
+        return [run.phases[phase] for run in self.succeeded(variant) if run.phases]
+
+
+def load_paper(path: Path = PAPER) -> Paper:
+    """Read the paper's figures; raises DataError."""
+    try:
+        paper = msgspec.toml.decode(path.read_bytes(), type=Paper)
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror}") from None
+    except (msgspec.DecodeError, ValueError) as error:
+        raise DataError(f"{path}: {error}") from None
+    missing = [name for name in PHASES if name not in paper.phases]
+    if missing:
+        raise DataError(f"{path}: no phase {', '.join(missing)}")
+    return paper
+
+
+def create(root: Path, experiment: str, spec: str = "", run_id: str | None = None) -> Path:
+    """Make results/<experiment>/<run id>/ with its spec.toml, and point `latest` to it.
+
+    Without `run_id` it is the time in UTC.
+    """
+    run_id = run_id or datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+    parent = root / experiment
+    parent.mkdir(parents=True, exist_ok=True)
+    folder, number = parent / run_id, 1
+    while True:
+        try:
+            folder.mkdir()
+            break
+        except FileExistsError:
+            number += 1
+            folder = parent / f"{run_id}-{number}"
+    replace(folder / "spec.toml", spec)
+    (folder / "runs").mkdir()
+    link_latest(folder)
+    return folder
+
+
+def link_latest(folder: Path) -> None:
+    """Point `latest`, beside `folder`, to it."""
+    link = folder.parent / "latest"
+    fresh = folder.parent / f".latest.{os.getpid()}"
+    fresh.unlink(missing_ok=True)
+    fresh.symlink_to(folder.name)
+    fresh.replace(link)
+
+
+def run_folder(folder: Path, number: int) -> Path:
+    """Make and return runs/<number>/ with captures/, keys/ (mode 0700) and logs/."""
+    run = folder / "runs" / f"{number:04}"
+    for name, mode in (("captures", 0o755), ("keys", 0o700), ("logs", 0o755)):
+        (run / name).mkdir(mode=mode, parents=True, exist_ok=True)
+    return run
+
+
+def append(folder: Path, run: Run) -> None:
+    """Add a run to runs.jsonl; it is on disk when this returns."""
+    append_line(folder / "runs.jsonl", run)
+
+
+def load(folder: Path) -> Results:
+    """Read a results folder; raises DataError with file and line.
+
+    The variants are in the order of spec.toml, then of their first run.
+    """
+    folder = folder.resolve()
+    if not folder.is_dir():
+        raise DataError(f"{folder}: no such results folder")
+    lines = read_lines(folder / "runs.jsonl", Run)
+    spec = _spec(folder / "spec.toml")
+    manifest = _manifest(folder / "manifest.json")
+    used = dict.fromkeys(run.variant for run in lines.items)
+    named = [name for name in spec.get("variants", {}) if name in used]
+    return Results(
+        folder=folder,
+        experiment=manifest.experiment if manifest else str(spec.get("name", folder.parent.name)),
+        runs=lines.items,
+        variants=list(dict.fromkeys([*named, *used])),
+        manifest=manifest,
+        paper=load_paper(),
+        warnings=[lines.torn] if lines.torn else [],
+    )
+
+
+def _spec(path: Path) -> dict[str, Any]:
+    if not path.exists():
+        return {}
+    try:
+        return tomllib.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: {error}") from None
+
+
+def _manifest(path: Path) -> Manifest | None:
+    if not path.exists():
+        return None
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Manifest)
+    except (OSError, msgspec.DecodeError) as error:
+        raise DataError(f"{path}: {error}") from None
+
+
+def begin_manifest(
+    folder: Path,
+    *,
+    lab: str,
+    seed: int,
+    features: Mapping[str, bool] | None = None,
+    delays_asked: Mapping[str, float] | None = None,
+    delays_measured: Mapping[str, float] | None = None,
+) -> Manifest:
+    """Write manifest.json as far as it is known before the first run. Delays in seconds."""
+    commit, dirty = _commit()
+    manifest = Manifest(
+        experiment=folder.parent.name,
+        run_id=folder.name,
+        lab=lab,
+        kernel=f"{platform.system()} {platform.release()} {platform.machine()}",
+        seed=seed,
+        cpu=_cpu(),
+        cpus=os.cpu_count() or 1,
+        python=platform.python_version(),
+        packages=_packages(),
+        features=dict(features or {}),
+        commit=commit,
+        dirty=dirty,
+        load_before=os.getloadavg(),
+        delays_asked=dict(delays_asked or {}),
+        delays_measured=dict(delays_measured or {}),
+        started=_now(),
+    )
+    write_manifest(folder, manifest)
+    return manifest
+
+
+def end_manifest(folder: Path, manifest: Manifest) -> None:
+    """Write manifest.json again with the time and the load after the last run."""
+    manifest.ended = _now()
+    manifest.load_after = os.getloadavg()
+    write_manifest(folder, manifest)
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Write manifest.json."""
+    write_json(folder / "manifest.json", manifest)
+
+
+def write_phases_csv(results: Results) -> Path:
+    """Write phases.csv: a line a run, failed ones too, times in seconds."""
+    names = (*PHASES, TOTAL)
+    rows: list[list[Any]] = [["run", "variant", "seed", "status", *names, "first_packet", "reason"]]
+    for run in results.runs:
+        times = [(run.phases or {}).get(name, "") for name in names]
+        first = "" if run.first_packet is None else run.first_packet
+        rows.append([run.run, run.variant, run.seed, run.status, *times, first, run.reason or ""])
+    return write_csv(results.folder / "phases.csv", rows)
+
+
+def write_csv(path: Path, rows: Iterable[Iterable[Any]]) -> Path:
+    """Write rows as CSV, whole or not at all."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return replace(path, text.getvalue())
+
+
+def write_json(path: Path, content: Any) -> Path:
+    """Write an object as indented JSON, whole or not at all."""
+    text = msgspec.json.format(msgspec.json.encode(content), indent=2).decode()
+    return replace(path, text + "\n")
+
+
+def replace(path: Path, text: str) -> Path:
+    """Write a text file, whole or not at all."""
+    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    fresh.write_text(text)
+    fresh.replace(path)
+    return path
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _cpu() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return models[0] if models else platform.processor() or "unknown"
+
+
+def _packages() -> dict[str, str]:
+    """Return the versions of this distribution and of what it requires."""
+    versions = {}
+    try:
+        wanted = [DISTRIBUTION, *(importlib.metadata.requires(DISTRIBUTION) or [])]
+    except importlib.metadata.PackageNotFoundError:
+        return {}
+    for requirement in wanted:
+        name = requirement.partition(";")[0].partition("=")[0].strip()
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+def _commit() -> tuple[str | None, bool | None]:
+    """Return the commit and whether the tree differs from it; None without git."""
+    head, status = _git("rev-parse", "HEAD"), _git("status", "--porcelain")
+    return (head.strip() or None) if head else None, None if status is None else bool(status)
+
+
+def _git(*arguments: str) -> str | None:
+    try:
+        done = subprocess.run(
+            ["git", "-c", "safe.directory=*", "-C", PROJECT, *arguments],
+            capture_output=True,
+            text=True,
+            timeout=GIT_TIMEOUT,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout

@@ -1,0 +1,146 @@
+"""Medians with their intervals, and summary.json."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy import stats as scipy_stats
+
+from testbed.phases import PHASES, TOTAL, disagreement
+from testbed.results import Results, Run, write_json
+
+RESAMPLES = 9999
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """A sample's median, mean, quartiles, and 95 % bootstrap interval of the median.
+
+    `ci95` is None for a single value, which tells nothing about its spread, and of no width if
+    all values are equal.
+    """
+
+    n: int
+    median: float
+    mean: float
+    quartiles: tuple[float, float]
+    ci95: tuple[float, float] | None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it in the form of summary.json."""
+        return {
+            "median": self.median,
+            "mean": self.mean,
+            "ci95": list(self.ci95) if self.ci95 else None,
+            "n": self.n,
+            "quartiles": list(self.quartiles),
+        }
+
+
+def summarise(values: Sequence[float], seed: int = 0) -> Summary | None:
+    """Summarise a sample; None if it is empty. The same seed gives the same interval.
+
+    The interval is the percentile one: BCa's jackknife does not suit a median of few values.
+    """
+    if not values:
+        return None
+    sample = np.asarray(values, dtype=float)
+    low, high = np.quantile(sample, [0.25, 0.75])
+    return Summary(
+        n=len(sample),
+        median=float(np.median(sample)),
+        mean=float(np.mean(sample)),
+        quartiles=(float(low), float(high)),
+        ci95=_interval(sample, seed),
+    )
+
+
+def _interval(sample: Any, seed: int) -> tuple[float, float] | None:
+    if len(sample) == 1:
+        return None
+    if np.ptp(sample) == 0:
+        return float(sample[0]), float(sample[0])
+    found = scipy_stats.bootstrap(
+        (sample,),
+        np.median,
+        confidence_level=CONFIDENCE,
+        n_resamples=RESAMPLES,
+        method="percentile",
+        rng=np.random.default_rng(seed),
+    ).confidence_interval
+    return float(found.low), float(found.high)
+
+
+def ratio(seconds: float, paper: float) -> float:
+    """Return a time as a multiple of the paper's."""
+    return seconds / paper
+
+
+def summary(results: Results) -> dict[str, Any]:
+    """Return the contents of summary.json; all times in seconds."""
+    manifest = results.manifest
+    seed = manifest.seed if manifest else 0
+    return {
+        "experiment": results.experiment,
+        "lab": manifest.lab if manifest else None,
+        "paper": results.paper.seconds,
+        "paper_unattributed": results.paper.unattributed,
+        "variants": {name: _variant(results, name, seed) for name in results.variants},
+        "warnings": results.warnings,
+    }
+
+
+def write_summary(results: Results) -> Path:
+    """Write summary.json."""
+    return write_json(results.folder / "summary.json", summary(results))
+
+
+def phase_summaries(results: Results, variant: str) -> dict[str, Summary]:
+    """Summarise the five phases and `total` of a variant; empty if no run succeeded."""
+    seed = results.manifest.seed if results.manifest else 0
+    found = {name: summarise(results.values(variant, name), seed) for name in (*PHASES, TOTAL)}
+    return {name: one for name, one in found.items() if one}
+
+
+def _variant(results: Results, variant: str, seed: int) -> dict[str, Any]:
+    runs, good = results.of(variant), results.succeeded(variant)
+    phases = phase_summaries(results, variant)
+    first = summarise([run.first_packet for run in good if run.first_packet is not None], seed)
+    return {
+        "runs": len(runs),
+        "succeeded": len(good),
+        "success_rate": len(good) / len(runs),
+        "phases": {name: one.as_json() for name, one in phases.items()},
+        "ratio_to_paper": {
+            name: ratio(one.median, results.paper.seconds[name]) for name, one in phases.items()
+        },
+        "first_packet": first.as_json() if first else None,
+        "largest_disagreement": largest_disagreement(good),
+        "costs": costs(runs),
+        "failures": [
+            {"run": run.run, "reason": run.reason} for run in runs if run.status == "failed"
+        ],
+    }
+
+
+def largest_disagreement(runs: Iterable[Run]) -> dict[str, float]:
+    """Return by how much capture and events differ at most, phase by phase, in seconds."""
+    largest: dict[str, float] = {}
+    for run in runs:
+        for name, seconds in disagreement(run.phases or {}, run.event_phases or {}).items():
+            largest[name] = max(seconds, largest.get(name, 0.0))
+    return largest
+
+
+def costs(runs: Iterable[Run]) -> dict[str, float]:
+    """Return the median of each cost of a run in seconds."""
+    found: dict[str, list[float]] = {}
+    for run in runs:
+        for name, seconds in run.costs.items():
+            found.setdefault(name, []).append(seconds)
+    return {name: float(np.median(values)) for name, values in found.items()}
