@@ -11,7 +11,7 @@ import sys
 import termios
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from typing import Self
 
@@ -74,7 +74,8 @@ class UmlJob:
     def kill(self) -> None:
         """Kill the user-mode kernel, and with it all that runs in it."""
         if self._process.poll() is None:
-            self._process.send_signal(signal.SIGKILL)
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
         self._held.close()
 
@@ -173,7 +174,7 @@ class UmlLab:
         memory, memory_folder = uml_host.memory(self._memory)
         cpu = held.enter_context(uml_host.one_cpu())
         environment = {"PATH": os.environ.get("PATH", os.defpath), "TMPDIR": str(memory_folder)}
-        environment |= uml_host.preloaded(memory_folder)
+        environment |= uml_host.preloaded(folder)
         console: tuple[str, ...] = ("con0=null,fd:1",)
         passed: tuple[int, ...] = ()
         if terminal is not None:
@@ -204,7 +205,8 @@ class UmlLab:
             "taskset",
             "-c",
         )
-        return subprocess.Popen(
+        guard = held.enter_context(closing(uml_host.Guard(folder)))
+        process = subprocess.Popen(
             (*pinned, str(cpu), *kernel),
             env=environment,
             stdin=subprocess.DEVNULL if terminal is None else terminal,
@@ -213,6 +215,8 @@ class UmlLab:
             pass_fds=passed,
             start_new_session=True,  # The terminal's SIGINT is the caller's to handle.
         )
+        guard.watch(process.pid)
+        return process
 
 
 def _write_job(

@@ -11,12 +11,13 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from testbed.lab.job import COVERED, LabError
 
 PROGRAM = "linux.uml"
+GUARD = Path(__file__).with_name("guard.sh")
 XSTATE = Path(__file__).with_name("xstate.c")
 PREFIX = "mip6lab-"
 MEMORY = 2 << 30  # octets
@@ -102,6 +103,37 @@ def one_cpu() -> Iterator[int]:
     yield by_load[0]
 
 
+class Guard:
+    """Sees to it that nothing is left of a process group if this process is killed."""
+
+    def __init__(self, folder: Path) -> None:
+        """`folder` goes too."""
+        self._process = subprocess.Popen(
+            ("/bin/sh", str(GUARD), str(folder)),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            cwd="/",
+            start_new_session=True,  # What kills this process's group must not kill the guard.
+        )
+
+    def watch(self, group: int) -> None:
+        """Name the process group."""
+        self._tell(f"{group}\n")
+
+    def close(self) -> None:
+        """Let the guard go: the group is over."""
+        self._tell("over\n")
+        self._process.communicate()
+
+    def _tell(self, line: str) -> None:
+        stdin = self._process.stdin
+        if stdin is not None:
+            with suppress(BrokenPipeError):
+                stdin.write(line.encode())
+                stdin.flush()
+
+
 def memory(wanted: int | None = None) -> tuple[int, Path]:
     """Return how much memory (octets) a user-mode kernel can have, and the folder to keep it in.
 
@@ -128,7 +160,7 @@ def preloaded(folder: Path) -> dict[str, str]:
     if compiler is None:
         msg = "user-mode Linux needs a C compiler on this CPU (AMX); run once: sudo make setup"
         raise LabError(msg)
-    library = folder / f"{PREFIX}xstate.so"
+    library = folder / "xstate.so"
     command = (compiler, "-shared", "-fPIC", "-O2", "-nostdlib", "-o", str(library), str(XSTATE))
     made = subprocess.run(command, capture_output=True, text=True, check=False)
     if made.returncode != 0:
