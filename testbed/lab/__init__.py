@@ -1,7 +1,18 @@
 """Where hosts run: this kernel (native) or user-mode Linux (uml)."""
 
+from testbed.lab.choice import LABS, choose
 from testbed.lab.job import Job, Lab, LabError, inside
 from testbed.lab.native import NativeLab, isolated
 from testbed.lab.uml import UmlLab
 
-__all__ = ["Job", "Lab", "LabError", "NativeLab", "UmlLab", "inside", "isolated"]
+__all__ = [
+    "LABS",
+    "Job",
+    "Lab",
+    "LabError",
+    "NativeLab",
+    "UmlLab",
+    "choose",
+    "inside",
+    "isolated",
+]

@@ -156,17 +156,22 @@ def preloaded(folder: Path) -> dict[str, str]:
     """Return the environment that makes linux.uml work on a CPU with AMX; see xstate.c."""
     if not needs_preload():
         return {}
-    compiler = next(filter(None, map(shutil.which, ("cc", "gcc", "clang", "tcc"))), None)
-    if compiler is None:
+    found = compiler()
+    if found is None:
         msg = "user-mode Linux needs a C compiler on this CPU (AMX); run once: sudo make setup"
         raise LabError(msg)
     library = folder / "xstate.so"
-    command = (compiler, "-shared", "-fPIC", "-O2", "-nostdlib", "-o", str(library), str(XSTATE))
+    command = (found, "-shared", "-fPIC", "-O2", "-nostdlib", "-o", str(library), str(XSTATE))
     made = subprocess.run(command, capture_output=True, text=True, check=False)
     if made.returncode != 0:
-        msg = f"{compiler} cannot compile {XSTATE}: {made.stderr.strip()}"
+        msg = f"{found} cannot compile {XSTATE}: {made.stderr.strip()}"
         raise LabError(msg)
     return {"LD_PRELOAD": str(library)}
+
+
+def compiler() -> str | None:
+    """Return the path of a C compiler."""
+    return next(filter(None, map(shutil.which, ("cc", "gcc", "clang", "tcc"))), None)
 
 
 def needs_preload() -> bool:

@@ -1,0 +1,48 @@
+"""Which lab to take, and why."""
+
+from collections.abc import Iterable
+
+from testbed.lab.doctor import FEATURES, Finding, lacking
+from testbed.lab.job import Lab, LabError
+from testbed.lab.native import NativeLab
+from testbed.lab.uml import UmlLab
+
+LABS = ("auto", "native", "uml")
+KERNEL_FEATURES = tuple(name for name, feature in FEATURES.items() if feature.kind == "kernel")
+
+
+def choose(name: str = "auto", needs: Iterable[str] = KERNEL_FEATURES) -> tuple[Lab, str]:
+    """Return a lab and the line that says which it is and why.
+
+    `auto` is native where every kernel feature that is needed is there, else uml. LabError, with
+    what to do about it, if the lab asked for or both cannot be had.
+    """
+    if name not in LABS:
+        msg = f"no such lab: {name}; there are {', '.join(LABS)}"
+        raise LabError(msg)
+    wanted = tuple(needs)
+    missing: dict[str, list[Finding]] = {}
+    if name in {"auto", "native"}:
+        missing["native"] = lacking("native", wanted)
+        if not missing["native"]:
+            return (
+                NativeLab(),
+                f"lab: native {_reason(name, 'this kernel has all that is needed')}",
+            )
+    if name in {"auto", "uml"}:
+        missing["uml"] = lacking("uml", wanted)
+        if not missing["uml"]:
+            lacks = ", ".join(finding.name for finding in missing.get("native", []))
+            return UmlLab(), f"lab: uml {_reason(name, f'native lacks {lacks}')}"
+    raise LabError("\n".join(_complaint(lab, findings) for lab, findings in missing.items()))
+
+
+def _reason(name: str, reason: str) -> str:
+    return f"({reason})" if name == "auto" else "(as asked)"
+
+
+def _complaint(lab: str, findings: list[Finding]) -> str:
+    lines = [f"the {lab} lab lacks:"]
+    for finding in findings:
+        lines.append(f"  {finding.name} ({finding.purpose}): {finding.how}; {finding.remedy}")
+    return "\n".join(lines)

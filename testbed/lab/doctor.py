@@ -1,0 +1,201 @@
+"""What this machine has of what a lab needs, found out by trying."""
+
+import os
+import platform
+import shutil
+import subprocess
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from testbed.lab import uml_host
+from testbed.lab.job import SYSTEM_PATH, LabError
+from testbed.lab.native import isolated
+
+PROBE = Path(__file__).with_name("probe.sh")
+PROBE_TIME = 20.0  # s; it takes a tenth of one
+SETUP = "run once: sudo make setup"
+KERNEL_PACKAGE = "a kernel with this feature, or the uml lab"
+
+
+@dataclass(frozen=True)
+class Feature:
+    """Something that a lab needs, and what for."""
+
+    name: str
+    purpose: str
+    kind: str  # right, kernel or tool
+    labs: tuple[str, ...] = ("native", "uml")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Whether a feature is here; `here` is None if that cannot be told without root."""
+
+    name: str
+    kind: str
+    purpose: str
+    labs: tuple[str, ...]
+    here: bool | None
+    how: str
+    remedy: str
+
+    def as_json(self) -> dict[str, object]:
+        """Return plain data, as `doctor --json` prints it."""
+        return asdict(self)
+
+
+NATIVE = ("native",)
+FEATURES = {
+    feature.name: feature
+    for feature in (
+        Feature("root", "make namespaces and interfaces", "right", NATIVE),
+        Feature("namespaces", "keep a run apart: network, mounts, processes", "kernel", NATIVE),
+        Feature("veth", "links between hosts", "kernel", NATIVE),
+        Feature("bridge", "links that several hosts share", "kernel", NATIVE),
+        Feature("sch_htb", "the rate of a link", "kernel", NATIVE),
+        Feature("sch_netem", "delay and loss of a link", "kernel", NATIVE),
+        Feature("xfrm_user", "security policies and associations", "kernel", NATIVE),
+        Feature("esp6", "the binding update under ESP", "kernel", NATIVE),
+        Feature("mip6", "home address option, type 2 routing header", "kernel", NATIVE),
+        Feature("ip6_tunnel", "the tunnel to the home agent", "kernel", NATIVE),
+        Feature("policy_routing", "what is sent from the home address", "kernel", NATIVE),
+        Feature("ip6_tables", "the enforcement point's filter", "kernel", NATIVE),
+        Feature("mnexec", "Mininet's hosts", "tool"),
+        Feature("ip", "interfaces, addresses, routes", "tool"),
+        Feature("tc", "delay, loss and rate of links", "tool"),
+        Feature("brctl", "Mininet's bridges", "tool"),
+        Feature("ifconfig", "Mininet's interfaces", "tool"),
+        Feature("ethtool", "offloads, as far as they change what is captured", "tool"),
+        Feature("ip6tables-legacy", "the enforcement point's filter", "tool"),
+        Feature("radvd", "the access router's advertisements", "tool"),
+        Feature("ping", "measure links, reach the correspondent node", "tool"),
+        Feature("dumpcap", "captures", "tool"),
+        Feature("editcap", "TLS secrets inside captures", "tool"),
+        Feature("linux.uml", "the uml lab's kernel", "tool", ("uml",)),
+        Feature("modprobe", "the uml lab's modules", "tool", ("uml",)),
+        Feature("uml_memory", "room for the uml lab's memory", "right", ("uml",)),
+        Feature("uml_cpu", "the uml lab on a CPU with AMX: a C compiler", "tool", ("uml",)),
+    )
+}
+PACKAGES = {
+    "mnexec": "mininet",
+    "ip": "iproute2",
+    "tc": "iproute2",
+    "brctl": "bridge-utils",
+    "ifconfig": "net-tools",
+    "ethtool": "ethtool",
+    "ip6tables-legacy": "iptables",
+    "radvd": "radvd",
+    "ping": "iputils-ping",
+    "dumpcap": "wireshark-common",
+    "editcap": "wireshark-common",
+    "linux.uml": "user-mode-linux",
+    "modprobe": "kmod",
+    "uml_cpu": "tcc",
+}
+
+
+def examine(names: Iterable[str] | None = None) -> list[Finding]:
+    """Return a finding for each feature, or for those named."""
+    asked = set(FEATURES if names is None else names)
+    wanted = [name for name in FEATURES if name in asked]
+    kernel = _probe() if any(FEATURES[name].kind == "kernel" for name in wanted) else {}
+    return [_find(FEATURES[name], kernel) for name in wanted]
+
+
+def lacking(lab: str, needs: Iterable[str]) -> list[Finding]:
+    """Return what a lab would lack for an experiment that needs these kernel features."""
+    unknown = set(needs) - FEATURES.keys()
+    if unknown:
+        msg = f"no such feature: {', '.join(sorted(unknown))}"
+        raise ValueError(msg)
+    tools = {name for name, feature in FEATURES.items() if feature.kind != "kernel"}
+    wanted = {"namespaces", *tools, *needs} if lab == "native" else tools
+    findings = examine(name for name in wanted if lab in FEATURES[name].labs)
+    # Without root, the kernel's features are unknown; what lacks is root.
+    return [finding for finding in findings if finding.here is False]
+
+
+def _find(feature: Feature, kernel: dict[str, str]) -> Finding:
+    here: bool | None
+    match feature.name:
+        case "root":
+            here, how = os.geteuid() == 0, f"user {os.geteuid()}"
+            remedy = "use sudo; the uml lab needs no root"
+        case "uml_memory":
+            here, how = _room()
+            remedy = "set TMPDIR to a folder with room that is not mounted noexec"
+        case "uml_cpu":
+            here, how = _compiler()
+            remedy = f"package {PACKAGES['uml_cpu']}; {SETUP}"
+        case name if feature.kind == "kernel":
+            here, how = _kernel_feature(name, kernel)
+            remedy = KERNEL_PACKAGE if os.geteuid() == 0 else "use sudo to try it, or the uml lab"
+        case name:
+            path = shutil.which(name, path=SYSTEM_PATH)
+            here, how = path is not None, path or "not found"
+            remedy = f"package {PACKAGES[name]}; {SETUP}"
+    return Finding(
+        name=feature.name,
+        kind=feature.kind,
+        purpose=feature.purpose,
+        labs=feature.labs,
+        here=here,
+        how=how,
+        remedy="" if here else remedy,
+    )
+
+
+def _probe() -> dict[str, str]:
+    """Return what trying said a feature; empty if it cannot be tried."""
+    if os.geteuid() != 0:
+        return {}
+    environment = {"PATH": SYSTEM_PATH, "LANG": "C"}
+    try:
+        tried = subprocess.run(
+            isolated(("/bin/sh", str(PROBE))),
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=PROBE_TIME,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return {"namespaces": f"no {error}"}
+    if tried.returncode != 0:
+        return {"namespaces": f"no {tried.stderr.strip()}"}
+    lines = (line.partition(" ") for line in tried.stdout.splitlines())
+    return {"namespaces": "yes"} | {name: said for name, _, said in lines}
+
+
+def _kernel_feature(name: str, kernel: dict[str, str]) -> tuple[bool | None, str]:
+    if name in kernel:
+        word, _, reason = kernel[name].partition(" ")
+        return word == "yes", "tried" if word == "yes" else f"tried: {reason}"
+    if kernel:
+        return False, "namespaces cannot be had to try it in"
+    modules = Path("/lib/modules", platform.release())
+    for listing in ("modules.builtin", "modules.dep"):
+        with_name = f"/{name}.ko"
+        try:
+            if with_name in (modules / listing).read_text(encoding="utf-8"):
+                return None, f"listed in {modules / listing}, not tried: that needs root"
+        except OSError:
+            continue
+    return None, "not tried: that needs root"
+
+
+def _room() -> tuple[bool, str]:
+    try:
+        size, folder = uml_host.memory()
+    except LabError as error:
+        return False, str(error)
+    return True, f"{size >> 20} MiB in {folder}"
+
+
+def _compiler() -> tuple[bool, str]:
+    if not uml_host.needs_preload():
+        return True, "this CPU needs none"
+    path = uml_host.compiler()
+    return path is not None, path or "not found"
