@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -14,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
+from mininet.cli import CLI
 from mininet.link import TCLink
 from mininet.log import setLogLevel
 from mininet.net import Mininet
@@ -236,6 +236,6 @@ def network(topology: Topology) -> Iterator[Network]:
         mininet.stop()
 
 
-def raw_icmp_socket() -> socket.socket:
-    """Return an ICMPv6 socket in the calling thread's network namespace."""
-    return socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6)
+def prompt(network: Network) -> None:
+    """Open Mininet's prompt until the user leaves it."""
+    CLI(network.mininet)

@@ -22,13 +22,16 @@ from typing import Any
 
 from testbed.capture import Capture, start_captures
 from testbed.net import NetError, Network, network, stop
-from testbed.phases import PHASE_OF_EVENT
+from testbed.phases import MILESTONES, PHASES
 from testbed.probe import Echo, measure
 from testbed.spec import PlannedRun, Spec, read_plan
 
 _READY_DEADLINE = 30.0
 _REACHABLE_DEADLINE = 10.0
 _PROBE_INTERVAL = 0.02
+_ENTERED = {
+    event: phase for (_, events), phase in zip(MILESTONES, PHASES, strict=False) for event in events
+}
 _MOBILE_NODE, _CORRESPONDENT = "mobile node", "correspondent node"
 
 
@@ -145,7 +148,7 @@ class Run:
         """Follow the bootstrap to its end; return the home address."""
         phase = ""
         for event in self._events(events, self.variant.timeout, "binding"):
-            entered = PHASE_OF_EVENT.get((event["agent"], event["event"]))
+            entered = _ENTERED.get((event["agent"], event["event"]))
             if event["host"] == self._host_of(_MOBILE_NODE) and entered and entered != phase:
                 phase = entered
                 emit(phase=phase)

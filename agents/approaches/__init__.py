@@ -4,7 +4,7 @@ The harness loads `agents.approaches.<name>` by the name in an experiment's file
 "_". The module offers
 
 - `Settings`: a msgspec struct, what the experiment may set;
-- `NEEDS`: the kernel features and tools that a run needs, by the names that `mip6lab doctor` shows;
+- `NEEDS`: the kernel features that a run needs, by the names that `mip6lab doctor` shows;
 - `prepare(folder, settings)`: makes what the runs of one variant share, such as certificates;
 - `compose(settings, topology, shared, run)`: returns the roles of one run.
 """

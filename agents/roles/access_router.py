@@ -1,0 +1,214 @@
+"""Host B: PAA, enforcement point, and Diameter client of the home AAA server."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import time
+from ipaddress import IPv6Address, IPv6Network
+from typing import Annotated
+
+import msgspec
+
+from agents.diameter.dictionary import Mip6Feature
+from agents.diameter.eap import DiameterEapAnswer, DiameterEapRequest
+from agents.diameter.errors import DiameterError, ResultCode
+from agents.kernel.filter import LinuxEnforcementPoint
+from agents.kernel.port import AccessLink, EnforcementPoint, KernelError
+from agents.machine import Event
+from agents.pana import events
+from agents.pana.dialect import PORT
+from agents.pana.paa import Paa
+from agents.pana.wire import Result
+from agents.roles.diameter import DiameterPeer, node_config
+from agents.roles.runtime import Configuration, run
+from agents.shell.eventlog import EventLog
+from agents.shell.tcp import DiameterService
+from agents.shell.udp import UdpEndpoint
+
+
+class AccessRouterConfiguration(Configuration, frozen=True, kw_only=True):
+    """The access router's configuration; times in seconds."""
+
+    access_interface: str
+    access_prefix: str
+    address: str
+    diameter_identity: str
+    diameter_realm: str
+    home: DiameterPeer
+    mobility: bool = True
+    session_lifetime: Annotated[float, msgspec.Meta(ge=10)] = 3600.0
+    aaa_timeout: Annotated[float, msgspec.Meta(gt=0)] = 10.0
+
+
+class AaaClient:
+    """Carries EAP between the PAA and the home AAA server (RFC 4072 section 2)."""
+
+    def __init__(self, configuration: AccessRouterConfiguration, service: DiameterService) -> None:
+        self._configuration = configuration
+        self._service = service
+        self._sessions: dict[int, tuple[str, tuple[bytes, ...]]] = {}
+        self._next = random.SystemRandom().getrandbits(32)
+
+    def _session(self, number: int) -> tuple[str, tuple[bytes, ...]]:
+        """Return the Diameter session of a PANA session, and the State AVPs of its last answer."""
+        if number not in self._sessions:
+            # RFC 6733 section 8.8: identity, high and low 32 bits.
+            self._next += 1
+            identity = self._configuration.diameter_identity
+            name = f"{identity};{int(time.time())};{self._next & 0xFFFFFFFF}"
+            self._sessions[number] = (name, ())
+        return self._sessions[number]
+
+    async def exchange(self, event: events.EapResponse) -> DiameterEapAnswer:
+        """Send an EAP response to the home realm; return the answer to it.
+
+        Raises DiameterError or TimeoutError.
+        """
+        session, state = self._session(event.session_id)
+        request = DiameterEapRequest(
+            session_id=session,
+            origin_host=self._configuration.diameter_identity,
+            origin_realm=self._configuration.diameter_realm,
+            destination_realm=self._configuration.home.realm,
+            eap_payload=event.packet,
+            feature_vector=Mip6Feature.MIP6_INTEGRATED if event.mobility else None,
+            care_of_address=IPv6Address(event.pac[0]),
+            state=state,
+        )
+        message = await self._service.request(request.to_message())
+        answer = DiameterEapAnswer.from_message(message)
+        self._sessions[event.session_id] = (session, answer.state)
+        return answer
+
+    def forget(self, number: int) -> None:
+        """Drop what is kept for a PANA session."""
+        self._sessions.pop(number, None)
+
+
+class AccessRouter:
+    """Joins PAA, AAA client and enforcement point.
+
+    The enforcement point opens before the PAA announces success, as RFC 5609 has it (section 6.1:
+    Authorize() comes before the final request): the mobile node may send as soon as it has that.
+    """
+
+    def __init__(
+        self,
+        configuration: AccessRouterConfiguration,
+        client: AaaClient,
+        enforcement: EnforcementPoint,
+        log: EventLog,
+    ) -> None:
+        self._client = client
+        self._enforcement = enforcement
+        self._log = log
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._lifetime = configuration.session_lifetime
+        self._paa = Paa(
+            rng=random.SystemRandom(),
+            mobility=configuration.mobility,
+            session_lifetime=configuration.session_lifetime,
+        )
+        self.endpoint = UdpEndpoint(self._paa, (configuration.address, PORT), self._handle)
+
+    def _handle(self, event: Event) -> None:
+        self._log(event)
+        match event:
+            case events.EapResponse():
+                task = asyncio.get_running_loop().create_task(self._ask(event))
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
+            case events.Terminated(pac=(address, _), session_id=number):
+                self._close(number, address)
+            case events.Failed(pac=(address, _), session_id=int(number)):
+                self._close(number, address)
+            case events.AddressChanged(pac=(new, _), old=(old, _)):
+                self._enforcement.authorise(IPv6Address(new))
+                self._enforcement.revoke(IPv6Address(old))
+            case _:
+                pass
+
+    def _close(self, number: int, address: str) -> None:
+        self._enforcement.revoke(IPv6Address(address))
+        self._client.forget(number)
+
+    async def _ask(self, event: events.EapResponse) -> None:
+        try:
+            answer = await self._client.exchange(event)
+        except (DiameterError, TimeoutError) as error:
+            self._log.write("AaaFailed", session_id=event.session_id, reason=str(error))
+            self._reject(event, None, Result.AUTHENTICATION_REJECTED)
+            return
+        self._deliver(event, answer)
+
+    def _deliver(self, event: events.EapResponse, answer: DiameterEapAnswer) -> None:
+        driver = self.endpoint.driver
+        number, packet = event.session_id, answer.eap_payload
+        if answer.result_code == ResultCode.MULTI_ROUND_AUTH and packet is not None:
+            driver.call(self._paa.eap_request, number, packet, driver.now())
+        elif answer.result_code == ResultCode.SUCCESS and packet and answer.msk:
+            self._accept(event, packet, answer.msk, answer)
+        else:
+            authorised = answer.result_code != ResultCode.AUTHORIZATION_REJECTED
+            refused = (
+                Result.AUTHENTICATION_REJECTED if authorised else Result.AUTHORIZATION_REJECTED
+            )
+            self._reject(event, packet, refused)
+
+    def _accept(
+        self, event: events.EapResponse, packet: bytes, msk: bytes, answer: DiameterEapAnswer
+    ) -> None:
+        try:
+            self._enforcement.authorise(IPv6Address(event.pac[0]))
+        except KernelError as error:
+            self._log.write("EnforcementFailed", reason=str(error))
+            self._reject(event, None, Result.AUTHORIZATION_REJECTED)
+            return
+        driver = self.endpoint.driver
+        lifetime = answer.session_timeout or self._lifetime
+        driver.call(
+            self._paa.accept,
+            event.session_id,
+            packet,
+            msk,
+            lifetime,
+            answer.assignment,
+            driver.now(),
+        )
+
+    def _reject(self, event: events.EapResponse, packet: bytes | None, result: Result) -> None:
+        driver = self.endpoint.driver
+        driver.call(self._paa.reject, event.session_id, packet, result, driver.now())
+        self._client.forget(event.session_id)
+
+
+async def serve(configuration: AccessRouterConfiguration, stop: asyncio.Event) -> None:
+    """Run the access router until `stop` is set."""
+    log = EventLog(configuration.host, "role")
+    link = AccessLink(configuration.access_interface, IPv6Network(configuration.access_prefix))
+    enforcement = LinuxEnforcementPoint(link)
+    enforcement.close_access()
+    diameter_log = log.child("diameter")
+    service = DiameterService(
+        node_config(
+            configuration.diameter_identity, configuration.diameter_realm, [configuration.home]
+        ),
+        on_event=diameter_log,
+        request_timeout=configuration.aaa_timeout,
+    )
+    router = AccessRouter(
+        configuration, AaaClient(configuration, service), enforcement, log.child("pana")
+    )
+    await service.start()
+    await service.connected(configuration.home.realm, 30.0)
+    log.write("Ready", pid=os.getpid())
+    await stop.wait()
+    router.endpoint.close()
+    await service.close()
+    enforcement.release()
+
+
+if __name__ == "__main__":
+    run("agents.roles.access_router", AccessRouterConfiguration, serve)

@@ -1,0 +1,29 @@
+"""Diameter peers in a role's configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+
+from agents.diameter.config import PORT, NodeConfig, PeerConfig, Timers
+
+_RECONNECT = 0.1
+"""Tc in seconds: RFC 6733 section 12 recommends 30; a laboratory's hosts start together."""
+
+
+class DiameterPeer(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A peer by its DiameterIdentity; without an address it connects to this host."""
+
+    host: str
+    realm: str
+    address: str | None = None
+    port: int = PORT
+
+
+def node_config(host: str, realm: str, peers: Iterable[DiameterPeer]) -> NodeConfig:
+    """Return the configuration of a node that knows `peers`."""
+    known = tuple(
+        PeerConfig(p.host, p.realm, (p.address, p.port) if p.address else None) for p in peers
+    )
+    return NodeConfig(host, realm, known, timers=Timers(reconnect=_RECONNECT))

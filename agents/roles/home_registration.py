@@ -1,0 +1,125 @@
+"""The Mobile IPv6 daemon of the mobile node: waits for its SAs, then registers the care-of address.
+
+As a program it is what the launch script starts: python -m agents.roles.home_registration FILE.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from ipaddress import IPv6Address
+from typing import Annotated
+
+import msgspec
+
+from agents.kernel.linux import LinuxMobileNode, SaWatch
+from agents.kernel.port import MobileNodeKernel
+from agents.machine import Event
+from agents.mip6 import mobile_node as events
+from agents.mip6.mobile_node import HomeRegistration
+from agents.roles.runtime import Configuration, run
+from agents.shell.eventlog import EventLog
+from agents.shell.mobility import MobileNodeEndpoint
+
+
+class RegistrationConfiguration(Configuration, frozen=True, kw_only=True):
+    """The daemon's configuration; the lifetime is in seconds."""
+
+    home_agent: str
+    home_address: str
+    care_of: str
+    lifetime: Annotated[float, msgspec.Meta(gt=0)] = 420.0
+
+
+class RegistrationService:
+    """Prepares the kernel, and sends the first Binding Update once IKE's SAs are in it.
+
+    The SAs are looked for in the kernel, so that any IKE daemon will do.
+    """
+
+    def __init__(
+        self,
+        *,
+        home_address: IPv6Address,
+        home_agent: IPv6Address,
+        care_of: IPv6Address,
+        lifetime: float,
+        kernel: MobileNodeKernel,
+        log: EventLog,
+    ) -> None:
+        self._home_address = home_address
+        self._home_agent = home_agent
+        self._kernel = kernel
+        self._role_log = log
+        self._log = log.child("mip6")
+        self._bootstrapped = False
+        self._loop = asyncio.get_running_loop()
+        self._watch = SaWatch()
+        self._watching = True
+        kernel.prepare(home_address, home_agent, care_of)
+        self._machine = HomeRegistration(
+            home_address, home_agent, care_of, lifetime=lifetime, rng=random.SystemRandom()
+        )
+        self._endpoint = MobileNodeEndpoint(self._machine, home_address, self._handle)
+        self._loop.add_reader(self._watch, self._start_if_protected)
+        self._start_if_protected()
+
+    def _start_if_protected(self) -> None:
+        self._watch.added()  # Only the news matters; what there is, is looked up.
+        if self._watching and self._kernel.sas_between(self._home_address, self._home_agent):
+            self._stop_watching()
+            driver = self._endpoint.driver
+            driver.call(self._machine.start, driver.now())
+
+    def _stop_watching(self) -> None:
+        if self._watching:
+            self._watching = False
+            self._loop.remove_reader(self._watch)
+            self._watch.close()
+
+    def _handle(self, event: Event) -> None:
+        self._log(event)
+        match event:
+            case events.BindingAccepted():
+                self._kernel.open_tunnel()
+                if not self._bootstrapped:
+                    self._bootstrapped = True
+                    self._role_log.write(
+                        "Bootstrapped",
+                        home_address=self._home_address,
+                        home_agent=self._home_agent,
+                    )
+            case events.BindingRefused():
+                self._fail(f"the home agent refused the binding: {event.status.name}")
+            case events.Failed():
+                self._fail(f"home registration: {event.reason}")
+            case _:
+                pass
+
+    def _fail(self, reason: str) -> None:
+        self._kernel.close_tunnel()
+        self._role_log.write("BootstrapFailed", reason=reason)
+
+    def close(self) -> None:
+        """Close the sockets."""
+        self._stop_watching()
+        self._endpoint.close()
+
+
+async def serve(configuration: RegistrationConfiguration, stop: asyncio.Event) -> None:
+    """Run the daemon until `stop` is set."""
+    kernel = LinuxMobileNode()
+    service = RegistrationService(
+        home_address=IPv6Address(configuration.home_address),
+        home_agent=IPv6Address(configuration.home_agent),
+        care_of=IPv6Address(configuration.care_of),
+        lifetime=configuration.lifetime,
+        kernel=kernel,
+        log=EventLog(configuration.host, "role"),
+    )
+    await stop.wait()
+    service.close()
+
+
+if __name__ == "__main__":
+    run("agents.roles.home_registration", RegistrationConfiguration, serve)

@@ -1,0 +1,180 @@
+"""The IKE daemon of either side: SAs for the Mobility Header into the kernel.
+
+As a program it is what the launch scripts start: python -m agents.roles.ike CONFIGURATION.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+from ipaddress import IPv6Address
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+
+from agents.crypto.dh import ECP256, MODP2048
+from agents.ikev1 import events
+from agents.ikev1.config import Config, EspProposal, IkeProposal, Selectors
+from agents.ikev1.constants import Mode
+from agents.ikev1.ikev1 import Ikev1
+from agents.ipsec import Integrity
+from agents.kernel.linux import LinuxSecurityAssociations
+from agents.kernel.port import SecurityAssociations
+from agents.machine import Event
+from agents.roles.keylog import KeyLog
+from agents.roles.runtime import Configuration, ConfigurationError, run
+from agents.shell.eventlog import EventLog
+from agents.shell.udp import UdpEndpoint
+
+PORT = 500
+_GROUPS = {"modp2048": MODP2048, "ecp256": ECP256}
+_HASHES = {"sha1": 2, "sha256": 4}
+_INTEGRITY = {"sha1": Integrity.HMAC_SHA1_96, "sha256": Integrity.HMAC_SHA2_256_128}
+Lifetime = Annotated[float, msgspec.Meta(ge=1)]
+
+
+class IkeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How IKEv1 negotiates; lifetimes in seconds."""
+
+    mode: Literal["main", "aggressive"] = "main"
+    group: Literal["modp2048", "ecp256"] = "modp2048"
+    key_bits: Literal[128, 192, 256] = 128
+    hash: Literal["sha1", "sha256"] = "sha256"
+    pfs: bool = False
+    ike_lifetime: Lifetime = 28800.0
+    esp_lifetime: Lifetime = 3600.0
+
+    def config(self, identity: str | None) -> Config:
+        """Return what an Ikev1 machine takes: one proposal for each phase."""
+        group = _GROUPS[self.group]
+        return Config(
+            mode=Mode.MAIN if self.mode == "main" else Mode.AGGRESSIVE,
+            identity=identity if self.mode == "aggressive" else None,
+            proposals=(IkeProposal(self.key_bits, _HASHES[self.hash], group),),
+            esp_proposals=(EspProposal(self.key_bits, _INTEGRITY[self.hash]),),
+            pfs=group if self.pfs else None,
+            ike_lifetime=self.ike_lifetime,
+            esp_lifetime=self.esp_lifetime,
+        )
+
+
+class Peer(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Who shares a key with this host; the key is the whole content of `psk_file`."""
+
+    address: str
+    psk_file: str
+    home_address: str
+    identity: str | None = None
+
+
+class IkeConfiguration(Configuration, frozen=True, kw_only=True):
+    """The daemon's configuration; with `initiate` it starts the exchange with its first peer."""
+
+    local: str
+    peers: list[Peer]
+    identity: str | None = None
+    initiate: bool = False
+    keys: str | None = None
+    settings: IkeSettings = IkeSettings()
+
+
+class IkeService:
+    """An IKEv1 endpoint on UDP port 500 that keeps the kernel's SAs as negotiated."""
+
+    def __init__(
+        self,
+        local: IPv6Address,
+        settings: IkeSettings,
+        *,
+        identity: str | None,
+        kernel: SecurityAssociations,
+        keys: KeyLog,
+        log: EventLog,
+        on_failure: Callable[[str], None] | None = None,
+    ) -> None:
+        self._kernel = kernel
+        self._keys = keys
+        self._log = log
+        self._on_failure = on_failure
+        rng = random.SystemRandom()
+        self._machine = Ikev1(rng=rng, local=local, config=settings.config(identity))
+        self._endpoint = UdpEndpoint(self._machine, (str(local), PORT), self._handle)
+
+    def add_psk(
+        self,
+        psk: bytes,
+        *,
+        peer: IPv6Address,
+        identity: str | None,
+        home_address: IPv6Address,
+    ) -> None:
+        """Share a key with a peer, for SAs of this home address alone."""
+        self._machine.add_psk(psk, peer=peer, identity=identity, home_address=home_address)
+
+    def initiate(self, home_agent: IPv6Address, home_address: IPv6Address) -> None:
+        """Start IKE with the home agent for Mobility Headers between the two addresses."""
+        selectors = Selectors(home_address, home_agent)
+        driver = self._endpoint.driver
+        driver.call(self._machine.initiate, home_agent, selectors, driver.now())
+
+    def _handle(self, event: Event) -> None:
+        self._log(event)
+        match event:
+            case events.ChildKeyed() | events.ChildEstablished():
+                self._kernel.install(event.pair)
+                self._keys.esp(event.pair)
+            case events.ChildAbandoned() | events.ChildDeleted():
+                self._kernel.uninstall(event.pair)
+            case events.Phase1Established():
+                self._keys.ikev1(event.initiator_cookie, event.encryption_key)
+            case events.Failed():
+                if self._on_failure:
+                    self._on_failure(f"IKE with {event.peer}: {event.reason}")
+            case _:
+                pass
+
+    def close(self) -> None:
+        """Close the socket."""
+        self._endpoint.close()
+
+
+def _read_psk(path: str) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise ConfigurationError(f"pre-shared key {path}: {error.strerror}") from None
+
+
+async def serve(configuration: IkeConfiguration, stop: asyncio.Event) -> None:
+    """Run the daemon until `stop` is set."""
+    log = EventLog(configuration.host, "ikev1")
+    role = log.child("role")
+    kernel = LinuxSecurityAssociations()
+    service = IkeService(
+        IPv6Address(configuration.local),
+        configuration.settings,
+        identity=configuration.identity,
+        kernel=kernel,
+        keys=KeyLog(configuration.keys),
+        log=log,
+        on_failure=lambda reason: role.write("BootstrapFailed", reason=reason),
+    )
+    for peer in configuration.peers:
+        service.add_psk(
+            _read_psk(peer.psk_file),
+            peer=IPv6Address(peer.address),
+            identity=peer.identity,
+            home_address=IPv6Address(peer.home_address),
+        )
+    role.write("IkeDaemonReady")
+    if configuration.initiate:
+        first = configuration.peers[0]
+        service.initiate(IPv6Address(first.address), IPv6Address(first.home_address))
+    await stop.wait()
+    service.close()
+
+
+if __name__ == "__main__":
+    run("agents.roles.ike", IkeConfiguration, serve)

@@ -1,0 +1,63 @@
+"""What every role's program does: read its configuration, run until a signal, end cleanly."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import NoReturn, TypeVar
+
+import msgspec
+
+T = TypeVar("T")
+
+
+class Configuration(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The base of all configurations: `host` names the host in the event log."""
+
+    host: str
+
+
+class ConfigurationError(Exception):
+    """A configuration that cannot be used; the text names the file and the place in it."""
+
+
+def load(path: Path, kind: type[T]) -> T:
+    """Read a configuration in TOML, or in JSON if the file's name ends so."""
+    decode = msgspec.json.decode if path.suffix == ".json" else msgspec.toml.decode
+    try:
+        return decode(path.read_bytes(), type=kind)
+    except OSError as error:
+        raise ConfigurationError(f"{path}: {error.strerror}") from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path}: {error}") from None
+
+
+def fail(program: str, text: object) -> NoReturn:
+    """End the program with one line of explanation and exit status 2."""
+    sys.stderr.write(f"{program}: {text}\n")
+    raise SystemExit(2)
+
+
+def run(program: str, kind: type[T], serve: Callable[[T, asyncio.Event], Awaitable[None]]) -> None:
+    """Run `serve(configuration, stop)` until it returns; SIGTERM and SIGINT set `stop`."""
+    if len(sys.argv) != 2:
+        fail(program, f"usage: python -m {program} CONFIGURATION")
+    try:
+        configuration = load(Path(sys.argv[1]), kind)
+    except ConfigurationError as error:
+        fail(program, error)
+
+    async def main() -> None:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        await serve(configuration, stop)
+
+    try:
+        asyncio.run(main())
+    except (OSError, ValueError) as error:
+        fail(program, error)

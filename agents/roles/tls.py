@@ -1,0 +1,27 @@
+"""TLS files and versions in a role's configuration."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+
+class TlsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """PEM files, and the TLS version to use."""
+
+    ca: str
+    certificate: str
+    key: str
+    version: Literal["1.2", "1.3"] = "1.3"
+
+    def arguments(self) -> dict[str, Any]:
+        """Return the keyword arguments of a TlsConfig."""
+        return {
+            "ca": Path(self.ca),
+            "certificate": Path(self.certificate),
+            "key": Path(self.key),
+            "minimum_version": self.version,
+            "maximum_version": self.version,
+        }

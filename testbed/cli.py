@@ -1,0 +1,224 @@
+"""The command line: mip6lab."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from testbed import report, results, runner
+from testbed.jsonl import DataError
+from testbed.lab import LabError
+from testbed.lab.caller import become, caller
+from testbed.lab.choice import LABS, choose
+from testbed.lab.doctor import examine
+from testbed.phases import TITLES
+from testbed.spec import Spec, SpecError
+
+FAILED, UNUSABLE = 1, 2
+_console = Console(highlight=False)
+
+
+def _give_up(error: object) -> NoReturn:
+    """End with one message and exit status 2."""
+    click.echo(f"mip6lab: {error}", err=True)
+    raise SystemExit(UNUSABLE)
+
+
+lab_option = click.option(
+    "--lab", type=click.Choice(LABS), default="auto", help="Where the hosts run."
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
+set_option = click.option(
+    "--set",
+    "assignments",
+    metavar="KEY=VALUE",
+    multiple=True,
+    help="Change a value of the experiment, as in settings.ike.mode=aggressive.",
+)
+folder_argument = click.argument("folder", type=click.Path(path_type=Path))
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name=results.DISTRIBUTION)
+def main() -> None:
+    """A laboratory for Mobile IPv6 bootstrapping."""
+
+
+class Bar:
+    """Shows how far an experiment is, and the phase of the run under way."""
+
+    def __init__(self, progress: Progress, planned: int) -> None:
+        self._progress = progress
+        self._task = progress.add_task("starting the lab", total=planned)
+
+    def phase(self, variant: str, phase: str) -> None:
+        """Show the phase that a run has entered."""
+        self._progress.update(self._task, description=f"{variant}: {TITLES.get(phase, phase)}")
+
+    def finished(self, run: results.Run) -> None:
+        """Count a run; say why it failed if it did."""
+        self._progress.advance(self._task)
+        if run.status == "failed":
+            self._progress.console.print(f"run {run.run} ({run.variant}) failed: {run.reason}")
+
+
+@main.command()
+@click.argument("experiment", type=click.Path(path_type=Path))
+@click.option("--runs", type=click.IntRange(1), help="Runs of each variant.")
+@click.option("--seed", type=click.IntRange(0), help="Seed of the order of the runs.")
+@lab_option
+@set_option
+@json_option
+def run(
+    experiment: Path,
+    runs: int | None,
+    seed: int | None,
+    lab: str,
+    assignments: Sequence[str],
+    as_json: bool,
+) -> None:
+    """Carry out an experiment and draw its figures."""
+    console = Console(stderr=True) if as_json else _console
+    try:
+        spec = Spec.load(experiment, assignments)
+        place, why = choose(lab, spec.needs())
+    except (SpecError, LabError) as error:
+        _give_up(error)
+    console.print(why)
+    user = caller(runner.PROJECT)
+    if user and place.name != "native":
+        become(user)
+    plan = spec.plan(runs, seed)
+    columns = (
+        TextColumn("{task.description:<32}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    try:
+        with Progress(*columns, console=console, transient=True) as progress:
+            outcome = runner.carry_out(
+                spec,
+                plan,
+                lab=place,
+                seed=spec.experiment.seed if seed is None else seed,
+                root=runner.default_root(),
+                watcher=Bar(progress, len(plan)),
+            )
+    except (LabError, DataError, OSError) as error:
+        _give_up(error)
+    loaded = outcome.results
+    if as_json:
+        click.echo((outcome.folder / "summary.json").read_text())
+    else:
+        report.show(loaded, console)
+    if outcome.interrupted:
+        console.print(f"interrupted after {len(loaded.runs)} of {outcome.planned} runs")
+    console.print(f"results: {outcome.folder}", soft_wrap=True)
+    if loaded.failed or len(loaded.runs) < outcome.planned:
+        raise SystemExit(FAILED)
+
+
+@main.command()
+@json_option
+def doctor(as_json: bool) -> None:
+    """List what the labs need, what it is for, and whether it is here."""
+    findings = examine()
+    if as_json:
+        click.echo(json.dumps([finding.as_json() for finding in findings], indent=1))
+        return
+    table = Table(box=None, pad_edge=False)
+    for heading in ("feature", "here", "lab", "for", "what to do"):
+        table.add_column(heading)
+    signs = {True: "[green]yes[/]", False: "[red]no[/]", None: "[yellow]?[/]"}
+    for finding in findings:
+        labs = "both" if len(finding.labs) > 1 else finding.labs[0]
+        table.add_row(finding.name, signs[finding.here], labs, finding.purpose, finding.remedy)
+    _console.print(table)
+    for name in ("native", "uml"):
+        missing = [f.name for f in findings if name in f.labs and f.here is False]
+        verdict = f"lacks {', '.join(missing)}" if missing else "usable"
+        _console.print(f"lab {name}: {verdict}")
+
+
+@main.command()
+@folder_argument
+def plot(folder: Path) -> None:
+    """Draw the figures of a results folder again."""
+    try:
+        loaded = runner.conclude(folder.resolve())
+    except DataError as error:
+        _give_up(error)
+    for path in sorted((loaded.folder / "figures").glob("*.png")):
+        click.echo(path)
+
+
+@main.command("report")
+@folder_argument
+@json_option
+def report_command(folder: Path, as_json: bool) -> None:
+    """Show the table of a results folder, and write its report.html again."""
+    try:
+        loaded = runner.conclude(folder.resolve())
+    except DataError as error:
+        _give_up(error)
+    if as_json:
+        click.echo((loaded.folder / "summary.json").read_text())
+        return
+    report.show(loaded, _console)
+    click.echo(loaded.folder / "report.html")
+
+
+@main.command()
+@click.argument("experiment", type=click.Path(path_type=Path))
+@set_option
+def validate(experiment: Path, assignments: Sequence[str]) -> None:
+    """Check an experiment's file without running it."""
+    try:
+        spec = Spec.load(experiment, assignments)
+    except SpecError as error:
+        _give_up(error)
+    for name, variant in spec.variants.items():
+        click.echo(f"{name}: approach {variant.approach}, topology {variant.topology}")
+    click.echo(f"needs: {', '.join(sorted(spec.needs()))}")
+
+
+@main.command("exec", context_settings={"ignore_unknown_options": True})
+@lab_option
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
+def execute(lab: str, command: Sequence[str]) -> None:
+    """Run COMMAND as root inside a lab."""
+    try:
+        place, why = choose(lab)
+        click.echo(why, err=True)
+        status = place.interact(command, cwd=Path.cwd())
+    except LabError as error:
+        _give_up(error)
+    raise SystemExit(status)
+
+
+@main.command()
+@click.argument("topology", default="paper")
+@lab_option
+def shell(topology: str, lab: str) -> None:
+    """Build TOPOLOGY in a lab and open Mininet's prompt in it."""
+    try:
+        place, why = choose(lab, ("veth", "sch_htb"))
+        click.echo(why, err=True)
+        command = [sys.executable, "-m", "testbed.shell", topology]
+        status = place.interact(command, cwd=Path.cwd())
+    except LabError as error:
+        _give_up(error)
+    raise SystemExit(status)
+
+
+if __name__ == "__main__":
+    main()

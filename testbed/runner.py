@@ -1,0 +1,159 @@
+"""Carries out an experiment: plans it, runs it in a lab, measures it, and keeps the results."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import tomli_w
+
+from testbed import keys, phases, plots, report, results, session, stats
+from testbed.jsonl import DataError
+from testbed.lab import Lab, LabError
+from testbed.lab.caller import caller, give
+from testbed.spec import PlannedRun, Spec, write_plan
+
+PROJECT = results.PROJECT
+MOBILE_NODE = "A"
+
+
+class Watcher(Protocol):
+    """Is told how an experiment goes on."""
+
+    def phase(self, variant: str, phase: str) -> None:
+        """A run has entered a phase."""
+
+    def finished(self, run: results.Run) -> None:
+        """A run is over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What an experiment came to."""
+
+    folder: Path
+    results: results.Results
+    planned: int
+    interrupted: bool
+
+
+def _lines(lab: Lab, folder: Path) -> Iterator[dict[str, Any]]:
+    """Yield a session's lines; a kernel that is not this one gets a session of its own."""
+    if lab.name == "native":
+        yield from session.execute(folder)
+        return
+    command = [sys.executable, "-m", "testbed.session", str(folder)]
+    with lab.start(command, cwd=PROJECT, log=folder / "lab.log") as job:
+        for line in job.lines():
+            yield json.loads(line)
+        status = job.wait()
+    if status:
+        said = (folder / "lab.log").read_text(errors="replace").strip().splitlines()
+        last = said[-1] if said else "it left no message"
+        raise LabError(f"the session in the {lab.name} lab ended with status {status}: {last}")
+
+
+def analyse(folder: Path, result: Mapping[str, Any]) -> results.Run:
+    """Measure a finished run by its capture and check that against its agents' events."""
+    line = dict(result)
+    run = folder / "runs" / f"{line['run']:04d}"
+    try:
+        if line["status"] == "ok":
+            seen = phases.from_capture(run / "captures" / f"{MOBILE_NODE}.pcapng")
+            logged = phases.from_events(run / "events.jsonl", MOBILE_NODE)
+            line["phases"] = seen.phases
+            line["event_phases"] = logged.phases
+            line["first_packet"] = seen.first_packet
+        if (run / "keys" / "keys.jsonl").exists():
+            keys.wireshark_profile(run / "keys")
+    except DataError as error:
+        line |= {"status": "failed", "reason": str(error)}
+    measured: results.Run = results.read_run(line)
+    return measured
+
+
+def _asked(spec: Spec) -> dict[str, float]:
+    """Return the delays asked for, by variant and link, in seconds."""
+    return {
+        f"{variant}: {link.name}": link.shape.delay
+        for variant in spec.variants
+        for link in spec.topology(variant).links
+    }
+
+
+def _measured(runs: Sequence[results.Run]) -> dict[str, float]:
+    """Return the largest delays measured, by variant and link, in seconds."""
+    worst: dict[str, float] = {}
+    for run in runs:
+        for link, values in run.measured.items():
+            name = f"{run.variant}: {link}"
+            worst[name] = max(worst.get(name, 0.0), values["delay"] or 0.0)
+    return worst
+
+
+def begin(
+    spec: Spec, plan: Sequence[PlannedRun], *, lab: Lab, seed: int, root: Path
+) -> tuple[Path, results.Manifest]:
+    """Make the results folder with all that the runs need."""
+    folder = results.create(root, spec.experiment.name, tomli_w.dumps(spec.document))
+    write_plan(folder / "plan.json", plan)
+    for variant in spec.variants:
+        shared = folder / "shared" / variant
+        shared.mkdir(parents=True, mode=0o700)
+        spec.approach(variant).prepare(shared, spec.settings(variant))
+    manifest = results.begin_manifest(
+        folder, lab=lab.name, seed=seed, features={}, delays_asked=_asked(spec)
+    )
+    return folder, manifest
+
+
+def carry_out(
+    spec: Spec, plan: Sequence[PlannedRun], *, lab: Lab, seed: int, root: Path, watcher: Watcher
+) -> Outcome:
+    """Carry out the planned runs; what is done is kept whatever happens.
+
+    Raises LabError if the lab breaks down.
+    """
+    folder, manifest = begin(spec, plan, lab=lab, seed=seed, root=root)
+    done: list[results.Run] = []
+    interrupted = False
+    try:
+        with closing(_lines(lab, folder)) as lines:
+            for line in lines:
+                if "result" in line:
+                    run = analyse(folder, line["result"])
+                    results.append(folder, run)
+                    done.append(run)
+                    watcher.finished(run)
+                else:
+                    watcher.phase(line["variant"], line["phase"])
+    except KeyboardInterrupt:
+        interrupted = True
+    finally:
+        manifest.delays_measured = _measured(done)
+        results.end_manifest(folder, manifest)
+    return Outcome(folder, conclude(folder), len(plan), interrupted)
+
+
+def conclude(folder: Path) -> results.Results:
+    """Write summary, CSV, figures and report of a results folder."""
+    loaded = results.load(folder)
+    stats.write_summary(loaded)
+    results.write_phases_csv(loaded)
+    if any(run.status == "ok" for run in loaded.runs):
+        plots.draw(folder)
+    report.write(folder)
+    if user := caller(PROJECT):
+        give(folder.parent, user)
+    return loaded
+
+
+def default_root() -> Path:
+    """Return the folder that keeps results: MIP6LAB_RESULTS, or results/ of the project."""
+    return Path(os.environ.get("MIP6LAB_RESULTS", PROJECT / "results"))
