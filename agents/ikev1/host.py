@@ -1,0 +1,132 @@
+"""What the exchanges of one host share: settings, timers, queues, and the records of its SAs."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections import deque
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from ipaddress import IPv6Address
+from typing import TypeAlias
+
+from agents.ikev1.config import Config, Selectors
+from agents.ikev1.constants import NotifyType, Role
+from agents.ikev1.negotiation import Established, Negotiation
+from agents.ikev1.phase2 import QuickMode, Sealer
+from agents.ikev1.psk import PskEntry, PskStore
+from agents.ikev1.timers import Timers
+from agents.ikev1.wire import Message
+from agents.ipsec import EspPair
+from agents.machine import Address, Discarded, Event, PeerError, Retransmission
+
+
+class Timer(Enum):
+    """What a deadline is for."""
+
+    RETRANSMIT = auto()
+    GIVE_UP = auto()
+    SA_EXPIRES = auto()
+    QUICK_RETRANSMIT = auto()
+    QUICK_GIVE_UP = auto()
+    CHILD_REKEY = auto()
+    CHILD_EXPIRES = auto()
+
+
+TimerKey: TypeAlias = tuple[Timer, bytes, int]
+"""The timer, the local cookie of its ISAKMP SA (or nothing), its message id or SPI (or 0)."""
+
+FATAL_IN_PHASE1 = frozenset(
+    {
+        NotifyType.NO_PROPOSAL_CHOSEN,
+        NotifyType.INVALID_KEY_INFORMATION,
+        NotifyType.INVALID_ID_INFORMATION,
+        NotifyType.AUTHENTICATION_FAILED,
+    }
+)
+"""Errors that end a negotiation; others discard one message, which anybody may have sent."""
+
+
+@dataclass(slots=True)
+class QuickRecord:
+    """A quick mode with what retransmission and duplicates need."""
+
+    quick: QuickMode
+    last_sent: bytes
+    last_received: bytes = b""
+    retransmission: Retransmission | None = None
+
+
+@dataclass(slots=True, eq=False)
+class IsakmpSa:
+    """An ISAKMP SA, negotiated or established, with its exchanges."""
+
+    n: Negotiation
+    address: Address
+    first_message: bytes = b""
+    last_received: bytes = b""
+    last_sent: bytes = b""
+    retransmission: Retransmission | None = None
+    pending: list[Selectors] = field(default_factory=list)
+    early: Message | None = None
+    """One quick mode request that came before phase 1 was complete."""
+
+    hint: str = ""
+    """What an unauthenticated notification has claimed."""
+
+    expires_at: float = math.inf
+    quicks: dict[int, QuickRecord] = field(default_factory=dict)
+    message_ids: set[int] = field(default_factory=set)
+
+    @property
+    def cookie(self) -> bytes:
+        """The cookie that the local host has chosen."""
+        n = self.n
+        return n.initiator_cookie if n.role is Role.INITIATOR else n.responder_cookie
+
+    @property
+    def sealer(self) -> Sealer | None:
+        """What protects phase 2, once phase 1 is complete."""
+        state = self.n.state
+        return Sealer(self.n, state) if isinstance(state, Established) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    """A pair of ESP SAs that is up."""
+
+    peer: IPv6Address
+    entry: PskEntry
+    selectors: Selectors
+    pair: EspPair
+    role: Role
+
+
+@dataclass(slots=True)
+class Host:
+    """The context of all exchanges of one host."""
+
+    rng: random.Random
+    local: IPv6Address
+    config: Config
+    psks: PskStore = field(default_factory=PskStore)
+    timers: Timers[TimerKey] = field(default_factory=Timers)
+    outbox: deque[tuple[bytes, Address]] = field(default_factory=deque)
+    events: deque[Event] = field(default_factory=deque)
+
+    def send(self, data: bytes, address: Address) -> None:
+        """Queue a datagram."""
+        self.outbox.append((data, address))
+
+    def discard(self, source: Address, reason: str, now: float) -> None:
+        """Tell the owner that a message had no effect."""
+        self.events.append(Discarded(now, source[0], reason))
+
+    def retransmission(self, now: float) -> Retransmission:
+        """Return the deadlines of a message that is sent now."""
+        return Retransmission(self.config.timing, self.rng, now)
+
+
+def is_fatal(error: Exception) -> bool:
+    """Return whether this error in phase 1 ends the negotiation."""
+    return isinstance(error, PeerError) and error.code in FATAL_IN_PHASE1

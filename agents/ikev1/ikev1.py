@@ -1,0 +1,190 @@
+"""IKEv1 of one host: both roles, many peers (RFC 2407, 2408, 2409, 3776)."""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+from ipaddress import IPv6Address
+
+from agents.ikev1.children import Children
+from agents.ikev1.config import Config, Selectors
+from agents.ikev1.constants import Exchange, Role
+from agents.ikev1.host import Host, IsakmpSa, Timer
+from agents.ikev1.negotiation import Established
+from agents.ikev1.phase1_driver import Phase1Driver
+from agents.ikev1.phase2_driver import Phase2Driver
+from agents.ikev1.psk import PskEntry
+from agents.ikev1.wire import Message, split_datagram
+from agents.machine import Address, Discarded, Event
+from agents.wire import WireError
+
+
+class Ikev1:
+    """An IKEv1 endpoint without I/O; its datagrams go over UDP port 500.
+
+    IKE runs between `local` and the peer's address, on a mobile node its care-of address and the
+    home agent's; the SAs are for the selectors, home address and home agent (RFC 3776 section 4).
+    Every negotiation ends, within `Config.negotiation_timeout` a phase, with an event of success,
+    with `Failed`, or on a responder with `ChildAbandoned`.
+    """
+
+    outbox: deque[tuple[bytes, Address]]
+    events: deque[Event]
+
+    def __init__(
+        self, *, rng: random.Random, local: IPv6Address, config: Config | None = None
+    ) -> None:
+        self._host = Host(rng, local, config or Config())
+        self.outbox = self._host.outbox
+        self.events = self._host.events
+        self._children = Children(self._host)
+        self._phase2 = Phase2Driver(self._host, self._children)
+        self._phase1 = Phase1Driver(self._host, self._established, self._phase2.abandon)
+
+    @property
+    def local(self) -> IPv6Address:
+        """The address that IKE runs from; a new one counts for negotiations that start later."""
+        return self._host.local
+
+    @local.setter
+    def local(self, address: IPv6Address) -> None:
+        self._host.local = address
+
+    def add_psk(
+        self,
+        psk: bytes,
+        *,
+        peer: IPv6Address | None = None,
+        identity: str | None = None,
+        home_address: IPv6Address | None = None,
+    ) -> None:
+        """Take the key of a peer, known by its address, its identity (aggressive mode) or both.
+
+        `home_address` is the only one that this peer may ask SAs for; without it, none.
+        """
+        self._host.psks.add(PskEntry(psk, peer, identity, home_address))
+
+    def remove_psk(self, *, peer: IPv6Address | None = None, identity: str | None = None) -> None:
+        """Forget a key; SAs that were made with it stay until `delete`."""
+        self._host.psks.remove(peer, identity)
+
+    def initiate(self, peer: IPv6Address, selectors: Selectors, now: float) -> None:
+        """Make SAs for `selectors` with a peer: phase 1 if it is not up, then quick mode."""
+        selectors = Selectors(*selectors)
+        sa = self._phase1.usable(peer, now)
+        if sa is not None:
+            self._phase2.initiate(sa, selectors, now)
+            return
+        alone = self._host.config.initial_contact and not self._children.of_peer(peer)
+        self._phase1.initiate(peer, selectors, now, initial_contact=alone)
+
+    def delete(self, peer: IPv6Address, now: float, selectors: Selectors | None = None) -> None:
+        """Delete the SAs with a peer and tell it; without `selectors` the ISAKMP SAs too.
+
+        Negotiations that run end as failed when no selectors are given.
+        """
+        doomed = [c for c in self._children.of_peer(peer) if selectors in (None, c.selectors)]
+        self._phase2.delete(self._phase1.established(peer), doomed, "deleted", now)
+        if selectors is None:
+            for sa in self._phase1.of_peer(peer):
+                if sa.sealer is None:
+                    self._phase1.fail(sa, "deleted", now)
+                else:
+                    self._delete_isakmp(sa, "deleted", now)
+
+    def _delete_isakmp(self, sa: IsakmpSa, reason: str, now: float) -> None:
+        self._phase2.delete_isakmp(sa)
+        self._phase1.remove(sa, reason, now)
+
+    def handle_message(self, data: bytes, source: Address, now: float) -> None:
+        """Take one datagram from `source`."""
+        try:
+            message = split_datagram(data)
+        except WireError as error:
+            self.events.append(Discarded(now, source[0], f"no ISAKMP message: {error}"))
+            return
+        header = message.header
+        if header.exchange in (Exchange.MAIN, Exchange.AGGRESSIVE):
+            self._phase1.handle(message, source, now)
+            return
+        if header.exchange not in (Exchange.QUICK, Exchange.INFORMATIONAL):
+            reason = f"exchange type {header.exchange}"
+            self.events.append(Discarded(now, source[0], reason))
+            return
+        sa = self._phase1.find(header, source)
+        if sa is None:
+            reason = "the cookies belong to no ISAKMP SA"
+            self.events.append(Discarded(now, source[0], reason))
+        elif header.exchange == Exchange.QUICK:
+            self._phase2.handle(sa, message, now)
+        elif header.encrypted and sa.sealer is not None:
+            self._hear(sa, message, now)
+        else:
+            self._phase1.hear_unprotected(sa, message, now)
+
+    def _hear(self, sa: IsakmpSa, message: Message, now: float) -> None:
+        cookies = self._phase2.hear(sa, message, now)
+        for other in self._phase1.of_peer(sa.n.peer):
+            if other.n.initiator_cookie + other.n.responder_cookie in cookies:
+                self._phase1.remove(other, "deleted by the peer", now)
+
+    def _established(self, sa: IsakmpSa, now: float) -> None:
+        state = sa.n.state
+        if isinstance(state, Established) and state.initial_contact:
+            self._forget_others(sa, now)
+        pending, sa.pending = sa.pending, []
+        for selectors in pending:
+            self._phase2.initiate(sa, selectors, now)
+        early, sa.early = sa.early, None
+        if early is not None:
+            self._phase2.handle(sa, early, now)
+
+    def _forget_others(self, sa: IsakmpSa, now: float) -> None:
+        """Drop what a peer that has started afresh cannot know any more (RFC 2407, 4.6.3.3)."""
+        for other in self._phase1.of_peer(sa.n.peer):
+            if other is not sa and other.n.role is Role.RESPONDER and other.sealer is not None:
+                self._phase1.remove(other, "the peer has started afresh", now)
+        for child in self._children.of_peer(sa.n.peer):
+            self._children.remove(child, "the peer has started afresh", now)
+
+    def next_timeout(self) -> float | None:
+        """Return the earliest deadline, or None if no timer runs."""
+        return self._host.timers.next()
+
+    def handle_timeout(self, now: float) -> None:
+        """Act on every deadline that is not after `now`."""
+        while (key := self._host.timers.pop(now)) is not None:
+            self._expire(*key, now)
+
+    def _expire(self, timer: Timer, cookie: bytes, number: int, now: float) -> None:
+        match timer:
+            case Timer.RETRANSMIT:
+                self._phase1.retransmit(cookie, now)
+            case Timer.GIVE_UP:
+                self._phase1.give_up(cookie, now)
+            case Timer.CHILD_REKEY | Timer.CHILD_EXPIRES:
+                self._child_ages(timer, number, now)
+            case _:
+                if (sa := self._phase1.get(cookie)) is not None:
+                    self._sa_ages(timer, sa, number, now)
+
+    def _sa_ages(self, timer: Timer, sa: IsakmpSa, message_id: int, now: float) -> None:
+        if timer is Timer.SA_EXPIRES:
+            self._delete_isakmp(sa, "expired", now)
+        elif timer is Timer.QUICK_RETRANSMIT:
+            self._phase2.retransmit(sa, message_id, now)
+        else:
+            self._phase2.give_up(sa, message_id, now)
+
+    def _child_ages(self, timer: Timer, spi: int, now: float) -> None:
+        child = self._children.get(spi)
+        if child is None:
+            return
+        if timer is Timer.CHILD_EXPIRES:
+            over = self._phase1.established(child.peer)
+            self._phase2.delete(over, [child], "expired", now)
+            return
+        # Once more, should this attempt come to nothing before the SAs expire.
+        again = now + self._host.config.negotiation_timeout * 2
+        self._host.timers.set((Timer.CHILD_REKEY, b"", spi), again)
+        self.initiate(child.peer, child.selectors, now)

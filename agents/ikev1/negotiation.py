@@ -1,0 +1,151 @@
+"""The states of phase 1, and the messages that they are sent in (RFC 2409 section 5.4)."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from ipaddress import IPv6Address
+from typing import TypeAlias
+
+from agents.crypto import dh
+from agents.ikev1.config import Config
+from agents.ikev1.constants import Exchange, Flag, IdType, Mode, Role
+from agents.ikev1.keys import Keys, Transcript, encrypt
+from agents.ikev1.proposals import IkeChoice
+from agents.ikev1.psk import PskEntry
+from agents.ikev1.wire import (
+    HEADER_LENGTH,
+    Header,
+    Identification,
+    Payload,
+    SecurityAssociation,
+    encode_chain,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Proposed:
+    """Main mode initiator: message 1 is out."""
+
+    offer: SecurityAssociation
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """Main mode responder: message 2 is out."""
+
+    choice: IkeChoice
+    offer: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class KeySent:
+    """Main mode initiator: message 3 is out."""
+
+    choice: IkeChoice
+    offer: bytes
+    key_pair: dh.KeyPair = field(repr=False)
+    nonce: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Keyed:
+    """Keys are known, the peer's proof is awaited: main mode 5 or 6, aggressive mode 3."""
+
+    choice: IkeChoice
+    transcript: Transcript
+    keys: Keys
+    iv: bytes
+    identity: bytes
+    """Body of the ID payload of the initiator in aggressive mode, else empty."""
+
+
+@dataclass(frozen=True, slots=True)
+class AggressiveSent:
+    """Aggressive mode initiator: message 1 is out."""
+
+    offer: SecurityAssociation
+    identity: bytes
+    key_pair: dh.KeyPair = field(repr=False)
+    nonce: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Established:
+    """Both sides are authenticated."""
+
+    keys: Keys
+    last_block: bytes
+    lifetime: float
+    identity: str
+    initial_contact: bool
+
+
+State: TypeAlias = Proposed | Answered | KeySent | Keyed | AggressiveSent | Established
+
+
+@dataclass(slots=True)
+class Negotiation:
+    """One phase 1 negotiation of either role, and the ISAKMP SA that it becomes."""
+
+    config: Config
+    rng: random.Random
+    local: IPv6Address
+    peer: IPv6Address
+    role: Role
+    mode: Mode
+    entry: PskEntry
+    initiator_cookie: bytes
+    responder_cookie: bytes
+    initial_contact: bool = False
+    state: State = field(init=False)
+
+    @property
+    def exchange(self) -> Exchange:
+        """The exchange type on the wire."""
+        return self.mode.exchange
+
+
+def local_identity(n: Negotiation) -> Identification:
+    """Return the identity that the configuration gives, by default the local address."""
+    text = n.config.identity
+    if text is None:
+        return Identification.of_address(n.local)
+    try:
+        return Identification.of_address(IPv6Address(text))
+    except ValueError:
+        kind = IdType.USER_FQDN if "@" in text else IdType.FQDN
+        return Identification(kind, 0, 0, text.encode())
+
+
+def encode_message(
+    n: Negotiation, exchange: int, message_id: int, *, flags: int, first: int, body: bytes
+) -> bytes:
+    """Return header and body of a message of this SA."""
+    header = Header(
+        n.initiator_cookie,
+        n.responder_cookie,
+        first,
+        exchange,
+        flags,
+        message_id,
+        HEADER_LENGTH + len(body),
+    )
+    return header.encode() + body
+
+
+def encode_plain(n: Negotiation, payloads: Sequence[Payload], exchange: int | None = None) -> bytes:
+    """Return a message in clear with message id 0."""
+    kind = n.exchange if exchange is None else exchange
+    return encode_message(n, kind, 0, flags=0, first=payloads[0].type, body=encode_chain(payloads))
+
+
+def encode_sealed(
+    n: Negotiation, keys: Keys, iv: bytes, payloads: Sequence[Payload]
+) -> tuple[bytes, bytes]:
+    """Return an encrypted message of phase 1 and the next IV."""
+    body, last = encrypt(keys.encryption, iv, encode_chain(payloads))
+    return encode_message(
+        n, n.exchange, 0, flags=Flag.ENCRYPTED, first=payloads[0].type, body=body
+    ), last

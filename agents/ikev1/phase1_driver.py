@@ -1,0 +1,319 @@
+"""All ISAKMP SAs of a host: starting, answering, retransmitting, expiring (RFC 2408 section 5)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from ipaddress import IPv6Address
+
+from agents.ikev1 import events, grammar, phase1
+from agents.ikev1.config import Selectors
+from agents.ikev1.constants import Exchange, Mode, NotifyType, PayloadType, ProtocolId, Role
+from agents.ikev1.host import Host, IsakmpSa, Timer, is_fatal
+from agents.ikev1.negotiation import Established, Negotiation
+from agents.ikev1.psk import PskEntry
+from agents.ikev1.wire import (
+    COOKIE_LENGTH,
+    HEADER_LENGTH,
+    NO_COOKIE,
+    Header,
+    Message,
+    Notification,
+    Payload,
+    decode_plain,
+    encode_chain,
+)
+from agents.machine import Address, PeerError
+from agents.wire import WireError
+
+OnEstablished = Callable[[IsakmpSa, float], None]
+OnRemoved = Callable[[IsakmpSa, str, float], None]
+
+
+class Phase1Driver:
+    """Runs every phase 1 negotiation and keeps the ISAKMP SAs that come of them."""
+
+    def __init__(self, host: Host, on_established: OnEstablished, on_removed: OnRemoved) -> None:
+        self._host = host
+        self._on_established = on_established
+        self._on_removed = on_removed
+        self._sas: dict[bytes, IsakmpSa] = {}
+        self._by_peer: dict[IPv6Address, list[IsakmpSa]] = {}
+        self._answered: dict[tuple[IPv6Address, bytes], IsakmpSa] = {}
+        self._half_open = 0
+
+    def get(self, cookie: bytes) -> IsakmpSa | None:
+        """Return the SA with this local cookie."""
+        return self._sas.get(cookie)
+
+    def find(self, header: Header, source: Address) -> IsakmpSa | None:
+        """Return the SA that a message with both cookies belongs to."""
+        peer = IPv6Address(source[0])
+        sa = self._sas.get(header.initiator_cookie)
+        if sa is not None and sa.n.role is Role.INITIATOR and sa.n.peer == peer:
+            known = sa.n.responder_cookie
+            return sa if known in (NO_COOKIE, header.responder_cookie) else None
+        sa = self._sas.get(header.responder_cookie)
+        if sa is not None and sa.n.role is Role.RESPONDER and sa.n.peer == peer:
+            return sa if sa.n.initiator_cookie == header.initiator_cookie else None
+        return None
+
+    def of_peer(self, peer: IPv6Address) -> list[IsakmpSa]:
+        """Return the SAs with a peer, oldest first."""
+        return list(self._by_peer.get(peer, ()))
+
+    def usable(self, peer: IPv6Address, now: float) -> IsakmpSa | None:
+        """Return the newest established SA that outlives a negotiation."""
+        latest = now + self._host.config.negotiation_timeout
+        for sa in reversed(self._by_peer.get(peer, ())):
+            if isinstance(sa.n.state, Established) and sa.expires_at > latest:
+                return sa
+        return None
+
+    def established(self, peer: IPv6Address) -> IsakmpSa | None:
+        """Return the newest established SA."""
+        for sa in reversed(self._by_peer.get(peer, ())):
+            if isinstance(sa.n.state, Established):
+                return sa
+        return None
+
+    def initiate(
+        self, peer: IPv6Address, selectors: Selectors, now: float, *, initial_contact: bool
+    ) -> None:
+        """Start phase 1 for these selectors, or let them wait for the one that runs."""
+        for sa in self.of_peer(peer):
+            if sa.n.role is Role.INITIATOR and not isinstance(sa.n.state, Established):
+                sa.pending.append(selectors)
+                return
+        host = self._host
+        entry = host.psks.by_address(peer)
+        if entry is None:
+            reason = f"no pre-shared key for {peer}"
+            host.events.append(events.Failed(now, peer, reason, selectors))
+            return
+        negotiation = self._negotiation(peer, Role.INITIATOR, host.config.mode, entry=entry)
+        negotiation.initial_contact = initial_contact and not self.of_peer(peer)
+        sa = IsakmpSa(negotiation, (str(peer), host.config.port), pending=[selectors])
+        self._add(sa, now)
+        host.events.append(events.Phase1Started(now, peer, negotiation.mode, Role.INITIATOR))
+        self._transmit(sa, phase1.start(negotiation), now)
+
+    def _negotiation(
+        self, peer: IPv6Address, role: Role, mode: Mode, *, entry: PskEntry, cookie: bytes = b""
+    ) -> Negotiation:
+        host = self._host
+        own = NO_COOKIE
+        while own == NO_COOKIE or own in self._sas:
+            own = host.rng.randbytes(COOKIE_LENGTH)
+        cookies = (own, NO_COOKIE) if role is Role.INITIATOR else (cookie, own)
+        return Negotiation(
+            config=host.config,
+            rng=host.rng,
+            local=host.local,
+            peer=peer,
+            role=role,
+            mode=mode,
+            entry=entry,
+            initiator_cookie=cookies[0],
+            responder_cookie=cookies[1],
+        )
+
+    def _add(self, sa: IsakmpSa, now: float) -> None:
+        self._sas[sa.cookie] = sa
+        self._by_peer.setdefault(sa.n.peer, []).append(sa)
+        deadline = now + self._host.config.negotiation_timeout
+        self._host.timers.set((Timer.GIVE_UP, sa.cookie, 0), deadline)
+        if sa.n.role is Role.RESPONDER:
+            self._answered[sa.n.peer, sa.n.initiator_cookie] = sa
+            self._half_open += 1
+
+    def _transmit(self, sa: IsakmpSa, data: bytes, now: float) -> None:
+        """Send a message, again and again if it is on the local host to do so."""
+        sa.last_sent = data
+        self._host.send(data, sa.address)
+        done = isinstance(sa.n.state, Established)
+        # A responder of main mode repeats a message when the initiator does; in aggressive mode
+        # the initiator may take itself for done.
+        if not done and (sa.n.role is Role.INITIATOR or sa.n.mode is Mode.AGGRESSIVE):
+            sa.retransmission = self._host.retransmission(now)
+            key = (Timer.RETRANSMIT, sa.cookie, 0)
+            self._host.timers.set(key, sa.retransmission.deadline)
+
+    def handle(self, message: Message, source: Address, now: float) -> None:
+        """Take a message of main or aggressive mode."""
+        header, _, data = message
+        if header.message_id:
+            self._host.discard(source, "phase 1 with a message id", now)
+            return
+        if header.responder_cookie != NO_COOKIE:
+            sa = self.find(header, source)
+        else:
+            sa = self._answered.get((IPv6Address(source[0]), header.initiator_cookie))
+            if sa is None:
+                self._respond(message, source, now)
+                return
+        if sa is None:
+            self._host.discard(source, "the cookies belong to no ISAKMP SA", now)
+        elif data == sa.last_received:
+            if sa.last_sent:
+                self._host.send(sa.last_sent, sa.address)
+        elif not phase1.awaited(sa.n) or header.exchange != sa.n.exchange:
+            self._host.discard(source, "a phase 1 message that is not awaited", now)
+        elif data == sa.first_message:
+            self._host.discard(source, "a late duplicate of the first message", now)
+        else:
+            self._advance(sa, message, now)
+
+    def _respond(self, message: Message, source: Address, now: float) -> None:
+        header, body, data = message
+        host, peer = self._host, IPv6Address(source[0])
+        mode = Mode.MAIN if header.exchange == Exchange.MAIN else Mode.AGGRESSIVE
+        limit = host.config.half_open_limit_per_peer
+        open_with_peer = sum(
+            sa.n.role is Role.RESPONDER and not isinstance(sa.n.state, Established)
+            for sa in self.of_peer(peer)
+        )
+        if self._half_open >= host.config.half_open_limit or open_with_peer >= limit:
+            host.discard(source, "too many phase 1 negotiations are open", now)
+            return
+        try:
+            payloads = decode_plain(header.next_payload, body)
+            grammar.check(header.exchange, 1, payloads, encrypted=header.encrypted)
+            entry = phase1.find_psk(host.psks, header.exchange, payloads, peer)
+            n = self._negotiation(
+                peer, Role.RESPONDER, mode, entry=entry, cookie=header.initiator_cookie
+            )
+            answer = phase1.answer_main if mode is Mode.MAIN else phase1.answer_aggressive
+            reply = answer(n, payloads)
+        except (WireError, PeerError) as error:
+            if is_fatal(error):
+                host.events.append(events.Failed(now, peer, f"{mode.value} mode: {error}"))
+                self._notify_unprotected(header, getattr(error, "code", None), source)
+            else:
+                host.discard(source, f"{mode.value} mode message 1: {error}", now)
+            return
+        sa = IsakmpSa(n, source, first_message=data, last_received=data)
+        self._add(sa, now)
+        host.events.append(events.Phase1Started(now, peer, mode, Role.RESPONDER))
+        self._transmit(sa, reply, now)
+
+    def _notify_unprotected(self, header: Header, code: int | None, address: Address) -> None:
+        notification = Notification(ProtocolId.ISAKMP, code or NotifyType.PAYLOAD_MALFORMED)
+        body = encode_chain([Payload(PayloadType.NOTIFY, notification.encode())])
+        answer = Header(
+            header.initiator_cookie,
+            header.responder_cookie,
+            PayloadType.NOTIFY,
+            Exchange.INFORMATIONAL,
+            0,
+            self._host.rng.getrandbits(32) | 1,
+            HEADER_LENGTH + len(body),
+        )
+        self._host.send(answer.encode() + body, address)
+
+    def _advance(self, sa: IsakmpSa, message: Message, now: float) -> None:
+        host, n = self._host, sa.n
+        number = phase1.awaited(n)
+        try:
+            reply = phase1.advance(n, message.header, message.body)
+        except (WireError, PeerError) as error:
+            reason = f"{n.mode.value} mode message {number}: {error}"
+            if is_fatal(error):
+                self._notify_unprotected(message.header, getattr(error, "code", None), sa.address)
+                self.fail(sa, reason, now)
+            else:
+                host.discard(sa.address, reason, now)
+            return
+        sa.last_received, sa.last_sent = message.data, b""
+        host.timers.cancel((Timer.RETRANSMIT, sa.cookie, 0))
+        if isinstance(n.state, Established):
+            self._establish(sa, n.state, now)
+        if reply is not None:
+            self._transmit(sa, reply, now)
+        if isinstance(n.state, Established):
+            self._on_established(sa, now)
+
+    def _establish(self, sa: IsakmpSa, state: Established, now: float) -> None:
+        host, n = self._host, sa.n
+        if n.role is Role.RESPONDER:
+            self._half_open -= 1
+        host.timers.cancel((Timer.GIVE_UP, sa.cookie, 0))
+        sa.expires_at = now + state.lifetime
+        host.timers.set((Timer.SA_EXPIRES, sa.cookie, 0), sa.expires_at)
+        host.events.append(
+            events.Phase1Established(
+                now,
+                n.peer,
+                n.mode,
+                n.role,
+                state.identity,
+                n.initiator_cookie,
+                state.keys.encryption,
+            )
+        )
+
+    def hear_unprotected(self, sa: IsakmpSa, message: Message, now: float) -> None:
+        """Remember what a notification in clear claims; it proves nothing and ends nothing."""
+        header, body, _ = message
+        if header.encrypted or isinstance(sa.n.state, Established):
+            reason = "an informational message that the ISAKMP SA does not protect"
+            self._host.discard(sa.address, reason, now)
+            return
+        try:
+            payloads = decode_plain(header.next_payload, body)
+            bodies = grammar.find_all(payloads, PayloadType.NOTIFY)
+            names = [NotifyType.text(Notification.decode(b).type) for b in bodies]
+        except WireError as error:
+            self._host.discard(sa.address, f"informational: {error}", now)
+            return
+        if names:
+            sa.hint = ", ".join(names)
+        text = ", ".join(names) or "nothing"
+        self._host.discard(sa.address, f"an unauthenticated message says {text}", now)
+
+    def retransmit(self, cookie: bytes, now: float) -> None:
+        """Send the last message again, or give up."""
+        sa = self._sas[cookie]
+        if sa.retransmission is None or not sa.retransmission.expire(now):
+            self.give_up(cookie, now)
+            return
+        self._host.timers.set((Timer.RETRANSMIT, cookie, 0), sa.retransmission.deadline)
+        self._host.send(sa.last_sent, sa.address)
+
+    def give_up(self, cookie: bytes, now: float) -> None:
+        """End a negotiation that has taken too long."""
+        sa = self._sas[cookie]
+        number = phase1.awaited(sa.n)
+        reason = f"{sa.n.mode.value} mode: message {number} never came"
+        if sa.retransmission is not None:
+            reason += f" after {sa.retransmission.transmissions} transmissions"
+        if (sa.n.mode, number) == (Mode.MAIN, 6):
+            reason += "; the pre-shared keys may differ"
+        if sa.hint:
+            reason += f"; the peer claimed {sa.hint} (unauthenticated)"
+        self.fail(sa, reason, now)
+
+    def fail(self, sa: IsakmpSa, reason: str, now: float) -> None:
+        """Drop a negotiation and tell the owner, once for each of the selectors that waited."""
+        self._remove(sa)
+        for selectors in sa.pending or (None,):
+            self._host.events.append(events.Failed(now, sa.n.peer, reason, selectors))
+
+    def remove(self, sa: IsakmpSa, reason: str, now: float) -> None:
+        """Drop an SA without a word to the peer."""
+        self._remove(sa)
+        if isinstance(sa.n.state, Established):
+            self._on_removed(sa, reason, now)
+            self._host.events.append(events.Phase1Deleted(now, sa.n.peer, reason))
+
+    def _remove(self, sa: IsakmpSa) -> None:
+        cookie, n = sa.cookie, sa.n
+        del self._sas[cookie]
+        same_peer = self._by_peer[n.peer]
+        same_peer.remove(sa)
+        if not same_peer:
+            del self._by_peer[n.peer]
+        if n.role is Role.RESPONDER:
+            self._answered.pop((n.peer, n.initiator_cookie), None)
+            self._half_open -= not isinstance(n.state, Established)
+        for timer in (Timer.RETRANSMIT, Timer.GIVE_UP, Timer.SA_EXPIRES):
+            self._host.timers.cancel((timer, cookie, 0))

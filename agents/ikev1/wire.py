@@ -1,0 +1,345 @@
+"""ISAKMP messages and payloads as octets (RFC 2408 section 3, RFC 2407 section 4.6)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from ipaddress import IPv6Address
+from typing import NamedTuple, Self
+
+from agents.ikev1.constants import DOI_IPSEC, SITUATION_IDENTITY_ONLY, Flag, IdType, PayloadType
+from agents.wire import Reader, WireError
+
+HEADER_LENGTH = 28
+COOKIE_LENGTH = 8
+NO_COOKIE = bytes(COOKIE_LENGTH)
+VERSION = 0x10
+MAX_MESSAGE = 0x10000
+MAX_PAYLOADS = 64
+MAX_PADDING = 32
+"""More octets behind the last payload of a decrypted message are an error, not padding."""
+
+_GENERIC_HEADER = 4
+_SHORT = 0x8000
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """The ISAKMP header (RFC 2408 section 3.1); `length` counts the header too."""
+
+    initiator_cookie: bytes
+    responder_cookie: bytes
+    next_payload: int
+    exchange: int
+    flags: int
+    message_id: int
+    length: int
+
+    @property
+    def encrypted(self) -> bool:
+        """Whether the payloads are encrypted."""
+        return bool(self.flags & Flag.ENCRYPTED)
+
+    @classmethod
+    def decode(cls, r: Reader) -> Self:
+        """Read a header; raises WireError for another major version than 1."""
+        initiator, responder = r.take(COOKIE_LENGTH), r.take(COOKIE_LENGTH)
+        next_payload, version = r.u8(), r.u8()
+        if version >> 4 != VERSION >> 4:
+            raise WireError(f"major version {version >> 4}")
+        return cls(initiator, responder, next_payload, r.u8(), r.u8(), r.u32(), r.u32())
+
+    def encode(self) -> bytes:
+        """Return the 28 octets of the header."""
+        return (
+            self.initiator_cookie
+            + self.responder_cookie
+            + bytes((self.next_payload, VERSION, self.exchange, self.flags))
+            + self.message_id.to_bytes(4)
+            + self.length.to_bytes(4)
+        )
+
+
+class Message(NamedTuple):
+    """A datagram: its header, the octets behind it, and all of it."""
+
+    header: Header
+    body: bytes
+    data: bytes
+
+
+def split_datagram(data: bytes) -> Message:
+    """Return the header and the octets behind it; the length field must fit the datagram."""
+    r = Reader(data)
+    header = Header.decode(r)
+    if header.length != len(data):
+        raise WireError(f"the length field says {header.length}, the datagram has {len(data)}")
+    if header.initiator_cookie == NO_COOKIE:
+        raise WireError("the initiator cookie is zero")
+    return Message(header, r.rest(), data)
+
+
+@dataclass(frozen=True, slots=True)
+class Payload:
+    """One payload: its type and what follows its generic header."""
+
+    type: int
+    body: bytes
+
+    def __repr__(self) -> str:
+        """Show type and length alone, for a nonce or hash is no matter of logs."""
+        return f"Payload({self.type}, {len(self.body)} octets)"
+
+
+def encode_chain(payloads: Sequence[Payload]) -> bytes:
+    """Return payloads behind one another, each with its generic header (section 3.2)."""
+    types = [p.type for p in payloads[1:]] + [0]
+    return b"".join(
+        bytes((following, 0)) + (len(p.body) + _GENERIC_HEADER).to_bytes(2) + p.body
+        for p, following in zip(payloads, types, strict=True)
+    )
+
+
+def decode_chain(first: int, data: bytes) -> tuple[tuple[Payload, ...], int]:
+    """Return the payloads that start with type `first` and the number of octets they take."""
+    r, following = Reader(data), first
+    payloads: list[Payload] = []
+    while following:
+        if len(payloads) == MAX_PAYLOADS:
+            raise WireError(f"more than {MAX_PAYLOADS} payloads")
+        current, following = following, r.u8()
+        r.u8()  # Reserved.
+        length = r.u16()
+        if length < _GENERIC_HEADER:
+            raise WireError(f"a payload of {length} octets")
+        payloads.append(Payload(current, r.take(length - _GENERIC_HEADER)))
+    return tuple(payloads), len(data) - r.remaining
+
+
+def decode_plain(first: int, data: bytes) -> tuple[Payload, ...]:
+    """Return the payloads of a message that is not encrypted; leftovers are an error."""
+    payloads, used = decode_chain(first, data)
+    if used != len(data):
+        raise WireError(f"{len(data) - used} octets behind the last payload")
+    return payloads
+
+
+def decode_padded(first: int, data: bytes) -> tuple[tuple[Payload, ...], bytes]:
+    """Return the payloads of a decrypted message and their octets without the padding."""
+    payloads, used = decode_chain(first, data)
+    if len(data) - used > MAX_PADDING:
+        raise WireError(f"{len(data) - used} octets behind the last payload")
+    return payloads, data[:used]
+
+
+@dataclass(frozen=True, slots=True)
+class Attribute:
+    """A data attribute, short (type, value) or long (type, length, value) (section 3.3)."""
+
+    type: int
+    value: bytes
+    short: bool
+
+    @property
+    def number(self) -> int:
+        """The value as an unsigned integer."""
+        return int.from_bytes(self.value)
+
+    @classmethod
+    def of(cls, kind: int, number: int) -> Self:
+        """Return an attribute in the shortest form that its number allows."""
+        short = number < 1 << 16
+        return cls(kind, number.to_bytes(2 if short else 4), short)
+
+    @classmethod
+    def decode(cls, r: Reader) -> Self:
+        """Read one attribute."""
+        kind = r.u16()
+        if kind & _SHORT:
+            return cls(kind & ~_SHORT, r.take(2), True)
+        return cls(kind, r.take(r.u16()), False)
+
+    def encode(self) -> bytes:
+        """Return the attribute's octets."""
+        if self.short:
+            return (self.type | _SHORT).to_bytes(2) + self.value
+        return self.type.to_bytes(2) + len(self.value).to_bytes(2) + self.value
+
+
+def _decode_list(r: Reader, kind: int) -> Iterable[Reader]:
+    """Yield the bodies of proposals or transforms, each of which names the next one's type."""
+    following = kind
+    while following:
+        if following != kind:
+            raise WireError(f"payload type {following} among those of type {kind}")
+        following = r.u8()
+        r.u8()  # Reserved.
+        length = r.u16()
+        if length < _GENERIC_HEADER:
+            raise WireError(f"a payload of {length} octets")
+        yield r.sub(length - _GENERIC_HEADER)
+
+
+@dataclass(frozen=True, slots=True)
+class Transform:
+    """A transform of a proposal (section 3.6)."""
+
+    number: int
+    identifier: int
+    attributes: tuple[Attribute, ...]
+
+    @classmethod
+    def decode(cls, r: Reader) -> Self:
+        """Read the transform behind its generic header."""
+        number, identifier, _ = r.u8(), r.u8(), r.u16()
+        attributes = []
+        while r.remaining:
+            attributes.append(Attribute.decode(r))
+        return cls(number, identifier, tuple(attributes))
+
+    def encode(self) -> bytes:
+        """Return the transform without its generic header."""
+        head = bytes((self.number, self.identifier, 0, 0))
+        return head + b"".join(a.encode() for a in self.attributes)
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A proposal with its transforms (section 3.5)."""
+
+    number: int
+    protocol: int
+    spi: bytes
+    transforms: tuple[Transform, ...]
+
+    @classmethod
+    def decode(cls, r: Reader) -> Self:
+        """Read the proposal behind its generic header."""
+        number, protocol, spi_length, count = r.u8(), r.u8(), r.u8(), r.u8()
+        spi = r.take(spi_length)
+        transforms = []
+        if count:
+            transforms = [Transform.decode(t) for t in _decode_list(r, PayloadType.TRANSFORM)]
+        r.finish()
+        if len(transforms) != count:
+            raise WireError(f"{count} transforms announced, {len(transforms)} found")
+        return cls(number, protocol, spi, tuple(transforms))
+
+    def encode(self) -> bytes:
+        """Return the proposal without its generic header."""
+        chain = encode_chain([Payload(PayloadType.TRANSFORM, t.encode()) for t in self.transforms])
+        head = bytes((self.number, self.protocol, len(self.spi), len(self.transforms)))
+        return head + self.spi + chain
+
+
+@dataclass(frozen=True, slots=True)
+class SecurityAssociation:
+    """The body of an SA payload of the IPsec DOI (section 3.4, RFC 2407 section 4.6.1)."""
+
+    proposals: tuple[Proposal, ...]
+
+    @classmethod
+    def decode(cls, body: bytes) -> Self:
+        """Read the body; raises WireError for another DOI or situation."""
+        r = Reader(body)
+        doi, situation = r.u32(), r.u32()
+        if doi != DOI_IPSEC or situation != SITUATION_IDENTITY_ONLY:
+            raise WireError(f"DOI {doi}, situation {situation}")
+        proposals = tuple(Proposal.decode(p) for p in _decode_list(r, PayloadType.PROPOSAL))
+        r.finish()
+        return cls(proposals)
+
+    def encode(self) -> bytes:
+        """Return the body."""
+        head = DOI_IPSEC.to_bytes(4) + SITUATION_IDENTITY_ONLY.to_bytes(4)
+        return head + encode_chain(
+            [Payload(PayloadType.PROPOSAL, p.encode()) for p in self.proposals]
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Identification:
+    """The body of an ID payload (RFC 2407 section 4.6.2)."""
+
+    type: int
+    protocol: int
+    port: int
+    data: bytes
+
+    @classmethod
+    def of_address(cls, address: IPv6Address, protocol: int = 0) -> Self:
+        """Return the identity of an address, of one upper-layer protocol if not 0."""
+        return cls(IdType.IPV6_ADDR, protocol, 0, address.packed)
+
+    @classmethod
+    def decode(cls, body: bytes) -> Self:
+        """Read the body; an address must have its length."""
+        r = Reader(body)
+        identification = cls(r.u8(), r.u8(), r.u16(), r.rest())
+        if identification.type == IdType.IPV6_ADDR and len(identification.data) != 16:
+            raise WireError(f"an IPv6 address of {len(identification.data)} octets")
+        return identification
+
+    def encode(self) -> bytes:
+        """Return the body."""
+        return bytes((self.type, self.protocol)) + self.port.to_bytes(2) + self.data
+
+    @property
+    def address(self) -> IPv6Address | None:
+        """The IPv6 address, if this is one."""
+        return IPv6Address(self.data) if self.type == IdType.IPV6_ADDR else None
+
+    @property
+    def text(self) -> str:
+        """The identity for people."""
+        if self.type == IdType.IPV6_ADDR:
+            return str(IPv6Address(self.data))
+        if self.type in (IdType.FQDN, IdType.USER_FQDN):
+            return self.data.decode("utf-8", "backslashreplace")
+        return f"identity of type {self.type}: {self.data.hex()}"
+
+
+@dataclass(frozen=True, slots=True)
+class Notification:
+    """The body of a notification payload (section 3.14)."""
+
+    protocol: int
+    type: int
+    spi: bytes = b""
+    data: bytes = b""
+
+    @classmethod
+    def decode(cls, body: bytes) -> Self:
+        """Read the body."""
+        r = Reader(body)
+        r.u32()  # ISAKMP's own notifications come with DOI 0 as well as with the IPsec DOI.
+        protocol, spi_length, kind = r.u8(), r.u8(), r.u16()
+        return cls(protocol, kind, r.take(spi_length), r.rest())
+
+    def encode(self) -> bytes:
+        """Return the body."""
+        head = DOI_IPSEC.to_bytes(4) + bytes((self.protocol, len(self.spi)))
+        return head + self.type.to_bytes(2) + self.spi + self.data
+
+
+@dataclass(frozen=True, slots=True)
+class Deletion:
+    """The body of a delete payload (section 3.15)."""
+
+    protocol: int
+    spis: tuple[bytes, ...]
+
+    @classmethod
+    def decode(cls, body: bytes) -> Self:
+        """Read the body."""
+        r = Reader(body)
+        r.u32()  # The DOI.
+        protocol, spi_length, count = r.u8(), r.u8(), r.u16()
+        spis = tuple(r.take(spi_length) for _ in range(count)) if spi_length else ()
+        r.finish()
+        return cls(protocol, spis)
+
+    def encode(self) -> bytes:
+        """Return the body; the SPIs have one length."""
+        head = DOI_IPSEC.to_bytes(4) + bytes((self.protocol, len(self.spis[0])))
+        return head + len(self.spis).to_bytes(2) + b"".join(self.spis)
