@@ -1,0 +1,94 @@
+"""What the PANA machines tell their owners."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from agents.bootstrap import Assignment
+from agents.machine import Address, Event, secret
+from agents.pana.mobility import MobilityCapability
+from agents.pana.wire import Result
+
+
+@dataclass(frozen=True, slots=True)
+class Started(Event):
+    """The PaC has queued its first PANA-Client-Initiation."""
+
+
+@dataclass(frozen=True, slots=True)
+class Authenticated(Event):
+    """The PaC has queued its final answer; `lifetime` in seconds from now.
+
+    `assignment` is None unless the PaC asked for a home agent and got one. A successful
+    re-authentication gives this event again.
+    """
+
+    session_id: int
+    lifetime: float
+    assignment: Assignment | None
+    msk: bytes = secret()
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected(Event):
+    """The PAA refused the PaC; `code` is a Result-Code by its number in RFC 5191."""
+
+    code: Result
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Failed(Event):
+    """An authentication ended without a session; at the PAA with the session and the PaC."""
+
+    reason: str
+    session_id: int | None = None
+    pac: Address | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Terminated(Event):
+    """An authorised session is over; `pac` is None at the PaC itself.
+
+    `cause` is LOGOUT, ADMINISTRATIVE, SESSION_TIMEOUT (RFC 5191 section 8.9), or a reason in
+    plain words.
+    """
+
+    session_id: int
+    pac: Address | None
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class PingAnswered(Event):
+    """The peer has answered a liveness test."""
+
+    session_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class EapResponse(Event):
+    """The PAA has an EAP response for the AAA; `mobility`: a Mobile IPv6 home agent is wanted."""
+
+    session_id: int
+    pac: Address
+    mobility: bool
+    capability: MobilityCapability
+    packet: bytes = secret()
+
+
+@dataclass(frozen=True, slots=True)
+class Authorised(Event):
+    """The PaC has confirmed its success; traffic from its address may pass."""
+
+    session_id: int
+    pac: Address
+
+
+@dataclass(frozen=True, slots=True)
+class AddressChanged(Event):
+    """An authorised PaC proved that it has moved from `old` to `pac` (RFC 5191 section 5.6)."""
+
+    session_id: int
+    pac: Address
+    old: Address

@@ -1,0 +1,80 @@
+"""Message grammar as data: which AVPs a message may and must carry (RFC 5191 section 7)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+
+from agents.machine import PeerError
+from agents.pana.wire import AvpName, Kind, Message
+
+
+class Protection(Enum):
+    """Whether a message carries AUTH (RFC 5191 sections 4 and 5.5)."""
+
+    NEVER = "never"
+    WITH_SA = "if and only if the session has a PANA SA"
+    WITH_KEY_ID = "with a Key-Id, or if the session has a PANA SA"
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """How often an AVP occurs; `maximum` None means any number."""
+
+    name: AvpName
+    minimum: int
+    maximum: int | None
+
+
+def must(name: AvpName) -> Rule:
+    """Exactly one."""
+    return Rule(name, 1, 1)
+
+
+def may(name: AvpName) -> Rule:
+    """At most one."""
+    return Rule(name, 0, 1)
+
+
+def some(name: AvpName) -> Rule:
+    """Any number."""
+    return Rule(name, 0, None)
+
+
+@dataclass(frozen=True, slots=True)
+class Grammar:
+    """The AVPs of one message. Unknown AVPs may always be there; AUTH, if any, comes last.
+
+    RFC 5191 section 5.5 calls a message with an unrecognised AVP invalid, while its grammar has
+    *[ AVP ] in every message; they are ignored here, so that extensions do no harm.
+    """
+
+    label: str
+    protection: Protection
+    rules: tuple[Rule, ...] = ()
+    first: AvpName | None = None
+
+    def check(self, message: Message) -> None:
+        """Raise PeerError if AVPs are missing, too many, forbidden or misplaced."""
+        known = [avp.name for avp in message.avps if isinstance(avp.name, AvpName)]
+        rules = {rule.name: rule for rule in self.rules}
+        if self.protection is not Protection.NEVER:
+            rules[AvpName.AUTH] = may(AvpName.AUTH)
+        for name in known:
+            if name not in rules:
+                raise PeerError(f"{name.value} is not allowed in {self.label}")
+        for rule in rules.values():
+            count = known.count(rule.name)
+            if count < rule.minimum:
+                raise PeerError(f"{rule.name.value} is missing in {self.label}")
+            if rule.maximum is not None and count > rule.maximum:
+                raise PeerError(f"{self.label} has {count} {rule.name.value} AVPs")
+        if AvpName.AUTH in known and message.avps[-1].name is not AvpName.AUTH:
+            raise PeerError(f"AUTH is not the last AVP of {self.label}")
+        if self.first is not None and message.avps[0].name is not self.first:
+            raise PeerError(f"{self.first.value} is not the first AVP of {self.label}")
+
+
+GrammarTable = Mapping[tuple[Kind, bool], Grammar]
+"""The grammar of each message by its kind and whether it is a request."""

@@ -1,0 +1,197 @@
+"""The PAA's state transition table for one session (RFC 5609 sections 6.6 and 8.4).
+
+Departures from the RFC's rows:
+
+- This PAA keeps state from the first PCI and therefore retransmits PAR[S] although it carries no
+  EAP-Payload unless OPTIMIZED_INIT is set. Its session timer runs from there to the final
+  answer, so that one deadline holds for the whole authentication; re-authentication has one too.
+- EAP_TIMEOUT and EAP_DISCARD have no rows: an AAA that does not answer is the deadline's matter.
+  Nor has a new EAP_REQUEST in WAIT_PAN_OR_PAR: PANA is reliable, EAP need not retransmit.
+- It always wants a PANA SA: generate_pana_sa() is true, and Authorize() fails without an MSK
+  (RFC 5609 section 6.1).
+- Answers that no outstanding request asked for are discarded as invalid (RFC 5191 section 5.2)
+  before they get here.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from agents.pana.states import Table, Trigger, row
+
+
+class PaaState(Enum):
+    """States of RFC 5609 section 8.4."""
+
+    INITIAL = "INITIAL"
+    WAIT_EAP_MSG = "WAIT_EAP_MSG"
+    WAIT_PAN_OR_PAR = "WAIT_PAN_OR_PAR"
+    WAIT_SUCC_PAN = "WAIT_SUCC_PAN"
+    WAIT_FAIL_PAN = "WAIT_FAIL_PAN"
+    OPEN = "OPEN"
+    WAIT_PNA_PING = "WAIT_PNA_PING"
+    SESS_TERM = "SESS_TERM"
+    CLOSED = "CLOSED"
+
+
+T = Trigger
+P = PaaState
+ALIVE = tuple(state for state in P if state is not P.CLOSED)
+
+PAA_TABLE: Table[PaaState] = (
+    # INITIAL: PCI, then PAR[S] with EAP-Payload (OPTIMIZED_INIT) or without.
+    row(
+        P.INITIAL,
+        T.RX_PCI,
+        ("OPTIMIZED_INIT",),
+        ("SessionTimerReStart(FAILED_SESS_TIMEOUT)", "EAP_Restart"),
+        P.INITIAL,
+    ),
+    row(
+        P.INITIAL,
+        T.RX_PCI,
+        ("!OPTIMIZED_INIT",),
+        (
+            "SessionTimerReStart(FAILED_SESS_TIMEOUT)",
+            "Tx:PAR[S](PRF-Algorithm,Integrity-Algorithm)",
+            "RtxTimerStart",
+        ),
+        P.INITIAL,
+    ),
+    row(
+        P.INITIAL,
+        T.EAP_REQUEST,
+        (),
+        ("Tx:PAR[S](EAP-Payload,PRF-Algorithm,Integrity-Algorithm)", "RtxTimerStart"),
+        P.INITIAL,
+    ),
+    row(P.INITIAL, T.RX_PAN_S, ("exist_avp(EAP-Payload)",), ("TxEAP",), P.WAIT_EAP_MSG),
+    row(
+        P.INITIAL,
+        T.RX_PAN_S,
+        ("!OPTIMIZED_INIT", "!exist_avp(EAP-Payload)"),
+        ("EAP_Restart",),
+        P.WAIT_EAP_MSG,
+    ),
+    row(
+        P.INITIAL,
+        T.RX_PAN_S,
+        ("OPTIMIZED_INIT", "!exist_avp(EAP-Payload)"),
+        (),
+        P.WAIT_PAN_OR_PAR,
+    ),
+    # WAIT_EAP_MSG.
+    row(
+        P.WAIT_EAP_MSG,
+        T.EAP_REQUEST,
+        (),
+        ("Tx:PAR[](EAP-Payload,Nonce?)", "RtxTimerStart"),
+        P.WAIT_PAN_OR_PAR,
+    ),
+    row(
+        P.WAIT_EAP_MSG,
+        T.EAP_FAILURE,
+        (),
+        ("Tx:PAR[C](EAP-Payload?,Key-Id?)", "RtxTimerStart"),
+        P.WAIT_FAIL_PAN,
+    ),
+    row(
+        P.WAIT_EAP_MSG,
+        T.EAP_SUCCESS,
+        ("Authorize",),
+        ("Tx:PAR[C](EAP-Payload?,Key-Id?)", "RtxTimerStart"),
+        P.WAIT_SUCC_PAN,
+    ),
+    row(
+        P.WAIT_EAP_MSG,
+        T.EAP_SUCCESS,
+        ("!Authorize",),
+        ("Tx:PAR[C](EAP-Payload?,Key-Id?)", "RtxTimerStart"),
+        P.WAIT_FAIL_PAN,
+    ),
+    # WAIT_SUCC_PAN and WAIT_FAIL_PAN.
+    row(
+        P.WAIT_SUCC_PAN,
+        T.RX_PAN_C,
+        (),
+        ("RtxTimerStop", "SessionTimerReStart(LIFETIME_SESS_TIMEOUT)", "Authorised"),
+        P.OPEN,
+    ),
+    row(P.WAIT_FAIL_PAN, T.RX_PAN_C, (), ("RtxTimerStop", "Disconnect"), P.CLOSED),
+    # OPEN and WAIT_PNA_PING.
+    row(
+        (P.OPEN, P.WAIT_PNA_PING),
+        T.RX_PNR_A,
+        (),
+        (
+            "RtxTimerStop",
+            "NONCE_SENT=Unset",
+            "SessionTimerReStart(FAILED_SESS_TIMEOUT)",
+            "EAP_Restart",
+            "Tx:PNA[A]",
+        ),
+        P.WAIT_EAP_MSG,
+    ),
+    row(
+        P.OPEN,
+        T.REAUTH,
+        (),
+        ("NONCE_SENT=Unset", "SessionTimerReStart(FAILED_SESS_TIMEOUT)", "EAP_Restart"),
+        P.WAIT_EAP_MSG,
+    ),
+    row(P.OPEN, T.PANA_PING, (), ("Tx:PNR[P]", "RtxTimerStart"), P.WAIT_PNA_PING),
+    # The RFC stops the session timer here; it is harmless and keeps a last deadline.
+    row(P.OPEN, T.TERMINATE, (), ("Tx:PTR[]", "RtxTimerStart"), P.SESS_TERM),
+    row(
+        (P.OPEN, P.WAIT_PNA_PING),
+        T.RX_PTR,
+        (),
+        ("RtxTimerStop", "Tx:PTA[]", "SessionTimerStop", "Disconnect"),
+        P.CLOSED,
+    ),
+    row(P.WAIT_PNA_PING, T.RX_PNA_P, (), ("RtxTimerStop", "Alive"), P.OPEN),
+    # WAIT_PAN_OR_PAR. While the PaC's nonce is awaited its own PAR does not count as an answer:
+    # the PAN that carries the nonce was lost or overtaken and must still come.
+    row(
+        P.WAIT_PAN_OR_PAR,
+        T.RX_PAR,
+        ("!NONCE_AWAITED",),
+        ("TxEAP", "RtxTimerStop", "Tx:PAN[]"),
+        P.WAIT_EAP_MSG,
+    ),
+    row(
+        P.WAIT_PAN_OR_PAR,
+        T.RX_PAN,
+        ("exist_avp(EAP-Payload)",),
+        ("TxEAP", "RtxTimerStop"),
+        P.WAIT_EAP_MSG,
+    ),
+    row(
+        P.WAIT_PAN_OR_PAR,
+        T.RX_PAN,
+        ("!exist_avp(EAP-Payload)",),
+        ("RtxTimerStop",),
+        P.WAIT_PAN_OR_PAR,
+    ),
+    row(
+        P.WAIT_PAN_OR_PAR,
+        T.EAP_FAILURE,
+        (),
+        ("RtxTimerStop", "SessionTimerStop", "Disconnect"),
+        P.CLOSED,
+    ),
+    # SESS_TERM.
+    row(P.SESS_TERM, T.RX_PTA, (), ("RtxTimerStop", "Disconnect"), P.CLOSED),
+    # Not in RFC 5609: both sides may terminate at once, and RFC 5191 section 5.5 allows a
+    # termination request in this phase.
+    row(P.SESS_TERM, T.RX_PTR, (), ("Tx:PTA[]", "Disconnect"), P.CLOSED),
+    # Not in RFC 5609: a PaC that lost its state opens a new session; the old one goes once EAP has
+    # proved the new one.
+    row(ALIVE, T.REPLACED, (), ("Disconnect",), P.CLOSED),
+    # ANY. RFC 5609 answers a ping in every state but INITIAL; RFC 5191 section 5.5, which has
+    # precedence, calls it invalid in the first authentication, that is, before there is a key.
+    row(ALIVE, T.RX_PNR_P, ("key_available",), ("Tx:PNA[P]",), None),
+    row(ALIVE, T.RTX_TIMEOUT, ("RTX_COUNTER<RTX_MAX_NUM",), ("Retransmit",), None),
+    row(ALIVE, T.RTX_TIMEOUT, ("!RTX_COUNTER<RTX_MAX_NUM",), ("Disconnect",), P.CLOSED),
+    row(ALIVE, T.SESS_TIMEOUT, (), ("Disconnect",), P.CLOSED),
+)

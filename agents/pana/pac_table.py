@@ -1,0 +1,246 @@
+"""The PaC's state transition table (RFC 5609 sections 6.6 and 7.5).
+
+Departures from the RFC's rows:
+
+- The EAP peer answers within the call, so EAP_RespTimerStart, EAP_RespTimerStop and
+  EAP_RESP_TIMEOUT have no place here.
+- This PaC always wants a PANA SA, for the key is what bootstrapping starts from: generate_pana_sa()
+  is true, and a start request without acceptable algorithms is discarded before it gets here.
+- The session timer runs from AUTH_USER and no start request extends it, so that one deadline
+  holds for the whole authentication. A start request before AUTH_USER is ignored.
+- PAR[C] is validated before its row is taken, and its AUTH needs EAP's result; so EAP sees the
+  payload then, and TxEAP in these rows passes on what EAP concluded.
+- Answers that no outstanding request asked for are discarded as invalid (RFC 5191 section 5.2)
+  before they get here; so the row for Rx:PNA[P] outside WAIT_PNA_PING has nothing to do.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from agents.pana.states import Table, Trigger, row
+
+
+class PacState(Enum):
+    """States of RFC 5609 section 7.5."""
+
+    INITIAL = "INITIAL"
+    WAIT_PAA = "WAIT_PAA"
+    WAIT_EAP_MSG = "WAIT_EAP_MSG"
+    WAIT_EAP_RESULT = "WAIT_EAP_RESULT"
+    WAIT_EAP_RESULT_CLOSE = "WAIT_EAP_RESULT_CLOSE"
+    OPEN = "OPEN"
+    WAIT_PNA_REAUTH = "WAIT_PNA_REAUTH"
+    WAIT_PNA_PING = "WAIT_PNA_PING"
+    SESS_TERM = "SESS_TERM"
+    CLOSED = "CLOSED"
+
+
+T = Trigger
+P = PacState
+ALIVE = tuple(state for state in P if state is not P.CLOSED)
+
+PAC_TABLE: Table[PacState] = (
+    # INITIAL: PaC-initiated handshake.
+    row(
+        P.INITIAL,
+        T.AUTH_USER,
+        (),
+        ("Tx:PCI[]", "RtxTimerStart", "SessionTimerReStart(FAILED_SESS_TIMEOUT)"),
+        P.INITIAL,
+    ),
+    # INITIAL: the PAA's start request without and with EAP-Payload.
+    row(
+        P.INITIAL,
+        T.RX_PAR_S,
+        ("started", "!exist_avp(EAP-Payload)"),
+        ("EAP_Restart", "Tx:PAN[S](PRF-Algorithm,Integrity-Algorithm)"),
+        P.WAIT_PAA,
+    ),
+    row(
+        P.INITIAL,
+        T.RX_PAR_S,
+        ("started", "exist_avp(EAP-Payload)", "eap_piggyback"),
+        ("EAP_Restart", "TxEAP"),
+        P.INITIAL,
+    ),
+    row(
+        P.INITIAL,
+        T.RX_PAR_S,
+        ("started", "exist_avp(EAP-Payload)", "!eap_piggyback"),
+        ("EAP_Restart", "TxEAP", "Tx:PAN[S](PRF-Algorithm,Integrity-Algorithm)"),
+        P.WAIT_EAP_MSG,
+    ),
+    row(
+        P.INITIAL,
+        T.EAP_RESPONSE,
+        (),
+        ("Tx:PAN[S](EAP-Payload,PRF-Algorithm,Integrity-Algorithm)",),
+        P.WAIT_PAA,
+    ),
+    # Not in RFC 5609: EAP may be unable to answer the request that PAR[S] carries.
+    row(P.INITIAL, T.EAP_DISCARD, (), ("Disconnect",), P.CLOSED),
+    row(P.INITIAL, T.EAP_FAILURE, (), ("Disconnect",), P.CLOSED),
+    # WAIT_PAA: PAR-PAN exchange.
+    row(
+        P.WAIT_PAA,
+        T.RX_PAR,
+        ("!eap_piggyback",),
+        ("RtxTimerStop", "TxEAP", "Tx:PAN[](Nonce?)"),
+        P.WAIT_EAP_MSG,
+    ),
+    row(P.WAIT_PAA, T.RX_PAR, ("eap_piggyback",), ("RtxTimerStop", "TxEAP"), P.WAIT_EAP_MSG),
+    row(P.WAIT_PAA, T.RX_PAN, (), ("RtxTimerStop",), P.WAIT_PAA),
+    # Not in RFC 5609: until a PAR without S has come, a new PAR[S] is valid (RFC 5191 section
+    # 5.5); a PAA that keeps no state, or that lost it, answers each PCI with one.
+    row(
+        P.WAIT_PAA,
+        T.RX_PAR_S,
+        ("!PAR_SEEN", "!exist_avp(EAP-Payload)"),
+        ("Tx:PAN[S](PRF-Algorithm,Integrity-Algorithm)",),
+        P.WAIT_PAA,
+    ),
+    # WAIT_PAA: PANA result. The RFC lets the timer run on; with PAR[C] in hand, the answer to an
+    # own request is not worth waiting for.
+    row(
+        P.WAIT_PAA,
+        T.RX_PAR_C,
+        ("PAR.RESULT_CODE==PANA_SUCCESS",),
+        ("RtxTimerStop", "TxEAP"),
+        P.WAIT_EAP_RESULT,
+    ),
+    row(
+        P.WAIT_PAA,
+        T.RX_PAR_C,
+        ("!PAR.RESULT_CODE==PANA_SUCCESS",),
+        ("RtxTimerStop", "TxEAP"),
+        P.WAIT_EAP_RESULT_CLOSE,
+    ),
+    # WAIT_EAP_MSG.
+    row(
+        P.WAIT_EAP_MSG,
+        T.EAP_RESPONSE,
+        ("eap_piggyback",),
+        ("Tx:PAN[](EAP-Payload,Nonce?)",),
+        P.WAIT_PAA,
+    ),
+    row(
+        P.WAIT_EAP_MSG,
+        T.EAP_RESPONSE,
+        ("!eap_piggyback",),
+        ("Tx:PAR[](EAP-Payload)", "RtxTimerStart"),
+        P.WAIT_PAA,
+    ),
+    row(
+        P.WAIT_EAP_MSG,
+        T.EAP_DISCARD,
+        ("eap_piggyback",),
+        ("Tx:PAN[](Nonce?)", "SessionTimerStop", "Disconnect"),
+        P.CLOSED,
+    ),
+    row(
+        P.WAIT_EAP_MSG,
+        T.EAP_DISCARD,
+        ("!eap_piggyback",),
+        ("SessionTimerStop", "Disconnect"),
+        P.CLOSED,
+    ),
+    row(P.WAIT_EAP_MSG, T.EAP_FAILURE, (), ("SessionTimerStop", "Disconnect"), P.CLOSED),
+    # WAIT_EAP_RESULT and WAIT_EAP_RESULT_CLOSE.
+    row(
+        P.WAIT_EAP_RESULT,
+        T.EAP_SUCCESS,
+        (),
+        ("Tx:PAN[C](Key-Id?)", "SessionTimerReStart(LIFETIME_SESS_TIMEOUT)", "Authorize"),
+        P.OPEN,
+    ),
+    row(
+        P.WAIT_EAP_RESULT,
+        T.EAP_FAILURE,
+        (),
+        ("Tx:PAN[C](Key-Id?)", "SessionTimerStop", "Disconnect"),
+        P.CLOSED,
+    ),
+    row(
+        P.WAIT_EAP_RESULT_CLOSE,
+        T.EAP_SUCCESS,
+        (),
+        ("Tx:PAN[C](Key-Id?)", "SessionTimerStop", "Disconnect"),
+        P.CLOSED,
+    ),
+    row(
+        P.WAIT_EAP_RESULT_CLOSE,
+        T.EAP_FAILURE,
+        (),
+        ("Tx:PAN[C](Key-Id?)", "SessionTimerStop", "Disconnect"),
+        P.CLOSED,
+    ),
+    # OPEN.
+    row(P.OPEN, T.PANA_PING, (), ("Tx:PNR[P]", "RtxTimerStart"), P.WAIT_PNA_PING),
+    row(
+        P.OPEN,
+        T.REAUTH,
+        (),
+        ("NONCE_SENT=Unset", "Tx:PNR[A]", "RtxTimerStart"),
+        P.WAIT_PNA_REAUTH,
+    ),
+    # The RFC leaves out EAP_Restart, which a second EAP conversation needs, and unsets NONCE_SENT
+    # in one of these rows only.
+    row(
+        (P.OPEN, P.WAIT_PNA_PING),
+        T.RX_PAR,
+        ("eap_renewable", "!eap_piggyback"),
+        (
+            "RtxTimerStop",
+            "NONCE_SENT=Unset",
+            "EAP_Restart",
+            "TxEAP",
+            "Tx:PAN[](Nonce?)",
+            "SessionTimerReStart(FAILED_SESS_TIMEOUT)",
+        ),
+        P.WAIT_EAP_MSG,
+    ),
+    row(
+        (P.OPEN, P.WAIT_PNA_PING),
+        T.RX_PAR,
+        ("eap_renewable", "eap_piggyback"),
+        (
+            "RtxTimerStop",
+            "NONCE_SENT=Unset",
+            "EAP_Restart",
+            "TxEAP",
+            "SessionTimerReStart(FAILED_SESS_TIMEOUT)",
+        ),
+        P.WAIT_EAP_MSG,
+    ),
+    row(
+        (P.OPEN, P.WAIT_PNA_REAUTH, P.WAIT_PNA_PING),
+        T.RX_PTR,
+        (),
+        ("RtxTimerStop", "Tx:PTA[]", "SessionTimerStop", "Disconnect"),
+        P.CLOSED,
+    ),
+    # The RFC stops the session timer here; it is harmless and keeps a last deadline.
+    row(P.OPEN, T.TERMINATE, (), ("Tx:PTR[]", "RtxTimerStart"), P.SESS_TERM),
+    # WAIT_PNA_REAUTH: a PAR is discarded until PNA[A] has come (RFC 5191 section 4.3).
+    row(
+        P.WAIT_PNA_REAUTH,
+        T.RX_PNA_A,
+        (),
+        ("RtxTimerStop", "EAP_Restart", "SessionTimerReStart(FAILED_SESS_TIMEOUT)"),
+        P.WAIT_PAA,
+    ),
+    # WAIT_PNA_PING.
+    row(P.WAIT_PNA_PING, T.RX_PNA_P, (), ("RtxTimerStop", "Alive"), P.OPEN),
+    # SESS_TERM.
+    row(P.SESS_TERM, T.RX_PTA, (), ("Disconnect",), P.CLOSED),
+    # Not in RFC 5609: both sides may terminate at once, and RFC 5191 section 5.5 allows a
+    # termination request in this phase.
+    row(P.SESS_TERM, T.RX_PTR, (), ("Tx:PTA[]", "Disconnect"), P.CLOSED),
+    # ANY. RFC 5609 answers a ping in every state but INITIAL; RFC 5191 section 5.5, which has
+    # precedence, calls it invalid in the first authentication, that is, before there is a key.
+    row(ALIVE, T.RX_PNR_P, ("key_available",), ("Tx:PNA[P]",), None),
+    row(ALIVE, T.RTX_TIMEOUT, ("RTX_COUNTER<RTX_MAX_NUM",), ("Retransmit",), None),
+    row(ALIVE, T.RTX_TIMEOUT, ("!RTX_COUNTER<RTX_MAX_NUM",), ("Disconnect",), P.CLOSED),
+    row(ALIVE, T.SESS_TIMEOUT, (), ("Disconnect",), P.CLOSED),
+)

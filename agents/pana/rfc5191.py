@@ -1,0 +1,258 @@
+"""The dialect of RFC 5191: header, AVP layout, code points, grammar and key derivation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from agents.crypto.prf import INTEGRITY, PRFS
+from agents.machine import PeerError
+from agents.pana.dialect import Dialect
+from agents.pana.grammar import Grammar, GrammarTable, Protection, may, must, some
+from agents.pana.keys import Algorithms, KeyMaterial, SecurityAssociation
+from agents.pana.mobility import VENDOR_ID
+from agents.pana.wire import Avp, AvpName, Kind, Message, Result, UnknownAvp
+from agents.wire import Reader, WireError
+
+HEADER_LENGTH = 16
+AVP_HEADER_LENGTH = 8
+VENDOR_FLAG = 0x8000
+
+REQUEST, START, COMPLETE, REAUTH, PING = 0x8000, 0x4000, 0x2000, 0x1000, 0x0800
+IP_RECONFIGURATION = 0x0400
+KIND_FLAGS = REQUEST | START | COMPLETE | REAUTH | PING
+
+AUTH_KEY_LABEL = b"IETF PANA"
+
+TYPES: dict[tuple[Kind, bool], tuple[int, int]] = {
+    (Kind.INITIATION, False): (1, 0),
+    (Kind.START, True): (2, REQUEST | START),
+    (Kind.START, False): (2, START),
+    (Kind.AUTH, True): (2, REQUEST),
+    (Kind.AUTH, False): (2, 0),
+    (Kind.RESULT, True): (2, REQUEST | COMPLETE),
+    (Kind.RESULT, False): (2, COMPLETE),
+    (Kind.TERMINATION, True): (3, REQUEST),
+    (Kind.TERMINATION, False): (3, 0),
+    (Kind.REAUTH, True): (4, REQUEST | REAUTH),
+    (Kind.REAUTH, False): (4, REAUTH),
+    (Kind.PING, True): (4, REQUEST | PING),
+    (Kind.PING, False): (4, PING),
+}
+"""Message type and flags (RFC 5191 sections 6.2 and 7)."""
+
+KINDS = {wire: kind for kind, wire in TYPES.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """An AVP's code and vendor, and how many octets its value may have."""
+
+    code: int
+    minimum: int
+    maximum: int = 0xFFFF
+    vendor: int | None = None
+
+
+CODES: dict[AvpName, Code] = {
+    AvpName.AUTH: Code(1, 1),
+    AvpName.EAP_PAYLOAD: Code(2, 4),
+    AvpName.INTEGRITY_ALGORITHM: Code(3, 4, 4),
+    AvpName.KEY_ID: Code(4, 4, 4),
+    AvpName.NONCE: Code(5, 8, 256),
+    AvpName.PRF_ALGORITHM: Code(6, 4, 4),
+    AvpName.RESULT_CODE: Code(7, 4, 4),
+    AvpName.SESSION_LIFETIME: Code(8, 4, 4),
+    AvpName.TERMINATION_CAUSE: Code(9, 4, 4),
+    AvpName.MOBILITY_CAPABILITY: Code(1, 4, 4, VENDOR_ID),
+    AvpName.HOME_AGENT_ADDRESS: Code(2, 18, 18, VENDOR_ID),
+    AvpName.HOME_AGENT_FQDN: Code(3, 1, 255, VENDOR_ID),
+    AvpName.HOME_ADDRESS: Code(4, 16, 16, VENDOR_ID),
+}
+"""RFC 5191 section 8; vendor AVPs are the project's."""
+
+NAMES = {(code.code, code.vendor): name for name, code in CODES.items()}
+
+# RFC 5191 section 5.7 has Session-Lifetime ignored, not refused, outside the last request.
+GRAMMAR: GrammarTable = {
+    (Kind.INITIATION, False): Grammar("PCI", Protection.NEVER),
+    (Kind.START, True): Grammar(
+        "PAR[S]",
+        Protection.NEVER,
+        (
+            may(AvpName.EAP_PAYLOAD),
+            some(AvpName.PRF_ALGORITHM),
+            some(AvpName.INTEGRITY_ALGORITHM),
+            may(AvpName.SESSION_LIFETIME),
+            may(AvpName.MOBILITY_CAPABILITY),
+        ),
+    ),
+    (Kind.START, False): Grammar(
+        "PAN[S]",
+        Protection.NEVER,
+        (
+            may(AvpName.EAP_PAYLOAD),
+            may(AvpName.PRF_ALGORITHM),
+            may(AvpName.INTEGRITY_ALGORITHM),
+            may(AvpName.MOBILITY_CAPABILITY),
+        ),
+    ),
+    (Kind.AUTH, True): Grammar(
+        "PAR",
+        Protection.WITH_SA,
+        (must(AvpName.EAP_PAYLOAD), may(AvpName.NONCE), may(AvpName.SESSION_LIFETIME)),
+    ),
+    (Kind.AUTH, False): Grammar(
+        "PAN", Protection.WITH_SA, (may(AvpName.EAP_PAYLOAD), may(AvpName.NONCE))
+    ),
+    (Kind.RESULT, True): Grammar(
+        "PAR[C]",
+        Protection.WITH_KEY_ID,
+        (
+            must(AvpName.RESULT_CODE),
+            may(AvpName.EAP_PAYLOAD),
+            may(AvpName.KEY_ID),
+            may(AvpName.SESSION_LIFETIME),
+            may(AvpName.HOME_AGENT_ADDRESS),
+            may(AvpName.HOME_AGENT_FQDN),
+            may(AvpName.HOME_ADDRESS),
+        ),
+    ),
+    (Kind.RESULT, False): Grammar("PAN[C]", Protection.WITH_KEY_ID, (may(AvpName.KEY_ID),)),
+    (Kind.TERMINATION, True): Grammar(
+        "PTR",
+        Protection.WITH_SA,
+        (must(AvpName.TERMINATION_CAUSE),),
+        first=AvpName.TERMINATION_CAUSE,
+    ),
+    (Kind.TERMINATION, False): Grammar("PTA", Protection.WITH_SA),
+    (Kind.REAUTH, True): Grammar("PNR[A]", Protection.WITH_SA),
+    (Kind.REAUTH, False): Grammar("PNA[A]", Protection.WITH_SA),
+    (Kind.PING, True): Grammar("PNR[P]", Protection.WITH_SA),
+    (Kind.PING, False): Grammar("PNA[P]", Protection.WITH_SA),
+}
+
+
+def encode_avp(avp: Avp) -> bytes:
+    """Return the AVP with its padding (RFC 5191 section 6.3)."""
+    if isinstance(avp.name, AvpName):
+        code, flags, vendor = CODES[avp.name].code, 0, CODES[avp.name].vendor
+    else:
+        code, flags, vendor = avp.name.code, avp.name.flags, avp.name.vendor
+    if vendor is not None:
+        flags |= VENDOR_FLAG
+    head = code.to_bytes(2) + flags.to_bytes(2) + len(avp.value).to_bytes(2) + bytes(2)
+    if vendor is not None:
+        head += vendor.to_bytes(4)
+    return head + avp.value + bytes(-len(avp.value) % 4)
+
+
+def decode_avp(r: Reader) -> Avp:
+    """Parse one AVP (RFC 5191 section 6.3); its length field does not count the padding."""
+    code, flags, length, _ = r.u16(), r.u16(), r.u16(), r.u16()
+    vendor = r.u32() if flags & VENDOR_FLAG else None
+    value = r.take(length)
+    r.take(-length % 4)
+    name = NAMES.get((code, vendor))
+    if name is None:
+        return Avp(UnknownAvp(code, flags & ~VENDOR_FLAG, vendor), value)
+    if not CODES[name].minimum <= length <= CODES[name].maximum:
+        raise WireError(f"{name.value} of {length} octets")
+    return Avp(name, value)
+
+
+class Rfc5191(Dialect):
+    """PANA as published in May 2008."""
+
+    name = "rfc5191"
+    grammar = GRAMMAR
+    nonce_kind = Kind.AUTH
+
+    def encode(self, message: Message) -> bytes:
+        """Return the message's octets (RFC 5191 section 6.2)."""
+        number, flags = TYPES[message.kind, message.request]
+        body = b"".join(map(encode_avp, message.avps))
+        return (
+            bytes(2)
+            + (HEADER_LENGTH + len(body)).to_bytes(2)
+            + (flags | message.flags).to_bytes(2)
+            + number.to_bytes(2)
+            + (message.session or bytes(4))
+            + message.sequence.to_bytes(4)
+            + body
+        )
+
+    def decode(self, data: bytes) -> Message:
+        """Parse one datagram; reserved fields and bits are ignored (RFC 5191 section 6.2)."""
+        r = Reader(data)
+        _, length, flags, number = r.u16(), r.u16(), r.u16(), r.u16()
+        session, sequence = r.take(4), r.u32()
+        if length != len(data):
+            raise WireError(f"message length {length} in a datagram of {len(data)} octets")
+        avps, auth_offset = [], None
+        while r.remaining:
+            start = len(data) - r.remaining
+            avps.append(decode_avp(r))
+            if avps[-1].name is AvpName.AUTH:
+                auth_offset = start + AVP_HEADER_LENGTH
+        kind = KINDS.get((number, flags & KIND_FLAGS))
+        if kind is None:
+            raise PeerError(f"message type {number} with flags {flags:#06x}")
+        if kind[0] is Kind.INITIATION and (any(session) or sequence):
+            raise PeerError("PCI with a session or a sequence number")
+        return Message(
+            *kind,
+            session=session if any(session) else b"",
+            sequence=sequence,
+            avps=tuple(avps),
+            flags=flags & IP_RECONFIGURATION,
+            auth_offset=auth_offset,
+        )
+
+    def session_octets(self, number: int) -> bytes:
+        """Return the header's Session Identifier."""
+        return number.to_bytes(4)
+
+    def session_number(self, session: bytes) -> int:
+        """Return the header's Session Identifier as a number."""
+        return int.from_bytes(session)
+
+    def offer(self, algorithms: Algorithms) -> tuple[Avp, ...]:
+        """Return one AVP an algorithm (RFC 5191 section 4.1)."""
+        return (
+            *(Avp.u32(AvpName.PRF_ALGORITHM, n) for n in algorithms.prfs),
+            *(Avp.u32(AvpName.INTEGRITY_ALGORITHM, n) for n in algorithms.integrities),
+        )
+
+    def algorithms(self, message: Message) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Return the algorithms of the PRF-Algorithm and the Integrity-Algorithm AVPs."""
+        prfs = message.values(AvpName.PRF_ALGORITHM)
+        integrities = message.values(AvpName.INTEGRITY_ALGORITHM)
+        return tuple(map(int.from_bytes, prfs)), tuple(map(int.from_bytes, integrities))
+
+    def result_number(self, result: Result) -> int:
+        """Return the Result-Code (RFC 5191 section 8.7)."""
+        return int(result)
+
+    def result(self, number: int) -> Result:
+        """Return the result of a Result-Code; PeerError if it is unknown."""
+        try:
+            return Result(number)
+        except ValueError:
+            raise PeerError(f"Result-Code {number}", number) from None
+
+    def derive(self, material: KeyMaterial) -> SecurityAssociation:
+        """Return the SA; the key is as long as the integrity algorithm's (RFC 5191 5.3)."""
+        seed = (
+            AUTH_KEY_LABEL
+            + material.start_request
+            + material.start_answer
+            + material.pac_nonce
+            + material.paa_nonce
+            + material.key_id.to_bytes(4)
+        )
+        length = INTEGRITY[material.suite.integrity].key_length
+        key = PRFS[material.suite.prf].plus(material.msk, seed, length)
+        return SecurityAssociation(material.key_id, material.suite.integrity, key)
+
+
+RFC5191 = Rfc5191()

@@ -1,0 +1,156 @@
+"""A small EAP method for both ends, and a PAA that answers its own AAA."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from dataclasses import dataclass
+from ipaddress import IPv6Address
+
+from agents.bootstrap import Assignment
+from agents.pana.events import EapResponse
+from agents.pana.paa import Paa
+from agents.pana.pac import Pac
+from tests.link import Link
+
+PAC = ("2001:db8:1::a", 716)
+PAA = ("2001:db8:1::b", 716)
+ASSIGNMENT = Assignment(IPv6Address("2001:db8:2::1"), 64, IPv6Address("2001:db8:2::abcd"))
+MSK = hashlib.sha512(b"a shared secret").digest()
+
+
+@dataclass(frozen=True)
+class Keys:
+    msk: bytes
+
+
+class FakePeer:
+    """Identity, then `rounds` requests of type 255; the key is known after the last."""
+
+    def __init__(self, rounds=2, msk=MSK, mute_at=None, deny=False):
+        self.outcome = None
+        self.reason = ""
+        self.keys = None
+        self.requests = []
+        self._left = rounds
+        self._msk = msk
+        self._mute_at = mute_at
+        self._deny = deny
+
+    def handle_request(self, packet):
+        self.requests.append(packet)
+        code, identifier = packet[0], packet[1]
+        if code == 3 and self._left <= 0:
+            self.outcome = "failure" if self._deny else "success"
+            self.keys = None if self._deny else Keys(self._msk)
+        elif code == 4:
+            self.outcome, self.reason = "failure", "the server sent EAP-Failure"
+        elif code == 1 and packet[4] == 1:
+            return eap(2, identifier, b"\x01mn@example.org")
+        elif code == 1:
+            if len(self.requests) == self._mute_at:
+                return None
+            self._left -= 1
+            return eap(2, identifier, b"\xff" + packet[5:] + b" answered")
+        return None
+
+
+def eap(code, identifier, body=b""):
+    return bytes([code, identifier]) + (4 + len(body)).to_bytes(2) + body
+
+
+class FakeAaa:
+    """The AAA behind a PAA: as many rounds as the peer expects, then the verdict."""
+
+    def __init__(
+        self, rounds=2, *, msk=MSK, code=0, lifetime=600.0, assignment=ASSIGNMENT, mute_after=None
+    ):
+        self._rounds = rounds
+        self._msk = msk
+        self._code = code
+        self._lifetime = lifetime
+        self._assignment = assignment
+        self._mute_after = mute_after
+        self.done: dict[int, int] = {}
+        self.responses: list[EapResponse] = []
+
+    def handle(self, paa, response):
+        self.responses.append(response)
+        session = response.session_id
+        done = self.done[session] = self.done.get(session, -1) + 1
+        identifier = (response.packet[1] + 1) % 256
+        if self._mute_after is not None and done >= self._mute_after:
+            return
+        if done < self._rounds:
+            paa.eap_request(session, eap(1, identifier, b"\xffround %d" % done), response.at)
+            return
+        self.done[session] = -1
+        if self._code:
+            paa.reject(session, eap(4, identifier), self._code, response.at)
+            return
+        paa.accept(
+            session,
+            eap(3, identifier),
+            self._msk,
+            self._lifetime,
+            self._assignment,
+            response.at,
+        )
+
+
+class PaaWithAaa:
+    """A machine: the PAA with an AAA that answers at once; keeps every event."""
+
+    def __init__(self, paa, aaa):
+        self.paa = paa
+        self.aaa = aaa
+        self.log = []
+        self.outbox = paa.outbox
+        self.events = paa.events
+
+    def _serve(self):
+        while self.events:
+            event = self.events.popleft()
+            self.log.append(event)
+            if isinstance(event, EapResponse):
+                self.aaa.handle(self.paa, event)
+
+    def handle_message(self, data, source, now):
+        self.paa.handle_message(data, source, now)
+        self._serve()
+
+    def handle_timeout(self, now):
+        self.paa.handle_timeout(now)
+        self._serve()
+
+    def next_timeout(self):
+        return self.paa.next_timeout()
+
+    def only(self, kind):
+        self._serve()
+        return [event for event in self.log if type(event) is kind]
+
+
+class World:
+    """A PaC and a PAA on a link."""
+
+    def __init__(self, *, pac=None, paa=None, aaa=None, peer=None, drop=(), tamper=None, seed=1):
+        pac, paa = pac or {}, paa or {}
+        rng = random.Random(seed)
+        self.peer = peer or FakePeer()
+        self.pac = Pac(PAA, self.peer, rng=rng, **pac)
+        self.server = PaaWithAaa(Paa(rng=rng, **paa), aaa or FakeAaa())
+        self.paa = self.server.paa
+        self.link = Link(self.pac, PAC, self.server, PAA, drop=drop, tamper=tamper)
+
+    def bootstrap(self, until=60.0):
+        self.pac.start(self.link.now)
+        self.link.run(until)
+        return self
+
+    @property
+    def session_id(self):
+        return next(iter(self.paa._sessions))
+
+    def pac_events(self, kind):
+        return [event for event in self.pac.events if type(event) is kind]
