@@ -39,6 +39,10 @@ class Command(IntEnum):
     DIAMETER_EAP = 268
 
 
+COMMANDS: dict[int, frozenset[int]] = {APPLICATION_EAP: frozenset({Command.DIAMETER_EAP})}
+"""The commands of each application."""
+
+
 class DisconnectCause(IntEnum):
     """Values of Disconnect-Cause (RFC 6733 section 5.4.3)."""
 
@@ -55,7 +59,7 @@ class AuthRequestType(IntEnum):
     AUTHORIZE_AUTHENTICATE = 3
 
 
-class MobilityFeature(IntFlag):
+class Mip6Feature(IntFlag):
     """Bits of MIP6-Feature-Vector (RFC 5447 section 4.2.5)."""
 
     MIP6_INTEGRATED = 1

@@ -1,0 +1,277 @@
+"""Requests and answers over open peers: sending, failover, serving, relaying (RFC 6733 6)."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import replace
+
+from agents.diameter import dictionary as d
+from agents.diameter.capabilities import error_answer
+from agents.diameter.config import NodeConfig, same_identity
+from agents.diameter.errors import DiameterError, ResultCode, result_name
+from agents.diameter.events import (
+    AnswerReceived,
+    DuplicateReceived,
+    Relayed,
+    RequestFailed,
+    RequestReceived,
+    RequestSent,
+)
+from agents.diameter.grammar import check
+from agents.diameter.peer import Identifiers, Peer
+from agents.diameter.routing import Routing
+from agents.diameter.transactions import Origin, Pending, PendingTable, ServedTable
+from agents.diameter.wire import Avp, Message
+from agents.machine import Discarded, Event
+
+RELAY_TIMEOUT = 30.0
+"""Seconds that a relay waits for an answer to somebody else's request."""
+
+_TRY_ELSEWHERE = frozenset(
+    {ResultCode.UNABLE_TO_DELIVER, ResultCode.TOO_BUSY, ResultCode.LOOP_DETECTED}
+)
+
+
+class Exchanges:
+    """The requests of this node, those that it serves, and those that it relays."""
+
+    def __init__(
+        self,
+        config: NodeConfig,
+        peers: dict[str, Peer],
+        routing: Routing,
+        identifiers: Identifiers,
+        events: deque[Event],
+    ) -> None:
+        self._config = config
+        self._peers = peers
+        self._routing = routing
+        self._identifiers = identifiers
+        self._events = events
+        self._pending = PendingTable()
+        self._served = ServedTable(config.timers.duplicates)
+        self._last_token = 0
+
+    def next_timeout(self) -> float | None:
+        """Return the earliest deadline of a request."""
+        return self._pending.next_timeout()
+
+    # Requests of our own
+
+    def request(self, message: Message, now: float, timeout: float) -> int:
+        """Send a request, or keep it until a peer is up; return its token."""
+        sent = replace(message, request=True, end_to_end=self._identifiers.take())
+        pending = Pending(self._token(), sent, now + timeout)
+        self._pending.add(pending)
+        self._dispatch(pending, now)
+        return pending.token
+
+    def cancel(self, token: int) -> None:
+        """Forget a request; its answer will be discarded."""
+        pending = self._pending.get(token)
+        if pending is not None:
+            self._pending.remove(pending)
+
+    def give_up(self, now: float) -> None:
+        """Fail every request that has no answer."""
+        for pending in self._pending.everything():
+            self._fail(pending, "the node stops", None, now)
+
+    def expire(self, now: float) -> None:
+        """Fail the requests whose deadline has come."""
+        for pending in self._pending.expired(now):
+            if pending.transmissions:
+                self._fail(pending, f"no answer from {pending.peer or 'any peer'}", None, now)
+            else:
+                reason = "no peer came up to take the request"
+                refusal = DiameterError(reason, ResultCode.UNABLE_TO_DELIVER)
+                self._fail(pending, reason, refusal, now)
+
+    def peer_up(self, now: float) -> None:
+        """Send what waits for a peer."""
+        for pending in self._pending.waiting():
+            self._dispatch(pending, now)
+
+    def failover(self, peer: Peer, now: float) -> None:
+        """Move the requests of a peer that is down, or suspect if there is a better one."""
+        for pending in self._pending.at(peer.config.host):
+            if peer.connection is not None:
+                others = self._routing.open_peers(pending.message)
+                if not any(other.healthy for other in others):
+                    continue
+            self._pending.recall(pending)
+            pending.uncertain = True
+            self._dispatch(pending, now)
+
+    def _token(self) -> int:
+        self._last_token += 1
+        return self._last_token
+
+    def _dispatch(self, pending: Pending, now: float) -> None:
+        message, origin = pending.message, pending.origin
+        try:
+            peers = [p for p in self._routing.open_peers(message) if _may_take(p, pending)]
+            if not peers and origin is not None:
+                reason = "no peer is there to take the request"
+                raise DiameterError(reason, ResultCode.UNABLE_TO_DELIVER)
+        except DiameterError as error:
+            self._fail(pending, str(error), error, now)
+            return
+        if not peers:
+            return
+        host, hop = peers[0].config.host, self._identifiers.take()
+        again = message.retransmitted or pending.uncertain
+        self._pending.sent(pending, host, hop)
+        peers[0].send(replace(message, hop_by_hop=hop, retransmitted=again))
+        if origin is None:
+            self._events.append(RequestSent(now, pending.token, host, again))
+        else:
+            self._events.append(Relayed(now, origin.peer, host, request=True))
+
+    def _fail(self, pending: Pending, reason: str, error: DiameterError | None, now: float) -> None:
+        self._pending.remove(pending)
+        if pending.origin is None:
+            self._events.append(RequestFailed(now, pending.token, reason, error))
+            return
+        refusal = error or DiameterError(reason, ResultCode.UNABLE_TO_DELIVER)
+        self._return(error_answer(self._config, pending.message, refusal), pending.origin, now)
+
+    # Requests of others
+
+    def answer(self, token: int, message: Message, now: float) -> None:
+        """Answer a received request; identifiers, P bit and Proxy-Info come from the request."""
+        served = self._served.answered(token)
+        if served is None:
+            self._events.append(Discarded(now, self._config.host, "an answer came too late"))
+            return
+        request = served.request
+        given = any(d.PROXY_INFO.is_code_of(avp) for avp in message.avps)
+        served.answer = replace(
+            message,
+            avps=message.avps if given else (*message.avps, *_proxy_info(request)),
+            request=False,
+            retransmitted=False,
+            proxiable=request.proxiable,
+            end_to_end=request.end_to_end,
+        )
+        self._return(served.answer, served.origin, now)
+
+    def reject(self, token: int, error: DiameterError, now: float) -> None:
+        """Answer a received request with an error."""
+        served = self._served.answered(token)
+        if served is not None:
+            served.answer = error_answer(self._config, served.request, error)
+            self._return(served.answer, served.origin, now)
+
+    def handle_request(self, peer: Peer, connection: int, message: Message, now: float) -> None:
+        """Take a request: serve it, relay it, or refuse it."""
+        origin = Origin(connection, peer.config.host, message.hop_by_hop)
+        try:
+            if message.error:
+                reason = "a request with the E bit"
+                raise DiameterError(reason, ResultCode.INVALID_HDR_BITS)
+            if self._routing.is_local(message):
+                self._serve(origin, message, now)
+            else:
+                self._relay(origin, message, now)
+        except DiameterError as error:
+            self._return(error_answer(self._config, message, error), origin, now)
+            reason = f"refused request {message.command}: {error}"
+            self._events.append(Discarded(now, peer.config.host, reason))
+
+    def _serve(self, origin: Origin, message: Message, now: float) -> None:
+        if message.application not in self._config.applications:
+            reason = f"application {message.application} is not served here"
+            raise DiameterError(reason, ResultCode.APPLICATION_UNSUPPORTED)
+        if message.command not in d.COMMANDS.get(message.application, ()):
+            reason = f"command {message.command} is not known"
+            raise DiameterError(reason, ResultCode.COMMAND_UNSUPPORTED)
+        check(message)
+        earlier = self._served.duplicate(message, origin, now)
+        if earlier is not None:
+            self._events.append(DuplicateReceived(now, origin.peer, message.end_to_end))
+            if earlier.answer is not None:
+                self._return(earlier.answer, origin, now)
+            return
+        token = self._token()
+        self._served.add(token, message, origin, now)
+        self._events.append(RequestReceived(now, token, origin.peer, message))
+
+    def _relay(self, origin: Origin, message: Message, now: float) -> None:
+        if not self._config.relay:
+            realm = d.DESTINATION_REALM.find(message.avps)
+            ours = realm is not None and same_identity(realm, self._config.realm)
+            code = ResultCode.UNABLE_TO_DELIVER if ours else ResultCode.REALM_NOT_SERVED
+            raise DiameterError("this node serves itself alone", code)
+        route = d.ROUTE_RECORD.find_all(message.avps)
+        if any(same_identity(name, self._config.host) for name in route):
+            raise DiameterError("the request was here before", ResultCode.LOOP_DETECTED)
+        forwarded = replace(message, avps=(*message.avps, d.ROUTE_RECORD.avp(origin.peer)))
+        pending = Pending(self._token(), forwarded, now + RELAY_TIMEOUT, origin)
+        self._pending.add(pending)
+        self._dispatch(pending, now)
+
+    def _return(self, answer: Message, origin: Origin, now: float) -> None:
+        peer = self._peers.get(origin.peer.lower())
+        if peer is None or peer.connection != origin.connection:
+            reason = "the connection is gone that the answer should take"
+            self._events.append(Discarded(now, origin.peer, reason))
+            return
+        peer.send(replace(answer, hop_by_hop=origin.hop_by_hop))
+
+    # Answers
+
+    def handle_answer(self, peer: Peer, message: Message, now: float) -> None:
+        """Take an answer: it ends our request, or goes back where the request came from."""
+        host = peer.config.host
+        pending = self._pending.answered(message, host)
+        if pending is None:
+            self._events.append(Discarded(now, host, "an answer to no request"))
+            return
+        if message.error and self._try_elsewhere(pending, message, host, now):
+            return
+        self._pending.remove(pending)
+        if pending.origin is not None:
+            self._events.append(Relayed(now, host, pending.origin.peer, request=False))
+            self._return(message, pending.origin, now)
+            return
+        try:
+            check(message)
+            _raise_protocol_error(message)
+        except DiameterError as error:
+            self._events.append(RequestFailed(now, pending.token, str(error), error))
+        else:
+            self._events.append(AnswerReceived(now, pending.token, host, message))
+
+    def _try_elsewhere(self, pending: Pending, answer: Message, host: str, now: float) -> bool:
+        """Send a request to another peer if this one could not deliver it (section 7.1.3)."""
+        pending.tried.add(host)
+        try:
+            code = d.RESULT_CODE.find(answer.avps)
+            peers = self._routing.open_peers(pending.message)
+        except DiameterError:
+            return False
+        if code not in _TRY_ELSEWHERE or not any(_may_take(peer, pending) for peer in peers):
+            return False
+        self._pending.recall(pending)
+        self._dispatch(pending, now)
+        return True
+
+
+def _may_take(peer: Peer, pending: Pending) -> bool:
+    """Tell whether a peer has neither refused a request nor sent it to us."""
+    if peer.config.host in pending.tried:
+        return False
+    return pending.origin is None or not same_identity(peer.config.host, pending.origin.peer)
+
+
+def _raise_protocol_error(answer: Message) -> None:
+    if answer.error:
+        code = d.RESULT_CODE.need(answer.avps)
+        text = d.ERROR_MESSAGE.find(answer.avps)
+        reason = result_name(code) + (f": {text!r}" if text else "")
+        raise DiameterError(reason, code, answer=answer)
+
+
+def _proxy_info(message: Message) -> tuple[Avp, ...]:
+    return tuple(avp for avp in message.avps if d.PROXY_INFO.is_code_of(avp))

@@ -1,0 +1,278 @@
+"""The grammar of every command as data, and the check of a message against it (RFC 6733 3.2)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+from agents.diameter import dictionary as d
+from agents.diameter.errors import DiameterError, ResultCode
+from agents.diameter.values import GROUPED, Definition
+from agents.diameter.wire import Avp, Message
+
+_MANY = None
+_MAXIMUM_DEPTH = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Occurrence:
+    """How often an AVP may be in a message; `maximum` None means without limit."""
+
+    definition: Definition[Any]
+    minimum: int
+    maximum: int | None
+
+
+Grammar = tuple[Occurrence, ...]
+
+
+def _one(*definitions: Definition[Any]) -> Grammar:
+    return tuple(Occurrence(definition, 1, 1) for definition in definitions)
+
+
+def _optional(*definitions: Definition[Any]) -> Grammar:
+    return tuple(Occurrence(definition, 0, 1) for definition in definitions)
+
+
+def _any(*definitions: Definition[Any]) -> Grammar:
+    return tuple(Occurrence(definition, 0, _MANY) for definition in definitions)
+
+
+def _none(*definitions: Definition[Any]) -> Grammar:
+    return tuple(Occurrence(definition, 0, 0) for definition in definitions)
+
+
+_CAPABILITIES: Grammar = (
+    *_one(d.ORIGIN_HOST, d.ORIGIN_REALM),
+    Occurrence(d.HOST_IP_ADDRESS, 1, _MANY),
+    *_one(d.VENDOR_ID, d.PRODUCT_NAME),
+    *_optional(d.ORIGIN_STATE_ID, d.FIRMWARE_REVISION),
+    *_any(
+        d.SUPPORTED_VENDOR_ID,
+        d.AUTH_APPLICATION_ID,
+        d.INBAND_SECURITY_ID,
+        d.ACCT_APPLICATION_ID,
+        d.VENDOR_SPECIFIC_APPLICATION_ID,
+    ),
+)
+_BASE_ANSWER: Grammar = (
+    *_one(d.RESULT_CODE, d.ORIGIN_HOST, d.ORIGIN_REALM),
+    *_optional(d.ERROR_MESSAGE, d.FAILED_AVP),
+)
+_FRAMED: Grammar = (
+    *_any(d.FRAMED_COMPRESSION, d.FRAMED_IPV6_PREFIX, d.TUNNELING),
+    *_optional(
+        d.FRAMED_INTERFACE_ID,
+        d.FRAMED_IP_ADDRESS,
+        d.FRAMED_IP_NETMASK,
+        d.FRAMED_MTU,
+        d.FRAMED_PROTOCOL,
+    ),
+)
+_EAP_REQUEST: Grammar = (
+    *_one(
+        d.SESSION_ID,
+        d.AUTH_APPLICATION_ID,
+        d.ORIGIN_HOST,
+        d.ORIGIN_REALM,
+        d.DESTINATION_REALM,
+        d.AUTH_REQUEST_TYPE,
+        d.EAP_PAYLOAD,
+    ),
+    *_optional(
+        d.DESTINATION_HOST,
+        d.NAS_IDENTIFIER,
+        d.NAS_IP_ADDRESS,
+        d.NAS_IPV6_ADDRESS,
+        d.NAS_PORT,
+        d.NAS_PORT_ID,
+        d.NAS_PORT_TYPE,
+        d.ORIGIN_STATE_ID,
+        d.PORT_LIMIT,
+        d.USER_NAME,
+        d.EAP_KEY_NAME,
+        d.SERVICE_TYPE,
+        d.AUTHORIZATION_LIFETIME,
+        d.AUTH_GRACE_PERIOD,
+        d.AUTH_SESSION_STATE,
+        d.CALLBACK_NUMBER,
+        d.CALLED_STATION_ID,
+        d.CALLING_STATION_ID,
+        d.ORIGINATING_LINE_INFO,
+        d.CONNECT_INFO,
+        d.MIP6_FEATURE_VECTOR,
+        d.MIP_CAREOF_ADDRESS,
+    ),
+    *_FRAMED,
+    # The grammar allows one State; the text (section 3.1) speaks of any that the answer had.
+    *_any(d.STATE, d.PROXY_INFO, d.ROUTE_RECORD, d.MIP6_AGENT_INFO),
+    *_none(
+        d.RESULT_CODE,
+        d.EAP_REISSUED_PAYLOAD,
+        d.EAP_MASTER_SESSION_KEY,
+        d.ACCOUNTING_EAP_AUTH_METHOD,
+    ),
+)
+_EAP_ANSWER: Grammar = (
+    *_one(
+        d.SESSION_ID,
+        d.AUTH_APPLICATION_ID,
+        d.AUTH_REQUEST_TYPE,
+        d.RESULT_CODE,
+        d.ORIGIN_HOST,
+        d.ORIGIN_REALM,
+    ),
+    *_optional(
+        d.USER_NAME,
+        d.EAP_PAYLOAD,
+        d.EAP_REISSUED_PAYLOAD,
+        d.EAP_MASTER_SESSION_KEY,
+        d.EAP_KEY_NAME,
+        d.MULTI_ROUND_TIME_OUT,
+        d.SERVICE_TYPE,
+        d.ACCT_INTERIM_INTERVAL,
+        d.ERROR_MESSAGE,
+        d.ERROR_REPORTING_HOST,
+        d.IDLE_TIMEOUT,
+        d.AUTHORIZATION_LIFETIME,
+        d.AUTH_GRACE_PERIOD,
+        d.AUTH_SESSION_STATE,
+        d.RE_AUTH_REQUEST_TYPE,
+        d.SESSION_TIMEOUT,
+        d.ORIGIN_STATE_ID,
+        d.PORT_LIMIT,
+        d.CALLBACK_ID,
+        d.CALLBACK_NUMBER,
+        d.FRAMED_APPLETALK_LINK,
+        d.FRAMED_APPLETALK_ZONE,
+        d.FRAMED_IPV6_POOL,
+        d.FRAMED_POOL,
+        d.FRAMED_IPX_NETWORK,
+        d.FRAMED_ROUTING,
+        d.REDIRECT_HOST_USAGE,
+        d.REDIRECT_MAX_CACHE_TIME,
+        d.MIP6_FEATURE_VECTOR,
+    ),
+    *_FRAMED,
+    *_any(
+        d.ACCOUNTING_EAP_AUTH_METHOD,  # Section 5.2 says 0+, the grammar 0-1.
+        d.CLASS,
+        d.CONFIGURATION_TOKEN,
+        d.FAILED_AVP,
+        d.STATE,
+        d.REPLY_MESSAGE,
+        d.FILTER_ID,
+        d.FRAMED_APPLETALK_NETWORK,
+        d.FRAMED_IPV6_ROUTE,
+        d.FRAMED_ROUTE,
+        d.NAS_FILTER_RULE,
+        d.QOS_FILTER_RULE,
+        d.REDIRECT_HOST,
+        d.PROXY_INFO,
+        d.ROUTE_RECORD,  # Not in the grammar, but freeDiameter's relay appends it.
+        d.MIP6_AGENT_INFO,
+        d.MIP_MOBILE_NODE_ADDRESS,
+    ),
+)
+
+GRAMMARS: dict[tuple[int, bool], Grammar] = {
+    (d.Command.CAPABILITIES_EXCHANGE, True): _CAPABILITIES,
+    (d.Command.CAPABILITIES_EXCHANGE, False): (
+        *_CAPABILITIES,
+        *_one(d.RESULT_CODE),
+        *_optional(d.ERROR_MESSAGE, d.FAILED_AVP),
+    ),
+    (d.Command.DEVICE_WATCHDOG, True): (
+        *_one(d.ORIGIN_HOST, d.ORIGIN_REALM),
+        *_optional(d.ORIGIN_STATE_ID),
+    ),
+    (d.Command.DEVICE_WATCHDOG, False): (*_BASE_ANSWER, *_optional(d.ORIGIN_STATE_ID)),
+    (d.Command.DISCONNECT_PEER, True): _one(d.ORIGIN_HOST, d.ORIGIN_REALM, d.DISCONNECT_CAUSE),
+    (d.Command.DISCONNECT_PEER, False): _BASE_ANSWER,
+    (d.Command.DIAMETER_EAP, True): _EAP_REQUEST,
+    (d.Command.DIAMETER_EAP, False): _EAP_ANSWER,
+}
+"""The grammars by command code and R bit; every one ends with `* [ AVP ]`."""
+
+ERROR_ANSWER: Grammar = (
+    *_one(d.ORIGIN_HOST, d.ORIGIN_REALM, d.RESULT_CODE),
+    *_optional(
+        d.SESSION_ID,
+        d.ORIGIN_STATE_ID,
+        d.ERROR_MESSAGE,
+        d.ERROR_REPORTING_HOST,
+        d.FAILED_AVP,
+        d.EXPERIMENTAL_RESULT,
+    ),
+    *_any(d.PROXY_INFO, d.ROUTE_RECORD),
+)
+"""The grammar of an answer with the E bit, whatever its command (RFC 6733 section 7.2)."""
+
+_MEMBERS: dict[int, Grammar] = {
+    d.VENDOR_SPECIFIC_APPLICATION_ID.code: _one(d.VENDOR_ID),
+    d.PROXY_INFO.code: _one(d.PROXY_HOST, d.PROXY_STATE),
+    d.MIP6_AGENT_INFO.code: (
+        Occurrence(d.MIP_HOME_AGENT_ADDRESS, 0, 2),
+        *_optional(d.MIP_HOME_AGENT_HOST, d.MIP6_HOME_LINK_PREFIX),
+    ),
+    d.MIP_HOME_AGENT_HOST.code: _one(d.DESTINATION_REALM, d.DESTINATION_HOST),
+}
+
+
+def check(message: Message) -> None:
+    """Raise DiameterError if `message` breaks the grammar of its command.
+
+    COMMAND_UNSUPPORTED if there is no grammar for it; else INVALID_HDR_BITS, AVP_UNSUPPORTED,
+    INVALID_AVP_LENGTH, INVALID_AVP_VALUE, MISSING_AVP, AVP_OCCURS_TOO_MANY_TIMES or
+    AVP_NOT_ALLOWED, the last six with the AVP for Failed-AVP.
+    """
+    if (message.request and message.error) or (message.retransmitted and not message.request):
+        raise DiameterError("header flags that exclude one another", ResultCode.INVALID_HDR_BITS)
+    if message.error:
+        _check_avps(message.avps, ERROR_ANSWER)
+        return
+    grammar = GRAMMARS.get((message.command, message.request))
+    if grammar is None:
+        reason = f"command {message.command} is not known"
+        raise DiameterError(reason, ResultCode.COMMAND_UNSUPPORTED)
+    _check_avps(message.avps, grammar)
+
+
+def _check_avps(avps: tuple[Avp, ...], grammar: Grammar, depth: int = 0) -> None:
+    for avp in avps:
+        _check_value(avp, depth)
+    counts = Counter(avp.code for avp in avps if not avp.vendor)
+    for rule in grammar:
+        count = counts[rule.definition.code]
+        if count < rule.minimum:
+            raise DiameterError(
+                f"{rule.definition.name} is missing",
+                ResultCode.MISSING_AVP,
+                failed=rule.definition.blank(),
+            )
+        if rule.maximum is not None and count > rule.maximum:
+            found = [avp for avp in avps if rule.definition.is_code_of(avp)]
+            code = (
+                ResultCode.AVP_OCCURS_TOO_MANY_TIMES if rule.maximum else ResultCode.AVP_NOT_ALLOWED
+            )
+            reason = f"{rule.definition.name} occurs {count} times"
+            raise DiameterError(reason, code, failed=found[rule.maximum])
+
+
+def _check_value(avp: Avp, depth: int) -> None:
+    definition = d.BY_CODE.get((avp.code, avp.vendor or None))
+    if definition is None:
+        if avp.mandatory:
+            vendor = f" of vendor {avp.vendor}" if avp.vendor else ""
+            reason = f"AVP {avp.code}{vendor} is mandatory and not known"
+            raise DiameterError(reason, ResultCode.AVP_UNSUPPORTED, failed=avp)
+        return
+    if definition is d.FAILED_AVP:
+        return  # What is in there is wrong by its purpose.
+    value = definition.read(avp)
+    if definition.format is GROUPED:
+        if depth == _MAXIMUM_DEPTH:
+            reason = f"{definition.name}: groups lie {depth} deep"
+            raise DiameterError(reason, ResultCode.INVALID_AVP_VALUE, failed=definition.blank())
+        _check_avps(value, _MEMBERS.get(definition.code, ()), depth + 1)

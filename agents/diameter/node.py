@@ -1,0 +1,291 @@
+"""A Diameter node without I/O: its connections, peers and deadlines (RFC 6733).
+
+The owner calls a method, handles `events`, carries out `outbox` in order, and arms one timer for
+`next_timeout()`. Connections have numbers: ours are named by a Connect action, incoming ones get
+theirs from `handle_accepted`.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+from dataclasses import dataclass
+
+from agents.diameter import dictionary as d
+from agents.diameter.capabilities import (
+    Link,
+    accept_request,
+    capabilities_answer,
+    error_answer,
+)
+from agents.diameter.config import NodeConfig, PeerConfig
+from agents.diameter.errors import DiameterError
+from agents.diameter.events import (
+    Action,
+    Close,
+    ConnectionFailed,
+    PeerDown,
+    PeerSuspect,
+    PeerUp,
+    Send,
+)
+from agents.diameter.exchanges import Exchanges
+from agents.diameter.peer import Identifiers, Peer
+from agents.diameter.routing import Routing, usable
+from agents.diameter.states import State
+from agents.diameter.values import IPAddress
+from agents.diameter.wire import BadMessageError, Message, message_length
+from agents.machine import Discarded, Event
+from agents.wire import WireError
+
+
+@dataclass(slots=True)
+class _Stream:
+    """The receiving side of one connection; `deadline` until an incoming one has sent its CER."""
+
+    link: Link | None = None
+    peer: Peer | None = None
+    deadline: float | None = None
+    buffer: bytes = b""
+
+
+class Node:
+    """A Diameter client, server or relay on any number of connections."""
+
+    def __init__(self, config: NodeConfig, *, rng: random.Random) -> None:
+        self.config = config
+        self.outbox: deque[Action] = deque()
+        self.events: deque[Event] = deque()
+        self._rng = rng
+        self._identifiers = Identifiers(rng)
+        self._streams: dict[int, _Stream] = {}
+        self._last_connection = 0
+        self._stopping = False
+        self._peer_events: deque[Event] = deque()
+        self._peers: dict[str, Peer] = {}
+        self._routing = Routing(config, self._peers)
+        self._exchanges = Exchanges(
+            config, self._peers, self._routing, self._identifiers, self.events
+        )
+        self._configured = frozenset(peer.host.lower() for peer in config.peers)
+        for peer in config.peers:
+            self._add_peer(peer)
+
+    # State
+
+    @property
+    def stopped(self) -> bool:
+        """Whether every connection is closed after `stop`."""
+        return self._stopping and not self._streams
+
+    def state(self, peer: str) -> State:
+        """Return the state of a peer; KeyError if it is not known."""
+        return self._peers[peer.lower()].state
+
+    def usable(self, realm: str, application: int = d.APPLICATION_EAP) -> bool:
+        """Tell whether a request for `realm` would be sent at once."""
+        return bool(usable(self._routing.peers_of(realm), application))
+
+    def next_timeout(self) -> float | None:
+        """Return the earliest deadline, or None if no timer runs."""
+        deadlines = [peer.next_timeout() for peer in self._peers.values()]
+        deadlines += [stream.deadline for stream in self._streams.values()]
+        deadlines.append(self._exchanges.next_timeout())
+        return min((deadline for deadline in deadlines if deadline is not None), default=None)
+
+    # Owner's calls
+
+    def start(self, now: float) -> None:
+        """Connect to every peer whose address is known."""
+        self._stopping = False
+        for peer in self._peers.values():
+            peer.start(now)
+
+    def stop(self, now: float, cause: int = d.DisconnectCause.REBOOTING) -> None:
+        """Send DPR to every peer and end; requests of our own without an answer fail."""
+        self._stopping = True
+        self._exchanges.give_up(now)
+        for connection, stream in tuple(self._streams.items()):
+            if stream.peer is None:
+                self._release(connection)
+        for peer in self._peers.values():
+            peer.stop(cause, now)
+        self._settle(now)
+
+    def request(self, message: Message, now: float, timeout: float) -> int:
+        """Send a request by its Destination-Host and -Realm; return the token of its outcome.
+
+        AnswerReceived or RequestFailed follows within `timeout` seconds. Until then the request
+        waits for a peer to come up and moves to another one if its peer fails.
+        """
+        return self._exchanges.request(message, now, timeout)
+
+    def cancel(self, token: int) -> None:
+        """Forget a request; its answer will be discarded."""
+        self._exchanges.cancel(token)
+
+    def answer(self, token: int, message: Message, now: float) -> None:
+        """Answer a received request; identifiers, P bit and Proxy-Info come from the request."""
+        self._exchanges.answer(token, message, now)
+
+    def reject(self, token: int, error: DiameterError, now: float) -> None:
+        """Answer a received request with an error (RFC 6733 section 7.2)."""
+        self._exchanges.reject(token, error, now)
+
+    # Transport
+
+    def handle_accepted(
+        self, now: float, local: IPAddress, names: frozenset[str] | None = None
+    ) -> int:
+        """Take an incoming connection; `names` are those in its certificate, None without TLS."""
+        connection = self._allocate(None)
+        stream = self._streams[connection]
+        stream.link = Link(connection, local, names)
+        stream.deadline = now + self.config.timers.capabilities
+        if self._stopping:
+            self._release(connection)
+        return connection
+
+    def handle_connected(
+        self, connection: int, now: float, local: IPAddress, names: frozenset[str] | None = None
+    ) -> None:
+        """Note that a connection is established, TLS included, that a Connect asked for."""
+        stream = self._streams.get(connection)
+        if stream is not None and stream.peer is not None:
+            stream.link = Link(connection, local, names)
+            stream.peer.connected(stream.link, now)
+            self._settle(now)
+
+    def handle_closed(self, connection: int, now: float, reason: str = "closed") -> None:
+        """Note that a connection could not be established or was closed by the other end."""
+        stream = self._streams.pop(connection, None)
+        if stream is None:
+            return
+        if stream.peer is not None:
+            stream.peer.disconnected(connection, reason, now)
+        else:
+            self.events.append(ConnectionFailed(now, "", reason))
+        self._settle(now)
+
+    def handle_data(self, connection: int, data: bytes, now: float) -> None:
+        """Take octets of a connection."""
+        stream = self._streams.get(connection)
+        if stream is None:
+            return
+        stream.buffer += data
+        try:
+            while len(stream.buffer) >= 4 and self._streams.get(connection) is stream:
+                length = message_length(stream.buffer[:4], self.config.maximum_message)
+                if len(stream.buffer) < length:
+                    break
+                whole, stream.buffer = stream.buffer[:length], stream.buffer[length:]
+                self._handle_bytes(connection, stream, whole, now)
+                self._settle(now)
+        except WireError as error:
+            self._abort(connection, stream, f"no Diameter: {error}", now)
+            self._settle(now)
+
+    def handle_timeout(self, now: float) -> None:
+        """Act on every deadline that is not after `now`."""
+        for connection, stream in tuple(self._streams.items()):
+            if stream.deadline is not None and stream.deadline <= now:
+                self._abort(connection, stream, "no CER came", now)
+        for peer in self._peers.values():
+            peer.expire(now)
+        self._settle(now)
+        self._exchanges.expire(now)
+
+    # Connections
+
+    def _add_peer(self, config: PeerConfig) -> Peer:
+        peer = Peer(
+            config,
+            self.config,
+            rng=self._rng,
+            identifiers=self._identifiers,
+            allocate=self._allocate,
+            release=self._release,
+            outbox=self.outbox,
+            events=self._peer_events,
+        )
+        self._peers[config.host.lower()] = peer
+        return peer
+
+    def _allocate(self, peer: Peer | None) -> int:
+        self._last_connection += 1
+        self._streams[self._last_connection] = _Stream(peer=peer)
+        return self._last_connection
+
+    def _release(self, connection: int) -> None:
+        """Close a connection unless the other end did."""
+        if self._streams.pop(connection, None) is not None:
+            self.outbox.append(Close(connection))
+
+    def _abort(self, connection: int, stream: _Stream, reason: str, now: float) -> None:
+        self._release(connection)
+        if stream.peer is not None:
+            stream.peer.disconnected(connection, reason, now)
+        else:
+            self.events.append(ConnectionFailed(now, "", reason))
+
+    def _settle(self, now: float) -> None:
+        """Hand on what the peers report, and move requests as they come and go."""
+        while self._peer_events:
+            event = self._peer_events.popleft()
+            self.events.append(event)
+            match event:
+                case PeerUp():
+                    self._exchanges.peer_up(now)
+                case PeerDown(peer=host) | PeerSuspect(peer=host):
+                    self._exchanges.failover(self._peers[host.lower()], now)
+        for host in [h for h, p in self._peers.items() if p.state is State.CLOSED]:
+            if host not in self._configured:
+                del self._peers[host]
+
+    def _handle_bytes(self, connection: int, stream: _Stream, data: bytes, now: float) -> None:
+        try:
+            message = Message.decode(data)
+        except BadMessageError as error:
+            self._handle_bad(connection, stream, error, now)
+            return
+        peer = stream.peer
+        if peer is None:
+            self._handle_first(connection, stream, message, now)
+            return
+        rest = peer.handle_message(connection, message, now)
+        if rest is not None and rest.request:
+            self._exchanges.handle_request(peer, connection, rest, now)
+        elif rest is not None:
+            self._exchanges.handle_answer(peer, rest, now)
+
+    def _handle_bad(
+        self, connection: int, stream: _Stream, error: BadMessageError, now: float
+    ) -> None:
+        peer = stream.peer
+        if peer is None or connection != peer.connection:
+            self._abort(connection, stream, str(error), now)
+            return
+        if error.message.request:
+            refusal = DiameterError(str(error), error.code, failed=error.failed)
+            peer.send(error_answer(self.config, error.message, refusal))
+        self.events.append(Discarded(now, peer.config.host, str(error)))
+
+    def _handle_first(self, connection: int, stream: _Stream, message: Message, now: float) -> None:
+        """Take what must be the CER of an incoming connection (section 5.6.1)."""
+        link = stream.link
+        is_cer = message.command == d.Command.CAPABILITIES_EXCHANGE and message.request
+        if link is None or not is_cer:
+            self._abort(connection, stream, "the first message is no CER", now)
+            return
+        try:
+            found = accept_request(self.config, link, message)
+        except DiameterError as error:
+            answer = capabilities_answer(self.config, link.local, message, error)
+            self.outbox.append(Send(connection, answer.encode()))
+            self._abort(connection, stream, f"refused a CER: {error}", now)
+            return
+        peer = self._peers.get(found.host.lower())
+        if peer is None:
+            peer = self._add_peer(PeerConfig(found.host, found.realm))
+        stream.peer, stream.deadline = peer, None
+        peer.accepted(link, message, found, now)

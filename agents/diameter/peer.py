@@ -1,0 +1,454 @@
+"""The peer state machine (RFC 6733 section 5.6) without I/O.
+
+Capabilities are checked before a CER or CEA becomes an input, so that the table of the RFC holds
+as it is printed (states.py): a refused CER never reaches it, a refused CEA counts as another
+message.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+from collections.abc import Callable
+
+from agents.diameter import dictionary as d
+from agents.diameter.capabilities import (
+    Capabilities,
+    Link,
+    accept_answer,
+    base_answer,
+    capabilities_answer,
+    capabilities_request,
+    disconnect_request,
+    error_answer,
+    watchdog_request,
+)
+from agents.diameter.config import NodeConfig, PeerConfig
+from agents.diameter.errors import DiameterError, ResultCode
+from agents.diameter.events import (
+    Action,
+    Connect,
+    ConnectionFailed,
+    PeerDown,
+    PeerSuspect,
+    PeerUp,
+    Send,
+)
+from agents.diameter.grammar import check
+from agents.diameter.states import OPEN_STATES, TRANSITIONS, Input, State, Step
+from agents.diameter.watchdog import Verdict, Watchdog, WatchdogState
+from agents.diameter.wire import Message
+from agents.machine import Discarded, Event
+
+
+class Identifiers:
+    """Hop-by-hop and end-to-end identifiers: counters from a random start (RFC 6733 section 3)."""
+
+    def __init__(self, rng: random.Random) -> None:
+        self._next = rng.getrandbits(32)
+
+    def take(self) -> int:
+        """Return the next one."""
+        self._next = (self._next + 1) & 0xFFFFFFFF
+        return self._next
+
+
+class Peer:
+    """One peer: at most one connection that we made and one that it made.
+
+    Bytes to send and connections to open go to `outbox`, news to `events`; both are the node's.
+    """
+
+    def __init__(
+        self,
+        config: PeerConfig,
+        node: NodeConfig,
+        *,
+        rng: random.Random,
+        identifiers: Identifiers,
+        allocate: Callable[[Peer], int],
+        release: Callable[[int], None],
+        outbox: deque[Action],
+        events: deque[Event],
+    ) -> None:
+        self.config = config
+        self.state = State.CLOSED
+        self.capabilities: Capabilities | None = None
+        self.watchdog = Watchdog(node.timers.watchdog, rng)
+        self.deadline: float | None = None
+        self.retry_at: float | None = None
+        self.stopped = False
+        self._node = node
+        self._identifiers = identifiers
+        self._allocate = allocate
+        self._release = release
+        self._outbox = outbox
+        self._events = events
+        self._initiator: int | None = None
+        self._initiator_link: Link | None = None
+        self._responder: Link | None = None
+        self._incoming: tuple[Link, Message, Capabilities] | None = None
+        self._request: tuple[Message, Capabilities] | None = None
+        self._answer: Capabilities | None = None
+        self._base_requests: dict[int, d.Command] = {}
+        self._reason = ""
+        self._cause: int = d.DisconnectCause.REBOOTING
+        self._clean = False
+        self._dpr: Message | None = None
+
+    # What the node asks
+
+    @property
+    def connection(self) -> int | None:
+        """The connection that messages take, if the peer is open."""
+        if self.state is State.I_OPEN:
+            return self._initiator
+        if self.state is State.R_OPEN and self._responder is not None:
+            return self._responder.connection
+        return None
+
+    @property
+    def connections(self) -> tuple[int, ...]:
+        """All connections of this peer, the ones being made included."""
+        ends = [] if self._initiator is None else [self._initiator]
+        if self._responder is not None:
+            ends.append(self._responder.connection)
+        return tuple(ends)
+
+    @property
+    def healthy(self) -> bool:
+        """Whether the watchdog is content with the open connection."""
+        return self.connection is not None and self.watchdog.state is WatchdogState.OKAY
+
+    def serves(self, application: int) -> bool:
+        """Tell whether the peer takes requests of an application."""
+        return self.capabilities is not None and self.capabilities.serves(application)
+
+    def next_timeout(self) -> float | None:
+        """Return the earliest deadline."""
+        watchdog = self.watchdog.deadline if self.state in OPEN_STATES else None
+        deadlines = [t for t in (self.deadline, self.retry_at, watchdog) if t is not None]
+        return min(deadlines, default=None)
+
+    # What the node tells
+
+    def start(self, now: float) -> None:
+        """Connect to the peer if its address is known and it is closed."""
+        self.retry_at = None
+        self.stopped = False
+        if self.config.address is not None and self.state is State.CLOSED:
+            self._take(Input.START, now)
+
+    def stop(self, cause: int, now: float) -> None:
+        """Disconnect and stay so."""
+        self.stopped = True
+        self.retry_at = None
+        self._cause = cause
+        self._reason = "stopped"
+        if self.state in OPEN_STATES:
+            self._take(Input.STOP, now)
+        elif self.state not in {State.CLOSING, State.CLOSED}:
+            self._take(Input.TIMEOUT, now)
+
+    def accepted(
+        self, link: Link, request: Message, capabilities: Capabilities, now: float
+    ) -> None:
+        """Take a connection on which the peer sent an acceptable CER."""
+        self._incoming = (link, request, capabilities)
+        self._take(Input.R_CONN_CER, now)
+
+    def connected(self, link: Link, now: float) -> None:
+        """Note that our connection is established."""
+        self._initiator_link = link
+        self._take(Input.I_RCV_CONN_ACK, now)
+
+    def refused(self, reason: str, now: float) -> None:
+        """Note that our connection could not be established."""
+        self._reason = reason
+        self._take(Input.I_RCV_CONN_NACK, now)
+
+    def disconnected(self, connection: int, reason: str, now: float) -> None:
+        """Note that the other end or an error closed a connection."""
+        self._reason = reason
+        if connection == self._initiator:
+            if self.state in {State.WAIT_CONN_ACK, State.WAIT_CONN_ACK_ELECT}:
+                self._take(Input.I_RCV_CONN_NACK, now)
+            else:
+                self._take(Input.I_PEER_DISC, now)
+        else:
+            self._take(Input.R_PEER_DISC, now)
+
+    def expire(self, now: float) -> None:
+        """Act on every deadline that has come."""
+        if self.deadline is not None and self.deadline <= now:
+            self._reason = f"no progress in state {self.state.value}"
+            self._take(Input.TIMEOUT, now)
+        if self.retry_at is not None and self.retry_at <= now:
+            self.start(now)
+        probe_at = self.watchdog.deadline
+        if self.state not in OPEN_STATES or probe_at is None or probe_at > now:
+            return
+        match self.watchdog.expire(now):
+            case Verdict.PROBE:
+                self._send_request(watchdog_request(self._node), self.connection)
+            case Verdict.FAILOVER:
+                self._events.append(PeerSuspect(now, self.config.host))
+            case Verdict.CLOSE if (connection := self.connection) is not None:
+                self._release(connection)
+                self.disconnected(connection, "no answer to watchdogs", now)
+            case _:
+                pass
+
+    def handle_message(self, connection: int, message: Message, now: float) -> Message | None:
+        """Take a message; return it if it is for the node and not for the peer connection."""
+        if connection == self.connection:
+            return self._handle_open(message, now)
+        if self.state is State.CLOSING:
+            self._handle_closing(message, now)
+        elif connection == self._initiator and self.state in {
+            State.WAIT_I_CEA,
+            State.WAIT_RETURNS,
+        }:
+            self._handle_capabilities_answer(message, now)
+        else:
+            self._discard(message, now)
+        return None
+
+    # Messages by state
+
+    def _handle_open(self, message: Message, now: float) -> Message | None:
+        if message.command == d.Command.DEVICE_WATCHDOG and not message.request:
+            if self._expected(message):
+                self.watchdog.received_answer(now)
+            else:
+                self._discard(message, now)
+            return None
+        self.watchdog.received_other(now)
+        if message.application != d.APPLICATION_COMMON or message.command not in _PEER_COMMANDS:
+            return message
+        if not message.request:
+            self._discard(message, now)
+            return None
+        try:
+            check(message)
+        except DiameterError as error:
+            self._refuse(message, error)
+            return None
+        match message.command:
+            case d.Command.DEVICE_WATCHDOG:
+                self._send(base_answer(self._node, message), self.connection)
+            case d.Command.DISCONNECT_PEER:
+                self._note_disconnect(message)
+                self._take(Input.RCV_DPR, now)
+            case _:
+                reason = "capabilities were exchanged before"
+                self._refuse(message, DiameterError(reason, ResultCode.UNABLE_TO_COMPLY))
+        return None
+
+    def _handle_closing(self, message: Message, now: float) -> None:
+        if message.command != d.Command.DISCONNECT_PEER:
+            self._discard(message, now)
+        elif message.request:
+            self._dpr = message
+            self._take(Input.RCV_DPR, now)
+        elif self._expected(message):
+            self._take(Input.RCV_DPA, now)
+        else:
+            self._discard(message, now)
+
+    def _handle_capabilities_answer(self, message: Message, now: float) -> None:
+        try:
+            self._answer = self._judge(message)
+        except DiameterError as error:
+            self._reason = str(error)
+            self._take(Input.I_RCV_NON_CEA, now)
+        else:
+            self._take(Input.I_RCV_CEA, now)
+
+    def _judge(self, message: Message) -> Capabilities:
+        if message.command != d.Command.CAPABILITIES_EXCHANGE or not self._expected(message):
+            raise DiameterError("another message than the CEA came", ResultCode.UNABLE_TO_COMPLY)
+        return accept_answer(self._node, self.config.host, self._initiator_link, message)
+
+    def _expected(self, message: Message) -> bool:
+        """Tell whether this answers a base request of ours, and forget that request."""
+        if message.request or self._base_requests.get(message.hop_by_hop) != message.command:
+            return False
+        del self._base_requests[message.hop_by_hop]
+        return True
+
+    def _note_disconnect(self, message: Message) -> None:
+        cause = d.DISCONNECT_CAUSE.need(message.avps)
+        self._dpr = message
+        self._clean = True
+        if cause != d.DisconnectCause.REBOOTING:
+            self.stopped = True  # Section 5.4.3: such a peer is not to be called again.
+        self._reason = f"the peer disconnects, cause {cause}"
+
+    # The table
+
+    def _take(self, event: Input, now: float) -> None:
+        inputs = deque([event])
+        while inputs:
+            event = inputs.popleft()
+            transition = TRANSITIONS[self.state].get(event)
+            if transition is None:
+                reason = f"{event.name} in state {self.state.value}"
+                self._events.append(Discarded(now, self.config.host, reason))
+                continue
+            steps, state = transition
+            before, self.state = self.state, state
+            for step in steps:
+                follow = self._perform(step, now)
+                if follow is not None:
+                    inputs.append(follow)
+            if self.state is not before:
+                self._entered(before, now)
+
+    def _perform(self, step: Step, now: float) -> Input | None:
+        match step:
+            case Step.I_SND_CONN_REQ:
+                address = self.config.address
+                if address is not None:
+                    self._initiator = self._allocate(self)
+                    self._outbox.append(Connect(self._initiator, self.config.host, address))
+            case Step.I_SND_CER:
+                if self._initiator_link is not None:
+                    request = capabilities_request(self._node, self._initiator_link.local)
+                    self._send_request(request, self._initiator)
+            case Step.R_ACCEPT:
+                if self._incoming is not None:
+                    self._responder, request, capabilities = self._incoming
+                    self._request = (request, capabilities)
+            case Step.R_REJECT:
+                if self._incoming is not None:
+                    self._release(self._incoming[0].connection)
+                    text = "a second connection was rejected"
+                    self._events.append(ConnectionFailed(now, self.config.host, text))
+            case Step.R_SND_CEA:
+                self._send_capabilities_answer()
+            case Step.PROCESS_CEA:
+                self.capabilities = self._answer
+            case Step.ELECT:
+                # The responder of the name that sorts last survives (section 5.6.4).
+                if self._node.host.lower() > self.config.host.lower():
+                    return Input.WIN_ELECTION
+            case Step.SND_DPR:
+                self._clean = True
+                request = disconnect_request(self._node, self._cause)
+                self._send_request(request, self._only_connection())
+            case Step.SND_DPA:
+                if self._dpr is not None:
+                    answer = base_answer(self._node, self._dpr)
+                    self._send(answer, self._only_connection())
+            case Step.I_DISC:
+                self._drop_initiator()
+            case Step.R_DISC:
+                self._drop_responder()
+            case Step.CLEANUP | Step.ERROR:
+                self._drop_initiator()
+                self._drop_responder()
+            case Step.PROCESS_CER:
+                pass  # Checked by the node before.
+        return None
+
+    def _entered(self, before: State, now: float) -> None:
+        timers = self._node.timers
+        self.deadline = {
+            State.WAIT_CONN_ACK: now + timers.connect,
+            State.WAIT_CONN_ACK_ELECT: now + timers.connect,
+            State.WAIT_I_CEA: now + timers.capabilities,
+            State.WAIT_RETURNS: now + timers.capabilities,
+            State.CLOSING: now + timers.disconnect,
+        }.get(self.state)
+        if self.state in OPEN_STATES:
+            self._opened(now)
+        elif before in OPEN_STATES:
+            self._events.append(PeerDown(now, self.config.host, self._reason or "disconnected"))
+            self.watchdog.disconnected(clean=self._clean)
+        elif self.state is State.CLOSED and before is not State.CLOSING:
+            self._events.append(ConnectionFailed(now, self.config.host, self._reason))
+        if self.state is State.CLOSED:
+            self._base_requests.clear()
+            self.capabilities = None
+            if self.config.address is not None and not self.stopped:
+                self.retry_at = now + timers.reconnect
+
+    def _opened(self, now: float) -> None:
+        self._clean, self._reason = False, ""
+        self.retry_at = None
+        self.stopped = False
+        if self.capabilities is None:
+            return
+        self._events.append(
+            PeerUp(
+                now,
+                self.config.host,
+                self.capabilities.realm,
+                tuple(sorted(self.capabilities.applications)),
+                self.state is State.I_OPEN,
+            )
+        )
+        if self.watchdog.connected(now):
+            self._send_request(watchdog_request(self._node), self.connection)
+
+    # Sending
+
+    def send(self, message: Message) -> None:
+        """Send a message of the node; the peer must be open."""
+        self._send(message, self.connection)
+
+    def _send(self, message: Message, connection: int | None) -> None:
+        if connection is not None:
+            self._outbox.append(Send(connection, message.encode()))
+
+    def _send_request(self, message: Message, connection: int | None) -> None:
+        hop, end = self._identifiers.take(), self._identifiers.take()
+        self._base_requests[hop] = d.Command(message.command)
+        self._send(
+            Message(
+                message.command,
+                message.application,
+                message.avps,
+                proxiable=False,
+                hop_by_hop=hop,
+                end_to_end=end,
+            ),
+            connection,
+        )
+
+    def _send_capabilities_answer(self) -> None:
+        if self._responder is not None and self._request is not None:
+            request, self.capabilities = self._request
+            answer = capabilities_answer(self._node, self._responder.local, request)
+            self._send(answer, self._responder.connection)
+
+    def _refuse(self, message: Message, error: DiameterError) -> None:
+        self._send(error_answer(self._node, message, error), self.connection)
+
+    def _only_connection(self) -> int | None:
+        return self.connections[0] if self.connections else None
+
+    def _drop_initiator(self) -> None:
+        if self._initiator is not None:
+            self._release(self._initiator)
+        self._initiator = self._initiator_link = None
+
+    def _drop_responder(self) -> None:
+        if self._responder is not None:
+            self._release(self._responder.connection)
+        self._responder = self._request = None
+
+    def _discard(self, message: Message, now: float) -> None:
+        kind = "request" if message.request else "answer"
+        reason = f"{kind} {message.command} was not expected in state {self.state.value}"
+        self._events.append(Discarded(now, self.config.host, reason))
+
+
+_PEER_COMMANDS = frozenset(
+    {
+        d.Command.CAPABILITIES_EXCHANGE,
+        d.Command.DEVICE_WATCHDOG,
+        d.Command.DISCONNECT_PEER,
+    }
+)

@@ -1,0 +1,410 @@
+"""Diameter over TCP and TLS: the sockets, the clock and the timer of a node."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import ssl
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from ipaddress import ip_address
+from pathlib import Path
+from typing import cast
+
+from agents.diameter.config import NodeConfig
+from agents.diameter.errors import DiameterError, ResultCode
+from agents.diameter.events import (
+    Action,
+    AnswerReceived,
+    Close,
+    Connect,
+    ConnectionFailed,
+    PeerUp,
+    RequestFailed,
+    RequestReceived,
+    Send,
+)
+from agents.diameter.node import Node
+from agents.diameter.wire import Message
+from agents.machine import Address, Event
+
+Handler = Callable[[Message], Message]
+Outcome = Callable[[Message | Exception], None]
+
+_MAXIMUM_BACKLOG = 1 << 22
+"""Octets that wait for a peer which does not read; then its connection is cut."""
+
+
+@dataclass(frozen=True, slots=True)
+class TlsFiles:
+    """PEM files for mutual authentication; the certificate's DNS name is the Origin-Host.
+
+    `keylog` is where the secrets for Wireshark are appended.
+    """
+
+    certificate: Path
+    key: Path
+    authority: Path
+    keylog: Path | None = None
+
+    def context(self, *, server: bool) -> ssl.SSLContext:
+        """Return a context for one side; raises ValueError naming the file that is no good."""
+        protocol = ssl.PROTOCOL_TLS_SERVER if server else ssl.PROTOCOL_TLS_CLIENT
+        context = ssl.SSLContext(protocol)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.verify_mode = ssl.CERT_REQUIRED
+        try:
+            context.load_verify_locations(self.authority)
+        except OSError as error:
+            raise ValueError(f"{self.authority}: no CA certificate: {error}") from error
+        try:
+            context.load_cert_chain(self.certificate, self.key)
+        except OSError as error:
+            both = f"{self.certificate}, {self.key}"
+            raise ValueError(f"{both}: no certificate with its key: {error}") from error
+        if self.keylog is not None:
+            context.keylog_filename = str(self.keylog)
+        return context
+
+
+class _Connection(asyncio.Protocol):
+    """One TCP connection; `number` is None while an incoming one is not known to the node."""
+
+    def __init__(self, service: DiameterService, number: int | None) -> None:
+        self.number = number
+        self.transport: asyncio.Transport | None = None
+        self._service = service
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        # asyncio has set TCP_NODELAY.
+        self.transport = cast(asyncio.Transport, transport)
+        self._service.made(self)
+
+    def data_received(self, data: bytes) -> None:
+        if self.number is not None:
+            self._service.received(self.number, data)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._service.lost(self, str(exc) if exc else "the peer closed the connection")
+
+
+class DiameterService:
+    """Runs a node in the running event loop.
+
+    `handler` answers requests; it may raise DiameterError to refuse one. `on_event` is told every
+    event of the node before what follows from it is sent. `listen` are addresses to listen on,
+    port 0 for a free one. With `tls` every connection is mutually authenticated TLS.
+    """
+
+    def __init__(
+        self,
+        config: NodeConfig,
+        *,
+        handler: Handler | None = None,
+        on_event: Callable[[Event], None] | None = None,
+        listen: Sequence[Address] = (),
+        tls: TlsFiles | None = None,
+        request_timeout: float = 10.0,
+        rng: random.Random | None = None,
+    ) -> None:
+        self.node = Node(config, rng=rng or random.SystemRandom())
+        self.request_timeout = request_timeout
+        self._config = config
+        self._handler = handler
+        self._on_event = on_event
+        self._listen = tuple(listen)
+        self._server_tls = tls.context(server=True) if tls else None
+        self._client_tls = tls.context(server=False) if tls else None
+        self._servers: list[asyncio.Server] = []
+        self._connections: dict[int, _Connection] = {}
+        self._open: set[_Connection] = set()
+        self._attempts: dict[int, asyncio.Task[None]] = {}
+        self._handshakes: set[asyncio.Task[None]] = set()
+        self._outcomes: dict[int, Outcome] = {}
+        self._changed: asyncio.Event = asyncio.Event()
+        self._timer: asyncio.TimerHandle | None = None
+        self._pumping = False
+        self._closed = False
+        self._last_failure = ""
+
+    # For the role
+
+    @property
+    def listening(self) -> tuple[Address, ...]:
+        """The addresses and ports listened on."""
+        names = [s.getsockname() for server in self._servers for s in server.sockets]
+        return tuple((name[0], name[1]) for name in names)
+
+    async def start(self) -> None:
+        """Listen and begin to connect; raises OSError if an address is not to be had."""
+        loop = asyncio.get_running_loop()
+        for host, port in self._listen:
+            server = await loop.create_server(lambda: _Connection(self, None), host, port)
+            self._servers.append(server)
+        self.node.start(self._now())
+        self._pump()
+
+    async def connected(self, realm: str, deadline: float) -> None:
+        """Wait until requests for `realm` can be sent; TimeoutError after `deadline` seconds."""
+        try:
+            async with asyncio.timeout(deadline):
+                while not self.node.usable(realm):
+                    self._changed.clear()
+                    await self._changed.wait()
+        except TimeoutError:
+            reason = f"no Diameter peer for realm {realm!r} within {deadline:g} s"
+            if self._last_failure:
+                reason += f": {self._last_failure}"
+            raise TimeoutError(reason) from None
+
+    def submit(self, message: Message, outcome: Outcome, timeout: float | None = None) -> int:
+        """Send a request; `outcome` is called once with the answer, DiameterError or TimeoutError.
+
+        It is called from the event loop as soon as the answer is there. Returns the request's
+        token for `withdraw`.
+        """
+        seconds = self.request_timeout if timeout is None else timeout
+        token = self.node.request(message, self._now(), seconds)
+        self._outcomes[token] = outcome
+        self._pump()
+        return token
+
+    def withdraw(self, token: int) -> None:
+        """Forget a request that was submitted; its outcome is not called."""
+        self._outcomes.pop(token, None)
+        self.node.cancel(token)
+
+    async def request(self, message: Message, timeout: float | None = None) -> Message:
+        """Send a request and return its answer; raises DiameterError or TimeoutError.
+
+        DiameterError is for an answer with the E bit, one that breaks its grammar (`answer` holds
+        the former), and for a request that cannot be routed. `timeout` is in seconds.
+        """
+        future: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
+
+        def settle(outcome: Message | Exception) -> None:
+            if future.done():
+                return
+            if isinstance(outcome, Message):
+                future.set_result(outcome)
+            else:
+                future.set_exception(outcome)
+
+        token = self.submit(message, settle, timeout)
+        try:
+            return await future
+        finally:
+            self.withdraw(token)
+
+    async def close(self) -> None:
+        """Disconnect from every peer (DPR), and stop; it takes a few seconds at most."""
+        for server in self._servers:
+            server.close()
+        self.node.stop(self._now())
+        self._pump()
+        try:
+            async with asyncio.timeout(self._config.timers.disconnect + 1.0):
+                while not self.node.stopped or self._open:
+                    self._changed.clear()
+                    await self._changed.wait()
+        except TimeoutError:
+            for connection in tuple(self._open):
+                if connection.transport is not None:
+                    connection.transport.abort()
+        self._closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+        tasks = [*self._attempts.values(), *self._handshakes]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for server in self._servers:
+            await server.wait_closed()
+
+    # For the connections
+
+    def made(self, connection: _Connection) -> None:
+        """Take a new transport; an incoming one begins TLS first if there is any."""
+        self._open.add(connection)
+        transport = connection.transport
+        if transport is None:
+            return
+        if connection.number is None and self._server_tls is not None:
+            transport.pause_reading()
+            task = asyncio.get_running_loop().create_task(self._secure(connection, transport))
+            self._handshakes.add(task)
+            task.add_done_callback(self._handshakes.discard)
+        else:
+            self._established(connection, transport)
+
+    def received(self, number: int, data: bytes) -> None:
+        """Hand octets to the node."""
+        self.node.handle_data(number, data, self._now())
+        self._pump()
+
+    def lost(self, connection: _Connection, reason: str) -> None:
+        """Tell the node about a closed transport."""
+        self._open.discard(connection)
+        self._changed.set()
+        if connection.number is not None:
+            self._connections.pop(connection.number, None)
+            self.node.handle_closed(connection.number, self._now(), reason)
+            self._pump()
+
+    async def _secure(self, connection: _Connection, plain: asyncio.Transport) -> None:
+        context = self._server_tls
+        if context is None:
+            return
+        try:
+            secured = await asyncio.get_running_loop().start_tls(
+                plain,
+                connection,
+                context,
+                server_side=True,
+                ssl_handshake_timeout=self._config.timers.capabilities,
+            )
+        except (OSError, asyncio.CancelledError) as error:
+            plain.abort()
+            self._open.discard(connection)
+            self._changed.set()
+            if isinstance(error, asyncio.CancelledError):
+                raise
+            self._report(ConnectionFailed(self._now(), "", f"TLS failed: {error}"))
+            return
+        if secured is not None:
+            connection.transport = secured
+            self._established(connection, secured)
+
+    def _established(self, connection: _Connection, transport: asyncio.Transport) -> None:
+        local = ip_address(transport.get_extra_info("sockname")[0].partition("%")[0])
+        names = _certified_names(transport)
+        if connection.number is None:
+            connection.number = self.node.handle_accepted(self._now(), local, names)
+            self._connections[connection.number] = connection
+        else:
+            self._attempts.pop(connection.number, None)
+            self._connections[connection.number] = connection
+            self.node.handle_connected(connection.number, self._now(), local, names)
+        self._pump()
+
+    async def _connect(self, action: Connect) -> None:
+        host, port = action.address
+        try:
+            await asyncio.get_running_loop().create_connection(
+                lambda: _Connection(self, action.connection),
+                host,
+                port,
+                ssl=self._client_tls,
+                server_hostname=action.peer if self._client_tls else None,
+            )
+        except OSError as error:
+            self._attempts.pop(action.connection, None)
+            reason = f"no connection to {host} port {port}: {error}"
+            self.node.handle_closed(action.connection, self._now(), reason)
+            self._pump()
+
+    # The node's loop
+
+    def _now(self) -> float:
+        return asyncio.get_running_loop().time()
+
+    def _pump(self) -> None:
+        if self._pumping or self._closed:
+            return
+        self._pumping = True
+        try:
+            while self.node.events or self.node.outbox:
+                while self.node.events:
+                    self._handle(self.node.events.popleft())
+                while self.node.outbox:
+                    self._act(self.node.outbox.popleft())
+        finally:
+            self._pumping = False
+        if self.node.stopped:
+            self._changed.set()
+        self._arm()
+
+    def _handle(self, event: Event) -> None:
+        self._report(event)
+        match event:
+            case RequestReceived(token=token, message=message):
+                self._serve(token, message)
+            case AnswerReceived(token=token, message=message):
+                self._finish(token, message)
+            case RequestFailed(token=token, reason=reason, error=error):
+                self._finish(token, error or TimeoutError(reason))
+            case PeerUp():
+                self._changed.set()
+
+    def _report(self, event: Event) -> None:
+        if isinstance(event, ConnectionFailed):
+            self._last_failure = event.reason
+        if self._on_event is not None:
+            self._on_event(event)
+
+    def _finish(self, token: int, outcome: Message | Exception) -> None:
+        call = self._outcomes.pop(token, None)
+        if call is not None:
+            call(outcome)
+
+    def _serve(self, token: int, message: Message) -> None:
+        try:
+            if self._handler is None:
+                raise DiameterError("this node serves nothing", ResultCode.COMMAND_UNSUPPORTED)
+            answer = self._handler(message)
+        except DiameterError as error:
+            self.node.reject(token, error, self._now())
+        except Exception as error:  # A server outlives the bug that one request meets.
+            asyncio.get_running_loop().call_exception_handler(
+                {"message": "a Diameter request's handler failed", "exception": error}
+            )
+            refusal = DiameterError("internal error", ResultCode.UNABLE_TO_COMPLY)
+            self.node.reject(token, refusal, self._now())
+        else:
+            self.node.answer(token, answer, self._now())
+
+    def _act(self, action: Action) -> None:
+        match action:
+            case Send(connection=number, data=data):
+                connection = self._connections.get(number)
+                if connection is None or connection.transport is None:
+                    return
+                connection.transport.write(data)
+                if connection.transport.get_write_buffer_size() > _MAXIMUM_BACKLOG:
+                    connection.transport.abort()
+            case Close(connection=number):
+                attempt = self._attempts.pop(number, None)
+                if attempt is not None:
+                    attempt.cancel()
+                connection = self._connections.pop(number, None)
+                if connection is not None and connection.transport is not None:
+                    connection.transport.close()
+            case Connect(connection=number):
+                task = asyncio.get_running_loop().create_task(self._connect(action))
+                self._attempts[number] = task
+
+    def _arm(self) -> None:
+        """See that the timer runs out no later than the node's next deadline."""
+        deadline = self.node.next_timeout()
+        if deadline is None or (self._timer is not None and self._timer.when() <= deadline):
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_at(deadline, self._expire, deadline)
+
+    def _expire(self, deadline: float) -> None:
+        self._timer = None
+        # The loop may call up to its clock's resolution early; the node must see its deadline.
+        self.node.handle_timeout(max(self._now(), deadline))
+        self._pump()
+
+
+def _certified_names(transport: asyncio.Transport) -> frozenset[str] | None:
+    """Return the DNS names in the other end's certificate, None without TLS."""
+    certificate = transport.get_extra_info("peercert")
+    if certificate is None:
+        return None
+    return frozenset(
+        value for kind, value in certificate.get("subjectAltName", ()) if kind == "DNS"
+    )
