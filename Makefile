@@ -1,0 +1,71 @@
+.DEFAULT_GOAL := help
+MIP6LAB := .venv/bin/mip6lab
+AS_CALLER := setup/as-caller
+EXPERIMENT ?= experiments/paper.toml
+LAB ?= auto
+LEVEL ?= main
+TOPOLOGY ?= paper
+RESULTS ?= results/paper/latest
+run_options = --lab $(LAB) $(if $(RUNS),--runs $(RUNS)) $(if $(SEED),--seed $(SEED))
+
+# Files made as root in the user's folder would be in the user's way.
+ifdef SUDO_UID
+export PYTHONDONTWRITEBYTECODE := 1
+endif
+
+.PHONY: help setup experiment test check lint plot bench doctor shell clean
+
+help:
+	@echo 'sudo make experiment    the paper'"'"'s measurement; installs what is missing (RUNS=3: 3 runs a variant)'
+	@echo 'make test               all tests: check, then those that need a lab'
+	@echo 'make check              fast tests: lint, types, units; needs neither root nor a lab'
+	@echo 'make lint               ruff and mypy alone'
+	@echo 'make plot               draw the figures again (RESULTS=$(RESULTS))'
+	@echo 'make bench              what the machines cost, without a network'
+	@echo 'make doctor             what this machine has of what a lab needs'
+	@echo 'make shell              a shell in the topology (TOPOLOGY=$(TOPOLOGY))'
+	@echo 'make setup              only install what is missing (LEVEL=tests: for the tests too)'
+	@echo 'make clean              remove caches, and what killed runs left'
+	@echo 'LAB=native|uml          where hosts run; auto takes native if this kernel can do it'
+
+setup:
+	@setup/install $(LEVEL)
+
+experiment:
+	@setup/install main
+	@$(MIP6LAB) run $(EXPERIMENT) $(run_options)
+
+test:
+	@setup/install tests
+	@$(MAKE) --no-print-directory check
+	@$(MIP6LAB) exec --lab $(LAB) -- .venv/bin/python -m pytest -p no:cacheprovider tests/lab
+
+check: lint
+	@$(AS_CALLER) .venv/bin/python -m pytest
+
+lint:
+	@setup/install tests
+	@$(AS_CALLER) .venv/bin/ruff check
+	@$(AS_CALLER) .venv/bin/ruff format --check
+	@$(AS_CALLER) .venv/bin/mypy
+
+plot:
+	@setup/install main
+	@$(AS_CALLER) $(MIP6LAB) plot $(RESULTS)
+
+bench:
+	@setup/install main
+	@$(AS_CALLER) $(MIP6LAB) bench
+
+doctor:
+	@setup/install main
+	@$(MIP6LAB) doctor
+
+shell:
+	@setup/install main
+	@$(MIP6LAB) shell $(TOPOLOGY) --lab $(LAB)
+
+clean:
+	@if [ -x $(MIP6LAB) ]; then $(MIP6LAB) clean; fi
+	@rm -rf build .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@find agents testbed topologies tests -name __pycache__ -prune -exec rm -rf {} +
