@@ -1,0 +1,349 @@
+"""The home AAA server: Diameter EAP requests in, answers with key, home agent and home address."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from ipaddress import IPv6Address
+from typing import TypeAlias
+
+from agents.aaa.leases import LeaseError, Leases
+from agents.aaa.selection import Selection, least_loaded
+from agents.aaa.subscribers import Subscriber, Subscribers
+from agents.bootstrap import Assignment
+from agents.diameter.dictionary import AuthRequestType
+from agents.diameter.eap import DiameterEapAnswer, DiameterEapRequest
+from agents.diameter.errors import ResultCode
+from agents.eap.server import Authorise, EapServer
+from agents.eap.tls import TlsServerConfig
+from agents.eap.wire import Code, Packet, Type
+from agents.machine import Event, secret
+from agents.wire import WireError
+
+EapServerFactory: TypeAlias = Callable[[Authorise], EapServer]
+
+MIP6_INTEGRATED = 1
+"""A bit of MIP6-Feature-Vector (RFC 5447 section 4.2.5)."""
+
+MAXIMUM_INVALID = 5
+"""EAP packets of one session that may be invalid (RFC 4072 section 2.4)."""
+
+
+def eap_servers(tls: TlsServerConfig, *, fragment_size: int = 1000) -> EapServerFactory:
+    """Return a factory of EAP servers that share one TLS context; raises TlsConfigError."""
+    _ = tls.context  # Built now, so that a bad file shows at the start.
+    return lambda authorise: EapServer(tls, fragment_size=fragment_size, authorise=authorise)
+
+
+@dataclass(frozen=True, slots=True)
+class SubscriberAuthenticated(Event):
+    """A subscriber is in; `assignment` is None without mobility service."""
+
+    identity: str
+    assignment: Assignment | None
+    care_of_address: IPv6Address | None
+    msk: bytes = secret()
+
+
+@dataclass(frozen=True, slots=True)
+class SubscriberRejected(Event):
+    """Somebody who claims to be `identity` is not let in."""
+
+    identity: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class MobilityRefused(Event):
+    """A subscriber that asked for mobility service is let in without it."""
+
+    identity: str
+    reason: str
+
+
+@dataclass(slots=True)
+class _Session:
+    """One EAP conversation; `answer` is what its last request got."""
+
+    origin_host: str
+    server: EapServer
+    deadline: float
+    feature_vector: int | None = None
+    care_of_address: IPv6Address | None = None
+    payload: bytes = field(default=b"", repr=False)
+    request: bytes | None = field(default=None, repr=False)
+    answer: DiameterEapAnswer | None = None
+    invalid: int = 0
+    ended: bool = False
+
+
+class HomeAaa:
+    """Authenticates subscribers and assigns home agent and home address (RFC 4072, RFC 5447).
+
+    `exchange_timeout` is how long, in seconds, a conversation may take, and how long the answer
+    to its last request is kept for duplicates; `session_timeout` how long an authorisation lasts.
+    """
+
+    def __init__(
+        self,
+        subscribers: Subscribers,
+        leases: Leases,
+        eap_server_factory: EapServerFactory,
+        *,
+        origin_host: str,
+        origin_realm: str,
+        select: Selection = least_loaded,
+        session_timeout: float = 3600.0,
+        exchange_timeout: float = 30.0,
+        maximum_sessions: int = 1000,
+    ) -> None:
+        self._subscribers = subscribers
+        self._leases = leases
+        self._make_server = eap_server_factory
+        self._origin_host = origin_host
+        self._origin_realm = origin_realm
+        self._select = select
+        self._session_timeout = session_timeout
+        self._exchange_timeout = exchange_timeout
+        self._maximum_sessions = maximum_sessions
+        self._sessions: dict[str, _Session] = {}
+        self.events: deque[Event] = deque()
+
+    def next_timeout(self) -> float | None:
+        """Return when the next conversation is given up or forgotten."""
+        return min((session.deadline for session in self._sessions.values()), default=None)
+
+    def handle_timeout(self, now: float) -> None:
+        """Forget every session whose deadline has come."""
+        for session_id, session in list(self._sessions.items()):
+            if session.deadline <= now:
+                del self._sessions[session_id]
+                if not session.ended:
+                    self._reject(session, "the conversation was not finished in time", now)
+
+    def handle(self, request: DiameterEapRequest, now: float) -> DiameterEapAnswer:
+        """Return the answer to one request; a duplicate gets the answer that it got before."""
+        self.handle_timeout(now)
+        session = self._sessions.get(request.session_id)
+        if session is None:
+            return self._open(request, now)
+        if session.origin_host != request.origin_host:
+            return self._unknown_session(request)
+        if session.answer is not None and request.eap_payload == session.payload:
+            return session.answer
+        if session.ended:
+            return self._unknown_session(request)
+        self._note(session, request)
+        return self._advance(session, request, now)
+
+    def _open(self, request: DiameterEapRequest, now: float) -> DiameterEapAnswer:
+        if request.eap_payload:
+            try:
+                packet = Packet.decode(request.eap_payload)
+            except WireError as error:
+                return self._refuse_first(request, f"bad EAP packet: {error}", now)
+            if packet.code is not Code.RESPONSE:
+                reason = f"an EAP-{packet.code.name.title()} was sent to the server"
+                return self._refuse_first(request, reason, now)
+            if packet.type != Type.IDENTITY:
+                return self._unknown_session(request)
+        if len(self._sessions) >= self._maximum_sessions and not self._forget_an_ended_one():
+            return self._answer(
+                request,
+                ResultCode.TOO_BUSY,
+                eap_payload=_failure(request.eap_payload),
+                error_message=f"{self._maximum_sessions} conversations are open",
+            )
+        session = _Session(
+            request.origin_host,
+            self._make_server(self._authorise),
+            now + self._exchange_timeout,
+        )
+        self._sessions[request.session_id] = session
+        self._note(session, request)
+        if request.eap_payload:
+            return self._advance(session, request, now)
+        return self._continue(session, request, session.server.start())
+
+    def _forget_an_ended_one(self) -> bool:
+        for session_id, session in self._sessions.items():
+            if session.ended:
+                del self._sessions[session_id]
+                return True
+        return False
+
+    def _authorise(self, identity: str) -> str | None:
+        return None if self._subscribers.find(identity) else f"{identity} is no subscriber"
+
+    @staticmethod
+    def _note(session: _Session, request: DiameterEapRequest) -> None:
+        if request.feature_vector is not None:
+            session.feature_vector = request.feature_vector
+        session.care_of_address = request.care_of_address or session.care_of_address
+
+    def _advance(
+        self, session: _Session, request: DiameterEapRequest, now: float
+    ) -> DiameterEapAnswer:
+        packet = session.server.handle_response(request.eap_payload)
+        match session.server.outcome:
+            case _ if packet is None:
+                return self._discard(session, request, now)
+            case None:
+                return self._continue(session, request, packet)
+            case "success":
+                return self._accept(session, request, packet, now)
+            case "failure":
+                return self._end(session, request, now, packet, session.server.reason)
+
+    def _continue(
+        self, session: _Session, request: DiameterEapRequest, packet: bytes
+    ) -> DiameterEapAnswer:
+        session.request = packet
+        answer = self._answer(request, ResultCode.MULTI_ROUND_AUTH, eap_payload=packet)
+        return self._remember(session, request, answer)
+
+    def _discard(
+        self, session: _Session, request: DiameterEapRequest, now: float
+    ) -> DiameterEapAnswer:
+        """Ask for another response to the same EAP request (RFC 4072 section 2.4)."""
+        session.invalid += 1
+        if session.invalid > MAXIMUM_INVALID or session.request is None:
+            reason = f"invalid EAP packets, at last: {session.server.discarded}"
+            return self._end(session, request, now, _failure(request.eap_payload), reason)
+        return self._answer(
+            request,
+            ResultCode.MULTI_ROUND_AUTH,
+            reissued_payload=session.request,
+            error_message=session.server.discarded,
+        )
+
+    def _accept(
+        self, session: _Session, request: DiameterEapRequest, packet: bytes, now: float
+    ) -> DiameterEapAnswer:
+        name, keys = session.server.peer_name, session.server.keys
+        subscriber = self._subscribers.find(name) if name else None
+        if subscriber is None or keys is None:
+            reason = f"the certificate's name {name} is no subscriber's"
+            return self._end(session, request, now, _failure(request.eap_payload), reason)
+        identity = subscriber.identity
+        assignment = self._assign(subscriber, session, request, now)
+        answer = self._answer(
+            request,
+            ResultCode.SUCCESS,
+            eap_payload=packet,
+            msk=keys.msk,
+            assignment=assignment,
+            session_timeout=self._session_timeout,
+            user_name=identity,
+            feature_vector=(
+                None
+                if session.feature_vector is None
+                else MIP6_INTEGRATED * (assignment is not None)
+            ),
+        )
+        self.events.append(
+            SubscriberAuthenticated(now, identity, assignment, session.care_of_address, keys.msk)
+        )
+        self._finish(session, now)
+        return self._remember(session, request, answer)
+
+    def _assign(
+        self, subscriber: Subscriber, session: _Session, request: DiameterEapRequest, now: float
+    ) -> Assignment | None:
+        """Return home agent and home address if they were asked for and may be had."""
+        asked = (session.feature_vector or 0) & MIP6_INTEGRATED
+        if not asked or request.auth_request_type == AuthRequestType.AUTHENTICATE_ONLY:
+            return None
+        try:
+            if not subscriber.mobility:
+                raise LeaseError("the subscription has no mobility service")
+            return self._lease(subscriber)
+        except LeaseError as error:
+            self.events.append(MobilityRefused(now, subscriber.identity, str(error)))
+            return None
+
+    def _lease(self, subscriber: Subscriber) -> Assignment:
+        """Return the best home agent's assignment that can be had; raises LeaseError."""
+        reserved = self._subscribers.reserved(subscriber)
+        problem = LeaseError("no home agent can serve this subscriber")
+        for agent in self._select(subscriber, self._leases):
+            if (addresses := subscriber.addresses(agent)) is None:
+                continue
+            try:
+                lease = self._leases.lease(subscriber.identity, agent.name, addresses, reserved)
+            except LeaseError as error:
+                problem = error
+                continue
+            return Assignment(agent.address, agent.prefix.prefixlen, lease.address)
+        raise problem
+
+    def _end(
+        self,
+        session: _Session,
+        request: DiameterEapRequest,
+        now: float,
+        packet: bytes,
+        reason: str,
+    ) -> DiameterEapAnswer:
+        self._reject(session, reason, now)
+        self._finish(session, now)
+        answer = self._answer(
+            request,
+            ResultCode.AUTHENTICATION_REJECTED,
+            eap_payload=packet,
+            error_message=reason,
+        )
+        return self._remember(session, request, answer)
+
+    def _finish(self, session: _Session, now: float) -> None:
+        session.ended = True
+        session.deadline = now + self._exchange_timeout
+
+    def _reject(self, session: _Session, reason: str, now: float) -> None:
+        identity = session.server.identity or "unknown"
+        self.events.append(SubscriberRejected(now, identity, reason))
+
+    def _refuse_first(
+        self, request: DiameterEapRequest, reason: str, now: float
+    ) -> DiameterEapAnswer:
+        self.events.append(SubscriberRejected(now, request.user_name or "unknown", reason))
+        return self._answer(
+            request,
+            ResultCode.AUTHENTICATION_REJECTED,
+            eap_payload=_failure(request.eap_payload),
+            error_message=reason,
+        )
+
+    def _unknown_session(self, request: DiameterEapRequest) -> DiameterEapAnswer:
+        return self._answer(
+            request,
+            ResultCode.UNKNOWN_SESSION_ID,
+            eap_payload=_failure(request.eap_payload),
+            error_message="no such conversation is open; start again",
+        )
+
+    @staticmethod
+    def _remember(
+        session: _Session, request: DiameterEapRequest, answer: DiameterEapAnswer
+    ) -> DiameterEapAnswer:
+        session.payload, session.answer = request.eap_payload, answer
+        return answer
+
+    def _answer(
+        self, request: DiameterEapRequest, result_code: ResultCode, **fields: object
+    ) -> DiameterEapAnswer:
+        return DiameterEapAnswer(
+            session_id=request.session_id,
+            result_code=result_code,
+            origin_host=self._origin_host,
+            origin_realm=self._origin_realm,
+            auth_request_type=request.auth_request_type,
+            **fields,  # type: ignore[arg-type]
+        )
+
+
+def _failure(response: bytes) -> bytes:
+    """Return an EAP-Failure that answers `response`, whatever that is."""
+    identifier = response[1] if len(response) > 1 else 0
+    return Packet(Code.FAILURE, identifier).encode()

@@ -1,0 +1,26 @@
+"""Which home agent serves a subscriber."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+from agents.aaa.leases import Leases
+from agents.aaa.subscribers import HomeAgent, Subscriber
+
+Selection: TypeAlias = Callable[[Subscriber, Leases], list[HomeAgent]]
+"""Returns the home agents that may serve the subscriber now, the best first."""
+
+
+def least_loaded(subscriber: Subscriber, leases: Leases) -> list[HomeAgent]:
+    """Prefer the home agent that the subscriber's lease names, then those with fewer leases.
+
+    Among equals the file's order decides. A subscriber with a fixed home agent has that only.
+    """
+    load = leases.load()
+    held = leases.find(subscriber.identity)
+
+    def rank(agent: HomeAgent) -> tuple[bool, int]:
+        return held is None or held.home_agent != agent.name, load.get(agent.name, 0)
+
+    return sorted(subscriber.home_agents, key=rank)

@@ -1,0 +1,219 @@
+from __future__ import annotations
+
+import signal
+import sqlite3
+import subprocess
+import sys
+from ipaddress import IPv6Address
+
+import pytest
+
+from agents.aaa.leases import LeaseError, Leases
+from agents.aaa.selection import least_loaded
+from agents.aaa.subscribers import AddressRange, parse
+
+BASE = IPv6Address("2001:db8:100::")
+POOL = AddressRange(BASE + 0x1000, BASE + 0x1003)
+
+
+@pytest.fixture
+def leases(tmp_path):
+    with Leases(tmp_path / "leases.db") as leases:
+        yield leases
+
+
+def test_an_identity_keeps_its_address(leases, tmp_path):
+    first = leases.lease("a@home.test", "ha1", POOL)
+    assert first.address == BASE + 0x1000
+    assert leases.lease("a@HOME.test", "ha1", POOL) == first
+    assert leases.lease("b@home.test", "ha1", POOL).address == BASE + 0x1001
+    with Leases(tmp_path / "leases.db") as again:
+        assert again.lease("a@home.test", "ha1", POOL) == first
+        assert again.load() == {"ha1": 2}
+        assert [lease.identity for lease in again] == ["a@home.test", "b@home.test"]
+
+
+def test_a_pool_comes_to_its_end_and_a_released_address_returns(leases):
+    for i in range(4):
+        leases.lease(f"mn{i}@home.test", "ha1", POOL)
+    with pytest.raises(LeaseError, match=r"no home address is free from 2001:db8:100::1000 to"):
+        leases.lease("late@home.test", "ha1", POOL)
+    assert leases.release("mn2@home.test")
+    assert not leases.release("mn2@home.test")
+    assert leases.lease("late@home.test", "ha1", POOL).address == BASE + 0x1002
+
+
+def test_reserved_addresses_are_not_given(leases):
+    given = {
+        leases.lease(f"mn{i}@home.test", "ha1", POOL, {POOL.first, POOL.last}).address
+        for i in range(2)
+    }
+    assert given == {BASE + 0x1001, BASE + 0x1002}
+    with pytest.raises(LeaseError):
+        leases.lease("late@home.test", "ha1", POOL, {POOL.first, POOL.last})
+
+
+def test_a_fixed_address_has_one_owner(leases):
+    fixed = AddressRange(POOL.first, POOL.first)
+    leases.lease("a@home.test", "ha1", POOL)
+    with pytest.raises(LeaseError, match=r"2001:db8:100::1000 belongs to a@home\.test"):
+        leases.lease("b@home.test", "ha1", fixed)
+    # The address is reserved now: its holder moves on and its owner gets it.
+    assert leases.lease("a@home.test", "ha1", POOL, {POOL.first}).address == BASE + 0x1001
+    assert leases.lease("b@home.test", "ha1", fixed).address == POOL.first
+
+
+def test_a_lease_follows_the_subscription(leases):
+    leases.lease("a@home.test", "ha1", POOL)
+    other = AddressRange(BASE + 0x2000, BASE + 0x2001)
+    assert leases.lease("a@home.test", "ha2", other).address == BASE + 0x2000
+    assert leases.load() == {"ha2": 1}
+
+
+def test_a_large_pool_costs_no_more(leases):
+    huge = AddressRange.parse("2001:db8:100::/64")
+    assert leases.lease("a@home.test", "ha1", huge, {BASE + 1}).address == BASE + 2
+    end = AddressRange(huge.last, huge.last)
+    leases.lease("z@home.test", "ha1", end)
+    assert leases.lease("b@home.test", "ha1", huge, {BASE + 1}).address == BASE + 3
+
+
+@pytest.mark.parametrize("content", [b"no database at all" * 100, None])
+def test_a_file_that_cannot_be_used_is_named(tmp_path, content):
+    path = tmp_path / "leases.db" if content else tmp_path / "none" / "leases.db"
+    if content:
+        path.write_bytes(content)
+    with pytest.raises(LeaseError, match=r"leases\.db: "):
+        Leases(path)
+
+
+def test_a_lock_held_by_another_becomes_an_error(tmp_path, monkeypatch):
+    monkeypatch.setattr("agents.aaa.leases.BUSY_TIMEOUT", 0.01)
+    with Leases(tmp_path / "leases.db") as second:
+        other = sqlite3.connect(tmp_path / "leases.db", isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(LeaseError, match="locked"):
+            second.lease("a@home.test", "ha1", POOL)
+        other.execute("ROLLBACK")
+        other.close()
+        second.lease("a@home.test", "ha1", POOL)
+
+
+HOLD = """
+import sys, time
+from ipaddress import IPv6Address
+from pathlib import Path
+from agents.aaa.leases import Leases
+from agents.aaa.subscribers import AddressRange
+
+leases = Leases(Path(sys.argv[1]))
+pool = AddressRange(IPv6Address("2001:db8:100::1000"), IPv6Address("2001:db8:100::1003"))
+leases.lease("done@home.test", "ha1", pool)
+with leases._transaction():
+    leases._db.execute(
+        "INSERT INTO leases VALUES (?, ?, ?)", ("half@home.test", "ha1", pool.last.packed)
+    )
+    print("inside", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_process_killed_in_a_transaction_leaves_nothing_half_done(tmp_path):
+    path = tmp_path / "leases.db"
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(path)], stdout=subprocess.PIPE, text=True
+    ) as child:
+        try:
+            assert child.stdout.readline() == "inside\n"
+        finally:
+            child.kill()
+        assert child.wait(10) == -signal.SIGKILL
+    with Leases(path) as leases:
+        assert [lease.identity for lease in leases] == ["done@home.test"]
+        assert leases.lease("new@home.test", "ha1", POOL).address == BASE + 0x1001
+
+
+RACE = """
+import sys
+from ipaddress import IPv6Address
+from pathlib import Path
+from agents.aaa.leases import LeaseError, Leases
+from agents.aaa.subscribers import AddressRange
+
+path, name = Path(sys.argv[1]), sys.argv[2]
+pool = AddressRange(IPv6Address("2001:db8:100::1000"), IPv6Address("2001:db8:100::103b"))
+print("ready", flush=True)
+sys.stdin.readline()
+leases = Leases(path)
+for i in range(40):
+    try:
+        print(leases.lease(f"{name}{i}@home.test", "ha1", pool).address, flush=True)
+        print(leases.lease(f"both{i}@home.test", "ha2", pool).address, flush=True)
+    except LeaseError as error:
+        print(error)
+"""
+
+
+def test_two_processes_at_once_never_give_an_address_twice(tmp_path):
+    path = tmp_path / "leases.db"
+    children = [
+        subprocess.Popen(
+            [sys.executable, "-c", RACE, str(path), name],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for name in ("a", "b")
+    ]
+    try:
+        for child in children:
+            assert child.stdout.readline() == "ready\n"
+        for child in children:
+            child.stdin.write("go\n")
+            child.stdin.flush()
+        outputs = [child.communicate(timeout=30)[0].splitlines() for child in children]
+    finally:
+        for child in children:
+            child.kill()
+            child.wait(10)
+    given = [line for output in outputs for line in output if not line.startswith("no home")]
+    assert all(line.startswith("2001:db8:100::10") for line in given), given
+    with Leases(path) as leases:
+        addresses = [lease.address for lease in leases]
+        assert len(addresses) == len(set(addresses)) == 60
+    assert {IPv6Address(line) for line in given} == set(addresses)
+    assert any(line.startswith("no home") for output in outputs for line in output)
+
+
+TWO_AGENTS = """
+[[home_agents]]
+name = "ha1"
+address = "2001:db8:100::1"
+prefix = "2001:db8:100::/64"
+pool = "2001:db8:100::/64"
+[[home_agents]]
+name = "ha2"
+address = "2001:db8:200::1"
+prefix = "2001:db8:200::/64"
+pool = "2001:db8:200::/64"
+[[subscribers]]
+identity = "any@home.test"
+[[subscribers]]
+identity = "fixed@home.test"
+home_agent = "ha1"
+"""
+
+
+def test_the_home_agent_with_fewer_leases_is_first(leases):
+    subscribers = parse(TWO_AGENTS)
+    anybody, fixed = subscribers.find("any@home.test"), subscribers.find("fixed@home.test")
+
+    def names(subscriber):
+        return [agent.name for agent in least_loaded(subscriber, leases)]
+
+    assert names(anybody) == ["ha1", "ha2"]
+    leases.lease("x@home.test", "ha1", POOL)
+    assert names(anybody) == ["ha2", "ha1"]
+    assert names(fixed) == ["ha1"]
+    leases.lease("any@home.test", "ha1", POOL)
+    assert names(anybody) == ["ha1", "ha2"]
