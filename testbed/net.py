@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import resource
+import shlex
 import shutil
 import signal
 import subprocess
@@ -10,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from ipaddress import IPv6Address
 from pathlib import Path
 from typing import IO, Any
 
@@ -21,11 +25,12 @@ from mininet.node import Node
 from mininet.topo import Topo
 from pyroute2 import netns
 
-from topologies.model import Host, Interface, Topology
+from topologies.model import Host, Interface, Link, Topology
 
 _ADDRESS_DEADLINE = 10.0
 _STOP_DEADLINE = 2.0
 _POLL = 0.02
+_DESCRIPTORS = 1024
 
 
 class NetError(Exception):
@@ -48,9 +53,27 @@ class Ipv6Host(Node):  # type: ignore[misc]  # Mininet has no types.
         self._radvd: subprocess.Popen[bytes] | None = None
         self._folder: Path | None = None
         super().__init__(name, inNamespace, **{**parameters, "ip": None})
+        if host is not None:
+            self._set_defaults(host)
+
+    def _set_defaults(self, host: Host) -> None:
+        """Set how interfaces behave, before there are any: they inherit it.
+
+        Fixed addresses and one host a link end: there are no duplicates to detect.
+        """
+        autoconfigure = int(any(interface.autoconfigure for _, interface in self._interfaces))
+        settings = {
+            "all/forwarding": int(host.forwards),
+            "default/accept_dad": 0,
+            "default/accept_ra": autoconfigure,
+            "default/autoconf": autoconfigure,
+            "default/router_solicitation_delay": 0,
+        }
+        lines = [f"echo {v} > /proc/sys/net/ipv6/conf/{k}" for k, v in settings.items()]
+        self._checked("; ".join(lines))
 
     def config(self, **parameters: Any) -> dict[str, Any]:
-        """Apply addresses, routes and forwarding, and raise NetError if one is refused."""
+        """Apply addresses and routes, and raise NetError if one is refused."""
         result: dict[str, Any] = super().config(**{**parameters, "ip": None})
         if self._host is None:
             return result
@@ -58,26 +81,16 @@ class Ipv6Host(Node):  # type: ignore[misc]  # Mininet has no types.
         for name, interface in self._interfaces:
             commands += [f"address add {a} dev {name} nodad" for a in interface.addresses]
         commands += [f"route replace {to} via {via}" for to, via in self._host.routes]
-        # Fixed addresses and one host a link end: nothing to detect duplicates of.
-        settings = {"all/forwarding": int(self._host.forwards), "default/accept_dad": 0}
-        for name, interface in self._interfaces:
-            settings[f"{name}/accept_dad"] = 0
-            settings[f"{name}/accept_ra"] = int(interface.autoconfigure)
-            settings[f"{name}/autoconf"] = int(interface.autoconfigure)
-            settings[f"{name}/router_solicitation_delay"] = 0
-        script = [f"echo {v} > /proc/sys/net/ipv6/conf/{k}" for k, v in settings.items()]
-        # Addresses that came up before accept_dad was off are still being checked: start again.
-        script += [f"ip link set {n} down; ip link set {n} up" for n, _ in self._interfaces]
-        script.append("ip -6 -batch - <<'.'\n" + "\n".join(commands) + "\n.")
-        self._checked("\n".join(script))
+        if commands:
+            self._checked(f"printf '%s\\n' {shlex.join(commands)} | ip -6 -batch -")
         self._advertise()
         return result
 
     def _checked(self, script: str) -> None:
-        process = self.popen("sh", "-ec", script, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-        output, _ = process.communicate(timeout=_ADDRESS_DEADLINE)
-        if process.returncode:
-            raise NetError(f"host {self.name}: {output.decode(errors='replace').strip()}")
+        """Run what must succeed, and so say nothing, in the host's shell."""
+        output = self.cmd(script).strip()
+        if output:
+            raise NetError(f"host {self.name}: {output}")
 
     def _advertise(self) -> None:
         sections = [
@@ -120,6 +133,18 @@ def stop(process: subprocess.Popen[bytes], *, first: int = signal.SIGTERM) -> in
         return process.wait()
 
 
+def mac_address(topology: Topology, link: Link, end: int) -> str:
+    """Return the MAC address of a link's first (0) or second (1) end: locally administered."""
+    return f"02:00:00:00:{topology.links.index(link) + 1:02x}:{end + 1:02x}"
+
+
+def link_local_address(topology: Topology, link: Link, end: int) -> IPv6Address:
+    """Return the link-local address of a link's end (RFC 4291 appendix A)."""
+    octets = bytes.fromhex(mac_address(topology, link, end).replace(":", ""))
+    identifier = bytes([octets[0] ^ 2]) + octets[1:3] + b"\xff\xfe" + octets[3:]
+    return IPv6Address(b"\xfe\x80" + bytes(6) + identifier)
+
+
 def mininet_topology(topology: Topology, **_options: str) -> Topo:
     """Return `topology` as Mininet's own class, for Mininet() and `mn --custom`."""
     topo = Topo()
@@ -131,7 +156,7 @@ def mininet_topology(topology: Topology, **_options: str) -> Topo:
             if end.host == host.name
         ]
         topo.addHost(host.name, cls=Ipv6Host, host=host, interfaces=interfaces)
-    for number, link in enumerate(topology.links, 1):
+    for link in topology.links:
         a, b = (end.host for end in link.ends)
         topo.addLink(
             a,
@@ -139,8 +164,8 @@ def mininet_topology(topology: Topology, **_options: str) -> Topo:
             cls=TCLink,
             intfName1=topology.interface_name(a, link.name),
             intfName2=topology.interface_name(b, link.name),
-            addr1=f"02:00:00:00:{number:02x}:01",
-            addr2=f"02:00:00:00:{number:02x}:02",
+            addr1=mac_address(topology, link, 0),
+            addr2=mac_address(topology, link, 1),
             bw=link.shape.rate or None,
             txo=False,  # Checksums in captures are those on the wire.
             rxo=False,
@@ -194,10 +219,13 @@ class Network:
         raise NetError(f"{host} has no usable address on {interface} after {_ADDRESS_DEADLINE:g} s")
 
     def wait_until_usable(self) -> None:
-        """Wait until every interface has an address; NetError after 10 s."""
+        """Wait until every fixed address is usable; NetError after 10 s.
+
+        Hosts that configure themselves are left to do so: they wait for their address anyway.
+        """
         for link in self.topology.links:
             for end in link.ends:
-                if end.addresses or end.autoconfigure:
+                if end.addresses:
                     name = self.topology.interface_name(end.host, link.name)
                     self._wait_for_address(end.host, name)
 
@@ -216,15 +244,27 @@ def _assert_shaped(network: Network) -> None:
                 raise NetError(f"{name} lacks {' and '.join(missing)}: does the kernel have it?")
 
 
+def _prepare_process() -> None:
+    """Do what Mininet needs, instead of Mininet.init(), which changes settings of the machine.
+
+    mnexec closes every descriptor that the limit allows, one by one: a low limit saves seconds.
+    """
+    if os.geteuid() != 0:
+        raise NetError("hosts can only be made by root")
+    Mininet.inited = True
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (_DESCRIPTORS, max(_DESCRIPTORS, hard)))
+
+
 @contextmanager
 def network(topology: Topology) -> Iterator[Network]:
     """Build a network, check it, and take it down at the end.
 
     Raises NetError if the kernel or a tool does not give what the topology asks for.
     """
-    setLogLevel(
-        "critical"
-    )  # Mininet reports harmless warnings of tc as errors; effects are checked.
+    _prepare_process()
+    # Mininet reports harmless warnings of tc as errors; effects are checked below.
+    setLogLevel("critical")
     mininet = Mininet(mininet_topology(topology), controller=None, waitConnected=False)
     try:
         running = Network(topology, mininet)

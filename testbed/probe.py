@@ -7,11 +7,11 @@ import select
 import socket
 import struct
 import time
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from ipaddress import IPv6Address
 
-from testbed.net import NetError, Network
+from testbed.net import NetError, Network, link_local_address
 from topologies.model import Link
 
 _ECHO_REQUEST, _ECHO_REPLY = 128, 129
@@ -38,12 +38,15 @@ class Echo:
         self._socket.setsockopt(socket.IPPROTO_ICMPV6, _ICMP6_FILTER, bytes(blocked))
         self._sequence = 0
 
-    def send(self, destination: IPv6Address) -> int:
-        """Send one echo request; return its sequence number."""
+    def send(self, destination: IPv6Address, scope: int = 0) -> int:
+        """Send one echo request; return its sequence number.
+
+        `scope` is the interface's index for a link-local destination.
+        """
         self._sequence += 1
         header = struct.pack("!BBHHH", _ECHO_REQUEST, 0, 0, id(self) & 0xFFFF, self._sequence)
         with suppress(OSError):  # No route yet, or an earlier request was refused: it is lost.
-            self._socket.sendto(header + bytes(56), (str(destination), 0))
+            self._socket.sendto(header + bytes(56), (str(destination), 0, 0, scope))
         return self._sequence
 
     def receive(self, wait: float) -> int | None:
@@ -58,10 +61,10 @@ class Echo:
                 return int(sequence)
         return None
 
-    def round_trip(self, destination: IPv6Address, wait: float) -> float | None:
+    def round_trip(self, destination: IPv6Address, scope: int, wait: float) -> float | None:
         """Return one round trip's time in seconds, or None if no answer comes in time."""
         sent = time.monotonic()
-        sequence = self.send(destination)
+        sequence = self.send(destination, scope)
         while (left := sent + wait - time.monotonic()) > 0:
             if self.receive(left) == sequence:
                 return time.monotonic() - sent
@@ -84,32 +87,45 @@ class Measured:
     loss: float | None
 
 
-def _delay(network: Network, link: Link) -> float:
-    """Return half of the shortest of a few round trips between the link's ends."""
-    near, far = sorted(link.ends, key=lambda end: bool(end.addresses))
-    echo = Echo(network, near.host)
-    try:
-        times = [echo.round_trip(far.address, _REPLY_DEADLINE) for _ in range(_DELAY_PROBES)]
-    finally:
-        echo.close()
+@dataclass(frozen=True, slots=True)
+class _Path:
+    """The way over a link: from a host, to the link-local address of the other end."""
+
+    host: str
+    far_host: str
+    destination: IPv6Address
+    scope: int
+
+
+def _path(network: Network, link: Link) -> _Path:
+    near, far = (end.host for end in link.ends)
+    name = network.topology.interface_name(near, link.name)
+    with network.inside(near):
+        scope = socket.if_nametoindex(name)
+    return _Path(near, far, link_local_address(network.topology, link, 1), scope)
+
+
+def _delay(network: Network, path: _Path) -> float:
+    """Return half of the shortest of a few round trips in seconds."""
+    with closing(Echo(network, path.host)) as echo:
+        times = [
+            echo.round_trip(path.destination, path.scope, _REPLY_DEADLINE)
+            for _ in range(_DELAY_PROBES)
+        ]
     answered = [t for t in times if t is not None]
     if not answered:
-        raise NetError(f"link {link.name}: {near.host} gets no echo from {far.host}")
+        raise NetError(f"{path.host} gets no echo from {path.far_host}")
     return min(answered) / 2
 
 
-def _loss(network: Network, link: Link) -> float:
+def _loss(network: Network, path: _Path, delay: float) -> float:
     """Return the loss of one way in percent, from echoes that cross the link twice."""
-    near, far = sorted(link.ends, key=lambda end: bool(end.addresses))
-    echo = Echo(network, near.host)
-    try:
+    with closing(Echo(network, path.host)) as echo:
         for _ in range(_LOSS_PROBES):
-            echo.send(far.address)
+            echo.send(path.destination, path.scope)
         received = 0
-        while echo.receive(4 * link.shape.delay + 0.2) is not None:
+        while echo.receive(4 * delay + 0.2) is not None:
             received += 1
-    finally:
-        echo.close()
     return 100 * (1 - math.sqrt(received / _LOSS_PROBES))
 
 
@@ -118,42 +134,46 @@ def _udp_socket(network: Network, host: str) -> socket.socket:
         return socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
 
 
-def _rate(network: Network, link: Link) -> float:
+def _rate(network: Network, path: _Path, asked: float, delay: float) -> float:
     """Return the rate in Mbit/s at which a short burst arrives at the other end."""
-    near, far = sorted(link.ends, key=lambda end: bool(end.addresses))
-    count = max(20, int(link.shape.rate * 1e6 / 8 * _BURST / (_DATAGRAM + _HEADERS)))
-    with _udp_socket(network, near.host) as sender, _udp_socket(network, far.host) as receiver:
+    count = max(20, int(asked * 1e6 / 8 * _BURST / (_DATAGRAM + _HEADERS)))
+    with (
+        _udp_socket(network, path.host) as sender,
+        _udp_socket(network, path.far_host) as receiver,
+    ):
         sender.setsockopt(socket.SOL_SOCKET, _SO_SNDBUFFORCE, _BUFFER)
         receiver.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _BUFFER)
         receiver.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
         receiver.bind(("::", 0))
-        receiver.settimeout(4 * link.shape.delay + 0.2)
-        target = (str(far.address), receiver.getsockname()[1])
+        receiver.settimeout(4 * delay + 0.2)
+        port = receiver.getsockname()[1]
         for _ in range(count):
-            sender.sendto(bytes(_DATAGRAM), target)
+            sender.sendto(bytes(_DATAGRAM), (str(path.destination), port, 0, path.scope))
         arrivals: list[float] = []
-        try:
+        with suppress(TimeoutError):
             while len(arrivals) < count:
                 _, ancillary, _, _ = receiver.recvmsg(_DATAGRAM, 64)
                 seconds, nanoseconds = struct.unpack("qq", ancillary[0][2])
                 arrivals.append(seconds + nanoseconds / 1e9)
-        except TimeoutError:
-            pass
     # The token bucket lets the first packets through at once: the second half tells the rate.
     half = arrivals[len(arrivals) // 2 :]
     if len(half) < 2:
-        raise NetError(f"link {link.name}: of {count} datagrams {len(arrivals)} arrived")
+        raise NetError(f"of {count} datagrams {len(arrivals)} arrived at {path.far_host}")
     return (len(half) - 1) * (_DATAGRAM + _HEADERS) * 8 / (half[-1] - half[0]) / 1e6
 
 
 def measure(network: Network, link: Link) -> Measured:
     """Measure what a link was asked to do; NetError if it plainly does not do it."""
     asked = link.shape
-    measured = Measured(
-        delay=_delay(network, link),
-        rate=_rate(network, link) if asked.rate else None,
-        loss=_loss(network, link) if asked.loss else None,
-    )
+    try:
+        path = _path(network, link)
+        measured = Measured(
+            delay=_delay(network, path),
+            rate=_rate(network, path, asked.rate, asked.delay) if asked.rate else None,
+            loss=_loss(network, path, asked.delay) if asked.loss else None,
+        )
+    except NetError as error:
+        raise NetError(f"link {link.name}: {error}") from None
     if measured.delay < 0.9 * asked.delay:
         raise NetError(
             f"link {link.name}: {asked.delay} s of delay asked, {measured.delay:.6f} s measured"
