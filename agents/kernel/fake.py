@@ -139,9 +139,11 @@ class FakeHomeAgent(_FakeKernel):
         self._record("unreach", home_address)
         self.reached.pop(home_address, None)
 
-    def bind(self, home_address: IPv6Address, care_of: IPv6Address) -> None:
+    def bind(
+        self, home_address: IPv6Address, care_of: IPv6Address, link_local: IPv6Address | None
+    ) -> None:
         """Keep the tunnel's end."""
-        self._record("bind", home_address, care_of)
+        self._record("bind", home_address, care_of, link_local)
         self.bound[home_address] = care_of
 
     def unbind(self, home_address: IPv6Address) -> None:

@@ -2,103 +2,44 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import socket
 import zlib
-from collections.abc import Sequence
+from dataclasses import dataclass
 from ipaddress import IPv6Address, IPv6Network
 from pathlib import Path
-from typing import Self
 
-from agents.ipsec import Encryption, EspPair, EspSa, Integrity
 from agents.kernel import links, netlink, xfrm
-from agents.kernel.netlink import NetlinkSocket, Request
-from agents.kernel.port import KernelError, SaState
+from agents.kernel.associations import REQID, LinuxSecurityAssociations, SaWatch, counters
+from agents.kernel.netlink import NetlinkSocket
+from agents.kernel.port import KernelError
 from agents.kernel.xfrm import Direction, Extension, MobilityState, Mode, Policy, Selector, Template
 
-REQID = 135
-"""The request id that ties policies to the SAs of any IKE daemon (strongSwan: `reqid = 135`)."""
+__all__ = [
+    "REQID",
+    "LinuxHomeAgent",
+    "LinuxMobileNode",
+    "LinuxSecurityAssociations",
+    "SaWatch",
+    "counters",
+]
 
 _MH_PRIORITY = 10
 _SUB_PRIORITY = 5
 _UPDATE, _ACKNOWLEDGEMENT = 5, 6
-_KEY_LENGTHS = {Encryption.AES_CBC: (16, 24, 32)}
-_DIGESTS = {Integrity.HMAC_SHA1_96: 20, Integrity.HMAC_SHA2_256_128: 32}
 
 
-class SaWatch:
-    """News of security associations in this namespace, whoever installed them."""
-
-    def __init__(self) -> None:
-        self._socket = NetlinkSocket(netlink.XFRM, groups=(xfrm.SA_GROUP,))
-
-    def fileno(self) -> int:
-        """Return the descriptor that becomes readable when an SA changes."""
-        return self._socket.fileno()
-
-    def added(self) -> list[SaState]:
-        """Return the SAs that were added or updated since the last call."""
-        return [sa for r in self._socket.notifications() if (sa := xfrm.decode_sa(r)) is not None]
-
-    def close(self) -> None:
-        """Stop watching."""
-        self._socket.close()
-
-
-class _LinuxKernel:
-    """What mobile node and home agent share; `reqid` is that of the ESP SAs."""
+class _MobilityKernel(LinuxSecurityAssociations):
+    """What mobile node and home agent share."""
 
     def __init__(self, *, reqid: int = REQID) -> None:
-        self._reqid = reqid
-        self._xfrm = NetlinkSocket(netlink.XFRM)
+        super().__init__(reqid=reqid)
         self._route = NetlinkSocket(netlink.ROUTE)
 
     def close(self) -> None:
         """Close the sockets; what was set up stays."""
-        self._xfrm.close()
+        super().close()
         self._route.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def warm_up(self) -> None:
-        """Add and remove a dummy SA of every algorithm (the first one costs seconds)."""
-        loopback = IPv6Address("::1")
-        for encryption, sizes in _KEY_LENGTHS.items():
-            for integrity, size in _DIGESTS.items():
-                sa = EspSa(
-                    loopback,
-                    loopback,
-                    0x100,
-                    xfrm.MOBILITY_HEADER,
-                    encryption,
-                    bytes(sizes[0]),
-                    integrity,
-                    bytes(size),
-                    60,
-                )
-                self._xfrm.transact(xfrm.add_esp(sa, self._reqid))
-                self._xfrm.transact([xfrm.remove_esp(loopback, 0x100)])
-
-    def install(self, pair: EspPair) -> None:
-        """Install both directions of `pair`; an SA with the same SPI is replaced."""
-        requests = xfrm.add_esp(pair.inbound, self._reqid)
-        self._xfrm.transact(requests + xfrm.add_esp(pair.outbound, self._reqid))
-
-    def uninstall(self, pair: EspPair) -> None:
-        """Remove both directions of `pair`."""
-        both = (pair.inbound, pair.outbound)
-        self._xfrm.transact([xfrm.remove_esp(sa.destination, sa.spi) for sa in both])
-
-    def sas_between(self, source: IPv6Address, destination: IPv6Address) -> list[SaState]:
-        """Return the usable ESP SAs from `source` to `destination` (SPI 0: not yet negotiated)."""
-        replies = self._xfrm.dump(xfrm.list_sas(source, destination))
-        found = (xfrm.decode_sa(reply) for reply in replies)
-        return [sa for sa in found if sa and sa.protocol == xfrm.ESP and sa.spi]
 
     def _protection(
         self, local: IPv6Address, remote: IPv6Address, source: IPv6Address, to: IPv6Address
@@ -156,7 +97,7 @@ def _carrying(
     )
 
 
-class LinuxMobileNode(_LinuxKernel):
+class LinuxMobileNode(_MobilityKernel):
     """A mobile node with one home registration (agents.kernel.port.MobileNodeKernel).
 
     `tunnel` names the device, `table` and `priority` place the route and rule of the tunnel.
@@ -250,7 +191,14 @@ class LinuxMobileNode(_LinuxKernel):
         self._ends = None
 
 
-class LinuxHomeAgent(_LinuxKernel):
+@dataclass(frozen=True, slots=True)
+class _Binding:
+    tunnel: str
+    care_of: IPv6Address
+    link_local: IPv6Address | None
+
+
+class LinuxHomeAgent(_MobilityKernel):
     """A home agent at `address` for the prefix on `interface` (port.HomeAgentKernel)."""
 
     def __init__(self, address: IPv6Address, interface: str, *, reqid: int = REQID) -> None:
@@ -260,7 +208,7 @@ class LinuxHomeAgent(_LinuxKernel):
         self._index = socket.if_nametoindex(interface)
         self._protected: set[IPv6Address] = set()
         self._reached: set[IPv6Address] = set()
-        self._bound: dict[IPv6Address, tuple[str, IPv6Address]] = {}
+        self._bound: dict[IPv6Address, _Binding] = {}
 
     def _wildcard(self) -> tuple[MobilityState, Policy]:
         nowhere = xfrm.UNSPECIFIED
@@ -324,32 +272,43 @@ class LinuxHomeAgent(_LinuxKernel):
         self._xfrm.transact([policy.remove(), state.remove()])
         self._reached.discard(home_address)
 
-    def bind(self, home_address: IPv6Address, care_of: IPv6Address) -> None:
+    def bind(
+        self, home_address: IPv6Address, care_of: IPv6Address, link_local: IPv6Address | None
+    ) -> None:
         """Intercept packets to `home_address` and tunnel them to `care_of`, now or newly."""
         bound = self._bound.get(home_address)
-        if bound:
-            name, old = bound
-            if old != care_of:
-                self._route.transact([links.change_tunnel(name, self._address, care_of)])
-                self._bound[home_address] = (name, care_of)
+        if bound and (bound.care_of, bound.link_local) == (care_of, link_local):
             return
-        name = self._tunnel_name(home_address)
-        index = self._make_tunnel(name, self._address, care_of)
-        requests = self._interception(home_address, index)
+        if bound and bound.link_local not in (None, link_local):
+            self._route.transact([links.remove_proxy(bound.link_local, self._index)])
+        name = bound.tunnel if bound else self._tunnel_name(home_address)
+        proxied = [home_address, link_local] if link_local else [home_address]
+        requests = [links.add_proxy(address, self._index) for address in proxied]
+        if bound:
+            requests.append(links.change_tunnel(name, self._address, care_of))
+        else:
+            index = self._make_tunnel(name, self._address, care_of)
+            requests.append(links.put_route(IPv6Network(home_address), index))
+        # Noted first: unbind() then clears up after a failure too.
+        self._bound[home_address] = _Binding(name, care_of, link_local)
         try:
             self._route.transact(requests)
         except KernelError:
-            self._route.transact([links.remove_link(name)])
+            if bound:
+                self._bound[home_address] = bound
+            else:
+                self.unbind(home_address)
             raise
-        self._bound[home_address] = (name, care_of)
 
     def unbind(self, home_address: IPv6Address) -> None:
         """Undo bind()."""
-        if home_address not in self._bound:
+        bound = self._bound.get(home_address)
+        if bound is None:
             return
-        name, _ = self._bound[home_address]
-        proxy = links.remove_proxy(home_address, self._index)
-        self._route.transact([proxy, links.remove_link(name)])
+        requests = [links.remove_proxy(home_address, self._index)]
+        if bound.link_local:
+            requests.append(links.remove_proxy(bound.link_local, self._index))
+        self._route.transact([*requests, links.remove_link(bound.tunnel)])
         del self._bound[home_address]
 
     def release(self) -> None:
@@ -364,12 +323,9 @@ class LinuxHomeAgent(_LinuxKernel):
         state, policy = self._wildcard()
         self._xfrm.transact([policy.remove(), state.remove()])
 
-    def _interception(self, home: IPv6Address, index: int) -> Sequence[Request]:
-        return (links.put_route(IPv6Network(home), index), links.add_proxy(home, self._index))
-
     def _tunnel_name(self, home: IPv6Address) -> str:
         """Return a name that a restarted home agent would choose again, so it can clear up."""
-        taken = {name for name, _ in self._bound.values()}
+        taken = {binding.tunnel for binding in self._bound.values()}
         number = zlib.crc32(home.packed)
         while (name := f"bc{number & 0xFFFFFFFF:08x}") in taken:
             number += 1
@@ -382,13 +338,3 @@ def _set(setting: str, value: int) -> None:
         path.write_text(f"{value}\n")
     except OSError as error:
         raise KernelError(error.errno or errno.EIO, f"set {path}: {error.strerror}") from error
-
-
-def counters() -> dict[str, int]:
-    """Return the IPsec error counters of this network namespace (/proc/net/xfrm_stat)."""
-    found = {}
-    with contextlib.suppress(FileNotFoundError):
-        for line in Path("/proc/self/net/xfrm_stat").read_text().splitlines():
-            name, value = line.split()
-            found[name] = int(value)
-    return found

@@ -91,8 +91,13 @@ class HomeAgentKernel(SecurityAssociations, Protocol):
     def unreach(self, home_address: IPv6Address) -> None:
         """Undo reach()."""
 
-    def bind(self, home_address: IPv6Address, care_of: IPv6Address) -> None:
-        """Intercept packets to `home_address` and tunnel them to `care_of`, now or newly."""
+    def bind(
+        self, home_address: IPv6Address, care_of: IPv6Address, link_local: IPv6Address | None
+    ) -> None:
+        """Intercept packets to `home_address` and tunnel them to `care_of`, now or newly.
+
+        `link_local` is defended on the home link too.
+        """
 
     def unbind(self, home_address: IPv6Address) -> None:
         """Undo bind()."""

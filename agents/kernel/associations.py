@@ -1,0 +1,104 @@
+"""ESP security associations on Linux: install, remove, look up, watch (XFRM)."""
+
+from __future__ import annotations
+
+import contextlib
+from ipaddress import IPv6Address
+from pathlib import Path
+from typing import Self
+
+from agents.ipsec import Encryption, EspPair, EspSa, Integrity
+from agents.kernel import netlink, xfrm
+from agents.kernel.netlink import NetlinkSocket
+from agents.kernel.port import SaState
+
+REQID = 135
+"""The request id that ties policies to the SAs of any IKE daemon (strongSwan: `reqid = 135`)."""
+
+_KEY_LENGTHS = {Encryption.AES_CBC: (16, 24, 32)}
+_DIGESTS = {Integrity.HMAC_SHA1_96: 20, Integrity.HMAC_SHA2_256_128: 32}
+
+
+class SaWatch:
+    """News of security associations in this namespace, whoever installed them."""
+
+    def __init__(self) -> None:
+        self._socket = NetlinkSocket(netlink.XFRM, groups=(xfrm.SA_GROUP,))
+
+    def fileno(self) -> int:
+        """Return the descriptor that becomes readable when an SA changes."""
+        return self._socket.fileno()
+
+    def added(self) -> list[SaState]:
+        """Return the SAs that were added or updated since the last call."""
+        return [sa for r in self._socket.notifications() if (sa := xfrm.decode_sa(r)) is not None]
+
+    def close(self) -> None:
+        """Stop watching."""
+        self._socket.close()
+
+
+class LinuxSecurityAssociations:
+    """ESP SAs in this namespace (agents.kernel.port.SecurityAssociations).
+
+    `reqid` ties them to the policies for Mobility Headers.
+    """
+
+    def __init__(self, *, reqid: int = REQID) -> None:
+        self._reqid = reqid
+        self._xfrm = NetlinkSocket(netlink.XFRM)
+
+    def close(self) -> None:
+        """Close the socket; what was set up stays."""
+        self._xfrm.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def warm_up(self) -> None:
+        """Add and remove a dummy SA of every algorithm (the first one costs seconds)."""
+        loopback = IPv6Address("::1")
+        for encryption, sizes in _KEY_LENGTHS.items():
+            for integrity, size in _DIGESTS.items():
+                sa = EspSa(
+                    loopback,
+                    loopback,
+                    0x100,
+                    xfrm.MOBILITY_HEADER,
+                    encryption,
+                    bytes(sizes[0]),
+                    integrity,
+                    bytes(size),
+                    60,
+                )
+                self._xfrm.transact(xfrm.add_esp(sa, self._reqid))
+                self._xfrm.transact([xfrm.remove_esp(loopback, 0x100)])
+
+    def install(self, pair: EspPair) -> None:
+        """Install both directions of `pair`; an SA with the same SPI is replaced."""
+        requests = xfrm.add_esp(pair.inbound, self._reqid)
+        self._xfrm.transact(requests + xfrm.add_esp(pair.outbound, self._reqid))
+
+    def uninstall(self, pair: EspPair) -> None:
+        """Remove both directions of `pair`."""
+        both = (pair.inbound, pair.outbound)
+        self._xfrm.transact([xfrm.remove_esp(sa.destination, sa.spi) for sa in both])
+
+    def sas_between(self, source: IPv6Address, destination: IPv6Address) -> list[SaState]:
+        """Return the usable ESP SAs from `source` to `destination` (SPI 0: not yet negotiated)."""
+        replies = self._xfrm.dump(xfrm.list_sas(source, destination))
+        found = (xfrm.decode_sa(reply) for reply in replies)
+        return [sa for sa in found if sa and sa.protocol == xfrm.ESP and sa.spi]
+
+
+def counters() -> dict[str, int]:
+    """Return the IPsec error counters of this network namespace (/proc/net/xfrm_stat)."""
+    found = {}
+    with contextlib.suppress(FileNotFoundError):
+        for line in Path("/proc/self/net/xfrm_stat").read_text().splitlines():
+            name, value = line.split()
+            found[name] = int(value)
+    return found

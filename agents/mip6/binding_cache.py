@@ -1,0 +1,152 @@
+"""What a home agent keeps of each home address, and what it tells its owner (RFC 6275 10.1)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from ipaddress import IPv6Address
+from typing import Protocol, TypeAlias
+
+from agents.machine import Event
+from agents.mip6.codec import BindingUpdate, Status
+
+_LINK_LOCAL_PREFIX = 0xFE80 << 112
+_IDENTIFIER = 2**64 - 1
+
+
+class BindingKernel(Protocol):
+    """What the home agent asks of the kernel; a call that is refused raises OSError."""
+
+    def reach(self, home_address: IPv6Address, care_of: IPv6Address) -> None:
+        """Send Binding Acknowledgements for `home_address` to `care_of` (routing header)."""
+
+    def unreach(self, home_address: IPv6Address) -> None:
+        """Undo reach()."""
+
+    def bind(
+        self, home_address: IPv6Address, care_of: IPv6Address, link_local: IPv6Address | None
+    ) -> None:
+        """Intercept packets to `home_address` (and `link_local`); tunnel them to `care_of`."""
+
+    def unbind(self, home_address: IPv6Address) -> None:
+        """Undo bind()."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tentative:
+    """Duplicate address detection is under way for `update`, the last one received."""
+
+    update: BindingUpdate
+    care_of: IPv6Address
+    targets: tuple[IPv6Address, ...]
+    nonce: bytes
+    probes_left: int
+    due: float
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """A home registration."""
+
+    care_of: IPv6Address
+    sequence: int
+    link_local: IPv6Address | None
+    expires_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A binding that was de-registered: its sequence number counts until `forget_at` (10.3.2)."""
+
+    sequence: int
+    forget_at: float
+
+
+Entry: TypeAlias = Tentative | Bound | Ended
+
+
+def deadline(entry: Entry) -> float:
+    """Return when an entry wants attention."""
+    match entry:
+        case Tentative(due=due):
+            return due
+        case Bound(expires_at=expires_at):
+            return expires_at
+        case Ended(forget_at=forget_at):
+            return forget_at
+
+
+def link_local_of(home_address: IPv6Address) -> IPv6Address:
+    """Return the link-local address with the home address's interface identifier (10.3.1)."""
+    return IPv6Address(_LINK_LOCAL_PREFIX | int(home_address) & _IDENTIFIER)
+
+
+def is_routable(address: IPv6Address) -> bool:
+    """Return whether an address is a unicast routable one."""
+    return not (
+        address.is_multicast or address.is_link_local or address.is_loopback or not int(address)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class BindingCreated(Event):
+    """A home address is bound and intercepted; the acknowledgement is about to leave."""
+
+    home_address: IPv6Address
+    care_of: IPv6Address
+    lifetime: int
+
+
+@dataclass(frozen=True, slots=True)
+class BindingUpdated(Event):
+    """A binding was refreshed or moved."""
+
+    home_address: IPv6Address
+    care_of: IPv6Address
+    lifetime: int
+
+
+@dataclass(frozen=True, slots=True)
+class BindingRemoved(Event):
+    """A binding is over; `cause` is "de-registered" or "expired"."""
+
+    home_address: IPv6Address
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class BindingRejected(Event):
+    """A Binding Update was refused."""
+
+    home_address: IPv6Address
+    status: Status
+
+
+@dataclass(frozen=True, slots=True)
+class DuplicateAddress(Event):
+    """Another node on the home link has or wants `address`."""
+
+    home_address: IPv6Address
+    address: IPv6Address
+
+
+@dataclass(frozen=True, slots=True)
+class KernelRefused(Event):
+    """The kernel did not do its part."""
+
+    home_address: IPv6Address
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class NeighbourSolicited(Event):
+    """The owner is to multicast a solicitation for `target` from :: (RFC 4862 section 5.4.2)."""
+
+    target: IPv6Address
+    nonce: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class NeighbourAdvertised(Event):
+    """The owner is to multicast an overriding advertisement for `target` (section 10.4.1)."""
+
+    target: IPv6Address

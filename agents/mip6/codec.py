@@ -1,0 +1,313 @@
+"""The Mobility Header: messages and options (RFC 6275 section 6)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from ipaddress import IPv6Address
+from typing import ClassVar, Self, TypeAlias
+
+from agents.wire import Reader, WireError
+
+PROTOCOL = 135
+LIFETIME_UNIT = 4
+"""Seconds; lifetimes and refresh intervals are multiples of it on the wire."""
+MAX_LIFETIME = 0xFFFF * LIFETIME_UNIT
+
+_NO_NEXT_HEADER = 59
+_HEADER = 6  # Octets before the message data.
+_PAD1, _PADN, _REFRESH_ADVICE, _ALTERNATE_CARE_OF = 0, 1, 2, 3
+_ACKNOWLEDGE, _HOME, _LINK_LOCAL, _KEY_MANAGEMENT = 0x8000, 0x4000, 0x2000, 0x1000
+_ACK_KEY_MANAGEMENT = 0x80
+
+
+class Status(IntEnum):
+    """The outcome of a Binding Update (section 6.1.8); 128 and more are refusals."""
+
+    ACCEPTED = 0
+    PREFIX_DISCOVERY_NECESSARY = 1
+    UNSPECIFIED = 128
+    ADMINISTRATIVELY_PROHIBITED = 129
+    INSUFFICIENT_RESOURCES = 130
+    HOME_REGISTRATION_NOT_SUPPORTED = 131
+    NOT_HOME_SUBNET = 132
+    NOT_HOME_AGENT = 133
+    DUPLICATE_ADDRESS = 134
+    SEQUENCE_OUT_OF_WINDOW = 135
+    EXPIRED_HOME_NONCE = 136
+    EXPIRED_CARE_OF_NONCE = 137
+    EXPIRED_NONCES = 138
+    REGISTRATION_TYPE_CHANGE = 139
+    INVALID_CARE_OF_ADDRESS = 174
+
+    @classmethod
+    def of(cls, number: int) -> Status:
+        """Return the status of this number; one that is not known counts as its class's first."""
+        try:
+            return cls(number)
+        except ValueError:
+            return cls.UNSPECIFIED if number >= cls.UNSPECIFIED else cls.ACCEPTED
+
+
+class ErrorStatus(IntEnum):
+    """Why a Binding Error was sent (section 6.1.9)."""
+
+    UNKNOWN_BINDING = 1
+    UNKNOWN_TYPE = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """A mobility option that is not known here (section 6.2)."""
+
+    kind: int
+    value: bytes
+
+
+class _Options:
+    """Lays options out with the padding that they need."""
+
+    def __init__(self, offset: int) -> None:
+        self._offset = offset
+        self._data = bytearray()
+
+    def add(self, kind: int, value: bytes, multiple: int = 1, remainder: int = 0) -> None:
+        """Add an option that starts at multiple * n + remainder octets from the header's start."""
+        self._pad((remainder - self._offset - len(self._data)) % multiple)
+        self._data += bytes((kind, len(value))) + value
+
+    def _pad(self, length: int) -> None:
+        if length == 1:
+            self._data.append(_PAD1)
+        elif length:
+            self._data += bytes((_PADN, length - 2)) + bytes(length - 2)
+
+    def finish(self) -> bytes:
+        """Return all options, padded so that the header is a multiple of 8 octets long."""
+        self._pad(-(self._offset + len(self._data)) % 8)
+        return bytes(self._data)
+
+
+def _read_options(r: Reader) -> list[Option]:
+    found = []
+    while r.remaining:
+        kind = r.u8()
+        if kind == _PAD1:
+            continue
+        value = r.take(r.u8())
+        if kind != _PADN:
+            found.append(Option(kind, value))
+    return found
+
+
+def _take(options: list[Option], kind: int, length: int) -> bytes | None:
+    """Remove the first option of this kind from `options` and return its value."""
+    for option in options:
+        if option.kind == kind:
+            if len(option.value) != length:
+                raise WireError(f"option {kind} of {len(option.value)} octets, not {length}")
+            options.remove(option)
+            return option.value
+    return None
+
+
+def _units(seconds: int) -> int:
+    if not 0 <= seconds <= MAX_LIFETIME:
+        raise ValueError(f"a lifetime of {seconds} s does not fit")
+    return seconds // LIFETIME_UNIT
+
+
+@dataclass(frozen=True, slots=True)
+class BindingUpdate:
+    """A Binding Update (section 6.1.7); `lifetime` in seconds, `care_of` from its option."""
+
+    KIND: ClassVar[int] = 5
+
+    sequence: int
+    lifetime: int
+    acknowledge: bool = True
+    home_registration: bool = True
+    link_local: bool = False
+    key_management: bool = False
+    care_of: IPv6Address | None = None
+    options: tuple[Option, ...] = ()
+
+    def encode_data(self) -> bytes:
+        """Return the message data and options."""
+        flags = _ACKNOWLEDGE * self.acknowledge | _HOME * self.home_registration
+        flags |= _LINK_LOCAL * self.link_local | _KEY_MANAGEMENT * self.key_management
+        fixed = self.sequence.to_bytes(2) + flags.to_bytes(2) + _units(self.lifetime).to_bytes(2)
+        options = _Options(_HEADER + len(fixed))
+        if self.care_of is not None:
+            options.add(_ALTERNATE_CARE_OF, self.care_of.packed, 8, 6)
+        for option in self.options:
+            options.add(option.kind, option.value)
+        return fixed + options.finish()
+
+    @classmethod
+    def decode_data(cls, r: Reader) -> Self:
+        """Read the message data and options."""
+        sequence, flags, lifetime = r.u16(), r.u16(), r.u16() * LIFETIME_UNIT
+        options = _read_options(r)
+        care_of = _take(options, _ALTERNATE_CARE_OF, 16)
+        return cls(
+            sequence,
+            lifetime,
+            bool(flags & _ACKNOWLEDGE),
+            bool(flags & _HOME),
+            bool(flags & _LINK_LOCAL),
+            bool(flags & _KEY_MANAGEMENT),
+            None if care_of is None else IPv6Address(care_of),
+            tuple(options),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class BindingAck:
+    """A Binding Acknowledgement (section 6.1.8); `lifetime` and `refresh` in seconds.
+
+    `status` is a plain number, for it may be one that Status does not know.
+    """
+
+    KIND: ClassVar[int] = 6
+
+    status: int
+    sequence: int
+    lifetime: int
+    key_management: bool = False
+    refresh: int | None = None
+    options: tuple[Option, ...] = ()
+
+    def encode_data(self) -> bytes:
+        """Return the message data and options."""
+        fixed = bytes((self.status, _ACK_KEY_MANAGEMENT * self.key_management))
+        fixed += self.sequence.to_bytes(2) + _units(self.lifetime).to_bytes(2)
+        options = _Options(_HEADER + len(fixed))
+        if self.refresh is not None:
+            options.add(_REFRESH_ADVICE, _units(self.refresh).to_bytes(2), 2)
+        for option in self.options:
+            options.add(option.kind, option.value)
+        return fixed + options.finish()
+
+    @classmethod
+    def decode_data(cls, r: Reader) -> Self:
+        """Read the message data and options."""
+        status, flags, sequence, lifetime = r.u8(), r.u8(), r.u16(), r.u16() * LIFETIME_UNIT
+        options = _read_options(r)
+        advice = _take(options, _REFRESH_ADVICE, 2)
+        refresh = None if advice is None else int.from_bytes(advice) * LIFETIME_UNIT
+        capable = bool(flags & _ACK_KEY_MANAGEMENT)
+        return cls(status, sequence, lifetime, capable, refresh, tuple(options))
+
+
+@dataclass(frozen=True, slots=True)
+class BindingError:
+    """A Binding Error (section 6.1.9)."""
+
+    KIND: ClassVar[int] = 7
+
+    status: int
+    home_address: IPv6Address
+    options: tuple[Option, ...] = ()
+
+    def encode_data(self) -> bytes:
+        """Return the message data and options."""
+        fixed = bytes((self.status, 0)) + self.home_address.packed
+        options = _Options(_HEADER + len(fixed))
+        for option in self.options:
+            options.add(option.kind, option.value)
+        return fixed + options.finish()
+
+    @classmethod
+    def decode_data(cls, r: Reader) -> Self:
+        """Read the message data and options."""
+        status, _, home_address = r.u8(), r.u8(), IPv6Address(r.take(16))
+        return cls(status, home_address, tuple(_read_options(r)))
+
+
+@dataclass(frozen=True, slots=True)
+class BindingRefreshRequest:
+    """A Binding Refresh Request (section 6.1.2)."""
+
+    KIND: ClassVar[int] = 0
+
+    options: tuple[Option, ...] = ()
+
+    def encode_data(self) -> bytes:
+        """Return the message data and options."""
+        fixed = bytes(2)
+        options = _Options(_HEADER + len(fixed))
+        for option in self.options:
+            options.add(option.kind, option.value)
+        return fixed + options.finish()
+
+    @classmethod
+    def decode_data(cls, r: Reader) -> Self:
+        """Read the message data and options."""
+        r.u16()
+        return cls(tuple(_read_options(r)))
+
+
+@dataclass(frozen=True, slots=True)
+class OtherMessage:
+    """A Mobility Header message that is not handled here, such as Home Test Init."""
+
+    kind: int
+    data: bytes
+
+
+Message: TypeAlias = (
+    BindingUpdate | BindingAck | BindingError | BindingRefreshRequest | OtherMessage
+)
+
+_KINDS: dict[int, type[BindingUpdate | BindingAck | BindingError | BindingRefreshRequest]] = {
+    k.KIND: k for k in (BindingUpdate, BindingAck, BindingError, BindingRefreshRequest)
+}
+
+
+def encode(message: Message) -> bytes:
+    """Return a Mobility Header with a checksum of 0, which the kernel fills in."""
+    if isinstance(message, OtherMessage):
+        kind, data = message.kind, message.data
+    else:
+        kind, data = message.KIND, message.encode_data()
+    length = (_HEADER + len(data)) // 8 - 1
+    return bytes((_NO_NEXT_HEADER, length, kind, 0, 0, 0)) + data
+
+
+def decode(data: bytes) -> Message:
+    """Read a Mobility Header whose checksum has been verified; raise WireError."""
+    r = Reader(data)
+    protocol, length, kind, _, _ = r.u8(), r.u8(), r.u8(), r.u8(), r.u16()
+    if protocol != _NO_NEXT_HEADER:
+        raise WireError(f"payload protocol {protocol} follows a Mobility Header")
+    body = r.sub(8 * (length + 1) - _HEADER)
+    r.finish()
+    if kind not in _KINDS:
+        return OtherMessage(kind, body.rest())
+    return _KINDS[kind].decode_data(body)
+
+
+def checksum(source: IPv6Address, destination: IPv6Address, header: bytes) -> int:
+    """Return what the checksum field of `header` is to hold (section 6.1.1).
+
+    The kernel does this on a raw socket; `source` or `destination` is the home address.
+    """
+    return internet_checksum(source, destination, PROTOCOL, header[:4] + bytes(2) + header[6:])
+
+
+def internet_checksum(
+    source: IPv6Address, destination: IPv6Address, protocol: int, data: bytes
+) -> int:
+    """Return the checksum of `data` and the IPv6 pseudo-header (RFC 8200 section 8.1)."""
+    pseudo = source.packed + destination.packed + len(data).to_bytes(4) + protocol.to_bytes(4)
+    data = pseudo + data + bytes(len(data) % 2)
+    total = sum(int.from_bytes(data[i : i + 2]) for i in range(0, len(data), 2))
+    while total > 0xFFFF:
+        total = (total & 0xFFFF) + (total >> 16)
+    return total ^ 0xFFFF
+
+
+def newer(sequence: int, last: int) -> bool:
+    """Return whether a sequence number follows `last`, modulo 65536 (section 9.5.1)."""
+    return 0 < (sequence - last) % 65536 < 32768

@@ -1,0 +1,319 @@
+"""The mobile node's home registration (RFC 6275 section 11)."""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+from dataclasses import dataclass, replace
+from ipaddress import IPv6Address
+
+from agents.machine import Address, Discarded, Event
+from agents.mip6.codec import (
+    LIFETIME_UNIT,
+    MAX_LIFETIME,
+    BindingAck,
+    BindingError,
+    BindingRefreshRequest,
+    BindingUpdate,
+    ErrorStatus,
+    Message,
+    Status,
+    decode,
+    encode,
+)
+from agents.wire import WireError
+
+_MAX_UPDATES, _RATE_PERIOD = 3, 1.0  # MAX_UPDATE_RATE a second (section 12).
+_MAX_SEQUENCE_RETRIES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Timers:
+    """Timers in seconds by their names in sections 12 and 13.
+
+    `refresh` is the part of the granted lifetime after which the binding is refreshed (section
+    11.7.1: "well before the expiration"), `patience` how long one registration is tried.
+    """
+
+    first: float = 1.5  # InitialBindackTimeoutFirstReg
+    initial: float = 1.0  # INITIAL_BINDACK_TIMEOUT
+    maximum: float = 32.0  # MAX_BINDACK_TIMEOUT
+    refresh: float = 0.75
+    patience: float = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class BindingUpdateSent(Event):
+    """A Binding Update is about to leave; a lifetime of 0 removes the binding."""
+
+    sequence: int
+    lifetime: int
+    care_of: IPv6Address
+
+
+@dataclass(frozen=True, slots=True)
+class BindingAccepted(Event):
+    """The home agent has the binding for `lifetime` seconds; 0 means that it is removed."""
+
+    sequence: int
+    lifetime: int
+    status: Status = Status.ACCEPTED
+
+
+@dataclass(frozen=True, slots=True)
+class BindingRefused(Event):
+    """The home agent refused; nothing is tried again until start() or move()."""
+
+    sequence: int
+    status: Status
+
+
+@dataclass(frozen=True, slots=True)
+class BindingExpired(Event):
+    """The lifetime ended before a refresh was accepted; trying goes on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failed(Event):
+    """No answer came; nothing is tried again until start() or move()."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Idle:
+    """There is no binding, and none is wanted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Registering:
+    """Binding Updates are under way; `sent` holds the sequence number and time of each.
+
+    `due` is when the next one leaves, `timeout` the back-off, `expires_at` the end of an older
+    binding that is still valid.
+    """
+
+    lifetime: int
+    sent: tuple[tuple[int, float], ...]
+    due: float
+    timeout: float
+    give_up_at: float
+    expires_at: float | None
+    sequence_retries: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """The home agent has the binding; `refresh_at` is None if it must not be refreshed."""
+
+    expires_at: float
+    refresh_at: float | None
+
+
+State = Idle | Registering | Registered
+
+
+class HomeRegistration:
+    """Keeps one home address bound to the current care-of address.
+
+    `lifetime` is in seconds and asked for in whole units of 4. `link_local` is the mobile node's
+    link-local address on the home link: the L bit is set if it shares the home address's
+    interface identifier. `key_management` says that IKE survives movements (the K bit).
+    """
+
+    def __init__(
+        self,
+        home_address: IPv6Address,
+        home_agent: IPv6Address,
+        care_of: IPv6Address,
+        *,
+        lifetime: float,
+        rng: random.Random,
+        timers: Timers | None = None,
+        link_local: IPv6Address | None = None,
+        key_management: bool = False,
+    ) -> None:
+        self.outbox: deque[tuple[bytes, Address]] = deque()
+        self.events: deque[Event] = deque()
+        self.state: State = Idle()
+        self.home_address = home_address
+        self.home_agent = home_agent
+        self.care_of = care_of
+        self._lifetime = _whole_units(lifetime)
+        self._timers = timers or Timers()
+        self._link_local = link_local is not None and _identifier(link_local) == _identifier(
+            home_address
+        )
+        self._key_management = key_management
+        self._sequence = rng.getrandbits(16)
+        self._recent: deque[float] = deque(maxlen=_MAX_UPDATES)
+
+    def start(self, now: float) -> None:
+        """Register the care-of address."""
+        self._register(self._lifetime, now)
+
+    def move(self, care_of: IPv6Address, now: float) -> None:
+        """Register another care-of address (section 11.5.1)."""
+        self.care_of = care_of
+        self._register(self._lifetime, now)
+
+    def stop(self, now: float) -> None:
+        """Remove the binding (de-registration, section 11.7.1); done when it is acknowledged."""
+        if not isinstance(self.state, Idle):
+            self._register(0, now)
+
+    def handle_message(self, data: bytes, source: Address, now: float) -> None:
+        """Take one Mobility Header message, which IPsec has authenticated."""
+        try:
+            message = decode(data)
+        except WireError as error:
+            self._discard(source, str(error), now)
+            return
+        if IPv6Address(source[0].partition("%")[0]) != self.home_agent:
+            self._discard(source, "not from the home agent", now)
+            return
+        self._handle(message, source, now)
+
+    def _handle(self, message: Message, source: Address, now: float) -> None:
+        match self.state, message:
+            case Registering() as state, BindingAck(status=Status.SEQUENCE_OUT_OF_WINDOW):
+                self._resynchronise(state, message.sequence, now)
+            case Registering() as state, BindingAck(sequence=sequence) if sequence in dict(
+                state.sent
+            ):
+                self._acknowledged(state, message, now)
+            case (Registered(), BindingRefreshRequest()) | (
+                Registered(),
+                BindingError(status=ErrorStatus.UNKNOWN_BINDING, home_address=self.home_address),
+            ):
+                self._register(self._lifetime, now)
+            case Registering(), BindingError(status=ErrorStatus.UNKNOWN_TYPE):
+                self._fail("the home agent does not know Binding Updates", now)
+            case _:
+                text = f"unexpected {type(message).__name__} in state {type(self.state).__name__}"
+                self._discard(source, text, now)
+
+    def handle_timeout(self, now: float) -> None:
+        """Retransmit, refresh, or notice that the binding is over."""
+        match self.state:
+            case Registering(expires_at=float() as expiry) as state if expiry <= now:
+                self.state = replace(state, expires_at=None)
+                self.events.append(BindingExpired(now))
+            case Registering(give_up_at=give_up_at) if give_up_at <= now:
+                self._fail("no answer from the home agent", now)
+            case Registering(due=due) as state if due <= now:
+                self._send(state, now)
+            case Registered(refresh_at=float() as refresh_at) if refresh_at <= now:
+                self._register(self._lifetime, now)
+            case Registered(expires_at=expires_at) if expires_at <= now:
+                self.state = Idle()
+                self.events.append(BindingExpired(now))
+
+    def next_timeout(self) -> float | None:
+        """Return the earliest deadline, or None if no timer runs."""
+        match self.state:
+            case Registering(due=due, give_up_at=give_up_at, expires_at=expires_at):
+                return min(t for t in (due, give_up_at, expires_at) if t is not None)
+            case Registered(expires_at=expires_at, refresh_at=refresh_at):
+                return expires_at if refresh_at is None else min(refresh_at, expires_at)
+            case _:
+                return None
+
+    def _register(self, lifetime: int, now: float) -> None:
+        match self.state:
+            case Registered(expires_at=expires_at) | Registering(expires_at=float() as expires_at):
+                expiry: float | None = expires_at
+            case _:
+                expiry = None
+        timers = self._timers
+        state = Registering(
+            lifetime,
+            sent=(),
+            due=now,
+            timeout=timers.first if expiry is None else timers.initial,
+            give_up_at=now + timers.patience,
+            expires_at=expiry,
+        )
+        self._send(state, now)
+
+    def _send(self, state: Registering, now: float) -> None:
+        """Send an update with a new sequence number, unless three have left within a second."""
+        if len(self._recent) == _MAX_UPDATES and now < self._recent[0] + _RATE_PERIOD:
+            self.state = replace(state, due=self._recent[0] + _RATE_PERIOD)
+            return
+        self._recent.append(now)
+        self._sequence = (self._sequence + 1) % 65536
+        update = BindingUpdate(
+            self._sequence,
+            state.lifetime,
+            link_local=self._link_local,
+            key_management=self._key_management,
+            care_of=self.care_of,
+        )
+        self.outbox.append((encode(update), (str(self.home_agent), 0)))
+        self.events.append(BindingUpdateSent(now, self._sequence, state.lifetime, self.care_of))
+        self.state = replace(
+            state,
+            sent=(*state.sent, (self._sequence, now)),
+            due=now + state.timeout,
+            timeout=min(2 * state.timeout, self._timers.maximum),
+        )
+
+    def _resynchronise(self, state: Registering, last: int, now: float) -> None:
+        """Go on from the sequence number that the home agent accepted last (section 11.7.3)."""
+        if state.sequence_retries == _MAX_SEQUENCE_RETRIES:
+            self._refused(last, Status.SEQUENCE_OUT_OF_WINDOW, now)
+            return
+        self._sequence = last
+        retries = state.sequence_retries + 1
+        timeout = self._timers.initial
+        self._send(replace(state, sent=(), timeout=timeout, sequence_retries=retries), now)
+
+    def _acknowledged(self, state: Registering, ack: BindingAck, now: float) -> None:
+        status = Status.of(ack.status)
+        gone = state.lifetime == 0 and status == Status.NOT_HOME_AGENT
+        if status >= Status.UNSPECIFIED and not gone:
+            self._refused(ack.sequence, status, now)
+            return
+        # The countdown begins when the update was sent. What is granted beyond what was asked for
+        # is not relied upon.
+        granted = min(ack.lifetime, state.lifetime)
+        sent_at = dict(state.sent)[ack.sequence]
+        if granted and sent_at + granted > now:
+            self.state = Registered(sent_at + granted, self._refresh_at(ack, granted, sent_at, now))
+        else:
+            self.state = Idle()
+        self.events.append(BindingAccepted(now, ack.sequence, granted, status))
+
+    def _refresh_at(
+        self, ack: BindingAck, granted: int, sent_at: float, now: float
+    ) -> float | None:
+        """Return when to refresh; never if the home prefixes are to be learnt first."""
+        if ack.status == Status.PREFIX_DISCOVERY_NECESSARY:
+            return None
+        interval = self._timers.refresh * granted
+        if ack.refresh:
+            interval = min(interval, ack.refresh)
+        return max(sent_at + interval, now)
+
+    def _refused(self, sequence: int, status: Status, now: float) -> None:
+        self.state = Idle()
+        self.events.append(BindingRefused(now, sequence, status))
+
+    def _fail(self, reason: str, now: float) -> None:
+        self.state = Idle()
+        self.events.append(Failed(now, reason))
+
+    def _discard(self, source: Address, reason: str, now: float) -> None:
+        self.events.append(Discarded(now, source[0], reason))
+
+
+def _whole_units(seconds: float) -> int:
+    units = int(min(seconds, MAX_LIFETIME)) // LIFETIME_UNIT
+    if units < 1:
+        raise ValueError(f"a lifetime of {seconds} s is shorter than {LIFETIME_UNIT} s")
+    return units * LIFETIME_UNIT
+
+
+def _identifier(address: IPv6Address) -> int:
+    return int(address) & (2**64 - 1)
