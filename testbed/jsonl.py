@@ -55,14 +55,26 @@ def append_line(path: Path, item: object) -> None:
     line = msgspec.json.encode(item) + b"\n"
     with path.open("a+b", buffering=0) as file:
         end = file.seek(0, os.SEEK_END)
-        whole = _last_line_end(path, end)
-        if whole != end:
-            file.truncate(whole)
+        start = _last_line_start(path, end)
+        file.seek(start)
+        tail = file.read(end - start)
+        if tail and _is_whole(tail):
+            line = b"\n" + line
+        elif tail:
+            file.truncate(start)
         file.write(line)
         os.fsync(file.fileno())
 
 
-def _last_line_end(path: Path, size: int) -> int:
+def _is_whole(line: bytes) -> bool:
+    try:
+        msgspec.json.decode(line)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return False
+    return True
+
+
+def _last_line_start(path: Path, size: int) -> int:
     """Return the offset after the last newline (`size` if the file ends with one)."""
     with path.open("rb") as file:
         while size:

@@ -1,0 +1,203 @@
+"""The results as a table for the terminal and as one page of HTML."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+from pathlib import Path
+from string import Template
+
+import msgspec
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from testbed import style
+from testbed.phases import PHASES, TITLES, TOTAL
+from testbed.results import Results, replace
+from testbed.stats import Summary, costs, largest_disagreement, phase_summaries, summarise
+
+FIGURES = {
+    "phases": "Phases of each variant beside the paper's",
+    "timeline": "Every message of one run, with the phases shaded",
+    "cdf": "Share of successful runs done within a time",
+}
+Rows = list[tuple[str, ...]]
+
+
+def table(results: Results) -> Table:
+    """Return the phases: the paper's, and each variant's median, 95 % interval and ratio."""
+    title = f"{results.experiment}: median [95 % interval], against the paper"
+    shown = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, show_lines=False)
+    shown.add_column("phase")
+    shown.add_column("paper", justify="right")
+    for name in results.variants:
+        shown.add_column(name, justify="right")
+    for name, paper, *cells in _phase_rows(results):
+        last = name == TITLES[TOTAL]
+        lines = [_two_lines(cell) for cell in cells]
+        shown.add_row(name, paper, *lines, style="bold" if last else "", end_section=last)
+    for row in _other_rows(results):
+        shown.add_row(*(Text(cell) for cell in row))
+    return shown
+
+
+def _two_lines(cell: str) -> Text:
+    value, _, ratio = cell.partition("\n")
+    return Text.assemble(value, ("\n" + ratio, "dim not bold") if ratio else "")
+
+
+def _phase_rows(results: Results) -> Rows:
+    """Return a row a phase: title, the paper's time, and two lines a variant."""
+    paper = results.paper.seconds
+    found = [phase_summaries(results, name) for name in results.variants]
+    rows = [
+        (TITLES[name], f"{paper[name]:g} s", *(_cell(one.get(name), paper[name]) for one in found))
+        for name in (*PHASES, TOTAL)
+    ]
+    missing = ("unattributed", f"{results.paper.unattributed:g} s", *("" for _ in found))
+    return [*rows[:-1], missing, rows[-1]]
+
+
+def _cell(summary: Summary | None, paper: float) -> str:
+    if not summary:
+        return "-"
+    return f"{style.interval(summary)}\n{style.against_paper(summary.median, paper)}"
+
+
+def _other_rows(results: Results) -> Rows:
+    succeeded, first, disagreement = [], [], []
+    for name in results.variants:
+        good = results.succeeded(name)
+        succeeded.append(f"{len(good)} of {len(results.of(name))}")
+        arrived = summarise([run.first_packet for run in good if run.first_packet is not None])
+        first.append(style.seconds(arrived.median) if arrived else "-")
+        largest = largest_disagreement(good)
+        disagreement.append(style.seconds(max(largest.values())) if largest else "-")
+    return [
+        ("first packet", "", *first),
+        ("runs succeeded", "", *succeeded),
+        ("events differ by", "", *disagreement),
+    ]
+
+
+def write_report(results: Results) -> Path:
+    """Write report.html: one page that needs no other file."""
+    page = PAGE.substitute(
+        title=escape(f"{results.experiment}, {results.folder.name}"),
+        intro=escape(_intro(results)),
+        warnings="".join(f"<p class=warning>{escape(text)}</p>" for text in results.warnings),
+        phases=_html(
+            ["phase", "paper", *results.variants], [*_phase_rows(results), *_other_rows(results)]
+        ),
+        figures="".join(_figure(results.folder / "figures", *item) for item in FIGURES.items()),
+        failed=_failed(results),
+        costs=_costs(results),
+        manifest=_manifest(results),
+    )
+    return replace(results.folder / "report.html", page)
+
+
+def _intro(results: Results) -> str:
+    good = sum(len(results.succeeded(name)) for name in results.variants)
+    return (
+        f"{good} of {len(results.runs)} runs succeeded. Times are medians over the successful runs"
+        " with their 95 % bootstrap intervals, measured on the wire at the mobile node; the paper's"
+        f" are averages ({results.paper.title}, section {results.paper.section})."
+    )
+
+
+def _figure(folder: Path, stem: str, caption: str) -> str:
+    path = folder / f"{stem}.svg"
+    if not path.exists():
+        return ""
+    data = base64.b64encode(path.read_bytes()).decode()
+    text = escape(caption, quote=True)
+    return (
+        f'<figure><img alt="{text}" src="data:image/svg+xml;base64,{data}">'
+        f"<figcaption>{text}</figcaption></figure>\n"
+    )
+
+
+def _failed(results: Results) -> str:
+    rows = [(str(run.run), run.variant, run.reason or "no reason given") for run in results.failed]
+    return _html(["run", "variant", "reason"], rows) if rows else "<p>None.</p>"
+
+
+def _costs(results: Results) -> str:
+    found = {name: costs(results.of(name)) for name in results.variants}
+    names = list(dict.fromkeys(name for one in found.values() for name in one))
+    if not names:
+        return "<p>Not recorded.</p>"
+    rows = [
+        (name, *(style.seconds(one[name]) if name in one else "-" for one in found.values()))
+        for name in names
+    ]
+    return _html(["median of a run", *found], rows)
+
+
+def _manifest(results: Results) -> str:
+    if not results.manifest:
+        return "<p>Not recorded.</p>"
+    content: Mapping[str, object] = msgspec.to_builtins(results.manifest)
+    return _html(["", ""], [(name.replace("_", " "), _plain(content[name])) for name in content])
+
+
+def _plain(value: object) -> str:
+    match value:
+        case None:
+            return "unknown"
+        case bool():
+            return "yes" if value else "no"
+        case dict():
+            return "\n".join(f"{name}: {_plain(one)}" for name, one in value.items()) or "none"
+        case list() | tuple():
+            return ", ".join(_plain(one) for one in value) or "none"
+    return str(value)
+
+
+def _html(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    def line(kind: str, cells: Iterable[str]) -> str:
+        written = (escape(cell).replace("\n", "<br>") for cell in cells)
+        return "<tr>" + "".join(f"<{kind}>{cell}</{kind}>" for cell in written) + "</tr>\n"
+
+    top = f"<thead>{line('th', head)}</thead>\n" if any(head) else ""
+    return f"<table>{top}<tbody>{''.join(line('td', row) for row in rows)}</tbody></table>\n"
+
+
+PAGE = Template("""<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<title>$title</title>
+<style>
+body { font: 15px/1.5 "DejaVu Sans", Verdana, sans-serif; color: #222; max-width: 64em;
+       margin: 2em auto; padding: 0 1em; }
+h1 { font-size: 1.5em; } h2 { font-size: 1.15em; margin-top: 2.2em; }
+table { border-collapse: collapse; font-size: 0.88em; font-variant-numeric: tabular-nums; }
+th, td { padding: 0.3em 0.9em 0.3em 0; text-align: left; vertical-align: top;
+         border-bottom: 1px solid #ddd; }
+figure { margin: 1.5em 0; } figure img { width: 100%; }
+figcaption { color: #666; font-size: 0.85em; }
+.warning { border-left: 4px solid #d55e00; padding-left: 0.8em; }
+</style>
+</head>
+<body>
+<h1>$title</h1>
+<p>$intro</p>
+$warnings
+<h2>Phases</h2>
+$phases
+<h2>Figures</h2>
+$figures
+<h2>Failed runs</h2>
+$failed
+<h2>Costs of a run</h2>
+$costs
+<h2>Manifest</h2>
+$manifest
+</body>
+</html>
+""")

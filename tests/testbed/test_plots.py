@@ -1,0 +1,145 @@
+"""The figures: that they are drawn, and say what the data say."""
+
+import csv
+import itertools
+import shutil
+
+import pytest
+
+from testbed import ladder, plots, results, style
+from testbed.jsonl import DataError
+from testbed.results import Run
+from tests.testbed import sample
+from tests.testbed import synthesis as syn
+
+FORMATS = ("png", "svg", "pdf", "csv")
+
+
+def rows(path):
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def texts(fig):
+    found = [text.get_text() for text in fig.findobj(lambda item: hasattr(item, "get_text"))]
+    return [text for text in found if text]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return sample.make(tmp_path_factory.mktemp("results"), runs=3)
+
+
+def test_every_figure_in_every_format_with_its_data(folder):
+    paths = plots.draw(folder)
+
+    assert [path.name for path in paths] == [
+        f"{stem}.{kind}" for stem in ("phases", "cdf", "timeline") for kind in FORMATS
+    ]
+    for path in paths:
+        start = path.read_bytes()[:8]
+        magic = {".png": b"\x89PNG", ".pdf": b"%PDF", ".svg": b"<?xml"}
+        assert start.startswith(magic.get(path.suffix, b""))
+    data = rows(folder / "figures" / "phases.csv")
+    assert {row["variant"] for row in data} == {"paper", *sample.VARIANTS}
+    assert [row["seconds"] for row in data if row["phase"] == "unattributed"] == ["0.26"]
+    assert len(rows(folder / "figures" / "cdf.csv")) == 8
+    assert rows(folder / "figures" / "timeline.csv")[-1]["message"] == "first packet for the HoA"
+
+
+def test_a_figure_drawn_again_is_the_same(folder, tmp_path):
+    loaded = results.load(folder)
+    for name in ("one", "two"):
+        style.save(plots.phases_figure(loaded)[0], tmp_path / name, "phases", [])
+
+    for kind in FORMATS:
+        name = f"phases.{kind}"
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+
+
+def test_the_phases_figure_is_labelled(folder):
+    fig, _ = plots.phases_figure(results.load(folder))
+
+    shown = texts(fig)
+    for text in ("the paper", "8.4 s", "unattributed", "PANA to IKE", *sample.VARIANTS):
+        assert text in shown
+
+
+def test_labels_are_spread_apart_in_order_and_inside():
+    places = plots.spread([0.01, 0.02, 0.021, 0.5, 0.999], 0.1)
+
+    assert places == sorted(places)
+    assert all(b - a >= 0.1 - 1e-9 for a, b in itertools.pairwise(places))
+    assert places[0] >= 0.05 - 1e-9
+    assert places[-1] <= 0.95
+    assert places[3] == 0.5
+
+
+def test_the_time_axis_is_logarithmic_only_if_the_spread_is_wide(tmp_path, folder):
+    fig, _ = plots.cdf_figure(results.load(folder))
+    assert fig.axes[0].get_xscale() == "log"
+
+    narrow = {"resident": sample.VARIANTS["resident"]}
+    fig, _ = plots.cdf_figure(results.load(sample.make(tmp_path, variants=narrow, captures=False)))
+    assert fig.axes[0].get_xscale() == "linear"
+    labels = [text.get_text() for text in fig.axes[0].get_legend().get_texts()]
+    assert labels[0].startswith("resident: n = 9 of 10, median 1.0")
+
+
+def test_without_captures_there_is_no_timeline(tmp_path):
+    folder = sample.make(tmp_path, runs=2, failed=0, captures=False)
+
+    assert {path.stem for path in plots.draw(folder)} == {"phases", "cdf"}
+
+
+def test_a_single_run_and_a_variant_that_never_succeeded(tmp_path):
+    folder = sample.make(tmp_path, runs=1, failed=1)
+
+    assert {path.stem for path in plots.draw(folder)} == {"phases", "cdf", "timeline"}
+    fig, _ = plots.phases_figure(results.load(folder))
+    assert "none of 1 runs succeeded" in texts(fig)
+
+
+def test_nothing_succeeded_nothing_drawn(tmp_path):
+    folder = results.create(tmp_path, "paper")
+    results.append(folder, Run(run=1, variant="x", seed=1, status="failed", reason="no"))
+
+    assert plots.draw(folder) == []
+    with pytest.raises(DataError):
+        plots.draw(tmp_path / "none")
+
+
+def test_the_timeline_takes_the_middle_run_of_the_fastest_variant_with_a_capture(tmp_path):
+    folder = sample.make(tmp_path, runs=3, failed=0)
+    loaded = results.load(folder)
+
+    fast = sorted(loaded.values("resident-no-dad", "total"))
+    assert ladder.typical_run(loaded).phases["total"] == fast[1]
+
+    for run in loaded.of("resident-no-dad"):
+        shutil.rmtree(folder / "runs" / f"{run.run:04}")
+    assert ladder.typical_run(loaded).variant == "resident"
+
+
+def test_a_damaged_capture_costs_only_the_timeline(tmp_path):
+    folder = sample.make(tmp_path, runs=1, failed=0)
+    for path in folder.glob("runs/*/captures/A.pcapng"):
+        path.write_bytes(path.read_bytes()[:100])
+
+    assert {path.stem for path in plots.draw(folder)} == {"phases", "cdf"}
+
+
+def test_a_ladder_with_retransmissions_names_them(tmp_path):
+    folder = sample.make(tmp_path, runs=1, failed=0)
+    loaded = results.load(folder)
+    run = loaded.of("resident")[0]
+    packets = syn.bootstrap((0.02, 0.022, 0.05, 0.051, 3.2), 3.3)
+    packets += [(0.021, syn.from_mn(syn.pana(2, syn.C, 106))), (1.551, syn.update(2))]
+    packets += [(0.045, syn.from_mn(syn.ike(32, 1, 0xABCD), 500))]
+    syn.write(ladder.capture_of(loaded, run), packets)
+
+    fig, data = ladder.timeline_figure(loaded, run)
+
+    assert "quick 1 again" in texts(fig)
+    assert [row[4] for row in data].count("Binding Update in ESP") == 2
+    assert "3.15 s" in texts(fig)

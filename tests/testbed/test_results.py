@@ -1,0 +1,300 @@
+"""The results folder, its statistics, and the report."""
+
+import io
+import json
+import os
+import stat
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rich.console import Console
+
+from testbed import report, results, stats, style
+from testbed.jsonl import DataError
+from testbed.phases import PHASES
+from testbed.results import Run
+from tests.testbed import sample
+
+TIMES = {"pana": 0.02, "pana_to_ike": 0.0, "ike": 0.03, "ike_to_binding": 0.0, "binding": 1.0}
+TIMES |= {"total": sum(TIMES.values())}
+
+
+def ok(number, variant="resident", **changes):
+    values = {"run": number, "variant": variant, "seed": 1, "status": "ok", "phases": TIMES}
+    return Run(**values | changes)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return results.create(tmp_path, "paper", sample.SPEC)
+
+
+def test_the_newest_folder_is_latest(tmp_path):
+    first = results.create(tmp_path, "paper", "a = 1\n", "one")
+    second = results.create(tmp_path, "paper", "a = 2\n", "one")
+
+    assert [first.name, second.name] == ["one", "one-2"]
+    assert (tmp_path / "paper" / "latest").resolve() == second
+    assert os.readlink(tmp_path / "paper" / "latest") == "one-2"
+    assert (first / "spec.toml").read_text() == "a = 1\n"
+    assert sorted(p.name for p in (tmp_path / "paper").iterdir()) == ["latest", "one", "one-2"]
+
+
+def test_a_run_has_its_folder_and_its_keys_are_private(folder):
+    run = results.run_folder(folder, 12)
+
+    assert run == folder / "runs" / "0012"
+    assert sorted(p.name for p in run.iterdir()) == ["captures", "keys", "logs"]
+    assert stat.S_IMODE((run / "keys").stat().st_mode) == 0o700
+    assert results.run_folder(folder, 12) == run
+
+
+def test_runs_come_back_as_written(folder):
+    runs = [ok(1, first_packet=1.1), Run(run=2, variant="script", seed=2, status="failed")]
+    for run in runs:
+        results.append(folder, run)
+
+    loaded = results.load(folder)
+
+    assert loaded.runs == runs
+    assert loaded.variants == ["script", "resident"]  # As in spec.toml.
+    assert loaded.failed == runs[1:]
+    assert loaded.values("resident", "binding") == [1.0]
+    assert set(json.loads((folder / "runs.jsonl").read_text().splitlines()[0])) == {
+        *("run", "variant", "seed", "status", "reason"),
+        *("phases", "event_phases", "first_packet", "costs"),
+    }
+
+
+@pytest.mark.parametrize("torn", ['{"run": 2, "vari', "{", "\udcff\udcfe"])
+def test_a_torn_last_line_is_tolerated_reported_and_then_replaced(folder, torn):
+    results.append(folder, ok(1))
+    path = folder / "runs.jsonl"
+    with path.open("a", errors="surrogateescape") as file:
+        file.write(torn)
+
+    loaded = results.load(folder)
+    assert len(loaded.runs) == 1
+    assert loaded.warnings == [f"{path}:2: the last line is not finished"]
+
+    results.append(folder, ok(2))
+    loaded = results.load(folder)
+    assert [run.run for run in loaded.runs] == [1, 2]
+    assert loaded.warnings == []
+
+
+def test_a_last_line_that_lacks_only_its_end_counts(folder):
+    results.append(folder, ok(1))
+    path = folder / "runs.jsonl"
+    path.write_bytes(path.read_bytes()[:-1])
+
+    assert len(results.load(folder).runs) == 1
+    results.append(folder, ok(2))
+    assert [run.run for run in results.load(folder).runs] == [1, 2]
+
+
+def test_a_torn_only_line_and_a_long_one(folder):
+    path = folder / "runs.jsonl"
+    for torn in ("{", "x" * 10_000):
+        path.write_text(torn)
+        results.append(folder, ok(1))
+        assert [run.run for run in results.load(folder).runs] == [1]
+
+
+@pytest.mark.parametrize(
+    ("line", "complaint"),
+    [
+        ("garbage\n", "malformed"),
+        ('{"run": "one", "variant": "x", "seed": 1, "status": "ok"}\n', r"\$\.run"),
+        ('{"run": 1, "variant": "x", "seed": 1, "status": "fine"}\n', "fine"),
+        ('{"run": 1, "variant": "x", "seed": 1, "status": "ok"}\n', "run 1 is ok but has no pana"),
+    ],
+)
+def test_a_bad_line_is_named(folder, line, complaint):
+    results.append(folder, ok(1))
+    with (folder / "runs.jsonl").open("a") as file:
+        file.write(line)
+
+    with pytest.raises(DataError, match=rf"runs\.jsonl:2: .*{complaint}"):
+        results.load(folder)
+
+
+def test_what_is_not_there_is_named(tmp_path, folder):
+    with pytest.raises(DataError, match="no such results folder"):
+        results.load(tmp_path / "none")
+    with pytest.raises(DataError, match=r"runs\.jsonl: No such file"):
+        results.load(folder)
+
+
+@pytest.mark.parametrize("name", ["spec.toml", "manifest.json"])
+def test_a_damaged_file_is_named(folder, name):
+    results.append(folder, ok(1))
+    (folder / name).write_text("{[")
+
+    with pytest.raises(DataError, match=name):
+        results.load(folder)
+
+
+def test_the_manifest_says_what_a_result_depends_on(folder, monkeypatch):
+    manifest = results.begin_manifest(folder, lab="uml", seed=3, delays_asked={"A-B": 0.01})
+    results.append(folder, ok(1))
+    assert results.load(folder).manifest.ended is None
+
+    results.end_manifest(folder, manifest)
+
+    loaded = results.load(folder).manifest
+    assert loaded == manifest
+    assert loaded.kernel.startswith("Linux ")
+    assert len(loaded.load_before) == len(loaded.load_after) == 3
+    assert loaded.packages["scipy"]
+    assert loaded.delays_asked == {"A-B": 0.01}
+    monkeypatch.setenv("PATH", "/nonexistent")
+    assert results.begin_manifest(folder, lab="uml", seed=3).commit is None
+
+
+def test_the_papers_figures():
+    paper = results.load_paper()
+
+    assert paper.seconds == {
+        "pana": 0.04,
+        "pana_to_ike": 3.8,
+        "ike": 2.2,
+        "ike_to_binding": 1.3,
+        "binding": 0.8,
+        "total": 8.4,
+    }
+    parts = sum(paper.seconds[name] for name in PHASES)
+    assert parts + paper.unattributed == pytest.approx(paper.total)
+    for name, phase in paper.phases.items():
+        assert phase.source.startswith(f"{paper.seconds[name]:g} s ")
+
+
+@pytest.mark.parametrize("text", ["", "total = 'x'", "[["])
+def test_a_damaged_paper_is_named(tmp_path, text):
+    (tmp_path / "paper.toml").write_text(text)
+    with pytest.raises(DataError, match=r"paper\.toml"):
+        results.load_paper(tmp_path / "paper.toml")
+
+
+def test_medians_and_intervals():
+    found = stats.summarise([1.0, 2.0, 3.0, 4.0, 100.0])
+
+    assert (found.median, found.mean, found.n) == (3.0, 22.0, 5)
+    assert found.quartiles == (2.0, 4.0)
+    assert found.ci95 == (1.0, 100.0)
+    assert stats.summarise([1.0, 2.0, 3.0, 4.0, 100.0]) == found
+
+
+def test_what_has_no_interval():
+    assert stats.summarise([]) is None
+    assert stats.summarise([2.0]).ci95 is None
+    assert stats.summarise([2.0, 2.0, 2.0]).ci95 == (2.0, 2.0)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.floats(1e-6, 1e3), min_size=2, max_size=40), st.integers(0, 2**31))
+def test_the_interval_lies_within_the_sample_and_around_the_median(values, seed):
+    found = stats.summarise(values, seed)
+    low, high = found.ci95
+    assert min(values) <= low <= found.median <= high <= max(values)
+
+
+def test_the_summary_has_the_designed_form(tmp_path):
+    loaded = results.load(sample.make(tmp_path, runs=4, captures=False))
+
+    summary = json.loads(stats.write_summary(loaded).read_text())
+
+    assert (summary["experiment"], summary["lab"]) == ("paper", "uml")
+    assert summary["paper"]["total"] == 8.4
+    assert list(summary["variants"]) == ["script", "resident", "resident-no-dad"]
+    assert sum(one["runs"] for one in summary["variants"].values()) == 12
+    assert sum(one["succeeded"] for one in summary["variants"].values()) == 11
+    for one in summary["variants"].values():
+        assert set(one["phases"]) == {*PHASES, "total"}
+        for phase in one["phases"].values():
+            assert set(phase) >= {"median", "mean", "ci95", "n"}
+            assert phase["ci95"][0] <= phase["median"] <= phase["ci95"][1]
+            assert phase["n"] == one["succeeded"]
+        assert one["largest_disagreement"]["ike"] == pytest.approx(0.0002)
+        assert one["costs"]["setup"] == 0.4
+    failures = [f for one in summary["variants"].values() for f in one["failures"]]
+    assert failures == [{"run": 1, "reason": "timed out <in> IKE"}]
+
+
+def test_a_variant_without_a_success(folder):
+    results.append(folder, Run(run=1, variant="script", seed=1, status="failed", reason="no BA"))
+    loaded = results.load(folder)
+
+    one = stats.summary(loaded)["variants"]["script"]
+    assert (one["succeeded"], one["success_rate"], one["phases"]) == (0, 0.0, {})
+    assert "0 of 1" in shown(loaded)
+    assert "no BA" in report.write_report(loaded).read_text()
+
+
+def shown(loaded):
+    console = Console(width=140, file=io.StringIO())
+    console.print(report.table(loaded))
+    return console.file.getvalue()
+
+
+def test_the_phases_of_every_run_as_csv(folder):
+    results.append(folder, ok(1))
+    results.append(folder, Run(run=2, variant="a, b", seed=2, status="failed", reason='"x"'))
+
+    lines = results.write_phases_csv(results.load(folder)).read_text().splitlines()
+
+    assert lines[0] == (
+        "run,variant,seed,status,pana,pana_to_ike,ike,ike_to_binding,binding,total,"
+        "first_packet,reason"
+    )
+    assert lines[1] == "1,resident,1,ok,0.02,0.0,0.03,0.0,1.0,1.05,,"
+    assert lines[2] == '2,"a, b",2,failed,,,,,,,,"""x"""'
+
+
+def test_the_table(tmp_path):
+    text = shown(results.load(sample.make(tmp_path, runs=4, captures=False)))
+
+    for expected in ("PANA to IKE", "3.8 s", "8.4 s", "resident-no-dad", "4 of 4", "faster"):
+        assert expected in text
+    assert "unattributed" in text
+
+
+def test_the_report_is_one_page_and_escapes(tmp_path):
+    loaded = results.load(sample.make(tmp_path, runs=3, captures=False))
+    (loaded.folder / "figures").mkdir()
+    (loaded.folder / "figures" / "phases.svg").write_text("<svg/>")
+
+    page = report.write_report(loaded).read_text()
+
+    assert "timed out &lt;in&gt; IKE" in page
+    assert "data:image/svg+xml;base64,PHN2Zy8+" in page
+    assert "8 of 9 runs succeeded" in page
+    assert "esp6: yes" in page
+    assert 'src="http' not in page
+    assert "$" not in page.replace("$.", "")
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (8.4, "8.40 s"),
+        (12.345, "12.3 s"),
+        (123.4, "123 s"),
+        (0.99951, "1.00 s"),
+        (0.9994, "999 ms"),
+        (0.0516, "51.6 ms"),
+        (0.000899, "0.899 ms"),
+        (0.0, "0.00 ms"),
+    ],
+)
+def test_times_are_written_with_three_digits(value, text):
+    assert style.seconds(value) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.0516, "163× faster"), (1.0, "8.4× faster"), (84.0, "10× slower"), (0.0, "")],  # noqa: RUF001
+)
+def test_ratios_in_words(value, text):
+    assert style.against_paper(value, 8.4) == text
