@@ -53,7 +53,7 @@ class Experiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     variants: Annotated[dict[Name, dict[str, Any]], msgspec.Meta(min_length=1)]
     title: str = ""
     runs: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 10
-    seed: Annotated[int, msgspec.Meta(ge=0, lt=1 << 63)] = 1
+    seed: Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)] = 1
     timeout: Positive = 60.0
     links: dict[str, LinkSettings] = {}
     settings: dict[str, Any] = {}

@@ -25,7 +25,6 @@ NEEDS = (
     "esp6",
     "mip6",
     "ip6_tunnel",
-    "ip6_tables",
     "policy_routing",
 )
 IDENTITY = "mn@home.test"

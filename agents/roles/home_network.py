@@ -12,13 +12,13 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from agents.aaa.home_aaa import HomeAaa, SubscriberAuthenticated
+from agents.aaa import subscribers
+from agents.aaa.home_aaa import HomeAaa, SubscriberAuthenticated, eap_servers
 from agents.aaa.leases import Leases
-from agents.aaa.subscribers import Subscribers
 from agents.bootstrap import ike_psk
+from agents.diameter.config import PORT
 from agents.diameter.eap import DiameterEapRequest
 from agents.diameter.wire import Message
-from agents.eap.server import EapServer
 from agents.eap.tls import TlsServerConfig
 from agents.kernel.linux import LinuxHomeAgent
 from agents.mip6.home_agent import HomeAgent
@@ -66,6 +66,7 @@ class HomeNetwork:
         self._kernel = LinuxHomeAgent(self._address, configuration.home_interface)
         self._kernel.warm_up()
         self._kernel.prepare()
+        self._timer: asyncio.TimerHandle | None = None
         self._ike: IkeService | None = None
         if configuration.launch == "resident":
             self._ike = IkeService(
@@ -76,12 +77,11 @@ class HomeNetwork:
                 keys=KeyLog(None),
                 log=log.child("ikev1"),
             )
-        subscribers = Subscribers.load(Path(configuration.subscribers))
         tls = TlsServerConfig(**configuration.tls.arguments())
         self._aaa = HomeAaa(
-            subscribers,
+            subscribers.load(Path(configuration.subscribers)),
             Leases(Path(configuration.leases)),
-            lambda: EapServer(tls, fragment_size=configuration.eap_fragment_size),
+            eap_servers(tls, fragment_size=configuration.eap_fragment_size),
             origin_host=configuration.diameter_identity,
             origin_realm=configuration.diameter_realm,
             session_timeout=configuration.session_lifetime,
@@ -103,12 +103,28 @@ class HomeNetwork:
         What an authenticated mobile node needs of this host is there before the answer leaves.
         """
         answer = self._aaa.handle(DiameterEapRequest.from_message(message), time.monotonic())
+        self._take_events()
+        return answer.to_message()
+
+    def _take_events(self) -> None:
         while self._aaa.events:
             event = self._aaa.events.popleft()
             self._aaa_log(event)
             if isinstance(event, SubscriberAuthenticated):
                 self._admit(event)
-        return answer.to_message()
+        self._arm()
+
+    def _arm(self) -> None:
+        """Let the AAA server give up conversations in time."""
+        if self._timer:
+            self._timer.cancel()
+        deadline = self._aaa.next_timeout()
+        loop = asyncio.get_running_loop()
+        self._timer = None if deadline is None else loop.call_at(deadline, self._expire)
+
+    def _expire(self) -> None:
+        self._aaa.handle_timeout(time.monotonic())
+        self._take_events()
 
     def _admit(self, event: SubscriberAuthenticated) -> None:
         """Let the subscriber, and no one else, make SAs for the home address."""
@@ -141,6 +157,8 @@ class HomeNetwork:
 
     def close(self) -> None:
         """Close all sockets and end what was launched."""
+        if self._timer:
+            self._timer.cancel()
         self._mobility.close()
         if self._ike:
             self._ike.close()
@@ -158,7 +176,7 @@ async def serve(configuration: HomeNetworkConfiguration, stop: asyncio.Event) ->
             configuration.diameter_realm,
             configuration.access_routers,
         ),
-        listen=configuration.diameter_address,
+        listen=[(configuration.diameter_address, PORT)],
         handler=network.answer,
         on_event=log.child("diameter"),
     )

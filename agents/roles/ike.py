@@ -20,7 +20,7 @@ from agents.ikev1.config import Config, EspProposal, IkeProposal, Selectors
 from agents.ikev1.constants import Mode
 from agents.ikev1.ikev1 import Ikev1
 from agents.ipsec import Integrity
-from agents.kernel.linux import LinuxSecurityAssociations
+from agents.kernel.linux import LinuxMobileNode
 from agents.kernel.port import SecurityAssociations
 from agents.machine import Event
 from agents.roles.keylog import KeyLog
@@ -151,7 +151,7 @@ async def serve(configuration: IkeConfiguration, stop: asyncio.Event) -> None:
     """Run the daemon until `stop` is set."""
     log = EventLog(configuration.host, "ikev1")
     role = log.child("role")
-    kernel = LinuxSecurityAssociations()
+    kernel = LinuxMobileNode()
     service = IkeService(
         IPv6Address(configuration.local),
         configuration.settings,
