@@ -10,12 +10,13 @@ from string import Template
 
 import msgspec
 from rich import box
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from testbed import style
 from testbed.phases import PHASES, TITLES, TOTAL
-from testbed.results import Results, replace
+from testbed.results import Results, load, replace
 from testbed.stats import Summary, costs, largest_disagreement, phase_summaries, summarise
 
 FIGURES = {
@@ -82,8 +83,21 @@ def _other_rows(results: Results) -> Rows:
     ]
 
 
-def write_report(results: Results) -> Path:
-    """Write report.html: one page that needs no other file."""
+def show(results: Results, console: Console) -> None:
+    """Print the table, and why runs failed."""
+    console.print(table(results))
+    for warning in results.warnings:
+        console.print(f"warning: {warning}", markup=False, soft_wrap=True)
+    for run in results.failed:
+        console.print(f"run {run.run} ({run.variant}) failed: {run.reason}", markup=False)
+
+
+def write(folder: Path) -> Path:
+    """Write report.html of a results folder: one page that needs no other file.
+
+    The figures are in it if they have been drawn. Raises DataError.
+    """
+    results = load(folder)
     page = PAGE.substitute(
         title=escape(f"{results.experiment}, {results.folder.name}"),
         intro=escape(_intro(results)),

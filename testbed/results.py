@@ -30,7 +30,8 @@ class Run(msgspec.Struct, kw_only=True):
     """One line of runs.jsonl: a bootstrap from a cold start. All times in seconds.
 
     `phases` are from the capture, `event_phases` from the agents' events; `first_packet` counts
-    from the start of the bootstrap. A failed run says why in `reason`.
+    from the start of the bootstrap. A failed run says why in `reason`. `measured` holds what was
+    found on each link before the run, by the names of its shape; None is what was not measured.
     """
 
     run: int
@@ -42,6 +43,7 @@ class Run(msgspec.Struct, kw_only=True):
     event_phases: dict[str, float] | None = None
     first_packet: float | None = None
     costs: dict[str, float] = {}
+    measured: dict[str, dict[str, float | None]] = {}
 
     def __post_init__(self) -> None:
         if self.status == "ok":
@@ -160,6 +162,7 @@ def create(root: Path, experiment: str, spec: str = "", run_id: str | None = Non
             number += 1
             folder = parent / f"{run_id}-{number}"
     replace(folder / "spec.toml", spec)
+    (folder / "runs.jsonl").touch()
     (folder / "runs").mkdir()
     link_latest(folder)
     return folder
@@ -185,6 +188,15 @@ def run_folder(folder: Path, number: int) -> Path:
 def append(folder: Path, run: Run) -> None:
     """Add a run to runs.jsonl; it is on disk when this returns."""
     append_line(folder / "runs.jsonl", run)
+
+
+def read_run(line: Mapping[str, Any]) -> Run:
+    """Return the run that a line of runs.jsonl is about; raises DataError."""
+    try:
+        run: Run = msgspec.convert(line, Run)
+    except msgspec.ValidationError as error:
+        raise DataError(f"a run's line: {error}") from None
+    return run
 
 
 def load(folder: Path) -> Results:

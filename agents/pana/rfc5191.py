@@ -63,10 +63,10 @@ CODES: dict[AvpName, Code] = {
     AvpName.RESULT_CODE: Code(7, 4, 4),
     AvpName.SESSION_LIFETIME: Code(8, 4, 4),
     AvpName.TERMINATION_CAUSE: Code(9, 4, 4),
-    AvpName.MOBILITY_CAPABILITY: Code(1, 4, 4, VENDOR_ID),
-    AvpName.HOME_AGENT_ADDRESS: Code(2, 18, 18, VENDOR_ID),
-    AvpName.HOME_AGENT_FQDN: Code(3, 1, 255, VENDOR_ID),
-    AvpName.HOME_ADDRESS: Code(4, 16, 16, VENDOR_ID),
+    AvpName.MOBILITY_CAPABILITY: Code(101, 4, 4, VENDOR_ID),
+    AvpName.HOME_AGENT_ADDRESS: Code(102, 18, 18, VENDOR_ID),
+    AvpName.HOME_AGENT_FQDN: Code(103, 1, 255, VENDOR_ID),
+    AvpName.HOME_ADDRESS: Code(104, 16, 16, VENDOR_ID),
 }
 """RFC 5191 section 8; vendor AVPs are the project's."""
 

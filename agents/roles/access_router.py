@@ -146,7 +146,10 @@ class AccessRouter:
     def _deliver(self, event: events.EapResponse, answer: DiameterEapAnswer) -> None:
         driver = self.endpoint.driver
         number, packet = event.session_id, answer.eap_payload
-        if answer.result_code == ResultCode.MULTI_ROUND_AUTH and packet is not None:
+        if answer.result_code == ResultCode.MULTI_ROUND_AUTH:
+            # A response that the server discarded: it wants its last request put again.
+            packet = packet or answer.reissued_payload
+        if answer.result_code == ResultCode.MULTI_ROUND_AUTH and packet:
             driver.call(self._paa.eap_request, number, packet, driver.now())
         elif answer.result_code == ResultCode.SUCCESS and packet and answer.msk:
             self._accept(event, packet, answer.msk, answer)

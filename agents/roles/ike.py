@@ -19,7 +19,7 @@ from agents.ikev1 import events
 from agents.ikev1.config import Config, EspProposal, IkeProposal, Selectors
 from agents.ikev1.constants import Mode
 from agents.ikev1.ikev1 import Ikev1
-from agents.ipsec import Integrity
+from agents.ipsec import EspPair, Integrity
 from agents.kernel.linux import LinuxMobileNode
 from agents.kernel.port import SecurityAssociations
 from agents.machine import Event
@@ -98,6 +98,7 @@ class IkeService:
         self._keys = keys
         self._log = log
         self._on_failure = on_failure
+        self._keyed: set[int] = set()
         rng = random.SystemRandom()
         self._machine = Ikev1(rng=rng, local=local, config=settings.config(identity))
         self._endpoint = UdpEndpoint(self._machine, (str(local), PORT), self._handle)
@@ -122,10 +123,14 @@ class IkeService:
     def _handle(self, event: Event) -> None:
         self._log(event)
         match event:
-            case events.ChildKeyed() | events.ChildEstablished():
-                self._kernel.install(event.pair)
-                self._keys.esp(event.pair)
+            case events.ChildKeyed():
+                self._keyed.add(event.pair.inbound.spi)
+                self._install(event.pair)
+            case events.ChildEstablished() if event.pair.inbound.spi not in self._keyed:
+                # Message 3 leaves first: what the SA protects must not overtake it.
+                asyncio.get_running_loop().call_soon(self._install, event.pair)
             case events.ChildAbandoned() | events.ChildDeleted():
+                self._keyed.discard(event.pair.inbound.spi)
                 self._kernel.uninstall(event.pair)
             case events.Phase1Established():
                 self._keys.ikev1(event.initiator_cookie, event.encryption_key)
@@ -134,6 +139,10 @@ class IkeService:
                     self._on_failure(f"IKE with {event.peer}: {event.reason}")
             case _:
                 pass
+
+    def _install(self, pair: EspPair) -> None:
+        self._kernel.install(pair)
+        self._keys.esp(pair)
 
     def close(self) -> None:
         """Close the socket."""

@@ -63,7 +63,7 @@ def test_runs_come_back_as_written(folder):
     assert loaded.values("resident", "binding") == [1.0]
     assert set(json.loads((folder / "runs.jsonl").read_text().splitlines()[0])) == {
         *("run", "variant", "seed", "status", "reason"),
-        *("phases", "event_phases", "first_packet", "costs"),
+        *("phases", "event_phases", "first_packet", "costs", "measured"),
     }
 
 
@@ -92,6 +92,24 @@ def test_a_last_line_that_lacks_only_its_end_counts(folder):
     assert len(results.load(folder).runs) == 1
     results.append(folder, ok(2))
     assert [run.run for run in results.load(folder).runs] == [1, 2]
+
+
+def test_no_run_at_all(folder):
+    loaded = results.load(folder)
+
+    assert loaded.runs == []
+    assert stats.summary(loaded)["variants"] == {}
+    assert "8.4 s" in shown(loaded)
+    assert "0 of 0 runs succeeded" in report.write(folder).read_text()
+
+
+def test_a_run_from_a_line():
+    line = {"run": 1, "variant": "x", "seed": 1, "status": "ok", "phases": TIMES}
+    line["measured"] = {"A-B": {"delay": 0.001, "rate": None}}
+
+    assert results.read_run(line).measured["A-B"]["rate"] is None
+    with pytest.raises(DataError, match=r"\$\.seed"):
+        results.read_run(line | {"seed": "x"})
 
 
 def test_a_torn_only_line_and_a_long_one(folder):
@@ -123,6 +141,7 @@ def test_a_bad_line_is_named(folder, line, complaint):
 def test_what_is_not_there_is_named(tmp_path, folder):
     with pytest.raises(DataError, match="no such results folder"):
         results.load(tmp_path / "none")
+    (folder / "runs.jsonl").unlink()
     with pytest.raises(DataError, match=r"runs\.jsonl: No such file"):
         results.load(folder)
 
@@ -229,12 +248,13 @@ def test_a_variant_without_a_success(folder):
     one = stats.summary(loaded)["variants"]["script"]
     assert (one["succeeded"], one["success_rate"], one["phases"]) == (0, 0.0, {})
     assert "0 of 1" in shown(loaded)
-    assert "no BA" in report.write_report(loaded).read_text()
+    assert "run 1 (script) failed: no BA" in shown(loaded)
+    assert "no BA" in report.write(loaded.folder).read_text()
 
 
 def shown(loaded):
     console = Console(width=140, file=io.StringIO())
-    console.print(report.table(loaded))
+    report.show(loaded, console)
     return console.file.getvalue()
 
 
@@ -265,7 +285,7 @@ def test_the_report_is_one_page_and_escapes(tmp_path):
     (loaded.folder / "figures").mkdir()
     (loaded.folder / "figures" / "phases.svg").write_text("<svg/>")
 
-    page = report.write_report(loaded).read_text()
+    page = report.write(loaded.folder).read_text()
 
     assert "timed out &lt;in&gt; IKE" in page
     assert "data:image/svg+xml;base64,PHN2Zy8+" in page
