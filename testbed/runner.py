@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+import msgspec
 import tomli_w
 
 from testbed import keys, phases, plots, report, results, session, stats
@@ -43,7 +44,7 @@ class Outcome:
     interrupted: bool
 
 
-def _lines(lab: Lab, folder: Path) -> Iterator[dict[str, Any]]:
+def _lines(lab: Lab, folder: Path) -> Generator[dict[str, Any], None, None]:
     """Yield a session's lines; a kernel that is not this one gets a session of its own."""
     if lab.name == "native":
         yield from session.execute(folder)
@@ -74,8 +75,7 @@ def analyse(folder: Path, result: Mapping[str, Any]) -> results.Run:
             keys.wireshark_profile(run / "keys")
     except DataError as error:
         line |= {"status": "failed", "reason": str(error)}
-    measured: results.Run = results.read_run(line)
-    return measured
+    return msgspec.convert(line, results.Run)
 
 
 def _asked(spec: Spec) -> dict[str, float]:
