@@ -41,7 +41,9 @@ def timeline_figure(results: Results, run: Run | None = None) -> tuple[Figure, l
     """
     run = run or typical_run(results)
     path = capture_of(results, run)
-    timeline, shown = from_capture(path), messages(path)
+    timeline = from_capture(path)
+    end = max(timeline.binding_end, timeline.first_packet or 0.0)
+    shown = [message for message in messages(path) if message.time <= end]
     rows: list[list[Any]] = [["seconds", "sender", "receiver", "protocol", "message"]]
     rows += [[m.time, m.sender, m.receiver, m.protocol, m.label] for m in shown]
     return _draw(results, run, timeline, shown[:MAX_ROWS]), rows

@@ -116,6 +116,7 @@ def messages(path: Path, mobile_node: Collection[IPv6Address] = ()) -> list[Mess
         raise PhaseError(f"{path}: no message of a bootstrap was seen")
     zero = next((m for m in seen if isinstance(m, Pana) and m.initiation), seen[0]).time
     own = _own_addresses(seen)
+    homes = {message.home_address for message in seen if isinstance(message, Mobility)}
     shown: list[Message] = []
     for message in seen:
         if message.time < zero:
@@ -124,7 +125,7 @@ def messages(path: Path, mobile_node: Collection[IPv6Address] = ()) -> list[Mess
         ends = (MOBILE_NODE, other) if message.source in own else (other, MOBILE_NODE)
         time = (message.time - zero) / 1e9
         if isinstance(message, Tunnelled):
-            if message.source not in own:
+            if message.inner_destination in homes:
                 shown.append(Message(time, *ends, message.protocol, "first packet for the HoA"))
                 break
             continue

@@ -129,6 +129,19 @@ def test_a_damaged_capture_costs_only_the_timeline(tmp_path):
     assert {path.stem for path in plots.draw(folder)} == {"phases", "cdf"}
 
 
+def test_the_ladder_ends_with_the_bootstrap(tmp_path):
+    folder = sample.make(tmp_path, runs=1, failed=0)
+    loaded = results.load(folder)
+    run = loaded.of("resident")[0]
+    packets = [*syn.bootstrap(packet=None), (5.0, syn.update(2)), (5.1, syn.ack(2))]
+    syn.write(ladder.capture_of(loaded, run), packets)
+
+    _, data = ladder.timeline_figure(loaded, run)
+
+    assert data[-1][4] == "Binding Ack in ESP"
+    assert data[-1][0] == pytest.approx(0.055, abs=2e-6)
+
+
 def test_a_ladder_with_retransmissions_names_them(tmp_path):
     folder = sample.make(tmp_path, runs=1, failed=0)
     loaded = results.load(folder)
