@@ -68,7 +68,11 @@ CODES: dict[AvpName, Code] = {
     AvpName.HOME_AGENT_FQDN: Code(103, 1, 255, VENDOR_ID),
     AvpName.HOME_ADDRESS: Code(104, 16, 16, VENDOR_ID),
 }
-"""RFC 5191 section 8; vendor AVPs are the project's."""
+"""RFC 5191 section 8; vendor AVPs are the project's.
+
+Their codes stay clear of the IETF's because Wireshark names AVPs by the code alone. They come
+behind a standard AVP because it takes a message for PANA by its first AVP's code.
+"""
 
 NAMES = {(code.code, code.vendor): name for name, code in CODES.items()}
 
