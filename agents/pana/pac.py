@@ -188,6 +188,7 @@ class Pac:
             self._request = previous
             raise
         association.accept(message)
+        association.session = association.session or message.session
         self._runner.run(row)
 
     def _validate(self, received: Received) -> None:
