@@ -66,6 +66,7 @@ class MobileNode:
             server_names=(configuration.server_name,),
             keylog=self._keys.tls,
         )
+        _ = tls.context  # Built now: a bad file shows at the start, and no run waits for it.
         self._eap = EapPeer(
             configuration.identity, tls, fragment_size=configuration.eap_fragment_size
         )
