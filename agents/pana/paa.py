@@ -68,6 +68,18 @@ class Paa:
         session = self._sessions.get(session_id)
         return None if session is None else session.state
 
+    def may_pass(self, host: str) -> bool:
+        """Return whether a session of this address has succeeded, or waits for the PaC's word.
+
+        Anyone can open and fail a session in another's name, and a PaC that starts again has two
+        for a while; so this, not one session's end, tells whether the filter is to be closed.
+        """
+        return any(
+            session.pac[0] == host
+            and (session.authorised or session.state is PaaState.WAIT_SUCC_PAN)
+            for session in self._sessions.values()
+        )
+
     # The AAA's calls. A verdict that comes too late is an event, not an error.
 
     def eap_request(self, session_id: int, packet: bytes, now: float) -> None:

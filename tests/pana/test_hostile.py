@@ -217,6 +217,19 @@ def test_a_pac_that_lost_its_state_opens_a_new_session_and_the_old_one_goes():
     assert world.server.only(Terminated)[0].session_id == old
     assert world.server.only(Terminated)[0].cause == "replaced by a newer session"
     assert world.paa.state(old) in (None, PaaState.CLOSED)
+    assert world.paa.may_pass(PAC[0])
+
+
+def test_a_session_opened_in_anothers_name_does_not_close_the_filter():
+    world = World().bootstrap(5)
+    forged = (PAC[0], 4000)
+    assert len(send(world.server, world.link.sent[0][2], forged)) == 1
+    world.server.handle_timeout(45.0)
+    assert [event.pac for event in world.server.only(Failed)] == [forged]
+    assert world.paa.may_pass(PAC[0])
+    world.server.handle_timeout(700.0)
+    assert len(world.server.only(Terminated)) == 1
+    assert not world.paa.may_pass(PAC[0])
 
 
 def test_many_pacs_at_once_keep_apart():
