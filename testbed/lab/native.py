@@ -98,11 +98,11 @@ class NativeLab:
     ) -> int:
         """Run a command on the caller's terminal."""
         check(cwd)
-        before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the command.
+        # Ctrl-C is for the command alone; what stands between inherits that it is ignored.
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
         try:
-            # A child would inherit that SIGINT is ignored.
             process = subprocess.Popen(
-                ["env", "--default-signal=INT", *isolated(command)],
+                isolated(("env", "--default-signal=INT", *command)),
                 cwd=cwd,
                 env=job_environment(self.name, environment),
             )

@@ -1,6 +1,7 @@
 """The uml lab: user-mode Linux on the host's file system, as whatever user the caller is."""
 
 import fcntl
+import itertools
 import os
 import shlex
 import shutil
@@ -84,8 +85,8 @@ class UmlJob:
             lines = self._console.read_text(encoding="utf-8", errors="replace").splitlines()
         except OSError:
             lines = []
-        said = "\n".join(f"    {line}" for line in lines if not line.startswith(" [<"))
-        tail = "\n".join(said.splitlines()[-LAST_WORDS:])
+        before_the_trace = itertools.takewhile(lambda line: line != "Stack:", lines)
+        tail = "\n".join(f"    {line}" for line in list(before_the_trace)[-LAST_WORDS:])
         return f"user-mode Linux ended before its job did; it said last:\n{tail}"
 
     def __enter__(self) -> Self:

@@ -1,0 +1,101 @@
+import json
+import os
+import stat
+
+import pytest
+
+from testbed.lab import LabError, NativeLab, UmlLab, choice, doctor
+from testbed.lab.caller import caller, give
+from testbed.lab.choice import choose
+from testbed.lab.doctor import FEATURES, PACKAGES, Finding, examine
+
+
+def found(name: str, *, here: bool) -> Finding:
+    feature = FEATURES[name]
+    return Finding(name, feature.kind, feature.purpose, feature.labs, here, "tried", "do this")
+
+
+def lacks(monkeypatch, **labs: list[str]) -> None:
+    monkeypatch.setattr(
+        choice, "lacking", lambda lab, _: [found(name, here=False) for name in labs[lab]]
+    )
+
+
+def test_every_feature_has_a_finding_that_json_can_carry():
+    findings = examine()
+    assert [finding.name for finding in findings] == list(FEATURES)
+    for finding in findings:
+        assert json.loads(json.dumps(finding.as_json()))["name"] == finding.name
+        assert finding.purpose
+        assert finding.remedy if finding.here is not True else not finding.remedy
+
+
+def test_every_tool_has_a_package_that_the_set_up_installs(request):
+    setup = request.config.rootpath / "setup"
+    installed = {*(setup / "packages-main.txt").read_text().split(), "tcc"}
+    assert set(PACKAGES.values()) <= installed
+    tools = {name for name, feature in FEATURES.items() if feature.kind == "tool"}
+    assert tools == set(PACKAGES)
+
+
+def test_without_root_the_kernel_is_not_judged(monkeypatch):
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    assert {f.here for f in examine() if f.kind == "kernel"} == {None}
+    native = [finding.name for finding in doctor.lacking("native", ["mip6"])]
+    assert "root" in native
+    assert "mip6" not in native
+
+
+def test_auto_takes_native_if_all_is_there(monkeypatch):
+    lacks(monkeypatch, native=[], uml=[])
+    lab, why = choose("auto", ["mip6"])
+    assert isinstance(lab, NativeLab)
+    assert why == "lab: native (this kernel has all that is needed)"
+
+
+def test_auto_takes_uml_and_says_why(monkeypatch):
+    lacks(monkeypatch, native=["mip6", "esp6"], uml=[])
+    lab, why = choose("auto", ["mip6"])
+    assert isinstance(lab, UmlLab)
+    assert why == "lab: uml (native lacks mip6, esp6)"
+
+
+def test_what_is_asked_for_is_taken_or_refused(monkeypatch):
+    lacks(monkeypatch, native=["mip6"], uml=[])
+    assert choose("uml")[1] == "lab: uml (as asked)"
+    with pytest.raises(LabError, match=r"native lab lacks:\n  mip6 .*: tried; do this"):
+        choose("native")
+
+
+def test_if_neither_can_be_had_both_reasons_are_given(monkeypatch):
+    lacks(monkeypatch, native=["root"], uml=["linux.uml"])
+    with pytest.raises(LabError, match=r"(?s)native lab lacks.*root.*uml lab lacks.*linux.uml"):
+        choose()
+
+
+def test_unknown_names_are_refused():
+    with pytest.raises(LabError, match="auto, native, uml"):
+        choose("moon")
+    with pytest.raises(ValueError, match="warp"):
+        doctor.lacking("native", ["warp"])
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_the_caller_is_the_user_behind_sudo_who_owns_the_project(tmp_path, monkeypatch):
+    project = tmp_path / "project"
+    project.mkdir()
+    monkeypatch.delenv("SUDO_UID", raising=False)
+    assert caller(project) is None
+    monkeypatch.setenv("SUDO_UID", "1")
+    assert caller(project) is None
+    os.chown(project, 1, 1)
+    user = caller(project)
+    assert user is not None
+    assert user.pw_uid == 1
+    (project / "made").touch()
+    (project / "link").symlink_to("/etc/passwd")
+    give(project, user)
+    for path in (project, project / "made", project / "link"):
+        assert path.lstat().st_uid == 1
+    assert os.stat("/etc/passwd").st_uid == 0
+    assert stat.S_ISLNK((project / "link").lstat().st_mode)
