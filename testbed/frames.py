@@ -11,7 +11,7 @@ from typing import BinaryIO
 from testbed.jsonl import DataError
 
 ETHERNET = 1
-SECTION, INTERFACE, ENHANCED_PACKET, SECRETS = 0x0A0D0D0A, 1, 6, 10
+SECTION, INTERFACE, ENHANCED_PACKET = 0x0A0D0D0A, 1, 6
 SECTION_MAGIC = b"\x0a\x0d\x0d\x0a"
 OPTION_END = 0
 OPTION_TSRESOL = 9
@@ -44,11 +44,6 @@ def read_frames(path: Path) -> list[Frame]:
         except (struct.error, IndexError):
             raise DataError(f"{path}: a malformed block at offset {block.offset}") from None
     return sorted(frames, key=lambda frame: frame.time)
-
-
-def has_secrets(path: Path) -> bool:
-    """Return whether a pcapng file has a Decryption Secrets Block; raises DataError."""
-    return any(block.kind == SECRETS for block in _read(path))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,7 @@
-"""Keys of a run for Wireshark: TLS secrets inside the captures, ESP and IKE keys as a profile."""
+"""Keys of a run for Wireshark: ESP and IKE keys as a profile; TLS secrets are in the captures."""
 
 from __future__ import annotations
 
-import os
-import subprocess
 from collections.abc import Iterable
 from ipaddress import IPv6Address
 from pathlib import Path
@@ -11,13 +9,10 @@ from typing import Annotated
 
 import msgspec
 
-from testbed.frames import has_secrets
 from testbed.jsonl import DataError, read_lines
 
 KEYS = "keys.jsonl"
-TLS_KEYS = "tls.keys"
 PROFILE = "mip6lab"
-EDITCAP_TIMEOUT = 60.0
 
 Hex = Annotated[str, msgspec.Meta(pattern=r"^([0-9a-fA-F]{2})+$")]
 Cookie = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-fA-F]{16}$")]
@@ -74,45 +69,6 @@ class Ikev1Key(msgspec.Struct, frozen=True, tag_field="kind", tag="ikev1"):
 
 
 Key = EspKey | Ikev1Key
-
-
-def embed(captures: Path, tls_keylog: Path) -> list[Path]:
-    """Put TLS secrets (SSLKEYLOGFILE format) into every pcapng file of a folder, in place.
-
-    Returns the files changed: none if there are no secrets, and no file that has some already.
-    Raises DataError if editcap is missing, or refuses a file, which then is as before.
-    """
-    if not tls_keylog.exists() or not tls_keylog.stat().st_size:
-        return []
-    done = [path for path in sorted(captures.glob("*.pcapng")) if not has_secrets(path)]
-    for capture in done:
-        _embed(capture, tls_keylog)
-    return done
-
-
-def _embed(capture: Path, tls_keylog: Path) -> None:
-    fresh = capture.with_name(f".{capture.name}.{os.getpid()}")
-    secrets = f"tls,{tls_keylog.resolve()}"
-    options = ["-F", "pcapng", "--inject-secrets", secrets]
-    fresh.touch(mode=0o600)  # From now on the capture holds secrets.
-    try:
-        done = subprocess.run(
-            ["editcap", *options, capture, fresh],
-            capture_output=True,
-            text=True,
-            timeout=EDITCAP_TIMEOUT,
-            check=False,
-        )
-        if done.returncode:
-            reason = " ".join(done.stderr.split()) or f"exit status {done.returncode}"
-            raise KeysError(f"{capture}: editcap: {reason}")
-        fresh.replace(capture)
-    except FileNotFoundError:
-        raise KeysError("editcap is not installed (package wireshark-common)") from None
-    except subprocess.TimeoutExpired:
-        raise KeysError(f"{capture}: editcap took more than {EDITCAP_TIMEOUT:.0f} s") from None
-    finally:
-        fresh.unlink(missing_ok=True)
 
 
 def wireshark_profile(keys: Path) -> Path:

@@ -106,12 +106,20 @@ def _convert(value: object, kind: Any, where: str) -> Any:
         raise SpecError(f"{where}: {f'{place}: ' if place else ''}{message}") from None
 
 
+def _check_links(table: Mapping[str, Any], where: str) -> None:
+    """Check each link by itself: msgspec does not name the key of a dictionary's bad value."""
+    links = table.get("links")
+    for name, settings in links.items() if isinstance(links, Mapping) else ():
+        _convert(settings, LinkSettings, f"{where}: links.{name}")
+
+
 class Spec:
     """A checked experiment: every variant's approach, topology and settings exist and fit."""
 
     def __init__(self, document: dict[str, Any], source: str) -> None:
         self.document = document
         self.source = source
+        _check_links(document, source)
         self.experiment: Experiment = _convert(document, Experiment, source)
         self.variants = {name: self._variant(name) for name in self.experiment.variants}
         for name in self.variants:
@@ -138,8 +146,10 @@ class Spec:
         common["approach"] = self.experiment.approach
         common["topology"] = self.experiment.topology
         common["timeout"] = self.experiment.timeout
+        where = f"{self.source}: variant {name}"
         merged = _merge(common, self.experiment.variants[name])
-        variant: Variant = _convert(merged, Variant, f"{self.source}: variant {name}")
+        _check_links(merged, where)
+        variant: Variant = _convert(merged, Variant, where)
         return variant
 
     def _module(self, package: str, name: str, what: str) -> ModuleType:

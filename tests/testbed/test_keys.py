@@ -12,12 +12,8 @@ import pytest
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 from testbed import keys
-from testbed.frames import read_frames
 from testbed.jsonl import DataError
-from testbed.keys import KeysError
 from tests.testbed import synthesis as syn
-
-TLS_LINE = f"CLIENT_RANDOM {'ab' * 32} {'cd' * 48}\n"
 
 
 def esp_line(source, destination, spi):
@@ -163,57 +159,3 @@ def test_no_key_is_in_a_complaint_or_a_repr(tmp_path):
     key = keys.EspKey("::1", "::2", 1, "cbc(aes)", secret, "hmac(sha256)", secret)
     assert secret not in repr(key)
     assert secret not in repr(keys.Ikev1Key("00" * 8, secret))
-
-
-def test_tls_secrets_go_into_every_capture_once(tmp_path):
-    if not shutil.which("editcap"):
-        pytest.skip("editcap is not installed")
-    for name in "AB":
-        syn.write(tmp_path / f"{name}.pcapng", syn.bootstrap())
-    before = read_frames(tmp_path / "A.pcapng")
-    secrets = tmp_path / "tls.keys"
-    secrets.write_text(TLS_LINE)
-
-    assert [path.name for path in keys.embed(tmp_path, secrets)] == ["A.pcapng", "B.pcapng"]
-    assert keys.embed(tmp_path, secrets) == []
-
-    assert (tmp_path / "A.pcapng").read_bytes().count(TLS_LINE.encode()) == 1
-    assert read_frames(tmp_path / "A.pcapng") == before
-    assert stat.S_IMODE((tmp_path / "A.pcapng").stat().st_mode) == 0o600
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["A.pcapng", "B.pcapng", "tls.keys"]
-
-
-def test_without_secrets_captures_stay_as_they_are(tmp_path):
-    syn.write(tmp_path / "A.pcapng", syn.bootstrap())
-
-    assert keys.embed(tmp_path, tmp_path / "tls.keys") == []
-    (tmp_path / "tls.keys").touch()
-    assert keys.embed(tmp_path, tmp_path / "tls.keys") == []
-
-
-def test_a_file_that_editcap_refuses_is_named_and_kept(tmp_path, monkeypatch):
-    capture = syn.write(tmp_path / "A.pcapng", syn.bootstrap())
-    (tmp_path / "tls.keys").write_text(TLS_LINE)
-    before = capture.read_bytes()
-    (tmp_path / "bin").mkdir()
-    program = tmp_path / "bin" / "editcap"
-    program.write_text("#!/bin/sh\necho no such luck >&2\nexit 2\n")
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", str(program.parent))
-
-    with pytest.raises(KeysError, match=r"A\.pcapng: editcap: no such luck"):
-        keys.embed(tmp_path, tmp_path / "tls.keys")
-    assert capture.read_bytes() == before
-    assert len(list(tmp_path.iterdir())) == 3
-    capture.write_bytes(b"garbage")
-    with pytest.raises(DataError, match=r"A\.pcapng: not a pcapng"):
-        keys.embed(tmp_path, tmp_path / "tls.keys")
-
-
-def test_a_missing_editcap_is_said(tmp_path, monkeypatch):
-    syn.write(tmp_path / "A.pcapng", syn.bootstrap())
-    (tmp_path / "tls.keys").write_text(TLS_LINE)
-    monkeypatch.setenv("PATH", str(tmp_path))
-
-    with pytest.raises(KeysError, match="editcap is not installed"):
-        keys.embed(tmp_path, tmp_path / "tls.keys")

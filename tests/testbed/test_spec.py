@@ -1,0 +1,128 @@
+"""Experiments: what is accepted, how variants are formed, and what is said about bad ones."""
+
+from pathlib import Path
+
+import pytest
+
+from testbed.results import PROJECT
+from testbed.spec import Spec, SpecError, read_plan, write_plan
+
+PAPER = PROJECT / "experiments" / "paper.toml"
+GOOD = """
+name = "one"
+approach = "pana-ikev1"
+topology = "paper"
+[links.core]
+delay = 0.02
+[settings]
+launch = "script"
+[variants.common]
+[variants.other]
+settings.launch = "resident"
+settings.ike.mode = "aggressive"
+links.access.delay = 0.05
+"""
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "one.toml"
+    path.write_text(text)
+    return path
+
+
+def test_every_experiment_that_ships_is_good():
+    shipped = sorted((PROJECT / "experiments").glob("*.toml"))
+    assert PAPER in shipped
+    for path in shipped:
+        spec = Spec.load(path)
+        assert spec.experiment.name == path.stem.replace("_", "-") or path == PAPER
+
+
+def test_a_variant_changes_only_what_it_names(tmp_path):
+    spec = Spec.load(written(tmp_path, GOOD))
+
+    common, other = spec.settings("common"), spec.settings("other")
+    assert (common.launch, common.ike.mode) == ("script", "main")
+    assert (other.launch, other.ike.mode) == ("resident", "aggressive")
+    delays = {link.name: link.shape.delay for link in spec.topology("other").links}
+    assert delays == {"access": 0.05, "core": 0.02, "home": 0.0}
+
+
+def test_needs_follow_from_approach_and_links(tmp_path):
+    path = written(tmp_path, GOOD)
+
+    assert {"esp6", "mip6", "sch_htb", "sch_netem"} <= Spec.load(path).needs()
+    assert "sch_netem" not in Spec.load(PAPER).needs()
+
+
+def test_assignments_change_the_experiment(tmp_path):
+    path = written(tmp_path, GOOD)
+    changes = ["settings.launch=resident", "links.core.delay=0.1", "runs=3", "title=plain words"]
+
+    spec = Spec.load(path, changes)
+
+    assert spec.settings("common").launch == "resident"
+    assert spec.topology("common").link("core").shape.delay == 0.1
+    assert (spec.experiment.runs, spec.experiment.title) == (3, "plain words")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "complaint"),
+    [
+        ('name = "one"', 'name = "one"\nrunz = 3', r"unknown field `runz`"),
+        ('name = "one"', 'name = "one"\nruns = "many"', r"runs: .*`int`"),
+        ('name = "one"', 'name = "one"\nruns = 0', r"runs: .*>= 1"),
+        ('name = "one"', 'name = "../one"', r"name: "),
+        ('approach = "pana-ikev1"', 'approach = "magic"', r'no approach called "magic"'),
+        ('approach = "pana-ikev1"', "", r"missing required field `approach`"),
+        ('topology = "paper"', 'topology = "moon"', r'no topology called "moon"'),
+        ('topology = "paper"', 'topology = "model"', r'no topology called "model"'),
+        ("[links.core]", "[links.cord]", r"links: no link cord in topology paper"),
+        ("delay = 0.02", "delay = -1.0", r"links\.core: delay: .*>= 0"),
+        ("delay = 0.02", "delay = nan", r"links\.core: delay: "),
+        ('launch = "script"', 'launch = "rocket"', r"settings: launch: .*'rocket'"),
+        ('mode = "aggressive"', 'mood = "good"', r"settings: ike: .*unknown field `mood`"),
+        ("[variants.common]", "[variants.common", r"one\.toml: "),
+    ],
+)
+def test_a_bad_experiment_is_refused_with_what_and_where(tmp_path, old, new, complaint):
+    assert old in GOOD
+    path = written(tmp_path, GOOD.replace(old, new, 1))
+
+    with pytest.raises(SpecError, match=complaint) as raised:
+        Spec.load(path)
+    assert "one.toml" in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("assignment", "complaint"),
+    [("runs", "KEY=VALUE"), ("=3", "KEY=VALUE"), ("runs.x=3", "runs is a value")],
+)
+def test_a_bad_assignment_is_refused(tmp_path, assignment, complaint):
+    path = written(tmp_path, "runs = 2" + GOOD)
+
+    with pytest.raises(SpecError, match=complaint):
+        Spec.load(path, [assignment])
+
+
+def test_a_missing_file_is_said(tmp_path):
+    with pytest.raises(SpecError, match="there is no such experiment"):
+        Spec.load(tmp_path / "none.toml")
+    (tmp_path / "binary.toml").write_bytes(b"\xff\xfe")
+    with pytest.raises(SpecError, match=r"binary\.toml"):
+        Spec.load(tmp_path / "binary.toml")
+
+
+def test_the_plan_is_balanced_random_and_repeatable(tmp_path):
+    spec = Spec.load(PAPER)
+
+    plan = spec.plan(runs=4, seed=3)
+
+    assert [p.run for p in plan] == list(range(1, 13))
+    blocks = [[p.variant for p in plan[i : i + 3]] for i in range(0, 12, 3)]
+    assert all(set(block) == set(spec.variants) for block in blocks)
+    assert len({tuple(block) for block in blocks}) > 1
+    assert spec.plan(runs=4, seed=3) == plan
+    assert spec.plan(runs=4, seed=4) != plan
+    write_plan(tmp_path / "plan.json", plan)
+    assert read_plan(tmp_path / "plan.json") == plan
