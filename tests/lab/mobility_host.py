@@ -1,0 +1,116 @@
+"""One end of a home registration with static ESP keys: events on standard output, commands in.
+
+python mobility_host.py mn|ha OPTIONS(JSON); the commands are lines: start, move ADDRESS, stop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import sys
+from ipaddress import IPv6Address, IPv6Network
+
+from agents.ipsec import Encryption, EspPair, EspSa, Integrity
+from agents.kernel.linux import LinuxHomeAgent, LinuxMobileNode
+from agents.machine import Event
+from agents.mip6.home_agent import HomeAgent
+from agents.mip6.mobile_node import BindingAccepted, HomeRegistration
+from agents.shell.eventlog import EventLog
+from agents.shell.mobility import HomeAgentEndpoint, MobileNodeEndpoint
+
+HOME_ADDRESS = IPv6Address("2001:db8:100::1234")
+HOME_AGENT = IPv6Address("2001:db8:100::1")
+PREFIX = IPv6Network("2001:db8:100::/64")
+TO_AGENT, TO_NODE = 0x1000, 0x2000
+ENCRYPTION_KEY, INTEGRITY_KEY = bytes(range(16)), bytes(range(32))
+
+
+def sa(source: IPv6Address, destination: IPv6Address, spi: int) -> EspSa:
+    return EspSa(
+        source,
+        destination,
+        spi,
+        135,
+        Encryption.AES_CBC,
+        ENCRYPTION_KEY,
+        Integrity.HMAC_SHA2_256_128,
+        INTEGRITY_KEY,
+        3600.0,
+    )
+
+
+def pair(*, at_agent: bool) -> EspPair:
+    up = sa(HOME_ADDRESS, HOME_AGENT, TO_AGENT)
+    down = sa(HOME_AGENT, HOME_ADDRESS, TO_NODE)
+    return EspPair(up, down) if at_agent else EspPair(down, up)
+
+
+async def commands() -> asyncio.StreamReader:
+    reader = asyncio.StreamReader()
+    loop = asyncio.get_running_loop()
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    return reader
+
+
+async def home_agent(log: EventLog, *, detect: bool) -> None:
+    kernel = LinuxHomeAgent(HOME_AGENT, "home")
+    kernel.prepare()
+    kernel.protect(HOME_ADDRESS)
+    kernel.install(pair(at_agent=True))
+    machine = HomeAgent(
+        HOME_AGENT,
+        PREFIX,
+        kernel=kernel,
+        rng=random.SystemRandom(),
+        duplicate_address_detection=detect,
+    )
+    endpoint = HomeAgentEndpoint(machine, HOME_AGENT, "home", log)
+    log.write("Ready")
+    await (await commands()).read()
+    endpoint.close()
+    kernel.release()
+    kernel.close()
+    log.write("Released")
+
+
+async def mobile_node(log: EventLog, *, care_of: str, lifetime: float) -> None:
+    kernel = LinuxMobileNode()
+    kernel.prepare(HOME_ADDRESS, HOME_AGENT, IPv6Address(care_of))
+    kernel.install(pair(at_agent=False))
+    machine = HomeRegistration(
+        HOME_ADDRESS,
+        HOME_AGENT,
+        IPv6Address(care_of),
+        lifetime=lifetime,
+        rng=random.SystemRandom(),
+    )
+
+    def handle(event: Event) -> None:
+        if isinstance(event, BindingAccepted) and event.lifetime:
+            kernel.open_tunnel()
+        log(event)
+
+    endpoint = MobileNodeEndpoint(machine, HOME_ADDRESS, handle)
+    driver = endpoint.driver
+    log.write("Ready")
+    reader = await commands()
+    while line := (await reader.readline()).decode().split():
+        match line:
+            case ["start"]:
+                driver.call(machine.start, driver.now())
+            case ["move", address]:
+                kernel.move(IPv6Address(address))
+                driver.call(machine.move, IPv6Address(address), driver.now())
+            case ["stop"]:
+                kernel.close_tunnel()
+                driver.call(machine.stop, driver.now())
+    endpoint.close()
+    kernel.release()
+    kernel.close()
+    log.write("Released")
+
+
+if __name__ == "__main__":
+    role = {"mn": mobile_node, "ha": home_agent}[sys.argv[1]]
+    asyncio.run(role(EventLog(sys.argv[1], "mip6"), **json.loads(sys.argv[2])))
