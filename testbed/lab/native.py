@@ -4,11 +4,13 @@ import os
 import signal
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
 from testbed.lab.job import LabError, check_reachable, job_environment
 
+KILL_TIME = 5.0  # s for all processes of a lab to end once they are killed
 ENTER = Path(__file__).with_name("enter.sh")
 
 
@@ -43,9 +45,15 @@ class NativeJob:
         return status if status >= 0 else 128 - status
 
     def kill(self) -> None:
-        """Kill process 1 of the namespace, and with it every other."""
+        """Kill process 1 of the namespace, and with it every other; return when they are gone."""
         if self._process.poll() is None:
-            self._process.send_signal(signal.SIGKILL)
+            # Killed itself, `unshare` would not wait for them; so its child is.
+            for target in (*_children(self._process.pid), self._process.pid):
+                with suppress(ProcessLookupError):
+                    os.kill(target, signal.SIGKILL)
+                with suppress(subprocess.TimeoutExpired):
+                    self._process.wait(KILL_TIME)
+                    break
             self._process.wait()
         if self._process.stdout is not None:
             self._process.stdout.close()
@@ -109,6 +117,13 @@ class NativeLab:
             return NativeJob(process).wait()
         finally:
             signal.signal(signal.SIGINT, before)
+
+
+def _children(pid: int) -> list[int]:
+    try:
+        return [int(n) for n in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except OSError:
+        return []
 
 
 def check(cwd: Path) -> None:
