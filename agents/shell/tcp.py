@@ -73,6 +73,7 @@ class _Connection(asyncio.Protocol):
     def __init__(self, service: DiameterService, number: int | None) -> None:
         self.number = number
         self.transport: asyncio.Transport | None = None
+        self.early = b""
         self._service = service
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -83,6 +84,8 @@ class _Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self.number is not None:
             self._service.received(self.number, data)
+        else:
+            self.early += data  # It came with the last message of the TLS handshake.
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._service.lost(self, str(exc) if exc else "the peer closed the connection")
@@ -269,7 +272,7 @@ class DiameterService:
             self._changed.set()
             if isinstance(error, asyncio.CancelledError):
                 raise
-            self._report(ConnectionFailed(self._now(), "", f"TLS failed: {error}"))
+            self._report(ConnectionFailed(self._now(), "", f"TLS failed: {_words(error)}"))
             return
         if secured is not None:
             connection.transport = secured
@@ -285,6 +288,9 @@ class DiameterService:
             self._attempts.pop(connection.number, None)
             self._connections[connection.number] = connection
             self.node.handle_connected(connection.number, self._now(), local, names)
+        if connection.early:
+            self.node.handle_data(connection.number, connection.early, self._now())
+            connection.early = b""
         self._pump()
 
     async def _connect(self, action: Connect) -> None:
@@ -299,7 +305,7 @@ class DiameterService:
             )
         except OSError as error:
             self._attempts.pop(action.connection, None)
-            reason = f"no connection to {host} port {port}: {error}"
+            reason = f"no connection to {host} port {port}: {_words(error)}"
             self.node.handle_closed(action.connection, self._now(), reason)
             self._pump()
 
@@ -398,6 +404,10 @@ class DiameterService:
         # The loop may call up to its clock's resolution early; the node must see its deadline.
         self.node.handle_timeout(max(self._now(), deadline))
         self._pump()
+
+
+def _words(error: BaseException) -> str:
+    return str(error) or "the peer closed the connection"
 
 
 def _certified_names(transport: asyncio.Transport) -> frozenset[str] | None:

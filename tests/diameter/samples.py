@@ -45,7 +45,7 @@ ANSWER = DiameterEapAnswer(
     error_message="all well",
     feature_vector=Mip6Feature.MIP6_INTEGRATED,
     state=(b"round 2",),
-    reissued_payload=b"\x01\x02\x00\x04",
+    reissued_payload=b"\x01\x02\x00\x05\x01",
     multi_round_timeout=30.0,
     origin_state_id=8,
 )

@@ -1,0 +1,221 @@
+"""The codec against python-diameter, in both directions, and against tshark."""
+
+import random
+import shutil
+import struct
+import subprocess
+from ipaddress import IPv6Address
+
+import pytest
+from diameter.message import Avp as OtherAvp
+from diameter.message import Message as OtherMessage
+from diameter.message import constants as c
+from diameter.message.commands.diameter_eap import (
+    DiameterEapAnswer as OtherAnswer,
+)
+from diameter.message.commands.diameter_eap import (
+    DiameterEapRequest as OtherRequest,
+)
+
+from agents.diameter import dictionary as d
+from agents.diameter.capabilities import error_answer
+from agents.diameter.eap import DiameterEapAnswer, DiameterEapRequest
+from agents.diameter.errors import DiameterError, ResultCode
+from agents.diameter.grammar import check
+from agents.diameter.node import Node
+from agents.diameter.wire import Message
+from tests.diameter.network import Network
+from tests.diameter.samples import (
+    ANSWER,
+    ASSIGNMENT,
+    EAP_RESPONSE,
+    EAP_SUCCESS,
+    REQUEST,
+    SERVER,
+    client_config,
+    serve,
+    server_config,
+)
+
+LINKTYPE_IPV6 = 229
+PREFIX = b"\x40" + IPv6Address("2001:db8:1::").packed
+
+
+def find(message, code):
+    return [avp.value for avp in message.avps if avp.code == code]
+
+
+def avps_of(other):
+    # It loses the M bit of some AVPs that it encodes again.
+    return [(avp.code, avp.value) for avp in Message.decode(other.as_bytes()).avps]
+
+
+def test_python_diameter_reads_a_request():
+    other = OtherMessage.from_bytes(REQUEST.to_message().encode())
+    assert isinstance(other, OtherRequest)
+    assert other.header.is_request
+    assert (other.header.command_code, other.header.application_id) == (268, 5)
+    assert other.session_id == REQUEST.session_id
+    assert other.auth_application_id == 5
+    assert other.origin_host == REQUEST.origin_host.encode()
+    assert other.destination_realm == REQUEST.destination_realm.encode()
+    assert other.destination_host == REQUEST.destination_host.encode()
+    assert other.auth_request_type == c.E_AUTH_REQUEST_TYPE_AUTHORIZE_AUTHENTICATE
+    assert other.user_name == REQUEST.user_name
+    assert other.eap_payload == EAP_RESPONSE
+    assert find(other, c.AVP_MIP6_FEATURE_VECTOR) == [1]
+    assert find(other, c.AVP_MIP_CAREOF_ADDRESS) == [(2, str(REQUEST.care_of_address))]
+    assert avps_of(other) == [(a.code, a.value) for a in REQUEST.to_message().avps]
+
+
+def test_python_diameter_reads_an_answer():
+    other = OtherMessage.from_bytes(ANSWER.to_message().encode())
+    assert isinstance(other, OtherAnswer)
+    assert not other.header.is_request
+    assert other.result_code == c.E_RESULT_CODE_DIAMETER_SUCCESS
+    assert other.eap_payload == EAP_SUCCESS
+    assert other.eap_master_session_key == ANSWER.msk
+    assert other.session_timeout == 3600
+    (info,) = find(other, c.AVP_MIP6_AGENT_INFO)
+    assert [(avp.code, avp.value) for avp in info] == [
+        (c.AVP_MIP_HOME_AGENT_ADDRESS, (2, str(ASSIGNMENT.home_agent))),
+        (c.AVP_MIP6_HOME_LINK_PREFIX, PREFIX),
+    ]
+    assert find(other, c.AVP_MIP_MOBILE_NODE_ADDRESS) == [(2, str(ASSIGNMENT.home_address))]
+    assert avps_of(other) == [(a.code, a.value) for a in ANSWER.to_message().avps]
+
+
+def test_request_of_python_diameter():
+    other = OtherRequest()
+    other.session_id = REQUEST.session_id
+    other.auth_application_id = 5
+    other.origin_host = REQUEST.origin_host.encode()
+    other.origin_realm = REQUEST.origin_realm.encode()
+    other.destination_realm = REQUEST.destination_realm.encode()
+    other.destination_host = REQUEST.destination_host.encode()
+    other.auth_request_type = c.E_AUTH_REQUEST_TYPE_AUTHORIZE_AUTHENTICATE
+    other.user_name = REQUEST.user_name
+    other.eap_payload = EAP_RESPONSE
+    other.state = b"round 1"
+    other.origin_state_id = 7
+    other.header.application_id = 5
+    other.append_avp(OtherAvp.new(c.AVP_MIP6_FEATURE_VECTOR, value=1))
+    other.append_avp(OtherAvp.new(c.AVP_MIP_CAREOF_ADDRESS, value=str(REQUEST.care_of_address)))
+    message = Message.decode(other.as_bytes())
+    check(message)
+    assert DiameterEapRequest.from_message(message) == REQUEST
+
+
+def test_answer_of_python_diameter():
+    other = OtherAnswer()
+    other.session_id = ANSWER.session_id
+    other.auth_application_id = 5
+    other.auth_request_type = c.E_AUTH_REQUEST_TYPE_AUTHORIZE_AUTHENTICATE
+    other.result_code = c.E_RESULT_CODE_DIAMETER_SUCCESS
+    other.origin_host = ANSWER.origin_host.encode()
+    other.origin_realm = ANSWER.origin_realm.encode()
+    other.user_name = ANSWER.user_name
+    other.eap_payload = EAP_SUCCESS
+    other.eap_reissued_payload = ANSWER.reissued_payload
+    other.eap_master_session_key = ANSWER.msk
+    other.multi_round_time_out = 30
+    other.error_message = ANSWER.error_message
+    other.session_timeout = 3600
+    other.state = b"round 2"
+    other.origin_state_id = 8
+    other.header.application_id = 5
+    other.append_avp(OtherAvp.new(c.AVP_MIP6_FEATURE_VECTOR, value=1))
+    agent, prefix = (
+        OtherAvp.new(c.AVP_MIP_HOME_AGENT_ADDRESS, value=str(ASSIGNMENT.home_agent)),
+        OtherAvp.new(c.AVP_MIP6_HOME_LINK_PREFIX, value=PREFIX),
+    )
+    other.append_avp(OtherAvp.new(c.AVP_MIP6_AGENT_INFO, value=[agent, prefix]))
+    home = str(ASSIGNMENT.home_address)
+    other.append_avp(OtherAvp.new(c.AVP_MIP_MOBILE_NODE_ADDRESS, value=home))
+    message = Message.decode(other.as_bytes())
+    check(message)
+    assert DiameterEapAnswer.from_message(message) == ANSWER
+
+
+def every_message():
+    """Return (from the client, octets) of a whole life of a connection, and a refusal."""
+    network = Network()
+    client = Node(client_config((SERVER, (SERVER, 3868))), rng=random.Random(1))
+    network.add(client)
+    network.add(Node(server_config(), rng=random.Random(2)), serve)
+    network.start()
+    client.request(REQUEST.to_message(), network.now, 5.0)
+    network.run(10.0)
+    client.stop(network.now)
+    network.run(1.0)
+    refusal = DiameterError("no payload", ResultCode.MISSING_AVP, failed=d.EAP_PAYLOAD.blank())
+    refused = error_answer(server_config(), REQUEST.to_message(), refusal)
+    sent = [(name != SERVER, data) for _, name, data in network.sent]
+    return [*sent, (False, refused.encode())]
+
+
+@pytest.fixture(scope="module")
+def capture(tmp_path_factory):
+    if shutil.which("tshark") is None:
+        pytest.skip("tshark is not installed")
+    ends = [(IPv6Address("2001:db8::2"), 40000), (IPv6Address("2001:db8::3"), 3868)]
+    sequence = [1, 1]
+    records = [struct.pack("!IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, LINKTYPE_IPV6)]
+    for number, (from_client, data) in enumerate(every_message()):
+        (source, sport), (target, dport) = ends if from_client else ends[::-1]
+        seq, ack = sequence if from_client else sequence[::-1]
+        segment = struct.pack("!HHIIHHHH", sport, dport, seq, ack, 0x5018, 65535, 0, 0) + data
+        header = struct.pack("!IHBB", 0x60000000, len(segment), 6, 64)
+        packet = header + source.packed + target.packed + segment
+        records += [struct.pack("!IIII", number, 0, len(packet), len(packet)), packet]
+        sequence[0 if from_client else 1] += len(data)
+    path = tmp_path_factory.mktemp("capture") / "diameter.pcap"
+    path.write_bytes(b"".join(records))
+    return path
+
+
+def tshark(path, display_filter, *fields):
+    command = ["tshark", "-r", str(path), "-Y", display_filter, "-T", "fields"]
+    for name in fields:
+        command += ["-e", name]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    return [line.split("\t") for line in done.stdout.splitlines()]
+
+
+def test_tshark_finds_nothing_malformed(capture):
+    assert tshark(capture, "_ws.malformed || _ws.expert.severity >= 8388608", "frame.number") == []
+    seen = tshark(capture, "diameter", "diameter.cmd.code", "diameter.flags.request")
+    codes = {(int(code), flag in {"1", "True"}) for code, flag in seen}
+    assert codes == {(code, way) for code in (257, 268, 280, 282) for way in (True, False)}
+
+
+def test_tshark_reads_the_mobility_avps(capture):
+    (request,) = tshark(
+        capture,
+        "diameter.cmd.code == 268 && diameter.flags.request == 1",
+        "diameter.applicationId",
+        "diameter.User-Name",
+        "diameter.MIP6-Feature-Vector",
+        "diameter.MIP-Careof-Address.IPv6",
+        "diameter.EAP-Payload",
+    )
+    assert request == ["5", "mn@home.test", "1", "2001:db8:a::1234", EAP_RESPONSE.hex()]
+    answer, refusal = tshark(
+        capture,
+        "diameter.cmd.code == 268 && diameter.flags.request == 0",
+        "diameter.Result-Code",
+        "diameter.MIP-Home-Agent-Address.IPv6",
+        "diameter.MIP6-Home-Link-Prefix",
+        "diameter.MIP-Mobile-Node-Address.IPv6",
+        "diameter.EAP-Master-Session-Key",
+        "diameter.Session-Timeout",
+    )
+    assert answer == [
+        "2001",
+        str(ASSIGNMENT.home_agent),
+        PREFIX.hex(),
+        str(ASSIGNMENT.home_address),
+        ANSWER.msk.hex(),
+        "3600",
+    ]
+    assert refusal[0] == "5005"
