@@ -120,6 +120,8 @@ class AccessRouter:
                 task = asyncio.get_running_loop().create_task(self._ask(event))
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
+            case events.Authorised(pac=(address, _)):
+                self._enforcement.authorise(IPv6Address(address))
             case events.Terminated(pac=(address, _), session_id=number):
                 self._close(number, address)
             case events.Failed(pac=(address, _), session_id=int(number)):
@@ -131,7 +133,9 @@ class AccessRouter:
                 pass
 
     def _close(self, number: int, address: str) -> None:
-        self._enforcement.revoke(IPv6Address(address))
+        """End a session; its address stays open if another session of the PaC is authorised."""
+        if not self._paa.may_pass(address):
+            self._enforcement.revoke(IPv6Address(address))
         self._client.forget(number)
 
     async def _ask(self, event: events.EapResponse) -> None:
