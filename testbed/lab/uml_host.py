@@ -1,12 +1,12 @@
 """What user-mode Linux takes from its host: a program, a CPU, memory, a folder."""
 
+import ctypes
 import fcntl
 import mmap
 import os
 import re
 import shutil
 import socket
-import struct
 import subprocess
 import tempfile
 import time
@@ -95,7 +95,7 @@ def one_cpu() -> Iterator[int]:
     for cpu in by_load:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as holder:
             try:
-                holder.bind(f"\\0mip6lab-cpu-{cpu}")
+                holder.bind(f"\0mip6lab-cpu-{cpu}")
             except OSError:
                 continue
             yield cpu
@@ -176,9 +176,8 @@ def compiler() -> str | None:
 
 def needs_preload() -> bool:
     """Whether this CPU has more floating-point state than user-mode Linux knows of."""
-    vector = Path("/proc/self/auxv").read_bytes()
-    pairs = dict(struct.iter_unpack("NN", vector))
-    return int(pairs.get(AT_MINSIGSTKSZ, 0)) > LARGEST_FRAME
+    # Not from /proc/self/auxv: a process that gave up root may not read that.
+    return int(ctypes.CDLL(None).getauxval(AT_MINSIGSTKSZ)) > LARGEST_FRAME
 
 
 def _temporary_folders() -> list[Path]:
