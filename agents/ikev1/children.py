@@ -48,11 +48,17 @@ class Children:
         """Return the pair with a peer that has this outbound SPI."""
         return next((c for c in self.of_peer(peer) if c.pair.outbound.spi == spi), None)
 
-    def initiated(self, peer: IPv6Address, selectors: Selectors) -> bool:
-        """Return whether this host has itself asked for SAs of these selectors that are up."""
-        return any(
-            c.selectors == selectors and c.role is Role.INITIATOR for c in self.of_peer(peer)
-        )
+    def known(self, peer: IPv6Address, selectors: Selectors) -> bool:
+        """Return whether SAs of these selectors are up with a peer."""
+        return any(c.selectors == selectors for c in self.of_peer(peer))
+
+    def of_holder(self, peer: IPv6Address, home_address: IPv6Address | None) -> list[Child]:
+        """Return the pairs with a peer, and those of its home address from wherever."""
+        return [
+            c
+            for c in self._children.values()
+            if c.peer == peer or (home_address is not None and c.entry.home_address == home_address)
+        ]
 
     def add(self, child: Child, now: float) -> list[Child]:
         """Take a new pair; return those that it replaces for this host, the initiator."""

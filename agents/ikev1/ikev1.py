@@ -38,12 +38,16 @@ class Ikev1:
         self.outbox = self._host.outbox
         self.events = self._host.events
         self._children = Children(self._host)
-        self._phase2 = Phase2Driver(self._host, self._children)
+        self._phase2 = Phase2Driver(self._host, self._children, self._dead)
         self._phase1 = Phase1Driver(self._host, self._established, self._phase2.abandon)
 
     @property
     def local(self) -> IPv6Address:
-        """The address that IKE runs from; a new one counts for negotiations that start later."""
+        """The address that IKE runs from.
+
+        With a new one, new negotiations start from it; ISAKMP SAs of the old one are not used
+        any more (there is no moving of key management, bit K of RFC 6275), ESP SAs stay.
+        """
         return self._host.local
 
     @local.setter
@@ -144,8 +148,11 @@ class Ikev1:
         for other in self._phase1.of_peer(sa.n.peer):
             if other is not sa and other.n.role is Role.RESPONDER and other.sealer is not None:
                 self._phase1.remove(other, "the peer has started afresh", now)
-        for child in self._children.of_peer(sa.n.peer):
+        for child in self._children.of_holder(sa.n.peer, sa.n.entry.home_address):
             self._children.remove(child, "the peer has started afresh", now)
+
+    def _dead(self, sa: IsakmpSa, now: float) -> None:
+        self._phase1.remove(sa, "the peer does not answer", now)
 
     def next_timeout(self) -> float | None:
         """Return the earliest deadline, or None if no timer runs."""

@@ -62,17 +62,15 @@ class Phase1Driver:
         return list(self._by_peer.get(peer, ()))
 
     def usable(self, peer: IPv6Address, now: float) -> IsakmpSa | None:
-        """Return the newest established SA that outlives a negotiation."""
+        """Return the newest established SA if it outlives a negotiation."""
+        sa = self.established(peer)
         latest = now + self._host.config.negotiation_timeout
-        for sa in reversed(self._by_peer.get(peer, ())):
-            if isinstance(sa.n.state, Established) and sa.expires_at > latest:
-                return sa
-        return None
+        return sa if sa is not None and sa.expires_at > latest else None
 
     def established(self, peer: IPv6Address) -> IsakmpSa | None:
-        """Return the newest established SA."""
+        """Return the newest established SA from the local address."""
         for sa in reversed(self._by_peer.get(peer, ())):
-            if isinstance(sa.n.state, Established):
+            if isinstance(sa.n.state, Established) and sa.n.local == self._host.local:
                 return sa
         return None
 

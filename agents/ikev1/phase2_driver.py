@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from agents.ikev1 import events, grammar, phase2
 from agents.ikev1.children import Children
 from agents.ikev1.config import MOBILITY_HEADER, Selectors
@@ -19,8 +21,11 @@ MAX_QUICK_MODES = 16
 class Phase2Driver:
     """Runs what an established ISAKMP SA protects."""
 
-    def __init__(self, host: Host, children: Children) -> None:
+    def __init__(
+        self, host: Host, children: Children, on_dead: Callable[[IsakmpSa, float], None]
+    ) -> None:
         self._host = host
+        self._on_dead = on_dead
         self._children = children
 
     def _message_id(self, sa: IsakmpSa) -> int:
@@ -113,11 +118,11 @@ class Phase2Driver:
         self.notify(sa, Notification(ProtocolId.ESP, code, spi))
 
     def _authorise(self, sa: IsakmpSa, wanted: Selectors) -> None:
-        """Allow the HoA that the peer's key stands for, and what is up already, mirrored."""
+        """Allow the HoA that the peer's key stands for, and what is up already."""
         home_address = sa.n.entry.home_address
         if wanted == (self._host.local, home_address, MOBILITY_HEADER):
             return
-        if self._children.initiated(sa.n.peer, wanted):
+        if self._children.known(sa.n.peer, wanted):
             return
         raise PeerError(
             f"{wanted.remote} to {wanted.local} protocol {wanted.protocol} is not for this peer,"
@@ -186,14 +191,20 @@ class Phase2Driver:
         self._host.send(record.last_sent, sa.address)
 
     def give_up(self, sa: IsakmpSa, message_id: int, now: float) -> None:
-        """Forget a quick mode; one that is not complete has failed."""
+        """Forget a quick mode; one that is not complete has failed.
+
+        A peer that does not answer has no use for the ISAKMP SA: it may have lost it.
+        """
         record = sa.quicks.pop(message_id)
+        unanswered = isinstance(record.quick.state, Requested)
         for timer in (Timer.QUICK_RETRANSMIT, Timer.QUICK_GIVE_UP):
             self._host.timers.cancel((timer, sa.cookie, message_id))
         if isinstance(record.quick.state, Replied):
             # The peer may believe that these SAs are up: it has sent a message 3 that was lost.
             self._delete_spis(sa, [record.quick.spi])
         self._fail(sa, record, "quick mode: message 2 never came", now)
+        if unanswered:
+            self._on_dead(sa, now)
 
     def abandon(self, sa: IsakmpSa, reason: str, now: float) -> None:
         """End every quick mode of an ISAKMP SA that is gone."""

@@ -18,7 +18,7 @@ from agents.ikev1 import (
 )
 from agents.ipsec import Integrity
 from agents.machine import Discarded, Timing
-from tests.ikev1.peers import AGGRESSIVE, COA, FAST, HA, HOA, SELECTORS, Peers, find, names
+from tests.ikev1.peers import AGGRESSIVE, COA, FAST, HA, HOA, PSK, SELECTORS, Peers, find, names
 
 
 def assert_up(peers: Peers) -> None:
@@ -290,6 +290,7 @@ def test_the_peer_goes_away_before_quick_mode():
     peers = Peers(tamper=lambda data: None if data[18] == 32 else data)
     peers.connect()
     assert peers.reasons(peers.mn, Failed) == ["quick mode: message 2 never came"]
+    assert peers.reasons(peers.mn, Phase1Deleted) == ["the peer does not answer"]
 
 
 def test_a_negotiation_ends_by_its_deadline_however_many_retransmissions():
@@ -390,8 +391,37 @@ def test_a_responder_may_replace_what_the_initiator_has_made():
     peers.connect(5.0)
     peers.ha.initiate(COA, SELECTORS.mirrored(), 5.0)
     peers.link.run(10.0)
+    peers.mn.delete(HA, 10.0, SELECTORS)
+    peers.ha.initiate(COA, SELECTORS.mirrored(), 10.0)
     assert len(find(peers.mn, ChildEstablished)) == 2
     assert not find(peers.mn, Failed)
+
+
+def test_a_home_agent_that_has_lost_everything_is_met_again():
+    peers = Peers(replace(FAST, esp_lifetime=600.0))
+    peers.connect(5.0)
+    peers.ha._phase1._sas.clear()
+    peers.ha._phase1._by_peer.clear()
+    peers.ha._host.timers = type(peers.ha._host.timers)()
+    peers.link.run(595.0)
+    assert peers.reasons(peers.mn, Failed) == ["quick mode: message 2 never came"]
+    assert peers.reasons(peers.mn, Phase1Deleted) == ["the peer does not answer"]
+    assert len(find(peers.mn, Phase1Established)) >= 2
+    assert len(find(peers.mn, ChildEstablished)) >= 2
+
+
+def test_a_mobile_node_that_has_moved_starts_from_its_new_address():
+    peers = Peers()
+    peers.connect(5.0)
+    peers.mn.local = COA + 1
+    peers.ha.add_psk(PSK, peer=COA + 1, home_address=HOA)
+    peers.link._ends = (
+        (peers.mn, (str(COA + 1), 500), peers.ha),
+        (peers.ha, (str(HA), 500), peers.mn),
+    )
+    peers.connect(10.0)
+    assert [e.peer for e in find(peers.ha, ChildEstablished)] == [COA, COA + 1]
+    assert not find(peers.ha, Discarded)
 
 
 def test_initial_contact_drops_what_the_peer_has_forgotten():
