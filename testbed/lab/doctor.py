@@ -15,7 +15,7 @@ from testbed.lab.native import isolated
 PROBE = Path(__file__).with_name("probe.sh")
 PROBE_TIME = 20.0  # s; it takes a tenth of one
 SETUP = "run once: sudo make setup"
-KERNEL_PACKAGE = "a kernel with this feature, or the uml lab"
+KERNEL = "use a kernel with this feature, or the uml lab"
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ def _find(feature: Feature, kernel: dict[str, str]) -> Finding:
             remedy = f"package {PACKAGES['uml_cpu']}; {SETUP}"
         case name if feature.kind == "kernel":
             here, how = _kernel_feature(name, kernel)
-            remedy = KERNEL_PACKAGE if os.geteuid() == 0 else "use sudo to try it, or the uml lab"
+            remedy = "use sudo to try it, or the uml lab" if here is None else KERNEL
         case name:
             path = shutil.which(name, path=SYSTEM_PATH)
             here, how = path is not None, path or "not found"
@@ -174,7 +174,7 @@ def _kernel_feature(name: str, kernel: dict[str, str]) -> tuple[bool | None, str
         word, _, reason = kernel[name].partition(" ")
         return word == "yes", "tried" if word == "yes" else f"tried: {reason}"
     if kernel:
-        return False, "namespaces cannot be had to try it in"
+        return None, "not tried: that needs namespaces"
     modules = Path("/lib/modules", platform.release())
     for listing in ("modules.builtin", "modules.dep"):
         with_name = f"/{name}.ko"
