@@ -21,6 +21,7 @@ from agents.diameter.grammar import check
 from agents.diameter.peer import Identifiers, Peer
 from agents.diameter.routing import Routing
 from agents.diameter.transactions import Origin, Pending, PendingTable, ServedTable
+from agents.diameter.values import Definition, T
 from agents.diameter.wire import Avp, Message
 from agents.machine import Discarded, Event
 
@@ -236,8 +237,7 @@ class Exchanges:
             self._return(message, pending.origin, now)
             return
         try:
-            check(message)
-            _raise_protocol_error(message)
+            _check_answer(message)
         except DiameterError as error:
             self._events.append(RequestFailed(now, pending.token, str(error), error))
         else:
@@ -265,12 +265,31 @@ def _may_take(peer: Peer, pending: Pending) -> bool:
     return pending.origin is None or not same_identity(peer.config.host, pending.origin.peer)
 
 
-def _raise_protocol_error(answer: Message) -> None:
-    if answer.error:
-        code = d.RESULT_CODE.need(answer.avps)
-        text = d.ERROR_MESSAGE.find(answer.avps)
-        reason = result_name(code) + (f": {text!r}" if text else "")
-        raise DiameterError(reason, code, answer=answer)
+def _check_answer(answer: Message) -> None:
+    """Raise DiameterError for an answer with the E bit, or one that breaks its grammar.
+
+    A refusal that lacks what its command needs, and the E bit that would excuse it, still says why.
+    """
+    broken = None
+    try:
+        check(answer)
+    except DiameterError as error:
+        broken = error
+    if not answer.error and broken is None:
+        return
+    code = _value(d.RESULT_CODE, answer)
+    if code is None or (broken is not None and code < 3000):
+        raise broken or DiameterError("an error without a code", ResultCode.UNABLE_TO_COMPLY)
+    text = _value(d.ERROR_MESSAGE, answer)
+    reason = result_name(code) + (f": {text!r}" if text else "")
+    raise DiameterError(reason, code, answer=answer)
+
+
+def _value(definition: Definition[T], message: Message) -> T | None:
+    try:
+        return definition.find(message.avps)
+    except DiameterError:
+        return None
 
 
 def _proxy_info(message: Message) -> tuple[Avp, ...]:

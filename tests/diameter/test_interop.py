@@ -1,0 +1,157 @@
+"""The service against a node of python-diameter, which speaks IPv4 only."""
+
+import asyncio
+import socket
+import threading
+from dataclasses import replace
+
+import pytest
+from diameter.message import constants as c
+from diameter.message.commands.diameter_eap import DiameterEapRequest as OtherRequest
+from diameter.node import Node as OtherNode
+from diameter.node.application import SimpleThreadingApplication
+
+from agents.diameter.config import NodeConfig, PeerConfig, Timers
+from agents.diameter.dictionary import APPLICATION_EAP
+from agents.diameter.eap import DiameterEapAnswer
+from agents.diameter.events import PeerDown
+from agents.shell.tcp import DiameterService
+from tests.diameter.samples import (
+    ANSWER,
+    CLIENT,
+    CLIENT_REALM,
+    EAP_RESPONSE,
+    EAP_SUCCESS,
+    REQUEST,
+    SERVER,
+    SERVER_REALM,
+    serve,
+)
+
+TIMERS = Timers(reconnect=0.05, watchdog=0.3)
+
+
+def free_port():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+async def watchdog_answered(service):
+    """Wait until the other node has answered a DWR."""
+    answered = asyncio.Event()
+    watchdog = service.node._peers[SERVER].watchdog
+    note = watchdog.received_answer
+
+    def received_answer(now):
+        note(now)
+        answered.set()
+
+    watchdog.received_answer = received_answer
+    async with asyncio.timeout(5):
+        await answered.wait()
+
+
+@pytest.fixture(scope="module")
+def run_node():
+    """Start a node of python-diameter; all of them end together, for each takes its time."""
+    nodes = []
+
+    def start(node):
+        node.wakeup_interval = 0.05
+        node.start()
+        nodes.append(node)
+
+    yield start
+    ends = [threading.Thread(target=node.stop, args=(5,)) for node in nodes]
+    for end in ends:
+        end.start()
+    for end in ends:
+        end.join()
+
+
+def test_our_client_and_its_server(run_node):
+    port = free_port()
+    other = OtherNode(SERVER, SERVER_REALM, ip_addresses=["127.0.0.1"], tcp_port=port)
+
+    def handle(application, message):
+        answer = application.generate_answer(message, c.E_RESULT_CODE_DIAMETER_SUCCESS)
+        answer.auth_request_type = message.auth_request_type
+        answer.eap_payload = EAP_SUCCESS
+        answer.eap_master_session_key = ANSWER.msk
+        return answer
+
+    application = SimpleThreadingApplication(
+        APPLICATION_EAP, is_auth_application=True, request_handler=handle
+    )
+    peer = other.add_peer(f"aaa://{CLIENT}", CLIENT_REALM)
+    other.add_application(application, [peer], realms=[SERVER_REALM])
+
+    async def run():
+        events = []
+        known = PeerConfig(SERVER, SERVER_REALM, ("127.0.0.1", port))
+        config = NodeConfig(CLIENT, CLIENT_REALM, (known,), timers=TIMERS)
+        service = DiameterService(config, on_event=events.append)
+        await service.start()
+        try:
+            await service.connected(SERVER_REALM, 5.0)
+            message = replace(REQUEST, unknown=()).to_message()
+            answer = DiameterEapAnswer.from_message(await service.request(message))
+            assert answer.eap_payload == EAP_SUCCESS
+            assert answer.msk == ANSWER.msk
+            await watchdog_answered(service)
+            assert not any(isinstance(event, PeerDown) for event in events)
+        finally:
+            await service.close()
+
+    run_node(other)
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("mobile", [True, False])
+def test_its_client_and_our_server(mobile, run_node):
+    received = []
+
+    def handler(message):
+        received.append(message)
+        return serve(message) if mobile else replace(ANSWER, assignment=None).to_message()
+
+    async def run():
+        config = NodeConfig(
+            SERVER, SERVER_REALM, (PeerConfig(CLIENT, CLIENT_REALM),), timers=TIMERS
+        )
+        service = DiameterService(config, handler=handler, listen=[("127.0.0.1", 0)])
+        await service.start()
+        try:
+            return await asyncio.to_thread(ask, service.listening[0][1])
+        finally:
+            await service.close()
+
+    def ask(port):
+        other = OtherNode(CLIENT, CLIENT_REALM, ip_addresses=["127.0.0.1"])
+        application = SimpleThreadingApplication(APPLICATION_EAP, is_auth_application=True)
+        peer = other.add_peer(
+            f"aaa://{SERVER}:{port}",
+            SERVER_REALM,
+            ip_addresses=["127.0.0.1"],
+            is_persistent=True,
+        )
+        other.add_application(application, [peer])
+        run_node(other)
+        application.wait_for_ready(timeout=5)
+        request = OtherRequest()
+        request.session_id = other.session_generator.next_id()
+        request.auth_application_id = APPLICATION_EAP
+        request.origin_host = CLIENT.encode()
+        request.origin_realm = CLIENT_REALM.encode()
+        request.destination_realm = SERVER_REALM.encode()
+        request.auth_request_type = c.E_AUTH_REQUEST_TYPE_AUTHORIZE_AUTHENTICATE
+        request.eap_payload = EAP_RESPONSE
+        return application.send_request(request, timeout=5)
+
+    answer = asyncio.run(run())
+    assert len(received) == 1
+    assert answer.result_code == c.E_RESULT_CODE_DIAMETER_SUCCESS
+    assert answer.eap_master_session_key == ANSWER.msk
+    info = [avp for avp in answer.avps if avp.code == c.AVP_MIP6_AGENT_INFO]
+    assert len(info) == mobile
