@@ -1,0 +1,52 @@
+"""A mobile node and a home agent on a link, on a fake kernel."""
+
+from __future__ import annotations
+
+import random
+from ipaddress import IPv6Address, IPv6Network
+from typing import Any
+
+from agents.kernel.fake import FakeHomeAgent
+from agents.mip6.codec import BindingUpdate, Message, decode, encode
+from agents.mip6.home_agent import HomeAgent
+from agents.mip6.mobile_node import HomeRegistration
+from tests.link import Link
+
+HOME, AGENT = IPv6Address("2001:db8:100::1234"), IPv6Address("2001:db8:100::1")
+CARE_OF, NEXT_CARE_OF = IPv6Address("2001:db8:a::2"), IPv6Address("2001:db8:b::2")
+PREFIX = IPv6Network("2001:db8:100::/64")
+MN, HA = (str(HOME), 0), (str(AGENT), 0)
+
+
+def mobile_node(**options: Any) -> HomeRegistration:
+    options = {"lifetime": 420, "rng": random.Random(1), **options}
+    return HomeRegistration(HOME, AGENT, CARE_OF, **options)
+
+
+def home_agent(*, detect: bool = False, **options: Any) -> tuple[HomeAgent, FakeHomeAgent]:
+    kernel = FakeHomeAgent()
+    options = {"prefix": PREFIX, "kernel": kernel, "rng": random.Random(2), **options}
+    return HomeAgent(AGENT, duplicate_address_detection=detect, **options), kernel
+
+
+def link(mn: HomeRegistration, ha: HomeAgent, **options: Any) -> Link:
+    return Link(mn, MN, ha, HA, **options)
+
+
+def messages(over: Link) -> list[tuple[float, Message]]:
+    return [(round(at, 3), decode(data)) for at, _, data in over.sent]
+
+
+def kinds(machine: HomeRegistration | HomeAgent) -> list[str]:
+    return [type(event).__name__ for event in machine.events]
+
+
+def update(sequence: int, lifetime: int = 420, **options: Any) -> bytes:
+    options = {"care_of": CARE_OF, **options}
+    return encode(BindingUpdate(sequence, lifetime, **options))
+
+
+def answers(ha: HomeAgent) -> list[Message]:
+    found = [decode(data) for data, _ in ha.outbox]
+    ha.outbox.clear()
+    return found

@@ -1,0 +1,241 @@
+from __future__ import annotations
+
+import errno
+from ipaddress import IPv6Address
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agents.mip6.binding_cache import Bound, DuplicateAddress, KernelRefused, NeighbourSolicited
+from agents.mip6.codec import BindingAck, BindingError, OtherMessage, Status, encode
+from agents.mip6.home_agent import Limits
+from agents.mip6.neighbour import Claim
+from tests.mip6.nodes import (
+    AGENT,
+    CARE_OF,
+    HOME,
+    MN,
+    NEXT_CARE_OF,
+    answers,
+    home_agent,
+    kinds,
+    update,
+)
+
+
+@pytest.mark.parametrize(
+    ("options", "source", "fields", "status"),
+    [
+        ({"prefix": None}, MN, {}, Status.HOME_REGISTRATION_NOT_SUPPORTED),
+        ({}, ("2001:db8:200::1", 0), {}, Status.NOT_HOME_SUBNET),
+        ({}, (str(AGENT), 0), {}, Status.NOT_HOME_SUBNET),
+        ({"permitted": lambda _: False}, MN, {}, Status.ADMINISTRATIVELY_PROHIBITED),
+        ({"limits": Limits(bindings=0)}, MN, {}, Status.INSUFFICIENT_RESOURCES),
+        ({}, MN, {"care_of": None}, Status.INVALID_CARE_OF_ADDRESS),
+        ({}, MN, {"care_of": AGENT}, Status.INVALID_CARE_OF_ADDRESS),
+        ({}, MN, {"lifetime": 0}, Status.NOT_HOME_AGENT),
+    ],
+)
+def test_refusals(options, source, fields, status):
+    ha, kernel = home_agent(**options)
+    ha.handle_message(update(5, **fields), source, 0.0)
+    assert answers(ha) == [BindingAck(status, 5, 0)]
+    assert kinds(ha) == ["BindingRejected"]
+    assert kernel.bound == {}
+    # The way back to a care-of address is removed after a while.
+    ha.handle_timeout(ha.next_timeout())
+    assert (kernel.reached, ha.next_timeout()) == ({}, None)
+
+
+@pytest.mark.parametrize(
+    ("source", "fields"),
+    [
+        (("fe80::1%eth0", 0), {}),
+        (("::1", 0), {}),
+        (MN, {"care_of": IPv6Address("ff02::1")}),
+        (MN, {"care_of": IPv6Address("fe80::2")}),
+        (MN, {"care_of": IPv6Address("::")}),
+        (MN, {"home_registration": False}),
+    ],
+)
+def test_silently_discarded(source, fields):
+    ha, kernel = home_agent()
+    ha.handle_message(update(5, **fields), source, 0.0)
+    assert (answers(ha), kinds(ha), kernel.calls) == ([], ["Discarded"], [])
+
+
+@pytest.mark.parametrize("sequence", [100, 99, 0, 100 + 32768])
+def test_sequence_numbers_out_of_the_window(sequence):
+    ha, kernel = home_agent()
+    ha.handle_message(update(100), MN, 0.0)
+    answers(ha)
+    ha.handle_message(update(sequence, care_of=NEXT_CARE_OF), MN, 1.0)
+    assert answers(ha) == [BindingAck(135, 100, 0)]
+    assert kernel.bound == {HOME: CARE_OF}
+
+
+@pytest.mark.parametrize("sequence", [101, 100 + 32767])
+def test_sequence_numbers_within_the_window(sequence):
+    ha, _ = home_agent()
+    ha.handle_message(update(100), MN, 0.0)
+    ha.handle_message(update(sequence), MN, 1.0)
+    assert [a.status for a in answers(ha)] == [0, 0]
+
+
+def test_lifetime_is_capped_and_advice_given():
+    ha, _ = home_agent(limits=Limits(lifetime=102, refresh=40))
+    ha.handle_message(update(1), MN, 0.0)
+    assert answers(ha) == [BindingAck(0, 1, 100, refresh=40)]
+    assert ha.next_timeout() == 100.0
+
+
+def test_advice_must_be_shorter_than_the_lifetime():
+    ha, _ = home_agent(limits=Limits(refresh=40))
+    ha.handle_message(update(1, lifetime=40), MN, 0.0)
+    assert answers(ha) == [BindingAck(0, 1, 40)]
+
+
+@pytest.mark.parametrize(("asked", "able"), [(True, True), (True, False), (False, True)])
+def test_k_bit_only_if_both_are_able(asked, able):
+    ha, _ = home_agent(key_management=able)
+    ha.handle_message(update(1, key_management=asked), MN, 0.0)
+    assert answers(ha)[0].key_management is (asked and able)
+
+
+def test_the_kernel_is_ready_before_the_acknowledgement():
+    ha, kernel = home_agent()
+    ha.handle_message(update(1), MN, 0.0)
+    assert [c[0] for c in kernel.calls] == ["bind", "reach"]
+
+
+def test_a_kernel_that_does_not_bind_is_a_lack_of_resources():
+    ha, kernel = home_agent()
+    kernel.failures["bind"] = errno.ENOBUFS
+    ha.handle_message(update(1), MN, 0.0)
+    assert answers(ha) == [BindingAck(130, 1, 0)]
+    assert kinds(ha) == ["KernelRefused", "BindingRejected"]
+    assert HOME not in ha.bindings
+    del kernel.failures["bind"]
+    ha.handle_message(update(2), MN, 1.0)
+    assert answers(ha) == [BindingAck(0, 2, 420)]
+
+
+def test_a_kernel_that_finds_no_way_back_leaves_no_answer():
+    ha, kernel = home_agent()
+    kernel.failures["reach"] = errno.ENOMEM
+    ha.handle_message(update(1), MN, 0.0)
+    assert answers(ha) == []
+    assert isinstance(ha.events[-1], KernelRefused)
+
+
+class TestDuplicateAddressDetection:
+    def test_an_answer_to_the_probe(self):
+        ha, kernel = home_agent(detect=True)
+        ha.handle_message(update(1), MN, 0.0)
+        assert isinstance(ha.events[0], NeighbourSolicited)
+        ha.duplicate_seen(Claim(HOME), 0.5)
+        assert answers(ha) == [BindingAck(134, 1, 0)]
+        assert ha.events[1] == DuplicateAddress(0.5, HOME, HOME)
+        assert (ha.bindings, kernel.bound) == ({}, {})
+
+    def test_another_nodes_probe(self):
+        ha, _ = home_agent(detect=True)
+        ha.handle_message(update(1), MN, 0.0)
+        ha.duplicate_seen(Claim(HOME, b"other!"), 0.5)
+        assert answers(ha) == [BindingAck(134, 1, 0)]
+
+    def test_its_own_probe_come_back(self):
+        ha, _ = home_agent(detect=True)
+        ha.handle_message(update(1), MN, 0.0)
+        ha.duplicate_seen(Claim(HOME, ha.events[0].nonce), 0.5)
+        ha.handle_timeout(1.0)
+        assert answers(ha) == [BindingAck(0, 1, 420)]
+
+    def test_claims_of_other_addresses(self):
+        ha, _ = home_agent(detect=True)
+        ha.handle_message(update(1), MN, 0.0)
+        ha.duplicate_seen(Claim(CARE_OF), 0.5)
+        ha.handle_timeout(1.0)
+        ha.duplicate_seen(Claim(HOME), 1.5)  # Too late: the kernel defends the address now.
+        assert answers(ha) == [BindingAck(0, 1, 420)]
+
+    def test_the_link_local_address_with_the_l_bit(self):
+        link_local = IPv6Address("fe80::1234")
+        ha, kernel = home_agent(detect=True)
+        ha.handle_message(update(1, link_local=True), MN, 0.0)
+        assert [e.target for e in ha.events] == [HOME, link_local]
+        ha.handle_timeout(1.0)
+        assert kernel.calls[0] == ("bind", HOME, CARE_OF, link_local)
+        assert kinds(ha)[2:4] == ["NeighbourAdvertised"] * 2
+
+    def test_a_duplicate_of_the_link_local_address(self):
+        ha, _ = home_agent(detect=True)
+        ha.handle_message(update(1, link_local=True), MN, 0.0)
+        ha.duplicate_seen(Claim(IPv6Address("fe80::1234")), 0.5)
+        assert answers(ha) == [BindingAck(134, 1, 0)]
+
+    def test_a_movement_meanwhile(self):
+        ha, kernel = home_agent(detect=True)
+        ha.handle_message(update(1), MN, 0.0)
+        ha.handle_message(update(2, care_of=NEXT_CARE_OF), MN, 0.5)
+        ha.handle_message(update(1), MN, 0.6)
+        ha.handle_timeout(1.0)
+        assert answers(ha) == [BindingAck(0, 2, 420)]
+        assert kernel.bound == {HOME: NEXT_CARE_OF}
+
+    def test_a_change_of_mind_meanwhile(self):
+        ha, kernel = home_agent(detect=True)
+        ha.handle_message(update(1), MN, 0.0)
+        ha.handle_message(update(2, lifetime=0), MN, 0.5)
+        ha.handle_timeout(1.0)
+        assert answers(ha) == [BindingAck(0, 2, 0)]
+        assert kernel.bound == {}
+
+    def test_again_after_the_binding_is_over(self):
+        ha, _ = home_agent(detect=True)
+        ha.handle_message(update(1, lifetime=4), MN, 0.0)
+        ha.handle_timeout(1.0)
+        ha.handle_timeout(5.0)
+        assert kinds(ha)[-1] == "BindingRemoved"
+        ha.handle_message(update(2), MN, 6.0)
+        assert kinds(ha)[-1] == "NeighbourSolicited"
+
+
+def test_de_registration_at_home_is_answered_without_a_detour():
+    ha, kernel = home_agent()
+    ha.handle_message(update(1), MN, 0.0)
+    ha.handle_message(update(2, lifetime=0, care_of=None), MN, 1.0)
+    assert answers(ha)[-1] == BindingAck(0, 2, 0)
+    assert kernel.reached == {}
+
+
+def test_unknown_message_types_are_reported():
+    ha, _ = home_agent()
+    ha.handle_message(encode(OtherMessage(99, bytes(2))), MN, 0.0)
+    assert answers(ha) == [BindingError(2, HOME)]
+
+
+def test_return_routability_is_left_alone():
+    ha, _ = home_agent()
+    ha.handle_message(encode(OtherMessage(1, bytes(10))), MN, 0.0)
+    assert (answers(ha), kinds(ha)) == ([], ["Discarded"])
+
+
+def test_many_mobile_nodes():
+    ha, kernel = home_agent()
+    homes = [HOME + i for i in range(50)]
+    for i, home in enumerate(homes):
+        ha.handle_message(update(1, care_of=CARE_OF + i), (str(home), 0), float(i))
+    assert len(kernel.bound) == 50
+    assert ha.next_timeout() == 420.0
+    ha.handle_timeout(430.0)
+    assert len(kernel.bound) == 39
+    assert all(isinstance(e, Bound) for e in ha.bindings.values())
+
+
+@given(st.binary(max_size=80))
+def test_random_bytes_do_no_harm(data):
+    ha, _ = home_agent()
+    ha.handle_message(data, MN, 0.0)
+    ha.handle_message(b"\x3b\x03\x05\x00\x00\x00" + data[:26], MN, 0.0)
