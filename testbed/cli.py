@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import sys
 from collections.abc import Sequence
@@ -218,6 +219,29 @@ def shell(topology: str, lab: str) -> None:
     except LabError as error:
         _give_up(error)
     raise SystemExit(status)
+
+
+@main.command()
+@json_option
+def bench(as_json: bool) -> None:
+    """Measure what the machines cost, without a network."""
+    measure = importlib.import_module("agents.bench").measure
+    costs = []
+    with _console.status("measuring") as status:
+        for cost in measure():
+            status.update(f"measured: {cost.name}")
+            costs.append(cost)
+    if as_json:
+        click.echo(json.dumps([cost.as_json() for cost in costs], indent=1))
+        return
+    table = Table(box=None, pad_edge=False)
+    table.add_column("exchange, both ends")
+    for heading in ("median", "least", "greatest"):
+        table.add_column(heading, justify="right")
+    for cost in costs:
+        times = (cost.median, cost.least, cost.greatest)
+        table.add_row(cost.name, *(f"{t * 1000:.3f} ms" for t in times))
+    _console.print(table)
 
 
 if __name__ == "__main__":
