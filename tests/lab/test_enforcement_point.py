@@ -1,0 +1,182 @@
+"""The access filter on a real kernel: mobile node, access router and a host behind it.
+
+Wants root and policy routing; runs on most kernels, and in the uml lab.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from ipaddress import IPv6Address, IPv6Network
+from typing import TypeVar
+
+import pytest
+
+from agents.kernel.filter import LinuxEnforcementPoint
+from agents.kernel.port import AccessLink
+
+NODE, ROUTER = "2001:db8:a::2", "2001:db8:a::1"
+ROUTER_CORE, SERVER = "2001:db8:c::1", "2001:db8:c::2"
+PREFIX = IPv6Network("2001:db8:a::/64")
+DEADLINE = 20.0
+PORTS = (716, 547, 999)
+T = TypeVar("T")
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+
+
+class Host:
+    """A network namespace, held by a process that sleeps."""
+
+    def __init__(self) -> None:
+        self._holder = subprocess.Popen(
+            ["unshare", "-n", "sh", "-c", "echo; exec sleep 600"], stdout=subprocess.PIPE
+        )
+        assert self._holder.stdout
+        self._holder.stdout.readline()
+        self.pid = self._holder.pid
+        self.run("ip link set lo up")
+
+    def run(self, line: str) -> str:
+        command = ["nsenter", "-t", str(self.pid), "-n", *line.split()]
+        result = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert result.returncode == 0, f"{line}: {result.stderr}"
+        return result.stdout
+
+    def pings(self, address: str) -> bool:
+        command = ["nsenter", "-t", str(self.pid), "-n", "ping", "-c1", "-W1", address]
+        return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+    def inside(self, work: Callable[[], T]) -> T:
+        """Do `work` in this namespace, in a thread of its own."""
+        results: list[T] = []
+
+        def enter() -> None:
+            with open(f"/proc/{self.pid}/ns/net") as namespace:
+                assert ctypes.CDLL(None).setns(namespace.fileno(), 0) == 0
+            results.append(work())
+
+        thread = threading.Thread(target=enter)
+        thread.start()
+        thread.join(DEADLINE)
+        return results[0]
+
+    def close(self) -> None:
+        self._holder.kill()
+        self._holder.wait()
+        assert self._holder.stdout
+        self._holder.stdout.close()
+
+
+def listen(port: int) -> socket.socket:
+    sock = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+    sock.bind(("::", port))
+    sock.setblocking(False)
+    return sock
+
+
+class Network:
+    def __init__(self) -> None:
+        self.node, self.router, self.server = Host(), Host(), Host()
+        for interface, peer in (("access", self.node), ("core", self.server)):
+            ends = f"{interface} type veth peer name eth0 netns {peer.pid}"
+            self.router.run(f"ip link add {ends}")
+        for host, interface, address in (
+            (self.node, "eth0", NODE),
+            (self.router, "access", ROUTER),
+            (self.router, "core", ROUTER_CORE),
+            (self.server, "eth0", SERVER),
+        ):
+            host.run(f"ip -6 addr add {address}/64 dev {interface} nodad")
+            host.run(f"ip link set {interface} up")
+        self.node.run(f"ip -6 route add default via {ROUTER}")
+        self.server.run(f"ip -6 route add default via {ROUTER_CORE}")
+        self.router.run("sysctl -qw net.ipv6.conf.all.forwarding=1")
+        deadline = time.monotonic() + DEADLINE
+        while not self.node.pings(SERVER):
+            assert time.monotonic() < deadline
+        self.rules = self.router.run("ip -6 rule")
+        self.sockets = self.router.inside(lambda: {port: listen(port) for port in PORTS})
+        access = AccessLink("access", PREFIX)
+        self.filter = self.router.inside(lambda: LinuxEnforcementPoint(access))
+
+    def reaches_router(self, port: int) -> bool:
+        """Return whether a datagram from the node comes to the router's socket."""
+
+        def send() -> None:
+            with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as sock:
+                sock.sendto(b"x", (ROUTER, port))
+
+        self.node.inside(send)
+        deadline = time.monotonic() + 0.5
+        while time.monotonic() < deadline:
+            try:
+                return bool(self.sockets[port].recv(10))
+            except BlockingIOError:
+                time.sleep(0.01)
+        return False
+
+    def close(self) -> None:
+        self.filter.close()
+        for sock in self.sockets.values():
+            sock.close()
+        for host in (self.node, self.router, self.server):
+            host.close()
+
+
+@pytest.fixture
+def network() -> Iterator[Network]:
+    network = Network()
+    yield network
+    network.close()
+
+
+def passes(network: Network) -> tuple[bool, bool, bool]:
+    return (
+        network.node.pings(SERVER),
+        network.server.pings(NODE),
+        network.reaches_router(999),
+    )
+
+
+def test_closed_but_for_network_access(network: Network) -> None:
+    network.filter.close_access()
+    network.node.run("ip -6 neigh flush dev eth0")  # Discovery starts anew, and must pass.
+    network.router.run("ip -6 neigh flush dev access")
+    assert passes(network) == (False, False, False)
+    assert network.reaches_router(716)
+    assert network.reaches_router(547)
+    assert network.node.pings(ROUTER)
+    assert network.router.pings(NODE)
+    assert network.server.pings(ROUTER_CORE)
+
+
+def test_authorised_and_revoked(network: Network) -> None:
+    network.filter.close_access()
+    for _ in range(2):  # The second time changes nothing.
+        network.filter.authorise(IPv6Address(NODE))
+    assert passes(network) == (True, True, True)
+    network.filter.authorise(IPv6Address("2001:db8:a::77"))
+    for _ in range(2):
+        network.filter.revoke(IPv6Address(NODE))
+    assert passes(network) == (False, False, False)
+
+
+def test_the_authorisation_of_another_address_is_of_no_use(network: Network) -> None:
+    network.filter.close_access()
+    network.filter.authorise(IPv6Address("2001:db8:a::77"))
+    assert passes(network) == (False, False, False)
+
+
+def test_nothing_is_left(network: Network) -> None:
+    for _ in range(2):
+        network.filter.close_access()
+    network.filter.authorise(IPv6Address(NODE))
+    network.filter.release()
+    assert network.router.run("ip -6 rule") == network.rules
+    assert passes(network) == (True, True, True)
