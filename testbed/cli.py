@@ -16,7 +16,7 @@ from rich.table import Table
 
 from testbed import report, results, runner
 from testbed.jsonl import DataError
-from testbed.lab import LabError
+from testbed.lab import LabError, uml_host
 from testbed.lab.caller import become, caller
 from testbed.lab.choice import LABS, choose
 from testbed.lab.doctor import examine
@@ -219,6 +219,12 @@ def shell(topology: str, lab: str) -> None:
     except LabError as error:
         _give_up(error)
     raise SystemExit(status)
+
+
+@main.command()
+def clean() -> None:
+    """Remove what killed labs left: temporary folders of this user. Results stay."""
+    click.echo(f"removed {uml_host.sweep()} temporary folders of killed labs")
 
 
 @main.command()
