@@ -4,6 +4,7 @@ from testbed.lab.choice import LABS, choose
 from testbed.lab.job import Job, Lab, LabError, inside
 from testbed.lab.native import NativeLab, isolated
 from testbed.lab.uml import UmlLab
+from testbed.lab.uml_host import sweep
 
 __all__ = [
     "LABS",
@@ -15,4 +16,5 @@ __all__ = [
     "choose",
     "inside",
     "isolated",
+    "sweep",
 ]
