@@ -1,4 +1,4 @@
-"""The enforcement point (RFC 5193 section 6.4) as policy-routing rules of the access router.
+"""The enforcement point (RFC 5193 section 2) as policy-routing rules of the access router.
 
 Forwarding and local delivery both begin with a route lookup, and rules decide which tables are
 looked up, for whom. So a handful of rules is the whole filter: nothing but netlink, no packet
@@ -16,7 +16,8 @@ packet looks up the local table) is replaced by one for all interfaces but the a
 
 All ICMPv6 to this host passes, echo included: rules do not see ICMPv6 types, and neighbour and
 router discovery and MLD need most of them. Fragments have no ports: PANA and DHCPv6 messages must
-fit the MTU. Like every filter on addresses it trusts the link to carry no forged sources.
+fit the MTU. There is one such filter, on one interface, in a network namespace. Like every filter
+on addresses it trusts the link to carry no forged sources.
 """
 
 from __future__ import annotations

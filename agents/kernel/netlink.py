@@ -8,6 +8,7 @@ that a hand-over script starts.
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import socket
@@ -167,7 +168,7 @@ class NetlinkSocket:
             except BlockingIOError:
                 return found
             except OSError as error:
-                if error.errno == 105:  # ENOBUFS: the reader was too slow; what follows is whole.
+                if error.errno == errno.ENOBUFS:  # The reader was too slow; what follows is whole.
                     continue
                 raise
             found.extend(_split(data))
@@ -178,7 +179,7 @@ class NetlinkSocket:
                 data = self._socket.recv(_RECEIVE_SIZE)
             except BlockingIOError:
                 if not select.select([self._socket], [], [], _PATIENCE)[0]:
-                    raise KernelError(110, "netlink: no answer") from None
+                    raise KernelError(errno.ETIMEDOUT, "netlink: no answer") from None
                 continue
             for reply in _split(data):
                 if first <= reply.sequence <= last:  # Skips what an aborted call left behind.
