@@ -112,5 +112,6 @@ async def mobile_node(log: EventLog, *, care_of: str, lifetime: float) -> None:
 
 
 if __name__ == "__main__":
-    role = {"mn": mobile_node, "ha": home_agent}[sys.argv[1]]
-    asyncio.run(role(EventLog(sys.argv[1], "mip6"), **json.loads(sys.argv[2])))
+    name, options = sys.argv[1], json.loads(sys.argv[2])
+    role = mobile_node if name == "mn" else home_agent
+    asyncio.run(role(EventLog(name, "mip6"), **options))

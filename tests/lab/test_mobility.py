@@ -7,6 +7,7 @@ Each host is a network namespace; ESP keys are static. Wants root and esp6, mip6
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import select
@@ -14,10 +15,16 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from ipaddress import IPv6Address
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from agents.kernel.linux import LinuxHomeAgent, LinuxMobileNode, SaWatch
+from tests.lab.mobility_host import pair
 
 ROOT = Path(__file__).parents[2]
 HOST_PROGRAM = Path(__file__).with_name("mobility_host.py")
@@ -83,6 +90,17 @@ class Host:
                 return int(line.split()[1])
         raise AssertionError(f"no counter {name}")
 
+    def inside(self, work: Callable[[], None]) -> None:
+        """Do `work` in this namespace, in a thread of its own; raise what it raises."""
+
+        def enter() -> None:
+            with open(f"/proc/{self.pid}/ns/net") as namespace:
+                assert ctypes.CDLL(None).setns(namespace.fileno(), 0) == 0
+            work()
+
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(enter).result(DEADLINE)
+
     def close(self) -> None:
         self._holder.kill()
         self._holder.wait()
@@ -94,7 +112,7 @@ class Agent:
     """mobility_host.py in a host; keeps its events."""
 
     def __init__(self, host: Host, role: str, **options: object) -> None:
-        self.events: list[dict[str, object]] = []
+        self.events: list[dict[str, Any]] = []
         self._process = subprocess.Popen(
             host.command(sys.executable, str(HOST_PROGRAM), role, json.dumps(options)),
             stdin=subprocess.PIPE,
@@ -109,7 +127,7 @@ class Agent:
         self._process.stdin.write(command.encode() + b"\n")
         self._process.stdin.flush()
 
-    def wait_for(self, event: str) -> dict[str, object]:
+    def wait_for(self, event: str) -> dict[str, Any]:
         """Return the next event of this name."""
         assert self._process.stdout
         descriptor = self._process.stdout.fileno()
@@ -353,3 +371,78 @@ def test_de_registration_leaves_nothing_behind(network: Network) -> None:
         assert host.run("ip -6 neigh show proxy") == ""
         assert HOME_ADDRESS not in host.run("ip -6 addr") + host.run("ip -6 route show table all")
         assert "ip6ip6" not in host.run("ip -d link show up")
+
+
+@pytest.fixture
+def host() -> Iterator[Host]:
+    host = Host("alone")
+    yield host
+    host.close()
+
+
+def test_security_associations_are_read_back_and_announced(host: Host) -> None:
+    home, agent = IPv6Address(HOME_ADDRESS), IPv6Address(HOME_AGENT)
+
+    def work() -> None:
+        watch = SaWatch()
+        with LinuxMobileNode() as kernel:
+            kernel.warm_up()
+            kernel.install(pair(at_agent=False))
+            found = kernel.sas_between(home, agent)
+            assert [(sa.spi, sa.protocol) for sa in found] == [(0x1000, 50)]
+            listing = host.run("ip xfrm state")
+            assert f"enc cbc(aes) 0x{bytes(range(16)).hex()}" in listing
+            assert f"auth-trunc hmac(sha256) 0x{bytes(range(32)).hex()} 128" in listing
+            assert f"sel src {HOME_ADDRESS}/128 dst {HOME_AGENT}/128 proto mobility" in listing
+            assert {sa.spi for sa in watch.added()} >= {0x1000, 0x2000}
+            kernel.install(pair(at_agent=False))  # Again: replaced.
+            assert len(kernel.sas_between(home, agent)) == 1
+            kernel.uninstall(pair(at_agent=False))
+            kernel.uninstall(pair(at_agent=False))
+            assert kernel.sas_between(home, agent) == []
+        watch.close()
+
+    host.inside(work)
+
+
+def test_set_up_can_be_repeated_and_removed_by_a_second_process(host: Host) -> None:
+    home, agent = IPv6Address(HOME_ADDRESS), IPv6Address(HOME_AGENT)
+
+    def work() -> None:
+        with LinuxMobileNode() as first, LinuxMobileNode() as second:
+            for kernel in (first, first, second):  # The first one is thought to have crashed.
+                kernel.prepare(home, agent, IPv6Address(CARE_OF))
+                kernel.open_tunnel()
+            second.move(IPv6Address(OTHER_CARE_OF))
+            assert f"local {OTHER_CARE_OF}" in host.run("ip -d link show mip0")
+            for _ in range(2):
+                second.release()
+        assert host.run("ip xfrm state") == host.run("ip xfrm policy") == ""
+        assert "1000:" not in host.run("ip -6 rule")
+
+    host.inside(work)
+
+
+def test_a_restarted_home_agent_takes_over_and_clears_up(host: Host) -> None:
+    host.run("ip link add home type veth peer name other")
+    home, link_local = IPv6Address(HOME_ADDRESS), IPv6Address("fe80::1234")
+
+    def work() -> None:
+        agent = IPv6Address(HOME_AGENT)
+        with LinuxHomeAgent(agent, "home") as first, LinuxHomeAgent(agent, "home") as second:
+            for kernel in (first, second):
+                kernel.prepare()
+                kernel.protect(home)
+                kernel.reach(home, IPv6Address(CARE_OF))
+                kernel.bind(home, IPv6Address(CARE_OF), link_local)
+            second.bind(home, IPv6Address(OTHER_CARE_OF), link_local)
+            assert f"remote {OTHER_CARE_OF}" in host.run("ip -d link show type ip6tnl")
+            assert str(link_local) in host.run("ip -6 neigh show proxy")
+            second.bind(home, IPv6Address(OTHER_CARE_OF), None)
+            assert str(link_local) not in host.run("ip -6 neigh show proxy")
+            second.release()
+        assert host.run("ip xfrm state") == host.run("ip xfrm policy") == ""
+        assert host.run("ip -6 neigh show proxy") == ""
+        assert "ip6ip6 remote 2001" not in host.run("ip -d link show type ip6tnl")
+
+    host.inside(work)
