@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -16,9 +16,9 @@ from rich.table import Table
 
 from testbed import report, results, runner
 from testbed.jsonl import DataError
-from testbed.lab import LabError, uml_host
+from testbed.lab import Lab, LabError, uml_host
 from testbed.lab.caller import become, caller
-from testbed.lab.choice import LABS, choose
+from testbed.lab.choice import KERNEL_FEATURES, LABS, choose
 from testbed.lab.doctor import examine
 from testbed.phases import TITLES
 from testbed.spec import Spec, SpecError
@@ -31,6 +31,16 @@ def _give_up(error: object) -> NoReturn:
     """End with one message and exit status 2."""
     click.echo(f"mip6lab: {error}", err=True)
     raise SystemExit(UNUSABLE)
+
+
+def _place(name: str, needs: Iterable[str] = KERNEL_FEATURES) -> Lab:
+    """Choose a lab and say which; root that is not needed is given up. Raises LabError."""
+    place, why = choose(name, needs)
+    click.echo(why, err=True)
+    user = caller(runner.PROJECT)
+    if user and place.name != "native":
+        become(user)
+    return place
 
 
 lab_option = click.option(
@@ -64,11 +74,9 @@ class Bar:
         """Show the phase that a run has entered."""
         self._progress.update(self._task, description=f"{variant}: {TITLES.get(phase, phase)}")
 
-    def finished(self, run: results.Run) -> None:
-        """Count a run; say why it failed if it did."""
+    def finished(self) -> None:
+        """Count a run."""
         self._progress.advance(self._task)
-        if run.status == "failed":
-            self._progress.console.print(f"run {run.run} ({run.variant}) failed: {run.reason}")
 
 
 @main.command()
@@ -90,13 +98,9 @@ def run(
     console = Console(stderr=True) if as_json else _console
     try:
         spec = Spec.load(experiment, assignments)
-        place, why = choose(lab, spec.needs())
+        place = _place(lab, spec.needs())
     except (SpecError, LabError) as error:
         _give_up(error)
-    console.print(why)
-    user = caller(runner.PROJECT)
-    if user and place.name != "native":
-        become(user)
     plan = spec.plan(runs, seed)
     columns = (
         TextColumn("{task.description:<32}"),
@@ -198,8 +202,7 @@ def validate(experiment: Path, assignments: Sequence[str]) -> None:
 def execute(lab: str, command: Sequence[str]) -> None:
     """Run COMMAND as root inside a lab."""
     try:
-        place, why = choose(lab)
-        click.echo(why, err=True)
+        place = _place(lab)
         status = place.interact(command, cwd=Path.cwd())
     except LabError as error:
         _give_up(error)
@@ -212,8 +215,7 @@ def execute(lab: str, command: Sequence[str]) -> None:
 def shell(topology: str, lab: str) -> None:
     """Build TOPOLOGY in a lab and open Mininet's prompt in it."""
     try:
-        place, why = choose(lab, ("veth", "sch_htb"))
-        click.echo(why, err=True)
+        place = _place(lab, ("veth", "sch_htb"))
         command = [sys.executable, "-m", "testbed.shell", topology]
         status = place.interact(command, cwd=Path.cwd())
     except LabError as error:

@@ -30,7 +30,7 @@ class Watcher(Protocol):
     def phase(self, variant: str, phase: str) -> None:
         """A run has entered a phase."""
 
-    def finished(self, run: results.Run) -> None:
+    def finished(self) -> None:
         """A run is over."""
 
 
@@ -130,7 +130,7 @@ def carry_out(
                     run = analyse(folder, line["result"])
                     results.append(folder, run)
                     done.append(run)
-                    watcher.finished(run)
+                    watcher.finished()
                 else:
                     watcher.phase(line["variant"], line["phase"])
     except KeyboardInterrupt:

@@ -32,6 +32,7 @@ _PROBE_INTERVAL = 0.02
 _ENTERED = {
     event: phase for (_, events), phase in zip(MILESTONES, PHASES, strict=False) for event in events
 }
+_BAD_NEWS = ("Rejected", "Refused", "Failed")
 _MOBILE_NODE, _CORRESPONDENT = "mobile node", "correspondent node"
 
 
@@ -127,7 +128,10 @@ class Run:
         raise RunError(f"no {waiting_for} within {seconds:g} s")
 
     def _start_roles(self, net: Network, events: Events) -> None:
-        """Start every role; all but the mobile node's must say that they are ready."""
+        """Start every role; all but the mobile node's must say that they are ready.
+
+        Events from before that, such as first attempts to connect, are of no interest.
+        """
         mobile_node = self._host_of(_MOBILE_NODE)
         run = (self.settings, self.topology, self.shared, self.folder)
         roles = self.approach.compose(*run)
@@ -146,14 +150,17 @@ class Run:
 
     def _bootstrap(self, events: Events) -> IPv6Address:
         """Follow the bootstrap to its end; return the home address."""
-        phase = ""
+        phase, mobile_node = "", self._host_of(_MOBILE_NODE)
+        others: dict[str, str] = {}
         for event in self._events(events, self.variant.timeout, "binding"):
             entered = _ENTERED.get((event["agent"], event["event"]))
-            if event["host"] == self._host_of(_MOBILE_NODE) and entered and entered != phase:
+            if event["host"] == mobile_node and entered and entered != phase:
                 phase = entered
                 emit(phase=phase)
+            if event["host"] != mobile_node and event["event"].endswith(_BAD_NEWS):
+                others[event["host"]] = f"{event['host']} {event['agent']}: {event.get('reason')}"
             if event["event"] == "BootstrapFailed":
-                raise RunError(event["reason"])
+                raise RunError("; ".join([event["reason"], *others.values()]))
             if event["event"] == "Bootstrapped":
                 return IPv6Address(event["home_address"])
         raise AssertionError  # _events() raises before it ends.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from ipaddress import IPv6Address
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -10,6 +11,7 @@ import msgspec
 import tomli_w
 
 from agents.approaches import Role
+from agents.diameter.config import PORT, TLS_PORT
 from agents.eap import ca
 from agents.roles.access_router import AccessRouterConfiguration
 from agents.roles.diameter import DiameterPeer
@@ -27,7 +29,7 @@ NEEDS = (
     "ip6_tunnel",
     "policy_routing",
 )
-IDENTITY = "mn@home.test"
+IDENTITY, SOMEBODY_ELSE = "mn@home.test", "somebody.else@home.test"
 HOME_REALM, VISITED_REALM = "home.test", "visited.test"
 HOME_AAA, ACCESS_ROUTER = "aaa.home.test", "ar.visited.test"
 HOME_ADDRESS = IPv6Address("2001:db8:100::1234")
@@ -42,24 +44,42 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     duplicate_address_detection: bool = True
     identity: str = IDENTITY
     key_type: Literal["p256", "rsa2048"] = "p256"
-    tls_version: Literal["1.2", "1.3"] = "1.3"
+    tls_version: Literal["TLSv1.2", "TLSv1.3"] = "TLSv1.3"
     eap_fragment_size: Annotated[int, msgspec.Meta(ge=100, le=1200)] = 1000
     session_lifetime: Annotated[float, msgspec.Meta(ge=10)] = 3600.0
     binding_lifetime: Annotated[float, msgspec.Meta(ge=8, le=262140)] = 420.0
+    diameter_tls: bool = False
+    credential: Literal["valid", "expired", "other-ca"] = "valid"
+    subscribed: bool = True
+    mobility_subscribed: bool = True
     ike: IkeSettings = IkeSettings()
+
+
+def _make_certificates(folder: Path, settings: Settings) -> None:
+    names = [settings.identity]
+    made = ca.create(folder, names, server=HOME_AAA, key_type=settings.key_type)
+    authority = ca.CertificateAuthority(ca.Identity.read(ca.Files(made.ca, folder / "ca.key")))
+    authority.issue_server(ACCESS_ROUTER).write(folder, ACCESS_ROUTER)
+    if settings.credential == "expired":
+        yesterday = datetime.now(UTC) - timedelta(days=1)
+        past = ca.Validity(yesterday - timedelta(days=30), yesterday)
+        authority.issue_client(settings.identity, validity=past).write(folder, settings.identity)
+    elif settings.credential == "other-ca":
+        stranger = ca.CertificateAuthority.generate("another CA", settings.key_type)
+        stranger.issue_client(settings.identity).write(folder, settings.identity)
 
 
 def prepare(folder: Path, settings: Settings) -> None:
     """Make the certificates and the list of subscribers."""
-    ca.create(folder / "pki", [settings.identity], server=HOME_AAA, key_type=settings.key_type)
+    _make_certificates(folder / "pki", settings)
     document = {
         "home_agents": [
             {"name": "ha1", "address": "2001:db8:100::1", "prefix": "2001:db8:100::/64"}
         ],
         "subscribers": [
             {
-                "identity": settings.identity,
-                "mobility": True,
+                "identity": settings.identity if settings.subscribed else SOMEBODY_ELSE,
+                "mobility": settings.mobility_subscribed,
                 "home_agent": "ha1",
                 "home_address": str(HOME_ADDRESS),
             }
@@ -84,19 +104,33 @@ def compose(settings: Settings, topology: Topology, shared: Path, run: Path) -> 
     a, b, c = (roles[r] for r in ("mobile node", "access router", "home network"))
     access, core, home = (topology.link(name) for name in ("access", "core", "home"))
     keys = str(run / "keys")
+    diameter_tls = {
+        name: _tls(shared, name, settings) if settings.diameter_tls else None
+        for name in ("server", ACCESS_ROUTER)
+    }
+    diameter_port = TLS_PORT if settings.diameter_tls else PORT
     access_router = AccessRouterConfiguration(
         host=b,
         access_interface=topology.interface_name(b, "access"),
         access_prefix=str(access.end(b).advertise),
         address=str(access.end(b).address),
+        keys=keys,
         session_lifetime=settings.session_lifetime,
         diameter_identity=ACCESS_ROUTER,
+        diameter_tls=diameter_tls[ACCESS_ROUTER],
         diameter_realm=VISITED_REALM,
-        home=DiameterPeer(host=HOME_AAA, realm=HOME_REALM, address=str(core.end(c).address)),
+        home=DiameterPeer(
+            host=HOME_AAA,
+            realm=HOME_REALM,
+            address=str(core.end(c).address),
+            port=diameter_port,
+        ),
     )
     home_network = HomeNetworkConfiguration(
         host=c,
         diameter_identity=HOME_AAA,
+        diameter_tls=diameter_tls["server"],
+        diameter_port=diameter_port,
         diameter_realm=HOME_REALM,
         diameter_address=str(core.end(c).address),
         access_routers=[DiameterPeer(host=ACCESS_ROUTER, realm=VISITED_REALM)],

@@ -133,24 +133,27 @@ class CertificateAuthority:
     def issue_server(
         self, *names: str, validity: Validity | None = None, key: PrivateKey | None = None
     ) -> Identity:
-        """Issue for a server with DNS `names`."""
+        """Issue for a server with DNS `names`.
+
+        It also serves as a TLS client: between Diameter peers either side connects.
+        """
         alternatives = x509.SubjectAlternativeName([x509.DNSName(name) for name in names])
-        usage = ExtendedKeyUsageOID.SERVER_AUTH
-        return self._issue(names[0], alternatives, usage, validity, key)
+        usages = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
+        return self._issue(names[0], alternatives, usages, validity, key)
 
     def issue_client(
         self, identity: str, *, validity: Validity | None = None, key: PrivateKey | None = None
     ) -> Identity:
         """Issue for a client whose NAI is in the subjectAltName, as an rfc822Name."""
         alternatives = x509.SubjectAlternativeName([x509.RFC822Name(identity)])
-        usage = ExtendedKeyUsageOID.CLIENT_AUTH
-        return self._issue(identity, alternatives, usage, validity, key)
+        usages = [ExtendedKeyUsageOID.CLIENT_AUTH]
+        return self._issue(identity, alternatives, usages, validity, key)
 
     def _issue(
         self,
         name: str,
         alternatives: x509.SubjectAlternativeName,
-        usage: x509.ObjectIdentifier,
+        usages: list[x509.ObjectIdentifier],
         validity: Validity | None,
         key: PrivateKey | None,
     ) -> Identity:
@@ -162,7 +165,7 @@ class CertificateAuthority:
                 key, subject, issuer.certificate.subject, validity or Validity.from_now(LIFETIME)
             )
             .add_extension(alternatives, critical=False)
-            .add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
+            .add_extension(x509.ExtendedKeyUsage(usages), critical=False)
             .add_extension(
                 x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer.key.public_key()),
                 critical=False,

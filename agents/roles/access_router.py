@@ -21,8 +21,9 @@ from agents.pana import events
 from agents.pana.dialect import PORT
 from agents.pana.paa import Paa
 from agents.pana.wire import Result
-from agents.roles.diameter import DiameterPeer, node_config
+from agents.roles.diameter import DiameterPeer, diameter_files, node_config
 from agents.roles.runtime import Configuration, run
+from agents.roles.tls import TlsSettings
 from agents.shell.eventlog import EventLog
 from agents.shell.tcp import DiameterService
 from agents.shell.udp import UdpEndpoint
@@ -37,6 +38,8 @@ class AccessRouterConfiguration(Configuration, frozen=True, kw_only=True):
     diameter_identity: str
     diameter_realm: str
     home: DiameterPeer
+    diameter_tls: TlsSettings | None = None
+    keys: str | None = None
     mobility: bool = True
     session_lifetime: Annotated[float, msgspec.Meta(ge=10)] = 3600.0
     aaa_timeout: Annotated[float, msgspec.Meta(gt=0)] = 10.0
@@ -203,6 +206,7 @@ async def serve(configuration: AccessRouterConfiguration, stop: asyncio.Event) -
             configuration.diameter_identity, configuration.diameter_realm, [configuration.home]
         ),
         on_event=diameter_log,
+        tls=diameter_files(configuration.diameter_tls, configuration.keys),
         request_timeout=configuration.aaa_timeout,
     )
     router = AccessRouter(

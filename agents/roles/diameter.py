@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 
 import msgspec
 
 from agents.diameter.config import PORT, NodeConfig, PeerConfig, Timers
+from agents.roles.tls import TlsSettings
+from agents.shell.tcp import TlsFiles
 
+_KEY_LOG = "tls.keys"
 _RECONNECT = 0.1
 """Tc in seconds: RFC 6733 section 12 recommends 30; a laboratory's hosts start together."""
 
@@ -27,3 +31,11 @@ def node_config(host: str, realm: str, peers: Iterable[DiameterPeer]) -> NodeCon
         PeerConfig(p.host, p.realm, (p.address, p.port) if p.address else None) for p in peers
     )
     return NodeConfig(host, realm, known, timers=Timers(reconnect=_RECONNECT))
+
+
+def diameter_files(tls: TlsSettings | None, keys: str | None) -> TlsFiles | None:
+    """Return the files for TLS between Diameter peers; secrets for Wireshark go to `keys`."""
+    if tls is None:
+        return None
+    key_log = Path(keys) / _KEY_LOG if keys else None
+    return TlsFiles(Path(tls.certificate), Path(tls.key), Path(tls.ca), key_log)

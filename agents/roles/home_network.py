@@ -22,7 +22,7 @@ from agents.diameter.wire import Message
 from agents.eap.tls import TlsServerConfig
 from agents.kernel.linux import LinuxHomeAgent
 from agents.mip6.home_agent import HomeAgent
-from agents.roles.diameter import DiameterPeer, node_config
+from agents.roles.diameter import DiameterPeer, diameter_files, node_config
 from agents.roles.ike import IkeService, IkeSettings
 from agents.roles.keylog import KeyLog
 from agents.roles.launch import Launched, launch
@@ -39,6 +39,8 @@ class HomeNetworkConfiguration(Configuration, frozen=True, kw_only=True):
     diameter_identity: str
     diameter_realm: str
     diameter_address: str
+    diameter_port: int = PORT
+    diameter_tls: TlsSettings | None = None
     access_routers: list[DiameterPeer]
     subscribers: str
     leases: str
@@ -176,7 +178,8 @@ async def serve(configuration: HomeNetworkConfiguration, stop: asyncio.Event) ->
             configuration.diameter_realm,
             configuration.access_routers,
         ),
-        listen=[(configuration.diameter_address, PORT)],
+        listen=[(configuration.diameter_address, configuration.diameter_port)],
+        tls=diameter_files(configuration.diameter_tls, None),
         handler=network.answer,
         on_event=log.child("diameter"),
     )

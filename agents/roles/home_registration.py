@@ -80,6 +80,8 @@ class RegistrationService:
     def _handle(self, event: Event) -> None:
         self._log(event)
         match event:
+            case events.BindingAccepted(lifetime=0) | events.BindingExpired():
+                self._kernel.close_tunnel()
             case events.BindingAccepted():
                 self._kernel.open_tunnel()
                 if not self._bootstrapped:

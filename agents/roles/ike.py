@@ -20,7 +20,7 @@ from agents.ikev1.config import Config, EspProposal, IkeProposal, Selectors
 from agents.ikev1.constants import Mode
 from agents.ikev1.ikev1 import Ikev1
 from agents.ipsec import EspPair, Integrity
-from agents.kernel.linux import LinuxMobileNode
+from agents.kernel.linux import LinuxSecurityAssociations
 from agents.kernel.port import SecurityAssociations
 from agents.machine import Event
 from agents.roles.keylog import KeyLog
@@ -160,7 +160,7 @@ async def serve(configuration: IkeConfiguration, stop: asyncio.Event) -> None:
     """Run the daemon until `stop` is set."""
     log = EventLog(configuration.host, "ikev1")
     role = log.child("role")
-    kernel = LinuxMobileNode()
+    kernel = LinuxSecurityAssociations()
     service = IkeService(
         IPv6Address(configuration.local),
         configuration.settings,

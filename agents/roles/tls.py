@@ -14,7 +14,7 @@ class TlsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     ca: str
     certificate: str
     key: str
-    version: Literal["1.2", "1.3"] = "1.3"
+    version: Literal["TLSv1.2", "TLSv1.3"] = "TLSv1.3"
 
     def arguments(self) -> dict[str, Any]:
         """Return the keyword arguments of a TlsConfig."""
@@ -22,6 +22,6 @@ class TlsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
             "ca": Path(self.ca),
             "certificate": Path(self.certificate),
             "key": Path(self.key),
-            "minimum_version": self.version,
-            "maximum_version": self.version,
+            "minimum_version": self.version.removeprefix("TLSv"),
+            "maximum_version": self.version.removeprefix("TLSv"),
         }

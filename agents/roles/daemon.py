@@ -1,0 +1,136 @@
+"""A real daemon in a role: it runs in the foreground as the role's child and ends with it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import shutil
+import signal
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from ipaddress import IPv6Address
+from pathlib import Path
+
+from agents.shell.addresses import is_usable
+
+_POLL = 0.02
+_STOP_DEADLINE = 5.0
+_LAST_WORDS = 400
+_CONFINEMENT = Path("/sys/module/apparmor/parameters/enabled")
+_UDP_TABLE = Path("/proc/net/udp6")
+
+
+class DaemonError(OSError):
+    """A daemon that is not there, does not start, or ends by itself; the text says what it said."""
+
+
+def executable(name: str, work: Path) -> str:
+    """Return the path of a Debian daemon; DaemonError if it is not installed.
+
+    AppArmor's profiles let some write below /var and /run only, where a lab must not: such a
+    daemon runs from a copy in its own folder, which no profile names.
+    """
+    path = shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
+    if path is None:
+        raise DaemonError(f"{name} is not installed")
+    profile = Path("/etc/apparmor.d") / path.removeprefix("/").replace("/", ".")
+    confined = _CONFINEMENT.exists() and _CONFINEMENT.read_text().startswith("Y")
+    if not (confined and profile.exists()):
+        return path
+    return shutil.copy2(path, work)
+
+
+def udp_port_bound(address: IPv6Address, port: int) -> bool:
+    """Return whether a socket of this network namespace is bound to an address and port."""
+    words = (address.packed[i : i + 4][::-1].hex().upper() for i in range(0, 16, 4))
+    wanted = f"{''.join(words)}:{port:04X}"
+    return any(line.split()[1] == wanted for line in _UDP_TABLE.read_text().splitlines()[1:])
+
+
+async def wait_until(condition: Callable[[], bool], what: str, deadline: float) -> None:
+    """Wait for a condition; DaemonError names what did not come within `deadline` seconds."""
+    try:
+        async with asyncio.timeout(deadline):
+            while not condition():
+                await asyncio.sleep(_POLL)
+    except TimeoutError:
+        raise DaemonError(f"{what}: not within {deadline:g} s") from None
+
+
+async def wait_for_addresses(addresses: Sequence[IPv6Address], deadline: float) -> None:
+    """Wait until this host can bind its addresses, for a daemon does not wait for that."""
+    missing = ", ".join(map(str, addresses))
+    await wait_until(
+        lambda: all(map(is_usable, addresses)), f"addresses {missing} of this host", deadline
+    )
+
+
+class Daemon:
+    """A child process; all that it writes goes into a log file, whose lines tell how it is."""
+
+    def __init__(self, name: str, process: asyncio.subprocess.Process, log: Path) -> None:
+        self._name = name
+        self._process = process
+        self._log = log
+
+    @classmethod
+    async def start(
+        cls, command: Sequence[str], log: Path, environment: Mapping[str, str] | None = None
+    ) -> Daemon:
+        """Start a daemon that stays in the foreground; it dies with this process."""
+        with log.open("wb") as output:
+            process = await asyncio.create_subprocess_exec(
+                "setpriv",
+                "--pdeathsig",
+                "TERM",
+                *command,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                env={**os.environ, **(environment or {})},
+            )
+        return cls(Path(command[0]).name, process, log)
+
+    @property
+    def pid(self) -> int:
+        """The process's number."""
+        return self._process.pid
+
+    def said(self, pattern: str) -> bool:
+        """Return whether its log has a line in which a regular expression is found."""
+        self._check()
+        return re.search(pattern, self._log.read_text(errors="replace"), re.MULTILINE) is not None
+
+    def _check(self) -> None:
+        if self._process.returncode is not None:
+            raise DaemonError(self._end())
+
+    def _end(self) -> str:
+        words = self._log.read_text(errors="replace").strip()[-_LAST_WORDS:]
+        status = self._process.returncode
+        return f"{self._name} ended with status {status}: {words or 'it said nothing'}"
+
+    async def serve(self, stop: asyncio.Event) -> None:
+        """Wait until `stop` is set; DaemonError if the daemon ends before that."""
+        stopping = asyncio.ensure_future(stop.wait())
+        ending = asyncio.ensure_future(self._process.wait())
+        try:
+            await asyncio.wait((stopping, ending), return_when=asyncio.FIRST_COMPLETED)
+            if not stop.is_set():
+                raise DaemonError(self._end())
+        finally:
+            stopping.cancel()
+            ending.cancel()
+
+    async def close(self) -> None:
+        """End it, by force if it does not within a few seconds."""
+        with suppress(ProcessLookupError):
+            self._process.send_signal(signal.SIGTERM)
+        try:
+            async with asyncio.timeout(_STOP_DEADLINE):
+                await self._process.wait()
+        except TimeoutError:
+            with suppress(ProcessLookupError):
+                self._process.kill()
+            await self._process.wait()
