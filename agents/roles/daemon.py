@@ -38,7 +38,7 @@ def executable(name: str, work: Path) -> str:
     confined = _CONFINEMENT.exists() and _CONFINEMENT.read_text().startswith("Y")
     if not (confined and profile.exists()):
         return path
-    return shutil.copy2(path, work)
+    return shutil.copy2(path, str(work))
 
 
 def udp_port_bound(address: IPv6Address, port: int) -> bool:

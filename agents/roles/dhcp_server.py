@@ -25,7 +25,7 @@ from agents.shell.eventlog import EventLog
 
 _VISITED = "mip6-visited"
 _ENTERPRISE = 32473
-"""The enterprise number for examples (RFC 5612), for a server identifier that is always the same."""
+"""The enterprise number for examples (RFC 5612): the server identifier is always the same."""
 
 
 class LocalHomeAgent(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -126,12 +126,11 @@ async def serve(configuration: DhcpServerConfiguration, stop: asyncio.Event) -> 
     )
     try:
         await wait_until(lambda: daemon.said("DHCP6_STARTED"), "kea-dhcp6 has started", deadline)
-        for address in addresses:
-            await wait_until(
-                lambda a=address: udp_port_bound(a, SERVER_PORT),  # type: ignore[misc]
-                f"kea-dhcp6 listens on {address}",
-                deadline,
-            )
+        await wait_until(
+            lambda: all(udp_port_bound(address, SERVER_PORT) for address in addresses),
+            "kea-dhcp6 listens on " + ", ".join(map(str, addresses)),
+            deadline,
+        )
         EventLog(configuration.host, "role").write("Ready", pid=os.getpid(), daemon=daemon.pid)
         await daemon.serve(stop)
     finally:
