@@ -11,13 +11,25 @@ class Encryption(Enum):
     """ESP encryption algorithms by their Linux names."""
 
     AES_CBC = "cbc(aes)"
+    AES_GCM_16 = "rfc4106(gcm(aes))"
+    """With an ICV of 16 octets; the key is followed by 4 octets of salt (RFC 4106)."""
+
+    @property
+    def is_aead(self) -> bool:
+        """Whether the cipher protects integrity too; `Integrity.NONE` goes with it."""
+        return self is Encryption.AES_GCM_16
 
 
 class Integrity(Enum):
     """ESP integrity algorithms: Linux name and length of the ICV in bits."""
 
+    NONE = ("", 0)
+    """Beside a cipher that protects integrity itself; the key is empty."""
+
     HMAC_SHA1_96 = ("hmac(sha1)", 96)
     HMAC_SHA2_256_128 = ("hmac(sha256)", 128)
+    HMAC_SHA2_384_192 = ("hmac(sha384)", 192)
+    HMAC_SHA2_512_256 = ("hmac(sha512)", 256)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Diffie-Hellman groups by their IKE numbers (RFC 3526, RFC 5903)."""
+"""Diffie-Hellman groups by their IKE numbers (RFC 3526, RFC 5903, RFC 8031)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Protocol
 
-from cryptography.hazmat.primitives.asymmetric import dh, ec
+from cryptography.hazmat.primitives.asymmetric import dh, ec, x25519
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.utils import CryptographyDeprecationWarning
 
@@ -17,6 +17,7 @@ from agents.machine import PeerError
 
 MODP2048 = 14
 ECP256 = 19
+CURVE25519 = 31
 
 _MODP2048_PRIME = int(
     "FFFFFFFFFFFFFFFFC90FDAA22168C234C4C6628B80DC1CD129024E088A67CC74"
@@ -134,11 +135,43 @@ class EcpGroup:
         return _EcpKeyPair(self)
 
 
-GROUPS: dict[int, ModpGroup | EcpGroup] = {
+class _Curve25519KeyPair:
+    def __init__(self, group: Curve25519) -> None:
+        self._group = group
+        self._private = x25519.X25519PrivateKey.generate()
+        self.public = self._private.public_key().public_bytes_raw()
+
+    def shared(self, peer: bytes) -> bytes:
+        if len(peer) != self._group.length:
+            raise PeerError(f"a public value of {len(peer)} octets in {self._group.name}")
+        try:
+            return self._private.exchange(x25519.X25519PublicKey.from_public_bytes(peer))
+        except ValueError as error:  # The secret is all zeros (RFC 8031 section 2.3).
+            raise PeerError(f"a public value of low order in {self._group.name}") from error
+
+
+@dataclass(frozen=True, slots=True)
+class Curve25519:
+    """X25519; values and secrets are strings of octets as RFC 7748 has them (RFC 8031)."""
+
+    name: str = "curve25519"
+
+    @property
+    def length(self) -> int:
+        """The length of public values and of the shared secret in octets."""
+        return 32
+
+    def generate(self) -> KeyPair:
+        """Return a fresh key pair."""
+        return _Curve25519KeyPair(self)
+
+
+GROUPS: dict[int, ModpGroup | EcpGroup | Curve25519] = {
     MODP2048: ModpGroup("modp2048", _MODP2048_PRIME),
     ECP256: EcpGroup("ecp256", ec.SECP256R1()),
+    CURVE25519: Curve25519(),
 }
-"""The groups that are supported, by the number that IKEv1 and IKEv2 share."""
+"""The groups that are supported, by the number that IKEv1 and IKEv2 share (31: IKEv2 alone)."""
 
 
 def generate(group: int) -> KeyPair:

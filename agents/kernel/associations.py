@@ -10,13 +10,21 @@ from typing import Self
 from agents.ipsec import Encryption, EspPair, EspSa, Integrity
 from agents.kernel import netlink, xfrm
 from agents.kernel.netlink import NetlinkSocket
-from agents.kernel.port import SaState
+from agents.kernel.port import KernelError, SaState
 
 REQID = 135
 """The request id that ties policies to the SAs of any IKE daemon (strongSwan: `reqid = 135`)."""
 
-_KEY_LENGTHS = {Encryption.AES_CBC: (16, 24, 32)}
-_DIGESTS = {Integrity.HMAC_SHA1_96: 20, Integrity.HMAC_SHA2_256_128: 32}
+_NEEDED = (
+    (Encryption.AES_CBC, 16, Integrity.HMAC_SHA1_96, 20),
+    (Encryption.AES_CBC, 16, Integrity.HMAC_SHA2_256_128, 32),
+)
+_OPTIONAL = (
+    (Encryption.AES_CBC, 16, Integrity.HMAC_SHA2_384_192, 48),
+    (Encryption.AES_CBC, 16, Integrity.HMAC_SHA2_512_256, 64),
+    (Encryption.AES_GCM_16, 20, Integrity.NONE, 0),
+)
+"""Algorithms with the lengths of their keys; IKE has to negotiate another one if these lack."""
 
 
 class SaWatch:
@@ -60,22 +68,29 @@ class LinuxSecurityAssociations:
 
     def warm_up(self) -> None:
         """Add and remove a dummy SA of every algorithm (the first one costs seconds)."""
+        for algorithms in _NEEDED:
+            self._try(*algorithms)
+        for algorithms in _OPTIONAL:
+            with contextlib.suppress(KernelError):
+                self._try(*algorithms)
+
+    def _try(
+        self, encryption: Encryption, key: int, integrity: Integrity, integrity_key: int
+    ) -> None:
         loopback = IPv6Address("::1")
-        for encryption, sizes in _KEY_LENGTHS.items():
-            for integrity, size in _DIGESTS.items():
-                sa = EspSa(
-                    loopback,
-                    loopback,
-                    0x100,
-                    xfrm.MOBILITY_HEADER,
-                    encryption,
-                    bytes(sizes[0]),
-                    integrity,
-                    bytes(size),
-                    60,
-                )
-                self._xfrm.transact(xfrm.add_esp(sa, self._reqid))
-                self._xfrm.transact([xfrm.remove_esp(loopback, 0x100)])
+        sa = EspSa(
+            loopback,
+            loopback,
+            0x100,
+            xfrm.MOBILITY_HEADER,
+            encryption,
+            bytes(key),
+            integrity,
+            bytes(integrity_key),
+            60,
+        )
+        self._xfrm.transact(xfrm.add_esp(sa, self._reqid))
+        self._xfrm.transact([xfrm.remove_esp(loopback, 0x100)])
 
     def install(self, pair: EspPair) -> None:
         """Install both directions of `pair`; an SA with the same SPI is replaced."""

@@ -22,7 +22,8 @@ NEW_SA, UPDATE_SA = 16, 26
 _DELETE_SA, _GET_SA = 17, 18
 _DELETE_POLICY, _UPDATE_POLICY = 20, 25
 _ALG_CRYPT, _TMPL, _SRCADDR, _COADDR, _POLICY_TYPE = 2, 5, 13, 14, 16
-_ALG_AUTH_TRUNC, _ADDRESS_FILTER = 20, 26
+_ALG_AEAD, _ALG_AUTH_TRUNC, _ADDRESS_FILTER = 18, 20, 26
+_AEAD_ICV_BITS = 128
 _AF_INET6 = 10
 _WILDCARD_RECEIVE = 8
 _INFINITE = 2**64 - 1
@@ -39,7 +40,7 @@ _TEMPLATE = struct.Struct("=16s4sB3xH2x16sIBBBxIII")
 _TYPE = struct.Struct("=BxHBx")
 _FILTER = struct.Struct("=16s16sHBB")
 _ALGORITHM = struct.Struct("=64sI")
-_AUTHENTICATION = struct.Struct("=64sII")
+_AUTHENTICATION = _AEAD = struct.Struct("=64sII")
 
 
 class Direction(IntEnum):
@@ -202,13 +203,19 @@ def add_esp(sa: EspSa, reqid: int) -> list[Request]:
     hard = int(sa.lifetime)
     lifetime = _lifetime(0, hard)
     tail = _sa_tail(sa.source, lifetime, reqid, Mode.TRANSPORT, 0, window=32)
-    name, bits = sa.integrity.value
-    encryption = _ALGORITHM.pack(sa.encryption.value.encode(), 8 * len(sa.encryption_key))
-    integrity = _AUTHENTICATION.pack(name.encode(), 8 * len(sa.integrity_key), bits)
-    body = selector + identity + tail
-    body += attribute(_ALG_CRYPT, encryption + sa.encryption_key)
-    body += attribute(_ALG_AUTH_TRUNC, integrity + sa.integrity_key)
+    body = selector + identity + tail + _algorithms(sa)
     return [remove_esp(sa.destination, sa.spi), Request("add ESP SA", NEW_SA, _NEW, body)]
+
+
+def _algorithms(sa: EspSa) -> bytes:
+    cipher, bits = sa.encryption.value.encode(), 8 * len(sa.encryption_key)
+    if sa.encryption.is_aead:
+        return attribute(_ALG_AEAD, _AEAD.pack(cipher, bits, _AEAD_ICV_BITS) + sa.encryption_key)
+    name, icv_bits = sa.integrity.value
+    digest = _AUTHENTICATION.pack(name.encode(), 8 * len(sa.integrity_key), icv_bits)
+    return attribute(_ALG_CRYPT, _ALGORITHM.pack(cipher, bits) + sa.encryption_key) + attribute(
+        _ALG_AUTH_TRUNC, digest + sa.integrity_key
+    )
 
 
 def remove_esp(destination: IPv6Address, spi: int) -> Request:

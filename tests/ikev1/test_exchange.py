@@ -16,7 +16,7 @@ from agents.ikev1 import (
     Phase1Established,
     Selectors,
 )
-from agents.ipsec import Integrity
+from agents.ikev1.config import ESP_INTEGRITY
 from agents.machine import Discarded, Timing
 from tests.ikev1.peers import AGGRESSIVE, COA, FAST, HA, HOA, PSK, SELECTORS, Peers, find, names
 
@@ -52,7 +52,7 @@ def test_phase_1_and_quick_mode(mode, group, pfs):
 
 @pytest.mark.parametrize("bits", [128, 256])
 @pytest.mark.parametrize("digest", [2, 4])
-@pytest.mark.parametrize("integrity", Integrity)
+@pytest.mark.parametrize("integrity", ESP_INTEGRITY.values())
 def test_algorithms(bits, digest, integrity):
     config = Config(
         proposals=(IkeProposal(bits, digest, 19),), esp_proposals=(EspProposal(128, integrity),)

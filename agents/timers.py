@@ -1,0 +1,46 @@
+"""Many named deadlines with one next timeout."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Hashable
+from itertools import count
+from typing import Generic, TypeVar
+
+K = TypeVar("K", bound=Hashable)
+
+
+class Timers(Generic[K]):
+    """Deadlines in seconds by key; setting a key again moves its deadline."""
+
+    def __init__(self) -> None:
+        self._current: dict[K, int] = {}
+        self._heap: list[tuple[float, int, K]] = []
+        self._serial = count()
+
+    def set(self, key: K, deadline: float) -> None:
+        """Arm or move the timer `key`."""
+        serial = self._current[key] = next(self._serial)
+        heapq.heappush(self._heap, (deadline, serial, key))
+
+    def cancel(self, key: K) -> None:
+        """Stop the timer `key` if it runs."""
+        self._current.pop(key, None)
+
+    def next(self) -> float | None:
+        """Return the earliest deadline, or None."""
+        while self._heap:
+            deadline, serial, key = self._heap[0]
+            if self._current.get(key) == serial:
+                return deadline
+            heapq.heappop(self._heap)
+        return None
+
+    def pop(self, now: float) -> K | None:
+        """Stop and return the earliest timer whose deadline is not after `now`."""
+        deadline = self.next()
+        if deadline is None or deadline > now:
+            return None
+        key = heapq.heappop(self._heap)[2]
+        del self._current[key]
+        return key
