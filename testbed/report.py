@@ -89,7 +89,9 @@ def show(results: Results, console: Console) -> None:
     for warning in results.warnings:
         console.print(f"warning: {warning}", markup=False, soft_wrap=True)
     for run in results.failed:
-        console.print(f"run {run.run} ({run.variant}) failed: {run.reason}", markup=False)
+        console.print(
+            f"run {run.run} ({run.variant}) failed: {run.reason}", markup=False, soft_wrap=True
+        )
 
 
 def write(folder: Path) -> Path:

@@ -18,13 +18,11 @@ key32=${key16}101112131415161718191a1b1c1d1e1f
 from='src 2001:db8::1 dst 2001:db8::2'
 
 try veth ip link add name veth0 type veth peer name veth1
-try bridge ip link add name bridge0 type bridge
 try sch_htb tc qdisc add dev lo root handle 1: htb
 tc qdisc del dev lo root 2>/dev/null
 try sch_netem tc qdisc add dev lo root netem delay 1ms
 try ip6_tunnel ip link add name tunnel0 type ip6tnl local 2001:db8::1 remote 2001:db8::2
 try policy_routing ip -6 rule add from 2001:db8::1 lookup 100
-try ip6_tables ip6tables-legacy -A FORWARD -s 2001:db8::1 -j DROP
 try xfrm_user ip xfrm policy add src 2001:db8::1/128 dst 2001:db8::2/128 dir out
 # shellcheck disable=SC2086  # The words are meant to be split.
 try esp6 ip xfrm state add $from $esp \

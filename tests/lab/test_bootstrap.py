@@ -1,0 +1,185 @@
+"""The whole bootstrap on a real kernel: every variant of it, what Wireshark sees, and refusals."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from testbed import results
+from testbed.jsonl import read_lines
+from testbed.lab import NativeLab
+from testbed.lab.doctor import lacking
+from testbed.runner import Outcome, carry_out
+from testbed.spec import Spec
+
+HOME_ADDRESS = "2001:db8:100::1234"
+EXPERIMENT = """
+name = "test"
+approach = "pana-ikev1"
+topology = "paper"
+timeout = 40.0
+[settings]
+duplicate_address_detection = false
+[variants.only]
+"""
+missing = [] if os.geteuid() else lacking("native", ("esp6", "mip6", "ip6_tunnel", "sch_htb"))
+pytestmark = [
+    pytest.mark.skipif(os.geteuid() != 0, reason="needs root"),
+    pytest.mark.skipif(bool(missing), reason=f"lacks {', '.join(f.name for f in missing)}"),
+]
+
+
+class Silent:
+    """Watches nothing."""
+
+    def phase(self, variant: str, phase: str) -> None:
+        """Ignore it."""
+
+    def finished(self) -> None:
+        """Ignore it."""
+
+
+def bootstrap(folder: Path, *assignments: str) -> Outcome:
+    """Carry out one run of an experiment with these changes."""
+    path = folder / "test.toml"
+    path.write_text(EXPERIMENT)
+    spec = Spec.load(path, assignments)
+    lab, plan = NativeLab(), spec.plan(runs=1)
+    return carry_out(spec, plan, lab=lab, seed=1, root=folder / "results", watcher=Silent())
+
+
+def only_run(outcome: Outcome) -> results.Run:
+    """Return the one run there is."""
+    (run,) = outcome.results.runs
+    return run
+
+
+def tshark(run_folder: Path, host: str, *arguments: str) -> str:
+    """Return what tshark says of a host's capture, with the run's own keys."""
+    environment = os.environ | {"WIRESHARK_CONFIG_DIR": str(run_folder / "keys" / "wireshark")}
+    capture = run_folder / "captures" / f"{host}.pcapng"
+    return subprocess.run(
+        ["tshark", "-r", capture, *arguments],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    ).stdout
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> Outcome:
+    """One bootstrap with the defaults."""
+    return bootstrap(tmp_path_factory.mktemp("default"))
+
+
+@pytest.fixture
+def run_folder(done: Outcome) -> Path:
+    """The folder of that bootstrap's run."""
+    return done.folder / "runs" / "0001"
+
+
+def test_it_succeeds_and_capture_and_events_agree(done):
+    run = only_run(done)
+
+    assert run.status == "ok", run.reason
+    assert run.phases
+    assert run.event_phases
+    for phase, seconds in run.phases.items():
+        assert run.event_phases[phase] == pytest.approx(seconds, abs=0.005), phase
+    assert run.first_packet
+    assert run.first_packet > run.phases["total"]
+
+
+@pytest.mark.parametrize(
+    "assignments",
+    [
+        ["settings.launch=script", "settings.duplicate_address_detection=true"],
+        ["settings.ike.mode=aggressive", "settings.ike.group=ecp256", "settings.ike.pfs=true"],
+        ["settings.tls_version=TLSv1.2", "settings.key_type=rsa2048", "settings.diameter_tls=true"],
+        ["settings.eap_fragment_size=200", "settings.ike.hash=sha1", "settings.ike.key_bits=256"],
+        ["links.access.delay=0.02", "links.core.delay=0.03"],
+    ],
+    ids=["script", "aggressive", "tls12-rsa", "fragments-sha1", "delays"],
+)
+def test_it_succeeds_otherwise_too(tmp_path, assignments):
+    run = only_run(bootstrap(tmp_path, *assignments))
+
+    assert run.status == "ok", run.reason
+
+
+@pytest.mark.parametrize(
+    ("assignment", "reason"),
+    [
+        ("settings.credential=expired", "certificate .*expired"),
+        ("settings.credential=other-ca", "unknown CA"),
+        ("settings.subscribed=false", "mn@home.test"),
+        ("settings.mobility_subscribed=false", "without a home agent"),
+    ],
+)
+def test_a_refusal_is_a_failed_run_with_its_reason(tmp_path, assignment, reason):
+    outcome = bootstrap(tmp_path, assignment)
+
+    run = only_run(outcome)
+    assert run.status == "failed"
+    assert run.reason
+    assert pytest.approx(0, abs=20) == run.costs["total"]
+    with pytest.raises(AssertionError, match=reason):
+        raise AssertionError(run.reason)
+    assert (outcome.folder / "runs" / "0001" / "captures" / "A.pcapng").stat().st_size
+    assert outcome.results.manifest
+
+
+def test_the_enforcement_point_lets_nothing_pass_before_authorisation(run_folder):
+    if not shutil.which("tshark"):
+        pytest.skip("tshark is not installed")
+    fields = ["-T", "fields", "-e", "frame.protocols"]
+    on_core = tshark(run_folder, "B", "-Y", "frame.interface_name == B-core", *fields)
+    on_access = tshark(run_folder, "B", "-Y", "frame.interface_name == B-access", *fields)
+    before = on_access[: on_access.index("isakmp")]
+    assert "esp" not in before
+    assert "udp:isakmp" in on_core
+
+
+@pytest.mark.parametrize("host", ["A", "B", "C"])
+def test_wireshark_finds_nothing_malformed(run_folder, host):
+    if not shutil.which("tshark"):
+        pytest.skip("tshark is not installed")
+    assert not tshark(run_folder, host, "-Y", "_ws.malformed")
+
+
+def test_wireshark_sees_every_protocol_and_inside_of_esp(run_folder):
+    if not shutil.which("tshark"):
+        pytest.skip("tshark is not installed")
+
+    def seen(host: str, display_filter: str) -> int:
+        return len(tshark(run_folder, host, "-Y", display_filter).splitlines())
+
+    assert seen("A", "pana") >= 10
+    assert seen("A", "tls.handshake.certificate")  # In TLS 1.3 only with the embedded secrets.
+    assert seen("B", "diameter.cmd.code == 268") >= 8
+    assert seen("B", "diameter.avp.code == 486 && diameter.avp.code == 333") == 1
+    assert seen("A", "isakmp.exchangetype == 2") == 6
+    assert seen("A", "isakmp.exchangetype == 32") == 3
+    assert seen("A", f"mipv6.mhtype == 5 && ipv6.dst_opt.hoa == {HOME_ADDRESS}") or seen(
+        "A", f"mipv6.mhtype == 5 && ipv6.opt.mipv6.home_address == {HOME_ADDRESS}"
+    )
+    assert seen("A", "mipv6.mhtype == 6") == 1
+
+
+def test_secrets_are_in_the_keys_and_captures_alone(run_folder):
+    secrets = [
+        line.split()[-1] for line in (run_folder / "keys" / "tls.keys").read_text().splitlines()
+    ]
+    entries = (run_folder / "keys" / "keys.jsonl").read_text()
+    assert secrets
+    for path in [run_folder / "events.jsonl", *(run_folder / "logs").iterdir()]:
+        text = path.read_text()
+        assert not [secret for secret in secrets if secret in text], path
+    assert (run_folder / "keys").stat().st_mode & 0o777 == 0o700
+    assert '"esp"' in entries
+    assert '"ikev1"' in entries
+    assert read_lines(run_folder / "events.jsonl", dict).items
