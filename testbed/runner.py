@@ -18,6 +18,7 @@ from testbed import keys, phases, plots, report, results, session, stats
 from testbed.jsonl import DataError
 from testbed.lab import Lab, LabError
 from testbed.lab.caller import caller, give
+from testbed.lab.job import check_reachable
 from testbed.spec import PlannedRun, Spec, write_plan
 
 PROJECT = results.PROJECT
@@ -101,6 +102,7 @@ def begin(
     spec: Spec, plan: Sequence[PlannedRun], *, lab: Lab, seed: int, root: Path
 ) -> tuple[Path, results.Manifest]:
     """Make the results folder with all that the runs need."""
+    check_reachable(root)
     folder = results.create(root, spec.experiment.name, tomli_w.dumps(spec.document))
     write_plan(folder / "plan.json", plan)
     for variant in spec.variants:
