@@ -1,0 +1,1 @@
+"""Discovery of home agents by DNS (RFC 5026 section 5.1)."""
