@@ -5,18 +5,59 @@ from __future__ import annotations
 import hashlib
 import hmac
 from dataclasses import dataclass
+from enum import IntEnum
 from ipaddress import IPv6Address
+from typing import Literal, TypeAlias
+
+from agents.crypto.emsk import usage_root_key
 
 PSK_LABEL = b"MIPv6-IKE-PSK"
+IKE_ROOT_LABEL = "mip6-ike-psk@mip6lab.example"
+"""RFC 5295 wants labels of the form usage@organisation; this organisation can be nobody's."""
+
+PskSource: TypeAlias = Literal["msk", "emsk"]
+"""Which EAP key IKE's pre-shared key comes from: the access router knows the MSK, not the EMSK."""
 
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """The home agent and home address that the home AAA server chose for one mobile node."""
+    """The home agent and home address that the home AAA server chose for one mobile node.
+
+    `home_agent_name` is the home agent's fully qualified domain name; the address goes before it.
+    """
 
     home_agent: IPv6Address
     prefix_length: int
     home_address: IPv6Address | None = None
+    home_agent_name: str | None = None
+
+
+class Wish(IntEnum):
+    """Where a mobile node that asks for a home agent wants to have it."""
+
+    EITHER = 0
+    HOME = 1
+    LOCAL = 2
+
+    @classmethod
+    def of(cls, *, home: bool, local: bool) -> Wish:
+        """Return the wish of a mobile node that named these; neither and both leave it open."""
+        if home == local:
+            return cls.EITHER
+        return cls.HOME if home else cls.LOCAL
+
+
+def ike_root(emsk: bytes) -> bytes:
+    """Return the 64-octet root key of IKE's pre-shared keys, for `ike_psk` (RFC 5295).
+
+    The usage has no optional data: an EMSK is one EAP session's, and `ike_psk` binds the rest.
+    """
+    return usage_root_key(emsk, IKE_ROOT_LABEL)
+
+
+def ike_secret(source: PskSource, msk: bytes, root: bytes) -> bytes:
+    """Return the key to give to `ike_psk`: the MSK, or the root key that `ike_root` returned."""
+    return msk if source == "msk" else root
 
 
 def ike_psk(msk: bytes, assignment: Assignment) -> bytes:
@@ -27,7 +68,7 @@ def ike_psk(msk: bytes, assignment: Assignment) -> bytes:
     HMAC-SHA-1(MIPv6-AAA-Key, "MIPv6-IKE-PSK" | MIPv6-Key-Id | HoA | HA)
     (draft-jee-mip6-bootstrap-pana-01); this one keeps the second's label and binding to both
     addresses, and leaves out the Key-Id, for one MSK gives one key. An HoA that is not assigned
-    counts as the unspecified address.
+    counts as the unspecified address. A root key from the EMSK may stand in the MSK's place.
     """
     home_address = assignment.home_address or IPv6Address(0)
     seed = PSK_LABEL + home_address.packed + assignment.home_agent.packed

@@ -29,6 +29,9 @@ APPLICATION_COMMON = 0
 APPLICATION_EAP = 5
 APPLICATION_RELAY = 0xFFFFFFFF
 
+EXAMPLE_VENDOR = 32473
+"""The enterprise number reserved for examples (RFC 5612): the project owns none."""
+
 
 class Command(IntEnum):
     """Command codes (RFC 6733 section 3.1, RFC 4072 section 3)."""
@@ -125,6 +128,11 @@ MIP_HOME_AGENT_ADDRESS = Definition(334, "MIP-Home-Agent-Address", ADDRESS, mand
 MIP_HOME_AGENT_HOST = Definition(348, "MIP-Home-Agent-Host", GROUPED, mandatory=False)
 MIP6_AGENT_INFO = Definition(486, "MIP6-Agent-Info", GROUPED, mandatory=False)
 MIP_CAREOF_ADDRESS = Definition(487, "MIP-Careof-Address", ADDRESS, mandatory=False)
+
+# This project's own, without M
+HOME_AGENT_WISH = Definition(1, "Home-Agent-Wish", ENUMERATED, False, EXAMPLE_VENDOR)
+SEALED_ASSIGNMENT = Definition(2, "Sealed-Assignment", OCTET_STRING, False, EXAMPLE_VENDOR)
+LOCAL_HOME_AGENT_KEY = Definition(3, "Local-Home-Agent-Key", OCTET_STRING, False, EXAMPLE_VENDOR)
 
 # RFC 7155
 STATE = Definition(24, "State", OCTET_STRING)

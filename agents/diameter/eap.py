@@ -1,24 +1,31 @@
 """The messages of the Diameter EAP application with Mobile IPv6 bootstrapping.
 
-RFC 4072 section 3, RFC 5447 section 4. RFC 5447 has no AVP for a home address that the server
-assigns: MIP-Mobile-Node-Address (RFC 4004, RFC 5778 section 6.6) carries it. The care-of address
-of the mobile node goes to the server in MIP-Careof-Address (RFC 5778 section 6.7).
+RFC 4072 section 3, RFC 5447 section 4; `agents.diameter.mobility` has what the AVPs about the home
+agent mean. The care-of address of the mobile node goes to the server in MIP-Careof-Address
+(RFC 5778 section 6.7).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
-from ipaddress import IPv6Address, IPv6Network
+from dataclasses import dataclass, field
+from ipaddress import IPv6Address
+from typing import Any
 
-from agents.bootstrap import Assignment
+from agents.bootstrap import Assignment, Wish
 from agents.diameter import dictionary as d
-from agents.diameter.errors import DiameterError, ResultCode, is_protocol_error
-from agents.diameter.values import Definition, IPAddress
+from agents.diameter.errors import is_protocol_error
+from agents.diameter.mobility import (
+    MobilityRequest,
+    assignment_avps,
+    read_assignment,
+    read_ipv6,
+    read_wish,
+)
+from agents.diameter.values import Definition
 from agents.diameter.wire import Avp, Message
 from agents.machine import secret
 
-DEFAULT_PREFIX_LENGTH = 64
 _MAXIMUM_SECONDS = 0xFFFFFFFF
 
 
@@ -26,9 +33,10 @@ _MAXIMUM_SECONDS = 0xFFFFFFFF
 class DiameterEapRequest:
     """A Diameter-EAP-Request (RFC 4072 section 3.1).
 
-    `eap_payload` is empty to ask the server for its first EAP packet. `hint` is a home agent that
-    the access network proposes. `feature_vector` is None unless mobility was asked for. `state`
-    are the State AVPs of the answer before. `unknown` are the AVPs without a field here.
+    `eap_payload` is empty to ask the server for its first EAP packet. `feature_vector` is None
+    unless mobility was asked for; it, `wish` and `hint`, a home agent that the access network
+    proposes, come from `mobility_request`. `state` are the State AVPs of the answer before.
+    `unknown` are the AVPs without a field here.
     """
 
     session_id: str
@@ -45,6 +53,12 @@ class DiameterEapRequest:
     auth_request_type: int = d.AuthRequestType.AUTHORIZE_AUTHENTICATE
     origin_state_id: int | None = None
     unknown: tuple[Avp, ...] = ()
+    wish: Wish | None = None
+
+    @property
+    def mobility(self) -> MobilityRequest:
+        """What is asked about a home agent."""
+        return MobilityRequest(self.feature_vector, self.hint, self.wish)
 
     def to_message(self) -> Message:
         """Return the message; the node that sends it adds the identifiers."""
@@ -65,6 +79,8 @@ class DiameterEapRequest:
         avps.append(d.EAP_PAYLOAD.avp(self.eap_payload))
         avps += [d.STATE.avp(state) for state in self.state]
         avps += _mobility_avps(self.feature_vector, self.hint)
+        if self.wish is not None:
+            avps.append(d.HOME_AGENT_WISH.avp(self.wish))
         if self.care_of_address is not None:
             avps.append(d.MIP_CAREOF_ADDRESS.avp(self.care_of_address))
         return Message(d.Command.DIAMETER_EAP, d.APPLICATION_EAP, (*avps, *self.unknown))
@@ -73,7 +89,7 @@ class DiameterEapRequest:
     def from_message(cls, message: Message) -> DiameterEapRequest:
         """Read a request that follows the command's grammar; raises DiameterError."""
         avps = message.avps
-        hint, used = _assignment(avps)
+        hint, used = read_assignment(avps)
         return cls(
             session_id=d.SESSION_ID.need(avps),
             origin_host=d.ORIGIN_HOST.need(avps),
@@ -82,13 +98,14 @@ class DiameterEapRequest:
             eap_payload=d.EAP_PAYLOAD.need(avps),
             user_name=d.USER_NAME.find(avps),
             feature_vector=d.MIP6_FEATURE_VECTOR.find(avps),
-            care_of_address=_ipv6(d.MIP_CAREOF_ADDRESS, avps),
+            care_of_address=read_ipv6(d.MIP_CAREOF_ADDRESS, avps),
             state=d.STATE.find_all(avps),
             destination_host=d.DESTINATION_HOST.find(avps),
             hint=hint,
             auth_request_type=d.AUTH_REQUEST_TYPE.need(avps),
             origin_state_id=d.ORIGIN_STATE_ID.find(avps),
             unknown=_others(avps, _REQUEST_FIELDS, used),
+            wish=read_wish(avps),
         )
 
 
@@ -98,6 +115,8 @@ class DiameterEapAnswer:
 
     `session_timeout` and `multi_round_timeout` are in seconds, whole ones on the wire.
     `reissued_payload` is the last EAP request again, after an EAP response that was refused.
+    `sealed_assignment` is for the mobile node alone (`agents.sealed`); `local_home_agent_key` is
+    the pre-shared key that a local home agent has with the mobile node.
     """
 
     session_id: str
@@ -117,6 +136,8 @@ class DiameterEapAnswer:
     auth_request_type: int = d.AuthRequestType.AUTHORIZE_AUTHENTICATE
     origin_state_id: int | None = None
     unknown: tuple[Avp, ...] = ()
+    sealed_assignment: bytes | None = field(default=None, repr=False)
+    local_home_agent_key: bytes | None = field(default=None, repr=False, metadata={"secret": True})
 
     def to_message(self) -> Message:
         """Return the message; the node adds identifiers and the request's Proxy-Info."""
@@ -146,8 +167,10 @@ class DiameterEapAnswer:
         if self.origin_state_id is not None:
             avps.append(d.ORIGIN_STATE_ID.avp(self.origin_state_id))
         avps += _mobility_avps(self.feature_vector, self.assignment)
-        if self.assignment is not None and self.assignment.home_address is not None:
-            avps.append(d.MIP_MOBILE_NODE_ADDRESS.avp(self.assignment.home_address))
+        if self.sealed_assignment is not None:
+            avps.append(d.SEALED_ASSIGNMENT.avp(self.sealed_assignment))
+        if self.local_home_agent_key is not None:
+            avps.append(d.LOCAL_HOME_AGENT_KEY.avp(self.local_home_agent_key))
         return Message(
             d.Command.DIAMETER_EAP,
             d.APPLICATION_EAP,
@@ -160,10 +183,7 @@ class DiameterEapAnswer:
     def from_message(cls, message: Message) -> DiameterEapAnswer:
         """Read an answer that follows the command's grammar; raises DiameterError."""
         avps = message.avps
-        assignment, used = _assignment(avps)
-        home_address = _ipv6(d.MIP_MOBILE_NODE_ADDRESS, avps)
-        if assignment is not None:
-            assignment = replace(assignment, home_address=home_address)
+        assignment, used = read_assignment(avps)
         session_timeout = d.SESSION_TIMEOUT.find(avps)
         multi_round_timeout = d.MULTI_ROUND_TIME_OUT.find(avps)
         auth_request_type = d.AUTH_REQUEST_TYPE.find(avps)
@@ -189,10 +209,12 @@ class DiameterEapAnswer:
             ),
             origin_state_id=d.ORIGIN_STATE_ID.find(avps),
             unknown=_others(avps, _ANSWER_FIELDS, used),
+            sealed_assignment=d.SEALED_ASSIGNMENT.find(avps),
+            local_home_agent_key=d.LOCAL_HOME_AGENT_KEY.find(avps),
         )
 
 
-_COMMON_FIELDS = (
+_COMMON_FIELDS: tuple[Definition[Any], ...] = (
     d.SESSION_ID,
     d.AUTH_APPLICATION_ID,
     d.AUTH_REQUEST_TYPE,
@@ -205,16 +227,17 @@ _COMMON_FIELDS = (
     d.MIP6_FEATURE_VECTOR,
 )
 _REQUEST_FIELDS = frozenset(
-    definition.code
+    (definition.code, definition.vendor)
     for definition in (
         *_COMMON_FIELDS,
         d.DESTINATION_REALM,
         d.DESTINATION_HOST,
         d.MIP_CAREOF_ADDRESS,
+        d.HOME_AGENT_WISH,
     )
 )
 _ANSWER_FIELDS = frozenset(
-    definition.code
+    (definition.code, definition.vendor)
     for definition in (
         *_COMMON_FIELDS,
         d.RESULT_CODE,
@@ -223,14 +246,22 @@ _ANSWER_FIELDS = frozenset(
         d.EAP_MASTER_SESSION_KEY,
         d.SESSION_TIMEOUT,
         d.MULTI_ROUND_TIME_OUT,
-        d.MIP_MOBILE_NODE_ADDRESS,
+        d.SEALED_ASSIGNMENT,
+        d.LOCAL_HOME_AGENT_KEY,
     )
 )
 
 
-def _others(avps: Iterable[Avp], fields: frozenset[int], agent_info: Avp | None) -> tuple[Avp, ...]:
+def _others(
+    avps: Iterable[Avp], fields: frozenset[tuple[int, int | None]], agent_info: Avp | None
+) -> tuple[Avp, ...]:
+    """Return the AVPs without a field; a home address has one only beside a home agent."""
+    if agent_info is not None:
+        fields |= {(d.MIP_MOBILE_NODE_ADDRESS.code, None)}
     return tuple(
-        avp for avp in avps if avp is not agent_info and (avp.vendor or avp.code not in fields)
+        avp
+        for avp in avps
+        if avp is not agent_info and (avp.code, avp.vendor or None) not in fields
     )
 
 
@@ -243,46 +274,5 @@ def _mobility_avps(feature_vector: int | None, assignment: Assignment | None) ->
     if feature_vector is not None:
         avps.append(d.MIP6_FEATURE_VECTOR.avp(feature_vector))
     if assignment is not None:
-        link = IPv6Network((assignment.home_agent, assignment.prefix_length), strict=False)
-        prefix = bytes([link.prefixlen]) + link.network_address.packed
-        info = (
-            d.MIP_HOME_AGENT_ADDRESS.avp(assignment.home_agent),
-            d.MIP6_HOME_LINK_PREFIX.avp(prefix),
-        )
-        avps.append(d.MIP6_AGENT_INFO.avp(info))
+        avps += assignment_avps(assignment)
     return avps
-
-
-def _ipv6(definition: Definition[IPAddress], avps: Iterable[Avp]) -> IPv6Address | None:
-    for address in definition.find_all(avps):
-        if isinstance(address, IPv6Address):
-            return address
-    return None
-
-
-def _assignment(avps: Iterable[Avp]) -> tuple[Assignment | None, Avp | None]:
-    """Return the first home agent with an IPv6 address, and the MIP6-Agent-Info naming it."""
-    for avp in avps:
-        if not d.MIP6_AGENT_INFO.is_code_of(avp):
-            continue
-        info = d.MIP6_AGENT_INFO.read(avp)
-        home_agent = _ipv6(d.MIP_HOME_AGENT_ADDRESS, info)
-        if home_agent is not None:
-            return Assignment(home_agent, _prefix_length(info)), avp
-        if not any(d.MIP_HOME_AGENT_ADDRESS.is_code_of(member) for member in info):
-            d.MIP_HOME_AGENT_HOST.need(info)
-    return None, None
-
-
-def _prefix_length(info: Iterable[Avp]) -> int:
-    prefix = d.MIP6_HOME_LINK_PREFIX.find(info)
-    if prefix is None:
-        return DEFAULT_PREFIX_LENGTH
-    try:
-        return IPv6Network((prefix[1:], prefix[0])).prefixlen
-    except (ValueError, IndexError):
-        raise DiameterError(
-            "MIP6-Home-Link-Prefix: not a length and a prefix with zeroes behind it",
-            ResultCode.INVALID_AVP_VALUE,
-            failed=d.MIP6_HOME_LINK_PREFIX.avp(prefix),
-        ) from None
