@@ -1,0 +1,248 @@
+"""The relay agent: what it adds, whom it tells, what it refuses."""
+
+from dataclasses import replace
+from ipaddress import IPv6Address, IPv6Network
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agents.dhcpv6.events import Failed, Forwarded, HomeAgentLearned, Returned
+from agents.dhcpv6.home import Home, HomeInformation
+from agents.dhcpv6.relay import Relay
+from agents.dhcpv6.wire import Message, MessageType, Option, OptionCode, RelayMessage
+from agents.machine import Discarded
+from tests.dhcpv6.world import CARE_OF, HOME, LINK_ADDRESS, NETWORK, SERVER, World
+
+PEER = ("fe80::200:ff:fe00:1%B-access", 546)
+OTHER_RELAY = ("2001:db8:1::77", 547)
+REQUEST = World([Home.IDENTIFIED, Home.UNRESTRICTED]).run().sent[0][2]
+
+
+def relay():
+    machine = Relay(interface="B-access", link_address=LINK_ADDRESS, servers=[SERVER])
+    machine.set_information(CARE_OF, HOME, NETWORK)
+    return machine
+
+
+def forwarded(machine, data=REQUEST, source=PEER):
+    machine.from_client(data, source, 0.0)
+    ((data, destination),) = machine.outbox
+    machine.outbox.clear()
+    assert destination == SERVER
+    return RelayMessage.decode(data)
+
+
+def returned(data, **changes):
+    """Return a Relay-reply around a message."""
+    options = (
+        Option(OptionCode.INTERFACE_ID, b"B-access"),
+        Option(OptionCode.RELAY_MSG, data),
+    )
+    peer = IPv6Address("fe80::200:ff:fe00:1")
+    message = RelayMessage(MessageType.RELAY_REPLY, 0, LINK_ADDRESS, peer, options)
+    return replace(message, **changes).encode()
+
+
+def refused(machine):
+    assert not machine.outbox
+    (event,) = machine.events
+    assert type(event) is Discarded
+    return event.reason
+
+
+@pytest.mark.parametrize("client", [CARE_OF, IPv6Address("fe80::200:ff:fe00:1")])
+def test_the_home_agent_of_the_aaa_server_reaches_the_client(client):
+    world = World()
+    world.relay.set_information(client, HOME, NETWORK)
+    world.run()
+    (learned,) = world.only(HomeAgentLearned)
+    assert learned.addresses == (HOME.home_agent,)
+    assert learned.prefix == IPv6Network("2001:db8:100::/64")
+    assert not learned.local
+    assert learned.at == pytest.approx(0.020)
+    host = "fe80::200:ff:fe00:1"
+    assert list(world.relay.events) == [
+        Forwarded(pytest.approx(0.005), host, "Information-request", True),
+        Returned(pytest.approx(0.015), host, "Reply"),
+    ]
+
+
+def test_a_home_agent_in_the_visited_network_is_the_servers_own_although_one_is_supplied():
+    world = World([Home.LOCAL])
+    world.relay.set_information(CARE_OF, HOME, NETWORK)
+    (learned,) = world.run().only(HomeAgentLearned)
+    assert learned.addresses == (IPv6Address("2001:db8:99::1"),)
+    assert learned.local
+
+
+def test_an_unnamed_home_network():
+    world = World([Home.UNRESTRICTED])
+    world.relay.set_information(CARE_OF, HOME, NETWORK)
+    (learned,) = world.run().only(HomeAgentLearned)
+    assert learned.addresses == (HOME.home_agent,)
+
+
+@pytest.mark.parametrize("lost", range(4))
+def test_any_lost_message_costs_one_retransmission(lost):
+    world = World(drop={lost})
+    world.relay.set_information(CARE_OF, HOME, NETWORK)
+    (learned,) = world.run().only(HomeAgentLearned)
+    assert 0.9 < learned.at < 1.2
+
+
+def test_a_relay_forward_as_the_rfcs_have_it():
+    message = forwarded(relay())
+    assert (message.kind, message.hop_count) == (MessageType.RELAY_FORWARD, 0)
+    assert message.link_address == LINK_ADDRESS
+    assert message.peer_address == IPv6Address("fe80::200:ff:fe00:1")
+    assert message.value(OptionCode.INTERFACE_ID) == b"B-access"
+    assert message.value(OptionCode.RELAY_MSG) == REQUEST
+    (supplied, unnamed) = message.first(OptionCode.RSOO).as_options()
+    assert HomeInformation.from_option(supplied) == HomeInformation.of(HOME, NETWORK)
+    assert HomeInformation.from_option(unnamed) == HomeInformation.of(HOME, None)
+
+
+def test_the_name_goes_back_as_the_client_spelt_it():
+    request = World([Home.IDENTIFIED], network="HOME.test").run().sent[0][2]
+    (supplied,) = forwarded(relay(), request).first(OptionCode.RSOO).as_options()
+    assert HomeInformation.from_option(supplied).network == "HOME.test"
+
+
+@pytest.mark.parametrize("homes", [[Home.IDENTIFIED], [Home.LOCAL], [Home.UNRESTRICTED]])
+def test_nothing_is_supplied_for_a_client_that_is_not_known(homes):
+    request = World(homes).run().sent[0][2]
+    assert forwarded(relay(), request, ("fe80::2%B-access", 546)).first(OptionCode.RSOO) is None
+
+
+def test_nothing_is_supplied_that_was_not_asked_for():
+    for homes, network in (([Home.LOCAL], NETWORK), ([Home.IDENTIFIED], "other.test")):
+        request = World(homes, network=network).run().sent[0][2]
+        assert forwarded(relay(), request).first(OptionCode.RSOO) is None
+
+
+def test_forgotten_information_is_not_supplied():
+    machine = relay()
+    machine.forget(CARE_OF)
+    machine.forget(CARE_OF)
+    assert forwarded(machine).first(OptionCode.RSOO) is None
+    world = World()
+    assert len(world.run().only(Failed)) == 1
+
+
+def test_a_name_many_times_is_supplied_once():
+    request = Message.decode(REQUEST)
+    named = request.first(OptionCode.MIP6_HNIDF)
+    many = replace(request, options=(*request.options, *(named,) * 3000)).encode()
+    assert len(forwarded(relay(), many).first(OptionCode.RSOO).as_options()) == 2
+
+
+def test_a_message_of_an_unknown_type_is_relayed_as_it_is():
+    message = forwarded(relay(), b"\xc8\1\2\3 and so on")
+    assert message.value(OptionCode.RELAY_MSG) == b"\xc8\1\2\3 and so on"
+    assert message.first(OptionCode.RSOO) is None
+
+
+@pytest.mark.parametrize(
+    ("source", "link"),
+    [(OTHER_RELAY, IPv6Address(0)), (("fe80::77%B-access", 547), LINK_ADDRESS)],
+)
+def test_another_relay_agents_message_goes_one_hop_further(source, link):
+    first = RelayMessage(
+        MessageType.RELAY_FORWARD,
+        7,
+        IPv6Address("2001:db8:7::1"),
+        IPv6Address("fe80::1"),
+        (Option(OptionCode.RELAY_MSG, REQUEST),),
+    )
+    second = forwarded(relay(), first.encode(), source)
+    assert second.hop_count == 8
+    assert second.link_address == link
+    assert second.value(OptionCode.RELAY_MSG) == first.encode()
+    assert second.first(OptionCode.RSOO) is None
+    # On its way back a Relay-reply goes to a relay agent's port.
+    machine = relay()
+    inner = replace(first, kind=MessageType.RELAY_REPLY).encode()
+    machine.from_server(returned(inner, peer_address=IPv6Address("fe80::77")), SERVER, 0.0)
+    assert list(machine.outbox) == [(inner, ("fe80::77%B-access", 547))]
+    # Behind the eighth hop it ends.
+    machine = relay()
+    machine.from_client(replace(first, hop_count=8).encode(), source, 0.0)
+    assert refused(machine) == "Relay-forward after 8 hops"
+
+
+@pytest.mark.parametrize("kind", [2, 7, 10, 13])
+def test_what_servers_send_is_refused_from_the_access_link(kind):
+    machine = relay()
+    data = returned(REQUEST) if kind == 13 else Message(kind, 1).encode()
+    machine.from_client(data, PEER, 0.0)
+    assert "from the access link" in refused(machine)
+
+
+def test_another_host_is_no_server():
+    machine = relay()
+    machine.from_server(returned(REQUEST), ("2001:db8:2::bad", 547), 0.0)
+    assert refused(machine) == "not from a server"
+    machine = relay()
+    machine.handle_message(returned(REQUEST), ("2001:db8:2::bad", 547), 0.0)
+    assert refused(machine) == "Relay-reply from the access link"
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"kind": MessageType.RELAY_FORWARD}, "Relay-forward from a server"),
+        ({"options": ()}, "without RELAY_MSG"),
+        ({"options": (Option(9, b""),)}, "empty message"),
+        ({"options": (Option(9, b"x"), Option(18, b"eth9"))}, "unknown interface"),
+        (
+            {"options": (Option(9, b"x"),), "link_address": IPv6Address("2001:db8:9::1")},
+            "unknown link 2001:db8:9::1",
+        ),
+        ({"peer_address": IPv6Address("ff02::1")}, "Relay-reply for ff02::1"),
+        ({"peer_address": IPv6Address("::")}, "Relay-reply for ::"),
+        ({"peer_address": IPv6Address("::1")}, "Relay-reply for ::1"),
+    ],
+)
+def test_relay_replies_that_lead_nowhere(changes, reason):
+    machine = relay()
+    machine.from_server(returned(b"\7abc", **changes), SERVER, 0.0)
+    assert reason in refused(machine)
+
+
+def test_without_an_interface_id_the_link_address_tells_the_link():
+    machine = relay()
+    only_message = (Option(OptionCode.RELAY_MSG, b"\7abc"),)
+    machine.from_server(returned(b"", options=only_message), SERVER, 0.0)
+    assert list(machine.outbox) == [(b"\7abc", PEER)]
+
+
+def test_every_truncation_of_a_request_is_refused_or_relayed_whole():
+    for length in range(len(REQUEST)):
+        machine = relay()
+        machine.from_client(REQUEST[:length], PEER, 0.0)
+        for data, _ in machine.outbox:
+            assert RelayMessage.decode(data).value(OptionCode.RELAY_MSG) == REQUEST[:length]
+        assert len(machine.events) == 1
+
+
+def test_every_truncation_of_a_relay_reply_is_refused():
+    data = returned(b"\7abc")
+    for length in range(len(data)):
+        machine = relay()
+        machine.from_server(data[:length], SERVER, 0.0)
+        refused(machine)
+
+
+@settings(max_examples=200)
+@given(data=st.data())
+def test_random_bytes_do_no_harm_to_a_relay_agent(data):
+    junk = data.draw(st.binary(max_size=100))
+    if data.draw(st.booleans()):
+        changed = bytearray(data.draw(st.sampled_from([REQUEST, returned(REQUEST)])))
+        changed[data.draw(st.integers(0, len(changed) - 1))] ^= data.draw(st.integers(1, 255))
+        junk = bytes(changed)
+    machine = relay()
+    machine.from_client(junk, PEER, 0.0)
+    machine.from_server(junk, SERVER, 0.0)
+    assert len(machine.events) == 2
