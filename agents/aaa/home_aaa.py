@@ -6,25 +6,34 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from ipaddress import IPv6Address
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
-from agents.aaa.leases import LeaseError, Leases
+from agents.aaa.choice import Choice, Chooser
+from agents.aaa.leases import Leases
+from agents.aaa.policy import Place
 from agents.aaa.selection import Selection, least_loaded
 from agents.aaa.subscribers import Subscriber, Subscribers
-from agents.bootstrap import Assignment
+from agents.bootstrap import Assignment, PskSource, Wish, ike_psk, ike_root, ike_secret
 from agents.diameter.dictionary import AuthRequestType
 from agents.diameter.eap import DiameterEapAnswer, DiameterEapRequest
 from agents.diameter.errors import ResultCode
+from agents.diameter.mobility import (
+    MobilityRequest,
+    granted_features,
+    offered_home_agent,
+    requested_wish,
+)
 from agents.eap.server import Authorise, EapServer
-from agents.eap.tls import TlsServerConfig
+from agents.eap.tls import EapKeys, TlsServerConfig
 from agents.eap.wire import Code, Packet, Type
 from agents.machine import Event, secret
+from agents.sealed import SealContext, seal
 from agents.wire import WireError
 
 EapServerFactory: TypeAlias = Callable[[Authorise], EapServer]
 
-MIP6_INTEGRATED = 1
-"""A bit of MIP6-Feature-Vector (RFC 5447 section 4.2.5)."""
+Protection: TypeAlias = Literal["none", "sealed"]
+"""How HA and HoA travel to the mobile node: readable by the NAS, or sealed for the node alone."""
 
 MAXIMUM_INVALID = 5
 """EAP packets of one session that may be invalid (RFC 4072 section 2.4)."""
@@ -38,12 +47,18 @@ def eap_servers(tls: TlsServerConfig, *, fragment_size: int = 1000) -> EapServer
 
 @dataclass(frozen=True, slots=True)
 class SubscriberAuthenticated(Event):
-    """A subscriber is in; `assignment` is None without mobility service."""
+    """A subscriber is in; `assignment` and `place` are None without mobility service.
+
+    `ike_root` is the root key for `ike_psk` from the EMSK, which itself stays here (RFC 5295
+    section 6). A local home agent, one in the visited network, gets its key with the answer.
+    """
 
     identity: str
     assignment: Assignment | None
     care_of_address: IPv6Address | None
     msk: bytes = secret()
+    ike_root: bytes = field(default=b"", repr=False, metadata={"secret": True})
+    place: Place | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +77,14 @@ class MobilityRefused(Event):
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class HomeAgentPassedOver(Event):
+    """A subscriber got a home agent, but not where the policy would rather have it."""
+
+    identity: str
+    reason: str
+
+
 @dataclass(slots=True)
 class _Session:
     """One EAP conversation; `answer` is what its last request got."""
@@ -69,7 +92,7 @@ class _Session:
     origin_host: str
     server: EapServer
     deadline: float
-    feature_vector: int | None = None
+    mobility: MobilityRequest = field(default_factory=MobilityRequest)
     care_of_address: IPv6Address | None = None
     payload: bytes = field(default=b"", repr=False)
     request: bytes | None = field(default=None, repr=False)
@@ -83,6 +106,9 @@ class HomeAaa:
 
     `exchange_timeout` is how long, in seconds, a conversation may take, and how long the answer
     to its last request is kept for duplicates; `session_timeout` how long an authorisation lasts.
+    With `protection` "sealed" the NAS is not told the home agent and home address, but gets them
+    sealed for the mobile node (`agents.sealed`). `psk_source` matters to local home agents only,
+    whose key is in the answer.
     """
 
     def __init__(
@@ -97,13 +123,16 @@ class HomeAaa:
         session_timeout: float = 3600.0,
         exchange_timeout: float = 30.0,
         maximum_sessions: int = 1000,
+        protection: Protection = "none",
+        psk_source: PskSource = "msk",
     ) -> None:
         self._subscribers = subscribers
-        self._leases = leases
+        self._chooser = Chooser(subscribers, leases, select)
         self._make_server = eap_server_factory
         self._origin_host = origin_host
         self._origin_realm = origin_realm
-        self._select = select
+        self._protection = protection
+        self._psk_source = psk_source
         self._session_timeout = session_timeout
         self._exchange_timeout = exchange_timeout
         self._maximum_sessions = maximum_sessions
@@ -179,7 +208,7 @@ class HomeAaa:
     @staticmethod
     def _note(session: _Session, request: DiameterEapRequest) -> None:
         if request.feature_vector is not None:
-            session.feature_vector = request.feature_vector
+            session.mobility = request.mobility
         session.care_of_address = request.care_of_address or session.care_of_address
 
     def _advance(
@@ -226,57 +255,71 @@ class HomeAaa:
         if subscriber is None or keys is None:
             reason = f"the certificate's name {name} is no subscriber's"
             return self._end(session, request, now, _failure(request.eap_payload), reason)
-        identity = subscriber.identity
-        assignment = self._assign(subscriber, session, request, now)
+        identity, root = subscriber.identity, ike_root(keys.emsk)
+        wish = self._wish(session, request)
+        choice = self._choose(subscriber, session, wish, now)
+        asked = session.mobility.feature_vector is not None
+        features = granted_features(home_agent=choice.place is not None, local=choice.local)
         answer = self._answer(
             request,
             ResultCode.SUCCESS,
             eap_payload=packet,
             msk=keys.msk,
-            assignment=assignment,
             session_timeout=self._session_timeout,
             user_name=identity,
-            feature_vector=(
-                None
-                if session.feature_vector is None
-                else MIP6_INTEGRATED * (assignment is not None)
-            ),
+            feature_vector=features if asked else None,
+            **self._home_agent(choice, wish, identity, keys),
         )
         self.events.append(
-            SubscriberAuthenticated(now, identity, assignment, session.care_of_address, keys.msk)
+            SubscriberAuthenticated(
+                now,
+                identity,
+                choice.assignment,
+                session.care_of_address,
+                keys.msk,
+                root,
+                choice.place,
+            )
         )
         self._finish(session, now)
         return self._remember(session, request, answer)
 
-    def _assign(
-        self, subscriber: Subscriber, session: _Session, request: DiameterEapRequest, now: float
-    ) -> Assignment | None:
-        """Return home agent and home address if they were asked for and may be had."""
-        asked = (session.feature_vector or 0) & MIP6_INTEGRATED
-        if not asked or request.auth_request_type == AuthRequestType.AUTHENTICATE_ONLY:
+    @staticmethod
+    def _wish(session: _Session, request: DiameterEapRequest) -> Wish | None:
+        if request.auth_request_type == AuthRequestType.AUTHENTICATE_ONLY:
             return None
-        try:
-            if not subscriber.mobility:
-                raise LeaseError("the subscription has no mobility service")
-            return self._lease(subscriber)
-        except LeaseError as error:
-            self.events.append(MobilityRefused(now, subscriber.identity, str(error)))
-            return None
+        return requested_wish(session.mobility)
 
-    def _lease(self, subscriber: Subscriber) -> Assignment:
-        """Return the best home agent's assignment that can be had; raises LeaseError."""
-        reserved = self._subscribers.reserved(subscriber)
-        problem = LeaseError("no home agent can serve this subscriber")
-        for agent in self._select(subscriber, self._leases):
-            if (addresses := subscriber.addresses(agent)) is None:
-                continue
-            try:
-                lease = self._leases.lease(subscriber.identity, agent.name, addresses, reserved)
-            except LeaseError as error:
-                problem = error
-                continue
-            return Assignment(agent.address, agent.prefix.prefixlen, lease.address)
-        raise problem
+    def _choose(
+        self, subscriber: Subscriber, session: _Session, wish: Wish | None, now: float
+    ) -> Choice:
+        """Return the choice, and tell why it is not a better one."""
+        choice = self._chooser.choose(subscriber, wish, offered_home_agent(session.mobility))
+        if choice.problems:
+            kind = MobilityRefused if choice.place is None else HomeAgentPassedOver
+            self.events.append(kind(now, subscriber.identity, "; ".join(choice.problems)))
+        return choice
+
+    def _home_agent(
+        self, choice: Choice, wish: Wish | None, identity: str, keys: EapKeys
+    ) -> dict[str, object]:
+        """Return the answer's fields about the home agent.
+
+        The visited network runs a local home agent: it must know the home address and the key,
+        so they are not hidden from it, and sealing only lets the mobile node trust them.
+        """
+        fields: dict[str, object] = {}
+        if wish is None:
+            return fields
+        if choice.local or self._protection == "none":
+            fields["assignment"] = choice.assignment
+        if choice.local and choice.assignment is not None:
+            key = ike_secret(self._psk_source, keys.msk, ike_root(keys.emsk))
+            fields["local_home_agent_key"] = ike_psk(key, choice.assignment)
+        if self._protection == "sealed":
+            context = SealContext(identity, keys.session_id, wish)
+            fields["sealed_assignment"] = seal(choice.assignment, keys.emsk, context)
+        return fields
 
     def _end(
         self,

@@ -15,12 +15,18 @@ Selection: TypeAlias = Callable[[Subscriber, Leases], list[HomeAgent]]
 def least_loaded(subscriber: Subscriber, leases: Leases) -> list[HomeAgent]:
     """Prefer the home agent that the subscriber's lease names, then those with fewer leases.
 
-    Among equals the file's order decides. A subscriber with a fixed home agent has that only.
+    Among equals the file's order decides. A subscriber with a fixed home agent has that only. A
+    home agent whose capacity is used up serves nobody but its own.
     """
     load = leases.load()
     held = leases.find(subscriber.identity)
 
+    def has_room(agent: HomeAgent) -> bool:
+        if agent.capacity is None or (held is not None and held.home_agent == agent.name):
+            return True
+        return load.get(agent.name, 0) < agent.capacity
+
     def rank(agent: HomeAgent) -> tuple[bool, int]:
         return held is None or held.home_agent != agent.name, load.get(agent.name, 0)
 
-    return sorted(subscriber.home_agents, key=rank)
+    return sorted(filter(has_room, subscriber.home_agents), key=rank)

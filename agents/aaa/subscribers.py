@@ -8,10 +8,18 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from ipaddress import IPv6Address, IPv6Network
 from pathlib import Path
+from typing import Annotated, Literal
 
 import msgspec
 
+from agents.aaa.policy import Place, Subscription
 from agents.eap.names import canonical_identity
+
+
+def is_unicast(address: IPv6Address) -> bool:
+    """Whether packets from other links can go to `address`."""
+    unusable = address.is_multicast or address.is_link_local or address.is_loopback
+    return not unusable and not address.is_unspecified and address.scope_id is None
 
 
 class SubscribersError(ValueError):
@@ -49,12 +57,17 @@ class AddressRange:
 
 @dataclass(frozen=True, slots=True)
 class HomeAgent:
-    """A home agent, its home link's prefix, and the pool for subscribers without their own."""
+    """A home agent, its home link's prefix, and the pool for subscribers without their own.
+
+    `host` is its fully qualified domain name; no more than `capacity` subscribers lease there.
+    """
 
     name: str
     address: IPv6Address
     prefix: IPv6Network
     pool: AddressRange | None = None
+    host: str | None = None
+    capacity: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +75,7 @@ class Subscriber:
     """What one subscriber may have.
 
     `home_agents` are those that can serve it, one if that is fixed; none without mobility.
+    `local_home_agent` allows one in a visited network; `prefer` counts where both may be had.
     """
 
     identity: str
@@ -69,6 +83,19 @@ class Subscriber:
     home_agents: tuple[HomeAgent, ...]
     home_address: IPv6Address | None = None
     pool: AddressRange | None = None
+    local_home_agent: bool = False
+    prefer: Place = Place.HOME
+
+    @property
+    def subscription(self) -> Subscription:
+        """The column of the policy that this subscriber is in."""
+        if not self.mobility:
+            return Subscription.NO_MOBILITY
+        if not self.local_home_agent:
+            return Subscription.HOME_ONLY
+        if self.prefer is Place.LOCAL:
+            return Subscription.RATHER_LOCAL
+        return Subscription.RATHER_HOME
 
     def addresses(self, home_agent: HomeAgent) -> AddressRange | None:
         """Return the home addresses that this subscriber may get at `home_agent`."""
@@ -109,6 +136,8 @@ class _HomeAgent(msgspec.Struct, forbid_unknown_fields=True):
     address: str
     prefix: str
     pool: str | None = None
+    host: str | None = None
+    capacity: Annotated[int, msgspec.Meta(ge=0)] | None = None
 
 
 class _Subscriber(msgspec.Struct, forbid_unknown_fields=True):
@@ -117,6 +146,8 @@ class _Subscriber(msgspec.Struct, forbid_unknown_fields=True):
     home_agent: str | None = None
     home_address: str | None = None
     pool: str | None = None
+    local_home_agent: bool = False
+    prefer: Literal["home", "local"] = "home"
 
 
 class _File(msgspec.Struct, forbid_unknown_fields=True):
@@ -125,8 +156,8 @@ class _File(msgspec.Struct, forbid_unknown_fields=True):
 
 
 _KEYS = {
-    "home_agents": "name, address, prefix, pool",
-    "subscribers": "identity, mobility, home_agent, home_address, pool",
+    "home_agents": "name, address, prefix, pool, host, capacity",
+    "subscribers": ("identity, mobility, home_agent, home_address, pool, local_home_agent, prefer"),
 }
 
 
@@ -204,8 +235,7 @@ class _Check:
             address = IPv6Address(text)
         except ValueError:
             raise self._error(place, f"{text!r} is not an IPv6 address") from None
-        unusable = address.is_multicast or address.is_link_local or address.is_loopback
-        if unusable or address.is_unspecified or address.scope_id is not None:
+        if not is_unicast(address):
             raise self._error(place, f"{text!r} is not a global unicast address")
         return address
 
@@ -230,7 +260,19 @@ class _Check:
         pool = self._pool(f"{place}.pool", entry.pool)
         if pool is not None and not (pool.first in prefix and pool.last in prefix):
             raise self._error(f"{place}.pool", f"{entry.pool!r} lies outside the prefix {prefix}")
-        return HomeAgent(entry.name, address, prefix, pool)
+        host = self._host(f"{place}.host", entry.host)
+        return HomeAgent(entry.name, address, prefix, pool, host, entry.capacity)
+
+    def _host(self, place: str, text: str | None) -> str | None:
+        if text is None:
+            return None
+        labels = text.removesuffix(".").split(".")
+        letters = all(re.fullmatch(r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)", label) for label in labels)
+        if len(labels) < 2 or len(text) > 253 or not letters:
+            raise self._error(
+                place, f"{text!r} is no fully qualified domain name such as 'ha1.home.test'"
+            )
+        return ".".join(labels)
 
     def _pool(self, place: str, text: str | None) -> AddressRange | None:
         if text is None:
@@ -263,12 +305,25 @@ class _Check:
             raise self._error(
                 f"{place}.home_address", f"{home_address} is a home agent's; choose another"
             )
+        if entry.prefer == "local" and not entry.local_home_agent:
+            raise self._error(
+                f"{place}.prefer",
+                f"{identity} may have no local home agent; add local_home_agent = true",
+            )
         candidates = self._candidates(place, entry, agents)
         wanted = AddressRange(home_address, home_address) if home_address else pool
         serving = tuple(agent for agent in candidates if self._serves(agent, wanted))
         if entry.mobility and not serving:
             raise self._error(place, self._why_unserved(entry, candidates, wanted))
-        return Subscriber(identity, entry.mobility, serving, home_address, pool)
+        return Subscriber(
+            identity,
+            entry.mobility,
+            serving,
+            home_address,
+            pool,
+            entry.local_home_agent,
+            Place(entry.prefer),
+        )
 
     def _candidates(
         self, place: str, entry: _Subscriber, agents: dict[str, HomeAgent]

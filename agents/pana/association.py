@@ -1,4 +1,4 @@
-"""What each end keeps of a session: sequence numbers, one request, the last answer, the SA."""
+"""What each end keeps of a session: sequence numbers, one request, the last answers, the SA."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from agents.machine import Address, PeerError, Retransmission, Timing
 from agents.pana.dialect import Dialect
+from agents.pana.errors import Refusal
 from agents.pana.grammar import Protection
 from agents.pana.keys import KeyMaterial, SecurityAssociation, Suite
 from agents.pana.wire import Avp, AvpName, Kind, Message
@@ -15,24 +16,33 @@ from agents.pana.wire import Avp, AvpName, Kind, Message
 NONCE_LENGTH = 20
 """Octets; RFC 5191 section 8.5 has 20 as the maximum, and half of SHA2-256's key is 16."""
 
+REPORT_INTERVAL = 1.0
+"""Seconds between error reports at least; the draft's section 5.11 wants a limit, names none."""
+
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """A message with the octets it came in and where from."""
+    """A message with the octets it came in, where from, and the relay that carried it."""
 
     message: Message
     data: bytes
     source: Address
+    relay: Address | None = None
 
 
 @dataclass(slots=True)
 class Outstanding:
-    """The request that waits for its answer (PCI too, which waits for a PAR)."""
+    """The message that waits for its answer (PCI and a stateless PSA wait for a PAR)."""
 
     kind: Kind
     sequence: int
     data: bytes
     retransmission: Retransmission | None = None
+
+    @property
+    def deadline(self) -> float | None:
+        """When it is to be sent again, in seconds."""
+        return None if self.retransmission is None else self.retransmission.deadline
 
 
 class Association:
@@ -46,14 +56,17 @@ class Association:
         peer: Address,
         session: bytes,
         outbox: deque[tuple[bytes, Address]],
+        relay: Address | None = None,
     ) -> None:
         self.dialect = dialect
         self.peer = peer
+        self.relay = relay
         self.session = session
         self.outstanding: Outstanding | None = None
         self.retransmissions_left = False
         self.start_request = b""
         self.start_answer = b""
+        self.nonce_kind = dialect.nonce_kind
         self.own_nonce = b""
         self.peer_nonce = b""
         self.suite: Suite | None = None
@@ -62,20 +75,33 @@ class Association:
         self._outbox = outbox
         self._next_out: int | None = None
         self._next_in: int | None = None
-        self._answered: tuple[bytes, bytes] | None = None
+        # An error report may be under way beside a request, so two answers may be asked for again.
+        self._answered: deque[tuple[bytes, bytes]] = deque(maxlen=2)
+        self._report: Outstanding | None = None
+        self._silent_until = float("-inf")
 
     # Sending.
 
-    def request(self, kind: Kind, *avps: Avp) -> bytes:
-        """Queue a new request; return its octets. Its timer is started apart."""
+    def _emit(self, data: bytes, destination: Address) -> None:
+        if self.relay is not None:
+            self._outbox.append((self.dialect.relay(destination, data), self.relay))
+        else:
+            self._outbox.append((data, destination))
+
+    def _seal_request(self, kind: Kind, avps: tuple[Avp, ...], flags: int = 0) -> Outstanding:
         if self._next_out is None:
             self._next_out = self._rng.getrandbits(32)
         sequence = self._next_out
         self._next_out = (sequence + 1) % 2**32
         sa = None if kind is Kind.START else self.sa
-        data = self.dialect.seal(Message(kind, True, self.session, sequence, avps), sa)
-        self._queue(Outstanding(kind, sequence, data))
-        return data
+        message = Message(kind, True, self.session, sequence, avps, flags)
+        return Outstanding(kind, sequence, self.dialect.seal(message, sa))
+
+    def request(self, kind: Kind, *avps: Avp) -> bytes:
+        """Queue a new request; return its octets. Its timer is started apart."""
+        outstanding = self._seal_request(kind, avps)
+        self._queue(outstanding)
+        return outstanding.data
 
     def initiation(self, *avps: Avp) -> None:
         """Queue a PANA-Client-Initiation, sent again like a request until a PAR has come."""
@@ -84,7 +110,7 @@ class Association:
 
     def _queue(self, outstanding: Outstanding) -> None:
         self.outstanding = outstanding
-        self._outbox.append((outstanding.data, self.peer))
+        self._emit(outstanding.data, self.peer)
 
     def answer(self, received: Received, *avps: Avp) -> bytes:
         """Queue the answer to a request and keep it for duplicates; return its octets."""
@@ -92,24 +118,67 @@ class Association:
         sa = None if request.kind is Kind.START else self.sa
         message = Message(request.kind, False, self.session, request.sequence, avps)
         data = self.dialect.seal(message, sa)
-        self._answered = (received.data, data)
-        self._outbox.append((data, received.source))
+        self._answered.append((received.data, data))
+        self._emit(data, received.source)
         return data
 
-    def answer_again(self, data: bytes, source: Address) -> bool:
-        """Answer a duplicate of the last request from the cache; return whether it is one.
+    def answer_again(self, received: Received) -> bool:
+        """Answer a duplicate of a late request from the cache; return whether it is one.
 
         RFC 5191 section 5.2: a retransmission is the original packet, so equal octets tell.
         """
-        if self._answered is None or self._answered[0] != data:
-            return False
-        self._outbox.append((self._answered[1], source))
-        return True
+        for request, answer in self._answered:
+            if request == received.data:
+                self._emit(answer, received.source)
+                return True
+        return False
 
     @property
     def has_answered(self) -> bool:
         """Whether an answer is cached that the peer may ask for again."""
-        return self._answered is not None
+        return bool(self._answered)
+
+    def repeat_answer(self, data: bytes, sequence: int) -> None:
+        """Let an answer be sent again like a request (the draft's section 4.3)."""
+        self.outstanding = Outstanding(Kind.START, sequence, data)
+
+    def resume(self, sequence: int, start_request: bytes) -> None:
+        """Take up a session whose start request was sent without keeping any of this."""
+        self._next_out = (sequence + 1) % 2**32
+        self.start_request = start_request
+        self.nonce_kind = Kind.AUTH
+        self.outstanding = Outstanding(Kind.START, sequence, start_request)
+
+    # Error reports.
+
+    def report(self, error: Refusal, received: Received, timing: Timing, now: float) -> None:
+        """Queue an error message about a refused one, unless that has no right to it.
+
+        It goes beside an outstanding request, else an answer that is refused could not be
+        reported; the draft's section 5.2 has one request at a time.
+        """
+        message = received.message
+        owed = (
+            message.kind not in (Kind.ERROR, Kind.INITIATION, Kind.START)
+            and message.session == self.session
+            and (self.sa is None or self.sa.verify(received.data, message))
+        )
+        if not owed or self._report is not None or now < self._silent_until:
+            return
+        self._silent_until = now + REPORT_INTERVAL
+        self._report = self._seal_request(Kind.ERROR, error_avps(self.dialect, error))
+        self._report.retransmission = Retransmission(timing, self._rng, now)
+        self._emit(self._report.data, self.peer)
+
+    def report_answered(self, received: Received) -> bool:
+        """Take the answer to an error report; return whether the message is that."""
+        message, report = received.message, self._report
+        answer = message.kind is Kind.ERROR and not message.request
+        if not answer or report is None or report.sequence != message.sequence:
+            return False
+        self.check_auth(received, self.sa)
+        self._report = None
+        return True
 
     # Timers.
 
@@ -122,25 +191,40 @@ class Association:
         """Give up waiting for an answer."""
         self.outstanding = None
 
+    def stop_all(self) -> None:
+        """Give up waiting for any answer: the session is over."""
+        self.outstanding = self._report = None
+
     @property
     def deadline(self) -> float | None:
-        """When the outstanding request is to be sent again, in seconds."""
-        if self.outstanding is None or self.outstanding.retransmission is None:
-            return None
-        return self.outstanding.retransmission.deadline
+        """When something is to be sent again, in seconds."""
+        both = (self.outstanding, self._report)
+        deadlines = [t for it in both if it is not None and (t := it.deadline) is not None]
+        return min(deadlines, default=None)
 
     def expire(self, now: float) -> bool:
-        """Return whether the retransmission timer has run out; see `retransmissions_left`."""
-        if (deadline := self.deadline) is None or deadline > now:
+        """Return whether the request's timer has run out; see `retransmissions_left`.
+
+        An error report is sent again here.
+        """
+        report, outstanding = self._report, self.outstanding
+        if report is not None and report.retransmission is not None:
+            if report.retransmission.deadline <= now:
+                if report.retransmission.expire(now):
+                    self._emit(report.data, self.peer)
+                else:
+                    self._report = None
+        if outstanding is None or outstanding.retransmission is None:
             return False
-        if self.outstanding is not None and self.outstanding.retransmission is not None:
-            self.retransmissions_left = self.outstanding.retransmission.expire(now)
+        if outstanding.retransmission.deadline > now:
+            return False
+        self.retransmissions_left = outstanding.retransmission.expire(now)
         return True
 
     def retransmit(self) -> None:
         """Queue the outstanding request once more."""
         if self.outstanding is not None:
-            self._outbox.append((self.outstanding.data, self.peer))
+            self._emit(self.outstanding.data, self.peer)
 
     # Receiving.
 
@@ -162,15 +246,21 @@ class Association:
         """Raise PeerError unless AUTH is right under `sa`, or absent if there is none."""
         message = received.message
         label = self.dialect.label(message)
-        if self.dialect.rules(message).protection is Protection.NEVER:
+        protection = self.dialect.rules(message).protection
+        if protection is Protection.NEVER:
             return
         if sa is None:
-            if message.has(AvpName.AUTH):
+            if message.has(AvpName.AUTH) and protection is not Protection.OPTIONAL:
                 raise PeerError(f"{label} with AUTH before there is a PANA SA")
         elif not message.has(AvpName.AUTH):
-            raise PeerError(f"{label} without AUTH")
+            if protection is not Protection.OPTIONAL:
+                raise PeerError(f"{label} without AUTH")
         elif not sa.verify(received.data, message):
             raise PeerError(f"{label} with a wrong AUTH")
+
+    def is_protected(self, message: Message) -> bool:
+        """Return whether a valid message is proved to be the peer's."""
+        return self.sa is not None and message.has(AvpName.AUTH)
 
     def accept(self, message: Message) -> None:
         """Note a valid message: its sequence number, or that the request has its answer."""
@@ -186,24 +276,38 @@ class Association:
         self.own_nonce = self._rng.randbytes(NONCE_LENGTH)
         return Avp(AvpName.NONCE, self.own_nonce)
 
+    def unset_nonce(self) -> None:
+        """Begin another authentication: NONCE_SENT=Unset, if the dialect has new nonces then."""
+        if self.dialect.fresh_nonces:
+            self.own_nonce = b""
+
     def forget_nonces(self) -> None:
-        """Begin another authentication: NONCE_SENT=Unset."""
+        """Make ready for another authentication's nonces, if the dialect has any."""
+        if self.dialect.fresh_nonces:
+            self.own_nonce = self.peer_nonce = b""
+
+    def start_over(self, received: Received, nonce_kind: Kind) -> None:
+        """Take a start request: what an earlier one has settled is void."""
+        self.session = received.message.session
+        self.start_request = received.data
+        self.nonce_kind = nonce_kind
         self.own_nonce = self.peer_nonce = b""
 
-    def check_nonce(self, message: Message) -> None:
-        """Raise PeerError unless the first exchange has a nonce and others have none.
+    def check_nonce(self, message: Message, kind: Kind) -> None:
+        """Raise PeerError unless the exchange of `kind` has a nonce and others have none.
 
-        RFC 5191 section 4.1.
+        RFC 5191 section 4.1; the draft's section 4.3.
         """
-        if message.kind is not self.dialect.nonce_kind:
-            return
-        if message.has(AvpName.NONCE) is bool(self.peer_nonce):
-            lack = "a second" if self.peer_nonce else "no"
+        due = message.kind is kind and not self.peer_nonce
+        if message.has(AvpName.NONCE) is not due:
+            lack = "no" if due else "a second"
             raise PeerError(f"{self.dialect.label(message)} with {lack} Nonce")
 
-    def derive(self, msk: bytes, key_id: int, *, pac: bool) -> SecurityAssociation:
+    def derive(
+        self, msk: bytes, key_id: int, suite: Suite | None, *, pac: bool
+    ) -> SecurityAssociation:
         """Return the SA that the MSK gives; `pac` tells which nonce is whose."""
-        if self.suite is None or not (self.own_nonce and self.peer_nonce):
+        if suite is None or not (self.own_nonce and self.peer_nonce):
             raise PeerError("a key before algorithms and nonces are exchanged")
         nonces = (self.own_nonce, self.peer_nonce)
         pac_nonce, paa_nonce = nonces if pac else nonces[::-1]
@@ -216,6 +320,12 @@ class Association:
                 paa_nonce,
                 self.session,
                 key_id,
-                self.suite,
+                suite,
+                is_pac=pac,
             )
         )
+
+
+def error_avps(dialect: Dialect, error: Refusal) -> tuple[Avp, ...]:
+    """Return Result-Code and Failed-AVP of an error message (the draft's section 7.14)."""
+    return (Avp.u32(AvpName.RESULT_CODE, error.code or 0), *dialect.failed(*error.failed))

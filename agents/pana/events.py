@@ -67,22 +67,59 @@ class PingAnswered(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class Updated(Event):
+    """The PAA has confirmed the PaC's new address."""
+
+    session_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorReported(Event):
+    """The peer has refused a message; `code` is of draft-ietf-pana-pana-12 section 8.16.2.
+
+    Without `protected` anyone may have said so, and nothing else has happened.
+    """
+
+    session_id: int
+    code: int
+    reason: str
+    protected: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Notified(Event):
+    """The peer has sent a text to be shown, in the language of an RFC 5646 tag."""
+
+    session_id: int
+    language: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class EapResponse(Event):
-    """The PAA has an EAP response for the AAA; `mobility`: a Mobile IPv6 home agent is wanted."""
+    """The PAA has an EAP response for the AAA; `mobility`: a Mobile IPv6 home agent is wanted.
+
+    `isp` is the name of the provider that the PaC has chosen, None if it leaves that open.
+    """
 
     session_id: int
     pac: Address
     mobility: bool
     capability: MobilityCapability
     packet: bytes = secret()
+    isp: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Authorised(Event):
-    """The PaC has confirmed its success; traffic from its address may pass."""
+    """The PaC has confirmed its success; traffic from its address may pass.
+
+    `device` is the PaC's device identifier in text, where it was asked for.
+    """
 
     session_id: int
     pac: Address
+    device: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

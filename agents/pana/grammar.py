@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from enum import Enum
 
 from agents.machine import PeerError
-from agents.pana.wire import AvpName, Kind, Message
+from agents.pana.errors import ErrorCode, Refusal
+from agents.pana.wire import Avp, AvpName, Kind, Message
 
 
 class Protection(Enum):
@@ -16,6 +17,7 @@ class Protection(Enum):
     NEVER = "never"
     WITH_SA = "if and only if the session has a PANA SA"
     WITH_KEY_ID = "with a Key-Id, or if the session has a PANA SA"
+    OPTIONAL = "may do without, but then changes nothing"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,24 +58,35 @@ class Grammar:
     first: AvpName | None = None
 
     def check(self, message: Message) -> None:
-        """Raise PeerError if AVPs are missing, too many, forbidden or misplaced."""
+        """Raise PeerError if AVPs are missing, too many, forbidden or misplaced.
+
+        Of a message with Encryption-Encap nothing is missing before that is opened.
+        """
         known = [avp.name for avp in message.avps if isinstance(avp.name, AvpName)]
         rules = {rule.name: rule for rule in self.rules}
         if self.protection is not Protection.NEVER:
             rules[AvpName.AUTH] = may(AvpName.AUTH)
-        for name in known:
-            if name not in rules:
-                raise PeerError(f"{name.value} is not allowed in {self.label}")
+            rules[AvpName.ENCRYPTION_ENCAP] = may(AvpName.ENCRYPTION_ENCAP)
+        for avp in message.avps:
+            if isinstance(avp.name, AvpName) and avp.name not in rules:
+                reason = f"{avp.name.value} is not allowed in {self.label}"
+                raise Refusal(reason, ErrorCode.AVP_NOT_ALLOWED, avp)
         for rule in rules.values():
-            count = known.count(rule.name)
-            if count < rule.minimum:
-                raise PeerError(f"{rule.name.value} is missing in {self.label}")
-            if rule.maximum is not None and count > rule.maximum:
-                raise PeerError(f"{self.label} has {count} {rule.name.value} AVPs")
+            self._count(rule, message, closed=AvpName.ENCRYPTION_ENCAP in known)
         if AvpName.AUTH in known and message.avps[-1].name is not AvpName.AUTH:
             raise PeerError(f"AUTH is not the last AVP of {self.label}")
-        if self.first is not None and message.avps[0].name is not self.first:
+        if self.first in known and message.avps[0].name is not self.first:
             raise PeerError(f"{self.first.value} is not the first AVP of {self.label}")
+
+    def _count(self, rule: Rule, message: Message, *, closed: bool) -> None:
+        values = message.values(rule.name)
+        if len(values) < rule.minimum and not closed:
+            reason = f"{rule.name.value} is missing in {self.label}"
+            raise Refusal(reason, ErrorCode.MISSING_AVP, Avp(rule.name, b""))
+        if rule.maximum is not None and len(values) > rule.maximum:
+            reason = f"{self.label} has {len(values)} {rule.name.value} AVPs"
+            extra = Avp(rule.name, values[rule.maximum])
+            raise Refusal(reason, ErrorCode.AVP_OCCURS_TOO_MANY_TIMES, extra)
 
 
 GrammarTable = Mapping[tuple[Kind, bool], Grammar]

@@ -10,32 +10,60 @@ from agents.machine import PeerError
 from agents.pana.wire import Message
 
 
+AES128_CTR = 1
+"""RFC 6786 section 4."""
+
+
 @dataclass(frozen=True, slots=True)
 class Suite:
-    """One PRF and one integrity algorithm by their IKEv2 transform numbers."""
+    """One PRF and one integrity algorithm by their IKEv2 transform numbers.
+
+    `encryption` is an Encryption-Algorithm of RFC 6786, 0 for none.
+    """
 
     prf: int
     integrity: int
+    encryption: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Algorithms:
-    """The PRFs and integrity algorithms that one side supports, the preferred first."""
+    """The algorithms that one side supports, the preferred first; no encryption is well too."""
 
     prfs: tuple[int, ...]
     integrities: tuple[int, ...]
+    encryptions: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        if not (set(self.prfs) <= PRFS.keys() and set(self.integrities) <= INTEGRITY.keys()):
+        known = (
+            set(self.prfs) <= PRFS.keys()
+            and set(self.integrities) <= INTEGRITY.keys()
+            and set(self.encryptions) <= {AES128_CTR}
+        )
+        if not known:
             raise ValueError(f"no implementation of some of {self}")
 
-    def choose(self, prfs: tuple[int, ...], integrities: tuple[int, ...]) -> Suite:
-        """Return the preferred suite out of a peer's offer; PeerError if none is shared."""
+    @property
+    def preferred(self) -> Suite:
+        """The first of each."""
+        return Suite(self.prfs[0], self.integrities[0], next(iter(self.encryptions), 0))
+
+    def choose(
+        self,
+        prfs: tuple[int, ...],
+        integrities: tuple[int, ...],
+        encryptions: tuple[int, ...] = (),
+    ) -> Suite:
+        """Return the preferred suite out of a peer's offer; PeerError if none is shared.
+
+        Encryption may be left out.
+        """
         prf = next((number for number in self.prfs if number in prfs), None)
         integrity = next((number for number in self.integrities if number in integrities), None)
         if prf is None or integrity is None:
             raise PeerError(f"no common algorithms: PRF {prfs}, integrity {integrities} offered")
-        return Suite(prf, integrity)
+        encryption = next((number for number in self.encryptions if number in encryptions), 0)
+        return Suite(prf, integrity, encryption)
 
 
 DEFAULT_ALGORITHMS = Algorithms(prfs=(5, 2), integrities=(12, 7))
@@ -44,7 +72,7 @@ DEFAULT_ALGORITHMS = Algorithms(prfs=(5, 2), integrities=(12, 7))
 
 @dataclass(frozen=True, slots=True)
 class KeyMaterial:
-    """Everything that a dialect may derive PANA_AUTH_KEY from."""
+    """Everything that a dialect may derive keys from; `is_pac` tells which side asks."""
 
     msk: bytes = field(repr=False)
     start_request: bytes
@@ -54,15 +82,18 @@ class KeyMaterial:
     session: bytes
     key_id: int
     suite: Suite
+    is_pac: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class SecurityAssociation:
-    """The key that protects a session's messages."""
+    """The keys that protect a session's messages; those for encryption are empty without it."""
 
     key_id: int
     integrity: int
     key: bytes = field(repr=False)
+    encrypt_key: bytes = field(default=b"", repr=False)
+    decrypt_key: bytes = field(default=b"", repr=False)
 
     @property
     def auth_length(self) -> int:

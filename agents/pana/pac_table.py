@@ -10,6 +10,11 @@ Departures from the RFC's rows:
   holds for the whole authentication. A start request before AUTH_USER is ignored.
 - PAR[C] is validated before its row is taken, and its AUTH needs EAP's result; so EAP sees the
   payload then, and TxEAP in these rows passes on what EAP concluded.
+- RtxTimerStart(PAN[S]?): RFC 5191 repeats PCI until the first PAR, so the answer to a start
+  request leaves its timer alone. draft-ietf-pana-pana-12 section 4.3 stops it, and if the PAA keeps
+  no state the answer itself is repeated until that PAR.
+- WAIT_PUA and WAIT_PEA belong to messages that draft-ietf-pana-pana-12 alone has, PUR and PER. A
+  new address is told by PUR, in RFC 5191 by any message; this PaC pings (section 5.6).
 - Answers that no outstanding request asked for are discarded as invalid (RFC 5191 section 5.2)
   before they get here; so the row for Rx:PNA[P] outside WAIT_PNA_PING has nothing to do.
 """
@@ -22,7 +27,7 @@ from agents.pana.states import Table, Trigger, row
 
 
 class PacState(Enum):
-    """States of RFC 5609 section 7.5."""
+    """States of RFC 5609 section 7.5, and two for the draft's PUR and PER."""
 
     INITIAL = "INITIAL"
     WAIT_PAA = "WAIT_PAA"
@@ -32,6 +37,8 @@ class PacState(Enum):
     OPEN = "OPEN"
     WAIT_PNA_REAUTH = "WAIT_PNA_REAUTH"
     WAIT_PNA_PING = "WAIT_PNA_PING"
+    WAIT_PUA = "WAIT_PUA"
+    WAIT_PEA = "WAIT_PEA"
     SESS_TERM = "SESS_TERM"
     CLOSED = "CLOSED"
 
@@ -39,6 +46,10 @@ class PacState(Enum):
 T = Trigger
 P = PacState
 ALIVE = tuple(state for state in P if state is not P.CLOSED)
+ACCESS = (P.OPEN, P.WAIT_PNA_REAUTH, P.WAIT_PNA_PING, P.WAIT_PUA)
+REPORTING = tuple(
+    state for state in ALIVE if state not in (P.INITIAL, P.WAIT_PEA, P.SESS_TERM)
+)
 
 PAC_TABLE: Table[PacState] = (
     # INITIAL: PaC-initiated handshake.
@@ -54,7 +65,11 @@ PAC_TABLE: Table[PacState] = (
         P.INITIAL,
         T.RX_PAR_S,
         ("started", "!exist_avp(EAP-Payload)"),
-        ("EAP_Restart", "Tx:PAN[S](PRF-Algorithm,Integrity-Algorithm)"),
+        (
+            "EAP_Restart",
+            "Tx:PAN[S](PRF-Algorithm,Integrity-Algorithm)",
+            "RtxTimerStart(PAN[S]?)",
+        ),
         P.WAIT_PAA,
     ),
     row(
@@ -68,14 +83,19 @@ PAC_TABLE: Table[PacState] = (
         P.INITIAL,
         T.RX_PAR_S,
         ("started", "exist_avp(EAP-Payload)", "!eap_piggyback"),
-        ("EAP_Restart", "TxEAP", "Tx:PAN[S](PRF-Algorithm,Integrity-Algorithm)"),
+        (
+            "EAP_Restart",
+            "TxEAP",
+            "Tx:PAN[S](PRF-Algorithm,Integrity-Algorithm)",
+            "RtxTimerStart(PAN[S]?)",
+        ),
         P.WAIT_EAP_MSG,
     ),
     row(
         P.INITIAL,
         T.EAP_RESPONSE,
         (),
-        ("Tx:PAN[S](EAP-Payload,PRF-Algorithm,Integrity-Algorithm)",),
+        ("Tx:PAN[S](EAP-Payload,PRF-Algorithm,Integrity-Algorithm)", "RtxTimerStart(PAN[S]?)"),
         P.WAIT_PAA,
     ),
     # Not in RFC 5609: EAP may be unable to answer the request that PAR[S] carries.
@@ -97,7 +117,7 @@ PAC_TABLE: Table[PacState] = (
         P.WAIT_PAA,
         T.RX_PAR_S,
         ("!PAR_SEEN", "!exist_avp(EAP-Payload)"),
-        ("Tx:PAN[S](PRF-Algorithm,Integrity-Algorithm)",),
+        ("Tx:PAN[S](PRF-Algorithm,Integrity-Algorithm)", "RtxTimerStart(PAN[S]?)"),
         P.WAIT_PAA,
     ),
     # WAIT_PAA: PANA result. The RFC lets the timer run on; with PAR[C] in hand, the answer to an
@@ -184,10 +204,25 @@ PAC_TABLE: Table[PacState] = (
         ("NONCE_SENT=Unset", "Tx:PNR[A]", "RtxTimerStart"),
         P.WAIT_PNA_REAUTH,
     ),
+    # Not in RFC 5609: the PaC has another address.
+    row(
+        P.OPEN,
+        T.ADDRESS_CHANGED,
+        ("update_message",),
+        ("Tx:PUR[]", "RtxTimerStart"),
+        P.WAIT_PUA,
+    ),
+    row(
+        P.OPEN,
+        T.ADDRESS_CHANGED,
+        ("!update_message",),
+        ("Tx:PNR[P]", "RtxTimerStart"),
+        P.WAIT_PNA_PING,
+    ),
     # The RFC leaves out EAP_Restart, which a second EAP conversation needs, and unsets NONCE_SENT
     # in one of these rows only.
     row(
-        (P.OPEN, P.WAIT_PNA_PING),
+        (P.OPEN, P.WAIT_PNA_PING, P.WAIT_PUA),
         T.RX_PAR,
         ("eap_renewable", "!eap_piggyback"),
         (
@@ -201,7 +236,7 @@ PAC_TABLE: Table[PacState] = (
         P.WAIT_EAP_MSG,
     ),
     row(
-        (P.OPEN, P.WAIT_PNA_PING),
+        (P.OPEN, P.WAIT_PNA_PING, P.WAIT_PUA),
         T.RX_PAR,
         ("eap_renewable", "eap_piggyback"),
         (
@@ -214,7 +249,7 @@ PAC_TABLE: Table[PacState] = (
         P.WAIT_EAP_MSG,
     ),
     row(
-        (P.OPEN, P.WAIT_PNA_REAUTH, P.WAIT_PNA_PING),
+        (P.OPEN, P.WAIT_PNA_REAUTH, P.WAIT_PNA_PING, P.WAIT_PUA),
         T.RX_PTR,
         (),
         ("RtxTimerStop", "Tx:PTA[]", "SessionTimerStop", "Disconnect"),
@@ -232,6 +267,10 @@ PAC_TABLE: Table[PacState] = (
     ),
     # WAIT_PNA_PING.
     row(P.WAIT_PNA_PING, T.RX_PNA_P, (), ("RtxTimerStop", "Alive"), P.OPEN),
+    # WAIT_PUA.
+    row(P.WAIT_PUA, T.RX_PUA, (), ("RtxTimerStop", "Alive"), P.OPEN),
+    # WAIT_PEA: an error that ends the session has been reported.
+    row(P.WAIT_PEA, T.RX_PEA, (), ("RtxTimerStop", "Disconnect"), P.CLOSED),
     # SESS_TERM.
     row(P.SESS_TERM, T.RX_PTA, (), ("Disconnect",), P.CLOSED),
     # Not in RFC 5609: both sides may terminate at once, and RFC 5191 section 5.5 allows a
@@ -240,6 +279,23 @@ PAC_TABLE: Table[PacState] = (
     # ANY. RFC 5609 answers a ping in every state but INITIAL; RFC 5191 section 5.5, which has
     # precedence, calls it invalid in the first authentication, that is, before there is a key.
     row(ALIVE, T.RX_PNR_P, ("key_available",), ("Tx:PNA[P]",), None),
+    # ANY: messages of draft-ietf-pana-pana-12 alone (sections 5.8 and 5.11).
+    row(ACCESS, T.RX_PUR, ("key_available",), ("Tx:PUA[]",), None),
+    row(
+        REPORTING,
+        T.REFUSED,
+        (),
+        ("RtxTimerStop", "Tx:PER[]", "RtxTimerStart"),
+        P.WAIT_PEA,
+    ),
+    row(
+        (*REPORTING, P.WAIT_PEA),
+        T.RX_PER,
+        ("PER_FATAL",),
+        ("Tx:PEA[]", "SessionTimerStop", "Disconnect"),
+        P.CLOSED,
+    ),
+    row((*REPORTING, P.WAIT_PEA), T.RX_PER, ("!PER_FATAL",), ("Tx:PEA[]",), None),
     row(ALIVE, T.RTX_TIMEOUT, ("RTX_COUNTER<RTX_MAX_NUM",), ("Retransmit",), None),
     row(ALIVE, T.RTX_TIMEOUT, ("!RTX_COUNTER<RTX_MAX_NUM",), ("Disconnect",), P.CLOSED),
     row(ALIVE, T.SESS_TIMEOUT, (), ("Disconnect",), P.CLOSED),

@@ -1,14 +1,26 @@
-"""The dialect of RFC 5191: header, AVP layout, code points, grammar and key derivation."""
+"""The dialect of RFC 5191: header, AVP layout, code points, grammar and key derivation.
+
+With the relay's message of RFC 6345 and the AVP encryption of RFC 6786.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hmac
+from dataclasses import dataclass, replace
+from ipaddress import IPv6Address
 
 from agents.crypto.prf import INTEGRITY, PRFS
-from agents.machine import PeerError
+from agents.machine import Address, PeerError
 from agents.pana.dialect import Dialect
+from agents.pana.encryption import HIDDEN, KEY_LENGTH, check_policy, crypt, first_counter
 from agents.pana.grammar import Grammar, GrammarTable, Protection, may, must, some
-from agents.pana.keys import Algorithms, KeyMaterial, SecurityAssociation
+from agents.pana.keys import (
+    DEFAULT_ALGORITHMS,
+    Algorithms,
+    KeyMaterial,
+    SecurityAssociation,
+    Suite,
+)
 from agents.pana.mobility import VENDOR_ID
 from agents.pana.wire import Avp, AvpName, Kind, Message, Result, UnknownAvp
 from agents.wire import Reader, WireError
@@ -22,6 +34,9 @@ IP_RECONFIGURATION = 0x0400
 KIND_FLAGS = REQUEST | START | COMPLETE | REAUTH | PING
 
 AUTH_KEY_LABEL = b"IETF PANA"
+PAC_KEY_LABEL = b"IETF PANA PaC Encr"
+PAA_KEY_LABEL = b"IETF PANA PAA Encr"
+"""RFC 6786 section 3."""
 
 TYPES: dict[tuple[Kind, bool], tuple[int, int]] = {
     (Kind.INITIATION, False): (1, 0),
@@ -37,8 +52,9 @@ TYPES: dict[tuple[Kind, bool], tuple[int, int]] = {
     (Kind.REAUTH, False): (4, REAUTH),
     (Kind.PING, True): (4, REQUEST | PING),
     (Kind.PING, False): (4, PING),
+    (Kind.RELAY, False): (5, 0),
 }
-"""Message type and flags (RFC 5191 sections 6.2 and 7)."""
+"""Message type and flags (RFC 5191 sections 6.2 and 7, RFC 6345 section 4.1)."""
 
 KINDS = {wire: kind for kind, wire in TYPES.items()}
 
@@ -63,12 +79,16 @@ CODES: dict[AvpName, Code] = {
     AvpName.RESULT_CODE: Code(7, 4, 4),
     AvpName.SESSION_LIFETIME: Code(8, 4, 4),
     AvpName.TERMINATION_CAUSE: Code(9, 4, 4),
+    AvpName.PAC_INFORMATION: Code(10, 6, 18),
+    AvpName.RELAYED_MESSAGE: Code(11, 16),
+    AvpName.ENCRYPTION_ENCAP: Code(12, 8),
+    AvpName.ENCRYPTION_ALGORITHM: Code(13, 4, 4),
     AvpName.MOBILITY_CAPABILITY: Code(101, 4, 4, VENDOR_ID),
     AvpName.HOME_AGENT_ADDRESS: Code(102, 18, 18, VENDOR_ID),
     AvpName.HOME_AGENT_FQDN: Code(103, 1, 255, VENDOR_ID),
     AvpName.HOME_ADDRESS: Code(104, 16, 16, VENDOR_ID),
 }
-"""RFC 5191 section 8; vendor AVPs are the project's.
+"""RFC 5191 section 8, RFC 6345, RFC 6786; vendor AVPs are the project's.
 
 Their codes stay clear of the IETF's because Wireshark names AVPs by the code alone. They come
 behind a standard AVP because it takes a message for PANA by its first AVP's code.
@@ -86,6 +106,7 @@ GRAMMAR: GrammarTable = {
             may(AvpName.EAP_PAYLOAD),
             some(AvpName.PRF_ALGORITHM),
             some(AvpName.INTEGRITY_ALGORITHM),
+            some(AvpName.ENCRYPTION_ALGORITHM),
             may(AvpName.SESSION_LIFETIME),
             may(AvpName.MOBILITY_CAPABILITY),
         ),
@@ -97,6 +118,7 @@ GRAMMAR: GrammarTable = {
             may(AvpName.EAP_PAYLOAD),
             may(AvpName.PRF_ALGORITHM),
             may(AvpName.INTEGRITY_ALGORITHM),
+            may(AvpName.ENCRYPTION_ALGORITHM),
             may(AvpName.MOBILITY_CAPABILITY),
         ),
     ),
@@ -133,6 +155,9 @@ GRAMMAR: GrammarTable = {
     (Kind.REAUTH, False): Grammar("PNA[A]", Protection.WITH_SA),
     (Kind.PING, True): Grammar("PNR[P]", Protection.WITH_SA),
     (Kind.PING, False): Grammar("PNA[P]", Protection.WITH_SA),
+    (Kind.RELAY, False): Grammar(
+        "PRY", Protection.NEVER, (must(AvpName.PAC_INFORMATION), must(AvpName.RELAYED_MESSAGE))
+    ),
 }
 
 
@@ -169,7 +194,14 @@ class Rfc5191(Dialect):
 
     name = "rfc5191"
     grammar = GRAMMAR
+    default_algorithms = DEFAULT_ALGORITHMS
     nonce_kind = Kind.AUTH
+    fresh_nonces = True
+    repeats_initiation = True
+    requires_lifetime = True
+    has_terms = False
+    reports_errors = False
+    update_kind = Kind.PING
 
     def encode(self, message: Message) -> bytes:
         """Return the message's octets (RFC 5191 section 6.2)."""
@@ -201,8 +233,8 @@ class Rfc5191(Dialect):
         kind = KINDS.get((number, flags & KIND_FLAGS))
         if kind is None:
             raise PeerError(f"message type {number} with flags {flags:#06x}")
-        if kind[0] is Kind.INITIATION and (any(session) or sequence):
-            raise PeerError("PCI with a session or a sequence number")
+        if kind[0] in (Kind.INITIATION, Kind.RELAY) and (any(session) or sequence):
+            raise PeerError(f"{kind[0].value} with a session or a sequence number")
         return Message(
             *kind,
             session=session if any(session) else b"",
@@ -225,13 +257,44 @@ class Rfc5191(Dialect):
         return (
             *(Avp.u32(AvpName.PRF_ALGORITHM, n) for n in algorithms.prfs),
             *(Avp.u32(AvpName.INTEGRITY_ALGORITHM, n) for n in algorithms.integrities),
+            *(Avp.u32(AvpName.ENCRYPTION_ALGORITHM, n) for n in algorithms.encryptions),
         )
 
-    def algorithms(self, message: Message) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """Return the algorithms of the PRF-Algorithm and the Integrity-Algorithm AVPs."""
-        prfs = message.values(AvpName.PRF_ALGORITHM)
-        integrities = message.values(AvpName.INTEGRITY_ALGORITHM)
-        return tuple(map(int.from_bytes, prfs)), tuple(map(int.from_bytes, integrities))
+    def start_choice(self, suite: Suite) -> tuple[Avp, ...]:
+        """Return the chosen algorithms, one of each (RFC 5191 section 4.1)."""
+        encryptions = (suite.encryption,) if suite.encryption else ()
+        return self.offer(Algorithms((suite.prf,), (suite.integrity,), encryptions))
+
+    def result_choice(self, suite: Suite) -> tuple[Avp, ...]:
+        """Return nothing: the start has settled the algorithms."""
+        return ()
+
+    def algorithms(self, message: Message) -> tuple[tuple[int, ...], ...]:
+        """Return the PRFs, integrity algorithms and encryption algorithms of a start message."""
+        names = (AvpName.PRF_ALGORITHM, AvpName.INTEGRITY_ALGORITHM, AvpName.ENCRYPTION_ALGORITHM)
+        return tuple(tuple(map(int.from_bytes, message.values(name))) for name in names)
+
+    def select(self, message: Message, algorithms: Algorithms) -> Suite | None:
+        """Return the PaC's choice out of PAR[S]."""
+        return self.selected(message, algorithms) if message.kind is Kind.START else None
+
+    def selected(self, message: Message, algorithms: Algorithms) -> Suite:
+        """Return what both sides support; PeerError if that is not enough."""
+        prfs, integrities, encryptions = self.algorithms(message)
+        return algorithms.choose(prfs, integrities, encryptions)
+
+    def stateless_start(self, token: bytes) -> tuple[bytes, int, int, tuple[Avp, ...]]:
+        """Return session and sequence number; both are echoed, and so are the cookie."""
+        return token[:4], int.from_bytes(token[4:8]), 0, ()
+
+    def proves(self, message: Message, token: bytes) -> bool:
+        """Return whether PAN[S] has the session and the sequence number of `token`."""
+        sequence = message.sequence.to_bytes(4)
+        return hmac.compare_digest(message.session + sequence, token[:8])
+
+    def is_stateless(self, message: Message) -> bool:
+        """Return False: PAR[S] does not tell, and the PaC does the same in both cases."""
+        return False
 
     def result_number(self, result: Result) -> int:
         """Return the Result-Code (RFC 5191 section 8.7)."""
@@ -245,18 +308,71 @@ class Rfc5191(Dialect):
             raise PeerError(f"Result-Code {number}", number) from None
 
     def derive(self, material: KeyMaterial) -> SecurityAssociation:
-        """Return the SA; the key is as long as the integrity algorithm's (RFC 5191 5.3)."""
+        """Return the SA with the keys of RFC 5191 section 5.3 and RFC 6786 section 3."""
         seed = (
-            AUTH_KEY_LABEL
-            + material.start_request
+            material.start_request
             + material.start_answer
             + material.pac_nonce
             + material.paa_nonce
             + material.key_id.to_bytes(4)
         )
-        length = INTEGRITY[material.suite.integrity].key_length
-        key = PRFS[material.suite.prf].plus(material.msk, seed, length)
-        return SecurityAssociation(material.key_id, material.suite.integrity, key)
+        suite, plus = material.suite, PRFS[material.suite.prf].plus
+        length = INTEGRITY[suite.integrity].key_length
+        key = plus(material.msk, AUTH_KEY_LABEL + seed, length)
+        if not suite.encryption:
+            return SecurityAssociation(material.key_id, suite.integrity, key)
+        pac_key = plus(material.msk, PAC_KEY_LABEL + seed, KEY_LENGTH)
+        paa_key = plus(material.msk, PAA_KEY_LABEL + seed, KEY_LENGTH)
+        mine, theirs = (pac_key, paa_key) if material.is_pac else (paa_key, pac_key)
+        return SecurityAssociation(material.key_id, suite.integrity, key, mine, theirs)
+
+    # RFC 6786.
+
+    def seal(self, message: Message, association: SecurityAssociation | None) -> bytes:
+        """Encode the message with AUTH, and the home agent in Encryption-Encap if agreed on."""
+        hidden = tuple(avp for avp in message.avps if avp.name in HIDDEN)
+        if association is not None and association.encrypt_key and hidden:
+            counter = first_counter(association.key_id, message.session, message.sequence)
+            inner = b"".join(map(encode_avp, hidden))
+            encap = Avp(
+                AvpName.ENCRYPTION_ENCAP, crypt(association.encrypt_key, counter, inner)
+            )
+            clear = tuple(avp for avp in message.avps if avp.name not in HIDDEN)
+            message = replace(message, avps=(*clear, encap))
+        return super().seal(message, association)
+
+    def reveal(self, message: Message, association: SecurityAssociation | None) -> Message:
+        """Return the message with what Encryption-Encap holds in its place."""
+        agreed = association is not None and bool(association.decrypt_key)
+        sealed = message.value(AvpName.ENCRYPTION_ENCAP)
+        if sealed is None or association is None or not agreed:
+            if sealed is not None:
+                raise PeerError(f"{self.label(message)} with Encryption-Encap, not agreed on")
+            check_policy(message, (), agreed=agreed)
+            return message
+        counter = first_counter(association.key_id, message.session, message.sequence)
+        r = Reader(crypt(association.decrypt_key, counter, sealed))
+        inner: list[Avp] = []
+        while r.remaining:
+            inner.append(decode_avp(r))
+        check_policy(message, tuple(inner), agreed=True)
+        names = [avp.name for avp in message.avps]
+        at = names.index(AvpName.ENCRYPTION_ENCAP)
+        avps = (*message.avps[:at], *inner, *message.avps[at + 1 :])
+        opened = replace(message, avps=avps)
+        self.check(opened)
+        return opened
+
+    # RFC 6345.
+
+    def relay(self, pac: Address, data: bytes) -> bytes:
+        """Return the PRY that carries a message from or to the PaC's address (RFC 6345 4.1)."""
+        host = IPv6Address(pac[0].partition("%")[0]).packed
+        avps = (
+            Avp(AvpName.PAC_INFORMATION, host + pac[1].to_bytes(2)),
+            Avp(AvpName.RELAYED_MESSAGE, data),
+        )
+        return self.encode(Message(Kind.RELAY, False, b"", 0, avps))
 
 
 RFC5191 = Rfc5191()

@@ -14,20 +14,28 @@ S = TypeVar("S", bound=Enum)
 
 
 class Trigger(StrEnum):
-    """What makes a machine move: event variables and received messages (RFC 5609 section 6.2)."""
+    """What makes a machine move: event variables and received messages (RFC 5609 section 6.2).
+
+    Messages have RFC 5191's names. RFC 5609 has no ADDRESS_CHANGED, REPLACED and REFUSED, and
+    Rx:PER, PEA, PUR and PUA are draft-ietf-pana-pana-12's.
+    """
 
     AUTH_USER = "AUTH_USER"
     REAUTH = "REAUTH"
     TERMINATE = "TERMINATE"
     PANA_PING = "PANA_PING"
+    ADDRESS_CHANGED = "ADDRESS_CHANGED"
     REPLACED = "REPLACED"
+    REFUSED = "REFUSED"
     RTX_TIMEOUT = "RTX_TIMEOUT"
     SESS_TIMEOUT = "SESS_TIMEOUT"
+    REAUTH_TIMEOUT = "REAUTH_TIMEOUT"
     EAP_REQUEST = "EAP_REQUEST"
     EAP_RESPONSE = "EAP_RESPONSE"
     EAP_SUCCESS = "EAP_SUCCESS"
     EAP_FAILURE = "EAP_FAILURE"
     EAP_DISCARD = "EAP_DISCARD"
+    EAP_TIMEOUT = "EAP_TIMEOUT"
     RX_PCI = "Rx:PCI[]"
     RX_PAR_S = "Rx:PAR[S]"
     RX_PAN_S = "Rx:PAN[S]"
@@ -41,6 +49,10 @@ class Trigger(StrEnum):
     RX_PNA_A = "Rx:PNA[A]"
     RX_PNR_P = "Rx:PNR[P]"
     RX_PNA_P = "Rx:PNA[P]"
+    RX_PER = "Rx:PER[]"
+    RX_PEA = "Rx:PEA[]"
+    RX_PUR = "Rx:PUR[]"
+    RX_PUA = "Rx:PUA[]"
 
 
 RECEIVED = {
@@ -57,6 +69,10 @@ RECEIVED = {
     (Kind.REAUTH, False): Trigger.RX_PNA_A,
     (Kind.PING, True): Trigger.RX_PNR_P,
     (Kind.PING, False): Trigger.RX_PNA_P,
+    (Kind.ERROR, True): Trigger.RX_PER,
+    (Kind.ERROR, False): Trigger.RX_PEA,
+    (Kind.UPDATE, True): Trigger.RX_PUR,
+    (Kind.UPDATE, False): Trigger.RX_PUA,
 }
 """The trigger of a received message by its kind and whether it is a request."""
 

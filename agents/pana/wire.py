@@ -8,7 +8,10 @@ from typing import Self
 
 
 class Kind(Enum):
-    """The purpose of a message, which a request shares with its answer (RFC 5191 section 7)."""
+    """The purpose of a message, which a request shares with its answer (RFC 5191 section 7).
+
+    ERROR and UPDATE are draft-ietf-pana-pana-12's alone, RELAY is RFC 6345's.
+    """
 
     INITIATION = "PCI"
     START = "PA[S]"
@@ -17,10 +20,17 @@ class Kind(Enum):
     TERMINATION = "PT"
     REAUTH = "PN[A]"
     PING = "PN[P]"
+    ERROR = "PE"
+    UPDATE = "PU"
+    RELAY = "PRY"
 
 
 class AvpName(Enum):
-    """AVPs that the state machines know (RFC 5191 section 8; the last four are the project's)."""
+    """AVPs that the state machines know; which of them a message may carry is a dialect's matter.
+
+    RFC 5191 section 8, RFC 6345, RFC 6786, draft-ietf-pana-pana-12 section 8; the last four are
+    the project's.
+    """
 
     AUTH = "AUTH"
     EAP_PAYLOAD = "EAP-Payload"
@@ -31,6 +41,22 @@ class AvpName(Enum):
     RESULT_CODE = "Result-Code"
     SESSION_LIFETIME = "Session-Lifetime"
     TERMINATION_CAUSE = "Termination-Cause"
+    PAC_INFORMATION = "PaC-Information"
+    RELAYED_MESSAGE = "Relayed-Message"
+    ENCRYPTION_ENCAP = "Encryption-Encap"
+    ENCRYPTION_ALGORITHM = "Encryption-Algorithm"
+    ALGORITHM = "Algorithm"
+    COOKIE = "Cookie"
+    DEVICE_ID = "Device-Id"
+    FAILED_AVP = "Failed-AVP"
+    ISP_INFORMATION = "ISP-Information"
+    NAP_INFORMATION = "NAP-Information"
+    NOTIFICATION = "Notification"
+    PPAC = "Post-PANA-Address-Configuration"
+    PROTECTION_CAPABILITY = "Protection-Capability"
+    PROVIDER_IDENTIFIER = "Provider-Identifier"
+    PROVIDER_NAME = "Provider-Name"
+    SESSION_ID = "Session-Id"
     MOBILITY_CAPABILITY = "Mobility-Capability"
     HOME_AGENT_ADDRESS = "MIP6-Home-Agent-Address"
     HOME_AGENT_FQDN = "MIP6-Home-Agent-FQDN"

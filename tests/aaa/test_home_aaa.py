@@ -15,8 +15,9 @@ from agents.aaa.home_aaa import (
     eap_servers,
 )
 from agents.aaa.leases import Leases
+from agents.aaa.policy import Place
 from agents.aaa.subscribers import parse
-from agents.bootstrap import Assignment
+from agents.bootstrap import Assignment, ike_root
 from agents.diameter.eap import DiameterEapAnswer, DiameterEapRequest
 from agents.diameter.wire import Message
 from agents.eap.peer import EapPeer
@@ -122,10 +123,12 @@ def test_a_subscriber_gets_key_home_agent_and_home_address(aaa, authority):
     assert answer.assignment == FIXED
     assert (answer.session_timeout, answer.feature_vector) == (3600.0, 1)
     assert (answer.user_name, answer.origin_host) == (IDENTITY, "aaa.home.test")
+    root = ike_root(peer.keys.emsk)
     assert list(aaa.events) == [
-        SubscriberAuthenticated(5.0, IDENTITY, FIXED, CARE_OF, peer.keys.msk)
+        SubscriberAuthenticated(5.0, IDENTITY, FIXED, CARE_OF, peer.keys.msk, root, Place.HOME)
     ]
-    assert peer.keys.msk.hex() not in repr(aaa.events)
+    assert repr(peer.keys.msk) not in repr(aaa.events)
+    assert repr(root) not in repr(aaa.events)
 
 
 def test_an_empty_payload_asks_for_the_identity_request(aaa, authority):

@@ -177,8 +177,8 @@ def test_wireshark_sees_every_protocol_and_inside_of_esp(run_folder):
     assert seen("B", "diameter.avp.code == 486 && diameter.avp.code == 333") == 1
     assert seen("A", "isakmp.exchangetype == 2") == 6
     assert seen("A", "isakmp.exchangetype == 32") == 3
-    assert seen("A", f"mipv6.mhtype == 5 && ipv6.opt.mipv6.home_address == {HOME_ADDRESS}") == 1
-    assert seen("A", "mipv6.mhtype == 6") == 1
+    assert seen("A", f"mip6.mhtype == 5 && ipv6.opt.mipv6.home_address == {HOME_ADDRESS}") == 1
+    assert seen("A", "mip6.mhtype == 6") == 1
 
 
 def test_secrets_are_in_the_keys_and_captures_alone(run_folder):
