@@ -1,0 +1,102 @@
+"""The choice of home agent and home address for one mobile node, by policy and by load."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from ipaddress import IPv6Address, IPv6Network
+
+from agents.aaa.leases import LeaseError, Leases
+from agents.aaa.policy import Place, places
+from agents.aaa.selection import Selection
+from agents.aaa.subscribers import Subscriber, Subscribers, is_unicast
+from agents.bootstrap import Assignment, Wish
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What was chosen; `problems` say in plain words why better places were passed over.
+
+    Without a place there is no assignment.
+    """
+
+    place: Place | None = None
+    assignment: Assignment | None = None
+    problems: tuple[str, ...] = ()
+
+    @property
+    def local(self) -> bool:
+        """Whether the home agent is in the visited network."""
+        return self.place is Place.LOCAL
+
+
+class Chooser:
+    """Chooses home agents for subscribers."""
+
+    def __init__(self, subscribers: Subscribers, leases: Leases, select: Selection) -> None:
+        self._subscribers = subscribers
+        self._leases = leases
+        self._select = select
+
+    def choose(
+        self, subscriber: Subscriber, wish: Wish | None, candidate: Assignment | None
+    ) -> Choice:
+        """Return the choice for a subscriber who asks with `wish`, None if for no home agent.
+
+        `candidate` is what the visited network offers.
+        """
+        order = places(wish, offered=candidate is not None, subscription=subscriber.subscription)
+        if wish is not None and not order:
+            return Choice(problems=("the subscription has no mobility service",))
+        problems: list[str] = []
+        for place in order:
+            try:
+                assignment = (
+                    self._lease(subscriber)
+                    if place is Place.HOME or candidate is None
+                    else self._accept(candidate)
+                )
+            except LeaseError as error:
+                problems.append(str(error))
+                continue
+            return Choice(place, assignment, tuple(problems))
+        return Choice(problems=tuple(problems))
+
+    def _lease(self, subscriber: Subscriber) -> Assignment:
+        """Return the best home agent's assignment that can be had; raises LeaseError."""
+        reserved = self._subscribers.reserved(subscriber)
+        problem = LeaseError("no home agent can serve this subscriber")
+        for agent in self._select(subscriber, self._leases):
+            if (addresses := subscriber.addresses(agent)) is None:
+                continue
+            try:
+                lease = self._leases.lease(subscriber.identity, agent.name, addresses, reserved)
+            except LeaseError as error:
+                problem = error
+                continue
+            return Assignment(agent.address, agent.prefix.prefixlen, lease.address, agent.host)
+        raise problem
+
+    def _accept(self, candidate: Assignment) -> Assignment:
+        """Return the visited network's candidate as it is; raises LeaseError if it cannot be.
+
+        The addresses of its home link are the visited network's to give. It proposes a home
+        address with the candidate, or leaves it to IKEv2 or to the mobile node's own forming
+        (RFC 5026 section 5.3): then the assignment has none.
+        """
+        link = IPv6Network((candidate.home_agent, candidate.prefix_length), strict=False)
+        what = f"the visited network's home agent {candidate.home_agent}"
+        if not is_unicast(candidate.home_agent):
+            raise LeaseError(f"{what} is not a global unicast address")
+        for agent in self._subscribers.home_agents.values():
+            if link.overlaps(agent.prefix):
+                raise LeaseError(f"{what} claims the home link {agent.prefix} of {agent.name}")
+        if candidate.home_address is not None:
+            _check_home_address(candidate.home_address, candidate.home_agent, link)
+        return candidate
+
+
+def _check_home_address(address: IPv6Address, home_agent: IPv6Address, link: IPv6Network) -> None:
+    if address not in link or address in (home_agent, link.network_address):
+        raise LeaseError(
+            f"the visited network's home address {address} is no host address inside {link}"
+        )
