@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agents.aaa.policy import Subscription
 from agents.aaa.subscribers import AddressRange, SubscribersError, load, parse
 
 AGENT = """
@@ -187,3 +188,49 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path):
         load(tmp_path / "bad.toml")
     (tmp_path / "good.toml").write_text(AGENT)
     assert list(load(tmp_path / "good.toml")) == []
+
+
+def test_names_and_capacities_of_home_agents():
+    subscribers = parse(AGENT + 'host = "HA1.home.test."\ncapacity = 20\n')
+    agent = subscribers.home_agents["ha1"]
+    assert (agent.host, agent.capacity) == ("HA1.home.test", 20)
+    plain = parse(AGENT).home_agents["ha1"]
+    assert (plain.host, plain.capacity) == (None, None)
+
+
+def test_what_a_subscriber_may_have():
+    address = {"home_address": "2001:db8:100::5"}
+    for keys, expected in (
+        ({}, Subscription.HOME_ONLY),
+        ({"local_home_agent": False}, Subscription.HOME_ONLY),
+        ({"local_home_agent": True}, Subscription.RATHER_HOME),
+        ({"local_home_agent": True, "prefer": "home"}, Subscription.RATHER_HOME),
+        ({"local_home_agent": True, "prefer": "local"}, Subscription.RATHER_LOCAL),
+        ({"local_home_agent": True, "mobility": False}, Subscription.NO_MOBILITY),
+    ):
+        subscribers = parse(AGENT + subscriber(identity=MN, **address, **keys))
+        assert subscribers.find(MN).subscription is expected
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (AGENT + 'host = "ha1"', "home_agents[0].host: 'ha1' is no fully qualified domain name"),
+        (AGENT + 'host = "ha_1.home.test"', "is no fully qualified domain name"),
+        (AGENT + 'host = "-a.home.test"', "is no fully qualified domain name"),
+        (AGENT + "capacity = -1", "home_agents[0].capacity: "),
+        (
+            AGENT + subscriber(identity=MN, home_address="2001:db8:100::5", prefer="local"),
+            "subscribers[0].prefer: mn@home.test may have no local home agent; "
+            "add local_home_agent = true",
+        ),
+        (
+            AGENT + subscriber(identity=MN, local_home_agent=True, prefer="visited"),
+            "subscribers[0].prefer: invalid enum value 'visited'",
+        ),
+    ],
+)
+def test_what_home_agent_choices_cannot_be(text, problem):
+    with pytest.raises(SubscribersError) as caught:
+        parse(text)
+    assert problem in str(caught.value)
