@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from agents.crypto.prf import HMAC_SHA2_256
 
 ROOT_KEY_LENGTH = 64
@@ -9,6 +11,8 @@ ROOT_KEY_LENGTH = 64
 
 _MAXIMUM_LENGTH = 255 * HMAC_SHA2_256.length
 _MAXIMUM_LABEL = 255
+_MAXIMUM_USAGE_LABEL = 64
+_USAGE_LABEL = re.compile(r"[!-+\--?A-~]+@[!-+\--?A-~]+", re.ASCII)
 
 
 def derive(key: bytes, label: str, data: bytes = b"", length: int = ROOT_KEY_LENGTH) -> bytes:
@@ -24,9 +28,9 @@ def derive(key: bytes, label: str, data: bytes = b"", length: int = ROOT_KEY_LEN
 def usage_root_key(emsk: bytes, label: str, data: bytes = b"") -> bytes:
     """Return the 64-octet usage-specific root key of `label` (RFC 5295 section 3.1).
 
-    The label has the form usage@organisation; `data` is the optional data.
+    The label has the form usage@organisation, at most 64 characters and neither comma nor space
+    (section 8.1); `data` is the optional data.
     """
-    usage, _, organisation = label.rpartition("@")
-    if not usage or not organisation:
+    if len(label) > _MAXIMUM_USAGE_LABEL or not _USAGE_LABEL.fullmatch(label):
         raise ValueError(f"{label!r} is no usage label of the form usage@organisation")
     return derive(emsk, label, data)

@@ -4,6 +4,8 @@ from dataclasses import replace
 from ipaddress import IPv6Address
 
 import pytest
+from diameter.message import Message as OtherMessage
+from diameter.message import constants as c
 
 from agents.bootstrap import Assignment, Wish
 from agents.diameter import dictionary as d
@@ -100,6 +102,11 @@ def test_the_name_travels_with_its_realm():
     assert d.DESTINATION_REALM.need(host) == "home.test"
     assert d.DESTINATION_HOST.need(host) == "ha1.home.test"
     assert DiameterEapAnswer.from_message(message) == answer
+    # The same octets as python-diameter reads them.
+    other = OtherMessage.from_bytes(answer.to_message().encode())
+    (members,) = [avp.value for avp in other.avps if avp.code == c.AVP_MIP6_AGENT_INFO]
+    ((realm, name),) = [avp.value for avp in members if avp.code == c.AVP_MIP_HOME_AGENT_HOST]
+    assert (realm.value, name.value) == (b"home.test", b"ha1.home.test")
 
 
 def test_the_projects_own_avps_survive_and_are_not_mandatory():
