@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from agents.machine import Address, PeerError, Retransmission, Timing
 from agents.pana.dialect import Dialect
-from agents.pana.errors import Refusal
+from agents.pana.errors import RefusedError
 from agents.pana.grammar import Protection
 from agents.pana.keys import KeyMaterial, SecurityAssociation, Suite
 from agents.pana.wire import Avp, AvpName, Kind, Message
@@ -43,6 +43,10 @@ class Outstanding:
     def deadline(self) -> float | None:
         """When it is to be sent again, in seconds."""
         return None if self.retransmission is None else self.retransmission.deadline
+
+    def is_due(self, now: float) -> bool:
+        """Return whether the deadline has come."""
+        return self.deadline is not None and self.deadline <= now
 
 
 class Association:
@@ -151,7 +155,7 @@ class Association:
 
     # Error reports.
 
-    def report(self, error: Refusal, received: Received, timing: Timing, now: float) -> None:
+    def report(self, error: RefusedError, received: Received, timing: Timing, now: float) -> None:
         """Queue an error message about a refused one, unless that has no right to it.
 
         It goes beside an outstanding request, else an answer that is refused could not be
@@ -208,15 +212,14 @@ class Association:
         An error report is sent again here.
         """
         report, outstanding = self._report, self.outstanding
-        if report is not None and report.retransmission is not None:
-            if report.retransmission.deadline <= now:
-                if report.retransmission.expire(now):
-                    self._emit(report.data, self.peer)
-                else:
-                    self._report = None
+        if report is not None and report.retransmission is not None and report.is_due(now):
+            if report.retransmission.expire(now):
+                self._emit(report.data, self.peer)
+            else:
+                self._report = None
         if outstanding is None or outstanding.retransmission is None:
             return False
-        if outstanding.retransmission.deadline > now:
+        if not outstanding.is_due(now):
             return False
         self.retransmissions_left = outstanding.retransmission.expire(now)
         return True
@@ -326,6 +329,6 @@ class Association:
         )
 
 
-def error_avps(dialect: Dialect, error: Refusal) -> tuple[Avp, ...]:
+def error_avps(dialect: Dialect, error: RefusedError) -> tuple[Avp, ...]:
     """Return Result-Code and Failed-AVP of an error message (the draft's section 7.14)."""
     return (Avp.u32(AvpName.RESULT_CODE, error.code or 0), *dialect.failed(*error.failed))

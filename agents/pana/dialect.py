@@ -105,13 +105,17 @@ class Dialect(ABC):
     def derive(self, material: KeyMaterial) -> SecurityAssociation:
         """Return the SA with PANA_AUTH_KEY."""
 
+    @abstractmethod
     def failed(self, *avps: Avp) -> tuple[Avp, ...]:
         """Return the Failed-AVP AVPs that hold `avps`."""
-        return ()
 
+    @abstractmethod
     def relay(self, pac: Address, data: bytes) -> bytes:
         """Return the message between relay and PAA that carries the PaC's (RFC 6345)."""
-        raise ValueError(f"{self.name} has no relay")
+
+    @abstractmethod
+    def reveal(self, message: Message, association: SecurityAssociation | None) -> Message:
+        """Return the message with its encrypted AVPs in clear; PeerError if that is not right."""
 
     def rules(self, message: Message) -> Grammar:
         """Return the grammar of the message's type."""
@@ -124,10 +128,6 @@ class Dialect(ABC):
     def check(self, message: Message) -> None:
         """Raise PeerError if the message breaks its grammar."""
         self.rules(message).check(message)
-
-    def reveal(self, message: Message, association: SecurityAssociation | None) -> Message:
-        """Return the message with its encrypted AVPs in clear; PeerError if that is not right."""
-        return message
 
     def seal(self, message: Message, association: SecurityAssociation | None) -> bytes:
         """Encode the message, with AUTH as its last AVP if there is an SA (RFC 5191 5.4)."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from agents.machine import PeerError
-from agents.pana.errors import ErrorCode, Refusal
+from agents.pana.errors import ErrorCode, RefusedError
 from agents.pana.wire import Avp, AvpName, Kind, Message
 
 
@@ -70,7 +70,7 @@ class Grammar:
         for avp in message.avps:
             if isinstance(avp.name, AvpName) and avp.name not in rules:
                 reason = f"{avp.name.value} is not allowed in {self.label}"
-                raise Refusal(reason, ErrorCode.AVP_NOT_ALLOWED, avp)
+                raise RefusedError(reason, ErrorCode.AVP_NOT_ALLOWED, avp)
         for rule in rules.values():
             self._count(rule, message, closed=AvpName.ENCRYPTION_ENCAP in known)
         if AvpName.AUTH in known and message.avps[-1].name is not AvpName.AUTH:
@@ -82,11 +82,11 @@ class Grammar:
         values = message.values(rule.name)
         if len(values) < rule.minimum and not closed:
             reason = f"{rule.name.value} is missing in {self.label}"
-            raise Refusal(reason, ErrorCode.MISSING_AVP, Avp(rule.name, b""))
+            raise RefusedError(reason, ErrorCode.MISSING_AVP, Avp(rule.name, b""))
         if rule.maximum is not None and len(values) > rule.maximum:
             reason = f"{self.label} has {len(values)} {rule.name.value} AVPs"
             extra = Avp(rule.name, values[rule.maximum])
-            raise Refusal(reason, ErrorCode.AVP_OCCURS_TOO_MANY_TIMES, extra)
+            raise RefusedError(reason, ErrorCode.AVP_OCCURS_TOO_MANY_TIMES, extra)
 
 
 GrammarTable = Mapping[tuple[Kind, bool], Grammar]

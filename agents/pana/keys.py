@@ -9,7 +9,6 @@ from agents.crypto.prf import INTEGRITY, PRFS
 from agents.machine import PeerError
 from agents.pana.wire import Message
 
-
 AES128_CTR = 1
 """RFC 6786 section 4."""
 

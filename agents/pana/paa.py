@@ -1,22 +1,27 @@
-"""The PANA authentication agent: many sessions on one port (RFC 5191)."""
+"""The PANA authentication agent: many sessions on one port (RFC 5191, its draft 12)."""
 
 from __future__ import annotations
 
 import random
 from collections import deque
+from collections.abc import Collection
+from ipaddress import ip_address
 
 from agents.bootstrap import Assignment
 from agents.machine import Address, Discarded, Event, PeerError, Timing
 from agents.pana.association import Received
+from agents.pana.deadlines import Deadlines
 from agents.pana.dialect import Dialect
-from agents.pana.keys import DEFAULT_ALGORITHMS, Algorithms
+from agents.pana.keys import Algorithms
 from agents.pana.mobility import MobilityCapability
 from agents.pana.paa_session import PaaSession, PaaSettings
 from agents.pana.paa_table import PaaState
-from agents.pana.pac import PING_INTERVAL, REQUEST_TIMING
+from agents.pana.pac import PING_INTERVAL, REQUEST_TIMING, canonical, with_encryption
 from agents.pana.rfc5191 import RFC5191
+from agents.pana.stateless import Tokens
 from agents.pana.states import Trigger
-from agents.pana.wire import Kind, Message, Result, TerminationCause
+from agents.pana.terms import NetworkTerms
+from agents.pana.wire import AvpName, Kind, Result, TerminationCause
 from agents.wire import WireError
 
 LINGER = 60.0
@@ -26,9 +31,13 @@ LINGER = 60.0
 class Paa:
     """A PANA authentication agent; its EAP authenticator is the AAA behind the owner. A Machine.
 
-    An EapResponse event is to be answered by `eap_request`, `accept` or `reject`; if nothing
-    comes, the authentication fails after `auth_timeout` seconds. `session_lifetime` in seconds
-    bounds what the AAA grants. `optimized` puts EAP-Request/Identity into the start request.
+    An EapResponse event is to be answered by `eap_request`, `accept`, `reject` or `eap_timeout`;
+    if nothing comes, the authentication fails after `auth_timeout` seconds. `session_lifetime` in
+    seconds bounds what the AAA grants; `reauth_before` starts a re-authentication so long before
+    the end (0: never), `announce_timeout` tells a PaC of the end. `optimized` puts
+    EAP-Request/Identity into the start request; `stateless` keeps nothing of a PaC until it has
+    answered that. `encryption` offers RFC 6786. Messages of `relays` alone are taken for relayed
+    (RFC 6345). `terms` count in a dialect that has them.
     """
 
     def __init__(
@@ -38,12 +47,20 @@ class Paa:
         mobility: MobilityCapability | bool = True,
         session_lifetime: float = 3600.0,
         dialect: Dialect = RFC5191,
-        algorithms: Algorithms = DEFAULT_ALGORITHMS,
+        algorithms: Algorithms | None = None,
+        encryption: bool = False,
+        terms: NetworkTerms | None = None,
         request_timing: Timing = REQUEST_TIMING,
         auth_timeout: float = 30.0,
+        reauth_before: float = 0.0,
+        announce_timeout: bool = False,
         max_half_open: int = 256,
         optimized: bool = False,
+        stateless: bool = False,
+        relays: Collection[str] = (),
     ) -> None:
+        if optimized and stateless:
+            raise ValueError("EAP in the start request needs state")
         self.outbox: deque[tuple[bytes, Address]] = deque()
         self.events: deque[Event] = deque()
         self._rng = rng
@@ -51,17 +68,30 @@ class Paa:
         self._settings = PaaSettings(
             dialect=dialect,
             mobility=MobilityCapability(int(mobility)),
-            algorithms=algorithms,
+            algorithms=with_encryption(algorithms or dialect.default_algorithms, encryption),
             session_lifetime=session_lifetime,
             auth_timeout=auth_timeout,
             request_timing=request_timing,
             ping_interval=PING_INTERVAL,
             optimized=optimized,
+            terms=terms or NetworkTerms(),
+            reauth_before=reauth_before,
+            announce_timeout=announce_timeout,
         )
         self._max_half_open = max_half_open
+        self._tokens = Tokens(rng) if stateless else None
+        self._relays = frozenset(map(canonical, relays))
         self._sessions: dict[int, PaaSession] = {}
-        self._half_open: dict[Address, PaaSession] = {}
+        self._half_open: dict[tuple[Address, Address | None], PaaSession] = {}
+        self._hosts: dict[str, set[int]] = {}
+        self._host_of: dict[int, str] = {}
         self._lingering: dict[int, float] = {}
+        self._deadlines = Deadlines()
+
+    @property
+    def session_count(self) -> int:
+        """How many sessions are kept, closed ones that linger included."""
+        return len(self._sessions)
 
     def state(self, session_id: int) -> PaaState | None:
         """Return the session's state of RFC 5609, None if there is no such session."""
@@ -75,10 +105,12 @@ class Paa:
         for a while; so this, not one session's end, tells whether the filter is to be closed.
         """
         return any(
-            session.pac[0] == host
-            and (session.authorised or session.state is PaaState.WAIT_SUCC_PAN)
-            for session in self._sessions.values()
+            session.authorised or session.state is PaaState.WAIT_SUCC_PAN
+            for session in self._of(host)
         )
+
+    def _of(self, host: str) -> list[PaaSession]:
+        return [self._sessions[number] for number in self._hosts.get(host, ())]
 
     # The AAA's calls. A verdict that comes too late is an event, not an error.
 
@@ -112,6 +144,14 @@ class Paa:
         session = self._sessions.get(session_id)
         self._verdict(session is not None and session.reject(packet, result, now), session_id, now)
 
+    def eap_timeout(self, session_id: int, now: float) -> None:
+        """Give up an authentication because the AAA does not answer (RFC 5609 section 8.2).
+
+        RFC 5191 leaves the PaC to its deadline; the draft tells it.
+        """
+        session = self._sessions.get(session_id)
+        self._verdict(session is not None and session.eap_timeout(now), session_id, now)
+
     def _verdict(self, taken: bool, session_id: int, now: float) -> None:
         if not taken:
             reason = f"session {session_id:#010x} waits for no EAP packet"
@@ -124,12 +164,13 @@ class Paa:
     def reauthenticate(self, session_id: int, now: float) -> bool:
         """Run EAP with the PaC again; return whether the session is open."""
         session = self._sessions.get(session_id)
-        return session is not None and session.fire(Trigger.REAUTH, now)
+        done = session is not None and session.fire(Trigger.REAUTH, now)
+        return self._done(session, done, now)
 
     def ping(self, session_id: int, now: float) -> bool:
         """Test that the PaC is there; return whether that is possible now."""
         session = self._sessions.get(session_id)
-        return session is not None and session.ping(now)
+        return self._done(session, session is not None and session.ping(now), now)
 
     def terminate(
         self,
@@ -139,30 +180,58 @@ class Paa:
     ) -> bool:
         """Revoke a session; return whether it is open."""
         session = self._sessions.get(session_id)
-        return session is not None and session.terminate(cause, now)
+        return self._done(session, session is not None and session.terminate(cause, now), now)
+
+    def _done(self, session: PaaSession | None, done: bool, now: float) -> bool:
+        if session is not None:
+            self._tidy(session, now)
+        return done
 
     # Timers.
 
     def next_timeout(self) -> float | None:
         """Return the earliest deadline of all sessions in seconds, None if no timer runs."""
-        deadlines = [t for s in self._sessions.values() if (t := s.next_timeout()) is not None]
-        return min((*deadlines, *self._lingering.values()), default=None)
+        return self._deadlines.next()
 
     def handle_timeout(self, now: float) -> None:
         """Act on every deadline that is not after `now`."""
-        for session in tuple(self._sessions.values()):
-            session.handle_timeout(now)
-            self._tidy(session, now)
+        for number in self._deadlines.due(now):
+            if (session := self._sessions.get(number)) is not None:
+                session.handle_timeout(now)
+                self._tidy(session, now)
 
     def _tidy(self, session: PaaSession, now: float) -> None:
         """Note what became of a session; forget a closed one, if it has answered, a while later."""
         number, opener = session.number, session.opener
         if not is_half_open(session) and self._half_open.get(opener) is session:
             del self._half_open[opener]
-        if session.state is PaaState.CLOSED and number not in self._lingering:
-            self._lingering[number] = now + (LINGER if session.association.has_answered else 0.0)
-        if self._lingering.get(number, now + 1) <= now:
-            del self._sessions[number], self._lingering[number]
+        if session.state is not PaaState.CLOSED:
+            self._deadlines.set(number, session.next_timeout())
+            self._place(number, session.pac[0])
+            return
+        linger = LINGER if session.association.has_answered else 0.0
+        until = self._lingering.setdefault(number, now + linger)
+        if until > now:
+            self._deadlines.set(number, until)
+            return
+        self._deadlines.set(number, None)
+        self._place(number, None)
+        self._lingering.pop(number, None)
+        self._sessions.pop(number, None)
+
+    def _place(self, number: int, host: str | None) -> None:
+        """Note the host that a session's PaC has; None forgets it."""
+        before = self._host_of.get(number)
+        if before == host:
+            return
+        if before is not None:
+            self._hosts[before].discard(number)
+            if not self._hosts[before]:
+                del self._hosts[before]
+            del self._host_of[number]
+        if host is not None:
+            self._hosts.setdefault(host, set()).add(number)
+            self._host_of[number] = host
 
     # Receiving.
 
@@ -170,51 +239,117 @@ class Paa:
         """Take one datagram; what is not valid is dropped with an event."""
         try:
             message = self._dialect.decode(data)
-            self._dialect.check(message)
             received = Received(message, data, source)
-            if message.kind is Kind.INITIATION:
-                self._open(received, now)
-            else:
-                session = self._find(message, source)
-                session.handle(received, now)
-                self._tidy(session, now)
+            if message.kind is Kind.RELAY:
+                self._dialect.check(message)
+                received = self._unwrap(received)
+            self._receive(received, now)
         except (WireError, PeerError) as error:
             self.events.append(Discarded(now, source[0], str(error)))
 
-    def _find(self, message: Message, source: Address) -> PaaSession:
-        """Return the session of a message, by source where a message names none."""
-        if message.session:
-            session = self._sessions.get(self._dialect.session_number(message.session))
-        else:
-            session = self._half_open.get(source)
+    def _unwrap(self, outer: Received) -> Received:
+        """Return the PaC's message out of a relay's (RFC 6345 section 2)."""
+        if canonical(outer.source[0]) not in self._relays:
+            raise PeerError("PRY from a host that is no relay")
+        place = outer.message.value(AvpName.PAC_INFORMATION) or b""
+        if len(place) not in (6, 18):
+            raise PeerError(f"PaC-Information of {len(place)} octets")
+        pac = (str(ip_address(place[:-2])), int.from_bytes(place[-2:]))
+        data = outer.message.value(AvpName.RELAYED_MESSAGE) or b""
+        message = self._dialect.decode(data)
+        if message.kind is Kind.RELAY:
+            raise PeerError("PRY within PRY")
+        return Received(message, data, pac, relay=outer.source)
+
+    def _receive(self, received: Received, now: float) -> None:
+        message = received.message
+        if message.kind is Kind.INITIATION:
+            self._dialect.check(message)
+            self._open(received, now)
+            return
+        session = self._find(received) or self._resume(received, now)
         if session is None:
             raise PeerError(f"{self._dialect.label(message)} of an unknown session")
+        try:
+            session.handle(received, now)
+        finally:
+            self._tidy(session, now)
+
+    def _find(self, received: Received) -> PaaSession | None:
+        """Return the session of a message, by its source where the message names none."""
+        message = received.message
+        if not message.session:
+            return self._half_open.get((received.source, received.relay))
+        session = self._sessions.get(self._dialect.session_number(message.session))
+        if session is None or session.association.session != message.session:
+            return None
         return session
 
     def _open(self, received: Received, now: float) -> None:
         """Begin a session; a PCI within a session's start is discarded (RFC 5191 4.1)."""
-        source = received.source
-        if source in self._half_open:
+        source, relay = received.source, received.relay
+        if (source, relay) in self._half_open:
             raise PeerError("PCI of a PaC whose authentication is under way")
+        if self._tokens is not None:
+            self._open_stateless(source, relay, now)
+            return
+        session = self._new_session(self._new_number(), source, relay)
+        session.handle(received, now)
+        self._tidy(session, now)
+
+    def _open_stateless(self, source: Address, relay: Address | None, now: float) -> None:
+        """Answer a PCI and forget it."""
+        for token in self._tokens.current(source, relay, now) if self._tokens else ():
+            session, _, data = self._settings.stateless_start(token)
+            number = self._dialect.session_number(session) if session else None
+            if number == 0 or number in self._sessions:
+                continue
+            if relay is None:
+                self.outbox.append((data, source))
+            else:
+                self.outbox.append((self._dialect.relay(source, data), relay))
+            return
+        raise PeerError("PCI of a PaC that has too many sessions")
+
+    def _resume(self, received: Received, now: float) -> PaaSession | None:
+        """Return the session that a start answer begins at a stateless PAA, None if it does not."""
+        message, source, relay = received.message, received.source, received.relay
+        if self._tokens is None or message.kind is not Kind.START or message.request:
+            return None
+        self._dialect.check(message)
+        if any(other.association.start_answer == received.data for other in self._of(source[0])):
+            raise PeerError(f"{self._dialect.label(message)} of a session that has begun")
+        for token in self._tokens.valid(source, relay, now):
+            if self._dialect.proves(message, token):
+                octets, sequence, data = self._settings.stateless_start(token)
+                number = self._dialect.session_number(octets) if octets else self._new_number()
+                session = self._new_session(number, source, relay)
+                session.resume(sequence, data, now)
+                return session
+        return None
+
+    def _new_session(self, number: int, source: Address, relay: Address | None) -> PaaSession:
         if len(self._half_open) >= self._max_half_open:
             raise PeerError(f"{self._max_half_open} authentications are under way already")
         session = PaaSession(
-            self._new_number(),
+            number,
             source,
             self._settings,
             rng=self._rng,
             outbox=self.outbox,
             events=self.events,
             before_authorised=self._replace_others,
+            relay=relay,
         )
-        self._sessions[session.number] = session
-        self._half_open[source] = session
-        session.handle(received, now)
+        self._sessions[number] = session
+        self._half_open[source, relay] = session
+        return session
 
-    def _replace_others(self, session: PaaSession) -> None:
+    def _replace_others(self, number: int) -> None:
         """End the sessions that the PaC's address had before this one."""
-        for other in tuple(self._sessions.values()):
-            if other is not session and other.authorised and other.pac[0] == session.pac[0]:
+        session = self._sessions[number]
+        for other in self._of(session.pac[0]):
+            if other is not session and other.authorised:
                 other.replace(session.now)
                 self._tidy(other, session.now)
 

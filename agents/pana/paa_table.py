@@ -5,8 +5,11 @@ Departures from the RFC's rows:
 - This PAA keeps state from the first PCI and therefore retransmits PAR[S] although it carries no
   EAP-Payload unless OPTIMIZED_INIT is set. Its session timer runs from there to the final
   answer, so that one deadline holds for the whole authentication; re-authentication has one too.
-- EAP_TIMEOUT and EAP_DISCARD have no rows: an AAA that does not answer is the deadline's matter.
-  Nor has a new EAP_REQUEST in WAIT_PAN_OR_PAR: PANA is reliable, EAP need not retransmit.
+- A PAA that keeps no state sends its start request from no state at all; its session begins in
+  INITIAL with PAN[S].
+- EAP_DISCARD has no row: what the AAA discards it answers with its last request. Nor has a new
+  EAP_REQUEST in WAIT_PAN_OR_PAR: PANA is reliable, EAP need not retransmit.
+- WAIT_PEA, Rx:PER, Rx:PEA and Rx:PUR belong to messages that draft-ietf-pana-pana-12 alone has.
 - It always wants a PANA SA: generate_pana_sa() is true, and Authorize() fails without an MSK
   (RFC 5609 section 6.1).
 - Answers that no outstanding request asked for are discarded as invalid (RFC 5191 section 5.2)
@@ -21,7 +24,7 @@ from agents.pana.states import Table, Trigger, row
 
 
 class PaaState(Enum):
-    """States of RFC 5609 section 8.4."""
+    """States of RFC 5609 section 8.4, and one for the draft's PER."""
 
     INITIAL = "INITIAL"
     WAIT_EAP_MSG = "WAIT_EAP_MSG"
@@ -30,6 +33,7 @@ class PaaState(Enum):
     WAIT_FAIL_PAN = "WAIT_FAIL_PAN"
     OPEN = "OPEN"
     WAIT_PNA_PING = "WAIT_PNA_PING"
+    WAIT_PEA = "WAIT_PEA"
     SESS_TERM = "SESS_TERM"
     CLOSED = "CLOSED"
 
@@ -37,6 +41,7 @@ class PaaState(Enum):
 T = Trigger
 P = PaaState
 ALIVE = tuple(state for state in P if state is not P.CLOSED)
+REPORTING = tuple(state for state in ALIVE if state not in (P.INITIAL, P.WAIT_PEA, P.SESS_TERM))
 
 PAA_TABLE: Table[PaaState] = (
     # INITIAL: PCI, then PAR[S] with EAP-Payload (OPTIMIZED_INIT) or without.
@@ -109,6 +114,21 @@ PAA_TABLE: Table[PaaState] = (
         ("Tx:PAR[C](EAP-Payload?,Key-Id?)", "RtxTimerStart"),
         P.WAIT_FAIL_PAN,
     ),
+    # RFC 5191 section 4.1 is silent to the PaC; the draft's section 4.4 wants an error message.
+    row(
+        P.WAIT_EAP_MSG,
+        T.EAP_TIMEOUT,
+        ("!error_message",),
+        ("SessionTimerStop", "Disconnect"),
+        P.CLOSED,
+    ),
+    row(
+        P.WAIT_EAP_MSG,
+        T.EAP_TIMEOUT,
+        ("error_message",),
+        ("Tx:PER[]", "RtxTimerStart"),
+        P.WAIT_PEA,
+    ),
     # WAIT_SUCC_PAN and WAIT_FAIL_PAN.
     row(
         P.WAIT_SUCC_PAN,
@@ -139,9 +159,25 @@ PAA_TABLE: Table[PaaState] = (
         ("NONCE_SENT=Unset", "SessionTimerReStart(FAILED_SESS_TIMEOUT)", "EAP_Restart"),
         P.WAIT_EAP_MSG,
     ),
+    row(
+        P.OPEN,
+        T.REAUTH_TIMEOUT,
+        (),
+        ("NONCE_SENT=Unset", "SessionTimerReStart(FAILED_SESS_TIMEOUT)", "EAP_Restart"),
+        P.WAIT_EAP_MSG,
+    ),
     row(P.OPEN, T.PANA_PING, (), ("Tx:PNR[P]", "RtxTimerStart"), P.WAIT_PNA_PING),
     # The RFC stops the session timer here; it is harmless and keeps a last deadline.
     row(P.OPEN, T.TERMINATE, (), ("Tx:PTR[]", "RtxTimerStart"), P.SESS_TERM),
+    # Not in RFC 5609, which ends the session at both ends without a word: a PaC that was not told
+    # the lifetime hears of its end (Termination-Cause SESSION_TIMEOUT).
+    row(
+        P.OPEN,
+        T.SESS_TIMEOUT,
+        ("announce_timeout",),
+        ("SessionTimerStop", "Deauthorise", "Tx:PTR[]", "RtxTimerStart"),
+        P.SESS_TERM,
+    ),
     row(
         (P.OPEN, P.WAIT_PNA_PING),
         T.RX_PTR,
@@ -180,6 +216,15 @@ PAA_TABLE: Table[PaaState] = (
         ("RtxTimerStop", "SessionTimerStop", "Disconnect"),
         P.CLOSED,
     ),
+    row(
+        P.WAIT_PAN_OR_PAR,
+        T.EAP_TIMEOUT,
+        (),
+        ("RtxTimerStop", "SessionTimerStop", "Disconnect"),
+        P.CLOSED,
+    ),
+    # WAIT_PEA: an error that ends the session has been reported.
+    row(P.WAIT_PEA, T.RX_PEA, (), ("RtxTimerStop", "Disconnect"), P.CLOSED),
     # SESS_TERM.
     row(P.SESS_TERM, T.RX_PTA, (), ("RtxTimerStop", "Disconnect"), P.CLOSED),
     # Not in RFC 5609: both sides may terminate at once, and RFC 5191 section 5.5 allows a
@@ -191,6 +236,23 @@ PAA_TABLE: Table[PaaState] = (
     # ANY. RFC 5609 answers a ping in every state but INITIAL; RFC 5191 section 5.5, which has
     # precedence, calls it invalid in the first authentication, that is, before there is a key.
     row(ALIVE, T.RX_PNR_P, ("key_available",), ("Tx:PNA[P]",), None),
+    # ANY: messages of draft-ietf-pana-pana-12 alone (sections 5.8 and 5.11).
+    row((P.OPEN, P.WAIT_PNA_PING), T.RX_PUR, ("key_available",), ("Tx:PUA[]",), None),
+    row(
+        REPORTING,
+        T.REFUSED,
+        (),
+        ("RtxTimerStop", "Tx:PER[]", "RtxTimerStart"),
+        P.WAIT_PEA,
+    ),
+    row(
+        (*REPORTING, P.WAIT_PEA),
+        T.RX_PER,
+        ("PER_FATAL",),
+        ("Tx:PEA[]", "SessionTimerStop", "Disconnect"),
+        P.CLOSED,
+    ),
+    row((*REPORTING, P.WAIT_PEA), T.RX_PER, ("!PER_FATAL",), ("Tx:PEA[]",), None),
     row(ALIVE, T.RTX_TIMEOUT, ("RTX_COUNTER<RTX_MAX_NUM",), ("Retransmit",), None),
     row(ALIVE, T.RTX_TIMEOUT, ("!RTX_COUNTER<RTX_MAX_NUM",), ("Disconnect",), P.CLOSED),
     row(ALIVE, T.SESS_TIMEOUT, (), ("Disconnect",), P.CLOSED),

@@ -11,7 +11,7 @@ from agents.machine import Address, Discarded, PeerError, Timing
 from agents.pana.association import Received
 from agents.pana.dialect import Dialect
 from agents.pana.eap import EapPeerLike
-from agents.pana.errors import Refusal
+from agents.pana.errors import RefusedError
 from agents.pana.events import Notified
 from agents.pana.keys import AES128_CTR, Algorithms, SecurityAssociation, Suite
 from agents.pana.mobility import MobilityCapability, agree, read_assignment, read_capability
@@ -156,7 +156,7 @@ class Pac(PacActions):
             self._receive(received)
         except (WireError, PeerError) as error:
             self.events.append(Discarded(now, source[0], str(error)))
-            if isinstance(error, Refusal) and received is not None:
+            if isinstance(error, RefusedError) and received is not None:
                 self._refuse(error, received)
 
     def _receive(self, received: Received) -> None:
@@ -195,7 +195,7 @@ class Pac(PacActions):
         self._association.check_auth(received, sa)
         return replace(received, message=self._dialect.reveal(message, sa))
 
-    def _refuse(self, error: Refusal, received: Received) -> None:
+    def _refuse(self, error: RefusedError, received: Received) -> None:
         """Report an error where the dialect has a message for it, and end the session if told."""
         if not self._dialect.reports_errors or self.state in (
             PacState.INITIAL,

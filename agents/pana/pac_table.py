@@ -47,9 +47,7 @@ T = Trigger
 P = PacState
 ALIVE = tuple(state for state in P if state is not P.CLOSED)
 ACCESS = (P.OPEN, P.WAIT_PNA_REAUTH, P.WAIT_PNA_PING, P.WAIT_PUA)
-REPORTING = tuple(
-    state for state in ALIVE if state not in (P.INITIAL, P.WAIT_PEA, P.SESS_TERM)
-)
+REPORTING = tuple(state for state in ALIVE if state not in (P.INITIAL, P.WAIT_PEA, P.SESS_TERM))
 
 PAC_TABLE: Table[PacState] = (
     # INITIAL: PaC-initiated handshake.

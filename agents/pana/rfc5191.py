@@ -265,7 +265,7 @@ class Rfc5191(Dialect):
         encryptions = (suite.encryption,) if suite.encryption else ()
         return self.offer(Algorithms((suite.prf,), (suite.integrity,), encryptions))
 
-    def result_choice(self, suite: Suite) -> tuple[Avp, ...]:
+    def result_choice(self, suite: Suite) -> tuple[Avp, ...]:  # noqa: ARG002
         """Return nothing: the start has settled the algorithms."""
         return ()
 
@@ -292,9 +292,13 @@ class Rfc5191(Dialect):
         sequence = message.sequence.to_bytes(4)
         return hmac.compare_digest(message.session + sequence, token[:8])
 
-    def is_stateless(self, message: Message) -> bool:
+    def is_stateless(self, message: Message) -> bool:  # noqa: ARG002
         """Return False: PAR[S] does not tell, and the PaC does the same in both cases."""
         return False
+
+    def failed(self, *avps: Avp) -> tuple[Avp, ...]:  # noqa: ARG002
+        """Return nothing: there are no error messages."""
+        return ()
 
     def result_number(self, result: Result) -> int:
         """Return the Result-Code (RFC 5191 section 8.7)."""
@@ -334,9 +338,7 @@ class Rfc5191(Dialect):
         if association is not None and association.encrypt_key and hidden:
             counter = first_counter(association.key_id, message.session, message.sequence)
             inner = b"".join(map(encode_avp, hidden))
-            encap = Avp(
-                AvpName.ENCRYPTION_ENCAP, crypt(association.encrypt_key, counter, inner)
-            )
+            encap = Avp(AvpName.ENCRYPTION_ENCAP, crypt(association.encrypt_key, counter, inner))
             clear = tuple(avp for avp in message.avps if avp.name not in HIDDEN)
             message = replace(message, avps=(*clear, encap))
         return super().seal(message, association)

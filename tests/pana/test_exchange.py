@@ -163,7 +163,7 @@ def test_algorithms_are_negotiated(pac, paa, chosen):
     world = World(pac={"algorithms": pac}, paa={"algorithms": paa}).bootstrap(5)
     assert len(world.server.only(Authorised)) == 1
     answer = RFC5191.decode(world.link.sent[2][2])
-    assert RFC5191.algorithms(answer) == ((chosen[0],), (chosen[1],))
+    assert RFC5191.algorithms(answer) == ((chosen[0],), (chosen[1],), ())
 
 
 def test_no_common_algorithm_fails_at_the_deadline():

@@ -108,7 +108,16 @@ def test_the_ip_reconfiguration_bit_survives():
 
 @pytest.mark.parametrize(
     ("kind", "flags"),
-    [(1, 0x8000), (2, 0xE000), (2, 0x1000), (3, 0x4000), (4, 0x8000), (4, 0x9800), (5, 0), (6, 0)],
+    [
+        (1, 0x8000),
+        (2, 0xE000),
+        (2, 0x1000),
+        (3, 0x4000),
+        (4, 0x8000),
+        (4, 0x9800),
+        (5, 0x8000),
+        (6, 0),
+    ],
 )
 def test_types_and_flags_that_do_not_go_together_are_refused(kind, flags):
     data = bytes(2) + b"\x00\x10" + flags.to_bytes(2) + kind.to_bytes(2) + bytes(8)

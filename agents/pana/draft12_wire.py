@@ -1,0 +1,206 @@
+"""Header, AVPs and code points of draft-ietf-pana-pana-12 sections 6 to 8."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from agents.machine import PeerError
+from agents.pana.errors import ErrorCode, RefusedError
+from agents.pana.wire import Avp, AvpName, Kind, Message, UnknownAvp
+from agents.wire import Reader, WireError
+
+VERSION = 1
+HEADER_LENGTH = 12
+AVP_HEADER_LENGTH = 8
+VENDOR_FLAG, MANDATORY_FLAG = 0x8000, 0x4000
+REQUEST, STATELESS = 0x8000, 0x4000
+
+TYPES: dict[Kind, int] = {
+    Kind.INITIATION: 1,
+    Kind.START: 2,
+    Kind.AUTH: 3,
+    Kind.REAUTH: 4,
+    Kind.RESULT: 5,
+    Kind.PING: 6,
+    Kind.TERMINATION: 7,
+    Kind.ERROR: 8,
+    Kind.UPDATE: 9,
+}
+KINDS = {number: kind for kind, number in TYPES.items()}
+WITHOUT_SESSION = (Kind.INITIATION, Kind.START)
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """An AVP's code, how many octets its value may have, and whether its M bit is set."""
+
+    code: int
+    minimum: int
+    maximum: int = 0xFFFF
+    mandatory: bool = True
+
+
+CODES: dict[AvpName, Code] = {
+    AvpName.ALGORITHM: Code(1, 4, 4),
+    AvpName.AUTH: Code(2, 1),
+    AvpName.COOKIE: Code(3, 1),
+    AvpName.DEVICE_ID: Code(4, 2),
+    AvpName.EAP_PAYLOAD: Code(5, 4),
+    AvpName.FAILED_AVP: Code(6, 8),
+    AvpName.ISP_INFORMATION: Code(7, 8),
+    AvpName.KEY_ID: Code(8, 4, 4),
+    AvpName.NAP_INFORMATION: Code(9, 8),
+    AvpName.NONCE: Code(10, 8, 256),
+    AvpName.NOTIFICATION: Code(11, 2, mandatory=False),
+    AvpName.PPAC: Code(12, 4, 4),
+    AvpName.PROTECTION_CAPABILITY: Code(13, 4, 4),
+    AvpName.PROVIDER_IDENTIFIER: Code(14, 4, 4),
+    AvpName.PROVIDER_NAME: Code(15, 1),
+    AvpName.RESULT_CODE: Code(16, 4, 4),
+    AvpName.SESSION_ID: Code(17, 1),
+    AvpName.SESSION_LIFETIME: Code(18, 4, 4),
+    AvpName.TERMINATION_CAUSE: Code(19, 4, 4),
+    AvpName.MOBILITY_CAPABILITY: Code(101, 4, 4, mandatory=False),
+    AvpName.HOME_AGENT_ADDRESS: Code(102, 18, 18, mandatory=False),
+    AvpName.HOME_AGENT_FQDN: Code(103, 1, 255, mandatory=False),
+    AvpName.HOME_ADDRESS: Code(104, 16, 16, mandatory=False),
+}
+"""Section 8; the last four have codes that the draft leaves free, and as
+draft-bournelle-pana-mip6-01 section 7.1 demands no M bit, so that others may ignore them."""
+
+NAMES = {code.code: name for name, code in CODES.items()}
+
+
+def encode_avp(avp: Avp) -> bytes:
+    """Return the AVP with its padding (section 6.3)."""
+    vendor = None
+    if isinstance(avp.name, AvpName):
+        code = CODES[avp.name].code
+        flags = MANDATORY_FLAG if CODES[avp.name].mandatory else 0
+    else:
+        code, flags, vendor = avp.name.code, avp.name.flags, avp.name.vendor
+    if vendor is not None:
+        flags |= VENDOR_FLAG
+    head = AVP_HEADER_LENGTH + (4 if vendor is not None else 0)
+    return (
+        code.to_bytes(2)
+        + flags.to_bytes(2)
+        + (head + len(avp.value)).to_bytes(2)
+        + bytes(2)
+        + (b"" if vendor is None else vendor.to_bytes(4))
+        + avp.value
+        + bytes(-len(avp.value) % 4)
+    )
+
+
+def decode_avp(r: Reader) -> Avp:
+    """Parse one AVP; its length field counts its header and not the padding (section 6.3).
+
+    What is not as CODES has it (M bit where none may be) keeps its header, for an error message.
+    """
+    code, flags, length, _ = r.u16(), r.u16(), r.u16(), r.u16()
+    head = AVP_HEADER_LENGTH
+    vendor = None
+    if flags & VENDOR_FLAG:
+        vendor, head = r.u32(), head + 4
+    if length < head:
+        raise WireError(f"AVP {code} of {length} octets, header included")
+    value = r.take(length - head)
+    r.take(-length % 4)
+    name = NAMES.get(code)
+    wrong_flags = name is not None and flags & MANDATORY_FLAG and not CODES[name].mandatory
+    if name is None or vendor is not None or wrong_flags:
+        return Avp(UnknownAvp(code, flags & ~VENDOR_FLAG, vendor), value)
+    return Avp(name, value)
+
+
+def decode_avps(data: bytes) -> tuple[Avp, ...]:
+    """Parse a sequence of AVPs, as a message or a grouped AVP holds it."""
+    r, avps = Reader(data), list[Avp]()
+    while r.remaining:
+        avps.append(decode_avp(r))
+    return tuple(avps)
+
+
+def check_avp(avp: Avp) -> None:
+    """Raise RefusedError if the AVP is unknown and mandatory, or not as its definition has it."""
+    if isinstance(avp.name, UnknownAvp):
+        if not avp.name.flags & MANDATORY_FLAG:
+            return
+        if avp.name.vendor is None and avp.name.code in NAMES:
+            reason = f"{NAMES[avp.name.code].value} with the M bit"
+            raise RefusedError(reason, ErrorCode.INVALID_AVP_FLAGS, avp)
+        raise RefusedError(f"unknown {avp.name} with the M bit", ErrorCode.AVP_UNSUPPORTED, avp)
+    code = CODES[avp.name]
+    if not code.minimum <= len(avp.value) <= code.maximum:
+        reason = f"{avp.name.value} of {len(avp.value)} octets"
+        raise RefusedError(reason, ErrorCode.INVALID_AVP_LENGTH, avp)
+
+
+def least(avp: Avp) -> Avp:
+    """Return the AVP with a value of its minimum length at least, filled up with zeros."""
+    if isinstance(avp.name, UnknownAvp):
+        return avp
+    return Avp(avp.name, avp.value.ljust(CODES[avp.name].minimum, b"\0"))
+
+
+def encode(message: Message) -> bytes:
+    """Return the message's octets (section 6.2); the session goes into the first AVP."""
+    avps = message.avps
+    if message.session and message.kind not in WITHOUT_SESSION:
+        avps = (Avp(AvpName.SESSION_ID, message.session), *avps)
+    body = b"".join(map(encode_avp, avps))
+    flags = message.flags | (REQUEST if message.request else 0)
+    return (
+        bytes((VERSION, 0))
+        + (HEADER_LENGTH + len(body)).to_bytes(2)
+        + flags.to_bytes(2)
+        + TYPES[message.kind].to_bytes(2)
+        + message.sequence.to_bytes(4)
+        + body
+    )
+
+
+def decode(data: bytes) -> Message:
+    """Parse one datagram (section 6.2); reserved fields and bits are ignored."""
+    r = Reader(data)
+    version, _, length, flags, number = r.u8(), r.u8(), r.u16(), r.u16(), r.u16()
+    sequence = r.u32()
+    if version != VERSION:
+        raise RefusedError(f"PANA version {version}", ErrorCode.UNSUPPORTED_VERSION)
+    if length != len(data):
+        raise WireError(f"message length {length} in a datagram of {len(data)} octets")
+    avps, auth_offset = list[Avp](), None
+    while r.remaining:
+        start = len(data) - r.remaining
+        avps.append(decode_avp(r))
+        if avps[-1].name is AvpName.AUTH:
+            auth_offset = start + AVP_HEADER_LENGTH
+    kind = _kind(number, flags, sequence)
+    session = b""
+    if avps and avps[0].name is AvpName.SESSION_ID:
+        session = avps.pop(0).value
+    if kind in WITHOUT_SESSION and session:
+        raise PeerError(f"{kind.value} with a Session-Id")
+    return Message(
+        kind,
+        bool(flags & REQUEST),
+        session,
+        sequence,
+        tuple(avps),
+        flags & STATELESS,
+        auth_offset,
+    )
+
+
+def _kind(number: int, flags: int, sequence: int) -> Kind:
+    kind = KINDS.get(number)
+    if kind is None:
+        raise RefusedError(f"message type {number}", ErrorCode.MESSAGE_UNSUPPORTED)
+    start_request = kind is Kind.START and flags & REQUEST
+    if (kind is Kind.INITIATION and flags & REQUEST) or (flags & STATELESS and not start_request):
+        reason = f"message type {number} with flags {flags:#06x}"
+        raise RefusedError(reason, ErrorCode.INVALID_HDR_BITS)
+    if kind is Kind.INITIATION and sequence:
+        raise PeerError("PCI with a sequence number")
+    return kind
