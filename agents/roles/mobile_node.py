@@ -1,53 +1,80 @@
-"""Host A: PaC and EAP peer, and what follows once the home agent and home address are known."""
+"""Host A: the mobile node's bootstrap, stage by stage.
+
+Network access (PANA, or none), then the home agent (delivered by PANA, configured, or found by
+DHCPv6 or DNS), then IKE (version 1 or 2), then the home registration.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import random
+from dataclasses import replace
 from ipaddress import IPv6Address
-from typing import Annotated, Literal
+from pathlib import Path
+from typing import Annotated, Literal, Protocol
 
 import msgspec
 
-from agents.bootstrap import Assignment, ike_psk
-from agents.eap.peer import EapPeer
-from agents.eap.tls import TlsClientConfig
+from agents.bootstrap import Assignment, PskSource, ike_psk, ike_root, ike_secret
 from agents.kernel.linux import LinuxMobileNode
-from agents.machine import Event
-from agents.pana import events
-from agents.pana.dialect import PORT
-from agents.pana.pac import Pac
+from agents.roles.access import EapPeers, EapSettings, Granted, PanaAccess, PanaSettings
+from agents.roles.discovery import (
+    Dhcpv6Discovery,
+    Dhcpv6Settings,
+    DiscoverySettings,
+    DnsDiscovery,
+    DnsSettings,
+    StaticSettings,
+)
 from agents.roles.home_registration import RegistrationService
 from agents.roles.ike import IkeService, IkeSettings
+from agents.roles.ike2 import Ike2Service, Ike2Settings
 from agents.roles.keylog import KeyLog
-from agents.roles.launch import Launched, launch
-from agents.roles.runtime import Configuration, run
-from agents.roles.tls import TlsSettings
+from agents.roles.launch import launch
+from agents.roles.runtime import Configuration, ConfigurationError, run
 from agents.shell.addresses import care_of_address
 from agents.shell.eventlog import EventLog
-from agents.shell.udp import UdpEndpoint
 
 _CARE_OF_DEADLINE = 30.0
 
 
 class MobileNodeConfiguration(Configuration, frozen=True, kw_only=True):
-    """The mobile node's configuration; times in seconds."""
+    """The mobile node's configuration; times in seconds.
+
+    Without `access` the network is open. Without `discovery` the access network delivers the home
+    agent. `psk_file` holds a preconfigured key for IKE; otherwise the key comes from EAP.
+    """
 
     interface: str
-    paa: str
-    identity: str
-    server_name: str
-    tls: TlsSettings
+    eap: EapSettings
     work: str
-    eap_fragment_size: int = 1000
+    access: PanaSettings | None = None
+    discovery: DiscoverySettings | None = None
+    ikev1: IkeSettings | None = None
+    ikev2: Ike2Settings | None = None
+    psk_source: PskSource = "msk"
+    psk_file: str | None = None
     binding_lifetime: Annotated[float, msgspec.Meta(gt=0)] = 420.0
     launch: Literal["resident", "script"] = "resident"
     keys: str | None = None
-    ike: IkeSettings = IkeSettings()
+
+    def __post_init__(self) -> None:
+        if (self.ikev1 is None) == (self.ikev2 is None):
+            raise ValueError("either ikev1 or ikev2 is needed")
+        if self.access is None and self.discovery is None:
+            raise ValueError("an open network delivers no home agent: discovery is needed")
+        if self.launch == "script" and self.ikev1 is None:
+            raise ValueError("the launch script starts IKEv1 only")
+
+
+class Closable(Protocol):
+    """A stage that holds sockets."""
+
+    def close(self) -> None:
+        """Close them."""
 
 
 class MobileNode:
-    """Authenticates with PANA, then hands over to IKE and Mobile IPv6."""
+    """Carries out the bootstrap; each stage calls the next."""
 
     def __init__(
         self, configuration: MobileNodeConfiguration, care_of: IPv6Address, log: EventLog
@@ -55,108 +82,184 @@ class MobileNode:
         self._configuration = configuration
         self._care_of = care_of
         self._log = log
-        self._pana_log = log.child("pana")
         self._keys = KeyLog(configuration.keys)
-        self._ike: IkeService | None = None
-        self._registration: RegistrationService | None = None
-        self._launched: Launched | None = None
         self._kernel = LinuxMobileNode()
-        tls = TlsClientConfig(
-            **configuration.tls.arguments(),
-            server_names=(configuration.server_name,),
-            keylog=self._keys.tls,
+        self._peers = EapPeers(configuration.eap, self._keys)
+        self._granted: Granted | None = None
+        self._registration: RegistrationService | None = None
+        self._access = self._make_access()
+        self._ikev1, self._ikev2 = self._make_ike()
+        stages = (self._access, self._ikev1, self._ikev2)
+        self._stages: list[Closable] = [stage for stage in stages if stage]
+
+    def _make_access(self) -> PanaAccess | None:
+        settings = self._configuration.access
+        if settings is None:
+            return None
+        return PanaAccess(
+            settings,
+            self._peers,
+            self._care_of,
+            log=self._log.child("pana"),
+            on_granted=self._on_granted,
+            on_failure=self._fail,
         )
-        _ = tls.context  # Built now: a bad file shows at the start, and no run waits for it.
-        self._eap = EapPeer(
-            configuration.identity, tls, fragment_size=configuration.eap_fragment_size
-        )
-        self._pac = Pac((configuration.paa, PORT), self._eap, rng=random.SystemRandom())
-        self._endpoint = UdpEndpoint(self._pac, (str(care_of), 0), self._handle)
-        if configuration.launch == "resident":
-            self._kernel.warm_up()
-            self._ike = IkeService(
-                care_of,
-                configuration.ike,
-                identity=configuration.identity,
-                kernel=self._kernel,
-                keys=self._keys,
-                log=log.child("ikev1"),
-                on_failure=self._fail,
+
+    def _make_ike(self) -> tuple[IkeService | None, Ike2Service | None]:
+        configuration = self._configuration
+        if configuration.launch == "script":
+            return None, None
+        self._kernel.warm_up()
+        if configuration.ikev1:
+            return (
+                IkeService(
+                    self._care_of,
+                    configuration.ikev1,
+                    identity=configuration.eap.identity,
+                    kernel=self._kernel,
+                    keys=self._keys,
+                    log=self._log.child("ikev1"),
+                    on_failure=self._fail,
+                ),
+                None,
             )
+        if configuration.ikev2 is None:
+            raise ConfigurationError("neither IKEv1 nor IKEv2 is configured")
+        service = Ike2Service(
+            self._care_of,
+            configuration.ikev2,
+            identity=configuration.eap.identity,
+            kernel=self._kernel,
+            keys=self._keys,
+            log=self._log.child("ikev2"),
+            on_failure=self._fail,
+        )
+        service.on_address = self._on_address
+        return None, service
 
     def start(self) -> None:
-        """Send the first PANA-Client-Initiation."""
-        driver = self._endpoint.driver
-        driver.call(self._pac.start, driver.now())
+        """Begin with the first stage there is."""
+        if self._access:
+            self._access.start()
+        else:
+            self._discover()
 
     def _fail(self, reason: str) -> None:
         self._log.write("BootstrapFailed", reason=reason)
 
-    def _handle(self, event: Event) -> None:
-        self._pana_log(event)
-        match event:
-            case events.Authenticated(assignment=Assignment() as assignment):
-                # The final PANA answer leaves first.
-                loop = asyncio.get_running_loop()
-                loop.call_soon(self._hand_over, assignment, event.msk)
-            case events.Authenticated():
-                self._fail("network access was granted without a home agent")
-            case events.Rejected():
-                self._fail(f"PANA: {event.reason}")
-            case events.Failed():
-                self._fail(f"PANA: {event.reason}")
-            case _:
-                pass
+    def _on_granted(self, granted: Granted) -> None:
+        if self._granted is not None:
+            return  # A re-authentication: what was bootstrapped stays.
+        self._granted = granted
+        # The final PANA answer leaves first.
+        asyncio.get_running_loop().call_soon(self._after_access, granted)
 
-    def _hand_over(self, assignment: Assignment, msk: bytes) -> None:
-        if assignment.home_address is None:
-            self._fail("the home agent came without a home address, which IKEv1 cannot deliver")
-            return
-        psk = ike_psk(msk, assignment)
-        if self._ike is None:
-            self._launch(assignment.home_agent, assignment.home_address, psk)
+    def _after_access(self, granted: Granted) -> None:
+        if self._configuration.discovery:
+            self._discover()
+        elif granted.assignment is None:
+            self._fail("network access was granted without a home agent")
         else:
-            self._continue(self._ike, assignment.home_agent, assignment.home_address, psk)
+            self._hand_over(granted.assignment)
 
-    def _continue(
-        self, ike: IkeService, home_agent: IPv6Address, home_address: IPv6Address, psk: bytes
-    ) -> None:
-        """Hand over by calls; IKE's first message is under way while the kernel is prepared."""
-        ike.add_psk(psk, peer=home_agent, identity=None, home_address=home_address)
-        ike.initiate(home_agent, home_address)
+    def _discover(self) -> None:
+        discovery: Dhcpv6Discovery | DnsDiscovery
+        callbacks = {"on_found": self._hand_over, "on_failure": self._fail}
+        match self._configuration.discovery:
+            case StaticSettings() as known:
+                address = IPv6Address(known.home_address) if known.home_address else None
+                home_agent = IPv6Address(known.home_agent)
+                self._hand_over(Assignment(home_agent, known.prefix_length, address))
+                return
+            case Dhcpv6Settings() as settings:
+                interface = self._configuration.interface
+                discovery = Dhcpv6Discovery(settings, interface, log=self._log, **callbacks)
+            case DnsSettings() as settings:
+                discovery = DnsDiscovery(settings, self._care_of, log=self._log, **callbacks)
+            case None:
+                return
+        self._stages.append(discovery)
+        discovery.start()
+
+    def _psk(self, assignment: Assignment) -> bytes | None:
+        """Return IKE's pre-shared key: preconfigured, or from the keys of EAP."""
+        configuration = self._configuration
+        if configuration.psk_file:
+            return Path(configuration.psk_file).read_bytes()
+        if self._granted is None:
+            return None
+        keys = self._granted.keys
+        secret = ike_secret(configuration.psk_source, keys.msk, ike_root(keys.emsk))
+        return ike_psk(secret, assignment)
+
+    def _hand_over(self, assignment: Assignment) -> None:
+        """Go on to IKE; the kernel is prepared while IKE's first message is under way."""
+        psk = self._psk(assignment)
+        if self._ikev2:
+            self._negotiate_v2(self._ikev2, assignment, psk)
+        elif assignment.home_address is None or psk is None:
+            self._fail("IKEv1 delivers no home address and needs a pre-shared key: both are missing")
+        elif self._ikev1:
+            agent, address = assignment.home_agent, assignment.home_address
+            self._ikev1.add_psk(psk, peer=agent, identity=None, home_address=address)
+            self._ikev1.initiate(agent, address)
+            self._register(assignment)
+        else:
+            self._launch(assignment.home_agent, assignment.home_address, psk)
+
+    def _negotiate_v2(self, ike: Ike2Service, assignment: Assignment, psk: bytes | None) -> None:
+        settings = self._configuration.ikev2
+        if settings and settings.authentication == "psk" and psk is None:
+            self._fail("IKEv2 is to use a pre-shared key, and there is none")
+            return
+        self._assignment = assignment
+        eap = self._peers() if settings and settings.authentication == "eap" else None
+        ike.initiate(assignment.home_agent, assignment.home_address, psk=psk, eap=eap)
+        if assignment.home_address is not None:
+            self._register(assignment)
+
+    def _on_address(self, home_address: IPv6Address) -> None:
+        """Go on with the home address that the home agent has assigned by IKEv2."""
+        if self._registration is None:
+            self._register(replace(self._assignment, home_address=home_address))
+
+    def _register(self, assignment: Assignment) -> None:
+        if assignment.home_address is None:
+            return
         self._registration = RegistrationService(
-            home_address=home_address,
-            home_agent=home_agent,
+            home_address=assignment.home_address,
+            home_agent=assignment.home_agent,
             care_of=self._care_of,
             lifetime=self._configuration.binding_lifetime,
             kernel=self._kernel,
             log=self._log,
         )
+        self._stages.append(self._registration)
 
     def _launch(self, home_agent: IPv6Address, home_address: IPv6Address, psk: bytes) -> None:
         """Hand over by the script that writes configurations and starts the daemons."""
-        self._launched = launch(
+        configuration = self._configuration
+        launched = launch(
             "mobile_node.sh",
-            self._configuration.work,
+            configuration.work,
             psk,
-            self._configuration.ike,
+            configuration.ikev1 or IkeSettings(),
             {
-                "HOST": self._configuration.host,
+                "HOST": configuration.host,
                 "HOME_AGENT": str(home_agent),
                 "HOME_ADDRESS": str(home_address),
                 "CARE_OF_ADDRESS": str(self._care_of),
-                "IDENTITY": self._configuration.identity,
-                "BINDING_LIFETIME": str(self._configuration.binding_lifetime),
-                "KEYS": self._configuration.keys or "",
+                "IDENTITY": configuration.eap.identity,
+                "BINDING_LIFETIME": str(configuration.binding_lifetime),
+                "KEYS": configuration.keys or "",
             },
         )
+        self._stages.append(launched)
 
     def close(self) -> None:
         """Close all sockets; the kernel forgets what is set up with the host."""
-        self._endpoint.close()
-        for service in (self._ike, self._registration, self._launched):
-            if service:
-                service.close()
+        for stage in self._stages:
+            stage.close()
 
 
 async def serve(configuration: MobileNodeConfiguration, stop: asyncio.Event) -> None:

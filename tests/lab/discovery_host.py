@@ -1,0 +1,76 @@
+"""Runs a DHCPv6 client, a relay agent or a DNS lookup on real sockets: ROLE JSON-OPTIONS."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import sys
+from ipaddress import IPv6Address
+
+from agents.bootstrap import Assignment
+from agents.dhcpv6.client import InformationRequest
+from agents.dhcpv6.home import Home
+from agents.dhcpv6.relay import Relay
+from agents.dhcpv6.wire import CLIENT_PORT, SERVER_PORT, link_layer_duid
+from agents.dns.lookup import HomeAgentLookup
+from agents.dns.wire import PORT
+from agents.shell.addresses import link_local_address
+from agents.shell.eventlog import EventLog
+from agents.shell.relay import RelayEndpoint
+from agents.shell.udp import UdpEndpoint
+
+DEADLINE = 10.0
+
+
+def start(endpoint, machine) -> None:
+    endpoint.driver.call(machine.start, endpoint.driver.now())
+
+
+async def client(log: EventLog, interface: str, homes: list[str], source: str = "::") -> None:
+    await link_local_address(interface, DEADLINE)
+    machine = InformationRequest(
+        link_layer_duid(bytes.fromhex("020000000001")),
+        [Home[name] for name in homes],
+        rng=random.SystemRandom(),
+        network="home.test",
+        interface=interface,
+        max_delay=0.0,
+        deadline=5.0,
+    )
+    start(UdpEndpoint(machine, (source, CLIENT_PORT), log, interface=interface), machine)
+
+
+async def relay(log: EventLog, assigned: dict[str, list], **options: str) -> None:
+    await link_local_address(options["interface"], DEADLINE)
+    machine = Relay(
+        interface=options["interface"],
+        link_address=IPv6Address(options["link_address"]),
+        servers=[(options["server"], SERVER_PORT)],
+    )
+    for client_address, (home_agent, prefix_length) in assigned.items():
+        assignment = Assignment(IPv6Address(home_agent), prefix_length)
+        machine.set_information(IPv6Address(client_address), assignment, "home.test")
+    RelayEndpoint(
+        machine,
+        interface=options["interface"],
+        server_interface=options["server_interface"],
+        address=options["address"],
+        on_event=log,
+    )
+    log.write("Ready")
+
+
+async def lookup(log: EventLog, server: str, **question: str) -> None:
+    machine = HomeAgentLookup((server, PORT), rng=random.SystemRandom(), deadline=5.0, **question)
+    start(UdpEndpoint(machine, ("::", 0), log), machine)
+
+
+async def main(role: str, options: str) -> None:
+    log = EventLog(role, role)
+    await {"client": client, "relay": relay, "lookup": lookup}[role](log, **json.loads(options))
+    await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(*sys.argv[1:]))

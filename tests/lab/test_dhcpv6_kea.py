@@ -1,0 +1,214 @@
+"""Home agents from Kea on real sockets: mobile node, access router with relay agent, DHCPv6 server.
+
+Each host is a network namespace. Wants root and kea-dhcp6-server.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import tomli_w
+
+from tests.lab.namespaces import DEADLINE, Host, Program
+
+HOST_PROGRAM = str(Path(__file__).with_name("discovery_host.py"))
+CARE_OF, ROUTER = "2001:db8:a::ff:fe00:a", "2001:db8:a::1"
+ROUTER_CORE, SERVER = "2001:db8:c::1", "2001:db8:c::2"
+LOCAL_AGENT, HOME_AGENT = "2001:db8:99::1", "2001:db8:100::1"
+LOCAL = {"address": LOCAL_AGENT}
+
+pytestmark = [
+    pytest.mark.skipif(os.geteuid() != 0, reason="needs root"),
+    pytest.mark.skipif(not Path("/usr/sbin/kea-dhcp6").exists(), reason="needs kea-dhcp6-server"),
+]
+
+
+class Network:
+    """Mobile node A, access router B, DHCPv6 server D."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.programs: list[Program] = []
+        self.a, self.b, self.d = (Host(name) for name in "abd")
+        for host in (self.a, self.b):  # The server's role waits for its addresses.
+            host.run("sysctl -qw net.ipv6.conf.default.accept_dad=0")
+        self.a.run("ip link add A-eth0 address 02:00:00:00:00:0a type veth peer name access")
+        self.a.run(f"ip link set access netns {self.b.command()[2]}")
+        self.a.run("ip link set A-eth0 up")
+        self.b.run("ip link set access up")
+        self.b.link("core", self.d, "D-eth0")
+        for host, interface, address in (
+            (self.a, "A-eth0", CARE_OF),
+            (self.b, "access", ROUTER),
+            (self.b, "core", ROUTER_CORE),
+            (self.d, "D-eth0", SERVER),
+        ):
+            host.run(f"ip -6 addr add {address}/64 dev {interface}")
+
+    def start(self, host: Host, *arguments: str) -> Program:
+        self.programs.append(Program(host, *arguments))
+        return self.programs[-1]
+
+    def server(self, **options: object) -> Program:
+        work = self.folder / "kea"
+        work.mkdir()
+        settings = {"host": "D", "interface": "D-eth0", "work": str(work), "address": SERVER}
+        path = self.folder / "server.toml"
+        path.write_text(tomli_w.dumps(settings | options))
+        program = self.start(self.d, "-m", "agents.roles.dhcp_server", str(path))
+        program.wait_for("Ready")
+        return program
+
+    def relay(self, assigned: dict[str, list[object]]) -> Program:
+        options = {
+            "assigned": assigned,
+            "interface": "access",
+            "link_address": ROUTER,
+            "server_interface": "core",
+            "address": ROUTER_CORE,
+            "server": SERVER,
+        }
+        program = self.start(self.b, HOST_PROGRAM, "relay", json.dumps(options))
+        program.wait_for("Ready")
+        return program
+
+    def ask(self, host: Host, interface: str, *homes: str, **options: str) -> dict[str, object]:
+        """Run a client to its end; return how it ended."""
+        settings = {"interface": interface, "homes": homes, **options}
+        client = self.start(host, HOST_PROGRAM, "client", json.dumps(settings))
+        outcome = client.wait_for("HomeAgentLearned", "Failed")
+        client.close()
+        assert "Discarded" not in [event["event"] for event in client.events]
+        return outcome
+
+    def close(self) -> None:
+        for program in self.programs:
+            program.close()
+        for host in (self.a, self.b, self.d):
+            host.close()
+
+
+@pytest.fixture
+def network(tmp_path: Path) -> Iterator[Network]:
+    network = Network(tmp_path)
+    yield network
+    network.close()
+
+
+def test_kea_tells_its_own_home_agent_on_its_link(network: Network) -> None:
+    network.server(local={**LOCAL, "fqdn": "ha.visited.test"})
+    learned = network.ask(network.b, "core", "LOCAL")
+    assert learned["event"] == "HomeAgentLearned", learned
+    assert learned["addresses"] == [LOCAL_AGENT]
+    assert learned["local"] is True
+    assert learned["fqdn"] == "ha.visited.test"
+
+
+@pytest.mark.parametrize("known_as", [CARE_OF, "fe80::ff:fe00:a"])
+@pytest.mark.parametrize("source", ["::", CARE_OF])
+def test_the_home_agent_of_the_aaa_server_passes_through_kea(
+    network: Network, known_as: str, source: str
+) -> None:
+    network.server(local=LOCAL)
+    relay = network.relay({known_as: [HOME_AGENT, 64]})
+    learned = network.ask(network.a, "A-eth0", "IDENTIFIED", source=source)
+    assert learned["event"] == "HomeAgentLearned", learned
+    assert learned["addresses"] == [HOME_AGENT]
+    assert learned["local"] is False
+    assert relay.wait_for("Forwarded")["supplied"] is True
+    assert relay.wait_for("Returned")["message"] == "Reply"
+
+
+def test_keas_own_home_agent_passes_through_the_relay_agent(network: Network) -> None:
+    network.server(local=LOCAL)
+    network.relay({CARE_OF: [HOME_AGENT, 64]})
+    learned = network.ask(network.a, "A-eth0", "LOCAL")
+    assert learned["addresses"] == [LOCAL_AGENT], learned
+    assert learned["local"] is True
+    # Both are there for one who asks for both; it takes what it prefers.
+    learned = network.ask(network.a, "A-eth0", "IDENTIFIED", "LOCAL")
+    assert learned["addresses"] == [HOME_AGENT], learned
+
+
+def test_an_unnamed_home_network_passes_through_kea(network: Network) -> None:
+    network.server()
+    network.relay({CARE_OF: [HOME_AGENT, 48]})
+    learned = network.ask(network.a, "A-eth0", "UNRESTRICTED")
+    assert learned["addresses"] == [HOME_AGENT], learned
+
+
+def test_without_home_agents_the_client_is_told_so(network: Network) -> None:
+    network.server(relayed=False)
+    network.relay({CARE_OF: [HOME_AGENT, 64]})
+    failed = network.ask(network.a, "A-eth0", "IDENTIFIED", "LOCAL")
+    assert failed["event"] == "Failed"
+    assert "no home network information" in str(failed["reason"])
+
+
+def test_without_a_server_the_client_gives_up(network: Network) -> None:
+    network.relay({})
+    failed = network.ask(network.a, "A-eth0", "LOCAL")
+    assert failed["reason"] == "no valid Reply within 5 s"
+
+
+def test_tshark_finds_no_fault(network: Network) -> None:
+    for program in ("tcpdump", "tshark"):
+        if not shutil.which(program):
+            pytest.skip(f"needs {program}")
+    network.server(local=LOCAL)
+    network.relay({CARE_OF: [HOME_AGENT, 64]})
+    capture = network.folder / "core.pcap"
+    tcpdump = subprocess.Popen(
+        network.b.command(
+            "tcpdump", "-U", "--immediate-mode", "-i", "any", "-w", str(capture), "udp"
+        ),
+        stderr=subprocess.PIPE,
+    )
+    try:
+        assert tcpdump.stderr
+        assert b"listening" in tcpdump.stderr.readline() + tcpdump.stderr.readline()
+        network.ask(network.a, "A-eth0", "IDENTIFIED", "LOCAL")
+        network.b.run(f"ping -c1 -W5 {SERVER}")
+    finally:
+        tcpdump.send_signal(signal.SIGINT)
+        tcpdump.communicate(timeout=DEADLINE)
+
+    def tshark(*options: str) -> list[str]:
+        command = ["tshark", "-n", "-r", str(capture), *options]
+        output = subprocess.run(command, capture_output=True, check=True, text=True, timeout=60)
+        return output.stdout.splitlines()
+
+    assert tshark("-Y", "_ws.malformed or _ws.expert.severity >= 0x600000") == []
+    kinds = tshark("-Y", "dhcpv6", "-T", "fields", "-e", "dhcpv6.msgtype")
+    assert kinds == ["11", "12,11", "13,7", "7"]
+
+
+def test_the_server_ends_with_its_role(network: Network) -> None:
+    program = network.server()
+    daemon = int(str(program.events[-1]["daemon"]))
+    assert program.stop() == 0
+    assert not Path(f"/proc/{daemon}").exists()
+
+
+def test_the_server_does_not_outlive_a_role_that_is_killed(network: Network) -> None:
+    program = network.server()
+    daemon = Path(f"/proc/{program.events[-1]['daemon']}/cmdline")
+    program.close()
+    deadline = time.monotonic() + DEADLINE
+    while daemon.exists() and b"kea" in daemon.read_bytes():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_a_daemon_that_dies_ends_its_role_with_its_last_words(network: Network) -> None:
+    program = network.server()
+    os.kill(int(str(program.events[-1]["daemon"])), signal.SIGKILL)
+    assert program.process.wait(DEADLINE) == 2

@@ -1,0 +1,98 @@
+"""Home agents from NSD on real sockets. Each host is a network namespace. Wants root and nsd."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import tomli_w
+
+from tests.lab.namespaces import Host, Program
+
+HOST_PROGRAM = str(Path(__file__).with_name("discovery_host.py"))
+SERVER = "2001:db8:c::53"
+HA1, HA2, HA3 = "2001:db8:100::1", "2001:db8:100::2", "2001:db8:200::3"
+ZONES = [
+    {
+        "domain": "home.test",
+        "home_agents": [
+            {"name": "ha2.home.test", "addresses": [HA2], "priority": 20},
+            {"name": "ha1.home.test", "addresses": [HA1], "priority": 10},
+        ],
+    },
+    {"domain": "lean.test", "home_agents": [{"name": "ha3.other.test"}]},
+    {"domain": "other.test", "hosts": {"ha3.other.test": [HA3]}},
+]
+
+pytestmark = [
+    pytest.mark.skipif(os.geteuid() != 0, reason="needs root"),
+    pytest.mark.skipif(not Path("/usr/sbin/nsd").exists(), reason="needs nsd"),
+]
+
+
+class Network:
+    """Mobile node A and DNS server D."""
+
+    def __init__(self, folder: Path) -> None:
+        self.a, self.d = Host("a"), Host("d")
+        self.a.link("A-eth0", self.d, "D-eth0")
+        self.a.run("ip -6 addr add 2001:db8:c::a/64 dev A-eth0 nodad")
+        self.d.run(f"ip -6 addr add {SERVER}/64 dev D-eth0")
+        self.programs: list[Program] = []
+        work = folder / "nsd"
+        work.mkdir()
+        settings = {"host": "D", "address": SERVER, "work": str(work), "zones": ZONES}
+        path = folder / "server.toml"
+        path.write_text(tomli_w.dumps(settings))
+        self.server = self.start(self.d, "-m", "agents.roles.dns_server", str(path))
+        self.server.wait_for("Ready")
+
+    def start(self, host: Host, *arguments: str) -> Program:
+        self.programs.append(Program(host, *arguments))
+        return self.programs[-1]
+
+    def ask(self, **question: str) -> dict[str, object]:
+        options = json.dumps({"server": SERVER, **question})
+        program = self.start(self.a, HOST_PROGRAM, "lookup", options)
+        outcome = program.wait_for("HomeAgentsFound", "Failed")
+        program.close()
+        return outcome
+
+    def close(self) -> None:
+        for program in self.programs:
+            program.close()
+        for host in (self.a, self.d):
+            host.close()
+
+
+@pytest.fixture
+def network(tmp_path: Path) -> Iterator[Network]:
+    network = Network(tmp_path)
+    yield network
+    network.close()
+
+
+def test_nsd_tells_the_home_agents_by_service_and_by_name(network: Network) -> None:
+    assert network.ask(domain="home.test")["home_agents"] == [
+        {"fqdn": "ha1.home.test", "addresses": [HA1]},
+        {"fqdn": "ha2.home.test", "addresses": [HA2]},
+    ]
+    lean = network.ask(domain="lean.test")
+    assert lean["home_agents"] == [{"fqdn": "ha3.other.test", "addresses": [HA3]}]
+    by_name = network.ask(host="ha2.home.test")
+    assert by_name["home_agents"] == [{"fqdn": "ha2.home.test", "addresses": [HA2]}]
+    missing = network.ask(domain="other.test")
+    assert missing["reason"] == "no home agent at _mip6._ipv6.other.test: NXDOMAIN"
+    refused = network.ask(domain="elsewhere.test")
+    assert refused["reason"] == "no home agent at _mip6._ipv6.elsewhere.test: REFUSED"
+
+
+def test_the_server_ends_with_its_role(network: Network) -> None:
+    daemon = int(str(network.server.events[-1]["daemon"]))
+    assert network.server.stop() == 0
+    assert not Path(f"/proc/{daemon}").exists()
+    silence = network.ask(domain="home.test")
+    assert silence["event"] == "Failed"
