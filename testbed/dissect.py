@@ -1,4 +1,4 @@
-"""Recognises the bootstrap's messages in captured frames: PANA, IKE, Mobile IPv6.
+"""Recognises the bootstrap's messages in captured frames: PANA, DHCPv6, DNS, IKE, Mobile IPv6.
 
 It shares no code with the agents, so that a measurement does not depend on what it measures.
 Frames that are none of these messages, malformed ones among them, are passed over.
@@ -17,6 +17,8 @@ from testbed.frames import Frame
 PANA_PORT = 716
 IKE_PORT = 500
 IKE_NAT_PORT = 4500
+DHCPV6_SERVER_PORT = 547
+DNS_PORT = 53
 
 HOP_BY_HOP, UDP, IPV6, ROUTING, FRAGMENT, ESP, DESTINATION, MOBILITY = (
     0,
@@ -71,6 +73,11 @@ class Mobility(Seen):
     update: bool
     home_address: IPv6Address | None
     refused: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Lookup(Seen):
+    """A DHCPv6 or DNS message, by which the mobile node finds its home agent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +152,7 @@ DRAFT12 = _Dialect(
     success=2001,
 )
 
+DHCPV6_MESSAGES = {7: "Reply", 11: "Information-request", 12: "Relay-forw", 13: "Relay-repl"}
 EAP_CODES = {3: "EAP-Success", 4: "EAP-Failure"}
 EAP_TYPES = {1: "Identity", 3: "Nak", 4: "EAP-MD5", 13: "EAP-TLS", 21: "EAP-TTLS", 25: "PEAP"}
 
@@ -244,6 +252,12 @@ def _datagram(packet: _Packet, exchanges: _Exchanges) -> Seen | None:
         return _ike(packet, data[4:], exchanges)
     if IKE_PORT in ports:
         return _ike(packet, data, exchanges)
+    if DHCPV6_SERVER_PORT in ports:
+        label = DHCPV6_MESSAGES.get(data[0], f"DHCPv6 {data[0]}")
+        return Lookup(*_common(packet), "DHCPv6", label)
+    if DNS_PORT in ports:
+        label = "DNS answer" if data[2] & 0x80 else "DNS query"
+        return Lookup(*_common(packet), "DNS", label)
     return None
 
 

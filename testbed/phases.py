@@ -14,6 +14,7 @@ from testbed.dissect import (
     IKE_AUTH,
     QUICK,
     Ike,
+    Lookup,
     Mobility,
     Pana,
     Seen,
@@ -121,7 +122,8 @@ def messages(path: Path, mobile_node: Collection[IPv6Address] = ()) -> list[Mess
     for message in seen:
         if message.time < zero:
             continue
-        other = ACCESS_ROUTER if isinstance(message, Pana) else HOME_NETWORK
+        local = isinstance(message, Pana) or message.protocol == "DHCPv6"
+        other = ACCESS_ROUTER if local else HOME_NETWORK
         ends = (MOBILE_NODE, other) if message.source in own else (other, MOBILE_NODE)
         time = (message.time - zero) / 1e9
         if isinstance(message, Tunnelled):
@@ -148,7 +150,7 @@ def _own_addresses(seen: list[Seen]) -> set[IPv6Address]:
         match message:
             case Pana(initiation=True) | Mobility(update=True):
                 own.add(message.source)
-            case Ike() if message.destination not in own:
+            case Ike() | Lookup() if message.destination not in own:
                 own.add(message.source)
     return own
 
@@ -157,8 +159,8 @@ def _timeline(seen: list[Seen], path: Path) -> Timeline:
     pana = [m for m in seen if isinstance(m, Pana)]
     ike = [m for m in seen if isinstance(m, Ike)]
     binding = [m for m in seen if isinstance(m, Mobility)]
-    start = _need((m for m in pana if m.initiation), path, "PANA client initiation (PCI)")
-    pana_end = _pana_end(pana, path)
+    lookups = [m for m in seen if isinstance(m, Lookup)]
+    start, pana_end = _access(pana, [*lookups, *ike], path)
     ike_start = _need(ike, path, "IKE message")
     update = _need((m for m in binding if m.update), path, "Binding Update (HAO before ESP)")
     ike_end = _ike_end(ike, update, path)
@@ -170,8 +172,18 @@ def _timeline(seen: list[Seen], path: Path) -> Timeline:
         and m.time >= update.time
         and (m.source, m.inner_destination) == (update.destination, update.home_address)
     )
-    times = [m.time for m in (pana_end, ike_start, ike_end, update, ack)]
-    return _ordered(start.time, times, next(packets, None), path)
+    # IKE may start while PANA is still going on: what overlaps counts for PANA.
+    times = [pana_end, max(ike_start.time, pana_end), ike_end.time, update.time, ack.time]
+    return _ordered(start, times, next(packets, None), path)
+
+
+def _access(pana: list[Pana], rest: list[Seen], path: Path) -> tuple[int, int]:
+    """Return when the bootstrap starts and PANA ends; on an open network they are the same."""
+    if rest and not pana:
+        start = min(message.time for message in rest)
+        return start, start
+    start = _need((m for m in pana if m.initiation), path, "PANA client initiation (PCI)").time
+    return start, _pana_end(pana, path).time
 
 
 def _need(found: Iterable[M], path: Path, what: str) -> M:
@@ -234,14 +246,17 @@ class _Event(msgspec.Struct):
     event: str
 
 
+STARTS = frozenset({("pana", "Started"), ("dhcpv6", "Started"), ("dns", "Started")})
+IKE_STARTS = frozenset({("ikev1", "Phase1Started"), ("ikev2", "IkeStarted")})
 MILESTONES: tuple[tuple[str, frozenset[tuple[str, str]]], ...] = (
-    ("start", frozenset({("pana", "Started")})),
+    ("start", STARTS | IKE_STARTS),
     ("pana_end", frozenset({("pana", "Authenticated")})),
-    ("ike_start", frozenset({("ikev1", "Phase1Started")})),
-    ("ike_end", frozenset({("ikev1", "ChildEstablished")})),
+    ("ike_start", IKE_STARTS),
+    ("ike_end", frozenset({("ikev1", "ChildEstablished"), ("ikev2", "ChildEstablished")})),
     ("binding_start", frozenset({("mip6", "BindingUpdateSent")})),
     ("binding_end", frozenset({("mip6", "BindingAccepted")})),
 )
+"""The agents' events that part the phases, each phase beginning with its own."""
 
 
 def from_events(path: Path, host: str = "A") -> Timeline:
@@ -250,12 +265,17 @@ def from_events(path: Path, host: str = "A") -> Timeline:
     Raises PhaseError naming the event that is missing, or DataError for a bad line.
     """
     first: dict[str, int] = {}
+    with_pana = False
     for event in read_lines(path, _Event).items:
+        with_pana |= event.host == host and event.agent == "pana"
         for name, wanted in MILESTONES:
             if event.host == host and (event.agent, event.event) in wanted:
                 first[name] = min(event.t, first.get(name, event.t))
+    if not with_pana and "start" in first:
+        first["pana_end"] = first["start"]
     for name, wanted in MILESTONES:
         if name not in first:
             expected = " or ".join(sorted(f"{agent} {event}" for agent, event in wanted))
             raise PhaseError(f"{path}: host {host} logged no event {expected}")
+    first["ike_start"] = max(first["ike_start"], first["pana_end"])
     return _ordered(first["start"], [first[name] for name, _ in MILESTONES[1:]], None, path)

@@ -22,7 +22,7 @@ from typing import Any
 
 from testbed.capture import Capture, start_captures
 from testbed.net import NetError, Network, network, stop
-from testbed.phases import MILESTONES, PHASES
+from testbed.phases import IKE_STARTS, MILESTONES, PHASES
 from testbed.probe import Echo, measure
 from testbed.spec import PlannedRun, Spec, read_plan
 
@@ -30,8 +30,10 @@ _READY_DEADLINE = 30.0
 _REACHABLE_DEADLINE = 10.0
 _PROBE_INTERVAL = 0.02
 _ENTERED = {
-    event: phase for (_, events), phase in zip(MILESTONES, PHASES, strict=False) for event in events
-}
+    event: phase
+    for (_, events), phase in reversed(list(zip(MILESTONES, PHASES, strict=False)))
+    for event in events
+} | dict.fromkeys(IKE_STARTS, "ike")
 _BAD_NEWS = ("Rejected", "Refused", "Failed")
 _MOBILE_NODE, _CORRESPONDENT = "mobile node", "correspondent node"
 
