@@ -80,6 +80,7 @@ GRAMMAR: GrammarTable = {
         may(AvpName.HOME_AGENT_ADDRESS),
         may(AvpName.HOME_AGENT_FQDN),
         may(AvpName.HOME_ADDRESS),
+        may(AvpName.SEALED_ASSIGNMENT),
     ),
     (Kind.RESULT, False): _grammar(
         "PBA",

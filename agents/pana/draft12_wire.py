@@ -64,8 +64,9 @@ CODES: dict[AvpName, Code] = {
     AvpName.HOME_AGENT_ADDRESS: Code(102, 18, 18, mandatory=False),
     AvpName.HOME_AGENT_FQDN: Code(103, 1, 255, mandatory=False),
     AvpName.HOME_ADDRESS: Code(104, 16, 16, mandatory=False),
+    AvpName.SEALED_ASSIGNMENT: Code(105, 1, mandatory=False),
 }
-"""Section 8; the last four have codes that the draft leaves free, and as
+"""Section 8; the last five have codes that the draft leaves free, and as
 draft-bournelle-pana-mip6-01 section 7.1 demands no M bit, so that others may ignore them."""
 
 NAMES = {code.code: name for name, code in CODES.items()}

@@ -17,6 +17,7 @@ MAY_BE_HIDDEN = HIDDEN | {
     AvpName.EAP_PAYLOAD,
     AvpName.SESSION_LIFETIME,
     AvpName.TERMINATION_CAUSE,
+    AvpName.SEALED_ASSIGNMENT,
 }
 """AVPs that may arrive encrypted (policies X and Y of RFC 6786 section 6.1)."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from agents.bootstrap import Assignment
 from agents.machine import Address, Event, secret
@@ -20,13 +20,15 @@ class Authenticated(Event):
     """The PaC has queued its final answer; `lifetime` in seconds from now.
 
     `assignment` is None unless the PaC asked for a home agent and got one. A successful
-    re-authentication gives this event again.
+    re-authentication gives this event again. `sealed` is what the home AAA server told past the
+    PAA. `lifetime` is infinite if the PAA names none.
     """
 
     session_id: int
     lifetime: float
     assignment: Assignment | None
     msk: bytes = secret()
+    sealed: bytes | None = field(default=None, repr=False, metadata={"secret": True})
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,8 @@
 """What the paper adds to PANA: Mobility-Capability and the AVPs that carry HA and home address.
 
 Layouts follow draft-bournelle-pana-mip6-01; Home-Address is the paper's own (section 5.1), laid
-out here as the 16 octets of the IPv6 address.
+out here as the 16 octets of the IPv6 address. Sealed-Assignment is the project's: octets that the
+home AAA server has sealed for the mobile node, and that PANA hands on as they are.
 """
 
 from __future__ import annotations
@@ -51,9 +52,11 @@ def read_capability(message: Message) -> MobilityCapability:
 
 
 def assignment_avps(assignment: Assignment) -> tuple[Avp, ...]:
-    """Return the AVPs that carry HA and, if assigned, home address."""
+    """Return the AVPs that carry HA, and its name and the home address if there are any."""
     home_agent = assignment.prefix_length.to_bytes(2) + assignment.home_agent.packed
     avps: tuple[Avp, ...] = (Avp(AvpName.HOME_AGENT_ADDRESS, home_agent),)
+    if assignment.home_agent_name is not None:
+        avps += (Avp(AvpName.HOME_AGENT_FQDN, assignment.home_agent_name.encode()),)
     if assignment.home_address is not None:
         avps += (Avp(AvpName.HOME_ADDRESS, assignment.home_address.packed),)
     return avps
@@ -68,8 +71,10 @@ def read_assignment(message: Message) -> Assignment | None:
     if prefix_length > 128:
         raise PeerError(f"home-link prefix length {prefix_length} is over 128")
     home_address = message.value(AvpName.HOME_ADDRESS)
+    name = message.value(AvpName.HOME_AGENT_FQDN)
     return Assignment(
         IPv6Address(value[2:]),
         prefix_length,
         None if home_address is None else IPv6Address(home_address),
+        None if name is None else name.decode("utf-8", "replace"),
     )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 from collections import deque
 from collections.abc import Collection
-from ipaddress import ip_address
 
 from agents.bootstrap import Assignment
 from agents.machine import Address, Discarded, Event, PeerError, Timing
@@ -17,7 +16,7 @@ from agents.pana.mobility import MobilityCapability
 from agents.pana.paa_session import PaaSession, PaaSettings
 from agents.pana.paa_table import PaaState
 from agents.pana.pac import PING_INTERVAL, REQUEST_TIMING, canonical, with_encryption
-from agents.pana.rfc5191 import RFC5191
+from agents.pana.rfc5191 import RFC5191, read_place
 from agents.pana.stateless import Tokens
 from agents.pana.states import Trigger
 from agents.pana.terms import NetworkTerms
@@ -127,13 +126,18 @@ class Paa:
         lifetime: float | None,
         assignment: Assignment | None,
         now: float,
+        *,
+        sealed: bytes | None = None,
     ) -> None:
         """Finish with success: `packet` is EAP-Success; the PaC gets HA and HoA if it asked.
 
+        `sealed` is what the home AAA server tells the mobile node past the PAA.
         Without an MSK there can be no SA, and the PaC is rejected (RFC 5609 section 6.1).
         """
         session = self._sessions.get(session_id)
-        taken = session is not None and session.accept(packet, msk, lifetime, assignment, now)
+        taken = session is not None and session.accept(
+            packet, msk, lifetime, assignment, now, sealed=sealed
+        )
         self._verdict(taken, session_id, now)
 
     def reject(self, session_id: int, packet: bytes | None, code: int, now: float) -> None:
@@ -251,10 +255,7 @@ class Paa:
         """Return the PaC's message out of a relay's (RFC 6345 section 2)."""
         if canonical(outer.source[0]) not in self._relays:
             raise PeerError("PRY from a host that is no relay")
-        place = outer.message.value(AvpName.PAC_INFORMATION) or b""
-        if len(place) not in (6, 18):
-            raise PeerError(f"PaC-Information of {len(place)} octets")
-        pac = (str(ip_address(place[:-2])), int.from_bytes(place[-2:]))
+        pac = read_place(outer.message.value(AvpName.PAC_INFORMATION) or b"")
         data = outer.message.value(AvpName.RELAYED_MESSAGE) or b""
         message = self._dialect.decode(data)
         if message.kind is Kind.RELAY:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from agents.bootstrap import Assignment
 from agents.machine import Address, Event, Timing
@@ -70,6 +70,7 @@ class Verdict:
     packet: bytes | None
     lifetime: int = 0
     assignment: Assignment | None = None
+    sealed: bytes | None = field(default=None, repr=False)
 
 
 class PaaActions:
@@ -217,6 +218,8 @@ class PaaActions:
                 avps += self._settings.terms.result_avps()
         if verdict.assignment is not None:
             avps += assignment_avps(verdict.assignment)
+        if verdict.sealed is not None:
+            avps.append(Avp(AvpName.SEALED_ASSIGNMENT, verdict.sealed))
         self._send(Kind.RESULT, *avps)
 
     def _take_key(self) -> tuple[Avp, ...]:

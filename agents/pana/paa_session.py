@@ -61,6 +61,8 @@ class PaaSession(PaaActions):
         lifetime: float | None,
         assignment: Assignment | None,
         now: float,
+        *,
+        sealed: bytes | None = None,
     ) -> bool:
         """Send the successful final request; return whether a verdict is due."""
         if self.state is not PaaState.WAIT_EAP_MSG:
@@ -70,8 +72,8 @@ class PaaSession(PaaActions):
         bound = self._settings.session_lifetime
         seconds = max(1, int(min(bound, bound if lifetime is None else lifetime)))
         if msk:
-            wanted = assignment if self._capability else None
-            self._verdict = Verdict(Result.SUCCESS, packet, seconds, wanted)
+            wanted = (assignment, sealed) if self._capability else (None, None)
+            self._verdict = Verdict(Result.SUCCESS, packet, seconds, *wanted)
         else:
             self._verdict = Verdict(Result.AUTHORIZATION_REJECTED, packet)
             self._cause = "no key: no MSK from the AAA, or no nonces yet"

@@ -264,6 +264,7 @@ class Pac(PacActions):
         self._result = result
         self._lifetime = float("inf") if lifetime is None else float(lifetime)
         self._assignment = assignment if self._agreed else None
+        self._sealed = message.value(AvpName.SEALED_ASSIGNMENT) if self._agreed else None
 
     def _take_key(self, received: Received, key_id: int, result: Result) -> Message:
         """Take the new key if PAR[C] proves it; return the message in clear."""

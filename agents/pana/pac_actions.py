@@ -74,6 +74,7 @@ class PacActions:
         self._result: Result | None = None
         self._lifetime = 0.0
         self._assignment: Assignment | None = None
+        self._sealed: bytes | None = None
         self._device: Device | None = settings.terms.device
         self._error: RefusedError | None = None
         self._cause = ""
@@ -280,6 +281,7 @@ class PacActions:
                 self._lifetime,
                 self._assignment,
                 b"" if keys is None else keys.msk,
+                self._sealed,
             )
         )
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hmac
 from dataclasses import dataclass, replace
-from ipaddress import IPv6Address
+from ipaddress import IPv6Address, ip_address
 
 from agents.crypto.prf import INTEGRITY, PRFS
 from agents.machine import Address, PeerError
@@ -87,6 +87,7 @@ CODES: dict[AvpName, Code] = {
     AvpName.HOME_AGENT_ADDRESS: Code(102, 18, 18, VENDOR_ID),
     AvpName.HOME_AGENT_FQDN: Code(103, 1, 255, VENDOR_ID),
     AvpName.HOME_ADDRESS: Code(104, 16, 16, VENDOR_ID),
+    AvpName.SEALED_ASSIGNMENT: Code(105, 1, vendor=VENDOR_ID),
 }
 """RFC 5191 section 8, RFC 6345, RFC 6786; vendor AVPs are the project's.
 
@@ -141,6 +142,7 @@ GRAMMAR: GrammarTable = {
             may(AvpName.HOME_AGENT_ADDRESS),
             may(AvpName.HOME_AGENT_FQDN),
             may(AvpName.HOME_ADDRESS),
+            may(AvpName.SEALED_ASSIGNMENT),
         ),
     ),
     (Kind.RESULT, False): Grammar("PAN[C]", Protection.WITH_KEY_ID, (may(AvpName.KEY_ID),)),
@@ -375,6 +377,13 @@ class Rfc5191(Dialect):
             Avp(AvpName.RELAYED_MESSAGE, data),
         )
         return self.encode(Message(Kind.RELAY, False, b"", 0, avps))
+
+
+def read_place(value: bytes) -> Address:
+    """Return the address and the port of a PaC-Information AVP (RFC 6345 section 5.1)."""
+    if len(value) not in (6, 18):
+        raise PeerError(f"PaC-Information of {len(value)} octets")
+    return str(ip_address(value[:-2])), int.from_bytes(value[-2:])
 
 
 RFC5191 = Rfc5191()

@@ -28,7 +28,7 @@ class Kind(Enum):
 class AvpName(Enum):
     """AVPs that the state machines know; which of them a message may carry is a dialect's matter.
 
-    RFC 5191 section 8, RFC 6345, RFC 6786, draft-ietf-pana-pana-12 section 8; the last four are
+    RFC 5191 section 8, RFC 6345, RFC 6786, draft-ietf-pana-pana-12 section 8; the last five are
     the project's.
     """
 
@@ -61,6 +61,7 @@ class AvpName(Enum):
     HOME_AGENT_ADDRESS = "MIP6-Home-Agent-Address"
     HOME_AGENT_FQDN = "MIP6-Home-Agent-FQDN"
     HOME_ADDRESS = "Home-Address"
+    SEALED_ASSIGNMENT = "Sealed-Assignment"
 
 
 class Result(IntEnum):
