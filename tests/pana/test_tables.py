@@ -1,7 +1,10 @@
 """The transition tables: complete, executable, and with the RFC's states."""
 
+from pathlib import Path
+
 import pytest
 
+from agents.pana import draw
 from agents.pana.paa_table import PAA_TABLE, PaaState
 from agents.pana.pac_table import PAC_TABLE, PacState
 from agents.pana.states import RECEIVED, Trigger
@@ -45,6 +48,11 @@ def test_no_two_rows_of_a_state_have_the_same_trigger_and_conditions(table):
 def test_every_state_but_closed_has_a_deadline(table, states):
     timed = {s for row in table if row.trigger is Trigger.SESS_TIMEOUT for s in row.states}
     assert timed == set(states) - {states("CLOSED")}
+
+
+def test_the_page_in_the_docs_is_the_one_drawn_from_the_tables():
+    page = Path(__file__).parents[2] / "docs" / "pana-states.md"
+    assert page.read_text() == draw.page(), "run python -m agents.pana.draw docs/pana-states.md"
 
 
 def test_every_message_has_a_trigger():
