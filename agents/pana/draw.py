@@ -28,7 +28,9 @@ Both dialects run the same tables. Their notation is that of RFC 5609: `Rx` rece
 the letters in brackets are the header's flags and those in parentheses the AVPs; `!` negates a
 condition, and an AVP or a timer with `?` is there only if it is due. A row without a next state
 leaves the state as it is. The diagrams leave out what may happen in nearly every state: time-outs,
-fatal errors, a session replaced by another. Messages have the names of RFC 5191; `draft12` has them as follows.
+fatal errors, a session replaced by another.
+
+Messages have the names of RFC 5191; `draft12` has them as follows.
 """
 
 
