@@ -7,7 +7,7 @@ import json
 import sys
 import time
 from enum import Enum
-from ipaddress import IPv6Address
+from ipaddress import IPv6Address, IPv6Network
 from typing import Any, TextIO
 
 from agents.machine import Event
@@ -17,7 +17,7 @@ def _plain(value: object) -> object:
     match value:
         case Enum():
             return value.name
-        case IPv6Address():
+        case IPv6Address() | IPv6Network():
             return str(value)
         case bytes():
             return f"{len(value)} octets"

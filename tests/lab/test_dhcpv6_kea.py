@@ -110,6 +110,7 @@ def test_kea_tells_its_own_home_agent_on_its_link(network: Network) -> None:
     assert learned["addresses"] == [LOCAL_AGENT]
     assert learned["local"] is True
     assert learned["fqdn"] == "ha.visited.test"
+    assert learned["prefix"] == "2001:db8:99::/64"
 
 
 @pytest.mark.parametrize("known_as", [CARE_OF, "fe80::ff:fe00:a"])
