@@ -13,6 +13,7 @@ from testbed.jsonl import DataError, read_lines
 
 KEYS = "keys.jsonl"
 PROFILE = "mip6lab"
+DISSECTOR = Path(__file__).with_name("wireshark") / "mip6lab.lua"
 
 Hex = Annotated[str, msgspec.Meta(pattern=r"^([0-9a-fA-F]{2})+$")]
 Cookie = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-fA-F]{16}$")]
@@ -75,7 +76,8 @@ def wireshark_profile(keys: Path) -> Path:
     """Make keys/wireshark from keys/keys.jsonl and return it.
 
     It serves as WIRESHARK_CONFIG_DIR, alone or with `tshark -C mip6lab`, and may be copied to
-    ~/.config/wireshark/profiles/. Raises DataError with file and line for a bad key.
+    ~/.config/wireshark/profiles/. It brings the dissector of the paper's PANA. Raises DataError
+    with file and line for a bad key.
     """
     found = _read(keys / KEYS)
     tables = {
@@ -88,6 +90,9 @@ def wireshark_profile(keys: Path) -> Path:
         place.mkdir(mode=0o700, parents=True, exist_ok=True)
         for name, lines in tables.items():
             _write(place / name, "".join(f"{line}\n" for line in lines))
+    plugins = folder / "plugins"
+    plugins.mkdir(mode=0o700, exist_ok=True)
+    _write(plugins / DISSECTOR.name, DISSECTOR.read_text())
     return folder
 
 
