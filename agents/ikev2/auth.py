@@ -1,0 +1,73 @@
+"""What AUTH covers and how it is made and checked (RFC 7296 sections 2.15 and 2.16)."""
+
+from __future__ import annotations
+
+import hmac
+from ipaddress import IPv6Address
+
+from agents.ikev2.certificates import refused
+from agents.ikev2.constants import AuthMethod, NotifyType, PayloadType
+from agents.ikev2.host import Host
+from agents.ikev2.identities import Identity, PskEntry
+from agents.ikev2.keys import IkeKeys, shared_key_auth
+from agents.ikev2.payloads import Authentication
+from agents.ikev2.sa import IkeSa, Transcript
+from agents.ikev2.wire import Payload
+from agents.machine import PeerError
+
+
+def octets_i(keys: IkeKeys, transcript: Transcript, identity: bytes) -> bytes:
+    """Return what the initiator's AUTH covers; `identity` is the body of IDi."""
+    return transcript.messages[0] + transcript.nonces[1] + keys.prf(keys.pi, identity)
+
+
+def octets_r(keys: IkeKeys, transcript: Transcript, identity: bytes) -> bytes:
+    """Return what the responder's AUTH covers; `identity` is the body of IDr."""
+    return transcript.messages[1] + transcript.nonces[0] + keys.prf(keys.pr, identity)
+
+
+def keys_of(sa: IkeSa) -> IkeKeys:
+    """Return the keys of an IKE SA that has some."""
+    if sa.keys is None:
+        raise ValueError("the IKE SA has no keys yet")
+    return sa.keys
+
+
+def auth_payload(auth: Authentication) -> Payload:
+    """Return an AUTH payload."""
+    return Payload(PayloadType.AUTH, auth.encode())
+
+
+def local_identity(host: Host, local: IPv6Address) -> Identity:
+    """Return the identity that the configuration gives, by default the local address."""
+    return Identity.of(host.config.identity or str(local))
+
+
+def check_nonce(nonce: bytes) -> bytes:
+    """Return a nonce of a legal length (section 2.10); raises PeerError."""
+    if not 16 <= len(nonce) <= 256:
+        raise PeerError(f"a nonce of {len(nonce)} octets", NotifyType.INVALID_SYNTAX)
+    return nonce
+
+
+def shared_key(keys: IkeKeys, secret: bytes, octets: bytes) -> Authentication:
+    """Return AUTH by a pre-shared key or the MSK."""
+    return Authentication(AuthMethod.SHARED_KEY, shared_key_auth(keys.prf, secret, octets))
+
+
+def _proves(keys: IkeKeys, secret: bytes, auth: Authentication, octets: bytes) -> bool:
+    return hmac.compare_digest(auth.data, shared_key_auth(keys.prf, secret, octets))
+
+
+def check_psk(keys: IkeKeys, entry: PskEntry, auth: Authentication, octets: bytes) -> None:
+    """Raise PeerError unless AUTH is made with this pre-shared key."""
+    if auth.method != AuthMethod.SHARED_KEY:
+        raise refused(f"authentication method {auth.method} instead of a pre-shared key")
+    if not _proves(keys, entry.key, auth, octets):
+        raise refused("AUTH is wrong; the pre-shared keys probably differ")
+
+
+def check_msk(keys: IkeKeys, msk: bytes, auth: Authentication, octets: bytes) -> None:
+    """Raise PeerError unless AUTH is made with the key that EAP has yielded."""
+    if auth.method != AuthMethod.SHARED_KEY or not _proves(keys, msk, auth, octets):
+        raise refused("AUTH by the MSK is wrong")

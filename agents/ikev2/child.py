@@ -1,0 +1,171 @@
+"""CHILD SAs as IKE_AUTH and CREATE_CHILD_SA negotiate them (RFC 7296 sections 1.2, 1.3, 2.9)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from ipaddress import IPv6Address
+
+from agents.ikev2.config import Selectors
+from agents.ikev2.constants import MOBILITY_HEADER, NotifyType, PayloadType
+from agents.ikev2.grammar import Contents
+from agents.ikev2.host import Host
+from agents.ikev2.keys import esp_keys
+from agents.ikev2.payloads import (
+    Notification,
+    Proposal,
+    SecurityAssociation,
+    TrafficSelector,
+    decode_selectors,
+    encode_selectors,
+)
+from agents.ikev2.proposals import EspChoice, accept_esp, answer, choose_esp, offer_esp
+from agents.ikev2.sa import Child, IkeSa
+from agents.ikev2.wire import Payload
+from agents.ipsec import EspPair, EspSa
+from agents.machine import PeerError
+
+TRANSPORT = Notification(NotifyType.USE_TRANSPORT_MODE)
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """What both sides have agreed upon for a CHILD SA; SPIs are (inbound, outbound)."""
+
+    choice: EspChoice
+    selectors: Selectors
+    spis: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """What the keys of a CHILD SA come from: nonces (initiator's, responder's) and g^ir."""
+
+    nonces: tuple[bytes, bytes]
+    shared: bytes = b""
+
+
+def make(
+    host: Host, sa: IkeSa, agreement: Agreement, material: Material, *, initiated: bool
+) -> Child:
+    """Return a CHILD SA with its keys."""
+    if sa.keys is None or agreement.selectors.local is None:
+        raise ValueError("keys and selectors are not known yet")
+    choice, selectors = agreement.choice, agreement.selectors
+    ours, theirs = esp_keys(sa.keys, choice.proposal, material.nonces, material.shared)
+    if not initiated:
+        ours, theirs = theirs, ours
+    local, remote = agreement.selectors.local, selectors.remote
+    spi_in, spi_out = agreement.spis
+
+    def one(ends: tuple[IPv6Address, IPv6Address], spi: int, keys: tuple[bytes, bytes]) -> EspSa:
+        return EspSa(
+            *ends,
+            spi,
+            selectors.protocol,
+            choice.proposal.cipher,
+            keys[0],
+            choice.proposal.digest,
+            keys[1],
+            host.config.esp_lifetime,
+        )
+
+    pair = EspPair(
+        one((remote, local), spi_in, (theirs.encryption, theirs.integrity)),
+        one((local, remote), spi_out, (ours.encryption, ours.integrity)),
+    )
+    return Child(sa, selectors, pair, initiated, min(material.nonces))
+
+
+def _ts(selector: TrafficSelector, kind: int) -> Payload:
+    return Payload(kind, encode_selectors((selector,)))
+
+
+def _selector(address: IPv6Address | None, protocol: int) -> TrafficSelector:
+    if address is None:
+        return TrafficSelector.anywhere(protocol)
+    return TrafficSelector.of(address, protocol)
+
+
+def offer_payloads(
+    host: Host, selectors: Selectors, spi: int, group: int | None
+) -> tuple[list[Payload], list[Payload]]:
+    """Return the initiator's SA payload, and its selectors."""
+    offer = offer_esp(host.config.esp_proposals, spi, group)
+    return [Payload(PayloadType.SA, offer.encode())], [
+        _ts(_selector(selectors.local, selectors.protocol), PayloadType.TS_I),
+        _ts(_selector(selectors.remote, selectors.protocol), PayloadType.TS_R),
+    ]
+
+
+def _covers(offered: Sequence[TrafficSelector], address: IPv6Address, protocol: int) -> bool:
+    return any(
+        s.protocol in (0, protocol)
+        and s.first <= address <= s.last
+        and (s.first_port, s.last_port) == (0, 0xFFFF)
+        for s in offered
+    )
+
+
+def _narrow(sa: IkeSa, tsi: bytes, tsr: bytes) -> Selectors:
+    """Return the selectors that the peer may have: its home address, or what is up already."""
+    allowed = [c.selectors for c in sa.children.values()]
+    if sa.grant is not None:
+        allowed.insert(0, Selectors(sa.local, sa.grant.home_address, MOBILITY_HEADER))
+    wanted_i, wanted_r = decode_selectors(tsi), decode_selectors(tsr)
+    for s in allowed:
+        if (
+            s.local is not None
+            and _covers(wanted_i, s.remote, s.protocol)
+            and _covers(wanted_r, s.local, s.protocol)
+        ):
+            return s
+    asked = ", ".join(f"{s.first}-{s.last} protocol {s.protocol}" for s in wanted_i)
+    home = sa.grant.home_address if sa.grant else "not known"
+    raise PeerError(
+        f"{asked or 'nothing'} is not for {sa.identity}, whose home address is {home}",
+        NotifyType.TS_UNACCEPTABLE,
+    )
+
+
+def choose(
+    host: Host, sa: IkeSa, contents: Contents, groups: Sequence[int | None], sent: int | None
+) -> tuple[Agreement, Proposal]:
+    """Return what the responder agrees to, and the proposal to answer with; an SPI is reserved."""
+    if len(sa.children) >= host.config.children_limit:
+        raise PeerError("too many CHILD SAs", NotifyType.NO_ADDITIONAL_SAS)
+    if contents.note(NotifyType.USE_TRANSPORT_MODE) is None:
+        raise PeerError("the peer wants tunnel mode", NotifyType.NO_PROPOSAL_CHOSEN)
+    selectors = _narrow(sa, contents.get(PayloadType.TS_I), contents.get(PayloadType.TS_R))
+    offer = SecurityAssociation.decode(contents.get(PayloadType.SA))
+    choice, chosen = choose_esp(offer, host.config.esp_proposals, groups, sent)
+    spis = (host.new_esp_spi(), int.from_bytes(chosen.spi))
+    return Agreement(choice, selectors, spis), chosen
+
+
+def answer_payloads(agreement: Agreement, chosen: Proposal) -> tuple[list[Payload], list[Payload]]:
+    """Return the responder's SA payload with the mode before it, and its selectors."""
+    sa = answer(chosen, agreement.spis[0].to_bytes(4))
+    s = agreement.selectors
+    return [TRANSPORT.payload(), Payload(PayloadType.SA, sa.encode())], [
+        _ts(_selector(s.remote, s.protocol), PayloadType.TS_I),
+        _ts(_selector(s.local, s.protocol), PayloadType.TS_R),
+    ]
+
+
+def accept(
+    host: Host, contents: Contents, wanted: Selectors, spi: int, group: int | None
+) -> Agreement:
+    """Return what the responder has agreed to, as the initiator asked; raises PeerError."""
+    answered = SecurityAssociation.decode(contents.get(PayloadType.SA))
+    choice, outbound = accept_esp(answered, host.config.esp_proposals, group)
+    if contents.note(NotifyType.USE_TRANSPORT_MODE) is None:
+        raise PeerError("the peer has chosen tunnel mode", NotifyType.NO_PROPOSAL_CHOSEN)
+    for kind, address in ((PayloadType.TS_I, wanted.local), (PayloadType.TS_R, wanted.remote)):
+        found = decode_selectors(contents.get(kind))
+        if address is None or found != (TrafficSelector.of(address, wanted.protocol),):
+            raise PeerError(
+                f"the peer's {kind.name} is not {address} protocol {wanted.protocol}",
+                NotifyType.TS_UNACCEPTABLE,
+            )
+    return Agreement(choice, wanted, (spi, outbound))

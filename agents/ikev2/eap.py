@@ -1,0 +1,42 @@
+"""EAP as IKEv2 needs it (RFC 7296 section 2.16)."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+
+class EapKeysLike(Protocol):
+    """What an EAP method exports."""
+
+    @property
+    def msk(self) -> bytes:
+        """The Master Session Key."""
+
+
+class EapPeerLike(Protocol):
+    """The EAP peer as the initiator uses it."""
+
+    @property
+    def outcome(self) -> str | None:
+        """`"success"`, `"failure"`, or None while EAP goes on."""
+
+    @property
+    def reason(self) -> str:
+        """Why EAP failed."""
+
+    @property
+    def keys(self) -> EapKeysLike | None:
+        """The keys after success."""
+
+    def handle_request(self, packet: bytes) -> bytes | None:
+        """Take a request, success or failure; return the response if one is due."""
+
+
+SUCCESS, FAILURE = 3, 4
+"""EAP codes (RFC 3748 section 4)."""
+
+
+def identity_response(identity: str) -> bytes:
+    """Return the EAP-Response/Identity that stands for IDi (RFC 5778 section 4.1)."""
+    data = identity.encode()
+    return bytes((2, 0)) + (5 + len(data)).to_bytes(2) + b"\1" + data

@@ -1,0 +1,211 @@
+"""What an IKE SA that is up protects: tasks one after the other, requests, their timeouts."""
+
+from __future__ import annotations
+
+from agents.ikev2 import events
+from agents.ikev2.constants import Exchange, NotifyType, PayloadType, ProtocolId
+from agents.ikev2.create_child import ChildExchange, WrongGroupError
+from agents.ikev2.grammar import Contents, Form
+from agents.ikev2.host import Host, Timer, error_notification
+from agents.ikev2.payloads import Deletion, Notification
+from agents.ikev2.rekey import IkeRekey
+from agents.ikev2.sa import (
+    Child,
+    ChildRequested,
+    DeleteChildren,
+    DeleteIke,
+    Established,
+    IkeSa,
+    MakeChild,
+    Probe,
+    RekeyIke,
+    RekeyRequested,
+    Task,
+)
+from agents.ikev2.wire import Message, Payload
+from agents.machine import PeerError
+from agents.wire import WireError
+
+RETRY_AFTER = 1.0
+"""Seconds between a temporary failure and the next try, more or less by a random half of it."""
+
+
+class Exchanges:
+    """Runs the exchanges of IKE SAs that are up, one request at a time (window size 1)."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._child = ChildExchange(host, self.ask, self._delay)
+        self._rekey = IkeRekey(host, self.ask, self._delay)
+
+    # Tasks.
+
+    def ask(self, sa: IkeSa, task: Task, now: float) -> None:
+        """Put a task at the end of an IKE SA's queue, or its successor's."""
+        while sa.successor is not None and not isinstance(task, DeleteIke):
+            sa = sa.successor
+        sa.tasks.append(task)
+        self.pump(sa, now)
+
+    def _delay(self, sa: IkeSa, task: Task, now: float) -> None:
+        sa.delayed.append(task)
+        wait = RETRY_AFTER * self._host.rng.uniform(0.5, 1.5)
+        self._host.timers.set((Timer.RETRY, sa.spi, 0), now + wait)
+
+    def retry(self, sa: IkeSa, now: float) -> None:
+        """Take up again what the peer could not do for the moment."""
+        sa.tasks.extend(sa.delayed)
+        sa.delayed.clear()
+        self.pump(sa, now)
+
+    def pump(self, sa: IkeSa, now: float) -> None:
+        """Begin the next task if no request is under way."""
+        while sa.request is None and sa.tasks and isinstance(sa.state, Established):
+            self._start(sa, sa.tasks.popleft(), now)
+
+    def _start(self, sa: IkeSa, task: Task, now: float) -> None:
+        match task:
+            case MakeChild():
+                self._child.start(sa, task, now)
+            case RekeyIke():
+                self._rekey.start(sa, task, now)
+            case DeleteChildren():
+                self._delete_children(sa, task, now)
+            case DeleteIke():
+                deletion = Deletion(ProtocolId.IKE)
+                self._inform(sa, [Payload(PayloadType.DELETE, deletion.encode())], task, now)
+            case Probe():
+                self._inform(sa, [], task, now)
+
+    def _inform(
+        self,
+        sa: IkeSa,
+        payloads: list[Payload],
+        task: DeleteChildren | DeleteIke | Probe,
+        now: float,
+    ) -> None:
+        self._host.request(sa, Exchange.INFORMATIONAL, payloads, task, now)
+
+    def _delete_children(self, sa: IkeSa, task: DeleteChildren, now: float) -> None:
+        doomed = [c for c in task.children if c.spi in sa.children]
+        spis = [*(c.spi for c in doomed), *task.refused]
+        if not spis:
+            return
+        for child in doomed:
+            child.closing = True
+        deletion = Deletion(ProtocolId.ESP, tuple(spi.to_bytes(4) for spi in spis))
+        self._inform(sa, [Payload(PayloadType.DELETE, deletion.encode())], task, now)
+
+    # Responses.
+
+    def handle_response(self, sa: IkeSa, contents: Contents, now: float) -> None:
+        """Take the authentic response to the request that is under way."""
+        purpose = sa.purpose
+        self._host.finish_request(sa)
+        match purpose:
+            case ChildRequested():
+                self._child.complete(sa, purpose, contents, now)
+            case RekeyRequested():
+                self._rekey.complete(sa, purpose, contents, now)
+            case DeleteChildren(children=children, reason=reason):
+                for child in children:
+                    self._host.remove_child(child, reason, now)
+            case DeleteIke(reason=reason):
+                self._host.close(sa, reason, now)
+            case _:
+                pass
+        self.pump(sa, now)
+        if sa.successor is not None:
+            self.pump(sa.successor, now)
+
+    def broken_response(self, sa: IkeSa, error: Exception, now: float) -> None:
+        """Take an authentic response that cannot be read: the request has failed."""
+        purpose = sa.purpose
+        if isinstance(purpose, DeleteChildren | DeleteIke | Probe):
+            self.handle_response(sa, Contents((), ()), now)
+            return
+        self._host.finish_request(sa)
+        if isinstance(purpose, ChildRequested):
+            self._child.abandon(sa, purpose.task, f"CHILD SA: {error}", now)
+        self.pump(sa, now)
+
+    # Requests.
+
+    def handle_request(self, sa: IkeSa, message: Message, contents: Contents, now: float) -> None:
+        """Take an authentic request and answer it."""
+        host, header = self._host, message.header
+        try:
+            if header.exchange == Exchange.CREATE_CHILD_SA:
+                if contents.has(PayloadType.TS_I):
+                    self._child.answer(sa, message, contents, now)
+                else:
+                    self._rekey.answer(sa, message, contents, now)
+            else:
+                contents.check(Form.INFORMATIONAL)
+                self._answer_informational(sa, message, contents, now)
+        except (WireError, PeerError) as error:
+            self.refuse(sa, message, error, now)
+            return
+        if not isinstance(sa.state, Established):
+            return
+        host.alive(sa, now)
+        self.pump(sa.successor or sa, now)
+
+    def refuse(self, sa: IkeSa, message: Message, error: Exception, now: float) -> None:
+        """Answer a request with an error; one of syntax ends the IKE SA (section 2.21.3)."""
+        host = self._host
+        note = error_notification(error)
+        if isinstance(error, WrongGroupError):
+            note = Notification(note.type, error.group.to_bytes(2))
+        host.notify(sa, message, note)
+        if note.type == NotifyType.INVALID_SYNTAX:
+            host.close(sa, f"the peer's request is malformed: {error}", now)
+        elif note.type not in (
+            NotifyType.INVALID_KE_PAYLOAD,
+            NotifyType.TEMPORARY_FAILURE,
+            NotifyType.CHILD_SA_NOT_FOUND,
+        ):
+            reason = f"refused a request of the peer: {error}"
+            host.events.append(events.Failed(now, sa.peer, reason))
+
+    def _answer_informational(
+        self, sa: IkeSa, message: Message, contents: Contents, now: float
+    ) -> None:
+        host, header = self._host, message.header
+        deletions = [Deletion.decode(b) for b in contents.all(PayloadType.DELETE)]
+        ends = any(d.protocol == ProtocolId.IKE for d in deletions)
+        doomed = [] if ends else self._named(sa, deletions)
+        payloads = []
+        # SAs whose deletion crosses with one of ours are not named (section 1.4.1).
+        if spis := [c.spi.to_bytes(4) for c in doomed if not c.closing]:
+            deletion = Deletion(ProtocolId.ESP, tuple(spis))
+            payloads.append(Payload(PayloadType.DELETE, deletion.encode()))
+        host.respond(sa, header.exchange, header.message_id, payloads)
+        for child in doomed:
+            host.remove_child(child, "deleted by the peer", now)
+        if ends:
+            self._rekey.resolve(sa, now)
+            host.close(sa, "deleted by the peer", now)
+            return
+        error = contents.error
+        if error is not None and error.type == NotifyType.AUTHENTICATION_FAILED:
+            host.close(sa, "the peer says AUTHENTICATION_FAILED", now)
+
+    def _named(self, sa: IkeSa, deletions: list[Deletion]) -> list[Child]:
+        """Return the CHILD SAs that the peer deletes, named by its inbound SPIs."""
+        spis = {
+            int.from_bytes(spi) for d in deletions if d.protocol == ProtocolId.ESP for spi in d.spis
+        }
+        return [c for c in sa.children.values() if c.pair.outbound.spi in spis]
+
+    # Time.
+
+    def unanswered(self, sa: IkeSa, now: float) -> None:
+        """A request has been sent for the last time in vain: the peer is gone (section 2.4)."""
+        self._host.close(sa, "the peer does not answer", now)
+
+    def probe(self, sa: IkeSa, now: float) -> None:
+        """After a silence, ask whether the peer lives."""
+        if sa.request is None and sa.up:
+            self.ask(sa, Probe(), now)
+        self._host.watch(sa, now)

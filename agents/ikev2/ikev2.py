@@ -1,0 +1,406 @@
+"""IKEv2 of one host: both roles, many peers (RFC 7296, RFC 4877, RFC 5026)."""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+from ipaddress import IPv6Address
+
+from agents.ikev2 import events
+from agents.ikev2.config import Allocate, Config, Credentials, Grant, Selectors
+from agents.ikev2.constants import Exchange
+from agents.ikev2.eap import EapPeerLike
+from agents.ikev2.exchanges import Exchanges
+from agents.ikev2.grammar import Contents
+from agents.ikev2.host import Host, Timer
+from agents.ikev2.identities import PskEntry
+from agents.ikev2.initiator import Initiator
+from agents.ikev2.responder import Responder
+from agents.ikev2.sa import (
+    Child,
+    Closed,
+    DeleteChildren,
+    DeleteIke,
+    EapRunning,
+    Established,
+    HalfOpen,
+    IkeSa,
+    Initial,
+    InitSent,
+    Intent,
+    MakeChild,
+    Method,
+    RekeyIke,
+)
+from agents.ikev2.sealing import NotAuthenticError
+from agents.ikev2.wire import Message, split_datagram
+from agents.machine import Address, Event, PeerError
+from agents.wire import WireError
+
+
+class Ikev2:
+    """An IKEv2 endpoint without I/O; its datagrams go over UDP port 500.
+
+    IKE runs between `local` and the peer's address, on a mobile node its care-of address and the
+    home agent's; the SAs are for the selectors, home address and home agent (RFC 4877 section 7).
+    Every negotiation ends with an event of success or with `Failed`. `allocate` is asked which
+    home address an authenticated peer may have, unless its pre-shared key or the AAA says so.
+    """
+
+    outbox: deque[tuple[bytes, Address]]
+    events: deque[Event]
+
+    def __init__(
+        self,
+        *,
+        rng: random.Random,
+        local: IPv6Address,
+        config: Config | None = None,
+        credentials: Credentials | None = None,
+        allocate: Allocate | None = None,
+    ) -> None:
+        credentials = credentials or Credentials()
+        self._host = Host(rng, local, config or Config(), credentials, allocate)
+        self.outbox = self._host.outbox
+        self.events = self._host.events
+        self._exchanges = Exchanges(self._host)
+        self._initiator = Initiator(self._host, self._exchanges.pump)
+        self._responder = Responder(self._host, self._exchanges.pump)
+
+    @property
+    def local(self) -> IPv6Address:
+        """The address that IKE runs from.
+
+        With a new one, new negotiations start from it; IKE SAs of the old one are not used for
+        new requests (there is no MOBIKE), ESP SAs stay.
+        """
+        return self._host.local
+
+    @local.setter
+    def local(self, address: IPv6Address) -> None:
+        self._host.local = address
+
+    # Whom to trust.
+
+    def add_psk(
+        self,
+        psk: bytes,
+        *,
+        peer: IPv6Address | None = None,
+        identity: str | None = None,
+        home_address: IPv6Address | None = None,
+        prefix_length: int = 64,
+    ) -> None:
+        """Take the key of a peer, known by its address, its identity or both.
+
+        `home_address` is the only one that this peer may have SAs for, and is assigned to it if
+        it asks for one; without it, `allocate` decides.
+        """
+        grant = None if home_address is None else Grant(home_address, prefix_length)
+        self._host.psks.add(PskEntry(psk, peer, identity, grant))
+
+    def remove_psk(self, *, peer: IPv6Address | None = None, identity: str | None = None) -> None:
+        """Forget a key; SAs that were made with it stay until `delete`."""
+        self._host.psks.remove(peer, identity)
+
+    # What the owner wants.
+
+    def initiate(
+        self,
+        peer: IPv6Address,
+        selectors: Selectors,
+        now: float,
+        *,
+        eap: EapPeerLike | None = None,
+        remote_identity: str | None = None,
+    ) -> None:
+        """Make SAs for `selectors` with a peer, over the IKE SA that is up or a new one.
+
+        A new one is authenticated by `eap` if given, else by the pre-shared key for the peer's
+        address, else by certificate. Unless a pre-shared key is used, the peer's certificate must
+        name `remote_identity`, without one the peer's address. Selectors without a local address
+        have the peer assign one; that needs a new IKE SA.
+        """
+        selectors = Selectors(*selectors)
+        running = self._running(peer)
+        if running is not None and selectors.local is not None:
+            self._exchanges.ask(running, MakeChild(selectors), now)
+            return
+        psk = None if eap is not None else self._host.psks.by_address(peer)
+        if eap is not None:
+            method = Method.EAP
+        elif psk is not None:
+            method = Method.PSK
+        elif self._host.credentials.key is not None:
+            method = Method.CERTIFICATE
+        else:
+            reason = f"no pre-shared key for {peer}, no certificate, no EAP"
+            self._host.events.append(events.Failed(now, peer, reason, selectors))
+            return
+        self._initiator.start(peer, Intent(selectors, method, psk, eap, remote_identity), now)
+
+    def _running(self, peer: IPv6Address) -> IkeSa | None:
+        """Return an IKE SA with a peer that is up, or that the local host is making."""
+        making = (
+            s
+            for s in self._host.of_peer(peer)
+            if s.intent is not None
+            and s.local == self._host.local
+            and not isinstance(s.state, Established)
+        )
+        return self._host.established(peer) or next(making, None)
+
+    def rekey_ike(self, peer: IPv6Address, now: float) -> bool:
+        """Replace the IKE SA with a peer now; return whether there is one."""
+        sa = self._host.established(peer)
+        if sa is not None:
+            self._exchanges.ask(sa, RekeyIke(), now)
+        return sa is not None
+
+    def rekey_children(self, peer: IPv6Address, now: float) -> int:
+        """Replace the CHILD SAs with a peer now; return how many there are."""
+        children = [c for sa in self._host.of_peer(peer) for c in sa.children.values()]
+        for child in children:
+            self._rekey_child(child, now)
+        return len(children)
+
+    def _rekey_child(self, child: Child, now: float) -> None:
+        if not child.rekeying and not child.closing:
+            self._exchanges.ask(child.owner, MakeChild(child.selectors, child), now)
+
+    def delete(self, peer: IPv6Address, now: float, selectors: Selectors | None = None) -> None:
+        """Delete the SAs with a peer; without `selectors` the IKE SAs too.
+
+        SAs are gone when the peer has answered or is found not to answer. Negotiations that run
+        end as failed at once when no selectors are given.
+        """
+        for sa in self._host.of_peer(peer):
+            if selectors is not None:
+                doomed = tuple(c for c in sa.children.values() if c.selectors == selectors)
+                if doomed:
+                    self._exchanges.ask(sa, DeleteChildren(doomed, "deleted"), now)
+            elif not isinstance(sa.state, Established):
+                self._host.close(sa, "deleted", now)
+            else:
+                self._exchanges.ask(sa, DeleteIke("deleted"), now)
+
+    # The AAA's calls. A verdict that comes too late is an event, not an error.
+
+    def eap_request(self, ike_spi: bytes, packet: bytes, now: float) -> None:
+        """Send the AAA's next EAP request to the initiator."""
+        self._responder.eap_request(ike_spi, packet, now)
+
+    def eap_success(
+        self,
+        ike_spi: bytes,
+        packet: bytes,
+        msk: bytes,
+        now: float,
+        *,
+        grant: Grant | None = None,
+        identity: str | None = None,
+    ) -> None:
+        """Finish EAP with success: `packet` is EAP-Success, `msk` what both sides prove.
+
+        `grant` is the home address that the AAA assigns, without it `allocate` decides;
+        `identity` is whom it has authenticated, if that is not the peer's IDi.
+        """
+        self._responder.eap_success(ike_spi, packet, msk, now, grant=grant, identity=identity)
+
+    def eap_failure(
+        self, ike_spi: bytes, packet: bytes | None, now: float, reason: str = "EAP has failed"
+    ) -> None:
+        """Finish EAP with failure: `packet` is EAP-Failure if there is one."""
+        self._responder.eap_failure(ike_spi, packet, reason, now)
+
+    # Messages.
+
+    def handle_message(self, data: bytes, source: Address, now: float) -> None:
+        """Take one datagram from `source`."""
+        host = self._host
+        try:
+            message = split_datagram(data)
+        except WireError as error:
+            host.discard(source, f"no IKEv2 message: {error}", now)
+            return
+        header = message.header
+        if header.exchange == Exchange.IKE_SA_INIT and not header.response:
+            if header.initiator:
+                self._responder.handle_init(message, source, now)
+            else:
+                host.discard(source, "IKE_SA_INIT not from the initiator", now)
+            return
+        sa = host.sas.get(header.spi_r if header.initiator else header.spi_i)
+        if sa is None or sa.initiator == header.initiator:
+            host.discard(source, "the SPIs belong to no IKE SA", now)
+        elif header.exchange == Exchange.IKE_SA_INIT:
+            self._handle_init_response(sa, message, source, now)
+        elif header.spi_i != sa.spi_i or header.spi_r != sa.spi_r:
+            host.discard(source, "one of the SPIs is another", now)
+        elif header.response:
+            self._handle_response(sa, message, source, now)
+        else:
+            self._handle_request(sa, message, source, now)
+
+    def _handle_init_response(
+        self, sa: IkeSa, message: Message, source: Address, now: float
+    ) -> None:
+        if isinstance(sa.state, InitSent) and source == sa.address:
+            self._initiator.handle_init(sa, message, now)
+        else:
+            self._host.discard(source, "IKE_SA_INIT is over, or goes on elsewhere", now)
+
+    def _handle_response(self, sa: IkeSa, message: Message, source: Address, now: float) -> None:
+        host, header, request = self._host, message.header, sa.request
+        if (
+            request is None
+            or sa.sealer is None
+            or (request.message_id, request.exchange) != (header.message_id, header.exchange)
+        ):
+            host.discard(source, "a response to no request that is under way", now)
+            return
+        try:
+            contents = Contents.of(sa.sealer.open(message))
+        except NotAuthenticError:
+            host.discard(source, "a response that is not authentic", now)
+            return
+        except (WireError, PeerError) as error:
+            if isinstance(request.purpose, Initial):
+                host.close(sa, f"IKE_AUTH: {error}", now)
+            else:
+                self._exchanges.broken_response(sa, error, now)
+            return
+        if isinstance(request.purpose, Initial):
+            self._initiator.handle_auth(sa, contents, now)
+        else:
+            host.alive(sa, now)
+            self._exchanges.handle_response(sa, contents, now)
+
+    def _handle_request(self, sa: IkeSa, message: Message, source: Address, now: float) -> None:
+        host, message_id = self._host, message.header.message_id
+        if message_id == sa.expected_id - 1 and message.data == sa.heard:
+            if sa.answered:
+                host.send(sa.answered, source)
+            return
+        if message_id != sa.expected_id or isinstance(sa.state, Closed):
+            host.discard(source, f"a request with message id {message_id}", now)
+            return
+        try:
+            if isinstance(sa.state, HalfOpen) and sa.sealer is None:
+                self._responder.secure(sa, sa.state)
+            if sa.sealer is None:
+                raise NotAuthenticError
+            payloads = sa.sealer.open(message)
+        except NotAuthenticError:
+            host.discard(source, "a request that is not authentic", now)
+            return
+        except (WireError, PeerError) as error:
+            if sa.sealer is None:
+                host.close(sa, f"IKE_SA_INIT: {error}", now)
+                return
+            self._note(sa, message, source)
+            self._refuse(sa, message, error, now)
+            return
+        self._note(sa, message, source)
+        try:
+            contents = Contents.of(payloads)
+        except WireError as error:
+            self._refuse(sa, message, error, now)
+            return
+        self._take_request(sa, message, contents, now)
+
+    def _note(self, sa: IkeSa, message: Message, source: Address) -> None:
+        sa.heard, sa.answered, sa.reply_to = message.data, b"", source
+        sa.expected_id = message.header.message_id + 1
+
+    def _refuse(self, sa: IkeSa, message: Message, error: Exception, now: float) -> None:
+        if isinstance(sa.state, Established):
+            self._exchanges.refuse(sa, message, error, now)
+        else:
+            self._responder.refuse(sa, message.header.message_id, error, now)
+
+    def _take_request(self, sa: IkeSa, message: Message, contents: Contents, now: float) -> None:
+        header = message.header
+        if isinstance(sa.state, HalfOpen | EapRunning) and not sa.initiator:
+            if header.exchange == Exchange.IKE_AUTH:
+                self._responder.handle_auth(sa, header.message_id, contents, now)
+                return
+        elif isinstance(sa.state, Established) and header.exchange in (
+            Exchange.CREATE_CHILD_SA,
+            Exchange.INFORMATIONAL,
+        ):
+            self._exchanges.handle_request(sa, message, contents, now)
+            return
+        self._host.discard(sa.address, f"exchange type {header.exchange} out of turn", now)
+
+    # Time.
+
+    def next_timeout(self) -> float | None:
+        """Return the earliest deadline, or None if no timer runs."""
+        return self._host.timers.next()
+
+    def handle_timeout(self, now: float) -> None:
+        """Act on every deadline that is not after `now`."""
+        while (key := self._host.timers.pop(now)) is not None:
+            timer, spi, number = key
+            if timer in (Timer.CHILD_REKEY, Timer.CHILD_EXPIRES):
+                self._child_ages(timer, number, now)
+            elif (sa := self._host.sas.get(spi)) is not None:
+                self._sa_ages(timer, sa, now)
+
+    def _child_ages(self, timer: Timer, spi: int, now: float) -> None:
+        child = self._host.children.get(spi)
+        if child is None:
+            return
+        if timer is Timer.CHILD_EXPIRES:
+            self._exchanges.ask(child.owner, DeleteChildren((child,), "expired"), now)
+            return
+        # Once more, should this attempt come to nothing before the SAs expire.
+        again = now + self._host.config.negotiation_timeout
+        self._host.timers.set((Timer.CHILD_REKEY, b"", spi), again)
+        self._rekey_child(child, now)
+
+    def _sa_ages(self, timer: Timer, sa: IkeSa, now: float) -> None:
+        match timer:
+            case Timer.RETRANSMIT:
+                self._retransmit(sa, now)
+            case Timer.GIVE_UP:
+                self._give_up(sa, now)
+            case Timer.IKE_REKEY:
+                again = now + self._host.config.negotiation_timeout
+                self._host.timers.set((Timer.IKE_REKEY, sa.spi, 0), again)
+                self._exchanges.ask(sa, RekeyIke(), now)
+            case Timer.IKE_EXPIRES:
+                self._exchanges.ask(sa, DeleteIke("expired"), now)
+            case Timer.LIVENESS:
+                self._exchanges.probe(sa, now)
+            case Timer.RETRY:
+                self._exchanges.retry(sa, now)
+            case Timer.FORGET:
+                del self._host.sas[sa.spi]
+            case _:
+                pass
+
+    def _retransmit(self, sa: IkeSa, now: float) -> None:
+        request = sa.request
+        if request is None:
+            return
+        if request.retransmission.expire(now):
+            self._host.timers.set((Timer.RETRANSMIT, sa.spi, 0), request.retransmission.deadline)
+            self._host.send(request.data, sa.address)
+        elif isinstance(request.purpose, Initial):
+            self._give_up(sa, now)
+        else:
+            self._exchanges.unanswered(sa, now)
+
+    def _give_up(self, sa: IkeSa, now: float) -> None:
+        """End a negotiation that takes too long, or an IKE SA that the peer ought to delete."""
+        if sa.successor is not None:
+            self._exchanges.ask(sa, DeleteIke("replaced"), now)
+            return
+        step = "IKE_SA_INIT" if isinstance(sa.state, InitSent) else "IKE_AUTH"
+        reason = f"{step}: the peer does not answer" + (f"; {sa.hint}" if sa.hint else "")
+        if not sa.initiator:
+            reason = "IKE_AUTH: the negotiation has taken too long"
+            self._host.events.append(events.Failed(now, sa.peer, reason))
+        self._host.close(sa, reason, now)

@@ -1,0 +1,204 @@
+"""CREATE_CHILD_SA that replaces an IKE SA (RFC 7296 sections 1.3.2, 2.8, 2.18, 2.25)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from agents.crypto import dh
+from agents.ikev2 import events
+from agents.ikev2.auth import check_nonce, keys_of
+from agents.ikev2.constants import Exchange, NotifyType, PayloadType, Role
+from agents.ikev2.create_child import (
+    MAX_ATTEMPTS,
+    NONCE_LENGTH,
+    Ask,
+    Delay,
+    WrongGroupError,
+    temporary,
+)
+from agents.ikev2.grammar import Contents, Form
+from agents.ikev2.host import Host, Timer
+from agents.ikev2.payloads import KeyExchange, Notification, SecurityAssociation
+from agents.ikev2.proposals import accept_ike, answer, choose_ike, offer_ike, supported_group
+from agents.ikev2.sa import (
+    ChildRequested,
+    Closed,
+    DeleteChildren,
+    DeleteIke,
+    Established,
+    IkeSa,
+    RekeyIke,
+    RekeyRequested,
+)
+from agents.ikev2.wire import SPI_LENGTH, Message, Payload
+from agents.machine import PeerError
+from agents.wire import WireError
+
+
+class IkeRekey:
+    """Replaces IKE SAs by new ones, which take over the CHILD SAs."""
+
+    def __init__(self, host: Host, ask: Ask, delay: Delay) -> None:
+        self._host = host
+        self._ask = ask
+        self._delay = delay
+
+    # Initiator.
+
+    def start(self, sa: IkeSa, task: RekeyIke, now: float) -> bool:
+        """Send the request; return False if there is nothing to do any more."""
+        host = self._host
+        if sa.proposal is None or sa.successor is not None:
+            return False
+        group = task.group or sa.proposal.group
+        requested = RekeyRequested(
+            task, host.new_spi(), host.rng.randbytes(NONCE_LENGTH), dh.generate(group), group
+        )
+        # The group of the KE is offered first: it is the one that the peer is known to take.
+        proposals = sorted(host.config.proposals, key=lambda p: p.group != group)
+        offer = offer_ike(proposals, requested.spi)
+        payloads = [
+            Payload(PayloadType.SA, offer.encode()),
+            Payload(PayloadType.NONCE, requested.nonce),
+            Payload(PayloadType.KE, KeyExchange(group, requested.key_pair.public).encode()),
+        ]
+        host.request(sa, Exchange.CREATE_CHILD_SA, payloads, requested, now)
+        return True
+
+    def complete(
+        self, sa: IkeSa, requested: RekeyRequested, contents: Contents, now: float
+    ) -> None:
+        """Take the response."""
+        error = contents.error
+        if error is not None and not contents.has(PayloadType.SA):
+            self._refused(sa, requested.task, error, now)
+            return
+        try:
+            new = self._accept(sa, requested, contents)
+        except (WireError, PeerError) as problem:
+            self._give_up(sa, f"{problem}", now)
+            return
+        self._announce(sa, new, Role.INITIATOR, now)
+        rival = sa.rival
+        if rival is None or isinstance(rival.state, Closed):
+            self._inherit(sa, new, now)
+        elif new.lowest_nonce < rival.lowest_nonce:
+            # The peer has made one at the same time, and ours was in vain (section 2.8.2).
+            self._inherit(sa, rival, now)
+            self._ask(new, DeleteIke("redundant"), now)
+            return
+        else:
+            self._inherit(sa, new, now)
+        self._ask(sa, DeleteIke("replaced"), now)
+
+    def _accept(self, sa: IkeSa, requested: RekeyRequested, contents: Contents) -> IkeSa:
+        host = self._host
+        contents.check(Form.IKE_REKEY)
+        answered = SecurityAssociation.decode(contents.get(PayloadType.SA))
+        proposal, spi = accept_ike(answered, host.config.proposals, SPI_LENGTH)
+        ke = KeyExchange.decode(contents.get(PayloadType.KE))
+        if not ke.group == proposal.group == requested.group:
+            raise PeerError(f"group {ke.group} in the answer to {requested.group}")
+        nonces = requested.nonce, check_nonce(contents.get(PayloadType.NONCE))
+        shared = requested.key_pair.shared(ke.public)
+        new = self._new(sa, True, (requested.spi, spi), nonces)
+        new.proposal = proposal
+        host.secure(new, keys_of(sa).rekey(proposal, shared, nonces, new.spis))
+        return new
+
+    def _refused(self, sa: IkeSa, task: RekeyIke, error: Notification, now: float) -> None:
+        again = replace(task, attempts=task.attempts + 1)
+        if sa.rival is not None and not isinstance(sa.rival.state, Closed):
+            self._inherit(sa, sa.rival, now)
+            return
+        if again.attempts < MAX_ATTEMPTS:
+            if error.type == NotifyType.TEMPORARY_FAILURE:
+                self._delay(sa, again, now)
+                return
+            group = int.from_bytes(error.data)
+            wrong = error.type == NotifyType.INVALID_KE_PAYLOAD
+            if wrong and supported_group(group, self._host.config.proposals):
+                sa.tasks.appendleft(replace(again, group=group))
+                return
+        self._give_up(sa, f"the peer says {NotifyType.text(error.type)}", now)
+
+    def _give_up(self, sa: IkeSa, reason: str, now: float) -> None:
+        """Keep the IKE SA until it expires."""
+        self._host.events.append(events.Failed(now, sa.peer, f"rekeying of the IKE SA: {reason}"))
+
+    # Responder.
+
+    def answer(self, sa: IkeSa, message: Message, contents: Contents, now: float) -> None:
+        """Take a request and answer it; raises PeerError or WireError for one that is refused."""
+        host, purpose = self._host, sa.purpose
+        if not sa.up:
+            raise temporary("the IKE SA is being replaced or deleted")
+        if isinstance(purpose, ChildRequested | DeleteChildren):
+            raise temporary("a CHILD SA is being made or deleted")
+        contents.check(Form.IKE_REKEY)
+        offer = SecurityAssociation.decode(contents.get(PayloadType.SA))
+        ke = KeyExchange.decode(contents.get(PayloadType.KE))
+        proposal, chosen = choose_ike(offer, host.config.proposals, ke.group)
+        if len(chosen.spi) != SPI_LENGTH:
+            raise PeerError("an IKE SPI of a wrong length", NotifyType.INVALID_SYNTAX)
+        if ke.group != proposal.group:
+            raise WrongGroupError(proposal.group)
+        pair, ours = dh.generate(proposal.group), host.rng.randbytes(NONCE_LENGTH)
+        nonces = check_nonce(contents.get(PayloadType.NONCE)), ours
+        shared = pair.shared(ke.public)
+        new = self._new(sa, False, (chosen.spi, host.new_spi()), nonces)
+        new.proposal = proposal
+        host.secure(new, keys_of(sa).rekey(proposal, shared, nonces, new.spis))
+        payloads = [
+            Payload(PayloadType.SA, answer(chosen, new.spi_r).encode()),
+            Payload(PayloadType.NONCE, ours),
+            Payload(PayloadType.KE, KeyExchange(proposal.group, pair.public).encode()),
+        ]
+        header = message.header
+        host.respond(sa, header.exchange, header.message_id, payloads)
+        self._announce(sa, new, Role.RESPONDER, now)
+        if isinstance(purpose, RekeyRequested):
+            sa.rival = new
+        else:
+            self._inherit(sa, new, now)
+
+    # Both.
+
+    def _new(
+        self, sa: IkeSa, initiator: bool, spis: tuple[bytes, bytes], nonces: tuple[bytes, bytes]
+    ) -> IkeSa:
+        new = IkeSa(sa.peer, sa.address, sa.local, initiator, *spis, Established())
+        new.intent, new.identity, new.method, new.grant = (
+            sa.intent,
+            sa.identity,
+            sa.method,
+            sa.grant,
+        )
+        new.lowest_nonce = min(nonces)
+        return new
+
+    def _announce(self, old: IkeSa, new: IkeSa, role: Role, now: float) -> None:
+        self._host.sas[new.spi] = new
+        self._host.announce(new, role, now, old.spis)
+
+    def _inherit(self, old: IkeSa, new: IkeSa, now: float) -> None:
+        """Let `new` take over the CHILD SAs and what is still to be done; `old` is to be deleted.
+
+        If the peer, whose turn that may be, does not delete it, the local host will.
+        """
+        host = self._host
+        old.successor = new
+        new.children, old.children = old.children | new.children, {}
+        for moved in new.children.values():
+            moved.owner = new
+        new.tasks.extend(t for t in (*old.tasks, *old.delayed) if not isinstance(t, RekeyIke))
+        old.tasks.clear()
+        old.delayed.clear()
+        for timer in (Timer.IKE_REKEY, Timer.IKE_EXPIRES, Timer.LIVENESS, Timer.RETRY):
+            host.timers.cancel((timer, old.spi, 0))
+        host.timers.set((Timer.GIVE_UP, old.spi, 0), now + host.config.negotiation_timeout)
+
+    def resolve(self, sa: IkeSa, now: float) -> None:
+        """The peer deletes an IKE SA: what it has made to replace it takes over."""
+        if sa.successor is None and sa.rival is not None:
+            self._inherit(sa, sa.rival, now)
