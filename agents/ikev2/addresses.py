@@ -6,6 +6,7 @@ from ipaddress import IPv6Network
 
 from agents.ikev2.config import Grant
 from agents.ikev2.constants import ConfigAttribute, ConfigType, NotifyType, PayloadType
+from agents.ikev2.events import AddressAssigned
 from agents.ikev2.grammar import Contents
 from agents.ikev2.payloads import (
     Configuration,
