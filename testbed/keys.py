@@ -69,7 +69,23 @@ class Ikev1Key(msgspec.Struct, frozen=True, tag_field="kind", tag="ikev1"):
         return f"Ikev1Key({self.initiator_cookie})"
 
 
-Key = EspKey | Ikev1Key
+class Ikev2Key(msgspec.Struct, frozen=True, tag_field="kind", tag="ikev2"):
+    """The keys of an IKEv2 SA (RFC 7296 section 2.14); algorithms as Wireshark spells them."""
+
+    spi_i: Cookie
+    spi_r: Cookie
+    sk_ei: Hex
+    sk_er: Hex
+    encryption: str
+    sk_ai: str
+    sk_ar: str
+    integrity: str
+
+    def __repr__(self) -> str:
+        return f"Ikev2Key({self.spi_i}, {self.spi_r})"
+
+
+Key = EspKey | Ikev1Key | Ikev2Key
 
 
 def wireshark_profile(keys: Path) -> Path:
@@ -84,6 +100,7 @@ def wireshark_profile(keys: Path) -> Path:
         "preferences": [f"{name}: {value}" for name, value in PREFERENCES.items()],
         "esp_sa": _table(_esp(key) for key in found if isinstance(key, EspKey)),
         "ikev1_decryption_table": _table(_ikev1(key) for key in found if isinstance(key, Ikev1Key)),
+        "ikev2_decryption_table": _table(_ikev2(key) for key in found if isinstance(key, Ikev2Key)),
     }
     folder = keys / "wireshark"
     for place in (folder, folder / "profiles" / PROFILE):
@@ -140,6 +157,14 @@ def _hex(value: str) -> str:
 
 def _ikev1(key: Ikev1Key) -> tuple[str, ...]:
     return key.initiator_cookie, key.encryption_key
+
+
+def _ikev2(key: Ikev2Key) -> tuple[str, ...]:
+    encryption, integrity = f'"{key.encryption}"', f'"{key.integrity}"'
+    return (
+        *(key.spi_i, key.spi_r, key.sk_ei, key.sk_er, encryption),
+        *(key.sk_ai, key.sk_ar, integrity),
+    )
 
 
 def _table(rows: Iterable[tuple[str, ...]]) -> list[str]:

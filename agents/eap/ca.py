@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from ipaddress import IPv6Address
 from pathlib import Path
 from typing import Literal, Self, TypeAlias
 from urllib.parse import quote
@@ -131,13 +132,19 @@ class CertificateAuthority:
         return cls(Identity(certificate, key), key_type)
 
     def issue_server(
-        self, *names: str, validity: Validity | None = None, key: PrivateKey | None = None
+        self,
+        *names: str,
+        addresses: Iterable[IPv6Address] = (),
+        validity: Validity | None = None,
+        key: PrivateKey | None = None,
     ) -> Identity:
-        """Issue for a server with DNS `names`.
+        """Issue for a server with DNS `names`, and with addresses where IKEv2 is to check those.
 
         It also serves as a TLS client: between Diameter peers either side connects.
         """
-        alternatives = x509.SubjectAlternativeName([x509.DNSName(name) for name in names])
+        known: list[x509.GeneralName] = [x509.DNSName(name) for name in names]
+        known += [x509.IPAddress(address) for address in addresses]
+        alternatives = x509.SubjectAlternativeName(known)
         usages = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
         return self._issue(names[0], alternatives, usages, validity, key)
 

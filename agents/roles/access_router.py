@@ -11,26 +11,61 @@ from typing import Annotated
 
 import msgspec
 
-from agents.diameter.dictionary import Mip6Feature
+from agents.bootstrap import Assignment, Wish
+from agents.dhcpv6.relay import Relay
+from agents.dhcpv6.wire import SERVER_PORT
 from agents.diameter.eap import DiameterEapAnswer, DiameterEapRequest
 from agents.diameter.errors import DiameterError, ResultCode
+from agents.diameter.mobility import mobility_request
 from agents.kernel.filter import LinuxEnforcementPoint
 from agents.kernel.port import AccessLink, EnforcementPoint, KernelError
 from agents.machine import Event
 from agents.pana import events
 from agents.pana.dialect import PORT
+from agents.pana.mobility import MobilityCapability
 from agents.pana.paa import Paa
 from agents.pana.wire import Result
 from agents.roles.diameter import DiameterPeer, diameter_files, node_config
 from agents.roles.runtime import Configuration, run
 from agents.roles.tls import TlsSettings
 from agents.shell.eventlog import EventLog
+from agents.shell.relay import RelayEndpoint
 from agents.shell.tcp import DiameterService
 from agents.shell.udp import UdpEndpoint
 
 
+class CandidateSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A home agent of the visited network, which it offers to the home AAA server."""
+
+    home_agent: str
+    prefix_length: int = 64
+    home_address: str | None = None
+
+    def assignment(self) -> Assignment:
+        """Return the candidate as Diameter carries it."""
+        home_address = IPv6Address(self.home_address) if self.home_address else None
+        return Assignment(IPv6Address(self.home_agent), self.prefix_length, home_address)
+
+
+class RelaySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The DHCPv6 relay agent: the server, and this host's own interface and address towards it.
+
+    `network` is the home domain, for which the AAA server's information is supplied (RFC 6611).
+    """
+
+    server: str
+    interface: str
+    address: str
+    network: str
+
+
 class AccessRouterConfiguration(Configuration, frozen=True, kw_only=True):
-    """The access router's configuration; times in seconds."""
+    """The access router's configuration; times in seconds.
+
+    With `relay` every authentication asks the AAA server for a home agent, which the relay agent
+    then supplies to the DHCPv6 server; PANA does not deliver it. `optimized` lets PANA's first
+    request carry EAP's.
+    """
 
     access_interface: str
     access_prefix: str
@@ -41,6 +76,9 @@ class AccessRouterConfiguration(Configuration, frozen=True, kw_only=True):
     diameter_tls: TlsSettings | None = None
     keys: str | None = None
     mobility: bool = True
+    optimized: bool = False
+    candidate: CandidateSettings | None = None
+    relay: RelaySettings | None = None
     session_lifetime: Annotated[float, msgspec.Meta(ge=10)] = 3600.0
     aaa_timeout: Annotated[float, msgspec.Meta(gt=0)] = 10.0
 
@@ -53,6 +91,18 @@ class AaaClient:
         self._service = service
         self._sessions: dict[int, tuple[str, tuple[bytes, ...]]] = {}
         self._next = random.SystemRandom().getrandbits(32)
+        candidate = configuration.candidate
+        self._candidate = candidate.assignment() if candidate else None
+
+    def _wish(self, event: events.EapResponse) -> Wish | None:
+        """Return where the mobile node wants its home agent, None if it wants none."""
+        if not event.mobility:
+            return Wish.EITHER if self._configuration.relay else None
+        capability = event.capability
+        return Wish.of(
+            home=bool(capability & MobilityCapability.HOME_DOMAIN_HOME_AGENT),
+            local=bool(capability & MobilityCapability.LOCAL_HOME_AGENT),
+        )
 
     def _session(self, number: int) -> tuple[str, tuple[bytes, ...]]:
         """Return the Diameter session of a PANA session, and the State AVPs of its last answer."""
@@ -70,13 +120,16 @@ class AaaClient:
         Raises DiameterError or TimeoutError.
         """
         session, state = self._session(event.session_id)
+        asked = mobility_request(self._wish(event), self._candidate)
         request = DiameterEapRequest(
             session_id=session,
             origin_host=self._configuration.diameter_identity,
             origin_realm=self._configuration.diameter_realm,
             destination_realm=self._configuration.home.realm,
             eap_payload=event.packet,
-            feature_vector=Mip6Feature.MIP6_INTEGRATED if event.mobility else None,
+            feature_vector=asked.feature_vector,
+            hint=asked.hint,
+            wish=asked.wish,
             care_of_address=IPv6Address(event.pac[0]),
             state=state,
         )
@@ -113,8 +166,37 @@ class AccessRouter:
             rng=random.SystemRandom(),
             mobility=configuration.mobility,
             session_lifetime=configuration.session_lifetime,
+            optimized=configuration.optimized,
         )
+        self._relay = self._make_relay(configuration, log.child("dhcpv6"))
         self.endpoint = UdpEndpoint(self._paa, (configuration.address, PORT), self._handle)
+
+    @staticmethod
+    def _make_relay(
+        configuration: AccessRouterConfiguration, log: EventLog
+    ) -> tuple[Relay, RelayEndpoint, str] | None:
+        settings = configuration.relay
+        if settings is None:
+            return None
+        relay = Relay(
+            interface=configuration.access_interface,
+            link_address=IPv6Address(configuration.address),
+            servers=[(settings.server, SERVER_PORT)],
+        )
+        endpoint = RelayEndpoint(
+            relay,
+            interface=configuration.access_interface,
+            server_interface=settings.interface,
+            address=settings.address,
+            on_event=log,
+        )
+        return relay, endpoint, settings.network
+
+    def _supply(self, client: IPv6Address, assignment: Assignment | None) -> None:
+        """Let the relay agent tell the DHCPv6 server about the assigned home agent."""
+        if self._relay and assignment:
+            relay, _, network = self._relay
+            relay.set_information(client, assignment, network)
 
     def _handle(self, event: Event) -> None:
         self._log(event)
@@ -134,6 +216,12 @@ class AccessRouter:
                 self._enforcement.revoke(IPv6Address(old))
             case _:
                 pass
+
+    def close(self) -> None:
+        """Close the sockets."""
+        self.endpoint.close()
+        if self._relay:
+            self._relay[1].close()
 
     def _close(self, number: int, address: str) -> None:
         """End a session; its address stays open if another session of the PaC is authorised."""
@@ -178,13 +266,14 @@ class AccessRouter:
             return
         driver = self.endpoint.driver
         lifetime = answer.session_timeout or self._lifetime
+        self._supply(IPv6Address(event.pac[0]), answer.assignment)
         driver.call(
             self._paa.accept,
             event.session_id,
             packet,
             msk,
             lifetime,
-            answer.assignment,
+            answer.assignment if event.mobility else None,
             driver.now(),
         )
 
@@ -216,7 +305,7 @@ async def serve(configuration: AccessRouterConfiguration, stop: asyncio.Event) -
     await service.connected(configuration.home.realm, 30.0)
     log.write("Ready", pid=os.getpid())
     await stop.wait()
-    router.endpoint.close()
+    router.close()
     await service.close()
     enforcement.release()
 

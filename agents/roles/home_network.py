@@ -1,12 +1,11 @@
-"""Host C: home AAA server, IKE responder and home agent."""
+"""Host C: home AAA server, and beside it a home agent that takes keys from it, as in the paper."""
 
 from __future__ import annotations
 
 import asyncio
 import os
-import random
 import time
-from ipaddress import IPv6Address, IPv6Network
+from ipaddress import IPv6Address
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -15,70 +14,153 @@ import msgspec
 from agents.aaa import subscribers
 from agents.aaa.home_aaa import HomeAaa, SubscriberAuthenticated, eap_servers
 from agents.aaa.leases import Leases
-from agents.bootstrap import ike_psk
+from agents.aaa.policy import Place
+from agents.bootstrap import Assignment, PskSource, ike_psk, ike_secret
 from agents.diameter.config import PORT
 from agents.diameter.eap import DiameterEapRequest
 from agents.diameter.wire import Message
 from agents.eap.tls import TlsServerConfig
-from agents.kernel.linux import LinuxHomeAgent
-from agents.mip6.home_agent import HomeAgent
+from agents.ikev2.config import Grant
 from agents.roles.diameter import DiameterPeer, diameter_files, node_config
+from agents.roles.home_agent import HomeAgentService, HomeAgentSettings
 from agents.roles.ike import IkeService, IkeSettings
+from agents.roles.ike2 import Ike2Service, Ike2Settings
 from agents.roles.keylog import KeyLog
 from agents.roles.launch import Launched, launch
 from agents.roles.runtime import Configuration, run
 from agents.roles.tls import TlsSettings
 from agents.shell.eventlog import EventLog
-from agents.shell.mobility import HomeAgentEndpoint
 from agents.shell.tcp import DiameterService
 
 
+class PresharedPeer(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A mobile node whose key and home address are preconfigured."""
+
+    identity: str
+    home_address: str
+    psk_file: str
+
+
 class HomeNetworkConfiguration(Configuration, frozen=True, kw_only=True):
-    """The home network's configuration; times in seconds."""
+    """The home network's configuration; times in seconds.
+
+    Without `home_agent` the AAA server is alone. `ikev2` here authenticates by pre-shared keys:
+    those of `preshared`, and those that the AAA server derives.
+    """
 
     diameter_identity: str
     diameter_realm: str
     diameter_address: str
     diameter_port: int = PORT
     diameter_tls: TlsSettings | None = None
-    access_routers: list[DiameterPeer]
+    diameter_peers: tuple[DiameterPeer, ...]
     subscribers: str
     leases: str
     tls: TlsSettings
-    home_agent: str
-    home_interface: str
-    home_prefix: str
     work: str
+    home_agent: HomeAgentSettings | None = None
+    ikev1: IkeSettings | None = None
+    ikev2: Ike2Settings | None = None
+    preshared: tuple[PresharedPeer, ...] = ()
+    psk_source: PskSource = "msk"
+    protection: Literal["none", "sealed"] = "none"
     eap_fragment_size: int = 1000
     session_lifetime: Annotated[float, msgspec.Meta(ge=10)] = 3600.0
-    duplicate_address_detection: bool = True
     launch: Literal["resident", "script"] = "resident"
-    ike: IkeSettings = IkeSettings()
 
 
-class HomeNetwork:
-    """Joins the home AAA server with the home agent at the same place, as the paper does."""
+class Admission:
+    """Lets authenticated subscribers, and no one else, make SAs with the home agent."""
 
-    def __init__(self, configuration: HomeNetworkConfiguration, log: EventLog) -> None:
+    def __init__(
+        self, configuration: HomeNetworkConfiguration, home_agent: HomeAgentService, log: EventLog
+    ) -> None:
         self._configuration = configuration
-        self._aaa_log = log.child("aaa")
-        self._log = log
+        self._home_agent = home_agent
         self._launched: list[Launched] = []
-        self._address = IPv6Address(configuration.home_agent)
-        self._kernel = LinuxHomeAgent(self._address, configuration.home_interface)
-        self._kernel.warm_up()
-        self._kernel.prepare()
-        self._timer: asyncio.TimerHandle | None = None
-        self._ike: IkeService | None = None
-        if configuration.launch == "resident":
-            self._ike = IkeService(
-                self._address,
-                configuration.ike,
+        self._grants: dict[str, Grant] = {}
+        self._ikev1: IkeService | None = None
+        self._ikev2: Ike2Service | None = None
+        if configuration.launch == "resident" and configuration.ikev1:
+            self._ikev1 = IkeService(
+                home_agent.address,
+                configuration.ikev1,
                 identity=None,
-                kernel=self._kernel,
+                kernel=home_agent.kernel,
                 keys=KeyLog(None),
                 log=log.child("ikev1"),
             )
+        if configuration.ikev2:
+            self._ikev2 = Ike2Service(
+                home_agent.address,
+                configuration.ikev2,
+                identity=None,
+                kernel=home_agent.kernel,
+                keys=KeyLog(None),
+                log=log.child("ikev2"),
+                allocate=self._allocate,
+            )
+        for peer in configuration.preshared:
+            psk = Path(peer.psk_file).read_bytes()
+            self._share(peer.identity, IPv6Address(peer.home_address), psk, None)
+
+    def _allocate(self, identity: str, _asked: IPv6Address | None) -> Grant | None:
+        return self._grants.get(identity)
+
+    def admit(self, event: SubscriberAuthenticated) -> None:
+        """Share the key that follows from the subscriber's authentication."""
+        assignment = event.assignment
+        if assignment is None or assignment.home_address is None or event.place is Place.LOCAL:
+            return
+        secret = ike_secret(self._configuration.psk_source, event.msk, event.ike_root)
+        psk = ike_psk(secret, assignment)
+        if self._ikev1 or self._ikev2:
+            self._share(event.identity, assignment.home_address, psk, event.care_of_address)
+        elif self._configuration.launch == "script":
+            # The Diameter answer leaves first, as in section 5.5 of the paper.
+            asyncio.get_running_loop().call_soon(self._launch, event, assignment, psk)
+
+    def _share(
+        self, identity: str, home_address: IPv6Address, psk: bytes, care_of: IPv6Address | None
+    ) -> None:
+        self._home_agent.kernel.protect(home_address)
+        if self._ikev1:
+            self._ikev1.add_psk(psk, peer=care_of, identity=identity, home_address=home_address)
+        if self._ikev2:
+            self._grants[identity] = Grant(home_address, self._home_agent.prefix.prefixlen)
+            self._ikev2.add_psk(psk, peer=None, identity=identity, home_address=home_address)
+
+    def _launch(self, event: SubscriberAuthenticated, assignment: Assignment, psk: bytes) -> None:
+        if assignment.home_address is None:
+            return
+        self._home_agent.kernel.protect(assignment.home_address)
+        variables = {
+            "HOST": self._configuration.host,
+            "HOME_AGENT": str(assignment.home_agent),
+            "HOME_ADDRESS": str(assignment.home_address),
+            "CARE_OF_ADDRESS": str(event.care_of_address),
+            "IDENTITY": event.identity,
+        }
+        ike = self._configuration.ikev1 or IkeSettings()
+        work = self._configuration.work
+        self._launched.append(launch("home_network.sh", work, psk, ike, variables))
+
+    def close(self) -> None:
+        """Close IKE's sockets and end what was launched."""
+        for service in (self._ikev1, self._ikev2, *self._launched):
+            if service:
+                service.close()
+
+
+class AaaServer:
+    """The home AAA server's answers, and what follows from them for the home agent."""
+
+    def __init__(
+        self, configuration: HomeNetworkConfiguration, admission: Admission | None, log: EventLog
+    ) -> None:
+        self._admission = admission
+        self._log = log
+        self._timer: asyncio.TimerHandle | None = None
         tls = TlsServerConfig(**configuration.tls.arguments())
         self._aaa = HomeAaa(
             subscribers.load(Path(configuration.subscribers)),
@@ -87,16 +169,8 @@ class HomeNetwork:
             origin_host=configuration.diameter_identity,
             origin_realm=configuration.diameter_realm,
             session_timeout=configuration.session_lifetime,
-        )
-        home_agent = HomeAgent(
-            self._address,
-            IPv6Network(configuration.home_prefix),
-            duplicate_address_detection=configuration.duplicate_address_detection,
-            kernel=self._kernel,
-            rng=random.SystemRandom(),
-        )
-        self._mobility = HomeAgentEndpoint(
-            home_agent, self._address, configuration.home_interface, log.child("mip6")
+            psk_source=configuration.psk_source,
+            protection=configuration.protection,
         )
 
     def answer(self, message: Message) -> Message:
@@ -111,9 +185,9 @@ class HomeNetwork:
     def _take_events(self) -> None:
         while self._aaa.events:
             event = self._aaa.events.popleft()
-            self._aaa_log(event)
-            if isinstance(event, SubscriberAuthenticated):
-                self._admit(event)
+            self._log(event)
+            if isinstance(event, SubscriberAuthenticated) and self._admission:
+                self._admission.admit(event)
         self._arm()
 
     def _arm(self) -> None:
@@ -128,65 +202,38 @@ class HomeNetwork:
         self._aaa.handle_timeout(time.monotonic())
         self._take_events()
 
-    def _admit(self, event: SubscriberAuthenticated) -> None:
-        """Let the subscriber, and no one else, make SAs for the home address."""
-        assignment = event.assignment
-        if assignment is None or assignment.home_address is None or event.care_of_address is None:
-            return
-        psk = ike_psk(event.msk, assignment)
-        self._kernel.protect(assignment.home_address)
-        if self._ike:
-            self._ike.add_psk(
-                psk,
-                peer=event.care_of_address,
-                identity=event.identity,
-                home_address=assignment.home_address,
-            )
-            return
-        variables = {
-            "HOST": self._configuration.host,
-            "HOME_AGENT": str(assignment.home_agent),
-            "HOME_ADDRESS": str(assignment.home_address),
-            "CARE_OF_ADDRESS": str(event.care_of_address),
-            "IDENTITY": event.identity,
-        }
-        # The Diameter answer leaves first, as in section 5.5 of the paper.
-        asyncio.get_running_loop().call_soon(self._launch, psk, variables)
-
-    def _launch(self, psk: bytes, variables: dict[str, str]) -> None:
-        work, ike = self._configuration.work, self._configuration.ike
-        self._launched.append(launch("home_network.sh", work, psk, ike, variables))
-
     def close(self) -> None:
-        """Close all sockets and end what was launched."""
+        """Stop the timer."""
         if self._timer:
             self._timer.cancel()
-        self._mobility.close()
-        if self._ike:
-            self._ike.close()
-        for launched in self._launched:
-            launched.close()
 
 
 async def serve(configuration: HomeNetworkConfiguration, stop: asyncio.Event) -> None:
     """Run the home network until `stop` is set."""
     log = EventLog(configuration.host, "role")
-    network = HomeNetwork(configuration, log)
+    home_agent = admission = None
+    if configuration.home_agent:
+        home_agent = HomeAgentService(configuration.home_agent, log)
+        admission = Admission(configuration, home_agent, log)
+    server = AaaServer(configuration, admission, log.child("aaa"))
     service = DiameterService(
         node_config(
             configuration.diameter_identity,
             configuration.diameter_realm,
-            configuration.access_routers,
+            configuration.diameter_peers,
         ),
         listen=[(configuration.diameter_address, configuration.diameter_port)],
         tls=diameter_files(configuration.diameter_tls, None),
-        handler=network.answer,
+        handler=server.answer,
         on_event=log.child("diameter"),
     )
     await service.start()
     log.write("Ready", pid=os.getpid())
     await stop.wait()
-    network.close()
+    server.close()
+    for part in (admission, home_agent):
+        if part:
+            part.close()
     await service.close()
 
 

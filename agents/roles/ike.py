@@ -107,7 +107,7 @@ class IkeService:
         self,
         psk: bytes,
         *,
-        peer: IPv6Address,
+        peer: IPv6Address | None,
         identity: str | None,
         home_address: IPv6Address,
     ) -> None:

@@ -5,8 +5,12 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from agents.ipsec import EspPair
+
+if TYPE_CHECKING:
+    from agents.ikev2.events import IkeEstablished
 
 
 class KeyLog:
@@ -36,6 +40,21 @@ class KeyLog:
             "kind": "ikev1",
             "initiator_cookie": initiator_cookie.hex(),
             "encryption_key": encryption_key.hex(),
+        }
+        self._append("keys.jsonl", json.dumps(entry))
+
+    def ikev2(self, established: IkeEstablished) -> None:
+        """Keep the keys of an IKE SA, with the algorithms' names as Wireshark spells them."""
+        entry = {
+            "kind": "ikev2",
+            "spi_i": established.spi_i.hex(),
+            "spi_r": established.spi_r.hex(),
+            "sk_ei": established.sk_ei.hex(),
+            "sk_er": established.sk_er.hex(),
+            "encryption": established.encryption,
+            "sk_ai": established.sk_ai.hex(),
+            "sk_ar": established.sk_ar.hex(),
+            "integrity": established.integrity,
         }
         self._append("keys.jsonl", json.dumps(entry))
 

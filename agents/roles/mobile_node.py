@@ -86,6 +86,7 @@ class MobileNode:
         self._kernel = LinuxMobileNode()
         self._peers = EapPeers(configuration.eap, self._keys)
         self._granted: Granted | None = None
+        self._assignment: Assignment | None = None
         self._registration: RegistrationService | None = None
         self._access = self._make_access()
         self._ikev1, self._ikev2 = self._make_ike()
@@ -132,6 +133,7 @@ class MobileNode:
             kernel=self._kernel,
             keys=self._keys,
             log=self._log.child("ikev2"),
+            trusted=configuration.eap.tls,
             on_failure=self._fail,
         )
         service.on_address = self._on_address
@@ -164,7 +166,6 @@ class MobileNode:
 
     def _discover(self) -> None:
         discovery: Dhcpv6Discovery | DnsDiscovery
-        callbacks = {"on_found": self._hand_over, "on_failure": self._fail}
         match self._configuration.discovery:
             case StaticSettings() as known:
                 address = IPv6Address(known.home_address) if known.home_address else None
@@ -173,9 +174,21 @@ class MobileNode:
                 return
             case Dhcpv6Settings() as settings:
                 interface = self._configuration.interface
-                discovery = Dhcpv6Discovery(settings, interface, log=self._log, **callbacks)
+                discovery = Dhcpv6Discovery(
+                    settings,
+                    interface,
+                    log=self._log,
+                    on_found=self._hand_over,
+                    on_failure=self._fail,
+                )
             case DnsSettings() as settings:
-                discovery = DnsDiscovery(settings, self._care_of, log=self._log, **callbacks)
+                discovery = DnsDiscovery(
+                    settings,
+                    self._care_of,
+                    log=self._log,
+                    on_found=self._hand_over,
+                    on_failure=self._fail,
+                )
             case None:
                 return
         self._stages.append(discovery)
@@ -198,7 +211,9 @@ class MobileNode:
         if self._ikev2:
             self._negotiate_v2(self._ikev2, assignment, psk)
         elif assignment.home_address is None or psk is None:
-            self._fail("IKEv1 delivers no home address and needs a pre-shared key: both are missing")
+            self._fail(
+                "IKEv1 delivers no home address and needs a pre-shared key: both are missing"
+            )
         elif self._ikev1:
             agent, address = assignment.home_agent, assignment.home_address
             self._ikev1.add_psk(psk, peer=agent, identity=None, home_address=address)
@@ -220,7 +235,7 @@ class MobileNode:
 
     def _on_address(self, home_address: IPv6Address) -> None:
         """Go on with the home address that the home agent has assigned by IKEv2."""
-        if self._registration is None:
+        if self._registration is None and self._assignment is not None:
             self._register(replace(self._assignment, home_address=home_address))
 
     def _register(self, assignment: Assignment) -> None:

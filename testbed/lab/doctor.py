@@ -26,6 +26,7 @@ class Feature:
     purpose: str
     kind: str  # right, kernel or tool
     labs: tuple[str, ...] = ("native", "uml")
+    always: bool = True  # False: only for experiments that name it.
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,8 @@ FEATURES = {
         Feature("ifconfig", "Mininet's interfaces", "tool"),
         Feature("ethtool", "offloads, as far as they change what is captured", "tool"),
         Feature("radvd", "the access router's advertisements", "tool"),
+        Feature("kea-dhcp6", "the approach dhcpv6-ikev2", "tool", always=False),
+        Feature("nsd", "the approach dns-ikev2", "tool", always=False),
         Feature("ping", "for use at Mininet's prompt", "tool"),
         Feature("linux.uml", "the uml lab's kernel", "tool", ("uml",)),
         Feature("modprobe", "the uml lab's modules", "tool", ("uml",)),
@@ -84,6 +87,8 @@ PACKAGES = {
     "ifconfig": "net-tools",
     "ethtool": "ethtool",
     "radvd": "radvd",
+    "kea-dhcp6": "kea-dhcp6-server",
+    "nsd": "nsd",
     "ping": "iputils-ping",
     "linux.uml": "user-mode-linux",
     "modprobe": "kmod",
@@ -100,13 +105,14 @@ def examine(names: Iterable[str] | None = None) -> list[Finding]:
 
 
 def lacking(lab: str, needs: Iterable[str]) -> list[Finding]:
-    """Return what a lab would lack for an experiment that needs these kernel features."""
+    """Return what a lab would lack for an experiment that needs these features."""
     unknown = set(needs) - FEATURES.keys()
     if unknown:
         msg = f"no such feature: {', '.join(sorted(unknown))}"
         raise ValueError(msg)
-    tools = {name for name, feature in FEATURES.items() if feature.kind != "kernel"}
-    wanted = {"namespaces", *tools, *needs} if lab == "native" else tools
+    wanted = {"namespaces", *needs} if lab == "native" else {*needs}
+    wanted = {name for name in wanted if lab == "native" or FEATURES[name].kind != "kernel"}
+    wanted |= {name for name, f in FEATURES.items() if f.kind != "kernel" and f.always}
     findings = examine(name for name in wanted if lab in FEATURES[name].labs)
     # Without root, the kernel's features are unknown; what lacks is root.
     return [finding for finding in findings if finding.here is False]

@@ -1,0 +1,51 @@
+"""The IETF's integrated scenario (RFC 6611): the AAAH gives the HA to the NAS, DHCPv6 to the MN."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from agents.approaches import Role
+from agents.approaches.pana_ikev2 import Settings as IkeV2Settings
+from agents.approaches.pana_ikev2 import home
+from agents.approaches.scene import HOME_REALM, KERNEL_NEEDS, Scene, prepare, role
+from agents.roles.access_router import RelaySettings
+from agents.roles.dhcp_server import DhcpServerConfiguration
+from agents.roles.discovery import Dhcpv6Settings
+from topologies.model import Topology
+
+NEEDS = (*KERNEL_NEEDS, "kea-dhcp6")
+__all__ = ["NEEDS", "Settings", "compose", "prepare"]
+
+
+class Settings(IkeV2Settings, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Whether the mobile node asks for a home agent at home or in the visited network."""
+
+    home: Literal["home", "local"] = "home"
+
+
+def compose(settings: Settings, topology: Topology, shared: Path, run: Path) -> list[Role]:
+    """Return the roles of hosts C, D, B and A."""
+    scene = Scene(settings, topology, shared, run)
+    server = scene.address("DHCPv6 server", "service")
+    dhcp = DhcpServerConfiguration(
+        host=scene.host("DHCPv6 server"),
+        interface=scene.interface("DHCPv6 server", "service"),
+        address=server,
+        work=scene.work,
+    )
+    relay = RelaySettings(
+        server=server,
+        interface=scene.interface("access router", "service"),
+        address=scene.address("access router", "service"),
+        network=HOME_REALM,
+    )
+    discovery = Dhcpv6Settings(network=HOME_REALM, home=settings.home)
+    return [
+        *home(scene, settings.ike),
+        role("dhcp_server", dhcp),
+        scene.access_router(relay=relay),
+        scene.mobile_node(
+            access=scene.pana(mobility=False), discovery=discovery, ikev2=settings.ike
+        ),
+    ]

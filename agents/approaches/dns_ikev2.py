@@ -1,0 +1,34 @@
+"""The split scenario (RFC 5026): open access, the HA from the DNS, IKEv2 with EAP for the HoA."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from agents.approaches import Role
+from agents.approaches.pana_ikev2 import Settings, home
+from agents.approaches.scene import HOME_AGENT, HOME_REALM, KERNEL_NEEDS, Scene, prepare, role
+from agents.roles.discovery import DnsSettings
+from agents.roles.dns_server import DnsServerConfiguration, HomeAgentRecord, Zone
+from topologies.model import Topology
+
+NEEDS = (*KERNEL_NEEDS, "nsd")
+__all__ = ["NEEDS", "Settings", "compose", "prepare"]
+
+
+def compose(settings: Settings, topology: Topology, shared: Path, run: Path) -> list[Role]:
+    """Return the roles of hosts C and A; B only forwards."""
+    scene = Scene(settings, topology, shared, run)
+    server = scene.address("home network", "core")
+    records = [HomeAgentRecord(name=HOME_AGENT, addresses=[scene.home_agent_settings().address])]
+    dns = DnsServerConfiguration(
+        host=scene.host("home network"),
+        address=server,
+        work=scene.work,
+        zones=[Zone(domain=HOME_REALM, home_agents=records)],
+    )
+    lookup = DnsSettings(server=server, domain=HOME_REALM)
+    return [
+        *home(scene, settings.ike),
+        role("dns_server", dns),
+        scene.mobile_node(discovery=lookup, ikev2=settings.ike),
+    ]

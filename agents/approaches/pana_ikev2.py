@@ -1,0 +1,36 @@
+"""The paper's approach as proposed: PANA delivers the HA; IKEv2 the HoA, with EAP once more."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from agents.approaches import Role
+from agents.approaches.scene import KERNEL_NEEDS, CommonSettings, Scene, prepare
+from agents.roles.ike2 import Ike2Settings
+from topologies.model import Topology
+
+NEEDS = KERNEL_NEEDS
+__all__ = ["NEEDS", "Settings", "compose", "prepare"]
+
+
+class Settings(CommonSettings, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How IKEv2 negotiates; with `authentication` "psk" its key comes from PANA's EAP."""
+
+    ike: Ike2Settings = Ike2Settings()
+
+
+def compose(settings: Settings, topology: Topology, shared: Path, run: Path) -> list[Role]:
+    """Return the roles of hosts C, B and A."""
+    scene = Scene(settings, topology, shared, run)
+    return [
+        *home(scene, settings.ike),
+        scene.access_router(),
+        scene.mobile_node(access=scene.pana(), ikev2=settings.ike),
+    ]
+
+
+def home(scene: Scene, ike: Ike2Settings) -> list[Role]:
+    """Return host C's programs: with EAP, the home agent asks the AAA server like any other."""
+    if ike.authentication == "eap":
+        return [scene.home_network(), scene.home_agent(ike)]
+    return [scene.home_network(home_agent=scene.home_agent_settings(), ikev2=ike)]

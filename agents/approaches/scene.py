@@ -1,0 +1,239 @@
+"""What every approach has in common: identities, certificates, subscribers, and the usual roles."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from ipaddress import IPv6Address
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+import tomli_w
+
+from agents.approaches import Role
+from agents.bootstrap import PskSource
+from agents.diameter.config import PORT, TLS_PORT
+from agents.eap import ca
+from agents.roles.access import EapSettings, PanaSettings
+from agents.roles.access_router import AccessRouterConfiguration
+from agents.roles.diameter import DiameterPeer
+from agents.roles.home_agent import HomeAgentConfiguration, HomeAgentSettings
+from agents.roles.home_network import HomeNetworkConfiguration
+from agents.roles.ike2 import Ike2Settings
+from agents.roles.mobile_node import MobileNodeConfiguration
+from agents.roles.tls import TlsSettings
+from topologies.model import Topology
+
+KERNEL_NEEDS = ("veth", "xfrm_user", "esp6", "mip6", "ip6_tunnel", "policy_routing")
+IDENTITY, SOMEBODY_ELSE = "mn@home.test", "somebody.else@home.test"
+HOME_REALM, VISITED_REALM = "home.test", "visited.test"
+HOME_AAA, HOME_AGENT, ACCESS_ROUTER = "aaa.home.test", "ha.home.test", "ar.visited.test"
+HOME_AGENT_ADDRESS = IPv6Address("2001:db8:100::1")
+HOME_ADDRESS = IPv6Address("2001:db8:100::1234")
+_SERVER = "server"
+"""The file name of the home AAA server's certificate."""
+
+
+class CommonSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What an experiment may set whatever the approach; times in seconds."""
+
+    dialect: Literal["rfc5191"] = "rfc5191"
+    duplicate_address_detection: bool = True
+    identity: str = IDENTITY
+    key_type: Literal["p256", "rsa2048"] = "p256"
+    tls_version: Literal["TLSv1.2", "TLSv1.3"] = "TLSv1.3"
+    eap_fragment_size: Annotated[int, msgspec.Meta(ge=100, le=1200)] = 1000
+    session_lifetime: Annotated[float, msgspec.Meta(ge=10)] = 3600.0
+    binding_lifetime: Annotated[float, msgspec.Meta(ge=8, le=262140)] = 420.0
+    diameter_tls: bool = False
+    credential: Literal["valid", "expired", "other-ca"] = "valid"
+    subscribed: bool = True
+    mobility_subscribed: bool = True
+    psk_source: PskSource = "msk"
+
+
+def _make_certificates(folder: Path, settings: CommonSettings) -> None:
+    names = [settings.identity]
+    made = ca.create(folder, names, server=HOME_AAA, key_type=settings.key_type)
+    authority = ca.CertificateAuthority(ca.Identity.read(ca.Files(made.ca, folder / "ca.key")))
+    authority.issue_server(ACCESS_ROUTER).write(folder, ACCESS_ROUTER)
+    # A mobile node may know no more of its home agent than the address.
+    authority.issue_server(HOME_AGENT, addresses=[HOME_AGENT_ADDRESS]).write(folder, HOME_AGENT)
+    if settings.credential == "expired":
+        yesterday = datetime.now(UTC) - timedelta(days=1)
+        past = ca.Validity(yesterday - timedelta(days=30), yesterday)
+        authority.issue_client(settings.identity, validity=past).write(folder, settings.identity)
+    elif settings.credential == "other-ca":
+        stranger = ca.CertificateAuthority.generate("another CA", settings.key_type)
+        stranger.issue_client(settings.identity).write(folder, settings.identity)
+
+
+def prepare(folder: Path, settings: CommonSettings) -> None:
+    """Make the certificates and the list of subscribers."""
+    _make_certificates(folder / "pki", settings)
+    document = {
+        "home_agents": [
+            {"name": "ha1", "address": str(HOME_AGENT_ADDRESS), "prefix": "2001:db8:100::/64"}
+        ],
+        "subscribers": [
+            {
+                "identity": settings.identity if settings.subscribed else SOMEBODY_ELSE,
+                "mobility": settings.mobility_subscribed,
+                "home_agent": "ha1",
+                "home_address": str(HOME_ADDRESS),
+            }
+        ],
+    }
+    (folder / "subscribers.toml").write_text(tomli_w.dumps(document), encoding="utf-8")
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """The hosts of one run, and the usual configurations of what runs in them.
+
+    The keyword arguments of its methods add to a configuration or replace parts of it.
+    """
+
+    settings: CommonSettings
+    topology: Topology
+    shared: Path
+    run: Path
+
+    def host(self, role: str) -> str:
+        """Return the name of the host with this role; KeyError if there is none."""
+        for host in self.topology.hosts:
+            if host.role == role:
+                return host.name
+        raise KeyError(f"topology {self.topology.name} has no {role}")
+
+    def address(self, role: str, link: str) -> str:
+        """Return the address of a role's host on a link."""
+        return str(self.topology.link(link).end(self.host(role)).address)
+
+    def interface(self, role: str, link: str) -> str:
+        """Return the interface of a role's host on a link."""
+        return self.topology.interface_name(self.host(role), link)
+
+    @property
+    def work(self) -> str:
+        """The folder for what the programs write in a run."""
+        return str(self.run / "configuration")
+
+    @property
+    def keys(self) -> str:
+        """The folder for keys for Wireshark."""
+        return str(self.run / "keys")
+
+    def certificate(self, name: str) -> TlsSettings:
+        """Return the files of a certificate of this variant."""
+        pki = self.shared / "pki"
+        return TlsSettings(
+            ca=str(pki / "ca.pem"),
+            certificate=str(pki / f"{name}.pem"),
+            key=str(pki / f"{name}.key"),
+            version=self.settings.tls_version,
+        )
+
+    def _diameter_tls(self, name: str) -> TlsSettings | None:
+        return self.certificate(name) if self.settings.diameter_tls else None
+
+    def _home_peer(self) -> DiameterPeer:
+        return DiameterPeer(
+            host=HOME_AAA,
+            realm=HOME_REALM,
+            address=self.address("home network", "core"),
+            port=TLS_PORT if self.settings.diameter_tls else PORT,
+        )
+
+    def access_router(self, **changes: Any) -> Role:
+        """Return host B's program: PAA, enforcement point and AAA client."""
+        access = self.topology.link("access").end(self.host("access router"))
+        usual: dict[str, Any] = {
+            "host": self.host("access router"),
+            "access_interface": self.interface("access router", "access"),
+            "access_prefix": str(access.advertise),
+            "address": str(access.address),
+            "session_lifetime": self.settings.session_lifetime,
+            "diameter_identity": ACCESS_ROUTER,
+            "diameter_realm": VISITED_REALM,
+            "diameter_tls": self._diameter_tls(ACCESS_ROUTER),
+            "keys": self.keys,
+            "home": self._home_peer(),
+        }
+        return role("access_router", AccessRouterConfiguration(**(usual | changes)))
+
+    def home_agent_settings(self) -> HomeAgentSettings:
+        """Return the home agent of host C."""
+        home = self.topology.link("home").end(self.host("home network"))
+        return HomeAgentSettings(
+            address=str(home.address),
+            interface=self.interface("home network", "home"),
+            prefix=str(home.addresses[0].network),
+            duplicate_address_detection=self.settings.duplicate_address_detection,
+        )
+
+    def home_network(self, **changes: Any) -> Role:
+        """Return host C's program: the home AAA server, with a home agent if one is configured."""
+        peers = [(ACCESS_ROUTER, VISITED_REALM), (HOME_AGENT, HOME_REALM)]
+        usual: dict[str, Any] = {
+            "host": self.host("home network"),
+            "diameter_identity": HOME_AAA,
+            "diameter_realm": HOME_REALM,
+            "diameter_address": self.address("home network", "core"),
+            "diameter_port": TLS_PORT if self.settings.diameter_tls else PORT,
+            "diameter_tls": self._diameter_tls(_SERVER),
+            "diameter_peers": tuple(DiameterPeer(host=h, realm=r) for h, r in peers),
+            "subscribers": str(self.shared / "subscribers.toml"),
+            "leases": str(self.run / "configuration" / "leases.sqlite"),
+            "tls": self.certificate(_SERVER),
+            "work": self.work,
+            "eap_fragment_size": self.settings.eap_fragment_size,
+            "session_lifetime": self.settings.session_lifetime,
+            "psk_source": self.settings.psk_source,
+        }
+        return role("home_network", HomeNetworkConfiguration(**(usual | changes)))
+
+    def home_agent(self, ikev2: Ike2Settings) -> Role:
+        """Return a home agent with IKEv2 and EAP, beside the AAA server on host C."""
+        configuration = HomeAgentConfiguration(
+            host=self.host("home network"),
+            home_agent=self.home_agent_settings(),
+            ikev2=ikev2,
+            certificate=self.certificate(HOME_AGENT),
+            identity=HOME_AGENT,
+            diameter_identity=HOME_AGENT,
+            diameter_realm=HOME_REALM,
+            diameter_tls=self._diameter_tls(HOME_AGENT),
+            home=self._home_peer(),
+        )
+        return role("home_agent", configuration)
+
+    def pana(self, *, mobility: bool = True) -> PanaSettings:
+        """Return the mobile node's network access by PANA."""
+        return PanaSettings(paa=self.address("access router", "access"), mobility=mobility)
+
+    def mobile_node(self, **changes: Any) -> Role:
+        """Return host A's program."""
+        settings = self.settings
+        usual: dict[str, Any] = {
+            "host": self.host("mobile node"),
+            "interface": self.interface("mobile node", "access"),
+            "eap": EapSettings(
+                identity=settings.identity,
+                server_name=HOME_AAA,
+                tls=self.certificate(settings.identity),
+                fragment_size=settings.eap_fragment_size,
+            ),
+            "work": self.work,
+            "keys": self.keys,
+            "psk_source": settings.psk_source,
+            "binding_lifetime": settings.binding_lifetime,
+        }
+        return role("mobile_node", MobileNodeConfiguration(**(usual | changes)))
+
+
+def role(program: str, configuration: Any) -> Role:
+    """Return the role that runs one of the programs of agents.roles."""
+    plain = msgspec.to_builtins(configuration)
+    return Role(configuration.host, f"agents.roles.{program}", plain)

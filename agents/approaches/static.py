@@ -1,0 +1,43 @@
+"""The baseline: home agent, home address and pre-shared key are preconfigured, access is open."""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+
+from agents.approaches import Role, scene
+from agents.approaches.scene import HOME_ADDRESS, KERNEL_NEEDS, CommonSettings, Scene
+from agents.roles.discovery import StaticSettings
+from agents.roles.home_network import PresharedPeer
+from agents.roles.ike2 import Ike2Settings
+from topologies.model import Topology
+
+NEEDS = KERNEL_NEEDS
+_KEY = "preshared.key"
+
+
+class Settings(CommonSettings, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How IKEv2 negotiates."""
+
+    ike: Ike2Settings = Ike2Settings(authentication="psk")
+
+
+def prepare(folder: Path, settings: Settings) -> None:
+    """Make the certificates, the list of subscribers, and the key that both sides have."""
+    scene.prepare(folder, settings)
+    key = folder / _KEY
+    key.touch(mode=0o600)
+    key.write_bytes(secrets.token_bytes(32))
+
+
+def compose(settings: Settings, topology: Topology, shared: Path, run: Path) -> list[Role]:
+    """Return the roles of hosts C and A; B only forwards."""
+    here = Scene(settings, topology, shared, run)
+    home_agent, key = here.home_agent_settings(), str(shared / _KEY)
+    address = str(HOME_ADDRESS)
+    peer = PresharedPeer(identity=settings.identity, home_address=address, psk_file=key)
+    known = StaticSettings(home_agent=home_agent.address, home_address=address)
+    return [
+        here.home_network(home_agent=home_agent, ikev2=settings.ike, preshared=(peer,)),
+        here.mobile_node(discovery=known, ikev2=settings.ike, psk_file=key),
+    ]

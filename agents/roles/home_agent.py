@@ -1,0 +1,194 @@
+"""The home agent: binding cache and tunnels, and IKEv2 with EAP by the home AAA server.
+
+As a program it is a home agent apart from the AAA server (RFC 5778); in the paper's home network
+it is a part of `home_network`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import time
+from ipaddress import IPv6Address, IPv6Network
+
+import msgspec
+
+from agents.diameter.dictionary import Mip6Feature
+from agents.diameter.eap import DiameterEapAnswer, DiameterEapRequest
+from agents.diameter.errors import DiameterError, ResultCode
+from agents.ikev2 import events as ikev2
+from agents.ikev2.config import Grant
+from agents.kernel.linux import LinuxHomeAgent
+from agents.mip6.home_agent import HomeAgent
+from agents.roles.diameter import DiameterPeer, diameter_files, node_config
+from agents.roles.ike2 import Ike2Service, Ike2Settings
+from agents.roles.keylog import KeyLog
+from agents.roles.runtime import Configuration, run
+from agents.roles.tls import TlsSettings
+from agents.shell.eventlog import EventLog
+from agents.shell.mobility import HomeAgentEndpoint
+from agents.shell.tcp import DiameterService
+
+
+class HomeAgentSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The home agent's address, and the home link and prefix that it serves."""
+
+    address: str
+    interface: str
+    prefix: str
+    duplicate_address_detection: bool = True
+
+
+class HomeAgentService:
+    """A home agent on its sockets. Must be made inside a running event loop."""
+
+    def __init__(self, settings: HomeAgentSettings, log: EventLog) -> None:
+        self.address = IPv6Address(settings.address)
+        self.prefix = IPv6Network(settings.prefix)
+        self.kernel = LinuxHomeAgent(self.address, settings.interface)
+        self.kernel.warm_up()
+        self.kernel.prepare()
+        machine = HomeAgent(
+            self.address,
+            self.prefix,
+            duplicate_address_detection=settings.duplicate_address_detection,
+            kernel=self.kernel,
+            rng=random.SystemRandom(),
+        )
+        self._endpoint = HomeAgentEndpoint(
+            machine, self.address, settings.interface, log.child("mip6")
+        )
+
+    def close(self) -> None:
+        """Close the sockets."""
+        self._endpoint.close()
+
+
+class HomeAgentConfiguration(Configuration, frozen=True, kw_only=True):
+    """The program's configuration; times in seconds."""
+
+    home_agent: HomeAgentSettings
+    ikev2: Ike2Settings
+    certificate: TlsSettings
+    identity: str
+    diameter_identity: str
+    diameter_realm: str
+    home: DiameterPeer
+    diameter_tls: TlsSettings | None = None
+    aaa_timeout: float = 10.0
+
+
+class EapAuthenticator:
+    """Carries EAP between IKEv2 and the home AAA server (RFC 5778 section 4.1)."""
+
+    def __init__(
+        self,
+        configuration: HomeAgentConfiguration,
+        service: DiameterService,
+        home_agent: HomeAgentService,
+        log: EventLog,
+    ) -> None:
+        self._configuration = configuration
+        self._service = service
+        self._home_agent = home_agent
+        self._log = log
+        self._next = random.SystemRandom().getrandbits(32)
+        self._sessions: dict[bytes, str] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._ike = Ike2Service(
+            home_agent.address,
+            configuration.ikev2,
+            identity=configuration.identity,
+            kernel=home_agent.kernel,
+            keys=KeyLog(None),
+            log=log.child("ikev2"),
+            certificate=configuration.certificate,
+        )
+        self._ike.on_eap = self._on_eap
+
+    def _on_eap(self, event: ikev2.EapResponse) -> None:
+        task = asyncio.get_running_loop().create_task(self._ask(event))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _request(self, event: ikev2.EapResponse) -> DiameterEapRequest:
+        configuration = self._configuration
+        if event.ike_spi not in self._sessions:
+            self._next += 1
+            name = f"{configuration.diameter_identity};{int(time.time())};{self._next & 0xFFFFFFFF}"
+            self._sessions[event.ike_spi] = name
+        return DiameterEapRequest(
+            session_id=self._sessions[event.ike_spi],
+            origin_host=configuration.diameter_identity,
+            origin_realm=configuration.diameter_realm,
+            destination_realm=configuration.home.realm,
+            eap_payload=event.packet,
+            user_name=event.identity,
+            feature_vector=Mip6Feature.MIP6_INTEGRATED,
+            care_of_address=event.peer,
+        )
+
+    async def _ask(self, event: ikev2.EapResponse) -> None:
+        try:
+            message = await self._service.request(self._request(event).to_message())
+            answer = DiameterEapAnswer.from_message(message)
+        except (DiameterError, TimeoutError) as error:
+            self._log.write("AaaFailed", reason=str(error))
+            self._ike.eap_failure(event.ike_spi, None)
+            return
+        self._deliver(event, answer)
+
+    def _deliver(self, event: ikev2.EapResponse, answer: DiameterEapAnswer) -> None:
+        packet = answer.eap_payload
+        if answer.result_code == ResultCode.MULTI_ROUND_AUTH:
+            again = packet or answer.reissued_payload
+            if again:
+                self._ike.eap_request(event.ike_spi, again)
+                return
+        self._sessions.pop(event.ike_spi, None)
+        assignment = answer.assignment
+        if (
+            answer.result_code != ResultCode.SUCCESS
+            or not answer.msk
+            or not packet
+            or assignment is None
+            or assignment.home_address is None
+        ):
+            self._log.write("AaaRefused", reason=answer.error_message or "no reason given")
+            self._ike.eap_failure(event.ike_spi, packet)
+            return
+        length = self._home_agent.prefix.prefixlen
+        grant = Grant(assignment.home_address, length)
+        self._home_agent.kernel.protect(assignment.home_address)
+        self._ike.eap_success(event.ike_spi, packet, answer.msk, grant)
+
+    def close(self) -> None:
+        """Close IKE's socket."""
+        self._ike.close()
+
+
+async def serve(configuration: HomeAgentConfiguration, stop: asyncio.Event) -> None:
+    """Run the home agent until `stop` is set."""
+    log = EventLog(configuration.host, "role")
+    home_agent = HomeAgentService(configuration.home_agent, log)
+    service = DiameterService(
+        node_config(
+            configuration.diameter_identity, configuration.diameter_realm, [configuration.home]
+        ),
+        on_event=log.child("diameter"),
+        tls=diameter_files(configuration.diameter_tls, None),
+        request_timeout=configuration.aaa_timeout,
+    )
+    authenticator = EapAuthenticator(configuration, service, home_agent, log)
+    await service.start()
+    await service.connected(configuration.home.realm, 30.0)
+    log.write("Ready", pid=os.getpid())
+    await stop.wait()
+    authenticator.close()
+    home_agent.close()
+    await service.close()
+
+
+if __name__ == "__main__":
+    run("agents.roles.home_agent", HomeAgentConfiguration, serve)

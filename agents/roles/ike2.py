@@ -1,0 +1,185 @@
+"""IKEv2 of either side: SAs for the Mobility Header into the kernel, the home address out of it."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from ipaddress import IPv6Address
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+from agents.crypto.dh import CURVE25519, ECP256, MODP2048
+from agents.ikev2 import Ikev2, events
+from agents.ikev2.config import (
+    ESP_PROPOSALS,
+    IKE_PROPOSALS,
+    Allocate,
+    Config,
+    Credentials,
+    Grant,
+    IkeProposal,
+    Selectors,
+)
+from agents.ikev2.eap import EapPeerLike
+from agents.kernel.port import SecurityAssociations
+from agents.machine import Event
+from agents.roles.keylog import KeyLog
+from agents.roles.runtime import ConfigurationError
+from agents.roles.tls import TlsSettings
+from agents.shell.eventlog import EventLog
+from agents.shell.udp import UdpEndpoint
+
+PORT = 500
+_GROUPS = {"x25519": CURVE25519, "ecp256": ECP256, "modp2048": MODP2048}
+Lifetime = Annotated[float, msgspec.Meta(ge=1)]
+
+
+class Ike2Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How IKEv2 negotiates; lifetimes in seconds.
+
+    `authentication` is the mobile node's; with `eap` the home agent shows a certificate.
+    """
+
+    authentication: Literal["eap", "psk"] = "eap"
+    group: Literal["x25519", "ecp256", "modp2048"] = "x25519"
+    pfs: bool = False
+    ike_lifetime: Lifetime = 14400.0
+    esp_lifetime: Lifetime = 3600.0
+
+    def config(self, identity: str | None, *, responder: bool) -> Config:
+        """Return what an Ikev2 machine takes."""
+        group = _GROUPS[self.group]
+        proposals: tuple[IkeProposal, ...] = tuple(p for p in IKE_PROPOSALS if p.group == group)
+        return Config(
+            identity=identity,
+            proposals=proposals,
+            esp_proposals=ESP_PROPOSALS,
+            pfs=group if self.pfs else None,
+            accept_eap=responder and self.authentication == "eap",
+            ike_lifetime=self.ike_lifetime,
+            esp_lifetime=self.esp_lifetime,
+        )
+
+
+def _credentials(tls: TlsSettings | None, *, own: bool) -> Credentials:
+    """Return whom to trust and, if `own`, the certificate to show."""
+    if tls is None:
+        return Credentials()
+    try:
+        trusted = tuple(x509.load_pem_x509_certificates(Path(tls.ca).read_bytes()))
+        if not own:
+            return Credentials(trusted)
+        certificate = x509.load_pem_x509_certificate(Path(tls.certificate).read_bytes())
+        key = load_pem_private_key(Path(tls.key).read_bytes(), password=None)
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(f"IKEv2's certificates: {error}") from None
+    if not isinstance(key, ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey):
+        raise ConfigurationError(f"{tls.key}: neither an EC nor an RSA key")
+    return Credentials(trusted, certificate, key)
+
+
+class Ike2Service:
+    """An IKEv2 endpoint on UDP port 500 that keeps the kernel's SAs as negotiated.
+
+    A responder with EAP gives its `certificate`, and its owner sets `on_eap`; one with pre-shared
+    keys gives `allocate`. An initiator's owner sets `on_address`.
+    """
+
+    def __init__(
+        self,
+        local: IPv6Address,
+        settings: Ike2Settings,
+        *,
+        identity: str | None,
+        kernel: SecurityAssociations,
+        keys: KeyLog,
+        log: EventLog,
+        trusted: TlsSettings | None = None,
+        certificate: TlsSettings | None = None,
+        allocate: Allocate | None = None,
+        on_failure: Callable[[str], None] | None = None,
+    ) -> None:
+        self._kernel = kernel
+        self._keys = keys
+        self._log = log
+        self._on_failure = on_failure
+        self.on_address: Callable[[IPv6Address], None] | None = None
+        self.on_eap: Callable[[events.EapResponse], None] | None = None
+        self._machine = Ikev2(
+            rng=random.SystemRandom(),
+            local=local,
+            config=settings.config(identity, responder=certificate is not None),
+            credentials=_credentials(certificate or trusted, own=certificate is not None),
+            allocate=allocate,
+        )
+        self._endpoint = UdpEndpoint(self._machine, (str(local), PORT), self._handle)
+
+    def add_psk(
+        self,
+        psk: bytes,
+        *,
+        peer: IPv6Address | None,
+        identity: str | None,
+        home_address: IPv6Address | None,
+    ) -> None:
+        """Share a key with a peer, for SAs of this home address alone."""
+        self._machine.add_psk(psk, peer=peer, identity=identity, home_address=home_address)
+
+    def initiate(
+        self,
+        home_agent: IPv6Address,
+        home_address: IPv6Address | None,
+        *,
+        psk: bytes | None = None,
+        eap: EapPeerLike | None = None,
+    ) -> None:
+        """Start IKE for Mobility Headers; without a home address it is asked for."""
+        if psk is not None:
+            self.add_psk(psk, peer=home_agent, identity=None, home_address=home_address)
+        driver = self._endpoint.driver
+        selectors = Selectors(home_address, home_agent)
+        driver.call(self._machine.initiate, home_agent, selectors, driver.now(), eap=eap)
+
+    def eap_request(self, ike_spi: bytes, packet: bytes) -> None:
+        """Pass on the AAA server's EAP request."""
+        driver = self._endpoint.driver
+        driver.call(self._machine.eap_request, ike_spi, packet, driver.now())
+
+    def eap_success(self, ike_spi: bytes, packet: bytes, msk: bytes, grant: Grant) -> None:
+        """Pass on EAP-Success, use its key, and let the peer have SAs for what is granted."""
+        driver = self._endpoint.driver
+        now = driver.now()
+        driver.call(self._machine.eap_success, ike_spi, packet, msk, now, grant=grant)
+
+    def eap_failure(self, ike_spi: bytes, packet: bytes | None) -> None:
+        """Pass on EAP-Failure, or make one."""
+        driver = self._endpoint.driver
+        driver.call(self._machine.eap_failure, ike_spi, packet, driver.now())
+
+    def _handle(self, event: Event) -> None:
+        self._log(event)
+        match event:
+            case events.ChildKeyed() | events.ChildEstablished():
+                self._kernel.install(event.pair)
+                self._keys.esp(event.pair)
+            case events.ChildDeleted():
+                self._kernel.uninstall(event.pair)
+            case events.IkeEstablished():
+                self._keys.ikev2(event)
+            case events.AddressAssigned() if event.home_address and self.on_address:
+                self.on_address(event.home_address)
+            case events.EapResponse() if self.on_eap:
+                self.on_eap(event)
+            case events.Failed() if self._on_failure:
+                self._on_failure(f"IKE with {event.peer}: {event.reason}")
+            case _:
+                pass
+
+    def close(self) -> None:
+        """Close the socket."""
+        self._endpoint.close()
