@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from ipaddress import IPv6Address
 
 from agents.bootstrap import Assignment
+from agents.machine import Discarded
 from agents.pana.events import EapResponse
 from agents.pana.paa import Paa
 from agents.pana.pac import Pac
+from agents.pana.rfc5191 import RFC5191
 from tests.link import Link
 
 PAC = ("2001:db8:1::a", 716)
@@ -132,10 +134,22 @@ class PaaWithAaa:
 
 
 class World:
-    """A PaC and a PAA on a link."""
+    """A PaC and a PAA on a link, both of one dialect."""
 
-    def __init__(self, *, pac=None, paa=None, aaa=None, peer=None, drop=(), tamper=None, seed=1):
-        pac, paa = pac or {}, paa or {}
+    def __init__(
+        self,
+        *,
+        dialect=RFC5191,
+        pac=None,
+        paa=None,
+        aaa=None,
+        peer=None,
+        drop=(),
+        tamper=None,
+        seed=1,
+    ):
+        self.dialect = dialect
+        pac, paa = {"dialect": dialect, **(pac or {})}, {"dialect": dialect, **(paa or {})}
         rng = random.Random(seed)
         self.peer = peer or FakePeer()
         self.pac = Pac(PAA, self.peer, rng=rng, **pac)
@@ -154,3 +168,34 @@ class World:
 
     def pac_events(self, kind):
         return [event for event in self.pac.events if type(event) is kind]
+
+    def messages(self, start=0):
+        """What went over the link, decoded."""
+        return [self.dialect.decode(data) for _, _, data in self.link.sent[start:]]
+
+    def labels(self, start=0):
+        return [self.dialect.label(message) for message in self.messages(start)]
+
+    def flights(self):
+        """What went over the link: sender's last letter, message, names of AVPs."""
+        for (_, (host, _), _), message in zip(self.link.sent, self.messages(), strict=True):
+            names = tuple(getattr(avp.name, "value", "unknown") for avp in message.avps)
+            yield host[-1], self.dialect.label(message), names
+
+    def session(self):
+        """The PAA's only session."""
+        (session,) = self.paa._sessions.values()
+        return session
+
+
+def reasons(events):
+    """Why messages were dropped."""
+    return [event.reason for event in events if type(event) is Discarded]
+
+
+def send(machine, data, source, now=10.0):
+    """Hand a datagram to a machine; return what it answers."""
+    machine.handle_message(data, source, now)
+    answers = [answer for answer, _ in machine.outbox]
+    machine.outbox.clear()
+    return answers

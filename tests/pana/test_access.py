@@ -3,6 +3,7 @@
 import pytest
 
 from agents.machine import Discarded
+from agents.pana.draft12 import DRAFT12
 from agents.pana.events import (
     Authenticated,
     Authorised,
@@ -14,22 +15,36 @@ from agents.pana.events import (
 from agents.pana.paa_table import PaaState
 from agents.pana.pac_table import PacState
 from agents.pana.rfc5191 import RFC5191
-from agents.pana.wire import AvpName
+from agents.pana.wire import AvpName, Kind
 from tests.pana.fakes import FakeAaa, FakePeer, World
 
 
-def opened(**settings):
-    """A world in the access phase; `links` then holds only what comes after."""
-    drop = settings.pop("drop_after", ())
-    settings.setdefault("pac", {}).setdefault("renew_eap", FakePeer)
-    world = World(drop={11 + index for index in drop}, **settings).bootstrap(5)
-    assert len(world.link.sent) == 11
-    return world
+@pytest.fixture(params=[RFC5191, DRAFT12], ids=lambda dialect: dialect.name)
+def opened(request):
+    """Makes a world in the access phase; `labels` then holds only what comes after."""
+
+    def make(**settings):
+        drop = settings.pop("drop_after", ())
+        settings.setdefault("pac", {}).setdefault("renew_eap", FakePeer)
+        lost = {11 + index for index in drop}
+        world = World(dialect=request.param, drop=lost, **settings).bootstrap(5)
+        assert len(world.link.sent) == 11
+        return world
+
+    return make
 
 
 def labels(world):
-    messages = [RFC5191.decode(data) for _, _, data in world.link.sent[11:]]
-    return [RFC5191.label(message) for message in messages]
+    return world.labels(11)
+
+
+def name(world, *kinds):
+    """The dialect's names of requests and answers."""
+    return {world.dialect.grammar[kind, way].label for kind in kinds for way in (True, False)}
+
+
+def protected(world):
+    return all(message.has(AvpName.AUTH) for message in world.messages(11))
 
 
 def reasons(events):
@@ -37,26 +52,26 @@ def reasons(events):
 
 
 @pytest.mark.parametrize("lost", [(), (0,), (1,), (0, 1)])
-def test_the_pac_pings(lost):
+def test_the_pac_pings(opened, lost):
     world = opened(drop_after=lost)
     assert world.pac.ping(5.0)
     assert world.pac.state is PacState.WAIT_PNA_PING
     world.link.run(20)
     assert len(world.pac_events(PingAnswered)) == 1
     assert world.pac.state is PacState.OPEN
-    assert set(labels(world)) <= {"PNR[P]", "PNA[P]"}
-    assert all(RFC5191.decode(d).has(AvpName.AUTH) for _, _, d in world.link.sent[11:])
+    assert set(labels(world)) <= name(world, Kind.PING)
+    assert protected(world)
 
 
 @pytest.mark.parametrize("lost", [(), (0,), (1,)])
-def test_the_paa_pings(lost):
+def test_the_paa_pings(opened, lost):
     world = opened(drop_after=lost)
     assert world.paa.ping(world.session_id, 5.0)
     world.link.run(20)
     assert len(world.server.only(PingAnswered)) == 1
 
 
-def test_pings_are_limited_in_rate_and_to_the_access_phase():
+def test_pings_are_limited_in_rate_and_to_the_access_phase(opened):
     world = opened()
     assert world.pac.ping(5.0)
     world.link.run(5.5)
@@ -66,7 +81,7 @@ def test_pings_are_limited_in_rate_and_to_the_access_phase():
     assert not world.paa.ping(1, 0.0)
 
 
-def test_an_unanswered_ping_ends_the_session():
+def test_an_unanswered_ping_ends_the_session(opened):
     world = opened(drop_after=range(100))
     world.pac.ping(5.0)
     world.link.run(500)
@@ -76,13 +91,13 @@ def test_an_unanswered_ping_ends_the_session():
 
 
 @pytest.mark.parametrize("lost", [(), (0,), (1,), (0, 1, 2)])
-def test_the_pac_logs_out(lost):
+def test_the_pac_logs_out(opened, lost):
     world = opened(drop_after=lost)
     assert world.pac.terminate(5.0)
     world.link.run(59)
     assert [event.cause for event in world.pac_events(Terminated)] == ["LOGOUT"]
     assert [event.cause for event in world.server.only(Terminated)] == ["LOGOUT"]
-    assert set(labels(world)) == {"PTR", "PTA"}
+    assert set(labels(world)) == name(world, Kind.TERMINATION)
     assert world.pac.next_timeout() is None
     world.link.run(500)
     assert world.paa._sessions == {}
@@ -90,7 +105,7 @@ def test_the_pac_logs_out(lost):
 
 
 @pytest.mark.parametrize("lost", [(), (0,), (1,)])
-def test_the_paa_revokes(lost):
+def test_the_paa_revokes(opened, lost):
     world = opened(drop_after=lost)
     assert world.paa.terminate(world.session_id, 5.0)
     world.link.run(59)
@@ -98,7 +113,7 @@ def test_the_paa_revokes(lost):
     assert [event.cause for event in world.server.only(Terminated)] == ["ADMINISTRATIVE"]
 
 
-def test_both_sides_terminate_at_once():
+def test_both_sides_terminate_at_once(opened):
     world = opened()
     world.paa.terminate(world.session_id, 5.0)
     world.pac.terminate(5.0)
@@ -106,7 +121,7 @@ def test_both_sides_terminate_at_once():
     assert len(world.pac_events(Terminated)) == len(world.server.only(Terminated)) == 1
 
 
-def test_a_logout_that_nobody_answers_ends_too():
+def test_a_logout_that_nobody_answers_ends_too(opened):
     world = opened(drop_after=range(100))
     world.pac.terminate(5.0)
     world.link.run(500)
@@ -123,25 +138,27 @@ def test_termination_is_refused_during_authentication():
     assert not world.paa.terminate(world.session_id, 0.5)
 
 
-def test_requests_without_auth_are_discarded_once_there_is_a_key():
+def test_requests_without_auth_are_discarded_once_there_is_a_key(opened):
     world = opened()
     world.pac.ping(5.0)
     data, _ = world.pac.outbox.popleft()
-    message = RFC5191.decode(data)
-    bare = RFC5191.encode(type(message)(message.kind, True, message.session, message.sequence))
-    world.server.handle_message(bare, ("2001:db8:1::a", 716), 5.0)
-    assert reasons(world.server.log) == ["PNR[P] without AUTH"]
+    message = world.dialect.decode(data)
+    bare = type(message)(message.kind, True, message.session, message.sequence)
+    world.server.handle_message(world.dialect.encode(bare), ("2001:db8:1::a", 716), 5.0)
+    assert reasons(world.server.log) == [f"{world.dialect.label(message)} without AUTH"]
     assert not world.server.outbox
 
 
 @pytest.mark.parametrize("lost", [(), *((n,) for n in range(10))])
 @pytest.mark.parametrize("starter", ["pac", "paa"])
-def test_reauthentication_makes_a_new_key(starter, lost):
-    world = opened(drop_after=lost)
+def test_reauthentication_makes_a_new_key(opened, starter, lost):
+    aaa, new = FakeAaa(), b"another key " * 5
+    world = opened(drop_after=lost, aaa=aaa, pac={"renew_eap": lambda: FakePeer(msk=new)})
+    aaa._msk = new
     first = world.paa._sessions[world.session_id].association.sa
     if starter == "pac":
         assert world.pac.reauthenticate(5.0)
-        expected = ["PNR[A]", "PNA[A]"]
+        expected = [world.dialect.grammar[Kind.REAUTH, way].label for way in (True, False)]
     else:
         assert world.paa.reauthenticate(world.session_id, 5.0)
         expected = []
@@ -153,9 +170,10 @@ def test_reauthentication_makes_a_new_key(starter, lost):
     assert len(world.pac_events(Authenticated)) == 2
     assert len(world.server.only(Authorised)) == 2
     assert world.paa.state(world.session_id) is PaaState.OPEN
-    assert all(RFC5191.decode(d).has(AvpName.AUTH) for _, _, d in world.link.sent[11:])
+    assert protected(world)
     if not lost:
-        assert labels(world) == expected + ["PAR", "PAN"] * 3 + ["PAR[C]", "PAN[C]"]
+        final = [world.dialect.grammar[Kind.RESULT, way].label for way in (True, False)]
+        assert labels(world) == expected + ["PAR", "PAN"] * 3 + final
 
 
 def test_reauthentication_without_piggybacking():
@@ -174,7 +192,7 @@ def test_reauthentication_needs_another_eap_peer():
     assert "PAR is not expected in state OPEN" in reasons(world.pac.events)
 
 
-def test_a_failed_reauthentication_ends_the_session():
+def test_a_failed_reauthentication_ends_the_session(opened):
     aaa = FakeAaa()
     world = opened(aaa=aaa)
     aaa._code = 1
@@ -184,10 +202,10 @@ def test_a_failed_reauthentication_ends_the_session():
     assert len(world.server.only(Terminated)) == 1
     assert world.server.only(Failed) == []
     # The old key protects the refusal.
-    assert RFC5191.decode(world.link.sent[-1][2]).has(AvpName.AUTH)
+    assert world.messages()[-1].has(AvpName.AUTH)
 
 
-def test_a_stalled_reauthentication_ends_the_session():
+def test_a_stalled_reauthentication_ends_the_session(opened):
     aaa = FakeAaa()
     world = opened(aaa=aaa)
     aaa._mute_after = 0

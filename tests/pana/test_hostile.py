@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.machine import Discarded
+from agents.pana.draft12 import DRAFT12
 from agents.pana.events import AddressChanged, Authenticated, Authorised, Failed, Terminated
 from agents.pana.paa import Paa
 from agents.pana.paa_table import PaaState
@@ -16,21 +16,9 @@ from agents.pana.pac_table import PacState
 from agents.pana.rfc5191 import RFC5191
 from agents.pana.wire import Avp, AvpName, Kind, Message
 from tests.link import Link
-from tests.pana.fakes import PAA, PAC, FakeAaa, FakePeer, World
+from tests.pana.fakes import PAA, PAC, FakeAaa, FakePeer, World, reasons, send
 
 MALLORY = ("2001:db8:1::bad", 716)
-
-
-def reasons(events):
-    return [event.reason for event in events if type(event) is Discarded]
-
-
-def send(machine, data, source, now=10.0):
-    """Hand a datagram to a machine; return what it answers."""
-    machine.handle_message(data, source, now)
-    answers = [data for data, _ in machine.outbox]
-    machine.outbox.clear()
-    return answers
 
 
 def altered(data, **changes):
@@ -280,30 +268,39 @@ def test_late_verdicts_are_events():
         paa.reject(world.session_id, None, 0, 6.0)
 
 
-def machines():
+@pytest.fixture(params=[RFC5191, DRAFT12], ids=lambda dialect: dialect.name)
+def dialect(request):
+    return request.param
+
+
+def machines(dialect):
     """A PaC and a PAA in the middle of an authentication, and in the access phase."""
     for until in (0.035, 5.0):
-        world = World().bootstrap(until)
+        world = World(dialect=dialect).bootstrap(until)
         yield world.pac, PAA
         yield world.server, PAC
 
 
 @pytest.mark.parametrize("index", range(11))
-def test_every_truncation_is_discarded(index):
-    data = World().bootstrap(5).link.sent[index][2]
-    for machine, source in machines():
+def test_every_truncation_is_discarded(dialect, index):
+    data = World(dialect=dialect).bootstrap(5).link.sent[index][2]
+    for machine, source in machines(dialect):
         for length in range(len(data)):
             assert send(machine, data[:length], source, 6.0) == []
+
+
+SENT = {each.name: [octets for _, _, octets in World(dialect=each).bootstrap(5).link.sent]
+        for each in (RFC5191, DRAFT12)}  # fmt: skip
 
 
 @settings(max_examples=200)
 @given(data=st.data())
 def test_random_bytes_do_nothing(data):
-    sent = [octets for _, _, octets in World().bootstrap(5).link.sent]
+    dialect = data.draw(st.sampled_from([RFC5191, DRAFT12]))
     junk = data.draw(st.binary(max_size=100))
     if data.draw(st.booleans()):
-        changed = bytearray(data.draw(st.sampled_from(sent)))
+        changed = bytearray(data.draw(st.sampled_from(SENT[dialect.name])))
         changed[data.draw(st.integers(0, len(changed) - 1))] ^= data.draw(st.integers(1, 255))
         junk = bytes(changed)
-    for machine, source in machines():
+    for machine, source in machines(dialect):
         machine.handle_message(junk, source, 6.0)
