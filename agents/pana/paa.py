@@ -303,7 +303,8 @@ class Paa:
         for token in self._tokens.current(source, relay, now) if self._tokens else ():
             session, _, data = self._settings.stateless_start(token)
             number = self._dialect.session_number(session) if session else None
-            if number == 0 or number in self._sessions:
+            taken = any(other.association.start_request == data for other in self._of(source[0]))
+            if number == 0 or number in self._sessions or taken:
                 continue
             if relay is None:
                 self.outbox.append((data, source))

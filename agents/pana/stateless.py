@@ -11,7 +11,7 @@ from agents.machine import Address
 PERIOD = 30.0
 """Seconds for which a secret makes tokens; it checks them for as long again."""
 
-SALTS = 4
+SALTS = 8
 """Tokens that one address can have at a time."""
 
 
