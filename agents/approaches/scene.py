@@ -15,7 +15,7 @@ from agents.approaches import Role
 from agents.bootstrap import PskSource
 from agents.diameter.config import PORT, TLS_PORT
 from agents.eap import ca
-from agents.roles.access import EapSettings, PanaSettings
+from agents.roles.access import DialectName, EapSettings, PanaSettings, WishName
 from agents.roles.access_router import AccessRouterConfiguration
 from agents.roles.diameter import DiameterPeer
 from agents.roles.home_agent import HomeAgentConfiguration, HomeAgentSettings
@@ -38,7 +38,10 @@ _SERVER = "server"
 class CommonSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What an experiment may set whatever the approach; times in seconds."""
 
-    dialect: Literal["rfc5191"] = "rfc5191"
+    dialect: DialectName = "rfc5191"
+    pana_start: Literal["stateful", "stateless", "optimized"] = "stateful"
+    pana_encryption: bool = False
+    wish: WishName = "either"
     duplicate_address_detection: bool = True
     identity: str = IDENTITY
     key_type: Literal["p256", "rsa2048"] = "p256"
@@ -51,6 +54,7 @@ class CommonSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     subscribed: bool = True
     mobility_subscribed: bool = True
     psk_source: PskSource = "msk"
+    protection: Literal["none", "sealed"] = "none"
 
 
 def _make_certificates(folder: Path, settings: CommonSettings) -> None:
@@ -154,6 +158,9 @@ class Scene:
             "access_interface": self.interface("access router", "access"),
             "access_prefix": str(access.advertise),
             "address": str(access.address),
+            "dialect": self.settings.dialect,
+            "start": self.settings.pana_start,
+            "encryption": self.settings.pana_encryption,
             "session_lifetime": self.settings.session_lifetime,
             "diameter_identity": ACCESS_ROUTER,
             "diameter_realm": VISITED_REALM,
@@ -191,6 +198,7 @@ class Scene:
             "eap_fragment_size": self.settings.eap_fragment_size,
             "session_lifetime": self.settings.session_lifetime,
             "psk_source": self.settings.psk_source,
+            "protection": self.settings.protection,
         }
         return role("home_network", HomeNetworkConfiguration(**(usual | changes)))
 
@@ -211,7 +219,13 @@ class Scene:
 
     def pana(self, *, mobility: bool = True) -> PanaSettings:
         """Return the mobile node's network access by PANA."""
-        return PanaSettings(paa=self.address("access router", "access"), mobility=mobility)
+        return PanaSettings(
+            paa=self.address("access router", "access"),
+            dialect=self.settings.dialect,
+            encryption=self.settings.pana_encryption,
+            mobility=mobility,
+            wish=self.settings.wish,
+        )
 
     def mobile_node(self, **changes: Any) -> Role:
         """Return host A's program."""
@@ -228,6 +242,7 @@ class Scene:
             "work": self.work,
             "keys": self.keys,
             "psk_source": settings.psk_source,
+            "protection": settings.protection,
             "binding_lifetime": settings.binding_lifetime,
         }
         return role("mobile_node", MobileNodeConfiguration(**(usual | changes)))

@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from ipaddress import IPv6Address
+from typing import Literal, TypeAlias
 
 import msgspec
 
@@ -15,6 +16,8 @@ from agents.eap.tls import EapKeys, TlsClientConfig
 from agents.machine import Event
 from agents.pana import events
 from agents.pana.dialect import PORT
+from agents.pana.dialects import DIALECTS
+from agents.pana.mobility import MobilityCapability
 from agents.pana.pac import Pac
 from agents.roles.keylog import KeyLog
 from agents.roles.tls import TlsSettings
@@ -31,11 +34,33 @@ class EapSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     fragment_size: int = 1000
 
 
+DialectName: TypeAlias = Literal["rfc5191", "draft12"]
+WishName: TypeAlias = Literal["either", "home", "local"]
+
+
 class PanaSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The PAA's address, and whether it is asked for a home agent."""
+    """The PAA's address, PANA on the wire, and whether and where a home agent is wanted.
+
+    `encryption` offers RFC 6786's for what the access link should not see.
+    """
 
     paa: str
+    dialect: DialectName = "rfc5191"
+    encryption: bool = False
     mobility: bool = True
+    wish: WishName = "either"
+
+    @property
+    def capability(self) -> MobilityCapability:
+        """What the PaC asks for in its answer to the start request."""
+        if not self.mobility:
+            return MobilityCapability(0)
+        places = {
+            "either": MobilityCapability(0),
+            "home": MobilityCapability.HOME_DOMAIN_HOME_AGENT,
+            "local": MobilityCapability.LOCAL_HOME_AGENT,
+        }
+        return MobilityCapability.MOBILE_IPV6 | places[self.wish]
 
 
 class EapPeers:
@@ -56,9 +81,13 @@ class EapPeers:
 
 @dataclass(frozen=True, slots=True)
 class Granted:
-    """Access was granted; the assignment is None unless one was asked for and given."""
+    """Access was granted; the assignment is None unless one was asked for and given.
+
+    `sealed` is what the home AAA server tells past the access router.
+    """
 
     assignment: Assignment | None
+    sealed: bytes | None = field(repr=False)
     keys: EapKeys = field(repr=False)
 
 
@@ -78,15 +107,22 @@ class PanaAccess:
         self._log = log
         self._on_granted = on_granted
         self._on_failure = on_failure
+        self._peers = peers
         self._eap = peers()
         self._pac = Pac(
             (settings.paa, PORT),
             self._eap,
             rng=random.SystemRandom(),
-            mobility=settings.mobility,
-            renew_eap=peers,
+            mobility=settings.capability,
+            dialect=DIALECTS[settings.dialect],
+            encryption=settings.encryption,
+            renew_eap=self._renew_eap,
         )
         self._endpoint = UdpEndpoint(self._pac, (str(care_of), 0), self._handle)
+
+    def _renew_eap(self) -> EapPeer:
+        self._eap = self._peers()
+        return self._eap
 
     def start(self) -> None:
         """Send the first PANA-Client-Initiation."""
@@ -97,7 +133,7 @@ class PanaAccess:
         self._log(event)
         match event:
             case events.Authenticated() if self._eap.keys:
-                self._on_granted(Granted(event.assignment, self._eap.keys))
+                self._on_granted(Granted(event.assignment, event.sealed, self._eap.keys))
             case events.Rejected() | events.Failed():
                 self._on_failure(f"PANA: {event.reason}")
             case _:

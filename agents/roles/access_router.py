@@ -7,7 +7,7 @@ import os
 import random
 import time
 from ipaddress import IPv6Address, IPv6Network
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -21,10 +21,13 @@ from agents.kernel.filter import LinuxEnforcementPoint
 from agents.kernel.port import AccessLink, EnforcementPoint, KernelError
 from agents.machine import Event
 from agents.pana import events
-from agents.pana.dialect import PORT
+from agents.pana.dialect import PORT, Dialect
+from agents.pana.dialects import DIALECTS
+from agents.pana.draft12 import Draft12
 from agents.pana.mobility import MobilityCapability
 from agents.pana.paa import Paa
 from agents.pana.wire import Result
+from agents.roles.access import DialectName
 from agents.roles.diameter import DiameterPeer, diameter_files, node_config
 from agents.roles.runtime import Configuration, run
 from agents.roles.tls import TlsSettings
@@ -63,8 +66,9 @@ class AccessRouterConfiguration(Configuration, frozen=True, kw_only=True):
     """The access router's configuration; times in seconds.
 
     With `relay` every authentication asks the AAA server for a home agent, which the relay agent
-    then supplies to the DHCPv6 server; PANA does not deliver it. `optimized` lets PANA's first
-    request carry EAP's.
+    then supplies to the DHCPv6 server; PANA does not deliver it. PANA starts `stateful`,
+    `stateless` (no memory before the PaC has proved its address), or `optimized` (the first
+    request carries EAP's).
     """
 
     access_interface: str
@@ -75,8 +79,10 @@ class AccessRouterConfiguration(Configuration, frozen=True, kw_only=True):
     home: DiameterPeer
     diameter_tls: TlsSettings | None = None
     keys: str | None = None
+    dialect: DialectName = "rfc5191"
+    start: Literal["stateful", "stateless", "optimized"] = "stateful"
+    encryption: bool = False
     mobility: bool = True
-    optimized: bool = False
     candidate: CandidateSettings | None = None
     relay: RelaySettings | None = None
     session_lifetime: Annotated[float, msgspec.Meta(ge=10)] = 3600.0
@@ -164,12 +170,28 @@ class AccessRouter:
         self._lifetime = configuration.session_lifetime
         self._paa = Paa(
             rng=random.SystemRandom(),
-            mobility=configuration.mobility,
+            mobility=self._offer(configuration),
             session_lifetime=configuration.session_lifetime,
-            optimized=configuration.optimized,
+            dialect=self._dialect(configuration),
+            encryption=configuration.encryption,
+            stateless=configuration.start == "stateless",
+            optimized=configuration.start == "optimized",
         )
         self._relay = self._make_relay(configuration, log.child("dhcpv6"))
         self.endpoint = UdpEndpoint(self._paa, (configuration.address, PORT), self._handle)
+
+    @staticmethod
+    def _offer(configuration: AccessRouterConfiguration) -> MobilityCapability:
+        if not configuration.mobility:
+            return MobilityCapability(0)
+        local = MobilityCapability.LOCAL_HOME_AGENT if configuration.candidate else 0
+        return MobilityCapability.MOBILE_IPV6 | local
+
+    @staticmethod
+    def _dialect(configuration: AccessRouterConfiguration) -> Dialect:
+        if configuration.dialect == "draft12":
+            return Draft12(configuration.diameter_identity)
+        return DIALECTS[configuration.dialect]
 
     @staticmethod
     def _make_relay(
@@ -275,6 +297,7 @@ class AccessRouter:
             lifetime,
             answer.assignment if event.mobility else None,
             driver.now(),
+            sealed=answer.sealed_assignment,
         )
 
     def _reject(self, event: events.EapResponse, packet: bytes | None, result: Result) -> None:

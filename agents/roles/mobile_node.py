@@ -14,7 +14,7 @@ from typing import Annotated, Literal, Protocol
 
 import msgspec
 
-from agents.bootstrap import Assignment, PskSource, ike_psk, ike_root, ike_secret
+from agents.bootstrap import Assignment, PskSource, Wish, ike_psk, ike_root, ike_secret
 from agents.kernel.linux import LinuxMobileNode
 from agents.roles.access import EapPeers, EapSettings, Granted, PanaAccess, PanaSettings
 from agents.roles.discovery import (
@@ -31,6 +31,7 @@ from agents.roles.ike2 import Ike2Service, Ike2Settings
 from agents.roles.keylog import KeyLog
 from agents.roles.launch import launch
 from agents.roles.runtime import Configuration, ConfigurationError, run
+from agents.sealed import SealContext, SealError, unseal
 from agents.shell.addresses import care_of_address
 from agents.shell.eventlog import EventLog
 
@@ -40,8 +41,10 @@ _CARE_OF_DEADLINE = 30.0
 class MobileNodeConfiguration(Configuration, frozen=True, kw_only=True):
     """The mobile node's configuration; times in seconds.
 
-    Without `access` the network is open. Without `discovery` the access network delivers the home
-    agent. `psk_file` holds a preconfigured key for IKE; otherwise the key comes from EAP.
+    With `protection` "sealed" only what the home AAA server has sealed counts, whatever the access
+    router says. Without `access` the network is open. Without `discovery` the access network
+    delivers the home agent. `psk_file` holds a preconfigured key for IKE; otherwise the key comes
+    from EAP.
     """
 
     interface: str
@@ -52,6 +55,7 @@ class MobileNodeConfiguration(Configuration, frozen=True, kw_only=True):
     ikev1: IkeSettings | None = None
     ikev2: Ike2Settings | None = None
     psk_source: PskSource = "msk"
+    protection: Literal["none", "sealed"] = "none"
     psk_file: str | None = None
     binding_lifetime: Annotated[float, msgspec.Meta(gt=0)] = 420.0
     launch: Literal["resident", "script"] = "resident"
@@ -159,10 +163,31 @@ class MobileNode:
     def _after_access(self, granted: Granted) -> None:
         if self._configuration.discovery:
             self._discover()
-        elif granted.assignment is None:
+            return
+        try:
+            assignment = self._trusted(granted)
+        except SealError as error:
+            self._fail(f"the access router cannot be trusted: {error}")
+            return
+        if assignment is None:
             self._fail("network access was granted without a home agent")
         else:
-            self._hand_over(granted.assignment)
+            self._hand_over(assignment)
+
+    def _trusted(self, granted: Granted) -> Assignment | None:
+        """Return the assignment to believe; SealError if the sealed one is missing or forged."""
+        configuration = self._configuration
+        if configuration.protection == "none" or configuration.access is None:
+            return granted.assignment
+        if granted.sealed is None:
+            raise SealError("the sealed home agent is missing")
+        wish = configuration.access.wish
+        context = SealContext(
+            configuration.eap.identity,
+            granted.keys.session_id,
+            Wish.of(home=wish == "home", local=wish == "local"),
+        )
+        return unseal(granted.sealed, granted.keys.emsk, context)
 
     def _discover(self) -> None:
         discovery: Dhcpv6Discovery | DnsDiscovery
