@@ -89,6 +89,7 @@ class IkeRekey:
             return
         else:
             self._inherit(sa, new, now)
+            self._await_deletion(rival, new, now)
         self._ask(sa, DeleteIke("replaced"), now)
 
     def _accept(self, sa: IkeSa, requested: RekeyRequested, contents: Contents) -> IkeSa:
@@ -182,18 +183,19 @@ class IkeRekey:
         self._host.announce(new, role, now, old.spis)
 
     def _inherit(self, old: IkeSa, new: IkeSa, now: float) -> None:
-        """Let `new` take over the CHILD SAs and what is still to be done; `old` is to be deleted.
-
-        If the peer, whose turn that may be, does not delete it, the local host will.
-        """
-        host = self._host
-        old.successor = new
+        """Let `new` take over the CHILD SAs and the tasks of `old`, which is to be deleted."""
         new.children, old.children = old.children | new.children, {}
         for moved in new.children.values():
             moved.owner = new
         new.tasks.extend(t for t in (*old.tasks, *old.delayed) if not isinstance(t, RekeyIke))
         old.tasks.clear()
         old.delayed.clear()
+        self._await_deletion(old, new, now)
+
+    def _await_deletion(self, old: IkeSa, new: IkeSa, now: float) -> None:
+        """Use `old` no more; if the peer, whose turn that may be, does not delete it, do so."""
+        host = self._host
+        old.successor = new
         for timer in (Timer.IKE_REKEY, Timer.IKE_EXPIRES, Timer.LIVENESS, Timer.RETRY):
             host.timers.cancel((timer, old.spi, 0))
         host.timers.set((Timer.GIVE_UP, old.spi, 0), now + host.config.negotiation_timeout)

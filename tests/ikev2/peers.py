@@ -51,9 +51,7 @@ class Peers:
         allocate: Allocate | None = None,
         **link: object,
     ) -> None:
-        self.mn = Ikev2(
-            rng=random.Random(1), local=COA, config=config, credentials=credentials
-        )
+        self.mn = Ikev2(rng=random.Random(1), local=COA, config=config, credentials=credentials)
         self.ha = Ikev2(
             rng=random.Random(2),
             local=HA,

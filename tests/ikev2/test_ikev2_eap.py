@@ -1,0 +1,139 @@
+"""EAP-TLS inside IKE_AUTH: agents.eap's peer at the initiator, its server behind the responder."""
+
+from dataclasses import replace
+
+import pytest
+
+from agents.ikev2 import EapResponse, Failed, Grant, IkeDeleted, IkeEstablished
+from agents.machine import Discarded
+from tests.ikev2.peers import ASSIGN, COA, FAST, HOA, Peers, assert_up, find
+from tests.ikev2.people import HA_NAME, MN_NAME, Aaa, eap_peer, grant
+
+
+def between(people, **more) -> Peers:
+    return Peers(
+        replace(FAST, identity=MN_NAME),
+        replace(FAST, identity=HA_NAME, accept_eap=more.pop("accept_eap", True)),
+        psk=None,
+        credentials=replace(people.mn, certificate=None, key=None),
+        ha_credentials=more.pop("ha_credentials", people.ha),
+        allocate=more.pop("allocate", grant),
+        **more,
+    )
+
+
+@pytest.mark.parametrize("version", ["1.2", "1.3"])
+def test_eap_tls(people, authority, version):
+    peers = between(people)
+    Aaa(peers, authority, version=version)
+    peers.connect(10.0, ASSIGN, eap=eap_peer(authority, version=version), remote_identity=HA_NAME)
+    assert_up(peers)
+    (mn,), (ha,) = find(peers.mn, IkeEstablished), find(peers.ha, IkeEstablished)
+    assert (mn.identity, mn.method) == (HA_NAME, "eap")
+    assert (ha.identity, ha.method) == (MN_NAME, "eap")
+    first = find(peers.ha, EapResponse)[0]
+    assert first.packet == b"\2\0\0\x11\1" + MN_NAME.encode()
+    assert (first.ike_spi, first.peer, first.identity) == (ha.spi_r, COA, MN_NAME)
+    assert "EAP" not in repr(first).replace("EapResponse", "")
+
+
+def messages_of_eap(people, authority) -> int:
+    peers = between(people)
+    Aaa(peers, authority)
+    peers.connect(10.0, eap=eap_peer(authority), remote_identity=HA_NAME)
+    return len(peers.sent)
+
+
+def test_any_one_message_may_be_lost(people, authority):
+    count = messages_of_eap(people, authority)
+    assert count >= 10
+    for lost in range(count):
+        peers = between(people, drop={lost})
+        Aaa(peers, authority)
+        peers.connect(20.0, eap=eap_peer(authority), remote_identity=HA_NAME)
+        assert_up(peers)
+
+
+def test_the_aaa_assigns_the_home_address(people, authority):
+    peers = between(people, allocate=None)
+    Aaa(peers, authority, grant=Grant(HOA))
+    peers.connect(10.0, ASSIGN, eap=eap_peer(authority), remote_identity=HA_NAME)
+    assert_up(peers)
+
+
+def test_the_aaa_refuses(people, authority, tmp_path_factory):
+    from tests.eap.conversation import Authority
+
+    stranger = Authority.make(tmp_path_factory.mktemp("stranger"))
+    peers = between(people)
+    Aaa(peers, authority)
+    eap = eap_peer(stranger, ca=authority.ca_path)
+    peers.connect(10.0, eap=eap, remote_identity=HA_NAME)
+    (reason,) = peers.reasons(peers.ha, Failed)
+    assert "unknown CA" in reason
+    (failed,) = find(peers.mn, Failed)
+    assert failed.reason.startswith("IKE_AUTH: EAP failed: ")
+    assert "unknown ca" in failed.reason
+    assert failed.at < 2.0
+
+
+def test_the_aaa_refuses_without_a_packet(people, authority):
+    peers = between(people)
+    aaa = Aaa(peers, authority)
+    aaa.answer = lambda event, now: peers.ha.eap_failure(event.ike_spi, None, now, "no such user")
+    peers.connect(10.0, eap=eap_peer(authority), remote_identity=HA_NAME)
+    assert peers.reasons(peers.ha, Failed) == ["IKE_AUTH: no such user"]
+    assert "AUTHENTICATION_FAILED" in peers.reasons(peers.mn, Failed)[0]
+
+
+def test_the_aaa_never_answers(people, authority):
+    peers = between(people)
+    Aaa(peers, authority, mute=True)
+    peers.connect(60.0, eap=eap_peer(authority), remote_identity=HA_NAME)
+    assert peers.reasons(peers.ha, Failed) == ["IKE_AUTH: the negotiation has taken too long"]
+    assert peers.reasons(peers.mn, Failed) == ["IKE_AUTH: the peer does not answer"]
+    (event,) = find(peers.ha, EapResponse)  # Retransmissions are not passed on.
+    peers.ha.eap_request(event.ike_spi, b"\1\1\0\5\1", 60.0)
+    peers.ha.eap_success(event.ike_spi, b"\3\1\0\4", b"m" * 64, 60.0)
+    peers.ha.eap_failure(event.ike_spi, None, 60.0)
+    late = peers.reasons(peers.ha, Discarded)
+    assert [r.rsplit(" ", 5)[-1] for r in late] == ["packet"] * 3
+
+
+def test_an_msk_that_differs(people, authority):
+    peers = between(people)
+    aaa = Aaa(peers, authority)
+    original = peers.ha.eap_success
+    peers.ha.eap_success = lambda spi, packet, _, now, **more: original(
+        spi, packet, bytes(64), now, **more
+    )
+    peers.connect(10.0, eap=eap_peer(authority), remote_identity=HA_NAME)
+    assert aaa.server.outcome == "success"
+    assert peers.reasons(peers.ha, Failed) == ["IKE_AUTH: AUTH by the MSK is wrong"]
+    assert "AUTHENTICATION_FAILED" in peers.reasons(peers.mn, Failed)[0]
+
+
+def test_eap_is_not_offered(people, authority):
+    peers = between(people, accept_eap=False)
+    peers.connect(10.0, eap=eap_peer(authority), remote_identity=HA_NAME)
+    assert "wants EAP, which is not offered here" in peers.reasons(peers.ha, Failed)[0]
+    assert "AUTHENTICATION_FAILED" in peers.reasons(peers.mn, Failed)[0]
+
+
+def test_a_responder_without_a_certificate_cannot_do_eap(people, authority):
+    peers = between(people, ha_credentials=replace(people.ha, certificate=None, key=None))
+    peers.connect(10.0, eap=eap_peer(authority), remote_identity=HA_NAME)
+    assert "no certificate to answer with" in peers.reasons(peers.ha, Failed)[0]
+
+
+def test_the_home_agent_proves_itself_before_eap(people, authority):
+    """A home agent with another name gets no EAP packet."""
+    peers = between(people)
+    Aaa(peers, authority)
+    eap = eap_peer(authority)
+    peers.connect(10.0, eap=eap, remote_identity="another.home.test")
+    assert "does not name another.home.test" in peers.reasons(peers.mn, Failed)[0]
+    assert eap.outcome is None
+    assert not find(peers.mn, IkeDeleted)
+    peers.link.run(60.0)
+    assert len(find(peers.ha, Failed)) == 1

@@ -1,0 +1,237 @@
+"""CREATE_CHILD_SA: rekeying of both kinds of SA, by either side, at once, with losses."""
+
+from dataclasses import replace
+
+import pytest
+
+from agents.ikev2 import (
+    ChildDeleted,
+    ChildEstablished,
+    ChildKeyed,
+    ChildRekeyed,
+    Failed,
+    IkeDeleted,
+    IkeEstablished,
+)
+from tests.ikev2.peers import (
+    COA,
+    FAST,
+    HA,
+    SELECTORS,
+    Peers,
+    assert_same_sas,
+    find,
+    names,
+    pairs,
+)
+
+
+def live(machine) -> list[tuple[bytes, bytes]]:
+    """The SPIs of the IKE SAs that are up by the events."""
+    gone = {(e.spi_i, e.spi_r) for e in find(machine, IkeDeleted)}
+    up = [(e.spi_i, e.spi_r) for e in find(machine, IkeEstablished)]
+    return [spis for spis in up if spis not in gone]
+
+
+def assert_settled(peers: Peers) -> None:
+    """One IKE SA, one pair of ESP SAs, alike on both ends; nothing failed on the way."""
+    assert_same_sas(peers)
+    assert live(peers.mn) == live(peers.ha)
+    assert len(live(peers.mn)) == 1
+    assert not find(peers.mn, Failed)
+    assert not find(peers.ha, Failed)
+
+
+@pytest.mark.parametrize("pfs", [None, 14, 19, 31])
+@pytest.mark.parametrize("by_ha", [False, True])
+def test_a_child_is_replaced(pfs, by_ha):
+    peers = Peers(replace(FAST, pfs=pfs))
+    peers.connect(1.0)
+    (old,) = pairs(peers.mn)
+    machine, other = (peers.ha, COA) if by_ha else (peers.mn, HA)
+    assert machine.rekey_children(other, 1.0) == 1
+    peers.link.run(2.0)
+    assert_settled(peers)
+    (new,) = pairs(peers.mn)
+    assert new.inbound.spi != old.inbound.spi
+    assert new.inbound.encryption_key != old.inbound.encryption_key
+    assert [(e.old, e.pair) for e in find(peers.mn, ChildRekeyed)] == [(old, new)]
+    assert len(peers.sent) == 8
+
+
+@pytest.mark.parametrize("by_ha", [False, True])
+@pytest.mark.parametrize("group", [14, 19, 31])
+def test_an_ike_sa_is_replaced(group, by_ha):
+    proposal = replace(FAST.proposals[0], group=group)
+    peers = Peers(replace(FAST, proposals=(proposal,)))
+    peers.connect(1.0)
+    (old,) = live(peers.mn)
+    machine, other = (peers.ha, COA) if by_ha else (peers.mn, HA)
+    assert machine.rekey_ike(other, 1.0)
+    peers.link.run(2.0)
+    assert_settled(peers)
+    first, second = find(peers.mn, IkeEstablished)
+    assert (second.replaces, second.identity) == (old, first.identity)
+    assert second.sk_ei != first.sk_ei
+    # The new IKE SA carries on in both directions.
+    peers.mn.rekey_children(HA, 2.0)
+    peers.link.run(3.0)
+    peers.ha.rekey_children(COA, 3.0)
+    peers.link.run(4.0)
+    peers.ha.rekey_ike(COA, 4.0)
+    peers.link.run(5.0)
+    peers.mn.rekey_ike(HA, 5.0)
+    peers.link.run(6.0)
+    assert_settled(peers)
+
+
+@pytest.mark.parametrize("lost", range(4, 8))
+@pytest.mark.parametrize("what", ["rekey_children", "rekey_ike"])
+def test_any_one_message_of_a_rekeying_may_be_lost(what, lost):
+    peers = Peers(drop={lost})
+    peers.connect(1.0)
+    getattr(peers.mn, what)(HA, 1.0)
+    peers.link.run(20.0)
+    assert_settled(peers)
+
+
+def test_new_sas_are_there_before_the_answer_leaves_and_the_old_ones_until_the_end():
+    peers = Peers()
+    peers.connect(1.0)
+    before = len(peers.ha.events)
+    peers.mn.rekey_children(HA, 1.0)
+    peers.ha.handle_message(peers.mn.outbox.popleft()[0], (str(COA), 500), 1.0)
+    assert names(peers.ha)[before:] == ["ChildKeyed", "ChildEstablished", "ChildRekeyed"]
+    assert len(peers.ha.outbox) == 1
+    assert len(pairs(peers.ha)) == 2
+    before = len(peers.mn.events)
+    peers.mn.handle_message(peers.ha.outbox.popleft()[0], (str(HA), 500), 1.0)
+    assert names(peers.mn)[before:] == ["ChildEstablished", "ChildRekeyed"]
+
+
+@pytest.mark.parametrize("lost", [None, 4, 5, 6, 7, 8, 9])
+@pytest.mark.parametrize("seed", range(4))
+def test_both_replace_the_child_at_once(seed, lost):
+    peers = Peers(drop=() if lost is None else {lost})
+    peers.connect(1.0)
+    peers.mn._host.rng.seed(seed)
+    peers.mn.rekey_children(HA, 1.0)
+    peers.ha.rekey_children(COA, 1.0)
+    peers.link.run(30.0)
+    assert_settled(peers)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_both_replace_the_ike_sa_at_once(seed):
+    peers = Peers()
+    peers.connect(1.0)
+    peers.mn._host.rng.seed(seed)
+    peers.mn.rekey_ike(HA, 1.0)
+    peers.ha.rekey_ike(COA, 1.0)
+    peers.link.run(40.0)
+    assert_settled(peers)
+    assert len(find(peers.mn, IkeEstablished)) == 3  # One was in vain.
+    peers.mn.rekey_children(HA, 40.0)
+    peers.ha.rekey_children(COA, 40.0)
+    peers.link.run(60.0)
+    assert_settled(peers)
+
+
+@pytest.mark.parametrize("lost", range(4, 10))
+@pytest.mark.parametrize("seed", range(2))
+def test_both_replace_the_ike_sa_at_once_and_a_message_is_lost(seed, lost):
+    peers = Peers(drop={lost})
+    peers.connect(1.0)
+    peers.mn._host.rng.seed(seed)
+    peers.mn.rekey_ike(HA, 1.0)
+    peers.ha.rekey_ike(COA, 1.0)
+    peers.link.run(120.0)
+    assert_settled(peers)
+
+
+def test_one_replaces_the_ike_sa_and_the_other_the_child_at_once():
+    peers = Peers()
+    peers.connect(1.0)
+    peers.mn.rekey_ike(HA, 1.0)
+    peers.ha.rekey_children(COA, 1.0)
+    peers.link.run(20.0)
+    assert_settled(peers)
+    assert len(find(peers.mn, ChildRekeyed)) == 1
+    assert len(find(peers.mn, IkeEstablished)) == 2
+
+
+def test_one_replaces_the_ike_sa_and_the_other_deletes_it():
+    peers = Peers()
+    peers.connect(1.0)
+    peers.mn.rekey_ike(HA, 1.0)
+    peers.ha.delete(COA, 1.0)
+    peers.link.run(60.0)
+    assert_same_sas(peers, 0)
+    assert live(peers.mn) == live(peers.ha) == []
+
+
+def test_one_replaces_the_child_and_the_other_deletes_it():
+    peers = Peers()
+    peers.connect(1.0)
+    peers.mn.rekey_children(HA, 1.0)
+    peers.ha.delete(COA, 1.0, SELECTORS.mirrored())
+    peers.link.run(60.0)
+    assert len(pairs(peers.mn)) == len(pairs(peers.ha))
+    assert not find(peers.mn, Failed)
+
+
+def test_a_child_that_the_peer_has_lost_is_made_anew():
+    peers = Peers()
+    peers.connect(1.0)
+    host = peers.ha._host
+    (child,) = host.children.values()
+    host.remove_child(child, "lost", 1.0)
+    peers.mn.rekey_children(HA, 1.0)
+    peers.link.run(5.0)
+    assert peers.reasons(peers.mn, ChildDeleted) == ["the peer does not have it"]
+    assert_settled(peers)
+
+
+def test_a_child_is_replaced_before_it_expires():
+    peers = Peers(replace(FAST, esp_lifetime=100.0))
+    peers.connect(90.0)
+    assert [e.at for e in find(peers.mn, ChildEstablished)] == pytest.approx([0.04, 85.06])
+    assert peers.reasons(peers.mn, ChildDeleted) == ["replaced"]
+    assert peers.reasons(peers.ha, ChildDeleted) == ["deleted by the peer"]
+    assert_settled(peers)
+
+
+def test_an_ike_sa_is_replaced_before_it_expires():
+    peers = Peers(replace(FAST, ike_lifetime=100.0))
+    peers.connect(300.0)
+    assert len(find(peers.mn, IkeEstablished)) == 4
+    assert_settled(peers)
+
+
+def test_a_child_expires_if_nobody_replaces_it():
+    peers = Peers(replace(FAST, esp_lifetime=100.0, rekey_at=1.0))
+    peers.connect(1.0)
+    peers.mn._host.timers.cancel(
+        next(k for k in peers.mn._host.timers._current if k[0].name == "CHILD_REKEY")
+    )
+    peers.link.run(120.0)
+    assert_same_sas(peers, 0)
+
+
+def test_the_responder_asks_for_its_group():
+    """The initiator has no PFS, the responder insists on a group, and the next try has it."""
+    peers = Peers(FAST, replace(FAST, pfs=19))
+    peers.connect(1.0)
+    peers.mn.rekey_children(HA, 1.0)
+    peers.link.run(2.0)
+    assert "NO_PROPOSAL_CHOSEN" in peers.reasons(peers.mn, Failed)[0]
+    assert_same_sas(peers)
+
+
+def test_events_of_a_responder_come_in_order():
+    peers = Peers()
+    peers.connect(1.0)
+    peers.mn.rekey_children(HA, 1.0)
+    peers.link.run(2.0)
+    keyed = [e.pair for e in find(peers.ha, ChildKeyed)]
+    assert keyed == [e.pair for e in find(peers.ha, ChildEstablished)]
