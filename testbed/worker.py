@@ -84,13 +84,13 @@ class Run:
     """One bootstrap from a cold start."""
 
     def __init__(self, results: Path, planned: PlannedRun) -> None:
-        spec = Spec.load(results / "spec.toml")
+        spec = Spec.load(results / "spec.toml").at(planned.parameters)
         self.planned = planned
         self.variant = spec.variants[planned.variant]
         self.settings = spec.settings(planned.variant)
         self.approach = spec.approach(planned.variant)
         self.topology = spec.topology(planned.variant)
-        self.shared = results / "shared" / planned.variant
+        self.shared = results / "shared" / planned.shared
         self.folder = results / "runs" / f"{planned.run:04d}"
         self.costs: dict[str, float] = {}
         self.measured: dict[str, Mapping[str, float | None]] = {}
@@ -237,6 +237,7 @@ class Run:
             "run": self.planned.run,
             "variant": self.planned.variant,
             "seed": self.planned.seed,
+            "parameters": self.planned.parameters,
             "status": "failed" if reason else "ok",
             "reason": reason,
             "costs": self.costs,
