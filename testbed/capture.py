@@ -1,7 +1,8 @@
 """Packet captures: one packet socket an interface, drained while nothing is being timed.
 
 The kernel stamps and keeps the packets, so that capturing costs no process and no time of the
-machine while a bootstrap runs.
+machine while a bootstrap runs. A packet that leaves is stamped behind the delay that the interface
+emulates; what is kept is the time before it, when the packet entered the link.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ _SO_RCVBUFFORCE, _SO_TIMESTAMPNS = 33, 35
 _SOL_PACKET, _PACKET_STATISTICS = 263, 6
 _BUFFER = 64 << 20
 _MAX_FRAME = 1 << 16
+_OUTGOING = 4  # linux/if_packet.h
 _DRAIN_INTERVAL = 1.0
 
 
@@ -29,6 +31,8 @@ class Capture:
     def __init__(self, network: Network, host: str) -> None:
         self.host = host
         self.interfaces = network.interfaces(host)
+        links = (k for k in network.topology.links if host in {end.host for end in k.ends})
+        self._delays_ns = [round(link.shape.delay * 1e9) for link in links]
         self._packets: list[pcapng.Packet] = []
         with network.inside(host):
             self._sockets = [self._open(name) for name in self.interfaces]
@@ -54,11 +58,13 @@ class Capture:
         for index, opened in enumerate(self._sockets):
             while True:
                 try:
-                    data, ancillary, _, _ = opened.recvmsg(_MAX_FRAME, 64)
+                    data, ancillary, _, (_, _, kind, *_) = opened.recvmsg(_MAX_FRAME, 64)
                 except BlockingIOError:
                     break
                 seconds, nanoseconds = struct.unpack("qq", ancillary[0][2])
                 time_ns = seconds * 1_000_000_000 + nanoseconds
+                if kind == _OUTGOING:
+                    time_ns -= self._delays_ns[index]
                 self._packets.append(pcapng.Packet(time_ns, index, data))
 
     def stop(self) -> int:

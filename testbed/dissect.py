@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import IPv6Address
 from typing import TypeAlias
@@ -88,7 +89,9 @@ class Tunnelled(Seen):
 
 
 @dataclass(frozen=True, slots=True)
-class _Packet:
+class Packet:
+    """An IPv6 packet behind its extension headers."""
+
     time: int
     source: IPv6Address
     destination: IPv6Address
@@ -178,18 +181,21 @@ _Exchanges: TypeAlias = dict[
 
 def dissect(frames: Iterable[Frame]) -> Iterator[Seen]:
     """Yield the bootstrap's messages in `frames`, in order."""
+    return (message for _, _, message in recognise(frames) if message)
+
+
+def recognise(frames: Iterable[Frame]) -> Iterator[tuple[Frame, Packet | None, Seen | None]]:
+    """Yield every frame, in order, with its packet and its message if it has any."""
     exchanges: _Exchanges = {}
     for frame in frames:
-        try:
-            packet = _packet(frame)
-            message = packet and _message(packet, exchanges)
-        except (struct.error, IndexError, ValueError):
-            continue
-        if message:
-            yield message
+        packet = message = None
+        with suppress(struct.error, IndexError, ValueError):
+            packet = parse(frame)
+            message = _message(packet, exchanges) if packet else None
+        yield frame, packet, message
 
 
-def _packet(frame: Frame) -> _Packet | None:
+def parse(frame: Frame) -> Packet | None:
     """Walk the IPv6 extension headers; None for other packets and later fragments."""
     data, offset = frame.data, 12
     while data[offset : offset + 2] == b"\x81\x00":
@@ -211,7 +217,7 @@ def _packet(frame: Frame) -> _Packet | None:
         if protocol == DESTINATION:
             home_address = _home_address(header) or home_address
         protocol, data = header[0], data[size:]
-    return _Packet(frame.time, source, destination, protocol, data, home_address, routed_to)
+    return Packet(frame.time, source, destination, protocol, data, home_address, routed_to)
 
 
 def _home_address(header: bytes) -> IPv6Address | None:
@@ -227,7 +233,7 @@ def _home_address(header: bytes) -> IPv6Address | None:
     return None
 
 
-def _message(packet: _Packet, exchanges: _Exchanges) -> Seen | None:
+def _message(packet: Packet, exchanges: _Exchanges) -> Seen | None:
     match packet.protocol:
         case 17:
             return _datagram(packet, exchanges)
@@ -239,11 +245,11 @@ def _message(packet: _Packet, exchanges: _Exchanges) -> Seen | None:
     return None
 
 
-def _common(packet: _Packet) -> tuple[int, IPv6Address, IPv6Address]:
+def _common(packet: Packet) -> tuple[int, IPv6Address, IPv6Address]:
     return packet.time, packet.source, packet.destination
 
 
-def _datagram(packet: _Packet, exchanges: _Exchanges) -> Seen | None:
+def _datagram(packet: Packet, exchanges: _Exchanges) -> Seen | None:
     ports = struct.unpack_from("!HH", packet.payload)
     data = packet.payload[8:]
     if PANA_PORT in ports:
@@ -261,7 +267,7 @@ def _datagram(packet: _Packet, exchanges: _Exchanges) -> Seen | None:
     return None
 
 
-def _pana(packet: _Packet, data: bytes) -> Pana | None:
+def _pana(packet: Packet, data: bytes) -> Pana | None:
     dialect = DRAFT12 if data[0] == 1 else RFC5191
     length, flags, kind = struct.unpack_from("!2xHHH", data)
     sequence = struct.unpack_from("!I", data, dialect.sequence_offset)[0]
@@ -304,7 +310,7 @@ def _eap(packet: bytes) -> str:
     return EAP_TYPES.get(packet[4], f"EAP {packet[4]}") if len(packet) > 4 else "EAP"
 
 
-def _ike(packet: _Packet, data: bytes, exchanges: _Exchanges) -> Ike | None:
+def _ike(packet: Packet, data: bytes, exchanges: _Exchanges) -> Ike | None:
     version, exchange, _, message_id, length = struct.unpack_from("!17xBBBII", data)
     if length < 28 or exchange not in EXCHANGES:
         return None
@@ -326,7 +332,7 @@ def _ike(packet: _Packet, data: bytes, exchanges: _Exchanges) -> Ike | None:
     )
 
 
-def _mobility(packet: _Packet) -> Mobility | None:
+def _mobility(packet: Packet) -> Mobility | None:
     clear = packet.protocol == MOBILITY
     kind = packet.payload[2] if clear else None
     suffix = "" if clear else " in ESP"

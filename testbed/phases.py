@@ -52,7 +52,8 @@ class Timeline:
     """The moments that part the phases, in seconds since the first message of the bootstrap.
 
     `first_packet` is when the first packet for the home address came out of the home agent's
-    tunnel, None if none did.
+    tunnel, None if none did. `start` is when that first message was seen, in nanoseconds of the
+    clock that told the times.
     """
 
     pana_end: float
@@ -61,6 +62,7 @@ class Timeline:
     binding_start: float
     binding_end: float
     first_packet: float | None = None
+    start: int = 0
 
     @property
     def phases(self) -> dict[str, float]:
@@ -236,7 +238,7 @@ def _ordered(start: int, times: list[int], packet: int | None, path: Path) -> Ti
             raise PhaseError(f"{path}: the phase {name} ends {late:.6f} s before it starts")
     pana_end, ike_start, ike_end, binding_start, binding_end = ((t - start) / 1e9 for t in times)
     first_packet = None if packet is None else (packet - start) / 1e9
-    return Timeline(pana_end, ike_start, ike_end, binding_start, binding_end, first_packet)
+    return Timeline(pana_end, ike_start, ike_end, binding_start, binding_end, first_packet, start)
 
 
 class _Event(msgspec.Struct):

@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from testbed.counts import Traffic
 from testbed.jsonl import DataError, append_line, read_lines
 from testbed.phases import PHASES, TOTAL
 
@@ -32,6 +33,7 @@ class Run(msgspec.Struct, kw_only=True):
     `phases` are from the capture, `event_phases` from the agents' events; `first_packet` counts
     from the start of the bootstrap. A failed run says why in `reason`. `measured` holds what was
     found on each link before the run, by the names of its shape; None is what was not measured.
+    `parameters` is the run's point of a sweep's grid; `traffic` what the captures show.
     """
 
     run: int
@@ -44,6 +46,8 @@ class Run(msgspec.Struct, kw_only=True):
     first_packet: float | None = None
     costs: dict[str, float] = {}
     measured: dict[str, dict[str, float | None]] = {}
+    parameters: dict[str, Any] = {}
+    traffic: Traffic | None = None
 
     def __post_init__(self) -> None:
         if self.status == "ok":

@@ -14,12 +14,13 @@ from typing import Any, Protocol
 import msgspec
 import tomli_w
 
-from testbed import keys, phases, plots, report, results, session, stats
+from testbed import counts, keys, phases, plots, report, results, session, stats
 from testbed.jsonl import DataError
 from testbed.lab import Lab, LabError
 from testbed.lab.caller import caller, give
 from testbed.lab.job import check_reachable
 from testbed.spec import PlannedRun, Spec, write_plan
+from topologies.model import Topology
 
 PROJECT = results.PROJECT
 MOBILE_NODE = "A"
@@ -61,8 +62,8 @@ def _lines(lab: Lab, folder: Path) -> Generator[dict[str, Any], None, None]:
         raise LabError(f"the session in the {lab.name} lab ended with status {status}: {last}")
 
 
-def analyse(folder: Path, result: Mapping[str, Any]) -> results.Run:
-    """Measure a finished run by its capture and check that against its agents' events."""
+def analyse(folder: Path, result: Mapping[str, Any], topology: Topology) -> results.Run:
+    """Measure a finished run by its captures and check that against its agents' events."""
     line = dict(result)
     run = folder / "runs" / f"{line['run']:04d}"
     try:
@@ -72,6 +73,7 @@ def analyse(folder: Path, result: Mapping[str, Any]) -> results.Run:
             line["phases"] = seen.phases
             line["event_phases"] = logged.phases
             line["first_packet"] = seen.first_packet
+            line["traffic"] = counts.count(run / "captures", topology, seen)
         if (run / "keys" / "keys.jsonl").exists():
             keys.wireshark_profile(run / "keys")
     except DataError as error:
@@ -80,12 +82,14 @@ def analyse(folder: Path, result: Mapping[str, Any]) -> results.Run:
 
 
 def _asked(spec: Spec) -> dict[str, float]:
-    """Return the delays asked for, by variant and link, in seconds."""
-    return {
-        f"{variant}: {link.name}": link.shape.delay
-        for variant in spec.variants
-        for link in spec.topology(variant).links
-    }
+    """Return the largest delays asked for, by variant and link, in seconds."""
+    largest: dict[str, float] = {}
+    for there in map(spec.at, spec.points):
+        for variant in there.variants:
+            for link in there.topology(variant).links:
+                name = f"{variant}: {link.name}"
+                largest[name] = max(largest.get(name, 0.0), link.shape.delay)
+    return largest
 
 
 def _measured(runs: Sequence[results.Run]) -> dict[str, float]:
@@ -105,10 +109,11 @@ def begin(
     check_reachable(root)
     folder = results.create(root, spec.experiment.name, tomli_w.dumps(spec.document))
     write_plan(folder / "plan.json", plan)
-    for variant in spec.variants:
-        shared = folder / "shared" / variant
+    for planned in {run.shared: run for run in plan}.values():
+        shared = folder / "shared" / planned.shared
         shared.mkdir(parents=True, mode=0o700)
-        spec.approach(variant).prepare(shared, spec.settings(variant))
+        there = spec.at(planned.parameters)
+        there.approach(planned.variant).prepare(shared, there.settings(planned.variant))
     manifest = results.begin_manifest(
         folder, lab=lab.name, seed=seed, features={}, delays_asked=_asked(spec)
     )
@@ -129,7 +134,7 @@ def carry_out(
         with closing(_lines(lab, folder)) as lines:
             for line in lines:
                 if "result" in line:
-                    run = analyse(folder, line["result"])
+                    run = analyse(folder, line["result"], spec.topology(line["result"]["variant"]))
                     results.append(folder, run)
                     done.append(run)
                     watcher.finished()

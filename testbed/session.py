@@ -54,6 +54,7 @@ def _carry_out(
             "run": planned.run,
             "variant": planned.variant,
             "seed": planned.seed,
+            "parameters": planned.parameters,
             "status": "failed",
             "reason": f"the worker ended with status {status}: {_last_line(log)}",
             "costs": {},

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+import hashlib
 import importlib
+import itertools
 import json
 import random
 import re
@@ -16,6 +19,7 @@ import msgspec
 
 from topologies.model import Shape, Topology
 
+_SWEPT = ("links", "settings")
 _NAME = r"^[a-z0-9][a-z0-9_-]*$"
 Name = Annotated[str, msgspec.Meta(pattern=_NAME)]
 Positive = Annotated[float, msgspec.Meta(gt=0, le=86400)]
@@ -57,14 +61,28 @@ class Experiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     timeout: Positive = 60.0
     links: dict[str, LinkSettings] = {}
     settings: dict[str, Any] = {}
+    sweep: dict[str, Annotated[list[Any], msgspec.Meta(min_length=1)]] = {}
+
+
+Point = dict[str, Any]  # A point of a sweep's grid: values by their dotted paths.
 
 
 class PlannedRun(msgspec.Struct, frozen=True):
-    """One run: its number from 1, its variant and its seed."""
+    """One run: its number from 1, its variant, its seed, and its point of a sweep's grid."""
 
     run: int
     variant: str
     seed: int
+    parameters: Point = {}
+
+    @property
+    def shared(self) -> str:
+        """The name of the folder of what runs with the same settings share."""
+        swept = {k: v for k, v in self.parameters.items() if k.startswith("settings.")}
+        if not swept:
+            return self.variant
+        digest = hashlib.sha256(json.dumps(swept, sort_keys=True).encode()).hexdigest()
+        return f"{self.variant}-{digest[:12]}"
 
 
 def _merge(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
@@ -88,12 +106,25 @@ def _assign(document: dict[str, Any], assignment: str) -> None:
         value = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         value = text
+    _put(document, keys, value, f"--set {assignment}")
+
+
+def _put(document: dict[str, Any], keys: Sequence[str], value: object, where: str) -> None:
     place = document
     for key in keys[:-1]:
         place = place.setdefault(key, {})
         if not isinstance(place, dict):
-            raise SpecError(f"--set {assignment}: {key} is a value and has no parts")
+            raise SpecError(f"{where}: {key} is a value and has no parts")
     place[keys[-1]] = value
+
+
+def _has(table: Mapping[str, Any], keys: Sequence[str]) -> bool:
+    place: Any = table
+    for key in keys:
+        if not isinstance(place, Mapping) or key not in place:
+            return False
+        place = place[key]
+    return True
 
 
 def _convert(value: object, kind: Any, where: str) -> Any:
@@ -125,6 +156,40 @@ class Spec:
         for name in self.variants:
             self.settings(name)
             self.topology(name)
+        for path, values in self.experiment.sweep.items():
+            self._check_axis(path, values)
+
+    def _check_axis(self, path: str, values: Sequence[object]) -> None:
+        where = f"{self.source}: sweep: {path}"
+        keys = path.split(".")
+        if keys[0] not in _SWEPT or len(keys) < 2 or not all(keys):
+            raise SpecError(f"{where}: only links.* and settings.* can be swept")
+        if any(value in values[:i] for i, value in enumerate(values)):
+            raise SpecError(f"{where}: a value is there twice")
+        for name, variant in self.experiment.variants.items():
+            if _has(variant, keys):
+                raise SpecError(f"{where}: variant {name} sets it too")
+        for value in values:
+            self.at({path: value})
+
+    def at(self, point: Point) -> Spec:
+        """Return the experiment at a point of its grid, which is no sweep."""
+        if not point and not self.experiment.sweep:
+            return self
+        document = copy.deepcopy({k: v for k, v in self.document.items() if k != "sweep"})
+        for name in document["variants"]:
+            for path, value in point.items():
+                keys = ["variants", name, *path.split(".")]
+                _put(document, keys, value, f"{self.source}: sweep: {path}")
+        return Spec(document, self.source)
+
+    @property
+    def points(self) -> list[Point]:
+        """The points of the grid in order; the one empty point if nothing is swept."""
+        axes = self.experiment.sweep
+        return [
+            dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())
+        ]
 
     @classmethod
     def load(cls, path: Path, assignments: Sequence[str] = ()) -> Spec:
@@ -163,7 +228,11 @@ class Spec:
 
     def approach(self, variant: str) -> ModuleType:
         """Return the module of a variant's approach."""
-        return self._module("agents.approaches", self.variants[variant].approach, "approach")
+        name = self.variants[variant].approach
+        module = self._module("agents.approaches", name, "approach")
+        if not hasattr(module, "compose"):
+            raise SpecError(f'{self.source}: there is no approach called "{name}"')
+        return module
 
     def settings(self, variant: str) -> Any:
         """Return a variant's settings as its approach defines them."""
@@ -189,23 +258,26 @@ class Spec:
     def needs(self) -> set[str]:
         """Return the features and tools that the variants need, by the doctor's names."""
         needs: set[str] = set()
-        for name in self.variants:
-            needs |= set(self.approach(name).NEEDS)
-            shapes = [link.shape for link in self.topology(name).links]
-            needs |= {"sch_htb"} if any(s.rate for s in shapes) else set()
-            needs |= {"sch_netem"} if any(s.delay or s.loss for s in shapes) else set()
+        swept = [{path: v} for path, values in self.experiment.sweep.items() for v in values]
+        for spec in [self.at(point) for point in swept] or [self]:
+            for name in spec.variants:
+                needs |= set(spec.approach(name).NEEDS)
+                shapes = [link.shape for link in spec.topology(name).links]
+                needs |= {"sch_htb"} if any(s.rate for s in shapes) else set()
+                needs |= {"sch_netem"} if any(s.delay or s.loss for s in shapes) else set()
         return needs
 
     def plan(self, runs: int | None = None, seed: int | None = None) -> list[PlannedRun]:
-        """Return the runs in blocks of one run a variant, each block in random order."""
+        """Return the runs in blocks of one run a variant and point, each in random order."""
         rng = random.Random(self.experiment.seed if seed is None else seed)
+        points = self.points
         plan: list[PlannedRun] = []
         for _ in range(self.experiment.runs if runs is None else runs):
-            block = list(self.variants)
+            block = [(name, point) for point in points for name in self.variants]
             rng.shuffle(block)
             plan += [
-                PlannedRun(len(plan) + offset, name, rng.getrandbits(32))
-                for offset, name in enumerate(block, 1)
+                PlannedRun(len(plan) + offset, name, rng.getrandbits(32), point)
+                for offset, (name, point) in enumerate(block, 1)
             ]
         return plan
 
