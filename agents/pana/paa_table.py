@@ -138,13 +138,13 @@ PAA_TABLE: Table[PaaState] = (
         P.OPEN,
     ),
     row(P.WAIT_FAIL_PAN, T.RX_PAN_C, (), ("RtxTimerStop", "Disconnect"), P.CLOSED),
-    # OPEN and WAIT_PNA_PING.
+    # OPEN and WAIT_PNA_PING. The RFC takes PNR[A] in the latter too and forgets the ping: if that
+    # was lost, the PaC waits for its sequence number for ever. Here the ping is answered first.
     row(
-        (P.OPEN, P.WAIT_PNA_PING),
+        P.OPEN,
         T.RX_PNR_A,
         (),
         (
-            "RtxTimerStop",
             "NONCE_SENT=Unset",
             "SessionTimerReStart(FAILED_SESS_TIMEOUT)",
             "EAP_Restart",
@@ -152,6 +152,9 @@ PAA_TABLE: Table[PaaState] = (
         ),
         P.WAIT_EAP_MSG,
     ),
+    # Not in RFC 5609: both sides start a re-authentication at once. The PaC discards the PAA's PAR
+    # until it has this answer (RFC 5191 section 4.3), and takes its retransmission then.
+    row((P.WAIT_EAP_MSG, P.WAIT_PAN_OR_PAR), T.RX_PNR_A, ("key_available",), ("Tx:PNA[A]",), None),
     row(
         P.OPEN,
         T.REAUTH,
@@ -237,7 +240,14 @@ PAA_TABLE: Table[PaaState] = (
     # precedence, calls it invalid in the first authentication, that is, before there is a key.
     row(ALIVE, T.RX_PNR_P, ("key_available",), ("Tx:PNA[P]",), None),
     # ANY: messages of draft-ietf-pana-pana-12 alone (sections 5.8 and 5.11).
-    row((P.OPEN, P.WAIT_PNA_PING), T.RX_PUR, ("key_available",), ("Tx:PUA[]",), None),
+    # PUR is taken in a re-authentication too: its sender waits for PUA before it takes a PAR.
+    row(
+        (P.OPEN, P.WAIT_PNA_PING, P.WAIT_EAP_MSG, P.WAIT_PAN_OR_PAR),
+        T.RX_PUR,
+        ("key_available",),
+        ("Tx:PUA[]",),
+        None,
+    ),
     row(
         REPORTING,
         T.REFUSED,

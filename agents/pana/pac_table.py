@@ -218,13 +218,13 @@ PAC_TABLE: Table[PacState] = (
         P.WAIT_PNA_PING,
     ),
     # The RFC leaves out EAP_Restart, which a second EAP conversation needs, and unsets NONCE_SENT
-    # in one of these rows only.
+    # in one of these rows only. It takes a PAR in WAIT_PNA_PING too and forgets the ping: if that
+    # was lost, the PAA waits for its sequence number for ever. Here the ping is answered first.
     row(
-        (P.OPEN, P.WAIT_PNA_PING, P.WAIT_PUA),
+        P.OPEN,
         T.RX_PAR,
         ("eap_renewable", "!eap_piggyback"),
         (
-            "RtxTimerStop",
             "NONCE_SENT=Unset",
             "EAP_Restart",
             "TxEAP",
@@ -234,11 +234,10 @@ PAC_TABLE: Table[PacState] = (
         P.WAIT_EAP_MSG,
     ),
     row(
-        (P.OPEN, P.WAIT_PNA_PING, P.WAIT_PUA),
+        P.OPEN,
         T.RX_PAR,
         ("eap_renewable", "eap_piggyback"),
         (
-            "RtxTimerStop",
             "NONCE_SENT=Unset",
             "EAP_Restart",
             "TxEAP",
