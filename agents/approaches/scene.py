@@ -16,12 +16,14 @@ from agents.bootstrap import PskSource
 from agents.diameter.config import PORT, TLS_PORT
 from agents.eap import ca
 from agents.roles.access import DialectName, EapSettings, PanaSettings, WishName
-from agents.roles.access_router import AccessRouterConfiguration
+from agents.roles.access_router import AccessRouterConfiguration, LocalHomeAgent
 from agents.roles.diameter import DiameterPeer
 from agents.roles.home_agent import HomeAgentConfiguration, HomeAgentSettings
 from agents.roles.home_network import HomeNetworkConfiguration
+from agents.roles.ike import IkeSettings
 from agents.roles.ike2 import Ike2Settings
 from agents.roles.mobile_node import MobileNodeConfiguration
+from agents.roles.rogue_router import RogueConfiguration
 from agents.roles.tls import TlsSettings
 from topologies.model import Topology
 
@@ -53,6 +55,11 @@ class CommonSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     credential: Literal["valid", "expired", "other-ca"] = "valid"
     subscribed: bool = True
     mobility_subscribed: bool = True
+    mobility_wanted: bool = True
+    local_offered: bool = False
+    local_allowed: bool = False
+    prefer: Literal["home", "local"] = "home"
+    rogue: Literal["impersonate", "alter"] | None = None
     psk_source: PskSource = "msk"
     protection: Literal["none", "sealed"] = "none"
 
@@ -86,6 +93,8 @@ def prepare(folder: Path, settings: CommonSettings) -> None:
                 "mobility": settings.mobility_subscribed,
                 "home_agent": "ha1",
                 "home_address": str(HOME_ADDRESS),
+                "local_home_agent": settings.local_allowed,
+                "prefer": settings.prefer,
             }
         ],
     }
@@ -167,8 +176,37 @@ class Scene:
             "diameter_tls": self._diameter_tls(ACCESS_ROUTER),
             "keys": self.keys,
             "home": self._home_peer(),
+            "local": self._local_home_agent(),
         }
-        return role("access_router", AccessRouterConfiguration(**(usual | changes)))
+        if self.settings.rogue is None:
+            return role("access_router", AccessRouterConfiguration(**(usual | changes)))
+        rogue: dict[str, Any] = {
+            "attack": self.settings.rogue,
+            "identity": self.settings.identity,
+            "own_address": self.address("access router", "core"),
+            "interface": self.interface("access router", "core"),
+            "home_prefix": self.home_agent_settings().prefix,
+            # Only aggressive mode lets it use its own address: the key goes by identity.
+            "ikev1": IkeSettings(
+                mode="aggressive" if self.settings.rogue == "impersonate" else "main"
+            ),
+        }
+        return role("rogue_router", RogueConfiguration(**(usual | changes | rogue)))
+
+    def _local_home_agent(self) -> LocalHomeAgent | None:
+        if not self.settings.local_offered:
+            return None
+        visited = self.topology.link("visited").end(self.host("access router"))
+        network = visited.addresses[0].network
+        return LocalHomeAgent(
+            home_agent=HomeAgentSettings(
+                address=str(visited.address),
+                interface=self.interface("access router", "visited"),
+                prefix=str(network),
+                duplicate_address_detection=self.settings.duplicate_address_detection,
+            ),
+            home_address=str(network.network_address + 0x1234),
+        )
 
     def home_agent_settings(self) -> HomeAgentSettings:
         """Return the home agent of host C."""
@@ -223,7 +261,7 @@ class Scene:
             paa=self.address("access router", "access"),
             dialect=self.settings.dialect,
             encryption=self.settings.pana_encryption,
-            mobility=mobility,
+            mobility=mobility and self.settings.mobility_wanted,
             wish=self.settings.wish,
         )
 

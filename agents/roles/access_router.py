@@ -29,6 +29,8 @@ from agents.pana.paa import Paa
 from agents.pana.wire import Result
 from agents.roles.access import DialectName
 from agents.roles.diameter import DiameterPeer, diameter_files, node_config
+from agents.roles.home_agent import HomeAgentService, HomeAgentSettings, PresharedIke
+from agents.roles.ike import IkeSettings
 from agents.roles.runtime import Configuration, run
 from agents.roles.tls import TlsSettings
 from agents.shell.eventlog import EventLog
@@ -37,17 +39,21 @@ from agents.shell.tcp import DiameterService
 from agents.shell.udp import UdpEndpoint
 
 
-class CandidateSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A home agent of the visited network, which it offers to the home AAA server."""
+class LocalHomeAgent(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A home agent of the visited network on this host, offered to the home AAA server.
 
-    home_agent: str
-    prefix_length: int = 64
-    home_address: str | None = None
+    `home_address` is the one proposed for a mobile node that gets it.
+    """
 
-    def assignment(self) -> Assignment:
-        """Return the candidate as Diameter carries it."""
-        home_address = IPv6Address(self.home_address) if self.home_address else None
-        return Assignment(IPv6Address(self.home_agent), self.prefix_length, home_address)
+    home_agent: HomeAgentSettings
+    home_address: str
+    ikev1: IkeSettings = IkeSettings()
+
+    def candidate(self) -> Assignment:
+        """Return the offer as Diameter carries it."""
+        prefix = IPv6Network(self.home_agent.prefix)
+        address = IPv6Address(self.home_address)
+        return Assignment(IPv6Address(self.home_agent.address), prefix.prefixlen, address)
 
 
 class RelaySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -83,7 +89,7 @@ class AccessRouterConfiguration(Configuration, frozen=True, kw_only=True):
     start: Literal["stateful", "stateless", "optimized"] = "stateful"
     encryption: bool = False
     mobility: bool = True
-    candidate: CandidateSettings | None = None
+    local: LocalHomeAgent | None = None
     relay: RelaySettings | None = None
     session_lifetime: Annotated[float, msgspec.Meta(ge=10)] = 3600.0
     aaa_timeout: Annotated[float, msgspec.Meta(gt=0)] = 10.0
@@ -97,8 +103,8 @@ class AaaClient:
         self._service = service
         self._sessions: dict[int, tuple[str, tuple[bytes, ...]]] = {}
         self._next = random.SystemRandom().getrandbits(32)
-        candidate = configuration.candidate
-        self._candidate = candidate.assignment() if candidate else None
+        local = configuration.local
+        self._candidate = local.candidate() if local else None
 
     def _wish(self, event: events.EapResponse) -> Wish | None:
         """Return where the mobile node wants its home agent, None if it wants none."""
@@ -178,13 +184,18 @@ class AccessRouter:
             optimized=configuration.start == "optimized",
         )
         self._relay = self._make_relay(configuration, log.child("dhcpv6"))
+        self._local: tuple[HomeAgentService, PresharedIke] | None = None
+        if configuration.local:
+            home_agent = HomeAgentService(configuration.local.home_agent, log)
+            ike = PresharedIke(home_agent, configuration.local.ikev1, None, log)
+            self._local = (home_agent, ike)
         self.endpoint = UdpEndpoint(self._paa, (configuration.address, PORT), self._handle)
 
     @staticmethod
     def _offer(configuration: AccessRouterConfiguration) -> MobilityCapability:
         if not configuration.mobility:
             return MobilityCapability(0)
-        local = MobilityCapability.LOCAL_HOME_AGENT if configuration.candidate else 0
+        local = MobilityCapability.LOCAL_HOME_AGENT if configuration.local else 0
         return MobilityCapability.MOBILE_IPV6 | local
 
     @staticmethod
@@ -220,6 +231,13 @@ class AccessRouter:
             relay, _, network = self._relay
             relay.set_information(client, assignment, network)
 
+    def _key_local(self, care_of: IPv6Address, answer: DiameterEapAnswer) -> None:
+        """Give the local home agent the key for a mobile node that is assigned to it."""
+        assignment, key = answer.assignment, answer.local_home_agent_key
+        if self._local and key and assignment and assignment.home_address:
+            identity = answer.user_name or str(care_of)
+            self._local[1].share(identity, assignment.home_address, key, care_of)
+
     def _handle(self, event: Event) -> None:
         self._log(event)
         match event:
@@ -244,6 +262,8 @@ class AccessRouter:
         self.endpoint.close()
         if self._relay:
             self._relay[1].close()
+        for part in self._local or ():
+            part.close()
 
     def _close(self, number: int, address: str) -> None:
         """End a session; its address stays open if another session of the PaC is authorised."""
@@ -289,6 +309,7 @@ class AccessRouter:
         driver = self.endpoint.driver
         lifetime = answer.session_timeout or self._lifetime
         self._supply(IPv6Address(event.pac[0]), answer.assignment)
+        self._key_local(IPv6Address(event.pac[0]), answer)
         driver.call(
             self._paa.accept,
             event.session_id,
@@ -306,7 +327,11 @@ class AccessRouter:
         self._client.forget(event.session_id)
 
 
-async def serve(configuration: AccessRouterConfiguration, stop: asyncio.Event) -> None:
+async def serve(
+    configuration: AccessRouterConfiguration,
+    stop: asyncio.Event,
+    kind: type[AccessRouter] = AccessRouter,
+) -> None:
     """Run the access router until `stop` is set."""
     log = EventLog(configuration.host, "role")
     link = AccessLink(configuration.access_interface, IPv6Network(configuration.access_prefix))
@@ -321,9 +346,7 @@ async def serve(configuration: AccessRouterConfiguration, stop: asyncio.Event) -
         tls=diameter_files(configuration.diameter_tls, configuration.keys),
         request_timeout=configuration.aaa_timeout,
     )
-    router = AccessRouter(
-        configuration, AaaClient(configuration, service), enforcement, log.child("pana")
-    )
+    router = kind(configuration, AaaClient(configuration, service), enforcement, log.child("pana"))
     await service.start()
     await service.connected(configuration.home.realm, 30.0)
     log.write("Ready", pid=os.getpid())

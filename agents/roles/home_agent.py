@@ -11,6 +11,7 @@ import os
 import random
 import time
 from ipaddress import IPv6Address, IPv6Network
+from typing import Any
 
 import msgspec
 
@@ -22,6 +23,7 @@ from agents.ikev2.config import Grant
 from agents.kernel.linux import LinuxHomeAgent
 from agents.mip6.home_agent import HomeAgent
 from agents.roles.diameter import DiameterPeer, diameter_files, node_config
+from agents.roles.ike import IkeService, IkeSettings
 from agents.roles.ike2 import Ike2Service, Ike2Settings
 from agents.roles.keylog import KeyLog
 from agents.roles.runtime import Configuration, run
@@ -63,6 +65,53 @@ class HomeAgentService:
     def close(self) -> None:
         """Close the sockets."""
         self._endpoint.close()
+
+
+class PresharedIke:
+    """IKE of a home agent whose keys somebody beside it knows: the AAA server or the router."""
+
+    def __init__(
+        self,
+        home_agent: HomeAgentService,
+        ikev1: IkeSettings | None,
+        ikev2: Ike2Settings | None,
+        log: EventLog,
+    ) -> None:
+        self._home_agent = home_agent
+        self._grants: dict[str, Grant] = {}
+        common: dict[str, Any] = {
+            "identity": None,
+            "kernel": home_agent.kernel,
+            "keys": KeyLog(None),
+        }
+        address = home_agent.address
+        self._ikev1 = self._ikev2 = None
+        if ikev1:
+            self._ikev1 = IkeService(address, ikev1, log=log.child("ikev1"), **common)
+        if ikev2:
+            self._ikev2 = Ike2Service(
+                address, ikev2, log=log.child("ikev2"), allocate=self._allocate, **common
+            )
+
+    def _allocate(self, identity: str, _asked: IPv6Address | None) -> Grant | None:
+        return self._grants.get(identity)
+
+    def share(
+        self, identity: str, home_address: IPv6Address, psk: bytes, care_of: IPv6Address | None
+    ) -> None:
+        """Let whoever holds the key make SAs for this home address, and for no other."""
+        self._home_agent.kernel.protect(home_address)
+        if self._ikev1:
+            self._ikev1.add_psk(psk, peer=care_of, identity=identity, home_address=home_address)
+        if self._ikev2:
+            self._grants[identity] = Grant(home_address, self._home_agent.prefix.prefixlen)
+            self._ikev2.add_psk(psk, peer=None, identity=identity, home_address=home_address)
+
+    def close(self) -> None:
+        """Close the sockets."""
+        for service in (self._ikev1, self._ikev2):
+            if service:
+                service.close()
 
 
 class HomeAgentConfiguration(Configuration, frozen=True, kw_only=True):

@@ -20,12 +20,10 @@ from agents.diameter.config import PORT
 from agents.diameter.eap import DiameterEapRequest
 from agents.diameter.wire import Message
 from agents.eap.tls import TlsServerConfig
-from agents.ikev2.config import Grant
 from agents.roles.diameter import DiameterPeer, diameter_files, node_config
-from agents.roles.home_agent import HomeAgentService, HomeAgentSettings
-from agents.roles.ike import IkeService, IkeSettings
-from agents.roles.ike2 import Ike2Service, Ike2Settings
-from agents.roles.keylog import KeyLog
+from agents.roles.home_agent import HomeAgentService, HomeAgentSettings, PresharedIke
+from agents.roles.ike import IkeSettings
+from agents.roles.ike2 import Ike2Settings
 from agents.roles.launch import Launched, launch
 from agents.roles.runtime import Configuration, run
 from agents.roles.tls import TlsSettings
@@ -78,34 +76,13 @@ class Admission:
         self._configuration = configuration
         self._home_agent = home_agent
         self._launched: list[Launched] = []
-        self._grants: dict[str, Grant] = {}
-        self._ikev1: IkeService | None = None
-        self._ikev2: Ike2Service | None = None
-        if configuration.launch == "resident" and configuration.ikev1:
-            self._ikev1 = IkeService(
-                home_agent.address,
-                configuration.ikev1,
-                identity=None,
-                kernel=home_agent.kernel,
-                keys=KeyLog(None),
-                log=log.child("ikev1"),
-            )
-        if configuration.ikev2:
-            self._ikev2 = Ike2Service(
-                home_agent.address,
-                configuration.ikev2,
-                identity=None,
-                kernel=home_agent.kernel,
-                keys=KeyLog(None),
-                log=log.child("ikev2"),
-                allocate=self._allocate,
-            )
+        resident = configuration.launch == "resident"
+        self._ike = PresharedIke(
+            home_agent, configuration.ikev1 if resident else None, configuration.ikev2, log
+        )
         for peer in configuration.preshared:
             psk = Path(peer.psk_file).read_bytes()
-            self._share(peer.identity, IPv6Address(peer.home_address), psk, None)
-
-    def _allocate(self, identity: str, _asked: IPv6Address | None) -> Grant | None:
-        return self._grants.get(identity)
+            self._ike.share(peer.identity, IPv6Address(peer.home_address), psk, None)
 
     def admit(self, event: SubscriberAuthenticated) -> None:
         """Share the key that follows from the subscriber's authentication."""
@@ -114,21 +91,11 @@ class Admission:
             return
         secret = ike_secret(self._configuration.psk_source, event.msk, event.ike_root)
         psk = ike_psk(secret, assignment)
-        if self._ikev1 or self._ikev2:
-            self._share(event.identity, assignment.home_address, psk, event.care_of_address)
-        elif self._configuration.launch == "script":
+        if self._configuration.launch == "resident":
+            self._ike.share(event.identity, assignment.home_address, psk, event.care_of_address)
+        else:
             # The Diameter answer leaves first, as in section 5.5 of the paper.
             asyncio.get_running_loop().call_soon(self._launch, event, assignment, psk)
-
-    def _share(
-        self, identity: str, home_address: IPv6Address, psk: bytes, care_of: IPv6Address | None
-    ) -> None:
-        self._home_agent.kernel.protect(home_address)
-        if self._ikev1:
-            self._ikev1.add_psk(psk, peer=care_of, identity=identity, home_address=home_address)
-        if self._ikev2:
-            self._grants[identity] = Grant(home_address, self._home_agent.prefix.prefixlen)
-            self._ikev2.add_psk(psk, peer=None, identity=identity, home_address=home_address)
 
     def _launch(self, event: SubscriberAuthenticated, assignment: Assignment, psk: bytes) -> None:
         if assignment.home_address is None:
@@ -147,9 +114,9 @@ class Admission:
 
     def close(self) -> None:
         """Close IKE's sockets and end what was launched."""
-        for service in (self._ikev1, self._ikev2, *self._launched):
-            if service:
-                service.close()
+        self._ike.close()
+        for launched in self._launched:
+            launched.close()
 
 
 class AaaServer:
