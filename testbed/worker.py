@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict
@@ -140,15 +141,20 @@ class Run:
         servers = [role for role in roles if role.host != mobile_node]
         for role in servers:
             self._start(net, events, role)
-        waiting = {role.host for role in servers}
-        for event in self._events(events, _READY_DEADLINE, "readiness of every role"):
-            if event["event"] == "Ready":
-                waiting.discard(event["host"])
-            if not waiting:
-                break
+        self._wait_until_ready(events, Counter(role.host for role in servers))
         for role in roles:
             if role.host == mobile_node:
                 self._start(net, events, role)
+
+    def _wait_until_ready(self, events: Events, waiting: Counter[str]) -> None:
+        """Wait until as many programs of each host are ready as `waiting` counts."""
+        if not waiting:
+            return
+        for event in self._events(events, _READY_DEADLINE, "readiness of every role"):
+            if event["event"] == "Ready":
+                waiting -= Counter([event["host"]])
+            if not waiting:
+                return
 
     def _bootstrap(self, events: Events) -> IPv6Address:
         """Follow the bootstrap to its end; return the home address."""
