@@ -11,7 +11,14 @@ from typing import NoReturn
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 
 from testbed import report, results, runner
@@ -79,10 +86,15 @@ class Bar:
         self._progress.advance(self._task)
 
 
+experiment_argument = click.argument("experiment", type=click.Path(path_type=Path))
+runs_option = click.option("--runs", type=click.IntRange(1), help="Runs of each variant.")
+seed_option = click.option("--seed", type=click.IntRange(0), help="Seed of the order of the runs.")
+
+
 @main.command()
-@click.argument("experiment", type=click.Path(path_type=Path))
-@click.option("--runs", type=click.IntRange(1), help="Runs of each variant.")
-@click.option("--seed", type=click.IntRange(0), help="Seed of the order of the runs.")
+@experiment_argument
+@runs_option
+@seed_option
 @lab_option
 @set_option
 @json_option
@@ -95,18 +107,59 @@ def run(
     as_json: bool,
 ) -> None:
     """Carry out an experiment and draw its figures."""
-    console = Console(stderr=True) if as_json else _console
     try:
         spec = Spec.load(experiment, assignments)
+        if spec.experiment.sweep:
+            raise SpecError(f"{experiment} is a sweep: mip6lab sweep {experiment}")
         place = _place(lab, spec.needs())
     except (SpecError, LabError) as error:
         _give_up(error)
+    _carry_out(spec, place, runs, seed, as_json)
+
+
+@main.command()
+@experiment_argument
+@click.option("--runs", type=click.IntRange(1), help="Runs of each variant at each point.")
+@seed_option
+@lab_option
+@set_option
+@json_option
+def sweep(
+    experiment: Path,
+    runs: int | None,
+    seed: int | None,
+    lab: str,
+    assignments: Sequence[str],
+    as_json: bool,
+) -> None:
+    """Carry out an experiment over the grid of its [sweep] and fit the round trips."""
+    try:
+        spec = Spec.load(experiment, assignments)
+        if not spec.experiment.sweep:
+            raise SpecError(f"{experiment} has no [sweep]: mip6lab run {experiment}")
+        place = _place(lab, spec.needs())
+    except (SpecError, LabError) as error:
+        _give_up(error)
+    plan = spec.plan(runs, seed)
+    minutes = spec.estimate(plan) / 60
+    click.echo(
+        f"{len(plan)} runs: {len(spec.variants)} variants at {len(spec.points)} points,"
+        f" about {minutes:.0f} minutes",
+        err=True,
+    )
+    _carry_out(spec, place, runs, seed, as_json)
+
+
+def _carry_out(spec: Spec, place: Lab, runs: int | None, seed: int | None, as_json: bool) -> None:
+    """Carry out an experiment under a progress bar, and show what it came to."""
+    console = Console(stderr=True) if as_json else _console
     plan = spec.plan(runs, seed)
     columns = (
         TextColumn("{task.description:<32}"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
+        TimeRemainingColumn(),
     )
     try:
         with Progress(*columns, console=console, transient=True) as progress:

@@ -11,7 +11,9 @@ import subprocess
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from dataclasses import replace as replace_fields
 from datetime import UTC, datetime
+from itertools import product
 from pathlib import Path
 from typing import Any, Literal
 
@@ -126,6 +128,30 @@ class Results:
         return [run for run in self.of(variant) if run.status == "ok"]
 
     @property
+    def axes(self) -> dict[str, list[Any]]:
+        """The values of every swept parameter, by its dotted path; numbers in order."""
+        found: dict[str, list[Any]] = {}
+        for run in self.runs:
+            for path, value in run.parameters.items():
+                values = found.setdefault(path, [])
+                if value not in values:
+                    values.append(value)
+        return {path: sorted(values, key=_in_order) for path, values in found.items()}
+
+    @property
+    def points(self) -> list[dict[str, Any]]:
+        """The points of the sweep's grid that have a run, in order; one empty one without."""
+        axes = self.axes
+        grid = (dict(zip(axes, values, strict=True)) for values in product(*axes.values()))
+        used = [run.parameters for run in self.runs]
+        return [point for point in grid if point in used]
+
+    def at(self, point: Mapping[str, Any]) -> Results:
+        """Return the results with only the runs that have the values of `point`."""
+        runs = [r for r in self.runs if point.items() <= r.parameters.items()]
+        return replace_fields(self, runs=runs)
+
+    @property
     def failed(self) -> list[Run]:
         """The failed runs."""
         return [run for run in self.runs if run.status == "failed"]
@@ -133,6 +159,12 @@ class Results:
     def values(self, variant: str, phase: str) -> list[float]:
         """Return a phase's times in seconds over the successful runs of a variant."""
         return [run.phases[phase] for run in self.succeeded(variant) if run.phases]
+
+
+def _in_order(value: Any) -> tuple[bool, float, str]:
+    """Sort numbers by value, and what is none behind them by its text."""
+    number = isinstance(value, int | float)
+    return not number, float(value) if number else 0.0, str(value)
 
 
 def load_paper(path: Path = PAPER) -> Paper:

@@ -19,6 +19,8 @@ import msgspec
 
 from topologies.model import Shape, Topology
 
+_RUN_SECONDS = 6.0
+_ONE_WAYS = 60  # How often a link is crossed by the bootstrap, and before it to measure the link.
 _SWEPT = ("links", "settings")
 _NAME = r"^[a-z0-9][a-z0-9_-]*$"
 Name = Annotated[str, msgspec.Meta(pattern=_NAME)]
@@ -280,6 +282,17 @@ class Spec:
                 for offset, (name, point) in enumerate(block, 1)
             ]
         return plan
+
+    def estimate(self, plan: Sequence[PlannedRun]) -> float:
+        """Return about how many seconds runs take in user-mode Linux, the slowest lab."""
+        points = {json.dumps(run.parameters, sort_keys=True): run.parameters for run in plan}
+        seconds = {}
+        for key, point in points.items():
+            there = self.at(point)
+            for name in there.variants:
+                delays = sum(link.shape.delay for link in there.topology(name).links)
+                seconds[key, name] = _RUN_SECONDS + _ONE_WAYS * delays
+        return sum(seconds[json.dumps(r.parameters, sort_keys=True), r.variant] for r in plan)
 
 
 def write_plan(path: Path, plan: Sequence[PlannedRun]) -> None:

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from scipy import stats as scipy_stats
 
+from testbed.counts import Count
+from testbed.fits import fits
 from testbed.phases import PHASES, TOTAL, disagreement
 from testbed.results import Results, Run, write_json
 
@@ -73,7 +75,8 @@ def _interval(sample: Any, seed: int) -> tuple[float, float] | None:
         method="percentile",
         rng=np.random.default_rng(seed),
     ).confidence_interval
-    return float(found.low), float(found.high)
+    low, high = np.clip([found.low, found.high], np.min(sample), np.max(sample))  # Rounding.
+    return float(low), float(high)
 
 
 def ratio(seconds: float, paper: float) -> float:
@@ -125,7 +128,56 @@ def _variant(results: Results, variant: str, seed: int) -> dict[str, Any]:
         "failures": [
             {"run": run.run, "reason": run.reason} for run in runs if run.status == "failed"
         ],
+        **({"traffic": found} if (found := traffic(good)) else {}),
+        **(_swept(results, variant, seed) if results.axes else {}),
     }
+
+
+def _swept(results: Results, variant: str, seed: int) -> dict[str, Any]:
+    """Return what a sweep adds: each point of the grid, and the fit over all of them."""
+    points = []
+    for point in results.points:
+        there = results.at(point)
+        points.append(
+            {
+                "parameters": point,
+                "runs": len(there.of(variant)),
+                "succeeded": len(there.succeeded(variant)),
+                "phases": {k: v.as_json() for k, v in phase_summaries(there, variant).items()},
+            }
+        )
+    return {"points": points, "fits": [fit.as_json() for fit in fits(results, variant, seed)]}
+
+
+def traffic(runs: Iterable[Run]) -> dict[str, Any]:
+    """Return what crossed each link: round trips, and messages and octets of each protocol.
+
+    Medians over the runs, in which a protocol that was not seen counts as 0; `repeated` are all
+    messages that were sent again.
+    """
+    seen = [run.traffic.links for run in runs if run.traffic]
+    found: dict[str, Any] = {}
+    for link in dict.fromkeys(name for one in seen for name in one):
+        there = [one[link] for one in seen if link in one]
+        names = dict.fromkeys(name for one in there for name in one.protocols)
+        counts = {name: [one.protocols.get(name, Count()) for one in there] for name in names}
+        trips = [one.round_trips for one in there]
+        found[link] = {
+            "round_trips": {
+                "median": float(np.median(trips)),
+                "min": min(trips),
+                "max": max(trips),
+            },
+            "protocols": {
+                name: {
+                    "messages": float(np.median([one.messages for one in of])),
+                    "octets": float(np.median([one.octets for one in of])),
+                    "repeated": sum(one.repeated for one in of),
+                }
+                for name, of in counts.items()
+            },
+        }
+    return found
 
 
 def largest_disagreement(runs: Iterable[Run]) -> dict[str, float]:
