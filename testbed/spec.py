@@ -39,6 +39,19 @@ class LinkSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     loss: Annotated[float, msgspec.Meta(ge=0, lt=100)] = 0.0
 
 
+class Expectation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a run must come to, where that is not simply a bootstrap.
+
+    `event` ("B Impersonated": host and event) ends the run well as soon as it is seen. `reason`, a
+    regular expression, is what the bootstrap must fail for. `home_agent` is the address of the one
+    that the mobile node must end up with.
+    """
+
+    event: str = ""
+    reason: str = ""
+    home_agent: str = ""
+
+
 class Variant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One way to run the bootstrap."""
 
@@ -48,6 +61,14 @@ class Variant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     description: str = ""
     links: dict[str, LinkSettings] = {}
     settings: dict[str, Any] = {}
+    expect: Expectation | None = None
+
+    def __post_init__(self) -> None:
+        if self.expect and self.expect.reason:
+            try:
+                re.compile(self.expect.reason)
+            except re.error as error:
+                raise ValueError(f"expect.reason: {error}") from None
 
 
 class Experiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -101,14 +122,27 @@ def _merge(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]
 def _assign(document: dict[str, Any], assignment: str) -> None:
     """Carry out one `key.subkey=value`; the value is TOML, or a string if it is not."""
     path, separator, text = assignment.partition("=")
-    keys = [k.strip() for k in path.split(".")]
-    if not separator or not all(keys):
+    keys = _keys(path)
+    if not separator or not keys:
         raise SpecError(f"--set {assignment}: expected KEY=VALUE, as in settings.launch=script")
     try:
         value = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         value = text
     _put(document, keys, value, f"--set {assignment}")
+
+
+def _keys(path: str) -> list[str]:
+    """Return the parts of a dotted key, which may be quoted; none if it is no TOML."""
+    try:
+        place: Any = tomllib.loads(f"{path} = 0")
+    except tomllib.TOMLDecodeError:
+        return []
+    keys = []
+    while isinstance(place, dict) and len(place) == 1:
+        [(key, place)] = place.items()
+        keys.append(key)
+    return keys if place == 0 else []
 
 
 def _put(document: dict[str, Any], keys: Sequence[str], value: object, where: str) -> None:
