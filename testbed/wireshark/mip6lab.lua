@@ -368,8 +368,6 @@ DissectorTable.get("udp.port"):add(PORT, pana12)
 
 local pana_message = Field.new("pana")
 
-local lab_avps
-
 local function lab_avp(range, code, length, tree)
     local definition = LAB_AVPS[code]
     local name = definition and definition[1] or "Unknown AVP"
@@ -380,8 +378,9 @@ local function lab_avp(range, code, length, tree)
     end
 end
 
--- Returns the tree, made with the first AVP found: a message without any shows nothing.
-lab_avps = function(range, tree, root)
+-- The tree is made with the first AVP found: a message without any shows nothing.
+local function lab_avps(range, root)
+    local tree
     local offset, total = 16, range:len()
     while offset + 8 <= total do
         local code = range(offset, 2):uint()
@@ -389,22 +388,20 @@ lab_avps = function(range, tree, root)
         local length = range(offset + 4, 2):uint()
         local head = flags >= 0x8000 and 12 or 8
         if offset + head + length > total then
-            return tree
+            return
         end
         if head == 12 and range(offset + 8, 4):uint() == VENDOR then
             tree = tree or root:add(mip6lab, range)
             lab_avp(range(offset, head + length), code, length, tree)
-        elseif head == 8 and code == 11 and length >= 16 then -- A relayed message.
-            tree = lab_avps(range(offset + 8, length), tree, root)
         end
         offset = offset + head + length + (4 - length % 4) % 4
     end
-    return tree
 end
 
 function mip6lab.dissector(_, _, root)
+    -- More than one where a relay's message holds another.
     for _, message in ipairs({pana_message()}) do
-        lab_avps(message.range, nil, root)
+        lab_avps(message.range, root)
     end
 end
 

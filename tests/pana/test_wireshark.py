@@ -22,6 +22,11 @@ WORLDS = {
     "requests of its own": {"pac": {"renew_eap": FakePeer, "piggyback": False}},
     "optimized": {"pac": {"renew_eap": FakePeer}, "paa": {"optimized": True}},
     "no mobility": {"pac": {"renew_eap": FakePeer, "mobility": False}},
+    "stateless": {"pac": {"renew_eap": FakePeer}, "paa": {"stateless": True}},
+    "encrypted": {
+        "pac": {"renew_eap": FakePeer, "encryption": True},
+        "paa": {"encryption": True},
+    },
     "rejected": {"aaa": FakeAaa(code=1)},
     "not authorised": {"aaa": FakeAaa(msk=b"")},
 }
@@ -44,8 +49,8 @@ def live(settings):
     return [(source, data) for _, source, data in world.link.sent]
 
 
-def dissect(path, sent):
-    """Return each message as tshark's PDML has it: (names of protocols, fields of PANA)."""
+def capture(path, sent):
+    """Write a capture of (sender, datagram)."""
     packets = [
         Ether(src="02:00:00:00:00:01", dst="02:00:00:00:00:02")
         / IPv6(src=source[0], dst=(PAA if source == PAC else PAC)[0])
@@ -54,6 +59,11 @@ def dissect(path, sent):
         for source, data in sent
     ]
     wrpcap(str(path), packets)
+
+
+def dissect(path, sent):
+    """Return each message as tshark's PDML has it: (names of protocols, fields of PANA)."""
+    capture(path, sent)
     output = subprocess.run(
         ["tshark", "-n", "-r", str(path), "-T", "pdml"],
         capture_output=True,
