@@ -21,7 +21,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from testbed import report, results, runner
+from testbed import outcomes, report, results, runner
 from testbed.jsonl import DataError
 from testbed.lab import Lab, LabError, uml_host
 from testbed.lab.caller import become, caller
@@ -48,6 +48,17 @@ def _place(name: str, needs: Iterable[str] = KERNEL_FEATURES) -> Lab:
     if user and place.name != "native":
         become(user)
     return place
+
+
+def _show(loaded: results.Results, console: Console) -> None:
+    """Print what an experiment came to: times, or what was expected of its variants."""
+    expected = outcomes.table(loaded)
+    if expected:
+        console.print(expected)
+        for run in loaded.failed:
+            console.print(f"run {run.run} ({run.variant}) failed: {run.reason}", soft_wrap=True)
+    else:
+        report.show(loaded, console)
 
 
 lab_option = click.option(
@@ -177,7 +188,7 @@ def _carry_out(spec: Spec, place: Lab, runs: int | None, seed: int | None, as_js
     if as_json:
         click.echo((outcome.folder / "summary.json").read_text())
     else:
-        report.show(loaded, console)
+        _show(loaded, console)
     if outcome.interrupted:
         console.print(f"interrupted after {len(loaded.runs)} of {outcome.planned} runs")
     console.print(f"results: {outcome.folder}", soft_wrap=True)
@@ -231,7 +242,7 @@ def report_command(folder: Path, as_json: bool) -> None:
     if as_json:
         click.echo((loaded.folder / "summary.json").read_text())
         return
-    report.show(loaded, _console)
+    _show(loaded, _console)
     click.echo(loaded.folder / "report.html")
 
 

@@ -33,7 +33,9 @@ class Run(msgspec.Struct, kw_only=True):
     """One line of runs.jsonl: a bootstrap from a cold start. All times in seconds.
 
     `phases` are from the capture, `event_phases` from the agents' events; `first_packet` counts
-    from the start of the bootstrap. A failed run says why in `reason`. `measured` holds what was
+    from the start of the bootstrap. A failed run says why in `reason`; one that ended
+    otherwise than in a bootstrap, as its experiment expects, is `expected`, with what it came to in
+    `outcome`. `measured` holds what was
     found on each link before the run, by the names of its shape; None is what was not measured.
     `parameters` is the run's point of a sweep's grid; `traffic` what the captures show.
     """
@@ -41,8 +43,9 @@ class Run(msgspec.Struct, kw_only=True):
     run: int
     variant: str
     seed: int
-    status: Literal["ok", "failed"]
+    status: Literal["ok", "expected", "failed"]
     reason: str | None = None
+    outcome: str = ""
     phases: dict[str, float] | None = None
     event_phases: dict[str, float] | None = None
     first_packet: float | None = None

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import queue
+import re
 import signal
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from contextlib import ExitStack
 from dataclasses import asdict
 from ipaddress import IPv6Address
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from testbed.capture import Capture, start_captures
 from testbed.net import NetError, Network, network, stop
@@ -41,6 +42,10 @@ _MOBILE_NODE, _CORRESPONDENT = "mobile node", "correspondent node"
 
 class RunError(Exception):
     """A run that did not succeed; the text is its reason."""
+
+
+class ExpectedError(Exception):
+    """A run that ended otherwise than in a bootstrap, as expected; the text is its outcome."""
 
 
 def emit(**line: object) -> None:
@@ -93,6 +98,7 @@ class Run:
         self.topology = spec.topology(planned.variant)
         self.shared = results / "shared" / planned.shared
         self.folder = results / "runs" / f"{planned.run:04d}"
+        self.outcome = ""
         self.costs: dict[str, float] = {}
         self.measured: dict[str, Mapping[str, float | None]] = {}
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
@@ -167,11 +173,39 @@ class Run:
                 emit(phase=phase)
             if event["host"] != mobile_node and event["event"].endswith(_BAD_NEWS):
                 others[event["host"]] = f"{event['host']} {event['agent']}: {event.get('reason')}"
+            self._compare(event)
             if event["event"] == "BootstrapFailed":
-                raise RunError("; ".join([event["reason"], *others.values()]))
+                self._judge_failure("; ".join([event["reason"], *others.values()]))
             if event["event"] == "Bootstrapped":
-                return IPv6Address(event["home_address"])
+                return self._judge_success(event)
         raise AssertionError  # _events() raises before it ends.
+
+    def _compare(self, event: Mapping[str, Any]) -> None:
+        """End the run if this is the event that it was made for."""
+        expected = self.variant.expect
+        if expected is None or expected.event != f"{event['host']} {event['event']}":
+            return
+        home_agent = str(event.get("home_agent", ""))
+        if expected.home_agent in ("", home_agent):
+            told = event.get("reason") or home_agent
+            raise ExpectedError(f"{expected.event}{f': {told}' if told else ''}")
+
+    def _judge_failure(self, reason: str) -> NoReturn:
+        expected = self.variant.expect
+        if expected and expected.reason and re.search(expected.reason, reason):
+            raise ExpectedError(reason)
+        raise RunError(reason)
+
+    def _judge_success(self, event: Mapping[str, Any]) -> IPv6Address:
+        """Return the home address, if a bootstrap with this home agent is what was wanted."""
+        expected, home_agent = self.variant.expect, event["home_agent"]
+        if expected and (expected.reason or expected.event):
+            wanted = expected.reason or expected.event
+            raise RunError(f"it succeeded with home agent {home_agent}; expected was: {wanted}")
+        if expected and expected.home_agent not in ("", home_agent):
+            raise RunError(f"the home agent is {home_agent}, expected was {expected.home_agent}")
+        self.outcome = f"home agent {home_agent}"
+        return IPv6Address(event["home_address"])
 
     @staticmethod
     def _reach(echo: Echo, home_address: IPv6Address) -> None:
@@ -220,7 +254,7 @@ class Run:
         for name, mode in (("configuration", 0o700), ("keys", 0o700), ("captures", 0o755)):
             (self.folder / name).mkdir(parents=True, exist_ok=True, mode=mode)
         (self.folder / "logs").mkdir(exist_ok=True)
-        reason = None
+        status, reason = "ok", None
         begun = time.monotonic()
         try:
             with ExitStack() as stack:
@@ -237,15 +271,18 @@ class Run:
                     self._finish(captures)
             self._timed("teardown", ended)
         except (RunError, NetError) as error:
-            reason = str(error)
+            status, reason = "failed", str(error)
+        except ExpectedError as end:
+            status, self.outcome = "expected", str(end)
         self._timed("total", begun)
         return {
             "run": self.planned.run,
             "variant": self.planned.variant,
             "seed": self.planned.seed,
             "parameters": self.planned.parameters,
-            "status": "failed" if reason else "ok",
+            "status": status,
             "reason": reason,
+            "outcome": self.outcome,
             "costs": self.costs,
             "measured": self.measured,
         }

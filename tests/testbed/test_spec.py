@@ -35,7 +35,7 @@ def test_every_experiment_that_ships_is_good():
     assert PAPER in shipped
     for path in shipped:
         spec = Spec.load(path)
-        assert spec.experiment.name == path.stem.replace("_", "-") or path == PAPER
+        assert spec.experiment.name == path.stem.replace("_", "-")
 
 
 def test_a_variant_changes_only_what_it_names(tmp_path):
@@ -126,3 +126,15 @@ def test_the_plan_is_balanced_random_and_repeatable(tmp_path):
     assert spec.plan(runs=4, seed=4) != plan
     write_plan(tmp_path / "plan.json", plan)
     assert read_plan(tmp_path / "plan.json") == plan
+
+
+def test_an_expectation_is_checked(tmp_path):
+    good = GOOD + 'expect.reason = "no .* agent"\n'
+    bad = GOOD + 'expect.reason = "("\n'
+
+    expected = Spec.load(written(tmp_path, good)).variants["other"].expect
+
+    assert expected
+    assert expected.reason == "no .* agent"
+    with pytest.raises(SpecError, match=r"variant other: .*expect\.reason"):
+        Spec.load(written(tmp_path, bad))

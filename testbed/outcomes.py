@@ -1,0 +1,29 @@
+"""Experiments that expect something of their variants: what each came to, as a table."""
+
+from __future__ import annotations
+
+from rich import box
+from rich.table import Table
+
+from testbed.results import Results
+from testbed.spec import Spec, SpecError
+
+
+def table(results: Results) -> Table | None:
+    """Return what was expected and what came of it; None if the experiment expects nothing."""
+    try:
+        spec = Spec.load(results.folder / "spec.toml")
+    except SpecError:
+        return None
+    if not any(variant.expect for variant in spec.variants.values()):
+        return None
+    shown = Table(title="what each variant came to", title_justify="left", box=box.SIMPLE_HEAD)
+    for heading in ("variant", "description", "came to", "runs as expected"):
+        shown.add_column(heading, overflow="fold")
+    for name in results.variants:
+        runs = results.of(name)
+        good = [run for run in runs if run.status != "failed"]
+        outcomes = dict.fromkeys(run.outcome if run in good else run.reason or "" for run in runs)
+        description = spec.variants[name].description
+        shown.add_row(name, description, "\n".join(outcomes), f"{len(good)} of {len(runs)}")
+    return shown
