@@ -124,7 +124,9 @@ class PaaSession(PaaActions):
         """Retransmit, re-authenticate, or end what has no time left."""
         if self._deadline is not None and self._deadline <= now:
             over = self.state in ESTABLISHED
-            self._cause = TerminationCause.SESSION_TIMEOUT.name if over else self._late("deadline")
+            if self.state is not PaaState.WAIT_PEA:
+                timeout = TerminationCause.SESSION_TIMEOUT.name
+                self._cause = timeout if over else self._late("deadline")
             self._termination = TerminationCause.SESSION_TIMEOUT
             self.fire(Trigger.SESS_TIMEOUT, now)
         if self._reauth_at is not None and self._reauth_at <= now:

@@ -132,7 +132,9 @@ class Pac(PacActions):
         """Retransmit, or end a session or an authentication whose time is up."""
         if self._session_deadline is not None and self._session_deadline <= now:
             over = self.state in ESTABLISHED
-            self._cause = TerminationCause.SESSION_TIMEOUT.name if over else self._late("deadline")
+            if self.state is not PacState.WAIT_PEA:
+                timeout = TerminationCause.SESSION_TIMEOUT.name
+                self._cause = timeout if over else self._late("deadline")
             self._fire(Trigger.SESS_TIMEOUT, now)
         if self._association.expire(now):
             keeps_cause = self.state in (PacState.SESS_TERM, PacState.WAIT_PEA)

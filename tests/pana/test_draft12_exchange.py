@@ -259,6 +259,20 @@ def test_a_pac_without_the_wanted_device_identifier_is_put_out(lost):
     assert made.pac_events(Terminated)[0].cause == "the PAA reports MISSING_AVP"
 
 
+@pytest.mark.parametrize("side", ["pac", "paa"])
+def test_an_error_that_nobody_answers_ends_the_session_all_the_same(side):
+    poor = {"pac": {"terms": HostTerms(ppac=Ppac.DHCPV6)}}
+    strict = {"paa": {"terms": NetworkTerms(enforcement_points=(EP,))}}
+    last = 10 if side == "pac" else 11
+    made = world(drop=range(last, 200), **(poor if side == "pac" else strict)).bootstrap(600)
+    if side == "pac":
+        assert made.pac_events(Failed)[0].reason.startswith("no way to configure an address")
+    else:
+        assert made.server.only(Failed)[0].reason == "no Device-Id of the EPs' type"
+    assert made.pac.next_timeout() is None or made.pac.state is PacState.OPEN
+    assert made.paa.next_timeout() is None
+
+
 def forge(made, kind, *avps, sign=True, request=True, number=None):
     """A message of the PAA with the sequence number that its next request has."""
     association = made.session().association
