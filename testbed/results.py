@@ -247,7 +247,7 @@ def load(folder: Path) -> Results:
     if not folder.is_dir():
         raise DataError(f"{folder}: no such results folder")
     lines = read_lines(folder / "runs.jsonl", Run)
-    spec = _spec(folder / "spec.toml")
+    spec = read_spec(folder / "spec.toml")
     manifest = _manifest(folder / "manifest.json")
     used = dict.fromkeys(run.variant for run in lines.items)
     named = [name for name in spec.get("variants", {}) if name in used]
@@ -262,7 +262,8 @@ def load(folder: Path) -> Results:
     )
 
 
-def _spec(path: Path) -> dict[str, Any]:
+def read_spec(path: Path) -> dict[str, Any]:
+    """Return a results folder's spec.toml as it is, empty without one; raises DataError."""
     if not path.exists():
         return {}
     try:
