@@ -21,14 +21,14 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from testbed import outcomes, report, results, runner
+from testbed import claims, compare, outcomes, report, results, runner, tables
 from testbed.jsonl import DataError
 from testbed.lab import Lab, LabError, uml_host
 from testbed.lab.caller import become, caller
 from testbed.lab.choice import KERNEL_FEATURES, LABS, choose
 from testbed.lab.doctor import examine
-from testbed.phases import TITLES
-from testbed.spec import Spec, SpecError
+from testbed.phases import PHASES, TITLES, TOTAL
+from testbed.spec import Spec, SpecError, parse_assignment
 
 FAILED, UNUSABLE = 1, 2
 _console = Console(highlight=False)
@@ -244,6 +244,43 @@ def report_command(folder: Path, as_json: bool) -> None:
         return
     _show(loaded, _console)
     click.echo(loaded.folder / "report.html")
+
+
+@main.command("compare")
+@click.argument("folders", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--phase", type=click.Choice([*PHASES, TOTAL]), default=TOTAL, help="What to compare."
+)
+@click.option("--baseline", metavar="VARIANT", help="Compare all with this one, not all pairs.")
+@click.option(
+    "--at",
+    "point",
+    metavar="KEY=VALUE",
+    multiple=True,
+    help="A point of a sweep, as in links.access.delay=0.05; else its first and last.",
+)
+@json_option
+def compare_command(
+    folders: Sequence[Path], phase: str, baseline: str | None, point: Sequence[str], as_json: bool
+) -> None:
+    """Compare the variants of results FOLDERS, and judge what is claimed of them."""
+    try:
+        fixed = {".".join(k): v for k, v in (parse_assignment(one, "--at") for one in point)}
+        loaded = [results.load(folder) for folder in folders]
+        made = compare.compare(compare.samples(loaded, phase, fixed), baseline)
+        found = claims.findings(loaded)
+    except (DataError, SpecError) as error:
+        _give_up(error)
+    if as_json:
+        content = {
+            "phase": phase,
+            "comparisons": [one.as_json() for one in made],
+            "claims": [one.as_json() for one in found],
+        }
+        click.echo(json.dumps(content, indent=1))
+        return
+    _console.print(tables.comparisons(made, phase))
+    _console.print(tables.claims(found))
 
 
 @main.command()

@@ -119,16 +119,20 @@ def _merge(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]
     return merged
 
 
-def _assign(document: dict[str, Any], assignment: str) -> None:
-    """Carry out one `key.subkey=value`; the value is TOML, or a string if it is not."""
+def parse_assignment(assignment: str, option: str = "--set") -> tuple[list[str], Any]:
+    """Read one `key.subkey=value`; the value is TOML, or a string if it is not."""
     path, separator, text = assignment.partition("=")
     keys = _keys(path)
     if not separator or not keys:
-        raise SpecError(f"--set {assignment}: expected KEY=VALUE, as in settings.launch=script")
+        raise SpecError(f"{option} {assignment}: expected KEY=VALUE, as in settings.launch=script")
     try:
-        value = tomllib.loads(f"value = {text}")["value"]
+        return keys, tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
-        value = text
+        return keys, text
+
+
+def _assign(document: dict[str, Any], assignment: str) -> None:
+    keys, value = parse_assignment(assignment)
     _put(document, keys, value, f"--set {assignment}")
 
 

@@ -1,0 +1,182 @@
+"""Tables of what crosses the links, of sweeps, of comparisons and of claims, as rows of text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from testbed import style
+from testbed.claims import CONTRADICTED, SUPPORTED, Finding
+from testbed.compare import Comparison, written
+from testbed.fits import Counted, Estimate, Fit, fits, swept_links
+from testbed.phases import TITLES, TOTAL
+from testbed.results import Results
+from testbed.stats import phase_summaries, traffic
+
+Rows = list[tuple[str, ...]]
+COLOURS = {SUPPORTED: "green", CONTRADICTED: "red"}
+FRAMING = frozenset({"TCP", "ICMPv6", "other", "IPv6"})
+"""Protocols that carry or serve others: they are counted together."""
+
+
+def _table(title: str, head: Sequence[str], rows: Rows, left: int = 1) -> Table:
+    shown = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
+    for i, name in enumerate(head):
+        shown.add_column(name, justify="left" if i < left else "right")
+    for row in rows:
+        shown.add_row(*(Text(cell) for cell in row))
+    return shown
+
+
+def _times(fitted: Estimate) -> str:
+    return f"{fitted.value:.2f} [{fitted.ci95[0]:.2f}, {fitted.ci95[1]:.2f}]"
+
+
+def _counts(found: Counted | None) -> str:
+    if found is None:
+        return "-"
+    spread = "" if found.least == found.greatest else f" ({found.least} to {found.greatest})"
+    return f"{found.median:g}{spread}"
+
+
+def fit_rows(results: Results) -> tuple[list[str], Rows]:
+    """Return a row a variant of a sweep: round trips fitted and counted, and the rest."""
+    links = swept_links(results)
+    head = ["variant", *(f"{link}: {word}" for link in links for word in ("fitted", "counted"))]
+    rows: Rows = []
+    seed = results.manifest.seed if results.manifest else 0
+    for name in results.variants:
+        found = fits(results, name, seed)
+        if not found:
+            rows.append((name, *("-" for _ in head)))
+        rows += [_fit_row(fit, links) for fit in found]
+    return [*head, "the rest"], rows
+
+
+def _fit_row(fit: Fit, links: Sequence[str]) -> tuple[str, ...]:
+    name = ", ".join(filter(None, [fit.variant, written(fit.fixed)]))
+    cells: list[str] = []
+    for link in links:
+        sign = {True: "", False: " !", None: ""}[fit.agrees(link)]
+        cells += [_times(fit.round_trips[link]) + sign, _counts(fit.counted.get(link))]
+    low, high = (style.digits(end * 1e3) for end in fit.constant.ci95)
+    return name, *cells, f"{style.digits(fit.constant.value * 1e3)} ms [{low}, {high}]"
+
+
+def point_rows(results: Results) -> tuple[list[str], Rows]:
+    """Return a row a point of a sweep's grid: each variant's median total."""
+    rows: Rows = []
+    for point in results.points:
+        there = results.at(point)
+        cells = []
+        for name in results.variants:
+            total = phase_summaries(there, name).get(TOTAL)
+            lost = len(there.of(name)) - len(there.succeeded(name))
+            note = f" ({lost} failed)" if lost else ""
+            cells.append((style.interval(total) if total else "-") + note)
+        rows.append((written(point), *cells))
+    return ["at", *results.variants], rows
+
+
+def traffic_rows(results: Results) -> tuple[list[str], Rows]:
+    """Return a row a link and protocol: messages and octets of each variant."""
+    found = {name: traffic(results.succeeded(name)) for name in results.variants}
+    links = list(dict.fromkeys(link for one in found.values() for link in one))
+    rows: Rows = []
+    for link in links:
+        there: list[dict[str, Any]] = [one.get(link, {}) for one in found.values()]
+        trips = [
+            str(one["round_trips"]["median"]).removesuffix(".0") if one else "-" for one in there
+        ]
+        rows.append((link, "round trips", *trips))
+        protocols = [one.get("protocols", {}) for one in there]
+        names = list(dict.fromkeys(name for one in protocols for name in one))
+        shown = [name for name in names if name not in FRAMING]
+        rows += [("", name, *(_amount([one.get(name)]) for one in protocols)) for name in shown]
+        rest = [
+            [one[name] for name in names if name in FRAMING and name in one] for one in protocols
+        ]
+        rows.append(("", "other frames", *(_amount(one) for one in rest)))
+        whole = [list(one.values()) for one in protocols]
+        rows.append(("", "all", *(_amount(one) for one in whole)))
+    return ["link", "", *results.variants], rows
+
+
+def _amount(counts: Sequence[dict[str, Any] | None]) -> str:
+    there = [one for one in counts if one]
+    messages = sum(one["messages"] for one in there)
+    if not messages:
+        return "-"
+    repeated = sum(one["repeated"] for one in there)
+    again = f", {repeated} sent again" if repeated else ""
+    return f"{messages:g} / {sum(one['octets'] for one in there):.0f} B{again}"
+
+
+def comparison_rows(made: Sequence[Comparison]) -> tuple[list[str], Rows]:
+    """Return a row a comparison."""
+    head = ["second against first", "medians", "difference [95 %]", "ratio", "p (Holm)", "delta"]
+    rows: Rows = []
+    for one in made:
+        at = f" at {written(one.point)}" if one.point else ""
+        medians = " : ".join(style.seconds(value) for value in reversed(one.medians))
+        rows.append(
+            (
+                f"{one.second} : {one.first}{at}",
+                medians,
+                _difference(one),
+                f"{one.ratio:.3g}",
+                f"{one.p_holm:.2g}",
+                f"{one.delta:+.2f} {one.size}",
+                one.verdict,
+            )
+        )
+    return [*head, "second is"], rows
+
+
+def _difference(one: Comparison) -> str:
+    value = f"{one.difference * 1e3:+.3g}"
+    if one.difference_ci95 is None:
+        return f"{value} ms"
+    low, high = (f"{end * 1e3:+.3g}" for end in one.difference_ci95)
+    return f"{value} ms [{low}, {high}]"
+
+
+def claim_rows(found: Sequence[Finding]) -> tuple[list[str], Rows]:
+    """Return a row a claim."""
+    rows: Rows = [(f"{one.claim} ({one.source})", one.verdict, one.evidence) for one in found]
+    return ["claim", "verdict", "evidence"], rows
+
+
+def comparisons(made: Sequence[Comparison], phase: str) -> Table:
+    """Return the comparisons of a phase for the terminal."""
+    return _table(f"{TITLES[phase]}: second against first", *comparison_rows(made))
+
+
+def claims(found: Sequence[Finding]) -> Table:
+    """Return the verdicts for the terminal."""
+    shown = Table(title="claims", title_justify="left", box=box.SIMPLE_HEAD, show_lines=True)
+    for name in ("claim", "verdict", "evidence"):
+        shown.add_column(name, no_wrap=name == "verdict")
+    for one in found:
+        verdict = Text(one.verdict, style=COLOURS.get(one.verdict, "yellow"))
+        shown.add_row(Text(f"{one.claim}\n({one.source})"), verdict, Text(one.evidence))
+    return shown
+
+
+def sweep(results: Results) -> list[Table]:
+    """Return a sweep's tables for the terminal: totals at each point, and the fits."""
+    title = f"{results.experiment}: median total [95 % interval]"
+    tables = [_table(title, *point_rows(results))]
+    if swept_links(results):
+        title = "round trips of the critical path [95 % interval]; ! differs by more than 0.2"
+        tables.append(_table(title, *fit_rows(results)))
+    return tables
+
+
+def messages(results: Results) -> Table:
+    """Return messages and octets on each link for the terminal."""
+    return _table("messages / octets on each link", *traffic_rows(results), left=2)
