@@ -34,7 +34,7 @@ HOME_AAA, HOME_AGENT, ACCESS_ROUTER = "aaa.home.test", "ha.home.test", "ar.visit
 HOME_AGENT_ADDRESS = IPv6Address("2001:db8:100::1")
 HOME_ADDRESS = IPv6Address("2001:db8:100::1234")
 _SERVER = "server"
-"""The file name of the home AAA server's certificate."""
+"""The file name of the home AAA server's certificate for EAP-TLS."""
 
 
 class CommonSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -68,9 +68,11 @@ def _make_certificates(folder: Path, settings: CommonSettings) -> None:
     names = [settings.identity]
     made = ca.create(folder, names, server=HOME_AAA, key_type=settings.key_type)
     authority = ca.CertificateAuthority(ca.Identity.read(ca.Files(made.ca, folder / "ca.key")))
-    authority.issue_server(ACCESS_ROUTER).write(folder, ACCESS_ROUTER)
+    for name in (HOME_AAA, ACCESS_ROUTER):
+        authority.issue_server(name, client=True).write(folder, name)
     # A mobile node may know no more of its home agent than the address.
-    authority.issue_server(HOME_AGENT, addresses=[HOME_AGENT_ADDRESS]).write(folder, HOME_AGENT)
+    home_agent = authority.issue_server(HOME_AGENT, addresses=[HOME_AGENT_ADDRESS], client=True)
+    home_agent.write(folder, HOME_AGENT)
     if settings.credential == "expired":
         yesterday = datetime.now(UTC) - timedelta(days=1)
         past = ca.Validity(yesterday - timedelta(days=30), yesterday)
@@ -227,7 +229,7 @@ class Scene:
             "diameter_realm": HOME_REALM,
             "diameter_address": self.address("home network", "core"),
             "diameter_port": TLS_PORT if self.settings.diameter_tls else PORT,
-            "diameter_tls": self._diameter_tls(_SERVER),
+            "diameter_tls": self._diameter_tls(HOME_AAA),
             "diameter_peers": tuple(DiameterPeer(host=h, realm=r) for h, r in peers),
             "subscribers": str(self.shared / "subscribers.toml"),
             "leases": str(self.run / "configuration" / "leases.sqlite"),

@@ -135,17 +135,20 @@ class CertificateAuthority:
         self,
         *names: str,
         addresses: Iterable[IPv6Address] = (),
+        client: bool = False,
         validity: Validity | None = None,
         key: PrivateKey | None = None,
     ) -> Identity:
         """Issue for a server with DNS `names`, and with addresses where IKEv2 is to check those.
 
-        It also serves as a TLS client: between Diameter peers either side connects.
+        With `client` it also serves as a TLS client: between Diameter peers either side connects.
         """
         known: list[x509.GeneralName] = [x509.DNSName(name) for name in names]
         known += [x509.IPAddress(address) for address in addresses]
         alternatives = x509.SubjectAlternativeName(known)
-        usages = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
+        usages = [ExtendedKeyUsageOID.SERVER_AUTH]
+        if client:
+            usages.append(ExtendedKeyUsageOID.CLIENT_AUTH)
         return self._issue(names[0], alternatives, usages, validity, key)
 
     def issue_client(

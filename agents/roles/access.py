@@ -119,6 +119,8 @@ class PanaAccess:
             renew_eap=self._renew_eap,
         )
         self._endpoint = UdpEndpoint(self._pac, (str(care_of), 0), self._handle)
+        self.on_moved: Callable[[], None] | None = None
+        """Called when the PAA has confirmed the address that move() gave."""
 
     def _renew_eap(self) -> EapPeer:
         self._eap = self._peers()
@@ -129,9 +131,33 @@ class PanaAccess:
         driver = self._endpoint.driver
         driver.call(self._pac.start, driver.now())
 
+    def ping(self) -> bool:
+        """Test that the PAA still has the session; return whether that is possible now."""
+        driver = self._endpoint.driver
+        return driver.call(self._pac.ping, driver.now())
+
+    def reauthenticate(self) -> bool:
+        """Run EAP again; return whether that is possible now."""
+        driver = self._endpoint.driver
+        return driver.call(self._pac.reauthenticate, driver.now())
+
+    def terminate(self) -> bool:
+        """Log out; return whether there is a session to leave."""
+        driver = self._endpoint.driver
+        return driver.call(self._pac.terminate, driver.now())
+
+    def move(self, care_of: IPv6Address) -> bool:
+        """Go on from another address, and tell the PAA; return whether that is possible now."""
+        self._endpoint.close()
+        self._endpoint = UdpEndpoint(self._pac, (str(care_of), 0), self._handle)
+        driver = self._endpoint.driver
+        return driver.call(self._pac.update, driver.now())
+
     def _handle(self, event: Event) -> None:
         self._log(event)
         match event:
+            case events.Updated() if self.on_moved:
+                self.on_moved()
             case events.Authenticated() if self._eap.keys:
                 self._on_granted(Granted(event.assignment, event.sealed, self._eap.keys))
             case events.Rejected() | events.Failed():

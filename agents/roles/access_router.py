@@ -6,6 +6,7 @@ import asyncio
 import os
 import random
 import time
+from collections.abc import Callable
 from ipaddress import IPv6Address, IPv6Network
 from typing import Annotated, Literal
 
@@ -31,7 +32,7 @@ from agents.roles.access import DialectName
 from agents.roles.diameter import DiameterPeer, diameter_files, node_config
 from agents.roles.home_agent import HomeAgentService, HomeAgentSettings, PresharedIke
 from agents.roles.ike import IkeSettings
-from agents.roles.runtime import Configuration, run
+from agents.roles.runtime import Commands, Configuration, run, take_commands
 from agents.roles.tls import TlsSettings
 from agents.shell.eventlog import EventLog
 from agents.shell.relay import RelayEndpoint
@@ -173,6 +174,7 @@ class AccessRouter:
         self._enforcement = enforcement
         self._log = log
         self._tasks: set[asyncio.Task[None]] = set()
+        self._open: list[int] = []
         self._lifetime = configuration.session_lifetime
         self._paa = Paa(
             rng=random.SystemRandom(),
@@ -201,7 +203,7 @@ class AccessRouter:
     @staticmethod
     def _dialect(configuration: AccessRouterConfiguration) -> Dialect:
         if configuration.dialect == "draft12":
-            return Draft12(configuration.diameter_identity)
+            return Draft12(configuration.diameter_identity, int(time.time()))
         return DIALECTS[configuration.dialect]
 
     @staticmethod
@@ -245,8 +247,10 @@ class AccessRouter:
                 task = asyncio.get_running_loop().create_task(self._ask(event))
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
-            case events.Authorised(pac=(address, _)):
+            case events.Authorised(pac=(address, _), session_id=number):
                 self._enforcement.authorise(IPv6Address(address))
+                if number not in self._open:
+                    self._open.append(number)
             case events.Terminated(pac=(address, _), session_id=number):
                 self._close(number, address)
             case events.Failed(pac=(address, _), session_id=int(number)):
@@ -265,8 +269,27 @@ class AccessRouter:
         for part in self._local or ():
             part.close()
 
+    def commands(self) -> Commands:
+        """What may be asked of this host while it runs."""
+
+        def for_all(method: Callable[[int, float], bool]) -> Callable[[], bool]:
+            def call() -> bool:
+                driver = self.endpoint.driver
+                done = [driver.call(method, number, driver.now()) for number in self._open]
+                return bool(done)
+
+            return call
+
+        return {
+            "ping": for_all(self._paa.ping),
+            "reauthenticate": for_all(self._paa.reauthenticate),
+            "terminate": for_all(self._paa.terminate),
+        }
+
     def _close(self, number: int, address: str) -> None:
         """End a session; its address stays open if another session of the PaC is authorised."""
+        if number in self._open:
+            self._open.remove(number)
         if not self._paa.may_pass(address):
             self._enforcement.revoke(IPv6Address(address))
         self._client.forget(number)
@@ -349,6 +372,7 @@ async def serve(
     router = kind(configuration, AaaClient(configuration, service), enforcement, log.child("pana"))
     await service.start()
     await service.connected(configuration.home.realm, 30.0)
+    take_commands(router.commands(), log)
     log.write("Ready", pid=os.getpid())
     await stop.wait()
     router.close()

@@ -77,6 +77,25 @@ class RegistrationService:
             self._loop.remove_reader(self._watch)
             self._watch.close()
 
+    def renew(self) -> None:
+        """Refresh the binding as soon as there are SAs for it."""
+        if not self._watching:
+            self._watch = SaWatch()
+            self._watching = True
+            self._loop.add_reader(self._watch, self._start_if_protected)
+            self._start_if_protected()
+
+    def move(self, care_of: IPv6Address) -> None:
+        """Register another care-of address."""
+        self._kernel.move(care_of)
+        driver = self._endpoint.driver
+        driver.call(self._machine.move, care_of, driver.now())
+
+    def deregister(self) -> None:
+        """Remove the binding."""
+        driver = self._endpoint.driver
+        driver.call(self._machine.stop, driver.now())
+
     def _handle(self, event: Event) -> None:
         self._log(event)
         match event:

@@ -120,6 +120,18 @@ class IkeService:
         driver = self._endpoint.driver
         driver.call(self._machine.initiate, home_agent, selectors, driver.now())
 
+    def renew(self, home_agent: IPv6Address, home_address: IPv6Address) -> None:
+        """Start afresh with the key that the home agent shares now: both kinds of SA are new."""
+        driver = self._endpoint.driver
+        driver.call(self._machine.delete, home_agent, driver.now())
+        self.initiate(home_agent, home_address)
+
+    def move(self, local: IPv6Address) -> None:
+        """Negotiate from another address from now on; ESP SAs stay."""
+        self._endpoint.close()
+        self._machine.local = local
+        self._endpoint = UdpEndpoint(self._machine, (str(local), PORT), self._handle)
+
     def _handle(self, event: Event) -> None:
         self._log(event)
         match event:

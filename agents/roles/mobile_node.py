@@ -7,6 +7,7 @@ DHCPv6 or DNS), then IKE (version 1 or 2), then the home registration.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import replace
 from ipaddress import IPv6Address
 from pathlib import Path
@@ -30,7 +31,13 @@ from agents.roles.ike import IkeService, IkeSettings
 from agents.roles.ike2 import Ike2Service, Ike2Settings
 from agents.roles.keylog import KeyLog
 from agents.roles.launch import launch
-from agents.roles.runtime import Configuration, ConfigurationError, run
+from agents.roles.runtime import (
+    Commands,
+    Configuration,
+    ConfigurationError,
+    run,
+    take_commands,
+)
 from agents.sealed import SealContext, SealError, unseal
 from agents.shell.addresses import care_of_address
 from agents.shell.eventlog import EventLog
@@ -94,6 +101,8 @@ class MobileNode:
         self._registration: RegistrationService | None = None
         self._access = self._make_access()
         self._ikev1, self._ikev2 = self._make_ike()
+        if self._access:
+            self._access.on_moved = self._moved
         stages = (self._access, self._ikev1, self._ikev2)
         self._stages: list[Closable] = [stage for stage in stages if stage]
 
@@ -154,11 +163,52 @@ class MobileNode:
         self._log.write("BootstrapFailed", reason=reason)
 
     def _on_granted(self, granted: Granted) -> None:
-        if self._granted is not None:
-            return  # A re-authentication: what was bootstrapped stays.
+        again = self._granted is not None
         self._granted = granted
         # The final PANA answer leaves first.
-        asyncio.get_running_loop().call_soon(self._after_access, granted)
+        loop = asyncio.get_running_loop()
+        loop.call_soon(self._renew if again else self._after_access, granted)
+
+    def _renew(self, granted: Granted) -> None:
+        """After a re-authentication, renew what hangs on its keys; the tunnel stays."""
+        assignment = granted.assignment
+        if not (self._ikev1 and self._registration and assignment and assignment.home_address):
+            return
+        psk = self._psk(assignment)
+        if psk is None:
+            return
+        agent, address = assignment.home_agent, assignment.home_address
+        self._ikev1.add_psk(psk, peer=agent, identity=None, home_address=address)
+        self._ikev1.renew(agent, address)
+        self._registration.renew()
+
+    def _move(self, address: str) -> bool:
+        """Go to another care-of address, once the access router has taken note of it."""
+        self._care_of = IPv6Address(address)
+        return bool(self._access and self._access.move(self._care_of))
+
+    def _moved(self) -> None:
+        if self._ikev1:
+            self._ikev1.move(self._care_of)
+        if self._registration:
+            self._registration.move(self._care_of)
+
+    def _deregister(self) -> bool:
+        if self._registration:
+            self._registration.deregister()
+        return self._registration is not None
+
+    def commands(self) -> Commands:
+        """What may be asked of this host while it runs."""
+        own: dict[str, Callable[..., object]] = {
+            "deregister": self._deregister,
+            "move": self._move,
+        }
+        if self._access:
+            own["ping"] = self._access.ping
+            own["reauthenticate"] = self._access.reauthenticate
+            own["terminate"] = self._access.terminate
+        return own
 
     def _after_access(self, granted: Granted) -> None:
         if self._configuration.discovery:
@@ -308,6 +358,7 @@ async def serve(configuration: MobileNodeConfiguration, stop: asyncio.Event) -> 
     care_of = await care_of_address(configuration.interface, _CARE_OF_DEADLINE)
     log.write("CareOfAddress", address=care_of)
     node = MobileNode(configuration, care_of, log)
+    take_commands(node.commands(), log)
     node.start()
     await stop.wait()
     node.close()

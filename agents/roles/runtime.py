@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
-from typing import NoReturn, TypeVar
+from typing import NoReturn, TypeAlias, TypeVar
 
 import msgspec
+
+from agents.shell.eventlog import EventLog
 
 T = TypeVar("T")
 
@@ -39,6 +42,38 @@ def fail(program: str, text: object) -> NoReturn:
     """End the program with one line of explanation and exit status 2."""
     sys.stderr.write(f"{program}: {text}\n")
     raise SystemExit(2)
+
+
+Commands: TypeAlias = Mapping[str, Callable[..., object]]
+"""What may be asked of a role while it runs, by name; a false result says that it cannot be now."""
+
+
+def take_commands(commands: Commands, log: EventLog) -> None:
+    """Obey lines on standard input, "name argument ...", until it ends; say which were refused.
+
+    Must be called inside a running event loop.
+    """
+    loop = asyncio.get_running_loop()
+    descriptor = sys.stdin.fileno()
+    try:
+        loop.add_reader(descriptor, lambda: _obey(descriptor, commands, log))
+    except PermissionError:
+        return  # Standard input is a file: there are no commands.
+
+
+def _obey(descriptor: int, commands: Commands, log: EventLog) -> None:
+    data = os.read(descriptor, 4096)
+    if not data:
+        asyncio.get_running_loop().remove_reader(descriptor)
+    for line in data.decode(errors="replace").splitlines():
+        name, *arguments = line.split() or [""]
+        try:
+            done = commands[name](*arguments)
+        except (KeyError, TypeError, ValueError) as error:
+            log.write("CommandRefused", command=line, reason=repr(error))
+            continue
+        if not done:
+            log.write("CommandRefused", command=line, reason="not possible now")
 
 
 def run(program: str, kind: type[T], serve: Callable[[T, asyncio.Event], Awaitable[None]]) -> None:

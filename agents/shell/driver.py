@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import ParamSpec
+from typing import ParamSpec, TypeVar
 
 from agents.machine import Address, Event, Machine
 
 P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class Driver:
@@ -37,10 +38,11 @@ class Driver:
         """Return the machine's time: the event loop's clock, in seconds."""
         return self._loop.time()
 
-    def call(self, method: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> None:
-        """Call a method of the machine, then do what follows from it."""
-        method(*args, **kwargs)
+    def call(self, method: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call a method of the machine, do what follows from it, and return its result."""
+        result = method(*args, **kwargs)
         self._pump()
+        return result
 
     def receive(self, data: bytes, source: Address) -> None:
         """Hand a datagram to the machine."""
