@@ -1,0 +1,182 @@
+"""charon-systemd of strongSwan in a host, driven by vici; and the kernel's IPsec state there."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import vici
+
+from tests.lab.namespaces import DEADLINE, Host
+
+CHARON = "/usr/sbin/charon-systemd"
+# As a TLS 1.2 server strongSwan 5.9.8 sends points that OpenSSL refuses; hence dhe-rsa. Its EAP-TLS
+# with TLS 1.3 is older than RFC 9190.
+SETTINGS = """
+charon-systemd {{
+  load = {plugins}
+  install_routes = no
+  install_virtual_ip = no
+  retransmit_timeout = 1.0
+  retransmit_tries = 2
+  delete_rekeyed = yes
+  tls {{
+    key_exchange = ecdhe-ecdsa, dhe-rsa
+  }}
+  filelog {{
+    log {{
+      path = {folder}/charon.log
+      default = 1
+      ike = 2
+      cfg = 2
+      flush_line = yes
+    }}
+  }}
+  plugins {{
+    vici {{
+      socket = unix://{folder}/vici
+    }}
+  }}
+}}
+"""
+PLUGINS = (
+    "random nonce openssl x509 pubkey pem pkcs1 pkcs8 sha1 sha2 aes gcm hmac kdf kernel-netlink "
+    "socket-default vici eap-identity eap-tls attr constraints revocation gmp curve25519 mgf1"
+)
+T = TypeVar("T")
+
+
+def wait_until(condition: Callable[[], T], what: str, deadline: float = DEADLINE) -> T:
+    end = time.monotonic() + deadline
+    while time.monotonic() < end:
+        if result := condition():
+            return result
+        time.sleep(0.05)
+    raise AssertionError(f"{what}: not within {deadline} s")
+
+
+def esp_states(host: Host) -> list[dict[str, Any]]:
+    """Return the kernel's ESP SAs that are complete."""
+    found = []
+    for block in re.split(r"^(?=src )", host.run("ip xfrm state"), flags=re.MULTILINE):
+        ends = re.match(r"src (\S+) dst (\S+)", block)
+        auth = re.search(r"auth-trunc (\S+) 0x(\w+) (\d+)", block)
+        enc = re.search(r"enc (\S+) 0x(\w+)", block)
+        aead = re.search(r"aead (\S+) 0x(\w+) (\d+)", block)
+        if "proto esp" not in block or not ends or not (aead or (enc and auth)):
+            continue
+        cipher = (aead or enc).groups()
+        found.append(
+            {
+                "src": ends[1],
+                "dst": ends[2],
+                "spi": int(re.search(r"spi 0x(\w+)", block)[1], 16),
+                "cipher": cipher[0],
+                "key": cipher[1],
+                "integrity": auth[1] if auth else "",
+                "integrity_key": auth[2] if auth else "",
+                "bits": int(auth[3]) if auth else 0,
+                "mode": re.search(r"mode (\w+)", block)[1],
+            }
+        )
+    return sorted(found, key=lambda sa: sa["spi"])
+
+
+def policies(host: Host) -> set[tuple[str, ...]]:
+    """Return source, destination and protocol of the kernel's IPsec policies."""
+    # What number 135 is called depends on /etc/protocols.
+    text = host.run("ip xfrm policy").replace("proto mobility-header", "proto 135")
+    return {m.groups() for m in re.finditer(r"src (\S+) dst (\S+) proto (\S+)", text)}
+
+
+class Strongswan:
+    """The daemon; `session` is its vici session."""
+
+    def __init__(self, host: Host) -> None:
+        self.host = host
+        self.folder = Path(tempfile.mkdtemp(prefix="charon-", dir="/run"))
+        settings = self.folder / "strongswan.conf"
+        settings.write_text(SETTINGS.format(folder=self.folder, plugins=PLUGINS))
+        self._output = (self.folder / "output").open("wb")
+        self.process = subprocess.Popen(
+            host.command(CHARON),
+            env=os.environ | {"STRONGSWAN_CONF": str(settings)},
+            stdout=self._output,
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            self._socket = wait_until(self._connect, "vici")
+        except BaseException:
+            self._end()
+            raise
+        self.session = vici.Session(self._socket)
+
+    def _connect(self) -> socket.socket | None:
+        assert self.process.poll() is None, (self.folder / "output").read_text()
+        s = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        s.settimeout(DEADLINE)
+        try:
+            s.connect(str(self.folder / "vici"))
+        except OSError:
+            s.close()
+            return None
+        return s
+
+    @property
+    def log(self) -> str:
+        """What the daemon has written so far."""
+        return (self.folder / "charon.log").read_text()
+
+    def initiate(self, connection: str, child: str) -> bool:
+        """Initiate a child; return whether it came up."""
+        try:
+            list(self.session.initiate({"child": child, "ike": connection, "timeout": "12000"}))
+        except vici.exception.CommandException:
+            return False
+        return True
+
+    def sas(self) -> list[dict[str, Any]]:
+        """Return the IKE SAs with their children."""
+        return [sa for named in self.session.list_sas() for sa in named.values()]
+
+    def children(self, state: bytes = b"INSTALLED") -> list[dict[str, Any]]:
+        """Return the children in one state, of all IKE SAs."""
+        found: Iterator[dict[str, Any]] = (c for sa in self.sas() for c in sa["child-sas"].values())
+        return [c for c in found if c["state"] == state]
+
+    def reset(self) -> None:
+        """Drop connections, SAs, pools and secrets."""
+        for named in list(self.session.list_sas()):
+            for name in named:
+                with contextlib.suppress(vici.exception.CommandException):
+                    list(self.session.terminate({"ike": name, "force": "yes", "timeout": "-1"}))
+        wait_until(lambda: not self.sas(), "strongSwan drops its SAs")
+        for name in list(self.session.get_conns()["conns"]):
+            self.session.unload_conn({"name": name})
+        for name in list(self.session.get_pools()):
+            self.session.unload_pool({"name": name})
+        self.session.clear_creds()
+
+    def close(self) -> None:
+        """End the daemon."""
+        self._socket.close()
+        self._end()
+
+    def _end(self) -> None:
+        self.process.terminate()
+        try:
+            self.process.wait(DEADLINE)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait(DEADLINE)
+        self._output.close()
+        shutil.rmtree(self.folder)
