@@ -185,11 +185,17 @@ class Network:
     def start(
         self, host: str, command: Sequence[str], *, stdout: IO[bytes] | int, stderr: IO[bytes] | int
     ) -> subprocess.Popen[bytes]:
-        """Start a program in a host."""
+        """Start a program in a host; its standard input is a pipe."""
         process: subprocess.Popen[bytes] = self.mininet[host].popen(
-            list(command), stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr
+            list(command), stdin=subprocess.PIPE, stdout=stdout, stderr=stderr
         )
         return process
+
+    def execute(self, host: str, script: str) -> None:
+        """Run a shell script in a host to its end; NetError with what it says if it fails."""
+        output, errors, status = self.mininet[host].pexec("sh", "-ec", script)
+        if status:
+            raise NetError(f"host {host}: {(errors or output).strip() or script}")
 
     @contextmanager
     def inside(self, host: str) -> Iterator[None]:

@@ -5,8 +5,18 @@ from __future__ import annotations
 from rich import box
 from rich.table import Table
 
-from testbed.results import Results
+from testbed.results import Results, Run
 from testbed.spec import Spec, SpecError
+
+
+def _outcome(run: Run) -> str:
+    if run.status == "failed":
+        return run.reason or ""
+    if run.continuity is None:
+        return run.outcome
+    lost = run.continuity["sent"] - run.continuity["answered"]
+    silence = f"longest silence {run.continuity['silence']:.3f} s"
+    return f"{run.outcome}; {lost:.0f} of {run.continuity['sent']:.0f} packets lost, {silence}"
 
 
 def table(results: Results) -> Table | None:
@@ -23,7 +33,7 @@ def table(results: Results) -> Table | None:
     for name in results.variants:
         runs = results.of(name)
         good = [run for run in runs if run.status != "failed"]
-        outcomes = dict.fromkeys(run.outcome if run in good else run.reason or "" for run in runs)
+        outcomes = dict.fromkeys(_outcome(run) for run in runs)
         description = spec.variants[name].description
         shown.add_row(name, description, "\n".join(outcomes), f"{len(good)} of {len(runs)}")
     return shown

@@ -6,6 +6,7 @@ import math
 import select
 import socket
 import struct
+import threading
 import time
 from contextlib import closing, suppress
 from dataclasses import dataclass
@@ -73,6 +74,40 @@ class Echo:
     def close(self) -> None:
         """Close the socket."""
         self._socket.close()
+
+
+class Traffic:
+    """Echo requests at a steady pace until they are stopped, and the longest silence meanwhile."""
+
+    INTERVAL = 0.02
+
+    def __init__(self, echo: Echo, destination: IPv6Address) -> None:
+        self._echo = echo
+        self._destination = destination
+        self._stopped = threading.Event()
+        self._sent = self._answered = 0
+        self._silence = 0.0
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        heard = time.monotonic()
+        while not self._stopped.is_set():
+            sent = time.monotonic()
+            self._echo.send(self._destination)
+            self._sent += 1
+            while (left := sent + self.INTERVAL - time.monotonic()) > 0:
+                if self._echo.receive(left) is not None:
+                    self._answered += 1
+                    self._silence = max(self._silence, time.monotonic() - heard)
+                    heard = time.monotonic()
+        self._silence = max(self._silence, time.monotonic() - heard)
+
+    def stop(self) -> dict[str, float]:
+        """Stop; return the requests sent and answered and the longest silence in seconds."""
+        self._stopped.set()
+        self._thread.join()
+        return {"sent": self._sent, "answered": self._answered, "silence": round(self._silence, 6)}
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,7 +35,9 @@ class Run(msgspec.Struct, kw_only=True):
     `phases` are from the capture, `event_phases` from the agents' events; `first_packet` counts
     from the start of the bootstrap. A failed run says why in `reason`; one that ended
     otherwise than in a bootstrap, as its experiment expects, is `expected`, with what it came to in
-    `outcome`. `measured` holds what was
+    `outcome`. `continuity` is the traffic to the
+    home address while steps were carried out: `sent`, `answered`, and the longest `silence` in
+    seconds. `measured` holds what was
     found on each link before the run, by the names of its shape; None is what was not measured.
     `parameters` is the run's point of a sweep's grid; `traffic` what the captures show.
     """
@@ -46,6 +48,7 @@ class Run(msgspec.Struct, kw_only=True):
     status: Literal["ok", "expected", "failed"]
     reason: str | None = None
     outcome: str = ""
+    continuity: dict[str, float] | None = None
     phases: dict[str, float] | None = None
     event_phases: dict[str, float] | None = None
     first_packet: float | None = None

@@ -44,12 +44,30 @@ class Expectation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     `event` ("B Impersonated": host and event) ends the run well as soon as it is seen. `reason`, a
     regular expression, is what the bootstrap must fail for. `home_agent` is the address of the one
-    that the mobile node must end up with.
+    that the mobile node must end up with. `silence` is how long, in seconds, the correspondent node
+    may get no answer while steps are carried out.
     """
 
     event: str = ""
     reason: str = ""
     home_agent: str = ""
+    silence: Annotated[float, msgspec.Meta(gt=0)] | None = None
+
+
+class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a host does after the bootstrap; traffic from the correspondent node goes on meanwhile.
+
+    `run` is a shell command in the host, `command` a line for its role. The step is over with the
+    event `until` ("A PingAnswered": host and event), for which it has `timeout` seconds. The traffic
+    is judged up to the first step that `cuts` it.
+    """
+
+    host: str
+    command: str = ""
+    run: str = ""
+    until: str = ""
+    timeout: Positive = 15.0
+    cuts: bool = False
 
 
 class Variant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -62,6 +80,7 @@ class Variant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     links: dict[str, LinkSettings] = {}
     settings: dict[str, Any] = {}
     expect: Expectation | None = None
+    steps: list[Step] = []
 
     def __post_init__(self) -> None:
         if self.expect and self.expect.reason:

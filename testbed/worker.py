@@ -16,7 +16,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import asdict
 from ipaddress import IPv6Address
 from pathlib import Path
@@ -25,8 +25,8 @@ from typing import Any, NoReturn
 from testbed.capture import Capture, start_captures
 from testbed.net import NetError, Network, network, stop
 from testbed.phases import IKE_STARTS, MILESTONES, PHASES
-from testbed.probe import Echo, measure
-from testbed.spec import PlannedRun, Spec, read_plan
+from testbed.probe import Echo, Traffic, measure
+from testbed.spec import PlannedRun, Spec, Step, read_plan
 
 _READY_DEADLINE = 30.0
 _REACHABLE_DEADLINE = 10.0
@@ -80,6 +80,12 @@ class Events:
         except queue.Empty:
             return None
 
+    def drain(self) -> None:
+        """Forget the events that have not been asked for."""
+        with suppress(queue.Empty):
+            while True:
+                self._lines.get_nowait()
+
     def close(self) -> None:
         """Stop collecting once every agent has ended."""
         os.close(self.writer)
@@ -99,6 +105,7 @@ class Run:
         self.shared = results / "shared" / planned.shared
         self.folder = results / "runs" / f"{planned.run:04d}"
         self.outcome = ""
+        self.continuity: dict[str, float] | None = None
         self.costs: dict[str, float] = {}
         self.measured: dict[str, Mapping[str, float | None]] = {}
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
@@ -233,7 +240,52 @@ class Run:
         started = self._timed("start", started)
         home_address = self._bootstrap(events)
         self._reach(echo, home_address)
-        self._timed("bootstrap", started)
+        started = self._timed("bootstrap", started)
+        if self.variant.steps:
+            self._live(net, events, Traffic(echo, home_address))
+            self._timed("steps", started)
+
+    def _live(self, net: Network, events: Events, traffic: Traffic) -> None:
+        """Carry out the steps after the bootstrap, while traffic goes to the home address."""
+        found: dict[str, float] | None = None
+        try:
+            for step in self.variant.steps:
+                if step.cuts and found is None:
+                    found = traffic.stop()
+                emit(phase=f"{step.host} {step.command or step.run}")
+                events.drain()
+                self._carry_out(net, events, step)
+        finally:
+            found = traffic.stop() if found is None else found
+            self.continuity = found
+        allowed = self.variant.expect.silence if self.variant.expect else None
+        if allowed is not None and found["silence"] > allowed:
+            raise RunError(
+                f"the correspondent node got no answer for {found['silence']:.3f} s, "
+                f"{allowed:g} s are allowed"
+            )
+
+    def _carry_out(self, net: Network, events: Events, step: Step) -> None:
+        if step.run:
+            net.execute(step.host, step.run)
+        if step.command:
+            self._command(step)
+        if not step.until:
+            return
+        what = f"{step.until} after {step.host} {step.command or step.run}"
+        for event in self._events(events, step.timeout, what):
+            if event["event"] == "CommandRefused":
+                raise RunError(f"{step.host} {step.command}: {event['reason']}")
+            if f"{event['host']} {event['event']}" == step.until:
+                return
+
+    def _command(self, step: Step) -> None:
+        for name, process in self._processes.items():
+            if name.startswith(f"{step.host}-") and process.stdin:
+                process.stdin.write(step.command.encode() + b"\n")
+                process.stdin.flush()
+                return
+        raise RunError(f"no role runs in host {step.host}")
 
     def _finish(self, captures: list[Capture]) -> None:
         """End captures and agents, in this order, and keep the captures."""
@@ -283,6 +335,7 @@ class Run:
             "status": status,
             "reason": reason,
             "outcome": self.outcome,
+            "continuity": self.continuity,
             "costs": self.costs,
             "measured": self.measured,
         }

@@ -62,7 +62,7 @@ def test_runs_come_back_as_written(folder):
     assert loaded.failed == runs[1:]
     assert loaded.values("resident", "binding") == [1.0]
     assert set(json.loads((folder / "runs.jsonl").read_text().splitlines()[0])) == {
-        *("run", "variant", "seed", "status", "reason", "outcome"),
+        *("run", "variant", "seed", "status", "reason", "outcome", "continuity"),
         *("phases", "event_phases", "first_packet", "costs", "measured", "parameters", "traffic"),
     }
 
