@@ -58,8 +58,8 @@ class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a host does after the bootstrap; traffic from the correspondent node goes on meanwhile.
 
     `run` is a shell command in the host, `command` a line for its role. The step is over with the
-    event `until` ("A PingAnswered": host and event), for which it has `timeout` seconds. The traffic
-    is judged up to the first step that `cuts` it.
+    event `until` ("A PingAnswered": host and event), for which it has `timeout` seconds. The
+    traffic is judged up to the first step that `cuts` it.
     """
 
     host: str

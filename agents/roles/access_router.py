@@ -329,6 +329,7 @@ class AccessRouter:
             self._log.write("EnforcementFailed", reason=str(error))
             self._reject(event, None, Result.AUTHORIZATION_REJECTED)
             return
+        self._client.forget(event.session_id)  # A re-authentication is a new Diameter session.
         driver = self.endpoint.driver
         lifetime = answer.session_timeout or self._lifetime
         self._supply(IPv6Address(event.pac[0]), answer.assignment)
