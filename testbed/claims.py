@@ -94,7 +94,7 @@ def variants(loaded: Sequence[Results]) -> list[_Variant]:
         spec = read_spec(one.folder / "spec.toml")
         for name in one.variants:
             own = spec.get("variants", {}).get(name, {})
-            found.append(_Variant(one, name, own.get("approach", spec.get("approach", name))))
+            found.append(_Variant(one, name, own.get("approach", spec.get("approach", ""))))
     return found
 
 

@@ -12,12 +12,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-from testbed import ladder, style
+from testbed import claims, curves, ladder, style
+from testbed.fits import swept_links
 from testbed.jsonl import DataError
 from testbed.phases import PHASES, TITLES, TOTAL
 from testbed.results import Results, load
 from testbed.stats import Summary, phase_summaries
-from testbed.style import FAINT, INK, ON_COLOUR, PHASE_COLOURS, QUIET, SETTINGS
+from testbed.style import FAINT, INK, ON_COLOUR, PHASE_COLOURS, QUIET, SETTINGS, spread
+
+Drawn = tuple[Figure, list[list[Any]]]  # A figure and its data.
 
 MARKERS = "os^Dv*P"
 LOG_FROM = 30.0
@@ -36,16 +39,30 @@ def draw(folder: Path) -> list[Path]:
     if not any(results.succeeded(name) for name in results.variants):
         return paths
     with mpl.rc_context(SETTINGS):
-        fig, data = phases_figure(results)
-        paths += style.save(fig, figures, "phases", data)
-        fig, data = cdf_figure(results)
-        paths += style.save(fig, figures, "cdf", data)
+        for stem, make in _wanted(results).items():
+            fig, data = make(results)
+            paths += style.save(fig, figures, stem, data)
         try:
             fig, data = ladder.timeline_figure(results)
         except DataError:
             return paths  # Without a readable capture there is nothing to draw.
         paths += style.save(fig, figures, "timeline", data)
     return paths
+
+
+def _wanted(results: Results) -> dict[str, Callable[[Results], Drawn]]:
+    """Return what to draw: a sweep is about distance, approaches are set side by side."""
+    wanted: dict[str, Callable[[Results], Drawn]] = {}
+    if not results.axes:
+        wanted |= {"phases": phases_figure, "cdf": cdf_figure}
+    if swept_links(results):
+        wanted["rtt"] = curves.rtt_figure
+    several = len({one.approach for one in claims.variants([results])}) > 1
+    if results.axes or several:
+        wanted["approaches"] = curves.stacked_figure
+        if any(run.traffic for run in results.runs):
+            wanted["round_trips"] = curves.round_trips_figure
+    return wanted
 
 
 def phases_figure(results: Results) -> tuple[Figure, list[list[Any]]]:
@@ -183,22 +200,6 @@ def _to_own_scale(axes: Axes, name: str, phases: Mapping[str, Summary]) -> None:
     unit, factor = ("s", 1.0) if whole >= 2 else ("ms", 1e3)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x * factor:g} {unit}"))
     axes.tick_params(axis="x", labelsize=8, length=2, pad=1)
-
-
-def spread(places: Sequence[float], apart: float) -> list[float]:
-    """Move places in 0..1, sorted, until neighbours are `apart`, and stay inside.
-
-    Labels are `apart` wide, so that the first lies at least half of it from the edge.
-    """
-    low = apart / 2
-    moved: list[float] = []
-    for place in places:
-        moved.append(max(place, low, moved[-1] + apart if moved else low))
-    high = 1 - apart / 2
-    for i in reversed(range(len(moved))):
-        moved[i] = min(moved[i], high)
-        high = moved[i] - apart
-    return moved
 
 
 def _phases_data(results: Results, found: Mapping[str, Mapping[str, Summary]]) -> list[list[Any]]:

@@ -14,12 +14,17 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from testbed import style
+from testbed import style, tables
+from testbed.claims import findings
+from testbed.fits import swept_links
 from testbed.phases import PHASES, TITLES, TOTAL
 from testbed.results import Results, load, replace
 from testbed.stats import Summary, costs, largest_disagreement, phase_summaries, summarise
 
 FIGURES = {
+    "rtt": "Total time against the round-trip time of each link",
+    "approaches": "Phases of the approaches, of a sweep at its first and its last point",
+    "round_trips": "Round trips of the critical path, as fitted and as counted",
     "phases": "Phases of each variant beside the paper's",
     "timeline": "Every message of one run, with the phases shaded",
     "cdf": "Share of successful runs done within a time",
@@ -84,8 +89,14 @@ def _other_rows(results: Results) -> Rows:
 
 
 def show(results: Results, console: Console) -> None:
-    """Print the table, and why runs failed."""
-    console.print(table(results))
+    """Print the tables, and why runs failed."""
+    if results.axes:
+        for one in tables.sweep(results):
+            console.print(one)
+    else:
+        console.print(table(results))
+    if any(run.traffic for run in results.runs):
+        console.print(tables.messages(results))
     for warning in results.warnings:
         console.print(f"warning: {warning}", markup=False, soft_wrap=True)
     for run in results.failed:
@@ -106,13 +117,26 @@ def write(folder: Path) -> Path:
         warnings="".join(f"<p class=warning>{escape(text)}</p>" for text in results.warnings),
         phases=_html(
             ["phase", "paper", *results.variants], [*_phase_rows(results), *_other_rows(results)]
-        ),
+        )
+        if not results.axes
+        else _html(*tables.point_rows(results)),
+        fitted=_section("Round trips fitted", tables.fit_rows(results))
+        if swept_links(results)
+        else "",
+        traffic=_section("Messages and octets on each link", tables.traffic_rows(results))
+        if any(run.traffic for run in results.runs)
+        else "",
+        claims=_section("Claims", tables.claim_rows(findings([results]))),
         figures="".join(_figure(results.folder / "figures", *item) for item in FIGURES.items()),
         failed=_failed(results),
         costs=_costs(results),
         manifest=_manifest(results),
     )
     return replace(results.folder / "report.html", page)
+
+
+def _section(title: str, content: tuple[Sequence[str], Rows]) -> str:
+    return f"<h2>{escape(title)}</h2>\n{_html(*content)}"
 
 
 def _intro(results: Results) -> str:
@@ -206,8 +230,11 @@ figcaption { color: #666; font-size: 0.85em; }
 $warnings
 <h2>Phases</h2>
 $phases
+$fitted
 <h2>Figures</h2>
 $figures
+$traffic
+$claims
 <h2>Failed runs</h2>
 $failed
 <h2>Costs of a run</h2>

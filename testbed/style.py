@@ -94,6 +94,22 @@ def heading(fig: Figure, title: str, subtitle: str) -> None:
     fig.text(0.02, 1 - 0.46 / height, subtitle, size=9, color=QUIET, va="top")
 
 
+def spread(places: Sequence[float], apart: float) -> list[float]:
+    """Move places in 0..1, sorted, until neighbours are `apart`, and stay inside.
+
+    Labels are `apart` wide, so that the first lies at least half of it from the edge.
+    """
+    low = apart / 2
+    moved: list[float] = []
+    for place in places:
+        moved.append(max(place, low, moved[-1] + apart if moved else low))
+    high = 1 - apart / 2
+    for i in reversed(range(len(moved))):
+        moved[i] = min(moved[i], high)
+        high = moved[i] - apart
+    return moved
+
+
 def save(fig: Figure, folder: Path, stem: str, data: Iterable[Sequence[Any]]) -> list[Path]:
     """Write a figure as PNG, SVG and PDF, and the data beside as CSV."""
     folder.mkdir(parents=True, exist_ok=True)

@@ -118,19 +118,19 @@ def _amount(counts: Sequence[dict[str, Any] | None]) -> str:
 
 def comparison_rows(made: Sequence[Comparison]) -> tuple[list[str], Rows]:
     """Return a row a comparison."""
-    head = ["second against first", "medians", "difference [95 %]", "ratio", "p (Holm)", "delta"]
+    head = ["second, first", "medians", "difference", "ratio", "p (Holm)", "Cliff's delta"]
     rows: Rows = []
     for one in made:
-        at = f" at {written(one.point)}" if one.point else ""
-        medians = " : ".join(style.seconds(value) for value in reversed(one.medians))
+        at = f"\nat {written(one.point)}" if one.point else ""
+        medians = "\n".join(style.seconds(value) for value in reversed(one.medians))
         rows.append(
             (
-                f"{one.second} : {one.first}{at}",
+                f"{one.second}\n{one.first}{at}",
                 medians,
                 _difference(one),
                 f"{one.ratio:.3g}",
                 f"{one.p_holm:.2g}",
-                f"{one.delta:+.2f} {one.size}",
+                f"{one.delta:+.2f}\n{one.size}",
                 one.verdict,
             )
         )
@@ -142,7 +142,7 @@ def _difference(one: Comparison) -> str:
     if one.difference_ci95 is None:
         return f"{value} ms"
     low, high = (f"{end * 1e3:+.3g}" for end in one.difference_ci95)
-    return f"{value} ms [{low}, {high}]"
+    return f"{value} ms\n[{low}, {high}]"
 
 
 def claim_rows(found: Sequence[Finding]) -> tuple[list[str], Rows]:
@@ -153,7 +153,8 @@ def claim_rows(found: Sequence[Finding]) -> tuple[list[str], Rows]:
 
 def comparisons(made: Sequence[Comparison], phase: str) -> Table:
     """Return the comparisons of a phase for the terminal."""
-    return _table(f"{TITLES[phase]}: second against first", *comparison_rows(made))
+    title = f"{TITLES[phase]}: the second against the first [95 % interval]"
+    return _table(title, *comparison_rows(made))
 
 
 def claims(found: Sequence[Finding]) -> Table:

@@ -1,0 +1,278 @@
+"""The figures of sweeps and of approaches side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from testbed import style
+from testbed.compare import written
+from testbed.fits import Counted, Estimate, counted, delay_path, fits, one_way, swept_links
+from testbed.phases import PHASES, TITLES, TOTAL
+from testbed.results import Results
+from testbed.stats import Summary, phase_summaries, summarise
+from testbed.style import FAINT, INK, ON_COLOUR, PHASE_COLOURS, QUIET, spread
+
+MARKERS = "os^Dv*P"
+BAR = 0.6
+MAX_LINKS = 3
+
+
+def _look(i: int) -> dict[str, Any]:
+    colour = style.VARIANT_COLOURS[i % len(style.VARIANT_COLOURS)]
+    return {"color": colour, "marker": MARKERS[i % len(MARKERS)]}
+
+
+def rtt_figure(results: Results) -> tuple[Figure, list[list[Any]]]:
+    """Draw the total against each swept link's round-trip time, all else at its least."""
+    links = swept_links(results)[:MAX_LINKS]
+    panel, gap, left = 3.55, 1.5, 0.75
+    width = max(left + len(links) * (panel + gap), 6.5)
+    height = 4.75
+    fig = style.figure(width, height)
+    style.heading(fig, "How a bootstrap grows with distance", _subtitle(results, "medians with"))
+    rows: list[list[Any]] = [
+        ["link", "variant", "rtt_seconds", "median_seconds", "ci95_low", "ci95_high", "n"]
+    ]
+    first: Axes | None = None
+    for i, link in enumerate(links):
+        place = ((left + i * (panel + gap)) / width, 0.62 / height, panel / width, 3.1 / height)
+        axes = fig.add_axes(place, sharey=first)
+        first = first or axes
+        rows += _totals(axes, results, link)
+    if first is not None:
+        first.set_ylabel("total time")
+        _label_ends(fig.axes)
+    return fig, rows
+
+
+def _subtitle(results: Results, what: str) -> str:
+    lab = f", {results.manifest.lab} lab" if results.manifest else ""
+    return (
+        f"Experiment {results.experiment}: {what} 95 % bootstrap intervals of"
+        f" {len(results.runs) - len(results.failed)} successful runs{lab}"
+    )
+
+
+def _totals(axes: Axes, results: Results, link: str) -> list[list[Any]]:
+    path, axes_of = delay_path(link), results.axes
+    rest = {name: values[0] for name, values in axes_of.items() if name != path}
+    rows: list[list[Any]] = []
+    for i, name in enumerate(results.variants):
+        line: list[tuple[float, Summary]] = []
+        for value in axes_of[path]:
+            runs = results.at({**rest, path: value}).succeeded(name)
+            totals = [(run.phases or {})[TOTAL] for run in runs]
+            found = summarise(totals)
+            measured = summarise([2 * one_way(run, link) for run in runs])
+            if found and measured:
+                line.append((measured.median, found))
+                axes.plot([measured.median] * len(runs), totals, ".", ms=2.5, **_faint(i))
+        _line(axes, line, i, name)
+        rows += [[link, name, x, one.median, *(one.ci95 or ("", "")), one.n] for x, one in line]
+    axes.set_title(f"{link} link", loc="left", size=10, weight="bold", color=INK)
+    axes.set_xlabel(f"round-trip time of the {link} link{_where(rest)}")
+    axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x * 1e3:g} ms"))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g} s"))
+    axes.set_xlim(left=0)
+    axes.set_ylim(bottom=0)
+    axes.grid(color=FAINT, lw=0.5)
+    axes.set_axisbelow(True)
+    return rows
+
+
+def _faint(i: int) -> dict[str, Any]:
+    return {"color": _look(i)["color"], "alpha": 0.45, "mec": "none", "zorder": 2}
+
+
+def _where(rest: Mapping[str, Any]) -> str:
+    return f"\nwith {written(rest)}" if rest else ""
+
+
+def _line(axes: Axes, line: Sequence[tuple[float, Summary]], i: int, name: str) -> None:
+    if not line:
+        return
+    x = [at for at, _ in line]
+    ends = [one.ci95 or (one.median, one.median) for _, one in line]
+    axes.plot(x, [one.median for _, one in line], lw=1.5, ms=4.5, label=name, zorder=3, **_look(i))
+    low, high = zip(*ends, strict=True)
+    axes.fill_between(x, low, high, color=_look(i)["color"], alpha=0.2, lw=0)
+
+
+def _label_ends(panels: Sequence[Axes]) -> None:
+    """Name each line at its right end, the names apart from each other."""
+    for axes in panels:
+        lines = [line for line in axes.get_lines() if not str(line.get_label()).startswith("_")]
+        lines.sort(key=lambda line: float(line.get_ydata()[-1]))  # type: ignore[index,arg-type]
+        top, right = axes.get_ylim()[1], axes.get_xlim()[1]
+        ends = [float(line.get_ydata()[-1]) / top for line in lines]  # type: ignore[index,arg-type]
+        for line, end, place in zip(lines, ends, spread(ends, 0.062), strict=True):
+            x = float(line.get_xdata()[-1]) / right  # type: ignore[index,arg-type]
+            colour = line.get_color()
+            axes.plot(
+                [x, 1.03], [end, place], color=colour, lw=0.6, clip_on=False,
+                transform=axes.transAxes, label="_",
+            )  # fmt: skip
+            axes.text(
+                1.04, place, str(line.get_label()), color=colour, size=8.5, va="center",
+                transform=axes.transAxes,
+            )  # fmt: skip
+
+
+def round_trips_figure(results: Results) -> tuple[Figure, list[list[Any]]]:
+    """Draw each variant's round trips over each link: fitted with intervals, and counted."""
+    links = swept_links(results)[:MAX_LINKS] or _crossed(results)[:MAX_LINKS]
+    panel, left, gap = 3.6, 1.55, 1.0
+    body = 0.42 * len(results.variants) + 0.25
+    width, height = left + len(links) * (panel + gap), 1.35 + body + 0.5
+    fig = style.figure(width, height)
+    fitted = bool(swept_links(results))
+    how = "fitted from the totals, with 95 % intervals, and counted" if fitted else "counted"
+    style.heading(
+        fig, "Round trips of a bootstrap's critical path", f"Experiment {results.experiment}: {how}"
+    )
+    rows: list[list[Any]] = [["link", "variant", "fitted", "ci95_low", "ci95_high", "counted"]]
+    for i, link in enumerate(links):
+        place = ((left + i * (panel + gap)) / width, 0.5 / height, panel / width, body / height)
+        axes = fig.add_axes(place)
+        rows += _trips(axes, results, link, names=not i)
+        axes.set_title(f"{link} link", loc="left", size=10, weight="bold", color=INK)
+    marks = [
+        Line2D([], [], marker="s", mfc="white", mec=INK, ms=8, ls="", label="counted in captures"),
+        Line2D([], [], marker="o", color=INK, ms=4, lw=1.4, label="fitted"),
+    ]
+    fig.legend(
+        handles=marks[: 2 if fitted else 1], loc="upper left", frameon=False, ncols=2, fontsize=8.5,
+        bbox_to_anchor=(0.01, 1 - 0.62 / height), borderpad=0, handletextpad=0.5,
+    )  # fmt: skip
+    return fig, rows
+
+
+def _crossed(results: Results) -> list[str]:
+    """Return the links with round trips."""
+    return [
+        link
+        for link in dict.fromkeys(
+            name for run in results.runs if run.traffic for name in run.traffic.links
+        )
+        if any(
+            (found := counted(results.succeeded(name), link)) and found.greatest
+            for name in results.variants
+        )
+    ]
+
+
+def _trips(axes: Axes, results: Results, link: str, *, names: bool) -> list[list[Any]]:
+    rows: list[list[Any]] = []
+    seed = results.manifest.seed if results.manifest else 0
+    largest = 1.0
+    for row, name in enumerate(results.variants):
+        count = counted(results.succeeded(name), link)
+        found = fits(results, name, seed)
+        estimate = found[0].round_trips.get(link) if len(found) == 1 else None
+        _trip(axes, row, estimate, count, _look(row)["color"])
+        ends = estimate.ci95 if estimate else ("", "")
+        rows.append(
+            [link, name, estimate.value if estimate else "", *ends, count.median if count else ""]
+        )
+        shown = [count.greatest if count else 0, estimate.ci95[1] if estimate else 0]
+        largest = max(largest, *shown)
+    axes.set_xlim(0, largest * 1.06)
+    axes.set_ylim(len(results.variants) - 0.45, -0.6)
+    axes.set_yticks(range(len(results.variants)), results.variants if names else [], color=INK)
+    axes.tick_params(axis="y", length=0)
+    axes.spines["left"].set_visible(False)
+    axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
+    axes.grid(axis="x", color=FAINT, lw=0.5)
+    axes.set_axisbelow(True)
+    return rows
+
+
+def _trip(
+    axes: Axes, row: int, fitted: Estimate | None, count: Counted | None, colour: str
+) -> None:
+    text = []
+    if count:
+        axes.plot(count.median, row, "s", mfc="white", mec=colour, ms=10, mew=1.2, zorder=2)
+        text.append(f"{count.median:g}")
+    if fitted:
+        axes.plot(fitted.ci95, [row, row], color=colour, lw=1.6, zorder=3)
+        axes.plot(fitted.value, row, "o", color=colour, ms=4, zorder=4)
+        text.insert(0, f"{fitted.value:.2f}")
+    inside = axes.get_yaxis_transform()
+    axes.text(1.02, row, " / ".join(text), va="center", size=8.5, color=QUIET, transform=inside)
+
+
+def stacked_figure(results: Results) -> tuple[Figure, list[list[Any]]]:
+    """Draw each variant's median phases to one scale; of a sweep at its first and last point."""
+    points = results.points
+    shown = [points[0], points[-1]] if len(points) > 1 else points[:1]
+    bars = len(results.variants)
+    tall, top, gap = 0.36 * bars + 0.2, 1.4, 0.75
+    height = top + len(shown) * (tall + gap) - gap + 0.35
+    fig = style.figure(10.0, height)
+    style.heading(
+        fig, "Where the time goes, approach by approach", _subtitle(results, "medians and")
+    )
+    _phase_legend(fig, height)
+    rows: list[list[Any]] = [["at", "variant", "phase", "median_seconds", "n"]]
+    for i, point in enumerate(shown):
+        bottom = height - top - (i + 1) * tall - i * gap
+        axes = fig.add_axes((0.155, bottom / height, 0.7, tall / height))
+        rows += _bars(axes, results.at(point), written(point))
+    return fig, rows
+
+
+def _phase_legend(fig: Figure, height: float) -> None:
+    x = 0.155
+    for name in PHASES:
+        y = 1 - 0.88 / height
+        fig.text(x, y, "\N{BLACK SQUARE}", color=PHASE_COLOURS[name], size=13, va="center")
+        fig.text(x + 0.018, y, TITLES[name], size=8.5, va="center")
+        x += 0.04 + 0.0066 * len(TITLES[name])
+
+
+def _bars(axes: Axes, results: Results, at: str) -> list[list[Any]]:
+    rows: list[list[Any]] = []
+    found = {name: phase_summaries(results, name) for name in results.variants}
+    longest = max((sum(p[n].median for n in PHASES) for p in found.values() if p), default=1.0)
+    axes.set_xlim(0, longest * 1.01)
+    for row, (name, phases) in enumerate(found.items()):
+        if not phases:
+            axes.text(0, row, f" none of {len(results.of(name))} runs succeeded", va="center")
+            continue
+        end = 0.0
+        for phase in PHASES:
+            length = phases[phase].median
+            colour = PHASE_COLOURS[phase]
+            axes.barh(row, length, BAR, end, color=colour, edgecolor="white", lw=0.4)
+            if length > 0.075 * longest:
+                axes.text(
+                    end + length / 2, row, style.seconds(length), ha="center", va="center",
+                    color=ON_COLOUR[colour], size=8,
+                )  # fmt: skip
+            end += length
+            rows.append([at, name, phase, length, phases[phase].n])
+        rows.append([at, name, TOTAL, phases[TOTAL].median, phases[TOTAL].n])
+        axes.annotate(
+            style.interval(phases[TOTAL]), (end, row), (5, 0), textcoords="offset points",
+            va="center", size=9, annotation_clip=False,
+        )  # fmt: skip
+    axes.set_ylim(len(found) - 0.5, -0.5)
+    axes.set_yticks(range(len(found)), list(found), color=INK)
+    axes.tick_params(axis="y", length=0)
+    axes.spines["left"].set_visible(False)
+    axes.xaxis.set_major_locator(MaxNLocator(8, steps=[1, 2, 5, 10]))
+    unit, factor = ("s", 1.0) if longest >= 2 else ("ms", 1e3)
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x * factor:g} {unit}"))
+    axes.grid(axis="x", color=FAINT, lw=0.5)
+    axes.set_axisbelow(True)
+    if at:
+        axes.set_title(at, loc="left", size=9.5, weight="bold", color=INK)
+    return rows
