@@ -8,7 +8,7 @@ from ipaddress import IPv6Address
 
 from agents.ikev2 import events
 from agents.ikev2.config import Allocate, Config, Credentials, Grant, Selectors
-from agents.ikev2.constants import Exchange
+from agents.ikev2.constants import Exchange, NotifyType
 from agents.ikev2.eap import EapPeerLike
 from agents.ikev2.exchanges import Exchanges
 from agents.ikev2.grammar import Contents
@@ -21,7 +21,6 @@ from agents.ikev2.sa import (
     Closed,
     DeleteChildren,
     DeleteIke,
-    EapRunning,
     Established,
     HalfOpen,
     IkeSa,
@@ -285,6 +284,9 @@ class Ikev2:
         if message_id != sa.expected_id or isinstance(sa.state, Closed):
             host.discard(source, f"a request with message id {message_id}", now)
             return
+        if sa.initiator and not isinstance(sa.state, Established):
+            host.discard(source, "a request that has overtaken the response to IKE_AUTH", now)
+            return
         try:
             if isinstance(sa.state, HalfOpen) and sa.sealer is None:
                 self._responder.secure(sa, sa.state)
@@ -320,18 +322,18 @@ class Ikev2:
             self._responder.refuse(sa, message.header.message_id, error, now)
 
     def _take_request(self, sa: IkeSa, message: Message, contents: Contents, now: float) -> None:
-        header = message.header
-        if isinstance(sa.state, HalfOpen | EapRunning) and not sa.initiator:
-            if header.exchange == Exchange.IKE_AUTH:
+        header, up = message.header, isinstance(sa.state, Established)
+        match header.exchange, up:
+            case Exchange.IKE_AUTH, False:
                 self._responder.handle_auth(sa, header.message_id, contents, now)
-                return
-        elif isinstance(sa.state, Established) and header.exchange in (
-            Exchange.CREATE_CHILD_SA,
-            Exchange.INFORMATIONAL,
-        ):
-            self._exchanges.handle_request(sa, message, contents, now)
-            return
-        self._host.discard(sa.address, f"exchange type {header.exchange} out of turn", now)
+            case Exchange.INFORMATIONAL, False:
+                self._responder.handle_end(sa, message, contents, now)
+            case ((Exchange.CREATE_CHILD_SA | Exchange.INFORMATIONAL), True):
+                self._exchanges.handle_request(sa, message, contents, now)
+            case _:
+                reason = f"exchange type {header.exchange} out of turn"
+                error = PeerError(reason, NotifyType.INVALID_SYNTAX)
+                self._refuse(sa, message, error, now)
 
     # Time.
 

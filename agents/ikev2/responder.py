@@ -174,6 +174,14 @@ class Responder:
         except (WireError, PeerError) as error:
             self.refuse(sa, message_id, error, now)
 
+    def handle_end(self, sa: IkeSa, message: Message, contents: Contents, now: float) -> None:
+        """The initiator gives up, for it does not accept the responder's proof (2.21.2)."""
+        header = message.header
+        self._host.respond(sa, header.exchange, header.message_id, [])
+        error = contents.error
+        why = f": {NotifyType.text(error.type)}" if error else ""
+        self._fail(sa, f"IKE_AUTH: the peer has given up{why}", now)
+
     def refuse(self, sa: IkeSa, message_id: int, error: Exception, now: float) -> None:
         """Answer with an error and end the IKE SA."""
         note = error_notification(error)
@@ -298,7 +306,8 @@ class Responder:
             return
         sa, state = found
         if not msk or packet[:1] != bytes([SUCCESS]):
-            raise ValueError("success needs an EAP-Success and an MSK")
+            self.eap_failure(ike_spi, None, "the AAA's success lacks EAP-Success or the MSK", now)
+            return
         sa.state = replace(state, msk=msk, name=identity or state.name)
         sa.grant = grant
         self._carry(sa, packet)

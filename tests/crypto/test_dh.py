@@ -1,5 +1,5 @@
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, x25519
 
 from agents.crypto import dh
 from agents.machine import PeerError
@@ -26,7 +26,9 @@ def test_modp2048_prime_is_the_one_that_rfc_3526_section_3_defines():
     assert dh.GROUPS[dh.MODP2048].prime == prime
 
 
-@pytest.mark.parametrize(("number", "public", "secret"), [(14, 256, 256), (19, 64, 32)])
+@pytest.mark.parametrize(
+    ("number", "public", "secret"), [(14, 256, 256), (19, 64, 32), (31, 32, 32)]
+)
 def test_two_ends_agree(number, public, secret):
     a, b = dh.generate(number), dh.generate(number)
     assert len(a.public) == len(b.public) == public
@@ -68,8 +70,8 @@ def test_modp_values_of_small_subgroups_are_refused(value):
         dh.generate(dh.MODP2048).shared(value.to_bytes(256))
 
 
-@pytest.mark.parametrize("number", [14, 19])
-@pytest.mark.parametrize("length", [0, 1, 31, 32, 63, 65, 128, 255, 257])
+@pytest.mark.parametrize("number", [14, 19, 31])
+@pytest.mark.parametrize("length", [0, 1, 31, 33, 63, 65, 128, 255, 257])
 def test_public_values_of_a_wrong_length_are_refused(number, length):
     with pytest.raises(PeerError):
         dh.generate(number).shared(b"\x02" * length)
@@ -82,3 +84,18 @@ def test_a_pair_of_coordinates_off_the_curve_is_refused():
 
 def test_parameters_are_made_once():
     assert dh._modp_parameters(dh._MODP2048_PRIME) is dh._modp_parameters(dh._MODP2048_PRIME)
+
+
+def test_x25519_vector_of_rfc_7748_section_5_2():
+    scalar = "a546e36bf0527c9d3b16154b82465edd62144c0ac1fc5a18506a2244ba449ac4"
+    point = "e6db6867583030db3594c1a424b15f7c726624ec26b3353b10a903a6d0ab1c4c"
+    key = dh.generate(dh.CURVE25519)
+    key._private = x25519.X25519PrivateKey.from_private_bytes(bytes.fromhex(scalar))
+    product = "c3da55379de9c6908e94ea4df28d084f32eccf03491c71f754b4075577a28552"
+    assert key.shared(bytes.fromhex(point)) == bytes.fromhex(product)
+
+
+@pytest.mark.parametrize("point", [bytes(32), b"\1" + bytes(31)])
+def test_points_of_low_order_are_refused(point):
+    with pytest.raises(PeerError, match="low order"):
+        dh.generate(dh.CURVE25519).shared(point)

@@ -135,5 +135,16 @@ def test_the_home_agent_proves_itself_before_eap(people, authority):
     assert "does not name another.home.test" in peers.reasons(peers.mn, Failed)[0]
     assert eap.outcome is None
     assert not find(peers.mn, IkeDeleted)
-    peers.link.run(60.0)
-    assert len(find(peers.ha, Failed)) == 1
+    (failed,) = find(peers.ha, Failed)
+    assert failed.reason == "IKE_AUTH: the peer has given up: AUTHENTICATION_FAILED"
+    assert failed.at < 1.0
+
+
+@pytest.mark.parametrize(("packet", "msk"), [(b"\3\1\0\4", b""), (b"\1\1\0\5\1", b"m" * 64)])
+def test_a_success_without_a_key_or_packet_is_a_failure(people, authority, packet, msk):
+    peers = between(people)
+    aaa = Aaa(peers, authority)
+    aaa.answer = lambda event, now: peers.ha.eap_success(event.ike_spi, packet, msk, now)
+    peers.connect(10.0, eap=eap_peer(authority), remote_identity=HA_NAME)
+    assert "lacks EAP-Success or the MSK" in peers.reasons(peers.ha, Failed)[0]
+    assert "AUTHENTICATION_FAILED" in peers.reasons(peers.mn, Failed)[0]

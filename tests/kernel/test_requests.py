@@ -144,3 +144,13 @@ def test_esp_security_association(integrity):
     assert (seen.protocol, seen.reqid) == (50, 135)
     assert "kkkk" not in repr(sa)
     assert "kkkk" not in repr(seen)
+
+
+def test_esp_security_association_with_aes_gcm():
+    key = b"k" * 16 + b"salt"
+    sa = EspSa(HOME, AGENT, 0x1234, 135, Encryption.AES_GCM_16, key, Integrity.NONE, b"", 3600.0)
+    found = dict(attributes(xfrm.add_esp(sa, 135)[1].body[224:]))
+    head = b"rfc4106(gcm(aes))".ljust(64, b"\0") + struct.pack("=II", 160, 128)
+    assert found[18] == head + key
+    assert 2 not in found
+    assert 20 not in found

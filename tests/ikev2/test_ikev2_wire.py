@@ -1,0 +1,454 @@
+"""Decoders and machines against truncations, random bytes, and flipped bits."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import replace
+from ipaddress import IPv6Address, IPv6Network
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agents.ikev2 import Config, EspProposal, Failed, IkeDeleted, IkeEstablished, IkeProposal
+from agents.ikev2.constants import ConfigType, NotifyType, PayloadType
+from agents.ikev2.grammar import Contents, Form
+from agents.ikev2.identities import Identity
+from agents.ikev2.payloads import (
+    Authentication,
+    Configuration,
+    Deletion,
+    KeyExchange,
+    Notification,
+    Proposal,
+    SecurityAssociation,
+    Tagged,
+    TrafficSelector,
+    Transform,
+    address_attribute,
+    decode_selectors,
+    encode_selectors,
+    prefix_attribute,
+)
+from agents.ikev2.proposals import accept_ike, answer, choose_esp, choose_ike, offer_esp, offer_ike
+from agents.ikev2.wire import (
+    Attribute,
+    Header,
+    Payload,
+    UnknownCriticalError,
+    decode_chain,
+    encode_chain,
+    encode_plain,
+    split_datagram,
+)
+from agents.machine import Discarded, PeerError
+from agents.wire import WireError
+from tests.ikev2.peers import ASSIGN, COA, FAST, HA, HOA, SELECTORS, Peers, assert_up, find
+from tests.ikev2.people import HA_NAME, MN_NAME, Aaa, eap_peer, grant
+
+DECODERS = (
+    SecurityAssociation.decode,
+    KeyExchange.decode,
+    Identity.decode,
+    Tagged.decode,
+    Authentication.decode,
+    Notification.decode,
+    Deletion.decode,
+    decode_selectors,
+    Configuration.decode,
+    split_datagram,
+    lambda data: decode_chain(data[0] if data else 33, data[1:]),
+    lambda data: Contents.of([Payload(PayloadType.NOTIFY, data)]),
+)
+
+
+@given(st.binary(max_size=300), st.sampled_from(DECODERS))
+def test_random_bytes_decode_or_raise(data, decode):
+    with suppress(WireError, PeerError):
+        decode(data)
+
+
+BODIES = [
+    offer_ike(Config().proposals),
+    offer_ike(Config().proposals, b"spi!spi!"),
+    offer_esp(Config().esp_proposals, 0x1234, 19),
+    KeyExchange(31, bytes(32)),
+    Identity.of("mn@home.test"),
+    Identity.of("ha.home.test"),
+    Identity.of(str(HOA)),
+    Identity.of("CN=mn,O=home"),
+    Tagged(4, b"certificate"),
+    Authentication(2, bytes(32)),
+    Notification(16393, b"data", 3, b"spi!"),
+    Deletion(3, (b"abcd", b"efgh")),
+    Deletion(1),
+    Configuration(ConfigType.REQUEST, ((8, b""), (16, b""))),
+    Configuration(
+        ConfigType.REPLY,
+        (address_attribute(HOA, 64), prefix_attribute(IPv6Network("2001:db8:100::/64"), 3600)),
+    ),
+]
+
+
+@pytest.mark.parametrize("body", BODIES, ids=lambda b: type(b).__name__)
+def test_bodies_survive_and_truncated_ones_raise_or_differ(body):
+    data = body.encode()
+    assert type(body).decode(data) == body
+    for length in range(len(data)):
+        with suppress(WireError):
+            assert type(body).decode(data[:length]) != body
+
+
+def test_traffic_selectors():
+    selectors = (TrafficSelector.of(HOA, 135), TrafficSelector.anywhere(0))
+    data = encode_selectors(selectors)
+    assert decode_selectors(data) == selectors
+    assert data[4:12] == bytes.fromhex("088700280000ffff")
+    for length in range(len(data)):
+        with pytest.raises(WireError):
+            decode_selectors(data[:length])
+
+
+def test_selectors_of_ipv4_are_left_out():
+    ipv4 = bytes.fromhex("070000100000ffff0a0000010a0000ff")
+    body = bytes((2, 0, 0, 0)) + ipv4 + TrafficSelector.of(HOA, 135).encode()
+    assert decode_selectors(body) == (TrafficSelector.of(HOA, 135),)
+
+
+def test_configuration_payload_of_rfc_5026():
+    reply = Configuration.decode(
+        bytes.fromhex("02000000")
+        + bytes.fromhex("00080011")
+        + HOA.packed
+        + b"\x40"
+        + bytes.fromhex("00100015 00000e10")
+        + bytes.fromhex("20010db8010000000000000000000000")
+        + b"\x40"
+    )
+    assert reply.address == (HOA, 64)
+    assert reply.home_prefix == (IPv6Network("2001:db8:100::/64"), 3600)
+    assert Configuration.decode(Configuration(1, ((8, HOA.packed),)).encode()).address == (HOA, 128)
+    assert Configuration(1, ((8, b""), (16, b""))).address is None
+    assert Configuration(2, ((16, bytes(20) + b"\xff"), (8, HOA.packed + b"\xff"))).address is None
+
+
+def test_unknown_payloads_survive_unless_they_are_critical():
+    payloads = (Payload(200, b"what"), Payload(PayloadType.VENDOR, b""))
+    assert decode_chain(200, encode_chain(payloads)) == payloads
+    critical = encode_chain([Payload(200, b"what", critical=True)])
+    with pytest.raises(UnknownCriticalError) as error:
+        decode_chain(200, critical)
+    assert (error.value.code, error.value.kind) == (1, 200)
+    known = encode_chain([Payload(PayloadType.NONCE, b"what", critical=True)])
+    assert len(decode_chain(PayloadType.NONCE, known)) == 1
+
+
+def test_header():
+    header = Header(b"initiato", b"responde", 35, 7, initiator=True, response=True)
+    data = encode_plain(header, [Payload(PayloadType.NONCE, bytes(20))])
+    message = split_datagram(data)
+    assert (message.header, message.first, len(message.data)) == (header, 40, 52)
+    for wrong in (data + b"\0", data[:-1], data[:17] + b"\x10" + data[18:], bytes(8) + data[8:]):
+        with pytest.raises(WireError):
+            split_datagram(wrong)
+
+
+# Proposals.
+
+
+def test_a_proposal_with_many_transforms_is_chosen_from():
+    t = Transform.of
+    both = Proposal(
+        1,
+        1,
+        b"",
+        (t(1, 12, 256), t(1, 12, 128), t(2, 5), t(2, 7), t(3, 12), t(4, 14), t(4, 19)),
+    )
+    ours = (IkeProposal(12, 128, 12, 5, 14), IkeProposal(12, 128, 12, 5, 19))
+    offer = SecurityAssociation((both,))
+    assert choose_ike(offer, ours, 19)[0] == ours[1]
+    assert choose_ike(offer, ours, 14)[0] == ours[0]
+    assert choose_ike(offer, ours, 31)[0] == ours[0]
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        Transform.of(9, 1),  # A type that nobody knows.
+        Transform.of(5, 1),
+        Transform.of(6, 2),
+    ],
+)
+def test_a_proposal_with_an_unknown_type_is_not_acceptable(extra):
+    (proposal,) = offer_ike([IkeProposal()]).proposals
+    strange = replace(proposal, transforms=(*proposal.transforms, extra))
+    with pytest.raises(PeerError) as error:
+        choose_ike(SecurityAssociation((strange,)), [IkeProposal()], 31)
+    assert error.value.code == NotifyType.NO_PROPOSAL_CHOSEN
+
+
+def test_an_unknown_attribute_makes_a_transform_unacceptable():
+    strange = Transform(1, 20, (Attribute(14, b"\0\x80"), Attribute(99, b"long", short=False)))
+    (proposal,) = offer_ike([IkeProposal()]).proposals
+    altered = replace(proposal, transforms=(strange, *proposal.transforms[1:]))
+    with pytest.raises(PeerError):
+        choose_ike(SecurityAssociation((altered,)), [IkeProposal()], 31)
+    both = replace(proposal, transforms=(strange, *proposal.transforms))
+    assert choose_ike(SecurityAssociation((both,)), [IkeProposal()], 31)[0] == IkeProposal()
+
+
+def test_none_may_be_spelt_out():
+    t = Transform.of
+    transforms = (t(1, 20, 128), t(3, 0), t(2, 5), t(4, 31))
+    offer = SecurityAssociation((Proposal(1, 1, b"", transforms),))
+    assert choose_ike(offer, [IkeProposal()], 31)[0] == IkeProposal()
+    esp = SecurityAssociation(
+        (Proposal(1, 3, b"spi!", (t(1, 20, 128), t(4, 0), t(4, 19), t(5, 0), t(5, 1))),)
+    )
+    assert choose_esp(esp, [EspProposal()], (None, 19), None)[0].group is None
+    assert choose_esp(esp, [EspProposal()], (None, 19), 19)[0].group == 19
+
+
+def test_an_answer_that_was_not_offered_is_refused():
+    ours = [IkeProposal()]
+    _, chosen = choose_ike(offer_ike(ours), ours, 31)
+    assert accept_ike(answer(chosen), ours) == (IkeProposal(), b"")
+    for other in (IkeProposal(20, 256), IkeProposal(group=19), IkeProposal(prf=7)):
+        with pytest.raises(PeerError, match="not offered"):
+            accept_ike(offer_ike([other]), ours)
+    with pytest.raises(PeerError, match="2 proposals"):
+        accept_ike(offer_ike([*ours, *ours]), ours)
+
+
+@pytest.mark.parametrize(
+    "wrong", [(20, 128, 12), (12, 128, 0), (12, 127, 12), (20, 129, 0), (12, 128, 99)]
+)
+def test_impossible_proposals_cannot_be_configured(wrong):
+    with pytest.raises(ValueError, match=r"unsupported|without an integrity"):
+        IkeProposal(*wrong)
+    with pytest.raises(ValueError, match=r"unsupported|without an integrity"):
+        EspProposal(*wrong)
+
+
+def test_payloads_that_a_message_must_not_have():
+    nonce = Payload(PayloadType.NONCE, bytes(16))
+    offer = Payload(PayloadType.SA, b"")
+    ke = Payload(PayloadType.KE, b"")
+    Contents.of([offer, ke, nonce, Payload(200, b""), Payload(PayloadType.VENDOR, b"")]).check(
+        Form.INIT
+    )
+    for wrong in ([offer, ke], [offer, ke, nonce, nonce], [offer, ke, nonce, Payload(39, b"")]):
+        with pytest.raises(PeerError, match="INIT with") as error:
+            Contents.of(wrong).check(Form.INIT)
+        assert error.value.code == NotifyType.INVALID_SYNTAX
+
+
+# Machines.
+
+
+def quiet(machine, before: int) -> bool:
+    return all(type(e) is Discarded for e in list(machine.events)[before:])
+
+
+@given(
+    st.binary(max_size=200),
+    st.sampled_from((34, 35, 36, 37, 99)),
+    st.booleans(),
+    st.integers(0, 63),
+)
+def test_random_bodies_are_discarded(body, exchange, known, flags):
+    peers = Peers()
+    peers.connect(1.0)
+    (event,) = find(peers.ha, IkeEstablished)
+    spis = event.spi_i + event.spi_r if known else b"somebody" + bytes(8)
+    for first in (46, 33):
+        head = spis + bytes((first, 0x20, exchange, flags)) + b"\0\0\0\2"
+        data = head + (28 + len(body)).to_bytes(4) + body
+        for machine, source in ((peers.ha, (str(COA), 500)), (peers.mn, (str(HA), 500))):
+            before = len(machine.events)
+            machine.handle_message(data, source, 1.0)
+            assert quiet(machine, before)
+
+
+def exchange_of(people, authority, kind: str, **link) -> Peers:
+    if kind == "psk":
+        return Peers(replace(FAST, cookie_threshold=0), **link)
+    mn = people.mn if kind == "certificate" else replace(people.mn, certificate=None, key=None)
+    peers = Peers(
+        replace(FAST, identity=MN_NAME),
+        replace(FAST, identity=HA_NAME, accept_eap=True),
+        psk=None,
+        credentials=mn,
+        ha_credentials=people.ha,
+        allocate=grant,
+        **link,
+    )
+    if kind == "eap":
+        Aaa(peers, authority)
+    return peers
+
+
+def how(authority, kind: str) -> dict:
+    if kind == "psk":
+        return {}
+    eap = {"eap": eap_peer(authority)} if kind == "eap" else {}
+    return {"remote_identity": HA_NAME, **eap}
+
+
+@pytest.mark.parametrize("kind", ["psk", "certificate", "eap"])
+def test_every_truncation_of_every_message_changes_nothing(people, authority, kind):
+    """Each comes cut at every length first, with a length field that lies and one that fits."""
+    peers = exchange_of(people, authority, kind)
+    peers.mn.initiate(HA, ASSIGN, 0.0, **how(authority, kind))
+    turns = ((peers.mn, peers.ha, (str(COA), 500)), (peers.ha, peers.mn, (str(HA), 500)))
+    while any(m.outbox for m, _, _ in turns):
+        for machine, other, address in turns:
+            while machine.outbox:
+                data = machine.outbox.popleft()[0]
+                waiting, before = len(other.outbox), len(other.events)
+                for length in range(0, len(data), 1 if len(data) < 400 else 7):
+                    cut = data[:length]
+                    other.handle_message(cut, address, 0.1)
+                    if length >= 28:
+                        honest = cut[:24] + length.to_bytes(4) + cut[28:]
+                        other.handle_message(honest, address, 0.1)
+                assert len(other.outbox) == waiting
+                assert quiet(other, before)
+                other.handle_message(data, address, 0.1)
+    assert_up(peers)
+
+
+@pytest.mark.parametrize("kind", ["psk", "certificate", "eap"])
+def test_flipped_bits_never_raise(people, authority, kind):
+    for bit in range(0, 8 * 700, 97):
+
+        def flip(data, bit=bit):
+            position = bit // 8
+            if position >= len(data):
+                return data
+            return data[:position] + bytes([data[position] ^ 1 << bit % 8]) + data[position + 1 :]
+
+        peers = exchange_of(people, authority, kind, tamper=flip)
+        peers.mn.initiate(HA, SELECTORS, 0.0, **how(authority, kind))
+        peers.link.run(40.0)
+        assert find(peers.mn, IkeEstablished) or find(peers.mn, Failed)
+
+
+INNER = st.lists(
+    st.builds(
+        Payload,
+        st.sampled_from([*range(33, 49), 200]),
+        st.binary(max_size=60),
+        st.booleans(),
+    ),
+    max_size=5,
+)
+
+
+@given(INNER, st.sampled_from((35, 36, 37)), st.booleans())
+def test_nonsense_inside_authentic_requests_is_answered_or_discarded(payloads, exchange, by_ha):
+    peers = Peers()
+    peers.connect(1.0)
+    sender, other = (peers.ha, peers.mn) if by_ha else (peers.mn, peers.ha)
+    (sa,) = sender._host.sas.values()
+    header = Header(*sa.spis, exchange, 0 if by_ha else 2, initiator=sa.initiator, response=False)
+    data = sa.sealer.seal(header, payloads)
+    address = (str(HA if by_ha else COA), 500)
+    other.handle_message(data, address, 1.0)
+    assert other.outbox
+    first = list(other.outbox)
+    other.handle_message(data, address, 1.0)
+    assert list(other.outbox) == first + first
+
+
+@given(INNER, st.sampled_from(("auth", "child", "ike", "delete")))
+def test_nonsense_inside_authentic_responses_ends_what_was_asked(payloads, what):
+    peers = Peers()
+    if what == "auth":
+        peers.mn.initiate(HA, SELECTORS, 0.0)
+        peers.ha.handle_message(peers.mn.outbox.popleft()[0], (str(COA), 500), 0.0)
+        peers.mn.handle_message(peers.ha.outbox.popleft()[0], (str(HA), 500), 0.0)
+        peers.ha.handle_message(peers.mn.outbox.popleft()[0], (str(COA), 500), 0.0)
+        peers.ha.outbox.clear()
+    else:
+        peers.connect(1.0)
+        if what == "child":
+            peers.mn.rekey_children(HA, 1.0)
+        elif what == "ike":
+            peers.mn.rekey_ike(HA, 1.0)
+        else:
+            peers.mn.delete(HA, 1.0)
+        peers.mn.outbox.clear()
+    (theirs,) = peers.ha._host.sas.values()
+    (ours,) = peers.mn._host.sas.values()
+    request = ours.request
+    header = Header(
+        *theirs.spis, request.exchange, request.message_id, initiator=False, response=True
+    )
+    peers.mn.handle_message(theirs.sealer.seal(header, payloads), (str(HA), 500), 1.0)
+    if what == "auth":
+        assert find(peers.mn, Failed)
+    assert ours.request is not request
+    if what == "delete":
+        assert find(peers.mn, IkeDeleted)
+
+
+def test_a_request_with_bad_syntax_ends_the_ike_sa():
+    peers = Peers()
+    peers.connect(1.0)
+    (sa,) = peers.mn._host.sas.values()
+    header = Header(*sa.spis, 37, 2, initiator=True, response=False)
+    bad = sa.sealer.seal(header, [Payload(PayloadType.DELETE, b"\3\4\0\2abc")])
+    peers.ha.handle_message(bad, (str(COA), 500), 1.0)
+    assert "malformed" in peers.reasons(peers.ha, IkeDeleted)[0]
+
+
+def test_an_unknown_critical_payload_is_answered_and_nothing_ends():
+    peers = Peers()
+    peers.connect(1.0)
+    (sa,) = peers.mn._host.sas.values()
+    header = Header(*sa.spis, 37, 2, initiator=True, response=False)
+    data = sa.sealer.seal(header, [Payload(222, b"", critical=True)])
+    peers.ha.handle_message(data, (str(COA), 500), 1.0)
+    answered = split_datagram(peers.ha.outbox.popleft()[0])
+    (payload,) = sa.sealer.open(answered)
+    note = Notification.decode(payload.body)
+    assert (note.type, note.data) == (NotifyType.UNSUPPORTED_CRITICAL_PAYLOAD, bytes([222]))
+    assert not find(peers.ha, IkeDeleted)
+
+
+def test_old_requests_and_those_of_the_future_are_discarded():
+    peers = Peers()
+    peers.connect(1.0)
+    (sa,) = peers.mn._host.sas.values()
+    for message_id in (0, 1, 3, 77):
+        header = Header(*sa.spis, 37, message_id, initiator=True, response=False)
+        peers.ha.handle_message(sa.sealer.seal(header, []), (str(COA), 500), 1.0)
+    assert not peers.ha.outbox
+    assert len(find(peers.ha, Discarded)) == 4
+
+
+def test_identities():
+    assert Identity.of("mn@home.test").type == 3
+    assert Identity.of("home.test").type == 2
+    assert Identity.of("2001:db8::1").address == IPv6Address("2001:db8::1")
+    assert Identity.of("CN=x").type == 9
+    with pytest.raises(WireError):
+        Identity.decode(b"\5\0\0\0abc")
+
+
+def test_a_request_that_overtakes_the_response_to_ike_auth_is_answered_later():
+    peers = Peers()
+    mn, ha, coa, agent = peers.mn, peers.ha, (str(COA), 500), (str(HA), 500)
+    mn.initiate(HA, SELECTORS, 0.0)
+    ha.handle_message(mn.outbox.popleft()[0], coa, 0.0)
+    mn.handle_message(ha.outbox.popleft()[0], agent, 0.0)
+    ha.handle_message(mn.outbox.popleft()[0], coa, 0.0)
+    ha.rekey_children(COA, 0.0)
+    answer_, early = (data for data, _ in ha.outbox)
+    ha.outbox.clear()
+    mn.handle_message(early, agent, 0.0)
+    assert not mn.outbox
+    mn.handle_message(answer_, agent, 0.0)
+    mn.handle_message(early, agent, 1.0)
+    assert len(mn.outbox) == 1
