@@ -84,9 +84,12 @@ def add_tunnel(name: str, local: IPv6Address, remote: IPv6Address) -> list[Reque
     It gets no link-local address, so that no router or multicast listener discovery goes through.
     """
     no_address = attribute(26, attribute(_AF_INET6, attribute(8, b"\1")))
-    up = _LINK.pack(0, 0, 0, _UP, _UP) + _name(3, name) + no_address
+    quiet = _LINK.pack(0, 0, 0, 0, 0) + _name(3, name) + no_address
+    up = _LINK.pack(0, 0, 0, _UP, _UP) + _name(3, name)
     return [
         Request("add tunnel", _NEW_LINK, _NEW, _tunnel(name, local, remote)),
+        # On its own, and first: in one request the kernel would bring the tunnel up before.
+        Request("keep tunnel without link-local address", _NEW_LINK, 0, quiet),
         Request("bring up tunnel", _NEW_LINK, 0, up),
     ]
 
