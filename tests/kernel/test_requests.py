@@ -44,7 +44,7 @@ def test_home_address():
 def test_tunnel():
     from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
 
-    made, up = links.add_tunnel("mip0", CARE_OF, AGENT)
+    made, quiet, up = links.add_tunnel("mip0", CARE_OF, AGENT)
     m = read(ifinfmsg, made.body)
     assert m.get_attr("IFLA_IFNAME") == "mip0"
     info = m.get_attr("IFLA_LINKINFO")
@@ -54,6 +54,9 @@ def test_tunnel():
     if found["LOCAL"] is None:  # Names differ between the releases of pyroute2.
         found = {n: data.get_attr(f"IFLA_IPTUN_{n}") for n in ("LOCAL", "REMOTE", "PROTO")}
     assert found == {"LOCAL": str(CARE_OF), "REMOTE": str(AGENT), "PROTO": 41}
+    m = read(ifinfmsg, quiet.body)
+    assert (m["flags"], m["change"]) == (0, 0)
+    assert m.get_attr("IFLA_AF_SPEC") is not None
     m = read(ifinfmsg, up.body)
     assert (m["flags"], m["change"]) == (1, 1)
 
