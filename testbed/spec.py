@@ -45,13 +45,14 @@ class Expectation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     `event` ("B Impersonated": host and event) ends the run well as soon as it is seen. `reason`, a
     regular expression, is what the bootstrap must fail for. `home_agent` is the address of the one
     that the mobile node must end up with. `silence` is how long, in seconds, the correspondent node
-    may get no answer while steps are carried out.
+    may get no answer while steps are carried out, `lost` how many of its packets may stay without.
     """
 
     event: str = ""
     reason: str = ""
     home_agent: str = ""
     silence: Annotated[float, msgspec.Meta(gt=0)] | None = None
+    lost: Annotated[int, msgspec.Meta(ge=0)] | None = None
 
 
 class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -26,7 +26,7 @@ from testbed.capture import Capture, start_captures
 from testbed.net import NetError, Network, network, stop
 from testbed.phases import IKE_STARTS, MILESTONES, PHASES
 from testbed.probe import Echo, Traffic, measure
-from testbed.spec import PlannedRun, Spec, Step, read_plan
+from testbed.spec import Expectation, PlannedRun, Spec, Step, read_plan
 
 _READY_DEADLINE = 30.0
 _REACHABLE_DEADLINE = 10.0
@@ -258,12 +258,17 @@ class Run:
         finally:
             found = traffic.stop() if found is None else found
             self.continuity = found
-        allowed = self.variant.expect.silence if self.variant.expect else None
-        if allowed is not None and found["silence"] > allowed:
-            raise RunError(
-                f"the correspondent node got no answer for {found['silence']:.3f} s, "
-                f"{allowed:g} s are allowed"
-            )
+        self._judge_continuity(found)
+
+    def _judge_continuity(self, found: Mapping[str, float]) -> None:
+        expected = self.variant.expect or Expectation()
+        silence, lost = found["silence"], found["sent"] - found["answered"]
+        if expected.silence is not None and silence > expected.silence:
+            allowed = f"{expected.silence:g} s are allowed"
+            raise RunError(f"the correspondent node got no answer for {silence:.3f} s; {allowed}")
+        if expected.lost is not None and lost > expected.lost:
+            allowed = f"{expected.lost} may be"
+            raise RunError(f"{lost:.0f} packets of the correspondent node were lost; {allowed}")
 
     def _carry_out(self, net: Network, events: Events, step: Step) -> None:
         if step.run:

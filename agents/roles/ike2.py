@@ -145,6 +145,16 @@ class Ike2Service:
         selectors = Selectors(home_address, home_agent)
         driver.call(self._machine.initiate, home_agent, selectors, driver.now(), eap=eap)
 
+    def rekey_ike(self, home_agent: IPv6Address) -> bool:
+        """Replace the IKE SA; return whether there is one."""
+        driver = self._endpoint.driver
+        return driver.call(self._machine.rekey_ike, home_agent, driver.now())
+
+    def rekey_children(self, home_agent: IPv6Address) -> bool:
+        """Replace the ESP SAs; return whether there are any."""
+        driver = self._endpoint.driver
+        return bool(driver.call(self._machine.rekey_children, home_agent, driver.now()))
+
     def eap_request(self, ike_spi: bytes, packet: bytes) -> None:
         """Pass on the AAA server's EAP request."""
         driver = self._endpoint.driver

@@ -193,17 +193,30 @@ class MobileNode:
         if self._registration:
             self._registration.move(self._care_of)
 
+    def _refresh(self) -> bool:
+        if self._registration:
+            self._registration.renew()
+        return self._registration is not None
+
     def _deregister(self) -> bool:
         if self._registration:
             self._registration.deregister()
         return self._registration is not None
 
+    def _rekey(self, rekey: Callable[[IPv6Address], bool]) -> bool:
+        return self._assignment is not None and rekey(self._assignment.home_agent)
+
     def commands(self) -> Commands:
         """What may be asked of this host while it runs."""
         own: dict[str, Callable[..., object]] = {
             "deregister": self._deregister,
+            "refresh": self._refresh,
             "move": self._move,
         }
+        ike = self._ikev2
+        if ike:
+            own["rekey-ike"] = lambda: self._rekey(ike.rekey_ike)
+            own["rekey-children"] = lambda: self._rekey(ike.rekey_children)
         if self._access:
             own["ping"] = self._access.ping
             own["reauthenticate"] = self._access.reauthenticate
