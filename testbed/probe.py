@@ -103,6 +103,15 @@ class Traffic:
                     heard = time.monotonic()
         self._silence = max(self._silence, time.monotonic() - heard)
 
+    def wait_for(self, packets: int, timeout: float) -> None:
+        """Wait until this many more requests are answered; NetError after `timeout` seconds."""
+        wanted, deadline = self._answered + packets, time.monotonic() + timeout
+        while self._answered < wanted:
+            if time.monotonic() > deadline:
+                missing = wanted - self._answered
+                raise NetError(f"{missing} of {packets} packets were not answered in time")
+            time.sleep(self.INTERVAL)
+
     def stop(self) -> dict[str, float]:
         """Stop; return the requests sent and answered and the longest silence in seconds."""
         self._stopped.set()

@@ -59,14 +59,16 @@ class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a host does after the bootstrap; traffic from the correspondent node goes on meanwhile.
 
     `run` is a shell command in the host, `command` a line for its role. The step is over with the
-    event `until` ("A PingAnswered": host and event), for which it has `timeout` seconds. The
-    traffic is judged up to the first step that `cuts` it.
+    event `until` ("A PingAnswered": host and event), for which it has `timeout` seconds, and when
+    `packets` more of the traffic were answered. The traffic is judged up to the first step that
+    `cuts` it.
     """
 
     host: str
     command: str = ""
     run: str = ""
     until: str = ""
+    packets: Annotated[int, msgspec.Meta(ge=0)] = 0
     timeout: Positive = 15.0
     cuts: bool = False
 

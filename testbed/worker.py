@@ -255,6 +255,8 @@ class Run:
                 emit(phase=f"{step.host} {step.command or step.run}")
                 events.drain()
                 self._carry_out(net, events, step)
+                if step.packets and found is None:
+                    traffic.wait_for(step.packets, step.timeout)
         finally:
             found = traffic.stop() if found is None else found
             self.continuity = found
