@@ -6,83 +6,62 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from ipaddress import IPv6Address
-from typing import Literal, TypeAlias
+from typing import TypeAlias
 
+from agents.aaa.admission import Admission, Protection
 from agents.aaa.choice import Choice, Chooser
+from agents.aaa.events import (
+    HomeAgentPassedOver,
+    MobilityRefused,
+    SubscriberAuthenticated,
+    SubscriberRejected,
+    SubscriberVerified,
+    VerificationWithdrawn,
+)
 from agents.aaa.leases import Leases
-from agents.aaa.policy import Place
 from agents.aaa.selection import Selection, least_loaded
 from agents.aaa.subscribers import Subscriber, Subscribers
-from agents.bootstrap import Assignment, PskSource, Wish, ike_psk, ike_root, ike_secret
+from agents.bootstrap import PskSource, Wish
 from agents.diameter.dictionary import AuthRequestType
 from agents.diameter.eap import DiameterEapAnswer, DiameterEapRequest
 from agents.diameter.errors import ResultCode
-from agents.diameter.mobility import (
-    MobilityRequest,
-    granted_features,
-    offered_home_agent,
-    requested_wish,
-)
+from agents.diameter.mobility import MobilityRequest, offered_home_agent, requested_wish
 from agents.eap.server import Authorise, EapServer
 from agents.eap.tls import EapKeys, TlsServerConfig
-from agents.eap.wire import Code, Packet, Type
-from agents.machine import Event, secret
-from agents.sealed import SealContext, seal
+from agents.eap.wire import Code, Packet, TlsData, Type
+from agents.machine import Event
 from agents.wire import WireError
 
-EapServerFactory: TypeAlias = Callable[[Authorise], EapServer]
+__all__ = [
+    "MAXIMUM_INVALID",
+    "EapServerFactory",
+    "HomeAaa",
+    "HomeAgentPassedOver",
+    "MobilityRefused",
+    "SubscriberAuthenticated",
+    "SubscriberRejected",
+    "SubscriberVerified",
+    "VerificationWithdrawn",
+    "eap_servers",
+]
 
-Protection: TypeAlias = Literal["none", "sealed"]
-"""How HA and HoA travel to the mobile node: readable by the NAS, or sealed for the node alone."""
+EapServerFactory: TypeAlias = Callable[[Authorise], EapServer]
 
 MAXIMUM_INVALID = 5
 """EAP packets of one session that may be invalid (RFC 4072 section 2.4)."""
 
 
-def eap_servers(tls: TlsServerConfig, *, fragment_size: int = 1000) -> EapServerFactory:
-    """Return a factory of EAP servers that share one TLS context; raises TlsConfigError."""
-    _ = tls.context  # Built now, so that a bad file shows at the start.
-    return lambda authorise: EapServer(tls, fragment_size=fragment_size, authorise=authorise)
+def eap_servers(
+    tls: TlsServerConfig, *, fragment_size: int = 1000, pick_up: bool = False
+) -> EapServerFactory:
+    """Return a factory of EAP servers that share one TLS context; raises TlsConfigError.
 
-
-@dataclass(frozen=True, slots=True)
-class SubscriberAuthenticated(Event):
-    """A subscriber is in; `assignment` and `place` are None without mobility service.
-
-    `ike_root` is the root key for `ike_psk` from the EMSK, which itself stays here (RFC 5295
-    section 6). A local home agent, one in the visited network, gets its key with the answer.
+    With `pick_up` they go on with an EAP-TLS that the NAS has started.
     """
-
-    identity: str
-    assignment: Assignment | None
-    care_of_address: IPv6Address | None
-    msk: bytes = secret()
-    ike_root: bytes = field(default=b"", repr=False, metadata={"secret": True})
-    place: Place | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class SubscriberRejected(Event):
-    """Somebody who claims to be `identity` is not let in."""
-
-    identity: str
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class MobilityRefused(Event):
-    """A subscriber that asked for mobility service is let in without it."""
-
-    identity: str
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class HomeAgentPassedOver(Event):
-    """A subscriber got a home agent, but not where the policy would rather have it."""
-
-    identity: str
-    reason: str
+    _ = tls.context  # Built now, so that a bad file shows at the start.
+    return lambda authorise: EapServer(
+        tls, fragment_size=fragment_size, authorise=authorise, pick_up=pick_up
+    )
 
 
 @dataclass(slots=True)
@@ -99,6 +78,7 @@ class _Session:
     answer: DiameterEapAnswer | None = None
     invalid: int = 0
     ended: bool = False
+    admission: Admission | None = None
 
 
 class HomeAaa:
@@ -108,7 +88,9 @@ class HomeAaa:
     to its last request is kept for duplicates; `session_timeout` how long an authorisation lasts.
     With `protection` "sealed" the NAS is not told the home agent and home address, but gets them
     sealed for the mobile node (`agents.sealed`). `psk_source` matters to local home agents only,
-    whose key is in the answer.
+    whose key is in the answer. With `early` a sealed assignment goes out as soon as TLS has
+    verified the subscriber, a round of EAP before the end (TLS 1.3 only); with `pick_up` the NAS
+    may have started EAP-TLS, and so must the factory's EAP servers.
     """
 
     def __init__(
@@ -125,6 +107,8 @@ class HomeAaa:
         maximum_sessions: int = 1000,
         protection: Protection = "none",
         psk_source: PskSource = "msk",
+        early: bool = False,
+        pick_up: bool = False,
     ) -> None:
         self._subscribers = subscribers
         self._chooser = Chooser(subscribers, leases, select)
@@ -133,6 +117,8 @@ class HomeAaa:
         self._origin_realm = origin_realm
         self._protection = protection
         self._psk_source = psk_source
+        self._early = early
+        self._pick_up = pick_up
         self._session_timeout = session_timeout
         self._exchange_timeout = exchange_timeout
         self._maximum_sessions = maximum_sessions
@@ -175,7 +161,7 @@ class HomeAaa:
             if packet.code is not Code.RESPONSE:
                 reason = f"an EAP-{packet.code.name.title()} was sent to the server"
                 return self._refuse_first(request, reason, now)
-            if packet.type != Type.IDENTITY:
+            if packet.type != Type.IDENTITY and not (self._pick_up and _starts_tls(packet)):
                 return self._unknown_session(request)
         if len(self._sessions) >= self._maximum_sessions and not self._forget_an_ended_one():
             return self._answer(
@@ -193,7 +179,7 @@ class HomeAaa:
         self._note(session, request)
         if request.eap_payload:
             return self._advance(session, request, now)
-        return self._continue(session, request, session.server.start())
+        return self._continue(session, request, session.server.start(), now)
 
     def _forget_an_ended_one(self) -> bool:
         for session_id, session in self._sessions.items():
@@ -219,18 +205,36 @@ class HomeAaa:
             case _ if packet is None:
                 return self._discard(session, request, now)
             case None:
-                return self._continue(session, request, packet)
+                return self._continue(session, request, packet, now)
             case "success":
                 return self._accept(session, request, packet, now)
             case "failure":
                 return self._end(session, request, now, packet, session.server.reason)
 
     def _continue(
-        self, session: _Session, request: DiameterEapRequest, packet: bytes
+        self, session: _Session, request: DiameterEapRequest, packet: bytes, now: float
     ) -> DiameterEapAnswer:
         session.request = packet
-        answer = self._answer(request, ResultCode.MULTI_ROUND_AUTH, eap_payload=packet)
+        fields = self._verify(session, request, now) if self._early else {}
+        answer = self._answer(request, ResultCode.MULTI_ROUND_AUTH, eap_payload=packet, **fields)
         return self._remember(session, request, answer)
+
+    def _verify(
+        self, session: _Session, request: DiameterEapRequest, now: float
+    ) -> dict[str, object]:
+        """Return what may be said about the home agent before the end, in fields of the answer."""
+        keys = session.server.early_keys
+        admission = self._admit(session, request, keys, now) if keys else None
+        fields = admission.early_fields() if admission else None
+        assignment = admission.choice.assignment if admission else None
+        if admission is None or fields is None or assignment is None:
+            return {}
+        self.events.append(
+            SubscriberVerified(
+                now, admission.identity, assignment, session.care_of_address, admission.root
+            )
+        )
+        return fields
 
     def _discard(
         self, session: _Session, request: DiameterEapRequest, now: float
@@ -247,38 +251,48 @@ class HomeAaa:
             error_message=session.server.discarded,
         )
 
+    def _admit(
+        self, session: _Session, request: DiameterEapRequest, keys: EapKeys, now: float
+    ) -> Admission | None:
+        """Return what the verified subscriber gets, None if it is none: decided once."""
+        name = session.server.peer_name
+        subscriber = self._subscribers.find(name) if name else None
+        if session.admission is None and subscriber is not None:
+            wish = self._wish(session, request)
+            choice = self._choose(subscriber, session, wish, now)
+            session.admission = Admission(
+                subscriber.identity, wish, choice, keys, self._protection, self._psk_source
+            )
+        return session.admission
+
     def _accept(
         self, session: _Session, request: DiameterEapRequest, packet: bytes, now: float
     ) -> DiameterEapAnswer:
-        name, keys = session.server.peer_name, session.server.keys
-        subscriber = self._subscribers.find(name) if name else None
-        if subscriber is None or keys is None:
-            reason = f"the certificate's name {name} is no subscriber's"
+        keys = session.server.keys
+        admission = self._admit(session, request, keys, now) if keys else None
+        if admission is None or keys is None:
+            reason = f"the certificate's name {session.server.peer_name} is no subscriber's"
             return self._end(session, request, now, _failure(request.eap_payload), reason)
-        identity, root = subscriber.identity, ike_root(keys.emsk)
-        wish = self._wish(session, request)
-        choice = self._choose(subscriber, session, wish, now)
         asked = session.mobility.feature_vector is not None
-        features = granted_features(home_agent=choice.place is not None, local=choice.local)
         answer = self._answer(
             request,
             ResultCode.SUCCESS,
             eap_payload=packet,
             msk=keys.msk,
             session_timeout=self._session_timeout,
-            user_name=identity,
-            feature_vector=features if asked else None,
-            **self._home_agent(choice, wish, identity, keys),
+            user_name=admission.identity,
+            feature_vector=admission.features() if asked else None,
+            **admission.final_fields(),
         )
         self.events.append(
             SubscriberAuthenticated(
                 now,
-                identity,
-                choice.assignment,
+                admission.identity,
+                admission.choice.assignment,
                 session.care_of_address,
                 keys.msk,
-                root,
-                choice.place,
+                admission.root,
+                admission.choice.place,
             )
         )
         self._finish(session, now)
@@ -299,27 +313,6 @@ class HomeAaa:
             kind = MobilityRefused if choice.place is None else HomeAgentPassedOver
             self.events.append(kind(now, subscriber.identity, "; ".join(choice.problems)))
         return choice
-
-    def _home_agent(
-        self, choice: Choice, wish: Wish | None, identity: str, keys: EapKeys
-    ) -> dict[str, object]:
-        """Return the answer's fields about the home agent.
-
-        The visited network runs a local home agent: it must know the home address and the key,
-        so they are not hidden from it, and sealing only lets the mobile node trust them.
-        """
-        fields: dict[str, object] = {}
-        if wish is None:
-            return fields
-        if choice.local or self._protection == "none":
-            fields["assignment"] = choice.assignment
-        if choice.local and choice.assignment is not None:
-            key = ike_secret(self._psk_source, keys.msk, ike_root(keys.emsk))
-            fields["local_home_agent_key"] = ike_psk(key, choice.assignment)
-        if self._protection == "sealed":
-            context = SealContext(identity, keys.session_id, wish)
-            fields["sealed_assignment"] = seal(choice.assignment, keys.emsk, context)
-        return fields
 
     def _end(
         self,
@@ -344,8 +337,15 @@ class HomeAaa:
         session.deadline = now + self._exchange_timeout
 
     def _reject(self, session: _Session, reason: str, now: float) -> None:
-        identity = session.server.identity or "unknown"
+        server, admission = session.server, session.admission
+        identity = server.identity or server.peer_name or "unknown"
         self.events.append(SubscriberRejected(now, identity, reason))
+        if admission and admission.choice.assignment and admission.early_fields():
+            self.events.append(
+                VerificationWithdrawn(
+                    now, admission.identity, admission.choice.assignment, admission.root
+                )
+            )
 
     def _refuse_first(
         self, request: DiameterEapRequest, reason: str, now: float
@@ -384,6 +384,16 @@ class HomeAaa:
             auth_request_type=request.auth_request_type,
             **fields,  # type: ignore[arg-type]
         )
+
+
+def _starts_tls(packet: Packet) -> bool:
+    """Return whether a response begins EAP-TLS, or refuses to, without an Identity before it."""
+    if packet.type != Type.TLS:
+        return packet.type == Type.NAK
+    try:
+        return not TlsData.decode(packet.data).is_empty
+    except WireError:
+        return False
 
 
 def _failure(response: bytes) -> bytes:

@@ -143,6 +143,20 @@ class EapPeer:
         self.notification = ""
         self.keys: EapKeys | None = None
 
+    @property
+    def early_keys(self) -> EapKeys | None:
+        """The keys from the moment when the server has announced success under protection.
+
+        RFC 9190 section 2.5 makes them available there: only EAP-Success may follow, which itself
+        proves nothing. They are good for what the EAP server says and for keys that it shares; who
+        may use the network is still for `outcome` to tell. None with TLS 1.2, where the server's
+        last message announces nothing and EAP-Failure may follow.
+        """
+        method = self._method
+        if method is None or method.decision is not Decision.UNCOND_SUCC:
+            return None
+        return method.keys
+
     def handle_request(self, packet: bytes) -> bytes | None:
         """Return the response to a request, None if none is due (then see `outcome`)."""
         try:

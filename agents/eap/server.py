@@ -45,8 +45,10 @@ class EapServer:
     `identity` is what the peer claims, `peer_name` what its verified certificate says: only the
     latter may be trusted. `authorise` is asked about the claim, unless that is anonymous, and
     about the name in the certificate. `identifier` is the last EAP identifier already used with
-    this peer, `fragment_size` in octets of TLS data a packet. `reason` says why the conversation
-    failed, `discarded` why the last response was dropped.
+    this peer, `fragment_size` in octets of TLS data a packet. With `pick_up` the authenticator may
+    have sent the start of EAP-TLS itself (RFC 4137 section 6.2, PICK_UP_METHOD); nothing is claimed
+    then, and the certificate alone says who the peer is. `reason` says why the conversation failed,
+    `discarded` why the last response was dropped.
     """
 
     def __init__(
@@ -57,6 +59,7 @@ class EapServer:
         fragment_size: int = 1000,
         authorise: Authorise | None = None,
         identifier: int = 0,
+        pick_up: bool = False,
     ) -> None:
         if fragment_size < 1:
             raise ValueError(f"fragment_size is {fragment_size}, but must be at least 1")
@@ -64,6 +67,7 @@ class EapServer:
         self._fragment_size = fragment_size
         self._authorise = authorise or (lambda _: None)
         self._identifier = identifier
+        self._pick_up = pick_up
         self._state = State.INITIALIZE
         self._engine = TlsEngine(tls.context, server=True, check_name=self._check_name)
         self._reassembly = Reassembly()
@@ -90,7 +94,7 @@ class EapServer:
         """Return the next request, Success or Failure; None if the packet is discarded.
 
         Without `start`, a response to an Identity request of the authenticator's is picked up
-        (RFC 4137 section 6.2).
+        (RFC 4137 section 6.2), and with `pick_up` one to its start of EAP-TLS.
         """
         try:
             return self._handle(Packet.decode(packet))
@@ -98,13 +102,21 @@ class EapServer:
             self.discarded = str(error)
             return None
 
+    @property
+    def early_keys(self) -> EapKeys | None:
+        """The keys once the protected success has been sent (RFC 9190 section 2.5); see EapPeer."""
+        sent = self._state is State.CONFIRMATION and not self._pending
+        return self._engine.keys() if sent and self._engine.version == "1.3" else None
+
     def _handle(self, packet: Packet) -> bytes:
         if packet.code is not Code.RESPONSE:
             raise WireError(f"an EAP-{packet.code.name.title()} was sent to the server")
         if self._state is State.END:
             raise WireError("a response after the end")
         if self._state is State.INITIALIZE:
-            if packet.type != Type.IDENTITY:
+            if self._pick_up and packet.type in (Type.TLS, Type.NAK):
+                self._state = State.HANDSHAKE
+            elif packet.type != Type.IDENTITY:
                 raise WireError("a response to no request")
             self._identifier = packet.identifier
         elif packet.identifier != self._identifier:
@@ -188,7 +200,8 @@ class EapServer:
         names = peer_names(certificate)
         claimed = self.identity or ""
         name = find_identity(claimed, names)
-        if name is None and self._tls.match_identity:
+        picked_up = self.identity is None and bool(names)
+        if name is None and self._tls.match_identity and not picked_up:
             return f"the certificate names {', '.join(names) or 'nobody'}, not {claimed}"
         name = name or (names[0] if names else None)
         if name is not None and (refusal := self._authorise(name)):

@@ -1,0 +1,77 @@
+"""What one authenticated conversation gives a subscriber, and how the answers tell it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+from agents.aaa.choice import Choice
+from agents.aaa.policy import Place
+from agents.bootstrap import Assignment, PskSource, Wish, ike_psk, ike_root, ike_secret
+from agents.diameter.mobility import granted_features
+from agents.eap.tls import EapKeys
+from agents.sealed import SealContext, seal
+
+Protection: TypeAlias = Literal["none", "sealed"]
+"""How HA and HoA travel to the mobile node: readable by the NAS, or sealed for the node alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """A subscriber that TLS has verified, and the choice made for it: once a conversation.
+
+    `protection` and `psk_source` are the server's settings.
+    """
+
+    identity: str
+    wish: Wish | None
+    choice: Choice
+    keys: EapKeys = field(repr=False)
+    protection: Protection = "none"
+    psk_source: PskSource = "msk"
+
+    @property
+    def root(self) -> bytes:
+        """The root key of IKE's pre-shared keys."""
+        return ike_root(self.keys.emsk)
+
+    def features(self) -> int:
+        """Return the answer's MIP6-Feature-Vector."""
+        return granted_features(home_agent=self.choice.place is not None, local=self.choice.local)
+
+    def final_fields(self) -> dict[str, object]:
+        """Return the last answer's fields about the home agent.
+
+        The visited network runs a local home agent: it must know the home address and the key,
+        so they are not hidden from it, and sealing only lets the mobile node trust them.
+        """
+        choice, fields = self.choice, dict[str, object]()
+        if self.wish is None:
+            return fields
+        if choice.local or self.protection == "none":
+            fields["assignment"] = choice.assignment
+        if choice.local and choice.assignment is not None:
+            key = ike_secret(self.psk_source, self.keys.msk, self.root)
+            fields["local_home_agent_key"] = ike_psk(key, choice.assignment)
+        if self.protection == "sealed":
+            fields["sealed_assignment"] = self._sealed(self.wish)
+        return fields
+
+    def early_fields(self) -> dict[str, object] | None:
+        """Return the fields of the answer before the last, None if the end is to be waited for.
+
+        The mobile node gets the assignment sealed, for nothing protects the PANA message that
+        carries it; the NAS is told where IKE must be able to go, and not the home address. A local
+        home agent has to wait: the NAS gets its key with the last answer only.
+        """
+        assignment = self.choice.assignment
+        if self.wish is None or assignment is None or self.choice.place is not Place.HOME:
+            return None
+        if self.protection != "sealed" or assignment.home_address is None:
+            return None
+        where = Assignment(assignment.home_agent, assignment.prefix_length)
+        return {"assignment": where, "sealed_assignment": self._sealed(self.wish)}
+
+    def _sealed(self, wish: Wish) -> bytes:
+        context = SealContext(self.identity, self.keys.session_id, wish)
+        return seal(self.choice.assignment, self.keys.emsk, context)

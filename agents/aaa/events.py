@@ -1,0 +1,72 @@
+"""What the home AAA server tells its owner."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from ipaddress import IPv6Address
+
+from agents.aaa.policy import Place
+from agents.bootstrap import Assignment
+from agents.machine import Event, secret
+
+
+@dataclass(frozen=True, slots=True)
+class SubscriberAuthenticated(Event):
+    """A subscriber is in; `assignment` and `place` are None without mobility service.
+
+    `ike_root` is the root key for `ike_psk` from the EMSK, which itself stays here (RFC 5295
+    section 6). A local home agent, one in the visited network, gets its key with the answer.
+    """
+
+    identity: str
+    assignment: Assignment | None
+    care_of_address: IPv6Address | None
+    msk: bytes = secret()
+    ike_root: bytes = field(default=b"", repr=False, metadata={"secret": True})
+    place: Place | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SubscriberVerified(Event):
+    """A subscriber has been told its assignment ahead of EAP's end, to start IKE at once.
+
+    SubscriberAuthenticated or VerificationWithdrawn follows.
+    """
+
+    identity: str
+    assignment: Assignment
+    care_of_address: IPv6Address | None
+    ike_root: bytes = secret()
+
+
+@dataclass(frozen=True, slots=True)
+class VerificationWithdrawn(Event):
+    """A subscriber that was told its assignment early has not come to EAP's end."""
+
+    identity: str
+    assignment: Assignment
+    ike_root: bytes = secret()
+
+
+@dataclass(frozen=True, slots=True)
+class SubscriberRejected(Event):
+    """Somebody who claims to be `identity` is not let in."""
+
+    identity: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class MobilityRefused(Event):
+    """A subscriber that asked for mobility service is let in without it."""
+
+    identity: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class HomeAgentPassedOver(Event):
+    """A subscriber got a home agent, but not where the policy would rather have it."""
+
+    identity: str
+    reason: str
