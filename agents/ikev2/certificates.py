@@ -127,12 +127,13 @@ def _canonical(name: str) -> str:
 
 
 def named(certificate: x509.Certificate, identity: Identity) -> str | None:
-    """Return the text of an identity that the certificate bears out, else None (RFC 4945)."""
+    """Return an identity as text, domains in lower case, if the certificate bears it out."""
     if identity.type == IdType.DER_ASN1_DN:
         if identity.data == certificate.subject.public_bytes():
             return certificate.subject.rfc4514_string()
         return None
-    return identity.text if _canonical(identity.text) in names(certificate) else None
+    name = _canonical(identity.text)
+    return name if name in names(certificate) else None
 
 
 def is_named(certificate: x509.Certificate, name: str) -> bool:

@@ -73,7 +73,7 @@ class Host:
     """IKE SAs by the local SPI."""
 
     half_open: dict[tuple[bytes, Address], IkeSa] = field(default_factory=dict)
-    """Those of a responder before IKE_AUTH, by the initiator's SPI and address."""
+    """Those of a responder until they are authenticated, by the initiator's SPI and address."""
 
     children: dict[int, Child] = field(default_factory=dict)
     """CHILD SAs by the inbound SPI."""

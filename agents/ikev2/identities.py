@@ -69,6 +69,11 @@ class PskEntry:
     identity: str | None
     grant: Grant | None
 
+    @property
+    def name(self) -> str:
+        """Whom the key stands for: this, not what its holder claims, is authenticated."""
+        return self.identity or str(self.peer)
+
     def belongs_to(self, claimed: Identity, source: IPv6Address) -> bool:
         """Return whether the key's holder may claim this identity."""
         if self.identity is not None and claimed.text == self.identity:

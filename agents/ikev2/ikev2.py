@@ -92,6 +92,7 @@ class Ikev2:
     ) -> None:
         """Take the key of a peer, known by its address, its identity or both.
 
+        Whatever its holder claims, it is authenticated as `identity`, without one as `peer`.
         `home_address` is the only one that this peer may have SAs for, and is assigned to it if
         it asks for one; without it, `allocate` decides.
         """

@@ -251,7 +251,7 @@ class Initiator:
             check_psk(keys_of(sa), sent.psk, auth, octets)
             if not sent.psk.belongs_to(identity, sa.peer):
                 raise refused(f"{identity.text} does not belong to the pre-shared key")
-            self._finish(sa, sent, (identity.text, "psk"), contents, now)
+            self._finish(sa, sent, (sent.psk.name, "psk"), contents, now)
             return
         name = self._verify_certificate(sa, identity, auth, octets, contents)
         if intent.method is Method.EAP:

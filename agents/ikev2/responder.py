@@ -158,7 +158,6 @@ class Responder:
             match sa.state:
                 case HalfOpen() as state:
                     contents.check(Form.AUTH_REQUEST)
-                    self._host.half_open.pop((sa.spi_i, sa.address), None)
                     self._handle_first(sa, state, message_id, contents, now)
                 case EapRunning(msk=None) as state:
                     contents.check(Form.EAP)
@@ -210,7 +209,7 @@ class Responder:
                 raise refused(f"no pre-shared key for {identity.text} at {sa.peer}")
             check_psk(keys, entry, auth, octets)
             proof = self._prove_psk(sa, state, entry)
-            grant, name, method = entry.grant, identity.text, "psk"
+            grant, name, method = entry.grant, entry.name, "psk"
         else:
             name, method, grant = (
                 self._verify(identity, auth, octets, contents),
@@ -365,6 +364,7 @@ class Responder:
             grant = host.allocate(sa.identity, asked[0] if asked else None)
         sa.grant = grant
         host.timers.cancel((Timer.GIVE_UP, sa.spi, 0))
+        host.half_open.pop((sa.spi_i, sa.address), None)
         if contents.note(NotifyType.INITIAL_CONTACT) is not None:
             self._forget_others(sa, now)
         sa.state = Established()

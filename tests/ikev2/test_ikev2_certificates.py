@@ -162,3 +162,10 @@ def test_hash_algorithms_are_announced(people):
     peers.connect(5.0, remote_identity=HA_NAME)
     for data in peers.sent[:2]:
         assert NotifyType.SIGNATURE_HASH_ALGORITHMS.to_bytes(2) + b"\0\2\0\3\0\4" in data
+
+
+def test_domains_have_no_case(people):
+    peers = between(people.mn, people.ha, names=("mn@HOME.test", "HA.home.test"))
+    peers.connect(5.0, ASSIGN, remote_identity="ha.HOME.test")
+    assert_up(peers)
+    assert find(peers.ha, IkeEstablished)[0].identity == MN_NAME

@@ -148,3 +148,12 @@ def test_a_success_without_a_key_or_packet_is_a_failure(people, authority, packe
     peers.connect(10.0, eap=eap_peer(authority), remote_identity=HA_NAME)
     assert "lacks EAP-Success or the MSK" in peers.reasons(peers.ha, Failed)[0]
     assert "AUTHENTICATION_FAILED" in peers.reasons(peers.mn, Failed)[0]
+
+
+def test_peers_in_eap_count_as_half_open(people, authority):
+    peers = between(people)
+    Aaa(peers, authority, mute=True)
+    peers.connect(1.0, eap=eap_peer(authority), remote_identity=HA_NAME)
+    assert len(peers.ha._host.half_open) == 1
+    peers.link.run(60.0)
+    assert not peers.ha._host.half_open

@@ -195,6 +195,20 @@ def test_an_identity_of_somebody_else_is_refused():
     assert "no pre-shared key for 2001:db8::bad" in peers.reasons(peers.ha, Failed)[0]
 
 
+def test_the_holder_of_a_key_is_whom_the_key_stands_for():
+    """A peer known by its address gains nothing by calling itself another's name."""
+    asked = []
+    peers = Peers(
+        replace(FAST, identity="victim@home.test"),
+        FAST,
+        home_address=None,
+        allocate=lambda who, _: asked.append(who),
+    )
+    peers.connect(5.0, ASSIGN)
+    assert asked == [str(COA)]
+    assert find(peers.ha, IkeEstablished)[0].identity == str(COA)
+
+
 def test_a_refused_ike_proposal():
     peers = Peers(FAST, replace(FAST, proposals=(CBC,)))
     peers.connect()
