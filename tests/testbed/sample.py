@@ -1,8 +1,10 @@
 """A results folder as an experiment leaves it."""
 
+import itertools
 import random
 
 from testbed import results
+from testbed.counts import Count, LinkTraffic, Traffic
 from testbed.phases import PHASES
 from testbed.results import Run
 from tests.testbed import synthesis as syn
@@ -66,6 +68,68 @@ def make(root, runs=10, failed=1, variants=VARIANTS, captures=True):
             line = Run(
                 run=number, variant=variant, seed=7, status="failed", reason="timed out <in> IKE"
             )
+        results.append(folder, line)
+    results.end_manifest(folder, manifest)
+    return folder
+
+
+# Round trips over the access and the core link, and what else a bootstrap takes in seconds.
+APPROACHES = {
+    "pana-ikev1": (11, 9, 0.05),
+    "pana-ikev2": (9, 7, 0.045),
+    "dhcpv6-ikev2": (10, 7, 0.05),
+    "pana-fast": (5, 4, 0.04),
+}
+GRID = {"links.access.delay": (0.0, 0.02, 0.1), "links.core.delay": (0.0, 0.05, 0.1)}
+
+
+def traffic(access, core, dhcpv6=0):
+    protocols = {"PANA": Count(13, 3438), "IKEv2": Count(4, 1200), "MIPv6": Count(2, 316)}
+    if dhcpv6:
+        protocols["DHCPv6"] = Count(dhcpv6, 300)
+    home_agent = "2001:db8:100::1"
+    return Traffic(
+        {
+            "access": LinkTraffic(access, protocols),
+            "core": LinkTraffic(core, {"TCP": Count(4, 344)}),
+        },
+        [home_agent],
+        home_agent,
+    )
+
+
+def swept(root, runs=2, approaches=APPROACHES, grid=GRID, slow=0.05, failed=0):
+    """Write a sweep whose totals follow from round trips; a share of `slow` runs takes 1 s more."""
+    rng = random.Random(11)
+    spec = 'name = "rtt"\napproach = "pana-ikev1"\n' + "".join(
+        f'[variants.{name}]\napproach = "{name}"\n' for name in approaches
+    )
+    folder = results.create(root, "rtt", spec, "20260101T000000Z")
+    manifest = results.begin_manifest(folder, lab="uml", seed=7)
+    paths = list(grid)
+    points = [dict(zip(paths, values, strict=True)) for values in itertools.product(*grid.values())]
+    plan = [(name, point) for name in approaches for point in points for _ in range(runs)]
+    rng.shuffle(plan)
+    for number, (name, point) in enumerate(plan, 1):
+        access, core, rest = approaches[name]
+        delays = {path.split(".")[1]: delay for path, delay in point.items()}
+        measured = {link: {"delay": delay + 3e-5} for link, delay in delays.items()}
+        trips = {"access": access, "core": core}
+        total = rest * rng.uniform(0.95, 1.2) + (rng.random() < slow)
+        total += sum(2 * trips[link] * one["delay"] for link, one in measured.items())
+        shares = (0.5, 0.01, 0.3, 0.01, 0.18)
+        phases = {p: total * share for p, share in zip(PHASES, shares, strict=True)}
+        line = Run(
+            run=number,
+            variant=name,
+            seed=number,
+            status="failed" if number <= failed else "ok",
+            reason="no answer" if number <= failed else None,
+            phases=None if number <= failed else phases | {"total": total},
+            measured=measured,
+            parameters=point,
+            traffic=None if number <= failed else traffic(access, core, 2 * (name[0] == "d")),
+        )
         results.append(folder, line)
     results.end_manifest(folder, manifest)
     return folder

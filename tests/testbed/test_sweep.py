@@ -1,0 +1,266 @@
+"""Sweeps: planning them, fitting round trips, and what is drawn and written of them."""
+
+import csv
+import io
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rich.console import Console
+
+from testbed import curves, fits, plots, report, results, stats
+from testbed.results import PROJECT
+from testbed.spec import Spec, SpecError, read_plan, write_plan
+from tests.testbed import sample
+
+SWEEP = """
+name = "one"
+approach = "pana-ikev1"
+topology = "paper"
+runs = 3
+[sweep]
+"links.access.delay" = [0.0, 0.05]
+"links.core.delay" = [0.0, 0.02, 0.1]
+[variants.main]
+[variants.aggressive]
+settings.ike.mode = "aggressive"
+"""
+
+
+def load(folder, text=SWEEP, assignments=()):
+    path = folder / "one.toml"
+    path.write_text(text)
+    return Spec.load(path, assignments)
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory):
+    return sample.swept(tmp_path_factory.mktemp("results"))
+
+
+def test_the_plan_has_every_point_in_every_block(tmp_path):
+    spec = load(tmp_path)
+
+    plan = spec.plan(seed=5)
+
+    assert len(spec.points) == 6
+    assert len(plan) == 3 * 2 * 6
+    for start in range(0, 36, 12):
+        block = {(p.variant, json.dumps(p.parameters)) for p in plan[start : start + 12]}
+        assert len(block) == 12
+    assert [p.variant for p in plan[:12]] != [p.variant for p in plan[12:24]]
+    assert spec.plan(seed=5) == plan
+    write_plan(tmp_path / "plan.json", plan)
+    assert read_plan(tmp_path / "plan.json") == plan
+
+
+def test_the_experiment_at_a_point(tmp_path):
+    spec = load(tmp_path)
+
+    there = spec.at({"links.access.delay": 0.05, "links.core.delay": 0.1})
+
+    delays = {link.name: link.shape.delay for link in there.topology("aggressive").links}
+    assert delays == {"access": 0.05, "core": 0.1, "home": 0.0}
+    assert there.settings("aggressive").ike.mode == "aggressive"
+    assert there.points == [{}]
+    assert spec.topology("main").link("core").shape.delay == 0.0
+    assert "sch_netem" in spec.needs()
+
+
+def test_runs_share_what_depends_on_their_settings_only(tmp_path):
+    text = SWEEP.replace(
+        '"links.core.delay" = [0.0, 0.02, 0.1]', '"settings.key_type" = ["p256", "rsa2048"]'
+    )
+    plan = load(tmp_path, text).plan(1)
+
+    assert {p.shared for p in load(tmp_path).plan(1)} == {"main", "aggressive"}
+    assert len({p.shared for p in plan}) == 4
+    of = {(p.variant, p.parameters["settings.key_type"]): p.shared for p in plan}
+    assert len(set(of.values())) == 4
+
+
+def test_a_sweep_can_be_changed_for_one_run(tmp_path):
+    spec = load(tmp_path, assignments=['sweep."links.core.delay"=[0.01]'])
+
+    assert spec.points[-1] == {"links.access.delay": 0.05, "links.core.delay": 0.01}
+
+
+def test_the_estimate_grows_with_runs_and_delays(tmp_path):
+    spec = load(tmp_path)
+
+    plan = spec.plan()
+    assert spec.estimate(plan) > spec.estimate(plan[:12]) > 12 * 4.0
+    near = [p for p in plan if not any(p.parameters.values())]
+    far = [p for p in plan if all(p.parameters.values())]
+    assert spec.estimate(far) / len(far) > spec.estimate(near) / len(near)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "complaint"),
+    [
+        ("links.core.delay", "links.cord.delay", "no link cord"),
+        ("links.core.delay", "links.core.delai", "unknown field `delai`"),
+        ("links.core.delay", "runs", r"only links\.\* and settings\.\*"),
+        ("links.core.delay", "links", r"only links\.\* and settings\.\*"),
+        ("links.core.delay", "links..delay", r"only links\.\* and settings\.\*"),
+        ("links.core.delay", "settings.ike.mode", "variant aggressive sets it too"),
+        ("0.02, 0.1]", "0.02, 0.02]", "twice"),
+        ("0.02, 0.1]", "0.02, -0.1]", ">= 0"),
+        ("[0.0, 0.05]", "[]", "sweep"),
+        ("[0.0, 0.05]", "0.05", "sweep"),
+        ("links.core.delay", "settings.launch.mode", "settings: launch"),
+    ],
+)
+def test_a_bad_sweep_is_refused(tmp_path, old, new, complaint):
+    assert old in SWEEP
+
+    with pytest.raises(SpecError, match=complaint):
+        load(tmp_path, SWEEP.replace(old, new, 1))
+
+
+def test_the_fit_finds_the_round_trips_in_spite_of_slow_runs(swept):
+    loaded = results.load(swept)
+    near = loaded.at({"links.access.delay": 0.0, "links.core.delay": 0.0})
+    assert max(run.phases["total"] for run in near.runs) > 1
+
+    for name, (access, core, rest) in sample.APPROACHES.items():
+        (fit,) = fits.fits(loaded, name)
+        assert fit.round_trips["access"].value == pytest.approx(access, abs=0.1)
+        assert fit.round_trips["core"].value == pytest.approx(core, abs=0.1)
+        assert fit.constant.value == pytest.approx(rest, abs=0.02)
+        assert fit.agrees("access")
+        assert fit.counted["core"].median == core
+        for one in (*fit.round_trips.values(), fit.constant):
+            assert one.ci95[0] <= one.value <= one.ci95[1]
+        assert fit.total({"access": 0.1, "core": 0.1}) == pytest.approx(
+            0.2 * (access + core) + rest, abs=0.05
+        )
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.floats(0.5, 20), st.floats(0.5, 20), st.floats(0, 2))
+def test_the_fit_of_exact_totals_is_exact(access, core, rest):
+    grid = np.array([[2 * a, 2 * c, 1.0] for a in (0, 0.02, 0.1) for c in (0, 0.05)])
+
+    best, weights = fits._huber(grid, grid @ [access, core, rest])
+
+    assert best == pytest.approx([access, core, rest], abs=1e-6)
+    assert weights == pytest.approx(np.ones(6))
+
+
+def test_a_count_that_is_off_is_told(tmp_path):
+    folder = sample.swept(tmp_path, approaches={"pana-ikev2": (9, 7, 0.04)})
+    loaded = results.load(folder)
+    for run in loaded.runs:
+        run.traffic.links["core"].round_trips = 6
+
+    (fit,) = fits.fits(loaded, "pana-ikev2")
+
+    assert (fit.agrees("access"), fit.agrees("core")) == (True, False)
+    assert fit.as_json()["links"]["core"]["counted"] == {"median": 6.0, "min": 6, "max": 6}
+
+
+def test_too_few_runs_or_points_have_no_fit(tmp_path):
+    one = {"links.access.delay": (0.0, 0.1), "links.core.delay": (0.0,)}
+    loaded = results.load(sample.swept(tmp_path / "a", runs=2, grid=one))
+    assert fits.swept_links(loaded) == ["access"]
+    assert list(fits.fits(loaded, "pana-ikev2")[0].round_trips) == ["access"]
+
+    assert (
+        fits.fits(results.load(sample.swept(tmp_path / "b", runs=1, grid=one)), "pana-fast") == []
+    )
+    none = {"links.access.delay": (0.0,)}
+    assert fits.fits(results.load(sample.swept(tmp_path / "c", grid=none)), "pana-fast") == []
+
+
+def test_parameters_that_are_no_delay_make_series(tmp_path):
+    grid = {"links.access.delay": (0.0, 0.02, 0.1)}
+    loaded = results.load(sample.swept(tmp_path, runs=4, grid=grid))
+    for i, run in enumerate(loaded.runs):
+        run.parameters["settings.ike.mode"] = ("main", "aggressive")[i % 2]
+
+    found = fits.fits(loaded, "pana-ikev2")
+
+    assert {fit.fixed["settings.ike.mode"] for fit in found} == {"main", "aggressive"}
+    assert len(curves.round_trips_figure(loaded)[1]) == 1 + len(sample.APPROACHES)
+
+
+def test_the_summary_has_points_fits_and_traffic(swept):
+    loaded = results.load(swept)
+
+    summary = json.loads(stats.write_summary(loaded).read_text())
+
+    one = summary["variants"]["pana-fast"]
+    assert len(one["points"]) == 9
+    assert one["points"][0]["parameters"] == {"links.access.delay": 0.0, "links.core.delay": 0.0}
+    assert sum(point["runs"] for point in one["points"]) == one["runs"] == 18
+    assert one["points"][0]["phases"]["total"]["n"] == 2
+    (fit,) = one["fits"]
+    assert fit["links"]["access"]["counted"]["median"] == 5
+    assert fit["links"]["access"]["agrees"] is True
+    assert one["traffic"]["access"]["protocols"]["PANA"] == {
+        "messages": 13.0,
+        "octets": 3438.0,
+        "repeated": 0,
+    }
+
+
+def test_points_are_in_the_order_of_their_values(swept):
+    loaded = results.load(swept)
+
+    assert list(loaded.axes["links.access.delay"]) == [0.0, 0.02, 0.1]
+    assert [tuple(p.values()) for p in loaded.points][:4] == [
+        (0, 0),
+        (0, 0.05),
+        (0, 0.1),
+        (0.02, 0),
+    ]
+    assert len(loaded.at({"links.core.delay": 0.1}).runs) == 4 * 3 * 2
+
+
+def test_the_figures_of_a_sweep(tmp_path):
+    folder = sample.swept(tmp_path, failed=3)
+
+    stems = {path.stem for path in plots.draw(folder)}
+
+    assert stems == {"rtt", "approaches", "round_trips"}
+    with (folder / "figures" / "rtt.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert {row["link"] for row in rows} == {"access", "core"}
+    assert len(rows) == 2 * 3 * 4
+    with (folder / "figures" / "round_trips.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["counted"] for row in rows[:4]] == ["11.0", "9.0", "10.0", "5.0"]
+    assert float(rows[1]["fitted"]) == pytest.approx(9, abs=0.1)
+
+
+def test_the_figures_survive_points_without_success(tmp_path):
+    folder = sample.swept(tmp_path, runs=1, failed=20)
+
+    assert {path.stem for path in plots.draw(folder)} == {"rtt", "approaches", "round_trips"}
+
+
+def test_the_tables_and_the_report(swept):
+    loaded = results.load(swept)
+    console = Console(width=200, file=io.StringIO())
+
+    report.show(loaded, console)
+    text = console.file.getvalue()
+    page = report.write(swept).read_text()
+
+    for expected in ("access 100 ms, core 50 ms", "access: counted", "DHCPv6", "2 / 300 B"):
+        assert expected in text
+        assert expected in page
+    assert "PANA saves the exchange" in page
+    assert "8.4 s" not in text
+    assert "$" not in page.replace("$.", "")
+
+
+def test_the_sweep_that_ships_is_wide_enough_to_fit():
+    spec = Spec.load(PROJECT / "experiments" / "rtt.toml")
+
+    axes = spec.experiment.sweep
+    assert axes["links.access.delay"] == [0.0, 0.005, 0.02, 0.05, 0.1]
+    assert axes["links.core.delay"] == [0.0, 0.02, 0.05, 0.1]
