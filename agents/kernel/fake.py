@@ -166,6 +166,7 @@ class FakeEnforcementPoint(_Recorder):
         self.access = access
         self.closed = False
         self.authorised: set[IPv6Address] = set()
+        self.pinholes: set[tuple[IPv6Address, IPv6Address, int]] = set()
 
     def close_access(self) -> None:
         """Keep that the filter is up."""
@@ -182,11 +183,22 @@ class FakeEnforcementPoint(_Recorder):
         self._record("revoke", address)
         self.authorised.discard(address)
 
+    def admit(self, address: IPv6Address, destination: IPv6Address, port: int) -> None:
+        """Keep the pinhole."""
+        self._record("admit", address, destination, port)
+        self.pinholes.add((address, destination, port))
+
+    def dismiss(self, address: IPv6Address, destination: IPv6Address, port: int) -> None:
+        """Forget the pinhole."""
+        self._record("dismiss", address, destination, port)
+        self.pinholes.discard((address, destination, port))
+
     def release(self) -> None:
         """Forget everything."""
         self._record("release")
         self.closed = False
         self.authorised.clear()
+        self.pinholes.clear()
 
     def passes(self, address: IPv6Address) -> bool:
         """Return whether payload from `address` would pass now."""

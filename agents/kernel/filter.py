@@ -9,6 +9,9 @@ packet looks up the local table) is replaced by one for all interfaces but the a
     1         not in from the access interface              local table
     100, 101  from an authorised address, in from access    local table, main table
     102       to an authorised address                      main table
+    103       in from access, from and to a pair let        main table
+              through for one port, UDP to that port
+    104       back between that pair, UDP to that port      main table
     200-202   in from access: UDP 716, UDP 547, ICMPv6      local table (that is, this host)
     300       in from access                                prohibited
     301       made on this host, to the access prefix       main table
@@ -42,6 +45,7 @@ class LinuxEnforcementPoint:
         self._access = access
         self._socket = NetlinkSocket(netlink.ROUTE)
         self._authorised: set[IPv6Address] = set()
+        self._pinholes: set[tuple[IPv6Address, IPv6Address, int]] = set()
 
     def close(self) -> None:
         """Close the socket; the filter stays."""
@@ -69,6 +73,18 @@ class LinuxEnforcementPoint:
         self._socket.transact([links.remove_rule(rule) for rule in self._admission(address)])
         self._authorised.discard(address)
 
+    def admit(self, address: IPv6Address, destination: IPv6Address, port: int) -> None:
+        """Let UDP between two hosts pass that goes to this port of either, and nothing else."""
+        self._pinholes.add((address, destination, port))
+        rules = self._pinhole(address, destination, port)
+        self._socket.transact([links.add_rule(rule) for rule in rules])
+
+    def dismiss(self, address: IPv6Address, destination: IPv6Address, port: int) -> None:
+        """Undo admit()."""
+        rules = self._pinhole(address, destination, port)
+        self._socket.transact([links.remove_rule(rule) for rule in rules])
+        self._pinholes.discard((address, destination, port))
+
     def release(self) -> None:
         """Remove the filter."""
         usual = links.rule(0, table=links.LOCAL_TABLE)
@@ -76,8 +92,11 @@ class LinuxEnforcementPoint:
         requests += [links.remove_rule(rule) for rule in self._rules()]
         for address in self._authorised:
             requests += [links.remove_rule(rule) for rule in self._admission(address)]
+        for pinhole in self._pinholes:
+            requests += [links.remove_rule(rule) for rule in self._pinhole(*pinhole)]
         self._socket.transact(requests)
         self._authorised.clear()
+        self._pinholes.clear()
 
     def _admission(self, address: IPv6Address) -> list[bytes]:
         one, interface = IPv6Network(address), self._access.interface
@@ -86,6 +105,21 @@ class LinuxEnforcementPoint:
             links.rule(101, table=links.MAIN_TABLE, source=one, incoming=interface),
             links.rule(102, table=links.MAIN_TABLE, destination=one),
         ]
+
+    def _pinhole(self, address: IPv6Address, destination: IPv6Address, port: int) -> list[bytes]:
+        here, there = IPv6Network(address), IPv6Network(destination)
+        interface, main, udp = self._access.interface, links.MAIN_TABLE, socket.IPPROTO_UDP
+        out = links.rule(
+            103,
+            table=main,
+            source=here,
+            destination=there,
+            incoming=interface,
+            protocol=udp,
+            port=port,
+        )
+        back = links.rule(104, table=main, source=there, destination=here, protocol=udp, port=port)
+        return [out, back]
 
     def _rules(self) -> list[bytes]:
         interface, prefix = self._access.interface, self._access.prefix

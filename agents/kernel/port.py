@@ -118,6 +118,12 @@ class EnforcementPoint(Protocol):
     def revoke(self, address: IPv6Address) -> None:
         """Undo authorise()."""
 
+    def admit(self, address: IPv6Address, destination: IPv6Address, port: int) -> None:
+        """Let UDP between two hosts pass that goes to this port of either, and nothing else."""
+
+    def dismiss(self, address: IPv6Address, destination: IPv6Address, port: int) -> None:
+        """Undo admit()."""
+
     def release(self) -> None:
         """Remove the filter."""
 

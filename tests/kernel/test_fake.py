@@ -72,3 +72,14 @@ def test_enforcement_point():
     assert not ep.passes(CARE_OF)
     ep.release()
     assert ep.passes(HOME)
+
+
+def test_pinholes():
+    ep = FakeEnforcementPoint(port.AccessLink("acc", IPv6Network("2001:db8:a::/64")))
+    ep.close_access()
+    ep.admit(CARE_OF, AGENT, 500)
+    assert ep.pinholes == {(CARE_OF, AGENT, 500)}
+    assert not ep.passes(CARE_OF)
+    for _ in range(2):
+        ep.dismiss(CARE_OF, AGENT, 500)
+    assert not ep.pinholes

@@ -173,10 +173,72 @@ def test_the_authorisation_of_another_address_is_of_no_use(network: Network) -> 
     assert passes(network) == (False, False, False)
 
 
+def carries(sender: Host, source: str, receiver: Host, destination: str, port: int) -> bool:
+    """Return whether a datagram from and to `port` gets through."""
+
+    def bound(host: str) -> socket.socket:
+        sock = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+        sock.bind((host, port))
+        sock.settimeout(0.5)
+        return sock
+
+    inbox = receiver.inside(lambda: bound(destination))
+    outbox = sender.inside(lambda: bound(source))
+    with inbox, outbox:
+        try:
+            outbox.sendto(b"x", (destination, port))
+            return bool(inbox.recv(10))
+        except (TimeoutError, PermissionError):
+            return False
+
+
+def through(network: Network, port: int) -> tuple[bool, bool]:
+    """Return whether a port is open from the node to the server, and back."""
+    node, server = network.node, network.server
+    return (
+        carries(node, NODE, server, SERVER, port),
+        carries(server, SERVER, node, NODE, port),
+    )
+
+
+def test_a_pinhole_is_for_one_port_of_one_host(network: Network) -> None:
+    network.filter.close_access()
+    hole = (IPv6Address(NODE), IPv6Address(SERVER), 500)
+    assert through(network, 500) == (False, False)
+    for _ in range(2):
+        network.filter.admit(*hole)
+    assert through(network, 500) == (True, True)
+    assert through(network, 501) == (False, False)
+    assert passes(network) == (False, False, False)
+    assert not carries(network.node, NODE, network.router, ROUTER_CORE, 500)
+    for _ in range(2):
+        network.filter.dismiss(*hole)
+    assert through(network, 500) == (False, False)
+    assert passes(network) == (False, False, False)
+
+
+def test_a_pinhole_of_another_is_of_no_use(network: Network) -> None:
+    network.filter.close_access()
+    network.filter.admit(IPv6Address("2001:db8:a::77"), IPv6Address(SERVER), 500)
+    network.filter.admit(IPv6Address(NODE), IPv6Address("2001:db8:c::77"), 500)
+    assert through(network, 500) == (False, False)
+
+
+def test_an_authorised_address_keeps_its_access_when_the_pinhole_closes(network: Network) -> None:
+    network.filter.close_access()
+    hole = (IPv6Address(NODE), IPv6Address(SERVER), 500)
+    network.filter.admit(*hole)
+    network.filter.authorise(IPv6Address(NODE))
+    network.filter.dismiss(*hole)
+    assert through(network, 500) == (True, True)
+    assert passes(network) == (True, True, True)
+
+
 def test_nothing_is_left(network: Network) -> None:
     for _ in range(2):
         network.filter.close_access()
     network.filter.authorise(IPv6Address(NODE))
+    network.filter.admit(IPv6Address(NODE), IPv6Address(SERVER), 500)
     network.filter.release()
     assert network.router.run("ip -6 rule") == network.rules
     assert passes(network) == (True, True, True)
