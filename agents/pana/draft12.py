@@ -59,6 +59,7 @@ GRAMMAR: GrammarTable = {
         Protection.WITH_SA,
         must(AvpName.EAP_PAYLOAD),
         may(AvpName.NONCE),
+        may(AvpName.SEALED_ASSIGNMENT),
         first=AvpName.EAP_PAYLOAD,
     ),
     (Kind.AUTH, False): _grammar(

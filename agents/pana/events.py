@@ -32,6 +32,17 @@ class Authenticated(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class AssignmentForetold(Event):
+    """The PaC got `sealed` with an EAP request: what the home AAA server tells past the PAA.
+
+    Nothing in PANA protects it here; its seal alone tells whether it is to be believed.
+    """
+
+    session_id: int
+    sealed: bytes = secret()
+
+
+@dataclass(frozen=True, slots=True)
 class Rejected(Event):
     """The PAA refused the PaC; `code` is a Result-Code by its number in RFC 5191."""
 

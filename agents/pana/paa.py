@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import random
 from collections import deque
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 from agents.bootstrap import Assignment
 from agents.machine import Address, Discarded, Event, PeerError, Timing
 from agents.pana.association import Received
 from agents.pana.deadlines import Deadlines
 from agents.pana.dialect import Dialect
+from agents.pana.eap import identity_request
 from agents.pana.keys import Algorithms
 from agents.pana.mobility import MobilityCapability
 from agents.pana.paa_session import PaaSession, PaaSettings
@@ -33,10 +34,12 @@ class Paa:
     An EapResponse event is to be answered by `eap_request`, `accept`, `reject` or `eap_timeout`;
     if nothing comes, the authentication fails after `auth_timeout` seconds. `session_lifetime` in
     seconds bounds what the AAA grants; `reauth_before` starts a re-authentication so long before
-    the end (0: never), `announce_timeout` tells a PaC of the end. `optimized` puts
-    EAP-Request/Identity into the start request; `stateless` keeps nothing of a PaC until it has
-    answered that. `encryption` offers RFC 6786. Messages of `relays` alone are taken for relayed
-    (RFC 6345). `terms` count in a dialect that has them.
+    the end (0: never), `announce_timeout` tells a PaC of the end. `optimized` puts the first EAP
+    request into the start request; `stateless` keeps nothing of a PaC until it has answered that.
+    `first_request` makes the first EAP request, usually for the identity, out of its identifier;
+    another must be vestigial, for the AAA never sees it (RFC 3579 section 2.1). `encryption`
+    offers RFC 6786. Messages of `relays` alone are taken for relayed (RFC 6345). `terms` count in
+    a dialect that has them.
     """
 
     def __init__(
@@ -56,6 +59,7 @@ class Paa:
         max_half_open: int = 256,
         optimized: bool = False,
         stateless: bool = False,
+        first_request: Callable[[int], bytes] = identity_request,
         relays: Collection[str] = (),
     ) -> None:
         if optimized and stateless:
@@ -73,6 +77,7 @@ class Paa:
             request_timing=request_timing,
             ping_interval=PING_INTERVAL,
             optimized=optimized,
+            first_request=first_request,
             terms=terms or NetworkTerms(),
             reauth_before=reauth_before,
             announce_timeout=announce_timeout,
@@ -113,10 +118,17 @@ class Paa:
 
     # The AAA's calls. A verdict that comes too late is an event, not an error.
 
-    def eap_request(self, session_id: int, packet: bytes, now: float) -> None:
-        """Send the AAA's next EAP request to the PaC."""
+    def eap_request(
+        self, session_id: int, packet: bytes, now: float, *, sealed: bytes | None = None
+    ) -> None:
+        """Send the AAA's next EAP request to the PaC.
+
+        `sealed` goes with it if the PaC has asked for a home agent: what the home AAA server tells
+        the mobile node past the PAA before EAP's end.
+        """
         session = self._sessions.get(session_id)
-        self._verdict(session is not None and session.eap_request(packet, now), session_id, now)
+        taken = session is not None and session.eap_request(packet, now, sealed=sealed)
+        self._verdict(taken, session_id, now)
 
     def accept(
         self,

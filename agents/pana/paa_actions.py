@@ -11,7 +11,6 @@ from agents.bootstrap import Assignment
 from agents.machine import Address, Event, Timing
 from agents.pana.association import Association, Received, error_avps
 from agents.pana.dialect import Dialect
-from agents.pana.eap import identity_request
 from agents.pana.errors import ErrorCode, RefusedError
 from agents.pana.events import (
     Authorised,
@@ -42,6 +41,7 @@ class PaaSettings:
     request_timing: Timing
     ping_interval: float
     optimized: bool
+    first_request: Callable[[int], bytes]
     terms: NetworkTerms
     reauth_before: float
     announce_timeout: bool
@@ -109,6 +109,7 @@ class PaaActions:
         self._reauth_at: float | None = None
         self._received: Received | None = None
         self._eap_packet = b""
+        self._foretold: bytes | None = None
         self._capability = MobilityCapability(0)
         self._isp: str | None = None
         self._device: Device | None = None
@@ -201,6 +202,8 @@ class PaaActions:
         avps = [Avp(AvpName.EAP_PAYLOAD, self._eap_packet)]
         if not self.association.own_nonce:
             avps.append(self.association.new_nonce())
+        if self._foretold is not None:
+            avps.append(Avp(AvpName.SEALED_ASSIGNMENT, self._foretold))
         self._send(Kind.AUTH, *avps)
 
     def _send_result(self) -> None:
@@ -258,7 +261,8 @@ class PaaActions:
     # EAP.
 
     def _restart_eap(self) -> None:
-        self._eap_packet = identity_request(self._rng.getrandbits(8))
+        self._eap_packet = self._settings.first_request(self._rng.getrandbits(8))
+        self._foretold = None
         self._runner.raise_(Trigger.EAP_REQUEST)
 
     def _pass_to_aaa(self) -> None:

@@ -42,9 +42,10 @@ class PaaSession(PaaActions):
 
     # The AAA's calls.
 
-    def eap_request(self, packet: bytes, now: float) -> bool:
+    def eap_request(self, packet: bytes, now: float, *, sealed: bytes | None = None) -> bool:
         """Send an EAP request; return whether one is due."""
         self._eap_packet = packet
+        self._foretold = sealed if self._capability else None
         return self.fire(Trigger.EAP_REQUEST, now)
 
     def eap_timeout(self, now: float) -> bool:

@@ -14,6 +14,7 @@ from agents.pana.dialect import Dialect
 from agents.pana.eap import EapPeerLike
 from agents.pana.errors import FATAL, ErrorCode, RefusedError
 from agents.pana.events import (
+    AssignmentForetold,
     Authenticated,
     ErrorReported,
     Failed,
@@ -231,6 +232,10 @@ class PacActions:
             return
         self._eap_response = self._eap.handle_request(message.value(AvpName.EAP_PAYLOAD) or b"")
         if self._eap_response is not None:
+            sealed = message.value(AvpName.SEALED_ASSIGNMENT) if self._agreed else None
+            if sealed is not None:
+                number = self._session_number()
+                self.events.append(AssignmentForetold(self._now, number, sealed))
             self._runner.raise_(Trigger.EAP_RESPONSE)
             return
         self._cause = self._eap.reason or "the EAP peer discarded a request"

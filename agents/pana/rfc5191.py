@@ -126,7 +126,12 @@ GRAMMAR: GrammarTable = {
     (Kind.AUTH, True): Grammar(
         "PAR",
         Protection.WITH_SA,
-        (must(AvpName.EAP_PAYLOAD), may(AvpName.NONCE), may(AvpName.SESSION_LIFETIME)),
+        (
+            must(AvpName.EAP_PAYLOAD),
+            may(AvpName.NONCE),
+            may(AvpName.SESSION_LIFETIME),
+            may(AvpName.SEALED_ASSIGNMENT),
+        ),
     ),
     (Kind.AUTH, False): Grammar(
         "PAN", Protection.WITH_SA, (may(AvpName.EAP_PAYLOAD), may(AvpName.NONCE))
