@@ -4,19 +4,14 @@ import os
 import re
 import shutil
 import subprocess
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from testbed import results
 from testbed.jsonl import read_lines
-from testbed.lab import NativeLab
-from testbed.lab.doctor import lacking
-from testbed.results import PROJECT
-from testbed.runner import Outcome, carry_out
-from testbed.spec import Spec
+from testbed.runner import Outcome
+from tests.lab.experiment import NEEDS, carry_out_here
 
 HOME_ADDRESS = "2001:db8:100::1234"
 EXPERIMENT = """
@@ -28,30 +23,14 @@ timeout = 40.0
 duplicate_address_detection = false
 [variants.only]
 """
-missing = [] if os.geteuid() else lacking("native", ("esp6", "mip6", "ip6_tunnel", "sch_htb"))
-pytestmark = [
-    pytest.mark.skipif(os.geteuid() != 0, reason="needs root"),
-    pytest.mark.skipif(bool(missing), reason=f"lacks {', '.join(f.name for f in missing)}"),
-]
-
-
-class Silent:
-    """Watches nothing."""
-
-    def phase(self, variant: str, phase: str) -> None:
-        """Ignore it."""
-
-    def finished(self) -> None:
-        """Ignore it."""
+pytestmark = NEEDS
 
 
 def bootstrap(folder: Path, *assignments: str) -> Outcome:
     """Carry out one run of an experiment with these changes."""
     path = folder / "test.toml"
     path.write_text(EXPERIMENT)
-    spec = Spec.load(path, assignments)
-    lab, plan = NativeLab(), spec.plan(runs=1)
-    return carry_out(spec, plan, lab=lab, seed=1, root=folder / "results", watcher=Silent())
+    return carry_out_here(path, folder / "results", *assignments)
 
 
 def only_run(outcome: Outcome) -> results.Run:
@@ -74,15 +53,6 @@ def tshark(run_folder: Path, host: str, *arguments: str, keys: bool = False) -> 
         check=True,
         timeout=60,
     ).stdout
-
-
-@pytest.fixture(scope="module")
-def place() -> Iterator[Path]:
-    """A folder that hosts can reach: they have a /run, and so a TMPDIR, of their own."""
-    root = PROJECT / "results"
-    root.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="lab-test-", dir=root) as folder:
-        yield Path(folder)
 
 
 @pytest.fixture(scope="module")

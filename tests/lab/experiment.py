@@ -1,0 +1,34 @@
+"""Experiments inside the lab that the tests run in."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from testbed.lab import NativeLab
+from testbed.lab.doctor import lacking
+from testbed.runner import Outcome, carry_out
+from testbed.spec import Spec
+
+_MISSING = [] if os.geteuid() else lacking("native", ("esp6", "mip6", "ip6_tunnel", "sch_htb"))
+NEEDS = [
+    pytest.mark.skipif(os.geteuid() != 0, reason="needs root"),
+    pytest.mark.skipif(bool(_MISSING), reason=f"lacks {', '.join(f.name for f in _MISSING)}"),
+]
+
+
+class Silent:
+    """Watches nothing."""
+
+    def phase(self, variant: str, phase: str) -> None:
+        """Ignore it."""
+
+    def finished(self) -> None:
+        """Ignore it."""
+
+
+def carry_out_here(path: Path, root: Path, *assignments: str) -> Outcome:
+    """Carry out one run of each variant of an experiment, in namespaces of this kernel."""
+    spec = Spec.load(path, assignments)
+    plan = spec.plan(runs=1)
+    return carry_out(spec, plan, lab=NativeLab(), seed=1, root=root, watcher=Silent())
