@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
+
+import msgspec
 
 from agents.approaches import Role
 from agents.approaches.scene import KERNEL_NEEDS, CommonSettings, Scene, prepare
+from agents.roles.habits import Habits, Profile, habits
 from agents.roles.ike import IkeSettings
 from topologies.model import Topology
 
@@ -15,18 +18,39 @@ __all__ = ["NEEDS", "Settings", "compose", "prepare"]
 
 
 class Settings(CommonSettings, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """How PANA hands over to IKE, and how IKE negotiates."""
+    """How PANA hands over to IKE, how IKE negotiates, and the habits of the daemons.
 
-    launch: Literal["resident", "script"] = "resident"
+    The profile `paper2006` launches by script and has the habits of the paper's daemons; `launch`
+    and `habits` change it in part.
+    """
+
+    profile: Profile = "modern"
+    launch: Literal["resident", "script"] | None = None
+    habits: dict[str, Any] = msgspec.field(default_factory=dict)
     ike: IkeSettings = IkeSettings()
+
+    def __post_init__(self) -> None:
+        habits(self.profile, self.habits)  # Refuses what it cannot use.
+
+    @property
+    def all_habits(self) -> Habits:
+        """The habits of the profile with the changes."""
+        return habits(self.profile, self.habits)
+
+    @property
+    def hand_over(self) -> Literal["resident", "script"]:
+        """How PANA hands over."""
+        return self.launch or ("script" if self.profile == "paper2006" else "resident")
 
 
 def compose(settings: Settings, topology: Topology, shared: Path, run: Path) -> list[Role]:
     """Return the roles of hosts C, B and A."""
     scene = Scene(settings, topology, shared, run)
-    hand_over = {"launch": settings.launch, "ikev1": settings.ike}
+    hand_over = {"launch": settings.hand_over, "ikev1": settings.ike}
+    daemons = settings.all_habits
+    of_daemons = {} if daemons == Habits() else {"habits": daemons}
     return [
         scene.home_network(home_agent=scene.home_agent_settings(), **hand_over),
         scene.access_router(),
-        scene.mobile_node(access=scene.pana(), **hand_over),
+        scene.mobile_node(access=scene.pana(), **hand_over, **of_daemons),
     ]

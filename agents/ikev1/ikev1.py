@@ -72,12 +72,16 @@ class Ikev1:
         """Forget a key; SAs that were made with it stay until `delete`."""
         self._host.psks.remove(peer, identity)
 
-    def initiate(self, peer: IPv6Address, selectors: Selectors, now: float) -> None:
-        """Make SAs for `selectors` with a peer: phase 1 if it is not up, then quick mode."""
-        selectors = Selectors(*selectors)
+    def initiate(self, peer: IPv6Address, selectors: Selectors | None, now: float) -> None:
+        """Make SAs for `selectors` with a peer: phase 1 if it is not up, then quick mode.
+
+        Without `selectors`, phase 1 is all.
+        """
+        selectors = Selectors(*selectors) if selectors else None
         sa = self._phase1.usable(peer, now)
         if sa is not None:
-            self._phase2.initiate(sa, selectors, now)
+            if selectors:
+                self._phase2.initiate(sa, selectors, now)
             return
         alone = self._host.config.initial_contact and not self._children.of_peer(peer)
         self._phase1.initiate(peer, selectors, now, initial_contact=alone)

@@ -75,12 +75,13 @@ class Phase1Driver:
         return None
 
     def initiate(
-        self, peer: IPv6Address, selectors: Selectors, now: float, *, initial_contact: bool
+        self, peer: IPv6Address, selectors: Selectors | None, now: float, *, initial_contact: bool
     ) -> None:
-        """Start phase 1 for these selectors, or let them wait for the one that runs."""
+        """Start phase 1 for these selectors, if any, or let them wait for the one that runs."""
+        pending = [selectors] if selectors else []
         for sa in self.of_peer(peer):
             if sa.n.role is Role.INITIATOR and not isinstance(sa.n.state, Established):
-                sa.pending.append(selectors)
+                sa.pending += pending
                 return
         host = self._host
         entry = host.psks.by_address(peer)
@@ -90,7 +91,7 @@ class Phase1Driver:
             return
         negotiation = self._negotiation(peer, Role.INITIATOR, host.config.mode, entry=entry)
         negotiation.initial_contact = initial_contact and not self.of_peer(peer)
-        sa = IsakmpSa(negotiation, (str(peer), host.config.port), pending=[selectors])
+        sa = IsakmpSa(negotiation, (str(peer), host.config.port), pending=pending)
         self._add(sa, now)
         host.events.append(events.Phase1Started(now, peer, negotiation.mode, Role.INITIATOR))
         self._transmit(sa, phase1.start(negotiation), now)

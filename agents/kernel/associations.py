@@ -11,6 +11,7 @@ from agents.ipsec import Encryption, EspPair, EspSa, Integrity
 from agents.kernel import netlink, xfrm
 from agents.kernel.netlink import NetlinkSocket
 from agents.kernel.port import KernelError, SaState
+from agents.kernel.xfrm import SaWanted
 
 REQID = 135
 """The request id that ties policies to the SAs of any IKE daemon (strongSwan: `reqid = 135`)."""
@@ -40,6 +41,30 @@ class SaWatch:
     def added(self) -> list[SaState]:
         """Return the SAs that were added or updated since the last call."""
         return [sa for r in self._socket.notifications() if (sa := xfrm.decode_sa(r)) is not None]
+
+    def close(self) -> None:
+        """Stop watching."""
+        self._socket.close()
+
+
+class AcquireWatch:
+    """News of SAs that the kernel wants, in this namespace (ACQUIRE).
+
+    The kernel asks once: until the SA is there, or net.core.xfrm_acq_expires (30 s) is over, it
+    drops what needs it without a word. If nobody watches, the next packet makes it ask again.
+    """
+
+    def __init__(self) -> None:
+        self._socket = NetlinkSocket(netlink.XFRM, groups=(xfrm.ACQUIRE_GROUP,))
+
+    def fileno(self) -> int:
+        """Return the descriptor that becomes readable when the kernel wants an SA."""
+        return self._socket.fileno()
+
+    def wanted(self) -> list[SaWanted]:
+        """Return the SAs that were asked for since the last call."""
+        replies = self._socket.notifications()
+        return [sa for reply in replies if (sa := xfrm.decode_acquire(reply)) is not None]
 
     def close(self) -> None:
         """Stop watching."""

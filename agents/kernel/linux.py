@@ -10,13 +10,20 @@ from ipaddress import IPv6Address, IPv6Network
 from pathlib import Path
 
 from agents.kernel import links, netlink, xfrm
-from agents.kernel.associations import REQID, LinuxSecurityAssociations, SaWatch, counters
+from agents.kernel.associations import (
+    REQID,
+    AcquireWatch,
+    LinuxSecurityAssociations,
+    SaWatch,
+    counters,
+)
 from agents.kernel.netlink import NetlinkSocket
 from agents.kernel.port import KernelError
 from agents.kernel.xfrm import Direction, Extension, MobilityState, Mode, Policy, Selector, Template
 
 __all__ = [
     "REQID",
+    "AcquireWatch",
     "LinuxHomeAgent",
     "LinuxMobileNode",
     "LinuxSecurityAssociations",

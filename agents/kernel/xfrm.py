@@ -16,8 +16,8 @@ ESP = 50
 MOBILITY_HEADER = 135
 ANYWHERE = IPv6Network("::/0")
 UNSPECIFIED = IPv6Address("::")
-SA_GROUP = 3  # Multicast group of SA notifications.
-NEW_SA, UPDATE_SA = 16, 26
+ACQUIRE_GROUP, SA_GROUP = 1, 3  # Multicast groups of notifications.
+NEW_SA, ACQUIRE, UPDATE_SA = 16, 23, 26
 
 _DELETE_SA, _GET_SA = 17, 18
 _DELETE_POLICY, _UPDATE_POLICY = 20, 25
@@ -39,6 +39,8 @@ _POLICY_KEY = struct.Struct("=IB3x")
 _TEMPLATE = struct.Struct("=16s4sB3xH2x16sIBBBxIII")
 _TYPE = struct.Struct("=BxHBx")
 _FILTER = struct.Struct("=16s16sHBB")
+_FAMILY, _FAMILY_OFFSET = struct.Struct("=H"), 40  # In struct xfrm_selector.
+_ACQUIRE_SIZE = 280
 _ALGORITHM = struct.Struct("=64sI")
 _AUTHENTICATION = _AEAD = struct.Struct("=64sII")
 
@@ -242,6 +244,27 @@ def decode_sa(reply: Reply) -> SaState | None:
     return SaState(
         IPv6Address(tail[0]), IPv6Address(destination), int.from_bytes(spi), protocol, tail[5]
     )
+
+
+@dataclass(frozen=True, slots=True)
+class SaWanted:
+    """A packet met a policy that demands an IPsec SA, and there is none; the packet is lost."""
+
+    source: IPv6Address
+    destination: IPv6Address
+    protocol: int
+
+
+def decode_acquire(reply: Reply) -> SaWanted | None:
+    """Return what an ACQUIRE asks for (struct xfrm_user_acquire), or None if it is another."""
+    if reply.kind != ACQUIRE or len(reply.body) < _ACQUIRE_SIZE:
+        return None
+    destination, _, protocol = _SA_ID.unpack_from(reply.body)
+    source = reply.body[_SA_ID.size : _SA_ID.size + 16]
+    (family,) = _FAMILY.unpack_from(reply.body, _SA_ID.size + 16 + _FAMILY_OFFSET)
+    if family != _AF_INET6:
+        return None
+    return SaWanted(IPv6Address(source), IPv6Address(destination), protocol)
 
 
 def _lifetime(soft: int, hard: int) -> bytes:

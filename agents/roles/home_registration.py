@@ -1,4 +1,4 @@
-"""The Mobile IPv6 daemon of the mobile node: waits for its SAs, then registers the care-of address.
+"""The Mobile IPv6 daemon of the mobile node: registers the care-of address once it may.
 
 As a program it is what the launch script starts: python -m agents.roles.home_registration FILE.
 """
@@ -17,6 +17,7 @@ from agents.kernel.port import MobileNodeKernel
 from agents.machine import Event
 from agents.mip6 import mobile_node as events
 from agents.mip6.mobile_node import HomeRegistration
+from agents.roles.habits import Habits
 from agents.roles.runtime import Configuration, run
 from agents.shell.eventlog import EventLog
 from agents.shell.mobility import MobileNodeEndpoint
@@ -29,12 +30,15 @@ class RegistrationConfiguration(Configuration, frozen=True, kw_only=True):
     home_address: str
     care_of: str
     lifetime: Annotated[float, msgspec.Meta(gt=0)] = 420.0
+    habits: Habits = Habits()
 
 
 class RegistrationService:
     """Prepares the kernel, and sends the first Binding Update once IKE's SAs are in it.
 
-    The SAs are looked for in the kernel, so that any IKE daemon will do.
+    The SAs are looked for in the kernel, so that any IKE daemon will do. If the kernel's ACQUIRE
+    is what starts IKE, the first Binding Update does not wait: it is what makes the kernel ask,
+    and is lost.
     """
 
     def __init__(
@@ -46,7 +50,9 @@ class RegistrationService:
         lifetime: float,
         kernel: MobileNodeKernel,
         log: EventLog,
+        habits: Habits | None = None,
     ) -> None:
+        self._habits = habits or Habits()
         self._home_address = home_address
         self._home_agent = home_agent
         self._kernel = kernel
@@ -54,34 +60,59 @@ class RegistrationService:
         self._log = log.child("mip6")
         self._bootstrapped = False
         self._loop = asyncio.get_running_loop()
-        self._watch = SaWatch()
-        self._watching = True
+        self._watch: SaWatch | None = None
+        self._step: asyncio.TimerHandle | None = None
         kernel.prepare(home_address, home_agent, care_of)
         self._machine = HomeRegistration(
-            home_address, home_agent, care_of, lifetime=lifetime, rng=random.SystemRandom()
+            home_address,
+            home_agent,
+            care_of,
+            lifetime=lifetime,
+            rng=random.SystemRandom(),
+            timers=self._habits.timers,
         )
         self._endpoint = MobileNodeEndpoint(self._machine, home_address, self._handle)
-        self._loop.add_reader(self._watch, self._start_if_protected)
-        self._start_if_protected()
+        self._detect()
+
+    def _detect(self) -> None:
+        """Wait for the movement detector's next step, if it goes by steps."""
+        step, now = self._habits.movement_detection, self._loop.time()
+        if step:
+            self._step = self._loop.call_at((now // step + 1) * step, self._detected)
+        else:
+            self._detected()
+
+    def _detected(self) -> None:
+        if self._habits.ike_trigger == "acquire":
+            self._start()
+        else:
+            self.renew()
+
+    def _start(self) -> None:
+        driver = self._endpoint.driver
+        driver.call(self._machine.start, driver.now())
+
+    @property
+    def _protected(self) -> bool:
+        return bool(self._kernel.sas_between(self._home_address, self._home_agent))
 
     def _start_if_protected(self) -> None:
-        self._watch.added()  # Only the news matters; what there is, is looked up.
-        if self._watching and self._kernel.sas_between(self._home_address, self._home_agent):
+        if self._watch:
+            self._watch.added()  # Only the news matters; what there is, is looked up.
+        if self._protected:
             self._stop_watching()
-            driver = self._endpoint.driver
-            driver.call(self._machine.start, driver.now())
+            self._start()
 
     def _stop_watching(self) -> None:
-        if self._watching:
-            self._watching = False
+        if self._watch:
             self._loop.remove_reader(self._watch)
             self._watch.close()
+            self._watch = None
 
     def renew(self) -> None:
-        """Refresh the binding as soon as there are SAs for it."""
-        if not self._watching:
+        """Register or refresh the binding as soon as there are SAs for it."""
+        if self._watch is None:
             self._watch = SaWatch()
-            self._watching = True
             self._loop.add_reader(self._watch, self._start_if_protected)
             self._start_if_protected()
 
@@ -97,6 +128,9 @@ class RegistrationService:
         driver.call(self._machine.stop, driver.now())
 
     def _handle(self, event: Event) -> None:
+        if isinstance(event, events.BindingUpdateSent) and self._is_lost():
+            self._log.write("BindingUpdateDropped", sequence=event.sequence)
+            return
         self._log(event)
         match event:
             case events.BindingAccepted(lifetime=0) | events.BindingExpired():
@@ -117,6 +151,10 @@ class RegistrationService:
             case _:
                 pass
 
+    def _is_lost(self) -> bool:
+        """Return whether the kernel, for want of an SA, will drop what is about to be sent."""
+        return self._habits.ike_trigger == "acquire" and not self._protected
+
     def _fail(self, reason: str) -> None:
         self._kernel.close_tunnel()
         self._role_log.write("BootstrapFailed", reason=reason)
@@ -124,6 +162,8 @@ class RegistrationService:
     def close(self) -> None:
         """Close the sockets."""
         self._stop_watching()
+        if self._step:
+            self._step.cancel()
         self._endpoint.close()
 
 
@@ -137,6 +177,7 @@ async def serve(configuration: RegistrationConfiguration, stop: asyncio.Event) -
         lifetime=configuration.lifetime,
         kernel=kernel,
         log=EventLog(configuration.host, "role"),
+        habits=configuration.habits,
     )
     await stop.wait()
     service.close()

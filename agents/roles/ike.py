@@ -20,9 +20,10 @@ from agents.ikev1.config import Config, EspProposal, IkeProposal, Selectors
 from agents.ikev1.constants import Mode
 from agents.ikev1.ikev1 import Ikev1
 from agents.ipsec import EspPair, Integrity
-from agents.kernel.linux import LinuxSecurityAssociations
+from agents.kernel.linux import AcquireWatch, LinuxSecurityAssociations
 from agents.kernel.port import SecurityAssociations
 from agents.machine import Event
+from agents.roles.habits import Habits
 from agents.roles.keylog import KeyLog
 from agents.roles.runtime import Configuration, ConfigurationError, run
 from agents.shell.eventlog import EventLog
@@ -78,6 +79,7 @@ class IkeConfiguration(Configuration, frozen=True, kw_only=True):
     initiate: bool = False
     keys: str | None = None
     settings: IkeSettings = IkeSettings()
+    habits: Habits = Habits()
 
 
 class IkeService:
@@ -93,12 +95,17 @@ class IkeService:
         keys: KeyLog,
         log: EventLog,
         on_failure: Callable[[str], None] | None = None,
+        habits: Habits | None = None,
     ) -> None:
+        self._habits = habits or Habits()
+        self._demand: _Demand | None = None
         self._kernel = kernel
         self._keys = keys
         self._log = log
         self._on_failure = on_failure
         self._keyed: set[int] = set()
+        self._established: set[IPv6Address] = set()
+        self._poll: asyncio.TimerHandle | None = None
         rng = random.SystemRandom()
         self._machine = Ikev1(rng=rng, local=local, config=settings.config(identity))
         self._endpoint = UdpEndpoint(self._machine, (str(local), PORT), self._handle)
@@ -115,20 +122,59 @@ class IkeService:
         self._machine.add_psk(psk, peer=peer, identity=identity, home_address=home_address)
 
     def initiate(self, home_agent: IPv6Address, home_address: IPv6Address) -> None:
-        """Start IKE with the home agent for Mobility Headers between the two addresses."""
+        """Make SAs with the home agent for Mobility Headers between the two addresses.
+
+        If the kernel's ACQUIRE is the trigger, IKE waits for it.
+        """
         selectors = Selectors(home_address, home_agent)
+        if self._habits.ike_trigger == "handover":
+            self._start(home_agent, selectors)
+            return
+        if self._demand:
+            self._demand.close()
+        self._demand = _Demand(selectors, lambda: self._start(home_agent, selectors))
+
+    def _start(self, home_agent: IPv6Address, selectors: Selectors) -> None:
+        self._stop_looking()
+        driver, poll = self._endpoint.driver, self._habits.phase1_poll
+        driver.call(self._machine.initiate, home_agent, None if poll else selectors, driver.now())
+        if poll:
+            self._look_later(home_agent, selectors)
+
+    def _look_later(self, home_agent: IPv6Address, selectors: Selectors) -> None:
+        """Look for phase 1 in a while; this ends with the negotiation, which has its deadline."""
+        poll = self._habits.phase1_poll
+        loop = asyncio.get_running_loop()
+        self._poll = loop.call_later(poll, self._look, home_agent, selectors)
+
+    def _look(self, home_agent: IPv6Address, selectors: Selectors) -> None:
         driver = self._endpoint.driver
-        driver.call(self._machine.initiate, home_agent, selectors, driver.now())
+        if home_agent in self._established:
+            driver.call(self._machine.initiate, home_agent, selectors, driver.now())
+        else:
+            self._look_later(home_agent, selectors)
+
+    def _stop_looking(self) -> None:
+        if self._poll:
+            self._poll.cancel()
+            self._poll = None
+
+    def _idle(self) -> None:
+        """The negotiation is over: the next ACQUIRE starts another."""
+        self._stop_looking()
+        if self._demand:
+            self._demand.busy = False
 
     def renew(self, home_agent: IPv6Address, home_address: IPv6Address) -> None:
         """Start afresh with the key that the home agent shares now: both kinds of SA are new."""
         driver = self._endpoint.driver
         driver.call(self._machine.delete, home_agent, driver.now())
-        self.initiate(home_agent, home_address)
+        self._start(home_agent, Selectors(home_address, home_agent))
 
     def move(self, local: IPv6Address) -> None:
         """Negotiate from another address from now on; ESP SAs stay."""
         self._endpoint.close()
+        self._established.clear()
         self._machine.local = local
         self._endpoint = UdpEndpoint(self._machine, (str(local), PORT), self._handle)
 
@@ -141,12 +187,17 @@ class IkeService:
             case events.ChildEstablished() if event.pair.inbound.spi not in self._keyed:
                 # Message 3 leaves first: what the SA protects must not overtake it.
                 asyncio.get_running_loop().call_soon(self._install, event.pair)
+                self._idle()
             case events.ChildAbandoned() | events.ChildDeleted():
                 self._keyed.discard(event.pair.inbound.spi)
                 self._kernel.uninstall(event.pair)
             case events.Phase1Established():
+                self._established.add(event.peer)
                 self._keys.ikev1(event.initiator_cookie, event.encryption_key)
+            case events.Phase1Deleted():
+                self._established.discard(event.peer)
             case events.Failed():
+                self._idle()
                 if self._on_failure:
                     self._on_failure(f"IKE with {event.peer}: {event.reason}")
             case _:
@@ -157,8 +208,34 @@ class IkeService:
         self._keys.esp(pair)
 
     def close(self) -> None:
-        """Close the socket."""
+        """Close the sockets."""
+        self._stop_looking()
+        if self._demand:
+            self._demand.close()
         self._endpoint.close()
+
+
+class _Demand:
+    """Waits for the kernel to want an SA; `busy` while IKE is making it."""
+
+    def __init__(self, selectors: Selectors, start: Callable[[], None]) -> None:
+        self._selectors = selectors
+        self._start = start
+        self._watch = AcquireWatch()
+        self.busy = False
+        asyncio.get_running_loop().add_reader(self._watch, self._readable)
+
+    def _readable(self) -> None:
+        ends = self._selectors[:2]
+        wanted = any((sa.source, sa.destination) == ends for sa in self._watch.wanted())
+        if wanted and not self.busy:
+            self.busy = True
+            self._start()
+
+    def close(self) -> None:
+        """Stop waiting."""
+        asyncio.get_running_loop().remove_reader(self._watch)
+        self._watch.close()
 
 
 def _read_psk(path: str) -> bytes:
@@ -181,6 +258,7 @@ async def serve(configuration: IkeConfiguration, stop: asyncio.Event) -> None:
         keys=KeyLog(configuration.keys),
         log=log,
         on_failure=lambda reason: role.write("BootstrapFailed", reason=reason),
+        habits=configuration.habits,
     )
     for peer in configuration.peers:
         service.add_psk(

@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 import tomli_w
 
+from agents.roles.habits import Habits
 from agents.roles.ike import IkeSettings
 
 SCRIPTS = Path(__file__).with_name("scripts")
@@ -32,21 +33,30 @@ class Launched:
 
 
 def launch(
-    script: str, work: str, psk: bytes, ike: IkeSettings, variables: Mapping[str, str]
+    script: str,
+    work: str,
+    psk: bytes,
+    ike: IkeSettings,
+    variables: Mapping[str, str],
+    habits: Habits | None = None,
 ) -> Launched:
     """Start a script of this package in the background.
 
     It gets the folder WORK, the interpreter PYTHON, the key's file PSK_FILE, the common settings
-    of IKE in the file IKE_SETTINGS, and `variables`. Keys travel in files of mode 0600, never in
-    the environment or on a command line, which others can see.
+    of IKE and the daemons' habits in the files IKE_SETTINGS and HABITS, and `variables`. Keys
+    travel in files of mode 0600, never in the environment or on a command line, which others can
+    see.
     """
     folder = Path(work) / script.removesuffix(".sh")
     folder.mkdir(mode=0o700, exist_ok=True)
     psk_file, settings = folder / "psk", folder / "ike-settings.toml"
+    habits_file = folder / "habits.toml"
     descriptor = os.open(psk_file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "wb") as file:
         file.write(psk)
     settings.write_text(tomli_w.dumps({"settings": msgspec.to_builtins(ike)}), encoding="utf-8")
+    of_daemons = msgspec.to_builtins(habits or Habits())
+    habits_file.write_text(tomli_w.dumps({"habits": of_daemons}), encoding="utf-8")
     process = subprocess.Popen(
         ["/bin/sh", str(SCRIPTS / script)],
         env={
@@ -56,6 +66,7 @@ def launch(
             "PYTHON": sys.executable,
             "PSK_FILE": str(psk_file),
             "IKE_SETTINGS": str(settings),
+            "HABITS": str(habits_file),
         },
         stdin=subprocess.DEVNULL,
         start_new_session=True,

@@ -15,7 +15,7 @@ home_address = "$HOME_ADDRESS"
 psk_file = "$PSK_FILE"
 
 .
-cat "$IKE_SETTINGS" >>"$WORK/ike.toml"
+cat "$IKE_SETTINGS" "$HABITS" >>"$WORK/ike.toml"
 
 cat >"$WORK/home_registration.toml" <<.
 host = "$HOST"
@@ -23,7 +23,9 @@ home_agent = "$HOME_AGENT"
 home_address = "$HOME_ADDRESS"
 care_of = "$CARE_OF_ADDRESS"
 lifetime = $BINDING_LIFETIME
+
 .
+cat "$HABITS" >>"$WORK/home_registration.toml"
 
 "$PYTHON" -m agents.roles.home_registration "$WORK/home_registration.toml" &
 "$PYTHON" -m agents.roles.ike "$WORK/ike.toml" &
