@@ -100,7 +100,8 @@ def traffic_rows(results: Results) -> tuple[list[str], Rows]:
         rest = [
             [one[name] for name in names if name in FRAMING and name in one] for one in protocols
         ]
-        rows.append(("", "other frames", *(_amount(one) for one in rest)))
+        if any(rest):
+            rows.append(("", "other frames", *(_amount(one) for one in rest)))
         whole = [list(one.values()) for one in protocols]
         rows.append(("", "all", *(_amount(one) for one in whole)))
     return ["link", "", *results.variants], rows
@@ -112,8 +113,8 @@ def _amount(counts: Sequence[dict[str, Any] | None]) -> str:
     if not messages:
         return "-"
     repeated = sum(one["repeated"] for one in there)
-    again = f", {repeated} sent again" if repeated else ""
-    return f"{messages:g} / {sum(one['octets'] for one in there):.0f} B{again}"
+    again = f"\n({repeated} again)" if repeated else ""
+    return f"{messages:g} / {sum(one['octets'] for one in there):.0f}{again}"
 
 
 def comparison_rows(made: Sequence[Comparison]) -> tuple[list[str], Rows]:

@@ -248,7 +248,7 @@ def test_the_tables_and_the_report(swept):
     text = console.file.getvalue()
     page = report.write(swept).read_text()
 
-    for expected in ("access 100 ms, core 50 ms", "access: counted", "DHCPv6", "2 / 300 B"):
+    for expected in ("access 100 ms, core 50 ms", "access: counted", "DHCPv6", "2 / 300"):
         assert expected in text
         assert expected in page
     assert "PANA saves the exchange" in page
