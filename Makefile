@@ -13,10 +13,11 @@ ifdef SUDO_UID
 export PYTHONDONTWRITEBYTECODE := 1
 endif
 
-.PHONY: help setup experiment test check lint plot bench doctor shell clean
+.PHONY: help setup experiment approaches test check lint plot bench doctor shell clean
 
 help:
 	@echo 'sudo make experiment    the paper'"'"'s measurement; installs what is missing (RUNS=3: 3 runs a variant)'
+	@echo 'sudo make approaches    all approaches side by side, with Kea and NSD'
 	@echo 'make test               all tests: check, then those that need a lab'
 	@echo 'make check              fast tests: lint, types, units; needs neither root nor a lab'
 	@echo 'make lint               ruff and mypy alone'
@@ -24,7 +25,7 @@ help:
 	@echo 'make bench              what the machines cost, without a network'
 	@echo 'make doctor             what this machine has of what a lab needs'
 	@echo 'make shell              a shell in the topology (TOPOLOGY=$(TOPOLOGY))'
-	@echo 'make setup              only install what is missing (LEVEL=tests: for the tests too)'
+	@echo 'make setup              only install what is missing (LEVEL=approaches, LEVEL=tests: more)'
 	@echo 'make clean              remove caches, and what killed runs left'
 	@echo 'LAB=native|uml          where hosts run; auto takes native if this kernel can do it'
 
@@ -34,6 +35,10 @@ setup:
 experiment:
 	@setup/install main
 	@$(MIP6LAB) run $(EXPERIMENT) $(run_options)
+
+approaches:
+	@setup/install approaches
+	@$(MIP6LAB) run experiments/approaches.toml $(run_options)
 
 test:
 	@setup/install tests

@@ -15,6 +15,7 @@ from testbed.lab.native import isolated
 PROBE = Path(__file__).with_name("probe.sh")
 PROBE_TIME = 20.0  # s; it takes a tenth of one
 SETUP = "run once: sudo make setup"
+SETUP_MORE = f"{SETUP} LEVEL=approaches"
 KERNEL = "use a kernel with this feature, or the uml lab"
 
 
@@ -136,7 +137,7 @@ def _find(feature: Feature, kernel: dict[str, str]) -> Finding:
         case name:
             path = shutil.which(name, path=SYSTEM_PATH)
             here, how = path is not None, path or "not found"
-            remedy = f"package {PACKAGES[name]}; {SETUP}"
+            remedy = f"package {PACKAGES[name]}; {SETUP if feature.always else SETUP_MORE}"
     return Finding(
         name=feature.name,
         kind=feature.kind,
