@@ -103,10 +103,12 @@ class PanaAccess:
         log: EventLog,
         on_granted: Callable[[Granted], None],
         on_failure: Callable[[str], None],
+        on_foretold: Callable[[bytes, EapKeys], None] | None = None,
     ) -> None:
         self._log = log
         self._on_granted = on_granted
         self._on_failure = on_failure
+        self._on_foretold = on_foretold
         self._peers = peers
         self._eap = peers()
         self._pac = Pac(
@@ -160,6 +162,8 @@ class PanaAccess:
                 self.on_moved()
             case events.Authenticated() if self._eap.keys:
                 self._on_granted(Granted(event.assignment, event.sealed, self._eap.keys))
+            case events.AssignmentForetold() if self._on_foretold and self._eap.early_keys:
+                self._on_foretold(event.sealed, self._eap.early_keys)
             case events.Rejected() | events.Failed():
                 self._on_failure(f"PANA: {event.reason}")
             case _:

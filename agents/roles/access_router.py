@@ -18,6 +18,7 @@ from agents.dhcpv6.wire import SERVER_PORT
 from agents.diameter.eap import DiameterEapAnswer, DiameterEapRequest
 from agents.diameter.errors import DiameterError, ResultCode
 from agents.diameter.mobility import mobility_request
+from agents.eap.wire import Code, Packet, TlsData, Type
 from agents.kernel.filter import LinuxEnforcementPoint
 from agents.kernel.port import AccessLink, EnforcementPoint, KernelError
 from agents.machine import Event
@@ -25,6 +26,7 @@ from agents.pana import events
 from agents.pana.dialect import PORT, Dialect
 from agents.pana.dialects import DIALECTS
 from agents.pana.draft12 import Draft12
+from agents.pana.eap import identity_request
 from agents.pana.mobility import MobilityCapability
 from agents.pana.paa import Paa
 from agents.pana.wire import Result
@@ -32,12 +34,21 @@ from agents.roles.access import DialectName
 from agents.roles.diameter import DiameterPeer, diameter_files, node_config
 from agents.roles.home_agent import HomeAgentService, HomeAgentSettings, PresharedIke
 from agents.roles.ike import IkeSettings
+from agents.roles.pinholes import Pinholes
 from agents.roles.runtime import Commands, Configuration, run, take_commands
 from agents.roles.tls import TlsSettings
 from agents.shell.eventlog import EventLog
 from agents.shell.relay import RelayEndpoint
 from agents.shell.tcp import DiameterService
 from agents.shell.udp import UdpEndpoint
+
+
+def _tls_start(identifier: int) -> bytes:
+    """Return EAP-TLS's first request, which is the same whoever sends it (RFC 5216 2.1.1)."""
+    return Packet(Code.REQUEST, identifier, Type.TLS, TlsData(start=True).encode()).encode()
+
+
+_FIRST_REQUESTS = {"identity": identity_request, "tls": _tls_start}
 
 
 class LocalHomeAgent(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -75,7 +86,9 @@ class AccessRouterConfiguration(Configuration, frozen=True, kw_only=True):
     With `relay` every authentication asks the AAA server for a home agent, which the relay agent
     then supplies to the DHCPv6 server; PANA does not deliver it. PANA starts `stateful`,
     `stateless` (no memory before the PaC has proved its address), or `optimized` (the first
-    request carries EAP's).
+    request carries EAP's). The first EAP request asks for the `identity`, or starts EAP-TLS (`tls`)
+    in the home AAA server's place, which must pick it up. With `early` it lets a mobile node begin
+    IKE as soon as the home AAA server has verified it.
     """
 
     access_interface: str
@@ -88,6 +101,8 @@ class AccessRouterConfiguration(Configuration, frozen=True, kw_only=True):
     keys: str | None = None
     dialect: DialectName = "rfc5191"
     start: Literal["stateful", "stateless", "optimized"] = "stateful"
+    first_request: Literal["identity", "tls"] = "identity"
+    early: bool = False
     encryption: bool = False
     mobility: bool = True
     local: LocalHomeAgent | None = None
@@ -184,7 +199,10 @@ class AccessRouter:
             encryption=configuration.encryption,
             stateless=configuration.start == "stateless",
             optimized=configuration.start == "optimized",
+            first_request=_FIRST_REQUESTS[configuration.first_request],
         )
+        link = AccessLink(configuration.access_interface, IPv6Network(configuration.access_prefix))
+        self._pinholes = Pinholes(enforcement, link, log) if configuration.early else None
         self._relay = self._make_relay(configuration, log.child("dhcpv6"))
         self._local: tuple[HomeAgentService, PresharedIke] | None = None
         if configuration.local:
@@ -264,6 +282,8 @@ class AccessRouter:
     def close(self) -> None:
         """Close the sockets."""
         self.endpoint.close()
+        if self._pinholes:
+            self._pinholes.close_all()
         if self._relay:
             self._relay[1].close()
         for part in self._local or ():
@@ -292,6 +312,7 @@ class AccessRouter:
             self._open.remove(number)
         if not self._paa.may_pass(address):
             self._enforcement.revoke(IPv6Address(address))
+        self._close_early(number)
         self._client.forget(number)
 
     async def _ask(self, event: events.EapResponse) -> None:
@@ -310,7 +331,8 @@ class AccessRouter:
             # A response that the server discarded: it wants its last request put again.
             packet = packet or answer.reissued_payload
         if answer.result_code == ResultCode.MULTI_ROUND_AUTH and packet:
-            driver.call(self._paa.eap_request, number, packet, driver.now())
+            sealed = self._open_early(event, answer)
+            driver.call(self._paa.eap_request, number, packet, driver.now(), sealed=sealed)
         elif answer.result_code == ResultCode.SUCCESS and packet and answer.msk:
             self._accept(event, packet, answer.msk, answer)
         else:
@@ -319,6 +341,21 @@ class AccessRouter:
                 Result.AUTHENTICATION_REJECTED if authorised else Result.AUTHORIZATION_REJECTED
             )
             self._reject(event, packet, refused)
+
+    def _open_early(self, event: events.EapResponse, answer: DiameterEapAnswer) -> bytes | None:
+        """Let a verified mobile node reach its home agent by IKE; return what is sealed for it."""
+        sealed, assignment, address = answer.sealed_assignment, answer.assignment, event.pac[0]
+        if self._pinholes is None or sealed is None or assignment is None or not event.mobility:
+            return None
+        if not self._paa.may_pass(address) and not self._pinholes.open(
+            event.session_id, IPv6Address(address), assignment.home_agent
+        ):
+            return None
+        return sealed
+
+    def _close_early(self, number: int) -> None:
+        if self._pinholes:
+            self._pinholes.close(number)
 
     def _accept(
         self, event: events.EapResponse, packet: bytes, msk: bytes, answer: DiameterEapAnswer
@@ -329,6 +366,7 @@ class AccessRouter:
             self._log.write("EnforcementFailed", reason=str(error))
             self._reject(event, None, Result.AUTHORIZATION_REJECTED)
             return
+        self._close_early(event.session_id)
         self._client.forget(event.session_id)  # A re-authentication is a new Diameter session.
         driver = self.endpoint.driver
         lifetime = answer.session_timeout or self._lifetime
@@ -347,6 +385,7 @@ class AccessRouter:
 
     def _reject(self, event: events.EapResponse, packet: bytes | None, result: Result) -> None:
         driver = self.endpoint.driver
+        self._close_early(event.session_id)
         driver.call(self._paa.reject, event.session_id, packet, result, driver.now())
         self._client.forget(event.session_id)
 

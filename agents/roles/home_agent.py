@@ -107,6 +107,12 @@ class PresharedIke:
             self._grants[identity] = Grant(home_address, self._home_agent.prefix.prefixlen)
             self._ikev2.add_psk(psk, peer=None, identity=identity, home_address=home_address)
 
+    def withdraw(self, identity: str) -> None:
+        """Make no more SAs with the key that an IKEv2 peer has; those there are stay."""
+        self._grants.pop(identity, None)
+        if self._ikev2:
+            self._ikev2.remove_psk(identity)
+
     def close(self) -> None:
         """Close the sockets."""
         for service in (self._ikev1, self._ikev2):

@@ -12,7 +12,12 @@ from typing import Annotated, Literal
 import msgspec
 
 from agents.aaa import subscribers
-from agents.aaa.home_aaa import HomeAaa, SubscriberAuthenticated, eap_servers
+from agents.aaa.events import (
+    SubscriberAuthenticated,
+    SubscriberVerified,
+    VerificationWithdrawn,
+)
+from agents.aaa.home_aaa import HomeAaa, eap_servers
 from agents.aaa.leases import Leases
 from agents.aaa.policy import Place
 from agents.bootstrap import Assignment, PskSource, ike_psk, ike_secret
@@ -43,7 +48,8 @@ class HomeNetworkConfiguration(Configuration, frozen=True, kw_only=True):
     """The home network's configuration; times in seconds.
 
     Without `home_agent` the AAA server is alone. `ikev2` here authenticates by pre-shared keys:
-    those of `preshared`, and those that the AAA server derives.
+    those of `preshared`, and those that the AAA server derives. With `early` a mobile node that TLS
+    has verified may begin IKE before EAP ends; with `pick_up` the NAS may have started EAP-TLS.
     """
 
     diameter_identity: str
@@ -65,6 +71,13 @@ class HomeNetworkConfiguration(Configuration, frozen=True, kw_only=True):
     eap_fragment_size: int = 1000
     session_lifetime: Annotated[float, msgspec.Meta(ge=10)] = 3600.0
     launch: Literal["resident", "script"] = "resident"
+    early: bool = False
+    pick_up: bool = False
+
+    def __post_init__(self) -> None:
+        resident = self.launch == "resident" and self.psk_source == "emsk"
+        if self.early and not (resident and self.protection == "sealed"):
+            raise ValueError("early IKE needs resident agents, keys from the EMSK, and sealing")
 
 
 class Admission:
@@ -76,6 +89,7 @@ class Admission:
         self._configuration = configuration
         self._home_agent = home_agent
         self._launched: list[Launched] = []
+        self._expected: dict[str, bytes] = {}
         resident = configuration.launch == "resident"
         self._ike = PresharedIke(
             home_agent, configuration.ikev1 if resident else None, configuration.ikev2, log
@@ -84,8 +98,22 @@ class Admission:
             psk = Path(peer.psk_file).read_bytes()
             self._ike.share(peer.identity, IPv6Address(peer.home_address), psk, None)
 
+    def expect(self, event: SubscriberVerified) -> None:
+        """Share the key of a subscriber that may begin IKE before EAP ends."""
+        home_address = event.assignment.home_address
+        if home_address is not None:
+            psk = self._expected[event.identity] = ike_psk(event.ike_root, event.assignment)
+            self._ike.share(event.identity, home_address, psk, event.care_of_address)
+
+    def withdraw(self, event: VerificationWithdrawn) -> None:
+        """Take such a key back, unless the subscriber has another one by now."""
+        if self._expected.get(event.identity) == ike_psk(event.ike_root, event.assignment):
+            del self._expected[event.identity]
+            self._ike.withdraw(event.identity)
+
     def admit(self, event: SubscriberAuthenticated) -> None:
         """Share the key that follows from the subscriber's authentication."""
+        self._expected.pop(event.identity, None)
         assignment = event.assignment
         if assignment is None or assignment.home_address is None or event.place is Place.LOCAL:
             return
@@ -132,12 +160,18 @@ class AaaServer:
         self._aaa = HomeAaa(
             subscribers.load(Path(configuration.subscribers)),
             Leases(Path(configuration.leases)),
-            eap_servers(tls, fragment_size=configuration.eap_fragment_size),
+            eap_servers(
+                tls,
+                fragment_size=configuration.eap_fragment_size,
+                pick_up=configuration.pick_up,
+            ),
             origin_host=configuration.diameter_identity,
             origin_realm=configuration.diameter_realm,
             session_timeout=configuration.session_lifetime,
             psk_source=configuration.psk_source,
             protection=configuration.protection,
+            early=configuration.early,
+            pick_up=configuration.pick_up,
         )
 
     def answer(self, message: Message) -> Message:
@@ -153,8 +187,15 @@ class AaaServer:
         while self._aaa.events:
             event = self._aaa.events.popleft()
             self._log(event)
-            if isinstance(event, SubscriberAuthenticated) and self._admission:
-                self._admission.admit(event)
+            match event:
+                case SubscriberVerified() if self._admission:
+                    self._admission.expect(event)
+                case VerificationWithdrawn() if self._admission:
+                    self._admission.withdraw(event)
+                case SubscriberAuthenticated() if self._admission:
+                    self._admission.admit(event)
+                case _:
+                    pass
         self._arm()
 
     def _arm(self) -> None:

@@ -130,6 +130,10 @@ class Ike2Service:
         """Share a key with a peer, for SAs of this home address alone."""
         self._machine.add_psk(psk, peer=peer, identity=identity, home_address=home_address)
 
+    def remove_psk(self, identity: str) -> None:
+        """Forget the key of a peer; SAs made with it stay."""
+        self._machine.remove_psk(identity=identity)
+
     def initiate(
         self,
         home_agent: IPv6Address,

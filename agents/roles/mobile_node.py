@@ -16,8 +16,16 @@ from typing import Annotated, Literal, Protocol
 import msgspec
 
 from agents.bootstrap import Assignment, PskSource, Wish, ike_psk, ike_root, ike_secret
+from agents.eap.tls import EapKeys
 from agents.kernel.linux import LinuxMobileNode
-from agents.roles.access import EapPeers, EapSettings, Granted, PanaAccess, PanaSettings
+from agents.roles.access import (
+    EapPeers,
+    EapSettings,
+    Granted,
+    PanaAccess,
+    PanaSettings,
+    WishName,
+)
 from agents.roles.discovery import (
     Dhcpv6Discovery,
     Dhcpv6Settings,
@@ -51,7 +59,8 @@ class MobileNodeConfiguration(Configuration, frozen=True, kw_only=True):
     With `protection` "sealed" only what the home AAA server has sealed counts, whatever the access
     router says. Without `access` the network is open. Without `discovery` the access network
     delivers the home agent. `psk_file` holds a preconfigured key for IKE; otherwise the key comes
-    from EAP.
+    from EAP. With `early` IKE begins as soon as the home AAA server has sealed an assignment, while
+    EAP is still at its last round; nothing is registered before access is granted.
     """
 
     interface: str
@@ -63,6 +72,7 @@ class MobileNodeConfiguration(Configuration, frozen=True, kw_only=True):
     ikev2: Ike2Settings | None = None
     psk_source: PskSource = "msk"
     protection: Literal["none", "sealed"] = "none"
+    early: bool = False
     psk_file: str | None = None
     binding_lifetime: Annotated[float, msgspec.Meta(gt=0)] = 420.0
     launch: Literal["resident", "script"] = "resident"
@@ -75,6 +85,10 @@ class MobileNodeConfiguration(Configuration, frozen=True, kw_only=True):
             raise ValueError("an open network delivers no home agent: discovery is needed")
         if self.launch == "script" and self.ikev1 is None:
             raise ValueError("the launch script starts IKEv1 only")
+        if self.early and (self.ikev2 is None or self.ikev2.authentication != "psk"):
+            raise ValueError("an early start needs IKEv2 with a pre-shared key")
+        if self.early and (self.protection != "sealed" or self.psk_source != "emsk"):
+            raise ValueError("an early start needs a sealed assignment, and a key from the EMSK")
 
 
 class Closable(Protocol):
@@ -98,6 +112,7 @@ class MobileNode:
         self._peers = EapPeers(configuration.eap, self._keys)
         self._granted: Granted | None = None
         self._assignment: Assignment | None = None
+        self._foretold: Assignment | None = None
         self._registration: RegistrationService | None = None
         self._access = self._make_access()
         self._ikev1, self._ikev2 = self._make_ike()
@@ -117,6 +132,7 @@ class MobileNode:
             log=self._log.child("pana"),
             on_granted=self._on_granted,
             on_failure=self._fail,
+            on_foretold=self._on_foretold if self._configuration.early else None,
         )
 
     def _make_ike(self) -> tuple[IkeService | None, Ike2Service | None]:
@@ -244,13 +260,37 @@ class MobileNode:
             return granted.assignment
         if granted.sealed is None:
             raise SealError("the sealed home agent is missing")
-        wish = configuration.access.wish
+        assignment = self._unseal(granted.sealed, granted.keys, configuration.access.wish)
+        if self._foretold not in (None, assignment):
+            raise SealError("another home agent was sealed before")
+        return assignment
+
+    def _unseal(self, sealed: bytes, keys: EapKeys, wish: WishName) -> Assignment | None:
         context = SealContext(
-            configuration.eap.identity,
-            granted.keys.session_id,
+            self._configuration.eap.identity,
+            keys.session_id,
             Wish.of(home=wish == "home", local=wish == "local"),
         )
-        return unseal(granted.sealed, granted.keys.emsk, context)
+        return unseal(sealed, keys.emsk, context)
+
+    def _on_foretold(self, sealed: bytes, keys: EapKeys) -> None:
+        if self._granted is None:
+            # EAP's answer leaves first.
+            asyncio.get_running_loop().call_soon(self._start_early, sealed, keys)
+
+    def _start_early(self, sealed: bytes, keys: EapKeys) -> None:
+        """Begin IKE before EAP's end; what cannot be believed is left to the last message."""
+        access = self._configuration.access
+        if access is None or self._foretold is not None or self._granted is not None:
+            return
+        try:
+            assignment = self._unseal(sealed, keys, access.wish)
+        except SealError as error:
+            self._log.write("EarlyStartRefused", reason=str(error))
+            return
+        if self._ikev2 and assignment and assignment.home_address:
+            self._foretold = assignment
+            self._negotiate_v2(self._ikev2, assignment, self._derive_psk(assignment, keys))
 
     def _discover(self) -> None:
         discovery: Dhcpv6Discovery | DnsDiscovery
@@ -287,14 +327,17 @@ class MobileNode:
         configuration = self._configuration
         if configuration.psk_file:
             return Path(configuration.psk_file).read_bytes()
-        if self._granted is None:
-            return None
-        keys = self._granted.keys
-        secret = ike_secret(configuration.psk_source, keys.msk, ike_root(keys.emsk))
-        return ike_psk(secret, assignment)
+        return self._derive_psk(assignment, self._granted.keys) if self._granted else None
+
+    def _derive_psk(self, assignment: Assignment, keys: EapKeys) -> bytes:
+        source = self._configuration.psk_source
+        return ike_psk(ike_secret(source, keys.msk, ike_root(keys.emsk)), assignment)
 
     def _hand_over(self, assignment: Assignment) -> None:
         """Go on to IKE; the kernel is prepared while IKE's first message is under way."""
+        if assignment == self._foretold:
+            self._register(assignment)  # IKE has begun.
+            return
         psk = self._psk(assignment)
         if self._ikev2:
             self._negotiate_v2(self._ikev2, assignment, psk)
@@ -318,7 +361,7 @@ class MobileNode:
         self._assignment = assignment
         eap = self._peers() if settings and settings.authentication == "eap" else None
         ike.initiate(assignment.home_agent, assignment.home_address, psk=psk, eap=eap)
-        if assignment.home_address is not None:
+        if assignment.home_address is not None and assignment != self._foretold:
             self._register(assignment)
 
     def _on_address(self, home_address: IPv6Address) -> None:

@@ -1,0 +1,52 @@
+"""As few round trips as security allows; docs/pana-fast.md argues every one that is left out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from agents.approaches import Role
+from agents.approaches.scene import KERNEL_NEEDS, CommonSettings, Scene, prepare
+from agents.bootstrap import PskSource
+from agents.roles.ike2 import Ike2Settings
+from topologies.model import Topology
+
+NEEDS = KERNEL_NEEDS
+__all__ = ["NEEDS", "Settings", "compose", "prepare"]
+
+
+class Settings(CommonSettings, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Each of the shortcuts, so that an experiment may take back one of them.
+
+    `pana_start` has EAP's first request in PANA's; `first_request` "tls" has that start EAP-TLS,
+    without asking for the identity; with `early` IKE begins while EAP is still at its last round.
+    """
+
+    pana_start: Literal["stateful", "stateless", "optimized"] = "optimized"
+    first_request: Literal["identity", "tls"] = "tls"
+    early: bool = True
+    psk_source: PskSource = "emsk"
+    protection: Literal["none", "sealed"] = "sealed"
+    duplicate_address_detection: bool = False
+    ike: Ike2Settings = Ike2Settings(authentication="psk")
+
+    def __post_init__(self) -> None:
+        if self.ike.authentication != "psk":
+            raise ValueError("IKEv2 with EAP is what this approach leaves out")
+        if self.early and (self.protection != "sealed" or self.psk_source != "emsk"):
+            raise ValueError("an early start needs a sealed assignment, and a key from the EMSK")
+
+
+def compose(settings: Settings, topology: Topology, shared: Path, run: Path) -> list[Role]:
+    """Return the roles of hosts C, B and A."""
+    scene, early = Scene(settings, topology, shared, run), settings.early
+    return [
+        scene.home_network(
+            home_agent=scene.home_agent_settings(),
+            ikev2=settings.ike,
+            early=early,
+            pick_up=settings.first_request == "tls",
+        ),
+        scene.access_router(first_request=settings.first_request, early=early),
+        scene.mobile_node(access=scene.pana(), ikev2=settings.ike, early=early),
+    ]
