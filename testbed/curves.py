@@ -214,7 +214,8 @@ def stacked_figure(results: Results) -> tuple[Figure, list[list[Any]]]:
     points = results.points
     shown = [points[0], points[-1]] if len(points) > 1 else points[:1]
     bars = len(results.variants)
-    tall, top, gap = 0.36 * bars + 0.2, 1.4, 0.75
+    tall, gap = 0.36 * bars + 0.2, 0.75
+    top = 1.4 if points[0] else 1.15
     height = top + len(shown) * (tall + gap) - gap + 0.35
     fig = style.figure(10.0, height)
     style.heading(
