@@ -40,6 +40,7 @@ class Run(msgspec.Struct, kw_only=True):
     seconds. `measured` holds what was
     found on each link before the run, by the names of its shape; None is what was not measured.
     `parameters` is the run's point of a sweep's grid; `traffic` what the captures show.
+    `processor` is what the hosts' processors were slowed down to (testbed.cpu.Processor).
     """
 
     run: int
@@ -56,6 +57,7 @@ class Run(msgspec.Struct, kw_only=True):
     measured: dict[str, dict[str, float | None]] = {}
     parameters: dict[str, Any] = {}
     traffic: Traffic | None = None
+    processor: dict[str, float] | None = None
 
     def __post_init__(self) -> None:
         if self.status == "ok":

@@ -324,6 +324,8 @@ class Spec:
         for spec in [self.at(point) for point in swept] or [self]:
             for name in spec.variants:
                 needs |= set(spec.approach(name).NEEDS)
+                slow = getattr(spec.settings(name), "processor_ghz", 0.0)
+                needs |= {"cgroup_cpu"} if slow else set()
                 shapes = [link.shape for link in spec.topology(name).links]
                 needs |= {"sch_htb"} if any(s.rate for s in shapes) else set()
                 needs |= {"sch_netem"} if any(s.delay or s.loss for s in shapes) else set()

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from testbed.capture import Capture, start_captures
+from testbed.cpu import CpuError, Processors, slowed
 from testbed.net import NetError, Network, network, stop
 from testbed.phases import IKE_STARTS, MILESTONES, PHASES
 from testbed.probe import Echo, Traffic, measure
@@ -109,6 +110,7 @@ class Run:
         self.costs: dict[str, float] = {}
         self.measured: dict[str, Mapping[str, float | None]] = {}
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._processors: Processors | None = None
 
     def _host_of(self, role: str) -> str:
         return next(h.name for h in self.topology.hosts if h.role == role)
@@ -124,6 +126,15 @@ class Run:
                 stdout=events.writer,
                 stderr=log,
             )
+        if self._processors:
+            self._processors.assign(role.host, self._processes[name].pid)
+
+    def _slow_down(self, stack: ExitStack) -> None:
+        """Give the hosts slower processors if the settings ask for them."""
+        ghz = getattr(self.settings, "processor_ghz", 0.0)
+        if ghz:
+            name = f"mip6lab-{self.folder.parent.parent.name}-{self.planned.run}-{os.getppid()}"
+            self._processors = stack.enter_context(slowed(name, ghz))
 
     def _check_processes(self) -> None:
         for name, process in self._processes.items():
@@ -318,6 +329,7 @@ class Run:
         try:
             with ExitStack() as stack:
                 emit(phase="network")
+                self._slow_down(stack)
                 net = stack.enter_context(network(self.topology))
                 self._timed("network", begun)
                 events = Events(self.folder / "events.jsonl")
@@ -329,7 +341,7 @@ class Run:
                     ended = time.monotonic()
                     self._finish(captures)
             self._timed("teardown", ended)
-        except (RunError, NetError) as error:
+        except (RunError, NetError, CpuError) as error:
             status, reason = "failed", str(error)
         except ExpectedError as end:
             status, self.outcome = "expected", str(end)
@@ -345,6 +357,7 @@ class Run:
             "continuity": self.continuity,
             "costs": self.costs,
             "measured": self.measured,
+            "processor": asdict(self._processors.processor) if self._processors else None,
         }
 
 

@@ -38,6 +38,11 @@ class Settings(CommonSettings, frozen=True, forbid_unknown_fields=True, kw_only=
         return habits(self.profile, self.habits)
 
     @property
+    def processor_ghz(self) -> float:
+        """The clock rate of the hosts' processors in GHz; 0: as they are."""
+        return self.all_habits.processor_ghz
+
+    @property
     def hand_over(self) -> Literal["resident", "script"]:
         """How PANA hands over."""
         return self.launch or ("script" if self.profile == "paper2006" else "resident")

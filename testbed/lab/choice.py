@@ -8,7 +8,9 @@ from testbed.lab.native import NativeLab
 from testbed.lab.uml import UmlLab
 
 LABS = ("auto", "native", "uml")
-KERNEL_FEATURES = tuple(name for name, feature in FEATURES.items() if feature.kind == "kernel")
+KERNEL_FEATURES = tuple(
+    n for n, feature in FEATURES.items() if feature.kind == "kernel" and feature.always
+)
 
 
 def choose(name: str = "auto", needs: Iterable[str] = KERNEL_FEATURES) -> tuple[Lab, str]:

@@ -66,6 +66,7 @@ FEATURES = {
             "kernel",
             NATIVE,
         ),
+        Feature("cgroup_cpu", "slower processors (cgroup v2)", "kernel", NATIVE, always=False),
         Feature("mnexec", "Mininet's hosts", "tool"),
         Feature("ip", "interfaces, addresses, routes", "tool"),
         Feature("tc", "delay, loss and rate of links", "tool"),

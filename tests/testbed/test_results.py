@@ -64,7 +64,16 @@ def test_runs_come_back_as_written(folder):
     assert loaded.values("resident", "binding") == [1.0]
     assert set(json.loads((folder / "runs.jsonl").read_text().splitlines()[0])) == {
         *("run", "variant", "seed", "status", "reason", "outcome", "continuity"),
-        *("phases", "event_phases", "first_packet", "costs", "measured", "parameters", "traffic"),
+        *(
+            "phases",
+            "event_phases",
+            "first_packet",
+            "costs",
+            "measured",
+            "parameters",
+            "traffic",
+            "processor",
+        ),
     }
 
 
