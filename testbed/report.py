@@ -17,6 +17,7 @@ from rich.text import Text
 from testbed import style, tables
 from testbed.claims import findings
 from testbed.fits import swept_links
+from testbed.mechanisms import is_cumulative, share_rows
 from testbed.phases import PHASES, TITLES, TOTAL
 from testbed.results import Results, load, replace
 from testbed.stats import Summary, costs, largest_disagreement, phase_summaries, summarise
@@ -95,6 +96,8 @@ def show(results: Results, console: Console) -> None:
             console.print(one)
     else:
         console.print(table(results))
+    if is_cumulative(results):
+        console.print(tables.mechanisms(results))
     if any(run.traffic for run in results.runs):
         console.print(tables.messages(results))
     for warning in results.warnings:
@@ -120,6 +123,9 @@ def write(folder: Path) -> Path:
         )
         if not results.axes
         else _html(*tables.point_rows(results)),
+        mechanisms=_section("What each variant adds", share_rows(results))
+        if is_cumulative(results)
+        else "",
         fitted=_section("Round trips fitted", tables.fit_rows(results))
         if swept_links(results)
         else "",
@@ -230,6 +236,7 @@ figcaption { color: #666; font-size: 0.85em; }
 $warnings
 <h2>Phases</h2>
 $phases
+$mechanisms
 $fitted
 <h2>Figures</h2>
 $figures

@@ -94,13 +94,17 @@ class Variant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Experiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """An experiment's file: common values, and the variants that change some of them."""
+    """An experiment's file: common values, and the variants that change some of them.
+
+    In one that is `cumulative`, each variant adds one thing to the variant before it.
+    """
 
     name: Name
     approach: Name
     topology: Name
     variants: Annotated[dict[Name, dict[str, Any]], msgspec.Meta(min_length=1)]
     title: str = ""
+    cumulative: bool = False
     runs: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 10
     seed: Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)] = 1
     timeout: Positive = 60.0

@@ -13,6 +13,7 @@ from testbed import style
 from testbed.claims import CONTRADICTED, SUPPORTED, Finding
 from testbed.compare import Comparison, written
 from testbed.fits import Counted, Estimate, Fit, fits, swept_links
+from testbed.mechanisms import share_rows
 from testbed.phases import TITLES, TOTAL
 from testbed.results import Results
 from testbed.stats import phase_summaries, traffic
@@ -177,6 +178,11 @@ def sweep(results: Results) -> list[Table]:
         title = "round trips of the critical path [95 % interval]; ! differs by more than 0.2"
         tables.append(_table(title, *fit_rows(results)))
     return tables
+
+
+def mechanisms(results: Results) -> Table:
+    """Return what each variant adds to the one before, and what of the paper's is left."""
+    return _table("what each variant adds, and what stays unexplained", *share_rows(results))
 
 
 def messages(results: Results) -> Table:
