@@ -262,3 +262,26 @@ def test_the_sweep_that_ships_is_wide_enough_to_fit():
     axes = spec.experiment.sweep
     assert axes["links.access.delay"] == [0.0, 0.005, 0.02, 0.05, 0.1]
     assert axes["links.core.delay"] == [0.0, 0.02, 0.05, 0.1]
+
+
+def test_intervals_hold_the_truth_as_often_as_they_say():
+    rng = np.random.default_rng(3)
+    grid = np.array([[2 * a, 2 * c, 1.0] for a in (0, 0.05, 0.1) for c in (0, 0.1)] * 3)
+    truth = np.array([13.0, 11.0, 0.08])
+    held = 0
+    for seed in range(100):
+        y = grid @ truth + rng.normal(0, 0.03, len(grid))
+        _, weights = fits._huber(grid, y)
+        found = fits._intervals(grid, y, weights, seed)
+        held += sum(low <= true <= high for (low, high), true in zip(found, truth, strict=True))
+    assert 250 <= held <= 300
+
+
+def test_intervals_of_few_runs_are_finite(tmp_path):
+    grid = {"links.access.delay": (0.0, 0.1), "links.core.delay": (0.0, 0.1)}
+    loaded = results.load(sample.swept(tmp_path, runs=1, grid=grid, slow=0))
+
+    for name in loaded.variants:
+        (fit,) = fits.fits(loaded, name)
+        for one in fit.round_trips.values():
+            assert one.ci95[1] - one.ci95[0] < 2
