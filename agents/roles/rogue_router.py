@@ -105,9 +105,12 @@ class RogueRouter(AccessRouter):
             care_of = IPv6Address(event.pac[0])
             key = ike_psk(msk, false)
             self._false[1].share(self._rogue.identity, false.home_address, key, care_of)
-        sealed = answer.sealed_assignment
-        forged = sealed and bytes([sealed[0], sealed[1] ^ 1]) + sealed[2:]
+        forged = _forged(answer.sealed_assignment)
         return replace(answer, assignment=false, sealed_assignment=forged)
+
+    def _open_early(self, event: events.EapResponse, answer: DiameterEapAnswer) -> bytes | None:
+        sealed = super()._open_early(event, answer)
+        return _forged(sealed) if self._rogue.attack == "alter" else sealed
 
     def _impersonate(self, assignment: Assignment, home_address: IPv6Address, msk: bytes) -> None:
         """Register this host for the home address; the mobile node gets no answer any more."""
@@ -134,6 +137,10 @@ class RogueRouter(AccessRouter):
 
     def _failed(self, reason: str) -> None:
         self._rogue_log.write("ImpersonationFailed", reason=reason)
+
+
+def _forged(sealed: bytes | None) -> bytes | None:
+    return sealed and bytes([sealed[0], sealed[1] ^ 1]) + sealed[2:]
 
 
 async def serve(configuration: RogueConfiguration, stop: asyncio.Event) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import io
 import json
 from ipaddress import IPv6Address, IPv6Network
 
@@ -23,9 +24,10 @@ HOLE = (NODE, AGENT, IKE_PORT)
 
 class Router:
     def __init__(self, lifetime: float = 5.0) -> None:
+        self.told = io.StringIO()
         self.filter = FakeEnforcementPoint(LINK)
         self.filter.close_access()
-        self.ways = Pinholes(self.filter, LINK, EventLog("B", "pana"), lifetime=lifetime)
+        self.ways = Pinholes(self.filter, LINK, EventLog("B", "pana", self.told), lifetime=lifetime)
 
 
 def run(work):
@@ -53,15 +55,16 @@ def test_a_pinhole_is_for_ike_to_one_home_agent():
     run(work)
 
 
-def test_it_closes_by_itself(capfd):
+def test_it_closes_by_itself():
     async def main():
         router = Router(lifetime=0.0)
         router.ways.open(1, NODE, AGENT)
         while router.filter.pinholes:
             await asyncio.sleep(0)
+        return router.told.getvalue()
 
-    asyncio.run(asyncio.wait_for(main(), 10))
-    told = [json.loads(line)["event"] for line in capfd.readouterr().out.splitlines()]
+    lines = asyncio.run(asyncio.wait_for(main(), 10)).splitlines()
+    told = [json.loads(line)["event"] for line in lines]
     assert told == ["PinholeOpened", "PinholeClosed"]
 
 
