@@ -46,7 +46,7 @@ test:
 	@$(MIP6LAB) exec --lab $(LAB) -- .venv/bin/python -m pytest -p no:cacheprovider tests/lab
 
 check: lint
-	@$(AS_CALLER) .venv/bin/python -m pytest
+	@$(AS_CALLER) .venv/bin/python -m pytest -n auto
 
 lint:
 	@setup/install tests
