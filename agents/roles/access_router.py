@@ -295,8 +295,8 @@ class AccessRouter:
         def for_all(method: Callable[[int, float], bool]) -> Callable[[], bool]:
             def call() -> bool:
                 driver = self.endpoint.driver
-                done = [driver.call(method, number, driver.now()) for number in self._open]
-                return bool(done)
+                numbers = tuple(self._open)
+                return any([driver.call(method, n, driver.now()) for n in numbers])
 
             return call
 
