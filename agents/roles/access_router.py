@@ -296,7 +296,7 @@ class AccessRouter:
             def call() -> bool:
                 driver = self.endpoint.driver
                 numbers = tuple(self._open)
-                return any([driver.call(method, n, driver.now()) for n in numbers])
+                return bool([n for n in numbers if driver.call(method, n, driver.now())])
 
             return call
 
