@@ -15,7 +15,7 @@ import msgspec
 from agents.bootstrap import Assignment, Wish
 from agents.dhcpv6.relay import Relay
 from agents.dhcpv6.wire import SERVER_PORT
-from agents.diameter.eap import DiameterEapAnswer, DiameterEapRequest
+from agents.diameter.eap import DiameterEapAnswer
 from agents.diameter.errors import DiameterError, ResultCode
 from agents.diameter.mobility import mobility_request
 from agents.eap.wire import Code, Packet, TlsData, Type
@@ -30,6 +30,7 @@ from agents.pana.eap import identity_request
 from agents.pana.mobility import MobilityCapability
 from agents.pana.paa import Paa
 from agents.pana.wire import Result
+from agents.roles.aaa_client import AaaClient
 from agents.roles.access import DialectName
 from agents.roles.diameter import DiameterPeer, diameter_files, node_config
 from agents.roles.home_agent import HomeAgentService, HomeAgentSettings, PresharedIke
@@ -111,66 +112,6 @@ class AccessRouterConfiguration(Configuration, frozen=True, kw_only=True):
     aaa_timeout: Annotated[float, msgspec.Meta(gt=0)] = 10.0
 
 
-class AaaClient:
-    """Carries EAP between the PAA and the home AAA server (RFC 4072 section 2)."""
-
-    def __init__(self, configuration: AccessRouterConfiguration, service: DiameterService) -> None:
-        self._configuration = configuration
-        self._service = service
-        self._sessions: dict[int, tuple[str, tuple[bytes, ...]]] = {}
-        self._next = random.SystemRandom().getrandbits(32)
-        local = configuration.local
-        self._candidate = local.candidate() if local else None
-
-    def _wish(self, event: events.EapResponse) -> Wish | None:
-        """Return where the mobile node wants its home agent, None if it wants none."""
-        if not event.mobility:
-            return Wish.EITHER if self._configuration.relay else None
-        capability = event.capability
-        return Wish.of(
-            home=bool(capability & MobilityCapability.HOME_DOMAIN_HOME_AGENT),
-            local=bool(capability & MobilityCapability.LOCAL_HOME_AGENT),
-        )
-
-    def _session(self, number: int) -> tuple[str, tuple[bytes, ...]]:
-        """Return the Diameter session of a PANA session, and the State AVPs of its last answer."""
-        if number not in self._sessions:
-            # RFC 6733 section 8.8: identity, high and low 32 bits.
-            self._next += 1
-            identity = self._configuration.diameter_identity
-            name = f"{identity};{int(time.time())};{self._next & 0xFFFFFFFF}"
-            self._sessions[number] = (name, ())
-        return self._sessions[number]
-
-    async def exchange(self, event: events.EapResponse) -> DiameterEapAnswer:
-        """Send an EAP response to the home realm; return the answer to it.
-
-        Raises DiameterError or TimeoutError.
-        """
-        session, state = self._session(event.session_id)
-        asked = mobility_request(self._wish(event), self._candidate)
-        request = DiameterEapRequest(
-            session_id=session,
-            origin_host=self._configuration.diameter_identity,
-            origin_realm=self._configuration.diameter_realm,
-            destination_realm=self._configuration.home.realm,
-            eap_payload=event.packet,
-            feature_vector=asked.feature_vector,
-            hint=asked.hint,
-            wish=asked.wish,
-            care_of_address=IPv6Address(event.pac[0]),
-            state=state,
-        )
-        message = await self._service.request(request.to_message())
-        answer = DiameterEapAnswer.from_message(message)
-        self._sessions[event.session_id] = (session, answer.state)
-        return answer
-
-    def forget(self, number: int) -> None:
-        """Drop what is kept for a PANA session."""
-        self._sessions.pop(number, None)
-
-
 class AccessRouter:
     """Joins PAA, AAA client and enforcement point.
 
@@ -186,6 +127,8 @@ class AccessRouter:
         log: EventLog,
     ) -> None:
         self._client = client
+        self._asks_always = configuration.relay is not None
+        self._candidate = configuration.local.candidate() if configuration.local else None
         self._enforcement = enforcement
         self._log = log
         self._tasks: set[asyncio.Task[None]] = set()
@@ -244,6 +187,16 @@ class AccessRouter:
             on_event=log,
         )
         return relay, endpoint, settings.network
+
+    def _wish(self, event: events.EapResponse) -> Wish | None:
+        """Return where the mobile node wants its home agent, None if it wants none."""
+        if not event.mobility:
+            return Wish.EITHER if self._asks_always else None
+        capability = event.capability
+        return Wish.of(
+            home=bool(capability & MobilityCapability.HOME_DOMAIN_HOME_AGENT),
+            local=bool(capability & MobilityCapability.LOCAL_HOME_AGENT),
+        )
 
     def _supply(self, client: IPv6Address, assignment: Assignment | None) -> None:
         """Let the relay agent tell the DHCPv6 server about the assigned home agent."""
@@ -317,7 +270,12 @@ class AccessRouter:
 
     async def _ask(self, event: events.EapResponse) -> None:
         try:
-            answer = await self._client.exchange(event)
+            answer = await self._client.exchange(
+                event.session_id,
+                event.packet,
+                asked=mobility_request(self._wish(event), self._candidate),
+                care_of=IPv6Address(event.pac[0]),
+            )
         except (DiameterError, TimeoutError) as error:
             self._log.write("AaaFailed", session_id=event.session_id, reason=str(error))
             self._reject(event, None, Result.AUTHENTICATION_REJECTED)
@@ -409,7 +367,13 @@ async def serve(
         tls=diameter_files(configuration.diameter_tls, configuration.keys),
         request_timeout=configuration.aaa_timeout,
     )
-    router = kind(configuration, AaaClient(configuration, service), enforcement, log.child("pana"))
+    client = AaaClient(
+        service,
+        identity=configuration.diameter_identity,
+        realm=configuration.diameter_realm,
+        home_realm=configuration.home.realm,
+    )
+    router = kind(configuration, client, enforcement, log.child("pana"))
     await service.start()
     await service.connected(configuration.home.realm, 30.0)
     take_commands(router.commands(), log)

@@ -9,19 +9,20 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-import time
 from ipaddress import IPv6Address, IPv6Network
 from typing import Any
 
 import msgspec
 
-from agents.diameter.dictionary import Mip6Feature
-from agents.diameter.eap import DiameterEapAnswer, DiameterEapRequest
+from agents.bootstrap import Wish
+from agents.diameter.eap import DiameterEapAnswer
 from agents.diameter.errors import DiameterError, ResultCode
+from agents.diameter.mobility import mobility_request
 from agents.ikev2 import events as ikev2
 from agents.ikev2.config import Grant
 from agents.kernel.linux import LinuxHomeAgent
 from agents.mip6.home_agent import HomeAgent
+from agents.roles.aaa_client import AaaClient
 from agents.roles.diameter import DiameterPeer, diameter_files, node_config
 from agents.roles.ike import IkeService, IkeSettings
 from agents.roles.ike2 import Ike2Service, Ike2Settings
@@ -140,16 +141,13 @@ class EapAuthenticator:
     def __init__(
         self,
         configuration: HomeAgentConfiguration,
-        service: DiameterService,
+        client: AaaClient,
         home_agent: HomeAgentService,
         log: EventLog,
     ) -> None:
-        self._configuration = configuration
-        self._service = service
+        self._client = client
         self._home_agent = home_agent
         self._log = log
-        self._next = random.SystemRandom().getrandbits(32)
-        self._sessions: dict[bytes, str] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._ike = Ike2Service(
             home_agent.address,
@@ -167,29 +165,18 @@ class EapAuthenticator:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def _request(self, event: ikev2.EapResponse) -> DiameterEapRequest:
-        configuration = self._configuration
-        if event.ike_spi not in self._sessions:
-            self._next += 1
-            name = f"{configuration.diameter_identity};{int(time.time())};{self._next & 0xFFFFFFFF}"
-            self._sessions[event.ike_spi] = name
-        return DiameterEapRequest(
-            session_id=self._sessions[event.ike_spi],
-            origin_host=configuration.diameter_identity,
-            origin_realm=configuration.diameter_realm,
-            destination_realm=configuration.home.realm,
-            eap_payload=event.packet,
-            user_name=event.identity,
-            feature_vector=Mip6Feature.MIP6_INTEGRATED,
-            care_of_address=event.peer,
-        )
-
     async def _ask(self, event: ikev2.EapResponse) -> None:
         try:
-            message = await self._service.request(self._request(event).to_message())
-            answer = DiameterEapAnswer.from_message(message)
+            answer = await self._client.exchange(
+                event.ike_spi,
+                event.packet,
+                asked=mobility_request(Wish.EITHER),
+                care_of=event.peer,
+                user_name=event.identity,
+            )
         except (DiameterError, TimeoutError) as error:
             self._log.write("AaaFailed", reason=str(error))
+            self._client.forget(event.ike_spi)
             self._ike.eap_failure(event.ike_spi, None)
             return
         self._deliver(event, answer)
@@ -201,7 +188,7 @@ class EapAuthenticator:
             if again:
                 self._ike.eap_request(event.ike_spi, again)
                 return
-        self._sessions.pop(event.ike_spi, None)
+        self._client.forget(event.ike_spi)
         assignment = answer.assignment
         if (
             answer.result_code != ResultCode.SUCCESS
@@ -235,7 +222,13 @@ async def serve(configuration: HomeAgentConfiguration, stop: asyncio.Event) -> N
         tls=diameter_files(configuration.diameter_tls, None),
         request_timeout=configuration.aaa_timeout,
     )
-    authenticator = EapAuthenticator(configuration, service, home_agent, log)
+    client = AaaClient(
+        service,
+        identity=configuration.diameter_identity,
+        realm=configuration.diameter_realm,
+        home_realm=configuration.home.realm,
+    )
+    authenticator = EapAuthenticator(configuration, client, home_agent, log)
     await service.start()
     await service.connected(configuration.home.realm, 30.0)
     log.write("Ready", pid=os.getpid())

@@ -17,8 +17,8 @@ from agents.diameter.eap import DiameterEapAnswer
 from agents.kernel.linux import LinuxMobileNode
 from agents.kernel.port import EnforcementPoint
 from agents.pana import events
+from agents.roles.aaa_client import AaaClient
 from agents.roles.access_router import (
-    AaaClient,
     AccessRouter,
     AccessRouterConfiguration,
 )
