@@ -174,8 +174,9 @@ def _timeline(seen: list[Seen], path: Path) -> Timeline:
         and m.time >= update.time
         and (m.source, m.inner_destination) == (update.destination, update.home_address)
     )
-    # IKE may start while PANA is still going on: what overlaps counts for PANA.
-    times = [pana_end, max(ike_start.time, pana_end), ike_end.time, update.time, ack.time]
+    # IKE may start, and even end, while PANA is still going on: what overlaps counts for PANA.
+    ike_times = [max(message.time, pana_end) for message in (ike_start, ike_end)]
+    times = [pana_end, *ike_times, update.time, ack.time]
     return _ordered(start, times, next(packets, None), path)
 
 
@@ -279,5 +280,6 @@ def from_events(path: Path, host: str = "A") -> Timeline:
         if name not in first:
             expected = " or ".join(sorted(f"{agent} {event}" for agent, event in wanted))
             raise PhaseError(f"{path}: host {host} logged no event {expected}")
-    first["ike_start"] = max(first["ike_start"], first["pana_end"])
+    for name in ("ike_start", "ike_end"):
+        first[name] = max(first[name], first["pana_end"])
     return _ordered(first["start"], [first[name] for name, _ in MILESTONES[1:]], None, path)

@@ -177,6 +177,18 @@ def test_ike_that_starts_before_pana_ends_counts_from_its_end(capture):
     assert sum(found.phases[name] for name in phases.PHASES) == close(found.phases["total"])
 
 
+def test_ike_that_ends_before_pana_does_takes_no_time_of_its_own(capture):
+    packets = [p for p in syn.bootstrap() if not 0.0199 < p[0] < 0.0499]
+    early = [p for p in syn.bootstrap() if 0.0199 < p[0] < 0.0505]
+    packets += [(time * 0.3, packet) for time, packet in early if time > 0.02]
+    last = max(time for time, _ in packets if time < 0.02)
+
+    found = from_capture(capture(packets + [p for p in syn.bootstrap() if 0.0195 < p[0] < 0.0201]))
+
+    assert (found.phases["pana_to_ike"], found.phases["ike"]) == (0, 0)
+    assert found.pana_end >= last
+
+
 def test_an_open_network_has_no_pana(capture):
     packets = [p for p in syn.bootstrap() if p[0] > 0.02]
 
