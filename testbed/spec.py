@@ -159,6 +159,14 @@ def parse_assignment(assignment: str, option: str = "--set") -> tuple[list[str],
 
 def _assign(document: dict[str, Any], assignment: str) -> None:
     keys, value = parse_assignment(assignment)
+    variants = document.get("variants")
+    own = variants.values() if isinstance(variants, Mapping) else ()
+    if own and all(isinstance(v, Mapping) and _has(v, keys) for v in own):
+        path = ".".join(keys)
+        raise SpecError(
+            f"--set {assignment}: without effect, for every variant sets it itself; "
+            f"set variants.NAME.{path}"
+        )
     _put(document, keys, value, f"--set {assignment}")
 
 

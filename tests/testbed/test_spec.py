@@ -105,6 +105,13 @@ def test_a_bad_assignment_is_refused(tmp_path, assignment, complaint):
         Spec.load(path, [assignment])
 
 
+def test_an_assignment_that_no_variant_would_heed_is_refused(tmp_path):
+    both = GOOD.replace("[variants.common]", '[variants.common]\nsettings.launch = "script"')
+
+    with pytest.raises(SpecError, match=r"every variant sets it itself; set variants\.NAME"):
+        Spec.load(written(tmp_path, both), ["settings.launch=script"])
+
+
 def test_a_missing_file_is_said(tmp_path):
     with pytest.raises(SpecError, match="there is no such experiment"):
         Spec.load(tmp_path / "none.toml")
