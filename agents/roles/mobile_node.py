@@ -34,6 +34,7 @@ from agents.roles.discovery import (
     DnsSettings,
     StaticSettings,
 )
+from agents.roles.habits import Habits
 from agents.roles.home_registration import RegistrationService
 from agents.roles.ike import IkeService, IkeSettings
 from agents.roles.ike2 import Ike2Service, Ike2Settings
@@ -76,6 +77,7 @@ class MobileNodeConfiguration(Configuration, frozen=True, kw_only=True):
     psk_file: str | None = None
     binding_lifetime: Annotated[float, msgspec.Meta(gt=0)] = 420.0
     launch: Literal["resident", "script"] = "resident"
+    habits: Habits = Habits()
     keys: str | None = None
 
     def __post_init__(self) -> None:
@@ -150,6 +152,7 @@ class MobileNode:
                     keys=self._keys,
                     log=self._log.child("ikev1"),
                     on_failure=self._fail,
+                    habits=configuration.habits,
                 ),
                 None,
             )
@@ -379,6 +382,7 @@ class MobileNode:
             lifetime=self._configuration.binding_lifetime,
             kernel=self._kernel,
             log=self._log,
+            habits=self._configuration.habits,
         )
         self._stages.append(self._registration)
 
@@ -399,6 +403,7 @@ class MobileNode:
                 "BINDING_LIFETIME": str(configuration.binding_lifetime),
                 "KEYS": configuration.keys or "",
             },
+            configuration.habits,
         )
         self._stages.append(launched)
 
