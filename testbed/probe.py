@@ -11,6 +11,7 @@ import time
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from ipaddress import IPv6Address
+from statistics import median
 
 from testbed.net import NetError, Network, link_local_address
 from topologies.model import Link
@@ -150,7 +151,10 @@ def _path(network: Network, link: Link) -> _Path:
 
 
 def _delay(network: Network, path: _Path) -> float:
-    """Return half of the shortest of a few round trips in seconds."""
+    """Return half of the median of a few round trips in seconds.
+
+    The first of them may take longer, for it has to wait for the other end's address.
+    """
     with closing(Echo(network, path.host)) as echo:
         times = [
             echo.round_trip(path.destination, path.scope, _REPLY_DEADLINE)
@@ -159,7 +163,7 @@ def _delay(network: Network, path: _Path) -> float:
     answered = [t for t in times if t is not None]
     if not answered:
         raise NetError(f"{path.host} gets no echo from {path.far_host}")
-    return min(answered) / 2
+    return median(answered) / 2
 
 
 def _loss(network: Network, path: _Path, delay: float) -> float:
