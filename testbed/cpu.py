@@ -115,9 +115,10 @@ def slowed(name: str, ghz: float) -> Iterator[Processors]:
             "does not have or uses in version 1: set settings.habits.processor_ghz = 0"
         )
     rate = measure()
-    folder = root / name
+    folder, control = root / name, root / "cgroup.subtree_control"
     try:
-        (root / "cgroup.subtree_control").write_text("+cpu")
+        was_enabled = "cpu" in control.read_text().split()
+        control.write_text("+cpu")
         folder.mkdir()
         (folder / "cgroup.subtree_control").write_text("+cpu")
     except OSError as error:
@@ -127,6 +128,9 @@ def slowed(name: str, ghz: float) -> Iterator[Processors]:
         yield processors
     finally:
         processors.remove()
+        if not was_enabled:
+            with suppress(OSError):  # Another run's groups need it.
+                control.write_text("-cpu")
 
 
 def _mount() -> Path:

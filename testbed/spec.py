@@ -20,10 +20,12 @@ import msgspec
 from topologies.model import Shape, Topology
 
 _RUN_SECONDS = 6.0
+_SLOWED = 3  # How many times longer it takes with slower processors and the waits of 2006.
 _ONE_WAYS = 60  # How often a link is crossed by the bootstrap, and before it to measure the link.
 _SWEPT = ("links", "settings")
 _NAME = r"^[a-z0-9][a-z0-9_-]*$"
 Name = Annotated[str, msgspec.Meta(pattern=_NAME)]
+Runs = Annotated[int, msgspec.Meta(ge=1, le=100_000)]
 Positive = Annotated[float, msgspec.Meta(gt=0, le=86400)]
 
 
@@ -79,6 +81,7 @@ class Variant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     approach: Name
     topology: Name
     timeout: Positive
+    runs: Runs
     description: str = ""
     links: dict[str, LinkSettings] = {}
     settings: dict[str, Any] = {}
@@ -105,7 +108,7 @@ class Experiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     variants: Annotated[dict[Name, dict[str, Any]], msgspec.Meta(min_length=1)]
     title: str = ""
     cumulative: bool = False
-    runs: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 10
+    runs: Runs = 10
     seed: Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)] = 1
     timeout: Positive = 60.0
     links: dict[str, LinkSettings] = {}
@@ -285,6 +288,7 @@ class Spec:
         common["approach"] = self.experiment.approach
         common["topology"] = self.experiment.topology
         common["timeout"] = self.experiment.timeout
+        common["runs"] = self.experiment.runs
         where = f"{self.source}: variant {name}"
         merged = _merge(common, self.experiment.variants[name])
         _check_links(merged, where)
@@ -329,6 +333,10 @@ class Spec:
         except KeyError as error:
             raise SpecError(f"{self.source}: variant {variant}: links: {error.args[0]}") from None
 
+    def slows(self, variant: str) -> bool:
+        """Return whether a variant's hosts have slower processors."""
+        return bool(getattr(self.settings(variant), "processor_ghz", 0.0))
+
     def needs(self) -> set[str]:
         """Return the features and tools that the variants need, by the doctor's names."""
         needs: set[str] = set()
@@ -336,20 +344,26 @@ class Spec:
         for spec in [self.at(point) for point in swept] or [self]:
             for name in spec.variants:
                 needs |= set(spec.approach(name).NEEDS)
-                slow = getattr(spec.settings(name), "processor_ghz", 0.0)
-                needs |= {"cgroup_cpu"} if slow else set()
+                needs |= {"cgroup_cpu"} if spec.slows(name) else set()
                 shapes = [link.shape for link in spec.topology(name).links]
                 needs |= {"sch_htb"} if any(s.rate for s in shapes) else set()
                 needs |= {"sch_netem"} if any(s.delay or s.loss for s in shapes) else set()
         return needs
 
     def plan(self, runs: int | None = None, seed: int | None = None) -> list[PlannedRun]:
-        """Return the runs in blocks of one run a variant and point, each in random order."""
+        """Return the runs in blocks of one run a variant and point, each in random order.
+
+        A variant with fewer runs than others is in some blocks only, evenly spread. `runs` is for
+        every variant.
+        """
         rng = random.Random(self.experiment.seed if seed is None else seed)
         points = self.points
+        each = {name: runs or variant.runs for name, variant in self.variants.items()}
+        blocks = max(each.values())
         plan: list[PlannedRun] = []
-        for _ in range(self.experiment.runs if runs is None else runs):
-            block = [(name, point) for point in points for name in self.variants]
+        for i in range(blocks):
+            now = [name for name, n in each.items() if (i + 1) * n // blocks > i * n // blocks]
+            block = [(name, point) for point in points for name in now]
             rng.shuffle(block)
             plan += [
                 PlannedRun(len(plan) + offset, name, rng.getrandbits(32), point)
@@ -365,7 +379,8 @@ class Spec:
             there = self.at(point)
             for name in there.variants:
                 delays = sum(link.shape.delay for link in there.topology(name).links)
-                seconds[key, name] = _RUN_SECONDS + _ONE_WAYS * delays
+                factor = _SLOWED if there.slows(name) else 1
+                seconds[key, name] = factor * _RUN_SECONDS + _ONE_WAYS * delays
         return sum(seconds[json.dumps(r.parameters, sort_keys=True), r.variant] for r in plan)
 
 

@@ -126,8 +126,12 @@ class Run:
                 stdout=events.writer,
                 stderr=log,
             )
+
+    def _assign_processors(self) -> None:
+        """Let the programs that run in the hosts, and what they start, go on more slowly."""
         if self._processors:
-            self._processors.assign(role.host, self._processes[name].pid)
+            for name, process in self._processes.items():
+                self._processors.assign(name.partition("-")[0], process.pid)
 
     def _slow_down(self, stack: ExitStack) -> None:
         """Give the hosts slower processors if the settings ask for them."""
@@ -169,6 +173,7 @@ class Run:
         for role in roles:
             if role.host == mobile_node:
                 self._start(net, events, role)
+        self._assign_processors()
 
     def _wait_until_ready(self, events: Events, waiting: Counter[str]) -> None:
         """Wait until as many programs of each host are ready as `waiting` counts."""

@@ -5,13 +5,14 @@ mip6lab exec --lab uml -- .venv/bin/pytest tests/lab/test_processors.py
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from testbed.cpu import slowed
+from testbed.lab.doctor import lacking
 
 SPIN = """
 import sys, time
@@ -25,15 +26,13 @@ print(worked(0.2) / 0.2)
 """
 
 
-def lacks_controller() -> bool:
-    here = "unshare -m sh -c 'mount -t cgroup2 none /mnt && grep -qw cpu /mnt/cgroup.controllers'"
-    return bool(os.geteuid()) or bool(os.system(here))
-
-
-pytestmark = pytest.mark.skipif(lacks_controller(), reason="no CPU controller of cgroup v2")
+LACKING = lacking("native", {"cgroup_cpu"})
+pytestmark = pytest.mark.skipif(bool(LACKING), reason=", ".join(f.how for f in LACKING))
 
 
 def test_a_process_takes_as_much_longer_as_its_share_is_small():
+    control = Path("/run/cgroup/cgroup.subtree_control")
+    before = control.read_text() if control.exists() else ""
     with slowed("mip6lab-test", 0.5) as processors:
         child = subprocess.Popen(
             [sys.executable, "-c", SPIN], stdin=subprocess.PIPE, stdout=subprocess.PIPE
@@ -43,4 +42,5 @@ def test_a_process_takes_as_much_longer_as_its_share_is_small():
         part = processors.processor.share
     assert part < 0.5
     assert float(out) > 0.8 / part
-    assert not list(os.scandir("/run/cgroup")) or not os.path.exists("/run/cgroup/mip6lab-test")
+    assert not Path("/run/cgroup/mip6lab-test").exists()
+    assert control.read_text() == before

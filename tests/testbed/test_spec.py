@@ -122,17 +122,31 @@ def test_a_missing_file_is_said(tmp_path):
 
 def test_the_plan_is_balanced_random_and_repeatable(tmp_path):
     spec = Spec.load(PAPER)
+    each = len(spec.variants)
 
     plan = spec.plan(runs=4, seed=3)
 
-    assert [p.run for p in plan] == list(range(1, 13))
-    blocks = [[p.variant for p in plan[i : i + 3]] for i in range(0, 12, 3)]
+    assert [p.run for p in plan] == list(range(1, 4 * each + 1))
+    blocks = [[p.variant for p in plan[i : i + each]] for i in range(0, len(plan), each)]
     assert all(set(block) == set(spec.variants) for block in blocks)
     assert len({tuple(block) for block in blocks}) > 1
     assert spec.plan(runs=4, seed=3) == plan
     assert spec.plan(runs=4, seed=4) != plan
     write_plan(tmp_path / "plan.json", plan)
     assert read_plan(tmp_path / "plan.json") == plan
+
+
+def test_a_variant_with_fewer_runs_is_spread_over_the_plan(tmp_path):
+    spec = Spec.load(written(tmp_path, GOOD + "runs = 3\n"))
+
+    plan = spec.plan()
+
+    few = [p.run for p in plan if p.variant == "other"]
+    assert (len(plan), len(few)) == (13, 3)
+    assert [number * 3 // (len(plan) + 1) for number in few] == [0, 1, 2]
+    assert len(spec.plan(runs=2)) == 4
+    with pytest.raises(SpecError, match=r"variant other: runs: .*>= 1"):
+        Spec.load(written(tmp_path, GOOD + "runs = 0\n"))
 
 
 def test_an_expectation_is_checked(tmp_path):
