@@ -136,6 +136,8 @@ class IkeService:
 
     def _start(self, home_agent: IPv6Address, selectors: Selectors) -> None:
         self._stop_looking()
+        if self._demand:
+            self._demand.busy = True
         driver, poll = self._endpoint.driver, self._habits.phase1_poll
         driver.call(self._machine.initiate, home_agent, None if poll else selectors, driver.now())
         if poll:
@@ -229,7 +231,6 @@ class _Demand:
         ends = self._selectors[:2]
         wanted = any((sa.source, sa.destination) == ends for sa in self._watch.wanted())
         if wanted and not self.busy:
-            self.busy = True
             self._start()
 
     def close(self) -> None:
