@@ -27,6 +27,7 @@ from testbed.lab import Lab, LabError, uml_host
 from testbed.lab.caller import become, caller
 from testbed.lab.choice import KERNEL_FEATURES, LABS, choose
 from testbed.lab.doctor import examine
+from testbed.manifest import DISTRIBUTION
 from testbed.phases import PHASES, TITLES, TOTAL
 from testbed.spec import Spec, SpecError, parse_assignment
 
@@ -76,7 +77,7 @@ folder_argument = click.argument("folder", type=click.Path(path_type=Path))
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name=results.DISTRIBUTION)
+@click.version_option(package_name=DISTRIBUTION)
 def main() -> None:
     """A laboratory for Mobile IPv6 bootstrapping."""
 

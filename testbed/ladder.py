@@ -24,7 +24,7 @@ from testbed.phases import (
     from_capture,
     messages,
 )
-from testbed.results import Results, Run
+from testbed.results import Results, Run, run_folder
 from testbed.style import FAINT, INK, PHASE_COLOURS, QUIET
 
 LANES = {MOBILE_NODE: 0.0, ACCESS_ROUTER: 1.0, HOME_NETWORK: 2.0}
@@ -51,7 +51,7 @@ def timeline_figure(results: Results, run: Run | None = None) -> tuple[Figure, l
 
 def capture_of(results: Results, run: Run) -> Path:
     """Return the path of a run's capture at the mobile node."""
-    return results.folder / "runs" / f"{run.run:04}" / "captures" / f"{SUBJECT}.pcapng"
+    return run_folder(results.folder, run.run) / "captures" / f"{SUBJECT}.pcapng"
 
 
 def typical_run(results: Results) -> Run:

@@ -16,10 +16,11 @@ from rich.text import Text
 
 from testbed import style, tables
 from testbed.claims import findings
+from testbed.files import replace
 from testbed.fits import swept_links
 from testbed.mechanisms import is_cumulative, share_rows
 from testbed.phases import PHASES, TITLES, TOTAL
-from testbed.results import Results, load, replace
+from testbed.results import Results, load
 from testbed.stats import Summary, costs, largest_disagreement, phase_summaries, summarise
 
 FIGURES = {

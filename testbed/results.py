@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import csv
-import importlib.metadata
-import io
 import os
-import platform
-import subprocess
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from dataclasses import replace as replace_fields
 from datetime import UTC, datetime
@@ -20,13 +15,13 @@ from typing import Any, Literal
 import msgspec
 
 from testbed.counts import Traffic
+from testbed.files import replace, write_csv
 from testbed.jsonl import DataError, append_line, read_lines
+from testbed.manifest import Manifest, read_manifest
 from testbed.phases import PHASES, TOTAL
 
 PROJECT = Path(__file__).resolve().parent.parent
 PAPER = PROJECT / "results" / "paper.toml"
-DISTRIBUTION = "mip6-bootstrap-testbed"
-GIT_TIMEOUT = 10.0
 
 
 class Run(msgspec.Struct, kw_only=True):
@@ -64,30 +59,6 @@ class Run(msgspec.Struct, kw_only=True):
             missing = [name for name in (*PHASES, TOTAL) if name not in (self.phases or {})]
             if missing:
                 raise ValueError(f"run {self.run} is ok but has no {', '.join(missing)}")
-
-
-class Manifest(msgspec.Struct, kw_only=True):
-    """What a result depends on besides its specification. Loads are 1, 5 and 15 minutes'."""
-
-    experiment: str
-    run_id: str
-    lab: str
-    kernel: str
-    seed: int
-    cpu: str
-    cpus: int
-    python: str
-    packages: dict[str, str]
-    features: dict[str, bool] = {}
-    commit: str | None = None
-    dirty: bool | None = None
-    load_before: tuple[float, ...] | None = None
-    load_after: tuple[float, ...] | None = None
-    delays_asked: dict[str, float] = {}
-    delays_measured: dict[str, float] = {}
-    started: str
-    ended: str | None = None
-    notes: list[str] = []
 
 
 class PaperPhase(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -222,10 +193,17 @@ def link_latest(folder: Path) -> None:
 
 
 def run_folder(folder: Path, number: int) -> Path:
-    """Make and return runs/<number>/ with captures/, keys/ (mode 0700) and logs/."""
-    run = folder / "runs" / f"{number:04}"
-    for name, mode in (("captures", 0o755), ("keys", 0o700), ("logs", 0o755)):
-        (run / name).mkdir(mode=mode, parents=True, exist_ok=True)
+    """Return the path of runs/<number>/."""
+    return folder / "runs" / f"{number:04}"
+
+
+def make_run_folder(folder: Path, number: int) -> Path:
+    """Make and return runs/<number>/: captures/, logs/, and private configuration/ and keys/."""
+    run = run_folder(folder, number)
+    for name in ("captures", "logs"):
+        (run / name).mkdir(parents=True, exist_ok=True)
+    for name in ("configuration", "keys"):
+        (run / name).mkdir(mode=0o700, exist_ok=True)
     return run
 
 
@@ -253,7 +231,7 @@ def load(folder: Path) -> Results:
         raise DataError(f"{folder}: no such results folder")
     lines = read_lines(folder / "runs.jsonl", Run)
     spec = read_spec(folder / "spec.toml")
-    manifest = _manifest(folder / "manifest.json")
+    manifest = read_manifest(folder)
     used = dict.fromkeys(run.variant for run in lines.items)
     named = [name for name in spec.get("variants", {}) if name in used]
     return Results(
@@ -277,60 +255,6 @@ def read_spec(path: Path) -> dict[str, Any]:
         raise DataError(f"{path}: {error}") from None
 
 
-def _manifest(path: Path) -> Manifest | None:
-    if not path.exists():
-        return None
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=Manifest)
-    except (OSError, msgspec.DecodeError) as error:
-        raise DataError(f"{path}: {error}") from None
-
-
-def begin_manifest(
-    folder: Path,
-    *,
-    lab: str,
-    seed: int,
-    features: Mapping[str, bool] | None = None,
-    delays_asked: Mapping[str, float] | None = None,
-    delays_measured: Mapping[str, float] | None = None,
-) -> Manifest:
-    """Write manifest.json as far as it is known before the first run. Delays in seconds."""
-    commit, dirty = _commit()
-    manifest = Manifest(
-        experiment=folder.parent.name,
-        run_id=folder.name,
-        lab=lab,
-        kernel=f"{platform.system()} {platform.release()} {platform.machine()}",
-        seed=seed,
-        cpu=_cpu(),
-        cpus=os.cpu_count() or 1,
-        python=platform.python_version(),
-        packages=_packages(),
-        features=dict(features or {}),
-        commit=commit,
-        dirty=dirty,
-        load_before=os.getloadavg(),
-        delays_asked=dict(delays_asked or {}),
-        delays_measured=dict(delays_measured or {}),
-        started=_now(),
-    )
-    write_manifest(folder, manifest)
-    return manifest
-
-
-def end_manifest(folder: Path, manifest: Manifest) -> None:
-    """Write manifest.json again with the time and the load after the last run."""
-    manifest.ended = _now()
-    manifest.load_after = os.getloadavg()
-    write_manifest(folder, manifest)
-
-
-def write_manifest(folder: Path, manifest: Manifest) -> None:
-    """Write manifest.json."""
-    write_json(folder / "manifest.json", manifest)
-
-
 def write_phases_csv(results: Results) -> Path:
     """Write phases.csv: a line a run, failed ones too, times in seconds."""
     names = (*PHASES, TOTAL)
@@ -340,73 +264,3 @@ def write_phases_csv(results: Results) -> Path:
         first = "" if run.first_packet is None else run.first_packet
         rows.append([run.run, run.variant, run.seed, run.status, *times, first, run.reason or ""])
     return write_csv(results.folder / "phases.csv", rows)
-
-
-def write_csv(path: Path, rows: Iterable[Iterable[Any]]) -> Path:
-    """Write rows as CSV, whole or not at all."""
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    return replace(path, text.getvalue())
-
-
-def write_json(path: Path, content: Any) -> Path:
-    """Write an object as indented JSON, whole or not at all."""
-    text = msgspec.json.format(msgspec.json.encode(content), indent=2).decode()
-    return replace(path, text + "\n")
-
-
-def replace(path: Path, text: str) -> Path:
-    """Write a text file, whole or not at all."""
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
-    fresh.write_text(text)
-    fresh.replace(path)
-    return path
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def _cpu() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        lines = []
-    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return models[0] if models else platform.processor() or "unknown"
-
-
-def _packages() -> dict[str, str]:
-    """Return the versions of this distribution and of what it requires."""
-    versions = {}
-    try:
-        wanted = [DISTRIBUTION, *(importlib.metadata.requires(DISTRIBUTION) or [])]
-    except importlib.metadata.PackageNotFoundError:
-        return {}
-    for requirement in wanted:
-        name = requirement.partition(";")[0].partition("=")[0].strip()
-        try:
-            versions[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return versions
-
-
-def _commit() -> tuple[str | None, bool | None]:
-    """Return the commit and whether the tree differs from it; None without git."""
-    head, status = _git("rev-parse", "HEAD"), _git("status", "--porcelain")
-    return (head.strip() or None) if head else None, None if status is None else bool(status)
-
-
-def _git(*arguments: str) -> str | None:
-    try:
-        done = subprocess.run(
-            ["git", "-c", "safe.directory=*", "-C", PROJECT, *arguments],
-            capture_output=True,
-            text=True,
-            timeout=GIT_TIMEOUT,
-            check=True,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout

@@ -19,6 +19,7 @@ from testbed.jsonl import DataError
 from testbed.lab import Lab, LabError
 from testbed.lab.caller import caller, give
 from testbed.lab.job import check_reachable
+from testbed.manifest import Manifest, begin_manifest, end_manifest
 from testbed.spec import PlannedRun, Spec, write_plan
 from topologies.model import Topology
 
@@ -65,7 +66,7 @@ def _lines(lab: Lab, folder: Path) -> Generator[dict[str, Any], None, None]:
 def analyse(folder: Path, result: Mapping[str, Any], topology: Topology) -> results.Run:
     """Measure a finished run by its captures and check that against its agents' events."""
     line = dict(result)
-    run = folder / "runs" / f"{line['run']:04d}"
+    run = results.run_folder(folder, line["run"])
     try:
         if line["status"] == "ok":
             seen = phases.from_capture(run / "captures" / f"{MOBILE_NODE}.pcapng")
@@ -104,7 +105,7 @@ def _measured(runs: Sequence[results.Run]) -> dict[str, float]:
 
 def begin(
     spec: Spec, plan: Sequence[PlannedRun], *, lab: Lab, seed: int, root: Path
-) -> tuple[Path, results.Manifest]:
+) -> tuple[Path, Manifest]:
     """Make the results folder with all that the runs need."""
     check_reachable(root)
     folder = results.create(root, spec.experiment.name, tomli_w.dumps(spec.document))
@@ -114,9 +115,7 @@ def begin(
         shared.mkdir(parents=True, mode=0o700)
         there = spec.at(planned.parameters)
         there.approach(planned.variant).prepare(shared, there.settings(planned.variant))
-    manifest = results.begin_manifest(
-        folder, lab=lab.name, seed=seed, features={}, delays_asked=_asked(spec)
-    )
+    manifest = begin_manifest(folder, lab=lab.name, seed=seed, delays_asked=_asked(spec))
     return folder, manifest
 
 
@@ -144,7 +143,7 @@ def carry_out(
         interrupted = True
     finally:
         manifest.delays_measured = _measured(done)
-        results.end_manifest(folder, manifest)
+        end_manifest(folder, manifest)
     return Outcome(folder, conclude(folder), len(plan), interrupted)
 
 

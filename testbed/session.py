@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from testbed.lab.native import NativeLab
+from testbed.results import make_run_folder
 from testbed.spec import PlannedRun, Spec, read_plan
 from testbed.worker import emit
 
@@ -29,9 +30,7 @@ def _last_line(log: Path) -> str:
 def _carry_out(
     lab: NativeLab, results: Path, planned: PlannedRun, limit: float
 ) -> Iterator[dict[str, Any]]:
-    folder = results / "runs" / f"{planned.run:04d}"
-    (folder / "logs").mkdir(parents=True, exist_ok=True)
-    log = folder / "logs" / "worker.log"
+    log = make_run_folder(results, planned.run) / "logs" / "worker.log"
     command = [sys.executable, "-m", "testbed.worker", str(results), str(planned.run)]
     began = time.monotonic()
     process = lab.start(command, cwd=Path.cwd(), log=log)

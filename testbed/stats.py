@@ -11,9 +11,10 @@ import numpy as np
 from scipy import stats as scipy_stats
 
 from testbed.counts import Count
+from testbed.files import write_json
 from testbed.fits import fits
 from testbed.phases import PHASES, TOTAL, disagreement
-from testbed.results import Results, Run, write_json
+from testbed.results import Results, Run
 
 RESAMPLES = 9999
 CONFIDENCE = 0.95

@@ -9,7 +9,7 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-from testbed.results import write_csv
+from testbed.files import write_csv
 from testbed.stats import Summary
 
 # The colours of Okabe and Ito, told apart with any kind of colour vision; waiting between two

@@ -27,6 +27,7 @@ from testbed.cpu import CpuError, Processors, slowed
 from testbed.net import NetError, Network, network, stop
 from testbed.phases import IKE_STARTS, MILESTONES, PHASES
 from testbed.probe import Echo, Traffic, measure
+from testbed.results import run_folder
 from testbed.spec import Expectation, PlannedRun, Spec, Step, read_plan
 
 _READY_DEADLINE = 30.0
@@ -104,7 +105,7 @@ class Run:
         self.approach = spec.approach(planned.variant)
         self.topology = spec.topology(planned.variant)
         self.shared = results / "shared" / planned.shared
-        self.folder = results / "runs" / f"{planned.run:04d}"
+        self.folder = run_folder(results, planned.run)
         self.outcome = ""
         self.continuity: dict[str, float] | None = None
         self.costs: dict[str, float] = {}
@@ -326,9 +327,6 @@ class Run:
 
     def execute(self) -> dict[str, Any]:
         """Carry out the run; return its line for runs.jsonl, without what analysis adds."""
-        for name, mode in (("configuration", 0o700), ("keys", 0o700), ("captures", 0o755)):
-            (self.folder / name).mkdir(parents=True, exist_ok=True, mode=mode)
-        (self.folder / "logs").mkdir(exist_ok=True)
         status, reason = "ok", None
         begun = time.monotonic()
         try:

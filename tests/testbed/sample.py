@@ -5,6 +5,7 @@ import random
 
 from testbed import results
 from testbed.counts import Count, LinkTraffic, Traffic
+from testbed.manifest import begin_manifest, end_manifest
 from testbed.phases import PHASES
 from testbed.results import Run
 from tests.testbed import synthesis as syn
@@ -37,20 +38,19 @@ def make(root, runs=10, failed=1, variants=VARIANTS, captures=True):
     """Write an experiment of `runs` a variant, in random order; return its folder."""
     rng = random.Random(7)
     folder = results.create(root, "paper", SPEC, "20260101T000000Z")
-    manifest = results.begin_manifest(
+    manifest = begin_manifest(
         folder,
         lab="uml",
         seed=7,
-        features={"esp6": True},
         delays_asked={"A-B": 0.0},
-        delays_measured={"A-B": 0.0001},
     )
+    manifest.delays_measured = {"A-B": 0.0001}
     plan = [name for name in variants for _ in range(runs)]
     rng.shuffle(plan)
     for number, variant in enumerate(plan, 1):
         phases = lengths(variant, rng)
         phases["total"] = sum(phases.values())
-        run = results.run_folder(folder, number)
+        run = results.make_run_folder(folder, number)
         ends = marks(phases)
         if captures:
             syn.write(run / "captures" / "A.pcapng", syn.bootstrap(ends, phases["total"] + 0.004))
@@ -69,7 +69,7 @@ def make(root, runs=10, failed=1, variants=VARIANTS, captures=True):
                 run=number, variant=variant, seed=7, status="failed", reason="timed out <in> IKE"
             )
         results.append(folder, line)
-    results.end_manifest(folder, manifest)
+    end_manifest(folder, manifest)
     return folder
 
 
@@ -105,7 +105,7 @@ def swept(root, runs=2, approaches=APPROACHES, grid=GRID, slow=0.05, failed=0):
         f'[variants.{name}]\napproach = "{name}"\n' for name in approaches
     )
     folder = results.create(root, "rtt", spec, "20260101T000000Z")
-    manifest = results.begin_manifest(folder, lab="uml", seed=7)
+    manifest = begin_manifest(folder, lab="uml", seed=7)
     paths = list(grid)
     points = [dict(zip(paths, values, strict=True)) for values in itertools.product(*grid.values())]
     plan = [(name, point) for name in approaches for point in points for _ in range(runs)]
@@ -131,5 +131,5 @@ def swept(root, runs=2, approaches=APPROACHES, grid=GRID, slow=0.05, failed=0):
             traffic=None if number <= failed else traffic(access, core, 2 * (name[0] == "d")),
         )
         results.append(folder, line)
-    results.end_manifest(folder, manifest)
+    end_manifest(folder, manifest)
     return folder

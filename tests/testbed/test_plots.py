@@ -117,7 +117,7 @@ def test_the_timeline_takes_the_middle_run_of_the_fastest_variant_with_a_capture
     assert ladder.typical_run(loaded).phases["total"] == fast[1]
 
     for run in loaded.of("resident-no-dad"):
-        shutil.rmtree(folder / "runs" / f"{run.run:04}")
+        shutil.rmtree(results.run_folder(folder, run.run))
     assert ladder.typical_run(loaded).variant == "resident"
 
 

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from testbed import report, results, stats, style
 from testbed.jsonl import DataError
+from testbed.manifest import begin_manifest, end_manifest
 from testbed.phases import PHASES
 from testbed.results import Run
 from tests.testbed import sample
@@ -43,12 +44,12 @@ def test_the_newest_folder_is_latest(tmp_path):
 
 
 def test_a_run_has_its_folder_and_its_keys_are_private(folder):
-    run = results.run_folder(folder, 12)
+    run = results.make_run_folder(folder, 12)
 
-    assert run == folder / "runs" / "0012"
-    assert sorted(p.name for p in run.iterdir()) == ["captures", "keys", "logs"]
-    assert stat.S_IMODE((run / "keys").stat().st_mode) == 0o700
-    assert results.run_folder(folder, 12) == run
+    assert run == results.run_folder(folder, 12) == folder / "runs" / "0012"
+    assert sorted(p.name for p in run.iterdir()) == ["captures", "configuration", "keys", "logs"]
+    for name in ("configuration", "keys"):
+        assert stat.S_IMODE((run / name).stat().st_mode) == 0o700
 
 
 def test_runs_come_back_as_written(folder):
@@ -166,11 +167,11 @@ def test_a_damaged_file_is_named(folder, name):
 
 
 def test_the_manifest_says_what_a_result_depends_on(folder, monkeypatch):
-    manifest = results.begin_manifest(folder, lab="uml", seed=3, delays_asked={"A-B": 0.01})
+    manifest = begin_manifest(folder, lab="uml", seed=3, delays_asked={"A-B": 0.01})
     results.append(folder, ok(1))
     assert results.load(folder).manifest.ended is None
 
-    results.end_manifest(folder, manifest)
+    end_manifest(folder, manifest)
 
     loaded = results.load(folder).manifest
     assert loaded == manifest
@@ -179,7 +180,7 @@ def test_the_manifest_says_what_a_result_depends_on(folder, monkeypatch):
     assert loaded.packages["scipy"]
     assert loaded.delays_asked == {"A-B": 0.01}
     monkeypatch.setenv("PATH", "/nonexistent")
-    assert results.begin_manifest(folder, lab="uml", seed=3).commit is None
+    assert begin_manifest(folder, lab="uml", seed=3).commit is None
 
 
 def test_the_papers_figures():
@@ -302,7 +303,7 @@ def test_the_report_is_one_page_and_escapes(tmp_path):
     assert "timed out &lt;in&gt; IKE" in page
     assert "data:image/svg+xml;base64,PHN2Zy8+" in page
     assert "8 of 9 runs succeeded" in page
-    assert "esp6: yes" in page
+    assert "A-B: 0.0001" in page
     assert 'src="http' not in page
     assert "$" not in page.replace("$.", "")
 
