@@ -14,10 +14,10 @@ from agents.ikev1.config import Config, Selectors
 from agents.ikev1.constants import NotifyType, Role
 from agents.ikev1.negotiation import Established, Negotiation
 from agents.ikev1.phase2 import QuickMode, Sealer
-from agents.ikev1.psk import PskEntry, PskStore
 from agents.ikev1.wire import Message
 from agents.ipsec import EspPair
 from agents.machine import Address, Discarded, Event, PeerError, Retransmission
+from agents.psk import PskEntry, PskStore
 from agents.timers import Timers
 
 

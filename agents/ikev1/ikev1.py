@@ -13,9 +13,9 @@ from agents.ikev1.host import Host, IsakmpSa, Timer
 from agents.ikev1.negotiation import Established
 from agents.ikev1.phase1_driver import Phase1Driver
 from agents.ikev1.phase2_driver import Phase2Driver
-from agents.ikev1.psk import PskEntry
 from agents.ikev1.wire import Message, split_datagram
 from agents.machine import Address, Discarded, Event
+from agents.psk import PskEntry
 from agents.wire import WireError
 
 

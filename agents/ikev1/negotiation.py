@@ -13,7 +13,6 @@ from agents.ikev1.config import Config
 from agents.ikev1.constants import Exchange, Flag, IdType, Mode, Role
 from agents.ikev1.keys import Keys, Transcript, encrypt
 from agents.ikev1.proposals import IkeChoice
-from agents.ikev1.psk import PskEntry
 from agents.ikev1.wire import (
     HEADER_LENGTH,
     Header,
@@ -22,6 +21,7 @@ from agents.ikev1.wire import (
     SecurityAssociation,
     encode_chain,
 )
+from agents.psk import PskEntry
 
 
 @dataclass(frozen=True, slots=True)

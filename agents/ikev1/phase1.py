@@ -32,7 +32,6 @@ from agents.ikev1.negotiation import (
     local_identity,
 )
 from agents.ikev1.proposals import IkeChoice, accept_ike, choose_ike, offer_ike
-from agents.ikev1.psk import PskEntry, PskStore
 from agents.ikev1.wire import (
     NO_COOKIE,
     Header,
@@ -44,6 +43,7 @@ from agents.ikev1.wire import (
     decode_plain,
 )
 from agents.machine import PeerError
+from agents.psk import PskEntry, PskStore
 from agents.wire import WireError
 
 NONCE_LENGTH = 32
@@ -148,12 +148,21 @@ def answer_main(n: Negotiation, payloads: Sequence[Payload]) -> bytes:
     return encode_plain(n, [Payload(PayloadType.SA, answer.encode()), _vendor()])
 
 
+def _check_identity(n: Negotiation, body: bytes) -> None:
+    claimed = Identification.decode(body)
+    if not n.entry.belongs_to(claimed, n.peer):
+        raise PeerError(
+            f"the identity {claimed.text} does not belong to the pre-shared key",
+            NotifyType.INVALID_ID_INFORMATION,
+        )
+
+
 def answer_aggressive(n: Negotiation, payloads: Sequence[Payload]) -> bytes:
     """Take aggressive mode message 1 and return message 2."""
     offer = grammar.find(payloads, PayloadType.SA)
     choice, answer = choose_ike(SecurityAssociation.decode(offer), n.config)
     identity_i = grammar.find(payloads, PayloadType.ID)
-    n.entry.check_identity(Identification.decode(identity_i), n.peer)
+    _check_identity(n, identity_i)
     key_pair = dh.generate(choice.proposal.group)
     public_i, nonce_i = grammar.find(payloads, PayloadType.KE), _nonce(payloads)
     shared, nonce = agree(key_pair, public_i), n.rng.randbytes(NONCE_LENGTH)
@@ -220,7 +229,7 @@ def _main_4(n: Negotiation, state: KeySent, payloads: Sequence[Payload]) -> byte
 def _main_5(n: Negotiation, state: Keyed, payloads: Sequence[Payload]) -> bytes:
     claimed = grammar.find(payloads, PayloadType.ID)
     _authenticate(state.keys.hash_i(state.transcript, claimed), payloads, 5)
-    n.entry.check_identity(Identification.decode(claimed), n.peer)
+    _check_identity(n, claimed)
     identity = local_identity(n).encode()
     proof = [
         Payload(PayloadType.ID, identity),

@@ -10,7 +10,6 @@ from agents.ikev1.config import Selectors
 from agents.ikev1.constants import Exchange, Mode, NotifyType, PayloadType, ProtocolId, Role
 from agents.ikev1.host import Host, IsakmpSa, Timer, is_fatal
 from agents.ikev1.negotiation import Established, Negotiation
-from agents.ikev1.psk import PskEntry
 from agents.ikev1.wire import (
     COOKIE_LENGTH,
     HEADER_LENGTH,
@@ -23,6 +22,7 @@ from agents.ikev1.wire import (
     encode_chain,
 )
 from agents.machine import Address, PeerError
+from agents.psk import PskEntry
 from agents.wire import WireError
 
 OnEstablished = Callable[[IsakmpSa, float], None]

@@ -8,12 +8,13 @@ from ipaddress import IPv6Address
 from agents.ikev2.certificates import refused
 from agents.ikev2.constants import AuthMethod, NotifyType, PayloadType
 from agents.ikev2.host import Host
-from agents.ikev2.identities import Identity, PskEntry
+from agents.ikev2.identities import Identity
 from agents.ikev2.keys import IkeKeys, shared_key_auth
 from agents.ikev2.payloads import Authentication
 from agents.ikev2.sa import IkeSa, Transcript
 from agents.ikev2.wire import Payload
 from agents.machine import PeerError
+from agents.psk import PskEntry
 
 
 def octets_i(keys: IkeKeys, transcript: Transcript, identity: bytes) -> bytes:

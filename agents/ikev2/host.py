@@ -13,13 +13,13 @@ from typing import TypeAlias
 from agents.ikev2 import events
 from agents.ikev2.config import Allocate, Config, Credentials
 from agents.ikev2.constants import NotifyType, Role
-from agents.ikev2.identities import PskStore
 from agents.ikev2.keys import IkeKeys
 from agents.ikev2.payloads import Notification
 from agents.ikev2.sa import Child, Closed, Established, IkeSa, Purpose, Request
 from agents.ikev2.sealing import Sealer
 from agents.ikev2.wire import NO_SPI, SPI_LENGTH, Header, Message, Payload, encode_plain
 from agents.machine import Address, Discarded, Event, Retransmission
+from agents.psk import PskStore
 from agents.timers import Timers
 
 LOWEST_ESP_SPI = 0x100

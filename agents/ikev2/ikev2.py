@@ -13,7 +13,6 @@ from agents.ikev2.eap import EapPeerLike
 from agents.ikev2.exchanges import Exchanges
 from agents.ikev2.grammar import Contents
 from agents.ikev2.host import Host, Timer
-from agents.ikev2.identities import PskEntry
 from agents.ikev2.initiator import Initiator
 from agents.ikev2.responder import Responder
 from agents.ikev2.sa import (
@@ -34,6 +33,7 @@ from agents.ikev2.sa import (
 from agents.ikev2.sealing import NotAuthenticError
 from agents.ikev2.wire import Message, split_datagram
 from agents.machine import Address, Event, PeerError
+from agents.psk import PskEntry
 from agents.wire import WireError
 
 
@@ -88,7 +88,6 @@ class Ikev2:
         peer: IPv6Address | None = None,
         identity: str | None = None,
         home_address: IPv6Address | None = None,
-        prefix_length: int = 64,
     ) -> None:
         """Take the key of a peer, known by its address, its identity or both.
 
@@ -96,8 +95,7 @@ class Ikev2:
         `home_address` is the only one that this peer may have SAs for, and is assigned to it if
         it asks for one; without it, `allocate` decides.
         """
-        grant = None if home_address is None else Grant(home_address, prefix_length)
-        self._host.psks.add(PskEntry(psk, peer, identity, grant))
+        self._host.psks.add(PskEntry(psk, peer, identity, home_address))
 
     def remove_psk(self, *, peer: IPv6Address | None = None, identity: str | None = None) -> None:
         """Forget a key; SAs that were made with it stay until `delete`."""

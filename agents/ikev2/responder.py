@@ -40,7 +40,7 @@ from agents.ikev2.cookies import Cookies
 from agents.ikev2.eap import FAILURE, SUCCESS, identity_response
 from agents.ikev2.grammar import Contents, Form
 from agents.ikev2.host import Host, Timer, error_notification
-from agents.ikev2.identities import Identity, PskEntry
+from agents.ikev2.identities import Identity
 from agents.ikev2.keys import IkeKeys
 from agents.ikev2.payloads import (
     Authentication,
@@ -54,6 +54,7 @@ from agents.ikev2.sa import EapRunning, Established, HalfOpen, IkeSa, Transcript
 from agents.ikev2.signatures import announced, announcement, sign, verify
 from agents.ikev2.wire import NO_SPI, Header, Message, Payload, decode_chain, encode_plain
 from agents.machine import Address, PeerError
+from agents.psk import PskEntry
 from agents.wire import WireError
 
 NONCE_LENGTH = 32
@@ -203,19 +204,18 @@ class Responder:
             return
         auth = Authentication.decode(contents.get(PayloadType.AUTH))
         octets = octets_i(keys, state.transcript, body)
+        grant = None
         if auth.method == AuthMethod.SHARED_KEY:
-            entry = host.psks.of(identity, sa.peer)
-            if entry is None:
+            entry = host.psks.by_identity(identity, sa.peer)
+            if entry is None or not entry.belongs_to(identity, sa.peer):
                 raise refused(f"no pre-shared key for {identity.text} at {sa.peer}")
             check_psk(keys, entry, auth, octets)
             proof = self._prove_psk(sa, state, entry)
-            grant, name, method = entry.grant, entry.name, "psk"
+            name, method = entry.name, "psk"
+            if entry.home_address is not None:
+                grant = Grant(entry.home_address)
         else:
-            name, method, grant = (
-                self._verify(identity, auth, octets, contents),
-                "certificate",
-                None,
-            )
+            name, method = self._verify(identity, auth, octets, contents), "certificate"
             proof = self._prove_certificate(sa, state.transcript)
         self._finish(
             sa, (name, method, grant), proof, message_id, (contents, state.transcript), now

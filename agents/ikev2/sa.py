@@ -13,12 +13,13 @@ from agents.crypto.dh import KeyPair
 from agents.ikev2.config import Grant, IkeProposal, Selectors
 from agents.ikev2.eap import EapPeerLike
 from agents.ikev2.grammar import Contents
-from agents.ikev2.identities import Identity, PskEntry
+from agents.ikev2.identities import Identity
 from agents.ikev2.keys import IkeKeys
 from agents.ikev2.sealing import Sealer
 from agents.ikev2.wire import Payload
 from agents.ipsec import EspPair
 from agents.machine import Address, Retransmission
+from agents.psk import PskEntry
 
 
 @dataclass(eq=False, slots=True)

@@ -1,40 +1,49 @@
-"""Pre-shared keys and what each entitles its holder to (RFC 2409 section 5.4)."""
+"""Pre-shared keys of IKE peers (RFC 2409 section 5.4, RFC 4877 section 7.1)."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from ipaddress import IPv6Address
+from typing import Protocol
 
-from agents.ikev1.constants import IdType, NotifyType
-from agents.ikev1.wire import Identification
-from agents.machine import PeerError
+
+class Identity(Protocol):
+    """What the ID payload of either IKE version says."""
+
+    @property
+    def address(self) -> IPv6Address | None:
+        """The IPv6 address, if this is one."""
+
+    @property
+    def text(self) -> str:
+        """The identity for people, and as the owner knows it."""
 
 
 @dataclass(frozen=True, slots=True)
 class PskEntry:
-    """One peer's key; `home_address` is the only HoA that it may ask SAs for."""
+    """One peer's key; `home_address` is the only HoA that its holder may have SAs for."""
 
     key: bytes = field(repr=False)
     peer: IPv6Address | None
     identity: str | None
     home_address: IPv6Address | None
 
-    def check_identity(self, claimed: Identification, source: IPv6Address) -> None:
-        """Raise PeerError if the identity is not one that the key's holder may claim."""
-        if claimed.type == IdType.IPV6_ADDR:
-            known = {source, self.peer, self.home_address}
-            ok = claimed.address in known or claimed.text == self.identity
-        else:
-            ok = self.identity is None or claimed.text == self.identity
-        if not ok:
-            raise PeerError(
-                f"the identity {claimed.text} does not belong to the pre-shared key",
-                NotifyType.INVALID_ID_INFORMATION,
-            )
+    @property
+    def name(self) -> str:
+        """Whom the key stands for: this, not what its holder claims, is authenticated."""
+        return self.identity or str(self.peer)
+
+    def belongs_to(self, claimed: Identity, source: IPv6Address) -> bool:
+        """Return whether the key's holder may claim this identity."""
+        if claimed.text == self.identity:
+            return True
+        if claimed.address is not None:
+            return claimed.address in {source, self.peer, self.home_address}
+        return self.identity is None
 
 
 class PskStore:
-    """Finds a key by the peer's address, or in aggressive mode by its identity."""
+    """Finds a key by the peer's address or identity."""
 
     def __init__(self) -> None:
         self._by_peer: dict[IPv6Address, PskEntry] = {}
@@ -65,8 +74,8 @@ class PskStore:
         """Return the key of the peer at this address."""
         return self._by_peer.get(address)
 
-    def by_identity(self, claimed: Identification, source: IPv6Address) -> PskEntry | None:
-        """Return the key of this identity, or else of the address that the peer sends from."""
+    def by_identity(self, claimed: Identity, source: IPv6Address) -> PskEntry | None:
+        """Return the key of an identity, or else of an address that it names or is sent from."""
         entry = self._by_identity.get(claimed.text)
         if entry is None and claimed.address is not None:
             entry = self._by_peer.get(claimed.address)
