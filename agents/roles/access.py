@@ -21,8 +21,8 @@ from agents.pana.mobility import MobilityCapability
 from agents.pana.pac import Pac
 from agents.roles.keylog import KeyLog
 from agents.roles.tls import TlsSettings
+from agents.shell.datagrams import DatagramEndpoint
 from agents.shell.eventlog import EventLog
-from agents.shell.udp import UdpEndpoint
 
 
 class EapSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -120,7 +120,7 @@ class PanaAccess:
             encryption=settings.encryption,
             renew_eap=self._renew_eap,
         )
-        self._endpoint = UdpEndpoint(self._pac, (str(care_of), 0), self._handle)
+        self._endpoint = DatagramEndpoint(self._pac, (str(care_of), 0), self._handle)
         self.on_moved: Callable[[], None] | None = None
         """Called when the PAA has confirmed the address that move() gave."""
 
@@ -151,7 +151,7 @@ class PanaAccess:
     def move(self, care_of: IPv6Address) -> bool:
         """Go on from another address, and tell the PAA; return whether that is possible now."""
         self._endpoint.close()
-        self._endpoint = UdpEndpoint(self._pac, (str(care_of), 0), self._handle)
+        self._endpoint = DatagramEndpoint(self._pac, (str(care_of), 0), self._handle)
         driver = self._endpoint.driver
         return driver.call(self._pac.update, driver.now())
 

@@ -38,10 +38,10 @@ from agents.roles.ike import IkeSettings
 from agents.roles.pinholes import Pinholes
 from agents.roles.runtime import Commands, Configuration, run, take_commands
 from agents.roles.tls import TlsSettings
+from agents.shell.datagrams import DatagramEndpoint
 from agents.shell.eventlog import EventLog
 from agents.shell.relay import RelayEndpoint
 from agents.shell.tcp import DiameterService
-from agents.shell.udp import UdpEndpoint
 
 
 def _tls_start(identifier: int) -> bytes:
@@ -152,7 +152,7 @@ class AccessRouter:
             home_agent = HomeAgentService(configuration.local.home_agent, log)
             ike = PresharedIke(home_agent, configuration.local.ikev1, None, log)
             self._local = (home_agent, ike)
-        self.endpoint = UdpEndpoint(self._paa, (configuration.address, PORT), self._handle)
+        self.endpoint = DatagramEndpoint(self._paa, (configuration.address, PORT), self._handle)
 
     @staticmethod
     def _offer(configuration: AccessRouterConfiguration) -> MobilityCapability:

@@ -18,8 +18,8 @@ from agents.dhcpv6.wire import CLIENT_PORT
 from agents.dns import events as dns
 from agents.dns.lookup import HomeAgentLookup
 from agents.machine import Event
+from agents.shell.datagrams import DatagramEndpoint
 from agents.shell.eventlog import EventLog
-from agents.shell.udp import UdpEndpoint
 
 _DNS_PORT = 53
 _PREFIX_LENGTH = 64
@@ -85,7 +85,7 @@ class Dhcpv6Discovery:
             max_delay=0.0,
         )
         local = ("::", CLIENT_PORT)
-        self._endpoint = UdpEndpoint(self._machine, local, self._handle, interface=interface)
+        self._endpoint = DatagramEndpoint(self._machine, local, self._handle, interface=interface)
 
     def start(self) -> None:
         """Send the Information-request."""
@@ -128,7 +128,7 @@ class DnsDiscovery:
         self._machine = HomeAgentLookup(
             (settings.server, _DNS_PORT), rng=random.SystemRandom(), domain=settings.domain
         )
-        self._endpoint = UdpEndpoint(self._machine, (str(care_of), 0), self._handle)
+        self._endpoint = DatagramEndpoint(self._machine, (str(care_of), 0), self._handle)
 
     def start(self) -> None:
         """Send the first query."""

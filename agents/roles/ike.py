@@ -26,8 +26,8 @@ from agents.machine import Event
 from agents.roles.habits import Habits
 from agents.roles.keylog import KeyLog
 from agents.roles.runtime import Configuration, ConfigurationError, run
+from agents.shell.datagrams import DatagramEndpoint
 from agents.shell.eventlog import EventLog
-from agents.shell.udp import UdpEndpoint
 
 PORT = 500
 _GROUPS = {"modp2048": MODP2048, "ecp256": ECP256}
@@ -108,7 +108,7 @@ class IkeService:
         self._poll: asyncio.TimerHandle | None = None
         rng = random.SystemRandom()
         self._machine = Ikev1(rng=rng, local=local, config=settings.config(identity))
-        self._endpoint = UdpEndpoint(self._machine, (str(local), PORT), self._handle)
+        self._endpoint = DatagramEndpoint(self._machine, (str(local), PORT), self._handle)
 
     def add_psk(
         self,
@@ -178,7 +178,7 @@ class IkeService:
         self._endpoint.close()
         self._established.clear()
         self._machine.local = local
-        self._endpoint = UdpEndpoint(self._machine, (str(local), PORT), self._handle)
+        self._endpoint = DatagramEndpoint(self._machine, (str(local), PORT), self._handle)
 
     def _handle(self, event: Event) -> None:
         self._log(event)

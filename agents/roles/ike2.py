@@ -31,8 +31,8 @@ from agents.machine import Event
 from agents.roles.keylog import KeyLog
 from agents.roles.runtime import ConfigurationError
 from agents.roles.tls import TlsSettings
+from agents.shell.datagrams import DatagramEndpoint
 from agents.shell.eventlog import EventLog
-from agents.shell.udp import UdpEndpoint
 
 PORT = 500
 _GROUPS = {"x25519": CURVE25519, "ecp256": ECP256, "modp2048": MODP2048}
@@ -117,7 +117,7 @@ class Ike2Service:
             credentials=_credentials(certificate or trusted, own=certificate is not None),
             allocate=allocate,
         )
-        self._endpoint = UdpEndpoint(self._machine, (str(local), PORT), self._handle)
+        self._endpoint = DatagramEndpoint(self._machine, (str(local), PORT), self._handle)
 
     def add_psk(
         self,

@@ -2,19 +2,19 @@
 
 The kernel fills in and verifies checksums, adds and removes ESP, the Home Address option and the
 type 2 routing header; what is sent and received here runs between home address and home agent.
+A message that the kernel will not send, for want of an SA say, counts as lost.
 """
 
 from __future__ import annotations
 
 import asyncio
 import ctypes
-import errno
 import socket
 import struct
 from collections.abc import Callable
 from ipaddress import IPv6Address
 
-from agents.machine import Address, Event, Machine
+from agents.machine import Event
 from agents.mip6.binding_cache import NeighbourAdvertised, NeighbourSolicited
 from agents.mip6.codec import PROTOCOL
 from agents.mip6.home_agent import HomeAgent
@@ -26,72 +26,10 @@ from agents.mip6.neighbour import (
     solicitation,
     solicited_node,
 )
-from agents.shell.driver import Driver
-
-_MAX_DATAGRAM = 65535
-_BATCH = 32
-_LOST = {
-    errno.EACCES,
-    errno.EADDRNOTAVAIL,
-    errno.EAGAIN,
-    errno.ECONNREFUSED,
-    errno.EHOSTUNREACH,
-    errno.ENETUNREACH,
-    errno.ENOBUFS,
-    errno.EPERM,
-    errno.EPROTO,
-    errno.ESRCH,
-}
+from agents.shell.datagrams import DatagramEndpoint, received, send
 
 
-class _MobilitySocket:
-    """A raw socket for Mobility Headers and the driver of one machine.
-
-    A message that the kernel will not send (there is no SA, say) counts as lost; the machine's
-    retransmission deals with it.
-    """
-
-    def __init__(
-        self, machine: Machine, local: IPv6Address, on_event: Callable[[Event], None]
-    ) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._socket = socket.socket(socket.AF_INET6, socket.SOCK_RAW, PROTOCOL)
-        try:
-            self._socket.setblocking(False)
-            self._socket.bind((str(local), 0))
-        except BaseException:
-            self._socket.close()
-            raise
-        self.driver = Driver(machine, self._send, on_event)
-        self._loop.add_reader(self._socket, self._readable)
-
-    def _send(self, data: bytes, destination: Address) -> None:
-        try:
-            self._socket.sendto(data, (destination[0], 0))
-        except OSError as error:
-            if error.errno not in _LOST:
-                raise
-
-    def _readable(self) -> None:
-        for _ in range(_BATCH):
-            try:
-                data, source = self._socket.recvfrom(_MAX_DATAGRAM)
-            except BlockingIOError:
-                return
-            except OSError as error:  # An ICMPv6 error about an earlier message.
-                if error.errno not in _LOST:
-                    raise
-                continue
-            self.driver.receive(data, (source[0], 0))
-
-    def close(self) -> None:
-        """Close the socket and stop the machine's timer; nothing is sent any more."""
-        self.driver.close()
-        self._loop.remove_reader(self._socket)
-        self._socket.close()
-
-
-class MobileNodeEndpoint(_MobilitySocket):
+class MobileNodeEndpoint(DatagramEndpoint):
     """Runs a HomeRegistration on a socket bound to its home address (flags home, nodad)."""
 
     def __init__(
@@ -100,10 +38,10 @@ class MobileNodeEndpoint(_MobilitySocket):
         home_address: IPv6Address,
         on_event: Callable[[Event], None],
     ) -> None:
-        super().__init__(machine, home_address, on_event)
+        super().__init__(machine, (str(home_address), 0), on_event, protocol=PROTOCOL)
 
 
-class HomeAgentEndpoint(_MobilitySocket):
+class HomeAgentEndpoint(DatagramEndpoint):
     """Runs a HomeAgent on a socket bound to `address`, and watches its home link `interface`."""
 
     def __init__(
@@ -116,13 +54,12 @@ class HomeAgentEndpoint(_MobilitySocket):
         self._home_agent = machine
         self._address = address
         self._listener = on_event
-        self._link = _HomeLink(interface)
+        self._link = _HomeLink(interface, self._claimed)
         try:
-            super().__init__(machine, address, self._handle)
+            super().__init__(machine, (str(address), 0), self._handle, protocol=PROTOCOL)
         except BaseException:
             self._link.close()
             raise
-        self._loop.add_reader(self._link, self._claimed)
 
     def _handle(self, event: Event) -> None:
         match event:
@@ -133,15 +70,13 @@ class HomeAgentEndpoint(_MobilitySocket):
                 self._link.send(packet, ALL_NODES)
         self._listener(event)
 
-    def _claimed(self) -> None:
-        for packet in self._link.received():
-            claim = read_claim(packet)
-            if claim:
-                self.driver.call(self._home_agent.duplicate_seen, claim, self.driver.now())
+    def _claimed(self, packet: bytes) -> None:
+        claim = read_claim(packet)
+        if claim:
+            self.driver.call(self._home_agent.duplicate_seen, claim, self.driver.now())
 
     def close(self) -> None:
         """Close the sockets and stop the machine's timer; nothing is sent any more."""
-        self._loop.remove_reader(self._link)
         self._link.close()
         super().close()
 
@@ -149,6 +84,7 @@ class HomeAgentEndpoint(_MobilitySocket):
 # A filter program for a packet socket without link-layer header: Neighbor Advertisements, and
 # Neighbor Solicitations from ::. Each line: code, jump if true, jump if false, operand.
 _LOAD_OCTET, _LOAD_WORD, _EQUAL, _RETURN = 0x30, 0x20, 0x15, 0x06
+_WHOLE_PACKET = 65535
 _CLAIMS = (
     (_LOAD_OCTET, 0, 0, 6),
     (_EQUAL, 0, 12, socket.IPPROTO_ICMPV6),
@@ -163,7 +99,7 @@ _CLAIMS = (
     (_EQUAL, 0, 3, 0),
     (_LOAD_WORD, 0, 0, 20),
     (_EQUAL, 0, 1, 0),
-    (_RETURN, 0, 0, _MAX_DATAGRAM),
+    (_RETURN, 0, 0, _WHOLE_PACKET),
     (_RETURN, 0, 0, 0),
 )
 _SO_ATTACH_FILTER = 26
@@ -175,8 +111,10 @@ _ETHERTYPE_IPV6 = 0x86DD
 class _HomeLink:
     """A packet socket on the home link: a raw IPv6 socket cannot send from ::."""
 
-    def __init__(self, interface: str) -> None:
+    def __init__(self, interface: str, receive: Callable[[bytes], None]) -> None:
+        self._loop = asyncio.get_running_loop()
         self._interface = interface
+        self._receive = receive
         self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, 0)
         try:
             self._socket.setblocking(False)
@@ -189,6 +127,7 @@ class _HomeLink:
             self._socket.close()
             raise
         self.link_address: bytes = self._socket.getsockname()[4]
+        self._loop.add_reader(self._socket, self._readable)
 
     def _attach_filter(self) -> None:
         program = b"".join(struct.pack("=HBBI", *line) for line in _CLAIMS)
@@ -196,36 +135,17 @@ class _HomeLink:
         option = struct.pack("@HP", len(_CLAIMS), ctypes.addressof(code))
         self._socket.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, option)
 
-    def fileno(self) -> int:
-        """Return the socket's file descriptor."""
-        return self._socket.fileno()
-
     def send(self, packet: bytes, group: IPv6Address) -> None:
         """Send an IPv6 packet to a multicast group on the link; a refusal counts as a loss."""
         link_group = b"\x33\x33" + group.packed[-4:]
-        destination = (self._interface, _ETHERTYPE_IPV6, 0, 0, link_group)
-        try:
-            self._socket.sendto(packet, destination)
-        except OSError as error:
-            if error.errno not in _LOST | {errno.ENETDOWN}:
-                raise
+        send(self._socket, packet, (self._interface, _ETHERTYPE_IPV6, 0, 0, link_group))
 
-    def received(self) -> list[bytes]:
-        """Return the packets of other nodes that have arrived."""
-        found = []
-        for _ in range(_BATCH):
-            try:
-                packet, source = self._socket.recvfrom(_MAX_DATAGRAM)
-            except BlockingIOError:
-                break
-            except OSError as error:
-                if error.errno != errno.ENETDOWN:
-                    raise
-                break
+    def _readable(self) -> None:
+        for packet, source in received(self._socket):
             if source[2] != _PACKET_OUTGOING:
-                found.append(packet)
-        return found
+                self._receive(packet)
 
     def close(self) -> None:
         """Close the socket."""
+        self._loop.remove_reader(self._socket)
         self._socket.close()

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from agents.dhcpv6.relay import Relay
 from agents.dhcpv6.wire import ALL_RELAY_AGENTS_AND_SERVERS, SERVER_PORT
 from agents.machine import Address, Event
+from agents.shell.datagrams import DatagramSocket
 from agents.shell.driver import Driver
-from agents.shell.udp import UdpSocket
 
 
 class RelayEndpoint:
@@ -30,14 +30,14 @@ class RelayEndpoint:
     ) -> None:
         self._relay = relay
         self.driver = Driver(relay, self._send, on_event)
-        self._access = UdpSocket(
+        self._access = DatagramSocket(
             ("::", SERVER_PORT),
             self._from_client,
             interface=interface,
-            multicast=(ALL_RELAY_AGENTS_AND_SERVERS, interface),
+            multicast=ALL_RELAY_AGENTS_AND_SERVERS,
         )
         try:
-            self._servers = UdpSocket(
+            self._servers = DatagramSocket(
                 (address, SERVER_PORT), self._from_server, interface=server_interface
             )
         except OSError:

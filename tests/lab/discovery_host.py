@@ -16,9 +16,9 @@ from agents.dhcpv6.wire import CLIENT_PORT, SERVER_PORT, link_layer_duid
 from agents.dns.lookup import HomeAgentLookup
 from agents.dns.wire import PORT
 from agents.shell.addresses import link_local_address
+from agents.shell.datagrams import DatagramEndpoint
 from agents.shell.eventlog import EventLog
 from agents.shell.relay import RelayEndpoint
-from agents.shell.udp import UdpEndpoint
 
 DEADLINE = 10.0
 
@@ -38,7 +38,7 @@ async def client(log: EventLog, interface: str, homes: list[str], source: str = 
         max_delay=0.0,
         deadline=5.0,
     )
-    start(UdpEndpoint(machine, (source, CLIENT_PORT), log, interface=interface), machine)
+    start(DatagramEndpoint(machine, (source, CLIENT_PORT), log, interface=interface), machine)
 
 
 async def relay(log: EventLog, assigned: dict[str, list], **options: str) -> None:
@@ -63,7 +63,7 @@ async def relay(log: EventLog, assigned: dict[str, list], **options: str) -> Non
 
 async def lookup(log: EventLog, server: str, **question: str) -> None:
     machine = HomeAgentLookup((server, PORT), rng=random.SystemRandom(), deadline=5.0, **question)
-    start(UdpEndpoint(machine, ("::", 0), log), machine)
+    start(DatagramEndpoint(machine, ("::", 0), log), machine)
 
 
 async def main(role: str, options: str) -> None:
