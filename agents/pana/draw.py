@@ -15,13 +15,14 @@ from agents.pana.states import RECEIVED, S, Table, Transition
 from agents.pana.wire import Kind
 
 MANY = 5
-"""States that a row may leave to have arrows of its own in the diagram."""
+"""States that a row may leave to have them listed, and arrows of its own in the diagram."""
 
 INTRODUCTION = """\
 # PANA state machines
 
 Made from the tables that the agents run
-([pac_table.py](../agents/pana/pac_table.py), [paa_table.py](../agents/pana/paa_table.py)) by
+([pac_table.py](../agents/pana/pac_table.py), [paa_table.py](../agents/pana/paa_table.py), and
+[common_table.py](../agents/pana/common_table.py), the last rows of both) by
 `python -m agents.pana.draw docs/pana-states.md`.
 
 Both dialects run the same tables. Their notation is that of RFC 5609: `Rx` receives, `Tx` sends,
@@ -104,8 +105,15 @@ def _rows(table: Table[S]) -> Iterator[str]:
         yield _row(_cells(transition))
 
 
+def _states(states: tuple[S, ...]) -> str:
+    if len(states) <= MANY:
+        return "<br>".join(str(state.value) for state in states)
+    others = (str(state.value) for state in type(states[0]) if state not in states)
+    return f"ANY except {', '.join(others)}"
+
+
 def _cells(transition: Transition[S]) -> Iterator[str]:
-    yield "<br>".join(str(state.value) for state in transition.states)
+    yield _states(transition.states)
     yield f"`{transition.trigger.value}`"
     yield "<br>".join(f"`{condition}`" for condition in transition.conditions)
     yield "<br>".join(f"`{action}`" for action in transition.actions)

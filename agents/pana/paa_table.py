@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from enum import Enum
 
+from agents.pana.common_table import common_table
 from agents.pana.states import Table, Trigger, row
 
 
@@ -40,8 +41,6 @@ class PaaState(Enum):
 
 T = Trigger
 P = PaaState
-ALIVE = tuple(state for state in P if state is not P.CLOSED)
-REPORTING = tuple(state for state in ALIVE if state not in (P.INITIAL, P.WAIT_PEA, P.SESS_TERM))
 
 PAA_TABLE: Table[PaaState] = (
     # INITIAL: PCI, then PAR[S] with EAP-Payload (OPTIMIZED_INIT) or without.
@@ -226,21 +225,13 @@ PAA_TABLE: Table[PaaState] = (
         ("RtxTimerStop", "SessionTimerStop", "Disconnect"),
         P.CLOSED,
     ),
-    # WAIT_PEA: an error that ends the session has been reported.
-    row(P.WAIT_PEA, T.RX_PEA, (), ("RtxTimerStop", "Disconnect"), P.CLOSED),
     # SESS_TERM.
     row(P.SESS_TERM, T.RX_PTA, (), ("RtxTimerStop", "Disconnect"), P.CLOSED),
-    # Not in RFC 5609: both sides may terminate at once, and RFC 5191 section 5.5 allows a
-    # termination request in this phase.
-    row(P.SESS_TERM, T.RX_PTR, (), ("Tx:PTA[]", "Disconnect"), P.CLOSED),
     # Not in RFC 5609: a PaC that lost its state opens a new session; the old one goes once EAP has
     # proved the new one.
-    row(ALIVE, T.REPLACED, (), ("Disconnect",), P.CLOSED),
-    # ANY. RFC 5609 answers a ping in every state but INITIAL; RFC 5191 section 5.5, which has
-    # precedence, calls it invalid in the first authentication, that is, before there is a key.
-    row(ALIVE, T.RX_PNR_P, ("key_available",), ("Tx:PNA[P]",), None),
-    # ANY: messages of draft-ietf-pana-pana-12 alone (sections 5.8 and 5.11).
-    # PUR is taken in a re-authentication too: its sender waits for PUA before it takes a PAR.
+    row((state for state in P if state is not P.CLOSED), T.REPLACED, (), ("Disconnect",), P.CLOSED),
+    # A message of draft-ietf-pana-pana-12 alone (section 5.8). It is taken in a re-authentication
+    # too: its sender waits for PUA before it takes a PAR.
     row(
         (P.OPEN, P.WAIT_PNA_PING, P.WAIT_EAP_MSG, P.WAIT_PAN_OR_PAR),
         T.RX_PUR,
@@ -248,22 +239,5 @@ PAA_TABLE: Table[PaaState] = (
         ("Tx:PUA[]",),
         None,
     ),
-    row(
-        REPORTING,
-        T.REFUSED,
-        (),
-        ("RtxTimerStop", "Tx:PER[]", "RtxTimerStart"),
-        P.WAIT_PEA,
-    ),
-    row(
-        (*REPORTING, P.WAIT_PEA),
-        T.RX_PER,
-        ("PER_FATAL",),
-        ("Tx:PEA[]", "SessionTimerStop", "Disconnect"),
-        P.CLOSED,
-    ),
-    row((*REPORTING, P.WAIT_PEA), T.RX_PER, ("!PER_FATAL",), ("Tx:PEA[]",), None),
-    row(ALIVE, T.RTX_TIMEOUT, ("RTX_COUNTER<RTX_MAX_NUM",), ("Retransmit",), None),
-    row(ALIVE, T.RTX_TIMEOUT, ("!RTX_COUNTER<RTX_MAX_NUM",), ("Disconnect",), P.CLOSED),
-    row(ALIVE, T.SESS_TIMEOUT, (), ("Disconnect",), P.CLOSED),
+    *common_table(PaaState),
 )

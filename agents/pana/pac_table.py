@@ -23,6 +23,7 @@ from __future__ import annotations
 
 from enum import Enum
 
+from agents.pana.common_table import common_table
 from agents.pana.states import Table, Trigger, row
 
 
@@ -45,9 +46,7 @@ class PacState(Enum):
 
 T = Trigger
 P = PacState
-ALIVE = tuple(state for state in P if state is not P.CLOSED)
 ACCESS = (P.OPEN, P.WAIT_PNA_REAUTH, P.WAIT_PNA_PING, P.WAIT_PUA)
-REPORTING = tuple(state for state in ALIVE if state not in (P.INITIAL, P.WAIT_PEA, P.SESS_TERM))
 
 PAC_TABLE: Table[PacState] = (
     # INITIAL: PaC-initiated handshake.
@@ -246,7 +245,7 @@ PAC_TABLE: Table[PacState] = (
         P.WAIT_EAP_MSG,
     ),
     row(
-        (P.OPEN, P.WAIT_PNA_REAUTH, P.WAIT_PNA_PING, P.WAIT_PUA),
+        ACCESS,
         T.RX_PTR,
         (),
         ("RtxTimerStop", "Tx:PTA[]", "SessionTimerStop", "Disconnect"),
@@ -264,36 +263,10 @@ PAC_TABLE: Table[PacState] = (
     ),
     # WAIT_PNA_PING.
     row(P.WAIT_PNA_PING, T.RX_PNA_P, (), ("RtxTimerStop", "Alive"), P.OPEN),
-    # WAIT_PUA.
+    # PUR and PUA are messages of draft-ietf-pana-pana-12 alone (section 5.8).
     row(P.WAIT_PUA, T.RX_PUA, (), ("RtxTimerStop", "Alive"), P.OPEN),
-    # WAIT_PEA: an error that ends the session has been reported.
-    row(P.WAIT_PEA, T.RX_PEA, (), ("RtxTimerStop", "Disconnect"), P.CLOSED),
+    row(ACCESS, T.RX_PUR, ("key_available",), ("Tx:PUA[]",), None),
     # SESS_TERM.
     row(P.SESS_TERM, T.RX_PTA, (), ("Disconnect",), P.CLOSED),
-    # Not in RFC 5609: both sides may terminate at once, and RFC 5191 section 5.5 allows a
-    # termination request in this phase.
-    row(P.SESS_TERM, T.RX_PTR, (), ("Tx:PTA[]", "Disconnect"), P.CLOSED),
-    # ANY. RFC 5609 answers a ping in every state but INITIAL; RFC 5191 section 5.5, which has
-    # precedence, calls it invalid in the first authentication, that is, before there is a key.
-    row(ALIVE, T.RX_PNR_P, ("key_available",), ("Tx:PNA[P]",), None),
-    # ANY: messages of draft-ietf-pana-pana-12 alone (sections 5.8 and 5.11).
-    row(ACCESS, T.RX_PUR, ("key_available",), ("Tx:PUA[]",), None),
-    row(
-        REPORTING,
-        T.REFUSED,
-        (),
-        ("RtxTimerStop", "Tx:PER[]", "RtxTimerStart"),
-        P.WAIT_PEA,
-    ),
-    row(
-        (*REPORTING, P.WAIT_PEA),
-        T.RX_PER,
-        ("PER_FATAL",),
-        ("Tx:PEA[]", "SessionTimerStop", "Disconnect"),
-        P.CLOSED,
-    ),
-    row((*REPORTING, P.WAIT_PEA), T.RX_PER, ("!PER_FATAL",), ("Tx:PEA[]",), None),
-    row(ALIVE, T.RTX_TIMEOUT, ("RTX_COUNTER<RTX_MAX_NUM",), ("Retransmit",), None),
-    row(ALIVE, T.RTX_TIMEOUT, ("!RTX_COUNTER<RTX_MAX_NUM",), ("Disconnect",), P.CLOSED),
-    row(ALIVE, T.SESS_TIMEOUT, (), ("Disconnect",), P.CLOSED),
+    *common_table(PacState),
 )
