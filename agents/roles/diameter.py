@@ -9,7 +9,7 @@ import msgspec
 
 from agents.diameter.config import PORT, NodeConfig, PeerConfig, Timers
 from agents.roles.tls import TlsSettings
-from agents.shell.tcp import TlsFiles
+from agents.shell.tls import TlsFiles
 
 _KEY_LOG = "tls.keys"
 _RECONNECT = 0.1

@@ -6,9 +6,7 @@ import asyncio
 import random
 import ssl
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from ipaddress import ip_address
-from pathlib import Path
 from typing import cast
 
 from agents.diameter.config import NodeConfig
@@ -27,6 +25,7 @@ from agents.diameter.events import (
 from agents.diameter.node import Node
 from agents.diameter.wire import Message
 from agents.machine import Address, Event
+from agents.shell.tls import TlsFiles, certified_names
 
 Handler = Callable[[Message], Message]
 Outcome = Callable[[Message | Exception], None]
@@ -35,44 +34,13 @@ _MAXIMUM_BACKLOG = 1 << 22
 """Octets that wait for a peer which does not read; then its connection is cut."""
 
 
-@dataclass(frozen=True, slots=True)
-class TlsFiles:
-    """PEM files for mutual authentication; the certificate's DNS name is the Origin-Host.
-
-    `keylog` is where the secrets for Wireshark are appended.
-    """
-
-    certificate: Path
-    key: Path
-    authority: Path
-    keylog: Path | None = None
-
-    def context(self, *, server: bool) -> ssl.SSLContext:
-        """Return a context for one side; raises ValueError naming the file that is no good."""
-        protocol = ssl.PROTOCOL_TLS_SERVER if server else ssl.PROTOCOL_TLS_CLIENT
-        context = ssl.SSLContext(protocol)
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        context.verify_mode = ssl.CERT_REQUIRED
-        try:
-            context.load_verify_locations(self.authority)
-        except OSError as error:
-            raise ValueError(f"{self.authority}: no CA certificate: {error}") from error
-        try:
-            context.load_cert_chain(self.certificate, self.key)
-        except OSError as error:
-            both = f"{self.certificate}, {self.key}"
-            raise ValueError(f"{both}: no certificate with its key: {error}") from error
-        if self.keylog is not None:
-            context.keylog_filename = str(self.keylog)
-        return context
-
-
 class _Connection(asyncio.Protocol):
     """One TCP connection; `number` is None while an incoming one is not known to the node."""
 
+    transport: asyncio.Transport
+
     def __init__(self, service: DiameterService, number: int | None) -> None:
         self.number = number
-        self.transport: asyncio.Transport | None = None
         self.early = b""
         self._service = service
 
@@ -124,7 +92,7 @@ class DiameterService:
         self._attempts: dict[int, asyncio.Task[None]] = {}
         self._handshakes: set[asyncio.Task[None]] = set()
         self._outcomes: dict[int, Outcome] = {}
-        self._changed: asyncio.Event = asyncio.Event()
+        self._changed = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
         self._pumping = False
         self._closed = False
@@ -212,8 +180,7 @@ class DiameterService:
                     await self._changed.wait()
         except TimeoutError:
             for connection in tuple(self._open):
-                if connection.transport is not None:
-                    connection.transport.abort()
+                connection.transport.abort()
         self._closed = True
         if self._timer is not None:
             self._timer.cancel()
@@ -229,16 +196,14 @@ class DiameterService:
     def made(self, connection: _Connection) -> None:
         """Take a new transport; an incoming one begins TLS first if there is any."""
         self._open.add(connection)
-        transport = connection.transport
-        if transport is None:
-            return
         if connection.number is None and self._server_tls is not None:
-            transport.pause_reading()
-            task = asyncio.get_running_loop().create_task(self._secure(connection, transport))
+            connection.transport.pause_reading()
+            secure = self._secure(connection, self._server_tls)
+            task = asyncio.get_running_loop().create_task(secure)
             self._handshakes.add(task)
             task.add_done_callback(self._handshakes.discard)
         else:
-            self._established(connection, transport)
+            self._established(connection)
 
     def received(self, number: int, data: bytes) -> None:
         """Hand octets to the node."""
@@ -254,20 +219,17 @@ class DiameterService:
             self.node.handle_closed(connection.number, self._now(), reason)
             self._pump()
 
-    async def _secure(self, connection: _Connection, plain: asyncio.Transport) -> None:
-        context = self._server_tls
-        if context is None:
-            return
+    async def _secure(self, connection: _Connection, context: ssl.SSLContext) -> None:
         try:
             secured = await asyncio.get_running_loop().start_tls(
-                plain,
+                connection.transport,
                 connection,
                 context,
                 server_side=True,
                 ssl_handshake_timeout=self._config.timers.capabilities,
             )
         except (OSError, asyncio.CancelledError) as error:
-            plain.abort()
+            connection.transport.abort()
             self._open.discard(connection)
             self._changed.set()
             if isinstance(error, asyncio.CancelledError):
@@ -276,11 +238,12 @@ class DiameterService:
             return
         if secured is not None:
             connection.transport = secured
-            self._established(connection, secured)
+            self._established(connection)
 
-    def _established(self, connection: _Connection, transport: asyncio.Transport) -> None:
+    def _established(self, connection: _Connection) -> None:
+        transport = connection.transport
         local = ip_address(transport.get_extra_info("sockname")[0].partition("%")[0])
-        names = _certified_names(transport)
+        names = certified_names(transport)
         if connection.number is None:
             connection.number = self.node.handle_accepted(self._now(), local, names)
             self._connections[connection.number] = connection
@@ -373,7 +336,7 @@ class DiameterService:
         match action:
             case Send(connection=number, data=data):
                 connection = self._connections.get(number)
-                if connection is None or connection.transport is None:
+                if connection is None:
                     return
                 connection.transport.write(data)
                 if connection.transport.get_write_buffer_size() > _MAXIMUM_BACKLOG:
@@ -383,7 +346,7 @@ class DiameterService:
                 if attempt is not None:
                     attempt.cancel()
                 connection = self._connections.pop(number, None)
-                if connection is not None and connection.transport is not None:
+                if connection is not None:
                     connection.transport.close()
             case Connect(connection=number):
                 task = asyncio.get_running_loop().create_task(self._connect(action))
@@ -408,13 +371,3 @@ class DiameterService:
 
 def _words(error: BaseException) -> str:
     return str(error) or "the peer closed the connection"
-
-
-def _certified_names(transport: asyncio.Transport) -> frozenset[str] | None:
-    """Return the DNS names in the other end's certificate, None without TLS."""
-    certificate = transport.get_extra_info("peercert")
-    if certificate is None:
-        return None
-    return frozenset(
-        value for kind, value in certificate.get("subjectAltName", ()) if kind == "DNS"
-    )
