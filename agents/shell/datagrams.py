@@ -101,8 +101,12 @@ class DatagramSocket:
         self._socket.bind(socket_address(local))
 
     def send(self, data: bytes, destination: Address) -> None:
-        """Send one datagram; the kernel's refusal counts as a loss."""
-        send(self._socket, data, socket_address(destination))
+        """Send one datagram; it is lost if the kernel refuses, or the zone's interface is gone."""
+        try:
+            to = socket_address(destination)
+        except OSError:
+            return
+        send(self._socket, data, to)
 
     def _readable(self) -> None:
         for data, source in received(self._socket):

@@ -64,6 +64,7 @@ def test_what_the_kernel_will_not_send_is_lost():
     async def run():
         sock = DatagramSocket(("::1", 0), lambda *_: None)
         sock.send(bytes(1 << 16), local(sock))
+        sock.send(b"", ("fe80::1%gone", 9))
         sock.close()
 
     asyncio.run(run())
