@@ -1,12 +1,19 @@
 """Fixtures of the lab tests."""
 
+from __future__ import annotations
+
 import tempfile
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from testbed.results import PROJECT
+
+if TYPE_CHECKING:
+    from tests.lab.ike import World
 
 
 @pytest.fixture(scope="module")
@@ -16,3 +23,18 @@ def place() -> Iterator[Path]:
     root.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="lab-test-", dir=root) as folder:
         yield Path(folder)
+
+
+@pytest.fixture(scope="module")
+def world_of_a_module() -> Iterator[World]:
+    from tests.lab.ike import World
+
+    with closing(World()) as world:
+        yield world
+
+
+@pytest.fixture
+def world(world_of_a_module: World) -> Iterator[World]:
+    """strongSwan and our IKE machine as neighbours."""
+    yield world_of_a_module
+    world_of_a_module.reset()

@@ -1,6 +1,5 @@
 """Experiments inside the lab that the tests run in."""
 
-import os
 from pathlib import Path
 
 import pytest
@@ -10,11 +9,10 @@ from testbed.lab.doctor import lacking
 from testbed.runner import Outcome, carry_out
 from testbed.spec import Spec
 
-_MISSING = [] if os.geteuid() else lacking("native", ("esp6", "mip6", "ip6_tunnel", "sch_htb"))
-NEEDS = [
-    pytest.mark.skipif(os.geteuid() != 0, reason="needs root"),
-    pytest.mark.skipif(bool(_MISSING), reason=f"lacks {', '.join(f.name for f in _MISSING)}"),
-]
+_MISSING = lacking("native", ("esp6", "mip6", "ip6_tunnel", "sch_htb"))
+NEEDS = pytest.mark.skipif(
+    bool(_MISSING), reason=f"lacks {', '.join(finding.name for finding in _MISSING)}"
+)
 
 
 class Silent:

@@ -1,6 +1,6 @@
 """One end of a home registration with static ESP keys: events on standard output, commands in.
 
-python mobility_host.py mn|ha OPTIONS(JSON); the commands are lines: start, move ADDRESS, stop.
+Arguments: mn or ha, and options as JSON. Commands are lines: start, move ADDRESS, stop.
 """
 
 from __future__ import annotations

@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import select
 import subprocess
 import sys
 import time
-from pathlib import Path
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
 
-ROOT = Path(__file__).parents[2]
+from testbed.results import PROJECT
+
 DEADLINE = 20.0
+T = TypeVar("T")
+
+
+def wait_until(condition: Callable[[], T], what: str, deadline: float = DEADLINE) -> T:
+    """Return the first result of `condition` that is true."""
+    end = time.monotonic() + deadline
+    while time.monotonic() < end:
+        if result := condition():
+            return result
+        time.sleep(0.05)
+    raise AssertionError(f"{what}: not within {deadline} s")
 
 
 class Host:
@@ -24,10 +39,11 @@ class Host:
         )
         assert self._holder.stdout
         self._holder.stdout.readline()
+        self.pid = self._holder.pid
         self.run("ip link set lo up")
 
     def command(self, *arguments: str) -> list[str]:
-        return ["nsenter", "-t", str(self._holder.pid), "-n", *arguments]
+        return ["nsenter", "-t", str(self.pid), "-n", *arguments]
 
     def run(self, line: str) -> str:
         result = subprocess.run(
@@ -36,10 +52,24 @@ class Host:
         assert result.returncode == 0, f"{self.name}: {line}: {result.stderr}"
         return result.stdout
 
+    def pings(self, address: str, *options: str) -> bool:
+        command = self.command("ping", "-c1", "-W1", *options, address)
+        return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+    def inside(self, work: Callable[[], T]) -> T:
+        """Do `work` in this namespace, in a thread of its own; return or raise what it does."""
+
+        def enter() -> T:
+            with open(f"/proc/{self.pid}/ns/net") as namespace:
+                assert ctypes.CDLL(None).setns(namespace.fileno(), 0) == 0
+            return work()
+
+        with ThreadPoolExecutor(1) as pool:
+            return pool.submit(enter).result(DEADLINE)
+
     def link(self, interface: str, other: Host, other_interface: str) -> None:
         """Join two hosts by a cable."""
-        peer = f"peer name {other_interface} netns {other._holder.pid}"
-        self.run(f"ip link add {interface} type veth {peer}")
+        self.run(f"ip link add {interface} type veth peer name {other_interface} netns {other.pid}")
         self.run(f"ip link set {interface} up")
         other.run(f"ip link set {other_interface} up")
 
@@ -51,18 +81,24 @@ class Host:
 
 
 class Program:
-    """A Python program in a host; keeps its events."""
+    """A Python module at work in a host; keeps its events, takes commands."""
 
-    def __init__(self, host: Host, *arguments: str) -> None:
-        self.events: list[dict[str, object]] = []
+    def __init__(self, host: Host, module: str, *arguments: str) -> None:
+        self.events: list[dict[str, Any]] = []
         self.process = subprocess.Popen(
-            host.command(sys.executable, *arguments),
+            host.command(sys.executable, "-m", module, *arguments),
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            env={**os.environ, "PYTHONPATH": str(PROJECT)},
         )
         self._rest = b""
 
-    def wait_for(self, *names: str) -> dict[str, object]:
+    def command(self, line: str) -> None:
+        assert self.process.stdin
+        self.process.stdin.write(line.encode() + b"\n")
+        self.process.stdin.flush()
+
+    def wait_for(self, *names: str) -> dict[str, Any]:
         """Return the next event of one of these names."""
         assert self.process.stdout
         descriptor = self.process.stdout.fileno()
@@ -90,5 +126,6 @@ class Program:
     def close(self) -> None:
         self.process.kill()
         self.process.wait()
-        if self.process.stdout and not self.process.stdout.closed:
-            self.process.stdout.close()
+        for stream in (self.process.stdin, self.process.stdout):
+            if stream and not stream.closed:
+                stream.close()

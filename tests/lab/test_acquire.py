@@ -1,4 +1,4 @@
-"""When the kernel asks for a security association; wants root, esp6 and mip6:
+"""When the kernel asks for a security association.
 
 mip6lab exec --lab uml -- .venv/bin/pytest tests/lab/test_acquire.py
 """
@@ -10,11 +10,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
+from tests.lab.needs import needs
 
-from tests.lab.test_mobility import REASON
-
-pytestmark = pytest.mark.skipif(bool(REASON), reason=REASON)
+pytestmark = needs("esp6", "mip6", "ip6_tunnel")
 
 NODE = """
 import contextlib, json, socket, subprocess

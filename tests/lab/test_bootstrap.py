@@ -1,9 +1,6 @@
 """The whole bootstrap on a real kernel: every variant of it, what Wireshark sees, and refusals."""
 
-import os
 import re
-import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -12,6 +9,7 @@ from testbed import results
 from testbed.jsonl import read_lines
 from testbed.runner import Outcome
 from tests.lab.experiment import NEEDS, carry_out_here
+from tests.lab.wireshark import tshark
 
 HOME_ADDRESS = "2001:db8:100::1234"
 EXPERIMENT = """
@@ -39,20 +37,10 @@ def only_run(outcome: Outcome) -> results.Run:
     return run
 
 
-def tshark(run_folder: Path, host: str, *arguments: str, keys: bool = False) -> str:
-    """Return what tshark says of a host's capture, on request with the run's IKE and ESP keys."""
-    environment = dict(os.environ)
-    if keys:
-        environment["WIRESHARK_CONFIG_DIR"] = str(run_folder / "keys" / "wireshark")
-    capture = run_folder / "captures" / f"{host}.pcapng"
-    return subprocess.run(
-        ["tshark", "-r", capture, *arguments],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=60,
-    ).stdout
+def dissect(run_folder: Path, host: str, *options: str, keys: bool = False) -> list[str]:
+    """Return tshark's lines of a host's capture, on request with the run's IKE and ESP keys."""
+    profile = {"WIRESHARK_CONFIG_DIR": str(run_folder / "keys" / "wireshark")} if keys else {}
+    return tshark(run_folder / "captures" / f"{host}.pcapng", *options, **profile)
 
 
 @pytest.fixture(scope="module")
@@ -116,30 +104,25 @@ def test_a_refusal_is_a_failed_run_with_its_reason(place, assignment, reason):
 
 
 def test_the_enforcement_point_lets_nothing_pass_before_authorisation(run_folder):
-    if not shutil.which("tshark"):
-        pytest.skip("tshark is not installed")
     fields = ["-T", "fields", "-e", "frame.protocols"]
-    on_core = tshark(run_folder, "B", "-Y", "frame.interface_name == B-core", *fields)
-    on_access = tshark(run_folder, "B", "-Y", "frame.interface_name == B-access", *fields)
-    before = on_access[: on_access.index("isakmp")]
+    core, access = (
+        "\n".join(dissect(run_folder, "B", "-Y", f"frame.interface_name == B-{link}", *fields))
+        for link in ("core", "access")
+    )
+    before = access[: access.index("isakmp")]
     assert "esp" not in before
-    assert "udp:isakmp" in on_core
+    assert "udp:isakmp" in core
 
 
 # On B every IKEv1 message is seen twice, which confuses Wireshark's chain of IVs.
 @pytest.mark.parametrize(("host", "keys"), [("A", True), ("B", False), ("C", True)])
 def test_wireshark_finds_nothing_malformed(run_folder, host, keys):
-    if not shutil.which("tshark"):
-        pytest.skip("tshark is not installed")
-    assert not tshark(run_folder, host, "-Y", "_ws.malformed", keys=keys)
+    assert not dissect(run_folder, host, "-Y", "_ws.malformed", keys=keys)
 
 
 def test_wireshark_sees_every_protocol_and_inside_of_esp(run_folder):
-    if not shutil.which("tshark"):
-        pytest.skip("tshark is not installed")
-
     def seen(host: str, display_filter: str) -> int:
-        return len(tshark(run_folder, host, "-Y", display_filter, keys=host == "A").splitlines())
+        return len(dissect(run_folder, host, "-Y", display_filter, keys=host == "A"))
 
     assert seen("A", "pana") >= 10
     assert seen("A", "tls.handshake.certificate")  # In TLS 1.3 only with the embedded secrets.

@@ -1,34 +1,30 @@
 """Home agents from Kea on real sockets: mobile node, access router with relay agent, DHCPv6 server.
 
-Each host is a network namespace. Wants root and kea-dhcp6-server.
+Each host is a network namespace.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
-import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import tomli_w
 
-from tests.lab.namespaces import DEADLINE, Host, Program
+from tests.lab.namespaces import DEADLINE, Host, Program, wait_until
+from tests.lab.needs import needs
+from tests.lab.wireshark import capturing, tshark
 
-HOST_PROGRAM = str(Path(__file__).with_name("discovery_host.py"))
+HOST_PROGRAM = "tests.lab.discovery_host"
 CARE_OF, ROUTER = "2001:db8:a::ff:fe00:a", "2001:db8:a::1"
 ROUTER_CORE, SERVER = "2001:db8:c::1", "2001:db8:c::2"
 LOCAL_AGENT, HOME_AGENT = "2001:db8:99::1", "2001:db8:100::1"
 LOCAL = {"address": LOCAL_AGENT}
 
-pytestmark = [
-    pytest.mark.skipif(os.geteuid() != 0, reason="needs root"),
-    pytest.mark.skipif(not Path("/usr/sbin/kea-dhcp6").exists(), reason="needs kea-dhcp6-server"),
-]
+pytestmark = needs("kea-dhcp6")
 
 
 class Network:
@@ -41,7 +37,7 @@ class Network:
         for host in (self.a, self.b):  # The server's role waits for its addresses.
             host.run("sysctl -qw net.ipv6.conf.default.accept_dad=0")
         self.a.run("ip link add A-eth0 address 02:00:00:00:00:0a type veth peer name access")
-        self.a.run(f"ip link set access netns {self.b.command()[2]}")
+        self.a.run(f"ip link set access netns {self.b.pid}")
         self.a.run("ip link set A-eth0 up")
         self.b.run("ip link set access up")
         self.b.link("core", self.d, "D-eth0")
@@ -63,7 +59,7 @@ class Network:
         settings = {"host": "D", "interface": "D-eth0", "work": str(work), "address": SERVER}
         path = self.folder / "server.toml"
         path.write_text(tomli_w.dumps(settings | options))
-        program = self.start(self.d, "-m", "agents.roles.dhcp_server", str(path))
+        program = self.start(self.d, "agents.roles.dhcp_server", str(path))
         program.wait_for("Ready")
         return program
 
@@ -161,34 +157,14 @@ def test_without_a_server_the_client_gives_up(network: Network) -> None:
 
 
 def test_tshark_finds_no_fault(network: Network) -> None:
-    for program in ("tcpdump", "tshark"):
-        if not shutil.which(program):
-            pytest.skip(f"needs {program}")
     network.server(local=LOCAL)
     network.relay({CARE_OF: [HOME_AGENT, 64]})
     capture = network.folder / "core.pcap"
-    tcpdump = subprocess.Popen(
-        network.b.command(
-            "tcpdump", "-U", "--immediate-mode", "-i", "any", "-w", str(capture), "udp"
-        ),
-        stderr=subprocess.PIPE,
-    )
-    try:
-        assert tcpdump.stderr
-        assert b"listening" in tcpdump.stderr.readline() + tcpdump.stderr.readline()
+    with capturing(network.b, "any", "udp", capture):
         network.ask(network.a, "A-eth0", "IDENTIFIED", "LOCAL")
         network.b.run(f"ping -c1 -W5 {SERVER}")
-    finally:
-        tcpdump.send_signal(signal.SIGINT)
-        tcpdump.communicate(timeout=DEADLINE)
-
-    def tshark(*options: str) -> list[str]:
-        command = ["tshark", "-n", "-r", str(capture), *options]
-        output = subprocess.run(command, capture_output=True, check=True, text=True, timeout=60)
-        return output.stdout.splitlines()
-
-    assert tshark("-Y", "_ws.malformed or _ws.expert.severity >= 0x600000") == []
-    kinds = tshark("-Y", "dhcpv6", "-T", "fields", "-e", "dhcpv6.msgtype")
+    assert tshark(capture, "-Y", "_ws.malformed or _ws.expert.severity >= 0x600000") == []
+    kinds = tshark(capture, "-Y", "dhcpv6", "-T", "fields", "-e", "dhcpv6.msgtype")
     assert kinds == ["11", "12,11", "13,7", "7"]
 
 
@@ -203,10 +179,7 @@ def test_the_server_does_not_outlive_a_role_that_is_killed(network: Network) -> 
     program = network.server()
     daemon = Path(f"/proc/{program.events[-1]['daemon']}/cmdline")
     program.close()
-    deadline = time.monotonic() + DEADLINE
-    while daemon.exists() and b"kea" in daemon.read_bytes():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    wait_until(lambda: not (daemon.exists() and b"kea" in daemon.read_bytes()), "Kea ends")
 
 
 def test_a_daemon_that_dies_ends_its_role_with_its_last_words(network: Network) -> None:

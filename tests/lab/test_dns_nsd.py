@@ -1,9 +1,8 @@
-"""Home agents from NSD on real sockets. Each host is a network namespace. Wants root and nsd."""
+"""Home agents from NSD on real sockets. Each host is a network namespace."""
 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,8 +10,8 @@ import pytest
 import tomli_w
 
 from tests.lab.namespaces import Host, Program
+from tests.lab.needs import needs
 
-HOST_PROGRAM = str(Path(__file__).with_name("discovery_host.py"))
 SERVER = "2001:db8:c::53"
 HA1, HA2, HA3 = "2001:db8:100::1", "2001:db8:100::2", "2001:db8:200::3"
 ZONES = [
@@ -27,10 +26,7 @@ ZONES = [
     {"domain": "other.test", "hosts": {"ha3.other.test": [HA3]}},
 ]
 
-pytestmark = [
-    pytest.mark.skipif(os.geteuid() != 0, reason="needs root"),
-    pytest.mark.skipif(not Path("/usr/sbin/nsd").exists(), reason="needs nsd"),
-]
+pytestmark = needs("nsd")
 
 
 class Network:
@@ -47,7 +43,7 @@ class Network:
         settings = {"host": "D", "address": SERVER, "work": str(work), "zones": ZONES}
         path = folder / "server.toml"
         path.write_text(tomli_w.dumps(settings))
-        self.server = self.start(self.d, "-m", "agents.roles.dns_server", str(path))
+        self.server = self.start(self.d, "agents.roles.dns_server", str(path))
         self.server.wait_for("Ready")
 
     def start(self, host: Host, *arguments: str) -> Program:
@@ -56,7 +52,7 @@ class Network:
 
     def ask(self, **question: str) -> dict[str, object]:
         options = json.dumps({"server": SERVER, **question})
-        program = self.start(self.a, HOST_PROGRAM, "lookup", options)
+        program = self.start(self.a, "tests.lab.discovery_host", "lookup", options)
         outcome = program.wait_for("HomeAgentsFound", "Failed")
         program.close()
         return outcome

@@ -1,76 +1,28 @@
 """The access filter on a real kernel: mobile node, access router and a host behind it.
 
-Wants root and policy routing; runs on most kernels, and in the uml lab.
+Runs on most kernels, and in the uml lab.
 """
 
 from __future__ import annotations
 
-import ctypes
-import os
 import socket
-import subprocess
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from ipaddress import IPv6Address, IPv6Network
-from typing import TypeVar
 
 import pytest
 
 from agents.kernel.filter import LinuxEnforcementPoint
 from agents.kernel.port import AccessLink
+from tests.lab.namespaces import Host, wait_until
+from tests.lab.needs import needs
 
 NODE, ROUTER = "2001:db8:a::2", "2001:db8:a::1"
 ROUTER_CORE, SERVER = "2001:db8:c::1", "2001:db8:c::2"
 PREFIX = IPv6Network("2001:db8:a::/64")
-DEADLINE = 20.0
 PORTS = (716, 547, 999)
-T = TypeVar("T")
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
-
-
-class Host:
-    """A network namespace, held by a process that sleeps."""
-
-    def __init__(self) -> None:
-        self._holder = subprocess.Popen(
-            ["unshare", "-n", "sh", "-c", "echo; exec sleep 600"], stdout=subprocess.PIPE
-        )
-        assert self._holder.stdout
-        self._holder.stdout.readline()
-        self.pid = self._holder.pid
-        self.run("ip link set lo up")
-
-    def run(self, line: str) -> str:
-        command = ["nsenter", "-t", str(self.pid), "-n", *line.split()]
-        result = subprocess.run(command, capture_output=True, text=True, check=False)
-        assert result.returncode == 0, f"{line}: {result.stderr}"
-        return result.stdout
-
-    def pings(self, address: str) -> bool:
-        command = ["nsenter", "-t", str(self.pid), "-n", "ping", "-c1", "-W1", address]
-        return subprocess.run(command, capture_output=True, check=False).returncode == 0
-
-    def inside(self, work: Callable[[], T]) -> T:
-        """Do `work` in this namespace, in a thread of its own."""
-        results: list[T] = []
-
-        def enter() -> None:
-            with open(f"/proc/{self.pid}/ns/net") as namespace:
-                assert ctypes.CDLL(None).setns(namespace.fileno(), 0) == 0
-            results.append(work())
-
-        thread = threading.Thread(target=enter)
-        thread.start()
-        thread.join(DEADLINE)
-        return results[0]
-
-    def close(self) -> None:
-        self._holder.kill()
-        self._holder.wait()
-        assert self._holder.stdout
-        self._holder.stdout.close()
+pytestmark = needs("policy_routing")
 
 
 def listen(port: int) -> socket.socket:
@@ -82,10 +34,9 @@ def listen(port: int) -> socket.socket:
 
 class Network:
     def __init__(self) -> None:
-        self.node, self.router, self.server = Host(), Host(), Host()
-        for interface, peer in (("access", self.node), ("core", self.server)):
-            ends = f"{interface} type veth peer name eth0 netns {peer.pid}"
-            self.router.run(f"ip link add {ends}")
+        self.node, self.router, self.server = (Host(n) for n in ("node", "router", "server"))
+        self.router.link("access", self.node, "eth0")
+        self.router.link("core", self.server, "eth0")
         for host, interface, address in (
             (self.node, "eth0", NODE),
             (self.router, "access", ROUTER),
@@ -93,13 +44,10 @@ class Network:
             (self.server, "eth0", SERVER),
         ):
             host.run(f"ip -6 addr add {address}/64 dev {interface} nodad")
-            host.run(f"ip link set {interface} up")
         self.node.run(f"ip -6 route add default via {ROUTER}")
         self.server.run(f"ip -6 route add default via {ROUTER_CORE}")
         self.router.run("sysctl -qw net.ipv6.conf.all.forwarding=1")
-        deadline = time.monotonic() + DEADLINE
-        while not self.node.pings(SERVER):
-            assert time.monotonic() < deadline
+        wait_until(lambda: self.node.pings(SERVER), "a ping passes")
         self.rules = self.router.run("ip -6 rule")
         self.sockets = self.router.inside(lambda: {port: listen(port) for port in PORTS})
         access = AccessLink("access", PREFIX)

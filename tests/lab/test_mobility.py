@@ -1,174 +1,60 @@
 """Home registration on a real kernel: mobile node, router, home agent and correspondent node.
 
-Each host is a network namespace; ESP keys are static. Wants root and esp6, mip6 and ip6_tunnel:
+Each host is a network namespace; ESP keys are static.
 
     mip6lab exec --lab uml -- .venv/bin/pytest tests/lab/test_mobility.py
 """
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
-import select
-import shutil
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from ipaddress import IPv6Address
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from agents.kernel.linux import LinuxHomeAgent, LinuxMobileNode, SaWatch
+from testbed.results import PROJECT
 from tests.lab.mobility_host import pair
+from tests.lab.namespaces import DEADLINE, Host, Program, wait_until
+from tests.lab.needs import needs
+from tests.lab.wireshark import capturing, tshark
 
-ROOT = Path(__file__).parents[2]
-HOST_PROGRAM = Path(__file__).with_name("mobility_host.py")
 HOME_ADDRESS, HOME_AGENT = "2001:db8:100::1234", "2001:db8:100::1"
 CARE_OF, OTHER_CARE_OF = "2001:db8:a::2", "2001:db8:b::2"
 CORRESPONDENT = "2001:db8:100::99"
-DEADLINE = 20.0
+
+pytestmark = needs("esp6", "mip6", "ip6_tunnel")
 
 
-def succeeds(*command: str) -> bool:
-    return subprocess.run(command, capture_output=True, check=False).returncode == 0
+def counter(host: Host, name: str) -> int:
+    for line in host.run("cat /proc/net/xfrm_stat").splitlines():
+        if line.split()[0] == name:
+            return int(line.split()[1])
+    raise AssertionError(f"no counter {name}")
 
 
-def lacking() -> str:
-    """Return what this machine lacks, or nothing."""
-    if os.geteuid():
-        return "needs root"
-    tunnel = "ip link add mip0 type ip6tnl mode ip6ip6 local ::1 remote ::2"
-    state = "ip xfrm state add src :: dst :: proto hao mode ro coa :: flag wildrecv"
-    sa = (
-        "ip xfrm state add src ::1 dst ::2 proto esp spi 1 mode transport "
-        f"enc 'cbc(aes)' 0x{'00' * 16} auth-trunc 'hmac(sha256)' 0x{'00' * 32} 128"
-    )
-    for feature, command in (("ip6_tunnel", tunnel), ("mip6", state), ("esp6", sa)):
-        if not succeeds("unshare", "-n", "sh", "-c", command):
-            return f"this kernel lacks {feature}"
-    return ""
-
-
-REASON = lacking()
-pytestmark = pytest.mark.skipif(bool(REASON), reason=REASON)
-
-
-class Host:
-    """A network namespace, held by a process that sleeps."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self._holder = subprocess.Popen(
-            ["unshare", "-n", "sh", "-c", "echo; exec sleep 600"], stdout=subprocess.PIPE
-        )
-        assert self._holder.stdout
-        self._holder.stdout.readline()
-        self.pid = self._holder.pid
-        self.run("ip link set lo up")
-
-    def command(self, *arguments: str) -> list[str]:
-        return ["nsenter", "-t", str(self.pid), "-n", *arguments]
-
-    def run(self, line: str) -> str:
-        result = subprocess.run(
-            self.command(*line.split()), capture_output=True, text=True, check=False
-        )
-        assert result.returncode == 0, f"{self.name}: {line}: {result.stderr}"
-        return result.stdout
-
-    def pings(self, address: str, *options: str) -> bool:
-        return succeeds(*self.command("ping", "-c1", "-W1", *options, address))
-
-    def counter(self, name: str) -> int:
-        for line in self.run("cat /proc/net/xfrm_stat").splitlines():
-            if line.split()[0] == name:
-                return int(line.split()[1])
-        raise AssertionError(f"no counter {name}")
-
-    def inside(self, work: Callable[[], None]) -> None:
-        """Do `work` in this namespace, in a thread of its own; raise what it raises."""
-
-        def enter() -> None:
-            with open(f"/proc/{self.pid}/ns/net") as namespace:
-                assert ctypes.CDLL(None).setns(namespace.fileno(), 0) == 0
-            work()
-
-        with ThreadPoolExecutor(1) as pool:
-            pool.submit(enter).result(DEADLINE)
-
-    def close(self) -> None:
-        self._holder.kill()
-        self._holder.wait()
-        assert self._holder.stdout
-        self._holder.stdout.close()
-
-
-class Agent:
-    """mobility_host.py in a host; keeps its events."""
-
-    def __init__(self, host: Host, role: str, **options: object) -> None:
-        self.events: list[dict[str, Any]] = []
-        self._process = subprocess.Popen(
-            host.command(sys.executable, str(HOST_PROGRAM), role, json.dumps(options)),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-        )
-        self._rest = b""
-        self.wait_for("Ready")
-
-    def tell(self, command: str) -> None:
-        assert self._process.stdin
-        self._process.stdin.write(command.encode() + b"\n")
-        self._process.stdin.flush()
-
-    def wait_for(self, event: str) -> dict[str, Any]:
-        """Return the next event of this name."""
-        assert self._process.stdout
-        descriptor = self._process.stdout.fileno()
-        deadline = time.monotonic() + DEADLINE
-        while True:
-            while b"\n" in self._rest:
-                line, self._rest = self._rest.split(b"\n", 1)
-                self.events.append(json.loads(line))
-                if self.events[-1]["event"] == event:
-                    return self.events[-1]
-            left = deadline - time.monotonic()
-            assert left > 0, f"no {event} in {self.events}"
-            if select.select([descriptor], [], [], left)[0]:
-                data = os.read(descriptor, 65536)
-                assert data, f"ended without {event}: {self.events}"
-                self._rest += data
-
-    def release(self) -> None:
-        """End it in good order: all that it made in the kernel is removed."""
-        assert self._process.stdin
-        self._process.stdin.close()
-        self.wait_for("Released")
-        assert self._process.wait(DEADLINE) == 0
-
-    def close(self) -> None:
-        self._process.kill()
-        self._process.wait()
-        for stream in (self._process.stdin, self._process.stdout):
-            if stream and not stream.closed:
-                stream.close()
+def release(agent: Program) -> None:
+    """End it in good order: all that it made in the kernel is removed."""
+    assert agent.process.stdin
+    agent.process.stdin.close()
+    agent.wait_for("Released")
+    assert agent.process.wait(DEADLINE) == 0
 
 
 class Network:
     """Mobile node, access router, home agent, correspondent node."""
 
     def __init__(self) -> None:
-        self.agents: list[Agent] = []
+        self.agents: list[Program] = []
         self.mn, self.router, self.ha, self.cn = (Host(n) for n in ("mn", "ar", "ha", "cn"))
-        self._link(self.mn, "eth0", self.router, "access")
-        self._link(self.router, "core", self.ha, "core")
-        self._link(self.ha, "home", self.cn, "eth0")
+        self.mn.link("eth0", self.router, "access")
+        self.router.link("core", self.ha, "core")
+        self.ha.link("home", self.cn, "eth0")
         for host, interface, addresses in (
             (self.mn, "eth0", (CARE_OF, OTHER_CARE_OF)),
             (self.router, "access", ("2001:db8:a::1", "2001:db8:b::1")),
@@ -188,24 +74,18 @@ class Network:
             (self.cn, HOME_AGENT),
         ):
             host.run(f"ip -6 route add default via {gateway}")
-        deadline = time.monotonic() + DEADLINE
-        while not self.mn.pings(HOME_AGENT, "-I", CARE_OF):
-            assert time.monotonic() < deadline
+        wait_until(lambda: self.mn.pings(HOME_AGENT, "-I", CARE_OF), "a ping passes")
 
-    @staticmethod
-    def _link(a: Host, a_interface: str, b: Host, b_interface: str) -> None:
-        peer = f"peer name {b_interface} netns {b.pid}"
-        a.run(f"ip link add {a_interface} type veth {peer}")
-        a.run(f"ip link set {a_interface} up")
-        b.run(f"ip link set {b_interface} up")
-
-    def home_agent(self, *, detect: bool = False) -> Agent:
-        self.agents.append(Agent(self.ha, "ha", detect=detect))
+    def _start(self, host: Host, role: str, **options: object) -> Program:
+        self.agents.append(Program(host, "tests.lab.mobility_host", role, json.dumps(options)))
+        self.agents[-1].wait_for("Ready")
         return self.agents[-1]
 
-    def mobile_node(self, lifetime: float = 420) -> Agent:
-        self.agents.append(Agent(self.mn, "mn", care_of=CARE_OF, lifetime=lifetime))
-        return self.agents[-1]
+    def home_agent(self, *, detect: bool = False) -> Program:
+        return self._start(self.ha, "ha", detect=detect)
+
+    def mobile_node(self, lifetime: float = 420) -> Program:
+        return self._start(self.mn, "mn", care_of=CARE_OF, lifetime=lifetime)
 
     def close(self) -> None:
         for agent in self.agents:
@@ -224,7 +104,7 @@ def network() -> Iterator[Network]:
 def test_registration_brings_the_correspondent_node_to_the_mobile_node(network: Network) -> None:
     ha, mn = network.home_agent(), network.mobile_node()
     assert not network.cn.pings(HOME_ADDRESS)
-    mn.tell("start")
+    mn.command("start")
     accepted = mn.wait_for("BindingAccepted")
     assert accepted["lifetime"] == 420
     assert ha.wait_for("BindingCreated")["care_of"] == CARE_OF
@@ -236,7 +116,7 @@ def test_registration_brings_the_correspondent_node_to_the_mobile_node(network: 
 
 def test_duplicate_address_detection_takes_a_second_and_a_refresh_none(network: Network) -> None:
     ha, mn = network.home_agent(detect=True), network.mobile_node(lifetime=4)
-    mn.tell("start")
+    mn.command("start")
     sent = [mn.wait_for("BindingUpdateSent")]
     accepted = [mn.wait_for("BindingAccepted")]
     sent.append(mn.wait_for("BindingUpdateSent"))  # After three quarters of 4 s.
@@ -251,7 +131,7 @@ def test_duplicate_address_detection_takes_a_second_and_a_refresh_none(network: 
 def test_a_home_address_in_use_is_refused(network: Network) -> None:
     network.cn.run(f"ip -6 addr add {HOME_ADDRESS}/64 dev eth0 nodad")
     ha, mn = network.home_agent(detect=True), network.mobile_node()
-    mn.tell("start")
+    mn.command("start")
     assert mn.wait_for("BindingRefused")["status"] == "DUPLICATE_ADDRESS"
     assert ha.wait_for("BindingRejected")
     assert HOME_ADDRESS not in network.ha.run("ip -6 neigh show proxy")
@@ -260,7 +140,7 @@ def test_a_home_address_in_use_is_refused(network: Network) -> None:
 def test_without_detection_the_binding_takes_milliseconds(network: Network) -> None:
     network.home_agent()
     mn = network.mobile_node()
-    mn.tell("start")
+    mn.command("start")
     sent, accepted = mn.wait_for("BindingUpdateSent"), mn.wait_for("BindingAccepted")
     print(f"binding {(accepted['t'] - sent['t']) / 1e6:.2f} ms")
 
@@ -268,28 +148,14 @@ def test_without_detection_the_binding_takes_milliseconds(network: Network) -> N
 def test_update_and_acknowledgement_are_protected_on_the_wire(
     network: Network, tmp_path: Path
 ) -> None:
-    for program in ("tcpdump", "tshark"):
-        if not shutil.which(program):
-            pytest.skip(f"needs {program}")
     ha, mn = network.home_agent(), network.mobile_node()
     capture = tmp_path / "mn.pcap"
-    tcpdump = subprocess.Popen(
-        network.mn.command(
-            "tcpdump", "-U", "--immediate-mode", "-i", "eth0", "-w", str(capture), "ip6"
-        ),
-        stderr=subprocess.PIPE,
-    )
-    try:
-        assert tcpdump.stderr
-        assert b"listening" in tcpdump.stderr.readline()
-        mn.tell("start")
+    with capturing(network.mn, "eth0", "ip6", capture):
+        mn.command("start")
         mn.wait_for("BindingAccepted")
         ha.wait_for("BindingCreated")
         assert network.cn.pings(HOME_ADDRESS)
-        network.mn.pings("2001:db8:a::1")  # What was captured before this is in the file.
-    finally:
-        tcpdump.terminate()
-        tcpdump.communicate()
+        network.mn.pings("2001:db8:a::1")
     cipher = f'"AES-CBC [RFC3602]","0x{bytes(range(16)).hex()}"'
     digest = f'"HMAC-SHA-256-128 [RFC4868]","0x{bytes(range(32)).hex()}"'
     options = (
@@ -297,12 +163,10 @@ def test_update_and_acknowledgement_are_protected_on_the_wire(
         f'uat:esp_sa:"IPv6","*","*","*",{cipher},{digest}',
     )
     fields = ("ipv6.src", "ipv6.dst", "mip6.mhtype", "ipv6.opt.type", "ipv6.routing.type")
-    command = ["tshark", "-r", str(capture), "-Y", "mipv6", "-T", "fields"]
-    command += [word for option in options for word in ("-o", option)]
-    command += [word for field in fields for word in ("-e", field)]
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert result.returncode == 0, result.stderr
-    update, acknowledgement = (line.split("\t") for line in result.stdout.splitlines())
+    words = [word for option in options for word in ("-o", option)]
+    words += [word for field in fields for word in ("-e", field)]
+    lines = tshark(capture, "-Y", "mipv6", "-T", "fields", *words)
+    update, acknowledgement = (line.split("\t") for line in lines)
     assert update[0].split(",")[0] == CARE_OF
     assert update[1].split(",")[0] == HOME_AGENT
     assert update[2] == "5"
@@ -310,13 +174,7 @@ def test_update_and_acknowledgement_are_protected_on_the_wire(
     assert acknowledgement[1].split(",")[0] == CARE_OF
     assert acknowledgement[2] == "6"
     assert acknowledgement[4] == "2"
-    listing = subprocess.run(
-        ["tshark", "-r", str(capture), "-Y", "_ws.malformed or icmpv6.type == 1"],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert not listing.stdout
+    assert not tshark(capture, "-Y", "_ws.malformed or icmpv6.type == 1")
 
 
 def test_a_cleartext_update_is_dropped(network: Network) -> None:
@@ -328,7 +186,7 @@ def test_a_cleartext_update_is_dropped(network: Network) -> None:
         f"ip xfrm policy add src {HOME_ADDRESS}/128 dst {HOME_AGENT}/128 proto 135 type 5 "
         f"dir out priority 5 ptype sub tmpl {way}"
     )
-    before = network.ha.counter("XfrmInTmplMismatch")
+    before = counter(network.ha, "XfrmInTmplMismatch")
     program = (
         "import socket; from agents.mip6.codec import *; from ipaddress import IPv6Address;"
         "s = socket.socket(socket.AF_INET6, socket.SOCK_RAW, 135);"
@@ -337,20 +195,18 @@ def test_a_cleartext_update_is_dropped(network: Network) -> None:
         f"s.sendto(u, ('{HOME_AGENT}', 0))"
     )
     command = network.mn.command(sys.executable, "-c", program)
-    subprocess.run(command, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=True)
-    deadline = time.monotonic() + DEADLINE
-    while network.ha.counter("XfrmInTmplMismatch") == before:
-        assert time.monotonic() < deadline
-    ha.release()
+    subprocess.run(command, env={**os.environ, "PYTHONPATH": str(PROJECT)}, check=True)
+    wait_until(lambda: counter(network.ha, "XfrmInTmplMismatch") > before, "it is dropped")
+    release(ha)
     assert {e["event"] for e in ha.events} == {"Ready", "Released"}
 
 
 def test_movement_to_another_care_of_address(network: Network) -> None:
     ha, mn = network.home_agent(), network.mobile_node()
-    mn.tell("start")
+    mn.command("start")
     mn.wait_for("BindingAccepted")
     ha.wait_for("BindingCreated")
-    mn.tell(f"move {OTHER_CARE_OF}")
+    mn.command(f"move {OTHER_CARE_OF}")
     mn.wait_for("BindingAccepted")
     assert ha.wait_for("BindingUpdated")["care_of"] == OTHER_CARE_OF
     network.router.run(f"ip -6 route add prohibit {CARE_OF}")  # The old one leads nowhere.
@@ -359,14 +215,14 @@ def test_movement_to_another_care_of_address(network: Network) -> None:
 
 def test_de_registration_leaves_nothing_behind(network: Network) -> None:
     ha, mn = network.home_agent(), network.mobile_node()
-    mn.tell("start")
+    mn.command("start")
     mn.wait_for("BindingAccepted")
-    mn.tell("stop")
+    mn.command("stop")
     assert mn.wait_for("BindingAccepted")["lifetime"] == 0
     assert ha.wait_for("BindingRemoved")["cause"] == "de-registered"
     assert not network.cn.pings(HOME_ADDRESS)
     for agent, host in ((mn, network.mn), (ha, network.ha)):
-        agent.release()
+        release(agent)
         assert host.run("ip xfrm state") == host.run("ip xfrm policy") == ""
         assert host.run("ip -6 neigh show proxy") == ""
         assert HOME_ADDRESS not in host.run("ip -6 addr") + host.run("ip -6 route show table all")

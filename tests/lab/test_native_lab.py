@@ -12,11 +12,9 @@ from pathlib import Path
 import pytest
 
 from testbed.lab import LabError, NativeLab, inside
-from testbed.lab.doctor import examine
+from tests.lab.needs import needs
 
-pytestmark = pytest.mark.skipif(
-    os.geteuid() != 0 or not examine(["namespaces"])[0].here, reason="needs root and namespaces"
-)
+pytestmark = needs("namespaces")
 
 
 @pytest.fixture
