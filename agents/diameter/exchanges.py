@@ -8,6 +8,7 @@ from dataclasses import replace
 from agents.diameter import dictionary as d
 from agents.diameter.capabilities import error_answer
 from agents.diameter.config import NodeConfig, same_identity
+from agents.diameter.connections import Identifiers
 from agents.diameter.errors import DiameterError, ResultCode, result_name
 from agents.diameter.events import (
     AnswerReceived,
@@ -18,7 +19,7 @@ from agents.diameter.events import (
     RequestSent,
 )
 from agents.diameter.grammar import check
-from agents.diameter.peer import Identifiers, Peer
+from agents.diameter.peer import Peer
 from agents.diameter.routing import Routing
 from agents.diameter.transactions import Origin, Pending, PendingTable, ServedTable
 from agents.diameter.values import Definition, T

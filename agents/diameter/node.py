@@ -19,6 +19,7 @@ from agents.diameter.capabilities import (
     error_answer,
 )
 from agents.diameter.config import NodeConfig, PeerConfig
+from agents.diameter.connections import Identifiers
 from agents.diameter.errors import DiameterError
 from agents.diameter.events import (
     Action,
@@ -30,7 +31,7 @@ from agents.diameter.events import (
     Send,
 )
 from agents.diameter.exchanges import Exchanges
-from agents.diameter.peer import Identifiers, Peer
+from agents.diameter.peer import Peer
 from agents.diameter.routing import Routing, usable
 from agents.diameter.states import State
 from agents.diameter.values import IPAddress

@@ -24,33 +24,20 @@ from agents.diameter.capabilities import (
     watchdog_request,
 )
 from agents.diameter.config import NodeConfig, PeerConfig
+from agents.diameter.connections import Connections, Identifiers, Incoming
 from agents.diameter.errors import DiameterError, ResultCode
 from agents.diameter.events import (
     Action,
-    Connect,
     ConnectionFailed,
     PeerDown,
     PeerSuspect,
     PeerUp,
-    Send,
 )
 from agents.diameter.grammar import check
 from agents.diameter.states import OPEN_STATES, TRANSITIONS, Input, State, Step
 from agents.diameter.watchdog import Verdict, Watchdog, WatchdogState
 from agents.diameter.wire import Message
 from agents.machine import Discarded, Event
-
-
-class Identifiers:
-    """Hop-by-hop and end-to-end identifiers: counters from a random start (RFC 6733 section 3)."""
-
-    def __init__(self, rng: random.Random) -> None:
-        self._next = rng.getrandbits(32)
-
-    def take(self) -> int:
-        """Return the next one."""
-        self._next = (self._next + 1) & 0xFFFFFFFF
-        return self._next
 
 
 class Peer:
@@ -79,18 +66,11 @@ class Peer:
         self.retry_at: float | None = None
         self.stopped = False
         self._node = node
-        self._identifiers = identifiers
-        self._allocate = allocate
         self._release = release
-        self._outbox = outbox
         self._events = events
-        self._initiator: int | None = None
-        self._initiator_link: Link | None = None
-        self._responder: Link | None = None
-        self._incoming: tuple[Link, Message, Capabilities] | None = None
-        self._request: tuple[Message, Capabilities] | None = None
+        self._connections = Connections(identifiers, lambda: allocate(self), release, outbox)
+        self._incoming: Incoming | None = None
         self._answer: Capabilities | None = None
-        self._base_requests: dict[int, d.Command] = {}
         self._reason = ""
         self._cause: int = d.DisconnectCause.REBOOTING
         self._clean = False
@@ -101,19 +81,7 @@ class Peer:
     @property
     def connection(self) -> int | None:
         """The connection that messages take, if the peer is open."""
-        if self.state is State.I_OPEN:
-            return self._initiator
-        if self.state is State.R_OPEN and self._responder is not None:
-            return self._responder.connection
-        return None
-
-    @property
-    def connections(self) -> tuple[int, ...]:
-        """All connections of this peer, the ones being made included."""
-        ends = [] if self._initiator is None else [self._initiator]
-        if self._responder is not None:
-            ends.append(self._responder.connection)
-        return tuple(ends)
+        return self._connections.any if self.state in OPEN_STATES else None
 
     @property
     def healthy(self) -> bool:
@@ -154,24 +122,20 @@ class Peer:
         self, link: Link, request: Message, capabilities: Capabilities, now: float
     ) -> None:
         """Take a connection on which the peer sent an acceptable CER."""
-        self._incoming = (link, request, capabilities)
+        self._incoming = Incoming(link, request, capabilities)
         self._take(Input.R_CONN_CER, now)
 
     def connected(self, link: Link, now: float) -> None:
         """Note that our connection is established."""
-        self._initiator_link = link
+        self._connections.link = link
         self._take(Input.I_RCV_CONN_ACK, now)
 
-    def refused(self, reason: str, now: float) -> None:
-        """Note that our connection could not be established."""
-        self._reason = reason
-        self._take(Input.I_RCV_CONN_NACK, now)
-
     def disconnected(self, connection: int, reason: str, now: float) -> None:
-        """Note that the other end or an error closed a connection."""
+        """Note that a connection was closed by the other end or an error, or never established."""
         self._reason = reason
-        if connection == self._initiator:
+        if connection == self._connections.initiator:
             if self.state in {State.WAIT_CONN_ACK, State.WAIT_CONN_ACK_ELECT}:
+                self._connections.close_initiator()
                 self._take(Input.I_RCV_CONN_NACK, now)
             else:
                 self._take(Input.I_PEER_DISC, now)
@@ -190,7 +154,7 @@ class Peer:
             return
         match self.watchdog.expire(now):
             case Verdict.PROBE:
-                self._send_request(watchdog_request(self._node), self.connection)
+                self._connections.send_request(watchdog_request(self._node), self.connection)
             case Verdict.FAILOVER:
                 self._events.append(PeerSuspect(now, self.config.host))
             case Verdict.CLOSE if (connection := self.connection) is not None:
@@ -205,7 +169,7 @@ class Peer:
             return self._handle_open(message, now)
         if self.state is State.CLOSING:
             self._handle_closing(message, now)
-        elif connection == self._initiator and self.state in {
+        elif connection == self._connections.initiator and self.state in {
             State.WAIT_I_CEA,
             State.WAIT_RETURNS,
         }:
@@ -218,7 +182,7 @@ class Peer:
 
     def _handle_open(self, message: Message, now: float) -> Message | None:
         if message.command == d.Command.DEVICE_WATCHDOG and not message.request:
-            if self._expected(message):
+            if self._connections.answers(message):
                 self.watchdog.received_answer(now)
             else:
                 self._discard(message, now)
@@ -236,7 +200,7 @@ class Peer:
             return None
         match message.command:
             case d.Command.DEVICE_WATCHDOG:
-                self._send(base_answer(self._node, message), self.connection)
+                self._connections.send(base_answer(self._node, message), self.connection)
             case d.Command.DISCONNECT_PEER:
                 self._note_disconnect(message)
                 self._take(Input.RCV_DPR, now)
@@ -251,7 +215,7 @@ class Peer:
         elif message.request:
             self._dpr = message
             self._take(Input.RCV_DPR, now)
-        elif self._expected(message):
+        elif self._connections.answers(message):
             self._take(Input.RCV_DPA, now)
         else:
             self._discard(message, now)
@@ -266,16 +230,10 @@ class Peer:
             self._take(Input.I_RCV_CEA, now)
 
     def _judge(self, message: Message) -> Capabilities:
-        if message.command != d.Command.CAPABILITIES_EXCHANGE or not self._expected(message):
+        is_cea = message.command == d.Command.CAPABILITIES_EXCHANGE
+        if not is_cea or not self._connections.answers(message):
             raise DiameterError("another message than the CEA came", ResultCode.UNABLE_TO_COMPLY)
-        return accept_answer(self._node, self.config.host, self._initiator_link, message)
-
-    def _expected(self, message: Message) -> bool:
-        """Tell whether this answers a base request of ours, and forget that request."""
-        if message.request or self._base_requests.get(message.hop_by_hop) != message.command:
-            return False
-        del self._base_requests[message.hop_by_hop]
-        return True
+        return accept_answer(self._node, self.config.host, self._connections.link, message)
 
     def _note_disconnect(self, message: Message) -> None:
         cause = d.DISCONNECT_CAUSE.need(message.avps)
@@ -306,23 +264,20 @@ class Peer:
                 self._entered(before, now)
 
     def _perform(self, step: Step, now: float) -> Input | None:
+        connections = self._connections
         match step:
             case Step.I_SND_CONN_REQ:
-                address = self.config.address
-                if address is not None:
-                    self._initiator = self._allocate(self)
-                    self._outbox.append(Connect(self._initiator, self.config.host, address))
+                if self.config.address is not None:
+                    connections.connect(self.config.host, self.config.address)
             case Step.I_SND_CER:
-                if self._initiator_link is not None:
-                    request = capabilities_request(self._node, self._initiator_link.local)
-                    self._send_request(request, self._initiator)
+                if connections.link is not None:
+                    request = capabilities_request(self._node, connections.link.local)
+                    connections.send_request(request, connections.initiator)
             case Step.R_ACCEPT:
-                if self._incoming is not None:
-                    self._responder, request, capabilities = self._incoming
-                    self._request = (request, capabilities)
+                connections.responder = self._incoming
             case Step.R_REJECT:
                 if self._incoming is not None:
-                    self._release(self._incoming[0].connection)
+                    self._release(self._incoming.link.connection)
                     text = "a second connection was rejected"
                     self._events.append(ConnectionFailed(now, self.config.host, text))
             case Step.R_SND_CEA:
@@ -336,18 +291,18 @@ class Peer:
             case Step.SND_DPR:
                 self._clean = True
                 request = disconnect_request(self._node, self._cause)
-                self._send_request(request, self._only_connection())
+                connections.send_request(request, connections.any)
             case Step.SND_DPA:
                 if self._dpr is not None:
                     answer = base_answer(self._node, self._dpr)
-                    self._send(answer, self._only_connection())
+                    connections.send(answer, connections.any)
             case Step.I_DISC:
-                self._drop_initiator()
+                connections.close_initiator()
             case Step.R_DISC:
-                self._drop_responder()
+                connections.close_responder()
             case Step.CLEANUP | Step.ERROR:
-                self._drop_initiator()
-                self._drop_responder()
+                connections.close_initiator()
+                connections.close_responder()
             case Step.PROCESS_CER:
                 pass  # Checked by the node before.
         return None
@@ -369,7 +324,7 @@ class Peer:
         elif self.state is State.CLOSED and before is not State.CLOSING:
             self._events.append(ConnectionFailed(now, self.config.host, self._reason))
         if self.state is State.CLOSED:
-            self._base_requests.clear()
+            self._connections.forget_requests()
             self.capabilities = None
             if self.config.address is not None and not self.stopped:
                 self.retry_at = now + timers.reconnect
@@ -390,54 +345,23 @@ class Peer:
             )
         )
         if self.watchdog.connected(now):
-            self._send_request(watchdog_request(self._node), self.connection)
+            self._connections.send_request(watchdog_request(self._node), self.connection)
 
     # Sending
 
     def send(self, message: Message) -> None:
         """Send a message of the node; the peer must be open."""
-        self._send(message, self.connection)
-
-    def _send(self, message: Message, connection: int | None) -> None:
-        if connection is not None:
-            self._outbox.append(Send(connection, message.encode()))
-
-    def _send_request(self, message: Message, connection: int | None) -> None:
-        hop, end = self._identifiers.take(), self._identifiers.take()
-        self._base_requests[hop] = d.Command(message.command)
-        self._send(
-            Message(
-                message.command,
-                message.application,
-                message.avps,
-                proxiable=False,
-                hop_by_hop=hop,
-                end_to_end=end,
-            ),
-            connection,
-        )
+        self._connections.send(message, self.connection)
 
     def _send_capabilities_answer(self) -> None:
-        if self._responder is not None and self._request is not None:
-            request, self.capabilities = self._request
-            answer = capabilities_answer(self._node, self._responder.local, request)
-            self._send(answer, self._responder.connection)
+        incoming = self._connections.responder
+        if incoming is not None:
+            self.capabilities = incoming.capabilities
+            answer = capabilities_answer(self._node, incoming.link.local, incoming.request)
+            self._connections.send(answer, incoming.link.connection)
 
     def _refuse(self, message: Message, error: DiameterError) -> None:
-        self._send(error_answer(self._node, message, error), self.connection)
-
-    def _only_connection(self) -> int | None:
-        return self.connections[0] if self.connections else None
-
-    def _drop_initiator(self) -> None:
-        if self._initiator is not None:
-            self._release(self._initiator)
-        self._initiator = self._initiator_link = None
-
-    def _drop_responder(self) -> None:
-        if self._responder is not None:
-            self._release(self._responder.connection)
-        self._responder = self._request = None
+        self._connections.send(error_answer(self._node, message, error), self.connection)
 
     def _discard(self, message: Message, now: float) -> None:
         kind = "request" if message.request else "answer"

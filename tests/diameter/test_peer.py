@@ -123,6 +123,20 @@ def test_election(low):
     assert one.seen(PeerDown) == []
 
 
+def test_the_peers_connection_is_used_if_ours_fails_meanwhile():
+    node = Node(client_config((SERVER, HERE)), rng=random.Random(1))
+    node.start(0.0)
+    ours = node.outbox.popleft().connection
+    theirs = node.handle_accepted(0.0, LOCAL)
+    node.handle_data(theirs, capabilities_request(server_config(), LOCAL).encode(), 0.0)
+    assert node.state(SERVER) is State.WAIT_CONN_ACK_ELECT
+    node.handle_closed(ours, 0.0, "refused")
+    assert node.state(SERVER) is State.R_OPEN
+    node.stop(0.0)
+    sent = [(send.connection, Message.decode(send.data).command) for send in node.outbox]
+    assert sent == [(theirs, 257), (theirs, 282)]
+
+
 def test_watchdogs_keep_a_connection():
     network, a, b = pair()
     network.start()
