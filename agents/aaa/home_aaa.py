@@ -32,19 +32,6 @@ from agents.eap.wire import Code, Packet, TlsData, Type
 from agents.machine import Event
 from agents.wire import WireError
 
-__all__ = [
-    "MAXIMUM_INVALID",
-    "EapServerFactory",
-    "HomeAaa",
-    "HomeAgentPassedOver",
-    "MobilityRefused",
-    "SubscriberAuthenticated",
-    "SubscriberRejected",
-    "SubscriberVerified",
-    "VerificationWithdrawn",
-    "eap_servers",
-]
-
 EapServerFactory: TypeAlias = Callable[[Authorise], EapServer]
 
 MAXIMUM_INVALID = 5
@@ -155,21 +142,16 @@ class HomeAaa:
     def _open(self, request: DiameterEapRequest, now: float) -> DiameterEapAnswer:
         if request.eap_payload:
             try:
-                packet = Packet.decode(request.eap_payload)
+                packet = _response(request.eap_payload)
             except WireError as error:
-                return self._refuse_first(request, f"bad EAP packet: {error}", now)
-            if packet.code is not Code.RESPONSE:
-                reason = f"an EAP-{packet.code.name.title()} was sent to the server"
-                return self._refuse_first(request, reason, now)
+                identity = request.user_name or "unknown"
+                self.events.append(SubscriberRejected(now, identity, str(error)))
+                return self._refuse(request, ResultCode.AUTHENTICATION_REJECTED, str(error))
             if packet.type != Type.IDENTITY and not (self._pick_up and _starts_tls(packet)):
                 return self._unknown_session(request)
         if len(self._sessions) >= self._maximum_sessions and not self._forget_an_ended_one():
-            return self._answer(
-                request,
-                ResultCode.TOO_BUSY,
-                eap_payload=_failure(request.eap_payload),
-                error_message=f"{self._maximum_sessions} conversations are open",
-            )
+            text = f"{self._maximum_sessions} conversations are open"
+            return self._refuse(request, ResultCode.TOO_BUSY, text)
         session = _Session(
             request.origin_host,
             self._make_server(self._authorise),
@@ -258,7 +240,8 @@ class HomeAaa:
         name = session.server.peer_name
         subscriber = self._subscribers.find(name) if name else None
         if session.admission is None and subscriber is not None:
-            wish = self._wish(session, request)
+            service = request.auth_request_type != AuthRequestType.AUTHENTICATE_ONLY
+            wish = requested_wish(session.mobility) if service else None
             choice = self._choose(subscriber, session, wish, now)
             session.admission = Admission(
                 subscriber.identity, wish, choice, keys, self._protection, self._psk_source
@@ -297,12 +280,6 @@ class HomeAaa:
         )
         self._finish(session, now)
         return self._remember(session, request, answer)
-
-    @staticmethod
-    def _wish(session: _Session, request: DiameterEapRequest) -> Wish | None:
-        if request.auth_request_type == AuthRequestType.AUTHENTICATE_ONLY:
-            return None
-        return requested_wish(session.mobility)
 
     def _choose(
         self, subscriber: Subscriber, session: _Session, wish: Wish | None, now: float
@@ -347,24 +324,16 @@ class HomeAaa:
                 )
             )
 
-    def _refuse_first(
-        self, request: DiameterEapRequest, reason: str, now: float
-    ) -> DiameterEapAnswer:
-        self.events.append(SubscriberRejected(now, request.user_name or "unknown", reason))
-        return self._answer(
-            request,
-            ResultCode.AUTHENTICATION_REJECTED,
-            eap_payload=_failure(request.eap_payload),
-            error_message=reason,
-        )
-
     def _unknown_session(self, request: DiameterEapRequest) -> DiameterEapAnswer:
-        return self._answer(
-            request,
-            ResultCode.UNKNOWN_SESSION_ID,
-            eap_payload=_failure(request.eap_payload),
-            error_message="no such conversation is open; start again",
-        )
+        text = "no such conversation is open; start again"
+        return self._refuse(request, ResultCode.UNKNOWN_SESSION_ID, text)
+
+    def _refuse(
+        self, request: DiameterEapRequest, result_code: ResultCode, text: str
+    ) -> DiameterEapAnswer:
+        """Return an answer with EAP-Failure to a request that belongs to no conversation."""
+        packet = _failure(request.eap_payload)
+        return self._answer(request, result_code, eap_payload=packet, error_message=text)
 
     @staticmethod
     def _remember(
@@ -384,6 +353,17 @@ class HomeAaa:
             auth_request_type=request.auth_request_type,
             **fields,  # type: ignore[arg-type]
         )
+
+
+def _response(payload: bytes) -> Packet:
+    """Return the EAP-Response that a conversation may begin with; raises WireError."""
+    try:
+        packet = Packet.decode(payload)
+    except WireError as error:
+        raise WireError(f"bad EAP packet: {error}") from None
+    if packet.code is not Code.RESPONSE:
+        raise WireError(f"an EAP-{packet.code.name.title()} was sent to the server")
+    return packet
 
 
 def _starts_tls(packet: Packet) -> bool:

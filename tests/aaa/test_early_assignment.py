@@ -7,14 +7,13 @@ from ipaddress import IPv6Address
 
 import pytest
 
-from agents.aaa.home_aaa import (
-    HomeAaa,
+from agents.aaa.events import (
     SubscriberAuthenticated,
     SubscriberRejected,
     SubscriberVerified,
     VerificationWithdrawn,
-    eap_servers,
 )
+from agents.aaa.home_aaa import HomeAaa, eap_servers
 from agents.aaa.leases import Leases
 from agents.aaa.subscribers import parse
 from agents.bootstrap import Assignment, Wish

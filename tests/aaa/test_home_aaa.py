@@ -7,13 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.aaa.home_aaa import (
-    HomeAaa,
-    MobilityRefused,
-    SubscriberAuthenticated,
-    SubscriberRejected,
-    eap_servers,
-)
+from agents.aaa.events import MobilityRefused, SubscriberAuthenticated, SubscriberRejected
+from agents.aaa.home_aaa import HomeAaa, eap_servers
 from agents.aaa.leases import Leases
 from agents.aaa.policy import Place
 from agents.aaa.subscribers import parse

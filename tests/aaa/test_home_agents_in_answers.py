@@ -7,13 +7,8 @@ from ipaddress import IPv6Address
 
 import pytest
 
-from agents.aaa.home_aaa import (
-    HomeAaa,
-    HomeAgentPassedOver,
-    MobilityRefused,
-    SubscriberAuthenticated,
-    eap_servers,
-)
+from agents.aaa.events import HomeAgentPassedOver, MobilityRefused, SubscriberAuthenticated
+from agents.aaa.home_aaa import HomeAaa, eap_servers
 from agents.aaa.leases import Leases
 from agents.aaa.policy import Place
 from agents.aaa.subscribers import parse
