@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias
 
 from agents.aaa.choice import Choice
@@ -20,7 +20,8 @@ Protection: TypeAlias = Literal["none", "sealed"]
 class Admission:
     """A subscriber that TLS has verified, and the choice made for it: once a conversation.
 
-    `protection` and `psk_source` are the server's settings.
+    `protection` and `psk_source` are the server's settings. Without `with_home_address` the home
+    agent alone is told, for the home address comes from IKEv2.
     """
 
     identity: str
@@ -29,6 +30,15 @@ class Admission:
     keys: EapKeys = field(repr=False)
     protection: Protection = "none"
     psk_source: PskSource = "msk"
+    with_home_address: bool = True
+
+    @property
+    def told(self) -> Assignment | None:
+        """What the answer says; a local home agent's network must know the home address."""
+        assignment = self.choice.assignment
+        if assignment is None or self.with_home_address or self.choice.local:
+            return assignment
+        return replace(assignment, home_address=None)
 
     @property
     def root(self) -> bytes:
@@ -49,7 +59,7 @@ class Admission:
         if self.wish is None:
             return fields
         if choice.local or self.protection == "none":
-            fields["assignment"] = choice.assignment
+            fields["assignment"] = self.told
         if choice.local and choice.assignment is not None:
             key = ike_secret(self.psk_source, self.keys.msk, self.root)
             fields["local_home_agent_key"] = ike_psk(key, choice.assignment)
@@ -64,7 +74,7 @@ class Admission:
         carries it; the NAS is told where IKE must be able to go, and not the home address. A local
         home agent has to wait: the NAS gets its key with the last answer only.
         """
-        assignment = self.choice.assignment
+        assignment = self.told
         if self.wish is None or assignment is None or self.choice.place is not Place.HOME:
             return None
         if self.protection != "sealed" or assignment.home_address is None:
@@ -74,4 +84,4 @@ class Admission:
 
     def _sealed(self, wish: Wish) -> bytes:
         context = SealContext(self.identity, self.keys.session_id, wish)
-        return seal(self.choice.assignment, self.keys.emsk, context)
+        return seal(self.told, self.keys.emsk, context)

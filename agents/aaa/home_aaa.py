@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from ipaddress import IPv6Address
 from typing import TypeAlias
@@ -77,7 +77,9 @@ class HomeAaa:
     sealed for the mobile node (`agents.sealed`). `psk_source` matters to local home agents only,
     whose key is in the answer. With `early` a sealed assignment goes out as soon as TLS has
     verified the subscriber, a round of EAP before the end (TLS 1.3 only); with `pick_up` the NAS
-    may have started EAP-TLS, and so must the factory's EAP servers.
+    may have started EAP-TLS, and so must the factory's EAP servers. `home_agents` are the Diameter
+    identities of those that ask for themselves (RFC 5778): if there are any, they are told the home
+    address, and a NAS the home agent only (RFC 5447).
     """
 
     def __init__(
@@ -96,6 +98,7 @@ class HomeAaa:
         psk_source: PskSource = "msk",
         early: bool = False,
         pick_up: bool = False,
+        home_agents: Collection[str] = (),
     ) -> None:
         self._subscribers = subscribers
         self._chooser = Chooser(subscribers, leases, select)
@@ -106,6 +109,7 @@ class HomeAaa:
         self._psk_source = psk_source
         self._early = early
         self._pick_up = pick_up
+        self._home_agents = frozenset(home_agents)
         self._session_timeout = session_timeout
         self._exchange_timeout = exchange_timeout
         self._maximum_sessions = maximum_sessions
@@ -244,7 +248,13 @@ class HomeAaa:
             wish = requested_wish(session.mobility) if service else None
             choice = self._choose(subscriber, session, wish, now)
             session.admission = Admission(
-                subscriber.identity, wish, choice, keys, self._protection, self._psk_source
+                subscriber.identity,
+                wish,
+                choice,
+                keys,
+                self._protection,
+                self._psk_source,
+                not self._home_agents or request.origin_host in self._home_agents,
             )
         return session.admission
 

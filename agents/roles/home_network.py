@@ -47,9 +47,10 @@ class PresharedPeer(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
 class HomeNetworkConfiguration(Configuration, frozen=True, kw_only=True):
     """The home network's configuration; times in seconds.
 
-    Without `home_agent` the AAA server is alone. `ikev2` here authenticates by pre-shared keys:
-    those of `preshared`, and those that the AAA server derives. With `early` a mobile node that TLS
-    has verified may begin IKE before EAP ends; with `pick_up` the NAS may have started EAP-TLS.
+    Without `home_agent` the AAA server is alone; `diameter_home_agents` are the peers that ask for
+    home addresses themselves. `ikev2` here authenticates by pre-shared keys: those of `preshared`,
+    and those that the AAA server derives. With `early` a mobile node that TLS has verified may
+    begin IKE before EAP ends; with `pick_up` the NAS may have started EAP-TLS.
     """
 
     diameter_identity: str
@@ -58,6 +59,7 @@ class HomeNetworkConfiguration(Configuration, frozen=True, kw_only=True):
     diameter_port: int = PORT
     diameter_tls: TlsSettings | None = None
     diameter_peers: tuple[DiameterPeer, ...]
+    diameter_home_agents: tuple[str, ...] = ()
     subscribers: str
     leases: str
     tls: TlsSettings
@@ -172,6 +174,7 @@ class AaaServer:
             protection=configuration.protection,
             early=configuration.early,
             pick_up=configuration.pick_up,
+            home_agents=configuration.diameter_home_agents,
         )
 
     def answer(self, message: Message) -> Message:
