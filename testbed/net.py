@@ -13,7 +13,6 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from ipaddress import IPv6Address
 from pathlib import Path
 from typing import IO, Any
 
@@ -138,13 +137,6 @@ def mac_address(topology: Topology, link: Link, end: int) -> str:
     return f"02:00:00:00:{topology.links.index(link) + 1:02x}:{end + 1:02x}"
 
 
-def link_local_address(topology: Topology, link: Link, end: int) -> IPv6Address:
-    """Return the link-local address of a link's end (RFC 4291 appendix A)."""
-    octets = bytes.fromhex(mac_address(topology, link, end).replace(":", ""))
-    identifier = bytes([octets[0] ^ 2]) + octets[1:3] + b"\xff\xfe" + octets[3:]
-    return IPv6Address(b"\xfe\x80" + bytes(6) + identifier)
-
-
 def mininet_topology(topology: Topology, **_options: str) -> Topo:
     """Return `topology` as Mininet's own class, for Mininet() and `mn --custom`."""
     topo = Topo()
@@ -225,13 +217,10 @@ class Network:
         raise NetError(f"{host} has no usable address on {interface} after {_ADDRESS_DEADLINE:g} s")
 
     def wait_until_usable(self) -> None:
-        """Wait until every fixed address is usable; NetError after 10 s.
-
-        Hosts that configure themselves are left to do so: they wait for their address anyway.
-        """
+        """Wait until every host has an address on each of its links; NetError after 10 s."""
         for link in self.topology.links:
             for end in link.ends:
-                if end.addresses:
+                if end.addresses or end.autoconfigure:
                     name = self.topology.interface_name(end.host, link.name)
                     self._wait_for_address(end.host, name)
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from ipaddress import IPv6Address
 from statistics import median
 
-from testbed.net import NetError, Network, link_local_address
+from testbed.net import NetError, Network
 from topologies.model import Link
 
 _ECHO_REQUEST, _ECHO_REPLY = 128, 129
@@ -40,15 +40,12 @@ class Echo:
         self._socket.setsockopt(socket.IPPROTO_ICMPV6, _ICMP6_FILTER, bytes(blocked))
         self._sequence = 0
 
-    def send(self, destination: IPv6Address, scope: int = 0) -> int:
-        """Send one echo request; return its sequence number.
-
-        `scope` is the interface's index for a link-local destination.
-        """
+    def send(self, destination: IPv6Address) -> int:
+        """Send one echo request; return its sequence number."""
         self._sequence += 1
         header = struct.pack("!BBHHH", _ECHO_REQUEST, 0, 0, id(self) & 0xFFFF, self._sequence)
         with suppress(OSError):  # No route yet, or an earlier request was refused: it is lost.
-            self._socket.sendto(header + bytes(56), (str(destination), 0, 0, scope))
+            self._socket.sendto(header + bytes(56), (str(destination), 0))
         return self._sequence
 
     def receive(self, wait: float) -> int | None:
@@ -63,10 +60,10 @@ class Echo:
                 return int(sequence)
         return None
 
-    def round_trip(self, destination: IPv6Address, scope: int, wait: float) -> float | None:
+    def round_trip(self, destination: IPv6Address, wait: float) -> float | None:
         """Return one round trip's time in seconds, or None if no answer comes in time."""
         sent = time.monotonic()
-        sequence = self.send(destination, scope)
+        sequence = self.send(destination)
         while (left := sent + wait - time.monotonic()) > 0:
             if self.receive(left) == sequence:
                 return time.monotonic() - sent
@@ -134,32 +131,26 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class _Path:
-    """The way over a link: from a host, to the link-local address of the other end."""
+    """The way over a link, from a host to the other end's address."""
 
     host: str
     far_host: str
     destination: IPv6Address
-    scope: int
 
 
-def _path(network: Network, link: Link) -> _Path:
-    near, far = (end.host for end in link.ends)
-    name = network.topology.interface_name(near, link.name)
-    with network.inside(near):
-        scope = socket.if_nametoindex(name)
-    return _Path(near, far, link_local_address(network.topology, link, 1), scope)
+def _path(link: Link) -> _Path:
+    near, far = link.ends if link.ends[1].addresses else reversed(link.ends)
+    return _Path(near.host, far.host, far.address)
 
 
 def _delay(network: Network, path: _Path) -> float:
     """Return half of the median of a few round trips in seconds.
 
-    The first of them may take longer, for it has to wait for the other end's address.
+    The first of them has both ends resolve each other's address, as on links that are in use: no
+    bootstrap after it waits for that, whichever host it has begin.
     """
     with closing(Echo(network, path.host)) as echo:
-        times = [
-            echo.round_trip(path.destination, path.scope, _REPLY_DEADLINE)
-            for _ in range(_DELAY_PROBES)
-        ]
+        times = [echo.round_trip(path.destination, _REPLY_DEADLINE) for _ in range(_DELAY_PROBES)]
     answered = [t for t in times if t is not None]
     if not answered:
         raise NetError(f"{path.host} gets no echo from {path.far_host}")
@@ -170,7 +161,7 @@ def _loss(network: Network, path: _Path, delay: float) -> float:
     """Return the loss of one way in percent, from echoes that cross the link twice."""
     with closing(Echo(network, path.host)) as echo:
         for _ in range(_LOSS_PROBES):
-            echo.send(path.destination, path.scope)
+            echo.send(path.destination)
         received = 0
         while echo.receive(4 * delay + 0.2) is not None:
             received += 1
@@ -196,7 +187,7 @@ def _rate(network: Network, path: _Path, asked: float, delay: float) -> float:
         receiver.settimeout(4 * delay + 0.2)
         port = receiver.getsockname()[1]
         for _ in range(count):
-            sender.sendto(bytes(_DATAGRAM), (str(path.destination), port, 0, path.scope))
+            sender.sendto(bytes(_DATAGRAM), (str(path.destination), port))
         arrivals: list[float] = []
         with suppress(TimeoutError):
             while len(arrivals) < count:
@@ -214,7 +205,7 @@ def measure(network: Network, link: Link) -> Measured:
     """Measure what a link was asked to do; NetError if it plainly does not do it."""
     asked = link.shape
     try:
-        path = _path(network, link)
+        path = _path(link)
         measured = Measured(
             delay=_delay(network, path),
             rate=_rate(network, path, asked.rate, asked.delay) if asked.rate else None,

@@ -19,9 +19,13 @@ __all__ = ["NEEDS", "Settings", "compose", "prepare"]
 
 
 class Settings(IkeV2Settings, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Whether the mobile node asks for a home agent at home or in the visited network."""
+    """Whether the mobile node asks for a home agent at home or in the visited network.
+
+    With `initial_delay` it waits up to 1 s before, at random, as RFC 8415 section 18.2.6 demands.
+    """
 
     home: Literal["home", "local"] = "home"
+    initial_delay: bool = True
 
 
 def compose(settings: Settings, topology: Topology, shared: Path, run: Path) -> list[Role]:
@@ -40,7 +44,9 @@ def compose(settings: Settings, topology: Topology, shared: Path, run: Path) -> 
         address=scene.address("access router", "service"),
         network=HOME_REALM,
     )
-    discovery = Dhcpv6Settings(network=HOME_REALM, home=settings.home)
+    discovery = Dhcpv6Settings(
+        network=HOME_REALM, home=settings.home, initial_delay=settings.initial_delay
+    )
     return [
         *home(scene, settings.ike),
         role("dhcp_server", dhcp),

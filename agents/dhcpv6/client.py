@@ -82,9 +82,8 @@ class InformationRequest:
 
     `homes` are the home networks asked for, the preferred one first; `network` is the domain that
     identifies an IDENTIFIED one. `interface` is where the multicast goes; without it the socket
-    must know. `max_delay` bounds the random wait before the first message; RFC 8415 demands
-    INF_MAX_DELAY, and 0 is for a client that has been triggered by its own authentication, which
-    spreads the load already. `deadline` ends an exchange. Times in seconds.
+    must know. `max_delay` bounds the random wait before the first message; RFC 8415 section
+    18.2.6 demands INF_MAX_DELAY. `deadline` ends an exchange. Times in seconds.
     """
 
     def __init__(

@@ -12,7 +12,7 @@ import msgspec
 
 from agents.bootstrap import Assignment
 from agents.dhcpv6 import events as dhcpv6
-from agents.dhcpv6.client import InformationRequest
+from agents.dhcpv6.client import INF_MAX_DELAY, InformationRequest
 from agents.dhcpv6.home import Home
 from agents.dhcpv6.wire import CLIENT_PORT
 from agents.dns import events as dns
@@ -38,10 +38,15 @@ class StaticSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, ta
 
 
 class Dhcpv6Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="dhcpv6"):
-    """An Information-request on the access link (RFC 6610); `network` is the home domain."""
+    """An Information-request on the access link (RFC 6610); `network` is the home domain.
+
+    With `initial_delay` the first one waits for a random time of up to 1 s (RFC 8415 section
+    18.2.6).
+    """
 
     network: str
     home: Literal["local", "home"] = "home"
+    initial_delay: bool = True
 
 
 class DnsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="dns"):
@@ -55,11 +60,7 @@ DiscoverySettings: TypeAlias = StaticSettings | Dhcpv6Settings | DnsSettings
 
 
 class Dhcpv6Discovery:
-    """An Information-request on its socket.
-
-    The client's random initial delay (RFC 8415 section 18.2.6) is left out: authentication, which
-    every client has just passed at its own time, spreads the load already.
-    """
+    """An Information-request on its socket."""
 
     def __init__(
         self,
@@ -82,7 +83,7 @@ class Dhcpv6Discovery:
             rng=random.SystemRandom(),
             network=settings.network,
             interface=interface,
-            max_delay=0.0,
+            max_delay=INF_MAX_DELAY if settings.initial_delay else 0.0,
         )
         local = ("::", CLIENT_PORT)
         self._endpoint = DatagramEndpoint(self._machine, local, self._handle, interface=interface)

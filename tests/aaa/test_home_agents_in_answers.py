@@ -151,6 +151,22 @@ def test_an_answer_says_what_was_granted(lab, user, wish, candidate, place, assi
     assert bool(refused) == (user == "net")
 
 
+@pytest.mark.parametrize("protection", ["none", "sealed"])
+def test_a_home_agent_that_asks_for_itself_alone_is_told_home_addresses(lab, protection):
+    options = {"protection": protection, "home_agents": ["b.visited.test"]}
+    told = lab.run("mn", **options)
+    assert (lab.unseal(told) if protection == "sealed" else told.assignment) == HOME
+
+    options["home_agents"] = ["ha.home.test"]
+    told = lab.run("mn", **options)
+
+    without = replace(HOME, home_address=None)
+    assert (lab.unseal(told) if protection == "sealed" else told.assignment) == without
+    assert lab.aaa.events[-1].assignment == HOME
+    local = lab.run("roamer", Wish.LOCAL, CANDIDATE, **options)
+    assert local.assignment == CANDIDATE
+
+
 def test_a_candidate_inside_the_home_link_is_passed_over(lab):
     evil = Assignment(IPv6Address("2001:db8:100::bad"), 64)
     answer = lab.run("roamer", Wish.LOCAL, evil)
