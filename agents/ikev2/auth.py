@@ -5,13 +5,18 @@ from __future__ import annotations
 import hmac
 from ipaddress import IPv6Address
 
-from agents.ikev2.certificates import refused
+from cryptography.x509 import Certificate
+
+from agents.ikev2.certificates import decode_certificates, named, refused, verify_chain
+from agents.ikev2.config import Credentials
 from agents.ikev2.constants import AuthMethod, NotifyType, PayloadType
+from agents.ikev2.grammar import Contents
 from agents.ikev2.host import Host
 from agents.ikev2.identities import Identity
 from agents.ikev2.keys import IkeKeys, shared_key_auth
 from agents.ikev2.payloads import Authentication
 from agents.ikev2.sa import IkeSa, Transcript
+from agents.ikev2.signatures import verify
 from agents.ikev2.wire import Payload
 from agents.machine import PeerError
 from agents.psk import PskEntry
@@ -66,6 +71,26 @@ def check_psk(keys: IkeKeys, entry: PskEntry, auth: Authentication, octets: byte
         raise refused(f"authentication method {auth.method} instead of a pre-shared key")
     if not _proves(keys, entry.key, auth, octets):
         raise refused("AUTH is wrong; the pre-shared keys probably differ")
+
+
+def check_certificate(
+    credentials: Credentials,
+    identity: Identity,
+    auth: Authentication,
+    octets: bytes,
+    contents: Contents,
+) -> tuple[str, Certificate]:
+    """Return the peer's name and certificate; raises PeerError unless all bears out `identity`.
+
+    That is: a trusted CA, AUTH, and a name in the certificate (RFC 4877 section 7.3).
+    """
+    chain = decode_certificates(contents.all(PayloadType.CERT))
+    certificate = verify_chain(credentials, chain)
+    verify(certificate, auth, octets)
+    name = named(certificate, identity)
+    if name is None:
+        raise refused(f"the peer's certificate does not name {identity.text}")
+    return name, certificate
 
 
 def check_msk(keys: IkeKeys, msk: bytes, auth: Authentication, octets: bytes) -> None:

@@ -22,11 +22,10 @@ from agents.ikev2.sa import (
     RekeyRequested,
     Task,
 )
-from agents.ikev2.wire import Message, Payload
+from agents.ikev2.wire import Payload
 from agents.machine import PeerError
 from agents.wire import WireError
 
-NONCE_LENGTH = 32
 MAX_ATTEMPTS = 5
 """Requests for one SA, those with another group or after a temporary failure included."""
 
@@ -66,7 +65,7 @@ class ChildExchange:
         requested = ChildRequested(
             task,
             host.new_esp_spi(),
-            host.rng.randbytes(NONCE_LENGTH),
+            host.new_nonce(),
             dh.generate(group) if group else None,
             group,
         )
@@ -165,7 +164,7 @@ class ChildExchange:
 
     # Responder.
 
-    def answer(self, sa: IkeSa, message: Message, contents: Contents, now: float) -> None:
+    def answer(self, sa: IkeSa, contents: Contents, now: float) -> None:
         """Take a request and answer it; raises PeerError or WireError for one that is refused."""
         host = self._host
         note = contents.note(NotifyType.REKEY_SA)
@@ -190,7 +189,7 @@ class ChildExchange:
         except PeerError:
             host.esp_spis.discard(agreement.spis[0])
             raise
-        ours = host.rng.randbytes(NONCE_LENGTH)
+        ours = host.new_nonce()
         material = child.Material((nonce, ours), shared)
         made = child.make(host, sa, agreement, material, initiated=False)
         self._take(made, old, now)
@@ -198,8 +197,7 @@ class ChildExchange:
         payloads = [*offer, Payload(PayloadType.NONCE, ours)]
         if pair and group:
             payloads.append(Payload(PayloadType.KE, KeyExchange(group, pair.public).encode()))
-        header = message.header
-        host.respond(sa, header.exchange, header.message_id, payloads + selectors)
+        host.respond(sa, payloads + selectors)
 
     def _groups(self, sent: int | None) -> Sequence[int | None]:
         if self._host.config.pfs is not None:

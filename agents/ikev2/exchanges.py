@@ -22,7 +22,7 @@ from agents.ikev2.sa import (
     RekeyRequested,
     Task,
 )
-from agents.ikev2.wire import Message, Payload
+from agents.ikev2.wire import Payload
 from agents.machine import PeerError
 from agents.wire import WireError
 
@@ -131,33 +131,31 @@ class Exchanges:
 
     # Requests.
 
-    def handle_request(self, sa: IkeSa, message: Message, contents: Contents, now: float) -> None:
+    def handle_request(self, sa: IkeSa, exchange: int, contents: Contents, now: float) -> None:
         """Take an authentic request and answer it."""
-        host, header = self._host, message.header
         try:
-            if header.exchange == Exchange.CREATE_CHILD_SA:
-                if contents.has(PayloadType.TS_I):
-                    self._child.answer(sa, message, contents, now)
-                else:
-                    self._rekey.answer(sa, message, contents, now)
-            else:
+            if exchange == Exchange.INFORMATIONAL:
                 contents.check(Form.INFORMATIONAL)
-                self._answer_informational(sa, message, contents, now)
+                self._answer_informational(sa, contents, now)
+            elif contents.has(PayloadType.TS_I):
+                self._child.answer(sa, contents, now)
+            else:
+                self._rekey.answer(sa, contents, now)
         except (WireError, PeerError) as error:
-            self.refuse(sa, message, error, now)
+            self.refuse(sa, error, now)
             return
         if not isinstance(sa.state, Established):
             return
-        host.alive(sa, now)
+        self._host.alive(sa, now)
         self.pump(sa.successor or sa, now)
 
-    def refuse(self, sa: IkeSa, message: Message, error: Exception, now: float) -> None:
+    def refuse(self, sa: IkeSa, error: Exception, now: float) -> None:
         """Answer a request with an error; one of syntax ends the IKE SA (section 2.21.3)."""
         host = self._host
         note = error_notification(error)
         if isinstance(error, WrongGroupError):
             note = Notification(note.type, error.group.to_bytes(2))
-        host.notify(sa, message, note)
+        host.respond(sa, [note.payload()])
         if note.type == NotifyType.INVALID_SYNTAX:
             host.close(sa, f"the peer's request is malformed: {error}", now)
         elif note.type not in (
@@ -168,10 +166,8 @@ class Exchanges:
             reason = f"refused a request of the peer: {error}"
             host.events.append(events.Failed(now, sa.peer, reason))
 
-    def _answer_informational(
-        self, sa: IkeSa, message: Message, contents: Contents, now: float
-    ) -> None:
-        host, header = self._host, message.header
+    def _answer_informational(self, sa: IkeSa, contents: Contents, now: float) -> None:
+        host = self._host
         deletions = [Deletion.decode(b) for b in contents.all(PayloadType.DELETE)]
         ends = any(d.protocol == ProtocolId.IKE for d in deletions)
         doomed = [] if ends else self._named(sa, deletions)
@@ -180,7 +176,7 @@ class Exchanges:
         if spis := [c.spi.to_bytes(4) for c in doomed if not c.closing]:
             deletion = Deletion(ProtocolId.ESP, tuple(spis))
             payloads.append(Payload(PayloadType.DELETE, deletion.encode()))
-        host.respond(sa, header.exchange, header.message_id, payloads)
+        host.respond(sa, payloads)
         for child in doomed:
             host.remove_child(child, "deleted by the peer", now)
         if ends:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from ipaddress import IPv6Address
 from typing import TypeAlias
@@ -17,7 +17,7 @@ from agents.ikev2.keys import IkeKeys
 from agents.ikev2.payloads import Notification
 from agents.ikev2.sa import Child, Closed, Established, IkeSa, Purpose, Request
 from agents.ikev2.sealing import Sealer
-from agents.ikev2.wire import NO_SPI, SPI_LENGTH, Header, Message, Payload, encode_plain
+from agents.ikev2.wire import NO_SPI, SPI_LENGTH, Header, Payload, encode_plain
 from agents.machine import Address, Discarded, Event, Retransmission
 from agents.psk import PskStore
 from agents.timers import Timers
@@ -25,6 +25,7 @@ from agents.timers import Timers
 LOWEST_ESP_SPI = 0x100
 """Smaller SPIs are reserved (RFC 4303 section 2.1)."""
 
+NONCE_LENGTH = 32
 LINGER = 30.0
 """Seconds for which a closed IKE SA still answers duplicates of the last request."""
 
@@ -88,6 +89,10 @@ class Host:
             pass
         return spi
 
+    def new_nonce(self) -> bytes:
+        """Return a nonce."""
+        return self.rng.randbytes(NONCE_LENGTH)
+
     def new_esp_spi(self) -> int:
         """Return and reserve an SPI that no ESP SA of this host has."""
         while (spi := self.rng.getrandbits(32)) < LOWEST_ESP_SPI or spi in self.esp_spis:
@@ -143,22 +148,13 @@ class Host:
         sa.request = None
         self.timers.cancel((Timer.RETRANSMIT, sa.spi, 0))
 
-    def respond(
-        self, sa: IkeSa, exchange: int, message_id: int, payloads: Sequence[Payload]
-    ) -> None:
-        """Answer the peer's request; the answer is kept for duplicates."""
-        if sa.sealer is None:
+    def respond(self, sa: IkeSa, payloads: Sequence[Payload]) -> None:
+        """Answer the peer's last request; the answer is kept for duplicates."""
+        if sa.sealer is None or sa.heard is None:
             raise ValueError("the IKE SA has no keys yet")
-        header = Header(
-            sa.spi_i, sa.spi_r, exchange, message_id, initiator=sa.initiator, response=True
-        )
+        header = replace(sa.heard.header, initiator=sa.initiator, response=True)
         sa.answered = sa.sealer.seal(header, payloads)
         self.send(sa.answered, sa.reply_to or sa.address)
-
-    def notify(self, sa: IkeSa, message: Message, notification: Notification) -> None:
-        """Answer a request with one notification."""
-        header = message.header
-        self.respond(sa, header.exchange, header.message_id, [notification.payload()])
 
     # Telling the owner.
 

@@ -276,7 +276,7 @@ class Ikev2:
 
     def _handle_request(self, sa: IkeSa, message: Message, source: Address, now: float) -> None:
         host, message_id = self._host, message.header.message_id
-        if message_id == sa.expected_id - 1 and message.data == sa.heard:
+        if sa.heard and message.data == sa.heard.data:
             if sa.answered:
                 host.send(sa.answered, source)
             return
@@ -291,7 +291,7 @@ class Ikev2:
                 self._responder.secure(sa, sa.state)
             if sa.sealer is None:
                 raise NotAuthenticError
-            payloads = sa.sealer.open(message)
+            contents = Contents.of(sa.sealer.open(message))
         except NotAuthenticError:
             host.discard(source, "a request that is not authentic", now)
             return
@@ -299,40 +299,29 @@ class Ikev2:
             if sa.sealer is None:
                 host.close(sa, f"IKE_SA_INIT: {error}", now)
                 return
-            self._note(sa, message, source)
-            self._refuse(sa, message, error, now)
+            sa.heard, sa.answered, sa.reply_to = message, b"", source
+            self._refuse(sa, error, now)
             return
-        self._note(sa, message, source)
-        try:
-            contents = Contents.of(payloads)
-        except WireError as error:
-            self._refuse(sa, message, error, now)
-            return
-        self._take_request(sa, message, contents, now)
+        sa.heard, sa.answered, sa.reply_to = message, b"", source
+        self._take_request(sa, message.header.exchange, contents, now)
 
-    def _note(self, sa: IkeSa, message: Message, source: Address) -> None:
-        sa.heard, sa.answered, sa.reply_to = message.data, b"", source
-        sa.expected_id = message.header.message_id + 1
-
-    def _refuse(self, sa: IkeSa, message: Message, error: Exception, now: float) -> None:
+    def _refuse(self, sa: IkeSa, error: Exception, now: float) -> None:
         if isinstance(sa.state, Established):
-            self._exchanges.refuse(sa, message, error, now)
+            self._exchanges.refuse(sa, error, now)
         else:
-            self._responder.refuse(sa, message.header.message_id, error, now)
+            self._responder.refuse(sa, error, now)
 
-    def _take_request(self, sa: IkeSa, message: Message, contents: Contents, now: float) -> None:
-        header, up = message.header, isinstance(sa.state, Established)
-        match header.exchange, up:
+    def _take_request(self, sa: IkeSa, exchange: int, contents: Contents, now: float) -> None:
+        match exchange, isinstance(sa.state, Established):
             case Exchange.IKE_AUTH, False:
-                self._responder.handle_auth(sa, header.message_id, contents, now)
+                self._responder.handle_auth(sa, contents, now)
             case Exchange.INFORMATIONAL, False:
-                self._responder.handle_end(sa, message, contents, now)
+                self._responder.handle_end(sa, contents, now)
             case ((Exchange.CREATE_CHILD_SA | Exchange.INFORMATIONAL), True):
-                self._exchanges.handle_request(sa, message, contents, now)
+                self._exchanges.handle_request(sa, exchange, contents, now)
             case _:
-                reason = f"exchange type {header.exchange} out of turn"
-                error = PeerError(reason, NotifyType.INVALID_SYNTAX)
-                self._refuse(sa, message, error, now)
+                reason = f"exchange type {exchange} out of turn"
+                self._refuse(sa, PeerError(reason, NotifyType.INVALID_SYNTAX), now)
 
     # Time.
 

@@ -11,6 +11,7 @@ from agents.ikev2 import child, events
 from agents.ikev2.addresses import assignment, request_payload
 from agents.ikev2.auth import (
     auth_payload,
+    check_certificate,
     check_msk,
     check_nonce,
     check_psk,
@@ -22,12 +23,9 @@ from agents.ikev2.auth import (
 )
 from agents.ikev2.certificates import (
     cert_payloads,
-    decode_certificates,
     is_named,
-    named,
     refused,
     request_payloads,
-    verify_chain,
 )
 from agents.ikev2.config import Selectors
 from agents.ikev2.constants import (
@@ -60,12 +58,11 @@ from agents.ikev2.sa import (
     Method,
     Transcript,
 )
-from agents.ikev2.signatures import announced, announcement, sign, verify
+from agents.ikev2.signatures import announced, announcement, sign
 from agents.ikev2.wire import NO_SPI, Header, Message, Payload, decode_chain
 from agents.machine import PeerError
 from agents.wire import WireError
 
-NONCE_LENGTH = 32
 MAX_ATTEMPTS = 5
 """IKE_SA_INIT requests with another cookie or group."""
 
@@ -86,7 +83,7 @@ class Initiator:
         """Begin with a peer."""
         host = self._host
         group = host.config.proposals[0].group
-        state = InitSent(host.rng.randbytes(NONCE_LENGTH), dh.generate(group), group)
+        state = InitSent(host.new_nonce(), dh.generate(group), group)
         address = (str(peer), host.config.port)
         sa = IkeSa(peer, address, host.local, True, host.new_spi(), NO_SPI, state, intent)
         host.sas[sa.spi] = sa
@@ -269,16 +266,12 @@ class Initiator:
         contents: Contents,
     ) -> str:
         """Return the responder's identity; its certificate must name whom we called."""
-        chain = decode_certificates(contents.all(PayloadType.CERT))
-        certificate = verify_chain(self._host.credentials, chain)
-        verify(certificate, auth, octets)
+        credentials = self._host.credentials
+        name, certificate = check_certificate(credentials, identity, auth, octets, contents)
         wanted = intent_of(sa).remote_identity or str(sa.peer)
-        text = named(certificate, identity)
-        if text is None:
-            raise refused(f"the peer's certificate does not name {identity.text}")
         if not is_named(certificate, wanted):
             raise refused(f"the peer's certificate does not name {wanted}")
-        return text
+        return name
 
     def _run_eap(self, sa: IkeSa, state: EapRunning, contents: Contents, now: float) -> None:
         eap = intent_of(sa).eap

@@ -10,7 +10,6 @@ from agents.ikev2.auth import check_nonce, keys_of
 from agents.ikev2.constants import Exchange, NotifyType, PayloadType, Role
 from agents.ikev2.create_child import (
     MAX_ATTEMPTS,
-    NONCE_LENGTH,
     Ask,
     Delay,
     WrongGroupError,
@@ -30,7 +29,7 @@ from agents.ikev2.sa import (
     RekeyIke,
     RekeyRequested,
 )
-from agents.ikev2.wire import SPI_LENGTH, Message, Payload
+from agents.ikev2.wire import SPI_LENGTH, Payload
 from agents.machine import PeerError
 from agents.wire import WireError
 
@@ -52,7 +51,7 @@ class IkeRekey:
             return False
         group = task.group or sa.proposal.group
         requested = RekeyRequested(
-            task, host.new_spi(), host.rng.randbytes(NONCE_LENGTH), dh.generate(group), group
+            task, host.new_spi(), host.new_nonce(), dh.generate(group), group
         )
         # The group of the KE is offered first: it is the one that the peer is known to take.
         proposals = sorted(host.config.proposals, key=lambda p: p.group != group)
@@ -129,7 +128,7 @@ class IkeRekey:
 
     # Responder.
 
-    def answer(self, sa: IkeSa, message: Message, contents: Contents, now: float) -> None:
+    def answer(self, sa: IkeSa, contents: Contents, now: float) -> None:
         """Take a request and answer it; raises PeerError or WireError for one that is refused."""
         host, purpose = self._host, sa.purpose
         if not sa.up:
@@ -144,7 +143,7 @@ class IkeRekey:
             raise PeerError("an IKE SPI of a wrong length", NotifyType.INVALID_SYNTAX)
         if ke.group != proposal.group:
             raise WrongGroupError(proposal.group)
-        pair, ours = dh.generate(proposal.group), host.rng.randbytes(NONCE_LENGTH)
+        pair, ours = dh.generate(proposal.group), host.new_nonce()
         nonces = check_nonce(contents.get(PayloadType.NONCE)), ours
         shared = pair.shared(ke.public)
         new = self._new(sa, False, (chosen.spi, host.new_spi()), nonces)
@@ -155,8 +154,7 @@ class IkeRekey:
             Payload(PayloadType.NONCE, ours),
             Payload(PayloadType.KE, KeyExchange(proposal.group, pair.public).encode()),
         ]
-        header = message.header
-        host.respond(sa, header.exchange, header.message_id, payloads)
+        host.respond(sa, payloads)
         self._announce(sa, new, Role.RESPONDER, now)
         if isinstance(purpose, RekeyRequested):
             sa.rival = new

@@ -11,6 +11,7 @@ from agents.ikev2 import child, events
 from agents.ikev2.addresses import config_reply, config_request
 from agents.ikev2.auth import (
     auth_payload,
+    check_certificate,
     check_msk,
     check_nonce,
     check_psk,
@@ -22,16 +23,12 @@ from agents.ikev2.auth import (
 )
 from agents.ikev2.certificates import (
     cert_payloads,
-    decode_certificates,
-    named,
     refused,
     request_payloads,
-    verify_chain,
 )
 from agents.ikev2.config import Grant
 from agents.ikev2.constants import (
     AuthMethod,
-    Exchange,
     NotifyType,
     PayloadType,
     Role,
@@ -51,13 +48,11 @@ from agents.ikev2.payloads import (
 )
 from agents.ikev2.proposals import answer, choose_ike
 from agents.ikev2.sa import EapRunning, Established, HalfOpen, IkeSa, Transcript
-from agents.ikev2.signatures import announced, announcement, sign, verify
+from agents.ikev2.signatures import announced, announcement, sign
 from agents.ikev2.wire import NO_SPI, Header, Message, Payload, decode_chain, encode_plain
 from agents.machine import Address, PeerError
 from agents.psk import PskEntry
 from agents.wire import WireError
-
-NONCE_LENGTH = 32
 
 
 class Responder:
@@ -74,7 +69,7 @@ class Responder:
         """Take a request of IKE_SA_INIT; until it is answered with an SA nothing is kept."""
         host, header = self._host, message.header
         known = host.half_open.get((header.spi_i, source))
-        if known is not None and known.heard == message.data:
+        if known is not None and known.heard and known.heard.data == message.data:
             host.send(known.answered, source)
             return
         if known is not None or header.spi_r != NO_SPI or header.message_id:
@@ -123,7 +118,7 @@ class Responder:
             self._refuse_init(header, source, wish)
             return
         pair, spi = dh.generate(proposal.group), host.new_spi()
-        ours = host.rng.randbytes(NONCE_LENGTH)
+        ours = host.new_nonce()
         payloads = [
             Payload(PayloadType.SA, answer(chosen).encode()),
             Payload(PayloadType.KE, KeyExchange(proposal.group, pair.public).encode()),
@@ -139,7 +134,7 @@ class Responder:
         state = HalfOpen(proposal, transcript, pair, ke.public)
         peer = IPv6Address(source[0])
         sa = IkeSa(peer, source, host.local, False, header.spi_i, spi, state)
-        sa.proposal, sa.heard, sa.answered, sa.expected_id = proposal, message.data, data, 1
+        sa.proposal, sa.heard, sa.answered = proposal, message, data
         host.sas[spi] = host.half_open[header.spi_i, source] = sa
         host.timers.set((Timer.GIVE_UP, spi, 0), now + host.config.negotiation_timeout)
         host.events.append(events.IkeStarted(now, peer, Role.RESPONDER))
@@ -153,13 +148,13 @@ class Responder:
 
     # IKE_AUTH.
 
-    def handle_auth(self, sa: IkeSa, message_id: int, contents: Contents, now: float) -> None:
+    def handle_auth(self, sa: IkeSa, contents: Contents, now: float) -> None:
         """Take an authentic request of IKE_AUTH."""
         try:
             match sa.state:
                 case HalfOpen() as state:
                     contents.check(Form.AUTH_REQUEST)
-                    self._handle_first(sa, state, message_id, contents, now)
+                    self._handle_first(sa, state, contents, now)
                 case EapRunning(msk=None) as state:
                     contents.check(Form.EAP)
                     packet = contents.get(PayloadType.EAP)
@@ -168,24 +163,22 @@ class Responder:
                     )
                 case EapRunning(msk=bytes()) as state:
                     contents.check(Form.EAP_FINAL)
-                    self._handle_msk(sa, state, message_id, contents, now)
+                    self._handle_msk(sa, state, contents, now)
                 case _:
                     raise PeerError("IKE_AUTH is over", NotifyType.INVALID_SYNTAX)
         except (WireError, PeerError) as error:
-            self.refuse(sa, message_id, error, now)
+            self.refuse(sa, error, now)
 
-    def handle_end(self, sa: IkeSa, message: Message, contents: Contents, now: float) -> None:
+    def handle_end(self, sa: IkeSa, contents: Contents, now: float) -> None:
         """The initiator gives up, for it does not accept the responder's proof (2.21.2)."""
-        header = message.header
-        self._host.respond(sa, header.exchange, header.message_id, [])
+        self._host.respond(sa, [])
         error = contents.error
         why = f": {NotifyType.text(error.type)}" if error else ""
         self._fail(sa, f"IKE_AUTH: the peer has given up{why}", now)
 
-    def refuse(self, sa: IkeSa, message_id: int, error: Exception, now: float) -> None:
+    def refuse(self, sa: IkeSa, error: Exception, now: float) -> None:
         """Answer with an error and end the IKE SA."""
-        note = error_notification(error)
-        self._host.respond(sa, Exchange.IKE_AUTH, message_id, [note.payload()])
+        self._host.respond(sa, [error_notification(error).payload()])
         self._fail(sa, f"IKE_AUTH: {error}", now)
 
     def _fail(self, sa: IkeSa, reason: str, now: float) -> None:
@@ -193,9 +186,7 @@ class Responder:
             self._host.events.append(events.Failed(now, sa.peer, reason))
         self._host.close(sa, reason, now)
 
-    def _handle_first(
-        self, sa: IkeSa, state: HalfOpen, message_id: int, contents: Contents, now: float
-    ) -> None:
+    def _handle_first(self, sa: IkeSa, state: HalfOpen, contents: Contents, now: float) -> None:
         host, keys = self._host, keys_of(sa)
         body = contents.get(PayloadType.ID_I)
         identity = Identity.decode(body)
@@ -215,23 +206,9 @@ class Responder:
             if entry.home_address is not None:
                 grant = Grant(entry.home_address)
         else:
-            name, method = self._verify(identity, auth, octets, contents), "certificate"
-            proof = self._prove_certificate(sa, state.transcript)
-        self._finish(
-            sa, (name, method, grant), proof, message_id, (contents, state.transcript), now
-        )
-
-    def _verify(
-        self, identity: Identity, auth: Authentication, octets: bytes, contents: Contents
-    ) -> str:
-        """Return the initiator's identity, which its certificate must bear out (RFC 4877, 7.3)."""
-        chain = decode_certificates(contents.all(PayloadType.CERT))
-        certificate = verify_chain(self._host.credentials, chain)
-        verify(certificate, auth, octets)
-        name = named(certificate, identity)
-        if name is None:
-            raise refused(f"the peer's certificate does not name {identity.text}")
-        return name
+            name, _ = check_certificate(host.credentials, identity, auth, octets, contents)
+            proof, method = self._prove_certificate(sa, state.transcript), "certificate"
+        self._finish(sa, (name, method, grant), proof, contents, state.transcript, now)
 
     def _prove_psk(self, sa: IkeSa, state: HalfOpen, entry: PskEntry) -> list[Payload]:
         body = local_identity(self._host, sa.local).encode()
@@ -264,28 +241,23 @@ class Responder:
         packet = identity_response(name)
         self._host.events.append(events.EapResponse(now, sa.spi_r, sa.peer, name, packet))
 
-    def _waiting(self, ike_spi: bytes) -> tuple[IkeSa, EapRunning] | None:
-        """Return the IKE SA whose peer waits for an EAP packet."""
+    def _waiting(self, ike_spi: bytes, now: float) -> tuple[IkeSa, EapRunning] | None:
+        """Return the IKE SA whose peer waits for an EAP packet; say so if there is none."""
         sa = self._host.sas.get(ike_spi)
         if sa is None or sa.answered or not isinstance(sa.state, EapRunning) or sa.initiator:
+            reason = f"the IKE SA {ike_spi.hex()} waits for no EAP packet"
+            self._host.discard(("AAA", 0), reason, now)
             return None
         return sa, sa.state
-
-    def _late(self, ike_spi: bytes, now: float) -> None:
-        reason = f"the IKE SA {ike_spi.hex()} waits for no EAP packet"
-        self._host.discard(("AAA", 0), reason, now)
 
     def _carry(self, sa: IkeSa, packet: bytes) -> None:
         payloads = [*sa.eap_prelude, Payload(PayloadType.EAP, packet)]
         sa.eap_prelude = []
-        self._host.respond(sa, Exchange.IKE_AUTH, sa.expected_id - 1, payloads)
+        self._host.respond(sa, payloads)
 
     def eap_request(self, ike_spi: bytes, packet: bytes, now: float) -> None:
         """Send the AAA's next EAP request to the initiator."""
-        found = self._waiting(ike_spi)
-        if found is None:
-            self._late(ike_spi, now)
-        else:
+        if found := self._waiting(ike_spi, now):
             self._carry(found[0], packet)
 
     def eap_success(
@@ -299,9 +271,8 @@ class Responder:
         identity: str | None,
     ) -> None:
         """Send EAP-Success; the initiator has to prove the MSK then."""
-        found = self._waiting(ike_spi)
+        found = self._waiting(ike_spi, now)
         if found is None:
-            self._late(ike_spi, now)
             return
         sa, state = found
         if not msk or packet[:1] != bytes([SUCCESS]):
@@ -313,36 +284,27 @@ class Responder:
 
     def eap_failure(self, ike_spi: bytes, packet: bytes | None, reason: str, now: float) -> None:
         """Send EAP-Failure, or without a packet a notification, and end the IKE SA."""
-        found = self._waiting(ike_spi)
+        found = self._waiting(ike_spi, now)
         if found is None:
-            self._late(ike_spi, now)
             return
         sa, _ = found
         if packet is not None and packet[:1] == bytes([FAILURE]):
             self._carry(sa, packet)
         else:
             note = Notification(NotifyType.AUTHENTICATION_FAILED).payload()
-            self._host.respond(sa, Exchange.IKE_AUTH, sa.expected_id - 1, [note])
+            self._host.respond(sa, [note])
         self._fail(sa, f"IKE_AUTH: {reason}", now)
 
-    def _handle_msk(
-        self, sa: IkeSa, state: EapRunning, message_id: int, contents: Contents, now: float
-    ) -> None:
+    def _handle_msk(self, sa: IkeSa, state: EapRunning, contents: Contents, now: float) -> None:
         keys, msk = keys_of(sa), state.msk or b""
         auth = Authentication.decode(contents.get(PayloadType.AUTH))
         check_msk(keys, msk, auth, octets_i(keys, state.transcript, state.identity.encode()))
         body = local_identity(self._host, sa.local).encode()
-        proof = shared_key(keys, msk, octets_r(keys, state.transcript, body))
+        proof = [auth_payload(shared_key(keys, msk, octets_r(keys, state.transcript, body)))]
         if state.offer is None:
             raise ValueError("the offer was not kept")
-        self._finish(
-            sa,
-            (state.name, "eap", sa.grant),
-            [auth_payload(proof)],
-            message_id,
-            (state.offer, state.transcript),
-            now,
-        )
+        proven = state.name, "eap", sa.grant
+        self._finish(sa, proven, proof, state.offer, state.transcript, now)
 
     # The IKE SA is up.
 
@@ -351,12 +313,12 @@ class Responder:
         sa: IkeSa,
         proven: tuple[str, str, Grant | None],
         proof: list[Payload],
-        message_id: int,
-        request: tuple[Contents, Transcript],
+        contents: Contents,
+        transcript: Transcript,
         now: float,
     ) -> None:
         """Establish the IKE SA and answer with `proof` and the CHILD SA that was asked for."""
-        host, (contents, transcript) = self._host, request
+        host = self._host
         sa.identity, sa.method, grant = proven
         wanted = config_request(contents)
         if grant is None and host.allocate is not None:
@@ -370,7 +332,7 @@ class Responder:
         sa.state = Established()
         host.announce(sa, Role.RESPONDER, now)
         proof = proof + self._answer_child(sa, wanted, contents, transcript, now)
-        host.respond(sa, Exchange.IKE_AUTH, message_id, proof)
+        host.respond(sa, proof)
         self._established(sa, now)
 
     def _forget_others(self, sa: IkeSa, now: float) -> None:

@@ -16,7 +16,7 @@ from agents.ikev2.grammar import Contents
 from agents.ikev2.identities import Identity
 from agents.ikev2.keys import IkeKeys
 from agents.ikev2.sealing import Sealer
-from agents.ikev2.wire import Payload
+from agents.ikev2.wire import Message, Payload
 from agents.ipsec import EspPair
 from agents.machine import Address, Retransmission
 from agents.psk import PskEntry
@@ -271,10 +271,7 @@ class IkeSa:
     next_id: int = 0
     """The message id of the local host's next request."""
 
-    expected_id: int = 0
-    """The message id of the peer's next request."""
-
-    heard: bytes = b""
+    heard: Message | None = None
     """The peer's last request, and what was answered; empty while the answer is not ready."""
 
     answered: bytes = b""
@@ -306,6 +303,11 @@ class IkeSa:
     def spis(self) -> tuple[bytes, bytes]:
         """The initiator's and the responder's SPI."""
         return self.spi_i, self.spi_r
+
+    @property
+    def expected_id(self) -> int:
+        """The message id of the peer's next request."""
+        return self.heard.header.message_id + 1 if self.heard else 0
 
     @property
     def up(self) -> bool:
