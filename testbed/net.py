@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from ipaddress import IPv6Address
 from pathlib import Path
 from typing import IO, Any
 
@@ -135,6 +136,14 @@ def stop(process: subprocess.Popen[bytes], *, first: int = signal.SIGTERM) -> in
 def mac_address(topology: Topology, link: Link, end: int) -> str:
     """Return the MAC address of a link's first (0) or second (1) end: locally administered."""
     return f"02:00:00:00:{topology.links.index(link) + 1:02x}:{end + 1:02x}"
+
+
+def link_local_address(topology: Topology, link: Link, host: str) -> IPv6Address:
+    """Return the link-local address of a host on a link (RFC 4291 appendix A)."""
+    end = link.ends.index(link.end(host))
+    octets = bytes.fromhex(mac_address(topology, link, end).replace(":", ""))
+    identifier = bytes([octets[0] ^ 2]) + octets[1:3] + b"\xff\xfe" + octets[3:]
+    return IPv6Address(b"\xfe\x80" + bytes(6) + identifier)
 
 
 def mininet_topology(topology: Topology, **_options: str) -> Topo:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from ipaddress import IPv6Address
 from statistics import median
 
-from testbed.net import NetError, Network
+from testbed.net import NetError, Network, link_local_address
 from topologies.model import Link
 
 _ECHO_REQUEST, _ECHO_REPLY = 128, 129
@@ -25,7 +25,7 @@ _HEADERS = 14 + 40 + 8
 _SO_SNDBUFFORCE, _SO_RCVBUFFORCE = 32, 33
 _BUFFER = 8 << 20
 _LOSS_PROBES = 200
-_DELAY_PROBES = 5
+_DELAY_PROBES = 3  # To each address.
 _REPLY_DEADLINE = 2.0
 
 
@@ -131,26 +131,34 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class _Path:
-    """The way over a link, from a host to the other end's address."""
+    """The way over a link, from a host to the addresses of the other end."""
 
     host: str
     far_host: str
     destination: IPv6Address
+    link_local: IPv6Address
 
 
-def _path(link: Link) -> _Path:
+def _path(network: Network, link: Link) -> _Path:
     near, far = link.ends if link.ends[1].addresses else reversed(link.ends)
-    return _Path(near.host, far.host, far.address)
+    with network.inside(near.host):
+        scope = socket.if_nametoindex(network.topology.interface_name(near.host, link.name))
+    link_local = link_local_address(network.topology, link, far.host)
+    return _Path(near.host, far.host, far.address, IPv6Address(f"{link_local}%{scope}"))
 
 
 def _delay(network: Network, path: _Path) -> float:
     """Return half of the median of a few round trips in seconds.
 
-    The first of them has both ends resolve each other's address, as on links that are in use: no
+    The first ones have both ends resolve each other's addresses, as on links that are in use: no
     bootstrap after it waits for that, whichever host it has begin.
     """
     with closing(Echo(network, path.host)) as echo:
-        times = [echo.round_trip(path.destination, _REPLY_DEADLINE) for _ in range(_DELAY_PROBES)]
+        times = [
+            echo.round_trip(destination, _REPLY_DEADLINE)
+            for destination in (path.destination, path.link_local)
+            for _ in range(_DELAY_PROBES)
+        ]
     answered = [t for t in times if t is not None]
     if not answered:
         raise NetError(f"{path.host} gets no echo from {path.far_host}")
@@ -205,7 +213,7 @@ def measure(network: Network, link: Link) -> Measured:
     """Measure what a link was asked to do; NetError if it plainly does not do it."""
     asked = link.shape
     try:
-        path = _path(link)
+        path = _path(network, link)
         measured = Measured(
             delay=_delay(network, path),
             rate=_rate(network, path, asked.rate, asked.delay) if asked.rate else None,
