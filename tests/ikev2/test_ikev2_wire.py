@@ -417,6 +417,19 @@ def test_an_unknown_critical_payload_is_answered_and_nothing_ends():
     assert not find(peers.ha, IkeDeleted)
 
 
+def test_a_request_out_of_turn_is_refused_in_its_own_exchange():
+    peers = Peers()
+    peers.mn.initiate(HA, SELECTORS, 0.0)
+    peers.ha.handle_message(peers.mn.outbox.popleft()[0], (str(COA), 500), 0.0)
+    peers.mn.handle_message(peers.ha.outbox.popleft()[0], (str(HA), 500), 0.0)
+    (sa,) = peers.mn._host.sas.values()
+    header = Header(*sa.spis, 36, 1, initiator=True, response=False)
+    peers.ha.handle_message(sa.sealer.seal(header, []), (str(COA), 500), 0.0)
+    answered = split_datagram(peers.ha.outbox.popleft()[0])
+    assert answered.header == replace(header, initiator=False, response=True)
+    assert "out of turn" in peers.reasons(peers.ha, Failed)[0]
+
+
 def test_old_requests_and_those_of_the_future_are_discarded():
     peers = Peers()
     peers.connect(1.0)
