@@ -1,15 +1,17 @@
 """What crosses each link during a bootstrap: round trips, messages and octets, from captures.
 
-A round trip of the critical path is found by walking back in time from the Binding
-Acknowledgement: what the far side sent was caused by the last message sent to it in the same
-protocol, and what was sent to it by the last message that had come from it. Each pair of the two
-is one round trip. Messages that were sent again are left out, and so are acknowledgements of TCP.
-Address resolution on the link counts: the packet that waits for it waits a round trip.
+One path is walked back in time from the Binding Acknowledgement, over the captures of all links,
+which share one clock. At the mobile node's link what came was caused by the last message sent in
+the same protocol, and what was sent by what it had waited for: each such pair is one round trip.
+While the mobile node waited, the path went on over the links beyond: their round trips count as
+far as they are part of that wait. Messages that were sent again are left out, and so are
+acknowledgements of TCP. Address resolution on a link counts: the packet that waits for it waits a
+round trip.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv6Address
 from pathlib import Path
@@ -27,8 +29,10 @@ MOBILE_NODE = "mobile node"
 ICMPV6 = 58
 SOLICITATION, ADVERTISEMENT = 135, 136
 RESOLUTION, DIAMETER, MIPV6 = "address resolution", "Diameter", "MIPv6"
-LOCK_STEP = frozenset({"PANA", "DHCPv6", "DNS", DIAMETER})
-"""Protocols whose every message but the first waits for the one before it."""
+IKE = frozenset({"IKEv1", "IKEv2"})
+LOOKUPS = frozenset({"DHCPv6", "DNS"})
+BY_DIAMETER = IKE | {"PANA"}
+"""Protocols whose messages an access router or a home agent may carry on by Diameter."""
 
 
 class Count(msgspec.Struct):
@@ -63,7 +67,8 @@ class Crossing:
     """A frame on a link; `outward` from the end that is nearer to the mobile node.
 
     `step` tells whether it is a message that others may wait for, `solicits` whether it asks for
-    a neighbour's link-layer address.
+    a neighbour's link-layer address, `final` whether it is PANA's result, and `early` whether it
+    has what IKE needs to begin before that.
     """
 
     time: int
@@ -74,6 +79,8 @@ class Crossing:
     again: bool = False
     step: bool = False
     solicits: bool = False
+    final: bool = False
+    early: bool = False
     home_agents: tuple[IPv6Address, ...] = ()
     destination: IPv6Address | None = None
 
@@ -91,6 +98,17 @@ def near_ends(topology: Topology) -> dict[str, str]:
     return near
 
 
+def beyond(topology: Topology) -> dict[str, list[str]]:
+    """Return the links that lie behind each link, as the mobile node sees it; "" is the node."""
+    near = near_ends(topology)
+    own = [host.name for host in topology.hosts if host.role == MOBILE_NODE]
+    behind = {"": [name for name, host in near.items() if host in own]}
+    for name, host in near.items():
+        far = [end.host for end in topology.link(name).ends if end.host != host]
+        behind[name] = [other for other, start in near.items() if start in far and start not in own]
+    return behind
+
+
 def count(captures: Path, topology: Topology, timeline: Timeline) -> Traffic:
     """Count what the captures `<host>.pcapng` of a run show during its bootstrap.
 
@@ -98,23 +116,23 @@ def count(captures: Path, topology: Topology, timeline: Timeline) -> Traffic:
     out. Raises DataError for a bad capture.
     """
     end = timeline.start + round(timeline.binding_end * 1e9)
-    links: dict[str, LinkTraffic] = {}
-    answered: list[str] = []
-    home_agent = None
-    frames: dict[str, list[Frame]] = {}
-    for name, host in near_ends(topology).items():
-        path = captures / f"{host}.pcapng"
-        if host not in frames and path.exists():
-            frames[host] = read_frames(path)
-        if host not in frames:
-            continue
-        seen = crossings(frames[host], topology, topology.link(name), host)
-        seen = [c for c in seen if timeline.start <= c.time <= end]
-        links[name] = LinkTraffic(round_trips(seen), _protocols(seen))
-        answered += [str(address) for c in seen for address in c.home_agents]
-        updates = [c.destination for c in seen if c.protocol == MIPV6 and c.outward]
-        home_agent = home_agent or (str(updates[-1]) if updates else None)
-    return Traffic(links, list(dict.fromkeys(answered)), home_agent)
+    near = near_ends(topology)
+    frames = {
+        host: read_frames(path)
+        for host in dict.fromkeys(near.values())
+        if (path := captures / f"{host}.pcapng").exists()
+    }
+    seen: dict[str, list[Crossing]] = {}
+    for name, host in near.items():
+        if host in frames:
+            found = crossings(frames[host], topology, topology.link(name), host)
+            seen[name] = [c for c in found if timeline.start <= c.time <= end]
+    every = [crossing for one in seen.values() for crossing in one]
+    answered = [str(address) for c in every for address in c.home_agents]
+    updates = [c.destination for c in every if c.protocol == MIPV6 and c.outward]
+    trips = round_trips(seen, beyond(topology))
+    links = {name: LinkTraffic(trips[name], _protocols(one)) for name, one in seen.items()}
+    return Traffic(links, list(dict.fromkeys(answered)), str(updates[0]) if updates else None)
 
 
 def crossings(frames: Iterable[Frame], topology: Topology, link: Link, near: str) -> list[Crossing]:
@@ -149,9 +167,17 @@ class _Reader:
             return Crossing(*base, "other", octets)
         if message and not isinstance(message, Tunnelled):
             again = self._again(outward, packet, message)
-            to = message.destination
+            asks = isinstance(message, Pana) and message.request
+            final = isinstance(message, Pana) and asks and message.final
             return Crossing(
-                *base, message.protocol, octets, again=again, step=not again, destination=to
+                *base,
+                message.protocol,
+                octets,
+                again=again,
+                step=not again,
+                final=final,
+                early=isinstance(message, Pana) and asks and message.sealed and not final,
+                destination=message.destination,
             )
         if packet.protocol == TCP:
             return self._segment(base, octets, packet)
@@ -220,28 +246,71 @@ def _protocols(seen: Sequence[Crossing]) -> dict[str, Count]:
     return counts
 
 
-def round_trips(seen: Sequence[Crossing]) -> int:
-    """Count the round trips over a link on the critical path.
+@dataclass(frozen=True, slots=True)
+class _Trip:
+    """A round trip of the path: when it began and ended, and the protocol that waited for it."""
 
-    It ends with the last Binding Acknowledgement, on a link without any with the last message from
-    the far side. `seen` is in the order of time.
+    protocol: str
+    start: int
+    end: int
+
+
+def round_trips(
+    seen: Mapping[str, Sequence[Crossing]], behind: Mapping[str, Sequence[str]]
+) -> dict[str, int]:
+    """Count the round trips over each link on the critical path.
+
+    It ends with the last Binding Acknowledgement to the mobile node. `seen` is in the order of
+    time; `behind` names the links behind each, those at the mobile node under "".
     """
-    steps = [c for c in seen if c.step]
-    answers = [i for i, c in enumerate(steps) if not c.outward]
-    acks = [i for i in answers if steps[i].protocol == MIPV6]
-    at = next(reversed(acks or answers), None)
-    found = 0
-    while at is not None:
-        asked = _asked(steps, at)
-        if asked is None:
-            break
-        found += 1
-        at = _waited_for(steps, asked)
+    steps = {name: [c for c in one if c.step] for name, one in seen.items()}
+    found = dict.fromkeys(steps, 0)
+    pending = [(name, t) for name in behind[""] for t in _to_binding(steps.get(name, []))]
+    while pending:
+        link, trip = pending.pop()
+        found[link] += 1
+        for name in behind.get(link, ()):
+            pending += [(name, inner) for inner in _during(steps.get(name, []), trip)]
     return found
 
 
-def _asked(steps: Sequence[Crossing], at: int) -> int | None:
-    """Return what made the far side send an answer: the last message of the same protocol to it.
+def _to_binding(steps: Sequence[Crossing]) -> Iterator[_Trip]:
+    acks = [i for i, c in enumerate(steps) if c.protocol == MIPV6 and not c.outward]
+    return _back(steps, acks[-1]) if acks else iter(())
+
+
+def _during(steps: Sequence[Crossing], trip: _Trip) -> Iterator[_Trip]:
+    """Yield the round trips over a link farther away that are part of a nearer one.
+
+    They are in the same protocol, or in Diameter if that does not cross the link.
+    """
+    protocol = trip.protocol
+    if protocol in BY_DIAMETER and all(c.protocol != protocol for c in steps):
+        protocol = DIAMETER
+    answers = [
+        i
+        for i, c in enumerate(steps)
+        if c.protocol == protocol and not c.outward and trip.start < c.time < trip.end
+    ]
+    return _back(steps, answers[-1], trip.start) if answers else iter(())
+
+
+def _back(steps: Sequence[Crossing], last: int, since: int = -1) -> Iterator[_Trip]:
+    """Walk back from an answer, as far as answers came after `since`."""
+    at: int | None = last
+    protocol = steps[last].protocol
+    while at is not None and steps[at].time > since:
+        if steps[at].protocol != RESOLUTION:  # That belongs to what it held up.
+            protocol = steps[at].protocol
+        asked = _asked(steps, at, protocol)
+        if asked is None:
+            return
+        yield _Trip(protocol, steps[asked].time, steps[at].time)
+        at = _waited_for(steps, asked, protocol)
+
+
+def _asked(steps: Sequence[Crossing], at: int, protocol: str) -> int | None:
+    """Return what made the far side send an answer: the last message to it in `protocol`.
 
     An address that the far side had to resolve in the meantime held the answer up.
     """
@@ -251,26 +320,38 @@ def _asked(steps: Sequence[Crossing], at: int) -> int | None:
         if not step.outward:
             continue
         if step.protocol != RESOLUTION:
-            if step.protocol == answer.protocol or answer.solicits:
+            if step.protocol == protocol and (answer.protocol == protocol or answer.solicits):
                 return i
-        elif step.solicits == (answer.protocol == RESOLUTION):
+        elif not answer.solicits and step.solicits == (answer.protocol == RESOLUTION):
             return i
     return None
 
 
-def _waited_for(steps: Sequence[Crossing], at: int) -> int | None:
-    """Return what a message waited for: the last message from the far side before it.
-
-    In a protocol that goes in lock-step it is the last one of that protocol; others may come from
-    what goes on meanwhile.
-    """
+def _waited_for(steps: Sequence[Crossing], at: int, protocol: str) -> int | None:
+    """Return what from the far side a message waited for; `protocol` is what it is about."""
     asked = steps[at]
     before = [i for i in range(at) if not steps[i].outward]
     if asked.protocol == RESOLUTION and not asked.solicits:
         return next((i for i in reversed(before) if steps[i].solicits), None)
-    if asked.protocol in LOCK_STEP:
-        own = (RESOLUTION, asked.protocol)
-        same = [i for i in before if steps[i].protocol in own and not steps[i].solicits]
-        if any(steps[i].protocol == asked.protocol for i in same):
-            return same[-1]
-    return before[-1] if before else None
+    causes = _causes([(i, steps[i]) for i in before], protocol)
+    if asked.protocol != RESOLUTION:
+        causes += [i for i in before if steps[i].protocol == RESOLUTION and not steps[i].solicits]
+    return max(causes, default=None)
+
+
+def _causes(came: Sequence[tuple[int, Crossing]], protocol: str) -> list[int]:
+    """Return which of the messages that came a message in `protocol` may have waited for.
+
+    A protocol waits for its own last answer. What its first message waits for is known of IKE and
+    of the search for a home agent, and what comes beside it is not it.
+    """
+    finals = [i for i, c in came if c.final]
+    if protocol == MIPV6:
+        return finals + [i for i, c in came if c.protocol in IKE]
+    own = [i for i, c in came if c.protocol == protocol]
+    if own:
+        return own
+    if protocol in IKE:
+        early = [i for i, c in came if c.early]
+        return (early or finals) + [i for i, c in came if c.protocol in LOOKUPS]
+    return finals if protocol in LOOKUPS else []

@@ -48,13 +48,17 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Pana(Seen):
-    """A PANA message of either dialect; `result_ok` where it carries a Result-Code."""
+    """A PANA message of either dialect; `result_ok` where it carries a Result-Code.
+
+    `sealed` tells that it carries Sealed-Assignment, with which IKE may begin.
+    """
 
     initiation: bool
     request: bool
     final: bool
     sequence: int
     result_ok: bool | None
+    sealed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +83,8 @@ class Mobility(Seen):
 @dataclass(frozen=True, slots=True)
 class Lookup(Seen):
     """A DHCPv6 or DNS message, by which the mobile node finds its home agent."""
+
+    answer: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +120,7 @@ class _Dialect:
     eap: int
     result: int
     success: int
+    sealed: tuple[int, int | None]  # Code and vendor of Sealed-Assignment.
 
 
 RFC5191 = _Dialect(
@@ -132,6 +139,7 @@ RFC5191 = _Dialect(
     eap=2,
     result=7,
     success=0,
+    sealed=(105, 32473),
 )
 DRAFT12 = _Dialect(
     header=12,
@@ -153,9 +161,16 @@ DRAFT12 = _Dialect(
     eap=5,
     result=16,
     success=2001,
+    sealed=(105, None),
 )
 
-DHCPV6_MESSAGES = {7: "Reply", 11: "Information-request", 12: "Relay-forw", 13: "Relay-repl"}
+DHCPV6_REPLY = 7
+DHCPV6_MESSAGES = {
+    DHCPV6_REPLY: "Reply",
+    11: "Information-request",
+    12: "Relay-forw",
+    13: "Relay-repl",
+}
 EAP_CODES = {3: "EAP-Success", 4: "EAP-Failure"}
 EAP_TYPES = {1: "Identity", 3: "Nak", 4: "EAP-MD5", 13: "EAP-TLS", 21: "EAP-TTLS", 25: "PEAP"}
 
@@ -260,10 +275,10 @@ def _datagram(packet: Packet, exchanges: _Exchanges) -> Seen | None:
         return _ike(packet, data, exchanges)
     if DHCPV6_SERVER_PORT in ports:
         label = DHCPV6_MESSAGES.get(data[0], f"DHCPv6 {data[0]}")
-        return Lookup(*_common(packet), "DHCPv6", label)
+        return Lookup(*_common(packet), "DHCPv6", label, data[0] == DHCPV6_REPLY)
     if DNS_PORT in ports:
-        label = "DNS answer" if data[2] & 0x80 else "DNS query"
-        return Lookup(*_common(packet), "DNS", label)
+        answer = bool(data[2] & 0x80)
+        return Lookup(*_common(packet), "DNS", "DNS answer" if answer else "DNS query", answer)
     return None
 
 
@@ -277,8 +292,8 @@ def _pana(packet: Packet, data: bytes) -> Pana | None:
     name = dialect.names[kind][0 if request else 1]
     name += "".join(f"[{letter}]" for bit, letter in dialect.flags if flags & bit)
     avps = dict(_avps(data[dialect.header : length], dialect.avp_length_has_header))
-    eap = _eap(avps.get(dialect.eap, b""))
-    result = avps.get(dialect.result)
+    eap = _eap(avps.get((dialect.eap, None), b""))
+    result = avps.get((dialect.result, None))
     final_type, final_flag = dialect.final
     return Pana(
         *_common(packet),
@@ -289,16 +304,18 @@ def _pana(packet: Packet, data: bytes) -> Pana | None:
         final=kind == final_type and flags & final_flag == final_flag,
         sequence=sequence,
         result_ok=None if result is None else result == struct.pack("!I", dialect.success),
+        sealed=dialect.sealed in avps,
     )
 
 
-def _avps(data: bytes, length_has_header: bool) -> Iterator[tuple[int, bytes]]:
+def _avps(data: bytes, length_has_header: bool) -> Iterator[tuple[tuple[int, int | None], bytes]]:
+    """Yield code, vendor and value of each AVP."""
     while data:
         code, flags, length = struct.unpack_from("!HHH", data)
         header = 12 if flags & 0x8000 else 8
         end = max(length, header) if length_has_header else header + length
-        if not flags & 0x8000:
-            yield code, data[header:end]
+        vendor = struct.unpack_from("!I", data, 8)[0] if header == 12 else None
+        yield (code, vendor), data[header:end]
         data = data[end + -end % 4 :]
 
 

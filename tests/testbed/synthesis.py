@@ -34,6 +34,11 @@ def avp(code, value):
     return struct.pack("!HHHH", code, 0, len(value), 0) + value + bytes(-len(value) % 4)
 
 
+def vendor_avp(code, value, vendor=32473):
+    head = struct.pack("!HHHHI", code, 0x8000, len(value), 0, vendor)
+    return head + value + bytes(-len(value) % 4)
+
+
 def pana(kind, flags, sequence, *avps):
     body = b"".join(avps)
     session = 0 if kind == 1 else 0x5EED

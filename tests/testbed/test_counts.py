@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from testbed import counts, phases
-from testbed.counts import Crossing, near_ends, round_trips
+from testbed.counts import Crossing, beyond, near_ends, round_trips
 from testbed.dissect import Packet
 from testbed.jsonl import DataError
 from testbed.streams import Streams
@@ -121,12 +121,15 @@ def test_address_resolution_that_holds_an_answer_up_is_a_round_trip(tmp_path, wi
 
 
 def crossing(time, what, **more):
-    """ ">PANA" or "<IKEv2"."""
-    return Crossing(time, what[0] == ">", what[1:], 100, step=True, **more)
+    """ ">PANA" or "<IKEv2"; "<PANA[C]" is the result, "<PANA[S]" has Sealed-Assignment."""
+    protocol, _, mark = what[1:].partition("[")
+    more |= {"final": mark == "C]", "early": mark == "S]"}
+    return Crossing(time, what[0] == ">", protocol, 100, step=True, **more)
 
 
 def path(text):
-    return round_trips([crossing(i, what) for i, what in enumerate(text.split())])
+    seen = [crossing(i, what) for i, what in enumerate(text.split())]
+    return round_trips({"access": seen}, {"": ["access"]})["access"]
 
 
 @pytest.mark.parametrize(
@@ -141,14 +144,20 @@ def path(text):
         (">IKEv1 <IKEv1 >IKEv1 >MIPv6 <MIPv6", 2),
         # The Binding Update right behind IKE_AUTH's request saves a round trip.
         (">IKEv2 <IKEv2 >IKEv2 >MIPv6 <IKEv2 <MIPv6", 2),
-        # IKE_SA_INIT beside PANA costs none.
-        (">PANA >IKEv2 <PANA <IKEv2 >PANA <PANA >IKEv2 <IKEv2 >MIPv6 <MIPv6", 4),
-        (">PANA >IKEv2 <PANA >PANA <IKEv2 <PANA >IKEv2 <IKEv2 >MIPv6 <MIPv6", 4),
+        # IKE_SA_INIT waits for PANA's result.
+        (">PANA <PANA >PANA <PANA[C] >PANA >IKEv2 <IKEv2 >MIPv6 <MIPv6", 4),
+        # IKE begins with what the second answer tells; PANA's end costs none, whenever it comes.
+        (">PANA <PANA[S] >PANA >IKEv2 <PANA[C] <IKEv2 >IKEv2 <IKEv2 >MIPv6 <MIPv6", 4),
+        (">PANA <PANA[S] >PANA >IKEv2 <IKEv2 >IKEv2 <PANA[C] <IKEv2 >MIPv6 <MIPv6", 4),
+        (">PANA <PANA[S] >PANA <PANA[C] >IKEv2 <IKEv2 >IKEv2 <IKEv2 >MIPv6 <MIPv6", 4),
+        # The Binding Update waits for PANA's end if that is last.
+        (">PANA <PANA[S] >PANA >IKEv2 <IKEv2 >IKEv2 <IKEv2 <PANA[C] >MIPv6 <MIPv6", 3),
+        # An answer in PANA that says nothing to IKE did not start it.
+        (">IKEv2 <IKEv2 >PANA <PANA >IKEv2 <IKEv2 >MIPv6 <MIPv6", 3),
+        (">PANA <PANA >IKEv2 <IKEv2 >MIPv6 <MIPv6", 2),
         # Information-request behind PANA; DNS with two questions at once.
-        (">PANA <PANA >DHCPv6 <DHCPv6 >IKEv2 <IKEv2 >MIPv6 <MIPv6", 4),
+        (">PANA <PANA[C] >DHCPv6 <DHCPv6 >IKEv2 <IKEv2 >MIPv6 <MIPv6", 4),
         (">DNS >DNS <DNS <DNS >IKEv2 <IKEv2 >MIPv6 <MIPv6", 3),
-        # A link that Mobile IPv6 does not cross.
-        (">DHCPv6 <DHCPv6 >DHCPv6 <DHCPv6", 2),
     ],
 )
 def test_the_critical_path(seen, expected):
@@ -158,12 +167,31 @@ def test_the_critical_path(seen, expected):
 @settings(max_examples=50)
 @given(st.lists(st.sampled_from([">", "<"]), max_size=30), st.data())
 def test_any_order_of_messages_has_a_count(directions, data):
-    protocols = ["PANA", "IKEv2", "MIPv6", "DHCPv6", counts.RESOLUTION]
-    seen = [
-        crossing(i, way + data.draw(st.sampled_from(protocols)), solicits=data.draw(st.booleans()))
-        for i, way in enumerate(directions)
-    ]
-    assert 0 <= round_trips(seen) <= directions.count("<")
+    names = ["PANA", "PANA[C]", "PANA[S]", "IKEv2", "MIPv6", "DHCPv6", counts.RESOLUTION]
+    seen = {"access": [], "core": []}
+    for i, way in enumerate(directions):
+        what = way + data.draw(st.sampled_from([*names, counts.DIAMETER]))
+        link = data.draw(st.sampled_from(["access", "core"]))
+        seen[link].append(crossing(i, what, solicits=data.draw(st.booleans())))
+
+    found = round_trips(seen, {"": ["access"], "access": ["core"], "core": []})
+
+    assert all(0 <= found[link] <= len(seen[link]) / 2 for link in seen)
+
+
+@pytest.mark.parametrize("late", [0.0, 0.03, 0.3])
+def test_the_counts_of_all_links_belong_to_one_path(tmp_path, wire, late):
+    """IKE begins with EAP's last round; its end may come before or after IKE's, or last of all."""
+    cross.early_bootstrap(wire, late)
+
+    traffic, timeline = counted(wire, tmp_path)
+
+    # PCI, two rounds until IKE begins, IKE 2, BU 1; or PCI, all three rounds, BU 1.
+    assert trips(traffic) == ({"access": 5, "core": 4} if late == 0.3 else {"access": 6, "core": 5})
+    found = trips(traffic)
+    waits = late if late == 0.3 else 0.0
+    crossing = 2 * (found["access"] * 0.02 + found["core"] * 0.03) + waits
+    assert timeline.phases["total"] == pytest.approx(crossing, abs=0.03)
 
 
 @settings(max_examples=12, deadline=None)
@@ -180,6 +208,8 @@ def test_counts_do_not_depend_on_delays(tmp_path_factory, rounds, access, core):
 def test_links_are_read_at_the_end_nearer_to_the_mobile_node():
     assert near_ends(TOPOLOGY) == {"access": "A", "core": "B", "home": "C"}
     assert near_ends(WITH_SERVER) == {"access": "A", "core": "B", "home": "C", "service": "B"}
+    behind = {"": ["access"], "access": ["core", "service"], "core": ["home"]}
+    assert beyond(WITH_SERVER) == behind | {"home": [], "service": []}
 
 
 def test_a_link_without_a_capture_is_left_out_and_a_bad_capture_is_named(tmp_path, wire):
