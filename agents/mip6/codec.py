@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
 from ipaddress import IPv6Address
@@ -65,15 +66,14 @@ class Option:
 
 
 class _Options:
-    """Lays options out with the padding that they need."""
+    """Lays options out behind the fixed fields of a message, with the padding that they need."""
 
-    def __init__(self, offset: int) -> None:
-        self._offset = offset
-        self._data = bytearray()
+    def __init__(self, fixed: bytes) -> None:
+        self._data = bytearray(fixed)
 
     def add(self, kind: int, value: bytes, multiple: int = 1, remainder: int = 0) -> None:
         """Add an option that starts at multiple * n + remainder octets from the header's start."""
-        self._pad((remainder - self._offset - len(self._data)) % multiple)
+        self._pad((remainder - _HEADER - len(self._data)) % multiple)
         self._data += bytes((kind, len(value))) + value
 
     def _pad(self, length: int) -> None:
@@ -82,9 +82,11 @@ class _Options:
         elif length:
             self._data += bytes((_PADN, length - 2)) + bytes(length - 2)
 
-    def finish(self) -> bytes:
-        """Return all options, padded so that the header is a multiple of 8 octets long."""
-        self._pad(-(self._offset + len(self._data)) % 8)
+    def finish(self, others: Iterable[Option]) -> bytes:
+        """Add `others`; return all, padded so that the header is a multiple of 8 octets long."""
+        for option in others:
+            self.add(option.kind, option.value)
+        self._pad(-(_HEADER + len(self._data)) % 8)
         return bytes(self._data)
 
 
@@ -137,12 +139,10 @@ class BindingUpdate:
         flags = _ACKNOWLEDGE * self.acknowledge | _HOME * self.home_registration
         flags |= _LINK_LOCAL * self.link_local | _KEY_MANAGEMENT * self.key_management
         fixed = self.sequence.to_bytes(2) + flags.to_bytes(2) + _units(self.lifetime).to_bytes(2)
-        options = _Options(_HEADER + len(fixed))
+        options = _Options(fixed)
         if self.care_of is not None:
             options.add(_ALTERNATE_CARE_OF, self.care_of.packed, 8, 6)
-        for option in self.options:
-            options.add(option.kind, option.value)
-        return fixed + options.finish()
+        return options.finish(self.options)
 
     @classmethod
     def decode_data(cls, r: Reader) -> Self:
@@ -182,12 +182,10 @@ class BindingAck:
         """Return the message data and options."""
         fixed = bytes((self.status, _ACK_KEY_MANAGEMENT * self.key_management))
         fixed += self.sequence.to_bytes(2) + _units(self.lifetime).to_bytes(2)
-        options = _Options(_HEADER + len(fixed))
+        options = _Options(fixed)
         if self.refresh is not None:
             options.add(_REFRESH_ADVICE, _units(self.refresh).to_bytes(2), 2)
-        for option in self.options:
-            options.add(option.kind, option.value)
-        return fixed + options.finish()
+        return options.finish(self.options)
 
     @classmethod
     def decode_data(cls, r: Reader) -> Self:
@@ -213,10 +211,7 @@ class BindingError:
     def encode_data(self) -> bytes:
         """Return the message data and options."""
         fixed = bytes((self.status, 0)) + self.home_address.packed
-        options = _Options(_HEADER + len(fixed))
-        for option in self.options:
-            options.add(option.kind, option.value)
-        return fixed + options.finish()
+        return _Options(fixed).finish(self.options)
 
     @classmethod
     def decode_data(cls, r: Reader) -> Self:
@@ -236,10 +231,7 @@ class BindingRefreshRequest:
     def encode_data(self) -> bytes:
         """Return the message data and options."""
         fixed = bytes(2)
-        options = _Options(_HEADER + len(fixed))
-        for option in self.options:
-            options.add(option.kind, option.value)
-        return fixed + options.finish()
+        return _Options(fixed).finish(self.options)
 
     @classmethod
     def decode_data(cls, r: Reader) -> Self:

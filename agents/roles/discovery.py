@@ -59,37 +59,50 @@ class DnsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="
 DiscoverySettings: TypeAlias = StaticSettings | Dhcpv6Settings | DnsSettings
 
 
-class Dhcpv6Discovery:
-    """An Information-request on its socket."""
+def _information_request(settings: Dhcpv6Settings, interface: str) -> InformationRequest:
+    # A DUID-UUID (RFC 6355) that stays the same for this interface.
+    uuid = hashlib.sha256(f"mip6lab {interface}".encode()).digest()[:16]
+    return InformationRequest(
+        b"\0\4" + uuid,
+        [Home.LOCAL if settings.home == "local" else Home.IDENTIFIED],
+        rng=random.SystemRandom(),
+        network=settings.network,
+        interface=interface,
+        max_delay=INF_MAX_DELAY if settings.initial_delay else 0.0,
+    )
+
+
+class Discovery:
+    """An Information-request or a DNS lookup on its socket."""
 
     def __init__(
         self,
-        settings: Dhcpv6Settings,
+        settings: Dhcpv6Settings | DnsSettings,
         interface: str,
+        care_of: IPv6Address,
         *,
         log: EventLog,
         on_found: Found,
         on_failure: Failure,
     ) -> None:
-        self._log = log.child("dhcpv6")
         self._on_found = on_found
         self._on_failure = on_failure
-        # A DUID-UUID (RFC 6355) that stays the same for this interface.
-        uuid = hashlib.sha256(f"mip6lab {interface}".encode()).digest()[:16]
-        homes = [Home.LOCAL if settings.home == "local" else Home.IDENTIFIED]
-        self._machine = InformationRequest(
-            b"\0\4" + uuid,
-            homes,
-            rng=random.SystemRandom(),
-            network=settings.network,
-            interface=interface,
-            max_delay=INF_MAX_DELAY if settings.initial_delay else 0.0,
-        )
-        local = ("::", CLIENT_PORT)
-        self._endpoint = DatagramEndpoint(self._machine, local, self._handle, interface=interface)
+        self._machine: InformationRequest | HomeAgentLookup
+        device: str | None
+        if isinstance(settings, Dhcpv6Settings):
+            self._log = log.child("dhcpv6")
+            self._machine = _information_request(settings, interface)
+            local, device = ("::", CLIENT_PORT), interface
+        else:
+            self._log = log.child("dns")
+            server = settings.server, _DNS_PORT
+            rng = random.SystemRandom()
+            self._machine = HomeAgentLookup(server, rng=rng, domain=settings.domain)
+            local, device = (str(care_of), 0), None
+        self._endpoint = DatagramEndpoint(self._machine, local, self._handle, interface=device)
 
     def start(self) -> None:
-        """Send the Information-request."""
+        """Send the Information-request or the first query."""
         driver = self._endpoint.driver
         driver.call(self._machine.start, driver.now())
 
@@ -103,42 +116,6 @@ class Dhcpv6Discovery:
                 self._on_failure("DHCPv6: the home agent has a name only")
             case dhcpv6.Failed():
                 self._on_failure(f"DHCPv6: {event.reason}")
-            case _:
-                pass
-
-    def close(self) -> None:
-        """Close the socket."""
-        self._endpoint.close()
-
-
-class DnsDiscovery:
-    """A DNS lookup on its socket."""
-
-    def __init__(
-        self,
-        settings: DnsSettings,
-        care_of: IPv6Address,
-        *,
-        log: EventLog,
-        on_found: Found,
-        on_failure: Failure,
-    ) -> None:
-        self._log = log.child("dns")
-        self._on_found = on_found
-        self._on_failure = on_failure
-        self._machine = HomeAgentLookup(
-            (settings.server, _DNS_PORT), rng=random.SystemRandom(), domain=settings.domain
-        )
-        self._endpoint = DatagramEndpoint(self._machine, (str(care_of), 0), self._handle)
-
-    def start(self) -> None:
-        """Send the first query."""
-        driver = self._endpoint.driver
-        driver.call(self._machine.start, driver.now())
-
-    def _handle(self, event: Event) -> None:
-        self._log(event)
-        match event:
             case dns.HomeAgentsFound(home_agents=(agent, *_)) if agent.addresses:
                 self._on_found(Assignment(agent.addresses[0], _PREFIX_LENGTH))
             case dns.Failed():

@@ -27,10 +27,9 @@ from agents.roles.access import (
     WishName,
 )
 from agents.roles.discovery import (
-    Dhcpv6Discovery,
     Dhcpv6Settings,
+    Discovery,
     DiscoverySettings,
-    DnsDiscovery,
     DnsSettings,
     StaticSettings,
 )
@@ -296,34 +295,25 @@ class MobileNode:
             self._negotiate_v2(self._ikev2, assignment, self._derive_psk(assignment, keys))
 
     def _discover(self) -> None:
-        discovery: Dhcpv6Discovery | DnsDiscovery
-        match self._configuration.discovery:
+        configuration = self._configuration
+        match configuration.discovery:
             case StaticSettings() as known:
                 address = IPv6Address(known.home_address) if known.home_address else None
                 home_agent = IPv6Address(known.home_agent)
                 self._hand_over(Assignment(home_agent, known.prefix_length, address))
-                return
-            case Dhcpv6Settings() as settings:
-                interface = self._configuration.interface
-                discovery = Dhcpv6Discovery(
+            case Dhcpv6Settings() | DnsSettings() as settings:
+                discovery = Discovery(
                     settings,
-                    interface,
-                    log=self._log,
-                    on_found=self._hand_over,
-                    on_failure=self._fail,
-                )
-            case DnsSettings() as settings:
-                discovery = DnsDiscovery(
-                    settings,
+                    configuration.interface,
                     self._care_of,
                     log=self._log,
                     on_found=self._hand_over,
                     on_failure=self._fail,
                 )
+                self._stages.append(discovery)
+                discovery.start()
             case None:
-                return
-        self._stages.append(discovery)
-        discovery.start()
+                pass
 
     def _psk(self, assignment: Assignment) -> bytes | None:
         """Return IKE's pre-shared key: preconfigured, or from the keys of EAP."""
