@@ -182,6 +182,12 @@ class Ikev2:
             else:
                 self._exchanges.ask(sa, DeleteIke("deleted"), now)
 
+    def delete_identity(self, identity: str, now: float) -> None:
+        """Delete the IKE SAs that are up with whom was authenticated as `identity`."""
+        for sa in tuple(self._host.sas.values()):
+            if sa.identity == identity and isinstance(sa.state, Established):
+                self._exchanges.ask(sa, DeleteIke("deleted"), now)
+
     # The AAA's calls. A verdict that comes too late is an event, not an error.
 
     def eap_request(self, ike_spi: bytes, packet: bytes, now: float) -> None:

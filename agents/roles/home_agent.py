@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+from dataclasses import dataclass, field
 from ipaddress import IPv6Address, IPv6Network
 from typing import Any
 
@@ -68,8 +69,21 @@ class HomeAgentService:
         self._endpoint.close()
 
 
+@dataclass(frozen=True, slots=True)
+class _Key:
+    """A pre-shared key, good for SAs of one home address."""
+
+    psk: bytes = field(repr=False)
+    home_address: IPv6Address
+    care_of: IPv6Address | None
+
+
 class PresharedIke:
-    """IKE of a home agent whose keys somebody beside it knows: the AAA server or the router."""
+    """IKE of a home agent whose keys somebody beside it knows: the AAA server or the router.
+
+    A peer has one key for as long as its authentication lasts, and an early one in its stead while
+    another authentication is under way.
+    """
 
     def __init__(
         self,
@@ -79,7 +93,9 @@ class PresharedIke:
         log: EventLog,
     ) -> None:
         self._home_agent = home_agent
-        self._grants: dict[str, Grant] = {}
+        self._keys: dict[str, _Key] = {}
+        self._early: dict[str, _Key] = {}
+        self._timers: dict[str, asyncio.TimerHandle] = {}
         common: dict[str, Any] = {
             "identity": None,
             "kernel": home_agent.kernel,
@@ -94,28 +110,79 @@ class PresharedIke:
                 address, ikev2, log=log.child("ikev2"), allocate=self._allocate, **common
             )
 
+    def _key(self, identity: str) -> _Key | None:
+        return self._early.get(identity) or self._keys.get(identity)
+
     def _allocate(self, identity: str, _asked: IPv6Address | None) -> Grant | None:
-        return self._grants.get(identity)
+        key = self._key(identity)
+        return Grant(key.home_address, self._home_agent.prefix.prefixlen) if key else None
 
     def share(
+        self,
+        identity: str,
+        home_address: IPv6Address,
+        psk: bytes,
+        care_of: IPv6Address | None,
+        lifetime: float | None = None,
+    ) -> None:
+        """Let whoever holds the key make SAs for this home address, and for no other.
+
+        After `lifetime` seconds it makes no more (RFC 5295 section 5); those there are stay.
+        """
+        self._early.pop(identity, None)
+        self._keys[identity] = _Key(psk, home_address, care_of)
+        if timer := self._timers.pop(identity, None):
+            timer.cancel()
+        if lifetime is not None:
+            loop = asyncio.get_running_loop()
+            self._timers[identity] = loop.call_later(lifetime, self._expire, identity)
+        self._use(identity)
+
+    def _expire(self, identity: str) -> None:
+        del self._keys[identity], self._timers[identity]
+        self._use(identity)
+
+    def expect(
         self, identity: str, home_address: IPv6Address, psk: bytes, care_of: IPv6Address | None
     ) -> None:
-        """Let whoever holds the key make SAs for this home address, and for no other."""
-        self._home_agent.kernel.protect(home_address)
-        if self._ikev1:
-            self._ikev1.add_psk(psk, peer=care_of, identity=identity, home_address=home_address)
-        if self._ikev2:
-            self._grants[identity] = Grant(home_address, self._home_agent.prefix.prefixlen)
-            self._ikev2.add_psk(psk, peer=None, identity=identity, home_address=home_address)
+        """Share a key early: until the next `share`, or until it is withdrawn."""
+        self._early[identity] = _Key(psk, home_address, care_of)
+        self._use(identity)
 
-    def withdraw(self, identity: str) -> None:
-        """Make no more SAs with the key that an IKEv2 peer has; those there are stay."""
-        self._grants.pop(identity, None)
+    def withdraw(self, identity: str, psk: bytes) -> None:
+        """Take an early key back, unless the peer has another one by now.
+
+        The key of an authentication that still lasts counts again; without one, the peer's IKEv2
+        SAs end.
+        """
+        early = self._early.get(identity)
+        if early is None or early.psk != psk:
+            return
+        del self._early[identity]
+        self._use(identity)
+        if self._ikev2 and identity not in self._keys:
+            self._ikev2.delete_identity(identity)
+
+    def _use(self, identity: str) -> None:
+        """Have IKE know the one key that the peer may use now, or none."""
+        key = self._key(identity)
+        if key:
+            self._home_agent.kernel.protect(key.home_address)
+        if self._ikev1:
+            self._ikev1.remove_psk(identity)
+            if key:
+                self._ikev1.add_psk(
+                    key.psk, peer=key.care_of, identity=identity, home_address=key.home_address
+                )
         if self._ikev2:
             self._ikev2.remove_psk(identity)
+            if key:  # Without a home address here IKEv2 asks _allocate, which knows the prefix.
+                self._ikev2.add_psk(key.psk, peer=None, identity=identity, home_address=None)
 
     def close(self) -> None:
-        """Close the sockets."""
+        """Close the sockets, and stop the timers."""
+        for timer in self._timers.values():
+            timer.cancel()
         for service in (self._ikev1, self._ikev2):
             if service:
                 service.close()

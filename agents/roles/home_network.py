@@ -90,8 +90,7 @@ class Admission:
     ) -> None:
         self._configuration = configuration
         self._home_agent = home_agent
-        self._launched: list[Launched] = []
-        self._expected: dict[str, bytes] = {}
+        self._launched: dict[str, tuple[Launched, asyncio.TimerHandle]] = {}
         resident = configuration.launch == "resident"
         self._ike = PresharedIke(
             home_agent, configuration.ikev1 if resident else None, configuration.ikev2, log
@@ -104,25 +103,24 @@ class Admission:
         """Share the key of a subscriber that may begin IKE before EAP ends."""
         home_address = event.assignment.home_address
         if home_address is not None:
-            psk = self._expected[event.identity] = ike_psk(event.ike_root, event.assignment)
-            self._ike.share(event.identity, home_address, psk, event.care_of_address)
+            psk = ike_psk(event.ike_root, event.assignment)
+            self._ike.expect(event.identity, home_address, psk, event.care_of_address)
 
     def withdraw(self, event: VerificationWithdrawn) -> None:
-        """Take such a key back, unless the subscriber has another one by now."""
-        if self._expected.get(event.identity) == ike_psk(event.ike_root, event.assignment):
-            del self._expected[event.identity]
-            self._ike.withdraw(event.identity)
+        """Take such a key back."""
+        self._ike.withdraw(event.identity, ike_psk(event.ike_root, event.assignment))
 
     def admit(self, event: SubscriberAuthenticated) -> None:
-        """Share the key that follows from the subscriber's authentication."""
-        self._expected.pop(event.identity, None)
+        """Share the key that follows from the subscriber's authentication while this lasts."""
         assignment = event.assignment
         if assignment is None or assignment.home_address is None or event.place is Place.LOCAL:
             return
         secret = ike_secret(self._configuration.psk_source, event.msk, event.ike_root)
         psk = ike_psk(secret, assignment)
         if self._configuration.launch == "resident":
-            self._ike.share(event.identity, assignment.home_address, psk, event.care_of_address)
+            lifetime = self._configuration.session_lifetime
+            home_address, care_of = assignment.home_address, event.care_of_address
+            self._ike.share(event.identity, home_address, psk, care_of, lifetime)
         else:
             # The Diameter answer leaves first, as in section 5.5 of the paper.
             asyncio.get_running_loop().call_soon(self._launch, event, assignment, psk)
@@ -140,13 +138,24 @@ class Admission:
         }
         ike = self._configuration.ikev1 or IkeSettings()
         work = self._configuration.work
-        self._launched.append(launch("home_network.sh", work, psk, ike, variables))
+        self._end(event.identity)
+        launched = launch("home_network.sh", work, psk, ike, variables)
+        loop, lifetime = asyncio.get_running_loop(), self._configuration.session_lifetime
+        timer = loop.call_later(lifetime, self._end, event.identity)
+        self._launched[event.identity] = launched, timer
+
+    def _end(self, identity: str) -> None:
+        """End a subscriber's daemon, and with it the use of its key; the SAs stay."""
+        if identity in self._launched:
+            launched, timer = self._launched.pop(identity)
+            timer.cancel()
+            launched.close()
 
     def close(self) -> None:
         """Close IKE's sockets and end what was launched."""
         self._ike.close()
-        for launched in self._launched:
-            launched.close()
+        for identity in tuple(self._launched):
+            self._end(identity)
 
 
 class AaaServer:

@@ -121,6 +121,10 @@ class IkeService:
         """Share a key with a peer, for SAs of this home address alone."""
         self._machine.add_psk(psk, peer=peer, identity=identity, home_address=home_address)
 
+    def remove_psk(self, identity: str) -> None:
+        """Forget the key of a peer; SAs made with it stay."""
+        self._machine.remove_psk(identity=identity)
+
     def initiate(self, home_agent: IPv6Address, home_address: IPv6Address) -> None:
         """Make SAs with the home agent for Mobility Headers between the two addresses.
 

@@ -134,6 +134,11 @@ class Ike2Service:
         """Forget the key of a peer; SAs made with it stay."""
         self._machine.remove_psk(identity=identity)
 
+    def delete_identity(self, identity: str) -> None:
+        """Delete the SAs of a peer."""
+        driver = self._endpoint.driver
+        driver.call(self._machine.delete_identity, identity, driver.now())
+
     def initiate(
         self,
         home_agent: IPv6Address,

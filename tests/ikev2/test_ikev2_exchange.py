@@ -518,3 +518,25 @@ def test_a_flood_of_requests_for_children_is_limited():
         peers.connect(2.0 * second + 2)
     assert len(pairs(peers.ha)) == 3
     assert "NO_ADDITIONAL_SAS" in peers.reasons(peers.mn, Failed)[0]
+
+
+def test_the_sas_of_an_identity_are_deleted():
+    peers = Peers(replace(FAST, identity="mn@home.test"), FAST, identity="mn@home.test")
+    peers.connect(5.0)
+    assert_up(peers)
+    peers.ha.delete_identity("another@home.test", peers.link.now)
+    assert_up(peers)
+    peers.ha.delete_identity("mn@home.test", peers.link.now)
+    peers.link.run(10.0)
+    assert_same_sas(peers, 0)
+    assert len(find(peers.ha, IkeDeleted)) == len(find(peers.mn, IkeDeleted)) == 1
+
+
+def test_the_sas_of_an_identity_that_cannot_be_reached_any_more_end():
+    peers = Peers(
+        replace(FAST, identity="mn@home.test"), FAST, identity="mn@home.test", drop=range(4, 99)
+    )
+    peers.connect(5.0)
+    peers.ha.delete_identity("mn@home.test", peers.link.now)
+    peers.link.run(60.0)
+    assert len(find(peers.ha, ChildDeleted)) == len(find(peers.ha, IkeDeleted)) == 1

@@ -1,0 +1,119 @@
+"""What the home network does with the keys of the subscribers that its AAA server lets in."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from ipaddress import IPv6Address
+from types import SimpleNamespace
+from typing import ClassVar
+
+import pytest
+
+from agents.aaa.events import (
+    SubscriberAuthenticated,
+    SubscriberVerified,
+    VerificationWithdrawn,
+)
+from agents.aaa.policy import Place
+from agents.bootstrap import Assignment, ike_psk
+from agents.roles import home_network
+from agents.roles.home_network import Admission, HomeNetworkConfiguration
+from agents.roles.tls import TlsSettings
+from agents.shell.eventlog import EventLog
+
+NAME, COA = "mn@home.test", IPv6Address("2001:db8:a::2")
+HOA = IPv6Address("2001:db8:100::1234")
+ASSIGNMENT = Assignment(IPv6Address("2001:db8:100::1"), 64, HOA)
+MSK, ROOT = bytes(64), bytes([1]) * 64
+
+
+class FakePresharedIke:
+    """Notes what it is told."""
+
+    def __init__(self, *_):
+        self.told = []
+
+    def __getattr__(self, name):
+        return lambda *arguments: self.told.append((name, *arguments))
+
+
+@pytest.fixture
+def make(monkeypatch, tmp_path):
+    monkeypatch.setattr(home_network, "PresharedIke", FakePresharedIke)
+
+    def make(**settings):
+        configuration = HomeNetworkConfiguration(
+            host="C",
+            diameter_identity="aaa.home.test",
+            diameter_realm="home.test",
+            diameter_address="::1",
+            diameter_peers=(),
+            subscribers="",
+            leases="",
+            tls=TlsSettings(ca="", certificate="", key=""),
+            work=str(tmp_path),
+            session_lifetime=600.0,
+            **settings,
+        )
+        kernel = SimpleNamespace(protect=lambda _: None)
+        log = EventLog("C", "role", io.StringIO())
+        return Admission(configuration, SimpleNamespace(kernel=kernel), log)
+
+    return make
+
+
+def authenticated(place=Place.HOME):
+    return SubscriberAuthenticated(0.0, NAME, ASSIGNMENT, COA, MSK, ROOT, place)
+
+
+def test_a_key_lasts_as_long_as_the_session_that_was_granted(make):
+    admission = make()
+    admission.admit(authenticated())
+    psk = ike_psk(MSK, ASSIGNMENT)
+    assert admission._ike.told == [("share", NAME, HOA, psk, COA, 600.0)]
+
+
+def test_the_visited_networks_home_agent_is_not_ours(make):
+    admission = make()
+    admission.admit(authenticated(Place.LOCAL))
+    assert not admission._ike.told
+
+
+def test_an_early_key_comes_and_goes(make):
+    admission = make(psk_source="emsk", protection="sealed", early=True)
+    psk = ike_psk(ROOT, ASSIGNMENT)
+    admission.expect(SubscriberVerified(0.0, NAME, ASSIGNMENT, COA, ROOT))
+    admission.withdraw(VerificationWithdrawn(30.0, NAME, ASSIGNMENT, ROOT))
+    assert admission._ike.told == [("expect", NAME, HOA, psk, COA), ("withdraw", NAME, psk)]
+
+
+class FakeLaunched:
+    made: ClassVar[list[FakeLaunched]] = []
+
+    def __init__(self, *_):
+        self.closed = 0
+        self.made.append(self)
+
+    def close(self):
+        self.closed += 1
+
+
+def test_a_daemon_that_was_launched_ends_with_the_next_one_and_with_the_session(make, monkeypatch):
+    monkeypatch.setattr(home_network, "launch", FakeLaunched)
+    monkeypatch.setattr(FakeLaunched, "made", [])
+
+    async def main():
+        admission = make(launch="script")
+        for _ in range(2):
+            admission.admit(authenticated())
+            await asyncio.sleep(0)
+        assert [launched.closed for launched in FakeLaunched.made] == [1, 0]
+        (timer,) = [timer for _, timer in admission._launched.values()]
+        assert 590.0 < timer.when() - asyncio.get_running_loop().time() <= 600.0
+        admission._end(NAME)
+        assert timer.cancelled()
+        admission.close()
+        assert [launched.closed for launched in FakeLaunched.made] == [1, 1]
+
+    asyncio.run(main())
