@@ -35,7 +35,9 @@ class Paa:
     if nothing comes, the authentication fails after `auth_timeout` seconds. `session_lifetime` in
     seconds bounds what the AAA grants; `reauth_before` starts a re-authentication so long before
     the end (0: never), `announce_timeout` tells a PaC of the end. `optimized` puts the first EAP
-    request into the start request; `stateless` keeps nothing of a PaC until it has answered that.
+    request into the start request; `stateless` keeps nothing of a PaC until it has answered that,
+    and so does every PAA as soon as half of `max_half_open` authentications are under way: forged
+    addresses get no further.
     `first_request` makes the first EAP request, usually for the identity, out of its identifier;
     another must be vestigial, for the AAA never sees it (RFC 3579 section 2.1). `encryption`
     offers RFC 6786. Messages of `relays` alone are taken for relayed (RFC 6345). `terms` count in
@@ -83,7 +85,8 @@ class Paa:
             announce_timeout=announce_timeout,
         )
         self._max_half_open = max_half_open
-        self._tokens = Tokens(rng) if stateless else None
+        self._stateless_from = 0 if stateless else (max_half_open + 1) // 2
+        self._tokens = Tokens(rng)
         self._relays = frozenset(map(canonical, relays))
         self._sessions: dict[int, PaaSession] = {}
         self._half_open: dict[tuple[Address, Address | None], PaaSession] = {}
@@ -303,7 +306,7 @@ class Paa:
         source, relay = received.source, received.relay
         if (source, relay) in self._half_open:
             raise PeerError("PCI of a PaC whose authentication is under way")
-        if self._tokens is not None:
+        if len(self._half_open) >= self._stateless_from:
             self._open_stateless(source, relay, now)
             return
         session = self._new_session(self._new_number(), source, relay)
@@ -312,7 +315,7 @@ class Paa:
 
     def _open_stateless(self, source: Address, relay: Address | None, now: float) -> None:
         """Answer a PCI and forget it."""
-        for token in self._tokens.current(source, relay, now) if self._tokens else ():
+        for token in self._tokens.current(source, relay, now):
             session, _, data = self._settings.stateless_start(token)
             number = self._dialect.session_number(session) if session else None
             taken = any(other.association.start_request == data for other in self._of(source[0]))
@@ -326,9 +329,9 @@ class Paa:
         raise PeerError("PCI of a PaC that has too many sessions")
 
     def _resume(self, received: Received, now: float) -> PaaSession | None:
-        """Return the session that a start answer begins at a stateless PAA, None if it does not."""
+        """Return the session that the answer to a stateless start begins, None if it does not."""
         message, source, relay = received.message, received.source, received.relay
-        if self._tokens is None or message.kind is not Kind.START or message.request:
+        if message.kind is not Kind.START or message.request:
             return None
         self._dialect.check(message)
         if any(other.association.start_answer == received.data for other in self._of(source[0])):

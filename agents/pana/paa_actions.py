@@ -108,6 +108,7 @@ class PaaActions:
         self._deadline: float | None = None
         self._reauth_at: float | None = None
         self._received: Received | None = None
+        self._optimized = settings.optimized
         self._eap_packet = b""
         self._foretold: bytes | None = None
         self._capability = MobilityCapability(0)
@@ -134,7 +135,7 @@ class PaaActions:
     def _conditions(self) -> dict[str, Callable[[], bool]]:
         association = self.association
         return {
-            "OPTIMIZED_INIT": lambda: self._settings.optimized,
+            "OPTIMIZED_INIT": lambda: self._optimized,
             "exist_avp(EAP-Payload)": self._has_eap,
             "Authorize": lambda: bool(self._msk),
             "NONCE_AWAITED": lambda: bool(association.own_nonce and not association.peer_nonce),
@@ -194,7 +195,7 @@ class PaaActions:
         avps: list[Avp] = []
         if self.association.nonce_kind is Kind.START:
             avps.append(self.association.new_nonce())
-        if settings.optimized:
+        if self._optimized:
             avps.append(Avp(AvpName.EAP_PAYLOAD, self._eap_packet))
         self.association.start_request = self._send(Kind.START, *avps, *settings.start_avps())
 

@@ -35,9 +35,13 @@ class PaaSession(PaaActions):
         return self._runner.fire(trigger)
 
     def resume(self, sequence: int, start_request: bytes, now: float) -> None:
-        """Begin with a start request that was sent without state; its answer comes next."""
+        """Begin with a start request that was sent without state; its answer comes next.
+
+        That request had no EAP payload, whatever the others have.
+        """
         self.now = now
         self.association.resume(sequence, start_request)
+        self._optimized = False
         self._start_deadline()
 
     # The AAA's calls.

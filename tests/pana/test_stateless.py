@@ -11,7 +11,7 @@ from agents.pana.paa import Paa
 from agents.pana.rfc5191 import RFC5191
 from agents.pana.stateless import PERIOD, SALTS, Tokens
 from agents.pana.wire import Avp, AvpName
-from tests.pana.fakes import PAA, PAC, World, reasons, send
+from tests.pana.fakes import PAA, PAC, FakePeer, World, reasons, send
 
 MALLORY = ("2001:db8:1::bad", 716)
 
@@ -69,10 +69,32 @@ def test_a_stateful_paa_bounds_what_it_keeps():
     pci = World().bootstrap(1).link.sent[0][2]
     for number in range(500):
         send(paa, pci, (f"2001:db8:2::{number:x}", 716), 0.0)
-    assert paa.session_count == 16
+    assert paa.session_count == 8
     paa.handle_timeout(31.0)
     assert paa.session_count == 0
     assert paa.next_timeout() is None
+
+
+@pytest.mark.parametrize("optimized", [False, True])
+@pytest.mark.parametrize("dialect", [RFC5191, DRAFT12], ids=lambda dialect: dialect.name)
+def test_a_flood_locks_nobody_out_of_a_stateful_paa(dialect, optimized):
+    paa = {"max_half_open": 16, "optimized": optimized}
+    made = World(dialect=dialect, paa=paa, pac={"renew_eap": FakePeer})
+    pci = dialect.encode(dialect.decode(World(dialect=dialect).bootstrap(1).link.sent[0][2]))
+    answers = [
+        len(send(made.server, pci, (f"2001:db8:2::{number:x}", 716), 0.0)) for number in range(500)
+    ]
+    assert answers == [1] * 500
+    assert made.paa.session_count == 8
+    # The PaC that means it gets through, with the start that keeps no state.
+    made.bootstrap(20)
+    (authorised,) = made.server.only(Authorised)
+    assert authorised.at < 1.0
+    assert authorised.pac == PAC
+    made.pac.reauthenticate(20.0)
+    made.link.run(100)
+    assert len(made.pac_events(Authenticated)) == 2
+    assert made.paa.session_count == 1  # The false ones have ended.
 
 
 def test_an_answer_from_elsewhere_begins_nothing(world):
