@@ -12,7 +12,8 @@ packet looks up the local table) is replaced by one for all interfaces but the a
     103       in from access, from and to a pair let        main table
               through for one port, UDP to that port
     104       back between that pair, UDP to that port      main table
-    200-202   in from access: UDP 716, UDP 547, ICMPv6      local table (that is, this host)
+    200       in from access, from its prefix: UDP 716      local table (that is, this host)
+    201, 202  in from access: UDP 547, ICMPv6               local table
     300       in from access                                prohibited
     301       made on this host, to the access prefix       main table
     302       to the access prefix                          prohibited
@@ -127,7 +128,9 @@ class LinuxEnforcementPoint:
         udp, icmp = socket.IPPROTO_UDP, socket.IPPROTO_ICMPV6
         return [
             links.rule(1, table=local, incoming=interface, negated=True),
-            links.rule(200, table=local, incoming=interface, protocol=udp, port=PANA_PORT),
+            links.rule(
+                200, table=local, source=prefix, incoming=interface, protocol=udp, port=PANA_PORT
+            ),
             links.rule(201, table=local, incoming=interface, protocol=udp, port=DHCPV6_SERVER_PORT),
             links.rule(202, table=local, incoming=interface, protocol=icmp),
             links.rule(300, Action.PROHIBIT, incoming=interface),

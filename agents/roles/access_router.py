@@ -152,7 +152,13 @@ class AccessRouter:
             home_agent = HomeAgentService(configuration.local.home_agent, log)
             ike = PresharedIke(home_agent, configuration.local.ikev1, None, log)
             self._local = (home_agent, ike)
-        self.endpoint = DatagramEndpoint(self._paa, (configuration.address, PORT), self._handle)
+        # Bound to the interface: PANA from the core would make this host answer to false sources.
+        self.endpoint = DatagramEndpoint(
+            self._paa,
+            (configuration.address, PORT),
+            self._handle,
+            interface=configuration.access_interface,
+        )
 
     @staticmethod
     def _offer(configuration: AccessRouterConfiguration) -> MobilityCapability:
@@ -204,12 +210,12 @@ class AccessRouter:
             relay, _, network = self._relay
             relay.set_information(client, assignment, network)
 
-    def _key_local(self, care_of: IPv6Address, answer: DiameterEapAnswer) -> None:
+    def _key_local(self, care_of: IPv6Address, answer: DiameterEapAnswer, lifetime: float) -> None:
         """Give the local home agent the key for a mobile node that is assigned to it."""
         assignment, key = answer.assignment, answer.local_home_agent_key
         if self._local and key and assignment and assignment.home_address:
             identity = answer.user_name or str(care_of)
-            self._local[1].share(identity, assignment.home_address, key, care_of)
+            self._local[1].share(identity, assignment.home_address, key, care_of, lifetime)
 
     def _handle(self, event: Event) -> None:
         self._log(event)
@@ -327,9 +333,9 @@ class AccessRouter:
         self._close_early(event.session_id)
         self._client.forget(event.session_id)  # A re-authentication is a new Diameter session.
         driver = self.endpoint.driver
-        lifetime = answer.session_timeout or self._lifetime
+        lifetime = min(answer.session_timeout or self._lifetime, self._lifetime)
         self._supply(IPv6Address(event.pac[0]), answer.assignment)
-        self._key_local(IPv6Address(event.pac[0]), answer)
+        self._key_local(IPv6Address(event.pac[0]), answer, lifetime)
         driver.call(
             self._paa.accept,
             event.session_id,
