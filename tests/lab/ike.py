@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.lab.namespaces import Host, Program, wait_until
+from tests.lab.namespaces import Host, Program, Scene, wait_until
 from tests.lab.needs import needs
 from tests.lab.strongswan import CHARON, Strongswan
 
@@ -66,26 +66,27 @@ class Driver(Program):
         return event
 
 
-class World:
+class World(Scene):
     """Two hosts on a cable: strongSwan in one, our machine in the other."""
 
     def __init__(self) -> None:
-        self.swan, self.ours = Host("swan"), Host("ours")
+        super().__init__("swan", "ours")
+        self.swan, self.ours = self.hosts
         self.swan.link("s0", self.ours, "o0")
         self.swan.run(f"ip addr add {SWAN}/64 dev s0 nodad")
         self.ours.run(f"ip addr add {OURS}/64 dev o0 nodad")
         for host in (self.swan, self.ours):
             wait_until(lambda h=host: "tentative" not in h.run("ip -6 addr show"), "address")
         self.daemon = Strongswan(self.swan)
-        self._drivers: list[Driver] = []
 
-    def start(self, module: str, **spec: object) -> Driver:
+    def drive(self, module: str, **spec: object) -> Driver:
         """Start our machine: a driver of this folder."""
         self.ours.run("ip xfrm state flush")
         options = json.dumps({"local": OURS, "peer": SWAN, **spec})
-        self._drivers.append(Driver(self.ours, f"tests.lab.{module}", options))
-        self._drivers[-1].wait_for("Ready")
-        return self._drivers[-1]
+        driver = Driver(self.ours, f"tests.lab.{module}", options)
+        self.programs.append(driver)
+        driver.wait_for("Ready")
+        return driver
 
     def load(self, *, initiator: bool, home: str, proposals: str, esp: str, **more: object) -> None:
         """Load the connection `mip` with its child `mh`; `home` is the initiator's end of it."""
@@ -132,12 +133,11 @@ class World:
 
     def reset(self) -> None:
         """End our machines; strongSwan must be alive, and forgets all."""
-        while self._drivers:
-            self._drivers.pop().close()
+        while self.programs:
+            self.programs.pop().close()
         self.daemon.reset()
         assert self.daemon.process.poll() is None, "charon has ended"
 
     def close(self) -> None:
         self.daemon.close()
-        self.swan.close()
-        self.ours.close()
+        super().close()

@@ -129,3 +129,21 @@ class Program:
         for stream in (self.process.stdin, self.process.stdout):
             if stream and not stream.closed:
                 stream.close()
+
+
+class Scene:
+    """Hosts, and the programs that run in them; all end together."""
+
+    def __init__(self, *names: str) -> None:
+        self.hosts = [Host(name) for name in names]
+        self.programs: list[Program] = []
+
+    def start(self, host: Host, module: str, *arguments: str) -> Program:
+        self.programs.append(Program(host, module, *arguments))
+        return self.programs[-1]
+
+    def close(self) -> None:
+        for program in self.programs:
+            program.close()
+        for host in self.hosts:
+            host.close()

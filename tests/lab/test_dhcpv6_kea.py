@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import tomli_w
 
-from tests.lab.namespaces import DEADLINE, Host, Program, wait_until
+from tests.lab.namespaces import DEADLINE, Host, Program, Scene, wait_until
 from tests.lab.needs import needs
 from tests.lab.wireshark import capturing, tshark
 
@@ -27,13 +27,13 @@ LOCAL = {"address": LOCAL_AGENT}
 pytestmark = needs("kea-dhcp6")
 
 
-class Network:
+class Network(Scene):
     """Mobile node A, access router B, DHCPv6 server D."""
 
     def __init__(self, folder: Path) -> None:
+        super().__init__("a", "b", "d")
+        self.a, self.b, self.d = self.hosts
         self.folder = folder
-        self.programs: list[Program] = []
-        self.a, self.b, self.d = (Host(name) for name in "abd")
         for host in (self.a, self.b):  # The server's role waits for its addresses.
             host.run("sysctl -qw net.ipv6.conf.default.accept_dad=0")
         self.a.run("ip link add A-eth0 address 02:00:00:00:00:0a type veth peer name access")
@@ -48,10 +48,6 @@ class Network:
             (self.d, "D-eth0", SERVER),
         ):
             host.run(f"ip -6 addr add {address}/64 dev {interface}")
-
-    def start(self, host: Host, *arguments: str) -> Program:
-        self.programs.append(Program(host, *arguments))
-        return self.programs[-1]
 
     def server(self, **options: object) -> Program:
         work = self.folder / "kea"
@@ -84,12 +80,6 @@ class Network:
         client.close()
         assert "Discarded" not in [event["event"] for event in client.events]
         return outcome
-
-    def close(self) -> None:
-        for program in self.programs:
-            program.close()
-        for host in (self.a, self.b, self.d):
-            host.close()
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import tomli_w
 
-from tests.lab.namespaces import Host, Program
+from tests.lab.namespaces import Scene
 from tests.lab.needs import needs
 
 SERVER = "2001:db8:c::53"
@@ -29,15 +29,15 @@ ZONES = [
 pytestmark = needs("nsd")
 
 
-class Network:
+class Network(Scene):
     """Mobile node A and DNS server D."""
 
     def __init__(self, folder: Path) -> None:
-        self.a, self.d = Host("a"), Host("d")
+        super().__init__("a", "d")
+        self.a, self.d = self.hosts
         self.a.link("A-eth0", self.d, "D-eth0")
         self.a.run("ip -6 addr add 2001:db8:c::a/64 dev A-eth0 nodad")
         self.d.run(f"ip -6 addr add {SERVER}/64 dev D-eth0")
-        self.programs: list[Program] = []
         work = folder / "nsd"
         work.mkdir()
         settings = {"host": "D", "address": SERVER, "work": str(work), "zones": ZONES}
@@ -46,22 +46,12 @@ class Network:
         self.server = self.start(self.d, "agents.roles.dns_server", str(path))
         self.server.wait_for("Ready")
 
-    def start(self, host: Host, *arguments: str) -> Program:
-        self.programs.append(Program(host, *arguments))
-        return self.programs[-1]
-
     def ask(self, **question: str) -> dict[str, object]:
         options = json.dumps({"server": SERVER, **question})
         program = self.start(self.a, "tests.lab.discovery_host", "lookup", options)
         outcome = program.wait_for("HomeAgentsFound", "Failed")
         program.close()
         return outcome
-
-    def close(self) -> None:
-        for program in self.programs:
-            program.close()
-        for host in (self.a, self.d):
-            host.close()
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ import pytest
 
 from agents.kernel.filter import LinuxEnforcementPoint
 from agents.kernel.port import AccessLink
-from tests.lab.namespaces import Host, wait_until
+from tests.lab.namespaces import Host, Scene, wait_until
 from tests.lab.needs import needs
 
 NODE, ROUTER = "2001:db8:a::2", "2001:db8:a::1"
@@ -32,9 +32,10 @@ def listen(port: int) -> socket.socket:
     return sock
 
 
-class Network:
+class Network(Scene):
     def __init__(self) -> None:
-        self.node, self.router, self.server = (Host(n) for n in ("node", "router", "server"))
+        super().__init__("node", "router", "server")
+        self.node, self.router, self.server = self.hosts
         self.router.link("access", self.node, "eth0")
         self.router.link("core", self.server, "eth0")
         for host, interface, address in (
@@ -73,8 +74,7 @@ class Network:
         self.filter.close()
         for sock in self.sockets.values():
             sock.close()
-        for host in (self.node, self.router, self.server):
-            host.close()
+        super().close()
 
 
 @pytest.fixture

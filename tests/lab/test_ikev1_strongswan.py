@@ -15,7 +15,7 @@ pytestmark = NEEDS
 @pytest.fixture
 def start(world):
     def run(**spec: object) -> Driver:
-        return world.start("ikev1_driver", **({"psk": PSK, "proposals": [[128, 4, 14]]} | spec))
+        return world.drive("ikev1_driver", **({"psk": PSK, "proposals": [[128, 4, 14]]} | spec))
 
     return run
 

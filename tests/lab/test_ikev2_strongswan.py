@@ -41,7 +41,7 @@ def start(world, certificates):
             "esp": [[20, 128, 0]],
             "folder": f"{certificates}/{kind}",
         }
-        return world.start("ikev2_driver", **(base | spec))
+        return world.drive("ikev2_driver", **(base | spec))
 
     return run
 

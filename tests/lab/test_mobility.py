@@ -20,7 +20,7 @@ import pytest
 from agents.kernel.linux import LinuxHomeAgent, LinuxMobileNode, SaWatch
 from testbed.results import PROJECT
 from tests.lab.mobility_host import pair
-from tests.lab.namespaces import DEADLINE, Host, Program, wait_until
+from tests.lab.namespaces import DEADLINE, Host, Program, Scene, wait_until
 from tests.lab.needs import needs
 from tests.lab.wireshark import capturing, tshark
 
@@ -46,12 +46,12 @@ def release(agent: Program) -> None:
     assert agent.process.wait(DEADLINE) == 0
 
 
-class Network:
+class Network(Scene):
     """Mobile node, access router, home agent, correspondent node."""
 
     def __init__(self) -> None:
-        self.agents: list[Program] = []
-        self.mn, self.router, self.ha, self.cn = (Host(n) for n in ("mn", "ar", "ha", "cn"))
+        super().__init__("mn", "router", "ha", "cn")
+        self.mn, self.router, self.ha, self.cn = self.hosts
         self.mn.link("eth0", self.router, "access")
         self.router.link("core", self.ha, "core")
         self.ha.link("home", self.cn, "eth0")
@@ -77,21 +77,15 @@ class Network:
         wait_until(lambda: self.mn.pings(HOME_AGENT, "-I", CARE_OF), "a ping passes")
 
     def _start(self, host: Host, role: str, **options: object) -> Program:
-        self.agents.append(Program(host, "tests.lab.mobility_host", role, json.dumps(options)))
-        self.agents[-1].wait_for("Ready")
-        return self.agents[-1]
+        agent = self.start(host, "tests.lab.mobility_host", role, json.dumps(options))
+        agent.wait_for("Ready")
+        return agent
 
     def home_agent(self, *, detect: bool = False) -> Program:
         return self._start(self.ha, "ha", detect=detect)
 
     def mobile_node(self, lifetime: float = 420) -> Program:
         return self._start(self.mn, "mn", care_of=CARE_OF, lifetime=lifetime)
-
-    def close(self) -> None:
-        for agent in self.agents:
-            agent.close()
-        for host in (self.mn, self.router, self.ha, self.cn):
-            host.close()
 
 
 @pytest.fixture
