@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv6Address
 from pathlib import Path
 from typing import TypeVar
@@ -26,6 +26,7 @@ from testbed.jsonl import DataError, read_lines
 
 PHASES = ("pana", "pana_to_ike", "ike", "ike_to_binding", "binding")
 TOTAL = "total"
+DISCOVERY, OVERLAP = "discovery", "overlap"
 TITLES = {
     "pana": "PANA",
     "pana_to_ike": "PANA to IKE",
@@ -33,6 +34,8 @@ TITLES = {
     "ike_to_binding": "IKE to BU",
     "binding": "BU/BA",
     "total": "total",
+    "discovery": "discovery",
+    "overlap": "overlap",
 }
 QUICK_MODE_MESSAGES = 3
 
@@ -53,7 +56,9 @@ class Timeline:
 
     `first_packet` is when the first packet for the home address came out of the home agent's
     tunnel, None if none did. `start` is when that first message was seen, in nanoseconds of the
-    clock that told the times.
+    clock that told the times. `discovery` is how long DHCPv6 or DNS took to find the home agent,
+    from their first message to the answer that ended it; None if there was none, as in events.
+    `overlap` is how long IKE was already under way before PANA ended, which counts for PANA.
     """
 
     pana_end: float
@@ -63,6 +68,8 @@ class Timeline:
     binding_end: float
     first_packet: float | None = None
     start: int = 0
+    discovery: float | None = None
+    overlap: float = 0.0
 
     @property
     def phases(self) -> dict[str, float]:
@@ -94,9 +101,30 @@ class Message:
     label: str
 
 
+NOISE = 0.02
+"""Seconds by which capture and events may differ in `total`.
+
+Agents log what they have handled, captures what is on the wire: that is 1 to 3 ms apart. On hosts
+that are slowed down the first and the last event may each wait for a period of the quota, 10 ms.
+What is farther apart is an exchange, or a wait, that one of the two does not see.
+"""
+
+
 def disagreement(one: Mapping[str, float], other: Mapping[str, float]) -> dict[str, float]:
     """Return by how many seconds two measurements of a run differ, phase by phase."""
     return {name: abs(one[name] - other[name]) for name in one if name in other}
+
+
+def contradiction(seen: Mapping[str, float], logged: Mapping[str, float]) -> str | None:
+    """Tell by what capture and events contradict each other; None if that is noise."""
+    apart = disagreement(seen, logged)
+    if apart.get(TOTAL, 0.0) <= NOISE:
+        return None
+    phase = max((name for name in PHASES if name in apart), key=apart.__getitem__, default=TOTAL)
+    return (
+        f"capture and events differ by {apart[TOTAL] * 1e3:.1f} ms in total, most in the phase"
+        f" {TITLES[phase]} ({apart[phase] * 1e3:.1f} ms)"
+    )
 
 
 def from_capture(path: Path, mobile_node: Collection[IPv6Address] = ()) -> Timeline:
@@ -174,10 +202,16 @@ def _timeline(seen: list[Seen], path: Path) -> Timeline:
         and m.time >= update.time
         and (m.source, m.inner_destination) == (update.destination, update.home_address)
     )
-    # IKE may start, and even end, while PANA is still going on: what overlaps counts for PANA.
-    ike_times = [max(message.time, pana_end) for message in (ike_start, ike_end)]
-    times = [pana_end, *ike_times, update.time, ack.time]
-    return _ordered(start, times, next(packets, None), path)
+    times = [pana_end, ike_start.time, ike_end.time, update.time, ack.time]
+    found = _ordered(start, times, next(packets, None), path)
+    return replace(found, discovery=_discovery(lookups, start, ike_start))
+
+
+def _discovery(lookups: list[Lookup], start: int, ike_start: Ike) -> float | None:
+    """Return how long the search for a home agent took, in seconds; None if none ended."""
+    found = [m for m in lookups if start <= m.time <= ike_start.time]
+    answers = [m for m in found if m.answer]
+    return (answers[-1].time - found[0].time) / 1e9 if answers else None
 
 
 def _access(pana: list[Pana], rest: list[Seen], path: Path) -> tuple[int, int]:
@@ -232,14 +266,20 @@ def _binding_ack(binding: list[Mobility], update: Mobility, path: Path) -> Mobil
 
 
 def _ordered(start: int, times: list[int], packet: int | None, path: Path) -> Timeline:
-    """Turn times in nanoseconds into a timeline, if every phase ends after it starts."""
+    """Turn times in nanoseconds into a timeline, if every phase ends after it starts.
+
+    IKE may start, and even end, while PANA is still going on: what overlaps counts for PANA.
+    """
+    under_way = max(0, min(times[0], times[2]) - times[1]) / 1e9
+    times = [times[0], *(max(time, times[0]) for time in times[1:3]), *times[3:]]
     for name, begin, end in zip(PHASES, [start, *times], times, strict=False):
         if end < begin:
             late = (begin - end) / 1e9
             raise PhaseError(f"{path}: the phase {name} ends {late:.6f} s before it starts")
     pana_end, ike_start, ike_end, binding_start, binding_end = ((t - start) / 1e9 for t in times)
     first_packet = None if packet is None else (packet - start) / 1e9
-    return Timeline(pana_end, ike_start, ike_end, binding_start, binding_end, first_packet, start)
+    ends = (pana_end, ike_start, ike_end, binding_start, binding_end)
+    return Timeline(*ends, first_packet, start, overlap=under_way)
 
 
 class _Event(msgspec.Struct):
@@ -265,14 +305,17 @@ MILESTONES: tuple[tuple[str, frozenset[tuple[str, str]]], ...] = (
 def from_events(path: Path, host: str = "A") -> Timeline:
     """Find the phases in the events that the agents of `host` logged.
 
-    Raises PhaseError naming the event that is missing, or DataError for a bad line.
+    They begin with the first event called Started, of whatever agent: an exchange that captures
+    do not know shows in how far the two differ. Raises PhaseError naming the event that is
+    missing, or DataError for a bad line.
     """
     first: dict[str, int] = {}
     with_pana = False
     for event in read_lines(path, _Event).items:
         with_pana |= event.host == host and event.agent == "pana"
         for name, wanted in MILESTONES:
-            if event.host == host and (event.agent, event.event) in wanted:
+            begins = name == "start" and event.event == "Started"
+            if event.host == host and (begins or (event.agent, event.event) in wanted):
                 first[name] = min(event.t, first.get(name, event.t))
     if not with_pana and "start" in first:
         first["pana_end"] = first["start"]
@@ -280,6 +323,4 @@ def from_events(path: Path, host: str = "A") -> Timeline:
         if name not in first:
             expected = " or ".join(sorted(f"{agent} {event}" for agent, event in wanted))
             raise PhaseError(f"{path}: host {host} logged no event {expected}")
-    for name in ("ike_start", "ike_end"):
-        first[name] = max(first[name], first["pana_end"])
     return _ordered(first["start"], [first[name] for name, _ in MILESTONES[1:]], None, path)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from dataclasses import replace as replace_fields
 from datetime import UTC, datetime
@@ -18,7 +18,7 @@ from testbed.counts import Traffic
 from testbed.files import replace, write_csv
 from testbed.jsonl import DataError, append_line, read_lines
 from testbed.manifest import Manifest, read_manifest
-from testbed.phases import PHASES, TOTAL
+from testbed.phases import DISCOVERY, OVERLAP, PHASES, TOTAL, contradiction
 
 PROJECT = Path(__file__).resolve().parent.parent
 PAPER = PROJECT / "results" / "paper.toml"
@@ -28,7 +28,8 @@ class Run(msgspec.Struct, kw_only=True):
     """One line of runs.jsonl: a bootstrap from a cold start. All times in seconds.
 
     `phases` are from the capture, `event_phases` from the agents' events; `first_packet` counts
-    from the start of the bootstrap. A failed run says why in `reason`; one that ended
+    from the start of the bootstrap; `discovery` and `overlap` are those of testbed.phases.Timeline,
+    in results from before them None. A failed run says why in `reason`; one that ended
     otherwise than in a bootstrap, as its experiment expects, is `expected`, with what it came to in
     `outcome`. `continuity` is the traffic to the
     home address while steps were carried out: `sent`, `answered`, and the longest `silence` in
@@ -48,6 +49,8 @@ class Run(msgspec.Struct, kw_only=True):
     phases: dict[str, float] | None = None
     event_phases: dict[str, float] | None = None
     first_packet: float | None = None
+    discovery: float | None = None
+    overlap: float | None = None
     costs: dict[str, float] = {}
     measured: dict[str, dict[str, float | None]] = {}
     parameters: dict[str, Any] = {}
@@ -136,8 +139,15 @@ class Results:
         return [run for run in self.runs if run.status == "failed"]
 
     def values(self, variant: str, phase: str) -> list[float]:
-        """Return a phase's times in seconds over the successful runs of a variant."""
-        return [run.phases[phase] for run in self.succeeded(variant) if run.phases]
+        """Return a phase's times in seconds over the successful runs of a variant.
+
+        Beside the phases and `total`: `discovery` and `overlap`, of the runs that have them.
+        """
+        good = self.succeeded(variant)
+        if phase in (DISCOVERY, OVERLAP):
+            found = [run.discovery if phase == DISCOVERY else run.overlap for run in good]
+            return [value for value in found if value is not None]
+        return [run.phases[phase] for run in good if run.phases]
 
 
 def _in_order(value: Any) -> tuple[bool, float, str]:
@@ -241,8 +251,14 @@ def load(folder: Path) -> Results:
         variants=list(dict.fromkeys([*named, *used])),
         manifest=manifest,
         paper=load_paper(),
-        warnings=[lines.torn] if lines.torn else [],
+        warnings=[*([lines.torn] if lines.torn else []), *contradictions(lines.items)],
     )
+
+
+def contradictions(runs: Iterable[Run]) -> list[str]:
+    """Return a line a run whose capture and events contradict each other."""
+    told = ((run, contradiction(run.phases or {}, run.event_phases or {})) for run in runs)
+    return [f"run {run.run} ({run.variant}): {text}" for run, text in told if text]
 
 
 def read_spec(path: Path) -> dict[str, Any]:
@@ -257,10 +273,11 @@ def read_spec(path: Path) -> dict[str, Any]:
 
 def write_phases_csv(results: Results) -> Path:
     """Write phases.csv: a line a run, failed ones too, times in seconds."""
-    names = (*PHASES, TOTAL)
-    rows: list[list[Any]] = [["run", "variant", "seed", "status", *names, "first_packet", "reason"]]
+    names, beside = (*PHASES, TOTAL), ("first_packet", DISCOVERY, OVERLAP)
+    rows: list[list[Any]] = [["run", "variant", "seed", "status", *names, *beside, "reason"]]
     for run in results.runs:
         times = [(run.phases or {}).get(name, "") for name in names]
-        first = "" if run.first_packet is None else run.first_packet
-        rows.append([run.run, run.variant, run.seed, run.status, *times, first, run.reason or ""])
+        found = (run.first_packet, run.discovery, run.overlap)
+        more = ["" if value is None else value for value in found]
+        rows.append([run.run, run.variant, run.seed, run.status, *times, *more, run.reason or ""])
     return write_csv(results.folder / "phases.csv", rows)

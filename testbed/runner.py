@@ -74,6 +74,7 @@ def analyse(folder: Path, result: Mapping[str, Any], topology: Topology) -> resu
             line["phases"] = seen.phases
             line["event_phases"] = logged.phases
             line["first_packet"] = seen.first_packet
+            line["discovery"], line["overlap"] = seen.discovery, seen.overlap
             line["traffic"] = counts.count(run / "captures", topology, seen)
         if (run / "keys" / "keys.jsonl").exists():
             keys.wireshark_profile(run / "keys")

@@ -69,6 +69,19 @@ def to_mn(data, port=716):
     return IPv6(src=ends[0], dst=ends[1]) / UDP(sport=port, dport=port) / Raw(data)
 
 
+DHCPV6_REQUEST, DHCPV6_REPLY = (b"\x0b\0\0\1", 547), (b"\x07\0\0\1", 546)
+DNS_QUERY, DNS_ANSWER = (b"\0\1\1\0" + bytes(8), 53), (b"\0\1\x81\x80" + bytes(8), 5353)
+
+
+def lookup(message):
+    """A message of DHCPv6 or DNS; `message` is its octets and the port that it goes to."""
+    data, port = message
+    mine, theirs = (546, 547) if port in (546, 547) else (5353, 53)
+    if port == theirs:
+        return IPv6(src=COA, dst=CN) / UDP(sport=mine, dport=port) / Raw(data)
+    return IPv6(src=CN, dst=COA) / UDP(sport=theirs, dport=port) / Raw(data)
+
+
 def ike(exchange, number, message_id=0, version=0x10):
     body = bytes([number]) * 48
     header = ISAKMP(

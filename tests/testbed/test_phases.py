@@ -12,7 +12,13 @@ from testbed import phases
 from testbed.dissect import dissect
 from testbed.frames import Frame, read_frames
 from testbed.jsonl import DataError
-from testbed.phases import PhaseError, disagreement, from_capture, from_events
+from testbed.phases import (
+    PhaseError,
+    contradiction,
+    disagreement,
+    from_capture,
+    from_events,
+)
 from tests.testbed import synthesis as syn
 
 MARKS = (0.020, 0.022, 0.050, 0.051, 0.055)
@@ -174,6 +180,7 @@ def test_ike_that_starts_before_pana_ends_counts_from_its_end(capture):
 
     assert found.phases["pana_to_ike"] == 0
     assert found.pana_end == close(MARKS[0])
+    assert found.overlap == close(0.01)
     assert sum(found.phases[name] for name in phases.PHASES) == close(found.phases["total"])
 
 
@@ -187,6 +194,7 @@ def test_ike_that_ends_before_pana_does_takes_no_time_of_its_own(capture):
 
     assert (found.phases["pana_to_ike"], found.phases["ike"]) == (0, 0)
     assert found.pana_end >= last
+    assert found.overlap == close((MARKS[2] - MARKS[1]) * 0.3)
 
 
 def test_an_open_network_has_no_pana(capture):
@@ -196,6 +204,38 @@ def test_an_open_network_has_no_pana(capture):
 
     assert (found.phases["pana"], found.phases["pana_to_ike"]) == (0, 0)
     assert found.phases["ike"] == close(MARKS[2] - MARKS[1])
+    assert (found.discovery, found.overlap) == (None, 0)
+
+
+def test_discovery_lasts_from_the_first_message_to_the_last_answer(capture):
+    searched = [
+        (0.0203, syn.lookup(syn.DHCPV6_REQUEST)),
+        (0.0205, syn.lookup(syn.DHCPV6_REQUEST)),  # Once more.
+        (0.0212, syn.lookup(syn.DHCPV6_REPLY)),
+    ]
+
+    found = from_capture(capture([*syn.bootstrap(), *searched]))
+
+    assert found.discovery == close(0.0009)
+    assert found.marks == close(MARKS)
+    assert from_capture(capture([*syn.bootstrap(), *searched[:2]])).discovery is None
+    late = [(time + 0.003, packet) for time, packet in searched]
+    assert from_capture(capture([*syn.bootstrap(), *late])).discovery is None
+
+
+def test_discovery_by_dns_is_where_an_open_network_begins(capture):
+    packets = [p for p in syn.bootstrap() if p[0] > 0.021]
+    packets += [
+        (0.010, syn.lookup(syn.DNS_QUERY)),
+        (0.012, syn.lookup(syn.DNS_ANSWER)),
+        (0.013, syn.lookup(syn.DNS_QUERY)),
+        (0.016, syn.lookup(syn.DNS_ANSWER)),
+    ]
+
+    found = from_capture(capture(packets))
+
+    assert found.discovery == close(0.006)
+    assert (found.phases["pana"], found.phases["pana_to_ike"]) == (0, close(0.012))
 
 
 def test_messages_for_the_timeline(capture):
@@ -308,6 +348,36 @@ def test_events_give_the_same_phases(tmp_path, capture):
 
 def test_a_disagreement_is_told_phase_by_phase():
     assert disagreement({"pana": 1.0, "ike": 2.0}, {"pana": 1.5, "total": 9.0}) == {"pana": 0.5}
+
+
+def test_events_have_the_overlap_too(tmp_path):
+    marks = (0.020, 0.012, 0.050, 0.051, 0.055)
+
+    found = from_events(syn.write_events(tmp_path / "events.jsonl", marks))
+
+    assert found.overlap == close(0.008)
+    assert found.marks == close((0.020, 0.020, *marks[2:]))
+
+
+def test_an_exchange_that_captures_do_not_know_contradicts_them(tmp_path, capture):
+    path = syn.write_events(tmp_path / "events.jsonl", zero=1_000_000_000)
+    unknown = {"t": 970_000_000, "host": "A", "agent": "hip", "event": "Started"}
+    path.write_text(json.dumps(unknown) + "\n" + path.read_text())
+    seen = from_capture(capture(syn.bootstrap()))
+
+    told = contradiction(seen.phases, from_events(path).phases)
+
+    assert told is not None
+    assert told.startswith("capture and events differ by 30.0 ms in total, most in the phase PANA")
+
+
+@pytest.mark.parametrize(("more", "told"), [(0.0, False), (0.019, False), (0.021, True)])
+def test_what_is_noise_is_no_contradiction(more, told):
+    seen = {"pana": 0.1, "ike": 0.2, "total": 0.3}
+    logged = seen | {"ike": 0.2 + more, "total": 0.3 + more}
+
+    assert (contradiction(seen, logged) is not None) == told
+    assert contradiction(seen, {}) is None
 
 
 def test_a_missing_event_is_named(tmp_path):

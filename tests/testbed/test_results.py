@@ -69,6 +69,8 @@ def test_runs_come_back_as_written(folder):
             "phases",
             "event_phases",
             "first_packet",
+            "discovery",
+            "overlap",
             "costs",
             "measured",
             "parameters",
@@ -279,10 +281,35 @@ def test_the_phases_of_every_run_as_csv(folder):
 
     assert lines[0] == (
         "run,variant,seed,status,pana,pana_to_ike,ike,ike_to_binding,binding,total,"
-        "first_packet,reason"
+        "first_packet,discovery,overlap,reason"
     )
-    assert lines[1] == "1,resident,1,ok,0.02,0.0,0.03,0.0,1.0,1.05,,"
-    assert lines[2] == '2,"a, b",2,failed,,,,,,,,"""x"""'
+    assert lines[1] == "1,resident,1,ok,0.02,0.0,0.03,0.0,1.0,1.05,,,,"
+    assert lines[2] == '2,"a, b",2,failed,,,,,,,,,,"""x"""'
+
+
+def test_what_capture_and_events_contradict_each_other_in_is_warned_of(folder):
+    more = {"pana": 0.05, "total": TIMES["total"] + 0.03}
+    for number, logged in enumerate([TIMES, TIMES | more, None], 1):
+        results.append(folder, ok(number, event_phases=logged))
+
+    loaded = results.load(folder)
+
+    assert loaded.warnings == [
+        "run 2 (resident): capture and events differ by 30.0 ms in total, most in the phase PANA"
+        " (30.0 ms)"
+    ]
+    assert f"warning: {loaded.warnings[0]}" in shown(loaded)
+    assert loaded.warnings[0] in report.write(folder).read_text()
+
+
+def test_discovery_and_overlap_of_the_runs_that_have_them(folder):
+    for number, found in enumerate([{}, {"discovery": 0.1, "overlap": 0.0}, {"overlap": 0.2}], 1):
+        results.append(folder, ok(number, **found))
+
+    loaded = results.load(folder)
+
+    assert loaded.values("resident", "discovery") == [0.1]
+    assert loaded.values("resident", "overlap") == [0.0, 0.2]
 
 
 def test_the_table(tmp_path):
