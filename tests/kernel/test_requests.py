@@ -9,8 +9,10 @@ import pytest
 
 from agents.ipsec import Encryption, EspSa, Integrity
 from agents.kernel import links, xfrm
+from agents.kernel.filter import LinuxEnforcementPoint
 from agents.kernel.links import Action
 from agents.kernel.netlink import Reply, attributes
+from agents.kernel.port import AccessLink
 from agents.kernel.xfrm import (
     Direction,
     Extension,
@@ -93,6 +95,16 @@ def test_rules():
     found = [m.get_attr(f"FRA_{name}") for name in names]
     assert found == [200, 255, str(HOME), "2001:db8:a::", 17]
     assert m.get_attr("FRA_DPORT_RANGE") == "716:716"
+
+
+def test_pana_is_taken_from_the_access_prefix_alone():
+    from pyroute2.netlink.rtnl.fibmsg import fibmsg
+
+    with LinuxEnforcementPoint(AccessLink("acc", IPv6Network("2001:db8:a::/64"))) as point:
+        rules = [read(fibmsg, body) for body in point._rules()]
+    (pana,) = [rule for rule in rules if rule.get_attr("FRA_DPORT_RANGE") == "716:716"]
+    assert (pana.get_attr("FRA_SRC"), pana["src_len"]) == ("2001:db8:a::", 64)
+    assert pana.get_attr("FRA_IIFNAME") == "acc"
 
 
 def test_proxies():

@@ -54,11 +54,12 @@ class Network(Scene):
         access = AccessLink("access", PREFIX)
         self.filter = self.router.inside(lambda: LinuxEnforcementPoint(access))
 
-    def reaches_router(self, port: int) -> bool:
+    def reaches_router(self, port: int, source: str = NODE) -> bool:
         """Return whether a datagram from the node comes to the router's socket."""
 
         def send() -> None:
             with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as sock:
+                sock.bind((source, 0))
                 sock.sendto(b"x", (ROUTER, port))
 
         self.node.inside(send)
@@ -102,6 +103,14 @@ def test_closed_but_for_network_access(network: Network) -> None:
     assert network.node.pings(ROUTER)
     assert network.router.pings(NODE)
     assert network.server.pings(ROUTER_CORE)
+
+
+def test_pana_from_addresses_of_other_links_is_refused(network: Network) -> None:
+    network.node.run("ip -6 addr add 2001:db8:77::2/128 dev eth0 nodad")
+    assert network.reaches_router(716, "2001:db8:77::2")
+    network.filter.close_access()
+    assert not network.reaches_router(716, "2001:db8:77::2")
+    assert network.reaches_router(716)
 
 
 def test_authorised_and_revoked(network: Network) -> None:
