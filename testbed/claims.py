@@ -5,22 +5,29 @@ A verdict is "supported", "contradicted", or "not shown" when the runs do not te
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from ipaddress import IPv6Address
+from itertools import product
 from statistics import median
 from typing import Any
 
+import msgspec
+
 from testbed import compare
-from testbed.fits import AGREES, Fit, fits
+from testbed.fits import AGREES, Fit, delay_path, fits, interval
 from testbed.phases import TOTAL
 from testbed.results import Results, Run, read_spec
+from testbed.spec import Spec, SpecError
 
 SUPPORTED, CONTRADICTED, NOT_SHOWN = "supported", "contradicted", "not shown"
 PANA, DHCP, FAST = "pana-ikev2", "dhcpv6-ikev2", "pana-fast"
-ACCESS, DHCPV6 = "access", "DHCPv6"
+ACCESS, CORE, VISITED, DHCPV6 = "access", "core", "visited", "DHCPv6"
+ROUTER = "access router"
 FAST_SHARE = 0.6
-FAR = 0.1  # Seconds, one way, of access and core link.
+FAR = {ACCESS: 0.1, CORE: 0.1}  # Seconds, one way.
+SHORTCUTS = ("pana_start", "psk_source", "protection", "ike.authentication")
+"""The settings that pana-fast consists of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,15 +47,24 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class _Variant:
-    """A variant of one results folder, and its approach."""
+    """A variant of one results folder, its approach, and the folder's experiment if it is one."""
 
     results: Results
     name: str
     approach: str
+    spec: Spec | None
 
     @property
     def runs(self) -> list[Run]:
         return self.results.succeeded(self.name)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The effective settings and delays by their dotted paths; empty if they are not known."""
+        if not self.spec:
+            return {}
+        links = {one.name: asdict(one.shape) for one in self.spec.topology(self.name).links}
+        return _flat(msgspec.to_builtins(self.spec.settings(self.name)) | {"links": links})
 
     def messages(self, protocol: str, link: str | None = None) -> list[int]:
         """Return how many messages of a protocol each run had, on one link or on all."""
@@ -77,6 +93,14 @@ class _Variant:
         return found[0] if len(found) == 1 else None
 
 
+def _flat(table: Mapping[str, Any], start: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in table.items():
+        nested = isinstance(value, Mapping)
+        found |= _flat(value, f"{start}{key}.") if nested else {start + key: value}
+    return found
+
+
 _Verdict = tuple[str, str, dict[str, Any]]
 
 
@@ -91,10 +115,17 @@ def variants(loaded: Sequence[Results]) -> list[_Variant]:
     """Return every variant with its approach as spec.toml names it."""
     found = []
     for one in loaded:
-        spec = read_spec(one.folder / "spec.toml")
+        path = one.folder / "spec.toml"
+        document = read_spec(path)
+        try:
+            spec = Spec.load(path)
+        except SpecError:
+            spec = None
         for name in one.variants:
-            own = spec.get("variants", {}).get(name, {})
-            found.append(_Variant(one, name, own.get("approach", spec.get("approach", ""))))
+            own = document.get("variants", {}).get(name, {})
+            approach = own.get("approach", document.get("approach", ""))
+            known = spec if spec and name in spec.variants else None
+            found.append(_Variant(one, name, approach, known))
     return found
 
 
@@ -104,25 +135,36 @@ def findings(loaded: Sequence[Results]) -> list[Finding]:
     return [Finding(claim.text, claim.source, *claim.judge(every)) for claim in CLAIMS]
 
 
-def _together(every: Sequence[_Variant], *wanted: str) -> list[_Variant] | None:
-    """Return one variant of each approach, all of one folder and with a successful run."""
-    for folder in dict.fromkeys(one.results.folder for one in every):
-        there = [one for one in every if one.results.folder == folder and one.runs]
-        found = [next((v for v in there if v.approach == name), None) for name in wanted]
-        if all(found):
-            return [one for one in found if one]
-    return None
+def _together(
+    every: Sequence[_Variant], one: str, other: str, but: Sequence[str] = ()
+) -> tuple[_Variant, _Variant] | str:
+    """Return a variant of each approach, of one folder, that differ in nothing else; or why not.
 
-
-def _missing(*wanted: str) -> _Verdict:
-    return NOT_SHOWN, f"needs successful runs of {' and '.join(wanted)} in one folder", {}
+    `but` are settings in which they may differ; those that only one of them has are its own.
+    """
+    reason = f"needs successful runs of {one} and {other} in one folder"
+    for first, second in product(every, repeat=2):
+        wanted = (first.approach, second.approach) == (one, other)
+        if not wanted or first.results is not second.results or not (first.runs and second.runs):
+            continue
+        a, b = first.settings, second.settings
+        if not a or not b:
+            reason = f"{first.name} and {second.name}: their settings are not known"
+            continue
+        apart = [name for name in a if name in b and a[name] != b[name] and name not in but]
+        if not apart:
+            return first, second
+        told = ", ".join(f"{name} ({a[name]} and {b[name]})" for name in apart)
+        reason = f"{first.name} and {second.name} differ in more than their approach: {told}"
+    return reason
 
 
 def _saves_an_exchange(every: Sequence[_Variant]) -> _Verdict:
     pair = _together(every, PANA, DHCP)
-    if not pair or not all(one.round_trips(ACCESS) for one in pair):
-        return _missing(PANA, DHCP)
-    pana, dhcp = pair
+    if isinstance(pair, str):
+        return NOT_SHOWN, pair, {}
+    if not all(one.round_trips(ACCESS) for one in pair):
+        return NOT_SHOWN, "needs runs with captures of the access link", {}
     counts = [median(one.round_trips(ACCESS)) for one in pair]
     messages = [median(one.messages(DHCPV6, ACCESS)) for one in pair]
     saved = counts[1] - counts[0]
@@ -131,33 +173,38 @@ def _saves_an_exchange(every: Sequence[_Variant]) -> _Verdict:
         f"round trips over the access link: {counts[0]:g} with {PANA}, {counts[1]:g} with {DHCP};"
         f" DHCPv6 messages there: {messages[0]:g} and {messages[1]:g}"
     )
-    fitted = [one.fit for one in (pana, dhcp)]
-    agrees = True
-    if fitted[0] and fitted[1] and ACCESS in fitted[0].round_trips:
-        difference, half = _fitted_difference(fitted[0], fitted[1])
-        data["fitted"] = {"saved": difference, "ci95": [difference - half, difference + half]}
-        evidence += f"; fitted: {difference:.2f} ± {half:.2f} saved"
-        agrees = difference > 1 - AGREES
-    if saved <= 0:
+    pana, dhcp = (one.fit for one in pair)
+    fitted, low, high = 1.0, 1.0, 1.0
+    if pana and dhcp and ACCESS in pana.round_trips:
+        fitted = dhcp.round_trips[ACCESS].value - pana.round_trips[ACCESS].value
+        low, high = interval(dhcp.link_draws(ACCESS) - pana.link_draws(ACCESS))
+        data["fitted"] = {"saved": fitted, "ci95": [low, high]}
+        evidence += f"; fitted: {fitted:.2f} [{low:.2f}, {high:.2f}] saved"
+    if saved != 1 or high < 1 - AGREES or low > 1 + AGREES:
         return CONTRADICTED, evidence, data
-    return (SUPPORTED if saved >= 1 and agrees else NOT_SHOWN), evidence, data
-
-
-def _fitted_difference(pana: Fit, dhcp: Fit) -> tuple[float, float]:
-    """Return the difference of two independent estimates and half of its 95 % interval."""
-    one, other = pana.round_trips[ACCESS], dhcp.round_trips[ACCESS]
-    halves = [(e.ci95[1] - e.ci95[0]) / 2 for e in (one, other)]
-    return other.value - one.value, math.hypot(*halves)
+    shown = abs(fitted - 1) <= AGREES and low > 0
+    return (SUPPORTED if shown else NOT_SHOWN), evidence, data
 
 
 def _no_dhcp(every: Sequence[_Variant]) -> _Verdict:
-    pana = [one for one in every if one.approach.startswith("pana-") and one.messages(DHCPV6)]
+    pana = [
+        one
+        for one in every
+        if one.approach.startswith("pana-")
+        and one.messages(DHCPV6)
+        and one.spec
+        and not any("DHCP" in host.role for host in one.spec.topology(one.name).hosts)
+    ]
     if not pana:
-        return NOT_SHOWN, "needs successful runs of an approach with PANA", {}
-    runs = sum(len(one.messages(DHCPV6)) for one in pana)
+        return NOT_SHOWN, "needs runs with PANA in a topology without a DHCP server", {}
+    good = sum(len(one.runs) for one in pana)
+    runs = sum(run.status != "expected" for one in pana for run in one.results.of(one.name))
     seen = sum(sum(one.messages(DHCPV6)) for one in pana)
-    data: dict[str, Any] = {"runs": runs, "dhcpv6_messages": seen}
-    evidence = f"{runs} runs with PANA succeeded with {seen} DHCPv6 messages on any link"
+    data: dict[str, Any] = {"runs": runs, "succeeded": good, "dhcpv6_messages": seen}
+    evidence = (
+        f"works without any DHCP server: {good} of {runs} runs succeeded in a topology that has"
+        f" none, with {seen} DHCPv6 messages"
+    )
     if dhcp := next((one for one in every if one.approach == DHCP and one.messages(DHCPV6)), None):
         data["with_dhcpv6"] = median(dhcp.messages(DHCPV6))
         evidence += f"; {DHCP} takes {data['with_dhcpv6']:g} a bootstrap"
@@ -165,41 +212,97 @@ def _no_dhcp(every: Sequence[_Variant]) -> _Verdict:
 
 
 def _chosen_by_aaah(every: Sequence[_Variant]) -> _Verdict:
-    seen = [
-        run.traffic
+    """Judge it where the visited network offers a home agent too.
+
+    The AAAH chooses if the mobile node ends up with what its answer names although the offer, and
+    perhaps the mobile node's wish, was another.
+    """
+    offered = [
+        (one, run.traffic)
         for one in every
-        if one.approach.startswith("pana-")
+        if one.approach.startswith("pana-") and one.settings.get("local_offered")
         for run in one.runs
         if run.traffic and run.traffic.home_agents and run.traffic.home_agent
     ]
-    if not seen:
-        return NOT_SHOWN, "needs runs with PANA whose Diameter answers can be read", {}
-    same = sum(one.home_agent in one.home_agents for one in seen)
-    chosen = sorted({name for one in seen for name in one.home_agents})
-    data = {"runs": len(seen), "registered_with_it": same, "home_agents": chosen}
-    evidence = (
-        f"in {same} of {len(seen)} runs the mobile node registered with a home agent that the"
-        f" AAAH's answer named; home agents named: {', '.join(chosen)}"
+    overruled = sum(
+        one.settings["wish"] != "home" and _offer(one) not in seen.home_agents
+        for one, seen in offered
     )
-    return (SUPPORTED if same == len(seen) else CONTRADICTED), evidence, data
+    if not overruled:
+        return (
+            NOT_SHOWN,
+            "needs runs with two home agents to choose from, in which the home AAA server overrules"
+            " a wish or an offer (experiment ha-choice)",
+            {},
+        )
+    same = sum(seen.home_agent in seen.home_agents for _, seen in offered)
+    chosen = sorted({name for _, seen in offered for name in seen.home_agents})
+    data = {
+        "runs": len(offered),
+        "registered_with_it": same,
+        "overruled": overruled,
+        "home_agents": chosen,
+    }
+    evidence = (
+        f"in {same} of {len(offered)} runs with a second home agent on offer the mobile node"
+        f" registered with the one that the AAAH's answer named, in {overruled} of them another"
+        f" than was offered; home agents named: {', '.join(chosen)}"
+    )
+    return (SUPPORTED if same == len(offered) else CONTRADICTED), evidence, data
+
+
+def _offer(variant: _Variant) -> str:
+    """Return the address of the home agent that the visited network offers."""
+    if not variant.spec:
+        return ""
+    topology = variant.spec.topology(variant.name)
+    router = next(host.name for host in topology.hosts if host.role == ROUTER)
+    address: IPv6Address = topology.link(VISITED).end(router).address
+    return str(address)
 
 
 def _fast_is_fast(every: Sequence[_Variant]) -> _Verdict:
-    point = {"links.access.delay": FAR, "links.core.delay": FAR}
-    there = [_Variant(one.results.at(point), one.name, one.approach) for one in every]
-    pair = _together(there, PANA, FAST)
-    if not pair:
-        verdict, evidence, data = _missing(PANA, FAST)
-        return verdict, f"{evidence}, at {compare.written(point)}", data
-    totals = [one.results.values(one.name, TOTAL) for one in pair]
-    ratio = median(totals[1]) / median(totals[0])
-    ci = compare.ratio_interval(*totals)
-    low, high = ci or (ratio, ratio)
-    data = {"ratio": ratio, "ci95": ci, "n": [len(one) for one in totals]}
-    evidence = f"total {ratio:.1%} of {PANA}'s [{low:.1%}, {high:.1%}] at {compare.written(point)}"
+    point = {delay_path(link): delay for link, delay in FAR.items()}
+    where = f"at {compare.written(point)}"
+    pair = _together(every, PANA, FAST, SHORTCUTS)
+    if isinstance(pair, str):
+        return NOT_SHOWN, pair, {}
+    ratio, ci, data = _by_fit(*pair) or _by_runs(*pair, point)
+    if ratio is None or ci is None:
+        return NOT_SHOWN, f"needs a sweep that reaches it, or {compare.LEAST} runs, {where}", data
+    low, high = ci
+    evidence = f"total {ratio:.1%} of {PANA}'s [{low:.1%}, {high:.1%}] {where}, by {data['by']}"
     if low <= FAST_SHARE < high:
         return NOT_SHOWN, evidence, data
-    return (SUPPORTED if ratio <= FAST_SHARE else CONTRADICTED), evidence, data
+    return (SUPPORTED if high <= FAST_SHARE else CONTRADICTED), evidence, data
+
+
+_Ratio = tuple[float | None, tuple[float, float] | None, dict[str, Any]]
+
+
+def _by_fit(pana: _Variant, fast: _Variant) -> _Ratio | None:
+    """Return the ratio of the fitted totals; None if there is no fit that reaches so far."""
+    axes = pana.results.axes
+    fitted = [one.fit for one in (pana, fast)]
+    reached = all(max(axes.get(delay_path(link), [0.0])) >= far for link, far in FAR.items())
+    if not reached or not fitted[0] or not fitted[1]:
+        return None
+    ratio = fitted[1].total(FAR).value / fitted[0].total(FAR).value
+    ci = interval(fitted[1].total_draws(FAR) / fitted[0].total_draws(FAR))
+    runs = [one.n for one in fitted if one]
+    return ratio, ci, {"ratio": ratio, "ci95": ci, "n": runs, "by": "the fits"}
+
+
+def _by_runs(pana: _Variant, fast: _Variant, point: Mapping[str, Any]) -> _Ratio:
+    """Return the ratio of the medians at one point."""
+    there = pana.results.at(point)
+    totals = [compare.Sample(one.name, {"": there.values(one.name, TOTAL)}) for one in (pana, fast)]
+    n = [len(one.points[""]) for one in totals]
+    if not all(n):
+        return None, None, {"n": n}
+    [made] = compare.compare(totals)
+    data = {"ratio": made.ratio, "ci95": made.ratio_ci95, "n": n, "by": "the medians"}
+    return made.ratio, made.ratio_ci95, data
 
 
 CLAIMS = (

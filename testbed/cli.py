@@ -258,7 +258,7 @@ def report_command(folder: Path, as_json: bool) -> None:
     "point",
     metavar="KEY=VALUE",
     multiple=True,
-    help="A point of a sweep, as in links.access.delay=0.05; else its first and last.",
+    help="A point of a sweep, as in links.access.delay=0.05; else all, each by itself.",
 )
 @json_option
 def compare_command(
@@ -272,9 +272,13 @@ def compare_command(
         found = claims.findings(loaded)
     except (DataError, SpecError) as error:
         _give_up(error)
+    warnings = compare.surroundings(loaded)
+    for warning in warnings:
+        click.echo(f"warning: {warning}", err=True)
     if as_json:
         content = {
             "phase": phase,
+            "warnings": warnings,
             "comparisons": [one.as_json() for one in made],
             "claims": [one.as_json() for one in found],
         }

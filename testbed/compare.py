@@ -1,56 +1,64 @@
-"""Samples against each other: differences of medians, Mann-Whitney's U, and Cliff's delta."""
+"""Variants against each other: medians, a rank test, and Cliff's delta.
+
+Runs of a sweep are compared with runs at the same point of its grid only (stratified by point), so
+that a few runs at each of many points tell as much as many runs at one.
+"""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import combinations
+from math import comb, prod
 from typing import Any
 
 import numpy as np
 from scipy import stats as scipy_stats
 
+from testbed.fits import interval
 from testbed.jsonl import DataError
 from testbed.results import Results
-from testbed.stats import CONFIDENCE, RESAMPLES
 
+RESAMPLES = 9999
 SIGNIFICANT = 0.05
+LEAST, LEAST_AT_POINT = 6, 3
+"""Runs of each that an interval needs, in all and at most points."""
+LOAD = 1.0  # By how much the processes that wait for a processor may differ.
 SIZES = ((0.147, "negligible"), (0.33, "small"), (0.474, "medium"))
 """Cliff's delta in words (Romano and others 2006); above the last it is large."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """The times in seconds of one variant's successful runs at one point of a grid."""
+    """The times in seconds of one variant's successful runs, by the point of a grid."""
 
     name: str
-    point: Mapping[str, Any]
-    values: Sequence[float]
+    points: Mapping[str, Sequence[float]]
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """The second sample against the first; times in seconds.
+    """The second sample against the first, over the points that both have; times in seconds.
 
-    `difference` and `ratio` are of the medians, with 95 % bootstrap intervals, which need two
-    values a sample. `u` and `p` are Mann-Whitney's, two-sided, `p_holm` is corrected for all
-    comparisons made with it (Holm 1979). `delta` is Cliff's: the share of pairs in which the
-    second is longer less that in which it is shorter.
+    `medians` are averaged over the points, `difference` and `ratio` are theirs, with 95 %
+    bootstrap intervals where there are runs enough; there is no ratio to nothing. `delta` is
+    Cliff's, the share of pairs in which the second is longer less that in which it is shorter,
+    averaged over the points; `p` is two-sided, and `p_holm` is corrected for all comparisons made
+    with it (Holm 1979). `p_least` is the least that so many runs can come to, corrected likewise.
     """
 
-    point: Mapping[str, Any]
     first: str
     second: str
+    points: int
     n: tuple[int, int]
     medians: tuple[float, float]
     difference: float
     difference_ci95: tuple[float, float] | None
-    ratio: float
+    ratio: float | None
     ratio_ci95: tuple[float, float] | None
-    u: float
     p: float
     p_holm: float
+    p_least: float
     delta: float
 
     @property
@@ -61,6 +69,8 @@ class Comparison:
     @property
     def verdict(self) -> str:
         """What the test says of the second sample."""
+        if self.p_least > SIGNIFICANT:
+            return "too few runs"
         if self.p_holm >= SIGNIFICANT:
             return "not told apart"
         return "longer" if self.delta > 0 else "shorter"
@@ -85,10 +95,9 @@ def names(loaded: Sequence[Results]) -> list[dict[str, str]]:
 
 
 def samples(loaded: Sequence[Results], phase: str, fixed: Mapping[str, Any]) -> list[Sample]:
-    """Return the samples of folders, at the points of a grid that `fixed` leaves.
+    """Return the samples of folders, at all points of a grid that `fixed` leaves.
 
-    Of a grid with several points left only the first and the last are taken: all parameters at
-    their least and at their greatest. Raises DataError if `fixed` names what was not swept.
+    Raises DataError if `fixed` names what was not swept.
     """
     unknown = set(fixed).difference(*(one.axes for one in loaded))
     if unknown:
@@ -99,15 +108,36 @@ def samples(loaded: Sequence[Results], phase: str, fixed: Mapping[str, Any]) -> 
         points = one.at(own).points
         if not points:
             raise DataError(f"{one.folder}: no run at {written(own)}")
-        for point in {json.dumps(p): p for p in (points[0], points[-1])}.values():
-            there = one.at(point)
-            left = {path: value for path, value in point.items() if path not in own}
-            found += [
-                Sample(called[variant], left, values)
-                for variant in one.variants
-                if (values := there.values(variant, phase))
-            ]
+        for variant in one.variants:
+            times = {
+                written({k: v for k, v in point.items() if k not in own}): values
+                for point in points
+                if (values := one.at(point).values(variant, phase))
+            }
+            if times:
+                found.append(Sample(called[variant], times))
     return found
+
+
+def surroundings(loaded: Sequence[Results]) -> list[str]:
+    """Return in what folders differ beside their experiments, a sentence a thing."""
+    if len(loaded) < 2:
+        return []
+    manifests = [one.manifest for one in loaded]
+    known = [one for one in manifests if one]
+    told = []
+    if len(known) < len(manifests):
+        told.append("a folder has no manifest: what its runs were made on is not known")
+    for what in ("lab", "kernel", "cpu", "cpus"):
+        values = dict.fromkeys(str(getattr(one, what)) for one in known)
+        if len(values) > 1:
+            told.append(f"the {what} differs: {', '.join(values)}")
+    loads = [one.load_before[0] for one in known if one.load_before]
+    if loads and max(loads) - min(loads) > LOAD:
+        told.append(
+            f"the load before the first run differs: {', '.join(f'{one:.1f}' for one in loads)}"
+        )
+    return told
 
 
 def written(point: Mapping[str, Any]) -> str:
@@ -123,7 +153,7 @@ def written(point: Mapping[str, Any]) -> str:
 def compare(
     found: Sequence[Sample], baseline: str | None = None, seed: int = 0
 ) -> list[Comparison]:
-    """Compare the samples at each point, all pairs, or all with the one called `baseline`.
+    """Compare the samples, all pairs, or all with the one called `baseline`.
 
     Raises DataError if there is nothing to compare.
     """
@@ -132,13 +162,16 @@ def compare(
     pairs = [
         (one, other) if baseline in (None, one.name) else (other, one)
         for one, other in combinations(found, 2)
-        if one.point == other.point and baseline in (None, one.name, other.name)
+        if one.points.keys() & other.points.keys() and baseline in (None, one.name, other.name)
     ]
     if not pairs:
         raise DataError("there are no two samples to compare")
     made = [_pair(one, other, seed) for one, other in pairs]
     corrected = holm([one.p for one in made])
-    return [replace(one, p_holm=p) for one, p in zip(made, corrected, strict=True)]
+    return [
+        replace(one, p_holm=p, p_least=one.p_least * len(made))
+        for one, p in zip(made, corrected, strict=True)
+    ]
 
 
 def holm(values: Sequence[float]) -> list[float]:
@@ -152,51 +185,79 @@ def holm(values: Sequence[float]) -> list[float]:
     return corrected
 
 
+Strata = list[tuple[Any, Any]]  # At each point, the times of the first and of the second.
+
+
 def _pair(one: Sample, other: Sample, seed: int) -> Comparison:
-    a, b = (np.asarray(sample.values, dtype=float) for sample in (one, other))
-    test = scipy_stats.mannwhitneyu(a, b, alternative="two-sided")
-    u, p = float(test.statistic), float(test.pvalue)
-    medians = float(np.median(a)), float(np.median(b))
+    strata: Strata = [
+        (np.asarray(values, dtype=float), np.asarray(other.points[point], dtype=float))
+        for point, values in one.points.items()
+        if point in other.points
+    ]
+    first, second = (
+        float(np.mean([np.median(values) for values in side])) for side in zip(*strata, strict=True)
+    )
+    draws = _medians(strata, seed)
+    p, least, delta = _test(strata, seed)
     return Comparison(
-        point=one.point,
         first=one.name,
         second=other.name,
-        n=(len(a), len(b)),
-        medians=medians,
-        difference=medians[1] - medians[0],
-        difference_ci95=interval(a, b, _difference, seed),
-        ratio=medians[1] / medians[0],
-        ratio_ci95=interval(a, b, _ratio, seed),
-        u=u,
+        points=len(strata),
+        n=(sum(len(a) for a, _ in strata), sum(len(b) for _, b in strata)),
+        medians=(first, second),
+        difference=second - first,
+        difference_ci95=None if draws is None else interval(draws[1] - draws[0]),
+        ratio=second / first if first else None,
+        ratio_ci95=interval(draws[1] / draws[0]) if draws is not None and draws[0].all() else None,
         p=p,
         p_holm=p,
-        delta=1 - 2 * u / (len(a) * len(b)),  # U counts the pairs in which the first is longer.
+        p_least=least,
+        delta=delta,
     )
 
 
-def _difference(a: Any, b: Any, axis: int = -1) -> Any:
-    return np.median(b, axis=axis) - np.median(a, axis=axis)
-
-
-def _ratio(a: Any, b: Any, axis: int = -1) -> Any:
-    return np.median(b, axis=axis) / np.median(a, axis=axis)
-
-
-def interval(a: Any, b: Any, statistic: Any, seed: int) -> tuple[float, float] | None:
-    """Return the 95 % percentile bootstrap interval of a statistic of two samples."""
-    if min(len(a), len(b)) < 2:
+def _medians(strata: Strata, seed: int) -> Any:
+    """Return the medians of both in every draw of the bootstrap within points; None of too few."""
+    counts = np.array([(len(a), len(b)) for a, b in strata])
+    few = counts.min() < LEAST_AT_POINT - 1 or np.median(counts, axis=0).min() < LEAST_AT_POINT
+    if few or counts.sum(axis=0).min() < LEAST:
         return None
-    found = scipy_stats.bootstrap(
-        (a, b),
-        statistic,
-        confidence_level=CONFIDENCE,
-        n_resamples=RESAMPLES,
-        method="percentile",
-        rng=np.random.default_rng(seed),
-    ).confidence_interval
-    return float(found.low), float(found.high)
+    rng = np.random.default_rng(seed)
+    return np.array(
+        [
+            np.mean(
+                [np.median(rng.choice(at, (RESAMPLES, len(at))), axis=1) for at in side], axis=0
+            )
+            for side in zip(*strata, strict=True)
+        ]
+    )
 
 
-def ratio_interval(a: Sequence[float], b: Sequence[float]) -> tuple[float, float] | None:
-    """Return the 95 % interval of the ratio of two medians, the second to the first."""
-    return interval(np.asarray(a), np.asarray(b), _ratio, 0)
+def _test(strata: Strata, seed: int) -> tuple[float, float, float]:
+    """Return p, the least p that so many runs can come to, and the mean of Cliff's delta.
+
+    At one point that is Mann-Whitney's test. Over several, runs are dealt anew to the two within
+    each point, and p is the share of deals with such a mean or one farther from 0 (a stratified
+    permutation test, as van Elteren's).
+    """
+    sizes = [(len(a), len(b)) for a, b in strata]
+    least = min(1.0, 2 / prod(comb(n + m, n) for n, m in sizes))
+    if len(strata) == 1:
+        [(a, b)] = strata
+        test = scipy_stats.mannwhitneyu(a, b, alternative="two-sided")
+        return float(test.pvalue), least, float(_delta(test.statistic, *sizes[0]))
+    rng = np.random.default_rng(seed)
+    delta, dealt = 0.0, np.zeros(RESAMPLES)
+    for (a, b), (n, m) in zip(strata, sizes, strict=True):
+        ranks = scipy_stats.rankdata([*a, *b])
+        deals = rng.permuted(np.tile(ranks, (RESAMPLES, 1)), axis=1)
+        for_none = n * (n + 1) / 2  # The ranks of the first if it is always shorter.
+        delta += _delta(ranks[:n].sum() - for_none, n, m) / len(sizes)
+        dealt += _delta(deals[:, :n].sum(axis=1) - for_none, n, m) / len(sizes)
+    extreme = np.count_nonzero(np.abs(dealt) >= abs(delta) - 1e-9)
+    return float((extreme + 1) / (RESAMPLES + 1)), max(least, 1 / (RESAMPLES + 1)), float(delta)
+
+
+def _delta(u: Any, n: int, m: int) -> Any:
+    """Return Cliff's delta from U, which counts the pairs in which the first is longer."""
+    return 1 - 2 * u / (n * m)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -10,12 +12,12 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from testbed import style
+from testbed import overlays, style
 from testbed.compare import written
 from testbed.fits import Counted, Estimate, counted, delay_path, fits, one_way, swept_links
 from testbed.phases import PHASES, TITLES, TOTAL
 from testbed.results import Results
-from testbed.stats import Summary, phase_summaries, summarise
+from testbed.stats import phase_summaries
 from testbed.style import FAINT, INK, ON_COLOUR, PHASE_COLOURS, QUIET, spread
 
 MARKERS = "os^Dv*P"
@@ -35,10 +37,9 @@ def rtt_figure(results: Results) -> tuple[Figure, list[list[Any]]]:
     width = max(left + len(links) * (panel + gap), 6.5)
     height = 4.75
     fig = style.figure(width, height)
-    style.heading(fig, "How a bootstrap grows with distance", _subtitle(results, "medians with"))
-    rows: list[list[Any]] = [
-        ["link", "variant", "rtt_seconds", "median_seconds", "ci95_low", "ci95_high", "n"]
-    ]
+    style.heading(fig, "How a bootstrap grows with distance", _subtitle(results, _WHAT))
+    head = ["link", "variant", "rtt_seconds", "median_seconds", "fitted_seconds"]
+    rows: list[list[Any]] = [[*head, "ci95_low", "ci95_high", "n"]]
     first: Axes | None = None
     for i, link in enumerate(links):
         place = ((left + i * (panel + gap)) / width, 0.62 / height, panel / width, 3.1 / height)
@@ -51,30 +52,41 @@ def rtt_figure(results: Results) -> tuple[Figure, list[list[Any]]]:
     return fig, rows
 
 
+_WHAT = "lines as fitted to all runs with 95 % bands, points are runs"
+
+
 def _subtitle(results: Results, what: str) -> str:
+    each = [
+        len(results.at(point).succeeded(name))
+        for point in results.points
+        for name in results.variants
+    ]
+    runs = f"{min(each)}" if min(each) == max(each) else f"{min(each)} to {max(each)}"
     lab = f", {results.manifest.lab} lab" if results.manifest else ""
-    return (
-        f"Experiment {results.experiment}: {what} 95 % bootstrap intervals of"
-        f" {len(results.runs) - len(results.failed)} successful runs{lab}"
-    )
+    where = " and point" if results.axes else ""
+    return f"Experiment {results.experiment}: {what}; {runs} successful runs a variant{where}{lab}"
 
 
 def _totals(axes: Axes, results: Results, link: str) -> list[list[Any]]:
     path, axes_of = delay_path(link), results.axes
     rest = {name: values[0] for name, values in axes_of.items() if name != path}
+    links = swept_links(results)
     rows: list[list[Any]] = []
     for i, name in enumerate(results.variants):
-        line: list[tuple[float, Summary]] = []
+        fit = next((f for f in fits(results, name) if f.fixed.items() <= rest.items()), None)
+        line: list[_Place] = []
         for value in axes_of[path]:
             runs = results.at({**rest, path: value}).succeeded(name)
+            if not runs:
+                continue
             totals = [(run.phases or {})[TOTAL] for run in runs]
-            found = summarise(totals)
-            measured = summarise([2 * one_way(run, link) for run in runs])
-            if found and measured:
-                line.append((measured.median, found))
-                axes.plot([measured.median] * len(runs), totals, ".", ms=2.5, **_faint(i))
+            delays = {of: median(one_way(run, of) for run in runs) for of in links}
+            line.append(
+                _Place(2 * delays[link], median(totals), fit.total(delays) if fit else None)
+            )
+            rows.append([link, name, *line[-1].cells, len(runs)])
+            axes.plot([line[-1].rtt] * len(runs), totals, ls="", ms=3.5, **_faint(i))
         _line(axes, line, i, name)
-        rows += [[link, name, x, one.median, *(one.ci95 or ("", "")), one.n] for x, one in line]
     axes.set_title(f"{link} link", loc="left", size=10, weight="bold", color=INK)
     axes.set_xlabel(f"round-trip time of the {link} link{_where(rest)}")
     axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
@@ -87,22 +99,38 @@ def _totals(axes: Axes, results: Results, link: str) -> list[list[Any]]:
     return rows
 
 
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """A variant's total at a round-trip time: the median of the runs, and as fitted to all."""
+
+    rtt: float
+    median: float
+    fitted: Estimate | None
+
+    @property
+    def cells(self) -> list[Any]:
+        fitted = [self.fitted.value, *self.fitted.ci95] if self.fitted else ["", "", ""]
+        return [self.rtt, self.median, *fitted]
+
+
 def _faint(i: int) -> dict[str, Any]:
-    return {"color": _look(i)["color"], "alpha": 0.45, "mec": "none", "zorder": 2}
+    return _look(i) | {"alpha": 0.6, "mec": "none", "zorder": 2}
 
 
 def _where(rest: Mapping[str, Any]) -> str:
     return f"\nwith {written(rest)}" if rest else ""
 
 
-def _line(axes: Axes, line: Sequence[tuple[float, Summary]], i: int, name: str) -> None:
+def _line(axes: Axes, line: Sequence[_Place], i: int, name: str) -> None:
+    """Draw the fit with its band; of too few runs for one, a line through the medians."""
     if not line:
         return
-    x = [at for at, _ in line]
-    ends = [one.ci95 or (one.median, one.median) for _, one in line]
-    axes.plot(x, [one.median for _, one in line], lw=1.5, ms=4.5, label=name, zorder=3, **_look(i))
-    low, high = zip(*ends, strict=True)
-    axes.fill_between(x, low, high, color=_look(i)["color"], alpha=0.2, lw=0)
+    x, colour = [one.rtt for one in line], _look(i)["color"]
+    y = [one.fitted.value if one.fitted else one.median for one in line]
+    axes.plot(x, y, lw=1.4, color=colour, label=name, zorder=3)
+    if all(one.fitted for one in line):
+        low, high = zip(*(one.fitted.ci95 for one in line if one.fitted), strict=True)
+        axes.fill_between(x, low, high, color=colour, alpha=0.25, lw=0)
 
 
 def _label_ends(panels: Sequence[Axes]) -> None:
@@ -170,11 +198,10 @@ def _crossed(results: Results) -> list[str]:
 
 def _trips(axes: Axes, results: Results, link: str, *, names: bool) -> list[list[Any]]:
     rows: list[list[Any]] = []
-    seed = results.manifest.seed if results.manifest else 0
     largest = 1.0
     for row, name in enumerate(results.variants):
         count = counted(results.succeeded(name), link)
-        found = fits(results, name, seed)
+        found = fits(results, name)
         estimate = found[0].round_trips.get(link) if len(found) == 1 else None
         _trip(axes, row, estimate, count, _look(row)["color"])
         ends = estimate.ci95 if estimate else ("", "")
@@ -219,24 +246,36 @@ def stacked_figure(results: Results) -> tuple[Figure, list[list[Any]]]:
     height = top + len(shown) * (tall + gap) - gap + 0.35
     fig = style.figure(10.0, height)
     style.heading(
-        fig, "Where the time goes, approach by approach", _subtitle(results, "medians and")
+        fig, "Where the time goes, approach by approach", _subtitle(results, _intervals(results))
     )
-    _phase_legend(fig, height)
     rows: list[list[Any]] = [["at", "variant", "phase", "median_seconds", "n"]]
     for i, point in enumerate(shown):
         bottom = height - top - (i + 1) * tall - i * gap
         axes = fig.add_axes((0.155, bottom / height, 0.7, tall / height))
         rows += _bars(axes, results.at(point), written(point))
+    _phase_legend(fig, height, {row[2] for row in rows})
     return fig, rows
 
 
-def _phase_legend(fig: Figure, height: float) -> None:
-    x = 0.155
+def _intervals(results: Results) -> str:
+    """Say what stands beside the medians that are shown."""
+    found = [phase_summaries(results.at(p), n) for p in results.points for n in results.variants]
+    kinds = {bool(one[TOTAL].ci95) for one in found if one}
+    named = {
+        frozenset([True]): "[95 % intervals]",
+        frozenset([False]): "(ranges: least to greatest)",
+    }
+    both = "[95 % intervals] or (ranges: least to greatest)"
+    return f"medians and {named.get(frozenset(kinds), both)}"
+
+
+def _phase_legend(fig: Figure, height: float, shown: Collection[str]) -> None:
+    x, y = 0.155, 1 - 0.88 / height
     for name in PHASES:
-        y = 1 - 0.88 / height
         fig.text(x, y, "\N{BLACK SQUARE}", color=PHASE_COLOURS[name], size=13, va="center")
         fig.text(x + 0.018, y, TITLES[name], size=8.5, va="center")
         x += 0.04 + 0.0066 * len(TITLES[name])
+    overlays.legend(fig, x, y, [name for name in overlays.LEGEND if name in shown])
 
 
 def _bars(axes: Axes, results: Results, at: str) -> list[list[Any]]:
@@ -260,6 +299,9 @@ def _bars(axes: Axes, results: Results, at: str) -> list[list[Any]]:
                 )  # fmt: skip
             end += length
             rows.append([at, name, phase, length, phases[phase].n])
+        within = overlays.overlays(results, name, phases)
+        overlays.draw(axes, row, BAR, within)
+        rows += [[at, name, one.name, one.length, one.n] for one in within]
         rows.append([at, name, TOTAL, phases[TOTAL].median, phases[TOTAL].n])
         axes.annotate(
             style.interval(phases[TOTAL]), (end, row), (5, 0), textcoords="offset points",

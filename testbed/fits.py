@@ -9,7 +9,7 @@ medians of a point with two or three runs would not.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,9 @@ CONFIDENCE = 0.95
 HUBER = 1.345  # 95 % efficiency for normal errors (Huber 1981, section 4.5).
 TO_SIGMA = 1.4826  # From the median absolute deviation, for normal errors.
 LEAST_FREEDOM = 1e-3  # Of a row that all but fixes its own fitted value.
+FREEDOM = (
+    9  # Runs beyond the coefficients; with fewer, intervals hold the truth less than they say.
+)
 FLOOR = 1e-5  # Seconds: what no clock here resolves is no scatter.
 
 
@@ -49,7 +52,8 @@ class Fit:
     """What the runs of one series say: round trips by link, and the rest in seconds.
 
     `fixed` are the swept parameters that are no delay and are the same in the series; `scatter` is
-    the median absolute residual in seconds.
+    the median absolute residual in seconds. `draws` are the bootstrap's coefficients, a row a
+    draw: the links' in the order of `round_trips`, then the constant.
     """
 
     variant: str
@@ -59,6 +63,7 @@ class Fit:
     constant: Estimate
     scatter: float
     n: int
+    draws: Any = field(repr=False, compare=False)
 
     def agrees(self, link: str) -> bool | None:
         """Tell whether fit and count differ by 0.2 at most; None without a count."""
@@ -66,10 +71,19 @@ class Fit:
             return None
         return abs(self.round_trips[link].value - self.counted[link].median) <= AGREES
 
-    def total(self, delays: Mapping[str, float]) -> float:
+    def total(self, delays: Mapping[str, float]) -> Estimate:
         """Return the fitted total for one-way delays in seconds."""
+        draws = self.total_draws(delays)
         crossing = (k.value * 2 * delays[link] for link, k in self.round_trips.items())
-        return self.constant.value + sum(crossing)
+        return Estimate(self.constant.value + sum(crossing), interval(draws))
+
+    def total_draws(self, delays: Mapping[str, float]) -> Any:
+        """Return the total of every draw of the bootstrap."""
+        return self.draws @ [*(2 * delays[link] for link in self.round_trips), 1.0]
+
+    def link_draws(self, link: str) -> Any:
+        """Return a link's round trips in every draw of the bootstrap."""
+        return self.draws[:, list(self.round_trips).index(link)]
 
     def as_json(self) -> dict[str, Any]:
         """Return it in the form of summary.json."""
@@ -108,8 +122,16 @@ def swept_links(results: Results) -> list[str]:
     return found
 
 
-def fits(results: Results, variant: str, seed: int = 0) -> list[Fit]:
+def interval(draws: Any) -> tuple[float, float]:
+    """Return the 95 % interval that a bootstrap's draws span."""
+    tail = (1 - CONFIDENCE) / 2
+    low, high = np.quantile(draws, [tail, 1 - tail])
+    return float(low), float(high)
+
+
+def fits(results: Results, variant: str) -> list[Fit]:
     """Fit each series of a variant: runs that differ in delays only. Too few runs: no fit."""
+    seed = results.manifest.seed if results.manifest else 0
     links = swept_links(results)
     delays = {delay_path(link) for link in links}
     series: dict[str, tuple[dict[str, Any], list[Run]]] = {}
@@ -139,14 +161,16 @@ def counted(runs: Sequence[Run], link: str) -> Counted | None:
 def _fit(
     variant: str, fixed: Mapping[str, Any], runs: Sequence[Run], links: Sequence[str], seed: int
 ) -> Fit | None:
-    rows = [[*(2 * one_way(run, link) for link in links), 1.0] for run in runs]
-    x = np.array(rows)
+    x = np.array([[*(2 * one_way(run, link) for link in links), 1.0] for run in runs])
     y = np.array([(run.phases or {})[TOTAL] for run in runs])
-    if len(runs) < len(links) + 2 or np.linalg.matrix_rank(x, tol=1e-6) <= len(links):
+    if len(y) < x.shape[1] + FREEDOM or not _tells(x):
         return None
-    best, weights = _huber(x, y)
-    intervals = _intervals(x, y, weights, seed)
-    estimates = [Estimate(float(k), ci) for k, ci in zip(best, intervals, strict=True)]
+    best, threshold = _huber(x, y)
+    if not _tells(x[np.abs(y - x @ best) <= threshold]):
+        return None
+    # Variants draw apart from each other, so that the difference of two of them has its interval.
+    draws = _draws(x, y, best, threshold, np.random.default_rng([seed, *variant.encode()]))
+    estimates = [Estimate(float(k), interval(of)) for k, of in zip(best, draws.T, strict=True)]
     counts = {link: counted(runs, link) for link in links}
     return Fit(
         variant=variant,
@@ -156,11 +180,17 @@ def _fit(
         constant=estimates[-1],
         scatter=float(np.median(np.abs(y - x @ best))),
         n=len(runs),
+        draws=draws,
     )
 
 
-def _huber(x: Any, y: Any) -> tuple[Any, Any]:
-    """Return the coefficients that minimise Huber's loss, and each row's weight at them."""
+def _tells(x: Any) -> bool:
+    """Return whether the rows tell all coefficients apart."""
+    return bool(np.linalg.matrix_rank(x, tol=1e-6) == x.shape[1])
+
+
+def _huber(x: Any, y: Any) -> tuple[Any, float]:
+    """Return the coefficients that minimise Huber's loss, and beyond what a residual is bounded."""
     start = np.linalg.lstsq(x, y)[0]
 
     def solve(initial: Any, loss: str, scale: float) -> Any:
@@ -172,25 +202,21 @@ def _huber(x: Any, y: Any) -> tuple[Any, Any]:
     rough = solve(start, "soft_l1", FLOOR)  # Nearly least absolute deviations.
     spread = float(np.median(np.abs(y - x @ rough)))
     threshold = max(HUBER * TO_SIGMA * spread, FLOOR)
-    best = solve(rough, "huber", threshold)
-    away = np.maximum(np.abs(y - x @ best), threshold)
-    return best, threshold / away
+    return solve(rough, "huber", threshold), threshold
 
 
-def _intervals(x: Any, y: Any, weights: Any, seed: int) -> list[tuple[float, float]]:
-    """Return each coefficient's interval by the wild bootstrap (Wu 1986).
+def _draws(x: Any, y: Any, best: Any, threshold: float, rng: np.random.Generator) -> Any:
+    """Return the coefficients in every draw of the wild bootstrap (Wu 1986), a row a draw.
 
-    Delays are the experiment's own choice, so rows stay and their residuals change sign at random,
-    each with the weight of its row; residuals are scaled by their leverage. Drawing runs instead
-    would now and then leave too few delays for a fit.
+    Delays are the experiment's own choice, so rows stay and their scores, which are the residuals
+    bounded by Huber's loss, change sign at random. One step of Newton's leads from the scores to
+    the coefficients; rows that are bounded have no part in its slope (Huber 1981, section 7.6).
+    Scores are scaled by leverage, as in the jackknife. Drawing runs instead would now and then
+    leave too few delays for a fit.
     """
-    root = np.sqrt(weights)
-    solve = np.linalg.pinv(x * root[:, None]) * root
-    best = solve @ y
-    leverage = np.einsum("ij,ji->i", x, solve)
-    residuals = (y - x @ best) / np.sqrt(np.maximum(1 - leverage, LEAST_FREEDOM))
-    signs = np.random.default_rng(seed).choice([-1.0, 1.0], size=(RESAMPLES, len(y)))
-    drawn = best + (signs * residuals) @ solve.T
-    tail = (1 - CONFIDENCE) / 2
-    low, high = np.quantile(drawn, [tail, 1 - tail], axis=0)
-    return [(float(a), float(b)) for a, b in zip(low, high, strict=True)]
+    residuals = y - x @ best
+    inside = x[np.abs(residuals) <= threshold]
+    leverage = np.einsum("ij,ji->i", x, np.linalg.pinv(x))
+    scores = np.clip(residuals, -threshold, threshold) / np.maximum(1 - leverage, LEAST_FREEDOM)
+    signs = rng.choice([-1.0, 1.0], size=(RESAMPLES, len(y)))
+    return best + (signs * scores) @ x @ np.linalg.inv(inside.T @ inside)

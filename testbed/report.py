@@ -35,8 +35,11 @@ Rows = list[tuple[str, ...]]
 
 
 def table(results: Results) -> Table:
-    """Return the phases: the paper's, and each variant's median, 95 % interval and ratio."""
-    title = f"{results.experiment}: median [95 % interval], against the paper"
+    """Return the phases: the paper's, and each variant's median, interval or range, and ratio."""
+    title = (
+        f"{results.experiment}: median [95 % interval] or, below six runs,"
+        " (range: least to greatest), against the paper"
+    )
     shown = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, show_lines=False)
     shown.add_column("phase")
     shown.add_column("paper", justify="right")
@@ -150,7 +153,8 @@ def _intro(results: Results) -> str:
     good = sum(len(results.succeeded(name)) for name in results.variants)
     return (
         f"{good} of {len(results.runs)} runs succeeded. Times are medians over the successful runs"
-        " with their 95 % bootstrap intervals, measured on the wire at the mobile node; the paper's"
+        " with their [95 % intervals] or, below six runs, (ranges: least to greatest), measured on"
+        " the wire at the mobile node; the paper's"
         f" are averages ({results.paper.title}, section {results.paper.section})."
     )
 

@@ -59,12 +59,13 @@ def digits(value: float) -> str:
 
 
 def interval(summary: Summary) -> str:
-    """Write a median and its 95 % interval in one unit; the median alone if there is none."""
-    if not summary.ci95:
+    """Write a median in one unit with its 95 % interval, or else the range of its sample."""
+    if summary.n == 1:
         return seconds(summary.median)
+    ends = summary.ci95 or summary.range
     unit, factor = ("s", 1.0) if summary.median >= 0.9995 else ("ms", 1e3)
-    median, low, high = (digits(value * factor) for value in (summary.median, *summary.ci95))
-    return f"{median} {unit} [{low}, {high}]"
+    median, low, high = (digits(value * factor) for value in (summary.median, *ends))
+    return f"{median} {unit} " + (f"[{low}, {high}]" if summary.ci95 else f"({low} to {high})")
 
 
 def against_paper(value: float, paper: float) -> str:

@@ -49,9 +49,8 @@ def fit_rows(results: Results) -> tuple[list[str], Rows]:
     links = swept_links(results)
     head = ["variant", *(f"{link}: {word}" for link in links for word in ("fitted", "counted"))]
     rows: Rows = []
-    seed = results.manifest.seed if results.manifest else 0
     for name in results.variants:
-        found = fits(results, name, seed)
+        found = fits(results, name)
         if not found:
             rows.append((name, *("-" for _ in head)))
         rows += [_fit_row(fit, links) for fit in found]
@@ -120,17 +119,21 @@ def _amount(counts: Sequence[dict[str, Any] | None]) -> str:
 
 def comparison_rows(made: Sequence[Comparison]) -> tuple[list[str], Rows]:
     """Return a row a comparison."""
-    head = ["second, first", "medians", "difference", "ratio", "p (Holm)", "Cliff's delta"]
+    swept = any(one.points > 1 for one in made)
+    head = ["second, first", *(["points"] if swept else []), "runs", "medians", "difference"]
+    head += ["ratio", "p (Holm)", "Cliff's delta"]
     rows: Rows = []
     for one in made:
-        at = f"\nat {written(one.point)}" if one.point else ""
         medians = "\n".join(style.seconds(value) for value in reversed(one.medians))
+        runs = "\n".join(str(n) for n in reversed(one.n))
         rows.append(
             (
-                f"{one.second}\n{one.first}{at}",
+                f"{one.second}\n{one.first}",
+                *([str(one.points)] if swept else []),
+                runs,
                 medians,
                 _difference(one),
-                f"{one.ratio:.3g}",
+                "-" if one.ratio is None else f"{one.ratio:.3g}",
                 f"{one.p_holm:.2g}",
                 f"{one.delta:+.2f}\n{one.size}",
                 one.verdict,
@@ -140,11 +143,14 @@ def comparison_rows(made: Sequence[Comparison]) -> tuple[list[str], Rows]:
 
 
 def _difference(one: Comparison) -> str:
-    value = f"{one.difference * 1e3:+.3g}"
     if one.difference_ci95 is None:
-        return f"{value} ms"
-    low, high = (f"{end * 1e3:+.3g}" for end in one.difference_ci95)
-    return f"{value} ms\n[{low}, {high}]"
+        return f"{_signed(one.difference)} ms"
+    low, high = map(_signed, one.difference_ci95)
+    return f"{_signed(one.difference)} ms\n[{low}, {high}]"
+
+
+def _signed(seconds: float) -> str:
+    return ("-" if seconds < 0 else "+") + style.digits(abs(seconds) * 1e3)
 
 
 def claim_rows(found: Sequence[Finding]) -> tuple[list[str], Rows]:
@@ -172,7 +178,10 @@ def claims(found: Sequence[Finding]) -> Table:
 
 def sweep(results: Results) -> list[Table]:
     """Return a sweep's tables for the terminal: totals at each point, and the fits."""
-    title = f"{results.experiment}: median total [95 % interval]"
+    title = (
+        f"{results.experiment}: median total [95 % interval] or, below six runs,"
+        " (range: least to greatest)"
+    )
     tables = [_table(title, *point_rows(results))]
     if swept_links(results):
         title = "round trips of the critical path [95 % interval]; ! differs by more than 0.2"

@@ -80,6 +80,7 @@ APPROACHES = {
     "dhcpv6-ikev2": (10, 7, 0.05),
     "pana-fast": (5, 4, 0.04),
 }
+FAIR = "settings.duplicate_address_detection = false\n"
 GRID = {"links.access.delay": (0.0, 0.02, 0.1), "links.core.delay": (0.0, 0.05, 0.1)}
 
 
@@ -98,11 +99,13 @@ def traffic(access, core, dhcpv6=0):
     )
 
 
-def swept(root, runs=2, approaches=APPROACHES, grid=GRID, slow=0.05, failed=0):
+def swept(root, runs=2, approaches=APPROACHES, grid=GRID, slow=0.05, failed=0, settings=FAIR):
     """Write a sweep whose totals follow from round trips; a share of `slow` runs takes 1 s more."""
     rng = random.Random(11)
-    spec = 'name = "rtt"\napproach = "pana-ikev1"\n' + "".join(
-        f'[variants.{name}]\napproach = "{name}"\n' for name in approaches
+    spec = (
+        'name = "rtt"\napproach = "pana-ikev1"\ntopology = "paper"\n'
+        + settings
+        + "".join(f'[variants.{name}]\napproach = "{name}"\n' for name in approaches)
     )
     folder = results.create(root, "rtt", spec, "20260101T000000Z")
     manifest = begin_manifest(folder, lab="uml", seed=7)
@@ -128,7 +131,9 @@ def swept(root, runs=2, approaches=APPROACHES, grid=GRID, slow=0.05, failed=0):
             phases=None if number <= failed else phases | {"total": total},
             measured=measured,
             parameters=point,
-            traffic=None if number <= failed else traffic(access, core, 2 * (name[0] == "d")),
+            traffic=None
+            if number <= failed
+            else traffic(round(access), round(core), 2 * (name[0] == "d")),
         )
         results.append(folder, line)
     end_manifest(folder, manifest)

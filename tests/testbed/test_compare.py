@@ -1,48 +1,132 @@
 """Comparisons, claims, and the commands that show them."""
 
 import json
+from dataclasses import replace
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from testbed import claims, compare, results
+from testbed import claims, compare, results, tables
 from testbed.claims import CONTRADICTED, NOT_SHOWN, SUPPORTED
 from testbed.cli import main
 from testbed.compare import Sample, holm
 from testbed.counts import Count
+from testbed.fits import interval
 from testbed.jsonl import DataError
+from testbed.phases import PHASES, TOTAL
+from testbed.results import Run
 from tests.testbed import sample
 
-FAST, SLOW = [0.1, 0.11, 0.12, 0.13, 0.105], [0.3, 0.31, 0.32, 0.29, 0.305]
+FAST, SLOW = [0.1, 0.11, 0.12, 0.13, 0.105, 0.11], [0.3, 0.31, 0.32, 0.29, 0.305, 0.3]
 FAR = ["--at", "links.access.delay=0.1", "--at", "links.core.delay=0.1"]
+FAR_ONLY = {"links.access.delay": (0.1,), "links.core.delay": (0.1,)}
 NEAR = {"links.access.delay": (0.0, 0.1), "links.core.delay": (0.0, 0.1)}
 
 
 def pair(one, other):
-    (made,) = compare.compare([Sample("one", {}, one), Sample("other", {}, other)])
+    return strata({"": one}, {"": other})
+
+
+def strata(one, other):
+    (made,) = compare.compare([Sample("one", one), Sample("other", other)])
     return made
 
 
 def test_a_clear_difference():
-    made = pair(FAST, SLOW)
+    made = pair(FAST, [0.3, 0.31, 0.32, 0.29, 0.305, 0.33])
 
-    assert made.difference == pytest.approx(0.305 - 0.11)
-    assert made.ratio == pytest.approx(0.305 / 0.11)
+    assert made.difference == pytest.approx(0.3075 - 0.11)
+    assert made.ratio == pytest.approx(0.3075 / 0.11)
     assert made.difference_ci95[0] <= made.difference <= made.difference_ci95[1]
     assert made.ratio_ci95[0] <= made.ratio <= made.ratio_ci95[1]
-    assert (made.u, made.delta, made.size) == (0.0, 1.0, "large")
-    assert made.p == pytest.approx(2 / 252)  # Two of the ways to choose five of ten.
+    assert (made.points, made.n, made.delta, made.size) == (1, (6, 6), 1.0, "large")
+    assert made.p_least == pytest.approx(2 / 924)  # Two of the ways to choose six of twelve.
     assert made.verdict == "longer"
     assert pair(SLOW, FAST).verdict == "shorter"
+    assert pair([1.0, 2, 3, 4], [5.0, 6, 7, 8]).p == pytest.approx(2 / 70)
 
 
-def test_no_difference_and_too_few_runs():
-    assert pair(FAST, FAST).verdict == "not told apart"
-    assert pair(FAST, FAST).delta == 0.0
-    few = pair([0.1], [0.3])
-    assert (few.verdict, few.difference_ci95, few.n) == ("not told apart", None, (1, 1))
+def test_no_difference():
+    made = pair(FAST, FAST)
+    assert (made.verdict, made.delta, made.p) == ("not told apart", 0.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("n", "verdict"), [(1, "too few runs"), (3, "too few runs"), (4, "longer")]
+)
+def test_too_few_runs_find_nothing(n, verdict):
+    few = pair([0.1 + i / 1e3 for i in range(n)], [0.3 + i / 1e3 for i in range(n)])
+
+    assert (few.verdict, few.difference_ci95, few.ratio_ci95) == (verdict, None, None)
+
+
+def test_runs_that_would_do_for_one_comparison_are_too_few_for_many():
+    found = [Sample(name, {"": [i + n / 10 for n in range(4)]}) for i, name in enumerate("abc")]
+
+    assert {one.verdict for one in compare.compare(found)} == {"too few runs"}
+    assert {one.verdict for one in compare.compare(found[:2])} == {"longer"}
+
+
+def points(shift, rng, runs=3):
+    """Return runs at ten points that lie much farther apart than the shift."""
+    return {str(i): (i + shift + rng.normal(0, 0.05, runs)).tolist() for i in range(10)}
+
+
+def test_few_runs_at_many_points_tell_apart():
+    rng = np.random.default_rng(5)
+    made = strata(points(0, rng), points(0.1, rng))
+
+    assert (made.verdict, made.points, made.n) == ("longer", 10, (30, 30))
+    assert made.difference == pytest.approx(0.1, abs=0.05)
+    assert made.difference_ci95[0] < 0.1 < made.difference_ci95[1]
+    assert 0.5 < made.delta <= 1
+    assert pair(*[np.concatenate(list(points(s, rng).values())) for s in (0, 0.1)]).p > 0.5
+    assert made == strata(*[points(s, r) for r in [np.random.default_rng(5)] for s in (0, 0.1)])
+
+
+def test_points_without_a_difference_are_told_apart_as_seldom_as_is_said():
+    rng = np.random.default_rng(6)
+    told = [
+        compare._test([(rng.normal(i, 1, 3), rng.normal(i, 1, 3)) for i in range(6)], seed)[0]
+        for seed in range(200)
+    ]
+
+    assert 2 <= sum(p < 0.05 for p in told) <= 20
+
+
+def test_intervals_over_points_hold_the_truth():
+    rng = np.random.default_rng(7)
+    held = 0
+    for seed in range(60):
+        first, second = compare._medians(
+            [(rng.exponential(1, 3), 0.5 + rng.exponential(1, 3)) for _ in range(10)], seed
+        )
+        low, high = interval(second - first)
+        held += low <= 0.5 <= high
+    assert held >= 54
+
+
+def test_points_that_only_one_has_are_left_out():
+    made = strata({"near": FAST, "far": SLOW}, {"near": FAST})
+
+    assert (made.points, made.n, made.delta) == (1, (6, 6), 0.0)
+    with pytest.raises(DataError, match="no two samples"):
+        strata({"near": FAST}, {"far": FAST})
+
+
+def test_nothing_has_no_ratio():
+    nothing = [0.0] * 6
+    assert (pair(nothing, FAST).ratio, pair(nothing, FAST).ratio_ci95) == (None, None)
+    assert (pair(nothing, nothing).ratio, pair(nothing, nothing).p) == (None, 1.0)
+    assert pair(FAST, nothing).ratio == 0.0
+    now_and_then = pair([0.0, 0.1, 0.1, 0.1, 0.1, 0.1], FAST)
+    assert now_and_then.ratio > 0
+    rows = tables.comparison_rows([pair(nothing, FAST)])[1]
+    assert "-" in rows[0]
+    assert json.loads(json.dumps(pair(nothing, FAST).as_json()))["ratio"] is None
 
 
 @settings(max_examples=25, deadline=None)
@@ -70,7 +154,7 @@ def test_holms_correction_keeps_the_order_and_bounds(values):
 
 
 def test_all_pairs_or_all_with_one():
-    found = [Sample(name, {}, FAST) for name in ("a", "b", "c")]
+    found = [Sample(name, {"": FAST}) for name in ("a", "b", "c")]
 
     assert [(c.first, c.second) for c in compare.compare(found)] == [
         *(("a", "b"), ("a", "c"), ("b", "c"))
@@ -94,47 +178,119 @@ def test_variants_of_several_folders_are_told_apart(tmp_path):
     assert len(compare.samples([one, other], "total", {})) == 6
 
 
-def test_a_sweep_is_compared_at_its_ends_or_where_asked(tmp_path):
+def test_a_sweep_is_compared_at_all_its_points_or_where_asked(tmp_path):
     loaded = [results.load(sample.swept(tmp_path))]
 
-    points = {tuple(s.point.values()) for s in compare.samples(loaded, "total", {})}
-    assert points == {(0.0, 0.0), (0.1, 0.1)}
+    for one in compare.samples(loaded, "total", {}):
+        assert len(one.points) == 9
+        assert {len(values) for values in one.points.values()} == {2}
     there = compare.samples(loaded, "total", {"links.core.delay": 0.05})
-    assert {tuple(s.point.values()) for s in there} == {(0.0,), (0.1,)}
+    assert list(there[0].points) == ["access 0 ms", "access 20 ms", "access 100 ms"]
     with pytest.raises(DataError, match="not swept"):
         compare.samples(loaded, "total", {"links.home.delay": 0.05})
     with pytest.raises(DataError, match="no run at core 70 ms"):
         compare.samples(loaded, "total", {"links.core.delay": 0.07})
 
 
+def test_what_two_folders_were_made_on(tmp_path):
+    loaded = [results.load(sample.make(tmp_path / x, runs=1, captures=False)) for x in "ab"]
+    for one in loaded:
+        one.manifest.load_before = (0.5, 0.5, 0.5)
+
+    assert compare.surroundings(loaded) == []
+    other = loaded[1].manifest
+    other.lab, other.kernel, other.cpu, other.load_before = "native", "x", "y", (3.0, 0.5, 0.5)
+    told = compare.surroundings(loaded)
+    assert told[0] == "the lab differs: uml, native"
+    assert [text.split()[1] for text in told] == ["lab", "kernel", "cpu", "load"]
+    assert "no manifest" in compare.surroundings([loaded[0], replace(loaded[1], manifest=None)])[0]
+    assert compare.surroundings(loaded[1:]) == []
+
+
+def judged(folder):
+    return claims.findings([results.load(folder)])
+
+
 def verdicts(folder):
-    return [one.verdict for one in claims.findings([results.load(folder)])]
+    return [one.verdict for one in judged(folder)]
 
 
 def test_the_claims_are_supported(tmp_path):
-    found = claims.findings([results.load(sample.swept(tmp_path, runs=4, slow=0))])
+    found = judged(sample.swept(tmp_path, runs=4, slow=0))
 
-    assert [one.verdict for one in found] == [SUPPORTED] * 4
-    saved, infrastructure, chosen, fast = found
+    assert [one.verdict for one in found] == [SUPPORTED, SUPPORTED, NOT_SHOWN, SUPPORTED]
+    saved, infrastructure, _, fast = found
     assert saved.data["saved"] == 1
     assert saved.data["fitted"]["saved"] == pytest.approx(1, abs=0.15)
+    low, high = saved.data["fitted"]["ci95"]
+    assert 0 < low <= saved.data["fitted"]["saved"] <= high
     assert saved.data["dhcpv6_messages"] == [0, 2]
+    assert "works without any DHCP server: 108 of 108 runs succeeded" in infrastructure.evidence
     assert infrastructure.data["with_dhcpv6"] == 2
-    assert chosen.data["registered_with_it"] == chosen.data["runs"] == 3 * 36
     assert fast.data["ratio"] < 0.6
+    assert fast.data["by"] == "the fits"
+
+
+PANA_ONLY = {"pana-ikev2": (9, 7, 0.05)}
 
 
 @pytest.mark.parametrize(
-    ("approaches", "expected"),
+    ("dhcp", "counted", "expected"),
     [
-        ({"dhcpv6-ikev2": (9, 7, 0.05), "pana-ikev2": (9, 7, 0.05)}, CONTRADICTED),
-        ({"dhcpv6-ikev2": (8, 7, 0.05), "pana-ikev2": (9, 7, 0.05)}, CONTRADICTED),
-        ({"dhcpv6-ikev2": (11, 7, 0.05), "pana-ikev2": (9, 7, 0.05)}, SUPPORTED),
-        ({"pana-ikev2": (9, 7, 0.05)}, NOT_SHOWN),
+        ((9, 7, 0.05), 9, CONTRADICTED),
+        ((8, 7, 0.05), 8, CONTRADICTED),
+        ((11, 7, 0.05), 11, CONTRADICTED),  # Two are not one.
+        ((10, 7, 0.05), 10, SUPPORTED),
+        ((10, 7, 0.05), 9, CONTRADICTED),
+        ((9, 7, 0.05), 10, CONTRADICTED),  # The fit says otherwise.
+        ((9.7, 7, 0.05), 10, CONTRADICTED),
     ],
 )
-def test_whether_pana_saves_an_exchange(tmp_path, approaches, expected):
-    assert verdicts(sample.swept(tmp_path, runs=1, approaches=approaches))[0] == expected
+def test_whether_pana_saves_an_exchange(tmp_path, dhcp, counted, expected):
+    folder = sample.swept(tmp_path, slow=0, approaches=PANA_ONLY | {"dhcpv6-ikev2": dhcp})
+    loaded = results.load(folder)
+    for run in loaded.of("dhcpv6-ikev2"):
+        run.traffic.links["access"].round_trips = counted
+
+    assert claims.findings([loaded])[0].verdict == expected
+
+
+def test_a_fit_that_does_not_tell_supports_nothing(tmp_path):
+    folder = sample.swept(tmp_path, approaches=PANA_ONLY | {"dhcpv6-ikev2": (10, 7, 0.05)})
+    loaded = results.load(folder)
+    for i, run in enumerate(loaded.runs):
+        run.phases["total"] += i % 7 / 5
+
+    found = claims.findings([loaded])[0]
+
+    low, high = found.data["fitted"]["ci95"]
+    assert (found.verdict, low < 0 < high) == (NOT_SHOWN, True)
+
+
+def test_one_approach_alone_shows_nothing_of_another(tmp_path):
+    found = judged(sample.swept(tmp_path, approaches=PANA_ONLY))
+
+    assert (found[0].verdict, found[3].verdict) == (NOT_SHOWN, NOT_SHOWN)
+    assert "needs successful runs of pana-ikev2 and dhcpv6-ikev2" in found[0].evidence
+
+
+def test_variants_must_differ_in_their_approach_alone(tmp_path):
+    folder = sample.swept(tmp_path, runs=4, slow=0, settings="")
+
+    saved, _, _, fast = judged(folder)
+    assert saved.verdict == SUPPORTED  # Both detect duplicates.
+    assert fast.verdict == NOT_SHOWN
+    assert "duplicate_address_detection (True and False)" in fast.evidence
+
+    spec = (folder / "spec.toml").read_text()
+    at = spec.index("[variants.dhcpv6-ikev2]")
+    (folder / "spec.toml").write_text(f"{spec[:at]}links.core.rate = 10.0\n{spec[at:]}")
+    saved = judged(folder)[0]
+    assert saved.verdict == NOT_SHOWN
+    assert "links.core.rate (10.0 and 100.0)" in saved.evidence
+
+    (folder / "spec.toml").write_text('approach = "pana-ikev1"\n' + spec.split("\n", 3)[3])
+    assert "settings are not known" in judged(folder)[0].evidence
 
 
 def test_a_pana_that_needs_dhcp(tmp_path):
@@ -145,20 +301,69 @@ def test_a_pana_that_needs_dhcp(tmp_path):
     assert claims.findings([loaded])[1].verdict == CONTRADICTED
 
 
-def test_a_home_agent_that_the_aaah_did_not_name(tmp_path):
-    folder = sample.swept(tmp_path, runs=1, approaches={"pana-ikev2": (9, 7, 0.04)})
-    loaded = results.load(folder)
-    loaded.runs[0].traffic.home_agent = "2001:db8::bad"
+def test_a_topology_with_a_dhcp_server_shows_nothing(tmp_path):
+    folder = sample.swept(tmp_path, runs=1, approaches={"pana-ikev2": (9, 7, 0.04)}, failed=2)
+    assert "7 of 9 runs succeeded" in judged(folder)[1].evidence
 
-    assert claims.findings([loaded])[2].verdict == CONTRADICTED
+    spec = (folder / "spec.toml").read_text()
+    (folder / "spec.toml").write_text(spec.replace('"paper"', '"dhcpv6"'))
+    assert judged(folder)[1].verdict == NOT_SHOWN
+
+
+HOME, LOCAL = "2001:db8:100::1", "2001:db8:200::1"
+
+
+def choice(tmp_path, outcomes):
+    """Return findings on experiment ha-choice, whose variants came to some home agents."""
+    spec = (results.PROJECT / "experiments" / "ha_choice.toml").read_text()
+    folder = results.create(tmp_path, "ha-choice", spec)
+    phases = dict.fromkeys([*PHASES, TOTAL], 0.1)
+    for number, (variant, (named, reached)) in enumerate(outcomes.items(), 1):
+        seen = sample.traffic(9, 7)
+        seen.home_agents, seen.home_agent = [named], reached
+        run = Run(run=number, variant=variant, seed=1, status="ok", phases=phases, traffic=seen)
+        results.append(folder, run)
+    return judged(folder)[2]
+
+
+def test_the_aaah_chooses_where_there_is_a_choice(tmp_path):
+    granted = {"either-rather-local": (LOCAL, LOCAL), "home": (HOME, HOME)}
+    only_one = {"local-not-offered": (HOME, HOME)}
+    overruled = {"local-not-allowed": (HOME, HOME), "either-rather-home": (HOME, HOME)}
+
+    assert choice(tmp_path, granted | only_one).verdict == NOT_SHOWN
+    found = choice(tmp_path, granted | only_one | overruled)
+    assert found.verdict == SUPPORTED
+    assert found.data == {
+        "runs": 4,
+        "registered_with_it": 4,
+        "overruled": 2,
+        "home_agents": [HOME, LOCAL],
+    }
+    disobeyed = granted | {"local-not-allowed": (HOME, LOCAL)}
+    assert choice(tmp_path, disobeyed).verdict == CONTRADICTED
 
 
 @pytest.mark.parametrize(("trips", "expected"), [((8, 7), CONTRADICTED), ((5, 4), SUPPORTED)])
-def test_whether_pana_fast_is_fast(tmp_path, trips, expected):
+@pytest.mark.parametrize(("grid", "runs"), [(NEAR, 3), (FAR_ONLY, 6)])
+def test_whether_pana_fast_is_fast(tmp_path, trips, expected, grid, runs):
     approaches = {"pana-ikev2": (9, 7, 0.04), "pana-fast": (*trips, 0.04)}
-    folder = sample.swept(tmp_path, approaches=approaches, grid=NEAR, slow=0)
+    folder = sample.swept(tmp_path, runs=runs, approaches=approaches, grid=grid, slow=0)
 
-    assert verdicts(folder)[3] == expected
+    found = judged(folder)[3]
+
+    assert found.verdict == expected
+    assert found.data["by"] == ("the fits" if grid is NEAR else "the medians")
+    assert found.data["ci95"][0] <= found.data["ratio"] <= found.data["ci95"][1]
+
+
+@pytest.mark.parametrize(("grid", "runs"), [(FAR_ONLY, 5), ({"links.core.delay": (0.0, 0.05)}, 6)])
+def test_too_few_or_too_near_runs_do_not_show_that_pana_fast_is_fast(tmp_path, grid, runs):
+    grid = {"links.access.delay": (0.0,)} | grid
+    found = judged(sample.swept(tmp_path, runs=runs, grid=grid))[3]
+
+    assert found.verdict == NOT_SHOWN
+    assert "6 runs" in found.evidence
 
 
 def test_runs_without_counts_show_nothing(tmp_path):
@@ -166,19 +371,49 @@ def test_runs_without_counts_show_nothing(tmp_path):
 
 
 def test_the_command_compares(tmp_path):
-    folder = str(sample.swept(tmp_path, runs=5, grid=NEAR, slow=0))
+    folder = str(sample.swept(tmp_path, runs=6, grid=NEAR, slow=0))
 
     done = CliRunner().invoke(main, ["compare", folder, "--baseline", "pana-ikev2", *FAR])
     assert done.exit_code == 0, done.output
     assert "large" in done.output
     assert "supported" in done.output
 
-    done = CliRunner().invoke(main, ["compare", folder, "--phase", "ike", "--json", *FAR])
-    content = json.loads(done.stdout)
-    assert content["phase"] == "ike"
-    assert len(content["comparisons"]) == 6
-    assert {one["verdict"] for one in content["comparisons"]} == {"longer", "shorter"}
-    assert [one["verdict"] for one in content["claims"]] == [SUPPORTED] * 4
+    for arguments, points in ((FAR, 1), ([], 4)):
+        done = CliRunner().invoke(main, ["compare", folder, "--phase", "ike", "--json", *arguments])
+        content = json.loads(done.stdout)
+        assert (content["phase"], content["warnings"]) == ("ike", [])
+        assert len(content["comparisons"]) == 6
+        assert {one["points"] for one in content["comparisons"]} == {points}
+        assert {one["verdict"] for one in content["comparisons"]} == {"longer", "shorter"}
+        supported = [one["verdict"] for one in content["claims"]]
+        assert supported == [SUPPORTED, SUPPORTED, NOT_SHOWN, SUPPORTED]
+
+
+@pytest.mark.parametrize("phase", [*PHASES, TOTAL])
+def test_every_phase_of_approaches_without_pana(tmp_path, phase):
+    folder = sample.swept(tmp_path, runs=6, grid={})
+    lines = [json.loads(line) for line in (folder / "runs.jsonl").read_text().splitlines()]
+    for line in lines:
+        if line["variant"] in ("pana-ikev1", "pana-fast"):  # As if they were without.
+            line["phases"] |= {"pana": 0.0, "pana_to_ike": 0.0}
+    (folder / "runs.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+    for arguments in ([], ["--json"]):
+        done = CliRunner().invoke(main, ["compare", str(folder), "--phase", phase, *arguments])
+        assert done.exit_code == 0, done.output
+    ratios = {one["ratio"] for one in json.loads(done.stdout)["comparisons"]}
+    assert (None in ratios) == phase.startswith("pana")
+
+
+def test_folders_of_different_labs_are_compared_with_a_warning(tmp_path):
+    folders = [sample.swept(tmp_path / name, runs=1, grid={}) for name in ("a", "b")]
+    path = folders[1] / "manifest.json"
+    path.write_text(path.read_text().replace('"uml"', '"native"'))
+
+    done = CliRunner().invoke(main, ["compare", *map(str, folders), "--json"])
+
+    assert "warning: the lab differs: uml, native" in done.stderr
+    assert "the lab differs: uml, native" in json.loads(done.stdout)["warnings"]
 
 
 @pytest.mark.parametrize(
