@@ -1,9 +1,7 @@
 """The codec against python-diameter, in both directions, and against tshark."""
 
 import random
-import shutil
 import struct
-import subprocess
 from ipaddress import IPv6Address
 
 import pytest
@@ -36,6 +34,7 @@ from tests.diameter.samples import (
     serve,
     server_config,
 )
+from tests.wireshark import rows
 
 LINKTYPE_IPV6 = 229
 PREFIX = b"\x40" + IPv6Address("2001:db8:1::").packed
@@ -156,8 +155,6 @@ def every_message():
 
 @pytest.fixture(scope="module")
 def capture(tmp_path_factory):
-    if shutil.which("tshark") is None:
-        pytest.skip("tshark is not installed")
     ends = [(IPv6Address("2001:db8::2"), 40000), (IPv6Address("2001:db8::3"), 3868)]
     sequence = [1, 1]
     records = [struct.pack("!IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, LINKTYPE_IPV6)]
@@ -174,12 +171,8 @@ def capture(tmp_path_factory):
     return path
 
 
-def tshark(path, display_filter, *fields):
-    command = ["tshark", "-r", str(path), "-Y", display_filter, "-T", "fields"]
-    for name in fields:
-        command += ["-e", name]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
-    return [line.split("\t") for line in done.stdout.splitlines()]
+def tshark(path, where, *fields):
+    return [row.split("\t") for row in rows(path, *fields, where=where)]
 
 
 def test_tshark_finds_nothing_malformed(capture):

@@ -1,8 +1,6 @@
 """The lookup of home agents by DNS: exchanges, losses, forgeries, and tshark as a decoder."""
 
 import random
-import shutil
-import subprocess
 from collections import Counter, deque
 from ipaddress import IPv6Address
 
@@ -14,10 +12,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scapy.layers.dns import DNS, DNSQR, DNSRR, DNSRRSRV
-from scapy.layers.inet import UDP
-from scapy.layers.inet6 import IPv6
-from scapy.layers.l2 import Ether
-from scapy.utils import wrpcap
 
 from agents.dns.events import Failed, HomeAgent, HomeAgentsFound, Started
 from agents.dns.lookup import HomeAgentLookup
@@ -25,6 +19,7 @@ from agents.dns.wire import Answer, Target, in_order
 from agents.machine import Discarded, Timing
 from agents.wire import WireError
 from tests.link import Link
+from tests.wireshark import FAULTS, rows, write_datagrams
 
 SERVER = ("2001:db8:2::53", 53)
 CLIENT = ("2001:db8:1::2", 40000)
@@ -346,27 +341,13 @@ def test_random_bytes_as_an_answer(data):
 
 @pytest.mark.parametrize("table", [FULL, LEAN, {}])
 def test_tshark_reads_every_query(table, tmp_path):
-    if shutil.which("tshark") is None:
-        pytest.skip("tshark is not installed")
     _, server, link = exchange(table)
     path = tmp_path / "lookup.pcap"
-    packets = [
-        Ether(src="02:00:00:00:00:01", dst="02:00:00:00:00:02")
-        / IPv6(src=source[0], dst=(SERVER if source == CLIENT else CLIENT)[0])
-        / UDP(sport=source[1], dport=(SERVER if source == CLIENT else CLIENT)[1])
-        / data
-        for _, source, data in link.sent
-    ]
-    wrpcap(str(path), packets)
-
-    def tshark(*options):
-        command = ["tshark", "-n", "-r", str(path), *options]
-        output = subprocess.run(command, capture_output=True, check=True, timeout=60, text=True)
-        return output.stdout.splitlines()
-
-    assert tshark("-Y", "_ws.malformed or _ws.expert.severity >= 0x600000") == []
-    rows = tshark(
-        "-Y", "dns.flags.response == 0", "-T", "fields", "-e", "dns.qry.name", "-e", "dns.qry.type"
-    )
+    other = {SERVER: CLIENT, CLIENT: SERVER}
+    write_datagrams(path, [(source, other[source], data) for _, source, data in link.sent])
+    fields = ("dns.qry.name", "dns.qry.type")
+    assert rows(path, *fields, where=FAULTS) == []
     numbers = {"SRV": 33, "AAAA": 28}
-    assert rows == [f"{name}\t{numbers[kind]}" for name, kind in server.asked]
+    assert rows(path, *fields, where="dns.flags.response == 0") == [
+        f"{name}\t{numbers[kind]}" for name, kind in server.asked
+    ]

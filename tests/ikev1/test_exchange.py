@@ -18,7 +18,8 @@ from agents.ikev1 import (
 )
 from agents.ikev1.config import ESP_INTEGRITY
 from agents.machine import Discarded, Timing
-from tests.ikev1.peers import AGGRESSIVE, COA, FAST, HA, HOA, PSK, SELECTORS, Peers, find, names
+from tests.ike import COA, HA, HOA, PSK, find, names
+from tests.ikev1.peers import AGGRESSIVE, FAST, SELECTORS, Peers
 
 
 def assert_up(peers: Peers) -> None:

@@ -11,7 +11,8 @@ from agents.ikev1 import ChildEstablished, Config, EspProposal, IkeProposal, Mod
 from agents.ikev1.keys import cipher_key, feedback
 from agents.ikev1.phase1 import dh
 from agents.ipsec import Integrity
-from tests.ikev1.peers import COA, HA, HOA, PSK, Peers, find
+from tests.ike import COA, HA, HOA, PSK, find
+from tests.ikev1.peers import Peers
 
 
 class Spy:

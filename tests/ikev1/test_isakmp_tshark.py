@@ -1,38 +1,19 @@
 """tshark reads every message, the encrypted ones with the key that the events give."""
 
 import json
-import shutil
-import subprocess
 
 import pytest
-from scapy.layers.inet import UDP
-from scapy.layers.inet6 import IPv6
-from scapy.utils import wrpcap
 
 from agents.ikev1 import Config, IkeProposal, Mode, Phase1Established
-from tests.ikev1.peers import COA, HA, Peers, find
-
-pytestmark = pytest.mark.skipif(shutil.which("tshark") is None, reason="needs tshark")
+from tests.ike import HA, find
+from tests.ikev1.peers import Peers
 
 
 def dissect(peers: Peers, folder) -> list[dict]:
-    capture = folder / "ike.pcap"
-    packets = []
-    for _, (sender, _), data in peers.link.sent:
-        ends = (COA, HA) if sender == str(COA) else (HA, COA)
-        packets.append(IPv6(src=str(ends[0]), dst=str(ends[1])) / UDP(sport=500, dport=500) / data)
-    wrpcap(str(capture), packets)
     (event,) = find(peers.mn, Phase1Established)
     cookie, key = event.initiator_cookie.hex(), event.encryption_key.hex()
     # Hexadecimal columns go without quotation marks.
-    table = f"uat:ikev1_decryption_table:{cookie},{key}"
-    done = subprocess.run(
-        ["tshark", "-r", str(capture), "-o", table, "-T", "json", "--no-duplicate-keys"],
-        capture_output=True,
-        check=True,
-        timeout=60,
-    )
-    return [packet["_source"]["layers"] for packet in json.loads(done.stdout)]
+    return peers.dissect(folder, [f"ikev1_decryption_table:{cookie},{key}"])
 
 
 @pytest.mark.parametrize("mode", Mode)

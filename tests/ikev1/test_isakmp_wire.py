@@ -23,7 +23,8 @@ from agents.ikev1.wire import (
 )
 from agents.machine import Discarded, PeerError
 from agents.wire import Reader, WireError
-from tests.ikev1.peers import AGGRESSIVE, COA, FAST, HA, SELECTORS, Peers, find
+from tests.ike import COA, HA, find
+from tests.ikev1.peers import AGGRESSIVE, FAST, SELECTORS, Peers
 
 DECODERS = (
     SecurityAssociation.decode,

@@ -1,10 +1,9 @@
-"""A mobile node and a home agent on a link, and what they have sent."""
+"""A mobile node and a home agent that run IKEv2."""
 
 from __future__ import annotations
 
 import random
 from ipaddress import IPv6Address
-from typing import TypeVar
 
 from agents.ikev2 import (
     ChildDeleted,
@@ -20,22 +19,16 @@ from agents.ikev2 import (
 )
 from agents.ikev2.config import Allocate
 from agents.ipsec import EspPair
-from agents.machine import Event
-from tests.link import Link
+from tests.ike import COA, HA, HOA, PSK, Ends, find
 
-COA = IPv6Address("2001:db8:a::2")
-HA = IPv6Address("2001:db8:100::1")
-HOA = IPv6Address("2001:db8:100::1234")
 SELECTORS = Selectors(HOA, HA)
 ASSIGN = Selectors(None, HA)
-PSK = bytes(range(32))
-E = TypeVar("E", bound=Event)
 
 FAST = Config(proposals=(IkeProposal(),), esp_proposals=(EspProposal(),))
 
 
-class Peers:
-    """Both ends; `link` carries what they send once they are joined."""
+class Peers(Ends[Ikev2]):
+    """Both ends, with the keys of each other."""
 
     def __init__(
         self,
@@ -51,14 +44,15 @@ class Peers:
         allocate: Allocate | None = None,
         **link: object,
     ) -> None:
-        self.mn = Ikev2(rng=random.Random(1), local=COA, config=config, credentials=credentials)
-        self.ha = Ikev2(
+        mn = Ikev2(rng=random.Random(1), local=COA, config=config, credentials=credentials)
+        ha = Ikev2(
             rng=random.Random(2),
             local=HA,
             config=ha_config or config,
             credentials=ha_credentials,
             allocate=allocate,
         )
+        super().__init__(mn, ha, **link)
         if psk is not None:
             self.mn.add_psk(psk, peer=HA)
             self.ha.add_psk(
@@ -67,31 +61,11 @@ class Peers:
                 identity=identity,
                 home_address=home_address,
             )
-        self.link = Link(self.mn, (str(COA), 500), self.ha, (str(HA), 500), **link)
 
     def connect(self, until: float = 40.0, selectors: Selectors = SELECTORS, **how) -> None:
         """Initiate and run until nothing more happens."""
         self.mn.initiate(HA, selectors, self.link.now, **how)
         self.link.run(until)
-
-    @property
-    def sent(self) -> list[bytes]:
-        """Every datagram of either side."""
-        return [data for _, _, data in self.link.sent]
-
-    def reasons(self, machine: Ikev2, kind: type[Event]) -> list[str]:
-        """Return the reasons in a machine's events of one kind."""
-        return [e.reason for e in machine.events if type(e) is kind]
-
-
-def find(machine: Ikev2, kind: type[E]) -> list[E]:
-    """Return a machine's events of one kind."""
-    return [e for e in machine.events if type(e) is kind]
-
-
-def names(machine: Ikev2) -> list[str]:
-    """Return the names of a machine's events in order."""
-    return [type(e).__name__ for e in machine.events]
 
 
 def pairs(machine: Ikev2) -> list[EspPair]:

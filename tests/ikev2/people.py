@@ -10,7 +10,8 @@ from agents.eap.peer import EapPeer
 from agents.eap.server import EapServer
 from agents.ikev2 import Credentials, EapResponse, Grant
 from tests.eap.conversation import Authority
-from tests.ikev2.peers import HOA, Peers
+from tests.ike import HOA
+from tests.ikev2.peers import Peers
 
 MN_NAME, HA_NAME = "mn@home.test", "ha.home.test"
 

@@ -8,7 +8,8 @@ import pytest
 from agents.eap.ca import CertificateAuthority
 from agents.ikev2 import Credentials, Failed, Grant, IkeDeleted, IkeEstablished
 from agents.ikev2.constants import NotifyType
-from tests.ikev2.peers import ASSIGN, FAST, HA, HOA, Peers, assert_up, find
+from tests.ike import HA, HOA, find
+from tests.ikev2.peers import ASSIGN, FAST, Peers, assert_up
 from tests.ikev2.people import HA_NAME, MN_NAME, People, grant
 
 

@@ -6,7 +6,8 @@ import pytest
 
 from agents.ikev2 import EapResponse, Failed, Grant, IkeDeleted, IkeEstablished
 from agents.machine import Discarded
-from tests.ikev2.peers import ASSIGN, COA, FAST, HOA, Peers, assert_up, find
+from tests.ike import COA, HOA, find
+from tests.ikev2.peers import ASSIGN, FAST, Peers, assert_up
 from tests.ikev2.people import HA_NAME, MN_NAME, Aaa, eap_peer, grant
 
 

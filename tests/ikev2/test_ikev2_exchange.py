@@ -22,21 +22,8 @@ from agents.ikev2 import (
 from agents.ikev2.constants import Encr
 from agents.ipsec import Encryption, Integrity
 from agents.machine import Discarded, Timing
-from tests.ikev2.peers import (
-    ASSIGN,
-    COA,
-    FAST,
-    HA,
-    HOA,
-    PSK,
-    SELECTORS,
-    Peers,
-    assert_same_sas,
-    assert_up,
-    find,
-    names,
-    pairs,
-)
+from tests.ike import COA, HA, HOA, PSK, find, names
+from tests.ikev2.peers import ASSIGN, FAST, SELECTORS, Peers, assert_same_sas, assert_up, pairs
 
 CBC = IkeProposal(Encr.AES_CBC, 128, 12, 5, 31)
 

@@ -16,7 +16,8 @@ from agents.ikev2 import EspProposal, IkeEstablished, IkeProposal
 from agents.ikev2.constants import PayloadType
 from agents.ikev2.payloads import KeyExchange
 from agents.ikev2.wire import Message, Payload, decode_chain, split_datagram
-from tests.ikev2.peers import COA, FAST, HA, PSK, Peers, find, pairs
+from tests.ike import COA, HA, PSK, find
+from tests.ikev2.peers import FAST, Peers, pairs
 
 HASH = {5: hashes.SHA256(), 6: hashes.SHA384(), 7: hashes.SHA512()}
 ICV = {12: 16, 13: 24, 14: 32}

@@ -13,17 +13,8 @@ from agents.ikev2 import (
     IkeDeleted,
     IkeEstablished,
 )
-from tests.ikev2.peers import (
-    COA,
-    FAST,
-    HA,
-    SELECTORS,
-    Peers,
-    assert_same_sas,
-    find,
-    names,
-    pairs,
-)
+from tests.ike import COA, HA, find, names
+from tests.ikev2.peers import FAST, SELECTORS, Peers, assert_same_sas, pairs
 
 
 def live(machine) -> list[tuple[bytes, bytes]]:

@@ -1,29 +1,17 @@
 """tshark reads every message, the encrypted ones with the keys that the events give."""
 
 import json
-import shutil
-import subprocess
 from dataclasses import replace
 
 import pytest
-from scapy.layers.inet import UDP
-from scapy.layers.inet6 import IPv6
-from scapy.utils import wrpcap
 
 from agents.ikev2 import Config, EspProposal, IkeEstablished, IkeProposal
-from tests.ikev2.peers import ASSIGN, COA, FAST, HA, Peers, find
+from tests.ike import COA, HA, find
+from tests.ikev2.peers import ASSIGN, FAST, Peers
 from tests.ikev2.people import HA_NAME, MN_NAME, Aaa, eap_peer, grant
-
-pytestmark = pytest.mark.skipif(shutil.which("tshark") is None, reason="needs tshark")
 
 
 def dissect(peers: Peers, folder) -> list[dict]:
-    capture = folder / "ike.pcap"
-    packets = []
-    for _, (sender, _), data in peers.link.sent:
-        ends = (COA, HA) if sender == str(COA) else (HA, COA)
-        packets.append(IPv6(src=str(ends[0]), dst=str(ends[1])) / UDP(sport=500, dport=500) / data)
-    wrpcap(str(capture), packets)
     tables = []
     for event in find(peers.mn, IkeEstablished):
         keys = (event.sk_ei, event.sk_er, event.sk_ai, event.sk_ar)
@@ -31,14 +19,8 @@ def dissect(peers: Peers, folder) -> list[dict]:
         # Hexadecimal columns go without quotation marks.
         row = f'{event.spi_i.hex()},{event.spi_r.hex()},{ei},{er},"{event.encryption}",'
         row += f'{ai},{ar},"{event.integrity}"'
-        tables += ["-o", f"uat:ikev2_decryption_table:{row}"]
-    done = subprocess.run(
-        ["tshark", "-r", str(capture), *tables, "-T", "json", "--no-duplicate-keys"],
-        capture_output=True,
-        check=True,
-        timeout=60,
-    )
-    return [packet["_source"]["layers"] for packet in json.loads(done.stdout)]
+        tables.append(f"ikev2_decryption_table:{row}")
+    return peers.dissect(folder, tables)
 
 
 def assert_clean(packets: list[dict], count: int) -> list[str]:

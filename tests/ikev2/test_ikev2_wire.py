@@ -43,7 +43,8 @@ from agents.ikev2.wire import (
 )
 from agents.machine import Discarded, PeerError
 from agents.wire import WireError
-from tests.ikev2.peers import ASSIGN, COA, FAST, HA, HOA, SELECTORS, Peers, assert_up, find
+from tests.ike import COA, HA, HOA, find
+from tests.ikev2.peers import ASSIGN, FAST, SELECTORS, Peers, assert_up
 from tests.ikev2.people import HA_NAME, MN_NAME, Aaa, eap_peer, grant
 
 DECODERS = (

@@ -6,12 +6,18 @@ import ctypes
 import json
 import os
 import select
+import shutil
+import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, TypeVar
+
+import pytest
 
 from testbed.results import PROJECT
 
@@ -72,6 +78,21 @@ class Host:
         self.run(f"ip link add {interface} type veth peer name {other_interface} netns {other.pid}")
         self.run(f"ip link set {interface} up")
         other.run(f"ip link set {other_interface} up")
+
+    @contextmanager
+    def capturing(self, interface: str, what: str, path: Path) -> Iterator[None]:
+        """Capture while the block runs; a ping at its end makes sure of what came before."""
+        if not shutil.which("tcpdump"):
+            pytest.skip("tcpdump is not installed")
+        options = ("-U", "--immediate-mode", "-i", interface, "-w", str(path), what)
+        tcpdump = subprocess.Popen(self.command("tcpdump", *options), stderr=subprocess.PIPE)
+        try:
+            assert tcpdump.stderr
+            assert any(b"listening" in line for line in tcpdump.stderr)
+            yield
+        finally:
+            tcpdump.send_signal(signal.SIGINT)
+            tcpdump.communicate(timeout=DEADLINE)
 
     def close(self) -> None:
         self._holder.kill()

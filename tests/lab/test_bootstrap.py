@@ -9,7 +9,7 @@ from testbed import results
 from testbed.jsonl import read_lines
 from testbed.runner import Outcome
 from tests.lab.experiment import NEEDS, carry_out_here
-from tests.lab.wireshark import tshark
+from tests.wireshark import tshark
 
 HOME_ADDRESS = "2001:db8:100::1234"
 EXPERIMENT = """
@@ -37,10 +37,10 @@ def only_run(outcome: Outcome) -> results.Run:
     return run
 
 
-def dissect(run_folder: Path, host: str, *options: str, keys: bool = False) -> list[str]:
-    """Return tshark's lines of a host's capture, on request with the run's IKE and ESP keys."""
-    profile = {"WIRESHARK_CONFIG_DIR": str(run_folder / "keys" / "wireshark")} if keys else {}
-    return tshark(run_folder / "captures" / f"{host}.pcapng", *options, **profile)
+def dissect(run_folder: Path, host: str, *options: str, keys: bool = False) -> str:
+    """Return what tshark says of a host's capture, on request with the run's IKE and ESP keys."""
+    profile = run_folder / "keys" / "wireshark" if keys else None
+    return tshark(run_folder / "captures" / f"{host}.pcapng", *options, profile=profile)
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +106,7 @@ def test_a_refusal_is_a_failed_run_with_its_reason(place, assignment, reason):
 def test_the_enforcement_point_lets_nothing_pass_before_authorisation(run_folder):
     fields = ["-T", "fields", "-e", "frame.protocols"]
     core, access = (
-        "\n".join(dissect(run_folder, "B", "-Y", f"frame.interface_name == B-{link}", *fields))
+        dissect(run_folder, "B", "-Y", f"frame.interface_name == B-{link}", *fields)
         for link in ("core", "access")
     )
     before = access[: access.index("isakmp")]
@@ -122,7 +122,7 @@ def test_wireshark_finds_nothing_malformed(run_folder, host, keys):
 
 def test_wireshark_sees_every_protocol_and_inside_of_esp(run_folder):
     def seen(host: str, display_filter: str) -> int:
-        return len(dissect(run_folder, host, "-Y", display_filter, keys=host == "A"))
+        return len(dissect(run_folder, host, "-Y", display_filter, keys=host == "A").splitlines())
 
     assert seen("A", "pana") >= 10
     assert seen("A", "tls.handshake.certificate")  # In TLS 1.3 only with the embedded secrets.

@@ -22,7 +22,7 @@ from testbed.results import PROJECT
 from tests.lab.mobility_host import pair
 from tests.lab.namespaces import DEADLINE, Host, Program, Scene, wait_until
 from tests.lab.needs import needs
-from tests.lab.wireshark import capturing, tshark
+from tests.wireshark import rows, tshark
 
 HOME_ADDRESS, HOME_AGENT = "2001:db8:100::1234", "2001:db8:100::1"
 CARE_OF, OTHER_CARE_OF = "2001:db8:a::2", "2001:db8:b::2"
@@ -144,7 +144,7 @@ def test_update_and_acknowledgement_are_protected_on_the_wire(
 ) -> None:
     ha, mn = network.home_agent(), network.mobile_node()
     capture = tmp_path / "mn.pcap"
-    with capturing(network.mn, "eth0", "ip6", capture):
+    with network.mn.capturing("eth0", "ip6", capture):
         mn.command("start")
         mn.wait_for("BindingAccepted")
         ha.wait_for("BindingCreated")
@@ -152,15 +152,11 @@ def test_update_and_acknowledgement_are_protected_on_the_wire(
         network.mn.pings("2001:db8:a::1")
     cipher = f'"AES-CBC [RFC3602]","0x{bytes(range(16)).hex()}"'
     digest = f'"HMAC-SHA-256-128 [RFC4868]","0x{bytes(range(32)).hex()}"'
-    options = (
-        "esp.enable_encryption_decode:TRUE",
-        f'uat:esp_sa:"IPv6","*","*","*",{cipher},{digest}',
-    )
+    options = ("-o", "esp.enable_encryption_decode:TRUE")
+    options += ("-o", f'uat:esp_sa:"IPv6","*","*","*",{cipher},{digest}')
     fields = ("ipv6.src", "ipv6.dst", "mip6.mhtype", "ipv6.opt.type", "ipv6.routing.type")
-    words = [word for option in options for word in ("-o", option)]
-    words += [word for field in fields for word in ("-e", field)]
-    lines = tshark(capture, "-Y", "mipv6", "-T", "fields", *words)
-    update, acknowledgement = (line.split("\t") for line in lines)
+    seen = rows(capture, *fields, where="mipv6", options=options)
+    update, acknowledgement = (line.split("\t") for line in seen)
     assert update[0].split(",")[0] == CARE_OF
     assert update[1].split(",")[0] == HOME_AGENT
     assert update[2] == "5"

@@ -1,8 +1,5 @@
 """The shipped Wireshark dissector on everything that the machines send."""
 
-import os
-import shutil
-import subprocess
 from ipaddress import IPv6Address
 from xml.etree import ElementTree
 
@@ -19,6 +16,7 @@ from agents.pana.wire import Avp, AvpName, Kind, Message, UnknownAvp
 from testbed.keys import DISSECTOR, wireshark_profile
 from tests.pana.fakes import ASSIGNMENT, PAA, PAC, FakeAaa, FakePeer, World
 from tests.pana.test_wireshark import capture
+from tests.wireshark import tshark
 
 LAB = {name: code.code for name, code in RFC5191_CODES.items() if code.vendor}
 NAMED = Assignment(ASSIGNMENT.home_agent, 64, ASSIGNMENT.home_address, "ha.example.org")
@@ -97,30 +95,14 @@ def error_exchange():
     return [(PAA, data), *((source, sent) for _, source, sent in world.link.sent[11:])]
 
 
-def tshark(path, *arguments, config=None):
-    if shutil.which("tshark") is None:
-        pytest.skip("tshark is not installed")
-    environment = dict(os.environ)
-    if config is not None:
-        environment["WIRESHARK_CONFIG_DIR"] = str(config)
-    return subprocess.run(
-        ["tshark", "-n", "-r", str(path), *arguments],
-        capture_output=True,
-        check=True,
-        timeout=60,
-        env=environment,
-    )
-
-
 def dissected(tmp_path, sent):
     """Return tshark's packets in PDML, with the dissector in the run's profile."""
     capture(tmp_path / "exchange.pcap", sent)
     keys = tmp_path / "keys"
     keys.mkdir()
     profile = wireshark_profile(keys)
-    done = tshark(tmp_path / "exchange.pcap", "-T", "pdml", config=profile)
-    assert b"Lua" not in done.stderr, done.stderr.decode()
-    return list(ElementTree.fromstring(done.stdout).iter("packet"))
+    seen = tshark(tmp_path / "exchange.pcap", "-T", "pdml", profile=profile)
+    return list(ElementTree.fromstring(seen).iter("packet"))
 
 
 def fields(packet, name):
@@ -259,7 +241,7 @@ def test_filters_of_both_protocols_work(tmp_path):
     sent = live(draft12_world())
     capture(tmp_path / "x.pcap", sent)
     arguments = ("-X", f"lua_script:{DISSECTOR}", "-Y", "pana12.type == 5 && mip6lab.home_agent")
-    lines = tshark(tmp_path / "x.pcap", *arguments).stdout.decode().splitlines()
+    lines = tshark(tmp_path / "x.pcap", *arguments).splitlines()
     assert len(lines) == 2
     assert all("PBR: Success" in line for line in lines)
 

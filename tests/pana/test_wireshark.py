@@ -1,19 +1,14 @@
 """tshark as an independent decoder of what the machines send."""
 
-import shutil
-import subprocess
 from xml.etree import ElementTree
 
 import pytest
-from scapy.layers.inet import UDP
-from scapy.layers.inet6 import IPv6
-from scapy.layers.l2 import Ether
-from scapy.utils import wrpcap
 
 from agents.pana.keys import Algorithms
 from agents.pana.pac_table import PacState
 from agents.pana.rfc5191 import CODES, RFC5191
 from tests.pana.fakes import PAA, PAC, FakeAaa, FakePeer, World
+from tests.wireshark import tshark, write_datagrams
 
 SHA1 = Algorithms((2,), (7,))
 WORLDS = {
@@ -51,26 +46,20 @@ def live(settings):
 
 def capture(path, sent):
     """Write a capture of (sender, datagram)."""
-    packets = [
-        Ether(src="02:00:00:00:00:01", dst="02:00:00:00:00:02")
-        / IPv6(src=source[0], dst=(PAA if source == PAC else PAC)[0])
-        / UDP(sport=716, dport=716)
-        / data
-        for source, data in sent
-    ]
-    wrpcap(str(path), packets)
+    port = 716
+    write_datagrams(
+        path,
+        [
+            ((source[0], port), ((PAA if source == PAC else PAC)[0], port), data)
+            for source, data in sent
+        ],
+    )
 
 
 def dissect(path, sent):
     """Return each message as tshark's PDML has it: (names of protocols, fields of PANA)."""
     capture(path, sent)
-    output = subprocess.run(
-        ["tshark", "-n", "-r", str(path), "-T", "pdml"],
-        capture_output=True,
-        check=True,
-        timeout=60,
-    ).stdout
-    for packet in ElementTree.fromstring(output).iter("packet"):
+    for packet in ElementTree.fromstring(tshark(path, "-T", "pdml")).iter("packet"):
         yield (
             [proto.get("name") for proto in packet.iter("proto")],
             [
@@ -84,8 +73,6 @@ def dissect(path, sent):
 
 @pytest.mark.parametrize("name", WORLDS)
 def test_tshark_reads_every_message_as_sent(name, tmp_path):
-    if shutil.which("tshark") is None:
-        pytest.skip("tshark is not installed")
     sent = live(WORLDS[name])
     seen = list(dissect(tmp_path / "exchange.pcap", sent))
     assert len(seen) == len(sent)

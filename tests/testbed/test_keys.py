@@ -2,11 +2,8 @@
 
 import hashlib
 import json
-import os
-import shutil
 import stat
 import struct
-import subprocess
 
 import pytest
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
@@ -14,6 +11,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from testbed import keys
 from testbed.jsonl import DataError
 from tests.testbed import synthesis as syn
+from tests.wireshark import rows, tshark
 
 
 def esp_line(source, destination, spi):
@@ -36,21 +34,6 @@ def write_keys(folder, lines):
     folder.mkdir(mode=0o700, exist_ok=True)
     (folder / "keys.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     return folder
-
-
-def tshark(capture, profile, *options):
-    if not shutil.which("tshark"):
-        pytest.skip("tshark is not installed")
-    done = subprocess.run(
-        ["tshark", "-r", capture, *options],
-        env={**os.environ, "WIRESHARK_CONFIG_DIR": str(profile)},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    complaints = [line for line in done.stderr.splitlines() if "Running as user" not in line]
-    assert not complaints
-    return done.stdout.splitlines()
 
 
 def ike_main_mode(key):
@@ -84,25 +67,19 @@ def test_tshark_shows_the_binding_update_inside_esp(tmp_path, options):
     capture = syn.write(tmp_path / "A.pcapng", syn.bootstrap())
     profile = keys.wireshark_profile(write_keys(tmp_path / "keys", BOTH))
 
-    shown = tshark(
-        capture,
-        profile,
-        *options,
-        *("-Y", "mipv6", "-T", "fields", "-E", "separator=,"),
-        *("-e", "mip6.mhtype", "-e", "ipv6.opt.mipv6.home_address", "-e", "mip6.acoa.acoa"),
-        *("-e", "esp.icv_good"),
-    )
+    fields = ("mip6.mhtype", "ipv6.opt.mipv6.home_address", "mip6.acoa.acoa", "esp.icv_good")
+    shown = rows(capture, *fields, where="mipv6", options=options, profile=profile)
 
-    assert shown == [f"5,{syn.HOA},{syn.COA},1", "6,,,1"]
-    assert not tshark(capture, profile, "-Y", "_ws.malformed")
+    assert shown == [f"5\t{syn.HOA}\t{syn.COA}\t1", "6\t\t\t1"]
+    assert not tshark(capture, "-Y", "_ws.malformed", profile=profile)
 
 
 def test_without_the_profile_there_is_only_esp(tmp_path):
     capture = syn.write(tmp_path / "A.pcapng", syn.bootstrap())
     profile = keys.wireshark_profile(write_keys(tmp_path / "keys", []))
 
-    assert not tshark(capture, profile, "-Y", "mipv6")
-    assert len(tshark(capture, profile, "-Y", "esp")) == 2
+    assert not rows(capture, "frame.number", where="mipv6", profile=profile)
+    assert len(rows(capture, "frame.number", where="esp", profile=profile)) == 2
 
 
 def test_tshark_decrypts_main_mode(tmp_path):
@@ -111,7 +88,8 @@ def test_tshark_decrypts_main_mode(tmp_path):
     line = {"kind": "ikev1", "initiator_cookie": b"initiatr".hex(), "encryption_key": key.hex()}
     profile = keys.wireshark_profile(write_keys(tmp_path / "keys", [line]))
 
-    assert len(tshark(capture, profile, "-Y", "isakmp.id.type == 5")) == 1
+    found = rows(capture, "frame.number", where="isakmp.id.type == 5", profile=profile)
+    assert found == ["5"]
 
 
 def test_keys_are_for_their_owner_only(tmp_path):

@@ -1,13 +1,10 @@
 """Captures as written, read back by this project's reader and by Wireshark's."""
 
-import shutil
 import stat
-import subprocess
-
-import pytest
 
 from testbed import pcapng
 from testbed.frames import read_frames
+from tests.wireshark import rows
 
 FRAME = bytes.fromhex("020000000001 020000000002 86dd") + bytes(41)
 SECRET = b"CLIENT_RANDOM " + b"00" * 32 + b" " + b"11" * 48 + b"\n"
@@ -32,21 +29,10 @@ def test_a_capture_with_secrets_is_the_owners_alone(tmp_path):
 
 
 def test_wireshark_sees_interfaces_nanoseconds_and_no_fault(tmp_path):
-    if not shutil.which("tshark"):
-        pytest.skip("tshark is not installed")
     path = tmp_path / "B.pcapng"
     pcapng.write(path, ["B-access", "B-core"], PACKETS, SECRET)
 
-    fields = ["-e", "frame.interface_name", "-e", "frame.time_epoch", "-e", "frame.len"]
-    done = subprocess.run(
-        ["tshark", "-r", path, "-T", "fields", *fields],
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=60,
-    )
-
-    assert done.stdout.split() == [
-        *("B-access", "1700000000.000000001", "55"),
-        *("B-core", "1700000000.000001002", "56"),
+    assert rows(path, "frame.interface_name", "frame.time_epoch", "frame.len") == [
+        "B-access\t1700000000.000000001\t55",
+        "B-core\t1700000000.000001002\t56",
     ]
