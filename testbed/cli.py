@@ -28,7 +28,7 @@ from testbed.lab.caller import become, caller
 from testbed.lab.choice import KERNEL_FEATURES, LABS, choose
 from testbed.lab.doctor import examine
 from testbed.manifest import DISTRIBUTION
-from testbed.phases import PHASES, TITLES, TOTAL
+from testbed.phases import DISCOVERY, PHASES, TITLES, TOTAL
 from testbed.spec import Spec, SpecError, parse_assignment
 
 FAILED, UNUSABLE = 1, 2
@@ -250,7 +250,7 @@ def report_command(folder: Path, as_json: bool) -> None:
 @main.command("compare")
 @click.argument("folders", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
-    "--phase", type=click.Choice([*PHASES, TOTAL]), default=TOTAL, help="What to compare."
+    "--phase", type=click.Choice([*PHASES, TOTAL, DISCOVERY]), default=TOTAL, help="What to compare."
 )
 @click.option("--baseline", metavar="VARIANT", help="Compare all with this one, not all pairs.")
 @click.option(

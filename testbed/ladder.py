@@ -122,6 +122,8 @@ def _bands(axes: Axes, timeline: Timeline, shown: Sequence[Message]) -> None:
     marks = (0.0, *timeline.marks)
     lengths = timeline.phases
     for i, name in enumerate(PHASES):
+        if not lengths[name]:
+            continue  # There is no PANA, or nothing between PANA and IKE.
         begin, end = (bisect_left(times, mark - 1e-9) for mark in marks[i : i + 2])
         colour = PHASE_COLOURS[name]
         axes.fill_between(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import compress
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -12,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-from testbed import claims, curves, ladder, style
+from testbed import claims, curves, ladder, overlays, style
 from testbed.fits import swept_links
 from testbed.jsonl import DataError
 from testbed.phases import PHASES, TITLES, TOTAL
@@ -78,23 +79,26 @@ def phases_figure(results: Results) -> tuple[Figure, list[list[Any]]]:
     def place(from_top: float, tall: float) -> Axes:
         return fig.add_axes((0.145, 1 - (from_top + tall) / height, 0.83, tall / height))
 
-    _to_one_scale(place(top, scale_height), results, found)
+    within = {name: overlays.overlays(results, name, phases) for name, phases in found.items()}
+    _to_one_scale(place(top, scale_height), results, found, within)
     start = top + scale_height + gap
     fig.text(
         0.02, 1 - (start - 0.02) / height, "Each variant at its own scale", weight="bold", size=10
     )
     for row, (name, phases) in enumerate(shown.items()):
         axes = place(start + row * own_height + 0.5, own_height - 0.76)
-        _to_own_scale(axes, name, phases)
+        _to_own_scale(axes, name, phases, within[name])
+    named = {one.name for several in within.values() for one in several}
+    overlays.legend(fig, 0.45, 1 - (start - 0.08) / height, named)
     fig.text(
         0.02,
         0.1 / height,
-        "Bars add up the medians of the phases; totals are medians of the totals, in brackets their"
-        " 95 % bootstrap intervals.",
+        "Bars add up the medians of the phases; totals are medians of the totals, with their 95 %"
+        " intervals [ ] or, of few runs, their ranges ( ).",
         size=7.5,
         color=QUIET,
     )
-    return fig, _phases_data(results, found)
+    return fig, _phases_data(results, found, within)
 
 
 def _subtitle(results: Results) -> str:
@@ -105,7 +109,12 @@ def _subtitle(results: Results) -> str:
     return f"Experiment {results.experiment}: {ours}. The paper: averages on three 1 GHz hosts."
 
 
-def _to_one_scale(axes: Axes, results: Results, found: Mapping[str, Mapping[str, Summary]]) -> None:
+Within = Mapping[str, Sequence[overlays.Overlay]]
+
+
+def _to_one_scale(
+    axes: Axes, results: Results, found: Mapping[str, Mapping[str, Summary]], within: Within
+) -> None:
     paper = results.paper.seconds
     extra = results.paper.unattributed
     longest = max([paper[TOTAL], *(p[TOTAL].median for p in found.values() if p)])
@@ -121,6 +130,7 @@ def _to_one_scale(axes: Axes, results: Results, found: Mapping[str, Mapping[str,
             continue
         lengths = [phases[phase].median for phase in PHASES]
         _stack(axes, row, lengths, style.seconds)
+        overlays.draw(axes, row, BAR, within[name])
         median = phases[TOTAL].median
         note = style.against_paper(median, paper[TOTAL])
         _total(axes, row, sum(lengths), style.seconds(median), note)
@@ -171,7 +181,12 @@ def _total(axes: Axes, row: float, end: float, total: str, note: str) -> None:
     )  # fmt: skip
 
 
-def _to_own_scale(axes: Axes, name: str, phases: Mapping[str, Summary]) -> None:
+def _to_own_scale(
+    axes: Axes,
+    name: str,
+    phases: Mapping[str, Summary],
+    within: Sequence[overlays.Overlay],
+) -> None:
     lengths = [phases[phase].median for phase in PHASES]
     whole = sum(lengths)
     left = 0.0
@@ -180,10 +195,13 @@ def _to_own_scale(axes: Axes, name: str, phases: Mapping[str, Summary]) -> None:
         axes.barh(0, length, 1.0, left, color=PHASE_COLOURS[phase], edgecolor="white", lw=0.6)
         middles.append((left + length / 2) / whole)
         left += length
+    has = [length > 0 for length in lengths]  # Without PANA there is nothing to label.
+    overlays.draw(axes, 0, 1.0, within)
     inside: dict[str, Any] = {"transform": axes.transAxes}
-    values = [style.seconds(length) for length in lengths]
-    places = spread(middles, LABEL)
-    for name_of, value, middle, label in zip(PHASES, values, middles, places, strict=True):
+    values = list(compress(map(style.seconds, lengths), has))
+    middles = list(compress(middles, has))
+    named, places = compress(PHASES, has), spread(middles, LABEL)
+    for name_of, value, middle, label in zip(named, values, middles, places, strict=True):
         bold = f"$\\bf{{{value.replace(' ', '~')}}}$"
         text = f"{TITLES[name_of]}\n{bold}"
         axes.text(label, 1.55, text, ha="center", va="bottom", size=8, linespacing=1.25, **inside)
@@ -202,7 +220,9 @@ def _to_own_scale(axes: Axes, name: str, phases: Mapping[str, Summary]) -> None:
     axes.tick_params(axis="x", labelsize=8, length=2, pad=1)
 
 
-def _phases_data(results: Results, found: Mapping[str, Mapping[str, Summary]]) -> list[list[Any]]:
+def _phases_data(
+    results: Results, found: Mapping[str, Mapping[str, Summary]], within: Within
+) -> list[list[Any]]:
     rows: list[list[Any]] = [["variant", "phase", "seconds", "mean", "ci_low", "ci_high", "n"]]
     for name, value in results.paper.seconds.items():
         rows.append(["paper", name, value, value, "", "", ""])
@@ -211,6 +231,7 @@ def _phases_data(results: Results, found: Mapping[str, Mapping[str, Summary]]) -
         for name, one in phases.items():
             ends = one.ci95 or ("", "")
             rows.append([variant, name, one.median, one.mean, *ends, one.n])
+        rows += [[variant, one.name, one.length, "", "", "", one.n] for one in within[variant]]
     return rows
 
 
@@ -270,7 +291,9 @@ def _finish_cdf(axes: Axes, ends: tuple[float, float], logarithmic: bool) -> Non
         FuncFormatter(lambda x, _: f"{x:g} s" if x >= 1 else f"{x * 1e3:g} ms")
     )
     axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y * 100:.0f} %"))
-    axes.set_xlabel("total time from the first PANA message to the Binding Acknowledgement")
+    axes.set_xlabel(
+        "total time from the first message of the bootstrap to the Binding Acknowledgement"
+    )
     axes.grid(color=FAINT, lw=0.5)
     axes.set_axisbelow(True)
     axes.legend(

@@ -13,7 +13,7 @@ from scipy import stats as scipy_stats
 from testbed.counts import Count
 from testbed.files import write_json
 from testbed.fits import fits
-from testbed.phases import PHASES, TOTAL, disagreement
+from testbed.phases import DISCOVERY, OVERLAP, PHASES, TOTAL, disagreement
 from testbed.results import Results, Run
 
 CONFIDENCE = 0.95
@@ -106,6 +106,10 @@ def _variant(results: Results, variant: str) -> dict[str, Any]:
             name: ratio(one.median, results.paper.seconds[name]) for name, one in phases.items()
         },
         "first_packet": first.as_json() if first else None,
+        **{
+            name: one.as_json() if (one := summarise(results.values(variant, name))) else None
+            for name in (DISCOVERY, OVERLAP)
+        },
         "largest_disagreement": largest_disagreement(good),
         "costs": costs(runs),
         "failures": [

@@ -6,8 +6,9 @@ import shutil
 
 import pytest
 
-from testbed import ladder, plots, results, style
+from testbed import curves, ladder, overlays, plots, results, style
 from testbed.jsonl import DataError
+from testbed.phases import PHASES
 from testbed.results import Run
 from tests.testbed import sample
 from tests.testbed import synthesis as syn
@@ -142,6 +143,20 @@ def test_the_ladder_ends_with_the_bootstrap(tmp_path):
     assert data[-1][0] == pytest.approx(0.055, abs=2e-6)
 
 
+def test_a_ladder_without_pana_has_no_phase_of_it(tmp_path):
+    folder = sample.make(tmp_path, runs=1, failed=0)
+    loaded = results.load(folder)
+    run = loaded.of("resident")[0]
+    syn.write(ladder.capture_of(loaded, run), [p for p in syn.bootstrap() if p[0] > 0.021])
+
+    fig, _ = ladder.timeline_figure(loaded, run)
+
+    shown = texts(fig)
+    assert "IKE" in shown
+    assert not {"PANA", "PANA to IKE"} & set(shown)
+    assert not [text for text in shown if "Diameter" in text]
+
+
 def test_a_ladder_with_retransmissions_names_them(tmp_path):
     folder = sample.make(tmp_path, runs=1, failed=0)
     loaded = results.load(folder)
@@ -156,3 +171,49 @@ def test_a_ladder_with_retransmissions_names_them(tmp_path):
     assert "quick 1 again" in texts(fig)
     assert [row[4] for row in data].count("Binding Update in ESP") == 2
     assert "3.15 s" in texts(fig)
+
+
+def with_parts(tmp_path):
+    """An open network with discovery, PANA with it, and IKE beside PANA."""
+    variants = {"open": (0, 20, 30, 1, 5), "search": (20, 10, 30, 1, 5), "fast": (40, 0, 5, 1, 5)}
+    found = {"open": {"discovery": 0.015}, "search": {"discovery": 0.5}, "fast": {"overlap": 0.01}}
+    spec = "".join(f'[variants.{name}]\napproach = "static"\n' for name in variants)
+    folder = results.create(tmp_path, "parts", f'name = "parts"\n{spec}')
+    for number, (name, lengths) in enumerate(variants.items(), 1):
+        times = {p: ms / 1e3 for p, ms in zip(PHASES, lengths, strict=True)}
+        times["total"] = sum(times.values())
+        run = Run(run=number, variant=name, seed=1, status="ok", phases=times, **found[name])
+        results.append(folder, run)
+    return results.load(folder)
+
+
+def test_discovery_and_overlap_lie_within_their_phases(tmp_path):
+    loaded = with_parts(tmp_path)
+
+    for fig, data in (plots.phases_figure(loaded), curves.stacked_figure(loaded)):
+        lengths = {
+            (name, part): next(item for item in row if isinstance(item, float))
+            for row in data
+            for name in ("open", "search", "fast")
+            for part in ("discovery", "overlap")
+            if name in row and part in row
+        }
+        assert lengths == {
+            ("open", "discovery"): 0.015,
+            ("search", "discovery"): pytest.approx(0.01),  # No longer than its phase.
+            ("fast", "overlap"): 0.01,
+        }
+        assert set(overlays.LEGEND.values()) <= set(texts(fig))
+
+
+def test_nothing_within_phases_is_not_in_the_legend(folder):
+    loaded = results.load(folder)
+
+    for fig, _ in (plots.phases_figure(loaded), curves.stacked_figure(loaded)):
+        assert not set(overlays.LEGEND.values()) & set(texts(fig))
+
+
+def test_a_phase_of_no_length_is_not_named(tmp_path):
+    fig, _ = plots.phases_figure(with_parts(tmp_path))
+
+    assert not [text for text in texts(fig) if "0.00" in text]
