@@ -6,10 +6,10 @@ import random
 from collections import deque
 from ipaddress import IPv6Address
 
+from agents.eap_lower import EapPeerLike
 from agents.ikev2 import events
 from agents.ikev2.config import Allocate, Config, Credentials, Grant, Selectors
 from agents.ikev2.constants import Exchange, NotifyType
-from agents.ikev2.eap import EapPeerLike
 from agents.ikev2.exchanges import Exchanges
 from agents.ikev2.grammar import Contents
 from agents.ikev2.host import Host, Timer

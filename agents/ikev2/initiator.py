@@ -7,6 +7,7 @@ from dataclasses import replace
 from ipaddress import IPv6Address
 
 from agents.crypto import dh
+from agents.eap_lower import EapPeerLike
 from agents.ikev2 import child, events
 from agents.ikev2.addresses import assignment, request_payload
 from agents.ikev2.auth import (
@@ -34,7 +35,6 @@ from agents.ikev2.constants import (
     PayloadType,
     Role,
 )
-from agents.ikev2.eap import EapPeerLike
 from agents.ikev2.grammar import Contents, Form
 from agents.ikev2.host import Host, Timer
 from agents.ikev2.identities import Identity

@@ -7,6 +7,7 @@ from dataclasses import replace
 from ipaddress import IPv6Address
 
 from agents.crypto import dh
+from agents.eap_lower import FAILURE, SUCCESS, identity_response
 from agents.ikev2 import child, events
 from agents.ikev2.addresses import config_reply, config_request
 from agents.ikev2.auth import (
@@ -34,7 +35,6 @@ from agents.ikev2.constants import (
     Role,
 )
 from agents.ikev2.cookies import Cookies
-from agents.ikev2.eap import FAILURE, SUCCESS, identity_response
 from agents.ikev2.grammar import Contents, Form
 from agents.ikev2.host import Host, Timer, error_notification
 from agents.ikev2.identities import Identity

@@ -10,8 +10,8 @@ from ipaddress import IPv6Address
 from typing import TypeAlias
 
 from agents.crypto.dh import KeyPair
+from agents.eap_lower import EapPeerLike
 from agents.ikev2.config import Grant, IkeProposal, Selectors
-from agents.ikev2.eap import EapPeerLike
 from agents.ikev2.grammar import Contents
 from agents.ikev2.identities import Identity
 from agents.ikev2.keys import IkeKeys

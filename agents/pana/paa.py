@@ -7,11 +7,11 @@ from collections import deque
 from collections.abc import Callable, Collection
 
 from agents.bootstrap import Assignment
+from agents.eap_lower import identity_request
 from agents.machine import Address, Discarded, Event, PeerError, Timing
 from agents.pana.association import Received
 from agents.pana.deadlines import Deadlines
 from agents.pana.dialect import Dialect
-from agents.pana.eap import identity_request
 from agents.pana.keys import Algorithms
 from agents.pana.mobility import MobilityCapability
 from agents.pana.paa_session import PaaSession, PaaSettings

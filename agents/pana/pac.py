@@ -7,10 +7,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from ipaddress import IPv6Address
 
+from agents.eap_lower import EapPeerLike
 from agents.machine import Address, Discarded, PeerError, Timing
 from agents.pana.association import Received
 from agents.pana.dialect import Dialect
-from agents.pana.eap import EapPeerLike
 from agents.pana.errors import RefusedError
 from agents.pana.events import Notified
 from agents.pana.keys import AES128_CTR, Algorithms, SecurityAssociation, Suite

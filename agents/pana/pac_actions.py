@@ -8,10 +8,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from agents.bootstrap import Assignment
+from agents.eap_lower import EapPeerLike
 from agents.machine import Address, Event, Timing
 from agents.pana.association import Association, Received, error_avps
 from agents.pana.dialect import Dialect
-from agents.pana.eap import EapPeerLike
 from agents.pana.errors import FATAL, ErrorCode, RefusedError
 from agents.pana.events import (
     AssignmentForetold,

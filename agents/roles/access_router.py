@@ -19,6 +19,7 @@ from agents.diameter.eap import DiameterEapAnswer
 from agents.diameter.errors import DiameterError, ResultCode
 from agents.diameter.mobility import mobility_request
 from agents.eap.wire import Code, Packet, TlsData, Type
+from agents.eap_lower import identity_request
 from agents.kernel.filter import LinuxEnforcementPoint
 from agents.kernel.port import AccessLink, EnforcementPoint, KernelError
 from agents.machine import Event
@@ -26,7 +27,6 @@ from agents.pana import events
 from agents.pana.dialect import PORT, Dialect
 from agents.pana.dialects import DIALECTS
 from agents.pana.draft12 import Draft12
-from agents.pana.eap import identity_request
 from agents.pana.mobility import MobilityCapability
 from agents.pana.paa import Paa
 from agents.pana.wire import Result

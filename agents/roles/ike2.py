@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from agents.crypto.dh import CURVE25519, ECP256, MODP2048
+from agents.eap_lower import EapPeerLike
 from agents.ikev2 import Ikev2, events
 from agents.ikev2.config import (
     ESP_PROPOSALS,
@@ -25,7 +26,6 @@ from agents.ikev2.config import (
     IkeProposal,
     Selectors,
 )
-from agents.ikev2.eap import EapPeerLike
 from agents.kernel.port import SecurityAssociations
 from agents.machine import Event
 from agents.roles.keylog import KeyLog

@@ -1,8 +1,11 @@
-"""EAP as the PaC needs it, and the two EAP packets that PANA itself knows (RFC 3748 section 4)."""
+"""EAP as its lower layers, PANA and IKEv2, need it (RFC 3748 section 2.2)."""
 
 from __future__ import annotations
 
 from typing import Protocol
+
+SUCCESS, FAILURE = 3, 4
+"""EAP codes (RFC 3748 section 4)."""
 
 
 class EapKeysLike(Protocol):
@@ -14,7 +17,7 @@ class EapKeysLike(Protocol):
 
 
 class EapPeerLike(Protocol):
-    """The EAP peer as the PaC uses it (RFC 5609 section 7.1)."""
+    """The EAP peer as a lower layer uses it (RFC 5609 section 7.1, RFC 7296 section 2.16)."""
 
     @property
     def outcome(self) -> str | None:
@@ -35,3 +38,9 @@ class EapPeerLike(Protocol):
 def identity_request(identifier: int) -> bytes:
     """Return an EAP-Request/Identity (RFC 3748 section 5.1)."""
     return bytes((1, identifier, 0, 5, 1))
+
+
+def identity_response(identity: str) -> bytes:
+    """Return the EAP-Response/Identity that stands for IDi (RFC 5778 section 4.1)."""
+    data = identity.encode()
+    return bytes((2, 0)) + (5 + len(data)).to_bytes(2) + b"\1" + data
