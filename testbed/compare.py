@@ -222,15 +222,18 @@ def _medians(strata: Strata, seed: int) -> Any:
     few = counts.min() < LEAST_AT_POINT - 1 or np.median(counts, axis=0).min() < LEAST_AT_POINT
     if few or counts.sum(axis=0).min() < LEAST:
         return None
-    rng = np.random.default_rng(seed)
-    return np.array(
-        [
-            np.mean(
-                [np.median(rng.choice(at, (RESAMPLES, len(at))), axis=1) for at in side], axis=0
-            )
-            for side in zip(*strata, strict=True)
-        ]
-    )
+
+    def averaged(*samples: Any, axis: int) -> Any:
+        medians = np.array([np.median(one, axis=axis) for one in samples])
+        return medians.reshape(2, len(strata), *medians.shape[1:]).mean(axis=1)
+
+    return scipy_stats.bootstrap(
+        [*(a for a, _ in strata), *(b for _, b in strata)],
+        averaged,
+        n_resamples=RESAMPLES,
+        method="percentile",
+        rng=np.random.default_rng(seed),
+    ).bootstrap_distribution
 
 
 def _test(strata: Strata, seed: int) -> tuple[float, float, float]:

@@ -64,7 +64,9 @@ def _subtitle(results: Results, what: str) -> str:
     runs = f"{min(each)}" if min(each) == max(each) else f"{min(each)} to {max(each)}"
     lab = f", {results.manifest.lab} lab" if results.manifest else ""
     where = " and point" if results.axes else ""
-    return f"Experiment {results.experiment}: {what}; {runs} successful runs a variant{where}{lab}"
+    good = len(results.runs) - len(results.failed)
+    n = f"{good} successful runs, {runs} a variant{where}"
+    return f"Experiment {results.experiment}: {what}; {n}{lab}"
 
 
 def _totals(axes: Axes, results: Results, link: str) -> list[list[Any]]:
@@ -260,13 +262,10 @@ def stacked_figure(results: Results) -> tuple[Figure, list[list[Any]]]:
 def _intervals(results: Results) -> str:
     """Say what stands beside the medians that are shown."""
     found = [phase_summaries(results.at(p), n) for p in results.points for n in results.variants]
-    kinds = {bool(one[TOTAL].ci95) for one in found if one}
-    named = {
-        frozenset([True]): "[95 % intervals]",
-        frozenset([False]): "(ranges: least to greatest)",
-    }
-    both = "[95 % intervals] or (ranges: least to greatest)"
-    return f"medians and {named.get(frozenset(kinds), both)}"
+    kinds = {bool(one[TOTAL].ci95) for one in found if one and one[TOTAL].n > 1}
+    words = {True: "[95 % intervals]", False: "(ranges: least to greatest)"}
+    named = " or ".join(word for kind, word in words.items() if kind in kinds)
+    return f"medians and {named}" if named else "single runs"
 
 
 def _phase_legend(fig: Figure, height: float, shown: Collection[str]) -> None:

@@ -262,7 +262,7 @@ def test_a_sweep_of_too_few_runs_is_drawn_without_a_band(tmp_path):
     fig, rows = curves.rtt_figure(loaded)
 
     assert [row[4:7] for row in rows[1:]] == [["", "", ""]] * 8
-    assert any("3 successful runs a variant and point" in text.get_text() for text in fig.texts)
+    assert any("24 successful runs, 3 a variant and point" in text.get_text() for text in fig.texts)
 
 
 def test_the_figures_survive_points_without_success(tmp_path):
