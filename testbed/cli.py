@@ -250,7 +250,10 @@ def report_command(folder: Path, as_json: bool) -> None:
 @main.command("compare")
 @click.argument("folders", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
-    "--phase", type=click.Choice([*PHASES, TOTAL, DISCOVERY]), default=TOTAL, help="What to compare."
+    "--phase",
+    type=click.Choice([*PHASES, TOTAL, DISCOVERY]),
+    default=TOTAL,
+    help="What to compare.",
 )
 @click.option("--baseline", metavar="VARIANT", help="Compare all with this one, not all pairs.")
 @click.option(
