@@ -41,11 +41,15 @@ class Echo:
         self._sequence = 0
 
     def send(self, destination: IPv6Address) -> int:
-        """Send one echo request; return its sequence number."""
+        """Send one echo request; return its sequence number.
+
+        A link-local destination has its interface's index for a scope: fe80::1%2.
+        """
         self._sequence += 1
+        host, _, scope = str(destination).partition("%")
         header = struct.pack("!BBHHH", _ECHO_REQUEST, 0, 0, id(self) & 0xFFFF, self._sequence)
         with suppress(OSError):  # No route yet, or an earlier request was refused: it is lost.
-            self._socket.sendto(header + bytes(56), (str(destination), 0))
+            self._socket.sendto(header + bytes(56), (host, 0, 0, int(scope or 0)))
         return self._sequence
 
     def receive(self, wait: float) -> int | None:
