@@ -6,27 +6,60 @@ import random
 import time
 from collections.abc import Hashable
 from ipaddress import IPv6Address
+from typing import Annotated
+
+import msgspec
 
 from agents.diameter.eap import DiameterEapAnswer, DiameterEapRequest
 from agents.diameter.mobility import MobilityRequest
+from agents.roles.diameter import DiameterPeer, diameter_files, node_config
+from agents.roles.runtime import Configuration
+from agents.roles.tls import TlsSettings
+from agents.shell.eventlog import EventLog
 from agents.shell.tcp import DiameterService
+
+_CONNECTION_TIMEOUT = 30.0
+
+
+class AaaClientConfiguration(Configuration, frozen=True, kw_only=True):
+    """The base of the configurations with an AAA client; `aaa_timeout` in seconds."""
+
+    diameter_identity: str
+    diameter_realm: str
+    home: DiameterPeer
+    diameter_tls: TlsSettings | None = None
+    aaa_timeout: Annotated[float, msgspec.Meta(gt=0)] = 10.0
 
 
 class AaaClient:
     """Carries EAP to the home AAA server (RFC 4072 section 2), a Diameter session a conversation.
 
-    Conversations have keys of the caller's.
+    Conversations have keys of the caller's. TLS's secrets go to the folder `keys`, if given.
     """
 
     def __init__(
-        self, service: DiameterService, *, identity: str, realm: str, home_realm: str
+        self, configuration: AaaClientConfiguration, log: EventLog, keys: str | None = None
     ) -> None:
-        self._service = service
-        self._identity = identity
-        self._realm = realm
-        self._home_realm = home_realm
+        self._identity = configuration.diameter_identity
+        self._realm = configuration.diameter_realm
+        self._home_realm = configuration.home.realm
+        self._service = DiameterService(
+            node_config(self._identity, self._realm, [configuration.home]),
+            on_event=log.child("diameter"),
+            tls=diameter_files(configuration.diameter_tls, keys),
+            request_timeout=configuration.aaa_timeout,
+        )
         self._next = random.SystemRandom().getrandbits(32)
         self._sessions: dict[Hashable, tuple[str, tuple[bytes, ...]]] = {}
+
+    async def start(self) -> None:
+        """Return when the home AAA server is connected; raises TimeoutError."""
+        await self._service.start()
+        await self._service.connected(self._home_realm, _CONNECTION_TIMEOUT)
+
+    async def close(self) -> None:
+        """Disconnect."""
+        await self._service.close()
 
     def _session(self, key: Hashable) -> tuple[str, tuple[bytes, ...]]:
         """Return a conversation's Diameter session, and the State AVPs of its last answer."""

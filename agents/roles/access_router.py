@@ -30,18 +30,15 @@ from agents.pana.draft12 import Draft12
 from agents.pana.mobility import MobilityCapability
 from agents.pana.paa import Paa
 from agents.pana.wire import Result
-from agents.roles.aaa_client import AaaClient
+from agents.roles.aaa_client import AaaClient, AaaClientConfiguration
 from agents.roles.access import DialectName
-from agents.roles.diameter import DiameterPeer, diameter_files, node_config
 from agents.roles.home_agent import HomeAgentService, HomeAgentSettings, PresharedIke
 from agents.roles.ike import IkeSettings
 from agents.roles.pinholes import Pinholes
-from agents.roles.runtime import Commands, Configuration, run, take_commands
-from agents.roles.tls import TlsSettings
+from agents.roles.runtime import Commands, run, take_commands
 from agents.shell.datagrams import DatagramEndpoint
 from agents.shell.eventlog import EventLog
 from agents.shell.relay import RelayEndpoint
-from agents.shell.tcp import DiameterService
 
 
 def _tls_start(identifier: int) -> bytes:
@@ -81,7 +78,7 @@ class RelaySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     network: str
 
 
-class AccessRouterConfiguration(Configuration, frozen=True, kw_only=True):
+class AccessRouterConfiguration(AaaClientConfiguration, frozen=True, kw_only=True):
     """The access router's configuration; times in seconds.
 
     With `relay` every authentication asks the AAA server for a home agent, which the relay agent
@@ -95,10 +92,6 @@ class AccessRouterConfiguration(Configuration, frozen=True, kw_only=True):
     access_interface: str
     access_prefix: str
     address: str
-    diameter_identity: str
-    diameter_realm: str
-    home: DiameterPeer
-    diameter_tls: TlsSettings | None = None
     keys: str | None = None
     dialect: DialectName = "rfc5191"
     start: Literal["stateful", "stateless", "optimized"] = "stateful"
@@ -109,7 +102,6 @@ class AccessRouterConfiguration(Configuration, frozen=True, kw_only=True):
     local: LocalHomeAgent | None = None
     relay: RelaySettings | None = None
     session_lifetime: Annotated[float, msgspec.Meta(ge=10)] = 3600.0
-    aaa_timeout: Annotated[float, msgspec.Meta(gt=0)] = 10.0
 
 
 class AccessRouter:
@@ -364,29 +356,14 @@ async def serve(
     link = AccessLink(configuration.access_interface, IPv6Network(configuration.access_prefix))
     enforcement = LinuxEnforcementPoint(link)
     enforcement.close_access()
-    diameter_log = log.child("diameter")
-    service = DiameterService(
-        node_config(
-            configuration.diameter_identity, configuration.diameter_realm, [configuration.home]
-        ),
-        on_event=diameter_log,
-        tls=diameter_files(configuration.diameter_tls, configuration.keys),
-        request_timeout=configuration.aaa_timeout,
-    )
-    client = AaaClient(
-        service,
-        identity=configuration.diameter_identity,
-        realm=configuration.diameter_realm,
-        home_realm=configuration.home.realm,
-    )
+    client = AaaClient(configuration, log, configuration.keys)
     router = kind(configuration, client, enforcement, log.child("pana"))
-    await service.start()
-    await service.connected(configuration.home.realm, 30.0)
+    await client.start()
     take_commands(router.commands(), log)
     log.write("Ready", pid=os.getpid())
     await stop.wait()
     router.close()
-    await service.close()
+    await client.close()
     enforcement.release()
 
 

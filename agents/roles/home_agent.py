@@ -23,16 +23,14 @@ from agents.ikev2 import events as ikev2
 from agents.ikev2.config import Grant
 from agents.kernel.linux import LinuxHomeAgent
 from agents.mip6.home_agent import HomeAgent
-from agents.roles.aaa_client import AaaClient
-from agents.roles.diameter import DiameterPeer, diameter_files, node_config
+from agents.roles.aaa_client import AaaClient, AaaClientConfiguration
 from agents.roles.ike import IkeService, IkeSettings
 from agents.roles.ike2 import Ike2Service, Ike2Settings
 from agents.roles.keylog import KeyLog
-from agents.roles.runtime import Configuration, run
+from agents.roles.runtime import run
 from agents.roles.tls import TlsSettings
 from agents.shell.eventlog import EventLog
 from agents.shell.mobility import HomeAgentEndpoint
-from agents.shell.tcp import DiameterService
 
 
 class HomeAgentSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -188,18 +186,13 @@ class PresharedIke:
                 service.close()
 
 
-class HomeAgentConfiguration(Configuration, frozen=True, kw_only=True):
+class HomeAgentConfiguration(AaaClientConfiguration, frozen=True, kw_only=True):
     """The program's configuration; times in seconds."""
 
     home_agent: HomeAgentSettings
     ikev2: Ike2Settings
     certificate: TlsSettings
     identity: str
-    diameter_identity: str
-    diameter_realm: str
-    home: DiameterPeer
-    diameter_tls: TlsSettings | None = None
-    aaa_timeout: float = 10.0
 
 
 class EapAuthenticator:
@@ -281,28 +274,14 @@ async def serve(configuration: HomeAgentConfiguration, stop: asyncio.Event) -> N
     """Run the home agent until `stop` is set."""
     log = EventLog(configuration.host, "role")
     home_agent = HomeAgentService(configuration.home_agent, log)
-    service = DiameterService(
-        node_config(
-            configuration.diameter_identity, configuration.diameter_realm, [configuration.home]
-        ),
-        on_event=log.child("diameter"),
-        tls=diameter_files(configuration.diameter_tls, None),
-        request_timeout=configuration.aaa_timeout,
-    )
-    client = AaaClient(
-        service,
-        identity=configuration.diameter_identity,
-        realm=configuration.diameter_realm,
-        home_realm=configuration.home.realm,
-    )
+    client = AaaClient(configuration, log)
     authenticator = EapAuthenticator(configuration, client, home_agent, log)
-    await service.start()
-    await service.connected(configuration.home.realm, 30.0)
+    await client.start()
     log.write("Ready", pid=os.getpid())
     await stop.wait()
     authenticator.close()
     home_agent.close()
-    await service.close()
+    await client.close()
 
 
 if __name__ == "__main__":
