@@ -285,7 +285,7 @@ def _by_fit(pana: _Variant, fast: _Variant) -> _Ratio | None:
     axes = pana.results.axes
     fitted = [one.fit for one in (pana, fast)]
     reached = all(max(axes.get(delay_path(link), [0.0])) >= far for link, far in FAR.items())
-    if not reached or not fitted[0] or not fitted[1]:
+    if not reached or not fitted[0] or not fitted[1] or fitted[0].round_trips.keys() != FAR.keys():
         return None
     ratio = fitted[1].total(FAR).value / fitted[0].total(FAR).value
     ci = interval(fitted[1].total_draws(FAR) / fitted[0].total_draws(FAR))

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from scipy import optimize
+from scipy import optimize, stats
 
 from testbed.phases import TOTAL
 from testbed.results import Results, Run
@@ -211,12 +211,14 @@ def _draws(x: Any, y: Any, best: Any, threshold: float, rng: np.random.Generator
     Delays are the experiment's own choice, so rows stay and their scores, which are the residuals
     bounded by Huber's loss, change sign at random. One step of Newton's leads from the scores to
     the coefficients; rows that are bounded have no part in its slope (Huber 1981, section 7.6).
-    Scores are scaled by leverage, as in the jackknife. Drawing runs instead would now and then
-    leave too few delays for a fit.
+    Scores are scaled by leverage, as in the jackknife, and draws spread as Student's t does against
+    the normal. Drawing runs instead would now and then leave too few delays for a fit.
     """
     residuals = y - x @ best
     inside = x[np.abs(residuals) <= threshold]
     leverage = np.einsum("ij,ji->i", x, np.linalg.pinv(x))
     scores = np.clip(residuals, -threshold, threshold) / np.maximum(1 - leverage, LEAST_FREEDOM)
     signs = rng.choice([-1.0, 1.0], size=(RESAMPLES, len(y)))
-    return best + (signs * scores) @ x @ np.linalg.inv(inside.T @ inside)
+    tail = (1 - CONFIDENCE) / 2
+    spread = stats.t.ppf(tail, len(y) - x.shape[1]) / stats.norm.ppf(tail)
+    return best + spread * (signs * scores) @ x @ np.linalg.inv(inside.T @ inside)
