@@ -183,7 +183,7 @@ class Ike2Service:
     def _handle(self, event: Event) -> None:
         self._log(event)
         match event:
-            case events.ChildKeyed() | events.ChildEstablished():
+            case events.ChildEstablished():
                 self._kernel.install(event.pair)
                 self._keys.esp(event.pair)
             case events.ChildDeleted():

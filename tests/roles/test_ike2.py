@@ -1,0 +1,102 @@
+"""The IKEv2 service of both sides on a kernel and a network that are not there."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+
+import pytest
+
+from agents.kernel.fake import FakeHomeAgent, FakeMobileNode
+from agents.roles import ike2
+from agents.roles.ike2 import Ike2Service, Ike2Settings
+from agents.roles.keylog import KeyLog
+from agents.shell.driver import Driver
+from agents.shell.eventlog import EventLog
+from tests.ike import COA, HA, HOA, PSK
+
+SETTINGS = Ike2Settings(authentication="psk")
+
+
+class Network:
+    """Endpoints by their addresses; what is sent arrives in the loop's next round."""
+
+    def __init__(self):
+        self.endpoints = {}
+
+    def endpoint(self, machine, local, on_event):
+        return Endpoint(self, machine, local, on_event)
+
+
+class Endpoint:
+    """Stands in for a DatagramEndpoint."""
+
+    def __init__(self, network, machine, local, on_event):
+        self._network, self._local = network, local
+        self.driver = Driver(machine, self._send, on_event)
+        network.endpoints[local] = self
+
+    def _send(self, data, destination):
+        asyncio.get_running_loop().call_soon(self._deliver, data, destination)
+
+    def _deliver(self, data, destination):
+        if there := self._network.endpoints.get(destination):
+            there.driver.receive(data, self._local)
+
+    def close(self):
+        self.driver.close()
+        self._network.endpoints.pop(self._local, None)
+
+
+class Side:
+    """A service with what it has logged and done to its kernel."""
+
+    def __init__(self, address, kernel, settings=SETTINGS, **more):
+        self.kernel = kernel
+        self.failures = []
+        self._log = io.StringIO()
+        self.service = Ike2Service(
+            address,
+            settings,
+            identity=None,
+            kernel=kernel,
+            keys=KeyLog(None),
+            log=EventLog("X", "ikev2", self._log),
+            on_failure=self.failures.append,
+            **more,
+        )
+
+    def events(self):
+        return [json.loads(line)["event"] for line in self._log.getvalue().splitlines()]
+
+    async def logged(self, event, times=1):
+        async with asyncio.timeout(10):
+            while self.events().count(event) < times:
+                await asyncio.sleep(0.001)
+
+
+@pytest.fixture(autouse=True)
+def _network(monkeypatch):
+    monkeypatch.setattr(ike2, "DatagramEndpoint", Network().endpoint)
+
+
+def both():
+    mn, ha = Side(COA, FakeMobileNode()), Side(HA, FakeHomeAgent())
+    ha.service.add_psk(PSK, peer=COA, identity=None, home_address=HOA)
+    mn.service.initiate(HA, HOA, psk=PSK)
+    return mn, ha
+
+
+def test_the_kernel_gets_every_pair_once():
+    async def main():
+        mn, ha = both()
+        await mn.logged("ChildEstablished")
+        mn.service.rekey_children(HA)
+        await mn.logged("ChildDeleted")
+        for side in (mn, ha):
+            installed = [name for name, *_ in side.kernel.calls if name == "install"]
+            assert len(installed) == 2
+            side.service.close()
+
+    asyncio.run(main())
