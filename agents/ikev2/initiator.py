@@ -223,7 +223,8 @@ class Initiator:
                     contents.check(Form.EAP)
                     self._run_eap(sa, state, contents, now)
                 case EapRunning() as state:
-                    _refuse_errors(contents)
+                    if not contents.has(PayloadType.AUTH):
+                        _refuse_errors(contents)
                     contents.check(Form.EAP_FINAL)
                     self._verify_msk(sa, state, contents)
                     self._finish(sa, state, (state.name, "eap"), contents, now)

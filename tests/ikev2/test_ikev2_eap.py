@@ -62,6 +62,16 @@ def test_the_aaa_assigns_the_home_address(people, authority):
     assert_up(peers)
 
 
+def test_the_ike_sa_is_up_though_its_child_is_refused(people, authority):
+    """RFC 7296 section 2.21.2: an error of the CHILD SA says nothing of the authentication."""
+    peers = between(people, allocate=None)
+    Aaa(peers, authority)
+    peers.connect(10.0, eap=eap_peer(authority), remote_identity=HA_NAME)
+    assert peers.reasons(peers.mn, Failed) == ["CHILD SA: the peer says TS_UNACCEPTABLE"]
+    assert len(find(peers.mn, IkeEstablished)) == len(find(peers.ha, IkeEstablished)) == 1
+    assert not find(peers.mn, IkeDeleted)
+
+
 def test_the_aaa_refuses(people, authority, tmp_path_factory):
     from tests.eap.conversation import Authority
 
