@@ -201,15 +201,15 @@ class Ikev2:
         msk: bytes,
         now: float,
         *,
+        identity: str,
         grant: Grant | None = None,
-        identity: str | None = None,
     ) -> None:
         """Finish EAP with success: `packet` is EAP-Success, `msk` what both sides prove.
 
-        `grant` is the home address that the AAA assigns, without it `allocate` decides;
-        `identity` is whom it has authenticated, if that is not the peer's IDi.
+        `identity` is whom the AAA has authenticated, whatever IDi says (section 2.16); `grant` is
+        the home address that it assigns, without it `allocate` decides.
         """
-        self._responder.eap_success(ike_spi, packet, msk, now, grant=grant, identity=identity)
+        self._responder.eap_success(ike_spi, packet, msk, now, identity=identity, grant=grant)
 
     def eap_failure(
         self, ike_spi: bytes, packet: bytes | None, now: float, reason: str = "EAP has failed"

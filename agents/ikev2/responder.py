@@ -267,8 +267,8 @@ class Responder:
         msk: bytes,
         now: float,
         *,
+        identity: str,
         grant: Grant | None,
-        identity: str | None,
     ) -> None:
         """Send EAP-Success; the initiator has to prove the MSK then."""
         found = self._waiting(ike_spi, now)
@@ -278,7 +278,7 @@ class Responder:
         if not msk or packet[:1] != bytes([SUCCESS]):
             self.eap_failure(ike_spi, None, "the AAA's success lacks EAP-Success or the MSK", now)
             return
-        sa.state = replace(state, msk=msk, name=identity or state.name)
+        sa.state = replace(state, msk=msk, name=identity)
         sa.grant = grant
         self._carry(sa, packet)
 

@@ -250,10 +250,12 @@ class EapAuthenticator:
                 return
         self._client.forget(event.ike_spi)
         assignment = answer.assignment
+        identity = answer.user_name  # Not the peer's IDi, which may be anything.
         if (
             answer.result_code != ResultCode.SUCCESS
             or not answer.msk
             or not packet
+            or not identity
             or assignment is None
             or assignment.home_address is None
         ):
@@ -263,7 +265,7 @@ class EapAuthenticator:
         length = self._home_agent.prefix.prefixlen
         grant = Grant(assignment.home_address, length)
         self._home_agent.kernel.protect(assignment.home_address)
-        self._ike.eap_success(event.ike_spi, packet, answer.msk, grant)
+        self._ike.eap_success(event.ike_spi, packet, answer.msk, identity=identity, grant=grant)
 
     def close(self) -> None:
         """Close IKE's socket."""

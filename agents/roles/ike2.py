@@ -169,11 +169,16 @@ class Ike2Service:
         driver = self._endpoint.driver
         driver.call(self._machine.eap_request, ike_spi, packet, driver.now())
 
-    def eap_success(self, ike_spi: bytes, packet: bytes, msk: bytes, grant: Grant) -> None:
-        """Pass on EAP-Success, use its key, and let the peer have SAs for what is granted."""
+    def eap_success(
+        self, ike_spi: bytes, packet: bytes, msk: bytes, *, identity: str, grant: Grant
+    ) -> None:
+        """Pass on EAP-Success and use its key.
+
+        The peer is whom the AAA server says, and may have SAs for what is granted.
+        """
         driver = self._endpoint.driver
-        now = driver.now()
-        driver.call(self._machine.eap_success, ike_spi, packet, msk, now, grant=grant)
+        now, succeed = driver.now(), self._machine.eap_success
+        driver.call(succeed, ike_spi, packet, msk, now, identity=identity, grant=grant)
 
     def eap_failure(self, ike_spi: bytes, packet: bytes | None) -> None:
         """Pass on EAP-Failure, or make one."""

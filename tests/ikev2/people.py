@@ -53,9 +53,13 @@ class Aaa:
         mute: bool = False,
         version: str = "1.3",
     ) -> None:
-        self.ha, self._authority, self._mute = peers.ha, authority, mute
-        self.server = EapServer(authority.server_config(version))
+        self.ha, self._mute = peers.ha, mute
+        self._config = authority.server_config(version)
+        self.server = EapServer(self._config)
         self.grant = grant
+        self.identity: str | None = None
+        """Whom it says to have authenticated, instead of the certificate's."""
+
         self._seen = 0
         self._original = peers.ha.handle_message
         peers.ha.handle_message = self._handle_message  # type: ignore[method-assign]
@@ -67,12 +71,19 @@ class Aaa:
                 self.answer(event, now)
         self._seen = len(self.ha.events)
 
+    def restart(self) -> None:
+        """Make ready for another peer."""
+        self.server = EapServer(self._config)
+
     def answer(self, event: EapResponse, now: float) -> None:
         packet = self.server.handle_response(event.packet)
         assert packet is not None, self.server.discarded
         if self.server.outcome == "success":
             msk = self.server.keys.msk
-            self.ha.eap_success(event.ike_spi, packet, msk, now, grant=self.grant)
+            identity = self.identity or self.server.peer_name
+            self.ha.eap_success(
+                event.ike_spi, packet, msk, now, identity=identity, grant=self.grant
+            )
         elif self.server.outcome == "failure":
             self.ha.eap_failure(event.ike_spi, packet, now, self.server.reason)
         else:

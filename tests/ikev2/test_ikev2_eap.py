@@ -6,14 +6,15 @@ import pytest
 
 from agents.ikev2 import EapResponse, Failed, Grant, IkeDeleted, IkeEstablished
 from agents.machine import Discarded
-from tests.ike import COA, HOA, find
+from tests.ike import COA, ENDS, HA, HOA, find
 from tests.ikev2.peers import ASSIGN, FAST, Peers, assert_up
 from tests.ikev2.people import HA_NAME, MN_NAME, Aaa, eap_peer, grant
+from tests.link import Link
 
 
 def between(people, **more) -> Peers:
     return Peers(
-        replace(FAST, identity=MN_NAME),
+        replace(FAST, identity=more.pop("identity", MN_NAME)),
         replace(FAST, identity=HA_NAME, accept_eap=more.pop("accept_eap", True)),
         psk=None,
         credentials=replace(people.mn, certificate=None, key=None),
@@ -36,6 +37,25 @@ def test_eap_tls(people, authority, version):
     assert first.packet == b"\2\0\0\x11\1" + MN_NAME.encode()
     assert (first.ike_spi, first.peer, first.identity) == (ha.spi_r, COA, MN_NAME)
     assert "EAP" not in repr(first).replace("EapResponse", "")
+
+
+def test_a_peer_is_whom_the_aaa_has_authenticated(people, authority):
+    """RFC 7296 section 2.16: IDi may be anonymous, and is nobody's claim on others' SAs."""
+    anonymous = "@home.test"
+    peers = between(people, identity=anonymous, allocate=None)
+    aaa = Aaa(peers, authority, grant=Grant(HOA + 1))
+    aaa.identity = "another@home.test"
+    peers.connect(10.0, ASSIGN, eap=eap_peer(authority), remote_identity=HA_NAME)
+    aaa.restart()
+    aaa.identity, aaa.grant = MN_NAME, Grant(HOA)
+    second = between(people, identity=anonymous).mn
+    link = Link(second, (str(COA + 1), 500), peers.ha, ENDS[1])
+    second.initiate(HA, ASSIGN, 0.0, eap=eap_peer(authority), remote_identity=HA_NAME)
+    link.run(10.0)
+    assert find(second, IkeEstablished)
+    up = [(e.identity, e.home_address) for e in find(peers.ha, IkeEstablished)]
+    assert up == [("another@home.test", HOA + 1), (MN_NAME, HOA)]
+    assert not find(peers.ha, IkeDeleted)
 
 
 def messages_of_eap(people, authority) -> int:
@@ -105,7 +125,7 @@ def test_the_aaa_never_answers(people, authority):
     assert peers.reasons(peers.mn, Failed) == ["IKE_AUTH: the peer does not answer"]
     (event,) = find(peers.ha, EapResponse)  # Retransmissions are not passed on.
     peers.ha.eap_request(event.ike_spi, b"\1\1\0\5\1", 60.0)
-    peers.ha.eap_success(event.ike_spi, b"\3\1\0\4", b"m" * 64, 60.0)
+    peers.ha.eap_success(event.ike_spi, b"\3\1\0\4", b"m" * 64, 60.0, identity=MN_NAME)
     peers.ha.eap_failure(event.ike_spi, None, 60.0)
     late = peers.reasons(peers.ha, Discarded)
     assert [r.rsplit(" ", 5)[-1] for r in late] == ["packet"] * 3
@@ -155,7 +175,9 @@ def test_the_home_agent_proves_itself_before_eap(people, authority):
 def test_a_success_without_a_key_or_packet_is_a_failure(people, authority, packet, msk):
     peers = between(people)
     aaa = Aaa(peers, authority)
-    aaa.answer = lambda event, now: peers.ha.eap_success(event.ike_spi, packet, msk, now)
+    aaa.answer = lambda event, now: peers.ha.eap_success(
+        event.ike_spi, packet, msk, now, identity=MN_NAME
+    )
     peers.connect(10.0, eap=eap_peer(authority), remote_identity=HA_NAME)
     assert "lacks EAP-Success or the MSK" in peers.reasons(peers.ha, Failed)[0]
     assert "AUTHENTICATION_FAILED" in peers.reasons(peers.mn, Failed)[0]

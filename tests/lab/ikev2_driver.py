@@ -120,7 +120,8 @@ class Ikev2Driver(Driver[Ikev2]):
         if packet is None:
             raise AssertionError(server.discarded)
         if server.outcome == "success" and server.keys:
-            self.machine.eap_success(event.ike_spi, packet, server.keys.msk, now)
+            identity, msk = server.peer_name or "", server.keys.msk
+            self.machine.eap_success(event.ike_spi, packet, msk, now, identity=identity)
         elif server.outcome == "failure":
             self.machine.eap_failure(event.ike_spi, packet, now, server.reason)
         else:

@@ -1,0 +1,102 @@
+"""What a home agent's IKEv2 makes of the home AAA server's answers."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from dataclasses import replace
+from ipaddress import IPv6Network
+from types import SimpleNamespace
+
+import pytest
+
+from agents.bootstrap import Assignment
+from agents.diameter.eap import DiameterEapAnswer
+from agents.diameter.errors import ResultCode
+from agents.ikev2.config import Grant
+from agents.ikev2.events import EapResponse
+from agents.kernel.fake import FakeHomeAgent
+from agents.roles import home_agent
+from agents.roles.home_agent import EapAuthenticator
+from agents.roles.ike2 import Ike2Settings
+from agents.shell.eventlog import EventLog
+from tests.ike import COA, HA, HOA
+
+SPI, NAME = b"8 octets", "mn@home.test"
+SUCCESS = DiameterEapAnswer(
+    "session",
+    ResultCode.SUCCESS,
+    "aaa.home.test",
+    "home.test",
+    eap_payload=b"\3\1\0\4",
+    msk=bytes(64),
+    assignment=Assignment(HA, 56, HOA),
+    user_name=NAME,
+)
+
+
+class FakeIke:
+    """Keeps the calls of the authenticator."""
+
+    def __init__(self, *_, **__):
+        self.calls = []
+
+    def __getattr__(self, name):
+        return lambda *arguments, **named: self.calls.append((name, arguments, named))
+
+
+class FakeAaa:
+    """Answers every request alike, or raises."""
+
+    def __init__(self, answer):
+        self._answer = answer
+        self.forgotten = []
+
+    async def exchange(self, _key, _packet, **_):
+        if isinstance(self._answer, Exception):
+            raise self._answer
+        return self._answer
+
+    def forget(self, key):
+        self.forgotten.append(key)
+
+
+@pytest.fixture
+def ask(monkeypatch):
+    """Return what asks the AAA server for one peer, and tells what IKE and the AAA client saw."""
+    monkeypatch.setattr(home_agent, "Ike2Service", FakeIke)
+
+    def ask(answer, kernel=None):
+        async def main():
+            beside = SimpleNamespace(
+                address=HA,
+                prefix=IPv6Network("2001:db8:100::/56"),
+                kernel=kernel or FakeHomeAgent(),
+            )
+            configuration = SimpleNamespace(
+                ikev2=Ike2Settings(), identity="ha.home.test", certificate=None
+            )
+            aaa = FakeAaa(answer)
+            log = EventLog("C", "role", io.StringIO())
+            authenticator = EapAuthenticator(configuration, aaa, beside, log)
+            authenticator._on_eap(EapResponse(0.0, SPI, COA, "@home.test", b"\2\0\0\5\1"))
+            await asyncio.gather(*authenticator._tasks)
+            return authenticator._ike.calls, aaa.forgotten
+
+        return asyncio.run(main())
+
+    return ask
+
+
+def test_the_peer_is_whom_the_aaa_server_names(ask):
+    calls, forgotten = ask(SUCCESS)
+    who = {"identity": NAME, "grant": Grant(HOA, 56)}
+    assert calls == [("eap_success", (SPI, b"\3\1\0\4", bytes(64)), who)]
+    assert forgotten == [SPI]
+
+
+@pytest.mark.parametrize("missing", ["user_name", "msk", "eap_payload", "assignment"])
+def test_a_success_that_lacks_something_is_a_failure(ask, missing):
+    calls, forgotten = ask(replace(SUCCESS, **{missing: None}))
+    assert [(name, arguments[0]) for name, arguments, _ in calls] == [("eap_failure", SPI)]
+    assert forgotten == [SPI]
