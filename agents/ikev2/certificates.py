@@ -25,6 +25,10 @@ from agents.ikev2.wire import Payload
 from agents.machine import PeerError
 
 MAX_CHAIN = 5
+SHOWN = 200
+"""Characters of a peer's name, or of what is said of it, that go into a reason."""
+
+_UNREADABLE = (ValueError, x509.InvalidVersion)
 KEY_HASH_LENGTH = 20
 
 
@@ -61,11 +65,17 @@ def decode_certificates(bodies: Sequence[bytes]) -> list[x509.Certificate]:
     for body in bodies[:MAX_CHAIN]:
         cert = Tagged.decode(body)
         if cert.encoding == X509_SIGNATURE:
-            try:
-                found.append(x509.load_der_x509_certificate(cert.data))
-            except ValueError as error:
-                raise refused("a certificate cannot be read") from error
+            found.append(_read(cert.data))
     return found
+
+
+def _read(data: bytes) -> x509.Certificate:
+    try:
+        certificate = x509.load_der_x509_certificate(data)
+        certificate.subject.rfc4514_string()  # Parsed only when it is asked for.
+    except _UNREADABLE as error:
+        raise refused("a certificate cannot be read") from error
+    return certificate
 
 
 def _is_ca(_: Policy, __: x509.Certificate, constraints: x509.BasicConstraints | None) -> None:
@@ -96,9 +106,9 @@ def verify_chain(credentials: Credentials, chain: Sequence[x509.Certificate]) ->
     )
     try:
         verifier.verify(chain[0], list(chain[1:]))
-    except (VerificationError, ValueError) as error:
-        subject = chain[0].subject.rfc4514_string()
-        raise refused(f"certificate {subject} refused: {error}") from error
+    except (VerificationError, *_UNREADABLE) as error:
+        subject, why = chain[0].subject.rfc4514_string()[:SHOWN], str(error)[:SHOWN]
+        raise refused(f"certificate {subject} refused: {why}") from error
     return chain[0]
 
 

@@ -120,7 +120,7 @@ def _narrow(sa: IkeSa, tsi: bytes, tsr: bytes) -> Selectors:
             and _covers(wanted_r, s.local, s.protocol)
         ):
             return s
-    asked = ", ".join(f"{s.first}-{s.last} protocol {s.protocol}" for s in wanted_i)
+    asked = ", ".join(f"{s.first}-{s.last} protocol {s.protocol}" for s in wanted_i[:4])
     home = sa.grant.home_address if sa.grant else "not known"
     raise PeerError(
         f"{asked or 'nothing'} is not for {sa.identity}, whose home address is {home}",

@@ -11,6 +11,10 @@ from cryptography import x509
 from agents.ikev2.constants import IdType
 from agents.wire import Reader, WireError
 
+MAX_LENGTH = 1024
+MAX_NAME = 253
+"""Octets of an identity, and of an NAI or a domain name (RFC 7542 section 2.3, RFC 1035)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Identity:
@@ -32,12 +36,15 @@ class Identity:
 
     @classmethod
     def decode(cls, body: bytes) -> Self:
-        """Read the body; an address must have its length."""
+        """Read the body; an address must have its length, a name no more than it may."""
         r = Reader(body)
         kind, _ = r.u8(), r.u24()
         identity = cls(kind, r.rest())
         if kind == IdType.IPV6_ADDR and len(identity.data) != 16:
             raise WireError(f"an IPv6 address of {len(identity.data)} octets")
+        name = kind in (IdType.FQDN, IdType.RFC822_ADDR)
+        if len(identity.data) > (MAX_NAME if name else MAX_LENGTH):
+            raise WireError(f"an identity of {len(identity.data)} octets")
         return identity
 
     def encode(self) -> bytes:

@@ -1,13 +1,19 @@
 """Certificates: both kinds of keys, both kinds of AUTH; names, CAs and dates that are refused."""
 
+import warnings
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import product
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from agents.eap.ca import CertificateAuthority
 from agents.ikev2 import Credentials, Failed, Grant, IkeDeleted, IkeEstablished
-from agents.ikev2.constants import NotifyType
+from agents.ikev2.certificates import decode_certificates, verify_chain
+from agents.ikev2.constants import X509_SIGNATURE, NotifyType
+from agents.ikev2.payloads import Tagged
+from agents.machine import PeerError
 from tests.ike import HA, HOA, find
 from tests.ikev2.peers import ASSIGN, FAST, Peers, assert_up
 from tests.ikev2.people import HA_NAME, MN_NAME, People, grant
@@ -163,6 +169,18 @@ def test_hash_algorithms_are_announced(people):
     peers.connect(5.0, remote_identity=HA_NAME)
     for data in peers.sent[:2]:
         assert NotifyType.SIGNATURE_HASH_ALGORITHMS.to_bytes(2) + b"\0\2\0\3\0\4" in data
+
+
+def test_a_certificate_with_any_octet_altered_is_refused_and_nothing_else(people):
+    good = people.mn.certificate.public_bytes(Encoding.DER)
+    stranger = replace(people.ha, trusted=(CertificateAuthority.generate().identity.certificate,))
+    for position, octet in product(range(len(good)), (0x00, 0x07, 0xFF)):
+        altered = bytearray(good)
+        altered[position] = octet
+        body = Tagged(X509_SIGNATURE, bytes(altered)).encode()
+        with warnings.catch_warnings(), pytest.raises(PeerError):
+            warnings.simplefilter("ignore")  # Of cryptography, about what is not quite DER.
+            verify_chain(stranger, decode_certificates([body]))
 
 
 def test_domains_have_no_case(people):

@@ -451,6 +451,14 @@ def test_identities():
         Identity.decode(b"\5\0\0\0abc")
 
 
+@pytest.mark.parametrize(("kind", "longest"), [(2, 253), (3, 253), (9, 1024), (11, 1024)])
+def test_identities_have_a_greatest_length(kind, longest):
+    head = bytes((kind, 0, 0, 0))
+    assert len(Identity.decode(head + b"\xff" * longest).data) == longest
+    with pytest.raises(WireError):
+        Identity.decode(head + b"\xff" * (longest + 1))
+
+
 def test_a_request_that_overtakes_the_response_to_ike_auth_is_answered_later():
     peers = Peers()
     mn, ha, coa, agent = peers.mn, peers.ha, (str(COA), 500), (str(HA), 500)
