@@ -182,6 +182,11 @@ class Ikev2:
             else:
                 self._exchanges.ask(sa, DeleteIke("deleted"), now)
 
+    def delete_child(self, spi: int, now: float) -> None:
+        """Delete the pair of ESP SAs with this inbound SPI, if there is one."""
+        if (child := self._host.children.get(spi)) is not None:
+            self._exchanges.ask(child.owner, DeleteChildren((child,), "deleted"), now)
+
     def delete_identity(self, identity: str, now: float) -> None:
         """Delete the IKE SAs that are up with whom was authenticated as `identity`."""
         for sa in tuple(self._host.sas.values()):

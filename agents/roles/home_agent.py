@@ -22,6 +22,7 @@ from agents.diameter.mobility import mobility_request
 from agents.ikev2 import events as ikev2
 from agents.ikev2.config import Grant
 from agents.kernel.linux import LinuxHomeAgent
+from agents.kernel.port import KernelError
 from agents.mip6.home_agent import HomeAgent
 from agents.roles.aaa_client import AaaClient, AaaClientConfiguration
 from agents.roles.ike import IkeService, IkeSettings
@@ -234,12 +235,13 @@ class EapAuthenticator:
                 care_of=event.peer,
                 user_name=event.identity,
             )
-        except (DiameterError, TimeoutError) as error:
-            self._log.write("AaaFailed", reason=str(error))
+            self._deliver(event, answer)
+        except Exception as error:  # Whatever it is: the peer waits for an answer.
+            self._log.write("AaaFailed", reason=str(error) or type(error).__name__)
             self._client.forget(event.ike_spi)
             self._ike.eap_failure(event.ike_spi, None)
-            return
-        self._deliver(event, answer)
+            if not isinstance(error, DiameterError | TimeoutError | KernelError):
+                raise
 
     def _deliver(self, event: ikev2.EapResponse, answer: DiameterEapAnswer) -> None:
         packet = answer.eap_payload

@@ -26,7 +26,8 @@ from agents.ikev2.config import (
     IkeProposal,
     Selectors,
 )
-from agents.kernel.port import SecurityAssociations
+from agents.ipsec import EspPair
+from agents.kernel.port import KernelError, SecurityAssociations
 from agents.machine import Event
 from agents.roles.keylog import KeyLog
 from agents.roles.runtime import ConfigurationError
@@ -189,10 +190,9 @@ class Ike2Service:
         self._log(event)
         match event:
             case events.ChildEstablished():
-                self._kernel.install(event.pair)
-                self._keys.esp(event.pair)
+                self._install(event)
             case events.ChildDeleted():
-                self._kernel.uninstall(event.pair)
+                self._uninstall(event.pair)
             case events.IkeEstablished():
                 self._keys.ikev2(event)
             case events.AddressAssigned() if event.home_address and self.on_address:
@@ -203,6 +203,25 @@ class Ike2Service:
                 self._on_failure(f"IKE with {event.peer}: {event.reason}")
             case _:
                 pass
+
+    def _install(self, event: events.ChildEstablished) -> None:
+        """Hand a pair to the kernel; the peer is told to forget one that it does not take."""
+        try:
+            self._kernel.install(event.pair)
+        except KernelError as error:
+            self._log.write("KernelFailed", reason=str(error))
+            driver = self._endpoint.driver
+            driver.call(self._machine.delete_child, event.pair.inbound.spi, driver.now())
+            if self._on_failure:
+                self._on_failure(f"IKE with {event.peer}: {error}")
+            return
+        self._keys.esp(event.pair)
+
+    def _uninstall(self, pair: EspPair) -> None:
+        try:
+            self._kernel.uninstall(pair)
+        except KernelError as error:
+            self._log.write("KernelFailed", reason=str(error))
 
     def close(self) -> None:
         """Close the socket."""

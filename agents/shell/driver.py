@@ -66,7 +66,7 @@ class Driver:
                     self._send(*self.machine.outbox.popleft())
         finally:
             self._pumping = False
-        self._arm()
+            self._arm()
 
     def _arm(self) -> None:
         if self._timer:
@@ -74,11 +74,9 @@ class Driver:
             self._timer = None
         deadline = self.machine.next_timeout()
         if deadline is not None and not self._closed:
-            self._timer = self._loop.call_at(deadline, self._expire)
+            self._timer = self._loop.call_at(deadline, self._expire, deadline)
 
-    def _expire(self) -> None:
+    def _expire(self, deadline: float) -> None:
         self._timer = None
         # The loop may call up to its clock's resolution early; the machine must see its deadline.
-        deadline = self.machine.next_timeout()
-        now = self.now() if deadline is None else max(self.now(), deadline)
-        self.call(self.machine.handle_timeout, now)
+        self.call(self.machine.handle_timeout, max(self.now(), deadline))

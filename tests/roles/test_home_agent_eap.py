@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import io
 from dataclasses import replace
 from ipaddress import IPv6Network
@@ -12,7 +13,7 @@ import pytest
 
 from agents.bootstrap import Assignment
 from agents.diameter.eap import DiameterEapAnswer
-from agents.diameter.errors import ResultCode
+from agents.diameter.errors import DiameterError, ResultCode
 from agents.ikev2.config import Grant
 from agents.ikev2.events import EapResponse
 from agents.kernel.fake import FakeHomeAgent
@@ -80,7 +81,7 @@ def ask(monkeypatch):
             log = EventLog("C", "role", io.StringIO())
             authenticator = EapAuthenticator(configuration, aaa, beside, log)
             authenticator._on_eap(EapResponse(0.0, SPI, COA, "@home.test", b"\2\0\0\5\1"))
-            await asyncio.gather(*authenticator._tasks)
+            await asyncio.gather(*authenticator._tasks, return_exceptions=True)
             return authenticator._ike.calls, aaa.forgotten
 
         return asyncio.run(main())
@@ -93,6 +94,20 @@ def test_the_peer_is_whom_the_aaa_server_names(ask):
     who = {"identity": NAME, "grant": Grant(HOA, 56)}
     assert calls == [("eap_success", (SPI, b"\3\1\0\4", bytes(64)), who)]
     assert forgotten == [SPI]
+
+
+@pytest.mark.parametrize("error", [DiameterError("down", 3004), TimeoutError(), OSError()])
+def test_an_aaa_client_that_fails_is_a_failure(ask, error):
+    calls, forgotten = ask(error)
+    assert calls == [("eap_failure", (SPI, None), {})]
+    assert forgotten == [SPI]
+
+
+def test_a_kernel_that_fails_is_a_failure(ask):
+    kernel = FakeHomeAgent()
+    kernel.failures["protect"] = errno.ENOMEM
+    calls, _ = ask(SUCCESS, kernel)
+    assert calls == [("eap_failure", (SPI, None), {})]
 
 
 @pytest.mark.parametrize("missing", ["user_name", "msk", "eap_payload", "assignment"])

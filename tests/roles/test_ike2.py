@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import io
 import json
 
@@ -97,6 +98,24 @@ def test_the_kernel_gets_every_pair_once():
         for side in (mn, ha):
             installed = [name for name, *_ in side.kernel.calls if name == "install"]
             assert len(installed) == 2
+            side.service.close()
+
+    asyncio.run(main())
+
+
+def test_sas_that_the_kernel_refuses_are_deleted_at_the_peer_too():
+    async def main():
+        mn, ha = Side(COA, FakeMobileNode()), Side(HA, FakeHomeAgent())
+        ha.kernel.failures = dict.fromkeys(("install", "uninstall"), errno.ENOMEM)
+        ha.service.add_psk(PSK, peer=COA, identity=None, home_address=HOA)
+        mn.service.initiate(HA, HOA, psk=PSK)
+        await mn.logged("ChildDeleted")
+        await ha.logged("ChildDeleted")
+        assert ha.failures == [f"IKE with {COA}: [Errno {errno.ENOMEM}] install: refused as asked"]
+        assert ha.events().count("KernelFailed") == 2
+        assert not mn.kernel.sas
+        for side in (mn, ha):
+            assert "IkeDeleted" not in side.events()
             side.service.close()
 
     asyncio.run(main())

@@ -1,0 +1,68 @@
+"""The loop around a machine: its timer and its errors."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+
+import pytest
+
+from agents.machine import Discarded
+from agents.shell.driver import Driver
+
+
+class Clockwork:
+    """A machine with one deadline that it may move by itself."""
+
+    def __init__(self, deadline):
+        self.deadline = deadline
+        self.outbox, self.events = deque(), deque()
+        self.timeouts = []
+
+    def handle_message(self, data, source, now):
+        self.events.append(Discarded(now, source[0], "all the same"))
+        self.outbox.append((data, source))
+
+    def handle_timeout(self, now):
+        self.timeouts.append(now)
+        self.deadline = None if self.deadline <= now else self.deadline
+
+    def next_timeout(self):
+        return self.deadline
+
+
+def test_the_timer_runs_on_after_a_handler_that_fails():
+    async def main():
+        now = asyncio.get_running_loop().time()
+        machine = Clockwork(now + 0.01)
+
+        def fail(_):
+            raise RuntimeError("a bug")
+
+        sent = []
+        driver = Driver(machine, lambda *datagram: sent.append(datagram), fail)
+        with pytest.raises(RuntimeError):
+            driver.receive(b"ping", ("::1", 500))
+        async with asyncio.timeout(5):
+            while not machine.timeouts:
+                await asyncio.sleep(0.001)
+        assert sent == [(b"ping", ("::1", 500))]
+        driver.close()
+
+    asyncio.run(main())
+
+
+def test_a_timer_that_is_out_of_date_does_not_move_the_machine_into_the_future():
+    async def main():
+        now = asyncio.get_running_loop().time()
+        machine = Clockwork(now + 0.01)
+        driver = Driver(machine, lambda *_: None, lambda _: None)
+        driver.call(lambda: None)
+        machine.deadline = now + 3600
+        async with asyncio.timeout(5):
+            while not machine.timeouts:
+                await asyncio.sleep(0.001)
+        assert now + 0.01 <= machine.timeouts[0] < now + 3600
+        driver.close()
+
+    asyncio.run(main())
