@@ -59,7 +59,7 @@ class ChildExchange:
     def start(self, sa: IkeSa, task: MakeChild, now: float) -> bool:
         """Send the request; return False if there is nothing to do any more."""
         host, old = self._host, task.replaces
-        if old is not None and (old.spi not in host.children or old.closing):
+        if old is not None and not self._replaceable(old):
             return False
         group = task.group or host.config.pfs
         requested = ChildRequested(
@@ -82,6 +82,14 @@ class ChildExchange:
             payloads.insert(0, note.payload())
         host.request(sa, Exchange.CREATE_CHILD_SA, payloads + selectors, requested, now)
         return True
+
+    def _replaceable(self, old: Child) -> bool:
+        """Return whether nobody replaces or deletes a CHILD SA yet, and the peer knows it."""
+        children = self._host.children
+        if old.spi not in children or old.closing or old.rekeying:
+            return False
+        pending = (old.rival, old.replaces)
+        return not any(other and other.spi in children for other in pending)
 
     def complete(
         self, sa: IkeSa, requested: ChildRequested, contents: Contents, now: float
@@ -219,7 +227,6 @@ class ChildExchange:
         if old is None:
             return
         host.events.append(events.ChildRekeyed(now, made.peer, old.pair, made.pair))
-        if old.rekeying:
-            old.rival = made
-        else:
+        old.rival, made.replaces = made, old
+        if not old.rekeying:
             host.timers.cancel((Timer.CHILD_REKEY, b"", old.spi))

@@ -225,6 +225,7 @@ class Host:
         if self.children.pop(spi, None) is None:
             return
         del child.owner.children[spi]
+        child.replaces = None  # Or every SA would keep all those before it.
         self.esp_spis.discard(spi)
         for timer in (Timer.CHILD_EXPIRES, Timer.CHILD_REKEY):
             self.timers.cancel((timer, b"", spi))

@@ -38,7 +38,10 @@ class Child:
     closing: bool = False
     rekeying: bool = False
     rival: Child | None = None
-    """What the peer has made to replace this one while the local host rekeys it too."""
+    """What the peer has made to replace this one."""
+
+    replaces: Child | None = None
+    """What the peer has made this one for to replace; it is there until the peer deletes it."""
 
     @property
     def peer(self) -> IPv6Address:

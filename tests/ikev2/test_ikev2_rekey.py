@@ -140,6 +140,46 @@ def test_both_replace_the_ike_sa_at_once_and_a_message_is_lost(seed, lost):
     assert_settled(peers)
 
 
+def play(commands, *, seed=0, **link) -> Peers:
+    """Have either side rekey (C: the CHILD SA, I: the IKE SA) at 6 s and later; run to the end."""
+    peers = Peers(**link)
+    peers.connect(6.0)
+    peers.mn._host.rng.seed(seed)
+    peers.ha._host.rng.seed(seed + 999)
+    for at, side, what in sorted(commands):
+        peers.link.run(at)
+        peers.link.now = max(peers.link.now, at)
+        machine, other = (peers.mn, HA) if side == "mn" else (peers.ha, COA)
+        (machine.rekey_children if what == "C" else machine.rekey_ike)(other, at)
+        peers.link._collect()
+    peers.link.run(200.0)
+    return peers
+
+
+@pytest.mark.parametrize(
+    ("commands", "link"),
+    [
+        pytest.param(
+            [(6.0, "mn", "I"), (6.1, "mn", "C"), (6.3, "mn", "C")],
+            {"delay": 0.2},
+            id="queued twice behind another request",
+        ),
+        pytest.param(
+            [(6.0, "ha", "C"), (7.0, "mn", "C")],
+            {"drop": {5, 8}},
+            id="noticed by one side only",
+        ),
+        pytest.param(
+            [(6.0, "mn", "C"), (7.0, "ha", "C")],
+            {"delay": 0.2, "drop": {5, 6, 8}},
+            id="a pair that the peer has not heard of yet",
+        ),
+    ],
+)
+def test_a_child_is_replaced_once_whoever_begins(commands, link):
+    assert_settled(play(commands, **link))
+
+
 def test_one_replaces_the_ike_sa_and_the_other_the_child_at_once():
     peers = Peers()
     peers.connect(1.0)
