@@ -153,7 +153,13 @@ ESP_PROPOSALS = (
 )
 
 TIMING = Timing(initial=1.0, maximum=8.0, count=5)
-"""Retransmissions: RFC 7296 section 2.4 leaves them open; the last wait ends after about 23 s."""
+"""Retransmissions where little is lost with the IKE SA: of IKE_SA_INIT, IKE_AUTH, and its deletion.
+
+The last wait ends after about 23 s.
+"""
+
+TIMING_UP = Timing(initial=1.0, maximum=30.0, count=12)
+"""Those of other requests over an IKE SA that is up (section 2.4): a dozen in some four minutes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,6 +225,7 @@ class Config:
     """The silence after which the peer is asked whether it lives (section 2.4)."""
 
     timing: Timing = TIMING
+    timing_up: Timing = TIMING_UP
     negotiation_timeout: float = 30.0
     """The longest that IKE_SA_INIT and IKE_AUTH together may take on either side."""
 

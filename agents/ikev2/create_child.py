@@ -19,6 +19,7 @@ from agents.ikev2.sa import (
     DeleteChildren,
     IkeSa,
     MakeChild,
+    RekeyIke,
     RekeyRequested,
     Task,
 )
@@ -30,7 +31,7 @@ MAX_ATTEMPTS = 5
 """Requests for one SA, those with another group or after a temporary failure included."""
 
 Ask: TypeAlias = Callable[[IkeSa, Task, float], None]
-Delay: TypeAlias = Callable[[IkeSa, Task, float], None]
+Delay: TypeAlias = Callable[[IkeSa, MakeChild | RekeyIke, float], None]
 
 
 class WrongGroupError(PeerError):
@@ -137,9 +138,12 @@ class ChildExchange:
         was in vain, and its initiator deletes what it has made; the other deletes the old SA.
         """
         rival = old.rival
-        if rival is None or rival.spi not in self._host.children:
+        if rival is None:
             return old
-        return made if made.lowest_nonce < rival.lowest_nonce else old
+        if made.lowest_nonce < rival.lowest_nonce:
+            return made
+        rival.closing = True  # By the peer.
+        return old
 
     def _refused(
         self, sa: IkeSa, requested: ChildRequested, error: Notification, now: float

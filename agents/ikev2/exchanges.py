@@ -27,7 +27,10 @@ from agents.machine import PeerError
 from agents.wire import WireError
 
 RETRY_AFTER = 1.0
-"""Seconds between a temporary failure and the next try, more or less by a random half of it."""
+"""Seconds between a temporary failure and the next try, more or less by a random half of it.
+
+It doubles from try to try: the peer may be resending what is in the way (section 2.25).
+"""
 
 
 class Exchanges:
@@ -44,12 +47,15 @@ class Exchanges:
         """Put a task at the end of an IKE SA's queue, or its successor's."""
         while sa.successor is not None and not isinstance(task, DeleteIke):
             sa = sa.successor
+        if isinstance(task, DeleteChildren):
+            for child in task.children:
+                child.closing = True
         sa.tasks.append(task)
         self.pump(sa, now)
 
-    def _delay(self, sa: IkeSa, task: Task, now: float) -> None:
+    def _delay(self, sa: IkeSa, task: MakeChild | RekeyIke, now: float) -> None:
         sa.delayed.append(task)
-        wait = RETRY_AFTER * self._host.rng.uniform(0.5, 1.5)
+        wait = RETRY_AFTER * 2 ** (task.attempts - 1) * self._host.rng.uniform(0.5, 1.5)
         self._host.timers.set((Timer.RETRY, sa.spi, 0), now + wait)
 
     def retry(self, sa: IkeSa, now: float) -> None:
@@ -91,8 +97,6 @@ class Exchanges:
         spis = [*(c.spi for c in doomed), *task.refused]
         if not spis:
             return
-        for child in doomed:
-            child.closing = True
         deletion = Deletion(ProtocolId.ESP, tuple(spi.to_bytes(4) for spi in spis))
         self._inform(sa, [Payload(PayloadType.DELETE, deletion.encode())], task, now)
 
@@ -137,17 +141,20 @@ class Exchanges:
             if exchange == Exchange.INFORMATIONAL:
                 contents.check(Form.INFORMATIONAL)
                 self._answer_informational(sa, contents, now)
-            elif contents.has(PayloadType.TS_I):
-                self._child.answer(sa, contents, now)
             else:
-                self._rekey.answer(sa, contents, now)
+                self._settle(sa, now)
+                creation = self._child if contents.has(PayloadType.TS_I) else self._rekey
+                creation.answer(sa, contents, now)
         except (WireError, PeerError) as error:
             self.refuse(sa, error, now)
             return
-        if not isinstance(sa.state, Established):
-            return
         self._host.alive(sa, now)
         self.pump(sa.successor or sa, now)
+
+    def _settle(self, sa: IkeSa, now: float) -> None:
+        """The peer uses what it has made to replace an IKE SA: so it takes over (2.8.2)."""
+        if sa.predecessor is not None:
+            self._rekey.resolve(sa.predecessor, now)
 
     def refuse(self, sa: IkeSa, error: Exception, now: float) -> None:
         """Answer a request with an error; one of syntax ends the IKE SA (section 2.21.3)."""
@@ -170,10 +177,13 @@ class Exchanges:
         host = self._host
         deletions = [Deletion.decode(b) for b in contents.all(PayloadType.DELETE)]
         ends = any(d.protocol == ProtocolId.IKE for d in deletions)
+        if not ends:
+            self._settle(sa, now)
         doomed = [] if ends else self._named(sa, deletions)
         payloads = []
         # SAs whose deletion crosses with one of ours are not named (section 1.4.1).
-        if spis := [c.spi.to_bytes(4) for c in doomed if not c.closing]:
+        crossing = sa.purpose.children if isinstance(sa.purpose, DeleteChildren) else ()
+        if spis := [c.spi.to_bytes(4) for c in doomed if c not in crossing]:
             deletion = Deletion(ProtocolId.ESP, tuple(spis))
             payloads.append(Payload(PayloadType.DELETE, deletion.encode()))
         host.respond(sa, payloads)
@@ -198,7 +208,9 @@ class Exchanges:
 
     def unanswered(self, sa: IkeSa, now: float) -> None:
         """A request has been sent for the last time in vain: the peer is gone (section 2.4)."""
+        self._rekey.resolve(sa, now)
         self._host.close(sa, "the peer does not answer", now)
+        self.pump(sa.successor or sa, now)
 
     def probe(self, sa: IkeSa, now: float) -> None:
         """After a silence, ask whether the peer lives."""

@@ -15,7 +15,7 @@ from agents.ikev2.config import Allocate, Config, Credentials
 from agents.ikev2.constants import NotifyType, Role
 from agents.ikev2.keys import IkeKeys
 from agents.ikev2.payloads import Notification
-from agents.ikev2.sa import Child, Closed, Established, IkeSa, Purpose, Request
+from agents.ikev2.sa import Child, Closed, DeleteIke, Established, IkeSa, Initial, Purpose, Request
 from agents.ikev2.sealing import Sealer
 from agents.ikev2.wire import NO_SPI, SPI_LENGTH, Header, Payload, encode_plain
 from agents.machine import Address, Discarded, Event, Retransmission
@@ -136,7 +136,10 @@ class Host:
             sa.spi_i, sa.spi_r, exchange, sa.next_id, initiator=sa.initiator, response=False
         )
         data = sa.sealer.seal(header, payloads) if sa.sealer else encode_plain(header, payloads)
-        retransmission = Retransmission(self.config.timing, self.rng, now)
+        config = self.config
+        brief = isinstance(purpose, Initial | DeleteIke)
+        timing = config.timing if brief else config.timing_up
+        retransmission = Retransmission(timing, self.rng, now)
         sa.request = Request(sa.next_id, exchange, data, purpose, retransmission)
         sa.next_id += 1
         self.timers.set((Timer.RETRANSMIT, sa.spi, 0), retransmission.deadline)

@@ -78,16 +78,15 @@ class IkeRekey:
             self._give_up(sa, f"{problem}", now)
             return
         self._announce(sa, new, Role.INITIATOR, now)
-        rival = sa.rival
-        if rival is None or isinstance(rival.state, Closed):
-            self._inherit(sa, new, now)
-        elif new.lowest_nonce < rival.lowest_nonce:
+        rival = _alive(sa.rival)
+        if rival is not None and new.lowest_nonce < rival.lowest_nonce:
             # The peer has made one at the same time, and ours was in vain (section 2.8.2).
-            self._inherit(sa, rival, now)
+            self.resolve(sa, now)
+        if sa.successor is not None:
             self._ask(new, DeleteIke("redundant"), now)
             return
-        else:
-            self._inherit(sa, new, now)
+        self._inherit(sa, new, now)
+        if rival is not None:
             self._await_deletion(rival, new, now)
         self._ask(sa, DeleteIke("replaced"), now)
 
@@ -108,8 +107,8 @@ class IkeRekey:
 
     def _refused(self, sa: IkeSa, task: RekeyIke, error: Notification, now: float) -> None:
         again = replace(task, attempts=task.attempts + 1)
-        if sa.rival is not None and not isinstance(sa.rival.state, Closed):
-            self._inherit(sa, sa.rival, now)
+        self.resolve(sa, now)
+        if sa.successor is not None:
             return
         if again.attempts < MAX_ATTEMPTS:
             if error.type == NotifyType.TEMPORARY_FAILURE:
@@ -157,7 +156,7 @@ class IkeRekey:
         host.respond(sa, payloads)
         self._announce(sa, new, Role.RESPONDER, now)
         if isinstance(purpose, RekeyRequested):
-            sa.rival = new
+            sa.rival, new.predecessor = new, sa
         else:
             self._inherit(sa, new, now)
 
@@ -182,6 +181,7 @@ class IkeRekey:
 
     def _inherit(self, old: IkeSa, new: IkeSa, now: float) -> None:
         """Let `new` take over the CHILD SAs and the tasks of `old`, which is to be deleted."""
+        new.predecessor = None
         new.children, old.children = old.children | new.children, {}
         for moved in new.children.values():
             moved.owner = new
@@ -199,6 +199,11 @@ class IkeRekey:
         host.timers.set((Timer.GIVE_UP, old.spi, 0), now + host.config.negotiation_timeout)
 
     def resolve(self, sa: IkeSa, now: float) -> None:
-        """The peer deletes an IKE SA: what it has made to replace it takes over."""
-        if sa.successor is None and sa.rival is not None:
-            self._inherit(sa, sa.rival, now)
+        """Let what the peer has made to replace an IKE SA take over, if nothing has yet."""
+        rival = _alive(sa.rival)
+        if sa.successor is None and rival is not None:
+            self._inherit(sa, rival, now)
+
+
+def _alive(sa: IkeSa | None) -> IkeSa | None:
+    return None if sa is None or isinstance(sa.state, Closed) else sa

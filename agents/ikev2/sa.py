@@ -36,6 +36,8 @@ class Child:
     """The lower of the two nonces of that exchange; it decides collisions (section 2.8.1)."""
 
     closing: bool = False
+    """Whether either side is to delete it."""
+
     rekeying: bool = False
     rival: Child | None = None
     """What the peer has made to replace this one."""
@@ -290,6 +292,9 @@ class IkeSa:
     lowest_nonce: bytes = b""
     rival: IkeSa | None = None
     """What the peer has made to replace this one while the local host rekeys it too."""
+
+    predecessor: IkeSa | None = None
+    """What this one is the rival of, until it is known which one takes over."""
 
     successor: IkeSa | None = None
     hint: str = ""

@@ -493,8 +493,10 @@ def test_a_dead_peer_is_found():
     peers = Peers(config, FAST, tamper=lambda data: None if lost else data)
     peers.connect(35.0)
     assert len(peers.sent) == 4 + 6  # Every ten seconds a question and its answer.
-    lost = True
-    peers.link.run(100.0)
+    lost, before = True, len(peers.sent)
+    peers.link.run(400.0)
+    assert len(peers.sent) == before + 12
+    assert find(peers.mn, IkeDeleted)[0].at > 180.0  # RFC 7296 section 2.4: several minutes.
     assert peers.reasons(peers.mn, IkeDeleted) == ["the peer does not answer"]
     assert peers.reasons(peers.mn, ChildDeleted) == ["the peer does not answer"]
 

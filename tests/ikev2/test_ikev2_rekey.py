@@ -1,5 +1,6 @@
 """CREATE_CHILD_SA: rekeying of both kinds of SA, by either side, at once, with losses."""
 
+import random
 from dataclasses import replace
 
 import pytest
@@ -15,6 +16,8 @@ from agents.ikev2 import (
 )
 from tests.ike import COA, HA, find, names
 from tests.ikev2.peers import FAST, SELECTORS, Peers, assert_same_sas, pairs
+
+SIDES = ("mn", "ha")
 
 
 def live(machine) -> list[tuple[bytes, bytes]]:
@@ -143,9 +146,9 @@ def test_both_replace_the_ike_sa_at_once_and_a_message_is_lost(seed, lost):
 def play(commands, *, seed=0, **link) -> Peers:
     """Have either side rekey (C: the CHILD SA, I: the IKE SA) at 6 s and later; run to the end."""
     peers = Peers(**link)
-    peers.connect(6.0)
     peers.mn._host.rng.seed(seed)
     peers.ha._host.rng.seed(seed + 999)
+    peers.connect(6.0)
     for at, side, what in sorted(commands):
         peers.link.run(at)
         peers.link.now = max(peers.link.now, at)
@@ -178,6 +181,42 @@ def play(commands, *, seed=0, **link) -> Peers:
 )
 def test_a_child_is_replaced_once_whoever_begins(commands, link):
     assert_settled(play(commands, **link))
+
+
+@pytest.mark.parametrize(
+    ("seed", "commands", "link"),
+    [
+        pytest.param(
+            1878,
+            [(6.0, "mn", "C"), (6.05, "mn", "I"), (6.3, "ha", "I")],
+            {"drop": {5, 7, 12}},
+            id="used before the other side knows that it takes over",
+        ),
+        pytest.param(
+            4126,
+            [(6.0, "ha", "C"), (6.05, "ha", "I"), (6.3, "mn", "I")],
+            {"delay": 0.1, "drop": {6}},
+            id="something is left to do on it",
+        ),
+    ],
+)
+def test_both_replace_the_ike_sa_and_the_one_that_is_left_has_the_child(seed, commands, link):
+    assert_settled(play(commands, seed=seed, **link))
+
+
+def test_whatever_both_replace_at_once_and_whatever_is_lost():
+    """Three commands of either side collide; no more datagrams are lost than are sent again."""
+    for seed in range(150):
+        rng = random.Random(seed)
+        commands = [
+            (6.0 + rng.choice((0.0, 0.05, 0.1, 0.3, 0.5, 1.0)), rng.choice(SIDES), rng.choice("CI"))
+            for _ in range(3)
+        ]
+        link = {"delay": rng.choice((0.01, 0.1, 0.2, 0.6)), "drop": rng.sample(range(4, 24), 4)}
+        try:
+            assert_settled(play(commands, seed=seed, **link))
+        except AssertionError as error:
+            raise AssertionError(f"seed {seed}: {commands}, {link}") from error
 
 
 def test_one_replaces_the_ike_sa_and_the_other_the_child_at_once():
