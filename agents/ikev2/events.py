@@ -78,6 +78,13 @@ class EapResponse(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class EapEnded(Event):
+    """Responder: whatever the AAA says, the peer's EAP has come to nothing."""
+
+    ike_spi: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class AddressAssigned(Event):
     """Initiator: the responder has assigned the home address, or said the home prefix."""
 

@@ -15,7 +15,17 @@ from agents.ikev2.config import Allocate, Config, Credentials
 from agents.ikev2.constants import NotifyType, Role
 from agents.ikev2.keys import IkeKeys
 from agents.ikev2.payloads import Notification
-from agents.ikev2.sa import Child, Closed, DeleteIke, Established, IkeSa, Initial, Purpose, Request
+from agents.ikev2.sa import (
+    Child,
+    Closed,
+    DeleteIke,
+    EapRunning,
+    Established,
+    IkeSa,
+    Initial,
+    Purpose,
+    Request,
+)
 from agents.ikev2.sealing import Sealer
 from agents.ikev2.wire import NO_SPI, SPI_LENGTH, Header, Payload, encode_plain
 from agents.machine import Address, Discarded, Event, Retransmission
@@ -242,6 +252,8 @@ class Host:
         if isinstance(sa.state, Closed):
             return
         was_up = isinstance(sa.state, Established)
+        if isinstance(sa.state, EapRunning) and not sa.initiator:
+            self.events.append(events.EapEnded(now, sa.spi_r))
         for child in list(sa.children.values()):
             self.remove_child(child, reason, now)
         for selectors in sa.wanted:

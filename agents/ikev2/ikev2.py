@@ -291,6 +291,9 @@ class Ikev2:
             if sa.answered:
                 host.send(sa.answered, source)
             return
+        if sa.heard and not sa.answered:
+            host.discard(source, "a request before the last one is answered", now)
+            return
         if message_id != sa.expected_id or isinstance(sa.state, Closed):
             host.discard(source, f"a request with message id {message_id}", now)
             return

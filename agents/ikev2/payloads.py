@@ -16,6 +16,7 @@ from agents.ikev2.constants import (
 from agents.ikev2.wire import Attribute, Payload, decode_list, encode_list
 from agents.wire import Reader, WireError
 
+MAX_PROPOSALS = 64
 _PROPOSAL, _TRANSFORM = 2, 3
 _HOME_PREFIX_LENGTH = 21
 
@@ -86,6 +87,8 @@ class SecurityAssociation:
     def decode(cls, body: bytes) -> Self:
         """Read the body."""
         found = decode_list(Reader(body), _PROPOSAL)
+        if len(found) > MAX_PROPOSALS:
+            raise WireError(f"{len(found)} proposals")
         return cls(tuple(Proposal.decode(p) for p in found))
 
     def encode(self) -> bytes:

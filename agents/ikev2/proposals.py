@@ -8,11 +8,10 @@ from dataclasses import dataclass, replace
 from agents.crypto.dh import GROUPS
 from agents.ikev2.config import EspProposal, IkeProposal
 from agents.ikev2.constants import NONE, NotifyType, ProtocolId, TransformType
-from agents.ikev2.payloads import Proposal, SecurityAssociation, Transform
+from agents.ikev2.payloads import MAX_PROPOSALS, Proposal, SecurityAssociation, Transform
 from agents.machine import PeerError
 
 _T = TransformType
-MAX_PROPOSALS = 255
 ESP_SPI_LENGTH = 4
 
 

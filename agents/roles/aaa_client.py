@@ -99,9 +99,10 @@ class AaaClient:
         )
         message = await self._service.request(request.to_message())
         answer = DiameterEapAnswer.from_message(message)
-        self._sessions[key] = (session, answer.state)
+        if key in self._sessions:
+            self._sessions[key] = (session, answer.state)
         return answer
 
     def forget(self, key: Hashable) -> None:
-        """Drop what is kept for a conversation."""
+        """Drop what is kept for a conversation, which may wait for an answer still."""
         self._sessions.pop(key, None)

@@ -220,6 +220,7 @@ class EapAuthenticator:
             certificate=configuration.certificate,
         )
         self._ike.on_eap = self._on_eap
+        self._ike.on_eap_ended = client.forget
 
     def _on_eap(self, event: ikev2.EapResponse) -> None:
         task = asyncio.get_running_loop().create_task(self._ask(event))

@@ -87,8 +87,8 @@ def _credentials(tls: TlsSettings | None, *, own: bool) -> Credentials:
 class Ike2Service:
     """An IKEv2 endpoint on UDP port 500 that keeps the kernel's SAs as negotiated.
 
-    A responder with EAP gives its `certificate`, and its owner sets `on_eap`; one with pre-shared
-    keys gives `allocate`. An initiator's owner sets `on_address`.
+    A responder with EAP gives its `certificate`, and its owner sets `on_eap` and `on_eap_ended`;
+    one with pre-shared keys gives `allocate`. An initiator's owner sets `on_address`.
     """
 
     def __init__(
@@ -111,6 +111,7 @@ class Ike2Service:
         self._on_failure = on_failure
         self.on_address: Callable[[IPv6Address], None] | None = None
         self.on_eap: Callable[[events.EapResponse], None] | None = None
+        self.on_eap_ended: Callable[[bytes], None] | None = None
         self._machine = Ikev2(
             rng=random.SystemRandom(),
             local=local,
@@ -199,6 +200,8 @@ class Ike2Service:
                 self.on_address(event.home_address)
             case events.EapResponse() if self.on_eap:
                 self.on_eap(event)
+            case events.EapEnded() if self.on_eap_ended:
+                self.on_eap_ended(event.ike_spi)
             case events.Failed() if self._on_failure:
                 self._on_failure(f"IKE with {event.peer}: {event.reason}")
             case _:

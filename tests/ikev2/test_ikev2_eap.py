@@ -4,7 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from agents.ikev2 import EapResponse, Failed, Grant, IkeDeleted, IkeEstablished
+from agents.ikev2 import EapEnded, EapResponse, Failed, Grant, IkeDeleted, IkeEstablished
+from agents.ikev2.constants import Exchange, PayloadType
+from agents.ikev2.wire import Header, Payload
 from agents.machine import Discarded
 from tests.ike import COA, ENDS, HA, HOA, find
 from tests.ikev2.peers import ASSIGN, FAST, Peers, assert_up
@@ -124,11 +126,27 @@ def test_the_aaa_never_answers(people, authority):
     assert peers.reasons(peers.ha, Failed) == ["IKE_AUTH: the negotiation has taken too long"]
     assert peers.reasons(peers.mn, Failed) == ["IKE_AUTH: the peer does not answer"]
     (event,) = find(peers.ha, EapResponse)  # Retransmissions are not passed on.
+    assert [e.ike_spi for e in find(peers.ha, EapEnded)] == [event.ike_spi]
     peers.ha.eap_request(event.ike_spi, b"\1\1\0\5\1", 60.0)
     peers.ha.eap_success(event.ike_spi, b"\3\1\0\4", b"m" * 64, 60.0, identity=MN_NAME)
     peers.ha.eap_failure(event.ike_spi, None, 60.0)
     late = peers.reasons(peers.ha, Discarded)
     assert [r.rsplit(" ", 5)[-1] for r in late] == ["packet"] * 3
+
+
+def test_a_peer_that_does_not_wait_for_answers_asks_for_nothing(people, authority):
+    """RFC 7296 section 2.3: the window is 1."""
+    peers = between(people)
+    Aaa(peers, authority, mute=True)
+    peers.connect(3.0, eap=eap_peer(authority), remote_identity=HA_NAME)
+    (mn,) = peers.mn._host.sas.values()
+    for number in range(2, 20):
+        header = Header(*mn.spis, Exchange.IKE_AUTH, number, initiator=True, response=False)
+        packet = Payload(PayloadType.EAP, bytes((2, number, 0, 6, 13, 0)))
+        peers.ha.handle_message(mn.sealer.seal(header, [packet]), ENDS[0], 3.0)
+    assert len(find(peers.ha, EapResponse)) == 1
+    reasons = peers.reasons(peers.ha, Discarded)
+    assert reasons.count("a request before the last one is answered") == 18
 
 
 def test_an_msk_that_differs(people, authority):

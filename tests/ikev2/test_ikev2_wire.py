@@ -38,6 +38,7 @@ from agents.ikev2.wire import (
     UnknownCriticalError,
     decode_chain,
     encode_chain,
+    encode_list,
     encode_plain,
     split_datagram,
 )
@@ -474,3 +475,11 @@ def test_a_request_that_overtakes_the_response_to_ike_auth_is_answered_later():
     mn.handle_message(answer_, agent, 0.0)
     mn.handle_message(early, agent, 1.0)
     assert len(mn.outbox) == 1
+
+
+def test_proposals_are_limited():
+    one = IkeProposal()
+    assert len(SecurityAssociation.decode(offer_ike([one] * 300).encode()).proposals) == 64
+    empty = encode_list([bytes((1, 1, 0, 0))] * 65, 2)
+    with pytest.raises(WireError, match="65 proposals"):
+        SecurityAssociation.decode(empty)
