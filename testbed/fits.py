@@ -24,9 +24,7 @@ CONFIDENCE = 0.95
 HUBER = 1.345  # 95 % efficiency for normal errors (Huber 1981, section 4.5).
 TO_SIGMA = 1.4826  # From the median absolute deviation, for normal errors.
 LEAST_FREEDOM = 1e-3  # Of a row that all but fixes its own fitted value.
-FREEDOM = (
-    9  # Runs beyond the coefficients; with fewer, intervals hold the truth less than they say.
-)
+FREEDOM = 9  # Runs beyond the coefficients: with fewer, intervals hold less than they say.
 FLOOR = 1e-5  # Seconds: what no clock here resolves is no scatter.
 
 
