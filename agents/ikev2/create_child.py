@@ -105,15 +105,19 @@ class ChildExchange:
         try:
             made = self._accept(sa, requested, contents)
         except (WireError, PeerError) as problem:
-            host.esp_spis.discard(requested.spi)
-            self.abandon(sa, task, f"CHILD SA: {problem}", now)
-            self._ask(sa, DeleteChildren((), "refused", (requested.spi,)), now)
+            self.undo(sa, requested, problem, now)
             return
         host.add_child(made, now)
         old = task.replaces
         if old is not None:
             host.events.append(events.ChildRekeyed(now, sa.peer, old.pair, made.pair))
             self._ask(sa, DeleteChildren((self._redundant(old, made),), "replaced"), now)
+
+    def undo(self, sa: IkeSa, requested: ChildRequested, problem: Exception, now: float) -> None:
+        """Have the peer delete what it has made, for its response is not acceptable."""
+        self._host.esp_spis.discard(requested.spi)
+        self._abandon(sa, requested.task, str(problem), now)
+        self._ask(sa, DeleteChildren((), "refused", (requested.spi,)), now)
 
     def _accept(self, sa: IkeSa, requested: ChildRequested, contents: Contents) -> Child:
         host = self._host
@@ -165,13 +169,13 @@ class ChildExchange:
                 if not any(c.selectors == task.selectors for c in sa.children.values()):
                     sa.tasks.append(replace(again, replaces=None))
                 return
-        self.abandon(sa, task, f"CHILD SA: the peer says {NotifyType.text(error.type)}", now)
+        self._abandon(sa, task, f"the peer says {NotifyType.text(error.type)}", now)
 
-    def abandon(self, sa: IkeSa, task: MakeChild, reason: str, now: float) -> None:
+    def _abandon(self, sa: IkeSa, task: MakeChild, reason: str, now: float) -> None:
         """Tell the owner that no CHILD SA has come of a request; an old one stays."""
         if task.replaces is not None:
             task.replaces.rekeying = False
-        failed = events.Failed(now, sa.peer, reason, task.selectors)
+        failed = events.Failed(now, sa.peer, f"CHILD SA: {reason}", task.selectors)
         self._host.events.append(failed)
 
     # Responder.

@@ -105,6 +105,9 @@ class Exchanges:
     def handle_response(self, sa: IkeSa, contents: Contents, now: float) -> None:
         """Take the authentic response to the request that is under way."""
         purpose = sa.purpose
+        if contents.note(NotifyType.INVALID_SYNTAX):  # Fatal in both peers (section 2.21.3).
+            self._host.close(sa, "the peer says INVALID_SYNTAX", now)
+            return
         self._host.finish_request(sa)
         match purpose:
             case ChildRequested():
@@ -130,7 +133,9 @@ class Exchanges:
             return
         self._host.finish_request(sa)
         if isinstance(purpose, ChildRequested):
-            self._child.abandon(sa, purpose.task, f"CHILD SA: {error}", now)
+            self._child.undo(sa, purpose, error, now)
+        elif isinstance(purpose, RekeyRequested):
+            self._rekey.give_up(sa, str(error), now)
         self.pump(sa, now)
 
     # Requests.

@@ -16,7 +16,9 @@ from agents.ikev2.constants import NotifyType, Role
 from agents.ikev2.keys import IkeKeys
 from agents.ikev2.payloads import Notification
 from agents.ikev2.sa import (
+    AuthSent,
     Child,
+    ChildRequested,
     Closed,
     DeleteIke,
     EapRunning,
@@ -258,6 +260,9 @@ class Host:
             self.remove_child(child, reason, now)
         for selectors in sa.wanted:
             self.events.append(events.Failed(now, sa.peer, reason, selectors))
+        for holder in (sa.state, sa.purpose):
+            if isinstance(holder, AuthSent | EapRunning | ChildRequested):
+                self.esp_spis.discard(holder.spi)
         sa.state, sa.request = Closed(), None
         sa.tasks.clear()
         sa.delayed.clear()

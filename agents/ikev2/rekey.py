@@ -75,7 +75,7 @@ class IkeRekey:
         try:
             new = self._accept(sa, requested, contents)
         except (WireError, PeerError) as problem:
-            self._give_up(sa, f"{problem}", now)
+            self.give_up(sa, f"{problem}", now)
             return
         self._announce(sa, new, Role.INITIATOR, now)
         rival = _alive(sa.rival)
@@ -119,9 +119,9 @@ class IkeRekey:
             if wrong and supported_group(group, self._host.config.proposals):
                 sa.tasks.appendleft(replace(again, group=group))
                 return
-        self._give_up(sa, f"the peer says {NotifyType.text(error.type)}", now)
+        self.give_up(sa, f"the peer says {NotifyType.text(error.type)}", now)
 
-    def _give_up(self, sa: IkeSa, reason: str, now: float) -> None:
+    def give_up(self, sa: IkeSa, reason: str, now: float) -> None:
         """Keep the IKE SA until it expires."""
         self._host.events.append(events.Failed(now, sa.peer, f"rekeying of the IKE SA: {reason}"))
 

@@ -13,8 +13,11 @@ from agents.ikev2 import (
     Failed,
     IkeDeleted,
     IkeEstablished,
+    child,
 )
-from tests.ike import COA, HA, find, names
+from agents.ikev2.constants import Exchange, PayloadType
+from agents.ikev2.wire import Header, Payload
+from tests.ike import COA, ENDS, HA, find, names
 from tests.ikev2.peers import FAST, SELECTORS, Peers, assert_same_sas, pairs
 
 SIDES = ("mn", "ha")
@@ -305,3 +308,42 @@ def test_events_of_a_responder_come_in_order():
     peers.link.run(2.0)
     keyed = [e.pair for e in find(peers.ha, ChildKeyed)]
     assert keyed == [e.pair for e in find(peers.ha, ChildEstablished)]
+
+
+def test_a_malformed_request_ends_the_ike_sa_on_both_sides(monkeypatch):
+    """RFC 7296 section 2.21.3: INVALID_SYNTAX needs no Delete."""
+    peers = Peers()
+    peers.connect(1.0)
+    well = child.offer_payloads
+
+    def twice(*arguments):
+        offer, selectors = well(*arguments)
+        return offer + offer, selectors
+
+    monkeypatch.setattr(child, "offer_payloads", twice)
+    peers.mn.rekey_children(HA, 1.0)
+    peers.link.run(5.0)
+    assert peers.reasons(peers.mn, IkeDeleted) == ["the peer says INVALID_SYNTAX"]
+    assert not live(peers.ha)
+    assert_same_sas(peers, 0)
+    assert not peers.mn._host.esp_spis
+
+
+@pytest.mark.parametrize("what", ["rekey_children", "rekey_ike"])
+def test_an_unreadable_response_is_a_failure(what):
+    peers = Peers()
+    peers.connect(1.0)
+    getattr(peers.mn, what)(HA, 1.0)
+    (theirs,) = peers.ha._host.sas.values()
+    header = Header(*theirs.spis, Exchange.CREATE_CHILD_SA, 2, initiator=False, response=True)
+    broken = theirs.sealer.seal(header, [Payload(PayloadType.NOTIFY, b"")])
+    peers.mn.handle_message(broken, ENDS[1], 1.0)
+    assert len(find(peers.mn, Failed)) == 1
+    assert len(peers.mn._host.esp_spis) == 1
+
+
+def test_a_failed_negotiation_gives_its_spi_back():
+    peers = Peers(ha_psk=b"another")
+    peers.connect(5.0)
+    assert find(peers.mn, Failed)
+    assert not peers.mn._host.esp_spis
