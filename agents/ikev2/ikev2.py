@@ -137,6 +137,10 @@ class Ikev2:
             return
         self._initiator.start(peer, Intent(selectors, method, psk, eap, remote_identity), now)
 
+    def connected(self, peer: IPv6Address) -> bool:
+        """Return whether an IKE SA with a peer is up, or the local host is making one."""
+        return self._running(peer) is not None
+
     def _running(self, peer: IPv6Address) -> IkeSa | None:
         """Return an IKE SA with a peer that is up, or that the local host is making."""
         making = (

@@ -41,9 +41,10 @@ Lifetime = Annotated[float, msgspec.Meta(ge=1)]
 
 
 class Ike2Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """How IKEv2 negotiates; lifetimes in seconds.
+    """How IKEv2 negotiates; times in seconds.
 
-    `authentication` is the mobile node's; with `eap` the home agent shows a certificate.
+    `authentication` is the mobile node's; with `eap` the home agent shows a certificate. After
+    `liveness` without a word the peer is asked whether it lives.
     """
 
     authentication: Literal["eap", "psk"] = "eap"
@@ -51,6 +52,7 @@ class Ike2Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     pfs: bool = False
     ike_lifetime: Lifetime = 14400.0
     esp_lifetime: Lifetime = 3600.0
+    liveness: Lifetime = 60.0
 
     def config(self, identity: str | None, *, responder: bool) -> Config:
         """Return what an Ikev2 machine takes."""
@@ -64,6 +66,7 @@ class Ike2Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
             accept_eap=responder and self.authentication == "eap",
             ike_lifetime=self.ike_lifetime,
             esp_lifetime=self.esp_lifetime,
+            liveness_interval=self.liveness,
         )
 
 
@@ -88,7 +91,8 @@ class Ike2Service:
     """An IKEv2 endpoint on UDP port 500 that keeps the kernel's SAs as negotiated.
 
     A responder with EAP gives its `certificate`, and its owner sets `on_eap` and `on_eap_ended`;
-    one with pre-shared keys gives `allocate`. An initiator's owner sets `on_address`.
+    one with pre-shared keys gives `allocate`. An initiator's owner sets `on_address`, and `on_lost`
+    for when the last IKE SA with a peer is gone.
     """
 
     def __init__(
@@ -109,6 +113,7 @@ class Ike2Service:
         self._keys = keys
         self._log = log
         self._on_failure = on_failure
+        self.on_lost: Callable[[], None] | None = None
         self.on_address: Callable[[IPv6Address], None] | None = None
         self.on_eap: Callable[[events.EapResponse], None] | None = None
         self.on_eap_ended: Callable[[bytes], None] | None = None
@@ -196,6 +201,8 @@ class Ike2Service:
                 self._uninstall(event.pair)
             case events.IkeEstablished():
                 self._keys.ikev2(event)
+            case events.IkeDeleted() if self.on_lost and not self._machine.connected(event.peer):
+                self.on_lost()
             case events.AddressAssigned() if event.home_address and self.on_address:
                 self.on_address(event.home_address)
             case events.EapResponse() if self.on_eap:

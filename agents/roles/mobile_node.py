@@ -114,6 +114,7 @@ class MobileNode:
         self._granted: Granted | None = None
         self._assignment: Assignment | None = None
         self._foretold: Assignment | None = None
+        self._home_address: IPv6Address | None = None
         self._registration: RegistrationService | None = None
         self._access = self._make_access()
         self._ikev1, self._ikev2 = self._make_ike()
@@ -168,6 +169,7 @@ class MobileNode:
             on_failure=self._fail,
         )
         service.on_address = self._on_address
+        service.on_lost = self._negotiate_again
         return None, service
 
     def start(self) -> None:
@@ -352,10 +354,27 @@ class MobileNode:
             self._fail("IKEv2 is to use a pre-shared key, and there is none")
             return
         self._assignment = assignment
-        eap = self._peers() if settings and settings.authentication == "eap" else None
-        ike.initiate(assignment.home_agent, assignment.home_address, psk=psk, eap=eap)
+        self._initiate_v2(ike, assignment, assignment.home_address, psk)
         if assignment.home_address is not None and assignment != self._foretold:
             self._register(assignment)
+
+    def _initiate_v2(
+        self,
+        ike: Ike2Service,
+        assignment: Assignment,
+        home_address: IPv6Address | None,
+        psk: bytes | None,
+    ) -> None:
+        settings = self._configuration.ikev2
+        eap = self._peers() if settings and settings.authentication == "eap" else None
+        ike.initiate(assignment.home_agent, home_address, psk=psk, eap=eap)
+
+    def _negotiate_again(self) -> None:
+        """The home agent has ended the IKE SA, or is not heard of: begin another, and register."""
+        assignment = self._assignment
+        if self._ikev2 and assignment and self._registration:
+            self._initiate_v2(self._ikev2, assignment, self._home_address, self._psk(assignment))
+            self._registration.renew()
 
     def _on_address(self, home_address: IPv6Address) -> None:
         """Go on with the home address that the home agent has assigned by IKEv2."""
@@ -365,6 +384,7 @@ class MobileNode:
     def _register(self, assignment: Assignment) -> None:
         if assignment.home_address is None:
             return
+        self._home_address = assignment.home_address
         self._registration = RegistrationService(
             home_address=assignment.home_address,
             home_agent=assignment.home_agent,

@@ -119,3 +119,25 @@ def test_sas_that_the_kernel_refuses_are_deleted_at_the_peer_too():
             side.service.close()
 
     asyncio.run(main())
+
+
+def test_the_loss_of_the_last_ike_sa_is_told():
+    async def main():
+        mn, ha = both()
+        lost = []
+        mn.service.on_lost = lambda: lost.append(mn.events().count("IkeDeleted"))
+        await mn.logged("IkeEstablished")
+        mn.service.rekey_ike(HA)
+        await mn.logged("IkeDeleted")
+        assert not lost  # Another one has taken over.
+        ha.service.delete_identity(str(COA))
+        await mn.logged("IkeDeleted", 2)
+        assert lost == [2]
+        mn.service.close()
+        ha.service.close()
+
+    asyncio.run(main())
+
+
+def test_a_peer_that_is_silent_is_asked_whether_it_lives():
+    assert SETTINGS.config(None, responder=False).liveness_interval == 60.0
