@@ -8,9 +8,16 @@ from typing import Literal
 from agents.approaches import Role
 from agents.approaches.pana_ikev2 import Settings as IkeV2Settings
 from agents.approaches.pana_ikev2 import home
-from agents.approaches.scene import HOME_REALM, KERNEL_NEEDS, Scene, prepare, role
+from agents.approaches.scene import (
+    HOME_REALM,
+    KERNEL_NEEDS,
+    VISITED_HOME_AGENT_ADDRESS,
+    Scene,
+    prepare,
+    role,
+)
 from agents.roles.access_router import RelaySettings
-from agents.roles.dhcp_server import DhcpServerConfiguration
+from agents.roles.dhcp_server import DhcpServerConfiguration, LocalHomeAgent
 from agents.roles.discovery import Dhcpv6Settings
 from topologies.model import Topology
 
@@ -21,7 +28,8 @@ __all__ = ["NEEDS", "Settings", "compose", "prepare"]
 class Settings(IkeV2Settings, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Whether the mobile node asks for a home agent at home or in the visited network.
 
-    With `initial_delay` it waits up to 1 s before, at random, as RFC 8415 section 18.2.6 demands.
+    There is one in the visited network if `local_offered`, in the topology dhcpv6-visited. With
+    `initial_delay` the client waits up to 1 s first, at random (RFC 8415 section 18.2.6).
     """
 
     home: Literal["home", "local"] = "home"
@@ -30,13 +38,14 @@ class Settings(IkeV2Settings, frozen=True, forbid_unknown_fields=True, kw_only=T
 
 def compose(settings: Settings, topology: Topology, shared: Path, run: Path) -> list[Role]:
     """Return the roles of hosts C, D, B and A."""
-    scene = Scene(settings, topology, shared, run)
+    scene, offered = Scene(settings, topology, shared, run), settings.local_offered
     server = scene.address("DHCPv6 server", "service")
     dhcp = DhcpServerConfiguration(
         host=scene.host("DHCPv6 server"),
         interface=scene.interface("DHCPv6 server", "service"),
         address=server,
         work=scene.work,
+        local=LocalHomeAgent(address=str(VISITED_HOME_AGENT_ADDRESS)) if offered else None,
     )
     relay = RelaySettings(
         server=server,
@@ -50,7 +59,8 @@ def compose(settings: Settings, topology: Topology, shared: Path, run: Path) -> 
     return [
         *home(scene, settings.ike),
         role("dhcp_server", dhcp),
-        scene.access_router(relay=relay),
+        *([scene.visited_home_agent(settings.ike)] if offered else []),
+        scene.access_router(relay=relay, local=None),
         scene.mobile_node(
             access=scene.pana(mobility=False), discovery=discovery, ikev2=settings.ike
         ),

@@ -5,7 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from agents.approaches import Role
-from agents.approaches.scene import HOME_AGENT, KERNEL_NEEDS, CommonSettings, Scene, prepare
+from agents.approaches.scene import (
+    HOME_AGENT,
+    KERNEL_NEEDS,
+    VISITED_HOME_AGENT,
+    CommonSettings,
+    Scene,
+    prepare,
+)
 from agents.roles.ike2 import Ike2Settings
 from topologies.model import Topology
 
@@ -32,5 +39,6 @@ def compose(settings: Settings, topology: Topology, shared: Path, run: Path) -> 
 def home(scene: Scene, ike: Ike2Settings) -> list[Role]:
     """Return host C's programs: with EAP, the home agent asks the AAA server like any other."""
     if ike.authentication == "eap":
-        return [scene.home_network(diameter_home_agents=(HOME_AGENT,)), scene.home_agent(ike)]
+        ask = (HOME_AGENT, VISITED_HOME_AGENT)
+        return [scene.home_network(diameter_home_agents=ask), scene.home_agent(ike)]
     return [scene.home_network(home_agent=scene.home_agent_settings(), ikev2=ike)]

@@ -32,6 +32,8 @@ IDENTITY, SOMEBODY_ELSE = "mn@home.test", "somebody.else@home.test"
 HOME_REALM, VISITED_REALM = "home.test", "visited.test"
 HOME_AAA, HOME_AGENT, ACCESS_ROUTER = "aaa.home.test", "ha.home.test", "ar.visited.test"
 HOME_AGENT_ADDRESS = IPv6Address("2001:db8:100::1")
+VISITED_HOME_AGENT = "ha.visited.test"
+VISITED_HOME_AGENT_ADDRESS = IPv6Address("2001:db8:200::2")
 HOME_ADDRESS = IPv6Address("2001:db8:100::1234")
 _SERVER = "server"
 """The file name of the home AAA server's certificate for EAP-TLS."""
@@ -71,8 +73,11 @@ def _make_certificates(folder: Path, settings: CommonSettings) -> None:
     for name in (HOME_AAA, ACCESS_ROUTER):
         authority.issue_server(name, client=True).write(folder, name)
     # A mobile node may know no more of its home agent than the address.
-    home_agent = authority.issue_server(HOME_AGENT, addresses=[HOME_AGENT_ADDRESS], client=True)
-    home_agent.write(folder, HOME_AGENT)
+    for name, address in (
+        (HOME_AGENT, HOME_AGENT_ADDRESS),
+        (VISITED_HOME_AGENT, VISITED_HOME_AGENT_ADDRESS),
+    ):
+        authority.issue_server(name, addresses=[address], client=True).write(folder, name)
     if settings.credential == "expired":
         yesterday = datetime.now(UTC) - timedelta(days=1)
         past = ca.Validity(yesterday - timedelta(days=30), yesterday)
@@ -222,7 +227,11 @@ class Scene:
 
     def home_network(self, **changes: Any) -> Role:
         """Return host C's program: the home AAA server, with a home agent if one is configured."""
-        peers = [(ACCESS_ROUTER, VISITED_REALM), (HOME_AGENT, HOME_REALM)]
+        peers = [
+            (ACCESS_ROUTER, VISITED_REALM),
+            (HOME_AGENT, HOME_REALM),
+            (VISITED_HOME_AGENT, VISITED_REALM),
+        ]
         usual: dict[str, Any] = {
             "host": self.host("home network"),
             "diameter_identity": HOME_AAA,
@@ -247,15 +256,37 @@ class Scene:
         configuration = HomeAgentConfiguration(
             host=self.host("home network"),
             home_agent=self.home_agent_settings(),
-            ikev2=ikev2,
-            certificate=self.certificate(HOME_AGENT),
-            identity=HOME_AGENT,
-            diameter_identity=HOME_AGENT,
-            diameter_realm=HOME_REALM,
-            diameter_tls=self._diameter_tls(HOME_AGENT),
-            home=self._home_peer(),
+            **self._with_eap(HOME_AGENT, HOME_REALM, ikev2),
         )
         return role("home_agent", configuration)
+
+    def visited_home_agent(self, ikev2: Ike2Settings) -> Role:
+        """Return a home agent with IKEv2 and EAP in the visited network, on a host of its own."""
+        end = self.topology.link("visited").end(self.host("visited home agent"))
+        network = end.addresses[0].network
+        configuration = HomeAgentConfiguration(
+            host=self.host("visited home agent"),
+            home_agent=HomeAgentSettings(
+                address=str(end.address),
+                interface=self.interface("visited home agent", "visited"),
+                prefix=str(network),
+                duplicate_address_detection=self.settings.duplicate_address_detection,
+            ),
+            proposed_home_address=str(network.network_address + 0x1234),
+            **self._with_eap(VISITED_HOME_AGENT, VISITED_REALM, ikev2),
+        )
+        return role("home_agent", configuration)
+
+    def _with_eap(self, name: str, realm: str, ikev2: Ike2Settings) -> dict[str, Any]:
+        return {
+            "ikev2": ikev2,
+            "certificate": self.certificate(name),
+            "identity": name,
+            "diameter_identity": name,
+            "diameter_realm": realm,
+            "diameter_tls": self._diameter_tls(name),
+            "home": self._home_peer(),
+        }
 
     def pana(self, *, mobility: bool = True) -> PanaSettings:
         """Return the mobile node's network access by PANA."""

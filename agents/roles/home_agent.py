@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from agents.bootstrap import Wish
+from agents.bootstrap import Assignment, Wish
 from agents.diameter.eap import DiameterEapAnswer
 from agents.diameter.errors import DiameterError, ResultCode
 from agents.diameter.mobility import mobility_request
@@ -188,12 +188,17 @@ class PresharedIke:
 
 
 class HomeAgentConfiguration(AaaClientConfiguration, frozen=True, kw_only=True):
-    """The program's configuration; times in seconds."""
+    """The program's configuration; times in seconds.
+
+    A home agent in a visited network proposes itself with `proposed_home_address`; it serves whom
+    the home AAA server lets have it.
+    """
 
     home_agent: HomeAgentSettings
     ikev2: Ike2Settings
     certificate: TlsSettings
     identity: str
+    proposed_home_address: str | None = None
 
 
 class EapAuthenticator:
@@ -221,6 +226,11 @@ class EapAuthenticator:
         )
         self._ike.on_eap = self._on_eap
         self._ike.on_eap_ended = client.forget
+        self._asked = mobility_request(Wish.EITHER)
+        if configuration.proposed_home_address:
+            proposed = IPv6Address(configuration.proposed_home_address)
+            own = Assignment(home_agent.address, home_agent.prefix.prefixlen, proposed)
+            self._asked = mobility_request(Wish.LOCAL, own)
 
     def _on_eap(self, event: ikev2.EapResponse) -> None:
         task = asyncio.get_running_loop().create_task(self._ask(event))
@@ -232,7 +242,7 @@ class EapAuthenticator:
             answer = await self._client.exchange(
                 event.ike_spi,
                 event.packet,
-                asked=mobility_request(Wish.EITHER),
+                asked=self._asked,
                 care_of=event.peer,
                 user_name=event.identity,
             )
@@ -254,16 +264,18 @@ class EapAuthenticator:
         self._client.forget(event.ike_spi)
         assignment = answer.assignment
         identity = answer.user_name  # Not the peer's IDi, which may be anything.
-        if (
-            answer.result_code != ResultCode.SUCCESS
-            or not answer.msk
-            or not packet
-            or not identity
-            or assignment is None
-            or assignment.home_address is None
-        ):
+        if answer.result_code != ResultCode.SUCCESS or not answer.msk or not packet or not identity:
             self._log.write("AaaRefused", reason=answer.error_message or "no reason given")
             self._ike.eap_failure(event.ike_spi, packet)
+            return
+        if (
+            assignment is None
+            or assignment.home_address is None
+            or assignment.home_agent != self._home_agent.address
+        ):
+            instead = assignment.home_agent if assignment else "no home agent"
+            self._log.write("AaaRefused", reason=f"it assigns {instead} to {identity}")
+            self._ike.eap_failure(event.ike_spi, None)
             return
         length = self._home_agent.prefix.prefixlen
         grant = Grant(assignment.home_address, length)
