@@ -71,7 +71,8 @@ class Ikev2:
         """The address that IKE runs from.
 
         With a new one, new negotiations start from it; IKE SAs of the old one are not used for
-        new requests (there is no MOBIKE), ESP SAs stay.
+        new requests (there is no MOBIKE), but deleted with their ESP SAs as soon as there is one
+        from the new address (RFC 4877 section 7.4).
         """
         return self._host.local
 

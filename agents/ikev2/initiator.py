@@ -49,6 +49,7 @@ from agents.ikev2.proposals import accept_ike, offer_ike, supported_group
 from agents.ikev2.sa import (
     AuthSent,
     DeleteChildren,
+    DeleteIke,
     EapRunning,
     Established,
     IkeSa,
@@ -324,6 +325,10 @@ class Initiator:
         material = child.Material(state.transcript.nonces)
         self._take_child(sa, state.spi, wanted, material, contents, now)
         self._established(sa, now)
+        for left in host.of_peer(sa.peer):
+            if left.local != host.local == sa.local:
+                left.tasks.append(DeleteIke("replaced from another address"))
+                self._established(left, now)
 
     def _take_child(
         self,

@@ -161,6 +161,12 @@ class Ike2Service:
         selectors = Selectors(home_address, home_agent)
         driver.call(self._machine.initiate, home_agent, selectors, driver.now(), eap=eap)
 
+    def move(self, local: IPv6Address) -> None:
+        """Negotiate from another address from now on; what there is stays until that is done."""
+        self._endpoint.close()
+        self._machine.local = local
+        self._endpoint = DatagramEndpoint(self._machine, (str(local), PORT), self._handle)
+
     def rekey_ike(self, home_agent: IPv6Address) -> bool:
         """Replace the IKE SA; return whether there is one."""
         driver = self._endpoint.driver

@@ -210,6 +210,9 @@ class MobileNode:
     def _moved(self) -> None:
         if self._ikev1:
             self._ikev1.move(self._care_of)
+        if self._ikev2:
+            self._ikev2.move(self._care_of)
+            self._initiate_again()
         if self._registration:
             self._registration.move(self._care_of)
 
@@ -371,10 +374,14 @@ class MobileNode:
 
     def _negotiate_again(self) -> None:
         """The home agent has ended the IKE SA, or is not heard of: begin another, and register."""
+        self._initiate_again()
+        if self._registration:
+            self._registration.renew()
+
+    def _initiate_again(self) -> None:
         assignment = self._assignment
         if self._ikev2 and assignment and self._registration:
             self._initiate_v2(self._ikev2, assignment, self._home_address, self._psk(assignment))
-            self._registration.renew()
 
     def _on_address(self, home_address: IPv6Address) -> None:
         """Go on with the home address that the home agent has assigned by IKEv2."""

@@ -141,3 +141,24 @@ def test_the_loss_of_the_last_ike_sa_is_told():
 
 def test_a_peer_that_is_silent_is_asked_whether_it_lives():
     assert SETTINGS.config(None, responder=False).liveness_interval == 60.0
+
+
+def test_a_move_makes_new_sas_and_then_deletes_the_old_ones():
+    async def main():
+        mn, ha = both()
+        ha.service.add_psk(PSK, peer=COA + 1, identity=None, home_address=HOA)
+        await mn.logged("IkeEstablished")
+        (old,) = (pair for name, pair in mn.kernel.calls if name == "install")
+        mn.service.move(COA + 1)
+        assert mn.kernel.sas
+        mn.service.initiate(HA, HOA)
+        for side in (mn, ha):
+            await side.logged("IkeDeleted")
+            calls = [(name, pair.inbound.spi) for name, pair in side.kernel.calls[-2:]]
+            assert [name for name, _ in calls] == ["install", "uninstall"]
+            assert len(side.kernel.sas) == 2
+        assert mn.kernel.calls[-1] == ("uninstall", old)
+        mn.service.close()
+        ha.service.close()
+
+    asyncio.run(main())

@@ -17,6 +17,8 @@ from agents.roles.tls import TlsSettings
 from agents.shell.eventlog import EventLog
 from tests.ike import COA, HA, HOA
 
+NEXT_COA = COA + 0x100
+
 
 class Recorder:
     """Stands in for a service and keeps its calls."""
@@ -68,5 +70,18 @@ def test_it_negotiates_and_registers_again_when_the_ike_sa_is_lost(node):
         mn._ikev2.on_lost()
         assert mn._ikev2.calls == [("initiate", HA, HOA, None, "EAP")]
         assert mn._registration.calls == [("renew",)]
+
+    asyncio.run(main())
+
+
+def test_it_negotiates_anew_from_another_care_of_address(node):
+    """RFC 4877 section 7.4: without MOBIKE or the K flag there must be another IKE SA."""
+
+    async def main():
+        mn = node()
+        mn._care_of = NEXT_COA
+        mn._moved()
+        assert mn._ikev2.calls == [("move", NEXT_COA), ("initiate", HA, HOA, None, "EAP")]
+        assert mn._registration.calls == [("move", NEXT_COA)]
 
     asyncio.run(main())
