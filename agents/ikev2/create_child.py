@@ -27,7 +27,7 @@ from agents.ikev2.wire import Payload
 from agents.machine import PeerError
 from agents.wire import WireError
 
-MAX_ATTEMPTS = 5
+MAX_ATTEMPTS = 7
 """Requests for one SA, those with another group or after a temporary failure included."""
 
 Ask: TypeAlias = Callable[[IkeSa, Task, float], None]

@@ -38,6 +38,12 @@ LOWEST_ESP_SPI = 0x100
 """Smaller SPIs are reserved (RFC 4303 section 2.1)."""
 
 NONCE_LENGTH = 32
+RESPONDER_REKEYS_AT = 0.95
+"""The part of a lifetime after which the responder of an SA replaces it, if nobody has."""
+
+EARLIEST = 0.97
+"""Rekeying begins at random up to so much before its time (section 2.8.1)."""
+
 LINGER = 30.0
 """Seconds for which a closed IKE SA still answers duplicates of the last request."""
 
@@ -206,10 +212,16 @@ class Host:
         )
         config = self.config
         self.timers.set((Timer.IKE_EXPIRES, sa.spi, 0), now + config.ike_lifetime)
-        if sa.initiator:
-            soft = now + config.ike_lifetime * config.rekey_at
-            self.timers.set((Timer.IKE_REKEY, sa.spi, 0), soft)
+        soft = now + self._soft(config.ike_lifetime, initiated=sa.initiator)
+        self.timers.set((Timer.IKE_REKEY, sa.spi, 0), soft)
         self.alive(sa, now)
+
+    def _soft(self, lifetime: float, *, initiated: bool) -> float:
+        """Return after how long to replace an SA; the end with the shorter lifetime is first."""
+        part = self.config.rekey_at
+        if not initiated:
+            part = max(part, RESPONDER_REKEYS_AT)
+        return lifetime * part * self.rng.uniform(EARLIEST, 1.0)
 
     def alive(self, sa: IkeSa, now: float) -> None:
         """Note that an authentic message of the peer has come."""
@@ -229,9 +241,8 @@ class Host:
         spi, lifetime = child.spi, child.pair.inbound.lifetime
         self.children[spi] = child.owner.children[spi] = child
         self.timers.set((Timer.CHILD_EXPIRES, b"", spi), now + lifetime)
-        if child.initiated:
-            soft = now + lifetime * self.config.rekey_at
-            self.timers.set((Timer.CHILD_REKEY, b"", spi), soft)
+        soft = now + self._soft(lifetime, initiated=child.initiated)
+        self.timers.set((Timer.CHILD_REKEY, b"", spi), soft)
         self.events.append(events.ChildEstablished(now, child.peer, child.pair))
 
     def remove_child(self, child: Child, reason: str, now: float) -> None:
