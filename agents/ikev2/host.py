@@ -211,7 +211,8 @@ class Host:
             )
         )
         config = self.config
-        self.timers.set((Timer.IKE_EXPIRES, sa.spi, 0), now + config.ike_lifetime)
+        end = min(now + config.ike_lifetime, sa.authorised_until)
+        self.timers.set((Timer.IKE_EXPIRES, sa.spi, 0), end)
         soft = now + self._soft(config.ike_lifetime, initiated=sa.initiator)
         self.timers.set((Timer.IKE_REKEY, sa.spi, 0), soft)
         self.alive(sa, now)

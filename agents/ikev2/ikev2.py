@@ -213,13 +213,17 @@ class Ikev2:
         *,
         identity: str,
         grant: Grant | None = None,
+        lifetime: float | None = None,
     ) -> None:
         """Finish EAP with success: `packet` is EAP-Success, `msk` what both sides prove.
 
         `identity` is whom the AAA has authenticated, whatever IDi says (section 2.16); `grant` is
-        the home address that it assigns, without it `allocate` decides.
+        the home address that it assigns, without it `allocate` decides. After `lifetime` seconds
+        the IKE SA ends, rekeyed or not (section 2.8.3).
         """
-        self._responder.eap_success(ike_spi, packet, msk, now, identity=identity, grant=grant)
+        self._responder.eap_success(
+            ike_spi, packet, msk, now, identity=identity, grant=grant, lifetime=lifetime
+        )
 
     def eap_failure(
         self, ike_spi: bytes, packet: bytes | None, now: float, reason: str = "EAP has failed"

@@ -172,6 +172,7 @@ class IkeRekey:
             sa.method,
             sa.grant,
         )
+        new.authorised_until = sa.authorised_until
         new.lowest_nonce = min(nonces)
         return new
 

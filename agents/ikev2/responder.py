@@ -269,6 +269,7 @@ class Responder:
         *,
         identity: str,
         grant: Grant | None,
+        lifetime: float | None,
     ) -> None:
         """Send EAP-Success; the initiator has to prove the MSK then."""
         found = self._waiting(ike_spi, now)
@@ -280,6 +281,8 @@ class Responder:
             return
         sa.state = replace(state, msk=msk, name=identity)
         sa.grant = grant
+        if lifetime is not None:
+            sa.authorised_until = now + lifetime
         self._carry(sa, packet)
 
     def eap_failure(self, ike_spi: bytes, packet: bytes | None, reason: str, now: float) -> None:

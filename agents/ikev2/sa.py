@@ -268,6 +268,7 @@ class IkeSa:
     identity: str = ""
     method: str = ""
     grant: Grant | None = None
+    authorised_until: float = math.inf
     children: dict[int, Child] = field(default_factory=dict)
     """By inbound SPI."""
 

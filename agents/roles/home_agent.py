@@ -280,7 +280,14 @@ class EapAuthenticator:
         length = self._home_agent.prefix.prefixlen
         grant = Grant(assignment.home_address, length)
         self._home_agent.kernel.protect(assignment.home_address)
-        self._ike.eap_success(event.ike_spi, packet, answer.msk, identity=identity, grant=grant)
+        self._ike.eap_success(
+            event.ike_spi,
+            packet,
+            answer.msk,
+            identity=identity,
+            grant=grant,
+            lifetime=answer.session_timeout or None,  # 0: no limit (RFC 6733 section 8.13).
+        )
 
     def close(self) -> None:
         """Close IKE's socket."""

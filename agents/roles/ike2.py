@@ -183,15 +183,31 @@ class Ike2Service:
         driver.call(self._machine.eap_request, ike_spi, packet, driver.now())
 
     def eap_success(
-        self, ike_spi: bytes, packet: bytes, msk: bytes, *, identity: str, grant: Grant
+        self,
+        ike_spi: bytes,
+        packet: bytes,
+        msk: bytes,
+        *,
+        identity: str,
+        grant: Grant,
+        lifetime: float | None,
     ) -> None:
         """Pass on EAP-Success and use its key.
 
-        The peer is whom the AAA server says, and may have SAs for what is granted.
+        The peer is whom the AAA server says, and may have SAs for what is granted, so many seconds
+        long.
         """
         driver = self._endpoint.driver
-        now, succeed = driver.now(), self._machine.eap_success
-        driver.call(succeed, ike_spi, packet, msk, now, identity=identity, grant=grant)
+        driver.call(
+            self._machine.eap_success,
+            ike_spi,
+            packet,
+            msk,
+            driver.now(),
+            identity=identity,
+            grant=grant,
+            lifetime=lifetime,
+        )
 
     def eap_failure(self, ike_spi: bytes, packet: bytes | None) -> None:
         """Pass on EAP-Failure, or make one."""

@@ -57,6 +57,7 @@ class Aaa:
         self._config = authority.server_config(version)
         self.server = EapServer(self._config)
         self.grant = grant
+        self.lifetime: float | None = None
         self.identity: str | None = None
         """Whom it says to have authenticated, instead of the certificate's."""
 
@@ -82,7 +83,13 @@ class Aaa:
             msk = self.server.keys.msk
             identity = self.identity or self.server.peer_name
             self.ha.eap_success(
-                event.ike_spi, packet, msk, now, identity=identity, grant=self.grant
+                event.ike_spi,
+                packet,
+                msk,
+                now,
+                identity=identity,
+                grant=self.grant,
+                lifetime=self.lifetime,
             )
         elif self.server.outcome == "failure":
             self.ha.eap_failure(event.ike_spi, packet, now, self.server.reason)

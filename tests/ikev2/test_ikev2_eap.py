@@ -9,7 +9,7 @@ from agents.ikev2.constants import Exchange, PayloadType
 from agents.ikev2.wire import Header, Payload
 from agents.machine import Discarded
 from tests.ike import COA, ENDS, HA, HOA, find
-from tests.ikev2.peers import ASSIGN, FAST, Peers, assert_up
+from tests.ikev2.peers import ASSIGN, FAST, Peers, assert_up, pairs
 from tests.ikev2.people import HA_NAME, MN_NAME, Aaa, eap_peer, grant
 from tests.link import Link
 
@@ -147,6 +147,21 @@ def test_a_peer_that_does_not_wait_for_answers_asks_for_nothing(people, authorit
     assert len(find(peers.ha, EapResponse)) == 1
     reasons = peers.reasons(peers.ha, Discarded)
     assert reasons.count("a request before the last one is answered") == 18
+
+
+def test_an_authorisation_ends_though_the_ike_sa_is_rekeyed(people, authority):
+    """RFC 7296 section 2.8.3: rekeying is no reauthentication."""
+    peers = between(people)
+    Aaa(peers, authority).lifetime = 100.0
+    peers.connect(50.0, eap=eap_peer(authority), remote_identity=HA_NAME)
+    peers.mn.rekey_ike(HA, 50.0)
+    peers.link.run(99.0)
+    assert len(pairs(peers.ha)) == 1
+    peers.link.run(110.0)
+    assert peers.reasons(peers.ha, IkeDeleted) == ["deleted by the peer", "expired"]
+    assert find(peers.ha, IkeDeleted)[-1].at == pytest.approx(100.1, abs=0.1)
+    assert not pairs(peers.mn)
+    assert not pairs(peers.ha)
 
 
 def test_an_msk_that_differs(people, authority):

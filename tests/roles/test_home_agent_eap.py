@@ -18,8 +18,10 @@ from agents.ikev2.config import Grant
 from agents.ikev2.events import EapResponse
 from agents.kernel.fake import FakeHomeAgent
 from agents.roles import home_agent
-from agents.roles.home_agent import EapAuthenticator
+from agents.roles.diameter import DiameterPeer
+from agents.roles.home_agent import EapAuthenticator, HomeAgentConfiguration, HomeAgentSettings
 from agents.roles.ike2 import Ike2Settings
+from agents.roles.tls import TlsSettings
 from agents.shell.eventlog import EventLog
 from tests.ike import COA, HA, HOA
 
@@ -33,6 +35,17 @@ SUCCESS = DiameterEapAnswer(
     msk=bytes(64),
     assignment=Assignment(HA, 56, HOA),
     user_name=NAME,
+)
+
+CONFIGURATION = HomeAgentConfiguration(
+    host="C",
+    diameter_identity="ha.home.test",
+    diameter_realm="home.test",
+    home=DiameterPeer(host="aaa.home.test", realm="home.test", address="::1"),
+    home_agent=HomeAgentSettings(address=str(HA), interface="eth0", prefix="2001:db8:100::/56"),
+    ikev2=Ike2Settings(),
+    certificate=TlsSettings(ca="", certificate="", key=""),
+    identity="ha.home.test",
 )
 
 
@@ -74,12 +87,9 @@ def ask(monkeypatch):
                 prefix=IPv6Network("2001:db8:100::/56"),
                 kernel=kernel or FakeHomeAgent(),
             )
-            configuration = SimpleNamespace(
-                ikev2=Ike2Settings(), identity="ha.home.test", certificate=None
-            )
             aaa = FakeAaa(answer)
             log = EventLog("C", "role", io.StringIO())
-            authenticator = EapAuthenticator(configuration, aaa, beside, log)
+            authenticator = EapAuthenticator(CONFIGURATION, aaa, beside, log)
             authenticator._on_eap(EapResponse(0.0, SPI, COA, "@home.test", b"\2\0\0\5\1"))
             await asyncio.gather(*authenticator._tasks, return_exceptions=True)
             return authenticator._ike.calls, aaa.forgotten
@@ -91,9 +101,15 @@ def ask(monkeypatch):
 
 def test_the_peer_is_whom_the_aaa_server_names(ask):
     calls, forgotten = ask(SUCCESS)
-    who = {"identity": NAME, "grant": Grant(HOA, 56)}
+    who = {"identity": NAME, "grant": Grant(HOA, 56), "lifetime": None}
     assert calls == [("eap_success", (SPI, b"\3\1\0\4", bytes(64)), who)]
     assert forgotten == [SPI]
+
+
+@pytest.mark.parametrize(("timeout", "lifetime"), [(None, None), (0.0, None), (600.0, 600.0)])
+def test_the_authorisation_lasts_as_long_as_the_aaa_server_says(ask, timeout, lifetime):
+    calls, _ = ask(replace(SUCCESS, session_timeout=timeout))
+    assert calls[0][2]["lifetime"] == lifetime
 
 
 @pytest.mark.parametrize("error", [DiameterError("down", 3004), TimeoutError(), OSError()])
