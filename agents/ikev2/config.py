@@ -216,6 +216,9 @@ class Config:
     accept_eap: bool = False
     """Whether a responder authenticates peers by EAP, for which it needs a certificate."""
 
+    accept_certificates: bool = True
+    """Whether a responder authenticates peers by certificates."""
+
     ike_lifetime: float = 14400.0
     esp_lifetime: float = 3600.0
     rekey_at: float = 0.85

@@ -205,6 +205,8 @@ class Responder:
             name, method = entry.name, "psk"
             if entry.home_address is not None:
                 grant = Grant(entry.home_address)
+        elif not host.config.accept_certificates:
+            raise refused(f"{identity.text} has a certificate, which is not enough here")
         else:
             name, _ = check_certificate(host.credentials, identity, auth, octets, contents)
             proof, method = self._prove_certificate(sa, state.transcript), "certificate"

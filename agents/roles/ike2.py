@@ -63,6 +63,7 @@ class Ike2Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
             proposals=proposals,
             esp_proposals=ESP_PROPOSALS,
             pfs=group if self.pfs else None,
+            accept_certificates=False,
             accept_eap=responder and self.authentication == "eap",
             ike_lifetime=self.ike_lifetime,
             esp_lifetime=self.esp_lifetime,

@@ -19,10 +19,10 @@ from tests.ikev2.people import HA_NAME, MN_NAME, People, grant
 
 
 def between(mn: Credentials, ha: Credentials, *, names=(MN_NAME, HA_NAME), **more) -> Peers:
-    allocate = more.pop("allocate", grant)
+    allocate, ha_config = more.pop("allocate", grant), more.pop("ha_config", {})
     return Peers(
         replace(FAST, identity=names[0]),
-        replace(FAST, identity=names[1]),
+        replace(FAST, identity=names[1], **ha_config),
         psk=None,
         credentials=mn,
         ha_credentials=ha,
@@ -44,6 +44,13 @@ def test_certificates(request, kind, classic, monkeypatch):
     (mn,), (ha,) = find(peers.mn, IkeEstablished), find(peers.ha, IkeEstablished)
     assert (mn.identity, mn.method) == (HA_NAME, "certificate")
     assert (ha.identity, ha.method) == (MN_NAME, "certificate")
+
+
+def test_certificates_are_not_accepted_where_others_decide(people):
+    peers = between(people.mn, people.ha, ha_config={"accept_certificates": False})
+    peers.connect(5.0, remote_identity=HA_NAME)
+    assert "which is not enough here" in peers.reasons(peers.ha, Failed)[0]
+    assert "AUTHENTICATION_FAILED" in peers.reasons(peers.mn, Failed)[0]
 
 
 def test_mixed_keys(people, rsa_people):

@@ -143,6 +143,11 @@ def test_a_peer_that_is_silent_is_asked_whether_it_lives():
     assert SETTINGS.config(None, responder=False).liveness_interval == 60.0
 
 
+def test_a_home_agent_with_eap_takes_no_certificate_instead():
+    config = Ike2Settings(authentication="eap").config(None, responder=True)
+    assert (config.accept_eap, config.accept_certificates) == (True, False)
+
+
 def test_a_move_makes_new_sas_and_then_deletes_the_old_ones():
     async def main():
         mn, ha = both()
