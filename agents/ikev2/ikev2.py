@@ -14,6 +14,7 @@ from agents.ikev2.exchanges import Exchanges
 from agents.ikev2.grammar import Contents
 from agents.ikev2.host import Host, Timer
 from agents.ikev2.initiator import Initiator
+from agents.ikev2.payloads import Notification
 from agents.ikev2.responder import Responder
 from agents.ikev2.sa import (
     Child,
@@ -31,7 +32,7 @@ from agents.ikev2.sa import (
     RekeyIke,
 )
 from agents.ikev2.sealing import NotAuthenticError
-from agents.ikev2.wire import Message, split_datagram
+from agents.ikev2.wire import LaterVersionError, Message, split_datagram
 from agents.machine import Address, Event, PeerError
 from agents.psk import PskEntry
 from agents.wire import WireError
@@ -240,6 +241,9 @@ class Ikev2:
             message = split_datagram(data)
         except WireError as error:
             host.discard(source, f"no IKEv2 message: {error}", now)
+            if isinstance(error, LaterVersionError) and not error.header.response:
+                note = Notification(NotifyType.INVALID_MAJOR_VERSION)
+                self._responder.refuse_plain(error.header, source, note)
             return
         header = message.header
         if header.exchange == Exchange.IKE_SA_INIT and not header.response:

@@ -54,6 +54,9 @@ from agents.machine import Address, PeerError
 from agents.psk import PskEntry
 from agents.wire import WireError
 
+_ANSWERED = {NotifyType.NO_PROPOSAL_CHOSEN, NotifyType.UNSUPPORTED_CRITICAL_PAYLOAD}
+"""Errors in IKE_SA_INIT that the initiator is told of; others stay silent (section 2.21.1)."""
+
 
 class Responder:
     """Answers those who make IKE SAs; `established` is called for each one that is up."""
@@ -81,14 +84,14 @@ class Responder:
             nonce = check_nonce(contents.get(PayloadType.NONCE))
             if self._demands_cookie(contents, nonce, header, source, now):
                 cookie = self._cookies.make(nonce, source, header.spi_i, now)
-                self._refuse_init(header, source, Notification(NotifyType.COOKIE, cookie))
+                self.refuse_plain(header, source, Notification(NotifyType.COOKIE, cookie))
                 return
             self._answer_init(message, contents, nonce, source, now)
         except (WireError, PeerError) as error:
-            if getattr(error, "code", None) == NotifyType.NO_PROPOSAL_CHOSEN:
+            if getattr(error, "code", None) in _ANSWERED:
                 failed = events.Failed(now, IPv6Address(source[0]), f"IKE_SA_INIT: {error}")
                 host.events.append(failed)
-                self._refuse_init(header, source, error_notification(error))
+                self.refuse_plain(header, source, error_notification(error))
             else:
                 host.discard(source, f"IKE_SA_INIT: {error}", now)
 
@@ -100,8 +103,9 @@ class Responder:
         note = contents.note(NotifyType.COOKIE)
         return note is None or not self._cookies.check(note.data, nonce, source, header.spi_i, now)
 
-    def _refuse_init(self, header: Header, source: Address, notification: Notification) -> None:
-        back = replace(header, initiator=False, response=True)
+    def refuse_plain(self, header: Header, source: Address, notification: Notification) -> None:
+        """Answer a request outside of an IKE SA (section 1.5)."""
+        back = replace(header, initiator=not header.initiator, response=True)
         self._host.send(encode_plain(back, [notification.payload()]), source)
 
     def _answer_init(
@@ -115,7 +119,7 @@ class Responder:
         proposal, chosen = choose_ike(offer, host.config.proposals, ke.group)
         if ke.group != proposal.group:
             wish = Notification(NotifyType.INVALID_KE_PAYLOAD, proposal.group.to_bytes(2))
-            self._refuse_init(header, source, wish)
+            self.refuse_plain(header, source, wish)
             return
         pair, spi = dh.generate(proposal.group), host.new_spi()
         ours = host.new_nonce()

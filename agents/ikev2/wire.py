@@ -59,13 +59,22 @@ class Message(NamedTuple):
     data: bytes
 
 
+class LaterVersionError(WireError):
+    """A message of a higher major version than this one; its header is all that is known of it."""
+
+    def __init__(self, version: int, header: Header) -> None:
+        super().__init__(f"major version {version}")
+        self.header = header
+
+
 def split_datagram(data: bytes) -> Message:
     """Return header and body of a datagram; raises WireError for another major version than 2."""
     r = Reader(data)
-    spi_i, spi_r, first, version = r.take(SPI_LENGTH), r.take(SPI_LENGTH), r.u8(), r.u8()
-    if version >> 4 != MAJOR_VERSION:
-        raise WireError(f"major version {version >> 4}")
+    spi_i, spi_r, first, octet = r.take(SPI_LENGTH), r.take(SPI_LENGTH), r.u8(), r.u8()
     exchange, flags, message_id, length = r.u8(), r.u8(), r.u32(), r.u32()
+    version = octet >> 4
+    if version < MAJOR_VERSION:
+        raise WireError(f"major version {version}")
     if length != len(data):
         raise WireError(f"the length field says {length}, the datagram has {len(data)}")
     if spi_i == NO_SPI:
@@ -78,6 +87,8 @@ def split_datagram(data: bytes) -> Message:
         initiator=bool(flags & Flag.INITIATOR),
         response=bool(flags & Flag.RESPONSE),
     )
+    if version > MAJOR_VERSION:
+        raise LaterVersionError(version, header)
     return Message(header, first, r.rest(), data)
 
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agents.ikev2 import Config, EspProposal, Failed, IkeDeleted, IkeEstablished, IkeProposal
-from agents.ikev2.constants import ConfigType, NotifyType, PayloadType
+from agents.ikev2.constants import ConfigType, Exchange, NotifyType, PayloadType
 from agents.ikev2.grammar import Contents, Form
 from agents.ikev2.identities import Identity
 from agents.ikev2.payloads import (
@@ -483,3 +483,26 @@ def test_proposals_are_limited():
     empty = encode_list([bytes((1, 1, 0, 0))] * 65, 2)
     with pytest.raises(WireError, match="65 proposals"):
         SecurityAssociation.decode(empty)
+
+
+def test_what_is_from_the_future_is_refused_in_clear():
+    """RFC 7296 section 2.5; responses are not answered."""
+    header = Header(b"8 octets", bytes(8), Exchange.IKE_SA_INIT, 0, initiator=True, response=False)
+    critical = encode_plain(header, [Payload(222, b"", critical=True)])
+    later = bytearray(encode_plain(header, []))
+    later[17] = 0x30
+    for request, kind, data in (
+        (critical, NotifyType.UNSUPPORTED_CRITICAL_PAYLOAD, bytes([222])),
+        (bytes(later), NotifyType.INVALID_MAJOR_VERSION, b""),
+    ):
+        peers = Peers()
+        peers.ha.handle_message(request, (str(COA), 500), 0.0)
+        ((response, _),) = peers.ha.outbox
+        message = split_datagram(response)
+        assert message.header == replace(header, initiator=False, response=True)
+        (note,) = Contents.of(decode_chain(message.first, message.body)).notifications
+        assert (note.type, note.data) == (kind, data)
+    later[19] |= 0x20
+    peers = Peers()
+    peers.ha.handle_message(bytes(later), (str(COA), 500), 0.0)
+    assert not peers.ha.outbox
