@@ -140,14 +140,23 @@ def surroundings(loaded: Sequence[Results]) -> list[str]:
     return told
 
 
+def axis(path: str) -> str:
+    """Write what a grid's axis is for people."""
+    return path.split(".")[1] if _is_delay(path) else path.removeprefix("settings.")
+
+
+def position(path: str, value: object) -> str:
+    """Write a value of a grid's axis for people; delays in milliseconds."""
+    return f"{value * 1e3:g} ms" if isinstance(value, float) and _is_delay(path) else str(value)
+
+
+def _is_delay(path: str) -> bool:
+    return path.startswith("links.") and path.endswith(".delay")
+
+
 def written(point: Mapping[str, Any]) -> str:
-    """Write a point of a grid for people; delays in milliseconds."""
-    return ", ".join(
-        f"{path.split('.')[1]} {value * 1e3:g} ms"
-        if path.startswith("links.") and path.endswith(".delay")
-        else f"{path.removeprefix('settings.')} {value}"
-        for path, value in point.items()
-    )
+    """Write a point of a grid for people."""
+    return ", ".join(f"{axis(path)} {position(path, value)}" for path, value in point.items())
 
 
 def compare(

@@ -9,7 +9,6 @@ from pathlib import Path
 from string import Template
 
 import msgspec
-from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -35,28 +34,36 @@ Rows = list[tuple[str, ...]]
 
 
 def table(results: Results) -> Table:
-    """Return the phases: the paper's, and each variant's median, interval or range, and ratio."""
-    title = (
-        f"{results.experiment}: median [95 % interval] or, below six runs,"
-        " (range: least to greatest), against the paper"
+    """Return the phases for the terminal: a row for the paper, and one for each variant."""
+    shown = Table(
+        title=f"{results.experiment}: median, and how many times faster than the paper's;"
+        " the total with its [95 % interval] or, below six runs, (range)",
+        caption=f"{results.paper.unattributed:g} s of the paper's total belong to no phase",
+        caption_justify="left",
+        **tables.COMPACT,
     )
-    shown = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, show_lines=False)
-    shown.add_column("phase")
-    shown.add_column("paper", justify="right")
+    shown.add_column("", no_wrap=True)
+    for name in (*PHASES, TOTAL):
+        shown.add_column(TITLES[name], justify="right")
+    shown.add_column("runs", justify="right")
+    paper = results.paper.seconds
+    shown.add_row(
+        "the paper", *(f"{paper[name]:g} s" for name in (*PHASES, TOTAL)), end_section=True
+    )
     for name in results.variants:
-        shown.add_column(name, justify="right")
-    for name, paper, *cells in _phase_rows(results):
-        last = name == TITLES[TOTAL]
-        lines = [_two_lines(cell) for cell in cells]
-        shown.add_row(name, paper, *lines, style="bold" if last else "", end_section=last)
-    for row in _other_rows(results):
-        shown.add_row(*(Text(cell) for cell in row))
+        found = phase_summaries(results, name)
+        cells = [_faster(found.get(phase), paper[phase], phase == TOTAL) for phase in paper]
+        good = f"{len(results.succeeded(name))}/{len(results.of(name))}"
+        shown.add_row(Text(name), *cells, good)
     return shown
 
 
-def _two_lines(cell: str) -> Text:
-    value, _, ratio = cell.partition("\n")
-    return Text.assemble(value, ("\n" + ratio, "dim not bold") if ratio else "")
+def _faster(summary: Summary | None, paper: float, with_ends: bool) -> Text:
+    if not summary:
+        return Text("-")
+    median, ends = style.parts(summary)
+    rest = [ends if with_ends else "", style.faster(summary.median, paper)]
+    return Text.assemble(median, *(("\n" + line, "dim") for line in rest if line))
 
 
 def _phase_rows(results: Results) -> Rows:
@@ -95,15 +102,13 @@ def _other_rows(results: Results) -> Rows:
 
 def show(results: Results, console: Console) -> None:
     """Print the tables, and why runs failed."""
-    if results.axes:
-        for one in tables.sweep(results):
-            console.print(one)
-    else:
-        console.print(table(results))
+    shown = tables.sweep(results) if results.axes else [table(results)]
     if is_cumulative(results):
-        console.print(tables.mechanisms(results))
+        shown.append(tables.mechanisms(results))
     if any(run.traffic for run in results.runs):
-        console.print(tables.messages(results))
+        shown.append(tables.messages(results))
+    for one in shown:
+        console.print(one, "")
     for warning in results.warnings:
         console.print(f"warning: {warning}", markup=False, soft_wrap=True)
     for run in results.failed:

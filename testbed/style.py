@@ -58,14 +58,19 @@ def digits(value: float) -> str:
     return f"{value:.0f}" if abs(value) >= 99.95 else f"{value:#.3g}"
 
 
-def interval(summary: Summary) -> str:
-    """Write a median in one unit with its 95 % interval, or else the range of its sample."""
-    if summary.n == 1:
-        return seconds(summary.median)
-    ends = summary.ci95 or summary.range
+def parts(summary: Summary) -> tuple[str, str]:
+    """Write a median and, in the same unit, its 95 % interval or else the range of its sample."""
     unit, factor = ("s", 1.0) if summary.median >= 0.9995 else ("ms", 1e3)
+    ends = summary.ci95 or summary.range
     median, low, high = (digits(value * factor) for value in (summary.median, *ends))
-    return f"{median} {unit} " + (f"[{low}, {high}]" if summary.ci95 else f"({low} to {high})")
+    if summary.n == 1:
+        return f"{median} {unit}", ""
+    return f"{median} {unit}", f"[{low}, {high}]" if summary.ci95 else f"({low} to {high})"
+
+
+def interval(summary: Summary) -> str:
+    """Write a median with its 95 % interval, or else the range of its sample, on one line."""
+    return " ".join(filter(None, parts(summary)))
 
 
 def against_paper(value: float, paper: float) -> str:
@@ -80,6 +85,11 @@ def against_paper(value: float, paper: float) -> str:
         if times >= 9.95
         else (f"{times:.1f}\N{MULTIPLICATION SIGN} {word}")
     )
+
+
+def faster(value: float, paper: float) -> str:
+    """Write how many times faster than the paper's a time is; slower is below 1."""
+    return f"{digits(paper / value)}\N{MULTIPLICATION SIGN}" if value > 0 else ""
 
 
 def figure(width: float, height: float) -> Figure:

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from testbed import style
 from testbed.claims import CONTRADICTED, SUPPORTED, Finding
-from testbed.compare import Comparison, written
+from testbed.compare import Comparison, axis, position, written
 from testbed.fits import Counted, Estimate, Fit, fits, swept_links
 from testbed.mechanisms import share_rows
 from testbed.phases import TITLES, TOTAL
@@ -20,34 +20,42 @@ from testbed.stats import phase_summaries, traffic
 
 Rows = list[tuple[str, ...]]
 COLOURS = {SUPPORTED: "green", CONTRADICTED: "red"}
+COMPACT: Any = {
+    "title_justify": "left",
+    "box": box.SIMPLE_HEAD,
+    "padding": (0, 1, 0, 0),
+    "show_edge": False,
+}
+"""How tables look that have to go into 80 columns."""
+
 FRAMING = frozenset({"TCP", "ICMPv6", "other", "IPv6"})
 """Protocols that carry or serve others: they are counted together."""
 
 
 def _table(title: str, head: Sequence[str], rows: Rows, left: int = 1) -> Table:
-    shown = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
+    shown = Table(title=title, **COMPACT)
     for i, name in enumerate(head):
-        shown.add_column(name, justify="left" if i < left else "right")
+        shown.add_column(name, justify="left" if i < left else "right", no_wrap=i < left)
     for row in rows:
         shown.add_row(*(Text(cell) for cell in row))
     return shown
 
 
-def _times(fitted: Estimate) -> str:
-    return f"{fitted.value:.2f} [{fitted.ci95[0]:.2f}, {fitted.ci95[1]:.2f}]"
+def _times(fitted: Estimate, sign: str) -> str:
+    return f"{fitted.value:.2f}{sign}\n[{fitted.ci95[0]:.2f}, {fitted.ci95[1]:.2f}]"
 
 
 def _counts(found: Counted | None) -> str:
     if found is None:
         return "-"
-    spread = "" if found.least == found.greatest else f" ({found.least} to {found.greatest})"
+    spread = "" if found.least == found.greatest else f"\n({found.least} to {found.greatest})"
     return f"{found.median:g}{spread}"
 
 
 def fit_rows(results: Results) -> tuple[list[str], Rows]:
     """Return a row a variant of a sweep: round trips fitted and counted, and the rest."""
     links = swept_links(results)
-    head = ["variant", *(f"{link}: {word}" for link in links for word in ("fitted", "counted"))]
+    head = ["variant", *(f"{link}\n{word}" for link in links for word in ("fitted", "counted"))]
     rows: Rows = []
     for name in results.variants:
         found = fits(results, name)
@@ -62,9 +70,9 @@ def _fit_row(fit: Fit, links: Sequence[str]) -> tuple[str, ...]:
     cells: list[str] = []
     for link in links:
         sign = {True: "", False: " !", None: ""}[fit.agrees(link)]
-        cells += [_times(fit.round_trips[link]) + sign, _counts(fit.counted.get(link))]
+        cells += [_times(fit.round_trips[link], sign), _counts(fit.counted.get(link))]
     low, high = (style.digits(end * 1e3) for end in fit.constant.ci95)
-    return name, *cells, f"{style.digits(fit.constant.value * 1e3)} ms [{low}, {high}]"
+    return name, *cells, f"{style.digits(fit.constant.value * 1e3)} ms\n[{low}, {high}]"
 
 
 def point_rows(results: Results) -> tuple[list[str], Rows]:
@@ -78,8 +86,8 @@ def point_rows(results: Results) -> tuple[list[str], Rows]:
             lost = len(there.of(name)) - len(there.succeeded(name))
             note = f" ({lost} failed)" if lost else ""
             cells.append((style.interval(total) if total else "-") + note)
-        rows.append((written(point), *cells))
-    return ["at", *results.variants], rows
+        rows.append((*(position(*item) for item in point.items()), *cells))
+    return [*map(axis, results.axes), *results.variants], rows
 
 
 def traffic_rows(results: Results) -> tuple[list[str], Rows]:
@@ -182,7 +190,10 @@ def sweep(results: Results) -> list[Table]:
         f"{results.experiment}: median total [95 % interval] or, below six runs,"
         " (range: least to greatest)"
     )
-    tables = [_table(title, *point_rows(results))]
+    head, rows = point_rows(results)
+    narrow = [name.replace("-", "-\n") for name in head]
+    cells = [tuple(cell.replace(" (", "\n(").replace(" [", "\n[") for cell in row) for row in rows]
+    tables = [_table(title, narrow, cells, left=len(results.axes))]
     if swept_links(results):
         title = "round trips of the critical path [95 % interval]; ! differs by more than 0.2"
         tables.append(_table(title, *fit_rows(results)))
@@ -195,5 +206,20 @@ def mechanisms(results: Results) -> Table:
 
 
 def messages(results: Results) -> Table:
-    """Return messages and octets on each link for the terminal."""
-    return _table("messages / octets on each link", *traffic_rows(results), left=2)
+    """Return round trips, messages and octets on each link for the terminal, a row a variant.
+
+    The protocols' shares of them are in the report.
+    """
+    found = {name: traffic(results.succeeded(name)) for name in results.variants}
+    links = list(dict.fromkeys(link for one in found.values() for link in one))
+    rows: Rows = [
+        (name, *(_whole(one[link]) if link in one else "-" for link in links))
+        for name, one in found.items()
+    ]
+    title = "on each link: round trips of the critical path, messages / octets of all frames"
+    return _table(title, ["variant", *links], rows)
+
+
+def _whole(link: dict[str, Any]) -> str:
+    trips = str(link["round_trips"]["median"]).removesuffix(".0")
+    return f"{trips}\n{_amount(list(link['protocols'].values()))}"
