@@ -132,8 +132,6 @@ def choose(
     host: Host, sa: IkeSa, contents: Contents, groups: Sequence[int | None], sent: int | None
 ) -> tuple[Agreement, Proposal]:
     """Return what the responder agrees to, and the proposal to answer with; an SPI is reserved."""
-    if len(sa.children) >= host.config.children_limit:
-        raise PeerError("too many CHILD SAs", NotifyType.NO_ADDITIONAL_SAS)
     if contents.note(NotifyType.USE_TRANSPORT_MODE) is None:
         raise PeerError("the peer wants tunnel mode", NotifyType.NO_PROPOSAL_CHOSEN)
     selectors = _narrow(sa, contents.get(PayloadType.TS_I), contents.get(PayloadType.TS_R))

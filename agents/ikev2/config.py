@@ -239,7 +239,7 @@ class Config:
     """Half-open IKE SAs that a responder has at once."""
 
     children_limit: int = 16
-    """CHILD SAs that one IKE SA may have."""
+    """CHILD SAs that one IKE SA may have, besides those that replace others."""
 
     initial_contact: bool = True
     port: int = 500

@@ -69,6 +69,9 @@ class Encr(IntEnum):
     AES_GCM_16 = 20
 
 
+LOWEST_ESP_SPI = 0x100
+"""Smaller SPIs are reserved (RFC 4303 section 2.1)."""
+
 NONE = 0
 """No integrity algorithm (beside an AEAD cipher), no Diffie-Hellman group, no long ESP numbers."""
 

@@ -62,7 +62,7 @@ class ChildExchange:
         host, old = self._host, task.replaces
         if old is not None and not self._replaceable(old):
             return False
-        group = task.group or host.config.pfs
+        group = host.config.pfs
         requested = ChildRequested(
             task,
             host.new_esp_spi(),
@@ -160,10 +160,6 @@ class ChildExchange:
             if error.type == NotifyType.TEMPORARY_FAILURE:
                 self._delay(sa, again, now)
                 return
-            group = int.from_bytes(error.data)
-            if error.type == NotifyType.INVALID_KE_PAYLOAD and group in dh.GROUPS:
-                sa.tasks.appendleft(replace(again, group=group))
-                return
             if error.type == NotifyType.CHILD_SA_NOT_FOUND and old is not None:
                 self._host.remove_child(old, "the peer does not have it", now)
                 if not any(c.selectors == task.selectors for c in sa.children.values()):
@@ -189,6 +185,9 @@ class ChildExchange:
             raise temporary("the IKE SA is being replaced")
         if old is not None and old.closing:
             raise temporary("the CHILD SA is being deleted")
+        limit = host.config.children_limit
+        if len(sa.children) >= (limit if old is None else 2 * limit):  # Old ones and new ones.
+            raise PeerError("too many CHILD SAs", NotifyType.NO_ADDITIONAL_SAS)
         contents.check(Form.CHILD)
         nonce = check_nonce(contents.get(PayloadType.NONCE))
         ke = None

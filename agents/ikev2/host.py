@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 from agents.ikev2 import events
 from agents.ikev2.config import Allocate, Config, Credentials
-from agents.ikev2.constants import NotifyType, Role
+from agents.ikev2.constants import LOWEST_ESP_SPI, NotifyType, Role
 from agents.ikev2.keys import IkeKeys
 from agents.ikev2.payloads import Notification
 from agents.ikev2.sa import (
@@ -33,9 +33,6 @@ from agents.ikev2.wire import NO_SPI, SPI_LENGTH, Header, Payload, encode_plain
 from agents.machine import Address, Discarded, Event, Retransmission
 from agents.psk import PskStore
 from agents.timers import Timers
-
-LOWEST_ESP_SPI = 0x100
-"""Smaller SPIs are reserved (RFC 4303 section 2.1)."""
 
 NONCE_LENGTH = 32
 RESPONDER_REKEYS_AT = 0.95

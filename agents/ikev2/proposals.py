@@ -7,7 +7,13 @@ from dataclasses import dataclass, replace
 
 from agents.crypto.dh import GROUPS
 from agents.ikev2.config import EspProposal, IkeProposal
-from agents.ikev2.constants import NONE, NotifyType, ProtocolId, TransformType
+from agents.ikev2.constants import (
+    LOWEST_ESP_SPI,
+    NONE,
+    NotifyType,
+    ProtocolId,
+    TransformType,
+)
 from agents.ikev2.payloads import MAX_PROPOSALS, Proposal, SecurityAssociation, Transform
 from agents.machine import PeerError
 
@@ -124,7 +130,7 @@ def choose_esp(
     """
     ordered = sorted(groups, key=lambda g: g != sent)
     for offered in offer.proposals:
-        if offered.protocol != ProtocolId.ESP or len(offered.spi) != ESP_SPI_LENGTH:
+        if offered.protocol != ProtocolId.ESP or not _is_esp_spi(offered.spi):
             continue
         for group in ordered:
             for proposal in ours:
@@ -132,6 +138,10 @@ def choose_esp(
                 if _matches(offered, _esp_transforms(choice)):
                     return choice, replace(offered, transforms=_esp_transforms(choice))
     raise _refused("ESP")
+
+
+def _is_esp_spi(spi: bytes) -> bool:
+    return len(spi) == ESP_SPI_LENGTH and int.from_bytes(spi) >= LOWEST_ESP_SPI
 
 
 def answer(chosen: Proposal, spi: bytes = b"") -> SecurityAssociation:
@@ -168,6 +178,8 @@ def accept_esp(
 ) -> tuple[EspChoice, int]:
     """Return the algorithms that the responder has chosen, and its SPI."""
     chosen = _only(sa, ProtocolId.ESP, ESP_SPI_LENGTH)
+    if not _is_esp_spi(chosen.spi):
+        raise PeerError("a reserved SPI in the answer", NotifyType.INVALID_SYNTAX)
     for p in ours:
         choice = EspChoice(p, group)
         if _same(chosen, _esp_transforms(choice)):

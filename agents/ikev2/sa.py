@@ -70,17 +70,16 @@ class MakeChild:
 
     selectors: Selectors
     replaces: Child | None = None
-    group: int | None = None
-    """The group that the peer wants instead of the configured one."""
-
     attempts: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class RekeyIke:
-    """Replace the IKE SA; `group` as in MakeChild."""
+    """Replace the IKE SA."""
 
     group: int | None = None
+    """The group that the peer wants instead of the last one."""
+
     attempts: int = 0
 
 

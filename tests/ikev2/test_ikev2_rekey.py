@@ -14,6 +14,7 @@ from agents.ikev2 import (
     IkeDeleted,
     IkeEstablished,
     child,
+    create_child,
 )
 from agents.ikev2.constants import Exchange, PayloadType
 from agents.ikev2.wire import Header, Payload
@@ -303,14 +304,39 @@ def test_a_child_expires_if_nobody_replaces_it():
     assert_same_sas(peers, 0)
 
 
-def test_the_responder_asks_for_its_group():
-    """The initiator has no PFS, the responder insists on a group, and the next try has it."""
+def test_groups_that_differ_leave_the_old_child():
+    """The responder insists on a group that is not offered."""
     peers = Peers(FAST, replace(FAST, pfs=19))
     peers.connect(1.0)
     peers.mn.rekey_children(HA, 1.0)
     peers.link.run(2.0)
     assert "NO_PROPOSAL_CHOSEN" in peers.reasons(peers.mn, Failed)[0]
     assert_same_sas(peers)
+
+
+@pytest.mark.parametrize("pfs", [None, 31])
+def test_a_group_that_was_not_offered_is_not_followed(pfs, monkeypatch):
+    peers = Peers(replace(FAST, pfs=pfs), FAST)
+    peers.connect(1.0)
+
+    def insist(*_):
+        raise create_child.WrongGroupError(14)
+
+    monkeypatch.setattr(create_child.child, "choose", insist)
+    peers.mn.rekey_children(HA, 1.0)
+    peers.link.run(5.0)
+    assert peers.reasons(peers.mn, Failed) == ["CHILD SA: the peer says INVALID_KE_PAYLOAD"]
+    assert_same_sas(peers)
+
+
+def test_as_many_children_as_there_may_be_can_be_replaced():
+    peers = Peers(replace(FAST, children_limit=2))
+    peers.connect(1.0)
+    peers.connect(2.0)
+    peers.mn.rekey_children(HA, 2.0)
+    peers.link.run(5.0)
+    assert_same_sas(peers, 2)
+    assert not find(peers.mn, Failed)
 
 
 def test_events_of_a_responder_come_in_order():

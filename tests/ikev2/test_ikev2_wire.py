@@ -30,7 +30,15 @@ from agents.ikev2.payloads import (
     encode_selectors,
     prefix_attribute,
 )
-from agents.ikev2.proposals import accept_ike, answer, choose_esp, choose_ike, offer_esp, offer_ike
+from agents.ikev2.proposals import (
+    accept_esp,
+    accept_ike,
+    answer,
+    choose_esp,
+    choose_ike,
+    offer_esp,
+    offer_ike,
+)
 from agents.ikev2.wire import (
     Attribute,
     Header,
@@ -506,3 +514,13 @@ def test_what_is_from_the_future_is_refused_in_clear():
     peers = Peers()
     peers.ha.handle_message(bytes(later), (str(COA), 500), 0.0)
     assert not peers.ha.outbox
+
+
+@pytest.mark.parametrize("spi", [0, 255])
+def test_reserved_esp_spis_are_refused(spi):
+    offer = offer_esp([EspProposal()], spi, None)
+    with pytest.raises(PeerError) as refused:
+        choose_esp(offer, [EspProposal()], (None,), None)
+    assert refused.value.code == NotifyType.NO_PROPOSAL_CHOSEN
+    with pytest.raises(PeerError, match="reserved SPI"):
+        accept_esp(offer, [EspProposal()], None)
