@@ -287,7 +287,7 @@ def compare_command(
         }
         click.echo(json.dumps(content, indent=1))
         return
-    _console.print(tables.comparisons(made, phase))
+    _console.print(tables.comparisons(made, phase), "")
     _console.print(tables.claims(found))
 
 

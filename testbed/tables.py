@@ -128,8 +128,8 @@ def _amount(counts: Sequence[dict[str, Any] | None]) -> str:
 def comparison_rows(made: Sequence[Comparison]) -> tuple[list[str], Rows]:
     """Return a row a comparison."""
     swept = any(one.points > 1 for one in made)
-    head = ["second, first", *(["points"] if swept else []), "runs", "medians", "difference"]
-    head += ["ratio", "p (Holm)", "Cliff's delta"]
+    head = ["second, first", *(["points"] if swept else []), "runs", "medians", "longer by"]
+    head += ["ratio", "p (Holm)", "Cliff's\ndelta"]
     rows: Rows = []
     for one in made:
         medians = "\n".join(style.seconds(value) for value in reversed(one.medians))
@@ -151,14 +151,10 @@ def comparison_rows(made: Sequence[Comparison]) -> tuple[list[str], Rows]:
 
 
 def _difference(one: Comparison) -> str:
-    if one.difference_ci95 is None:
-        return f"{_signed(one.difference)} ms"
-    low, high = map(_signed, one.difference_ci95)
-    return f"{_signed(one.difference)} ms\n[{low}, {high}]"
-
-
-def _signed(seconds: float) -> str:
-    return ("-" if seconds < 0 else "+") + style.digits(abs(seconds) * 1e3)
+    unit, factor = ("s", 1.0) if abs(one.difference) >= 0.9995 else ("ms", 1e3)
+    ends = [one.difference, *(one.difference_ci95 or ())]
+    value, *interval = (("-" if x < 0 else "+") + style.digits(abs(x) * factor) for x in ends)
+    return f"{value} {unit}" + (f"\n[{', '.join(interval)}]" if interval else "")
 
 
 def claim_rows(found: Sequence[Finding]) -> tuple[list[str], Rows]:
