@@ -33,6 +33,9 @@ from agents.ikev2.wire import SPI_LENGTH, Payload
 from agents.machine import PeerError
 from agents.wire import WireError
 
+AWAIT_DELETION = 300.0
+"""Seconds that the peer has to delete a replaced IKE SA: it may be asking for the answer still."""
+
 
 class IkeRekey:
     """Replaces IKE SAs by new ones, which take over the CHILD SAs."""
@@ -197,7 +200,7 @@ class IkeRekey:
         old.successor = new
         for timer in (Timer.IKE_REKEY, Timer.IKE_EXPIRES, Timer.LIVENESS, Timer.RETRY):
             host.timers.cancel((timer, old.spi, 0))
-        host.timers.set((Timer.GIVE_UP, old.spi, 0), now + host.config.negotiation_timeout)
+        host.timers.set((Timer.GIVE_UP, old.spi, 0), now + AWAIT_DELETION)
 
     def resolve(self, sa: IkeSa, now: float) -> None:
         """Let what the peer has made to replace an IKE SA take over, if nothing has yet."""

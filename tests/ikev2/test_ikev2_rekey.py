@@ -107,6 +107,16 @@ def test_new_sas_are_there_before_the_answer_leaves_and_the_old_ones_until_the_e
     assert names(peers.mn)[before:] == ["ChildEstablished", "ChildRekeyed"]
 
 
+def test_a_new_ike_sa_that_is_heard_of_late():
+    """As long as the peer asks for the answer the old one is not deleted."""
+    peers = Peers(drop={5, 7, 9, 11, 13, 15})
+    peers.connect(1.0)
+    peers.mn.rekey_ike(HA, 1.0)
+    peers.link.run(200.0)
+    assert_settled(peers)
+    assert find(peers.mn, IkeEstablished)[1].at > 31.0
+
+
 @pytest.mark.parametrize("lost", [None, 4, 5, 6, 7, 8, 9])
 @pytest.mark.parametrize("seed", range(4))
 def test_both_replace_the_child_at_once(seed, lost):
@@ -143,7 +153,7 @@ def test_both_replace_the_ike_sa_at_once_and_a_message_is_lost(seed, lost):
     peers.mn._host.rng.seed(seed)
     peers.mn.rekey_ike(HA, 1.0)
     peers.ha.rekey_ike(COA, 1.0)
-    peers.link.run(120.0)
+    peers.link.run(400.0)
     assert_settled(peers)
 
 
@@ -159,7 +169,7 @@ def play(commands, *, seed=0, **link) -> Peers:
         machine, other = (peers.mn, HA) if side == "mn" else (peers.ha, COA)
         (machine.rekey_children if what == "C" else machine.rekey_ike)(other, at)
         peers.link._collect()
-    peers.link.run(200.0)
+    peers.link.run(400.0)
     return peers
 
 
@@ -326,6 +336,7 @@ def test_a_group_that_was_not_offered_is_not_followed(pfs, monkeypatch):
     peers.mn.rekey_children(HA, 1.0)
     peers.link.run(5.0)
     assert peers.reasons(peers.mn, Failed) == ["CHILD SA: the peer says INVALID_KE_PAYLOAD"]
+    assert len(peers.sent) == 6
     assert_same_sas(peers)
 
 
