@@ -53,6 +53,11 @@ class Exchanges:
         sa.tasks.append(task)
         self.pump(sa, now)
 
+    def replace(self, child: Child, now: float) -> None:
+        """Replace a CHILD SA, unless that is under way or it is to be deleted."""
+        if not child.rekeying and not child.closing:
+            self.ask(child.owner, MakeChild(child.selectors, child), now)
+
     def _delay(self, sa: IkeSa, task: MakeChild | RekeyIke, now: float) -> None:
         sa.delayed.append(task)
         wait = RETRY_AFTER * 2 ** (task.attempts - 1) * self._host.rng.uniform(0.5, 1.5)

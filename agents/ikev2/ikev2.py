@@ -10,14 +10,14 @@ from agents.eap_lower import EapPeerLike
 from agents.ikev2 import events
 from agents.ikev2.config import Allocate, Config, Credentials, Grant, Selectors
 from agents.ikev2.constants import Exchange, NotifyType
+from agents.ikev2.deadlines import Deadlines
 from agents.ikev2.exchanges import Exchanges
 from agents.ikev2.grammar import Contents
-from agents.ikev2.host import Host, Timer
+from agents.ikev2.host import Host
 from agents.ikev2.initiator import Initiator
 from agents.ikev2.payloads import Notification
 from agents.ikev2.responder import Responder
 from agents.ikev2.sa import (
-    Child,
     Closed,
     DeleteChildren,
     DeleteIke,
@@ -64,6 +64,7 @@ class Ikev2:
         self.outbox = self._host.outbox
         self.events = self._host.events
         self._exchanges = Exchanges(self._host)
+        self._deadlines = Deadlines(self._host, self._exchanges)
         self._initiator = Initiator(self._host, self._exchanges.pump)
         self._responder = Responder(self._host, self._exchanges.pump)
 
@@ -165,12 +166,8 @@ class Ikev2:
         """Replace the CHILD SAs with a peer now; return how many there are."""
         children = [c for sa in self._host.of_peer(peer) for c in sa.children.values()]
         for child in children:
-            self._rekey_child(child, now)
+            self._exchanges.replace(child, now)
         return len(children)
-
-    def _rekey_child(self, child: Child, now: float) -> None:
-        if not child.rekeying and not child.closing:
-            self._exchanges.ask(child.owner, MakeChild(child.selectors, child), now)
 
     def delete(self, peer: IPv6Address, now: float, selectors: Selectors | None = None) -> None:
         """Delete the SAs with a peer; without `selectors` the IKE SAs too.
@@ -359,65 +356,4 @@ class Ikev2:
     def handle_timeout(self, now: float) -> None:
         """Act on every deadline that is not after `now`."""
         while (key := self._host.timers.pop(now)) is not None:
-            timer, spi, number = key
-            if timer in (Timer.CHILD_REKEY, Timer.CHILD_EXPIRES):
-                self._child_ages(timer, number, now)
-            elif (sa := self._host.sas.get(spi)) is not None:
-                self._sa_ages(timer, sa, now)
-
-    def _child_ages(self, timer: Timer, spi: int, now: float) -> None:
-        child = self._host.children.get(spi)
-        if child is None:
-            return
-        if timer is Timer.CHILD_EXPIRES:
-            self._exchanges.ask(child.owner, DeleteChildren((child,), "expired"), now)
-            return
-        # Once more, should this attempt come to nothing before the SAs expire.
-        again = now + self._host.config.negotiation_timeout
-        self._host.timers.set((Timer.CHILD_REKEY, b"", spi), again)
-        self._rekey_child(child, now)
-
-    def _sa_ages(self, timer: Timer, sa: IkeSa, now: float) -> None:
-        match timer:
-            case Timer.RETRANSMIT:
-                self._retransmit(sa, now)
-            case Timer.GIVE_UP:
-                self._give_up(sa, now)
-            case Timer.IKE_REKEY:
-                again = now + self._host.config.negotiation_timeout
-                self._host.timers.set((Timer.IKE_REKEY, sa.spi, 0), again)
-                self._exchanges.ask(sa, RekeyIke(), now)
-            case Timer.IKE_EXPIRES:
-                self._exchanges.ask(sa, DeleteIke("expired"), now)
-            case Timer.LIVENESS:
-                self._exchanges.probe(sa, now)
-            case Timer.RETRY:
-                self._exchanges.retry(sa, now)
-            case Timer.FORGET:
-                del self._host.sas[sa.spi]
-            case _:
-                pass
-
-    def _retransmit(self, sa: IkeSa, now: float) -> None:
-        request = sa.request
-        if request is None:
-            return
-        if request.retransmission.expire(now):
-            self._host.timers.set((Timer.RETRANSMIT, sa.spi, 0), request.retransmission.deadline)
-            self._host.send(request.data, sa.address)
-        elif isinstance(request.purpose, Initial):
-            self._give_up(sa, now)
-        else:
-            self._exchanges.unanswered(sa, now)
-
-    def _give_up(self, sa: IkeSa, now: float) -> None:
-        """End a negotiation that takes too long, or an IKE SA that the peer ought to delete."""
-        if sa.successor is not None:
-            self._exchanges.ask(sa, DeleteIke("replaced"), now)
-            return
-        step = "IKE_SA_INIT" if isinstance(sa.state, InitSent) else "IKE_AUTH"
-        reason = f"{step}: the peer does not answer" + (f"; {sa.hint}" if sa.hint else "")
-        if not sa.initiator:
-            reason = "IKE_AUTH: the negotiation has taken too long"
-            self._host.events.append(events.Failed(now, sa.peer, reason))
-        self._host.close(sa, reason, now)
+            self._deadlines.expire(key, now)
