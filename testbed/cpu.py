@@ -81,7 +81,7 @@ class Processors:
         """Let a process, and what it will start, run on a host's processor."""
         group = self._folder / host
         if not group.exists():
-            group.mkdir()
+            _make(group)
             (group / "cpu.max").write_text(maximum(self.processor.share))
         with suppress(ProcessLookupError):
             (group / "cgroup.procs").write_text(str(pid))
@@ -118,8 +118,8 @@ def slowed(name: str, ghz: float) -> Iterator[Processors]:
     folder, control = root / name, root / "cgroup.subtree_control"
     try:
         was_enabled = "cpu" in control.read_text().split()
+        _make(folder)
         control.write_text("+cpu")
-        folder.mkdir()
         (folder / "cgroup.subtree_control").write_text("+cpu")
     except OSError as error:
         raise CpuError(f"slower processors: {error.filename}: {error.strerror}") from None
@@ -131,6 +131,12 @@ def slowed(name: str, ghz: float) -> Iterator[Processors]:
         if not was_enabled:
             with suppress(OSError):  # Another run's groups need it.
                 control.write_text("-cpu")
+
+
+def _make(group: Path) -> None:
+    """Make a group; a threaded one, for in a container its parent has processes of its own."""
+    group.mkdir()
+    (group / "cgroup.type").write_text("threaded")
 
 
 def _mount() -> Path:

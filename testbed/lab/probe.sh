@@ -29,8 +29,13 @@ try esp6 ip xfrm state add $from $esp \
     enc 'cbc(aes)' $key16 auth-trunc 'hmac(sha256)' $key32 128
 # shellcheck disable=SC2086
 try mip6 ip xfrm state add $from proto route2 mode ro coa 2001:db8::3
-# In a container the controller may be there and yet refuse: groups below one that has processes.
-try cgroup_cpu sh -c 'mkdir /run/cgroup && mount -t cgroup2 none /run/cgroup && cd /run/cgroup &&
-    { grep -qw cpu cgroup.controllers || { echo no cpu controller in it >&2; false; }; } &&
-    { grep -qw cpu cgroup.subtree_control ||
-        { echo +cpu >cgroup.subtree_control && echo -cpu >cgroup.subtree_control; }; }'
+# Groups for processes of hosts: threaded ones, for in a container their parent has processes too.
+# shellcheck disable=SC2016  # The inner shell expands it.
+try cgroup_cpu sh -ec 'mkdir /run/cgroup; mount -t cgroup2 none /run/cgroup; cd /run/cgroup
+    grep -qw cpu cgroup.controllers || { echo no cpu controller in it >&2; exit 1; }
+    group=mip6lab-probe-$$
+    mkdir $group
+    trap "rmdir $group" EXIT
+    echo threaded >$group/cgroup.type
+    grep -qw cpu cgroup.subtree_control ||
+        { echo +cpu >cgroup.subtree_control; echo -cpu >cgroup.subtree_control; }'

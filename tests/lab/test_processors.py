@@ -44,3 +44,32 @@ def test_a_process_takes_as_much_longer_as_its_share_is_small():
     assert float(out) > 0.8 / part
     assert not Path("/run/cgroup/mip6lab-test").exists()
     assert control.read_text() == before
+
+
+INSIDE = """
+from testbed.cpu import slowed
+with slowed("mip6lab-test", 0.5) as processors:
+    processors.assign("A", __import__("os").getpid())
+    print(open("/proc/self/cgroup").read())
+"""
+
+
+def test_a_container_whose_group_has_processes_is_no_obstacle():
+    # What a container's manager does: a group, a process in it, and a namespace rooted there.
+    script = """
+mount -t tmpfs none /run && mount -t cgroup2 none /mnt && mkdir /mnt/container
+grep -qw cpu /mnt/cgroup.subtree_control || echo +cpu >/mnt/cgroup.subtree_control
+echo $$ >/mnt/container/cgroup.procs
+unshare --cgroup --mount "$0" -c "$1"
+echo $$ >/mnt/cgroup.procs
+rmdir /mnt/container
+"""
+    done = subprocess.run(
+        ["unshare", "--mount", "sh", "-ec", script, sys.executable, INSIDE],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "/mip6lab-test/A" in done.stdout
