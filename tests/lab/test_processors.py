@@ -47,10 +47,12 @@ def test_a_process_takes_as_much_longer_as_its_share_is_small():
 
 
 INSIDE = """
+import subprocess
 from testbed.cpu import slowed
-with slowed("mip6lab-test", 0.5) as processors:
-    processors.assign("A", __import__("os").getpid())
-    print(open("/proc/self/cgroup").read())
+with slowed("mip6lab-test", 0.5) as processors, subprocess.Popen(["sleep", "60"]) as child:
+    processors.assign("A", child.pid)
+    print(open(f"/proc/{child.pid}/cgroup").read())
+    child.kill()
 """
 
 
