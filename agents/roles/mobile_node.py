@@ -10,12 +10,11 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from ipaddress import IPv6Address
-from pathlib import Path
 from typing import Annotated, Literal, Protocol
 
 import msgspec
 
-from agents.bootstrap import Assignment, PskSource, Wish, ike_psk, ike_root, ike_secret
+from agents.bootstrap import Assignment, PskSource
 from agents.eap.tls import EapKeys
 from agents.kernel.linux import LinuxMobileNode
 from agents.roles.access import (
@@ -24,7 +23,6 @@ from agents.roles.access import (
     Granted,
     PanaAccess,
     PanaSettings,
-    WishName,
 )
 from agents.roles.discovery import (
     Dhcpv6Settings,
@@ -46,7 +44,8 @@ from agents.roles.runtime import (
     run,
     take_commands,
 )
-from agents.sealed import SealContext, SealError, unseal
+from agents.roles.trust import Protection, Trust
+from agents.sealed import SealError
 from agents.shell.addresses import care_of_address
 from agents.shell.eventlog import EventLog
 
@@ -71,7 +70,7 @@ class MobileNodeConfiguration(Configuration, frozen=True, kw_only=True):
     ikev1: IkeSettings | None = None
     ikev2: Ike2Settings | None = None
     psk_source: PskSource = "msk"
-    protection: Literal["none", "sealed"] = "none"
+    protection: Protection = "none"
     early: bool = False
     psk_file: str | None = None
     binding_lifetime: Annotated[float, msgspec.Meta(gt=0)] = 420.0
@@ -111,6 +110,13 @@ class MobileNode:
         self._keys = KeyLog(configuration.keys)
         self._kernel = LinuxMobileNode()
         self._peers = EapPeers(configuration.eap, self._keys)
+        self._trust = Trust(
+            configuration.eap.identity,
+            configuration.access.wish if configuration.access else None,
+            protection=configuration.protection,
+            psk_source=configuration.psk_source,
+            psk_file=configuration.psk_file,
+        )
         self._granted: Granted | None = None
         self._assignment: Assignment | None = None
         self._foretold: Assignment | None = None
@@ -251,7 +257,7 @@ class MobileNode:
             self._discover()
             return
         try:
-            assignment = self._trusted(granted)
+            assignment = self._trust.assignment(granted, self._foretold)
         except SealError as error:
             self._fail(f"the access router cannot be trusted: {error}")
             return
@@ -260,26 +266,6 @@ class MobileNode:
         else:
             self._hand_over(assignment)
 
-    def _trusted(self, granted: Granted) -> Assignment | None:
-        """Return the assignment to believe; SealError if the sealed one is missing or forged."""
-        configuration = self._configuration
-        if configuration.protection == "none" or configuration.access is None:
-            return granted.assignment
-        if granted.sealed is None:
-            raise SealError("the sealed home agent is missing")
-        assignment = self._unseal(granted.sealed, granted.keys, configuration.access.wish)
-        if self._foretold not in (None, assignment):
-            raise SealError("another home agent was sealed before")
-        return assignment
-
-    def _unseal(self, sealed: bytes, keys: EapKeys, wish: WishName) -> Assignment | None:
-        context = SealContext(
-            self._configuration.eap.identity,
-            keys.session_id,
-            Wish.of(home=wish == "home", local=wish == "local"),
-        )
-        return unseal(sealed, keys.emsk, context)
-
     def _on_foretold(self, sealed: bytes, keys: EapKeys) -> None:
         if self._granted is None:
             # EAP's answer leaves first.
@@ -287,17 +273,16 @@ class MobileNode:
 
     def _start_early(self, sealed: bytes, keys: EapKeys) -> None:
         """Begin IKE before EAP's end; what cannot be believed is left to the last message."""
-        access = self._configuration.access
-        if access is None or self._foretold is not None or self._granted is not None:
+        if self._foretold is not None or self._granted is not None:
             return
         try:
-            assignment = self._unseal(sealed, keys, access.wish)
+            assignment = self._trust.unseal(sealed, keys)
         except SealError as error:
             self._log.write("EarlyStartRefused", reason=str(error))
             return
         if self._ikev2 and assignment and assignment.home_address:
             self._foretold = assignment
-            self._negotiate_v2(self._ikev2, assignment, self._derive_psk(assignment, keys))
+            self._negotiate_v2(self._ikev2, assignment, self._trust.psk(assignment, keys))
 
     def _discover(self) -> None:
         configuration = self._configuration
@@ -321,15 +306,8 @@ class MobileNode:
                 pass
 
     def _psk(self, assignment: Assignment) -> bytes | None:
-        """Return IKE's pre-shared key: preconfigured, or from the keys of EAP."""
-        configuration = self._configuration
-        if configuration.psk_file:
-            return Path(configuration.psk_file).read_bytes()
-        return self._derive_psk(assignment, self._granted.keys) if self._granted else None
-
-    def _derive_psk(self, assignment: Assignment, keys: EapKeys) -> bytes:
-        source = self._configuration.psk_source
-        return ike_psk(ike_secret(source, keys.msk, ike_root(keys.emsk)), assignment)
+        """Return IKE's pre-shared key, from what EAP has granted so far."""
+        return self._trust.psk(assignment, self._granted.keys if self._granted else None)
 
     def _hand_over(self, assignment: Assignment) -> None:
         """Go on to IKE; the kernel is prepared while IKE's first message is under way."""
