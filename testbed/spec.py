@@ -231,10 +231,17 @@ class Spec:
         self.experiment: Experiment = _convert(document, Experiment, source)
         self.variants = {name: self._variant(name) for name in self.experiment.variants}
         for name in self.variants:
-            self.settings(name)
-            self.topology(name)
+            self._check_composition(name)
         for path, values in self.experiment.sweep.items():
             self._check_axis(path, values)
+
+    def _check_composition(self, variant: str) -> None:
+        """Refuse settings for which the topology lacks a host or a link."""
+        settings, topology = self.settings(variant), self.topology(variant)
+        try:
+            self.approach(variant).compose(settings, topology, Path(), Path())
+        except KeyError as error:
+            raise SpecError(f"{self.source}: variant {variant}: {error.args[0]}") from None
 
     def _check_axis(self, path: str, values: Sequence[object]) -> None:
         where = f"{self.source}: sweep: {path}"

@@ -77,6 +77,8 @@ def test_assignments_change_the_experiment(tmp_path):
         ('approach = "pana-ikev1"', "", r"missing required field `approach`"),
         ('topology = "paper"', 'topology = "moon"', r'no topology called "moon"'),
         ('topology = "paper"', 'topology = "model"', r'no topology called "model"'),
+        ('approach = "pana-ikev1"', 'approach = "dhcpv6-ikev2"', r"settings: .*unknown field"),
+        ('launch = "script"', "local_offered = true", r"common: no link visited in topology paper"),
         ("[links.core]", "[links.cord]", r"links: no link cord in topology paper"),
         ("delay = 0.02", "delay = -1.0", r"links\.core: delay: .*>= 0"),
         ("delay = 0.02", "delay = nan", r"links\.core: delay: "),
