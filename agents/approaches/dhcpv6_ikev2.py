@@ -35,6 +35,10 @@ class Settings(IkeV2Settings, frozen=True, forbid_unknown_fields=True, kw_only=T
     home: Literal["home", "local"] = "home"
     initial_delay: bool = True
 
+    def __post_init__(self) -> None:
+        if self.local_offered and self.ike.authentication != "eap":
+            raise ValueError("a home agent in the visited network knows no pre-shared keys")
+
 
 def compose(settings: Settings, topology: Topology, shared: Path, run: Path) -> list[Role]:
     """Return the roles of hosts C, D, B and A."""

@@ -7,7 +7,7 @@ from typing import Literal
 
 from agents.approaches import Role
 from agents.approaches.scene import KERNEL_NEEDS, CommonSettings, Scene, prepare
-from agents.bootstrap import PskSource
+from agents.bootstrap import Protection, PskSource
 from agents.roles.ike2 import Ike2Settings
 from topologies.model import Topology
 
@@ -26,7 +26,7 @@ class Settings(CommonSettings, frozen=True, forbid_unknown_fields=True, kw_only=
     first_request: Literal["identity", "tls"] = "tls"
     early: bool = True
     psk_source: PskSource = "emsk"
-    protection: Literal["none", "sealed"] = "sealed"
+    protection: Protection = "sealed"
     duplicate_address_detection: bool = False
     ike: Ike2Settings = Ike2Settings(authentication="psk")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from ipaddress import IPv6Address
+from ipaddress import IPv6Address, IPv6Network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -203,25 +203,19 @@ class Scene:
     def _local_home_agent(self) -> LocalHomeAgent | None:
         if not self.settings.local_offered:
             return None
-        visited = self.topology.link("visited").end(self.host("access router"))
-        network = visited.addresses[0].network
-        return LocalHomeAgent(
-            home_agent=HomeAgentSettings(
-                address=str(visited.address),
-                interface=self.interface("access router", "visited"),
-                prefix=str(network),
-                duplicate_address_detection=self.settings.duplicate_address_detection,
-            ),
-            home_address=str(network.network_address + 0x1234),
-        )
+        home_agent = self._home_agent_on("visited", "access router")
+        return LocalHomeAgent(home_agent=home_agent, home_address=_home_address(home_agent))
 
     def home_agent_settings(self) -> HomeAgentSettings:
         """Return the home agent of host C."""
-        home = self.topology.link("home").end(self.host("home network"))
+        return self._home_agent_on("home", "home network")
+
+    def _home_agent_on(self, link: str, role: str) -> HomeAgentSettings:
+        end = self.topology.link(link).end(self.host(role))
         return HomeAgentSettings(
-            address=str(home.address),
-            interface=self.interface("home network", "home"),
-            prefix=str(home.addresses[0].network),
+            address=str(end.address),
+            interface=self.interface(role, link),
+            prefix=str(end.addresses[0].network),
             duplicate_address_detection=self.settings.duplicate_address_detection,
         )
 
@@ -262,17 +256,11 @@ class Scene:
 
     def visited_home_agent(self, ikev2: Ike2Settings) -> Role:
         """Return a home agent with IKEv2 and EAP in the visited network, on a host of its own."""
-        end = self.topology.link("visited").end(self.host("visited home agent"))
-        network = end.addresses[0].network
+        home_agent = self._home_agent_on("visited", "visited home agent")
         configuration = HomeAgentConfiguration(
             host=self.host("visited home agent"),
-            home_agent=HomeAgentSettings(
-                address=str(end.address),
-                interface=self.interface("visited home agent", "visited"),
-                prefix=str(network),
-                duplicate_address_detection=self.settings.duplicate_address_detection,
-            ),
-            proposed_home_address=str(network.network_address + 0x1234),
+            home_agent=home_agent,
+            proposed_home_address=_home_address(home_agent),
             **self._with_eap(VISITED_HOME_AGENT, VISITED_REALM, ikev2),
         )
         return role("home_agent", configuration)
@@ -317,6 +305,11 @@ class Scene:
             "binding_lifetime": settings.binding_lifetime,
         }
         return role("mobile_node", MobileNodeConfiguration(**(usual | changes)))
+
+
+def _home_address(home_agent: HomeAgentSettings) -> str:
+    """Return the home address that a home agent in the visited network proposes."""
+    return str(IPv6Network(home_agent.prefix).network_address + 0x1234)
 
 
 def role(program: str, configuration: Any) -> Role:
