@@ -33,6 +33,7 @@ class Driver:
         self._timer: asyncio.TimerHandle | None = None
         self._pumping = False
         self._closed = False
+        self._arm()
 
     def now(self) -> float:
         """Return the machine's time: the event loop's clock, in seconds."""
@@ -40,9 +41,10 @@ class Driver:
 
     def call(self, method: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Call a method of the machine, do what follows from it, and return its result."""
-        result = method(*args, **kwargs)
-        self._pump()
-        return result
+        try:
+            return method(*args, **kwargs)
+        finally:
+            self._pump()
 
     def receive(self, data: bytes, source: Address) -> None:
         """Hand a datagram to the machine."""

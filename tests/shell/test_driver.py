@@ -52,6 +52,41 @@ def test_the_timer_runs_on_after_a_handler_that_fails():
     asyncio.run(main())
 
 
+def test_a_machine_that_has_a_deadline_already_need_not_wait_for_a_call():
+    async def main():
+        machine = Clockwork(asyncio.get_running_loop().time() + 0.01)
+        driver = Driver(machine, lambda *_: None, lambda _: None)
+        async with asyncio.timeout(5):
+            while not machine.timeouts:
+                await asyncio.sleep(0.001)
+        driver.close()
+
+    asyncio.run(main())
+
+
+def test_the_timer_runs_on_after_a_machine_that_fails():
+    async def main():
+        now = asyncio.get_running_loop().time()
+        machine = Clockwork(now + 0.01)
+
+        def fail():
+            machine.events.append(Discarded(now, "::1", "all the same"))
+            raise RuntimeError("a bug")
+
+        handled = []
+        driver = Driver(machine, lambda *_: None, handled.append)
+        driver._timer.cancel()
+        with pytest.raises(RuntimeError):
+            driver.call(fail)
+        assert len(handled) == 1
+        async with asyncio.timeout(5):
+            while not machine.timeouts:
+                await asyncio.sleep(0.001)
+        driver.close()
+
+    asyncio.run(main())
+
+
 def test_a_timer_that_is_out_of_date_does_not_move_the_machine_into_the_future():
     async def main():
         now = asyncio.get_running_loop().time()
