@@ -18,6 +18,9 @@ IKE_ROOT_LABEL = "mip6-ike-psk@mip6lab.example"
 PskSource: TypeAlias = Literal["msk", "emsk"]
 """Which EAP key IKE's pre-shared key comes from: the access router knows the MSK, not the EMSK."""
 
+Protection: TypeAlias = Literal["none", "sealed"]
+"""How HA and HoA travel to the mobile node: readable by the NAS, or sealed for the node alone."""
+
 
 @dataclass(frozen=True, slots=True)
 class Assignment:

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Literal, TypeAlias
 
 from agents.aaa.choice import Choice
 from agents.aaa.policy import Place
-from agents.bootstrap import Assignment, PskSource, Wish, ike_psk, ike_root, ike_secret
+from agents.bootstrap import Assignment, Protection, PskSource, Wish, ike_psk, ike_root, ike_secret
 from agents.diameter.mobility import granted_features
 from agents.eap.tls import EapKeys
 from agents.sealed import SealContext, seal
-
-Protection: TypeAlias = Literal["none", "sealed"]
-"""How HA and HoA travel to the mobile node: readable by the NAS, or sealed for the node alone."""
 
 
 @dataclass(frozen=True, slots=True)

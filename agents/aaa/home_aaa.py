@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv6Address
 from typing import TypeAlias
 
-from agents.aaa.admission import Admission, Protection
+from agents.aaa.admission import Admission
 from agents.aaa.choice import Choice, Chooser
 from agents.aaa.events import (
     HomeAgentPassedOver,
@@ -21,7 +21,7 @@ from agents.aaa.events import (
 from agents.aaa.leases import Leases
 from agents.aaa.selection import Selection, least_loaded
 from agents.aaa.subscribers import Subscriber, Subscribers
-from agents.bootstrap import PskSource, Wish
+from agents.bootstrap import Protection, PskSource, Wish
 from agents.diameter.dictionary import AuthRequestType
 from agents.diameter.eap import DiameterEapAnswer, DiameterEapRequest
 from agents.diameter.errors import ResultCode
@@ -109,7 +109,7 @@ class HomeAaa:
         self._psk_source = psk_source
         self._early = early
         self._pick_up = pick_up
-        self._home_agents = frozenset(home_agents)
+        self._home_agents = frozenset(name.lower() for name in home_agents)
         self._session_timeout = session_timeout
         self._exchange_timeout = exchange_timeout
         self._maximum_sessions = maximum_sessions
@@ -254,7 +254,7 @@ class HomeAaa:
                 keys,
                 self._protection,
                 self._psk_source,
-                not self._home_agents or request.origin_host in self._home_agents,
+                not self._home_agents or request.origin_host.lower() in self._home_agents,
             )
         return session.admission
 

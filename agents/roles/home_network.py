@@ -20,7 +20,7 @@ from agents.aaa.events import (
 from agents.aaa.home_aaa import HomeAaa, eap_servers
 from agents.aaa.leases import Leases
 from agents.aaa.policy import Place
-from agents.bootstrap import Assignment, PskSource, ike_psk, ike_secret
+from agents.bootstrap import Assignment, Protection, PskSource, ike_psk, ike_secret
 from agents.diameter.config import PORT
 from agents.diameter.eap import DiameterEapRequest
 from agents.diameter.wire import Message
@@ -69,7 +69,7 @@ class HomeNetworkConfiguration(Configuration, frozen=True, kw_only=True):
     ikev2: Ike2Settings | None = None
     preshared: tuple[PresharedPeer, ...] = ()
     psk_source: PskSource = "msk"
-    protection: Literal["none", "sealed"] = "none"
+    protection: Protection = "none"
     eap_fragment_size: int = 1000
     session_lifetime: Annotated[float, msgspec.Meta(ge=10)] = 3600.0
     launch: Literal["resident", "script"] = "resident"

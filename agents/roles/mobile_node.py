@@ -14,7 +14,7 @@ from typing import Annotated, Literal, Protocol
 
 import msgspec
 
-from agents.bootstrap import Assignment, PskSource
+from agents.bootstrap import Assignment, Protection, PskSource
 from agents.eap.tls import EapKeys
 from agents.kernel.linux import LinuxMobileNode
 from agents.roles.access import (
@@ -44,7 +44,7 @@ from agents.roles.runtime import (
     run,
     take_commands,
 )
-from agents.roles.trust import Protection, Trust
+from agents.roles.trust import Trust
 from agents.sealed import SealError
 from agents.shell.addresses import care_of_address
 from agents.shell.eventlog import EventLog

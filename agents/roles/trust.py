@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
 
-from agents.bootstrap import Assignment, PskSource, Wish, ike_psk, ike_root, ike_secret
+from agents.bootstrap import Assignment, Protection, PskSource, Wish, ike_psk, ike_root, ike_secret
 from agents.eap.tls import EapKeys
 from agents.roles.access import Granted, WishName
 from agents.sealed import SealContext, SealError, unseal
-
-Protection = Literal["none", "sealed"]
 
 
 class Trust:

@@ -153,7 +153,7 @@ def test_an_answer_says_what_was_granted(lab, user, wish, candidate, place, assi
 
 @pytest.mark.parametrize("protection", ["none", "sealed"])
 def test_a_home_agent_that_asks_for_itself_alone_is_told_home_addresses(lab, protection):
-    options = {"protection": protection, "home_agents": ["b.visited.test"]}
+    options = {"protection": protection, "home_agents": ["B.Visited.test"]}
     told = lab.run("mn", **options)
     assert (lab.unseal(told) if protection == "sealed" else told.assignment) == HOME
 
