@@ -57,11 +57,11 @@ class ChildExchange:
 
     # Initiator.
 
-    def start(self, sa: IkeSa, task: MakeChild, now: float) -> bool:
-        """Send the request; return False if there is nothing to do any more."""
+    def start(self, sa: IkeSa, task: MakeChild, now: float) -> None:
+        """Send the request, unless there is nothing to do any more."""
         host, old = self._host, task.replaces
         if old is not None and not self._replaceable(old):
-            return False
+            return
         group = host.config.pfs
         requested = ChildRequested(
             task,
@@ -82,7 +82,6 @@ class ChildExchange:
             note = Notification(NotifyType.REKEY_SA, b"", ProtocolId.ESP, spi)
             payloads.insert(0, note.payload())
         host.request(sa, Exchange.CREATE_CHILD_SA, payloads + selectors, requested, now)
-        return True
 
     def _replaceable(self, old: Child) -> bool:
         """Return whether nobody replaces or deletes a CHILD SA yet, and the peer knows it."""

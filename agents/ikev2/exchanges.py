@@ -158,7 +158,7 @@ class Exchanges:
         except (WireError, PeerError) as error:
             self.refuse(sa, error, now)
             return
-        self._host.alive(sa, now)
+        self._host.watch(sa, now)
         self.pump(sa.successor or sa, now)
 
     def _settle(self, sa: IkeSa, now: float) -> None:

@@ -212,7 +212,7 @@ class Host:
         self.timers.set((Timer.IKE_EXPIRES, sa.spi, 0), end)
         soft = now + self._soft(config.ike_lifetime, initiated=sa.initiator)
         self.timers.set((Timer.IKE_REKEY, sa.spi, 0), soft)
-        self.alive(sa, now)
+        self.watch(sa, now)
 
     def _soft(self, lifetime: float, *, initiated: bool) -> float:
         """Return after how long to replace an SA; the end with the shorter lifetime is first."""
@@ -220,11 +220,6 @@ class Host:
         if not initiated:
             part = max(part, RESPONDER_REKEYS_AT)
         return lifetime * part * self.rng.uniform(EARLIEST, 1.0)
-
-    def alive(self, sa: IkeSa, now: float) -> None:
-        """Note that an authentic message of the peer has come."""
-        sa.heard_at = now
-        self.watch(sa, now)
 
     def watch(self, sa: IkeSa, now: float) -> None:
         """Let the peer be asked after a silence whether it lives."""

@@ -292,7 +292,7 @@ class Ikev2:
         if isinstance(request.purpose, Initial):
             self._initiator.handle_auth(sa, contents, now)
         else:
-            host.alive(sa, now)
+            host.watch(sa, now)
             self._exchanges.handle_response(sa, contents, now)
 
     def _handle_request(self, sa: IkeSa, message: Message, source: Address, now: float) -> None:

@@ -47,11 +47,11 @@ class IkeRekey:
 
     # Initiator.
 
-    def start(self, sa: IkeSa, task: RekeyIke, now: float) -> bool:
-        """Send the request; return False if there is nothing to do any more."""
+    def start(self, sa: IkeSa, task: RekeyIke, now: float) -> None:
+        """Send the request, unless there is nothing to do any more."""
         host = self._host
         if sa.proposal is None or sa.successor is not None:
-            return False
+            return
         group = task.group or sa.proposal.group
         requested = RekeyRequested(
             task, host.new_spi(), host.new_nonce(), dh.generate(group), group
@@ -65,7 +65,6 @@ class IkeRekey:
             Payload(PayloadType.KE, KeyExchange(group, requested.key_pair.public).encode()),
         ]
         host.request(sa, Exchange.CREATE_CHILD_SA, payloads, requested, now)
-        return True
 
     def complete(
         self, sa: IkeSa, requested: RekeyRequested, contents: Contents, now: float

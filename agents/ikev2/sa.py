@@ -300,8 +300,6 @@ class IkeSa:
     hint: str = ""
     """What an unauthenticated notification has claimed."""
 
-    heard_at: float = -math.inf
-
     @property
     def spi(self) -> bytes:
         """The SPI that the local host has chosen."""

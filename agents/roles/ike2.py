@@ -135,7 +135,10 @@ class Ike2Service:
         identity: str | None,
         home_address: IPv6Address | None,
     ) -> None:
-        """Share a key with a peer, for SAs of this home address alone."""
+        """Share a key with a peer, for SAs of this home address alone.
+
+        Without one a responder asks `allocate`.
+        """
         self._machine.add_psk(psk, peer=peer, identity=identity, home_address=home_address)
 
     def remove_psk(self, identity: str) -> None:
