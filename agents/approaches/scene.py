@@ -12,7 +12,7 @@ import msgspec
 import tomli_w
 
 from agents.approaches import Role
-from agents.bootstrap import PskSource
+from agents.bootstrap import Protection, PskSource
 from agents.diameter.config import PORT, TLS_PORT
 from agents.eap import ca
 from agents.roles.access import DialectName, EapSettings, PanaSettings, WishName
@@ -63,7 +63,7 @@ class CommonSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     prefer: Literal["home", "local"] = "home"
     rogue: Literal["impersonate", "alter"] | None = None
     psk_source: PskSource = "msk"
-    protection: Literal["none", "sealed"] = "none"
+    protection: Protection = "none"
 
 
 def _make_certificates(folder: Path, settings: CommonSettings) -> None:
