@@ -144,6 +144,14 @@ class Ikev2:
         """Return whether an IKE SA with a peer is up, or the local host is making one."""
         return self._running(peer) is not None
 
+    def secured(self, peer: IPv6Address) -> bool:
+        """Return whether there are CHILD SAs with a peer, or the local host is making some.
+
+        Those of an earlier local address do not count.
+        """
+        there = (s for s in self._host.of_peer(peer) if s.local == self._host.local)
+        return any(s.children or s.wanted for s in there)
+
     def _running(self, peer: IPv6Address) -> IkeSa | None:
         """Return an IKE SA with a peer that is up, or that the local host is making."""
         making = (

@@ -58,7 +58,7 @@ class RegistrationService:
         self._kernel = kernel
         self._role_log = log
         self._log = log.child("mip6")
-        self._bootstrapped = False
+        self.bootstrapped = False
         self._loop = asyncio.get_running_loop()
         self._watch: SaWatch | None = None
         self._step: asyncio.TimerHandle | None = None
@@ -116,14 +116,18 @@ class RegistrationService:
             self._loop.add_reader(self._watch, self._start_if_protected)
             self._start_if_protected()
 
-    def move(self, care_of: IPv6Address) -> None:
-        """Register another care-of address."""
+    def move(self, care_of: IPv6Address, *, register: bool = True) -> None:
+        """Go to another care-of address, and register it."""
         self._kernel.move(care_of)
+        if not register:
+            self._machine.care_of = care_of
+            return
         driver = self._endpoint.driver
         driver.call(self._machine.move, care_of, driver.now())
 
     def deregister(self) -> None:
         """Remove the binding."""
+        self._stop_watching()
         driver = self._endpoint.driver
         driver.call(self._machine.stop, driver.now())
 
@@ -137,8 +141,8 @@ class RegistrationService:
                 self._kernel.close_tunnel()
             case events.BindingAccepted():
                 self._kernel.open_tunnel()
-                if not self._bootstrapped:
-                    self._bootstrapped = True
+                if not self.bootstrapped:
+                    self.bootstrapped = True
                     self._role_log.write(
                         "Bootstrapped",
                         home_address=self._home_address,

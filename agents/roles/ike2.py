@@ -93,7 +93,8 @@ class Ike2Service:
 
     A responder with EAP gives its `certificate`, and its owner sets `on_eap` and `on_eap_ended`;
     one with pre-shared keys gives `allocate`. An initiator's owner sets `on_address`, and `on_lost`
-    for when the last IKE SA with a peer is gone.
+    for when the last IKE SA with a peer is gone; that an IKE SA is left without ESP SAs is a
+    failure.
     """
 
     def __init__(
@@ -165,6 +166,10 @@ class Ike2Service:
         selectors = Selectors(home_address, home_agent)
         driver.call(self._machine.initiate, home_agent, selectors, driver.now(), eap=eap)
 
+    def secured(self, home_agent: IPv6Address) -> bool:
+        """Return whether there are ESP SAs, or some are being made, from the present address."""
+        return self._machine.secured(home_agent)
+
     def move(self, local: IPv6Address) -> None:
         """Negotiate from another address from now on; what there is stays until that is done."""
         self._endpoint.close()
@@ -225,6 +230,7 @@ class Ike2Service:
                 self._install(event)
             case events.ChildDeleted():
                 self._uninstall(event.pair)
+                self._miss(event)
             case events.IkeEstablished():
                 self._keys.ikev2(event)
             case events.IkeDeleted() if self.on_lost and not self._machine.connected(event.peer):
@@ -239,6 +245,12 @@ class Ike2Service:
                 self._on_failure(f"IKE with {event.peer}: {event.reason}")
             case _:
                 pass
+
+    def _miss(self, event: events.ChildDeleted) -> None:
+        """Tell of the end of the last ESP SAs with a peer, if its IKE SA lives on without them."""
+        machine, peer = self._machine, event.peer
+        if self._on_failure and machine.connected(peer) and not machine.secured(peer):
+            self._on_failure(f"IKE with {peer}: no ESP SAs are left: {event.reason}")
 
     def _install(self, event: events.ChildEstablished) -> None:
         """Hand a pair to the kernel; the peer is told to forget one that it does not take."""

@@ -37,6 +37,7 @@ from agents.roles.ike import IkeService, IkeSettings
 from agents.roles.ike2 import Ike2Service, Ike2Settings
 from agents.roles.keylog import KeyLog
 from agents.roles.launch import launch
+from agents.roles.retry import Retry
 from agents.roles.runtime import (
     Commands,
     Configuration,
@@ -122,11 +123,13 @@ class MobileNode:
         self._foretold: Assignment | None = None
         self._home_address: IPv6Address | None = None
         self._registration: RegistrationService | None = None
+        self._binding_wanted = False
+        self._retry = Retry(self._negotiate_again)
         self._access = self._make_access()
         self._ikev1, self._ikev2 = self._make_ike()
         if self._access:
             self._access.on_moved = self._moved
-        stages = (self._access, self._ikev1, self._ikev2)
+        stages = (self._access, self._ikev1, self._ikev2, self._retry)
         self._stages: list[Closable] = [stage for stage in stages if stage]
 
     def _make_access(self) -> PanaAccess | None:
@@ -157,7 +160,7 @@ class MobileNode:
                     kernel=self._kernel,
                     keys=self._keys,
                     log=self._log.child("ikev1"),
-                    on_failure=self._fail,
+                    on_failure=self._ike_failed,
                     habits=configuration.habits,
                 ),
                 None,
@@ -172,10 +175,10 @@ class MobileNode:
             keys=self._keys,
             log=self._log.child("ikev2"),
             trusted=configuration.eap.tls,
-            on_failure=self._fail,
+            on_failure=self._ike_failed,
         )
         service.on_address = self._on_address
-        service.on_lost = self._negotiate_again
+        service.on_lost = self._retry.later
         return None, service
 
     def start(self) -> None:
@@ -187,6 +190,14 @@ class MobileNode:
 
     def _fail(self, reason: str) -> None:
         self._log.write("BootstrapFailed", reason=reason)
+
+    def _ike_failed(self, reason: str) -> None:
+        """End the bootstrap; after it, try again."""
+        if self._registration is None or not self._registration.bootstrapped:
+            self._fail(reason)
+            return
+        self._log.write("IkeFailed", reason=reason)
+        self._retry.later()
 
     def _on_granted(self, granted: Granted) -> None:
         again = self._granted is not None
@@ -206,7 +217,8 @@ class MobileNode:
         agent, address = assignment.home_agent, assignment.home_address
         self._ikev1.add_psk(psk, peer=agent, identity=None, home_address=address)
         self._ikev1.renew(agent, address)
-        self._registration.renew()
+        if self._binding_wanted:
+            self._registration.renew()
 
     def _move(self, address: str) -> bool:
         """Go to another care-of address, once the access router has taken note of it."""
@@ -220,14 +232,17 @@ class MobileNode:
             self._ikev2.move(self._care_of)
             self._initiate_again()
         if self._registration:
-            self._registration.move(self._care_of)
+            self._registration.move(self._care_of, register=self._binding_wanted)
 
     def _refresh(self) -> bool:
         if self._registration:
+            self._binding_wanted = True
+            self._initiate_again()
             self._registration.renew()
         return self._registration is not None
 
     def _deregister(self) -> bool:
+        self._binding_wanted = False
         if self._registration:
             self._registration.deregister()
         return self._registration is not None
@@ -348,18 +363,21 @@ class MobileNode:
     ) -> None:
         settings = self._configuration.ikev2
         eap = self._peers() if settings and settings.authentication == "eap" else None
+        self._retry.begun()
         ike.initiate(assignment.home_agent, home_address, psk=psk, eap=eap)
 
     def _negotiate_again(self) -> None:
-        """The home agent has ended the IKE SA, or is not heard of: begin another, and register."""
-        self._initiate_again()
-        if self._registration:
+        """The home agent has ended the SAs, or is not heard of: make others, and register."""
+        if self._binding_wanted and self._initiate_again() and self._registration:
             self._registration.renew()
 
-    def _initiate_again(self) -> None:
-        assignment = self._assignment
-        if self._ikev2 and assignment and self._registration:
-            self._initiate_v2(self._ikev2, assignment, self._home_address, self._psk(assignment))
+    def _initiate_again(self) -> bool:
+        """Make SAs from the present care-of address; return False if there are some."""
+        ike, assignment = self._ikev2, self._assignment
+        if not (ike and assignment and self._registration) or ike.secured(assignment.home_agent):
+            return False
+        self._initiate_v2(ike, assignment, self._home_address, self._psk(assignment))
+        return True
 
     def _on_address(self, home_address: IPv6Address) -> None:
         """Go on with the home address that the home agent has assigned by IKEv2."""
@@ -369,6 +387,7 @@ class MobileNode:
     def _register(self, assignment: Assignment) -> None:
         if assignment.home_address is None:
             return
+        self._binding_wanted = True
         self._home_address = assignment.home_address
         self._registration = RegistrationService(
             home_address=assignment.home_address,

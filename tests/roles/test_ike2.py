@@ -111,12 +111,54 @@ def test_sas_that_the_kernel_refuses_are_deleted_at_the_peer_too():
         mn.service.initiate(HA, HOA, psk=PSK)
         await mn.logged("ChildDeleted")
         await ha.logged("ChildDeleted")
-        assert ha.failures == [f"IKE with {COA}: [Errno {errno.ENOMEM}] install: refused as asked"]
+        assert ha.failures == [
+            f"IKE with {COA}: [Errno {errno.ENOMEM}] install: refused as asked",
+            f"IKE with {COA}: no ESP SAs are left: deleted",
+        ]
+        assert mn.failures == [f"IKE with {HA}: no ESP SAs are left: deleted by the peer"]
         assert ha.events().count("KernelFailed") == 2
         assert not mn.kernel.sas
         for side in (mn, ha):
             assert "IkeDeleted" not in side.events()
             side.service.close()
+
+    asyncio.run(main())
+
+
+def test_an_ike_sa_that_is_left_without_esp_sas_is_a_failure():
+    async def main():
+        mn, ha = both()
+        await mn.logged("ChildEstablished")
+        mn.service.rekey_children(HA)
+        await mn.logged("ChildDeleted")
+        assert not mn.failures  # Another pair has taken over.
+        assert mn.service.secured(HA)
+        (pair,) = ha.service._machine._host.children.values()
+        driver = ha.service._endpoint.driver
+        driver.call(ha.service._machine.delete_child, pair.spi, driver.now())
+        await mn.logged("ChildDeleted", 2)
+        assert mn.failures == [f"IKE with {HA}: no ESP SAs are left: deleted by the peer"]
+        assert not mn.service.secured(HA)
+        mn.service.initiate(HA, HOA)
+        assert mn.service.secured(HA)
+        await mn.logged("ChildEstablished", 3)
+        assert mn.events().count("IkeEstablished") == 1
+        mn.service.close()
+        ha.service.close()
+
+    asyncio.run(main())
+
+
+def test_the_sas_of_an_earlier_address_do_not_secure_the_next():
+    async def main():
+        mn, ha = both()
+        await mn.logged("ChildEstablished")
+        mn.service.move(COA + 1)
+        assert not mn.service.secured(HA)
+        mn.service.move(COA)
+        assert mn.service.secured(HA)
+        mn.service.close()
+        ha.service.close()
 
     asyncio.run(main())
 
