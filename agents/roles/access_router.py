@@ -202,12 +202,16 @@ class AccessRouter:
             relay, _, network = self._relay
             relay.set_information(client, assignment, network)
 
-    def _key_local(self, care_of: IPv6Address, answer: DiameterEapAnswer, lifetime: float) -> None:
-        """Give the local home agent the key for a mobile node that is assigned to it."""
+    def _key_local(self, care_of: IPv6Address, answer: DiameterEapAnswer, lifetime: float) -> bool:
+        """Give the local home agent the key for a mobile node that is assigned to it.
+
+        Returns False if the one home address that it has to give is another mobile node's.
+        """
         assignment, key = answer.assignment, answer.local_home_agent_key
-        if self._local and key and assignment and assignment.home_address:
-            identity = answer.user_name or str(care_of)
-            self._local[1].share(identity, assignment.home_address, key, care_of, lifetime)
+        if not (self._local and key and assignment and assignment.home_address):
+            return True
+        identity = answer.user_name or str(care_of)
+        return self._local[1].share(identity, assignment.home_address, key, care_of, lifetime)
 
     def _handle(self, event: Event) -> None:
         self._log(event)
@@ -326,15 +330,16 @@ class AccessRouter:
         self._client.forget(event.session_id)  # A re-authentication is a new Diameter session.
         driver = self.endpoint.driver
         lifetime = min(answer.session_timeout or self._lifetime, self._lifetime)
-        self._supply(IPv6Address(event.pac[0]), answer.assignment)
-        self._key_local(IPv6Address(event.pac[0]), answer, lifetime)
+        care_of = IPv6Address(event.pac[0])
+        keyed = self._key_local(care_of, answer, lifetime)
+        self._supply(care_of, answer.assignment if keyed else None)
         driver.call(
             self._paa.accept,
             event.session_id,
             packet,
             msk,
             lifetime,
-            answer.assignment if event.mobility else None,
+            answer.assignment if event.mobility and keyed else None,
             driver.now(),
             sealed=answer.sealed_assignment,
         )

@@ -7,6 +7,7 @@ it is a part of `home_network`.
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import random
 from dataclasses import dataclass, field
@@ -81,7 +82,8 @@ class PresharedIke:
     """IKE of a home agent whose keys somebody beside it knows: the AAA server or the router.
 
     A peer has one key for as long as its authentication lasts, and an early one in its stead while
-    another authentication is under way.
+    another authentication is under way. A home address is one peer's for as long as there is a key
+    for it: nobody else may take over its binding.
     """
 
     def __init__(
@@ -92,6 +94,7 @@ class PresharedIke:
         log: EventLog,
     ) -> None:
         self._home_agent = home_agent
+        self._log = log
         self._keys: dict[str, _Key] = {}
         self._early: dict[str, _Key] = {}
         self._timers: dict[str, asyncio.TimerHandle] = {}
@@ -123,11 +126,14 @@ class PresharedIke:
         psk: bytes,
         care_of: IPv6Address | None,
         lifetime: float | None = None,
-    ) -> None:
+    ) -> bool:
         """Let whoever holds the key make SAs for this home address, and for no other.
 
         After `lifetime` seconds it makes no more (RFC 5295 section 5); those there are stay.
+        Returns False if the home address is another peer's.
         """
+        if not self._is_free(home_address, identity):
+            return False
         self._early.pop(identity, None)
         self._keys[identity] = _Key(psk, home_address, care_of)
         if timer := self._timers.pop(identity, None):
@@ -136,6 +142,16 @@ class PresharedIke:
             loop = asyncio.get_running_loop()
             self._timers[identity] = loop.call_later(lifetime, self._expire, identity)
         self._use(identity)
+        return True
+
+    def _is_free(self, home_address: IPv6Address, identity: str) -> bool:
+        """Return whether no other peer has a key for this home address."""
+        for holder, key in (*self._keys.items(), *self._early.items()):
+            if key.home_address == home_address and holder != identity:
+                reason = f"{home_address} is {holder}'s, not {identity}'s"
+                self._log.write("HomeAddressRefused", reason=reason)
+                return False
+        return True
 
     def _expire(self, identity: str) -> None:
         del self._keys[identity], self._timers[identity]
@@ -145,6 +161,8 @@ class PresharedIke:
         self, identity: str, home_address: IPv6Address, psk: bytes, care_of: IPv6Address | None
     ) -> None:
         """Share a key early: until the next `share`, or until it is withdrawn."""
+        if not self._is_free(home_address, identity):
+            return
         self._early[identity] = _Key(psk, home_address, care_of)
         self._use(identity)
 
@@ -190,8 +208,9 @@ class PresharedIke:
 class HomeAgentConfiguration(AaaClientConfiguration, frozen=True, kw_only=True):
     """The program's configuration; times in seconds.
 
-    A home agent in a visited network proposes itself with `proposed_home_address`; it serves whom
-    the home AAA server lets have it.
+    A home agent in a visited network proposes itself with `proposed_home_address`, the one home
+    address that it has to give: it serves one mobile node at a time, whom the home AAA server lets
+    have it.
     """
 
     home_agent: HomeAgentSettings
@@ -202,7 +221,10 @@ class HomeAgentConfiguration(AaaClientConfiguration, frozen=True, kw_only=True):
 
 
 class EapAuthenticator:
-    """Carries EAP between IKEv2 and the home AAA server (RFC 5778 section 4.1)."""
+    """Carries EAP between IKEv2 and the home AAA server (RFC 5778 section 4.1).
+
+    A home address must be of the home link, and is one subscriber's while its authorisation lasts.
+    """
 
     def __init__(
         self,
@@ -215,6 +237,9 @@ class EapAuthenticator:
         self._home_agent = home_agent
         self._log = log
         self._tasks: set[asyncio.Task[None]] = set()
+        self._holders: dict[IPv6Address, tuple[str, float]] = {}
+        """Whose a home address is, and until when on the event loop's clock."""
+
         self._ike = Ike2Service(
             home_agent.address,
             configuration.ikev2,
@@ -277,6 +302,11 @@ class EapAuthenticator:
             self._log.write("AaaRefused", reason=f"it assigns {instead} to {identity}")
             self._ike.eap_failure(event.ike_spi, None)
             return
+        lifetime = answer.session_timeout or None  # 0: no limit (RFC 6733 section 8.13).
+        if problem := self._hold(assignment.home_address, identity, lifetime):
+            self._log.write("AaaRefused", reason=problem)
+            self._ike.eap_failure(event.ike_spi, None)
+            return
         length = self._home_agent.prefix.prefixlen
         grant = Grant(assignment.home_address, length)
         self._home_agent.kernel.protect(assignment.home_address)
@@ -286,8 +316,20 @@ class EapAuthenticator:
             answer.msk,
             identity=identity,
             grant=grant,
-            lifetime=answer.session_timeout or None,  # 0: no limit (RFC 6733 section 8.13).
+            lifetime=lifetime,
         )
+
+    def _hold(self, home_address: IPv6Address, identity: str, lifetime: float | None) -> str | None:
+        """Note whose a home address is, or return why it cannot be."""
+        if home_address not in self._home_agent.prefix:
+            return f"{home_address} for {identity} is not of {self._home_agent.prefix}"
+        now = asyncio.get_running_loop().time()
+        holder, until = self._holders.get(home_address, (identity, math.inf))
+        if holder != identity and now < until:
+            return f"{home_address} for {identity} is {holder}'s"
+        until = math.inf if lifetime is None else now + lifetime
+        self._holders[home_address] = identity, until
+        return None
 
     def close(self) -> None:
         """Close IKE's socket."""

@@ -6,7 +6,7 @@ import asyncio
 import errno
 import io
 from dataclasses import replace
-from ipaddress import IPv6Network
+from ipaddress import IPv6Address, IPv6Network
 from types import SimpleNamespace
 
 import pytest
@@ -63,13 +63,13 @@ class FakeAaa:
     """Answers every request alike, or raises."""
 
     def __init__(self, answer):
-        self._answer = answer
+        self.answer = answer
         self.forgotten = []
 
     async def exchange(self, _key, _packet, **_):
-        if isinstance(self._answer, Exception):
-            raise self._answer
-        return self._answer
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
 
     def forget(self, key):
         self.forgotten.append(key)
@@ -80,18 +80,19 @@ def ask(monkeypatch):
     """Return what asks the AAA server for one peer, and tells what IKE and the AAA client saw."""
     monkeypatch.setattr(home_agent, "Ike2Service", FakeIke)
 
-    def ask(answer, kernel=None):
+    def ask(*answers, kernel=None):
         async def main():
             beside = SimpleNamespace(
                 address=HA,
                 prefix=IPv6Network("2001:db8:100::/56"),
                 kernel=kernel or FakeHomeAgent(),
             )
-            aaa = FakeAaa(answer)
+            aaa = FakeAaa(answers[0])
             log = EventLog("C", "role", io.StringIO())
             authenticator = EapAuthenticator(CONFIGURATION, aaa, beside, log)
-            authenticator._on_eap(EapResponse(0.0, SPI, COA, "@home.test", b"\2\0\0\5\1"))
-            await asyncio.gather(*authenticator._tasks, return_exceptions=True)
+            for aaa.answer in answers:
+                authenticator._on_eap(EapResponse(0.0, SPI, COA, "@home.test", b"\2\0\0\5\1"))
+                await asyncio.gather(*authenticator._tasks, return_exceptions=True)
             return authenticator._ike.calls, aaa.forgotten
 
         return asyncio.run(main())
@@ -122,7 +123,7 @@ def test_an_aaa_client_that_fails_is_a_failure(ask, error):
 def test_a_kernel_that_fails_is_a_failure(ask):
     kernel = FakeHomeAgent()
     kernel.failures["protect"] = errno.ENOMEM
-    calls, _ = ask(SUCCESS, kernel)
+    calls, _ = ask(SUCCESS, kernel=kernel)
     assert calls == [("eap_failure", (SPI, None), {})]
 
 
@@ -131,3 +132,22 @@ def test_a_success_that_lacks_something_is_a_failure(ask, missing):
     calls, forgotten = ask(replace(SUCCESS, **{missing: None}))
     assert [(name, arguments[0]) for name, arguments, _ in calls] == [("eap_failure", SPI)]
     assert forgotten == [SPI]
+
+
+def test_a_home_address_of_another_link_is_refused(ask):
+    elsewhere = Assignment(HA, 56, IPv6Address("2001:db8:200::1234"))
+    calls, forgotten = ask(replace(SUCCESS, assignment=elsewhere))
+    assert calls == [("eap_failure", (SPI, None), {})]
+    assert forgotten == [SPI]
+
+
+def test_a_home_address_is_one_subscribers(ask):
+    another = replace(SUCCESS, user_name="another@home.test")
+    calls, _ = ask(SUCCESS, another, SUCCESS)
+    assert [name for name, *_ in calls] == ["eap_success", "eap_failure", "eap_success"]
+
+
+def test_a_home_address_is_free_again_when_the_authorisation_is_over(ask):
+    brief, another = replace(SUCCESS, session_timeout=1e-9), replace(SUCCESS, user_name="another")
+    calls, _ = ask(brief, another)
+    assert [name for name, *_ in calls] == ["eap_success", "eap_success"]

@@ -150,6 +150,25 @@ def test_a_key_that_has_expired_in_the_meantime_does_not_come_back(make):
     asyncio.run(main())
 
 
+def test_a_home_address_is_one_peers_while_there_is_a_key_for_it(make):
+    async def main():
+        ike = make()
+        assert ike.share(NAME, HOA, b"key", COA, 0.05)
+        assert not ike.share(STATIC, HOA, b"theirs", NEXT_COA, 60.0)
+        ike.expect(STATIC, HOA, b"theirs", NEXT_COA)
+        assert keys(ike, STATIC) == [None, None]
+        assert keys(ike) == [b"key", b"key"]
+        assert ike.share(NAME, HOA, b"next", NEXT_COA, 0.05)
+        await asyncio.sleep(0.1)
+        assert ike.share(STATIC, HOA, b"theirs", NEXT_COA, 60.0)
+        assert keys(ike, STATIC) == [b"theirs", b"theirs"]
+        ike.expect(NAME, HOA, b"early", COA)
+        assert keys(ike) == [None, None]
+        ike.close()
+
+    asyncio.run(main())
+
+
 def test_an_early_key_becomes_one_that_lasts(make):
     async def main():
         ike = make()
