@@ -105,7 +105,11 @@ def swept(root, runs=2, approaches=APPROACHES, grid=GRID, slow=0.05, failed=0, s
     spec = (
         'name = "rtt"\napproach = "pana-ikev1"\ntopology = "paper"\n'
         + settings
-        + "".join(f'[variants.{name}]\napproach = "{name}"\n' for name in approaches)
+        + "".join(
+            f'[variants.{name}]\napproach = "{name}"\n'
+            + ('topology = "dhcpv6"\n' if name == "dhcpv6-ikev2" else "")
+            for name in approaches
+        )
     )
     folder = results.create(root, "rtt", spec, "20260101T000000Z")
     manifest = begin_manifest(folder, lab="uml", seed=7)
