@@ -75,8 +75,8 @@ def _fit_row(fit: Fit, links: Sequence[str]) -> tuple[str, ...]:
     return name, *cells, f"{style.digits(fit.constant.value * 1e3)} ms\n[{low}, {high}]"
 
 
-def point_rows(results: Results) -> tuple[list[str], Rows]:
-    """Return a row a point of a sweep's grid: each variant's median total."""
+def point_rows(results: Results, *, ends: bool = True) -> tuple[list[str], Rows]:
+    """Return a row a point of a sweep's grid: each variant's median total, with `ends` its ends."""
     rows: Rows = []
     for point in results.points:
         there = results.at(point)
@@ -84,8 +84,9 @@ def point_rows(results: Results) -> tuple[list[str], Rows]:
         for name in results.variants:
             total = phase_summaries(there, name).get(TOTAL)
             lost = len(there.of(name)) - len(there.succeeded(name))
-            note = f" ({lost} failed)" if lost else ""
-            cells.append((style.interval(total) if total else "-") + note)
+            shown = style.parts(total) if total else ("-",)
+            note = f"{lost} failed" if lost else ""
+            cells.append("\n".join(filter(None, [*shown[: 1 + ends], note])))
         rows.append((*(position(*item) for item in point.items()), *cells))
     return [*map(axis, results.axes), *results.variants], rows
 
@@ -181,15 +182,10 @@ def claims(found: Sequence[Finding]) -> Table:
 
 
 def sweep(results: Results) -> list[Table]:
-    """Return a sweep's tables for the terminal: totals at each point, and the fits."""
-    title = (
-        f"{results.experiment}: median total [95 % interval] or, below six runs,"
-        " (range: least to greatest)"
-    )
-    head, rows = point_rows(results)
+    """Return a sweep's tables for the terminal: median totals at each point, and the fits."""
+    head, rows = point_rows(results, ends=False)
     narrow = [name.replace("-", "-\n") for name in head]
-    cells = [tuple(cell.replace(" (", "\n(").replace(" [", "\n[") for cell in row) for row in rows]
-    tables = [_table(title, narrow, cells, left=len(results.axes))]
+    tables = [_table(f"{results.experiment}: median total", narrow, rows, left=len(results.axes))]
     if swept_links(results):
         title = "round trips of the critical path [95 % interval]; ! differs by more than 0.2"
         tables.append(_table(title, *fit_rows(results)))
