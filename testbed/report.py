@@ -44,7 +44,7 @@ def table(results: Results) -> Table:
     )
     shown.add_column("", no_wrap=True)
     for name in (*PHASES, TOTAL):
-        shown.add_column(TITLES[name], justify="right")
+        shown.add_column(TITLES[name], justify="right", no_wrap=name == TOTAL)
     shown.add_column("runs", justify="right")
     paper = results.paper.seconds
     shown.add_row(
