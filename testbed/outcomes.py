@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from rich import box
 from rich.table import Table
 
 from testbed.results import Results, Run
 from testbed.spec import Spec, SpecError
+from testbed.tables import COMPACT
 
 
 def _outcome(run: Run) -> str:
@@ -27,13 +27,13 @@ def table(results: Results) -> Table | None:
         return None
     if not any(variant.expect for variant in spec.variants.values()):
         return None
-    shown = Table(title="what each variant came to", title_justify="left", box=box.SIMPLE_HEAD)
-    for heading in ("variant", "description", "came to", "runs as expected"):
-        shown.add_column(heading, overflow="fold")
+    shown = Table(title="what each variant came to, and runs as expected", **COMPACT)
+    for heading in ("variant", "description", "came to", "runs"):
+        shown.add_column(heading, overflow="fold", no_wrap=heading in ("variant", "runs"))
     for name in results.variants:
         runs = results.of(name)
         good = [run for run in runs if run.status != "failed"]
         outcomes = dict.fromkeys(_outcome(run) for run in runs)
         description = spec.variants[name].description
-        shown.add_row(name, description, "\n".join(outcomes), f"{len(good)} of {len(runs)}")
+        shown.add_row(name, description, "\n".join(outcomes), f"{len(good)}/{len(runs)}")
     return shown
