@@ -104,9 +104,9 @@ class Message:
 NOISE = 0.02
 """Seconds by which capture and events may differ in `total`.
 
-Agents log what they have handled, captures what is on the wire: that is 1 to 3 ms apart. On hosts
-that are slowed down the first and the last event may each wait for a period of the quota, 10 ms.
-What is farther apart is an exchange, or a wait, that one of the two does not see.
+Agents log what they have handled, captures what is on the wire: that is 1 to 3 ms apart, and up to
+some 40 ms on hosts that are slowed down to a fifth. What is farther apart is an exchange, or a
+wait, that one of the two does not see.
 """
 
 
@@ -115,10 +115,15 @@ def disagreement(one: Mapping[str, float], other: Mapping[str, float]) -> dict[s
     return {name: abs(one[name] - other[name]) for name in one if name in other}
 
 
-def contradiction(seen: Mapping[str, float], logged: Mapping[str, float]) -> str | None:
-    """Tell by what capture and events contradict each other; None if that is noise."""
+def contradiction(
+    seen: Mapping[str, float], logged: Mapping[str, float], share: float = 1.0
+) -> str | None:
+    """Tell by what capture and events contradict each other; None if that is noise.
+
+    A host with a `share` of a CPU takes so much longer from a message to its event.
+    """
     apart = disagreement(seen, logged)
-    if apart.get(TOTAL, 0.0) <= NOISE:
+    if apart.get(TOTAL, 0.0) <= NOISE / share:
         return None
     phase = max((name for name in PHASES if name in apart), key=apart.__getitem__, default=TOTAL)
     return (

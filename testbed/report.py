@@ -44,8 +44,7 @@ def table(results: Results) -> Table:
     )
     shown.add_column("", no_wrap=True)
     for name in (*PHASES, TOTAL):
-        shown.add_column(TITLES[name], justify="right", no_wrap=name == TOTAL)
-    shown.add_column("runs", justify="right")
+        shown.add_column(TITLES[name].replace(" to", "\nto"), justify="right", no_wrap=True)
     paper = results.paper.seconds
     shown.add_row(
         "the paper", *(f"{paper[name]:g} s" for name in (*PHASES, TOTAL)), end_section=True
@@ -53,8 +52,8 @@ def table(results: Results) -> Table:
     for name in results.variants:
         found = phase_summaries(results, name)
         cells = [_faster(found.get(phase), paper[phase], phase == TOTAL) for phase in paper]
-        good = f"{len(results.succeeded(name))}/{len(results.of(name))}"
-        shown.add_row(Text(name), *cells, good)
+        good = f"\n{len(results.succeeded(name))} of {len(results.of(name))} runs"
+        shown.add_row(Text.assemble(name, (good, "dim")), *cells)
     return shown
 
 

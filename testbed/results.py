@@ -57,6 +57,11 @@ class Run(msgspec.Struct, kw_only=True):
     traffic: Traffic | None = None
     processor: dict[str, float] | None = None
 
+    @property
+    def share(self) -> float:
+        """The part of a CPU that each host had."""
+        return (self.processor or {}).get("share", 1.0)
+
     def __post_init__(self) -> None:
         if self.status == "ok":
             missing = [name for name in (*PHASES, TOTAL) if name not in (self.phases or {})]
@@ -257,7 +262,9 @@ def load(folder: Path) -> Results:
 
 def contradictions(runs: Iterable[Run]) -> list[str]:
     """Return a line a run whose capture and events contradict each other."""
-    told = ((run, contradiction(run.phases or {}, run.event_phases or {})) for run in runs)
+    told = (
+        (run, contradiction(run.phases or {}, run.event_phases or {}, run.share)) for run in runs
+    )
     return [f"run {run.run} ({run.variant}): {text}" for run, text in told if text]
 
 

@@ -377,6 +377,7 @@ def test_what_is_noise_is_no_contradiction(more, told):
     logged = seen | {"ike": 0.2 + more, "total": 0.3 + more}
 
     assert (contradiction(seen, logged) is not None) == told
+    assert contradiction(seen, logged, share=0.25) is None
     assert contradiction(seen, {}) is None
 
 
