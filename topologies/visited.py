@@ -12,18 +12,25 @@ from ipaddress import IPv6Address, IPv6Interface, IPv6Network
 
 from testbed.net import mininet_topology
 from topologies import paper
-from topologies.model import Host, Interface, Link
+from topologies.model import Host, Interface, Link, Topology
 
 _VISITED = IPv6Network("2001:db8:200::/64")
-_TO_B, _TO_VN = IPv6Address("2001:db8:b::1"), IPv6Address("2001:db8:200::1")
-_NEIGHBOUR = Host("VN", "visited neighbour", routes=((IPv6Network("::/0"), _TO_VN),))
-_LINK = Link(
-    "visited",
-    (
-        Interface("B", (IPv6Interface("2001:db8:200::1/64"),)),
-        Interface("VN", (IPv6Interface("2001:db8:200::c/64"),)),
-    ),
-)
+_TO_B = IPv6Address("2001:db8:b::1")
+ROUTES = ((IPv6Network("::/0"), IPv6Address("2001:db8:200::1")),)
+"""Of a host on the visited network's home link."""
+
+
+def with_visited_link(base: Topology, name: str, host: Host, address: str) -> Topology:
+    """Return a topology with one more link behind B, and a host on it; C has a route there."""
+    link = Link(
+        "visited",
+        (
+            Interface("B", (IPv6Interface("2001:db8:200::1/64"),)),
+            Interface(host.name, (IPv6Interface(address),)),
+        ),
+    )
+    hosts = (*(_with_route(one) for one in base.hosts), host)
+    return replace(base, name=name, hosts=hosts, links=(*base.links, link))
 
 
 def _with_route(host: Host) -> Host:
@@ -32,11 +39,11 @@ def _with_route(host: Host) -> Host:
     return replace(host, routes=(*host.routes, (_VISITED, _TO_B)))
 
 
-TOPOLOGY = replace(
+TOPOLOGY = with_visited_link(
     paper.TOPOLOGY,
-    name="visited",
-    hosts=(*(_with_route(host) for host in paper.TOPOLOGY.hosts), _NEIGHBOUR),
-    links=(*paper.TOPOLOGY.links, _LINK),
+    "visited",
+    Host("VN", "visited neighbour", routes=ROUTES),
+    "2001:db8:200::c/64",
 )
 
 topos = {TOPOLOGY.name: partial(mininet_topology, TOPOLOGY)}
