@@ -17,13 +17,12 @@ from agents.aaa.home_aaa import HomeAaa, eap_servers
 from agents.aaa.leases import Leases
 from agents.aaa.subscribers import parse
 from agents.bootstrap import Assignment, Wish
-from agents.diameter.eap import DiameterEapAnswer, DiameterEapRequest
-from agents.diameter.mobility import mobility_request
+from agents.diameter.eap import DiameterEapAnswer
 from agents.diameter.wire import Message
 from agents.eap.peer import EapPeer
 from agents.eap.wire import Code, Packet, TlsData, Type
 from agents.sealed import SealContext, SealError, unseal
-from tests.aaa.test_home_agents_in_answers import CANDIDATE, FILE, HOME
+from tests.aaa.test_home_agents_in_answers import CANDIDATE, FILE, HOME, request
 from tests.eap.conversation import Authority
 
 CARE_OF = IPv6Address("2001:db8:2::5")
@@ -58,20 +57,8 @@ class Lab:
         self.answers = []
 
     def answer(self, payload, wish=Wish.EITHER, candidate=None, now=0.0, session="b;1"):
-        asked = mobility_request(wish, candidate)
-        request = DiameterEapRequest(
-            session_id=session,
-            origin_host="b.visited.test",
-            origin_realm="visited.test",
-            destination_realm="home.test",
-            eap_payload=payload,
-            feature_vector=asked.feature_vector,
-            hint=asked.hint,
-            wish=asked.wish,
-            care_of_address=CARE_OF,
-        )
-        request = DiameterEapRequest.from_message(Message.decode(request.to_message().encode()))
-        message = self.aaa.handle(request, now).to_message().encode()
+        asked = request(payload, wish, candidate, session, care_of_address=CARE_OF)
+        message = self.aaa.handle(asked, now).to_message().encode()
         self.answers.append(DiameterEapAnswer.from_message(Message.decode(message)))
         return self.answers[-1]
 

@@ -55,6 +55,23 @@ CANDIDATE = Assignment(
 ABOUT_HOME_AGENTS = {(124, None), (333, None), (486, None), (2, 32473), (3, 32473)}
 
 
+def request(payload, wish, candidate, session="b;1", **more) -> DiameterEapRequest:
+    """Return an access router's request as the server gets it."""
+    asked = mobility_request(wish, candidate)
+    sent = DiameterEapRequest(
+        session_id=session,
+        origin_host="b.visited.test",
+        origin_realm="visited.test",
+        destination_realm="home.test",
+        eap_payload=payload,
+        feature_vector=asked.feature_vector,
+        hint=asked.hint,
+        wish=asked.wish,
+        **more,
+    )
+    return DiameterEapRequest.from_message(Message.decode(sent.to_message().encode()))
+
+
 class Lab:
     """A home AAA server, and mobile nodes that run EAP with it by way of Diameter messages."""
 
@@ -77,28 +94,13 @@ class Lab:
         authority = self.authority
         files = files or authority.ca.issue_client(identity).write(authority.directory, user)
         self.peer = EapPeer(identity, authority.client_config(files=files))
-        asked = mobility_request(wish, candidate)
         payload = self.peer.handle_request(Packet(Code.REQUEST, 7, Type.IDENTITY).encode())
         while payload is not None:
-            request = DiameterEapRequest(
-                session_id="b;1",
-                origin_host="b.visited.test",
-                origin_realm="visited.test",
-                destination_realm="home.test",
-                eap_payload=payload,
-                feature_vector=asked.feature_vector,
-                hint=asked.hint,
-                wish=asked.wish,
-            )
-            message = self.aaa.handle(self.carry(request), 0.0).to_message()
+            message = self.aaa.handle(request(payload, wish, candidate), 0.0).to_message()
             self.answers.append(Message.decode(message.encode()))
             answer = DiameterEapAnswer.from_message(self.answers[-1])
             payload = self.peer.handle_request(answer.eap_payload)
         return answer
-
-    @staticmethod
-    def carry(request: DiameterEapRequest) -> DiameterEapRequest:
-        return DiameterEapRequest.from_message(Message.decode(request.to_message().encode()))
 
     def codes(self) -> set[tuple[int, int | None]]:
         return {(avp.code, avp.vendor) for message in self.answers for avp in message.avps}

@@ -30,6 +30,12 @@ class Clockwork:
     def next_timeout(self):
         return self.deadline
 
+    async def woken(self):
+        """Wait until the deadline has been acted on."""
+        async with asyncio.timeout(5):
+            while not self.timeouts:
+                await asyncio.sleep(0.001)
+
 
 def test_the_timer_runs_on_after_a_handler_that_fails():
     async def main():
@@ -43,9 +49,7 @@ def test_the_timer_runs_on_after_a_handler_that_fails():
         driver = Driver(machine, lambda *datagram: sent.append(datagram), fail)
         with pytest.raises(RuntimeError):
             driver.receive(b"ping", ("::1", 500))
-        async with asyncio.timeout(5):
-            while not machine.timeouts:
-                await asyncio.sleep(0.001)
+        await machine.woken()
         assert sent == [(b"ping", ("::1", 500))]
         driver.close()
 
@@ -56,9 +60,7 @@ def test_a_machine_that_has_a_deadline_already_need_not_wait_for_a_call():
     async def main():
         machine = Clockwork(asyncio.get_running_loop().time() + 0.01)
         driver = Driver(machine, lambda *_: None, lambda _: None)
-        async with asyncio.timeout(5):
-            while not machine.timeouts:
-                await asyncio.sleep(0.001)
+        await machine.woken()
         driver.close()
 
     asyncio.run(main())
@@ -79,9 +81,7 @@ def test_the_timer_runs_on_after_a_machine_that_fails():
         with pytest.raises(RuntimeError):
             driver.call(fail)
         assert len(handled) == 1
-        async with asyncio.timeout(5):
-            while not machine.timeouts:
-                await asyncio.sleep(0.001)
+        await machine.woken()
         driver.close()
 
     asyncio.run(main())
@@ -94,9 +94,7 @@ def test_a_timer_that_is_out_of_date_does_not_move_the_machine_into_the_future()
         driver = Driver(machine, lambda *_: None, lambda _: None)
         driver.call(lambda: None)
         machine.deadline = now + 3600
-        async with asyncio.timeout(5):
-            while not machine.timeouts:
-                await asyncio.sleep(0.001)
+        await machine.woken()
         assert now + 0.01 <= machine.timeouts[0] < now + 3600
         driver.close()
 
