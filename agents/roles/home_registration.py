@@ -53,7 +53,7 @@ class RegistrationService:
         habits: Habits | None = None,
     ) -> None:
         self._habits = habits or Habits()
-        self._home_address = home_address
+        self.home_address = home_address
         self._home_agent = home_agent
         self._kernel = kernel
         self._role_log = log
@@ -94,7 +94,7 @@ class RegistrationService:
 
     @property
     def _protected(self) -> bool:
-        return bool(self._kernel.sas_between(self._home_address, self._home_agent))
+        return bool(self._kernel.sas_between(self.home_address, self._home_agent))
 
     def _start_if_protected(self) -> None:
         if self._watch:
@@ -145,7 +145,7 @@ class RegistrationService:
                     self.bootstrapped = True
                     self._role_log.write(
                         "Bootstrapped",
-                        home_address=self._home_address,
+                        home_address=self.home_address,
                         home_agent=self._home_agent,
                     )
             case events.BindingRefused():

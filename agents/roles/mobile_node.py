@@ -121,7 +121,6 @@ class MobileNode:
         self._granted: Granted | None = None
         self._assignment: Assignment | None = None
         self._foretold: Assignment | None = None
-        self._home_address: IPv6Address | None = None
         self._registration: RegistrationService | None = None
         self._binding_wanted = False
         self._retry = Retry(self._negotiate_again)
@@ -373,10 +372,10 @@ class MobileNode:
 
     def _initiate_again(self) -> bool:
         """Make SAs from the present care-of address; return False if there are some."""
-        ike, assignment = self._ikev2, self._assignment
-        if not (ike and assignment and self._registration) or ike.secured(assignment.home_agent):
+        ike, assignment, registration = self._ikev2, self._assignment, self._registration
+        if not (ike and assignment and registration) or ike.secured(assignment.home_agent):
             return False
-        self._initiate_v2(ike, assignment, self._home_address, self._psk(assignment))
+        self._initiate_v2(ike, assignment, registration.home_address, self._psk(assignment))
         return True
 
     def _on_address(self, home_address: IPv6Address) -> None:
@@ -388,7 +387,6 @@ class MobileNode:
         if assignment.home_address is None:
             return
         self._binding_wanted = True
-        self._home_address = assignment.home_address
         self._registration = RegistrationService(
             home_address=assignment.home_address,
             home_agent=assignment.home_agent,

@@ -27,6 +27,7 @@ class Recorder:
 
     def __init__(self, *_, **given):
         self.given = given
+        self.home_address = given.get("home_address")
         self.calls = []
         self.bootstrapped = False
         self.up = False
