@@ -9,6 +9,8 @@ from typing import Generic, TypeVar
 
 K = TypeVar("K", bound=Hashable)
 
+_SLACK = 64
+
 
 class Timers(Generic[K]):
     """Deadlines in seconds by key; setting a key again moves its deadline."""
@@ -22,6 +24,10 @@ class Timers(Generic[K]):
         """Arm or move the timer `key`."""
         serial = self._current[key] = next(self._serial)
         heapq.heappush(self._heap, (deadline, serial, key))
+        if len(self._heap) > 2 * len(self._current) + _SLACK:
+            # What was moved or stopped stays in the heap until its time; far ones would pile up.
+            self._heap = [entry for entry in self._heap if self._current.get(entry[2]) == entry[1]]
+            heapq.heapify(self._heap)
 
     def cancel(self, key: K) -> None:
         """Stop the timer `key` if it runs."""
