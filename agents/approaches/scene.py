@@ -27,7 +27,7 @@ from agents.roles.rogue_router import RogueConfiguration
 from agents.roles.tls import TlsSettings
 from topologies.model import Topology
 
-KERNEL_NEEDS = ("veth", "xfrm_user", "esp6", "mip6", "ip6_tunnel", "policy_routing")
+KERNEL_NEEDS = ("veth", "xfrm_user", "esp6", "mip6", "ip6_tunnel", "rpfilter", "policy_routing")
 IDENTITY, SOMEBODY_ELSE = "mn@home.test", "somebody.else@home.test"
 HOME_REALM, VISITED_REALM = "home.test", "visited.test"
 HOME_AAA, HOME_AGENT, ACCESS_ROUTER = "aaa.home.test", "ha.home.test", "ar.visited.test"

@@ -110,7 +110,7 @@ class FakeHomeAgent(_FakeKernel):
 
     def __init__(self) -> None:
         super().__init__()
-        self.protected: set[IPv6Address] = set()
+        self.own: set[IPv6Address] = set()
         self.reached: dict[IPv6Address, IPv6Address] = {}
         self.bound: dict[IPv6Address, IPv6Address] = {}
 
@@ -118,15 +118,17 @@ class FakeHomeAgent(_FakeKernel):
         """Record the call."""
         self._record("prepare")
 
-    def protect(self, home_address: IPv6Address) -> None:
-        """Keep that ESP is demanded."""
-        self._record("protect", home_address)
-        self.protected.add(home_address)
+    def owns(self, address: IPv6Address) -> bool:
+        """Return whether the address is in `own`."""
+        return address in self.own
 
-    def unprotect(self, home_address: IPv6Address) -> None:
-        """Undo protect()."""
-        self._record("unprotect", home_address)
-        self.protected.discard(home_address)
+    def leads_away(self, address: IPv6Address) -> bool:
+        """Return whether the address is another host's."""
+        return address not in self.own
+
+    def forget(self, home_address: IPv6Address) -> None:
+        """Forget the SAs of the home address."""
+        self._record("forget", home_address)
         self._forget(home_address)
 
     def reach(self, home_address: IPv6Address, care_of: IPv6Address) -> None:
@@ -154,7 +156,7 @@ class FakeHomeAgent(_FakeKernel):
     def release(self) -> None:
         """Forget everything."""
         self._record("release")
-        for kept in (self.protected, self.reached, self.bound, self.sas):
+        for kept in (self.reached, self.bound, self.sas):
             kept.clear()
 
 

@@ -5,17 +5,26 @@ from __future__ import annotations
 import errno
 import socket
 import struct
+from dataclasses import dataclass
 from enum import IntEnum
 from ipaddress import IPv6Address, IPv6Network
 
-from agents.kernel.netlink import CREATE, EXCLUSIVE, REPLACE, Request, attribute
+from agents.kernel.netlink import (
+    CREATE,
+    EXCLUSIVE,
+    REPLACE,
+    Reply,
+    Request,
+    attribute,
+    attributes,
+)
 
 MAIN_TABLE = 254
 LOCAL_TABLE = 255
 
 _AF_INET6 = socket.AF_INET6
 _NEW_LINK, _DELETE_LINK, _NEW_ADDRESS, _DELETE_ADDRESS = 16, 17, 20, 21
-_NEW_ROUTE, _DELETE_ROUTE, _NEW_NEIGHBOUR, _DELETE_NEIGHBOUR = 24, 25, 28, 29
+_NEW_ROUTE, _DELETE_ROUTE, _GET_ROUTE, _NEW_NEIGHBOUR, _DELETE_NEIGHBOUR = 24, 25, 26, 28, 29
 _NEW_RULE, _DELETE_RULE = 32, 33
 
 _LINK = struct.Struct("=BxHiII")
@@ -32,7 +41,9 @@ _PROXY = 8
 _PERMANENT = 0x80
 _PROTOCOL_STATIC = 4
 _SCOPE_UNIVERSE = 0
-_UNICAST = 1
+UNICAST, LOCAL = 1, 2
+"""What a route does: to another host, to this one (RTN_*)."""
+
 _INVERT = 2
 _IGNORE_ENCAPSULATION_LIMIT = 1
 _NEW = CREATE | EXCLUSIVE
@@ -43,6 +54,7 @@ class Action(IntEnum):
     """What a rule does with a packet."""
 
     LOOKUP = 1
+    BLACKHOLE = 6
     PROHIBIT = 8
 
 
@@ -116,7 +128,7 @@ def _route(
         0,
         _PROTOCOL_STATIC,
         _SCOPE_UNIVERSE,
-        _UNICAST,
+        UNICAST,
         0,
     )
     body += _u32(15, table) + _u32(4, interface)
@@ -143,6 +155,31 @@ def remove_route(destination: IPv6Network, interface: int, *, table: int = MAIN_
     """Return the request that removes a route."""
     body = _route(destination, interface, table, None)
     return Request("delete route", _DELETE_ROUTE, 0, body, _GONE)
+
+
+def find_route(destination: IPv6Address, interface: int = 0) -> Request:
+    """Return the query for how packets to `destination` go, out of `interface` if that is given."""
+    body = _ROUTE.pack(_AF_INET6, 128, 0, 0, 0, 0, 0, 0, 0) + attribute(1, destination.packed)
+    if interface:
+        body += _u32(4, interface)
+    return Request(f"find route to {destination}", _GET_ROUTE, 0, body)
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """What a route does with packets (`kind`, RTN_*), and the interface that they leave by."""
+
+    kind: int
+    interface: int
+
+
+def decode_route(reply: Reply) -> Route:
+    """Return the route that answers find_route()."""
+    kind, interface = _ROUTE.unpack_from(reply.body)[7], 0
+    for code, value in attributes(reply.body[_ROUTE.size :]):
+        if code == 4:
+            (interface,) = _U32.unpack(value)
+    return Route(kind, interface)
 
 
 def _proxy(address: IPv6Address, interface: int) -> bytes:

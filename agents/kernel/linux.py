@@ -17,8 +17,10 @@ from agents.kernel.associations import (
     SaWatch,
     counters,
 )
+from agents.kernel.links import Action
 from agents.kernel.netlink import NetlinkSocket
 from agents.kernel.port import KernelError
+from agents.kernel.reverse_path import ReversePathFilter
 from agents.kernel.xfrm import Direction, Extension, MobilityState, Mode, Policy, Selector, Template
 
 __all__ = [
@@ -34,6 +36,7 @@ __all__ = [
 _MH_PRIORITY = 10
 _SUB_PRIORITY = 5
 _UPDATE, _ACKNOWLEDGEMENT = 5, 6
+_EVERYTHING_LOCAL = links.rule(0, table=links.LOCAL_TABLE)
 
 
 class _MobilityKernel(LinuxSecurityAssociations):
@@ -49,18 +52,22 @@ class _MobilityKernel(LinuxSecurityAssociations):
         self._route.close()
 
     def _protection(
-        self, local: IPv6Address, remote: IPv6Address, source: IPv6Address, to: IPv6Address
+        self, source: IPv6Network, destination: IPv6Network, direction: Direction
     ) -> Policy:
-        """Return the main policy for Mobility Headers in one direction (RFC 3776 section 3)."""
-        selector = Selector(IPv6Network(source), IPv6Network(to), xfrm.MOBILITY_HEADER)
-        direction = Direction.OUT if (source, to) == (local, remote) else Direction.IN
-        template = Template(source, to, xfrm.ESP, Mode.TRANSPORT, self._reqid)
+        """Return the main policy for Mobility Headers in one direction (RFC 3776 section 3).
+
+        The template names no ends, for in transport mode they are the packet's own; an SA takes
+        the packets of its own selector alone.
+        """
+        selector = Selector(source, destination, xfrm.MOBILITY_HEADER)
+        nowhere = xfrm.UNSPECIFIED
+        template = Template(nowhere, nowhere, xfrm.ESP, Mode.TRANSPORT, self._reqid)
         return Policy(selector, direction, xfrm.Table.MAIN, _MH_PRIORITY, template)
 
-    def _protections(self, local: IPv6Address, remote: IPv6Address) -> list[Policy]:
+    def _protections(self, local: IPv6Network, remote: IPv6Network) -> list[Policy]:
         return [
-            self._protection(local, remote, local, remote),
-            self._protection(local, remote, remote, local),
+            self._protection(local, remote, Direction.OUT),
+            self._protection(remote, local, Direction.IN),
         ]
 
     def _remove_sas(self, local: IPv6Address, remote: IPv6Address) -> None:
@@ -140,7 +147,7 @@ class LinuxMobileNode(_MobilityKernel):
         home, agent = self._home()
         there, here = IPv6Network(agent), IPv6Network(home)
         return [
-            *self._protections(home, agent),
+            *self._protections(here, there),
             _carrying(here, there, _UPDATE, Direction.OUT, Extension.HOME_ADDRESS_OPTION),
             _carrying(there, here, _ACKNOWLEDGEMENT, Direction.IN, Extension.ROUTING_TYPE_2),
         ]
@@ -148,6 +155,20 @@ class LinuxMobileNode(_MobilityKernel):
     def _rule(self) -> bytes:
         home, _ = self._home()
         return links.rule(self._priority, table=self._table, source=IPv6Network(home))
+
+    def _narrowing(self) -> list[bytes]:
+        """Return the rules that let the tunnel deliver to the home address and to nothing else.
+
+        Anybody can say that a packet is the home agent's. They stand in for the usual first rule,
+        by which every packet looks up the local table.
+        """
+        home, _ = self._home()
+        local, tunnel = links.LOCAL_TABLE, self._tunnel
+        return [
+            links.rule(1, table=local, incoming=tunnel, negated=True),
+            links.rule(2, table=local, incoming=tunnel, destination=IPv6Network(home)),
+            links.rule(3, Action.BLACKHOLE, incoming=tunnel),
+        ]
 
     def prepare(
         self, home_address: IPv6Address, home_agent: IPv6Address, care_of: IPv6Address
@@ -158,9 +179,11 @@ class LinuxMobileNode(_MobilityKernel):
         self._ends = (home_address, home_agent)
         loopback = socket.if_nametoindex("lo")
         self._route.transact([links.add_home_address(home_address, loopback)])
+        narrowing = [links.add_rule(rule) for rule in self._narrowing()]
+        self._route.transact([*narrowing, links.remove_rule(_EVERYTHING_LOCAL)])
+        index = self._make_tunnel(self._tunnel, care_of, home_agent)
         requests = [request for state in self._states(care_of) for request in state.put()]
         self._xfrm.transact([*requests, *(policy.put() for policy in self._policies())])
-        index = self._make_tunnel(self._tunnel, care_of, home_agent)
         route = links.put_route(xfrm.ANYWHERE, index, table=self._table, source=home_address)
         self._route.transact([route])
 
@@ -192,6 +215,8 @@ class LinuxMobileNode(_MobilityKernel):
             [
                 links.remove_rule(self._rule()),
                 links.remove_link(self._tunnel),
+                links.add_rule(_EVERYTHING_LOCAL),
+                *(links.remove_rule(rule) for rule in self._narrowing()),
                 links.remove_address(home, loopback),
             ]
         )
@@ -200,22 +225,37 @@ class LinuxMobileNode(_MobilityKernel):
 
 @dataclass(frozen=True, slots=True)
 class _Binding:
-    tunnel: str
     care_of: IPv6Address
     link_local: IPv6Address | None
 
 
+@dataclass(slots=True)
+class _Tunnel:
+    """A tunnel to a care-of address, for all home addresses behind it."""
+
+    name: str
+    index: int
+    homes: set[IPv6Address]
+
+
 class LinuxHomeAgent(_MobilityKernel):
-    """A home agent at `address` for the prefix on `interface` (port.HomeAgentKernel)."""
+    """A home agent at `address` for the prefix on `interface` (port.HomeAgentKernel).
+
+    The kernel has one tunnel for a pair of ends: home addresses that share a care-of address share
+    it. Its name tells the home agent and the care-of address.
+    """
 
     def __init__(self, address: IPv6Address, interface: str, *, reqid: int = REQID) -> None:
         super().__init__(reqid=reqid)
         self._address = address
         self._interface = interface
         self._index = socket.if_nametoindex(interface)
-        self._protected: set[IPv6Address] = set()
+        self._tunnels_name = f"bc{zlib.crc32(address.packed) & 0xFFFF:04x}"
+        self._sources = ReversePathFilter(self._tunnels_name)
         self._reached: set[IPv6Address] = set()
         self._bound: dict[IPv6Address, _Binding] = {}
+        self._tunnels: dict[IPv6Address, _Tunnel] = {}
+        self._names: set[str] = set()
 
     def _wildcard(self) -> tuple[MobilityState, Policy]:
         nowhere = xfrm.UNSPECIFIED
@@ -230,12 +270,19 @@ class LinuxHomeAgent(_MobilityKernel):
         )
         return MobilityState(nowhere, nowhere, extension, nowhere), policy
 
+    def _demands(self) -> list[Policy]:
+        return self._protections(IPv6Network(self._address), xfrm.ANYWHERE)
+
     def prepare(self) -> None:
-        """Accept the Home Address option in Binding Updates and serve as a proxy on the link.
+        """Serve as a home agent: closed but for what ESP protects.
 
         A proxy's answers to multicast solicitations are delayed by up to 0.8 s unless told
         otherwise (RFC 4861 section 7.2.8 has it for several proxies); this one is alone.
         """
+        left = [name for _, name in socket.if_nameindex() if name.startswith(self._tunnels_name)]
+        self._route.transact([links.remove_link(name) for name in left])
+        self._sources.close()
+        self._xfrm.transact([policy.put() for policy in self._demands()])
         state, policy = self._wildcard()
         self._xfrm.transact([*state.put(), policy.put()])
         for setting, value in (
@@ -245,16 +292,27 @@ class LinuxHomeAgent(_MobilityKernel):
         ):
             _set(setting, value)
 
-    def protect(self, home_address: IPv6Address) -> None:
-        """Demand ESP for Mobility Headers to and from `home_address`."""
-        self._protected.add(home_address)
-        self._xfrm.transact([p.put() for p in self._protections(self._address, home_address)])
+    def owns(self, address: IPv6Address) -> bool:
+        """Return whether this host has `address`; a link-local one, on the home link."""
+        scope = self._index if address.is_link_local else 0
+        return self._find(address, scope).kind == links.LOCAL
 
-    def unprotect(self, home_address: IPv6Address) -> None:
-        """Undo protect() and remove the SAs of the home address."""
+    def leads_away(self, address: IPv6Address) -> bool:
+        """Return whether packets to `address` leave this host, and not for the home link."""
+        try:
+            route = self._find(address)
+        except KernelError as error:
+            if error.errno in (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EACCES, errno.EINVAL):
+                return False
+            raise
+        return route.kind == links.UNICAST and route.interface != self._index
+
+    def _find(self, address: IPv6Address, interface: int = 0) -> links.Route:
+        return links.decode_route(self._route.query(links.find_route(address, interface)))
+
+    def forget(self, home_address: IPv6Address) -> None:
+        """Remove the SAs of the home address."""
         self._remove_sas(self._address, home_address)
-        self._xfrm.transact([p.remove() for p in self._protections(self._address, home_address)])
-        self._protected.discard(home_address)
 
     def _way(self, home: IPv6Address, care_of: IPv6Address) -> tuple[MobilityState, Policy]:
         extension = Extension.ROUTING_TYPE_2
@@ -283,58 +341,85 @@ class LinuxHomeAgent(_MobilityKernel):
         self, home_address: IPv6Address, care_of: IPv6Address, link_local: IPv6Address | None
     ) -> None:
         """Intercept packets to `home_address` and tunnel them to `care_of`, now or newly."""
-        bound = self._bound.get(home_address)
-        if bound and (bound.care_of, bound.link_local) == (care_of, link_local):
+        old, new = self._bound.get(home_address), _Binding(care_of, link_local)
+        if old == new:
             return
-        if bound and bound.link_local not in (None, link_local):
-            self._route.transact([links.remove_proxy(bound.link_local, self._index)])
-        name = bound.tunnel if bound else self._tunnel_name(home_address)
-        proxied = [home_address, link_local] if link_local else [home_address]
-        requests = [links.add_proxy(address, self._index) for address in proxied]
-        if bound:
-            requests.append(links.change_tunnel(name, self._address, care_of))
-        else:
-            index = self._make_tunnel(name, self._address, care_of)
-            requests.append(links.put_route(IPv6Network(home_address), index))
+        requests = [links.add_proxy(home_address, self._index)]
+        if link_local:
+            requests.append(links.add_proxy(link_local, self._index))
+        if old and old.link_local not in (None, link_local):
+            requests.append(links.remove_proxy(old.link_local, self._index))
+        tunnel = self._tunnel_to(care_of, home_address, old)
+        requests.append(links.put_route(IPv6Network(home_address), tunnel.index))
         # Noted first: unbind() then clears up after a failure too.
-        self._bound[home_address] = _Binding(name, care_of, link_local)
+        tunnel.homes.add(home_address)
+        self._bound[home_address] = new
         try:
             self._route.transact(requests)
         except KernelError:
-            if bound:
-                self._bound[home_address] = bound
-            else:
+            if not old:
                 self.unbind(home_address)
             raise
+        if old and old.care_of != care_of:
+            self._leave(old.care_of, home_address)
+
+    def _tunnel_to(self, care_of: IPv6Address, home: IPv6Address, old: _Binding | None) -> _Tunnel:
+        """Return the tunnel to a care-of address: there already, moved along, or made."""
+        if care_of in self._tunnels:
+            return self._tunnels[care_of]
+        before = self._tunnels.get(old.care_of) if old else None
+        if old and before and before.homes == {home}:
+            self._route.transact([links.change_tunnel(before.name, self._address, care_of)])
+            del self._tunnels[old.care_of]
+            tunnel = before
+        else:
+            name = self._tunnel_name(care_of)
+            tunnel = _Tunnel(name, self._make_tunnel(name, self._address, care_of), set())
+            self._names.add(name)
+        self._tunnels[care_of] = tunnel
+        return tunnel
+
+    def _leave(self, care_of: IPv6Address, home: IPv6Address) -> None:
+        """Take a home address out of a tunnel, which goes with the last one."""
+        tunnel = self._tunnels.get(care_of)
+        if tunnel is None:
+            return
+        tunnel.homes.discard(home)
+        if not tunnel.homes:
+            self._route.transact([links.remove_link(tunnel.name)])
+            self._names.discard(tunnel.name)
+            del self._tunnels[care_of]
 
     def unbind(self, home_address: IPv6Address) -> None:
         """Undo bind()."""
         bound = self._bound.get(home_address)
         if bound is None:
             return
-        requests = [links.remove_proxy(home_address, self._index)]
+        tunnel = self._tunnels[bound.care_of]
+        requests = [
+            links.remove_proxy(home_address, self._index),
+            links.remove_route(IPv6Network(home_address), tunnel.index),
+        ]
         if bound.link_local:
             requests.append(links.remove_proxy(bound.link_local, self._index))
-        self._route.transact([*requests, links.remove_link(bound.tunnel)])
+        self._route.transact(requests)
+        self._leave(bound.care_of, home_address)
         del self._bound[home_address]
 
     def release(self) -> None:
         """Remove all that was made; forwarding and proxying stay switched on."""
-        for undo, homes in (
-            (self.unbind, self._bound),
-            (self.unreach, self._reached),
-            (self.unprotect, self._protected),
-        ):
+        for undo, homes in ((self.unbind, self._bound), (self.unreach, self._reached)):
             for home in tuple(homes):
                 undo(home)
         state, policy = self._wildcard()
-        self._xfrm.transact([policy.remove(), state.remove()])
+        demands = [demand.remove() for demand in self._demands()]
+        self._xfrm.transact([policy.remove(), state.remove(), *demands])
+        self._sources.release()
 
-    def _tunnel_name(self, home: IPv6Address) -> str:
-        """Return a name that a restarted home agent would choose again, so it can clear up."""
-        taken = {binding.tunnel for binding in self._bound.values()}
-        number = zlib.crc32(home.packed)
-        while (name := f"bc{number & 0xFFFFFFFF:08x}") in taken:
+    def _tunnel_name(self, care_of: IPv6Address) -> str:
+        """Return a name that no other tunnel of this home agent has."""
+        number = zlib.crc32(care_of.packed)
+        while (name := f"{self._tunnels_name}{number & 0xFFFFFFFF:08x}") in self._names:
             number += 1
         return name
 

@@ -140,13 +140,25 @@ class NetlinkSocket:
         if failure:
             raise failure
 
-    def dump(self, request: Request) -> list[Reply]:
-        """Return every object that `request` lists."""
+    def query(self, request: Request) -> Reply:
+        """Return the one object that `request` asks for; raise KernelError if there is none."""
+        self._ask(request, REQUEST)
+        for reply in self._replies(self._sequence, self._sequence):
+            if reply.kind != _ERROR:
+                return reply
+            if error := self._error(request, reply.body):
+                raise error
+        raise KernelError(errno.ENOENT, f"{request.name}: nothing")
+
+    def _ask(self, request: Request, flags: int) -> None:
         self._sequence += 1
         length = _HEADER.size + len(request.body)
-        flags = request.flags | REQUEST | DUMP
-        header = _HEADER.pack(length, request.kind, flags, self._sequence, 0)
+        header = _HEADER.pack(length, request.kind, request.flags | flags, self._sequence, 0)
         self._socket.send(header + request.body)
+
+    def dump(self, request: Request) -> list[Reply]:
+        """Return every object that `request` lists."""
+        self._ask(request, REQUEST | DUMP)
         found = []
         for reply in self._replies(self._sequence, self._sequence):
             if reply.kind == _DONE:

@@ -77,13 +77,20 @@ class HomeAgentKernel(SecurityAssociations, Protocol):
         """Make the kernel load and test every algorithm now rather than in the first SA."""
 
     def prepare(self) -> None:
-        """Accept the Home Address option in Binding Updates and serve as a proxy on the link."""
+        """Serve as a home agent: closed but for what ESP protects.
 
-    def protect(self, home_address: IPv6Address) -> None:
-        """Demand ESP for Mobility Headers to and from `home_address`."""
+        Takes Mobility Headers, and the Home Address option in them, only under ESP; serves as a
+        proxy on the home link; takes from a tunnel only packets of the home addresses behind it.
+        """
 
-    def unprotect(self, home_address: IPv6Address) -> None:
-        """Undo protect() and remove the SAs of the home address."""
+    def owns(self, address: IPv6Address) -> bool:
+        """Return whether this host has `address`; a link-local one, on the home link."""
+
+    def leads_away(self, address: IPv6Address) -> bool:
+        """Return whether packets to `address` leave this host, and not for the home link."""
+
+    def forget(self, home_address: IPv6Address) -> None:
+        """Remove the SAs of the home address."""
 
     def reach(self, home_address: IPv6Address, care_of: IPv6Address) -> None:
         """Send Binding Acknowledgements for `home_address` to `care_of` (routing header)."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from ipaddress import IPv6Address
+from ipaddress import IPv6Address, IPv6Network
 from typing import Protocol, TypeAlias
 
 from agents.machine import Event
@@ -11,10 +11,18 @@ from agents.mip6.codec import BindingUpdate, Status
 
 _LINK_LOCAL_PREFIX = 0xFE80 << 112
 _IDENTIFIER = 2**64 - 1
+_NOT_HOSTS = tuple(map(IPv6Network, ("::/96", "::ffff:0:0/96", "64:ff9b::/96", "100::/64")))
+_RESERVED_ANYCAST = range(0xFDFF_FFFF_FFFF_FF80, 0xFE00_0000_0000_0000)
 
 
 class BindingKernel(Protocol):
     """What the home agent asks of the kernel; a call that is refused raises OSError."""
+
+    def owns(self, address: IPv6Address) -> bool:
+        """Return whether this host has `address`; a link-local one, on the home link."""
+
+    def leads_away(self, address: IPv6Address) -> bool:
+        """Return whether packets to `address` leave this host, and not for the home link."""
 
     def reach(self, home_address: IPv6Address, care_of: IPv6Address) -> None:
         """Send Binding Acknowledgements for `home_address` to `care_of` (routing header)."""
@@ -29,6 +37,14 @@ class BindingKernel(Protocol):
 
     def unbind(self, home_address: IPv6Address) -> None:
         """Undo bind()."""
+
+
+@dataclass(frozen=True, slots=True)
+class Authorisation:
+    """Who may register a home address, and until when."""
+
+    subscriber: str
+    until: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +97,19 @@ def link_local_of(home_address: IPv6Address) -> IPv6Address:
 
 
 def is_routable(address: IPv6Address) -> bool:
-    """Return whether an address is a unicast routable one."""
+    """Return whether an address may be a host's in the Internet (RFC 4291, RFC 2526, RFC 6052).
+
+    Not: multicast, loopback and ::, link- and site-local, forms of IPv4 addresses, and anycast to
+    a subnet's routers or home agents.
+    """
+    identifier = int(address) & _IDENTIFIER
     return not (
-        address.is_multicast or address.is_link_local or address.is_loopback or not int(address)
+        address.is_multicast
+        or address.is_link_local
+        or address.is_site_local
+        or any(address in network for network in _NOT_HOSTS)
+        or identifier == 0
+        or identifier in _RESERVED_ANYCAST
     )
 
 
@@ -107,7 +133,7 @@ class BindingUpdated(Event):
 
 @dataclass(frozen=True, slots=True)
 class BindingRemoved(Event):
-    """A binding is over; `cause` is "de-registered" or "expired"."""
+    """A binding is over; `cause` is "de-registered", "expired" or "no longer authorised"."""
 
     home_address: IPv6Address
     cause: str
@@ -119,6 +145,23 @@ class BindingRejected(Event):
 
     home_address: IPv6Address
     status: Status
+
+
+@dataclass(frozen=True, slots=True)
+class AuthorisationRefused(Event):
+    """A home address was not given to a subscriber."""
+
+    home_address: IPv6Address
+    subscriber: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class AuthorisationEnded(Event):
+    """A subscriber may no longer register a home address; the binding is over too."""
+
+    home_address: IPv6Address
+    subscriber: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,15 +1,24 @@
-"""The home agent's binding cache (RFC 6275 sections 9.5 and 10.3)."""
+"""The home agent's binding cache (RFC 6275 sections 9.5 and 10.3).
+
+It is closed until opened: a home address can be registered by the subscriber that authorise() has
+named and while that lasts. For everybody else there is no answer, no memory, and no work.
+"""
 
 from __future__ import annotations
 
+import math
 import random
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from enum import Enum, auto
 from ipaddress import IPv6Address, IPv6Network
 
 from agents.machine import Address, Discarded, Event
 from agents.mip6.binding_cache import (
+    Authorisation,
+    AuthorisationEnded,
+    AuthorisationRefused,
     BindingCreated,
     BindingKernel,
     BindingRejected,
@@ -41,9 +50,18 @@ from agents.mip6.codec import (
     newer,
 )
 from agents.mip6.neighbour import NONCE_LENGTH, Claim
+from agents.timers import Timers
 
 _LAST_KNOWN_KIND = 7
 _LINGER = 10.0  # MAX_DELETE_BCE_TIMEOUT
+
+
+class _Timer(Enum):
+    """What a home address's deadline is for."""
+
+    AUTHORISATION = auto()
+    ENTRY = auto()
+    WAY = auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,25 +80,24 @@ class Limits:
 
 
 class HomeAgent:
-    """Serves the mobile nodes of `prefix` at `address` (None: serves none).
+    """Serves the mobile nodes of `prefix` at `address`.
 
     The kernel's part of a binding is done before the acknowledgement is queued. The owner carries
     out NeighbourSolicited and NeighbourAdvertised events and calls duplicate_seen() for every
-    Neighbor Advertisement and every solicitation from :: that it sees on the home link.
-    `permitted` tells whether a home address may be registered at all; `key_management` that IKE
-    follows a mobile node's movements (the K bit).
+    Neighbor Advertisement and every solicitation from :: that it sees on the home link; on
+    AuthorisationEnded it ends the security associations of the home address. `key_management`
+    tells that IKE follows a mobile node's movements (the K bit).
     """
 
     def __init__(
         self,
         address: IPv6Address,
-        prefix: IPv6Network | None,
+        prefix: IPv6Network,
         *,
         kernel: BindingKernel,
         rng: random.Random,
         duplicate_address_detection: bool = True,
         limits: Limits | None = None,
-        permitted: Callable[[IPv6Address], bool] = lambda _: True,
         key_management: bool = False,
     ) -> None:
         self.outbox: deque[tuple[bytes, Address]] = deque()
@@ -92,9 +109,61 @@ class HomeAgent:
         self._rng = rng
         self._detect = duplicate_address_detection
         self._limits = limits or Limits()
-        self._permitted = permitted
         self._key_management = key_management
-        self._lingering: dict[IPv6Address, float] = {}
+        self._authorised: dict[IPv6Address, Authorisation] = {}
+        self._homes: dict[str, IPv6Address] = {}
+        self._timers: Timers[tuple[_Timer, IPv6Address]] = Timers()
+
+    # Who may register.
+
+    def authorise(
+        self, home_address: IPv6Address, subscriber: str, until: float, now: float
+    ) -> bool:
+        """Let a subscriber register a home address until then; return whether it may be.
+
+        A home address is one subscriber's at a time, and of the home link; a subscriber has one.
+        """
+        if home_address not in self._prefix or self._is_own(home_address):
+            return self._refuse(home_address, subscriber, "is no home address here", now)
+        holder = self.holder(home_address)
+        if holder not in (None, subscriber):
+            return self._refuse(home_address, subscriber, f"is {holder}'s", now)
+        before = self._homes.get(subscriber)
+        if before not in (None, home_address):
+            self.revoke(before, now)
+        self._authorised[home_address] = Authorisation(subscriber, until)
+        self._homes[subscriber] = home_address
+        timer = (_Timer.AUTHORISATION, home_address)
+        if until == math.inf:
+            self._timers.cancel(timer)
+        else:
+            self._timers.set(timer, until)
+        return True
+
+    def holder(self, home_address: IPv6Address) -> str | None:
+        """Return the subscriber who may register a home address at present."""
+        authorisation = self._authorised.get(home_address)
+        return authorisation.subscriber if authorisation else None
+
+    def revoke(self, home_address: IPv6Address, now: float) -> None:
+        """End an authorisation, and with it the binding: the address may pass on after this."""
+        authorisation = self._authorised.pop(home_address, None)
+        if authorisation is None:
+            return
+        del self._homes[authorisation.subscriber]
+        if isinstance(self.bindings.get(home_address), Bound):
+            self._end(home_address, "no longer authorised", now)
+        self._drop(home_address)
+        self._close_way(home_address, now)
+        self._timers.cancel((_Timer.AUTHORISATION, home_address))
+        self.events.append(AuthorisationEnded(now, home_address, authorisation.subscriber))
+
+    def _refuse(self, home_address: IPv6Address, subscriber: str, reason: str, now: float) -> bool:
+        reason = f"{home_address} for {subscriber} {reason}"
+        self.events.append(AuthorisationRefused(now, home_address, subscriber, reason))
+        return False
+
+    # Receiving.
 
     def handle_message(self, data: bytes, source: Address, now: float) -> None:
         """Take one Mobility Header message from a home address, authenticated by IPsec."""
@@ -103,6 +172,9 @@ class HomeAgent:
             message = decode(data)
         except ValueError as error:
             self._discard(source, str(error), now)
+            return
+        if home not in self._authorised:
+            self._discard(source, f"{home} is authorised for nobody", now)
             return
         match message:
             case BindingUpdate(home_registration=True):
@@ -123,43 +195,61 @@ class HomeAgent:
             if not isinstance(entry, Tentative) or target not in entry.targets:
                 continue
             if claim.nonce != entry.nonce:  # Else it is this node's own, come back (RFC 7527).
-                del self.bindings[home]
+                self._drop(home)
                 self.events.append(DuplicateAddress(now, home, target))
                 self._reject(home, entry.care_of, entry.update, Status.DUPLICATE_ADDRESS, now)
 
     def handle_timeout(self, now: float) -> None:
         """Go on with duplicate address detection; end what has expired."""
-        for home, entry in tuple(self.bindings.items()):
-            if deadline(entry) > now:
-                continue
-            match entry:
-                case Tentative(probes_left=0):
-                    del self.bindings[home]
-                    self._bind(home, entry.care_of, entry.update, now)
-                case Tentative():
-                    self._probe(home, entry, now)
-                case Bound():
-                    del self.bindings[home]
-                    self._end(home, "expired", now)
-                    self._lingering[home] = now
-                case Ended():
-                    del self.bindings[home]
-        for home, until in tuple(self._lingering.items()):
-            if until <= now:
-                del self._lingering[home]
-                self._try(home, now, self._kernel.unreach, home)
+        while (key := self._timers.pop(now)) is not None:
+            timer, home = key
+            match timer:
+                case _Timer.AUTHORISATION:
+                    self.revoke(home, now)
+                case _Timer.WAY:
+                    self._close_way(home, now)
+                case _Timer.ENTRY:
+                    self._entry_due(home, now)
+
+    def _entry_due(self, home: IPv6Address, now: float) -> None:
+        match entry := self.bindings[home]:
+            case Tentative(probes_left=0):
+                self._drop(home)
+                self._bind(home, entry.care_of, entry.update, now)
+            case Tentative():
+                self._probe(home, entry, now)
+            case Bound():
+                self._drop(home)
+                self._end(home, "expired", now)
+                self._close_way(home, now)
+            case Ended():
+                self._drop(home)
 
     def next_timeout(self) -> float | None:
         """Return the earliest deadline, or None if no timer runs."""
-        entries = (deadline(entry) for entry in self.bindings.values())
-        return min((*entries, *self._lingering.values()), default=None)
+        return self._timers.next()
+
+    def _keep(self, home: IPv6Address, entry: Entry) -> None:
+        self.bindings[home] = entry
+        self._timers.set((_Timer.ENTRY, home), deadline(entry))
+
+    def _drop(self, home: IPv6Address) -> None:
+        self.bindings.pop(home, None)
+        self._timers.cancel((_Timer.ENTRY, home))
+
+    def _is_own(self, address: IPv6Address) -> bool:
+        """Return whether this host has the address; if that is not known, it has."""
+        try:
+            return address == self.address or self._kernel.owns(address)
+        except OSError:
+            return True
 
     def _update(
         self, home: IPv6Address, update: BindingUpdate, source: Address, now: float
     ) -> None:
         care_of = update.care_of or home
-        if not is_routable(home) or not is_routable(care_of):
-            self._discard(source, f"{home} or {care_of} is no unicast routable address", now)
+        if care_of != home and not self._may_be_care_of(care_of):
+            self._discard(source, f"{care_of} can be no care-of address", now)
             return
         entry = self.bindings.get(home)
         match entry:
@@ -170,11 +260,11 @@ class HomeAgent:
             case Tentative() if not newer(update.sequence, entry.update.sequence):
                 self._discard(source, "an older Binding Update than the one being checked", now)
                 return
-        objection = self._objection(home, care_of, update)
-        if objection:
-            self._reject(home, care_of, update, objection, now)
-        elif update.lifetime == 0:
+        objection = self._objection(home, update)
+        if update.lifetime == 0 or care_of == home:
             self._deregister(home, care_of, update, entry, now)
+        elif objection:
+            self._reject(home, care_of, update, objection, now)
         elif isinstance(entry, Bound):
             self._bind(home, care_of, update, now)
         elif self._detect:
@@ -182,20 +272,22 @@ class HomeAgent:
         else:
             self._bind(home, care_of, update, now)
 
-    def _objection(
-        self, home: IPv6Address, care_of: IPv6Address, update: BindingUpdate
-    ) -> Status | None:
+    def _may_be_care_of(self, address: IPv6Address) -> bool:
+        """Return whether an address can be a care-of address of a mobile node away from home.
+
+        One of the home link is another's, or leads back here: a tunnel to it would be a loop.
+        """
+        if not is_routable(address) or address in self._prefix:
+            return False
+        try:
+            return self._kernel.leads_away(address)
+        except OSError:
+            return False
+
+    def _objection(self, home: IPv6Address, update: BindingUpdate) -> Status | None:
         """Return why an update is to be refused (section 10.3.1)."""
-        if self._prefix is None:
-            return Status.HOME_REGISTRATION_NOT_SUPPORTED
-        if home not in self._prefix or home == self.address:
-            return Status.NOT_HOME_SUBNET
-        if not self._permitted(home):
-            return Status.ADMINISTRATIVELY_PROHIBITED
-        if update.lifetime == 0:
-            return None
-        if care_of in (home, self.address):
-            return Status.INVALID_CARE_OF_ADDRESS
+        if update.link_local and self._is_own(link_local_of(home)):
+            return Status.DUPLICATE_ADDRESS
         if home not in self.bindings and len(self.bindings) >= self._limits.bindings:
             return Status.INSUFFICIENT_RESOURCES
         return None
@@ -211,7 +303,7 @@ class HomeAgent:
         """Begin duplicate address detection, or let the one under way answer this update."""
         targets = (home, link_local_of(home)) if update.link_local else (home,)
         if isinstance(entry, Tentative) and entry.targets == targets:
-            self.bindings[home] = replace(entry, update=update, care_of=care_of)
+            self._keep(home, replace(entry, update=update, care_of=care_of))
         else:
             probes = self._limits.probes
             nonce = self._rng.randbytes(NONCE_LENGTH)
@@ -219,7 +311,7 @@ class HomeAgent:
 
     def _probe(self, home: IPv6Address, entry: Tentative, now: float) -> None:
         due = now + self._limits.retransmit
-        self.bindings[home] = replace(entry, probes_left=entry.probes_left - 1, due=due)
+        self._keep(home, replace(entry, probes_left=entry.probes_left - 1, due=due))
         self.events.extend(NeighbourSolicited(now, target, entry.nonce) for target in entry.targets)
 
     def _bind(
@@ -228,11 +320,17 @@ class HomeAgent:
         """Create or update a binding and acknowledge it."""
         link_local = link_local_of(home) if update.link_local else None
         old = self.bindings.get(home)
+        # No binding outlives its authorisation.
+        left = self._authorised[home].until - now
+        seconds = int(min(update.lifetime, self._limits.lifetime, left))
+        granted = seconds // LIFETIME_UNIT * LIFETIME_UNIT
+        if not granted:
+            self._reject(home, care_of, update, Status.ADMINISTRATIVELY_PROHIBITED, now)
+            return
         if not self._try(home, now, self._kernel.bind, home, care_of, link_local):
             self._reject(home, care_of, update, Status.INSUFFICIENT_RESOURCES, now)
             return
-        granted = min(update.lifetime, self._limits.lifetime // LIFETIME_UNIT * LIFETIME_UNIT)
-        self.bindings[home] = Bound(care_of, update.sequence, link_local, now + granted)
+        self._keep(home, Bound(care_of, update.sequence, link_local, now + granted))
         refresh = self._limits.refresh
         ack = BindingAck(
             Status.ACCEPTED,
@@ -267,7 +365,7 @@ class HomeAgent:
             case _:
                 self._reject(home, care_of, update, Status.NOT_HOME_AGENT, now)
                 return
-        self.bindings[home] = Ended(update.sequence, now + _LINGER)
+        self._keep(home, Ended(update.sequence, now + _LINGER))
         self._answer(home, care_of, BindingAck(Status.ACCEPTED, update.sequence, 0), now)
 
     def _end(self, home: IPv6Address, cause: str, now: float) -> None:
@@ -292,15 +390,19 @@ class HomeAgent:
         while where there is none.
         """
         if isinstance(self.bindings.get(home), Bound):
-            self._lingering.pop(home, None)
+            self._timers.cancel((_Timer.WAY, home))
         else:
-            self._lingering[home] = now + _LINGER
+            self._timers.set((_Timer.WAY, home), now + _LINGER)
         if care_of == home:
             ready = self._try(home, now, self._kernel.unreach, home)
         else:
             ready = self._try(home, now, self._kernel.reach, home, care_of)
         if ready:
             self.outbox.append((encode(ack), (str(home), 0)))
+
+    def _close_way(self, home: IPv6Address, now: float) -> None:
+        self._timers.cancel((_Timer.WAY, home))
+        self._try(home, now, self._kernel.unreach, home)
 
     def _try(
         self, home: IPv6Address, now: float, operation: Callable[..., None], *arguments: object

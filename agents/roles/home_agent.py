@@ -10,6 +10,7 @@ import asyncio
 import math
 import os
 import random
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from ipaddress import IPv6Address, IPv6Network
 from typing import Any
@@ -23,7 +24,9 @@ from agents.diameter.mobility import mobility_request
 from agents.ikev2 import events as ikev2
 from agents.ikev2.config import Grant
 from agents.kernel.linux import LinuxHomeAgent
-from agents.kernel.port import KernelError
+from agents.kernel.port import HomeAgentKernel, KernelError
+from agents.machine import Event
+from agents.mip6.binding_cache import AuthorisationEnded
 from agents.mip6.home_agent import HomeAgent
 from agents.roles.aaa_client import AaaClient, AaaClientConfiguration
 from agents.roles.ike import IkeService, IkeSettings
@@ -31,6 +34,7 @@ from agents.roles.ike2 import Ike2Service, Ike2Settings
 from agents.roles.keylog import KeyLog
 from agents.roles.runtime import run
 from agents.roles.tls import TlsSettings
+from agents.shell.driver import Driver
 from agents.shell.eventlog import EventLog
 from agents.shell.mobility import HomeAgentEndpoint
 
@@ -44,6 +48,48 @@ class HomeAgentSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
     duplicate_address_detection: bool = True
 
 
+class Authorisations:
+    """Who may register with a home agent, and what ends with that.
+
+    `machine` and `driver` are the home agent's. When an authorisation ends, on time or before, the
+    binding goes first, then what `on_ended` calls end (IKE), then what is left of SAs.
+    """
+
+    def __init__(
+        self, machine: HomeAgent, driver: Driver, kernel: HomeAgentKernel, log: EventLog
+    ) -> None:
+        self._machine = machine
+        self._driver = driver
+        self._kernel = kernel
+        self._log = log
+        self.on_ended: list[Callable[[str, IPv6Address], None]] = []
+
+    def authorise(self, identity: str, home_address: IPv6Address, lifetime: float | None) -> bool:
+        """Let a subscriber register a home address for so long; return whether it may be."""
+        now = self._driver.now()
+        until = math.inf if lifetime is None else now + lifetime
+        return self._driver.call(self._machine.authorise, home_address, identity, until, now)
+
+    def holder(self, home_address: IPv6Address) -> str | None:
+        """Return the subscriber who may register a home address at present."""
+        return self._machine.holder(home_address)
+
+    def revoke(self, home_address: IPv6Address) -> None:
+        """End an authorisation before its time."""
+        self._driver.call(self._machine.revoke, home_address, self._driver.now())
+
+    def handle(self, event: Event) -> None:
+        """Take an event of the home agent."""
+        if not isinstance(event, AuthorisationEnded):
+            return
+        for told in self.on_ended:
+            told(event.subscriber, event.home_address)
+        try:
+            self._kernel.forget(event.home_address)
+        except KernelError as error:
+            self._log.write("KernelFailed", reason=str(error))
+
+
 class HomeAgentService:
     """A home agent on its sockets. Must be made inside a running event loop."""
 
@@ -53,6 +99,7 @@ class HomeAgentService:
         self.kernel = LinuxHomeAgent(self.address, settings.interface)
         self.kernel.warm_up()
         self.kernel.prepare()
+        self._log = log.child("mip6")
         machine = HomeAgent(
             self.address,
             self.prefix,
@@ -60,9 +107,12 @@ class HomeAgentService:
             kernel=self.kernel,
             rng=random.SystemRandom(),
         )
-        self._endpoint = HomeAgentEndpoint(
-            machine, self.address, settings.interface, log.child("mip6")
-        )
+        self._endpoint = HomeAgentEndpoint(machine, self.address, settings.interface, self._handle)
+        self.authorisations = Authorisations(machine, self._endpoint.driver, self.kernel, log)
+
+    def _handle(self, event: Event) -> None:
+        self._log(event)
+        self.authorisations.handle(event)
 
     def close(self) -> None:
         """Close the sockets."""
@@ -82,8 +132,8 @@ class PresharedIke:
     """IKE of a home agent whose keys somebody beside it knows: the AAA server or the router.
 
     A peer has one key for as long as its authentication lasts, and an early one in its stead while
-    another authentication is under way. A home address is one peer's for as long as there is a key
-    for it: nobody else may take over its binding.
+    another authentication is under way. With the authentication end the key, all that was made
+    with it, and the binding; then, and not before, the home address may be another peer's.
     """
 
     def __init__(
@@ -94,10 +144,14 @@ class PresharedIke:
         log: EventLog,
     ) -> None:
         self._home_agent = home_agent
+        self._authorisations = home_agent.authorisations
+        self._authorisations.on_ended.append(self._ended)
         self._log = log
         self._keys: dict[str, _Key] = {}
         self._early: dict[str, _Key] = {}
-        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._expected: dict[IPv6Address, str] = {}
+        """Whose early key is for a home address."""
+
         common: dict[str, Any] = {
             "identity": None,
             "kernel": home_agent.kernel,
@@ -127,64 +181,83 @@ class PresharedIke:
         care_of: IPv6Address | None,
         lifetime: float | None = None,
     ) -> bool:
-        """Let whoever holds the key make SAs for this home address, and for no other.
+        """Let whoever holds the key make SAs for this home address, and register it, for so long.
 
-        After `lifetime` seconds it makes no more (RFC 5295 section 5); those there are stay.
-        Returns False if the home address is another peer's.
+        Returns False if the home address is another peer's, or none of the home link.
         """
-        if not self._is_free(home_address, identity):
+        if self._is_expected(home_address, identity):
             return False
-        self._early.pop(identity, None)
+        if not self._authorisations.authorise(identity, home_address, lifetime):
+            return False
+        self._drop_early(identity)
         self._keys[identity] = _Key(psk, home_address, care_of)
-        if timer := self._timers.pop(identity, None):
-            timer.cancel()
-        if lifetime is not None:
-            loop = asyncio.get_running_loop()
-            self._timers[identity] = loop.call_later(lifetime, self._expire, identity)
         self._use(identity)
         return True
 
-    def _is_free(self, home_address: IPv6Address, identity: str) -> bool:
-        """Return whether no other peer has a key for this home address."""
-        for holder, key in (*self._keys.items(), *self._early.items()):
-            if key.home_address == home_address and holder != identity:
-                reason = f"{home_address} is {holder}'s, not {identity}'s"
-                self._log.write("HomeAddressRefused", reason=reason)
-                return False
-        return True
+    def _is_expected(self, home_address: IPv6Address, identity: str) -> bool:
+        """Return whether another peer has an early key for this home address."""
+        holder = self._expected.get(home_address, identity)
+        if holder != identity:
+            reason = f"{home_address} is {holder}'s, not {identity}'s"
+            self._log.write("HomeAddressRefused", reason=reason)
+        return holder != identity
 
-    def _expire(self, identity: str) -> None:
-        del self._keys[identity], self._timers[identity]
-        self._use(identity)
+    def _drop_early(self, identity: str) -> None:
+        if early := self._early.pop(identity, None):
+            del self._expected[early.home_address]
+
+    def _ended(self, identity: str, _home_address: IPv6Address) -> None:
+        """Forget the key of a peer whose authentication is over, and end its SAs."""
+        if self._keys.pop(identity, None):
+            self._use(identity)
+            self._delete(identity)
+
+    def _delete(self, identity: str) -> None:
+        for service in (self._ikev1, self._ikev2):
+            if service:
+                service.delete_identity(identity)
+
+    def end(self, identity: str) -> None:
+        """End a peer's authentication before its time."""
+        if key := self._keys.get(identity):
+            self._authorisations.revoke(key.home_address)
 
     def expect(
         self, identity: str, home_address: IPv6Address, psk: bytes, care_of: IPv6Address | None
     ) -> None:
-        """Share a key early: until the next `share`, or until it is withdrawn."""
-        if not self._is_free(home_address, identity):
+        """Share a key early: until the next `share`, or until it is withdrawn.
+
+        It is good for SAs; the home address can be registered only when `share` has been called.
+        """
+        if self._is_expected(home_address, identity):
             return
+        holder = self._authorisations.holder(home_address)
+        if holder not in (None, identity):
+            reason = f"{home_address} is {holder}'s, not {identity}'s"
+            self._log.write("HomeAddressRefused", reason=reason)
+            return
+        self._drop_early(identity)
         self._early[identity] = _Key(psk, home_address, care_of)
+        self._expected[home_address] = identity
         self._use(identity)
 
     def withdraw(self, identity: str, psk: bytes) -> None:
         """Take an early key back, unless the peer has another one by now.
 
-        The key of an authentication that still lasts counts again; without one, the peer's IKEv2
-        SAs end.
+        The key of an authentication that still lasts counts again; without one, the peer's SAs
+        end.
         """
         early = self._early.get(identity)
         if early is None or early.psk != psk:
             return
-        del self._early[identity]
+        self._drop_early(identity)
         self._use(identity)
-        if self._ikev2 and identity not in self._keys:
-            self._ikev2.delete_identity(identity)
+        if identity not in self._keys:
+            self._delete(identity)
 
     def _use(self, identity: str) -> None:
         """Have IKE know the one key that the peer may use now, or none."""
         key = self._key(identity)
-        if key:
-            self._home_agent.kernel.protect(key.home_address)
         if self._ikev1:
             self._ikev1.remove_psk(identity)
             if key:
@@ -197,9 +270,7 @@ class PresharedIke:
                 self._ikev2.add_psk(key.psk, peer=None, identity=identity, home_address=None)
 
     def close(self) -> None:
-        """Close the sockets, and stop the timers."""
-        for timer in self._timers.values():
-            timer.cancel()
+        """Close the sockets."""
         for service in (self._ikev1, self._ikev2):
             if service:
                 service.close()
@@ -223,7 +294,7 @@ class HomeAgentConfiguration(AaaClientConfiguration, frozen=True, kw_only=True):
 class EapAuthenticator:
     """Carries EAP between IKEv2 and the home AAA server (RFC 5778 section 4.1).
 
-    A home address must be of the home link, and is one subscriber's while its authorisation lasts.
+    What the server authorises ends when it says: SAs, and the binding.
     """
 
     def __init__(
@@ -237,9 +308,6 @@ class EapAuthenticator:
         self._home_agent = home_agent
         self._log = log
         self._tasks: set[asyncio.Task[None]] = set()
-        self._holders: dict[IPv6Address, tuple[str, float]] = {}
-        """Whose a home address is, and until when on the event loop's clock."""
-
         self._ike = Ike2Service(
             home_agent.address,
             configuration.ikev2,
@@ -251,6 +319,9 @@ class EapAuthenticator:
         )
         self._ike.on_eap = self._on_eap
         self._ike.on_eap_ended = client.forget
+        home_agent.authorisations.on_ended.append(
+            lambda identity, _: self._ike.delete_identity(identity)
+        )
         self._asked = mobility_request(Wish.EITHER)
         if configuration.proposed_home_address:
             proposed = IPv6Address(configuration.proposed_home_address)
@@ -303,13 +374,11 @@ class EapAuthenticator:
             self._ike.eap_failure(event.ike_spi, None)
             return
         lifetime = answer.session_timeout or None  # 0: no limit (RFC 6733 section 8.13).
-        if problem := self._hold(assignment.home_address, identity, lifetime):
-            self._log.write("AaaRefused", reason=problem)
+        home_address = assignment.home_address
+        if not self._home_agent.authorisations.authorise(identity, home_address, lifetime):
             self._ike.eap_failure(event.ike_spi, None)
             return
-        length = self._home_agent.prefix.prefixlen
-        grant = Grant(assignment.home_address, length)
-        self._home_agent.kernel.protect(assignment.home_address)
+        grant = Grant(home_address, self._home_agent.prefix.prefixlen)
         self._ike.eap_success(
             event.ike_spi,
             packet,
@@ -318,18 +387,6 @@ class EapAuthenticator:
             grant=grant,
             lifetime=lifetime,
         )
-
-    def _hold(self, home_address: IPv6Address, identity: str, lifetime: float | None) -> str | None:
-        """Note whose a home address is, or return why it cannot be."""
-        if home_address not in self._home_agent.prefix:
-            return f"{home_address} for {identity} is not of {self._home_agent.prefix}"
-        now = asyncio.get_running_loop().time()
-        holder, until = self._holders.get(home_address, (identity, math.inf))
-        if holder != identity and now < until:
-            return f"{home_address} for {identity} is {holder}'s"
-        until = math.inf if lifetime is None else now + lifetime
-        self._holders[home_address] = identity, until
-        return None
 
     def close(self) -> None:
         """Close IKE's socket."""

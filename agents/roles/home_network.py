@@ -91,6 +91,7 @@ class Admission:
         self._configuration = configuration
         self._home_agent = home_agent
         self._launched: dict[str, tuple[Launched, asyncio.TimerHandle]] = {}
+        home_agent.authorisations.on_ended.append(lambda identity, _: self._end(identity))
         resident = configuration.launch == "resident"
         self._ike = PresharedIke(
             home_agent, configuration.ikev1 if resident else None, configuration.ikev2, log
@@ -117,18 +118,17 @@ class Admission:
             return
         secret = ike_secret(self._configuration.psk_source, event.msk, event.ike_root)
         psk = ike_psk(secret, assignment)
+        lifetime = self._configuration.session_lifetime
+        home_address, care_of = assignment.home_address, event.care_of_address
         if self._configuration.launch == "resident":
-            lifetime = self._configuration.session_lifetime
-            home_address, care_of = assignment.home_address, event.care_of_address
             self._ike.share(event.identity, home_address, psk, care_of, lifetime)
-        else:
+        elif self._home_agent.authorisations.authorise(event.identity, home_address, lifetime):
             # The Diameter answer leaves first, as in section 5.5 of the paper.
             asyncio.get_running_loop().call_soon(self._launch, event, assignment, psk)
 
     def _launch(self, event: SubscriberAuthenticated, assignment: Assignment, psk: bytes) -> None:
         if assignment.home_address is None:
             return
-        self._home_agent.kernel.protect(assignment.home_address)
         variables = {
             "HOST": self._configuration.host,
             "HOME_AGENT": str(assignment.home_agent),

@@ -60,6 +60,7 @@ FEATURES = {
         Feature("esp6", "the binding update under ESP", "kernel", NATIVE),
         Feature("mip6", "home address option, type 2 routing header", "kernel", NATIVE),
         Feature("ip6_tunnel", "the tunnel to the home agent", "kernel", NATIVE),
+        Feature("rpfilter", "what a home agent takes from a tunnel", "kernel", NATIVE),
         Feature(
             "policy_routing",
             "the enforcement point; what is sent from the home address",
@@ -72,6 +73,7 @@ FEATURES = {
         Feature("tc", "delay, loss and rate of links", "tool"),
         Feature("ifconfig", "Mininet's interfaces", "tool"),
         Feature("ethtool", "offloads, as far as they change what is captured", "tool"),
+        Feature("ip6tables", "what a home agent takes from a tunnel", "tool"),
         Feature("radvd", "the access router's advertisements", "tool"),
         Feature("kea-dhcp6", "the approach dhcpv6-ikev2", "tool", always=False),
         Feature("nsd", "the approach dns-ikev2", "tool", always=False),
@@ -88,6 +90,7 @@ PACKAGES = {
     "tc": "iproute2",
     "ifconfig": "net-tools",
     "ethtool": "ethtool",
+    "ip6tables": "iptables",
     "radvd": "radvd",
     "kea-dhcp6": "kea-dhcp6-server",
     "nsd": "nsd",

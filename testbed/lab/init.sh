@@ -21,7 +21,7 @@ chmod 755 /run/modules/modprobe
 echo /run/modules/modprobe >/proc/sys/kernel/modprobe
 modprobe -d /run/modules -a \
     ipv6 veth bridge tun sch_htb sch_tbf sch_netem \
-    xfrm_user esp6 mip6 ip6_tunnel ip6_tables ip6table_filter \
+    xfrm_user esp6 mip6 ip6_tunnel ip6_tables ip6table_raw ip6t_rpfilter \
     authenc cbc hmac sha512_generic
 
 ip link set lo up

@@ -29,6 +29,10 @@ try esp6 ip xfrm state add $from $esp \
     enc 'cbc(aes)' $key16 auth-trunc 'hmac(sha256)' $key32 128
 # shellcheck disable=SC2086
 try mip6 ip xfrm state add $from proto route2 mode ro coa 2001:db8::3
+# shellcheck disable=SC2016  # The inner shell expands it.
+try rpfilter sh -c 'for program in ip6tables-legacy ip6tables; do
+    "$program" -w -t raw -A PREROUTING -m rpfilter --invert -j DROP && exit
+done; exit 1'
 # Groups for processes of hosts: threaded ones, for in a container their parent has processes too.
 # shellcheck disable=SC2016  # The inner shell expands it.
 try cgroup_cpu sh -ec 'mkdir /run/cgroup; mount -t cgroup2 none /run/cgroup; cd /run/cgroup

@@ -1,6 +1,8 @@
 """One end of a home registration with static ESP keys: events on standard output, commands in.
 
-Arguments: mn or ha, and options as JSON. Commands are lines: start, move ADDRESS, stop.
+Arguments: mn or ha, and options as JSON. Commands are lines; of a mobile node: start, move ADDRESS,
+stop; of a home agent, which has authorised HOME_ADDRESS for ever: authorise ADDRESS LIFETIME, and
+revoke ADDRESS.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from agents.kernel.linux import LinuxHomeAgent, LinuxMobileNode
 from agents.machine import Event
 from agents.mip6.home_agent import HomeAgent
 from agents.mip6.mobile_node import BindingAccepted, HomeRegistration
+from agents.roles.home_agent import Authorisations
 from agents.shell.eventlog import EventLog
 from agents.shell.mobility import HomeAgentEndpoint, MobileNodeEndpoint
 
@@ -40,9 +43,10 @@ def sa(source: IPv6Address, destination: IPv6Address, spi: int) -> EspSa:
     )
 
 
-def pair(*, at_agent: bool) -> EspPair:
-    up = sa(HOME_ADDRESS, HOME_AGENT, TO_AGENT)
-    down = sa(HOME_AGENT, HOME_ADDRESS, TO_NODE)
+def pair(home_address: IPv6Address = HOME_ADDRESS, *, at_agent: bool) -> EspPair:
+    number = int(home_address) - int(HOME_ADDRESS)
+    up = sa(home_address, HOME_AGENT, TO_AGENT + number)
+    down = sa(HOME_AGENT, home_address, TO_NODE + number)
     return EspPair(up, down) if at_agent else EspPair(down, up)
 
 
@@ -56,8 +60,6 @@ async def commands() -> asyncio.StreamReader:
 async def home_agent(log: EventLog, *, detect: bool) -> None:
     kernel = LinuxHomeAgent(HOME_AGENT, "home")
     kernel.prepare()
-    kernel.protect(HOME_ADDRESS)
-    kernel.install(pair(at_agent=True))
     machine = HomeAgent(
         HOME_AGENT,
         PREFIX,
@@ -65,21 +67,43 @@ async def home_agent(log: EventLog, *, detect: bool) -> None:
         rng=random.SystemRandom(),
         duplicate_address_detection=detect,
     )
-    endpoint = HomeAgentEndpoint(machine, HOME_AGENT, "home", log)
+
+    def handle(event: Event) -> None:
+        authorisations.handle(event)
+        log(event)
+
+    endpoint = HomeAgentEndpoint(machine, HOME_AGENT, "home", handle)
+    authorisations = Authorisations(machine, endpoint.driver, kernel, log)
+
+    def authorise(home_address: IPv6Address, lifetime: float | None) -> None:
+        if authorisations.authorise(str(home_address), home_address, lifetime):
+            kernel.install(pair(home_address, at_agent=True))
+
+    authorise(HOME_ADDRESS, None)
     log.write("Ready")
-    await (await commands()).read()
+    reader = await commands()
+    while line := (await reader.readline()).decode().split():
+        match line:
+            case ["authorise", address, lifetime]:
+                authorise(IPv6Address(address), float(lifetime))
+                log.write("Authorised")
+            case ["revoke", address]:
+                authorisations.revoke(IPv6Address(address))
     endpoint.close()
     kernel.release()
+    for home_address in {HOME_ADDRESS, *machine.bindings}:
+        kernel.forget(home_address)
     kernel.close()
     log.write("Released")
 
 
-async def mobile_node(log: EventLog, *, care_of: str, lifetime: float) -> None:
+async def mobile_node(log: EventLog, *, home_address: str, care_of: str, lifetime: float) -> None:
+    home = IPv6Address(home_address)
     kernel = LinuxMobileNode()
-    kernel.prepare(HOME_ADDRESS, HOME_AGENT, IPv6Address(care_of))
-    kernel.install(pair(at_agent=False))
+    kernel.prepare(home, HOME_AGENT, IPv6Address(care_of))
+    kernel.install(pair(home, at_agent=False))
     machine = HomeRegistration(
-        HOME_ADDRESS,
+        home,
         HOME_AGENT,
         IPv6Address(care_of),
         lifetime=lifetime,
@@ -91,7 +115,7 @@ async def mobile_node(log: EventLog, *, care_of: str, lifetime: float) -> None:
             kernel.open_tunnel()
         log(event)
 
-    endpoint = MobileNodeEndpoint(machine, HOME_ADDRESS, handle)
+    endpoint = MobileNodeEndpoint(machine, home, handle)
     driver = endpoint.driver
     log.write("Ready")
     reader = await commands()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from ipaddress import IPv6Address, IPv6Network
 from typing import Any
@@ -23,10 +24,18 @@ def mobile_node(**options: Any) -> HomeRegistration:
     return HomeRegistration(HOME, AGENT, CARE_OF, **options)
 
 
-def home_agent(*, detect: bool = False, **options: Any) -> tuple[HomeAgent, FakeHomeAgent]:
+SUBSCRIBER = "mn@home.test"
+
+
+def home_agent(
+    *, detect: bool = False, authorised: bool = True, **options: Any
+) -> tuple[HomeAgent, FakeHomeAgent]:
     kernel = FakeHomeAgent()
-    options = {"prefix": PREFIX, "kernel": kernel, "rng": random.Random(2), **options}
-    return HomeAgent(AGENT, duplicate_address_detection=detect, **options), kernel
+    options = {"kernel": kernel, "rng": random.Random(2), **options}
+    ha = HomeAgent(AGENT, PREFIX, duplicate_address_detection=detect, **options)
+    if authorised:
+        assert ha.authorise(HOME, SUBSCRIBER, math.inf, 0.0)
+    return ha, kernel
 
 
 def link(mn: HomeRegistration, ha: HomeAgent, **options: Any) -> Link:

@@ -17,6 +17,7 @@ from tests.mip6.nodes import (
     HOME,
     MN,
     NEXT_CARE_OF,
+    SUBSCRIBER,
     answers,
     home_agent,
     kinds,
@@ -25,21 +26,16 @@ from tests.mip6.nodes import (
 
 
 @pytest.mark.parametrize(
-    ("options", "source", "fields", "status"),
+    ("options", "fields", "status"),
     [
-        ({"prefix": None}, MN, {}, Status.HOME_REGISTRATION_NOT_SUPPORTED),
-        ({}, ("2001:db8:200::1", 0), {}, Status.NOT_HOME_SUBNET),
-        ({}, (str(AGENT), 0), {}, Status.NOT_HOME_SUBNET),
-        ({"permitted": lambda _: False}, MN, {}, Status.ADMINISTRATIVELY_PROHIBITED),
-        ({"limits": Limits(bindings=0)}, MN, {}, Status.INSUFFICIENT_RESOURCES),
-        ({}, MN, {"care_of": None}, Status.INVALID_CARE_OF_ADDRESS),
-        ({}, MN, {"care_of": AGENT}, Status.INVALID_CARE_OF_ADDRESS),
-        ({}, MN, {"lifetime": 0}, Status.NOT_HOME_AGENT),
+        ({"limits": Limits(bindings=0)}, {}, Status.INSUFFICIENT_RESOURCES),
+        ({}, {"lifetime": 0}, Status.NOT_HOME_AGENT),
+        ({}, {"care_of": None}, Status.NOT_HOME_AGENT),  # That is a de-registration too (9.5.1).
     ],
 )
-def test_refusals(options, source, fields, status):
+def test_refusals(options, fields, status):
     ha, kernel = home_agent(**options)
-    ha.handle_message(update(5, **fields), source, 0.0)
+    ha.handle_message(update(5, **fields), MN, 0.0)
     assert answers(ha) == [BindingAck(status, 5, 0)]
     assert kinds(ha) == ["BindingRejected"]
     assert kernel.bound == {}
@@ -48,14 +44,113 @@ def test_refusals(options, source, fields, status):
     assert (kernel.reached, ha.next_timeout()) == ({}, None)
 
 
+NEIGHBOUR = HOME + 1
+
+
+@pytest.mark.parametrize(
+    "home", [NEIGHBOUR, AGENT, IPv6Address("2001:db8:200::1"), IPv6Address("2001:db8:b::2")]
+)
+@pytest.mark.parametrize("lifetime", [420, 0])
+def test_whom_nobody_has_authorised_the_home_agent_does_not_know(home, lifetime):
+    ha, kernel = home_agent()
+    for sequence in range(50):
+        ha.handle_message(update(sequence, lifetime), (str(home), 0), 0.0)
+        ha.handle_message(encode(OtherMessage(99, bytes(2))), (str(home), 0), 0.0)
+    assert (answers(ha), ha.bindings, kernel.calls, ha.next_timeout()) == ([], {}, [], None)
+    assert set(kinds(ha)) == {"Discarded"}
+
+
+class TestAuthorisation:
+    @pytest.mark.parametrize(
+        "home", [AGENT, NEIGHBOUR, IPv6Address("2001:db8:200::1"), IPv6Address("fe80::1")]
+    )
+    def test_only_home_addresses_can_be_registered(self, home):
+        ha, kernel = home_agent(authorised=False)
+        kernel.own = {NEIGHBOUR}  # Another address of this host.
+        assert not ha.authorise(home, SUBSCRIBER, 600.0, 0.0)
+        assert kinds(ha) == ["AuthorisationRefused"]
+        ha.handle_message(update(1), (str(home), 0), 0.0)
+        assert (answers(ha), kernel.calls) == ([], [])
+
+    def test_a_binding_lasts_no_longer_and_nothing_is_left(self):
+        ha, kernel = home_agent(authorised=False)
+        ha.authorise(HOME, SUBSCRIBER, 21.0, 0.0)
+        ha.handle_message(update(1, lifetime=420), MN, 1.0)
+        assert answers(ha) == [BindingAck(0, 1, 20)]
+        ha.handle_timeout(21.0)
+        assert kinds(ha)[-2:] == ["BindingRemoved", "AuthorisationEnded"]
+        assert (ha.bindings, kernel.bound, kernel.reached) == ({}, {}, {})
+        ha.handle_message(update(2), MN, 22.0)
+        assert (answers(ha), ha.next_timeout()) == ([], None)
+
+    def test_the_end_of_an_authorisation_ends_a_binding_made_under_a_longer_one(self):
+        ha, kernel = home_agent(authorised=False)
+        ha.authorise(HOME, SUBSCRIBER, 600.0, 0.0)
+        ha.handle_message(update(1, lifetime=420), MN, 0.0)
+        ha.authorise(HOME, SUBSCRIBER, 30.0, 10.0)
+        ha.handle_timeout(30.0)
+        assert (ha.bindings, kernel.bound, kernel.reached) == ({}, {}, {})
+
+    def test_a_new_one_goes_on_where_the_old_one_ended(self):
+        ha, kernel = home_agent(authorised=False)
+        ha.authorise(HOME, SUBSCRIBER, 30.0, 0.0)
+        ha.handle_message(update(1), MN, 0.0)
+        ha.authorise(HOME, SUBSCRIBER, 90.0, 10.0)
+        ha.handle_message(update(2, lifetime=60), MN, 11.0)
+        ha.handle_timeout(31.0)
+        assert answers(ha)[-1] == BindingAck(0, 2, 60)
+        assert kernel.bound == {HOME: CARE_OF}
+
+    def test_one_that_is_about_to_end_gives_no_binding(self):
+        ha, kernel = home_agent(authorised=False)
+        ha.authorise(HOME, SUBSCRIBER, 3.9, 0.0)
+        ha.handle_message(update(1), MN, 0.0)
+        assert answers(ha) == [BindingAck(Status.ADMINISTRATIVELY_PROHIBITED, 1, 0)]
+        assert kernel.bound == {}
+
+    def test_detection_that_takes_until_the_end_gives_none_either(self):
+        ha, kernel = home_agent(detect=True, authorised=False)
+        ha.authorise(HOME, SUBSCRIBER, 4.5, 0.0)
+        ha.handle_message(update(1), MN, 0.0)
+        ha.handle_timeout(1.0)
+        assert answers(ha) == [BindingAck(Status.ADMINISTRATIVELY_PROHIBITED, 1, 0)]
+        assert kernel.bound == {}
+
+    def test_a_home_address_is_one_subscribers(self):
+        ha, _ = home_agent()
+        assert not ha.authorise(HOME, "another@home.test", 600.0, 0.0)
+        assert ha.holder(HOME) == SUBSCRIBER
+        ha.revoke(HOME, 1.0)
+        assert ha.holder(HOME) is None
+        assert ha.authorise(HOME, "another@home.test", 600.0, 1.0)
+
+    def test_a_subscriber_has_one_home_address(self):
+        ha, kernel = home_agent()
+        ha.handle_message(update(1), MN, 0.0)
+        assert ha.authorise(NEIGHBOUR, SUBSCRIBER, 600.0, 1.0)
+        assert (ha.holder(HOME), kernel.bound) == (None, {})
+        assert kinds(ha)[-2:] == ["BindingRemoved", "AuthorisationEnded"]
+
+    def test_what_is_revoked_twice_ends_once(self):
+        ha, _ = home_agent()
+        ha.revoke(HOME, 1.0)
+        ha.revoke(HOME, 1.0)
+        assert kinds(ha) == ["AuthorisationEnded"]
+
+    def test_one_that_ends_while_duplicates_are_looked_for_gives_no_binding(self):
+        ha, kernel = home_agent(detect=True)
+        ha.handle_message(update(1), MN, 0.0)
+        ha.revoke(HOME, 0.5)
+        ha.handle_timeout(1.0)
+        ha.duplicate_seen(Claim(HOME), 1.0)
+        assert (answers(ha), kernel.bound, ha.next_timeout()) == ([], {}, None)
+
+
 @pytest.mark.parametrize(
     ("source", "fields"),
     [
         (("fe80::1%eth0", 0), {}),
         (("::1", 0), {}),
-        (MN, {"care_of": IPv6Address("ff02::1")}),
-        (MN, {"care_of": IPv6Address("fe80::2")}),
-        (MN, {"care_of": IPv6Address("::")}),
         (MN, {"home_registration": False}),
     ],
 )
@@ -63,6 +158,37 @@ def test_silently_discarded(source, fields):
     ha, kernel = home_agent()
     ha.handle_message(update(5, **fields), source, 0.0)
     assert (answers(ha), kinds(ha), kernel.calls) == ([], ["Discarded"], [])
+
+
+OWN = IPv6Address("2001:db8:b::2")
+
+
+@pytest.mark.parametrize(
+    "care_of",
+    [
+        *("::", "::1", "ff02::1", "fe80::2", "fec0::2", "::192.0.2.1", "::ffff:192.0.2.1"),
+        *("64:ff9b::192.0.2.1", "100::1", "2001:db8:a::", "2001:db8:a::fdff:ffff:ffff:fffe"),
+        # Of the home link: the home agent, a neighbour, another's home address.
+        *(str(AGENT), "2001:db8:100::c", str(NEIGHBOUR)),
+        str(OWN),
+    ],
+)
+@pytest.mark.parametrize("lifetime", [420, 0])
+def test_care_of_addresses_that_cannot_be(care_of, lifetime):
+    ha, kernel = home_agent()
+    kernel.own = {OWN}
+    ha.handle_message(update(5, lifetime, care_of=IPv6Address(care_of)), MN, 0.0)
+    assert (answers(ha), kinds(ha), kernel.calls) == ([], ["Discarded"], [])
+
+
+def test_a_home_agent_does_not_give_its_own_link_local_address_away():
+    ha, kernel = home_agent()
+    kernel.own = {IPv6Address("fe80::1234")}
+    ha.handle_message(update(1, link_local=True), MN, 0.0)
+    assert answers(ha) == [BindingAck(Status.DUPLICATE_ADDRESS, 1, 0)]
+    assert kernel.bound == {}
+    ha.handle_message(update(2), MN, 1.0)
+    assert kernel.bound == {HOME: CARE_OF}
 
 
 @pytest.mark.parametrize("sequence", [100, 99, 0, 100 + 32768])
@@ -223,11 +349,13 @@ def test_return_routability_is_left_alone():
 
 
 def test_many_mobile_nodes():
-    ha, kernel = home_agent()
+    ha, kernel = home_agent(authorised=False)
     homes = [HOME + i for i in range(50)]
     for i, home in enumerate(homes):
+        ha.authorise(home, f"mn{i}@home.test", 1e6, 0.0)
         ha.handle_message(update(1, care_of=CARE_OF + i), (str(home), 0), float(i))
     assert len(kernel.bound) == 50
+    assert ha.holder(homes[0]) == "mn0@home.test"
     assert ha.next_timeout() == 420.0
     ha.handle_timeout(430.0)
     assert len(kernel.bound) == 39

@@ -56,9 +56,9 @@ def make(monkeypatch, tmp_path):
             session_lifetime=600.0,
             **settings,
         )
-        kernel = SimpleNamespace(protect=lambda _: None)
         log = EventLog("C", "role", io.StringIO())
-        return Admission(configuration, SimpleNamespace(kernel=kernel), log)
+        authorisations = SimpleNamespace(on_ended=[], authorise=lambda *_: True)
+        return Admission(configuration, SimpleNamespace(authorisations=authorisations), log)
 
     return make
 

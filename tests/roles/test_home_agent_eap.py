@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import io
 from dataclasses import replace
-from ipaddress import IPv6Address, IPv6Network
-from types import SimpleNamespace
+from ipaddress import IPv6Address
 
 import pytest
 
@@ -16,7 +14,6 @@ from agents.diameter.eap import DiameterEapAnswer
 from agents.diameter.errors import DiameterError, ResultCode
 from agents.ikev2.config import Grant
 from agents.ikev2.events import EapResponse
-from agents.kernel.fake import FakeHomeAgent
 from agents.roles import home_agent
 from agents.roles.diameter import DiameterPeer
 from agents.roles.home_agent import EapAuthenticator, HomeAgentConfiguration, HomeAgentSettings
@@ -24,6 +21,7 @@ from agents.roles.ike2 import Ike2Settings
 from agents.roles.tls import TlsSettings
 from agents.shell.eventlog import EventLog
 from tests.ike import COA, HA, HOA
+from tests.roles.beside import HomeAgentBeside
 
 SPI, NAME = b"8 octets", "mn@home.test"
 SUCCESS = DiameterEapAnswer(
@@ -80,19 +78,16 @@ def ask(monkeypatch):
     """Return what asks the AAA server for one peer, and tells what IKE and the AAA client saw."""
     monkeypatch.setattr(home_agent, "Ike2Service", FakeIke)
 
-    def ask(*answers, kernel=None):
+    def ask(*answers):
         async def main():
-            beside = SimpleNamespace(
-                address=HA,
-                prefix=IPv6Network("2001:db8:100::/56"),
-                kernel=kernel or FakeHomeAgent(),
-            )
             aaa = FakeAaa(answers[0])
             log = EventLog("C", "role", io.StringIO())
+            beside = HomeAgentBeside(HA, "2001:db8:100::/56", log)
             authenticator = EapAuthenticator(CONFIGURATION, aaa, beside, log)
             for aaa.answer in answers:
                 authenticator._on_eap(EapResponse(0.0, SPI, COA, "@home.test", b"\2\0\0\5\1"))
                 await asyncio.gather(*authenticator._tasks, return_exceptions=True)
+                await asyncio.sleep(0.01)
             return authenticator._ike.calls, aaa.forgotten
 
         return asyncio.run(main())
@@ -120,13 +115,6 @@ def test_an_aaa_client_that_fails_is_a_failure(ask, error):
     assert forgotten == [SPI]
 
 
-def test_a_kernel_that_fails_is_a_failure(ask):
-    kernel = FakeHomeAgent()
-    kernel.failures["protect"] = errno.ENOMEM
-    calls, _ = ask(SUCCESS, kernel=kernel)
-    assert calls == [("eap_failure", (SPI, None), {})]
-
-
 @pytest.mark.parametrize("missing", ["user_name", "msk", "eap_payload", "assignment"])
 def test_a_success_that_lacks_something_is_a_failure(ask, missing):
     calls, forgotten = ask(replace(SUCCESS, **{missing: None}))
@@ -147,7 +135,8 @@ def test_a_home_address_is_one_subscribers(ask):
     assert [name for name, *_ in calls] == ["eap_success", "eap_failure", "eap_success"]
 
 
-def test_a_home_address_is_free_again_when_the_authorisation_is_over(ask):
+def test_what_the_server_authorised_ends_when_it_says(ask):
     brief, another = replace(SUCCESS, session_timeout=1e-9), replace(SUCCESS, user_name="another")
     calls, _ = ask(brief, another)
-    assert [name for name, *_ in calls] == ["eap_success", "eap_success"]
+    assert [name for name, *_ in calls] == ["eap_success", "delete_identity", "eap_success"]
+    assert calls[1][1] == (NAME,)

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import io
-from ipaddress import IPv6Address, IPv6Network
-from types import SimpleNamespace
+from ipaddress import IPv6Address
 
 import pytest
 
 from agents.ikev2.config import Grant
-from agents.kernel.fake import FakeHomeAgent
 from agents.roles import home_agent
 from agents.roles.home_agent import PresharedIke
 from agents.roles.ike import IkeSettings
 from agents.roles.ike2 import Ike2Settings
 from agents.shell.eventlog import EventLog
+from tests.roles.beside import HomeAgentBeside
 
 NAME, STATIC = "mn@home.test", "static@home.test"
 HA, HOA = IPv6Address("2001:db8:100::1"), IPv6Address("2001:db8:100::1234")
@@ -51,9 +50,11 @@ def make(monkeypatch):
     monkeypatch.setattr(home_agent, "Ike2Service", FakeIke)
 
     def make(prefix="2001:db8:100::/56"):
-        beside = SimpleNamespace(address=HA, prefix=IPv6Network(prefix), kernel=FakeHomeAgent())
         log = EventLog("C", "role", io.StringIO())
-        return PresharedIke(beside, IkeSettings(), Ike2Settings(authentication="psk"), log)
+        beside = HomeAgentBeside(HA, prefix, log)
+        ike = PresharedIke(beside, IkeSettings(), Ike2Settings(authentication="psk"), log)
+        ike.beside = beside
+        return ike
 
     return make
 
@@ -89,7 +90,9 @@ def test_a_key_ends_with_the_authentication_that_it_comes_from(make):
         assert keys(ike) == [None, None]
         assert keys(ike, STATIC) == [b"static", b"static"]
         assert ike._ikev2.allocate(NAME, None) is None
-        assert not ike._ikev2.deleted  # SAs last as long as IKE has agreed on.
+        # SAs, and the binding, end with it.
+        assert ike._ikev1.deleted == ike._ikev2.deleted == [NAME]
+        assert ("forget", HOA) in ike.beside.kernel.calls
         ike.close()
 
     asyncio.run(main())
@@ -143,9 +146,54 @@ def test_a_key_that_has_expired_in_the_meantime_does_not_come_back(make):
         ike.expect(NAME, HOA, b"early", COA)
         await asyncio.sleep(0.1)
         assert keys(ike) == [b"early", b"early"]
+        assert ike._ikev2.deleted == [NAME]
         ike.withdraw(NAME, b"early")
         assert keys(ike) == [None, None]
-        assert ike._ikev2.deleted == [NAME]
+        assert ike._ikev2.deleted == [NAME, NAME]
+
+    asyncio.run(main())
+
+
+def test_an_early_key_registers_nothing(make):
+    async def main():
+        ike = make()
+        ike.expect(NAME, HOA, b"early", COA)
+        assert not ike.beside.register(HOA, COA)
+        ike.share(NAME, HOA, b"early", COA, 60.0)
+        assert ike.beside.register(HOA, COA)
+        ike.close()
+
+    asyncio.run(main())
+
+
+def test_a_subscriber_who_leaves_keeps_nothing_and_the_address_passes_on(make):
+    async def main():
+        ike = make()
+        ike.share(NAME, HOA, b"key", COA, 60.0)
+        assert ike.beside.register(HOA, COA)
+        ike.end(NAME)
+        assert keys(ike) == [None, None]
+        assert ike._ikev1.deleted == ike._ikev2.deleted == [NAME]
+        assert ike.beside.kernel.bound == {}
+        assert ike.share(STATIC, HOA, b"theirs", NEXT_COA, 60.0)
+        # The SAs and the key of the one before were gone by then.
+        assert keys(ike, STATIC) == [b"theirs", b"theirs"]
+        assert not ike.beside.register(HOA + 1, COA)
+        ike.close()
+
+    asyncio.run(main())
+
+
+def test_another_home_address_ends_what_there_was_for_the_first(make):
+    async def main():
+        ike = make()
+        ike.share(NAME, HOA, b"key", COA, 60.0)
+        ike.beside.register(HOA, COA)
+        assert ike.share(NAME, HOA + 1, b"next", COA, 60.0)
+        assert ike._ikev1.deleted == ike._ikev2.deleted == [NAME]
+        assert ike.beside.kernel.bound == {}
+        assert keys(ike) == [b"next", b"next"]
+        ike.close()
 
     asyncio.run(main())
 

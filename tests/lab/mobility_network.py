@@ -1,0 +1,54 @@
+"""A network for home registrations with static ESP keys: four hosts, namespaces all."""
+
+from __future__ import annotations
+
+import json
+
+from tests.lab.namespaces import Host, Program, Scene, wait_until
+
+HOME_ADDRESS, HOME_AGENT = "2001:db8:100::1234", "2001:db8:100::1"
+CARE_OF, OTHER_CARE_OF = "2001:db8:a::2", "2001:db8:b::2"
+CORRESPONDENT = "2001:db8:100::99"
+
+
+class Network(Scene):
+    """Mobile node, access router, home agent, correspondent node."""
+
+    def __init__(self) -> None:
+        super().__init__("mn", "router", "ha", "cn")
+        self.mn, self.router, self.ha, self.cn = self.hosts
+        self.mn.link("eth0", self.router, "access")
+        self.router.link("core", self.ha, "core")
+        self.ha.link("home", self.cn, "eth0")
+        for host, interface, addresses in (
+            (self.mn, "eth0", (CARE_OF, OTHER_CARE_OF)),
+            (self.router, "access", ("2001:db8:a::1", "2001:db8:b::1")),
+            (self.router, "core", ("2001:db8:c::1",)),
+            (self.ha, "core", ("2001:db8:c::2",)),
+            (self.ha, "home", (HOME_AGENT,)),
+            (self.cn, "eth0", (CORRESPONDENT,)),
+        ):
+            for address in addresses:
+                host.run(f"ip -6 addr add {address}/64 dev {interface} nodad")
+        for host in (self.router, self.ha):
+            host.run("sysctl -qw net.ipv6.conf.all.forwarding=1")
+        for host, gateway in (
+            (self.mn, "2001:db8:a::1"),
+            (self.router, "2001:db8:c::2"),
+            (self.ha, "2001:db8:c::1"),
+            (self.cn, HOME_AGENT),
+        ):
+            host.run(f"ip -6 route add default via {gateway}")
+        wait_until(lambda: self.mn.pings(HOME_AGENT, "-I", CARE_OF), "a ping passes")
+
+    def _start(self, host: Host, role: str, **options: object) -> Program:
+        agent = self.start(host, "tests.lab.mobility_host", role, json.dumps(options))
+        agent.wait_for("Ready")
+        return agent
+
+    def home_agent(self, *, detect: bool = False) -> Program:
+        return self._start(self.ha, "ha", detect=detect)
+
+    def mobile_node(self, lifetime: float = 420) -> Program:
+        options = {"home_address": HOME_ADDRESS, "care_of": CARE_OF, "lifetime": lifetime}
+        return self._start(self.mn, "mn", **options)

@@ -1,0 +1,241 @@
+"""What a home agent and a mobile node on a real kernel keep out.
+
+mip6lab exec --lab uml -- .venv/bin/pytest tests/lab/test_home_agent_doors.py
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from ipaddress import IPv6Address
+
+import pytest
+from scapy.layers.inet import UDP
+from scapy.layers.inet6 import HAO, MIP6MH_BU, IPv6, IPv6ExtHdrDestOpt, MIP6OptAltCoA, PadN
+
+from agents.kernel.linux import LinuxHomeAgent
+from tests.lab.mobility_network import (
+    CARE_OF,
+    CORRESPONDENT,
+    HOME_ADDRESS,
+    HOME_AGENT,
+    OTHER_CARE_OF,
+    Network,
+)
+from tests.lab.namespaces import Host, wait_until
+from tests.lab.needs import needs
+
+pytestmark = needs("esp6", "mip6", "ip6_tunnel", "rpfilter")
+
+STRANGER = "2001:db8:c::1"  # The router's address towards the home agent: in the core.
+ANOTHER = "2001:db8:100::5678"  # Another subscriber's home address.
+PORT = 4242
+
+
+@pytest.fixture
+def network() -> Iterator[Network]:
+    network = Network()
+    yield network
+    network.close()
+
+
+@pytest.fixture
+def host() -> Iterator[Host]:
+    host = Host("alone")
+    yield host
+    host.close()
+
+
+def counters(host: Host) -> dict[str, int]:
+    lines = (line.split() for line in host.run("cat /proc/net/xfrm_stat").splitlines())
+    return {name: int(value) for name, value in lines}
+
+
+def update_in_clear(home_address: str, care_of: str, sequence: int) -> bytes:
+    """Return a Binding Update that a stranger makes, from its IPv6 header on."""
+    option = IPv6ExtHdrDestOpt(options=[PadN(optdata=b"\0\0"), HAO(hoa=home_address)])
+    body = MIP6MH_BU(seq=sequence, mhtime=105, flags="AH", options=[MIP6OptAltCoA(acoa=care_of)])
+    return bytes(IPv6(src=care_of, dst=HOME_AGENT) / option / body)
+
+
+def send_raw(host: Host, *packets: bytes) -> None:
+    """Send whole IPv6 packets out of a host, whatever their source."""
+
+    def work() -> None:
+        with socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_RAW) as raw:
+            for packet in packets:
+                raw.sendto(packet, (str(IPv6Address(packet[24:40])), 0))
+
+    host.inside(work)
+
+
+def listening(host: Host, address: str = "::") -> socket.socket:
+    """Return a UDP socket of a host that waits briefly."""
+
+    def work() -> socket.socket:
+        opened = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+        opened.bind((address, PORT))
+        opened.settimeout(2.0)
+        return opened
+
+    return host.inside(work)
+
+
+def sources(opened: socket.socket, last: bytes) -> list[str]:
+    """Return where datagrams came from, up to the one that is known to be the last."""
+    found = []
+    while True:
+        data, source = opened.recvfrom(2048)
+        if data == last:
+            opened.close()
+            return found
+        found.append(source[0])
+
+
+@pytest.mark.parametrize("home_address", [HOME_ADDRESS, ANOTHER, CORRESPONDENT, "2001:db8:ff::1"])
+def test_binding_updates_in_clear_reach_nobody_and_cost_nothing(
+    network: Network, home_address: str
+) -> None:
+    ha = network.home_agent()  # One that has authorised HOME_ADDRESS alone.
+    states, policies = network.ha.run("ip xfrm state"), network.ha.run("ip xfrm policy")
+    before = counters(network.ha)["XfrmInTmplMismatch"]
+    updates = [update_in_clear(home_address, STRANGER, number) for number in range(200)]
+    send_raw(network.router, *updates)
+    wait_until(
+        lambda: counters(network.ha)["XfrmInTmplMismatch"] >= before + 200, "all are dropped"
+    )
+    assert network.ha.run("ip xfrm state") == states
+    assert network.ha.run("ip xfrm policy") == policies
+    assert network.ha.run("ip -6 neigh show proxy") == ""
+    # He for whom it was meant to fail registers as ever.
+    mn = network.mobile_node()
+    mn.command("start")
+    mn.wait_for("BindingAccepted")
+    ha.wait_for("BindingCreated")
+    assert [e["event"] for e in ha.events if e["event"] == "Discarded"] == []
+    assert network.cn.pings(HOME_ADDRESS)
+
+
+def test_what_an_authorisation_allowed_ends_with_it(network: Network) -> None:
+    ha, mn = network.home_agent(), network.mobile_node(lifetime=4)
+    mn.command("start")
+    mn.wait_for("BindingAccepted")
+    assert network.cn.pings(HOME_ADDRESS)
+    ha.command(f"revoke {HOME_ADDRESS}")
+    assert ha.wait_for("BindingRemoved")["cause"] == "no longer authorised"
+    ha.wait_for("AuthorisationEnded")
+    assert "proto esp" not in network.ha.run("ip xfrm state")
+    assert not network.cn.pings(HOME_ADDRESS)
+    # The former holder goes on with the SAs that it still has.
+    before = counters(network.ha)["XfrmInNoStates"]
+    mn.wait_for("BindingUpdateSent")
+    wait_until(lambda: counters(network.ha)["XfrmInNoStates"] > before, "its update is dropped")
+    assert HOME_ADDRESS not in network.ha.run("ip -6 neigh show proxy")
+
+
+def test_an_authorisation_bounds_the_binding(network: Network) -> None:
+    ha, mn = network.home_agent(), network.mobile_node(lifetime=420)
+    ha.command(f"authorise {HOME_ADDRESS} 9")
+    ha.wait_for("Authorised")
+    mn.command("start")
+    assert mn.wait_for("BindingAccepted")["lifetime"] in (4, 8)
+    ha.wait_for("AuthorisationEnded")
+    assert not network.cn.pings(HOME_ADDRESS)
+
+
+def test_a_tunnel_brings_packets_of_its_home_address_alone(network: Network) -> None:
+    network.home_agent()
+    mn = network.mobile_node()
+    mn.command("start")
+    mn.wait_for("BindingAccepted")
+    assert network.cn.pings(HOME_ADDRESS)
+
+    def tunnelled(source: str, destination: str, data: bytes) -> bytes:
+        inner = IPv6(src=source, dst=destination) / UDP(sport=PORT, dport=PORT) / data
+        return bytes(IPv6(src=CARE_OF, dst=HOME_AGENT) / inner)
+
+    forged = (ANOTHER, "2001:db8:100::99", "2001:db8:100::c", HOME_AGENT, STRANGER, CARE_OF)
+    forged += ("fe80::1", "2001:db8:ff::1", "2001:db8:c::2")
+    for destination, there in ((CORRESPONDENT, network.cn), (HOME_AGENT, network.ha)):
+        opened = listening(there)
+        send_raw(network.mn, *(tunnelled(source, destination, b"") for source in forged))
+        send_raw(network.mn, tunnelled(HOME_ADDRESS, destination, b"last"))
+        assert sources(opened, b"last") == []
+
+
+def test_a_mobile_node_takes_from_the_tunnel_what_is_for_its_home_address(network: Network) -> None:
+    network.home_agent()
+    mn = network.mobile_node()
+    mn.command("start")
+    mn.wait_for("BindingAccepted")
+    network.mn.run("ip -6 addr add 2001:db8:d::1/128 dev lo nodad")
+    opened = listening(network.mn)
+
+    def tunnelled(destination: str, data: bytes) -> bytes:
+        inner = IPv6(src=CORRESPONDENT, dst=destination) / UDP(sport=PORT, dport=PORT) / data
+        return bytes(IPv6(src=HOME_AGENT, dst=CARE_OF) / inner)
+
+    # From the router: the home agent's address is forged.
+    inside = (CARE_OF, OTHER_CARE_OF, "2001:db8:d::1", "ff02::1")
+    send_raw(network.router, *(tunnelled(destination, b"") for destination in inside))
+    send_raw(network.router, tunnelled(HOME_ADDRESS, b"last"))
+    assert sources(opened, b"last") == []
+
+
+def test_home_addresses_share_the_tunnel_to_a_care_of_address(host: Host) -> None:
+    host.run("ip link add home type veth peer name other")
+    homes = [IPv6Address(address) for address in (HOME_ADDRESS, ANOTHER)]
+    first, second = IPv6Address(CARE_OF), IPv6Address(OTHER_CARE_OF)
+
+    def tunnels() -> dict[str, set[str]]:
+        """Return the home addresses behind each care-of address."""
+        lines = host.run("ip -6 tunnel show").splitlines()
+        ends = {
+            words[0].rstrip(":"): words[words.index("remote") + 1]
+            for words in map(str.split, lines)
+            if words[0].startswith("bc")
+        }
+        routes = [line.split() for line in host.run("ip -6 route show").splitlines()]
+        return {
+            remote: {words[0] for words in routes if words[words.index("dev") + 1] == name}
+            for name, remote in ends.items()
+        }
+
+    def work() -> None:
+        with LinuxHomeAgent(IPv6Address(HOME_AGENT), "home") as kernel:
+            kernel.prepare()
+            for home in homes:
+                kernel.bind(home, first, None)
+            assert tunnels() == {CARE_OF: {HOME_ADDRESS, ANOTHER}}
+            kernel.bind(homes[0], second, None)  # One moves, the other stays.
+            assert tunnels() == {CARE_OF: {ANOTHER}, OTHER_CARE_OF: {HOME_ADDRESS}}
+            kernel.bind(homes[1], second, None)  # It comes after.
+            assert tunnels() == {OTHER_CARE_OF: {HOME_ADDRESS, ANOTHER}}
+            kernel.unbind(homes[0])
+            assert tunnels() == {OTHER_CARE_OF: {ANOTHER}}
+            kernel.bind(homes[1], first, None)  # Alone, it takes its tunnel along.
+            assert tunnels() == {CARE_OF: {ANOTHER}}
+            kernel.bind(homes[0], second, None)
+            assert tunnels() == {CARE_OF: {ANOTHER}, OTHER_CARE_OF: {HOME_ADDRESS}}
+            kernel.release()
+            assert tunnels() == {}
+
+    host.inside(work)
+
+
+def test_a_home_agent_knows_its_own_addresses_and_what_leads_away(network: Network) -> None:
+    def work() -> None:
+        with LinuxHomeAgent(IPv6Address(HOME_AGENT), "home") as kernel:
+            own = [HOME_AGENT, "2001:db8:c::2", "::1"]
+            own += [line.split()[3].partition("/")[0] for line in link_local.splitlines()]
+            assert all(kernel.owns(IPv6Address(address)) for address in own)
+            others = (CORRESPONDENT, CARE_OF, STRANGER, "fe80::1", ANOTHER, "2001:db8:ff::1")
+            assert not any(kernel.owns(IPv6Address(address)) for address in others)
+            near = (CORRESPONDENT, HOME_AGENT, "2001:db8:c::2", ANOTHER, "2001:db8:c::", "ff02::1")
+            assert not any(kernel.leads_away(IPv6Address(address)) for address in near)
+            assert not kernel.leads_away(IPv6Address("2001:db8:fe::1"))
+            assert all(kernel.leads_away(IPv6Address(address)) for address in (CARE_OF, STRANGER))
+
+    network.ha.run("ip -6 route add unreachable 2001:db8:fe::/64")
+    link_local = network.ha.run("ip -6 -o addr show dev home scope link")
+    network.ha.inside(work)
