@@ -140,6 +140,9 @@ class AccessRouter:
         self._pinholes = Pinholes(enforcement, link, log) if configuration.early else None
         self._relay = self._make_relay(configuration, log.child("dhcpv6"))
         self._local: tuple[HomeAgentService, PresharedIke] | None = None
+        self._served: dict[int, str] = {}
+        """Whom the local home agent serves, by session."""
+
         if configuration.local:
             home_agent = HomeAgentService(configuration.local.home_agent, log)
             ike = PresharedIke(home_agent, configuration.local.ikev1, None, log)
@@ -202,7 +205,9 @@ class AccessRouter:
             relay, _, network = self._relay
             relay.set_information(client, assignment, network)
 
-    def _key_local(self, care_of: IPv6Address, answer: DiameterEapAnswer, lifetime: float) -> bool:
+    def _key_local(
+        self, number: int, care_of: IPv6Address, answer: DiameterEapAnswer, lifetime: float
+    ) -> bool:
         """Give the local home agent the key for a mobile node that is assigned to it.
 
         Returns False if the one home address that it has to give is another mobile node's.
@@ -211,7 +216,16 @@ class AccessRouter:
         if not (self._local and key and assignment and assignment.home_address):
             return True
         identity = answer.user_name or str(care_of)
-        return self._local[1].share(identity, assignment.home_address, key, care_of, lifetime)
+        if not self._local[1].share(identity, assignment.home_address, key, care_of, lifetime):
+            return False
+        self._served[number] = identity
+        return True
+
+    def _end_local(self, number: int) -> None:
+        """Take the local home agent from the mobile node of a session, unless it has another."""
+        identity = self._served.pop(number, None)
+        if self._local and identity and identity not in self._served.values():
+            self._local[1].end(identity)
 
     def _handle(self, event: Event) -> None:
         self._log(event)
@@ -268,6 +282,7 @@ class AccessRouter:
         if not self._paa.may_pass(address):
             self._enforcement.revoke(IPv6Address(address))
         self._close_early(number)
+        self._end_local(number)
         self._client.forget(number)
 
     async def _ask(self, event: events.EapResponse) -> None:
@@ -331,7 +346,7 @@ class AccessRouter:
         driver = self.endpoint.driver
         lifetime = min(answer.session_timeout or self._lifetime, self._lifetime)
         care_of = IPv6Address(event.pac[0])
-        keyed = self._key_local(care_of, answer, lifetime)
+        keyed = self._key_local(event.session_id, care_of, answer, lifetime)
         self._supply(care_of, answer.assignment if keyed else None)
         driver.call(
             self._paa.accept,

@@ -37,7 +37,7 @@ def test_a_mobile_node_is_not_told_of_a_home_address_that_is_anothers(free):
     router._local = (None, Ike())
     router._enforcement = SimpleNamespace(authorise=lambda _: None)
     router._client = SimpleNamespace(forget=lambda _: None)
-    router._pinholes, router._lifetime = None, 600.0
+    router._pinholes, router._lifetime, router._served = None, 600.0, {}
     router._relay = (SimpleNamespace(set_information=lambda *it: supplied.append(it)), None, "")
     router._paa = SimpleNamespace(accept=None)
     router.endpoint = SimpleNamespace(
