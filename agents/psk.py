@@ -6,6 +6,11 @@ from dataclasses import dataclass, field
 from ipaddress import IPv6Address
 from typing import Protocol
 
+from agents.eap.names import canonical_identity
+
+MAX_CANDIDATES = 8
+"""Keys that are tried for one address, the latest first: each costs a derivation of keys."""
+
 
 class Identity(Protocol):
     """What the ID payload of either IKE version says."""
@@ -33,9 +38,14 @@ class PskEntry:
         """Whom the key stands for: this, not what its holder claims, is authenticated."""
         return self.identity or str(self.peer)
 
+    @property
+    def holder(self) -> str:
+        """The name to compare with others: realms have no case (RFC 7542 section 2.4)."""
+        return canonical_identity(self.name)
+
     def belongs_to(self, claimed: Identity, source: IPv6Address) -> bool:
         """Return whether the key's holder may claim this identity."""
-        if claimed.text == self.identity:
+        if self.identity and canonical_identity(claimed.text) == canonical_identity(self.identity):
             return True
         if claimed.address is not None:
             return claimed.address in {source, self.peer, self.home_address}
@@ -43,40 +53,58 @@ class PskEntry:
 
 
 class PskStore:
-    """Finds a key by the peer's address or identity."""
+    """Finds keys by the peer's identity, or by its address, which several peers may share."""
 
     def __init__(self) -> None:
-        self._by_peer: dict[IPv6Address, PskEntry] = {}
         self._by_identity: dict[str, PskEntry] = {}
+        self._by_peer: dict[IPv6Address, dict[str, PskEntry]] = {}
+        """The keys of each address by their holders, the latest last."""
 
     def add(self, entry: PskEntry) -> None:
-        """Take a key; it replaces an earlier one of the same address or identity."""
+        """Take a key; it replaces an earlier one of the same holder, and nobody else's."""
         if entry.peer is None and entry.identity is None:
             raise ValueError("a pre-shared key needs the peer's address or identity")
         if not entry.key:
             raise ValueError("the pre-shared key is empty")
-        if entry.peer is not None:
-            self._by_peer[entry.peer] = entry
         if entry.identity is not None:
-            self._by_identity[entry.identity] = entry
+            self.remove(None, entry.identity)
+            self._by_identity[entry.holder] = entry
+        if entry.peer is not None:
+            there = self._by_peer.setdefault(entry.peer, {})
+            there.pop(entry.holder, None)
+            there[entry.holder] = entry
 
     def remove(self, peer: IPv6Address | None, identity: str | None) -> None:
-        """Forget the keys of this address and of this identity."""
-        doomed = []
-        if peer is not None and peer in self._by_peer:
-            doomed.append(self._by_peer[peer])
-        if identity is not None and identity in self._by_identity:
-            doomed.append(self._by_identity[identity])
-        self._by_peer = {k: v for k, v in self._by_peer.items() if v not in doomed}
-        self._by_identity = {k: v for k, v in self._by_identity.items() if v not in doomed}
+        """Forget the key of this identity, and all those of this address."""
+        doomed: list[PskEntry] = []
+        if identity is not None and (named := self._by_identity.get(canonical_identity(identity))):
+            doomed.append(named)
+        if peer is not None:
+            doomed += self._by_peer.get(peer, {}).values()
+        for entry in doomed:
+            self._forget(entry)
 
-    def by_address(self, address: IPv6Address) -> PskEntry | None:
-        """Return the key of the peer at this address."""
-        return self._by_peer.get(address)
+    def _forget(self, entry: PskEntry) -> None:
+        if entry.identity is not None:
+            self._by_identity.pop(entry.holder, None)
+        if entry.peer is not None and (there := self._by_peer.get(entry.peer)):
+            there.pop(entry.holder, None)
+            if not there:
+                del self._by_peer[entry.peer]
 
-    def by_identity(self, claimed: Identity, source: IPv6Address) -> PskEntry | None:
-        """Return the key of an identity, or else of an address that it names or is sent from."""
-        entry = self._by_identity.get(claimed.text)
-        if entry is None and claimed.address is not None:
-            entry = self._by_peer.get(claimed.address)
-        return entry or self._by_peer.get(source)
+    def by_address(self, address: IPv6Address) -> list[PskEntry]:
+        """Return the keys of the peers at this address, the latest first, a few at most."""
+        there = [*self._by_peer.get(address, {}).values()]
+        return there[: -MAX_CANDIDATES - 1 : -1]
+
+    def by_identity(self, claimed: Identity, source: IPv6Address) -> list[PskEntry]:
+        """Return the key of an identity, or else those of an address that it names or comes from.
+
+        Whose it is the peer has to prove. Keys that are known by the address alone come first:
+        the others' holders have a name to go by.
+        """
+        if named := self._by_identity.get(canonical_identity(claimed.text)):
+            return [named]
+        found = self.by_address(claimed.address) if claimed.address is not None else []
+        own = [e for e in found or self.by_address(source) if e.belongs_to(claimed, source)]
+        return sorted(own, key=lambda e: e.identity is not None)

@@ -55,3 +55,15 @@ def find(machine: Machine, kind: type[E]) -> list[E]:
 def names(machine: Machine) -> list[str]:
     """Return the names of a machine's events in order."""
     return [type(e).__name__ for e in machine.events]
+
+
+def settle(ha: M, nodes: dict[IPv6Address, M], now: float) -> None:
+    """Carry datagrams between a home agent and nodes by their addresses until all is said."""
+    while any(machine.outbox for machine in (ha, *nodes.values())):
+        for address, node in nodes.items():
+            while node.outbox:
+                ha.handle_message(node.outbox.popleft()[0], (str(address), 500), now)
+        while ha.outbox:
+            data, (there, _) = ha.outbox.popleft()
+            if (node := nodes.get(IPv6Address(there))) is not None:
+                node.handle_message(data, ENDS[1], now)

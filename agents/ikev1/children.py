@@ -19,7 +19,9 @@ class Children:
     def __init__(self, host: Host) -> None:
         self._host = host
         self._children: dict[int, Child] = {}
-        self._reserved: set[int] = set()
+        self._by_holder: dict[str, dict[int, Child]] = {}
+        self._reserved: dict[int, str] = {}
+        self._unconfirmed: dict[str, int] = {}
 
     def new_spi(self) -> int:
         """Return an SPI that no SA of this host uses."""
@@ -28,13 +30,22 @@ class Children:
             if spi >= LOWEST_SPI and spi not in self._children and spi not in self._reserved:
                 return spi
 
-    def reserve(self, spi: int) -> None:
+    def reserve(self, spi: int, holder: str) -> None:
         """Keep an SPI of an SA that is keyed but not yet confirmed."""
-        self._reserved.add(spi)
+        self._reserved[spi] = holder
+        self._unconfirmed[holder] = self.unconfirmed(holder) + 1
 
     def release(self, spi: int) -> None:
         """Give back a reserved SPI."""
-        self._reserved.discard(spi)
+        if (holder := self._reserved.pop(spi, None)) is None:
+            return
+        self._unconfirmed[holder] -= 1
+        if not self._unconfirmed[holder]:
+            del self._unconfirmed[holder]
+
+    def unconfirmed(self, holder: str) -> int:
+        """Return how many pairs of a holder are keyed but not yet confirmed."""
+        return self._unconfirmed.get(holder, 0)
 
     def get(self, spi: int) -> Child | None:
         """Return the pair with this inbound SPI."""
@@ -44,34 +55,31 @@ class Children:
         """Return the pairs with a peer, oldest first."""
         return [c for c in self._children.values() if c.peer == peer]
 
-    def by_outbound(self, peer: IPv6Address, spi: int) -> Child | None:
-        """Return the pair with a peer that has this outbound SPI."""
-        return next((c for c in self.of_peer(peer) if c.pair.outbound.spi == spi), None)
+    def of_holder(self, holder: str) -> list[Child]:
+        """Return the pairs of a holder, from wherever, oldest first."""
+        return list(self._by_holder.get(holder, {}).values())
 
-    def known(self, peer: IPv6Address, selectors: Selectors) -> bool:
-        """Return whether SAs of these selectors are up with a peer."""
-        return any(c.selectors == selectors for c in self.of_peer(peer))
+    def by_outbound(self, holder: str, spi: int) -> Child | None:
+        """Return the pair of a holder that has this outbound SPI."""
+        return next((c for c in self.of_holder(holder) if c.pair.outbound.spi == spi), None)
 
-    def of_holder(self, peer: IPv6Address, home_address: IPv6Address | None) -> list[Child]:
-        """Return the pairs with a peer, and those of its home address from wherever."""
-        return [
-            c
-            for c in self._children.values()
-            if c.peer == peer or (home_address is not None and c.entry.home_address == home_address)
-        ]
+    def known(self, holder: str, selectors: Selectors) -> bool:
+        """Return whether a holder has SAs of these selectors."""
+        return any(c.selectors == selectors for c in self.of_holder(holder))
 
     def add(self, child: Child, now: float) -> list[Child]:
-        """Take a new pair; return those that it replaces for this host, the initiator."""
-        host, spi = self._host, child.pair.inbound.spi
+        """Take a new pair; return those that it replaces, for this host or as one too many."""
+        host, spi, others = self._host, child.pair.inbound.spi, self.of_holder(child.holder)
         replaced = []
         if child.role is Role.INITIATOR:
             replaced = [
-                c
-                for c in self.of_peer(child.peer)
-                if c.selectors == child.selectors and c.role is Role.INITIATOR
+                c for c in others if c.selectors == child.selectors and c.role is Role.INITIATOR
             ]
-        self._reserved.discard(spi)
+        left = [c for c in others if c not in replaced]
+        replaced += left[: max(0, len(left) + 1 - host.config.children_per_peer)]
+        self.release(spi)
         self._children[spi] = child
+        self._by_holder.setdefault(child.holder, {})[spi] = child
         lifetime = child.pair.inbound.lifetime
         host.timers.set((Timer.CHILD_EXPIRES, b"", spi), now + lifetime)
         if child.role is Role.INITIATOR:
@@ -85,6 +93,10 @@ class Children:
         spi = child.pair.inbound.spi
         if self._children.pop(spi, None) is None:
             return
+        there = self._by_holder[child.holder]
+        del there[spi]
+        if not there:
+            del self._by_holder[child.holder]
         for timer in (Timer.CHILD_EXPIRES, Timer.CHILD_REKEY):
             self._host.timers.cancel((timer, b"", spi))
         spis = (spi, child.pair.outbound.spi)

@@ -104,9 +104,21 @@ class Config:
     """The longest that phase 1 or one quick mode may take on either side."""
 
     half_open_limit: int = 256
-    """Phase 1 negotiations that a responder has open at once, of all peers."""
+    """Phase 1 negotiations that a responder has open at once, of all peers.
+
+    Twice that: those whose initiators have not answered yet, and the others, are counted apart.
+    """
 
     half_open_limit_per_peer: int = 8
+    half_open_limit_per_link: int = 64
+    """Those of one address, and of one /64."""
+
+    sas_per_peer: int = 4
+    """ISAKMP SAs of one identity: of the addresses that it has just moved from, and to."""
+
+    children_per_peer: int = 4
+    """Pairs of ESP SAs of one identity; while one replaces another there are two."""
+
     initial_contact: bool = True
     port: int = 500
 

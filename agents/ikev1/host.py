@@ -17,7 +17,7 @@ from agents.ikev1.phase2 import QuickMode, Sealer
 from agents.ikev1.wire import Message
 from agents.ipsec import EspPair
 from agents.machine import Address, Discarded, Event, PeerError, Retransmission
-from agents.psk import PskEntry, PskStore
+from agents.psk import PskStore
 from agents.timers import Timers
 
 
@@ -85,6 +85,11 @@ class IsakmpSa:
         return n.initiator_cookie if n.role is Role.INITIATOR else n.responder_cookie
 
     @property
+    def holder(self) -> str:
+        """Whose key it is; empty while that is not known."""
+        return self.n.entry.holder if self.n.entry else ""
+
+    @property
     def sealer(self) -> Sealer | None:
         """What protects phase 2, once phase 1 is complete."""
         state = self.n.state
@@ -93,10 +98,10 @@ class IsakmpSa:
 
 @dataclass(frozen=True, slots=True)
 class Child:
-    """A pair of ESP SAs that is up."""
+    """A pair of ESP SAs that is up; it is its holder's, wherever the peer is."""
 
     peer: IPv6Address
-    entry: PskEntry
+    holder: str
     selectors: Selectors
     pair: EspPair
     role: Role

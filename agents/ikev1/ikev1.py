@@ -6,6 +6,7 @@ import random
 from collections import deque
 from ipaddress import IPv6Address
 
+from agents.eap.names import canonical_identity
 from agents.ikev1.children import Children
 from agents.ikev1.config import Config, Selectors
 from agents.ikev1.constants import Exchange, Role
@@ -64,12 +65,13 @@ class Ikev1:
     ) -> None:
         """Take the key of a peer, known by its address, its identity (aggressive mode) or both.
 
+        It replaces that peer's own key; in main mode the keys of one address are tried in turn.
         `home_address` is the only one that this peer may ask SAs for; without it, none.
         """
         self._host.psks.add(PskEntry(psk, peer, identity, home_address))
 
     def remove_psk(self, *, peer: IPv6Address | None = None, identity: str | None = None) -> None:
-        """Forget a key; SAs that were made with it stay until `delete`."""
+        """Forget a key; SAs that were made with it stay until `delete` or `delete_identity`."""
         self._host.psks.remove(peer, identity)
 
     def initiate(self, peer: IPv6Address, selectors: Selectors | None, now: float) -> None:
@@ -95,10 +97,26 @@ class Ikev1:
         self._phase2.delete(self._phase1.established(peer), doomed, "deleted", now)
         if selectors is None:
             for sa in self._phase1.of_peer(peer):
-                if sa.sealer is None:
-                    self._phase1.fail(sa, "deleted", now)
-                else:
-                    self._delete_isakmp(sa, "deleted", now)
+                self._end(sa, "deleted", now)
+
+    def delete_identity(self, identity: str, now: float) -> None:
+        """Delete all that was made with the key of `identity`, and what is being made with it.
+
+        It is gone when this returns, and the peer is told once: nothing waits for an answer.
+        """
+        holder = canonical_identity(identity)
+        sas = self._phase1.of_holder(holder)
+        up = [sa for sa in sas if sa.sealer is not None]
+        doomed = self._children.of_holder(holder)
+        self._phase2.delete(up[-1] if up else None, doomed, "deleted", now)
+        for sa in sas:
+            self._end(sa, "deleted", now)
+
+    def _end(self, sa: IsakmpSa, reason: str, now: float) -> None:
+        if sa.sealer is None:
+            self._phase1.fail(sa, reason, now)
+        else:
+            self._delete_isakmp(sa, reason, now)
 
     def _delete_isakmp(self, sa: IsakmpSa, reason: str, now: float) -> None:
         self._phase2.delete_isakmp(sa)
@@ -132,7 +150,7 @@ class Ikev1:
 
     def _hear(self, sa: IsakmpSa, message: Message, now: float) -> None:
         cookies = self._phase2.hear(sa, message, now)
-        for other in self._phase1.of_peer(sa.n.peer):
+        for other in self._phase1.of_holder(sa.holder) if cookies else ():
             if other.n.initiator_cookie + other.n.responder_cookie in cookies:
                 self._phase1.remove(other, "deleted by the peer", now)
 
@@ -140,6 +158,9 @@ class Ikev1:
         state = sa.n.state
         if isinstance(state, Established) and state.initial_contact:
             self._forget_others(sa, now)
+        up = [s for s in self._phase1.of_holder(sa.holder) if s.sealer is not None]
+        for old in up[: -self._host.config.sas_per_peer]:
+            self._delete_isakmp(old, "replaced by newer ones", now)
         pending, sa.pending = sa.pending, []
         for selectors in pending:
             self._phase2.initiate(sa, selectors, now)
@@ -149,10 +170,10 @@ class Ikev1:
 
     def _forget_others(self, sa: IsakmpSa, now: float) -> None:
         """Drop what a peer that has started afresh cannot know any more (RFC 2407, 4.6.3.3)."""
-        for other in self._phase1.of_peer(sa.n.peer):
+        for other in self._phase1.of_holder(sa.holder):
             if other is not sa and other.n.role is Role.RESPONDER and other.sealer is not None:
                 self._phase1.remove(other, "the peer has started afresh", now)
-        for child in self._children.of_holder(sa.n.peer, sa.n.entry.home_address):
+        for child in self._children.of_holder(sa.holder):
             self._children.remove(child, "the peer has started afresh", now)
 
     def _dead(self, sa: IsakmpSa, now: float) -> None:

@@ -41,6 +41,16 @@ class Transcript:
     sa_i: bytes
     """The body of the initiator's SA payload."""
 
+    def hash_r(self, prf: Prf, skeyid: bytes, identity: bytes) -> bytes:
+        """Return HASH_R over the responder's ID payload body."""
+        ends = self.public_r + self.public_i + self.cookie_r + self.cookie_i
+        return prf(skeyid, ends + self.sa_i + identity)
+
+
+def skeyid_of(prf: Prf, psk: bytes, nonces: tuple[bytes, bytes]) -> bytes:
+    """Return SKEYID for a pre-shared key; the nonces are the initiator's and the responder's."""
+    return prf(psk, nonces[0] + nonces[1])
+
 
 @dataclass(frozen=True, slots=True)
 class Keys:
@@ -64,7 +74,7 @@ class Keys:
         key_length: int,
     ) -> Keys:
         """Return the keys for a pre-shared key, the nonces (initiator's, responder's) and g^xy."""
-        skeyid = prf(psk, nonces[0] + nonces[1])
+        skeyid = skeyid_of(prf, psk, nonces)
         seed = shared + transcript.cookie_i + transcript.cookie_r
         skeyid_d = prf(skeyid, seed + b"\0")
         skeyid_a = prf(skeyid, skeyid_d + seed + b"\1")
@@ -78,8 +88,7 @@ class Keys:
 
     def hash_r(self, t: Transcript, identity: bytes) -> bytes:
         """Return HASH_R over the responder's ID payload body."""
-        seed = t.public_r + t.public_i + t.cookie_r + t.cookie_i + t.sa_i + identity
-        return self.prf(self.skeyid, seed)
+        return t.hash_r(self.prf, self.skeyid, identity)
 
     def phase1_iv(self, t: Transcript) -> bytes:
         """Return the IV of the first encrypted message of phase 1 (appendix B)."""

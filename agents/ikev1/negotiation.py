@@ -21,7 +21,7 @@ from agents.ikev1.wire import (
     SecurityAssociation,
     encode_chain,
 )
-from agents.psk import PskEntry
+from agents.psk import PskEntry, PskStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,15 +50,35 @@ class KeySent:
 
 
 @dataclass(frozen=True, slots=True)
+class Exchanged:
+    """Main mode responder: message 4 is out; message 5 shows whose key the peer has."""
+
+    choice: IkeChoice
+    transcript: Transcript
+    nonces: tuple[bytes, bytes] = field(repr=False)
+    shared: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class AggressiveAnswered:
+    """Aggressive mode responder: message 2 is out; g^xy is computed when message 3 comes."""
+
+    choice: IkeChoice
+    transcript: Transcript
+    nonces: tuple[bytes, bytes] = field(repr=False)
+    key_pair: dh.KeyPair = field(repr=False)
+    identity: bytes
+    """Body of the initiator's ID payload."""
+
+
+@dataclass(frozen=True, slots=True)
 class Keyed:
-    """Keys are known, the peer's proof is awaited: main mode 5 or 6, aggressive mode 3."""
+    """Keys are known; the peer's proof is awaited, or is what has come."""
 
     choice: IkeChoice
     transcript: Transcript
     keys: Keys
     iv: bytes
-    identity: bytes
-    """Body of the ID payload of the initiator in aggressive mode, else empty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +102,16 @@ class Established:
     initial_contact: bool
 
 
-State: TypeAlias = Proposed | Answered | KeySent | Keyed | AggressiveSent | Established
+State: TypeAlias = (
+    Proposed
+    | Answered
+    | KeySent
+    | Exchanged
+    | Keyed
+    | AggressiveSent
+    | AggressiveAnswered
+    | Established
+)
 
 
 @dataclass(slots=True)
@@ -95,9 +124,12 @@ class Negotiation:
     peer: IPv6Address
     role: Role
     mode: Mode
-    entry: PskEntry
+    psks: PskStore
     initiator_cookie: bytes
     responder_cookie: bytes
+    entry: PskEntry | None = None
+    """The peer's key; a responder in main mode knows it by message 5."""
+
     initial_contact: bool = False
     state: State = field(init=False)
 

@@ -4,25 +4,28 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from ipaddress import IPv6Address
 from typing import TypeAlias
 
 from agents.crypto import dh
+from agents.crypto.ciphers import AES_BLOCK
 from agents.ikev1 import grammar
 from agents.ikev1.constants import (
     VENDOR_DPD,
-    Exchange,
     Mode,
     NotifyType,
     PayloadType,
     ProtocolId,
     Role,
 )
-from agents.ikev1.keys import Keys, Transcript, decrypt
+from agents.ikev1.keys import Keys, Transcript, decrypt, skeyid_of
 from agents.ikev1.negotiation import (
+    AggressiveAnswered,
     AggressiveSent,
     Answered,
     Established,
+    Exchanged,
     Keyed,
     KeySent,
     Negotiation,
@@ -34,8 +37,8 @@ from agents.ikev1.negotiation import (
 from agents.ikev1.proposals import IkeChoice, accept_ike, choose_ike, offer_ike
 from agents.ikev1.wire import (
     NO_COOKIE,
-    Header,
     Identification,
+    Message,
     Notification,
     Payload,
     SecurityAssociation,
@@ -43,7 +46,7 @@ from agents.ikev1.wire import (
     decode_plain,
 )
 from agents.machine import PeerError
-from agents.psk import PskEntry, PskStore
+from agents.psk import PskEntry
 from agents.wire import WireError
 
 NONCE_LENGTH = 32
@@ -91,12 +94,18 @@ def _authenticate(expected: bytes, payloads: Sequence[Payload], number: int) -> 
 
 
 def _derive(
-    n: Negotiation, choice: IkeChoice, nonces: tuple[bytes, bytes], shared: bytes, t: Transcript
+    entry: PskEntry | None,
+    choice: IkeChoice,
+    nonces: tuple[bytes, bytes],
+    shared: bytes,
+    t: Transcript,
 ) -> Keys:
+    if entry is None:
+        raise ValueError("the peer's key is not known yet")
     proposal = choice.proposal
     return Keys.derive(
         proposal.prf,
-        n.entry.key,
+        entry.key,
         nonces,
         shared=shared,
         transcript=t,
@@ -126,52 +135,58 @@ def start(n: Negotiation) -> bytes:
     )
 
 
-def find_psk(
-    store: PskStore, exchange: int, payloads: Sequence[Payload], source: IPv6Address
-) -> PskEntry:
-    """Return the key for a first message: by address, in aggressive mode by identity too."""
-    if exchange == Exchange.MAIN:
-        entry, whose = store.by_address(source), str(source)
-    else:
-        claimed = Identification.decode(grammar.find(payloads, PayloadType.ID))
-        entry, whose = store.by_identity(claimed, source), claimed.text
-    if entry is None:
-        raise PeerError(f"no pre-shared key for {whose}", NotifyType.AUTHENTICATION_FAILED)
-    return entry
+def _no_psk(whose: object) -> PeerError:
+    return PeerError(f"no pre-shared key for {whose}", NotifyType.AUTHENTICATION_FAILED)
 
 
 def answer_main(n: Negotiation, payloads: Sequence[Payload]) -> bytes:
     """Take main mode message 1 and return message 2."""
+    if not n.psks.by_address(n.peer):
+        raise _no_psk(n.peer)
     offer = grammar.find(payloads, PayloadType.SA)
     choice, answer = choose_ike(SecurityAssociation.decode(offer), n.config)
     n.state = Answered(choice, offer)
     return encode_plain(n, [Payload(PayloadType.SA, answer.encode()), _vendor()])
 
 
-def _check_identity(n: Negotiation, body: bytes) -> None:
+def _check_identity(entry: PskEntry, peer: IPv6Address, body: bytes) -> None:
     claimed = Identification.decode(body)
-    if not n.entry.belongs_to(claimed, n.peer):
+    if not entry.belongs_to(claimed, peer):
         raise PeerError(
             f"the identity {claimed.text} does not belong to the pre-shared key",
             NotifyType.INVALID_ID_INFORMATION,
         )
 
 
-def answer_aggressive(n: Negotiation, payloads: Sequence[Payload]) -> bytes:
-    """Take aggressive mode message 1 and return message 2."""
+def answer_aggressive(
+    n: Negotiation, payloads: Sequence[Payload], pairs: dict[int, dh.KeyPair]
+) -> bytes:
+    """Take aggressive mode message 1 and return message 2.
+
+    HASH_R needs no g^xy: to whoever has sent message 1 from a forged address it costs no
+    exponentiation. `pairs` are the key pairs, by group, that nobody has answered to yet.
+    """
     offer = grammar.find(payloads, PayloadType.SA)
     choice, answer = choose_ike(SecurityAssociation.decode(offer), n.config)
     identity_i = grammar.find(payloads, PayloadType.ID)
-    _check_identity(n, identity_i)
-    key_pair = dh.generate(choice.proposal.group)
+    claimed = Identification.decode(identity_i)
+    known = n.psks.by_identity(claimed, n.peer)
+    if not known:
+        raise _no_psk(claimed.text)
+    entry = known[0]
+    _check_identity(entry, n.peer, identity_i)
     public_i, nonce_i = grammar.find(payloads, PayloadType.KE), _nonce(payloads)
-    shared, nonce = agree(key_pair, public_i), n.rng.randbytes(NONCE_LENGTH)
+    group, nonce = choice.proposal.group, n.rng.randbytes(NONCE_LENGTH)
+    if group not in pairs:
+        pairs[group] = dh.generate(group)
+    key_pair, nonces = pairs[group], (nonce_i, nonce)
     transcript = Transcript(
         n.initiator_cookie, n.responder_cookie, public_i, key_pair.public, offer
     )
-    keys = _derive(n, choice, (nonce_i, nonce), shared, transcript)
-    identity = local_identity(n).encode()
-    n.state = Keyed(choice, transcript, keys, keys.phase1_iv(transcript), identity_i)
+    prf, identity = choice.proposal.prf, local_identity(n).encode()
+    hash_r = transcript.hash_r(prf, skeyid_of(prf, entry.key, nonces), identity)
+    n.entry = entry
+    n.state = AggressiveAnswered(choice, transcript, nonces, key_pair, identity_i)
     return encode_plain(
         n,
         [
@@ -179,7 +194,7 @@ def answer_aggressive(n: Negotiation, payloads: Sequence[Payload]) -> bytes:
             Payload(PayloadType.KE, key_pair.public),
             Payload(PayloadType.NONCE, nonce),
             Payload(PayloadType.ID, identity),
-            Payload(PayloadType.HASH, keys.hash_r(transcript, identity)),
+            Payload(PayloadType.HASH, hash_r),
             _vendor(),
         ],
     )
@@ -196,14 +211,13 @@ def _main_2(n: Negotiation, state: Proposed, payloads: Sequence[Payload]) -> byt
 
 
 def _main_3(n: Negotiation, state: Answered, payloads: Sequence[Payload]) -> bytes:
-    key_pair, nonce = dh.generate(state.choice.proposal.group), n.rng.randbytes(NONCE_LENGTH)
     public_i, nonce_i = grammar.find(payloads, PayloadType.KE), _nonce(payloads)
+    key_pair, nonce = dh.generate(state.choice.proposal.group), n.rng.randbytes(NONCE_LENGTH)
     shared = agree(key_pair, public_i)
     transcript = Transcript(
         n.initiator_cookie, n.responder_cookie, public_i, key_pair.public, state.offer
     )
-    keys = _derive(n, state.choice, (nonce_i, nonce), shared, transcript)
-    n.state = Keyed(state.choice, transcript, keys, keys.phase1_iv(transcript), b"")
+    n.state = Exchanged(state.choice, transcript, (nonce_i, nonce), shared)
     return encode_plain(
         n, [Payload(PayloadType.KE, key_pair.public), Payload(PayloadType.NONCE, nonce)]
     )
@@ -215,21 +229,48 @@ def _main_4(n: Negotiation, state: KeySent, payloads: Sequence[Payload]) -> byte
     transcript = Transcript(
         n.initiator_cookie, n.responder_cookie, state.key_pair.public, public_r, state.offer
     )
-    keys = _derive(n, state.choice, (state.nonce, nonce_r), shared, transcript)
+    keys = _derive(n.entry, state.choice, (state.nonce, nonce_r), shared, transcript)
     identity = local_identity(n).encode()
     proof = [
         Payload(PayloadType.ID, identity),
         Payload(PayloadType.HASH, keys.hash_i(transcript, identity)),
     ]
     message, iv = encode_sealed(n, keys, keys.phase1_iv(transcript), proof + _initial_contact(n))
-    n.state = Keyed(state.choice, transcript, keys, iv, b"")
+    n.state = Keyed(state.choice, transcript, keys, iv)
     return message
 
 
-def _main_5(n: Negotiation, state: Keyed, payloads: Sequence[Payload]) -> bytes:
+def _main_5(n: Negotiation, exchanged: Exchanged, message: Message) -> bytes:
+    """The address may be that of several peers: whose key opens and proves it is the peer."""
+    error = _no_psk(n.peer)
+    for entry in n.psks.by_address(n.peer):
+        try:
+            state, payloads = _recognise(entry, exchanged, message)
+        except PeerError as problem:
+            error = problem
+            continue
+        return _prove_responder(n, entry, state, payloads)
+    raise error
+
+
+def _recognise(
+    entry: PskEntry, exchanged: Exchanged, message: Message
+) -> tuple[Keyed, Sequence[Payload]]:
+    """Return the payloads of message 5 and the keys if it is made with this pre-shared key."""
+    choice, transcript = exchanged.choice, exchanged.transcript
+    keys = _derive(entry, choice, exchanged.nonces, exchanged.shared, transcript)
+    state = Keyed(choice, transcript, keys, keys.phase1_iv(transcript))
+    payloads, iv = _open(state, message, 5)
     claimed = grammar.find(payloads, PayloadType.ID)
-    _authenticate(state.keys.hash_i(state.transcript, claimed), payloads, 5)
-    _check_identity(n, claimed)
+    _authenticate(keys.hash_i(transcript, claimed), payloads, 5)
+    return replace(state, iv=iv), payloads
+
+
+def _prove_responder(
+    n: Negotiation, entry: PskEntry, state: Keyed, payloads: Sequence[Payload]
+) -> bytes:
+    claimed = grammar.find(payloads, PayloadType.ID)
+    _check_identity(entry, n.peer, claimed)
     identity = local_identity(n).encode()
     proof = [
         Payload(PayloadType.ID, identity),
@@ -237,13 +278,15 @@ def _main_5(n: Negotiation, state: Keyed, payloads: Sequence[Payload]) -> bytes:
     ]
     message, iv = encode_sealed(n, state.keys, state.iv, proof)
     _establish(n, state, iv, claimed, payloads)
+    n.entry = entry
     return message
 
 
-def _main_6(n: Negotiation, state: Keyed, payloads: Sequence[Payload]) -> None:
+def _main_6(n: Negotiation, state: Keyed, message: Message) -> None:
+    payloads, iv = _open(state, message, 6)
     claimed = grammar.find(payloads, PayloadType.ID)
     _authenticate(state.keys.hash_r(state.transcript, claimed), payloads, 6)
-    _establish(n, state, state.iv, claimed, payloads)
+    _establish(n, state, iv, claimed, payloads)
 
 
 def _aggressive_2(n: Negotiation, state: AggressiveSent, payloads: Sequence[Payload]) -> bytes:
@@ -258,19 +301,24 @@ def _aggressive_2(n: Negotiation, state: AggressiveSent, payloads: Sequence[Payl
         public_r,
         state.offer.encode(),
     )
-    keys = _derive(n, choice, (state.nonce, nonce_r), shared, transcript)
+    keys = _derive(n.entry, choice, (state.nonce, nonce_r), shared, transcript)
     claimed = grammar.find(payloads, PayloadType.ID)
     _authenticate(keys.hash_r(transcript, claimed), payloads, 2)
-    keyed = Keyed(choice, transcript, keys, keys.phase1_iv(transcript), state.identity)
+    keyed = Keyed(choice, transcript, keys, keys.phase1_iv(transcript))
     proof = Payload(PayloadType.HASH, keys.hash_i(transcript, state.identity))
     message, iv = encode_sealed(n, keys, keyed.iv, [proof, *_initial_contact(n)])
     _establish(n, keyed, iv, claimed, payloads)
     return message
 
 
-def _aggressive_3(n: Negotiation, state: Keyed, payloads: Sequence[Payload]) -> None:
-    _authenticate(state.keys.hash_i(state.transcript, state.identity), payloads, 3)
-    _establish(n, state, state.iv, state.identity, payloads)
+def _aggressive_3(n: Negotiation, state: AggressiveAnswered, message: Message) -> None:
+    choice, transcript = state.choice, state.transcript
+    shared = agree(state.key_pair, transcript.public_i)
+    keys = _derive(n.entry, choice, state.nonces, shared, transcript)
+    keyed = Keyed(choice, transcript, keys, keys.phase1_iv(transcript))
+    payloads, iv = _open(keyed, message, 3)
+    _authenticate(keys.hash_i(transcript, state.identity), payloads, 3)
+    _establish(n, keyed, iv, state.identity, payloads)
 
 
 def _establish(
@@ -290,10 +338,10 @@ STEPS: dict[tuple[Mode, Role, type], tuple[int, _Step]] = {
     (Mode.MAIN, Role.INITIATOR, Proposed): (2, _main_2),
     (Mode.MAIN, Role.RESPONDER, Answered): (3, _main_3),
     (Mode.MAIN, Role.INITIATOR, KeySent): (4, _main_4),
-    (Mode.MAIN, Role.RESPONDER, Keyed): (5, _main_5),
+    (Mode.MAIN, Role.RESPONDER, Exchanged): (5, _main_5),
     (Mode.MAIN, Role.INITIATOR, Keyed): (6, _main_6),
     (Mode.AGGRESSIVE, Role.INITIATOR, AggressiveSent): (2, _aggressive_2),
-    (Mode.AGGRESSIVE, Role.RESPONDER, Keyed): (3, _aggressive_3),
+    (Mode.AGGRESSIVE, Role.RESPONDER, AggressiveAnswered): (3, _aggressive_3),
 }
 """Number and handler of the message that each state waits for."""
 
@@ -303,37 +351,49 @@ def awaited(n: Negotiation) -> int:
     return STEPS.get((n.mode, n.role, type(n.state)), (0, None))[0]
 
 
-def _open(state: Keyed, header: Header, body: bytes) -> tuple[Sequence[Payload], bytes]:
+def _screen(message: Message, number: int) -> None:
+    """Raise an error for what cannot be the peer's proof, before anything is computed for it."""
+    header, body, _ = message
+    if not header.encrypted:
+        payloads = decode_plain(header.next_payload, body)
+        grammar.check(header.exchange, number, payloads, encrypted=False)
+    elif not body or len(body) % AES_BLOCK:
+        raise WireError(f"{len(body)} encrypted octets are not whole blocks")
+
+
+def _open(state: Keyed, message: Message, number: int) -> tuple[Sequence[Payload], bytes]:
+    """Return the payloads of a message that has been screened, and the next IV."""
+    header, body, _ = message
+    if not header.encrypted:
+        return decode_plain(header.next_payload, body), state.iv
     data, iv = decrypt(state.keys.encryption, state.iv, body)
     try:
-        return decode_padded(header.next_payload, data)[0], iv
+        payloads, _ = decode_padded(header.next_payload, data)
     except WireError as error:
         raise PeerError(
             f"a message could not be decrypted; {_DIFFERENT_KEYS}",
             NotifyType.AUTHENTICATION_FAILED,
         ) from error
+    try:
+        grammar.check(header.exchange, number, payloads, encrypted=True)
+    except PeerError as error:
+        # What was decrypted with a wrong key may look like payloads by chance.
+        raise PeerError(f"{error}; {_DIFFERENT_KEYS}", NotifyType.AUTHENTICATION_FAILED) from error
+    return payloads, iv
 
 
-def advance(n: Negotiation, header: Header, body: bytes) -> bytes | None:
+def advance(n: Negotiation, message: Message) -> bytes | None:
     """Take the awaited message; return the one to send, if any.
 
     Raises WireError or PeerError and leaves the state as it was.
     """
     number, handler = STEPS[n.mode, n.role, type(n.state)]
-    state = n.state
-    if header.encrypted and isinstance(state, Keyed):
-        payloads, iv = _open(state, header, body)
-        state = Keyed(state.choice, state.transcript, state.keys, iv, state.identity)
-        try:
-            grammar.check(header.exchange, number, payloads, encrypted=True)
-        except PeerError as error:
-            # What was decrypted with a wrong key may look like payloads by chance.
-            raise PeerError(
-                f"{error}; {_DIFFERENT_KEYS}", NotifyType.AUTHENTICATION_FAILED
-            ) from error
-    else:
-        payloads = decode_plain(header.next_payload, body)
-        grammar.check(header.exchange, number, payloads, encrypted=header.encrypted)
+    state, header = n.state, message.header
+    if isinstance(state, Keyed | Exchanged | AggressiveAnswered):
+        _screen(message, number)
+        return handler(n, state, message)
+    payloads = decode_plain(header.next_payload, message.body)
+    grammar.check(header.exchange, number, payloads, encrypted=header.encrypted)
     cookie = n.responder_cookie
     if header.responder_cookie == NO_COOKIE:
         raise PeerError("the responder cookie is zero", NotifyType.INVALID_COOKIE)

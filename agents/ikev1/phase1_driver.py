@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from ipaddress import IPv6Address
 
+from agents.crypto.dh import KeyPair
+from agents.half_open import ALL, MAX_UNPROVEN, HalfOpen
 from agents.ikev1 import events, grammar, phase1
 from agents.ikev1.config import Selectors
 from agents.ikev1.constants import Exchange, Mode, NotifyType, PayloadType, ProtocolId, Role
@@ -22,11 +24,13 @@ from agents.ikev1.wire import (
     encode_chain,
 )
 from agents.machine import Address, PeerError
-from agents.psk import PskEntry
 from agents.wire import WireError
 
 OnEstablished = Callable[[IsakmpSa, float], None]
 OnRemoved = Callable[[IsakmpSa, str, float], None]
+
+
+_GIVES_WAY = "it gives way to newer negotiations"
 
 
 class Phase1Driver:
@@ -39,7 +43,21 @@ class Phase1Driver:
         self._sas: dict[bytes, IsakmpSa] = {}
         self._by_peer: dict[IPv6Address, list[IsakmpSa]] = {}
         self._answered: dict[tuple[IPv6Address, bytes], IsakmpSa] = {}
-        self._half_open = 0
+        self._by_holder: dict[str, list[IsakmpSa]] = {}
+        limits = self._host.config
+        sizes = {
+            "host": limits.half_open_limit_per_peer,
+            "link": limits.half_open_limit_per_link,
+            "total": limits.half_open_limit,
+        }
+        self._unanswered: HalfOpen[bytes] = HalfOpen(**sizes)
+        """Negotiations of initiators that have not come back: anybody may send message 1."""
+
+        self._unproven: HalfOpen[bytes] = HalfOpen(**sizes)
+        """Those that g^xy was computed for, until the peer has proved itself or their time ends."""
+
+        self._key_pairs: dict[int, KeyPair] = {}
+        """For aggressive mode, by group; each one until somebody answers to it."""
 
     def get(self, cookie: bytes) -> IsakmpSa | None:
         """Return the SA with this local cookie."""
@@ -60,6 +78,10 @@ class Phase1Driver:
     def of_peer(self, peer: IPv6Address) -> list[IsakmpSa]:
         """Return the SAs with a peer, oldest first."""
         return list(self._by_peer.get(peer, ()))
+
+    def of_holder(self, holder: str) -> list[IsakmpSa]:
+        """Return the SAs, established or not, that a holder's key is known to be for."""
+        return list(self._by_holder.get(holder, ()))
 
     def usable(self, peer: IPv6Address, now: float) -> IsakmpSa | None:
         """Return the newest established SA if it outlives a negotiation."""
@@ -84,12 +106,13 @@ class Phase1Driver:
                 sa.pending += pending
                 return
         host = self._host
-        entry = host.psks.by_address(peer)
-        if entry is None:
+        known = host.psks.by_address(peer)
+        if not known:
             reason = f"no pre-shared key for {peer}"
             host.events.append(events.Failed(now, peer, reason, selectors))
             return
-        negotiation = self._negotiation(peer, Role.INITIATOR, host.config.mode, entry=entry)
+        negotiation = self._negotiation(peer, Role.INITIATOR, host.config.mode)
+        negotiation.entry = known[0]
         negotiation.initial_contact = initial_contact and not self.of_peer(peer)
         sa = IsakmpSa(negotiation, (str(peer), host.config.port), pending=pending)
         self._add(sa, now)
@@ -97,7 +120,7 @@ class Phase1Driver:
         self._transmit(sa, phase1.start(negotiation), now)
 
     def _negotiation(
-        self, peer: IPv6Address, role: Role, mode: Mode, *, entry: PskEntry, cookie: bytes = b""
+        self, peer: IPv6Address, role: Role, mode: Mode, cookie: bytes = b""
     ) -> Negotiation:
         host = self._host
         own = NO_COOKIE
@@ -111,7 +134,7 @@ class Phase1Driver:
             peer=peer,
             role=role,
             mode=mode,
-            entry=entry,
+            psks=host.psks,
             initiator_cookie=cookies[0],
             responder_cookie=cookies[1],
         )
@@ -123,16 +146,20 @@ class Phase1Driver:
         self._host.timers.set((Timer.GIVE_UP, sa.cookie, 0), deadline)
         if sa.n.role is Role.RESPONDER:
             self._answered[sa.n.peer, sa.n.initiator_cookie] = sa
-            self._half_open += 1
+            self._unanswered.add(sa.cookie, sa.n.peer)
+        self._know_holder(sa)
+
+    def _know_holder(self, sa: IsakmpSa) -> None:
+        if sa.holder and sa not in (there := self._by_holder.setdefault(sa.holder, [])):
+            there.append(sa)
 
     def _transmit(self, sa: IsakmpSa, data: bytes, now: float) -> None:
         """Send a message, again and again if it is on the local host to do so."""
         sa.last_sent = data
         self._host.send(data, sa.address)
         done = isinstance(sa.n.state, Established)
-        # A responder of main mode repeats a message when the initiator does; in aggressive mode
-        # the initiator may take itself for done.
-        if not done and (sa.n.role is Role.INITIATOR or sa.n.mode is Mode.AGGRESSIVE):
+        # A responder repeats a message when the initiator does: its address may be forged.
+        if not done and sa.n.role is Role.INITIATOR:
             sa.retransmission = self._host.retransmission(now)
             key = (Timer.RETRANSMIT, sa.cookie, 0)
             self._host.timers.set(key, sa.retransmission.deadline)
@@ -140,6 +167,9 @@ class Phase1Driver:
     def handle(self, message: Message, source: Address, now: float) -> None:
         """Take a message of main or aggressive mode."""
         header, _, data = message
+        if len(data) > MAX_UNPROVEN:
+            self._host.discard(source, f"a phase 1 message of {len(data)} octets", now)
+            return
         if header.message_id:
             self._host.discard(source, "phase 1 with a message id", now)
             return
@@ -166,23 +196,14 @@ class Phase1Driver:
         header, body, data = message
         host, peer = self._host, IPv6Address(source[0])
         mode = Mode.MAIN if header.exchange == Exchange.MAIN else Mode.AGGRESSIVE
-        limit = host.config.half_open_limit_per_peer
-        open_with_peer = sum(
-            sa.n.role is Role.RESPONDER and not isinstance(sa.n.state, Established)
-            for sa in self.of_peer(peer)
-        )
-        if self._half_open >= host.config.half_open_limit or open_with_peer >= limit:
-            host.discard(source, "too many phase 1 negotiations are open", now)
-            return
         try:
             payloads = decode_plain(header.next_payload, body)
             grammar.check(header.exchange, 1, payloads, encrypted=header.encrypted)
-            entry = phase1.find_psk(host.psks, header.exchange, payloads, peer)
-            n = self._negotiation(
-                peer, Role.RESPONDER, mode, entry=entry, cookie=header.initiator_cookie
-            )
-            answer = phase1.answer_main if mode is Mode.MAIN else phase1.answer_aggressive
-            reply = answer(n, payloads)
+            n = self._negotiation(peer, Role.RESPONDER, mode, header.initiator_cookie)
+            if mode is Mode.MAIN:
+                reply = phase1.answer_main(n, payloads)
+            else:
+                reply = phase1.answer_aggressive(n, payloads, self._key_pairs)
         except (WireError, PeerError) as error:
             if is_fatal(error):
                 host.events.append(events.Failed(now, peer, f"{mode.value} mode: {error}"))
@@ -190,6 +211,8 @@ class Phase1Driver:
             else:
                 host.discard(source, f"{mode.value} mode message 1: {error}", now)
             return
+        while (found := self._unanswered.crowded(peer)) is not None:
+            self.fail(self._sas[found[1]], f"{mode.value} mode: {_GIVES_WAY}", now)
         sa = IsakmpSa(n, source, first_message=data, last_received=data)
         self._add(sa, now)
         host.events.append(events.Phase1Started(now, peer, mode, Role.RESPONDER))
@@ -212,8 +235,11 @@ class Phase1Driver:
     def _advance(self, sa: IsakmpSa, message: Message, now: float) -> None:
         host, n = self._host, sa.n
         number = phase1.awaited(n)
+        if sa.cookie in self._unanswered and not self._admit(sa, now):
+            host.discard(sa.address, "too many phase 1 negotiations with this host", now)
+            return
         try:
-            reply = phase1.advance(n, message.header, message.body)
+            reply = phase1.advance(n, message)
         except (WireError, PeerError) as error:
             reason = f"{n.mode.value} mode message {number}: {error}"
             if is_fatal(error):
@@ -231,10 +257,29 @@ class Phase1Driver:
         if isinstance(n.state, Established):
             self._on_established(sa, now)
 
+    def _admit(self, sa: IsakmpSa, now: float) -> bool:
+        """Return whether to compute g^xy for an initiator, which is where it says it is.
+
+        A host that has had its share has to wait; if all have together, the oldest gives way.
+        """
+        cookie, peer = sa.cookie, sa.n.peer
+        if (found := self._unproven.crowded(peer)) is not None:
+            length, oldest = found
+            if length != ALL:
+                return False
+            self._unproven.remove(oldest)
+            if (other := self._sas.get(oldest)) is not None:
+                self.fail(other, f"{other.n.mode.value} mode: {_GIVES_WAY}", now)
+        self._unanswered.remove(cookie)
+        self._unproven.add(cookie, peer)
+        if sa.n.mode is Mode.AGGRESSIVE:
+            self._key_pairs.clear()
+        return True
+
     def _establish(self, sa: IsakmpSa, state: Established, now: float) -> None:
         host, n = self._host, sa.n
-        if n.role is Role.RESPONDER:
-            self._half_open -= 1
+        self._unproven.remove(sa.cookie)
+        self._know_holder(sa)
         host.timers.cancel((Timer.GIVE_UP, sa.cookie, 0))
         sa.expires_at = now + state.lifetime
         host.timers.set((Timer.SA_EXPIRES, sa.cookie, 0), sa.expires_at)
@@ -280,7 +325,9 @@ class Phase1Driver:
 
     def give_up(self, cookie: bytes, now: float) -> None:
         """End a negotiation that has taken too long."""
-        sa = self._sas[cookie]
+        self._unproven.remove(cookie)
+        if (sa := self._sas.get(cookie)) is None:
+            return
         number = phase1.awaited(sa.n)
         reason = f"{sa.n.mode.value} mode: message {number} never came"
         if sa.retransmission is not None:
@@ -313,6 +360,12 @@ class Phase1Driver:
             del self._by_peer[n.peer]
         if n.role is Role.RESPONDER:
             self._answered.pop((n.peer, n.initiator_cookie), None)
-            self._half_open -= not isinstance(n.state, Established)
-        for timer in (Timer.RETRANSMIT, Timer.GIVE_UP, Timer.SA_EXPIRES):
+            self._unanswered.remove(cookie)
+        if sa in (there := self._by_holder.get(sa.holder, [])):
+            there.remove(sa)
+            if not there:
+                del self._by_holder[sa.holder]
+        for timer in (Timer.RETRANSMIT, Timer.SA_EXPIRES):
             self._host.timers.cancel((timer, cookie, 0))
+        if cookie not in self._unproven:  # What has failed counts until its time would be over.
+            self._host.timers.cancel((Timer.GIVE_UP, cookie, 0))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from agents.half_open import MAX_UNPROVEN
 from agents.ikev1 import events, grammar, phase2
 from agents.ikev1.children import Children
 from agents.ikev1.config import MOBILITY_HEADER, Selectors
@@ -17,6 +18,9 @@ from agents.wire import WireError
 MAX_QUICK_MODES = 16
 """Quick modes that one ISAKMP SA may have open at once, those of duplicates included."""
 
+MAX_MESSAGE_IDS = 1024
+"""Quick modes of one ISAKMP SA, whose message ids are remembered: none may come again."""
+
 
 class Phase2Driver:
     """Runs what an established ISAKMP SA protects."""
@@ -28,11 +32,10 @@ class Phase2Driver:
         self._on_dead = on_dead
         self._children = children
 
-    def _message_id(self, sa: IsakmpSa) -> int:
+    def _new_id(self, sa: IsakmpSa) -> int:
         while True:
             message_id = self._host.rng.getrandbits(32)
             if message_id and message_id not in sa.message_ids:
-                sa.message_ids.add(message_id)
                 return message_id
 
     # Quick mode, initiator.
@@ -42,7 +45,8 @@ class Phase2Driver:
         host, sealer = self._host, sa.sealer
         if sealer is None:
             raise ValueError("the ISAKMP SA is not established")
-        ids = (self._message_id(sa), self._children.new_spi())
+        ids = (self._new_id(sa), self._children.new_spi())
+        sa.message_ids.add(ids[0])
         quick, message = phase2.request(sealer, host.rng, host.config, selectors, ids)
         self._open(sa, QuickRecord(quick, message), now)
 
@@ -63,8 +67,11 @@ class Phase2Driver:
         header, _, data = message
         sealer, record = sa.sealer, sa.quicks.get(header.message_id)
         if sealer is None:
-            if sa.n.role is Role.RESPONDER and sa.early is None:
+            if sa.n.role is Role.RESPONDER and sa.early is None and len(data) <= MAX_UNPROVEN:
                 sa.early = message
+            elif sa.early is not None and sa.early.data == data:
+                # The last message of phase 1 was lost: ours makes the peer repeat it.
+                self._host.send(sa.last_sent, sa.address)
             else:
                 self._host.discard(sa.address, "quick mode before phase 1 is complete", now)
         elif not header.encrypted or not header.message_id:
@@ -79,7 +86,12 @@ class Phase2Driver:
 
     def _respond(self, sa: IsakmpSa, sealer: Sealer, message: Message, now: float) -> None:
         host, header = self._host, message.header
-        if header.message_id in sa.message_ids or len(sa.quicks) >= MAX_QUICK_MODES:
+        if (
+            header.message_id in sa.message_ids
+            or len(sa.quicks) >= MAX_QUICK_MODES
+            or len(sa.message_ids) >= MAX_MESSAGE_IDS
+            or self._children.unconfirmed(sa.holder) >= host.config.children_per_peer
+        ):
             host.discard(sa.address, "quick mode again, or too many at once", now)
             return
         try:
@@ -96,7 +108,7 @@ class Phase2Driver:
             return
         sa.message_ids.add(header.message_id)
         if isinstance(quick.state, Replied):
-            self._children.reserve(quick.spi)
+            self._children.reserve(quick.spi, sa.holder)
             host.events.append(events.ChildKeyed(now, sa.n.peer, quick.state.pair))
         self._open(sa, QuickRecord(quick, reply, message.data), now)
 
@@ -119,10 +131,10 @@ class Phase2Driver:
 
     def _authorise(self, sa: IsakmpSa, wanted: Selectors) -> None:
         """Allow the HoA that the peer's key stands for, and what is up already."""
-        home_address = sa.n.entry.home_address
+        home_address = sa.n.entry.home_address if sa.n.entry else None
         if wanted == (self._host.local, home_address, MOBILITY_HEADER):
             return
-        if self._children.known(sa.n.peer, wanted):
+        if self._children.known(sa.holder, wanted):
             return
         raise PeerError(
             f"{wanted.remote} to {wanted.local} protocol {wanted.protocol} is not for this peer,"
@@ -159,7 +171,7 @@ class Phase2Driver:
         self._host.timers.cancel(timer)
         if isinstance(quick.state, Done) and quick.state.pair is not None:
             n = sa.n
-            child = Child(n.peer, n.entry, quick.selectors, quick.state.pair, quick.role)
+            child = Child(n.peer, sa.holder, quick.selectors, quick.state.pair, quick.role)
             replaced = self._children.add(child, now)
             if reply:
                 self._host.send(reply, sa.address)
@@ -219,7 +231,7 @@ class Phase2Driver:
         sealer = sa.sealer
         if sealer is None:
             return
-        message_id = self._message_id(sa)
+        message_id = self._new_id(sa)
         message, _ = sealer.seal(
             Exchange.INFORMATIONAL,
             message_id,
@@ -245,7 +257,10 @@ class Phase2Driver:
             self._children.remove(child, reason, now)
 
     def delete_isakmp(self, sa: IsakmpSa) -> None:
-        """Tell the peer that this ISAKMP SA ends."""
+        """Tell the peer that this ISAKMP SA ends, and the pairs that are not confirmed yet."""
+        states = ((r.quick.spi, r.quick.state) for r in sa.quicks.values())
+        if keyed := [spi for spi, state in states if isinstance(state, Replied)]:
+            self._delete_spis(sa, keyed)
         cookies = sa.n.initiator_cookie + sa.n.responder_cookie
         deletion = Deletion(ProtocolId.ISAKMP, (cookies,))
         self._inform(sa, Payload(PayloadType.DELETE, deletion.encode()))
@@ -302,6 +317,6 @@ class Phase2Driver:
                 state = record.quick.state
                 if isinstance(state, Replied) and state.pair.outbound.spi == spi:
                     self._fail(sa, record, "deleted by the peer", now)
-            child = self._children.by_outbound(sa.n.peer, spi)
+            child = self._children.by_outbound(sa.holder, spi)
             if child is not None:
                 self._children.remove(child, "deleted by the peer", now)

@@ -127,7 +127,8 @@ class Ikev2:
         if running is not None and selectors.local is not None:
             self._exchanges.ask(running, MakeChild(selectors), now)
             return
-        psk = None if eap is not None else self._host.psks.by_address(peer)
+        known = [] if eap is not None else self._host.psks.by_address(peer)
+        psk = known[0] if known else None
         if eap is not None:
             method = Method.EAP
         elif psk is not None:

@@ -201,10 +201,7 @@ class Responder:
         octets = octets_i(keys, state.transcript, body)
         grant = None
         if auth.method == AuthMethod.SHARED_KEY:
-            entry = host.psks.by_identity(identity, sa.peer)
-            if entry is None or not entry.belongs_to(identity, sa.peer):
-                raise refused(f"no pre-shared key for {identity.text} at {sa.peer}")
-            check_psk(keys, entry, auth, octets)
+            entry = self._whose_key(sa, identity, auth, octets)
             proof = self._prove_psk(sa, state, entry)
             name, method = entry.name, "psk"
             if entry.home_address is not None:
@@ -215,6 +212,20 @@ class Responder:
             name, _ = check_certificate(host.credentials, identity, auth, octets, contents)
             proof, method = self._prove_certificate(sa, state.transcript), "certificate"
         self._finish(sa, (name, method, grant), proof, contents, state.transcript, now)
+
+    def _whose_key(
+        self, sa: IkeSa, identity: Identity, auth: Authentication, octets: bytes
+    ) -> PskEntry:
+        """Return the key that AUTH is made with; several peers may be at one address."""
+        error = refused(f"no pre-shared key for {identity.text} at {sa.peer}")
+        for entry in self._host.psks.by_identity(identity, sa.peer):
+            try:
+                check_psk(keys_of(sa), entry, auth, octets)
+            except PeerError as problem:
+                error = problem
+                continue
+            return entry
+        raise error
 
     def _prove_psk(self, sa: IkeSa, state: HalfOpen, entry: PskEntry) -> list[Payload]:
         body = local_identity(self._host, sa.local).encode()

@@ -21,7 +21,7 @@ from agents.ikev1.constants import Mode
 from agents.ikev1.ikev1 import Ikev1
 from agents.ipsec import EspPair, Integrity
 from agents.kernel.linux import AcquireWatch, LinuxSecurityAssociations
-from agents.kernel.port import SecurityAssociations
+from agents.kernel.port import KernelError, SecurityAssociations
 from agents.machine import Event
 from agents.roles.habits import Habits
 from agents.roles.keylog import KeyLog
@@ -104,6 +104,7 @@ class IkeService:
         self._log = log
         self._on_failure = on_failure
         self._keyed: set[int] = set()
+        self._waiting: dict[int, asyncio.Handle] = {}
         self._established: set[IPv6Address] = set()
         self._poll: asyncio.TimerHandle | None = None
         rng = random.SystemRandom()
@@ -122,8 +123,13 @@ class IkeService:
         self._machine.add_psk(psk, peer=peer, identity=identity, home_address=home_address)
 
     def remove_psk(self, identity: str) -> None:
-        """Forget the key of a peer; SAs made with it stay."""
+        """Forget the key of a peer; SAs made with it stay until `delete_identity`."""
         self._machine.remove_psk(identity=identity)
+
+    def delete_identity(self, identity: str) -> None:
+        """Delete the SAs of a peer: they are out of the kernel when this returns."""
+        driver = self._endpoint.driver
+        driver.call(self._machine.delete_identity, identity, driver.now())
 
     def initiate(self, home_agent: IPv6Address, home_address: IPv6Address) -> None:
         """Make SAs with the home agent for Mobility Headers between the two addresses.
@@ -192,11 +198,11 @@ class IkeService:
                 self._install(event.pair)
             case events.ChildEstablished() if event.pair.inbound.spi not in self._keyed:
                 # Message 3 leaves first: what the SA protects must not overtake it.
-                asyncio.get_running_loop().call_soon(self._install, event.pair)
+                soon = asyncio.get_running_loop().call_soon(self._install, event.pair)
+                self._waiting[event.pair.inbound.spi] = soon
                 self._idle()
             case events.ChildAbandoned() | events.ChildDeleted():
-                self._keyed.discard(event.pair.inbound.spi)
-                self._kernel.uninstall(event.pair)
+                self._uninstall(event.pair)
             case events.Phase1Established():
                 self._established.add(event.peer)
                 self._keys.ikev1(event.initiator_cookie, event.encryption_key)
@@ -210,8 +216,19 @@ class IkeService:
                 pass
 
     def _install(self, pair: EspPair) -> None:
+        self._waiting.pop(pair.inbound.spi, None)
         self._kernel.install(pair)
         self._keys.esp(pair)
+
+    def _uninstall(self, pair: EspPair) -> None:
+        spi = pair.inbound.spi
+        self._keyed.discard(spi)
+        if soon := self._waiting.pop(spi, None):
+            soon.cancel()
+        try:
+            self._kernel.uninstall(pair)
+        except KernelError as error:  # The others are to go all the same.
+            self._log.write("KernelFailed", reason=str(error))
 
     def close(self) -> None:
         """Close the sockets."""

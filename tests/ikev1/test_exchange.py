@@ -450,10 +450,10 @@ def test_half_open_negotiations_are_limited():
         peers.mn.initiate(HA, SELECTORS, 0.0)
     for data, _ in list(peers.mn.outbox):
         peers.ha.handle_message(data, (str(COA), 500), 0.0)
-    assert len(peers.ha.outbox) == 3
-    assert peers.reasons(peers.ha, Discarded) == 2 * ["too many phase 1 negotiations are open"]
+    assert len(peers.ha.outbox) == 5
+    assert peers.reasons(peers.ha, Failed) == 2 * ["main mode: it gives way to newer negotiations"]
     peers.ha.handle_timeout(31.0)
-    assert len(find(peers.ha, Failed)) == 3
+    assert len(find(peers.ha, Failed)) == 5
     assert peers.ha.next_timeout() is None
 
 
