@@ -6,11 +6,34 @@ import dataclasses
 import json
 import sys
 import time
+from collections.abc import Callable
 from enum import Enum
 from ipaddress import IPv6Address, IPv6Network
 from typing import Any, TextIO
 
-from agents.machine import Event
+from agents.machine import Discarded, Event
+
+DISCARDED_AT_ONCE = 100
+DISCARDED_PER_SECOND = 10.0
+"""How much of what anybody can send is told of; the rest is counted."""
+
+
+class _Allowance:
+    """So many at once, and so many per second after that."""
+
+    def __init__(self, at_once: float, per_second: float) -> None:
+        self._most = self._left = at_once
+        self._rate = per_second
+        self._at = 0.0
+
+    def take(self, now: float) -> bool:
+        """Return whether one more is allowed now."""
+        self._left = min(self._most, self._left + (now - self._at) * self._rate)
+        self._at = now
+        if self._left < 1:
+            return False
+        self._left -= 1
+        return True
 
 
 def _plain(value: object) -> object:
@@ -42,28 +65,45 @@ class EventLog:
     """Writes one line an event: {"t": ns, "host": ..., "agent": ..., "event": ..., fields}.
 
     `t` is time.monotonic_ns(), which every process on one kernel shares. Octet strings are shown
-    by their length only.
+    by their length only. Of a flood of messages without effect it tells some, and with the next
+    one how many it has `omitted`: strangers fill no disk.
     """
 
-    def __init__(self, host: str, agent: str, stream: TextIO = sys.stdout) -> None:
+    def __init__(
+        self,
+        host: str,
+        agent: str,
+        stream: TextIO = sys.stdout,
+        clock: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
         self._host = host
         self._agent = agent
         self._stream = stream
+        self._clock = clock
+        self._discarded = _Allowance(DISCARDED_AT_ONCE, DISCARDED_PER_SECOND)
+        self._omitted = 0
 
     def child(self, agent: str) -> EventLog:
         """Return a log for another agent in the same host."""
-        return EventLog(self._host, agent, self._stream)
+        return EventLog(self._host, agent, self._stream, self._clock)
 
     def __call__(self, event: Event) -> None:
         """Log a machine's event; its own time `at` is left out in favour of `t`."""
-        fields = _public_fields(event)
+        omitted: dict[str, object] = {}
+        if isinstance(event, Discarded):
+            if not self._discarded.take(self._clock() / 1e9):
+                self._omitted += 1
+                return
+            if self._omitted:
+                omitted, self._omitted = {"omitted": self._omitted}, 0
+        fields = {**_public_fields(event), **omitted}
         fields.pop("at", None)
         self.write(type(event).__name__, **fields)
 
     def write(self, event: str, **fields: object) -> None:
         """Log an event of the role itself."""
         line = {
-            "t": time.monotonic_ns(),
+            "t": self._clock(),
             "host": self._host,
             "agent": self._agent,
             "event": event,
