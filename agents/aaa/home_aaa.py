@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, field
-from ipaddress import IPv6Address
 from typing import TypeAlias
 
 from agents.aaa.admission import Admission
 from agents.aaa.choice import Choice, Chooser
+from agents.aaa.conversations import LIMITS, Conversation, Conversations, Limits
 from agents.aaa.events import (
     HomeAgentPassedOver,
     MobilityRefused,
@@ -25,11 +24,13 @@ from agents.bootstrap import Protection, PskSource, Wish
 from agents.diameter.dictionary import AuthRequestType
 from agents.diameter.eap import DiameterEapAnswer, DiameterEapRequest
 from agents.diameter.errors import ResultCode
-from agents.diameter.mobility import MobilityRequest, offered_home_agent, requested_wish
+from agents.diameter.mobility import offered_home_agent, requested_wish
 from agents.eap.server import Authorise, EapServer
 from agents.eap.tls import EapKeys, TlsServerConfig
 from agents.eap.wire import Code, Packet, TlsData, Type
+from agents.folding import ascii_lower
 from agents.machine import Event
+from agents.quotas import NoRoomError
 from agents.wire import WireError
 
 EapServerFactory: TypeAlias = Callable[[Authorise], EapServer]
@@ -49,23 +50,6 @@ def eap_servers(
     return lambda authorise: EapServer(
         tls, fragment_size=fragment_size, authorise=authorise, pick_up=pick_up
     )
-
-
-@dataclass(slots=True)
-class _Session:
-    """One EAP conversation; `answer` is what its last request got."""
-
-    origin_host: str
-    server: EapServer
-    deadline: float
-    mobility: MobilityRequest = field(default_factory=MobilityRequest)
-    care_of_address: IPv6Address | None = None
-    payload: bytes = field(default=b"", repr=False)
-    request: bytes | None = field(default=None, repr=False)
-    answer: DiameterEapAnswer | None = None
-    invalid: int = 0
-    ended: bool = False
-    admission: Admission | None = None
 
 
 class HomeAaa:
@@ -93,7 +77,7 @@ class HomeAaa:
         select: Selection = least_loaded,
         session_timeout: float = 3600.0,
         exchange_timeout: float = 30.0,
-        maximum_sessions: int = 1000,
+        limits: Limits = LIMITS,
         protection: Protection = "none",
         psk_source: PskSource = "msk",
         early: bool = False,
@@ -109,82 +93,65 @@ class HomeAaa:
         self._psk_source = psk_source
         self._early = early
         self._pick_up = pick_up
-        self._home_agents = frozenset(name.lower() for name in home_agents)
+        self._home_agents = frozenset(map(ascii_lower, home_agents))
         self._session_timeout = session_timeout
-        self._exchange_timeout = exchange_timeout
-        self._maximum_sessions = maximum_sessions
-        self._sessions: dict[str, _Session] = {}
+        self._sessions = Conversations(exchange_timeout, limits)
         self.events: deque[Event] = deque()
 
     def next_timeout(self) -> float | None:
         """Return when the next conversation is given up or forgotten."""
-        return min((session.deadline for session in self._sessions.values()), default=None)
+        return self._sessions.next_timeout()
 
     def handle_timeout(self, now: float) -> None:
         """Forget every session whose deadline has come."""
-        for session_id, session in list(self._sessions.items()):
-            if session.deadline <= now:
-                del self._sessions[session_id]
-                if not session.ended:
-                    self._reject(session, "the conversation was not finished in time", now)
+        for session in self._sessions.expired(now):
+            if not session.ended:
+                self._reject(session, "the conversation was not finished in time", now)
 
     def handle(self, request: DiameterEapRequest, now: float) -> DiameterEapAnswer:
         """Return the answer to one request; a duplicate gets the answer that it got before."""
         self.handle_timeout(now)
-        session = self._sessions.get(request.session_id)
+        session = self._sessions.find(request)
         if session is None:
             return self._open(request, now)
-        if session.origin_host != request.origin_host:
-            return self._unknown_session(request)
         if session.answer is not None and request.eap_payload == session.payload:
             return session.answer
         if session.ended:
             return self._unknown_session(request)
-        self._note(session, request)
+        session.note(request)
         return self._advance(session, request, now)
 
     def _open(self, request: DiameterEapRequest, now: float) -> DiameterEapAnswer:
+        identity = request.user_name or ""
         if request.eap_payload:
             try:
                 packet = _response(request.eap_payload)
             except WireError as error:
-                identity = request.user_name or "unknown"
+                identity = identity or "unknown"
                 self.events.append(SubscriberRejected(now, identity, str(error)))
                 return self._refuse(request, ResultCode.AUTHENTICATION_REJECTED, str(error))
             if packet.type != Type.IDENTITY and not (self._pick_up and _starts_tls(packet)):
                 return self._unknown_session(request)
-        if len(self._sessions) >= self._maximum_sessions and not self._forget_an_ended_one():
-            text = f"{self._maximum_sessions} conversations are open"
-            return self._refuse(request, ResultCode.TOO_BUSY, text)
-        session = _Session(
-            request.origin_host,
-            self._make_server(self._authorise),
-            now + self._exchange_timeout,
-        )
-        self._sessions[request.session_id] = session
-        self._note(session, request)
+            if packet.type == Type.IDENTITY:
+                identity = packet.data.decode(errors="replace")
+        server = self._make_server(self._authorise)
+        try:
+            session, displaced = self._sessions.open(request, identity, server, now)
+        except NoRoomError as error:
+            return self._refuse(request, ResultCode.TOO_BUSY, f"too many conversations: {error}")
+        for other in displaced:
+            if not other.ended:
+                self._reject(other, "the conversation gave way to a newer one", now)
+        session.note(request)
         if request.eap_payload:
             return self._advance(session, request, now)
         return self._continue(session, request, session.server.start(), now)
 
-    def _forget_an_ended_one(self) -> bool:
-        for session_id, session in self._sessions.items():
-            if session.ended:
-                del self._sessions[session_id]
-                return True
-        return False
-
     def _authorise(self, identity: str) -> str | None:
         return None if self._subscribers.find(identity) else f"{identity} is no subscriber"
 
-    @staticmethod
-    def _note(session: _Session, request: DiameterEapRequest) -> None:
-        if request.feature_vector is not None:
-            session.mobility = request.mobility
-        session.care_of_address = request.care_of_address or session.care_of_address
-
     def _advance(
-        self, session: _Session, request: DiameterEapRequest, now: float
+        self, session: Conversation, request: DiameterEapRequest, now: float
     ) -> DiameterEapAnswer:
         packet = session.server.handle_response(request.eap_payload)
         match session.server.outcome:
@@ -198,15 +165,17 @@ class HomeAaa:
                 return self._end(session, request, now, packet, session.server.reason)
 
     def _continue(
-        self, session: _Session, request: DiameterEapRequest, packet: bytes, now: float
+        self, session: Conversation, request: DiameterEapRequest, packet: bytes, now: float
     ) -> DiameterEapAnswer:
         session.request = packet
+        if session.server.verified:
+            self._sessions.prove(session)
         fields = self._verify(session, request, now) if self._early else {}
         answer = self._answer(request, ResultCode.MULTI_ROUND_AUTH, eap_payload=packet, **fields)
-        return self._remember(session, request, answer)
+        return session.remember(request, answer)
 
     def _verify(
-        self, session: _Session, request: DiameterEapRequest, now: float
+        self, session: Conversation, request: DiameterEapRequest, now: float
     ) -> dict[str, object]:
         """Return what may be said about the home agent before the end, in fields of the answer."""
         keys = session.server.early_keys
@@ -223,7 +192,7 @@ class HomeAaa:
         return fields
 
     def _discard(
-        self, session: _Session, request: DiameterEapRequest, now: float
+        self, session: Conversation, request: DiameterEapRequest, now: float
     ) -> DiameterEapAnswer:
         """Ask for another response to the same EAP request (RFC 4072 section 2.4)."""
         session.invalid += 1
@@ -238,7 +207,7 @@ class HomeAaa:
         )
 
     def _admit(
-        self, session: _Session, request: DiameterEapRequest, keys: EapKeys, now: float
+        self, session: Conversation, request: DiameterEapRequest, keys: EapKeys, now: float
     ) -> Admission | None:
         """Return what the verified subscriber gets, None if it is none: decided once."""
         name = session.server.peer_name
@@ -254,12 +223,12 @@ class HomeAaa:
                 keys,
                 self._protection,
                 self._psk_source,
-                not self._home_agents or request.origin_host.lower() in self._home_agents,
+                not self._home_agents or ascii_lower(request.origin_host) in self._home_agents,
             )
         return session.admission
 
     def _accept(
-        self, session: _Session, request: DiameterEapRequest, packet: bytes, now: float
+        self, session: Conversation, request: DiameterEapRequest, packet: bytes, now: float
     ) -> DiameterEapAnswer:
         keys = session.server.keys
         admission = self._admit(session, request, keys, now) if keys else None
@@ -288,11 +257,11 @@ class HomeAaa:
                 admission.choice.place,
             )
         )
-        self._finish(session, now)
-        return self._remember(session, request, answer)
+        self._sessions.end(session, now)
+        return session.remember(request, answer)
 
     def _choose(
-        self, subscriber: Subscriber, session: _Session, wish: Wish | None, now: float
+        self, subscriber: Subscriber, session: Conversation, wish: Wish | None, now: float
     ) -> Choice:
         """Return the choice, and tell why it is not a better one."""
         choice = self._chooser.choose(subscriber, wish, offered_home_agent(session.mobility))
@@ -303,27 +272,23 @@ class HomeAaa:
 
     def _end(
         self,
-        session: _Session,
+        session: Conversation,
         request: DiameterEapRequest,
         now: float,
         packet: bytes,
         reason: str,
     ) -> DiameterEapAnswer:
         self._reject(session, reason, now)
-        self._finish(session, now)
+        self._sessions.end(session, now)
         answer = self._answer(
             request,
             ResultCode.AUTHENTICATION_REJECTED,
             eap_payload=packet,
             error_message=reason,
         )
-        return self._remember(session, request, answer)
+        return session.remember(request, answer)
 
-    def _finish(self, session: _Session, now: float) -> None:
-        session.ended = True
-        session.deadline = now + self._exchange_timeout
-
-    def _reject(self, session: _Session, reason: str, now: float) -> None:
+    def _reject(self, session: Conversation, reason: str, now: float) -> None:
         server, admission = session.server, session.admission
         identity = server.identity or server.peer_name or "unknown"
         self.events.append(SubscriberRejected(now, identity, reason))
@@ -344,13 +309,6 @@ class HomeAaa:
         """Return an answer with EAP-Failure to a request that belongs to no conversation."""
         packet = _failure(request.eap_payload)
         return self._answer(request, result_code, eap_payload=packet, error_message=text)
-
-    @staticmethod
-    def _remember(
-        session: _Session, request: DiameterEapRequest, answer: DiameterEapAnswer
-    ) -> DiameterEapAnswer:
-        session.payload, session.answer = request.eap_payload, answer
-        return answer
 
     def _answer(
         self, request: DiameterEapRequest, result_code: ResultCode, **fields: object

@@ -63,13 +63,14 @@ class EapServer:
     ) -> None:
         if fragment_size < 1:
             raise ValueError(f"fragment_size is {fragment_size}, but must be at least 1")
-        self._tls = tls
+        self._config = tls
+        self._context = tls.context  # Read now, so that a bad file shows at the start.
         self._fragment_size = fragment_size
         self._authorise = authorise or (lambda _: None)
         self._identifier = identifier
         self._pick_up = pick_up
         self._state = State.INITIALIZE
-        self._engine = TlsEngine(tls.context, server=True, check_name=self._check_name)
+        self._engine: TlsEngine | None = None
         self._reassembly = Reassembly()
         self._pending: deque[TlsData] = deque()
         self._tls_received = False
@@ -106,7 +107,18 @@ class EapServer:
     def early_keys(self) -> EapKeys | None:
         """The keys once the protected success has been sent (RFC 9190 section 2.5); see EapPeer."""
         sent = self._state is State.CONFIRMATION and not self._pending
-        return self._engine.keys() if sent and self._engine.version == "1.3" else None
+        return self._tls().keys() if sent and self._tls().version == "1.3" else None
+
+    @property
+    def verified(self) -> bool:
+        """Whether TLS has verified that the peer is `peer_name`."""
+        return self._state is State.CONFIRMATION or self.outcome == "success"
+
+    def _tls(self) -> TlsEngine:
+        """Return the TLS session; there is none before a peer has sent TLS data."""
+        if self._engine is None:
+            self._engine = TlsEngine(self._context, server=True, check_name=self._check_name)
+        return self._engine
 
     def _handle(self, packet: Packet) -> bytes:
         if packet.code is not Code.RESPONSE:
@@ -171,7 +183,7 @@ class EapServer:
         return self._advance(message)
 
     def _advance(self, message: bytes) -> bytes:
-        engine = self._engine
+        engine = self._tls()
         records = engine.feed(message)
         if engine.failure is None and engine.received:
             return self._fail("the peer sent application data, which EAP-TLS does not know")
@@ -201,7 +213,7 @@ class EapServer:
         claimed = self.identity or ""
         name = find_identity(claimed, names)
         picked_up = self.identity is None and bool(names)
-        if name is None and self._tls.match_identity and not picked_up:
+        if name is None and self._config.match_identity and not picked_up:
             return f"the certificate names {', '.join(names) or 'nobody'}, not {claimed}"
         name = name or (names[0] if names else None)
         if name is not None and (refusal := self._authorise(name)):
@@ -218,9 +230,11 @@ class EapServer:
 
     def _succeed(self) -> bytes:
         self._state, self.outcome = State.END, "success"
-        self.keys = self._engine.keys()
+        self.keys = self._tls().keys()
+        self._engine = None
         return Packet(Code.SUCCESS, self._identifier).encode()
 
     def _fail(self, reason: str) -> bytes:
         self._state, self.outcome, self.reason = State.END, "failure", reason
+        self._engine = None
         return Packet(Code.FAILURE, self._identifier).encode()

@@ -286,19 +286,6 @@ def test_a_conversation_that_stops_is_forgotten(aaa, authority):
     assert aaa.handle(ask(response), 41.0).result_code == 5002
 
 
-def test_the_number_of_open_conversations_is_bounded(authority, tmp_path):
-    with Leases(tmp_path / "leases.db") as leases:
-        aaa = make(authority, leases, maximum_sessions=2)
-        assert authenticate(aaa, peer_of(authority), session="b;0").result_code == 2001
-        for name in ("b;1", "b;2"):
-            first = aaa.handle(ask(identity_response(peer_of(authority)), session=name), 0.0)
-            assert first.result_code == 1001
-        busy = aaa.handle(ask(identity_response(peer_of(authority)), session="b;3"), 0.0)
-        assert busy.result_code == 3004
-        later = authenticate(aaa, peer_of(authority), session="b;3", now=30.0)
-        assert later.result_code == 2001
-
-
 def test_a_database_that_fails_costs_mobility_not_access(authority, tmp_path):
     leases = Leases(tmp_path / "leases.db")
     aaa = make(authority, leases)

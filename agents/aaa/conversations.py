@@ -1,0 +1,138 @@
+"""The home AAA server's EAP conversations: whose they are, how many, until when."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from enum import IntEnum
+from ipaddress import IPv6Address
+from typing import TypeAlias
+
+from agents.aaa.admission import Admission
+from agents.diameter.eap import DiameterEapAnswer, DiameterEapRequest
+from agents.diameter.mobility import MobilityRequest
+from agents.eap.names import canonical_identity
+from agents.eap.server import EapServer
+from agents.folding import ascii_lower
+from agents.quotas import Quotas, Share
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How many conversations there may be at once: in all, of one NAS, and of one identity there.
+
+    One NAS may have half of them, so that a flood through it leaves room for the others; one
+    claimed identity a fifth of these, so that a flood under one name leaves room for other names.
+    """
+
+    total: int = 1000
+    nas: int = 500
+    identity: int = 100
+
+
+LIMITS = Limits()
+
+
+class Stage(IntEnum):
+    """How firm a conversation's place is: those first in this order give way to new ones first."""
+
+    ENDED = 0
+    UNPROVED = 1
+    PROVED = 2
+
+
+Key: TypeAlias = tuple[str, str]
+
+
+def _key(request: DiameterEapRequest) -> Key:
+    """Name a conversation: a Session-Id means nothing but with the NAS that chose it."""
+    return ascii_lower(request.origin_host), request.session_id
+
+
+@dataclass(slots=True)
+class Conversation:
+    """One EAP conversation; `answer` is what its last request got."""
+
+    key: Key
+    server: EapServer
+    deadline: float
+    mobility: MobilityRequest = field(default_factory=MobilityRequest)
+    care_of_address: IPv6Address | None = None
+    payload: bytes = field(default=b"", repr=False)
+    request: bytes | None = field(default=None, repr=False)
+    answer: DiameterEapAnswer | None = None
+    invalid: int = 0
+    ended: bool = False
+    admission: Admission | None = None
+
+    def note(self, request: DiameterEapRequest) -> None:
+        """Keep what a request says about the mobile node's wish and place."""
+        if request.feature_vector is not None:
+            self.mobility = request.mobility
+        self.care_of_address = request.care_of_address or self.care_of_address
+
+    def remember(self, request: DiameterEapRequest, answer: DiameterEapAnswer) -> DiameterEapAnswer:
+        """Keep the answer for duplicates of its request, and return it."""
+        self.payload, self.answer = request.eap_payload, answer
+        return answer
+
+
+class Conversations:
+    """Those that are open, or ended not long ago; each lasts `lifetime` seconds, then as many."""
+
+    def __init__(self, lifetime: float, limits: Limits) -> None:
+        self._lifetime = lifetime
+        self._limits = limits
+        self._quotas: Quotas[Key] = Quotas(firm=Stage.PROVED)
+        # All deadlines are as far from their beginnings: this order is that of the deadlines.
+        self._by_key: OrderedDict[Key, Conversation] = OrderedDict()
+
+    def find(self, request: DiameterEapRequest) -> Conversation | None:
+        """Return the conversation that a request belongs to."""
+        return self._by_key.get(_key(request))
+
+    def open(
+        self, request: DiameterEapRequest, identity: str, server: EapServer, now: float
+    ) -> tuple[Conversation, list[Conversation]]:
+        """Begin one of somebody who claims to be `identity`; return those that it displaces too.
+
+        Raises NoRoomError where all have proved who they are.
+        """
+        key = _key(request)
+        conversation = Conversation(key, server, now + self._lifetime)
+        nas, limits = key[0], self._limits
+        shares = (
+            Share(("identity", nas, canonical_identity(identity)), limits.identity),
+            Share(("NAS", nas), limits.nas),
+            Share("all", limits.total),
+        )
+        displaced = self._quotas.enter(key, shares, Stage.UNPROVED)
+        gone = [self._by_key.pop(old) for old in displaced]
+        self._by_key[key] = conversation
+        return conversation, gone
+
+    def prove(self, conversation: Conversation) -> None:
+        """Note that a peer has proved who it is: nobody without that may displace it."""
+        self._quotas.move(conversation.key, Stage.PROVED)
+
+    def end(self, conversation: Conversation, now: float) -> None:
+        """Note the end of a conversation, which stays for duplicates of its last request."""
+        conversation.ended = True
+        conversation.deadline = now + self._lifetime
+        self._by_key.move_to_end(conversation.key)
+        self._quotas.move(conversation.key, Stage.ENDED)
+
+    def next_timeout(self) -> float | None:
+        """Return the earliest deadline."""
+        for conversation in self._by_key.values():
+            return conversation.deadline
+        return None
+
+    def expired(self, now: float) -> list[Conversation]:
+        """Forget those whose deadline has come, and return them."""
+        found = []
+        while (deadline := self.next_timeout()) is not None and deadline <= now:
+            key, conversation = self._by_key.popitem(last=False)
+            self._quotas.leave(key)
+            found.append(conversation)
+        return found

@@ -1,0 +1,134 @@
+"""How many conversations the home AAA server has, and who gives way to whom."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from agents.aaa.conversations import Limits
+from agents.aaa.events import SubscriberRejected
+from agents.aaa.leases import Leases
+from agents.eap import server as eap_server
+from agents.eap.wire import Code, Packet, TlsData, Type
+from tests.aaa.test_home_aaa import ask, authenticate, identity_response, make, peer_of
+from tests.eap.conversation import IDENTITY, Authority
+
+OTHER = "pool@home.test"
+SMALL = Limits(total=20, nas=10, identity=4)
+MULTI_ROUND, SUCCESS, UNKNOWN_SESSION, TOO_BUSY = 1001, 2001, 5002, 3004
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory):
+    return Authority.make(tmp_path_factory.mktemp("conversations"))
+
+
+@pytest.fixture
+def leases(tmp_path):
+    with Leases(tmp_path / "leases.db") as leases:
+        yield leases
+
+
+def claim(identity: str) -> bytes:
+    """What a stranger says who claims to be a subscriber."""
+    return Packet(Code.RESPONSE, 9, Type.IDENTITY, identity.encode()).encode()
+
+
+def flood(aaa, number, identity=IDENTITY, nas="ha.home.test", first=0, now=0.0):
+    """Begin conversations by way of a NAS, and go on with none; return the result codes."""
+    return [
+        aaa.handle(replace(ask(claim(identity), f"flood;{n}"), origin_host=nas), now).result_code
+        for n in range(first, first + number)
+    ]
+
+
+# A stranger can begin as many as it likes: IKE_SA_INIT and one IKE_AUTH each.
+def test_a_flood_through_one_nas_leaves_others_served(authority, leases):
+    aaa = make(authority, leases)
+    flood(aaa, 1030)
+    assert authenticate(aaa, peer_of(authority), session="b;1").result_code == SUCCESS
+
+
+def test_a_flood_through_every_nas_but_one_leaves_that_one_served(authority, leases):
+    aaa = make(authority, leases, limits=SMALL)
+    for name in ("ha.home.test", "c.visited.test", "d.visited.test"):
+        for identity in (IDENTITY, OTHER, "late@home.test"):
+            flood(aaa, 30, identity, name)
+    assert authenticate(aaa, peer_of(authority), session="b;1").result_code == SUCCESS
+
+
+@pytest.mark.parametrize("identity", [OTHER, IDENTITY])
+def test_a_subscriber_gets_in_through_the_nas_that_is_flooded(authority, leases, identity):
+    aaa = make(authority, leases, limits=SMALL)
+    flood(aaa, 100, identity, "b.visited.test")
+    assert authenticate(aaa, peer_of(authority), session="b;1").result_code == SUCCESS
+
+
+def test_a_flood_under_one_name_does_not_touch_the_conversations_of_others(authority, leases):
+    aaa = make(authority, leases, limits=SMALL)
+    peer = peer_of(authority)
+    first = aaa.handle(ask(identity_response(peer)), 0.0)
+    flood(aaa, 100, OTHER, "b.visited.test")
+    response = peer.handle_request(first.eap_payload)
+    assert authenticate(aaa, peer, response=response).result_code == SUCCESS
+
+
+def test_who_has_proved_its_name_does_not_give_way(authority, leases):
+    aaa = make(authority, leases, limits=Limits(total=1, nas=1, identity=1))
+    peer = peer_of(authority)
+    answer = aaa.handle(ask(identity_response(peer)), 0.0)
+    for _ in range(2):  # ClientHello; certificate and Finished.
+        answer = aaa.handle(ask(peer.handle_request(answer.eap_payload)), 0.0)
+    assert answer.result_code == MULTI_ROUND
+    assert flood(aaa, 5) == [TOO_BUSY] * 5
+    last = aaa.handle(ask(peer.handle_request(answer.eap_payload)), 0.0)
+    assert last.result_code == SUCCESS
+    assert flood(aaa, 1) == [MULTI_ROUND]  # What has ended gives way at once.
+
+
+def test_one_that_has_proved_nothing_gives_way_and_is_reported(authority, leases):
+    aaa = make(authority, leases, limits=Limits(total=1, nas=1, identity=1))
+    peer = peer_of(authority)
+    answer = aaa.handle(ask(identity_response(peer)), 0.0)
+    answer = aaa.handle(ask(peer.handle_request(answer.eap_payload)), 0.0)
+    assert flood(aaa, 1) == [MULTI_ROUND]
+    (event,) = aaa.events
+    assert event == SubscriberRejected(0.0, IDENTITY, "the conversation gave way to a newer one")
+    tls = peer.handle_request(answer.eap_payload)
+    assert aaa.handle(ask(tls), 0.0).result_code == UNKNOWN_SESSION
+
+
+def test_places_are_free_again_after_the_time_of_a_conversation(authority, leases):
+    aaa = make(authority, leases, limits=SMALL)
+    flood(aaa, 30)
+    assert len([e for e in aaa.events if "gave way" in e.reason]) == 26
+    aaa.events.clear()
+    assert aaa.next_timeout() == 30.0
+    flood(aaa, 4, first=100, now=30.0)
+    assert [e.reason for e in aaa.events] == ["the conversation was not finished in time"] * 4
+
+
+def test_a_session_id_belongs_to_the_nas_that_uses_it(authority, leases):
+    aaa, peer = make(authority, leases), peer_of(authority)
+    squatter = replace(ask(claim(OTHER), "b;1"), origin_host="evil.visited.test")
+    assert aaa.handle(squatter, 0.0).result_code == MULTI_ROUND
+    assert authenticate(aaa, peer, session="b;1").result_code == SUCCESS
+    tls = Packet(Code.RESPONSE, 9, Type.TLS, TlsData(b"x").encode()).encode()
+    stolen = replace(ask(tls, "b;1"), origin_host="third.visited.test")
+    assert aaa.handle(stolen, 0.0).result_code == UNKNOWN_SESSION
+
+
+def test_there_is_no_tls_before_the_client_hello(authority, leases, monkeypatch):
+    engines = []
+    engine = eap_server.TlsEngine
+    monkeypatch.setattr(
+        eap_server,
+        "TlsEngine",
+        lambda *args, **options: engines.append(1) or engine(*args, **options),
+    )
+    aaa = make(authority, leases)
+    flood(aaa, 10)
+    assert not engines
+    assert authenticate(aaa, peer_of(authority)).result_code == SUCCESS
+    assert len(engines) == 1
