@@ -221,19 +221,22 @@ class Scene:
 
     def home_network(self, **changes: Any) -> Role:
         """Return host C's program: the home AAA server, with a home agent if one is configured."""
+        core = self.address("home network", "core")
         peers = [
-            (ACCESS_ROUTER, VISITED_REALM),
-            (HOME_AGENT, HOME_REALM),
-            (VISITED_HOME_AGENT, VISITED_REALM),
+            (ACCESS_ROUTER, VISITED_REALM, self.address("access router", "core")),
+            (HOME_AGENT, HOME_REALM, core),  # On the same host.
+            (VISITED_HOME_AGENT, VISITED_REALM, str(VISITED_HOME_AGENT_ADDRESS)),
         ]
         usual: dict[str, Any] = {
             "host": self.host("home network"),
             "diameter_identity": HOME_AAA,
             "diameter_realm": HOME_REALM,
-            "diameter_address": self.address("home network", "core"),
+            "diameter_address": core,
             "diameter_port": TLS_PORT if self.settings.diameter_tls else PORT,
             "diameter_tls": self._diameter_tls(HOME_AAA),
-            "diameter_peers": tuple(DiameterPeer(host=h, realm=r) for h, r in peers),
+            "diameter_peers": tuple(
+                DiameterPeer(host=h, realm=r, sources=(source,)) for h, r, source in peers
+            ),
             "subscribers": str(self.shared / "subscribers.toml"),
             "leases": str(self.run / "configuration" / "leases.sqlite"),
             "tls": self.certificate(_SERVER),

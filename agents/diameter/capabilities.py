@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from agents.diameter import dictionary as d
-from agents.diameter.config import NodeConfig, same_identity
+from agents.diameter.config import NodeConfig, PeerConfig, same_identity
 from agents.diameter.errors import DiameterError, ResultCode, is_protocol_error, result_name
 from agents.diameter.grammar import check
 from agents.diameter.values import IPAddress
@@ -15,15 +15,25 @@ from agents.diameter.wire import Avp, Message
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """A transport connection; `names` are those in the peer's certificate, None without TLS."""
+    """A transport connection; `names` are those in the peer's certificate, None without TLS.
+
+    `source` is where an incoming one came from.
+    """
 
     connection: int
     local: IPAddress
     names: frozenset[str] | None = None
+    source: IPAddress | None = None
 
     def vouches_for(self, host: str) -> bool:
         """Tell whether the transport allows the peer to call itself `host`."""
         return self.names is None or any(same_identity(name, host) for name in self.names)
+
+    def may_be_of(self, peer: PeerConfig) -> bool:
+        """Tell whether the peer may connect from where this connection came from."""
+        certified = self.names is not None
+        origins = peer.origins(tls=certified)
+        return self.source in origins if origins or not certified else True
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +81,12 @@ class Capabilities:
         )
 
 
-def _agree(config: NodeConfig, link: Link | None, found: Capabilities) -> None:
+def _agree(
+    config: NodeConfig, link: Link | None, found: Capabilities, peer: PeerConfig | None
+) -> None:
+    if peer is not None and not same_identity(found.realm, peer.realm):
+        reason = f"{found.host!r} is of realm {peer.realm!r}, not of {found.realm!r}"
+        raise DiameterError(reason, ResultCode.UNKNOWN_PEER)
     if link is not None and not link.vouches_for(found.host):
         reason = f"the certificate is not one of {found.host!r}"
         raise DiameterError(reason, ResultCode.UNKNOWN_PEER)
@@ -84,18 +99,21 @@ def accept_request(config: NodeConfig, link: Link, message: Message) -> Capabili
     """Return what an acceptable CER says; raises DiameterError with the code for the CEA."""
     check(message)
     found = Capabilities.of(message)
-    known = any(same_identity(peer.host, found.host) for peer in config.peers)
-    if same_identity(found.host, config.host) or not (known or config.accept_unknown):
+    peer = next((peer for peer in config.peers if same_identity(peer.host, found.host)), None)
+    if same_identity(found.host, config.host) or (peer is None and not config.accept_unknown):
         reason = f"{found.host!r} is no peer of {config.host!r}"
         raise DiameterError(reason, ResultCode.UNKNOWN_PEER)
-    _agree(config, link, found)
+    if peer is not None and not link.may_be_of(peer):
+        reason = f"{found.host!r} does not connect from {link.source}"
+        raise DiameterError(reason, ResultCode.UNKNOWN_PEER)
+    _agree(config, link, found, peer)
     return found
 
 
 def accept_answer(
-    config: NodeConfig, host: str, link: Link | None, message: Message
+    config: NodeConfig, peer: PeerConfig, link: Link | None, message: Message
 ) -> Capabilities:
-    """Return what an acceptable CEA of `host` says; raises DiameterError."""
+    """Return what an acceptable CEA of `peer` says; raises DiameterError."""
     code = d.RESULT_CODE.find(message.avps)
     if code is not None and code != ResultCode.SUCCESS:
         text = d.ERROR_MESSAGE.find(message.avps)
@@ -103,10 +121,10 @@ def accept_answer(
         raise DiameterError(reason, code, answer=message)
     check(message)
     found = Capabilities.of(message)
-    if not same_identity(found.host, host):
-        reason = f"{found.host!r} answered in place of {host!r}"
+    if not same_identity(found.host, peer.host):
+        reason = f"{found.host!r} answered in place of {peer.host!r}"
         raise DiameterError(reason, ResultCode.UNKNOWN_PEER)
-    _agree(config, link, found)
+    _agree(config, link, found, peer)
     return found
 
 

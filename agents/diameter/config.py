@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 
 from agents.diameter.dictionary import APPLICATION_EAP, APPLICATION_RELAY
+from agents.diameter.values import IPAddress
 from agents.diameter.wire import MAXIMUM_LENGTH
+from agents.folding import ascii_lower
 from agents.machine import Address
 
 PORT = 3868
@@ -16,7 +19,8 @@ TLS_PORT = 5868
 class Timers:
     """Deadlines in seconds (RFC 6733 section 12, RFC 3539 section 3.4.1).
 
-    `watchdog` is Twinit; the RFC wants at least 6. `reconnect` is Tc.
+    `watchdog` is Twinit; the RFC wants at least 6. `reconnect` is Tc. `probe` is how long an open
+    connection may take to show that it lives when its peer connects once more.
     """
 
     connect: float = 10.0
@@ -25,15 +29,35 @@ class Timers:
     reconnect: float = 30.0
     watchdog: float = 30.0
     duplicates: float = 240.0
+    probe: float = 3.0
 
 
 @dataclass(frozen=True, slots=True)
 class PeerConfig:
-    """A peer by its Origin-Host. `address` None: it connects to us, not we to it."""
+    """A peer by its Origin-Host. `address` None: it connects to us, not we to it.
+
+    It may connect from `sources` alone; where there are none, from `address`, or with TLS from
+    anywhere. It is trusted to relay what nodes of the realms `relays` say, `*` for all realms.
+    """
 
     host: str
     realm: str
     address: Address | None = None
+    sources: tuple[IPAddress, ...] = ()
+    relays: tuple[str, ...] = ()
+
+    def origins(self, *, tls: bool) -> tuple[IPAddress, ...]:
+        """Return the addresses that it may connect from, none with TLS if these do not matter."""
+        if self.sources or tls or self.address is None:
+            return self.sources
+        try:
+            return (ip_address(self.address[0]),)
+        except ValueError:
+            return ()
+
+    def relays_for(self, realm: str) -> bool:
+        """Tell whether the peer is trusted to relay for a realm."""
+        return any(name == "*" or same_identity(name, realm) for name in self.relays)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +73,9 @@ class NodeConfig:
     """One Diameter node.
 
     A peer's own realm needs no route. `relay` makes the node forward requests for other realms.
-    `accept_unknown` lets peers connect that are not in `peers`.
+    `accept_unknown` lets peers connect that are not in `peers`. With `tls` certificates say who
+    they are. Of connections that have sent no CER a host may have `newcomers_per_host`, and hosts
+    that are no peer's `strangers` altogether: a peer has one, and a second while it reconnects.
     """
 
     host: str
@@ -59,6 +85,9 @@ class NodeConfig:
     applications: tuple[int, ...] = (APPLICATION_EAP,)
     relay: bool = False
     accept_unknown: bool = False
+    tls: bool = False
+    newcomers_per_host: int = 8
+    strangers: int = 64
     vendor_id: int = 0
     product: str = "mip6lab"
     origin_state_id: int | None = None
@@ -73,4 +102,4 @@ class NodeConfig:
 
 def same_identity(a: str, b: str) -> bool:
     """Compare two DiameterIdentity values (RFC 6733 section 4.3.1: as DNS names)."""
-    return a.lower() == b.lower()
+    return ascii_lower(a) == ascii_lower(b)

@@ -29,9 +29,13 @@ class Send:
 
 @dataclass(frozen=True, slots=True)
 class Close:
-    """Close a connection after what was written before; it is not reported back."""
+    """Close a connection after what was written before; it is not reported back.
+
+    With `reset` nothing is waited for, neither TLS's handshake nor its end (RFC 6733 section 2.1).
+    """
 
     connection: int
+    reset: bool = False
 
 
 Action: TypeAlias = Connect | Send | Close

@@ -6,8 +6,9 @@ from collections import deque
 from dataclasses import replace
 
 from agents.diameter import dictionary as d
+from agents.diameter import origins
 from agents.diameter.capabilities import error_answer
-from agents.diameter.config import NodeConfig, same_identity
+from agents.diameter.config import NodeConfig, PeerConfig, same_identity
 from agents.diameter.connections import Identifiers
 from agents.diameter.errors import DiameterError, ResultCode, result_name
 from agents.diameter.events import (
@@ -24,6 +25,7 @@ from agents.diameter.routing import Routing
 from agents.diameter.transactions import Origin, Pending, PendingTable, ServedTable
 from agents.diameter.values import Definition, T
 from agents.diameter.wire import Avp, Message
+from agents.folding import ascii_lower
 from agents.machine import Discarded, Event
 
 RELAY_TIMEOUT = 30.0
@@ -57,6 +59,10 @@ class Exchanges:
     def next_timeout(self) -> float | None:
         """Return the earliest deadline of a request."""
         return self._pending.next_timeout()
+
+    def _known(self, host: str) -> PeerConfig | None:
+        peer = self._peers.get(ascii_lower(host))
+        return peer.config if peer else None
 
     # Requests of our own
 
@@ -94,10 +100,10 @@ class Exchanges:
         for pending in self._pending.waiting():
             self._dispatch(pending, now)
 
-    def failover(self, peer: Peer, now: float) -> None:
-        """Move the requests of a peer that is down, or suspect if there is a better one."""
+    def failover(self, peer: Peer, now: float, *, lost: bool) -> None:
+        """Move the requests of a peer whose connection is lost, or suspect if there is a better."""
         for pending in self._pending.at(peer.config.host):
-            if peer.connection is not None:
+            if not lost:
                 others = self._routing.open_peers(pending.message)
                 if not any(other.healthy for other in others):
                     continue
@@ -173,15 +179,15 @@ class Exchanges:
                 reason = "a request with the E bit"
                 raise DiameterError(reason, ResultCode.INVALID_HDR_BITS)
             if self._routing.is_local(message):
-                self._serve(origin, message, now)
+                self._serve(peer, origin, message, now)
             else:
-                self._relay(origin, message, now)
+                self._relay(peer, origin, message, now)
         except DiameterError as error:
             self._return(error_answer(self._config, message, error), origin, now)
             reason = f"refused request {message.command}: {error}"
             self._events.append(Discarded(now, peer.config.host, reason))
 
-    def _serve(self, origin: Origin, message: Message, now: float) -> None:
+    def _serve(self, peer: Peer, origin: Origin, message: Message, now: float) -> None:
         if message.application not in self._config.applications:
             reason = f"application {message.application} is not served here"
             raise DiameterError(reason, ResultCode.APPLICATION_UNSUPPORTED)
@@ -189,6 +195,7 @@ class Exchanges:
             reason = f"command {message.command} is not known"
             raise DiameterError(reason, ResultCode.COMMAND_UNSUPPORTED)
         check(message)
+        origins.check_request(message, peer.config, self._known)
         earlier = self._served.duplicate(message, origin, now)
         if earlier is not None:
             self._events.append(DuplicateReceived(now, origin.peer, message.end_to_end))
@@ -199,7 +206,7 @@ class Exchanges:
         self._served.add(token, message, origin, now)
         self._events.append(RequestReceived(now, token, origin.peer, message))
 
-    def _relay(self, origin: Origin, message: Message, now: float) -> None:
+    def _relay(self, peer: Peer, origin: Origin, message: Message, now: float) -> None:
         if not self._config.relay:
             realm = d.DESTINATION_REALM.find(message.avps)
             ours = realm is not None and same_identity(realm, self._config.realm)
@@ -208,13 +215,14 @@ class Exchanges:
         route = d.ROUTE_RECORD.find_all(message.avps)
         if any(same_identity(name, self._config.host) for name in route):
             raise DiameterError("the request was here before", ResultCode.LOOP_DETECTED)
+        origins.check_request(message, peer.config, self._known)
         forwarded = replace(message, avps=(*message.avps, d.ROUTE_RECORD.avp(origin.peer)))
         pending = Pending(self._token(), forwarded, now + RELAY_TIMEOUT, origin)
         self._pending.add(pending)
         self._dispatch(pending, now)
 
     def _return(self, answer: Message, origin: Origin, now: float) -> None:
-        peer = self._peers.get(origin.peer.lower())
+        peer = self._peers.get(ascii_lower(origin.peer))
         if peer is None or peer.connection != origin.connection:
             reason = "the connection is gone that the answer should take"
             self._events.append(Discarded(now, origin.peer, reason))
@@ -232,17 +240,20 @@ class Exchanges:
             return
         if message.error and self._try_elsewhere(pending, message, host, now):
             return
+        try:
+            if pending.origin is None:
+                _check_answer(message)
+            _check_session(message, pending.message)
+            origins.check_answer(message, peer.config, self._known)
+        except DiameterError as error:
+            self._fail(pending, str(error), error, now)
+            return
         self._pending.remove(pending)
-        if pending.origin is not None:
+        if pending.origin is None:
+            self._events.append(AnswerReceived(now, pending.token, host, message))
+        else:
             self._events.append(Relayed(now, host, pending.origin.peer, request=False))
             self._return(message, pending.origin, now)
-            return
-        try:
-            _check_answer(message)
-        except DiameterError as error:
-            self._events.append(RequestFailed(now, pending.token, str(error), error))
-        else:
-            self._events.append(AnswerReceived(now, pending.token, host, message))
 
     def _try_elsewhere(self, pending: Pending, answer: Message, host: str, now: float) -> bool:
         """Send a request to another peer if this one could not deliver it (section 7.1.3)."""
@@ -257,6 +268,13 @@ class Exchanges:
         self._pending.recall(pending)
         self._dispatch(pending, now)
         return True
+
+
+def _check_session(answer: Message, request: Message) -> None:
+    """Raise DiameterError for an answer about another session (RFC 6733 section 6.2)."""
+    said, asked = d.SESSION_ID.find(answer.avps), d.SESSION_ID.find(request.avps)
+    if said is not None and said != asked:
+        raise DiameterError(f"it is about session {said!r}", ResultCode.UNKNOWN_SESSION_ID)
 
 
 def _may_take(peer: Peer, pending: Pending) -> bool:

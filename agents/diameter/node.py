@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from agents.diameter import dictionary as d
 from agents.diameter.capabilities import (
@@ -31,22 +31,26 @@ from agents.diameter.events import (
     Send,
 )
 from agents.diameter.exchanges import Exchanges
+from agents.diameter.incoming import MAXIMUM_FIRST_MESSAGE, Newcomers
 from agents.diameter.peer import Peer
 from agents.diameter.routing import Routing, usable
 from agents.diameter.states import State
 from agents.diameter.values import IPAddress
 from agents.diameter.wire import BadMessageError, Message, message_length
+from agents.folding import ascii_lower
 from agents.machine import Discarded, Event
 from agents.wire import WireError
+
+_REPORT_INTERVAL = 1.0
+"""Seconds between two reports of refused connections: whoever knocks must not fill the log."""
 
 
 @dataclass(slots=True)
 class _Stream:
-    """The receiving side of one connection; `deadline` until an incoming one has sent its CER."""
+    """The receiving side of one connection."""
 
     link: Link | None = None
     peer: Peer | None = None
-    deadline: float | None = None
     buffer: bytes = b""
 
 
@@ -68,7 +72,9 @@ class Node:
         self._exchanges = Exchanges(
             config, self._peers, self._routing, self._identifiers, self.events
         )
-        self._configured = frozenset(peer.host.lower() for peer in config.peers)
+        self._newcomers = Newcomers(config)
+        self._next_report = 0.0
+        self._configured = frozenset(ascii_lower(peer.host) for peer in config.peers)
         for peer in config.peers:
             self._add_peer(peer)
 
@@ -81,7 +87,7 @@ class Node:
 
     def state(self, peer: str) -> State:
         """Return the state of a peer; KeyError if it is not known."""
-        return self._peers[peer.lower()].state
+        return self._peers[ascii_lower(peer)].state
 
     def usable(self, realm: str, application: int = d.APPLICATION_EAP) -> bool:
         """Tell whether a request for `realm` would be sent at once."""
@@ -90,8 +96,7 @@ class Node:
     def next_timeout(self) -> float | None:
         """Return the earliest deadline, or None if no timer runs."""
         deadlines = [peer.next_timeout() for peer in self._peers.values()]
-        deadlines += [stream.deadline for stream in self._streams.values()]
-        deadlines.append(self._exchanges.next_timeout())
+        deadlines += [self._newcomers.next_timeout(), self._exchanges.next_timeout()]
         return min((deadline for deadline in deadlines if deadline is not None), default=None)
 
     # Owner's calls
@@ -135,17 +140,26 @@ class Node:
 
     # Transport
 
-    def handle_accepted(
-        self, now: float, local: IPAddress, names: frozenset[str] | None = None
-    ) -> int:
-        """Take an incoming connection; `names` are those in its certificate, None without TLS."""
+    def handle_accepted(self, now: float, source: IPAddress, local: IPAddress) -> int | None:
+        """Take an incoming connection; return its number, None if it is to be closed at once.
+
+        With TLS `handle_secured` follows when that is established.
+        """
+        if self._stopping or not self._newcomers.admits(source):
+            self._report_refusal(source, now)
+            return None
         connection = self._allocate(None)
-        stream = self._streams[connection]
-        stream.link = Link(connection, local, names)
-        stream.deadline = now + self.config.timers.capabilities
-        if self._stopping:
-            self._release(connection)
+        for oldest in self._newcomers.enter(connection, source, now):
+            self._abort(oldest, self._streams[oldest], "newer connections took its place", now)
+        names = frozenset[str]() if self.config.tls else None
+        self._streams[connection].link = Link(connection, local, names, source)
         return connection
+
+    def handle_secured(self, connection: int, names: frozenset[str]) -> None:
+        """Note that TLS is established; `names` are those in the other end's certificate."""
+        stream = self._streams.get(connection)
+        if stream is not None and stream.link is not None:
+            stream.link = replace(stream.link, names=names)
 
     def handle_connected(
         self, connection: int, now: float, local: IPAddress, names: frozenset[str] | None = None
@@ -160,6 +174,7 @@ class Node:
     def handle_closed(self, connection: int, now: float, reason: str = "closed") -> None:
         """Note that a connection could not be established or was closed by the other end."""
         stream = self._streams.pop(connection, None)
+        self._newcomers.leave(connection)
         if stream is None:
             return
         if stream.peer is not None:
@@ -176,7 +191,7 @@ class Node:
         stream.buffer += data
         try:
             while len(stream.buffer) >= 4 and self._streams.get(connection) is stream:
-                length = message_length(stream.buffer[:4], self.config.maximum_message)
+                length = message_length(stream.buffer[:4], self._maximum(stream))
                 if len(stream.buffer) < length:
                     break
                 whole, stream.buffer = stream.buffer[:length], stream.buffer[length:]
@@ -188,9 +203,8 @@ class Node:
 
     def handle_timeout(self, now: float) -> None:
         """Act on every deadline that is not after `now`."""
-        for connection, stream in tuple(self._streams.items()):
-            if stream.deadline is not None and stream.deadline <= now:
-                self._abort(connection, stream, "no CER came", now)
+        for connection in self._newcomers.expired(now):
+            self._abort(connection, self._streams[connection], "no CER came", now)
         for peer in self._peers.values():
             peer.expire(now)
         self._settle(now)
@@ -209,7 +223,7 @@ class Node:
             outbox=self.outbox,
             events=self._peer_events,
         )
-        self._peers[config.host.lower()] = peer
+        self._peers[ascii_lower(config.host)] = peer
         return peer
 
     def _allocate(self, peer: Peer | None) -> int:
@@ -219,8 +233,20 @@ class Node:
 
     def _release(self, connection: int) -> None:
         """Close a connection unless the other end did."""
-        if self._streams.pop(connection, None) is not None:
-            self.outbox.append(Close(connection))
+        self._newcomers.leave(connection)
+        stream = self._streams.pop(connection, None)
+        if stream is not None:
+            self.outbox.append(Close(connection, reset=stream.peer is None))
+
+    def _maximum(self, stream: _Stream) -> int:
+        """Return how long a message may be; nobody's CER is long."""
+        maximum = self.config.maximum_message
+        return maximum if stream.peer is not None else min(maximum, MAXIMUM_FIRST_MESSAGE)
+
+    def _report_refusal(self, source: IPAddress, now: float) -> None:
+        if now >= self._next_report:
+            self._next_report = now + _REPORT_INTERVAL
+            self.events.append(ConnectionFailed(now, "", f"no peer connects from {source}"))
 
     def _abort(self, connection: int, stream: _Stream, reason: str, now: float) -> None:
         self._release(connection)
@@ -238,7 +264,12 @@ class Node:
                 case PeerUp():
                     self._exchanges.peer_up(now)
                 case PeerDown(peer=host) | PeerSuspect(peer=host):
-                    self._exchanges.failover(self._peers[host.lower()], now)
+                    lost = isinstance(event, PeerDown)
+                    self._exchanges.failover(self._peers[ascii_lower(host)], now, lost=lost)
+        if len(self._peers) > len(self._configured):
+            self._forget_strangers()
+
+    def _forget_strangers(self) -> None:
         for host in [h for h, p in self._peers.items() if p.state is State.CLOSED]:
             if host not in self._configured:
                 del self._peers[host]
@@ -285,8 +316,9 @@ class Node:
             self.outbox.append(Send(connection, answer.encode()))
             self._abort(connection, stream, f"refused a CER: {error}", now)
             return
-        peer = self._peers.get(found.host.lower())
+        peer = self._peers.get(ascii_lower(found.host))
         if peer is None:
             peer = self._add_peer(PeerConfig(found.host, found.realm))
-        stream.peer, stream.deadline = peer, None
+        stream.peer = peer
+        self._newcomers.leave(connection)
         peer.accepted(link, message, found, now)

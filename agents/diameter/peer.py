@@ -34,9 +34,11 @@ from agents.diameter.events import (
     PeerUp,
 )
 from agents.diameter.grammar import check
+from agents.diameter.origins import check_own
 from agents.diameter.states import OPEN_STATES, TRANSITIONS, Input, State, Step
 from agents.diameter.watchdog import Verdict, Watchdog, WatchdogState
 from agents.diameter.wire import Message
+from agents.folding import ascii_lower
 from agents.machine import Discarded, Event
 
 
@@ -70,6 +72,8 @@ class Peer:
         self._events = events
         self._connections = Connections(identifiers, lambda: allocate(self), release, outbox)
         self._incoming: Incoming | None = None
+        self._again: Incoming | None = None
+        self._again_until = 0.0
         self._answer: Capabilities | None = None
         self._reason = ""
         self._cause: int = d.DisconnectCause.REBOOTING
@@ -95,8 +99,9 @@ class Peer:
     def next_timeout(self) -> float | None:
         """Return the earliest deadline."""
         watchdog = self.watchdog.deadline if self.state in OPEN_STATES else None
-        deadlines = [t for t in (self.deadline, self.retry_at, watchdog) if t is not None]
-        return min(deadlines, default=None)
+        probe = self._again_until if self._again and self.state in OPEN_STATES else None
+        deadlines = (self.deadline, self.retry_at, watchdog, probe)
+        return min((t for t in deadlines if t is not None), default=None)
 
     # What the node tells
 
@@ -113,6 +118,7 @@ class Peer:
         self.retry_at = None
         self._cause = cause
         self._reason = "stopped"
+        self._reject_again(now)
         if self.state in OPEN_STATES:
             self._take(Input.STOP, now)
         elif self.state not in {State.CLOSING, State.CLOSED}:
@@ -121,9 +127,31 @@ class Peer:
     def accepted(
         self, link: Link, request: Message, capabilities: Capabilities, now: float
     ) -> None:
-        """Take a connection on which the peer sent an acceptable CER."""
-        self._incoming = Incoming(link, request, capabilities)
+        """Take a connection on which the peer sent an acceptable CER.
+
+        An open connection may have died with the host that had it. So it is probed, and the new one
+        waits for what comes of that: the table's R-Reject, or the place of the old one.
+        """
+        incoming = Incoming(link, request, capabilities)
+        if self.state in OPEN_STATES:
+            self._probe_for(incoming, now)
+            return
+        self._incoming = incoming
         self._take(Input.R_CONN_CER, now)
+
+    def _probe_for(self, incoming: Incoming, now: float) -> None:
+        if self._again is None:
+            self._again_until = now + self._node.timers.probe
+            self._connections.send_request(watchdog_request(self._node), self.connection)
+        else:
+            self._reject_again(now)
+        self._again = incoming
+
+    def _reject_again(self, now: float) -> None:
+        """Reject the connection that waits, for the old one lives."""
+        if self._again is not None:
+            self._incoming, self._again = self._again, None
+            self._take(Input.R_CONN_CER, now)
 
     def connected(self, link: Link, now: float) -> None:
         """Note that our connection is established."""
@@ -132,6 +160,9 @@ class Peer:
 
     def disconnected(self, connection: int, reason: str, now: float) -> None:
         """Note that a connection was closed by the other end or an error, or never established."""
+        if self._again is not None and connection == self._again.link.connection:
+            self._again = None
+            return
         self._reason = reason
         if connection == self._connections.initiator:
             if self.state in {State.WAIT_CONN_ACK, State.WAIT_CONN_ACK_ELECT}:
@@ -149,6 +180,8 @@ class Peer:
             self._take(Input.TIMEOUT, now)
         if self.retry_at is not None and self.retry_at <= now:
             self.start(now)
+        if self._again and self.state in OPEN_STATES and self._again_until <= now:
+            self._drop("it connects again, and the old connection is dead", now)
         probe_at = self.watchdog.deadline
         if self.state not in OPEN_STATES or probe_at is None or probe_at > now:
             return
@@ -157,11 +190,16 @@ class Peer:
                 self._connections.send_request(watchdog_request(self._node), self.connection)
             case Verdict.FAILOVER:
                 self._events.append(PeerSuspect(now, self.config.host))
-            case Verdict.CLOSE if (connection := self.connection) is not None:
-                self._release(connection)
-                self.disconnected(connection, "no answer to watchdogs", now)
+            case Verdict.CLOSE:
+                self._drop("no answer to watchdogs", now)
             case _:
                 pass
+
+    def _drop(self, reason: str, now: float) -> None:
+        """Close the open connection, which is dead."""
+        if (connection := self.connection) is not None:
+            self._release(connection)
+            self.disconnected(connection, reason, now)
 
     def handle_message(self, connection: int, message: Message, now: float) -> Message | None:
         """Take a message; return it if it is for the node and not for the peer connection."""
@@ -184,6 +222,7 @@ class Peer:
         if message.command == d.Command.DEVICE_WATCHDOG and not message.request:
             if self._connections.answers(message):
                 self.watchdog.received_answer(now)
+                self._reject_again(now)
             else:
                 self._discard(message, now)
             return None
@@ -195,6 +234,7 @@ class Peer:
             return None
         try:
             check(message)
+            check_own(message, self.config)
         except DiameterError as error:
             self._refuse(message, error)
             return None
@@ -233,7 +273,7 @@ class Peer:
         is_cea = message.command == d.Command.CAPABILITIES_EXCHANGE
         if not is_cea or not self._connections.answers(message):
             raise DiameterError("another message than the CEA came", ResultCode.UNABLE_TO_COMPLY)
-        return accept_answer(self._node, self.config.host, self._connections.link, message)
+        return accept_answer(self._node, self.config, self._connections.link, message)
 
     def _note_disconnect(self, message: Message) -> None:
         cause = d.DISCONNECT_CAUSE.need(message.avps)
@@ -262,6 +302,9 @@ class Peer:
                     inputs.append(follow)
             if self.state is not before:
                 self._entered(before, now)
+            if self.state is State.CLOSED and self._again is not None:
+                self._incoming, self._again = self._again, None
+                inputs.append(Input.R_CONN_CER)
 
     def _perform(self, step: Step, now: float) -> Input | None:
         connections = self._connections
@@ -286,7 +329,7 @@ class Peer:
                 self.capabilities = self._answer
             case Step.ELECT:
                 # The responder of the name that sorts last survives (section 5.6.4).
-                if self._node.host.lower() > self.config.host.lower():
+                if ascii_lower(self._node.host) > ascii_lower(self.config.host):
                     return Input.WIN_ELECTION
             case Step.SND_DPR:
                 self._clean = True

@@ -7,6 +7,7 @@ from agents.diameter.config import NodeConfig, same_identity
 from agents.diameter.errors import DiameterError, ResultCode
 from agents.diameter.peer import Peer
 from agents.diameter.wire import Message
+from agents.folding import ascii_lower
 
 
 class Routing:
@@ -32,21 +33,22 @@ class Routing:
         explicit = self._route(realm)
         if explicit is not None:
             return explicit
-        own = [p for p in self._peers.values() if same_identity(p.config.realm, realm)]
-        return own or self._route("*") or []
+        peers = self._peers.values()
+        own = [p for p in peers if same_identity(p.config.realm, realm)]
+        return own or [p for p in peers if p.config.relays_for(realm)] or self._route("*") or []
 
     def _route(self, realm: str) -> list[Peer] | None:
         routes = [route for route in self._config.routes if same_identity(route.realm, realm)]
         if not routes:
             return None
-        names = [name.lower() for route in routes for name in route.peers]
+        names = [ascii_lower(name) for route in routes for name in route.peers]
         return [self._peers[name] for name in names if name in self._peers]
 
     def candidates(self, message: Message) -> list[Peer]:
         """Return the peers that may take a request; raises DiameterError if there are none."""
         host = d.DESTINATION_HOST.find(message.avps)
         realm = d.DESTINATION_REALM.find(message.avps)
-        if host is not None and (peer := self._peers.get(host.lower())) is not None:
+        if host is not None and (peer := self._peers.get(ascii_lower(host))) is not None:
             return [peer]
         if realm is None:
             raise DiameterError("no Destination-Realm", ResultCode.UNABLE_TO_DELIVER)

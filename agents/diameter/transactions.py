@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from agents.diameter import dictionary as d
 from agents.diameter.wire import Message
+from agents.folding import ascii_lower
 
 _MAXIMUM_REMEMBERED = 4096
 
@@ -122,7 +123,7 @@ _Key = tuple[str, int, int]
 
 def _key(request: Message) -> _Key:
     origin = d.ORIGIN_HOST.find(request.avps) or ""
-    return origin.lower(), request.end_to_end, request.command
+    return ascii_lower(origin), request.end_to_end, request.command
 
 
 @dataclass(slots=True)

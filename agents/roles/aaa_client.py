@@ -22,11 +22,15 @@ _CONNECTION_TIMEOUT = 30.0
 
 
 class AaaClientConfiguration(Configuration, frozen=True, kw_only=True):
-    """The base of the configurations with an AAA client; `aaa_timeout` in seconds."""
+    """The base of the configurations with an AAA client; `aaa_timeout` in seconds.
+
+    `home` is the home AAA server, or a relay on the way to it, trusted to relay for `home_realm`.
+    """
 
     diameter_identity: str
     diameter_realm: str
     home: DiameterPeer
+    home_realm: str | None = None
     diameter_tls: TlsSettings | None = None
     aaa_timeout: Annotated[float, msgspec.Meta(gt=0)] = 10.0
 
@@ -42,7 +46,7 @@ class AaaClient:
     ) -> None:
         self._identity = configuration.diameter_identity
         self._realm = configuration.diameter_realm
-        self._home_realm = configuration.home.realm
+        self._home_realm = configuration.home_realm or configuration.home.realm
         self._service = DiameterService(
             node_config(self._identity, self._realm, [configuration.home]),
             on_event=log.child("diameter"),

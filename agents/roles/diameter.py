@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from ipaddress import ip_address
 from pathlib import Path
 
 import msgspec
@@ -17,19 +18,37 @@ _RECONNECT = 0.1
 
 
 class DiameterPeer(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A peer by its DiameterIdentity; without an address it connects to this host."""
+    """A peer by its DiameterIdentity; without an address it connects to this host.
+
+    It may connect from `sources`; where there are none, from its address, or with TLS from
+    anywhere. It may relay for nodes of the realms `relays`, `*` for all.
+    """
 
     host: str
     realm: str
     address: str | None = None
     port: int = PORT
+    sources: tuple[str, ...] = ()
+    relays: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for source in self.sources:
+            ip_address(source)  # Raises ValueError, which names the text.
+
+    def config(self) -> PeerConfig:
+        """Return the peer as the node knows it."""
+        return PeerConfig(
+            self.host,
+            self.realm,
+            (self.address, self.port) if self.address else None,
+            tuple(map(ip_address, self.sources)),
+            self.relays,
+        )
 
 
 def node_config(host: str, realm: str, peers: Iterable[DiameterPeer]) -> NodeConfig:
     """Return the configuration of a node that knows `peers`."""
-    known = tuple(
-        PeerConfig(p.host, p.realm, (p.address, p.port) if p.address else None) for p in peers
-    )
+    known = tuple(peer.config() for peer in peers)
     return NodeConfig(host, realm, known, timers=Timers(reconnect=_RECONNECT))
 
 

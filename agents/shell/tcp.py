@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import random
-import ssl
+import socket
+import struct
 from collections.abc import Callable, Sequence
-from ipaddress import ip_address
+from dataclasses import replace
+from functools import partial
+from ipaddress import IPv6Address, ip_address
 from typing import cast
 
 from agents.diameter.config import NodeConfig
@@ -23,6 +26,7 @@ from agents.diameter.events import (
     Send,
 )
 from agents.diameter.node import Node
+from agents.diameter.values import IPAddress
 from agents.diameter.wire import Message
 from agents.machine import Address, Event
 from agents.shell.tls import TlsFiles, certified_names
@@ -34,26 +38,32 @@ _MAXIMUM_BACKLOG = 1 << 22
 """Octets that wait for a peer which does not read; then its connection is cut."""
 
 
+_BACKLOG = 128
+"""Connections that the kernel keeps until they are accepted; as many are taken in one go."""
+
+_PAUSE = 1.0
+"""Seconds until the next attempt to accept connections where the system has no room for them."""
+
+_RESET = struct.pack("ii", 1, 0)
+"""SO_LINGER that has close() send RST: nothing of a refused connection stays in the kernel."""
+
+
 class _Connection(asyncio.Protocol):
-    """One TCP connection; `number` is None while an incoming one is not known to the node."""
+    """One TCP connection, with TLS if there is any."""
 
     transport: asyncio.Transport
 
-    def __init__(self, service: DiameterService, number: int | None) -> None:
+    def __init__(self, service: DiameterService, number: int, *, incoming: bool) -> None:
         self.number = number
-        self.early = b""
+        self.incoming = incoming
         self._service = service
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        # asyncio has set TCP_NODELAY.
         self.transport = cast(asyncio.Transport, transport)
         self._service.made(self)
 
     def data_received(self, data: bytes) -> None:
-        if self.number is not None:
-            self._service.received(self.number, data)
-        else:
-            self.early += data  # It came with the last message of the TLS handshake.
+        self._service.received(self.number, data)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._service.lost(self, str(exc) if exc else "the peer closed the connection")
@@ -78,19 +88,18 @@ class DiameterService:
         request_timeout: float = 10.0,
         rng: random.Random | None = None,
     ) -> None:
+        self._config = config = replace(config, tls=tls is not None)
         self.node = Node(config, rng=rng or random.SystemRandom())
         self.request_timeout = request_timeout
-        self._config = config
         self._handler = handler
         self._on_event = on_event
         self._listen = tuple(listen)
         self._server_tls = tls.context(server=True) if tls else None
         self._client_tls = tls.context(server=False) if tls else None
-        self._servers: list[asyncio.Server] = []
+        self._listeners: list[socket.socket] = []
         self._connections: dict[int, _Connection] = {}
         self._open: set[_Connection] = set()
         self._attempts: dict[int, asyncio.Task[None]] = {}
-        self._handshakes: set[asyncio.Task[None]] = set()
         self._outcomes: dict[int, Outcome] = {}
         self._changed = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
@@ -103,15 +112,18 @@ class DiameterService:
     @property
     def listening(self) -> tuple[Address, ...]:
         """The addresses and ports listened on."""
-        names = [s.getsockname() for server in self._servers for s in server.sockets]
+        names = [listener.getsockname() for listener in self._listeners]
         return tuple((name[0], name[1]) for name in names)
 
     async def start(self) -> None:
         """Listen and begin to connect; raises OSError if an address is not to be had."""
         loop = asyncio.get_running_loop()
         for host, port in self._listen:
-            server = await loop.create_server(lambda: _Connection(self, None), host, port)
-            self._servers.append(server)
+            family = socket.AF_INET6 if ":" in host else socket.AF_INET
+            listener = socket.create_server((host, port), family=family, backlog=_BACKLOG)
+            listener.setblocking(False)
+            self._listeners.append(listener)
+            loop.add_reader(listener, self._accept, listener)
         self.node.start(self._now())
         self._pump()
 
@@ -169,8 +181,10 @@ class DiameterService:
 
     async def close(self) -> None:
         """Disconnect from every peer (DPR), and stop; it takes a few seconds at most."""
-        for server in self._servers:
-            server.close()
+        for listener in self._listeners:
+            asyncio.get_running_loop().remove_reader(listener)
+            listener.close()
+        self._listeners.clear()
         self.node.stop(self._now())
         self._pump()
         try:
@@ -184,26 +198,26 @@ class DiameterService:
         self._closed = True
         if self._timer is not None:
             self._timer.cancel()
-        tasks = [*self._attempts.values(), *self._handshakes]
+        tasks = tuple(self._attempts.values())
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        for server in self._servers:
-            await server.wait_closed()
 
     # For the connections
 
     def made(self, connection: _Connection) -> None:
-        """Take a new transport; an incoming one begins TLS first if there is any."""
+        """Tell the node about a transport that is established, TLS included."""
+        number, transport, now = connection.number, connection.transport, self._now()
         self._open.add(connection)
-        if connection.number is None and self._server_tls is not None:
-            connection.transport.pause_reading()
-            secure = self._secure(connection, self._server_tls)
-            task = asyncio.get_running_loop().create_task(secure)
-            self._handshakes.add(task)
-            task.add_done_callback(self._handshakes.discard)
-        else:
-            self._established(connection)
+        self._connections[number] = connection
+        self._attempts.pop(number, None)
+        names = certified_names(transport)
+        if not connection.incoming:
+            local = _ip_address(transport.get_extra_info("sockname"))
+            self.node.handle_connected(number, now, local, names)
+        elif names is not None:
+            self.node.handle_secured(number, names)
+        self._pump()
 
     def received(self, number: int, data: bytes) -> None:
         """Hand octets to the node."""
@@ -214,63 +228,73 @@ class DiameterService:
         """Tell the node about a closed transport."""
         self._open.discard(connection)
         self._changed.set()
-        if connection.number is not None:
-            self._connections.pop(connection.number, None)
-            self.node.handle_closed(connection.number, self._now(), reason)
-            self._pump()
+        self._connections.pop(connection.number, None)
+        self.node.handle_closed(connection.number, self._now(), reason)
+        self._pump()
 
-    async def _secure(self, connection: _Connection, context: ssl.SSLContext) -> None:
+    def _accept(self, listener: socket.socket) -> None:
+        """Take what the kernel has accepted; whom the node does not want is refused at once."""
+        for _ in range(_BACKLOG):
+            try:
+                connection, source = listener.accept()
+            except BlockingIOError:
+                break
+            except ConnectionAbortedError:
+                continue
+            except OSError as error:
+                self._pause(listener, error)
+                break
+            local = _ip_address(connection.getsockname())
+            number = self.node.handle_accepted(self._now(), _ip_address(source), local)
+            if number is None:
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+                connection.close()
+                continue
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            task = asyncio.get_running_loop().create_task(self._take(number, connection))
+            task.add_done_callback(partial(_close_if_cancelled, connection))
+            self._attempts[number] = task
+        self._pump()
+
+    def _pause(self, listener: socket.socket, error: OSError) -> None:
+        """Accept nothing for a while, for the system has no room for more connections."""
+        self._report(ConnectionFailed(self._now(), "", f"none can be accepted: {error}"))
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(listener)
+
+        def go_on() -> None:
+            if listener in self._listeners:
+                loop.add_reader(listener, self._accept, listener)
+
+        loop.call_later(_PAUSE, go_on)
+
+    async def _take(self, number: int, connection: socket.socket) -> None:
+        connection.setblocking(False)
         try:
-            secured = await asyncio.get_running_loop().start_tls(
-                connection.transport,
-                connection,
-                context,
-                server_side=True,
-                ssl_handshake_timeout=self._config.timers.capabilities,
+            await asyncio.get_running_loop().connect_accepted_socket(
+                lambda: _Connection(self, number, incoming=True), connection, ssl=self._server_tls
             )
-        except (OSError, asyncio.CancelledError) as error:
-            connection.transport.abort()
-            self._open.discard(connection)
-            self._changed.set()
-            if isinstance(error, asyncio.CancelledError):
-                raise
-            self._report(ConnectionFailed(self._now(), "", f"TLS failed: {_words(error)}"))
-            return
-        if secured is not None:
-            connection.transport = secured
-            self._established(connection)
+        except OSError as error:
+            self._failed(number, f"TLS failed: {_words(error)}")
 
-    def _established(self, connection: _Connection) -> None:
-        transport = connection.transport
-        local = ip_address(transport.get_extra_info("sockname")[0].partition("%")[0])
-        names = certified_names(transport)
-        if connection.number is None:
-            connection.number = self.node.handle_accepted(self._now(), local, names)
-            self._connections[connection.number] = connection
-        else:
-            self._attempts.pop(connection.number, None)
-            self._connections[connection.number] = connection
-            self.node.handle_connected(connection.number, self._now(), local, names)
-        if connection.early:
-            self.node.handle_data(connection.number, connection.early, self._now())
-            connection.early = b""
+    def _failed(self, number: int, reason: str) -> None:
+        self._attempts.pop(number, None)
+        self.node.handle_closed(number, self._now(), reason)
         self._pump()
 
     async def _connect(self, action: Connect) -> None:
         host, port = action.address
         try:
             await asyncio.get_running_loop().create_connection(
-                lambda: _Connection(self, action.connection),
+                lambda: _Connection(self, action.connection, incoming=False),
                 host,
                 port,
                 ssl=self._client_tls,
                 server_hostname=action.peer if self._client_tls else None,
             )
         except OSError as error:
-            self._attempts.pop(action.connection, None)
             reason = f"no connection to {host} port {port}: {_words(error)}"
-            self.node.handle_closed(action.connection, self._now(), reason)
-            self._pump()
+            self._failed(action.connection, reason)
 
     # The node's loop
 
@@ -341,12 +365,14 @@ class DiameterService:
                 connection.transport.write(data)
                 if connection.transport.get_write_buffer_size() > _MAXIMUM_BACKLOG:
                     connection.transport.abort()
-            case Close(connection=number):
+            case Close(connection=number, reset=reset):
                 attempt = self._attempts.pop(number, None)
                 if attempt is not None:
                     attempt.cancel()
                 connection = self._connections.pop(number, None)
-                if connection is not None:
+                if connection is not None and reset:
+                    connection.transport.abort()
+                elif connection is not None:
                     connection.transport.close()
             case Connect(connection=number):
                 task = asyncio.get_running_loop().create_task(self._connect(action))
@@ -367,6 +393,19 @@ class DiameterService:
         # The loop may call up to its clock's resolution early; the node must see its deadline.
         self.node.handle_timeout(max(self._now(), deadline))
         self._pump()
+
+
+def _close_if_cancelled(connection: socket.socket, task: asyncio.Task[None]) -> None:
+    """Close a connection for which no transport has been made."""
+    if task.cancelled():
+        connection.close()
+
+
+def _ip_address(name: tuple[str, int]) -> IPAddress:
+    """Return the IP address of a socket's name, an IPv4 one if it only stands for that."""
+    address = ip_address(name[0].partition("%")[0])
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return mapped or address
 
 
 def _words(error: BaseException) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from ipaddress import IPv6Address
 from itertools import count
 from typing import Any, TypeVar
 
@@ -13,9 +12,9 @@ from agents.diameter.events import Close, Connect, RequestReceived, Send
 from agents.diameter.node import Node
 from agents.diameter.wire import Message
 from agents.machine import Address, Event
+from tests.diameter.samples import LOCAL
 
 E = TypeVar("E", bound=Event)
-LOCAL = IPv6Address("2001:db8::1")
 
 
 @dataclass
@@ -98,7 +97,7 @@ class Network:
             node.handle_closed(number, self.now, "refused")
 
         def accept() -> None:
-            other = (target, self.hosts[target].node.handle_accepted(self.now, LOCAL))
+            other = (target, self.hosts[target].node.handle_accepted(self.now, LOCAL, LOCAL))
             self._pairs[end], self._pairs[other] = other, end
             self._later(name, lambda: node.handle_connected(number, self.now, LOCAL))
 

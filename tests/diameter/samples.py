@@ -1,9 +1,11 @@
 """Messages and configurations that several tests use."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from ipaddress import IPv6Address
 
 from agents.bootstrap import Assignment
+from agents.diameter import dictionary as d
 from agents.diameter.config import NodeConfig, PeerConfig, Timers
 from agents.diameter.dictionary import Mip6Feature
 from agents.diameter.eap import DiameterEapAnswer, DiameterEapRequest
@@ -49,6 +51,7 @@ ANSWER = DiameterEapAnswer(
     multi_round_timeout=30.0,
     origin_state_id=8,
 )
+LOCAL = IPv6Address("2001:db8::1")
 TIMERS = Timers(reconnect=2.0, watchdog=6.0)
 
 
@@ -63,6 +66,18 @@ def serve(message: Message) -> Message:
     return replace(ANSWER, session_id=request.session_id).to_message()
 
 
+def serve_as(name: str) -> Callable[[Message], Message]:
+    """Return what answers like `serve` in another server's name."""
+    avp = d.ORIGIN_HOST.avp(name)
+
+    def answer(message: Message) -> Message:
+        answer = serve(message)
+        avps = (avp if a.code == avp.code else a for a in answer.avps)
+        return replace(answer, avps=tuple(avps))
+
+    return answer
+
+
 def client_config(*addresses: tuple[str, tuple[str, int]]) -> NodeConfig:
     """Return a client of the servers at these (name, address)."""
     peers = tuple(PeerConfig(name, SERVER_REALM, address) for name, address in addresses)
@@ -71,5 +86,5 @@ def client_config(*addresses: tuple[str, tuple[str, int]]) -> NodeConfig:
 
 def server_config(name: str = SERVER) -> NodeConfig:
     """Return a server that the client may connect to."""
-    peers = (PeerConfig(CLIENT, CLIENT_REALM),)
+    peers = (PeerConfig(CLIENT, CLIENT_REALM, sources=(LOCAL,)),)
     return NodeConfig(name, SERVER_REALM, peers, timers=TIMERS)

@@ -4,6 +4,7 @@ import asyncio
 import socket
 import threading
 from dataclasses import replace
+from ipaddress import IPv4Address
 
 import pytest
 from diameter.message import constants as c
@@ -117,9 +118,8 @@ def test_its_client_and_our_server(mobile, run_node):
         return serve(message) if mobile else replace(ANSWER, assignment=None).to_message()
 
     async def run():
-        config = NodeConfig(
-            SERVER, SERVER_REALM, (PeerConfig(CLIENT, CLIENT_REALM),), timers=TIMERS
-        )
+        peer = PeerConfig(CLIENT, CLIENT_REALM, sources=(IPv4Address("127.0.0.1"),))
+        config = NodeConfig(SERVER, SERVER_REALM, (peer,), timers=TIMERS)
         service = DiameterService(config, handler=handler, listen=[("127.0.0.1", 0)])
         await service.start()
         try:

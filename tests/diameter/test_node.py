@@ -25,6 +25,7 @@ from tests.diameter.samples import (
     ANSWER,
     CLIENT,
     CLIENT_REALM,
+    LOCAL,
     RELAY,
     RELAY_REALM,
     REQUEST,
@@ -34,6 +35,7 @@ from tests.diameter.samples import (
     TIMERS,
     client_config,
     serve,
+    serve_as,
     server_config,
     unaddressed,
 )
@@ -44,7 +46,7 @@ def network_of(*servers, client=None):
     config = client or client_config(*((name, (name, 3868)) for name in servers))
     host = network.add(Node(config, rng=random.Random(1)))
     for seed, name in enumerate(servers, 2):
-        network.add(Node(server_config(name), rng=random.Random(seed)), serve)
+        network.add(Node(server_config(name), rng=random.Random(seed)), serve_as(name))
     network.start()
     return network, host
 
@@ -310,20 +312,24 @@ def test_route_record_in_an_answer_is_tolerated():
 
 def relayed(**relay_options):
     network = Network()
-    relay_peer = PeerConfig(RELAY, RELAY_REALM, (RELAY, 3868))
+    relay_peer = PeerConfig(RELAY, RELAY_REALM, (RELAY, 3868), relays=(SERVER_REALM,))
     client = NodeConfig(
         CLIENT, CLIENT_REALM, (relay_peer,), routes=(Route("*", (RELAY,)),), timers=TIMERS
     )
     relay = NodeConfig(
         RELAY,
         RELAY_REALM,
-        (PeerConfig(CLIENT, CLIENT_REALM), PeerConfig(SERVER, SERVER_REALM, (SERVER, 3868))),
+        (
+            PeerConfig(CLIENT, CLIENT_REALM, sources=(LOCAL,)),
+            PeerConfig(SERVER, SERVER_REALM, (SERVER, 3868)),
+        ),
         applications=(),
         relay=True,
         timers=TIMERS,
         **relay_options,
     )
-    server = NodeConfig(SERVER, SERVER_REALM, (PeerConfig(RELAY, RELAY_REALM),), timers=TIMERS)
+    relay_peer = PeerConfig(RELAY, RELAY_REALM, sources=(LOCAL,), relays=(CLIENT_REALM,))
+    server = NodeConfig(SERVER, SERVER_REALM, (relay_peer,), timers=TIMERS)
     hosts = [
         network.add(Node(config, rng=random.Random(n)), serve if config is server else None)
         for n, config in enumerate((client, relay, server))

@@ -5,18 +5,30 @@ from itertools import pairwise
 import pytest
 
 from agents.diameter import dictionary as d
-from agents.diameter.capabilities import capabilities_request, watchdog_request
+from agents.diameter.capabilities import (
+    capabilities_request,
+    disconnect_request,
+    watchdog_request,
+)
 from agents.diameter.config import NodeConfig, PeerConfig
 from agents.diameter.errors import ResultCode
-from agents.diameter.events import ConnectionFailed, PeerDown, PeerSuspect, PeerUp, Send
+from agents.diameter.events import (
+    ConnectionFailed,
+    PeerDown,
+    PeerSuspect,
+    PeerUp,
+    RequestSent,
+    Send,
+)
 from agents.diameter.node import Node
 from agents.diameter.states import TRANSITIONS, State
 from agents.diameter.wire import Message
 from agents.machine import Discarded
-from tests.diameter.network import LOCAL, Network
+from tests.diameter.network import Network
 from tests.diameter.samples import (
     CLIENT,
     CLIENT_REALM,
+    LOCAL,
     REQUEST,
     SERVER,
     SERVER_REALM,
@@ -72,7 +84,8 @@ def test_relay_application_is_common_to_all():
 
 
 def test_unknown_peer():
-    network, a, _ = pair(server=replace(server_config(), peers=()))
+    somebody = PeerConfig("else.visited.test", CLIENT_REALM, sources=(LOCAL,))
+    network, a, _ = pair(server=replace(server_config(), peers=(somebody,)))
     network.start()
     (answer,) = network.messages(SERVER)
     assert d.RESULT_CODE.find(answer.avps) == ResultCode.UNKNOWN_PEER
@@ -97,10 +110,15 @@ def test_another_host_answers():
 
 
 def test_certificate_of_another_name():
-    node = Node(server_config(), rng=random.Random(1))
+    node = Node(replace(server_config(), tls=True), rng=random.Random(1))
     cer = capabilities_request(client_config(), LOCAL).encode()
-    for names, state in (({"other.test"}, State.CLOSED), ({CLIENT.upper()}, State.R_OPEN)):
-        number = node.handle_accepted(0.0, LOCAL, frozenset(names))
+    for names, state in (
+        (set(), State.CLOSED),
+        ({"other.test"}, State.CLOSED),
+        ({CLIENT.upper()}, State.R_OPEN),
+    ):
+        number = node.handle_accepted(0.0, LOCAL, LOCAL)
+        node.handle_secured(number, frozenset(names))
         node.handle_data(number, cer, 0.0)
         assert node.state(CLIENT) is state
 
@@ -109,9 +127,10 @@ def test_certificate_of_another_name():
 def test_election(low):
     # Both ends connect at once; one connection survives and carries a request.
     mine = "a.visited.test" if low else "z.visited.test"
-    a = NodeConfig(mine, CLIENT_REALM, (PeerConfig(SERVER, SERVER_REALM, HERE),), timers=TIMERS)
+    server = PeerConfig(SERVER, SERVER_REALM, HERE, (LOCAL,))
+    a = NodeConfig(mine, CLIENT_REALM, (server,), timers=TIMERS)
     b = NodeConfig(
-        SERVER, SERVER_REALM, (PeerConfig(mine, CLIENT_REALM, (mine, 1)),), timers=TIMERS
+        SERVER, SERVER_REALM, (PeerConfig(mine, CLIENT_REALM, (mine, 1), (LOCAL,)),), timers=TIMERS
     )
     network, one, two = pair(client=a, server=b)
     network.start()
@@ -124,10 +143,11 @@ def test_election(low):
 
 
 def test_the_peers_connection_is_used_if_ours_fails_meanwhile():
-    node = Node(client_config((SERVER, HERE)), rng=random.Random(1))
+    peer = PeerConfig(SERVER, SERVER_REALM, HERE, (LOCAL,))
+    node = Node(replace(client_config(), peers=(peer,)), rng=random.Random(1))
     node.start(0.0)
     ours = node.outbox.popleft().connection
-    theirs = node.handle_accepted(0.0, LOCAL)
+    theirs = node.handle_accepted(0.0, LOCAL, LOCAL)
     node.handle_data(theirs, capabilities_request(server_config(), LOCAL).encode(), 0.0)
     assert node.state(SERVER) is State.WAIT_CONN_ACK_ELECT
     node.handle_closed(ours, 0.0, "refused")
@@ -257,7 +277,7 @@ def test_capabilities_that_are_never_answered_have_a_deadline():
 
 def test_incoming_connection_without_a_cer_has_a_deadline():
     network, _, b = pair()
-    b.node.handle_accepted(0.0, LOCAL)
+    b.node.handle_accepted(0.0, LOCAL, LOCAL)
     network.run(TIMERS.capabilities + 0.1)
     assert b.seen(ConnectionFailed)[0].reason == "no CER came"
     assert b.node.next_timeout() is None
@@ -278,7 +298,7 @@ def test_garbage_closes_an_open_connection(data):
 @pytest.mark.parametrize("data", [b"GET / HTTP/1.1\r\n\r\n", REQUEST.to_message().encode()])
 def test_first_message_must_be_a_cer(data):
     network, _, b = pair()
-    number = b.node.handle_accepted(0.0, LOCAL)
+    number = b.node.handle_accepted(0.0, LOCAL, LOCAL)
     b.node.handle_data(number, data, 0.0)
     network.settle()
     assert len(b.seen(ConnectionFailed)) == 1
@@ -297,15 +317,106 @@ def test_cea_is_awaited_and_nothing_else():
     assert node.state(SERVER) is State.CLOSED
 
 
-def test_second_connection_of_an_open_peer_is_rejected():
-    network, _, b = pair()
-    network.start()
-    number = b.node.handle_accepted(network.now, LOCAL)
+def connect_again(network, server):
+    """Let the client connect once more, beside the connection that it has."""
+    number = server.node.handle_accepted(network.now, LOCAL, LOCAL)
     cer = capabilities_request(client_config(), LOCAL).encode()
-    b.node.handle_data(number, cer, network.now)
+    server.node.handle_data(number, cer, network.now)
     network.settle()
+    return number
+
+
+def test_second_connection_of_an_open_peer_that_lives_is_rejected():
+    network, a, b = pair()
+    network.start()
+    connect_again(network, b)
+    network.run(1.0)
     assert b.seen(ConnectionFailed)[0].reason == "a second connection was rejected"
     assert b.node.state(CLIENT) is State.R_OPEN
+    assert b.seen(PeerDown) == a.seen(PeerDown) == []
+
+
+def test_third_connection_takes_the_place_of_the_second_that_waits():
+    network, _, b = pair()
+    network.start()
+    network.deaf.add(CLIENT)
+    connect_again(network, b)
+    connect_again(network, b)
+    probes = [m for m in network.messages(SERVER) if m.command == 280]
+    assert len(probes) == 1
+    assert [e.reason for e in b.seen(ConnectionFailed)] == ["a second connection was rejected"]
+
+
+def test_second_connection_is_taken_if_the_first_is_dead():
+    network, _, b = pair()
+    network.start()
+    network.deaf.add(CLIENT)  # Its power has failed: no FIN, no RST.
+    network.run(1.0)
+    ceas = len(network.messages(SERVER))
+    number = connect_again(network, b)
+    network.run(TIMERS.probe - 0.1)
+    assert len(b.seen(PeerUp)) == 1
+    network.run(0.2)
+    (down,) = b.seen(PeerDown)
+    assert down.reason == "it connects again, and the old connection is dead"
+    assert len(b.seen(PeerUp)) == 2
+    assert b.node.state(CLIENT) is State.R_OPEN
+    cea = network.messages(SERVER)[ceas + 1]
+    assert (cea.command, d.RESULT_CODE.find(cea.avps)) == (257, 2001)
+    b.node.handle_data(number, REQUEST.to_message().encode(), network.now)
+    network.settle()
+    assert [m.command for m in network.messages(SERVER)].count(268) == 1
+
+
+def test_second_connection_is_taken_as_soon_as_the_first_is_known_to_be_dead():
+    network, _, b = pair()
+    network.start()
+    first = next(number for name, number in network._pairs if name == SERVER)
+    network.deaf.add(CLIENT)
+    connect_again(network, b)
+    b.node.handle_closed(first, network.now, "reset")  # The answer of a host that has restarted.
+    network.settle()
+    assert len(b.seen(PeerUp)) == 2
+
+
+def test_second_connection_that_ends_leaves_the_first_alone():
+    network, _, b = pair()
+    network.start()
+    network.deaf.add(CLIENT)
+    number = connect_again(network, b)
+    b.node.handle_closed(number, network.now, "closed")
+    network.deaf.clear()
+    network.run(TIMERS.probe + 1.0)
+    assert b.seen(PeerDown) == []
+
+
+def test_second_connection_waits_for_the_end_of_a_first_that_closes():
+    network, _, b = pair()
+    network.start()
+    network.deaf.add(CLIENT)
+    connect_again(network, b)
+    dpr = disconnect_request(client_config(), d.DisconnectCause.REBOOTING)
+    first = next(number for name, number in network._pairs if name == SERVER)
+    b.node.handle_data(first, dpr.encode(), network.now)
+    network.run(TIMERS.disconnect + 0.1)
+    assert len(b.seen(PeerUp)) == 2
+
+
+def test_request_under_way_goes_over_the_second_connection():
+    # The server of the first connection has restarted, and connects to its client.
+    peer = PeerConfig(SERVER, SERVER_REALM, HERE, (LOCAL,))
+    network, a, b = pair(client=replace(client_config(), peers=(peer,)))
+    b.handler = None
+    network.start()
+    a.node.request(REQUEST.to_message(), network.now, 30.0)
+    network.run(0.1)
+    network.deaf.add(SERVER)
+    number = a.node.handle_accepted(network.now, LOCAL, LOCAL)
+    cer = capabilities_request(server_config(), LOCAL).encode()
+    a.node.handle_data(number, cer, network.now)
+    network.run(TIMERS.probe + 0.1)
+    assert a.node.state(SERVER) is State.R_OPEN
+    assert [e.retransmitted for e in a.seen(RequestSent)] == [False, True]
 
 
 def test_bad_base_requests_and_stray_answers_in_an_open_connection():
@@ -337,7 +448,7 @@ def test_random_octets_never_raise():
     rng = random.Random(3)
     for _ in range(300):
         node = Node(server_config(), rng=rng)
-        number = node.handle_accepted(0.0, LOCAL)
+        number = node.handle_accepted(0.0, LOCAL, LOCAL)
         node.handle_data(number, capabilities_request(client_config(), LOCAL).encode(), 0.0)
         data = bytearray(REQUEST.to_message().encode())
         for _ in range(rng.randrange(1, 9)):

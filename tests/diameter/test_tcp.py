@@ -5,6 +5,7 @@ import socket
 from collections.abc import Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
+from ipaddress import IPv6Address
 
 import pytest
 
@@ -67,7 +68,8 @@ async def service(config, **options):
 
 
 def server(handler=serve, tls=None, port=0):
-    config = NodeConfig(SERVER, SERVER_REALM, (PeerConfig(CLIENT, CLIENT_REALM),), timers=TIMERS)
+    peer = PeerConfig(CLIENT, CLIENT_REALM, sources=() if tls else (IPv6Address("::1"),))
+    config = NodeConfig(SERVER, SERVER_REALM, (peer,), timers=TIMERS)
     return service(config, handler=handler, listen=[("::1", port)], tls=tls)
 
 
