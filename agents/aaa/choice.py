@@ -30,9 +30,16 @@ class Choice:
 
 
 class Chooser:
-    """Chooses home agents for subscribers."""
+    """Chooses home agents for subscribers, who may use them for `lifetime` seconds."""
 
-    def __init__(self, subscribers: Subscribers, leases: Leases, select: Selection) -> None:
+    def __init__(
+        self,
+        subscribers: Subscribers,
+        leases: Leases,
+        select: Selection,
+        lifetime: float = 0.0,
+    ) -> None:
+        self._lifetime = lifetime
         self._subscribers = subscribers
         self._leases = leases
         self._select = select
@@ -69,7 +76,9 @@ class Chooser:
             if (addresses := subscriber.addresses(agent)) is None:
                 continue
             try:
-                lease = self._leases.lease(subscriber.identity, agent.name, addresses, reserved)
+                lease = self._leases.lease(
+                    subscriber.identity, agent.name, addresses, reserved, self._lifetime
+                )
             except LeaseError as error:
                 problem = error
                 continue

@@ -39,6 +39,14 @@ MAXIMUM_INVALID = 5
 """EAP packets of one session that may be invalid (RFC 4072 section 2.4)."""
 
 
+LEASE_MARGIN = 300.0
+"""Seconds by which a lease outlasts the Session-Timeout of its answer.
+
+Whoever gets the answer counts from then on: it may come a round of EAP later than the lease, and be
+repeated for as long as a Diameter server knows duplicates (`Timers.duplicates`, 240 s).
+"""
+
+
 def eap_servers(
     tls: TlsServerConfig, *, fragment_size: int = 1000, pick_up: bool = False
 ) -> EapServerFactory:
@@ -85,7 +93,7 @@ class HomeAaa:
         home_agents: Collection[str] = (),
     ) -> None:
         self._subscribers = subscribers
-        self._chooser = Chooser(subscribers, leases, select)
+        self._chooser = Chooser(subscribers, leases, select, session_timeout + LEASE_MARGIN)
         self._make_server = eap_server_factory
         self._origin_host = origin_host
         self._origin_realm = origin_realm

@@ -1,31 +1,84 @@
-"""Home addresses given out: one to an identity, never one to two, kept over crashes."""
+"""Home addresses given out: one to an identity, never one to two, kept over crashes.
+
+An address that its holder gives up rests until his last authorisation for it has ended: until then
+he may have security associations and a binding for it.
+"""
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Collection, Iterator
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from ipaddress import IPv6Address
+from itertools import chain
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeAlias
 
 from agents.aaa.subscribers import AddressRange
 from agents.eap.names import canonical_identity
+
+SEARCH_INTERVAL = 1.0
+"""Seconds between two searches of a pool in which nothing was free: each reads all its leases."""
 
 BUSY_TIMEOUT = 5.0
 """How long, in seconds, to wait for another process's transaction."""
 
 SCHEMA = """
+BEGIN IMMEDIATE;
 CREATE TABLE IF NOT EXISTS leases (
     identity   TEXT PRIMARY KEY,
     home_agent TEXT NOT NULL,
     address    BLOB NOT NULL UNIQUE CHECK (length(address) = 16)
-) STRICT, WITHOUT ROWID
+) STRICT, WITHOUT ROWID;
+-- Who may have used an address last, and until when (time.time()).
+CREATE TABLE IF NOT EXISTS authorisations (
+    address  BLOB PRIMARY KEY CHECK (length(address) = 16),
+    identity TEXT NOT NULL,
+    until    REAL NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS authorisations_by_end ON authorisations (until);
+-- The number of leases at a home agent: to count them for every request would take longer and
+-- longer.
+CREATE TABLE IF NOT EXISTS loads (
+    home_agent TEXT PRIMARY KEY,
+    leases     INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TRIGGER IF NOT EXISTS lease_begins AFTER INSERT ON leases BEGIN
+    INSERT INTO loads VALUES (new.home_agent, 1)
+    ON CONFLICT (home_agent) DO UPDATE SET leases = leases + 1;
+END;
+CREATE TRIGGER IF NOT EXISTS lease_ends AFTER DELETE ON leases BEGIN
+    UPDATE loads SET leases = leases - 1 WHERE home_agent = old.home_agent;
+END;
+CREATE TRIGGER IF NOT EXISTS lease_moves AFTER UPDATE OF home_agent ON leases BEGIN
+    UPDATE loads SET leases = leases - 1 WHERE home_agent = old.home_agent;
+    INSERT INTO loads VALUES (new.home_agent, 1)
+    ON CONFLICT (home_agent) DO UPDATE SET leases = leases + 1;
+END;
+DELETE FROM loads;
+INSERT INTO loads SELECT home_agent, count(*) FROM leases GROUP BY home_agent;
+COMMIT;
 """
 
+AUTHORISE = """
+INSERT INTO authorisations (address, identity, until) VALUES (?, ?, ?)
+ON CONFLICT (address) DO UPDATE SET
+    until = iif(identity = excluded.identity, max(until, excluded.until), excluded.until),
+    identity = excluded.identity
+"""
 
+TAKEN = """
+SELECT address FROM leases WHERE address BETWEEN :first AND :last AND identity != :identity
+UNION
+SELECT address FROM authorisations
+WHERE address BETWEEN :first AND :last AND identity != :identity AND until > :now
+ORDER BY address
+"""
+
+Rows: TypeAlias = Iterator[tuple[Any, ...]]
 SELECT = "SELECT identity, home_agent, address FROM leases"
 
 
@@ -45,11 +98,14 @@ class Lease:
 class Leases:
     """The leases in one SQLite file, which several processes may use at once.
 
-    A lease lasts until `release`, or until its owner's subscription no longer allows it.
+    A lease lasts until `release`, or until its owner's subscription no longer allows it. `clock`
+    gives the time in seconds, the same for all processes and after a restart.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, clock: Callable[[], float] = time.time) -> None:
         self._path = path
+        self._clock = clock
+        self._exhausted: dict[AddressRange, float] = {}
         try:
             self._db = sqlite3.connect(path, timeout=BUSY_TIMEOUT, isolation_level=None)
         except sqlite3.Error as error:
@@ -60,7 +116,7 @@ class Leases:
             with suppress(sqlite3.OperationalError):
                 self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = FULL")
-            self._db.execute(SCHEMA)
+            self._db.executescript(SCHEMA)
         except sqlite3.Error as error:
             self._db.close()
             raise LeaseError(f"{path}: not a usable database of leases: {error}") from error
@@ -102,23 +158,39 @@ class Leases:
         home_agent: str,
         addresses: AddressRange,
         reserved: Collection[IPv6Address] = (),
+        lifetime: float = 0.0,
     ) -> Lease:
         """Give `identity` an address out of `addresses`, the one that it has if that fits.
 
+        It is authorised for `lifetime` seconds; nobody else gets the address before they are over.
         No address in `reserved` is given. Raises LeaseError if none is free.
         """
-        identity = canonical_identity(identity)
+        identity, now = canonical_identity(identity), self._clock()
         with self._transaction():
             held = self.find(identity)
-            if held is not None and self._fits(held, home_agent, addresses, reserved):
-                return held
-            address = self._free(identity, addresses, reserved)
-            self._db.execute(
-                "INSERT INTO leases (identity, home_agent, address) VALUES (?, ?, ?) "
-                "ON CONFLICT (identity) DO UPDATE "
-                "SET home_agent = excluded.home_agent, address = excluded.address",
-                (identity, home_agent, address.packed),
-            )
+            if held is None or not self._fits(held, home_agent, addresses, reserved):
+                held = self._give(identity, home_agent, addresses, reserved, now)
+            if lifetime > 0:
+                self._db.execute("DELETE FROM authorisations WHERE until <= ?", (now,))
+                self._db.execute(AUTHORISE, (held.address.packed, identity, now + lifetime))
+        return held
+
+    def _give(
+        self,
+        identity: str,
+        home_agent: str,
+        addresses: AddressRange,
+        reserved: Collection[IPv6Address],
+        now: float,
+    ) -> Lease:
+        address = self._free(identity, addresses, reserved, now)
+        self._db.execute(
+            "INSERT INTO leases (identity, home_agent, address) VALUES (?, ?, ?) "
+            "ON CONFLICT (identity) DO UPDATE "
+            "SET home_agent = excluded.home_agent, address = excluded.address",
+            (identity, home_agent, address.packed),
+        )
+        self._exhausted.clear()  # The address that it had before may be free now.
         return Lease(identity, home_agent, address)
 
     @staticmethod
@@ -132,48 +204,66 @@ class Leases:
         return allowed and held.home_agent == home_agent
 
     def _free(
-        self, identity: str, addresses: AddressRange, reserved: Collection[IPv6Address]
+        self,
+        identity: str,
+        addresses: AddressRange,
+        reserved: Collection[IPv6Address],
+        now: float,
     ) -> IPv6Address:
-        def taken(address: IPv6Address) -> bool:
-            return address in reserved or self._owner(address) not in (None, identity)
-
+        if self._exhausted.get(addresses, now) > now:
+            raise LeaseError(f"no home address is free in {addresses}")
         # Behind the highest lease first, so that a released address rests as long as it can.
         start = self._after_highest(addresses)
         for begin, end in ((start, addresses.last), (addresses.first, start)):
-            if (address := _first(begin, end, taken)) is not None:
+            rows = self._rows(
+                TAKEN,
+                {"first": begin.packed, "last": end.packed, "identity": identity, "now": now},
+            )
+            taken = (int.from_bytes(packed) for (packed,) in rows)
+            if (address := _first_free(int(begin), int(end), taken, reserved)) is not None:
                 return address
         if addresses.first == addresses.last:
-            owner = self._owner(addresses.first) or "another use"
-            raise LeaseError(f"home address {addresses.first} belongs to {owner}")
-        raise LeaseError(f"no home address is free from {addresses.first} to {addresses.last}")
+            raise LeaseError(f"home address {addresses.first} {self._why_not(addresses.first)}")
+        self._exhausted[addresses] = now + SEARCH_INTERVAL
+        raise LeaseError(f"no home address is free in {addresses}")
+
+    def _why_not(self, address: IPv6Address) -> str:
+        if (owner := self._owner(address)) is not None:
+            return f"belongs to {owner}"
+        query = "SELECT identity FROM authorisations WHERE address = ?"
+        for (former,) in self._rows(query, (address.packed,)):
+            return f"was {former}'s, whose authorisation has not ended"
+        return "belongs to another use"
 
     def _after_highest(self, addresses: AddressRange) -> IPv6Address:
-        ((highest,),) = self._read(
-            "SELECT max(address) FROM leases WHERE address BETWEEN ? AND ?",
-            addresses.first.packed,
-            addresses.last.packed,
-        )
+        query = "SELECT max(address) FROM leases WHERE address BETWEEN ? AND ?"
+        ((highest,),) = self._rows(query, (addresses.first.packed, addresses.last.packed))
         if highest is None or highest == addresses.last.packed:
             return addresses.first
         return IPv6Address(highest) + 1
 
-    def _read(self, query: str, *values: object) -> list[tuple[Any, ...]]:
+    def _rows(self, query: str, values: Sequence[object] | Mapping[str, object] = ()) -> Rows:
+        """Return the rows of a query, read as they are asked for; raises LeaseError."""
         try:
-            return self._db.execute(query, values).fetchall()
+            yield from self._db.execute(query, values)
         except sqlite3.Error as error:
             raise LeaseError(f"{self._path}: {error}") from error
 
     def _owner(self, address: IPv6Address) -> str | None:
-        rows = self._read("SELECT identity FROM leases WHERE address = ?", address.packed)
-        return str(rows[0][0]) if rows else None
+        query = "SELECT identity FROM leases WHERE address = ?"
+        return next((str(owner) for (owner,) in self._rows(query, (address.packed,))), None)
 
     def find(self, identity: str) -> Lease | None:
         """Return the lease of `identity`."""
-        rows = self._read(f"{SELECT} WHERE identity = ?", canonical_identity(identity))
-        return _lease(*rows[0]) if rows else None
+        rows = self._rows(f"{SELECT} WHERE identity = ?", (canonical_identity(identity),))
+        return next((_lease(*row) for row in rows), None)
 
     def release(self, identity: str) -> bool:
-        """Give the lease of `identity` up; return whether there was one."""
+        """Give the lease of `identity` up; return whether there was one.
+
+        The address is nobody else's before the authorisation has ended that came with it.
+        """
+        self._exhausted.clear()
         with self._transaction():
             cursor = self._db.execute(
                 "DELETE FROM leases WHERE identity = ?", (canonical_identity(identity),)
@@ -182,24 +272,27 @@ class Leases:
 
     def load(self) -> dict[str, int]:
         """Return the number of leases at each home agent that has any."""
-        return dict(self._read("SELECT home_agent, count(*) FROM leases GROUP BY home_agent"))
+        return dict(self._rows("SELECT home_agent, leases FROM loads WHERE leases > 0"))
 
     def __iter__(self) -> Iterator[Lease]:
-        return (_lease(*row) for row in self._read(f"{SELECT} ORDER BY address"))
+        return (_lease(*row) for row in self._rows(f"{SELECT} ORDER BY address"))
 
 
 def _lease(identity: str, home_agent: str, address: bytes) -> Lease:
     return Lease(identity, home_agent, IPv6Address(address))
 
 
-def _first(
-    begin: IPv6Address, end: IPv6Address, taken: Callable[[IPv6Address], bool]
+def _first_free(
+    begin: int, end: int, taken: Iterable[int], reserved: Collection[IPv6Address]
 ) -> IPv6Address | None:
-    """Return the first address from `begin` to `end` that is not taken."""
-    number = int(begin)
-    while number <= int(end):
-        address = IPv6Address(number)
-        if not taken(address):
-            return address
-        number += 1
+    """Return the first address from `begin` to `end` that is neither taken nor reserved.
+
+    `taken` are those in this range, in their order.
+    """
+    number = begin
+    for next_taken in chain(taken, (end + 1,)):
+        for candidate in range(number, next_taken):
+            if (address := IPv6Address(candidate)) not in reserved:
+                return address
+        number = next_taken + 1
     return None

@@ -36,6 +36,9 @@ class AddressRange:
     def __contains__(self, address: object) -> bool:
         return isinstance(address, IPv6Address) and self.first <= address <= self.last
 
+    def __str__(self) -> str:
+        return f"{self.first} to {self.last}"
+
     @classmethod
     def parse(cls, text: str) -> AddressRange:
         """Read "first-last", a prefix, or one address; raises ValueError.
@@ -110,7 +113,8 @@ class Subscribers:
     def __init__(self, subscribers: Iterable[Subscriber], home_agents: Iterable[HomeAgent]) -> None:
         self._subscribers = {canonical_identity(s.identity): s for s in subscribers}
         self.home_agents = {agent.name: agent for agent in home_agents}
-        self._reserved = frozenset(agent.address for agent in self.home_agents.values()) | {
+        self._agents = frozenset(agent.address for agent in self.home_agents.values())
+        self._reserved = self._agents | {
             s.home_address for s in self._subscribers.values() if s.home_address is not None
         }
 
@@ -119,10 +123,11 @@ class Subscribers:
         return self._subscribers.get(canonical_identity(identity))
 
     def reserved(self, subscriber: Subscriber) -> frozenset[IPv6Address]:
-        """Return the addresses that others own: home agents, and subscribers with a fixed one."""
-        if subscriber.home_address is None:
-            return self._reserved
-        return self._reserved - {subscriber.home_address}
+        """Return the addresses that others own: home agents, and subscribers with a fixed one.
+
+        A fixed home address is one subscriber's, and its owner gets no other.
+        """
+        return self._reserved if subscriber.home_address is None else self._agents
 
     def __iter__(self) -> Iterator[Subscriber]:
         return iter(self._subscribers.values())

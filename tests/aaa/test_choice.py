@@ -91,7 +91,7 @@ def test_a_local_home_agent_stands_in_when_those_at_home_are_full(choose):
     for user in "abc":
         assert choose(user).place is Place.HOME
     choice = choose("d", Wish.EITHER, CANDIDATE)
-    full = "no home address is free from 2001:db8:101::1000 to 2001:db8:101::1001"
+    full = "no home address is free in 2001:db8:101::1000 to 2001:db8:101::1001"
     assert choice == Choice(Place.LOCAL, CANDIDATE, (full,))
     # Against the wish for the home domain it does not.
     assert choose("d", Wish.HOME, CANDIDATE) == Choice(problems=(full,))

@@ -36,7 +36,7 @@ def test_an_identity_keeps_its_address(leases, tmp_path):
 def test_a_pool_comes_to_its_end_and_a_released_address_returns(leases):
     for i in range(4):
         leases.lease(f"mn{i}@home.test", "ha1", POOL)
-    with pytest.raises(LeaseError, match=r"no home address is free from 2001:db8:100::1000 to"):
+    with pytest.raises(LeaseError, match=r"no home address is free in 2001:db8:100::1000 to"):
         leases.lease("late@home.test", "ha1", POOL)
     assert leases.release("mn2@home.test")
     assert not leases.release("mn2@home.test")
