@@ -5,6 +5,8 @@ from __future__ import annotations
 from cryptography import x509
 from cryptography.x509.oid import NameOID, ObjectIdentifier
 
+from agents.folding import ascii_lower
+
 USER_PRINCIPAL_NAME = ObjectIdentifier("1.3.6.1.4.1.311.20.2.3")
 UTF8_STRING = 0x0C
 
@@ -49,9 +51,12 @@ def server_names(certificate: x509.Certificate) -> tuple[str, ...]:
 
 
 def canonical_identity(identity: str) -> str:
-    """Return an NAI with its realm in lower case, for realms have none (RFC 7542 section 2.4)."""
+    """Return an NAI with its realm in lower case, for realms have none (RFC 7542 section 2.4).
+
+    Letters beyond ASCII are what they are; so is the user's part, whose case counts.
+    """
     user, at, realm = identity.rpartition("@")
-    return user + at + realm.lower() if at else identity
+    return user + at + ascii_lower(realm) if at else identity
 
 
 def is_anonymous(identity: str) -> bool:
@@ -77,4 +82,4 @@ def find_identity(identity: str, names: tuple[str, ...]) -> str | None:
 
 def same_host(a: str, b: str) -> bool:
     """Whether two DNS names are equal; a wildcard stands for nothing but itself."""
-    return a.rstrip(".").lower() == b.rstrip(".").lower()
+    return ascii_lower(a.rstrip(".")) == ascii_lower(b.rstrip("."))
