@@ -46,7 +46,13 @@ class Material:
 
 
 def make(
-    host: Host, sa: IkeSa, agreement: Agreement, material: Material, *, initiated: bool
+    host: Host,
+    sa: IkeSa,
+    agreement: Agreement,
+    material: Material,
+    now: float,
+    *,
+    initiated: bool,
 ) -> Child:
     """Return a CHILD SA with its keys."""
     if sa.keys is None or agreement.selectors.local is None:
@@ -56,6 +62,7 @@ def make(
     if not initiated:
         ours, theirs = theirs, ours
     local, remote = agreement.selectors.local, selectors.remote
+    lifetime = host.esp_lifetime(sa, now)
     spi_in, spi_out = agreement.spis
 
     def one(ends: tuple[IPv6Address, IPv6Address], spi: int, keys: tuple[bytes, bytes]) -> EspSa:
@@ -67,7 +74,7 @@ def make(
             keys[0],
             choice.proposal.digest,
             keys[1],
-            host.config.esp_lifetime,
+            lifetime,
         )
 
     pair = EspPair(

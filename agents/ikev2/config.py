@@ -233,12 +233,25 @@ class Config:
     """The longest that IKE_SA_INIT and IKE_AUTH together may take on either side."""
 
     cookie_threshold: int = 32
-    """Half-open IKE SAs above which a responder demands cookies (section 2.6)."""
+    """Half-open IKE SAs above which a responder demands cookies (section 2.6).
 
-    half_open_limit: int = 1024
-    """Half-open IKE SAs that a responder has at once."""
+    It does so too of an address that has one: nobody fills another's share from afar.
+    """
 
-    children_limit: int = 16
+    half_open_limit: int = 512
+    """Half-open IKE SAs that a responder has at once, those in EAP and lately failed included.
+
+    It lies well below the conversations that an AAA server has at once.
+    """
+
+    half_open_limit_per_peer: int = 8
+    half_open_limit_per_link: int = 64
+    """Those of one address, and of one /64."""
+
+    sas_per_peer: int = 4
+    """IKE SAs of one identity: of the addresses that it has just moved from, and to."""
+
+    children_limit: int = 4
     """CHILD SAs that one IKE SA may have, besides those that replace others."""
 
     initial_contact: bool = True

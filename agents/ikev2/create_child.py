@@ -102,7 +102,7 @@ class ChildExchange:
             self._refused(sa, requested, error, now)
             return
         try:
-            made = self._accept(sa, requested, contents)
+            made = self._accept(sa, requested, contents, now)
         except (WireError, PeerError) as problem:
             self.undo(sa, requested, problem, now)
             return
@@ -118,7 +118,9 @@ class ChildExchange:
         self._abandon(sa, requested.task, str(problem), now)
         self._ask(sa, DeleteChildren((), "refused", (requested.spi,)), now)
 
-    def _accept(self, sa: IkeSa, requested: ChildRequested, contents: Contents) -> Child:
+    def _accept(
+        self, sa: IkeSa, requested: ChildRequested, contents: Contents, now: float
+    ) -> Child:
         host = self._host
         contents.check(Form.CHILD)
         nonce = check_nonce(contents.get(PayloadType.NONCE))
@@ -132,7 +134,7 @@ class ChildExchange:
                 raise PeerError(f"group {ke.group} in the answer to {requested.group}")
             shared = requested.key_pair.shared(ke.public)
         material = child.Material((requested.nonce, nonce), shared)
-        return child.make(host, sa, agreement, material, initiated=True)
+        return child.make(host, sa, agreement, material, now, initiated=True)
 
     def _redundant(self, old: Child, made: Child) -> Child:
         """Return which SA the local host has to delete after it has made one (section 2.8.1).
@@ -205,7 +207,7 @@ class ChildExchange:
             raise
         ours = host.new_nonce()
         material = child.Material((nonce, ours), shared)
-        made = child.make(host, sa, agreement, material, initiated=False)
+        made = child.make(host, sa, agreement, material, now, initiated=False)
         self._take(made, old, now)
         offer, selectors = child.answer_payloads(agreement, chosen)
         payloads = [*offer, Payload(PayloadType.NONCE, ours)]

@@ -46,13 +46,13 @@ class Deadlines:
                 self._host.timers.set((Timer.IKE_REKEY, sa.spi, 0), again)
                 self._exchanges.ask(sa, RekeyIke(), now)
             case Timer.IKE_EXPIRES:
-                self._exchanges.ask(sa, DeleteIke("expired"), now)
+                self._exchanges.end(sa, "expired", now)
             case Timer.LIVENESS:
                 self._exchanges.probe(sa, now)
             case Timer.RETRY:
                 self._exchanges.retry(sa, now)
             case Timer.FORGET:
-                del self._host.sas[sa.spi]
+                self._host.forget(sa)
             case _:
                 pass
 
@@ -70,6 +70,9 @@ class Deadlines:
 
     def _give_up(self, sa: IkeSa, now: float) -> None:
         """End a negotiation that takes too long, or an IKE SA that the peer ought to delete."""
+        if sa.ending:
+            self._exchanges.unanswered(sa, now)
+            return
         if sa.successor is not None:
             self._exchanges.ask(sa, DeleteIke("replaced"), now)
             return
@@ -78,4 +81,7 @@ class Deadlines:
         if not sa.initiator:
             reason = "IKE_AUTH: the negotiation has taken too long"
             self._host.events.append(events.Failed(now, sa.peer, reason))
+        unheard = sa.sealer is None
         self._host.close(sa, reason, now)
+        if unheard:  # There is no answer that may be asked for again.
+            self._host.forget(sa)

@@ -53,6 +53,25 @@ class Exchanges:
         sa.tasks.append(task)
         self.pump(sa, now)
 
+    def end(self, sa: IkeSa, reason: str, now: float) -> None:
+        """Delete an IKE SA whose CHILD SAs are gone at once, whenever the peer answers.
+
+        Nothing more is made over it, and what is under way comes to nothing.
+        """
+        host = self._host
+        for child in list(sa.children.values()):
+            host.remove_child(child, reason, now)
+        for task in (*sa.tasks, *sa.delayed):
+            if isinstance(task, MakeChild) and task.replaces is None:
+                host.events.append(events.Failed(now, sa.peer, reason, task.selectors))
+        sa.tasks.clear()
+        sa.delayed.clear()
+        for timer in (Timer.IKE_REKEY, Timer.IKE_EXPIRES, Timer.LIVENESS, Timer.RETRY):
+            host.timers.cancel((timer, sa.spi, 0))
+        host.timers.set((Timer.GIVE_UP, sa.spi, 0), now + host.config.negotiation_timeout)
+        if not isinstance(sa.purpose, DeleteIke):
+            self.ask(sa, DeleteIke(reason), now)
+
     def replace(self, child: Child, now: float) -> None:
         """Replace a CHILD SA, unless that is under way or it is to be deleted."""
         if not child.rekeying and not child.closing:
@@ -115,8 +134,13 @@ class Exchanges:
             return
         self._host.finish_request(sa)
         match purpose:
-            case ChildRequested():
+            case ChildRequested() if not sa.ending:
                 self._child.complete(sa, purpose, contents, now)
+            case ChildRequested(task=task):
+                self._host.esp_spis.discard(purpose.spi)
+                if task.replaces is None:
+                    failed = events.Failed(now, sa.peer, "deleted", task.selectors)
+                    self._host.events.append(failed)
             case RekeyRequested():
                 self._rekey.complete(sa, purpose, contents, now)
             case DeleteChildren(children=children, reason=reason):

@@ -10,11 +10,20 @@ from enum import Enum, auto
 from ipaddress import IPv6Address
 from typing import TypeAlias
 
+from agents.eap.names import canonical_identity
+from agents.half_open import HalfOpen
 from agents.ikev2 import events
 from agents.ikev2.config import Allocate, Config, Credentials
-from agents.ikev2.constants import LOWEST_ESP_SPI, NotifyType, Role
+from agents.ikev2.constants import (
+    LOWEST_ESP_SPI,
+    Exchange,
+    NotifyType,
+    PayloadType,
+    ProtocolId,
+    Role,
+)
 from agents.ikev2.keys import IkeKeys
-from agents.ikev2.payloads import Notification
+from agents.ikev2.payloads import Deletion, Notification
 from agents.ikev2.sa import (
     AuthSent,
     Child,
@@ -95,6 +104,21 @@ class Host:
     """CHILD SAs by the inbound SPI."""
 
     esp_spis: set[int] = field(default_factory=set)
+    unproven: HalfOpen[bytes] = field(init=False)
+    """The local SPIs of a responder's IKE SAs until the peer has proved itself.
+
+    One that fails counts for as long as it is known: guesses are as dear as silence.
+    """
+
+    _by_identity: dict[str, dict[bytes, IkeSa]] = field(default_factory=dict)
+    """Those whose peers are known, until they are forgotten; oldest first."""
+
+    def __post_init__(self) -> None:
+        self.unproven = HalfOpen(
+            host=self.config.half_open_limit_per_peer,
+            link=self.config.half_open_limit_per_link,
+            total=self.config.half_open_limit,
+        )
 
     # Identifiers.
 
@@ -120,6 +144,26 @@ class Host:
     def of_peer(self, peer: IPv6Address) -> list[IkeSa]:
         """Return the IKE SAs with a peer that are not closed."""
         return [s for s in self.sas.values() if s.peer == peer and not isinstance(s.state, Closed)]
+
+    def of_identity(self, identity: str) -> list[IkeSa]:
+        """Return the IKE SAs whose peer is known by this identity, oldest first."""
+        return list(self._by_identity.get(canonical_identity(identity), {}).values())
+
+    def prove(self, sa: IkeSa, identity: str) -> None:
+        """Note who the peer is."""
+        sa.identity = identity
+        self._by_identity.setdefault(canonical_identity(identity), {})[sa.spi] = sa
+
+    def forget(self, sa: IkeSa) -> None:
+        """Know nothing more of an IKE SA that is closed."""
+        if self.sas.pop(sa.spi, None) is None:
+            return
+        self.timers.cancel((Timer.FORGET, sa.spi, 0))
+        self.unproven.remove(sa.spi)
+        identity = canonical_identity(sa.identity)
+        there = self._by_identity.get(identity, {})
+        if there.pop(sa.spi, None) is not None and not there:
+            del self._by_identity[identity]
 
     def established(self, peer: IPv6Address) -> IkeSa | None:
         """Return an IKE SA with a peer that new exchanges may use."""
@@ -229,13 +273,19 @@ class Host:
 
     # CHILD SAs.
 
+    def esp_lifetime(self, sa: IkeSa, now: float) -> float:
+        """Return how long an ESP SA may last: as long as what its peer is authorised for."""
+        # To the kernel a lifetime below a second is none at all.
+        return max(1.0, min(self.config.esp_lifetime, sa.authorised_until - now))
+
     def add_child(self, child: Child, now: float) -> None:
         """Take a new pair of ESP SAs and tell the owner."""
         spi, lifetime = child.spi, child.pair.inbound.lifetime
         self.children[spi] = child.owner.children[spi] = child
         self.timers.set((Timer.CHILD_EXPIRES, b"", spi), now + lifetime)
-        soft = now + self._soft(lifetime, initiated=child.initiated)
-        self.timers.set((Timer.CHILD_REKEY, b"", spi), soft)
+        if now + lifetime < child.owner.authorised_until:  # Else another would last no longer.
+            soft = now + self._soft(lifetime, initiated=child.initiated)
+            self.timers.set((Timer.CHILD_REKEY, b"", spi), soft)
         self.events.append(events.ChildEstablished(now, child.peer, child.pair))
 
     def remove_child(self, child: Child, reason: str, now: float) -> None:
@@ -252,6 +302,36 @@ class Host:
         self.events.append(event)
 
     # The end of IKE SAs.
+
+    def limit(self, sa: IkeSa, now: float, *, predecessor: IkeSa | None = None) -> None:
+        """Let the oldest IKE SAs of a peer give way to a new one, those already replaced first.
+
+        The new one is not refused: its peer may have lost the others, or have moved and not been
+        able to delete them (RFC 4877 section 7.4).
+        """
+        limit, kept = self.config.sas_per_peer, [s for s in (sa, predecessor) if s is not None]
+        others = [s for s in self.of_identity(sa.identity) if s not in kept]
+        live = [s for s in others if not isinstance(s.state, Closed)]
+        live.sort(key=lambda s: s.successor is None)
+        for other in live[: max(0, len(live) + len(kept) - limit)]:
+            self._dismiss(other, "replaced by newer ones", now)
+        gone = [s for s in others if isinstance(s.state, Closed)]
+        for other in gone[: max(0, len(gone) - limit)]:
+            self.forget(other)
+
+    def _dismiss(self, sa: IkeSa, reason: str, now: float) -> None:
+        """Tell the peer once that an IKE SA ends, and end it."""
+        if isinstance(sa.state, Established) and sa.sealer is not None:
+            header = Header(
+                *sa.spis,
+                Exchange.INFORMATIONAL,
+                sa.next_id,
+                initiator=sa.initiator,
+                response=False,
+            )
+            deletion = Payload(PayloadType.DELETE, Deletion(ProtocolId.IKE).encode())
+            self.send(sa.sealer.seal(header, [deletion]), sa.address)
+        self.close(sa, reason, now)
 
     def close(self, sa: IkeSa, reason: str, now: float) -> None:
         """End an IKE SA and its CHILD SAs; it answers duplicates for a while."""

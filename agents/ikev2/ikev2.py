@@ -7,6 +7,7 @@ from collections import deque
 from ipaddress import IPv6Address
 
 from agents.eap_lower import EapPeerLike
+from agents.half_open import MAX_UNPROVEN
 from agents.ikev2 import events
 from agents.ikev2.config import Allocate, Config, Credentials, Grant, Selectors
 from agents.ikev2.constants import Exchange, NotifyType
@@ -101,7 +102,7 @@ class Ikev2:
         self._host.psks.add(PskEntry(psk, peer, identity, home_address))
 
     def remove_psk(self, *, peer: IPv6Address | None = None, identity: str | None = None) -> None:
-        """Forget a key; SAs that were made with it stay until `delete`."""
+        """Forget a key; SAs that were made with it stay until `delete` or `delete_identity`."""
         self._host.psks.remove(peer, identity)
 
     # What the owner wants.
@@ -200,10 +201,15 @@ class Ikev2:
             self._exchanges.ask(child.owner, DeleteChildren((child,), "deleted"), now)
 
     def delete_identity(self, identity: str, now: float) -> None:
-        """Delete the IKE SAs that are up with whom was authenticated as `identity`."""
-        for sa in tuple(self._host.sas.values()):
-            if sa.identity == identity and isinstance(sa.state, Established):
-                self._exchanges.ask(sa, DeleteIke("deleted"), now)
+        """Delete what there is with whom was authenticated as `identity`, or is about to be.
+
+        ESP SAs are gone when this returns and no others are made; IKE SAs go as with `delete`.
+        """
+        for sa in self._host.of_identity(identity):
+            if isinstance(sa.state, Established):
+                self._exchanges.end(sa, "deleted", now)
+            elif not isinstance(sa.state, Closed):
+                self._responder.withdraw(sa, "deleted", now)
 
     # The AAA's calls. A verdict that comes too late is an event, not an error.
 
@@ -307,8 +313,11 @@ class Ikev2:
     def _handle_request(self, sa: IkeSa, message: Message, source: Address, now: float) -> None:
         host, message_id = self._host, message.header.message_id
         if sa.heard and message.data == sa.heard.data:
-            if sa.answered:
-                host.send(sa.answered, source)
+            if sa.answered:  # To where the first one came from: this one may be a recording.
+                host.send(sa.answered, sa.reply_to or sa.address)
+            return
+        if not isinstance(sa.state, Established) and len(message.data) > MAX_UNPROVEN:
+            host.discard(source, f"IKE_AUTH of {len(message.data)} octets", now)
             return
         if sa.heard and not sa.answered:
             host.discard(source, "a request before the last one is answered", now)

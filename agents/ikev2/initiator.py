@@ -316,8 +316,10 @@ class Initiator:
         if wanted.local is None:
             assigned = assignment(sa, contents, now)
             wanted = wanted._replace(local=assigned.home_address if assigned else None)
-        sa.identity, sa.method = proven
+        identity, sa.method = proven
+        host.prove(sa, identity)
         sa.state = Established()
+        host.limit(sa, now)
         host.timers.cancel((Timer.GIVE_UP, sa.spi, 0))
         host.announce(sa, Role.INITIATOR, now)
         if assigned is not None:
@@ -350,7 +352,7 @@ class Initiator:
             if contents.has(PayloadType.SA):
                 sa.tasks.append(DeleteChildren((), "refused", (spi,)))
             return
-        host.add_child(child.make(host, sa, agreement, material, initiated=True), now)
+        host.add_child(child.make(host, sa, agreement, material, now, initiated=True), now)
 
     # The end.
 

@@ -84,6 +84,7 @@ class IkeRekey:
         if rival is not None and new.lowest_nonce < rival.lowest_nonce:
             # The peer has made one at the same time, and ours was in vain (section 2.8.2).
             self.resolve(sa, now)
+        self._host.limit(new, now, predecessor=sa)
         if sa.successor is not None:
             self._ask(new, DeleteIke("redundant"), now)
             return
@@ -161,6 +162,7 @@ class IkeRekey:
             sa.rival, new.predecessor = new, sa
         else:
             self._inherit(sa, new, now)
+        host.limit(new, now, predecessor=sa)
 
     # Both.
 
@@ -168,18 +170,14 @@ class IkeRekey:
         self, sa: IkeSa, initiator: bool, spis: tuple[bytes, bytes], nonces: tuple[bytes, bytes]
     ) -> IkeSa:
         new = IkeSa(sa.peer, sa.address, sa.local, initiator, *spis, Established())
-        new.intent, new.identity, new.method, new.grant = (
-            sa.intent,
-            sa.identity,
-            sa.method,
-            sa.grant,
-        )
+        new.intent, new.method, new.grant = sa.intent, sa.method, sa.grant
         new.authorised_until = sa.authorised_until
         new.lowest_nonce = min(nonces)
         return new
 
     def _announce(self, old: IkeSa, new: IkeSa, role: Role, now: float) -> None:
         self._host.sas[new.spi] = new
+        self._host.prove(new, old.identity)
         self._host.announce(new, role, now, old.spis)
 
     def _inherit(self, old: IkeSa, new: IkeSa, now: float) -> None:

@@ -8,6 +8,7 @@ from ipaddress import IPv6Address
 
 from agents.crypto import dh
 from agents.eap_lower import FAILURE, SUCCESS, identity_response
+from agents.half_open import ALL, MAX_UNPROVEN
 from agents.ikev2 import child, events
 from agents.ikev2.addresses import config_reply, config_request
 from agents.ikev2.auth import (
@@ -47,7 +48,7 @@ from agents.ikev2.payloads import (
     SecurityAssociation,
 )
 from agents.ikev2.proposals import answer, choose_ike
-from agents.ikev2.sa import EapRunning, Established, HalfOpen, IkeSa, Transcript
+from agents.ikev2.sa import Closed, EapRunning, Established, HalfOpen, IkeSa, Transcript
 from agents.ikev2.signatures import announced, announcement, sign
 from agents.ikev2.wire import NO_SPI, Header, Message, Payload, decode_chain, encode_plain
 from agents.machine import Address, PeerError
@@ -75,6 +76,9 @@ class Responder:
         if known is not None and known.heard and known.heard.data == message.data:
             host.send(known.answered, source)
             return
+        if len(message.data) > MAX_UNPROVEN:
+            host.discard(source, f"IKE_SA_INIT of {len(message.data)} octets", now)
+            return
         if known is not None or header.spi_r != NO_SPI or header.message_id:
             host.discard(source, "IKE_SA_INIT that is no first message", now)
             return
@@ -98,7 +102,9 @@ class Responder:
     def _demands_cookie(
         self, contents: Contents, nonce: bytes, header: Header, source: Address, now: float
     ) -> bool:
-        if len(self._host.half_open) < self._host.config.cookie_threshold:
+        host = self._host
+        few = len(host.unproven) < host.config.cookie_threshold
+        if few and not host.unproven.of_host(IPv6Address(source[0])):
             return False
         note = contents.note(NotifyType.COOKIE)
         return note is None or not self._cookies.check(note.data, nonce, source, header.spi_i, now)
@@ -111,9 +117,9 @@ class Responder:
     def _answer_init(
         self, message: Message, contents: Contents, nonce: bytes, source: Address, now: float
     ) -> None:
-        host, header = self._host, message.header
-        if len(host.half_open) >= host.config.half_open_limit:
-            raise PeerError("too many half-open IKE SAs")
+        host, header, peer = self._host, message.header, IPv6Address(source[0])
+        if (found := host.unproven.crowded(peer)) is not None and found[0] != ALL:
+            raise PeerError("too many half-open IKE SAs with this host or link")
         offer = SecurityAssociation.decode(contents.get(PayloadType.SA))
         ke = KeyExchange.decode(contents.get(PayloadType.KE))
         proposal, chosen = choose_ike(offer, host.config.proposals, ke.group)
@@ -136,13 +142,23 @@ class Responder:
         data = encode_plain(back, payloads)
         transcript = Transcript((message.data, data), (nonce, ours), announced(hashes))
         state = HalfOpen(proposal, transcript, pair, ke.public)
-        peer = IPv6Address(source[0])
+        self._make_room(peer, now)
         sa = IkeSa(peer, source, host.local, False, header.spi_i, spi, state)
         sa.proposal, sa.heard, sa.answered = proposal, message, data
         host.sas[spi] = host.half_open[header.spi_i, source] = sa
+        host.unproven.add(spi, peer)
         host.timers.set((Timer.GIVE_UP, spi, 0), now + host.config.negotiation_timeout)
         host.events.append(events.IkeStarted(now, peer, Role.RESPONDER))
         host.send(data, source)
+
+    def _make_room(self, peer: IPv6Address, now: float) -> None:
+        """Let the oldest half-open IKE SA give way if there are too many of all hosts together."""
+        host = self._host
+        while (found := host.unproven.crowded(peer)) is not None:
+            oldest = host.sas[found[1]]
+            if not isinstance(oldest.state, Closed):
+                self._fail(oldest, "IKE_AUTH: it gives way to newer negotiations", now)
+            host.forget(oldest)
 
     def secure(self, sa: IkeSa, state: HalfOpen) -> None:
         """Compute the keys, now that IKE_AUTH has come; raises PeerError."""
@@ -297,6 +313,7 @@ class Responder:
             self.eap_failure(ike_spi, None, "the AAA's success lacks EAP-Success or the MSK", now)
             return
         sa.state = replace(state, msk=msk, name=identity)
+        self._host.prove(sa, identity)
         sa.grant = grant
         if lifetime is not None:
             sa.authorised_until = now + lifetime
@@ -313,6 +330,10 @@ class Responder:
         else:
             note = Notification(NotifyType.AUTHENTICATION_FAILED).payload()
             self._host.respond(sa, [note])
+        self._fail(sa, f"IKE_AUTH: {reason}", now)
+
+    def withdraw(self, sa: IkeSa, reason: str, now: float) -> None:
+        """End an IKE SA that EAP has succeeded for, before the peer has proved the MSK."""
         self._fail(sa, f"IKE_AUTH: {reason}", now)
 
     def _handle_msk(self, sa: IkeSa, state: EapRunning, contents: Contents, now: float) -> None:
@@ -339,7 +360,8 @@ class Responder:
     ) -> None:
         """Establish the IKE SA and answer with `proof` and the CHILD SA that was asked for."""
         host = self._host
-        sa.identity, sa.method, grant = proven
+        identity, sa.method, grant = proven
+        host.prove(sa, identity)
         wanted = config_request(contents)
         if grant is None and host.allocate is not None:
             asked = wanted.address if wanted else None
@@ -347,9 +369,11 @@ class Responder:
         sa.grant = grant
         host.timers.cancel((Timer.GIVE_UP, sa.spi, 0))
         host.half_open.pop((sa.spi_i, sa.address), None)
+        host.unproven.remove(sa.spi)
         if contents.note(NotifyType.INITIAL_CONTACT) is not None:
             self._forget_others(sa, now)
         sa.state = Established()
+        host.limit(sa, now)
         host.announce(sa, Role.RESPONDER, now)
         proof = proof + self._answer_child(sa, wanted, contents, transcript, now)
         host.respond(sa, proof)
@@ -357,8 +381,8 @@ class Responder:
 
     def _forget_others(self, sa: IkeSa, now: float) -> None:
         """Drop what a peer that has started afresh cannot know any more (section 2.4)."""
-        for other in list(self._host.sas.values()):
-            if other is not sa and other.identity == sa.identity:
+        for other in self._host.of_identity(sa.identity):
+            if other is not sa:
                 self._host.close(other, "the peer has started afresh", now)
 
     def _answer_child(
@@ -377,7 +401,7 @@ class Responder:
             host.events.append(events.Failed(now, sa.peer, f"CHILD SA refused: {error}"))
             return [error_notification(error).payload()]
         material = child.Material(transcript.nonces)
-        made = child.make(host, sa, agreement, material, initiated=False)
+        made = child.make(host, sa, agreement, material, now, initiated=False)
         host.events.append(events.ChildKeyed(now, sa.peer, made.pair))
         host.add_child(made, now)
         offer, selectors = child.answer_payloads(agreement, chosen)

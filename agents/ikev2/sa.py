@@ -320,7 +320,12 @@ class IkeSa:
         """Whether it is established and neither closed nor being closed."""
         if not isinstance(self.state, Established) or self.successor is not None:
             return False
-        return not any(isinstance(t, DeleteIke) for t in (self.purpose, *self.tasks))
+        return not self.ending
+
+    @property
+    def ending(self) -> bool:
+        """Whether the local host is deleting it, or is about to."""
+        return any(isinstance(t, DeleteIke) for t in (self.purpose, *self.tasks))
 
     @property
     def purpose(self) -> Purpose | None:

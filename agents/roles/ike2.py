@@ -143,11 +143,11 @@ class Ike2Service:
         self._machine.add_psk(psk, peer=peer, identity=identity, home_address=home_address)
 
     def remove_psk(self, identity: str) -> None:
-        """Forget the key of a peer; SAs made with it stay."""
+        """Forget the key of a peer; SAs made with it stay until `delete_identity`."""
         self._machine.remove_psk(identity=identity)
 
     def delete_identity(self, identity: str) -> None:
-        """Delete the SAs of a peer."""
+        """Delete the SAs of a peer: ESP SAs are out of the kernel when this returns."""
         driver = self._endpoint.driver
         driver.call(self._machine.delete_identity, identity, driver.now())
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv6Address
+from typing import Any
 
 from agents.eap.ca import CertificateAuthority, KeyType
 from agents.eap.peer import EapPeer
@@ -11,7 +12,7 @@ from agents.eap.server import EapServer
 from agents.ikev2 import Credentials, EapResponse, Grant
 from tests.eap.conversation import Authority
 from tests.ike import HOA
-from tests.ikev2.peers import Peers
+from tests.ikev2.peers import FAST, Peers
 
 MN_NAME, HA_NAME = "mn@home.test", "ha.home.test"
 
@@ -99,3 +100,16 @@ class Aaa:
 
 def eap_peer(authority: Authority, **more: object) -> EapPeer:
     return EapPeer(MN_NAME, authority.client_config(**more))
+
+
+def between(people: People, **more: Any) -> Peers:
+    """A node that authenticates by EAP, and a home agent that shows a certificate."""
+    return Peers(
+        replace(FAST, identity=more.pop("identity", MN_NAME)),
+        replace(FAST, identity=HA_NAME, accept_eap=more.pop("accept_eap", True)),
+        psk=None,
+        credentials=replace(people.mn, certificate=None, key=None),
+        ha_credentials=more.pop("ha_credentials", people.ha),
+        allocate=more.pop("allocate", grant),
+        **more,
+    )

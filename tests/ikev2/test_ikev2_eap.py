@@ -9,21 +9,9 @@ from agents.ikev2.constants import Exchange, PayloadType
 from agents.ikev2.wire import Header, Payload
 from agents.machine import Discarded
 from tests.ike import COA, ENDS, HA, HOA, find
-from tests.ikev2.peers import ASSIGN, FAST, Peers, assert_up, pairs
-from tests.ikev2.people import HA_NAME, MN_NAME, Aaa, eap_peer, grant
+from tests.ikev2.peers import ASSIGN, assert_up, pairs
+from tests.ikev2.people import HA_NAME, MN_NAME, Aaa, between, eap_peer
 from tests.link import Link
-
-
-def between(people, **more) -> Peers:
-    return Peers(
-        replace(FAST, identity=more.pop("identity", MN_NAME)),
-        replace(FAST, identity=HA_NAME, accept_eap=more.pop("accept_eap", True)),
-        psk=None,
-        credentials=replace(people.mn, certificate=None, key=None),
-        ha_credentials=more.pop("ha_credentials", people.ha),
-        allocate=more.pop("allocate", grant),
-        **more,
-    )
 
 
 @pytest.mark.parametrize("version", ["1.2", "1.3"])

@@ -21,7 +21,7 @@ from agents.ikev2 import (
 )
 from agents.ikev2.constants import Encr
 from agents.ipsec import Encryption, Integrity
-from agents.machine import Discarded, Timing
+from agents.machine import Timing
 from tests.ike import COA, HA, HOA, PSK, find, names
 from tests.ikev2.peers import ASSIGN, FAST, SELECTORS, Peers, assert_same_sas, assert_up, pairs
 
@@ -316,11 +316,12 @@ def test_cookies(lost):
 def test_cookies_are_demanded_above_the_threshold_and_cost_no_state():
     config = replace(FAST, cookie_threshold=3)
     peers = Peers(config)
-    for _ in range(10):
+    for number in range(10):
         other = Peers(config)
-        other.mn._host.rng.seed(len(peers.ha.outbox) + 77)
+        other.mn._host.rng.seed(number)
         other.mn.initiate(HA, SELECTORS, 0.0)
-        peers.ha.handle_message(other.mn.outbox.popleft()[0], (str(COA), 500), 0.0)
+        source = str(COA + 1 + number), 500
+        peers.ha.handle_message(other.mn.outbox.popleft()[0], source, 0.0)
     answers = [data for data, _ in peers.ha.outbox]
     assert len(find(peers.ha, IkeStarted)) == 3
     assert [len(a) for a in answers[3:]] == [28 + 8 + 33] * 7
@@ -347,7 +348,8 @@ def test_the_number_of_half_open_sas_is_limited():
     first = peers.mn.outbox.popleft()[0]
     peers.ha.handle_message(first, (str(COA), 500), 0.0)
     peers.ha.handle_message(first, (str(COA + 1), 500), 0.0)
-    assert peers.reasons(peers.ha, Discarded) == ["IKE_SA_INIT: too many half-open IKE SAs"]
+    assert peers.reasons(peers.ha, Failed) == ["IKE_AUTH: it gives way to newer negotiations"]
+    assert len(peers.ha._host.sas) == len(peers.ha._host.half_open) == 1
 
 
 def test_nobody_answers():

@@ -179,3 +179,17 @@ def test_a_move_makes_new_sas_and_then_deletes_the_old_ones():
         ha.service.close()
 
     asyncio.run(main())
+
+
+def test_the_end_of_an_authorisation_takes_its_sas_out_of_the_kernel_at_once():
+    async def main():
+        mn, ha = both()
+        await mn.logged("ChildEstablished")
+        assert ha.kernel.sas
+        mn.service.close()  # It says nothing any more.
+        ha.service.delete_identity(str(COA))
+        assert not ha.kernel.sas
+        assert "ChildDeleted" in ha.events()
+        ha.service.close()
+
+    asyncio.run(main())
