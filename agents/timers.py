@@ -10,6 +10,7 @@ from typing import Generic, TypeVar
 K = TypeVar("K", bound=Hashable)
 
 _SLACK = 64
+"""Entries of stopped timers that are not worth clearing away."""
 
 
 class Timers(Generic[K]):
@@ -25,8 +26,7 @@ class Timers(Generic[K]):
         serial = self._current[key] = next(self._serial)
         heapq.heappush(self._heap, (deadline, serial, key))
         if len(self._heap) > 2 * len(self._current) + _SLACK:
-            # What was moved or stopped stays in the heap until its time; far ones would pile up.
-            self._heap = [entry for entry in self._heap if self._current.get(entry[2]) == entry[1]]
+            self._heap = [e for e in self._heap if self._current.get(e[2]) == e[1]]
             heapq.heapify(self._heap)
 
     def cancel(self, key: K) -> None:
