@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from ipaddress import IPv6Address
 
 from agents.bootstrap import Assignment
+from agents.dhcpv6.clients import Allowance, Clients, Information
 from agents.dhcpv6.events import Forwarded, Returned
 from agents.dhcpv6.grammar import check
 from agents.dhcpv6.home import Home, HomeInformation, requested
@@ -27,23 +28,31 @@ from agents.machine import Address, Discarded, Event, PeerError
 from agents.wire import WireError
 
 _NOT_FOR_RELAYS = {MessageType.ADVERTISE, MessageType.REPLY, MessageType.RECONFIGURE}
-_INTERFACE_IDENTIFIER = (1 << 64) - 1
 _UNSPECIFIED = IPv6Address(0)
+
+STRANGERS = 100.0
+"""Messages a second: a link's hosts need a few each, and a server answers thousands."""
 
 
 class Relay:
     """A relay agent between one access link and its servers. A Machine.
 
     `link_address` is a global address of its own on the access link, `interface` that link's
-    interface. Clients are told apart by source address; what `set_information` has stored for an
-    address is also found by another with the same interface identifier, for a mobile node
-    authenticates with its care-of address and may ask from its link-local one. Entries of the
-    outbox with a zone in the address ("fe80::1%eth1") are for the access link, the others for
-    the servers. Relaying is without state, so no timer runs.
+    interface. What the AAA server has assigned goes with the address that was authenticated for it
+    (see `set_information`). `relays` are further relay agents on the access link; a Relay-forward
+    from anybody else is refused. Clients without information share `strangers`, a number of
+    messages a second. Entries of the outbox with a zone in the address ("fe80::1%eth1") are for
+    the access link, the others for the servers. Relaying is without state, so no timer runs.
     """
 
     def __init__(
-        self, *, interface: str, link_address: IPv6Address, servers: Sequence[Address]
+        self,
+        *,
+        interface: str,
+        link_address: IPv6Address,
+        servers: Sequence[Address],
+        relays: Collection[IPv6Address] = (),
+        strangers: float = STRANGERS,
     ) -> None:
         if not servers:
             raise ValueError("a relay agent needs a server")
@@ -54,26 +63,32 @@ class Relay:
         self._link_address = link_address
         self._servers = tuple(servers)
         self._server_hosts = {address_of(host) for host, _ in servers}
-        self._assignments: dict[IPv6Address, tuple[Assignment, str]] = {}
+        self._relays = frozenset(relays)
+        self._clients = Clients()
+        self._strangers = Allowance(strangers)
+        self._refusing = False
 
     # For the network access server.
 
-    def set_information(self, client: IPv6Address, assignment: Assignment, network: str) -> None:
-        """Keep the home agent that the AAA server assigned to a client, in its home `network`."""
-        self._assignments[client] = (assignment, network)
+    def set_information(
+        self, session: int, client: IPv6Address, assignment: Assignment | None, network: str
+    ) -> None:
+        """Keep the home agent that the AAA server assigned in a session, in its home `network`.
 
-    def forget(self, client: IPv6Address) -> None:
-        """Drop what is kept for a client."""
-        self._assignments.pop(client, None)
+        It is for the address that the session was authenticated with, and for the link-local one
+        of the same interface where that is certain. Without an assignment nothing is kept.
+        """
+        self._clients.forget(session)
+        if assignment is not None:
+            self._clients.add(session, client, Information(assignment, network))
 
-    def _information(self, client: IPv6Address) -> tuple[Assignment, str] | None:
-        if client in self._assignments:
-            return self._assignments[client]
-        wanted = int(client) & _INTERFACE_IDENTIFIER
-        for address, entry in self._assignments.items():
-            if int(address) & _INTERFACE_IDENTIFIER == wanted:
-                return entry
-        return None
+    def move(self, session: int, client: IPv6Address) -> None:
+        """Keep a session's information for its new address, and no longer for the old one."""
+        self._clients.move(session, client)
+
+    def forget(self, session: int) -> None:
+        """Drop what is kept for a session."""
+        self._clients.forget(session)
 
     # The machine.
 
@@ -92,9 +107,22 @@ class Relay:
             self.from_client(data, source, now)
 
     def from_client(self, data: bytes, source: Address, now: float) -> None:
-        """Take a datagram from the access link; what is not valid is dropped with an event."""
+        """Take a datagram from the access link; what is not valid is dropped with an event.
+
+        So is what strangers send beyond their allowance, with one event for all in a row.
+        """
+        client = address_of(source[0])
+        information = self._clients.find(client)
+        stranger = information is None and client not in self._relays
+        if stranger and not self._strangers.take(now):
+            if not self._refusing:
+                self._refusing = True
+                reason = "more messages from strangers than allowed"
+                self.events.append(Discarded(now, source[0], reason))
+            return
+        self._refusing = self._refusing and not stranger
         try:
-            self._forward(data, address_of(source[0]), now)
+            self._forward(data, client, information, now)
         except (WireError, PeerError) as error:
             self.events.append(Discarded(now, source[0], str(error)))
 
@@ -109,8 +137,11 @@ class Relay:
 
     # Towards the servers.
 
-    def _forward(self, data: bytes, client: IPv6Address, now: float) -> None:
+    def _forward(
+        self, data: bytes, client: IPv6Address, information: Information | None, now: float
+    ) -> None:
         kind = data[0] if data else 0
+        _check_host(client, "a message from")
         if kind == MessageType.RELAY_REPLY or kind in _NOT_FOR_RELAYS:
             raise PeerError(f"{label(kind)} from the access link")
         if kind == MessageType.RELAY_FORWARD:
@@ -118,7 +149,7 @@ class Relay:
             supplied: tuple[Option, ...] = ()
         else:
             hop_count, link_address = 0, self._link_address
-            supplied = self._supply(data, client)
+            supplied = _supply(data, information)
         options = [
             Option(OptionCode.INTERFACE_ID, self._interface_id),
             Option(OptionCode.RELAY_MSG, data),
@@ -134,38 +165,13 @@ class Relay:
 
     def _next_hop(self, data: bytes, source: IPv6Address) -> tuple[int, IPv6Address]:
         """Return hop count and link address for another relay agent's message (19.1.2)."""
+        if source not in self._relays:
+            raise PeerError("Relay-forward from a host that is no relay agent of ours")
         inner = RelayMessage.decode(data)
         check(inner)
         if inner.hop_count >= HOP_COUNT_LIMIT:
             raise PeerError(f"Relay-forward after {inner.hop_count} hops")
         return inner.hop_count + 1, self._link_address if source.is_link_local else _UNSPECIFIED
-
-    def _supply(self, data: bytes, client: IPv6Address) -> tuple[Option, ...]:
-        """Return what the client's message calls for of its information (RFC 6610 section 4.2).
-
-        A home network is told only to a client that names it, an unnamed one if asked for; a
-        message of a type unknown here is relayed as it is (RFC 8415 section 19).
-        """
-        if data and data[0] not in MessageType.__members__.values():
-            if len(data) < 4:
-                raise WireError("a message without a transaction identifier")
-            return ()
-        message = Message.decode(data)
-        check(message)
-        asked = requested(message.first(OptionCode.ORO))
-        names = [decode_name(option.value) for option in message.all(OptionCode.MIP6_HNIDF)]
-        entry = self._information(client)
-        if entry is None:
-            return ()
-        assignment, network = entry
-        supplied = []
-        named = next((name for name in names if same_name(name, network)), None)
-        if named is not None and Home.IDENTIFIED in asked:
-            # The name goes back as the client spelt it.
-            supplied.append(HomeInformation.of(assignment, named).to_option())
-        if Home.UNRESTRICTED in asked:
-            supplied.append(HomeInformation.of(assignment, None).to_option())
-        return tuple(supplied)
 
     # Towards the clients.
 
@@ -180,8 +186,7 @@ class Relay:
         if interface_id is None and reply.link_address not in (_UNSPECIFIED, self._link_address):
             raise PeerError(f"Relay-reply for an unknown link {reply.link_address}")
         peer = reply.peer_address
-        if peer.is_multicast or peer.is_unspecified or peer.is_loopback:
-            raise PeerError(f"Relay-reply for {peer}")
+        _check_host(peer, "Relay-reply for")
         message = reply.value(OptionCode.RELAY_MSG)
         if not message:
             raise WireError("Relay-reply with an empty message")
@@ -193,3 +198,36 @@ class Relay:
 def address_of(host: str) -> IPv6Address:
     """Return a host's address without its zone."""
     return IPv6Address(host.partition("%")[0])
+
+
+def _check_host(address: IPv6Address, what: str) -> None:
+    """Raise PeerError if no host on a link can have an address."""
+    if address.is_multicast or address.is_unspecified or address.is_loopback:
+        raise PeerError(f"{what} {address}")
+
+
+def _supply(data: bytes, information: Information | None) -> tuple[Option, ...]:
+    """Return what a client's message calls for of its information (RFC 6610 section 4.2).
+
+    A home network is told only to a client that names it, an unnamed one if asked for; a message
+    of a type unknown here is relayed as it is (RFC 8415 section 19).
+    """
+    if data and data[0] not in MessageType.__members__.values():
+        if len(data) < 4:
+            raise WireError("a message without a transaction identifier")
+        return ()
+    message = Message.decode(data)
+    check(message)
+    asked = requested(message.first(OptionCode.ORO))
+    names = [decode_name(option.value) for option in message.all(OptionCode.MIP6_HNIDF)]
+    if information is None:
+        return ()
+    assignment, network = information.assignment, information.network
+    supplied = []
+    named = next((name for name in names if same_name(name, network)), None)
+    if named is not None and Home.IDENTIFIED in asked:
+        # The name goes back as the client spelt it.
+        supplied.append(HomeInformation.of(assignment, named).to_option())
+    if Home.UNRESTRICTED in asked:
+        supplied.append(HomeInformation.of(assignment, None).to_option())
+    return tuple(supplied)

@@ -199,11 +199,11 @@ class AccessRouter:
             local=bool(capability & MobilityCapability.LOCAL_HOME_AGENT),
         )
 
-    def _supply(self, client: IPv6Address, assignment: Assignment | None) -> None:
-        """Let the relay agent tell the DHCPv6 server about the assigned home agent."""
-        if self._relay and assignment:
+    def _supply(self, number: int, client: IPv6Address, assignment: Assignment | None) -> None:
+        """Let the relay agent tell the DHCPv6 server about the home agent assigned in a session."""
+        if self._relay:
             relay, _, network = self._relay
-            relay.set_information(client, assignment, network)
+            relay.set_information(number, client, assignment, network)
 
     def _key_local(
         self, number: int, care_of: IPv6Address, answer: DiameterEapAnswer, lifetime: float
@@ -242,7 +242,9 @@ class AccessRouter:
                 self._close(number, address)
             case events.Failed(pac=(address, _), session_id=int(number)):
                 self._close(number, address)
-            case events.AddressChanged(pac=(new, _), old=(old, _)):
+            case events.AddressChanged(session_id=number, pac=(new, _), old=(old, _)):
+                if self._relay:
+                    self._relay[0].move(number, IPv6Address(new))
                 self._enforcement.authorise(IPv6Address(new))
                 self._enforcement.revoke(IPv6Address(old))
             case _:
@@ -281,6 +283,8 @@ class AccessRouter:
             self._open.remove(number)
         if not self._paa.may_pass(address):
             self._enforcement.revoke(IPv6Address(address))
+        if self._relay:
+            self._relay[0].forget(number)
         self._close_early(number)
         self._end_local(number)
         self._client.forget(number)
@@ -347,7 +351,7 @@ class AccessRouter:
         lifetime = min(answer.session_timeout or self._lifetime, self._lifetime)
         care_of = IPv6Address(event.pac[0])
         keyed = self._key_local(event.session_id, care_of, answer, lifetime)
-        self._supply(care_of, answer.assignment if keyed else None)
+        self._supply(event.session_id, care_of, answer.assignment if keyed else None)
         driver.call(
             self._paa.accept,
             event.session_id,

@@ -17,7 +17,7 @@ WORLDS = {
 def test_tshark_reads_every_message(name, tmp_path):
     homes, relayed = WORLDS[name]
     world = World(homes, relayed=relayed)
-    world.relay.set_information(CARE_OF, HOME, NETWORK)
+    world.relay.set_information(1, CARE_OF, HOME, NETWORK)
     world.run()
     path = tmp_path / "exchange.pcap"
     write_datagrams(path, [(source, ("fe80::2", 547), data) for _, source, data in world.sent])

@@ -90,7 +90,7 @@ def test_the_preferred_home_network_wins():
         ((Home.LOCAL, Home.IDENTIFIED), True),
     ):
         world = World(homes)
-        world.relay.set_information(CARE_OF, HOME, NETWORK)
+        world.relay.set_information(1, CARE_OF, HOME, NETWORK)
         (learned,) = world.run().only(HomeAgentLearned)
         assert learned.local is local
 

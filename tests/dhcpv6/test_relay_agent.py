@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agents.bootstrap import Assignment
 from agents.dhcpv6.events import Failed, Forwarded, HomeAgentLearned, Returned
 from agents.dhcpv6.home import Home, HomeInformation
 from agents.dhcpv6.relay import Relay
@@ -19,9 +20,9 @@ OTHER_RELAY = ("2001:db8:1::77", 547)
 REQUEST = World([Home.IDENTIFIED, Home.UNRESTRICTED]).run().sent[0][2]
 
 
-def relay():
-    machine = Relay(interface="B-access", link_address=LINK_ADDRESS, servers=[SERVER])
-    machine.set_information(CARE_OF, HOME, NETWORK)
+def relay(**options):
+    machine = Relay(interface="B-access", link_address=LINK_ADDRESS, servers=[SERVER], **options)
+    machine.set_information(1, CARE_OF, HOME, NETWORK)
     return machine
 
 
@@ -54,7 +55,7 @@ def refused(machine):
 @pytest.mark.parametrize("client", [CARE_OF, IPv6Address("fe80::200:ff:fe00:1")])
 def test_the_home_agent_of_the_aaa_server_reaches_the_client(client):
     world = World()
-    world.relay.set_information(client, HOME, NETWORK)
+    world.relay.set_information(1, client, HOME, NETWORK)
     world.run()
     (learned,) = world.only(HomeAgentLearned)
     assert learned.addresses == (HOME.home_agent,)
@@ -70,7 +71,7 @@ def test_the_home_agent_of_the_aaa_server_reaches_the_client(client):
 
 def test_a_home_agent_in_the_visited_network_is_the_servers_own_although_one_is_supplied():
     world = World([Home.LOCAL])
-    world.relay.set_information(CARE_OF, HOME, NETWORK)
+    world.relay.set_information(1, CARE_OF, HOME, NETWORK)
     (learned,) = world.run().only(HomeAgentLearned)
     assert learned.addresses == (IPv6Address("2001:db8:99::1"),)
     assert learned.local
@@ -78,7 +79,7 @@ def test_a_home_agent_in_the_visited_network_is_the_servers_own_although_one_is_
 
 def test_an_unnamed_home_network():
     world = World([Home.UNRESTRICTED])
-    world.relay.set_information(CARE_OF, HOME, NETWORK)
+    world.relay.set_information(1, CARE_OF, HOME, NETWORK)
     (learned,) = world.run().only(HomeAgentLearned)
     assert learned.addresses == (HOME.home_agent,)
 
@@ -86,7 +87,7 @@ def test_an_unnamed_home_network():
 @pytest.mark.parametrize("lost", range(4))
 def test_any_lost_message_costs_one_retransmission(lost):
     world = World(drop={lost})
-    world.relay.set_information(CARE_OF, HOME, NETWORK)
+    world.relay.set_information(1, CARE_OF, HOME, NETWORK)
     (learned,) = world.run().only(HomeAgentLearned)
     assert 0.9 < learned.at < 1.2
 
@@ -123,8 +124,8 @@ def test_nothing_is_supplied_that_was_not_asked_for():
 
 def test_forgotten_information_is_not_supplied():
     machine = relay()
-    machine.forget(CARE_OF)
-    machine.forget(CARE_OF)
+    machine.forget(1)
+    machine.forget(1)
     assert forwarded(machine).first(OptionCode.RSOO) is None
     world = World()
     assert len(world.run().only(Failed)) == 1
@@ -155,7 +156,8 @@ def test_another_relay_agents_message_goes_one_hop_further(source, link):
         IPv6Address("fe80::1"),
         (Option(OptionCode.RELAY_MSG, REQUEST),),
     )
-    second = forwarded(relay(), first.encode(), source)
+    known = {"relays": [IPv6Address(source[0].partition("%")[0])]}
+    second = forwarded(relay(**known), first.encode(), source)
     assert second.hop_count == 8
     assert second.link_address == link
     assert second.value(OptionCode.RELAY_MSG) == first.encode()
@@ -166,7 +168,7 @@ def test_another_relay_agents_message_goes_one_hop_further(source, link):
     machine.from_server(returned(inner, peer_address=IPv6Address("fe80::77")), SERVER, 0.0)
     assert list(machine.outbox) == [(inner, ("fe80::77%B-access", 547))]
     # Behind the eighth hop it ends.
-    machine = relay()
+    machine = relay(**known)
     machine.from_client(replace(first, hop_count=8).encode(), source, 0.0)
     assert refused(machine) == "Relay-forward after 8 hops"
 
@@ -246,3 +248,106 @@ def test_random_bytes_do_no_harm_to_a_relay_agent(data):
     machine.from_client(junk, PEER, 0.0)
     machine.from_server(junk, SERVER, 0.0)
     assert len(machine.events) == 2
+
+
+# Whose information it is.
+
+OTHER = Assignment(IPv6Address("2001:db8:200::1"), 64, IPv6Address("2001:db8:200::1234"))
+CHOSEN = IPv6Address("2001:db8:1::2")  # Not made from a MAC address.
+
+
+def told(machine, address):
+    """Return the home agents that are supplied to a client that asks from an address."""
+    client = (f"{address}%B-access", 546)
+    supplied = forwarded(machine, source=client).first(OptionCode.RSOO)
+    if supplied is None:
+        return set()
+    containers = (HomeInformation.from_option(option) for option in supplied.as_options())
+    return {home_agent for container in containers for home_agent in container.addresses}
+
+
+@pytest.mark.parametrize(
+    ("authenticated", "neighbour"),
+    [
+        (CHOSEN, "fe80::2"),
+        (CHOSEN, "2001:db8:2::2"),
+        (CARE_OF, "2001:db8:2::200:ff:fe00:1"),
+        (IPv6Address("fe80::2"), "2001:db8:1::2"),
+    ],
+)
+def test_a_neighbour_with_a_like_address_is_told_nothing(authenticated, neighbour):
+    machine = relay()
+    machine.forget(1)
+    machine.set_information(1, authenticated, HOME, NETWORK)
+    assert told(machine, neighbour) == set()
+    assert told(machine, authenticated) == {HOME.home_agent}
+
+
+def test_another_session_does_not_replace_what_a_link_local_address_is_told():
+    machine = relay()
+    machine.set_information(2, IPv6Address("2001:db8:2::200:ff:fe00:1"), OTHER, NETWORK)
+    assert told(machine, "fe80::200:ff:fe00:1") == {HOME.home_agent}
+    machine.forget(2)
+    assert told(machine, "fe80::200:ff:fe00:1") == {HOME.home_agent}
+    machine.forget(1)
+    assert told(machine, "fe80::200:ff:fe00:1") == set()
+
+
+def test_information_ends_with_its_session_and_not_with_an_earlier_one_of_its_address():
+    machine = relay()
+    machine.set_information(2, CARE_OF, OTHER, NETWORK)
+    machine.forget(1)
+    assert told(machine, CARE_OF) == {OTHER.home_agent}
+    machine.forget(2)
+    assert told(machine, CARE_OF) == set()
+
+
+def test_information_moves_with_its_session():
+    machine = relay()
+    machine.move(1, CHOSEN)
+    machine.move(7, IPv6Address("2001:db8:1::7"))
+    assert told(machine, CHOSEN) == {HOME.home_agent}
+    assert told(machine, CARE_OF) == told(machine, "fe80::200:ff:fe00:1") == set()
+    machine.forget(1)
+    assert told(machine, CHOSEN) == set()
+
+
+def test_an_authentication_without_a_home_agent_ends_yesterdays_information():
+    machine = relay()
+    machine.set_information(1, CARE_OF, None, NETWORK)
+    assert told(machine, CARE_OF) == set()
+
+
+# Strangers.
+
+
+def test_a_stranger_cannot_speak_as_a_relay_agent():
+    options = (Option(OptionCode.RELAY_MSG, REQUEST),)
+    peer = IPv6Address("fe80::1")
+    message = RelayMessage(MessageType.RELAY_FORWARD, 0, LINK_ADDRESS, peer, options)
+    machine = relay()
+    machine.from_client(message.encode(), ("fe80::77%B-access", 547), 0.0)
+    assert refused(machine) == "Relay-forward from a host that is no relay agent of ours"
+
+
+@pytest.mark.parametrize("source", ["ff02::1", "::", "::1"])
+def test_what_no_host_on_the_link_can_have_sent_is_not_answered(source):
+    machine = relay()
+    machine.from_client(REQUEST, (f"{source}%B-access", 546), 0.0)
+    assert refused(machine) == f"a message from {source}"
+
+
+def test_a_flood_of_strangers_costs_the_server_little_and_the_mobile_node_nothing():
+    machine = relay(strangers=10.0)
+    for number in range(1000):
+        source = (f"fe80::{number + 1:x}%B-access", 546)
+        machine.from_client(REQUEST, source, number / 1000)
+    # Ten at once, and ten more within the second.
+    assert len(machine.outbox) <= 20
+    assert len(machine.events) <= 40
+    machine.outbox.clear()
+    for _ in range(20):
+        assert told(machine, CARE_OF) == {HOME.home_agent}
+    # A stranger is served again when the flood is over.
+    machine.from_client(REQUEST, ("fe80::9:1%B-access", 546), 2.0)
+    assert len(machine.outbox) == 1

@@ -48,9 +48,9 @@ async def relay(log: EventLog, assigned: dict[str, list], **options: str) -> Non
         link_address=IPv6Address(options["link_address"]),
         servers=[(options["server"], SERVER_PORT)],
     )
-    for client_address, (home_agent, prefix_length) in assigned.items():
+    for number, (address, (home_agent, prefix_length)) in enumerate(assigned.items()):
         assignment = Assignment(IPv6Address(home_agent), prefix_length)
-        machine.set_information(IPv6Address(client_address), assignment, "home.test")
+        machine.set_information(number, IPv6Address(address), assignment, "home.test")
     RelayEndpoint(
         machine,
         interface=options["interface"],
