@@ -19,8 +19,10 @@ from agents.dhcpv6.wire import (
     Option,
     OptionCode,
     Status,
+    address_of,
     encode_name,
     is_duid,
+    is_host,
     label,
 )
 from agents.machine import Address, Discarded, Event, PeerError, Retransmission, Timing
@@ -187,11 +189,13 @@ class InformationRequest:
     def handle_message(self, data: bytes, source: Address, now: float) -> None:
         """Take one datagram; what is not valid is dropped with an event."""
         try:
-            self._receive(data, now)
+            self._receive(data, source, now)
         except (WireError, PeerError) as error:
             self.events.append(Discarded(now, source[0], str(error)))
 
-    def _receive(self, data: bytes, now: float) -> None:
+    def _receive(self, data: bytes, source: Address, now: float) -> None:
+        if not is_host(address_of(source[0])):
+            raise PeerError("a source that no host can have")
         message = Message.decode(data)
         if message.kind != MessageType.REPLY:
             raise PeerError(f"{label(message.kind)} at a client")

@@ -11,9 +11,8 @@ from agents.bootstrap import Assignment
 from agents.dhcpv6.grammar import check_container
 from agents.dhcpv6.wire import Option, OptionCode, decode_name, encode_name, same_name
 from agents.machine import PeerError
+from agents.unicast import is_unicast
 from agents.wire import Reader, WireError
-
-_IPV4_EMBEDDED = IPv6Network("64:ff9b::/96")
 
 
 class Home(IntEnum):
@@ -63,8 +62,8 @@ class HomeInformation:
     def from_option(cls, container: Option) -> Self:
         """Read a container; raises WireError or PeerError.
 
-        An address that embeds one of IPv4 is left out, for it must be used over IPv4 only
-        (section 4.1.2); so is one that no single host can have.
+        An address that cannot be a home agent's is left out; so is one that embeds one of IPv4,
+        for it must be used over IPv4 only (section 4.1.2).
         """
         home = Home(container.code)
         options = container.as_options()
@@ -86,13 +85,8 @@ class HomeInformation:
                     names.append(decode_name(option.value))
                 case _:
                     other.append(option)
-        usable = tuple(address for address in addresses if _is_usable(address))
+        usable = tuple(address for address in addresses if is_unicast(address))
         return cls(home, network, tuple(prefixes), usable, tuple(names), tuple(other))
-
-
-def _is_usable(address: IPv6Address) -> bool:
-    unusable = address.is_multicast or address.is_unspecified or address.is_loopback
-    return not (unusable or address.is_link_local or address in _IPV4_EMBEDDED)
 
 
 def _decode_address(value: bytes) -> IPv6Address:

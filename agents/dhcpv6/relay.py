@@ -20,7 +20,9 @@ from agents.dhcpv6.wire import (
     Option,
     OptionCode,
     RelayMessage,
+    address_of,
     decode_name,
+    is_host,
     label,
     same_name,
 )
@@ -141,7 +143,8 @@ class Relay:
         self, data: bytes, client: IPv6Address, information: Information | None, now: float
     ) -> None:
         kind = data[0] if data else 0
-        _check_host(client, "a message from")
+        if not is_host(client):
+            raise PeerError(f"a message from {client}")
         if kind == MessageType.RELAY_REPLY or kind in _NOT_FOR_RELAYS:
             raise PeerError(f"{label(kind)} from the access link")
         if kind == MessageType.RELAY_FORWARD:
@@ -186,24 +189,14 @@ class Relay:
         if interface_id is None and reply.link_address not in (_UNSPECIFIED, self._link_address):
             raise PeerError(f"Relay-reply for an unknown link {reply.link_address}")
         peer = reply.peer_address
-        _check_host(peer, "Relay-reply for")
+        if not is_host(peer):
+            raise PeerError(f"Relay-reply for {peer}")
         message = reply.value(OptionCode.RELAY_MSG)
         if not message:
             raise WireError("Relay-reply with an empty message")
         port = SERVER_PORT if message[0] == MessageType.RELAY_REPLY else CLIENT_PORT
         self.events.append(Returned(now, str(peer), label(message[0])))
         self.outbox.append((message, (f"{peer}%{self._interface}", port)))
-
-
-def address_of(host: str) -> IPv6Address:
-    """Return a host's address without its zone."""
-    return IPv6Address(host.partition("%")[0])
-
-
-def _check_host(address: IPv6Address, what: str) -> None:
-    """Raise PeerError if no host on a link can have an address."""
-    if address.is_multicast or address.is_unspecified or address.is_loopback:
-        raise PeerError(f"{what} {address}")
 
 
 def _supply(data: bytes, information: Information | None) -> tuple[Option, ...]:

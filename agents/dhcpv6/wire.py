@@ -253,3 +253,13 @@ def link_layer_duid(address: bytes) -> bytes:
 def is_duid(value: bytes) -> bool:
     """Return whether a DUID has a length that is allowed (RFC 8415 section 11.1)."""
     return 2 < len(value) <= _MAX_DUID
+
+
+def address_of(host: str) -> IPv6Address:
+    """Return a host's address without its zone."""
+    return IPv6Address(host.partition("%")[0])
+
+
+def is_host(address: IPv6Address) -> bool:
+    """Return whether a host on a link can have an address."""
+    return not (address.is_multicast or address.is_unspecified or address.is_loopback)

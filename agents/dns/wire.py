@@ -20,6 +20,7 @@ import dns.rrset
 from dns.rdtypes.IN.AAAA import AAAA
 from dns.rdtypes.IN.SRV import SRV
 
+from agents.unicast import is_unicast
 from agents.wire import WireError
 
 PORT = 53
@@ -42,6 +43,7 @@ class Target:
 class Answer:
     """What an answer says about its question; `addresses` holds AAAA records by lower-case name.
 
+    AAAA records whose address cannot be a home agent's are left out.
     `error` is the response code's name if it is not NOERROR.
     """
 
@@ -132,8 +134,8 @@ def _addresses(
     found: defaultdict[dns.name.Name, list[IPv6Address]] = defaultdict(list)
     for rrset in sections:
         for record in rrset:
-            if isinstance(record, AAAA):
-                found[rrset.name].append(IPv6Address(record.address))
+            if isinstance(record, AAAA) and is_unicast(address := IPv6Address(record.address)):
+                found[rrset.name].append(address)
     for alias in _aliases(answer):
         found.setdefault(alias, found.get(_follow(alias, answer), []))
     return {_text(name).lower(): tuple(addresses) for name, addresses in found.items()}

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
+import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from ipaddress import IPv6Address
 from typing import Literal, TypeAlias
 
@@ -18,7 +18,9 @@ from agents.dhcpv6.wire import CLIENT_PORT
 from agents.dns import events as dns
 from agents.dns.lookup import HomeAgentLookup
 from agents.machine import Event
+from agents.shell.addresses import is_usable
 from agents.shell.datagrams import DatagramEndpoint
+from agents.shell.duid import node_duid
 from agents.shell.eventlog import EventLog
 
 _DNS_PORT = 53
@@ -60,10 +62,8 @@ DiscoverySettings: TypeAlias = StaticSettings | Dhcpv6Settings | DnsSettings
 
 
 def _information_request(settings: Dhcpv6Settings, interface: str) -> InformationRequest:
-    # A DUID-UUID (RFC 6355) that stays the same for this interface.
-    uuid = hashlib.sha256(f"mip6lab {interface}".encode()).digest()[:16]
     return InformationRequest(
-        b"\0\4" + uuid,
+        node_duid(interface),
         [Home.LOCAL if settings.home == "local" else Home.IDENTIFIED],
         rng=random.SystemRandom(),
         network=settings.network,
@@ -73,7 +73,12 @@ def _information_request(settings: Dhcpv6Settings, interface: str) -> Informatio
 
 
 class Discovery:
-    """An Information-request or a DNS lookup on its socket."""
+    """An Information-request or a DNS lookup on its socket.
+
+    It asks from the care-of address, which network access has authenticated, and takes answers to
+    that address alone. It ends with the first outcome: nobody leads a registered mobile node
+    elsewhere by a late answer. A home agent with an address of this host is none.
+    """
 
     def __init__(
         self,
@@ -92,7 +97,7 @@ class Discovery:
         if isinstance(settings, Dhcpv6Settings):
             self._log = log.child("dhcpv6")
             self._machine = _information_request(settings, interface)
-            local, device = ("::", CLIENT_PORT), interface
+            local, device = (str(care_of), CLIENT_PORT), interface
         else:
             self._log = log.child("dns")
             server = settings.server, _DNS_PORT
@@ -100,6 +105,8 @@ class Discovery:
             self._machine = HomeAgentLookup(server, rng=rng, domain=settings.domain)
             local, device = (str(care_of), 0), None
         self._endpoint = DatagramEndpoint(self._machine, local, self._handle, interface=device)
+        self._done = False
+        self._closed = False
 
     def start(self) -> None:
         """Send the Information-request or the first query."""
@@ -109,20 +116,43 @@ class Discovery:
     def _handle(self, event: Event) -> None:
         self._log(event)
         match event:
-            case dhcpv6.HomeAgentLearned(addresses=(address, *_), prefix=prefix):
+            case dhcpv6.HomeAgentLearned(addresses=(), fqdn=name):
+                self._conclude("DHCPv6", f"the home agent has a name only, {name}")
+            case dhcpv6.HomeAgentLearned(addresses=addresses, prefix=prefix):
                 length = prefix.prefixlen if prefix else _PREFIX_LENGTH
-                self._on_found(Assignment(address, length))
-            case dhcpv6.HomeAgentLearned():
-                self._on_failure("DHCPv6: the home agent has a name only")
+                self._conclude("DHCPv6", addresses, length)
+            case dns.HomeAgentsFound(home_agents=agents):
+                addresses = tuple(address for agent in agents for address in agent.addresses)
+                self._conclude("DNS", addresses)
             case dhcpv6.Failed():
-                self._on_failure(f"DHCPv6: {event.reason}")
-            case dns.HomeAgentsFound(home_agents=(agent, *_)) if agent.addresses:
-                self._on_found(Assignment(agent.addresses[0], _PREFIX_LENGTH))
+                self._conclude("DHCPv6", event.reason)
             case dns.Failed():
-                self._on_failure(f"DNS: {event.reason}")
+                self._conclude("DNS", event.reason)
             case _:
                 pass
 
+    def _conclude(
+        self,
+        what: str,
+        outcome: Sequence[IPv6Address] | str,
+        prefix_length: int = _PREFIX_LENGTH,
+    ) -> None:
+        """Pass on the first address that can be used, or why there is none."""
+        if self._done:
+            return
+        self._done = True
+        asyncio.get_running_loop().call_soon(self.close)
+        if isinstance(outcome, str):
+            self._on_failure(f"{what}: {outcome}")
+            return
+        address = next((one for one in outcome if not is_usable(one)), None)
+        if address is None:
+            self._on_failure(f"{what}: the home agent has an address of this host")
+        else:
+            self._on_found(Assignment(address, prefix_length))
+
     def close(self) -> None:
         """Close the socket."""
-        self._endpoint.close()
+        if not self._closed:
+            self._closed = True
+            self._endpoint.close()

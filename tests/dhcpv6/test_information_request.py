@@ -171,6 +171,32 @@ def test_a_message_that_is_no_valid_reply_is_discarded(changes, reason):
     assert type(machine.events[-1]) is HomeAgentLearned
 
 
+@pytest.mark.parametrize("source", ["ff02::1:2", "::", "::1"])
+def test_a_reply_from_no_host_is_discarded(source):
+    machine, request = asking()
+    machine.handle_message(reply(request, LOCAL), (source, 547), 0.1)
+    (event,) = machine.events
+    assert event == Discarded(0.1, source, "a source that no host can have")
+
+
+def test_a_reply_before_the_question_is_discarded():
+    machine = client(max_delay=1.0)
+    machine.start(0.0)
+    guess = Message(MessageType.REPLY, 0)
+    for now in (0.0, 0.1):
+        machine.handle_message(reply(guess, LOCAL), SERVER, now)
+    assert {type(event) for event in machine.events} == {Discarded}
+
+
+def test_a_transaction_identifier_is_new_for_every_exchange_and_unlike_the_last():
+    identifiers = []
+    for seed in range(50):
+        _, request = asking(rng=random.Random(seed))
+        identifiers.append(request.transaction_id)
+    assert len(set(identifiers)) == 50
+    assert max(identifiers) > 1 << 22
+
+
 def test_a_relay_agents_message_is_discarded():
     machine, _ = asking()
     machine.handle_message(b"\x0d" + bytes(33), SERVER, 0.1)

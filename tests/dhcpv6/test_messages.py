@@ -247,6 +247,8 @@ HNIDF = Option(OptionCode.MIP6_HNIDF, encode_name("home.test"))
         (inside(Home.LOCAL, Option(72, IPv6Address("ff02::1").packed)), "names no home agent"),
         (inside(Home.LOCAL, Option(72, IPv6Address("::").packed)), "names no home agent"),
         (inside(Home.LOCAL, Option(72, IPv6Address("fe80::1").packed)), "names no home agent"),
+        (inside(Home.LOCAL, Option(72, IPv6Address("fec0::1").packed)), "names no home agent"),
+        (inside(Home.LOCAL, Option(72, IPv6Address("::ffff:1.2.3.4").packed)), "no home agent"),
     ],
 )
 def test_containers_that_are_passed_over(container, reason):

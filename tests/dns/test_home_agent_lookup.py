@@ -134,6 +134,20 @@ def test_a_name_without_an_address_is_passed_over():
     assert len(server.asked) == 2
 
 
+@pytest.mark.parametrize("nobodys", ["ff0e::1", "fe80::1", "::1", "::ffff:192.0.2.1", "64:ff9b::1"])
+def test_an_address_that_no_home_agent_can_have_is_passed_over(nobodys):
+    bad = f"ha1.home.test. 300 IN AAAA {nobodys}"
+    table = {**LEAN, ("ha1.home.test", "AAAA"): ((bad,), ())}
+    machine, _, _ = exchange(table)
+    assert found(machine) == [(HomeAgent("ha2.home.test", (HA2,)),)]
+    machine, _, _ = exchange({("ha1.home.test", "AAAA"): ((bad, AAAA), ())}, host="ha1.home.test")
+    assert found(machine) == [(HomeAgent("ha1.home.test", (HA1,)),)]
+    # Nor does it count where it comes along with the names.
+    machine, server, _ = exchange({**LEAN, (SERVICE, "SRV"): ((SRV2, SRV), (bad, AAAA2))})
+    assert found(machine)[0][0].addresses == (HA1,)
+    assert len(server.asked) == 2
+
+
 def test_by_the_home_agents_own_name():
     machine, server, _ = exchange(PLAIN, host="ha1.home.test.")
     assert found(machine) == [(HomeAgent("ha1.home.test", (HA1, HA2)),)]

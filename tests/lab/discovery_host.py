@@ -1,4 +1,7 @@
-"""Runs a DHCPv6 client, a relay agent or a DNS lookup on real sockets: ROLE JSON-OPTIONS."""
+"""Runs a part of discovery on real sockets: ROLE JSON-OPTIONS.
+
+The roles are a DHCPv6 client, a relay agent, a DNS lookup, and what a mobile node does of these.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,8 @@ from agents.dhcpv6.relay import Relay
 from agents.dhcpv6.wire import CLIENT_PORT, SERVER_PORT, link_layer_duid
 from agents.dns.lookup import HomeAgentLookup
 from agents.dns.wire import PORT
-from agents.shell.addresses import link_local_address
+from agents.roles.discovery import Dhcpv6Settings, Discovery
+from agents.shell.addresses import care_of_address, link_local_address
 from agents.shell.datagrams import DatagramEndpoint
 from agents.shell.eventlog import EventLog
 from agents.shell.relay import RelayEndpoint
@@ -66,9 +70,22 @@ async def lookup(log: EventLog, server: str, **question: str) -> None:
     start(DatagramEndpoint(machine, ("::", 0), log), machine)
 
 
+async def mobile_node(log: EventLog, interface: str) -> None:
+    Discovery(
+        Dhcpv6Settings(network="home.test", initial_delay=False),
+        interface,
+        await care_of_address(interface, DEADLINE),
+        log=log,
+        on_found=lambda found: log.write("Found", home_agent=found.home_agent),
+        on_failure=lambda reason: log.write("NotFound", reason=reason),
+    ).start()
+
+
+ROLES = {"client": client, "relay": relay, "lookup": lookup, "mobile_node": mobile_node}
+
+
 async def main(role: str, options: str) -> None:
-    log = EventLog(role, role)
-    await {"client": client, "relay": relay, "lookup": lookup}[role](log, **json.loads(options))
+    await ROLES[role](EventLog(role, role), **json.loads(options))
     await asyncio.Event().wait()
 
 

@@ -14,12 +14,14 @@ from pathlib import Path
 import pytest
 import tomli_w
 
+from agents.shell.duid import node_duid
 from tests.lab.namespaces import DEADLINE, Host, Program, Scene, wait_until
 from tests.lab.needs import needs
 from tests.wireshark import FAULTS, rows
 
 HOST_PROGRAM = "tests.lab.discovery_host"
 CARE_OF, ROUTER = "2001:db8:a::ff:fe00:a", "2001:db8:a::1"
+CHOSEN = "2001:db8:a::2"  # Not made from the interface's MAC address.
 ROUTER_CORE, SERVER = "2001:db8:c::1", "2001:db8:c::2"
 LOCAL_AGENT, HOME_AGENT = "2001:db8:99::1", "2001:db8:100::1"
 LOCAL = {"address": LOCAL_AGENT}
@@ -99,8 +101,10 @@ def test_kea_tells_its_own_home_agent_on_its_link(network: Network) -> None:
     assert learned["prefix"] == "2001:db8:99::/64"
 
 
-@pytest.mark.parametrize("known_as", [CARE_OF, "fe80::ff:fe00:a"])
-@pytest.mark.parametrize("source", ["::", CARE_OF])
+@pytest.mark.parametrize(
+    ("known_as", "source"),
+    [(CARE_OF, "::"), (CARE_OF, CARE_OF), ("fe80::ff:fe00:a", "::")],
+)
 def test_the_home_agent_of_the_aaa_server_passes_through_kea(
     network: Network, known_as: str, source: str
 ) -> None:
@@ -112,6 +116,26 @@ def test_the_home_agent_of_the_aaa_server_passes_through_kea(
     assert learned["local"] is False
     assert relay.wait_for("Forwarded")["supplied"] is True
     assert relay.wait_for("Returned")["message"] == "Reply"
+
+
+def test_a_mobile_node_asks_from_the_address_that_was_authenticated(network: Network) -> None:
+    network.a.run(f"ip -6 addr del {CARE_OF}/64 dev A-eth0")
+    network.a.run(f"ip -6 addr add {CHOSEN}/64 dev A-eth0")
+    network.server()
+    relay = network.relay({CHOSEN: [HOME_AGENT, 64]})
+    node = network.start(network.a, HOST_PROGRAM, "mobile_node", '{"interface": "A-eth0"}')
+    assert node.wait_for("Found", "NotFound").get("home_agent") == HOME_AGENT
+    assert relay.wait_for("Forwarded")["client"] == CHOSEN
+    # From its link-local address, which nobody has vouched for, it is a stranger.
+    failed = network.ask(network.a, "A-eth0", "IDENTIFIED")
+    assert "no home network information" in str(failed["reason"])
+
+
+def test_hosts_of_one_machine_have_duids_of_their_own(network: Network) -> None:
+    network.d.run("ip link add A-eth0 address 02:00:00:00:00:0d type veth peer name other")
+    a, d = (host.inside(lambda: node_duid("A-eth0")) for host in (network.a, network.d))
+    assert a != d
+    assert network.a.inside(lambda: node_duid("A-eth0")) == a
 
 
 def test_keas_own_home_agent_passes_through_the_relay_agent(network: Network) -> None:
