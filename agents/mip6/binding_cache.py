@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from ipaddress import IPv6Address, IPv6Network
+from ipaddress import IPv6Address
 from typing import Protocol, TypeAlias
 
 from agents.machine import Event
@@ -11,8 +11,6 @@ from agents.mip6.codec import BindingUpdate, Status
 
 _LINK_LOCAL_PREFIX = 0xFE80 << 112
 _IDENTIFIER = 2**64 - 1
-_NOT_HOSTS = tuple(map(IPv6Network, ("::/96", "::ffff:0:0/96", "64:ff9b::/96", "100::/64")))
-_RESERVED_ANYCAST = range(0xFDFF_FFFF_FFFF_FF80, 0xFE00_0000_0000_0000)
 
 
 class BindingKernel(Protocol):
@@ -94,23 +92,6 @@ def deadline(entry: Entry) -> float:
 def link_local_of(home_address: IPv6Address) -> IPv6Address:
     """Return the link-local address with the home address's interface identifier (10.3.1)."""
     return IPv6Address(_LINK_LOCAL_PREFIX | int(home_address) & _IDENTIFIER)
-
-
-def is_routable(address: IPv6Address) -> bool:
-    """Return whether an address may be a host's in the Internet (RFC 4291, RFC 2526, RFC 6052).
-
-    Not: multicast, loopback and ::, link- and site-local, forms of IPv4 addresses, and anycast to
-    a subnet's routers or home agents.
-    """
-    identifier = int(address) & _IDENTIFIER
-    return not (
-        address.is_multicast
-        or address.is_link_local
-        or address.is_site_local
-        or any(address in network for network in _NOT_HOSTS)
-        or identifier == 0
-        or identifier in _RESERVED_ANYCAST
-    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,6 @@ from agents.mip6.binding_cache import (
     NeighbourSolicited,
     Tentative,
     deadline,
-    is_routable,
     link_local_of,
 )
 from agents.mip6.codec import (
@@ -51,6 +50,7 @@ from agents.mip6.codec import (
 )
 from agents.mip6.neighbour import NONCE_LENGTH, Claim
 from agents.timers import Timers
+from agents.unicast import is_unicast
 
 _LAST_KNOWN_KIND = 7
 _LINGER = 10.0  # MAX_DELETE_BCE_TIMEOUT
@@ -277,7 +277,7 @@ class HomeAgent:
 
         One of the home link is another's, or leads back here: a tunnel to it would be a loop.
         """
-        if not is_routable(address) or address in self._prefix:
+        if not is_unicast(address) or address in self._prefix:
             return False
         try:
             return self._kernel.leads_away(address)
