@@ -9,6 +9,7 @@ import pytest
 from agents.bootstrap import Assignment
 from agents.diameter.eap import DiameterEapAnswer
 from agents.diameter.errors import ResultCode
+from agents.pana import events
 from agents.roles.access_router import AccessRouter
 from tests.ike import COA, HA, HOA
 
@@ -24,29 +25,82 @@ ANSWER = DiameterEapAnswer(
 )
 
 
-@pytest.mark.parametrize("free", [True, False])
-def test_a_mobile_node_is_not_told_of_a_home_address_that_is_anothers(free):
-    shared, told, supplied = [], [], []
+class Ike:
+    """The local home agent's IKE, which has one home address to give, or none."""
 
-    class Ike:
-        def share(self, *key):
-            shared.append(key)
-            return free
+    def __init__(self, *, free):
+        self.free = free
+        self.shared, self.ended = [], []
 
+    def share(self, *key):
+        self.shared.append(key)
+        return self.free
+
+    def end(self, identity):
+        self.ended.append(identity)
+
+
+def make(ike):
+    """Return an access router with this IKE and nothing else, and what its PaCs are told."""
+    told, supplied = [], []
     router = AccessRouter.__new__(AccessRouter)
-    router._local = (None, Ike())
-    router._enforcement = SimpleNamespace(authorise=lambda _: None)
+    router._local = (None, ike)
+    router._enforcement = SimpleNamespace(authorise=lambda _: None, revoke=lambda _: None)
     router._client = SimpleNamespace(forget=lambda _: None)
     router._pinholes, router._lifetime, router._served = None, 600.0, {}
-    router._relay = (SimpleNamespace(set_information=lambda *it: supplied.append(it)), None, "")
-    router._paa = SimpleNamespace(accept=None)
+    router._open, router._log = [], lambda _: None
+    relay = SimpleNamespace(set_information=lambda *it: supplied.append(it), forget=lambda _: None)
+    router._relay = (relay, None, "")
+    router._paa = SimpleNamespace(accept=None, may_pass=lambda _: False)
     router.endpoint = SimpleNamespace(
         driver=SimpleNamespace(now=lambda: 0.0, call=lambda *given, **_: told.append(given[5]))
     )
-    event = SimpleNamespace(pac=(str(COA), 716), session_id=1, mobility=True)
+    return router, told, supplied
 
+
+def accept(router, number):
+    event = SimpleNamespace(pac=(str(COA), 716), session_id=number, mobility=True)
     router._accept(event, b"", bytes(64), ANSWER)
 
-    assert shared == [("mn@home.test", HOA, b"key", COA, 600.0)]
+
+@pytest.mark.parametrize("free", [True, False])
+def test_a_mobile_node_is_not_told_of_a_home_address_that_is_anothers(free):
+    ike = Ike(free=free)
+    router, told, supplied = make(ike)
+    accept(router, 1)
+    assert ike.shared == [("mn@home.test", HOA, b"key", COA, 600.0)]
     assert told == [ANSWER.assignment if free else None]
-    assert [(number, known) for number, _, known, _ in supplied] == [(1, told[0])]
+    assert [assignment for *_, assignment, _ in supplied] == [ANSWER.assignment if free else None]
+
+
+def end(router, number):
+    pac = (str(COA), 716)
+    router._handle(events.Terminated(1.0, session_id=number, pac=pac, cause="LOGOUT"))
+
+
+def test_one_who_has_left_keeps_neither_home_agent_nor_home_address():
+    ike = Ike(free=True)
+    router, _, _ = make(ike)
+    accept(router, 1)
+    end(router, 1)
+    end(router, 1)
+    assert ike.ended == ["mn@home.test"]
+
+
+def test_one_who_has_come_again_keeps_them_when_the_session_before_ends():
+    ike = Ike(free=True)
+    router, _, _ = make(ike)
+    accept(router, 1)
+    accept(router, 2)
+    end(router, 1)
+    assert ike.ended == []
+    end(router, 2)
+    assert ike.ended == ["mn@home.test"]
+
+
+def test_one_who_got_none_takes_none_away():
+    ike = Ike(free=False)
+    router, _, _ = make(ike)
+    accept(router, 1)
+    end(router, 1)
+    assert ike.ended == []

@@ -32,6 +32,7 @@ def router(relay):
     router._log, router._client = nothing, SimpleNamespace(forget=nothing)
     router._enforcement = SimpleNamespace(authorise=nothing, revoke=nothing)
     router._paa, router._local = SimpleNamespace(may_pass=lambda _: False), None
+    router._served = {}
     return router
 
 
