@@ -29,7 +29,7 @@ from agents.roles.diameter import DiameterPeer, diameter_files, node_config
 from agents.roles.home_agent import HomeAgentService, HomeAgentSettings, PresharedIke
 from agents.roles.ike import IkeSettings
 from agents.roles.ike2 import Ike2Settings
-from agents.roles.launch import Launched, launch
+from agents.roles.launch import LaunchedIke
 from agents.roles.runtime import Configuration, run
 from agents.roles.tls import TlsSettings
 from agents.shell.eventlog import EventLog
@@ -90,7 +90,7 @@ class Admission:
     ) -> None:
         self._configuration = configuration
         self._home_agent = home_agent
-        self._launched: dict[str, tuple[Launched, asyncio.TimerHandle]] = {}
+        self._launched: LaunchedIke | None = None
         home_agent.authorisations.on_ended.append(lambda identity, _: self._end(identity))
         resident = configuration.launch == "resident"
         self._ike = PresharedIke(
@@ -129,33 +129,24 @@ class Admission:
     def _launch(self, event: SubscriberAuthenticated, assignment: Assignment, psk: bytes) -> None:
         if assignment.home_address is None:
             return
-        variables = {
-            "HOST": self._configuration.host,
-            "HOME_AGENT": str(assignment.home_agent),
-            "HOME_ADDRESS": str(assignment.home_address),
-            "CARE_OF_ADDRESS": str(event.care_of_address),
-            "IDENTITY": event.identity,
-        }
-        ike = self._configuration.ikev1 or IkeSettings()
-        work = self._configuration.work
-        self._end(event.identity)
-        launched = launch("home_network.sh", work, psk, ike, variables)
-        loop, lifetime = asyncio.get_running_loop(), self._configuration.session_lifetime
-        timer = loop.call_later(lifetime, self._end, event.identity)
-        self._launched[event.identity] = launched, timer
+        configuration = self._configuration
+        if self._launched is None:
+            ike = configuration.ikev1 or IkeSettings()
+            self._launched = LaunchedIke(
+                configuration.work, ike, configuration.host, assignment.home_agent
+            )
+        self._launched.share(event.identity, assignment.home_address, psk, event.care_of_address)
 
     def _end(self, identity: str) -> None:
-        """End a subscriber's daemon, and with it the use of its key; the SAs stay."""
-        if identity in self._launched:
-            launched, timer = self._launched.pop(identity)
-            timer.cancel()
-            launched.close()
+        """End a subscriber's key, and the SAs that were made with it; the others' stay."""
+        if self._launched:
+            self._launched.forget(identity)
 
     def close(self) -> None:
         """Close IKE's sockets and end what was launched."""
         self._ike.close()
-        for identity in tuple(self._launched):
-            self._end(identity)
+        if self._launched:
+            self._launched.close()
 
 
 class AaaServer:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import signal
 from collections.abc import Callable
 from ipaddress import IPv6Address
 from pathlib import Path
@@ -23,8 +24,10 @@ from agents.ipsec import EspPair, Integrity
 from agents.kernel.linux import AcquireWatch, LinuxSecurityAssociations
 from agents.kernel.port import KernelError, SecurityAssociations
 from agents.machine import Event
+from agents.roles import peers
 from agents.roles.habits import Habits
 from agents.roles.keylog import KeyLog
+from agents.roles.peers import Peer
 from agents.roles.runtime import Configuration, ConfigurationError, run
 from agents.shell.datagrams import DatagramEndpoint
 from agents.shell.eventlog import EventLog
@@ -61,20 +64,15 @@ class IkeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
         )
 
 
-class Peer(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Who shares a key with this host; the key is the whole content of `psk_file`."""
-
-    address: str
-    psk_file: str
-    home_address: str
-    identity: str | None = None
-
-
 class IkeConfiguration(Configuration, frozen=True, kw_only=True):
-    """The daemon's configuration; with `initiate` it starts the exchange with its first peer."""
+    """The daemon's configuration; with `initiate` it starts the exchange with its first peer.
+
+    `peers_folder` holds further peers, a file each; at SIGHUP they are read again.
+    """
 
     local: str
-    peers: list[Peer]
+    peers: tuple[Peer, ...] = ()
+    peers_folder: str | None = None
     identity: str | None = None
     initiate: bool = False
     keys: str | None = None
@@ -260,13 +258,6 @@ class _Demand:
         self._watch.close()
 
 
-def _read_psk(path: str) -> bytes:
-    try:
-        return Path(path).read_bytes()
-    except OSError as error:
-        raise ConfigurationError(f"pre-shared key {path}: {error.strerror}") from None
-
-
 async def serve(configuration: IkeConfiguration, stop: asyncio.Event) -> None:
     """Run the daemon until `stop` is set."""
     log = EventLog(configuration.host, "ikev1")
@@ -283,15 +274,16 @@ async def serve(configuration: IkeConfiguration, stop: asyncio.Event) -> None:
         habits=configuration.habits,
     )
     for peer in configuration.peers:
-        service.add_psk(
-            _read_psk(peer.psk_file),
-            peer=IPv6Address(peer.address),
-            identity=peer.identity,
-            home_address=IPv6Address(peer.home_address),
-        )
+        peers.add(peer, peer.key(), service)
+    if configuration.peers_folder:
+        folder = peers.PeerFolder(Path(configuration.peers_folder), service, role)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, folder.read)
+        folder.read()
     role.write("IkeDaemonReady")
     if configuration.initiate:
         first = configuration.peers[0]
+        if first.address is None:
+            raise ConfigurationError("the peer to begin with has no address")
         service.initiate(IPv6Address(first.address), IPv6Address(first.home_address))
     await stop.wait()
     service.close()

@@ -412,7 +412,7 @@ class MobileNode:
                 "HOME_ADDRESS": str(home_address),
                 "CARE_OF_ADDRESS": str(self._care_of),
                 "IDENTITY": configuration.eap.identity,
-                "BINDING_LIFETIME": str(configuration.binding_lifetime),
+                "BINDING_LIFETIME": configuration.binding_lifetime,
                 "KEYS": configuration.keys or "",
             },
             configuration.habits,

@@ -53,8 +53,7 @@ def make(monkeypatch, tmp_path):
             leases="",
             tls=TlsSettings(ca="", certificate="", key=""),
             work=str(tmp_path),
-            session_lifetime=600.0,
-            **settings,
+            **{"session_lifetime": 600.0, **settings},
         )
         log = EventLog("C", "role", io.StringIO())
         authorisations = SimpleNamespace(on_ended=[], authorise=lambda *_: True)
@@ -88,32 +87,51 @@ def test_an_early_key_comes_and_goes(make):
     assert admission._ike.told == [("expect", NAME, HOA, psk, COA), ("withdraw", NAME, psk)]
 
 
-class FakeLaunched:
-    made: ClassVar[list[FakeLaunched]] = []
+class FakeLaunchedIke:
+    """Notes what it is told."""
+
+    made: ClassVar[list[FakeLaunchedIke]] = []
 
     def __init__(self, *_):
-        self.closed = 0
+        self.told = []
         self.made.append(self)
 
-    def close(self):
-        self.closed += 1
+    def __getattr__(self, name):
+        return lambda *arguments: self.told.append((name, *arguments))
 
 
-def test_a_daemon_that_was_launched_ends_with_the_next_one_and_with_the_session(make, monkeypatch):
-    monkeypatch.setattr(home_network, "launch", FakeLaunched)
-    monkeypatch.setattr(FakeLaunched, "made", [])
+@pytest.fixture
+def launched(monkeypatch):
+    monkeypatch.setattr(home_network, "LaunchedIke", FakeLaunchedIke)
+    monkeypatch.setattr(FakeLaunchedIke, "made", [])
+    return FakeLaunchedIke.made
+
+
+def test_one_daemon_is_launched_for_all_and_each_key_ends_with_its_session(make, launched):
+    other = Assignment(ASSIGNMENT.home_agent, 64, HOA + 1)
+    events = [
+        authenticated(),
+        SubscriberAuthenticated(0.0, "other@home.test", other, COA + 1, MSK, ROOT, Place.HOME),
+        authenticated(),
+    ]
 
     async def main():
-        admission = make(launch="script")
-        for _ in range(2):
-            admission.admit(authenticated())
+        admission = make(launch="script", session_lifetime=10.0)
+        for event in events:
+            admission.admit(event)
             await asyncio.sleep(0)
-        assert [launched.closed for launched in FakeLaunched.made] == [1, 0]
-        (timer,) = [timer for _, timer in admission._launched.values()]
-        assert 590.0 < timer.when() - asyncio.get_running_loop().time() <= 600.0
-        admission._end(NAME)
-        assert timer.cancelled()
+        (ike,) = launched
+        assert [(name, who) for name, who, *_ in ike.told] == [
+            ("share", NAME),
+            ("share", "other@home.test"),
+            ("share", NAME),
+        ]
+        assert ike.told[0][2:] == (HOA, ike_psk(MSK, ASSIGNMENT), COA)
+        ike.told.clear()
+        (ended,) = admission._home_agent.authorisations.on_ended
+        ended(NAME, HOA)
+        assert ike.told == [("forget", NAME)]
         admission.close()
-        assert [launched.closed for launched in FakeLaunched.made] == [1, 1]
+        assert ike.told[1:] == [("close",)]
 
     asyncio.run(main())
