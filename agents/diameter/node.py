@@ -145,7 +145,9 @@ class Node:
 
         With TLS `handle_secured` follows when that is established.
         """
-        if self._stopping or not self._newcomers.admits(source):
+        if self._stopping:
+            return None
+        if not self._newcomers.admits(source):
             self._report_refusal(source, now)
             return None
         connection = self._allocate(None)

@@ -72,8 +72,8 @@ class Peer:
         self._events = events
         self._connections = Connections(identifiers, lambda: allocate(self), release, outbox)
         self._incoming: Incoming | None = None
-        self._again: Incoming | None = None
-        self._again_until = 0.0
+        self._second: Incoming | None = None
+        self._probe_until = 0.0
         self._answer: Capabilities | None = None
         self._reason = ""
         self._cause: int = d.DisconnectCause.REBOOTING
@@ -99,7 +99,7 @@ class Peer:
     def next_timeout(self) -> float | None:
         """Return the earliest deadline."""
         watchdog = self.watchdog.deadline if self.state in OPEN_STATES else None
-        probe = self._again_until if self._again and self.state in OPEN_STATES else None
+        probe = self._probe_until if self._second and self.state in OPEN_STATES else None
         deadlines = (self.deadline, self.retry_at, watchdog, probe)
         return min((t for t in deadlines if t is not None), default=None)
 
@@ -118,7 +118,7 @@ class Peer:
         self.retry_at = None
         self._cause = cause
         self._reason = "stopped"
-        self._reject_again(now)
+        self._reject_second(now)
         if self.state in OPEN_STATES:
             self._take(Input.STOP, now)
         elif self.state not in {State.CLOSING, State.CLOSED}:
@@ -140,17 +140,17 @@ class Peer:
         self._take(Input.R_CONN_CER, now)
 
     def _probe_for(self, incoming: Incoming, now: float) -> None:
-        if self._again is None:
-            self._again_until = now + self._node.timers.probe
+        if self._second is None:
+            self._probe_until = now + self._node.timers.probe
             self._connections.send_request(watchdog_request(self._node), self.connection)
         else:
-            self._reject_again(now)
-        self._again = incoming
+            self._reject_second(now)
+        self._second = incoming
 
-    def _reject_again(self, now: float) -> None:
+    def _reject_second(self, now: float) -> None:
         """Reject the connection that waits, for the old one lives."""
-        if self._again is not None:
-            self._incoming, self._again = self._again, None
+        if self._second is not None:
+            self._incoming, self._second = self._second, None
             self._take(Input.R_CONN_CER, now)
 
     def connected(self, link: Link, now: float) -> None:
@@ -160,8 +160,8 @@ class Peer:
 
     def disconnected(self, connection: int, reason: str, now: float) -> None:
         """Note that a connection was closed by the other end or an error, or never established."""
-        if self._again is not None and connection == self._again.link.connection:
-            self._again = None
+        if self._second is not None and connection == self._second.link.connection:
+            self._second = None
             return
         self._reason = reason
         if connection == self._connections.initiator:
@@ -180,7 +180,7 @@ class Peer:
             self._take(Input.TIMEOUT, now)
         if self.retry_at is not None and self.retry_at <= now:
             self.start(now)
-        if self._again and self.state in OPEN_STATES and self._again_until <= now:
+        if self._second and self.state in OPEN_STATES and self._probe_until <= now:
             self._drop("it connects again, and the old connection is dead", now)
         probe_at = self.watchdog.deadline
         if self.state not in OPEN_STATES or probe_at is None or probe_at > now:
@@ -222,7 +222,7 @@ class Peer:
         if message.command == d.Command.DEVICE_WATCHDOG and not message.request:
             if self._connections.answers(message):
                 self.watchdog.received_answer(now)
-                self._reject_again(now)
+                self._reject_second(now)
             else:
                 self._discard(message, now)
             return None
@@ -302,8 +302,8 @@ class Peer:
                     inputs.append(follow)
             if self.state is not before:
                 self._entered(before, now)
-            if self.state is State.CLOSED and self._again is not None:
-                self._incoming, self._again = self._again, None
+            if self.state is State.CLOSED and self._second is not None:
+                self._incoming, self._second = self._second, None
                 inputs.append(Input.R_CONN_CER)
 
     def _perform(self, step: Step, now: float) -> Input | None:

@@ -113,6 +113,19 @@ def test_a_relay_speaks_for_whom_it_may_relay(relays, origin, realm, route, code
     assert len(there.seen(RequestReceived)) == (code == 2001)
 
 
+def test_requests_for_a_realm_go_to_the_relay_that_is_trusted_with_it():
+    relay = PeerConfig(RELAY, RELAY_REALM, (RELAY, 3868), relays=(SERVER_REALM,))
+    network = Network()
+    client = NodeConfig(CLIENT, CLIENT_REALM, (relay,), timers=TIMERS)
+    here = network.add(Node(client, rng=random.Random(1)))
+    peer = PeerConfig(CLIENT, CLIENT_REALM, sources=(LOCAL,))
+    there = NodeConfig(RELAY, RELAY_REALM, (peer,), applications=(), relay=True, timers=TIMERS)
+    network.add(Node(there, rng=random.Random(2)))
+    network.start()
+    assert here.node.usable(SERVER_REALM)
+    assert not here.node.usable("away.test")
+
+
 def test_base_messages_are_the_peers_own():
     network, *_ = joined(CLIENT)
     elses = watchdog_request(NodeConfig(HOME_AGENT, SERVER_REALM))

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import io
 
-from agents.diameter.eap import DiameterEapAnswer
+import pytest
+
+from agents.diameter.eap import DiameterEapAnswer, DiameterEapRequest
 from agents.diameter.errors import ResultCode
 from agents.diameter.mobility import MobilityRequest
 from agents.roles import aaa_client
@@ -25,6 +27,29 @@ class FakeService:
     async def request(self, message):
         self.requests.append(message)
         return await self.answer
+
+
+@pytest.mark.parametrize("home_realm", [None, "far.test"])
+def test_requests_are_for_the_home_realm_even_if_a_relay_takes_them(monkeypatch, home_realm):
+    monkeypatch.setattr(aaa_client, "DiameterService", FakeService)
+
+    async def main():
+        home = DiameterPeer(host="aaa.home.test", realm="home.test", address="::1")
+        configuration = AaaClientConfiguration(
+            host="B",
+            diameter_identity="b.test",
+            diameter_realm="test",
+            home=home,
+            home_realm=home_realm,
+        )
+        client = AaaClient(configuration, EventLog("B", "role", io.StringIO()))
+        answer = DiameterEapAnswer("s", ResultCode.MULTI_ROUND_AUTH, "aaa.home.test", "home.test")
+        client._service.answer.set_result(answer.to_message())
+        await client.exchange(1, b"", asked=MobilityRequest(), care_of=COA)
+        (request,) = map(DiameterEapRequest.from_message, client._service.requests)
+        assert request.destination_realm == (home_realm or "home.test")
+
+    asyncio.run(main())
 
 
 def test_a_conversation_that_is_forgotten_does_not_come_back_with_its_answer(monkeypatch):
