@@ -84,6 +84,8 @@ class MobileNodeConfiguration(Configuration, frozen=True, kw_only=True):
             raise ValueError("either ikev1 or ikev2 is needed")
         if self.access is None and self.discovery is None:
             raise ValueError("an open network delivers no home agent: discovery is needed")
+        if self.protection == "sealed" and isinstance(self.discovery, Dhcpv6Settings | DnsSettings):
+            raise ValueError("what DHCPv6 and DNS tell is not sealed")
         if self.launch == "script" and self.ikev1 is None:
             raise ValueError("the launch script starts IKEv1 only")
         if self.early and (self.ikev2 is None or self.ikev2.authentication != "psk"):

@@ -11,7 +11,11 @@ import pytest
 from agents.bootstrap import Assignment
 from agents.dhcpv6 import events as dhcpv6
 from agents.dns import events as dns
-from agents.roles.discovery import Discovery, DnsSettings
+from agents.roles.access import EapSettings
+from agents.roles.discovery import Dhcpv6Settings, Discovery, DnsSettings
+from agents.roles.ike2 import Ike2Settings
+from agents.roles.mobile_node import MobileNodeConfiguration
+from agents.roles.tls import TlsSettings
 from agents.shell.eventlog import EventLog
 
 HERE = IPv6Address("::1")
@@ -63,3 +67,25 @@ def outcomes(*told):
 )
 def test_the_first_outcome_is_the_last(event, outcome):
     assert outcomes(event, learned(OTHER_HA), dhcpv6.Failed(1.0, "late")) == [outcome]
+
+
+@pytest.mark.parametrize(
+    "discovery",
+    [
+        Dhcpv6Settings(network="home.test"),
+        DnsSettings(server="2001:db8::53", domain="home.test"),
+    ],
+)
+def test_a_mobile_node_that_expects_sealed_information_asks_nobody_else(discovery):
+    tls = TlsSettings(ca="", certificate="", key="")
+    common = {
+        "host": "A",
+        "interface": "A-eth0",
+        "work": "",
+        "eap": EapSettings(identity="mn@home.test", server_name="aaa.home.test", tls=tls),
+        "discovery": discovery,
+        "ikev2": Ike2Settings(),
+    }
+    MobileNodeConfiguration(**common)
+    with pytest.raises(ValueError, match="not sealed"):
+        MobileNodeConfiguration(**common, protection="sealed")
