@@ -136,12 +136,17 @@ def count(captures: Path, topology: Topology, timeline: Timeline) -> Traffic:
 
 
 def crossings(frames: Iterable[Frame], topology: Topology, link: Link, near: str) -> list[Crossing]:
-    """Return the frames of one link in a capture; its ends are told by their MAC addresses."""
-    senders = {
-        bytes.fromhex(mac_address(topology, link, i).replace(":", "")): end.host == near
-        for i, end in enumerate(link.ends)
-    }
-    own = [frame for frame in frames if frame.data[6:12] in senders]
+    """Return the frames of one link in a capture; its ends are told by their MAC addresses.
+
+    Of a shared link those from or to other hosts than the first two are left out.
+    """
+    macs = [
+        bytes.fromhex(mac_address(topology, link, i).replace(":", ""))
+        for i in range(len(link.ends))
+    ]
+    senders = {mac: end.host == near for mac, end in zip(macs[:2], link.ends, strict=False)}
+    others = set(macs[2:])
+    own = [f for f in frames if f.data[6:12] in senders and f.data[:6] not in others]
     reader = _Reader()
     return [
         reader.crossing(frame, senders[frame.data[6:12]], packet, message)

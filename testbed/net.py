@@ -133,8 +133,26 @@ def stop(process: subprocess.Popen[bytes], *, first: int = signal.SIGTERM) -> in
         return process.wait()
 
 
+class Bridge(Node):  # type: ignore[misc]
+    """The switch of a shared link, in a network namespace of its own."""
+
+    def config(self, **_parameters: Any) -> dict[str, Any]:
+        """Join the interfaces; raises NetError if the kernel has no bridges."""
+        commands = ["link add name bridge type bridge stp_state 0 mcast_snooping 0"]
+        commands += [f"link set dev {name} master bridge" for name in self.intfNames()]
+        commands += [f"link set dev {name} up" for name in (*self.intfNames(), "bridge")]
+        script = (
+            "echo 1 > /proc/sys/net/ipv6/conf/all/disable_ipv6; "
+            "echo 1 > /proc/sys/net/ipv6/conf/default/disable_ipv6; "
+            f"printf '%s\\n' {shlex.join(commands)} | ip -batch -"
+        )
+        if output := self.cmd(script).strip():
+            raise NetError(f"link {self.name}: {output}")
+        return {}
+
+
 def mac_address(topology: Topology, link: Link, end: int) -> str:
-    """Return the MAC address of a link's first (0) or second (1) end: locally administered."""
+    """Return the MAC address of one of a link's ends, counted from 0: locally administered."""
     return f"02:00:00:00:{topology.links.index(link) + 1:02x}:{end + 1:02x}"
 
 
@@ -158,22 +176,43 @@ def mininet_topology(topology: Topology, **_options: str) -> Topo:
         ]
         topo.addHost(host.name, cls=Ipv6Host, host=host, interfaces=interfaces)
     for link in topology.links:
-        a, b = (end.host for end in link.ends)
-        topo.addLink(
-            a,
-            b,
-            cls=TCLink,
-            intfName1=topology.interface_name(a, link.name),
-            intfName2=topology.interface_name(b, link.name),
-            addr1=mac_address(topology, link, 0),
-            addr2=mac_address(topology, link, 1),
-            bw=link.shape.rate or None,
-            txo=False,  # Checksums in captures are those on the wire.
-            rxo=False,
-            delay=f"{link.shape.delay * 1000:g}ms" if link.shape.delay else None,
-            loss=link.shape.loss or None,
-        )
+        _add_link(topo, topology, link)
     return topo
+
+
+def _add_link(topo: Topo, topology: Topology, link: Link) -> None:
+    """Join the ends of a link; of a shared one each with its bridge, which shapes nothing."""
+    shape: dict[str, Any] = {
+        "bw": link.shape.rate or None,
+        "delay": f"{link.shape.delay * 1000:g}ms" if link.shape.delay else None,
+        "loss": link.shape.loss or None,
+    }
+    names = [topology.interface_name(end.host, link.name) for end in link.ends]
+    addresses = [mac_address(topology, link, i) for i in range(len(names))]
+    # Without offloads checksums in captures are those on the wire.
+    usual: dict[str, Any] = {"cls": TCLink, "txo": False, "rxo": False}
+    if not link.is_shared:
+        topo.addLink(
+            *(end.host for end in link.ends),
+            intfName1=names[0],
+            intfName2=names[1],
+            addr1=addresses[0],
+            addr2=addresses[1],
+            **usual,
+            **shape,
+        )
+        return
+    topo.addHost(link.name, cls=Bridge)
+    for end, name, address in zip(link.ends, names, addresses, strict=True):
+        topo.addLink(
+            end.host,
+            link.name,
+            intfName1=name,
+            intfName2=f"{link.name}-{end.host}",
+            addr1=address,
+            params1=shape,
+            **usual,
+        )
 
 
 class Network:

@@ -144,7 +144,7 @@ class _Path:
 
 
 def _path(network: Network, link: Link) -> _Path:
-    near, far = link.ends if link.ends[1].addresses else reversed(link.ends)
+    near, far = link.ends[:2] if link.ends[1].addresses else reversed(link.ends[:2])
     with network.inside(near.host):
         scope = socket.if_nametoindex(network.topology.interface_name(near.host, link.name))
     link_local = link_local_address(network.topology, link, far.host)

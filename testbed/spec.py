@@ -352,7 +352,9 @@ class Spec:
             for name in spec.variants:
                 needs |= set(spec.approach(name).NEEDS)
                 needs |= {"cgroup_cpu"} if spec.slows(name) else set()
-                shapes = [link.shape for link in spec.topology(name).links]
+                links = spec.topology(name).links
+                needs |= {"bridge"} if any(link.is_shared for link in links) else set()
+                shapes = [link.shape for link in links]
                 needs |= {"sch_htb"} if any(s.rate for s in shapes) else set()
                 needs |= {"sch_netem"} if any(s.delay or s.loss for s in shapes) else set()
         return needs

@@ -37,11 +37,19 @@ class Shape:
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """A point-to-point link."""
+    """A link between two hosts; one with more ends is shared, as by a switch.
+
+    What is measured of it, and counted on it, is between its first two ends.
+    """
 
     name: str
-    ends: tuple[Interface, Interface]
+    ends: tuple[Interface, ...]
     shape: Shape = Shape()
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether it has more than two ends."""
+        return len(self.ends) > 2
 
     def end(self, host: str) -> Interface:
         """Return the end at `host`; KeyError if the link does not touch it."""

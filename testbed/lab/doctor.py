@@ -67,6 +67,7 @@ FEATURES = {
             "kernel",
             NATIVE,
         ),
+        Feature("bridge", "links with more than two hosts", "kernel", NATIVE, always=False),
         Feature("cgroup_cpu", "slower processors (cgroup v2)", "kernel", NATIVE, always=False),
         Feature("mnexec", "Mininet's hosts", "tool"),
         Feature("ip", "interfaces, addresses, routes", "tool"),

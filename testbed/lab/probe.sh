@@ -18,6 +18,7 @@ key32=${key16}101112131415161718191a1b1c1d1e1f
 from='src 2001:db8::1 dst 2001:db8::2'
 
 try veth ip link add name veth0 type veth peer name veth1
+try bridge ip link add name bridge0 type bridge
 try sch_htb tc qdisc add dev lo root handle 1: htb
 tc qdisc del dev lo root 2>/dev/null
 try sch_netem tc qdisc add dev lo root netem delay 1ms

@@ -1,0 +1,47 @@
+"""The paper's testbed with a stranger on the access link and one on the core link.
+
+    E stranger -----.                             X stranger ---.
+    A mobile node ---access--- B access router ---core--- C home network ---home--- CN
+
+Both are plain hosts without credentials: E is in the network that the mobile node visits, X in the
+one between that and its home.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from ipaddress import IPv6Address, IPv6Interface, IPv6Network
+
+from testbed.net import mininet_topology
+from topologies import paper
+from topologies.model import Host, Interface, Topology
+
+
+def with_host(base: Topology, link: str, host: Host, address: str) -> Topology:
+    """Return a topology with one more host on a link."""
+    end = Interface(host.name, (IPv6Interface(address),))
+    links = tuple(
+        replace(one, ends=(*one.ends, end)) if one.name == link else one for one in base.links
+    )
+    return replace(base, hosts=(*base.hosts, host), links=links)
+
+
+def _stranger(name: str, link: str, router: str) -> Host:
+    routes = ((IPv6Network("::/0"), IPv6Address(router)),)
+    return Host(name, f"stranger on the {link} link", routes=routes)
+
+
+TOPOLOGY = with_host(
+    with_host(
+        replace(paper.TOPOLOGY, name="attacked"),
+        "access",
+        _stranger("E", "access", "2001:db8:a::1"),
+        "2001:db8:a::e/64",
+    ),
+    "core",
+    _stranger("X", "core", "2001:db8:b::2"),
+    "2001:db8:b::e/64",
+)
+
+topos = {TOPOLOGY.name: partial(mininet_topology, TOPOLOGY)}
