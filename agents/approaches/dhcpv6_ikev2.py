@@ -61,6 +61,7 @@ def compose(settings: Settings, topology: Topology, shared: Path, run: Path) -> 
         network=HOME_REALM, home=settings.home, initial_delay=settings.initial_delay
     )
     return [
+        *scene.strangers(ikev2=settings.ike),
         *home(scene, settings.ike),
         role("dhcp_server", dhcp),
         *([scene.visited_home_agent(settings.ike)] if offered else []),

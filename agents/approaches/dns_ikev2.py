@@ -28,6 +28,7 @@ def compose(settings: Settings, topology: Topology, shared: Path, run: Path) -> 
     )
     lookup = DnsSettings(server=server, domain=HOME_REALM)
     return [
+        *scene.strangers(ikev2=settings.ike),
         *home(scene, settings.ike),
         role("dns_server", dns),
         scene.mobile_node(discovery=lookup, ikev2=settings.ike),

@@ -41,6 +41,7 @@ def compose(settings: Settings, topology: Topology, shared: Path, run: Path) -> 
     """Return the roles of hosts C, B and A."""
     scene, early = Scene(settings, topology, shared, run), settings.early
     return [
+        *scene.strangers(ikev2=settings.ike),
         scene.home_network(
             home_agent=scene.home_agent_settings(),
             ikev2=settings.ike,

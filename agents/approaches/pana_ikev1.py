@@ -55,6 +55,7 @@ def compose(settings: Settings, topology: Topology, shared: Path, run: Path) -> 
     daemons = settings.all_habits
     of_daemons = {} if daemons == Habits() else {"habits": daemons}
     return [
+        *scene.strangers(ikev1=settings.ike),
         scene.home_network(home_agent=scene.home_agent_settings(), **hand_over),
         scene.access_router(),
         scene.mobile_node(access=scene.pana(), **hand_over, **of_daemons),

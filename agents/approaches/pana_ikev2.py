@@ -30,6 +30,7 @@ def compose(settings: Settings, topology: Topology, shared: Path, run: Path) -> 
     """Return the roles of hosts C, B and A."""
     scene = Scene(settings, topology, shared, run)
     return [
+        *scene.strangers(ikev2=settings.ike),
         *home(scene, settings.ike),
         scene.access_router(),
         scene.mobile_node(access=scene.pana(), ikev2=settings.ike),

@@ -18,6 +18,7 @@ from agents.eap import ca
 from agents.roles.access import DialectName, EapSettings, PanaSettings, WishName
 from agents.roles.access_router import AccessRouterConfiguration, LocalHomeAgent
 from agents.roles.diameter import DiameterPeer
+from agents.roles.flooder import FlooderConfiguration, FloodSettings
 from agents.roles.home_agent import HomeAgentConfiguration, HomeAgentSettings
 from agents.roles.home_network import HomeNetworkConfiguration
 from agents.roles.ike import IkeSettings
@@ -62,6 +63,7 @@ class CommonSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     local_allowed: bool = False
     prefer: Literal["home", "local"] = "home"
     rogue: Literal["impersonate", "alter"] | None = None
+    flood: FloodSettings | None = None
     psk_source: PskSource = "msk"
     protection: Protection = "none"
 
@@ -278,6 +280,42 @@ class Scene:
             "diameter_tls": self._diameter_tls(name),
             "home": self._home_peer(),
         }
+
+    def strangers(
+        self, *, ikev1: IkeSettings | None = None, ikev2: Ike2Settings | None = None
+    ) -> list[Role]:
+        """Return who floods a node, if anybody does: hosts E or X of the topology `attacked`.
+
+        PANA is attacked from the access link, all else from the core link. Where IKE is, it is to
+        negotiate as the home agent does.
+        """
+        flood = self.settings.flood
+        if flood is None:
+            return []
+        link = "access" if flood.attack.startswith("pana_") else "core"
+        targets = {
+            "access": self.address("access router", "access"),
+            "core": self.home_agent_settings().address,
+        }
+        if flood.attack == "diameter":
+            targets["core"] = self.address("home network", "core")
+        stranger = f"stranger on the {link} link"
+        configuration = FlooderConfiguration(
+            host=self.host(stranger),
+            flood=flood,
+            target=targets[link],
+            address=self.address(stranger, link),
+            interface=self.interface(stranger, link),
+            identity=self.settings.identity,
+            home_address=str(HOME_ADDRESS),
+            home_prefix=self.home_agent_settings().prefix,
+            diameter_identity=ACCESS_ROUTER,
+            diameter_realm=VISITED_REALM,
+            dialect=self.settings.dialect,
+            ikev1=ikev1 or IkeSettings(),
+            ikev2=ikev2 or Ike2Settings(),
+        )
+        return [role("flooder", configuration)]
 
     def pana(self, *, mobility: bool = True) -> PanaSettings:
         """Return the mobile node's network access by PANA."""

@@ -38,6 +38,7 @@ def compose(settings: Settings, topology: Topology, shared: Path, run: Path) -> 
     peer = PresharedPeer(identity=settings.identity, home_address=address, psk_file=key)
     known = StaticSettings(home_agent=home_agent.address, home_address=address)
     return [
+        *here.strangers(ikev2=settings.ike),
         here.home_network(home_agent=home_agent, ikev2=settings.ike, preshared=(peer,)),
         here.mobile_node(discovery=known, ikev2=settings.ike, psk_file=key),
     ]
