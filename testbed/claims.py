@@ -305,6 +305,25 @@ def _by_runs(pana: _Variant, fast: _Variant, point: Mapping[str, Any]) -> _Ratio
     return made.ratio, made.ratio_ci95, data
 
 
+def _served_under_floods(every: Sequence[_Variant]) -> _Verdict:
+    """Judge it by the mobile node's bootstraps; a flood of which nothing was sent shows nothing."""
+    flooded = [
+        (one.name, run)
+        for one in every
+        for run in one.results.of(one.name)
+        if run.flood and run.flood["sent"]
+    ]
+    if not flooded:
+        return NOT_SHOWN, "needs runs with a flood (experiment floods)", {}
+    good = sum(run.status == "ok" for _, run in flooded)
+    failed = list(dict.fromkeys(name for name, run in flooded if run.status != "ok"))
+    data: dict[str, Any] = {"runs": len(flooded), "succeeded": good, "failed": failed}
+    evidence = f"{good} of {len(flooded)} bootstraps under a flood succeeded"
+    if failed:
+        evidence += f"; failed: {', '.join(failed)}"
+    return (CONTRADICTED if failed else SUPPORTED), evidence, data
+
+
 CLAIMS = (
     _Claim(
         "PANA saves the exchange of DHCPv6: one round trip",
@@ -321,5 +340,10 @@ CLAIMS = (
         f"{FAST} takes at most {FAST_SHARE:.0%} of the time of {PANA} over long links",
         "docs/pana-fast.md",
         _fast_is_fast,
+    ),
+    _Claim(
+        "A mobile node bootstraps while a stranger floods a node that it needs",
+        "docs/security.md",
+        _served_under_floods,
     ),
 )

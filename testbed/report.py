@@ -17,6 +17,7 @@ from testbed import style, tables
 from testbed.claims import findings
 from testbed.files import replace
 from testbed.fits import swept_links
+from testbed.loads import flood_rows, program_rows
 from testbed.mechanisms import is_cumulative, share_rows
 from testbed.phases import PHASES, TITLES, TOTAL
 from testbed.results import Results, load
@@ -106,6 +107,8 @@ def show(results: Results, console: Console) -> None:
         shown.append(tables.mechanisms(results))
     if any(run.traffic for run in results.runs):
         shown.append(tables.messages(results))
+    if any(run.flood for run in results.runs):
+        shown.append(tables.floods(results))
     for one in shown:
         console.print(one, "")
     for warning in results.warnings:
@@ -143,6 +146,12 @@ def write(folder: Path) -> Path:
         claims=_section("Claims", tables.claim_rows(findings([results]))),
         figures="".join(_figure(results.folder / "figures", *item) for item in FIGURES.items()),
         failed=_failed(results),
+        floods=_section("Under floods", flood_rows(results))
+        if any(run.flood for run in results.runs)
+        else "",
+        programs=_section("CPU and peak memory of the programs", program_rows(results))
+        if any(run.programs for run in results.runs)
+        else "",
         costs=_costs(results),
         manifest=_manifest(results),
     )
@@ -246,6 +255,7 @@ $warnings
 <h2>Phases</h2>
 $phases
 $mechanisms
+$floods
 $fitted
 <h2>Figures</h2>
 $figures
@@ -253,6 +263,7 @@ $traffic
 $claims
 <h2>Failed runs</h2>
 $failed
+$programs
 <h2>Costs of a run</h2>
 $costs
 <h2>Manifest</h2>

@@ -37,6 +37,10 @@ class Run(msgspec.Struct, kw_only=True):
     found on each link before the run, by the names of its shape; None is what was not measured.
     `parameters` is the run's point of a sweep's grid; `traffic` what the captures show.
     `processor` is what the hosts' processors were slowed down to (testbed.cpu.Processor).
+    `programs` is what each program, as "B-access_router", used from the mobile node's start to the
+    bootstrap's end: `cpu` of `seconds`, and the peak of its `memory` in octets. `flood` is what a
+    stranger sent meanwhile and before: `attempts`, packets `sent`, `answered` and `refused`, in
+    `seconds`.
     """
 
     run: int
@@ -56,6 +60,8 @@ class Run(msgspec.Struct, kw_only=True):
     parameters: dict[str, Any] = {}
     traffic: Traffic | None = None
     processor: dict[str, float] | None = None
+    programs: dict[str, dict[str, float]] = {}
+    flood: dict[str, float] | None = None
 
     @property
     def share(self) -> float:

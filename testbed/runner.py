@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import msgspec
 import tomli_w
 
-from testbed import counts, keys, phases, plots, report, results, session, stats
+from testbed import counts, keys, loads, phases, plots, report, results, session, stats
 from testbed.jsonl import DataError
 from testbed.lab import Lab, LabError
 from testbed.lab.caller import caller, give
@@ -68,6 +68,7 @@ def analyse(folder: Path, result: Mapping[str, Any], topology: Topology) -> resu
     line = dict(result)
     run = results.run_folder(folder, line["run"])
     try:
+        line["flood"] = loads.from_events(run / "events.jsonl")
         if line["status"] == "ok":
             seen = phases.from_capture(run / "captures" / f"{MOBILE_NODE}.pcapng")
             logged = phases.from_events(run / "events.jsonl", MOBILE_NODE)

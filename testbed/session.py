@@ -19,7 +19,7 @@ from testbed.results import make_run_folder
 from testbed.spec import PlannedRun, Spec, read_plan
 from testbed.worker import emit
 
-_MARGIN = 60.0  # What a run may take besides its bootstrap before it is ended.
+_MARGIN = 120.0  # What a run may take besides its bootstrap before it is ended.
 
 
 def _last_line(log: Path) -> str:

@@ -112,6 +112,7 @@ def _variant(results: Results, variant: str) -> dict[str, Any]:
         },
         "largest_disagreement": largest_disagreement(good),
         "costs": costs(runs),
+        "programs": programs(runs),
         "failures": [
             {"run": run.run, "reason": run.reason} for run in runs if run.status == "failed"
         ],
@@ -183,3 +184,16 @@ def costs(runs: Iterable[Run]) -> dict[str, float]:
         for name, seconds in run.costs.items():
             found.setdefault(name, []).append(seconds)
     return {name: float(np.median(values)) for name, values in found.items()}
+
+
+def programs(runs: Iterable[Run]) -> dict[str, dict[str, float]]:
+    """Return the medians of what each program used, by its name and the names of Run.programs."""
+    found: dict[str, dict[str, list[float]]] = {}
+    for run in runs:
+        for program, used in run.programs.items():
+            for name, value in used.items():
+                found.setdefault(program, {}).setdefault(name, []).append(value)
+    return {
+        program: {name: float(np.median(values)) for name, values in used.items()}
+        for program, used in found.items()
+    }

@@ -13,6 +13,7 @@ from testbed import style
 from testbed.claims import CONTRADICTED, SUPPORTED, Finding
 from testbed.compare import Comparison, axis, position, written
 from testbed.fits import Counted, Estimate, Fit, fits, swept_links
+from testbed.loads import flood_rows
 from testbed.mechanisms import share_rows
 from testbed.phases import TITLES, TOTAL
 from testbed.results import Results
@@ -195,6 +196,11 @@ def sweep(results: Results) -> list[Table]:
 def mechanisms(results: Results) -> Table:
     """Return what each variant adds to the one before, and what of the paper's is left."""
     return _table("what each variant adds, and what stays unexplained", *share_rows(results))
+
+
+def floods(results: Results) -> Table:
+    """Return what strangers sent, and what it took of the programs that they attacked."""
+    return _table("under floods: share of a CPU, and peak memory", *flood_rows(results))
 
 
 def messages(results: Results) -> Table:

@@ -29,8 +29,9 @@ from testbed.phases import IKE_STARTS, MILESTONES, PHASES
 from testbed.probe import Echo, Traffic, measure
 from testbed.results import run_folder
 from testbed.spec import Expectation, PlannedRun, Spec, Step, read_plan
+from testbed.usage import Meter
 
-_READY_DEADLINE = 30.0
+_READY_DEADLINE = 60.0
 _REACHABLE_DEADLINE = 10.0
 _PROBE_INTERVAL = 0.02
 _ENTERED = {
@@ -39,7 +40,7 @@ _ENTERED = {
     for event in events
 } | dict.fromkeys(IKE_STARTS, "ike")
 _BAD_NEWS = ("Rejected", "Refused", "Failed")
-_MOBILE_NODE, _CORRESPONDENT = "mobile node", "correspondent node"
+_MOBILE_NODE, _CORRESPONDENT, _STRANGER = "mobile node", "correspondent node", "stranger"
 
 
 class RunError(Exception):
@@ -109,9 +110,11 @@ class Run:
         self.outcome = ""
         self.continuity: dict[str, float] | None = None
         self.costs: dict[str, float] = {}
+        self.programs: dict[str, dict[str, float]] = {}
         self.measured: dict[str, Mapping[str, float | None]] = {}
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._processors: Processors | None = None
+        self._meter: Meter | None = None
 
     def _host_of(self, role: str) -> str:
         return next(h.name for h in self.topology.hosts if h.role == role)
@@ -171,10 +174,17 @@ class Run:
         for role in servers:
             self._start(net, events, role)
         self._wait_until_ready(events, Counter(role.host for role in servers))
+        self._meter = Meter(process.pid for process in self._processes.values())
         for role in roles:
             if role.host == mobile_node:
                 self._start(net, events, role)
         self._assign_processors()
+
+    def _read_meter(self) -> None:
+        """Note what each program has used since the mobile node started."""
+        if self._meter:
+            running = {name: process.pid for name, process in self._processes.items()}
+            self.programs = self._meter.read(running)
 
     def _wait_until_ready(self, events: Events, waiting: Counter[str]) -> None:
         """Wait until as many programs of each host are ready as `waiting` counts."""
@@ -250,12 +260,16 @@ class Run:
         started = time.monotonic()
         self.measured = {link.name: asdict(measure(net, link)) for link in self.topology.links}
         started = self._timed("measure", started)
-        hosts = [h.name for h in self.topology.hosts if h.role != _CORRESPONDENT]
+        unseen = (_CORRESPONDENT, _STRANGER)
+        hosts = [h.name for h in self.topology.hosts if not h.role.startswith(unseen)]
         captures += start_captures(net, hosts)
         echo = Echo(net, self._host_of(_CORRESPONDENT))
         self._start_roles(net, events)
         started = self._timed("start", started)
-        home_address = self._bootstrap(events)
+        try:
+            home_address = self._bootstrap(events)
+        finally:
+            self._read_meter()
         self._reach(echo, home_address)
         started = self._timed("bootstrap", started)
         if self.variant.steps:
@@ -359,6 +373,7 @@ class Run:
             "outcome": self.outcome,
             "continuity": self.continuity,
             "costs": self.costs,
+            "programs": self.programs,
             "measured": self.measured,
             "processor": asdict(self._processors.processor) if self._processors else None,
         }

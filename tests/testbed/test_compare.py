@@ -218,8 +218,8 @@ def verdicts(folder):
 def test_the_claims_are_supported(tmp_path):
     found = judged(sample.swept(tmp_path, runs=4, slow=0))
 
-    assert [one.verdict for one in found] == [SUPPORTED, SUPPORTED, NOT_SHOWN, SUPPORTED]
-    saved, infrastructure, _, fast = found
+    assert [one.verdict for one in found] == [SUPPORTED, SUPPORTED, NOT_SHOWN, SUPPORTED, NOT_SHOWN]
+    saved, infrastructure, _, fast, _ = found
     assert saved.data["saved"] == 1
     assert saved.data["fitted"]["saved"] == pytest.approx(1, abs=0.15)
     low, high = saved.data["fitted"]["ci95"]
@@ -277,7 +277,7 @@ def test_one_approach_alone_shows_nothing_of_another(tmp_path):
 def test_variants_must_differ_in_their_approach_alone(tmp_path):
     folder = sample.swept(tmp_path, runs=4, slow=0, settings="")
 
-    saved, _, _, fast = judged(folder)
+    saved, _, _, fast, _ = judged(folder)
     assert saved.verdict == SUPPORTED  # Both detect duplicates.
     assert fast.verdict == NOT_SHOWN
     assert "duplicate_address_detection (True and False)" in fast.evidence
@@ -367,7 +367,7 @@ def test_too_few_or_too_near_runs_do_not_show_that_pana_fast_is_fast(tmp_path, g
 
 
 def test_runs_without_counts_show_nothing(tmp_path):
-    assert verdicts(sample.make(tmp_path, runs=2, captures=False)) == [NOT_SHOWN] * 4
+    assert verdicts(sample.make(tmp_path, runs=2, captures=False)) == [NOT_SHOWN] * 5
 
 
 def test_the_command_compares(tmp_path):
@@ -386,7 +386,7 @@ def test_the_command_compares(tmp_path):
         assert {one["points"] for one in content["comparisons"]} == {points}
         assert {one["verdict"] for one in content["comparisons"]} == {"longer", "shorter"}
         supported = [one["verdict"] for one in content["claims"]]
-        assert supported == [SUPPORTED, SUPPORTED, NOT_SHOWN, SUPPORTED]
+        assert supported == [SUPPORTED, SUPPORTED, NOT_SHOWN, SUPPORTED, NOT_SHOWN]
 
 
 @pytest.mark.parametrize("phase", [*PHASES, TOTAL])

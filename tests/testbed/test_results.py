@@ -77,6 +77,8 @@ def test_runs_come_back_as_written(folder):
             "parameters",
             "traffic",
             "processor",
+            "programs",
+            "flood",
         ),
     }
 
