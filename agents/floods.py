@@ -39,15 +39,15 @@ from agents.ikev2.proposals import accept_ike, offer_esp, offer_ike
 from agents.ikev2.sealing import Sealer
 from agents.machine import PeerError
 from agents.mip6.codec import PROTOCOL as MOBILITY_HEADER
-from agents.mip6.codec import BindingUpdate, checksum, encode
+from agents.mip6.codec import BindingAck, BindingUpdate, checksum, decode, encode
 from agents.pana.dialect import PORT as PANA_PORT
 from agents.pana.dialect import Dialect
 from agents.pana.pac import Pac
-from agents.wire import WireError
+from agents.wire import Reader, WireError
 
 IKE_PORT = 500
 _IDENTITY = 1
-_DESTINATION_OPTIONS, _HOP_LIMIT = 60, 64
+_DESTINATION_OPTIONS, _ROUTING, _HOP_LIMIT = 60, 43, 64
 _HOME_ADDRESS_OPTION = 0xC9
 _LIFETIME = 420
 
@@ -272,6 +272,25 @@ def binding_update(care_of: IPv6Address, home_address: IPv6Address, to: IPv6Addr
     start = (6 << 28).to_bytes(4) + len(payload).to_bytes(2)
     start += bytes((_DESTINATION_OPTIONS, _HOP_LIMIT))
     return start + care_of.packed + to.packed + payload
+
+
+def acknowledged(packet: bytes) -> int | None:
+    """Return the status in an IPv6 packet's Binding Acknowledgement, None if it has none.
+
+    A type 2 routing header may be in front of it.
+    """
+    r = Reader(packet)
+    try:
+        r.take(6)
+        following = r.u8()
+        r.take(33)
+        if following == _ROUTING:
+            following, length = r.u8(), r.u8()
+            r.take(6 + 8 * length)
+        message = decode(r.rest()) if following == MOBILITY_HEADER else None
+    except WireError:
+        return None
+    return message.status if isinstance(message, BindingAck) else None
 
 
 @dataclass

@@ -321,7 +321,10 @@ def _served_under_floods(every: Sequence[_Variant]) -> _Verdict:
     evidence = f"{good} of {len(flooded)} bootstraps under a flood succeeded"
     if failed:
         evidence += f"; failed: {', '.join(failed)}"
-    return (CONTRADICTED if failed else SUPPORTED), evidence, data
+    if bound := round(sum(run.flood.get("accepted", 0) for _, run in flooded if run.flood)):
+        data["bound"] = bound
+        evidence += f"; home addresses bound for strangers: {bound}"
+    return (CONTRADICTED if failed or bound else SUPPORTED), evidence, data
 
 
 CLAIMS = (
@@ -342,7 +345,8 @@ CLAIMS = (
         _fast_is_fast,
     ),
     _Claim(
-        "A mobile node bootstraps while a stranger floods a node that it needs",
+        "A mobile node bootstraps while a stranger floods a node that it needs, and the stranger"
+        " gets no binding",
         "docs/security.md",
         _served_under_floods,
     ),

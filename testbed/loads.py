@@ -24,6 +24,7 @@ class _Event(msgspec.Struct):
     attempts: int = 0
     sent: int = 0
     answered: int = 0
+    accepted: int = 0
     refused: int = 0
 
 

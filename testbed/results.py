@@ -40,7 +40,7 @@ class Run(msgspec.Struct, kw_only=True):
     `programs` is what each program, as "B-access_router", used from the mobile node's start to the
     bootstrap's end: `cpu` of `seconds`, and the peak of its `memory` in octets. `flood` is what a
     stranger sent meanwhile and before: `attempts`, packets `sent`, `answered` and `refused`, in
-    `seconds`.
+    `seconds`, and how many bindings were `accepted`.
     """
 
     run: int

@@ -13,7 +13,7 @@ from agents.ikev1 import Config as IkeV1Config
 from agents.ikev1 import IkeProposal, Ikev1
 from agents.ikev2 import Config as IkeV2Config
 from agents.ikev2 import Credentials, EapResponse, IkeStarted, Ikev2
-from agents.mip6.codec import BindingUpdate, checksum, decode
+from agents.mip6.codec import BindingAck, BindingUpdate, Status, checksum, decode, encode
 from agents.pana.dialects import DIALECTS
 from agents.pana.events import EapResponse as PanaEapResponse
 from agents.pana.paa import Paa
@@ -177,6 +177,26 @@ class TestBindingUpdates:
 
         assert len(addresses) == ATTEMPTS
         assert HOA.packed in addresses
+
+
+class TestAcknowledgements:
+    ACK = encode(BindingAck(Status.NOT_HOME_SUBNET, 1, 0))
+
+    @staticmethod
+    def packet(following, payload):
+        return bytes(6) + bytes((following, 64)) + HA.packed + OWN.packed + payload
+
+    def test_with_and_without_a_routing_header(self):
+        routing = bytes((135, 2, 2, 1)) + bytes(4) + HOA.packed
+
+        assert floods.acknowledged(self.packet(135, self.ACK)) == Status.NOT_HOME_SUBNET
+        assert floods.acknowledged(self.packet(43, routing + self.ACK)) == Status.NOT_HOME_SUBNET
+
+    @pytest.mark.parametrize("following", [58, 60, 43, 135])
+    def test_nothing_else(self, following):
+        for length in range(len(self.ACK)):
+            assert floods.acknowledged(self.packet(following, self.ACK[:length])) is None
+        assert floods.acknowledged(b"") is None
 
 
 def test_every_other_diameter_connection_names_the_router():

@@ -28,7 +28,9 @@ from agents.floods import (
     Ikev2Auth,
     Ikev2Init,
     PanaInitiation,
+    acknowledged,
 )
+from agents.mip6.codec import Status
 from agents.pana.dialects import DIALECTS
 from agents.roles.access import DialectName
 from agents.roles.ike import IkeSettings
@@ -60,7 +62,6 @@ _BATCH = 64
 _MAX_DATAGRAM = 65535
 _UDP_HEADER = 8
 _CHECKSUM_AT = 6  # Octets into the UDP header.
-_IPV6_HEADER = 40
 _ETHERTYPE_IPV6 = 0x86DD
 _BUSY = (errno.EAGAIN, errno.ENOBUFS, errno.ENETUNREACH, errno.EHOSTUNREACH)
 
@@ -136,6 +137,9 @@ class Count:
     attempts: int = 0
     sent: int = 0
     answered: int = 0
+    accepted: int = 0
+    """Home addresses that a home agent has bound for it."""
+
     refused: int = 0
     """Packets that the own kernel did not send, and connections that were not accepted."""
 
@@ -215,7 +219,7 @@ class UdpWire(_Sockets):
 
 
 class PacketWire(_Sockets):
-    """Whole IPv6 packets; whatever comes from the target that is no ICMPv6 counts as an answer."""
+    """Whole IPv6 packets; answers are Binding Acknowledgements in clear, to whatever address."""
 
     def __init__(self, configuration: FlooderConfiguration, count: Count) -> None:
         sender = socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_RAW)
@@ -231,9 +235,10 @@ class PacketWire(_Sockets):
         self._transmit(packet, self._target)
 
     def _received(self, data: bytes) -> None:
-        icmp = data[6:7] == bytes([socket.IPPROTO_ICMPV6])
-        if len(data) > _IPV6_HEADER and data[8:24] == self._from and not icmp:
+        status = acknowledged(data) if data[8:24] == self._from else None
+        if status is not None:
             self._count.answered += 1
+            self._count.accepted += status < Status.UNSPECIFIED
 
 
 class TcpWire:
@@ -329,6 +334,7 @@ class Flooder:
             attempts=count.attempts,
             sent=count.sent,
             answered=count.answered,
+            accepted=count.accepted,
             refused=count.refused,
         )
 

@@ -1,5 +1,6 @@
 """Experiments inside the lab that the tests run in."""
 
+from collections.abc import Collection
 from pathlib import Path
 
 import pytest
@@ -25,8 +26,13 @@ class Silent:
         """Ignore it."""
 
 
-def carry_out_here(path: Path, root: Path, *assignments: str) -> Outcome:
-    """Carry out one run of each variant of an experiment, in namespaces of this kernel."""
+def carry_out_here(
+    path: Path, root: Path, *assignments: str, variants: Collection[str] = ()
+) -> Outcome:
+    """Carry out one run of each variant of an experiment, in namespaces of this kernel.
+
+    Without `variants` of all of them.
+    """
     spec = Spec.load(path, assignments)
-    plan = spec.plan(runs=1)
+    plan = [one for one in spec.plan(runs=1) if not variants or one.variant in variants]
     return carry_out(spec, plan, lab=NativeLab(), seed=1, root=root, watcher=Silent())

@@ -56,7 +56,7 @@ def test_the_last_report_of_a_flood_is_its_account(tmp_path):
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
 
     assert loads.from_events(path) == {
-        "seconds": 2.0, "attempts": 3, "sent": 9, "answered": 2, "refused": 1,
+        "seconds": 2.0, "attempts": 3, "sent": 9, "answered": 2, "accepted": 0, "refused": 1,
     }  # fmt: skip
 
 
@@ -94,6 +94,14 @@ def test_the_claim_stands_as_long_as_no_bootstrap_failed(tmp_path):
     assert claim(bad).verdict == claims.CONTRADICTED
     assert "1 of 2" in claim(bad).evidence
     assert claim(bad).data["failed"] == ["flooded"]
+
+
+def test_a_strangers_binding_contradicts_it(tmp_path):
+    found = made(tmp_path, failed=0)
+    found.runs[1].flood |= {"accepted": 1}
+
+    assert claim(found).verdict == claims.CONTRADICTED
+    assert "bound for strangers: 1" in claim(found).evidence
 
 
 def test_without_a_flood_nothing_is_shown(tmp_path):
