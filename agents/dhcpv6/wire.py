@@ -8,6 +8,7 @@ from enum import IntEnum
 from ipaddress import IPv6Address
 from typing import Self
 
+from agents.folding import ascii_lower
 from agents.wire import Reader, WireError
 
 CLIENT_PORT = 546
@@ -242,7 +243,7 @@ def _label_text(octets: bytes) -> str:
 
 def same_name(a: str, b: str) -> bool:
     """Return whether two domain names are equal, as DNS compares them (RFC 4343)."""
-    return a.removesuffix(".").lower() == b.removesuffix(".").lower()
+    return ascii_lower(a.removesuffix(".")) == ascii_lower(b.removesuffix("."))
 
 
 def link_layer_duid(address: bytes) -> bytes:

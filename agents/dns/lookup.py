@@ -9,6 +9,7 @@ from ipaddress import IPv6Address
 
 from agents.dns.events import Failed, HomeAgent, HomeAgentsFound, Started
 from agents.dns.wire import Answer, in_order, normal, query
+from agents.folding import ascii_lower
 from agents.machine import Address, Discarded, Event, PeerError, Retransmission, Timing
 from agents.wire import WireError
 
@@ -147,9 +148,9 @@ class HomeAgentLookup:
             raise PeerError("an answer to no question")
         answer = Answer.decode(data)
         name, kind = answer.question
-        if (answer.identifier, name.lower(), kind) != (
+        if (answer.identifier, ascii_lower(name), kind) != (
             state.identifier,
-            state.name.lower(),
+            ascii_lower(state.name),
             state.kind,
         ):
             raise PeerError("an answer to another question")

@@ -20,6 +20,7 @@ import dns.rrset
 from dns.rdtypes.IN.AAAA import AAAA
 from dns.rdtypes.IN.SRV import SRV
 
+from agents.folding import ascii_lower
 from agents.unicast import is_unicast
 from agents.wire import WireError
 
@@ -78,7 +79,7 @@ class Answer:
 
     def addresses_of(self, name: str) -> tuple[IPv6Address, ...]:
         """Return the addresses that the answer gives for a name."""
-        return self.addresses.get(name.lower(), ())
+        return self.addresses.get(ascii_lower(name), ())
 
 
 def query(name: str, kind: str, identifier: int) -> bytes:
@@ -138,7 +139,7 @@ def _addresses(
                 found[rrset.name].append(address)
     for alias in _aliases(answer):
         found.setdefault(alias, found.get(_follow(alias, answer), []))
-    return {_text(name).lower(): tuple(addresses) for name, addresses in found.items()}
+    return {ascii_lower(_text(name)): tuple(addresses) for name, addresses in found.items()}
 
 
 def in_order(targets: tuple[Target, ...], rng: random.Random) -> list[str]:

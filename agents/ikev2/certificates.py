@@ -17,6 +17,7 @@ from cryptography.x509.verification import (
     VerificationError,
 )
 
+from agents.folding import ascii_lower
 from agents.ikev2.config import Credentials
 from agents.ikev2.constants import X509_SIGNATURE, IdType, NotifyType, PayloadType
 from agents.ikev2.identities import Identity
@@ -133,7 +134,7 @@ def names(certificate: x509.Certificate) -> frozenset[str]:
 
 def _canonical(name: str) -> str:
     user, at, domain = name.rpartition("@")
-    return user + at + domain.lower()
+    return user + at + ascii_lower(domain)
 
 
 def named(certificate: x509.Certificate, identity: Identity) -> str | None:
