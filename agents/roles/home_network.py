@@ -93,6 +93,10 @@ class Admission:
         self._launched: LaunchedIke | None = None
         home_agent.authorisations.on_ended.append(lambda identity, _: self._end(identity))
         resident = configuration.launch == "resident"
+        if not resident:
+            ike = configuration.ikev1 or IkeSettings()
+            host, address = configuration.host, home_agent.address
+            self._launched = LaunchedIke(configuration.work, ike, host, address)
         self._ike = PresharedIke(
             home_agent, configuration.ikev1 if resident else None, configuration.ikev2, log
         )
@@ -127,15 +131,10 @@ class Admission:
             asyncio.get_running_loop().call_soon(self._launch, event, assignment, psk)
 
     def _launch(self, event: SubscriberAuthenticated, assignment: Assignment, psk: bytes) -> None:
-        if assignment.home_address is None:
+        identity, home_address = event.identity, assignment.home_address
+        if self._launched is None or home_address is None:
             return
-        configuration = self._configuration
-        if self._launched is None:
-            ike = configuration.ikev1 or IkeSettings()
-            self._launched = LaunchedIke(
-                configuration.work, ike, configuration.host, assignment.home_agent
-            )
-        self._launched.share(event.identity, assignment.home_address, psk, event.care_of_address)
+        self._launched.share(identity, home_address, psk, event.care_of_address)
 
     def _end(self, identity: str) -> None:
         """End a subscriber's key, and the SAs that were made with it; the others' stay."""

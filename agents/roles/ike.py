@@ -8,7 +8,9 @@ from __future__ import annotations
 import asyncio
 import random
 import signal
+import sys
 from collections.abc import Callable
+from contextlib import suppress
 from ipaddress import IPv6Address
 from pathlib import Path
 from typing import Annotated, Literal
@@ -67,7 +69,8 @@ class IkeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
 class IkeConfiguration(Configuration, frozen=True, kw_only=True):
     """The daemon's configuration; with `initiate` it starts the exchange with its first peer.
 
-    `peers_folder` holds further peers, a file each; at SIGHUP they are read again.
+    `peers_folder` holds further peers, a file each; at SIGHUP they are read again. Who keeps that
+    folder holds the other end of standard input: the daemon ends with it.
     """
 
     local: str
@@ -277,7 +280,10 @@ async def serve(configuration: IkeConfiguration, stop: asyncio.Event) -> None:
         peers.add(peer, peer.key(), service)
     if configuration.peers_folder:
         folder = peers.PeerFolder(Path(configuration.peers_folder), service, role)
-        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, folder.read)
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGHUP, folder.read)
+        with suppress(PermissionError):  # Standard input is a file.
+            loop.add_reader(sys.stdin.fileno(), stop.set)
         folder.read()
     role.write("IkeDaemonReady")
     if configuration.initiate:

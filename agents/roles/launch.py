@@ -44,6 +44,8 @@ class Launched:
             with suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGTERM)
             self._process.wait()
+        if self._process.stdin:
+            self._process.stdin.close()
 
 
 def launch(
@@ -64,18 +66,20 @@ def launch(
     folder = _own_folder(work, script)
     psk_file = folder / "psk"
     _write(psk_file, psk)
-    return _start(script, folder, ike, {**variables, "PSK_FILE": str(psk_file)}, habits)
+    _write_settings(folder, ike, habits or Habits())
+    return _start(script, folder, {**variables, "PSK_FILE": str(psk_file)})
 
 
 class LaunchedIke:
     """The home agent's IKE daemon, which the script starts for the first peer of all.
 
-    Each peer has a file, and the daemon reads what has come, changed or gone at SIGHUP.
+    Each peer has a file, and the daemon reads what has come, changed or gone at SIGHUP. It ends
+    when nobody holds the other end of its standard input any more.
     """
 
     def __init__(self, work: str, ike: IkeSettings, host: str, home_agent: IPv6Address) -> None:
-        self._ike = ike
         self._folder = _own_folder(work, _IKE_SCRIPT)
+        _write_settings(self._folder, ike, Habits())
         self._peers = self._folder / "peers"
         self._peers.mkdir(mode=0o700)
         peers = str(self._peers)
@@ -98,7 +102,7 @@ class LaunchedIke:
         _write(name.with_suffix(".toml"), _toml(peer))
         if not (self._daemon and self._daemon.reload()):
             self.close()
-            self._daemon = _start(_IKE_SCRIPT, self._folder, self._ike, self._variables, None)
+            self._daemon = _start(_IKE_SCRIPT, self._folder, self._variables)
 
     def forget(self, identity: str) -> None:
         """Have the daemon forget a peer's key, and delete the SAs that were made with it."""
@@ -118,16 +122,15 @@ class LaunchedIke:
             self._daemon.close()
 
 
-def _start(
-    script: str,
-    folder: Path,
-    ike: IkeSettings,
-    variables: Variables,
-    habits: Habits | None,
-) -> Launched:
-    settings, habits_file = folder / "ike-settings.toml", folder / "habits.toml"
-    _write(settings, _toml({"settings": ike}))
-    _write(habits_file, _toml({"habits": habits or Habits()}))
+_IKE_SETTINGS, _HABITS = "ike-settings.toml", "habits.toml"
+
+
+def _write_settings(folder: Path, ike: IkeSettings, habits: Habits) -> None:
+    _write(folder / _IKE_SETTINGS, _toml({"settings": ike}))
+    _write(folder / _HABITS, _toml({"habits": habits}))
+
+
+def _start(script: str, folder: Path, variables: Variables) -> Launched:
     # Ignored by what is started until it listens, so that a reload in between does not end it.
     usual = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
@@ -138,10 +141,10 @@ def _start(
                 **{name: _value(value) for name, value in variables.items()},
                 "WORK": str(folder),
                 "PYTHON": sys.executable,
-                "IKE_SETTINGS": str(settings),
-                "HABITS": str(habits_file),
+                "IKE_SETTINGS": str(folder / _IKE_SETTINGS),
+                "HABITS": str(folder / _HABITS),
             },
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,
             start_new_session=True,
         )
     finally:

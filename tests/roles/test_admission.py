@@ -57,7 +57,8 @@ def make(monkeypatch, tmp_path):
         )
         log = EventLog("C", "role", io.StringIO())
         authorisations = SimpleNamespace(on_ended=[], authorise=lambda *_: True)
-        return Admission(configuration, SimpleNamespace(authorisations=authorisations), log)
+        home_agent = SimpleNamespace(authorisations=authorisations, address=ASSIGNMENT.home_agent)
+        return Admission(configuration, home_agent, log)
 
     return make
 

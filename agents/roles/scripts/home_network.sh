@@ -11,4 +11,4 @@ peers_folder = $PEERS
 .
 cat "$IKE_SETTINGS" >>"$WORK/ike.toml"
 
-exec setpriv --pdeathsig TERM "$PYTHON" -m agents.roles.ike "$WORK/ike.toml"
+exec "$PYTHON" -m agents.roles.ike "$WORK/ike.toml"
