@@ -11,6 +11,7 @@ from agents.pana.dialect import Dialect
 from agents.pana.errors import RefusedError
 from agents.pana.grammar import Protection
 from agents.pana.keys import KeyMaterial, SecurityAssociation, Suite
+from agents.pana.places import Place, place
 from agents.pana.wire import Avp, AvpName, Kind, Message
 
 NONCE_LENGTH = 20
@@ -28,6 +29,11 @@ class Received:
     data: bytes
     source: Address
     relay: Address | None = None
+
+    @property
+    def place(self) -> Place:
+        """Where it came from."""
+        return place(self.source, self.relay)
 
 
 @dataclass(slots=True)
@@ -65,6 +71,8 @@ class Association:
         self.dialect = dialect
         self.peer = peer
         self.relay = relay
+        self.claim: Received | None = None
+        """The last message from another place, which has to answer before it is the peer's."""
         self.session = session
         self.outstanding: Outstanding | None = None
         self.retransmissions_left = False
@@ -84,13 +92,29 @@ class Association:
         self._report: Outstanding | None = None
         self._silent_until = float("-inf")
 
+    @property
+    def place(self) -> Place:
+        """Where the peer is."""
+        return place(self.peer, self.relay)
+
+    def move(self, received: Received) -> None:
+        """Take the peer to be where a message came from."""
+        self.peer, self.relay = received.source, received.relay
+
     # Sending.
 
-    def _emit(self, data: bytes, destination: Address) -> None:
-        if self.relay is not None:
-            self._outbox.append((self.dialect.relay(destination, data), self.relay))
+    def _emit(self, data: bytes, destination: Address, relay: Address | None) -> None:
+        if relay is not None:
+            self._outbox.append((self.dialect.relay(destination, data), relay))
         else:
             self._outbox.append((data, destination))
+
+    def _emit_request(self, data: bytes) -> None:
+        """Send to where the peer claims to be, if it does, else to where it is."""
+        if self.claim is not None:
+            self._emit(data, self.claim.source, self.claim.relay)
+        else:
+            self._emit(data, self.peer, self.relay)
 
     def _seal_request(self, kind: Kind, avps: tuple[Avp, ...], flags: int = 0) -> Outstanding:
         if self._next_out is None:
@@ -114,7 +138,7 @@ class Association:
 
     def _queue(self, outstanding: Outstanding) -> None:
         self.outstanding = outstanding
-        self._emit(outstanding.data, self.peer)
+        self._emit_request(outstanding.data)
 
     def answer(self, received: Received, *avps: Avp) -> bytes:
         """Queue the answer to a request and keep it for duplicates; return its octets."""
@@ -123,7 +147,7 @@ class Association:
         message = Message(request.kind, False, self.session, request.sequence, avps)
         data = self.dialect.seal(message, sa)
         self._answered.append((received.data, data))
-        self._emit(data, received.source)
+        self._emit(data, received.source, received.relay)
         return data
 
     def answer_again(self, received: Received) -> bool:
@@ -133,7 +157,7 @@ class Association:
         """
         for request, answer in self._answered:
             if request == received.data:
-                self._emit(answer, received.source)
+                self._emit(answer, received.source, received.relay)
                 return True
         return False
 
@@ -172,7 +196,7 @@ class Association:
         self._silent_until = now + REPORT_INTERVAL
         self._report = self._seal_request(Kind.ERROR, error_avps(self.dialect, error))
         self._report.retransmission = Retransmission(timing, self._rng, now)
-        self._emit(self._report.data, self.peer)
+        self._emit(self._report.data, self.peer, self.relay)
 
     def report_answered(self, received: Received) -> bool:
         """Take the answer to an error report; return whether the message is that."""
@@ -195,6 +219,11 @@ class Association:
         """Give up waiting for an answer."""
         self.outstanding = None
 
+    def halt_timer(self) -> None:
+        """Send nothing again by itself; an answer is taken still."""
+        if self.outstanding is not None:
+            self.outstanding.retransmission = None
+
     def stop_all(self) -> None:
         """Give up waiting for any answer: the session is over."""
         self.outstanding = self._report = None
@@ -214,7 +243,7 @@ class Association:
         report, outstanding = self._report, self.outstanding
         if report is not None and report.retransmission is not None and report.is_due(now):
             if report.retransmission.expire(now):
-                self._emit(report.data, self.peer)
+                self._emit(report.data, self.peer, self.relay)
             else:
                 self._report = None
         if outstanding is None or outstanding.retransmission is None:
@@ -225,9 +254,11 @@ class Association:
         return True
 
     def retransmit(self) -> None:
-        """Queue the outstanding request once more."""
+        """Queue the outstanding request once more, to all places where the peer may be."""
         if self.outstanding is not None:
-            self._emit(self.outstanding.data, self.peer)
+            self._emit(self.outstanding.data, self.peer, self.relay)
+            if self.claim is not None:
+                self._emit_request(self.outstanding.data)
 
     # Receiving.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 
 from agents.bootstrap import Assignment
 from agents.eap_lower import identity_request
@@ -12,11 +12,13 @@ from agents.machine import Address, Discarded, Event, PeerError, Timing
 from agents.pana.association import Received
 from agents.pana.deadlines import Deadlines
 from agents.pana.dialect import Dialect
+from agents.pana.half_open import MAX_HALF_OPEN, MAX_HALF_OPEN_PER_HOST, HalfOpen
 from agents.pana.keys import Algorithms
 from agents.pana.mobility import MobilityCapability
 from agents.pana.paa_session import PaaSession, PaaSettings
 from agents.pana.paa_table import PaaState
-from agents.pana.pac import PING_INTERVAL, REQUEST_TIMING, canonical, with_encryption
+from agents.pana.pac import PING_INTERVAL, REQUEST_TIMING, with_encryption
+from agents.pana.places import Host, HostAddress, Hosts, canonical, host_at, place
 from agents.pana.rfc5191 import RFC5191, read_place
 from agents.pana.stateless import Tokens
 from agents.pana.states import Trigger
@@ -36,8 +38,10 @@ class Paa:
     seconds bounds what the AAA grants; `reauth_before` starts a re-authentication so long before
     the end (0: never), `announce_timeout` tells a PaC of the end. `optimized` puts the first EAP
     request into the start request; `stateless` keeps nothing of a PaC until it has answered that,
-    and so does every PAA as soon as half of `max_half_open` authentications are under way: forged
-    addresses get no further.
+    and so does every PAA as soon as half of `max_half_open` authentications are under way, or one
+    of the same host: forged addresses get no further. Who does answer may have
+    `max_half_open_per_host` under way; when there are `max_half_open` in all, the oldest gives way.
+    `serves` tells which addresses PaCs can have; messages from others are dropped.
     `first_request` makes the first EAP request, usually for the identity, out of its identifier;
     another must be vestigial, for the AAA never sees it (RFC 3579 section 2.1). `encryption`
     offers RFC 6786. Messages of `relays` alone are taken for relayed (RFC 6345). `terms` count in
@@ -58,11 +62,13 @@ class Paa:
         auth_timeout: float = 30.0,
         reauth_before: float = 0.0,
         announce_timeout: bool = False,
-        max_half_open: int = 256,
+        max_half_open: int = MAX_HALF_OPEN,
+        max_half_open_per_host: int = MAX_HALF_OPEN_PER_HOST,
         optimized: bool = False,
         stateless: bool = False,
         first_request: Callable[[int], bytes] = identity_request,
         relays: Collection[str] = (),
+        serves: Callable[[HostAddress], bool] = lambda _: True,
     ) -> None:
         if optimized and stateless:
             raise ValueError("EAP in the start request needs state")
@@ -84,14 +90,12 @@ class Paa:
             reauth_before=reauth_before,
             announce_timeout=announce_timeout,
         )
-        self._max_half_open = max_half_open
-        self._stateless_from = 0 if stateless else (max_half_open + 1) // 2
+        self._serves = serves
+        self._half_open = HalfOpen(max_half_open, max_half_open_per_host, stateless=stateless)
         self._tokens = Tokens(rng)
         self._relays = frozenset(map(canonical, relays))
         self._sessions: dict[int, PaaSession] = {}
-        self._half_open: dict[tuple[Address, Address | None], PaaSession] = {}
-        self._hosts: dict[str, set[int]] = {}
-        self._host_of: dict[int, str] = {}
+        self._hosts = Hosts()
         self._lingering: dict[int, float] = {}
         self._deadlines = Deadlines()
 
@@ -111,13 +115,41 @@ class Paa:
         Anyone can open and fail a session in another's name, and a PaC that starts again has two
         for a while; so this, not one session's end, tells whether the filter is to be closed.
         """
-        return any(
-            session.authorised or session.state is PaaState.WAIT_SUCC_PAN
-            for session in self._of(host)
-        )
+        return any(session.admitted for session in self._at((canonical(host), None)))
 
-    def _of(self, host: str) -> list[PaaSession]:
-        return [self._sessions[number] for number in self._hosts.get(host, ())]
+    def _at(self, host: Host) -> Iterator[PaaSession]:
+        return map(self._sessions.__getitem__, self._hosts.at(host))
+
+    def _is_free(self, number: int, host: Host) -> bool:
+        """Return whether no other session holds a host's address."""
+        return not any(other.admitted and other.number != number for other in self._at(host))
+
+    def awaiting(self, session_id: int) -> Address | None:
+        """Return the address of the session's PaC, None unless the session awaits the AAA's word.
+
+        The owner asks before it opens anything: a session may have moved or ended meanwhile.
+        """
+        session = self._sessions.get(session_id)
+        waits = session is not None and session.state is PaaState.WAIT_EAP_MSG
+        return session.pac if session is not None and waits else None
+
+    def may_take(self, session_id: int, subscriber: str | None, now: float) -> bool:
+        """Return whether a subscriber that the AAA lets in may have the address of its PaC.
+
+        It may not while another subscriber holds the address who has authenticated from there. Who
+        has left without a word loses it: this asks for a sign of life (RFC 5191 section 5.7).
+        """
+        session = self._sessions.get(session_id)
+        if session is None:
+            return False
+        for other in self._at(session.host):
+            if other is session or not other.admitted or other.proved_at != session.host:
+                continue
+            if other.subscriber not in (None, subscriber):
+                self.ping(other.number, now)
+                return False
+        session.subscriber = subscriber
+        return True
 
     # The AAA's calls. A verdict that comes too late is an event, not an error.
 
@@ -221,36 +253,29 @@ class Paa:
 
     def _tidy(self, session: PaaSession, now: float) -> None:
         """Note what became of a session; forget a closed one, if it has answered, a while later."""
-        number, opener = session.number, session.opener
-        if not is_half_open(session) and self._half_open.get(opener) is session:
-            del self._half_open[opener]
+        number = session.number
+        if not is_half_open(session):
+            self._half_open.remove(session)
         if session.state is not PaaState.CLOSED:
             self._deadlines.set(number, session.next_timeout())
-            self._place(number, session.pac[0])
+            self._hosts.put(number, session.host)
             return
-        linger = LINGER if session.association.has_answered else 0.0
-        until = self._lingering.setdefault(number, now + linger)
-        if until > now:
-            self._deadlines.set(number, until)
-            return
+        if not (session.proved_at and session.association.has_answered):
+            self._forget(number)
+        elif number not in self._lingering:
+            for other in self._hosts.at(session.host):
+                if other in self._lingering:
+                    self._forget(other)
+            self._lingering[number] = now + LINGER
+            self._deadlines.set(number, self._lingering[number])
+        elif self._lingering[number] <= now:
+            self._forget(number)
+
+    def _forget(self, number: int) -> None:
         self._deadlines.set(number, None)
-        self._place(number, None)
+        self._hosts.put(number, None)
         self._lingering.pop(number, None)
         self._sessions.pop(number, None)
-
-    def _place(self, number: int, host: str | None) -> None:
-        """Note the host that a session's PaC has; None forgets it."""
-        before = self._host_of.get(number)
-        if before == host:
-            return
-        if before is not None:
-            self._hosts[before].discard(number)
-            if not self._hosts[before]:
-                del self._hosts[before]
-            del self._host_of[number]
-        if host is not None:
-            self._hosts.setdefault(host, set()).add(number)
-            self._host_of[number] = host
 
     # Receiving.
 
@@ -279,6 +304,8 @@ class Paa:
 
     def _receive(self, received: Received, now: float) -> None:
         message = received.message
+        if not self._serves(canonical(received.source[0])):
+            raise PeerError("no PaC can have this address")
         if message.kind is Kind.INITIATION:
             self._dialect.check(message)
             self._open(received, now)
@@ -295,7 +322,7 @@ class Paa:
         """Return the session of a message, by its source where the message names none."""
         message = received.message
         if not message.session:
-            return self._half_open.get((received.source, received.relay))
+            return self._half_open.get(received.place)
         session = self._sessions.get(self._dialect.session_number(message.session))
         if session is None or session.association.session != message.session:
             return None
@@ -304,21 +331,22 @@ class Paa:
     def _open(self, received: Received, now: float) -> None:
         """Begin a session; a PCI within a session's start is discarded (RFC 5191 4.1)."""
         source, relay = received.source, received.relay
-        if (source, relay) in self._half_open:
+        if self._half_open.get(received.place) is not None:
             raise PeerError("PCI of a PaC whose authentication is under way")
-        if len(self._half_open) >= self._stateless_from:
+        if self._half_open.needs_proof(host_at(received.place)):
             self._open_stateless(source, relay, now)
             return
-        session = self._new_session(self._new_number(), source, relay)
+        session = self._new_session(self._new_number(), source, relay, now)
         session.handle(received, now)
         self._tidy(session, now)
 
     def _open_stateless(self, source: Address, relay: Address | None, now: float) -> None:
         """Answer a PCI and forget it."""
+        others = tuple(self._at(host_at(place(source, relay))))
         for token in self._tokens.current(source, relay, now):
             session, _, data = self._settings.stateless_start(token)
             number = self._dialect.session_number(session) if session else None
-            taken = any(other.association.start_request == data for other in self._of(source[0]))
+            taken = any(other.association.start_request == data for other in others)
             if number == 0 or number in self._sessions or taken:
                 continue
             if relay is None:
@@ -334,20 +362,25 @@ class Paa:
         if message.kind is not Kind.START or message.request:
             return None
         self._dialect.check(message)
-        if any(other.association.start_answer == received.data for other in self._of(source[0])):
+        others = self._at(host_at(received.place))
+        if any(other.association.start_answer == received.data for other in others):
             raise PeerError(f"{self._dialect.label(message)} of a session that has begun")
         for token in self._tokens.valid(source, relay, now):
             if self._dialect.proves(message, token):
                 octets, sequence, data = self._settings.stateless_start(token)
                 number = self._dialect.session_number(octets) if octets else self._new_number()
-                session = self._new_session(number, source, relay)
+                session = self._new_session(number, source, relay, now)
                 session.resume(sequence, data, now)
                 return session
         return None
 
-    def _new_session(self, number: int, source: Address, relay: Address | None) -> PaaSession:
-        if len(self._half_open) >= self._max_half_open:
-            raise PeerError(f"{self._max_half_open} authentications are under way already")
+    def _new_session(
+        self, number: int, source: Address, relay: Address | None, now: float
+    ) -> PaaSession:
+        other = self._half_open.make_room(place(source, relay))
+        if other is not None:
+            other.replace("given up for a newer one", now)
+            self._tidy(other, now)
         session = PaaSession(
             number,
             source,
@@ -356,18 +389,19 @@ class Paa:
             outbox=self.outbox,
             events=self.events,
             before_authorised=self._replace_others,
+            is_free=self._is_free,
             relay=relay,
         )
         self._sessions[number] = session
-        self._half_open[source, relay] = session
+        self._half_open.add(session)
         return session
 
     def _replace_others(self, number: int) -> None:
         """End the sessions that the PaC's address had before this one."""
         session = self._sessions[number]
-        for other in self._of(session.pac[0]):
-            if other is not session and other.authorised:
-                other.replace(session.now)
+        for other in self._at(session.host):
+            if other is not session and (other.admitted or other.state is PaaState.LOST):
+                other.replace("replaced by a newer session", session.now)
                 self._tidy(other, session.now)
 
     def _new_number(self) -> int:
@@ -377,5 +411,5 @@ class Paa:
 
 
 def is_half_open(session: PaaSession) -> bool:
-    """Return whether the session is neither authorised nor closed."""
-    return not session.authorised and session.state is not PaaState.CLOSED
+    """Return whether the session's first authentication is under way."""
+    return not session.proved_at and session.state not in (PaaState.LOST, PaaState.CLOSED)

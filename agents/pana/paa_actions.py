@@ -24,6 +24,7 @@ from agents.pana.keys import Algorithms
 from agents.pana.mobility import MobilityCapability, assignment_avps
 from agents.pana.paa_table import PAA_TABLE, PaaState
 from agents.pana.pac_actions import is_fatal
+from agents.pana.places import Host, host_at, place
 from agents.pana.states import Runner, Trigger
 from agents.pana.terms import Device, NetworkTerms
 from agents.pana.wire import Avp, AvpName, Kind, Message, Result, TerminationCause
@@ -86,16 +87,19 @@ class PaaActions:
         outbox: deque[tuple[bytes, Address]],
         events: deque[Event],
         before_authorised: Callable[[int], None],
+        is_free: Callable[[int, Host], bool],
         relay: Address | None = None,
     ) -> None:
         self.number = number
-        self.opener = (pac, relay)
+        self.opener = place(pac, relay)
+        self.proved_at: Host | None = None
         self.authorised = False
         self.now = 0.0
         self._settings = settings
         self._rng = rng
         self._events = events
         self._before_authorised = before_authorised
+        self._is_free = is_free
         self.association = Association(
             settings.dialect,
             rng=rng,
@@ -106,6 +110,7 @@ class PaaActions:
         )
         self._runner = Runner(PAA_TABLE, PaaState.INITIAL, self._conditions(), self._actions())
         self._deadline: float | None = None
+        self._lifetime_end: float | None = None
         self._reauth_at: float | None = None
         self._received: Received | None = None
         self._optimized = settings.optimized
@@ -132,6 +137,16 @@ class PaaActions:
         """The PaC's current address."""
         return self.association.peer
 
+    @property
+    def host(self) -> Host:
+        """The host that the PaC is on."""
+        return host_at(self.association.place)
+
+    @property
+    def admitted(self) -> bool:
+        """Whether the PaC's packets may pass: it is authorised, or has only to confirm that."""
+        return self.authorised or self.state is PaaState.WAIT_SUCC_PAN
+
     def _conditions(self) -> dict[str, Callable[[], bool]]:
         association = self.association
         return {
@@ -141,6 +156,8 @@ class PaaActions:
             "NONCE_AWAITED": lambda: bool(association.own_nonce and not association.peer_nonce),
             "key_available": lambda: association.sa is not None,
             "error_message": lambda: self._settings.dialect.reports_errors,
+            "LIFETIME_LEFT": self._has_lifetime_left,
+            "REQUEST_OUT": lambda: association.outstanding is not None,
             "announce_timeout": lambda: self._settings.announce_timeout,
             "PER_FATAL": self._is_fatal,
             "RTX_COUNTER<RTX_MAX_NUM": lambda: association.retransmissions_left,
@@ -173,6 +190,7 @@ class PaaActions:
             "SessionTimerStop": self._stop_session_timer,
             "Authorised": self._authorise,
             "Deauthorise": self._deauthorise,
+            "Lose": self._lose,
             "Alive": self._alive,
             "Disconnect": self._disconnect,
         }
@@ -184,6 +202,9 @@ class PaaActions:
 
     def _is_fatal(self) -> bool:
         return self._received is not None and is_fatal(self.association, self._received)
+
+    def _has_lifetime_left(self) -> bool:
+        return self._lifetime_end is not None and self.now < self._lifetime_end
 
     # Sending.
 
@@ -288,11 +309,13 @@ class PaaActions:
 
     def _start_deadline(self) -> None:
         self._deadline = self.now + self._settings.auth_timeout
+        if self._lifetime_end is not None:
+            self._deadline = min(self._deadline, self._lifetime_end)
         self._reauth_at = None
 
     def _start_lifetime(self) -> None:
         lifetime = self._verdict.lifetime if self._verdict else 0
-        self._deadline = self.now + lifetime
+        self._deadline = self._lifetime_end = self.now + lifetime
         before = self._settings.reauth_before
         self._reauth_at = self._deadline - before if 0 < before < lifetime else None
 
@@ -305,6 +328,7 @@ class PaaActions:
         if not self.authorised:
             self._before_authorised(self.number)
         self.authorised = True
+        self.proved_at = self.host
         self.association.forget_nonces()
         device = None if self._device is None else str(self._device)
         self._events.append(Authorised(self.now, self.number, self.pac, device))
@@ -320,6 +344,14 @@ class PaaActions:
     def _disconnect(self) -> None:
         self.association.stop_all()
         self._stop_session_timer()
+        self._end_access()
+
+    def _lose(self) -> None:
+        self.association.halt_timer()
+        self._deadline, self._reauth_at = self._lifetime_end, None
+        self._end_access()
+
+    def _end_access(self) -> None:
         self._deauthorise()
         if not self._terminated:
             self._terminated = True

@@ -12,13 +12,14 @@ from agents.pana.events import AddressChanged, Notified
 from agents.pana.mobility import agree, read_capability
 from agents.pana.paa_actions import PaaActions, PaaSettings, Verdict
 from agents.pana.paa_table import PaaState
+from agents.pana.places import host_at
 from agents.pana.states import RECEIVED, Trigger
 from agents.pana.terms import Device, notification, providers
 from agents.pana.wire import AvpName, Kind, Message, Result, TerminationCause
 
 __all__ = ["PaaSession", "PaaSettings"]
 
-ESTABLISHED = (PaaState.OPEN, PaaState.WAIT_PNA_PING, PaaState.SESS_TERM)
+ESTABLISHED = (PaaState.OPEN, PaaState.WAIT_PNA_PING, PaaState.LOST, PaaState.SESS_TERM)
 
 REAUTH_RETRY = 1.0
 """Seconds after which a re-authentication that came at a wrong moment is tried again."""
@@ -28,6 +29,8 @@ class PaaSession(PaaActions):
     """The PAA's end of the session `number` with one PaC."""
 
     _last_ping = float("-inf")
+    _held: Received | None = None
+    subscriber: str | None = None
 
     def fire(self, trigger: Trigger, now: float) -> bool:
         """Let the owner's event variable move the session; return whether it does."""
@@ -113,9 +116,9 @@ class PaaSession(PaaActions):
         self._cause = cause.name
         return self.fire(Trigger.TERMINATE, now)
 
-    def replace(self, now: float) -> None:
-        """Drop the session without a word: its PaC has opened another."""
-        self._cause = "replaced by a newer session"
+    def replace(self, cause: str, now: float) -> None:
+        """Drop the session without a word, for another."""
+        self._cause = cause
         self.fire(Trigger.REPLACED, now)
 
     # Timers.
@@ -128,7 +131,9 @@ class PaaSession(PaaActions):
     def handle_timeout(self, now: float) -> None:
         """Retransmit, re-authenticate, or end what has no time left."""
         if self._deadline is not None and self._deadline <= now:
-            over = self.state in ESTABLISHED
+            self.now = now
+            granted = self._lifetime_end is not None
+            over = self.state in ESTABLISHED or (granted and not self._has_lifetime_left())
             if self.state is not PaaState.WAIT_PEA:
                 timeout = TerminationCause.SESSION_TIMEOUT.name
                 self._cause = timeout if over else self._late("deadline")
@@ -168,6 +173,12 @@ class PaaSession(PaaActions):
         association.check_sequence(received.message)
         received = self._opened(received)
         message = received.message
+        association.check_auth(received, association.sa)
+        if self.state is PaaState.LOST and message.request and message.kind is not Kind.TERMINATION:
+            self._runner.fire(Trigger.PAC_HEARD)
+            return
+        if not self._is_at_home(received) and not self._may_come_from_there(received):
+            return
         previous, self._received = self._received, received
         try:
             row = self._runner.find(RECEIVED[message.kind, message.request])
@@ -182,6 +193,9 @@ class PaaSession(PaaActions):
         if (notified := notification(message)) is not None:
             self._events.append(Notified(self.now, self.number, *notified))
         self._runner.run(row)
+        held, self._held = self._held, None if association.claim is None else self._held
+        if held is not None and held.place == association.place:
+            self._handle(held)
 
     def _opened(self, received: Received) -> Received:
         """Return the message with encrypted AVPs in clear."""
@@ -209,11 +223,6 @@ class PaaSession(PaaActions):
     def _validate(self, received: Received) -> None:
         """Raise PeerError if the message is not what its state wants; else take what it tells."""
         message, association = received.message, self.association
-        dialect = self._settings.dialect
-        association.check_auth(received, association.sa)
-        moved = (received.source, received.relay) != (association.peer, association.relay)
-        if moved and not self._may_move(message):
-            raise PeerError(f"{dialect.label(message)} from another address than the PaC's")
         match message.kind, message.request:
             case Kind.START, False:
                 self._take_start(received)
@@ -229,8 +238,6 @@ class PaaSession(PaaActions):
                 number = message.number(AvpName.TERMINATION_CAUSE)
                 self._cause = TerminationCause.describe(number)
         association.peer_nonce = message.value(AvpName.NONCE) or association.peer_nonce
-        if moved:
-            self._move(received)
 
     def _take_start(self, received: Received) -> None:
         message, association = received.message, self.association
@@ -250,21 +257,62 @@ class PaaSession(PaaActions):
         if successful and self._settings.dialect.has_terms:
             self._device = self._settings.terms.check_answer(message)
 
+    # Where the PaC is.
+
+    def _is_at_home(self, received: Received) -> bool:
+        """Return whether a message comes from where the PaC is; an answer ends other claims."""
+        association = self.association
+        if received.place != association.place:
+            return False
+        if not received.message.request:
+            association.claim = None
+        return True
+
+    def _may_come_from_there(self, received: Received) -> bool:
+        """Return whether a message from another place than the PaC's is to be taken now.
+
+        RFC 5191 section 5.6 moves the session to where a valid message comes from. But a source
+        is easily forged, and a message repeated by another; so the place has to answer a request
+        first, and the message waits. Who is at an address that another session holds is not heard.
+        To end the session the PaC need not be anywhere.
+        """
+        message, association = received.message, self.association
+        label = self._settings.dialect.label(message)
+        if not self._may_move(message):
+            raise PeerError(f"{label} from another address than the PaC's")
+        if message.kind is Kind.TERMINATION:
+            return True
+        if not self._is_free(self.number, host_at(received.place)):
+            association.claim = None
+            raise PeerError(f"{label} from an address that another session holds")
+        claim = association.claim
+        if not message.request and claim is not None and claim.place == received.place:
+            self._move(received)
+            return True
+        association.claim = received
+        self._runner.fire(Trigger.ADDRESS_CHANGED)
+        if not message.request:
+            raise PeerError(f"{label} from a new address, which has to answer itself")
+        if self.state is not PaaState.WAIT_PNA_PING:
+            return True  # In a re-authentication the PaC waits for this answer before it goes on.
+        self._held = received
+        return False
+
     def _may_move(self, message: Message) -> bool:
         """Return whether a message may come from a new address.
 
-        RFC 5191 section 5.6 lets every message with a right AUTH; the draft only PUR (5.8).
+        RFC 5191 section 5.6 lets every message with a right AUTH; the draft only PUR (5.8), and
+        then the answer that proves it.
         """
-        if not self.association.is_protected(message):
+        if not self.admitted or not self.association.is_protected(message):
             return False
-        return self._settings.dialect.update_kind in (Kind.PING, message.kind)
+        proof = not message.request and self.association.claim is not None
+        return proof or self._settings.dialect.update_kind in (Kind.PING, message.kind)
 
     def _move(self, received: Received) -> None:
         association = self.association
-        old, association.peer, association.relay = (
-            association.peer,
-            received.source,
-            received.relay,
-        )
-        if self.authorised and old != received.source:
+        old, (was, _, _) = association.peer, association.place
+        association.claim = None
+        association.move(received)
+        if was != association.place[0]:
             self._events.append(AddressChanged(self.now, self.number, received.source, old))

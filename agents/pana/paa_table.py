@@ -3,8 +3,19 @@
 Departures from the RFC's rows:
 
 - This PAA keeps state from the first PCI and therefore retransmits PAR[S] although it carries no
-  EAP-Payload unless OPTIMIZED_INIT is set. Its session timer runs from there to the final
-  answer, so that one deadline holds for the whole authentication; re-authentication has one too.
+  EAP-Payload unless OPTIMIZED_INIT is set. Its session timer runs from there to EAP's end, so that
+  one deadline holds for all of EAP; re-authentication has one too, which does not outlast the
+  lifetime granted before. With EAP's success the lifetime begins: FAILED_SESS_TIMEOUT is for the
+  case without "an explicit EAP success or failure notification" (RFC 5609 section 7.2), and the PaC
+  that has answered PAR[C] is open however often its answer is lost. The last exchange ends by
+  its answer or by its last retransmission (RFC 5191 section 5.2).
+- EAP's failure in a re-authentication ends the access at once; the RFC waits for PAN[C].
+- LOST: no answer came to the last retransmission, or none in time in a re-authentication. The
+  session is terminated (RFC 5191 section 5.2), and the access closed; but the PaC may know nothing
+  of that and believe itself open. So its SA is kept for the rest of its lifetime, and a request
+  from it is answered: with the request that it never answered, so that the sequence
+  numbers agree, and then by PTR.
+- ADDRESS_CHANGED: RFC 5191 section 5.6 moves the session at once.
 - A PAA that keeps no state sends its start request from no state at all; its session begins in
   INITIAL with PAN[S].
 - EAP_DISCARD has no row: what the AAA discards it answers with its last request. Nor has a new
@@ -25,7 +36,7 @@ from agents.pana.states import Table, Trigger, row
 
 
 class PaaState(Enum):
-    """States of RFC 5609 section 8.4, and one for the draft's PER."""
+    """States of RFC 5609 section 8.4, one for the draft's PER, and one for a silent PaC."""
 
     INITIAL = "INITIAL"
     WAIT_EAP_MSG = "WAIT_EAP_MSG"
@@ -35,6 +46,7 @@ class PaaState(Enum):
     OPEN = "OPEN"
     WAIT_PNA_PING = "WAIT_PNA_PING"
     WAIT_PEA = "WAIT_PEA"
+    LOST = "LOST"
     SESS_TERM = "SESS_TERM"
     CLOSED = "CLOSED"
 
@@ -96,21 +108,25 @@ PAA_TABLE: Table[PaaState] = (
         P.WAIT_EAP_MSG,
         T.EAP_FAILURE,
         (),
-        ("Tx:PAR[C](EAP-Payload?,Key-Id?)", "RtxTimerStart"),
+        ("Deauthorise", "Tx:PAR[C](EAP-Payload?,Key-Id?)", "RtxTimerStart"),
         P.WAIT_FAIL_PAN,
     ),
     row(
         P.WAIT_EAP_MSG,
         T.EAP_SUCCESS,
         ("Authorize",),
-        ("Tx:PAR[C](EAP-Payload?,Key-Id?)", "RtxTimerStart"),
+        (
+            "SessionTimerReStart(LIFETIME_SESS_TIMEOUT)",
+            "Tx:PAR[C](EAP-Payload?,Key-Id?)",
+            "RtxTimerStart",
+        ),
         P.WAIT_SUCC_PAN,
     ),
     row(
         P.WAIT_EAP_MSG,
         T.EAP_SUCCESS,
         ("!Authorize",),
-        ("Tx:PAR[C](EAP-Payload?,Key-Id?)", "RtxTimerStart"),
+        ("Deauthorise", "Tx:PAR[C](EAP-Payload?,Key-Id?)", "RtxTimerStart"),
         P.WAIT_FAIL_PAN,
     ),
     # RFC 5191 section 4.1 is silent to the PaC; the draft's section 4.4 wants an error message.
@@ -225,6 +241,37 @@ PAA_TABLE: Table[PaaState] = (
         ("RtxTimerStop", "SessionTimerStop", "Disconnect"),
         P.CLOSED,
     ),
+    # Not in RFC 5609: a message came from another place, which has to answer.
+    row(P.OPEN, T.ADDRESS_CHANGED, (), ("Tx:PNR[P]", "RtxTimerStart"), P.WAIT_PNA_PING),
+    row(
+        (P.WAIT_PNA_PING, P.WAIT_PAN_OR_PAR, P.WAIT_SUCC_PAN),
+        T.ADDRESS_CHANGED,
+        (),
+        ("Retransmit",),
+        None,
+    ),
+    # Not in RFC 5609: LOST.
+    row(
+        (P.WAIT_PAN_OR_PAR, P.WAIT_SUCC_PAN, P.WAIT_PNA_PING, P.SESS_TERM),
+        T.RTX_TIMEOUT,
+        ("!RTX_COUNTER<RTX_MAX_NUM", "LIFETIME_LEFT"),
+        ("Lose",),
+        P.LOST,
+    ),
+    row(
+        (P.WAIT_EAP_MSG, P.WAIT_PAN_OR_PAR),
+        T.SESS_TIMEOUT,
+        ("LIFETIME_LEFT",),
+        ("Lose",),
+        P.LOST,
+    ),
+    row(P.LOST, T.PAC_HEARD, ("REQUEST_OUT",), ("Retransmit",), None),
+    row(P.LOST, T.PAC_HEARD, ("!REQUEST_OUT",), ("Tx:PTR[]", "RtxTimerStart"), P.SESS_TERM),
+    row(P.LOST, T.RX_PNA_P, (), ("Tx:PTR[]", "RtxTimerStart"), P.SESS_TERM),
+    row(P.LOST, T.RX_PAN, (), ("Tx:PTR[]", "RtxTimerStart"), P.SESS_TERM),
+    row(P.LOST, T.RX_PAN_C, (), ("Tx:PTR[]", "RtxTimerStart"), P.SESS_TERM),
+    row(P.LOST, T.RX_PTA, (), ("Disconnect",), P.CLOSED),
+    row(P.LOST, T.RX_PTR, (), ("Tx:PTA[]", "Disconnect"), P.CLOSED),
     # SESS_TERM.
     row(P.SESS_TERM, T.RX_PTA, (), ("RtxTimerStop", "Disconnect"), P.CLOSED),
     # Not in RFC 5609: a PaC that lost its state opens a new session; the old one goes once EAP has

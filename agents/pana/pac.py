@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import replace
-from ipaddress import IPv6Address
 
 from agents.eap_lower import EapPeerLike
 from agents.machine import Address, Discarded, PeerError, Timing
@@ -17,6 +16,7 @@ from agents.pana.keys import AES128_CTR, Algorithms, SecurityAssociation, Suite
 from agents.pana.mobility import MobilityCapability, agree, read_assignment, read_capability
 from agents.pana.pac_actions import PacActions, PacSettings
 from agents.pana.pac_table import PacState
+from agents.pana.places import canonical
 from agents.pana.rfc5191 import RFC5191
 from agents.pana.states import RECEIVED, Trigger
 from agents.pana.terms import Device, HostTerms, notification
@@ -310,8 +310,3 @@ class Pac(PacActions):
 def with_encryption(algorithms: Algorithms, wanted: bool) -> Algorithms:
     """Return the algorithms, with RFC 6786's encryption if it is wanted."""
     return replace(algorithms, encryptions=(AES128_CTR,)) if wanted else algorithms
-
-
-def canonical(host: str) -> IPv6Address:
-    """Return a host's address without its zone."""
-    return IPv6Address(host.partition("%")[0])

@@ -6,7 +6,7 @@ from collections import deque
 from ipaddress import ip_address
 
 from agents.machine import Address, Discarded, Event, PeerError
-from agents.pana.pac import canonical
+from agents.pana.places import canonical
 from agents.pana.rfc5191 import HEADER_LENGTH, RFC5191, TYPES, read_place
 from agents.pana.wire import AvpName, Kind
 from agents.wire import Reader, WireError

@@ -16,8 +16,8 @@ S = TypeVar("S", bound=Enum)
 class Trigger(StrEnum):
     """What makes a machine move: event variables and received messages (RFC 5609 section 6.2).
 
-    Messages have RFC 5191's names. RFC 5609 has no ADDRESS_CHANGED, REPLACED and REFUSED, and
-    Rx:PER, PEA, PUR and PUA are draft-ietf-pana-pana-12's.
+    Messages have RFC 5191's names. RFC 5609 has no ADDRESS_CHANGED, PAC_HEARD, REPLACED and
+    REFUSED, and Rx:PER, PEA, PUR and PUA are draft-ietf-pana-pana-12's.
     """
 
     AUTH_USER = "AUTH_USER"
@@ -25,6 +25,7 @@ class Trigger(StrEnum):
     TERMINATE = "TERMINATE"
     PANA_PING = "PANA_PING"
     ADDRESS_CHANGED = "ADDRESS_CHANGED"
+    PAC_HEARD = "PAC_HEARD"
     REPLACED = "REPLACED"
     REFUSED = "REFUSED"
     RTX_TIMEOUT = "RTX_TIMEOUT"

@@ -7,6 +7,7 @@ import os
 import random
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from ipaddress import IPv6Address, IPv6Network
 from typing import Annotated, Literal
 
@@ -29,6 +30,7 @@ from agents.pana.dialects import DIALECTS
 from agents.pana.draft12 import Draft12
 from agents.pana.mobility import MobilityCapability
 from agents.pana.paa import Paa
+from agents.pana.places import HostAddress
 from agents.pana.wire import Result
 from agents.roles.aaa_client import AaaClient, AaaClientConfiguration
 from agents.roles.access import DialectName
@@ -118,6 +120,9 @@ class AccessRouter:
         enforcement: EnforcementPoint,
         log: EventLog,
     ) -> None:
+        link = AccessLink(configuration.access_interface, IPv6Network(configuration.access_prefix))
+        self._prefix = link.prefix
+        self._own = IPv6Address(configuration.address)
         self._client = client
         self._asks_always = configuration.relay is not None
         self._candidate = configuration.local.candidate() if configuration.local else None
@@ -135,8 +140,8 @@ class AccessRouter:
             stateless=configuration.start == "stateless",
             optimized=configuration.start == "optimized",
             first_request=_FIRST_REQUESTS[configuration.first_request],
+            serves=self._can_be_a_hosts,
         )
-        link = AccessLink(configuration.access_interface, IPv6Network(configuration.access_prefix))
         self._pinholes = Pinholes(enforcement, link, log) if configuration.early else None
         self._relay = self._make_relay(configuration, log.child("dhcpv6"))
         self._local: tuple[HomeAgentService, PresharedIke] | None = None
@@ -154,6 +159,11 @@ class AccessRouter:
             self._handle,
             interface=configuration.access_interface,
         )
+
+    def _can_be_a_hosts(self, address: HostAddress) -> bool:
+        """Return whether an address can be a mobile node's: not this host's, nor its anycast."""
+        taken = (self._own, self._prefix.network_address)
+        return address in self._prefix and address not in taken
 
     @staticmethod
     def _offer(configuration: AccessRouterConfiguration) -> MobilityCapability:
@@ -235,7 +245,7 @@ class AccessRouter:
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
             case events.Authorised(pac=(address, _), session_id=number):
-                self._enforcement.authorise(IPv6Address(address))
+                self._enforcement.authorise(_address(address))
                 if number not in self._open:
                     self._open.append(number)
             case events.Terminated(pac=(address, _), session_id=number):
@@ -244,9 +254,10 @@ class AccessRouter:
                 self._close(number, address)
             case events.AddressChanged(session_id=number, pac=(new, _), old=(old, _)):
                 if self._relay:
-                    self._relay[0].move(number, IPv6Address(new))
-                self._enforcement.authorise(IPv6Address(new))
-                self._enforcement.revoke(IPv6Address(old))
+                    self._relay[0].move(number, _address(new))
+                self._enforcement.authorise(_address(new))
+                if not self._paa.may_pass(old):
+                    self._enforcement.revoke(_address(old))
             case _:
                 pass
 
@@ -282,7 +293,7 @@ class AccessRouter:
         if number in self._open:
             self._open.remove(number)
         if not self._paa.may_pass(address):
-            self._enforcement.revoke(IPv6Address(address))
+            self._enforcement.revoke(_address(address))
         if self._relay:
             self._relay[0].forget(number)
         self._close_early(number)
@@ -295,7 +306,7 @@ class AccessRouter:
                 event.session_id,
                 event.packet,
                 asked=mobility_request(self._wish(event), self._candidate),
-                care_of=IPv6Address(event.pac[0]),
+                care_of=_address(event.pac[0]),
             )
         except (DiameterError, TimeoutError) as error:
             self._log.write("AaaFailed", session_id=event.session_id, reason=str(error))
@@ -306,6 +317,11 @@ class AccessRouter:
     def _deliver(self, event: events.EapResponse, answer: DiameterEapAnswer) -> None:
         driver = self.endpoint.driver
         number, packet = event.session_id, answer.eap_payload
+        pac = self._paa.awaiting(number)
+        if pac is None:
+            self._log.write("AaaLate", session_id=number)
+            return
+        event = replace(event, pac=pac)  # It may have moved while the AAA server was asked.
         if answer.result_code == ResultCode.MULTI_ROUND_AUTH:
             # A response that the server discarded: it wants its last request put again.
             packet = packet or answer.reissued_payload
@@ -313,7 +329,11 @@ class AccessRouter:
             sealed = self._open_early(event, answer)
             driver.call(self._paa.eap_request, number, packet, driver.now(), sealed=sealed)
         elif answer.result_code == ResultCode.SUCCESS and packet and answer.msk:
-            self._accept(event, packet, answer.msk, answer)
+            if driver.call(self._paa.may_take, number, answer.user_name, driver.now()):
+                self._accept(event, packet, answer.msk, answer)
+            else:
+                self._log.write("AddressTaken", session_id=number, pac=pac[0])
+                self._reject(event, None, Result.AUTHORIZATION_REJECTED)
         else:
             authorised = answer.result_code != ResultCode.AUTHORIZATION_REJECTED
             refused = (
@@ -327,7 +347,7 @@ class AccessRouter:
         if self._pinholes is None or sealed is None or assignment is None or not event.mobility:
             return None
         if not self._paa.may_pass(address) and not self._pinholes.open(
-            event.session_id, IPv6Address(address), assignment.home_agent
+            event.session_id, _address(address), assignment.home_agent
         ):
             return None
         return sealed
@@ -340,7 +360,7 @@ class AccessRouter:
         self, event: events.EapResponse, packet: bytes, msk: bytes, answer: DiameterEapAnswer
     ) -> None:
         try:
-            self._enforcement.authorise(IPv6Address(event.pac[0]))
+            self._enforcement.authorise(_address(event.pac[0]))
         except KernelError as error:
             self._log.write("EnforcementFailed", reason=str(error))
             self._reject(event, None, Result.AUTHORIZATION_REJECTED)
@@ -349,7 +369,7 @@ class AccessRouter:
         self._client.forget(event.session_id)  # A re-authentication is a new Diameter session.
         driver = self.endpoint.driver
         lifetime = min(answer.session_timeout or self._lifetime, self._lifetime)
-        care_of = IPv6Address(event.pac[0])
+        care_of = _address(event.pac[0])
         keyed = self._key_local(event.session_id, care_of, answer, lifetime)
         self._supply(event.session_id, care_of, answer.assignment if keyed else None)
         driver.call(
@@ -368,6 +388,11 @@ class AccessRouter:
         self._close_early(event.session_id)
         driver.call(self._paa.reject, event.session_id, packet, result, driver.now())
         self._client.forget(event.session_id)
+
+
+def _address(host: str) -> IPv6Address:
+    """Return a mobile node's address without its zone."""
+    return IPv6Address(host.partition("%")[0])
 
 
 async def serve(

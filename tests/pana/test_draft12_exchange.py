@@ -264,7 +264,7 @@ def test_an_error_that_nobody_answers_ends_the_session_all_the_same(side):
     poor = {"pac": {"terms": HostTerms(ppac=Ppac.DHCPV6)}}
     strict = {"paa": {"terms": NetworkTerms(enforcement_points=(EP,))}}
     last = 10 if side == "pac" else 11
-    made = world(drop=range(last, 200), **(poor if side == "pac" else strict)).bootstrap(600)
+    made = world(drop=range(last, 200), **(poor if side == "pac" else strict)).bootstrap(700)
     if side == "pac":
         assert made.pac_events(Failed)[0].reason.startswith("no way to configure an address")
     else:
@@ -399,7 +399,13 @@ def test_only_pur_moves_a_session():
     made.pac.handle_message(answer, PAA, 6.0)
     assert made.pac.update(7.0)
     ((update, _),) = made.pac.outbox
-    (answer,) = send(made.server, update, new)
+    (probe,) = send(made.server, update, new)
+    assert DRAFT12.label(DRAFT12.decode(probe)) == "PPR"
+    assert not made.server.only(AddressChanged)
+    made.pac.outbox.clear()
+    (proof,) = send(made.pac, probe, PAA)
+    (answer,) = send(made.server, proof, new)
+    assert DRAFT12.label(DRAFT12.decode(answer)) == "PUA"
     assert made.server.only(AddressChanged) == [AddressChanged(10.0, made.session_id, new, PAC)]
     assert made.paa.may_pass(new[0])
     assert not made.paa.may_pass(PAC[0])

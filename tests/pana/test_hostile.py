@@ -245,8 +245,12 @@ def test_a_protected_message_from_a_new_address_moves_the_session():
     world = World().bootstrap(5)
     assert world.pac.ping(10.0)
     ((ping, _),) = world.pac.outbox
+    world.pac.outbox.clear()
     moved = ("2001:db8:1::c", 4000)
-    (answer,) = send(world.server, ping, moved)
+    (probe,) = send(world.server, ping, moved)
+    assert RFC5191.label(RFC5191.decode(probe)) == "PNR[P]"
+    (proof,) = send(world.pac, probe, PAA)
+    (answer,) = send(world.server, proof, moved)
     assert RFC5191.label(RFC5191.decode(answer)) == "PNA[P]"
     assert world.server.only(AddressChanged) == [AddressChanged(10.0, world.session_id, moved, PAC)]
     # An attacker who repeats it gets an answer but no session.

@@ -137,7 +137,14 @@ def test_a_session_moves_to_another_relay_and_out_of_it():
     other = ("2001:db8:1::f", 7000)
     chain.pacs[0].ping(20.0)
     ((ping, _),) = chain.pacs[0].outbox
+    chain.pacs[0].outbox.clear()
     chain.server.handle_message(RFC5191.relay(PAC, ping), other, 20.0)
+    ((probe, to),) = chain.server.outbox
+    assert to == other
+    inner = RFC5191.decode(probe).value(AvpName.RELAYED_MESSAGE)
+    (proof,) = send(chain.pacs[0], inner, FACE)
+    chain.server.outbox.clear()
+    chain.server.handle_message(RFC5191.relay(PAC, proof), other, 20.0)
     ((answer, to),) = chain.server.outbox
     assert to == other
     assert RFC5191.decode(answer).kind is Kind.RELAY

@@ -1,0 +1,61 @@
+"""Where PaCs are: one key for a host, however its address is spelled."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import TypeAlias
+
+from agents.machine import Address
+
+HostAddress: TypeAlias = IPv4Address | IPv6Address
+Host: TypeAlias = tuple[HostAddress, Address | None]
+"""An address, and for a link-local one the relay, behind each of which it is another host's."""
+
+Place: TypeAlias = tuple[HostAddress, int, Address | None]
+"""Address, port and relay."""
+
+
+def canonical(host: str) -> HostAddress:
+    """Return a host's address without its zone."""
+    return ip_address(host.partition("%")[0])
+
+
+def place(source: Address, relay: Address | None) -> Place:
+    """Return where a message came from."""
+    return canonical(source[0]), source[1], relay
+
+
+def host_at(where: Place) -> Host:
+    """Return the host that is at a place."""
+    address, _, relay = where
+    return address, relay if address.is_link_local else None
+
+
+class Hosts:
+    """The sessions of each host, by their numbers."""
+
+    def __init__(self) -> None:
+        self._sessions: dict[Host, set[int]] = {}
+        self._host_of: dict[int, Host] = {}
+
+    def __len__(self) -> int:
+        return len(self._sessions)
+
+    def at(self, host: Host) -> Iterator[int]:
+        """Yield the sessions of a host."""
+        yield from tuple(self._sessions.get(host, ()))
+
+    def put(self, number: int, host: Host | None) -> None:
+        """Note the host that a session's PaC is on; None forgets the session."""
+        before = self._host_of.get(number)
+        if before == host:
+            return
+        if before is not None:
+            self._sessions[before].discard(number)
+            if not self._sessions[before]:
+                del self._sessions[before]
+            del self._host_of[number]
+        if host is not None:
+            self._sessions.setdefault(host, set()).add(number)
+            self._host_of[number] = host
