@@ -224,6 +224,12 @@ class Association:
         if self.outstanding is not None:
             self.outstanding.retransmission = None
 
+    def withdraw(self) -> None:
+        """Give up a request that the peer has never got: the next one has its number."""
+        if self.outstanding is not None:
+            self._next_out = self.outstanding.sequence
+            self.outstanding = None
+
     def stop_all(self) -> None:
         """Give up waiting for any answer: the session is over."""
         self.outstanding = self._report = None

@@ -191,6 +191,7 @@ class PaaActions:
             "Authorised": self._authorise,
             "Deauthorise": self._deauthorise,
             "Lose": self._lose,
+            "Withdraw": association.withdraw,
             "Alive": self._alive,
             "Disconnect": self._disconnect,
         }

@@ -13,8 +13,8 @@ Departures from the RFC's rows:
 - LOST: no answer came to the last retransmission, or none in time in a re-authentication. The
   session is terminated (RFC 5191 section 5.2), and the access closed; but the PaC may know nothing
   of that and believe itself open. So its SA is kept for the rest of its lifetime, and a request
-  from it is answered: with the request that it never answered, so that the sequence
-  numbers agree, and then by PTR.
+  from it is answered: with the request that it never answered, so that the sequence numbers agree,
+  and then by PTR. A PAR is not put again: a PaC that has got it has ended by its own deadline.
 - ADDRESS_CHANGED: RFC 5191 section 5.6 moves the session at once.
 - A PAA that keeps no state sends its start request from no state at all; its session begins in
   INITIAL with PAN[S].
@@ -252,19 +252,21 @@ PAA_TABLE: Table[PaaState] = (
     ),
     # Not in RFC 5609: LOST.
     row(
-        (P.WAIT_PAN_OR_PAR, P.WAIT_SUCC_PAN, P.WAIT_PNA_PING, P.SESS_TERM),
+        P.WAIT_PAN_OR_PAR,
+        T.RTX_TIMEOUT,
+        ("!RTX_COUNTER<RTX_MAX_NUM", "LIFETIME_LEFT"),
+        ("Withdraw", "Lose"),
+        P.LOST,
+    ),
+    row(
+        (P.WAIT_SUCC_PAN, P.WAIT_PNA_PING, P.SESS_TERM),
         T.RTX_TIMEOUT,
         ("!RTX_COUNTER<RTX_MAX_NUM", "LIFETIME_LEFT"),
         ("Lose",),
         P.LOST,
     ),
-    row(
-        (P.WAIT_EAP_MSG, P.WAIT_PAN_OR_PAR),
-        T.SESS_TIMEOUT,
-        ("LIFETIME_LEFT",),
-        ("Lose",),
-        P.LOST,
-    ),
+    row(P.WAIT_EAP_MSG, T.SESS_TIMEOUT, ("LIFETIME_LEFT",), ("Lose",), P.LOST),
+    row(P.WAIT_PAN_OR_PAR, T.SESS_TIMEOUT, ("LIFETIME_LEFT",), ("Withdraw", "Lose"), P.LOST),
     row(P.LOST, T.PAC_HEARD, ("REQUEST_OUT",), ("Retransmit",), None),
     row(P.LOST, T.PAC_HEARD, ("!REQUEST_OUT",), ("Tx:PTR[]", "RtxTimerStart"), P.SESS_TERM),
     row(P.LOST, T.RX_PNA_P, (), ("Tx:PTR[]", "RtxTimerStart"), P.SESS_TERM),

@@ -46,6 +46,8 @@ class Pac(PacActions):
     `renew_eap` gives the EAP peer of a re-authentication; without it there is none.
     `auth_timeout` is the deadline of an authentication in seconds. `encryption` wants the home
     agent encrypted (RFC 6786), if the PAA offers it. `terms` count in a dialect that has them.
+    `liveness` is after how many seconds without a word from the PAA an open session is tested (0:
+    never), so that a PAA that has lost it is noticed (RFC 5191 section 5.7).
     """
 
     def __init__(
@@ -64,6 +66,7 @@ class Pac(PacActions):
         pci_timing: Timing = PCI_TIMING,
         request_timing: Timing = REQUEST_TIMING,
         auth_timeout: float = 30.0,
+        liveness: float = 0.0,
     ) -> None:
         settings = PacSettings(
             dialect=dialect,
@@ -79,6 +82,8 @@ class Pac(PacActions):
         super().__init__(paa, eap, settings, rng)
         self._paa = paa
         self._last_ping = float("-inf")
+        self._liveness = liveness
+        self._last_heard = 0.0
 
     # The owner's calls.
 
@@ -125,7 +130,7 @@ class Pac(PacActions):
 
     def next_timeout(self) -> float | None:
         """Return the earliest deadline in seconds, None if no timer runs."""
-        deadlines = (self._association.deadline, self._session_deadline)
+        deadlines = (self._association.deadline, self._session_deadline, self._test_at())
         return min((deadline for deadline in deadlines if deadline is not None), default=None)
 
     def handle_timeout(self, now: float) -> None:
@@ -141,6 +146,14 @@ class Pac(PacActions):
             if not self._association.retransmissions_left and not keeps_cause:
                 self._cause = self._late("last retransmission")
             self._fire(Trigger.RTX_TIMEOUT, now)
+        if (test_at := self._test_at()) is not None and test_at <= now:
+            self.ping(now)
+
+    def _test_at(self) -> float | None:
+        """Return when the PAA is to be tested, None while it is not."""
+        if not self._liveness or self.state is not PacState.OPEN:
+            return None
+        return max(self._last_heard + self._liveness, self._last_ping + PING_INTERVAL)
 
     def _late(self, what: str) -> str:
         return f"the {what} passed without an answer from the PAA in state {self.state.value}"
@@ -184,6 +197,7 @@ class Pac(PacActions):
             self._request = previous
             raise
         association.accept(message)
+        self._last_heard = self._now
         association.session = association.session or message.session
         if (notified := notification(message)) is not None:
             self.events.append(Notified(self._now, self._session_number(), *notified))

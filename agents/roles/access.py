@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from ipaddress import IPv6Address
-from typing import Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 import msgspec
 
@@ -41,7 +41,9 @@ WishName: TypeAlias = Literal["either", "home", "local"]
 class PanaSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The PAA's address, PANA on the wire, and whether and where a home agent is wanted.
 
-    `encryption` offers RFC 6786's for what the access link should not see.
+    `encryption` offers RFC 6786's for what the access link should not see. After `liveness` seconds
+    without a word from the PAA it is tested, 0 means never: one that was restarted knows nothing
+    of the session, and its filter is closed.
     """
 
     paa: str
@@ -49,6 +51,7 @@ class PanaSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     encryption: bool = False
     mobility: bool = True
     wish: WishName = "either"
+    liveness: Annotated[float, msgspec.Meta(ge=0)] = 60.0
 
     @property
     def capability(self) -> MobilityCapability:
@@ -119,6 +122,7 @@ class PanaAccess:
             dialect=DIALECTS[settings.dialect],
             encryption=settings.encryption,
             renew_eap=self._renew_eap,
+            liveness=settings.liveness,
         )
         self._endpoint = DatagramEndpoint(self._pac, (str(care_of), 0), self._handle)
         self.on_moved: Callable[[], None] | None = None

@@ -1,0 +1,271 @@
+"""For whom the access router opens its filter, and for how long."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import random
+from ipaddress import IPv6Address, IPv6Network
+
+import pytest
+
+from agents.bootstrap import Assignment
+from agents.diameter.eap import DiameterEapAnswer
+from agents.diameter.errors import ResultCode
+from agents.kernel.fake import FakeEnforcementPoint
+from agents.kernel.port import AccessLink
+from agents.pana.pac import Pac
+from agents.pana.pac_table import PacState
+from agents.roles import access_router
+from agents.roles.access_router import AccessRouter, AccessRouterConfiguration
+from agents.roles.diameter import DiameterPeer
+from agents.shell.driver import Driver
+from agents.shell.eventlog import EventLog
+from tests.pana.fakes import MSK, FakePeer, eap
+
+OWN, PREFIX = "2001:db8:a::1", "2001:db8:a::/64"
+PAA = (OWN, 716)
+ALICE, NEW, MALLORY = ("2001:db8:a::2", 716), ("2001:db8:a::3", 716), ("2001:db8:a::bad", 716)
+ASSIGNMENT = Assignment(IPv6Address("2001:db8:100::1"), 64, IPv6Address("2001:db8:100::2"))
+
+
+class Endpoint:
+    """A socket of the router; what is sent is kept."""
+
+    def __init__(self, machine, local, on_event, *, interface):  # noqa: ARG002
+        self.sent = []
+        self.driver = Driver(machine, lambda data, to: self.sent.append((data, to)), on_event)
+
+    def close(self):
+        self.driver.close()
+
+
+class Aaa:
+    """Answers identities with one EAP request, and what follows with success, when it is let."""
+
+    def __init__(self):
+        self.asked = []
+        self.fails = False
+        self.free = asyncio.Event()
+        self.free.set()
+
+    async def exchange(self, key, packet, *, asked, care_of, user_name=None):  # noqa: ARG002
+        self.asked.append((key, care_of))
+        if self.fails:
+            raise TimeoutError
+        first = packet[4] == 1
+        if not first:
+            await self.free.wait()
+        identifier = packet[1] + 1
+        return DiameterEapAnswer(
+            "session",
+            ResultCode.MULTI_ROUND_AUTH if first else ResultCode.SUCCESS,
+            "aaa.home.test",
+            "home.test",
+            eap_payload=eap(1, identifier, b"\xffround") if first else eap(3, identifier),
+            msk=None if first else MSK,
+            assignment=None if first else ASSIGNMENT,
+            user_name=f"{care_of}@home.test",
+        )
+
+    def forget(self, key):
+        pass
+
+
+class World:
+    def __init__(self):
+        self.told = io.StringIO()
+        self.filter = FakeEnforcementPoint(AccessLink("access", IPv6Network(PREFIX)))
+        self.filter.close_access()
+        self.aaa = Aaa()
+        configuration = AccessRouterConfiguration(
+            host="B",
+            diameter_identity="b.test",
+            diameter_realm="test",
+            home=DiameterPeer(host="aaa.home.test", realm="home.test"),
+            access_interface="access",
+            access_prefix=PREFIX,
+            address=OWN,
+        )
+        log = EventLog("B", "pana", self.told)
+        self.router = AccessRouter(configuration, self.aaa, self.filter, log)
+        self.pacs = {}
+
+    def pac(self, place):
+        pac = Pac(PAA, FakePeer(rounds=1), rng=random.Random(1))
+        self.pacs[place] = pac
+        return pac
+
+    @property
+    def now(self):
+        return self.router.endpoint.driver.now()
+
+    def hear(self, place):
+        """Carry what the PaC at a place has to say."""
+        outbox = self.pacs[place].outbox
+        while outbox:
+            self.router.endpoint.driver.receive(outbox.popleft()[0], place)
+
+    async def settle(self):
+        """Carry messages until nobody has any."""
+        quiet = 0
+        while quiet < 5:
+            await asyncio.sleep(0)
+            quiet += 1
+            sent, self.router.endpoint.sent = self.router.endpoint.sent, []
+            for data, to in sent:
+                if to in self.pacs:
+                    self.pacs[to].handle_message(data, PAA, self.now)
+                    quiet = 0
+            for place in self.pacs:
+                self.hear(place)
+
+    async def bootstrap(self, place):
+        pac = self.pac(place)
+        pac.start(self.now)
+        await self.settle()
+        return pac
+
+    def open(self):
+        return {str(address) for address in self.filter.authorised}
+
+    def events(self):
+        return [json.loads(line)["event"] for line in self.told.getvalue().splitlines()]
+
+
+@pytest.fixture
+def run(monkeypatch):
+    def run(work):
+        async def main():
+            monkeypatch.setattr(access_router, "DatagramEndpoint", Endpoint)
+            world = World()
+            try:
+                await asyncio.wait_for(work(world), 20)
+            finally:
+                world.router.close()
+
+        asyncio.run(main())
+
+    return run
+
+
+def test_it_opens_for_who_is_let_in_and_closes_with_the_session(run):
+    async def work(world):
+        pac = await world.bootstrap(ALICE)
+        assert pac.state is PacState.OPEN
+        assert world.open() == {ALICE[0]}
+        pac.terminate(world.now)
+        await world.settle()
+        assert world.open() == set()
+
+    run(work)
+
+
+def test_another_port_closes_nothing(run):
+    async def work(world):
+        pac = await world.bootstrap(ALICE)
+        world.pacs = {(ALICE[0], 4000): pac}
+        pac.update(world.now)
+        await world.settle()
+        assert world.open() == {ALICE[0]}
+        assert "revoke" not in [call[0] for call in world.filter.calls]
+
+    run(work)
+
+
+def test_it_follows_a_mobile_node_that_moves(run):
+    async def work(world):
+        pac = await world.bootstrap(ALICE)
+        world.pacs = {NEW: pac}
+        pac.update(world.now)
+        await world.settle()
+        assert world.open() == {NEW[0]}
+        assert [call[0] for call in world.filter.calls][-2:] == ["authorise", "revoke"]
+
+    run(work)
+
+
+def test_a_subscriber_does_not_close_it_for_another(run):
+    async def work(world):
+        await world.bootstrap(ALICE)
+        mallory = await world.bootstrap(MALLORY)
+        for source in (ALICE, (ALICE[0], 9), MALLORY):
+            mallory.ping(world.now + 100)
+            for data, _ in tuple(mallory.outbox):
+                world.router.endpoint.driver.receive(data, source)
+            assert world.open() == {ALICE[0], MALLORY[0]}
+        # He logs out from there, and fails there.
+        await world.settle()
+        assert mallory.terminate(world.now)
+        for data, _ in tuple(mallory.outbox):
+            world.router.endpoint.driver.receive(data, ALICE)
+        assert world.open() == {ALICE[0]}
+        false = Pac(PAA, FakePeer(rounds=1), rng=random.Random(5))
+        world.pacs[ALICE[0], 9] = false
+        world.aaa.fails = True
+        false.start(world.now)
+        await world.settle()
+        assert "AaaFailed" in world.events()
+        assert world.open() == {ALICE[0]}
+
+    run(work)
+
+
+def test_it_opens_for_no_address_but_a_hosts_of_the_link(run):
+    async def work(world):
+        pac = await world.bootstrap(ALICE)
+        pac.ping(world.now)
+        ((ping, _),) = pac.outbox
+        for source in (OWN, "2001:db8:a::", "2001:db8:c::2", "fe80::2%access", "::"):
+            world.router.endpoint.driver.receive(ping, (source, 716))
+            world.pac((source, 716)).start(world.now)
+            world.hear((source, 716))
+        assert not world.router.endpoint.sent
+        assert world.open() == {ALICE[0]}
+        assert world.events().count("Discarded") == 10
+
+    run(work)
+
+
+def test_a_word_of_the_aaa_server_that_comes_too_late_opens_nothing(run):
+    async def work(world):
+        world.aaa.free.clear()
+        await world.bootstrap(ALICE)
+        driver = world.router.endpoint.driver
+        driver.call(driver.machine.handle_timeout, world.now + 40)
+        world.aaa.free.set()
+        await world.settle()
+        assert "AaaLate" in world.events()
+        assert world.open() == set()
+        assert ("authorise", IPv6Address(ALICE[0])) not in world.filter.calls
+
+    run(work)
+
+
+def test_it_opens_where_a_mobile_node_is_and_not_where_it_was(run):
+    async def work(world):
+        pac = await world.bootstrap(ALICE)
+        world.pacs = {NEW: pac}
+        pac.update(world.now)
+        await world.settle()
+        driver = world.router.endpoint.driver
+        (number,) = {key for key, _ in world.aaa.asked}
+        assert driver.call(driver.machine.reauthenticate, number, world.now)
+        await world.settle()
+        assert world.open() == {NEW[0]}
+
+    run(work)
+
+
+def test_one_host_has_few_conversations_with_the_aaa_server(run):
+    async def work(world):
+        world.aaa.free.clear()
+        for port in range(2000, 2100):
+            await world.bootstrap((MALLORY[0], port))
+        assert len({key for key, _ in world.aaa.asked}) == 4
+        world.aaa.free.set()
+        await world.bootstrap(ALICE)
+        assert ALICE[0] in world.open()
+
+    run(work)
