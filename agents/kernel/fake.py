@@ -171,9 +171,11 @@ class FakeEnforcementPoint(_Recorder):
         self.pinholes: set[tuple[IPv6Address, IPv6Address, int]] = set()
 
     def close_access(self) -> None:
-        """Keep that the filter is up."""
+        """Keep that the filter is up, and empty."""
         self._record("close_access")
         self.closed = True
+        self.authorised.clear()
+        self.pinholes.clear()
 
     def authorise(self, address: IPv6Address) -> None:
         """Keep the address."""

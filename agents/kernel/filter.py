@@ -3,30 +3,42 @@
 Forwarding and local delivery both begin with a route lookup, and rules decide which tables are
 looked up, for whom. So a handful of rules is the whole filter: nothing but netlink, no packet
 filter modules, no program, and authorising an address is one message. The usual first rule (every
-packet looks up the local table) is replaced by one for all interfaces but the access interface.
+packet looks up the local table) is replaced by rule 203, behind those for the access interface.
 
-    priority  packets                                       verdict
-    1         not in from the access interface              local table
-    100, 101  from an authorised address, in from access    local table, main table
-    102       to an authorised address                      main table
-    103       in from access, from and to a pair let        main table
+    priority  packets                                          verdict
+    100, 101  in from access, from an authorised address       local table, main table
+    102       in from access, from and to a pair let           main table
               through for one port, UDP to that port
-    104       back between that pair, UDP to that port      main table
-    200       in from access, from its prefix: UDP 716      local table (that is, this host)
-    201, 202  in from access: UDP 547, ICMPv6               local table
-    300       in from access                                prohibited
-    301       made on this host, to the access prefix       main table
-    302       to the access prefix                          prohibited
+    110       in from access, from its prefix: UDP 716         local table (that is, this host)
+    111       in from access, on-link source: UDP 547          local table
+    112       in from access, on-link source or ::: ICMPv6     local table
+    199       in from access                                   dropped
+    200, 201  made on this host                                local table, goes on at 204
+    202       from the access prefix, in from elsewhere        dropped (BCP 38)
+    203       all                                              local table
+    210       to an authorised address                         main table
+    211       back between that pair, UDP to that port         main table
+    220       made on this host, to the access prefix or out   dropped
+              to access: ICMPv6 errors, echo replies
+    230       made on this host, to the access prefix          main table
+    240       to the access prefix                             dropped
 
-All ICMPv6 to this host passes, echo included: rules do not see ICMPv6 types, and neighbour and
-router discovery and MLD need most of them. Fragments have no ports: PANA and DHCPv6 messages must
-fit the MTU. There is one such filter, on one interface, in a network namespace. Like every filter
-on addresses it trusts the link to carry no forged sources.
+On-link sources are those of the access prefix and link-local ones. ICMPv6 to this host passes
+whatever its type, which a route lookup does not see in what comes in: neighbour and router
+discovery and MLD need most types. It does see the type of what this host makes, so that nothing
+of an unauthorised packet goes on in an answer to it: no echo reply, no error that quotes it.
+Drops are silent for the same reason.
+
+Fragments have no ports: PANA and DHCPv6 messages must fit the MTU. There is one such filter, on
+one interface, in a network namespace; its rules carry a mark, by which those of a predecessor that
+was killed are found. Like every filter on addresses it trusts the link to carry no sources forged
+within the prefix.
 """
 
 from __future__ import annotations
 
 import socket
+from functools import partial
 from ipaddress import IPv6Address, IPv6Network
 from typing import Self
 
@@ -36,7 +48,25 @@ from agents.kernel.netlink import NetlinkSocket, Request
 from agents.kernel.port import AccessLink
 
 PANA_PORT = 716
-DHCPV6_SERVER_PORT = 547
+DHCPV6_PORT = 547
+
+OWNER = 71
+"""The mark of this filter's rules (FRA_PROTOCOL); no routing daemon has this number."""
+
+LINK_LOCAL = IPv6Network("fe80::/10")
+UNSPECIFIED = IPv6Network("::/128")
+"""The source of duplicate address detection (RFC 4862 section 5.4.2)."""
+
+ERRORS = (1 << 8, 127 << 8 | 255)
+ECHO_REPLIES = (129 << 8, 129 << 8 | 255)
+"""Ranges of ICMPv6 type and code, which stand in the place of the ports of a route lookup."""
+
+
+_rule = partial(links.rule, owner=OWNER)
+_USUAL = links.rule(0, table=links.LOCAL_TABLE)
+_DROP = Action.BLACKHOLE
+_UDP = socket.IPPROTO_UDP
+_ICMPV6 = socket.IPPROTO_ICMPV6
 
 
 class LinuxEnforcementPoint:
@@ -45,8 +75,6 @@ class LinuxEnforcementPoint:
     def __init__(self, access: AccessLink) -> None:
         self._access = access
         self._socket = NetlinkSocket(netlink.ROUTE)
-        self._authorised: set[IPv6Address] = set()
-        self._pinholes: set[tuple[IPv6Address, IPv6Address, int]] = set()
 
     def close(self) -> None:
         """Close the socket; the filter stays."""
@@ -59,24 +87,31 @@ class LinuxEnforcementPoint:
         self.close()
 
     def close_access(self) -> None:
-        """Let only network access, address configuration and neighbour discovery pass."""
-        usual = links.rule(0, table=links.LOCAL_TABLE)
-        added = [links.add_rule(rule) for rule in self._rules()]
-        self._socket.transact([*added, links.remove_rule(usual)])
+        """Let only network access, address configuration and neighbour discovery pass.
+
+        What a predecessor has left goes, and meanwhile nothing passes at all.
+        """
+        guards = self._guards()
+        self._socket.transact(
+            [
+                *map(links.add_rule, guards),
+                *self._sweep(),
+                *map(links.add_rule, self._rules()),
+                links.remove_rule(_USUAL),
+                *map(links.remove_rule, guards),
+            ]
+        )
 
     def authorise(self, address: IPv6Address) -> None:
         """Let the packets of `address` pass, both ways."""
-        self._authorised.add(address)
         self._socket.transact([links.add_rule(rule) for rule in self._admission(address)])
 
     def revoke(self, address: IPv6Address) -> None:
         """Undo authorise()."""
         self._socket.transact([links.remove_rule(rule) for rule in self._admission(address)])
-        self._authorised.discard(address)
 
     def admit(self, address: IPv6Address, destination: IPv6Address, port: int) -> None:
         """Let UDP between two hosts pass that goes to this port of either, and nothing else."""
-        self._pinholes.add((address, destination, port))
         rules = self._pinhole(address, destination, port)
         self._socket.transact([links.add_rule(rule) for rule in rules])
 
@@ -84,56 +119,64 @@ class LinuxEnforcementPoint:
         """Undo admit()."""
         rules = self._pinhole(address, destination, port)
         self._socket.transact([links.remove_rule(rule) for rule in rules])
-        self._pinholes.discard((address, destination, port))
 
     def release(self) -> None:
         """Remove the filter."""
-        usual = links.rule(0, table=links.LOCAL_TABLE)
-        requests: list[Request] = [links.add_rule(usual)]
-        requests += [links.remove_rule(rule) for rule in self._rules()]
-        for address in self._authorised:
-            requests += [links.remove_rule(rule) for rule in self._admission(address)]
-        for pinhole in self._pinholes:
-            requests += [links.remove_rule(rule) for rule in self._pinhole(*pinhole)]
-        self._socket.transact(requests)
-        self._authorised.clear()
-        self._pinholes.clear()
+        self._socket.transact([links.add_rule(_USUAL), *self._sweep()])
+
+    def _sweep(self) -> list[Request]:
+        """Return the requests that remove every rule of such a filter, whoever made it."""
+        rules = links.owned_rules(self._socket.dump(links.list_rules()), OWNER)
+        return [links.remove_rule(rule) for rule in rules]
+
+    def _guards(self) -> list[bytes]:
+        interface, prefix = self._access.interface, self._access.prefix
+        return [
+            _rule(1, _DROP, incoming=interface),
+            _rule(1, _DROP, destination=prefix),
+        ]
 
     def _admission(self, address: IPv6Address) -> list[bytes]:
         one, interface = IPv6Network(address), self._access.interface
         return [
-            links.rule(100, table=links.LOCAL_TABLE, source=one, incoming=interface),
-            links.rule(101, table=links.MAIN_TABLE, source=one, incoming=interface),
-            links.rule(102, table=links.MAIN_TABLE, destination=one),
+            _rule(100, table=links.LOCAL_TABLE, source=one, incoming=interface),
+            _rule(101, table=links.MAIN_TABLE, source=one, incoming=interface),
+            _rule(210, table=links.MAIN_TABLE, destination=one),
         ]
 
     def _pinhole(self, address: IPv6Address, destination: IPv6Address, port: int) -> list[bytes]:
         here, there = IPv6Network(address), IPv6Network(destination)
-        interface, main, udp = self._access.interface, links.MAIN_TABLE, socket.IPPROTO_UDP
-        out = links.rule(
-            103,
-            table=main,
-            source=here,
-            destination=there,
-            incoming=interface,
-            protocol=udp,
-            port=port,
-        )
-        back = links.rule(104, table=main, source=there, destination=here, protocol=udp, port=port)
-        return [out, back]
+        way = partial(_rule, table=links.MAIN_TABLE, protocol=_UDP, ports=(port, port))
+        return [
+            way(102, source=here, destination=there, incoming=self._access.interface),
+            way(211, source=there, destination=here),
+        ]
 
     def _rules(self) -> list[bytes]:
         interface, prefix = self._access.interface, self._access.prefix
-        local, main = links.LOCAL_TABLE, links.MAIN_TABLE
-        udp, icmp = socket.IPPROTO_UDP, socket.IPPROTO_ICMPV6
+        heard = partial(_rule, table=links.LOCAL_TABLE, incoming=interface)
+        made = partial(_rule, incoming="lo")
         return [
-            links.rule(1, table=local, incoming=interface, negated=True),
-            links.rule(
-                200, table=local, source=prefix, incoming=interface, protocol=udp, port=PANA_PORT
+            heard(110, source=prefix, protocol=_UDP, ports=(PANA_PORT, PANA_PORT)),
+            *(
+                heard(111, source=source, protocol=_UDP, ports=(DHCPV6_PORT, DHCPV6_PORT))
+                for source in (prefix, LINK_LOCAL)
             ),
-            links.rule(201, table=local, incoming=interface, protocol=udp, port=DHCPV6_SERVER_PORT),
-            links.rule(202, table=local, incoming=interface, protocol=icmp),
-            links.rule(300, Action.PROHIBIT, incoming=interface),
-            links.rule(301, table=main, destination=prefix, incoming="lo"),
-            links.rule(302, Action.PROHIBIT, destination=prefix),
+            *(
+                heard(112, source=source, protocol=_ICMPV6)
+                for source in (prefix, LINK_LOCAL, UNSPECIFIED)
+            ),
+            _rule(199, _DROP, incoming=interface),
+            made(200, table=links.LOCAL_TABLE),
+            made(201, Action.GOTO, target=204),
+            _rule(202, _DROP, source=prefix),
+            _rule(203, table=links.LOCAL_TABLE),
+            _rule(204, Action.NOTHING),
+            *(
+                made(220, _DROP, **where, protocol=_ICMPV6, ports=types)
+                for types in (ERRORS, ECHO_REPLIES)
+                for where in ({"destination": prefix}, {"outgoing": interface})
+            ),
+            made(230, table=links.MAIN_TABLE, destination=prefix),
+            _rule(240, _DROP, destination=prefix),
         ]

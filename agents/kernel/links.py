@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import socket
 import struct
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
 from ipaddress import IPv6Address, IPv6Network
@@ -25,7 +26,7 @@ LOCAL_TABLE = 255
 _AF_INET6 = socket.AF_INET6
 _NEW_LINK, _DELETE_LINK, _NEW_ADDRESS, _DELETE_ADDRESS = 16, 17, 20, 21
 _NEW_ROUTE, _DELETE_ROUTE, _GET_ROUTE, _NEW_NEIGHBOUR, _DELETE_NEIGHBOUR = 24, 25, 26, 28, 29
-_NEW_RULE, _DELETE_RULE = 32, 33
+_NEW_RULE, _DELETE_RULE, _GET_RULE = 32, 33, 34
 
 _LINK = struct.Struct("=BxHiII")
 _ADDRESS = struct.Struct("=BBBBI")
@@ -44,7 +45,7 @@ _SCOPE_UNIVERSE = 0
 UNICAST, LOCAL = 1, 2
 """What a route does: to another host, to this one (RTN_*)."""
 
-_INVERT = 2
+_OWNER = 21
 _IGNORE_ENCAPSULATION_LIMIT = 1
 _NEW = CREATE | EXCLUSIVE
 _GONE = (errno.ENOENT, errno.ESRCH, errno.ENODEV, errno.EADDRNOTAVAIL)
@@ -54,8 +55,9 @@ class Action(IntEnum):
     """What a rule does with a packet."""
 
     LOOKUP = 1
+    GOTO = 2
+    NOTHING = 3
     BLACKHOLE = 6
-    PROHIBIT = 8
 
 
 def _u32(kind: int, value: int) -> bytes:
@@ -206,11 +208,18 @@ def rule(
     source: IPv6Network | None = None,
     destination: IPv6Network | None = None,
     incoming: str | None = None,
+    outgoing: str | None = None,
     protocol: int | None = None,
-    port: int | None = None,
-    negated: bool = False,
+    ports: tuple[int, int] | None = None,
+    target: int = 0,
+    owner: int = 0,
 ) -> bytes:
-    """Return the body of a policy-routing rule, for add_rule() and remove_rule()."""
+    """Return the body of a policy-routing rule, for add_rule() and remove_rule().
+
+    `ports` is a range of destination ports, both ends included; `target` is the priority to go on
+    with (Action.GOTO), of a rule that must exist. `owner` marks whose rule it is
+    (FRA_PROTOCOL), so that owned_rules() finds it.
+    """
     body = _RULE.pack(
         _AF_INET6,
         destination.prefixlen if destination else 0,
@@ -220,7 +229,7 @@ def rule(
         0,
         0,
         action,
-        _INVERT if negated else 0,
+        0,
     )
     body += _u32(6, priority) + _u32(15, table)
     if destination is not None:
@@ -229,10 +238,16 @@ def rule(
         body += attribute(2, source.network_address.packed)
     if incoming is not None:
         body += _name(3, incoming)
+    if outgoing is not None:
+        body += _name(17, outgoing)
+    if target:
+        body += _u32(4, target)
+    if owner:
+        body += attribute(_OWNER, bytes((owner,)))
     if protocol is not None:
         body += attribute(22, bytes((protocol,)))
-    if port is not None:
-        body += attribute(24, _PORTS.pack(port, port))
+    if ports is not None:
+        body += attribute(24, _PORTS.pack(*ports))
     return body
 
 
@@ -244,3 +259,18 @@ def add_rule(body: bytes) -> Request:
 def remove_rule(body: bytes) -> Request:
     """Return the request that removes a rule."""
     return Request("delete rule", _DELETE_RULE, 0, body, _GONE)
+
+
+def list_rules() -> Request:
+    """Return the request to dump; its replies are for owned_rules()."""
+    return Request("list rules", _GET_RULE, 0, _RULE.pack(_AF_INET6, *[0] * 8))
+
+
+def owned_rules(replies: Iterable[Reply], owner: int) -> list[bytes]:
+    """Return the bodies of the rules that carry this mark, for remove_rule()."""
+    return [
+        reply.body
+        for reply in replies
+        if reply.kind == _NEW_RULE
+        and dict(attributes(reply.body[_RULE.size :])).get(_OWNER) == bytes((owner,))
+    ]

@@ -165,9 +165,9 @@ class LinuxMobileNode(_MobilityKernel):
         home, _ = self._home()
         local, tunnel = links.LOCAL_TABLE, self._tunnel
         return [
-            links.rule(1, table=local, incoming=tunnel, negated=True),
-            links.rule(2, table=local, incoming=tunnel, destination=IPv6Network(home)),
-            links.rule(3, Action.BLACKHOLE, incoming=tunnel),
+            links.rule(1, table=local, incoming=tunnel, destination=IPv6Network(home)),
+            links.rule(2, Action.BLACKHOLE, incoming=tunnel),
+            links.rule(3, table=local),
         ]
 
     def prepare(

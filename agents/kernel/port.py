@@ -117,7 +117,10 @@ class EnforcementPoint(Protocol):
     """The filter on an access link: closed but for those who have been authorised."""
 
     def close_access(self) -> None:
-        """Let only network access, address configuration and neighbour discovery pass."""
+        """Let only network access, address configuration and neighbour discovery pass.
+
+        Nobody is authorised then, whatever an earlier filter has left.
+        """
 
     def authorise(self, address: IPv6Address) -> None:
         """Let the packets of `address` pass, both ways."""

@@ -78,23 +78,26 @@ def test_routes():
 def test_rules():
     from pyroute2.netlink.rtnl.fibmsg import fibmsg
 
-    m = read(fibmsg, links.rule(300, Action.PROHIBIT, incoming="acc", negated=True))
-    assert (m["action"], m["flags"], m["family"]) == (8, 2, 10)
+    m = read(fibmsg, links.rule(300, Action.BLACKHOLE, incoming="acc"))
+    assert (m["action"], m["flags"], m["family"]) == (6, 0, 10)
     assert m.get_attr("FRA_IIFNAME") == "acc"
+    m = read(fibmsg, links.rule(201, Action.GOTO, outgoing="acc", target=204, owner=71))
+    names = ("OIFNAME", "GOTO", "PROTOCOL")
+    assert [m.get_attr(f"FRA_{name}") for name in names] == ["acc", 204, 71]
     body = links.rule(
         200,
         table=255,
         source=IPv6Network(HOME),
         destination=IPv6Network("2001:db8:a::/64"),
         protocol=17,
-        port=716,
+        ports=(716, 717),
     )
     m = read(fibmsg, body)
     assert (m["src_len"], m["dst_len"]) == (128, 64)
     names = ("PRIORITY", "TABLE", "SRC", "DST", "IP_PROTO")
     found = [m.get_attr(f"FRA_{name}") for name in names]
     assert found == [200, 255, str(HOME), "2001:db8:a::", 17]
-    assert m.get_attr("FRA_DPORT_RANGE") == "716:716"
+    assert m.get_attr("FRA_DPORT_RANGE") == "716:717"
 
 
 def test_pana_is_taken_from_the_access_prefix_alone():

@@ -5,12 +5,17 @@ Runs on most kernels, and in the uml lab.
 
 from __future__ import annotations
 
+import json
 import socket
 import time
 from collections.abc import Iterator
 from ipaddress import IPv6Address, IPv6Network
 
 import pytest
+from scapy.layers.inet import UDP
+from scapy.layers.inet6 import ICMPv6EchoReply, ICMPv6EchoRequest, IPv6
+from scapy.layers.l2 import Ether
+from scapy.packet import Packet
 
 from agents.kernel.filter import LinuxEnforcementPoint
 from agents.kernel.port import AccessLink
@@ -21,6 +26,10 @@ NODE, ROUTER = "2001:db8:a::2", "2001:db8:a::1"
 ROUTER_CORE, SERVER = "2001:db8:c::1", "2001:db8:c::2"
 PREFIX = IPv6Network("2001:db8:a::/64")
 PORTS = (716, 547, 999)
+NEIGHBOUR = "2001:db8:a::3"
+STRANGER = "2001:db8:77::1"
+MARK = b"unauthorised " * 90
+"""What no packet may carry on: 1,170 octets."""
 
 pytestmark = needs("policy_routing")
 
@@ -100,7 +109,7 @@ def test_closed_but_for_network_access(network: Network) -> None:
     assert passes(network) == (False, False, False)
     assert network.reaches_router(716)
     assert network.reaches_router(547)
-    assert network.node.pings(ROUTER)
+    assert not network.node.pings(ROUTER)
     assert network.router.pings(NODE)
     assert network.server.pings(ROUTER_CORE)
 
@@ -199,3 +208,183 @@ def test_nothing_is_left(network: Network) -> None:
     network.filter.release()
     assert network.router.run("ip -6 rule") == network.rules
     assert passes(network) == (True, True, True)
+
+
+class Tap:
+    """Raw access to the link between a host and an interface of the router."""
+
+    def __init__(self, host: Host, router: Host, interface: str) -> None:
+        (link,) = json.loads(router.run(f"ip -j link show dev {interface}"))
+        self._router = link["address"]
+        self._socket = host.inside(
+            lambda: socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x86DD))
+        )
+        self._socket.bind(("eth0", 0x86DD))
+        self._socket.settimeout(0.3)
+
+    def send(self, packet: Packet) -> None:
+        """Send a packet to the router."""
+        self._socket.send(bytes(Ether(dst=self._router, src="02:00:00:00:00:01") / packet))
+
+    def hears(self, mark: bytes = MARK) -> bool:
+        """Return whether a packet with the mark comes in; a packet of its own does not count."""
+        while True:
+            try:
+                data, (_, _, kind, _, _) = self._socket.recvfrom(2000)
+            except TimeoutError:
+                return False
+            if kind != socket.PACKET_OUTGOING and mark[:200] in data:
+                return True
+
+    def __enter__(self) -> Tap:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._socket.close()
+
+
+def access_link(network: Network) -> Tap:
+    return Tap(network.node, network.router, "access")
+
+
+def core_link(network: Network) -> Tap:
+    return Tap(network.server, network.router, "core")
+
+
+def ping(source: str, destination: str) -> Packet:
+    return IPv6(src=source, dst=destination) / ICMPv6EchoRequest(data=MARK)
+
+
+def datagram(source: str, destination: str, port: int) -> Packet:
+    return IPv6(src=source, dst=destination) / UDP(sport=port, dport=port) / MARK
+
+
+@pytest.fixture
+def closed(network: Network) -> Network:
+    """The filter is closed, and no program listens on the router."""
+    for port in PORTS:
+        network.sockets[port].close()
+    network.filter.close_access()
+    return network
+
+
+INWARDS = [
+    packet
+    for source in (SERVER, STRANGER, NEIGHBOUR, "fe80::bad", "::")
+    for packet in (
+        ping(source, ROUTER),
+        ping(source, ROUTER_CORE),
+        ping(source, "ff02::1"),
+        IPv6(src=source, dst=ROUTER) / ICMPv6EchoReply(data=MARK),
+        ping(source, SERVER),
+        datagram(source, ROUTER, 547),
+        datagram(source, "ff02::2", 547),
+        datagram(source, ROUTER, 716),
+        datagram(source, ROUTER_CORE, 716),
+        datagram(source, SERVER, 716),
+        datagram(source, SERVER, 547),
+        IPv6(src=source, dst=ROUTER, nh=253) / MARK,
+        IPv6(src=source, dst=SERVER, hlim=1) / UDP() / MARK,
+    )
+]
+
+
+def test_nothing_of_an_unauthorised_host_leaves_in_an_answer(closed: Network) -> None:
+    with access_link(closed) as node, core_link(closed) as server:
+        for packet in INWARDS:
+            node.send(packet)
+        assert not server.hears()
+        assert not node.hears()
+
+
+def test_nothing_comes_in_by_an_answer(closed: Network) -> None:
+    with access_link(closed) as node, core_link(closed) as server:
+        for source in (NODE, NEIGHBOUR):
+            for packet in (
+                ping(source, ROUTER),
+                ping(source, ROUTER_CORE),
+                datagram(source, ROUTER_CORE, 9),
+                datagram(source, ROUTER_CORE, 716),
+            ):
+                server.send(packet)
+        for port in (9, 546, 716):
+            server.send(datagram(SERVER, NODE, port))
+        assert not node.hears()
+        assert not server.hears()
+
+
+def test_sources_of_the_access_prefix_come_from_there_alone(closed: Network) -> None:
+    closed.filter.authorise(IPv6Address(NODE))
+    closed.filter.authorise(IPv6Address(NEIGHBOUR))
+    with access_link(closed) as node, core_link(closed) as server:
+        server.send(ping(NEIGHBOUR, NODE))
+        server.send(ping(NEIGHBOUR, ROUTER))
+        assert not node.hears()
+
+
+def test_an_unauthorised_host_does_not_reach_an_authorised_one(closed: Network) -> None:
+    closed.node.run(f"ip -6 addr add {NEIGHBOUR}/64 dev eth0 nodad")
+    closed.filter.authorise(IPv6Address(NEIGHBOUR))
+    with access_link(closed) as node:
+        for source in (NODE, SERVER, "fe80::bad"):
+            node.send(ping(source, NEIGHBOUR))
+            node.send(datagram(source, NEIGHBOUR, 547))
+        assert not node.hears()
+        node.send(ping(NEIGHBOUR, NEIGHBOUR))
+        assert node.hears()  # What may pass would be heard.
+
+
+def test_the_way_back_of_a_pinhole_does_not_begin_on_the_access_link(closed: Network) -> None:
+    closed.node.run(f"ip -6 addr add {NEIGHBOUR}/64 dev eth0 nodad")
+    closed.filter.admit(IPv6Address(NEIGHBOUR), IPv6Address(SERVER), 500)
+    with access_link(closed) as node, core_link(closed) as server:
+        node.send(datagram(SERVER, NEIGHBOUR, 500))
+        assert not node.hears()
+        server.send(datagram(SERVER, NEIGHBOUR, 500))
+        assert node.hears()
+
+
+def test_an_authorised_host_gets_answers_and_errors(closed: Network) -> None:
+    closed.filter.authorise(IPv6Address(NODE))
+    assert closed.node.pings(ROUTER)
+    assert closed.node.pings(ROUTER_CORE)
+    with access_link(closed) as node:
+        node.send(datagram(NODE, ROUTER, 9))
+        assert node.hears()
+
+
+def test_the_router_itself_is_reached_and_reaches_all(closed: Network) -> None:
+    assert closed.router.pings(NODE)
+    assert closed.router.pings(SERVER, "-I", ROUTER)
+    assert closed.server.pings(ROUTER_CORE)
+    assert closed.server.pings(ROUTER)
+    assert closed.router.pings("::1")
+    assert closed.router.pings(ROUTER)
+
+
+def test_what_a_killed_predecessor_left_goes(network: Network) -> None:
+    network.router.run("ip -6 rule add pref 105 from 2001:db8:5::/64 table 55")
+    network.router.run("ip -6 rule add pref 230 from 2001:db8:5::/64 table 55 protocol static")
+    foreign = network.router.run("ip -6 rule")
+    access = AccessLink("core", IPv6Network("2001:db8:c::/64"))
+    predecessors = [
+        network.router.inside(lambda link=link: LinuxEnforcementPoint(link))  # type: ignore[misc]
+        for link in (AccessLink("access", PREFIX), access)
+    ]
+    for predecessor in predecessors:
+        predecessor.close_access()
+        predecessor.authorise(IPv6Address(NODE))
+        predecessor.authorise(IPv6Address(NEIGHBOUR))
+        predecessor.admit(IPv6Address(NODE), IPv6Address(SERVER), 500)
+        predecessor.close()
+    network.filter.close_access()
+    rules = network.router.run("ip -6 rule")
+    assert passes(network) == (False, False, False)
+    assert through(network, 500) == (False, False)
+    assert set(foreign.splitlines()[1:]) <= set(rules.splitlines())  # But the usual first one.
+    network.filter.close_access()
+    assert network.router.run("ip -6 rule") == rules
+    network.filter.authorise(IPv6Address(NODE))
+    assert passes(network) == (True, True, True)
+    network.filter.release()
+    assert network.router.run("ip -6 rule") == foreign
