@@ -97,6 +97,9 @@ class PanaInitiation:
     port: int = PANA_PORT
     _clients: dict[int, Pac] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        self._initiation = self._client().outbox[0][0]
+
     def _client(self) -> Pac:
         eap = _Mute(self.identity)
         client = Pac((str(self.paa), PANA_PORT), eap, rng=self.rng, dialect=self.dialect)
@@ -104,8 +107,8 @@ class PanaInitiation:
         return client
 
     def open(self, number: int) -> bytes:  # noqa: ARG002
-        """Return a PCI."""
-        return self._client().outbox[0][0]
+        """Return a PCI: all are the same."""
+        return self._initiation
 
     def answer(self, number: int, data: bytes) -> bytes | None:
         """Return the answer to a start request, and to one for the identity."""

@@ -75,7 +75,8 @@ class FloodSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     attack: AttackName
     rate: Annotated[float, msgspec.Meta(gt=0, le=2000)] = 200.0
     head_start: Annotated[int, msgspec.Meta(ge=1, le=PORTS)] = 1
-    limit: Annotated[int, msgspec.Meta(ge=1, le=PORTS)] = 10_000
+    limit: Annotated[int, msgspec.Meta(ge=1, le=PORTS)] = 30_000
+    """More than `rate` allows while the other programs start and the bootstrap may last."""
 
     def __post_init__(self) -> None:
         if self.head_start > self.limit:
