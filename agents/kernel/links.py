@@ -169,19 +169,18 @@ def find_route(destination: IPv6Address, interface: int = 0) -> Request:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """What a route does with packets (`kind`, RTN_*), and the interface that they leave by."""
+    """What a route does with packets (`kind`, RTN_*), and where they leave, on link or not."""
 
     kind: int
     interface: int
+    is_on_link: bool
 
 
 def decode_route(reply: Reply) -> Route:
     """Return the route that answers find_route()."""
-    kind, interface = _ROUTE.unpack_from(reply.body)[7], 0
-    for code, value in attributes(reply.body[_ROUTE.size :]):
-        if code == 4:
-            (interface,) = _U32.unpack(value)
-    return Route(kind, interface)
+    found = dict(attributes(reply.body[_ROUTE.size :]))
+    (interface,) = _U32.unpack(found.get(4, bytes(4)))
+    return Route(_ROUTE.unpack_from(reply.body)[7], interface, is_on_link=5 not in found)
 
 
 def _proxy(address: IPv6Address, interface: int) -> bytes:

@@ -298,14 +298,15 @@ class LinuxHomeAgent(_MobilityKernel):
         return self._find(address, scope).kind == links.LOCAL
 
     def leads_away(self, address: IPv6Address) -> bool:
-        """Return whether packets to `address` leave this host, and not for the home link."""
+        """Return whether packets to `address` leave this host, and not for the home link itself."""
         try:
             route = self._find(address)
         except KernelError as error:
             if error.errno in (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EACCES, errno.EINVAL):
                 return False
             raise
-        return route.kind == links.UNICAST and route.interface != self._index
+        is_near = route.is_on_link and route.interface == self._index
+        return route.kind == links.UNICAST and not is_near
 
     def _find(self, address: IPv6Address, interface: int = 0) -> links.Route:
         return links.decode_route(self._route.query(links.find_route(address, interface)))

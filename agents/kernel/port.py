@@ -87,7 +87,7 @@ class HomeAgentKernel(SecurityAssociations, Protocol):
         """Return whether this host has `address`; a link-local one, on the home link."""
 
     def leads_away(self, address: IPv6Address) -> bool:
-        """Return whether packets to `address` leave this host, and not for the home link."""
+        """Return whether packets to `address` leave this host, and not for the home link itself."""
 
     def forget(self, home_address: IPv6Address) -> None:
         """Remove the SAs of the home address."""

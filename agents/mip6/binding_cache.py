@@ -20,7 +20,7 @@ class BindingKernel(Protocol):
         """Return whether this host has `address`; a link-local one, on the home link."""
 
     def leads_away(self, address: IPv6Address) -> bool:
-        """Return whether packets to `address` leave this host, and not for the home link."""
+        """Return whether packets to `address` leave this host, and not for the home link itself."""
 
     def reach(self, home_address: IPv6Address, care_of: IPv6Address) -> None:
         """Send Binding Acknowledgements for `home_address` to `care_of` (routing header)."""

@@ -234,8 +234,11 @@ def test_a_home_agent_knows_its_own_addresses_and_what_leads_away(network: Netwo
             near = (CORRESPONDENT, HOME_AGENT, "2001:db8:c::2", ANOTHER, "2001:db8:c::", "ff02::1")
             assert not any(kernel.leads_away(IPv6Address(address)) for address in near)
             assert not kernel.leads_away(IPv6Address("2001:db8:fe::1"))
+            # A home agent on the only link of its host has the way to a router there.
+            assert kernel.leads_away(IPv6Address("2001:db8:fd::1"))
             assert all(kernel.leads_away(IPv6Address(address)) for address in (CARE_OF, STRANGER))
 
     network.ha.run("ip -6 route add unreachable 2001:db8:fe::/64")
+    network.ha.run(f"ip -6 route add 2001:db8:fd::/64 via {CORRESPONDENT}")
     link_local = network.ha.run("ip -6 -o addr show dev home scope link")
     network.ha.inside(work)
