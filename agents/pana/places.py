@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import TypeAlias
 
@@ -16,6 +17,7 @@ Place: TypeAlias = tuple[HostAddress, int, Address | None]
 """Address, port and relay."""
 
 
+@lru_cache(maxsize=256)  # A message's source is looked at several times.
 def canonical(host: str) -> HostAddress:
     """Return a host's address without its zone."""
     return ip_address(host.partition("%")[0])
