@@ -1,5 +1,7 @@
 """What the documentation prints of the code is what the code says."""
 
+import re
+
 from testbed.results import PROJECT
 
 
@@ -8,3 +10,14 @@ def test_the_approach_that_is_printed_is_the_one_that_ships():
     shipped = (PROJECT / "agents" / "approaches" / "dns_ikev2.py").read_text(encoding="utf-8")
 
     assert f"```python\n{shipped}```" in page
+
+
+def test_the_tests_that_the_security_page_names_are_there():
+    page = (PROJECT / "docs" / "security.md").read_text(encoding="utf-8")
+    path, named = None, []
+    for file, name in re.findall(r"T/([\w/]+\.py)|::(\w+)", page):
+        path = PROJECT / "tests" / file if file else path
+        source = path.read_text(encoding="utf-8")
+        assert not name or re.search(rf"^\s*(def|class) {name}\b", source, re.M), (path, name)
+        named.append(name or file)
+    assert len(named) > 40
