@@ -8,6 +8,7 @@ from ipaddress import IPv6Address
 
 from agents.kernel.port import AccessLink, EnforcementPoint, KernelError
 from agents.shell.eventlog import EventLog
+from agents.unicast import is_unicast
 
 IKE_PORT = 500
 
@@ -70,13 +71,7 @@ class Pinholes:
 
     def _is_sound(self, home_agent: IPv6Address) -> bool:
         """Return whether an address can be a home agent's, seen from here."""
-        special = (
-            home_agent.is_multicast
-            or home_agent.is_link_local
-            or home_agent.is_loopback
-            or home_agent.is_unspecified
-        )
-        return not special and home_agent not in self._link.prefix
+        return is_unicast(home_agent) and home_agent not in self._link.prefix
 
     def close(self, session: int) -> None:
         """Close the way of a session, unless another session has the same."""
