@@ -48,6 +48,9 @@ def _tls_start(identifier: int) -> bytes:
     return Packet(Code.REQUEST, identifier, Type.TLS, TlsData(start=True).encode()).encode()
 
 
+RETRY = 1.0
+"""Seconds after which a kernel is asked again that has not closed the filter."""
+
 _FIRST_REQUESTS = {"identity": identity_request, "tls": _tls_start}
 
 
@@ -245,7 +248,7 @@ class AccessRouter:
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
             case events.Authorised(pac=(address, _), session_id=number):
-                self._enforcement.authorise(_address(address))
+                self._admit(address)
                 if number not in self._open:
                     self._open.append(number)
             case events.Terminated(pac=(address, _), session_id=number):
@@ -255,11 +258,29 @@ class AccessRouter:
             case events.AddressChanged(session_id=number, pac=(new, _), old=(old, _)):
                 if self._relay:
                     self._relay[0].move(number, _address(new))
-                self._enforcement.authorise(_address(new))
-                if not self._paa.may_pass(old):
-                    self._enforcement.revoke(_address(old))
+                self._admit(new)
+                self._shut_out(old)
             case _:
                 pass
+
+    def _admit(self, address: str) -> bool:
+        """Let an address pass; return whether it does."""
+        try:
+            self._enforcement.authorise(_address(address))
+        except KernelError as error:
+            self._log.write("EnforcementFailed", reason=str(error))
+            return False
+        return True
+
+    def _shut_out(self, address: str) -> None:
+        """Let an address pass no more, unless a session of its own may; try until that is done."""
+        if self._paa.may_pass(address):
+            return
+        try:
+            self._enforcement.revoke(_address(address))
+        except KernelError as error:
+            self._log.write("EnforcementFailed", reason=str(error))
+            asyncio.get_running_loop().call_later(RETRY, self._shut_out, address)
 
     def close(self) -> None:
         """Close the sockets."""
@@ -292,8 +313,7 @@ class AccessRouter:
         """End a session; its address stays open if another session of the PaC is authorised."""
         if number in self._open:
             self._open.remove(number)
-        if not self._paa.may_pass(address):
-            self._enforcement.revoke(_address(address))
+        self._shut_out(address)
         if self._relay:
             self._relay[0].forget(number)
         self._close_early(number)
@@ -359,10 +379,7 @@ class AccessRouter:
     def _accept(
         self, event: events.EapResponse, packet: bytes, msk: bytes, answer: DiameterEapAnswer
     ) -> None:
-        try:
-            self._enforcement.authorise(_address(event.pac[0]))
-        except KernelError as error:
-            self._log.write("EnforcementFailed", reason=str(error))
+        if not self._admit(event.pac[0]):
             self._reject(event, None, Result.AUTHORIZATION_REJECTED)
             return
         self._close_early(event.session_id)

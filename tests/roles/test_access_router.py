@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import io
 import json
 import random
@@ -158,6 +159,39 @@ def test_it_opens_for_who_is_let_in_and_closes_with_the_session(run):
         pac.terminate(world.now)
         await world.settle()
         assert world.open() == set()
+
+    run(work)
+
+
+def test_a_kernel_that_does_not_close_the_filter_is_asked_again(run, monkeypatch):
+    monkeypatch.setattr(access_router, "RETRY", 0.01)
+
+    async def work(world):
+        pac = await world.bootstrap(ALICE)
+        world.filter.failures["revoke"] = errno.ENOBUFS
+        pac.terminate(world.now)
+        await world.settle()
+        assert world.open() == {ALICE[0]}
+        assert "EnforcementFailed" in world.events()
+        del world.filter.failures["revoke"]
+        while world.open():
+            await asyncio.sleep(0.005)
+
+    run(work)
+
+
+def test_a_session_that_begins_meanwhile_keeps_its_address(run, monkeypatch):
+    monkeypatch.setattr(access_router, "RETRY", 0.01)
+
+    async def work(world):
+        pac = await world.bootstrap(ALICE)
+        world.filter.failures["revoke"] = errno.ENOBUFS
+        pac.terminate(world.now)
+        await world.settle()
+        await world.bootstrap(ALICE)
+        del world.filter.failures["revoke"]
+        await asyncio.sleep(0.05)
+        assert world.open() == {ALICE[0]}
 
     run(work)
 
