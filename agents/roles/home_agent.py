@@ -206,11 +206,13 @@ class PresharedIke:
         if early := self._early.pop(identity, None):
             del self._expected[early.home_address]
 
-    def _ended(self, identity: str, _home_address: IPv6Address) -> None:
+    def _ended(self, identity: str, home_address: IPv6Address) -> None:
         """Forget the key of a peer whose authentication is over, and end its SAs."""
-        if self._keys.pop(identity, None):
+        key = self._keys.get(identity)
+        if key and key.home_address == home_address:
+            del self._keys[identity]
             self._use(identity)
-            self._delete(identity)
+        self._delete(identity)
 
     def _delete(self, identity: str) -> None:
         for service in (self._ikev1, self._ikev2):
