@@ -79,9 +79,13 @@ class EapResponse(Event):
 
 @dataclass(frozen=True, slots=True)
 class EapEnded(Event):
-    """Responder: whatever the AAA says, the peer's EAP has come to nothing."""
+    """Responder: whatever the AAA says, the peer's EAP has come to nothing.
+
+    `identity` is whom the AAA had authenticated, if the peer has not proved that it has the key.
+    """
 
     ike_spi: bytes
+    identity: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -339,7 +339,7 @@ class Host:
             return
         was_up = isinstance(sa.state, Established)
         if isinstance(sa.state, EapRunning) and not sa.initiator:
-            self.events.append(events.EapEnded(now, sa.spi_r))
+            self.events.append(events.EapEnded(now, sa.spi_r, sa.identity))
         for child in list(sa.children.values()):
             self.remove_child(child, reason, now)
         for selectors in sa.wanted:

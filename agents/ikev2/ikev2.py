@@ -146,6 +146,10 @@ class Ikev2:
         """Return whether an IKE SA with a peer is up, or the local host is making one."""
         return self._running(peer) is not None
 
+    def serves(self, identity: str) -> bool:
+        """Return whether there is an IKE SA with whom was authenticated as `identity`."""
+        return any(not isinstance(sa.state, Closed) for sa in self._host.of_identity(identity))
+
     def secured(self, peer: IPv6Address) -> bool:
         """Return whether there are CHILD SAs with a peer, or the local host is making some.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from ipaddress import IPv6Address
+from ipaddress import IPv6Address, IPv6Network
 from pathlib import Path
 from typing import Self
 
@@ -129,9 +129,12 @@ class LinuxSecurityAssociations:
 
     def sas_between(self, source: IPv6Address, destination: IPv6Address) -> list[SaState]:
         """Return the usable ESP SAs from `source` to `destination` (SPI 0: not yet negotiated)."""
+        found = self._there_are(IPv6Network(source), IPv6Network(destination))
+        return [sa for sa in found if sa.protocol == xfrm.ESP and sa.spi]
+
+    def _there_are(self, source: IPv6Network, destination: IPv6Network) -> list[SaState]:
         replies = self._xfrm.dump(xfrm.list_sas(source, destination))
-        found = (xfrm.decode_sa(reply) for reply in replies)
-        return [sa for sa in found if sa and sa.protocol == xfrm.ESP and sa.spi]
+        return [sa for reply in replies if (sa := xfrm.decode_sa(reply))]
 
 
 def counters() -> dict[str, int]:

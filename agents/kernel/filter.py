@@ -50,9 +50,6 @@ from agents.kernel.port import AccessLink
 PANA_PORT = 716
 DHCPV6_PORT = 547
 
-OWNER = 71
-"""The mark of this filter's rules (FRA_PROTOCOL); no routing daemon has this number."""
-
 LINK_LOCAL = IPv6Network("fe80::/10")
 UNSPECIFIED = IPv6Network("::/128")
 """The source of duplicate address detection (RFC 4862 section 5.4.2)."""
@@ -62,7 +59,7 @@ ECHO_REPLIES = (129 << 8, 129 << 8 | 255)
 """Ranges of ICMPv6 type and code, which stand in the place of the ports of a route lookup."""
 
 
-_rule = partial(links.rule, owner=OWNER)
+_rule = partial(links.rule, owner=links.OWNER)
 _USUAL = links.rule(0, table=links.LOCAL_TABLE)
 _DROP = Action.BLACKHOLE
 _UDP = socket.IPPROTO_UDP
@@ -126,7 +123,7 @@ class LinuxEnforcementPoint:
 
     def _sweep(self) -> list[Request]:
         """Return the requests that remove every rule of such a filter, whoever made it."""
-        rules = links.owned_rules(self._socket.dump(links.list_rules()), OWNER)
+        rules = links.owned_rules(self._socket.dump(links.list_rules()), links.OWNER)
         return [links.remove_rule(rule) for rule in rules]
 
     def _guards(self) -> list[bytes]:

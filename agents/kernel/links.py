@@ -20,12 +20,16 @@ from agents.kernel.netlink import (
     attributes,
 )
 
+OWNER = 71
+"""The mark of what is this program's own (FRA_PROTOCOL, NDA_PROTOCOL); no routing daemon's."""
+
 MAIN_TABLE = 254
 LOCAL_TABLE = 255
 
 _AF_INET6 = socket.AF_INET6
 _NEW_LINK, _DELETE_LINK, _NEW_ADDRESS, _DELETE_ADDRESS = 16, 17, 20, 21
-_NEW_ROUTE, _DELETE_ROUTE, _GET_ROUTE, _NEW_NEIGHBOUR, _DELETE_NEIGHBOUR = 24, 25, 26, 28, 29
+_NEW_ROUTE, _DELETE_ROUTE, _GET_ROUTE = 24, 25, 26
+_NEW_NEIGHBOUR, _DELETE_NEIGHBOUR, _GET_NEIGHBOUR = 28, 29, 30
 _NEW_RULE, _DELETE_RULE, _GET_RULE = 32, 33, 34
 
 _LINK = struct.Struct("=BxHiII")
@@ -46,6 +50,7 @@ UNICAST, LOCAL = 1, 2
 """What a route does: to another host, to this one (RTN_*)."""
 
 _OWNER = 21
+_NEIGHBOUR_OWNER = 12
 _IGNORE_ENCAPSULATION_LIMIT = 1
 _NEW = CREATE | EXCLUSIVE
 _GONE = (errno.ENOENT, errno.ESRCH, errno.ENODEV, errno.EADDRNOTAVAIL)
@@ -185,7 +190,7 @@ def decode_route(reply: Reply) -> Route:
 
 def _proxy(address: IPv6Address, interface: int) -> bytes:
     body = _NEIGHBOUR.pack(_AF_INET6, interface, _PERMANENT, _PROXY, 0)
-    return body + attribute(1, address.packed)
+    return body + attribute(1, address.packed) + attribute(_NEIGHBOUR_OWNER, bytes((OWNER,)))
 
 
 def add_proxy(address: IPv6Address, interface: int) -> Request:
@@ -197,6 +202,22 @@ def add_proxy(address: IPv6Address, interface: int) -> Request:
 def remove_proxy(address: IPv6Address, interface: int) -> Request:
     """Return the request that ends proxying for `address`."""
     return Request("delete proxy", _DELETE_NEIGHBOUR, 0, _proxy(address, interface), _GONE)
+
+
+def list_proxies() -> Request:
+    """Return the request to dump; its replies are for owned_proxies()."""
+    return Request("list proxies", _GET_NEIGHBOUR, 0, _NEIGHBOUR.pack(_AF_INET6, 0, 0, _PROXY, 0))
+
+
+def owned_proxies(replies: Iterable[Reply], interface: int) -> list[IPv6Address]:
+    """Return the addresses that this program, or one before it, proxies for on a link."""
+    found = []
+    for reply in replies:
+        fields = dict(attributes(reply.body[_NEIGHBOUR.size :]))
+        there = _NEIGHBOUR.unpack_from(reply.body)[1]
+        if there == interface and fields.get(_NEIGHBOUR_OWNER) == bytes((OWNER,)):
+            found.append(IPv6Address(fields[1]))
+    return found
 
 
 def rule(

@@ -279,8 +279,7 @@ class LinuxHomeAgent(_MobilityKernel):
         A proxy's answers to multicast solicitations are delayed by up to 0.8 s unless told
         otherwise (RFC 4861 section 7.2.8 has it for several proxies); this one is alone.
         """
-        left = [name for _, name in socket.if_nameindex() if name.startswith(self._tunnels_name)]
-        self._route.transact([links.remove_link(name) for name in left])
+        self._sweep()
         self._sources.close()
         self._xfrm.transact([policy.put() for policy in self._demands()])
         state, policy = self._wildcard()
@@ -291,6 +290,29 @@ class LinuxHomeAgent(_MobilityKernel):
             (f"neigh/{self._interface}/proxy_delay", 0),
         ):
             _set(setting, value)
+
+    def _sweep(self) -> None:
+        """Remove what a predecessor that was killed has left: nobody is authorised yet."""
+        here = IPv6Network(self._address)
+        found = [*self._there_are(here, xfrm.ANYWHERE), *self._there_are(xfrm.ANYWHERE, here)]
+        requests = [
+            xfrm.remove_esp(sa.destination, sa.spi)
+            for sa in found
+            if sa.protocol == xfrm.ESP and sa.reqid == self._reqid
+        ]
+        for sa in found:
+            if sa.protocol == Extension.ROUTING_TYPE_2 and sa.source == self._address:
+                state, policy = self._way(sa.destination, xfrm.UNSPECIFIED)
+                requests += [policy.remove(), state.remove()]
+        self._xfrm.transact(requests)
+        tunnels = [n for _, n in socket.if_nameindex() if n.startswith(self._tunnels_name)]
+        proxies = links.owned_proxies(self._route.dump(links.list_proxies()), self._index)
+        self._route.transact(
+            [
+                *map(links.remove_link, tunnels),
+                *(links.remove_proxy(address, self._index) for address in proxies),
+            ]
+        )
 
     def owns(self, address: IPv6Address) -> bool:
         """Return whether this host has `address`; a link-local one, on the home link."""

@@ -226,9 +226,10 @@ def remove_esp(destination: IPv6Address, spi: int) -> Request:
     return Request("delete ESP SA", _DELETE_SA, 0, body, _GONE)
 
 
-def list_sas(source: IPv6Address, destination: IPv6Address) -> Request:
+def list_sas(source: IPv6Network, destination: IPv6Network) -> Request:
     """Return the request that dumps the SAs from `source` to `destination`."""
-    key = _FILTER.pack(source.packed, destination.packed, _AF_INET6, 128, 128)
+    ends = (source.network_address.packed, destination.network_address.packed)
+    key = _FILTER.pack(*ends, _AF_INET6, source.prefixlen, destination.prefixlen)
     return Request("list SAs", _GET_SA, 0, attribute(_ADDRESS_FILTER, key))
 
 

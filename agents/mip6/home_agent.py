@@ -54,6 +54,8 @@ from agents.unicast import is_unicast
 
 _LAST_KNOWN_KIND = 7
 _LINGER = 10.0  # MAX_DELETE_BCE_TIMEOUT
+_RETRY = 1.0
+"""Seconds after which a kernel is asked again that has not let go of a binding."""
 
 
 class _Timer(Enum):
@@ -145,14 +147,26 @@ class HomeAgent:
         authorisation = self._authorised.get(home_address)
         return authorisation.subscriber if authorisation else None
 
+    def home_of(self, subscriber: str) -> IPv6Address | None:
+        """Return the home address that a subscriber may register at present."""
+        return self._homes.get(subscriber)
+
     def revoke(self, home_address: IPv6Address, now: float) -> None:
-        """End an authorisation, and with it the binding: the address may pass on after this."""
-        authorisation = self._authorised.pop(home_address, None)
+        """End an authorisation, and with it the binding: the address may pass on after this.
+
+        While the kernel does not let go of the binding, the address stays its holder's, who can do
+        nothing with it.
+        """
+        authorisation = self._authorised.get(home_address)
         if authorisation is None:
             return
-        del self._homes[authorisation.subscriber]
         if isinstance(self.bindings.get(home_address), Bound):
-            self._end(home_address, "no longer authorised", now)
+            if not self._try(home_address, now, self._kernel.unbind, home_address):
+                self._authorised[home_address] = replace(authorisation, until=now)
+                self._timers.set((_Timer.AUTHORISATION, home_address), now + _RETRY)
+                return
+            self.events.append(BindingRemoved(now, home_address, "no longer authorised"))
+        del self._authorised[home_address], self._homes[authorisation.subscriber]
         self._drop(home_address)
         self._close_way(home_address, now)
         self._timers.cancel((_Timer.AUTHORISATION, home_address))

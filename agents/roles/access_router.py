@@ -430,7 +430,7 @@ async def serve(
     await stop.wait()
     router.close()
     await client.close()
-    enforcement.release()
+    # The filter stays: nobody watches over the link any more. The next access router takes it over.
 
 
 if __name__ == "__main__":

@@ -74,9 +74,11 @@ class Authorisations:
         """Return the subscriber who may register a home address at present."""
         return self._machine.holder(home_address)
 
-    def revoke(self, home_address: IPv6Address) -> None:
-        """End an authorisation before its time."""
-        self._driver.call(self._machine.revoke, home_address, self._driver.now())
+    def end(self, identity: str) -> None:
+        """End a subscriber's authorisation before its time, if there is one."""
+        home_address = self._machine.home_of(identity)
+        if home_address is not None:
+            self._driver.call(self._machine.revoke, home_address, self._driver.now())
 
     def handle(self, event: Event) -> None:
         """Take an event of the home agent."""
@@ -221,8 +223,7 @@ class PresharedIke:
 
     def end(self, identity: str) -> None:
         """End a peer's authentication before its time."""
-        if key := self._keys.get(identity):
-            self._authorisations.revoke(key.home_address)
+        self._authorisations.end(identity)
 
     def expect(
         self, identity: str, home_address: IPv6Address, psk: bytes, care_of: IPv6Address | None
@@ -296,7 +297,7 @@ class HomeAgentConfiguration(AaaClientConfiguration, frozen=True, kw_only=True):
 class EapAuthenticator:
     """Carries EAP between IKEv2 and the home AAA server (RFC 5778 section 4.1).
 
-    What the server authorises ends when it says: SAs, and the binding.
+    What the server authorises ends when it says, or with the subscriber's last IKE SA.
     """
 
     def __init__(
@@ -321,6 +322,7 @@ class EapAuthenticator:
         )
         self._ike.on_eap = self._on_eap
         self._ike.on_eap_ended = client.forget
+        self._ike.on_gone = home_agent.authorisations.end
         home_agent.authorisations.on_ended.append(
             lambda identity, _: self._ike.delete_identity(identity)
         )

@@ -91,7 +91,8 @@ def _credentials(tls: TlsSettings | None, *, own: bool) -> Credentials:
 class Ike2Service:
     """An IKEv2 endpoint on UDP port 500 that keeps the kernel's SAs as negotiated.
 
-    A responder with EAP gives its `certificate`, and its owner sets `on_eap` and `on_eap_ended`;
+    A responder with EAP gives its `certificate`, and its owner sets `on_eap`, `on_eap_ended`, and
+    `on_gone` for when the last IKE SA of somebody whom the AAA server has authenticated is gone;
     one with pre-shared keys gives `allocate`. An initiator's owner sets `on_address`, and `on_lost`
     for when the last IKE SA with a peer is gone; that an IKE SA is left without ESP SAs is a
     failure.
@@ -119,6 +120,7 @@ class Ike2Service:
         self.on_address: Callable[[IPv6Address], None] | None = None
         self.on_eap: Callable[[events.EapResponse], None] | None = None
         self.on_eap_ended: Callable[[bytes], None] | None = None
+        self.on_gone: Callable[[str], None] | None = None
         self._machine = Ikev2(
             rng=random.SystemRandom(),
             local=local,
@@ -233,6 +235,8 @@ class Ike2Service:
                 self._miss(event)
             case events.IkeEstablished():
                 self._keys.ikev2(event)
+            case events.IkeDeleted() if self.on_gone:
+                self._miss_peer(event.identity)
             case events.IkeDeleted() if self.on_lost and not self._machine.connected(event.peer):
                 self.on_lost()
             case events.AddressAssigned() if event.home_address and self.on_address:
@@ -241,10 +245,16 @@ class Ike2Service:
                 self.on_eap(event)
             case events.EapEnded() if self.on_eap_ended:
                 self.on_eap_ended(event.ike_spi)
+                self._miss_peer(event.identity)
             case events.Failed() if self._on_failure:
                 self._on_failure(f"IKE with {event.peer}: {event.reason}")
             case _:
                 pass
+
+    def _miss_peer(self, identity: str) -> None:
+        """Tell that the last IKE SA of a peer is gone."""
+        if self.on_gone and identity and not self._machine.serves(identity):
+            self.on_gone(identity)
 
     def _miss(self, event: events.ChildDeleted) -> None:
         """Tell of the end of the last ESP SAs with a peer, if its IKE SA lives on without them."""

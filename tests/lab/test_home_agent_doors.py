@@ -182,6 +182,32 @@ def test_a_mobile_node_takes_from_the_tunnel_what_is_for_its_home_address(networ
     assert sources(opened, b"last") == []
 
 
+def test_a_restarted_home_agent_begins_with_nothing_of_the_one_that_was_killed(
+    network: Network,
+) -> None:
+    ha, mn = network.home_agent(), network.mobile_node()
+    mn.command("start")
+    mn.wait_for("BindingAccepted")
+    ha.close()
+    network.ha.run(f"ip -6 neigh add proxy {ANOTHER} dev home")  # Somebody else's.
+    assert "proto esp" in network.ha.run("ip xfrm state")
+
+    def work() -> None:
+        with LinuxHomeAgent(IPv6Address(HOME_AGENT), "home") as kernel:
+            kernel.prepare()
+            states = network.ha.run("ip xfrm state")
+            assert "proto esp" not in states
+            assert "proto route2" not in states
+            assert HOME_ADDRESS not in network.ha.run("ip xfrm policy")
+            assert network.ha.run("ip -6 neigh show proxy").split() == [
+                *(ANOTHER, "dev", "home", "proxy")
+            ]
+            assert HOME_ADDRESS not in network.ha.run("ip -6 route show")
+            kernel.release()
+
+    network.ha.inside(work)
+
+
 def test_home_addresses_share_the_tunnel_to_a_care_of_address(host: Host) -> None:
     host.run("ip link add home type veth peer name other")
     homes = [IPv6Address(address) for address in (HOME_ADDRESS, ANOTHER)]

@@ -145,6 +145,20 @@ class TestAuthorisation:
         ha.duplicate_seen(Claim(HOME), 1.0)
         assert (answers(ha), kernel.bound, ha.next_timeout()) == ([], {}, None)
 
+    def test_an_address_whose_binding_the_kernel_keeps_is_nobody_elses(self):
+        ha, kernel = home_agent()
+        ha.handle_message(update(1), MN, 0.0)
+        kernel.failures["unbind"] = errno.EBUSY
+        ha.revoke(HOME, 1.0)
+        assert not ha.authorise(HOME, "another@home.test", 600.0, 1.0)
+        ha.handle_message(update(2), MN, 1.5)
+        assert answers(ha)[-1] == BindingAck(Status.ADMINISTRATIVELY_PROHIBITED, 2, 0)
+        del kernel.failures["unbind"]
+        ha.handle_timeout(ha.next_timeout())
+        assert (ha.holder(HOME), kernel.bound) == (None, {})
+        assert kinds(ha)[-1] == "AuthorisationEnded"
+        assert ha.authorise(HOME, "another@home.test", 600.0, 3.0)
+
 
 @pytest.mark.parametrize(
     ("source", "fields"),

@@ -47,6 +47,10 @@ CONFIGURATION = HomeAgentConfiguration(
 )
 
 
+GONE = object()
+"""In the place of an answer: the last IKE SA of NAME is gone."""
+
+
 class FakeIke:
     """Keeps the calls of the authenticator."""
 
@@ -85,6 +89,9 @@ def ask(monkeypatch):
             beside = HomeAgentBeside(HA, "2001:db8:100::/56", log)
             authenticator = EapAuthenticator(CONFIGURATION, aaa, beside, log)
             for aaa.answer in answers:
+                if aaa.answer is GONE:
+                    authenticator._ike.on_gone(NAME)
+                    continue
                 authenticator._on_eap(EapResponse(0.0, SPI, COA, "@home.test", b"\2\0\0\5\1"))
                 await asyncio.gather(*authenticator._tasks, return_exceptions=True)
                 await asyncio.sleep(0.01)
@@ -138,5 +145,12 @@ def test_a_home_address_is_one_subscribers(ask):
 def test_what_the_server_authorised_ends_when_it_says(ask):
     brief, another = replace(SUCCESS, session_timeout=1e-9), replace(SUCCESS, user_name="another")
     calls, _ = ask(brief, another)
+    assert [name for name, *_ in calls] == ["eap_success", "delete_identity", "eap_success"]
+    assert calls[1][1] == (NAME,)
+
+
+def test_who_is_gone_holds_no_home_address(ask):
+    another = replace(SUCCESS, user_name="another@home.test")
+    calls, _ = ask(replace(SUCCESS, session_timeout=3600.0), GONE, another, GONE)
     assert [name for name, *_ in calls] == ["eap_success", "delete_identity", "eap_success"]
     assert calls[1][1] == (NAME,)

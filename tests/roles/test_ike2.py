@@ -151,6 +151,24 @@ def test_the_loss_of_the_last_ike_sa_is_told():
     asyncio.run(main())
 
 
+def test_the_home_agent_hears_when_a_peers_last_ike_sa_is_gone():
+    async def main():
+        mn, ha = both()
+        gone = []
+        ha.service.on_gone = gone.append
+        await mn.logged("IkeEstablished")
+        mn.service.rekey_ike(HA)
+        await ha.logged("IkeDeleted")
+        assert not gone  # Another one has taken over.
+        ha.service.delete_identity(str(COA))
+        await ha.logged("IkeDeleted", 2)
+        assert gone == [str(COA)]
+        mn.service.close()
+        ha.service.close()
+
+    asyncio.run(main())
+
+
 def test_a_peer_that_is_silent_is_asked_whether_it_lives():
     assert SETTINGS.config(None, responder=False).liveness_interval == 60.0
 
