@@ -88,7 +88,7 @@ async def home_agent(log: EventLog, *, detect: bool) -> None:
                 authorise(IPv6Address(address), float(lifetime))
                 log.write("Authorised")
             case ["revoke", address]:
-                authorisations.revoke(IPv6Address(address))
+                authorisations.end(address)
     endpoint.close()
     kernel.release()
     for home_address in {HOME_ADDRESS, *machine.bindings}:
