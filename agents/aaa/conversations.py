@@ -11,7 +11,7 @@ from typing import TypeAlias
 from agents.aaa.admission import Admission
 from agents.diameter.eap import DiameterEapAnswer, DiameterEapRequest
 from agents.diameter.mobility import MobilityRequest
-from agents.eap.names import canonical_identity
+from agents.eap.names import canonical_identity, is_anonymous
 from agents.eap.server import EapServer
 from agents.folding import ascii_lower
 from agents.quotas import Quotas, Share
@@ -23,11 +23,14 @@ class Limits:
 
     One NAS may have half of them, so that a flood through it leaves room for the others; one
     claimed identity a fifth of these, so that a flood under one name leaves room for other names.
+    A subscriber that has proved its name may have `proved` that have not ended, by whatever NAS:
+    network access and IKE at once, and one more of each that a mobile node has left behind.
     """
 
     total: int = 1000
     nas: int = 500
     identity: int = 100
+    proved: int = 4
 
 
 LIMITS = Limits()
@@ -84,6 +87,7 @@ class Conversations:
         self._lifetime = lifetime
         self._limits = limits
         self._quotas: Quotas[Key] = Quotas(firm=Stage.PROVED)
+        self._proved: Quotas[Key] = Quotas()
         # All deadlines are as far from their beginnings: this order is that of the deadlines.
         self._by_key: OrderedDict[Key, Conversation] = OrderedDict()
 
@@ -100,20 +104,30 @@ class Conversations:
         """
         key = _key(request)
         conversation = Conversation(key, server, now + self._lifetime)
-        nas, limits = key[0], self._limits
-        shares = (
-            Share(("identity", nas, canonical_identity(identity)), limits.identity),
-            Share(("NAS", nas), limits.nas),
-            Share("all", limits.total),
-        )
+        shares = self._shares(key)
+        # Nobody is meant by an anonymous name: those who use it are one another's strangers.
+        if identity and not is_anonymous(identity):
+            group = ("identity", key[0], canonical_identity(identity))
+            shares = (Share(group, self._limits.identity), *shares)
         displaced = self._quotas.enter(key, shares, Stage.UNPROVED)
-        gone = [self._by_key.pop(old) for old in displaced]
+        gone = [self._forget(old) for old in displaced]
         self._by_key[key] = conversation
         return conversation, gone
 
-    def prove(self, conversation: Conversation) -> None:
-        """Note that a peer has proved who it is: nobody without that may displace it."""
-        self._quotas.move(conversation.key, Stage.PROVED)
+    def prove(self, conversation: Conversation) -> list[Conversation]:
+        """Note that a peer has proved who it is; return those that it displaces.
+
+        Nobody else may displace it, and it counts no more where others claim the same name, but
+        with the subscriber's own conversations, of which the oldest gives way.
+        """
+        key = conversation.key
+        if key in self._proved:
+            return []
+        self._quotas.leave(key)
+        self._quotas.enter(key, self._shares(key), Stage.PROVED)
+        name = canonical_identity(conversation.server.peer_name or "")
+        displaced = self._proved.enter(key, (Share(name, self._limits.proved),))
+        return [self._forget(old) for old in displaced]
 
     def end(self, conversation: Conversation, now: float) -> None:
         """Note the end of a conversation, which stays for duplicates of its last request."""
@@ -121,6 +135,7 @@ class Conversations:
         conversation.deadline = now + self._lifetime
         self._by_key.move_to_end(conversation.key)
         self._quotas.move(conversation.key, Stage.ENDED)
+        self._proved.leave(conversation.key)
 
     def next_timeout(self) -> float | None:
         """Return the earliest deadline."""
@@ -132,7 +147,13 @@ class Conversations:
         """Forget those whose deadline has come, and return them."""
         found = []
         while (deadline := self.next_timeout()) is not None and deadline <= now:
-            key, conversation = self._by_key.popitem(last=False)
-            self._quotas.leave(key)
-            found.append(conversation)
+            found.append(self._forget(next(iter(self._by_key))))
         return found
+
+    def _shares(self, key: Key) -> tuple[Share, ...]:
+        return Share(("NAS", key[0]), self._limits.nas), Share("all", self._limits.total)
+
+    def _forget(self, key: Key) -> Conversation:
+        self._quotas.leave(key)
+        self._proved.leave(key)
+        return self._by_key.pop(key)

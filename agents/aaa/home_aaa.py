@@ -147,9 +147,7 @@ class HomeAaa:
             session, displaced = self._sessions.open(request, identity, server, now)
         except NoRoomError as error:
             return self._refuse(request, ResultCode.TOO_BUSY, f"too many conversations: {error}")
-        for other in displaced:
-            if not other.ended:
-                self._reject(other, "the conversation gave way to a newer one", now)
+        self._give_way(displaced, now)
         session.note(request)
         if request.eap_payload:
             return self._advance(session, request, now)
@@ -177,7 +175,7 @@ class HomeAaa:
     ) -> DiameterEapAnswer:
         session.request = packet
         if session.server.verified:
-            self._sessions.prove(session)
+            self._give_way(self._sessions.prove(session), now)
         fields = self._verify(session, request, now) if self._early else {}
         answer = self._answer(request, ResultCode.MULTI_ROUND_AUTH, eap_payload=packet, **fields)
         return session.remember(request, answer)
@@ -295,6 +293,11 @@ class HomeAaa:
             error_message=reason,
         )
         return session.remember(request, answer)
+
+    def _give_way(self, displaced: list[Conversation], now: float) -> None:
+        for session in displaced:
+            if not session.ended:
+                self._reject(session, "the conversation gave way to a newer one", now)
 
     def _reject(self, session: Conversation, reason: str, now: float) -> None:
         server, admission = session.server, session.admission

@@ -8,14 +8,25 @@ import pytest
 
 from agents.aaa.conversations import Limits
 from agents.aaa.events import SubscriberRejected
+from agents.aaa.home_aaa import HomeAaa, eap_servers
 from agents.aaa.leases import Leases
 from agents.eap import server as eap_server
+from agents.eap.peer import EapPeer
 from agents.eap.wire import Code, Packet, TlsData, Type
-from tests.aaa.test_home_aaa import ask, authenticate, identity_response, make, peer_of
+from tests.aaa.test_home_aaa import (
+    FILE,
+    ask,
+    authenticate,
+    identity_response,
+    make,
+    parse,
+    peer_of,
+)
 from tests.eap.conversation import IDENTITY, Authority
 
 OTHER = "pool@home.test"
 SMALL = Limits(total=20, nas=10, identity=4)
+START = Packet(Code.REQUEST, 5, Type.TLS, TlsData(start=True).encode()).encode()
 MULTI_ROUND, SUCCESS, UNKNOWN_SESSION, TOO_BUSY = 1001, 2001, 5002, 3004
 
 
@@ -41,6 +52,39 @@ def flood(aaa, number, identity=IDENTITY, nas="ha.home.test", first=0, now=0.0):
         aaa.handle(replace(ask(claim(identity), f"flood;{n}"), origin_host=nas), now).result_code
         for n in range(first, first + number)
     ]
+
+
+def make_pick_up(authority, leases, **more):
+    """A server that goes on with an EAP-TLS that the NAS has started."""
+    return HomeAaa(
+        parse(FILE),
+        leases,
+        eap_servers(authority.server_config(), pick_up=True),
+        origin_host="aaa.home.test",
+        origin_realm="home.test",
+        pick_up=True,
+        **more,
+    )
+
+
+def tls_only(payload: bytes, session: str):
+    """What a NAS asks that has started EAP-TLS itself: it knows no name."""
+    return replace(ask(payload, session), user_name=None)
+
+
+def anonymous(authority, identity):
+    """A peer that hides its name."""
+    files = authority.ca.issue_client(identity).write(authority.directory, identity)
+    return EapPeer("anonymous@home.test", authority.client_config(files=files))
+
+
+def go_on(aaa, peer, session, response, steps):
+    """Take some steps of a conversation; return the last answer."""
+    for _ in range(steps):
+        answer = aaa.handle(tls_only(response, session), 0.0)
+        assert answer.result_code == MULTI_ROUND
+        response = peer.handle_request(answer.eap_payload)
+    return answer
 
 
 # A stranger can begin as many as it likes: IKE_SA_INIT and one IKE_AUTH each.
@@ -85,6 +129,42 @@ def test_who_has_proved_its_name_does_not_give_way(authority, leases):
     last = aaa.handle(ask(peer.handle_request(answer.eap_payload)), 0.0)
     assert last.result_code == SUCCESS
     assert flood(aaa, 1) == [MULTI_ROUND]  # What has ended gives way at once.
+
+
+def test_an_anonymous_name_is_nobodys_to_fill(authority, leases):
+    aaa = make(authority, leases, limits=SMALL)
+    for n in range(9):
+        peer = anonymous(authority, OTHER)
+        go_on(aaa, peer, f"m;{n}", identity_response(peer), 3)
+    peer = anonymous(authority, IDENTITY)
+    answer = authenticate(aaa, peer, response=identity_response(peer))
+    assert answer.result_code == SUCCESS
+
+
+def test_who_proves_itself_where_no_name_is_claimed_leaves_others_served(authority, leases):
+    aaa = make_pick_up(authority, leases, limits=SMALL)
+    for n in range(9):
+        peer = peer_of(authority, OTHER)
+        go_on(aaa, peer, f"m;{n}", peer.handle_request(START), 2)
+    peer = peer_of(authority)
+    answer = go_on(aaa, peer, "b;1", peer.handle_request(START), 2)
+    last = aaa.handle(tls_only(peer.handle_request(answer.eap_payload), "b;1"), 0.0)
+    assert last.result_code == SUCCESS
+
+
+def test_the_oldest_of_a_subscribers_own_gives_way_to_its_newest(authority, leases):
+    aaa = make(authority, leases)
+    peers = [peer_of(authority) for _ in range(5)]
+    last = [go_on(aaa, p, f"b;{n}", identity_response(p), 3) for n, p in enumerate(peers)]
+    (event,) = aaa.events
+    assert event == SubscriberRejected(0.0, IDENTITY, "the conversation gave way to a newer one")
+    codes = [
+        aaa.handle(ask(p.handle_request(a.eap_payload), f"b;{n}"), 0.0).result_code
+        for n, (p, a) in enumerate(zip(peers, last, strict=True))
+    ]
+    assert codes == [UNKNOWN_SESSION] + [SUCCESS] * 4
+    # What has ended does not count.
+    assert authenticate(aaa, peer_of(authority), session="b;9").result_code == SUCCESS
 
 
 def test_one_that_has_proved_nothing_gives_way_and_is_reported(authority, leases):
