@@ -38,6 +38,8 @@ EapServerFactory: TypeAlias = Callable[[Authorise], EapServer]
 MAXIMUM_INVALID = 5
 """EAP packets of one session that may be invalid (RFC 4072 section 2.4)."""
 
+_TLS_HANDSHAKE, _CLIENT_HELLO, _TLS_RECORD_HEADER = 22, 1, 5
+"""Content type of a TLS record, type of a handshake message, octets of a record's header."""
 
 LEASE_MARGIN = 300.0
 """Seconds by which a lease outlasts the Session-Timeout of its answer.
@@ -346,12 +348,16 @@ def _response(payload: bytes) -> Packet:
 
 
 def _starts_tls(packet: Packet) -> bool:
-    """Return whether a response begins EAP-TLS, or refuses to, without an Identity before it."""
+    """Return whether a response begins EAP-TLS, or refuses to, without an Identity before it.
+
+    Only a ClientHello does, not what continues a TLS session (RFC 8446 sections 4 and 5.1).
+    """
     if packet.type != Type.TLS:
         return packet.type == Type.NAK
     try:
-        return not TlsData.decode(packet.data).is_empty
-    except WireError:
+        data = TlsData.decode(packet.data).data
+        return data[0] == _TLS_HANDSHAKE and data[_TLS_RECORD_HEADER] == _CLIENT_HELLO
+    except (WireError, IndexError):
         return False
 
 

@@ -54,12 +54,12 @@ def flood(aaa, number, identity=IDENTITY, nas="ha.home.test", first=0, now=0.0):
     ]
 
 
-def make_pick_up(authority, leases, **more):
+def make_pick_up(authority, leases, tls=None, **more):
     """A server that goes on with an EAP-TLS that the NAS has started."""
     return HomeAaa(
         parse(FILE),
         leases,
-        eap_servers(authority.server_config(), pick_up=True),
+        eap_servers(tls or authority.server_config(), pick_up=True),
         origin_host="aaa.home.test",
         origin_realm="home.test",
         pick_up=True,
@@ -177,6 +177,18 @@ def test_one_that_has_proved_nothing_gives_way_and_is_reported(authority, leases
     assert event == SubscriberRejected(0.0, IDENTITY, "the conversation gave way to a newer one")
     tls = peer.handle_request(answer.eap_payload)
     assert aaa.handle(ask(tls), 0.0).result_code == UNKNOWN_SESSION
+
+
+@pytest.mark.parametrize(("version", "size"), [("1.2", 1000), ("1.3", 1000), ("1.3", 100)])
+def test_what_continues_a_tls_session_begins_no_conversation(authority, leases, version, size):
+    config = authority.server_config(version)
+    aaa = make_pick_up(authority, leases, tls=config, limits=Limits(total=1, nas=1, identity=1))
+    peer = EapPeer(IDENTITY, authority.client_config(version), fragment_size=size)
+    answer = aaa.handle(tls_only(peer.handle_request(START), "b;1"), 0.0)
+    assert answer.result_code == MULTI_ROUND
+    flood(aaa, 1)
+    response = peer.handle_request(answer.eap_payload)
+    assert aaa.handle(tls_only(response, "b;1"), 0.0).result_code == UNKNOWN_SESSION
 
 
 def test_places_are_free_again_after_the_time_of_a_conversation(authority, leases):
