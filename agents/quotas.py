@@ -1,7 +1,8 @@
-"""Bounded numbers of things that nobody has vouched for: the oldest gives way to a new one."""
+"""Bounded numbers of things that nobody has vouched for: another gives way to a new one."""
 
 from __future__ import annotations
 
+import random
 from collections import OrderedDict
 from collections.abc import Hashable
 from dataclasses import dataclass
@@ -22,17 +23,63 @@ class NoRoomError(Exception):
     """A group is full of entries that do not give way."""
 
 
+class _Queue(Generic[K]):
+    """Entries of one stage of a group, of which the oldest gives way."""
+
+    def __init__(self) -> None:
+        self._keys: OrderedDict[K, None] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def add(self, key: K) -> None:
+        self._keys[key] = None
+
+    def remove(self, key: K) -> None:
+        del self._keys[key]
+
+    def pick(self) -> K:
+        return next(iter(self._keys))
+
+
+class _Lottery(Generic[K]):
+    """Entries of one stage of a group, any of which gives way."""
+
+    def __init__(self, rng: random.Random) -> None:
+        self._rng = rng
+        self._keys: list[K] = []
+        self._places: dict[K, int] = {}
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def add(self, key: K) -> None:
+        self._places[key] = len(self._keys)
+        self._keys.append(key)
+
+    def remove(self, key: K) -> None:
+        place, last = self._places.pop(key), self._keys.pop()
+        if last != key:
+            self._keys[place], self._places[last] = last, place
+
+    def pick(self) -> K:
+        return self._rng.choice(self._keys)
+
+
 class Quotas(Generic[K]):
     """Entries, each of which counts in several groups and is at a stage.
 
-    When a group is full, a new entry displaces the group's oldest at the lowest stage. Entries at
-    stage `firm` stay. What an entry costs does not grow with their number.
+    When a group is full, a new entry displaces one at stage 0, or else at the stage that has most
+    (the first of them): so many at one stage do not harm those at another, earlier or later. It
+    is the oldest there or, with `rng`, any: the order tells nobody how to reach a certain one.
+    Entries at stage `firm` stay. What an entry costs does not grow with their number.
     """
 
-    def __init__(self, firm: int = 1) -> None:
+    def __init__(self, firm: int = 1, rng: random.Random | None = None) -> None:
         self._firm = firm
+        self._rng = rng
         self._entries: dict[K, tuple[tuple[Share, ...], int]] = {}
-        self._groups: dict[Hashable, list[OrderedDict[K, None]]] = {}
+        self._groups: dict[Hashable, list[_Queue[K] | _Lottery[K]]] = {}
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -43,20 +90,20 @@ class Quotas(Generic[K]):
     def enter(self, key: K, shares: tuple[Share, ...], stage: int = 0) -> list[K]:
         """Take a new entry and return those that it displaces; raises NoRoomError."""
         for share in shares:
-            if self._is_full(share) and self._oldest(share) is None:
+            if self._is_full(share) and self._next(share) is None:
                 raise NoRoomError(f"{share.limit} of {share.group} are there")
         displaced = []
         for share in shares:
-            while self._is_full(share) and (oldest := self._oldest(share)) is not None:
-                self.leave(oldest)
-                displaced.append(oldest)
+            while self._is_full(share) and (other := self._next(share)) is not None:
+                self.leave(other)
+                displaced.append(other)
         self._entries[key] = shares, stage
         for share in shares:
             stages = self._groups.get(share.group)
             if stages is None:
-                stages = [OrderedDict() for _ in range(self._firm + 1)]
+                stages = [self._stage() for _ in range(self._firm + 1)]
                 self._groups[share.group] = stages
-            stages[stage][key] = None
+            stages[stage].add(key)
         return displaced
 
     def move(self, key: K, stage: int) -> None:
@@ -67,15 +114,15 @@ class Quotas(Generic[K]):
         self._entries[key] = shares, stage
         for share in shares:
             stages = self._groups[share.group]
-            del stages[before][key]
-            stages[stage][key] = None
+            stages[before].remove(key)
+            stages[stage].add(key)
 
     def leave(self, key: K) -> None:
         """Forget an entry, if it is there."""
         shares, stage = self._entries.pop(key, ((), 0))
         for share in shares:
             stages = self._groups[share.group]
-            del stages[stage][key]
+            stages[stage].remove(key)
             if not any(stages):
                 del self._groups[share.group]
 
@@ -83,8 +130,12 @@ class Quotas(Generic[K]):
         stages = self._groups.get(share.group, ())
         return sum(map(len, stages)) >= share.limit
 
-    def _oldest(self, share: Share) -> K | None:
-        for entries in self._groups.get(share.group, [])[: self._firm]:
-            for key in entries:
-                return key
-        return None
+    def _stage(self) -> _Queue[K] | _Lottery[K]:
+        return _Queue() if self._rng is None else _Lottery(self._rng)
+
+    def _next(self, share: Share) -> K | None:
+        """Return the entry that gives way next in a group."""
+        stages = self._groups.get(share.group, [])[: self._firm]
+        if not any(stages):
+            return None
+        return (stages[0] or max(stages, key=len)).pick()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 
 from agents.quotas import NoRoomError, Quotas, Share
@@ -18,6 +20,34 @@ def test_the_oldest_at_the_lowest_stage_gives_way():
     assert quotas.enter("e", (ALL,), 1) == ["a"]
     assert "a" not in quotas
     assert len(quotas) == 3
+
+
+def test_many_at_one_stage_do_not_displace_those_at_another():
+    late: Quotas[int] = Quotas(firm=3, rng=random.Random(1))
+    ten = Share("ten", 10)
+    late.enter(-1, (ten,), 2)
+    for n in range(100):
+        late.enter(n, (ten,), 1)
+    assert -1 in late
+    early: Quotas[int] = Quotas(firm=3, rng=random.Random(1))
+    for n in range(100):
+        early.enter(n, (ten,), 2)
+    early.enter(-1, (ten,), 1)
+    for n in range(100, 104):
+        early.enter(n, (ten,), 1)
+    assert -1 in early
+
+
+def test_any_gives_way_where_chance_decides():
+    fates = []
+    for seed in range(200):
+        quotas: Quotas[int] = Quotas(rng=random.Random(seed))
+        for n in range(20):
+            quotas.enter(n, (Share("ten", 10),))
+        assert len(quotas) == 10
+        fates.append(0 in quotas)
+    # The first survives ten times a chance of one in ten: 0.9 ** 10 is 0.35.
+    assert 40 < sum(fates) < 100
 
 
 def test_the_firm_stay():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -37,11 +38,13 @@ LIMITS = Limits()
 
 
 class Stage(IntEnum):
-    """How firm a conversation's place is: those first in this order give way to new ones first."""
+    """How far a conversation has got: what has ended gives way first, who is proved to nobody."""
 
     ENDED = 0
-    UNPROVED = 1
-    PROVED = 2
+    CLAIMED = 1  # an identity, or not even that
+    HELLO = 2  # the ClientHello has come
+    CERTIFICATE = 3  # the flight with the certificate has begun
+    PROVED = 4
 
 
 Key: TypeAlias = tuple[str, str]
@@ -83,10 +86,10 @@ class Conversation:
 class Conversations:
     """Those that are open, or ended not long ago; each lasts `lifetime` seconds, then as many."""
 
-    def __init__(self, lifetime: float, limits: Limits) -> None:
+    def __init__(self, lifetime: float, limits: Limits, rng: random.Random) -> None:
         self._lifetime = lifetime
         self._limits = limits
-        self._quotas: Quotas[Key] = Quotas(firm=Stage.PROVED)
+        self._quotas: Quotas[Key] = Quotas(Stage.PROVED, rng)
         self._proved: Quotas[Key] = Quotas()
         # All deadlines are as far from their beginnings: this order is that of the deadlines.
         self._by_key: OrderedDict[Key, Conversation] = OrderedDict()
@@ -109,23 +112,27 @@ class Conversations:
         if identity and not is_anonymous(identity):
             group = ("identity", key[0], canonical_identity(identity))
             shares = (Share(group, self._limits.identity), *shares)
-        displaced = self._quotas.enter(key, shares, Stage.UNPROVED)
+        displaced = self._quotas.enter(key, shares, Stage.CLAIMED)
         gone = [self._forget(old) for old in displaced]
         self._by_key[key] = conversation
         return conversation, gone
 
-    def prove(self, conversation: Conversation) -> list[Conversation]:
-        """Note that a peer has proved who it is; return those that it displaces.
+    def advance(self, conversation: Conversation) -> list[Conversation]:
+        """Note how far a conversation has got, and return those that it displaces.
 
-        Nobody else may displace it, and it counts no more where others claim the same name, but
-        with the subscriber's own conversations, of which the oldest gives way.
+        Nobody displaces a peer that has proved who it is, and it counts no more where others claim
+        the same name, but with the subscriber's own conversations, of which the oldest gives way.
         """
-        key = conversation.key
+        key, server = conversation.key, conversation.server
         if key in self._proved:
+            return []
+        if not server.verified:
+            stage = min(Stage.CLAIMED + server.flights, Stage.CERTIFICATE)
+            self._quotas.move(key, stage)
             return []
         self._quotas.leave(key)
         self._quotas.enter(key, self._shares(key), Stage.PROVED)
-        name = canonical_identity(conversation.server.peer_name or "")
+        name = canonical_identity(server.peer_name or "")
         displaced = self._proved.enter(key, (Share(name, self._limits.proved),))
         return [self._forget(old) for old in displaced]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections import deque
 from collections.abc import Callable, Collection
 from typing import TypeAlias
@@ -73,7 +74,7 @@ class HomeAaa:
     verified the subscriber, a round of EAP before the end (TLS 1.3 only); with `pick_up` the NAS
     may have started EAP-TLS, and so must the factory's EAP servers. `home_agents` are the Diameter
     identities of those that ask for themselves (RFC 5778): if there are any, they are told the home
-    address, and a NAS the home agent only (RFC 5447).
+    address, and a NAS the home agent only (RFC 5447). `rng` chooses which conversation gives way.
     """
 
     def __init__(
@@ -93,6 +94,7 @@ class HomeAaa:
         early: bool = False,
         pick_up: bool = False,
         home_agents: Collection[str] = (),
+        rng: random.Random | None = None,
     ) -> None:
         self._subscribers = subscribers
         self._chooser = Chooser(subscribers, leases, select, session_timeout + LEASE_MARGIN)
@@ -105,7 +107,7 @@ class HomeAaa:
         self._pick_up = pick_up
         self._home_agents = frozenset(map(ascii_lower, home_agents))
         self._session_timeout = session_timeout
-        self._sessions = Conversations(exchange_timeout, limits)
+        self._sessions = Conversations(exchange_timeout, limits, rng or random.SystemRandom())
         self.events: deque[Event] = deque()
 
     def next_timeout(self) -> float | None:
@@ -176,8 +178,7 @@ class HomeAaa:
         self, session: Conversation, request: DiameterEapRequest, packet: bytes, now: float
     ) -> DiameterEapAnswer:
         session.request = packet
-        if session.server.verified:
-            self._give_way(self._sessions.prove(session), now)
+        self._give_way(self._sessions.advance(session), now)
         fields = self._verify(session, request, now) if self._early else {}
         answer = self._answer(request, ResultCode.MULTI_ROUND_AUTH, eap_payload=packet, **fields)
         return session.remember(request, answer)

@@ -47,8 +47,9 @@ class EapServer:
     about the name in the certificate. `identifier` is the last EAP identifier already used with
     this peer, `fragment_size` in octets of TLS data a packet. With `pick_up` the authenticator may
     have sent the start of EAP-TLS itself (RFC 4137 section 6.2, PICK_UP_METHOD); nothing is claimed
-    then, and the certificate alone says who the peer is. `reason` says why the conversation failed,
-    `discarded` why the last response was dropped.
+    then, and the certificate alone says who the peer is. `flights` is how many flights of TLS
+    messages the peer has begun, none once TLS has failed: ClientHello, certificate. `reason` says
+    why the conversation failed, `discarded` why the last response was dropped.
     """
 
     def __init__(
@@ -73,8 +74,8 @@ class EapServer:
         self._engine: TlsEngine | None = None
         self._reassembly = Reassembly()
         self._pending: deque[TlsData] = deque()
-        self._tls_received = False
         self._rounds = 0
+        self.flights = 0
         self.identity = identity
         self.peer_name: str | None = None
         self.outcome: Outcome | None = None
@@ -140,7 +141,7 @@ class EapServer:
                 raise WireError(f"a response of type {packet.type} to an Identity request")
             case _, Type.TLS:
                 return self._handle_tls(TlsData.decode(packet.data))
-            case State.HANDSHAKE, Type.NAK if not self._tls_received:
+            case State.HANDSHAKE, Type.NAK if not self.flights:
                 wanted = ", ".join(str(n) for n in packet.data if n) or "none"
                 return self._fail(f"the peer does not want EAP-TLS, but the methods: {wanted}")
             case _:
@@ -176,8 +177,9 @@ class EapServer:
             return self._succeed()
         if part.is_empty:
             raise WireError("an empty EAP-TLS response where TLS data is due")
+        begins = self._reassembly.is_empty
         message = self._reassembly.add(part)
-        self._tls_received = True
+        self.flights += begins
         if message is None:
             return self._request(Type.TLS, TlsData().encode())
         return self._advance(message)
@@ -191,6 +193,7 @@ class EapServer:
             if engine.alert_received or not records:
                 return self._fail(engine.failure)
             self.reason, self._state = engine.failure, State.ALERT_SEEN
+            self.flights = 0
         elif self._state is State.CONFIRMATION:
             return self._fail("the peer sent TLS data where an empty response is due")
         elif engine.finished:

@@ -125,6 +125,11 @@ class Reassembly:
         self._buffer = b""
         self._length: int | None = None
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether no message has begun."""
+        return not self._buffer
+
     def add(self, part: TlsData) -> bytes | None:
         """Return the message if `part` completes it, else None.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import replace
 
 import pytest
@@ -165,6 +166,33 @@ def test_the_oldest_of_a_subscribers_own_gives_way_to_its_newest(authority, leas
     assert codes == [UNKNOWN_SESSION] + [SUCCESS] * 4
     # What has ended does not count.
     assert authenticate(aaa, peer_of(authority), session="b;9").result_code == SUCCESS
+
+
+@pytest.mark.parametrize("size", [1000, 300])
+@pytest.mark.parametrize("steps", [2, 3])
+def test_claims_do_not_displace_who_is_in_the_middle_of_tls(authority, leases, steps, size):
+    aaa = make(authority, leases, limits=SMALL)
+    peer = EapPeer(IDENTITY, authority.client_config(), fragment_size=size)
+    answer = go_on(aaa, peer, "b;1", identity_response(peer), steps)
+    flood(aaa, 100, IDENTITY, "b.visited.test")
+    flood(aaa, 100, "anonymous@home.test", "b.visited.test", first=100)
+    response = peer.handle_request(answer.eap_payload)
+    assert authenticate(aaa, peer, response=response).result_code == SUCCESS
+
+
+# Strangers can send a ClientHello, too; that costs them a packet more each.
+def test_many_who_stop_in_tls_leave_others_served(authority, leases):
+    limits = Limits(total=100, nas=50, identity=20)
+    aaa = make(authority, leases, limits=limits, rng=random.Random(1))
+    for n in range(30):
+        stranger = peer_of(authority)
+        first = aaa.handle(ask(identity_response(stranger), f"flood;{n}"), 0.0)
+        aaa.handle(ask(stranger.handle_request(first.eap_payload), f"flood;{n}"), 0.0)
+    peer = peer_of(authority)
+    answer = go_on(aaa, peer, "b;1", identity_response(peer), 1)
+    flood(aaa, 4, IDENTITY, "b.visited.test", first=1000)
+    response = peer.handle_request(answer.eap_payload)
+    assert authenticate(aaa, peer, response=response).result_code == SUCCESS
 
 
 def test_one_that_has_proved_nothing_gives_way_and_is_reported(authority, leases):
