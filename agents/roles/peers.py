@@ -66,7 +66,8 @@ class PeerFolder:
     """A folder with a file for each peer, of which those that have changed are read again.
 
     A peer here has an identity. Its key ends with its file, and its SAs with it; those of the
-    others stay. What is wrong with one peer's file does no harm to the others.
+    others stay. SAs outlive the change of a key, not that of the home address they are for. What
+    is wrong with one peer's file does no harm to the others.
     """
 
     def __init__(self, folder: Path, service: Keys, log: EventLog) -> None:
@@ -74,7 +75,7 @@ class PeerFolder:
         self._service = service
         self._log = log
         self._versions: dict[str, tuple[int, int]] = {}
-        self._identities: dict[str, str] = {}
+        self._shared: dict[str, tuple[str, IPv6Address]] = {}
 
     def read(self) -> None:
         """Take what has come or changed, and end what has gone."""
@@ -84,29 +85,38 @@ class PeerFolder:
                 status = path.stat()
                 there[path.name] = status.st_ino, status.st_mtime_ns
         for name in self._versions.keys() - there.keys():
-            if identity := self._forget(name):
-                self._service.delete_identity(identity)
-        for name, version in there.items():
-            if self._versions.get(name) != version:
-                self._forget(name)
-                self._versions[name] = version
-                self._take(name)
+            self._end(self._forget(name))
+        changed = {n: v for n, v in there.items() if self._versions.get(n) != v}
+        before = {name: self._forget(name) for name in changed}
+        self._versions.update(changed)
+        for name, shared in before.items():
+            self._take(name, shared)
 
-    def _take(self, name: str) -> None:
+    def _take(self, name: str, before: tuple[str, IPv6Address] | None) -> None:
+        """Share a key as a file says; what was shared by it `before` ends if it is another's."""
         try:
             peer = load(self._folder / name, Peer)
             if peer.identity is None:
                 raise ConfigurationError("a peer without an identity")
+            shared = peer.identity, IPv6Address(peer.home_address)
+            if before != shared:
+                self._end(before)
+                before = None
             add(peer, peer.key(), self._service)
         except (ConfigurationError, ValueError) as error:
+            self._end(before)
             self._log.write("PeerRefused", file=name, reason=str(error))
         else:
-            self._identities[name] = peer.identity
+            self._shared[name] = shared
 
-    def _forget(self, name: str) -> str | None:
-        """Have the service forget the key of a file's peer; return its identity."""
+    def _forget(self, name: str) -> tuple[str, IPv6Address] | None:
+        """Have the service forget the key of a file's peer; return whose and for what it was."""
         self._versions.pop(name, None)
-        identity = self._identities.pop(name, None)
-        if identity:
-            self._service.remove_psk(identity)
-        return identity
+        shared = self._shared.pop(name, None)
+        if shared:
+            self._service.remove_psk(shared[0])
+        return shared
+
+    def _end(self, shared: tuple[str, IPv6Address] | None) -> None:
+        if shared:
+            self._service.delete_identity(shared[0])

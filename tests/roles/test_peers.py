@@ -20,8 +20,10 @@ class FakeIke:
     def __init__(self):
         self.keys = {}
         self.deleted = []
+        self.calls = []
 
     def add_psk(self, psk, *, peer, identity, home_address):
+        self.calls.append(("add_psk", identity))
         assert identity not in self.keys
         self.keys[identity] = psk, peer, home_address
 
@@ -30,6 +32,7 @@ class FakeIke:
 
     def delete_identity(self, identity):
         self.deleted.append(identity)
+        self.calls.append(("delete_identity", identity))
 
 
 @pytest.fixture
@@ -86,3 +89,35 @@ def test_a_file_that_is_wrong_does_no_harm(put, folder, service, tmp_path, field
     put("b", "two")
     folder.read()
     assert set(service.keys) == {"one", "two"}
+
+
+def test_another_home_address_ends_the_sas_of_the_one_before(put, folder, service):
+    """An end and a new key may be read at once."""
+    put("a", "one")
+    folder.read()
+    service.calls.clear()
+    put("a", "one", b"next", home_address=str(HOA + 1))
+    folder.read()
+    assert service.calls == [("delete_identity", "one"), ("add_psk", "one")]
+    assert service.keys == {"one": (b"next", COA, HOA + 1)}
+
+
+def test_another_identity_ends_the_sas_of_the_one_before(put, folder, service):
+    put("a", "one")
+    put("b", "two")
+    folder.read()
+    put("a", "two")
+    put("b", "one")
+    folder.read()
+    assert sorted(service.deleted) == ["one", "two"]
+    assert set(service.keys) == {"one", "two"}
+
+
+@pytest.mark.parametrize("fields", [{"address": "nowhere"}, {"psk_file": "/none"}])
+def test_what_a_file_shared_ends_when_it_shares_nothing_more(put, folder, service, fields):
+    put("a", "one")
+    folder.read()
+    put("a", "one", **fields)
+    folder.read()
+    assert service.deleted == ["one"]
+    assert not service.keys
