@@ -111,7 +111,7 @@ class Config:
 
     half_open_limit_per_peer: int = 8
     half_open_limit_per_link: int = 64
-    """Those of one address, and of one /64."""
+    """Those of one address, which is refused more, and of one /64, where others give way."""
 
     sas_per_peer: int = 4
     """ISAKMP SAs of one identity: of the addresses that it has just moved from, and to."""

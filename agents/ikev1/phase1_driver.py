@@ -6,7 +6,7 @@ from collections.abc import Callable
 from ipaddress import IPv6Address
 
 from agents.crypto.dh import KeyPair
-from agents.half_open import ALL, MAX_UNPROVEN, HalfOpen
+from agents.half_open import MAX_UNPROVEN, HalfOpen
 from agents.ikev1 import events, grammar, phase1
 from agents.ikev1.config import Selectors
 from agents.ikev1.constants import Exchange, Mode, NotifyType, PayloadType, ProtocolId, Role
@@ -211,8 +211,8 @@ class Phase1Driver:
             else:
                 host.discard(source, f"{mode.value} mode message 1: {error}", now)
             return
-        while (found := self._unanswered.crowded(peer)) is not None:
-            self.fail(self._sas[found[1]], f"{mode.value} mode: {_GIVES_WAY}", now)
+        while (cookie := self._unanswered.giving_way(peer)) is not None:
+            self.fail(self._sas[cookie], f"{mode.value} mode: {_GIVES_WAY}", now)
         sa = IsakmpSa(n, source, first_message=data, last_received=data)
         self._add(sa, now)
         host.events.append(events.Phase1Started(now, peer, mode, Role.RESPONDER))
@@ -260,13 +260,13 @@ class Phase1Driver:
     def _admit(self, sa: IsakmpSa, now: float) -> bool:
         """Return whether to compute g^xy for an initiator, which is where it says it is.
 
-        A host that has had its share has to wait; if all have together, the oldest gives way.
+        A host that has had its share has to wait; if its link has, or all together, whoever has
+        the most gives way.
         """
         cookie, peer = sa.cookie, sa.n.peer
-        if (found := self._unproven.crowded(peer)) is not None:
-            length, oldest = found
-            if length != ALL:
-                return False
+        if self._unproven.full(peer):
+            return False
+        while (oldest := self._unproven.giving_way(peer)) is not None:
             self._unproven.remove(oldest)
             if (other := self._sas.get(oldest)) is not None:
                 self.fail(other, f"{other.n.mode.value} mode: {_GIVES_WAY}", now)

@@ -8,7 +8,7 @@ from ipaddress import IPv6Address
 
 from agents.crypto import dh
 from agents.eap_lower import FAILURE, SUCCESS, identity_response
-from agents.half_open import ALL, MAX_UNPROVEN
+from agents.half_open import MAX_UNPROVEN
 from agents.ikev2 import child, events
 from agents.ikev2.addresses import config_reply, config_request
 from agents.ikev2.auth import (
@@ -118,8 +118,8 @@ class Responder:
         self, message: Message, contents: Contents, nonce: bytes, source: Address, now: float
     ) -> None:
         host, header, peer = self._host, message.header, IPv6Address(source[0])
-        if (found := host.unproven.crowded(peer)) is not None and found[0] != ALL:
-            raise PeerError("too many half-open IKE SAs with this host or link")
+        if host.unproven.full(peer):
+            raise PeerError("too many half-open IKE SAs with this host")
         offer = SecurityAssociation.decode(contents.get(PayloadType.SA))
         ke = KeyExchange.decode(contents.get(PayloadType.KE))
         proposal, chosen = choose_ike(offer, host.config.proposals, ke.group)
@@ -152,10 +152,10 @@ class Responder:
         host.send(data, source)
 
     def _make_room(self, peer: IPv6Address, now: float) -> None:
-        """Let the oldest half-open IKE SA give way if there are too many of all hosts together."""
+        """Let one of whoever has the most give way if its link, or all together, have too many."""
         host = self._host
-        while (found := host.unproven.crowded(peer)) is not None:
-            oldest = host.sas[found[1]]
+        while (spi := host.unproven.giving_way(peer)) is not None:
+            oldest = host.sas[spi]
             if not isinstance(oldest.state, Closed):
                 self._fail(oldest, "IKE_AUTH: it gives way to newer negotiations", now)
             host.forget(oldest)

@@ -45,8 +45,8 @@ def first(seed: int, config: Config = FAST) -> bytes:
     return mn.outbox.popleft()[0]
 
 
-def gets_in(ha: Ikev1, local, now: float, config: Config = FAST) -> bool:
-    mn = node(4711, config, local)
+def gets_in(ha: Ikev1, local, now: float, config: Config = FAST, seed: int = 4711) -> bool:
+    mn = node(seed, config, local)
     mn.initiate(HA, SELECTORS, now)
     settle(ha, {local: mn}, now)
     return bool(find(mn, ChildEstablished))
@@ -120,6 +120,21 @@ def test_one_host_that_answers_has_a_share_of_what_is_computed(fail):
     assert answering(ha, COA, range(100, 150), 31.0, fail=fail) == 8
     ha.handle_timeout(70.0)
     assert gets_in(ha, COA, 70.0)
+
+
+def test_neighbours_get_in_while_the_hosts_of_a_link_fill_it():
+    """Eight addresses have all computed that they may, and come again as soon as they can."""
+    flood = [COA + n for n in range(100, 108)]
+    ha = home_agent(peers=(*flood, COA))
+    for second in range(0, 70, 5):
+        now = float(second)
+        ha.handle_timeout(now)
+        for number, address in enumerate(flood):
+            seeds = range(1000 * second + 20 * number, 1000 * second + 20 * number + 10)
+            answering(ha, address, seeds, now, fail=bool(number % 2))
+            ha.outbox.clear()
+        assert len(ha._phase1._unproven) == 64
+        assert gets_in(ha, COA, now, seed=4711 + second)
 
 
 def test_an_aggressive_first_message_costs_no_exponentiation(monkeypatch):

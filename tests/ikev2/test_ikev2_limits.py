@@ -96,7 +96,32 @@ def test_a_link_leaves_room_for_others():
         come_back(ha, COA + number, [number], 0.0)
     assert half_open(ha) == 64
     assert gets_in(ha, FAR, 0.1)
-    assert not gets_in(ha, COA + 1000, 0.2)
+    assert gets_in(ha, COA + 1000, 0.2)
+
+
+def test_neighbours_get_in_while_the_hosts_of_a_link_fill_it():
+    """Eight addresses hold all that they may, and renew it as soon as it ends."""
+    ha, seed, least = home_agent(), 0, 64
+    for second in range(70):
+        ha.handle_timeout(float(second))
+        for address in (COA + n for n in range(100, 108)):
+            seed += 1
+            while come_back(ha, address, [seed], float(second)):
+                seed += 1
+        least = min(least, len(ha._host.unproven))
+        assert second % 5 or gets_in(ha, COA, float(second))
+    assert least == 64
+
+
+def test_who_has_one_half_open_sa_keeps_it_while_others_have_several():
+    ha, mn = home_agent(), node(4711)
+    mn.initiate(HA, SELECTORS, 0.0)
+    ha.handle_message(mn.outbox.popleft()[0], (str(COA), 500), 0.0)
+    mn.handle_message(ha.outbox.popleft()[0], (str(HA), 500), 0.0)
+    for number in range(200):
+        come_back(ha, COA + 1 + number % 20, [number], 0.0)
+    settle(ha, {COA: mn}, 0.1)
+    assert find(mn, ChildEstablished)
 
 
 def test_an_honest_peer_gets_in_though_many_links_flood():
