@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Hashable
 from ipaddress import IPv6Address
 from typing import Generic, TypeVar
@@ -49,9 +50,15 @@ class HalfOpen(Generic[K]):
     neighbours do: so a /64 has a limit of its own, of several hosts' worth. One link leaves room
     for all others; and where a /64 or all have what they may, the host that has the most gives
     way, so that who has one is safe from who has several.
+
+    Of that host the oldest gives way, or with `rng` any one: where others can send in a host's
+    name, they would push out the oldest, which is the host's own, every time.
     """
 
-    def __init__(self, *, host: int, link: int, total: int) -> None:
+    def __init__(
+        self, *, host: int, link: int, total: int, rng: random.Random | None = None
+    ) -> None:
+        self._rng = rng
         self._per_host, self._per_link, self._total = host, link, total
         self._addresses: dict[K, IPv6Address] = {}
         self._of_host: dict[IPv6Address, dict[K, None]] = {}
@@ -76,7 +83,8 @@ class HalfOpen(Generic[K]):
         """Return the SA that gives way to a new one of a host, None if there is room."""
         if (host := self._crowding(address)) is None:
             return None
-        return next(iter(self._of_host[host]))
+        there = self._of_host[host]
+        return next(iter(there)) if self._rng is None else self._rng.choice(list(there))
 
     def _crowding(self, address: IPv6Address) -> IPv6Address | None:
         """Return the host that takes the room of a new SA: itself, a neighbour, or any."""

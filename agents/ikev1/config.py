@@ -103,11 +103,22 @@ class Config:
     negotiation_timeout: float = 30.0
     """The longest that phase 1 or one quick mode may take on either side."""
 
-    half_open_limit: int = 256
-    """Phase 1 negotiations that a responder has open at once, of all peers.
+    unanswered_limit: int = 1024
+    """Negotiations that a responder keeps though their initiators have not come back.
 
-    Twice that: those whose initiators have not answered yet, and the others, are counted apart.
+    Anybody may begin them in anybody's name. One costs a few kilobytes and no exponentiation.
     """
+
+    unanswered_limit_per_peer: int = 256
+    """Those of one address, of which any one gives way.
+
+    Of n forged first messages within the round trip of an honest peer, each pushes it out with
+    1/256: 50 (500 a second at 100 ms) leave it in four times out of five, in either mode.
+    """
+
+    unanswered_limit_per_link: int = 512
+    half_open_limit: int = 256
+    """Negotiations that g^xy was computed for and that may still become SAs, lately failed too."""
 
     half_open_limit_per_peer: int = 8
     half_open_limit_per_link: int = 64

@@ -41,19 +41,23 @@ class Phase1Driver:
         self._on_established = on_established
         self._on_removed = on_removed
         self._sas: dict[bytes, IsakmpSa] = {}
-        self._by_peer: dict[IPv6Address, list[IsakmpSa]] = {}
+        self._by_peer: dict[IPv6Address, dict[bytes, IsakmpSa]] = {}
         self._answered: dict[tuple[IPv6Address, bytes], IsakmpSa] = {}
-        self._by_holder: dict[str, list[IsakmpSa]] = {}
+        self._by_holder: dict[str, dict[bytes, IsakmpSa]] = {}
         limits = self._host.config
-        sizes = {
-            "host": limits.half_open_limit_per_peer,
-            "link": limits.half_open_limit_per_link,
-            "total": limits.half_open_limit,
-        }
-        self._unanswered: HalfOpen[bytes] = HalfOpen(**sizes)
+        self._unanswered: HalfOpen[bytes] = HalfOpen(
+            host=limits.unanswered_limit_per_peer,
+            link=limits.unanswered_limit_per_link,
+            total=limits.unanswered_limit,
+            rng=host.rng,
+        )
         """Negotiations of initiators that have not come back: anybody may send message 1."""
 
-        self._unproven: HalfOpen[bytes] = HalfOpen(**sizes)
+        self._unproven: HalfOpen[bytes] = HalfOpen(
+            host=limits.half_open_limit_per_peer,
+            link=limits.half_open_limit_per_link,
+            total=limits.half_open_limit,
+        )
         """Those that g^xy was computed for, until the peer has proved itself or their time ends."""
 
         self._key_pairs: dict[int, KeyPair] = {}
@@ -77,11 +81,11 @@ class Phase1Driver:
 
     def of_peer(self, peer: IPv6Address) -> list[IsakmpSa]:
         """Return the SAs with a peer, oldest first."""
-        return list(self._by_peer.get(peer, ()))
+        return list(self._by_peer.get(peer, {}).values())
 
     def of_holder(self, holder: str) -> list[IsakmpSa]:
         """Return the SAs, established or not, that a holder's key is known to be for."""
-        return list(self._by_holder.get(holder, ()))
+        return list(self._by_holder.get(holder, {}).values())
 
     def usable(self, peer: IPv6Address, now: float) -> IsakmpSa | None:
         """Return the newest established SA if it outlives a negotiation."""
@@ -91,7 +95,7 @@ class Phase1Driver:
 
     def established(self, peer: IPv6Address) -> IsakmpSa | None:
         """Return the newest established SA from the local address."""
-        for sa in reversed(self._by_peer.get(peer, ())):
+        for sa in reversed(self._by_peer.get(peer, {}).values()):
             if isinstance(sa.n.state, Established) and sa.n.local == self._host.local:
                 return sa
         return None
@@ -141,7 +145,7 @@ class Phase1Driver:
 
     def _add(self, sa: IsakmpSa, now: float) -> None:
         self._sas[sa.cookie] = sa
-        self._by_peer.setdefault(sa.n.peer, []).append(sa)
+        self._by_peer.setdefault(sa.n.peer, {})[sa.cookie] = sa
         deadline = now + self._host.config.negotiation_timeout
         self._host.timers.set((Timer.GIVE_UP, sa.cookie, 0), deadline)
         if sa.n.role is Role.RESPONDER:
@@ -150,8 +154,8 @@ class Phase1Driver:
         self._know_holder(sa)
 
     def _know_holder(self, sa: IsakmpSa) -> None:
-        if sa.holder and sa not in (there := self._by_holder.setdefault(sa.holder, [])):
-            there.append(sa)
+        if sa.holder:
+            self._by_holder.setdefault(sa.holder, {})[sa.cookie] = sa
 
     def _transmit(self, sa: IsakmpSa, data: bytes, now: float) -> None:
         """Send a message, again and again if it is on the local host to do so."""
@@ -355,16 +359,15 @@ class Phase1Driver:
         cookie, n = sa.cookie, sa.n
         del self._sas[cookie]
         same_peer = self._by_peer[n.peer]
-        same_peer.remove(sa)
+        del same_peer[cookie]
         if not same_peer:
             del self._by_peer[n.peer]
         if n.role is Role.RESPONDER:
             self._answered.pop((n.peer, n.initiator_cookie), None)
             self._unanswered.remove(cookie)
-        if sa in (there := self._by_holder.get(sa.holder, [])):
-            there.remove(sa)
-            if not there:
-                del self._by_holder[sa.holder]
+        there = self._by_holder.get(sa.holder, {})
+        if there.pop(cookie, None) is not None and not there:
+            del self._by_holder[sa.holder]
         for timer in (Timer.RETRANSMIT, Timer.SA_EXPIRES):
             self._host.timers.cancel((timer, cookie, 0))
         if cookie not in self._unproven:  # What has failed counts until its time would be over.

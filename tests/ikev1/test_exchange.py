@@ -442,7 +442,7 @@ def test_initial_contact_drops_what_the_peer_has_forgotten():
 
 
 def test_half_open_negotiations_are_limited():
-    config = replace(FAST, half_open_limit=3)
+    config = replace(FAST, unanswered_limit=3)
     peers = Peers(config)
     for seed in range(5):
         peers.mn._host.rng.seed(seed)

@@ -18,8 +18,9 @@ from agents.ikev1 import (
     Phase1Started,
 )
 from agents.machine import Discarded
-from tests.ike import COA, HA, HOA, PSK, find, settle
+from tests.ike import COA, ENDS, HA, HOA, PSK, find, settle
 from tests.ikev1.peers import AGGRESSIVE, FAST, SELECTORS
+from tests.link import Link
 
 NAME = "mn@home.test"
 FAR = COA + (1 << 80)
@@ -63,14 +64,58 @@ def test_messages_from_a_forged_address_do_not_lock_its_owner_out(config):
     ha = home_agent(config)
     for seed in range(300):
         ha.handle_message(first(seed, config), (str(COA), 500), 0.0)
-        assert half_open(ha) <= 8
+        assert half_open(ha) <= 256
     ha.outbox.clear()
     assert gets_in(ha, COA, 0.1, config)
 
 
+class Spoofer:
+    """Sends first messages in a node's name to a home agent, so many a second."""
+
+    def __init__(self, ha: Ikev1, rate: int, config: Config, seed: int) -> None:
+        self.events, self.outbox = ha.events, ha.outbox
+        self._ha, self._period, self._next = ha, 1 / rate, 0.0
+        self._rng, self._message = random.Random(seed), first(1, config)
+
+    def handle_message(self, data: bytes, source, now: float) -> None:
+        self._ha.handle_message(data, source, now)
+
+    def next_timeout(self) -> float:
+        own = self._ha.next_timeout()
+        return self._next if own is None else min(own, self._next)
+
+    def handle_timeout(self, now: float) -> None:
+        self._ha.handle_timeout(now)
+        while self._next <= now:
+            said = len(self.outbox)
+            data = self._rng.randbytes(8) + self._message[8:]
+            self._ha.handle_message(data, (str(COA), 500), now)
+            while len(self.outbox) > said:  # What answers them is nothing to the node.
+                self.outbox.pop()
+            self._next += self._period
+
+
+@pytest.mark.parametrize(("rate", "least"), [(100, 10), (500, 8)])
+@pytest.mark.parametrize("config", [FAST, AGGRESSIVE], ids=["main", "aggressive"])
+def test_a_node_gets_in_past_first_messages_in_its_name(config, rate, least):
+    """At a round trip of 100 ms; of twelve nodes, each of which begins once."""
+    up = 0
+    for seed in range(12):
+        ha, mn = Ikev1(rng=random.Random(seed), local=HA, config=config), node(4711, config)
+        ha.add_psk(PSK, peer=COA, home_address=HOA)
+        flood = Spoofer(ha, rate, config, seed)
+        link = Link(mn, ENDS[0], flood, ENDS[1], delay=0.05)
+        link.now = 256 / rate
+        flood.handle_timeout(link.now)
+        mn.initiate(HA, SELECTORS, link.now)
+        link.run(link.now + 0.5)
+        up += bool(find(mn, ChildEstablished))
+    assert up >= least
+
+
 def test_an_honest_peer_gets_in_though_many_addresses_flood():
     forged = [COA + (n << 64) for n in range(1, 400)]
-    ha = home_agent(peers=(*forged, COA))
+    ha = home_agent(replace(FAST, unanswered_limit=256), peers=(*forged, COA))
     for seed, address in enumerate(forged):
         ha.handle_message(first(seed), (str(address), 500), 0.0)
     assert half_open(ha) == 256
@@ -80,7 +125,7 @@ def test_an_honest_peer_gets_in_though_many_addresses_flood():
 
 def test_a_link_leaves_room_for_others():
     flood = [COA + n for n in range(1, 400)]
-    ha = home_agent(peers=(*flood, FAR))
+    ha = home_agent(replace(FAST, unanswered_limit_per_link=64), peers=(*flood, FAR))
     for seed, address in enumerate(flood):
         ha.handle_message(first(seed), (str(address), 500), 0.0)
     assert half_open(ha) == 64
