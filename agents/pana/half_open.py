@@ -1,8 +1,8 @@
-"""First authentications under way at a PAA: how many there may be, in all and of one host."""
+"""First authentications under way at a PAA: how many there may be, and which one gives way."""
 
 from __future__ import annotations
 
-from collections import Counter
+import random
 
 from agents.machine import PeerError
 from agents.pana.paa_session import PaaSession
@@ -14,6 +14,36 @@ MAX_HALF_OPEN = 256
 MAX_HALF_OPEN_PER_HOST = 4
 """Those of one host: one, and a few given up by a PaC that has started again."""
 
+STAGES = 3
+"""How far EAP has come: no response heard, the identity, and what costs a round to the AAA."""
+
+
+class Stage:
+    """Sessions of which one can be drawn at random, at the same cost however many there are."""
+
+    def __init__(self) -> None:
+        self._sessions: list[PaaSession] = []
+        self._index: dict[PaaSession, int] = {}
+
+    def __len__(self) -> int:
+        return len(self._sessions)
+
+    def add(self, session: PaaSession) -> None:
+        """Take a session in."""
+        self._index[session] = len(self._sessions)
+        self._sessions.append(session)
+
+    def remove(self, session: PaaSession) -> None:
+        """Take a session out; the last one gets its index."""
+        index, last = self._index.pop(session), self._sessions.pop()
+        if last is not session:
+            self._sessions[index] = last
+            self._index[last] = index
+
+    def draw(self, rng: random.Random) -> PaaSession:
+        """Return one of the sessions."""
+        return self._sessions[rng.randrange(len(self._sessions))]
+
 
 class HalfOpen:
     """Sessions whose PaC has yet to authenticate, by the place that opened each.
@@ -21,14 +51,22 @@ class HalfOpen:
     State is kept from the first message (`stateless` False) as long as less than half of `limit`
     are under way and none of the same host. So forged sources take half at most, and one session
     in another's name. Who answers may have `per_host`.
+
+    When there are `limit`, one drawn at random gives way: were it the oldest, whoever begins fast
+    enough would displace all who authenticate. It comes from the earliest stage of EAP that has
+    more than its share of the places. So what has come further stays, and nobody keeps all others
+    out by filling a late stage.
     """
 
-    def __init__(self, limit: int, per_host: int, *, stateless: bool) -> None:
+    def __init__(self, limit: int, per_host: int, rng: random.Random, *, stateless: bool) -> None:
         self._limit = limit
         self._per_host = per_host
+        self._rng = rng
         self._stateless_from = 0 if stateless else (limit + 1) // 2
         self._sessions: dict[Place, PaaSession] = {}
-        self._of_host: Counter[Host] = Counter()
+        self._of_host: dict[Host, dict[PaaSession, None]] = {}
+        self._stages = tuple(Stage() for _ in range(STAGES))
+        self._stage_of: dict[PaaSession, Stage] = {}
 
     def get(self, place: Place) -> PaaSession | None:
         """Return the session that was opened from a place."""
@@ -36,37 +74,58 @@ class HalfOpen:
 
     def needs_proof(self, host: Host) -> bool:
         """Return whether a host has to answer before anything is kept of it."""
-        return self._of_host[host] > 0 or len(self._sessions) >= self._stateless_from
+        return host in self._of_host or len(self._sessions) >= self._stateless_from
 
     def make_room(self, place: Place) -> PaaSession | None:
         """Return the session that has to give way to a new one from a place, None if none has to.
 
-        That is another from there, or the oldest. Raises PeerError if the host has enough. Those
-        that have succeeded do not give way.
+        That is another from there, or one drawn at random. Raises PeerError if the host has
+        enough. Those that have succeeded do not give way.
         """
         before = self._sessions.get(place)
         if before is not None and not before.admitted:
             return before
-        if before is not None or self._of_host[host_at(place)] >= self._per_host:
+        if before is not None or len(self._of_host.get(host_at(place), ())) >= self._per_host:
             raise PeerError(f"{self._per_host} authentications of this host are under way")
         if len(self._sessions) < self._limit:
             return None
-        for session in self._sessions.values():
-            if not session.admitted:
-                return session
-        raise PeerError(f"{self._limit} PaCs have yet to confirm their success")
+        occupied = [stage for stage in self._stages if len(stage)]
+        if not occupied:
+            raise PeerError(f"{self._limit} PaCs have yet to confirm their success")
+        crowded = [stage for stage in occupied if len(stage) > self._limit // STAGES]
+        return (crowded or occupied)[0].draw(self._rng)
 
     def add(self, session: PaaSession) -> None:
         """Count a new session."""
         self._sessions[session.opener] = session
-        self._of_host[host_at(session.opener)] += 1
+        self._of_host.setdefault(host_at(session.opener), {})[session] = None
+        self.update(session)
+
+    def update(self, session: PaaSession) -> None:
+        """Note how far a session has come; one that has succeeded is in no stage."""
+        if self._sessions.get(session.opener) is not session:
+            return
+        stage = self._stages[min(session.responses, STAGES - 1)]
+        self._put(session, None if session.admitted else stage)
+
+    def _put(self, session: PaaSession, stage: Stage | None) -> None:
+        before = self._stage_of.get(session)
+        if stage is before:
+            return
+        if before is not None:
+            before.remove(session)
+            del self._stage_of[session]
+        if stage is not None:
+            stage.add(session)
+            self._stage_of[session] = stage
 
     def remove(self, session: PaaSession) -> None:
         """Count a session no more; twice does no harm."""
         if self._sessions.get(session.opener) is not session:
             return
         del self._sessions[session.opener]
+        self._put(session, None)
         host = host_at(session.opener)
-        self._of_host[host] -= 1
+        del self._of_host[host][session]
         if not self._of_host[host]:
             del self._of_host[host]

@@ -40,7 +40,8 @@ class Paa:
     request into the start request; `stateless` keeps nothing of a PaC until it has answered that,
     and so does every PAA as soon as half of `max_half_open` authentications are under way, or one
     of the same host: forged addresses get no further. Who does answer may have
-    `max_half_open_per_host` under way; when there are `max_half_open` in all, the oldest gives way.
+    `max_half_open_per_host` under way; when there are `max_half_open` in all, one of those that
+    have not come far gives way.
     `serves` tells which addresses PaCs can have; messages from others are dropped.
     `first_request` makes the first EAP request, usually for the identity, out of its identifier;
     another must be vestigial, for the AAA never sees it (RFC 3579 section 2.1). `encryption`
@@ -91,7 +92,7 @@ class Paa:
             announce_timeout=announce_timeout,
         )
         self._serves = serves
-        self._half_open = HalfOpen(max_half_open, max_half_open_per_host, stateless=stateless)
+        self._half_open = HalfOpen(max_half_open, max_half_open_per_host, rng, stateless=stateless)
         self._tokens = Tokens(rng)
         self._relays = frozenset(map(canonical, relays))
         self._sessions: dict[int, PaaSession] = {}
@@ -254,7 +255,9 @@ class Paa:
     def _tidy(self, session: PaaSession, now: float) -> None:
         """Note what became of a session; forget a closed one, if it has answered, a while later."""
         number = session.number
-        if not is_half_open(session):
+        if is_half_open(session):
+            self._half_open.update(session)
+        else:
             self._half_open.remove(session)
         if session.state is not PaaState.CLOSED:
             self._deadlines.set(number, session.next_timeout())

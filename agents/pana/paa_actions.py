@@ -94,6 +94,8 @@ class PaaActions:
         self.opener = place(pac, relay)
         self.proved_at: Host | None = None
         self.authorised = False
+        self.responses = 0
+        """EAP responses that the PaC has sent."""
         self.now = 0.0
         self._settings = settings
         self._rng = rng
@@ -289,6 +291,7 @@ class PaaActions:
         self._runner.raise_(Trigger.EAP_REQUEST)
 
     def _pass_to_aaa(self) -> None:
+        self.responses += 1
         message = self._received.message if self._received else None
         packet = message.value(AvpName.EAP_PAYLOAD) if message else None
         self._events.append(

@@ -1,12 +1,16 @@
 """What one host, or many addresses, can make a PAA remember; and who gets in meanwhile."""
 
+import heapq
 import random
+from dataclasses import replace
+from itertools import count
 
 import pytest
 
 from agents.pana.draft12 import DRAFT12
 from agents.pana.events import Authorised, EapResponse, Failed
 from agents.pana.half_open import MAX_HALF_OPEN_PER_HOST
+from agents.pana.paa import Paa
 from agents.pana.pac import Pac
 from agents.pana.rfc5191 import RFC5191
 from tests.link import Link
@@ -71,6 +75,83 @@ def test_many_addresses_that_answer_do_not_lock_out_others(dialect, start):
     world.server.aaa = FakeAaa()
     world.bootstrap(5)
     assert world.server.only(Authorised)[0].at < 1.0
+
+
+class Flood:
+    """A PaC whose AAA takes its time, and addresses that answer, `rate` a second, from 0 s on.
+
+    The addresses answer `responses` EAP requests at once and no more.
+    """
+
+    def __init__(self, dialect, start, rate, *, responses=1, addresses=128, seed=1):
+        self.paa = Paa(rng=random.Random(seed), dialect=dialect, **start)
+        self.aaa = FakeAaa(rounds=4)
+        self.others_aaa = FakeAaa(rounds=4, mute_after=responses)
+        self.pac = Pac(PAA, FakePeer(rounds=4), rng=random.Random(seed), dialect=dialect)
+        self.dialect, self.rate, self.addresses = dialect, rate, addresses
+        self.attackers = {}
+        self.queue = []
+        self.order = count()
+        self.at(0.0, self.knock, 0)
+        self.at(1.0, lambda now: self.pac.start(now))
+
+    def at(self, when, what, *details):
+        heapq.heappush(self.queue, (when, next(self.order), what, details))
+
+    def knock(self, number, now):
+        place = (f"2001:db8:1::f:{number % self.addresses:x}", 1024 + number // self.addresses)
+        pac = Pac(PAA, FakePeer(rounds=4), rng=random.Random(number), dialect=self.dialect)
+        self.attackers[place] = pac
+        pac.start(now)
+        self.say(pac, place, now)
+        self.at(now + 1 / self.rate, self.knock, number + 1)
+
+    def say(self, pac, place, now):
+        while pac.outbox:
+            self.paa.handle_message(pac.outbox.popleft()[0], place, now)
+
+    def serve(self, now):
+        """Carry on what the PAA has to say; return whether the PaC is authorised."""
+        while self.paa.events:
+            event = self.paa.events.popleft()
+            if isinstance(event, EapResponse) and event.pac == PAC:
+                self.at(now + 0.1, lambda t, e=event: self.aaa.handle(self.paa, replace(e, at=t)))
+            elif isinstance(event, EapResponse):
+                self.others_aaa.handle(self.paa, event)
+            elif isinstance(event, Authorised) and event.pac == PAC:
+                return True
+        while self.paa.outbox:
+            data, to = self.paa.outbox.popleft()
+            if to == PAC:
+                self.at(now + 0.005, lambda t, d=data: self.pac.handle_message(d, PAA, t))
+            elif to in self.attackers:
+                self.attackers[to].handle_message(data, PAA, now)
+                self.say(self.attackers[to], to, now)
+        while self.pac.outbox:
+            data, _ = self.pac.outbox.popleft()
+            self.at(now + 0.005, lambda t, d=data: self.paa.handle_message(d, PAC, t))
+        return False
+
+    def run(self, until):
+        """Return when the PaC is authorised, None if it is not until then."""
+        while self.queue[0][0] <= until:
+            now, _, what, details = heapq.heappop(self.queue)
+            for machine in (self.paa, self.pac):
+                deadline = machine.next_timeout()
+                if deadline is not None and deadline <= now:
+                    machine.handle_timeout(now)
+            what(*details, now)
+            while self.paa.events or self.paa.outbox or self.pac.outbox:
+                if self.serve(now):
+                    return now
+        return None
+
+
+@pytest.mark.parametrize("responses", [0, 1])
+def test_addresses_that_answer_and_begin_fast_do_not_lock_out_a_slow_aaa(responses):
+    flood = Flood(RFC5191, {}, 600, responses=responses)
+    assert flood.run(2.0) is not None
+    assert flood.paa.session_count <= 256
 
 
 def test_a_host_may_begin_again_when_its_time_is_over(dialect, start):
