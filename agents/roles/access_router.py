@@ -340,6 +340,7 @@ class AccessRouter:
         pac = self._paa.awaiting(number)
         if pac is None:
             self._log.write("AaaLate", session_id=number)
+            self._client.forget(number)
             return
         event = replace(event, pac=pac)  # It may have moved while the AAA server was asked.
         if answer.result_code == ResultCode.MULTI_ROUND_AUTH:

@@ -47,12 +47,14 @@ class Aaa:
 
     def __init__(self):
         self.asked = []
+        self.kept = set()
         self.fails = False
         self.free = asyncio.Event()
         self.free.set()
 
     async def exchange(self, key, packet, *, asked, care_of, user_name=None):  # noqa: ARG002
         self.asked.append((key, care_of))
+        self.kept.add(key)
         if self.fails:
             raise TimeoutError
         first = packet[4] == 1
@@ -71,7 +73,7 @@ class Aaa:
         )
 
     def forget(self, key):
-        pass
+        self.kept.discard(key)
 
 
 class World:
@@ -130,6 +132,9 @@ class World:
 
     def open(self):
         return {str(address) for address in self.filter.authorised}
+
+    def asks(self):
+        return "EapResponse" in self.events()
 
     def events(self):
         return [json.loads(line)["event"] for line in self.told.getvalue().splitlines()]
@@ -273,6 +278,25 @@ def test_a_word_of_the_aaa_server_that_comes_too_late_opens_nothing(run):
         assert "AaaLate" in world.events()
         assert world.open() == set()
         assert ("authorise", IPv6Address(ALICE[0])) not in world.filter.calls
+
+    run(work)
+
+
+def test_nothing_is_kept_at_the_aaa_client_of_a_session_that_is_gone_before_it_asks(run):
+    async def work(world):
+        world.pac(ALICE).start(world.now)
+        driver = world.router.endpoint.driver
+        while not driver.machine.session_count or not world.asks():
+            world.hear(ALICE)
+            sent, world.router.endpoint.sent = world.router.endpoint.sent, []
+            for data, _ in sent:
+                world.pacs[ALICE].handle_message(data, PAA, world.now)
+        world.pacs.clear()
+        driver.call(driver.machine.handle_timeout, world.now + 40)  # Its task has not begun.
+        assert not world.aaa.asked
+        await world.settle()
+        assert world.events().count("AaaLate") == len(world.aaa.asked) == 1
+        assert not world.aaa.kept
 
     run(work)
 
