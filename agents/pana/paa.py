@@ -29,6 +29,9 @@ from agents.wire import WireError
 LINGER = 60.0
 """Seconds for which a closed session still answers duplicates of the PaC's last request."""
 
+MAX_PER_SUBSCRIBER = 4
+"""Sessions of one subscriber: a few interfaces, and one that has started afresh."""
+
 
 class Paa:
     """A PANA authentication agent; its EAP authenticator is the AAA behind the owner. A Machine.
@@ -65,6 +68,7 @@ class Paa:
         announce_timeout: bool = False,
         max_half_open: int = MAX_HALF_OPEN,
         max_half_open_per_host: int = MAX_HALF_OPEN_PER_HOST,
+        max_per_subscriber: int = MAX_PER_SUBSCRIBER,
         optimized: bool = False,
         stateless: bool = False,
         first_request: Callable[[int], bytes] = identity_request,
@@ -97,6 +101,8 @@ class Paa:
         self._relays = frozenset(map(canonical, relays))
         self._sessions: dict[int, PaaSession] = {}
         self._hosts = Hosts()
+        self._max_per_subscriber = max_per_subscriber
+        self._of_subscriber: dict[str, dict[int, None]] = {}
         self._lingering: dict[int, float] = {}
         self._deadlines = Deadlines()
 
@@ -139,6 +145,7 @@ class Paa:
 
         It may not while another subscriber holds the address who has authenticated from there. Who
         has left without a word loses it: this asks for a sign of life (RFC 5191 section 5.7).
+        Of more than `max_per_subscriber` sessions the one authenticated longest ago ends.
         """
         session = self._sessions.get(session_id)
         if session is None:
@@ -149,8 +156,27 @@ class Paa:
             if other.subscriber not in (None, subscriber):
                 self.ping(other.number, now)
                 return False
-        session.subscriber = subscriber
+        self._name(session, subscriber, now)
         return True
+
+    def _name(self, session: PaaSession, subscriber: str | None, now: float) -> None:
+        """Note whose a session is; end one that is too many."""
+        self._unname(session)
+        session.subscriber = subscriber
+        if not subscriber:
+            return
+        numbers = self._of_subscriber.setdefault(subscriber, {})
+        numbers[session.number] = None
+        if len(numbers) > self._max_per_subscriber:
+            oldest = self._sessions[next(iter(numbers))]
+            oldest.replace("replaced by a newer session", now)
+            self._tidy(oldest, now)
+
+    def _unname(self, session: PaaSession) -> None:
+        numbers = self._of_subscriber.get(session.subscriber or "", {})
+        numbers.pop(session.number, None)
+        if session.subscriber and not numbers:
+            self._of_subscriber.pop(session.subscriber, None)
 
     # The AAA's calls. A verdict that comes too late is an event, not an error.
 
@@ -263,6 +289,7 @@ class Paa:
             self._deadlines.set(number, session.next_timeout())
             self._hosts.put(number, session.host)
             return
+        self._unname(session)
         if not (session.proved_at and session.association.has_answered):
             self._forget(number)
         elif number not in self._lingering:

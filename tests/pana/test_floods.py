@@ -93,7 +93,7 @@ class Flood:
         self.queue = []
         self.order = count()
         self.at(0.0, self.knock, 0)
-        self.at(1.0, lambda now: self.pac.start(now))
+        self.at(1.0, self.pac.start)
 
     def at(self, when, what, *details):
         heapq.heappush(self.queue, (when, next(self.order), what, details))

@@ -241,6 +241,31 @@ def test_a_subscriber_does_not_take_the_address_of_another(dialect):
     assert holders(world) == {PAC[0]}
 
 
+@pytest.mark.parametrize("confirms", [True, False])
+def test_a_subscriber_has_few_sessions_whether_he_confirms_them_or_not(dialect, confirms):
+    world = World(dialect=dialect, paa={"max_half_open": 16}, aaa=NamingAaa())
+
+    def drop_result(data):
+        label = dialect.label(dialect.decode(data))
+        return data if confirms or label not in ("PAN[C]", "PBA") else None
+
+    hosts = [f"2001:db8:1::5:{number:x}" for number in range(20)]
+    for number, host in enumerate(hosts):
+        pac = Pac(PAA, FakePeer(), rng=random.Random(number), dialect=dialect)
+        link = Link(pac, (host, 716), world.server, PAA, tamper=drop_result)
+        pac.start(0.0)
+        link.run(0.5)
+    assert [host for host in hosts if world.paa.may_pass(host)] == hosts[-4:]
+    ended = world.server.only(Terminated if confirms else Failed)
+    assert [event.pac[0] for event in ended] == hosts[:-4]
+    world.server.aaa.name = "bob"
+    world.link.now = 0.5
+    world.bootstrap(1.5)
+    assert world.paa.may_pass(PAC[0])
+    world.server.handle_timeout(700.0)
+    assert not world.paa._of_subscriber
+
+
 def test_who_has_left_without_a_word_loses_the_address(dialect):
     aaa = NamingAaa()
     world = World(dialect=dialect, aaa=aaa).bootstrap(5)
