@@ -76,7 +76,7 @@ class Clients:
             return
         del self._information[address]
         link_local = same_interface(address)
-        if link_local and self._link_local[link_local] == address:
+        if link_local and self._link_local.get(link_local) == address:
             del self._link_local[link_local]
 
 

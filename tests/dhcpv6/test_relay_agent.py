@@ -351,3 +351,15 @@ def test_a_flood_of_strangers_costs_the_server_little_and_the_mobile_node_nothin
     # A stranger is served again when the flood is over.
     machine.from_client(REQUEST, ("fe80::9:1%B-access", 546), 2.0)
     assert len(machine.outbox) == 1
+
+
+def test_an_interface_with_addresses_in_two_networks_is_forgotten_in_any_order():
+    addresses = [IPv6Address(f"2001:db8:1:{n}:200:ff:fe00:1") for n in (1, 2)]
+    for order in ((1, 2), (2, 1)):
+        machine = relay()
+        for number, address in enumerate(addresses, 1):
+            machine.set_information(number, address, HOME, NETWORK)
+        for number in order:
+            machine.forget(number)
+        forwarded_options = forwarded(machine).options
+        assert OptionCode.INTERFACE_ID in {option.code for option in forwarded_options}
