@@ -143,7 +143,7 @@ class Paa:
     def may_take(self, session_id: int, subscriber: str | None, now: float) -> bool:
         """Return whether a subscriber that the AAA lets in may have the address of its PaC.
 
-        It may not while another subscriber holds the address who has authenticated from there. Who
+        It may not while another subscriber holds the address, authenticated or moved there. Who
         has left without a word loses it: this asks for a sign of life (RFC 5191 section 5.7).
         Of more than `max_per_subscriber` sessions the one authenticated longest ago ends.
         """
@@ -151,7 +151,7 @@ class Paa:
         if session is None:
             return False
         for other in self._at(session.host):
-            if other is session or not other.admitted or other.proved_at != session.host:
+            if other is session or not other.admitted or not other.proved_at:
                 continue
             if other.subscriber not in (None, subscriber):
                 self.ping(other.number, now)

@@ -280,7 +280,7 @@ def test_who_has_left_without_a_word_loses_the_address(dialect):
     assert len(world.server.only(Terminated)) == 1
 
 
-def test_the_owner_of_an_address_takes_it_from_who_has_only_moved_there(dialect):
+def test_a_subscriber_does_not_take_the_address_to_which_another_has_moved(dialect):
     aaa = NamingAaa()
     world = World(dialect=dialect, aaa=aaa).bootstrap(5)
     link = Link(world.pac, NEW, world.server, PAA)
@@ -288,9 +288,35 @@ def test_the_owner_of_an_address_takes_it_from_who_has_only_moved_there(dialect)
     world.pac.update(5.0)
     link.run(6.0)
     assert holders(world) == {NEW[0]}
+    aaa.name = "mallory"
+    mallory = Pac(PAA, FakePeer(), rng=random.Random(7), dialect=dialect)
+    other = Link(mallory, (NEW[0], 5000), world.server, PAA)
+    other.now = 6.0
+    mallory.start(6.0)
+    other.run(6.5)
+    link.now = 6.5
+    link.run(20)
+    assert len(world.server.only(Authorised)) == 1
+    assert world.server.only(Terminated) == []
+    assert len(world.server.only(PingAnswered)) >= 1
+
+
+def test_who_moves_to_an_address_and_is_silent_there_loses_it(dialect):
+    aaa = NamingAaa()
+    world = World(dialect=dialect, aaa=aaa).bootstrap(5)
+    link = Link(world.pac, NEW, world.server, PAA)
+    link.now = 5.0
+    world.pac.update(5.0)
+    link.run(6.0)
     aaa.name = "bob"
-    second(world, NEW)
-    assert len(world.server.only(Authorised)) == 2
+    for at in (6.0, 300.0):
+        bob = Pac(PAA, FakePeer(), rng=random.Random(7), dialect=dialect)
+        other = Link(bob, (NEW[0], 5000), world.server, PAA)
+        other.now = at
+        bob.start(at)
+        other.run(at + 290)
+    assert bob.state is PacState.OPEN
+    assert len(world.server.only(Terminated)) == 1
 
 
 def test_messages_from_what_is_no_hosts_address_are_dropped(dialect):
