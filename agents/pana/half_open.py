@@ -14,6 +14,9 @@ MAX_HALF_OPEN = 256
 MAX_HALF_OPEN_PER_HOST = 4
 """Those of one host: one, and a few given up by a PaC that has started again."""
 
+GIVES_WAY_AFTER = 2.0
+"""Seconds after which a host's own may give way to its newer: two a second are all it begins."""
+
 STAGES = 3
 """How far EAP has come: no response heard, the identity, and what costs a round to the AAA."""
 
@@ -50,7 +53,8 @@ class HalfOpen:
 
     State is kept from the first message (`stateless` False) as long as less than half of `limit`
     are under way and none of the same host. So forged sources take half at most, and one session
-    in another's name. Who answers may have `per_host`.
+    in another's name. Who answers may have `per_host`, and
+    then begins again in place of its own oldest.
 
     When there are `limit`, one drawn at random gives way: were it the oldest, whoever begins fast
     enough would displace all who authenticate. It comes from the earliest stage of EAP that has
@@ -64,7 +68,7 @@ class HalfOpen:
         self._rng = rng
         self._stateless_from = 0 if stateless else (limit + 1) // 2
         self._sessions: dict[Place, PaaSession] = {}
-        self._of_host: dict[Host, dict[PaaSession, None]] = {}
+        self._of_host: dict[Host, dict[PaaSession, float]] = {}
         self._stages = tuple(Stage() for _ in range(STAGES))
         self._stage_of: dict[PaaSession, Stage] = {}
 
@@ -76,16 +80,21 @@ class HalfOpen:
         """Return whether a host has to answer before anything is kept of it."""
         return host in self._of_host or len(self._sessions) >= self._stateless_from
 
-    def make_room(self, place: Place) -> PaaSession | None:
+    def make_room(self, place: Place, now: float) -> PaaSession | None:
         """Return the session that has to give way to a new one from a place, None if none has to.
 
-        That is another from there, or one drawn at random. Raises PeerError if the host has
-        enough. Those that have succeeded do not give way.
+        That is another from there, the oldest of a host that has enough, or one drawn at random.
+        Raises PeerError if all are too new, or have succeeded: those do not give way. A host that
+        has others under way must have answered first (`needs_proof`).
         """
         before = self._sessions.get(place)
         if before is not None and not before.admitted:
             return before
-        if before is not None or len(self._of_host.get(host_at(place), ())) >= self._per_host:
+        own = self._of_host.get(host_at(place), {})
+        if before is not None or len(own) >= self._per_host:
+            for session, begun in own.items():
+                if before is None and not session.admitted and begun + GIVES_WAY_AFTER <= now:
+                    return session
             raise PeerError(f"{self._per_host} authentications of this host are under way")
         if len(self._sessions) < self._limit:
             return None
@@ -95,10 +104,10 @@ class HalfOpen:
         crowded = [stage for stage in occupied if len(stage) > self._limit // STAGES]
         return (crowded or occupied)[0].draw(self._rng)
 
-    def add(self, session: PaaSession) -> None:
+    def add(self, session: PaaSession, now: float) -> None:
         """Count a new session."""
         self._sessions[session.opener] = session
-        self._of_host.setdefault(host_at(session.opener), {})[session] = None
+        self._of_host.setdefault(host_at(session.opener), {})[session] = now
         self.update(session)
 
     def update(self, session: PaaSession) -> None:

@@ -407,7 +407,7 @@ class Paa:
     def _new_session(
         self, number: int, source: Address, relay: Address | None, now: float
     ) -> PaaSession:
-        other = self._half_open.make_room(place(source, relay))
+        other = self._half_open.make_room(place(source, relay), now)
         if other is not None:
             other.replace("given up for a newer one", now)
             self._tidy(other, now)
@@ -423,7 +423,7 @@ class Paa:
             relay=relay,
         )
         self._sessions[number] = session
-        self._half_open.add(session)
+        self._half_open.add(session, now)
         return session
 
     def _replace_others(self, number: int) -> None:

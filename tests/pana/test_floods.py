@@ -169,6 +169,27 @@ def test_a_host_may_begin_again_when_its_time_is_over(dialect, start):
     assert len(world.server.only(Authorised)) == 1
 
 
+def test_a_host_that_begins_again_and_again_gets_in_at_once(dialect, start):
+    world = World(dialect=dialect, paa=start, aaa=FakeAaa(mute_after=1))
+    for number in range(6):
+        knock(world, (PAC[0], 2000 + number), float(number))
+    world.server.aaa = FakeAaa()
+    world.link.now = 6.0
+    world.bootstrap(10.0)
+    assert world.server.only(Authorised)[0].at < 7.0
+
+
+def test_a_forger_who_does_not_answer_displaces_no_authentication(dialect, start):
+    world = World(dialect=dialect, paa=start, aaa=FakeAaa(mute_after=1))
+    pci = World(dialect=dialect).bootstrap(1).link.sent[0][2]
+    for number in range(MAX_HALF_OPEN_PER_HOST):
+        knock(world, (PAC[0], 2000 + number))
+    for port in range(4000, 4500):
+        world.server.handle_message(pci, (PAC[0], port), 10.0)
+    assert world.server.only(Failed) == []
+    assert world.paa.session_count == MAX_HALF_OPEN_PER_HOST
+
+
 def test_a_pac_that_starts_again_from_its_port_counts_once(dialect):
     world = World(dialect=dialect, paa={"stateless": True}, aaa=FakeAaa(mute_after=1))
     answers = []
