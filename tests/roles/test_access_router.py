@@ -60,7 +60,7 @@ class Aaa:
         first = packet[4] == 1
         if not first:
             await self.free.wait()
-        identifier = packet[1] + 1
+        identifier = (packet[1] + 1) % 256
         return DiameterEapAnswer(
             "session",
             ResultCode.MULTI_ROUND_AUTH if first else ResultCode.SUCCESS,
