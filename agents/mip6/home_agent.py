@@ -114,6 +114,9 @@ class HomeAgent:
         self._key_management = key_management
         self._authorised: dict[IPv6Address, Authorisation] = {}
         self._homes: dict[str, IPv6Address] = {}
+        self._probed: dict[IPv6Address, IPv6Address] = {}
+        """The home addresses for which an address is being tried out."""
+
         self._timers: Timers[tuple[_Timer, IPv6Address]] = Timers()
 
     # Who may register.
@@ -160,13 +163,15 @@ class HomeAgent:
         authorisation = self._authorised.get(home_address)
         if authorisation is None:
             return
+        if not self._try(home_address, now, self._kernel.unbind, home_address):
+            self._authorised[home_address] = replace(authorisation, until=now)
+            self._timers.set((_Timer.AUTHORISATION, home_address), now + _RETRY)
+            return
         if isinstance(self.bindings.get(home_address), Bound):
-            if not self._try(home_address, now, self._kernel.unbind, home_address):
-                self._authorised[home_address] = replace(authorisation, until=now)
-                self._timers.set((_Timer.AUTHORISATION, home_address), now + _RETRY)
-                return
             self.events.append(BindingRemoved(now, home_address, "no longer authorised"))
-        del self._authorised[home_address], self._homes[authorisation.subscriber]
+        del self._authorised[home_address]
+        if self._homes.get(authorisation.subscriber) == home_address:
+            del self._homes[authorisation.subscriber]
         self._drop(home_address)
         self._close_way(home_address, now)
         self._timers.cancel((_Timer.AUTHORISATION, home_address))
@@ -204,14 +209,14 @@ class HomeAgent:
 
     def duplicate_seen(self, claim: Claim, now: float) -> None:
         """Another node on the home link has or tries out an address (RFC 4862 section 5.4)."""
-        target = claim.target
-        for home, entry in tuple(self.bindings.items()):
-            if not isinstance(entry, Tentative) or target not in entry.targets:
-                continue
-            if claim.nonce != entry.nonce:  # Else it is this node's own, come back (RFC 7527).
-                self._drop(home)
-                self.events.append(DuplicateAddress(now, home, target))
-                self._reject(home, entry.care_of, entry.update, Status.DUPLICATE_ADDRESS, now)
+        home = self._probed.get(claim.target)
+        entry = self.bindings.get(home) if home else None
+        if home is None or not isinstance(entry, Tentative):
+            return
+        if claim.nonce != entry.nonce:  # Else it is this node's own, come back (RFC 7527).
+            self._drop(home)
+            self.events.append(DuplicateAddress(now, home, claim.target))
+            self._reject(home, entry.care_of, entry.update, Status.DUPLICATE_ADDRESS, now)
 
     def handle_timeout(self, now: float) -> None:
         """Go on with duplicate address detection; end what has expired."""
@@ -244,12 +249,18 @@ class HomeAgent:
         return self._timers.next()
 
     def _keep(self, home: IPv6Address, entry: Entry) -> None:
+        self._drop(home)
         self.bindings[home] = entry
         self._timers.set((_Timer.ENTRY, home), deadline(entry))
+        if isinstance(entry, Tentative):
+            self._probed.update(dict.fromkeys(entry.targets, home))
 
     def _drop(self, home: IPv6Address) -> None:
-        self.bindings.pop(home, None)
+        entry = self.bindings.pop(home, None)
         self._timers.cancel((_Timer.ENTRY, home))
+        if isinstance(entry, Tentative):
+            for target in entry.targets:
+                self._probed.pop(target, None)
 
     def _is_own(self, address: IPv6Address) -> bool:
         """Return whether this host has the address; if that is not known, it has."""

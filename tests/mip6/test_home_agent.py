@@ -145,6 +145,17 @@ class TestAuthorisation:
         ha.duplicate_seen(Claim(HOME), 1.0)
         assert (answers(ha), kernel.bound, ha.next_timeout()) == ([], {}, None)
 
+    def test_a_subscriber_whose_first_address_the_kernel_keeps_has_the_second(self):
+        ha, kernel = home_agent()
+        ha.handle_message(update(1), MN, 0.0)
+        kernel.failures["unbind"] = errno.EBUSY
+        assert ha.authorise(NEIGHBOUR, SUBSCRIBER, 600.0, 1.0)
+        del kernel.failures["unbind"]
+        ha.handle_timeout(ha.next_timeout())
+        assert (ha.holder(HOME), ha.home_of(SUBSCRIBER)) == (None, NEIGHBOUR)
+        ha.revoke(NEIGHBOUR, 3.0)
+        assert ha.home_of(SUBSCRIBER) is None
+
     def test_an_address_whose_binding_the_kernel_keeps_is_nobody_elses(self):
         ha, kernel = home_agent()
         ha.handle_message(update(1), MN, 0.0)
