@@ -187,7 +187,7 @@ class PresharedIke:
 
         Returns False if the home address is another peer's, or none of the home link.
         """
-        if self._is_expected(home_address, identity):
+        if self._is_anothers(home_address, identity, self._expected.get(home_address)):
             return False
         if not self._authorisations.authorise(identity, home_address, lifetime):
             return False
@@ -196,13 +196,13 @@ class PresharedIke:
         self._use(identity)
         return True
 
-    def _is_expected(self, home_address: IPv6Address, identity: str) -> bool:
-        """Return whether another peer has an early key for this home address."""
-        holder = self._expected.get(home_address, identity)
-        if holder != identity:
-            reason = f"{home_address} is {holder}'s, not {identity}'s"
-            self._log.write("HomeAddressRefused", reason=reason)
-        return holder != identity
+    def _is_anothers(self, home_address: IPv6Address, identity: str, holder: str | None) -> bool:
+        """Return whether a home address is another peer's, and tell."""
+        if holder in (None, identity):
+            return False
+        reason = f"{home_address} is {holder}'s, not {identity}'s"
+        self._log.write("HomeAddressRefused", reason=reason)
+        return True
 
     def _drop_early(self, identity: str) -> None:
         if early := self._early.pop(identity, None):
@@ -232,12 +232,8 @@ class PresharedIke:
 
         It is good for SAs; the home address can be registered only when `share` has been called.
         """
-        if self._is_expected(home_address, identity):
-            return
-        holder = self._authorisations.holder(home_address)
-        if holder not in (None, identity):
-            reason = f"{home_address} is {holder}'s, not {identity}'s"
-            self._log.write("HomeAddressRefused", reason=reason)
+        holders = (self._expected.get(home_address), self._authorisations.holder(home_address))
+        if any(self._is_anothers(home_address, identity, holder) for holder in holders):
             return
         self._drop_early(identity)
         self._early[identity] = _Key(psk, home_address, care_of)
