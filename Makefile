@@ -18,7 +18,7 @@ endif
 help:
 	@echo 'sudo make experiment    the paper'"'"'s measurement; installs what is missing (RUNS=3: 3 runs a variant)'
 	@echo 'sudo make approaches    all approaches side by side, with Kea and NSD'
-	@echo 'make test               all tests: check, then those that need a lab'
+	@echo 'make test               all tests: check, then those that need a lab, then the container image'
 	@echo 'make check              fast tests: lint, types, units; needs neither root nor a lab'
 	@echo 'make lint               ruff and mypy alone'
 	@echo 'make plot               draw the figures again (RESULTS=$(RESULTS))'
@@ -44,6 +44,7 @@ test:
 	@setup/install tests
 	@$(MAKE) --no-print-directory check
 	@$(MIP6LAB) exec --lab $(LAB) -- .venv/bin/python -m pytest -p no:cacheprovider tests/lab
+	@.venv/bin/python -m pytest -p no:cacheprovider tests/container
 
 check: lint
 	@$(AS_CALLER) .venv/bin/python -m pytest -n auto
