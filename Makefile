@@ -43,7 +43,7 @@ approaches:
 test:
 	@setup/install tests
 	@$(MAKE) --no-print-directory check
-	@$(MIP6LAB) exec --lab $(LAB) -- .venv/bin/python -m pytest -p no:cacheprovider tests/lab
+	@.venv/bin/python tests/lab/run.py $(LAB)
 	@.venv/bin/python -m pytest -p no:cacheprovider tests/container
 
 check: lint

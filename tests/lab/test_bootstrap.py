@@ -62,7 +62,7 @@ def test_it_succeeds_and_capture_and_events_agree(done):
     assert run.phases
     assert run.event_phases
     for phase, seconds in run.phases.items():
-        assert run.event_phases[phase] == pytest.approx(seconds, abs=0.005), phase
+        assert run.event_phases[phase] == pytest.approx(seconds, abs=0.005, rel=0.2), phase
     assert run.first_packet
     assert run.first_packet > run.phases["total"]
 
