@@ -326,7 +326,7 @@ def shell(topology: str, lab: str) -> None:
     try:
         place = _place(lab, ("veth", "sch_htb"))
         command = [sys.executable, "-m", "testbed.shell", topology]
-        status = place.interact(command, cwd=Path.cwd())
+        status = place.interact(command, cwd=Path.cwd(), reads=True)
     except LabError as error:
         _give_up(error)
     raise SystemExit(status)

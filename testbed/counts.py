@@ -20,10 +20,9 @@ import msgspec
 
 from testbed.dissect import Ike, Lookup, Mobility, Packet, Pana, Seen, Tunnelled, recognise
 from testbed.frames import Frame, read_frames
-from testbed.net import mac_address
 from testbed.phases import Timeline
 from testbed.streams import TCP, Streams
-from topologies.model import Link, Topology
+from topologies.model import Link, Topology, mac_address
 
 MOBILE_NODE = "mobile node"
 ICMPV6 = 58

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from ipaddress import IPv6Address
 from statistics import median
 
-from testbed.net import NetError, Network, link_local_address
-from topologies.model import Link
+from testbed.net import Network
+from testbed.nodes import NetError
+from topologies.model import Link, link_local_address
 
 _ECHO_REQUEST, _ECHO_REPLY = 128, 129
 _ICMP6_FILTER = 1  # linux/icmpv6.h

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import importlib
 import sys
 
-from testbed.net import NetError, network, prompt
+import topologies
+from testbed.net import prompt
+from testbed.nodes import NetError
 
 
 def main() -> None:
     """Build the topology and open the prompt."""
-    name = sys.argv[1]
     try:
-        topology = importlib.import_module(f"topologies.{name.replace('-', '_')}").TOPOLOGY
-    except (ModuleNotFoundError, AttributeError):
-        sys.exit(f'there is no topology called "{name}"')
-    try:
-        with network(topology) as running:
-            hosts = ", ".join(f"{host.name} ({host.role})" for host in topology.hosts)
-            sys.stdout.write(f"{hosts}\n")
-            prompt(running)
-    except NetError as error:
+        topology = topologies.load(sys.argv[1])
+        hosts = ", ".join(f"{host.name} ({host.role})" for host in topology.hosts)
+        sys.stdout.write(f"{hosts}\n")
+        prompt(topology)
+    except (LookupError, NetError) as error:
         sys.exit(str(error))
 
 

@@ -24,7 +24,8 @@ from typing import Any, NoReturn
 
 from testbed.capture import Capture, start_captures
 from testbed.cpu import CpuError, Processors, slowed
-from testbed.net import NetError, Network, network, stop
+from testbed.net import Network, network
+from testbed.nodes import NetError, stop
 from testbed.phases import IKE_STARTS, MILESTONES, PHASES
 from testbed.probe import Echo, Traffic, measure
 from testbed.results import run_folder

@@ -10,10 +10,8 @@ one between that and its home.
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
 from ipaddress import IPv6Address, IPv6Interface, IPv6Network
 
-from testbed.net import mininet_topology
 from topologies import paper
 from topologies.model import Host, Interface, Topology
 
@@ -43,5 +41,3 @@ TOPOLOGY = with_host(
     _stranger("X", "core", "2001:db8:b::2"),
     "2001:db8:b::e/64",
 )
-
-topos = {TOPOLOGY.name: partial(mininet_topology, TOPOLOGY)}

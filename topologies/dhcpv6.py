@@ -7,10 +7,8 @@ A mobile node ---access--- B access router ---core--- C home network ---home--- 
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
 from ipaddress import IPv6Address, IPv6Interface, IPv6Network
 
-from testbed.net import mininet_topology
 from topologies import paper
 from topologies.model import Host, Interface, Link
 
@@ -29,5 +27,3 @@ TOPOLOGY = replace(
     hosts=(*paper.TOPOLOGY.hosts, _SERVER),
     links=(*paper.TOPOLOGY.links, _SERVICE),
 )
-
-topos = {TOPOLOGY.name: partial(mininet_topology, TOPOLOGY)}

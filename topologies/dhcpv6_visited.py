@@ -7,9 +7,6 @@ A mobile node -------access------- B access router ---core--- C home network ---
 
 from __future__ import annotations
 
-from functools import partial
-
-from testbed.net import mininet_topology
 from topologies import dhcpv6
 from topologies.model import Host
 from topologies.visited import ROUTES, with_visited_link
@@ -20,5 +17,3 @@ TOPOLOGY = with_visited_link(
     Host("V", "visited home agent", forwards=True, routes=ROUTES),
     "2001:db8:200::2/64",
 )
-
-topos = {TOPOLOGY.name: partial(mininet_topology, TOPOLOGY)}

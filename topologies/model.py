@@ -97,3 +97,16 @@ class Topology:
             for link in self.links
         )
         return replace(self, links=links)
+
+
+def mac_address(topology: Topology, link: Link, end: int) -> str:
+    """Return the MAC address of one of a link's ends, counted from 0: locally administered."""
+    return f"02:00:00:00:{topology.links.index(link) + 1:02x}:{end + 1:02x}"
+
+
+def link_local_address(topology: Topology, link: Link, host: str) -> IPv6Address:
+    """Return the link-local address of a host on a link (RFC 4291 appendix A)."""
+    end = link.ends.index(link.end(host))
+    octets = bytes.fromhex(mac_address(topology, link, end).replace(":", ""))
+    identifier = bytes([octets[0] ^ 2]) + octets[1:3] + b"\xff\xfe" + octets[3:]
+    return IPv6Address(b"\xfe\x80" + bytes(6) + identifier)

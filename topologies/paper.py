@@ -1,16 +1,12 @@
 """The paper's testbed (its Figure 6): three hosts, and a correspondent node on the home link.
 
-    A mobile node ---access--- B access router ---core--- C home network ---home--- CN
-
-Also for Mininet alone: mn --custom topologies/paper.py --topo paper --controller none
+A mobile node ---access--- B access router ---core--- C home network ---home--- CN
 """
 
 from __future__ import annotations
 
-from functools import partial
 from ipaddress import IPv6Address, IPv6Interface, IPv6Network
 
-from testbed.net import mininet_topology
 from topologies.model import Host, Interface, Link, Topology
 
 _ACCESS = IPv6Network("2001:db8:a::/64")
@@ -58,5 +54,3 @@ TOPOLOGY = Topology(
         ),
     ),
 )
-
-topos = {TOPOLOGY.name: partial(mininet_topology, TOPOLOGY)}

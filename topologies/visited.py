@@ -7,10 +7,8 @@ A mobile node ---access--- B access router ---core--- C home network ---home--- 
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
 from ipaddress import IPv6Address, IPv6Interface, IPv6Network
 
-from testbed.net import mininet_topology
 from topologies import paper
 from topologies.model import Host, Interface, Link, Topology
 
@@ -45,5 +43,3 @@ TOPOLOGY = with_visited_link(
     Host("VN", "visited neighbour", routes=ROUTES),
     "2001:db8:200::c/64",
 )
-
-topos = {TOPOLOGY.name: partial(mininet_topology, TOPOLOGY)}

@@ -65,8 +65,13 @@ class Lab(Protocol):
         *,
         cwd: Path,
         environment: Mapping[str, str] | None = None,
+        reads: bool = False,
     ) -> int:
-        """Run a command on the caller's terminal and return its exit status."""
+        """Run a command on the caller's terminal and return its exit status.
+
+        Where there is no terminal and the lab has a kernel of its own, a command that `reads` gets
+        what standard input has until its end, another nothing.
+        """
         ...
 
 

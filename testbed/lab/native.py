@@ -103,6 +103,7 @@ class NativeLab:
         *,
         cwd: Path,
         environment: Mapping[str, str] | None = None,
+        reads: bool = False,  # noqa: ARG002  # Here it can always.
     ) -> int:
         """Run a command on the caller's terminal."""
         check(cwd)

@@ -114,12 +114,23 @@ class UmlLab:
         environment: Mapping[str, str] | None = None,
     ) -> UmlJob:
         """Boot, and start a command as root inside. The kernel's messages go beside `log`."""
+        return self._start(command, cwd, log, environment, b"")
+
+    def _start(
+        self,
+        command: Sequence[str],
+        cwd: Path,
+        log: Path | None,
+        environment: Mapping[str, str] | None,
+        read: bytes,
+    ) -> UmlJob:
         with ExitStack() as held:
             folder = held.enter_context(uml_host.job_folder())
-            output = folder / "output"
+            given, output = folder / "input", folder / "output"
+            given.write_bytes(read)
             output.touch()
             errors = f"2>>{shlex.quote(str(log.absolute()))}" if log else "2>&1"
-            redirect = f">>{shlex.quote(str(output))} {errors}"
+            redirect = f"<{shlex.quote(str(given))} >>{shlex.quote(str(output))} {errors}"
             _write_job(folder, command, cwd, environment, redirect)
             console = log.with_suffix(".console.log") if log else folder / "console"
             with console.open("ab") as stream:
@@ -132,10 +143,15 @@ class UmlLab:
         *,
         cwd: Path,
         environment: Mapping[str, str] | None = None,
+        reads: bool = False,
     ) -> int:
         """Boot, and run a command as root inside on the caller's terminal."""
         if not sys.stdin.isatty() or not sys.stdout.isatty():
-            return self._relay(command, cwd=cwd, environment=environment)
+            read = sys.stdin.buffer.read() if reads else b""
+            with self._start(command, cwd, None, environment, read) as job:
+                for line in job.lines():
+                    print(line, flush=True)
+                return job.wait()
         terminal = sys.stdin.fileno()
         before = termios.tcgetattr(terminal)
         size = fcntl.ioctl(terminal, termios.TIOCGWINSZ, bytes(8))
@@ -152,18 +168,6 @@ class UmlLab:
                     return job.wait()
             finally:
                 termios.tcsetattr(terminal, termios.TCSADRAIN, before)
-
-    def _relay(
-        self,
-        command: Sequence[str],
-        *,
-        cwd: Path,
-        environment: Mapping[str, str] | None,
-    ) -> int:
-        with self.start(command, cwd=cwd, environment=environment) as job:
-            for line in job.lines():
-                print(line, flush=True)
-            return job.wait()
 
     def _boot(
         self,

@@ -14,8 +14,8 @@ from scapy.layers.l2 import Ether
 from scapy.packet import Raw
 from scapy.utils import PcapNgWriter
 
-from testbed.net import mac_address
 from tests.testbed import synthesis as syn
+from topologies.model import mac_address
 from topologies.paper import TOPOLOGY
 
 B_CORE, C_CORE = "2001:db8:b::1", "2001:db8:b::2"
