@@ -1,38 +1,47 @@
-"""The command line: mip6lab."""
+"""The command line: mip6lab. What one command needs is imported where it is used."""
 
 from __future__ import annotations
 
-import importlib
 import json
+import logging
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
-from rich.table import Table
 
-from testbed import claims, compare, outcomes, report, results, runner, tables
-from testbed.jsonl import DataError
-from testbed.lab import Lab, LabError, uml_host
-from testbed.lab.caller import become, caller
-from testbed.lab.choice import KERNEL_FEATURES, LABS, choose
-from testbed.lab.doctor import examine
-from testbed.manifest import DISTRIBUTION
-from testbed.phases import DISCOVERY, PHASES, TITLES, TOTAL
-from testbed.spec import Spec, SpecError, parse_assignment
+from testbed import places
+from testbed.options import (
+    FOLDER,
+    carried_out,
+    experiment_argument,
+    folder_argument,
+    json_option,
+    lab_option,
+    output_option,
+    set_option,
+    topology_argument,
+)
+from testbed.phases import DISCOVERY, PHASES, TOTAL
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from testbed.lab import Lab
+    from testbed.results import Results
+    from testbed.spec import Spec
 
 FAILED, UNUSABLE = 1, 2
-_console = Console(highlight=False)
+KINDS = ("experiments", "topologies", "approaches", "results")
+STATUSES = """Exit status: 0 if all went well; 1 if a run failed or was not carried out; 2 if
+something is missing, or was asked for wrongly. That of shell and exec is the command's."""
+
+
+def _console(*, stderr: bool = False) -> Console:
+    from rich.console import Console
+
+    return Console(highlight=False, stderr=stderr)
 
 
 def _give_up(error: object) -> NoReturn:
@@ -41,18 +50,23 @@ def _give_up(error: object) -> NoReturn:
     raise SystemExit(UNUSABLE)
 
 
-def _place(name: str, needs: Iterable[str] = KERNEL_FEATURES) -> Lab:
+def _place(name: str, needs: Iterable[str] | None = None) -> Lab:
     """Choose a lab and say which; root that is not needed is given up. Raises LabError."""
-    place, why = choose(name, needs)
+    from testbed.lab.caller import become, caller
+    from testbed.lab.choice import KERNEL_FEATURES, choose
+
+    place, why = choose(name, KERNEL_FEATURES if needs is None else needs)
     click.echo(why, err=True)
-    user = caller(runner.PROJECT)
+    user = caller(places.PROJECT)
     if user and place.name != "native":
         become(user)
     return place
 
 
-def _show(loaded: results.Results, console: Console) -> None:
+def _show(loaded: Results, console: Console) -> None:
     """Print what an experiment came to: times, or what was expected of its variants."""
+    from testbed import outcomes, report
+
     expected = outcomes.table(loaded)
     if expected:
         console.print(expected)
@@ -62,127 +76,78 @@ def _show(loaded: results.Results, console: Console) -> None:
         report.show(loaded, console)
 
 
-lab_option = click.option(
-    "--lab", type=click.Choice(LABS), default="auto", help="Where the hosts run."
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"]}, epilog=STATUSES, no_args_is_help=True
 )
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
-set_option = click.option(
-    "--set",
-    "assignments",
-    metavar="KEY=VALUE",
-    multiple=True,
-    help="Change a value of the experiment, as in settings.ike.mode=aggressive.",
-)
-folder_argument = click.argument("folder", type=click.Path(path_type=Path))
-
-
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name=DISTRIBUTION)
+@click.version_option(package_name=places.DISTRIBUTION)
 def main() -> None:
-    """A laboratory for Mobile IPv6 bootstrapping."""
+    """A laboratory for Mobile IPv6 bootstrapping.
 
-
-class Bar:
-    """Shows how far an experiment is, and the phase of the run under way."""
-
-    def __init__(self, progress: Progress, planned: int) -> None:
-        self._progress = progress
-        self._task = progress.add_task("starting the lab", total=planned)
-
-    def phase(self, variant: str, phase: str) -> None:
-        """Show the phase that a run has entered."""
-        self._progress.update(self._task, description=f"{variant}: {TITLES.get(phase, phase)}")
-
-    def finished(self) -> None:
-        """Count a run."""
-        self._progress.advance(self._task)
-
-
-experiment_argument = click.argument("experiment", type=click.Path(path_type=Path))
-runs_option = click.option("--runs", type=click.IntRange(1), help="Runs of each variant.")
-seed_option = click.option("--seed", type=click.IntRange(0), help="Seed of the order of the runs.")
+    An EXPERIMENT is the path of a TOML file, or the name of one that ships; `mip6lab list` has
+    these. Results go to ./results, or where --output or MIP6LAB_RESULTS says.
+    """
+    # Where there is no home to write to, Matplotlib would report where it keeps its cache.
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
 
 
 @main.command()
-@experiment_argument
-@runs_option
-@seed_option
-@lab_option
-@set_option
-@json_option
-def run(
-    experiment: Path,
-    runs: int | None,
-    seed: int | None,
-    lab: str,
-    assignments: Sequence[str],
-    as_json: bool,
-) -> None:
-    """Carry out an experiment and draw its figures."""
+@carried_out
+def run(experiment: str, variants: Sequence[str], assignments: Sequence[str], **how: Any) -> None:
+    """Carry out an EXPERIMENT and draw its figures.
+
+    All of it goes to OUTPUT/NAME/RUN-ID, beside it a link to it, latest.
+    """
+    from testbed.catalogue import load_experiment
+    from testbed.spec import SpecError
+
     try:
-        spec = Spec.load(experiment, assignments)
+        spec = load_experiment(experiment, assignments, variants)
         if spec.experiment.sweep:
             raise SpecError(f"{experiment} is a sweep: mip6lab sweep {experiment}")
-        place = _place(lab, spec.needs())
-    except (SpecError, LabError) as error:
+    except SpecError as error:
         _give_up(error)
-    _carry_out(spec, place, runs, seed, as_json)
+    _carry_out(spec, **how)
 
 
 @main.command()
-@experiment_argument
-@click.option("--runs", type=click.IntRange(1), help="Runs of each variant at each point.")
-@seed_option
-@lab_option
-@set_option
-@json_option
-def sweep(
-    experiment: Path,
-    runs: int | None,
-    seed: int | None,
-    lab: str,
-    assignments: Sequence[str],
-    as_json: bool,
-) -> None:
-    """Carry out an experiment over the grid of its [sweep] and fit the round trips."""
+@carried_out
+def sweep(experiment: str, variants: Sequence[str], assignments: Sequence[str], **how: Any) -> None:
+    """Carry out an EXPERIMENT over the grid of its [sweep] and fit the round trips."""
+    from testbed.catalogue import load_experiment
+    from testbed.spec import SpecError
+
     try:
-        spec = Spec.load(experiment, assignments)
+        spec = load_experiment(experiment, assignments, variants)
         if not spec.experiment.sweep:
             raise SpecError(f"{experiment} has no [sweep]: mip6lab run {experiment}")
-        place = _place(lab, spec.needs())
-    except (SpecError, LabError) as error:
+    except SpecError as error:
         _give_up(error)
-    plan = spec.plan(runs, seed)
+    plan = spec.plan(how["runs"], how["seed"])
     minutes = spec.estimate(plan) / 60
     click.echo(
         f"{len(plan)} runs: {len(spec.variants)} variants at {len(spec.points)} points,"
         f" about {minutes:.0f} minutes",
         err=True,
     )
-    _carry_out(spec, place, runs, seed, as_json)
+    _carry_out(spec, **how)
 
 
-def _carry_out(spec: Spec, place: Lab, runs: int | None, seed: int | None, as_json: bool) -> None:
+def _carry_out(
+    spec: Spec, *, lab: str, runs: int | None, seed: int | None, output: Path, as_json: bool
+) -> None:
     """Carry out an experiment under a progress bar, and show what it came to."""
-    console = Console(stderr=True) if as_json else _console
+    from testbed import progress
+    from testbed.jsonl import DataError
+    from testbed.lab import LabError
+    from testbed.results import load_paper
+
+    console = _console(stderr=as_json)
     plan = spec.plan(runs, seed)
-    columns = (
-        TextColumn("{task.description:<32}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
     try:
-        with Progress(*columns, console=console, transient=True) as progress:
-            outcome = runner.carry_out(
-                spec,
-                plan,
-                lab=place,
-                seed=spec.experiment.seed if seed is None else seed,
-                root=runner.default_root(),
-                watcher=Bar(progress, len(plan)),
-            )
+        load_paper()
+        place = _place(lab, spec.needs())
+        root = progress.make_output(output)
+        outcome = progress.carry_out(spec, plan, lab=place, seed=seed, root=root, console=console)
     except (LabError, DataError, OSError) as error:
         _give_up(error)
     loaded = outcome.results
@@ -197,14 +162,39 @@ def _carry_out(spec: Spec, place: Lab, runs: int | None, seed: int | None, as_js
         raise SystemExit(FAILED)
 
 
+@main.command("list")
+@click.argument("kind", required=False, type=click.Choice(KINDS))
+@output_option
+@json_option
+def list_command(kind: str | None, output: Path, as_json: bool) -> None:
+    """List what there is: experiments, topologies, approaches, results, or one KIND of these."""
+    from testbed import catalogue
+
+    found = {one: catalogue.find(one, output) for one in ([kind] if kind else KINDS)}
+    if as_json:
+        click.echo(json.dumps(found, indent=1))
+        return
+    for heading, entries in found.items():
+        if not kind:
+            click.echo(f"{heading}:")
+        width = max(map(len, entries), default=0)
+        for name, text in entries.items():
+            click.echo(f"{'' if kind else '  '}{name:<{width}}  {text}")
+
+
 @main.command()
 @json_option
 def doctor(as_json: bool) -> None:
     """List what the labs need, what it is for, and whether it is here."""
+    from testbed.lab.doctor import PACKAGES, examine
+
     findings = examine()
     if as_json:
         click.echo(json.dumps([finding.as_json() for finding in findings], indent=1))
         return
+    from rich.table import Table
+
+    console = _console()
     table = Table(box=None, pad_edge=False)
     for heading in ("feature", "here", "lab", "for", "what to do"):
         table.add_column(heading)
@@ -212,43 +202,49 @@ def doctor(as_json: bool) -> None:
     for finding in findings:
         labs = "both" if len(finding.labs) > 1 else finding.labs[0]
         table.add_row(finding.name, signs[finding.here], labs, finding.purpose, finding.remedy)
-    _console.print(table)
+    console.print(table)
     for name in ("native", "uml"):
         missing = [f.name for f in findings if name in f.labs and f.here is False]
         verdict = f"lacks {', '.join(missing)}" if missing else "usable"
-        _console.print(f"lab {name}: {verdict}")
+        console.print(f"lab {name}: {verdict}")
+    lacking = (PACKAGES[f.name] for f in findings if f.here is False and f.name in PACKAGES)
+    if packages := dict.fromkeys(lacking):
+        console.print(places.how_to_install(*packages, level="approaches"), soft_wrap=True)
 
 
 @main.command()
 @folder_argument
 def plot(folder: Path) -> None:
-    """Draw the figures of a results folder again."""
-    try:
-        loaded = runner.conclude(folder.resolve())
-    except DataError as error:
-        _give_up(error)
-    for path in sorted((loaded.folder / "figures").glob("*.png")):
+    """Draw the figures of a results FOLDER again."""
+    for path in sorted((_conclude(folder).folder / "figures").glob("*.png")):
         click.echo(path)
 
 
-@main.command("report")
+@main.command()
 @folder_argument
 @json_option
-def report_command(folder: Path, as_json: bool) -> None:
-    """Show the table of a results folder, and write its report.html again."""
-    try:
-        loaded = runner.conclude(folder.resolve())
-    except DataError as error:
-        _give_up(error)
+def report(folder: Path, as_json: bool) -> None:
+    """Show the table of a results FOLDER, and write its report.html again."""
+    loaded = _conclude(folder)
     if as_json:
         click.echo((loaded.folder / "summary.json").read_text())
         return
-    _show(loaded, _console)
+    _show(loaded, _console())
     click.echo(loaded.folder / "report.html")
 
 
-@main.command("compare")
-@click.argument("folders", nargs=-1, required=True, type=click.Path(path_type=Path))
+def _conclude(folder: Path) -> Results:
+    from testbed import runner
+    from testbed.jsonl import DataError
+
+    try:
+        return runner.conclude(folder.resolve())
+    except DataError as error:
+        _give_up(error)
+
+
+@main.command()
+@click.argument("folders", nargs=-1, required=True, type=FOLDER)
 @click.option(
     "--phase",
     type=click.Choice([*PHASES, TOTAL, DISCOVERY]),
@@ -264,18 +260,23 @@ def report_command(folder: Path, as_json: bool) -> None:
     help="A point of a sweep, as in links.access.delay=0.05; else all, each by itself.",
 )
 @json_option
-def compare_command(
+def compare(
     folders: Sequence[Path], phase: str, baseline: str | None, point: Sequence[str], as_json: bool
 ) -> None:
     """Compare the variants of results FOLDERS, and judge what is claimed of them."""
+    from testbed import claims, results, tables
+    from testbed import compare as comparison
+    from testbed.jsonl import DataError
+    from testbed.spec import SpecError, parse_assignment
+
     try:
         fixed = {".".join(k): v for k, v in (parse_assignment(one, "--at") for one in point)}
         loaded = [results.load(folder) for folder in folders]
-        made = compare.compare(compare.samples(loaded, phase, fixed), baseline)
+        made = comparison.compare(comparison.samples(loaded, phase, fixed), baseline)
         found = claims.findings(loaded)
     except (DataError, SpecError) as error:
         _give_up(error)
-    warnings = compare.surroundings(loaded)
+    warnings = comparison.surroundings(loaded)
     for warning in warnings:
         click.echo(f"warning: {warning}", err=True)
     if as_json:
@@ -287,17 +288,21 @@ def compare_command(
         }
         click.echo(json.dumps(content, indent=1))
         return
-    _console.print(tables.comparisons(made, phase), "")
-    _console.print(tables.claims(found))
+    console = _console()
+    console.print(tables.comparisons(made, phase), "")
+    console.print(tables.claims(found))
 
 
 @main.command()
-@click.argument("experiment", type=click.Path(path_type=Path))
+@experiment_argument
 @set_option
-def validate(experiment: Path, assignments: Sequence[str]) -> None:
-    """Check an experiment's file without running it."""
+def validate(experiment: str, assignments: Sequence[str]) -> None:
+    """Check an EXPERIMENT without running it."""
+    from testbed.catalogue import load_experiment
+    from testbed.spec import SpecError
+
     try:
-        spec = Spec.load(experiment, assignments)
+        spec = load_experiment(experiment, assignments)
     except SpecError as error:
         _give_up(error)
     for name, variant in spec.variants.items():
@@ -305,36 +310,48 @@ def validate(experiment: Path, assignments: Sequence[str]) -> None:
     click.echo(f"needs: {', '.join(sorted(spec.needs()))}")
 
 
-@main.command("exec", context_settings={"ignore_unknown_options": True})
-@lab_option
-@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
-def execute(lab: str, command: Sequence[str]) -> None:
-    """Run COMMAND as root inside a lab."""
+def _interact(
+    lab: str, command: Sequence[str], needs: Iterable[str] | None, *, reads: bool
+) -> NoReturn:
+    """Run a command in a lab on this terminal, and end with its exit status."""
+    from testbed.lab import LabError
+
     try:
-        place = _place(lab)
-        status = place.interact(command, cwd=Path.cwd())
+        status = _place(lab, needs).interact(command, cwd=Path.cwd(), reads=reads)
     except LabError as error:
         _give_up(error)
     raise SystemExit(status)
+
+
+@main.command("exec", context_settings={"ignore_unknown_options": True})
+@lab_option
+@click.option("-i", "--stdin", is_flag=True, help="Hand standard input on, if it is no terminal.")
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
+def execute(lab: str, stdin: bool, command: Sequence[str]) -> None:
+    """Run COMMAND as root inside a lab."""
+    _interact(lab, command, None, reads=stdin)
 
 
 @main.command()
-@click.argument("topology", default="paper")
+@topology_argument
 @lab_option
 def shell(topology: str, lab: str) -> None:
-    """Build TOPOLOGY in a lab and open Mininet's prompt in it."""
+    """Build TOPOLOGY in a lab and open Mininet's prompt in it, or carry out a script from stdin."""
+    import topologies
+
     try:
-        place = _place(lab, ("veth", "sch_htb"))
-        command = [sys.executable, "-m", "testbed.shell", topology]
-        status = place.interact(command, cwd=Path.cwd(), reads=True)
-    except LabError as error:
-        _give_up(error)
-    raise SystemExit(status)
+        shared = any(link.is_shared for link in topologies.load(topology).links)
+    except LookupError as error:
+        _give_up(error.args[0])
+    needs = ("veth", "sch_htb", *(("bridge",) if shared else ()))
+    _interact(lab, [sys.executable, "-m", "testbed.shell", topology], needs, reads=True)
 
 
 @main.command()
 def clean() -> None:
     """Remove what killed labs left: temporary folders of this user. Results stay."""
+    from testbed.lab import uml_host
+
     click.echo(f"removed {uml_host.sweep()} temporary folders of killed labs")
 
 
@@ -342,9 +359,13 @@ def clean() -> None:
 @json_option
 def bench(as_json: bool) -> None:
     """Measure what the machines cost, without a network."""
-    measure = importlib.import_module("agents.bench").measure
+    from rich.table import Table
+
+    from agents.bench import measure
+
+    console = _console()
     costs = []
-    with _console.status("measuring") as status:
+    with console.status("measuring") as status:
         for cost in measure():
             status.update(f"measured: {cost.name}")
             costs.append(cost)
@@ -358,8 +379,4 @@ def bench(as_json: bool) -> None:
     for cost in costs:
         times = (cost.median, cost.least, cost.greatest)
         table.add_row(cost.name, *(f"{t * 1000:.3f} ms" for t in times))
-    _console.print(table)
-
-
-if __name__ == "__main__":
-    main()
+    console.print(table)

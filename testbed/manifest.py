@@ -14,8 +14,8 @@ import msgspec
 
 from testbed.files import write_json
 from testbed.jsonl import DataError
+from testbed.places import DISTRIBUTION, IS_CLONE
 
-DISTRIBUTION = "mip6-bootstrap-testbed"
 GIT_TIMEOUT = 10.0
 
 
@@ -122,7 +122,9 @@ def _packages() -> dict[str, str]:
 
 
 def _commit() -> tuple[str | None, bool | None]:
-    """Return the commit and whether the tree differs from it; None without git."""
+    """Return the commit and whether the tree differs from it; None without git or a clone."""
+    if not IS_CLONE:
+        return None, None  # Whatever repository an installed package lies in is another's.
     head, status = _git("rev-parse", "HEAD"), _git("status", "--porcelain")
     return (head.strip() or None) if head else None, None if status is None else bool(status)
 

@@ -20,8 +20,7 @@ from testbed.jsonl import DataError, append_line, read_lines
 from testbed.manifest import Manifest, read_manifest
 from testbed.phases import DISCOVERY, OVERLAP, PHASES, TOTAL, contradiction
 
-PROJECT = Path(__file__).resolve().parent.parent
-PAPER = PROJECT / "results" / "paper.toml"
+PAPER = Path(__file__).with_name("paper.toml")
 
 
 class Run(msgspec.Struct, kw_only=True):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
@@ -20,10 +19,10 @@ from testbed.lab import Lab, LabError
 from testbed.lab.caller import caller, give
 from testbed.lab.job import check_reachable
 from testbed.manifest import Manifest, begin_manifest, end_manifest
+from testbed.places import PROJECT
 from testbed.spec import PlannedRun, Spec, write_plan
 from topologies.model import Topology
 
-PROJECT = results.PROJECT
 MOBILE_NODE = "A"
 
 
@@ -160,8 +159,3 @@ def conclude(folder: Path) -> results.Results:
     if user := caller(PROJECT):
         give(folder.parent, user)
     return loaded
-
-
-def default_root() -> Path:
-    """Return the folder that keeps results: MIP6LAB_RESULTS, or results/ of the project."""
-    return Path(os.environ.get("MIP6LAB_RESULTS", PROJECT / "results"))

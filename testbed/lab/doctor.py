@@ -11,11 +11,10 @@ from pathlib import Path
 from testbed.lab import uml_host
 from testbed.lab.job import SYSTEM_PATH, LabError
 from testbed.lab.native import isolated
+from testbed.places import how_to_install
 
 PROBE = Path(__file__).with_name("probe.sh")
 PROBE_TIME = 20.0  # s; it takes a tenth of one
-SETUP = "run once: sudo make setup"
-SETUP_MORE = f"{SETUP} LEVEL=approaches"
 KERNEL = "use a kernel with this feature, or the uml lab"
 
 
@@ -135,14 +134,14 @@ def _find(feature: Feature, kernel: dict[str, str]) -> Finding:
             remedy = "set TMPDIR to a folder with room that is not mounted noexec"
         case "uml_cpu":
             here, how = _compiler()
-            remedy = f"package {PACKAGES['uml_cpu']}; {SETUP}"
+            remedy = how_to_install(PACKAGES["uml_cpu"])
         case name if feature.kind == "kernel":
             here, how = _kernel_feature(name, kernel)
             remedy = "use sudo to try it, or the uml lab" if here is None else KERNEL
         case name:
             path = shutil.which(name, path=SYSTEM_PATH)
             here, how = path is not None, path or "not found"
-            remedy = f"package {PACKAGES[name]}; {SETUP if feature.always else SETUP_MORE}"
+            remedy = how_to_install(PACKAGES[name], level="" if feature.always else "approaches")
     return Finding(
         name=feature.name,
         kind=feature.kind,

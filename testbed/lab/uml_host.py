@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from testbed.lab.job import COVERED, LabError
+from testbed.places import how_to_install
 
 PROGRAM = "linux.uml"
 GUARD = Path(__file__).with_name("guard.sh")
@@ -33,7 +34,7 @@ def program() -> str:
     """Return the path of the user-mode kernel."""
     path = shutil.which(PROGRAM)
     if path is None:
-        msg = "user-mode Linux is not installed; run once: sudo make setup"
+        msg = f"user-mode Linux is not installed; {how_to_install('user-mode-linux')}"
         raise LabError(msg)
     return path
 
@@ -158,7 +159,7 @@ def preloaded(folder: Path) -> dict[str, str]:
         return {}
     found = compiler()
     if found is None:
-        msg = "user-mode Linux needs a C compiler on this CPU (AMX); run once: sudo make setup"
+        msg = f"user-mode Linux needs a C compiler on this CPU (AMX); {how_to_install('tcc')}"
         raise LabError(msg)
     library = folder / "xstate.so"
     command = (found, "-shared", "-fPIC", "-O2", "-nostdlib", "-o", str(library), str(XSTATE))

@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from testbed.results import PROJECT
+from testbed.places import PROJECT
 
 DEADLINE = 20.0
 T = TypeVar("T")

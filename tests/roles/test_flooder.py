@@ -17,7 +17,7 @@ from agents.roles.flooder import (
     FloodSettings,
 )
 from agents.shell.eventlog import EventLog
-from testbed.results import PROJECT
+from testbed.places import PROJECT
 from testbed.spec import Spec, SpecError
 from topologies import attacked, paper
 

@@ -17,6 +17,7 @@ from testbed.counts import Count
 from testbed.fits import interval
 from testbed.jsonl import DataError
 from testbed.phases import PHASES, TOTAL
+from testbed.places import PROJECT
 from testbed.results import Run
 from tests.testbed import sample
 
@@ -315,7 +316,7 @@ HOME, LOCAL = "2001:db8:100::1", "2001:db8:200::1"
 
 def choice(tmp_path, outcomes):
     """Return findings on experiment ha-choice, whose variants came to some home agents."""
-    spec = (results.PROJECT / "experiments" / "ha_choice.toml").read_text()
+    spec = (PROJECT / "experiments" / "ha_choice.toml").read_text()
     folder = results.create(tmp_path, "ha-choice", spec)
     phases = dict.fromkeys([*PHASES, TOTAL], 0.1)
     for number, (variant, (named, reached)) in enumerate(outcomes.items(), 1):
@@ -430,8 +431,8 @@ def test_what_cannot_be_done_is_said(tmp_path, arguments, complaint):
     folder = sample.swept(tmp_path, runs=1, grid=NEAR)
     names = {
         "FOLDER": str(folder),
-        "SWEEP": str(results.PROJECT / "experiments" / "rtt.toml"),
-        "PAPER": str(results.PROJECT / "experiments" / "paper.toml"),
+        "SWEEP": str(PROJECT / "experiments" / "rtt.toml"),
+        "PAPER": str(PROJECT / "experiments" / "paper.toml"),
     }
 
     done = CliRunner().invoke(main, [names.get(one, one) for one in arguments])

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from testbed.results import PROJECT
+from testbed.places import PROJECT
 from testbed.spec import Spec, SpecError, read_plan, write_plan
 
 PAPER = PROJECT / "experiments" / "paper.toml"

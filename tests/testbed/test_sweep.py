@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from testbed import curves, fits, plots, report, results, stats
-from testbed.results import PROJECT
+from testbed.places import PROJECT
 from testbed.spec import Spec, SpecError, read_plan, write_plan
 from tests.testbed import sample
 

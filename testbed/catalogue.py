@@ -1,0 +1,86 @@
+"""What there is to choose from: experiments, topologies, approaches and results, each in a line."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import tomllib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import topologies
+from agents import approaches
+from testbed import places
+from testbed.spec import Spec, SpecError
+
+
+def _heading(module: str) -> str:
+    """Return the first line of a module's docstring."""
+    return (importlib.import_module(module).__doc__ or "").partition("\n")[0]
+
+
+def _experiments(_results: Path) -> dict[str, str]:
+    found = {}
+    for name, path in places.experiments().items():
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+        command = "sweep" if "sweep" in document else "run"
+        found[name] = f"{document.get('title', '')} (mip6lab {command} {name})"
+    return found
+
+
+def _topologies(_results: Path) -> dict[str, str]:
+    names = topologies.names()
+    return {name: _heading(f"topologies.{name.replace('-', '_')}") for name in names}
+
+
+def _approaches(_results: Path) -> dict[str, str]:
+    modules = [f"{approaches.__name__}.{m.name}" for m in pkgutil.iter_modules(approaches.__path__)]
+    return {
+        module.rpartition(".")[2].replace("_", "-"): _heading(module)
+        for module in modules
+        if hasattr(importlib.import_module(module), "compose")
+    }
+
+
+def _results(results: Path) -> dict[str, str]:
+    """Return every results folder with its number of runs."""
+    found = {}
+    for lines in sorted(results.glob("*/*/runs.jsonl")):
+        folder = lines.parent
+        if folder.is_symlink():
+            continue
+        newest = ", the latest" if (folder.parent / "latest").resolve() == folder.resolve() else ""
+        count = len(lines.read_bytes().splitlines())
+        found[str(folder)] = f"{count} run{'' if count == 1 else 's'}{newest}"
+    return found
+
+
+_FINDERS: dict[str, Callable[[Path], dict[str, str]]] = {
+    "experiments": _experiments,
+    "topologies": _topologies,
+    "approaches": _approaches,
+    "results": _results,
+}
+
+
+def find(kind: str, results: Path) -> dict[str, str]:
+    """Return what there is of a kind: names, or the folders below `results`, and a line on each."""
+    return _FINDERS[kind](results)
+
+
+def load_experiment(
+    name: str, assignments: Sequence[str] = (), variants: Sequence[str] = ()
+) -> Spec:
+    """Read an experiment by its name or path, or only some of its variants; raises SpecError."""
+    path = places.find_experiment(name)
+    if not path.exists():
+        there = ", ".join(places.experiments())
+        raise SpecError(f"{name}: there is no such experiment; there are: {there}")
+    spec = Spec.load(path, assignments)
+    if not variants:
+        return spec
+    if unknown := [variant for variant in variants if variant not in spec.variants]:
+        there = ", ".join(spec.variants)
+        raise SpecError(f"{name}: there is no variant {unknown[0]}; there are: {there}")
+    kept = {k: v for k, v in spec.document["variants"].items() if k in variants}
+    return Spec({**spec.document, "variants": kept}, spec.source)

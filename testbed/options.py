@@ -1,0 +1,85 @@
+"""Arguments and options of the command line, and what a shell may complete them to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+from click.shell_completion import CompletionItem
+
+import topologies
+from testbed import places
+from testbed.lab.choice import LABS
+
+
+class Shipped(click.ParamType[str]):
+    """The name of something that ships, or where that is possible the path of a file."""
+
+    def __init__(self, name: str, names: Callable[[], list[str]], *, files: bool) -> None:
+        self.name = name
+        self._names = names
+        self._files = files
+
+    def shell_complete(
+        self,
+        ctx: click.Context,  # noqa: ARG002
+        param: click.Parameter,  # noqa: ARG002
+        incomplete: str,
+    ) -> list[CompletionItem]:
+        """Offer the names, and files."""
+        found = [CompletionItem(name) for name in self._names() if name.startswith(incomplete)]
+        return [*found, CompletionItem(incomplete, type="file")] if self._files else found
+
+
+EXPERIMENT = Shipped("experiment", lambda: list(places.experiments()), files=True)
+TOPOLOGY = Shipped("topology", topologies.names, files=False)
+FOLDER = click.Path(path_type=Path, file_okay=False)
+
+experiment_argument = click.argument("experiment", type=EXPERIMENT)
+topology_argument = click.argument("topology", default="paper", type=TOPOLOGY)
+folder_argument = click.argument("folder", type=FOLDER)
+_runs_option = click.option(
+    "--runs", type=click.IntRange(1), help="Runs of each variant, in a sweep at each point."
+)
+_seed_option = click.option("--seed", type=click.IntRange(0), help="Seed of the order of the runs.")
+_variant_option = click.option(
+    "--variant", "variants", metavar="NAME", multiple=True, help="Only this variant; repeatable."
+)
+lab_option = click.option(
+    "--lab", type=click.Choice(LABS), default="auto", help="Where the hosts run."
+)
+set_option = click.option(
+    "--set",
+    "assignments",
+    metavar="KEY=VALUE",
+    multiple=True,
+    help="Change a value of the experiment, as in settings.ike.mode=aggressive.",
+)
+output_option = click.option(
+    "--output",
+    type=FOLDER,
+    default=Path("results"),
+    envvar="MIP6LAB_RESULTS",
+    show_default=True,
+    show_envvar=True,
+    help="The folder that keeps results.",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
+
+
+def carried_out(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the argument and the options of what carries out an experiment."""
+    parameters = (
+        experiment_argument,
+        _runs_option,
+        _seed_option,
+        _variant_option,
+        lab_option,
+        set_option,
+        output_option,
+        json_option,
+    )
+    for parameter in reversed(parameters):
+        command = parameter(command)
+    return command
