@@ -2,14 +2,12 @@
 
 import signal
 
-# An early Ctrl-C ends the program at once, not with a traceback out of an import.
-_handler = signal.getsignal(signal.SIGINT)
-if _handler is signal.default_int_handler:
+# Ctrl-C ends the program at once as long as nothing is under way: an import would make a traceback
+# of it. testbed.cli makes it a KeyboardInterrupt where something is.
+if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
-from testbed.cli import main  # noqa: E402
-
-signal.signal(signal.SIGINT, _handler)
+from testbed.cli import main
 
 if __name__ == "__main__":
     main(prog_name="mip6lab")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import signal
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -48,6 +49,12 @@ def _give_up(error: object) -> NoReturn:
     """End with one message and exit status 2."""
     click.echo(f"mip6lab: {error}", err=True)
     raise SystemExit(UNUSABLE)
+
+
+def _handle_interrupts() -> None:
+    """Let Ctrl-C raise KeyboardInterrupt, unless it is ignored: there will be things to end."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _place(name: str, needs: Iterable[str] | None = None) -> Lab:
@@ -141,6 +148,7 @@ def _carry_out(
     from testbed.lab import LabError
     from testbed.results import load_paper
 
+    _handle_interrupts()
     console = _console(stderr=as_json)
     plan = spec.plan(runs, seed)
     try:
@@ -316,6 +324,7 @@ def _interact(
     """Run a command in a lab on this terminal, and end with its exit status."""
     from testbed.lab import LabError
 
+    _handle_interrupts()
     try:
         status = _place(lab, needs).interact(command, cwd=Path.cwd(), reads=reads)
     except LabError as error:

@@ -46,6 +46,20 @@ def test_output_log_status_and_ownership(tmp_path):
 
 
 @installed
+def test_without_a_terminal_a_command_that_reads_gets_standard_input(tmp_path):
+    given = "one\n\x03\u00e9 two"  # A terminal would take the second line for an interrupt.
+    program = (
+        "import sys; from pathlib import Path; from testbed.lab import UmlLab\n"
+        f"sys.exit(UmlLab().interact(['sh', '-c', 'cat; exit 7'], cwd=Path({str(tmp_path)!r}), "
+        "reads=True))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], input=given, capture_output=True, text=True, check=False
+    )
+    assert (done.stdout, done.returncode) == (f"{given}\n", 7), done.stderr
+
+
+@installed
 def test_kernel_features_that_a_host_may_lack_are_there(tmp_path):
     program = (
         "from testbed.lab.doctor import examine\n"
