@@ -28,7 +28,7 @@ touch /tmp/foreign.log
 ip link add name foreign-eth0 type veth peer name foreign-eth1
 printf 'pingall\\n' | env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin {command}
 ls /tmp/foreign.log /sys/class/net/foreign-eth0 >/dev/null || echo removed
-pgrep -f 'mininet:' || echo none left
+pgrep -f '[m]ininet:' || echo none left
 """
 
 
