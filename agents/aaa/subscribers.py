@@ -12,7 +12,9 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from agents import documents
 from agents.aaa.policy import Place, Subscription
+from agents.documents import DocumentError
 from agents.eap.names import canonical_identity
 
 
@@ -160,47 +162,22 @@ class _File(msgspec.Struct, forbid_unknown_fields=True):
     subscribers: list[_Subscriber] = []
 
 
-_KEYS = {
-    "home_agents": "name, address, prefix, pool, host, capacity",
-    "subscribers": ("identity, mobility, home_agent, home_address, pool, local_home_agent, prefer"),
-}
-
-
 def load(path: Path) -> Subscribers:
     """Read and check a file; raises SubscribersError."""
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        raise SubscribersError(f"{path}: cannot be read: {reason}") from error
+        text = documents.read(path)
+    except DocumentError as error:
+        raise SubscribersError(f"{path}: {error}") from None
     return parse(text, str(path))
 
 
 def parse(text: str, name: str = "subscribers") -> Subscribers:
     """Check the text of a file called `name`; raises SubscribersError."""
     try:
-        content = msgspec.toml.decode(text, type=_File)
-    except msgspec.ValidationError as error:
-        raise SubscribersError(f"{name}: {_explain(str(error))}") from error
-    except msgspec.DecodeError as error:
-        raise SubscribersError(f"{name}: not TOML: {error}") from error
+        content = documents.fit(documents.parse_toml(text), _File)
+    except DocumentError as error:
+        raise SubscribersError(f"{name}: {error}") from None
     return _Check(name).file(content)
-
-
-def _explain(message: str) -> str:
-    """Put msgspec's message as "place: problem; what to do"."""
-    problem, _, path = message.partition(" - at `$.")
-    problem = problem[0].lower() + problem[1:]
-    place = path.rstrip("`") or "the file's top"
-    table = place.partition("[")[0]
-    if "unknown field" in problem:
-        allowed = _KEYS.get(table, "home_agents, subscribers")
-        problem = problem.replace("object contains unknown field", "unknown key")
-        return f"{place}: {problem}; use one of {allowed}"
-    if "missing required field" in problem:
-        problem = problem.replace("object missing required field", "missing key")
-        return f"{place}: {problem}; add it"
-    return f"{place}: {problem}"
 
 
 class _Check:

@@ -82,14 +82,14 @@ MN = "mn@home.test"
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("x = 1", "the file's top: unknown key `x`; use one of home_agents, subscribers"),
-        ("[[subscribers]]\nidentity = 5", "subscribers[0].identity: expected `str`, got `int`"),
-        (subscriber(mobility=True), "subscribers[0]: missing key `identity`; add it"),
+        ("x = 1", "the file's top: unknown key x; use one of home_agents, subscribers"),
+        ("[[subscribers]]\nidentity = 5", "subscribers[0].identity: 5 is not allowed; use a text"),
+        (subscriber(mobility=True), "subscribers[0]: missing key identity; add it"),
         (
             AGENT + subscriber(identity=MN, home_adress="::"),
-            "subscribers[0]: unknown key `home_adress`; use one of identity, mobility",
+            "subscribers[0]: unknown key home_adress, perhaps home_address; use one of identity",
         ),
-        (AGENT + "colour = 1", "home_agents[0]: unknown key `colour`; use one of name, address"),
+        (AGENT + "colour = 1", "home_agents[0]: unknown key colour; use one of name, address"),
         (AGENT + AGENT, "home_agents: name 'ha1' is used 2 times; keep one"),
         (
             AGENT + AGENT.replace("ha1", "ha2"),
@@ -226,7 +226,7 @@ def test_what_a_subscriber_may_have():
         ),
         (
             AGENT + subscriber(identity=MN, local_home_agent=True, prefer="visited"),
-            "subscribers[0].prefer: invalid enum value 'visited'",
+            "subscribers[0].prefer: 'visited' is not known; use home or local",
         ),
     ],
 )
