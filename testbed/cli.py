@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import signal
 import sys
 from collections.abc import Iterable, Sequence
@@ -93,6 +94,9 @@ def main() -> None:
     An EXPERIMENT is the path of a TOML file, or the name of one that ships; `mip6lab list` has
     these. Results go to ./results, or where --output or MIP6LAB_RESULTS says.
     """
+    if sys.stdout is None:  # Descriptor 1 would become some file's, and that would get the output.
+        _give_up("standard output is closed; send it somewhere, as in >/dev/null")
+    os.umask(os.umask(0o077) & 0o077)  # Who makes files can read and write them.
     # Where there is no home to write to, Matplotlib would report where it keeps its cache.
     logging.getLogger("matplotlib").setLevel(logging.ERROR)
 
@@ -127,9 +131,9 @@ def sweep(experiment: str, variants: Sequence[str], assignments: Sequence[str], 
         spec = load_experiment(experiment, assignments, variants)
         if not spec.experiment.sweep:
             raise SpecError(f"{experiment} has no [sweep]: mip6lab run {experiment}")
+        plan = spec.plan(how["runs"], how["seed"])
     except SpecError as error:
         _give_up(error)
-    plan = spec.plan(how["runs"], how["seed"])
     minutes = spec.estimate(plan) / 60
     click.echo(
         f"{len(plan)} runs: {len(spec.variants)} variants at {len(spec.points)} points,"
@@ -147,16 +151,17 @@ def _carry_out(
     from testbed.jsonl import DataError
     from testbed.lab import LabError
     from testbed.results import load_paper
+    from testbed.spec import SpecError
 
     _handle_interrupts()
     console = _console(stderr=as_json)
-    plan = spec.plan(runs, seed)
     try:
+        plan = spec.plan(runs, seed)
         load_paper()
         place = _place(lab, spec.needs())
         root = progress.make_output(output)
         outcome = progress.carry_out(spec, plan, lab=place, seed=seed, root=root, console=console)
-    except (LabError, DataError, OSError) as error:
+    except (SpecError, LabError, DataError, OSError) as error:
         _give_up(error)
     loaded = outcome.results
     if as_json:

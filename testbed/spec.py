@@ -7,26 +7,42 @@ import hashlib
 import importlib
 import itertools
 import json
+import math
+import pkgutil
 import random
-import re
-import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 
+from agents.documents import DocumentError, fit, nearest, parse_toml, read, shown
+from agents.settings import zero_or
+from testbed import steps
+from testbed.steps import Expectation, Seconds, Step, Text
 from topologies.model import Shape, Topology
 
+T = TypeVar("T")
 _RUN_SECONDS = 6.0
 _SLOWED = 3  # How many times longer it takes with slower processors and the waits of 2006.
 _ONE_WAYS = 60  # How often a link is crossed by the bootstrap, and before it to measure the link.
 _SWEPT = ("links", "settings")
-_NAME = r"^[a-z0-9][a-z0-9_-]*$"
-Name = Annotated[str, msgspec.Meta(pattern=_NAME)]
-Runs = Annotated[int, msgspec.Meta(ge=1, le=100_000)]
-Positive = Annotated[float, msgspec.Meta(gt=0, le=86400)]
+_MOST_RUNS = 100_000  # Of one experiment in all; at 6 s a run they take a week.
+_MOST_SEED = (1 << 63) - 1
+Name = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"\A[a-z0-9][a-z0-9_-]*\Z",
+        max_length=64,
+        description="a name of up to 64 small letters, digits, - and _, not one of these in front",
+    ),
+]
+Runs = Annotated[int, msgspec.Meta(ge=1, le=_MOST_RUNS)]
+Delay = Annotated[
+    float,
+    msgspec.Meta(ge=0, le=0.9, description="seconds from 0 to 0.9, as in 0.010 for 10 ms"),
+]
 
 
 class SpecError(Exception):
@@ -34,45 +50,17 @@ class SpecError(Exception):
 
 
 class LinkSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Rate in Mbit/s (0: unlimited), one-way delay in seconds, loss in percent."""
+    """Rate in Mbit/s (0: unlimited), one-way delay in seconds, loss in percent.
 
-    rate: Annotated[float, msgspec.Meta(ge=0, le=100_000)] = 100.0
-    delay: Annotated[float, msgspec.Meta(ge=0, le=10)] = 0.0
-    loss: Annotated[float, msgspec.Meta(ge=0, lt=100)] = 0.0
-
-
-class Expectation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a run must come to, where that is not simply a bootstrap.
-
-    `event` ("B Impersonated": host and event) ends the run well as soon as it is seen. `reason`, a
-    regular expression, is what the bootstrap must fail for. `home_agent` is the address of the one
-    that the mobile node must end up with. `silence` is how long, in seconds, the correspondent node
-    may get no answer while steps are carried out, `lost` how many of its packets may stay without.
+    The bounds are what Mininet sets and what can be measured before each run (testbed.probe).
     """
 
-    event: str = ""
-    reason: str = ""
-    home_agent: str = ""
-    silence: Annotated[float, msgspec.Meta(gt=0)] | None = None
-    lost: Annotated[int, msgspec.Meta(ge=0)] | None = None
+    rate: Annotated[float, msgspec.Meta(ge=0, le=1000)] = 100.0
+    delay: Delay = 0.0
+    loss: Annotated[float, msgspec.Meta(ge=0, le=50)] = 0.0
 
-
-class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a host does after the bootstrap; traffic from the correspondent node goes on meanwhile.
-
-    `run` is a shell command in the host, `command` a line for its role. The step is over with the
-    event `until` ("A PingAnswered": host and event), for which it has `timeout` seconds, and when
-    `packets` more of the traffic were answered. The traffic is judged up to the first step that
-    `cuts` it.
-    """
-
-    host: str
-    command: str = ""
-    run: str = ""
-    until: str = ""
-    packets: Annotated[int, msgspec.Meta(ge=0)] = 0
-    timeout: Positive = 15.0
-    cuts: bool = False
+    def __post_init__(self) -> None:
+        zero_or(0.1, rate=self.rate)
 
 
 class Variant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -80,20 +68,13 @@ class Variant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     approach: Name
     topology: Name
-    timeout: Positive
+    timeout: Seconds
     runs: Runs
-    description: str = ""
+    description: Text = ""
     links: dict[str, LinkSettings] = {}
     settings: dict[str, Any] = {}
     expect: Expectation | None = None
     steps: list[Step] = []
-
-    def __post_init__(self) -> None:
-        if self.expect and self.expect.reason:
-            try:
-                re.compile(self.expect.reason)
-            except re.error as error:
-                raise ValueError(f"expect.reason: {error}") from None
 
 
 class Experiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -106,11 +87,11 @@ class Experiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     approach: Name
     topology: Name
     variants: Annotated[dict[Name, dict[str, Any]], msgspec.Meta(min_length=1)]
-    title: str = ""
+    title: Text = ""
     cumulative: bool = False
     runs: Runs = 10
-    seed: Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)] = 1
-    timeout: Positive = 60.0
+    seed: Annotated[int, msgspec.Meta(ge=0, le=_MOST_SEED)] = 1
+    timeout: Seconds = 60.0
     links: dict[str, LinkSettings] = {}
     settings: dict[str, Any] = {}
     sweep: dict[str, Annotated[list[Any], msgspec.Meta(min_length=1)]] = {}
@@ -155,9 +136,10 @@ def parse_assignment(assignment: str, option: str = "--set") -> tuple[list[str],
     if not separator or not keys:
         raise SpecError(f"{option} {assignment}: expected KEY=VALUE, as in settings.launch=script")
     try:
-        return keys, tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+        document = parse_toml(f"value = {text}")
+    except DocumentError:
         return keys, text
+    return keys, document["value"] if len(document) == 1 else text
 
 
 def _assign(document: dict[str, Any], assignment: str) -> None:
@@ -176,8 +158,8 @@ def _assign(document: dict[str, Any], assignment: str) -> None:
 def _keys(path: str) -> list[str]:
     """Return the parts of a dotted key, which may be quoted; none if it is no TOML."""
     try:
-        place: Any = tomllib.loads(f"{path} = 0")
-    except tomllib.TOMLDecodeError:
+        place: Any = parse_toml(f"{path} = 0")
+    except DocumentError:
         return []
     keys = []
     while isinstance(place, dict) and len(place) == 1:
@@ -204,44 +186,50 @@ def _has(table: Mapping[str, Any], keys: Sequence[str]) -> bool:
     return True
 
 
-def _convert(value: object, kind: Any, where: str) -> Any:
-    try:
-        return msgspec.convert(value, kind)
-    except msgspec.ValidationError as error:
-        text = str(error).replace("Object ", "Table ")
-        message, _, path = text.partition(" - at ")
-        place = re.sub(r"^`(?:key in )?\$\.?|`$", "", path)
-        raise SpecError(f"{where}: {f'{place}: ' if place else ''}{message}") from None
-
-
-def _check_links(table: Mapping[str, Any], where: str) -> None:
-    """Check each link by itself: msgspec does not name the key of a dictionary's bad value."""
-    links = table.get("links")
-    for name, settings in links.items() if isinstance(links, Mapping) else ():
-        _convert(settings, LinkSettings, f"{where}: links.{name}")
-
-
 class Spec:
     """A checked experiment: every variant's approach, topology and settings exist and fit."""
 
     def __init__(self, document: dict[str, Any], source: str) -> None:
         self.document = document
         self.source = source
-        _check_links(document, source)
-        self.experiment: Experiment = _convert(document, Experiment, source)
+        self.experiment = self._fit(document, Experiment, "")
         self.variants = {name: self._variant(name) for name in self.experiment.variants}
         for name in self.variants:
             self._check_composition(name)
+        self._count(self.runs())
         for path, values in self.experiment.sweep.items():
             self._check_axis(path, values)
 
-    def _check_composition(self, variant: str) -> None:
-        """Refuse settings for which the topology lacks a host or a link."""
-        settings, topology = self.settings(variant), self.topology(variant)
+    def _fit(self, value: object, kind: type[T], where: str, place: str = "") -> T:
         try:
-            self.approach(variant).compose(settings, topology, Path(), Path())
-        except KeyError as error:
-            raise SpecError(f"{self.source}: variant {variant}: {error.args[0]}") from None
+            return fit(value, kind, place)
+        except DocumentError as error:
+            raise SpecError(f"{self.source}: {where}{error}") from None
+
+    def _check_composition(self, variant: str) -> None:
+        """Refuse what the programs would, and that for which there is no host or link."""
+        settings, topology = self.settings(variant), self.topology(variant)
+        wanted = self.variants[variant]
+        try:
+            roles = self.approach(variant).compose(settings, topology, Path(), Path())
+            steps.check(wanted.expect, wanted.steps, topology, roles)
+        except (KeyError, ValueError) as error:
+            text = error.args[0] if isinstance(error, KeyError) else error
+            raise SpecError(f"{self.source}: variant {variant}: {text}") from None
+
+    def runs(self, each: int | None = None) -> dict[str, int]:
+        """Return how many runs each variant has at a point; `each` is for every variant."""
+        return {name: each or variant.runs for name, variant in self.variants.items()}
+
+    def _count(self, runs: Mapping[str, int]) -> None:
+        """Refuse more runs than anybody can wait for, before they are written down."""
+        points = math.prod(map(len, self.experiment.sweep.values()))
+        if (total := points * sum(runs.values())) > _MOST_RUNS:
+            at = f" at {points} points" if points > 1 else ""
+            raise SpecError(
+                f"{self.source}: {total} runs of {len(runs)} variants{at}; "
+                f"at most {_MOST_RUNS} can be made"
+            )
 
     def _check_axis(self, path: str, values: Sequence[object]) -> None:
         where = f"{self.source}: sweep: {path}"
@@ -253,8 +241,9 @@ class Spec:
         for name, variant in self.experiment.variants.items():
             if _has(variant, keys):
                 raise SpecError(f"{where}: variant {name} sets it too")
-        for value in values:
-            self.at({path: value})
+        for other in self.experiment.sweep:
+            if other.startswith(f"{path}."):
+                raise SpecError(f"{where}: {other}, which is swept too, is a part of it")
 
     def at(self, point: Point) -> Spec:
         """Return the experiment at a point of its grid, which is no sweep."""
@@ -265,7 +254,8 @@ class Spec:
             for path, value in point.items():
                 keys = ["variants", name, *path.split(".")]
                 _put(document, keys, value, f"{self.source}: sweep: {path}")
-        return Spec(document, self.source)
+        here = " and ".join(f"{path} = {shown(value)}" for path, value in point.items())
+        return Spec(document, f"{self.source}: sweep: at {here}")
 
     @property
     def points(self) -> list[Point]:
@@ -276,17 +266,21 @@ class Spec:
         ]
 
     @classmethod
-    def load(cls, path: Path, assignments: Sequence[str] = ()) -> Spec:
-        """Read a TOML file; SpecError if it is missing, is no TOML, or asks for the impossible."""
+    def load(cls, path: Path, assignments: Sequence[str] = (), *, every_point: bool = True) -> Spec:
+        """Read a TOML file; SpecError if it is missing, is no TOML, or asks for the impossible.
+
+        Of a sweep `every_point` is checked; what a results folder keeps has been.
+        """
         try:
-            document = tomllib.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise SpecError(f"{path}: there is no such experiment") from None
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            document = parse_toml(read(path))
+        except DocumentError as error:
             raise SpecError(f"{path}: {error}") from None
         for assignment in assignments:
             _assign(document, assignment)
-        return cls(document, str(path))
+        spec = cls(document, str(path))
+        for point in spec.points if every_point and spec.experiment.sweep else ():
+            spec.at(point)
+        return spec
 
     def _variant(self, name: str) -> Variant:
         common: dict[str, Any] = {
@@ -296,44 +290,38 @@ class Spec:
         common["topology"] = self.experiment.topology
         common["timeout"] = self.experiment.timeout
         common["runs"] = self.experiment.runs
-        where = f"{self.source}: variant {name}"
         merged = _merge(common, self.experiment.variants[name])
-        _check_links(merged, where)
-        variant: Variant = _convert(merged, Variant, where)
-        return variant
+        return self._fit(merged, Variant, f"variant {name}: ")
 
-    def _module(self, package: str, name: str, what: str) -> ModuleType:
-        module = f"{package}.{name.replace('-', '_')}"
-        try:
-            return importlib.import_module(module)
-        except ModuleNotFoundError as error:
-            if error.name != module:
-                raise
-            raise SpecError(f'{self.source}: there is no {what} called "{name}"') from None
+    def _module(self, what: str, package: str, name: str, offers: str) -> ModuleType:
+        """Return the module of a package that has this name and offers what makes it one."""
+        names = [m.name for m in pkgutil.iter_modules(importlib.import_module(package).__path__)]
+        if (wanted := name.replace("-", "_")) in names:
+            module = importlib.import_module(f"{package}.{wanted}")
+            if hasattr(module, offers):
+                return module
+        modules = {n: importlib.import_module(f"{package}.{n}") for n in names}
+        known = [n.replace("_", "-") for n, module in modules.items() if hasattr(module, offers)]
+        raise SpecError(
+            f'{self.source}: there is no {what} called "{name}"{nearest(name, known)}; '
+            f"use one of {', '.join(known)}"
+        )
 
     def approach(self, variant: str) -> ModuleType:
         """Return the module of a variant's approach."""
         name = self.variants[variant].approach
-        module = self._module("agents.approaches", name, "approach")
-        if not hasattr(module, "compose"):
-            raise SpecError(f'{self.source}: there is no approach called "{name}"')
-        return module
+        return self._module("approach", "agents.approaches", name, "compose")
 
     def settings(self, variant: str) -> Any:
         """Return a variant's settings as its approach defines them."""
-        where = f"{self.source}: variant {variant}: settings"
-        return _convert(self.variants[variant].settings, self.approach(variant).Settings, where)
+        settings, kind = self.variants[variant].settings, self.approach(variant).Settings
+        return self._fit(settings, kind, f"variant {variant}: ", "settings")
 
     def topology(self, variant: str) -> Topology:
         """Return a variant's topology with its links shaped as asked."""
         wanted = self.variants[variant]
-        module = self._module("topologies", wanted.topology, "topology")
-        try:
-            topology: Topology = module.TOPOLOGY
-        except AttributeError:
-            raise SpecError(
-                f'{self.source}: there is no topology called "{wanted.topology}"'
-            ) from None
+        module = self._module("topology", "topologies", wanted.topology, "TOPOLOGY")
+        topology: Topology = module.TOPOLOGY
         shapes = {n: Shape(s.rate, s.delay, s.loss) for n, s in wanted.links.items()}
         try:
             return topology.with_links(shapes)
@@ -365,9 +353,13 @@ class Spec:
         A variant with fewer runs than others is in some blocks only, evenly spread. `runs` is for
         every variant.
         """
-        rng = random.Random(self.experiment.seed if seed is None else seed)
+        each = self.runs(runs)
+        self._count(each)
+        seed = self.experiment.seed if seed is None else seed
+        if seed > _MOST_SEED:
+            raise SpecError(f"a seed of {seed}: at most {_MOST_SEED} is allowed")
+        rng = random.Random(seed)
         points = self.points
-        each = {name: runs or variant.runs for name, variant in self.variants.items()}
         blocks = max(each.values())
         plan: list[PlannedRun] = []
         for i in range(blocks):

@@ -29,7 +29,8 @@ from testbed.nodes import NetError, stop
 from testbed.phases import IKE_STARTS, MILESTONES, PHASES
 from testbed.probe import Echo, Traffic, measure
 from testbed.results import run_folder
-from testbed.spec import Expectation, PlannedRun, Spec, Step, read_plan
+from testbed.spec import PlannedRun, Spec, read_plan
+from testbed.steps import Expectation, Step
 from testbed.usage import Meter
 
 _READY_DEADLINE = 60.0
@@ -100,7 +101,7 @@ class Run:
     """One bootstrap from a cold start."""
 
     def __init__(self, results: Path, planned: PlannedRun) -> None:
-        spec = Spec.load(results / "spec.toml").at(planned.parameters)
+        spec = Spec.load(results / "spec.toml", every_point=False).at(planned.parameters)
         self.planned = planned
         self.variant = spec.variants[planned.variant]
         self.settings = spec.settings(planned.variant)

@@ -11,7 +11,8 @@ The harness loads `agents.approaches.<name>` by the name in an experiment's file
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,9 +21,11 @@ class Role:
 
     The programs start in the order of the list; each but the mobile node's prints the event
     "Ready" when it serves. The mobile node ends with the event "Bootstrapped" (home_address,
-    home_agent) or "BootstrapFailed" (reason).
+    home_agent) or "BootstrapFailed" (reason). `commands` are those that it takes on its standard
+    input, each with what reads its arguments.
     """
 
     host: str
     module: str
     configuration: dict[str, object]
+    commands: Mapping[str, tuple[Callable[[str], object], ...]] = field(default_factory=dict)

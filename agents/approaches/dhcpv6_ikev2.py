@@ -36,6 +36,7 @@ class Settings(IkeV2Settings, frozen=True, forbid_unknown_fields=True, kw_only=T
     initial_delay: bool = True
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.local_offered and self.ike.authentication != "eap":
             raise ValueError("a home agent in the visited network knows no pre-shared keys")
 

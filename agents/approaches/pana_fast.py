@@ -31,6 +31,7 @@ class Settings(CommonSettings, frozen=True, forbid_unknown_fields=True, kw_only=
     ike: Ike2Settings = Ike2Settings(authentication="psk")
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.ike.authentication != "psk":
             raise ValueError("IKEv2 with EAP is what this approach leaves out")
         if self.early and (self.protection != "sealed" or self.psk_source != "emsk"):

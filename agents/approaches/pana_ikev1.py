@@ -30,6 +30,7 @@ class Settings(CommonSettings, frozen=True, forbid_unknown_fields=True, kw_only=
     ike: IkeSettings = IkeSettings()
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         habits(self.profile, self.habits)  # Refuses what it cannot use.
 
     @property

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv6Address, IPv6Network
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import msgspec
 import tomli_w
@@ -14,6 +14,7 @@ import tomli_w
 from agents.approaches import Role
 from agents.bootstrap import Protection, PskSource
 from agents.diameter.config import PORT, TLS_PORT
+from agents.documents import fit
 from agents.eap import ca
 from agents.roles.access import DialectName, EapSettings, PanaSettings, WishName
 from agents.roles.access_router import AccessRouterConfiguration, LocalHomeAgent
@@ -25,19 +26,21 @@ from agents.roles.ike import IkeSettings
 from agents.roles.ike2 import Ike2Settings
 from agents.roles.mobile_node import MobileNodeConfiguration
 from agents.roles.rogue_router import RogueConfiguration
+from agents.roles.runtime import Configuration
 from agents.roles.tls import TlsSettings
+from agents.settings import BindingLifetime, FragmentSize, Identity, SessionLifetime
 from topologies.model import Topology
 
 KERNEL_NEEDS = ("veth", "xfrm_user", "esp6", "mip6", "ip6_tunnel", "rpfilter", "policy_routing")
-IDENTITY, SOMEBODY_ELSE = "mn@home.test", "somebody.else@home.test"
+IDENTITY = "mn@home.test"
 HOME_REALM, VISITED_REALM = "home.test", "visited.test"
 HOME_AAA, HOME_AGENT, ACCESS_ROUTER = "aaa.home.test", "ha.home.test", "ar.visited.test"
 HOME_AGENT_ADDRESS = IPv6Address("2001:db8:100::1")
 VISITED_HOME_AGENT = "ha.visited.test"
 VISITED_HOME_AGENT_ADDRESS = IPv6Address("2001:db8:200::2")
 HOME_ADDRESS = IPv6Address("2001:db8:100::1234")
-_SERVER = "server"
-"""The file name of the home AAA server's certificate for EAP-TLS."""
+_SERVER, _CLIENT = "server", "mobile-node"
+"""The file names of the certificates for EAP-TLS, which hold whatever the identity is."""
 
 
 class CommonSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -48,12 +51,12 @@ class CommonSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     pana_encryption: bool = False
     wish: WishName = "either"
     duplicate_address_detection: bool = True
-    identity: str = IDENTITY
+    identity: Identity = IDENTITY
     key_type: Literal["p256", "rsa2048"] = "p256"
     tls_version: Literal["TLSv1.2", "TLSv1.3"] = "TLSv1.3"
-    eap_fragment_size: Annotated[int, msgspec.Meta(ge=100, le=1200)] = 1000
-    session_lifetime: Annotated[float, msgspec.Meta(ge=10)] = 3600.0
-    binding_lifetime: Annotated[float, msgspec.Meta(ge=8, le=262140)] = 420.0
+    eap_fragment_size: FragmentSize = 1000
+    session_lifetime: SessionLifetime = 3600.0
+    binding_lifetime: BindingLifetime = 420.0
     diameter_tls: bool = False
     credential: Literal["valid", "expired", "other-ca"] = "valid"
     subscribed: bool = True
@@ -67,10 +70,15 @@ class CommonSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     psk_source: PskSource = "msk"
     protection: Protection = "none"
 
+    def __post_init__(self) -> None:
+        if self.prefer == "local" and not self.local_allowed:
+            raise ValueError("a subscription can prefer = 'local' only with local_allowed = true")
+        if self.pana_encryption and self.dialect == "draft12":
+            raise ValueError("pana_encryption needs dialect = 'rfc5191': RFC 6786 belongs to that")
+
 
 def _make_certificates(folder: Path, settings: CommonSettings) -> None:
-    names = [settings.identity]
-    made = ca.create(folder, names, server=HOME_AAA, key_type=settings.key_type)
+    made = ca.create(folder, (), server=HOME_AAA, key_type=settings.key_type)
     authority = ca.CertificateAuthority(ca.Identity.read(ca.Files(made.ca, folder / "ca.key")))
     for name in (HOME_AAA, ACCESS_ROUTER):
         authority.issue_server(name, client=True).write(folder, name)
@@ -80,32 +88,31 @@ def _make_certificates(folder: Path, settings: CommonSettings) -> None:
         (VISITED_HOME_AGENT, VISITED_HOME_AGENT_ADDRESS),
     ):
         authority.issue_server(name, addresses=[address], client=True).write(folder, name)
+    issuer, validity = authority, None
     if settings.credential == "expired":
         yesterday = datetime.now(UTC) - timedelta(days=1)
-        past = ca.Validity(yesterday - timedelta(days=30), yesterday)
-        authority.issue_client(settings.identity, validity=past).write(folder, settings.identity)
+        validity = ca.Validity(yesterday - timedelta(days=30), yesterday)
     elif settings.credential == "other-ca":
-        stranger = ca.CertificateAuthority.generate("another CA", settings.key_type)
-        stranger.issue_client(settings.identity).write(folder, settings.identity)
+        issuer = ca.CertificateAuthority.generate("another CA", settings.key_type)
+    issuer.issue_client(settings.identity, validity=validity).write(folder, _CLIENT)
 
 
 def prepare(folder: Path, settings: CommonSettings) -> None:
     """Make the certificates and the list of subscribers."""
     _make_certificates(folder / "pki", settings)
+    subscriber = {
+        "identity": settings.identity,
+        "mobility": settings.mobility_subscribed,
+        "home_agent": "ha1",
+        "home_address": str(HOME_ADDRESS),
+        "local_home_agent": settings.local_allowed,
+        "prefer": settings.prefer,
+    }
     document = {
         "home_agents": [
             {"name": "ha1", "address": str(HOME_AGENT_ADDRESS), "prefix": "2001:db8:100::/64"}
         ],
-        "subscribers": [
-            {
-                "identity": settings.identity if settings.subscribed else SOMEBODY_ELSE,
-                "mobility": settings.mobility_subscribed,
-                "home_agent": "ha1",
-                "home_address": str(HOME_ADDRESS),
-                "local_home_agent": settings.local_allowed,
-                "prefer": settings.prefer,
-            }
-        ],
+        "subscribers": [subscriber] if settings.subscribed else [],
     }
     (folder / "subscribers.toml").write_text(tomli_w.dumps(document), encoding="utf-8")
 
@@ -336,7 +343,7 @@ class Scene:
             "eap": EapSettings(
                 identity=settings.identity,
                 server_name=HOME_AAA,
-                tls=self.certificate(settings.identity),
+                tls=self.certificate(_CLIENT),
                 fragment_size=settings.eap_fragment_size,
             ),
             "work": self.work,
@@ -353,7 +360,11 @@ def _home_address(home_agent: HomeAgentSettings) -> str:
     return str(IPv6Network(home_agent.prefix).network_address + 0x1234)
 
 
-def role(program: str, configuration: Any) -> Role:
-    """Return the role that runs one of the programs of agents.roles."""
+def role(program: str, configuration: Configuration) -> Role:
+    """Return the role that runs one of the programs of agents.roles.
+
+    DocumentError for a configuration that the program would refuse.
+    """
     plain = msgspec.to_builtins(configuration)
-    return Role(configuration.host, f"agents.roles.{program}", plain)
+    fit(plain, type(configuration))
+    return Role(configuration.host, f"agents.roles.{program}", plain, configuration.commands)

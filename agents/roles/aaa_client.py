@@ -32,7 +32,7 @@ class AaaClientConfiguration(Configuration, frozen=True, kw_only=True):
     home: DiameterPeer
     home_realm: str | None = None
     diameter_tls: TlsSettings | None = None
-    aaa_timeout: Annotated[float, msgspec.Meta(gt=0)] = 10.0
+    aaa_timeout: Annotated[float, msgspec.Meta(gt=0, le=86400)] = 10.0
 
 
 class AaaClient:

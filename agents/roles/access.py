@@ -21,6 +21,7 @@ from agents.pana.mobility import MobilityCapability
 from agents.pana.pac import Pac
 from agents.roles.keylog import KeyLog
 from agents.roles.tls import TlsSettings
+from agents.settings import FragmentSize
 from agents.shell.datagrams import DatagramEndpoint
 from agents.shell.eventlog import EventLog
 
@@ -31,7 +32,7 @@ class EapSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     identity: str
     server_name: str
     tls: TlsSettings
-    fragment_size: int = 1000
+    fragment_size: FragmentSize = 1000
 
 
 DialectName: TypeAlias = Literal["rfc5191", "draft12"]
@@ -51,7 +52,7 @@ class PanaSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     encryption: bool = False
     mobility: bool = True
     wish: WishName = "either"
-    liveness: Annotated[float, msgspec.Meta(ge=0)] = 60.0
+    liveness: Annotated[float, msgspec.Meta(ge=0, le=86400)] = 60.0
 
     @property
     def capability(self) -> MobilityCapability:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from ipaddress import IPv6Address, IPv6Network
-from typing import Annotated, Literal
+from typing import Literal
 
 import msgspec
 
@@ -37,7 +37,8 @@ from agents.roles.access import DialectName
 from agents.roles.home_agent import HomeAgentService, HomeAgentSettings, PresharedIke
 from agents.roles.ike import IkeSettings
 from agents.roles.pinholes import Pinholes
-from agents.roles.runtime import Commands, run, take_commands
+from agents.roles.runtime import CommandNames, Commands, run, take_commands
+from agents.settings import SessionLifetime
 from agents.shell.datagrams import DatagramEndpoint
 from agents.shell.eventlog import EventLog
 from agents.shell.relay import RelayEndpoint
@@ -106,7 +107,12 @@ class AccessRouterConfiguration(AaaClientConfiguration, frozen=True, kw_only=Tru
     mobility: bool = True
     local: LocalHomeAgent | None = None
     relay: RelaySettings | None = None
-    session_lifetime: Annotated[float, msgspec.Meta(ge=10)] = 3600.0
+    session_lifetime: SessionLifetime = 3600.0
+
+    @property
+    def commands(self) -> CommandNames:
+        """For all sessions at once."""
+        return {"ping": (), "reauthenticate": (), "terminate": ()}
 
 
 class AccessRouter:

@@ -49,7 +49,7 @@ class DhcpServerConfiguration(Configuration, frozen=True, kw_only=True):
     address: str | None = None
     local: LocalHomeAgent | None = None
     relayed: bool = True
-    start_deadline: Annotated[float, msgspec.Meta(gt=0)] = 30.0
+    start_deadline: Annotated[float, msgspec.Meta(gt=0, le=86400)] = 30.0
 
 
 def _home_agent_options(agent: LocalHomeAgent) -> list[dict[str, Any]]:

@@ -50,8 +50,8 @@ class DnsServerConfiguration(Configuration, frozen=True, kw_only=True):
     address: str
     work: str
     zones: Annotated[list[Zone], msgspec.Meta(min_length=1)]
-    time_to_live: Annotated[int, msgspec.Meta(ge=0)] = 300
-    start_deadline: Annotated[float, msgspec.Meta(gt=0)] = 30.0
+    time_to_live: Annotated[int, msgspec.Meta(ge=0, le=0x7FFFFFFF)] = 300
+    start_deadline: Annotated[float, msgspec.Meta(gt=0, le=86400)] = 30.0
 
 
 def zone_text(zone: Zone, server: IPv6Address, time_to_live: int) -> str:

@@ -12,7 +12,9 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from agents.documents import DocumentError, fit
 from agents.mip6.mobile_node import Timers
+from agents.settings import zero_or
 
 Seconds = Annotated[float, msgspec.Meta(ge=0, le=60)]
 Profile = Literal["modern", "paper2006"]
@@ -57,6 +59,11 @@ class Habits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     The paper's section 5.6 has "about 1 GHz". The harness sees to it, not the agents.
     """
 
+    def __post_init__(self) -> None:
+        # What looks all the time starves the rest, and no quota is that small.
+        zero_or(0.01, movement_detection=self.movement_detection, phase1_poll=self.phase1_poll)
+        zero_or(0.05, processor_ghz=self.processor_ghz)
+
     @property
     def timers(self) -> Timers:
         """The timers of the home registration."""
@@ -76,5 +83,8 @@ PROFILES: Mapping[Profile, Habits] = {
 
 
 def habits(profile: Profile, changes: Mapping[str, Any]) -> Habits:
-    """Return the habits of a profile with some changed; msgspec.ValidationError if one is bad."""
-    return msgspec.convert(msgspec.to_builtins(PROFILES[profile]) | dict(changes), Habits)
+    """Return the habits of a profile with some changed; ValueError if one is bad."""
+    try:
+        return fit(msgspec.to_builtins(PROFILES[profile]) | dict(changes), Habits)
+    except DocumentError as error:
+        raise ValueError(f"habits: {error}") from None

@@ -7,7 +7,7 @@ import os
 import time
 from ipaddress import IPv6Address
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
 import msgspec
 
@@ -32,6 +32,7 @@ from agents.roles.ike2 import Ike2Settings
 from agents.roles.launch import LaunchedIke
 from agents.roles.runtime import Configuration, run
 from agents.roles.tls import TlsSettings
+from agents.settings import FragmentSize, SessionLifetime
 from agents.shell.eventlog import EventLog
 from agents.shell.tcp import DiameterService
 
@@ -70,8 +71,8 @@ class HomeNetworkConfiguration(Configuration, frozen=True, kw_only=True):
     preshared: tuple[PresharedPeer, ...] = ()
     psk_source: PskSource = "msk"
     protection: Protection = "none"
-    eap_fragment_size: int = 1000
-    session_lifetime: Annotated[float, msgspec.Meta(ge=10)] = 3600.0
+    eap_fragment_size: FragmentSize = 1000
+    session_lifetime: SessionLifetime = 3600.0
     launch: Literal["resident", "script"] = "resident"
     early: bool = False
     pick_up: bool = False

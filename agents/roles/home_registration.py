@@ -8,9 +8,6 @@ from __future__ import annotations
 import asyncio
 import random
 from ipaddress import IPv6Address
-from typing import Annotated
-
-import msgspec
 
 from agents.kernel.linux import LinuxMobileNode, SaWatch
 from agents.kernel.port import MobileNodeKernel
@@ -19,6 +16,7 @@ from agents.mip6 import mobile_node as events
 from agents.mip6.mobile_node import HomeRegistration
 from agents.roles.habits import Habits
 from agents.roles.runtime import Configuration, run
+from agents.settings import BindingLifetime
 from agents.shell.eventlog import EventLog
 from agents.shell.mobility import MobileNodeEndpoint
 
@@ -29,7 +27,7 @@ class RegistrationConfiguration(Configuration, frozen=True, kw_only=True):
     home_agent: str
     home_address: str
     care_of: str
-    lifetime: Annotated[float, msgspec.Meta(gt=0)] = 420.0
+    lifetime: BindingLifetime = 420.0
     habits: Habits = Habits()
 
 

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from ipaddress import IPv6Address
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
 import msgspec
 
@@ -31,6 +31,7 @@ from agents.roles.habits import Habits
 from agents.roles.keylog import KeyLog
 from agents.roles.peers import Peer
 from agents.roles.runtime import Configuration, ConfigurationError, run
+from agents.settings import Lifetime
 from agents.shell.datagrams import DatagramEndpoint
 from agents.shell.eventlog import EventLog
 
@@ -38,7 +39,6 @@ PORT = 500
 _GROUPS = {"modp2048": MODP2048, "ecp256": ECP256}
 _HASHES = {"sha1": 2, "sha256": 4}
 _INTEGRITY = {"sha1": Integrity.HMAC_SHA1_96, "sha256": Integrity.HMAC_SHA2_256_128}
-Lifetime = Annotated[float, msgspec.Meta(ge=1)]
 
 
 class IkeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

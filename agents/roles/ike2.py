@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable
 from ipaddress import IPv6Address
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
 import msgspec
 from cryptography import x509
@@ -32,12 +32,12 @@ from agents.machine import Event
 from agents.roles.keylog import KeyLog
 from agents.roles.runtime import ConfigurationError
 from agents.roles.tls import TlsSettings
+from agents.settings import Lifetime
 from agents.shell.datagrams import DatagramEndpoint
 from agents.shell.eventlog import EventLog
 
 PORT = 500
 _GROUPS = {"x25519": CURVE25519, "ecp256": ECP256, "modp2048": MODP2048}
-Lifetime = Annotated[float, msgspec.Meta(ge=1)]
 
 
 class Ike2Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -10,9 +10,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from ipaddress import IPv6Address
-from typing import Annotated, Literal, Protocol
-
-import msgspec
+from typing import Literal, Protocol
 
 from agents.bootstrap import Assignment, Protection, PskSource
 from agents.eap.tls import EapKeys
@@ -39,6 +37,7 @@ from agents.roles.keylog import KeyLog
 from agents.roles.launch import launch
 from agents.roles.retry import Retry
 from agents.roles.runtime import (
+    CommandNames,
     Commands,
     Configuration,
     ConfigurationError,
@@ -47,6 +46,7 @@ from agents.roles.runtime import (
 )
 from agents.roles.trust import Trust
 from agents.sealed import SealError
+from agents.settings import BindingLifetime
 from agents.shell.addresses import care_of_address
 from agents.shell.eventlog import EventLog
 
@@ -74,10 +74,22 @@ class MobileNodeConfiguration(Configuration, frozen=True, kw_only=True):
     protection: Protection = "none"
     early: bool = False
     psk_file: str | None = None
-    binding_lifetime: Annotated[float, msgspec.Meta(gt=0)] = 420.0
+    binding_lifetime: BindingLifetime = 420.0
     launch: Literal["resident", "script"] = "resident"
     habits: Habits = Habits()
     keys: str | None = None
+
+    @property
+    def commands(self) -> CommandNames:
+        """Nobody is told of a movement in an open network, nor are the daemons of a script."""
+        names: dict[str, tuple[Callable[[str], object], ...]] = {}
+        if self.launch == "resident":
+            names |= {"deregister": (), "refresh": ()}
+        if self.access:
+            names |= {"ping": (), "reauthenticate": (), "terminate": (), "move": (IPv6Address,)}
+        if self.ikev2:
+            names |= {"rekey-ike": (), "rekey-children": ()}
+        return names
 
     def __post_init__(self) -> None:
         if (self.ikev1 is None) == (self.ikev2 is None):
@@ -256,13 +268,13 @@ class MobileNode:
         own: dict[str, Callable[..., object]] = {
             "deregister": self._deregister,
             "refresh": self._refresh,
-            "move": self._move,
         }
         ike = self._ikev2
         if ike:
             own["rekey-ike"] = lambda: self._rekey(ike.rekey_ike)
             own["rekey-children"] = lambda: self._rekey(ike.rekey_children)
         if self._access:
+            own["move"] = self._move
             own["ping"] = self._access.ping
             own["reauthenticate"] = self._access.reauthenticate
             own["terminate"] = self._access.terminate

@@ -28,7 +28,7 @@ from agents.roles.home_registration import RegistrationService
 from agents.roles.ike import IkeService, IkeSettings
 from agents.roles.keylog import KeyLog
 from agents.roles.runtime import run
-from agents.shell.eventlog import EventLog
+from agents.shell.eventlog import EventLog, RoleEvent
 
 
 class RogueConfiguration(AccessRouterConfiguration, frozen=True, kw_only=True):
@@ -48,9 +48,12 @@ class RogueConfiguration(AccessRouterConfiguration, frozen=True, kw_only=True):
 class RogueLog(EventLog):
     """Tells a bootstrap of the rogue's own from the mobile node's."""
 
-    def write(self, event: str, **fields: object) -> None:
+    def write(self, event: RoleEvent, **fields: object) -> None:
         """Log an event of the rogue's own stages by what it means here."""
-        names = {"Bootstrapped": "Impersonated", "BootstrapFailed": "ImpersonationFailed"}
+        names: dict[str, RoleEvent] = {
+            "Bootstrapped": "Impersonated",
+            "BootstrapFailed": "ImpersonationFailed",
+        }
         super().write(names.get(event, event), **fields)
 
 

@@ -12,15 +12,26 @@ from typing import NoReturn, TypeAlias, TypeVar
 
 import msgspec
 
+from agents import documents
+from agents.documents import DocumentError
 from agents.shell.eventlog import EventLog
 
 T = TypeVar("T")
+
+
+CommandNames: TypeAlias = Mapping[str, tuple[Callable[[str], object], ...]]
+"""What a role can be asked while it runs, each with what reads its arguments."""
 
 
 class Configuration(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The base of all configurations: `host` names the host in the event log."""
 
     host: str
+
+    @property
+    def commands(self) -> CommandNames:
+        """What may be asked of the role that is configured like this."""
+        return {}
 
 
 class ConfigurationError(Exception):
@@ -29,12 +40,9 @@ class ConfigurationError(Exception):
 
 def load(path: Path, kind: type[T]) -> T:
     """Read a configuration in TOML, or in JSON if the file's name ends so."""
-    decode = msgspec.json.decode if path.suffix == ".json" else msgspec.toml.decode
     try:
-        return decode(path.read_bytes(), type=kind)
-    except OSError as error:
-        raise ConfigurationError(f"{path}: {error.strerror}") from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        return documents.load(path, kind)
+    except DocumentError as error:
         raise ConfigurationError(f"{path}: {error}") from None
 
 

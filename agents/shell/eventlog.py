@@ -6,12 +6,51 @@ import dataclasses
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from enum import Enum
 from ipaddress import IPv6Address, IPv6Network
-from typing import Any, TextIO
+from typing import Any, Literal, TextIO, TypeAlias, get_args
 
 from agents.machine import Discarded, Event
+
+RoleEvent: TypeAlias = Literal[
+    "AaaFailed",
+    "AaaLate",
+    "AaaRefused",
+    "AddressTaken",
+    "BindingUpdateDropped",
+    "BootstrapFailed",
+    "Bootstrapped",
+    "CareOfAddress",
+    "CommandRefused",
+    "EarlyStartRefused",
+    "EnforcementFailed",
+    "Flooded",
+    "HomeAddressRefused",
+    "IkeDaemonReady",
+    "IkeFailed",
+    "Impersonated",
+    "ImpersonationFailed",
+    "KernelFailed",
+    "PeerRefused",
+    "PinholeClosed",
+    "PinholeOpened",
+    "PinholeRefused",
+    "Ready",
+]
+"""What roles tell of themselves, beside the events of their machines."""
+
+
+def known_events() -> frozenset[str]:
+    """Return the names of all events that can be told: roles', and imported machines'."""
+
+    def below(kind: type[Event]) -> Iterator[str]:
+        for one in kind.__subclasses__():
+            yield one.__name__
+            yield from below(one)
+
+    return frozenset((*get_args(RoleEvent), *below(Event)))
+
 
 DISCARDED_AT_ONCE = 100
 DISCARDED_PER_SECOND = 10.0
@@ -98,10 +137,13 @@ class EventLog:
                 omitted, self._omitted = {"omitted": self._omitted}, 0
         fields = {**_public_fields(event), **omitted}
         fields.pop("at", None)
-        self.write(type(event).__name__, **fields)
+        self._write(type(event).__name__, fields)
 
-    def write(self, event: str, **fields: object) -> None:
+    def write(self, event: RoleEvent, **fields: object) -> None:
         """Log an event of the role itself."""
+        self._write(event, fields)
+
+    def _write(self, event: str, fields: Mapping[str, object]) -> None:
         line = {
             "t": self._clock(),
             "host": self._host,

@@ -91,6 +91,7 @@ class World:
             access_prefix=PREFIX,
             address=OWN,
         )
+        self.configuration = configuration
         log = EventLog("B", "pana", self.told)
         self.router = AccessRouter(configuration, self.aaa, self.filter, log)
         self.pacs = {}
@@ -325,5 +326,12 @@ def test_one_host_has_few_conversations_with_the_aaa_server(run):
         world.aaa.free.set()
         await world.bootstrap(ALICE)
         assert ALICE[0] in world.open()
+
+    run(work)
+
+
+def test_it_takes_the_commands_that_its_configuration_names(run):
+    async def work(world):
+        assert world.router.commands().keys() == world.configuration.commands.keys()
 
     run(work)

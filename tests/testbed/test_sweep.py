@@ -101,16 +101,18 @@ def test_the_estimate_grows_with_runs_and_delays(tmp_path):
     ("old", "new", "complaint"),
     [
         ("links.core.delay", "links.cord.delay", "no link cord"),
-        ("links.core.delay", "links.core.delai", "unknown field `delai`"),
+        ("links.core.delay", "links.core.delai", "unknown key delai, perhaps delay"),
         ("links.core.delay", "runs", r"only links\.\* and settings\.\*"),
         ("links.core.delay", "links", r"only links\.\* and settings\.\*"),
         ("links.core.delay", "links..delay", r"only links\.\* and settings\.\*"),
         ("links.core.delay", "settings.ike.mode", "variant aggressive sets it too"),
         ("0.02, 0.1]", "0.02, 0.02]", "twice"),
-        ("0.02, 0.1]", "0.02, -0.1]", ">= 0"),
+        ("0.02, 0.1]", "0.02, -0.1]", "sweep: at .*core.delay = -0.1: .* use seconds"),
         ("[0.0, 0.05]", "[]", "sweep"),
         ("[0.0, 0.05]", "0.05", "sweep"),
-        ("links.core.delay", "settings.launch.mode", "settings: launch"),
+        ("links.core.delay", "links.access", "links.access.delay, which is swept too, is a part"),
+        ("[0.0, 0.05]", "[" + ", ".join(map(str, range(20_000))) + "]", "at most 100000"),
+        ("links.core.delay", "settings.launch.mode", "settings.launch: a table is not known"),
     ],
 )
 def test_a_bad_sweep_is_refused(tmp_path, old, new, complaint):

@@ -1,0 +1,112 @@
+"""Expectations and steps: what hosts and programs cannot do is refused before anything runs."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from testbed.spec import Spec, SpecError
+
+
+def spec(variant: dict[str, object], approach: str = "pana-ikev2") -> Spec:
+    document = {
+        "name": "one",
+        "approach": approach,
+        "topology": "paper",
+        "variants": {"v": variant},
+    }
+    return Spec(document, "one.toml")
+
+
+GOOD = {"host": "A", "command": "ping", "until": "A PingAnswered"}
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        GOOD,
+        {"host": "B", "command": " terminate  "},
+        {"host": "A", "command": "move 2001:db8:a::abcd"},
+        {"host": "CN", "run": "true"},
+        {"host": "A", "until": "C ChildRekeyed", "timeout": 60.0},
+        {"host": "A", "packets": 25},
+    ],
+)
+def test_a_step_that_can_be_taken_is_accepted(step):
+    assert len(spec({"steps": [GOOD, step]}).variants["v"].steps) == 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"host": "Z"}, r"steps\[1\]\.host: there is no host 'Z'; use one of A, B, C, CN"),
+        ({"host": "a" * 300}, r"steps\[1\]\.host: there is no host"),
+        ({"host": "A\n"}, r"steps\[1\]\.host: 'A\\n' is not allowed; use one line"),
+        ({"command": "pong"}, "there is no command 'pong', perhaps ping; use one of deregister"),
+        ({"command": "ping now"}, "ping takes 0 arguments, not 1"),
+        ({"command": "move"}, "move takes 1 arguments, not 0"),
+        ({"command": "move there"}, "move: .*'there'"),
+        ({"command": "ping\nping"}, r"steps\[1\]\.command: .* use one line"),
+        ({"host": "C"}, "the program in host C takes no commands"),
+        ({"host": "CN"}, "no program runs in host CN"),
+        ({"until": "A PingAnsered"}, "no program tells of 'PingAnsered', perhaps PingAnswered"),
+        ({"until": "PingAnswered"}, "there is no host with a program, 'PingAnswered'"),
+        ({"until": "CN Ready"}, "there is no host with a program, 'CN', perhaps C; use one of A"),
+        ({"command": "", "until": ""}, r"steps\[1\]: a step needs `command`, `run`,"),
+        ({"run": "true\0"}, r"steps\[1\]\.run: .* use a shell script"),
+        ({"packets": 1000}, "1000 packets take 20 s at least; the step's timeout is 15 s"),
+        ({"timeout": 1e9}, r"steps\[1\]\.timeout: 1000000000\.0 is not allowed"),
+        ({"while": 1}, "unknown key while"),
+    ],
+)
+def test_a_step_that_cannot_be_taken_is_refused(changes, complaint):
+    with pytest.raises(SpecError, match=complaint):
+        spec({"steps": [GOOD, GOOD | changes]})
+
+
+def test_traffic_that_was_cut_is_not_waited_for():
+    with pytest.raises(SpecError, match=r"steps\[1\]\.packets: the traffic is over"):
+        spec({"steps": [GOOD | {"cuts": True}, GOOD | {"packets": 1}]})
+
+
+def test_commands_are_those_of_the_approach():
+    rekey, ping = {"host": "A", "command": "rekey-ike"}, {"host": "A", "command": "ping"}
+
+    assert spec({"steps": [rekey]}, "static")
+    with pytest.raises(SpecError, match="there is no command 'ping'"):
+        spec({"steps": [ping]}, "static")
+    with pytest.raises(SpecError, match="there is no command 'rekey-ike'"):
+        spec({"steps": [rekey]}, "pana-ikev1")
+    script = {"settings": {"launch": "script"}}
+    with pytest.raises(SpecError, match="there is no command 'refresh'"):
+        spec({**script, "steps": [{"host": "A", "command": "refresh"}]}, "pana-ikev1")
+    with pytest.raises(SpecError, match="no program runs in host B"):
+        spec({"steps": [{"host": "B", "command": "ping"}]}, "dns-ikev2")
+
+
+EXPECTED = {"expect": {"silence": 1, "lost": 0}, "steps": [GOOD]}
+
+
+@pytest.mark.parametrize(
+    ("variant", "complaint"),
+    [
+        ({"expect": {"silence": 1}}, "traffic to judge during `steps` only; there are none"),
+        ({"expect": {"lost": 0}}, "traffic to judge during `steps` only; there are none"),
+        ({"expect": {"silence": -1}, "steps": [GOOD]}, r"expect\.silence: -1 is not allowed"),
+        ({"expect": {"silence": math.inf}, "steps": [GOOD]}, r"expect\.silence: inf"),
+        ({"expect": {"reason": "x"}, "steps": [GOOD]}, "the steps would never be taken"),
+        ({"expect": {"event": "A Ready"}, "steps": [GOOD]}, "the steps would never be taken"),
+        ({"expect": {"event": "B Impersonate"}}, "tells of 'Impersonate', perhaps Impersonated"),
+        ({"expect": {"event": "Impersonated"}}, r"expect\.event: there is no host"),
+        ({"expect": {"event": "CN Ready"}}, r"expect\.event: there is no host with a program"),
+        ({"expect": {"home_agent": "2001:DB8:100::1"}}, "use one of .*2001:db8:100::1"),
+        ({"expect": {"home_agent": "2001:db8::99"}}, "'2001:db8::99' is no host's address"),
+        ({"expect": {"reason": "("}}, "expect: reason: no regular expression"),
+        ({"expect": {"reason": "a{99999999999}"}}, "expect: reason: no regular expression"),
+    ],
+)
+def test_an_expectation_that_no_run_can_meet_is_refused(variant, complaint):
+    assert spec(EXPECTED).variants["v"].expect
+    with pytest.raises(SpecError, match=complaint):
+        spec(variant)
