@@ -81,6 +81,7 @@ FEATURES = {
         Feature("linux.uml", "the uml lab's kernel", "tool", ("uml",)),
         Feature("modprobe", "the uml lab's modules", "tool", ("uml",)),
         Feature("uml_memory", "room for the uml lab's memory", "right", ("uml",)),
+        Feature("uml_files", "files that the uml lab's hosts have open", "right", ("uml",)),
         Feature("uml_cpu", "the uml lab on a CPU with AMX: a C compiler", "tool", ("uml",)),
     )
 }
@@ -132,6 +133,10 @@ def _find(feature: Feature, kernel: dict[str, str]) -> Finding:
         case "uml_memory":
             here, how = _room()
             remedy = "set TMPDIR to a folder with room that is not mounted noexec"
+        case "uml_files":
+            most = uml_host.open_files()
+            here, how = most >= uml_host.LEAST_FILES, f"{most} at most"
+            remedy = f"allow {uml_host.LEAST_FILES} open files: ulimit -n, limits.conf(5)"
         case "uml_cpu":
             here, how = _compiler()
             remedy = how_to_install(PACKAGES["uml_cpu"])

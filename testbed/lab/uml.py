@@ -206,6 +206,7 @@ class UmlLab:
             "--",
             "prlimit",
             "--core=0",
+            f"--nofile={uml_host.open_files()}:",
             "--",
             "taskset",
             "-c",

@@ -5,6 +5,7 @@ import fcntl
 import mmap
 import os
 import re
+import resource
 import shutil
 import socket
 import subprocess
@@ -23,6 +24,7 @@ XSTATE = Path(__file__).with_name("xstate.c")
 PREFIX = "mip6lab-"
 MEMORY = 2 << 30  # octets
 LEAST_MEMORY = 512 << 20
+LEAST_FILES, MOST_FILES = 1024, 65536  # A bootstrap of four hosts has 220 open.
 AT_MINSIGSTKSZ = 51
 # The kernel's part of a signal frame holds all floating-point state: 3632 octets up to AVX-512.
 LARGEST_FRAME = 3632
@@ -151,6 +153,12 @@ def memory(wanted: int | None = None) -> tuple[int, Path]:
         "(tried TMPDIR, /dev/shm, /tmp, /var/tmp); set TMPDIR to one"
     )
     raise LabError(msg)
+
+
+def open_files() -> int:
+    """Return how many files a user-mode kernel can have open: each of its own is the host's."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_FILES)
 
 
 def preloaded(folder: Path) -> dict[str, str]:

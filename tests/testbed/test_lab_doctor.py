@@ -1,5 +1,6 @@
 import json
 import os
+import resource
 import stat
 
 import pytest
@@ -101,3 +102,12 @@ def test_the_caller_is_the_user_behind_sudo_who_owns_the_project(tmp_path, monke
         assert path.lstat().st_uid == 1
     assert os.stat("/etc/passwd").st_uid == 0
     assert stat.S_ISLNK((project / "link").lstat().st_mode)
+
+
+def test_the_uml_lab_wants_files(monkeypatch):
+    for hard, here in ((20, False), (1024, True), (resource.RLIM_INFINITY, True)):
+        monkeypatch.setattr(resource, "getrlimit", lambda _, hard=hard: (20, hard))
+        [finding] = examine(["uml_files"])
+        assert finding.here is here
+        assert ("ulimit -n" in finding.remedy) is not here
+        assert here or finding in doctor.lacking("uml", ())
