@@ -186,11 +186,22 @@ def test_a_name_is_one_that_a_folder_can_have(tmp_path, name):
             Spec.load(written(tmp_path, GOOD), [f"{place}={json.dumps(name)}"])
 
 
-def test_what_the_programs_would_refuse_is_refused(tmp_path):
-    sealed = ["approach=dhcpv6-ikev2", "topology=dhcpv6", "settings.protection=sealed"]
+@pytest.mark.parametrize(
+    ("approach", "setting", "complaint"),
+    [
+        ("dhcpv6-ikev2", "protection=sealed", "what DHCPv6 and DNS tell is not sealed"),
+        ("dns-ikev2", "ike.authentication=psk", "an open network brings no key for IKE"),
+        ("static", "ike.authentication=eap", "a preconfigured key is not for IKEv2 with EAP"),
+        ("pana-fast", "psk_source=msk", "an early start needs a sealed assignment, and a key"),
+    ],
+)
+def test_what_the_programs_would_refuse_is_refused(tmp_path, approach, setting, complaint):
+    document = GOOD.partition("[links")[0].replace("pana-ikev1", approach)
+    path = written(tmp_path, document.replace("paper", "dhcpv6") + "[variants.v]")
 
-    with pytest.raises(SpecError, match="common: what DHCPv6 and DNS tell is not sealed"):
-        Spec.load(written(tmp_path, GOOD.replace('launch = "script"', "")), sealed)
+    assert Spec.load(path)
+    with pytest.raises(SpecError, match=f"variant v: .*{complaint}"):
+        Spec.load(path, [f"settings.{setting}"])
 
 
 @pytest.mark.parametrize("depth", [300, 900, 3000])
