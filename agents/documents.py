@@ -216,6 +216,10 @@ def _fits(value: object, kind: inspect.Type) -> bool:
     return True
 
 
+def _number(n: float) -> str:
+    return str(n) if isinstance(n, int) else f"{n:.15g}"
+
+
 def _describe(kind: inspect.Type) -> str:
     match kind:
         case inspect.BoolType():
@@ -228,7 +232,9 @@ def _describe(kind: inspect.Type) -> str:
                 ("to", kind.le),
                 ("below", kind.lt),
             )
-            return " ".join([word, *(f"{name} {n:.15g}" for name, n in limits if n is not None)])
+            return " ".join(
+                [word, *(f"{name} {_number(n)}" for name, n in limits if n is not None)]
+            )
         case inspect.StrType(max_length=int(most)):
             return f"a text of {kind.min_length or 0} to {most} letters"
         case inspect.StrType(min_length=int()):
