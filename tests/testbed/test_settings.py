@@ -21,7 +21,7 @@ from msgspec import inspect
 from agents.aaa import subscribers
 from agents.approaches.scene import CommonSettings
 from agents.roles import runtime
-from testbed.results import PROJECT
+from testbed.places import PROJECT
 from testbed.spec import Spec, SpecError
 
 APPROACHES = {
