@@ -293,7 +293,7 @@ def _shorter_lifetime(lifetime: float, payloads: Sequence[Payload]) -> float:
             if attribute.type == EspAttribute.LIFE_TYPE:
                 kind = attribute.number
             elif attribute.type == EspAttribute.LIFE_DURATION and kind == LIFE_SECONDS:
-                lifetime = max(1.0, min(lifetime, float(attribute.number)))
+                lifetime = max(1.0, min(lifetime, attribute.seconds))
     return lifetime
 
 

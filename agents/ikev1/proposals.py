@@ -89,7 +89,7 @@ def _lifetime(attributes: Iterable[Attribute], life_type: int, duration: int) ->
         if attribute.type == life_type:
             kind = attribute.number
         elif attribute.type == duration and kind == LIFE_SECONDS:
-            lifetime = float(attribute.number)
+            lifetime = attribute.seconds
     return lifetime
 
 

@@ -145,6 +145,11 @@ class Attribute:
         """The value as an unsigned integer."""
         return int.from_bytes(self.value)
 
+    @property
+    def seconds(self) -> float:
+        """The value as a duration, which may have any length; from 2^32 s on it is for ever."""
+        return float(min(self.number, 1 << 32))
+
     @classmethod
     def of(cls, kind: int, number: int) -> Self:
         """Return an attribute in the shortest form that its number allows."""

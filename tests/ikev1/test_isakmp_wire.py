@@ -1,15 +1,17 @@
 from contextlib import suppress
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from agents.ikev1 import Config, IkeProposal, Mode, grammar
-from agents.ikev1.constants import Exchange, PayloadType
+from agents.ikev1.constants import Exchange, IkeAttribute, PayloadType
 from agents.ikev1.proposals import accept_ike, choose_ike, offer_ike
 from agents.ikev1.wire import (
     Attribute,
     Deletion,
+    Header,
     Identification,
     Notification,
     Payload,
@@ -23,7 +25,7 @@ from agents.ikev1.wire import (
 )
 from agents.machine import Discarded, PeerError
 from agents.wire import Reader, WireError
-from tests.ike import COA, HA, find
+from tests.ike import COA, HA, find, names
 from tests.ikev1.peers import AGGRESSIVE, FAST, SELECTORS, Peers
 
 DECODERS = (
@@ -96,6 +98,26 @@ def test_long_attributes_are_kept_as_they_came():
     data = bytes.fromhex("000c0004000070 80".replace(" ", ""))
     attribute = Attribute.decode(Reader(data))
     assert (attribute.type, attribute.number, attribute.encode()) == (12, 28800, data)
+
+
+@given(st.sampled_from(IkeAttribute), st.sampled_from((0, 1, 3, 8, 127, 128, 129, 1800, 9000)))
+def test_an_attribute_of_any_length_in_the_first_message(kind, octets):
+    """The first message needs no key. 128 octets are more than a float holds, 1800 than str()."""
+    proposal = offer_ike(FAST).proposals[0]
+    (transform,) = proposal.transforms
+    kept = tuple(a for a in transform.attributes if a.type != kind)
+    long = Attribute(kind, b"\xff" * octets, False)
+    offer = replace(proposal, transforms=(replace(transform, attributes=(*kept, long)), transform))
+    body = encode_chain([Payload(PayloadType.SA, SecurityAssociation((offer,)).encode())])
+    header = Header(bytes(range(8)), bytes(8), PayloadType.SA, Exchange.MAIN, 0, 0, 28 + len(body))
+    peers = Peers()
+    peers.ha.handle_message(header.encode() + body, (str(COA), 500), 0.0)
+    assert names(peers.ha) == ["Phase1Started"]
+
+
+@pytest.mark.parametrize(("octets", "seconds"), [(2, 0xFFFF), (4, 0xFFFFFFFF), (128, 2**32)])
+def test_a_duration_of_many_octets_is_for_ever(octets, seconds):
+    assert Attribute(12, b"\xff" * octets, False).seconds == seconds
 
 
 def test_leftovers_and_too_much_padding_are_errors():
