@@ -36,7 +36,8 @@ class Integrity(Enum):
 class EspSa:
     """One direction of a transport-mode ESP SA for one upper-layer protocol.
 
-    `lifetime` is in seconds. Keys stay out of repr() and logs.
+    `lifetime` is in seconds, `message` the only Mobility Header type that it is for, if any. Keys
+    stay out of repr() and logs.
     """
 
     source: IPv6Address
@@ -48,6 +49,7 @@ class EspSa:
     integrity: Integrity
     integrity_key: bytes = field(repr=False)
     lifetime: float
+    message: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

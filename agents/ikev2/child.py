@@ -65,7 +65,12 @@ def make(
     lifetime = host.esp_lifetime(sa, now)
     spi_in, spi_out = agreement.spis
 
-    def one(ends: tuple[IPv6Address, IPv6Address], spi: int, keys: tuple[bytes, bytes]) -> EspSa:
+    def one(
+        ends: tuple[IPv6Address, IPv6Address],
+        spi: int,
+        keys: tuple[bytes, bytes],
+        message: int | None,
+    ) -> EspSa:
         return EspSa(
             *ends,
             spi,
@@ -75,11 +80,13 @@ def make(
             choice.proposal.digest,
             keys[1],
             lifetime,
+            message,
         )
 
+    inbound, outbound = (theirs.encryption, theirs.integrity), (ours.encryption, ours.integrity)
     pair = EspPair(
-        one((remote, local), spi_in, (theirs.encryption, theirs.integrity)),
-        one((local, remote), spi_out, (ours.encryption, ours.integrity)),
+        one((remote, local), spi_in, inbound, selectors.remote_message),
+        one((local, remote), spi_out, outbound, selectors.local_message),
     )
     return Child(sa, selectors, pair, initiated, min(material.nonces))
 
@@ -88,10 +95,14 @@ def _ts(selector: TrafficSelector, kind: int) -> Payload:
     return Payload(kind, encode_selectors((selector,)))
 
 
-def _selector(address: IPv6Address | None, protocol: int) -> TrafficSelector:
-    if address is None:
-        return TrafficSelector.anywhere(protocol)
-    return TrafficSelector.of(address, protocol)
+def _local(s: Selectors) -> TrafficSelector:
+    if s.local is None:
+        return TrafficSelector.anywhere(s.protocol)
+    return TrafficSelector.of(s.local, s.protocol, s.local_message)
+
+
+def _remote(s: Selectors) -> TrafficSelector:
+    return TrafficSelector.of(s.remote, s.protocol, s.remote_message)
 
 
 def offer_payloads(
@@ -100,34 +111,41 @@ def offer_payloads(
     """Return the initiator's SA payload, and its selectors."""
     offer = offer_esp(host.config.esp_proposals, spi, group)
     return [Payload(PayloadType.SA, offer.encode())], [
-        _ts(_selector(selectors.local, selectors.protocol), PayloadType.TS_I),
-        _ts(_selector(selectors.remote, selectors.protocol), PayloadType.TS_R),
+        _ts(_local(selectors), PayloadType.TS_I),
+        _ts(_remote(selectors), PayloadType.TS_R),
     ]
 
 
-def _covers(offered: Sequence[TrafficSelector], address: IPv6Address, protocol: int) -> bool:
-    return any(
-        s.protocol in (0, protocol)
-        and s.first <= address <= s.last
-        and (s.first_port, s.last_port) == (0, 0xFFFF)
-        for s in offered
-    )
+def _common(offered: Sequence[TrafficSelector], allowed: TrafficSelector) -> list[int | None]:
+    """Return the messages, None for all, of each offer that has something of what is allowed."""
+    found = []
+    for s in offered:
+        if s.protocol not in (0, allowed.protocol) or not s.first <= allowed.first <= s.last:
+            continue
+        if s.every_port:
+            found.append(allowed.message)
+        elif s.message is not None and (allowed.every_port or s.message == allowed.message):
+            found.append(s.message)
+    return found
 
 
 def _narrow(sa: IkeSa, tsi: bytes, tsr: bytes) -> Selectors:
-    """Return the selectors that the peer may have: its home address, or what is up already."""
+    """Return the selectors that the peer may have: its home address, or what is up already.
+
+    One that asks for a single Mobility Header type gets that (RFC 4877 section 7.2.1).
+    """
     allowed = [c.selectors for c in sa.children.values()]
     if sa.grant is not None:
         allowed.insert(0, Selectors(sa.local, sa.grant.home_address, MOBILITY_HEADER))
     wanted_i, wanted_r = decode_selectors(tsi), decode_selectors(tsr)
     for s in allowed:
-        if (
-            s.local is not None
-            and _covers(wanted_i, s.remote, s.protocol)
-            and _covers(wanted_r, s.local, s.protocol)
-        ):
-            return s
-    asked = ", ".join(f"{s.first}-{s.last} protocol {s.protocol}" for s in wanted_i[:4])
+        here, there = _common(wanted_r, _local(s)), _common(wanted_i, _remote(s))
+        if s.local is not None and here and there:
+            return s._replace(local_message=here[0], remote_message=there[0])
+    asked = ", ".join(
+        f"{s.first}-{s.last} protocol {s.protocol} ports {s.first_port}-{s.last_port}"
+        for s in wanted_i[:4]
+    )
     home = sa.grant.home_address if sa.grant else "not known"
     raise PeerError(
         f"{asked or 'nothing'} is not for {sa.identity}, whose home address is {home}",
@@ -153,8 +171,8 @@ def answer_payloads(agreement: Agreement, chosen: Proposal) -> tuple[list[Payloa
     sa = answer(chosen, agreement.spis[0].to_bytes(4))
     s = agreement.selectors
     return [TRANSPORT.payload(), Payload(PayloadType.SA, sa.encode())], [
-        _ts(_selector(s.remote, s.protocol), PayloadType.TS_I),
-        _ts(_selector(s.local, s.protocol), PayloadType.TS_R),
+        _ts(_remote(s), PayloadType.TS_I),
+        _ts(_local(s), PayloadType.TS_R),
     ]
 
 
@@ -166,11 +184,11 @@ def accept(
     choice, outbound = accept_esp(answered, host.config.esp_proposals, group)
     if contents.note(NotifyType.USE_TRANSPORT_MODE) is None:
         raise PeerError("the peer has chosen tunnel mode", NotifyType.NO_PROPOSAL_CHOSEN)
-    for kind, address in ((PayloadType.TS_I, wanted.local), (PayloadType.TS_R, wanted.remote)):
+    for kind, asked in ((PayloadType.TS_I, _local(wanted)), (PayloadType.TS_R, _remote(wanted))):
         found = decode_selectors(contents.get(kind))
-        if address is None or found != (TrafficSelector.of(address, wanted.protocol),):
+        if wanted.local is None or found != (asked,):
             raise PeerError(
-                f"the peer's {kind.name} is not {address} protocol {wanted.protocol}",
+                f"the peer's {kind.name} is not {asked.first} protocol {wanted.protocol}",
                 NotifyType.TS_UNACCEPTABLE,
             )
     return Agreement(choice, wanted, (spi, outbound))

@@ -40,18 +40,22 @@ _CBC_KEYS, _GCM_KEYS = (128, 192, 256), (128, 192, 256)
 class Selectors(NamedTuple):
     """The traffic of an SA as the initiator sees it: for a mobile node HoA, HA, protocol 135.
 
-    Without `local` the responder is asked to assign it.
+    Without `local` the responder is asked to assign it. The messages are the Mobility Header types
+    that this end sends and that it receives, None for all (RFC 4301 section 4.4.1.3).
     """
 
     local: IPv6Address | None
     remote: IPv6Address
     protocol: int = MOBILITY_HEADER
+    local_message: int | None = None
+    remote_message: int | None = None
 
     def mirrored(self) -> Selectors:
         """Return the same traffic as the other side sees it."""
         if self.local is None:
             raise ValueError("the local address is not assigned yet")
-        return Selectors(self.remote, self.local, self.protocol)
+        messages = self.remote_message, self.local_message
+        return Selectors(self.remote, self.local, self.protocol, *messages)
 
 
 def _check_cipher(encryption: int, key_bits: int, integrity: int) -> None:

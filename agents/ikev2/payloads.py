@@ -8,6 +8,7 @@ from typing import Self
 
 from agents.ikev2.constants import (
     KEY_LENGTH,
+    MOBILITY_HEADER,
     TS_IPV6_ADDR_RANGE,
     ConfigAttribute,
     PayloadType,
@@ -207,7 +208,10 @@ class Deletion:
 
 @dataclass(frozen=True, slots=True)
 class TrafficSelector:
-    """A range of IPv6 addresses and ports of one protocol, 0 for all (section 3.13.1)."""
+    """A range of IPv6 addresses and ports of one protocol, 0 for all (section 3.13.1).
+
+    A Mobility Header type lies in the upper eight bits of a port.
+    """
 
     protocol: int
     first: IPv6Address
@@ -216,9 +220,24 @@ class TrafficSelector:
     last_port: int = 0xFFFF
 
     @classmethod
-    def of(cls, address: IPv6Address, protocol: int) -> Self:
-        """Return the selector of one address."""
-        return cls(protocol, address, address)
+    def of(cls, address: IPv6Address, protocol: int, message: int | None = None) -> Self:
+        """Return the selector of one address, of one Mobility Header type if there is one."""
+        if message is None:
+            return cls(protocol, address, address)
+        return cls(protocol, address, address, message << 8, message << 8)
+
+    @property
+    def every_port(self) -> bool:
+        """Whether the ports are ANY."""
+        return (self.first_port, self.last_port) == (0, 0xFFFF)
+
+    @property
+    def message(self) -> int | None:
+        """The one Mobility Header type that this is for, with any lower bits; None if not one."""
+        message = self.first_port >> 8
+        if self.protocol != MOBILITY_HEADER or self.first_port & 0xFF:
+            return None
+        return message if self.first_port <= self.last_port <= (message << 8 | 0xFF) else None
 
     @classmethod
     def anywhere(cls, protocol: int) -> Self:

@@ -200,7 +200,8 @@ _NEW = CREATE | EXCLUSIVE
 
 def add_esp(sa: EspSa, reqid: int) -> list[Request]:
     """Return the requests that install `sa`; one with the same SPI and destination goes first."""
-    selector = Selector(IPv6Network(sa.source), IPv6Network(sa.destination), sa.protocol).encode()
+    ends = IPv6Network(sa.source), IPv6Network(sa.destination)
+    selector = Selector(*ends, sa.protocol, sa.message).encode()
     identity = _SA_ID.pack(sa.destination.packed, sa.spi.to_bytes(4), ESP)
     hard = int(sa.lifetime)
     lifetime = _lifetime(0, hard)

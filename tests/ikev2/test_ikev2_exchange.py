@@ -9,6 +9,7 @@ from agents.ikev2 import (
     ChildDeleted,
     ChildEstablished,
     ChildKeyed,
+    ChildRekeyed,
     Config,
     EspProposal,
     Failed,
@@ -26,6 +27,7 @@ from tests.ike import COA, HA, HOA, PSK, find, names
 from tests.ikev2.peers import ASSIGN, FAST, SELECTORS, Peers, assert_same_sas, assert_up, pairs
 
 CBC = IkeProposal(Encr.AES_CBC, 128, 12, 5, 31)
+BINDING_UPDATE, BINDING_ACK = 5, 6
 
 
 @pytest.mark.parametrize("group", [14, 19, 31])
@@ -245,6 +247,37 @@ def test_selectors_that_the_peer_may_not_have(wanted):
     assert f"whose home address is {HOA}" in reason
     assert peers.reasons(peers.mn, Failed) == ["CHILD SA: the peer says TS_UNACCEPTABLE"]
     assert not find(peers.ha, ChildKeyed)
+
+
+# RFC 4877 section 7.2.1: Binding Updates one way, Acknowledgements the other; RFC 4301 section
+# 4.4.1.1 has examples with one type for both ways.
+@pytest.mark.parametrize(
+    "messages",
+    [(BINDING_UPDATE, BINDING_ACK), (BINDING_UPDATE, BINDING_UPDATE), (None, BINDING_ACK)],
+)
+def test_selectors_of_one_kind_of_message(messages):
+    peers = Peers()
+    peers.connect(5.0, Selectors(HOA, HA, 135, *messages))
+    assert_up(peers)
+    for step in range(2):
+        (pair,) = pairs(peers.mn)
+        assert (pair.outbound.message, pair.inbound.message) == messages
+        (mirrored,) = pairs(peers.ha)
+        assert (mirrored.inbound.message, mirrored.outbound.message) == messages
+        if step == 0:
+            peers.mn.rekey_children(HA, 6.0)
+            peers.link.run(8.0)
+            peers.ha.rekey_children(COA, 9.0)
+            peers.link.run(12.0)
+    assert len(find(peers.ha, ChildRekeyed)) == len(find(peers.mn, ChildRekeyed)) == 2
+
+
+def test_messages_of_one_kind_beside_all():
+    peers = Peers()
+    peers.connect(5.0)
+    peers.connect(10.0, Selectors(HOA, HA, 135, BINDING_UPDATE, BINDING_ACK))
+    assert [pair.outbound.message for pair in pairs(peers.mn)] == [None, BINDING_UPDATE]
+    assert not find(peers.ha, Failed)
 
 
 def test_a_peer_without_a_home_address_gets_nothing():

@@ -119,6 +119,27 @@ def test_traffic_selectors():
             decode_selectors(data[:length])
 
 
+# RFC 7296 section 3.13.1: the type in the upper eight bits, the lower ones zero; some send all.
+@pytest.mark.parametrize(
+    ("protocol", "ports", "message"),
+    [
+        (135, (0x0500, 0x0500), 5),
+        (135, (0x0500, 0x05FF), 5),
+        (135, (0x0000, 0x00FF), 0),
+        (135, (0x0500, 0x06FF), None),
+        (135, (0x0501, 0x05FF), None),
+        (135, (0xFFFF, 0x0000), None),  # OPAQUE
+        (135, (0x0000, 0xFFFF), None),
+        (17, (0x0500, 0x0500), None),
+    ],
+)
+def test_a_mobility_header_type_in_the_ports(protocol, ports, message):
+    selector = TrafficSelector(protocol, HOA, HOA, *ports)
+    assert selector.message == message
+    assert selector.every_port is (ports == (0, 0xFFFF))
+    assert TrafficSelector.of(HOA, 135, 5).encode()[4:8].hex() == "05000500"
+
+
 def test_selectors_of_ipv4_are_left_out():
     ipv4 = bytes.fromhex("070000100000ffff0a0000010a0000ff")
     body = bytes((2, 0, 0, 0)) + ipv4 + TrafficSelector.of(HOA, 135).encode()

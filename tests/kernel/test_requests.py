@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from dataclasses import replace
 from ipaddress import IPv6Address, IPv6Network
 
 import pytest
@@ -172,3 +173,14 @@ def test_esp_security_association_with_aes_gcm():
     assert found[18] == head + key
     assert 2 not in found
     assert 20 not in found
+
+
+def test_esp_security_association_for_one_kind_of_message():
+    """Linux takes a Mobility Header's type for the source port."""
+    key = b"k" * 16 + b"salt"
+    every = EspSa(HOME, AGENT, 0x1234, 135, Encryption.AES_GCM_16, key, Integrity.NONE, b"", 60.0)
+    one = replace(every, message=5)
+    plain, narrow = (xfrm.add_esp(sa, 135)[1].body[:56] for sa in (every, one))
+    assert plain[36:40] == bytes(4)
+    assert narrow[36:40] == b"\0\5\xff\xff"
+    assert plain[:36] + plain[40:] == narrow[:36] + narrow[40:]
