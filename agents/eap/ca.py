@@ -14,11 +14,12 @@ from typing import Literal, Self, TypeAlias
 from urllib.parse import quote
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from agents.crypto.certificates import Certificate, CertificateError
 from agents.eap.names import peer_names, server_names
 
 KeyType: TypeAlias = Literal["p256", "rsa2048"]
@@ -75,6 +76,17 @@ def _name(common_name: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
 
 
+def read_certificates(path: Path) -> list[x509.Certificate]:
+    """Read a file in PEM; raises OSError, or ValueError that names it if one cannot be used."""
+    try:
+        found = x509.load_pem_x509_certificates(path.read_bytes())
+        for certificate in found:
+            Certificate.of(certificate)
+    except (ValueError, x509.InvalidVersion, CertificateError) as error:
+        raise ValueError(f"{path}: no certificate that can be used: {error}") from error
+    return found
+
+
 @dataclass(frozen=True, slots=True)
 class Identity:
     """A certificate and its private key, in memory."""
@@ -99,11 +111,14 @@ class Identity:
 
     @classmethod
     def read(cls, files: Files) -> Self:
-        """Read what `write` wrote; raises OSError or ValueError if it cannot."""
-        key = serialization.load_pem_private_key(files.key.read_bytes(), password=None)
+        """Read a pair of files; raises OSError, or ValueError that names the file."""
+        try:
+            key = serialization.load_pem_private_key(files.key.read_bytes(), password=None)
+        except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+            raise ValueError(f"{files.key}: no private key that can be used: {error}") from error
         if not isinstance(key, ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey):
             raise ValueError(f"{files.key}: neither an EC nor an RSA key")
-        certificate = x509.load_pem_x509_certificate(files.certificate.read_bytes())
+        certificate = read_certificates(files.certificate)[0]
         if certificate.public_key() != key.public_key():
             raise ValueError(f"{files.key}: not the key of {files.certificate}")
         return cls(certificate, key)
@@ -296,9 +311,9 @@ def _serves(authority: CertificateAuthority, files: Files, name: str) -> bool:
     identity = _read(files, authority.key_type)
     if identity is None:
         return False
-    certificate = identity.certificate
     try:
-        certificate.verify_directly_issued_by(authority.identity.certificate)
+        identity.certificate.verify_directly_issued_by(authority.identity.certificate)
     except (ValueError, TypeError, InvalidSignature):
         return False
+    certificate = Certificate.of(identity.certificate)
     return name in peer_names(certificate) or name in server_names(certificate)

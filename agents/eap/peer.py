@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Literal, TypeAlias
 
-from cryptography import x509
-
+from agents.crypto.certificates import Certificate
 from agents.eap.names import same_host, server_names
 from agents.eap.tls import EapKeys, TlsClientConfig, TlsEngine
 from agents.eap.wire import (
@@ -57,7 +56,7 @@ class TlsMethod:
         self.failure: str | None = None
         self.keys: EapKeys | None = None
 
-    def _check_name(self, certificate: x509.Certificate) -> str | None:
+    def _check_name(self, certificate: Certificate) -> str | None:
         wanted = self._config.server_names
         names = server_names(certificate)
         if not wanted or any(same_host(a, b) for a in wanted for b in names):

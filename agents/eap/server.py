@@ -7,8 +7,7 @@ from collections.abc import Callable
 from enum import Enum, auto
 from typing import Literal, TypeAlias
 
-from cryptography import x509
-
+from agents.crypto.certificates import Certificate
 from agents.eap.names import find_identity, is_anonymous, peer_names
 from agents.eap.tls import EapKeys, TlsEngine, TlsServerConfig
 from agents.eap.wire import Code, Packet, Reassembly, TlsData, Type, fragment
@@ -206,7 +205,7 @@ class EapServer:
     def _send_fragment(self) -> bytes:
         return self._request(Type.TLS, self._pending.popleft().encode())
 
-    def _check_name(self, certificate: x509.Certificate) -> str | None:
+    def _check_name(self, certificate: Certificate) -> str | None:
         """Bind the claimed identity to the certificate, stricter than RFC 5216 section 2.2.
 
         The RFC lets the two differ and forbids to trust the claim; a subscriber that is assigned

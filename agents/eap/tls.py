@@ -9,37 +9,30 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from OpenSSL import SSL, crypto
 
+from agents.crypto.certificates import (
+    INVALID_PURPOSE,
+    MAX_CHAIN,
+    PATH_FLAGS,
+    Certificate,
+    CertificateError,
+    Purpose,
+    check_path,
+    from_openssl,
+)
 from agents.eap.wire import Type
 from agents.machine import secret
 
 TlsVersion: TypeAlias = Literal["1.2", "1.3"]
-NameCheck: TypeAlias = Callable[[x509.Certificate], str | None]
+NameCheck: TypeAlias = Callable[[Certificate], str | None]
 """Returns why the name in the peer's verified certificate is refused, None if it is not."""
 
 VERSIONS: dict[str, int] = {"1.2": SSL.TLS1_2_VERSION, "1.3": SSL.TLS1_3_VERSION}
 
 NO_AUTO_CHAIN = 0x8
 """SSL_MODE_NO_AUTO_CHAIN: send what is in the certificate file, never the root of the CA file."""
-
-EXPIRED = 10
-VERIFY_ERRORS = {
-    7: "its signature is wrong",
-    9: "it is not valid yet",
-    EXPIRED: "it has expired",
-    18: "it is signed by itself and not trusted",
-    19: "it is of an unknown CA",
-    20: "it is of an unknown CA",
-    21: "it is of an unknown CA",
-    23: "it is revoked",
-    24: "its issuer is no CA",
-    26: "it is not meant for this use",
-    79: "its issuer is no CA",
-}
-"""X509_V_ERR_* of OpenSSL in plain words."""
 
 
 class TlsConfigError(ValueError):
@@ -87,6 +80,7 @@ class TlsConfig:
         # OpenSSL's default key share is a hybrid so large that it costs two more EAP rounds.
         context.set_tmp_ecdh(ec.SECP256R1())
         context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, _verify)
+        context.set_verify_depth(MAX_CHAIN - 1)
         self._load_files(context)
         if self.keylog is not None:
             keylog = self.keylog
@@ -113,6 +107,9 @@ class TlsConfig:
                 raise TlsConfigError(
                     f"{path}: cannot be used as {what}: {_reason(error)}"
                 ) from error
+        store = context.get_cert_store()
+        if store is not None:
+            store.set_flags(PATH_FLAGS)
 
 
 @dataclass(frozen=True)
@@ -130,38 +127,51 @@ class TlsServerConfig(TlsConfig):
 
 
 @dataclass(slots=True)
-class _Verdict:
-    """What one session knows while the peer's certificate is verified."""
+class _Session:
+    """What OpenSSL's callbacks learn in one session."""
 
+    purpose: Purpose
     check_name: NameCheck
-    failure: str | None = None
+    path: dict[int, Certificate] = field(default_factory=dict)
+    """The peer's certificates by depth, its own at 0."""
+
+    refusal: str | None = None
+    """Why its certificate is refused."""
 
 
 def _verify(
     connection: SSL.Connection, certificate: crypto.X509, error: int, depth: int, ok: int
 ) -> bool:
-    verdict = connection.get_app_data()
-    if ok and depth:
-        return True
+    """Take OpenSSL's verdict on one certificate of the path, from the CA down to the peer's.
+
+    This raises nothing: PyOpenSSL would raise it in any session of the same context.
+    """
+    session: _Session = connection.get_app_data()
     try:
-        verdict.failure = _judge(certificate.to_cryptography(), error, verdict.check_name)
-    except ValueError as problem:
-        verdict.failure = f"certificate refused: it cannot be read ({problem})"
-    return verdict.failure is None
-
-
-def _judge(certificate: x509.Certificate, error: int, check_name: NameCheck) -> str | None:
-    if not error:
-        return check_name(certificate)
-    text = VERIFY_ERRORS.get(error, f"OpenSSL's verification error {error}")
-    if error == EXPIRED:
-        text += f" on {certificate.not_valid_after_utc:%Y-%m-%d %H:%M} UTC"
-    return f"certificate {certificate.subject.rfc4514_string()} refused: {text}"
+        session.path[depth] = one = from_openssl(certificate)
+        if error == INVALID_PURPOSE:  # OpenSSL does not know anyExtendedKeyUsage.
+            if not depth:
+                one.check_purpose(session.purpose)
+        elif not ok:
+            one.refuse_by_code(error)
+        elif not depth:
+            path = [session.path[n] for n in sorted(session.path)]
+            session.refusal = session.check_name(check_path(path, session.purpose))
+    except CertificateError as problem:
+        session.refusal = str(problem)
+    return session.refusal is None
 
 
 def _reason(error: SSL.Error) -> str:
-    entries = error.args[0] if error.args else []
-    return "; ".join(str(entry[2]) for entry in entries) or "an unspecified TLS error"
+    """Return OpenSSL's own words: a list of (library, function, reason), or (number, text)."""
+    match error.args:
+        case [[*entries]]:
+            words = "; ".join(str(entry[2]) for entry in entries)
+        case [*_, text]:
+            words = str(text)
+        case _:
+            words = ""
+    return words or "an unspecified TLS error"
 
 
 class TlsEngine:
@@ -172,8 +182,9 @@ class TlsEngine:
 
     def __init__(self, context: SSL.Context, *, server: bool, check_name: NameCheck) -> None:
         self._connection = SSL.Connection(context, None)
-        self._verdict = _Verdict(check_name)
-        self._connection.set_app_data(self._verdict)
+        purpose = Purpose.TLS_CLIENT if server else Purpose.TLS_SERVER
+        self._session = _Session(purpose, check_name)
+        self._connection.set_app_data(self._session)
         if server:
             self._connection.set_accept_state()
         else:
@@ -216,10 +227,8 @@ class TlsEngine:
         if alert := re.search(r"\balert (.*)", reason):
             self.alert_received = True
             self.failure = f"the other end refused with the TLS alert: {alert[1]}"
-        elif self._verdict.failure is not None:
-            self.failure = self._verdict.failure
         else:
-            self.failure = f"the TLS handshake failed: {reason}"
+            self.failure = self._session.refusal or f"the TLS handshake failed: {reason}"
 
     def _drain(self) -> bytes:
         records = b""

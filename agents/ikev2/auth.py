@@ -5,8 +5,7 @@ from __future__ import annotations
 import hmac
 from ipaddress import IPv6Address
 
-from cryptography.x509 import Certificate
-
+from agents.crypto.certificates import Certificate
 from agents.ikev2.certificates import decode_certificates, named, refused, verify_chain
 from agents.ikev2.config import Credentials
 from agents.ikev2.constants import AuthMethod, NotifyType, PayloadType

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
-from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import (
@@ -13,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import (
     encode_dss_signature,
 )
 
+from agents.crypto.certificates import Certificate
 from agents.ikev2.certificates import refused
 from agents.ikev2.config import PrivateKey
 from agents.ikev2.constants import AuthMethod, NotifyType
@@ -110,9 +110,9 @@ def _digital(identifier: bytes, signature: bytes) -> Authentication:
     return Authentication(AuthMethod.DIGITAL_SIGNATURE, data)
 
 
-def verify(certificate: x509.Certificate, auth: Authentication, octets: bytes) -> None:
+def verify(certificate: Certificate, auth: Authentication, octets: bytes) -> None:
     """Raise PeerError unless AUTH is the signature of `octets` by the certificate's key."""
-    key = certificate.public_key()
+    key = certificate.key
     try:
         if isinstance(key, rsa.RSAPublicKey):
             _verify_rsa(key, auth, octets)
@@ -120,7 +120,7 @@ def verify(certificate: x509.Certificate, auth: Authentication, octets: bytes) -
             _verify_ecdsa(key, auth, octets)
         else:
             raise refused("the certificate's key is neither RSA nor EC")
-    except (InvalidSignature, ValueError) as error:
+    except (InvalidSignature, UnsupportedAlgorithm, ValueError) as error:
         raise refused("the signature in AUTH is wrong") from error
 
 

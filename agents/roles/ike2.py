@@ -9,11 +9,9 @@ from pathlib import Path
 from typing import Literal
 
 import msgspec
-from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from agents.crypto.dh import CURVE25519, ECP256, MODP2048
+from agents.eap.ca import Files, Identity, read_certificates
 from agents.eap_lower import EapPeerLike
 from agents.ikev2 import Ikev2, events
 from agents.ikev2.config import (
@@ -76,16 +74,13 @@ def _credentials(tls: TlsSettings | None, *, own: bool) -> Credentials:
     if tls is None:
         return Credentials()
     try:
-        trusted = tuple(x509.load_pem_x509_certificates(Path(tls.ca).read_bytes()))
+        trusted = tuple(read_certificates(Path(tls.ca)))
         if not own:
             return Credentials(trusted)
-        certificate = x509.load_pem_x509_certificate(Path(tls.certificate).read_bytes())
-        key = load_pem_private_key(Path(tls.key).read_bytes(), password=None)
+        pair = Identity.read(Files(Path(tls.certificate), Path(tls.key)))
     except (OSError, ValueError) as error:
         raise ConfigurationError(f"IKEv2's certificates: {error}") from None
-    if not isinstance(key, ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey):
-        raise ConfigurationError(f"{tls.key}: neither an EC nor an RSA key")
-    return Credentials(trusted, certificate, key)
+    return Credentials(trusted, pair.certificate, pair.key)
 
 
 class Ike2Service:
