@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.bindings.openssl.binding import Binding
 from OpenSSL import SSL, crypto
 
 from agents.crypto.certificates import (
@@ -33,6 +33,13 @@ VERSIONS: dict[str, int] = {"1.2": SSL.TLS1_2_VERSION, "1.3": SSL.TLS1_3_VERSION
 
 NO_AUTO_CHAIN = 0x8
 """SSL_MODE_NO_AUTO_CHAIN: send what is in the certificate file, never the root of the CA file."""
+
+GROUPS = b"P-256:X25519:P-384:P-521"
+"""Key exchange in order of preference; the client sends a key share of the first alone.
+
+OpenSSL's own choice begins with a hybrid so large that it costs two more EAP rounds. A certificate
+with an EC key needs its curve among them (RFC 8422 section 5.1.1).
+"""
 
 
 class TlsConfigError(ValueError):
@@ -77,8 +84,7 @@ class TlsConfig:
         context.set_options(SSL.OP_NO_COMPRESSION | SSL.OP_NO_TICKET | SSL.OP_NO_RENEGOTIATION)
         context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
         context.set_mode(NO_AUTO_CHAIN)
-        # OpenSSL's default key share is a hybrid so large that it costs two more EAP rounds.
-        context.set_tmp_ecdh(ec.SECP256R1())
+        _set_groups(context)
         context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, _verify)
         context.set_verify_depth(MAX_CHAIN - 1)
         self._load_files(context)
@@ -124,6 +130,12 @@ class TlsServerConfig(TlsConfig):
     """The EAP server's side; `match_identity`: the certificate must name the EAP identity."""
 
     match_identity: bool = True
+
+
+def _set_groups(context: SSL.Context) -> None:
+    # PyOpenSSL has a call for one curve only.
+    if Binding().lib.SSL_CTX_set1_curves_list(context._context, GROUPS) != 1:
+        raise TlsConfigError(f"TLS: OpenSSL does not know the groups {GROUPS.decode()}")
 
 
 @dataclass(slots=True)

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from agents.eap.ca import CertificateAuthority, Files
 from agents.eap.peer import EapPeer
 from agents.eap.server import EapServer
-from tests.eap.conversation import IDENTITY, Authority
+from tests.eap.conversation import IDENTITY, SERVER, Authority
 from tests.eap.radius import RadiusClient, RadiusServer, free_port
 from tests.eap.test_certificates import LONG_AGO
 
@@ -30,7 +33,14 @@ def program(name: str) -> str:
 
 
 def eapol_test(
-    directory: Path, port: int, ca: Path, client: Files, *, version: str, size: int = 1000
+    directory: Path,
+    port: int,
+    ca: Path,
+    client: Files,
+    *,
+    version: str,
+    size: int = 1000,
+    groups: str = "",
 ) -> str:
     config = directory / "eapol_test.conf"
     config.write_text(
@@ -49,8 +59,20 @@ def eapol_test(
         text=True,
         timeout=20,
         check=False,
+        env={**os.environ, **limit_groups(directory, groups)},
     )
     return result.stdout
+
+
+def limit_groups(directory: Path, groups: str) -> dict[str, str]:
+    """Return what a program's environment needs so that its OpenSSL has these groups alone."""
+    if not groups:
+        return {}
+    path = directory / "openssl.cnf"
+    path.write_text(
+        "openssl_conf=a\n[a]\nssl_conf=b\n[b]\nsystem_default=c\n[c]\nGroups=" + groups + "\n"
+    )
+    return {"OPENSSL_CONF": str(path)}
 
 
 def hexdump(output: str, what: str) -> bytes:
@@ -116,8 +138,48 @@ def test_eapol_test_refuses_the_server(authority, other_authority, tmp_path):
     assert "unknown ca" in server.reason
 
 
+def on_curve(authority: Authority, directory: Path, curve: ec.EllipticCurve) -> Authority:
+    """Return the same CA with keys of the other curve for both ends."""
+    keys = [ec.generate_private_key(curve) for _ in range(2)]
+    return replace(
+        authority,
+        server=authority.ca.issue_server(SERVER, key=keys[0]).write(directory, "server"),
+        client=authority.ca.issue_client(IDENTITY, key=keys[1]).write(directory, "client"),
+    )
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("curve", [ec.SECP384R1(), ec.SECP521R1()], ids=lambda c: c.name)
+def test_other_curves_with_eapol_test(authority, tmp_path, version, curve):
+    program("eapol_test")
+    other = on_curve(authority, tmp_path, curve)
+    config = other.server_config(version)
+    with RadiusServer(lambda: EapServer(config)) as radius:
+        output = eapol_test(tmp_path, radius.port, other.ca_path, other.client, version=version)
+    assert output.rstrip().endswith("SUCCESS"), output[-2000:]
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("group", ["X25519", "P-384", "P-521"])
+def test_eapol_test_with_one_group_alone(rsa_authority, tmp_path, version, group):
+    program("eapol_test")
+    config = rsa_authority.server_config(version)
+    with RadiusServer(lambda: EapServer(config)) as radius:
+        output = eapol_test(
+            tmp_path,
+            radius.port,
+            rsa_authority.ca_path,
+            rsa_authority.client,
+            version=version,
+            groups=group,
+        )
+    assert output.rstrip().endswith("SUCCESS"), output[-2000:]
+
+
 @contextmanager
-def hostapd(directory: Path, authority: Authority, version: str, size: int) -> Iterator[int]:
+def hostapd(
+    directory: Path, authority: Authority, version: str, size: int, groups: str = ""
+) -> Iterator[int]:
     port = free_port()
     (directory / "users").write_text("* TLS\n")
     (directory / "clients").write_text("127.0.0.1/32 testing123\n")
@@ -132,7 +194,10 @@ def hostapd(directory: Path, authority: Authority, version: str, size: int) -> I
     )
     log = (directory / "hostapd.log").open("wb")
     process = subprocess.Popen(
-        [program("hostapd"), "-dd", "-K", str(config)], stdout=log, stderr=subprocess.STDOUT
+        [program("hostapd"), "-dd", "-K", str(config)],
+        stdout=log,
+        stderr=subprocess.STDOUT,
+        env={**os.environ, **limit_groups(directory, groups)},
     )
     try:
         yield port
@@ -174,6 +239,29 @@ def test_the_peer_against_hostapd(request, tmp_path, fixture, version, size):
     log = (tmp_path / "hostapd.log").read_text(errors="replace")
     assert peer.keys.msk.hex(" ") in log
     assert peer.keys.session_id.hex(" ") in log  # hostapd does not log the EMSK.
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("curve", [ec.SECP384R1(), ec.SECP521R1()], ids=lambda c: c.name)
+def test_other_curves_with_hostapd(authority, tmp_path, version, curve):
+    program("hostapd")
+    other = on_curve(authority, tmp_path, curve)
+    peer = EapPeer(IDENTITY, other.client_config(version))
+    with hostapd(tmp_path, other, version, 1000) as port:
+        wait_until_ready(port)
+        RadiusClient(port).run(peer)
+    assert peer.outcome == "success", peer.reason
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("group", ["X25519", "P-384", "P-521"])
+def test_hostapd_with_one_group_alone(rsa_authority, tmp_path, version, group):
+    program("hostapd")
+    peer = EapPeer(IDENTITY, rsa_authority.client_config(version))
+    with hostapd(tmp_path, rsa_authority, version, 1000, group) as port:
+        wait_until_ready(port)
+        RadiusClient(port).run(peer)
+    assert peer.outcome == "success", peer.reason
 
 
 @pytest.mark.parametrize("version", VERSIONS)
