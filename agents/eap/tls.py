@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -22,6 +21,7 @@ from agents.crypto.certificates import (
     check_path,
     from_openssl,
 )
+from agents.eap.alerts import CLOSURES, FATAL, alert_name
 from agents.eap.wire import Type
 from agents.machine import secret
 
@@ -87,6 +87,7 @@ class TlsConfig:
         _set_groups(context)
         context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, _verify)
         context.set_verify_depth(MAX_CHAIN - 1)
+        context.set_info_callback(_note_alert)
         self._load_files(context)
         if self.keylog is not None:
             keylog = self.keylog
@@ -150,6 +151,9 @@ class _Session:
     refusal: str | None = None
     """Why its certificate is refused."""
 
+    alert: int | None = None
+    """The peer's alert, if that is fatal and was not answered with one."""
+
 
 def _verify(
     connection: SSL.Connection, certificate: crypto.X509, error: int, depth: int, ok: int
@@ -172,6 +176,17 @@ def _verify(
     except CertificateError as problem:
         session.refusal = str(problem)
     return session.refusal is None
+
+
+def _note_alert(connection: SSL.Connection, where: int, value: int) -> None:
+    session: _Session = connection.get_app_data()
+    if where == SSL.SSL_CB_WRITE_ALERT:
+        session.alert = None  # What ends the session now is of this end.
+    elif where == SSL.SSL_CB_READ_ALERT:
+        level, code = value >> 8, value & 0xFF
+        strict = connection.get_protocol_version() == SSL.TLS1_3_VERSION
+        if level == FATAL or (strict and code not in CLOSURES):
+            session.alert = code
 
 
 def _reason(error: SSL.Error) -> str:
@@ -235,12 +250,12 @@ class TlsEngine:
             self.received += self._connection.recv(1024)
 
     def _fail(self, error: SSL.Error) -> None:
-        reason = _reason(error)
-        if alert := re.search(r"\balert (.*)", reason):
+        session = self._session
+        if session.alert is not None:
             self.alert_received = True
-            self.failure = f"the other end refused with the TLS alert: {alert[1]}"
+            self.failure = f"the other end refused with the TLS alert: {alert_name(session.alert)}"
         else:
-            self.failure = self._session.refusal or f"the TLS handshake failed: {reason}"
+            self.failure = session.refusal or f"the TLS handshake failed: {_reason(error)}"
 
     def _drain(self) -> bytes:
         records = b""
