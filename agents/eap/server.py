@@ -41,14 +41,15 @@ class State(Enum):
 class EapServer:
     """One EAP conversation seen by the server; the lower layer retransmits requests.
 
-    `identity` is what the peer claims, `peer_name` what its verified certificate says: only the
-    latter may be trusted. `authorise` is asked about the claim, unless that is anonymous, and
-    about the name in the certificate. `identifier` is the last EAP identifier already used with
-    this peer, `fragment_size` in octets of TLS data a packet. With `pick_up` the authenticator may
-    have sent the start of EAP-TLS itself (RFC 4137 section 6.2, PICK_UP_METHOD); nothing is claimed
-    then, and the certificate alone says who the peer is. `flights` is how many flights of TLS
-    messages the peer has begun, none once TLS has failed: ClientHello, certificate. `reason` says
-    why the conversation failed, `discarded` why the last response was dropped.
+    `identity` is what the peer claims, None if nothing, as it may (RFC 3748 section 5.1);
+    `peer_name` is what its verified certificate says: only that may be trusted. `authorise` is
+    asked about the claim, unless that is anonymous, and about the name in the certificate.
+    `identifier` is the last EAP identifier already used with this peer, `fragment_size` in octets
+    of TLS data a packet. With `pick_up` the authenticator may have sent the start of EAP-TLS itself
+    (RFC 4137 section 6.2, PICK_UP_METHOD); nothing is claimed then. Where nothing is, the
+    certificate alone says who the peer is. `flights` is how many flights of TLS messages the peer
+    has begun, none once TLS has failed: ClientHello, certificate. `reason` says why the
+    conversation failed, `discarded` why the last response was dropped.
     """
 
     def __init__(
@@ -151,16 +152,16 @@ class EapServer:
             identity = data.decode("utf-8")
         except UnicodeDecodeError as error:
             raise WireError("the identity is not UTF-8") from error
-        if not 1 <= len(data) <= MAXIMUM_IDENTITY or not identity.isprintable():
+        if len(data) > MAXIMUM_IDENTITY or not identity.isprintable():
             raise WireError(f"an identity of {len(data)} octets that is not a name")
-        if self.identity not in (None, identity):
+        if identity and self.identity not in (None, identity):
             return self._fail(f"the peer is {identity}, not {self.identity}")
-        self.identity = identity
+        self.identity = identity or self.identity
         return self._propose()
 
     def _propose(self) -> bytes:
-        identity = self.identity or ""
-        if not is_anonymous(identity) and (refusal := self._authorise(identity)):
+        claim = self.identity
+        if claim and not is_anonymous(claim) and (refusal := self._authorise(claim)):
             return self._fail(refusal)
         self._state = State.HANDSHAKE
         return self._request(Type.TLS, TlsData(start=True).encode())
@@ -214,8 +215,8 @@ class EapServer:
         names = peer_names(certificate)
         claimed = self.identity or ""
         name = find_identity(claimed, names)
-        picked_up = self.identity is None and bool(names)
-        if name is None and self._config.match_identity and not picked_up:
+        unclaimed = self.identity is None and bool(names)
+        if name is None and self._config.match_identity and not unclaimed:
             return f"the certificate names {', '.join(names) or 'nobody'}, not {claimed}"
         name = name or (names[0] if names else None)
         if name is not None and (refusal := self._authorise(name)):

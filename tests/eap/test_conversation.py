@@ -305,9 +305,29 @@ def test_random_tls_records_to_both_ends(authority, data):
     assert server.keys is None
 
 
-@pytest.mark.parametrize("data", [b"", b"\xff\xfe", b"a\nb", b"\0", b"x" * 254])
+@pytest.mark.parametrize("data", [b"\xff\xfe", b"a\nb", b"\0", b"x" * 254])
 def test_a_bad_identity_is_discarded(authority, data):
     server = EapServer(authority.server_config())
     server.start()
     assert server.handle_response(Packet(Code.RESPONSE, 1, 1, data).encode()) is None
     assert server.outcome is None
+
+
+# RFC 3748 section 5.1: who has no identity to tell sends none; the certificate says who it is.
+@pytest.mark.parametrize("known", [None, IDENTITY])
+def test_an_empty_identity_claims_nothing(authority, known):
+    asked: list[str] = []
+    server = EapServer(authority.server_config(), identity=known, authorise=asked.append)
+    conversation = Conversation(EapPeer("", authority.client_config()), server)
+    request = Packet(Code.REQUEST, 7, Type.IDENTITY).encode()
+    packet = server.handle_response(conversation.peer.handle_request(request))
+    conversation.run(packet).assert_success()
+    assert (server.identity, server.peer_name) == (known, IDENTITY)
+    assert set(asked) == {IDENTITY}
+
+
+def test_an_empty_identity_does_not_hide_who_is_not_authorised(authority):
+    server = EapServer(authority.server_config(), authorise=lambda name: f"{name} is unknown")
+    conversation = Conversation(EapPeer("", authority.client_config()), server).run()
+    conversation.assert_failure()
+    assert server.reason == f"{IDENTITY} is unknown"
