@@ -7,7 +7,8 @@ does not do: it stands outside the handshake, and it is for the web, where Ed255
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
@@ -74,7 +75,6 @@ class CertificateError(Exception):
 
 
 def _unreadable(error: Exception) -> CertificateError:
-    """Say what is wrong with a stranger's octets; the library does not list what it may raise."""
     match error:
         case x509.InvalidVersion(parsed_version=number):
             return CertificateError(f"a certificate is of X.509 version {number + 1} instead of 3")
@@ -82,6 +82,15 @@ def _unreadable(error: Exception) -> CertificateError:
             return CertificateError("a certificate's key or signature is of an unknown kind")
         case _:
             return CertificateError("a certificate cannot be read")
+
+
+@contextmanager
+def _reading() -> Iterator[None]:
+    # For calls into the library alone, which does not list what a stranger's octets make it raise.
+    try:
+        yield
+    except Exception as error:
+        raise _unreadable(error) from error
 
 
 class Purpose(Enum):
@@ -117,6 +126,10 @@ class Certificate:
     def of(cls, certificate: x509.Certificate) -> Self:
         """Read all of it; raises CertificateError."""
         try:
+            extensions = Extensions.of(certificate)
+        except ValueError as error:
+            raise _unreadable(error) from error
+        with _reading():
             return cls(
                 certificate,
                 certificate.subject.rfc4514_string(),
@@ -124,18 +137,14 @@ class Certificate:
                 certificate.public_key(),
                 certificate.signature_hash_algorithm,
                 certificate.not_valid_after_utc,
-                Extensions.of(certificate),
+                extensions,
             )
-        except Exception as error:
-            raise _unreadable(error) from error
 
     @classmethod
     def decode(cls, data: bytes) -> Self:
         """Read a certificate in DER; raises CertificateError."""
-        try:
+        with _reading():
             certificate = x509.load_der_x509_certificate(data)
-        except Exception as error:
-            raise _unreadable(error) from error
         return cls.of(certificate)
 
     @property
@@ -185,10 +194,8 @@ class Certificate:
 
 def from_openssl(certificate: crypto.X509) -> Certificate:
     """Read a certificate that OpenSSL has read already; raises CertificateError."""
-    try:
+    with _reading():
         data = crypto.dump_certificate(crypto.FILETYPE_ASN1, certificate)
-    except crypto.Error as error:
-        raise CertificateError("a certificate cannot be read") from error
     return Certificate.decode(data)
 
 
@@ -224,12 +231,10 @@ def verify(
     store = crypto.X509Store()
     store.set_time(at)
     store.set_flags(PATH_FLAGS)
-    try:
-        for anchor in trusted:
-            store.add_cert(crypto.X509.from_cryptography(anchor))
+    for anchor in trusted:
+        store.add_cert(crypto.X509.from_cryptography(anchor))
+    with _reading():
         own, *others = map(crypto.X509.from_cryptography, chain)
-    except crypto.Error as error:
-        raise CertificateError("a certificate cannot be read") from error
     try:
         path = crypto.X509StoreContext(store, own, others).get_verified_chain()
     except crypto.X509StoreContextError as error:

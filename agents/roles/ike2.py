@@ -70,7 +70,7 @@ class Ike2Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
 
 
 def _credentials(tls: TlsSettings | None, *, own: bool) -> Credentials:
-    """Return whom to trust and, if `own`, the certificate to show."""
+    """Return whom to trust and, if `own`, the certificate to show and those up to the CA."""
     if tls is None:
         return Credentials()
     try:
@@ -78,9 +78,10 @@ def _credentials(tls: TlsSettings | None, *, own: bool) -> Credentials:
         if not own:
             return Credentials(trusted)
         pair = Identity.read(Files(Path(tls.certificate), Path(tls.key)))
+        _, *between = read_certificates(Path(tls.certificate))
     except (OSError, ValueError) as error:
         raise ConfigurationError(f"IKEv2's certificates: {error}") from None
-    return Credentials(trusted, pair.certificate, pair.key)
+    return Credentials(trusted, pair.certificate, pair.key, tuple(between))
 
 
 class Ike2Service:

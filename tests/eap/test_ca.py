@@ -1,8 +1,18 @@
 from __future__ import annotations
 
+import re
 import stat
+from ssl import DER_cert_to_PEM_cert
 
-from agents.eap.ca import CertificateAuthority, create
+import pytest
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+)
+
+from agents.eap.ca import CertificateAuthority, Identity, create, read_certificates
+from tests.pki import sign
 
 
 def test_create_keeps_what_still_serves(tmp_path):
@@ -29,3 +39,27 @@ def test_create_makes_anew_what_does_not_serve(tmp_path):
     assert (tmp_path / "ca.pem").read_bytes() == ca
     create(tmp_path, ["a@home.test"], "rsa2048")
     assert (tmp_path / "ca.pem").read_bytes() != ca
+
+
+def test_own_files_that_cannot_be_used_are_named(tmp_path):
+    identity = CertificateAuthority.generate().issue_server("aaa.home.test")
+    tbs = identity.certificate.tbs_certificate_bytes
+    version_4 = sign(tbs.replace(b"\xa0\x03\x02\x01\x02", b"\xa0\x03\x02\x01\x03"), identity.key)
+    locked = identity.key.private_bytes(
+        Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"secret")
+    )
+    certificate, key = identity.write(tmp_path, "good").certificate, tmp_path / "good.key"
+    for place, content in (
+        (certificate, b"nothing"),
+        (certificate, DER_cert_to_PEM_cert(version_4).encode()),
+        (key, b"nothing"),
+        (key, locked),
+    ):
+        files = identity.write(tmp_path, "good")
+        place.write_bytes(content)
+        with pytest.raises(ValueError, match=re.escape(str(place))):
+            Identity.read(files)
+    issuing = create(tmp_path / "all", ["a@home.test"])
+    issuing.ca.write_text(DER_cert_to_PEM_cert(version_4))
+    create(tmp_path / "all", ["a@home.test"])
+    assert read_certificates(issuing.ca)[0].subject.rfc4514_string() == "CN=EAP CA"
