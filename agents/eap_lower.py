@@ -31,6 +31,10 @@ class EapPeerLike(Protocol):
     def keys(self) -> EapKeysLike | None:
         """The keys after success."""
 
+    @property
+    def early_keys(self) -> EapKeysLike | None:
+        """The keys from the moment when the server has announced success under protection."""
+
     def handle_request(self, packet: bytes) -> bytes | None:
         """Take a request, success or failure; return the response if one is due."""
 

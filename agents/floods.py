@@ -72,6 +72,7 @@ class _Mute:
     outcome: str | None = None
     reason: str = ""
     keys: EapKeysLike | None = None
+    early_keys: EapKeysLike | None = None
 
     def handle_request(self, packet: bytes) -> bytes | None:
         """Answer a request for the identity."""

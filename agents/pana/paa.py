@@ -214,13 +214,20 @@ class Paa:
         )
         self._verdict(taken, session_id, now)
 
-    def reject(self, session_id: int, packet: bytes | None, code: int, now: float) -> None:
-        """Finish with failure: `packet` is EAP-Failure if there is one, `code` a Result but 0."""
+    def reject(
+        self, session_id: int, packet: bytes | None, code: int, now: float, *, msk: bytes = b""
+    ) -> None:
+        """Finish with failure: `packet` is EAP's last if there is one, `code` a Result but 0.
+
+        Who has succeeded in EAP and is refused all the same has a key: `packet` is EAP-Success
+        then, and `msk` protects the refusal (RFC 5191 section 4.1).
+        """
         result = Result(code)
         if result is Result.SUCCESS:
             raise ValueError("a rejection needs a failing result")
         session = self._sessions.get(session_id)
-        self._verdict(session is not None and session.reject(packet, result, now), session_id, now)
+        taken = session is not None and session.reject(packet, msk, result, now)
+        self._verdict(taken, session_id, now)
 
     def eap_timeout(self, session_id: int, now: float) -> None:
         """Give up an authentication because the AAA does not answer (RFC 5609 section 8.2).

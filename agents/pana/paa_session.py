@@ -75,26 +75,29 @@ class PaaSession(PaaActions):
         """Send the successful final request; return whether a verdict is due."""
         if self.state is not PaaState.WAIT_EAP_MSG:
             return False
-        association = self.association
-        msk = msk if association.own_nonce and association.peer_nonce else b""
+        self._take_msk(msk)
         bound = self._settings.session_lifetime
         seconds = max(1, int(min(bound, bound if lifetime is None else lifetime)))
-        if msk:
+        if self._msk:
             wanted = (assignment, sealed) if self._capability else (None, None)
             self._verdict = Verdict(Result.SUCCESS, packet, seconds, *wanted)
         else:
             self._verdict = Verdict(Result.AUTHORIZATION_REJECTED, packet)
             self._cause = "no key: no MSK from the AAA, or no nonces yet"
-        self._msk = msk
         return self.fire(Trigger.EAP_SUCCESS, now)
 
-    def reject(self, packet: bytes | None, result: Result, now: float) -> bool:
+    def _take_msk(self, msk: bytes) -> None:
+        """Take the AAA's key; without nonces none can be made of it."""
+        association = self.association
+        self._msk = msk if association.own_nonce and association.peer_nonce else b""
+
+    def reject(self, packet: bytes | None, msk: bytes, result: Result, now: float) -> bool:
         """Send the failing final request; return whether a verdict is due."""
         if self.state not in (PaaState.WAIT_EAP_MSG, PaaState.WAIT_PAN_OR_PAR):
             return False
         self._verdict = Verdict(result, packet)
         self._cause = result.name
-        self._msk = b""
+        self._take_msk(msk)
         return self.fire(Trigger.EAP_FAILURE, now)
 
     # The owner's calls.

@@ -272,6 +272,7 @@ class Pac(PacActions):
         if key_id is None:
             association.check_auth(received, association.sa)
             self._conclude_eap(message)
+            self._check_keyless(message)
             message = dialect.reveal(message, association.sa)
         else:
             message = self._take_key(received, key_id, result)
@@ -281,6 +282,17 @@ class Pac(PacActions):
         self._lifetime = float("inf") if lifetime is None else float(lifetime)
         self._assignment = assignment if self._agreed else None
         self._sealed = message.value(AvpName.SEALED_ASSIGNMENT) if self._agreed else None
+
+    def _check_keyless(self, message: Message) -> None:
+        """Raise PeerError if nothing protects PAR[C] although EAP has made a key.
+
+        RFC 5191 section 4.1: a refusal is protected too if there is an MSK.
+        """
+        eap = self._eap
+        if self._association.sa is None and (eap.keys or eap.early_keys):
+            raise PeerError(
+                f"{self._dialect.label(message)} without Key-Id although EAP made a key"
+            )
 
     def _take_key(self, received: Received, key_id: int, result: Result) -> Message:
         """Take the new key if PAR[C] proves it; return the message in clear."""

@@ -336,7 +336,7 @@ class AccessRouter:
             )
         except (DiameterError, TimeoutError) as error:
             self._log.write("AaaFailed", session_id=event.session_id, reason=str(error))
-            self._reject(event, None, Result.AUTHENTICATION_REJECTED)
+            self._reject(event, Result.AUTHENTICATION_REJECTED)
             return
         self._deliver(event, answer)
 
@@ -360,13 +360,13 @@ class AccessRouter:
                 self._accept(event, packet, answer.msk, answer)
             else:
                 self._log.write("AddressTaken", session_id=number, pac=pac[0])
-                self._reject(event, None, Result.AUTHORIZATION_REJECTED)
+                self._reject(event, Result.AUTHORIZATION_REJECTED, answer)
         else:
             authorised = answer.result_code != ResultCode.AUTHORIZATION_REJECTED
             refused = (
                 Result.AUTHENTICATION_REJECTED if authorised else Result.AUTHORIZATION_REJECTED
             )
-            self._reject(event, packet, refused)
+            self._reject(event, refused, answer)
 
     def _open_early(self, event: events.EapResponse, answer: DiameterEapAnswer) -> bytes | None:
         """Let a verified mobile node reach its home agent by IKE; return what is sealed for it."""
@@ -387,7 +387,7 @@ class AccessRouter:
         self, event: events.EapResponse, packet: bytes, msk: bytes, answer: DiameterEapAnswer
     ) -> None:
         if not self._admit(event.pac[0]):
-            self._reject(event, None, Result.AUTHORIZATION_REJECTED)
+            self._reject(event, Result.AUTHORIZATION_REJECTED, answer)
             return
         self._close_early(event.session_id)
         self._client.forget(event.session_id)  # A re-authentication is a new Diameter session.
@@ -407,11 +407,18 @@ class AccessRouter:
             sealed=answer.sealed_assignment,
         )
 
-    def _reject(self, event: events.EapResponse, packet: bytes | None, result: Result) -> None:
-        driver = self.endpoint.driver
-        self._close_early(event.session_id)
-        driver.call(self._paa.reject, event.session_id, packet, result, driver.now())
-        self._client.forget(event.session_id)
+    def _reject(
+        self,
+        event: events.EapResponse,
+        result: Result,
+        answer: DiameterEapAnswer | None = None,
+    ) -> None:
+        """Refuse the PaC, with EAP's last packet and key as the AAA server has answered them."""
+        driver, number = self.endpoint.driver, event.session_id
+        packet, msk = (answer.eap_payload, answer.msk or b"") if answer else (None, b"")
+        self._close_early(number)
+        driver.call(self._paa.reject, number, packet, result, driver.now(), msk=msk)
+        self._client.forget(number)
 
 
 def _address(host: str) -> IPv6Address:

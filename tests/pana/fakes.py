@@ -33,6 +33,7 @@ class FakePeer:
         self.outcome = None
         self.reason = ""
         self.keys = None
+        self.early_keys = None
         self.requests = []
         self._left = rounds
         self._msk = msk
@@ -44,7 +45,7 @@ class FakePeer:
         code, identifier = packet[0], packet[1]
         if code == 3 and self._left <= 0:
             self.outcome = "failure" if self._deny else "success"
-            self.keys = None if self._deny else Keys(self._msk)
+            self.keys = None if self._deny or not self._msk else Keys(self._msk)
         elif code == 4:
             self.outcome, self.reason = "failure", "the server sent EAP-Failure"
         elif code == 1 and packet[4] == 1:
@@ -62,10 +63,21 @@ def eap(code, identifier, body=b""):
 
 
 class FakeAaa:
-    """The AAA behind a PAA: as many rounds as the peer expects, then the verdict."""
+    """The AAA behind a PAA: as many rounds as the peer expects, then the verdict.
+
+    With `refused` that is EAP-Success all the same, and the key goes with the refusal.
+    """
 
     def __init__(
-        self, rounds=2, *, msk=MSK, code=0, lifetime=600.0, assignment=ASSIGNMENT, mute_after=None
+        self,
+        rounds=2,
+        *,
+        msk=MSK,
+        code=0,
+        lifetime=600.0,
+        assignment=ASSIGNMENT,
+        mute_after=None,
+        refused=None,
     ):
         self._rounds = rounds
         self._msk = msk
@@ -73,6 +85,7 @@ class FakeAaa:
         self._lifetime = lifetime
         self._assignment = assignment
         self._mute_after = mute_after
+        self.refused = refused
         self.done: dict[int, int] = {}
         self.responses: list[EapResponse] = []
 
@@ -89,6 +102,10 @@ class FakeAaa:
         self.done[session] = -1
         if self._code:
             paa.reject(session, eap(4, identifier), self._code, response.at)
+            return
+        if self.refused is not None:
+            packet = eap(3, identifier)
+            paa.reject(session, packet, self.refused, response.at, msk=self._msk)
             return
         paa.accept(
             session,

@@ -205,7 +205,7 @@ def test_a_rejection_without_an_eap_packet():
 
 
 def test_without_an_msk_the_pac_is_rejected_without_auth():
-    world = World(aaa=FakeAaa(msk=b"")).bootstrap(20)
+    world = World(aaa=FakeAaa(msk=b""), peer=FakePeer(msk=b"")).bootstrap(20)
     assert world.pac_events(Rejected)[0].code is Result.AUTHORIZATION_REJECTED
     final = RFC5191.decode(world.link.sent[9][2])
     assert final.kind is Kind.RESULT

@@ -23,7 +23,7 @@ WORLDS = {
         "paa": {"encryption": True},
     },
     "rejected": {"aaa": FakeAaa(code=1)},
-    "not authorised": {"aaa": FakeAaa(msk=b"")},
+    "not authorised": {"aaa": FakeAaa(refused=2)},
 }
 
 

@@ -16,8 +16,10 @@ from agents.diameter.eap import DiameterEapAnswer
 from agents.diameter.errors import ResultCode
 from agents.kernel.fake import FakeEnforcementPoint
 from agents.kernel.port import AccessLink
+from agents.pana.events import Rejected
 from agents.pana.pac import Pac
 from agents.pana.pac_table import PacState
+from agents.pana.wire import Result
 from agents.roles import access_router
 from agents.roles.access_router import AccessRouter, AccessRouterConfiguration
 from agents.roles.diameter import DiameterPeer
@@ -264,6 +266,18 @@ def test_it_opens_for_no_address_but_a_hosts_of_the_link(run):
         assert not world.router.endpoint.sent
         assert world.open() == {ALICE[0]}
         assert world.events().count("Discarded") == 10
+
+    run(work)
+
+
+def test_whom_the_filter_cannot_be_opened_for_is_told_so_under_his_key(run):
+    async def work(world):
+        world.filter.failures["authorise"] = errno.ENOBUFS
+        pac = await world.bootstrap(ALICE)
+        (rejected,) = (event for event in pac.events if isinstance(event, Rejected))
+        assert rejected.code is Result.AUTHORIZATION_REJECTED
+        assert pac.state is PacState.CLOSED
+        assert world.open() == set()
 
     run(work)
 
