@@ -17,6 +17,9 @@ Lifetime: TypeAlias = Annotated[float, msgspec.Meta(ge=1, le=0xFFFFFFFF)]
 SessionLifetime: TypeAlias = Annotated[float, msgspec.Meta(ge=10, le=0xFFFFFFFF)]
 """Seconds, in 32 bits on the wire (RFC 5191 section 8.8)."""
 
+PartOfLifetime: TypeAlias = Annotated[float, msgspec.Meta(ge=0, lt=1)]
+"""From 0, which means never, to less than 1."""
+
 BindingLifetime: TypeAlias = Annotated[float, msgspec.Meta(ge=8, le=262140)]
 """Seconds, in units of 4 s and 16 bits on the wire (RFC 6275 section 6.1.7)."""
 

@@ -16,7 +16,12 @@ from agents.bootstrap import Protection, PskSource
 from agents.diameter.config import PORT, TLS_PORT
 from agents.documents import fit
 from agents.eap import ca
-from agents.roles.access import DialectName, EapSettings, PanaSettings, WishName
+from agents.roles.access import (
+    DialectName,
+    EapSettings,
+    PanaSettings,
+    WishName,
+)
 from agents.roles.access_router import AccessRouterConfiguration, LocalHomeAgent
 from agents.roles.diameter import DiameterPeer
 from agents.roles.flooder import FlooderConfiguration, FloodSettings
@@ -28,7 +33,7 @@ from agents.roles.mobile_node import MobileNodeConfiguration
 from agents.roles.rogue_router import RogueConfiguration
 from agents.roles.runtime import Configuration
 from agents.roles.tls import TlsSettings
-from agents.settings import BindingLifetime, FragmentSize, Identity, SessionLifetime
+from agents.settings import BindingLifetime, FragmentSize, Identity, PartOfLifetime, SessionLifetime
 from topologies.model import Topology
 
 KERNEL_NEEDS = ("veth", "xfrm_user", "esp6", "mip6", "ip6_tunnel", "rpfilter", "policy_routing")
@@ -57,6 +62,7 @@ class CommonSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     eap_fragment_size: FragmentSize = 1000
     session_lifetime: SessionLifetime = 3600.0
     binding_lifetime: BindingLifetime = 420.0
+    reauth_at: PartOfLifetime = 0.8
     diameter_tls: bool = False
     credential: Literal["valid", "expired", "other-ca"] = "valid"
     subscribed: bool = True
@@ -187,6 +193,8 @@ class Scene:
             "start": self.settings.pana_start,
             "encryption": self.settings.pana_encryption,
             "session_lifetime": self.settings.session_lifetime,
+            # Half-way from the mobile node's turn to the end.
+            "reauth_at": self.settings.reauth_at and (1 + self.settings.reauth_at) / 2,
             "diameter_identity": ACCESS_ROUTER,
             "diameter_realm": VISITED_REALM,
             "diameter_tls": self._diameter_tls(ACCESS_ROUTER),
@@ -332,6 +340,7 @@ class Scene:
             encryption=self.settings.pana_encryption,
             mobility=mobility and self.settings.mobility_wanted,
             wish=self.settings.wish,
+            reauth_at=self.settings.reauth_at,
         )
 
     def mobile_node(self, **changes: Any) -> Role:

@@ -38,8 +38,9 @@ class Paa:
 
     An EapResponse event is to be answered by `eap_request`, `accept`, `reject` or `eap_timeout`;
     if nothing comes, the authentication fails after `auth_timeout` seconds. `session_lifetime` in
-    seconds bounds what the AAA grants; `reauth_before` starts a re-authentication so long before
-    the end (0: never), `announce_timeout` tells a PaC of the end. `optimized` puts the first EAP
+    seconds bounds what the AAA grants; `reauth_at` is the part of a lifetime after which a
+    re-authentication starts if the PaC has started none (0: never; up to a tenth of that time
+    earlier, at random), `announce_timeout` tells a PaC of the end. `optimized` puts the first EAP
     request into the start request; `stateless` keeps nothing of a PaC until it has answered that,
     and so does every PAA as soon as half of `max_half_open` authentications are under way, or one
     of the same host: forged addresses get no further. Who does answer may have
@@ -64,7 +65,7 @@ class Paa:
         terms: NetworkTerms | None = None,
         request_timing: Timing = REQUEST_TIMING,
         auth_timeout: float = 30.0,
-        reauth_before: float = 0.0,
+        reauth_at: float = 0.0,
         announce_timeout: bool = False,
         max_half_open: int = MAX_HALF_OPEN,
         max_half_open_per_host: int = MAX_HALF_OPEN_PER_HOST,
@@ -92,7 +93,7 @@ class Paa:
             optimized=optimized,
             first_request=first_request,
             terms=terms or NetworkTerms(),
-            reauth_before=reauth_before,
+            reauth_at=reauth_at,
             announce_timeout=announce_timeout,
         )
         self._serves = serves

@@ -47,7 +47,9 @@ class Pac(PacActions):
     `auth_timeout` is the deadline of an authentication in seconds. `encryption` wants the home
     agent encrypted (RFC 6786), if the PAA offers it. `terms` count in a dialect that has them.
     `liveness` is after how many seconds without a word from the PAA an open session is tested (0:
-    never), so that a PAA that has lost it is noticed (RFC 5191 section 5.7).
+    never), so that a PAA that has lost it is noticed (RFC 5191 section 5.7). `reauth_at` is the
+    part of the session's lifetime after which it re-authenticates (0: never; up to a tenth of that
+    time earlier, at random, lest all that a PAA serves do it at once).
     """
 
     def __init__(
@@ -67,7 +69,10 @@ class Pac(PacActions):
         request_timing: Timing = REQUEST_TIMING,
         auth_timeout: float = 30.0,
         liveness: float = 0.0,
+        reauth_at: float = 0.0,
     ) -> None:
+        if reauth_at and renew_eap is None:
+            raise ValueError("re-authentication needs renew_eap")
         settings = PacSettings(
             dialect=dialect,
             wanted=MobilityCapability(int(mobility)),
@@ -78,6 +83,7 @@ class Pac(PacActions):
             pci_timing=pci_timing,
             request_timing=request_timing,
             auth_timeout=auth_timeout,
+            reauth_at=reauth_at,
         )
         super().__init__(paa, eap, settings, rng)
         self._paa = paa
@@ -130,11 +136,16 @@ class Pac(PacActions):
 
     def next_timeout(self) -> float | None:
         """Return the earliest deadline in seconds, None if no timer runs."""
-        deadlines = (self._association.deadline, self._session_deadline, self._test_at())
+        deadlines = (
+            self._association.deadline,
+            self._session_deadline,
+            self._renew_at(),
+            self._test_at(),
+        )
         return min((deadline for deadline in deadlines if deadline is not None), default=None)
 
     def handle_timeout(self, now: float) -> None:
-        """Retransmit, or end a session or an authentication whose time is up."""
+        """Retransmit, renew a session, or end one or an authentication whose time is up."""
         if self._session_deadline is not None and self._session_deadline <= now:
             over = self.state in ESTABLISHED
             if self.state is not PacState.WAIT_PEA:
@@ -146,8 +157,14 @@ class Pac(PacActions):
             if not self._association.retransmissions_left and not keeps_cause:
                 self._cause = self._late("last retransmission")
             self._fire(Trigger.RTX_TIMEOUT, now)
+        if (renew_at := self._renew_at()) is not None and renew_at <= now:
+            self._fire(Trigger.REAUTH, now)
         if (test_at := self._test_at()) is not None and test_at <= now:
             self.ping(now)
+
+    def _renew_at(self) -> float | None:
+        """Return when the session is to be renewed, None while it cannot be."""
+        return self._reauth_at if self.state is PacState.OPEN else None
 
     def _test_at(self) -> float | None:
         """Return when the PAA is to be tested, None while it is not."""

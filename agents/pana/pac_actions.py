@@ -31,6 +31,9 @@ from agents.pana.states import Runner, Trigger
 from agents.pana.terms import Device, HostTerms
 from agents.pana.wire import Avp, AvpName, Kind, Result, TerminationCause
 
+EARLIEST_REAUTH = 0.9
+"""The part of its time at which a re-authentication may begin at the earliest."""
+
 
 @dataclass(frozen=True, slots=True)
 class PacSettings:
@@ -45,6 +48,7 @@ class PacSettings:
     pci_timing: Timing
     request_timing: Timing
     auth_timeout: float
+    reauth_at: float
 
 
 class PacActions:
@@ -57,6 +61,7 @@ class PacActions:
         self.events: deque[Event] = deque()
         self._settings = settings
         self._dialect = settings.dialect
+        self._rng = rng
         self._eap = eap
         self._agreed = MobilityCapability(0)
         self._association = Association(
@@ -69,6 +74,8 @@ class PacActions:
         self._authorised = False
         self._moving = False
         self._session_deadline: float | None = None
+        self._lifetime_end = float("inf")
+        self._reauth_at: float | None = None
         self._request: Received | None = None
         self._eap_used = False
         self._eap_response: bytes | None = None
@@ -261,11 +268,14 @@ class PacActions:
             self._start_timer()
 
     def _start_deadline(self) -> None:
-        self._session_deadline = self._now + self._settings.auth_timeout
+        self._session_deadline = min(self._now + self._settings.auth_timeout, self._lifetime_end)
 
     def _start_lifetime(self) -> None:
-        forever = self._lifetime == float("inf")
-        self._session_deadline = None if forever else self._now + self._lifetime
+        self._lifetime_end = self._now + self._lifetime
+        forever = self._lifetime_end == float("inf")
+        self._session_deadline = None if forever else self._lifetime_end
+        part = self._settings.reauth_at * self._rng.uniform(EARLIEST_REAUTH, 1.0)
+        self._reauth_at = self._now + part * self._lifetime if part and not forever else None
 
     def _stop_session_timer(self) -> None:
         self._session_deadline = None

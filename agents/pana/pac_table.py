@@ -7,7 +7,10 @@ Departures from the RFC's rows:
 - This PaC always wants a PANA SA, for the key is what bootstrapping starts from: generate_pana_sa()
   is true, and a start request without acceptable algorithms is discarded before it gets here.
 - The session timer runs from AUTH_USER and no start request extends it, so that one deadline
-  holds for the whole authentication. A start request before AUTH_USER is ignored.
+  holds for the whole authentication. A re-authentication's does not outlast the lifetime granted
+  before. A start request before AUTH_USER is ignored.
+- REAUTH is the owner's, or a timer's: RFC 5191 section 5.7 wants a re-authentication before the
+  lifetime ends, RFC 5609 has a timer for it at the PAA only.
 - PAR[C] is validated before its row is taken, and its AUTH needs EAP's result; so EAP sees the
   payload then, and TxEAP in these rows passes on what EAP concluded.
 - RtxTimerStart(PAN[S]?): RFC 5191 repeats PCI until the first PAR, so the answer to a start

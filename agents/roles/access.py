@@ -20,8 +20,9 @@ from agents.pana.dialects import DIALECTS
 from agents.pana.mobility import MobilityCapability
 from agents.pana.pac import Pac
 from agents.roles.keylog import KeyLog
+from agents.roles.retry import Retry
 from agents.roles.tls import TlsSettings
-from agents.settings import FragmentSize
+from agents.settings import FragmentSize, PartOfLifetime
 from agents.shell.datagrams import DatagramEndpoint
 from agents.shell.eventlog import EventLog
 
@@ -44,7 +45,8 @@ class PanaSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
 
     `encryption` offers RFC 6786's for what the access link should not see. After `liveness` seconds
     without a word from the PAA it is tested, 0 means never: one that was restarted knows nothing
-    of the session, and its filter is closed.
+    of the session, and its filter is closed. After the part `reauth_at` of a session's lifetime
+    there is a re-authentication, 0 means never.
     """
 
     paa: str
@@ -53,6 +55,7 @@ class PanaSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     mobility: bool = True
     wish: WishName = "either"
     liveness: Annotated[float, msgspec.Meta(ge=0, le=86400)] = 60.0
+    reauth_at: PartOfLifetime = 0.8
 
     @property
     def capability(self) -> MobilityCapability:
@@ -96,7 +99,11 @@ class Granted:
 
 
 class PanaAccess:
-    """A PaC on its socket. Must be made inside a running event loop."""
+    """A PaC on its socket, and another when its session has ended otherwise than by `terminate`.
+
+    `on_granted` hears of every authentication, `on_failure` of the end of the first one alone:
+    access that there was before is sought for again. Must be made inside a running event loop.
+    """
 
     def __init__(
         self,
@@ -113,30 +120,56 @@ class PanaAccess:
         self._on_granted = on_granted
         self._on_failure = on_failure
         self._on_foretold = on_foretold
+        self._settings = settings
         self._peers = peers
-        self._eap = peers()
-        self._pac = Pac(
+        self._care_of = self._known_at = care_of
+        self._wanted = True
+        self._served = False
+        self._retry = Retry(self._begin_anew)
+        self._pac = self._make_pac()
+        self._endpoint = self._make_endpoint()
+        self.on_moved: Callable[[], None] | None = None
+        """Called when the PAA has confirmed the address that move() gave."""
+
+    def _make_pac(self) -> Pac:
+        settings = self._settings
+        return Pac(
             (settings.paa, PORT),
-            self._eap,
+            self._make_eap(),
             rng=random.SystemRandom(),
             mobility=settings.capability,
             dialect=DIALECTS[settings.dialect],
             encryption=settings.encryption,
-            renew_eap=self._renew_eap,
+            renew_eap=self._make_eap,
             liveness=settings.liveness,
+            reauth_at=settings.reauth_at,
         )
-        self._endpoint = DatagramEndpoint(self._pac, (str(care_of), 0), self._handle)
-        self.on_moved: Callable[[], None] | None = None
-        """Called when the PAA has confirmed the address that move() gave."""
 
-    def _renew_eap(self) -> EapPeer:
+    def _make_eap(self) -> EapPeer:
         self._eap = self._peers()
         return self._eap
 
+    def _make_endpoint(self) -> DatagramEndpoint:
+        return DatagramEndpoint(self._pac, (str(self._care_of), 0), self._handle)
+
     def start(self) -> None:
         """Send the first PANA-Client-Initiation."""
+        self._retry.begun()
         driver = self._endpoint.driver
         driver.call(self._pac.start, driver.now())
+
+    def _begin_anew(self) -> None:
+        if not self._wanted:
+            return
+        self._endpoint.close()
+        self._pac = self._make_pac()
+        try:
+            self._endpoint = self._make_endpoint()
+        except OSError as error:
+            self._log.write("AccessFailed", reason=f"{self._care_of}: {error.strerror}")
+            self._retry.later()
+            return
+        self.start()
 
     def ping(self) -> bool:
         """Test that the PAA still has the session; return whether that is possible now."""
@@ -149,31 +182,47 @@ class PanaAccess:
         return driver.call(self._pac.reauthenticate, driver.now())
 
     def terminate(self) -> bool:
-        """Log out; return whether there is a session to leave."""
+        """Log out, and stay so; return whether there is a session to leave."""
+        self._wanted = False
         driver = self._endpoint.driver
         return driver.call(self._pac.terminate, driver.now())
 
     def move(self, care_of: IPv6Address) -> bool:
         """Go on from another address, and tell the PAA; return whether that is possible now."""
+        self._care_of = care_of
         self._endpoint.close()
-        self._endpoint = DatagramEndpoint(self._pac, (str(care_of), 0), self._handle)
+        self._endpoint = self._make_endpoint()
         driver = self._endpoint.driver
         return driver.call(self._pac.update, driver.now())
 
     def _handle(self, event: Event) -> None:
         self._log(event)
         match event:
-            case events.Updated() if self.on_moved:
-                self.on_moved()
+            case events.Updated():
+                self._confirm_address()
             case events.Authenticated() if self._eap.keys:
+                self._served = True
                 self._on_granted(Granted(event.assignment, event.sealed, self._eap.keys))
+                self._confirm_address()
+            case events.Terminated():
+                self._retry.later()
             case events.AssignmentForetold() if self._on_foretold and self._eap.early_keys:
                 self._on_foretold(event.sealed, self._eap.early_keys)
+            case events.Rejected() | events.Failed() if self._served:
+                self._retry.later()
             case events.Rejected() | events.Failed():
                 self._on_failure(f"PANA: {event.reason}")
             case _:
                 pass
 
+    def _confirm_address(self) -> None:
+        """Tell the owner that the PAA knows this host's address, if that is a new one."""
+        if self._known_at != self._care_of:
+            self._known_at = self._care_of
+            if self.on_moved:
+                self.on_moved()
+
     def close(self) -> None:
         """Close the socket."""
+        self._retry.close()
         self._endpoint.close()

@@ -38,7 +38,7 @@ from agents.roles.home_agent import HomeAgentService, HomeAgentSettings, Preshar
 from agents.roles.ike import IkeSettings
 from agents.roles.pinholes import Pinholes
 from agents.roles.runtime import CommandNames, Commands, run, take_commands
-from agents.settings import SessionLifetime
+from agents.settings import PartOfLifetime, SessionLifetime
 from agents.shell.datagrams import DatagramEndpoint
 from agents.shell.eventlog import EventLog
 from agents.shell.relay import RelayEndpoint
@@ -92,7 +92,8 @@ class AccessRouterConfiguration(AaaClientConfiguration, frozen=True, kw_only=Tru
     `stateless` (no memory before the PaC has proved its address), or `optimized` (the first
     request carries EAP's). The first EAP request asks for the `identity`, or starts EAP-TLS (`tls`)
     in the home AAA server's place, which must pick it up. With `early` it lets a mobile node begin
-    IKE as soon as the home AAA server has verified it.
+    IKE as soon as the home AAA server has verified it. It re-authenticates who has not done so
+    after the part `reauth_at` of a session's lifetime, 0 means never.
     """
 
     access_interface: str
@@ -108,6 +109,7 @@ class AccessRouterConfiguration(AaaClientConfiguration, frozen=True, kw_only=Tru
     local: LocalHomeAgent | None = None
     relay: RelaySettings | None = None
     session_lifetime: SessionLifetime = 3600.0
+    reauth_at: PartOfLifetime = 0.9
 
     @property
     def commands(self) -> CommandNames:
@@ -144,6 +146,7 @@ class AccessRouter:
             rng=random.SystemRandom(),
             mobility=self._offer(configuration),
             session_lifetime=configuration.session_lifetime,
+            reauth_at=configuration.reauth_at,
             dialect=self._dialect(configuration),
             encryption=configuration.encryption,
             stateless=configuration.start == "stateless",

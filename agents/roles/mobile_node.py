@@ -34,7 +34,7 @@ from agents.roles.home_registration import RegistrationService
 from agents.roles.ike import IkeService, IkeSettings
 from agents.roles.ike2 import Ike2Service, Ike2Settings
 from agents.roles.keylog import KeyLog
-from agents.roles.launch import launch
+from agents.roles.launch import Launched, launch
 from agents.roles.retry import Retry
 from agents.roles.runtime import (
     CommandNames,
@@ -140,6 +140,7 @@ class MobileNode:
         self._granted: Granted | None = None
         self._assignment: Assignment | None = None
         self._foretold: Assignment | None = None
+        self._launched: Launched | None = None
         self._registration: RegistrationService | None = None
         self._binding_wanted = False
         self._retry = Retry(self._negotiate_again)
@@ -225,18 +226,44 @@ class MobileNode:
         loop.call_soon(self._renew if again else self._after_access, granted)
 
     def _renew(self, granted: Granted) -> None:
-        """After a re-authentication, renew what hangs on its keys; the tunnel stays."""
-        assignment = granted.assignment
-        if not (self._ikev1 and self._registration and assignment and assignment.home_address):
+        """After another authentication, renew what hangs on its keys; the tunnel stays."""
+        try:
+            told = self._trust.assignment(granted, None)
+        except SealError as error:
+            self._log.write("RenewalRefused", reason=str(error))
             return
-        psk = self._psk(assignment)
-        if psk is None:
+        discovered = self._configuration.discovery is not None
+        assignment = self._assignment if discovered else told
+        if assignment is None:
             return
-        agent, address = assignment.home_agent, assignment.home_address
-        self._ikev1.add_psk(psk, peer=agent, identity=None, home_address=address)
-        self._ikev1.renew(agent, address)
-        if self._binding_wanted:
+        if assignment != self._assignment:
+            self._take_up(assignment)
+            return
+        psk, agent, address = self._psk(assignment), assignment.home_agent, assignment.home_address
+        if self._launched:
+            self._drop(self._launched)
+            self._hand_over(assignment)
+        elif self._ikev1 and psk and address:
+            self._ikev1.add_psk(psk, peer=agent, identity=None, home_address=address)
+            self._ikev1.renew(agent, address)
+        else:
+            self._initiate_again()
+        if self._registration and self._binding_wanted:
             self._registration.renew()
+
+    def _take_up(self, assignment: Assignment) -> None:
+        """Go over to another home agent or home address."""
+        self._log.write("AssignmentChanged", home_agent=assignment.home_agent)
+        self._foretold = None
+        for stage in (self._registration, self._launched):
+            if stage:
+                self._drop(stage)
+        self._registration = self._launched = None
+        self._hand_over(assignment)
+
+    def _drop(self, stage: Closable) -> None:
+        stage.close()
+        self._stages.remove(stage)
 
     def _move(self, address: str) -> bool:
         """Go to another care-of address, once the access router has taken note of it."""
@@ -314,7 +341,7 @@ class MobileNode:
             self._log.write("EarlyStartRefused", reason=str(error))
             return
         if self._ikev2 and assignment and assignment.home_address:
-            self._foretold = assignment
+            self._foretold = self._assignment = assignment
             self._negotiate_v2(self._ikev2, assignment, self._trust.psk(assignment, keys))
 
     def _discover(self) -> None:
@@ -344,6 +371,7 @@ class MobileNode:
 
     def _hand_over(self, assignment: Assignment) -> None:
         """Go on to IKE; the kernel is prepared while IKE's first message is under way."""
+        self._assignment = assignment
         if assignment == self._foretold:
             self._register(assignment)  # IKE has begun.
             return
@@ -367,7 +395,6 @@ class MobileNode:
         if settings and settings.authentication == "psk" and psk is None:
             self._fail("IKEv2 is to use a pre-shared key, and there is none")
             return
-        self._assignment = assignment
         self._initiate_v2(ike, assignment, assignment.home_address, psk)
         if assignment.home_address is not None and assignment != self._foretold:
             self._register(assignment)
@@ -420,7 +447,7 @@ class MobileNode:
     def _launch(self, home_agent: IPv6Address, home_address: IPv6Address, psk: bytes) -> None:
         """Hand over by the script that writes configurations and starts the daemons."""
         configuration = self._configuration
-        launched = launch(
+        self._launched = launch(
             "mobile_node.sh",
             configuration.work,
             psk,
@@ -436,7 +463,7 @@ class MobileNode:
             },
             configuration.habits,
         )
-        self._stages.append(launched)
+        self._stages.append(self._launched)
 
     def close(self) -> None:
         """Close all sockets; the kernel forgets what is set up with the host."""

@@ -17,7 +17,9 @@ RoleEvent: TypeAlias = Literal[
     "AaaFailed",
     "AaaLate",
     "AaaRefused",
+    "AccessFailed",
     "AddressTaken",
+    "AssignmentChanged",
     "BindingUpdateDropped",
     "BootstrapFailed",
     "Bootstrapped",
@@ -37,6 +39,7 @@ RoleEvent: TypeAlias = Literal[
     "PinholeOpened",
     "PinholeRefused",
     "Ready",
+    "RenewalRefused",
 ]
 """What roles tell of themselves, beside the events of their machines."""
 

@@ -78,34 +78,6 @@ def test_the_paas_causes(opened, cause):
     assert [event.cause for event in world.server.only(Terminated)] == [cause.name]
 
 
-def test_the_paa_renews_before_the_lifetime_ends(opened):
-    world = opened(aaa=FakeAaa(lifetime=50), paa={"reauth_before": 10.0})
-    world.link.run(200)
-    # At about 40, 80, 120 and 160 seconds.
-    assert len(world.server.only(Authorised)) == len(world.pac_events(Authenticated)) == 5
-    assert [event.at for event in world.server.only(Authorised)[1:3]] == [
-        pytest.approx(40.19, abs=0.1),
-        pytest.approx(80.27, abs=0.1),
-    ]
-    assert world.server.only(Terminated) == world.pac_events(Terminated) == []
-    assert world.session().association.sa.key_id == 5
-
-
-def test_a_renewal_waits_for_a_ping(opened):
-    world = opened(aaa=FakeAaa(lifetime=50), paa={"reauth_before": 10.0}, drop={12, 13})
-    world.link.run(40.05)
-    world.paa.ping(world.session_id, 40.05)
-    world.link.run(49)
-    assert len(world.server.only(PingAnswered)) == 1
-    assert len(world.server.only(Authorised)) == 2
-
-
-def test_a_renewal_that_is_out_of_the_question_is_not_tried(opened):
-    world = opened(aaa=FakeAaa(lifetime=50), paa={"reauth_before": 60.0})
-    world.link.run(40)
-    assert len(world.link.sent) == 11
-
-
 def test_a_renewal_renews_the_lifetime_and_may_change_the_home_agent(opened):
     aaa = FakeAaa(lifetime=50)
     world = opened(aaa=aaa)
