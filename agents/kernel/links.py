@@ -5,9 +5,10 @@ from __future__ import annotations
 import errno
 import socket
 import struct
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
-from enum import IntEnum
+from enum import IntEnum, IntFlag
 from ipaddress import IPv6Address, IPv6Network
 
 from agents.kernel.netlink import (
@@ -28,6 +29,7 @@ LOCAL_TABLE = 255
 
 _AF_INET6 = socket.AF_INET6
 _NEW_LINK, _DELETE_LINK, _NEW_ADDRESS, _DELETE_ADDRESS = 16, 17, 20, 21
+_GET_LINK = 18
 _NEW_ROUTE, _DELETE_ROUTE, _GET_ROUTE = 24, 25, 26
 _NEW_NEIGHBOUR, _DELETE_NEIGHBOUR, _GET_NEIGHBOUR = 28, 29, 30
 _NEW_RULE, _DELETE_RULE, _GET_RULE = 32, 33, 34
@@ -49,6 +51,7 @@ _SCOPE_UNIVERSE = 0
 UNICAST, LOCAL = 1, 2
 """What a route does: to another host, to this one (RTN_*)."""
 
+_FAMILIES, _INET6_FLAGS = 26, 1
 _OWNER = 21
 _NEIGHBOUR_OWNER = 12
 _IGNORE_ENCAPSULATION_LIMIT = 1
@@ -111,6 +114,26 @@ def add_tunnel(name: str, local: IPv6Address, remote: IPv6Address) -> list[Reque
         Request("keep tunnel without link-local address", _NEW_LINK, 0, quiet),
         Request("bring up tunnel", _NEW_LINK, 0, up),
     ]
+
+
+def find_link(interface: int) -> Request:
+    """Return the query for what an interface is."""
+    return Request("find link", _GET_LINK, 0, _LINK.pack(0, 0, interface, 0, 0))
+
+
+class Advertised(IntFlag):
+    """What router advertisements have told an interface (IF_RA_*, linux/if_link.h)."""
+
+    SEEN = 0x20
+    MANAGED = 0x40
+
+
+def decode_advertised(reply: Reply) -> Advertised:
+    """Return what the answer to find_link() says of router advertisements."""
+    of_families = dict(attributes(dict(attributes(reply.body[_LINK.size :])).get(_FAMILIES, b"")))
+    of_ipv6 = dict(attributes(of_families.get(_AF_INET6, b"")))
+    flags = int.from_bytes(of_ipv6.get(_INET6_FLAGS, b""), sys.byteorder)
+    return Advertised(flags & (Advertised.SEEN | Advertised.MANAGED))
 
 
 def change_tunnel(name: str, local: IPv6Address, remote: IPv6Address) -> Request:

@@ -47,7 +47,7 @@ from agents.roles.runtime import (
 from agents.roles.trust import Trust
 from agents.sealed import SealError
 from agents.settings import BindingLifetime
-from agents.shell.addresses import care_of_address
+from agents.shell.addresses import NoAddressError, care_of_address
 from agents.shell.eventlog import EventLog
 
 _CARE_OF_DEADLINE = 30.0
@@ -109,6 +109,21 @@ class MobileNodeConfiguration(Configuration, frozen=True, kw_only=True):
             raise ValueError("an early start needs IKEv2 with a pre-shared key")
         if self.early and (self.protection != "sealed" or self.psk_source != "emsk"):
             raise ValueError("an early start needs a sealed assignment, and a key from the EMSK")
+
+    @property
+    def first_peer(self) -> IPv6Address | None:
+        """Whom it speaks to first, if that is known: the care-of address is to suit this host."""
+        match self:
+            case MobileNodeConfiguration(access=PanaSettings(paa=host)):
+                pass
+            case MobileNodeConfiguration(discovery=StaticSettings(home_agent=host)):
+                pass
+            case MobileNodeConfiguration(discovery=DnsSettings(server=host)):
+                pass
+            case _:
+                return None
+        address = IPv6Address(host)
+        return None if address.is_link_local else address
 
 
 class Closable(Protocol):
@@ -474,7 +489,16 @@ class MobileNode:
 async def serve(configuration: MobileNodeConfiguration, stop: asyncio.Event) -> None:
     """Run the mobile node until `stop` is set."""
     log = EventLog(configuration.host, "role")
-    care_of = await care_of_address(configuration.interface, _CARE_OF_DEADLINE)
+    try:
+        care_of = await care_of_address(
+            configuration.interface,
+            _CARE_OF_DEADLINE,
+            configuration.first_peer,
+            lambda reason: log.write("NoAddressYet", reason=reason),
+        )
+    except NoAddressError as error:
+        log.write("BootstrapFailed", reason=str(error))
+        raise
     log.write("CareOfAddress", address=care_of)
     node = MobileNode(configuration, care_of, log)
     take_commands(node.commands(), log)

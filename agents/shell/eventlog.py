@@ -34,6 +34,7 @@ RoleEvent: TypeAlias = Literal[
     "Impersonated",
     "ImpersonationFailed",
     "KernelFailed",
+    "NoAddressYet",
     "PeerRefused",
     "PinholeClosed",
     "PinholeOpened",
