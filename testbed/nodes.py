@@ -81,6 +81,7 @@ class Ipv6Host(Node):  # type: ignore[misc]
         """
         autoconfigure = int(any(interface.autoconfigure for _, interface in self._interfaces))
         settings = {
+            "all/disable_ipv6": 0,
             "all/forwarding": int(host.forwards),
             "default/accept_dad": 0,
             "default/accept_ra": autoconfigure,

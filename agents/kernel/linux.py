@@ -76,7 +76,10 @@ class _MobilityKernel(LinuxSecurityAssociations):
         self._xfrm.transact([xfrm.remove_esp(sa.destination, sa.spi) for sa in found])
 
     def _make_tunnel(self, name: str, local: IPv6Address, remote: IPv6Address) -> int:
-        """Make a tunnel, or take over one of this name; return its interface index."""
+        """Make a tunnel, or take over one of this name; return its interface index.
+
+        It has IPv6 even where interfaces are made without it (conf/default/disable_ipv6).
+        """
         try:
             self._route.transact(links.add_tunnel(name, local, remote))
         except KernelError as error:
@@ -84,6 +87,7 @@ class _MobilityKernel(LinuxSecurityAssociations):
                 raise
             made = links.add_tunnel(name, local, remote)
             self._route.transact([links.remove_link(name), *made])
+        _set(f"conf/{name}/disable_ipv6", 0)
         return socket.if_nametoindex(name)
 
 
@@ -450,6 +454,8 @@ class LinuxHomeAgent(_MobilityKernel):
 def _set(setting: str, value: int) -> None:
     path = Path("/proc/sys/net/ipv6") / setting
     try:
+        if path.read_text().strip() == str(value):
+            return  # It may be for reading only.
         path.write_text(f"{value}\n")
     except OSError as error:
         raise KernelError(error.errno or errno.EIO, f"set {path}: {error.strerror}") from error

@@ -30,6 +30,8 @@ class Network(Scene):
         ):
             for address in addresses:
                 host.run(f"ip -6 addr add {address}/64 dev {interface} nodad")
+        for host in (self.mn, self.ha):  # Some hosts make interfaces without IPv6.
+            host.run("sysctl -qw net.ipv6.conf.default.disable_ipv6=1")
         for host in (self.router, self.ha):
             host.run("sysctl -qw net.ipv6.conf.all.forwarding=1")
         for host, gateway in (
