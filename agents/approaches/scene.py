@@ -68,6 +68,7 @@ class CommonSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     subscribed: bool = True
     mobility_subscribed: bool = True
     mobility_wanted: bool = True
+    mobility_offered: bool = True
     local_offered: bool = False
     local_allowed: bool = False
     prefer: Literal["home", "local"] = "home"
@@ -192,6 +193,7 @@ class Scene:
             "dialect": self.settings.dialect,
             "start": self.settings.pana_start,
             "encryption": self.settings.pana_encryption,
+            "mobility": self.settings.mobility_offered,
             "session_lifetime": self.settings.session_lifetime,
             # Half-way from the mobile node's turn to the end.
             "reauth_at": self.settings.reauth_at and (1 + self.settings.reauth_at) / 2,

@@ -12,6 +12,9 @@ from agents.pana.wire import Message
 AES128_CTR = 1
 """RFC 6786 section 4."""
 
+PRF_HMAC_SHA1, AUTH_HMAC_SHA1_160 = 2, 7
+"""What every implementation has (RFC 5191 sections 8.6 and 8.3)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Suite:
@@ -65,8 +68,8 @@ class Algorithms:
         return Suite(prf, integrity, encryption)
 
 
-DEFAULT_ALGORITHMS = Algorithms(prfs=(5, 2), integrities=(12, 7))
-"""HMAC-SHA2-256 and HMAC-SHA2-256-128, then RFC 5191's MUST: HMAC-SHA1 and HMAC-SHA1-160."""
+DEFAULT_ALGORITHMS = Algorithms(prfs=(5, PRF_HMAC_SHA1), integrities=(12, AUTH_HMAC_SHA1_160))
+"""HMAC-SHA2-256 and HMAC-SHA2-256-128 are preferred to RFC 5191's MUST."""
 
 
 @dataclass(frozen=True, slots=True)

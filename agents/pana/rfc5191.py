@@ -15,7 +15,9 @@ from agents.pana.dialect import Dialect
 from agents.pana.encryption import HIDDEN, KEY_LENGTH, check_policy, crypt, first_counter
 from agents.pana.grammar import Grammar, GrammarTable, Protection, may, must, some
 from agents.pana.keys import (
+    AUTH_HMAC_SHA1_160,
     DEFAULT_ALGORITHMS,
+    PRF_HMAC_SHA1,
     Algorithms,
     KeyMaterial,
     SecurityAssociation,
@@ -260,10 +262,16 @@ class Rfc5191(Dialect):
         return int.from_bytes(session)
 
     def offer(self, algorithms: Algorithms) -> tuple[Avp, ...]:
-        """Return one AVP an algorithm (RFC 5191 section 4.1)."""
+        """Return one AVP an algorithm, first the one that every implementation has.
+
+        The PaC chooses, and the order means nothing (RFC 5191 section 4.1); but there are PaCs that
+        read the first AVP of each kind only.
+        """
+        prfs = sorted(algorithms.prfs, key=lambda n: n != PRF_HMAC_SHA1)
+        integrities = sorted(algorithms.integrities, key=lambda n: n != AUTH_HMAC_SHA1_160)
         return (
-            *(Avp.u32(AvpName.PRF_ALGORITHM, n) for n in algorithms.prfs),
-            *(Avp.u32(AvpName.INTEGRITY_ALGORITHM, n) for n in algorithms.integrities),
+            *(Avp.u32(AvpName.PRF_ALGORITHM, n) for n in prfs),
+            *(Avp.u32(AvpName.INTEGRITY_ALGORITHM, n) for n in integrities),
             *(Avp.u32(AvpName.ENCRYPTION_ALGORITHM, n) for n in algorithms.encryptions),
         )
 

@@ -91,9 +91,10 @@ class AccessRouterConfiguration(AaaClientConfiguration, frozen=True, kw_only=Tru
     then supplies to the DHCPv6 server; PANA does not deliver it. PANA starts `stateful`,
     `stateless` (no memory before the PaC has proved its address), or `optimized` (the first
     request carries EAP's). The first EAP request asks for the `identity`, or starts EAP-TLS (`tls`)
-    in the home AAA server's place, which must pick it up. With `early` it lets a mobile node begin
-    IKE as soon as the home AAA server has verified it. It re-authenticates who has not done so
-    after the part `reauth_at` of a session's lifetime, 0 means never.
+    in the home AAA server's place, which must pick it up. Without `mobility` no home agent is
+    offered: a PaC of RFC 5191 alone may stumble over that AVP. With `early` it lets a mobile node
+    begin IKE as soon as the home AAA server has verified it. It re-authenticates who has not done
+    so after the part `reauth_at` of a session's lifetime, 0 means never.
     """
 
     access_interface: str

@@ -229,3 +229,11 @@ def test_algorithms_are_chosen_by_preference():
         algorithms.choose((2,), ())
     with pytest.raises(ValueError, match="no implementation"):
         Algorithms((1,), (7,))
+
+
+def test_an_offer_begins_with_what_every_implementation_has_and_the_best_is_chosen():
+    offer, choice = map(RFC5191.decode, EXCHANGE[1:3])
+    names = (AvpName.PRF_ALGORITHM, AvpName.INTEGRITY_ALGORITHM)
+    offered = [[int.from_bytes(value) for value in offer.values(name)] for name in names]
+    assert offered == [[2, 5], [7, 12]]
+    assert [choice.number(name) for name in names] == [5, 12]
