@@ -22,6 +22,14 @@ class Started(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class Inconclusive(Event):
+    """An answer about `name` settles nothing; the lookup goes on."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class HomeAgentsFound(Event):
     """The home agents in the order in which to try them; the first has an address.
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import random
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv6Address
+from itertools import islice
+from typing import Any
 
-from agents.dns.events import Failed, HomeAgent, HomeAgentsFound, Started
-from agents.dns.wire import Answer, in_order, normal, query
+from agents.dns.events import Failed, HomeAgent, HomeAgentsFound, Inconclusive, Started
+from agents.dns.wire import NO_EDNS, Answer, in_order, normal, query
 from agents.folding import ascii_lower
 from agents.machine import Address, Discarded, Event, PeerError, Retransmission, Timing
+from agents.unicast import is_unicast
 from agents.wire import WireError
 
 SERVICE = "_mip6._ipv6"
@@ -20,6 +23,11 @@ QUERY_TIMING = Timing(initial=2.0, maximum=8.0)
 """RFC 1035 section 4.2.1 wants 2 to 5 seconds at least between two tries."""
 
 _MAX_CANDIDATES = 16
+_MAX_ALIASES = 16
+"""Aliases followed by a question of their own; how many one answer follows is the server's."""
+
+_PATIENCE = 2
+"""Transmissions of one question after which others are put, if there are any."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,16 +36,46 @@ class Idle:
 
 
 @dataclass(frozen=True, slots=True)
-class Asking:
-    """A question is out; `candidates` are home agents to try, the one asked about first."""
+class Question:
+    """What is asked, and what has led to it.
+
+    `candidates` are home agents to try, the one asked about first; the next `untried` have not been
+    asked about in this round. `aliases` counts those that were followed. `hindrance` is what the
+    last inconclusive answer said.
+    """
 
     name: str
     kind: str
+    deadline: float
+    candidates: tuple[HomeAgent, ...] = ()
+    untried: int = 0
+    aliases: int = 0
+    edns: bool = True
+    over_tcp: bool = False
+    hindrance: str | None = None
+
+    def about(self, candidates: tuple[HomeAgent, ...], untried: int) -> Question:
+        """Return the question for the first candidate's address."""
+        return replace(
+            self,
+            name=candidates[0].fqdn,
+            kind="AAAA",
+            candidates=candidates,
+            untried=untried,
+            aliases=0,
+            over_tcp=False,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """A question is out, or waits to be put again since its answer was inconclusive (`put_off`)."""
+
+    question: Question
     identifier: int
     packet: bytes
     retransmission: Retransmission
-    deadline: float
-    candidates: tuple[HomeAgent, ...] = ()
+    put_off: bool = False
 
 
 State = Idle | Asking
@@ -49,6 +87,10 @@ class HomeAgentLookup:
     Either `domain` is the mobility service provider's, whose SRV records are asked for (section
     5.1.2), or `host` is a home agent's own name (section 5.1.1). `deadline` in seconds ends the
     lookup. The socket should have a random port (RFC 5452).
+
+    With `tcp` the owner sends each query in `streams` over a TCP connection of its own (RFC 7766),
+    and calls `handle_message` with what comes back or `handle_lost` if nothing does. Without it a
+    truncated answer ends the lookup.
     """
 
     def __init__(
@@ -60,10 +102,12 @@ class HomeAgentLookup:
         host: str | None = None,
         timing: Timing = QUERY_TIMING,
         deadline: float = 15.0,
+        tcp: bool = False,
     ) -> None:
         if (domain is None) == (host is None):
             raise ValueError("either the domain or the home agent's name is needed")
         self.outbox: deque[tuple[bytes, Address]] = deque()
+        self.streams: deque[tuple[bytes, Address]] = deque()
         self.events: deque[Event] = deque()
         self.state: State = Idle()
         self._server = server
@@ -72,6 +116,7 @@ class HomeAgentLookup:
         self._host = None if host is None else normal(host)
         self._timing = timing
         self._deadline = deadline
+        self._tcp = tcp
 
     def start(self, now: float) -> None:
         """Send the first query; without effect while a lookup is under way."""
@@ -80,52 +125,73 @@ class HomeAgentLookup:
         self.events.append(Started(now))
         deadline = now + self._deadline
         if self._service is not None:
-            self._ask(self._service, "SRV", deadline, now)
+            self._ask(Question(self._service, "SRV", deadline), now)
         elif self._host is not None:
-            self._try((HomeAgent(self._host, ()),), deadline, now)
+            self._ask(Question(self._host, "AAAA", deadline, (HomeAgent(self._host, ()),)), now)
 
-    def _try(self, candidates: tuple[HomeAgent, ...], deadline: float, now: float) -> None:
+    def _try(
+        self,
+        question: Question,
+        candidates: tuple[HomeAgent, ...],
+        untried: int,
+        now: float,
+        timer: Retransmission | None = None,
+    ) -> None:
         """Conclude if the first candidate has an address, else ask for it."""
         if candidates[0].addresses:
             self.state = Idle()
             self.events.append(HomeAgentsFound(now, candidates))
         else:
-            self._ask(candidates[0].fqdn, "AAAA", deadline, now, candidates)
+            self._ask(question.about(candidates, untried), now, timer)
 
-    def _ask(
-        self,
-        name: str,
-        kind: str,
-        deadline: float,
-        now: float,
-        candidates: tuple[HomeAgent, ...] = (),
-    ) -> None:
+    def _ask(self, question: Question, now: float, timer: Retransmission | None = None) -> None:
         identifier = self._rng.getrandbits(16)
-        packet = query(name, kind, identifier)
-        timer = Retransmission(self._timing, self._rng, now)
-        self.state = Asking(name, kind, identifier, packet, timer, deadline, candidates)
-        self.outbox.append((packet, self._server))
+        packet = query(question.name, question.kind, identifier, edns=question.edns)
+        timer = timer or Retransmission(self._timing, self._rng, now)
+        self.state = Asking(question, identifier, packet, timer)
+        (self.streams if question.over_tcp else self.outbox).append((packet, self._server))
 
     # Timers.
 
     def next_timeout(self) -> float | None:
         """Return the earliest deadline in seconds, None if no timer runs."""
         match self.state:
-            case Asking(retransmission=timer, deadline=deadline):
-                return min(timer.deadline, deadline)
+            case Asking(question=question, retransmission=timer):
+                return min(timer.deadline, question.deadline)
             case _:
                 return None
 
     def handle_timeout(self, now: float) -> None:
-        """Send again, or give up."""
+        """Send again, ask about another home agent, or give up."""
         match self.state:
-            case Asking(deadline=deadline) as state if now >= deadline:
-                self._fail(f"no answer about {state.name} within {self._deadline:g} s", now)
-            case Asking(retransmission=timer) as state if now >= timer.deadline:
-                if timer.expire(now):
-                    self.outbox.append((state.packet, self._server))
+            case Asking(question=question) if now >= question.deadline:
+                self._give_up(question, f"within {self._deadline:g} s", now)
+            case Asking(question=question, retransmission=timer) as state if now >= timer.deadline:
+                if not timer.expire(now):
+                    self._give_up(question, f"to {timer.transmissions} messages", now)
+                elif state.put_off or question.over_tcp:
+                    self._begin_round(question, now, timer)
+                elif timer.transmissions > _PATIENCE and len(question.candidates) > 1:
+                    self._begin_round(question, now)
                 else:
-                    self._fail(f"no answer about {state.name}", now)
+                    self.outbox.append((state.packet, self._server))
+
+    def _begin_round(
+        self, question: Question, now: float, timer: Retransmission | None = None
+    ) -> None:
+        """Ask about every candidate again, the last one asked about last."""
+        if question.candidates:
+            first, *rest = question.candidates
+            self._try(question, (*rest, first), len(rest), now, timer)
+        else:
+            self._ask(replace(question, over_tcp=False), now, timer)
+
+    def _give_up(self, question: Question, limit: str, now: float) -> None:
+        if question.hindrance is None:
+            self._fail(f"no answer about {question.name} {limit}", now)
+        else:
+            reason = f"no usable answer about {question.name} {limit}: {question.hindrance}"
+            self._fail(reason, now)
 
     def _fail(self, reason: str, now: float) -> None:
         self.state = Idle()
@@ -134,11 +200,17 @@ class HomeAgentLookup:
     # Receiving.
 
     def handle_message(self, data: bytes, source: Address, now: float) -> None:
-        """Take one datagram; what is not valid is dropped with an event."""
+        """Take one datagram or what came by TCP; what is not valid is dropped with an event."""
         try:
             self._receive(data, source, now)
         except (WireError, PeerError) as error:
             self.events.append(Discarded(now, source[0], str(error)))
+
+    def handle_lost(self, reason: str, now: float) -> None:
+        """Take note that the last query in `streams` gets no answer."""
+        match self.state:
+            case Asking(question=question) as state if question.over_tcp and not state.put_off:
+                self._put_off(state, f"TCP: {reason}", now)
 
     def _receive(self, data: bytes, source: Address, now: float) -> None:
         state = self.state
@@ -146,38 +218,97 @@ class HomeAgentLookup:
             raise PeerError("not from the DNS server")
         if not isinstance(state, Asking):
             raise PeerError("an answer to no question")
-        answer = Answer.decode(data)
-        name, kind = answer.question
-        if (answer.identifier, ascii_lower(name), kind) != (
+        answer, question = Answer.decode(data), state.question
+        about = answer.question or (question.name, question.kind)
+        if (answer.identifier, ascii_lower(about[0]), about[1]) != (
             state.identifier,
-            ascii_lower(state.name),
-            state.kind,
+            ascii_lower(question.name),
+            question.kind,
         ):
             raise PeerError("an answer to another question")
-        if answer.truncated:
-            # There is no TCP here: a complete answer fits, as EDNS allows for many records.
-            self._fail(f"the answer about {state.name} is truncated", now)
-        elif state.kind == "SRV":
-            self._take_targets(answer, state, now)
+        if answer.error in NO_EDNS and question.edns:
+            self._change(question, f"{answer.error}: without EDNS", now, edns=False)
+        elif not answer.conclusive:
+            self._put_off(state, answer.error or "", now)
+        elif answer.truncated:
+            self._take_truncated(state, now)
+        elif question.kind == "SRV":
+            self._take_targets(answer, question, now)
         else:
-            self._take_addresses(answer, state, now)
+            self._take_addresses(answer, question, now)
 
-    def _take_targets(self, answer: Answer, state: Asking, now: float) -> None:
-        names = in_order(answer.targets, self._rng)[:_MAX_CANDIDATES]
-        candidates = tuple(HomeAgent(name, answer.addresses_of(name)) for name in names)
-        if answer.error or not candidates:
-            self._fail(f"no home agent at {state.name}: {answer.error or 'no SRV record'}", now)
+    def _change(self, question: Question, reason: str, now: float, **changes: Any) -> None:
+        """Put the question in another way."""
+        self.events.append(Inconclusive(now, question.name, reason))
+        self._ask(replace(question, **changes), now)
+
+    def _put_off(self, state: Asking, hindrance: str, now: float) -> None:
+        """Go on to another candidate; if all were asked about, wait before the next round.
+
+        A server that fails, or refuses, may answer the same question later (RFC 2308 section 7).
+        """
+        question = replace(state.question, hindrance=hindrance)
+        self.events.append(Inconclusive(now, question.name, hindrance))
+        if question.untried:
+            candidates = (*question.candidates[1:], question.candidates[0])
+            self._try(question, candidates, question.untried - 1, now, state.retransmission)
         else:
-            self._try(candidates, state.deadline, now)
+            self.state = replace(state, question=question, put_off=True)
 
-    def _take_addresses(self, answer: Answer, state: Asking, now: float) -> None:
-        addresses, rest = answer.addresses_of(state.name), state.candidates[1:]
+    def _take_truncated(self, state: Asking, now: float) -> None:
+        question = state.question
+        if not self._tcp:
+            self._fail(f"the answer about {question.name} is truncated", now)
+        elif question.over_tcp:
+            self._put_off(state, "truncated over TCP too", now)
+        else:
+            self._change(question, "truncated: over TCP", now, over_tcp=True)
+
+    def _take_targets(self, answer: Answer, question: Question, now: float) -> None:
+        names = islice(in_order(answer.targets, self._rng), _MAX_CANDIDATES)
+        agents = tuple(HomeAgent(name, _usable(answer.addresses_of(name))) for name in names)
+        if agents and not answer.error:
+            self._try(replace(question, hindrance=None), agents, len(agents) - 1, now)
+        elif not self._follow(answer, question, now):
+            lack = answer.error or _alias(answer, question) or "no SRV record"
+            self._fail(f"no home agent at {question.name}: {lack}", now)
+
+    def _take_addresses(self, answer: Answer, question: Question, now: float) -> None:
+        all_of_it = answer.addresses_of(question.name)
+        addresses = _usable(all_of_it)
+        first, *rest = question.candidates
         if addresses and not answer.error:
-            self._try((HomeAgent(state.name, addresses), *rest), state.deadline, now)
+            found = HomeAgent(first.fqdn, addresses)
+            self._try(question, (found, *rest), question.untried, now)
+        elif not all_of_it and self._follow(answer, question, now):
+            pass
         elif rest:
-            self._try(rest, state.deadline, now)
+            self._try(question, tuple(rest), max(question.untried - 1, 0), now)
         else:
-            self._fail(f"no address of {state.name}: {answer.error or 'no AAAA record'}", now)
+            nobodys = f"no home agent can have {all_of_it[0]}" if all_of_it else None
+            lack = answer.error or nobodys or _alias(answer, question) or "no AAAA record"
+            self._fail(f"no address of {question.name}: {lack}", now)
+
+    def _follow(self, answer: Answer, question: Question, now: float) -> bool:
+        """Ask about the name that an alias alone leads to (RFC 1034 section 5.3.3), if it does."""
+        alias = _alias(answer, question)
+        if answer.error or not alias or question.aliases == _MAX_ALIASES:
+            return False
+        self._change(
+            question, alias, now, name=answer.name, aliases=question.aliases + 1, over_tcp=False
+        )
+        return True
+
+
+def _alias(answer: Answer, question: Question) -> str | None:
+    """Return a sentence about an alias that an answer gives for the name asked about."""
+    if ascii_lower(answer.name) == ascii_lower(question.name):
+        return None
+    return f"an alias of {answer.name}"
+
+
+def _usable(addresses: tuple[IPv6Address, ...]) -> tuple[IPv6Address, ...]:
+    return tuple(address for address in addresses if is_unicast(address))
 
 
 def _address(host: str) -> IPv6Address:

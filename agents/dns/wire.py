@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from ipaddress import IPv6Address
+from itertools import accumulate, groupby
 from typing import Self
 
 import dns.exception
 import dns.flags
 import dns.message
 import dns.name
+import dns.opcode
 import dns.rcode
 import dns.rdataclass
 import dns.rdatatype
@@ -21,14 +23,17 @@ from dns.rdtypes.IN.AAAA import AAAA
 from dns.rdtypes.IN.SRV import SRV
 
 from agents.folding import ascii_lower
-from agents.unicast import is_unicast
 from agents.wire import WireError
 
 PORT = 53
 EDNS_PAYLOAD = 1232
 """Octets of an answer that need no fragment on an IPv6 path (RFC 9715)."""
 
-_MAX_ALIASES = 8
+NO_EDNS = frozenset({"FORMERR", "NOTIMP", "BADVERS"})
+"""How a server says that it does not know EDNS (RFC 6891 sections 6.1.3 and 7)."""
+
+_ABOUT_THE_NAME = frozenset({dns.rcode.NOERROR, dns.rcode.NXDOMAIN, dns.rcode.YXDOMAIN})
+"""Response codes that tell about the name; others tell about the server, at this moment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,51 +47,82 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What an answer says about its question; `addresses` holds AAAA records by lower-case name.
+    """What an answer says about its question; None where an error does not repeat the question.
 
-    AAAA records whose address cannot be a home agent's are left out.
-    `error` is the response code's name if it is not NOERROR.
+    `error` is the response code's name if it is not NOERROR, or what is wrong with the records.
+    Without `conclusive` the same question may get another answer later. `name` is where the aliases
+    of the question's name lead. `aliases` and `addresses` hold CNAME and AAAA records by lower-case
+    name. Of what is `truncated` nothing is read but the question.
     """
 
     identifier: int
-    question: tuple[str, str]
+    question: tuple[str, str] | None
     error: str | None
-    truncated: bool
-    targets: tuple[Target, ...]
-    addresses: dict[str, tuple[IPv6Address, ...]]
+    conclusive: bool
+    truncated: bool = False
+    name: str = ""
+    targets: tuple[Target, ...] = ()
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    addresses: Mapping[str, tuple[IPv6Address, ...]] = field(default_factory=dict)
 
     @classmethod
     def decode(cls, data: bytes) -> Self:
         """Read a response to one question of class IN; raises WireError."""
         try:
-            message = dns.message.from_wire(data)
-        except (dns.exception.DNSException, ValueError) as error:
-            raise WireError(f"not a DNS message: {error or type(error).__name__}") from None
-        if not message.flags & dns.flags.QR or message.opcode() != 0:
+            message = dns.message.from_wire(data, keyring=False, continue_on_error=True)
+        except dns.exception.DNSException as problem:
+            raise WireError(f"not a DNS message: {problem or type(problem).__name__}") from None
+        if not message.flags & dns.flags.QR or message.opcode() != dns.opcode.QUERY:
             raise WireError("not a response to a query")
+        rcode = message.rcode()
+        error = None if rcode == dns.rcode.NOERROR else dns.rcode.to_text(rcode)
+        conclusive = rcode in _ABOUT_THE_NAME
+        if not message.question and not conclusive:
+            return cls(message.id, None, error, conclusive)
         if len(message.question) != 1 or message.question[0].rdclass != dns.rdataclass.IN:
             raise WireError("a response that does not repeat one question")
         asked = message.question[0]
-        rcode = message.rcode()
+        question = _text(asked.name), dns.rdatatype.to_text(asked.rdtype)
+        if message.flags & dns.flags.TC:
+            return cls(message.id, question, error, conclusive, truncated=True)
+        if message.errors and error is None:
+            reason = message.errors[0].exception
+            return cls(message.id, question, f"not readable: {reason}", conclusive=False)
+        answer = [rrset for rrset in message.answer if rrset.rdclass == dns.rdataclass.IN]
+        aliases = {
+            ascii_lower(_text(rrset.name)): _text(rrset[0].target)
+            for rrset in answer
+            if rrset.rdtype == dns.rdatatype.CNAME
+        }
+        name = _follow(question[0], aliases)
+        if name is None:
+            return cls(message.id, question, "its aliases form a ring", conclusive)
         return cls(
             message.id,
-            (_text(asked.name), dns.rdatatype.to_text(asked.rdtype)),
-            None if rcode == dns.rcode.NOERROR else dns.rcode.to_text(rcode),
-            bool(message.flags & dns.flags.TC),
-            tuple(_targets(message.answer, asked.name)),
-            _addresses([*message.answer, *message.additional], message.answer),
+            question,
+            error,
+            conclusive,
+            name=name,
+            targets=tuple(_targets(answer, name)),
+            aliases=aliases,
+            addresses=_addresses([*answer, *message.additional]),
         )
 
     def addresses_of(self, name: str) -> tuple[IPv6Address, ...]:
-        """Return the addresses that the answer gives for a name."""
-        return self.addresses.get(ascii_lower(name), ())
+        """Return the addresses that the answer gives for a name, or for what it is an alias of."""
+        owner = _follow(name, self.aliases)
+        return () if owner is None else self.addresses.get(ascii_lower(owner), ())
 
 
-def query(name: str, kind: str, identifier: int) -> bytes:
-    """Return a recursive query with EDNS; raises ValueError for what is no domain name."""
+def query(name: str, kind: str, identifier: int, *, edns: bool = True) -> bytes:
+    """Return a recursive query; raises ValueError for what is no domain name."""
     try:
         message = dns.message.make_query(
-            dns.name.from_text(name), kind, use_edns=0, payload=EDNS_PAYLOAD, id=identifier
+            dns.name.from_text(name),
+            kind,
+            use_edns=0 if edns else False,
+            payload=EDNS_PAYLOAD,
+            id=identifier,
         )
     except dns.exception.DNSException as error:
         raise ValueError(f"{name!r} is not a domain name: {error}") from None
@@ -105,54 +141,42 @@ def _text(name: dns.name.Name) -> str:
     return name.to_text(omit_final_dot=True)
 
 
-def _aliases(answer: list[dns.rrset.RRset]) -> dict[dns.name.Name, dns.name.Name]:
-    return {rrset.name: rrset[0].target for rrset in answer if rrset.rdtype == dns.rdatatype.CNAME}
-
-
-def _follow(name: dns.name.Name, answer: list[dns.rrset.RRset]) -> dns.name.Name:
-    """Return where a chain of aliases in an answer leads (RFC 1034 section 3.6.2)."""
-    aliases = _aliases(answer)
-    for _ in range(_MAX_ALIASES):
-        if name not in aliases:
-            break
-        name = aliases[name]
+def _follow(name: str, aliases: Mapping[str, str]) -> str | None:
+    """Return where a chain of aliases leads (RFC 1034 section 3.6.2); None for a ring."""
+    seen = set()
+    while (key := ascii_lower(name)) in aliases:
+        if key in seen:
+            return None
+        seen.add(key)
+        name = aliases[key]
     return name
 
 
-def _targets(answer: list[dns.rrset.RRset], asked: dns.name.Name) -> Iterator[Target]:
-    owner = _follow(asked, answer)
+def _targets(answer: Iterable[dns.rrset.RRset], owner: str) -> Iterator[Target]:
     for rrset in answer:
-        if rrset.name != owner:
+        if ascii_lower(_text(rrset.name)) != ascii_lower(owner):
             continue
         for record in rrset:
             if isinstance(record, SRV) and record.target != dns.name.root:
                 yield Target(record.priority, record.weight, _text(record.target))
 
 
-def _addresses(
-    sections: list[dns.rrset.RRset], answer: list[dns.rrset.RRset]
-) -> dict[str, tuple[IPv6Address, ...]]:
-    found: defaultdict[dns.name.Name, list[IPv6Address]] = defaultdict(list)
-    for rrset in sections:
-        for record in rrset:
-            if isinstance(record, AAAA) and is_unicast(address := IPv6Address(record.address)):
-                found[rrset.name].append(address)
-    for alias in _aliases(answer):
-        found.setdefault(alias, found.get(_follow(alias, answer), []))
-    return {ascii_lower(_text(name)): tuple(addresses) for name, addresses in found.items()}
+def _addresses(records: Iterable[dns.rrset.RRset]) -> dict[str, tuple[IPv6Address, ...]]:
+    found: defaultdict[str, list[IPv6Address]] = defaultdict(list)
+    for rrset in records:
+        addresses = [IPv6Address(record.address) for record in rrset if isinstance(record, AAAA)]
+        found[ascii_lower(_text(rrset.name))] += addresses
+    return {name: tuple(addresses) for name, addresses in found.items()}
 
 
-def in_order(targets: tuple[Target, ...], rng: random.Random) -> list[str]:
-    """Return names by priority, and by a draw with their weights within one (RFC 2782)."""
-    names: list[str] = []
-    for priority in sorted({target.priority for target in targets}):
-        # Those of weight 0 come first, so that they are hardly ever drawn.
-        left = sorted((t for t in targets if t.priority == priority), key=lambda t: t.weight)
+def in_order(targets: Iterable[Target], rng: random.Random) -> Iterator[str]:
+    """Yield names by priority, and by a draw with their weights within one (RFC 2782)."""
+    # Those of weight 0 come first, so that they are hardly ever drawn.
+    by_rank = sorted(targets, key=lambda target: (target.priority, target.weight))
+    for _, group in groupby(by_rank, key=lambda target: target.priority):
+        left = list(group)
         while left:
-            draw, total = rng.randint(0, sum(t.weight for t in left)), 0
-            for index, target in enumerate(left):
-                total += target.weight
-                if total >= draw:
-                    names.append(left.pop(index).name)
-                    break
-    return names
+            draw = rng.randint(0, sum(target.weight for target in left))
+            totals = accumulate(target.weight for target in left)
+            index = next(index for index, total in enumerate(totals) if total >= draw)
+            yield left.pop(index).name

@@ -17,13 +17,14 @@ from agents.dhcpv6.home import Home
 from agents.dhcpv6.wire import CLIENT_PORT
 from agents.dns import events as dns
 from agents.dns.lookup import HomeAgentLookup
+from agents.dns.wire import PORT
 from agents.machine import Event
 from agents.shell.addresses import is_usable
 from agents.shell.datagrams import DatagramEndpoint
 from agents.shell.duid import node_duid
 from agents.shell.eventlog import EventLog
+from agents.shell.lookup import LookupEndpoint
 
-_DNS_PORT = 53
 _PREFIX_LENGTH = 64
 """Of a home link whose prefix length nobody has said: that of every link with SLAAC (RFC 4291)."""
 
@@ -93,18 +94,21 @@ class Discovery:
         self._on_found = on_found
         self._on_failure = on_failure
         self._machine: InformationRequest | HomeAgentLookup
-        device: str | None
+        self._endpoint: DatagramEndpoint | LookupEndpoint
         if isinstance(settings, Dhcpv6Settings):
             self._log = log.child("dhcpv6")
-            self._machine = _information_request(settings, interface)
-            local, device = (str(care_of), CLIENT_PORT), interface
+            request = self._machine = _information_request(settings, interface)
+            local = str(care_of), CLIENT_PORT
+            self._endpoint = DatagramEndpoint(request, local, self._handle, interface=interface)
         else:
             self._log = log.child("dns")
-            server = settings.server, _DNS_PORT
-            rng = random.SystemRandom()
-            self._machine = HomeAgentLookup(server, rng=rng, domain=settings.domain)
-            local, device = (str(care_of), 0), None
-        self._endpoint = DatagramEndpoint(self._machine, local, self._handle, interface=device)
+            lookup = self._machine = HomeAgentLookup(
+                (settings.server, PORT),
+                rng=random.SystemRandom(),
+                domain=settings.domain,
+                tcp=True,
+            )
+            self._endpoint = LookupEndpoint(lookup, (str(care_of), 0), self._handle)
         self._done = False
         self._closed = False
 

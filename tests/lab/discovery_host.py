@@ -22,6 +22,7 @@ from agents.roles.discovery import Dhcpv6Settings, Discovery
 from agents.shell.addresses import care_of_address, link_local_address
 from agents.shell.datagrams import DatagramEndpoint
 from agents.shell.eventlog import EventLog
+from agents.shell.lookup import LookupEndpoint
 from agents.shell.relay import RelayEndpoint
 
 DEADLINE = 10.0
@@ -66,8 +67,9 @@ async def relay(log: EventLog, assigned: dict[str, list], **options: str) -> Non
 
 
 async def lookup(log: EventLog, server: str, **question: str) -> None:
-    machine = HomeAgentLookup((server, PORT), rng=random.SystemRandom(), deadline=5.0, **question)
-    start(DatagramEndpoint(machine, ("::", 0), log), machine)
+    rng = random.SystemRandom()
+    machine = HomeAgentLookup((server, PORT), rng=rng, deadline=5.0, tcp=True, **question)
+    start(LookupEndpoint(machine, ("::", 0), log), machine)
 
 
 async def mobile_node(log: EventLog, interface: str) -> None:
