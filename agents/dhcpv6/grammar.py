@@ -33,41 +33,21 @@ def never(code: OptionCode) -> Rule:
     return Rule(code, 0, 0)
 
 
-_BETWEEN_RELAYS = (
-    never(OptionCode.RELAY_MSG),
-    never(OptionCode.INTERFACE_ID),
-    never(OptionCode.RSOO),
-)
-
 MESSAGES: Mapping[int, tuple[Rule, ...]] = {
-    MessageType.INFORMATION_REQUEST: (
-        may(OptionCode.CLIENT_ID),
-        may(OptionCode.SERVER_ID),
-        must(OptionCode.ELAPSED_TIME),
-        must(OptionCode.ORO),
-        never(OptionCode.STATUS_CODE),
-        *_BETWEEN_RELAYS,
-    ),
     MessageType.REPLY: (
         may(OptionCode.CLIENT_ID),
         must(OptionCode.SERVER_ID),
         may(OptionCode.STATUS_CODE),
         may(OptionCode.INFORMATION_REFRESH_TIME),
         may(OptionCode.INF_MAX_RT),
-        *_BETWEEN_RELAYS,
     ),
-    MessageType.RELAY_FORWARD: (
-        must(OptionCode.RELAY_MSG),
-        may(OptionCode.INTERFACE_ID),
-        may(OptionCode.RSOO),
-    ),
-    MessageType.RELAY_REPLY: (
-        must(OptionCode.RELAY_MSG),
-        may(OptionCode.INTERFACE_ID),
-        never(OptionCode.RSOO),
-    ),
+    MessageType.RELAY_FORWARD: (must(OptionCode.RELAY_MSG),),
+    MessageType.RELAY_REPLY: (must(OptionCode.RELAY_MSG), may(OptionCode.INTERFACE_ID)),
 }
-"""Options that no rule names, unknown ones among them, are ignored wherever they are."""
+"""Of what clients and relay agents take in; options that no rule names are ignored.
+
+What clients send has no rule: it is for the servers to judge.
+"""
 
 CONTAINERS: Mapping[int, tuple[Rule, ...]] = {
     OptionCode.MIP6_VDINF: (never(OptionCode.MIP6_HNIDF),),

@@ -12,6 +12,7 @@ from agents.dhcpv6.events import Forwarded, Returned
 from agents.dhcpv6.grammar import check
 from agents.dhcpv6.home import Home, HomeInformation, requested
 from agents.dhcpv6.wire import (
+    ALL_SERVERS,
     CLIENT_PORT,
     HOP_COUNT_LIMIT,
     SERVER_PORT,
@@ -31,6 +32,8 @@ from agents.wire import WireError
 
 _NOT_FOR_RELAYS = {MessageType.ADVERTISE, MessageType.REPLY, MessageType.RECONFIGURE}
 _UNSPECIFIED = IPv6Address(0)
+_HEAD = 4
+"""Octets of type and transaction identifier (RFC 8415 section 8)."""
 
 STRANGERS = 100.0
 """Messages a second: a link's hosts need a few each, and a server answers thousands."""
@@ -40,11 +43,13 @@ class Relay:
     """A relay agent between one access link and its servers. A Machine.
 
     `link_address` is a global address of its own on the access link, `interface` that link's
-    interface. What the AAA server has assigned goes with the address that was authenticated for it
-    (see `set_information`). `relays` are further relay agents on the access link; a Relay-forward
-    from anybody else is refused. Clients without information share `strangers`, a number of
-    messages a second. Entries of the outbox with a zone in the address ("fe80::1%eth1") are for
-    the access link, the others for the servers. Relaying is without state, so no timer runs.
+    interface. The owner tells by the interface which side a message has come from: a server may
+    answer from any of its addresses. What the AAA server has assigned goes with the address that
+    was authenticated for it (see `set_information`). `relays` are further relay agents on the
+    access link; a Relay-forward from anybody else is refused. Clients without information share
+    `strangers`, a number of messages a second. Entries of the outbox with a zone in the address
+    ("fe80::1%eth1") are for the access link, the others for the servers. Relaying is without state,
+    so no timer runs.
     """
 
     def __init__(
@@ -52,7 +57,7 @@ class Relay:
         *,
         interface: str,
         link_address: IPv6Address,
-        servers: Sequence[Address],
+        servers: Sequence[Address] = ((ALL_SERVERS, SERVER_PORT),),
         relays: Collection[IPv6Address] = (),
         strangers: float = STRANGERS,
     ) -> None:
@@ -64,7 +69,6 @@ class Relay:
         self._interface_id = interface.encode()
         self._link_address = link_address
         self._servers = tuple(servers)
-        self._server_hosts = {address_of(host) for host, _ in servers}
         self._relays = frozenset(relays)
         self._clients = Clients()
         self._strangers = Allowance(strangers)
@@ -102,11 +106,8 @@ class Relay:
         """Do nothing: no timer runs."""
 
     def handle_message(self, data: bytes, source: Address, now: float) -> None:
-        """Take one datagram from either side; from the servers' if one of them has sent it."""
-        if address_of(source[0]) in self._server_hosts:
-            self.from_server(data, source, now)
-        else:
-            self.from_client(data, source, now)
+        """Take one datagram from the access link, where everybody may be."""
+        self.from_client(data, source, now)
 
     def from_client(self, data: bytes, source: Address, now: float) -> None:
         """Take a datagram from the access link; what is not valid is dropped with an event.
@@ -131,8 +132,6 @@ class Relay:
     def from_server(self, data: bytes, source: Address, now: float) -> None:
         """Take a datagram from the servers' side; what is not valid is dropped with an event."""
         try:
-            if address_of(source[0]) not in self._server_hosts:
-                raise PeerError("not from a server")
             self._return(data, now)
         except (WireError, PeerError) as error:
             self.events.append(Discarded(now, source[0], str(error)))
@@ -202,18 +201,19 @@ class Relay:
 def _supply(data: bytes, information: Information | None) -> tuple[Option, ...]:
     """Return what a client's message calls for of its information (RFC 6610 section 4.2).
 
-    A home network is told only to a client that names it, an unnamed one if asked for; a message
-    of a type unknown here is relayed as it is (RFC 8415 section 19).
+    A home network is told only to a client that names it, an unnamed one if asked for. A message
+    that cannot be read, one of a type unknown here among them, is relayed as it is (RFC 8415
+    section 19); WireError for less than a message's head.
     """
-    if data and data[0] not in MessageType.__members__.values():
-        if len(data) < 4:
-            raise WireError("a message without a transaction identifier")
+    if len(data) < _HEAD:
+        raise WireError("a message without a transaction identifier")
+    if information is None or data[0] not in MessageType.__members__.values():
         return ()
-    message = Message.decode(data)
-    check(message)
-    asked = requested(message.first(OptionCode.ORO))
-    names = [decode_name(option.value) for option in message.all(OptionCode.MIP6_HNIDF)]
-    if information is None:
+    try:
+        message = Message.decode(data)
+        asked = requested(message.first(OptionCode.ORO))
+        names = [decode_name(option.value) for option in message.all(OptionCode.MIP6_HNIDF)]
+    except WireError:
         return ()
     assignment, network = information.assignment, information.network
     supplied = []

@@ -14,6 +14,7 @@ from agents.wire import Reader, WireError
 CLIENT_PORT = 546
 SERVER_PORT = 547
 ALL_RELAY_AGENTS_AND_SERVERS = "ff02::1:2"
+ALL_SERVERS = "ff05::1:3"
 HOP_COUNT_LIMIT = 8
 """RFC 8415 sections 7.1, 7.2 and 7.6."""
 

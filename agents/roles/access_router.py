@@ -15,7 +15,7 @@ import msgspec
 
 from agents.bootstrap import Assignment, Wish
 from agents.dhcpv6.relay import Relay
-from agents.dhcpv6.wire import SERVER_PORT
+from agents.dhcpv6.wire import ALL_SERVERS, SERVER_PORT
 from agents.diameter.eap import DiameterEapAnswer
 from agents.diameter.errors import DiameterError, ResultCode
 from agents.diameter.mobility import mobility_request
@@ -75,13 +75,14 @@ class LocalHomeAgent(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
 class RelaySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The DHCPv6 relay agent: the server, and this host's own interface and address towards it.
 
+    Without an address of a server the multicast group of all is asked (RFC 8415 section 19).
     `network` is the home domain, for which the AAA server's information is supplied (RFC 6611).
     """
 
-    server: str
     interface: str
     address: str
     network: str
+    server: str = ALL_SERVERS
 
 
 class AccessRouterConfiguration(AaaClientConfiguration, frozen=True, kw_only=True):

@@ -64,8 +64,9 @@ class DatagramSocket:
     """One bound socket, with addresses as machines have them; link-local hosts carry their zone.
 
     `protocol` other than UDP makes it a raw socket, whose port is 0. `interface` ties the socket
-    to an interface; `multicast` is a group to join there. Must be made inside a running event
-    loop. Raises OSError if the address cannot be bound or the group not joined.
+    to an interface; `multicast` is a group to join there, `multicast_hops` how far what is sent to
+    groups goes. Must be made inside a running event loop. Raises OSError if the address cannot
+    be bound or the group not joined.
     """
 
     def __init__(
@@ -76,6 +77,7 @@ class DatagramSocket:
         protocol: int = socket.IPPROTO_UDP,
         interface: str | None = None,
         multicast: str | None = None,
+        multicast_hops: int = 1,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._receive = receive
@@ -83,6 +85,7 @@ class DatagramSocket:
         self._socket = socket.socket(socket.AF_INET6, kind, protocol)
         try:
             self._configure(local, interface, multicast)
+            self._socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, multicast_hops)
         except BaseException:
             self._socket.close()
             raise

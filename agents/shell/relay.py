@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from agents.dhcpv6.relay import Relay
-from agents.dhcpv6.wire import ALL_RELAY_AGENTS_AND_SERVERS, SERVER_PORT
+from agents.dhcpv6.wire import ALL_RELAY_AGENTS_AND_SERVERS, HOP_COUNT_LIMIT, SERVER_PORT
 from agents.machine import Address, Event
 from agents.shell.datagrams import DatagramSocket
 from agents.shell.driver import Driver
@@ -15,8 +15,9 @@ class RelayEndpoint:
     """One relay agent: a socket on the access link, one towards the servers.
 
     `interface` is the access link's; `server_interface` and `address` are the relay agent's own
-    towards the servers. Which socket a message comes in by decides whose it is. Must be made
-    inside a running event loop. Raises OSError if a socket cannot be had.
+    towards the servers. Which socket a message comes in by decides whose it is: both are tied to
+    their interfaces. Must be made inside a running event loop. Raises OSError if a socket cannot
+    be had.
     """
 
     def __init__(
@@ -38,7 +39,10 @@ class RelayEndpoint:
         )
         try:
             self._servers = DatagramSocket(
-                (address, SERVER_PORT), self._from_server, interface=server_interface
+                (address, SERVER_PORT),
+                self._from_server,
+                interface=server_interface,
+                multicast_hops=HOP_COUNT_LIMIT,
             )
         except OSError:
             self._access.close()

@@ -269,18 +269,6 @@ def test_containers_that_are_passed_over(container, reason):
             "Reply with 2 of SERVER_ID",
         ),
         (
-            Message(
-                MessageType.REPLY,
-                1,
-                (Option(OptionCode.SERVER_ID, b"abc"), Option(OptionCode.INTERFACE_ID, b"")),
-            ),
-            "Reply with 1 of INTERFACE_ID",
-        ),
-        (
-            Message(MessageType.INFORMATION_REQUEST, 1, (Option(OptionCode.ORO, b""),)),
-            "Information-request without ELAPSED_TIME",
-        ),
-        (
             RelayMessage(MessageType.RELAY_REPLY, 0, IPv6Address(0), IPv6Address(0)),
             "Relay-reply without RELAY_MSG",
         ),

@@ -181,13 +181,52 @@ def test_what_servers_send_is_refused_from_the_access_link(kind):
     assert "from the access link" in refused(machine)
 
 
-def test_another_host_is_no_server():
+@pytest.mark.parametrize("source", ["2001:db8:2::d:2", "fe80::d%B-core"])
+def test_a_server_answers_from_any_of_its_addresses(source):
     machine = relay()
-    machine.from_server(returned(REQUEST), ("2001:db8:2::bad", 547), 0.0)
-    assert refused(machine) == "not from a server"
+    machine.from_server(returned(b"\7abc"), (source, 547), 0.0)
+    assert list(machine.outbox) == [(b"\7abc", PEER)]
+
+
+@pytest.mark.parametrize("source", [SERVER, PEER, ("2001:db8:1::2%B-access", 547)])
+def test_on_the_access_link_nobody_is_a_server_whatever_its_address(source):
     machine = relay()
-    machine.handle_message(returned(REQUEST), ("2001:db8:2::bad", 547), 0.0)
+    machine.handle_message(returned(b"\7abc"), source, 0.0)
     assert refused(machine) == "Relay-reply from the access link"
+
+
+def test_without_an_address_all_servers_are_asked():
+    machine = Relay(interface="B-access", link_address=LINK_ADDRESS)
+    machine.from_client(REQUEST, PEER, 0.0)
+    ((_, destination),) = machine.outbox
+    assert destination == ("ff05::1:3", 547)
+
+
+DUID_AND_TIME = (Option(OptionCode.CLIENT_ID, b"\0\3\0\1abcdef"), Option(8, b"\0\0"))
+FOR_THE_UNNAMED = Option(OptionCode.ORO, Home.UNRESTRICTED.to_bytes(2))
+
+
+@pytest.mark.parametrize(
+    ("options", "supplied"),
+    [
+        ((), False),  # Nothing but a head.
+        (DUID_AND_TIME, False),  # No Option Request option.
+        ((FOR_THE_UNNAMED,), True),  # No time elapsed, no identifier.
+        ((FOR_THE_UNNAMED, Option(OptionCode.SERVER_ID, b"abc")), True),
+        ((FOR_THE_UNNAMED, Option(OptionCode.INTERFACE_ID, b"x")), True),
+        ((FOR_THE_UNNAMED, Option(3, bytes(12))), True),  # An IA: for the server to refuse.
+        ((FOR_THE_UNNAMED, Option(OptionCode.MIP6_HNIDF, b"\xc0\0")), False),
+        ((Option(OptionCode.ORO, b"\0"),), False),
+    ],
+)
+@pytest.mark.parametrize("kind", [MessageType.INFORMATION_REQUEST, MessageType.SOLICIT])
+def test_what_clients_say_is_for_the_server_to_judge(kind, options, supplied):
+    data = Message(kind, 7, options).encode()
+    message = forwarded(relay(), data)
+    assert message.value(OptionCode.RELAY_MSG) == data
+    assert (message.first(OptionCode.RSOO) is not None) is supplied
+    # So is what cannot be read at all.
+    assert forwarded(relay(), data + b"\0").value(OptionCode.RELAY_MSG) == data + b"\0"
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -136,6 +138,32 @@ def test_hosts_of_one_machine_have_duids_of_their_own(network: Network) -> None:
     a, d = (host.inside(lambda: node_duid("A-eth0")) for host in (network.a, network.d))
     assert a != d
     assert network.a.inside(lambda: node_duid("A-eth0")) == a
+
+
+FORGE = """
+import socket, sys
+from ipaddress import IPv6Address
+from agents.dhcpv6.wire import MessageType, Option, RelayMessage
+to, peer = sys.argv[1:]
+options = (Option(18, b"access"), Option(9, b"forged"))
+message = RelayMessage(MessageType.RELAY_REPLY, 0, IPv6Address(0), IPv6Address(peer), options)
+sock = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+sock.sendto(message.encode(), (to, 547))
+"""
+
+
+def test_a_relay_agent_takes_relay_replies_from_the_servers_side_alone(network: Network) -> None:
+    relay = network.relay({})
+    forge = [sys.executable, "-c", FORGE]
+    # The relay agent's address towards the servers can be reached from the access link too.
+    network.a.run(f"ip -6 route add {ROUTER_CORE} via {ROUTER}")
+    subprocess.run(network.a.command(*forge, ROUTER_CORE, CARE_OF), check=True, timeout=DEADLINE)
+    event = relay.wait_for("Discarded", "Returned")
+    assert event["reason"] == "Relay-reply from the access link"
+    # A server has more addresses than the one that was asked.
+    network.d.run("ip -6 addr add 2001:db8:c::d2/64 dev D-eth0 nodad")
+    subprocess.run(network.d.command(*forge, ROUTER_CORE, CARE_OF), check=True, timeout=DEADLINE)
+    assert relay.wait_for("Returned")["client"] == CARE_OF
 
 
 def test_keas_own_home_agent_passes_through_the_relay_agent(network: Network) -> None:
