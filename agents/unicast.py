@@ -25,6 +25,16 @@ _NOBODYS = tuple(
 
 def is_unicast(address: IPv6Address) -> bool:
     """Return whether an address is one host's, of more than a link, and no anycast address."""
+    if address.scope_id is not None:
+        return False
     identifier = int(address) & _INTERFACE_IDENTIFIER
     anycast = identifier == 0 or identifier in _RESERVED_ANYCAST  # RFC 4291 section 2.6.1.
     return not (anycast or any(address in network for network in _NOBODYS))
+
+
+def home_agent_address(text: str) -> IPv6Address:
+    """Return a home agent's address out of a configuration; ValueError says what is wrong."""
+    address = IPv6Address(text)
+    if not is_unicast(address):
+        raise ValueError(f"{text!r} is not a global unicast address, as a home agent has")
+    return address

@@ -8,8 +8,9 @@ from ipaddress import IPv6Address, IPv6Network
 from agents.aaa.leases import LeaseError, Leases
 from agents.aaa.policy import Place, places
 from agents.aaa.selection import Selection
-from agents.aaa.subscribers import Subscriber, Subscribers, is_unicast
+from agents.aaa.subscribers import Subscriber, Subscribers
 from agents.bootstrap import Assignment, Wish
+from agents.unicast import is_unicast
 
 
 @dataclass(frozen=True, slots=True)

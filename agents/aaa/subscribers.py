@@ -16,12 +16,7 @@ from agents import documents
 from agents.aaa.policy import Place, Subscription
 from agents.documents import DocumentError
 from agents.eap.names import canonical_identity
-
-
-def is_unicast(address: IPv6Address) -> bool:
-    """Whether packets from other links can go to `address`."""
-    unusable = address.is_multicast or address.is_link_local or address.is_loopback
-    return not unusable and not address.is_unspecified and address.scope_id is None
+from agents.unicast import is_unicast
 
 
 class SubscribersError(ValueError):

@@ -30,6 +30,7 @@ from agents.diameter import dictionary as d
 from agents.diameter.errors import DiameterError, ResultCode
 from agents.diameter.values import Definition, IPAddress
 from agents.diameter.wire import Avp
+from agents.unicast import is_unicast
 
 DEFAULT_PREFIX_LENGTH = 64
 
@@ -109,9 +110,11 @@ def assignment_avps(assignment: Assignment) -> list[Avp]:
 def read_assignment(avps: Iterable[Avp]) -> tuple[Assignment | None, Avp | None]:
     """Return the first home agent with an IPv6 address, and the MIP6-Agent-Info naming it.
 
-    A home agent by name alone is passed over: the keys are bound to its address.
+    A home agent by name alone is passed over: the keys are bound to its address. So is an address
+    that none can have, if there is another.
     """
     avps = tuple(avps)
+    found = None
     for avp in avps:
         if not d.MIP6_AGENT_INFO.is_code_of(avp):
             continue
@@ -120,10 +123,13 @@ def read_assignment(avps: Iterable[Avp]) -> tuple[Assignment | None, Avp | None]
         if home_agent is not None:
             assignment = Assignment(home_agent, _prefix_length(info), None, _host_name(info))
             home_address = read_ipv6(d.MIP_MOBILE_NODE_ADDRESS, avps)
-            return replace(assignment, home_address=home_address), avp
-        if not any(d.MIP_HOME_AGENT_ADDRESS.is_code_of(member) for member in info):
+            read = replace(assignment, home_address=home_address), avp
+            if is_unicast(home_agent):
+                return read
+            found = found or read
+        elif not any(d.MIP_HOME_AGENT_ADDRESS.is_code_of(member) for member in info):
             d.MIP_HOME_AGENT_HOST.need(info)
-    return None, None
+    return found or (None, None)
 
 
 def read_ipv6(definition: Definition[IPAddress], avps: Iterable[Avp]) -> IPv6Address | None:

@@ -22,6 +22,7 @@ from agents.roles.daemon import (
 from agents.roles.runtime import Configuration, run
 from agents.shell.addresses import link_local_address
 from agents.shell.eventlog import EventLog
+from agents.unicast import home_agent_address
 
 _VISITED = "mip6-visited"
 _ENTERPRISE = 32473
@@ -34,6 +35,10 @@ class LocalHomeAgent(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     address: str | None = None
     prefix_length: Annotated[int, msgspec.Meta(ge=0, le=128)] = 64
     fqdn: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.address is not None:
+            home_agent_address(self.address)
 
 
 class DhcpServerConfiguration(Configuration, frozen=True, kw_only=True):

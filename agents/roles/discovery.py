@@ -24,6 +24,7 @@ from agents.shell.datagrams import DatagramEndpoint
 from agents.shell.duid import node_duid
 from agents.shell.eventlog import EventLog
 from agents.shell.lookup import LookupEndpoint
+from agents.unicast import home_agent_address
 
 _PREFIX_LENGTH = 64
 """Of a home link whose prefix length nobody has said: that of every link with SLAAC (RFC 4291)."""
@@ -38,6 +39,9 @@ class StaticSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, ta
     home_agent: str
     home_address: str | None = None
     prefix_length: int = _PREFIX_LENGTH
+
+    def __post_init__(self) -> None:
+        home_agent_address(self.home_agent)
 
 
 class Dhcpv6Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="dhcpv6"):

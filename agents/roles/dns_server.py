@@ -21,6 +21,7 @@ from agents.roles.daemon import (
 )
 from agents.roles.runtime import Configuration, run
 from agents.shell.eventlog import EventLog
+from agents.unicast import home_agent_address
 
 _NUMBER = msgspec.Meta(ge=0, le=65535)
 _NO_PORT = 0
@@ -34,6 +35,10 @@ class HomeAgentRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     addresses: list[str] = []
     priority: Annotated[int, _NUMBER] = 0
     weight: Annotated[int, _NUMBER] = 0
+
+    def __post_init__(self) -> None:
+        for address in self.addresses:
+            home_agent_address(address)
 
 
 class Zone(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -37,6 +37,7 @@ from agents.roles.tls import TlsSettings
 from agents.shell.driver import Driver
 from agents.shell.eventlog import EventLog
 from agents.shell.mobility import HomeAgentEndpoint
+from agents.unicast import home_agent_address
 
 
 class HomeAgentSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -46,6 +47,9 @@ class HomeAgentSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
     interface: str
     prefix: str
     duplicate_address_detection: bool = True
+
+    def __post_init__(self) -> None:
+        home_agent_address(self.address)
 
 
 class Authorisations:

@@ -19,6 +19,7 @@ from agents.roles.runtime import Configuration, run
 from agents.settings import BindingLifetime
 from agents.shell.eventlog import EventLog
 from agents.shell.mobility import MobileNodeEndpoint
+from agents.unicast import home_agent_address
 
 
 class RegistrationConfiguration(Configuration, frozen=True, kw_only=True):
@@ -29,6 +30,9 @@ class RegistrationConfiguration(Configuration, frozen=True, kw_only=True):
     care_of: str
     lifetime: BindingLifetime = 420.0
     habits: Habits = Habits()
+
+    def __post_init__(self) -> None:
+        home_agent_address(self.home_agent)
 
 
 class RegistrationService:

@@ -8,6 +8,7 @@ from agents.bootstrap import Assignment, Protection, PskSource, Wish, ike_psk, i
 from agents.eap.tls import EapKeys
 from agents.roles.access import Granted, WishName
 from agents.sealed import SealContext, SealError, unseal
+from agents.unicast import is_unicast
 
 
 class Trust:
@@ -35,10 +36,10 @@ class Trust:
         """Return the assignment to believe, None if there is none.
 
         `foretold` is one that was sealed before. Raises SealError if the sealed one is missing,
-        forged or another.
+        forged or another, or if no home agent can have its address.
         """
         if self._protection == "none":
-            return granted.assignment
+            return _possible(granted.assignment)
         if granted.sealed is None:
             raise SealError("the sealed home agent is missing")
         assignment = self.unseal(granted.sealed, granted.keys)
@@ -49,7 +50,7 @@ class Trust:
     def unseal(self, sealed: bytes, keys: EapKeys) -> Assignment | None:
         """Return what the home AAA server has sealed for these keys of EAP; raises SealError."""
         context = SealContext(self._identity, keys.session_id, self._wish)
-        return unseal(sealed, keys.emsk, context)
+        return _possible(unseal(sealed, keys.emsk, context))
 
     def psk(self, assignment: Assignment, keys: EapKeys | None) -> bytes | None:
         """Return IKE's pre-shared key, None if there is neither a file nor keys of EAP."""
@@ -58,3 +59,9 @@ class Trust:
         if keys is None:
             return None
         return ike_psk(ike_secret(self._psk_source, keys.msk, ike_root(keys.emsk)), assignment)
+
+
+def _possible(assignment: Assignment | None) -> Assignment | None:
+    if assignment is not None and not is_unicast(assignment.home_agent):
+        raise SealError(f"no home agent can have the address {assignment.home_agent}")
+    return assignment

@@ -139,7 +139,7 @@ MN = "mn@home.test"
         ),
         (
             AGENT + subscriber(identity=MN, home_address="2001:db8:100::"),
-            "home_address 2001:db8:100:: is no host address",
+            "home_address: '2001:db8:100::' is not a global unicast address",
         ),
         (
             AGENT + subscriber(identity=MN, home_address="2001:db8:100::1"),
