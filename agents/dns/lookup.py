@@ -27,7 +27,7 @@ _MAX_ALIASES = 16
 """Aliases followed by a question of their own; how many one answer follows is the server's."""
 
 _PATIENCE = 2
-"""Transmissions of one question after which others are put, if there are any."""
+"""Transmissions of one question after which it is put in another way, or another one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,22 +169,22 @@ class HomeAgentLookup:
             case Asking(question=question, retransmission=timer) as state if now >= timer.deadline:
                 if not timer.expire(now):
                     self._give_up(question, f"to {timer.transmissions} messages", now)
-                elif state.put_off or question.over_tcp:
+                elif state.put_off or question.over_tcp or timer.transmissions > _PATIENCE:
                     self._begin_round(question, now, timer)
-                elif timer.transmissions > _PATIENCE and len(question.candidates) > 1:
-                    self._begin_round(question, now)
                 else:
                     self.outbox.append((state.packet, self._server))
 
-    def _begin_round(
-        self, question: Question, now: float, timer: Retransmission | None = None
-    ) -> None:
-        """Ask about every candidate again, the last one asked about last."""
+    def _begin_round(self, question: Question, now: float, timer: Retransmission) -> None:
+        """Ask about every candidate again, the last one asked about last.
+
+        Without EDNS, for there are servers that fail or say nothing because of it.
+        """
+        question = replace(question, over_tcp=False, edns=False)
         if question.candidates:
             first, *rest = question.candidates
             self._try(question, (*rest, first), len(rest), now, timer)
         else:
-            self._ask(replace(question, over_tcp=False), now, timer)
+            self._ask(question, now, timer)
 
     def _give_up(self, question: Question, limit: str, now: float) -> None:
         if question.hindrance is None:
@@ -229,7 +229,8 @@ class HomeAgentLookup:
         if answer.error in NO_EDNS and question.edns:
             self._change(question, f"{answer.error}: without EDNS", now, edns=False)
         elif not answer.conclusive:
-            self._put_off(state, answer.error or "", now)
+            if not self._follow(answer, question, now):
+                self._put_off(state, answer.error or "", now)
         elif answer.truncated:
             self._take_truncated(state, now)
         elif question.kind == "SRV":
@@ -290,9 +291,13 @@ class HomeAgentLookup:
             self._fail(f"no address of {question.name}: {lack}", now)
 
     def _follow(self, answer: Answer, question: Question, now: float) -> bool:
-        """Ask about the name that an alias alone leads to (RFC 1034 section 5.3.3), if it does."""
+        """Ask about the name that an alias alone leads to (RFC 1034 section 5.3.3), if it does.
+
+        A server may fail, with the aliases so far, since they are too many for it.
+        """
         alias = _alias(answer, question)
-        if answer.error or not alias or question.aliases == _MAX_ALIASES:
+        missing = answer.error and answer.conclusive
+        if missing or not alias or question.aliases == _MAX_ALIASES:
             return False
         self._change(
             question, alias, now, name=answer.name, aliases=question.aliases + 1, over_tcp=False
@@ -302,7 +307,7 @@ class HomeAgentLookup:
 
 def _alias(answer: Answer, question: Question) -> str | None:
     """Return a sentence about an alias that an answer gives for the name asked about."""
-    if ascii_lower(answer.name) == ascii_lower(question.name):
+    if ascii_lower(answer.name) in ("", ascii_lower(question.name)):
         return None
     return f"an alias of {answer.name}"
 

@@ -230,6 +230,13 @@ def test_an_alias_of_another_zone_is_asked_about():
     assert found(machine) == [(HomeAgent("ha.home.test", (HA1,)),)]
     assert reasons(machine) == [f"an alias of {elsewhere}", "an alias of ha1.home.test"]
     assert len(server.asked) == 4
+    # A server that fails behind an alias may know its target.
+    failing = Server(table, troubles=[lambda message: message.set_rcode(dns.rcode.SERVFAIL)])
+    machine = asking()
+    failing.handle_message(machine.outbox.popleft()[0], CLIENT, 0.0)
+    machine.handle_message(failing.outbox.popleft()[0], SERVER, 0.1)
+    assert reasons(machine) == [f"an alias of {elsewhere}"]
+    assert len(machine.outbox) == 1
     # The alias of nothing is named.
     del table[elsewhere, "SRV"]
     machine, _, _ = exchange(table)
@@ -380,6 +387,26 @@ def test_a_server_that_does_not_know_edns_is_asked_without_it_at_once():
     assert reasons(machine) == ["FORMERR: without EDNS"]
     queries = [dns.message.from_wire(data) for _, source, data in link.sent if source == CLIENT]
     assert [query.edns for query in queries] == [0, -1, -1]
+
+
+@pytest.mark.parametrize("trouble", [dns.rcode.REFUSED, dns.rcode.SERVFAIL, None])
+def test_a_server_that_dislikes_edns_without_saying_so_is_asked_without_it(trouble):
+    """Some refuse or fail, some say nothing."""
+    machine, server = lookup(), Server(FULL)
+    machine.start(0.0)
+    now = 0.0
+    while not found(machine):
+        while machine.outbox:
+            data, _ = machine.outbox.popleft()
+            question = dns.message.from_wire(data)
+            response = server.answer(question)
+            if question.edns == 0:
+                code(trouble or 0)(response)
+            if question.edns != 0 or trouble is not None:
+                machine.handle_message(response.to_wire(), SERVER, now)
+        now = machine.next_timeout() or now
+        machine.handle_timeout(now)
+    assert now < 7
 
 
 def test_an_answer_that_cannot_be_read_is_waited_for_again():
