@@ -15,7 +15,7 @@ from agents.bootstrap import Assignment
 from agents.dhcpv6.client import InformationRequest
 from agents.dhcpv6.home import Home
 from agents.dhcpv6.relay import Relay
-from agents.dhcpv6.wire import CLIENT_PORT, SERVER_PORT, link_layer_duid
+from agents.dhcpv6.wire import ALL_SERVERS, CLIENT_PORT, SERVER_PORT, link_layer_duid
 from agents.dns.lookup import HomeAgentLookup
 from agents.dns.wire import PORT
 from agents.roles.discovery import Dhcpv6Settings, Discovery
@@ -51,7 +51,7 @@ async def relay(log: EventLog, assigned: dict[str, list], **options: str) -> Non
     machine = Relay(
         interface=options["interface"],
         link_address=IPv6Address(options["link_address"]),
-        servers=[(options["server"], SERVER_PORT)],
+        servers=[(options.get("server", ALL_SERVERS), SERVER_PORT)],
     )
     for number, (address, (home_agent, prefix_length)) in enumerate(assigned.items()):
         assignment = Assignment(IPv6Address(home_agent), prefix_length)

@@ -63,14 +63,14 @@ class Network(Scene):
         program.wait_for("Ready")
         return program
 
-    def relay(self, assigned: dict[str, list[object]]) -> Program:
-        options = {
+    def relay(self, assigned: dict[str, list[object]], **server: str) -> Program:
+        options: dict[str, object] = {
             "assigned": assigned,
             "interface": "access",
             "link_address": ROUTER,
             "server_interface": "core",
             "address": ROUTER_CORE,
-            "server": SERVER,
+            **server,
         }
         program = self.start(self.b, HOST_PROGRAM, "relay", json.dumps(options))
         program.wait_for("Ready")
@@ -111,7 +111,7 @@ def test_the_home_agent_of_the_aaa_server_passes_through_kea(
     network: Network, known_as: str, source: str
 ) -> None:
     network.server(local=LOCAL)
-    relay = network.relay({known_as: [HOME_AGENT, 64]})
+    relay = network.relay({known_as: [HOME_AGENT, 64]}, server=SERVER)
     learned = network.ask(network.a, "A-eth0", "IDENTIFIED", source=source)
     assert learned["event"] == "HomeAgentLearned", learned
     assert learned["addresses"] == [HOME_AGENT]
@@ -124,7 +124,7 @@ def test_a_mobile_node_asks_from_the_address_that_was_authenticated(network: Net
     network.a.run(f"ip -6 addr del {CARE_OF}/64 dev A-eth0")
     network.a.run(f"ip -6 addr add {CHOSEN}/64 dev A-eth0")
     network.server()
-    relay = network.relay({CHOSEN: [HOME_AGENT, 64]})
+    relay = network.relay({CHOSEN: [HOME_AGENT, 64]}, server=SERVER)
     node = network.start(network.a, HOST_PROGRAM, "mobile_node", '{"interface": "A-eth0"}')
     assert node.wait_for("Found", "NotFound").get("home_agent") == HOME_AGENT
     assert relay.wait_for("Forwarded")["client"] == CHOSEN
@@ -153,7 +153,7 @@ sock.sendto(message.encode(), (to, 547))
 
 
 def test_a_relay_agent_takes_relay_replies_from_the_servers_side_alone(network: Network) -> None:
-    relay = network.relay({})
+    relay = network.relay({}, server=SERVER)
     forge = [sys.executable, "-c", FORGE]
     # The relay agent's address towards the servers can be reached from the access link too.
     network.a.run(f"ip -6 route add {ROUTER_CORE} via {ROUTER}")
@@ -168,7 +168,7 @@ def test_a_relay_agent_takes_relay_replies_from_the_servers_side_alone(network: 
 
 def test_keas_own_home_agent_passes_through_the_relay_agent(network: Network) -> None:
     network.server(local=LOCAL)
-    network.relay({CARE_OF: [HOME_AGENT, 64]})
+    network.relay({CARE_OF: [HOME_AGENT, 64]}, server=SERVER)
     learned = network.ask(network.a, "A-eth0", "LOCAL")
     assert learned["addresses"] == [LOCAL_AGENT], learned
     assert learned["local"] is True
@@ -179,28 +179,37 @@ def test_keas_own_home_agent_passes_through_the_relay_agent(network: Network) ->
 
 def test_an_unnamed_home_network_passes_through_kea(network: Network) -> None:
     network.server()
-    network.relay({CARE_OF: [HOME_AGENT, 48]})
+    network.relay({CARE_OF: [HOME_AGENT, 48]}, server=SERVER)
     learned = network.ask(network.a, "A-eth0", "UNRESTRICTED")
     assert learned["addresses"] == [HOME_AGENT], learned
 
 
 def test_without_home_agents_the_client_is_told_so(network: Network) -> None:
     network.server(relayed=False)
-    network.relay({CARE_OF: [HOME_AGENT, 64]})
+    network.relay({CARE_OF: [HOME_AGENT, 64]}, server=SERVER)
     failed = network.ask(network.a, "A-eth0", "IDENTIFIED", "LOCAL")
     assert failed["event"] == "Failed"
     assert "no home network information" in str(failed["reason"])
 
 
 def test_without_a_server_the_client_gives_up(network: Network) -> None:
-    network.relay({})
+    network.relay({}, server=SERVER)
     failed = network.ask(network.a, "A-eth0", "LOCAL")
     assert failed["reason"] == "no valid Reply within 5 s"
 
 
+def test_all_servers_of_the_site_are_asked_where_none_is_named(network: Network) -> None:
+    network.relay({})
+    capture = network.folder / "core.pcap"
+    with network.d.capturing("D-eth0", "udp", capture):
+        network.ask(network.a, "A-eth0", "LOCAL")
+    asked = set(rows(capture, "ipv6.dst", "ipv6.hlim", where="dhcpv6"))
+    assert asked == {"ff05::1:3\t8"}  # RFC 8415 section 19.
+
+
 def test_tshark_finds_no_fault(network: Network) -> None:
     network.server(local=LOCAL)
-    network.relay({CARE_OF: [HOME_AGENT, 64]})
+    network.relay({CARE_OF: [HOME_AGENT, 64]}, server=SERVER)
     capture = network.folder / "core.pcap"
     with network.b.capturing("any", "udp", capture):
         network.ask(network.a, "A-eth0", "IDENTIFIED", "LOCAL")

@@ -24,6 +24,12 @@ ZONES = [
     },
     {"domain": "lean.test", "home_agents": [{"name": "ha3.other.test"}]},
     {"domain": "other.test", "hosts": {"ha3.other.test": [HA3]}},
+    {
+        "domain": "many.test",
+        "home_agents": [
+            {"name": f"ha{n}.many.test", "addresses": [HA1], "priority": n} for n in range(40)
+        ],
+    },
 ]
 
 pytestmark = needs("nsd")
@@ -76,6 +82,11 @@ def test_nsd_tells_the_home_agents_by_service_and_by_name(network: Network) -> N
     assert refused["reason"] == (
         "no usable answer about _mip6._ipv6.elsewhere.test within 5 s: REFUSED"
     )
+
+
+def test_what_does_not_fit_into_a_datagram_comes_by_tcp(network: Network) -> None:
+    first, *_ = network.ask(domain="many.test")["home_agents"]  # type: ignore[misc]
+    assert first == {"fqdn": "ha0.many.test", "addresses": [HA1]}
 
 
 def test_the_server_ends_with_its_role(network: Network) -> None:
