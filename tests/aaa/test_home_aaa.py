@@ -296,7 +296,7 @@ def test_a_database_that_fails_costs_mobility_not_access(authority, tmp_path):
     leases.close()
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(st.binary(max_size=30), max_size=8), st.booleans())
 def test_random_payloads_are_answered(authority, tmp_path_factory, payloads, opened):
     with Leases(tmp_path_factory.mktemp("random") / "leases.db") as leases:

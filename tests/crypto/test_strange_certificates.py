@@ -45,7 +45,7 @@ def altered(tbs: bytes, changes: list[tuple[int, int]]) -> bytes:
     return bytes(data)
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=600)
 @given(st.sampled_from(LEAVES), CHANGES)
 def test_anything_that_a_trusted_ca_has_signed(leaf, changes):
     der = sign(altered(leaf.certificate.tbs_certificate_bytes, changes), CA.identity.key)
@@ -85,7 +85,7 @@ def ends(tmp_path_factory):
 
 # TLS 1.2 sends certificates in clear: what they say can be altered on the way, and is judged
 # before anything shows that.
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(changes=CHANGES, client=st.booleans())
 def test_any_certificate_in_the_handshake(ends, changes, client):
     authority, client_config, server_config = ends

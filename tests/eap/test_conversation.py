@@ -276,7 +276,7 @@ def test_an_altered_handshake_fails_on_both_ends(authority, version, position):
     assert conversation.peer.outcome != "success"
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(st.tuples(st.sampled_from([1, 2, 3, 4]), st.binary(max_size=40)), max_size=6))
 def test_random_packets_to_both_ends(authority, packets):
     peer = EapPeer(IDENTITY, authority.client_config())
@@ -292,7 +292,7 @@ def test_random_packets_to_both_ends(authority, packets):
     assert server.outcome != "success"
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.binary(min_size=1, max_size=80))
 def test_random_tls_records_to_both_ends(authority, data):
     peer = EapPeer(IDENTITY, authority.client_config())

@@ -130,7 +130,7 @@ def test_nothing_has_no_ratio():
     assert json.loads(json.dumps(pair(nothing, FAST).as_json()))["ratio"] is None
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(*[st.lists(st.integers(1, 9).map(float), min_size=1, max_size=6)] * 2)
 def test_cliffs_delta_is_what_its_definition_says(one, other):
     longer = sum(b > a for a in one for b in other) - sum(b < a for a in one for b in other)

@@ -194,7 +194,7 @@ def test_the_counts_of_all_links_belong_to_one_path(tmp_path, wire, late):
     assert timeline.phases["total"] == pytest.approx(crossing, abs=0.03)
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(st.integers(1, 6), st.floats(0.001, 0.1), st.floats(0.001, 0.1))
 def test_counts_do_not_depend_on_delays(tmp_path_factory, rounds, access, core):
     wire = cross.Wire(access, core)

@@ -238,7 +238,7 @@ def test_intervals_and_ranges_are_written_apart():
     assert style.interval(stats.summarise([1.0, 2.0] * 3)) == "1.50 s [1.00, 2.00]"
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.lists(st.floats(1e-6, 1e3), min_size=6, max_size=40))
 def test_the_interval_lies_within_the_sample_and_around_the_median(values):
     found = stats.summarise(values)

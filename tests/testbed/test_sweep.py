@@ -140,7 +140,7 @@ def test_the_fit_finds_the_round_trips_in_spite_of_slow_runs(swept):
         assert fit.total({"access": 0.0, "core": 0.0}).ci95 == pytest.approx(fit.constant.ci95)
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(st.floats(0.5, 20), st.floats(0.5, 20), st.floats(0, 2))
 def test_the_fit_of_exact_totals_is_exact(access, core, rest):
     grid = np.array([[2 * a, 2 * c, 1.0] for a in (0, 0.02, 0.1) for c in (0, 0.05)])
