@@ -5,31 +5,26 @@ from __future__ import annotations
 import importlib
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
 import click
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 from rich.table import Table
 
-from testbed import claims, compare, outcomes, report, results, runner, tables
+from testbed import claims, compare, report, results, runner, tables
+from testbed.files import plain
 from testbed.jsonl import DataError
 from testbed.lab import Lab, LabError, uml_host
 from testbed.lab.caller import become, caller
 from testbed.lab.choice import KERNEL_FEATURES, LABS, choose
 from testbed.lab.doctor import examine
 from testbed.manifest import DISTRIBUTION
-from testbed.phases import DISCOVERY, PHASES, TITLES, TOTAL
-from testbed.spec import Spec, SpecError, parse_assignment
+from testbed.phases import DISCOVERY, PHASES, TOTAL
+from testbed.progress import progress
+from testbed.spec import PlannedRun, Spec, SpecError, parse_assignment
+from testbed.words import about, several
 
 FAILED, UNUSABLE = 1, 2
 _console = Console(highlight=False)
@@ -37,7 +32,7 @@ _console = Console(highlight=False)
 
 def _give_up(error: object) -> NoReturn:
     """End with one message and exit status 2."""
-    click.echo(f"mip6lab: {error}", err=True)
+    click.echo(f"mip6lab: {plain(str(error))}", err=True)
     raise SystemExit(UNUSABLE)
 
 
@@ -49,17 +44,6 @@ def _place(name: str, needs: Iterable[str] = KERNEL_FEATURES) -> Lab:
     if user and place.name != "native":
         become(user)
     return place
-
-
-def _show(loaded: results.Results, console: Console) -> None:
-    """Print what an experiment came to: times, or what was expected of its variants."""
-    expected = outcomes.table(loaded)
-    if expected:
-        console.print(expected)
-        for run in loaded.failed:
-            console.print(f"run {run.run} ({run.variant}) failed: {run.reason}", soft_wrap=True)
-    else:
-        report.show(loaded, console)
 
 
 lab_option = click.option(
@@ -82,43 +66,43 @@ def main() -> None:
     """A laboratory for Mobile IPv6 bootstrapping."""
 
 
-class Bar:
-    """Shows how far an experiment is, and the phase of the run under way."""
-
-    def __init__(self, progress: Progress, planned: int) -> None:
-        self._progress = progress
-        self._task = progress.add_task("starting the lab", total=planned)
-
-    def phase(self, variant: str, phase: str) -> None:
-        """Show the phase that a run has entered."""
-        self._progress.update(self._task, description=f"{variant}: {TITLES.get(phase, phase)}")
-
-    def finished(self) -> None:
-        """Count a run."""
-        self._progress.advance(self._task)
-
-
 experiment_argument = click.argument("experiment", type=click.Path(path_type=Path))
 runs_option = click.option("--runs", type=click.IntRange(1), help="Runs of each variant.")
 seed_option = click.option("--seed", type=click.IntRange(0), help="Seed of the order of the runs.")
 
 
 @main.command()
-@experiment_argument
+@click.argument("experiment", type=click.Path(path_type=Path), required=False)
 @runs_option
 @seed_option
 @lab_option
 @set_option
+@click.option(
+    "--resume",
+    metavar="FOLDER",
+    type=click.Path(path_type=Path),
+    help="Go on with an interrupted results folder, in the lab that it began in.",
+)
 @json_option
 def run(
-    experiment: Path,
+    experiment: Path | None,
     runs: int | None,
     seed: int | None,
     lab: str,
     assignments: Sequence[str],
+    resume: Path | None,
     as_json: bool,
 ) -> None:
     """Carry out an experiment and draw its figures."""
+    if resume:
+        if experiment or runs or seed is not None or assignments:
+            _give_up(
+                "--resume goes on as it was planned: without EXPERIMENT, --runs, --seed, --set"
+            )
+        _resume(resume, lab, as_json)
+        return
+    if experiment is None:
+        _give_up("there is neither an EXPERIMENT to run nor --resume FOLDER to go on with")
     try:
         spec = Spec.load(experiment, assignments)
         if spec.experiment.sweep:
@@ -152,48 +136,59 @@ def sweep(
         place = _place(lab, spec.needs())
     except (SpecError, LabError) as error:
         _give_up(error)
-    plan = spec.plan(runs, seed)
-    minutes = spec.estimate(plan) / 60
-    click.echo(
-        f"{len(plan)} runs: {len(spec.variants)} variants at {len(spec.points)} points,"
-        f" about {minutes:.0f} minutes",
-        err=True,
-    )
     _carry_out(spec, place, runs, seed, as_json)
 
 
-def _carry_out(spec: Spec, place: Lab, runs: int | None, seed: int | None, as_json: bool) -> None:
-    """Carry out an experiment under a progress bar, and show what it came to."""
-    console = Console(stderr=True) if as_json else _console
-    plan = spec.plan(runs, seed)
-    columns = (
-        TextColumn("{task.description:<32}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
+def _resume(folder: Path, lab: str, as_json: bool) -> None:
     try:
-        with Progress(*columns, console=console, transient=True) as progress:
-            outcome = runner.carry_out(
-                spec,
-                plan,
-                lab=place,
-                seed=spec.experiment.seed if seed is None else seed,
-                root=runner.default_root(),
-                watcher=Bar(progress, len(plan)),
-            )
+        loaded, spec = runner.interrupted(folder)
+        began_in = loaded.manifest.lab if loaded.manifest else lab
+        if lab not in ("auto", began_in):
+            raise LabError(f"{plain(folder)} began in the {began_in} lab, and goes on there")
+        place = _place(began_in, spec.needs())
+    except (DataError, SpecError, LabError) as error:
+        _give_up(error)
+    _follow(
+        spec, loaded.missing, as_json, lambda show: runner.resume(folder, lab=place, watcher=show)
+    )
+
+
+def _carry_out(spec: Spec, place: Lab, runs: int | None, seed: int | None, as_json: bool) -> None:
+    plan, root = spec.plan(runs, seed), runner.default_root()
+    used = spec.experiment.seed if seed is None else seed
+    _follow(
+        spec,
+        plan,
+        as_json,
+        lambda show: runner.carry_out(spec, plan, lab=place, seed=used, root=root, watcher=show),
+    )
+
+
+def _follow(
+    spec: Spec,
+    plan: Sequence[PlannedRun],
+    as_json: bool,
+    carry_out: Callable[[runner.Watcher], runner.Outcome],
+) -> None:
+    """Say how long it will take, carry it out, and show what it came to."""
+    console = Console(stderr=True, highlight=False) if as_json else _console
+    guessed = spec.durations(plan)
+    variants = several(len({one.variant for one in plan}), "variant")
+    click.echo(f"{several(len(plan), 'run')} of {variants}, {about(sum(guessed))}", err=True)
+    try:
+        with progress(guessed, console) as show:
+            outcome = carry_out(show)
     except (LabError, DataError, OSError) as error:
         _give_up(error)
     loaded = outcome.results
     if as_json:
-        click.echo((outcome.folder / "summary.json").read_text())
+        click.echo((outcome.folder / "summary.json").read_text(encoding="utf-8"))
+        if loaded.unfinished:
+            console.print(loaded.unfinished, soft_wrap=True, markup=False)
     else:
-        _show(loaded, console)
-    if outcome.interrupted:
-        console.print(f"interrupted after {len(loaded.runs)} of {outcome.planned} runs")
-    console.print(f"results: {outcome.folder}", soft_wrap=True)
-    if loaded.failed or len(loaded.runs) < outcome.planned:
+        report.show(loaded, console)
+    console.print(f"results: {plain(outcome.folder)}", soft_wrap=True, markup=False)
+    if loaded.failed or loaded.missing:
         raise SystemExit(FAILED)
 
 
@@ -228,7 +223,7 @@ def plot(folder: Path) -> None:
     except DataError as error:
         _give_up(error)
     for path in sorted((loaded.folder / "figures").glob("*.png")):
-        click.echo(path)
+        click.echo(plain(path))
 
 
 @main.command("report")
@@ -243,8 +238,8 @@ def report_command(folder: Path, as_json: bool) -> None:
     if as_json:
         click.echo((loaded.folder / "summary.json").read_text())
         return
-    _show(loaded, _console)
-    click.echo(loaded.folder / "report.html")
+    report.show(loaded, _console)
+    click.echo(plain(loaded.folder / "report.html"))
 
 
 @main.command("compare")
