@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -15,6 +15,7 @@ from testbed.words import about, several
 
 INTERVAL = 10.0
 """Seconds between two plain lines."""
+STARTING, STOPPING = "starting the lab", "stopping ..."
 
 
 class Forecast:
@@ -34,6 +35,11 @@ class Forecast:
         """How many runs there are."""
         return len(self._guessed)
 
+    def begun(self, now: float) -> None:
+        """Forget the time until the first run begins: the lab starts once."""
+        if not self.done:
+            self._began = self._last = now
+
     def finished(self, now: float) -> None:
         """Count a run."""
         self.done, self._last = self.done + 1, now
@@ -50,14 +56,16 @@ class Forecast:
 class Show:
     """Follows an experiment (a runner's Watcher)."""
 
-    def __init__(self, guessed: Sequence[float], say: Callable[[str], None]) -> None:
-        """`say` is told at once what cannot wait."""
+    def __init__(self, guessed: Sequence[float], due: threading.Event) -> None:
+        """`due` is set when something is to be shown at once."""
         self._forecast = Forecast(guessed, time.monotonic())
-        self._say = say
-        self.doing = "starting the lab"
+        self._due = due
+        self.doing = STARTING
 
     def phase(self, variant: str, phase: str) -> None:
         """Note the phase that a run has entered."""
+        if self.doing == STARTING:
+            self._forecast.begun(time.monotonic())
         self.doing = f"{variant}: {TITLES.get(phase, phase)}"
 
     def finished(self) -> None:
@@ -65,9 +73,9 @@ class Show:
         self._forecast.finished(time.monotonic())
 
     def stopping(self) -> None:
-        """Say that what is under way is being ended."""
-        self.doing = "stopping"
-        self._say("stopping ...")
+        """Have it said at once that what is under way is being ended."""
+        self.doing = STOPPING
+        self._due.set()
 
     @property
     def done(self) -> int:
@@ -77,6 +85,8 @@ class Show:
     @property
     def left(self) -> str:
         """The time that is left, in words."""
+        if self.doing == STOPPING:
+            return ""
         seconds = self._forecast.left(time.monotonic())
         return f"{about(seconds)} left" if seconds else "any moment"
 
@@ -84,14 +94,14 @@ class Show:
     def line(self) -> str:
         """All of it in a line."""
         planned = several(self._forecast.planned, "run")
-        return f"{self.done} of {planned}, {self.doing}, {self.left}"
+        return ", ".join(filter(None, [f"{self.done} of {planned}", self.doing, self.left]))
 
 
 @contextmanager
 def progress(guessed: Sequence[float], console: Console) -> Iterator[Show]:
     """Show how far the runs are that are guessed to take so many seconds each."""
     if not console.is_terminal:
-        with _lines(Show(guessed, console.print), console) as show:
+        with _lines(guessed, console) as show:
             yield show
         return
     columns = (
@@ -102,13 +112,12 @@ def progress(guessed: Sequence[float], console: Console) -> Iterator[Show]:
         TextColumn("{task.fields[show].left}"),
     )
     with Progress(*columns, console=console, transient=True) as bar:
-        show = _OnBar(guessed, console.print, bar)
-        yield show
+        yield _OnBar(guessed, bar)
 
 
 class _OnBar(Show):
-    def __init__(self, guessed: Sequence[float], say: Callable[[str], None], bar: Progress) -> None:
-        super().__init__(guessed, say)
+    def __init__(self, guessed: Sequence[float], bar: Progress) -> None:
+        super().__init__(guessed, threading.Event())  # A bar is drawn ten times a second anyway.
         self._bar = bar
         self._task = bar.add_task(self.doing, total=len(guessed), show=self)
 
@@ -120,13 +129,22 @@ class _OnBar(Show):
         super().finished()
         self._bar.advance(self._task)
 
+    def stopping(self) -> None:
+        super().stopping()
+        self._bar.update(self._task, description=self.doing)
+
 
 @contextmanager
-def _lines(show: Show, console: Console) -> Iterator[Show]:
-    over = threading.Event()
+def _lines(guessed: Sequence[float], console: Console) -> Iterator[Show]:
+    due, over = threading.Event(), threading.Event()
+    show = Show(guessed, due)
 
     def tell() -> None:
-        while not over.wait(INTERVAL):
+        while True:
+            due.wait(INTERVAL)
+            if over.is_set():
+                return
+            due.clear()
             console.print(show.line, soft_wrap=True, markup=False)
 
     teller = threading.Thread(target=tell, daemon=True)
@@ -135,4 +153,5 @@ def _lines(show: Show, console: Console) -> Iterator[Show]:
         yield show
     finally:
         over.set()
+        due.set()
         teller.join()

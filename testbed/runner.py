@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import sys
-from collections.abc import Generator, Mapping, Sequence
-from contextlib import closing
+import threading
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -40,7 +42,7 @@ class Watcher(Protocol):
         """A run is over."""
 
     def stopping(self) -> None:
-        """What is under way is being ended."""
+        """What is under way is being ended; called by a signal's handler, so no output here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +190,7 @@ def resume(folder: Path, *, lab: Lab, watcher: Watcher) -> Outcome:
 
 def _go_on(folder: Path, spec: Spec, manifest: Manifest, lab: Lab, watcher: Watcher) -> Outcome:
     try:
-        with closing(_lines(lab, folder)) as lines:
+        with _interrupts_told(watcher), closing(_lines(lab, folder)) as lines:
             for line in lines:
                 if "kernel" in line:
                     manifest.kernel = line["kernel"]
@@ -201,12 +203,31 @@ def _go_on(folder: Path, spec: Spec, manifest: Manifest, lab: Lab, watcher: Watc
                 else:
                     watcher.phase(line["variant"], line["phase"])
     except KeyboardInterrupt:
-        watcher.stopping()
+        pass  # The results say what is missing.
     except LabError as error:
         _end(folder, manifest)
         raise LabError(f"{error}\nwhat is done is in {plain(folder)}") from None
     loaded = _end(folder, manifest)
     return Outcome(folder, loaded, len(loaded.plan))
+
+
+@contextmanager
+def _interrupts_told(watcher: Watcher) -> Iterator[None]:
+    """Tell of Ctrl-C when it comes: to end a lab may take seconds."""
+
+    def interrupt(*_: object) -> None:
+        watcher.stopping()
+        raise KeyboardInterrupt
+
+    mine = threading.current_thread() is threading.main_thread()
+    if not mine or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield  # The signal is another's, or ignored.
+        return
+    signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _end(folder: Path, manifest: Manifest) -> results.Results:

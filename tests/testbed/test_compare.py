@@ -439,3 +439,11 @@ def test_what_cannot_be_done_is_said(tmp_path, arguments, complaint):
     assert done.exit_code == 2
     assert done.stderr.startswith("mip6lab: ")
     assert complaint.replace(".sweep.", "[sweep]") in done.stderr
+
+
+def test_no_probability_is_above_1():
+    found = [Sample(name, {"": [1.0]}) for name in "abcd"]
+
+    for one in compare.compare(found):
+        assert max(one.p, one.p_holm, one.p_least) <= 1.0
+        assert one.verdict == "too few runs"

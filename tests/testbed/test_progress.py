@@ -19,6 +19,14 @@ def test_before_a_run_has_ended_the_guess_counts_down():
     assert forecast.left(120.0) == 18.0  # The first takes longer than was thought.
 
 
+def test_the_start_of_the_lab_is_no_part_of_a_run():
+    forecast = Forecast([6.0, 6.0], now=0.0)
+    forecast.begun(60.0)
+    forecast.finished(66.0)
+
+    assert forecast.left(66.0) == pytest.approx(6.0)
+
+
 def test_then_it_goes_by_what_runs_took():
     forecast = Forecast([6.0, 6.0, 12.0], now=0.0)
     forecast.finished(12.0)
@@ -36,20 +44,32 @@ def test_lines_where_there_is_no_terminal(monkeypatch):
     written = file.write
 
     def write(text):
-        if "1 of 2 runs" in text:
+        if "plain: IKE" in text:
             told.set()
         return written(text)
 
     file.write = write
-    with progress.progress([6.0, 6.0], Console(file=file)) as show:
+    with progress.progress([6.0, 30.0], Console(file=file)) as show:
         show.phase("plain", "ike")
-        show.finished()
         assert told.wait(10)
-        show.stopping()
 
-    assert "1 of 2 runs, plain: IKE, " in file.getvalue()
-    assert " left\n" in file.getvalue()
-    assert file.getvalue().splitlines().count("stopping ...") == 1
+    assert "0 of 2 runs, plain: IKE, about 35 seconds left\n" in file.getvalue()
+
+
+def test_what_is_being_stopped_is_said_at_once():
+    file, told = io.StringIO(), threading.Event()
+    written = file.write
+
+    def write(text):
+        told.set()
+        return written(text)
+
+    file.write = write
+    with progress.progress([6.0], Console(file=file)) as show:
+        show.stopping()
+        assert told.wait(progress.INTERVAL / 2)
+
+    assert file.getvalue() == "0 of 1 run, stopping ...\n"
 
 
 def test_a_bar_on_a_terminal_shows_what_is_left():

@@ -5,6 +5,7 @@ import itertools
 import json
 import os
 import stat
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from testbed import report, results, stats, style
-from testbed.jsonl import DataError
+from testbed.jsonl import DataError, append_line
 from testbed.manifest import begin_manifest, end_manifest
 from testbed.phases import PHASES
 from testbed.runs import Run
@@ -417,3 +418,8 @@ def test_times_are_written_with_three_digits(value, text):
 )
 def test_ratios_in_words(value, text):
     assert style.against_paper(value, 8.4) == text
+
+
+def test_a_line_that_there_is_no_room_for_is_told():
+    with pytest.raises(DataError, match="/dev/full: No space left"):
+        append_line(Path("/dev/full"), ok(1))
