@@ -46,8 +46,9 @@ def table(results: Results) -> Table:
     for name in results.variants:
         found = phase_summaries(results, name)
         cells = [_compared(found.get(phase), paper[phase], phase == TOTAL) for phase in paper]
-        good = f"\n{len(results.succeeded(name))} of {several(len(results.of(name)), 'run')}"
-        shown.add_row(Text.assemble(name, (good, "dim")), *cells)
+        runs = len(results.of(name))
+        good = f"{len(results.succeeded(name))} of {several(runs, 'run')}" if runs else "no run yet"
+        shown.add_row(Text.assemble(name, (f"\n{good}", "dim")), *cells)
     return shown
 
 
