@@ -222,9 +222,10 @@ def read_plan(folder: Path) -> list[PlannedRun]:
     except OSError as error:
         raise DataError(f"{plain(path)}: {error.strerror}") from None
     try:
-        return msgspec.json.decode(content, type=_Plan).runs
+        plan = msgspec.json.decode(content, type=_Plan | list[PlannedRun])
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise DataError(f"{plain(path)}: {unknown_format(content) or error}") from None
+    return plan if isinstance(plan, list) else plan.runs  # The first results had a bare list.
 
 
 def missing_runs(folder: Path) -> list[PlannedRun]:

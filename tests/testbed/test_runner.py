@@ -308,3 +308,11 @@ def test_every_file_of_results_says_its_format(spec, tmp_path):
     assert head.endswith(",format")
     assert all(row.endswith(",1") for row in rows)
     assert "results of format 1" in (folder / "report.html").read_text()
+
+
+def test_a_plan_of_the_first_results_is_read(spec, tmp_path):
+    folder = carry_out(spec, tmp_path, Lab(stop=3)).folder
+    path = folder / "plan.json"
+    path.write_text(json.dumps(json.loads(path.read_text())["runs"]))
+
+    assert results.read_plan(folder) == spec.plan()
