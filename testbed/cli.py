@@ -15,6 +15,7 @@ from rich.table import Table
 
 from testbed import claims, compare, report, results, runner, tables
 from testbed.files import plain
+from testbed.forecast import following
 from testbed.jsonl import DataError
 from testbed.lab import Lab, LabError, uml_host
 from testbed.lab.caller import become, caller
@@ -22,7 +23,6 @@ from testbed.lab.choice import KERNEL_FEATURES, LABS, choose
 from testbed.lab.doctor import examine
 from testbed.manifest import DISTRIBUTION
 from testbed.phases import DISCOVERY, PHASES, TOTAL
-from testbed.progress import progress
 from testbed.spec import PlannedRun, Spec, SpecError, parse_assignment
 from testbed.words import about, several
 
@@ -176,7 +176,7 @@ def _follow(
     variants = several(len({one.variant for one in plan}), "variant")
     click.echo(f"{several(len(plan), 'run')} of {variants}, {about(sum(guessed))}", err=True)
     try:
-        with progress(guessed, console) as show:
+        with following(guessed, console) as show:
             outcome = carry_out(show)
     except (LabError, DataError, OSError) as error:
         _give_up(error)

@@ -6,40 +6,40 @@ import threading
 import pytest
 from rich.console import Console
 
-from testbed import progress
-from testbed.progress import Forecast
+from testbed import forecast
+from testbed.forecast import Forecast
 from testbed.words import about, several
 
 
 def test_before_a_run_has_ended_the_guess_counts_down():
-    forecast = Forecast([6.0, 6.0, 12.0], now=100.0)
+    runs = Forecast([6.0, 6.0, 12.0], now=100.0)
 
-    assert forecast.left(100.0) == 24.0
-    assert forecast.left(104.0) == 20.0
-    assert forecast.left(120.0) == 18.0  # The first takes longer than was thought.
+    assert runs.left(100.0) == 24.0
+    assert runs.left(104.0) == 20.0
+    assert runs.left(120.0) == 18.0  # The first takes longer than was thought.
 
 
 def test_the_start_of_the_lab_is_no_part_of_a_run():
-    forecast = Forecast([6.0, 6.0], now=0.0)
-    forecast.begun(60.0)
-    forecast.finished(66.0)
+    runs = Forecast([6.0, 6.0], now=0.0)
+    runs.begun(60.0)
+    runs.finished(66.0)
 
-    assert forecast.left(66.0) == pytest.approx(6.0)
+    assert runs.left(66.0) == pytest.approx(6.0)
 
 
 def test_then_it_goes_by_what_runs_took():
-    forecast = Forecast([6.0, 6.0, 12.0], now=0.0)
-    forecast.finished(12.0)
+    runs = Forecast([6.0, 6.0, 12.0], now=0.0)
+    runs.finished(12.0)
 
-    assert forecast.left(12.0) == pytest.approx(2 * 18.0)
-    assert forecast.left(15.0) == pytest.approx(33.0)
-    forecast.finished(24.0)
-    forecast.finished(48.0)
-    assert forecast.left(50.0) == 0.0
+    assert runs.left(12.0) == pytest.approx(2 * 18.0)
+    assert runs.left(15.0) == pytest.approx(33.0)
+    runs.finished(24.0)
+    runs.finished(48.0)
+    assert runs.left(50.0) == 0.0
 
 
 def test_lines_where_there_is_no_terminal(monkeypatch):
-    monkeypatch.setattr(progress, "INTERVAL", 0.001)
+    monkeypatch.setattr(forecast, "INTERVAL", 0.001)
     file, told = io.StringIO(), threading.Event()
     written = file.write
 
@@ -49,7 +49,7 @@ def test_lines_where_there_is_no_terminal(monkeypatch):
         return written(text)
 
     file.write = write
-    with progress.progress([6.0, 30.0], Console(file=file)) as show:
+    with forecast.following([6.0, 30.0], Console(file=file)) as show:
         show.phase("plain", "ike")
         assert told.wait(10)
 
@@ -65,9 +65,9 @@ def test_what_is_being_stopped_is_said_at_once():
         return written(text)
 
     file.write = write
-    with progress.progress([6.0], Console(file=file)) as show:
+    with forecast.following([6.0], Console(file=file)) as show:
         show.stopping()
-        assert told.wait(progress.INTERVAL / 2)
+        assert told.wait(forecast.INTERVAL / 2)
 
     assert file.getvalue() == "0 of 1 run, stopping ...\n"
 
@@ -76,7 +76,7 @@ def test_a_bar_on_a_terminal_shows_what_is_left():
     file = io.StringIO()
     console = Console(file=file, force_terminal=True, width=120, highlight=False)
 
-    with progress.progress([30.0], console) as show:
+    with forecast.following([30.0], console) as show:
         show.phase("plain", "pana")
         show.stopping()
 

@@ -98,7 +98,7 @@ class Show:
 
 
 @contextmanager
-def progress(guessed: Sequence[float], console: Console) -> Iterator[Show]:
+def following(guessed: Sequence[float], console: Console) -> Iterator[Show]:
     """Show how far the runs are that are guessed to take so many seconds each."""
     if not console.is_terminal:
         with _lines(guessed, console) as show:
