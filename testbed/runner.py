@@ -121,11 +121,18 @@ def _measured(runs: Sequence[Run]) -> dict[str, float]:
     return worst
 
 
+def _check(folder: Path) -> None:
+    """Raise LabError if a lab cannot reach a folder, or its programs cannot be told of it."""
+    check_reachable(folder)
+    if plain(folder.absolute()) != str(folder.absolute()):
+        raise LabError(f"{plain(folder)}: its name is not UTF-8; keep results in another folder")
+
+
 def begin(
     spec: Spec, plan: Sequence[PlannedRun], *, lab: Lab, seed: int, root: Path
 ) -> tuple[Path, Manifest]:
     """Make the results folder with all that the runs need."""
-    check_reachable(root)
+    _check(root)
     folder = results.create(root, spec.experiment.name, tomli_w.dumps(spec.document))
     for planned in {run.shared: run for run in plan}.values():
         shared = folder / "shared" / planned.shared
@@ -139,7 +146,7 @@ def begin(
 
 def begin_again(loaded: results.Results, lab: Lab) -> Manifest:
     """Clear what interrupted runs left of themselves, and begin the manifest of what is missing."""
-    check_reachable(loaded.folder)
+    _check(loaded.folder)
     for planned in loaded.missing:
         shutil.rmtree(results.run_folder(loaded.folder, planned.run), ignore_errors=True)
     before = loaded.manifest

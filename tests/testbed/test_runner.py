@@ -246,22 +246,23 @@ def test_a_run_that_failed_keeps_its_reason_and_how_far_it_went(spec, tmp_path):
     assert run.ended_in == "pana_to_ike"
 
 
-def test_a_folder_whose_name_is_not_utf8(spec, tmp_path):
+def test_a_folder_whose_name_is_not_utf8_is_read_but_nothing_is_run_in_it(spec, tmp_path):
     odd = tmp_path / os.fsdecode(b"lat\xf6n")
-    odd.mkdir()
+    with pytest.raises(LabError, match=r"lat\\xf6n: its name is not UTF-8; keep results in"):
+        carry_out(spec, odd, Lab())
+    assert not odd.exists()
 
-    outcome = carry_out(spec, odd, Lab(stop=3, spoil=cut_events))
-
-    assert r"lat\xf6n" in outcome.results.runs[0].reason
-    assert r"lat\xf6n" in outcome.results.unfinished
-    shown = CliRunner().invoke(cli.main, ["report", str(outcome.folder)])
+    folder = carry_out(spec, tmp_path, Lab(stop=3)).folder.rename(odd)
+    with pytest.raises(LabError, match="its name is not UTF-8"):
+        runner.resume(folder, lab=Lab(), watcher=Watcher())
+    shown = CliRunner().invoke(cli.main, ["report", str(folder)])
     assert shown.exit_code == 0
     assert r"lat\xf6n" in shown.output
-    runner.resume(outcome.folder, lab=Lab(), watcher=Watcher())
-    outcome.folder.joinpath("runs.jsonl").write_text("garbage\n")
-    refused = CliRunner().invoke(cli.main, ["report", str(outcome.folder)])
+    folder.joinpath("runs.jsonl").write_text("garbage\n")
+    refused = CliRunner().invoke(cli.main, ["report", str(folder)])
     assert refused.exit_code == 2
     assert r"lat\xf6n" in refused.output
+    assert len(refused.output.splitlines()) == 1
 
 
 @pytest.mark.parametrize(
