@@ -11,7 +11,11 @@ from pathlib import Path
 import topologies
 from agents import approaches
 from testbed import places
+from testbed.files import plain
+from testbed.jsonl import DataError
+from testbed.results import read_plan
 from testbed.spec import Spec, SpecError
+from testbed.words import several
 
 
 def _heading(module: str) -> str:
@@ -42,6 +46,15 @@ def _approaches(_results: Path) -> dict[str, str]:
     }
 
 
+def _extent(folder: Path, done: int) -> str:
+    """Return how many of its planned runs a results folder has."""
+    try:
+        planned = max(done, len(read_plan(folder)))
+    except (DataError, OSError):
+        planned = done
+    return several(done, "run") if done == planned else f"{done} of {several(planned, 'run')}"
+
+
 def _results(results: Path) -> dict[str, str]:
     """Return every results folder with its number of runs."""
     found = {}
@@ -50,8 +63,7 @@ def _results(results: Path) -> dict[str, str]:
         if folder.is_symlink():
             continue
         newest = ", the latest" if (folder.parent / "latest").resolve() == folder.resolve() else ""
-        count = len(lines.read_bytes().splitlines())
-        found[str(folder)] = f"{count} run{'' if count == 1 else 's'}{newest}"
+        found[plain(folder)] = f"{_extent(folder, len(lines.read_bytes().splitlines()))}{newest}"
     return found
 
 

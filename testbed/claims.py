@@ -17,8 +17,9 @@ import msgspec
 from testbed import compare
 from testbed.fits import AGREES, Fit, delay_path, fits, interval
 from testbed.phases import TOTAL
-from testbed.results import Results, Run, read_spec
-from testbed.spec import Spec, SpecError
+from testbed.results import Results
+from testbed.runs import Run
+from testbed.spec import Spec
 
 SUPPORTED, CONTRADICTED, NOT_SHOWN = "supported", "contradicted", "not shown"
 PANA, DHCP, FAST = "pana-ikev2", "dhcpv6-ikev2", "pana-fast"
@@ -56,7 +57,7 @@ class _Variant:
 
     @property
     def runs(self) -> list[Run]:
-        return self.results.succeeded(self.name)
+        return self.results.bootstrapped(self.name)
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -115,17 +116,9 @@ def variants(loaded: Sequence[Results]) -> list[_Variant]:
     """Return every variant with its approach as spec.toml names it."""
     found = []
     for one in loaded:
-        path = one.folder / "spec.toml"
-        document = read_spec(path)
-        try:
-            spec = Spec.load(path)
-        except SpecError:
-            spec = None
         for name in one.variants:
-            own = document.get("variants", {}).get(name, {})
-            approach = own.get("approach", document.get("approach", ""))
-            known = spec if spec and name in spec.variants else None
-            found.append(_Variant(one, name, approach, known))
+            spec = one.spec if one.spec and name in one.spec.variants else None
+            found.append(_Variant(one, name, spec.variants[name].approach if spec else "", spec))
     return found
 
 
@@ -148,9 +141,6 @@ def _together(
         if not wanted or first.results is not second.results or not (first.runs and second.runs):
             continue
         a, b = first.settings, second.settings
-        if not a or not b:
-            reason = f"{first.name} and {second.name}: their settings are not known"
-            continue
         apart = [name for name in a if name in b and a[name] != b[name] and name not in but]
         if not apart:
             return first, second

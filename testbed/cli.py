@@ -7,7 +7,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 
     from testbed.lab import Lab
     from testbed.results import Results
-    from testbed.spec import Spec
+    from testbed.runner import Outcome, Watcher
+    from testbed.spec import PlannedRun, Spec
 
 FAILED, UNUSABLE = 1, 2
 KINDS = ("experiments", "topologies", "approaches", "results")
@@ -48,7 +49,9 @@ def _console(*, stderr: bool = False) -> Console:
 
 def _give_up(error: object) -> NoReturn:
     """End with one message and exit status 2."""
-    click.echo(f"mip6lab: {error}", err=True)
+    from testbed.files import plain
+
+    click.echo(f"mip6lab: {plain(str(error))}", err=True)
     raise SystemExit(UNUSABLE)
 
 
@@ -71,19 +74,6 @@ def _place(name: str, needs: Iterable[str] | None = None) -> Lab:
     return place
 
 
-def _show(loaded: Results, console: Console) -> None:
-    """Print what an experiment came to: times, or what was expected of its variants."""
-    from testbed import outcomes, report
-
-    expected = outcomes.table(loaded)
-    if expected:
-        console.print(expected)
-        for run in loaded.failed:
-            console.print(f"run {run.run} ({run.variant}) failed: {run.reason}", soft_wrap=True)
-    else:
-        report.show(loaded, console)
-
-
 @click.group(
     context_settings={"help_option_names": ["-h", "--help"]}, epilog=STATUSES, no_args_is_help=True
 )
@@ -102,8 +92,20 @@ def main() -> None:
 
 
 @main.command()
-@carried_out
-def run(experiment: str, variants: Sequence[str], assignments: Sequence[str], **how: Any) -> None:
+@carried_out(optional=True)
+@click.option(
+    "--resume",
+    metavar="FOLDER",
+    type=FOLDER,
+    help="Go on with an interrupted results folder, in the lab that it began in.",
+)
+def run(
+    experiment: str | None,
+    variants: Sequence[str],
+    assignments: Sequence[str],
+    resume: Path | None,
+    **how: Any,
+) -> None:
     """Carry out an EXPERIMENT and draw its figures.
 
     All of it goes to OUTPUT/NAME/RUN-ID, beside it a link to it, latest.
@@ -111,6 +113,16 @@ def run(experiment: str, variants: Sequence[str], assignments: Sequence[str], **
     from testbed.catalogue import load_experiment
     from testbed.spec import SpecError
 
+    if resume:
+        if experiment or variants or assignments or how["runs"] or how["seed"] is not None:
+            _give_up(
+                "--resume goes on as it was planned:"
+                " without EXPERIMENT, --variant, --set, --runs, --seed"
+            )
+        _resume(resume, how["lab"], as_json=how["as_json"])
+        return
+    if experiment is None:
+        _give_up("there is neither an EXPERIMENT to run nor --resume FOLDER to go on with")
     try:
         spec = load_experiment(experiment, assignments, variants)
         if spec.experiment.sweep:
@@ -121,7 +133,7 @@ def run(experiment: str, variants: Sequence[str], assignments: Sequence[str], **
 
 
 @main.command()
-@carried_out
+@carried_out()
 def sweep(experiment: str, variants: Sequence[str], assignments: Sequence[str], **how: Any) -> None:
     """Carry out an EXPERIMENT over the grid of its [sweep] and fit the round trips."""
     from testbed.catalogue import load_experiment
@@ -131,47 +143,92 @@ def sweep(experiment: str, variants: Sequence[str], assignments: Sequence[str], 
         spec = load_experiment(experiment, assignments, variants)
         if not spec.experiment.sweep:
             raise SpecError(f"{experiment} has no [sweep]: mip6lab run {experiment}")
-        plan = spec.plan(how["runs"], how["seed"])
     except SpecError as error:
         _give_up(error)
-    minutes = spec.estimate(plan) / 60
-    click.echo(
-        f"{len(plan)} runs: {len(spec.variants)} variants at {len(spec.points)} points,"
-        f" about {minutes:.0f} minutes",
-        err=True,
-    )
     _carry_out(spec, **how)
 
 
 def _carry_out(
     spec: Spec, *, lab: str, runs: int | None, seed: int | None, output: Path, as_json: bool
 ) -> None:
-    """Carry out an experiment under a progress bar, and show what it came to."""
-    from testbed import progress
+    from testbed import runner
     from testbed.jsonl import DataError
     from testbed.lab import LabError
     from testbed.results import load_paper
     from testbed.spec import SpecError
 
     _handle_interrupts()
-    console = _console(stderr=as_json)
+    used = spec.experiment.seed if seed is None else seed
     try:
-        plan = spec.plan(runs, seed)
+        plan = spec.plan(runs, used)
         load_paper()
         place = _place(lab, spec.needs())
-        root = progress.make_output(output)
-        outcome = progress.carry_out(spec, plan, lab=place, seed=seed, root=root, console=console)
+        root = runner.make_output(output)
     except (SpecError, LabError, DataError, OSError) as error:
+        _give_up(error)
+    _follow(
+        spec,
+        plan,
+        as_json,
+        lambda show: runner.carry_out(spec, plan, lab=place, seed=used, root=root, watcher=show),
+    )
+
+
+def _resume(folder: Path, lab: str, *, as_json: bool) -> None:
+    from testbed import runner
+    from testbed.files import plain
+    from testbed.jsonl import DataError
+    from testbed.lab import LabError
+    from testbed.results import load_paper
+    from testbed.spec import SpecError
+
+    _handle_interrupts()
+    try:
+        loaded, spec = runner.interrupted(folder)
+        load_paper()
+        began_in = loaded.manifest.lab if loaded.manifest else lab
+        if lab not in ("auto", began_in):
+            raise LabError(f"{plain(folder)} began in the {began_in} lab, and goes on there")
+        place = _place(began_in, spec.needs())
+    except (DataError, SpecError, LabError) as error:
+        _give_up(error)
+    _follow(
+        spec, loaded.missing, as_json, lambda show: runner.resume(folder, lab=place, watcher=show)
+    )
+
+
+def _follow(
+    spec: Spec,
+    plan: Sequence[PlannedRun],
+    as_json: bool,
+    carry_out: Callable[[Watcher], Outcome],
+) -> None:
+    """Say how long it will take, carry it out, and show what it came to."""
+    from testbed import report
+    from testbed.files import plain
+    from testbed.forecast import following
+    from testbed.jsonl import DataError
+    from testbed.lab import LabError
+    from testbed.words import about, several
+
+    console = _console(stderr=as_json)
+    guessed = spec.durations(plan)
+    variants = several(len({one.variant for one in plan}), "variant")
+    click.echo(f"{several(len(plan), 'run')} of {variants}, {about(sum(guessed))}", err=True)
+    try:
+        with following(guessed, console) as show:
+            outcome = carry_out(show)
+    except (LabError, DataError, OSError) as error:
         _give_up(error)
     loaded = outcome.results
     if as_json:
-        click.echo((outcome.folder / "summary.json").read_text())
+        click.echo((outcome.folder / "summary.json").read_text(encoding="utf-8"))
+        if loaded.unfinished:
+            console.print(loaded.unfinished, soft_wrap=True, markup=False)
     else:
-        _show(loaded, console)
-    if outcome.interrupted:
-        console.print(f"interrupted after {len(loaded.runs)} of {outcome.planned} runs")
-    console.print(f"results: {outcome.folder}", soft_wrap=True)
-    if loaded.failed or len(loaded.runs) < outcome.planned:
+        report.show(loaded, console)
+    console.print(f"results: {plain(outcome.folder)}", soft_wrap=True, markup=False)
+    if loaded.failed or loaded.missing:
         raise SystemExit(FAILED)
 
 
@@ -229,8 +286,10 @@ def doctor(as_json: bool) -> None:
 @folder_argument
 def plot(folder: Path) -> None:
     """Draw the figures of a results FOLDER again."""
+    from testbed.files import plain
+
     for path in sorted((_conclude(folder).folder / "figures").glob("*.png")):
-        click.echo(path)
+        click.echo(plain(path))
 
 
 @main.command()
@@ -238,12 +297,15 @@ def plot(folder: Path) -> None:
 @json_option
 def report(folder: Path, as_json: bool) -> None:
     """Show the table of a results FOLDER, and write its report.html again."""
+    from testbed.files import plain
+    from testbed.report import show
+
     loaded = _conclude(folder)
     if as_json:
         click.echo((loaded.folder / "summary.json").read_text())
         return
-    _show(loaded, _console())
-    click.echo(loaded.folder / "report.html")
+    show(loaded, _console())
+    click.echo(plain(loaded.folder / "report.html"))
 
 
 def _conclude(folder: Path) -> Results:

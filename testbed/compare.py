@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from scipy import stats as scipy_stats
 
+from testbed.files import plain
 from testbed.fits import interval
 from testbed.jsonl import DataError
 from testbed.results import Results
@@ -120,12 +121,12 @@ def samples(loaded: Sequence[Results], phase: str, fixed: Mapping[str, Any]) -> 
 
 
 def surroundings(loaded: Sequence[Results]) -> list[str]:
-    """Return in what folders differ beside their experiments, a sentence a thing."""
+    """Return what folders lack, and in what they differ beside their experiments."""
+    told = [f"{plain(one.folder)}: {one.unfinished}" for one in loaded if one.unfinished]
     if len(loaded) < 2:
-        return []
+        return told
     manifests = [one.manifest for one in loaded]
     known = [one for one in manifests if one]
-    told = []
     if len(known) < len(manifests):
         told.append("a folder has no manifest: what its runs were made on is not known")
     for what in ("lab", "kernel", "cpu", "cpus"):
@@ -178,7 +179,7 @@ def compare(
     made = [_pair(one, other, seed) for one, other in pairs]
     corrected = holm([one.p for one in made])
     return [
-        replace(one, p_holm=p, p_least=one.p_least * len(made))
+        replace(one, p_holm=p, p_least=min(1.0, one.p_least * len(made)))
         for one, p in zip(made, corrected, strict=True)
     ]
 

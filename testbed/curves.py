@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import Any
@@ -12,16 +12,19 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from testbed import overlays, style
+from testbed import bars, outcomes, overlays, style
 from testbed.compare import written
 from testbed.fits import Counted, Estimate, counted, delay_path, fits, one_way, swept_links
-from testbed.phases import PHASES, TITLES, TOTAL
+from testbed.phases import PHASES, TOTAL
 from testbed.results import Results
 from testbed.stats import phase_summaries
-from testbed.style import FAINT, INK, ON_COLOUR, PHASE_COLOURS, QUIET, spread
+from testbed.style import FAINT, INK, QUIET, spread
+from testbed.words import several
 
 MARKERS = "os^Dv*P"
 BAR = 0.6
+WIDE = 7.0  # Inches of a bar as long as the axis.
+SIZE = 8.5
 MAX_LINKS = 3
 
 
@@ -33,11 +36,17 @@ def _look(i: int) -> dict[str, Any]:
 def rtt_figure(results: Results) -> tuple[Figure, list[list[Any]]]:
     """Draw the total against each swept link's round-trip time, all else at its least."""
     links = swept_links(results)[:MAX_LINKS]
-    panel, gap, left = 3.55, 1.5, 0.75
-    width = max(left + len(links) * (panel + gap), 6.5)
+    panel, left = 3.55, 0.75
+    gap = 0.65 + style.widest(results.variants, SIZE)
     height = 4.75
-    fig = style.figure(width, height)
-    style.heading(fig, "How a bootstrap grows with distance", _subtitle(results, _WHAT))
+    good = several(sum(len(results.bootstrapped(v)) for v in results.variants), "successful run")
+    fig = style.figure(
+        left + len(links) * (panel + gap),
+        height,
+        "How a bootstrap grows with distance",
+        f"Experiment {results.experiment}: {_WHAT}; {good}{_lab(results)}",
+    )
+    width = fig.get_figwidth()
     head = ["link", "variant", "rtt_seconds", "median_seconds", "fitted_seconds"]
     rows: list[list[Any]] = [[*head, "ci95_low", "ci95_high", "n"]]
     first: Axes | None = None
@@ -55,18 +64,8 @@ def rtt_figure(results: Results) -> tuple[Figure, list[list[Any]]]:
 _WHAT = "lines as fitted to all runs with 95 % bands, points are runs"
 
 
-def _subtitle(results: Results, what: str) -> str:
-    each = [
-        len(results.at(point).succeeded(name))
-        for point in results.points
-        for name in results.variants
-    ]
-    runs = f"{min(each)}" if min(each) == max(each) else f"{min(each)} to {max(each)}"
-    lab = f", {results.manifest.lab} lab" if results.manifest else ""
-    where = " and point" if results.axes else ""
-    good = len(results.runs) - len(results.failed)
-    n = f"{good} successful runs, {runs} a variant{where}"
-    return f"Experiment {results.experiment}: {what}; {n}{lab}"
+def _lab(results: Results) -> str:
+    return f", {results.manifest.lab} lab" if results.manifest else ""
 
 
 def _totals(axes: Axes, results: Results, link: str) -> list[list[Any]]:
@@ -78,7 +77,7 @@ def _totals(axes: Axes, results: Results, link: str) -> list[list[Any]]:
         fit = next((f for f in fits(results, name) if f.fixed.items() <= rest.items()), None)
         line: list[_Place] = []
         for value in axes_of[path]:
-            runs = results.at({**rest, path: value}).succeeded(name)
+            runs = results.at({**rest, path: value}).bootstrapped(name)
             if not runs:
                 continue
             totals = [(run.phases or {})[TOTAL] for run in runs]
@@ -150,7 +149,7 @@ def _label_ends(panels: Sequence[Axes]) -> None:
                 transform=axes.transAxes, label="_",
             )  # fmt: skip
             axes.text(
-                1.04, place, str(line.get_label()), color=colour, size=8.5, va="center",
+                1.04, place, str(line.get_label()), color=INK, size=SIZE, va="center",
                 transform=axes.transAxes,
             )  # fmt: skip
 
@@ -158,15 +157,18 @@ def _label_ends(panels: Sequence[Axes]) -> None:
 def round_trips_figure(results: Results) -> tuple[Figure, list[list[Any]]]:
     """Draw each variant's round trips over each link: fitted with intervals, and counted."""
     links = swept_links(results)[:MAX_LINKS] or _crossed(results)[:MAX_LINKS]
-    panel, left, gap = 3.6, 1.55, 1.0
+    panel, gap, left = 3.6, 1.0, 0.35 + style.widest(results.variants, 9)
     body = 0.42 * len(results.variants) + 0.25
     width, height = left + len(links) * (panel + gap), 1.35 + body + 0.5
-    fig = style.figure(width, height)
     fitted = bool(swept_links(results))
     how = "fitted from the totals, with 95 % intervals, and counted" if fitted else "counted"
-    style.heading(
-        fig, "Round trips of a bootstrap's critical path", f"Experiment {results.experiment}: {how}"
+    fig = style.figure(
+        width,
+        height,
+        "Round trips of a bootstrap's critical path",
+        f"Experiment {results.experiment}: {how}",
     )
+    width = fig.get_figwidth()
     rows: list[list[Any]] = [["link", "variant", "fitted", "ci95_low", "ci95_high", "counted"]]
     for i, link in enumerate(links):
         place = ((left + i * (panel + gap)) / width, 0.5 / height, panel / width, body / height)
@@ -192,7 +194,7 @@ def _crossed(results: Results) -> list[str]:
             name for run in results.runs if run.traffic for name in run.traffic.links
         )
         if any(
-            (found := counted(results.succeeded(name), link)) and found.greatest
+            (found := counted(results.bootstrapped(name), link)) and found.greatest
             for name in results.variants
         )
     ]
@@ -202,7 +204,7 @@ def _trips(axes: Axes, results: Results, link: str, *, names: bool) -> list[list
     rows: list[list[Any]] = []
     largest = 1.0
     for row, name in enumerate(results.variants):
-        count = counted(results.succeeded(name), link)
+        count = counted(results.bootstrapped(name), link)
         found = fits(results, name)
         estimate = found[0].round_trips.get(link) if len(found) == 1 else None
         _trip(axes, row, estimate, count, _look(row)["color"])
@@ -242,64 +244,64 @@ def stacked_figure(results: Results) -> tuple[Figure, list[list[Any]]]:
     """Draw each variant's median phases to one scale; of a sweep at its first and last point."""
     points = results.points
     shown = [points[0], points[-1]] if len(points) > 1 else points[:1]
-    bars = len(results.variants)
-    tall, gap = 0.36 * bars + 0.2, 0.75
+    tall, gap = 0.36 * len(results.variants) + 0.2, 0.75
     top = 1.4 if points[0] else 1.15
     height = top + len(shown) * (tall + gap) - gap + 0.35
-    fig = style.figure(10.0, height)
-    style.heading(
-        fig, "Where the time goes, approach by approach", _subtitle(results, _intervals(results))
+    there = [results.at(point) for point in shown]
+    totals = [
+        style.interval(found[TOTAL])
+        for one in there
+        for name in results.variants
+        if (found := phase_summaries(one, name))
+    ]
+    within = {
+        part.name
+        for one in there
+        for name in results.variants
+        for part in overlays.overlays(one, name, phase_summaries(one, name))
+    }
+    left = style.MARGIN + 0.15 + style.widest(results.variants, 9)
+    width = left + WIDE + 0.1 + style.widest(totals, 9) + style.MARGIN
+    fig = style.figure(
+        width,
+        height,
+        "Where the time goes, approach by approach",
+        f"Experiment {results.experiment}: {style.sample(results)}{_ends(results)}{_lab(results)}",
     )
+    width = fig.get_figwidth()
+    bars.legend(fig, style.MARGIN, 0.88, [*PHASES, *sorted(within)])
     rows: list[list[Any]] = [["at", "variant", "phase", "median_seconds", "n"]]
     for i, point in enumerate(shown):
         bottom = height - top - (i + 1) * tall - i * gap
-        axes = fig.add_axes((0.155, bottom / height, 0.7, tall / height))
-        rows += _bars(axes, results.at(point), written(point))
-    _phase_legend(fig, height, {row[2] for row in rows})
+        axes = fig.add_axes((left / width, bottom / height, WIDE / width, tall / height))
+        rows += _bars(axes, there[i], written(point))
     return fig, rows
 
 
-def _intervals(results: Results) -> str:
+def _ends(results: Results) -> str:
     """Say what stands beside the medians that are shown."""
     found = [phase_summaries(results.at(p), n) for p in results.points for n in results.variants]
     kinds = {bool(one[TOTAL].ci95) for one in found if one and one[TOTAL].n > 1}
     words = {True: "[95 % intervals]", False: "(ranges: least to greatest)"}
     named = " or ".join(word for kind, word in words.items() if kind in kinds)
-    return f"medians and {named}" if named else "single runs"
-
-
-def _phase_legend(fig: Figure, height: float, shown: Collection[str]) -> None:
-    x, y = 0.155, 1 - 0.88 / height
-    for name in PHASES:
-        fig.text(x, y, "\N{BLACK SQUARE}", color=PHASE_COLOURS[name], size=13, va="center")
-        fig.text(x + 0.018, y, TITLES[name], size=8.5, va="center")
-        x += 0.04 + 0.0066 * len(TITLES[name])
-    overlays.legend(fig, x, y, [name for name in overlays.LEGEND if name in shown])
+    return f" with {named}" if named else ""
 
 
 def _bars(axes: Axes, results: Results, at: str) -> list[list[Any]]:
     rows: list[list[Any]] = []
     found = {name: phase_summaries(results, name) for name in results.variants}
-    longest = max((sum(p[n].median for n in PHASES) for p in found.values() if p), default=1.0)
+    bootstraps = [sum(one[phase].median for phase in PHASES) for one in found.values() if one]
+    ways = [sum(outcomes.way(results, name).values()) for name in found if not found[name]]
+    longest = max([*bootstraps, *ways]) or 1.0
     axes.set_xlim(0, longest * 1.01)
     for row, (name, phases) in enumerate(found.items()):
         if not phases:
-            axes.text(0, row, f" none of {len(results.of(name))} runs succeeded", va="center")
+            bars.ended(axes, row, results, name, BAR)
             continue
-        end = 0.0
-        for phase in PHASES:
-            length = phases[phase].median
-            colour = PHASE_COLOURS[phase]
-            axes.barh(row, length, BAR, end, color=colour, edgecolor="white", lw=0.4)
-            if length > 0.075 * longest:
-                axes.text(
-                    end + length / 2, row, style.seconds(length), ha="center", va="center",
-                    color=ON_COLOUR[colour], size=8,
-                )  # fmt: skip
-            end += length
-            rows.append([at, name, phase, length, phases[phase].n])
         within = overlays.overlays(results, name, phases)
-        overlays.draw(axes, row, BAR, within)
+        lengths = {phase: phases[phase].median for phase in PHASES}
+        end = bars.stack(axes, row, lengths, BAR, within=within)
+        rows += [[at, name, phase, length, phases[phase].n] for phase, length in lengths.items()]
         rows += [[at, name, one.name, one.length, one.n] for one in within]
         rows.append([at, name, TOTAL, phases[TOTAL].median, phases[TOTAL].n])
         axes.annotate(

@@ -11,11 +11,48 @@ from typing import Any
 
 import msgspec
 
+FORMAT = 1
+"""The version of the files in a results folder; a change that old readers misread has a new one."""
+
+
+def check_format(found: int) -> None:
+    """Raise ValueError, with what to do, if a file has a format that this version cannot read."""
+    if found != FORMAT:
+        raise ValueError(_unknown(found))
+
+
+class _Format(msgspec.Struct):
+    format: int = FORMAT
+
+
+def unknown_format(content: bytes) -> str | None:
+    """Tell of JSON whose format this version cannot read; None if that is not what is wrong."""
+    try:
+        found = msgspec.json.decode(content, type=_Format).format
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    return None if found == FORMAT else _unknown(found)
+
+
+def _unknown(version: int) -> str:
+    return (
+        f"it is of format {version}, and this version of mip6lab reads format {FORMAT}:"
+        " use the version that wrote it"
+    )
+
+
+def plain(text: Path | str) -> str:
+    """Write a path, or a text with one in it, so that octets that are not UTF-8 can be printed."""
+    return os.fsencode(text).decode(errors="backslashreplace")
+
 
 def write_csv(path: Path, rows: Iterable[Iterable[Any]]) -> Path:
-    """Write rows as CSV, whole or not at all."""
+    """Write rows as CSV, the first the names of the columns; `format` is added as the last."""
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
+    head, *rest = rows
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([*head, "format"])
+    writer.writerows([*row, FORMAT] for row in rest)
     return replace(path, text.getvalue())
 
 
@@ -28,6 +65,10 @@ def write_json(path: Path, content: Any) -> Path:
 def replace(path: Path, text: str) -> Path:
     """Write a text file, whole or not at all."""
     fresh = path.with_name(f".{path.name}.{os.getpid()}")
-    fresh.write_text(text)
-    fresh.replace(path)
+    try:
+        fresh.write_text(text, encoding="utf-8")
+        fresh.replace(path)
+    except OSError:
+        fresh.unlink(missing_ok=True)
+        raise
     return path

@@ -16,7 +16,8 @@ import numpy as np
 from scipy import optimize, stats
 
 from testbed.phases import TOTAL
-from testbed.results import Results, Run
+from testbed.results import Results
+from testbed.runs import Run
 
 AGREES = 0.2
 RESAMPLES = 1999
@@ -133,7 +134,7 @@ def fits(results: Results, variant: str) -> list[Fit]:
     links = swept_links(results)
     delays = {delay_path(link) for link in links}
     series: dict[str, tuple[dict[str, Any], list[Run]]] = {}
-    for run in results.succeeded(variant) if links else ():
+    for run in results.bootstrapped(variant) if links else ():
         fixed = {k: v for k, v in run.parameters.items() if k not in delays}
         series.setdefault(repr(sorted(fixed.items())), (fixed, []))[1].append(run)
     found = [_fit(variant, fixed, runs, links, seed) for fixed, runs in series.values()]

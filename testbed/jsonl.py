@@ -9,6 +9,8 @@ from typing import Generic, TypeVar
 
 import msgspec
 
+from testbed.files import plain, unknown_format
+
 T = TypeVar("T")
 LINE_LIMIT = 16 * 1024 * 1024
 
@@ -19,10 +21,22 @@ class DataError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Lines(Generic[T]):
-    """The objects of a file in order, and what is left of a last line that was not finished."""
+    """The objects of a file in order, the numbers of their lines, and of an unfinished last one."""
 
     items: list[T]
+    numbers: list[int]
     torn: str | None = None
+
+
+def read_whole(path: Path, of: type[T]) -> list[T]:
+    """Read a file that nobody writes any more as one `of` a line.
+
+    Raises DataError with file and line, for a last line that is not finished too.
+    """
+    lines = read_lines(path, of)
+    if lines.torn:
+        raise DataError(lines.torn)
+    return lines.items
 
 
 def read_lines(path: Path, of: type[T]) -> Lines[T]:
@@ -32,6 +46,7 @@ def read_lines(path: Path, of: type[T]) -> Lines[T]:
     """
     decode = msgspec.json.Decoder(of).decode
     items: list[T] = []
+    numbers: list[int] = []
     try:
         with path.open("rb") as file:
             number = 0
@@ -41,29 +56,38 @@ def read_lines(path: Path, of: type[T]) -> Lines[T]:
                     continue
                 try:
                     items.append(decode(line))
+                    numbers.append(number)
                 except (msgspec.DecodeError, UnicodeDecodeError) as error:
+                    where = f"{plain(path)}:{number}"
                     if not line.endswith(b"\n") and len(line) < LINE_LIMIT:
-                        return Lines(items, f"{path}:{number}: the last line is not finished")
-                    raise DataError(f"{path}:{number}: {error}") from None
+                        return Lines(items, numbers, f"{where}: the last line is not finished")
+                    raise DataError(f"{where}: {unknown_format(line) or error}") from None
     except OSError as error:
-        raise DataError(f"{path}: {error.strerror}") from None
-    return Lines(items)
+        raise DataError(f"{plain(path)}: {error.strerror}") from None
+    return Lines(items, numbers)
 
 
 def append_line(path: Path, item: object) -> None:
-    """Append one object in one write and have it on disk; a torn last line is cut off first."""
+    """Append one object and have it on disk; a torn last line is cut off first.
+
+    Raises DataError if there is no room for it.
+    """
     line = msgspec.json.encode(item) + b"\n"
-    with path.open("a+b", buffering=0) as file:
-        end = file.seek(0, os.SEEK_END)
-        start = _last_line_start(path, end)
-        file.seek(start)
-        tail = file.read(end - start)
-        if tail and _is_whole(tail):
-            line = b"\n" + line
-        elif tail:
-            file.truncate(start)
-        file.write(line)
-        os.fsync(file.fileno())
+    try:
+        with path.open("a+b") as file:
+            end = file.seek(0, os.SEEK_END)
+            start = _last_line_start(path, end)
+            file.seek(start)
+            tail = file.read(end - start)
+            if tail and _is_whole(tail):
+                line = b"\n" + line
+            elif tail:
+                file.truncate(start)
+            file.write(line)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise DataError(f"{plain(path)}: {error.strerror}") from None
 
 
 def _is_whole(line: bytes) -> bool:

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import msgspec
 
-from testbed.jsonl import DataError, read_lines
+from testbed.jsonl import DataError, read_whole
 
 KEYS = "keys.jsonl"
 PROFILE = "mip6lab"
@@ -116,7 +116,7 @@ def wireshark_profile(keys: Path) -> Path:
 def _read(path: Path) -> list[Key]:
     if not path.exists():
         return []
-    keys: list[Key] = read_lines(path, Key).items  # type: ignore[arg-type]
+    keys: list[Key] = read_whole(path, Key)  # type: ignore[arg-type]
     for number, key in enumerate(keys, 1):
         if isinstance(key, EspKey):
             try:

@@ -24,8 +24,10 @@ from testbed.phases import (
     from_capture,
     messages,
 )
-from testbed.results import Results, Run, run_folder
+from testbed.results import Results, run_folder
+from testbed.runs import Run
 from testbed.style import FAINT, INK, PHASE_COLOURS, QUIET
+from testbed.words import several
 
 LANES = {MOBILE_NODE: 0.0, ACCESS_ROUTER: 1.0, HOME_NETWORK: 2.0}
 SUBJECT = "A"
@@ -58,7 +60,7 @@ def typical_run(results: Results) -> Run:
     """Return the run with a capture and the median total of the fastest variant that has one."""
     found: list[list[Run]] = []
     for name in results.variants:
-        runs = [run for run in results.succeeded(name) if capture_of(results, run).exists()]
+        runs = [run for run in results.bootstrapped(name) if capture_of(results, run).exists()]
         if runs:
             found.append(sorted(runs, key=_total))
     if not found:
@@ -74,11 +76,11 @@ def _total(run: Run) -> float:
 def _draw(results: Results, run: Run, timeline: Timeline, shown: Sequence[Message]) -> Figure:
     body = ROW * (len(shown) + 0.6)
     height = 0.85 + body + 0.15
-    fig = style.figure(10.0, height)
     count = sum(message.time <= timeline.binding_end for message in shown)
-    style.heading(
-        fig,
-        f"One bootstrap in {count} messages and {style.seconds(timeline.binding_end)}",
+    fig = style.figure(
+        10.0,
+        height,
+        f"One bootstrap in {several(count, 'message')} and {style.seconds(timeline.binding_end)}",
         f"Experiment {results.experiment}, variant {run.variant}, run {run.run}, captured at the"
         " mobile node. Rows are messages in order; the strip on the right is to scale.",
     )

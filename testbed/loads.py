@@ -8,9 +8,10 @@ from pathlib import Path
 import msgspec
 
 from testbed import style
-from testbed.jsonl import read_lines
+from testbed.jsonl import read_whole
 from testbed.phases import TOTAL
-from testbed.results import Results, Run
+from testbed.results import Results
+from testbed.runs import Run
 from testbed.stats import phase_summaries, programs, summarise
 
 MIB = 1 << 20
@@ -35,7 +36,7 @@ def from_events(path: Path) -> dict[str, float] | None:
     """
     if not path.exists():
         return None
-    told = [event for event in read_lines(path, _Event).items if event.event == "Flooded"]
+    told = [event for event in read_whole(path, _Event) if event.event == "Flooded"]
     if not told:
         return None
     found: dict[str, float] = msgspec.to_builtins(told[-1])

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from testbed.files import write_json
+from testbed.files import FORMAT, check_format, plain, unknown_format, write_json
 from testbed.jsonl import DataError
 from testbed.places import DISTRIBUTION, IS_CLONE
 
@@ -20,12 +20,19 @@ GIT_TIMEOUT = 10.0
 
 
 class Manifest(msgspec.Struct, kw_only=True):
-    """What a result depends on besides its specification. Loads are 1, 5 and 15 minutes'."""
+    """What a result depends on besides its specification. Loads are 1, 5 and 15 minutes'.
 
+    `kernel` is the one that the hosts ran on, None as long as none has; `caller_kernel` that of
+    the machine on which mip6lab was called. `earlier` are those of the sessions that were
+    interrupted before this one went on. `format` is that of all files of the folder.
+    """
+
+    format: int = FORMAT
     experiment: str
     run_id: str
     lab: str
-    kernel: str
+    kernel: str | None
+    caller_kernel: str | None = None
     seed: int
     cpu: str
     cpus: int
@@ -39,6 +46,20 @@ class Manifest(msgspec.Struct, kw_only=True):
     delays_measured: dict[str, float] = {}
     started: str
     ended: str | None = None
+    earlier: list[Manifest] = []
+
+    def __post_init__(self) -> None:
+        check_format(self.format)
+
+    def changes(self) -> list[str]:
+        """Return what was not the same in all sessions, a sentence a thing."""
+        told = []
+        for what in ("lab", "kernel", "cpu", "cpus", "python", "commit"):
+            found = [getattr(one, what) for one in (*self.earlier, self)]
+            values = dict.fromkeys(str(value) for value in found if value is not None)
+            if len(values) > 1:
+                told.append(f"the {what} is not the same in all runs: {', '.join(values)}")
+        return told
 
 
 def read_manifest(folder: Path) -> Manifest | None:
@@ -47,9 +68,19 @@ def read_manifest(folder: Path) -> Manifest | None:
     if not path.exists():
         return None
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Manifest)
-    except (OSError, msgspec.DecodeError) as error:
-        raise DataError(f"{path}: {error}") from None
+        content = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{plain(path)}: {error.strerror}") from None
+    try:
+        return msgspec.json.decode(content, type=Manifest)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise DataError(f"{plain(path)}: {unknown_format(content) or error}") from None
+
+
+def kernel() -> str:
+    """Return the name, release, version and architecture of the kernel that this runs on."""
+    name = platform.uname()
+    return f"{name.system} {name.release} {name.version} {name.machine}"
 
 
 def begin_manifest(
@@ -58,14 +89,19 @@ def begin_manifest(
     lab: str,
     seed: int,
     delays_asked: Mapping[str, float] | None = None,
+    before: Manifest | None = None,
 ) -> Manifest:
-    """Write manifest.json as far as it is known before the first run. Delays in seconds."""
+    """Write manifest.json as far as it is known before the first run. Delays in seconds.
+
+    `before` is the one of the session that this one goes on with.
+    """
     commit, dirty = _commit()
     manifest = Manifest(
         experiment=folder.parent.name,
         run_id=folder.name,
         lab=lab,
-        kernel=f"{platform.system()} {platform.release()} {platform.machine()}",
+        kernel=None,
+        caller_kernel=kernel(),
         seed=seed,
         cpu=_cpu(),
         cpus=os.cpu_count() or 1,
@@ -76,8 +112,9 @@ def begin_manifest(
         load_before=os.getloadavg(),
         delays_asked=dict(delays_asked or {}),
         started=_now(),
+        earlier=[*before.earlier, msgspec.structs.replace(before, earlier=[])] if before else [],
     )
-    _write(folder, manifest)
+    write_manifest(folder, manifest)
     return manifest
 
 
@@ -85,10 +122,11 @@ def end_manifest(folder: Path, manifest: Manifest) -> None:
     """Write manifest.json again with the time and the load after the last run."""
     manifest.ended = _now()
     manifest.load_after = os.getloadavg()
-    _write(folder, manifest)
+    write_manifest(folder, manifest)
 
 
-def _write(folder: Path, manifest: Manifest) -> None:
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Write manifest.json as it is known now."""
     write_json(folder / "manifest.json", manifest)
 
 

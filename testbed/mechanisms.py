@@ -11,7 +11,7 @@ from statistics import fmean
 from typing import Literal
 
 from testbed.phases import PHASES, TITLES, TOTAL
-from testbed.results import Results, read_spec
+from testbed.results import Results
 
 Kind = Literal["start", "adds", "together", "paper", "unexplained"]
 _COLUMNS = (*PHASES, TOTAL)
@@ -28,7 +28,7 @@ class Share:
 
 def is_cumulative(results: Results) -> bool:
     """Return whether each variant adds one thing to the one before."""
-    return bool(read_spec(results.folder / "spec.toml").get("cumulative")) and not results.axes
+    return bool(results.spec and results.spec.experiment.cumulative) and not results.axes
 
 
 def explain(results: Results) -> list[Share]:
@@ -40,7 +40,7 @@ def explain(results: Results) -> list[Share]:
     means = {
         name: {phase: fmean(results.values(name, phase)) for phase in _COLUMNS}
         for name in results.variants
-        if results.succeeded(name)
+        if results.bootstrapped(name)
     }
     if not means:
         return []

@@ -68,10 +68,10 @@ output_option = click.option(
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 
 
-def carried_out(command: Callable[..., None]) -> Callable[..., None]:
+def carried_out(*, optional: bool = False) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Give a command the argument and the options of what carries out an experiment."""
     parameters = (
-        experiment_argument,
+        click.argument("experiment", type=EXPERIMENT, required=not optional),
         _runs_option,
         _seed_option,
         _variant_option,
@@ -80,6 +80,10 @@ def carried_out(command: Callable[..., None]) -> Callable[..., None]:
         output_option,
         json_option,
     )
-    for parameter in reversed(parameters):
-        command = parameter(command)
-    return command
+
+    def give(command: Callable[..., None]) -> Callable[..., None]:
+        for parameter in reversed(parameters):
+            command = parameter(command)
+        return command
+
+    return give

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from testbed.phases import DISCOVERY, OVERLAP
 from testbed.results import Results
 from testbed.stats import Summary, summarise
-from testbed.style import INK, PHASE_COLOURS, PURPLE
+from testbed.style import PHASE_COLOURS, PURPLE
 
 LEGEND = {DISCOVERY: "discovery: DHCPv6, DNS", OVERLAP: "IKE beside PANA"}
 
@@ -45,7 +45,8 @@ def overlays(results: Results, variant: str, phases: Mapping[str, Summary]) -> l
     return [one for one in found if one.length > 0]
 
 
-def _look(name: str) -> dict[str, object]:
+def look(name: str) -> dict[str, Any]:
+    """Return how one is drawn."""
     if name == DISCOVERY:
         return {"facecolor": PURPLE, "edgecolor": "white", "lw": 0.4}
     return {
@@ -60,14 +61,4 @@ def draw(axes: Axes, row: float, height: float, shown: Iterable[Overlay]) -> Non
     """Draw them over a bar."""
     for one in shown:
         corner = (one.start, row - height / 2)
-        axes.add_patch(Rectangle(corner, one.length, height, **_look(one.name)))  # type: ignore[arg-type]
-
-
-def legend(fig: Figure, x: float, y: float, names: Iterable[str]) -> None:
-    """Explain those named, in one line from (x, y) of the figure."""
-    width, height = 0.11 / fig.get_figwidth(), 0.11 / fig.get_figheight()
-    for name in sorted(set(names)):
-        corner = (x, y - height / 2)
-        fig.add_artist(Rectangle(corner, width, height, **_look(name)))  # type: ignore[arg-type]
-        fig.text(x + 0.018, y, LEGEND[name], size=8.5, va="center", color=INK)
-        x += 0.04 + 0.0066 * len(LEGEND[name])
+        axes.add_patch(Rectangle(corner, one.length, height, **look(one.name)))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from ipaddress import IPv6Address
+from itertools import pairwise
 from pathlib import Path
 from typing import TypeVar
 
@@ -22,7 +24,7 @@ from testbed.dissect import (
     dissect,
 )
 from testbed.frames import read_frames
-from testbed.jsonl import DataError, read_lines
+from testbed.jsonl import DataError, read_whole
 
 PHASES = ("pana", "pana_to_ike", "ike", "ike_to_binding", "binding")
 TOTAL = "total"
@@ -142,6 +144,24 @@ def from_capture(path: Path, mobile_node: Collection[IPv6Address] = ()) -> Timel
     return _timeline(_seen(path, mobile_node), path)
 
 
+def reached(path: Path) -> dict[str, float]:
+    """Return the phases that a capture shows whole, before the first that it does not, in seconds.
+
+    For bootstraps that did not get through. Raises DataError for a bad file.
+    """
+    found: list[int] = []
+    with suppress(PhaseError):
+        for moment in _moments(_seen(path, ()), path):
+            # IKE may start, and even end, while PANA is still going on.
+            found.append(max(moment, found[1]) if len(found) in (2, 3) else moment)
+    lengths: dict[str, float] = {}
+    for name, (begin, end) in zip(PHASES, pairwise(found), strict=False):
+        if end < begin:
+            break
+        lengths[name] = (end - begin) / 1e9
+    return lengths
+
+
 def messages(path: Path, mobile_node: Collection[IPv6Address] = ()) -> list[Message]:
     """Return the bootstrap's messages in a capture, from its first to the first tunnelled packet.
 
@@ -191,15 +211,9 @@ def _own_addresses(seen: list[Seen]) -> set[IPv6Address]:
 
 
 def _timeline(seen: list[Seen], path: Path) -> Timeline:
-    pana = [m for m in seen if isinstance(m, Pana)]
-    ike = [m for m in seen if isinstance(m, Ike)]
+    start, *times = _moments(seen, path)
     binding = [m for m in seen if isinstance(m, Mobility)]
-    lookups = [m for m in seen if isinstance(m, Lookup)]
-    start, pana_end = _access(pana, [*lookups, *ike], path)
-    ike_start = _need(ike, path, "IKE message")
-    update = _need((m for m in binding if m.update), path, "Binding Update (HAO before ESP)")
-    ike_end = _ike_end(ike, update, path)
-    ack = _binding_ack(binding, update, path)
+    update = next(m for m in binding if m.update)
     packets = (
         m.time
         for m in seen
@@ -207,25 +221,42 @@ def _timeline(seen: list[Seen], path: Path) -> Timeline:
         and m.time >= update.time
         and (m.source, m.inner_destination) == (update.destination, update.home_address)
     )
-    times = [pana_end, ike_start.time, ike_end.time, update.time, ack.time]
     found = _ordered(start, times, next(packets, None), path)
-    return replace(found, discovery=_discovery(lookups, start, ike_start))
+    lookups = [m for m in seen if isinstance(m, Lookup)]
+    return replace(found, discovery=_discovery(lookups, start, times[1]))
 
 
-def _discovery(lookups: list[Lookup], start: int, ike_start: Ike) -> float | None:
+def _moments(seen: list[Seen], path: Path) -> Iterator[int]:
+    """Yield when the bootstrap starts and each phase ends, in nanoseconds.
+
+    Raises PhaseError at the first that was not seen.
+    """
+    ike = [m for m in seen if isinstance(m, Ike)]
+    binding = [m for m in seen if isinstance(m, Mobility)]
+    lookups = [m for m in seen if isinstance(m, Lookup)]
+    pana = [m for m in seen if isinstance(m, Pana)]
+    start = _start(pana, [*lookups, *ike], path)
+    yield start
+    yield _pana_end(pana, path).time if pana else start
+    yield _need(ike, path, "IKE message").time
+    update = _need((m for m in binding if m.update), path, "Binding Update (HAO before ESP)")
+    yield _ike_end(ike, update, path).time
+    yield update.time
+    yield _binding_ack(binding, update, path).time
+
+
+def _discovery(lookups: list[Lookup], start: int, ike_start: int) -> float | None:
     """Return how long the search for a home agent took, in seconds; None if none ended."""
-    found = [m for m in lookups if start <= m.time <= ike_start.time]
+    found = [m for m in lookups if start <= m.time <= ike_start]
     answers = [m for m in found if m.answer]
     return (answers[-1].time - found[0].time) / 1e9 if answers else None
 
 
-def _access(pana: list[Pana], rest: list[Seen], path: Path) -> tuple[int, int]:
-    """Return when the bootstrap starts and PANA ends; on an open network they are the same."""
+def _start(pana: list[Pana], rest: list[Seen], path: Path) -> int:
+    """Return when PANA starts, or on an open network what comes first."""
     if rest and not pana:
-        start = min(message.time for message in rest)
-        return start, start
-    start = _need((m for m in pana if m.initiation), path, "PANA client initiation (PCI)").time
-    return start, _pana_end(pana, path).time
+        return min(message.time for message in rest)
+    return _need((m for m in pana if m.initiation), path, "PANA client initiation (PCI)").time
 
 
 def _need(found: Iterable[M], path: Path, what: str) -> M:
@@ -316,7 +347,7 @@ def from_events(path: Path, host: str = "A") -> Timeline:
     """
     first: dict[str, int] = {}
     with_pana = False
-    for event in read_lines(path, _Event).items:
+    for event in read_whole(path, _Event):
         with_pana |= event.host == host and event.agent == "pana"
         for name, wanted in MILESTONES:
             begins = name == "start" and event.event == "Started"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from itertools import compress
+from itertools import compress, product
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -13,13 +13,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-from testbed import claims, curves, ladder, overlays, style
+from testbed import bars, claims, curves, ladder, outcomes, overlays, style
 from testbed.fits import swept_links
 from testbed.jsonl import DataError
 from testbed.phases import PHASES, TITLES, TOTAL
-from testbed.results import Results, load
+from testbed.results import Results
 from testbed.stats import Summary, phase_summaries
-from testbed.style import FAINT, INK, ON_COLOUR, PHASE_COLOURS, QUIET, SETTINGS, spread
+from testbed.style import FAINT, FIGURES, INK, PHASE_COLOURS, QUIET, SETTINGS, spread
 
 Drawn = tuple[Figure, list[list[Any]]]  # A figure and its data.
 
@@ -27,35 +27,44 @@ MARKERS = "os^Dv*P"
 LOG_FROM = 30.0
 LABEL = 0.1  # The width of a label, as a share of the axis.
 BAR = 0.52
+WIDE = 8.3  # Inches of a bar as long as the axis.
+TOTALS = 1.6  # Inches of them behind a bar: for its total, and how it compares.
+SMALL = 8.5
 
 
-def draw(folder: Path) -> list[Path]:
-    """Draw every figure that a results folder has data for, into figures/; return the files.
+def draw(results: Results) -> list[Path]:
+    """Draw every figure that there is data for into figures/ of the folder; return the files.
 
-    Raises DataError if the results cannot be read.
+    Those of before go first: none is left that shows other runs. Why one cannot be drawn is added
+    to the results' warnings.
     """
-    results = load(folder)
-    figures = results.folder / "figures"
+    folder = results.folder / "figures"
+    for stem, kind in product(FIGURES, (*style.FORMATS, "csv")):
+        (folder / f"{stem}.{kind}").unlink(missing_ok=True)
     paths: list[Path] = []
-    if not any(results.succeeded(name) for name in results.variants):
-        return paths
     with mpl.rc_context(SETTINGS):
         for stem, make in _wanted(results).items():
-            fig, data = make(results)
-            paths += style.save(fig, figures, stem, data)
-        try:
-            fig, data = ladder.timeline_figure(results)
-        except DataError:
-            return paths  # Without a readable capture there is nothing to draw.
-        paths += style.save(fig, figures, "timeline", data)
+            try:
+                fig, data = make(results)
+            except DataError as error:
+                results.warnings.append(f"figure {stem}: {error}")
+            else:
+                paths += style.save(fig, folder, stem, data)
     return paths
 
 
 def _wanted(results: Results) -> dict[str, Callable[[Results], Drawn]]:
     """Return what to draw: a sweep is about distance, approaches are set side by side."""
     wanted: dict[str, Callable[[Results], Drawn]] = {}
+    if not any(run.phases for run in results.runs):
+        return wanted
+    bootstrapped = any(results.bootstrapped(name) for name in results.variants)
     if not results.axes:
-        wanted |= {"phases": phases_figure, "cdf": cdf_figure}
+        wanted["phases"] = phases_figure
+    if not bootstrapped:
+        return wanted
+    if not results.axes:
+        wanted["cdf"] = cdf_figure
     if swept_links(results):
         wanted["rtt"] = curves.rtt_figure
     several = len({one.approach for one in claims.variants([results])}) > 1
@@ -63,35 +72,47 @@ def _wanted(results: Results) -> dict[str, Callable[[Results], Drawn]]:
         wanted["approaches"] = curves.stacked_figure
         if any(run.traffic for run in results.runs):
             wanted["round_trips"] = curves.round_trips_figure
-    return wanted
+    return wanted | {"timeline": ladder.timeline_figure}
 
 
-def phases_figure(results: Results) -> tuple[Figure, list[list[Any]]]:
-    """Draw each variant's median phases beside the paper's, to one scale and each to its own."""
+def phases_figure(results: Results) -> Drawn:
+    """Draw each variant's median phases beside the paper's, to one scale and each to its own.
+
+    Of a variant without a bootstrap there are the phases that its runs went through, and how they
+    ended.
+    """
     found = {name: phase_summaries(results, name) for name in results.variants}
+    within = {name: overlays.overlays(results, name, phases) for name, phases in found.items()}
     shown = {name: phases for name, phases in found.items() if phases}
-    top, scale_height, own_height, bottom = 0.72, 0.62 + 0.42 * (1 + len(found)), 1.02, 0.3
+    totals = [style.interval(phases[TOTAL]) for phases in shown.values()]
+    names = ("the paper", *found)
+    left = style.MARGIN + 0.15 + max(style.widest(names, 9), style.widest(totals, 7.5))
+    named = [one.name for several in within.values() for one in several]
+    explained = [*PHASES, bars.UNATTRIBUTED, *sorted(set(named))]
+    width = max(left + WIDE + style.MARGIN, 2 * style.MARGIN + bars.legend_width(explained))
+    top, scale_height, own_height, bottom = 1.1, 0.1 + 0.42 * len(names), 1.02, 0.3
     gap = 0.6
-    height = top + scale_height + gap + own_height * len(shown) + bottom
-    fig = style.figure(10.0, height)
-    style.heading(fig, "Where the time of a Mobile IPv6 bootstrap goes", _subtitle(results))
+    height = top + scale_height + gap + own_height * len(shown) + bottom * bool(shown)
+    fig = style.figure(width, height, "Where the time of a bootstrap goes", _subtitle(results))
+    bars.legend(fig, style.MARGIN, 0.88, explained)
 
     def place(from_top: float, tall: float) -> Axes:
-        return fig.add_axes((0.145, 1 - (from_top + tall) / height, 0.83, tall / height))
+        across = (left / fig.get_figwidth(), WIDE / fig.get_figwidth())
+        return fig.add_axes((across[0], 1 - (from_top + tall) / height, across[1], tall / height))
 
-    within = {name: overlays.overlays(results, name, phases) for name, phases in found.items()}
     _to_one_scale(place(top, scale_height), results, found, within)
+    if not shown:
+        return fig, _phases_data(results, found, within)
     start = top + scale_height + gap
+    x = style.MARGIN / fig.get_figwidth()
     fig.text(
-        0.02, 1 - (start - 0.02) / height, "Each variant at its own scale", weight="bold", size=10
+        x, 1 - (start - 0.02) / height, "Each variant at its own scale", weight="bold", size=10
     )
     for row, (name, phases) in enumerate(shown.items()):
         axes = place(start + row * own_height + 0.5, own_height - 0.76)
         _to_own_scale(axes, name, phases, within[name])
-    named = {one.name for several in within.values() for one in several}
-    overlays.legend(fig, 0.45, 1 - (start - 0.08) / height, named)
     fig.text(
-        0.02,
+        x,
         0.1 / height,
         "Bars add up the medians of the phases; totals are medians of the totals, with their 95 %"
         " intervals [ ] or, of few runs, their ranges ( ).",
@@ -102,10 +123,8 @@ def phases_figure(results: Results) -> tuple[Figure, list[list[Any]]]:
 
 
 def _subtitle(results: Results) -> str:
-    counts = sorted({len(results.succeeded(name)) for name in results.variants})
-    runs = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
     lab = f", {results.manifest.lab} lab" if results.manifest else ""
-    ours = f"medians of {runs} successful runs a variant{lab}"
+    ours = f"{style.sample(results)}{lab}"
     return f"Experiment {results.experiment}: {ours}. The paper: averages on three 1 GHz hosts."
 
 
@@ -117,24 +136,23 @@ def _to_one_scale(
 ) -> None:
     paper = results.paper.seconds
     extra = results.paper.unattributed
-    longest = max([paper[TOTAL], *(p[TOTAL].median for p in found.values() if p)])
-    axes.set_xlim(0, longest * 1.2)
-    _stack(axes, 0, [paper[name] for name in PHASES], lambda value: f"{value:g} s")
-    attributed = sum(paper[name] for name in PHASES)
+    ways = [sum(outcomes.way(results, name).values()) for name in found if not found[name]]
+    longest = max([paper[TOTAL], *(p[TOTAL].median for p in found.values() if p), *ways])
+    whole = longest * WIDE / (WIDE - TOTALS)
+    axes.set_xlim(0, whole)
+    attributed = bars.stack(axes, 0, paper, BAR, write=lambda value: f"{value:g} s")
     axes.barh(0, extra, BAR, attributed, color="white", edgecolor=QUIET, hatch="/////", lw=0.7)
     _total(axes, 0, attributed + extra, f"{paper[TOTAL]:g} s", "as stated")
-    _name_paper_phases(axes, paper, extra)
     for row, (name, phases) in enumerate(found.items(), 1):
         if not phases:
-            axes.text(0.05, row, f"none of {len(results.of(name))} runs succeeded", va="center")
+            bars.ended(axes, row, results, name, BAR)
             continue
-        lengths = [phases[phase].median for phase in PHASES]
-        _stack(axes, row, lengths, style.seconds)
-        overlays.draw(axes, row, BAR, within[name])
+        lengths = {phase: phases[phase].median for phase in PHASES}
+        end = bars.stack(axes, row, lengths, BAR, within=within[name])
         median = phases[TOTAL].median
         note = style.against_paper(median, paper[TOTAL])
-        _total(axes, row, sum(lengths), style.seconds(median), note)
-    axes.set_ylim(len(found) + 0.5, -1.05)
+        _total(axes, row, end, style.seconds(median), note)
+    axes.set_ylim(len(found) + 0.5, -0.5)
     axes.set_yticks(range(len(found) + 1), ["the paper", *found], color=INK)
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
@@ -144,40 +162,13 @@ def _to_one_scale(
     axes.set_axisbelow(True)
 
 
-def _name_paper_phases(axes: Axes, paper: Mapping[str, float], extra: float) -> None:
-    """Name the phases above the paper's bar, which serves as the legend."""
-    left = 0.0
-    for name in PHASES:
-        middle = left + paper[name] / 2
-        align = "left" if name == "pana" else "center"
-        axes.text(middle if left else 0.0, -0.42, TITLES[name], ha=align, va="bottom", size=8.5)
-        left += paper[name]
-    axes.text(
-        left + extra / 2, -0.42, "unattributed", ha="left", va="bottom", size=8.5, color=QUIET
-    )
-
-
-def _stack(axes: Axes, row: float, lengths: Sequence[float], write: Callable[[float], str]) -> None:
-    """Draw one bar; segments that are wide enough say how long they are."""
-    whole = axes.get_xlim()[1]
-    left = 0.0
-    for name, length in zip(PHASES, lengths, strict=True):
-        colour = PHASE_COLOURS[name]
-        edge = 0.6 if length > 0.02 * whole else 0.0
-        axes.barh(row, length, BAR, left, color=colour, edgecolor="white", lw=edge)
-        if length > 0.05 * whole:
-            middle, ink = left + length / 2, ON_COLOUR[colour]
-            axes.text(middle, row, write(length), ha="center", va="center", color=ink, size=8.5)
-        left += length
-
-
 def _total(axes: Axes, row: float, end: float, total: str, note: str) -> None:
     written = axes.annotate(
         total, (end, row), (5, 0), textcoords="offset points", va="center", weight="bold", size=10
     )
     axes.annotate(
         note, (1, 0.5), (6, 0), xycoords=written, textcoords="offset points", va="center",
-        color=QUIET, size=8.5,
+        color=QUIET, size=SMALL,
     )  # fmt: skip
 
 
@@ -232,21 +223,26 @@ def _phases_data(
             ends = one.ci95 or ("", "")
             rows.append([variant, name, one.median, one.mean, *ends, one.n])
         rows += [[variant, one.name, one.length, "", "", "", one.n] for one in within[variant]]
+        if not phases:  # As far as its runs went.
+            n, way = len(results.of(variant)), outcomes.way(results, variant)
+            rows += [[variant, name, length, "", "", "", n] for name, length in way.items()]
     return rows
 
 
-def cdf_figure(results: Results) -> tuple[Figure, list[list[Any]]]:
+def cdf_figure(results: Results) -> Drawn:
     """Draw the share of successful runs that took at most a time, a step a run."""
     totals = {name: sorted(results.values(name, TOTAL)) for name in results.variants}
     totals = {name: values for name, values in totals.items() if values}
     rows: list[list[Any]] = [["variant", "total_seconds", "share"]]
-    legend = 0.21 * len(totals)
+    legend = 0.21 * (1 + len(totals))
     height = 4.35 + legend
-    fig = style.figure(8.0, height)
-    style.heading(
-        fig,
+    labels = {name: _label(results, name, values) for name, values in totals.items()}
+    width = max(8.0, style.widest(labels.values(), SMALL) + 1.5)
+    fig = style.figure(
+        width,
+        height,
         "How long a bootstrap takes",
-        f"Experiment {results.experiment}: share of the successful runs done within a time",
+        f"Experiment {results.experiment}: share of the bootstraps done within a time",
     )
     axes = fig.add_axes((0.085, 0.55 / height, 0.89, 3.0 / height))
     paper = results.paper.total
@@ -259,8 +255,6 @@ def cdf_figure(results: Results) -> tuple[Figure, list[list[Any]]]:
     for i, (name, values) in enumerate(totals.items()):
         shares = [(n + 1) / len(values) for n in range(len(values))]
         colour = style.VARIANT_COLOURS[i % len(style.VARIANT_COLOURS)]
-        runs = len(results.of(name))
-        lost = f" of {runs}" if runs > len(values) else ""
         axes.step(
             [values[0], *values],
             [0, *shares],
@@ -270,14 +264,20 @@ def cdf_figure(results: Results) -> tuple[Figure, list[list[Any]]]:
             marker=MARKERS[i % len(MARKERS)],
             markersize=4.5,
             markevery=slice(1, None),
-            label=f"{name}: n = {len(values)}{lost}, median {style.seconds(median(values))}",
+            label=labels[name],
         )
         rows += [[name, value, share] for value, share in zip(values, shares, strict=True)]
     if ends[0] < paper < ends[1]:
-        axes.axvline(paper, color=QUIET, lw=1, ls=(0, (2, 2)))
-        axes.text(paper, 1.04, f"the paper: {paper:g} s", ha="center", color=QUIET, size=8.5)
+        label = f"the paper: {paper:g} s"
+        axes.axvline(paper, color=QUIET, lw=1, ls=(0, (2, 2)), label=label)
     _finish_cdf(axes, ends, logarithmic)
     return fig, rows
+
+
+def _label(results: Results, name: str, totals: Sequence[float]) -> str:
+    runs = len(results.of(name))
+    lost = f" of {runs}" if runs > len(totals) else ""
+    return f"{name}: n = {len(totals)}{lost}, median {style.seconds(median(totals))}"
 
 
 def _finish_cdf(axes: Axes, ends: tuple[float, float], logarithmic: bool) -> None:

@@ -15,29 +15,22 @@ from rich.text import Text
 
 from testbed import style, tables
 from testbed.claims import findings
-from testbed.files import replace
+from testbed.files import FORMAT, plain, replace
 from testbed.fits import swept_links
 from testbed.loads import flood_rows, program_rows
 from testbed.mechanisms import is_cumulative, share_rows
 from testbed.phases import PHASES, TITLES, TOTAL
-from testbed.results import Results, load
+from testbed.results import Results
 from testbed.stats import Summary, costs, largest_disagreement, phase_summaries, summarise
+from testbed.words import several
 
-FIGURES = {
-    "rtt": "Total time against the round-trip time of each link",
-    "approaches": "Phases of the approaches, of a sweep at its first and its last point",
-    "round_trips": "Round trips of the critical path, as fitted and as counted",
-    "phases": "Phases of each variant beside the paper's",
-    "timeline": "Every message of one run, with the phases shaded",
-    "cdf": "Share of successful runs done within a time",
-}
 Rows = list[tuple[str, ...]]
 
 
 def table(results: Results) -> Table:
     """Return the phases for the terminal: a row for the paper, and one for each variant."""
     shown = Table(
-        title=f"{results.experiment}: median, and how many times faster than the paper's;"
+        title=f"{results.experiment}: median, and how it compares with the paper's;"
         " the total with its [95 % interval] or, below six runs, (range)",
         caption=f"{results.paper.unattributed:g} s of the paper's total belong to no phase",
         caption_justify="left",
@@ -52,17 +45,19 @@ def table(results: Results) -> Table:
     )
     for name in results.variants:
         found = phase_summaries(results, name)
-        cells = [_faster(found.get(phase), paper[phase], phase == TOTAL) for phase in paper]
-        good = f"\n{len(results.succeeded(name))} of {len(results.of(name))} runs"
-        shown.add_row(Text.assemble(name, (good, "dim")), *cells)
+        cells = [_compared(found.get(phase), paper[phase], phase == TOTAL) for phase in paper]
+        runs = len(results.of(name))
+        good = f"{len(results.succeeded(name))} of {several(runs, 'run')}" if runs else "no run yet"
+        shown.add_row(Text.assemble(name, (f"\n{good}", "dim")), *cells)
     return shown
 
 
-def _faster(summary: Summary | None, paper: float, with_ends: bool) -> Text:
+def _compared(summary: Summary | None, paper: float, with_ends: bool) -> Text:
     if not summary:
         return Text("-")
     median, ends = style.parts(summary)
-    rest = [ends if with_ends else "", style.faster(summary.median, paper)]
+    compared = style.against_paper(summary.median, paper).replace(" ", "\n")
+    rest = [ends if with_ends else "", compared]
     return Text.assemble(median, *(("\n" + line, "dim") for line in rest if line))
 
 
@@ -84,11 +79,18 @@ def _cell(summary: Summary | None, paper: float) -> str:
     return f"{style.interval(summary)}\n{style.against_paper(summary.median, paper)}"
 
 
+def _phases(results: Results) -> tuple[Sequence[str], Rows]:
+    if results.axes:
+        return tables.point_rows(results)
+    head = ["phase", "paper", *results.variants]
+    return head, [*_phase_rows(results), *_other_rows(results)]
+
+
 def _other_rows(results: Results) -> Rows:
     succeeded, first, disagreement = [], [], []
     for name in results.variants:
-        good = results.succeeded(name)
-        succeeded.append(f"{len(good)} of {len(results.of(name))}")
+        good = results.bootstrapped(name)
+        succeeded.append(f"{len(results.succeeded(name))} of {len(results.of(name))}")
         arrived = summarise([run.first_packet for run in good if run.first_packet is not None])
         first.append(style.seconds(arrived.median) if arrived else "-")
         largest = largest_disagreement(good)
@@ -101,11 +103,17 @@ def _other_rows(results: Results) -> Rows:
 
 
 def show(results: Results, console: Console) -> None:
-    """Print the tables, and why runs failed."""
-    shown = tables.sweep(results) if results.axes else [table(results)]
+    """Print what each variant came to, if that is what an experiment is about, or the times.
+
+    Then what is to be known of them, and why runs failed.
+    """
+    if results.expects:
+        shown = [tables.came_to(results)]
+    else:
+        shown = tables.sweep(results) if results.axes else [table(results)]
     if is_cumulative(results):
         shown.append(tables.mechanisms(results))
-    if any(run.traffic for run in results.runs):
+    if any(run.traffic for run in results.runs) and not results.expects:
         shown.append(tables.messages(results))
     if any(run.flood for run in results.runs):
         shown.append(tables.floods(results))
@@ -119,21 +127,22 @@ def show(results: Results, console: Console) -> None:
         )
 
 
-def write(folder: Path) -> Path:
-    """Write report.html of a results folder: one page that needs no other file.
+def write(results: Results) -> Path:
+    """Write report.html of results: one page that needs no other file.
 
     The figures are in it if they have been drawn. Raises DataError.
     """
-    results = load(folder)
+    figures = "".join(_figure(results.folder / "figures", *item) for item in style.FIGURES.items())
+    bootstrapped = any(results.bootstrapped(name) for name in results.variants)
     page = PAGE.substitute(
-        title=escape(f"{results.experiment}, {results.folder.name}"),
+        format=FORMAT,
+        title=escape(f"{results.experiment}, {plain(Path(results.folder.name))}"),
         intro=escape(_intro(results)),
         warnings="".join(f"<p class=warning>{escape(text)}</p>" for text in results.warnings),
-        phases=_html(
-            ["phase", "paper", *results.variants], [*_phase_rows(results), *_other_rows(results)]
-        )
-        if not results.axes
-        else _html(*tables.point_rows(results)),
+        outcomes=_section("What each variant came to", tables.outcome_rows(results))
+        if results.expects
+        else "",
+        phases=_section("Phases", _phases(results)) if bootstrapped or not results.expects else "",
         mechanisms=_section("What each variant adds", share_rows(results))
         if is_cumulative(results)
         else "",
@@ -144,7 +153,7 @@ def write(folder: Path) -> Path:
         if any(run.traffic for run in results.runs)
         else "",
         claims=_section("Claims", tables.claim_rows(findings([results]))),
-        figures="".join(_figure(results.folder / "figures", *item) for item in FIGURES.items()),
+        figures=f"<h2>Figures</h2>\n{figures}" if figures else "",
         failed=_failed(results),
         floods=_section("Under floods", flood_rows(results))
         if any(run.flood for run in results.runs)
@@ -164,8 +173,12 @@ def _section(title: str, content: tuple[Sequence[str], Rows]) -> str:
 
 def _intro(results: Results) -> str:
     good = sum(len(results.succeeded(name)) for name in results.variants)
+    said = f"{good} of {several(len(results.runs), 'run')} "
+    said += "ended as expected." if results.expects else "succeeded."
+    if results.expects and not any(results.bootstrapped(name) for name in results.variants):
+        return f"{said} Times are measured on the wire at the mobile node."
     return (
-        f"{good} of {len(results.runs)} runs succeeded. Times are medians over the successful runs"
+        f"{said} Times are medians over the bootstraps"
         " with their [95 % intervals] or, below six runs, (ranges: least to greatest), measured on"
         " the wire at the mobile node; the paper's"
         f" are averages ({results.paper.title}, section {results.paper.section})."
@@ -235,6 +248,7 @@ PAGE = Template("""<!DOCTYPE html>
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width">
+<meta name="generator" content="mip6lab, results of format $format">
 <title>$title</title>
 <style>
 body { font: 15px/1.5 "DejaVu Sans", Verdana, sans-serif; color: #222; max-width: 64em;
@@ -252,12 +266,11 @@ figcaption { color: #666; font-size: 0.85em; }
 <h1>$title</h1>
 <p>$intro</p>
 $warnings
-<h2>Phases</h2>
+$outcomes
 $phases
 $mechanisms
 $floods
 $fitted
-<h2>Figures</h2>
 $figures
 $traffic
 $claims

@@ -2,76 +2,38 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from dataclasses import replace as replace_fields
 from datetime import UTC, datetime
 from itertools import product
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
-from testbed.counts import Traffic
-from testbed.files import replace, write_csv
+from testbed.files import (
+    FORMAT,
+    check_format,
+    plain,
+    replace,
+    unknown_format,
+    write_csv,
+    write_json,
+)
 from testbed.jsonl import DataError, append_line, read_lines
 from testbed.manifest import Manifest, read_manifest
 from testbed.phases import DISCOVERY, OVERLAP, PHASES, TOTAL, contradiction
+from testbed.runs import Run
+from testbed.spec import PlannedRun, Spec, SpecError
 
 PAPER = Path(__file__).with_name("paper.toml")
-
-
-class Run(msgspec.Struct, kw_only=True):
-    """One line of runs.jsonl: a bootstrap from a cold start. All times in seconds.
-
-    `phases` are from the capture, `event_phases` from the agents' events; `first_packet` counts
-    from the start of the bootstrap; `discovery` and `overlap` are those of testbed.phases.Timeline,
-    in results from before them None. A failed run says why in `reason`; one that ended
-    otherwise than in a bootstrap, as its experiment expects, is `expected`, with what it came to in
-    `outcome`. `continuity` is the traffic to the
-    home address while steps were carried out: `sent`, `answered`, and the longest `silence` in
-    seconds. `measured` holds what was
-    found on each link before the run, by the names of its shape; None is what was not measured.
-    `parameters` is the run's point of a sweep's grid; `traffic` what the captures show.
-    `processor` is what the hosts' processors were slowed down to (testbed.cpu.Processor).
-    `programs` is what each program, as "B-access_router", used from the mobile node's start to the
-    bootstrap's end: `cpu` of `seconds`, and the peak of its `memory` in octets. `flood` is what a
-    stranger sent meanwhile and before: `attempts`, packets `sent`, `answered` and `refused`, in
-    `seconds`, and how many bindings were `accepted`.
-    """
-
-    run: int
-    variant: str
-    seed: int
-    status: Literal["ok", "expected", "failed"]
-    reason: str | None = None
-    outcome: str = ""
-    continuity: dict[str, float] | None = None
-    phases: dict[str, float] | None = None
-    event_phases: dict[str, float] | None = None
-    first_packet: float | None = None
-    discovery: float | None = None
-    overlap: float | None = None
-    costs: dict[str, float] = {}
-    measured: dict[str, dict[str, float | None]] = {}
-    parameters: dict[str, Any] = {}
-    traffic: Traffic | None = None
-    processor: dict[str, float] | None = None
-    programs: dict[str, dict[str, float]] = {}
-    flood: dict[str, float] | None = None
-
-    @property
-    def share(self) -> float:
-        """The part of a CPU that each host had."""
-        return (self.processor or {}).get("share", 1.0)
-
-    def __post_init__(self) -> None:
-        if self.status == "ok":
-            missing = [name for name in (*PHASES, TOTAL) if name not in (self.phases or {})]
-            if missing:
-                raise ValueError(f"run {self.run} is ok but has no {', '.join(missing)}")
+LATEST = "latest"
 
 
 class PaperPhase(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -99,9 +61,20 @@ class Paper(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return {name: self.phases[name].seconds for name in PHASES} | {TOTAL: self.total}
 
 
+class _Plan(msgspec.Struct):
+    runs: list[PlannedRun]
+    format: int = FORMAT
+
+    def __post_init__(self) -> None:
+        check_format(self.format)
+
+
 @dataclass(frozen=True)
 class Results:
-    """A results folder as read back; `warnings` says what was tolerated."""
+    """A results folder as read back; `warnings` says what was tolerated.
+
+    `spec` is None if there is none that can be used, `plan` empty if it was not kept.
+    """
 
     folder: Path
     experiment: str
@@ -109,6 +82,8 @@ class Results:
     variants: list[str]
     manifest: Manifest | None
     paper: Paper
+    spec: Spec | None = None
+    plan: list[PlannedRun] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
     def of(self, variant: str) -> list[Run]:
@@ -116,8 +91,36 @@ class Results:
         return [run for run in self.runs if run.variant == variant]
 
     def succeeded(self, variant: str) -> list[Run]:
-        """Return the successful runs of a variant."""
+        """Return the runs of a variant that came to what their experiment expects of them."""
+        return [run for run in self.of(variant) if run.status != "failed"]
+
+    def bootstrapped(self, variant: str) -> list[Run]:
+        """Return the runs of a variant that succeeded with a bootstrap: those that have times."""
         return [run for run in self.of(variant) if run.status == "ok"]
+
+    @property
+    def expects(self) -> bool:
+        """Whether something in particular is expected of a variant."""
+        return bool(self.spec and any(one.expect for one in self.spec.variants.values()))
+
+    @property
+    def missing(self) -> list[PlannedRun]:
+        """The planned runs that have not been carried out."""
+        done = {run.run for run in self.runs}
+        return [planned for planned in self.plan if planned.run not in done]
+
+    @property
+    def unfinished(self) -> str | None:
+        """What is missing, and how to go on; None if nothing is."""
+        if not self.missing:
+            return None
+        counts = Counter(planned.variant for planned in self.missing)
+        listed = ", ".join(f"{name} {counts[name]}" for name in self.variants if counts[name])
+        return (
+            f"interrupted or still under way: {len(self.plan) - len(self.missing)} of"
+            f" {len(self.plan)} planned runs done, missing are {listed};"
+            f" to go on: mip6lab run --resume {plain(self.folder)}"
+        )
 
     @property
     def axes(self) -> dict[str, list[Any]]:
@@ -141,7 +144,8 @@ class Results:
     def at(self, point: Mapping[str, Any]) -> Results:
         """Return the results with only the runs that have the values of `point`."""
         runs = [r for r in self.runs if point.items() <= r.parameters.items()]
-        return replace_fields(self, runs=runs)
+        plan = [p for p in self.plan if point.items() <= p.parameters.items()]
+        return replace_fields(self, runs=runs, plan=plan)
 
     @property
     def failed(self) -> list[Run]:
@@ -149,11 +153,11 @@ class Results:
         return [run for run in self.runs if run.status == "failed"]
 
     def values(self, variant: str, phase: str) -> list[float]:
-        """Return a phase's times in seconds over the successful runs of a variant.
+        """Return a phase's times in seconds over the bootstraps of a variant.
 
         Beside the phases and `total`: `discovery` and `overlap`, of the runs that have them.
         """
-        good = self.succeeded(variant)
+        good = self.bootstrapped(variant)
         if phase in (DISCOVERY, OVERLAP):
             found = [run.discovery if phase == DISCOVERY else run.overlap for run in good]
             return [value for value in found if value is not None]
@@ -181,7 +185,7 @@ def load_paper(path: Path = PAPER) -> Paper:
 
 
 def create(root: Path, experiment: str, spec: str = "", run_id: str | None = None) -> Path:
-    """Make results/<experiment>/<run id>/ with its spec.toml, and point `latest` to it.
+    """Make results/<experiment>/<run id>/ with its spec.toml.
 
     Without `run_id` it is the time in UTC.
     """
@@ -199,17 +203,62 @@ def create(root: Path, experiment: str, spec: str = "", run_id: str | None = Non
     replace(folder / "spec.toml", spec)
     (folder / "runs.jsonl").touch()
     (folder / "runs").mkdir()
-    link_latest(folder)
     return folder
 
 
+def write_plan(folder: Path, plan: Sequence[PlannedRun]) -> None:
+    """Write plan.json, by which a session in the lab goes."""
+    write_json(folder / "plan.json", _Plan(list(plan)))
+
+
+def read_plan(folder: Path) -> list[PlannedRun]:
+    """Read what write_plan() wrote, nothing without it; raises DataError."""
+    path = folder / "plan.json"
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise DataError(f"{plain(path)}: {error.strerror}") from None
+    try:
+        plan = msgspec.json.decode(content, type=_Plan | list[PlannedRun])
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise DataError(f"{plain(path)}: {unknown_format(content) or error}") from None
+    return plan if isinstance(plan, list) else plan.runs  # The first results had a bare list.
+
+
+def missing_runs(folder: Path) -> list[PlannedRun]:
+    """Return the planned runs that runs.jsonl does not have; raises DataError."""
+    done = {run.run for run in _read_runs(folder)[0]}
+    return [planned for planned in read_plan(folder) if planned.run not in done]
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Keep others from carrying out the same runs; DataError if they are at it already."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError:
+        raise DataError(f"{plain(folder)}: its runs are being carried out already") from None
+    finally:
+        os.close(handle)
+
+
 def link_latest(folder: Path) -> None:
-    """Point `latest`, beside `folder`, to it."""
-    link = folder.parent / "latest"
+    """Point `latest`, beside `folder`, to it; what is there and is no link is left alone."""
+    link = folder.parent / LATEST
+    if _is_no_link(link):
+        return
     fresh = folder.parent / f".latest.{os.getpid()}"
     fresh.unlink(missing_ok=True)
     fresh.symlink_to(folder.name)
     fresh.replace(link)
+
+
+def _is_no_link(latest: Path) -> bool:
+    return latest.exists() and not latest.is_symlink()
 
 
 def run_folder(folder: Path, number: int) -> Path:
@@ -248,21 +297,57 @@ def load(folder: Path) -> Results:
     """
     folder = folder.resolve()
     if not folder.is_dir():
-        raise DataError(f"{folder}: no such results folder")
-    lines = read_lines(folder / "runs.jsonl", Run)
-    spec = read_spec(folder / "spec.toml")
+        raise DataError(f"{plain(folder)}: no such results folder")
     manifest = read_manifest(folder)
-    used = dict.fromkeys(run.variant for run in lines.items)
-    named = [name for name in spec.get("variants", {}) if name in used]
-    return Results(
+    runs, warnings = _read_runs(folder)
+    document = read_spec(folder / "spec.toml")
+    plan = read_plan(folder)
+    spec, problem = _specification(document, folder)
+    used = dict.fromkeys([run.variant for run in runs] + [one.variant for one in plan])
+    named = [name for name in spec.variants if name in used] if spec else []
+    loaded = Results(
         folder=folder,
-        experiment=manifest.experiment if manifest else str(spec.get("name", folder.parent.name)),
-        runs=lines.items,
+        experiment=manifest.experiment
+        if manifest
+        else str(document.get("name", folder.parent.name)),
+        runs=runs,
         variants=list(dict.fromkeys([*named, *used])),
         manifest=manifest,
         paper=load_paper(),
-        warnings=[*([lines.torn] if lines.torn else []), *contradictions(lines.items)],
+        spec=spec,
+        plan=plan,
     )
+    latest = folder.parent / LATEST
+    if _is_no_link(latest) and folder != latest:
+        left = f"{plain(latest)} is no link, and is left alone: it is not the newest results"
+        warnings.append(left)
+    changed = manifest.changes() if manifest else []
+    told = [loaded.unfinished, problem, *warnings, *changed, *contradictions(runs)]
+    loaded.warnings.extend(filter(None, told))
+    return loaded
+
+
+def _read_runs(folder: Path) -> tuple[list[Run], list[str]]:
+    """Return the runs, and a warning if the last line is torn; DataError for a run twice."""
+    path = folder / "runs.jsonl"
+    lines = read_lines(path, Run)
+    first: dict[int, int] = {}
+    for run, number in zip(lines.items, lines.numbers, strict=True):
+        if run.run in first:
+            where = f"{plain(path)}:{number}"
+            raise DataError(f"{where}: run {run.run} is in line {first[run.run]} already")
+        first[run.run] = number
+    return lines.items, [lines.torn] if lines.torn else []
+
+
+def _specification(document: dict[str, Any], folder: Path) -> tuple[Spec | None, str | None]:
+    """Return the experiment, or why it cannot be used."""
+    if not document:
+        return None, None
+    try:
+        return Spec(document, plain(folder / "spec.toml")), None
+    except SpecError as error:
+        return None, f"{error}; what was expected of the variants is not known"
 
 
 def contradictions(runs: Iterable[Run]) -> list[str]:
@@ -278,18 +363,18 @@ def read_spec(path: Path) -> dict[str, Any]:
     if not path.exists():
         return {}
     try:
-        return tomllib.loads(path.read_text())
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise DataError(f"{path}: {error}") from None
+        raise DataError(f"{plain(path)}: {error}") from None
 
 
 def write_phases_csv(results: Results) -> Path:
     """Write phases.csv: a line a run, failed ones too, times in seconds."""
     names, beside = (*PHASES, TOTAL), ("first_packet", DISCOVERY, OVERLAP)
-    rows: list[list[Any]] = [["run", "variant", "seed", "status", *names, *beside, "reason"]]
+    rows: list[list[Any]] = [["run", "variant", "seed", "status", *names, *beside, "came_to"]]
     for run in results.runs:
         times = [(run.phases or {}).get(name, "") for name in names]
         found = (run.first_packet, run.discovery, run.overlap)
         more = ["" if value is None else value for value in found]
-        rows.append([run.run, run.variant, run.seed, run.status, *times, *more, run.reason or ""])
+        rows.append([run.run, run.variant, run.seed, run.status, *times, *more, run.came_to])
     return write_csv(results.folder / "phases.csv", rows)

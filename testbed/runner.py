@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import signal
 import sys
-from collections.abc import Generator, Mapping, Sequence
-from contextlib import closing
+import threading
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,13 +18,15 @@ import msgspec
 import tomli_w
 
 from testbed import counts, keys, loads, phases, plots, report, results, session, stats
-from testbed.jsonl import DataError
+from testbed.files import plain
+from testbed.jsonl import DataError, read_whole
 from testbed.lab import Lab, LabError
 from testbed.lab.caller import caller, give
 from testbed.lab.job import check_reachable
-from testbed.manifest import Manifest, begin_manifest, end_manifest
+from testbed.manifest import Manifest, begin_manifest, end_manifest, write_manifest
 from testbed.places import PROJECT
-from testbed.spec import PlannedRun, Spec, write_plan
+from testbed.runs import Run
+from testbed.spec import PlannedRun, Spec, SpecError
 from topologies.model import Topology
 
 MOBILE_NODE = "A"
@@ -35,6 +41,9 @@ class Watcher(Protocol):
     def finished(self) -> None:
         """A run is over."""
 
+    def stopping(self) -> None:
+        """What is under way is being ended; called by a signal's handler, so no output here."""
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -43,7 +52,6 @@ class Outcome:
     folder: Path
     results: results.Results
     planned: int
-    interrupted: bool
 
 
 def _lines(lab: Lab, folder: Path) -> Generator[dict[str, Any], None, None]:
@@ -62,25 +70,34 @@ def _lines(lab: Lab, folder: Path) -> Generator[dict[str, Any], None, None]:
         raise LabError(f"the session in the {lab.name} lab ended with status {status}: {last}")
 
 
-def analyse(folder: Path, result: Mapping[str, Any], topology: Topology) -> results.Run:
-    """Measure a finished run by its captures and check that against its agents' events."""
+def analyse(folder: Path, result: Mapping[str, Any], topology: Topology) -> Run:
+    """Measure a finished run by its captures and check that against its agents' events.
+
+    A run whose captures or events are not whole has failed, whatever it came to.
+    """
     line = dict(result)
     run = results.run_folder(folder, line["run"])
+    capture = run / "captures" / f"{MOBILE_NODE}.pcapng"
     try:
         line["flood"] = loads.from_events(run / "events.jsonl")
         if line["status"] == "ok":
-            seen = phases.from_capture(run / "captures" / f"{MOBILE_NODE}.pcapng")
+            seen = phases.from_capture(capture)
             logged = phases.from_events(run / "events.jsonl", MOBILE_NODE)
             line["phases"] = seen.phases
             line["event_phases"] = logged.phases
             line["first_packet"] = seen.first_packet
             line["discovery"], line["overlap"] = seen.discovery, seen.overlap
             line["traffic"] = counts.count(run / "captures", topology, seen)
+        else:
+            read_whole(run / "events.jsonl", dict)
+            line["phases"] = phases.reached(capture)
         if (run / "keys" / "keys.jsonl").exists():
             keys.wireshark_profile(run / "keys")
     except DataError as error:
-        line |= {"status": "failed", "reason": str(error)}
-    return msgspec.convert(line, results.Run)
+        if line["status"] != "failed":
+            line |= {"status": "failed", "reason": str(error)}
+    line["reason"] = plain(line["reason"]) if line.get("reason") else None
+    return msgspec.convert(line, Run)
 
 
 def _asked(spec: Spec) -> dict[str, float]:
@@ -94,7 +111,7 @@ def _asked(spec: Spec) -> dict[str, float]:
     return largest
 
 
-def _measured(runs: Sequence[results.Run]) -> dict[str, float]:
+def _measured(runs: Sequence[Run]) -> dict[str, float]:
     """Return the largest delays measured, by variant and link, in seconds."""
     worst: dict[str, float] = {}
     for run in runs:
@@ -104,20 +121,72 @@ def _measured(runs: Sequence[results.Run]) -> dict[str, float]:
     return worst
 
 
+def make_output(folder: Path) -> Path:
+    """Make the folder for results, of the user behind sudo if it is new; return its whole path.
+
+    LabError or OSError if there can be no results.
+    """
+    _check(folder)
+    new = [each for each in (folder, *folder.parents) if not each.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    if user := caller(PROJECT):
+        for each in new:
+            os.chown(each, user.pw_uid, user.pw_gid)
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise LabError(f"{folder} cannot be written to; choose another folder by --output")
+    return folder.absolute()
+
+
+def _check(folder: Path) -> None:
+    """Raise LabError if a lab cannot reach a folder, or its programs cannot be told of it."""
+    check_reachable(folder)
+    if plain(folder.absolute()) != str(folder.absolute()):
+        raise LabError(f"{plain(folder)}: its name is not UTF-8; keep results in another folder")
+
+
 def begin(
     spec: Spec, plan: Sequence[PlannedRun], *, lab: Lab, seed: int, root: Path
 ) -> tuple[Path, Manifest]:
     """Make the results folder with all that the runs need."""
-    check_reachable(root)
+    _check(root)
     folder = results.create(root, spec.experiment.name, tomli_w.dumps(spec.document))
-    write_plan(folder / "plan.json", plan)
     for planned in {run.shared: run for run in plan}.values():
         shared = folder / "shared" / planned.shared
         shared.mkdir(parents=True, mode=0o700)
         there = spec.at(planned.parameters)
         there.approach(planned.variant).prepare(shared, there.settings(planned.variant))
     manifest = begin_manifest(folder, lab=lab.name, seed=seed, delays_asked=_asked(spec))
+    results.write_plan(folder, plan)  # Now there is all that its runs need.
     return folder, manifest
+
+
+def begin_again(loaded: results.Results, lab: Lab) -> Manifest:
+    """Clear what interrupted runs left of themselves, and begin the manifest of what is missing."""
+    _check(loaded.folder)
+    for planned in loaded.missing:
+        shutil.rmtree(results.run_folder(loaded.folder, planned.run), ignore_errors=True)
+    before = loaded.manifest
+    return begin_manifest(
+        loaded.folder,
+        lab=lab.name,
+        seed=before.seed if before else 0,
+        delays_asked=before.delays_asked if before else {},
+        before=before,
+    )
+
+
+def interrupted(folder: Path) -> tuple[results.Results, Spec]:
+    """Return results that lack runs, and their experiment; DataError if they cannot be had."""
+    loaded = results.load(folder)
+    where = plain(loaded.folder)
+    if not loaded.plan:
+        raise DataError(f"{where}: no plan.json says what runs it was to have")
+    if not loaded.missing:
+        raise DataError(f"{where}: all of its {len(loaded.plan)} planned runs are there")
+    try:
+        return loaded, loaded.spec or Spec.load(loaded.folder / "spec.toml")
+    except SpecError as error:
+        raise DataError(str(error)) from None
 
 
 def carry_out(
@@ -128,34 +197,75 @@ def carry_out(
     Raises LabError if the lab breaks down.
     """
     folder, manifest = begin(spec, plan, lab=lab, seed=seed, root=root)
-    done: list[results.Run] = []
-    interrupted = False
+    with results.held(folder):
+        return _go_on(folder, spec, manifest, lab, watcher)
+
+
+def resume(folder: Path, *, lab: Lab, watcher: Watcher) -> Outcome:
+    """Carry out the runs that an interrupted folder lacks, and none twice.
+
+    Raises DataError if nothing is missing or can be had, LabError if the lab breaks down.
+    """
+    with results.held(folder):
+        loaded, spec = interrupted(folder)
+        return _go_on(loaded.folder, spec, begin_again(loaded, lab), lab, watcher)
+
+
+def _go_on(folder: Path, spec: Spec, manifest: Manifest, lab: Lab, watcher: Watcher) -> Outcome:
     try:
-        with closing(_lines(lab, folder)) as lines:
+        with _interrupts_told(watcher), closing(_lines(lab, folder)) as lines:
             for line in lines:
-                if "result" in line:
+                if "kernel" in line:
+                    manifest.kernel = line["kernel"]
+                    write_manifest(folder, manifest)
+                elif "result" in line:
                     run = analyse(folder, line["result"], spec.topology(line["result"]["variant"]))
                     results.append(folder, run)
-                    done.append(run)
+                    results.link_latest(folder)
                     watcher.finished()
                 else:
                     watcher.phase(line["variant"], line["phase"])
     except KeyboardInterrupt:
-        interrupted = True
+        pass  # The results say what is missing.
+    except LabError as error:
+        _end(folder, manifest)
+        raise LabError(f"{error}\nwhat is done is in {plain(folder)}") from None
+    loaded = _end(folder, manifest)
+    return Outcome(folder, loaded, len(loaded.plan))
+
+
+@contextmanager
+def _interrupts_told(watcher: Watcher) -> Iterator[None]:
+    """Tell of Ctrl-C when it comes: to end a lab may take seconds."""
+
+    def interrupt(*_: object) -> None:
+        watcher.stopping()
+        raise KeyboardInterrupt
+
+    mine = threading.current_thread() is threading.main_thread()
+    if not mine or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield  # The signal is another's, or ignored.
+        return
+    signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield
     finally:
-        manifest.delays_measured = _measured(done)
-        end_manifest(folder, manifest)
-    return Outcome(folder, conclude(folder), len(plan), interrupted)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _end(folder: Path, manifest: Manifest) -> results.Results:
+    manifest.delays_measured = _measured(results.load(folder).runs)
+    end_manifest(folder, manifest)
+    return conclude(folder)
 
 
 def conclude(folder: Path) -> results.Results:
     """Write summary, CSV, figures and report of a results folder."""
     loaded = results.load(folder)
+    plots.draw(loaded)  # First: what cannot be drawn becomes a warning.
     stats.write_summary(loaded)
     results.write_phases_csv(loaded)
-    if any(run.status == "ok" for run in loaded.runs):
-        plots.draw(folder)
-    report.write(folder)
+    report.write(loaded)
     if user := caller(PROJECT):
         give(folder.parent, user)
     return loaded

@@ -1,7 +1,8 @@
 """The runs of an experiment, one after the other, each in a native lab of its own.
 
 As a program, inside a lab: python -m testbed.session RESULTS. It prints JSON lines:
-{"run": N, "variant": ..., "phase": ...} as a run goes on and {"result": {...}} at its end.
+{"kernel": ...} first, then {"run": N, "variant": ..., "phase": ...} as a run goes on and
+{"result": {...}} at its end.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from testbed.lab.native import NativeLab
-from testbed.results import make_run_folder
-from testbed.spec import PlannedRun, Spec, read_plan
+from testbed.manifest import kernel
+from testbed.results import make_run_folder, missing_runs
+from testbed.spec import PlannedRun, Spec
 from testbed.worker import emit
 
 _MARGIN = 120.0  # What a run may take besides its bootstrap before it is ended.
@@ -64,10 +66,11 @@ def _carry_out(
 
 
 def execute(results: Path) -> Iterator[dict[str, Any]]:
-    """Carry out every planned run of a results folder; yield what the module's text describes."""
+    """Carry out the planned runs that a results folder lacks; yield what the module describes."""
     spec = Spec.load(results / "spec.toml", every_point=False)
     lab = NativeLab()
-    for planned in read_plan(results / "plan.json"):
+    yield {"kernel": kernel()}
+    for planned in missing_runs(results):
         limit = spec.variants[planned.variant].timeout + _MARGIN
         yield from _carry_out(lab, results, planned, limit)
 

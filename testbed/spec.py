@@ -372,8 +372,8 @@ class Spec:
             ]
         return plan
 
-    def estimate(self, plan: Sequence[PlannedRun]) -> float:
-        """Return about how many seconds runs take in user-mode Linux, the slowest lab."""
+    def durations(self, plan: Sequence[PlannedRun]) -> list[float]:
+        """Return about how many seconds each run takes in user-mode Linux, the slowest lab."""
         points = {json.dumps(run.parameters, sort_keys=True): run.parameters for run in plan}
         seconds = {}
         for key, point in points.items():
@@ -382,14 +382,4 @@ class Spec:
                 delays = sum(link.shape.delay for link in there.topology(name).links)
                 factor = _SLOWED if there.slows(name) else 1
                 seconds[key, name] = factor * _RUN_SECONDS + _ONE_WAYS * delays
-        return sum(seconds[json.dumps(r.parameters, sort_keys=True), r.variant] for r in plan)
-
-
-def write_plan(path: Path, plan: Sequence[PlannedRun]) -> None:
-    """Write a plan where a session in the lab reads it."""
-    path.write_text(json.dumps(msgspec.to_builtins(plan), indent=1) + "\n", encoding="utf-8")
-
-
-def read_plan(path: Path) -> list[PlannedRun]:
-    """Read what write_plan() wrote."""
-    return msgspec.json.decode(path.read_bytes(), type=list[PlannedRun])
+        return [seconds[json.dumps(r.parameters, sort_keys=True), r.variant] for r in plan]

@@ -11,10 +11,12 @@ import numpy as np
 from scipy import stats as scipy_stats
 
 from testbed.counts import Count
-from testbed.files import write_json
+from testbed.files import FORMAT, write_json
 from testbed.fits import fits
+from testbed.outcomes import expectation, outcomes
 from testbed.phases import DISCOVERY, OVERLAP, PHASES, TOTAL, disagreement
-from testbed.results import Results, Run
+from testbed.results import Results
+from testbed.runs import Run
 
 CONFIDENCE = 0.95
 
@@ -73,7 +75,10 @@ def summary(results: Results) -> dict[str, Any]:
     """Return the contents of summary.json; all times in seconds."""
     manifest = results.manifest
     return {
+        "format": FORMAT,
         "experiment": results.experiment,
+        "planned": len(results.plan) or len(results.runs),
+        "done": len(results.runs),
         "lab": manifest.lab if manifest else None,
         "paper": results.paper.seconds,
         "paper_unattributed": results.paper.unattributed,
@@ -88,19 +93,24 @@ def write_summary(results: Results) -> Path:
 
 
 def phase_summaries(results: Results, variant: str) -> dict[str, Summary]:
-    """Summarise the five phases and `total` of a variant; empty if no run succeeded."""
+    """Summarise the five phases and `total` of a variant; empty without a bootstrap."""
     found = {name: summarise(results.values(variant, name)) for name in (*PHASES, TOTAL)}
     return {name: one for name, one in found.items() if one}
 
 
 def _variant(results: Results, variant: str) -> dict[str, Any]:
-    runs, good = results.of(variant), results.succeeded(variant)
+    runs, good = results.of(variant), results.bootstrapped(variant)
+    succeeded = len(results.succeeded(variant))
     phases = phase_summaries(results, variant)
     first = summarise([run.first_packet for run in good if run.first_packet is not None])
     return {
         "runs": len(runs),
-        "succeeded": len(good),
-        "success_rate": len(good) / len(runs),
+        "missing": sum(planned.variant == variant for planned in results.missing),
+        "succeeded": succeeded,
+        "success_rate": succeeded / len(runs) if runs else None,
+        "bootstrapped": len(good),
+        "expected": expectation(results, variant),
+        "outcomes": [one.as_json() for one in outcomes(results, variant)],
         "phases": {name: one.as_json() for name, one in phases.items()},
         "ratio_to_paper": {
             name: ratio(one.median, results.paper.seconds[name]) for name, one in phases.items()
@@ -131,6 +141,7 @@ def _swept(results: Results, variant: str) -> dict[str, Any]:
                 "parameters": point,
                 "runs": len(there.of(variant)),
                 "succeeded": len(there.succeeded(variant)),
+                "bootstrapped": len(there.bootstrapped(variant)),
                 "phases": {k: v.as_json() for k, v in phase_summaries(there, variant).items()},
             }
         )

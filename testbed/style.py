@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
+from matplotlib.textpath import TextPath
 
 from testbed.files import write_csv
+from testbed.results import Results
 from testbed.stats import Summary
 
 # The colours of Okabe and Ito, told apart with any kind of colour vision; waiting between two
@@ -23,12 +27,26 @@ PHASE_COLOURS = {
     "ike_to_binding": YELLOW,
     "binding": GREEN,
 }
-ON_COLOUR = {BLUE: "white", SKY: "black", ORANGE: "black", YELLOW: "black", GREEN: "white"}
+ON_COLOUR = {BLUE: "white", SKY: "black", ORANGE: "black", YELLOW: "black", GREEN: "black"}
 VARIANT_COLOURS = (VERMILLION, BLUE, GREEN, PURPLE, ORANGE, SKY, BLACK)
 INK, QUIET, FAINT = "#222222", "#666666", "#D0D0D0"
+"""Text is in the first two: most colours of bars and lines are too faint for it on white."""
+FONT = "DejaVu Sans"
+MARGIN = 0.2  # Inches to the left and right of all text.
+HEADING = 14.0, 9.0  # Sizes of title and subtitle.
+
+FIGURES = {
+    "rtt": "Total time against the round-trip time of each link",
+    "approaches": "Phases of the approaches, of a sweep at its first and its last point",
+    "round_trips": "Round trips of the critical path, as fitted and as counted",
+    "phases": "Phases of each variant beside the paper's",
+    "timeline": "Every message of one run, with the phases shaded",
+    "cdf": "Share of bootstraps done within a time",
+}
+"""Every figure, by the name of its files, and what it shows; in the order of the report."""
 
 SETTINGS: Any = {
-    "font.family": "DejaVu Sans",
+    "font.family": FONT,
     "font.size": 9.0,
     "text.color": INK,
     "axes.edgecolor": QUIET,
@@ -46,6 +64,22 @@ FORMATS: dict[str, dict[str, Any]] = {
     "svg": {"metadata": {"Date": None}},
     "pdf": {"metadata": {"CreationDate": None}},
 }
+
+
+def sample(results: Results) -> str:
+    """Write of how many successful runs each median is."""
+    each = {
+        len(results.at(point).bootstrapped(name))
+        for point in results.points
+        for name in results.variants
+    } - {0}
+    if not each:
+        return "phases as far as runs went"
+    low, high = min(each), max(each)
+    where = "per variant and point" if results.axes else "per variant"
+    if high == 1:
+        return f"median of 1 successful run {where}"
+    return f"medians of {high if low == high else f'{low} to {high}'} successful runs {where}"
 
 
 def seconds(value: float) -> str:
@@ -80,29 +114,42 @@ def against_paper(value: float, paper: float) -> str:
     times = paper / value
     word = "faster" if times >= 1 else "slower"
     times = max(times, 1 / times)
-    return (
-        f"{times:.0f}\N{MULTIPLICATION SIGN} {word}"
-        if times >= 9.95
-        else (f"{times:.1f}\N{MULTIPLICATION SIGN} {word}")
-    )
+    if times < 1.05:
+        return "as long"
+    return f"{times:.{0 if times >= 9.95 else 1}f}\N{MULTIPLICATION SIGN} {word}"
 
 
-def faster(value: float, paper: float) -> str:
-    """Write how many times faster than the paper's a time is; slower is below 1."""
-    return f"{digits(paper / value)}\N{MULTIPLICATION SIGN}" if value > 0 else ""
-
-
-def figure(width: float, height: float) -> Figure:
-    """Return an empty figure of a size in inches."""
+def figure(width: float, height: float, title: str, subtitle: str) -> Figure:
+    """Return a figure of a size in inches, wider if its title or subtitle is, with only these."""
+    sizes = (width_of(title, HEADING[0], "bold"), width_of(subtitle, HEADING[1]))
     with mpl.rc_context(SETTINGS):
-        return Figure(figsize=(width, height), facecolor="white")
+        fig = Figure(figsize=(max(width, 2 * MARGIN + max(sizes)), height), facecolor="white")
+    x = MARGIN / fig.get_figwidth()
+    fig.text(x, 1 - 0.14 / height, title, size=HEADING[0], weight="bold", va="top")
+    fig.text(x, 1 - 0.46 / height, subtitle, size=HEADING[1], color=QUIET, va="top")
+    return fig
 
 
-def heading(fig: Figure, title: str, subtitle: str) -> None:
-    """Write title and subtitle at the top left."""
-    height = fig.get_size_inches()[1]
-    fig.text(0.02, 1 - 0.14 / height, title, size=14, weight="bold", va="top")
-    fig.text(0.02, 1 - 0.46 / height, subtitle, size=9, color=QUIET, va="top")
+@lru_cache(4096)
+def width_of(text: str, size: float, weight: str = "normal") -> float:
+    """Return the width in inches of a line of text in points."""
+    font = FontProperties(family=FONT, size=size, weight=weight)
+    return float(TextPath((0, 0), text, prop=font).get_extents().width) / 72 if text else 0.0
+
+
+def widest(texts: Iterable[str], size: float) -> float:
+    """Return the width in inches of the widest of some lines."""
+    return max((width_of(text, size) for text in texts), default=0.0)
+
+
+def shortened(text: str, room: float, size: float) -> str:
+    """Return as much of a text as there is room for, in inches, with a sign of what is left out."""
+    text = text.replace("$", r"\$")  # Else it would begin a formula.
+    if width_of(text, size) <= room:
+        return text
+    while text and width_of(f"{text}\N{HORIZONTAL ELLIPSIS}", size) > room:
+        text = text[:-1].rstrip()
+    return f"{text}\N{HORIZONTAL ELLIPSIS}"
 
 
 def spread(places: Sequence[float], apart: float) -> list[float]:

@@ -9,7 +9,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from testbed import style
+from testbed import outcomes, style
 from testbed.claims import CONTRADICTED, SUPPORTED, Finding
 from testbed.compare import Comparison, axis, position, written
 from testbed.fits import Counted, Estimate, Fit, fits, swept_links
@@ -18,6 +18,7 @@ from testbed.mechanisms import share_rows
 from testbed.phases import TITLES, TOTAL
 from testbed.results import Results
 from testbed.stats import phase_summaries, traffic
+from testbed.words import several
 
 Rows = list[tuple[str, ...]]
 COLOURS = {SUPPORTED: "green", CONTRADICTED: "red"}
@@ -85,7 +86,8 @@ def point_rows(results: Results, *, ends: bool = True) -> tuple[list[str], Rows]
         for name in results.variants:
             total = phase_summaries(there, name).get(TOTAL)
             lost = len(there.of(name)) - len(there.succeeded(name))
-            shown = style.parts(total) if total else ("-",)
+            refused = not total and there.succeeded(name)
+            shown = style.parts(total) if total else ("as expected" if refused else "-",)
             note = f"{lost} failed" if lost else ""
             cells.append("\n".join(filter(None, [*shown[: 1 + ends], note])))
         rows.append((*(position(*item) for item in point.items()), *cells))
@@ -94,7 +96,7 @@ def point_rows(results: Results, *, ends: bool = True) -> tuple[list[str], Rows]
 
 def traffic_rows(results: Results) -> tuple[list[str], Rows]:
     """Return a row a link and protocol: messages and octets of each variant."""
-    found = {name: traffic(results.succeeded(name)) for name in results.variants}
+    found = {name: traffic(results.bootstrapped(name)) for name in results.variants}
     links = list(dict.fromkeys(link for one in found.values() for link in one))
     rows: Rows = []
     for link in links:
@@ -125,6 +127,32 @@ def _amount(counts: Sequence[dict[str, Any] | None]) -> str:
     repeated = sum(one["repeated"] for one in there)
     again = f"\n({repeated} again)" if repeated else ""
     return f"{messages:g} / {sum(one['octets'] for one in there):.0f}{again}"
+
+
+def outcome_rows(results: Results) -> tuple[list[str], Rows]:
+    """Return a row a variant: what it is, what was expected of it, and what it came to."""
+    rows: Rows = []
+    for name in results.variants:
+        variant = results.spec.variants.get(name) if results.spec else None
+        came_to = []
+        for one in outcomes.outcomes(results, name):
+            alike = f" ({several(one.runs, 'run')})" if one.runs < len(results.of(name)) else ""
+            failed = "" if one.as_expected else "failed: "
+            came_to.append("\n".join(filter(None, [f"{failed}{one.text}{alike}", way(one)])))
+        good = f"{len(results.succeeded(name))}/{len(results.of(name))}"
+        expected = outcomes.expectation(results, name)
+        description = variant.description if variant else ""
+        rows.append((name, description, expected, "\n".join(came_to) or "no run yet", good))
+    return ["variant", "description", "expected", "came to", "runs as expected"], rows
+
+
+def way(outcome: outcomes.Outcome) -> str:
+    """Write how far runs got; empty if that is not known."""
+    if outcome.ended_in is None:
+        total = style.seconds(sum(outcome.phases.values()))
+        return f"all phases, {total}" if outcome.phases else ""
+    whole = [f"{TITLES[name]} {style.seconds(t)}" for name, t in outcome.phases.items()]
+    return ", ".join([*whole, f"ended {outcomes.ENDED[outcome.ended_in]}"])
 
 
 def comparison_rows(made: Sequence[Comparison]) -> tuple[list[str], Rows]:
@@ -182,6 +210,17 @@ def claims(found: Sequence[Finding]) -> Table:
     return shown
 
 
+def came_to(results: Results) -> Table:
+    """Return what was expected of each variant, and what it came to, for the terminal."""
+    shown = Table(title="what each variant came to, and runs as expected", **COMPACT)
+    _, rows = outcome_rows(results)
+    for name in ("variant", "description", "came to", "runs"):  # The description says the rest.
+        shown.add_column(name, overflow="fold", no_wrap=name in ("variant", "runs"))
+    for name, description, _, ended, good in rows:
+        shown.add_row(*map(Text, (name, description, ended, good)))
+    return shown
+
+
 def sweep(results: Results) -> list[Table]:
     """Return a sweep's tables for the terminal: median totals at each point, and the fits."""
     head, rows = point_rows(results, ends=False)
@@ -208,7 +247,7 @@ def messages(results: Results) -> Table:
 
     The protocols' shares of them are in the report.
     """
-    found = {name: traffic(results.succeeded(name)) for name in results.variants}
+    found = {name: traffic(results.bootstrapped(name)) for name in results.variants}
     links = list(dict.fromkeys(link for one in found.values() for link in one))
     rows: Rows = [
         (name, *(_whole(one[link]) if link in one else "-" for link in links))

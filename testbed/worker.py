@@ -7,16 +7,14 @@ from __future__ import annotations
 
 import json
 import os
-import queue
 import re
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import asdict
 from ipaddress import IPv6Address
 from pathlib import Path
@@ -24,12 +22,13 @@ from typing import Any, NoReturn
 
 from testbed.capture import Capture, start_captures
 from testbed.cpu import CpuError, Processors, slowed
+from testbed.events import Events
 from testbed.net import Network, network
 from testbed.nodes import NetError, stop
 from testbed.phases import IKE_STARTS, MILESTONES, PHASES
 from testbed.probe import Echo, Traffic, measure
-from testbed.results import run_folder
-from testbed.spec import PlannedRun, Spec, read_plan
+from testbed.results import read_plan, run_folder
+from testbed.spec import PlannedRun, Spec
 from testbed.steps import Expectation, Step
 from testbed.usage import Meter
 
@@ -57,44 +56,6 @@ def emit(**line: object) -> None:
     """Print one JSON line for the harness."""
     sys.stdout.write(json.dumps(line) + "\n")
     sys.stdout.flush()
-
-
-class Events:
-    """The events of all agents: kept in a file, and handed out one by one."""
-
-    def __init__(self, path: Path) -> None:
-        reader, self.writer = os.pipe()
-        self._lines: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._collect, args=(reader, path), daemon=True)
-        self._thread.start()
-
-    def _collect(self, reader: int, path: Path) -> None:
-        with os.fdopen(reader, "rb") as lines, path.open("wb") as file:
-            for line in lines:
-                file.write(line)
-                try:
-                    event = json.loads(line)
-                except ValueError:
-                    continue  # Not an agent's event; the file keeps it.
-                self._lines.put(event)
-
-    def next(self, deadline: float) -> dict[str, Any] | None:
-        """Return the next event, or None at the deadline (time.monotonic())."""
-        try:
-            return self._lines.get(timeout=max(0.0, deadline - time.monotonic()))
-        except queue.Empty:
-            return None
-
-    def drain(self) -> None:
-        """Forget the events that have not been asked for."""
-        with suppress(queue.Empty):
-            while True:
-                self._lines.get_nowait()
-
-    def close(self) -> None:
-        """Stop collecting once every agent has ended."""
-        os.close(self.writer)
-        self._thread.join(1.0)
 
 
 class Run:
@@ -360,7 +321,7 @@ class Run:
                     ended = time.monotonic()
                     self._finish(captures)
             self._timed("teardown", ended)
-        except (RunError, NetError, CpuError) as error:
+        except (RunError, NetError, CpuError, OSError) as error:
             status, reason = "failed", str(error)
         except ExpectedError as end:
             status, self.outcome = "expected", str(end)
@@ -384,7 +345,7 @@ class Run:
 def main() -> None:
     """Carry out one run of a planned experiment."""
     results, number = Path(sys.argv[1]), int(sys.argv[2])
-    planned = next(p for p in read_plan(results / "plan.json") if p.run == number)
+    planned = next(p for p in read_plan(results) if p.run == number)
     emit(result=Run(results, planned).execute())
 
 

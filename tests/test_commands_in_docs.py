@@ -44,7 +44,7 @@ def test_a_printed_command_is_one_that_the_program_understands(line, monkeypatch
     except click.MissingParameter:
         assert line in NAMED or not words
         return
-    if given.get("experiment", "FILE") not in YOURS:
+    if (given.get("experiment") or "FILE") not in YOURS:
         load_experiment(given["experiment"], given["assignments"], given.get("variants", ()))
     if "topology" in given:
         topologies.load(given["topology"])

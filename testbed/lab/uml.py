@@ -236,5 +236,5 @@ def _write_job(
     variables = job_environment(UmlLab.name, environment).items()
     words = ["env", "-i", *(f"{name}={value}" for name, value in variables), *command]
     script = f"cd {shlex.quote(str(cwd.absolute()))} && exec {shlex.join(words)} {redirect}\n"
-    (folder / "run").write_text(script, encoding="utf-8")
+    (folder / "run").write_bytes(os.fsencode(script))
     shutil.copy(INIT, folder)

@@ -25,6 +25,9 @@ class Silent:
     def finished(self) -> None:
         """Ignore it."""
 
+    def stopping(self) -> None:
+        """Ignore it."""
+
 
 def carry_out_here(
     path: Path, root: Path, *assignments: str, variants: Collection[str] = ()

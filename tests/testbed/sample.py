@@ -7,7 +7,7 @@ from testbed import results
 from testbed.counts import Count, LinkTraffic, Traffic
 from testbed.manifest import begin_manifest, end_manifest
 from testbed.phases import PHASES
-from testbed.results import Run
+from testbed.runs import Run
 from tests.testbed import synthesis as syn
 
 # Phase lengths in milliseconds.
@@ -16,13 +16,13 @@ VARIANTS = {
     "resident": (20, 1.2, 27, 0.9, 1006),
     "resident-no-dad": (19.5, 1.1, 26, 0.8, 3.4),
 }
-SPEC = 'name = "paper"\n[variants.script]\n[variants.resident]\n[variants.resident-no-dad]\n'
+BASE = 'name = "paper"\napproach = "pana-ikev1"\ntopology = "paper"\n'
+SPEC = BASE + "".join(f"[variants.{name}]\n" for name in VARIANTS)
 
 
-def lengths(variant, rng):
+def lengths(milliseconds, rng):
     return {
-        p: ms / 1e3 * rng.uniform(0.93, 1.15)
-        for p, ms in zip(PHASES, VARIANTS[variant], strict=True)
+        p: ms / 1e3 * rng.uniform(0.93, 1.15) for p, ms in zip(PHASES, milliseconds, strict=True)
     }
 
 
@@ -37,7 +37,8 @@ def marks(phases):
 def make(root, runs=10, failed=1, variants=VARIANTS, captures=True):
     """Write an experiment of `runs` a variant, in random order; return its folder."""
     rng = random.Random(7)
-    folder = results.create(root, "paper", SPEC, "20260101T000000Z")
+    spec = BASE + "".join(f"[variants.{name}]\n" for name in variants)
+    folder = results.create(root, "paper", spec, "20260101T000000Z")
     manifest = begin_manifest(
         folder,
         lab="uml",
@@ -48,7 +49,7 @@ def make(root, runs=10, failed=1, variants=VARIANTS, captures=True):
     plan = [name for name in variants for _ in range(runs)]
     rng.shuffle(plan)
     for number, variant in enumerate(plan, 1):
-        phases = lengths(variant, rng)
+        phases = lengths(variants[variant], rng)
         phases["total"] = sum(phases.values())
         run = results.make_run_folder(folder, number)
         ends = marks(phases)

@@ -17,6 +17,7 @@ from testbed import results
 from testbed.cli import main
 from testbed.jsonl import DataError
 from testbed.places import PROJECT, experiments
+from testbed.spec import PlannedRun
 
 HEAVY = "{'matplotlib', 'mininet', 'numpy', 'pyroute2', 'rich', 'scapy', 'scipy', 'cryptography'}"
 NO_HOME = {"PATH": os.environ["PATH"], "HOME": "/proc/none"}
@@ -188,7 +189,9 @@ def test_results_that_cannot_be_kept_are_refused_before_the_lab_starts(monkeypat
 def test_what_there_is_can_be_listed(tmp_path):
     folder = results.create(tmp_path, "paper", run_id="1")
     (folder / "runs.jsonl").write_text("{}\n")
-    results.create(tmp_path, "paper", run_id="2")
+    results.link_latest(folder)
+    interrupted = results.create(tmp_path, "paper", run_id="2")
+    results.write_plan(interrupted, [PlannedRun(1, "script", 1), PlannedRun(2, "script", 2)])
 
     status, said = invoke("list", "--json", "--output", str(tmp_path))
 
@@ -200,8 +203,8 @@ def test_what_there_is_can_be_listed(tmp_path):
     assert {"pana-fast", "static"} <= found["approaches"].keys()
     assert "scene" not in found["approaches"]
     assert found["results"] == {
-        str(tmp_path / "paper" / "1"): "1 run",
-        str(tmp_path / "paper" / "2"): "0 runs, the latest",
+        str(tmp_path / "paper" / "1"): "1 run, the latest",
+        str(tmp_path / "paper" / "2"): "0 of 2 runs",
     }
     assert invoke("list", "topologies")[1].startswith("attacked ")
 

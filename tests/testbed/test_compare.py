@@ -18,7 +18,7 @@ from testbed.fits import interval
 from testbed.jsonl import DataError
 from testbed.phases import PHASES, TOTAL
 from testbed.places import PROJECT
-from testbed.results import Run
+from testbed.runs import Run
 from tests.testbed import sample
 
 FAST, SLOW = [0.1, 0.11, 0.12, 0.13, 0.105, 0.11], [0.3, 0.31, 0.32, 0.29, 0.305, 0.3]
@@ -291,7 +291,7 @@ def test_variants_must_differ_in_their_approach_alone(tmp_path):
     assert "links.core.rate (10.0 and 100.0)" in saved.evidence
 
     (folder / "spec.toml").write_text('approach = "pana-ikev1"\n' + spec.split("\n", 3)[3])
-    assert "settings are not known" in judged(folder)[0].evidence
+    assert judged(folder)[0].verdict == NOT_SHOWN  # No approach is known.
 
 
 def test_a_pana_that_needs_dhcp(tmp_path):
@@ -440,3 +440,11 @@ def test_what_cannot_be_done_is_said(tmp_path, arguments, complaint):
     assert done.exit_code == 2
     assert done.stderr.startswith("mip6lab: ")
     assert complaint.replace(".sweep.", "[sweep]") in done.stderr
+
+
+def test_no_probability_is_above_1():
+    found = [Sample(name, {"": [1.0]}) for name in "abcd"]
+
+    for one in compare.compare(found):
+        assert max(one.p, one.p_holm, one.p_least) <= 1.0
+        assert one.verdict == "too few runs"

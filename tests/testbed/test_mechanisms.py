@@ -7,9 +7,10 @@ import pytest
 from testbed import results
 from testbed.mechanisms import explain, is_cumulative, share_rows
 from testbed.phases import PHASES, TOTAL
-from testbed.results import Run
+from testbed.runs import Run
 
-SPEC = "cumulative = true\n[variants.plain]\n[variants.slower]\n[variants.broken]\n"
+BASE = 'name = "habits"\napproach = "pana-ikev1"\ntopology = "paper"\n'
+SPEC = f"{BASE}cumulative = true\n[variants.plain]\n[variants.slower]\n[variants.broken]\n"
 
 
 def run(number, variant, *lengths):
@@ -56,6 +57,6 @@ def test_the_table_has_signs_for_differences(loaded):
 
 def test_only_an_experiment_that_says_so_is_cumulative(loaded, tmp_path):
     assert is_cumulative(loaded)
-    other = results.create(tmp_path, "other", "[variants.plain]\n", "one")
+    other = results.create(tmp_path, "other", f"{BASE}[variants.plain]\n", "one")
     assert not is_cumulative(results.load(other))
     assert explain(results.load(other)) == []

@@ -18,6 +18,7 @@ from testbed.phases import (
     disagreement,
     from_capture,
     from_events,
+    reached,
 )
 from tests.testbed import synthesis as syn
 
@@ -400,8 +401,39 @@ def test_a_bad_event_line_is_named(tmp_path):
         from_events(path)
 
 
-def test_a_torn_last_event_line_is_tolerated(tmp_path):
+def test_events_that_break_off_are_no_record(tmp_path):
     path = syn.write_events(tmp_path / "events.jsonl")
     path.write_text(path.read_text() + '{"t": 12, "ho')
 
-    assert from_events(path).marks == close(MARKS)
+    with pytest.raises(DataError, match=r"events\.jsonl:\d+: the last line is not finished"):
+        from_events(path)
+
+
+@pytest.mark.parametrize(
+    ("until", "whole"),
+    [
+        (-1.0, []),
+        (0.0195, []),
+        (0.0215, ["pana"]),
+        (0.0505, ["pana", "pana_to_ike"]),  # Only the Binding Update tells which was IKE's last.
+        (0.053, ["pana", "pana_to_ike", "ike", "ike_to_binding"]),
+        (1.0, list(phases.PHASES)),
+    ],
+)
+def test_the_phases_that_a_bootstrap_went_through_before_it_ended(capture, until, whole):
+    packets = [packet for packet in syn.bootstrap() if packet[0] < until]
+
+    found = reached(capture(packets))
+
+    assert list(found) == whole
+    expected = from_capture(capture(syn.bootstrap())).phases
+    assert found == {name: close(expected[name]) for name in whole}
+
+
+def test_what_is_reached_beside_pana_counts_for_pana(capture):
+    early = [(0.01 + t - 0.022, p) if 0.022 <= t < 0.05 else (t, p) for t, p in syn.bootstrap()]
+
+    found = reached(capture(sorted(early, key=lambda packet: packet[0])))
+
+    assert found["pana"] == close(0.020)
+    assert found["pana_to_ike"] == 0.0

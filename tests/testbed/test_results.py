@@ -5,6 +5,7 @@ import itertools
 import json
 import os
 import stat
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,10 +14,10 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from testbed import report, results, stats, style
-from testbed.jsonl import DataError
+from testbed.jsonl import DataError, append_line
 from testbed.manifest import begin_manifest, end_manifest
 from testbed.phases import PHASES
-from testbed.results import Run
+from testbed.runs import Run
 from tests.testbed import sample
 
 TIMES = {"pana": 0.02, "pana_to_ike": 0.0, "ike": 0.03, "ike_to_binding": 0.0, "binding": 1.0}
@@ -33,15 +34,28 @@ def folder(tmp_path):
     return results.create(tmp_path, "paper", sample.SPEC)
 
 
-def test_the_newest_folder_is_latest(tmp_path):
+def test_the_newest_folder_with_a_result_is_latest(tmp_path):
     first = results.create(tmp_path, "paper", "a = 1\n", "one")
     second = results.create(tmp_path, "paper", "a = 2\n", "one")
 
     assert [first.name, second.name] == ["one", "one-2"]
-    assert (tmp_path / "paper" / "latest").resolve() == second
+    assert not (tmp_path / "paper" / "latest").exists()  # There is no result yet.
+    results.link_latest(first)
+    results.link_latest(second)
     assert os.readlink(tmp_path / "paper" / "latest") == "one-2"
     assert (first / "spec.toml").read_text() == "a = 1\n"
     assert sorted(p.name for p in (tmp_path / "paper").iterdir()) == ["latest", "one", "one-2"]
+
+
+def test_a_folder_called_latest_is_left_alone_with_a_warning(tmp_path):
+    copy = results.create(tmp_path, "paper", run_id="latest")
+    fresh = results.create(tmp_path, "paper", run_id="one")
+
+    results.link_latest(fresh)
+
+    assert not copy.is_symlink()
+    assert any("latest is no link" in warning for warning in results.load(fresh).warnings)
+    assert results.load(copy).warnings == []
 
 
 def test_a_run_has_its_folder_and_its_keys_are_private(folder):
@@ -65,7 +79,7 @@ def test_runs_come_back_as_written(folder):
     assert loaded.failed == runs[1:]
     assert loaded.values("resident", "binding") == [1.0]
     assert set(json.loads((folder / "runs.jsonl").read_text().splitlines()[0])) == {
-        *("run", "variant", "seed", "status", "reason", "outcome", "continuity"),
+        *("format", "run", "variant", "seed", "status", "reason", "outcome", "continuity"),
         *(
             "phases",
             "event_phases",
@@ -116,7 +130,7 @@ def test_no_run_at_all(folder):
     assert loaded.runs == []
     assert stats.summary(loaded)["variants"] == {}
     assert "8.4 s" in shown(loaded)
-    assert "0 of 0 runs succeeded" in report.write(folder).read_text()
+    assert "0 of 0 runs succeeded" in report.write(results.load(folder)).read_text()
 
 
 def test_a_run_from_a_line():
@@ -142,7 +156,21 @@ def test_a_torn_only_line_and_a_long_one(folder):
         ("garbage\n", "malformed"),
         ('{"run": "one", "variant": "x", "seed": 1, "status": "ok"}\n', r"\$\.run"),
         ('{"run": 1, "variant": "x", "seed": 1, "status": "fine"}\n', "fine"),
-        ('{"run": 1, "variant": "x", "seed": 1, "status": "ok"}\n', "run 1 is ok but has no pana"),
+        ('{"run": 2, "variant": "x", "seed": 1, "status": "ok"}\n', "run 2 is ok but has no pana"),
+        (
+            '{"run": 1, "variant": "x", "seed": 1, "status": "failed"}\n',
+            "run 1 is in line 1 already",
+        ),
+        (
+            '{"run": 2, "variant": "x", "seed": 1, "status": "failed", "phases": {"pana": -0.1}}\n',
+            "pana is -0.1 s; no time is below 0",
+        ),
+        ('{"run": 2, "variant": "x", "seed": 1, "status": "failed", "overlap": -2}\n', "below 0"),
+        (
+            '{"format": 9, "run": 2, "variant": "x", "seed": 1, "status": "failed"}\n',
+            "format 9, .* reads format 1: use the version that wrote it",
+        ),
+        ('{"format": 9, "runs": {"run": 2}}\n', "format 9, .* reads format 1"),
     ],
 )
 def test_a_bad_line_is_named(folder, line, complaint):
@@ -180,7 +208,8 @@ def test_the_manifest_says_what_a_result_depends_on(folder, monkeypatch):
 
     loaded = results.load(folder).manifest
     assert loaded == manifest
-    assert loaded.kernel.startswith("Linux ")
+    assert loaded.kernel is None  # No host has run yet.
+    assert loaded.caller_kernel.startswith("Linux ")
     assert len(loaded.load_before) == len(loaded.load_after) == 3
     assert loaded.packages["scipy"]
     assert loaded.delays_asked == {"A-B": 0.01}
@@ -286,9 +315,9 @@ def test_a_variant_without_a_success(folder):
 
     one = stats.summary(loaded)["variants"]["script"]
     assert (one["succeeded"], one["success_rate"], one["phases"]) == (0, 0.0, {})
-    assert "0 of 1 runs" in shown(loaded)
+    assert "0 of 1 run" in shown(loaded)
     assert "run 1 (script) failed: no BA" in shown(loaded)
-    assert "no BA" in report.write(loaded.folder).read_text()
+    assert "no BA" in report.write(loaded).read_text()
 
 
 def shown(loaded):
@@ -305,10 +334,10 @@ def test_the_phases_of_every_run_as_csv(folder):
 
     assert lines[0] == (
         "run,variant,seed,status,pana,pana_to_ike,ike,ike_to_binding,binding,total,"
-        "first_packet,discovery,overlap,reason"
+        "first_packet,discovery,overlap,came_to,format"
     )
-    assert lines[1] == "1,resident,1,ok,0.02,0.0,0.03,0.0,1.0,1.05,,,,"
-    assert lines[2] == '2,"a, b",2,failed,,,,,,,,,,"""x"""'
+    assert lines[1] == "1,resident,1,ok,0.02,0.0,0.03,0.0,1.0,1.05,,,,,1"
+    assert lines[2] == '2,"a, b",2,failed,,,,,,,,,,"""x""",1'
 
 
 def test_what_capture_and_events_contradict_each_other_in_is_warned_of(folder):
@@ -323,7 +352,7 @@ def test_what_capture_and_events_contradict_each_other_in_is_warned_of(folder):
         " (30.0 ms)"
     ]
     assert f"warning: {loaded.warnings[0]}" in shown(loaded)
-    assert loaded.warnings[0] in report.write(folder).read_text()
+    assert loaded.warnings[0] in report.write(results.load(folder)).read_text()
 
 
 def test_discovery_and_overlap_of_the_runs_that_have_them(folder):
@@ -349,7 +378,7 @@ def test_the_report_is_one_page_and_escapes(tmp_path):
     (loaded.folder / "figures").mkdir()
     (loaded.folder / "figures" / "phases.svg").write_text("<svg/>")
 
-    page = report.write(loaded.folder).read_text()
+    page = report.write(loaded).read_text()
 
     assert "timed out &lt;in&gt; IKE" in page
     assert "data:image/svg+xml;base64,PHN2Zy8+" in page
@@ -378,7 +407,19 @@ def test_times_are_written_with_three_digits(value, text):
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(0.0516, "163× faster"), (1.0, "8.4× faster"), (84.0, "10× slower"), (0.0, "")],  # noqa: RUF001
+    [
+        (8.2, "as long"),
+        (148.4, "18\N{MULTIPLICATION SIGN} slower"),
+        (0.0516, "163\N{MULTIPLICATION SIGN} faster"),
+        (1.0, "8.4\N{MULTIPLICATION SIGN} faster"),
+        (84.0, "10\N{MULTIPLICATION SIGN} slower"),
+        (0.0, ""),
+    ],
 )
 def test_ratios_in_words(value, text):
     assert style.against_paper(value, 8.4) == text
+
+
+def test_a_line_that_there_is_no_room_for_is_told():
+    with pytest.raises(DataError, match="/dev/full: No space left"):
+        append_line(Path("/dev/full"), ok(1))

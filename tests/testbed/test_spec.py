@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from testbed.places import PROJECT
-from testbed.spec import Spec, SpecError, read_plan, write_plan
+from testbed.results import read_plan, write_plan
+from testbed.spec import Spec, SpecError
 
 PAPER = PROJECT / "experiments" / "paper.toml"
 GOOD = """
@@ -152,8 +153,8 @@ def test_the_plan_is_balanced_random_and_repeatable(tmp_path):
     assert len({tuple(block) for block in blocks}) > 1
     assert spec.plan(runs=4, seed=3) == plan
     assert spec.plan(runs=4, seed=4) != plan
-    write_plan(tmp_path / "plan.json", plan)
-    assert read_plan(tmp_path / "plan.json") == plan
+    write_plan(tmp_path, plan)
+    assert read_plan(tmp_path) == plan
 
 
 def test_a_variant_with_fewer_runs_is_spread_over_the_plan(tmp_path):

@@ -1,0 +1,79 @@
+"""The events of a run's programs, on their way into events.jsonl."""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+_END = b"\0\n"
+
+
+class Events:
+    """The events of all agents: kept in a file, and handed out one by one.
+
+    An OSError of the file is raised by next() and by close(): a record with gaps is none.
+    """
+
+    def __init__(self, path: Path) -> None:
+        reader, self.writer = os.pipe()
+        self._error: OSError | None = None
+        self._lines: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._collect, args=(reader, path), daemon=True)
+        self._thread.start()
+
+    def _collect(self, reader: int, path: Path) -> None:
+        with os.fdopen(reader, "rb") as lines:
+            written = _until_end(lines)
+            try:
+                with path.open("wb") as file:
+                    for line in written:
+                        file.write(line)
+                        self._hand_out(line)
+            except OSError as error:
+                self._error = OSError(error.errno, error.strerror, str(path))
+                self._lines.put(None)
+                for _ in written:
+                    pass  # A full pipe would stop the agents.
+
+    def _hand_out(self, line: bytes) -> None:
+        with suppress(ValueError):  # Not an agent's event; the file keeps it.
+            self._lines.put(json.loads(line))
+
+    def next(self, deadline: float) -> dict[str, Any] | None:
+        """Return the next event, or None at the deadline (time.monotonic())."""
+        try:
+            event = self._lines.get(timeout=max(0.0, deadline - time.monotonic()))
+        except queue.Empty:
+            return None
+        if self._error:
+            raise self._error
+        return event
+
+    def drain(self) -> None:
+        """Forget the events that have not been asked for."""
+        with suppress(queue.Empty):
+            while True:
+                self._lines.get_nowait()
+
+    def close(self) -> None:
+        """Stop collecting once every agent has ended."""
+        os.write(self.writer, _END)  # Others may still hold the pipe.
+        os.close(self.writer)
+        self._thread.join()
+        if self._error:
+            raise self._error
+
+
+def _until_end(lines: Iterable[bytes]) -> Iterator[bytes]:
+    for line in lines:
+        if line.endswith(_END):
+            yield line.removesuffix(_END)  # What a program left unfinished.
+            return
+        yield line

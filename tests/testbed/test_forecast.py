@@ -1,0 +1,102 @@
+"""How long an experiment will still take."""
+
+import io
+import threading
+
+import pytest
+from rich.console import Console
+
+from testbed import forecast
+from testbed.forecast import Forecast
+from testbed.words import about, several
+
+
+def test_before_a_run_has_ended_the_guess_counts_down():
+    runs = Forecast([6.0, 6.0, 12.0], now=100.0)
+
+    assert runs.left(100.0) == 24.0
+    assert runs.left(104.0) == 20.0
+    assert runs.left(120.0) == 18.0  # The first takes longer than was thought.
+
+
+def test_the_start_of_the_lab_is_no_part_of_a_run():
+    runs = Forecast([6.0, 6.0], now=0.0)
+    runs.begun(60.0)
+    runs.finished(66.0)
+
+    assert runs.left(66.0) == pytest.approx(6.0)
+
+
+def test_then_it_goes_by_what_runs_took():
+    runs = Forecast([6.0, 6.0, 12.0], now=0.0)
+    runs.finished(12.0)
+
+    assert runs.left(12.0) == pytest.approx(2 * 18.0)
+    assert runs.left(15.0) == pytest.approx(33.0)
+    runs.finished(24.0)
+    runs.finished(48.0)
+    assert runs.left(50.0) == 0.0
+
+
+def test_lines_where_there_is_no_terminal(monkeypatch):
+    monkeypatch.setattr(forecast, "INTERVAL", 0.001)
+    file, told = io.StringIO(), threading.Event()
+    written = file.write
+
+    def write(text):
+        if "plain: IKE" in text:
+            told.set()
+        return written(text)
+
+    file.write = write
+    with forecast.following([6.0, 30.0], Console(file=file)) as show:
+        show.phase("plain", "ike")
+        assert told.wait(10)
+
+    assert "0 of 2 runs, plain: IKE, about 35 seconds left\n" in file.getvalue()
+
+
+def test_what_is_being_stopped_is_said_at_once():
+    file, told = io.StringIO(), threading.Event()
+    written = file.write
+
+    def write(text):
+        told.set()
+        return written(text)
+
+    file.write = write
+    with forecast.following([6.0], Console(file=file)) as show:
+        show.stopping()
+        assert told.wait(forecast.INTERVAL / 2)
+
+    assert file.getvalue() == "0 of 1 run, stopping ...\n"
+
+
+def test_a_bar_on_a_terminal_shows_what_is_left():
+    file = io.StringIO()
+    console = Console(file=file, force_terminal=True, width=120, highlight=False)
+
+    with forecast.following([30.0], console) as show:
+        show.phase("plain", "pana")
+        show.stopping()
+
+    assert "about 30 seconds left" in file.getvalue()
+    assert "stopping ..." in file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.5, "about 5 seconds"),
+        (31, "about 30 seconds"),
+        (60, "about 1 minute"),
+        (280, "about 5 minutes"),
+        (9000, "about 2.5 hours"),
+    ],
+)
+def test_lengths_of_time(seconds, text):
+    assert about(seconds) == text
+
+
+def test_one_is_singular():
+    assert [several(n, "run") for n in (0, 1, 2)] == ["0 runs", "1 run", "2 runs"]

@@ -1,0 +1,166 @@
+"""What runs came to, and that everything tells the same of it."""
+
+import io
+import json
+import re
+
+import pytest
+from rich.console import Console
+
+from testbed import curves, outcomes, plots, report, results, runner, stats
+from testbed.phases import PHASES, TOTAL
+from testbed.runs import Run
+from tests.testbed.test_plots import texts
+
+SPEC = """
+name = "expecting"
+approach = "pana-ikev1"
+topology = "paper"
+[variants.plain]
+[variants.refused]
+approach = "static"
+description = "it is to be refused"
+expect.reason = "no subscriber"
+[variants.watched]
+expect.event = "B Impersonated"
+"""
+WHOLE = dict.fromkeys(PHASES, 0.1) | {TOTAL: 0.5}
+REFUSAL = "the home network knows no subscriber of that name"
+
+
+def line(number, variant, status, **more):
+    if status == "ok":
+        more = {"phases": WHOLE, "outcome": "home agent 2001:db8::1"} | more
+    return Run(run=number, variant=variant, seed=1, status=status, **more)
+
+
+def made(root, *runs, spec=SPEC):
+    folder = results.create(root, "expecting", spec, "one")
+    for run in runs:
+        results.append(folder, run)
+    return results.load(folder)
+
+
+@pytest.fixture
+def loaded(tmp_path):
+    """All runs as expected: one bootstrap, one refusal between PANA and IKE, one event in PANA."""
+    return made(
+        tmp_path,
+        line(1, "plain", "ok"),
+        line(2, "refused", "expected", outcome=REFUSAL, phases={"pana": 0.05}),
+        line(3, "watched", "expected", outcome="B Impersonated", phases={}),
+    )
+
+
+def shown(loaded):
+    console = Console(width=200, file=io.StringIO())
+    report.show(loaded, console)
+    return console.file.getvalue()
+
+
+def test_a_refusal_that_was_expected_is_a_success_everywhere(loaded):
+    folder = loaded.folder
+    runner.conclude(folder)
+
+    summary = json.loads((folder / "summary.json").read_text())["variants"]["refused"]
+    assert (summary["runs"], summary["succeeded"], summary["success_rate"]) == (1, 1, 1.0)
+    assert summary["bootstrapped"] == 0
+    assert summary["expected"] == "refused: no subscriber"
+    assert summary["outcomes"] == [
+        {
+            "outcome": REFUSAL,
+            "as_expected": True,
+            "runs": 1,
+            "phases": {"pana": 0.05},
+            "ended_in": "pana_to_ike",
+        }
+    ]
+    page = (folder / "report.html").read_text()
+    for text in (shown(loaded), page):
+        assert re.search(r"1/1", text)
+        assert REFUSAL in text
+        assert "PANA 50.0 ms, ended before IKE" in text
+        assert "ended in PANA" in text
+    assert "3 of 3 runs ended as expected" in page
+    assert "0 of 1" not in page
+    assert "refused: no subscriber" in page
+
+
+@pytest.mark.parametrize("draw", [plots.phases_figure, curves.stacked_figure])
+def test_figures_draw_as_far_as_it_went_and_say_that_it_was_expected(loaded, draw):
+    fig, _ = draw(loaded)
+
+    said = texts(fig)
+    assert f"as expected: {REFUSAL}" in said
+    assert not [text for text in said if "of 1 run" in text]
+    assert any("median of 1 successful run per variant" in text for text in said)
+    widths = [round(bar.get_width(), 3) for axes in fig.axes for bar in axes.patches]
+    assert 0.05 in widths
+
+
+def test_the_data_of_a_figure_have_how_far_it_went(loaded):
+    _, rows = plots.phases_figure(loaded)
+
+    assert ["refused", "pana", 0.05, "", "", "", 1] in rows
+
+
+def test_an_experiment_without_any_bootstrap_has_a_figure_and_no_empty_sections(tmp_path):
+    loaded = made(tmp_path, line(1, "refused", "expected", outcome=REFUSAL, phases={"pana": 0.05}))
+    folder = runner.conclude(loaded.folder).folder
+
+    page = (folder / "report.html").read_text()
+
+    assert "1 of 1 run ended as expected" in page
+    assert "data:image/svg+xml" in page
+    assert "<h2>Phases</h2>" not in page
+    assert [path.stem for path in (folder / "figures").glob("*.png")] == ["phases"]
+
+
+def test_what_was_not_expected_is_told_apart(tmp_path):
+    good = line(1, "refused", "expected", outcome=REFUSAL, phases={"pana": 0.05})
+    bad = line(2, "refused", "failed", reason="it succeeded", phases={})
+    loaded = made(tmp_path, good, bad)
+
+    found = outcomes.outcomes(loaded, "refused")
+
+    assert [(one.text, one.as_expected, one.runs) for one in found] == [
+        (REFUSAL, True, 1),
+        ("it succeeded", False, 1),
+    ]
+    assert outcomes.verdict(loaded, "refused") == "1 of 2 runs succeeded: it succeeded"
+    assert stats.summary(loaded)["variants"]["refused"]["success_rate"] == 0.5
+    assert "failed: it succeeded (1 run)" in shown(loaded)
+    assert "1/2" in shown(loaded)
+
+
+def test_runs_of_a_variant_went_through_what_all_of_them_did(tmp_path):
+    far = {"pana": 0.05, "pana_to_ike": 0.01}
+    loaded = made(
+        tmp_path,
+        line(1, "refused", "expected", outcome=REFUSAL, phases=far),
+        line(2, "refused", "expected", outcome=REFUSAL, phases={"pana": 0.07}),
+    )
+
+    [one] = outcomes.outcomes(loaded, "refused")
+
+    assert (one.runs, one.ended_in) == (2, "pana_to_ike")
+    assert one.phases == {"pana": pytest.approx(0.06)}
+
+
+def test_an_experiment_that_expects_nothing_shows_times(tmp_path):
+    spec = SPEC[: SPEC.index("[variants.refused]")]
+    loaded = made(tmp_path, line(1, "plain", "ok"), spec=spec)
+
+    assert "8.4 s" in shown(loaded)
+    assert "came to" not in shown(loaded)
+
+
+def test_a_specification_that_cannot_be_used_is_told_in_a_line(tmp_path):
+    loaded = made(tmp_path, line(1, "plain", "ok"), spec="variants = 3\n")
+
+    [warning] = loaded.warnings
+
+    assert "\n" not in warning
+    assert "spec.toml" in warning
+    assert "what was expected of the variants is not known" in warning
+    assert f"warning: {warning}" in shown(loaded)

@@ -1,0 +1,319 @@
+"""Carrying out experiments in a lab that is made up, whole and interrupted."""
+
+import json
+import os
+import platform
+import re
+import signal
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from testbed import cli, plots, results, runner
+from testbed.jsonl import DataError
+from testbed.lab import LabError
+from testbed.spec import Spec
+from tests.testbed import synthesis as syn
+
+SPEC = """
+name = "made-up"
+approach = "pana-ikev1"
+topology = "paper"
+runs = 2
+[variants.one]
+[variants.two]
+"""
+KERNEL = "Linux 6.1.0 #1 x86_64"
+
+
+class Lab:
+    """Runs take no time in it; Ctrl-C, or its end, comes before run `stop`."""
+
+    name = "uml"
+
+    def __init__(self, *, stop=None, error=None, spoil=None, status="ok"):
+        self.stop, self.error, self.spoil, self.status = stop, error, spoil, status
+        self.carried_out = []
+
+    def start(self, command, *, cwd, log=None, environment=None):
+        del cwd, log, environment
+        return Job(self, command[-1])
+
+
+class Job:
+    def __init__(self, lab, folder):
+        self.lab, self.folder = lab, Path(folder)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def wait(self, timeout=None):
+        del timeout
+        return 0
+
+    def lines(self):
+        yield json.dumps({"kernel": KERNEL})
+        for planned in results.missing_runs(self.folder):
+            if planned.run == self.lab.stop:
+                if self.lab.error:
+                    raise self.lab.error
+                signal.raise_signal(signal.SIGINT)
+            self.lab.carried_out.append(planned.run)
+            run = results.make_run_folder(self.folder, planned.run)
+            yield json.dumps({"run": planned.run, "variant": planned.variant, "phase": "pana"})
+            syn.write(run / "captures" / "A.pcapng", syn.bootstrap())
+            syn.write_events(run / "events.jsonl")
+            if self.lab.spoil:
+                self.lab.spoil(run)
+            line = {"run": planned.run, "variant": planned.variant, "seed": planned.seed}
+            yield json.dumps({"result": line | {"status": self.lab.status, "costs": {}}})
+
+
+class Watcher:
+    def __init__(self):
+        self.told = []
+
+    def phase(self, variant, phase):
+        del variant
+        self.told.append(phase)
+
+    def finished(self):
+        self.told.append("finished")
+
+    def stopping(self):
+        self.told.append("stopping")
+
+
+@pytest.fixture(autouse=True)
+def no_figures(monkeypatch):
+    """Drawing takes seconds, and is tested by itself."""
+    monkeypatch.setattr(plots, "draw", lambda _: [])
+
+
+@pytest.fixture
+def spec(tmp_path):
+    (tmp_path / "made-up.toml").write_text(SPEC)
+    return Spec.load(tmp_path / "made-up.toml")
+
+
+def carry_out(spec, root, lab, watcher=None):
+    return runner.carry_out(
+        spec, spec.plan(), lab=lab, seed=1, root=root, watcher=watcher or Watcher()
+    )
+
+
+def told(folder):
+    return {
+        name: (folder / name).read_text() for name in ("summary.json", "report.html", "runs.jsonl")
+    }
+
+
+def test_the_manifest_names_the_kernel_that_the_hosts_ran_on(spec, tmp_path):
+    manifest = carry_out(spec, tmp_path, Lab()).results.manifest
+
+    assert manifest.kernel == KERNEL
+    assert platform.release() in manifest.caller_kernel
+
+
+def test_an_interruption_is_told_everywhere(spec, tmp_path):
+    watcher = Watcher()
+
+    outcome = carry_out(spec, tmp_path, Lab(stop=3), watcher)
+
+    assert watcher.told[-1] == "stopping"
+    loaded = outcome.results
+    assert [run.run for run in loaded.runs] == [1, 2]
+    text = "2 of 4 planned runs done, missing are one 1, two 1"
+    assert text in loaded.unfinished
+    written = told(outcome.folder)
+    summary = json.loads(written["summary.json"])
+    assert (summary["planned"], summary["done"]) == (4, 2)
+    assert {name: one["missing"] for name, one in summary["variants"].items()} == {
+        "one": 1,
+        "two": 1,
+    }
+    assert text in " ".join(summary["warnings"])
+    assert text in written["report.html"]
+    assert text in CliRunner().invoke(cli.main, ["report", str(outcome.folder)]).output
+
+
+def test_what_is_missing_is_carried_out_and_nothing_twice(spec, tmp_path):
+    folder = carry_out(spec, tmp_path, Lab(stop=3)).folder
+    stale = results.make_run_folder(folder, 3) / "captures" / "stale"
+    stale.touch()
+    lab = Lab()
+
+    outcome = runner.resume(folder, lab=lab, watcher=Watcher())
+
+    assert lab.carried_out == [3, 4]
+    assert [run.run for run in outcome.results.runs] == [1, 2, 3, 4]
+    assert outcome.results.unfinished is None
+    assert outcome.results.warnings == []
+    assert not stale.exists()
+    assert "planned runs done" not in told(folder)["report.html"]
+    [before] = outcome.results.manifest.earlier
+    assert before.ended
+    with pytest.raises(DataError, match="all of its 4 planned runs are there"):
+        runner.resume(folder, lab=lab, watcher=Watcher())
+
+
+def test_a_torn_line_is_a_run_that_is_missing(spec, tmp_path):
+    folder = carry_out(spec, tmp_path, Lab(stop=3)).folder
+    path = folder / "runs.jsonl"
+    path.write_bytes(path.read_bytes()[:-9])
+    lab = Lab()
+
+    outcome = runner.resume(folder, lab=lab, watcher=Watcher())
+
+    assert lab.carried_out == [2, 3, 4]
+    assert [run.run for run in outcome.results.runs] == [1, 2, 3, 4]
+
+
+def test_runs_on_another_kernel_are_told(spec, tmp_path):
+    folder = carry_out(spec, tmp_path, Lab(stop=2)).folder
+    text = (folder / "manifest.json").read_text()
+    (folder / "manifest.json").write_text(text.replace(KERNEL, "Linux 5.10"))
+
+    loaded = runner.resume(folder, lab=Lab(), watcher=Watcher()).results
+
+    assert f"the kernel is not the same in all runs: Linux 5.10, {KERNEL}" in loaded.warnings
+
+
+def test_nobody_goes_on_with_what_is_under_way(spec, tmp_path):
+    folder = carry_out(spec, tmp_path, Lab(stop=2)).folder
+
+    with (
+        results.held(folder),
+        pytest.raises(DataError, match="carried out already"),
+    ):
+        runner.resume(folder, lab=Lab(), watcher=Watcher())
+
+
+def test_latest_moves_with_the_first_result(spec, tmp_path):
+    nothing = carry_out(spec, tmp_path, Lab(stop=1))
+    latest = tmp_path / "made-up" / "latest"
+
+    assert not latest.exists()
+    assert "0 of 4 planned runs done" in nothing.results.unfinished
+    outcome = carry_out(spec, tmp_path, Lab(stop=2))
+    assert latest.resolve() == outcome.folder.resolve()
+    runner.resume(nothing.folder, lab=Lab(stop=1), watcher=Watcher())
+    assert latest.resolve() == outcome.folder.resolve()
+
+
+def test_a_lab_that_breaks_down_leaves_a_whole_folder(spec, tmp_path):
+    with pytest.raises(LabError, match=r"out of memory\nwhat is done is in .*made-up"):
+        carry_out(spec, tmp_path, Lab(stop=3, error=LabError("out of memory")))
+
+    folder = (tmp_path / "made-up" / "latest").resolve()
+    assert "2 of 4 planned runs done" in told(folder)["report.html"]
+
+
+def cut_events(run):
+    path = run / "events.jsonl"
+    path.write_bytes(path.read_bytes()[:-5])
+
+
+def cut_capture(run):
+    path = run / "captures" / "A.pcapng"
+    path.write_bytes(path.read_bytes()[:-5])
+
+
+@pytest.mark.parametrize("status", ["ok", "expected"])
+@pytest.mark.parametrize("spoil", [cut_events, cut_capture])
+def test_a_run_whose_record_is_not_whole_has_failed(spec, tmp_path, spoil, status):
+    loaded = carry_out(spec, tmp_path, Lab(spoil=spoil, status=status)).results
+
+    assert [run.status for run in loaded.runs] == ["failed"] * 4
+    assert all(spoil.__name__.removeprefix("cut_")[:7] in run.reason for run in loaded.runs)
+
+
+def test_a_run_that_failed_keeps_its_reason_and_how_far_it_went(spec, tmp_path):
+    def without_ike(run):
+        packets = [packet for packet in syn.bootstrap() if packet[0] < 0.0215]
+        syn.write(run / "captures" / "A.pcapng", packets)
+
+    lab = Lab(spoil=without_ike, status="failed")
+    run = carry_out(spec, tmp_path, lab).results.runs[0]
+
+    assert run.status == "failed"
+    assert run.came_to == "no reason given"
+    assert run.phases == {"pana": pytest.approx(0.02, abs=1e-5)}
+    assert run.ended_in == "pana_to_ike"
+
+
+def test_a_folder_whose_name_is_not_utf8_is_read_but_nothing_is_run_in_it(spec, tmp_path):
+    odd = tmp_path / os.fsdecode(b"lat\xf6n")
+    with pytest.raises(LabError, match=r"lat\\xf6n: its name is not UTF-8; keep results in"):
+        carry_out(spec, odd, Lab())
+    assert not odd.exists()
+
+    folder = carry_out(spec, tmp_path, Lab(stop=3)).folder.rename(odd)
+    with pytest.raises(LabError, match="its name is not UTF-8"):
+        runner.resume(folder, lab=Lab(), watcher=Watcher())
+    shown = CliRunner().invoke(cli.main, ["report", str(folder)])
+    assert shown.exit_code == 0
+    assert r"lat\xf6n" in shown.output
+    folder.joinpath("runs.jsonl").write_text("garbage\n")
+    refused = CliRunner().invoke(cli.main, ["report", str(folder)])
+    assert refused.exit_code == 2
+    assert r"lat\xf6n" in refused.output
+    assert len(refused.output.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["run"], "neither an EXPERIMENT to run nor --resume"),
+        (["run", "x.toml", "--resume", "."], "as it was planned"),
+        (["run", "--resume", ".", "--runs", "3"], "as it was planned"),
+        (["run", "--resume", "."], r"runs\.jsonl: No such file"),
+    ],
+)
+def test_what_cannot_be_resumed_is_said_in_a_line(tmp_path, monkeypatch, arguments, complaint):
+    monkeypatch.chdir(tmp_path)
+
+    done = CliRunner().invoke(cli.main, arguments)
+
+    assert done.exit_code == 2
+    assert len(done.output.splitlines()) == 1
+    assert re.search(complaint, done.output)
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "plan.json", "runs.jsonl"])
+def test_an_unknown_format_is_one_clear_line(spec, tmp_path, name):
+    folder = carry_out(spec, tmp_path, Lab()).folder
+    text = (folder / name).read_text()
+    (folder / name).write_text(re.sub(r'"format": ?1', '"format": 9', text))
+
+    done = CliRunner().invoke(cli.main, ["report", str(folder)])
+
+    assert done.exit_code == 2
+    assert f"{name}" in done.output
+    assert "format 9, and this version of mip6lab reads format 1" in done.output
+    assert len(done.output.splitlines()) == 1
+
+
+def test_every_file_of_results_says_its_format(spec, tmp_path):
+    folder = carry_out(spec, tmp_path, Lab()).folder
+
+    for name in ("manifest.json", "plan.json", "summary.json"):
+        assert json.loads((folder / name).read_text())["format"] == 1
+    for line in (folder / "runs.jsonl").read_text().splitlines():
+        assert json.loads(line)["format"] == 1
+    head, *rows = (folder / "phases.csv").read_text().splitlines()
+    assert head.endswith(",format")
+    assert all(row.endswith(",1") for row in rows)
+    assert "results of format 1" in (folder / "report.html").read_text()
+
+
+def test_a_plan_of_the_first_results_is_read(spec, tmp_path):
+    folder = carry_out(spec, tmp_path, Lab(stop=3)).folder
+    path = folder / "plan.json"
+    path.write_text(json.dumps(json.loads(path.read_text())["runs"]))
+
+    assert results.read_plan(folder) == spec.plan()
