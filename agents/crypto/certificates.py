@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
+from functools import cached_property, lru_cache
 from typing import NoReturn, Self
 
 from cryptography import x509
@@ -106,38 +107,30 @@ class Purpose(Enum):
     IKE = ((DIGITAL_SIGNATURE, NON_REPUDIATION), None)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Certificate:
-    """A certificate of which all that counts has been read."""
+    """A certificate that can be read; its extensions are, once it has been in a path."""
 
     parsed: x509.Certificate
     subject: str
     """As RFC 4514 writes it."""
 
-    subject_der: bytes
     key: CertificatePublicKeyTypes
     digest: hashes.HashAlgorithm | None
     """What its signature is made over, None where the algorithm of the signature says it."""
 
     not_after: datetime
-    extensions: Extensions
 
     @classmethod
     def of(cls, certificate: x509.Certificate) -> Self:
-        """Read all of it; raises CertificateError."""
-        try:
-            extensions = Extensions.of(certificate)
-        except ValueError as error:
-            raise _unreadable(error) from error
+        """Read all but the extensions; raises CertificateError."""
         with _reading():
             return cls(
                 certificate,
                 certificate.subject.rfc4514_string(),
-                certificate.subject.public_bytes(),
                 certificate.public_key(),
                 certificate.signature_hash_algorithm,
                 certificate.not_valid_after_utc,
-                extensions,
             )
 
     @classmethod
@@ -146,6 +139,20 @@ class Certificate:
         with _reading():
             certificate = x509.load_der_x509_certificate(data)
         return cls.of(certificate)
+
+    @cached_property
+    def extensions(self) -> Extensions:
+        """What counts of its extensions; raises CertificateError at the first time alone."""
+        try:
+            return Extensions.of(self.parsed)
+        except ValueError as error:
+            raise _unreadable(error) from error
+
+    @property
+    def subject_der(self) -> bytes:
+        """The subject in DER; raises CertificateError."""
+        with _reading():
+            return self.parsed.subject.public_bytes()
 
     @property
     def names(self) -> AlternativeNames:
@@ -158,6 +165,7 @@ class Certificate:
 
     def refuse_by_code(self, code: int) -> NoReturn:
         """Raise CertificateError for one of OpenSSL's verification errors."""
+        _ = self.extensions  # OpenSSL finds no issuer where these cannot be read.
         why = VERIFY_ERRORS.get(code, f"OpenSSL's verification error {code}")
         if code == EXPIRED:
             why += f" on {self.not_after:%Y-%m-%d %H:%M} UTC"
@@ -174,7 +182,8 @@ class Certificate:
         if bytes.fromhex(wanted) not in purposes:
             self.refuse("it is not meant for this use (extendedKeyUsage)")
 
-    def _check_key(self) -> None:
+    def check_key(self) -> None:
+        """Raise CertificateError unless its key is of a known kind and strong enough."""
         match self.key:
             case rsa.RSAPublicKey(key_size=bits) if bits >= MIN_RSA_BITS:
                 pass
@@ -187,34 +196,48 @@ class Certificate:
             case _:
                 self.refuse("its key is none of RSA, EC, Ed25519 and Ed448")
 
-    def _check_signature(self) -> None:
+    def check_signature(self) -> None:
+        """Raise CertificateError if its signature is over a weak digest."""
         if self.digest is not None and self.digest.digest_size * 8 < MIN_HASH_BITS:
             self.refuse(f"its signature is of a weak algorithm, {self.digest.name}")
 
 
 def from_openssl(certificate: crypto.X509) -> Certificate:
     """Read a certificate that OpenSSL has read already; raises CertificateError."""
+    return Certificate.decode(_der(certificate))
+
+
+def _der(certificate: crypto.X509) -> bytes:
     with _reading():
-        data = crypto.dump_certificate(crypto.FILETYPE_ASN1, certificate)
-    return Certificate.decode(data)
+        return crypto.dump_certificate(crypto.FILETYPE_ASN1, certificate)
 
 
-def check_path(path: Sequence[Certificate], purpose: Purpose) -> Certificate:
+@lru_cache(maxsize=64)
+def _read_trusted(der: bytes) -> Certificate:
+    # There are few of those, and each path ends in one.
+    return Certificate.decode(der)
+
+
+def check_path(path: Sequence[crypto.X509], purpose: Purpose) -> Certificate:
     """Return the peer's certificate if its path, which OpenSSL has validated, is as it has to be.
 
     The peer's comes first, whom we trust last; raises CertificateError.
     """
-    if len(path) > MAX_CHAIN + 1:
-        path[0].refuse_by_code(TOO_LONG)
-    for certificate in path:
-        certificate._check_key()
-    for certificate in path[:-1]:
-        certificate._check_signature()
-    for issuer in path[1:-1]:
+    *below, last = path
+    trusted = _read_trusted(_der(last))
+    read = [from_openssl(certificate) for certificate in below]
+    peer = read[0] if read else trusted
+    if len(read) > MAX_CHAIN:
+        peer.refuse_by_code(TOO_LONG)
+    for certificate in (*read, trusted):
+        certificate.check_key()
+    for certificate in read:
+        certificate.check_signature()
+    for issuer in read[1:]:
         if not issuer.extensions.is_ca:  # Key usage alone would do for OpenSSL.
             issuer.refuse_by_code(INVALID_CA)
-    path[0].check_purpose(purpose)
-    return path[0]
+    peer.check_purpose(purpose)  # This reads the extensions, whatever the purpose.
+    return peer
 
 
 def verify(
@@ -227,7 +250,6 @@ def verify(
 
     The others may lie between; raises CertificateError.
     """
-    peer = Certificate.of(chain[0])
     store = crypto.X509Store()
     store.set_time(at)
     store.set_flags(PATH_FLAGS)
@@ -239,4 +261,4 @@ def verify(
         path = crypto.X509StoreContext(store, own, others).get_verified_chain()
     except crypto.X509StoreContextError as error:
         from_openssl(error.certificate).refuse_by_code(error.errors[0])
-    return check_path([peer, *map(from_openssl, path[1:])], purpose)
+    return check_path(path, purpose)

@@ -8,22 +8,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import IPv6Address
-from typing import Self
+from typing import Annotated, Self
 
 from cryptography import x509
+from cryptography.hazmat import asn1
 
 from agents.wire import Reader, WireError
 
-BOOLEAN, UTF8_STRING, EXPLICIT_EXTENSIONS = 0x01, 0x0C, 0xA3
-"""Tags of DER (X.690); [3] holds the extensions."""
+BOOLEAN, UTF8_STRING = 0x01, 0x0C
+"""Tags of DER (X.690)."""
 
 OTHER_NAME, RFC822_NAME, DNS_NAME, IP_ADDRESS = 0xA0, 0x81, 0x82, 0x87
 """Tags of a GeneralName; other kinds of name are passed over."""
 
-KEY_USAGE = bytes.fromhex("551d0f")
-SUBJECT_ALTERNATIVE_NAME = bytes.fromhex("551d11")
-BASIC_CONSTRAINTS = bytes.fromhex("551d13")
-EXTENDED_KEY_USAGE = bytes.fromhex("551d25")
+KEY_USAGE, SUBJECT_ALTERNATIVE_NAME = "2.5.29.15", "2.5.29.17"
+BASIC_CONSTRAINTS, EXTENDED_KEY_USAGE = "2.5.29.19", "2.5.29.37"
 USER_PRINCIPAL_NAME = bytes.fromhex("2b060104018237140203")
 """Object identifiers as DER has them."""
 
@@ -50,21 +49,37 @@ def _values(data: bytes) -> Iterator[tuple[int, Reader]]:
         yield _value(sequence)
 
 
-def _raw(certificate: x509.Certificate) -> dict[bytes, bytes]:
+@asn1.sequence
+class _Extension:
+    identifier: x509.ObjectIdentifier
+    critical: Annotated[bool, asn1.Default(False)]
+    value: bytes
+
+
+@asn1.sequence
+class _Signed:
+    """TBSCertificate (section 4.1)."""
+
+    version: Annotated[int, asn1.Explicit(0), asn1.Default(0)]
+    serial: asn1.TLV
+    signature: asn1.TLV
+    issuer: asn1.TLV
+    validity: asn1.TLV
+    subject: asn1.TLV
+    key: asn1.TLV
+    issuer_id: Annotated[asn1.BitString | None, asn1.Implicit(1)]
+    subject_id: Annotated[asn1.BitString | None, asn1.Implicit(2)]
+    extensions: Annotated[list[_Extension] | None, asn1.Explicit(3)]
+
+
+def _raw(certificate: x509.Certificate) -> dict[str, bytes]:
     """Return the value of each extension by its object identifier."""
-    found: dict[bytes, bytes] = {}
-    for tag, field in _values(certificate.tbs_certificate_bytes):
-        if tag != EXPLICIT_EXTENSIONS:
-            continue
-        for _, extension in _values(field.rest()):
-            _, identifier = _value(extension)
-            kind, value = _value(extension)
-            if kind == BOOLEAN:  # Whether it is critical, for the path validation to know.
-                _, value = _value(extension)
-            name = identifier.rest()
-            if name in found:
-                raise WireError("an extension comes twice")
-            found[name] = value.rest()
+    found: dict[str, bytes] = {}
+    for extension in asn1.decode_der(_Signed, certificate.tbs_certificate_bytes).extensions or ():
+        name = extension.identifier.dotted_string
+        if name in found:
+            raise WireError("an extension comes twice")
+        found[name] = extension.value
     return found
 
 

@@ -145,7 +145,7 @@ class _Session:
 
     purpose: Purpose
     check_name: NameCheck
-    path: dict[int, Certificate] = field(default_factory=dict)
+    path: dict[int, crypto.X509] = field(default_factory=dict)
     """The peer's certificates by depth, its own at 0."""
 
     refusal: str | None = None
@@ -164,12 +164,12 @@ def _verify(
     """
     session: _Session = connection.get_app_data()
     try:
-        session.path[depth] = one = from_openssl(certificate)
+        session.path[depth] = certificate
         if error == INVALID_PURPOSE:  # OpenSSL does not know anyExtendedKeyUsage.
             if not depth:
-                one.check_purpose(session.purpose)
+                from_openssl(certificate).check_purpose(session.purpose)
         elif not ok:
-            one.refuse_by_code(error)
+            from_openssl(certificate).refuse_by_code(error)
         elif not depth:
             path = [session.path[n] for n in sorted(session.path)]
             session.refusal = session.check_name(check_path(path, session.purpose))
@@ -179,14 +179,13 @@ def _verify(
 
 
 def _note_alert(connection: SSL.Connection, where: int, value: int) -> None:
-    session: _Session = connection.get_app_data()
     if where == SSL.SSL_CB_WRITE_ALERT:
-        session.alert = None  # What ends the session now is of this end.
+        connection.get_app_data().alert = None  # What ends the session now is of this end.
     elif where == SSL.SSL_CB_READ_ALERT:
         level, code = value >> 8, value & 0xFF
         strict = connection.get_protocol_version() == SSL.TLS1_3_VERSION
         if level == FATAL or (strict and code not in CLOSURES):
-            session.alert = code
+            connection.get_app_data().alert = code
 
 
 def _reason(error: SSL.Error) -> str:

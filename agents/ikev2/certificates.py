@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
@@ -31,6 +32,14 @@ def refused(reason: str) -> PeerError:
     return PeerError(reason, NotifyType.AUTHENTICATION_FAILED)
 
 
+@contextmanager
+def _refusing() -> Iterator[None]:
+    try:
+        yield
+    except CertificateError as error:
+        raise refused(str(error)) from error
+
+
 def cert_payloads(credentials: Credentials) -> list[Payload]:
     """Return the host's own certificate first, then those between it and the CA."""
     own = () if credentials.certificate is None else (credentials.certificate,)
@@ -56,10 +65,8 @@ def _key_hash(ca: x509.Certificate) -> bytes:
 def decode_certificates(bodies: Sequence[bytes]) -> list[x509.Certificate]:
     """Return the X.509 certificates of CERT payloads; those of other encodings are left out."""
     payloads = [Tagged.decode(body) for body in bodies[:MAX_CHAIN]]
-    try:
+    with _refusing():
         return [Certificate.decode(p.data).parsed for p in payloads if p.encoding == X509_SIGNATURE]
-    except CertificateError as error:
-        raise refused(str(error)) from error
 
 
 def verify_chain(credentials: Credentials, chain: Sequence[x509.Certificate]) -> Certificate:
@@ -68,10 +75,8 @@ def verify_chain(credentials: Credentials, chain: Sequence[x509.Certificate]) ->
         raise refused("the peer sent no certificate")
     if not credentials.trusted:
         raise refused("no CA is trusted here")
-    try:
+    with _refusing():
         return verify(chain, credentials.trusted, Purpose.IKE, credentials.clock())
-    except CertificateError as error:
-        raise refused(str(error)) from error
 
 
 def names(certificate: Certificate) -> frozenset[str]:
@@ -97,8 +102,9 @@ def _canonical(name: str) -> str:
 def named(certificate: Certificate, identity: Identity) -> str | None:
     """Return an identity as text, domains in lower case, if the certificate bears it out."""
     if identity.type == IdType.DER_ASN1_DN:
-        if identity.data == certificate.subject_der:
-            return certificate.subject
+        with _refusing():
+            if identity.data == certificate.subject_der:
+                return certificate.subject
         return None
     name = _canonical(identity.text)
     return name if name in names(certificate) else None

@@ -10,6 +10,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID
+from OpenSSL import crypto
 
 from agents.crypto.certificates import Certificate as Read
 from agents.crypto.certificates import CertificateError, Purpose, check_path, verify
@@ -240,15 +241,19 @@ def test_non_repudiation_is_for_ike_alone(tmp_path):
     assert "not meant for" in by_eap_peer(shown, tmp_path)
 
 
+def openssl(holder: Identity) -> crypto.X509:
+    return crypto.X509.from_cryptography(holder.certificate)
+
+
 # An end of EAP-TLS does not load a weak certificate of its own, so that none can be shown.
 @pytest.mark.parametrize("purpose", Purpose)
 def test_weak_keys_are_refused(purpose):
     weak = rsa.generate_private_key(public_exponent=65537, key_size=1024)
-    path = [Read.of(c.certificate) for c in (issue_leaf(ROOT, key=weak), ROOT)]
+    path = [openssl(c) for c in (issue_leaf(ROOT, key=weak), ROOT)]
     with pytest.raises(CertificateError, match="its key has only 1024 bits"):
         check_path(path, purpose)
     small = issue_ca("root", key=ec.generate_private_key(ec.SECP192R1()))
-    path = [Read.of(c.certificate) for c in (issue_leaf(small), small)]
+    path = [openssl(c) for c in (issue_leaf(small), small)]
     with pytest.raises(CertificateError, match="CN=root refused: its key has only 192 bits"):
         check_path(path, purpose)
 
@@ -259,7 +264,8 @@ def test_weak_signatures_are_refused():
     strong = bytes.fromhex("300a06082a8648ce3d040302")
     assert tbs.startswith(b"\x30\x81")
     inner = tlv(0x30, tbs[3:].replace(strong, sha1))
-    path = [Read.decode(tlv(0x30, inner, sha1, tlv(3, b"\0" * 9))), Read.of(ROOT.certificate)]
+    weak = tlv(0x30, inner, sha1, tlv(3, b"\0" * 9))
+    path = [crypto.load_certificate(crypto.FILETYPE_ASN1, weak), openssl(ROOT)]
     with pytest.raises(CertificateError, match="weak algorithm, sha1"):
         check_path(path, Purpose.IKE)
 
