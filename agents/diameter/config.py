@@ -19,14 +19,18 @@ TLS_PORT = 5868
 class Timers:
     """Deadlines in seconds (RFC 6733 section 12, RFC 3539 section 3.4.1).
 
-    `watchdog` is Twinit; the RFC wants at least 6. `reconnect` is Tc. `probe` is how long an open
-    connection may take to show that it lives when its peer connects once more.
+    `watchdog` is Twinit; the RFC wants at least 6. `reconnect` is Tc, to which the pauses between
+    attempts to connect grow from `retry`; `startup` is the pause as long as a peer may not have
+    started yet. `probe` is how long an open connection may take to show that it lives when its
+    peer connects once more.
     """
 
     connect: float = 10.0
     capabilities: float = 10.0
     disconnect: float = 5.0
     reconnect: float = 30.0
+    retry: float = 1.0
+    startup: float = 0.1
     watchdog: float = 30.0
     duplicates: float = 240.0
     probe: float = 3.0

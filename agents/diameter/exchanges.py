@@ -95,8 +95,8 @@ class Exchanges:
                 refusal = DiameterError(reason, ResultCode.UNABLE_TO_DELIVER)
                 self._fail(pending, reason, refusal, now)
 
-    def peer_up(self, now: float) -> None:
-        """Send what waits for a peer."""
+    def peer_changed(self, now: float) -> None:
+        """Send what waits for a peer, one of which has come up, or has failed to."""
         for pending in self._pending.waiting():
             self._dispatch(pending, now)
 
@@ -119,7 +119,7 @@ class Exchanges:
         message, origin = pending.message, pending.origin
         try:
             peers = [p for p in self._routing.open_peers(message) if _may_take(p, pending)]
-            if not peers and origin is not None:
+            if not peers and not self._wake(pending, now) and origin is not None:
                 reason = "no peer is there to take the request"
                 raise DiameterError(reason, ResultCode.UNABLE_TO_DELIVER)
         except DiameterError as error:
@@ -135,6 +135,12 @@ class Exchanges:
             self._events.append(RequestSent(now, pending.token, host, again))
         else:
             self._events.append(Relayed(now, origin.peer, host, request=True))
+
+    def _wake(self, pending: Pending, now: float) -> bool:
+        """Let closed peers connect that may take a request; return whether one comes up."""
+        peers = self._routing.candidates(pending.message)
+        coming = [peer.wake(now) for peer in peers if _may_take(peer, pending)]
+        return any(coming)
 
     def _fail(self, pending: Pending, reason: str, error: DiameterError | None, now: float) -> None:
         self._pending.remove(pending)

@@ -263,8 +263,8 @@ class Node:
             event = self._peer_events.popleft()
             self.events.append(event)
             match event:
-                case PeerUp():
-                    self._exchanges.peer_up(now)
+                case PeerUp() | ConnectionFailed():
+                    self._exchanges.peer_changed(now)
                 case PeerDown(peer=host) | PeerSuspect(peer=host):
                     lost = isinstance(event, PeerDown)
                     self._exchanges.failover(self._peers[ascii_lower(host)], now, lost=lost)

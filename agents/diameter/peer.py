@@ -35,7 +35,8 @@ from agents.diameter.events import (
 )
 from agents.diameter.grammar import check
 from agents.diameter.origins import check_own
-from agents.diameter.states import OPEN_STATES, TRANSITIONS, Input, State, Step
+from agents.diameter.reconnection import Reconnection
+from agents.diameter.states import COMING_STATES, OPEN_STATES, TRANSITIONS, Input, State, Step
 from agents.diameter.watchdog import Verdict, Watchdog, WatchdogState
 from agents.diameter.wire import Message
 from agents.folding import ascii_lower
@@ -65,8 +66,7 @@ class Peer:
         self.capabilities: Capabilities | None = None
         self.watchdog = Watchdog(node.timers.watchdog, rng)
         self.deadline: float | None = None
-        self.retry_at: float | None = None
-        self.stopped = False
+        self._reconnection = Reconnection(node.timers, rng)
         self._node = node
         self._release = release
         self._events = events
@@ -100,22 +100,36 @@ class Peer:
         """Return the earliest deadline."""
         watchdog = self.watchdog.deadline if self.state in OPEN_STATES else None
         probe = self._probe_until if self._second and self.state in OPEN_STATES else None
-        deadlines = (self.deadline, self.retry_at, watchdog, probe)
+        deadlines = (self.deadline, self._reconnection.at, watchdog, probe)
         return min((t for t in deadlines if t is not None), default=None)
 
     # What the node tells
 
     def start(self, now: float) -> None:
         """Connect to the peer if its address is known and it is closed."""
-        self.retry_at = None
-        self.stopped = False
-        if self.config.address is not None and self.state is State.CLOSED:
+        if self.config.address is not None:
+            self._reconnection.start(now)
+            self.wake(now)
+
+    def wake(self, now: float) -> bool:
+        """Connect, for a message waits (section 5.4); return whether a connection comes up."""
+        if self.state is State.CLOSED:
+            self._reconnection.hurry(now)
+            self._connect(now)
+        elif self.state is State.CLOSING:
+            self._reconnection.want()
+        return self.state in COMING_STATES
+
+    def _connect(self, now: float) -> None:
+        """Connect if that is due."""
+        due = self._reconnection.at
+        if self.state is State.CLOSED and due is not None and due <= now:
+            self._reconnection.at = None
             self._take(Input.START, now)
 
     def stop(self, cause: int, now: float) -> None:
         """Disconnect and stay so."""
-        self.stopped = True
-        self.retry_at = None
+        self._reconnection.stop()
         self._cause = cause
         self._reason = "stopped"
         self._reject_second(now)
@@ -156,6 +170,7 @@ class Peer:
     def connected(self, link: Link, now: float) -> None:
         """Note that our connection is established."""
         self._connections.link = link
+        self._reconnection.reached()
         self._take(Input.I_RCV_CONN_ACK, now)
 
     def disconnected(self, connection: int, reason: str, now: float) -> None:
@@ -178,8 +193,7 @@ class Peer:
         if self.deadline is not None and self.deadline <= now:
             self._reason = f"no progress in state {self.state.value}"
             self._take(Input.TIMEOUT, now)
-        if self.retry_at is not None and self.retry_at <= now:
-            self.start(now)
+        self._connect(now)
         if self._second and self.state in OPEN_STATES and self._probe_until <= now:
             self._drop("it connects again, and the old connection is dead", now)
         probe_at = self.watchdog.deadline
@@ -280,7 +294,7 @@ class Peer:
         self._dpr = message
         self._clean = True
         if cause != d.DisconnectCause.REBOOTING:
-            self.stopped = True  # Section 5.4.3: such a peer is not to be called again.
+            self._reconnection.leave_alone()
         self._reason = f"the peer disconnects, cause {cause}"
 
     # The table
@@ -369,13 +383,11 @@ class Peer:
         if self.state is State.CLOSED:
             self._connections.forget_requests()
             self.capabilities = None
-            if self.config.address is not None and not self.stopped:
-                self.retry_at = now + timers.reconnect
+            self._reconnection.closed(now)
 
     def _opened(self, now: float) -> None:
         self._clean, self._reason = False, ""
-        self.retry_at = None
-        self.stopped = False
+        self._reconnection.opened()
         if self.capabilities is None:
             return
         self._events.append(

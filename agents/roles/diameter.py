@@ -8,13 +8,11 @@ from pathlib import Path
 
 import msgspec
 
-from agents.diameter.config import PORT, NodeConfig, PeerConfig, Timers
+from agents.diameter.config import PORT, NodeConfig, PeerConfig
 from agents.roles.tls import TlsSettings
 from agents.shell.tls import TlsFiles
 
 _KEY_LOG = "tls.keys"
-_RECONNECT = 0.1
-"""Tc in seconds: RFC 6733 section 12 recommends 30; a laboratory's hosts start together."""
 
 
 class DiameterPeer(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -48,8 +46,7 @@ class DiameterPeer(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
 
 def node_config(host: str, realm: str, peers: Iterable[DiameterPeer]) -> NodeConfig:
     """Return the configuration of a node that knows `peers`."""
-    known = tuple(peer.config() for peer in peers)
-    return NodeConfig(host, realm, known, timers=Timers(reconnect=_RECONNECT))
+    return NodeConfig(host, realm, tuple(peer.config() for peer in peers))
 
 
 def diameter_files(tls: TlsSettings | None, keys: str | None) -> TlsFiles | None:

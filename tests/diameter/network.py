@@ -97,7 +97,11 @@ class Network:
             node.handle_closed(number, self.now, "refused")
 
         def accept() -> None:
-            other = (target, self.hosts[target].node.handle_accepted(self.now, LOCAL, LOCAL))
+            accepted = self.hosts[target].node.handle_accepted(self.now, LOCAL, LOCAL)
+            if accepted is None:
+                self._later(name, refuse)
+                return
+            other = (target, accepted)
             self._pairs[end], self._pairs[other] = other, end
             self._later(name, lambda: node.handle_connected(number, self.now, LOCAL))
 

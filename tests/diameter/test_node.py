@@ -375,6 +375,21 @@ def test_relay_says_what_it_cannot_deliver():
     assert len(relay.seen(PeerUp)) == 2
 
 
+@pytest.mark.parametrize("there", [True, False])
+def test_relay_calls_a_peer_that_wanted_to_be_left_alone_for_a_request(there):
+    network, client, relay, server = relayed()
+    server.node.stop(network.now, d.DisconnectCause.DO_NOT_WANT_TO_TALK_TO_YOU)
+    network.run(60.0)
+    assert len(relay.seen(PeerUp)) == 2
+    if there:
+        server.node.start(network.now)
+    client.node.request(REQUEST.to_message(), network.now, 5.0)
+    network.run(0.1)
+    assert len(client.seen(AnswerReceived)) == there
+    failed = [e.error.result_code for e in client.seen(RequestFailed)]
+    assert failed == ([] if there else [ResultCode.UNABLE_TO_DELIVER])
+
+
 def test_stopping_fails_what_is_pending():
     network, client = network_of(SERVER)
     network.hosts[SERVER].handler = None

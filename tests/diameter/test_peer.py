@@ -10,13 +10,15 @@ from agents.diameter.capabilities import (
     disconnect_request,
     watchdog_request,
 )
-from agents.diameter.config import NodeConfig, PeerConfig
+from agents.diameter.config import NodeConfig, PeerConfig, Timers
 from agents.diameter.errors import ResultCode
 from agents.diameter.events import (
+    AnswerReceived,
     ConnectionFailed,
     PeerDown,
     PeerSuspect,
     PeerUp,
+    RequestFailed,
     RequestSent,
     Send,
 )
@@ -228,13 +230,87 @@ def test_peer_that_disconnected_is_called_again_only_after_a_reboot(cause, again
     network, a, b = pair()
     network.start()
     b.node.stop(network.now, cause)
-    network.run(1.0)
+    network.run(0.1)
     b.node.start(network.now)
-    network.run(10.0)
+    network.run(3600.0)
     assert (a.node.state(SERVER) is State.I_OPEN) == again
 
 
-def test_lost_connection_is_made_again_after_tc():
+@pytest.mark.parametrize("cause", [1, 2])
+def test_peer_that_wanted_to_be_left_alone_is_called_for_a_request(cause):
+    network, a, b = pair()
+    network.start()
+    b.node.stop(network.now, cause)
+    network.run(0.1)
+    b.node.start(network.now)
+    network.run(60.0)
+    for _ in range(2):
+        a.node.request(REQUEST.to_message(), network.now, 5.0)
+    network.run(0.1)
+    assert len(a.seen(AnswerReceived)) == 2
+    assert (len(a.seen(PeerUp)), len(b.seen(PeerUp))) == (2, 2)
+    network.cut()  # It has talked to us since.
+    network.run(5.0)
+    assert a.node.state(SERVER) is State.I_OPEN
+
+
+def test_request_in_hand_when_the_peer_wants_to_be_left_alone_follows_it():
+    network, a, b = pair()
+    b.handler = None
+    network.start()
+    a.node.request(REQUEST.to_message(), network.now, 30.0)
+    network.run(0.1)
+    b.node.stop(network.now, d.DisconnectCause.BUSY)
+    network.run(0.1)
+    b.node.start(network.now)
+    network.run(2.0)
+    assert [e.retransmitted for e in a.seen(RequestSent)] == [False, True]
+
+
+def test_peer_that_disconnects_again_and_again_is_not_called_without_pause():
+    network, a, b = pair()
+    network.start()
+    b.handler = None
+    a.node.request(REQUEST.to_message(), network.now, 20.0)
+    for _ in range(2000):
+        network.run(0.01)
+        if b.node.state(CLIENT) is State.R_OPEN:
+            b.node.stop(network.now, d.DisconnectCause.BUSY)
+        elif b.node.stopped:
+            b.node.start(network.now)
+    assert 10 <= len(b.seen(PeerUp)) <= 21
+
+
+def test_request_that_nobody_waits_for_any_more_calls_nobody():
+    network, a, b = pair()
+    network.start()
+    b.node.stop(network.now, d.DisconnectCause.BUSY)
+    network.run(0.1)
+    network.refusing.add(SERVER)
+    a.node.request(REQUEST.to_message(), network.now, 5.0)
+    network.run(6.0)
+    (failed,) = a.seen(RequestFailed)
+    assert failed.error.result_code == ResultCode.UNABLE_TO_DELIVER
+    tried = len(a.seen(ConnectionFailed))
+    assert 5 <= tried <= 6
+    network.run(2.0)
+    tried = len(a.seen(ConnectionFailed))
+    network.run(3600.0)
+    assert len(a.seen(ConnectionFailed)) == tried
+
+
+def test_stopped_node_calls_nobody():
+    network, a, _ = pair()
+    network.start()
+    a.node.stop(network.now)
+    network.run(1.0)
+    assert a.node.next_timeout() is None
+    a.node.request(REQUEST.to_message(), network.now, 5.0)
+    network.run(6.0)
+    assert len(a.seen(PeerUp)) == 1
+
+
+def test_lost_connection_is_made_again_after_a_pause():
     network, a, b = pair()
     network.start()
     network.cut()
@@ -242,8 +318,19 @@ def test_lost_connection_is_made_again_after_tc():
     assert a.seen(PeerDown)[0].reason == "reset"
     network.run(10.0)
     up = a.seen(PeerUp)[1]
-    assert cut_at + TIMERS.reconnect <= up.at <= cut_at + TIMERS.reconnect + 0.1
+    assert 0.75 <= up.at - cut_at <= 1.26
     assert len(b.seen(PeerUp)) == 2
+
+
+def test_server_that_starts_a_little_later_is_found_at_once():
+    network, a, _ = pair(client=replace(client_config((SERVER, HERE)), timers=Timers()))
+    network.refusing.add(SERVER)
+    network.start()
+    network.run(20.0)
+    network.refusing.clear()
+    started_at = network.now
+    network.run(1.0)
+    assert a.seen(PeerUp)[0].at - started_at < 0.11
 
 
 def test_refused_connection_is_tried_again():
