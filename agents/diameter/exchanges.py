@@ -118,6 +118,7 @@ class Exchanges:
     def _dispatch(self, pending: Pending, now: float) -> None:
         message, origin = pending.message, pending.origin
         try:
+            self._check_length(message)
             peers = [p for p in self._routing.open_peers(message) if _may_take(p, pending)]
             if not peers and not self._wake(pending, now) and origin is not None:
                 reason = "no peer is there to take the request"
@@ -135,6 +136,13 @@ class Exchanges:
             self._events.append(RequestSent(now, pending.token, host, again))
         else:
             self._events.append(Relayed(now, origin.peer, host, request=True))
+
+    def _check_length(self, message: Message) -> None:
+        """Raise DiameterError for a request on which a peer would end the connection."""
+        length, longest = len(message.encode()), self._config.maximum_message
+        if length > longest:
+            reason = f"a request of {length} octets is longer than {longest}"
+            raise DiameterError(reason, ResultCode.UNABLE_TO_COMPLY)
 
     def _wake(self, pending: Pending, now: float) -> bool:
         """Let closed peers connect that may take a request; return whether one comes up."""

@@ -390,6 +390,17 @@ def test_relay_calls_a_peer_that_wanted_to_be_left_alone_for_a_request(there):
     assert failed == ([] if there else [ResultCode.UNABLE_TO_DELIVER])
 
 
+def test_request_that_is_too_long_is_not_sent():
+    network, client = network_of(SERVER)
+    long = replace(REQUEST, eap_payload=bytes(65480))
+    client.node.request(long.to_message(), network.now, 5.0)
+    (failed,) = (network.settle(), client.seen(RequestFailed))[1]
+    assert "is longer than 65536" in failed.reason
+    client.node.request(REQUEST.to_message(), network.now, 5.0)
+    network.run(0.1)
+    assert len(client.seen(AnswerReceived)) == len(client.seen(PeerUp)) == 1
+
+
 def test_stopping_fails_what_is_pending():
     network, client = network_of(SERVER)
     network.hosts[SERVER].handler = None
