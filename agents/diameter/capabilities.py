@@ -38,12 +38,17 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What a CER or CEA says about its sender."""
+    """What a CER or CEA says about its sender.
+
+    `security` are the values of Inband-Security-Id. What a peer does for accounting alone is not
+    among its `applications`: nobody here accounts.
+    """
 
     host: str
     realm: str
     addresses: tuple[IPAddress, ...]
     applications: frozenset[int]
+    security: frozenset[int]
     vendor_id: int
     product: str
     origin_state_id: int | None
@@ -52,16 +57,17 @@ class Capabilities:
     def of(cls, message: Message) -> Capabilities:
         """Read a CER or CEA that follows its grammar; raises DiameterError."""
         avps = message.avps
-        applications = set(d.AUTH_APPLICATION_ID.find_all(avps))
-        applications.update(d.ACCT_APPLICATION_ID.find_all(avps))
-        for group in d.VENDOR_SPECIFIC_APPLICATION_ID.find_all(avps):
+        applications, accounting = set[int](), set[int]()
+        for group in (avps, *d.VENDOR_SPECIFIC_APPLICATION_ID.find_all(avps)):
             applications.update(d.AUTH_APPLICATION_ID.find_all(group))
-            applications.update(d.ACCT_APPLICATION_ID.find_all(group))
+            accounting.update(d.ACCT_APPLICATION_ID.find_all(group))
+        applications |= accounting & {d.APPLICATION_RELAY}
         return cls(
             host=d.ORIGIN_HOST.need(avps),
             realm=d.ORIGIN_REALM.need(avps),
             addresses=d.HOST_IP_ADDRESS.find_all(avps),
             applications=frozenset(applications),
+            security=frozenset(d.INBAND_SECURITY_ID.find_all(avps)),
             vendor_id=d.VENDOR_ID.need(avps),
             product=d.PRODUCT_NAME.need(avps),
             origin_state_id=d.ORIGIN_STATE_ID.find(avps),
@@ -70,6 +76,11 @@ class Capabilities:
     def serves(self, application: int) -> bool:
         """Tell whether requests of an application may go to this peer."""
         return not self.applications.isdisjoint((application, d.APPLICATION_RELAY))
+
+    @property
+    def demands_security(self) -> bool:
+        """Whether it goes on with TLS alone after the capabilities exchange."""
+        return bool(self.security) and d.InbandSecurity.NO_INBAND_SECURITY not in self.security
 
     def shares(self, applications: Iterable[int]) -> bool:
         """Tell whether there is a common application; a relay shares every one."""
@@ -90,6 +101,9 @@ def _agree(
     if link is not None and not link.vouches_for(found.host):
         reason = f"the certificate is not one of {found.host!r}"
         raise DiameterError(reason, ResultCode.UNKNOWN_PEER)
+    if found.demands_security and (link is None or link.names is None):
+        reason = "TLS is spoken from the start of a connection here, or not at all"
+        raise DiameterError(reason, ResultCode.NO_COMMON_SECURITY)
     if not found.shares(config.advertised):
         reason = "there is no common application"
         raise DiameterError(reason, ResultCode.NO_COMMON_APPLICATION)

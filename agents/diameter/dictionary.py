@@ -62,6 +62,13 @@ class AuthRequestType(IntEnum):
     AUTHORIZE_AUTHENTICATE = 3
 
 
+class InbandSecurity(IntEnum):
+    """Values of Inband-Security-Id (RFC 6733 section 6.10)."""
+
+    NO_INBAND_SECURITY = 0
+    TLS = 1
+
+
 class Mip6Feature(IntFlag):
     """Bits of MIP6-Feature-Vector (RFC 5447 section 4.2.5)."""
 

@@ -31,7 +31,7 @@ class Send:
 class Close:
     """Close a connection after what was written before; it is not reported back.
 
-    With `reset` nothing is waited for, neither TLS's handshake nor its end (RFC 6733 section 2.1).
+    With `reset` it ends by RST, and what was written before may be lost (RFC 6733 section 2.1).
     """
 
     connection: int

@@ -113,7 +113,7 @@ class Node:
         self._exchanges.give_up(now)
         for connection, stream in tuple(self._streams.items()):
             if stream.peer is None:
-                self._release(connection)
+                self._release(connection, reset=True)
         for peer in self._peers.values():
             peer.stop(cause, now)
         self._settle(now)
@@ -233,12 +233,11 @@ class Node:
         self._streams[self._last_connection] = _Stream(peer=peer)
         return self._last_connection
 
-    def _release(self, connection: int) -> None:
+    def _release(self, connection: int, *, reset: bool = False) -> None:
         """Close a connection unless the other end did."""
         self._newcomers.leave(connection)
-        stream = self._streams.pop(connection, None)
-        if stream is not None:
-            self.outbox.append(Close(connection, reset=stream.peer is None))
+        if self._streams.pop(connection, None) is not None:
+            self.outbox.append(Close(connection, reset))
 
     def _maximum(self, stream: _Stream) -> int:
         """Return how long a message may be; nobody's CER is long."""
@@ -250,8 +249,11 @@ class Node:
             self._next_report = now + _REPORT_INTERVAL
             self.events.append(ConnectionFailed(now, "", f"no peer connects from {source}"))
 
-    def _abort(self, connection: int, stream: _Stream, reason: str, now: float) -> None:
-        self._release(connection)
+    def _abort(
+        self, connection: int, stream: _Stream, reason: str, now: float, *, reset: bool = True
+    ) -> None:
+        """End a connection for what the other end did."""
+        self._release(connection, reset=reset)
         if stream.peer is not None:
             stream.peer.disconnected(connection, reason, now)
         else:
@@ -296,15 +298,25 @@ class Node:
         self, connection: int, stream: _Stream, error: BadMessageError, now: float
     ) -> None:
         peer = stream.peer
-        if peer is None or connection != peer.connection:
+        refusal = DiameterError(str(error), error.code, failed=error.failed)
+        if peer is None:
+            self._handle_first(connection, stream, error.message, now, refusal)
+            return
+        if connection != peer.connection:
             self._abort(connection, stream, str(error), now)
             return
         if error.message.request:
-            refusal = DiameterError(str(error), error.code, failed=error.failed)
             peer.send(error_answer(self.config, error.message, refusal))
         self.events.append(Discarded(now, peer.config.host, str(error)))
 
-    def _handle_first(self, connection: int, stream: _Stream, message: Message, now: float) -> None:
+    def _handle_first(
+        self,
+        connection: int,
+        stream: _Stream,
+        message: Message,
+        now: float,
+        refusal: DiameterError | None = None,
+    ) -> None:
         """Take what must be the CER of an incoming connection (section 5.6.1)."""
         link = stream.link
         is_cer = message.command == d.Command.CAPABILITIES_EXCHANGE and message.request
@@ -312,11 +324,13 @@ class Node:
             self._abort(connection, stream, "the first message is no CER", now)
             return
         try:
+            if refusal is not None:
+                raise refusal
             found = accept_request(self.config, link, message)
         except DiameterError as error:
             answer = capabilities_answer(self.config, link.local, message, error)
             self.outbox.append(Send(connection, answer.encode()))
-            self._abort(connection, stream, f"refused a CER: {error}", now)
+            self._abort(connection, stream, f"refused a CER: {error}", now, reset=False)
             return
         peer = self._peers.get(ascii_lower(found.host))
         if peer is None:

@@ -25,13 +25,15 @@ _AVP_VENDOR_HEADER = struct.Struct("!III")
 
 
 class BadMessageError(WireError):
-    """A message whose framing is right and whose AVPs are not.
+    """A message whose framing is right and whose version or AVPs are not.
 
     `code` is the Result-Code due, `message` the header with the AVPs before the bad one, `failed`
-    the offending AVP as Failed-AVP wants it.
+    the offending AVP, if it is one, as Failed-AVP wants it.
     """
 
-    def __init__(self, reason: str, code: ResultCode, message: Message, failed: Avp) -> None:
+    def __init__(
+        self, reason: str, code: ResultCode, message: Message, failed: Avp | None = None
+    ) -> None:
         super().__init__(reason)
         self.code = code
         self.message = message
@@ -111,14 +113,14 @@ class Message:
 
     @classmethod
     def decode(cls, data: bytes) -> Message:
-        """Read one whole message; raises WireError, BadMessageError if only an AVP is bad."""
+        """Read one whole message; raises WireError, BadMessageError for what has an answer."""
         r = Reader(data)
         if message_length(r.take(4)) != len(data):
             raise WireError(f"a message of {len(data)} octets gives another length in its header")
         flags, command = r.u8(), r.u24()
         application, hop_by_hop, end_to_end = r.u32(), r.u32(), r.u32()
         body, avps, failure = r.rest(), [], None
-        r = Reader(body)
+        r = Reader(body if data[0] == VERSION else b"")
         while r.remaining:
             start = len(body) - r.remaining
             try:
@@ -137,6 +139,9 @@ class Message:
             hop_by_hop=hop_by_hop,
             end_to_end=end_to_end,
         )
+        if data[0] != VERSION:
+            reason = f"version {data[0]} is not Diameter's"
+            raise BadMessageError(reason, ResultCode.UNSUPPORTED_VERSION, message)
         if failure is not None:
             reason, failed = failure
             raise BadMessageError(reason, ResultCode.INVALID_AVP_LENGTH, message, failed)
@@ -182,14 +187,15 @@ def _offender(rest: bytes) -> Avp:
 def message_length(header: bytes, maximum: int = MAXIMUM_LENGTH) -> int:
     """Return the length of the message that begins with these 4 octets.
 
-    Raises WireError if no Diameter message of at most `maximum` octets can begin so.
+    Raises WireError if no Diameter message of at most `maximum` octets can begin so. A message of
+    another version can: it has an answer (RFC 6733 section 7.1.5).
     """
     r = Reader(header)
     version, length = r.u8(), r.u24()
+    if HEADER_LENGTH <= length <= maximum and length % 4 == 0:
+        return length
     if version != VERSION:
         raise WireError(f"version {version} is not Diameter's")
-    if length < HEADER_LENGTH or length % 4:
-        raise WireError(f"{length} is not the length of a message")
     if length > maximum:
         raise WireError(f"a message of {length} octets is longer than {maximum}")
-    return length
+    raise WireError(f"{length} is not the length of a message")

@@ -7,6 +7,7 @@ import random
 import socket
 import struct
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from ipaddress import IPv6Address, ip_address
@@ -45,7 +46,7 @@ _PAUSE = 1.0
 """Seconds until the next attempt to accept connections where the system has no room for them."""
 
 _RESET = struct.pack("ii", 1, 0)
-"""SO_LINGER that has close() send RST: nothing of a refused connection stays in the kernel."""
+"""SO_LINGER that has close() send RST: nothing of the connection stays in the kernel."""
 
 
 class _Connection(asyncio.Protocol):
@@ -61,6 +62,14 @@ class _Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
         self._service.made(self)
+
+    def reset(self) -> None:
+        """End the connection by RST."""
+        with suppress(OSError):  # TLS tells later of a socket's end than TCP.
+            self.transport.get_extra_info("socket").setsockopt(
+                socket.SOL_SOCKET, socket.SO_LINGER, _RESET
+            )
+        self.transport.abort()
 
     def data_received(self, data: bytes) -> None:
         self._service.received(self.number, data)
@@ -371,7 +380,7 @@ class DiameterService:
                     attempt.cancel()
                 connection = self._connections.pop(number, None)
                 if connection is not None and reset:
-                    connection.transport.abort()
+                    connection.reset()
                 elif connection is not None:
                     connection.transport.close()
             case Connect(connection=number):

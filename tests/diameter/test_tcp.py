@@ -10,10 +10,12 @@ from ipaddress import IPv6Address
 import pytest
 
 from agents.diameter import dictionary as d
+from agents.diameter.capabilities import capabilities_request
 from agents.diameter.config import NodeConfig, PeerConfig, Timers
 from agents.diameter.eap import DiameterEapAnswer
 from agents.diameter.errors import DiameterError, ResultCode
 from agents.diameter.events import ConnectionFailed, PeerDown, PeerUp, RequestSent
+from agents.diameter.wire import Message
 from agents.shell.tcp import DiameterService
 from tests.diameter.certificates import Authority
 from tests.diameter.samples import (
@@ -258,8 +260,40 @@ def test_garbage_from_a_stranger():
         async with server() as (there, events):
             reader, writer = await asyncio.open_connection(*there.listening[0])
             writer.write(b"GET / HTTP/1.1\r\n\r\n")
-            assert await reader.read() == b""
+            with pytest.raises(ConnectionResetError):
+                await reader.read()
             await events.failure("no Diameter: version 71")
+            writer.close()
+            await asyncio.gather(writer.wait_closed(), return_exceptions=True)
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("tls", [False, True])
+def test_garbage_on_an_open_connection_is_a_reset(authority, tls):
+    files = [authority.issue(name) if tls else None for name in (SERVER, CLIENT)]
+
+    async def run():
+        async with both(server_tls=files[0], client_tls=files[1]) as (here, events, _, others):
+            await here.connected(SERVER_REALM, 5.0)
+            (connection,) = here._open
+            connection.transport.write(b"GET / HTTP/1.1\r\n\r\n")
+            down = await events.wait(lambda e: isinstance(e, PeerDown))
+            assert "reset by peer" in down.reason
+            await others.wait(lambda e: isinstance(e, PeerDown) and "version 71" in e.reason)
+            await events.wait(lambda e: isinstance(e, PeerUp) and e.at > down.at)
+
+    asyncio.run(run())
+
+
+def test_a_cer_that_is_refused_gets_its_answer_and_then_the_end():
+    async def run():
+        async with server() as (there, _):
+            reader, writer = await asyncio.open_connection(*there.listening[0])
+            config = NodeConfig(CLIENT, "evil.test")
+            writer.write(capabilities_request(config, IPv6Address("::1")).encode())
+            answer = Message.decode(await reader.read())
+            assert d.RESULT_CODE.find(answer.avps) == ResultCode.UNKNOWN_PEER
             writer.close()
             await writer.wait_closed()
 

@@ -146,7 +146,8 @@ def test_avp_shorter_than_its_header_is_named():
 @pytest.mark.parametrize(
     ("header", "text"),
     [
-        ("02000014", "version 2"),
+        ("02000010", "version 2"),
+        ("47455420", "version 71"),
         ("01000010", "16 is not the length"),
         ("01000016", "22 is not the length"),
         ("01ffff00", "longer than 65536"),
