@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Hashable
+from dataclasses import dataclass
 from ipaddress import IPv6Address
 from typing import Annotated
 
@@ -12,11 +13,14 @@ import msgspec
 
 from agents.diameter.eap import DiameterEapAnswer, DiameterEapRequest
 from agents.diameter.mobility import MobilityRequest
+from agents.eap.server import MAXIMUM_IDENTITY
+from agents.eap.wire import Code, Packet, Type
 from agents.roles.diameter import DiameterPeer, diameter_files, node_config
 from agents.roles.runtime import Configuration
 from agents.roles.tls import TlsSettings
 from agents.shell.eventlog import EventLog
 from agents.shell.tcp import DiameterService
+from agents.wire import WireError
 
 _CONNECTION_TIMEOUT = 30.0
 
@@ -33,6 +37,20 @@ class AaaClientConfiguration(Configuration, frozen=True, kw_only=True):
     home_realm: str | None = None
     diameter_tls: TlsSettings | None = None
     aaa_timeout: Annotated[float, msgspec.Meta(gt=0, le=86400)] = 10.0
+
+
+@dataclass(slots=True)
+class _Conversation:
+    """What goes into every request of an EAP conversation.
+
+    `server` and `state` are its last answer's Origin-Host and State AVPs, `user_name` what the
+    mobile node calls itself.
+    """
+
+    session_id: str
+    server: str | None = None
+    state: tuple[bytes, ...] = ()
+    user_name: str | None = None
 
 
 class AaaClient:
@@ -54,7 +72,7 @@ class AaaClient:
             request_timeout=configuration.aaa_timeout,
         )
         self._next = random.SystemRandom().getrandbits(32)
-        self._sessions: dict[Hashable, tuple[str, tuple[bytes, ...]]] = {}
+        self._conversations: dict[Hashable, _Conversation] = {}
 
     async def start(self) -> None:
         """Return when the home AAA server is connected; raises TimeoutError."""
@@ -65,14 +83,13 @@ class AaaClient:
         """Disconnect."""
         await self._service.close()
 
-    def _session(self, key: Hashable) -> tuple[str, tuple[bytes, ...]]:
-        """Return a conversation's Diameter session, and the State AVPs of its last answer."""
-        if key not in self._sessions:
+    def _conversation(self, key: Hashable) -> _Conversation:
+        if key not in self._conversations:
             # RFC 6733 section 8.8: identity, high and low 32 bits.
             self._next += 1
             name = f"{self._identity};{int(time.time())};{self._next & 0xFFFFFFFF}"
-            self._sessions[key] = (name, ())
-        return self._sessions[key]
+            self._conversations[key] = _Conversation(name)
+        return self._conversations[key]
 
     async def exchange(
         self,
@@ -83,30 +100,44 @@ class AaaClient:
         care_of: IPv6Address,
         user_name: str | None = None,
     ) -> DiameterEapAnswer:
-        """Send an EAP response to the home realm; return the answer to it.
+        """Send an EAP response to the home realm, to the server that has the conversation.
 
-        Raises DiameterError or TimeoutError.
+        Returns the answer, or raises DiameterError or TimeoutError. Without a `user_name` it is
+        EAP's identity.
         """
-        session, state = self._session(key)
+        conversation = self._conversation(key)
+        conversation.user_name = user_name or _identity(packet) or conversation.user_name
         request = DiameterEapRequest(
-            session_id=session,
+            session_id=conversation.session_id,
             origin_host=self._identity,
             origin_realm=self._realm,
             destination_realm=self._home_realm,
+            destination_host=conversation.server,
             eap_payload=packet,
-            user_name=user_name,
+            user_name=conversation.user_name,
             feature_vector=asked.feature_vector,
             hint=asked.hint,
             wish=asked.wish,
             care_of_address=care_of,
-            state=state,
+            state=conversation.state,
         )
         message = await self._service.request(request.to_message())
         answer = DiameterEapAnswer.from_message(message)
-        if key in self._sessions:
-            self._sessions[key] = (session, answer.state)
+        conversation.server, conversation.state = answer.origin_host, answer.state
         return answer
 
     def forget(self, key: Hashable) -> None:
         """Drop what is kept for a conversation, which may wait for an answer still."""
-        self._sessions.pop(key, None)
+        self._conversations.pop(key, None)
+
+
+def _identity(packet: bytes) -> str | None:
+    """Return the name in an EAP-Response/Identity (RFC 4072 section 2), None if there is none."""
+    try:
+        response = Packet.decode(packet)
+        name = response.data.decode()
+    except (WireError, UnicodeDecodeError):
+        return None
+    named = response.code is Code.RESPONSE and response.type == Type.IDENTITY
+    is_name = 1 <= len(response.data) <= MAXIMUM_IDENTITY and name.isprintable()
+    return name if named and is_name else None

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import io
+from dataclasses import replace
 
 import pytest
 
 from agents.diameter.eap import DiameterEapAnswer, DiameterEapRequest
 from agents.diameter.errors import ResultCode
 from agents.diameter.mobility import MobilityRequest
+from agents.eap.wire import Code, Packet, Type
 from agents.roles import aaa_client
 from agents.roles.aaa_client import AaaClient, AaaClientConfiguration
 from agents.roles.diameter import DiameterPeer
@@ -52,6 +54,107 @@ def test_requests_are_for_the_home_realm_even_if_a_relay_takes_them(monkeypatch,
     asyncio.run(main())
 
 
+class Home:
+    """Two servers of a realm behind a relay that hands them requests in turn."""
+
+    def __init__(self, *_, **__):
+        self.requests = []
+        self.last = {}
+
+    async def request(self, message):
+        request = DiameterEapRequest.from_message(message)
+        turn = f"aaa{len(self.requests) % 2}.home.test"
+        self.requests.append(request)
+        answer = DiameterEapAnswer(
+            request.session_id,
+            ResultCode.MULTI_ROUND_AUTH,
+            request.destination_host or turn,
+            "home.test",
+            eap_payload=b"\1\2\0\6\x0d\x20",
+            state=(f"state {len(self.requests)}".encode(),),
+        )
+        return replace(answer, **self.last).to_message()
+
+
+@pytest.fixture
+def converse(monkeypatch):
+    """Return what runs something with an AAA client and its home."""
+    monkeypatch.setattr(aaa_client, "DiameterService", Home)
+
+    def converse(work):
+        async def main():
+            home = DiameterPeer(host="relay.test", realm="home.test", address="::1")
+            configuration = AaaClientConfiguration(
+                host="B", diameter_identity="b.test", diameter_realm="test", home=home
+            )
+            client = AaaClient(configuration, EventLog("B", "role", io.StringIO()))
+
+            async def say(packet, key=1, **more):
+                await client.exchange(key, packet, asked=MobilityRequest(), care_of=COA, **more)
+                return client._service.requests[-1]
+
+            await work(say, client)
+
+        asyncio.run(main())
+
+    return converse
+
+
+def identity(name):
+    return Packet(Code.RESPONSE, 1, Type.IDENTITY, name).encode()
+
+
+TLS = Packet(Code.RESPONSE, 2, Type.TLS, b"\0").encode()
+
+
+def test_a_conversation_stays_with_the_server_that_has_it(converse):
+    async def work(say, client):
+        first = await say(identity(b"mn@home.test"))
+        other = await say(identity(b"other@home.test"), key=2)
+        assert (first.destination_host, other.destination_host) == (None, None)
+        for _ in range(3):
+            first, other = await say(TLS), await say(TLS, key=2)
+            assert first.destination_host == "aaa0.home.test"
+            assert other.destination_host == "aaa1.home.test"
+            assert first.destination_realm == "home.test"
+        assert first.state == (b"state 5",)
+        client.forget(1)
+        assert (await say(identity(b"mn@home.test"))).destination_host is None
+
+    converse(work)
+
+
+def test_every_request_names_the_user_as_eap_does(converse):
+    async def work(say, _):
+        for _ in range(2):
+            assert (await say(identity("mn\u00e9@home.test".encode()))).user_name == "mné@home.test"
+            assert (await say(TLS)).user_name == "mné@home.test"
+        assert (await say(TLS, user_name="ike@home.test")).user_name == "ike@home.test"
+
+    converse(work)
+
+
+@pytest.mark.parametrize(
+    "packet",
+    [
+        b"",
+        b"\2",
+        TLS,
+        identity(b""),
+        identity(b"\xff@home.test"),
+        identity(b"mn\0@home.test"),
+        identity(b"a" * 254),
+        Packet(Code.REQUEST, 1, Type.IDENTITY, b"mn@home.test").encode(),
+    ],
+)
+def test_what_is_no_name_is_no_user_name(converse, packet):
+    async def work(say, _):
+        request = await say(packet)
+        assert (request.user_name, request.eap_payload) == (None, packet)
+
+    converse(work)
+
+
 def test_a_conversation_that_is_forgotten_does_not_come_back_with_its_answer(monkeypatch):
     monkeypatch.setattr(aaa_client, "DiameterService", FakeService)
 
@@ -68,6 +171,6 @@ def test_a_conversation_that_is_forgotten_does_not_come_back_with_its_answer(mon
         answer = DiameterEapAnswer("s", ResultCode.MULTI_ROUND_AUTH, "aaa.home.test", "home.test")
         client._service.answer.set_result(answer.to_message())
         assert (await asked).result_code == ResultCode.MULTI_ROUND_AUTH
-        assert not client._sessions
+        assert not client._conversations
 
     asyncio.run(main())
