@@ -22,7 +22,7 @@ from agents.aaa.leases import Leases
 from agents.aaa.selection import Selection, least_loaded
 from agents.aaa.subscribers import Subscriber, Subscribers
 from agents.bootstrap import Protection, PskSource, Wish
-from agents.diameter.dictionary import AuthRequestType
+from agents.diameter.dictionary import AuthRequestType, ReAuthRequestType
 from agents.diameter.eap import DiameterEapAnswer, DiameterEapRequest
 from agents.diameter.errors import ResultCode
 from agents.diameter.mobility import offered_home_agent, requested_wish
@@ -251,6 +251,7 @@ class HomeAaa:
             eap_payload=packet,
             msk=keys.msk,
             session_timeout=self._session_timeout,
+            **self._bound(request),
             user_name=admission.identity,
             feature_vector=admission.features() if asked else None,
             **admission.final_fields(),
@@ -268,6 +269,16 @@ class HomeAaa:
         )
         self._sessions.end(session, now)
         return session.remember(request, answer)
+
+    def _bound(self, request: DiameterEapRequest) -> dict[str, object]:
+        """Return fields of the answer to a NAS that bounds its lifetime (RFC 6733 section 8.9)."""
+        longest = request.authorization_lifetime
+        if longest is None:
+            return {}
+        return {
+            "authorization_lifetime": min(longest, self._session_timeout),
+            "re_auth_request_type": ReAuthRequestType.AUTHORIZE_AUTHENTICATE,
+        }
 
     def _choose(
         self, subscriber: Subscriber, session: Conversation, wish: Wish | None, now: float

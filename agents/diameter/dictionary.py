@@ -62,6 +62,24 @@ class AuthRequestType(IntEnum):
     AUTHORIZE_AUTHENTICATE = 3
 
 
+class AuthSessionState(IntEnum):
+    """Values of Auth-Session-State (RFC 6733 section 8.11)."""
+
+    STATE_MAINTAINED = 0
+    NO_STATE_MAINTAINED = 1
+
+
+class ReAuthRequestType(IntEnum):
+    """Values of Re-Auth-Request-Type (RFC 6733 section 8.12)."""
+
+    AUTHORIZE_ONLY = 0
+    AUTHORIZE_AUTHENTICATE = 1
+
+
+SERVICE_TYPE_FRAMED = 2
+"""The Service-Type of network access (RFC 2865 section 5.6)."""
+
+
 class InbandSecurity(IntEnum):
     """Values of Inband-Security-Id (RFC 6733 section 6.10)."""
 

@@ -27,6 +27,10 @@ from agents.diameter.wire import Avp, Message
 from agents.machine import secret
 
 _MAXIMUM_SECONDS = 0xFFFFFFFF
+"""The longest time; as an Authorization-Lifetime it means for ever (RFC 6733 section 8.9)."""
+
+_STATELESS = d.AuthSessionState.NO_STATE_MAINTAINED
+"""There is no Session-Termination-Request here, neither to send nor to serve."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +40,9 @@ class DiameterEapRequest:
     `eap_payload` is empty to ask the server for its first EAP packet. `feature_vector` is None
     unless mobility was asked for; it, `wish` and `hint`, a home agent that the access network
     proposes, come from `mobility_request`. `state` are the State AVPs of the answer before.
-    `unknown` are the AVPs without a field here.
+    `authorization_lifetime`, in seconds, is the longest that the NAS takes, and
+    `auth_session_state` whether it will tell of a session's end. `unknown` are the AVPs without a
+    field here.
     """
 
     session_id: str
@@ -54,6 +60,8 @@ class DiameterEapRequest:
     origin_state_id: int | None = None
     unknown: tuple[Avp, ...] = ()
     wish: Wish | None = None
+    authorization_lifetime: float | None = None
+    auth_session_state: int | None = _STATELESS
 
     @property
     def mobility(self) -> MobilityRequest:
@@ -78,6 +86,10 @@ class DiameterEapRequest:
             avps.append(d.USER_NAME.avp(self.user_name))
         avps.append(d.EAP_PAYLOAD.avp(self.eap_payload))
         avps += [d.STATE.avp(state) for state in self.state]
+        if self.authorization_lifetime is not None:
+            avps.append(d.AUTHORIZATION_LIFETIME.avp(_seconds(self.authorization_lifetime)))
+        if self.auth_session_state is not None:
+            avps.append(d.AUTH_SESSION_STATE.avp(self.auth_session_state))
         avps += _mobility_avps(self.feature_vector, self.hint)
         if self.wish is not None:
             avps.append(d.HOME_AGENT_WISH.avp(self.wish))
@@ -106,6 +118,8 @@ class DiameterEapRequest:
             origin_state_id=d.ORIGIN_STATE_ID.find(avps),
             unknown=_others(avps, _REQUEST_FIELDS, used),
             wish=read_wish(avps),
+            authorization_lifetime=_time(d.AUTHORIZATION_LIFETIME, avps),
+            auth_session_state=d.AUTH_SESSION_STATE.find(avps),
         )
 
 
@@ -113,7 +127,8 @@ class DiameterEapRequest:
 class DiameterEapAnswer:
     """A Diameter-EAP-Answer (RFC 4072 section 3.2).
 
-    `session_timeout` and `multi_round_timeout` are in seconds, whole ones on the wire.
+    `session_timeout`, `authorization_lifetime` and `multi_round_timeout` are in seconds, whole
+    ones on the wire; `auth_session_state` is whether the server wants to hear of a session's end.
     `reissued_payload` is the last EAP request again, after an EAP response that was refused.
     `sealed_assignment` is for the mobile node alone (`agents.sealed`); `local_home_agent_key` is
     the pre-shared key that a local home agent has with the mobile node.
@@ -138,6 +153,19 @@ class DiameterEapAnswer:
     unknown: tuple[Avp, ...] = ()
     sealed_assignment: bytes | None = field(default=None, repr=False)
     local_home_agent_key: bytes | None = field(default=None, repr=False, metadata={"secret": True})
+    authorization_lifetime: float | None = None
+    auth_session_state: int = _STATELESS
+    re_auth_request_type: int | None = None
+
+    @property
+    def lifetime(self) -> float | None:
+        """Seconds of service until its end or an authentication anew, None for ever.
+
+        RFC 6733 sections 8.9 and 8.13.
+        """
+        service, authorised = self.session_timeout or None, self.authorization_lifetime
+        times = (service, None if authorised == _MAXIMUM_SECONDS else authorised)
+        return min((time for time in times if time is not None), default=None)
 
     def to_message(self) -> Message:
         """Return the message; the node adds identifiers and the request's Proxy-Info."""
@@ -161,6 +189,11 @@ class DiameterEapAnswer:
             avps.append(d.MULTI_ROUND_TIME_OUT.avp(_seconds(self.multi_round_timeout)))
         if self.error_message is not None:
             avps.append(d.ERROR_MESSAGE.avp(self.error_message))
+        if self.authorization_lifetime is not None:
+            avps.append(d.AUTHORIZATION_LIFETIME.avp(_seconds(self.authorization_lifetime)))
+        avps.append(d.AUTH_SESSION_STATE.avp(self.auth_session_state))
+        if self.re_auth_request_type is not None:
+            avps.append(d.RE_AUTH_REQUEST_TYPE.avp(self.re_auth_request_type))
         if self.session_timeout is not None:
             avps.append(d.SESSION_TIMEOUT.avp(_seconds(self.session_timeout)))
         avps += [d.STATE.avp(state) for state in self.state]
@@ -184,8 +217,7 @@ class DiameterEapAnswer:
         """Read an answer that follows the command's grammar; raises DiameterError."""
         avps = message.avps
         assignment, used = read_assignment(avps)
-        session_timeout = d.SESSION_TIMEOUT.find(avps)
-        multi_round_timeout = d.MULTI_ROUND_TIME_OUT.find(avps)
+        auth_session_state = d.AUTH_SESSION_STATE.find(avps)
         auth_request_type = d.AUTH_REQUEST_TYPE.find(avps)
         return cls(
             session_id=d.SESSION_ID.need(avps),
@@ -195,13 +227,13 @@ class DiameterEapAnswer:
             eap_payload=d.EAP_PAYLOAD.find(avps),
             msk=d.EAP_MASTER_SESSION_KEY.find(avps),
             assignment=assignment,
-            session_timeout=None if session_timeout is None else float(session_timeout),
+            session_timeout=_time(d.SESSION_TIMEOUT, avps),
             user_name=d.USER_NAME.find(avps),
             error_message=d.ERROR_MESSAGE.find(avps),
             feature_vector=d.MIP6_FEATURE_VECTOR.find(avps),
             state=d.STATE.find_all(avps),
             reissued_payload=d.EAP_REISSUED_PAYLOAD.find(avps),
-            multi_round_timeout=None if multi_round_timeout is None else float(multi_round_timeout),
+            multi_round_timeout=_time(d.MULTI_ROUND_TIME_OUT, avps),
             auth_request_type=(
                 d.AuthRequestType.AUTHORIZE_AUTHENTICATE
                 if auth_request_type is None
@@ -211,6 +243,13 @@ class DiameterEapAnswer:
             unknown=_others(avps, _ANSWER_FIELDS, used),
             sealed_assignment=d.SEALED_ASSIGNMENT.find(avps),
             local_home_agent_key=d.LOCAL_HOME_AGENT_KEY.find(avps),
+            authorization_lifetime=_time(d.AUTHORIZATION_LIFETIME, avps),
+            auth_session_state=(
+                d.AuthSessionState.STATE_MAINTAINED
+                if auth_session_state is None
+                else auth_session_state
+            ),
+            re_auth_request_type=d.RE_AUTH_REQUEST_TYPE.find(avps),
         )
 
 
@@ -225,6 +264,8 @@ _COMMON_FIELDS: tuple[Definition[Any], ...] = (
     d.STATE,
     d.ORIGIN_STATE_ID,
     d.MIP6_FEATURE_VECTOR,
+    d.AUTHORIZATION_LIFETIME,
+    d.AUTH_SESSION_STATE,
 )
 _REQUEST_FIELDS = frozenset(
     (definition.code, definition.vendor)
@@ -246,6 +287,7 @@ _ANSWER_FIELDS = frozenset(
         d.EAP_MASTER_SESSION_KEY,
         d.SESSION_TIMEOUT,
         d.MULTI_ROUND_TIME_OUT,
+        d.RE_AUTH_REQUEST_TYPE,
         d.SEALED_ASSIGNMENT,
         d.LOCAL_HOME_AGENT_KEY,
     )
@@ -263,6 +305,11 @@ def _others(
         for avp in avps
         if avp is not agent_info and (avp.code, avp.vendor or None) not in fields
     )
+
+
+def _time(definition: Definition[int], avps: Iterable[Avp]) -> float | None:
+    seconds = definition.find(avps)
+    return None if seconds is None else float(seconds)
 
 
 def _seconds(value: float) -> int:

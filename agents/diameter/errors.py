@@ -62,6 +62,11 @@ def is_protocol_error(code: int) -> bool:
     return 3000 <= code < 4000
 
 
+def is_refusal(code: int) -> bool:
+    """Tell whether an answer with this result code grants nothing (RFC 6733 section 7.1)."""
+    return code >= 3000
+
+
 class DiameterError(PeerError):
     """A message that Diameter refuses, with its Result-Code.
 

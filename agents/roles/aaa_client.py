@@ -11,7 +11,9 @@ from typing import Annotated
 
 import msgspec
 
+from agents.diameter.authorisation import check_authorisation
 from agents.diameter.eap import DiameterEapAnswer, DiameterEapRequest
+from agents.diameter.errors import is_refusal
 from agents.diameter.mobility import MobilityRequest
 from agents.eap.server import MAXIMUM_IDENTITY
 from agents.eap.wire import Code, Packet, Type
@@ -102,8 +104,8 @@ class AaaClient:
     ) -> DiameterEapAnswer:
         """Send an EAP response to the home realm, to the server that has the conversation.
 
-        Returns the answer, or raises DiameterError or TimeoutError. Without a `user_name` it is
-        EAP's identity.
+        Returns the answer, or raises DiameterError or TimeoutError; an answer that grants what
+        cannot be kept here is an error too. Without a `user_name` it is EAP's identity.
         """
         conversation = self._conversation(key)
         conversation.user_name = user_name or _identity(packet) or conversation.user_name
@@ -123,6 +125,8 @@ class AaaClient:
         )
         message = await self._service.request(request.to_message())
         answer = DiameterEapAnswer.from_message(message)
+        if not is_refusal(answer.result_code):
+            check_authorisation(answer)
         conversation.server, conversation.state = answer.origin_host, answer.state
         return answer
 

@@ -16,6 +16,7 @@ import msgspec
 from agents.bootstrap import Assignment, Wish
 from agents.dhcpv6.relay import Relay
 from agents.dhcpv6.wire import ALL_SERVERS, SERVER_PORT
+from agents.diameter.authorisation import GrantError
 from agents.diameter.eap import DiameterEapAnswer
 from agents.diameter.errors import DiameterError, ResultCode
 from agents.diameter.mobility import mobility_request
@@ -48,6 +49,11 @@ def _tls_start(identifier: int) -> bytes:
     """Return EAP-TLS's first request, which is the same whoever sends it (RFC 5216 2.1.1)."""
     return Packet(Code.REQUEST, identifier, Type.TLS, TlsData(start=True).encode()).encode()
 
+
+_UNAUTHORISED = frozenset(
+    {ResultCode.AUTHORIZATION_REJECTED, ResultCode.AVP_UNSUPPORTED, ResultCode.INVALID_AVP_VALUE}
+)
+"""Who the mobile node is was not the matter: the server said no, or yes to what cannot be kept."""
 
 RETRY = 1.0
 """Seconds after which a kernel is asked again that has not closed the filter."""
@@ -341,7 +347,10 @@ class AccessRouter:
             )
         except (DiameterError, TimeoutError) as error:
             self._log.write("AaaFailed", session_id=event.session_id, reason=str(error))
-            self._reject(event, Result.AUTHENTICATION_REJECTED)
+            code = error.code if isinstance(error, DiameterError) else None
+            # Where EAP has succeeded the PaC believes no refusal without its key.
+            granted = error.granted if isinstance(error, GrantError) else None
+            self._reject(event, _refusal(code), granted)
             return
         self._deliver(event, answer)
 
@@ -367,11 +376,7 @@ class AccessRouter:
                 self._log.write("AddressTaken", session_id=number, pac=pac[0])
                 self._reject(event, Result.AUTHORIZATION_REJECTED, answer)
         else:
-            authorised = answer.result_code != ResultCode.AUTHORIZATION_REJECTED
-            refused = (
-                Result.AUTHENTICATION_REJECTED if authorised else Result.AUTHORIZATION_REJECTED
-            )
-            self._reject(event, refused, answer)
+            self._reject(event, _refusal(answer.result_code), answer)
 
     def _open_early(self, event: events.EapResponse, answer: DiameterEapAnswer) -> bytes | None:
         """Let a verified mobile node reach its home agent by IKE; return what is sealed for it."""
@@ -397,7 +402,7 @@ class AccessRouter:
         self._close_early(event.session_id)
         self._client.forget(event.session_id)  # A re-authentication is a new Diameter session.
         driver = self.endpoint.driver
-        lifetime = min(answer.session_timeout or self._lifetime, self._lifetime)
+        lifetime = min(answer.lifetime or self._lifetime, self._lifetime)
         care_of = _address(event.pac[0])
         keyed = self._key_local(event.session_id, care_of, answer, lifetime)
         self._supply(event.session_id, care_of, answer.assignment if keyed else None)
@@ -424,6 +429,12 @@ class AccessRouter:
         self._close_early(number)
         driver.call(self._paa.reject, number, packet, result, driver.now(), msk=msk)
         self._client.forget(number)
+
+
+def _refusal(code: int | None) -> Result:
+    """Return what PANA says for a Diameter result."""
+    unauthorised = code in _UNAUTHORISED
+    return Result.AUTHORIZATION_REJECTED if unauthorised else Result.AUTHENTICATION_REJECTED
 
 
 def _address(host: str) -> IPv6Address:

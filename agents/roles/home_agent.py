@@ -377,7 +377,7 @@ class EapAuthenticator:
             self._log.write("AaaRefused", reason=f"it assigns {instead} to {identity}")
             self._ike.eap_failure(event.ike_spi, None)
             return
-        lifetime = answer.session_timeout or None  # 0: no limit (RFC 6733 section 8.13).
+        lifetime = answer.lifetime
         home_address = assignment.home_address
         if not self._home_agent.authorisations.authorise(identity, home_address, lifetime):
             self._ike.eap_failure(event.ike_spi, None)

@@ -13,6 +13,7 @@ from agents.aaa.leases import Leases
 from agents.aaa.policy import Place
 from agents.aaa.subscribers import parse
 from agents.bootstrap import Assignment, ike_root
+from agents.diameter.dictionary import AuthSessionState, ReAuthRequestType
 from agents.diameter.eap import DiameterEapAnswer, DiameterEapRequest
 from agents.diameter.wire import Message
 from agents.eap.peer import EapPeer
@@ -124,6 +125,18 @@ def test_a_subscriber_gets_key_home_agent_and_home_address(aaa, authority):
     ]
     assert repr(peer.keys.msk) not in repr(aaa.events)
     assert repr(root) not in repr(aaa.events)
+
+
+def test_nobody_is_asked_to_tell_the_end_of_a_session(aaa, authority):
+    answer = authenticate(aaa, peer_of(authority))
+    assert answer.auth_session_state == AuthSessionState.NO_STATE_MAINTAINED
+
+
+@pytest.mark.parametrize(("longest", "granted"), [(60.0, 60.0), (7200.0, 3600.0)])
+def test_a_router_may_bound_the_lifetime(aaa, authority, longest, granted):
+    answer = authenticate(aaa, peer_of(authority), authorization_lifetime=longest)
+    assert (answer.authorization_lifetime, answer.session_timeout) == (granted, 3600.0)
+    assert answer.re_auth_request_type == ReAuthRequestType.AUTHORIZE_AUTHENTICATE
 
 
 def test_an_empty_payload_asks_for_the_identity_request(aaa, authority):

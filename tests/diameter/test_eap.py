@@ -31,6 +31,9 @@ answers = st.builds(
     msk=maybe_octets,
     assignment=st.none() | assignments,
     session_timeout=st.none() | st.integers(0, 0xFFFFFFFF).map(float),
+    authorization_lifetime=st.none() | st.integers(0, 0xFFFFFFFF).map(float),
+    auth_session_state=st.sampled_from([0, 1]),
+    re_auth_request_type=st.none() | st.sampled_from([0, 1]),
     user_name=st.none() | text,
     error_message=st.none() | text,
     feature_vector=st.none() | st.integers(0, 2**64 - 1),
@@ -161,6 +164,39 @@ def test_fractions_and_endless_sessions_fit_the_wire():
     answer = replace(ANSWER, session_timeout=1e12, multi_round_timeout=2.9)
     again = DiameterEapAnswer.from_message(decoded(answer.to_message()))
     assert (again.session_timeout, again.multi_round_timeout) == (0xFFFFFFFF, 2.0)
+
+
+@pytest.mark.parametrize(
+    ("session_timeout", "authorization_lifetime", "lifetime"),
+    [
+        (None, None, None),
+        (0.0, None, None),
+        (600.0, None, 600.0),
+        (None, 30.0, 30.0),
+        (0.0, 30.0, 30.0),
+        (600.0, 30.0, 30.0),
+        (30.0, 600.0, 30.0),
+        (600.0, float(0xFFFFFFFF), 600.0),
+        (None, float(0xFFFFFFFF), None),
+    ],
+)
+def test_lifetime(session_timeout, authorization_lifetime, lifetime):
+    answer = replace(
+        ANSWER, session_timeout=session_timeout, authorization_lifetime=authorization_lifetime
+    )
+    assert DiameterEapAnswer.from_message(decoded(answer.to_message())).lifetime == lifetime
+
+
+def test_nobody_is_told_that_a_session_termination_is_awaited_or_will_come():
+    for message in (REQUEST.to_message(), ANSWER.to_message()):
+        assert d.AUTH_SESSION_STATE.find(message.avps) == 1
+
+
+def test_a_server_that_does_not_say_so_keeps_state():
+    message = ANSWER.to_message()
+    silent = (avp for avp in message.avps if not d.AUTH_SESSION_STATE.is_code_of(avp))
+    answer = DiameterEapAnswer.from_message(replace(message, avps=tuple(silent)))
+    assert answer.auth_session_state == 0
 
 
 def test_secrets_are_not_shown():

@@ -75,6 +75,7 @@ def test_python_diameter_reads_an_answer():
     assert other.eap_payload == EAP_SUCCESS
     assert other.eap_master_session_key == ANSWER.msk
     assert other.session_timeout == 3600
+    assert other.auth_session_state == c.E_AUTH_SESSION_STATE_NO_STATE_MAINTAINED
     (info,) = find(other, c.AVP_MIP6_AGENT_INFO)
     assert [(avp.code, avp.value) for avp in info] == [
         (c.AVP_MIP_HOME_AGENT_ADDRESS, (2, str(ASSIGNMENT.home_agent))),
@@ -96,6 +97,7 @@ def test_request_of_python_diameter():
     other.user_name = REQUEST.user_name
     other.eap_payload = EAP_RESPONSE
     other.state = b"round 1"
+    other.auth_session_state = c.E_AUTH_SESSION_STATE_NO_STATE_MAINTAINED
     other.origin_state_id = 7
     other.header.application_id = 5
     other.append_avp(OtherAvp.new(c.AVP_MIP6_FEATURE_VECTOR, value=1))
@@ -120,6 +122,7 @@ def test_answer_of_python_diameter():
     other.multi_round_time_out = 30
     other.error_message = ANSWER.error_message
     other.session_timeout = 3600
+    other.auth_session_state = c.E_AUTH_SESSION_STATE_NO_STATE_MAINTAINED
     other.state = b"round 2"
     other.origin_state_id = 8
     other.header.application_id = 5
@@ -202,6 +205,7 @@ def test_tshark_reads_the_mobility_avps(capture):
         "diameter.MIP-Mobile-Node-Address.IPv6",
         "diameter.EAP-Master-Session-Key",
         "diameter.Session-Timeout",
+        "diameter.Auth-Session-State",
     )
     assert answer == [
         "2001",
@@ -210,5 +214,6 @@ def test_tshark_reads_the_mobility_avps(capture):
         str(ASSIGNMENT.home_address),
         ANSWER.msk.hex(),
         "3600",
+        "1",
     ]
     assert refusal[0] == "5005"

@@ -8,8 +8,9 @@ from dataclasses import replace
 
 import pytest
 
+from agents.diameter import dictionary as d
 from agents.diameter.eap import DiameterEapAnswer, DiameterEapRequest
-from agents.diameter.errors import ResultCode
+from agents.diameter.errors import DiameterError, ResultCode
 from agents.diameter.mobility import MobilityRequest
 from agents.eap.wire import Code, Packet, Type
 from agents.roles import aaa_client
@@ -151,6 +152,26 @@ def test_what_is_no_name_is_no_user_name(converse, packet):
     async def work(say, _):
         request = await say(packet)
         assert (request.user_name, request.eap_payload) == (None, packet)
+
+    converse(work)
+
+
+@pytest.mark.parametrize("code", [ResultCode.MULTI_ROUND_AUTH, ResultCode.SUCCESS])
+def test_an_answer_with_conditions_that_cannot_be_kept_is_an_error(converse, code):
+    async def work(say, client):
+        client._service.last = {"result_code": code, "unknown": (d.FILTER_ID.avp("no-net"),)}
+        with pytest.raises(DiameterError, match="Filter-Id") as caught:
+            await say(identity(b"mn@home.test"))
+        assert caught.value.code == ResultCode.AVP_UNSUPPORTED
+
+    converse(work)
+
+
+def test_the_conditions_of_a_refusal_are_nobodys_business(converse):
+    async def work(say, client):
+        refused = ResultCode.AUTHENTICATION_REJECTED
+        client._service.last = {"result_code": refused, "unknown": (d.FILTER_ID.avp("no-net"),)}
+        await say(identity(b"mn@home.test"))
 
     converse(work)
 

@@ -7,16 +7,19 @@ import errno
 import io
 import json
 import random
+from dataclasses import replace
 from ipaddress import IPv6Address, IPv6Network
 
 import pytest
 
 from agents.bootstrap import Assignment
+from agents.diameter import dictionary as d
+from agents.diameter.authorisation import check_authorisation
 from agents.diameter.eap import DiameterEapAnswer
-from agents.diameter.errors import ResultCode
+from agents.diameter.errors import DiameterError, ResultCode
 from agents.kernel.fake import FakeEnforcementPoint
 from agents.kernel.port import AccessLink
-from agents.pana.events import Rejected
+from agents.pana.events import Authenticated, Rejected
 from agents.pana.pac import Pac
 from agents.pana.pac_table import PacState
 from agents.pana.wire import Result
@@ -50,7 +53,8 @@ class Aaa:
     def __init__(self):
         self.asked = []
         self.kept = set()
-        self.fails = False
+        self.fails = None
+        self.grants = {}
         self.free = asyncio.Event()
         self.free.set()
 
@@ -58,12 +62,12 @@ class Aaa:
         self.asked.append((key, care_of))
         self.kept.add(key)
         if self.fails:
-            raise TimeoutError
+            raise self.fails
         first = packet[4] == 1
         if not first:
             await self.free.wait()
         identifier = (packet[1] + 1) % 256
-        return DiameterEapAnswer(
+        answer = DiameterEapAnswer(
             "session",
             ResultCode.MULTI_ROUND_AUTH if first else ResultCode.SUCCESS,
             "aaa.home.test",
@@ -73,6 +77,11 @@ class Aaa:
             assignment=None if first else ASSIGNMENT,
             user_name=f"{care_of}@home.test",
         )
+        if first:
+            return answer
+        answer = replace(answer, **self.grants)
+        check_authorisation(answer)
+        return answer
 
     def forget(self, key):
         self.kept.discard(key)
@@ -139,8 +148,11 @@ class World:
     def asks(self):
         return "EapResponse" in self.events()
 
+    def lines(self):
+        return self.told.getvalue().splitlines()
+
     def events(self):
-        return [json.loads(line)["event"] for line in self.told.getvalue().splitlines()]
+        return [json.loads(line)["event"] for line in self.lines()]
 
 
 @pytest.fixture
@@ -167,6 +179,67 @@ def test_it_opens_for_who_is_let_in_and_closes_with_the_session(run):
         pac.terminate(world.now)
         await world.settle()
         assert world.open() == set()
+
+    run(work)
+
+
+@pytest.mark.parametrize(
+    ("grants", "lifetime"),
+    [
+        ({}, 3600.0),
+        ({"session_timeout": 600.0}, 600.0),
+        ({"session_timeout": 600.0, "authorization_lifetime": 30.0}, 30.0),
+        ({"session_timeout": 7200.0}, 3600.0),
+    ],
+)
+def test_it_lets_in_for_as_long_as_the_aaa_server_says(run, grants, lifetime):
+    async def work(world):
+        world.aaa.grants = grants
+        pac = await world.bootstrap(ALICE)
+        (granted,) = [event for event in pac.events if isinstance(event, Authenticated)]
+        assert granted.lifetime == lifetime
+        driver = world.router.endpoint.driver
+        driver.call(driver.machine.handle_timeout, world.now + lifetime - 1)
+        assert world.open() == {ALICE[0]}
+        driver.call(driver.machine.handle_timeout, world.now + lifetime + 1)
+        assert world.open() == set()
+
+    run(work)
+
+
+@pytest.mark.parametrize(
+    ("fails", "result"),
+    [
+        (DiameterError("Filter-Id", ResultCode.AVP_UNSUPPORTED), Result.AUTHORIZATION_REJECTED),
+        (DiameterError("no", ResultCode.AUTHORIZATION_REJECTED), Result.AUTHORIZATION_REJECTED),
+        (DiameterError("down", ResultCode.TOO_BUSY), Result.AUTHENTICATION_REJECTED),
+        (TimeoutError("silent"), Result.AUTHENTICATION_REJECTED),
+    ],
+)
+def test_what_the_aaa_client_cannot_take_lets_nobody_in(run, fails, result):
+    async def work(world):
+        world.aaa.fails = fails
+        pac = await world.bootstrap(ALICE)
+        assert pac.state is not PacState.OPEN
+        assert world.open() == set()
+        (told,) = [json.loads(line) for line in world.lines() if "AaaFailed" in line]
+        assert told["reason"] == str(fails)
+        (rejected,) = [event for event in pac.events if isinstance(event, Rejected)]
+        assert rejected.code == result
+
+    run(work)
+
+
+def test_who_is_granted_what_cannot_be_kept_is_told_so_under_his_key(run):
+    async def work(world):
+        world.aaa.grants = {"unknown": (d.FILTER_ID.avp("no-net"),)}
+        pac = await world.bootstrap(ALICE)
+        (rejected,) = (event for event in pac.events if isinstance(event, Rejected))
+        assert rejected.code is Result.AUTHORIZATION_REJECTED
+        assert pac.state is PacState.CLOSED
+        assert world.open() == set()
+        (told,) = [json.loads(line) for line in world.lines() if "AaaFailed" in line]
+        assert "Filter-Id" in told["reason"]
 
     run(work)
 
@@ -245,7 +318,7 @@ def test_a_subscriber_does_not_close_it_for_another(run):
         assert world.open() == {ALICE[0]}
         false = Pac(PAA, FakePeer(rounds=1), rng=random.Random(5))
         world.pacs[ALICE[0], 9] = false
-        world.aaa.fails = True
+        world.aaa.fails = TimeoutError()
         false.start(world.now)
         await world.settle()
         assert "AaaFailed" in world.events()

@@ -109,9 +109,12 @@ def test_the_peer_is_whom_the_aaa_server_names(ask):
     assert forgotten == [SPI]
 
 
-@pytest.mark.parametrize(("timeout", "lifetime"), [(None, None), (0.0, None), (600.0, 600.0)])
-def test_the_authorisation_lasts_as_long_as_the_aaa_server_says(ask, timeout, lifetime):
-    calls, _ = ask(replace(SUCCESS, session_timeout=timeout))
+@pytest.mark.parametrize(
+    ("timeout", "authorised", "lifetime"),
+    [(None, None, None), (0.0, None, None), (600.0, None, 600.0), (600.0, 30.0, 30.0)],
+)
+def test_the_authorisation_lasts_as_long_as_the_aaa_server_says(ask, timeout, authorised, lifetime):
+    calls, _ = ask(replace(SUCCESS, session_timeout=timeout, authorization_lifetime=authorised))
     assert calls[0][2]["lifetime"] == lifetime
 
 
