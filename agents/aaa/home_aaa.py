@@ -34,13 +34,17 @@ from agents.machine import Event
 from agents.quotas import NoRoomError
 from agents.wire import WireError
 
-EapServerFactory: TypeAlias = Callable[[Authorise], EapServer]
+EapServerFactory: TypeAlias = Callable[[Authorise, int | None], EapServer]
+"""Makes an EAP server for one conversation, and for packets of no more octets if that matters."""
 
 MAXIMUM_INVALID = 5
 """EAP packets of one session that may be invalid (RFC 4072 section 2.4)."""
 
 _TLS_HANDSHAKE, _CLIENT_HELLO, _TLS_RECORD_HEADER = 22, 1, 5
 """Content type of a TLS record, type of a handshake message, octets of a record's header."""
+
+_EAP_TLS_HEADER = 10
+"""Octets before the TLS data of an EAP-TLS packet at most (RFC 5216 section 3.1)."""
 
 LEASE_MARGIN = 300.0
 """Seconds by which a lease outlasts the Session-Timeout of its answer.
@@ -58,9 +62,13 @@ def eap_servers(
     With `pick_up` they go on with an EAP-TLS that the NAS has started.
     """
     _ = tls.context  # Built now, so that a bad file shows at the start.
-    return lambda authorise: EapServer(
-        tls, fragment_size=fragment_size, authorise=authorise, pick_up=pick_up
-    )
+
+    def make(authorise: Authorise, longest: int | None) -> EapServer:
+        room = fragment_size if longest is None else max(1, longest - _EAP_TLS_HEADER)
+        size = min(fragment_size, room)
+        return EapServer(tls, fragment_size=size, authorise=authorise, pick_up=pick_up)
+
+    return make
 
 
 class HomeAaa:
@@ -146,7 +154,7 @@ class HomeAaa:
                 return self._unknown_session(request)
             if packet.type == Type.IDENTITY:
                 identity = packet.data.decode(errors="replace")
-        server = self._make_server(self._authorise)
+        server = self._make_server(self._authorise, request.framed_mtu)
         try:
             session, displaced = self._sessions.open(request, identity, server, now)
         except NoRoomError as error:

@@ -41,8 +41,8 @@ class DiameterEapRequest:
     unless mobility was asked for; it, `wish` and `hint`, a home agent that the access network
     proposes, come from `mobility_request`. `state` are the State AVPs of the answer before.
     `authorization_lifetime`, in seconds, is the longest that the NAS takes, and
-    `auth_session_state` whether it will tell of a session's end. `unknown` are the AVPs without a
-    field here.
+    `auth_session_state` whether it will tell of a session's end; `framed_mtu` are the octets of the
+    longest EAP packet for it (RFC 4072 section 2.6). `unknown` are the AVPs without a field here.
     """
 
     session_id: str
@@ -62,6 +62,7 @@ class DiameterEapRequest:
     wish: Wish | None = None
     authorization_lifetime: float | None = None
     auth_session_state: int | None = _STATELESS
+    framed_mtu: int | None = None
 
     @property
     def mobility(self) -> MobilityRequest:
@@ -90,6 +91,8 @@ class DiameterEapRequest:
             avps.append(d.AUTHORIZATION_LIFETIME.avp(_seconds(self.authorization_lifetime)))
         if self.auth_session_state is not None:
             avps.append(d.AUTH_SESSION_STATE.avp(self.auth_session_state))
+        if self.framed_mtu is not None:
+            avps.append(d.FRAMED_MTU.avp(self.framed_mtu))
         avps += _mobility_avps(self.feature_vector, self.hint)
         if self.wish is not None:
             avps.append(d.HOME_AGENT_WISH.avp(self.wish))
@@ -120,6 +123,7 @@ class DiameterEapRequest:
             wish=read_wish(avps),
             authorization_lifetime=_time(d.AUTHORIZATION_LIFETIME, avps),
             auth_session_state=d.AUTH_SESSION_STATE.find(avps),
+            framed_mtu=d.FRAMED_MTU.find(avps),
         )
 
 
@@ -273,6 +277,7 @@ _REQUEST_FIELDS = frozenset(
         *_COMMON_FIELDS,
         d.DESTINATION_REALM,
         d.DESTINATION_HOST,
+        d.FRAMED_MTU,
         d.MIP_CAREOF_ADDRESS,
         d.HOME_AGENT_WISH,
     )

@@ -139,6 +139,18 @@ def test_a_router_may_bound_the_lifetime(aaa, authority, longest, granted):
     assert answer.re_auth_request_type == ReAuthRequestType.AUTHORIZE_AUTHENTICATE
 
 
+@pytest.mark.parametrize("longest", [64, 500, 5000])
+def test_no_packet_is_longer_than_a_router_can_pass_on(aaa, authority, longest):
+    peer = peer_of(authority)
+    response, lengths = identity_response(peer), []
+    while response is not None:
+        packet = aaa.handle(ask(response, framed_mtu=longest), 0.0).eap_payload
+        lengths.append(len(packet))
+        response = peer.handle_request(packet)
+    assert peer.outcome == "success"
+    assert longest - 4 <= max(lengths) <= longest if longest < 1010 else max(lengths) <= 1010
+
+
 def test_an_empty_payload_asks_for_the_identity_request(aaa, authority):
     peer = peer_of(authority)
     answer = aaa.handle(ask(b""), 0.0)

@@ -60,6 +60,13 @@ def test_full_answer_survives():
     assert DiameterEapAnswer.from_message(decoded(ANSWER.to_message())) == ANSWER
 
 
+def test_what_a_router_can_do_survives():
+    request = replace(
+        REQUEST, authorization_lifetime=60.0, auth_session_state=None, framed_mtu=1400
+    )
+    assert DiameterEapRequest.from_message(decoded(request.to_message())) == request
+
+
 def test_hint_survives():
     hint = Assignment(IPv6Address("2001:db8:9::1"), 56)
     request = replace(REQUEST, hint=hint)
