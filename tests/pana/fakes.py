@@ -27,9 +27,12 @@ class Keys:
 
 
 class FakePeer:
-    """Identity, then `rounds` requests of type 255; the key is known after the last."""
+    """Identity, then `rounds` requests of type 255; the key is known after the last.
 
-    def __init__(self, rounds=2, msk=MSK, mute_at=None, deny=False):
+    That is with EAP-Success, or `early`, with the answer to the last request, as with TLS 1.3.
+    """
+
+    def __init__(self, rounds=2, msk=MSK, mute_at=None, deny=False, early=False):
         self.outcome = None
         self.reason = ""
         self.keys = None
@@ -39,6 +42,7 @@ class FakePeer:
         self._msk = msk
         self._mute_at = mute_at
         self._deny = deny
+        self._early = early
 
     def handle_request(self, packet):
         self.requests.append(packet)
@@ -54,6 +58,8 @@ class FakePeer:
             if len(self.requests) == self._mute_at:
                 return None
             self._left -= 1
+            if self._early and self._left <= 0:
+                self.early_keys = Keys(self._msk)
             return eap(2, identifier, b"\xff" + packet[5:] + b" answered")
         return None
 

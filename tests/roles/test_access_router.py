@@ -107,8 +107,8 @@ class World:
         self.router = AccessRouter(configuration, self.aaa, self.filter, log)
         self.pacs = {}
 
-    def pac(self, place):
-        pac = Pac(PAA, FakePeer(rounds=1), rng=random.Random(1))
+    def pac(self, place, *, early=False):
+        pac = Pac(PAA, FakePeer(rounds=1, early=early), rng=random.Random(1))
         self.pacs[place] = pac
         return pac
 
@@ -136,8 +136,8 @@ class World:
             for place in self.pacs:
                 self.hear(place)
 
-    async def bootstrap(self, place):
-        pac = self.pac(place)
+    async def bootstrap(self, place, *, early=False):
+        pac = self.pac(place, early=early)
         pac.start(self.now)
         await self.settle()
         return pac
@@ -233,7 +233,7 @@ def test_what_the_aaa_client_cannot_take_lets_nobody_in(run, fails, result):
 def test_who_is_granted_what_cannot_be_kept_is_told_so_under_his_key(run):
     async def work(world):
         world.aaa.grants = {"unknown": (d.FILTER_ID.avp("no-net"),)}
-        pac = await world.bootstrap(ALICE)
+        pac = await world.bootstrap(ALICE, early=True)
         (rejected,) = (event for event in pac.events if isinstance(event, Rejected))
         assert rejected.code is Result.AUTHORIZATION_REJECTED
         assert pac.state is PacState.CLOSED
