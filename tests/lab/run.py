@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -15,6 +16,7 @@ FOLDER = Path(__file__).parent
 PROJECT = FOLDER.parents[1]
 LONGEST = ("test_experiments.py", "test_bootstrap.py", "test_enforcement_point.py")
 MEMORY = 3 << 30  # octets that a lab and its tools may take
+COUNTED = re.compile(r"\d+ (passed|skipped)")  # in pytest's last line
 PATIENCE = 1800  # s for one module
 
 
@@ -33,7 +35,7 @@ class Runs:
         started = time.monotonic()
         process = subprocess.Popen(
             (
-                *(sys.executable, "-m", "testbed.cli", "exec", "--lab", self._lab, "--"),
+                *(sys.executable, "-m", "testbed", "exec", "--lab", self._lab, "--"),
                 *(sys.executable, "-m", "pytest", "-p", "no:cacheprovider", str(module)),
             ),
             cwd=PROJECT,
@@ -48,14 +50,14 @@ class Runs:
             process.terminate()
             output = process.communicate()[0] + f"\nnot over after {PATIENCE} s"
         self._processes.discard(process)
-        passed = process.returncode == 0
         seconds = time.monotonic() - started
         lines = output.strip().splitlines() or ["no output"]
+        passed = process.returncode == 0 and bool(COUNTED.search(lines[-1]))
         skipped = [line for line in lines if line.startswith("SKIPPED")]
         said = (
             [lines[-1].strip("= "), *skipped]
             if passed
-            else [f"failed: {process.returncode}", *lines]
+            else [f"failed, exit status {process.returncode}", *lines]
         )
         print(f"{module.relative_to(PROJECT)} ({seconds:.0f} s):", "\n    ".join(said), flush=True)
         return passed
