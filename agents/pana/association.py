@@ -83,6 +83,8 @@ class Association:
         self.peer_nonce = b""
         self.suite: Suite | None = None
         self.sa: SecurityAssociation | None = None
+        self.proved = False
+        """Whether the peer has shown that it has a key: what it has to say is protected since."""
         self._rng = rng
         self._outbox = outbox
         self._next_out: int | None = None
@@ -146,7 +148,8 @@ class Association:
         sa = None if request.kind is Kind.START else self.sa
         message = Message(request.kind, False, self.session, request.sequence, avps)
         data = self.dialect.seal(message, sa)
-        self._answered.append((received.data, data))
+        if not self._is_hearsay(request):
+            self._answered.append((received.data, data))
         self._emit(data, received.source, received.relay)
         return data
 
@@ -302,8 +305,15 @@ class Association:
         """Return whether a valid message is proved to be the peer's."""
         return self.sa is not None and message.has(AvpName.AUTH)
 
+    def _is_hearsay(self, message: Message) -> bool:
+        """Return whether a message may be anybody's, and must leave no trace for that."""
+        error = message.kind is Kind.ERROR and message.request
+        return error and self.proved and not self.is_protected(message)
+
     def accept(self, message: Message) -> None:
         """Note a valid message: its sequence number, or that the request has its answer."""
+        if self._is_hearsay(message):
+            return
         if message.request:
             self._next_in = (message.sequence + 1) % 2**32
         elif message.kind is not Kind.INITIATION:

@@ -333,6 +333,7 @@ class PaaActions:
             self._before_authorised(self.number)
         self.authorised = True
         self.proved_at = self.host
+        self.association.proved = True
         self.association.forget_nonces()
         device = None if self._device is None else str(self._device)
         self._events.append(Authorised(self.now, self.number, self.pac, device))

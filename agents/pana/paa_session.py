@@ -177,7 +177,8 @@ class PaaSession(PaaActions):
         received = self._opened(received)
         message = received.message
         association.check_auth(received, association.sa)
-        if self.state is PaaState.LOST and message.request and message.kind is not Kind.TERMINATION:
+        heard = message.request and association.is_protected(message)
+        if self.state is PaaState.LOST and heard and message.kind is not Kind.TERMINATION:
             self._runner.fire(Trigger.PAC_HEARD)
             return
         if not self._is_at_home(received) and not self._may_come_from_there(received):

@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable
 from dataclasses import replace
 
-from agents.eap_lower import EapPeerLike
+from agents.eap_lower import SUCCESS, EapPeerLike
 from agents.machine import Address, Discarded, PeerError, Timing
 from agents.pana.association import Received
 from agents.pana.dialect import Dialect
@@ -335,6 +335,11 @@ class Pac(PacActions):
         association = self._association
         if association.sa is not None and association.sa.key_id == key_id:
             raise PeerError("PAR[C] with the Key-Id of the old key")
+        packet = received.message.value(AvpName.EAP_PAYLOAD)
+        if packet is not None and packet[0] != SUCCESS:
+            # EAP hears what AUTH does not cover yet: success proves nothing, all else would end it.
+            label = self._dialect.label(received.message)
+            raise PeerError(f"{label} with a key, and without EAP-Success")
         self._conclude_eap(received.message)
         if self._eap.outcome == "failure" and association.sa is None:
             return None

@@ -286,7 +286,7 @@ class PacActions:
         return self._dialect.session_number(self._association.session)
 
     def _authorise(self) -> None:
-        self._authorised = True
+        self._authorised = self._association.proved = True
         self._association.forget_nonces()
         keys = self._eap.keys
         self.events.append(

@@ -343,6 +343,37 @@ def test_an_unprotected_error_changes_nothing():
     assert both_open(made)
 
 
+@pytest.mark.parametrize("victim", ["pac", "paa"])
+def test_forged_errors_take_neither_the_next_number_nor_the_last_answer(victim):
+    made = world(drop_after=(1,)).bootstrap(5)
+    to_pac = victim == "pac"
+    peer = made.session().association if to_pac else made.pac._association
+    machine, source = (made.pac, PAA) if to_pac else (made.server, PAC)
+    if to_pac:
+        assert made.paa.ping(made.session_id, 5.0)
+    else:
+        assert made.pac.ping(5.0)
+    made.link.run(5.5)  # The answer is lost.
+    assert made.labels(11) == ["PPR", "PPA"]
+    for code in (5012, 5004, 5005):
+        error = Message(
+            Kind.ERROR,
+            True,
+            peer.session,
+            peer._next_out,
+            (Avp.u32(AvpName.RESULT_CODE, code),),
+        )
+        assert len(send(machine, DRAFT12.encode(error), source, 5.5)) == 1
+    made.link.run(20)
+    assert made.labels(11) == ["PPR", "PPA"] * 2
+    assert made.paa.ping(made.session_id, 20.0)
+    made.link.run(25)
+    assert made.pac.ping(25.0)
+    made.link.run(30)
+    assert len(made.labels(11)) == 8
+    assert both_open(made)
+
+
 @pytest.mark.parametrize("code", [ErrorCode.UNABLE_TO_COMPLY, ErrorCode.INVALID_AVP_DATA])
 def test_a_protected_error_ends_the_session_if_it_is_fatal(code):
     made = world().bootstrap(5)

@@ -7,11 +7,11 @@ from dataclasses import replace
 import pytest
 
 from agents.pana.draft12 import DRAFT12
-from agents.pana.events import Authorised, Failed, Rejected, Terminated
+from agents.pana.events import Authenticated, Authorised, Failed, Rejected, Terminated
 from agents.pana.pac_table import PacState
 from agents.pana.rfc5191 import RFC5191
 from agents.pana.wire import Avp, AvpName, Kind, Message, Result
-from tests.pana.fakes import PAA, PAC, FakeAaa, FakePeer, Keys, World, reasons, send
+from tests.pana.fakes import PAA, PAC, FakeAaa, FakePeer, Keys, World, eap, reasons, send
 
 PROOF = {AvpName.KEY_ID, AvpName.AUTH}
 LAST_REQUEST = 9
@@ -110,3 +110,30 @@ def test_a_forged_refusal_early_in_eap_needs_no_key():
     )
     assert len(send(world.pac, RFC5191.encode(refusal), PAA, 0.5)) == 1
     assert len(world.pac_events(Rejected)) == 1
+
+
+@pytest.mark.parametrize("packet", [eap(4, 0), eap(1, 77, b"\xffanything"), eap(2, 0, b"\xff")])
+@pytest.mark.parametrize("lost", [2, 4])
+def test_a_forged_end_of_a_re_authentication_is_not_told_to_eap(dialect, packet, lost):
+    """AUTH of the last request needs EAP's key, so EAP's packet comes first: it proves nothing."""
+    first = len(World(dialect=dialect, pac={"renew_eap": FakePeer}).bootstrap(5).link.sent)
+    world = World(dialect=dialect, pac={"renew_eap": FakePeer}, drop={first + lost}).bootstrap(5)
+    world.pac.reauthenticate(5.0)
+    world.link.run(5.5)
+    genuine = dialect.decode(world.link.sent[-1][2])
+    assert genuine.kind is Kind.AUTH
+    avps = (
+        Avp.u32(AvpName.RESULT_CODE, dialect.result_number(Result.SUCCESS)),
+        Avp(AvpName.EAP_PAYLOAD, packet),
+        Avp.u32(AvpName.KEY_ID, 2),
+        Avp.u32(AvpName.SESSION_LIFETIME, 600),
+        Avp(AvpName.AUTH, bytes(20)),
+    )
+    forged = Message(Kind.RESULT, True, genuine.session, genuine.sequence, avps)
+    assert send(world.pac, dialect.encode(forged), PAA, 5.5) == []
+    assert reasons(world.pac.events) == [
+        f"{dialect.label(forged)} with a key, and without EAP-Success"
+    ]
+    world.link.run(30)
+    assert world.pac.state is PacState.OPEN
+    assert len(world.pac_events(Authenticated)) == 2
