@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Enum
 from functools import cached_property, lru_cache
@@ -27,6 +27,7 @@ from agents.crypto.extensions import (
     NON_REPUDIATION,
     AlternativeNames,
     Extensions,
+    constrains_names,
 )
 
 MAX_CHAIN = 5
@@ -120,6 +121,8 @@ class Certificate:
     """What its signature is made over, None where the algorithm of the signature says it."""
 
     not_after: datetime
+    constrained: bool = False
+    """Whether name constraints are in its path: names that they cannot govern count for nothing."""
 
     @classmethod
     def of(cls, certificate: x509.Certificate) -> Self:
@@ -145,6 +148,14 @@ class Certificate:
         """What counts of its extensions; raises CertificateError at the first time alone."""
         try:
             return Extensions.of(self.parsed)
+        except ValueError as error:
+            raise _unreadable(error) from error
+
+    @cached_property
+    def constrains_names(self) -> bool:
+        """Whether it has name constraints, which OpenSSL applies; raises CertificateError."""
+        try:
+            return constrains_names(self.parsed)
         except ValueError as error:
             raise _unreadable(error) from error
 
@@ -237,7 +248,8 @@ def check_path(path: Sequence[crypto.X509], purpose: Purpose) -> Certificate:
         if not issuer.extensions.is_ca:  # Key usage alone would do for OpenSSL.
             issuer.refuse_by_code(INVALID_CA)
     peer.check_purpose(purpose)  # This reads the extensions, whatever the purpose.
-    return peer
+    constrained = any(issuer.constrains_names for issuer in (*read[1:], trusted))
+    return replace(peer, constrained=True) if constrained else peer
 
 
 def verify(

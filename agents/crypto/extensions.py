@@ -23,6 +23,7 @@ OTHER_NAME, RFC822_NAME, DNS_NAME, IP_ADDRESS = 0xA0, 0x81, 0x82, 0x87
 
 KEY_USAGE, SUBJECT_ALTERNATIVE_NAME = "2.5.29.15", "2.5.29.17"
 BASIC_CONSTRAINTS, EXTENDED_KEY_USAGE = "2.5.29.19", "2.5.29.37"
+NAME_CONSTRAINTS = "2.5.29.30"
 USER_PRINCIPAL_NAME = bytes.fromhex("2b060104018237140203")
 """Object identifiers as DER has them."""
 
@@ -81,6 +82,11 @@ def _raw(certificate: x509.Certificate) -> dict[str, bytes]:
             raise WireError("an extension comes twice")
         found[name] = extension.value
     return found
+
+
+def constrains_names(certificate: x509.Certificate) -> bool:
+    """Return whether a CA's certificate has name constraints; raises ValueError."""
+    return NAME_CONSTRAINTS in _raw(certificate)
 
 
 def _bits(data: bytes) -> frozenset[int]:

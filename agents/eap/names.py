@@ -12,8 +12,11 @@ def peer_names(certificate: Certificate) -> tuple[str, ...]:
     """Return the identities that a peer's certificate names (RFC 5216 section 5.2).
 
     These are the rfc822Names and user principal names of the subjectAltName; the subject's
-    common names count only if there are none.
+    common names count only if there are none. Where the CA may give certain names only, it is
+    the rfc822Names alone that it is held to (RFC 5280 section 4.2.1.10), and that count.
     """
+    if certificate.constrained:
+        return certificate.names.mail
     if names := certificate.names.mail + certificate.names.principals:
         return names
     common = certificate.parsed.subject.get_attributes_for_oid(NameOID.COMMON_NAME)

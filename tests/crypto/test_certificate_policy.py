@@ -241,6 +241,33 @@ def test_non_repudiation_is_for_ike_alone(tmp_path):
     assert "not meant for" in by_eap_peer(shown, tmp_path)
 
 
+def principal(name: str) -> x509.OtherName:
+    kind = x509.ObjectIdentifier("1.3.6.1.4.1.311.20.2.3")
+    return x509.OtherName(kind, tlv(0x0C, name.encode()))
+
+
+# RFC 5280 section 4.2.1.10 knows constraints neither for common names nor for these otherNames.
+@pytest.mark.parametrize(
+    "names", [(), (x509.SubjectAlternativeName([principal(MAIL)]),)], ids=["common", "principal"]
+)
+@pytest.mark.parametrize("in_root", [False, True])
+def test_a_ca_that_may_give_certain_names_only_gives_no_others(names, in_root, tmp_path):
+    bound = x509.NameConstraints([x509.RFC822Name("other.test")], None)
+    root = issue_ca("root", None, *((bound,) if in_root else ()))
+    ca = issue_ca("lower CA", root, *(() if in_root else (bound,)))
+    free = Shown(issue(MAIL, ROOT, *names))
+    assert by_eap_server(free, tmp_path) is None
+    shown = Shown(issue(MAIL, ca, *names), (ca,), root)
+    assert f"names nobody, not {MAIL}" in by_eap_server(shown, tmp_path)
+
+
+def test_what_it_may_give_counts(tmp_path):
+    home = lower(x509.NameConstraints([x509.RFC822Name("home.test")], None))
+    assert by_eap_server(Shown(issue_leaf(home), (home,)), tmp_path) is None
+    other = lower(x509.NameConstraints([x509.RFC822Name("other.test")], None))
+    assert "do not permit" in by_eap_server(Shown(issue_leaf(other), (other,)), tmp_path)
+
+
 def openssl(holder: Identity) -> crypto.X509:
     return crypto.X509.from_cryptography(holder.certificate)
 
