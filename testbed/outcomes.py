@@ -73,7 +73,8 @@ def way(results: Results, variant: str) -> dict[str, float]:
 
 def expectation(results: Results, variant: str) -> str:
     """Return what is expected of a variant, in words."""
-    expect = results.spec.variants[variant].expect if results.spec else None
+    wanted = results.spec.variants.get(variant) if results.spec else None
+    expect = wanted.expect if wanted else None
     if not expect:
         return "a bootstrap"
     told = [

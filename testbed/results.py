@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 import tomllib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -224,7 +225,11 @@ def read_plan(folder: Path) -> list[PlannedRun]:
         plan = msgspec.json.decode(content, type=_Plan | list[PlannedRun])
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise DataError(f"{plain(path)}: {unknown_format(content) or error}") from None
-    return plan if isinstance(plan, list) else plan.runs  # The first results had a bare list.
+    runs = plan if isinstance(plan, list) else plan.runs  # The first results had a bare list.
+    wrong = [n for n, times in Counter(one.run for one in runs).items() if times > 1 or n < 1]
+    if wrong:
+        raise DataError(f"{plain(path)}: run {wrong[0]} is not one run, counted from 1")
+    return runs
 
 
 def missing_runs(folder: Path) -> list[PlannedRun]:
@@ -274,6 +279,15 @@ def make_run_folder(folder: Path, number: int) -> Path:
     for name in ("configuration", "keys"):
         (run / name).mkdir(mode=0o700, exist_ok=True)
     return run
+
+
+def clear_run_folder(folder: Path, number: int) -> None:
+    """Remove what is in the place of runs/<number>/; where a link leads nothing is touched."""
+    run = run_folder(folder, number)
+    if run.is_symlink() or run.is_file():
+        run.unlink()
+    else:
+        shutil.rmtree(run, ignore_errors=True)
 
 
 def append(folder: Path, run: Run) -> None:

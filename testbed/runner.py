@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import sys
 import threading
@@ -17,6 +16,7 @@ from typing import Any, Protocol
 import msgspec
 import tomli_w
 
+from agents.documents import shown
 from testbed import counts, keys, loads, phases, plots, report, results, session, stats
 from testbed.files import plain
 from testbed.jsonl import DataError, read_whole
@@ -164,7 +164,7 @@ def begin_again(loaded: results.Results, lab: Lab) -> Manifest:
     """Clear what interrupted runs left of themselves, and begin the manifest of what is missing."""
     _check(loaded.folder)
     for planned in loaded.missing:
-        shutil.rmtree(results.run_folder(loaded.folder, planned.run), ignore_errors=True)
+        results.clear_run_folder(loaded.folder, planned.run)
     before = loaded.manifest
     return begin_manifest(
         loaded.folder,
@@ -184,9 +184,17 @@ def interrupted(folder: Path) -> tuple[results.Results, Spec]:
     if not loaded.missing:
         raise DataError(f"{where}: all of its {len(loaded.plan)} planned runs are there")
     try:
-        return loaded, loaded.spec or Spec.load(loaded.folder / "spec.toml")
+        spec = loaded.spec or Spec.load(loaded.folder / "spec.toml")
     except SpecError as error:
         raise DataError(str(error)) from None
+    points = {json.dumps(point, sort_keys=True) for point in spec.points}
+    for one in loaded.missing:
+        there = json.dumps(one.parameters, sort_keys=True) in points
+        if one.variant not in spec.variants or not there:
+            at = "".join(f", {path} = {shown(value)}" for path, value in one.parameters.items())
+            lacks = f"spec.toml has no variant {plain(one.variant)}{plain(at)}"
+            raise DataError(f"{where}: {lacks}, of which plan.json has run {one.run}")
+    return loaded, spec
 
 
 def carry_out(

@@ -193,6 +193,66 @@ def test_nobody_goes_on_with_what_is_under_way(spec, tmp_path):
         runner.resume(folder, lab=Lab(), watcher=Watcher())
 
 
+def change_plan(**changes):
+    def change(folder):
+        plan = json.loads((folder / "plan.json").read_text())
+        plan["runs"][3].update(changes)
+        (folder / "plan.json").write_text(json.dumps(plan))
+
+    return change
+
+
+def rename_a_variant(folder):
+    text = (folder / "spec.toml").read_text()
+    (folder / "spec.toml").write_text(text.replace("variants.two", "variants.three"))
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        (rename_a_variant, "has no variant two, of which plan.json has run"),
+        (change_plan(variant="../../elsewhere"), r"has no variant ../../elsewhere, of which"),
+        (change_plan(parameters={"links.access.delay": 0.5}), "links.access.delay = 0.5, of which"),
+        (change_plan(run=1), r"plan.json: run 1 is not one run"),
+        (change_plan(run=-4), r"plan.json: run -4 is not one run"),
+    ],
+)
+def test_a_plan_that_does_not_fit_its_experiment_is_not_gone_on_with(
+    spec, tmp_path, change, complaint
+):
+    folder = carry_out(spec, tmp_path, Lab(stop=2)).folder
+    change(folder)
+    before = (folder / "manifest.json").read_text()
+
+    with pytest.raises(DataError, match=complaint):
+        runner.interrupted(folder)
+    with pytest.raises(DataError, match=complaint):
+        runner.resume(folder, lab=Lab(), watcher=Watcher())
+    assert (folder / "manifest.json").read_text() == before
+
+
+def test_runs_of_a_variant_that_the_experiment_has_no_more_are_reported(spec, tmp_path):
+    folder = carry_out(spec, tmp_path, Lab()).folder
+    rename_a_variant(folder)
+
+    runner.conclude(folder)
+
+    assert json.loads(told(folder)["summary.json"])["variants"]["two"]["expected"] == "a bootstrap"
+
+
+def test_what_stands_in_the_place_of_a_run_goes_and_what_it_links_to_stays(spec, tmp_path):
+    folder = carry_out(spec, tmp_path, Lab(stop=3)).folder
+    others = tmp_path / "others"
+    others.mkdir()
+    (others / "precious").touch()
+    results.run_folder(folder, 3).symlink_to(others)
+    results.run_folder(folder, 4).touch()
+
+    assert runner.resume(folder, lab=Lab(), watcher=Watcher()).results.missing == []
+    assert [path.name for path in others.iterdir()] == ["precious"]
+    assert not results.run_folder(folder, 3).is_symlink()
+
+
 def test_latest_moves_with_the_first_result(spec, tmp_path):
     nothing = carry_out(spec, tmp_path, Lab(stop=1))
     latest = tmp_path / "made-up" / "latest"
