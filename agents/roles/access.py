@@ -19,6 +19,7 @@ from agents.pana.dialect import PORT
 from agents.pana.dialects import DIALECTS
 from agents.pana.mobility import MobilityCapability
 from agents.pana.pac import Pac
+from agents.pana.pac_table import PacState
 from agents.roles.keylog import KeyLog
 from agents.roles.retry import Retry
 from agents.roles.tls import TlsSettings
@@ -122,7 +123,8 @@ class PanaAccess:
         self._on_foretold = on_foretold
         self._settings = settings
         self._peers = peers
-        self._care_of = self._known_at = care_of
+        self.care_of = self._known_at = care_of
+        """The address that it goes on from."""
         self._wanted = True
         self._served = False
         self._retry = Retry(self._begin_anew)
@@ -150,7 +152,7 @@ class PanaAccess:
         return self._eap
 
     def _make_endpoint(self) -> DatagramEndpoint:
-        return DatagramEndpoint(self._pac, (str(self._care_of), 0), self._handle)
+        return DatagramEndpoint(self._pac, (str(self.care_of), 0), self._handle)
 
     def start(self) -> None:
         """Send the first PANA-Client-Initiation."""
@@ -166,7 +168,7 @@ class PanaAccess:
         try:
             self._endpoint = self._make_endpoint()
         except OSError as error:
-            self._log.write("AccessFailed", reason=f"{self._care_of}: {error.strerror}")
+            self._log.write("AccessFailed", reason=f"{self.care_of}: {error.strerror}")
             self._retry.later()
             return
         self.start()
@@ -182,22 +184,45 @@ class PanaAccess:
         return driver.call(self._pac.reauthenticate, driver.now())
 
     def terminate(self) -> bool:
-        """Log out, and stay so; return whether there is a session to leave."""
+        """Log out, and stay so; return whether there is a session to leave.
+
+        One that authenticates, or asks for a sign of life, is left when that is over.
+        """
         self._wanted = False
+        return self._leave() or self._pac.state not in (PacState.CLOSED, PacState.SESS_TERM)
+
+    def _leave(self) -> bool:
         driver = self._endpoint.driver
         return driver.call(self._pac.terminate, driver.now())
 
     def move(self, care_of: IPv6Address) -> bool:
-        """Go on from another address, and tell the PAA; return whether that is possible now."""
-        self._care_of = care_of
-        self._endpoint.close()
-        self._endpoint = self._make_endpoint()
+        """Go on from another address, and tell the PAA; return whether there is a session to move.
+
+        Who waits for a sign of life tells it afterwards.
+        """
+        before, self.care_of, old = self.care_of, care_of, self._endpoint
+        try:
+            self._endpoint = self._make_endpoint()
+        except OSError as error:
+            self.care_of = before
+            self._log.write("AccessFailed", reason=f"{care_of}: {error.strerror}")
+            return False
+        old.close()
+        return self._update() or self._pac.state is PacState.WAIT_PNA_PING
+
+    def _update(self) -> bool:
         driver = self._endpoint.driver
         return driver.call(self._pac.update, driver.now())
 
     def _handle(self, event: Event) -> None:
         self._log(event)
         match event:
+            case events.Updated() | events.PingAnswered() | events.Authenticated() if (
+                not self._wanted
+            ):
+                self._leave()
+            case events.PingAnswered() if self._known_at != self.care_of:
+                self._update()
             case events.Updated():
                 self._confirm_address()
             case events.Authenticated() if self._eap.keys:
@@ -217,8 +242,8 @@ class PanaAccess:
 
     def _confirm_address(self) -> None:
         """Tell the owner that the PAA knows this host's address, if that is a new one."""
-        if self._known_at != self._care_of:
-            self._known_at = self._care_of
+        if self._known_at != self.care_of:
+            self._known_at = self.care_of
             if self.on_moved:
                 self.on_moved()
 

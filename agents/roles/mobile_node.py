@@ -282,8 +282,11 @@ class MobileNode:
 
     def _move(self, address: str) -> bool:
         """Go to another care-of address, once the access router has taken note of it."""
-        self._care_of = IPv6Address(address)
-        return bool(self._access and self._access.move(self._care_of))
+        if not self._access:
+            return False
+        told = self._access.move(IPv6Address(address))
+        self._care_of = self._access.care_of
+        return told
 
     def _moved(self) -> None:
         if self._ikev1:

@@ -139,6 +139,56 @@ def test_who_logs_out_stays_out(run):
     run(work)
 
 
+@pytest.mark.parametrize("busy", ["reauthenticate", "ping"])
+def test_who_logs_out_meanwhile_is_out_when_that_is_over(run, busy):
+    async def work(network):
+        assert getattr(network.access, busy)()
+        assert network.access.terminate()
+        await network.until(lambda: "Terminated" in network.events())
+        await asyncio.sleep(0.1)
+        assert network.sessions() == []
+        assert network.bound == len(network.granted) == 1
+        assert not network.access.terminate()
+
+    run(work)
+
+
+def test_who_logs_out_before_being_let_in_is_not_let_in(run):
+    async def work(network):
+        assert network.access.terminate()
+        await network.until(lambda: "Terminated" in network.events())
+        await asyncio.sleep(0.1)
+        assert network.sessions() == network.granted == network.failed == []
+        assert network.bound == 1
+
+    run(work, opened=False)
+
+
+def test_an_address_that_is_not_there_leaves_all_as_it_was(run):
+    async def work(network):
+        network.refuses = 1
+        assert not network.access.move(NEXT_COA)
+        assert "AccessFailed" in network.events()
+        assert network.access.ping()
+        await network.until(lambda: "PingAnswered" in network.events())
+        assert network.moved == []
+        assert network.access.move(NEXT_COA)
+        await network.until(lambda: network.moved)
+
+    run(work)
+
+
+def test_who_moves_while_it_waits_for_a_sign_of_life_tells_it_afterwards(run):
+    async def work(network):
+        assert network.access.ping()
+        assert network.access.move(NEXT_COA)
+        await network.until(lambda: network.moved)
+        (number,) = network.sessions()
+        assert network.server.paa._sessions[number].pac == network.moved[0]
+
+    run(work)
+
+
 def test_a_first_attempt_that_fails_is_the_end(run):
     async def work(network):
         network.aaa._code = 1
