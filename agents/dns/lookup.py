@@ -147,7 +147,10 @@ class HomeAgentLookup:
     def _ask(self, question: Question, now: float, timer: Retransmission | None = None) -> None:
         identifier = self._rng.getrandbits(16)
         packet = query(question.name, question.kind, identifier, edns=question.edns)
-        timer = timer or Retransmission(self._timing, self._rng, now)
+        timing = self._timing
+        if question.over_tcp:  # It takes two round trips, and begins anew if it is given up.
+            timing = replace(timing, initial=max(timing.initial, timing.maximum))
+        timer = timer or Retransmission(timing, self._rng, now)
         self.state = Asking(question, identifier, packet, timer)
         (self.streams if question.over_tcp else self.outbox).append((packet, self._server))
 
@@ -248,13 +251,15 @@ class HomeAgentLookup:
 
         A server that fails, or refuses, may answer the same question later (RFC 2308 section 7).
         """
-        question = replace(state.question, hindrance=hindrance)
+        question, timer = replace(state.question, hindrance=hindrance), state.retransmission
+        if question.over_tcp:
+            timer = Retransmission(self._timing, self._rng, now)
         self.events.append(Inconclusive(now, question.name, hindrance))
         if question.untried:
             candidates = (*question.candidates[1:], question.candidates[0])
-            self._try(question, candidates, question.untried - 1, now, state.retransmission)
+            self._try(question, candidates, question.untried - 1, now, timer)
         else:
-            self.state = replace(state, question=question, put_off=True)
+            self.state = replace(state, question=question, retransmission=timer, put_off=True)
 
     def _take_truncated(self, state: Asking, now: float) -> None:
         question = state.question

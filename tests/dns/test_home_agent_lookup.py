@@ -530,8 +530,21 @@ def test_over_tcp_too_there_is_a_deadline_and_another_try():
     machine, _, _ = asked_over_tcp()
     machine.handle_timeout(machine.next_timeout())
     assert len(machine.outbox) == 1
-    machine.handle_lost("late", 3.0)
+    machine.handle_lost("late", 10.0)
     assert reasons(machine) == ["truncated: over TCP"]
+
+
+def test_tcp_has_the_time_that_two_round_trips_over_long_links_take():
+    machine, server, question = asked_over_tcp()
+    for now in (2.2, 4.4, 7.0):
+        machine.handle_timeout(now)
+    assert not machine.outbox
+    machine.handle_message(server.answer(question).to_wire(max_size=0xFFFF), SERVER, 7.1)
+    assert len(machine.outbox) == 1
+    # Where TCP is refused nothing is in flight to wait for.
+    machine, _, _ = asked_over_tcp()
+    machine.handle_lost("connection refused", 1.0)
+    assert 2.8 <= machine.next_timeout() <= 3.2
 
 
 def test_a_late_datagram_does_not_answer_for_tcp():
