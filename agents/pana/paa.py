@@ -264,7 +264,7 @@ class Paa:
         now: float,
         cause: TerminationCause = TerminationCause.ADMINISTRATIVE,
     ) -> bool:
-        """Revoke a session; return whether it is open."""
+        """Revoke a session, if it is busy as soon as it is not; return whether it has access."""
         session = self._sessions.get(session_id)
         return self._done(session, session is not None and session.terminate(cause, now), now)
 

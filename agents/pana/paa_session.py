@@ -30,6 +30,7 @@ class PaaSession(PaaActions):
 
     _last_ping = float("-inf")
     _held: Received | None = None
+    _revoked: TerminationCause | None = None
     subscriber: str | None = None
 
     def fire(self, trigger: Trigger, now: float) -> bool:
@@ -112,12 +113,17 @@ class PaaSession(PaaActions):
         return True
 
     def terminate(self, cause: TerminationCause, now: float) -> bool:
-        """Revoke the session; return whether it is open."""
-        if self.state is not PaaState.OPEN:
+        """Revoke the session, at once or when it is open again; return whether it has access."""
+        if not self.admitted or self.state is PaaState.SESS_TERM:
             return False
-        self._termination = cause
-        self._cause = cause.name
-        return self.fire(Trigger.TERMINATE, now)
+        self.now, self._revoked = now, cause
+        self._end_if_revoked()
+        return True
+
+    def _end_if_revoked(self) -> None:
+        if self._revoked is not None and self.state is PaaState.OPEN:
+            self._termination, self._cause = self._revoked, self._revoked.name
+            self._runner.fire(Trigger.TERMINATE)
 
     def replace(self, cause: str, now: float) -> None:
         """Drop the session without a word, for another."""
@@ -197,6 +203,7 @@ class PaaSession(PaaActions):
         if (notified := notification(message)) is not None:
             self._events.append(Notified(self.now, self.number, *notified))
         self._runner.run(row)
+        self._end_if_revoked()
         held, self._held = self._held, None if association.claim is None else self._held
         if held is not None and held.place == association.place:
             self._handle(held)

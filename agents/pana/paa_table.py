@@ -185,8 +185,9 @@ PAA_TABLE: Table[PaaState] = (
         P.WAIT_EAP_MSG,
     ),
     row(P.OPEN, T.PANA_PING, (), ("Tx:PNR[P]", "RtxTimerStart"), P.WAIT_PNA_PING),
-    # The RFC stops the session timer here; it is harmless and keeps a last deadline.
-    row(P.OPEN, T.TERMINATE, (), ("Tx:PTR[]", "RtxTimerStart"), P.SESS_TERM),
+    # The RFC stops the session timer here; it is harmless and keeps a last deadline. It leaves the
+    # access until PTA has come, which a PaC that is put out need not send.
+    row(P.OPEN, T.TERMINATE, (), ("Deauthorise", "Tx:PTR[]", "RtxTimerStart"), P.SESS_TERM),
     # Not in RFC 5609, which ends the session at both ends without a word: a PaC that was not told
     # the lifetime hears of its end (Termination-Cause SESSION_TIMEOUT).
     row(

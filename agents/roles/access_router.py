@@ -416,6 +416,7 @@ class AccessRouter:
             driver.now(),
             sealed=answer.sealed_assignment,
         )
+        self._shut_out(event.pac[0])  # If the PAA can make no key of it.
 
     def _reject(
         self,

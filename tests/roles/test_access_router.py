@@ -8,6 +8,7 @@ import io
 import json
 import random
 from dataclasses import replace
+from functools import partial
 from ipaddress import IPv6Address, IPv6Network
 
 import pytest
@@ -54,6 +55,7 @@ class Aaa:
         self.asked = []
         self.kept = set()
         self.fails = None
+        self.at_once = False
         self.grants = {}
         self.free = asyncio.Event()
         self.free.set()
@@ -63,7 +65,7 @@ class Aaa:
         self.kept.add(key)
         if self.fails:
             raise self.fails
-        first = packet[4] == 1
+        first = packet[4] == 1 and not self.at_once
         if not first:
             await self.free.wait()
         identifier = (packet[1] + 1) % 256
@@ -88,7 +90,7 @@ class Aaa:
 
 
 class World:
-    def __init__(self):
+    def __init__(self, **settings):
         self.told = io.StringIO()
         self.filter = FakeEnforcementPoint(AccessLink("access", IPv6Network(PREFIX)))
         self.filter.close_access()
@@ -101,6 +103,7 @@ class World:
             access_interface="access",
             access_prefix=PREFIX,
             address=OWN,
+            **settings,
         )
         self.configuration = configuration
         log = EventLog("B", "pana", self.told)
@@ -108,7 +111,8 @@ class World:
         self.pacs = {}
 
     def pac(self, place, *, early=False):
-        pac = Pac(PAA, FakePeer(rounds=1, early=early), rng=random.Random(1))
+        peer = partial(FakePeer, rounds=1, early=early)
+        pac = Pac(PAA, peer(), rng=random.Random(1), renew_eap=peer)
         self.pacs[place] = pac
         return pac
 
@@ -157,10 +161,10 @@ class World:
 
 @pytest.fixture
 def run(monkeypatch):
-    def run(work):
+    def run(work, **settings):
         async def main():
             monkeypatch.setattr(access_router, "DatagramEndpoint", Endpoint)
-            world = World()
+            world = World(**settings)
             try:
                 await asyncio.wait_for(work(world), 20)
             finally:
@@ -351,6 +355,50 @@ def test_whom_the_filter_cannot_be_opened_for_is_told_so_under_his_key(run):
         assert rejected.code is Result.AUTHORIZATION_REJECTED
         assert pac.state is PacState.CLOSED
         assert world.open() == set()
+
+    run(work)
+
+
+def test_it_opens_for_nobody_with_whom_it_has_no_key(run):
+    """Success before the nonces are exchanged makes none; the refusal may be lost for minutes."""
+
+    async def work(world):
+        world.aaa.at_once = True
+        world.pac(ALICE).start(world.now)
+        while "EapResponse" not in world.events():
+            world.hear(ALICE)
+            for data, _ in world.router.endpoint.sent:
+                world.pacs[ALICE].handle_message(data, PAA, world.now)
+            world.router.endpoint.sent.clear()
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert world.router.endpoint.sent
+        assert world.open() == set()
+
+    run(work, start="optimized")
+
+
+@pytest.mark.parametrize("busy", ["reauthenticate", "ping"])
+def test_who_is_put_out_while_busy_is_out_when_that_is_over(run, busy):
+    async def work(world):
+        pac = await world.bootstrap(ALICE)
+        commands = world.router.commands()
+        assert commands[busy]()
+        assert commands["terminate"]()
+        await world.settle()
+        assert world.open() == set()
+        assert pac.state is PacState.CLOSED
+        assert not commands["terminate"]()
+
+    run(work)
+
+
+def test_who_is_put_out_has_no_access_until_he_says_so(run):
+    async def work(world):
+        await world.bootstrap(ALICE)
+        assert world.router.commands()["terminate"]()
+        assert world.open() == set()
+        assert world.router.endpoint.sent
 
     run(work)
 
