@@ -215,6 +215,7 @@ class Ike2Service:
             grant=grant,
             lifetime=lifetime,
         )
+        self._miss_peer(identity)  # The peer may have gone while the AAA server was asked.
 
     def eap_failure(self, ike_spi: bytes, packet: bytes | None) -> None:
         """Pass on EAP-Failure, or make one."""
