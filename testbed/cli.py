@@ -51,7 +51,10 @@ def _give_up(error: object) -> NoReturn:
     """End with one message and exit status 2."""
     from testbed.files import plain
 
-    click.echo(f"mip6lab: {plain(str(error))}", err=True)
+    text = str(error)
+    if isinstance(error, OSError) and error.filename:
+        text = f"{os.fsdecode(error.filename)}: {error.strerror}"
+    click.echo(f"mip6lab: {plain(text)}", err=True)
     raise SystemExit(UNUSABLE)
 
 
@@ -314,7 +317,7 @@ def _conclude(folder: Path) -> Results:
 
     try:
         return runner.conclude(folder.resolve())
-    except DataError as error:
+    except (DataError, OSError) as error:
         _give_up(error)
 
 

@@ -175,9 +175,16 @@ def begin_again(loaded: results.Results, lab: Lab) -> Manifest:
     )
 
 
+def _check_writable(folder: Path) -> None:
+    """Raise DataError if nothing can be written into a results folder."""
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise DataError(f"{plain(folder)} cannot be written to; copy it, and use the copy")
+
+
 def interrupted(folder: Path) -> tuple[results.Results, Spec]:
     """Return results that lack runs, and their experiment; DataError if they cannot be had."""
     loaded = results.load(folder)
+    _check_writable(loaded.folder)
     where = plain(loaded.folder)
     if not loaded.plan:
         raise DataError(f"{where}: no plan.json says what runs it was to have")
@@ -268,8 +275,9 @@ def _end(folder: Path, manifest: Manifest) -> results.Results:
 
 
 def conclude(folder: Path) -> results.Results:
-    """Write summary, CSV, figures and report of a results folder."""
+    """Write summary, CSV, figures and report of a results folder; raises DataError or OSError."""
     loaded = results.load(folder)
+    _check_writable(loaded.folder)
     plots.draw(loaded)  # First: what cannot be drawn becomes a warning.
     stats.write_summary(loaded)
     results.write_phases_csv(loaded)

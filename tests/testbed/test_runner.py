@@ -231,6 +231,30 @@ def test_a_plan_that_does_not_fit_its_experiment_is_not_gone_on_with(
     assert (folder / "manifest.json").read_text() == before
 
 
+@pytest.mark.parametrize("command", [["report"], ["plot"], ["run", "--resume"]])
+def test_what_belongs_to_somebody_else_is_left_alone(spec, tmp_path, monkeypatch, command):
+    folder = carry_out(spec, tmp_path, Lab(stop=3)).folder
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+    monkeypatch.setattr(os, "access", lambda _, mode: not mode & os.W_OK)  # Root may always.
+
+    refused = CliRunner().invoke(cli.main, [*command, str(folder)])
+
+    assert refused.exit_code == 2
+    assert refused.output == f"mip6lab: {folder} cannot be written to; copy it, and use the copy\n"
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
+
+
+def test_a_file_that_cannot_be_written_is_named(spec, tmp_path):
+    folder = carry_out(spec, tmp_path, Lab()).folder
+    (folder / "report.html").unlink()
+    (folder / "report.html").mkdir()
+
+    refused = CliRunner().invoke(cli.main, ["report", str(folder)])
+
+    assert refused.exit_code == 2
+    assert re.fullmatch(r"mip6lab: .*report\.html.*: Is a directory\n", refused.output)
+
+
 def test_runs_of_a_variant_that_the_experiment_has_no_more_are_reported(spec, tmp_path):
     folder = carry_out(spec, tmp_path, Lab()).folder
     rename_a_variant(folder)
