@@ -217,6 +217,10 @@ class Ikev2:
 
     # The AAA's calls. A verdict that comes too late is an event, not an error.
 
+    def awaits_eap(self, ike_spi: bytes) -> bool:
+        """Return whether the initiator waits for the AAA's word: ask before opening anything."""
+        return self._responder.awaits_eap(ike_spi)
+
     def eap_request(self, ike_spi: bytes, packet: bytes, now: float) -> None:
         """Send the AAA's next EAP request to the initiator."""
         self._responder.eap_request(ike_spi, packet, now)

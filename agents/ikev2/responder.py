@@ -274,14 +274,23 @@ class Responder:
         packet = identity_response(name)
         self._host.events.append(events.EapResponse(now, sa.spi_r, sa.peer, name, packet))
 
-    def _waiting(self, ike_spi: bytes, now: float) -> tuple[IkeSa, EapRunning] | None:
-        """Return the IKE SA whose peer waits for an EAP packet; say so if there is none."""
+    def awaits_eap(self, ike_spi: bytes) -> bool:
+        """Return whether the peer of an IKE SA waits for an EAP packet."""
+        return self._find_waiting(ike_spi) is not None
+
+    def _find_waiting(self, ike_spi: bytes) -> tuple[IkeSa, EapRunning] | None:
         sa = self._host.sas.get(ike_spi)
         if sa is None or sa.answered or not isinstance(sa.state, EapRunning) or sa.initiator:
-            reason = f"the IKE SA {ike_spi.hex()} waits for no EAP packet"
-            self._host.discard(("AAA", 0), reason, now)
             return None
         return sa, sa.state
+
+    def _waiting(self, ike_spi: bytes, now: float) -> tuple[IkeSa, EapRunning] | None:
+        """Return the IKE SA whose peer waits for an EAP packet; say so if there is none."""
+        found = self._find_waiting(ike_spi)
+        if found is None:
+            reason = f"the IKE SA {ike_spi.hex()} waits for no EAP packet"
+            self._host.discard(("AAA", 0), reason, now)
+        return found
 
     def _carry(self, sa: IkeSa, packet: bytes) -> None:
         payloads = [*sa.eap_prelude, Payload(PayloadType.EAP, packet)]

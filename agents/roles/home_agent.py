@@ -356,6 +356,10 @@ class EapAuthenticator:
 
     def _deliver(self, event: ikev2.EapResponse, answer: DiameterEapAnswer) -> None:
         packet = answer.eap_payload
+        if not self._ike.awaits_eap(event.ike_spi):
+            self._log.write("AaaLate", ike_spi=event.ike_spi.hex())
+            self._client.forget(event.ike_spi)
+            return
         if answer.result_code == ResultCode.MULTI_ROUND_AUTH:
             again = packet or answer.reissued_payload
             if again:

@@ -184,6 +184,10 @@ class Ike2Service:
         driver = self._endpoint.driver
         return bool(driver.call(self._machine.rekey_children, home_agent, driver.now()))
 
+    def awaits_eap(self, ike_spi: bytes) -> bool:
+        """Return whether a peer waits for the AAA server's word, and is not gone meanwhile."""
+        return self._machine.awaits_eap(ike_spi)
+
     def eap_request(self, ike_spi: bytes, packet: bytes) -> None:
         """Pass on the AAA server's EAP request."""
         driver = self._endpoint.driver
@@ -215,7 +219,6 @@ class Ike2Service:
             grant=grant,
             lifetime=lifetime,
         )
-        self._miss_peer(identity)  # The peer may have gone while the AAA server was asked.
 
     def eap_failure(self, ike_spi: bytes, packet: bytes | None) -> None:
         """Pass on EAP-Failure, or make one."""

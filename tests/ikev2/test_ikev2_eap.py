@@ -110,7 +110,10 @@ def test_the_aaa_refuses_without_a_packet(people, authority):
 def test_the_aaa_never_answers(people, authority):
     peers = between(people)
     Aaa(peers, authority, mute=True)
-    peers.connect(60.0, eap=eap_peer(authority), remote_identity=HA_NAME)
+    peers.connect(5.0, eap=eap_peer(authority), remote_identity=HA_NAME)
+    assert [peers.ha.awaits_eap(e.ike_spi) for e in find(peers.ha, EapResponse)] == [True]
+    peers.link.run(60.0)
+    assert [peers.ha.awaits_eap(e.ike_spi) for e in find(peers.ha, EapResponse)] == [False]
     assert peers.reasons(peers.ha, Failed) == ["IKE_AUTH: the negotiation has taken too long"]
     assert peers.reasons(peers.mn, Failed) == ["IKE_AUTH: the peer does not answer"]
     (event,) = find(peers.ha, EapResponse)  # Retransmissions are not passed on.

@@ -50,12 +50,19 @@ CONFIGURATION = HomeAgentConfiguration(
 GONE = object()
 """In the place of an answer: the last IKE SA of NAME is gone."""
 
+LEAVES, RETURNS = object(), object()
+"""Likewise: who asks from now on is gone before the answer comes, or is not any more."""
+
 
 class FakeIke:
-    """Keeps the calls of the authenticator."""
+    """Keeps the calls of the authenticator; those who wait do until `waiting` is changed."""
 
     def __init__(self, *_, **__):
         self.calls = []
+        self.waiting = True
+
+    def awaits_eap(self, spi):
+        return spi == SPI and self.waiting
 
     def __getattr__(self, name):
         return lambda *arguments, **named: self.calls.append((name, arguments, named))
@@ -91,6 +98,9 @@ def ask(monkeypatch):
             for aaa.answer in answers:
                 if aaa.answer is GONE:
                     authenticator._ike.on_gone(NAME)
+                    continue
+                if aaa.answer in (LEAVES, RETURNS):
+                    authenticator._ike.waiting = aaa.answer is RETURNS
                     continue
                 authenticator._on_eap(EapResponse(0.0, SPI, COA, "@home.test", b"\2\0\0\5\1"))
                 await asyncio.gather(*authenticator._tasks, return_exceptions=True)
@@ -157,3 +167,13 @@ def test_who_is_gone_holds_no_home_address(ask):
     calls, _ = ask(replace(SUCCESS, session_timeout=3600.0), GONE, another, GONE)
     assert [name for name, *_ in calls] == ["eap_success", "delete_identity", "eap_success"]
     assert calls[1][1] == (NAME,)
+
+
+@pytest.mark.parametrize("code", [ResultCode.SUCCESS, ResultCode.MULTI_ROUND_AUTH])
+def test_who_is_gone_before_the_server_answers_gets_and_keeps_nothing(ask, code):
+    other = replace(SUCCESS, user_name="other@home.test")
+    calls, forgotten = ask(LEAVES, replace(SUCCESS, result_code=code), RETURNS, other)
+    assert forgotten == [SPI, SPI]
+    assert [(name, more["identity"]) for name, _, more in calls] == [
+        ("eap_success", "other@home.test")
+    ]

@@ -169,29 +169,6 @@ def test_the_home_agent_hears_when_a_peers_last_ike_sa_is_gone():
     asyncio.run(main())
 
 
-def test_it_hears_too_that_a_peer_was_gone_before_the_aaa_server_let_him_in():
-    async def main():
-        mn, ha = both()
-        gone = []
-        ha.service.on_gone = gone.append
-        await mn.logged("ChildEstablished")
-        for identity in ("mn@home.test", str(COA)):  # The latter has another IKE SA.
-            ha.service.eap_success(
-                b"8 octets",
-                b"\3\1\0\4",
-                bytes(64),
-                identity=identity,
-                grant=None,
-                lifetime=None,
-            )
-        assert gone == ["mn@home.test"]
-        assert "Discarded" in ha.events()
-        mn.service.close()
-        ha.service.close()
-
-    asyncio.run(main())
-
-
 def test_a_peer_that_is_silent_is_asked_whether_it_lives():
     assert SETTINGS.config(None, responder=False).liveness_interval == 60.0
 
