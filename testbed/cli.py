@@ -219,7 +219,7 @@ def _follow(
     variants = several(len({one.variant for one in plan}), "variant")
     click.echo(f"{several(len(plan), 'run')} of {variants}, {about(sum(guessed))}", err=True)
     try:
-        with following(guessed, console) as show:
+        with following(guessed, _console(stderr=True)) as show:
             outcome = carry_out(show)
     except (LabError, DataError, OSError) as error:
         _give_up(error)
@@ -259,7 +259,7 @@ def list_command(kind: str | None, output: Path, as_json: bool) -> None:
 @json_option
 def doctor(as_json: bool) -> None:
     """List what the labs need, what it is for, and whether it is here."""
-    from testbed.lab.doctor import PACKAGES, examine
+    from testbed.lab.doctor import FEATURES, PACKAGES, examine
 
     findings = examine()
     if as_json:
@@ -276,13 +276,20 @@ def doctor(as_json: bool) -> None:
         labs = "both" if len(finding.labs) > 1 else finding.labs[0]
         table.add_row(finding.name, signs[finding.here], labs, finding.purpose, finding.remedy)
     console.print(table)
+    usable: list[str] = []
     for name in ("native", "uml"):
-        missing = [f.name for f in findings if name in f.labs and f.here is False]
-        verdict = f"lacks {', '.join(missing)}" if missing else "usable"
-        console.print(f"lab {name}: {verdict}")
+        missing = [f for f in findings if name in f.labs and f.here is False]
+        if lacks := ", ".join(f.name for f in missing if FEATURES[f.name].always):
+            console.print(f"lab {name}: lacks {lacks}")
+            continue
+        usable.append(name)
+        less = ", ".join(f.purpose for f in missing)
+        console.print(f"lab {name}: usable{less and f', except for {less}'}", soft_wrap=True)
     lacking = (PACKAGES[f.name] for f in findings if f.here is False and f.name in PACKAGES)
     if packages := dict.fromkeys(lacking):
         console.print(places.how_to_install(*packages, level="approaches"), soft_wrap=True)
+    if not usable:
+        raise SystemExit(UNUSABLE)
 
 
 @main.command()

@@ -160,15 +160,26 @@ def written(point: Mapping[str, Any]) -> str:
     return ", ".join(f"{axis(path)} {position(path, value)}" for path, value in point.items())
 
 
+def _named(wanted: str, names: Sequence[str]) -> str:
+    """Return the sample's name that ends with these words: those of several have their folder's."""
+    fitting = [name for name in names if f" {name}".endswith((f" {wanted}", f"/{wanted}"))]
+    if len(fitting) == 1 or wanted in fitting:
+        return wanted if wanted in fitting else fitting[0]
+    there = ", ".join(f'"{name}"' for name in fitting or names)
+    which = f"which {wanted}" if fitting else f"no successful run of {wanted}"
+    raise DataError(f"{which}? There are {there}")
+
+
 def compare(
     found: Sequence[Sample], baseline: str | None = None, seed: int = 0
 ) -> list[Comparison]:
     """Compare the samples, all pairs, or all with the one called `baseline`.
 
-    Raises DataError if there is nothing to compare.
+    Its folder can be left out where only one has it. Raises DataError if there is nothing to
+    compare.
     """
-    if baseline is not None and baseline not in {one.name for one in found}:
-        raise DataError(f"no successful run of {baseline}")
+    if baseline is not None:
+        baseline = _named(baseline, [one.name for one in found])
     pairs = [
         (one, other) if baseline in (None, one.name) else (other, one)
         for one, other in combinations(found, 2)

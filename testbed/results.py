@@ -312,6 +312,10 @@ def load(folder: Path) -> Results:
     folder = folder.resolve()
     if not folder.is_dir():
         raise DataError(f"{plain(folder)}: no such results folder")
+    if not (folder / "runs.jsonl").exists():
+        newest = folder / LATEST
+        perhaps = f"; perhaps {plain(newest)}" if newest.is_dir() else ""
+        raise DataError(f"{plain(folder)}: no results folder, for it has no runs.jsonl{perhaps}")
     manifest = read_manifest(folder)
     runs, warnings = _read_runs(folder)
     document = read_spec(folder / "spec.toml")

@@ -124,11 +124,16 @@ def _measured(runs: Sequence[Run]) -> dict[str, float]:
 def make_output(folder: Path) -> Path:
     """Make the folder for results, of the user behind sudo if it is new; return its whole path.
 
-    LabError or OSError if there can be no results.
+    LabError if there can be no results.
     """
     _check(folder)
-    new = [each for each in (folder, *folder.parents) if not each.exists()]
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        new = [each for each in (folder, *folder.parents) if not each.exists()]
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise LabError(
+            f"{plain(folder)}: {error.strerror}; choose another folder by --output"
+        ) from None
     if user := caller(PROJECT):
         for each in new:
             os.chown(each, user.pw_uid, user.pw_gid)

@@ -24,7 +24,7 @@ from testbed.steps import Expectation, Seconds, Step, Text
 from topologies.model import Shape, Topology
 
 T = TypeVar("T")
-_RUN_SECONDS = 6.0
+_RUN_SECONDS = 10.0
 _SLOWED = 3  # How many times longer it takes with slower processors and the waits of 2006.
 _ONE_WAYS = 60  # How often a link is crossed by the bootstrap, and before it to measure the link.
 _SWEPT = ("links", "settings")
@@ -151,6 +151,12 @@ def _assign(document: dict[str, Any], assignment: str) -> None:
         raise SpecError(
             f"--set {assignment}: without effect, for every variant sets it itself; "
             f"set variants.NAME.{path}"
+        )
+    named = keys[1] if keys[0] == "variants" and len(keys) > 1 else None
+    if named is not None and isinstance(variants, Mapping) and named not in variants:
+        raise SpecError(
+            f"--set {assignment}: there is no variant {named}{nearest(named, variants)}; "
+            f"use one of {', '.join(variants)}"
         )
     _put(document, keys, value, f"--set {assignment}")
 
@@ -296,7 +302,7 @@ class Spec:
     def _module(self, what: str, package: str, name: str, offers: str) -> ModuleType:
         """Return the module of a package that has this name and offers what makes it one."""
         names = [m.name for m in pkgutil.iter_modules(importlib.import_module(package).__path__)]
-        if (wanted := name.replace("-", "_")) in names:
+        if (wanted := name.replace("-", "_")) in names and "_" not in name:
             module = importlib.import_module(f"{package}.{wanted}")
             if hasattr(module, offers):
                 return module
@@ -326,7 +332,10 @@ class Spec:
         try:
             return topology.with_links(shapes)
         except KeyError as error:
-            raise SpecError(f"{self.source}: variant {variant}: links: {error.args[0]}") from None
+            raise SpecError(
+                f"{self.source}: variant {variant}: links: {error.args[0]}; "
+                f"use one of {', '.join(link.name for link in topology.links)}"
+            ) from None
 
     def slows(self, variant: str) -> bool:
         """Return whether a variant's hosts have slower processors."""

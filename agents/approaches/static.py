@@ -9,7 +9,7 @@ from agents.approaches import Role, scene
 from agents.approaches.scene import HOME_ADDRESS, KERNEL_NEEDS, CommonSettings, Scene
 from agents.roles.discovery import StaticSettings
 from agents.roles.home_network import PresharedPeer
-from agents.roles.ike2 import Ike2Settings
+from agents.roles.ike2 import Ike2PskSettings
 from topologies.model import Topology
 
 NEEDS = KERNEL_NEEDS
@@ -19,7 +19,7 @@ _KEY = "preshared.key"
 class Settings(CommonSettings, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How IKEv2 negotiates."""
 
-    ike: Ike2Settings = Ike2Settings(authentication="psk")
+    ike: Ike2PskSettings = Ike2PskSettings()
 
 
 def prepare(folder: Path, settings: Settings) -> None:

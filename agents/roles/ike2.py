@@ -69,6 +69,12 @@ class Ike2Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
         )
 
 
+class Ike2PskSettings(Ike2Settings, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The same where a pre-shared key is the rule: a change of another setting leaves it so."""
+
+    authentication: Literal["eap", "psk"] = "psk"
+
+
 def _credentials(tls: TlsSettings | None, *, own: bool) -> Credentials:
     """Return whom to trust and, if `own`, the certificate to show and those up to the CA."""
     if tls is None:

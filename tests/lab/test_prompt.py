@@ -22,8 +22,9 @@ pytestmark = needs("namespaces", "veth", "sch_htb")
 SHELL = [sys.executable, "-m", "testbed", "shell", "paper", "--lab", "native"]
 ALL_REACHED = "*** Results: 0% dropped (12/12 received)"
 # What runs without a virtual environment, and what Mininet's own clean-up would remove.
+# The clone may be below /tmp.
 APART = """
-mount -t tmpfs tmpfs /tmp
+mount --bind . /mnt && mount -t tmpfs tmpfs /tmp && cd /mnt || exit
 touch /tmp/foreign.log
 ip link add name foreign-eth0 type veth peer name foreign-eth1
 printf 'pingall\\n' | env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin {command}

@@ -255,5 +255,5 @@ def test_an_installed_package_knows_its_experiments_in_any_folder(installed, tmp
     )
     refused = run("run", "paper", "--output", "/proc/results", "--lab", "native")
     assert refused.returncode == 2
-    assert "make" not in refused.stderr
+    assert "make setup" not in refused.stderr
     assert not list(tmp_path.iterdir())

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -388,6 +389,19 @@ def test_the_command_compares(tmp_path):
         assert {one["verdict"] for one in content["comparisons"]} == {"longer", "shorter"}
         supported = [one["verdict"] for one in content["claims"]]
         assert supported == [SUPPORTED, SUPPORTED, NOT_SHOWN, SUPPORTED, NOT_SHOWN]
+
+
+def test_a_baseline_of_several_folders_is_named_by_what_tells_it_apart(tmp_path):
+    folders = [str(sample.make(tmp_path / name, runs=2)) for name in ("one", "two")]
+    loaded = [results.load(Path(folder)) for folder in folders]
+    there = [called["resident"] for called in compare.names(loaded)]
+
+    done = CliRunner().invoke(main, ["compare", *folders, "--baseline", "resident"])
+    assert done.exit_code == 2
+    assert "which resident?" in done.output.replace("\n", " ")
+    assert all(f'"{name}"' in done.output for name in there)
+    done = CliRunner().invoke(main, ["compare", *folders, "--baseline", there[0]])
+    assert done.exit_code == 0, done.output
 
 
 @pytest.mark.parametrize("phase", [*PHASES, TOTAL])

@@ -2,9 +2,12 @@ import json
 import os
 import resource
 import stat
+from dataclasses import replace
 
 import pytest
+from click.testing import CliRunner
 
+from testbed.cli import main
 from testbed.lab import LabError, NativeLab, UmlLab, choice, doctor
 from testbed.lab.caller import caller, give
 from testbed.lab.choice import choose
@@ -111,3 +114,24 @@ def test_the_uml_lab_wants_files(monkeypatch):
         assert finding.here is here
         assert ("ulimit -n" in finding.remedy) is not here
         assert here or finding in doctor.lacking("uml", ())
+
+
+@pytest.mark.parametrize(
+    ("missing", "said", "status"),
+    [
+        ((), "lab uml: usable\n", 0),
+        (("nsd",), "lab uml: usable, except for the approach dns-ikev2\n", 0),
+        (("linux.uml", "nsd"), "lab uml: lacks linux.uml\n", 2),
+    ],
+)
+def test_the_command_says_which_lab_can_be_used(monkeypatch, missing, said, status):
+    without = {*missing, "esp6"}
+    found = [replace(one, here=one.name not in without) for one in examine()]
+    monkeypatch.setattr(doctor, "examine", lambda: found)
+    monkeypatch.setenv("COLUMNS", "200")
+
+    done = CliRunner().invoke(main, ["doctor"])
+
+    assert said in done.output
+    assert "lab native: lacks esp6\n" in done.output
+    assert done.exit_code == status

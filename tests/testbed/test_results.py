@@ -186,8 +186,11 @@ def test_what_is_not_there_is_named(tmp_path, folder):
     with pytest.raises(DataError, match="no such results folder"):
         results.load(tmp_path / "none")
     (folder / "runs.jsonl").unlink()
-    with pytest.raises(DataError, match=r"runs\.jsonl: No such file"):
+    with pytest.raises(DataError, match=r"no results folder, for it has no runs\.jsonl$"):
         results.load(folder)
+    results.link_latest(folder)
+    with pytest.raises(DataError, match=r"runs\.jsonl; perhaps .*/latest$"):
+        results.load(folder.parent)
 
 
 @pytest.mark.parametrize("name", ["spec.toml", "manifest.json"])

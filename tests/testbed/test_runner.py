@@ -355,7 +355,7 @@ def test_a_folder_whose_name_is_not_utf8_is_read_but_nothing_is_run_in_it(spec, 
         (["run"], "neither an EXPERIMENT to run nor --resume"),
         (["run", "x.toml", "--resume", "."], "as it was planned"),
         (["run", "--resume", ".", "--runs", "3"], "as it was planned"),
-        (["run", "--resume", "."], r"runs\.jsonl: No such file"),
+        (["run", "--resume", "."], r"no results folder"),
     ],
 )
 def test_what_cannot_be_resumed_is_said_in_a_line(tmp_path, monkeypatch, arguments, complaint):

@@ -182,9 +182,29 @@ def test_no_more_runs_are_planned_than_anybody_can_wait_for(tmp_path):
 
 @pytest.mark.parametrize("name", ["", "a" * 65, "-a", "a/b", "..", "a\n", "A", "\u00e4", "a b"])
 def test_a_name_is_one_that_a_folder_can_have(tmp_path, name):
-    for place in ("name", f"variants.{json.dumps(name)}.timeout"):
+    text = json.dumps(name)
+    for document, changes in ((GOOD, [f"name={text}"]), (f"{GOOD}[variants.{text}]\n", [])):
         with pytest.raises(SpecError, match="is not allowed; use a name of up to 64 small letters"):
-            Spec.load(written(tmp_path, GOOD), [f"{place}={json.dumps(name)}"])
+            Spec.load(written(tmp_path, document), changes)
+
+
+def test_what_is_set_for_a_variant_makes_no_new_one(tmp_path):
+    with pytest.raises(SpecError, match="there is no variant othr, perhaps other; use one of"):
+        Spec.load(written(tmp_path, GOOD), ["variants.othr.timeout=5"])
+
+
+def test_an_approach_has_one_name(tmp_path):
+    with pytest.raises(SpecError, match='no approach called "pana_ikev1", perhaps pana-ikev1'):
+        Spec.load(written(tmp_path, GOOD), ["approach=pana_ikev1"])
+
+
+@pytest.mark.parametrize("name", ["approaches", "pana_fast", "rtt"])
+def test_how_ike_negotiates_can_be_set_for_all_approaches(name):
+    spec = Spec.load(PROJECT / "experiments" / f"{name}.toml", ["settings.ike.group=ecp256"])
+
+    ike = [spec.settings(variant).ike for variant in spec.variants]
+    assert "psk" in {getattr(one, "authentication", None) for one in ike}
+    assert {getattr(one, "group", "ecp256") for one in ike} == {"ecp256"}
 
 
 @pytest.mark.parametrize(
