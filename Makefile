@@ -18,7 +18,7 @@ endif
 help:
 	@echo 'sudo make experiment    the paper'"'"'s measurement; installs what is missing (RUNS=3: 3 runs a variant)'
 	@echo 'sudo make approaches    all approaches side by side, with Kea and NSD'
-	@echo 'make test               all tests: check, then those that need a lab, then the container image'
+	@echo 'make test               all tests: check, those that need a lab, and the container image (tests/container)'
 	@echo 'make check              fast tests: lint, types, units; needs neither root nor a lab'
 	@echo 'make lint               ruff and mypy alone'
 	@echo 'make plot               draw the figures again (RESULTS=$(RESULTS))'
