@@ -20,6 +20,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
+from cryptography.x509.oid import NameOID
 from OpenSSL import crypto
 
 from agents.crypto.extensions import (
@@ -164,6 +165,12 @@ class Certificate:
         """The subject in DER; raises CertificateError."""
         with _reading():
             return self.parsed.subject.public_bytes()
+
+    @property
+    def common_names(self) -> tuple[str, ...]:
+        """The subject's common names."""
+        found = self.parsed.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+        return tuple(str(attribute.value) for attribute in found)
 
     @property
     def names(self) -> AlternativeNames:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from cryptography.x509.oid import NameOID
+from typing import TYPE_CHECKING
 
-from agents.crypto.certificates import Certificate
 from agents.folding import ascii_lower
+
+if TYPE_CHECKING:  # IKE compares names too, and starts without reading certificates.
+    from agents.crypto.certificates import Certificate
 
 
 def peer_names(certificate: Certificate) -> tuple[str, ...]:
@@ -17,10 +19,7 @@ def peer_names(certificate: Certificate) -> tuple[str, ...]:
     """
     if certificate.constrained:
         return certificate.names.mail
-    if names := certificate.names.mail + certificate.names.principals:
-        return names
-    common = certificate.parsed.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
-    return tuple(str(attribute.value) for attribute in common)
+    return certificate.names.mail + certificate.names.principals or certificate.common_names
 
 
 def server_names(certificate: Certificate) -> tuple[str, ...]:
