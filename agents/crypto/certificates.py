@@ -25,10 +25,11 @@ from OpenSSL import crypto
 
 from agents.crypto.extensions import (
     DIGITAL_SIGNATURE,
+    NAME_CONSTRAINTS,
     NON_REPUDIATION,
     AlternativeNames,
     Extensions,
-    constrains_names,
+    extension_values,
 )
 
 MAX_CHAIN = 5
@@ -145,20 +146,24 @@ class Certificate:
         return cls.of(certificate)
 
     @cached_property
-    def extensions(self) -> Extensions:
-        """What counts of its extensions; raises CertificateError at the first time alone."""
+    def _extensions(self) -> dict[str, bytes]:
         try:
-            return Extensions.of(self.parsed)
+            return extension_values(self.parsed)
         except ValueError as error:
             raise _unreadable(error) from error
 
     @cached_property
-    def constrains_names(self) -> bool:
-        """Whether it has name constraints, which OpenSSL applies; raises CertificateError."""
+    def extensions(self) -> Extensions:
+        """What counts of its extensions; raises CertificateError at the first time alone."""
         try:
-            return constrains_names(self.parsed)
+            return Extensions.decode(self._extensions)
         except ValueError as error:
             raise _unreadable(error) from error
+
+    @property
+    def constrains_names(self) -> bool:
+        """Whether it has name constraints, which OpenSSL applies; raises CertificateError."""
+        return NAME_CONSTRAINTS in self._extensions
 
     @property
     def subject_der(self) -> bytes:

@@ -5,7 +5,7 @@ The library's reader gives none of them if one has something rare, such as an X.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv6Address
 from typing import Annotated, Self
@@ -73,8 +73,8 @@ class _Signed:
     extensions: Annotated[list[_Extension] | None, asn1.Explicit(3)]
 
 
-def _raw(certificate: x509.Certificate) -> dict[str, bytes]:
-    """Return the value of each extension by its object identifier."""
+def extension_values(certificate: x509.Certificate) -> dict[str, bytes]:
+    """Return the value of each extension by its object identifier; raises ValueError."""
     found: dict[str, bytes] = {}
     for extension in asn1.decode_der(_Signed, certificate.tbs_certificate_bytes).extensions or ():
         name = extension.identifier.dotted_string
@@ -82,11 +82,6 @@ def _raw(certificate: x509.Certificate) -> dict[str, bytes]:
             raise WireError("an extension comes twice")
         found[name] = extension.value
     return found
-
-
-def constrains_names(certificate: x509.Certificate) -> bool:
-    """Return whether a CA's certificate has name constraints; raises ValueError."""
-    return NAME_CONSTRAINTS in _raw(certificate)
 
 
 def _bits(data: bytes) -> frozenset[int]:
@@ -150,9 +145,8 @@ class Extensions:
     names: AlternativeNames | None
 
     @classmethod
-    def of(cls, certificate: x509.Certificate) -> Self:
-        """Read them; raises ValueError."""
-        raw = _raw(certificate)
+    def decode(cls, raw: Mapping[str, bytes]) -> Self:
+        """Read what `extension_values` returns; raises ValueError."""
         constraints = raw.get(BASIC_CONSTRAINTS)
         usage, purposes = raw.get(KEY_USAGE), raw.get(EXTENDED_KEY_USAGE)
         names = raw.get(SUBJECT_ALTERNATIVE_NAME)
