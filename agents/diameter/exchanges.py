@@ -139,9 +139,9 @@ class Exchanges:
 
     def _check_length(self, message: Message) -> None:
         """Raise DiameterError for a request on which a peer would end the connection."""
-        length, longest = len(message.encode()), self._config.maximum_message
-        if length > longest:
-            reason = f"a request of {length} octets is longer than {longest}"
+        longest = self._config.maximum_message
+        if message.length > longest:
+            reason = f"a request of {message.length} octets is longer than {longest}"
             raise DiameterError(reason, ResultCode.UNABLE_TO_COMPLY)
 
     def _wake(self, pending: Pending, now: float) -> bool:

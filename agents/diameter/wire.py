@@ -66,16 +66,20 @@ class Avp:
         r.take(-length % 4)
         return cls(code, value, bool(flags & MANDATORY_FLAG), vendor, bool(flags & PROTECTED_FLAG))
 
+    @property
+    def length(self) -> int:
+        """Octets of header and value, without padding."""
+        return (8 if self.vendor is None else 12) + len(self.value)
+
     def encode(self) -> bytes:
         """Return the AVP with its padding."""
         flags = (MANDATORY_FLAG if self.mandatory else 0) | (
             PROTECTED_FLAG if self.protected else 0
         )
+        length = self.length
         if self.vendor is None:
-            length = 8 + len(self.value)
             header = _AVP_HEADER.pack(self.code, flags << 24 | length)
         else:
-            length = 12 + len(self.value)
             header = _AVP_VENDOR_HEADER.pack(
                 self.code, (flags | VENDOR_FLAG) << 24 | length, self.vendor
             )
@@ -147,10 +151,14 @@ class Message:
             raise BadMessageError(reason, ResultCode.INVALID_AVP_LENGTH, message, failed)
         return message
 
+    @property
+    def length(self) -> int:
+        """Octets of the whole message."""
+        return HEADER_LENGTH + sum(avp.length + -avp.length % 4 for avp in self.avps)
+
     def encode(self) -> bytes:
         """Return the message; raises ValueError if it is longer than its length field."""
-        body = encode_avps(self.avps)
-        length = HEADER_LENGTH + len(body)
+        length = self.length
         if length >> 24:
             raise ValueError(f"the message is too long: {length} octets")
         flags = (
@@ -159,16 +167,13 @@ class Message:
             | (ERROR_FLAG if self.error else 0)
             | (RETRANSMITTED_FLAG if self.retransmitted else 0)
         )
-        return (
-            _HEADER.pack(
-                VERSION << 24 | length,
-                flags << 24 | self.command,
-                self.application,
-                self.hop_by_hop,
-                self.end_to_end,
-            )
-            + body
-        )
+        return _HEADER.pack(
+            VERSION << 24 | length,
+            flags << 24 | self.command,
+            self.application,
+            self.hop_by_hop,
+            self.end_to_end,
+        ) + encode_avps(self.avps)
 
 
 def _offender(rest: bytes) -> Avp:

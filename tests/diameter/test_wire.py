@@ -70,6 +70,7 @@ def test_header_layout():
 @given(messages)
 def test_messages_survive(message):
     assert Message.decode(message.encode()) == message
+    assert message.length == len(message.encode())
 
 
 @given(messages, st.integers(1, 200))
