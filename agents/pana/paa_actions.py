@@ -23,7 +23,7 @@ from agents.pana.events import (
 from agents.pana.keys import Algorithms
 from agents.pana.mobility import MobilityCapability, assignment_avps
 from agents.pana.paa_table import PAA_TABLE, PaaState
-from agents.pana.pac_actions import EARLIEST_REAUTH, is_fatal
+from agents.pana.pac_actions import is_fatal, renewal_due
 from agents.pana.places import Host, host_at, place
 from agents.pana.states import Runner, Trigger
 from agents.pana.terms import Device, NetworkTerms
@@ -320,8 +320,7 @@ class PaaActions:
     def _start_lifetime(self) -> None:
         lifetime = self._verdict.lifetime if self._verdict else 0
         self._deadline = self._lifetime_end = self.now + lifetime
-        part = self._settings.reauth_at * self._rng.uniform(EARLIEST_REAUTH, 1.0)
-        self._reauth_at = self.now + part * lifetime if part else None
+        self._reauth_at = renewal_due(self.now, lifetime, self._settings.reauth_at, self._rng)
 
     def _stop_session_timer(self) -> None:
         self._deadline = self._reauth_at = None

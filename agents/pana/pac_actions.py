@@ -6,6 +6,7 @@ import random
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import isinf
 
 from agents.bootstrap import Assignment
 from agents.eap_lower import EapPeerLike
@@ -31,7 +32,7 @@ from agents.pana.states import Runner, Trigger
 from agents.pana.terms import Device, HostTerms
 from agents.pana.wire import Avp, AvpName, Kind, Result, TerminationCause
 
-EARLIEST_REAUTH = 0.9
+_EARLIEST_REAUTH = 0.9
 """The part of its time at which a re-authentication may begin at the earliest."""
 
 
@@ -272,10 +273,9 @@ class PacActions:
 
     def _start_lifetime(self) -> None:
         self._lifetime_end = self._now + self._lifetime
-        forever = self._lifetime_end == float("inf")
-        self._session_deadline = None if forever else self._lifetime_end
-        part = self._settings.reauth_at * self._rng.uniform(EARLIEST_REAUTH, 1.0)
-        self._reauth_at = self._now + part * self._lifetime if part and not forever else None
+        self._session_deadline = None if isinf(self._lifetime_end) else self._lifetime_end
+        part = self._settings.reauth_at
+        self._reauth_at = renewal_due(self._now, self._lifetime, part, self._rng)
 
     def _stop_session_timer(self) -> None:
         self._session_deadline = None
@@ -321,6 +321,13 @@ class PacActions:
             self.events.append(Terminated(self._now, self._session_number(), None, reason))
         else:
             self.events.append(Failed(self._now, reason))
+
+
+def renewal_due(now: float, lifetime: float, part: float, rng: random.Random) -> float | None:
+    """Return when a session is to be renewed, after a part of its lifetime; None for never."""
+    if not part or isinf(lifetime):
+        return None
+    return now + part * rng.uniform(_EARLIEST_REAUTH, 1.0) * lifetime
 
 
 def is_fatal(association: Association, received: Received) -> bool:
