@@ -83,6 +83,12 @@ def nearest(word: str, known: Iterable[str]) -> str:
     return f", perhaps {like[0]}" if like else ""
 
 
+def absent(what: str, word: str, known: Iterable[str]) -> str:
+    """Return that there is no such thing as `word`, which of the known ones it is like, and all."""
+    words = list(known)
+    return f"there is no {what}{nearest(word, words)}; use one of {', '.join(words)}"
+
+
 def shown(value: object) -> str:
     """Return a value as TOML has it, a long one cut."""
     match value:

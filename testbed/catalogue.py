@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 import tomllib
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import ModuleType
 
 import topologies
 from agents import approaches
 from testbed import places
 from testbed.files import plain
 from testbed.jsonl import DataError
-from testbed.results import read_plan
+from testbed.results import LATEST, read_plan
 from testbed.spec import Spec, SpecError
 from testbed.words import several
 
 
-def _heading(module: str) -> str:
+def _heading(module: ModuleType) -> str:
     """Return the first line of a module's docstring."""
-    return (importlib.import_module(module).__doc__ or "").partition("\n")[0]
+    return (module.__doc__ or "").partition("\n")[0]
 
 
 def _experiments(_results: Path) -> dict[str, str]:
@@ -33,17 +32,11 @@ def _experiments(_results: Path) -> dict[str, str]:
 
 
 def _topologies(_results: Path) -> dict[str, str]:
-    names = topologies.names()
-    return {name: _heading(f"topologies.{name.replace('-', '_')}") for name in names}
+    return {name: _heading(topologies.module(name)) for name in topologies.names()}
 
 
 def _approaches(_results: Path) -> dict[str, str]:
-    modules = [f"{approaches.__name__}.{m.name}" for m in pkgutil.iter_modules(approaches.__path__)]
-    return {
-        module.rpartition(".")[2].replace("_", "-"): _heading(module)
-        for module in modules
-        if hasattr(importlib.import_module(module), "compose")
-    }
+    return {name: _heading(approaches.load(name)) for name in approaches.names()}
 
 
 def _extent(folder: Path, done: int) -> str:
@@ -62,7 +55,7 @@ def _results(results: Path) -> dict[str, str]:
         folder = lines.parent
         if folder.is_symlink():
             continue
-        newest = ", the latest" if (folder.parent / "latest").resolve() == folder.resolve() else ""
+        newest = ", the latest" if (folder.parent / LATEST).resolve() == folder.resolve() else ""
         found[plain(folder)] = f"{_extent(folder, len(lines.read_bytes().splitlines()))}{newest}"
     return found
 

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import copy
 import hashlib
-import importlib
 import itertools
 import json
 import math
-import pkgutil
 import random
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,7 +15,9 @@ from typing import Annotated, Any, TypeVar
 
 import msgspec
 
-from agents.documents import DocumentError, fit, nearest, parse_toml, read, shown
+import topologies
+from agents import approaches
+from agents.documents import DocumentError, absent, fit, parse_toml, read, shown
 from agents.settings import zero_or
 from testbed import steps
 from testbed.steps import Expectation, Seconds, Step, Text
@@ -154,10 +154,7 @@ def _assign(document: dict[str, Any], assignment: str) -> None:
         )
     named = keys[1] if keys[0] == "variants" and len(keys) > 1 else None
     if named is not None and isinstance(variants, Mapping) and named not in variants:
-        raise SpecError(
-            f"--set {assignment}: there is no variant {named}{nearest(named, variants)}; "
-            f"use one of {', '.join(variants)}"
-        )
+        raise SpecError(f"--set {assignment}: {absent(f'variant {named}', named, variants)}")
     _put(document, keys, value, f"--set {assignment}")
 
 
@@ -299,24 +296,16 @@ class Spec:
         merged = _merge(common, self.experiment.variants[name])
         return self._fit(merged, Variant, f"variant {name}: ")
 
-    def _module(self, what: str, package: str, name: str, offers: str) -> ModuleType:
-        """Return the module of a package that has this name and offers what makes it one."""
-        names = [m.name for m in pkgutil.iter_modules(importlib.import_module(package).__path__)]
-        if (wanted := name.replace("-", "_")) in names and "_" not in name:
-            module = importlib.import_module(f"{package}.{wanted}")
-            if hasattr(module, offers):
-                return module
-        modules = {n: importlib.import_module(f"{package}.{n}") for n in names}
-        known = [n.replace("_", "-") for n, module in modules.items() if hasattr(module, offers)]
-        raise SpecError(
-            f'{self.source}: there is no {what} called "{name}"{nearest(name, known)}; '
-            f"use one of {', '.join(known)}"
-        )
-
     def approach(self, variant: str) -> ModuleType:
         """Return the module of a variant's approach."""
         name = self.variants[variant].approach
-        return self._module("approach", "agents.approaches", name, "compose")
+        self._expect("approach", name, approaches.names())
+        return approaches.load(name)
+
+    def _expect(self, what: str, name: str, known: Sequence[str]) -> None:
+        if name not in known:
+            called = f'{what} called "{name}"'
+            raise SpecError(f"{self.source}: {absent(called, name, known)}")
 
     def settings(self, variant: str) -> Any:
         """Return a variant's settings as its approach defines them."""
@@ -326,8 +315,8 @@ class Spec:
     def topology(self, variant: str) -> Topology:
         """Return a variant's topology with its links shaped as asked."""
         wanted = self.variants[variant]
-        module = self._module("topology", "topologies", wanted.topology, "TOPOLOGY")
-        topology: Topology = module.TOPOLOGY
+        self._expect("topology", wanted.topology, topologies.names())
+        topology = topologies.load(wanted.topology)
         shapes = {n: Shape(s.rate, s.delay, s.loss) for n, s in wanted.links.items()}
         try:
             return topology.with_links(shapes)

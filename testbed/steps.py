@@ -12,7 +12,7 @@ from typing import Annotated, TypeAlias
 import msgspec
 
 from agents.approaches import Role
-from agents.documents import nearest
+from agents.documents import absent, nearest
 from agents.shell.eventlog import known_events
 from testbed.probe import Traffic
 from topologies.model import Topology
@@ -97,7 +97,9 @@ def check(
         place = f"steps[{number}]"
         hosts = [host.name for host in topology.hosts]
         if step.host not in hosts:
-            raise ValueError(f"{place}.host: {_not_among(step.host, hosts, 'host')}")
+            raise ValueError(
+                f"{place}.host: {absent(f'host {step.host!r}', step.host, sorted(hosts))}"
+            )
         if step.command:
             _check_command(f"{place}.command", step, programs)
         if step.until:
@@ -126,15 +128,11 @@ def _check_expectation(
         )
 
 
-def _not_among(word: str, known: Iterable[str], what: str) -> str:
-    words = sorted(known)
-    return f"there is no {what} {word!r}{nearest(word, words)}; use one of {', '.join(words)}"
-
-
 def _check_event(place: str, text: str, programs: dict[str, Role]) -> None:
     host, _, event = text.partition(" ")
     if host not in programs:
-        raise ValueError(f"{place}: {_not_among(host, programs, 'host with a program,')}")
+        what = f"host with a program, {host!r}"
+        raise ValueError(f"{place}: {absent(what, host, sorted(programs))}")
     if event not in (known := known_events()):
         raise ValueError(f"{place}: no program tells of {event!r}{nearest(event, known)}")
 
@@ -147,7 +145,7 @@ def _check_command(place: str, step: Step, programs: dict[str, Role]) -> None:
     if not role.commands:
         raise ValueError(f"{place}: the program in host {step.host} takes no commands")
     if name not in role.commands:
-        raise ValueError(f"{place}: {_not_among(name, role.commands, 'command')}")
+        raise ValueError(f"{place}: {absent(f'command {name!r}', name, sorted(role.commands))}")
     readers = role.commands[name]
     if len(readers) != len(arguments):
         raise ValueError(f"{place}: {name} takes {len(readers)} arguments, not {len(arguments)}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+from types import ModuleType
 
 from topologies.model import Topology
 
@@ -12,14 +13,18 @@ _OTHERS = ("mn", "model")
 
 def names() -> list[str]:
     """Return the names of all topologies."""
-    modules = {module.name for module in pkgutil.iter_modules(__path__)}
-    return sorted(module.replace("_", "-") for module in modules.difference(_OTHERS))
+    modules = {found.name for found in pkgutil.iter_modules(__path__)}
+    return sorted(name.replace("_", "-") for name in modules.difference(_OTHERS))
+
+
+def module(name: str) -> ModuleType:
+    """Return the module of one of the topologies."""
+    return importlib.import_module(f"{__name__}.{name.replace('-', '_')}")
 
 
 def load(name: str) -> Topology:
     """Return the topology called `name`; LookupError, with those that there are, without one."""
     if name not in names():
         raise LookupError(f'no topology is called "{name}"; there are: {", ".join(names())}')
-    module = importlib.import_module(f"{__name__}.{name.replace('-', '_')}")
-    topology: Topology = module.TOPOLOGY
+    topology: Topology = module(name).TOPOLOGY
     return topology

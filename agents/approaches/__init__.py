@@ -1,7 +1,7 @@
 """How a mobile node learns its home agent: one module an approach.
 
-The harness loads `agents.approaches.<name>` by the name in an experiment's file, with "-" read as
-"_". The module offers
+The harness loads `agents.approaches.<name>` by the name in an experiment's file, with "-" for
+each "_". The module offers
 
 - `Settings`: a msgspec struct, what the experiment may set;
 - `NEEDS`: the kernel features that a run needs, by the names that `mip6lab doctor` shows;
@@ -11,8 +11,13 @@ The harness loads `agents.approaches.<name>` by the name in an experiment's file
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from types import ModuleType
+
+_OTHERS = ("scene",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,3 +34,14 @@ class Role:
     module: str
     configuration: dict[str, object]
     commands: Mapping[str, tuple[Callable[[str], object], ...]] = field(default_factory=dict)
+
+
+def names() -> list[str]:
+    """Return the names of all approaches."""
+    modules = {module.name for module in pkgutil.iter_modules(__path__)}
+    return sorted(module.replace("_", "-") for module in modules.difference(_OTHERS))
+
+
+def load(name: str) -> ModuleType:
+    """Return the module of one of the approaches."""
+    return importlib.import_module(f"{__name__}.{name.replace('-', '_')}")
