@@ -113,9 +113,6 @@ def run(
 
     All of it goes to OUTPUT/NAME/RUN-ID, beside it a link to it, latest.
     """
-    from testbed.catalogue import load_experiment
-    from testbed.spec import SpecError
-
     if resume:
         if experiment or variants or assignments or how["runs"] or how["seed"] is not None:
             _give_up(
@@ -126,29 +123,32 @@ def run(
         return
     if experiment is None:
         _give_up("there is neither an EXPERIMENT to run nor --resume FOLDER to go on with")
-    try:
-        spec = load_experiment(experiment, assignments, variants)
-        if spec.experiment.sweep:
-            raise SpecError(f"{experiment} is a sweep: mip6lab sweep {experiment}")
-    except SpecError as error:
-        _give_up(error)
-    _carry_out(spec, **how)
+    _carry_out(_chosen(experiment, assignments, variants, swept=False), **how)
 
 
 @main.command()
 @carried_out()
 def sweep(experiment: str, variants: Sequence[str], assignments: Sequence[str], **how: Any) -> None:
     """Carry out an EXPERIMENT over the grid of its [sweep] and fit the round trips."""
+    _carry_out(_chosen(experiment, assignments, variants, swept=True), **how)
+
+
+def _chosen(
+    experiment: str, assignments: Sequence[str], variants: Sequence[str] = (), *, swept: bool | None
+) -> Spec:
+    """Read an experiment, which has to be a sweep, or none; with None it may be either."""
     from testbed.catalogue import load_experiment
     from testbed.spec import SpecError
 
     try:
         spec = load_experiment(experiment, assignments, variants)
-        if not spec.experiment.sweep:
+        if swept is False and spec.experiment.sweep:
+            raise SpecError(f"{experiment} is a sweep: mip6lab sweep {experiment}")
+        if swept and not spec.experiment.sweep:
             raise SpecError(f"{experiment} has no [sweep]: mip6lab run {experiment}")
     except SpecError as error:
         _give_up(error)
-    _carry_out(spec, **how)
+    return spec
 
 
 def _carry_out(
@@ -182,13 +182,11 @@ def _resume(folder: Path, lab: str, *, as_json: bool) -> None:
     from testbed.files import plain
     from testbed.jsonl import DataError
     from testbed.lab import LabError
-    from testbed.results import load_paper
     from testbed.spec import SpecError
 
     _handle_interrupts()
     try:
         loaded, spec = runner.interrupted(folder)
-        load_paper()
         began_in = loaded.manifest.lab if loaded.manifest else lab
         if lab not in ("auto", began_in):
             raise LabError(f"{plain(folder)} began in the {began_in} lab, and goes on there")
@@ -383,13 +381,7 @@ def compare(
 @set_option
 def validate(experiment: str, assignments: Sequence[str]) -> None:
     """Check an EXPERIMENT without running it."""
-    from testbed.catalogue import load_experiment
-    from testbed.spec import SpecError
-
-    try:
-        spec = load_experiment(experiment, assignments)
-    except SpecError as error:
-        _give_up(error)
+    spec = _chosen(experiment, assignments, swept=None)
     for name, variant in spec.variants.items():
         click.echo(f"{name}: approach {variant.approach}, topology {variant.topology}")
     click.echo(f"needs: {', '.join(sorted(spec.needs()))}")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-from testbed.phases import PHASES
+from testbed.phases import PHASES, ended_in
 from testbed.results import Results
 from testbed.runs import Run
 from testbed.words import several
@@ -62,8 +62,7 @@ def _way(runs: list[Run]) -> tuple[dict[str, float], str | None]:
     if not known:
         return {}, None
     shared = [name for name in PHASES if all(name in one for one in known)]
-    ended_in = PHASES[len(shared)] if len(shared) < len(PHASES) else None
-    return {name: median(one[name] for one in known) for name in shared}, ended_in
+    return {name: median(one[name] for one in known) for name in shared}, ended_in(shared)
 
 
 def way(results: Results, variant: str) -> dict[str, float]:

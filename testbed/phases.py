@@ -144,6 +144,11 @@ def from_capture(path: Path, mobile_node: Collection[IPv6Address] = ()) -> Timel
     return _timeline(_seen(path, mobile_node), path)
 
 
+def ended_in(whole: Collection[str]) -> str | None:
+    """Return the first phase that is not among those gone through whole; None if all are."""
+    return next((name for name in PHASES if name not in whole), None)
+
+
 def reached(path: Path) -> dict[str, float]:
     """Return the phases that a capture shows whole, before the first that it does not, in seconds.
 

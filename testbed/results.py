@@ -107,8 +107,7 @@ class Results:
     @property
     def missing(self) -> list[PlannedRun]:
         """The planned runs that have not been carried out."""
-        done = {run.run for run in self.runs}
-        return [planned for planned in self.plan if planned.run not in done]
+        return _without(self.plan, self.runs)
 
     @property
     def unfinished(self) -> str | None:
@@ -234,8 +233,12 @@ def read_plan(folder: Path) -> list[PlannedRun]:
 
 def missing_runs(folder: Path) -> list[PlannedRun]:
     """Return the planned runs that runs.jsonl does not have; raises DataError."""
-    done = {run.run for run in _read_runs(folder)[0]}
-    return [planned for planned in read_plan(folder) if planned.run not in done]
+    return _without(read_plan(folder), _read_runs(folder)[0])
+
+
+def _without(plan: Iterable[PlannedRun], runs: Iterable[Run]) -> list[PlannedRun]:
+    done = {run.run for run in runs}
+    return [planned for planned in plan if planned.run not in done]
 
 
 @contextmanager

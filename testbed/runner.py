@@ -9,7 +9,7 @@ import sys
 import threading
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -51,7 +51,6 @@ class Outcome:
 
     folder: Path
     results: results.Results
-    planned: int
 
 
 def _lines(lab: Lab, folder: Path) -> Generator[dict[str, Any], None, None]:
@@ -232,6 +231,7 @@ def resume(folder: Path, *, lab: Lab, watcher: Watcher) -> Outcome:
 
 
 def _go_on(folder: Path, spec: Spec, manifest: Manifest, lab: Lab, watcher: Watcher) -> Outcome:
+    linked = False
     try:
         with _interrupts_told(watcher), closing(_lines(lab, folder)) as lines:
             for line in lines:
@@ -241,7 +241,9 @@ def _go_on(folder: Path, spec: Spec, manifest: Manifest, lab: Lab, watcher: Watc
                 elif "result" in line:
                     run = analyse(folder, line["result"], spec.topology(line["result"]["variant"]))
                     results.append(folder, run)
-                    results.link_latest(folder)
+                    if not linked:
+                        results.link_latest(folder)
+                        linked = True
                     watcher.finished()
                 else:
                     watcher.phase(line["variant"], line["phase"])
@@ -250,8 +252,7 @@ def _go_on(folder: Path, spec: Spec, manifest: Manifest, lab: Lab, watcher: Watc
     except LabError as error:
         _end(folder, manifest)
         raise LabError(f"{error}\nwhat is done is in {plain(folder)}") from None
-    loaded = _end(folder, manifest)
-    return Outcome(folder, loaded, len(loaded.plan))
+    return Outcome(folder, _end(folder, manifest))
 
 
 @contextmanager
@@ -274,15 +275,20 @@ def _interrupts_told(watcher: Watcher) -> Iterator[None]:
 
 
 def _end(folder: Path, manifest: Manifest) -> results.Results:
-    manifest.delays_measured = _measured(results.load(folder).runs)
+    loaded = results.load(folder)
+    manifest.delays_measured = _measured(loaded.runs)
     end_manifest(folder, manifest)
-    return conclude(folder)
+    return _write(replace(loaded, manifest=manifest))
 
 
 def conclude(folder: Path) -> results.Results:
     """Write summary, CSV, figures and report of a results folder; raises DataError or OSError."""
-    loaded = results.load(folder)
-    _check_writable(loaded.folder)
+    return _write(results.load(folder))
+
+
+def _write(loaded: results.Results) -> results.Results:
+    folder = loaded.folder
+    _check_writable(folder)
     plots.draw(loaded)  # First: what cannot be drawn becomes a warning.
     stats.write_summary(loaded)
     results.write_phases_csv(loaded)

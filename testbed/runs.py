@@ -8,7 +8,7 @@ import msgspec
 
 from testbed.counts import Traffic
 from testbed.files import FORMAT, check_format
-from testbed.phases import DISCOVERY, OVERLAP, PHASES, TOTAL
+from testbed.phases import DISCOVERY, OVERLAP, PHASES, TOTAL, ended_in
 
 
 class Run(msgspec.Struct, kw_only=True):
@@ -74,9 +74,7 @@ class Run(msgspec.Struct, kw_only=True):
     @property
     def ended_in(self) -> str | None:
         """The phase in which a run ended that did not go through all; None if it is not known."""
-        if self.phases is None or len(self.phases) >= len(PHASES):
-            return None
-        return PHASES[len(self.phases)]
+        return None if self.phases is None else ended_in(self.phases)
 
     def __post_init__(self) -> None:
         check_format(self.format)

@@ -26,4 +26,4 @@ def test_it_comes_to_what_it_expects(place, name):
     outcome = carry_out_here(PROJECT / "experiments" / f"{name}.toml", place)
 
     assert not [(run.variant, run.reason) for run in outcome.results.failed]
-    assert len(outcome.results.runs) == outcome.planned
+    assert len(outcome.results.runs) == len(outcome.results.plan)
