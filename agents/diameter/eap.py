@@ -221,8 +221,6 @@ class DiameterEapAnswer:
         """Read an answer that follows the command's grammar; raises DiameterError."""
         avps = message.avps
         assignment, used = read_assignment(avps)
-        auth_session_state = d.AUTH_SESSION_STATE.find(avps)
-        auth_request_type = d.AUTH_REQUEST_TYPE.find(avps)
         return cls(
             session_id=d.SESSION_ID.need(avps),
             result_code=d.RESULT_CODE.need(avps),
@@ -238,20 +236,16 @@ class DiameterEapAnswer:
             state=d.STATE.find_all(avps),
             reissued_payload=d.EAP_REISSUED_PAYLOAD.find(avps),
             multi_round_timeout=_time(d.MULTI_ROUND_TIME_OUT, avps),
-            auth_request_type=(
-                d.AuthRequestType.AUTHORIZE_AUTHENTICATE
-                if auth_request_type is None
-                else auth_request_type
+            auth_request_type=_given(
+                d.AUTH_REQUEST_TYPE, avps, d.AuthRequestType.AUTHORIZE_AUTHENTICATE
             ),
             origin_state_id=d.ORIGIN_STATE_ID.find(avps),
             unknown=_others(avps, _ANSWER_FIELDS, used),
             sealed_assignment=d.SEALED_ASSIGNMENT.find(avps),
             local_home_agent_key=d.LOCAL_HOME_AGENT_KEY.find(avps),
             authorization_lifetime=_time(d.AUTHORIZATION_LIFETIME, avps),
-            auth_session_state=(
-                d.AuthSessionState.STATE_MAINTAINED
-                if auth_session_state is None
-                else auth_session_state
+            auth_session_state=_given(
+                d.AUTH_SESSION_STATE, avps, d.AuthSessionState.STATE_MAINTAINED
             ),
             re_auth_request_type=d.RE_AUTH_REQUEST_TYPE.find(avps),
         )
@@ -310,6 +304,11 @@ def _others(
         for avp in avps
         if avp is not agent_info and (avp.code, avp.vendor or None) not in fields
     )
+
+
+def _given(definition: Definition[int], avps: Iterable[Avp], default: int) -> int:
+    value = definition.find(avps)
+    return default if value is None else value
 
 
 def _time(definition: Definition[int], avps: Iterable[Avp]) -> float | None:
