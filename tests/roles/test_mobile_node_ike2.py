@@ -3,42 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import io
-import json
 
 import pytest
 
 from agents.kernel.fake import FakeMobileNode
 from agents.roles import mobile_node, retry
-from agents.roles.access import EapSettings
 from agents.roles.discovery import StaticSettings
 from agents.roles.ike2 import Ike2Settings
-from agents.roles.mobile_node import MobileNode, MobileNodeConfiguration
-from agents.roles.tls import TlsSettings
-from agents.shell.eventlog import EventLog
 from tests.ike import COA, HA, HOA
+from tests.roles import stand_ins
+from tests.roles.stand_ins import Recorder, configured
 
 NEXT_COA = COA + 0x100
 AGAIN = ("initiate", HA, HOA, None, "EAP")
-
-
-class Recorder:
-    """Stands in for a service and keeps its calls."""
-
-    def __init__(self, *_, **given):
-        self.given = given
-        self.home_address = given.get("home_address")
-        self.calls = []
-        self.bootstrapped = False
-        self.up = False
-
-    def secured(self, _home_agent):
-        return self.up
-
-    def __getattr__(self, name):
-        if name.startswith("on_"):
-            raise AttributeError(name)
-        return lambda *arguments, **named: self.calls.append((name, *arguments, *named.values()))
 
 
 async def called(mn, times=1):
@@ -58,21 +35,8 @@ def node(monkeypatch):
     monkeypatch.setattr(retry, "FIRST_PAUSE", 0.02)
 
     def node():
-        configuration = MobileNodeConfiguration(
-            host="A",
-            interface="eth0",
-            work=".",
-            eap=EapSettings(
-                identity="mn@home.test",
-                server_name="aaa.home.test",
-                tls=TlsSettings(ca="", certificate="", key=""),
-            ),
-            discovery=StaticSettings(home_agent=str(HA)),
-            ikev2=Ike2Settings(),
-        )
-        log = io.StringIO()
-        node = MobileNode(configuration, COA, EventLog("A", "role", log))
-        node.written = lambda: [json.loads(line)["event"] for line in log.getvalue().splitlines()]
+        known = StaticSettings(home_agent=str(HA))
+        node = stand_ins.mobile_node(configured(discovery=known, ikev2=Ike2Settings()))
         node.start()
         assert node._ikev2.calls == [("initiate", HA, None, None, "EAP")]
         node._on_address(HOA)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import io
-import json
 from ipaddress import IPv6Address
 
 import pytest
@@ -13,42 +11,30 @@ from agents.bootstrap import Assignment, Wish
 from agents.eap.tls import EapKeys
 from agents.kernel.fake import FakeMobileNode
 from agents.roles import mobile_node
-from agents.roles.access import EapSettings, Granted, PanaSettings
+from agents.roles.access import Granted, PanaSettings
 from agents.roles.ike import IkeSettings
 from agents.roles.ike2 import Ike2Settings
-from agents.roles.mobile_node import MobileNode, MobileNodeConfiguration
-from agents.roles.tls import TlsSettings
 from agents.sealed import SealContext, seal
-from agents.shell.eventlog import EventLog
-from tests.ike import COA, HA, HOA
+from tests.ike import HA, HOA
+from tests.roles import stand_ins
+from tests.roles.stand_ins import NAME, Recorder, configured
 
-NAME = "mn@home.test"
 HOME = Assignment(HA, 64, HOA)
 OTHER = Assignment(IPv6Address("2001:db8:300::1"), 64, IPv6Address("2001:db8:300::1234"))
 FIRST, NEXT = (EapKeys(bytes([n]) * 64, bytes([n]) * 64, b"\x0d" + bytes([n])) for n in (1, 2))
 
 
-class Service:
-    """Stands in for a stage and keeps its calls."""
+class Service(Recorder):
+    """Says which stage it stands in for, and is up."""
 
     made: list[Service]
 
     def __init__(self, kind, *given, **named):
+        super().__init__(**named)
         self.kind = kind
         self.given = {"arguments": given, **named}
-        self.home_address = named.get("home_address")
-        self.bootstrapped = True
-        self.up = True
-        self.calls = []
+        self.bootstrapped = self.up = True
         Service.made.append(self)
-
-    def secured(self, _home_agent):
-        return self.up
-
-    def __getattr__(self, name):
-        if name.startswith("on_"):
-            raise AttributeError(name)
-        return lambda *arguments, **named: self.calls.append((name, *arguments, *named.values()))
 
     def names(self):
         return [name for name, *_ in self.calls]
@@ -66,21 +52,8 @@ def node(monkeypatch):
 
     async def node(granted, **settings):
         settings = settings or {"ikev1": IkeSettings()}
-        configuration = MobileNodeConfiguration(
-            host="A",
-            interface="eth0",
-            work=".",
-            eap=EapSettings(
-                identity=NAME,
-                server_name="aaa.home.test",
-                tls=TlsSettings(ca="", certificate="", key=""),
-            ),
-            access=PanaSettings(paa="2001:db8:a::1"),
-            **settings,
-        )
-        log = io.StringIO()
-        node = MobileNode(configuration, COA, EventLog("A", "role", log))
-        node.written = lambda: [json.loads(line)["event"] for line in log.getvalue().splitlines()]
+        access = PanaSettings(paa="2001:db8:a::1")
+        node = stand_ins.mobile_node(configured(access=access, **settings))
         node.start()
         await grant(granted)
         return node
