@@ -24,6 +24,12 @@ def with_avps(message, *avps, without=None):
     return replace(message, avps=(*kept, *avps))
 
 
+def specific(avp):
+    """Return a CER for an application of a vendor's."""
+    group = d.VENDOR_SPECIFIC_APPLICATION_ID.avp((d.VENDOR_ID.avp(10415), avp))
+    return with_avps(CER, group, without=d.AUTH_APPLICATION_ID)
+
+
 def answered(octets, **changes):
     """Let a server get a CER; return the answer's code, how it was closed, and the peer's state."""
     node = Node(replace(server_config(), **changes), rng=random.Random(1))
@@ -54,26 +60,8 @@ RESET = [True]
             with_avps(CER, d.ACCT_APPLICATION_ID.avp(5), without=d.AUTH_APPLICATION_ID),
             5010,
         ),
-        (
-            with_avps(
-                CER,
-                d.VENDOR_SPECIFIC_APPLICATION_ID.avp(
-                    (d.VENDOR_ID.avp(10415), d.ACCT_APPLICATION_ID.avp(5))
-                ),
-                without=d.AUTH_APPLICATION_ID,
-            ),
-            5010,
-        ),
-        (
-            with_avps(
-                CER,
-                d.VENDOR_SPECIFIC_APPLICATION_ID.avp(
-                    (d.VENDOR_ID.avp(10415), d.AUTH_APPLICATION_ID.avp(5))
-                ),
-                without=d.AUTH_APPLICATION_ID,
-            ),
-            2001,
-        ),
+        (specific(d.ACCT_APPLICATION_ID.avp(5)), 5010),
+        (specific(d.AUTH_APPLICATION_ID.avp(5)), 2001),
         (
             with_avps(CER, d.ACCT_APPLICATION_ID.avp(0xFFFFFFFF), without=d.AUTH_APPLICATION_ID),
             2001,
