@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from ipaddress import IPv6Address
 from pathlib import Path
 
-from agents.bootstrap import Assignment
+from agents.bootstrap.assignment import Assignment
 from agents.crypto.dh import ECP256, MODP2048
 from agents.diameter.eap import DiameterEapAnswer
 from agents.diameter.wire import Message

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import msgspec
 import tomli_w
 
-from agents.documents import shown
+from agents.core.documents import shown
 from testbed import counts, keys, loads, phases, plots, report, results, session, stats
 from testbed.files import plain
 from testbed.jsonl import DataError, read_whole

@@ -17,8 +17,8 @@ import msgspec
 
 import topologies
 from agents import approaches
-from agents.documents import DocumentError, absent, fit, parse_toml, read, shown
-from agents.settings import zero_or
+from agents.core.documents import DocumentError, absent, fit, parse_toml, read, shown
+from agents.core.settings import zero_or
 from testbed import steps
 from testbed.steps import Expectation, Seconds, Step, Text
 from topologies.model import Shape, Topology

@@ -12,8 +12,8 @@ from typing import Annotated, TypeAlias
 import msgspec
 
 from agents.approaches import Role
-from agents.documents import absent, nearest
-from agents.shell.eventlog import known_events
+from agents.core.documents import absent, nearest
+from agents.core.eventlog import known_events
 from testbed.probe import Traffic
 from topologies.model import Topology
 

@@ -8,7 +8,7 @@ from ipaddress import IPv6Address
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from agents.machine import Event, Machine
+from agents.core.machine import Event, Machine
 from tests.link import Link
 from tests.wireshark import tshark, write_datagrams
 

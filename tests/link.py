@@ -6,7 +6,7 @@ import heapq
 from collections.abc import Callable, Iterable
 from itertools import count
 
-from agents.machine import Address, Machine
+from agents.core.machine import Address, Machine
 
 Tamper = Callable[[bytes], bytes | None]
 

@@ -14,7 +14,7 @@ from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import Ether
 from scapy.utils import wrpcap
 
-from agents.machine import Address
+from agents.core.machine import Address
 
 FAULTS = "_ws.malformed or _ws.expert.severity >= 0x600000"
 """Filters messages that tshark has a warning or an error about."""

@@ -9,8 +9,8 @@ from agents.aaa.leases import LeaseError, Leases
 from agents.aaa.policy import Place, places
 from agents.aaa.selection import Selection
 from agents.aaa.subscribers import Subscriber, Subscribers
-from agents.bootstrap import Assignment, Wish
-from agents.unicast import is_unicast
+from agents.bootstrap.assignment import Assignment, Wish
+from agents.core.unicast import is_unicast
 
 
 @dataclass(frozen=True, slots=True)

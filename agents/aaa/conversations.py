@@ -10,12 +10,12 @@ from ipaddress import IPv6Address
 from typing import TypeAlias
 
 from agents.aaa.admission import Admission
+from agents.core.folding import ascii_lower
+from agents.core.quotas import Quotas, Share
 from agents.diameter.eap import DiameterEapAnswer, DiameterEapRequest
 from agents.diameter.mobility import MobilityRequest
 from agents.eap.names import canonical_identity, is_anonymous
 from agents.eap.server import EapServer
-from agents.folding import ascii_lower
-from agents.quotas import Quotas, Share
 
 
 @dataclass(frozen=True, slots=True)

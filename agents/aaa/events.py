@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from ipaddress import IPv6Address
 
 from agents.aaa.policy import Place
-from agents.bootstrap import Assignment
-from agents.machine import Event, secret
+from agents.bootstrap.assignment import Assignment
+from agents.core.machine import Event, secret
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,11 @@ from agents.aaa.events import (
 from agents.aaa.leases import Leases
 from agents.aaa.selection import Selection, least_loaded
 from agents.aaa.subscribers import Subscriber, Subscribers
-from agents.bootstrap import Protection, PskSource, Wish
+from agents.bootstrap.assignment import Protection, PskSource, Wish
+from agents.core.folding import ascii_lower
+from agents.core.machine import Event
+from agents.core.quotas import NoRoomError
+from agents.core.reader import WireError
 from agents.diameter.dictionary import AuthRequestType, ReAuthRequestType
 from agents.diameter.eap import DiameterEapAnswer, DiameterEapRequest
 from agents.diameter.errors import ResultCode
@@ -29,10 +33,6 @@ from agents.diameter.mobility import offered_home_agent, requested_wish
 from agents.eap.server import Authorise, EapServer
 from agents.eap.tls import EapKeys, TlsServerConfig
 from agents.eap.wire import Code, Packet, TlsData, Type
-from agents.folding import ascii_lower
-from agents.machine import Event
-from agents.quotas import NoRoomError
-from agents.wire import WireError
 
 EapServerFactory: TypeAlias = Callable[[Authorise, int | None], EapServer]
 """Makes an EAP server for one conversation, and for packets of no more octets if that matters."""
@@ -77,12 +77,13 @@ class HomeAaa:
     `exchange_timeout` is how long, in seconds, a conversation may take, and how long the answer
     to its last request is kept for duplicates; `session_timeout` how long an authorisation lasts.
     With `protection` "sealed" the NAS is not told the home agent and home address, but gets them
-    sealed for the mobile node (`agents.sealed`). `psk_source` matters to local home agents only,
-    whose key is in the answer. With `early` a sealed assignment goes out as soon as TLS has
-    verified the subscriber, a round of EAP before the end (TLS 1.3 only); with `pick_up` the NAS
-    may have started EAP-TLS, and so must the factory's EAP servers. `home_agents` are the Diameter
-    identities of those that ask for themselves (RFC 5778): if there are any, they are told the home
-    address, and a NAS the home agent only (RFC 5447). `rng` chooses which conversation gives way.
+    sealed for the mobile node (`agents.bootstrap.sealed`). `psk_source` matters to local home
+    agents only, whose key is in the answer. With `early` a sealed assignment goes out as soon as
+    TLS has verified the subscriber, a round of EAP before the end (TLS 1.3 only); with `pick_up`
+    the NAS may have started EAP-TLS, and so must the factory's EAP servers. `home_agents` are the
+    Diameter identities of those that ask for themselves (RFC 5778): if there are any, they are
+    told the home address, and a NAS the home agent only (RFC 5447). `rng` chooses which
+    conversation gives way.
     """
 
     def __init__(

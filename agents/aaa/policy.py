@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-from agents.bootstrap import Wish
+from agents.bootstrap.assignment import Wish
 
 
 class Place(Enum):

@@ -12,11 +12,11 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from agents import documents
 from agents.aaa.policy import Place, Subscription
-from agents.documents import DocumentError
+from agents.core import documents
+from agents.core.documents import DocumentError
+from agents.core.unicast import is_unicast
 from agents.eap.names import canonical_identity
-from agents.unicast import is_unicast
 
 
 class SubscribersError(ValueError):

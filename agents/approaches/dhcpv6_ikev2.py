@@ -16,9 +16,9 @@ from agents.approaches.scene import (
     prepare,
     role,
 )
-from agents.roles.access_router import RelaySettings
-from agents.roles.dhcp_server import DhcpServerConfiguration, LocalHomeAgent
-from agents.roles.discovery import Dhcpv6Settings
+from agents.daemons.kea import DhcpServerConfiguration, LocalHomeAgent
+from agents.nodes.access_router.machine import RelaySettings
+from agents.nodes.mobile_node.discovery import Dhcpv6Settings
 from topologies.model import Topology
 
 NEEDS = (*KERNEL_NEEDS, "kea-dhcp6")
@@ -64,7 +64,7 @@ def compose(settings: Settings, topology: Topology, shared: Path, run: Path) -> 
     return [
         *scene.strangers(ikev2=settings.ike),
         *home(scene, settings.ike),
-        role("dhcp_server", dhcp),
+        role("daemons.kea", dhcp),
         *([scene.visited_home_agent(settings.ike)] if offered else []),
         scene.access_router(relay=relay, local=None),
         scene.mobile_node(

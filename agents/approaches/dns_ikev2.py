@@ -7,8 +7,8 @@ from pathlib import Path
 from agents.approaches import Role
 from agents.approaches.pana_ikev2 import Settings, home
 from agents.approaches.scene import HOME_AGENT, HOME_REALM, KERNEL_NEEDS, Scene, prepare, role
-from agents.roles.discovery import DnsSettings
-from agents.roles.dns_server import DnsServerConfiguration, HomeAgentRecord, Zone
+from agents.daemons.nsd import DnsServerConfiguration, HomeAgentRecord, Zone
+from agents.nodes.mobile_node.discovery import DnsSettings
 from topologies.model import Topology
 
 NEEDS = (*KERNEL_NEEDS, "nsd")
@@ -30,6 +30,6 @@ def compose(settings: Settings, topology: Topology, shared: Path, run: Path) -> 
     return [
         *scene.strangers(ikev2=settings.ike),
         *home(scene, settings.ike),
-        role("dns_server", dns),
+        role("daemons.nsd", dns),
         scene.mobile_node(discovery=lookup, ikev2=settings.ike),
     ]

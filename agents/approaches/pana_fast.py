@@ -7,8 +7,8 @@ from typing import Literal
 
 from agents.approaches import Role
 from agents.approaches.scene import KERNEL_NEEDS, CommonSettings, Scene, prepare
-from agents.bootstrap import Protection, PskSource
-from agents.roles.ike2 import Ike2PskSettings
+from agents.bootstrap.assignment import Protection, PskSource
+from agents.nodes.ike_daemon.ikev2 import Ike2PskSettings
 from topologies.model import Topology
 
 NEEDS = KERNEL_NEEDS

@@ -13,7 +13,7 @@ from agents.approaches.scene import (
     Scene,
     prepare,
 )
-from agents.roles.ike2 import Ike2Settings
+from agents.nodes.ike_daemon.ikev2 import Ike2Settings
 from topologies.model import Topology
 
 NEEDS = KERNEL_NEEDS

@@ -12,28 +12,34 @@ import msgspec
 import tomli_w
 
 from agents.approaches import Role
-from agents.bootstrap import Protection, PskSource
+from agents.bootstrap.assignment import Protection, PskSource
+from agents.core.documents import fit
+from agents.core.settings import (
+    BindingLifetime,
+    FragmentSize,
+    Identity,
+    PartOfLifetime,
+    SessionLifetime,
+)
 from agents.diameter.config import PORT, TLS_PORT
-from agents.documents import fit
 from agents.eap import ca
-from agents.roles.access import (
+from agents.nodes.access_router.machine import AccessRouterConfiguration, LocalHomeAgent
+from agents.nodes.diameter import DiameterPeer
+from agents.nodes.flooder.machine import FlooderConfiguration, FloodSettings
+from agents.nodes.home_agent.machine import HomeAgentConfiguration, HomeAgentSettings
+from agents.nodes.home_network.machine import HomeNetworkConfiguration
+from agents.nodes.ike_daemon.ikev1 import IkeSettings
+from agents.nodes.ike_daemon.ikev2 import Ike2Settings
+from agents.nodes.mobile_node.access import (
     DialectName,
     EapSettings,
     PanaSettings,
     WishName,
 )
-from agents.roles.access_router import AccessRouterConfiguration, LocalHomeAgent
-from agents.roles.diameter import DiameterPeer
-from agents.roles.flooder import FlooderConfiguration, FloodSettings
-from agents.roles.home_agent import HomeAgentConfiguration, HomeAgentSettings
-from agents.roles.home_network import HomeNetworkConfiguration
-from agents.roles.ike import IkeSettings
-from agents.roles.ike2 import Ike2Settings
-from agents.roles.mobile_node import MobileNodeConfiguration
-from agents.roles.rogue_router import RogueConfiguration
-from agents.roles.runtime import Configuration
-from agents.roles.tls import TlsSettings
-from agents.settings import BindingLifetime, FragmentSize, Identity, PartOfLifetime, SessionLifetime
+from agents.nodes.mobile_node.machine import MobileNodeConfiguration
+from agents.nodes.rogue_router.machine import RogueConfiguration
+from agents.nodes.tls import TlsSettings
+from agents.shell.program import Configuration
 from topologies.model import Topology
 
 KERNEL_NEEDS = ("veth", "xfrm_user", "esp6", "mip6", "ip6_tunnel", "rpfilter", "policy_routing")
@@ -205,7 +211,9 @@ class Scene:
             "local": self._local_home_agent(),
         }
         if self.settings.rogue is None:
-            return role("access_router", AccessRouterConfiguration(**(usual | changes)))
+            return role(
+                "nodes.access_router.machine", AccessRouterConfiguration(**(usual | changes))
+            )
         rogue: dict[str, Any] = {
             "attack": self.settings.rogue,
             "identity": self.settings.identity,
@@ -217,7 +225,7 @@ class Scene:
                 mode="aggressive" if self.settings.rogue == "impersonate" else "main"
             ),
         }
-        return role("rogue_router", RogueConfiguration(**(usual | changes | rogue)))
+        return role("nodes.rogue_router.machine", RogueConfiguration(**(usual | changes | rogue)))
 
     def _local_home_agent(self) -> LocalHomeAgent | None:
         if not self.settings.local_offered:
@@ -265,7 +273,7 @@ class Scene:
             "psk_source": self.settings.psk_source,
             "protection": self.settings.protection,
         }
-        return role("home_network", HomeNetworkConfiguration(**(usual | changes)))
+        return role("nodes.home_network.machine", HomeNetworkConfiguration(**(usual | changes)))
 
     def home_agent(self, ikev2: Ike2Settings) -> Role:
         """Return a home agent with IKEv2 and EAP, beside the AAA server on host C."""
@@ -274,7 +282,7 @@ class Scene:
             home_agent=self.home_agent_settings(),
             **self._with_eap(HOME_AGENT, HOME_REALM, ikev2),
         )
-        return role("home_agent", configuration)
+        return role("nodes.home_agent.machine", configuration)
 
     def visited_home_agent(self, ikev2: Ike2Settings) -> Role:
         """Return a home agent with IKEv2 and EAP in the visited network, on a host of its own."""
@@ -285,7 +293,7 @@ class Scene:
             proposed_home_address=_home_address(home_agent),
             **self._with_eap(VISITED_HOME_AGENT, VISITED_REALM, ikev2),
         )
-        return role("home_agent", configuration)
+        return role("nodes.home_agent.machine", configuration)
 
     def _with_eap(self, name: str, realm: str, ikev2: Ike2Settings) -> dict[str, Any]:
         return {
@@ -332,7 +340,7 @@ class Scene:
             ikev1=ikev1 or IkeSettings(),
             ikev2=ikev2 or Ike2Settings(),
         )
-        return [role("flooder", configuration)]
+        return [role("nodes.flooder.machine", configuration)]
 
     def pana(self, *, mobility: bool = True) -> PanaSettings:
         """Return the mobile node's network access by PANA."""
@@ -363,7 +371,7 @@ class Scene:
             "protection": settings.protection,
             "binding_lifetime": settings.binding_lifetime,
         }
-        return role("mobile_node", MobileNodeConfiguration(**(usual | changes)))
+        return role("nodes.mobile_node.machine", MobileNodeConfiguration(**(usual | changes)))
 
 
 def _home_address(home_agent: HomeAgentSettings) -> str:
@@ -372,10 +380,10 @@ def _home_address(home_agent: HomeAgentSettings) -> str:
 
 
 def role(program: str, configuration: Configuration) -> Role:
-    """Return the role that runs one of the programs of agents.roles.
+    """Return the role that runs a program, a module of agents.
 
     DocumentError for a configuration that the program would refuse.
     """
     plain = msgspec.to_builtins(configuration)
     fit(plain, type(configuration))
-    return Role(configuration.host, f"agents.roles.{program}", plain, configuration.commands)
+    return Role(configuration.host, f"agents.{program}", plain, configuration.commands)

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import dh, ec, x25519
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.utils import CryptographyDeprecationWarning
 
-from agents.machine import PeerError
+from agents.core.machine import PeerError
 
 MODP2048 = 14
 ECP256 = 19

@@ -13,7 +13,7 @@ from typing import Annotated, Self
 from cryptography import x509
 from cryptography.hazmat import asn1
 
-from agents.wire import Reader, WireError
+from agents.core.reader import Reader, WireError
 
 BOOLEAN, UTF8_STRING = 0x01, 0x0C
 """Tags of DER (X.690)."""

@@ -8,6 +8,8 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from agents.core.machine import Address, Discarded, Event, PeerError, Retransmission, Timing
+from agents.core.reader import WireError
 from agents.dhcpv6.events import Failed, HomeAgentLearned, Started
 from agents.dhcpv6.grammar import check
 from agents.dhcpv6.home import Home, HomeInformation, read_first
@@ -25,8 +27,6 @@ from agents.dhcpv6.wire import (
     is_host,
     label,
 )
-from agents.machine import Address, Discarded, Event, PeerError, Retransmission, Timing
-from agents.wire import WireError
 
 INF_TIMING = Timing(initial=1.0, maximum=3600.0)
 """INF_TIMEOUT and INF_MAX_RT."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from ipaddress import IPv6Address
 
-from agents.bootstrap import Assignment
+from agents.bootstrap.assignment import Assignment
 
 _INTERFACE_IDENTIFIER = (1 << 64) - 1
 _LINK_LOCAL = 0xFE80 << 112

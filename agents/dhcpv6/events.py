@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from ipaddress import IPv6Address, IPv6Network
 
-from agents.machine import Event
+from agents.core.machine import Event
 
 
 @dataclass(frozen=True, slots=True)

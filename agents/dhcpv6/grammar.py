@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from agents.core.machine import PeerError
 from agents.dhcpv6.wire import Message, MessageType, Option, OptionCode, RelayMessage, label
-from agents.machine import PeerError
 
 
 @dataclass(frozen=True, slots=True)

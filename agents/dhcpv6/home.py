@@ -7,12 +7,12 @@ from enum import IntEnum
 from ipaddress import IPv6Address, IPv6Network
 from typing import Self
 
-from agents.bootstrap import Assignment
+from agents.bootstrap.assignment import Assignment
+from agents.core.machine import PeerError
+from agents.core.reader import Reader, WireError
+from agents.core.unicast import is_unicast
 from agents.dhcpv6.grammar import check_container
 from agents.dhcpv6.wire import Option, OptionCode, decode_name, encode_name, same_name
-from agents.machine import PeerError
-from agents.unicast import is_unicast
-from agents.wire import Reader, WireError
 
 
 class Home(IntEnum):

@@ -6,7 +6,9 @@ from collections import deque
 from collections.abc import Collection, Sequence
 from ipaddress import IPv6Address
 
-from agents.bootstrap import Assignment
+from agents.bootstrap.assignment import Assignment
+from agents.core.machine import Address, Discarded, Event, PeerError
+from agents.core.reader import WireError
 from agents.dhcpv6.clients import Allowance, Clients, Information
 from agents.dhcpv6.events import Forwarded, Returned
 from agents.dhcpv6.grammar import check
@@ -27,8 +29,6 @@ from agents.dhcpv6.wire import (
     label,
     same_name,
 )
-from agents.machine import Address, Discarded, Event, PeerError
-from agents.wire import WireError
 
 _NOT_FOR_RELAYS = {MessageType.ADVERTISE, MessageType.REPLY, MessageType.RECONFIGURE}
 _UNSPECIFIED = IPv6Address(0)

@@ -8,8 +8,8 @@ from enum import IntEnum
 from ipaddress import IPv6Address
 from typing import Self
 
-from agents.folding import ascii_lower
-from agents.wire import Reader, WireError
+from agents.core.folding import ascii_lower
+from agents.core.reader import Reader, WireError
 
 CLIENT_PORT = 546
 SERVER_PORT = 547

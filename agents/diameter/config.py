@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 
+from agents.core.folding import ascii_lower
+from agents.core.machine import Address
 from agents.diameter.dictionary import APPLICATION_EAP, APPLICATION_RELAY
 from agents.diameter.values import IPAddress
 from agents.diameter.wire import MAXIMUM_LENGTH
-from agents.folding import ascii_lower
-from agents.machine import Address
 
 PORT = 3868
 TLS_PORT = 5868

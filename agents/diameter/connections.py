@@ -7,10 +7,10 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from agents.core.machine import Address
 from agents.diameter.capabilities import Capabilities, Link
 from agents.diameter.events import Action, Connect, Send
 from agents.diameter.wire import Message
-from agents.machine import Address
 
 
 class Identifiers:

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from ipaddress import IPv6Address
 from typing import Any
 
-from agents.bootstrap import Assignment, Wish
+from agents.bootstrap.assignment import Assignment, Wish
+from agents.core.machine import secret
 from agents.diameter import dictionary as d
 from agents.diameter.errors import is_protocol_error
 from agents.diameter.mobility import (
@@ -24,7 +25,6 @@ from agents.diameter.mobility import (
 )
 from agents.diameter.values import Definition
 from agents.diameter.wire import Avp, Message
-from agents.machine import secret
 
 _MAXIMUM_SECONDS = 0xFFFFFFFF
 """The longest time; as an Authorization-Lifetime it means for ever (RFC 6733 section 8.9)."""
@@ -134,8 +134,8 @@ class DiameterEapAnswer:
     `session_timeout`, `authorization_lifetime` and `multi_round_timeout` are in seconds, whole
     ones on the wire; `auth_session_state` is whether the server wants to hear of a session's end.
     `reissued_payload` is the last EAP request again, after an EAP response that was refused.
-    `sealed_assignment` is for the mobile node alone (`agents.sealed`); `local_home_agent_key` is
-    the pre-shared key that a local home agent has with the mobile node.
+    `sealed_assignment` is for the mobile node alone (`agents.bootstrap.sealed`);
+    `local_home_agent_key` is the pre-shared key that a local home agent has with the mobile node.
     """
 
     session_id: str

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
-from agents.machine import PeerError
+from agents.core.machine import PeerError
 
 if TYPE_CHECKING:
     from agents.diameter.wire import Avp, Message

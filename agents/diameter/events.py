@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from agents.core.machine import Address, Event
 from agents.diameter.errors import DiameterError
 from agents.diameter.wire import Message
-from agents.machine import Address, Event
 
 
 @dataclass(frozen=True, slots=True)

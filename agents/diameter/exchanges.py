@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import replace
 
+from agents.core.folding import ascii_lower
+from agents.core.machine import Discarded, Event
 from agents.diameter import dictionary as d
 from agents.diameter import origins
 from agents.diameter.capabilities import error_answer
@@ -25,8 +27,6 @@ from agents.diameter.routing import Routing
 from agents.diameter.transactions import Origin, Pending, PendingTable, ServedTable
 from agents.diameter.values import Definition, T
 from agents.diameter.wire import Avp, Message
-from agents.folding import ascii_lower
-from agents.machine import Discarded, Event
 
 RELAY_TIMEOUT = 30.0
 """Seconds that a relay waits for an answer to somebody else's request."""

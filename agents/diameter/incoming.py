@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import OrderedDict
 from ipaddress import IPv6Address
 
+from agents.core.quotas import Quotas, Share
 from agents.diameter.config import NodeConfig
 from agents.diameter.values import IPAddress
-from agents.quotas import Quotas, Share
 
 MAXIMUM_FIRST_MESSAGE = 1 << 13
 """Octets of a CER; those of a node with dozens of applications have about 2,000."""

@@ -25,12 +25,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from ipaddress import IPv6Address, IPv6Network
 
-from agents.bootstrap import Assignment, Wish
+from agents.bootstrap.assignment import Assignment, Wish
+from agents.core.unicast import is_unicast
 from agents.diameter import dictionary as d
 from agents.diameter.errors import DiameterError, ResultCode
 from agents.diameter.values import Definition, IPAddress
 from agents.diameter.wire import Avp
-from agents.unicast import is_unicast
 
 DEFAULT_PREFIX_LENGTH = 64
 

@@ -11,6 +11,9 @@ import random
 from collections import deque
 from dataclasses import dataclass, replace
 
+from agents.core.folding import ascii_lower
+from agents.core.machine import Discarded, Event
+from agents.core.reader import WireError
 from agents.diameter import dictionary as d
 from agents.diameter.capabilities import (
     Link,
@@ -37,9 +40,6 @@ from agents.diameter.routing import Routing, usable
 from agents.diameter.states import State
 from agents.diameter.values import IPAddress
 from agents.diameter.wire import BadMessageError, Message, message_length
-from agents.folding import ascii_lower
-from agents.machine import Discarded, Event
-from agents.wire import WireError
 
 _REPORT_INTERVAL = 1.0
 """Seconds between two reports of refused connections: whoever knocks must not fill the log."""

@@ -11,6 +11,8 @@ import random
 from collections import deque
 from collections.abc import Callable
 
+from agents.core.folding import ascii_lower
+from agents.core.machine import Discarded, Event
 from agents.diameter import dictionary as d
 from agents.diameter.capabilities import (
     Capabilities,
@@ -39,8 +41,6 @@ from agents.diameter.reconnection import Reconnection
 from agents.diameter.states import COMING_STATES, OPEN_STATES, TRANSITIONS, Input, State, Step
 from agents.diameter.watchdog import Verdict, Watchdog, WatchdogState
 from agents.diameter.wire import Message
-from agents.folding import ascii_lower
-from agents.machine import Discarded, Event
 
 
 class Peer:

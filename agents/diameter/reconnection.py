@@ -5,8 +5,8 @@ from __future__ import annotations
 import random
 from math import inf
 
+from agents.core.machine import Retransmission, Timing
 from agents.diameter.config import Timers
-from agents.machine import Retransmission, Timing
 
 _JITTER = 0.25
 """By so much of itself a pause is longer or shorter: a server's clients do not return at once."""

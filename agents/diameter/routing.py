@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from agents.core.folding import ascii_lower
 from agents.diameter import dictionary as d
 from agents.diameter.config import NodeConfig, same_identity
 from agents.diameter.errors import DiameterError, ResultCode
 from agents.diameter.peer import Peer
 from agents.diameter.wire import Message
-from agents.folding import ascii_lower
 
 
 class Routing:

@@ -6,9 +6,9 @@ import heapq
 from collections import OrderedDict
 from dataclasses import dataclass, field
 
+from agents.core.folding import ascii_lower
 from agents.diameter import dictionary as d
 from agents.diameter.wire import Message
-from agents.folding import ascii_lower
 
 _MAXIMUM_REMEMBERED = 4096
 

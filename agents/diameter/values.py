@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 from typing import Generic, TypeAlias, TypeVar
 
+from agents.core.reader import WireError
 from agents.diameter.errors import DiameterError, ResultCode
 from agents.diameter.wire import Avp, decode_avps, encode_avps
-from agents.wire import WireError
 
 T = TypeVar("T")
 IPAddress: TypeAlias = IPv4Address | IPv6Address

@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Self
 
+from agents.core.machine import secret
+from agents.core.reader import Reader, WireError
 from agents.diameter.errors import ResultCode
-from agents.machine import secret
-from agents.wire import Reader, WireError
 
 VERSION = 1
 HEADER_LENGTH = 20

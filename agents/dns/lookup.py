@@ -9,12 +9,12 @@ from ipaddress import IPv6Address
 from itertools import islice
 from typing import Any
 
+from agents.core.folding import ascii_lower
+from agents.core.machine import Address, Discarded, Event, PeerError, Retransmission, Timing
+from agents.core.reader import WireError
+from agents.core.unicast import is_unicast
 from agents.dns.events import Failed, HomeAgent, HomeAgentsFound, Inconclusive, Started
 from agents.dns.wire import NO_EDNS, Answer, in_order, normal, query
-from agents.folding import ascii_lower
-from agents.machine import Address, Discarded, Event, PeerError, Retransmission, Timing
-from agents.unicast import is_unicast
-from agents.wire import WireError
 
 SERVICE = "_mip6._ipv6"
 """RFC 5026 section 5.1.2."""

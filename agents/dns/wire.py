@@ -22,8 +22,8 @@ import dns.rrset
 from dns.rdtypes.IN.AAAA import AAAA
 from dns.rdtypes.IN.SRV import SRV
 
-from agents.folding import ascii_lower
-from agents.wire import WireError
+from agents.core.folding import ascii_lower
+from agents.core.reader import WireError
 
 PORT = 53
 EDNS_PAYLOAD = 1232

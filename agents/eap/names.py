@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from agents.folding import ascii_lower
+from agents.core.folding import ascii_lower
 
 if TYPE_CHECKING:  # IKE compares names too, and starts without reading certificates.
     from agents.crypto.certificates import Certificate

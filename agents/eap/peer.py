@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Literal, TypeAlias
 
+from agents.core.reader import WireError
 from agents.crypto.certificates import Certificate
 from agents.eap.names import same_host, server_names
 from agents.eap.tls import EapKeys, TlsClientConfig, TlsEngine
@@ -19,7 +20,6 @@ from agents.eap.wire import (
     Type,
     fragment,
 )
-from agents.wire import WireError
 
 Outcome: TypeAlias = Literal["success", "failure"]
 

@@ -7,11 +7,11 @@ from collections.abc import Callable
 from enum import Enum, auto
 from typing import Literal, TypeAlias
 
+from agents.core.reader import WireError
 from agents.crypto.certificates import Certificate
 from agents.eap.names import find_identity, is_anonymous, peer_names
 from agents.eap.tls import EapKeys, TlsEngine, TlsServerConfig
 from agents.eap.wire import Code, Packet, Reassembly, TlsData, Type, fragment
-from agents.wire import WireError
 
 Outcome: TypeAlias = Literal["success", "failure"]
 Authorise: TypeAlias = Callable[[str], str | None]

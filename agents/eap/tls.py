@@ -11,6 +11,7 @@ from typing import Literal, TypeAlias
 from cryptography.hazmat.bindings.openssl.binding import Binding
 from OpenSSL import SSL, crypto
 
+from agents.core.machine import secret
 from agents.crypto.certificates import (
     INVALID_PURPOSE,
     MAX_CHAIN,
@@ -23,7 +24,6 @@ from agents.crypto.certificates import (
 )
 from agents.eap.alerts import CLOSURES, FATAL, alert_name
 from agents.eap.wire import Type
-from agents.machine import secret
 
 TlsVersion: TypeAlias = Literal["1.2", "1.3"]
 NameCheck: TypeAlias = Callable[[Certificate], str | None]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Self
 
-from agents.wire import Reader, WireError
+from agents.core.reader import Reader, WireError
 
 MAXIMUM_MESSAGE = 65536
 """The largest TLS message, in octets, that is reassembled (RFC 5216 section 2.1.5)."""

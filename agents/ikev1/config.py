@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from ipaddress import IPv6Address
 from typing import NamedTuple
 
+from agents.core.machine import Timing
 from agents.crypto.dh import ECP256, GROUPS, MODP2048
 from agents.crypto.prf import HMAC_SHA1, HMAC_SHA2_256, Prf
+from agents.ike.esp import Integrity
 from agents.ikev1.constants import Mode
-from agents.ipsec import Integrity
-from agents.machine import Timing
 
 MOBILITY_HEADER = 135
 HASHES = {2: HMAC_SHA1, 4: HMAC_SHA2_256}

@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from agents.core.machine import PeerError
 from agents.ikev1.constants import Exchange, NotifyType, PayloadType
 from agents.ikev1.wire import Payload
-from agents.machine import PeerError
 
 _SA, _KE, _ID = PayloadType.SA, PayloadType.KE, PayloadType.ID
 _HASH, _NONCE = PayloadType.HASH, PayloadType.NONCE

@@ -10,15 +10,15 @@ from enum import Enum, auto
 from ipaddress import IPv6Address
 from typing import TypeAlias
 
+from agents.core.machine import Address, Discarded, Event, PeerError, Retransmission
+from agents.core.timers import Timers
+from agents.ike.esp import EspPair
+from agents.ike.psk import PskStore
 from agents.ikev1.config import Config, Selectors
 from agents.ikev1.constants import NotifyType, Role
 from agents.ikev1.negotiation import Established, Negotiation
 from agents.ikev1.phase2 import QuickMode, Sealer
 from agents.ikev1.wire import Message
-from agents.ipsec import EspPair
-from agents.machine import Address, Discarded, Event, PeerError, Retransmission
-from agents.psk import PskStore
-from agents.timers import Timers
 
 
 class Timer(Enum):

@@ -6,7 +6,10 @@ import random
 from collections import deque
 from ipaddress import IPv6Address
 
+from agents.core.machine import Address, Discarded, Event
+from agents.core.reader import WireError
 from agents.eap.names import canonical_identity
+from agents.ike.psk import PskEntry
 from agents.ikev1.children import Children
 from agents.ikev1.config import Config, Selectors
 from agents.ikev1.constants import Exchange, Role
@@ -15,9 +18,6 @@ from agents.ikev1.negotiation import Established
 from agents.ikev1.phase1_driver import Phase1Driver
 from agents.ikev1.phase2_driver import Phase2Driver
 from agents.ikev1.wire import Message, split_datagram
-from agents.machine import Address, Discarded, Event
-from agents.psk import PskEntry
-from agents.wire import WireError
 
 
 class Ikev1:

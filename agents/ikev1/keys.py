@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field
 
+from agents.core.reader import WireError
 from agents.crypto.ciphers import AES_BLOCK, aes_cbc_decrypt, aes_cbc_encrypt
 from agents.crypto.prf import Prf
-from agents.wire import WireError
 
 
 def feedback(prf: Prf, key: bytes, seed: bytes, length: int) -> bytes:

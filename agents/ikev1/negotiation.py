@@ -9,6 +9,7 @@ from ipaddress import IPv6Address
 from typing import TypeAlias
 
 from agents.crypto import dh
+from agents.ike.psk import PskEntry, PskStore
 from agents.ikev1.config import Config
 from agents.ikev1.constants import Exchange, Flag, IdType, Mode, Role
 from agents.ikev1.keys import Keys, Transcript, encrypt
@@ -21,7 +22,6 @@ from agents.ikev1.wire import (
     SecurityAssociation,
     encode_chain,
 )
-from agents.psk import PskEntry, PskStore
 
 
 @dataclass(frozen=True, slots=True)

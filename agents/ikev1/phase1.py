@@ -8,8 +8,11 @@ from dataclasses import replace
 from ipaddress import IPv6Address
 from typing import TypeAlias
 
+from agents.core.machine import PeerError
+from agents.core.reader import WireError
 from agents.crypto import dh
 from agents.crypto.ciphers import AES_BLOCK
+from agents.ike.psk import PskEntry
 from agents.ikev1 import grammar
 from agents.ikev1.constants import (
     VENDOR_DPD,
@@ -45,9 +48,6 @@ from agents.ikev1.wire import (
     decode_padded,
     decode_plain,
 )
-from agents.machine import PeerError
-from agents.psk import PskEntry
-from agents.wire import WireError
 
 NONCE_LENGTH = 32
 _DIFFERENT_KEYS = "the pre-shared keys probably differ"

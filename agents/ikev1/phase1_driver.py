@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from ipaddress import IPv6Address
 
+from agents.core.machine import Address, PeerError
+from agents.core.reader import WireError
 from agents.crypto.dh import KeyPair
-from agents.half_open import MAX_UNPROVEN, HalfOpen
+from agents.ike.half_open import MAX_UNPROVEN, HalfOpen
 from agents.ikev1 import events, grammar, phase1
 from agents.ikev1.config import Selectors
 from agents.ikev1.constants import Exchange, Mode, NotifyType, PayloadType, ProtocolId, Role
@@ -23,8 +25,6 @@ from agents.ikev1.wire import (
     decode_plain,
     encode_chain,
 )
-from agents.machine import Address, PeerError
-from agents.wire import WireError
 
 OnEstablished = Callable[[IsakmpSa, float], None]
 OnRemoved = Callable[[IsakmpSa, str, float], None]

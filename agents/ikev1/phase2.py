@@ -9,7 +9,10 @@ from dataclasses import dataclass, field, replace
 from ipaddress import IPv6Address
 from typing import TypeAlias
 
+from agents.core.machine import PeerError
+from agents.core.reader import Reader, WireError
 from agents.crypto import dh
+from agents.ike.esp import Encryption, EspPair, EspSa
 from agents.ikev1 import grammar
 from agents.ikev1.config import INTEGRITY_KEY_LENGTH, Config, Selectors
 from agents.ikev1.constants import (
@@ -36,9 +39,6 @@ from agents.ikev1.wire import (
     decode_padded,
     encode_chain,
 )
-from agents.ipsec import Encryption, EspPair, EspSa
-from agents.machine import PeerError
-from agents.wire import Reader, WireError
 
 
 @dataclass(frozen=True, slots=True)

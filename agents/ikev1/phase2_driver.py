@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from agents.half_open import MAX_UNPROVEN
+from agents.core.machine import PeerError
+from agents.core.reader import WireError
+from agents.ike.half_open import MAX_UNPROVEN
 from agents.ikev1 import events, grammar, phase2
 from agents.ikev1.children import Children
 from agents.ikev1.config import MOBILITY_HEADER, Selectors
@@ -12,8 +14,6 @@ from agents.ikev1.constants import Exchange, NotifyType, PayloadType, ProtocolId
 from agents.ikev1.host import Child, Host, IsakmpSa, QuickRecord, Timer
 from agents.ikev1.phase2 import Done, Replied, Requested, Sealer
 from agents.ikev1.wire import Deletion, Message, Notification, Payload
-from agents.machine import PeerError
-from agents.wire import WireError
 
 MAX_QUICK_MODES = 16
 """Quick modes that one ISAKMP SA may have open at once, those of duplicates included."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
+from agents.core.machine import PeerError
 from agents.ikev1.config import ESP_INTEGRITY, Config, EspProposal, IkeProposal
 from agents.ikev1.constants import (
     AUTHENTICATION_PSK,
@@ -20,7 +21,6 @@ from agents.ikev1.constants import (
     ProtocolId,
 )
 from agents.ikev1.wire import Attribute, Proposal, SecurityAssociation, Transform
-from agents.machine import PeerError
 
 DEFAULT_LIFETIME = 28800.0
 """Where no lifetime is negotiated (RFC 2407 section 4.5)."""

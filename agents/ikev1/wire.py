@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from ipaddress import IPv6Address
 from typing import NamedTuple, Self
 
+from agents.core.reader import Reader, WireError
 from agents.ikev1.constants import DOI_IPSEC, SITUATION_IDENTITY_ONLY, Flag, IdType, PayloadType
-from agents.wire import Reader, WireError
 
 HEADER_LENGTH = 28
 COOKIE_LENGTH = 8

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ipaddress import IPv6Network
 
+from agents.core.machine import PeerError
 from agents.ikev2.config import Grant
 from agents.ikev2.constants import ConfigAttribute, ConfigType, NotifyType, PayloadType
 from agents.ikev2.events import AddressAssigned
@@ -16,7 +17,6 @@ from agents.ikev2.payloads import (
 )
 from agents.ikev2.sa import IkeSa
 from agents.ikev2.wire import Payload
-from agents.machine import PeerError
 
 
 def request_payload() -> Payload:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import hmac
 from ipaddress import IPv6Address
 
+from agents.core.machine import PeerError
 from agents.crypto.certificates import Certificate
+from agents.ike.psk import PskEntry
 from agents.ikev2.certificates import decode_certificates, named, refused, verify_chain
 from agents.ikev2.config import Credentials
 from agents.ikev2.constants import AuthMethod, NotifyType, PayloadType
@@ -17,8 +19,6 @@ from agents.ikev2.payloads import Authentication
 from agents.ikev2.sa import IkeSa, Transcript
 from agents.ikev2.signatures import verify
 from agents.ikev2.wire import Payload
-from agents.machine import PeerError
-from agents.psk import PskEntry
 
 
 def octets_i(keys: IkeKeys, transcript: Transcript, identity: bytes) -> bytes:

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from agents.core.folding import ascii_lower
+from agents.core.machine import PeerError
 from agents.crypto.certificates import (
     MAX_CHAIN,
     Certificate,
@@ -16,13 +18,11 @@ from agents.crypto.certificates import (
     Purpose,
     verify,
 )
-from agents.folding import ascii_lower
 from agents.ikev2.config import Credentials
 from agents.ikev2.constants import X509_SIGNATURE, IdType, NotifyType, PayloadType
 from agents.ikev2.identities import Identity
 from agents.ikev2.payloads import Tagged
 from agents.ikev2.wire import Payload
-from agents.machine import PeerError
 
 KEY_HASH_LENGTH = 20
 

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import IPv6Address
 
+from agents.core.machine import PeerError
+from agents.ike.esp import EspPair, EspSa
 from agents.ikev2.config import Selectors
 from agents.ikev2.constants import MOBILITY_HEADER, NotifyType, PayloadType
 from agents.ikev2.grammar import Contents
@@ -22,8 +24,6 @@ from agents.ikev2.payloads import (
 from agents.ikev2.proposals import EspChoice, accept_esp, answer, choose_esp, offer_esp
 from agents.ikev2.sa import Child, IkeSa
 from agents.ikev2.wire import Payload
-from agents.ipsec import EspPair, EspSa
-from agents.machine import PeerError
 
 TRANSPORT = Notification(NotifyType.USE_TRANSPORT_MODE)
 

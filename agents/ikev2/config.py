@@ -11,11 +11,11 @@ from typing import NamedTuple, TypeAlias
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
+from agents.core.machine import Timing
 from agents.crypto.dh import CURVE25519, ECP256, GROUPS, MODP2048
 from agents.crypto.prf import INTEGRITY, PRFS, IntegrityAlgorithm, Prf
+from agents.ike.esp import Encryption, Integrity
 from agents.ikev2.constants import MOBILITY_HEADER, NONE, Encr
-from agents.ipsec import Encryption, Integrity
-from agents.machine import Timing
 
 PrivateKey: TypeAlias = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 HMAC_SHA2_256, HMAC_SHA2_384, HMAC_SHA2_512 = 12, 13, 14

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hmac
 import random
 
-from agents.machine import Address
+from agents.core.machine import Address
 
 LIFETIME = 60.0
 """Seconds after which a new secret is used; the one before still counts."""

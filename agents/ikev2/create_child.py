@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TypeAlias
 
+from agents.core.machine import PeerError
+from agents.core.reader import WireError
 from agents.crypto import dh
 from agents.ikev2 import child, events
 from agents.ikev2.auth import check_nonce
@@ -24,8 +26,6 @@ from agents.ikev2.sa import (
     Task,
 )
 from agents.ikev2.wire import Payload
-from agents.machine import PeerError
-from agents.wire import WireError
 
 MAX_ATTEMPTS = 7
 """Requests for one SA, those with another group or after a temporary failure included."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from ipaddress import IPv6Address, IPv6Network
 
+from agents.core.machine import Event, secret
+from agents.ike.esp import EspPair
 from agents.ikev2.config import Selectors
 from agents.ikev2.constants import Role
-from agents.ipsec import EspPair
-from agents.machine import Event, secret
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from agents.core.machine import PeerError
+from agents.core.reader import WireError
 from agents.ikev2 import events
 from agents.ikev2.constants import Exchange, NotifyType, PayloadType, ProtocolId
 from agents.ikev2.create_child import ChildExchange, WrongGroupError
@@ -23,8 +25,6 @@ from agents.ikev2.sa import (
     Task,
 )
 from agents.ikev2.wire import Payload
-from agents.machine import PeerError
-from agents.wire import WireError
 
 RETRY_AFTER = 1.0
 """Seconds between a temporary failure and the next try, more or less by a random half of it.

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 
+from agents.core.machine import PeerError
 from agents.ikev2.constants import NotifyType, PayloadType
 from agents.ikev2.payloads import Notification
 from agents.ikev2.wire import Payload
-from agents.machine import PeerError
 
 
 class Form(Enum):

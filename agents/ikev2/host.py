@@ -10,8 +10,11 @@ from enum import Enum, auto
 from ipaddress import IPv6Address
 from typing import TypeAlias
 
+from agents.core.machine import Address, Discarded, Event, Retransmission
+from agents.core.timers import Timers
 from agents.eap.names import canonical_identity
-from agents.half_open import HalfOpen
+from agents.ike.half_open import HalfOpen
+from agents.ike.psk import PskStore
 from agents.ikev2 import events
 from agents.ikev2.config import Allocate, Config, Credentials
 from agents.ikev2.constants import (
@@ -39,9 +42,6 @@ from agents.ikev2.sa import (
 )
 from agents.ikev2.sealing import Sealer
 from agents.ikev2.wire import NO_SPI, SPI_LENGTH, Header, Payload, encode_plain
-from agents.machine import Address, Discarded, Event, Retransmission
-from agents.psk import PskStore
-from agents.timers import Timers
 
 NONCE_LENGTH = 32
 RESPONDER_REKEYS_AT = 0.95

@@ -8,8 +8,8 @@ from typing import Self
 
 from cryptography import x509
 
+from agents.core.reader import Reader, WireError
 from agents.ikev2.constants import IdType
-from agents.wire import Reader, WireError
 
 MAX_LENGTH = 1024
 MAX_NAME = 253

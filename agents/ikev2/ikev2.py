@@ -6,8 +6,11 @@ import random
 from collections import deque
 from ipaddress import IPv6Address
 
-from agents.eap_lower import EapPeerLike
-from agents.half_open import MAX_UNPROVEN
+from agents.core.machine import Address, Event, PeerError
+from agents.core.reader import WireError
+from agents.eap.lower import EapPeerLike
+from agents.ike.half_open import MAX_UNPROVEN
+from agents.ike.psk import PskEntry
 from agents.ikev2 import events
 from agents.ikev2.config import Allocate, Config, Credentials, Grant, Selectors
 from agents.ikev2.constants import Exchange, NotifyType
@@ -34,9 +37,6 @@ from agents.ikev2.sa import (
 )
 from agents.ikev2.sealing import NotAuthenticError
 from agents.ikev2.wire import LaterVersionError, Message, split_datagram
-from agents.machine import Address, Event, PeerError
-from agents.psk import PskEntry
-from agents.wire import WireError
 
 
 class Ikev2:

@@ -6,8 +6,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from ipaddress import IPv6Address
 
+from agents.core.machine import PeerError
+from agents.core.reader import WireError
 from agents.crypto import dh
-from agents.eap_lower import EapPeerLike
+from agents.eap.lower import EapPeerLike
 from agents.ikev2 import child, events
 from agents.ikev2.addresses import assignment, request_payload
 from agents.ikev2.auth import (
@@ -61,8 +63,6 @@ from agents.ikev2.sa import (
 )
 from agents.ikev2.signatures import announced, announcement, sign
 from agents.ikev2.wire import NO_SPI, Header, Message, Payload, decode_chain
-from agents.machine import PeerError
-from agents.wire import WireError
 
 MAX_ATTEMPTS = 5
 """IKE_SA_INIT requests with another cookie or group."""

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 from agents.crypto.ciphers import GCM_SALT
 from agents.crypto.prf import Prf
+from agents.ike.esp import Integrity
 from agents.ikev2.config import EspProposal, IkeProposal
-from agents.ipsec import Integrity
 
 INTEGRITY_KEYS = {
     Integrity.NONE: 0,

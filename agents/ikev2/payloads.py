@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from ipaddress import IPv6Address, IPv6Network
 from typing import Self
 
+from agents.core.reader import Reader, WireError
 from agents.ikev2.constants import (
     KEY_LENGTH,
     MOBILITY_HEADER,
@@ -15,7 +16,6 @@ from agents.ikev2.constants import (
     ProtocolId,
 )
 from agents.ikev2.wire import Attribute, Payload, decode_list, encode_list
-from agents.wire import Reader, WireError
 
 MAX_PROPOSALS = 64
 _PROPOSAL, _TRANSFORM = 2, 3

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from agents.core.machine import PeerError
 from agents.crypto.dh import GROUPS
 from agents.ikev2.config import EspProposal, IkeProposal
 from agents.ikev2.constants import (
@@ -15,7 +16,6 @@ from agents.ikev2.constants import (
     TransformType,
 )
 from agents.ikev2.payloads import MAX_PROPOSALS, Proposal, SecurityAssociation, Transform
-from agents.machine import PeerError
 
 _T = TransformType
 ESP_SPI_LENGTH = 4

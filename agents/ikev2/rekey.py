@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from agents.core.machine import PeerError
+from agents.core.reader import WireError
 from agents.crypto import dh
 from agents.ikev2 import events
 from agents.ikev2.auth import check_nonce, keys_of
@@ -30,8 +32,6 @@ from agents.ikev2.sa import (
     RekeyRequested,
 )
 from agents.ikev2.wire import SPI_LENGTH, Payload
-from agents.machine import PeerError
-from agents.wire import WireError
 
 AWAIT_DELETION = 300.0
 """Seconds that the peer has to delete a replaced IKE SA: it may be asking for the answer still."""

@@ -6,9 +6,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from ipaddress import IPv6Address
 
+from agents.core.machine import Address, PeerError
+from agents.core.reader import WireError
 from agents.crypto import dh
-from agents.eap_lower import FAILURE, SUCCESS, identity_response
-from agents.half_open import MAX_UNPROVEN
+from agents.eap.lower import FAILURE, SUCCESS, identity_response
+from agents.ike.half_open import MAX_UNPROVEN
+from agents.ike.psk import PskEntry
 from agents.ikev2 import child, events
 from agents.ikev2.addresses import config_reply, config_request
 from agents.ikev2.auth import (
@@ -51,9 +54,6 @@ from agents.ikev2.proposals import answer, choose_ike
 from agents.ikev2.sa import Closed, EapRunning, Established, HalfOpen, IkeSa, Transcript
 from agents.ikev2.signatures import announced, announcement, sign
 from agents.ikev2.wire import NO_SPI, Header, Message, Payload, decode_chain, encode_plain
-from agents.machine import Address, PeerError
-from agents.psk import PskEntry
-from agents.wire import WireError
 
 _ANSWERED = {NotifyType.NO_PROPOSAL_CHOSEN, NotifyType.UNSUPPORTED_CRITICAL_PAYLOAD}
 """Errors in IKE_SA_INIT that the initiator is told of; others stay silent (section 2.21.1)."""

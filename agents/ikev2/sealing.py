@@ -6,6 +6,7 @@ import hmac
 import random
 from collections.abc import Sequence
 
+from agents.core.reader import Reader, WireError
 from agents.crypto.ciphers import (
     AES_BLOCK,
     GCM_IV,
@@ -27,7 +28,6 @@ from agents.ikev2.wire import (
     decode_chain,
     encode_chain,
 )
-from agents.wire import Reader, WireError
 
 
 class NotAuthenticError(Exception):

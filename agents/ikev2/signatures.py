@@ -12,12 +12,12 @@ from cryptography.hazmat.primitives.asymmetric.utils import (
     encode_dss_signature,
 )
 
+from agents.core.reader import Reader, WireError
 from agents.crypto.certificates import Certificate
 from agents.ikev2.certificates import refused
 from agents.ikev2.config import PrivateKey
 from agents.ikev2.constants import AuthMethod, NotifyType
 from agents.ikev2.payloads import Authentication, Notification
-from agents.wire import Reader, WireError
 
 Hash: TypeAlias = hashes.SHA256 | hashes.SHA384 | hashes.SHA512
 

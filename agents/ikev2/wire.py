@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Self
 
+from agents.core.machine import PeerError
+from agents.core.reader import Reader, WireError
 from agents.ikev2.constants import Flag, NotifyType, PayloadType
-from agents.machine import PeerError
-from agents.wire import Reader, WireError
 
 HEADER_LENGTH = 28
 GENERIC_HEADER = 4

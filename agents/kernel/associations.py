@@ -7,7 +7,7 @@ from ipaddress import IPv6Address, IPv6Network
 from pathlib import Path
 from typing import Self
 
-from agents.ipsec import Encryption, EspPair, EspSa, Integrity
+from agents.ike.esp import Encryption, EspPair, EspSa, Integrity
 from agents.kernel import netlink, xfrm
 from agents.kernel.netlink import NetlinkSocket
 from agents.kernel.port import KernelError, SaState

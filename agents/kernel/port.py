@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from ipaddress import IPv6Address, IPv6Network
 from typing import Protocol
 
-from agents.ipsec import EspPair
+from agents.ike.esp import EspPair
 
 
 class KernelError(OSError):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from ipaddress import IPv6Address, IPv6Network
 
-from agents.ipsec import EspSa
+from agents.ike.esp import EspSa
 from agents.kernel.netlink import CREATE, EXCLUSIVE, Reply, Request, attribute
 from agents.kernel.port import SaState
 

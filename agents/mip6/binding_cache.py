@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from ipaddress import IPv6Address
 from typing import Protocol, TypeAlias
 
-from agents.machine import Event
+from agents.core.machine import Event
 from agents.mip6.codec import BindingUpdate, Status
 
 _LINK_LOCAL_PREFIX = 0xFE80 << 112

@@ -8,7 +8,7 @@ from enum import IntEnum
 from ipaddress import IPv6Address
 from typing import ClassVar, Self, TypeAlias
 
-from agents.wire import Reader, WireError
+from agents.core.reader import Reader, WireError
 
 PROTOCOL = 135
 LIFETIME_UNIT = 4

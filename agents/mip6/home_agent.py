@@ -14,7 +14,9 @@ from dataclasses import dataclass, replace
 from enum import Enum, auto
 from ipaddress import IPv6Address, IPv6Network
 
-from agents.machine import Address, Discarded, Event
+from agents.core.machine import Address, Discarded, Event
+from agents.core.timers import Timers
+from agents.core.unicast import is_unicast
 from agents.mip6.binding_cache import (
     Authorisation,
     AuthorisationEnded,
@@ -49,8 +51,6 @@ from agents.mip6.codec import (
     newer,
 )
 from agents.mip6.neighbour import NONCE_LENGTH, Claim
-from agents.timers import Timers
-from agents.unicast import is_unicast
 
 _LAST_KNOWN_KIND = 7
 _LINGER = 10.0  # MAX_DELETE_BCE_TIMEOUT

@@ -7,7 +7,8 @@ from collections import deque
 from dataclasses import dataclass, replace
 from ipaddress import IPv6Address
 
-from agents.machine import Address, Discarded, Event
+from agents.core.machine import Address, Discarded, Event
+from agents.core.reader import WireError
 from agents.mip6.codec import (
     LIFETIME_UNIT,
     MAX_LIFETIME,
@@ -21,7 +22,6 @@ from agents.mip6.codec import (
     decode,
     encode,
 )
-from agents.wire import WireError
 
 _MAX_UPDATES, _RATE_PERIOD = 3, 1.0  # MAX_UPDATE_RATE a second (section 12).
 _MAX_SEQUENCE_RETRIES = 3

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from ipaddress import IPv6Address
 
+from agents.core.reader import Reader, WireError
 from agents.mip6.codec import internet_checksum
-from agents.wire import Reader, WireError
 
 ALL_NODES = IPv6Address("ff02::1")
 NONCE_LENGTH = 6

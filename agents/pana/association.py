@@ -6,7 +6,7 @@ import random
 from collections import deque
 from dataclasses import dataclass
 
-from agents.machine import Address, PeerError, Retransmission, Timing
+from agents.core.machine import Address, PeerError, Retransmission, Timing
 from agents.pana.dialect import Dialect
 from agents.pana.errors import RefusedError
 from agents.pana.grammar import Protection

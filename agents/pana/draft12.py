@@ -5,8 +5,8 @@ from __future__ import annotations
 import hmac
 from zlib import crc32
 
+from agents.core.machine import Address, PeerError
 from agents.crypto.prf import INTEGRITY, PRFS
-from agents.machine import Address, PeerError
 from agents.pana import draft12_wire as wire
 from agents.pana.dialect import Dialect
 from agents.pana.errors import ErrorCode, RefusedError

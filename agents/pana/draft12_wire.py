@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from agents.machine import PeerError
+from agents.core.machine import PeerError
+from agents.core.reader import Reader, WireError
 from agents.pana.errors import ErrorCode, RefusedError
 from agents.pana.wire import Avp, AvpName, Kind, Message, UnknownAvp
-from agents.wire import Reader, WireError
 
 VERSION = 1
 HEADER_LENGTH = 12

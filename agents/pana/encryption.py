@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
-from agents.machine import PeerError
+from agents.core.machine import PeerError
 from agents.pana.wire import Avp, AvpName, Message
 
 KEY_LENGTH = 16

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-from agents.machine import PeerError
+from agents.core.machine import PeerError
 from agents.pana.wire import Avp
 
 

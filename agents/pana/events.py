@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from agents.bootstrap import Assignment
-from agents.machine import Address, Event, secret
+from agents.bootstrap.assignment import Assignment
+from agents.core.machine import Address, Event, secret
 from agents.pana.mobility import MobilityCapability
 from agents.pana.wire import Result
 

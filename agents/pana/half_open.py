@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from agents.machine import PeerError
+from agents.core.machine import PeerError
 from agents.pana.paa_session import PaaSession
 from agents.pana.places import Host, Place, host_at
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hmac
 from dataclasses import dataclass, field
 
+from agents.core.machine import PeerError
 from agents.crypto.prf import INTEGRITY, PRFS
-from agents.machine import PeerError
 from agents.pana.wire import Message
 
 AES128_CTR = 1

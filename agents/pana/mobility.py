@@ -10,8 +10,8 @@ from __future__ import annotations
 from enum import IntFlag
 from ipaddress import IPv6Address
 
-from agents.bootstrap import Assignment
-from agents.machine import PeerError
+from agents.bootstrap.assignment import Assignment
+from agents.core.machine import PeerError
 from agents.pana.wire import Avp, AvpName, Message
 
 VENDOR_ID = 32473

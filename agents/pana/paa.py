@@ -6,9 +6,10 @@ import random
 from collections import deque
 from collections.abc import Callable, Collection, Iterator
 
-from agents.bootstrap import Assignment
-from agents.eap_lower import identity_request
-from agents.machine import Address, Discarded, Event, PeerError, Timing
+from agents.bootstrap.assignment import Assignment
+from agents.core.machine import Address, Discarded, Event, PeerError, Timing
+from agents.core.reader import WireError
+from agents.eap.lower import identity_request
 from agents.pana.association import Received
 from agents.pana.deadlines import Deadlines
 from agents.pana.dialect import Dialect
@@ -24,7 +25,6 @@ from agents.pana.stateless import Tokens
 from agents.pana.states import Trigger
 from agents.pana.terms import NetworkTerms
 from agents.pana.wire import AvpName, Kind, Result, TerminationCause
-from agents.wire import WireError
 
 LINGER = 60.0
 """Seconds for which a closed session still answers duplicates of the PaC's last request."""

@@ -7,8 +7,8 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from agents.bootstrap import Assignment
-from agents.machine import Address, Event, Timing
+from agents.bootstrap.assignment import Assignment
+from agents.core.machine import Address, Event, Timing
 from agents.pana.association import Association, Received, error_avps
 from agents.pana.dialect import Dialect
 from agents.pana.errors import ErrorCode, RefusedError

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from agents.bootstrap import Assignment
-from agents.machine import PeerError
+from agents.bootstrap.assignment import Assignment
+from agents.core.machine import PeerError
 from agents.pana.association import Received
 from agents.pana.errors import ErrorCode, RefusedError
 from agents.pana.events import AddressChanged, Notified

@@ -6,8 +6,9 @@ import random
 from collections.abc import Callable
 from dataclasses import replace
 
-from agents.eap_lower import SUCCESS, EapPeerLike
-from agents.machine import Address, Discarded, PeerError, Timing
+from agents.core.machine import Address, Discarded, PeerError, Timing
+from agents.core.reader import WireError
+from agents.eap.lower import SUCCESS, EapPeerLike
 from agents.pana.association import Received
 from agents.pana.dialect import Dialect
 from agents.pana.errors import RefusedError
@@ -21,7 +22,6 @@ from agents.pana.rfc5191 import RFC5191
 from agents.pana.states import RECEIVED, Trigger
 from agents.pana.terms import Device, HostTerms, notification
 from agents.pana.wire import AvpName, Kind, Message, Result, TerminationCause
-from agents.wire import WireError
 
 PCI_TIMING = Timing(initial=1.0, maximum=120.0)
 REQUEST_TIMING = Timing(initial=1.0, maximum=30.0, count=10)

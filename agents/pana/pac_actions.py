@@ -8,9 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from math import isinf
 
-from agents.bootstrap import Assignment
-from agents.eap_lower import EapPeerLike
-from agents.machine import Address, Event, Timing
+from agents.bootstrap.assignment import Assignment
+from agents.core.machine import Address, Event, Timing
+from agents.eap.lower import EapPeerLike
 from agents.pana.association import Association, Received, error_avps
 from agents.pana.dialect import Dialect
 from agents.pana.errors import FATAL, ErrorCode, RefusedError

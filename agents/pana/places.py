@@ -7,7 +7,7 @@ from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import TypeAlias
 
-from agents.machine import Address
+from agents.core.machine import Address
 
 HostAddress: TypeAlias = IPv4Address | IPv6Address
 Host: TypeAlias = tuple[HostAddress, Address | None]

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import deque
 from ipaddress import ip_address
 
-from agents.machine import Address, Discarded, Event, PeerError
+from agents.core.machine import Address, Discarded, Event, PeerError
+from agents.core.reader import Reader, WireError
 from agents.pana.places import canonical
 from agents.pana.rfc5191 import HEADER_LENGTH, RFC5191, TYPES, read_place
 from agents.pana.wire import AvpName, Kind
-from agents.wire import Reader, WireError
 
 RELAY_TYPE = TYPES[Kind.RELAY, False][0]
 

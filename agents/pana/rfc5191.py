@@ -9,8 +9,9 @@ import hmac
 from dataclasses import dataclass, replace
 from ipaddress import IPv6Address, ip_address
 
+from agents.core.machine import Address, PeerError
+from agents.core.reader import Reader, WireError
 from agents.crypto.prf import INTEGRITY, PRFS
-from agents.machine import Address, PeerError
 from agents.pana.dialect import Dialect
 from agents.pana.encryption import HIDDEN, KEY_LENGTH, check_policy, crypt, first_counter
 from agents.pana.grammar import Grammar, GrammarTable, Protection, may, must, some
@@ -25,7 +26,6 @@ from agents.pana.keys import (
 )
 from agents.pana.mobility import VENDOR_ID
 from agents.pana.wire import Avp, AvpName, Kind, Message, Result, UnknownAvp
-from agents.wire import Reader, WireError
 
 HEADER_LENGTH = 16
 AVP_HEADER_LENGTH = 8

@@ -6,7 +6,7 @@ import hmac
 import random
 from collections.abc import Iterator
 
-from agents.machine import Address
+from agents.core.machine import Address
 
 PERIOD = 30.0
 """Seconds for which a secret makes tokens; it checks them for as long again."""

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from enum import IntEnum, IntFlag
 from ipaddress import IPv4Address, IPv6Address
 
-from agents.machine import PeerError
+from agents.core.machine import PeerError
+from agents.core.reader import WireError
 from agents.pana.draft12_wire import decode_avps, encode_avp
 from agents.pana.errors import ErrorCode, RefusedError
 from agents.pana.wire import Avp, AvpName, Message
-from agents.wire import WireError
 
 
 class Ppac(IntFlag):

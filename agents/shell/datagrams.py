@@ -9,7 +9,7 @@ import struct
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from agents.machine import Address, Event, Machine
+from agents.core.machine import Address, Event, Machine
 from agents.shell.driver import Driver
 
 _MAX_DATAGRAM = 65535

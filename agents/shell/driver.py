@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
-from agents.machine import Address, Event, Machine
+from agents.core.machine import Address, Event, Machine
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -16,8 +16,8 @@ class Driver:
     """Runs one machine in the running event loop.
 
     `send` puts a datagram on the wire and `on_event` handles an event; both are called inside
-    `call` and `receive`, events first (see agents.machine.Machine). An event's handler may call
-    the driver again: that call's work is done by the one under way.
+    `call` and `receive`, events first (see agents.core.machine.Machine). An event's handler may
+    call the driver again: that call's work is done by the one under way.
     """
 
     def __init__(

@@ -6,8 +6,8 @@ import asyncio
 import os
 from collections.abc import Callable
 
+from agents.core.machine import Address, Event
 from agents.dns.lookup import HomeAgentLookup
-from agents.machine import Address, Event
 from agents.shell.datagrams import DatagramSocket
 from agents.shell.driver import Driver
 

@@ -14,7 +14,7 @@ import struct
 from collections.abc import Callable
 from ipaddress import IPv6Address
 
-from agents.machine import Event
+from agents.core.machine import Event
 from agents.mip6.binding_cache import NeighbourAdvertised, NeighbourSolicited
 from agents.mip6.codec import PROTOCOL
 from agents.mip6.home_agent import HomeAgent

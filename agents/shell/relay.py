@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from agents.core.machine import Address, Event
 from agents.dhcpv6.relay import Relay
 from agents.dhcpv6.wire import ALL_RELAY_AGENTS_AND_SERVERS, HOP_COUNT_LIMIT, SERVER_PORT
-from agents.machine import Address, Event
 from agents.shell.datagrams import DatagramSocket
 from agents.shell.driver import Driver
 

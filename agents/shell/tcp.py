@@ -13,6 +13,7 @@ from functools import partial
 from ipaddress import IPv6Address, ip_address
 from typing import cast
 
+from agents.core.machine import Address, Event
 from agents.diameter.config import NodeConfig
 from agents.diameter.errors import DiameterError, ResultCode
 from agents.diameter.events import (
@@ -29,7 +30,6 @@ from agents.diameter.events import (
 from agents.diameter.node import Node
 from agents.diameter.values import IPAddress
 from agents.diameter.wire import Message
-from agents.machine import Address, Event
 from agents.shell.tls import TlsFiles, certified_names
 
 Handler = Callable[[Message], Message]

@@ -10,7 +10,7 @@ from agents.aaa.leases import Leases
 from agents.aaa.policy import Place
 from agents.aaa.selection import least_loaded
 from agents.aaa.subscribers import parse
-from agents.bootstrap import Assignment, Wish
+from agents.bootstrap.assignment import Assignment, Wish
 
 FILE = """
 [[home_agents]]

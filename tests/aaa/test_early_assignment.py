@@ -16,12 +16,12 @@ from agents.aaa.events import (
 from agents.aaa.home_aaa import HomeAaa, eap_servers
 from agents.aaa.leases import Leases
 from agents.aaa.subscribers import parse
-from agents.bootstrap import Assignment, Wish
+from agents.bootstrap.assignment import Assignment, Wish
+from agents.bootstrap.sealed import SealContext, SealError, unseal
 from agents.diameter.eap import DiameterEapAnswer
 from agents.diameter.wire import Message
 from agents.eap.peer import EapPeer
 from agents.eap.wire import Code, Packet, TlsData, Type
-from agents.sealed import SealContext, SealError, unseal
 from tests.aaa.test_home_agents_in_answers import CANDIDATE, FILE, HOME, request
 from tests.eap.conversation import Authority
 

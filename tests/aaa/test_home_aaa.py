@@ -12,7 +12,7 @@ from agents.aaa.home_aaa import HomeAaa, eap_servers
 from agents.aaa.leases import Leases
 from agents.aaa.policy import Place
 from agents.aaa.subscribers import parse
-from agents.bootstrap import Assignment, ike_root
+from agents.bootstrap.assignment import Assignment, ike_root
 from agents.diameter.dictionary import AuthSessionState, ReAuthRequestType
 from agents.diameter.eap import DiameterEapAnswer, DiameterEapRequest
 from agents.diameter.wire import Message

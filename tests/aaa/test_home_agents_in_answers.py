@@ -12,13 +12,13 @@ from agents.aaa.home_aaa import HomeAaa, eap_servers
 from agents.aaa.leases import Leases
 from agents.aaa.policy import Place
 from agents.aaa.subscribers import parse
-from agents.bootstrap import Assignment, Wish, ike_psk, ike_root
+from agents.bootstrap.assignment import Assignment, Wish, ike_psk, ike_root
+from agents.bootstrap.sealed import SealContext, SealError, unseal
 from agents.diameter.eap import DiameterEapAnswer, DiameterEapRequest
 from agents.diameter.mobility import mobility_request
 from agents.diameter.wire import Message
 from agents.eap.peer import EapPeer
 from agents.eap.wire import Code, Packet, Type
-from agents.sealed import SealContext, SealError, unseal
 from tests.eap.conversation import IDENTITY, Authority
 
 FILE = """

@@ -11,7 +11,7 @@ from agents.aaa.events import MobilityRefused
 from agents.aaa.home_aaa import LEASE_MARGIN, HomeAaa, eap_servers
 from agents.aaa.leases import LeaseError, Leases
 from agents.aaa.subscribers import AddressRange, parse
-from agents.bootstrap import Assignment
+from agents.bootstrap.assignment import Assignment
 from tests.aaa.test_home_aaa import authenticate, peer_of
 from tests.eap.conversation import Authority
 

@@ -5,7 +5,7 @@ from itertools import product
 import pytest
 
 from agents.aaa.policy import POLICY, Place, Subscription, places
-from agents.bootstrap import Wish
+from agents.bootstrap.assignment import Wish
 
 # Wish, offer, subscription, outcome: the whole table, written out.
 ROWS = """

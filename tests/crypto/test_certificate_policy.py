@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from OpenSSL import crypto
 
+from agents.core.machine import PeerError
 from agents.crypto.certificates import Certificate as Read
 from agents.crypto.certificates import CertificateError, Purpose, check_path, verify
 from agents.eap.ca import Identity
@@ -20,7 +21,6 @@ from agents.eap.server import EapServer
 from agents.eap.tls import TlsClientConfig, TlsServerConfig
 from agents.ikev2 import Credentials
 from agents.ikev2.certificates import verify_chain
-from agents.machine import PeerError
 from tests.eap.conversation import Conversation
 from tests.pki import (
     DOMAIN,

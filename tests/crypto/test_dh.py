@@ -1,8 +1,8 @@
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, x25519
 
+from agents.core.machine import PeerError
 from agents.crypto import dh
-from agents.machine import PeerError
 
 
 def floor_of_pi_times(power: int) -> int:

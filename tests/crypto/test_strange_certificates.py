@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agents.core.machine import PeerError
 from agents.crypto.certificates import Certificate, CertificateError, Purpose, verify
 from agents.eap.ca import CertificateAuthority, read_certificates
 from agents.eap.names import peer_names, server_names
@@ -20,7 +21,6 @@ from agents.ikev2.certificates import decode_certificates, names, verify_chain
 from agents.ikev2.config import Credentials
 from agents.ikev2.constants import X509_SIGNATURE
 from agents.ikev2.payloads import Tagged
-from agents.machine import PeerError
 from tests.eap.conversation import IDENTITY, Authority
 from tests.pki import DOMAIN, MAIL, sign, tlv
 

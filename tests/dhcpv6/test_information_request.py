@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agents.core.machine import Discarded, Timing
 from agents.dhcpv6.client import InformationRequest
 from agents.dhcpv6.events import Failed, HomeAgentLearned, Started
 from agents.dhcpv6.home import Home, HomeInformation
 from agents.dhcpv6.wire import Message, MessageType, Option, OptionCode, encode_name
-from agents.machine import Discarded, Timing
 from tests.dhcpv6.world import CARE_OF, CLIENT, DUID, HOME, NETWORK, SERVER_DUID, Server, World
 
 SERVER = ("fe80::d%A-eth0", 547)

@@ -19,7 +19,9 @@ from scapy.layers.dhcp6 import (
     DHCP6OptStatusCode,
 )
 
-from agents.bootstrap import Assignment
+from agents.bootstrap.assignment import Assignment
+from agents.core.machine import PeerError
+from agents.core.reader import WireError
 from agents.dhcpv6.grammar import check
 from agents.dhcpv6.home import Home, HomeInformation, read_first, requested
 from agents.dhcpv6.wire import (
@@ -32,8 +34,6 @@ from agents.dhcpv6.wire import (
     encode_name,
     link_layer_duid,
 )
-from agents.machine import PeerError
-from agents.wire import WireError
 
 FULL = HomeInformation(
     Home.IDENTIFIED,

@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.bootstrap import Assignment
+from agents.bootstrap.assignment import Assignment
+from agents.core.machine import Discarded
 from agents.dhcpv6.events import Failed, Forwarded, HomeAgentLearned, Returned
 from agents.dhcpv6.home import Home, HomeInformation
 from agents.dhcpv6.relay import Relay
 from agents.dhcpv6.wire import Message, MessageType, Option, OptionCode, RelayMessage
-from agents.machine import Discarded
 from tests.dhcpv6.world import CARE_OF, HOME, LINK_ADDRESS, NETWORK, SERVER, World
 
 PEER = ("fe80::200:ff:fe00:1%B-access", 546)

@@ -8,7 +8,7 @@ from collections import deque
 from ipaddress import IPv6Address, IPv6Network
 from itertools import count
 
-from agents.bootstrap import Assignment
+from agents.bootstrap.assignment import Assignment
 from agents.dhcpv6.client import InformationRequest
 from agents.dhcpv6.grammar import check
 from agents.dhcpv6.home import Home, HomeInformation, requested

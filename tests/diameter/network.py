@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Any, TypeVar
 
+from agents.core.machine import Address, Event
 from agents.diameter.events import Close, Connect, RequestReceived, Send
 from agents.diameter.node import Node
 from agents.diameter.wire import Message
-from agents.machine import Address, Event
 from tests.diameter.samples import LOCAL
 
 E = TypeVar("E", bound=Event)

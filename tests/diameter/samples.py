@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from ipaddress import IPv6Address
 
-from agents.bootstrap import Assignment
+from agents.bootstrap.assignment import Assignment
 from agents.diameter import dictionary as d
 from agents.diameter.config import NodeConfig, PeerConfig, Timers
 from agents.diameter.dictionary import Mip6Feature

@@ -7,7 +7,7 @@ import pytest
 from diameter.message import Message as OtherMessage
 from diameter.message import constants as c
 
-from agents.bootstrap import Assignment, Wish
+from agents.bootstrap.assignment import Assignment, Wish
 from agents.diameter import dictionary as d
 from agents.diameter.eap import DiameterEapAnswer, DiameterEapRequest
 from agents.diameter.errors import DiameterError

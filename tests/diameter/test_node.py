@@ -3,6 +3,7 @@ from dataclasses import replace
 
 import pytest
 
+from agents.core.machine import Discarded
 from agents.diameter import dictionary as d
 from agents.diameter.capabilities import error_answer
 from agents.diameter.config import NodeConfig, PeerConfig, Route
@@ -19,7 +20,6 @@ from agents.diameter.events import (
 )
 from agents.diameter.node import Node
 from agents.diameter.wire import Avp, Message
-from agents.machine import Discarded
 from tests.diameter.network import Network
 from tests.diameter.samples import (
     ANSWER,

@@ -4,6 +4,7 @@ from itertools import pairwise
 
 import pytest
 
+from agents.core.machine import Discarded
 from agents.diameter import dictionary as d
 from agents.diameter.capabilities import (
     capabilities_request,
@@ -25,7 +26,6 @@ from agents.diameter.events import (
 from agents.diameter.node import Node
 from agents.diameter.states import TRANSITIONS, State
 from agents.diameter.wire import Message
-from agents.machine import Discarded
 from tests.diameter.network import Network
 from tests.diameter.samples import (
     CLIENT,

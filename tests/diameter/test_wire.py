@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agents.core.reader import Reader, WireError
 from agents.diameter.eap import DiameterEapAnswer, DiameterEapRequest
 from agents.diameter.errors import DiameterError, ResultCode
 from agents.diameter.grammar import check
@@ -16,7 +17,6 @@ from agents.diameter.wire import (
     encode_avps,
     message_length,
 )
-from agents.wire import Reader, WireError
 from tests.diameter.samples import ANSWER, REQUEST
 
 avps = st.builds(

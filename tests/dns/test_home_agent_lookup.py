@@ -13,11 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scapy.layers.dns import DNS, DNSQR, DNSRR, DNSRRSRV
 
+from agents.core.machine import Discarded, Timing
+from agents.core.reader import WireError
 from agents.dns.events import Failed, HomeAgent, HomeAgentsFound, Inconclusive, Started
 from agents.dns.lookup import HomeAgentLookup
 from agents.dns.wire import Answer, Target, in_order
-from agents.machine import Discarded, Timing
-from agents.wire import WireError
 from tests.link import Link
 from tests.wireshark import FAULTS, rows, write_datagrams
 

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agents.core.reader import WireError
 from agents.eap.wire import (
     MAXIMUM_MESSAGE,
     Code,
@@ -13,7 +14,6 @@ from agents.eap.wire import (
     Type,
     fragment,
 )
-from agents.wire import WireError
 
 
 def test_an_identity_response_is_laid_out_as_in_rfc_3748():

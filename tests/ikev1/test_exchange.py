@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import pytest
 
+from agents.core.machine import Discarded, Timing
 from agents.ikev1 import (
     ChildAbandoned,
     ChildDeleted,
@@ -17,7 +18,6 @@ from agents.ikev1 import (
     Selectors,
 )
 from agents.ikev1.config import ESP_INTEGRITY
-from agents.machine import Discarded, Timing
 from tests.ike import COA, HA, HOA, PSK, find, names
 from tests.ikev1.peers import AGGRESSIVE, FAST, SELECTORS, Peers
 

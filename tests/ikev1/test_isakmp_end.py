@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from agents.core.machine import Discarded
 from agents.ikev1 import (
     ChildAbandoned,
     ChildDeleted,
@@ -15,7 +16,6 @@ from agents.ikev1 import (
     Phase1Deleted,
     Phase1Established,
 )
-from agents.machine import Discarded
 from tests.ike import COA, ENDS, HA, HOA, PSK, find, settle
 from tests.ikev1.peers import AGGRESSIVE, FAST, SELECTORS
 

@@ -7,10 +7,10 @@ import pytest
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 from agents.crypto.prf import HMAC_SHA1
+from agents.ike.esp import Integrity
 from agents.ikev1 import ChildEstablished, Config, EspProposal, IkeProposal, Mode
 from agents.ikev1.keys import cipher_key, feedback
 from agents.ikev1.phase1 import dh
-from agents.ipsec import Integrity
 from tests.ike import COA, HA, HOA, PSK, find
 from tests.ikev1.peers import Peers
 

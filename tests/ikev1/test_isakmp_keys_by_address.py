@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from agents.ike.psk import MAX_CANDIDATES
 from agents.ikev1 import (
     ChildDeleted,
     ChildEstablished,
@@ -16,7 +17,6 @@ from agents.ikev1 import (
 )
 from agents.ikev1.constants import PayloadType, ProtocolId
 from agents.ikev1.wire import Deletion, Payload
-from agents.psk import MAX_CANDIDATES
 from tests.ike import COA, HA, HOA, PSK, find, settle
 from tests.ikev1.peers import AGGRESSIVE, FAST, SELECTORS
 

@@ -5,8 +5,9 @@ from dataclasses import replace
 
 import pytest
 
+from agents.core.machine import Discarded
 from agents.crypto import dh
-from agents.half_open import MAX_UNPROVEN
+from agents.ike.half_open import MAX_UNPROVEN
 from agents.ikev1 import (
     ChildDeleted,
     ChildEstablished,
@@ -17,7 +18,6 @@ from agents.ikev1 import (
     Phase1Established,
     Phase1Started,
 )
-from agents.machine import Discarded
 from tests.ike import COA, ENDS, HA, HOA, PSK, find, settle
 from tests.ikev1.peers import AGGRESSIVE, FAST, SELECTORS
 from tests.link import Link

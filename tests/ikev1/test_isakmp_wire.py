@@ -5,6 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agents.core.machine import Discarded, PeerError
+from agents.core.reader import Reader, WireError
 from agents.ikev1 import Config, IkeProposal, Mode, grammar
 from agents.ikev1.constants import Exchange, IkeAttribute, PayloadType
 from agents.ikev1.proposals import accept_ike, choose_ike, offer_ike
@@ -23,8 +25,6 @@ from agents.ikev1.wire import (
     encode_chain,
     split_datagram,
 )
-from agents.machine import Discarded, PeerError
-from agents.wire import Reader, WireError
 from tests.ike import COA, HA, find, names
 from tests.ikev1.peers import AGGRESSIVE, FAST, SELECTORS, Peers
 

@@ -6,6 +6,7 @@ import random
 from dataclasses import replace
 from ipaddress import IPv6Address
 
+from agents.ike.esp import EspPair
 from agents.ikev2 import (
     ChildDeleted,
     ChildEstablished,
@@ -19,7 +20,6 @@ from agents.ikev2 import (
     Selectors,
 )
 from agents.ikev2.config import Allocate
-from agents.ipsec import EspPair
 from tests.ike import COA, HA, HOA, PSK, Ends, find
 
 SELECTORS = Selectors(HOA, HA)

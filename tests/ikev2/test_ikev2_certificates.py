@@ -7,12 +7,12 @@ from itertools import product
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from agents.core.machine import PeerError
 from agents.eap.ca import CertificateAuthority
 from agents.ikev2 import Credentials, Failed, Grant, IkeDeleted, IkeEstablished
 from agents.ikev2.certificates import decode_certificates, verify_chain
 from agents.ikev2.constants import X509_SIGNATURE, NotifyType
 from agents.ikev2.payloads import Tagged
-from agents.machine import PeerError
 from tests.ike import HA, HOA, find
 from tests.ikev2.peers import ASSIGN, FAST, Peers, assert_up
 from tests.ikev2.people import HA_NAME, MN_NAME, People, grant

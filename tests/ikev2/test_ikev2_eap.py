@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
+from agents.core.machine import Discarded
 from agents.ikev2 import EapEnded, EapResponse, Failed, Grant, IkeDeleted, IkeEstablished
 from agents.ikev2.constants import Exchange, PayloadType
 from agents.ikev2.wire import Header, Payload
-from agents.machine import Discarded
 from tests.ike import COA, ENDS, HA, HOA, find
 from tests.ikev2.peers import ASSIGN, assert_up, pairs
 from tests.ikev2.people import HA_NAME, MN_NAME, Aaa, between, eap_peer

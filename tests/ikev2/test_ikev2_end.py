@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 
+from agents.core.machine import Discarded
 from agents.ikev2 import ChildEstablished, Failed, IkeDeleted, IkeEstablished, Ikev2
-from agents.machine import Discarded
 from tests.ike import COA, ENDS, HA, HOA, PSK, find, settle
 from tests.ikev2.peers import FAST, SELECTORS, pairs
 from tests.ikev2.people import HA_NAME, MN_NAME, Aaa, between, eap_peer

@@ -4,6 +4,8 @@ from dataclasses import replace
 
 import pytest
 
+from agents.core.machine import Timing
+from agents.ike.esp import Encryption, Integrity
 from agents.ikev2 import (
     AddressAssigned,
     ChildDeleted,
@@ -21,8 +23,6 @@ from agents.ikev2 import (
     Selectors,
 )
 from agents.ikev2.constants import Encr
-from agents.ipsec import Encryption, Integrity
-from agents.machine import Timing
 from tests.ike import COA, HA, HOA, PSK, find, names
 from tests.ikev2.peers import ASSIGN, FAST, SELECTORS, Peers, assert_same_sas, assert_up, pairs
 

@@ -3,7 +3,8 @@
 import random
 from dataclasses import replace
 
-from agents.half_open import MAX_UNPROVEN
+from agents.core.machine import Discarded
+from agents.ike.half_open import MAX_UNPROVEN
 from agents.ikev2 import (
     ChildEstablished,
     Config,
@@ -15,7 +16,6 @@ from agents.ikev2 import (
     IkeStarted,
     Ikev2,
 )
-from agents.machine import Discarded
 from tests.ike import COA, HA, HOA, PSK, find, settle
 from tests.ikev2.peers import FAST, SELECTORS, Peers, pairs
 from tests.ikev2.people import HA_NAME, MN_NAME, eap_peer

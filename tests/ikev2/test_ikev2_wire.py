@@ -10,6 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agents.core.machine import Discarded, PeerError
+from agents.core.reader import WireError
 from agents.ikev2 import Config, EspProposal, Failed, IkeDeleted, IkeEstablished, IkeProposal
 from agents.ikev2.constants import ConfigType, Exchange, NotifyType, PayloadType
 from agents.ikev2.grammar import Contents, Form
@@ -50,8 +52,6 @@ from agents.ikev2.wire import (
     encode_plain,
     split_datagram,
 )
-from agents.machine import Discarded, PeerError
-from agents.wire import WireError
 from tests.ike import COA, HA, HOA, find
 from tests.ikev2.peers import ASSIGN, FAST, SELECTORS, Peers, assert_up
 from tests.ikev2.people import HA_NAME, MN_NAME, Aaa, eap_peer, grant

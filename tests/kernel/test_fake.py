@@ -6,11 +6,11 @@ from ipaddress import IPv6Address, IPv6Network
 
 import pytest
 
-from agents.ipsec import Encryption, EspPair, EspSa, Integrity
+from agents.ike.esp import Encryption, EspPair, EspSa, Integrity
 from agents.kernel import port
-from agents.kernel.fake import FakeEnforcementPoint, FakeHomeAgent, FakeMobileNode
 from agents.kernel.filter import LinuxEnforcementPoint
 from agents.kernel.linux import LinuxHomeAgent, LinuxMobileNode
+from agents.kernel.model import FakeEnforcementPoint, FakeHomeAgent, FakeMobileNode
 
 HOME, AGENT = IPv6Address("2001:db8:100::1234"), IPv6Address("2001:db8:100::1")
 CARE_OF = IPv6Address("2001:db8:a::2")

@@ -8,7 +8,7 @@ from ipaddress import IPv6Address, IPv6Network
 
 import pytest
 
-from agents.ipsec import Encryption, EspSa, Integrity
+from agents.ike.esp import Encryption, EspSa, Integrity
 from agents.kernel import links, xfrm
 from agents.kernel.filter import LinuxEnforcementPoint
 from agents.kernel.links import Action

@@ -6,8 +6,8 @@ import asyncio
 import sys
 from ipaddress import IPv6Address
 
+from agents.core.eventlog import EventLog
 from agents.shell.addresses import NoAddressError, care_of_address
-from agents.shell.eventlog import EventLog
 
 
 async def main(interface: str, peer: str, seconds: str) -> None:

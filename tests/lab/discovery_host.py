@@ -11,17 +11,17 @@ import random
 import sys
 from ipaddress import IPv6Address
 
-from agents.bootstrap import Assignment
+from agents.bootstrap.assignment import Assignment
+from agents.core.eventlog import EventLog
 from agents.dhcpv6.client import InformationRequest
 from agents.dhcpv6.home import Home
 from agents.dhcpv6.relay import Relay
 from agents.dhcpv6.wire import ALL_SERVERS, CLIENT_PORT, SERVER_PORT, link_layer_duid
 from agents.dns.lookup import HomeAgentLookup
 from agents.dns.wire import PORT
-from agents.roles.discovery import Dhcpv6Settings, Discovery
+from agents.nodes.mobile_node.discovery import Dhcpv6Settings, Discovery
 from agents.shell.addresses import care_of_address, link_local_address
 from agents.shell.datagrams import DatagramEndpoint
-from agents.shell.eventlog import EventLog
 from agents.shell.lookup import LookupEndpoint
 from agents.shell.relay import RelayEndpoint
 

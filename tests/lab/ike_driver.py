@@ -16,8 +16,8 @@ from ipaddress import IPv6Address
 from typing import Generic, TypeVar
 
 from agents import ikev1, ikev2
+from agents.core.machine import Event
 from agents.kernel.associations import LinuxSecurityAssociations
-from agents.machine import Event
 
 M = TypeVar("M", ikev1.Ikev1, ikev2.Ikev2)
 MAX_LIFE = 60.0

@@ -7,8 +7,8 @@ import random
 import sys
 from ipaddress import IPv6Address
 
+from agents.core.machine import Timing
 from agents.ikev1 import Config, IkeProposal, Ikev1, Mode, Selectors
-from agents.machine import Timing
 from tests.lab.ike_driver import Driver
 
 

@@ -16,6 +16,7 @@ from typing import TypeVar
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+from agents.core.machine import Event, Timing
 from agents.eap.peer import EapPeer
 from agents.eap.server import EapServer
 from agents.eap.tls import TlsClientConfig, TlsServerConfig
@@ -29,7 +30,6 @@ from agents.ikev2 import (
     Ikev2,
     Selectors,
 )
-from agents.machine import Event, Timing
 from tests.lab.ike_driver import Driver
 
 LEGACY_SERVER_CONNECT = 0x4

@@ -10,10 +10,10 @@ import json
 import sys
 from ipaddress import IPv6Address
 
-from agents.roles.ike import IkeSettings
-from agents.roles.launch import LaunchedIke
-from agents.roles.runtime import take_commands
-from agents.shell.eventlog import EventLog
+from agents.core.eventlog import EventLog
+from agents.nodes.ike_daemon.ikev1 import IkeSettings
+from agents.shell.launch import LaunchedIke
+from agents.shell.program import take_commands
 
 
 async def main(work: str, address: str) -> None:

@@ -13,13 +13,13 @@ import random
 import sys
 from ipaddress import IPv6Address, IPv6Network
 
-from agents.ipsec import Encryption, EspPair, EspSa, Integrity
+from agents.core.eventlog import EventLog
+from agents.core.machine import Event
+from agents.ike.esp import Encryption, EspPair, EspSa, Integrity
 from agents.kernel.linux import LinuxHomeAgent, LinuxMobileNode
-from agents.machine import Event
 from agents.mip6.home_agent import HomeAgent
 from agents.mip6.mobile_node import BindingAccepted, HomeRegistration
-from agents.roles.home_agent import Authorisations
-from agents.shell.eventlog import EventLog
+from agents.nodes.home_agent.machine import Authorisations
 from agents.shell.mobility import HomeAgentEndpoint, MobileNodeEndpoint
 
 HOME_ADDRESS = IPv6Address("2001:db8:100::1234")

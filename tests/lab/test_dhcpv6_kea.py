@@ -59,7 +59,7 @@ class Network(Scene):
         settings = {"host": "D", "interface": "D-eth0", "work": str(work), "address": SERVER}
         path = self.folder / "server.toml"
         path.write_text(tomli_w.dumps(settings | options))
-        program = self.start(self.d, "agents.roles.dhcp_server", str(path))
+        program = self.start(self.d, "agents.daemons.kea", str(path))
         program.wait_for("Ready")
         return program
 

@@ -49,7 +49,7 @@ class Network(Scene):
         settings = {"host": "D", "address": SERVER, "work": str(work), "zones": ZONES}
         path = folder / "server.toml"
         path.write_text(tomli_w.dumps(settings))
-        self.server = self.start(self.d, "agents.roles.dns_server", str(path))
+        self.server = self.start(self.d, "agents.daemons.nsd", str(path))
         self.server.wait_for("Ready")
 
     def ask(self, **question: str) -> dict[str, object]:

@@ -7,7 +7,7 @@ import random
 from ipaddress import IPv6Address, IPv6Network
 from typing import Any
 
-from agents.kernel.fake import FakeHomeAgent
+from agents.kernel.model import FakeHomeAgent
 from agents.mip6.codec import BindingUpdate, Message, decode, encode
 from agents.mip6.home_agent import HomeAgent
 from agents.mip6.mobile_node import HomeRegistration

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agents.core.reader import WireError
 from agents.mip6.codec import (
     BindingAck,
     BindingError,
@@ -21,7 +22,6 @@ from agents.mip6.codec import (
     encode,
     newer,
 )
-from agents.wire import WireError
 from tests.wireshark import rows
 
 HOME, AGENT, CARE_OF = (

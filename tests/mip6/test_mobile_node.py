@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.machine import Discarded
+from agents.core.machine import Discarded
 from agents.mip6.codec import (
     BindingAck,
     BindingError,

@@ -7,8 +7,8 @@ import random
 from dataclasses import dataclass
 from ipaddress import IPv6Address
 
-from agents.bootstrap import Assignment
-from agents.machine import Discarded
+from agents.bootstrap.assignment import Assignment
+from agents.core.machine import Discarded
 from agents.pana.events import EapResponse
 from agents.pana.paa import Paa
 from agents.pana.pac import Pac

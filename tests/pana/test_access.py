@@ -2,7 +2,7 @@
 
 import pytest
 
-from agents.machine import Discarded
+from agents.core.machine import Discarded
 from agents.pana.draft12 import DRAFT12
 from agents.pana.events import (
     Authenticated,

@@ -5,7 +5,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from agents.bootstrap import Assignment
+from agents.bootstrap.assignment import Assignment
 from agents.pana.draft12 import DRAFT12, Draft12
 from agents.pana.draft12_wire import CODES, TYPES, decode_avps
 from agents.pana.mobility import MobilityCapability

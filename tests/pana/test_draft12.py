@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.machine import PeerError
+from agents.core.machine import PeerError
+from agents.core.reader import WireError
 from agents.pana.dialects import DIALECTS
 from agents.pana.draft12 import DRAFT12, Draft12, pac_ep_master_key
 from agents.pana.draft12_wire import CODES, KINDS, decode_avps
@@ -19,7 +20,6 @@ from agents.pana.keys import Algorithms, KeyMaterial, Suite
 from agents.pana.terms import Device, HostTerms, NetworkTerms, Ppac, Protection, Provider
 from agents.pana.terms import notification as read_notification
 from agents.pana.wire import Avp, AvpName, Kind, Message, Result, UnknownAvp
-from agents.wire import WireError
 from tests.pana.fakes import World
 
 EXCHANGE = [data for _, _, data in World(dialect=DRAFT12).bootstrap(5).link.sent]

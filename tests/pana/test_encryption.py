@@ -8,14 +8,14 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.machine import PeerError
+from agents.core.machine import PeerError
+from agents.core.reader import WireError
 from agents.pana.draft12 import DRAFT12
 from agents.pana.encryption import crypt, first_counter
 from agents.pana.events import Authenticated, Failed
 from agents.pana.keys import Algorithms, KeyMaterial, SecurityAssociation, Suite
 from agents.pana.rfc5191 import CODES, RFC5191, encode_avp
 from agents.pana.wire import Avp, AvpName, Kind, Message, UnknownAvp
-from agents.wire import WireError
 from tests.pana.fakes import ASSIGNMENT, PAA, FakeAaa, FakePeer, World, reasons, send
 
 BOTH = {"pac": {"encryption": True, "renew_eap": FakePeer}, "paa": {"encryption": True}}

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.bootstrap import Assignment
+from agents.bootstrap.assignment import Assignment
 from agents.pana.deadlines import Deadlines
 from agents.pana.draft12 import DRAFT12
 from agents.pana.events import (

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agents.core.reader import WireError
 from agents.pana.events import AddressChanged, Authenticated, Authorised
 from agents.pana.paa import Paa
 from agents.pana.paa_table import PaaState
@@ -15,7 +16,6 @@ from agents.pana.pac import Pac
 from agents.pana.relay import Relay
 from agents.pana.rfc5191 import RFC5191, read_place
 from agents.pana.wire import Avp, AvpName, Kind, Message
-from agents.wire import WireError
 from tests.pana.fakes import FakeAaa, FakePeer, PaaWithAaa, World, reasons, send
 
 PAC, PRE, PAA = ("fe80::a", 5000), ("2001:db8:1::e", 716), ("2001:db8:9::b", 716)

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.machine import PeerError
+from agents.core.machine import PeerError
+from agents.core.reader import WireError
 from agents.pana.keys import Algorithms, KeyMaterial, SecurityAssociation, Suite
 from agents.pana.rfc5191 import CODES, RFC5191, TYPES
 from agents.pana.wire import Avp, AvpName, Kind, Message, UnknownAvp
-from agents.wire import WireError
 from tests.pana.fakes import World
 
 EXCHANGE = [data for _, _, data in World().bootstrap(5).link.sent]

@@ -7,7 +7,7 @@ from collections import deque
 
 import pytest
 
-from agents.machine import Discarded
+from agents.core.machine import Discarded
 from agents.shell.driver import Driver
 
 

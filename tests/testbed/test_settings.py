@@ -20,7 +20,7 @@ from msgspec import inspect
 
 from agents.aaa import subscribers
 from agents.approaches.scene import CommonSettings
-from agents.roles import runtime
+from agents.shell import program as runtime
 from testbed.places import PROJECT
 from testbed.spec import Spec, SpecError
 

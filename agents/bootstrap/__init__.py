@@ -1,0 +1,1 @@
+"""What the paper is about: the assignment of a home agent, the key for IKE, the sealed copy."""

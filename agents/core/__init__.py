@@ -1,0 +1,1 @@
+"""What every machine and node is made of: the contract, timers, bounded reading, documents."""

@@ -1,0 +1,160 @@
+"""Events as JSON lines on standard output, for the harness to collect."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from enum import Enum
+from ipaddress import IPv6Address, IPv6Network
+from typing import Any, Literal, TextIO, TypeAlias, get_args
+
+from agents.core.machine import Discarded, Event
+
+RoleEvent: TypeAlias = Literal[
+    "AaaFailed",
+    "AaaLate",
+    "AaaRefused",
+    "AccessFailed",
+    "AddressTaken",
+    "AssignmentChanged",
+    "BindingUpdateDropped",
+    "BootstrapFailed",
+    "Bootstrapped",
+    "CareOfAddress",
+    "CommandRefused",
+    "EarlyStartRefused",
+    "EnforcementFailed",
+    "Flooded",
+    "HomeAddressRefused",
+    "IkeDaemonReady",
+    "IkeFailed",
+    "Impersonated",
+    "ImpersonationFailed",
+    "KernelFailed",
+    "NoAddressYet",
+    "PeerRefused",
+    "PinholeClosed",
+    "PinholeOpened",
+    "PinholeRefused",
+    "Ready",
+    "RenewalRefused",
+]
+"""What roles tell of themselves, beside the events of their machines."""
+
+
+def known_events() -> frozenset[str]:
+    """Return the names of all events that can be told: roles', and imported machines'."""
+
+    def below(kind: type[Event]) -> Iterator[str]:
+        for one in kind.__subclasses__():
+            yield one.__name__
+            yield from below(one)
+
+    return frozenset((*get_args(RoleEvent), *below(Event)))
+
+
+DISCARDED_AT_ONCE = 100
+DISCARDED_PER_SECOND = 10.0
+"""How much of what anybody can send is told of; the rest is counted."""
+
+
+class _Allowance:
+    """So many at once, and so many per second after that."""
+
+    def __init__(self, at_once: float, per_second: float) -> None:
+        self._most = self._left = at_once
+        self._rate = per_second
+        self._at = 0.0
+
+    def take(self, now: float) -> bool:
+        """Return whether one more is allowed now."""
+        self._left = min(self._most, self._left + (now - self._at) * self._rate)
+        self._at = now
+        if self._left < 1:
+            return False
+        self._left -= 1
+        return True
+
+
+def _plain(value: object) -> object:
+    match value:
+        case Enum():
+            return value.name
+        case IPv6Address() | IPv6Network():
+            return str(value)
+        case bytes():
+            return f"{len(value)} octets"
+        case tuple() | list():
+            return [_plain(v) for v in value]
+        case dict():
+            return {str(k): _plain(v) for k, v in value.items()}
+        case _ if dataclasses.is_dataclass(value) and not isinstance(value, type):
+            return _public_fields(value)
+        case None | bool() | int() | float() | str():
+            return value
+        case _:
+            return repr(value)
+
+
+def _public_fields(value: Any) -> dict[str, object]:
+    """Return the fields that repr() shows: a field marked secret is never among them."""
+    return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value) if f.repr}
+
+
+class EventLog:
+    """Writes one line an event: {"t": ns, "host": ..., "agent": ..., "event": ..., fields}.
+
+    `t` is time.monotonic_ns(), which every process on one kernel shares. Octet strings are shown
+    by their length only. Of a flood of messages without effect it tells some, and with the next
+    one how many it has `omitted`: strangers fill no disk.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        agent: str,
+        stream: TextIO = sys.stdout,
+        clock: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        self._host = host
+        self._agent = agent
+        self._stream = stream
+        self._clock = clock
+        self._discarded = _Allowance(DISCARDED_AT_ONCE, DISCARDED_PER_SECOND)
+        self._omitted = 0
+
+    def child(self, agent: str) -> EventLog:
+        """Return a log for another agent in the same host."""
+        return EventLog(self._host, agent, self._stream, self._clock)
+
+    def __call__(self, event: Event) -> None:
+        """Log a machine's event; its own time `at` is left out in favour of `t`."""
+        omitted: dict[str, object] = {}
+        if isinstance(event, Discarded):
+            if not self._discarded.take(self._clock() / 1e9):
+                self._omitted += 1
+                return
+            if self._omitted:
+                omitted, self._omitted = {"omitted": self._omitted}, 0
+        fields = {**_public_fields(event), **omitted}
+        fields.pop("at", None)
+        self._write(type(event).__name__, fields)
+
+    def write(self, event: RoleEvent, **fields: object) -> None:
+        """Log an event of the role itself."""
+        self._write(event, fields)
+
+    def _write(self, event: str, fields: Mapping[str, object]) -> None:
+        line = {
+            "t": self._clock(),
+            "host": self._host,
+            "agent": self._agent,
+            "event": event,
+            **{k: _plain(v) for k, v in fields.items()},
+        }
+        # One write a line: several processes may share the pipe (lines stay below PIPE_BUF).
+        self._stream.write(json.dumps(line) + "\n")
+        self._stream.flush()

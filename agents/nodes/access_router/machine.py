@@ -1,0 +1,468 @@
+"""Host B: PAA, enforcement point, and Diameter client of the home AAA server."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from ipaddress import IPv6Address, IPv6Network
+from typing import Literal
+
+import msgspec
+
+from agents.bootstrap.assignment import Assignment, Wish
+from agents.core.eventlog import EventLog
+from agents.core.machine import Event
+from agents.core.settings import PartOfLifetime, SessionLifetime
+from agents.dhcpv6.relay import Relay
+from agents.dhcpv6.wire import ALL_SERVERS, SERVER_PORT
+from agents.diameter.authorisation import GrantError
+from agents.diameter.eap import DiameterEapAnswer
+from agents.diameter.errors import DiameterError, ResultCode
+from agents.diameter.mobility import mobility_request
+from agents.eap.lower import identity_request
+from agents.eap.wire import Code, Packet, TlsData, Type
+from agents.kernel.filter import LinuxEnforcementPoint
+from agents.kernel.port import AccessLink, EnforcementPoint, KernelError
+from agents.nodes.aaa_client import AaaClient, AaaClientConfiguration
+from agents.nodes.access_router.pinholes import Pinholes
+from agents.nodes.home_agent.machine import HomeAgentService, HomeAgentSettings, PresharedIke
+from agents.nodes.ike_daemon.ikev1 import IkeSettings
+from agents.nodes.mobile_node.access import DialectName
+from agents.pana import events
+from agents.pana.dialect import PORT, Dialect
+from agents.pana.dialects import DIALECTS
+from agents.pana.draft12 import Draft12
+from agents.pana.mobility import MobilityCapability
+from agents.pana.paa import Paa
+from agents.pana.places import HostAddress
+from agents.pana.wire import Result
+from agents.shell.datagrams import DatagramEndpoint
+from agents.shell.program import CommandNames, Commands, run, take_commands
+from agents.shell.relay import RelayEndpoint
+
+
+def _tls_start(identifier: int) -> bytes:
+    """Return EAP-TLS's first request, which is the same whoever sends it (RFC 5216 2.1.1)."""
+    return Packet(Code.REQUEST, identifier, Type.TLS, TlsData(start=True).encode()).encode()
+
+
+_UNAUTHORISED = frozenset(
+    {ResultCode.AUTHORIZATION_REJECTED, ResultCode.AVP_UNSUPPORTED, ResultCode.INVALID_AVP_VALUE}
+)
+"""Who the mobile node is was not the matter: the server said no, or yes to what cannot be kept."""
+
+RETRY = 1.0
+"""Seconds after which a kernel is asked again that has not closed the filter."""
+
+_FIRST_REQUESTS = {"identity": identity_request, "tls": _tls_start}
+
+
+class LocalHomeAgent(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A home agent of the visited network on this host, offered to the home AAA server.
+
+    `home_address` is the one proposed for a mobile node that gets it.
+    """
+
+    home_agent: HomeAgentSettings
+    home_address: str
+    ikev1: IkeSettings = IkeSettings()
+
+    def candidate(self) -> Assignment:
+        """Return the offer as Diameter carries it."""
+        prefix = IPv6Network(self.home_agent.prefix)
+        address = IPv6Address(self.home_address)
+        return Assignment(IPv6Address(self.home_agent.address), prefix.prefixlen, address)
+
+
+class RelaySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The DHCPv6 relay agent: the server, and this host's own interface and address towards it.
+
+    Without an address of a server the multicast group of all is asked (RFC 8415 section 19).
+    `network` is the home domain, for which the AAA server's information is supplied (RFC 6611).
+    """
+
+    interface: str
+    address: str
+    network: str
+    server: str = ALL_SERVERS
+
+
+class AccessRouterConfiguration(AaaClientConfiguration, frozen=True, kw_only=True):
+    """The access router's configuration; times in seconds.
+
+    With `relay` every authentication asks the AAA server for a home agent, which the relay agent
+    then supplies to the DHCPv6 server; PANA does not deliver it. PANA starts `stateful`,
+    `stateless` (no memory before the PaC has proved its address), or `optimized` (the first
+    request carries EAP's). The first EAP request asks for the `identity`, or starts EAP-TLS (`tls`)
+    in the home AAA server's place, which must pick it up. Without `mobility` no home agent is
+    offered: a PaC of RFC 5191 alone may stumble over that AVP. With `early` it lets a mobile node
+    begin IKE as soon as the home AAA server has verified it. It re-authenticates who has not done
+    so after the part `reauth_at` of a session's lifetime, 0 means never.
+    """
+
+    access_interface: str
+    access_prefix: str
+    address: str
+    keys: str | None = None
+    dialect: DialectName = "rfc5191"
+    start: Literal["stateful", "stateless", "optimized"] = "stateful"
+    first_request: Literal["identity", "tls"] = "identity"
+    early: bool = False
+    encryption: bool = False
+    mobility: bool = True
+    local: LocalHomeAgent | None = None
+    relay: RelaySettings | None = None
+    session_lifetime: SessionLifetime = 3600.0
+    reauth_at: PartOfLifetime = 0.9
+
+    @property
+    def commands(self) -> CommandNames:
+        """For all sessions at once."""
+        return {"ping": (), "reauthenticate": (), "terminate": ()}
+
+
+class AccessRouter:
+    """Joins PAA, AAA client and enforcement point.
+
+    The enforcement point opens before the PAA announces success, as RFC 5609 has it (section 6.1:
+    Authorize() comes before the final request): the mobile node may send as soon as it has that.
+    """
+
+    def __init__(
+        self,
+        configuration: AccessRouterConfiguration,
+        client: AaaClient,
+        enforcement: EnforcementPoint,
+        log: EventLog,
+    ) -> None:
+        link = AccessLink(configuration.access_interface, IPv6Network(configuration.access_prefix))
+        self._prefix = link.prefix
+        self._own = IPv6Address(configuration.address)
+        self._client = client
+        self._asks_always = configuration.relay is not None
+        self._candidate = configuration.local.candidate() if configuration.local else None
+        self._enforcement = enforcement
+        self._log = log
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._open: list[int] = []
+        self._lifetime = configuration.session_lifetime
+        self._paa = Paa(
+            rng=random.SystemRandom(),
+            mobility=self._offer(configuration),
+            session_lifetime=configuration.session_lifetime,
+            reauth_at=configuration.reauth_at,
+            dialect=self._dialect(configuration),
+            encryption=configuration.encryption,
+            stateless=configuration.start == "stateless",
+            optimized=configuration.start == "optimized",
+            first_request=_FIRST_REQUESTS[configuration.first_request],
+            serves=self._can_be_a_hosts,
+        )
+        self._pinholes = Pinholes(enforcement, link, log) if configuration.early else None
+        self._relay = self._make_relay(configuration, log.child("dhcpv6"))
+        self._local: tuple[HomeAgentService, PresharedIke] | None = None
+        self._served: dict[int, str] = {}
+        """Whom the local home agent serves, by session."""
+
+        if configuration.local:
+            home_agent = HomeAgentService(configuration.local.home_agent, log)
+            ike = PresharedIke(home_agent, configuration.local.ikev1, None, log)
+            self._local = (home_agent, ike)
+        # Bound to the interface: PANA from the core would make this host answer to false sources.
+        self.endpoint = DatagramEndpoint(
+            self._paa,
+            (configuration.address, PORT),
+            self._handle,
+            interface=configuration.access_interface,
+        )
+
+    def _can_be_a_hosts(self, address: HostAddress) -> bool:
+        """Return whether an address can be a mobile node's: not this host's, nor its anycast."""
+        taken = (self._own, self._prefix.network_address)
+        return address in self._prefix and address not in taken
+
+    @staticmethod
+    def _offer(configuration: AccessRouterConfiguration) -> MobilityCapability:
+        if not configuration.mobility:
+            return MobilityCapability(0)
+        local = MobilityCapability.LOCAL_HOME_AGENT if configuration.local else 0
+        return MobilityCapability.MOBILE_IPV6 | local
+
+    @staticmethod
+    def _dialect(configuration: AccessRouterConfiguration) -> Dialect:
+        if configuration.dialect == "draft12":
+            return Draft12(configuration.diameter_identity, int(time.time()))
+        return DIALECTS[configuration.dialect]
+
+    @staticmethod
+    def _make_relay(
+        configuration: AccessRouterConfiguration, log: EventLog
+    ) -> tuple[Relay, RelayEndpoint, str] | None:
+        settings = configuration.relay
+        if settings is None:
+            return None
+        relay = Relay(
+            interface=configuration.access_interface,
+            link_address=IPv6Address(configuration.address),
+            servers=[(settings.server, SERVER_PORT)],
+        )
+        endpoint = RelayEndpoint(
+            relay,
+            interface=configuration.access_interface,
+            server_interface=settings.interface,
+            address=settings.address,
+            on_event=log,
+        )
+        return relay, endpoint, settings.network
+
+    def _wish(self, event: events.EapResponse) -> Wish | None:
+        """Return where the mobile node wants its home agent, None if it wants none."""
+        if not event.mobility:
+            return Wish.EITHER if self._asks_always else None
+        capability = event.capability
+        return Wish.of(
+            home=bool(capability & MobilityCapability.HOME_DOMAIN_HOME_AGENT),
+            local=bool(capability & MobilityCapability.LOCAL_HOME_AGENT),
+        )
+
+    def _supply(self, number: int, client: IPv6Address, assignment: Assignment | None) -> None:
+        """Let the relay agent tell the DHCPv6 server about the home agent assigned in a session."""
+        if self._relay:
+            relay, _, network = self._relay
+            relay.set_information(number, client, assignment, network)
+
+    def _key_local(
+        self, number: int, care_of: IPv6Address, answer: DiameterEapAnswer, lifetime: float
+    ) -> bool:
+        """Give the local home agent the key for a mobile node that is assigned to it.
+
+        Returns False if the one home address that it has to give is another mobile node's.
+        """
+        assignment, key = answer.assignment, answer.local_home_agent_key
+        if not (self._local and key and assignment and assignment.home_address):
+            return True
+        identity = answer.user_name or str(care_of)
+        if not self._local[1].share(identity, assignment.home_address, key, care_of, lifetime):
+            return False
+        self._served[number] = identity
+        return True
+
+    def _end_local(self, number: int) -> None:
+        """Take the local home agent from the mobile node of a session, unless it has another."""
+        identity = self._served.pop(number, None)
+        if self._local and identity and identity not in self._served.values():
+            self._local[1].end(identity)
+
+    def _handle(self, event: Event) -> None:
+        self._log(event)
+        match event:
+            case events.EapResponse():
+                task = asyncio.get_running_loop().create_task(self._ask(event))
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
+            case events.Authorised(pac=(address, _), session_id=number):
+                self._admit(address)
+                if number not in self._open:
+                    self._open.append(number)
+            case events.Terminated(pac=(address, _), session_id=number):
+                self._close(number, address)
+            case events.Failed(pac=(address, _), session_id=int(number)):
+                self._close(number, address)
+            case events.AddressChanged(session_id=number, pac=(new, _), old=(old, _)):
+                if self._relay:
+                    self._relay[0].move(number, _address(new))
+                self._admit(new)
+                self._shut_out(old)
+            case _:
+                pass
+
+    def _admit(self, address: str) -> bool:
+        """Let an address pass; return whether it does."""
+        try:
+            self._enforcement.authorise(_address(address))
+        except KernelError as error:
+            self._log.write("EnforcementFailed", reason=str(error))
+            return False
+        return True
+
+    def _shut_out(self, address: str) -> None:
+        """Let an address pass no more, unless a session of its own may; try until that is done."""
+        if self._paa.may_pass(address):
+            return
+        try:
+            self._enforcement.revoke(_address(address))
+        except KernelError as error:
+            self._log.write("EnforcementFailed", reason=str(error))
+            asyncio.get_running_loop().call_later(RETRY, self._shut_out, address)
+
+    def close(self) -> None:
+        """Close the sockets."""
+        self.endpoint.close()
+        if self._pinholes:
+            self._pinholes.close_all()
+        if self._relay:
+            self._relay[1].close()
+        for part in self._local or ():
+            part.close()
+
+    def commands(self) -> Commands:
+        """What may be asked of this host while it runs."""
+
+        def for_all(method: Callable[[int, float], bool]) -> Callable[[], bool]:
+            def call() -> bool:
+                driver = self.endpoint.driver
+                numbers = tuple(self._open)
+                return bool([n for n in numbers if driver.call(method, n, driver.now())])
+
+            return call
+
+        return {
+            "ping": for_all(self._paa.ping),
+            "reauthenticate": for_all(self._paa.reauthenticate),
+            "terminate": for_all(self._paa.terminate),
+        }
+
+    def _close(self, number: int, address: str) -> None:
+        """End a session; its address stays open if another session of the PaC is authorised."""
+        if number in self._open:
+            self._open.remove(number)
+        self._shut_out(address)
+        if self._relay:
+            self._relay[0].forget(number)
+        self._close_early(number)
+        self._end_local(number)
+        self._client.forget(number)
+
+    async def _ask(self, event: events.EapResponse) -> None:
+        try:
+            answer = await self._client.exchange(
+                event.session_id,
+                event.packet,
+                asked=mobility_request(self._wish(event), self._candidate),
+                care_of=_address(event.pac[0]),
+            )
+        except (DiameterError, TimeoutError) as error:
+            self._log.write("AaaFailed", session_id=event.session_id, reason=str(error))
+            code = error.code if isinstance(error, DiameterError) else None
+            # Where EAP has succeeded the PaC believes no refusal without its key.
+            granted = error.granted if isinstance(error, GrantError) else None
+            self._reject(event, _refusal(code), granted)
+            return
+        self._deliver(event, answer)
+
+    def _deliver(self, event: events.EapResponse, answer: DiameterEapAnswer) -> None:
+        driver = self.endpoint.driver
+        number, packet = event.session_id, answer.eap_payload
+        pac = self._paa.awaiting(number)
+        if pac is None:
+            self._log.write("AaaLate", session_id=number)
+            self._client.forget(number)
+            return
+        event = replace(event, pac=pac)  # It may have moved while the AAA server was asked.
+        if answer.result_code == ResultCode.MULTI_ROUND_AUTH:
+            # A response that the server discarded: it wants its last request put again.
+            packet = packet or answer.reissued_payload
+        if answer.result_code == ResultCode.MULTI_ROUND_AUTH and packet:
+            sealed = self._open_early(event, answer)
+            driver.call(self._paa.eap_request, number, packet, driver.now(), sealed=sealed)
+        elif answer.result_code == ResultCode.SUCCESS and packet and answer.msk:
+            if driver.call(self._paa.may_take, number, answer.user_name, driver.now()):
+                self._accept(event, packet, answer.msk, answer)
+            else:
+                self._log.write("AddressTaken", session_id=number, pac=pac[0])
+                self._reject(event, Result.AUTHORIZATION_REJECTED, answer)
+        else:
+            self._reject(event, _refusal(answer.result_code), answer)
+
+    def _open_early(self, event: events.EapResponse, answer: DiameterEapAnswer) -> bytes | None:
+        """Let a verified mobile node reach its home agent by IKE; return what is sealed for it."""
+        sealed, assignment, address = answer.sealed_assignment, answer.assignment, event.pac[0]
+        if self._pinholes is None or sealed is None or assignment is None or not event.mobility:
+            return None
+        if not self._paa.may_pass(address) and not self._pinholes.open(
+            event.session_id, _address(address), assignment.home_agent
+        ):
+            return None
+        return sealed
+
+    def _close_early(self, number: int) -> None:
+        if self._pinholes:
+            self._pinholes.close(number)
+
+    def _accept(
+        self, event: events.EapResponse, packet: bytes, msk: bytes, answer: DiameterEapAnswer
+    ) -> None:
+        if not self._admit(event.pac[0]):
+            self._reject(event, Result.AUTHORIZATION_REJECTED, answer)
+            return
+        self._close_early(event.session_id)
+        self._client.forget(event.session_id)  # A re-authentication is a new Diameter session.
+        driver = self.endpoint.driver
+        lifetime = min(answer.lifetime or self._lifetime, self._lifetime)
+        care_of = _address(event.pac[0])
+        keyed = self._key_local(event.session_id, care_of, answer, lifetime)
+        self._supply(event.session_id, care_of, answer.assignment if keyed else None)
+        driver.call(
+            self._paa.accept,
+            event.session_id,
+            packet,
+            msk,
+            lifetime,
+            answer.assignment if event.mobility and keyed else None,
+            driver.now(),
+            sealed=answer.sealed_assignment,
+        )
+        self._shut_out(event.pac[0])  # If the PAA can make no key of it.
+
+    def _reject(
+        self,
+        event: events.EapResponse,
+        result: Result,
+        answer: DiameterEapAnswer | None = None,
+    ) -> None:
+        """Refuse the PaC, with EAP's last packet and key as the AAA server has answered them."""
+        driver, number = self.endpoint.driver, event.session_id
+        packet, msk = (answer.eap_payload, answer.msk or b"") if answer else (None, b"")
+        self._close_early(number)
+        driver.call(self._paa.reject, number, packet, result, driver.now(), msk=msk)
+        self._client.forget(number)
+
+
+def _refusal(code: int | None) -> Result:
+    """Return what PANA says for a Diameter result."""
+    unauthorised = code in _UNAUTHORISED
+    return Result.AUTHORIZATION_REJECTED if unauthorised else Result.AUTHENTICATION_REJECTED
+
+
+def _address(host: str) -> IPv6Address:
+    """Return a mobile node's address without its zone."""
+    return IPv6Address(host.partition("%")[0])
+
+
+async def serve(
+    configuration: AccessRouterConfiguration,
+    stop: asyncio.Event,
+    kind: type[AccessRouter] = AccessRouter,
+) -> None:
+    """Run the access router until `stop` is set."""
+    log = EventLog(configuration.host, "role")
+    link = AccessLink(configuration.access_interface, IPv6Network(configuration.access_prefix))
+    enforcement = LinuxEnforcementPoint(link)
+    enforcement.close_access()
+    client = AaaClient(configuration, log, configuration.keys)
+    router = kind(configuration, client, enforcement, log.child("pana"))
+    await client.start()
+    take_commands(router.commands(), log)
+    log.write("Ready", pid=os.getpid())
+    await stop.wait()
+    router.close()
+    await client.close()
+    # The filter stays: nobody watches over the link any more. The next access router takes it over.
+
+
+if __name__ == "__main__":
+    run("agents.nodes.access_router.machine", AccessRouterConfiguration, serve)

@@ -1,0 +1,95 @@
+"""What an access router opens for a mobile node before its authentication is over."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from ipaddress import IPv6Address
+
+from agents.core.eventlog import EventLog
+from agents.core.unicast import is_unicast
+from agents.kernel.port import AccessLink, EnforcementPoint, KernelError
+
+IKE_PORT = 500
+
+LIFETIME = 5.0
+"""Seconds after which a pinhole closes: one round of EAP is to come, and it may be lost twice."""
+
+MAXIMUM = 256
+"""Pinholes at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Pinhole:
+    address: IPv6Address
+    home_agent: IPv6Address
+    timer: asyncio.TimerHandle
+
+
+class Pinholes:
+    """Ways from mobile nodes to the home agents that the home AAA server named, for IKE alone.
+
+    Each belongs to a session and closes with it, or after `lifetime` seconds. Only UDP from and to
+    port 500 passes: what IKE_SA_INIT and IKE_AUTH need. The home AAA server has verified the
+    mobile node by then, but who may use the network is not known yet. Must be used inside a
+    running event loop.
+    """
+
+    def __init__(
+        self,
+        enforcement: EnforcementPoint,
+        link: AccessLink,
+        log: EventLog,
+        *,
+        lifetime: float = LIFETIME,
+    ) -> None:
+        self._enforcement = enforcement
+        self._link = link
+        self._log = log
+        self._lifetime = lifetime
+        self._pinholes: dict[int, _Pinhole] = {}
+
+    def open(self, session: int, address: IPv6Address, home_agent: IPv6Address) -> bool:
+        """Open a way for a session; return whether it is open."""
+        if not self._is_sound(home_agent):
+            self._log.write("PinholeRefused", reason=f"{home_agent} can be no home agent")
+            return False
+        self.close(session)
+        if len(self._pinholes) >= MAXIMUM:
+            self._log.write("PinholeRefused", reason=f"{MAXIMUM} are open")
+            return False
+        try:
+            self._enforcement.admit(address, home_agent, IKE_PORT)
+        except KernelError as error:
+            self._log.write("PinholeRefused", reason=str(error))
+            return False
+        loop = asyncio.get_running_loop()
+        timer = loop.call_later(self._lifetime, self.close, session)
+        self._pinholes[session] = _Pinhole(address, home_agent, timer)
+        self._log.write("PinholeOpened", pac=address, home_agent=home_agent)
+        return True
+
+    def _is_sound(self, home_agent: IPv6Address) -> bool:
+        """Return whether an address can be a home agent's, seen from here."""
+        return is_unicast(home_agent) and home_agent not in self._link.prefix
+
+    def close(self, session: int) -> None:
+        """Close the way of a session, unless another session has the same."""
+        pinhole = self._pinholes.pop(session, None)
+        if pinhole is None:
+            return
+        pinhole.timer.cancel()
+        way = (pinhole.address, pinhole.home_agent)
+        if way in ((other.address, other.home_agent) for other in self._pinholes.values()):
+            return
+        try:
+            self._enforcement.dismiss(*way, IKE_PORT)
+        except KernelError as error:
+            self._log.write("EnforcementFailed", reason=str(error))
+            return
+        self._log.write("PinholeClosed", pac=pinhole.address, home_agent=pinhole.home_agent)
+
+    def close_all(self) -> None:
+        """Close every way."""
+        for session in tuple(self._pinholes):
+            self.close(session)

@@ -1,0 +1,57 @@
+"""Diameter peers in a role's configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from ipaddress import ip_address
+from pathlib import Path
+
+import msgspec
+
+from agents.diameter.config import PORT, NodeConfig, PeerConfig
+from agents.nodes.tls import TlsSettings
+from agents.shell.tls import TlsFiles
+
+_KEY_LOG = "tls.keys"
+
+
+class DiameterPeer(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A peer by its DiameterIdentity; without an address it connects to this host.
+
+    It may connect from `sources`; where there are none, from its address, or with TLS from
+    anywhere. It may relay for nodes of the realms `relays`, `*` for all.
+    """
+
+    host: str
+    realm: str
+    address: str | None = None
+    port: int = PORT
+    sources: tuple[str, ...] = ()
+    relays: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for source in self.sources:
+            ip_address(source)  # Raises ValueError, which names the text.
+
+    def config(self) -> PeerConfig:
+        """Return the peer as the node knows it."""
+        return PeerConfig(
+            self.host,
+            self.realm,
+            (self.address, self.port) if self.address else None,
+            tuple(map(ip_address, self.sources)),
+            self.relays,
+        )
+
+
+def node_config(host: str, realm: str, peers: Iterable[DiameterPeer]) -> NodeConfig:
+    """Return the configuration of a node that knows `peers`."""
+    return NodeConfig(host, realm, tuple(peer.config() for peer in peers))
+
+
+def diameter_files(tls: TlsSettings | None, keys: str | None) -> TlsFiles | None:
+    """Return the files for TLS between Diameter peers; secrets for Wireshark go to `keys`."""
+    if tls is None:
+        return None
+    key_log = Path(keys) / _KEY_LOG if keys else None
+    return TlsFiles(Path(tls.certificate), Path(tls.key), Path(tls.ca), key_log)

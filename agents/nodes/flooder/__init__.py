@@ -1,0 +1,1 @@
+"""A host without credentials that uses other nodes up."""

@@ -1,0 +1,370 @@
+"""A host without credentials that floods a node, to see whether others are still served.
+
+It sends to hosts of a laboratory alone: to an address of the prefix for documentation (RFC 3849),
+over one interface, and never more than `limit` attempts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import random
+import resource
+import socket
+import struct
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from ipaddress import IPv6Address, IPv6Network
+from typing import Annotated, Literal, Protocol, TypeAlias
+
+import msgspec
+
+from agents.core.eventlog import EventLog
+from agents.mip6.codec import Status
+from agents.nodes.flooder.floods import (
+    Attack,
+    BindingUpdates,
+    DiameterConnections,
+    Ikev1Main,
+    Ikev2Auth,
+    Ikev2Init,
+    PanaInitiation,
+    acknowledged,
+)
+from agents.nodes.ike_daemon.ikev1 import IkeSettings
+from agents.nodes.ike_daemon.ikev2 import Ike2Settings
+from agents.nodes.mobile_node.access import DialectName
+from agents.pana.dialects import DIALECTS
+from agents.shell.program import Configuration, run
+
+AttackName: TypeAlias = Literal[
+    "pana_initiation",
+    "pana_start",
+    "pana_eap",
+    "ikev1_main",
+    "ikev2_init",
+    "ikev2_auth",
+    "binding_updates",
+    "diameter",
+]
+FIRST_PORT, PORTS = 20_000, 40_000
+"""Where the source ports of the attempts begin, and how many there are: an attempt has its own."""
+
+LABORATORY = IPv6Network("2001:db8::/32")
+_TICK = 0.01
+"""Seconds between looks at how many attempts are due."""
+
+_REPORT = 0.5
+"""Seconds between reports of what was sent and what came back."""
+
+_BATCH = 64
+_MAX_DATAGRAM = 65535
+_UDP_HEADER = 8
+_CHECKSUM_AT = 6  # Octets into the UDP header.
+_ETHERTYPE_IPV6 = 0x86DD
+_BUSY = (errno.EAGAIN, errno.ENOBUFS, errno.ENETUNREACH, errno.EHOSTUNREACH)
+
+
+class FloodSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What a stranger does: `rate` attempts a second, `limit` in all.
+
+    The mobile node starts when `head_start` of them have been made.
+    """
+
+    attack: AttackName
+    rate: Annotated[float, msgspec.Meta(gt=0, le=2000)] = 200.0
+    head_start: Annotated[int, msgspec.Meta(ge=1, le=PORTS)] = 1
+    limit: Annotated[int, msgspec.Meta(ge=1, le=PORTS)] = 30_000
+    """More than `rate` allows while the other programs start and the bootstrap may last."""
+
+    def __post_init__(self) -> None:
+        if self.head_start > self.limit:
+            raise ValueError(f"a head start of {self.head_start} attempts, of {self.limit} in all")
+
+
+class FlooderConfiguration(Configuration, frozen=True, kw_only=True):
+    """Whom it attacks, from where, and what it knows.
+
+    `identity` is a subscriber's, `home_address` that subscriber's own, `home_prefix` the home
+    link's, and `diameter_identity` the access router's.
+    """
+
+    flood: FloodSettings
+    target: str
+    address: str
+    interface: str
+    identity: str
+    home_address: str
+    home_prefix: str
+    diameter_identity: str
+    diameter_realm: str
+    dialect: DialectName = "rfc5191"
+    ikev1: IkeSettings = IkeSettings()
+    ikev2: Ike2Settings = Ike2Settings()
+
+    def __post_init__(self) -> None:
+        if IPv6Address(self.target) not in LABORATORY:
+            raise ValueError(f"{self.target} is no address of a laboratory's host")
+
+    def attack(self, rng: random.Random) -> Attack:
+        """Return what it sends."""
+        target, own = IPv6Address(self.target), IPv6Address(self.address)
+        name = self.flood.attack
+        match name:
+            case "pana_initiation" | "pana_start" | "pana_eap":
+                identity = self.identity if name == "pana_eap" else None
+                starts = name != "pana_initiation"
+                dialect = DIALECTS[self.dialect]
+                return PanaInitiation(target, dialect, rng, starts=starts, identity=identity)
+            case "ikev1_main":
+                return Ikev1Main(target, own, self.ikev1.config(None), rng)
+            case "ikev2_init":
+                return Ikev2Init(self.ikev2.config(None, responder=False), rng)
+            case "ikev2_auth":
+                config = self.ikev2.config(self.identity, responder=False)
+                return Ikev2Auth(target, config, rng)
+            case "binding_updates":
+                victim, prefix = IPv6Address(self.home_address), IPv6Network(self.home_prefix)
+                return BindingUpdates(target, own, victim, prefix)
+            case "diameter":
+                return DiameterConnections(own, self.diameter_identity, self.diameter_realm)
+
+
+@dataclass
+class Count:
+    """What was tried, and what came of it; of TCP, packets are connections and messages."""
+
+    attempts: int = 0
+    sent: int = 0
+    answered: int = 0
+    accepted: int = 0
+    """Home addresses that a home agent has bound for it."""
+
+    refused: int = 0
+    """Packets that the own kernel did not send, and connections that were not accepted."""
+
+
+class Wire(Protocol):
+    """How the packets of an attack are sent, and what is answered."""
+
+    def send(self, number: int, packet: bytes) -> None:
+        """Begin an attempt."""
+
+    def close(self) -> None:
+        """Leave everything as it is, and send nothing more."""
+
+
+class _Sockets:
+    """The base of a wire with one socket to send by and one to receive from."""
+
+    def __init__(self, sender: socket.socket, receiver: socket.socket, count: Count) -> None:
+        self._count = count
+        self._sender, self._receiver = sender, receiver
+        for one in (sender, receiver):
+            one.setblocking(False)
+        asyncio.get_running_loop().add_reader(receiver, self._readable)
+
+    def _readable(self) -> None:
+        for _ in range(_BATCH):
+            try:
+                data = self._receiver.recv(_MAX_DATAGRAM)
+            except BlockingIOError:
+                return
+            self._received(data)
+
+    def _received(self, data: bytes) -> None:
+        raise NotImplementedError
+
+    def _transmit(self, packet: bytes, to: str) -> None:
+        try:
+            self._sender.sendto(packet, (to, 0))
+            self._count.sent += 1
+        except OSError as error:
+            if error.errno not in _BUSY:
+                raise
+            self._count.refused += 1
+
+    def close(self) -> None:
+        """Close the sockets."""
+        asyncio.get_running_loop().remove_reader(self._receiver)
+        self._sender.close()
+        self._receiver.close()
+
+
+class UdpWire(_Sockets):
+    """UDP out of a raw socket: each attempt has a source port, and none a socket of its own."""
+
+    def __init__(self, configuration: FlooderConfiguration, attack: Attack, count: Count) -> None:
+        opened = socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_UDP)
+        _tie(opened, configuration.interface)
+        opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_CHECKSUM, _CHECKSUM_AT)
+        opened.bind((configuration.address, 0))
+        super().__init__(opened, opened, count)
+        self._attack, self._target = attack, configuration.target
+
+    def send(self, number: int, packet: bytes) -> None:
+        """Send a datagram of an attempt."""
+        length = _UDP_HEADER + len(packet)
+        ports = FIRST_PORT + number % PORTS, self._attack.port
+        self._transmit(struct.pack("!HHHH", *ports, length, 0) + packet, self._target)
+
+    def _received(self, data: bytes) -> None:
+        source, port, *_ = struct.unpack_from("!HHHH", data)
+        number = port - FIRST_PORT
+        if source != self._attack.port or not 0 <= number < PORTS:
+            return
+        self._count.answered += 1
+        if (packet := self._attack.answer(number, data[_UDP_HEADER:])) is not None:
+            self.send(number, packet)
+
+
+class PacketWire(_Sockets):
+    """Whole IPv6 packets; answers are Binding Acknowledgements in clear, to whatever address."""
+
+    def __init__(self, configuration: FlooderConfiguration, count: Count) -> None:
+        sender = socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_RAW)
+        _tie(sender, configuration.interface)
+        receiver = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, 0)
+        receiver.bind((configuration.interface, _ETHERTYPE_IPV6))
+        super().__init__(sender, receiver, count)
+        self._target = configuration.target
+        self._from = IPv6Address(configuration.target).packed
+
+    def send(self, number: int, packet: bytes) -> None:  # noqa: ARG002
+        """Send a packet."""
+        self._transmit(packet, self._target)
+
+    def _received(self, data: bytes) -> None:
+        status = acknowledged(data) if data[8:24] == self._from else None
+        if status is not None:
+            self._count.answered += 1
+            self._count.accepted += status < Status.UNSPECIFIED
+
+
+class TcpWire:
+    """TCP connections, held for as long as the peer lets them."""
+
+    def __init__(self, configuration: FlooderConfiguration, port: int, count: Count) -> None:
+        self._peer, self._local = (configuration.target, port), (configuration.address, 0)
+        self._count = count
+        self._tasks: set[asyncio.Task[None]] = set()
+        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+    def send(self, number: int, packet: bytes) -> None:  # noqa: ARG002
+        """Connect, and send `packet` if it is not empty."""
+        task = asyncio.ensure_future(self._hold(packet))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _hold(self, packet: bytes) -> None:
+        self._count.sent += 1
+        try:
+            reader, writer = await asyncio.open_connection(*self._peer, local_addr=self._local)
+        except OSError:
+            self._count.refused += 1
+            return
+        try:
+            if packet:
+                writer.write(packet)
+                self._count.sent += 1
+            while await reader.read(_MAX_DATAGRAM):
+                self._count.answered += 1
+        except OSError:
+            pass
+        finally:
+            writer.close()
+
+    def close(self) -> None:
+        """Give up every connection."""
+        for task in self._tasks:
+            task.cancel()
+
+
+def _tie(opened: socket.socket, interface: str) -> None:
+    opened.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, interface.encode() + b"\0")
+
+
+def _wire(configuration: FlooderConfiguration, attack: Attack, count: Count) -> Wire:
+    match attack:
+        case BindingUpdates():
+            return PacketWire(configuration, count)
+        case DiameterConnections():
+            return TcpWire(configuration, attack.port, count)
+    return UdpWire(configuration, attack, count)
+
+
+class Flooder:
+    """Makes attempts at a steady rate, and reports."""
+
+    def __init__(
+        self,
+        settings: FloodSettings,
+        packets: Sequence[bytes],
+        wire: Wire,
+        count: Count,
+        log: EventLog,
+    ) -> None:
+        self._settings = settings
+        self._packets = packets
+        self._wire = wire
+        self._count = count
+        self._log = log
+        self._loop = asyncio.get_running_loop()
+        self._begun = self._loop.time()
+
+    def _flood(self) -> None:
+        """Make the attempts that are due."""
+        elapsed = self._loop.time() - self._begun
+        due = min(len(self._packets), int(elapsed * self._settings.rate) + 1)
+        first = self._count.attempts
+        for number in range(first, min(due, first + _BATCH)):
+            self._wire.send(number, self._packets[number])
+            self._count.attempts += 1
+        head_start = self._settings.head_start
+        if first < head_start <= self._count.attempts:
+            self._log.write("Ready")
+
+    def _report(self) -> None:
+        count = self._count
+        self._log.write(
+            "Flooded",
+            attack=self._settings.attack,
+            seconds=round(self._loop.time() - self._begun, 6),
+            attempts=count.attempts,
+            sent=count.sent,
+            answered=count.answered,
+            accepted=count.accepted,
+            refused=count.refused,
+        )
+
+    async def serve(self, stop: asyncio.Event) -> None:
+        """Flood until `stop` is set."""
+        reported = self._begun = self._loop.time()
+        while not stop.is_set():
+            self._flood()
+            if (now := self._loop.time()) >= reported + _REPORT:
+                reported = now
+                self._report()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_TICK):
+                    await stop.wait()
+        self._report()
+
+
+async def serve(configuration: FlooderConfiguration, stop: asyncio.Event) -> None:
+    """Run the flooder until `stop` is set."""
+    settings, count = configuration.flood, Count()
+    attack = configuration.attack(random.SystemRandom())
+    packets = [attack.open(number) for number in range(settings.limit)]
+    wire = _wire(configuration, attack, count)
+    log = EventLog(configuration.host, "flooder")
+    try:
+        await Flooder(settings, packets, wire, count, log).serve(stop)
+    finally:
+        wire.close()
+
+
+if __name__ == "__main__":
+    run("agents.nodes.flooder.machine", FlooderConfiguration, serve)

@@ -1,0 +1,419 @@
+"""The home agent: binding cache and tunnels, and IKEv2 with EAP by the home AAA server.
+
+As a program it is a home agent apart from the AAA server (RFC 5778); in the paper's home network
+it is a part of `home_network`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import os
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from ipaddress import IPv6Address, IPv6Network
+from typing import Any
+
+import msgspec
+
+from agents.bootstrap.assignment import Assignment, Wish
+from agents.core.eventlog import EventLog
+from agents.core.machine import Event
+from agents.core.unicast import home_agent_address
+from agents.diameter.eap import DiameterEapAnswer
+from agents.diameter.errors import DiameterError, ResultCode
+from agents.diameter.mobility import mobility_request
+from agents.ikev2 import events as ikev2
+from agents.ikev2.config import Grant
+from agents.kernel.linux import LinuxHomeAgent
+from agents.kernel.port import HomeAgentKernel, KernelError
+from agents.mip6.binding_cache import AuthorisationEnded
+from agents.mip6.home_agent import HomeAgent
+from agents.nodes.aaa_client import AaaClient, AaaClientConfiguration
+from agents.nodes.ike_daemon.ikev1 import IkeService, IkeSettings
+from agents.nodes.ike_daemon.ikev2 import Ike2Service, Ike2Settings
+from agents.nodes.tls import TlsSettings
+from agents.shell.driver import Driver
+from agents.shell.keylog import KeyLog
+from agents.shell.mobility import HomeAgentEndpoint
+from agents.shell.program import run
+
+
+class HomeAgentSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The home agent's address, and the home link and prefix that it serves."""
+
+    address: str
+    interface: str
+    prefix: str
+    duplicate_address_detection: bool = True
+
+    def __post_init__(self) -> None:
+        home_agent_address(self.address)
+
+
+class Authorisations:
+    """Who may register with a home agent, and what ends with that.
+
+    `machine` and `driver` are the home agent's. When an authorisation ends, on time or before, the
+    binding goes first, then what `on_ended` calls end (IKE), then what is left of SAs.
+    """
+
+    def __init__(
+        self, machine: HomeAgent, driver: Driver, kernel: HomeAgentKernel, log: EventLog
+    ) -> None:
+        self._machine = machine
+        self._driver = driver
+        self._kernel = kernel
+        self._log = log
+        self.on_ended: list[Callable[[str, IPv6Address], None]] = []
+
+    def authorise(self, identity: str, home_address: IPv6Address, lifetime: float | None) -> bool:
+        """Let a subscriber register a home address for so long; return whether it may be."""
+        now = self._driver.now()
+        until = math.inf if lifetime is None else now + lifetime
+        return self._driver.call(self._machine.authorise, home_address, identity, until, now)
+
+    def holder(self, home_address: IPv6Address) -> str | None:
+        """Return the subscriber who may register a home address at present."""
+        return self._machine.holder(home_address)
+
+    def end(self, identity: str) -> None:
+        """End a subscriber's authorisation before its time, if there is one."""
+        home_address = self._machine.home_of(identity)
+        if home_address is not None:
+            self._driver.call(self._machine.revoke, home_address, self._driver.now())
+
+    def handle(self, event: Event) -> None:
+        """Take an event of the home agent."""
+        if not isinstance(event, AuthorisationEnded):
+            return
+        for told in self.on_ended:
+            told(event.subscriber, event.home_address)
+        try:
+            self._kernel.forget(event.home_address)
+        except KernelError as error:
+            self._log.write("KernelFailed", reason=str(error))
+
+
+class HomeAgentService:
+    """A home agent on its sockets. Must be made inside a running event loop."""
+
+    def __init__(self, settings: HomeAgentSettings, log: EventLog) -> None:
+        self.address = IPv6Address(settings.address)
+        self.prefix = IPv6Network(settings.prefix)
+        self.kernel = LinuxHomeAgent(self.address, settings.interface)
+        self.kernel.warm_up()
+        self.kernel.prepare()
+        self._log = log.child("mip6")
+        machine = HomeAgent(
+            self.address,
+            self.prefix,
+            duplicate_address_detection=settings.duplicate_address_detection,
+            kernel=self.kernel,
+            rng=random.SystemRandom(),
+        )
+        self._endpoint = HomeAgentEndpoint(machine, self.address, settings.interface, self._handle)
+        self.authorisations = Authorisations(machine, self._endpoint.driver, self.kernel, log)
+
+    def _handle(self, event: Event) -> None:
+        self._log(event)
+        self.authorisations.handle(event)
+
+    def close(self) -> None:
+        """Close the sockets."""
+        self._endpoint.close()
+
+
+@dataclass(frozen=True, slots=True)
+class _Key:
+    """A pre-shared key, good for SAs of one home address."""
+
+    psk: bytes = field(repr=False)
+    home_address: IPv6Address
+    care_of: IPv6Address | None
+
+
+class PresharedIke:
+    """IKE of a home agent whose keys somebody beside it knows: the AAA server or the router.
+
+    A peer has one key for as long as its authentication lasts, and an early one in its stead while
+    another authentication is under way. With the authentication end the key, all that was made
+    with it, and the binding; then, and not before, the home address may be another peer's.
+    """
+
+    def __init__(
+        self,
+        home_agent: HomeAgentService,
+        ikev1: IkeSettings | None,
+        ikev2: Ike2Settings | None,
+        log: EventLog,
+    ) -> None:
+        self._home_agent = home_agent
+        self._authorisations = home_agent.authorisations
+        self._authorisations.on_ended.append(self._ended)
+        self._log = log
+        self._keys: dict[str, _Key] = {}
+        self._early: dict[str, _Key] = {}
+        self._expected: dict[IPv6Address, str] = {}
+        """Whose early key is for a home address."""
+
+        common: dict[str, Any] = {
+            "identity": None,
+            "kernel": home_agent.kernel,
+            "keys": KeyLog(None),
+        }
+        address = home_agent.address
+        self._ikev1 = self._ikev2 = None
+        if ikev1:
+            self._ikev1 = IkeService(address, ikev1, log=log.child("ikev1"), **common)
+        if ikev2:
+            self._ikev2 = Ike2Service(
+                address, ikev2, log=log.child("ikev2"), allocate=self._allocate, **common
+            )
+
+    def _key(self, identity: str) -> _Key | None:
+        return self._early.get(identity) or self._keys.get(identity)
+
+    def _allocate(self, identity: str, _asked: IPv6Address | None) -> Grant | None:
+        key = self._key(identity)
+        return Grant(key.home_address, self._home_agent.prefix.prefixlen) if key else None
+
+    def share(
+        self,
+        identity: str,
+        home_address: IPv6Address,
+        psk: bytes,
+        care_of: IPv6Address | None,
+        lifetime: float | None = None,
+    ) -> bool:
+        """Let whoever holds the key make SAs for this home address, and register it, for so long.
+
+        Returns False if the home address is another peer's, or none of the home link.
+        """
+        if self._is_anothers(home_address, identity, self._expected.get(home_address)):
+            return False
+        if not self._authorisations.authorise(identity, home_address, lifetime):
+            return False
+        self._drop_early(identity)
+        self._keys[identity] = _Key(psk, home_address, care_of)
+        self._use(identity)
+        return True
+
+    def _is_anothers(self, home_address: IPv6Address, identity: str, holder: str | None) -> bool:
+        """Return whether a home address is another peer's, and tell."""
+        if holder in (None, identity):
+            return False
+        reason = f"{home_address} is {holder}'s, not {identity}'s"
+        self._log.write("HomeAddressRefused", reason=reason)
+        return True
+
+    def _drop_early(self, identity: str) -> None:
+        if early := self._early.pop(identity, None):
+            del self._expected[early.home_address]
+
+    def _ended(self, identity: str, home_address: IPv6Address) -> None:
+        """Forget the key of a peer whose authentication is over, and end its SAs."""
+        key = self._keys.get(identity)
+        if key and key.home_address == home_address:
+            del self._keys[identity]
+            self._use(identity)
+        self._delete(identity)
+
+    def _delete(self, identity: str) -> None:
+        for service in (self._ikev1, self._ikev2):
+            if service:
+                service.delete_identity(identity)
+
+    def end(self, identity: str) -> None:
+        """End a peer's authentication before its time."""
+        self._authorisations.end(identity)
+
+    def expect(
+        self, identity: str, home_address: IPv6Address, psk: bytes, care_of: IPv6Address | None
+    ) -> None:
+        """Share a key early: until the next `share`, or until it is withdrawn.
+
+        It is good for SAs; the home address can be registered only when `share` has been called.
+        """
+        holders = (self._expected.get(home_address), self._authorisations.holder(home_address))
+        if any(self._is_anothers(home_address, identity, holder) for holder in holders):
+            return
+        self._drop_early(identity)
+        self._early[identity] = _Key(psk, home_address, care_of)
+        self._expected[home_address] = identity
+        self._use(identity)
+
+    def withdraw(self, identity: str, psk: bytes) -> None:
+        """Take an early key back, unless the peer has another one by now.
+
+        The key of an authentication that still lasts counts again; without one, the peer's SAs
+        end.
+        """
+        early = self._early.get(identity)
+        if early is None or early.psk != psk:
+            return
+        self._drop_early(identity)
+        self._use(identity)
+        if identity not in self._keys:
+            self._delete(identity)
+
+    def _use(self, identity: str) -> None:
+        """Have IKE know the one key that the peer may use now, or none."""
+        key = self._key(identity)
+        if self._ikev1:
+            self._ikev1.remove_psk(identity)
+            if key:
+                self._ikev1.add_psk(
+                    key.psk, peer=key.care_of, identity=identity, home_address=key.home_address
+                )
+        if self._ikev2:
+            self._ikev2.remove_psk(identity)
+            if key:  # Without a home address here IKEv2 asks _allocate, which knows the prefix.
+                self._ikev2.add_psk(key.psk, peer=None, identity=identity, home_address=None)
+
+    def close(self) -> None:
+        """Close the sockets."""
+        for service in (self._ikev1, self._ikev2):
+            if service:
+                service.close()
+
+
+class HomeAgentConfiguration(AaaClientConfiguration, frozen=True, kw_only=True):
+    """The program's configuration; times in seconds.
+
+    A home agent in a visited network proposes itself with `proposed_home_address`, the one home
+    address that it has to give: it serves one mobile node at a time, whom the home AAA server lets
+    have it.
+    """
+
+    home_agent: HomeAgentSettings
+    ikev2: Ike2Settings
+    certificate: TlsSettings
+    identity: str
+    proposed_home_address: str | None = None
+
+
+class EapAuthenticator:
+    """Carries EAP between IKEv2 and the home AAA server (RFC 5778 section 4.1).
+
+    What the server authorises ends when it says, or with the subscriber's last IKE SA.
+    """
+
+    def __init__(
+        self,
+        configuration: HomeAgentConfiguration,
+        client: AaaClient,
+        home_agent: HomeAgentService,
+        log: EventLog,
+    ) -> None:
+        self._client = client
+        self._home_agent = home_agent
+        self._log = log
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._ike = Ike2Service(
+            home_agent.address,
+            configuration.ikev2,
+            identity=configuration.identity,
+            kernel=home_agent.kernel,
+            keys=KeyLog(None),
+            log=log.child("ikev2"),
+            certificate=configuration.certificate,
+        )
+        self._ike.on_eap = self._on_eap
+        self._ike.on_eap_ended = client.forget
+        self._ike.on_gone = home_agent.authorisations.end
+        home_agent.authorisations.on_ended.append(
+            lambda identity, _: self._ike.delete_identity(identity)
+        )
+        self._asked = mobility_request(Wish.EITHER)
+        if configuration.proposed_home_address:
+            proposed = IPv6Address(configuration.proposed_home_address)
+            own = Assignment(home_agent.address, home_agent.prefix.prefixlen, proposed)
+            self._asked = mobility_request(Wish.LOCAL, own)
+
+    def _on_eap(self, event: ikev2.EapResponse) -> None:
+        task = asyncio.get_running_loop().create_task(self._ask(event))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _ask(self, event: ikev2.EapResponse) -> None:
+        try:
+            answer = await self._client.exchange(
+                event.ike_spi,
+                event.packet,
+                asked=self._asked,
+                care_of=event.peer,
+                user_name=event.identity,
+            )
+            self._deliver(event, answer)
+        except Exception as error:  # Whatever it is: the peer waits for an answer.
+            self._log.write("AaaFailed", reason=str(error) or type(error).__name__)
+            self._client.forget(event.ike_spi)
+            self._ike.eap_failure(event.ike_spi, None)
+            if not isinstance(error, DiameterError | TimeoutError | KernelError):
+                raise
+
+    def _deliver(self, event: ikev2.EapResponse, answer: DiameterEapAnswer) -> None:
+        packet = answer.eap_payload
+        if not self._ike.awaits_eap(event.ike_spi):
+            self._log.write("AaaLate", ike_spi=event.ike_spi.hex())
+            self._client.forget(event.ike_spi)
+            return
+        if answer.result_code == ResultCode.MULTI_ROUND_AUTH:
+            again = packet or answer.reissued_payload
+            if again:
+                self._ike.eap_request(event.ike_spi, again)
+                return
+        self._client.forget(event.ike_spi)
+        assignment = answer.assignment
+        identity = answer.user_name  # Not the peer's IDi, which may be anything.
+        if answer.result_code != ResultCode.SUCCESS or not answer.msk or not packet or not identity:
+            self._log.write("AaaRefused", reason=answer.error_message or "no reason given")
+            self._ike.eap_failure(event.ike_spi, packet)
+            return
+        if (
+            assignment is None
+            or assignment.home_address is None
+            or assignment.home_agent != self._home_agent.address
+        ):
+            instead = assignment.home_agent if assignment else "no home agent"
+            self._log.write("AaaRefused", reason=f"it assigns {instead} to {identity}")
+            self._ike.eap_failure(event.ike_spi, None)
+            return
+        lifetime = answer.lifetime
+        home_address = assignment.home_address
+        if not self._home_agent.authorisations.authorise(identity, home_address, lifetime):
+            self._ike.eap_failure(event.ike_spi, None)
+            return
+        grant = Grant(home_address, self._home_agent.prefix.prefixlen)
+        self._ike.eap_success(
+            event.ike_spi,
+            packet,
+            answer.msk,
+            identity=identity,
+            grant=grant,
+            lifetime=lifetime,
+        )
+
+    def close(self) -> None:
+        """Close IKE's socket."""
+        self._ike.close()
+
+
+async def serve(configuration: HomeAgentConfiguration, stop: asyncio.Event) -> None:
+    """Run the home agent until `stop` is set."""
+    log = EventLog(configuration.host, "role")
+    home_agent = HomeAgentService(configuration.home_agent, log)
+    client = AaaClient(configuration, log)
+    authenticator = EapAuthenticator(configuration, client, home_agent, log)
+    await client.start()
+    log.write("Ready", pid=os.getpid())
+    await stop.wait()
+    authenticator.close()
+    home_agent.close()
+    await client.close()
+
+
+if __name__ == "__main__":
+    run("agents.nodes.home_agent.machine", HomeAgentConfiguration, serve)

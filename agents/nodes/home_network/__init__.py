@@ -1,0 +1,1 @@
+"""Host C: the home AAA server, and a home agent beside it."""

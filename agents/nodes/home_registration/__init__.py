@@ -1,0 +1,1 @@
+"""The Mobile IPv6 daemon of the mobile node."""

@@ -1,0 +1,193 @@
+"""The Mobile IPv6 daemon of the mobile node: registers the care-of address once it may.
+
+As a program it is what the launch script starts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from ipaddress import IPv6Address
+
+from agents.core.eventlog import EventLog
+from agents.core.machine import Event
+from agents.core.settings import BindingLifetime
+from agents.core.unicast import home_agent_address
+from agents.kernel.linux import LinuxMobileNode, SaWatch
+from agents.kernel.port import MobileNodeKernel
+from agents.mip6 import mobile_node as events
+from agents.mip6.mobile_node import HomeRegistration
+from agents.nodes.habits import Habits
+from agents.shell.mobility import MobileNodeEndpoint
+from agents.shell.program import Configuration, run
+
+
+class RegistrationConfiguration(Configuration, frozen=True, kw_only=True):
+    """The daemon's configuration; the lifetime is in seconds."""
+
+    home_agent: str
+    home_address: str
+    care_of: str
+    lifetime: BindingLifetime = 420.0
+    habits: Habits = Habits()
+
+    def __post_init__(self) -> None:
+        home_agent_address(self.home_agent)
+
+
+class RegistrationService:
+    """Prepares the kernel, and sends the first Binding Update once IKE's SAs are in it.
+
+    The SAs are looked for in the kernel, so that any IKE daemon will do. If the kernel's ACQUIRE
+    is what starts IKE, the first Binding Update does not wait: it is what makes the kernel ask,
+    and is lost.
+    """
+
+    def __init__(
+        self,
+        *,
+        home_address: IPv6Address,
+        home_agent: IPv6Address,
+        care_of: IPv6Address,
+        lifetime: float,
+        kernel: MobileNodeKernel,
+        log: EventLog,
+        habits: Habits | None = None,
+    ) -> None:
+        self._habits = habits or Habits()
+        self.home_address = home_address
+        self._home_agent = home_agent
+        self._kernel = kernel
+        self._role_log = log
+        self._log = log.child("mip6")
+        self.bootstrapped = False
+        self._loop = asyncio.get_running_loop()
+        self._watch: SaWatch | None = None
+        self._step: asyncio.TimerHandle | None = None
+        kernel.prepare(home_address, home_agent, care_of)
+        self._machine = HomeRegistration(
+            home_address,
+            home_agent,
+            care_of,
+            lifetime=lifetime,
+            rng=random.SystemRandom(),
+            timers=self._habits.timers,
+        )
+        self._endpoint = MobileNodeEndpoint(self._machine, home_address, self._handle)
+        self._detect()
+
+    def _detect(self) -> None:
+        """Wait for the movement detector's next step, if it goes by steps."""
+        step, now = self._habits.movement_detection, self._loop.time()
+        if step:
+            self._step = self._loop.call_at((now // step + 1) * step, self._detected)
+        else:
+            self._detected()
+
+    def _detected(self) -> None:
+        if self._habits.ike_trigger == "acquire":
+            self._start()
+        else:
+            self.renew()
+
+    def _start(self) -> None:
+        driver = self._endpoint.driver
+        driver.call(self._machine.start, driver.now())
+
+    @property
+    def _protected(self) -> bool:
+        return bool(self._kernel.sas_between(self.home_address, self._home_agent))
+
+    def _start_if_protected(self) -> None:
+        if self._watch:
+            self._watch.added()  # Only the news matters; what there is, is looked up.
+        if self._protected:
+            self._stop_watching()
+            self._start()
+
+    def _stop_watching(self) -> None:
+        if self._watch:
+            self._loop.remove_reader(self._watch)
+            self._watch.close()
+            self._watch = None
+
+    def renew(self) -> None:
+        """Register or refresh the binding as soon as there are SAs for it."""
+        if self._watch is None:
+            self._watch = SaWatch()
+            self._loop.add_reader(self._watch, self._start_if_protected)
+            self._start_if_protected()
+
+    def move(self, care_of: IPv6Address, *, register: bool = True) -> None:
+        """Go to another care-of address, and register it."""
+        self._kernel.move(care_of)
+        if not register:
+            self._machine.care_of = care_of
+            return
+        driver = self._endpoint.driver
+        driver.call(self._machine.move, care_of, driver.now())
+
+    def deregister(self) -> None:
+        """Remove the binding."""
+        self._stop_watching()
+        driver = self._endpoint.driver
+        driver.call(self._machine.stop, driver.now())
+
+    def _handle(self, event: Event) -> None:
+        if isinstance(event, events.BindingUpdateSent) and self._is_lost():
+            self._log.write("BindingUpdateDropped", sequence=event.sequence)
+            return
+        self._log(event)
+        match event:
+            case events.BindingAccepted(lifetime=0) | events.BindingExpired():
+                self._kernel.close_tunnel()
+            case events.BindingAccepted():
+                self._kernel.open_tunnel()
+                if not self.bootstrapped:
+                    self.bootstrapped = True
+                    self._role_log.write(
+                        "Bootstrapped",
+                        home_address=self.home_address,
+                        home_agent=self._home_agent,
+                    )
+            case events.BindingRefused():
+                self._fail(f"the home agent refused the binding: {event.status.name}")
+            case events.Failed():
+                self._fail(f"home registration: {event.reason}")
+            case _:
+                pass
+
+    def _is_lost(self) -> bool:
+        """Return whether the kernel, for want of an SA, will drop what is about to be sent."""
+        return self._habits.ike_trigger == "acquire" and not self._protected
+
+    def _fail(self, reason: str) -> None:
+        self._kernel.close_tunnel()
+        self._role_log.write("BootstrapFailed", reason=reason)
+
+    def close(self) -> None:
+        """Close the sockets."""
+        self._stop_watching()
+        if self._step:
+            self._step.cancel()
+        self._endpoint.close()
+
+
+async def serve(configuration: RegistrationConfiguration, stop: asyncio.Event) -> None:
+    """Run the daemon until `stop` is set."""
+    kernel = LinuxMobileNode()
+    service = RegistrationService(
+        home_address=IPv6Address(configuration.home_address),
+        home_agent=IPv6Address(configuration.home_agent),
+        care_of=IPv6Address(configuration.care_of),
+        lifetime=configuration.lifetime,
+        kernel=kernel,
+        log=EventLog(configuration.host, "role"),
+        habits=configuration.habits,
+    )
+    await stop.wait()
+    service.close()
+
+
+if __name__ == "__main__":
+    run("agents.nodes.home_registration.machine", RegistrationConfiguration, serve)

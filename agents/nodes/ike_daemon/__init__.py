@@ -1,0 +1,1 @@
+"""The IKE daemon of either side."""

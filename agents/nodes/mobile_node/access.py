@@ -1,0 +1,253 @@
+"""Network access by PANA: the mobile node's first stage."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from ipaddress import IPv6Address
+from typing import Annotated, Literal, TypeAlias
+
+import msgspec
+
+from agents.bootstrap.assignment import Assignment
+from agents.core.eventlog import EventLog
+from agents.core.machine import Event
+from agents.core.settings import FragmentSize, PartOfLifetime
+from agents.eap.peer import EapPeer
+from agents.eap.tls import EapKeys, TlsClientConfig
+from agents.nodes.retry import Retry
+from agents.nodes.tls import TlsSettings
+from agents.pana import events
+from agents.pana.dialect import PORT
+from agents.pana.dialects import DIALECTS
+from agents.pana.mobility import MobilityCapability
+from agents.pana.pac import Pac
+from agents.pana.pac_table import PacState
+from agents.shell.datagrams import DatagramEndpoint
+from agents.shell.keylog import KeyLog
+
+
+class EapSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Who the mobile node is, and how it proves it by EAP-TLS."""
+
+    identity: str
+    server_name: str
+    tls: TlsSettings
+    fragment_size: FragmentSize = 1000
+
+
+DialectName: TypeAlias = Literal["rfc5191", "draft12"]
+WishName: TypeAlias = Literal["either", "home", "local"]
+
+
+class PanaSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The PAA's address, PANA on the wire, and whether and where a home agent is wanted.
+
+    `encryption` offers RFC 6786's for what the access link should not see. After `liveness` seconds
+    without a word from the PAA it is tested, 0 means never: one that was restarted knows nothing
+    of the session, and its filter is closed. After the part `reauth_at` of a session's lifetime
+    there is a re-authentication, 0 means never.
+    """
+
+    paa: str
+    dialect: DialectName = "rfc5191"
+    encryption: bool = False
+    mobility: bool = True
+    wish: WishName = "either"
+    liveness: Annotated[float, msgspec.Meta(ge=0, le=86400)] = 60.0
+    reauth_at: PartOfLifetime = 0.8
+
+    @property
+    def capability(self) -> MobilityCapability:
+        """What the PaC asks for in its answer to the start request."""
+        if not self.mobility:
+            return MobilityCapability(0)
+        places = {
+            "either": MobilityCapability(0),
+            "home": MobilityCapability.HOME_DOMAIN_HOME_AGENT,
+            "local": MobilityCapability.LOCAL_HOME_AGENT,
+        }
+        return MobilityCapability.MOBILE_IPV6 | places[self.wish]
+
+
+class EapPeers:
+    """Makes EAP peers that share one TLS context; raises TlsConfigError for a bad file."""
+
+    def __init__(self, settings: EapSettings, keys: KeyLog) -> None:
+        self._settings = settings
+        self._tls = TlsClientConfig(
+            **settings.tls.arguments(), server_names=(settings.server_name,), keylog=keys.tls
+        )
+        _ = self._tls.context  # Built now: a bad file shows at the start, and no run waits for it.
+
+    def __call__(self) -> EapPeer:
+        """Return a peer for one conversation."""
+        settings = self._settings
+        return EapPeer(settings.identity, self._tls, fragment_size=settings.fragment_size)
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """Access was granted; the assignment is None unless one was asked for and given.
+
+    `sealed` is what the home AAA server tells past the access router.
+    """
+
+    assignment: Assignment | None
+    sealed: bytes | None = field(repr=False)
+    keys: EapKeys = field(repr=False)
+
+
+class PanaAccess:
+    """A PaC on its socket, and another when its session has ended otherwise than by `terminate`.
+
+    `on_granted` hears of every authentication, `on_failure` of the end of the first one alone:
+    access that there was before is sought for again. Must be made inside a running event loop.
+    """
+
+    def __init__(
+        self,
+        settings: PanaSettings,
+        peers: EapPeers,
+        care_of: IPv6Address,
+        *,
+        log: EventLog,
+        on_granted: Callable[[Granted], None],
+        on_failure: Callable[[str], None],
+        on_foretold: Callable[[bytes, EapKeys], None] | None = None,
+    ) -> None:
+        self._log = log
+        self._on_granted = on_granted
+        self._on_failure = on_failure
+        self._on_foretold = on_foretold
+        self._settings = settings
+        self._peers = peers
+        self.care_of = self._known_at = care_of
+        """The address that it goes on from."""
+        self._wanted = True
+        self._served = False
+        self._retry = Retry(self._begin_anew)
+        self._pac = self._make_pac()
+        self._endpoint = self._make_endpoint()
+        self.on_moved: Callable[[], None] | None = None
+        """Called when the PAA has confirmed the address that move() gave."""
+
+    def _make_pac(self) -> Pac:
+        settings = self._settings
+        return Pac(
+            (settings.paa, PORT),
+            self._make_eap(),
+            rng=random.SystemRandom(),
+            mobility=settings.capability,
+            dialect=DIALECTS[settings.dialect],
+            encryption=settings.encryption,
+            renew_eap=self._make_eap,
+            liveness=settings.liveness,
+            reauth_at=settings.reauth_at,
+        )
+
+    def _make_eap(self) -> EapPeer:
+        self._eap = self._peers()
+        return self._eap
+
+    def _make_endpoint(self) -> DatagramEndpoint:
+        return DatagramEndpoint(self._pac, (str(self.care_of), 0), self._handle)
+
+    def start(self) -> None:
+        """Send the first PANA-Client-Initiation."""
+        self._retry.begun()
+        driver = self._endpoint.driver
+        driver.call(self._pac.start, driver.now())
+
+    def _begin_anew(self) -> None:
+        if not self._wanted:
+            return
+        self._endpoint.close()
+        self._pac = self._make_pac()
+        try:
+            self._endpoint = self._make_endpoint()
+        except OSError as error:
+            self._log.write("AccessFailed", reason=f"{self.care_of}: {error.strerror}")
+            self._retry.later()
+            return
+        self.start()
+
+    def ping(self) -> bool:
+        """Test that the PAA still has the session; return whether that is possible now."""
+        driver = self._endpoint.driver
+        return driver.call(self._pac.ping, driver.now())
+
+    def reauthenticate(self) -> bool:
+        """Run EAP again; return whether that is possible now."""
+        driver = self._endpoint.driver
+        return driver.call(self._pac.reauthenticate, driver.now())
+
+    def terminate(self) -> bool:
+        """Log out, and stay so; return whether there is a session to leave.
+
+        One that authenticates, or asks for a sign of life, is left when that is over.
+        """
+        self._wanted = False
+        return self._leave() or self._pac.state not in (PacState.CLOSED, PacState.SESS_TERM)
+
+    def _leave(self) -> bool:
+        driver = self._endpoint.driver
+        return driver.call(self._pac.terminate, driver.now())
+
+    def move(self, care_of: IPv6Address) -> bool:
+        """Go on from another address, and tell the PAA; return whether there is a session to move.
+
+        Who waits for a sign of life tells it afterwards.
+        """
+        before, self.care_of, old = self.care_of, care_of, self._endpoint
+        try:
+            self._endpoint = self._make_endpoint()
+        except OSError as error:
+            self.care_of = before
+            self._log.write("AccessFailed", reason=f"{care_of}: {error.strerror}")
+            return False
+        old.close()
+        return self._update() or self._pac.state is PacState.WAIT_PNA_PING
+
+    def _update(self) -> bool:
+        driver = self._endpoint.driver
+        return driver.call(self._pac.update, driver.now())
+
+    def _handle(self, event: Event) -> None:
+        self._log(event)
+        match event:
+            case events.Updated() | events.PingAnswered() | events.Authenticated() if (
+                not self._wanted
+            ):
+                self._leave()
+            case events.PingAnswered() if self._known_at != self.care_of:
+                self._update()
+            case events.Updated():
+                self._confirm_address()
+            case events.Authenticated() if self._eap.keys:
+                self._served = True
+                self._on_granted(Granted(event.assignment, event.sealed, self._eap.keys))
+                self._confirm_address()
+            case events.Terminated():
+                self._retry.later()
+            case events.AssignmentForetold() if self._on_foretold and self._eap.early_keys:
+                self._on_foretold(event.sealed, self._eap.early_keys)
+            case events.Rejected() | events.Failed() if self._served:
+                self._retry.later()
+            case events.Rejected() | events.Failed():
+                self._on_failure(f"PANA: {event.reason}")
+            case _:
+                pass
+
+    def _confirm_address(self) -> None:
+        """Tell the owner that the PAA knows this host's address, if that is a new one."""
+        if self._known_at != self.care_of:
+            self._known_at = self.care_of
+            if self.on_moved:
+                self.on_moved()
+
+    def close(self) -> None:
+        """Close the socket."""
+        self._retry.close()
+        self._endpoint.close()

@@ -1,0 +1,166 @@
+"""How the mobile node finds its home agent if network access does not deliver it."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Sequence
+from ipaddress import IPv6Address
+from typing import Literal, TypeAlias
+
+import msgspec
+
+from agents.bootstrap.assignment import Assignment
+from agents.core.eventlog import EventLog
+from agents.core.machine import Event
+from agents.core.unicast import home_agent_address
+from agents.dhcpv6 import events as dhcpv6
+from agents.dhcpv6.client import INF_MAX_DELAY, InformationRequest
+from agents.dhcpv6.home import Home
+from agents.dhcpv6.wire import CLIENT_PORT
+from agents.dns import events as dns
+from agents.dns.lookup import HomeAgentLookup
+from agents.dns.wire import PORT
+from agents.shell.addresses import is_usable
+from agents.shell.datagrams import DatagramEndpoint
+from agents.shell.duid import node_duid
+from agents.shell.lookup import LookupEndpoint
+
+_PREFIX_LENGTH = 64
+"""Of a home link whose prefix length nobody has said: that of every link with SLAAC (RFC 4291)."""
+
+Found: TypeAlias = Callable[[Assignment], None]
+Failure: TypeAlias = Callable[[str], None]
+
+
+class StaticSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="static"):
+    """Home agent and home address are preconfigured."""
+
+    home_agent: str
+    home_address: str | None = None
+    prefix_length: int = _PREFIX_LENGTH
+
+    def __post_init__(self) -> None:
+        home_agent_address(self.home_agent)
+
+
+class Dhcpv6Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="dhcpv6"):
+    """An Information-request on the access link (RFC 6610); `network` is the home domain.
+
+    With `initial_delay` the first one waits for a random time of up to 1 s (RFC 8415 section
+    18.2.6).
+    """
+
+    network: str
+    home: Literal["local", "home"] = "home"
+    initial_delay: bool = True
+
+
+class DnsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="dns"):
+    """A query for the home domain's `_mip6._ipv6` (RFC 5026)."""
+
+    server: str
+    domain: str
+
+
+DiscoverySettings: TypeAlias = StaticSettings | Dhcpv6Settings | DnsSettings
+
+
+def _information_request(settings: Dhcpv6Settings, interface: str) -> InformationRequest:
+    return InformationRequest(
+        node_duid(interface),
+        [Home.LOCAL if settings.home == "local" else Home.IDENTIFIED],
+        rng=random.SystemRandom(),
+        network=settings.network,
+        interface=interface,
+        max_delay=INF_MAX_DELAY if settings.initial_delay else 0.0,
+    )
+
+
+class Discovery:
+    """An Information-request or a DNS lookup on its socket.
+
+    It asks from the care-of address, which network access has authenticated, and takes answers to
+    that address alone. It ends with the first outcome: nobody leads a registered mobile node
+    elsewhere by a late answer. A home agent with an address of this host is none.
+    """
+
+    def __init__(
+        self,
+        settings: Dhcpv6Settings | DnsSettings,
+        interface: str,
+        care_of: IPv6Address,
+        *,
+        log: EventLog,
+        on_found: Found,
+        on_failure: Failure,
+    ) -> None:
+        self._on_found = on_found
+        self._on_failure = on_failure
+        self._machine: InformationRequest | HomeAgentLookup
+        self._endpoint: DatagramEndpoint | LookupEndpoint
+        if isinstance(settings, Dhcpv6Settings):
+            self._log = log.child("dhcpv6")
+            request = self._machine = _information_request(settings, interface)
+            local = str(care_of), CLIENT_PORT
+            self._endpoint = DatagramEndpoint(request, local, self._handle, interface=interface)
+        else:
+            self._log = log.child("dns")
+            lookup = self._machine = HomeAgentLookup(
+                (settings.server, PORT),
+                rng=random.SystemRandom(),
+                domain=settings.domain,
+                tcp=True,
+            )
+            self._endpoint = LookupEndpoint(lookup, (str(care_of), 0), self._handle)
+        self._done = False
+        self._closed = False
+
+    def start(self) -> None:
+        """Send the Information-request or the first query."""
+        driver = self._endpoint.driver
+        driver.call(self._machine.start, driver.now())
+
+    def _handle(self, event: Event) -> None:
+        self._log(event)
+        match event:
+            case dhcpv6.HomeAgentLearned(addresses=(), fqdn=name):
+                self._conclude("DHCPv6", f"the home agent has a name only, {name}")
+            case dhcpv6.HomeAgentLearned(addresses=addresses, prefix=prefix):
+                length = prefix.prefixlen if prefix else _PREFIX_LENGTH
+                self._conclude("DHCPv6", addresses, length)
+            case dns.HomeAgentsFound(home_agents=agents):
+                addresses = tuple(address for agent in agents for address in agent.addresses)
+                self._conclude("DNS", addresses)
+            case dhcpv6.Failed():
+                self._conclude("DHCPv6", event.reason)
+            case dns.Failed():
+                self._conclude("DNS", event.reason)
+            case _:
+                pass
+
+    def _conclude(
+        self,
+        what: str,
+        outcome: Sequence[IPv6Address] | str,
+        prefix_length: int = _PREFIX_LENGTH,
+    ) -> None:
+        """Pass on the first address that can be used, or why there is none."""
+        if self._done:
+            return
+        self._done = True
+        asyncio.get_running_loop().call_soon(self.close)
+        if isinstance(outcome, str):
+            self._on_failure(f"{what}: {outcome}")
+            return
+        address = next((one for one in outcome if not is_usable(one)), None)
+        if address is None:
+            self._on_failure(f"{what}: the home agent has an address of this host")
+        else:
+            self._on_found(Assignment(address, prefix_length))
+
+    def close(self) -> None:
+        """Close the socket."""
+        if not self._closed:
+            self._closed = True
+            self._endpoint.close()

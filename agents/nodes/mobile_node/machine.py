@@ -1,0 +1,514 @@
+"""Host A: the mobile node's bootstrap, stage by stage.
+
+Network access (PANA, or none), then the home agent (delivered by PANA, configured, or found by
+DHCPv6 or DNS), then IKE (version 1 or 2), then the home registration.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from ipaddress import IPv6Address
+from typing import Literal, Protocol
+
+from agents.bootstrap.assignment import Assignment, Protection, PskSource
+from agents.bootstrap.sealed import SealError
+from agents.core.eventlog import EventLog
+from agents.core.settings import BindingLifetime
+from agents.eap.tls import EapKeys
+from agents.kernel.linux import LinuxMobileNode
+from agents.nodes.habits import Habits
+from agents.nodes.home_registration.machine import RegistrationService
+from agents.nodes.ike_daemon.ikev1 import IkeService, IkeSettings
+from agents.nodes.ike_daemon.ikev2 import Ike2Service, Ike2Settings
+from agents.nodes.mobile_node.access import (
+    EapPeers,
+    EapSettings,
+    Granted,
+    PanaAccess,
+    PanaSettings,
+)
+from agents.nodes.mobile_node.discovery import (
+    Dhcpv6Settings,
+    Discovery,
+    DiscoverySettings,
+    DnsSettings,
+    StaticSettings,
+)
+from agents.nodes.mobile_node.trust import Trust
+from agents.nodes.retry import Retry
+from agents.shell.addresses import NoAddressError, care_of_address
+from agents.shell.keylog import KeyLog
+from agents.shell.launch import Launched, launch
+from agents.shell.program import (
+    CommandNames,
+    Commands,
+    Configuration,
+    ConfigurationError,
+    run,
+    take_commands,
+)
+
+_CARE_OF_DEADLINE = 30.0
+
+
+class MobileNodeConfiguration(Configuration, frozen=True, kw_only=True):
+    """The mobile node's configuration; times in seconds.
+
+    With `protection` "sealed" only what the home AAA server has sealed counts, whatever the access
+    router says. Without `access` the network is open. Without `discovery` the access network
+    delivers the home agent. `psk_file` holds a preconfigured key for IKE; otherwise the key comes
+    from EAP. With `early` IKE begins as soon as the home AAA server has sealed an assignment, while
+    EAP is still at its last round; nothing is registered before access is granted.
+    """
+
+    interface: str
+    eap: EapSettings
+    work: str
+    access: PanaSettings | None = None
+    discovery: DiscoverySettings | None = None
+    ikev1: IkeSettings | None = None
+    ikev2: Ike2Settings | None = None
+    psk_source: PskSource = "msk"
+    protection: Protection = "none"
+    early: bool = False
+    psk_file: str | None = None
+    binding_lifetime: BindingLifetime = 420.0
+    launch: Literal["resident", "script"] = "resident"
+    habits: Habits = Habits()
+    keys: str | None = None
+
+    @property
+    def commands(self) -> CommandNames:
+        """Nobody is told of a movement in an open network, nor are the daemons of a script."""
+        names: dict[str, tuple[Callable[[str], object], ...]] = {}
+        if self.launch == "resident":
+            names |= {"deregister": (), "refresh": ()}
+        if self.access:
+            names |= {"ping": (), "reauthenticate": (), "terminate": (), "move": (IPv6Address,)}
+        if self.ikev2:
+            names |= {"rekey-ike": (), "rekey-children": ()}
+        return names
+
+    def __post_init__(self) -> None:
+        if (self.ikev1 is None) == (self.ikev2 is None):
+            raise ValueError("either ikev1 or ikev2 is needed")
+        if self.access is None and self.discovery is None:
+            raise ValueError("an open network delivers no home agent: discovery is needed")
+        with_eap = self.ikev2 is not None and self.ikev2.authentication == "eap"
+        if self.access is None and self.psk_file is None and not with_eap:
+            raise ValueError("an open network brings no key for IKE: it needs a file, or EAP")
+        if self.psk_file is not None and with_eap:
+            raise ValueError("a preconfigured key is not for IKEv2 with EAP")
+        if self.protection == "sealed" and isinstance(self.discovery, Dhcpv6Settings | DnsSettings):
+            raise ValueError("what DHCPv6 and DNS tell is not sealed")
+        if self.launch == "script" and self.ikev1 is None:
+            raise ValueError("the launch script starts IKEv1 only")
+        if self.early and (self.ikev2 is None or self.ikev2.authentication != "psk"):
+            raise ValueError("an early start needs IKEv2 with a pre-shared key")
+        if self.early and (self.protection != "sealed" or self.psk_source != "emsk"):
+            raise ValueError("an early start needs a sealed assignment, and a key from the EMSK")
+
+    @property
+    def first_peer(self) -> IPv6Address | None:
+        """Whom it speaks to first, if that is known: the care-of address is to suit this host."""
+        match self:
+            case MobileNodeConfiguration(access=PanaSettings(paa=host)):
+                pass
+            case MobileNodeConfiguration(discovery=StaticSettings(home_agent=host)):
+                pass
+            case MobileNodeConfiguration(discovery=DnsSettings(server=host)):
+                pass
+            case _:
+                return None
+        address = IPv6Address(host)
+        return None if address.is_link_local else address
+
+
+class Closable(Protocol):
+    """A stage that holds sockets."""
+
+    def close(self) -> None:
+        """Close them."""
+
+
+class MobileNode:
+    """Carries out the bootstrap; each stage calls the next."""
+
+    def __init__(
+        self, configuration: MobileNodeConfiguration, care_of: IPv6Address, log: EventLog
+    ) -> None:
+        self._configuration = configuration
+        self._care_of = care_of
+        self._log = log
+        self._keys = KeyLog(configuration.keys)
+        self._kernel = LinuxMobileNode()
+        self._peers = EapPeers(configuration.eap, self._keys)
+        self._trust = Trust(
+            configuration.eap.identity,
+            configuration.access.wish if configuration.access else None,
+            protection=configuration.protection,
+            psk_source=configuration.psk_source,
+            psk_file=configuration.psk_file,
+        )
+        self._granted: Granted | None = None
+        self._assignment: Assignment | None = None
+        self._foretold: Assignment | None = None
+        self._launched: Launched | None = None
+        self._registration: RegistrationService | None = None
+        self._binding_wanted = False
+        self._retry = Retry(self._negotiate_again)
+        self._access = self._make_access()
+        self._ikev1, self._ikev2 = self._make_ike()
+        if self._access:
+            self._access.on_moved = self._moved
+        stages = (self._access, self._ikev1, self._ikev2, self._retry)
+        self._stages: list[Closable] = [stage for stage in stages if stage]
+
+    def _make_access(self) -> PanaAccess | None:
+        settings = self._configuration.access
+        if settings is None:
+            return None
+        return PanaAccess(
+            settings,
+            self._peers,
+            self._care_of,
+            log=self._log.child("pana"),
+            on_granted=self._on_granted,
+            on_failure=self._fail,
+            on_foretold=self._on_foretold if self._configuration.early else None,
+        )
+
+    def _make_ike(self) -> tuple[IkeService | None, Ike2Service | None]:
+        configuration = self._configuration
+        if configuration.launch == "script":
+            return None, None
+        self._kernel.warm_up()
+        if configuration.ikev1:
+            return (
+                IkeService(
+                    self._care_of,
+                    configuration.ikev1,
+                    identity=configuration.eap.identity,
+                    kernel=self._kernel,
+                    keys=self._keys,
+                    log=self._log.child("ikev1"),
+                    on_failure=self._ike_failed,
+                    habits=configuration.habits,
+                ),
+                None,
+            )
+        if configuration.ikev2 is None:
+            raise ConfigurationError("neither IKEv1 nor IKEv2 is configured")
+        service = Ike2Service(
+            self._care_of,
+            configuration.ikev2,
+            identity=configuration.eap.identity,
+            kernel=self._kernel,
+            keys=self._keys,
+            log=self._log.child("ikev2"),
+            trusted=configuration.eap.tls,
+            on_failure=self._ike_failed,
+        )
+        service.on_address = self._on_address
+        service.on_lost = self._retry.later
+        return None, service
+
+    def start(self) -> None:
+        """Begin with the first stage there is."""
+        if self._access:
+            self._access.start()
+        else:
+            self._discover()
+
+    def _fail(self, reason: str) -> None:
+        self._log.write("BootstrapFailed", reason=reason)
+
+    def _ike_failed(self, reason: str) -> None:
+        """End the bootstrap; after it, try again."""
+        if self._registration is None or not self._registration.bootstrapped:
+            self._fail(reason)
+            return
+        self._log.write("IkeFailed", reason=reason)
+        self._retry.later()
+
+    def _on_granted(self, granted: Granted) -> None:
+        again = self._granted is not None
+        self._granted = granted
+        # The final PANA answer leaves first.
+        loop = asyncio.get_running_loop()
+        loop.call_soon(self._renew if again else self._after_access, granted)
+
+    def _renew(self, granted: Granted) -> None:
+        """After another authentication, renew what hangs on its keys; the tunnel stays."""
+        try:
+            told = self._trust.assignment(granted, None)
+        except SealError as error:
+            self._log.write("RenewalRefused", reason=str(error))
+            return
+        discovered = self._configuration.discovery is not None
+        assignment = self._assignment if discovered else told
+        if assignment is None:
+            return
+        if assignment != self._assignment:
+            self._take_up(assignment)
+            return
+        psk, agent, address = self._psk(assignment), assignment.home_agent, assignment.home_address
+        if self._launched:
+            self._drop(self._launched)
+            self._hand_over(assignment)
+        elif self._ikev1 and psk and address:
+            self._ikev1.add_psk(psk, peer=agent, identity=None, home_address=address)
+            self._ikev1.renew(agent, address)
+        else:
+            self._initiate_again()
+        if self._registration and self._binding_wanted:
+            self._registration.renew()
+
+    def _take_up(self, assignment: Assignment) -> None:
+        """Go over to another home agent or home address."""
+        self._log.write("AssignmentChanged", home_agent=assignment.home_agent)
+        self._foretold = None
+        for stage in (self._registration, self._launched):
+            if stage:
+                self._drop(stage)
+        self._registration = self._launched = None
+        self._hand_over(assignment)
+
+    def _drop(self, stage: Closable) -> None:
+        stage.close()
+        self._stages.remove(stage)
+
+    def _move(self, address: str) -> bool:
+        """Go to another care-of address, once the access router has taken note of it."""
+        if not self._access:
+            return False
+        told = self._access.move(IPv6Address(address))
+        self._care_of = self._access.care_of
+        return told
+
+    def _moved(self) -> None:
+        if self._ikev1:
+            self._ikev1.move(self._care_of)
+        if self._ikev2:
+            self._ikev2.move(self._care_of)
+            self._initiate_again()
+        if self._registration:
+            self._registration.move(self._care_of, register=self._binding_wanted)
+
+    def _refresh(self) -> bool:
+        if self._registration:
+            self._binding_wanted = True
+            self._initiate_again()
+            self._registration.renew()
+        return self._registration is not None
+
+    def _deregister(self) -> bool:
+        self._binding_wanted = False
+        if self._registration:
+            self._registration.deregister()
+        return self._registration is not None
+
+    def _rekey(self, rekey: Callable[[IPv6Address], bool]) -> bool:
+        return self._assignment is not None and rekey(self._assignment.home_agent)
+
+    def commands(self) -> Commands:
+        """What may be asked of this host while it runs."""
+        own: dict[str, Callable[..., object]] = {
+            "deregister": self._deregister,
+            "refresh": self._refresh,
+        }
+        ike = self._ikev2
+        if ike:
+            own["rekey-ike"] = lambda: self._rekey(ike.rekey_ike)
+            own["rekey-children"] = lambda: self._rekey(ike.rekey_children)
+        if self._access:
+            own["move"] = self._move
+            own["ping"] = self._access.ping
+            own["reauthenticate"] = self._access.reauthenticate
+            own["terminate"] = self._access.terminate
+        return own
+
+    def _after_access(self, granted: Granted) -> None:
+        if self._configuration.discovery:
+            self._discover()
+            return
+        try:
+            assignment = self._trust.assignment(granted, self._foretold)
+        except SealError as error:
+            self._fail(f"the access router cannot be trusted: {error}")
+            return
+        if assignment is None:
+            self._fail("network access was granted without a home agent")
+        else:
+            self._hand_over(assignment)
+
+    def _on_foretold(self, sealed: bytes, keys: EapKeys) -> None:
+        if self._granted is None:
+            # EAP's answer leaves first.
+            asyncio.get_running_loop().call_soon(self._start_early, sealed, keys)
+
+    def _start_early(self, sealed: bytes, keys: EapKeys) -> None:
+        """Begin IKE before EAP's end; what cannot be believed is left to the last message."""
+        if self._foretold is not None or self._granted is not None:
+            return
+        try:
+            assignment = self._trust.unseal(sealed, keys)
+        except SealError as error:
+            self._log.write("EarlyStartRefused", reason=str(error))
+            return
+        if self._ikev2 and assignment and assignment.home_address:
+            self._foretold = self._assignment = assignment
+            self._negotiate_v2(self._ikev2, assignment, self._trust.psk(assignment, keys))
+
+    def _discover(self) -> None:
+        configuration = self._configuration
+        match configuration.discovery:
+            case StaticSettings() as known:
+                address = IPv6Address(known.home_address) if known.home_address else None
+                home_agent = IPv6Address(known.home_agent)
+                self._hand_over(Assignment(home_agent, known.prefix_length, address))
+            case Dhcpv6Settings() | DnsSettings() as settings:
+                discovery = Discovery(
+                    settings,
+                    configuration.interface,
+                    self._care_of,
+                    log=self._log,
+                    on_found=self._hand_over,
+                    on_failure=self._fail,
+                )
+                self._stages.append(discovery)
+                discovery.start()
+            case None:
+                pass
+
+    def _psk(self, assignment: Assignment) -> bytes | None:
+        """Return IKE's pre-shared key, from what EAP has granted so far."""
+        return self._trust.psk(assignment, self._granted.keys if self._granted else None)
+
+    def _hand_over(self, assignment: Assignment) -> None:
+        """Go on to IKE; the kernel is prepared while IKE's first message is under way."""
+        self._assignment = assignment
+        if assignment == self._foretold:
+            self._register(assignment)  # IKE has begun.
+            return
+        psk = self._psk(assignment)
+        if self._ikev2:
+            self._negotiate_v2(self._ikev2, assignment, psk)
+        elif assignment.home_address is None or psk is None:
+            self._fail(
+                "IKEv1 delivers no home address and needs a pre-shared key: both are missing"
+            )
+        elif self._ikev1:
+            agent, address = assignment.home_agent, assignment.home_address
+            self._ikev1.add_psk(psk, peer=agent, identity=None, home_address=address)
+            self._ikev1.initiate(agent, address)
+            self._register(assignment)
+        else:
+            self._launch(assignment.home_agent, assignment.home_address, psk)
+
+    def _negotiate_v2(self, ike: Ike2Service, assignment: Assignment, psk: bytes | None) -> None:
+        settings = self._configuration.ikev2
+        if settings and settings.authentication == "psk" and psk is None:
+            self._fail("IKEv2 is to use a pre-shared key, and there is none")
+            return
+        self._initiate_v2(ike, assignment, assignment.home_address, psk)
+        if assignment.home_address is not None and assignment != self._foretold:
+            self._register(assignment)
+
+    def _initiate_v2(
+        self,
+        ike: Ike2Service,
+        assignment: Assignment,
+        home_address: IPv6Address | None,
+        psk: bytes | None,
+    ) -> None:
+        settings = self._configuration.ikev2
+        eap = self._peers() if settings and settings.authentication == "eap" else None
+        self._retry.begun()
+        ike.initiate(assignment.home_agent, home_address, psk=psk, eap=eap)
+
+    def _negotiate_again(self) -> None:
+        """The home agent has ended the SAs, or is not heard of: make others, and register."""
+        if self._binding_wanted and self._initiate_again() and self._registration:
+            self._registration.renew()
+
+    def _initiate_again(self) -> bool:
+        """Make SAs from the present care-of address; return False if there are some."""
+        ike, assignment, registration = self._ikev2, self._assignment, self._registration
+        if not (ike and assignment and registration) or ike.secured(assignment.home_agent):
+            return False
+        self._initiate_v2(ike, assignment, registration.home_address, self._psk(assignment))
+        return True
+
+    def _on_address(self, home_address: IPv6Address) -> None:
+        """Go on with the home address that the home agent has assigned by IKEv2."""
+        if self._registration is None and self._assignment is not None:
+            self._register(replace(self._assignment, home_address=home_address))
+
+    def _register(self, assignment: Assignment) -> None:
+        if assignment.home_address is None:
+            return
+        self._binding_wanted = True
+        self._registration = RegistrationService(
+            home_address=assignment.home_address,
+            home_agent=assignment.home_agent,
+            care_of=self._care_of,
+            lifetime=self._configuration.binding_lifetime,
+            kernel=self._kernel,
+            log=self._log,
+            habits=self._configuration.habits,
+        )
+        self._stages.append(self._registration)
+
+    def _launch(self, home_agent: IPv6Address, home_address: IPv6Address, psk: bytes) -> None:
+        """Hand over by the script that writes configurations and starts the daemons."""
+        configuration = self._configuration
+        self._launched = launch(
+            "mobile_node.sh",
+            configuration.work,
+            psk,
+            configuration.ikev1 or IkeSettings(),
+            {
+                "HOST": configuration.host,
+                "HOME_AGENT": str(home_agent),
+                "HOME_ADDRESS": str(home_address),
+                "CARE_OF_ADDRESS": str(self._care_of),
+                "IDENTITY": configuration.eap.identity,
+                "BINDING_LIFETIME": configuration.binding_lifetime,
+                "KEYS": configuration.keys or "",
+            },
+            configuration.habits,
+        )
+        self._stages.append(self._launched)
+
+    def close(self) -> None:
+        """Close all sockets; the kernel forgets what is set up with the host."""
+        for stage in self._stages:
+            stage.close()
+
+
+async def serve(configuration: MobileNodeConfiguration, stop: asyncio.Event) -> None:
+    """Run the mobile node until `stop` is set."""
+    log = EventLog(configuration.host, "role")
+    try:
+        care_of = await care_of_address(
+            configuration.interface,
+            _CARE_OF_DEADLINE,
+            configuration.first_peer,
+            lambda reason: log.write("NoAddressYet", reason=reason),
+        )
+    except NoAddressError as error:
+        log.write("BootstrapFailed", reason=str(error))
+        raise
+    log.write("CareOfAddress", address=care_of)
+    node = MobileNode(configuration, care_of, log)
+    take_commands(node.commands(), log)
+    node.start()
+    await stop.wait()
+    node.close()
+
+
+if __name__ == "__main__":
+    run("agents.nodes.mobile_node.machine", MobileNodeConfiguration, serve)

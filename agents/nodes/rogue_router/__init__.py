@@ -1,0 +1,1 @@
+"""An access router that lies."""

@@ -1,0 +1,155 @@
+"""An access router that abuses what it learns, for experiments on who may see and forge what.
+
+It does all that an access router does until the home AAA server has answered. Then it either takes
+the mobile node's place at the home agent with the key that it derives from the MSK, or puts itself
+into the home agent's place. Whatever it can do, any operator of an access router can.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from ipaddress import IPv6Address
+from typing import Literal
+
+from agents.bootstrap.assignment import Assignment, ike_psk
+from agents.core.eventlog import EventLog, RoleEvent
+from agents.diameter.eap import DiameterEapAnswer
+from agents.kernel.linux import LinuxMobileNode
+from agents.kernel.port import EnforcementPoint
+from agents.nodes.aaa_client import AaaClient
+from agents.nodes.access_router.machine import (
+    AccessRouter,
+    AccessRouterConfiguration,
+)
+from agents.nodes.access_router.machine import serve as serve_access
+from agents.nodes.home_agent.machine import HomeAgentService, HomeAgentSettings, PresharedIke
+from agents.nodes.home_registration.machine import RegistrationService
+from agents.nodes.ike_daemon.ikev1 import IkeService, IkeSettings
+from agents.pana import events
+from agents.shell.keylog import KeyLog
+from agents.shell.program import run
+
+
+class RogueConfiguration(AccessRouterConfiguration, frozen=True, kw_only=True):
+    """What it tries: to `impersonate` the mobile node, or to `alter` the home agent's address.
+
+    `own_address` and `interface` are its own towards the core; `home_prefix` is the home link's.
+    """
+
+    attack: Literal["impersonate", "alter"]
+    identity: str
+    own_address: str
+    interface: str
+    home_prefix: str
+    ikev1: IkeSettings = IkeSettings()
+
+
+class RogueLog(EventLog):
+    """Tells a bootstrap of the rogue's own from the mobile node's."""
+
+    def write(self, event: RoleEvent, **fields: object) -> None:
+        """Log an event of the rogue's own stages by what it means here."""
+        names: dict[str, RoleEvent] = {
+            "Bootstrapped": "Impersonated",
+            "BootstrapFailed": "ImpersonationFailed",
+        }
+        super().write(names.get(event, event), **fields)
+
+
+class RogueRouter(AccessRouter):
+    """An access router that turns on its client once it holds the MSK."""
+
+    def __init__(
+        self,
+        configuration: RogueConfiguration,
+        client: AaaClient,
+        enforcement: EnforcementPoint,
+        log: EventLog,
+    ) -> None:
+        super().__init__(configuration, client, enforcement, log)
+        self._rogue = configuration
+        self._rogue_log = RogueLog(configuration.host, "rogue")
+        self._own = IPv6Address(configuration.own_address)
+        self._registration: RegistrationService | None = None
+        self._kernel = LinuxMobileNode(tunnel="rogue0")
+        self._kernel.warm_up()
+        self._false: tuple[HomeAgentService, PresharedIke] | None = None
+        if configuration.attack == "alter":
+            settings = HomeAgentSettings(
+                address=configuration.own_address,
+                interface=configuration.interface,
+                prefix=configuration.home_prefix,
+                duplicate_address_detection=False,
+            )
+            home_agent = HomeAgentService(settings, self._rogue_log)
+            ike = PresharedIke(home_agent, configuration.ikev1, None, self._rogue_log)
+            self._false = (home_agent, ike)
+
+    def _accept(
+        self, event: events.EapResponse, packet: bytes, msk: bytes, answer: DiameterEapAnswer
+    ) -> None:
+        assignment = answer.assignment
+        if self._rogue.attack == "alter":
+            super()._accept(event, packet, msk, self._altered(event, msk, answer))
+        elif assignment is None or assignment.home_address is None:
+            self._failed("the home agent and home address are not to be seen")
+        else:
+            self._impersonate(assignment, assignment.home_address, msk)
+
+    def _altered(
+        self, event: events.EapResponse, msk: bytes, answer: DiameterEapAnswer
+    ) -> DiameterEapAnswer:
+        """Return the answer with this host for a home agent, and its SAs prepared."""
+        home_address = IPv6Address(self._rogue.home_prefix.partition("/")[0]) + 0x1234
+        true = answer.assignment or Assignment(self._own, 64, home_address)
+        false = replace(true, home_agent=self._own)
+        if self._false and false.home_address:
+            care_of = IPv6Address(event.pac[0])
+            key = ike_psk(msk, false)
+            self._false[1].share(self._rogue.identity, false.home_address, key, care_of)
+        forged = _forged(answer.sealed_assignment)
+        return replace(answer, assignment=false, sealed_assignment=forged)
+
+    def _open_early(self, event: events.EapResponse, answer: DiameterEapAnswer) -> bytes | None:
+        sealed = super()._open_early(event, answer)
+        return _forged(sealed) if self._rogue.attack == "alter" else sealed
+
+    def _impersonate(self, assignment: Assignment, home_address: IPv6Address, msk: bytes) -> None:
+        """Register this host for the home address; the mobile node gets no answer any more."""
+        ike = IkeService(
+            self._own,
+            self._rogue.ikev1,
+            identity=self._rogue.identity,
+            kernel=self._kernel,
+            keys=KeyLog(None),
+            log=self._rogue_log.child("rogue-ikev1"),
+            on_failure=self._failed,
+        )
+        key = ike_psk(msk, assignment)
+        ike.add_psk(key, peer=assignment.home_agent, identity=None, home_address=home_address)
+        ike.initiate(assignment.home_agent, home_address)
+        self._registration = RegistrationService(
+            home_address=home_address,
+            home_agent=assignment.home_agent,
+            care_of=self._own,
+            lifetime=420.0,
+            kernel=self._kernel,
+            log=self._rogue_log,
+        )
+
+    def _failed(self, reason: str) -> None:
+        self._rogue_log.write("ImpersonationFailed", reason=reason)
+
+
+def _forged(sealed: bytes | None) -> bytes | None:
+    return sealed and bytes([sealed[0], sealed[1] ^ 1]) + sealed[2:]
+
+
+async def serve(configuration: RogueConfiguration, stop: asyncio.Event) -> None:
+    """Run the rogue until `stop` is set."""
+    await serve_access(configuration, stop, RogueRouter)
+
+
+if __name__ == "__main__":
+    run("agents.nodes.rogue_router.machine", RogueConfiguration, serve)

@@ -1,1 +1,0 @@
-"""The programs that run in a host: each builds its machines from a configuration."""

@@ -1,0 +1,106 @@
+"""What every role's program does: read its configuration, run until a signal, end cleanly."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import NoReturn, TypeAlias, TypeVar
+
+import msgspec
+
+from agents.core import documents
+from agents.core.documents import DocumentError
+from agents.core.eventlog import EventLog
+
+T = TypeVar("T")
+
+
+CommandNames: TypeAlias = Mapping[str, tuple[Callable[[str], object], ...]]
+"""What a role can be asked while it runs, each with what reads its arguments."""
+
+
+class Configuration(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The base of all configurations: `host` names the host in the event log."""
+
+    host: str
+
+    @property
+    def commands(self) -> CommandNames:
+        """What may be asked of the role that is configured like this."""
+        return {}
+
+
+class ConfigurationError(Exception):
+    """A configuration that cannot be used; the text names the file and the place in it."""
+
+
+def load(path: Path, kind: type[T]) -> T:
+    """Read a configuration in TOML, or in JSON if the file's name ends so."""
+    try:
+        return documents.load(path, kind)
+    except DocumentError as error:
+        raise ConfigurationError(f"{path}: {error}") from None
+
+
+def fail(program: str, text: object) -> NoReturn:
+    """End the program with one line of explanation and exit status 2."""
+    sys.stderr.write(f"{program}: {text}\n")
+    raise SystemExit(2)
+
+
+Commands: TypeAlias = Mapping[str, Callable[..., object]]
+"""What may be asked of a role while it runs, by name; a false result says that it cannot be now."""
+
+
+def take_commands(commands: Commands, log: EventLog) -> None:
+    """Obey lines on standard input, "name argument ...", until it ends; say which were refused.
+
+    Must be called inside a running event loop.
+    """
+    loop = asyncio.get_running_loop()
+    descriptor = sys.stdin.fileno()
+    try:
+        loop.add_reader(descriptor, lambda: _obey(descriptor, commands, log))
+    except PermissionError:
+        return  # Standard input is a file: there are no commands.
+
+
+def _obey(descriptor: int, commands: Commands, log: EventLog) -> None:
+    data = os.read(descriptor, 4096)
+    if not data:
+        asyncio.get_running_loop().remove_reader(descriptor)
+    for line in data.decode(errors="replace").splitlines():
+        name, *arguments = line.split() or [""]
+        try:
+            done = commands[name](*arguments)
+        except (KeyError, TypeError, ValueError) as error:
+            log.write("CommandRefused", command=line, reason=repr(error))
+            continue
+        if not done:
+            log.write("CommandRefused", command=line, reason="not possible now")
+
+
+def run(program: str, kind: type[T], serve: Callable[[T, asyncio.Event], Awaitable[None]]) -> None:
+    """Run `serve(configuration, stop)` until it returns; SIGTERM and SIGINT set `stop`."""
+    if len(sys.argv) != 2:
+        fail(program, f"usage: python -m {program} CONFIGURATION")
+    try:
+        configuration = load(Path(sys.argv[1]), kind)
+    except ConfigurationError as error:
+        fail(program, error)
+
+    async def main() -> None:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        await serve(configuration, stop)
+
+    try:
+        asyncio.run(main())
+    except (OSError, ValueError) as error:
+        fail(program, error)
