@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from testbed import places
+from testbed.base import places
 from testbed.options import (
     FOLDER,
     carried_out,
@@ -25,15 +25,15 @@ from testbed.options import (
     set_option,
     topology_argument,
 )
-from testbed.phases import DISCOVERY, PHASES, TOTAL
+from testbed.trace.phases import DISCOVERY, PHASES, TOTAL
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from testbed.experiment.spec import PlannedRun, Spec
     from testbed.lab import Lab
-    from testbed.results import Results
+    from testbed.results.folder import Results
     from testbed.runner import Outcome, Watcher
-    from testbed.spec import PlannedRun, Spec
 
 FAILED, UNUSABLE = 1, 2
 KINDS = ("experiments", "topologies", "approaches", "results")
@@ -49,7 +49,7 @@ def _console(*, stderr: bool = False) -> Console:
 
 def _give_up(error: object) -> NoReturn:
     """End with one message and exit status 2."""
-    from testbed.files import plain
+    from testbed.base.files import plain
 
     text = str(error)
     if isinstance(error, OSError) and error.filename:
@@ -137,8 +137,8 @@ def _chosen(
     experiment: str, assignments: Sequence[str], variants: Sequence[str] = (), *, swept: bool | None
 ) -> Spec:
     """Read an experiment, which has to be a sweep, or none; with None it may be either."""
-    from testbed.catalogue import load_experiment
-    from testbed.spec import SpecError
+    from testbed.experiment.spec import SpecError
+    from testbed.report.catalogue import load_experiment
 
     try:
         spec = load_experiment(experiment, assignments, variants)
@@ -155,10 +155,10 @@ def _carry_out(
     spec: Spec, *, lab: str, runs: int | None, seed: int | None, output: Path, as_json: bool
 ) -> None:
     from testbed import runner
-    from testbed.jsonl import DataError
+    from testbed.base.jsonl import DataError
+    from testbed.experiment.spec import SpecError
     from testbed.lab import LabError
-    from testbed.results import load_paper
-    from testbed.spec import SpecError
+    from testbed.results.folder import load_paper
 
     _handle_interrupts()
     used = spec.experiment.seed if seed is None else seed
@@ -179,10 +179,10 @@ def _carry_out(
 
 def _resume(folder: Path, lab: str, *, as_json: bool) -> None:
     from testbed import runner
-    from testbed.files import plain
-    from testbed.jsonl import DataError
+    from testbed.base.files import plain
+    from testbed.base.jsonl import DataError
+    from testbed.experiment.spec import SpecError
     from testbed.lab import LabError
-    from testbed.spec import SpecError
 
     _handle_interrupts()
     try:
@@ -205,12 +205,12 @@ def _follow(
     carry_out: Callable[[Watcher], Outcome],
 ) -> None:
     """Say how long it will take, carry it out, and show what it came to."""
-    from testbed import report
-    from testbed.files import plain
-    from testbed.forecast import following
-    from testbed.jsonl import DataError
+    from testbed.base.files import plain
+    from testbed.base.jsonl import DataError
+    from testbed.base.words import about, several
     from testbed.lab import LabError
-    from testbed.words import about, several
+    from testbed.report import page as report
+    from testbed.report.forecast import following
 
     console = _console(stderr=as_json)
     guessed = spec.durations(plan)
@@ -239,7 +239,7 @@ def _follow(
 @json_option
 def list_command(kind: str | None, output: Path, as_json: bool) -> None:
     """List what there is: experiments, topologies, approaches, results, or one KIND of these."""
-    from testbed import catalogue
+    from testbed.report import catalogue
 
     found = {one: catalogue.find(one, output) for one in ([kind] if kind else KINDS)}
     if as_json:
@@ -294,7 +294,7 @@ def doctor(as_json: bool) -> None:
 @folder_argument
 def plot(folder: Path) -> None:
     """Draw the figures of a results FOLDER again."""
-    from testbed.files import plain
+    from testbed.base.files import plain
 
     for path in sorted((_conclude(folder).folder / "figures").glob("*.png")):
         click.echo(plain(path))
@@ -305,8 +305,8 @@ def plot(folder: Path) -> None:
 @json_option
 def report(folder: Path, as_json: bool) -> None:
     """Show the table of a results FOLDER, and write its report.html again."""
-    from testbed.files import plain
-    from testbed.report import show
+    from testbed.base.files import plain
+    from testbed.report.page import show
 
     loaded = _conclude(folder)
     if as_json:
@@ -318,7 +318,7 @@ def report(folder: Path, as_json: bool) -> None:
 
 def _conclude(folder: Path) -> Results:
     from testbed import runner
-    from testbed.jsonl import DataError
+    from testbed.base.jsonl import DataError
 
     try:
         return runner.conclude(folder.resolve())
@@ -347,10 +347,12 @@ def compare(
     folders: Sequence[Path], phase: str, baseline: str | None, point: Sequence[str], as_json: bool
 ) -> None:
     """Compare the variants of results FOLDERS, and judge what is claimed of them."""
-    from testbed import claims, results, tables
-    from testbed import compare as comparison
-    from testbed.jsonl import DataError
-    from testbed.spec import SpecError, parse_assignment
+    from testbed.analysis import claims
+    from testbed.analysis import compare as comparison
+    from testbed.base.jsonl import DataError
+    from testbed.experiment.spec import SpecError, parse_assignment
+    from testbed.report import tables
+    from testbed.results import folder as results
 
     try:
         fixed = {".".join(k): v for k, v in (parse_assignment(one, "--at") for one in point)}
@@ -422,7 +424,7 @@ def shell(topology: str, lab: str) -> None:
     except LookupError as error:
         _give_up(error.args[0])
     needs = ("veth", "sch_htb", *(("bridge",) if shared else ()))
-    _interact(lab, [sys.executable, "-m", "testbed.shell", topology], needs, reads=True)
+    _interact(lab, [sys.executable, "-m", "testbed.run.shell", topology], needs, reads=True)
 
 
 @main.command()

@@ -9,7 +9,7 @@ import click
 from click.shell_completion import CompletionItem
 
 import topologies
-from testbed import places
+from testbed.base import places
 from testbed.lab.choice import LABS
 
 

@@ -17,16 +17,21 @@ import msgspec
 import tomli_w
 
 from agents.core.documents import shown
-from testbed import counts, keys, loads, phases, plots, report, results, session, stats
-from testbed.files import plain
-from testbed.jsonl import DataError, read_whole
+from testbed.analysis import stats
+from testbed.base.files import plain
+from testbed.base.jsonl import DataError, read_whole
+from testbed.base.places import PROJECT
+from testbed.experiment.spec import PlannedRun, Spec, SpecError
 from testbed.lab import Lab, LabError
 from testbed.lab.caller import caller, give
 from testbed.lab.job import check_reachable
-from testbed.manifest import Manifest, begin_manifest, end_manifest, write_manifest
-from testbed.places import PROJECT
-from testbed.runs import Run
-from testbed.spec import PlannedRun, Spec, SpecError
+from testbed.report import loads, plots
+from testbed.report import page as report
+from testbed.results import folder as results
+from testbed.results.manifest import Manifest, begin_manifest, end_manifest, write_manifest
+from testbed.results.runs import Run
+from testbed.run import session
+from testbed.trace import counts, keys, phases
 from topologies.model import Topology
 
 MOBILE_NODE = "A"
@@ -58,7 +63,7 @@ def _lines(lab: Lab, folder: Path) -> Generator[dict[str, Any], None, None]:
     if lab.name == "native":
         yield from session.execute(folder)
         return
-    command = [sys.executable, "-m", "testbed.session", str(folder)]
+    command = [sys.executable, "-m", "testbed.run.session", str(folder)]
     with lab.start(command, cwd=PROJECT, log=folder / "lab.log") as job:
         for line in job.lines():
             yield json.loads(line)

@@ -8,9 +8,9 @@ import click
 import pytest
 
 import topologies
-from testbed.catalogue import load_experiment
+from testbed.base.places import PROJECT
 from testbed.cli import main
-from testbed.places import PROJECT
+from testbed.report.catalogue import load_experiment
 
 PAGES = (PROJECT / "README.md", *sorted((PROJECT / "docs").rglob("*.md")))
 YOURS = ("FILE", "my.toml")  # What the reader has to write.

@@ -2,7 +2,7 @@
 
 import re
 
-from testbed.places import PROJECT
+from testbed.base.places import PROJECT
 
 
 def test_the_approach_that_is_printed_is_the_one_that_ships():

@@ -17,7 +17,7 @@ sys.dont_write_bytecode = True
 
 try:
     import topologies
-    from testbed import nodes
+    from testbed.run import nodes
 
     CLI, Mininet, cleanup = nodes.CLI, nodes.Mininet, nodes.cleanup
     topos = {

@@ -8,10 +8,10 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from testbed.base.places import how_to_install
 from testbed.lab import uml_host
 from testbed.lab.job import SYSTEM_PATH, LabError
 from testbed.lab.native import isolated
-from testbed.places import how_to_install
 
 PROBE = Path(__file__).with_name("probe.sh")
 PROBE_TIME = 20.0  # s; it takes a tenth of one

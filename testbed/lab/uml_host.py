@@ -15,8 +15,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from testbed.base.places import how_to_install
 from testbed.lab.job import COVERED, LabError
-from testbed.places import how_to_install
 
 PROGRAM = "linux.uml"
 GUARD = Path(__file__).with_name("guard.sh")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from testbed.places import PROJECT
+from testbed.base.places import PROJECT
 
 if TYPE_CHECKING:
     from tests.lab.ike import World

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from testbed.experiment.spec import Spec
 from testbed.lab import NativeLab
 from testbed.lab.doctor import lacking
 from testbed.runner import Outcome, carry_out
-from testbed.spec import Spec
 
 _MISSING = lacking("native", ("esp6", "mip6", "ip6_tunnel", "sch_htb"))
 NEEDS = pytest.mark.skipif(

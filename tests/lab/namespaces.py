@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from testbed.places import PROJECT
+from testbed.base.places import PROJECT
 
 DEADLINE = 20.0
 T = TypeVar("T")

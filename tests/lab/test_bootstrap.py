@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from testbed import results
-from testbed.jsonl import read_lines
+from testbed.base.jsonl import read_lines
+from testbed.results import folder as results
 from testbed.runner import Outcome
 from tests.lab.experiment import NEEDS, carry_out_here
 from tests.wireshark import tshark

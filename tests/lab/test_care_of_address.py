@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from testbed.nodes import stop
+from testbed.run.nodes import stop
 from tests.lab.namespaces import Program, Scene
 from tests.lab.needs import needs
 

@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from testbed.places import PROJECT
+from testbed.base.places import PROJECT
 from tests.lab.experiment import NEEDS, carry_out_here
 
 pytestmark = NEEDS

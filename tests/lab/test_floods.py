@@ -2,7 +2,7 @@
 
 import pytest
 
-from testbed.places import PROJECT
+from testbed.base.places import PROJECT
 from tests.lab.experiment import NEEDS, carry_out_here
 from tests.lab.needs import needs
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from testbed.cpu import slowed
 from testbed.lab.doctor import lacking
+from testbed.run.cpu import slowed
 
 SPIN = """
 import sys, time
@@ -48,7 +48,7 @@ def test_a_process_takes_as_much_longer_as_its_share_is_small():
 
 INSIDE = """
 import subprocess
-from testbed.cpu import slowed
+from testbed.run.cpu import slowed
 with slowed("mip6lab-test", 0.5) as processors, subprocess.Popen(["sleep", "60"]) as child:
     processors.assign("A", child.pid)
     print(open(f"/proc/{child.pid}/cgroup").read())

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from testbed.base.places import PROJECT
 from testbed.lab import NativeLab
-from testbed.places import PROJECT
 from tests.lab.needs import needs
 
 pytestmark = needs("namespaces", "veth", "sch_htb")

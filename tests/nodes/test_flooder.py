@@ -17,8 +17,8 @@ from agents.nodes.flooder.machine import (
     FlooderConfiguration,
     FloodSettings,
 )
-from testbed.places import PROJECT
-from testbed.spec import Spec, SpecError
+from testbed.base.places import PROJECT
+from testbed.experiment.spec import Spec, SpecError
 from topologies import attacked, paper
 
 ATTACKS = AttackName.__args__

@@ -13,7 +13,7 @@ from agents.pana.rfc5191 import CODES as RFC5191_CODES
 from agents.pana.rfc5191 import RFC5191
 from agents.pana.terms import Device, HostTerms, NetworkTerms, Ppac, Protection, Provider
 from agents.pana.wire import Avp, AvpName, Kind, Message, UnknownAvp
-from testbed.keys import DISSECTOR, wireshark_profile
+from testbed.trace.keys import DISSECTOR, wireshark_profile
 from tests.pana.fakes import ASSIGNMENT, PAA, PAC, FakeAaa, FakePeer, World
 from tests.pana.test_wireshark import capture
 from tests.wireshark import tshark

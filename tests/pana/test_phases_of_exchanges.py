@@ -8,8 +8,8 @@ from scapy.layers.l2 import Ether
 from agents.pana.draft12 import DRAFT12
 from agents.pana.rfc5191 import RFC5191
 from agents.pana.wire import AvpName, Kind
-from testbed import dissect
-from testbed.frames import Frame
+from testbed.trace import dissect
+from testbed.trace.frames import Frame
 from tests.pana.fakes import PAA, PAC, FakeAaa, FakePeer, World
 
 RESULTS = {RFC5191: 0, DRAFT12: 2001}

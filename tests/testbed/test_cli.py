@@ -13,11 +13,11 @@ import pytest
 from click.testing import CliRunner
 
 import testbed.lab.choice
-from testbed import results
+from testbed.base.jsonl import DataError
+from testbed.base.places import PROJECT, experiments
 from testbed.cli import main
-from testbed.jsonl import DataError
-from testbed.places import PROJECT, experiments
-from testbed.spec import PlannedRun
+from testbed.experiment.spec import PlannedRun
+from testbed.results import folder as results
 
 HEAVY = "{'matplotlib', 'mininet', 'numpy', 'pyroute2', 'rich', 'scapy', 'scipy', 'cryptography'}"
 NO_HOME = {"PATH": os.environ["PATH"], "HOME": "/proc/none"}

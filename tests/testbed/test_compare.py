@@ -10,16 +10,18 @@ from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from testbed import claims, compare, results, tables
-from testbed.claims import CONTRADICTED, NOT_SHOWN, SUPPORTED
+from testbed.analysis import claims, compare
+from testbed.analysis.claims import CONTRADICTED, NOT_SHOWN, SUPPORTED
+from testbed.analysis.compare import Sample, holm
+from testbed.analysis.fits import interval
+from testbed.base.jsonl import DataError
+from testbed.base.places import PROJECT
 from testbed.cli import main
-from testbed.compare import Sample, holm
-from testbed.counts import Count
-from testbed.fits import interval
-from testbed.jsonl import DataError
-from testbed.phases import PHASES, TOTAL
-from testbed.places import PROJECT
-from testbed.runs import Run
+from testbed.report import tables
+from testbed.results import folder as results
+from testbed.results.runs import Run
+from testbed.trace.counts import Count
+from testbed.trace.phases import PHASES, TOTAL
 from tests.testbed import sample
 
 FAST, SLOW = [0.1, 0.11, 0.12, 0.13, 0.105, 0.11], [0.3, 0.31, 0.32, 0.29, 0.305, 0.3]

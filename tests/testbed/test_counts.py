@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from testbed import counts, phases
-from testbed.counts import Crossing, beyond, near_ends, round_trips
-from testbed.dissect import Packet
-from testbed.jsonl import DataError
-from testbed.streams import Streams
+from testbed.base.jsonl import DataError
+from testbed.trace import counts, phases
+from testbed.trace.counts import Crossing, beyond, near_ends, round_trips
+from testbed.trace.dissect import Packet
+from testbed.trace.streams import Streams
 from tests.testbed import crossings as cross
 from tests.testbed import synthesis as syn
 from topologies.dhcpv6 import TOPOLOGY as WITH_SERVER

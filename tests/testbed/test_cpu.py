@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from testbed.cpu import REFERENCE_RATE, Processor, Processors, maximum, measure, share
+from testbed.run.cpu import REFERENCE_RATE, Processor, Processors, maximum, measure, share
 
 
 def test_the_reference_is_itself():

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from testbed.events import Events
+from testbed.run.events import Events
 
 EVENT = b'{"event": "Ready"}\n'
 

@@ -6,9 +6,9 @@ import threading
 import pytest
 from rich.console import Console
 
-from testbed import forecast
-from testbed.forecast import Forecast
-from testbed.words import about, several
+from testbed.base.words import about, several
+from testbed.report import forecast
+from testbed.report.forecast import Forecast
 
 
 def test_before_a_run_has_ended_the_guess_counts_down():

@@ -8,8 +8,8 @@ import struct
 import pytest
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
-from testbed import keys
-from testbed.jsonl import DataError
+from testbed.base.jsonl import DataError
+from testbed.trace import keys
 from tests.testbed import synthesis as syn
 from tests.wireshark import rows, tshark
 

@@ -2,9 +2,12 @@
 
 import json
 
-from testbed import claims, loads, results, runner
-from testbed.phases import PHASES, TOTAL
-from testbed.results import Run, load
+from testbed import runner
+from testbed.analysis import claims
+from testbed.report import loads
+from testbed.results import folder as results
+from testbed.results.folder import Run, load
+from testbed.trace.phases import PHASES, TOTAL
 
 SPEC = """
 name = "floods"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from testbed import results
-from testbed.mechanisms import explain, is_cumulative, share_rows
-from testbed.phases import PHASES, TOTAL
-from testbed.runs import Run
+from testbed.analysis.mechanisms import explain, is_cumulative, share_rows
+from testbed.results import folder as results
+from testbed.results.runs import Run
+from testbed.trace.phases import PHASES, TOTAL
 
 BASE = 'name = "habits"\napproach = "pana-ikev1"\ntopology = "paper"\n'
 SPEC = f"{BASE}cumulative = true\n[variants.plain]\n[variants.slower]\n[variants.broken]\n"

@@ -2,8 +2,8 @@
 
 import stat
 
-from testbed import pcapng
-from testbed.frames import read_frames
+from testbed.trace import pcapng
+from testbed.trace.frames import read_frames
 from tests.wireshark import rows
 
 FRAME = bytes.fromhex("020000000001 020000000002 86dd") + bytes(41)

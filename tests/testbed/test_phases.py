@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from testbed import phases
-from testbed.dissect import dissect
-from testbed.frames import Frame, read_frames
-from testbed.jsonl import DataError
-from testbed.phases import (
+from testbed.base.jsonl import DataError
+from testbed.trace import phases
+from testbed.trace.dissect import dissect
+from testbed.trace.frames import Frame, read_frames
+from testbed.trace.phases import (
     PhaseError,
     contradiction,
     disagreement,

@@ -6,10 +6,11 @@ import shutil
 
 import pytest
 
-from testbed import curves, ladder, overlays, plots, results, style
-from testbed.jsonl import DataError
-from testbed.phases import PHASES
-from testbed.runs import Run
+from testbed.base.jsonl import DataError
+from testbed.report import curves, ladder, overlays, plots, style
+from testbed.results import folder as results
+from testbed.results.runs import Run
+from testbed.trace.phases import PHASES
 from tests.testbed import sample
 from tests.testbed import synthesis as syn
 

@@ -10,10 +10,12 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from testbed import cli, plots, results, runner
-from testbed.jsonl import DataError
+from testbed import cli, runner
+from testbed.base.jsonl import DataError
+from testbed.experiment.spec import Spec
 from testbed.lab import LabError
-from testbed.spec import Spec
+from testbed.report import plots
+from testbed.results import folder as results
 from tests.testbed import synthesis as syn
 
 SPEC = """

@@ -21,8 +21,8 @@ from msgspec import inspect
 from agents.aaa import subscribers
 from agents.approaches.scene import CommonSettings
 from agents.shell import program as runtime
-from testbed.places import PROJECT
-from testbed.spec import Spec, SpecError
+from testbed.base.places import PROJECT
+from testbed.experiment.spec import Spec, SpecError
 
 APPROACHES = {
     "pana-ikev1": "visited",

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from testbed.places import PROJECT
-from testbed.results import read_plan, write_plan
-from testbed.spec import Spec, SpecError
+from testbed.base.places import PROJECT
+from testbed.experiment.spec import Spec, SpecError
+from testbed.results.folder import read_plan, write_plan
 
 PAPER = PROJECT / "experiments" / "paper.toml"
 GOOD = """

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from testbed.spec import Spec, SpecError
+from testbed.experiment.spec import Spec, SpecError
 
 
 def spec(variant: dict[str, object], approach: str = "pana-ikev2") -> Spec:

@@ -10,10 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from testbed import curves, fits, plots, report, results, stats
-from testbed.places import PROJECT
-from testbed.results import read_plan, write_plan
-from testbed.spec import Spec, SpecError
+from testbed.analysis import fits, stats
+from testbed.base.places import PROJECT
+from testbed.experiment.spec import Spec, SpecError
+from testbed.report import curves, plots
+from testbed.report import page as report
+from testbed.results import folder as results
+from testbed.results.folder import read_plan, write_plan
 from tests.testbed import sample
 
 SWEEP = """

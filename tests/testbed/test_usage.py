@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from testbed.usage import Meter, Usage, read
+from testbed.run.usage import Meter, Usage, read
 
 TICK = 1 / os.sysconf("SC_CLK_TCK")
 

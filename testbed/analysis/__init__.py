@@ -1,0 +1,1 @@
+"""In: results. Out: medians, fits, comparisons and verdicts."""

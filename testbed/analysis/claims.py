@@ -1,0 +1,343 @@
+"""What the paper and this laboratory claim of the approaches, each with a verdict from data.
+
+A verdict is "supported", "contradicted", or "not shown" when the runs do not tell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from ipaddress import IPv6Address
+from itertools import product
+from statistics import median
+from typing import Any
+
+import msgspec
+
+from testbed.analysis import compare
+from testbed.analysis.fits import AGREES, Fit, delay_path, fits, interval
+from testbed.experiment.spec import Spec
+from testbed.results.folder import Results
+from testbed.results.runs import Run
+from testbed.trace.phases import TOTAL
+
+SUPPORTED, CONTRADICTED, NOT_SHOWN = "supported", "contradicted", "not shown"
+PANA, DHCP, FAST = "pana-ikev2", "dhcpv6-ikev2", "pana-fast"
+ACCESS, CORE, VISITED, DHCPV6 = "access", "core", "visited", "DHCPv6"
+ROUTER = "access router"
+FAST_SHARE = 0.6
+FAR = {ACCESS: 0.1, CORE: 0.1}  # Seconds, one way.
+SHORTCUTS = ("pana_start", "psk_source", "protection", "ike.authentication")
+"""The settings that pana-fast consists of."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A claim, where it is made, what the runs say about it, and the figures behind that."""
+
+    claim: str
+    source: str
+    verdict: str
+    evidence: str
+    data: dict[str, Any]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as plain data."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class _Variant:
+    """A variant of one results folder, its approach, and the folder's experiment if it is one."""
+
+    results: Results
+    name: str
+    approach: str
+    spec: Spec | None
+
+    @property
+    def runs(self) -> list[Run]:
+        return self.results.bootstrapped(self.name)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The effective settings and delays by their dotted paths; empty if they are not known."""
+        if not self.spec:
+            return {}
+        links = {one.name: asdict(one.shape) for one in self.spec.topology(self.name).links}
+        return _flat(msgspec.to_builtins(self.spec.settings(self.name)) | {"links": links})
+
+    def messages(self, protocol: str, link: str | None = None) -> list[int]:
+        """Return how many messages of a protocol each run had, on one link or on all."""
+        return [
+            sum(
+                one.protocols[protocol].messages
+                for name, one in run.traffic.links.items()
+                if link in (None, name) and protocol in one.protocols
+            )
+            for run in self.runs
+            if run.traffic
+        ]
+
+    def round_trips(self, link: str) -> list[int]:
+        """Return the round trips counted on a link in each run."""
+        return [
+            run.traffic.links[link].round_trips
+            for run in self.runs
+            if run.traffic and link in run.traffic.links
+        ]
+
+    @property
+    def fit(self) -> Fit | None:
+        """The fit of a sweep over delays alone."""
+        found = fits(self.results, self.name)
+        return found[0] if len(found) == 1 else None
+
+
+def _flat(table: Mapping[str, Any], start: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in table.items():
+        nested = isinstance(value, Mapping)
+        found |= _flat(value, f"{start}{key}.") if nested else {start + key: value}
+    return found
+
+
+_Verdict = tuple[str, str, dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Claim:
+    text: str
+    source: str
+    judge: Callable[[Sequence[_Variant]], _Verdict]
+
+
+def variants(loaded: Sequence[Results]) -> list[_Variant]:
+    """Return every variant with its approach as spec.toml names it."""
+    found = []
+    for one in loaded:
+        for name in one.variants:
+            spec = one.spec if one.spec and name in one.spec.variants else None
+            found.append(_Variant(one, name, spec.variants[name].approach if spec else "", spec))
+    return found
+
+
+def findings(loaded: Sequence[Results]) -> list[Finding]:
+    """Judge every claim by the runs of some results folders."""
+    every = variants(loaded)
+    return [Finding(claim.text, claim.source, *claim.judge(every)) for claim in CLAIMS]
+
+
+def _together(
+    every: Sequence[_Variant], one: str, other: str, but: Sequence[str] = ()
+) -> tuple[_Variant, _Variant] | str:
+    """Return a variant of each approach, of one folder, that differ in nothing else; or why not.
+
+    `but` are settings in which they may differ; those that only one of them has are its own.
+    """
+    reason = f"needs successful runs of {one} and {other} in one folder"
+    for first, second in product(every, repeat=2):
+        wanted = (first.approach, second.approach) == (one, other)
+        if not wanted or first.results is not second.results or not (first.runs and second.runs):
+            continue
+        a, b = first.settings, second.settings
+        apart = [name for name in a if name in b and a[name] != b[name] and name not in but]
+        if not apart:
+            return first, second
+        told = ", ".join(f"{name} ({a[name]} and {b[name]})" for name in apart)
+        reason = f"{first.name} and {second.name} differ in more than their approach: {told}"
+    return reason
+
+
+def _saves_an_exchange(every: Sequence[_Variant]) -> _Verdict:
+    pair = _together(every, PANA, DHCP)
+    if isinstance(pair, str):
+        return NOT_SHOWN, pair, {}
+    if not all(one.round_trips(ACCESS) for one in pair):
+        return NOT_SHOWN, "needs runs with captures of the access link", {}
+    counts = [median(one.round_trips(ACCESS)) for one in pair]
+    messages = [median(one.messages(DHCPV6, ACCESS)) for one in pair]
+    saved = counts[1] - counts[0]
+    data: dict[str, Any] = {"counted": counts, "saved": saved, "dhcpv6_messages": messages}
+    evidence = (
+        f"round trips over the access link: {counts[0]:g} with {PANA}, {counts[1]:g} with {DHCP};"
+        f" DHCPv6 messages there: {messages[0]:g} and {messages[1]:g}"
+    )
+    pana, dhcp = (one.fit for one in pair)
+    fitted, low, high = 1.0, 1.0, 1.0
+    if pana and dhcp and ACCESS in pana.round_trips:
+        fitted = dhcp.round_trips[ACCESS].value - pana.round_trips[ACCESS].value
+        low, high = interval(dhcp.link_draws(ACCESS) - pana.link_draws(ACCESS))
+        data["fitted"] = {"saved": fitted, "ci95": [low, high]}
+        evidence += f"; fitted: {fitted:.2f} [{low:.2f}, {high:.2f}] saved"
+    if saved != 1 or high < 1 - AGREES or low > 1 + AGREES:
+        return CONTRADICTED, evidence, data
+    shown = abs(fitted - 1) <= AGREES and low > 0
+    return (SUPPORTED if shown else NOT_SHOWN), evidence, data
+
+
+def _no_dhcp(every: Sequence[_Variant]) -> _Verdict:
+    pana = [
+        one
+        for one in every
+        if one.approach.startswith("pana-")
+        and one.messages(DHCPV6)
+        and one.spec
+        and not any("DHCP" in host.role for host in one.spec.topology(one.name).hosts)
+    ]
+    if not pana:
+        return NOT_SHOWN, "needs runs with PANA in a topology without a DHCP server", {}
+    good = sum(len(one.runs) for one in pana)
+    runs = sum(run.status != "expected" for one in pana for run in one.results.of(one.name))
+    seen = sum(sum(one.messages(DHCPV6)) for one in pana)
+    data: dict[str, Any] = {"runs": runs, "succeeded": good, "dhcpv6_messages": seen}
+    evidence = (
+        f"works without any DHCP server: {good} of {runs} runs succeeded in a topology that has"
+        f" none, with {seen} DHCPv6 messages"
+    )
+    if dhcp := next((one for one in every if one.approach == DHCP and one.messages(DHCPV6)), None):
+        data["with_dhcpv6"] = median(dhcp.messages(DHCPV6))
+        evidence += f"; {DHCP} takes {data['with_dhcpv6']:g} a bootstrap"
+    return (CONTRADICTED if seen else SUPPORTED), evidence, data
+
+
+def _chosen_by_aaah(every: Sequence[_Variant]) -> _Verdict:
+    """Judge it where the visited network offers a home agent too.
+
+    The AAAH chooses if the mobile node ends up with what its answer names although the offer, and
+    perhaps the mobile node's wish, was another.
+    """
+    offered = [
+        (one, run.traffic)
+        for one in every
+        if one.approach.startswith("pana-") and one.settings.get("local_offered")
+        for run in one.runs
+        if run.traffic and run.traffic.home_agents and run.traffic.home_agent
+    ]
+    overruled = sum(
+        one.settings["wish"] != "home" and _offer(one) not in seen.home_agents
+        for one, seen in offered
+    )
+    if not overruled:
+        return (
+            NOT_SHOWN,
+            "needs runs with two home agents to choose from, in which the home AAA server overrules"
+            " a wish or an offer (experiment ha-choice)",
+            {},
+        )
+    same = sum(seen.home_agent in seen.home_agents for _, seen in offered)
+    chosen = sorted({name for _, seen in offered for name in seen.home_agents})
+    data = {
+        "runs": len(offered),
+        "registered_with_it": same,
+        "overruled": overruled,
+        "home_agents": chosen,
+    }
+    evidence = (
+        f"in {same} of {len(offered)} runs with a second home agent on offer the mobile node"
+        f" registered with the one that the AAAH's answer named, in {overruled} of them another"
+        f" than was offered; home agents named: {', '.join(chosen)}"
+    )
+    return (SUPPORTED if same == len(offered) else CONTRADICTED), evidence, data
+
+
+def _offer(variant: _Variant) -> str:
+    """Return the address of the home agent that the visited network offers."""
+    if not variant.spec:
+        return ""
+    topology = variant.spec.topology(variant.name)
+    router = next(host.name for host in topology.hosts if host.role == ROUTER)
+    address: IPv6Address = topology.link(VISITED).end(router).address
+    return str(address)
+
+
+def _fast_is_fast(every: Sequence[_Variant]) -> _Verdict:
+    point = {delay_path(link): delay for link, delay in FAR.items()}
+    where = f"at {compare.written(point)}"
+    pair = _together(every, PANA, FAST, SHORTCUTS)
+    if isinstance(pair, str):
+        return NOT_SHOWN, pair, {}
+    ratio, ci, data = _by_fit(*pair) or _by_runs(*pair, point)
+    if ratio is None or ci is None:
+        return NOT_SHOWN, f"needs a sweep that reaches it, or {compare.LEAST} runs, {where}", data
+    low, high = ci
+    evidence = f"total {ratio:.1%} of {PANA}'s [{low:.1%}, {high:.1%}] {where}, by {data['by']}"
+    if low <= FAST_SHARE < high:
+        return NOT_SHOWN, evidence, data
+    return (SUPPORTED if high <= FAST_SHARE else CONTRADICTED), evidence, data
+
+
+_Ratio = tuple[float | None, tuple[float, float] | None, dict[str, Any]]
+
+
+def _by_fit(pana: _Variant, fast: _Variant) -> _Ratio | None:
+    """Return the ratio of the fitted totals; None if there is no fit that reaches so far."""
+    axes = pana.results.axes
+    fitted = [one.fit for one in (pana, fast)]
+    reached = all(max(axes.get(delay_path(link), [0.0])) >= far for link, far in FAR.items())
+    if not reached or not fitted[0] or not fitted[1] or fitted[0].round_trips.keys() != FAR.keys():
+        return None
+    ratio = fitted[1].total(FAR).value / fitted[0].total(FAR).value
+    ci = interval(fitted[1].total_draws(FAR) / fitted[0].total_draws(FAR))
+    runs = [one.n for one in fitted if one]
+    return ratio, ci, {"ratio": ratio, "ci95": ci, "n": runs, "by": "the fits"}
+
+
+def _by_runs(pana: _Variant, fast: _Variant, point: Mapping[str, Any]) -> _Ratio:
+    """Return the ratio of the medians at one point."""
+    there = pana.results.at(point)
+    totals = [compare.Sample(one.name, {"": there.values(one.name, TOTAL)}) for one in (pana, fast)]
+    n = [len(one.points[""]) for one in totals]
+    if not all(n):
+        return None, None, {"n": n}
+    [made] = compare.compare(totals)
+    data = {"ratio": made.ratio, "ci95": made.ratio_ci95, "n": n, "by": "the medians"}
+    return made.ratio, made.ratio_ci95, data
+
+
+def _served_under_floods(every: Sequence[_Variant]) -> _Verdict:
+    """Judge it by the mobile node's bootstraps; a flood of which nothing was sent shows nothing."""
+    flooded = [
+        (one.name, run)
+        for one in every
+        for run in one.results.of(one.name)
+        if run.flood and run.flood["sent"]
+    ]
+    if not flooded:
+        return NOT_SHOWN, "needs runs with a flood (experiment floods)", {}
+    good = sum(run.status == "ok" for _, run in flooded)
+    failed = list(dict.fromkeys(name for name, run in flooded if run.status != "ok"))
+    data: dict[str, Any] = {"runs": len(flooded), "succeeded": good, "failed": failed}
+    evidence = f"{good} of {len(flooded)} bootstraps under a flood succeeded"
+    if failed:
+        evidence += f"; failed: {', '.join(failed)}"
+    if bound := round(sum(run.flood.get("accepted", 0) for _, run in flooded if run.flood)):
+        data["bound"] = bound
+        evidence += f"; home addresses bound for strangers: {bound}"
+    return (CONTRADICTED if failed or bound else SUPPORTED), evidence, data
+
+
+CLAIMS = (
+    _Claim(
+        "PANA saves the exchange of DHCPv6: one round trip",
+        "the paper, section 4.3",
+        _saves_an_exchange,
+    ),
+    _Claim(
+        "PANA does not require setting up a DHCP infrastructure",
+        "the paper, section 4.3",
+        _no_dhcp,
+    ),
+    _Claim("The AAAH chooses the home agent", "the paper, section 4.3", _chosen_by_aaah),
+    _Claim(
+        f"{FAST} takes at most {FAST_SHARE:.0%} of the time of {PANA} over long links",
+        "docs/pana-fast.md",
+        _fast_is_fast,
+    ),
+    _Claim(
+        "A mobile node bootstraps while a stranger floods a node that it needs, and the stranger"
+        " gets no binding",
+        "docs/security.md",
+        _served_under_floods,
+    ),
+)

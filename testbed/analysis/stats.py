@@ -1,0 +1,210 @@
+"""Medians with their intervals, and summary.json."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy import stats as scipy_stats
+
+from testbed.analysis.fits import fits
+from testbed.base.files import FORMAT, write_json
+from testbed.results.folder import Results
+from testbed.results.outcomes import expectation, outcomes
+from testbed.results.runs import Run
+from testbed.trace.counts import Count
+from testbed.trace.phases import DISCOVERY, OVERLAP, PHASES, TOTAL, disagreement
+
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """A sample's median, mean, quartiles and range, and the 95 % interval of its median.
+
+    `ci95` is the one of the sign test: two values of the sample, whatever the distribution. Below
+    six values there is none: even the least and the greatest have the median between them in
+    1 - 2^(1-n) of all samples only, of three in 75 %.
+    """
+
+    n: int
+    median: float
+    mean: float
+    quartiles: tuple[float, float]
+    range: tuple[float, float]
+    ci95: tuple[float, float] | None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it in the form of summary.json."""
+        return {
+            "median": self.median,
+            "mean": self.mean,
+            "ci95": list(self.ci95) if self.ci95 else None,
+            "n": self.n,
+            "quartiles": list(self.quartiles),
+            "range": list(self.range),
+        }
+
+
+def summarise(values: Sequence[float]) -> Summary | None:
+    """Summarise a sample; None if it is empty."""
+    if not values:
+        return None
+    sample = np.asarray(values, dtype=float)
+    low, high = np.quantile(sample, [0.25, 0.75])
+    ends = scipy_stats.quantile_test(sample, p=0.5).confidence_interval(CONFIDENCE)
+    return Summary(
+        n=len(sample),
+        median=float(np.median(sample)),
+        mean=float(np.mean(sample)),
+        quartiles=(float(low), float(high)),
+        range=(float(np.min(sample)), float(np.max(sample))),
+        ci95=None if np.isnan([ends.low, ends.high]).any() else (float(ends.low), float(ends.high)),
+    )
+
+
+def ratio(seconds: float, paper: float) -> float:
+    """Return a time as a multiple of the paper's."""
+    return seconds / paper
+
+
+def summary(results: Results) -> dict[str, Any]:
+    """Return the contents of summary.json; all times in seconds."""
+    manifest = results.manifest
+    return {
+        "format": FORMAT,
+        "experiment": results.experiment,
+        "planned": len(results.plan) or len(results.runs),
+        "done": len(results.runs),
+        "lab": manifest.lab if manifest else None,
+        "paper": results.paper.seconds,
+        "paper_unattributed": results.paper.unattributed,
+        "variants": {name: _variant(results, name) for name in results.variants},
+        "warnings": results.warnings,
+    }
+
+
+def write_summary(results: Results) -> Path:
+    """Write summary.json."""
+    return write_json(results.folder / "summary.json", summary(results))
+
+
+def phase_summaries(results: Results, variant: str) -> dict[str, Summary]:
+    """Summarise the five phases and `total` of a variant; empty without a bootstrap."""
+    found = {name: summarise(results.values(variant, name)) for name in (*PHASES, TOTAL)}
+    return {name: one for name, one in found.items() if one}
+
+
+def _variant(results: Results, variant: str) -> dict[str, Any]:
+    runs, good = results.of(variant), results.bootstrapped(variant)
+    succeeded = len(results.succeeded(variant))
+    phases = phase_summaries(results, variant)
+    first = summarise([run.first_packet for run in good if run.first_packet is not None])
+    return {
+        "runs": len(runs),
+        "missing": sum(planned.variant == variant for planned in results.missing),
+        "succeeded": succeeded,
+        "success_rate": succeeded / len(runs) if runs else None,
+        "bootstrapped": len(good),
+        "expected": expectation(results, variant),
+        "outcomes": [one.as_json() for one in outcomes(results, variant)],
+        "phases": {name: one.as_json() for name, one in phases.items()},
+        "ratio_to_paper": {
+            name: ratio(one.median, results.paper.seconds[name]) for name, one in phases.items()
+        },
+        "first_packet": first.as_json() if first else None,
+        **{
+            name: one.as_json() if (one := summarise(results.values(variant, name))) else None
+            for name in (DISCOVERY, OVERLAP)
+        },
+        "largest_disagreement": largest_disagreement(good),
+        "costs": costs(runs),
+        "programs": programs(runs),
+        "failures": [
+            {"run": run.run, "reason": run.reason} for run in runs if run.status == "failed"
+        ],
+        **({"traffic": found} if (found := traffic(good)) else {}),
+        **(_swept(results, variant) if results.axes else {}),
+    }
+
+
+def _swept(results: Results, variant: str) -> dict[str, Any]:
+    """Return what a sweep adds: each point of the grid, and the fit over all of them."""
+    points = []
+    for point in results.points:
+        there = results.at(point)
+        points.append(
+            {
+                "parameters": point,
+                "runs": len(there.of(variant)),
+                "succeeded": len(there.succeeded(variant)),
+                "bootstrapped": len(there.bootstrapped(variant)),
+                "phases": {k: v.as_json() for k, v in phase_summaries(there, variant).items()},
+            }
+        )
+    return {"points": points, "fits": [fit.as_json() for fit in fits(results, variant)]}
+
+
+def traffic(runs: Iterable[Run]) -> dict[str, Any]:
+    """Return what crossed each link: round trips, and messages and octets of each protocol.
+
+    Medians over the runs, in which a protocol that was not seen counts as 0; `repeated` are all
+    messages that were sent again.
+    """
+    seen = [run.traffic.links for run in runs if run.traffic]
+    found: dict[str, Any] = {}
+    for link in dict.fromkeys(name for one in seen for name in one):
+        there = [one[link] for one in seen if link in one]
+        names = dict.fromkeys(name for one in there for name in one.protocols)
+        counts = {name: [one.protocols.get(name, Count()) for one in there] for name in names}
+        trips = [one.round_trips for one in there]
+        found[link] = {
+            "round_trips": {
+                "median": float(np.median(trips)),
+                "min": min(trips),
+                "max": max(trips),
+            },
+            "protocols": {
+                name: {
+                    "messages": float(np.median([one.messages for one in of])),
+                    "octets": float(np.median([one.octets for one in of])),
+                    "repeated": sum(one.repeated for one in of),
+                }
+                for name, of in counts.items()
+            },
+        }
+    return found
+
+
+def largest_disagreement(runs: Iterable[Run]) -> dict[str, float]:
+    """Return by how much capture and events differ at most, phase by phase, in seconds."""
+    largest: dict[str, float] = {}
+    for run in runs:
+        for name, seconds in disagreement(run.phases or {}, run.event_phases or {}).items():
+            largest[name] = max(seconds, largest.get(name, 0.0))
+    return largest
+
+
+def costs(runs: Iterable[Run]) -> dict[str, float]:
+    """Return the median of each cost of a run in seconds."""
+    found: dict[str, list[float]] = {}
+    for run in runs:
+        for name, seconds in run.costs.items():
+            found.setdefault(name, []).append(seconds)
+    return {name: float(np.median(values)) for name, values in found.items()}
+
+
+def programs(runs: Iterable[Run]) -> dict[str, dict[str, float]]:
+    """Return the medians of what each program used, by its name and the names of Run.programs."""
+    found: dict[str, dict[str, list[float]]] = {}
+    for run in runs:
+        for program, used in run.programs.items():
+            for name, value in used.items():
+                found.setdefault(program, {}).setdefault(name, []).append(value)
+    return {
+        program: {name: float(np.median(values)) for name, values in used.items()}
+        for program, used in found.items()
+    }

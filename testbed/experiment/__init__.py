@@ -1,0 +1,1 @@
+"""In: a TOML file. Out: the runs that it asks for."""

@@ -1,0 +1,383 @@
+"""Experiments: reading, checking and planning them."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import itertools
+import json
+import math
+import random
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+
+import topologies
+from agents import approaches
+from agents.core.documents import DocumentError, absent, fit, parse_toml, read, shown
+from agents.core.settings import zero_or
+from testbed.experiment import steps
+from testbed.experiment.steps import Expectation, Seconds, Step, Text
+from topologies.model import Shape, Topology
+
+T = TypeVar("T")
+_RUN_SECONDS = 10.0
+_SLOWED = 3  # How many times longer it takes with slower processors and the waits of 2006.
+_ONE_WAYS = 60  # How often a link is crossed by the bootstrap, and before it to measure the link.
+_SWEPT = ("links", "settings")
+_MOST_RUNS = 100_000  # Of one experiment in all; at 6 s a run they take a week.
+_MOST_SEED = (1 << 63) - 1
+Name = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"\A[a-z0-9][a-z0-9_-]*\Z",
+        max_length=64,
+        description="a name of up to 64 small letters, digits, - and _, not one of these in front",
+    ),
+]
+Runs = Annotated[int, msgspec.Meta(ge=1, le=_MOST_RUNS)]
+Delay = Annotated[
+    float,
+    msgspec.Meta(ge=0, le=0.9, description="seconds from 0 to 0.9, as in 0.010 for 10 ms"),
+]
+
+
+class SpecError(Exception):
+    """An experiment that cannot be run; the text says what is wrong and where."""
+
+
+class LinkSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Rate in Mbit/s (0: unlimited), one-way delay in seconds, loss in percent.
+
+    The bounds are what Mininet sets and what can be measured before each run (testbed.run.probe).
+    """
+
+    rate: Annotated[float, msgspec.Meta(ge=0, le=1000)] = 100.0
+    delay: Delay = 0.0
+    loss: Annotated[float, msgspec.Meta(ge=0, le=50)] = 0.0
+
+    def __post_init__(self) -> None:
+        zero_or(0.1, rate=self.rate)
+
+
+class Variant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One way to run the bootstrap."""
+
+    approach: Name
+    topology: Name
+    timeout: Seconds
+    runs: Runs
+    description: Text = ""
+    links: dict[str, LinkSettings] = {}
+    settings: dict[str, Any] = {}
+    expect: Expectation | None = None
+    steps: list[Step] = []
+
+
+class Experiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An experiment's file: common values, and the variants that change some of them.
+
+    In one that is `cumulative`, each variant adds one thing to the variant before it.
+    """
+
+    name: Name
+    approach: Name
+    topology: Name
+    variants: Annotated[dict[Name, dict[str, Any]], msgspec.Meta(min_length=1)]
+    title: Text = ""
+    cumulative: bool = False
+    runs: Runs = 10
+    seed: Annotated[int, msgspec.Meta(ge=0, le=_MOST_SEED)] = 1
+    timeout: Seconds = 60.0
+    links: dict[str, LinkSettings] = {}
+    settings: dict[str, Any] = {}
+    sweep: dict[str, Annotated[list[Any], msgspec.Meta(min_length=1)]] = {}
+
+
+Point = dict[str, Any]  # A point of a sweep's grid: values by their dotted paths.
+
+
+class PlannedRun(msgspec.Struct, frozen=True):
+    """One run: its number from 1, its variant, its seed, and its point of a sweep's grid."""
+
+    run: int
+    variant: str
+    seed: int
+    parameters: Point = {}
+
+    @property
+    def shared(self) -> str:
+        """The name of the folder of what runs with the same settings share."""
+        swept = {k: v for k, v in self.parameters.items() if k.startswith("settings.")}
+        if not swept:
+            return self.variant
+        digest = hashlib.sha256(json.dumps(swept, sort_keys=True).encode()).hexdigest()
+        return f"{self.variant}-{digest[:12]}"
+
+
+def _merge(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in change.items():
+        old = merged.get(key)
+        if isinstance(old, Mapping) and isinstance(value, Mapping):
+            merged[key] = _merge(old, value)
+        else:
+            merged[key] = value
+    return merged
+
+
+def parse_assignment(assignment: str, option: str = "--set") -> tuple[list[str], Any]:
+    """Read one `key.subkey=value`; the value is TOML, or a string if it is not."""
+    path, separator, text = assignment.partition("=")
+    keys = _keys(path)
+    if not separator or not keys:
+        raise SpecError(f"{option} {assignment}: expected KEY=VALUE, as in settings.launch=script")
+    try:
+        document = parse_toml(f"value = {text}")
+    except DocumentError:
+        return keys, text
+    return keys, document["value"] if len(document) == 1 else text
+
+
+def _assign(document: dict[str, Any], assignment: str) -> None:
+    keys, value = parse_assignment(assignment)
+    variants = document.get("variants")
+    own = variants.values() if isinstance(variants, Mapping) else ()
+    if own and all(isinstance(v, Mapping) and _has(v, keys) for v in own):
+        path = ".".join(keys)
+        raise SpecError(
+            f"--set {assignment}: without effect, for every variant sets it itself; "
+            f"set variants.NAME.{path}"
+        )
+    named = keys[1] if keys[0] == "variants" and len(keys) > 1 else None
+    if named is not None and isinstance(variants, Mapping) and named not in variants:
+        raise SpecError(f"--set {assignment}: {absent(f'variant {named}', named, variants)}")
+    _put(document, keys, value, f"--set {assignment}")
+
+
+def _keys(path: str) -> list[str]:
+    """Return the parts of a dotted key, which may be quoted; none if it is no TOML."""
+    try:
+        place: Any = parse_toml(f"{path} = 0")
+    except DocumentError:
+        return []
+    keys = []
+    while isinstance(place, dict) and len(place) == 1:
+        [(key, place)] = place.items()
+        keys.append(key)
+    return keys if place == 0 else []
+
+
+def _put(document: dict[str, Any], keys: Sequence[str], value: object, where: str) -> None:
+    place = document
+    for key in keys[:-1]:
+        place = place.setdefault(key, {})
+        if not isinstance(place, dict):
+            raise SpecError(f"{where}: {key} is a value and has no parts")
+    place[keys[-1]] = value
+
+
+def _has(table: Mapping[str, Any], keys: Sequence[str]) -> bool:
+    place: Any = table
+    for key in keys:
+        if not isinstance(place, Mapping) or key not in place:
+            return False
+        place = place[key]
+    return True
+
+
+class Spec:
+    """A checked experiment: every variant's approach, topology and settings exist and fit."""
+
+    def __init__(self, document: dict[str, Any], source: str) -> None:
+        self.document = document
+        self.source = source
+        self.experiment = self._fit(document, Experiment, "")
+        self.variants = {name: self._variant(name) for name in self.experiment.variants}
+        for name in self.variants:
+            self._check_composition(name)
+        self._count(self.runs())
+        for path, values in self.experiment.sweep.items():
+            self._check_axis(path, values)
+
+    def _fit(self, value: object, kind: type[T], where: str, place: str = "") -> T:
+        try:
+            return fit(value, kind, place)
+        except DocumentError as error:
+            raise SpecError(f"{self.source}: {where}{error}") from None
+
+    def _check_composition(self, variant: str) -> None:
+        """Refuse what the programs would, and that for which there is no host or link."""
+        settings, topology = self.settings(variant), self.topology(variant)
+        wanted = self.variants[variant]
+        try:
+            roles = self.approach(variant).compose(settings, topology, Path(), Path())
+            steps.check(wanted.expect, wanted.steps, topology, roles)
+        except (KeyError, ValueError) as error:
+            text = error.args[0] if isinstance(error, KeyError) else error
+            raise SpecError(f"{self.source}: variant {variant}: {text}") from None
+
+    def runs(self, each: int | None = None) -> dict[str, int]:
+        """Return how many runs each variant has at a point; `each` is for every variant."""
+        return {name: each or variant.runs for name, variant in self.variants.items()}
+
+    def _count(self, runs: Mapping[str, int]) -> None:
+        """Refuse more runs than anybody can wait for, before they are written down."""
+        points = math.prod(map(len, self.experiment.sweep.values()))
+        if (total := points * sum(runs.values())) > _MOST_RUNS:
+            at = f" at {points} points" if points > 1 else ""
+            raise SpecError(
+                f"{self.source}: {total} runs of {len(runs)} variants{at}; "
+                f"at most {_MOST_RUNS} can be made"
+            )
+
+    def _check_axis(self, path: str, values: Sequence[object]) -> None:
+        where = f"{self.source}: sweep: {path}"
+        keys = path.split(".")
+        if keys[0] not in _SWEPT or len(keys) < 2 or not all(keys):
+            raise SpecError(f"{where}: only links.* and settings.* can be swept")
+        if any(value in values[:i] for i, value in enumerate(values)):
+            raise SpecError(f"{where}: a value is there twice")
+        for name, variant in self.experiment.variants.items():
+            if _has(variant, keys):
+                raise SpecError(f"{where}: variant {name} sets it too")
+        for other in self.experiment.sweep:
+            if other.startswith(f"{path}."):
+                raise SpecError(f"{where}: {other}, which is swept too, is a part of it")
+
+    def at(self, point: Point) -> Spec:
+        """Return the experiment at a point of its grid, which is no sweep."""
+        if not point and not self.experiment.sweep:
+            return self
+        document = copy.deepcopy({k: v for k, v in self.document.items() if k != "sweep"})
+        for name in document["variants"]:
+            for path, value in point.items():
+                keys = ["variants", name, *path.split(".")]
+                _put(document, keys, value, f"{self.source}: sweep: {path}")
+        here = " and ".join(f"{path} = {shown(value)}" for path, value in point.items())
+        return Spec(document, f"{self.source}: sweep: at {here}")
+
+    @property
+    def points(self) -> list[Point]:
+        """The points of the grid in order; the one empty point if nothing is swept."""
+        axes = self.experiment.sweep
+        return [
+            dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())
+        ]
+
+    @classmethod
+    def load(cls, path: Path, assignments: Sequence[str] = (), *, every_point: bool = True) -> Spec:
+        """Read a TOML file; SpecError if it is missing, is no TOML, or asks for the impossible.
+
+        Of a sweep `every_point` is checked; what a results folder keeps has been.
+        """
+        try:
+            document = parse_toml(read(path))
+        except DocumentError as error:
+            raise SpecError(f"{path}: {error}") from None
+        for assignment in assignments:
+            _assign(document, assignment)
+        spec = cls(document, str(path))
+        for point in spec.points if every_point and spec.experiment.sweep else ():
+            spec.at(point)
+        return spec
+
+    def _variant(self, name: str) -> Variant:
+        common: dict[str, Any] = {
+            k: self.document[k] for k in ("links", "settings") if k in self.document
+        }
+        common["approach"] = self.experiment.approach
+        common["topology"] = self.experiment.topology
+        common["timeout"] = self.experiment.timeout
+        common["runs"] = self.experiment.runs
+        merged = _merge(common, self.experiment.variants[name])
+        return self._fit(merged, Variant, f"variant {name}: ")
+
+    def approach(self, variant: str) -> ModuleType:
+        """Return the module of a variant's approach."""
+        name = self.variants[variant].approach
+        self._expect("approach", name, approaches.names())
+        return approaches.load(name)
+
+    def _expect(self, what: str, name: str, known: Sequence[str]) -> None:
+        if name not in known:
+            called = f'{what} called "{name}"'
+            raise SpecError(f"{self.source}: {absent(called, name, known)}")
+
+    def settings(self, variant: str) -> Any:
+        """Return a variant's settings as its approach defines them."""
+        settings, kind = self.variants[variant].settings, self.approach(variant).Settings
+        return self._fit(settings, kind, f"variant {variant}: ", "settings")
+
+    def topology(self, variant: str) -> Topology:
+        """Return a variant's topology with its links shaped as asked."""
+        wanted = self.variants[variant]
+        self._expect("topology", wanted.topology, topologies.names())
+        topology = topologies.load(wanted.topology)
+        shapes = {n: Shape(s.rate, s.delay, s.loss) for n, s in wanted.links.items()}
+        try:
+            return topology.with_links(shapes)
+        except KeyError as error:
+            raise SpecError(
+                f"{self.source}: variant {variant}: links: {error.args[0]}; "
+                f"use one of {', '.join(link.name for link in topology.links)}"
+            ) from None
+
+    def slows(self, variant: str) -> bool:
+        """Return whether a variant's hosts have slower processors."""
+        return bool(getattr(self.settings(variant), "processor_ghz", 0.0))
+
+    def needs(self) -> set[str]:
+        """Return the features and tools that the variants need, by the doctor's names."""
+        needs: set[str] = set()
+        swept = [{path: v} for path, values in self.experiment.sweep.items() for v in values]
+        for spec in [self.at(point) for point in swept] or [self]:
+            for name in spec.variants:
+                needs |= set(spec.approach(name).NEEDS)
+                needs |= {"cgroup_cpu"} if spec.slows(name) else set()
+                links = spec.topology(name).links
+                needs |= {"bridge"} if any(link.is_shared for link in links) else set()
+                shapes = [link.shape for link in links]
+                needs |= {"sch_htb"} if any(s.rate for s in shapes) else set()
+                needs |= {"sch_netem"} if any(s.delay or s.loss for s in shapes) else set()
+        return needs
+
+    def plan(self, runs: int | None = None, seed: int | None = None) -> list[PlannedRun]:
+        """Return the runs in blocks of one run a variant and point, each in random order.
+
+        A variant with fewer runs than others is in some blocks only, evenly spread. `runs` is for
+        every variant.
+        """
+        each = self.runs(runs)
+        self._count(each)
+        seed = self.experiment.seed if seed is None else seed
+        if seed > _MOST_SEED:
+            raise SpecError(f"a seed of {seed}: at most {_MOST_SEED} is allowed")
+        rng = random.Random(seed)
+        points = self.points
+        blocks = max(each.values())
+        plan: list[PlannedRun] = []
+        for i in range(blocks):
+            now = [name for name, n in each.items() if (i + 1) * n // blocks > i * n // blocks]
+            block = [(name, point) for point in points for name in now]
+            rng.shuffle(block)
+            plan += [
+                PlannedRun(len(plan) + offset, name, rng.getrandbits(32), point)
+                for offset, (name, point) in enumerate(block, 1)
+            ]
+        return plan
+
+    def durations(self, plan: Sequence[PlannedRun]) -> list[float]:
+        """Return about how many seconds each run takes in user-mode Linux, the slowest lab."""
+        points = {json.dumps(run.parameters, sort_keys=True): run.parameters for run in plan}
+        seconds = {}
+        for key, point in points.items():
+            there = self.at(point)
+            for name in there.variants:
+                delays = sum(link.shape.delay for link in there.topology(name).links)
+                factor = _SLOWED if there.slows(name) else 1
+                seconds[key, name] = factor * _RUN_SECONDS + _ONE_WAYS * delays
+        return [seconds[json.dumps(r.parameters, sort_keys=True), r.variant] for r in plan]

@@ -1,0 +1,156 @@
+"""What a run must come to, and the steps after the bootstrap: what they say, and whether it can be.
+
+Hosts, commands and events are those of the topology and of the programs that an approach starts.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Annotated, TypeAlias
+
+import msgspec
+
+from agents.approaches import Role
+from agents.core.documents import absent, nearest
+from agents.core.eventlog import known_events
+from testbed.run.probe import Traffic
+from topologies.model import Topology
+
+Seconds: TypeAlias = Annotated[float, msgspec.Meta(gt=0, le=86400)]
+Text: TypeAlias = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"\A[^\x00-\x1f\x7f-\x9f\ud800-\udfff]*\Z",
+        max_length=1000,
+        description="one line of up to 1000 letters",
+    ),
+]
+Script: TypeAlias = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"\A[^\x00\ud800-\udfff]*\Z", max_length=10_000, description="a shell script"
+    ),
+]
+
+
+class Expectation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a run must come to, where that is not simply a bootstrap.
+
+    `event` ("B Impersonated": host and event) ends the run well as soon as it is seen. `reason`, a
+    regular expression, is what the bootstrap must fail for. `home_agent` is the address of the one
+    that the mobile node must end up with. `silence` is how long, in seconds, the correspondent node
+    may get no answer while steps are carried out, `lost` how many of its packets may stay without.
+    """
+
+    event: Text = ""
+    reason: Text = ""
+    home_agent: Text = ""
+    silence: Seconds | None = None
+    lost: Annotated[int, msgspec.Meta(ge=0, le=10_000_000)] | None = None
+
+    def __post_init__(self) -> None:
+        try:
+            re.compile(self.reason)
+        except (re.error, OverflowError, RecursionError) as error:
+            raise ValueError(f"reason: no regular expression: {error}") from None
+
+
+class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a host does after the bootstrap; traffic from the correspondent node goes on meanwhile.
+
+    `run` is a shell command in the host, `command` a line for its role. The step is over with the
+    event `until` ("A PingAnswered": host and event), for which it has `timeout` seconds, and when
+    `packets` more of the traffic were answered. The traffic is judged up to the first step that
+    `cuts` it.
+    """
+
+    host: Text
+    command: Text = ""
+    run: Script = ""
+    until: Text = ""
+    packets: Annotated[int, msgspec.Meta(ge=0, le=10_000_000)] = 0
+    timeout: Seconds = 15.0
+    cuts: bool = False
+
+    def __post_init__(self) -> None:
+        if not (self.command.strip() or self.run.strip() or self.until or self.packets):
+            raise ValueError("a step needs `command`, `run`, `until` or `packets`")
+        if (least := self.packets * Traffic.INTERVAL) > self.timeout:
+            raise ValueError(
+                f"{self.packets} packets take {least:g} s at least; "
+                f"the step's timeout is {self.timeout:g} s"
+            )
+
+
+def check(
+    expected: Expectation | None, steps: Sequence[Step], topology: Topology, roles: Iterable[Role]
+) -> None:
+    """Raise ValueError, with the place, for what these hosts and programs cannot do."""
+    programs: dict[str, Role] = {}
+    for role in roles:
+        programs.setdefault(role.host, role)  # The first of a host takes its commands.
+    if expected:
+        _check_expectation(expected, steps, topology, programs)
+    uncut = True
+    for number, step in enumerate(steps):
+        place = f"steps[{number}]"
+        hosts = [host.name for host in topology.hosts]
+        if step.host not in hosts:
+            raise ValueError(
+                f"{place}.host: {absent(f'host {step.host!r}', step.host, sorted(hosts))}"
+            )
+        if step.command:
+            _check_command(f"{place}.command", step, programs)
+        if step.until:
+            _check_event(f"{place}.until", step.until, programs)
+        uncut = uncut and not step.cuts
+        if step.packets and not uncut:
+            raise ValueError(f"{place}.packets: the traffic is over, for a step `cuts` it")
+
+
+def _check_expectation(
+    expected: Expectation, steps: Sequence[Step], topology: Topology, programs: dict[str, Role]
+) -> None:
+    if expected.event:
+        _check_event("expect.event", expected.event, programs)
+    if steps and (expected.event or expected.reason):
+        raise ValueError("expect: the steps would never be taken: they follow a bootstrap")
+    if not steps and (expected.silence is not None or expected.lost is not None):
+        raise ValueError("expect: there is traffic to judge during `steps` only; there are none")
+    addresses = [
+        str(address.ip) for link in topology.links for end in link.ends for address in end.addresses
+    ]
+    if expected.home_agent and expected.home_agent not in addresses:
+        raise ValueError(
+            f"expect.home_agent: {expected.home_agent!r} is no host's address; "
+            f"use one of {', '.join(addresses)}"
+        )
+
+
+def _check_event(place: str, text: str, programs: dict[str, Role]) -> None:
+    host, _, event = text.partition(" ")
+    if host not in programs:
+        what = f"host with a program, {host!r}"
+        raise ValueError(f"{place}: {absent(what, host, sorted(programs))}")
+    if event not in (known := known_events()):
+        raise ValueError(f"{place}: no program tells of {event!r}{nearest(event, known)}")
+
+
+def _check_command(place: str, step: Step, programs: dict[str, Role]) -> None:
+    role = programs.get(step.host)
+    if role is None:
+        raise ValueError(f"{place}: no program runs in host {step.host}")
+    name, *arguments = step.command.split() or [""]
+    if not role.commands:
+        raise ValueError(f"{place}: the program in host {step.host} takes no commands")
+    if name not in role.commands:
+        raise ValueError(f"{place}: {absent(f'command {name!r}', name, sorted(role.commands))}")
+    readers = role.commands[name]
+    if len(readers) != len(arguments):
+        raise ValueError(f"{place}: {name} takes {len(readers)} arguments, not {len(arguments)}")
+    for reader, argument in zip(readers, arguments, strict=True):
+        try:
+            reader(argument)
+        except ValueError as error:
+            raise ValueError(f"{place}: {name}: {error}") from None

@@ -1,0 +1,1 @@
+"""In: results and their analysis. Out: figures, tables and pages."""

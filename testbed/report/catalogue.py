@@ -1,0 +1,91 @@
+"""What there is to choose from: experiments, topologies, approaches and results, each in a line."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import ModuleType
+
+import topologies
+from agents import approaches
+from testbed.base import places
+from testbed.base.files import plain
+from testbed.base.jsonl import DataError
+from testbed.base.words import several
+from testbed.experiment.spec import Spec, SpecError
+from testbed.results.folder import LATEST, read_plan
+
+
+def _heading(module: ModuleType) -> str:
+    """Return the first line of a module's docstring."""
+    return (module.__doc__ or "").partition("\n")[0]
+
+
+def _experiments(_results: Path) -> dict[str, str]:
+    found = {}
+    for name, path in places.experiments().items():
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+        command = "sweep" if "sweep" in document else "run"
+        found[name] = f"{document.get('title', '')} (mip6lab {command} {name})"
+    return found
+
+
+def _topologies(_results: Path) -> dict[str, str]:
+    return {name: _heading(topologies.module(name)) for name in topologies.names()}
+
+
+def _approaches(_results: Path) -> dict[str, str]:
+    return {name: _heading(approaches.load(name)) for name in approaches.names()}
+
+
+def _extent(folder: Path, done: int) -> str:
+    """Return how many of its planned runs a results folder has."""
+    try:
+        planned = max(done, len(read_plan(folder)))
+    except (DataError, OSError):
+        planned = done
+    return several(done, "run") if done == planned else f"{done} of {several(planned, 'run')}"
+
+
+def _results(results: Path) -> dict[str, str]:
+    """Return every results folder with its number of runs."""
+    found = {}
+    for lines in sorted(results.glob("*/*/runs.jsonl")):
+        folder = lines.parent
+        if folder.is_symlink():
+            continue
+        newest = ", the latest" if (folder.parent / LATEST).resolve() == folder.resolve() else ""
+        found[plain(folder)] = f"{_extent(folder, len(lines.read_bytes().splitlines()))}{newest}"
+    return found
+
+
+_FINDERS: dict[str, Callable[[Path], dict[str, str]]] = {
+    "experiments": _experiments,
+    "topologies": _topologies,
+    "approaches": _approaches,
+    "results": _results,
+}
+
+
+def find(kind: str, results: Path) -> dict[str, str]:
+    """Return what there is of a kind: names, or the folders below `results`, and a line on each."""
+    return _FINDERS[kind](results)
+
+
+def load_experiment(
+    name: str, assignments: Sequence[str] = (), variants: Sequence[str] = ()
+) -> Spec:
+    """Read an experiment by its name or path, or only some of its variants; raises SpecError."""
+    path = places.find_experiment(name)
+    if not path.exists():
+        there = ", ".join(places.experiments())
+        raise SpecError(f"{name}: there is no such experiment; there are: {there}")
+    spec = Spec.load(path, assignments)
+    if not variants:
+        return spec
+    if unknown := [variant for variant in variants if variant not in spec.variants]:
+        there = ", ".join(spec.variants)
+        raise SpecError(f"{name}: there is no variant {unknown[0]}; there are: {there}")
+    kept = {k: v for k, v in spec.document["variants"].items() if k in variants}
+    return Spec({**spec.document, "variants": kept}, spec.source)

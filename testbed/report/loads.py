@@ -1,0 +1,94 @@
+"""What strangers sent in an experiment, and what programs used: CPU time and peak memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+
+from testbed.analysis.stats import phase_summaries, programs, summarise
+from testbed.base.jsonl import read_whole
+from testbed.report import style
+from testbed.results.folder import Results
+from testbed.results.runs import Run
+from testbed.trace.phases import TOTAL
+
+MIB = 1 << 20
+STRANGERS = "flooder"
+Rows = list[tuple[str, ...]]
+
+
+class _Event(msgspec.Struct):
+    event: str
+    seconds: float = 0.0
+    attempts: int = 0
+    sent: int = 0
+    answered: int = 0
+    accepted: int = 0
+    refused: int = 0
+
+
+def from_events(path: Path) -> dict[str, float] | None:
+    """Return the last that a stranger told of its flood; None if there was none.
+
+    Raises DataError for a bad line.
+    """
+    if not path.exists():
+        return None
+    told = [event for event in read_whole(path, _Event) if event.event == "Flooded"]
+    if not told:
+        return None
+    found: dict[str, float] = msgspec.to_builtins(told[-1])
+    return {name: value for name, value in found.items() if name != "event"}
+
+
+def flood_rows(results: Results) -> tuple[list[str], Rows]:
+    """Return a row a variant: runs that succeeded, the flood, and each attacked program's use."""
+    used = {name: programs(results.of(name)) for name in results.variants}
+    servers = [name for name in _names(used.values()) if not _is_other(name)]
+    head = ["variant", "runs", "packets/s\n(answers)", "total", *(_two_lines(s) for s in servers)]
+    rows: Rows = []
+    for name in results.variants:
+        runs = results.of(name)
+        total = phase_summaries(results, name).get(TOTAL)
+        cells = [_use(used[name].get(server)) for server in servers]
+        shown = "\n".join(filter(None, style.parts(total))) if total else "-"
+        good = f"{len(results.succeeded(name))}/{len(runs)}"
+        rows.append((name, good, _rate(runs), shown, *cells))
+    return head, rows
+
+
+def program_rows(results: Results) -> tuple[list[str], Rows]:
+    """Return a row a program: what it used in each variant, as medians."""
+    used = [programs(results.of(name)) for name in results.variants]
+    rows = [(name, *(_use(one.get(name)) for one in used)) for name in _names(used)]
+    return ["median of a run", *results.variants], rows
+
+
+def _names(used: Iterable[Mapping[str, object]]) -> list[str]:
+    return list(dict.fromkeys(name for one in used for name in one))
+
+
+def _is_other(program: str) -> bool:
+    """Return whether a program is the mobile node's or a stranger's, and not attacked."""
+    return program.endswith(("mobile_node", STRANGERS))
+
+
+def _two_lines(program: str) -> str:
+    host, _, role = program.partition("-")
+    return f"{host}\n{role.replace('_', ' ')}"
+
+
+def _use(use: dict[str, float] | None) -> str:
+    """Write the part of a CPU that a program took, and its peak memory."""
+    if not use or not use["seconds"]:
+        return "-"
+    return f"{100 * use['cpu'] / use['seconds']:.0f} % CPU\n{use['memory'] / MIB:.0f} MiB"
+
+
+def _rate(runs: Sequence[Run]) -> str:
+    floods = [run.flood for run in runs if run.flood and run.flood["seconds"]]
+    sent = summarise([flood["sent"] / flood["seconds"] for flood in floods])
+    answered = summarise([flood["answered"] / flood["seconds"] for flood in floods])
+    return f"{sent.median:.0f}\n({answered.median:.0f})" if sent and answered else "none"

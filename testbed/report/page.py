@@ -1,0 +1,286 @@
+"""The results as a table for the terminal and as one page of HTML."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+from pathlib import Path
+from string import Template
+
+import msgspec
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from testbed.analysis.claims import findings
+from testbed.analysis.fits import swept_links
+from testbed.analysis.mechanisms import is_cumulative, share_rows
+from testbed.analysis.stats import Summary, costs, largest_disagreement, phase_summaries, summarise
+from testbed.base.files import FORMAT, plain, replace
+from testbed.base.words import several
+from testbed.report import style, tables
+from testbed.report.loads import flood_rows, program_rows
+from testbed.results.folder import Results
+from testbed.trace.phases import PHASES, TITLES, TOTAL
+
+Rows = list[tuple[str, ...]]
+
+
+def table(results: Results) -> Table:
+    """Return the phases for the terminal: a row for the paper, and one for each variant."""
+    shown = Table(
+        title=f"{results.experiment}: median, and how it compares with the paper's;"
+        " the total with its [95 % interval] or, below six runs, (range)",
+        caption=f"{results.paper.unattributed:g} s of the paper's total belong to no phase",
+        caption_justify="left",
+        **tables.COMPACT,
+    )
+    shown.add_column("", no_wrap=True)
+    for name in (*PHASES, TOTAL):
+        shown.add_column(TITLES[name].replace(" to", "\nto"), justify="right", no_wrap=True)
+    paper = results.paper.seconds
+    shown.add_row(
+        "the paper", *(f"{paper[name]:g} s" for name in (*PHASES, TOTAL)), end_section=True
+    )
+    for name in results.variants:
+        found = phase_summaries(results, name)
+        cells = [_compared(found.get(phase), paper[phase], phase == TOTAL) for phase in paper]
+        runs = len(results.of(name))
+        good = f"{len(results.succeeded(name))} of {several(runs, 'run')}" if runs else "no run yet"
+        shown.add_row(Text.assemble(name, (f"\n{good}", "dim")), *cells)
+    return shown
+
+
+def _compared(summary: Summary | None, paper: float, with_ends: bool) -> Text:
+    if not summary:
+        return Text("-")
+    median, ends = style.parts(summary)
+    compared = style.against_paper(summary.median, paper).replace(" ", "\n")
+    rest = [ends if with_ends else "", compared]
+    return Text.assemble(median, *(("\n" + line, "dim") for line in rest if line))
+
+
+def _phase_rows(results: Results) -> Rows:
+    """Return a row a phase: title, the paper's time, and two lines a variant."""
+    paper = results.paper.seconds
+    found = [phase_summaries(results, name) for name in results.variants]
+    rows = [
+        (TITLES[name], f"{paper[name]:g} s", *(_cell(one.get(name), paper[name]) for one in found))
+        for name in (*PHASES, TOTAL)
+    ]
+    missing = ("unattributed", f"{results.paper.unattributed:g} s", *("" for _ in found))
+    return [*rows[:-1], missing, rows[-1]]
+
+
+def _cell(summary: Summary | None, paper: float) -> str:
+    if not summary:
+        return "-"
+    return f"{style.interval(summary)}\n{style.against_paper(summary.median, paper)}"
+
+
+def _phases(results: Results) -> tuple[Sequence[str], Rows]:
+    if results.axes:
+        return tables.point_rows(results)
+    head = ["phase", "paper", *results.variants]
+    return head, [*_phase_rows(results), *_other_rows(results)]
+
+
+def _other_rows(results: Results) -> Rows:
+    succeeded, first, disagreement = [], [], []
+    for name in results.variants:
+        good = results.bootstrapped(name)
+        succeeded.append(f"{len(results.succeeded(name))} of {len(results.of(name))}")
+        arrived = summarise([run.first_packet for run in good if run.first_packet is not None])
+        first.append(style.seconds(arrived.median) if arrived else "-")
+        largest = largest_disagreement(good)
+        disagreement.append(style.seconds(max(largest.values())) if largest else "-")
+    return [
+        ("first packet", "", *first),
+        ("runs succeeded", "", *succeeded),
+        ("events differ by", "", *disagreement),
+    ]
+
+
+def show(results: Results, console: Console) -> None:
+    """Print what each variant came to, if that is what an experiment is about, or the times.
+
+    Then what is to be known of them, and why runs failed.
+    """
+    if results.expects:
+        shown = [tables.came_to(results)]
+    else:
+        shown = tables.sweep(results) if results.axes else [table(results)]
+    if is_cumulative(results):
+        shown.append(tables.mechanisms(results))
+    if any(run.traffic for run in results.runs) and not results.expects:
+        shown.append(tables.messages(results))
+    if any(run.flood for run in results.runs):
+        shown.append(tables.floods(results))
+    for one in shown:
+        console.print(one, "")
+    for warning in results.warnings:
+        console.print(f"warning: {warning}", markup=False, soft_wrap=True)
+    for run in results.failed:
+        console.print(
+            f"run {run.run} ({run.variant}) failed: {run.reason}", markup=False, soft_wrap=True
+        )
+
+
+def write(results: Results) -> Path:
+    """Write report.html of results: one page that needs no other file.
+
+    The figures are in it if they have been drawn. Raises DataError.
+    """
+    figures = "".join(_figure(results.folder / "figures", *item) for item in style.FIGURES.items())
+    bootstrapped = any(results.bootstrapped(name) for name in results.variants)
+    page = PAGE.substitute(
+        format=FORMAT,
+        title=escape(f"{results.experiment}, {plain(Path(results.folder.name))}"),
+        intro=escape(_intro(results)),
+        warnings="".join(f"<p class=warning>{escape(text)}</p>" for text in results.warnings),
+        outcomes=_section("What each variant came to", tables.outcome_rows(results))
+        if results.expects
+        else "",
+        phases=_section("Phases", _phases(results)) if bootstrapped or not results.expects else "",
+        mechanisms=_section("What each variant adds", share_rows(results))
+        if is_cumulative(results)
+        else "",
+        fitted=_section("Round trips fitted", tables.fit_rows(results))
+        if swept_links(results)
+        else "",
+        traffic=_section("Messages and octets on each link", tables.traffic_rows(results))
+        if any(run.traffic for run in results.runs)
+        else "",
+        claims=_section("Claims", tables.claim_rows(findings([results]))),
+        figures=f"<h2>Figures</h2>\n{figures}" if figures else "",
+        failed=_failed(results),
+        floods=_section("Under floods", flood_rows(results))
+        if any(run.flood for run in results.runs)
+        else "",
+        programs=_section("CPU and peak memory of the programs", program_rows(results))
+        if any(run.programs for run in results.runs)
+        else "",
+        costs=_costs(results),
+        manifest=_manifest(results),
+    )
+    return replace(results.folder / "report.html", page)
+
+
+def _section(title: str, content: tuple[Sequence[str], Rows]) -> str:
+    return f"<h2>{escape(title)}</h2>\n{_html(*content)}"
+
+
+def _intro(results: Results) -> str:
+    good = sum(len(results.succeeded(name)) for name in results.variants)
+    said = f"{good} of {several(len(results.runs), 'run')} "
+    said += "ended as expected." if results.expects else "succeeded."
+    if results.expects and not any(results.bootstrapped(name) for name in results.variants):
+        return f"{said} Times are measured on the wire at the mobile node."
+    return (
+        f"{said} Times are medians over the bootstraps"
+        " with their [95 % intervals] or, below six runs, (ranges: least to greatest), measured on"
+        " the wire at the mobile node; the paper's"
+        f" are averages ({results.paper.title}, section {results.paper.section})."
+    )
+
+
+def _figure(folder: Path, stem: str, caption: str) -> str:
+    path = folder / f"{stem}.svg"
+    if not path.exists():
+        return ""
+    data = base64.b64encode(path.read_bytes()).decode()
+    text = escape(caption, quote=True)
+    return (
+        f'<figure><img alt="{text}" src="data:image/svg+xml;base64,{data}">'
+        f"<figcaption>{text}</figcaption></figure>\n"
+    )
+
+
+def _failed(results: Results) -> str:
+    rows = [(str(run.run), run.variant, run.reason or "no reason given") for run in results.failed]
+    return _html(["run", "variant", "reason"], rows) if rows else "<p>None.</p>"
+
+
+def _costs(results: Results) -> str:
+    found = {name: costs(results.of(name)) for name in results.variants}
+    names = list(dict.fromkeys(name for one in found.values() for name in one))
+    if not names:
+        return "<p>Not recorded.</p>"
+    rows = [
+        (name, *(style.seconds(one[name]) if name in one else "-" for one in found.values()))
+        for name in names
+    ]
+    return _html(["median of a run", *found], rows)
+
+
+def _manifest(results: Results) -> str:
+    if not results.manifest:
+        return "<p>Not recorded.</p>"
+    content: Mapping[str, object] = msgspec.to_builtins(results.manifest)
+    return _html(["", ""], [(name.replace("_", " "), _plain(content[name])) for name in content])
+
+
+def _plain(value: object) -> str:
+    match value:
+        case None:
+            return "unknown"
+        case bool():
+            return "yes" if value else "no"
+        case dict():
+            return "\n".join(f"{name}: {_plain(one)}" for name, one in value.items()) or "none"
+        case list() | tuple():
+            return ", ".join(_plain(one) for one in value) or "none"
+    return str(value)
+
+
+def _html(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    def line(kind: str, cells: Iterable[str]) -> str:
+        written = (escape(cell).replace("\n", "<br>") for cell in cells)
+        return "<tr>" + "".join(f"<{kind}>{cell}</{kind}>" for cell in written) + "</tr>\n"
+
+    top = f"<thead>{line('th', head)}</thead>\n" if any(head) else ""
+    return f"<table>{top}<tbody>{''.join(line('td', row) for row in rows)}</tbody></table>\n"
+
+
+PAGE = Template("""<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<meta name="generator" content="mip6lab, results of format $format">
+<title>$title</title>
+<style>
+body { font: 15px/1.5 "DejaVu Sans", Verdana, sans-serif; color: #222; max-width: 64em;
+       margin: 2em auto; padding: 0 1em; }
+h1 { font-size: 1.5em; } h2 { font-size: 1.15em; margin-top: 2.2em; }
+table { border-collapse: collapse; font-size: 0.88em; font-variant-numeric: tabular-nums; }
+th, td { padding: 0.3em 0.9em 0.3em 0; text-align: left; vertical-align: top;
+         border-bottom: 1px solid #ddd; }
+figure { margin: 1.5em 0; } figure img { width: 100%; }
+figcaption { color: #666; font-size: 0.85em; }
+.warning { border-left: 4px solid #d55e00; padding-left: 0.8em; }
+</style>
+</head>
+<body>
+<h1>$title</h1>
+<p>$intro</p>
+$warnings
+$outcomes
+$phases
+$mechanisms
+$floods
+$fitted
+$figures
+$traffic
+$claims
+<h2>Failed runs</h2>
+$failed
+$programs
+<h2>Costs of a run</h2>
+$costs
+<h2>Manifest</h2>
+$manifest
+</body>
+</html>
+""")

@@ -1,0 +1,1 @@
+"""In: what runs came to. Out: the results folder, written and read back."""

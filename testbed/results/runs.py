@@ -1,0 +1,89 @@
+"""One run of an experiment, as a line of runs.jsonl."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+from testbed.base.files import FORMAT, check_format
+from testbed.trace.counts import Traffic
+from testbed.trace.phases import DISCOVERY, OVERLAP, PHASES, TOTAL, ended_in
+
+
+class Run(msgspec.Struct, kw_only=True):
+    """One line of runs.jsonl: a bootstrap from a cold start. All times in seconds.
+
+    A run is `ok` if it ended in a bootstrap, as it should, and `expected` if it ended otherwise and
+    its experiment expects that, with what it came to in `outcome`; both have succeeded. A
+    `failed` one says why in `reason`.
+
+    `phases` are from the capture, those that a run which is not `ok` went through whole, without
+    `total`; `event_phases` are from the agents' events; `first_packet` counts from the start of the
+    bootstrap; `discovery` and `overlap` are those of testbed.trace.phases.Timeline, in results from
+    before them None. `continuity` is the traffic to the home address while steps were carried out:
+    `sent`, `answered`, and the longest `silence` in seconds. `measured` holds what was found on
+    each link before the run, by the names of its shape; None is what was not measured.
+    `parameters` is the run's point of a sweep's grid; `traffic` what the captures show.
+    `processor` is what the hosts' processors were slowed down to (testbed.run.cpu.Processor).
+    `programs` is what each program, as "B-access_router", used from the mobile node's start to the
+    bootstrap's end: `cpu` of `seconds`, and the peak of its `memory` in octets. `flood` is what a
+    stranger sent meanwhile and before: `attempts`, packets `sent`, `answered` and `refused`, in
+    `seconds`, and how many bindings were `accepted`.
+    """
+
+    format: int = FORMAT
+    run: int
+    variant: str
+    seed: int
+    status: Literal["ok", "expected", "failed"]
+    reason: str | None = None
+    outcome: str = ""
+    continuity: dict[str, float] | None = None
+    phases: dict[str, float] | None = None
+    event_phases: dict[str, float] | None = None
+    first_packet: float | None = None
+    discovery: float | None = None
+    overlap: float | None = None
+    costs: dict[str, float] = {}
+    measured: dict[str, dict[str, float | None]] = {}
+    parameters: dict[str, Any] = {}
+    traffic: Traffic | None = None
+    processor: dict[str, float] | None = None
+    programs: dict[str, dict[str, float]] = {}
+    flood: dict[str, float] | None = None
+
+    @property
+    def share(self) -> float:
+        """The part of a CPU that each host had."""
+        return (self.processor or {}).get("share", 1.0)
+
+    @property
+    def came_to(self) -> str:
+        """What the run ended with, in words."""
+        if self.status == "failed":
+            return self.reason or "no reason given"
+        if self.continuity is None:
+            return self.outcome
+        lost = self.continuity["sent"] - self.continuity["answered"]
+        silence = f"longest silence {self.continuity['silence']:.3f} s"
+        return (
+            f"{self.outcome}; {lost:.0f} of {self.continuity['sent']:.0f} packets lost, {silence}"
+        )
+
+    @property
+    def ended_in(self) -> str | None:
+        """The phase in which a run ended that did not go through all; None if it is not known."""
+        return None if self.phases is None else ended_in(self.phases)
+
+    def __post_init__(self) -> None:
+        check_format(self.format)
+        times = {**(self.event_phases or {}), **(self.phases or {}), **self.costs}
+        times |= {name: getattr(self, name) or 0.0 for name in ("first_packet", DISCOVERY, OVERLAP)}
+        for name, value in times.items():
+            if value < 0:
+                raise ValueError(f"run {self.run}: {name} is {value:g} s; no time is below 0")
+        if self.status == "ok":
+            missing = [name for name in (*PHASES, TOTAL) if name not in (self.phases or {})]
+            if missing:
+                raise ValueError(f"run {self.run} is ok but has no {', '.join(missing)}")

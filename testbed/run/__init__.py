@@ -1,0 +1,1 @@
+"""In: a planned run and a lab. Out: captures, events and the run's outcome."""

@@ -1,0 +1,90 @@
+"""Packet captures: one packet socket an interface, drained while nothing is being timed.
+
+The kernel stamps and keeps the packets, so that capturing costs no process and no time of the
+machine while a bootstrap runs. A packet that leaves is stamped behind the delay that the interface
+emulates; what is kept is the time before it, when the packet entered the link.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+from testbed.run.net import Network
+from testbed.trace import pcapng
+
+_ETH_P_ALL = 3
+_SO_RCVBUFFORCE, _SO_TIMESTAMPNS = 33, 35
+_SOL_PACKET, _PACKET_STATISTICS = 263, 6
+_BUFFER = 64 << 20
+_MAX_FRAME = 1 << 16
+_OUTGOING = 4  # linux/if_packet.h
+_DRAIN_INTERVAL = 1.0
+
+
+class Capture:
+    """A running capture of one host's interfaces, from the moment it is made."""
+
+    def __init__(self, network: Network, host: str) -> None:
+        self.host = host
+        self.interfaces = network.interfaces(host)
+        links = (k for k in network.topology.links if host in {end.host for end in k.ends})
+        self._delays_ns = [round(link.shape.delay * 1e9) for link in links]
+        self._packets: list[pcapng.Packet] = []
+        with network.inside(host):
+            self._sockets = [self._open(name) for name in self.interfaces]
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._keep_draining, daemon=True)
+        self._thread.start()
+
+    @staticmethod
+    def _open(interface: str) -> socket.socket:
+        # Protocol 0 receives nothing until the socket is bound to its interface.
+        opened = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+        opened.setblocking(False)
+        opened.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _BUFFER)
+        opened.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+        opened.bind((interface, _ETH_P_ALL))
+        return opened
+
+    def _keep_draining(self) -> None:
+        while not self._stopped.wait(_DRAIN_INTERVAL):
+            self._drain()
+
+    def _drain(self) -> None:
+        for index, opened in enumerate(self._sockets):
+            while True:
+                try:
+                    data, ancillary, _, (_, _, kind, *_) = opened.recvmsg(_MAX_FRAME, 64)
+                except BlockingIOError:
+                    break
+                seconds, nanoseconds = struct.unpack("qq", ancillary[0][2])
+                time_ns = seconds * 1_000_000_000 + nanoseconds
+                if kind == _OUTGOING:
+                    time_ns -= self._delays_ns[index]
+                self._packets.append(pcapng.Packet(time_ns, index, data))
+
+    def stop(self) -> int:
+        """End the capture; return the number of packets that the kernel had to drop."""
+        self._stopped.set()
+        self._thread.join()
+        self._drain()
+        dropped = 0
+        for opened in self._sockets:
+            statistics = opened.getsockopt(_SOL_PACKET, _PACKET_STATISTICS, 8)
+            dropped += struct.unpack("II", statistics)[1]
+            opened.close()
+        return int(dropped)
+
+    def write(self, path: Path, tls_key_log: bytes = b"") -> None:
+        """Write what was captured, in order of time, with the TLS secrets embedded."""
+        self._packets.sort(key=lambda packet: packet.time_ns)
+        pcapng.write(path, self.interfaces, self._packets, tls_key_log)
+
+
+def start_captures(network: Network, hosts: Sequence[str]) -> list[Capture]:
+    """Start captures in several hosts."""
+    return [Capture(network, host) for host in hosts]

@@ -1,0 +1,237 @@
+"""Measurements from inside a host: reachability, and what a link really does to traffic."""
+
+from __future__ import annotations
+
+import math
+import select
+import socket
+import struct
+import threading
+import time
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from ipaddress import IPv6Address
+from statistics import median
+
+from testbed.run.net import Network
+from testbed.run.nodes import NetError
+from topologies.model import Link, link_local_address
+
+_ECHO_REQUEST, _ECHO_REPLY = 128, 129
+_ICMP6_FILTER = 1  # linux/icmpv6.h
+_SO_TIMESTAMPNS = 35
+_BURST = 0.04
+_DATAGRAM = 1400
+_HEADERS = 14 + 40 + 8
+_SO_SNDBUFFORCE, _SO_RCVBUFFORCE = 32, 33
+_BUFFER = 8 << 20
+_LOSS_PROBES = 200
+_DELAY_PROBES = 3  # To each address.
+_REPLY_DEADLINE = 2.0
+
+
+class Echo:
+    """An ICMPv6 echo client (RFC 4443 section 4) that was opened inside a host."""
+
+    def __init__(self, network: Network, host: str) -> None:
+        with network.inside(host):
+            self._socket = socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6)
+        blocked = bytearray(b"\xff" * 32)
+        blocked[_ECHO_REPLY // 8] &= ~(1 << _ECHO_REPLY % 8) & 0xFF
+        self._socket.setsockopt(socket.IPPROTO_ICMPV6, _ICMP6_FILTER, bytes(blocked))
+        self._sequence = 0
+
+    def send(self, destination: IPv6Address) -> int:
+        """Send one echo request; return its sequence number.
+
+        A link-local destination has its interface's index for a scope: fe80::1%2.
+        """
+        self._sequence += 1
+        host, _, scope = str(destination).partition("%")
+        header = struct.pack("!BBHHH", _ECHO_REQUEST, 0, 0, id(self) & 0xFFFF, self._sequence)
+        with suppress(OSError):  # No route yet, or an earlier request was refused: it is lost.
+            self._socket.sendto(header + bytes(56), (host, 0, 0, int(scope or 0)))
+        return self._sequence
+
+    def receive(self, wait: float) -> int | None:
+        """Return the sequence number of the next reply, or None if none comes in time."""
+        deadline = time.monotonic() + wait
+        while (left := deadline - time.monotonic()) > 0:
+            if not select.select([self._socket], [], [], left)[0]:
+                return None
+            data = self._socket.recv(2048)
+            _, _, _, identifier, sequence = struct.unpack_from("!BBHHH", data)
+            if identifier == id(self) & 0xFFFF:
+                return int(sequence)
+        return None
+
+    def round_trip(self, destination: IPv6Address, wait: float) -> float | None:
+        """Return one round trip's time in seconds, or None if no answer comes in time."""
+        sent = time.monotonic()
+        sequence = self.send(destination)
+        while (left := sent + wait - time.monotonic()) > 0:
+            if self.receive(left) == sequence:
+                return time.monotonic() - sent
+        return None
+
+    def close(self) -> None:
+        """Close the socket."""
+        self._socket.close()
+
+
+class Traffic:
+    """Echo requests at a steady pace until they are stopped, and the longest silence meanwhile."""
+
+    INTERVAL = 0.02
+
+    def __init__(self, echo: Echo, destination: IPv6Address) -> None:
+        self._echo = echo
+        self._destination = destination
+        self._stopped = threading.Event()
+        self._sent = self._answered = 0
+        self._silence = 0.0
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        heard = time.monotonic()
+        while not self._stopped.is_set():
+            sent = time.monotonic()
+            self._echo.send(self._destination)
+            self._sent += 1
+            while (left := sent + self.INTERVAL - time.monotonic()) > 0:
+                if self._echo.receive(left) is not None:
+                    self._answered += 1
+                    self._silence = max(self._silence, time.monotonic() - heard)
+                    heard = time.monotonic()
+        self._silence = max(self._silence, time.monotonic() - heard)
+
+    def wait_for(self, packets: int, timeout: float) -> None:
+        """Wait until this many more requests are answered; NetError after `timeout` seconds."""
+        wanted, deadline = self._answered + packets, time.monotonic() + timeout
+        while self._answered < wanted:
+            if time.monotonic() > deadline:
+                missing = wanted - self._answered
+                raise NetError(f"{missing} of {packets} packets were not answered in time")
+            time.sleep(self.INTERVAL)
+
+    def stop(self) -> dict[str, float]:
+        """Stop; return the requests sent and answered and the longest silence in seconds."""
+        self._stopped.set()
+        self._thread.join()
+        return {"sent": self._sent, "answered": self._answered, "silence": round(self._silence, 6)}
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A link as measured: one-way delay in seconds, rate in Mbit/s and loss in percent.
+
+    None is what was not measured, because nothing was asked for.
+    """
+
+    delay: float
+    rate: float | None
+    loss: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Path:
+    """The way over a link, from a host to the addresses of the other end."""
+
+    host: str
+    far_host: str
+    destination: IPv6Address
+    link_local: IPv6Address
+
+
+def _path(network: Network, link: Link) -> _Path:
+    near, far = link.ends[:2] if link.ends[1].addresses else reversed(link.ends[:2])
+    with network.inside(near.host):
+        scope = socket.if_nametoindex(network.topology.interface_name(near.host, link.name))
+    link_local = link_local_address(network.topology, link, far.host)
+    return _Path(near.host, far.host, far.address, IPv6Address(f"{link_local}%{scope}"))
+
+
+def _delay(network: Network, path: _Path) -> float:
+    """Return half of the median of a few round trips in seconds.
+
+    The first ones have both ends resolve each other's addresses, as on links that are in use: no
+    bootstrap after it waits for that, whichever host it has begin.
+    """
+    with closing(Echo(network, path.host)) as echo:
+        times = [
+            echo.round_trip(destination, _REPLY_DEADLINE)
+            for destination in (path.destination, path.link_local)
+            for _ in range(_DELAY_PROBES)
+        ]
+    answered = [t for t in times if t is not None]
+    if not answered:
+        raise NetError(f"{path.host} gets no echo from {path.far_host}")
+    return median(answered) / 2
+
+
+def _loss(network: Network, path: _Path, delay: float) -> float:
+    """Return the loss of one way in percent, from echoes that cross the link twice."""
+    with closing(Echo(network, path.host)) as echo:
+        for _ in range(_LOSS_PROBES):
+            echo.send(path.destination)
+        received = 0
+        while echo.receive(4 * delay + 0.2) is not None:
+            received += 1
+    return 100 * (1 - math.sqrt(received / _LOSS_PROBES))
+
+
+def _udp_socket(network: Network, host: str) -> socket.socket:
+    with network.inside(host):
+        return socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+
+
+def _rate(network: Network, path: _Path, asked: float, delay: float) -> float:
+    """Return the rate in Mbit/s at which a short burst arrives at the other end."""
+    count = max(20, int(asked * 1e6 / 8 * _BURST / (_DATAGRAM + _HEADERS)))
+    with (
+        _udp_socket(network, path.host) as sender,
+        _udp_socket(network, path.far_host) as receiver,
+    ):
+        sender.setsockopt(socket.SOL_SOCKET, _SO_SNDBUFFORCE, _BUFFER)
+        receiver.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _BUFFER)
+        receiver.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+        receiver.bind(("::", 0))
+        receiver.settimeout(4 * delay + 0.2)
+        port = receiver.getsockname()[1]
+        for _ in range(count):
+            sender.sendto(bytes(_DATAGRAM), (str(path.destination), port))
+        arrivals: list[float] = []
+        with suppress(TimeoutError):
+            while len(arrivals) < count:
+                _, ancillary, _, _ = receiver.recvmsg(_DATAGRAM, 64)
+                seconds, nanoseconds = struct.unpack("qq", ancillary[0][2])
+                arrivals.append(seconds + nanoseconds / 1e9)
+    # The token bucket lets the first packets through at once: the second half tells the rate.
+    half = arrivals[len(arrivals) // 2 :]
+    if len(half) < 2:
+        raise NetError(f"of {count} datagrams {len(arrivals)} arrived at {path.far_host}")
+    return (len(half) - 1) * (_DATAGRAM + _HEADERS) * 8 / (half[-1] - half[0]) / 1e6
+
+
+def measure(network: Network, link: Link) -> Measured:
+    """Measure what a link was asked to do; NetError if it plainly does not do it."""
+    asked = link.shape
+    try:
+        path = _path(network, link)
+        measured = Measured(
+            delay=_delay(network, path),
+            rate=_rate(network, path, asked.rate, asked.delay) if asked.rate else None,
+            loss=_loss(network, path, asked.delay) if asked.loss else None,
+        )
+    except NetError as error:
+        raise NetError(f"link {link.name}: {error}") from None
+    if measured.delay < 0.9 * asked.delay:
+        raise NetError(
+            f"link {link.name}: {asked.delay} s of delay asked, {measured.delay:.6f} s measured"
+        )
+    if measured.rate is not None and measured.rate > 1.25 * asked.rate:
+        raise NetError(
+            f"link {link.name}: {asked.rate:g} Mbit/s asked, {measured.rate:.0f} measured"
+        )
+    return measured

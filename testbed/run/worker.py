@@ -1,0 +1,353 @@
+"""One run inside its own namespaces: python -m testbed.run.worker RESULTS RUN.
+
+Prints JSON lines: {"phase": ...} as the run goes on, and {"result": ...} at the end.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import asdict
+from ipaddress import IPv6Address
+from pathlib import Path
+from typing import Any, NoReturn
+
+from testbed.experiment.spec import PlannedRun, Spec
+from testbed.experiment.steps import Expectation, Step
+from testbed.results.folder import read_plan, run_folder
+from testbed.run.capture import Capture, start_captures
+from testbed.run.cpu import CpuError, Processors, slowed
+from testbed.run.events import Events
+from testbed.run.net import Network, network
+from testbed.run.nodes import NetError, stop
+from testbed.run.probe import Echo, Traffic, measure
+from testbed.run.usage import Meter
+from testbed.trace.phases import IKE_STARTS, MILESTONES, PHASES
+
+_READY_DEADLINE = 60.0
+_REACHABLE_DEADLINE = 10.0
+_PROBE_INTERVAL = 0.02
+_ENTERED = {
+    event: phase
+    for (_, events), phase in reversed(list(zip(MILESTONES, PHASES, strict=False)))
+    for event in events
+} | dict.fromkeys(IKE_STARTS, "ike")
+_BAD_NEWS = ("Rejected", "Refused", "Failed")
+_MOBILE_NODE, _CORRESPONDENT, _STRANGER = "mobile node", "correspondent node", "stranger"
+
+
+class RunError(Exception):
+    """A run that did not succeed; the text is its reason."""
+
+
+class ExpectedError(Exception):
+    """A run that ended otherwise than in a bootstrap, as expected; the text is its outcome."""
+
+
+def emit(**line: object) -> None:
+    """Print one JSON line for the harness."""
+    sys.stdout.write(json.dumps(line) + "\n")
+    sys.stdout.flush()
+
+
+class Run:
+    """One bootstrap from a cold start."""
+
+    def __init__(self, results: Path, planned: PlannedRun) -> None:
+        spec = Spec.load(results / "spec.toml", every_point=False).at(planned.parameters)
+        self.planned = planned
+        self.variant = spec.variants[planned.variant]
+        self.settings = spec.settings(planned.variant)
+        self.approach = spec.approach(planned.variant)
+        self.topology = spec.topology(planned.variant)
+        self.shared = results / "shared" / planned.shared
+        self.folder = run_folder(results, planned.run)
+        self.outcome = ""
+        self.continuity: dict[str, float] | None = None
+        self.costs: dict[str, float] = {}
+        self.programs: dict[str, dict[str, float]] = {}
+        self.measured: dict[str, Mapping[str, float | None]] = {}
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._processors: Processors | None = None
+        self._meter: Meter | None = None
+
+    def _host_of(self, role: str) -> str:
+        return next(h.name for h in self.topology.hosts if h.role == role)
+
+    def _start(self, net: Network, events: Events, role: Any) -> None:
+        name = f"{role.host}-{role.module.rpartition('.')[2]}"
+        configuration = self.folder / "configuration" / f"{name}.json"
+        configuration.write_text(json.dumps(role.configuration, indent=1) + "\n")
+        with (self.folder / "logs" / f"{name}.log").open("wb") as log:
+            self._processes[name] = net.start(
+                role.host,
+                [sys.executable, "-m", role.module, str(configuration)],
+                stdout=events.writer,
+                stderr=log,
+            )
+
+    def _assign_processors(self) -> None:
+        """Let the programs that run in the hosts, and what they start, go on more slowly."""
+        if self._processors:
+            for name, process in self._processes.items():
+                self._processors.assign(name.partition("-")[0], process.pid)
+
+    def _slow_down(self, stack: ExitStack) -> None:
+        """Give the hosts slower processors if the settings ask for them."""
+        ghz = getattr(self.settings, "processor_ghz", 0.0)
+        if ghz:
+            name = f"mip6lab-{self.folder.parent.parent.name}-{self.planned.run}-{os.getppid()}"
+            self._processors = stack.enter_context(slowed(name, ghz))
+
+    def _check_processes(self) -> None:
+        for name, process in self._processes.items():
+            if process.poll() is not None:
+                log = (self.folder / "logs" / f"{name}.log").read_text(errors="replace")
+                last = (log.strip().splitlines() or ["it left no message"])[-1]
+                raise RunError(f"{name} ended with status {process.returncode}: {last}")
+
+    def _events(self, events: Events, seconds: float, waiting_for: str) -> Iterator[dict[str, Any]]:
+        """Yield events until the caller has enough; RunError at the deadline."""
+        deadline = time.monotonic() + seconds
+        while (now := time.monotonic()) < deadline:
+            event = events.next(min(deadline, now + 0.5))
+            if event is None:
+                self._check_processes()
+            else:
+                yield event
+        raise RunError(f"no {waiting_for} within {seconds:g} s")
+
+    def _start_roles(self, net: Network, events: Events) -> None:
+        """Start every role; all but the mobile node's must say that they are ready.
+
+        Events from before that, such as first attempts to connect, are of no interest.
+        """
+        mobile_node = self._host_of(_MOBILE_NODE)
+        run = (self.settings, self.topology, self.shared, self.folder)
+        roles = self.approach.compose(*run)
+        servers = [role for role in roles if role.host != mobile_node]
+        for role in servers:
+            self._start(net, events, role)
+        self._wait_until_ready(events, Counter(role.host for role in servers))
+        self._meter = Meter(process.pid for process in self._processes.values())
+        for role in roles:
+            if role.host == mobile_node:
+                self._start(net, events, role)
+        self._assign_processors()
+
+    def _read_meter(self) -> None:
+        """Note what each program has used since the mobile node started."""
+        if self._meter:
+            running = {name: process.pid for name, process in self._processes.items()}
+            self.programs = self._meter.read(running)
+
+    def _wait_until_ready(self, events: Events, waiting: Counter[str]) -> None:
+        """Wait until as many programs of each host are ready as `waiting` counts."""
+        if not waiting:
+            return
+        for event in self._events(events, _READY_DEADLINE, "readiness of every role"):
+            if event["event"] == "Ready":
+                waiting -= Counter([event["host"]])
+            if not waiting:
+                return
+
+    def _bootstrap(self, events: Events) -> IPv6Address:
+        """Follow the bootstrap to its end; return the home address."""
+        phase, mobile_node = "", self._host_of(_MOBILE_NODE)
+        others: dict[str, str] = {}
+        for event in self._events(events, self.variant.timeout, "binding"):
+            entered = _ENTERED.get((event["agent"], event["event"]))
+            if event["host"] == mobile_node and entered and entered != phase:
+                phase = entered
+                emit(phase=phase)
+            if event["host"] != mobile_node and event["event"].endswith(_BAD_NEWS):
+                others[event["host"]] = f"{event['host']} {event['agent']}: {event.get('reason')}"
+            self._compare(event)
+            if event["event"] == "BootstrapFailed":
+                self._judge_failure("; ".join([event["reason"], *others.values()]))
+            if event["event"] == "Bootstrapped":
+                return self._judge_success(event)
+        raise AssertionError  # _events() raises before it ends.
+
+    def _compare(self, event: Mapping[str, Any]) -> None:
+        """End the run if this is the event that it was made for."""
+        expected = self.variant.expect
+        if expected is None or expected.event != f"{event['host']} {event['event']}":
+            return
+        home_agent = str(event.get("home_agent", ""))
+        if expected.home_agent in ("", home_agent):
+            told = event.get("reason") or home_agent
+            raise ExpectedError(f"{expected.event}{f': {told}' if told else ''}")
+
+    def _judge_failure(self, reason: str) -> NoReturn:
+        expected = self.variant.expect
+        if expected and expected.reason and re.search(expected.reason, reason):
+            raise ExpectedError(reason)
+        raise RunError(reason)
+
+    def _judge_success(self, event: Mapping[str, Any]) -> IPv6Address:
+        """Return the home address, if a bootstrap with this home agent is what was wanted."""
+        expected, home_agent = self.variant.expect, event["home_agent"]
+        if expected and (expected.reason or expected.event):
+            wanted = expected.reason or expected.event
+            raise RunError(f"it succeeded with home agent {home_agent}; expected was: {wanted}")
+        if expected and expected.home_agent not in ("", home_agent):
+            raise RunError(f"the home agent is {home_agent}, expected was {expected.home_agent}")
+        self.outcome = f"home agent {home_agent}"
+        return IPv6Address(event["home_address"])
+
+    @staticmethod
+    def _reach(echo: Echo, home_address: IPv6Address) -> None:
+        """Send echo requests from the correspondent node until the mobile node answers."""
+        deadline = time.monotonic() + _REACHABLE_DEADLINE
+        while time.monotonic() < deadline:
+            echo.send(home_address)
+            if echo.receive(_PROBE_INTERVAL) is not None:
+                return
+        raise RunError(f"the correspondent node gets no answer from {home_address}")
+
+    def _timed(self, cost: str, since: float) -> float:
+        now = time.monotonic()
+        self.costs[cost] = round(now - since, 6)
+        return now
+
+    def _run(self, net: Network, events: Events, captures: list[Capture]) -> None:
+        started = time.monotonic()
+        self.measured = {link.name: asdict(measure(net, link)) for link in self.topology.links}
+        started = self._timed("measure", started)
+        unseen = (_CORRESPONDENT, _STRANGER)
+        hosts = [h.name for h in self.topology.hosts if not h.role.startswith(unseen)]
+        captures += start_captures(net, hosts)
+        echo = Echo(net, self._host_of(_CORRESPONDENT))
+        self._start_roles(net, events)
+        started = self._timed("start", started)
+        try:
+            home_address = self._bootstrap(events)
+        finally:
+            self._read_meter()
+        self._reach(echo, home_address)
+        started = self._timed("bootstrap", started)
+        if self.variant.steps:
+            self._live(net, events, Traffic(echo, home_address))
+            self._timed("steps", started)
+
+    def _live(self, net: Network, events: Events, traffic: Traffic) -> None:
+        """Carry out the steps after the bootstrap, while traffic goes to the home address."""
+        found: dict[str, float] | None = None
+        try:
+            for step in self.variant.steps:
+                if step.cuts and found is None:
+                    found = traffic.stop()
+                emit(phase=f"{step.host} {step.command or step.run}")
+                events.drain()
+                self._carry_out(net, events, step)
+                if step.packets and found is None:
+                    traffic.wait_for(step.packets, step.timeout)
+        finally:
+            found = traffic.stop() if found is None else found
+            self.continuity = found
+        self._judge_continuity(found)
+
+    def _judge_continuity(self, found: Mapping[str, float]) -> None:
+        expected = self.variant.expect or Expectation()
+        silence, lost = found["silence"], found["sent"] - found["answered"]
+        if expected.silence is not None and silence > expected.silence:
+            allowed = f"{expected.silence:g} s are allowed"
+            raise RunError(f"the correspondent node got no answer for {silence:.3f} s; {allowed}")
+        if expected.lost is not None and lost > expected.lost:
+            allowed = f"{expected.lost} may be"
+            raise RunError(f"{lost:.0f} packets of the correspondent node were lost; {allowed}")
+
+    def _carry_out(self, net: Network, events: Events, step: Step) -> None:
+        if step.run:
+            net.execute(step.host, step.run)
+        if step.command:
+            self._command(step)
+        if not step.until:
+            return
+        what = f"{step.until} after {step.host} {step.command or step.run}"
+        for event in self._events(events, step.timeout, what):
+            if event["event"] == "CommandRefused":
+                raise RunError(f"{step.host} {step.command}: {event['reason']}")
+            if f"{event['host']} {event['event']}" == step.until:
+                return
+
+    def _command(self, step: Step) -> None:
+        for name, process in self._processes.items():
+            if name.startswith(f"{step.host}-") and process.stdin:
+                process.stdin.write(step.command.encode() + b"\n")
+                process.stdin.flush()
+                return
+        raise RunError(f"no role runs in host {step.host}")
+
+    def _finish(self, captures: list[Capture]) -> None:
+        """End captures and agents, in this order, and keep the captures."""
+        dropped = sum(capture.stop() for capture in captures)
+        for process in self._processes.values():
+            process.send_signal(signal.SIGTERM)
+        for process in self._processes.values():
+            stop(process)
+        key_log = self.folder / "keys" / "tls.keys"
+        secrets = key_log.read_bytes() if key_log.exists() else b""
+        for capture in captures:
+            capture.write(self.folder / "captures" / f"{capture.host}.pcapng", secrets)
+        if dropped:
+            raise RunError(f"the kernel dropped {dropped} packets of the captures")
+
+    def execute(self) -> dict[str, Any]:
+        """Carry out the run; return its line for runs.jsonl, without what analysis adds."""
+        status, reason = "ok", None
+        begun = time.monotonic()
+        try:
+            with ExitStack() as stack:
+                emit(phase="network")
+                self._slow_down(stack)
+                net = stack.enter_context(network(self.topology))
+                self._timed("network", begun)
+                events = Events(self.folder / "events.jsonl")
+                stack.callback(events.close)
+                captures: list[Capture] = []
+                try:
+                    self._run(net, events, captures)
+                finally:
+                    ended = time.monotonic()
+                    self._finish(captures)
+            self._timed("teardown", ended)
+        except (RunError, NetError, CpuError, OSError) as error:
+            status, reason = "failed", str(error)
+        except ExpectedError as end:
+            status, self.outcome = "expected", str(end)
+        self._timed("total", begun)
+        return {
+            "run": self.planned.run,
+            "variant": self.planned.variant,
+            "seed": self.planned.seed,
+            "parameters": self.planned.parameters,
+            "status": status,
+            "reason": reason,
+            "outcome": self.outcome,
+            "continuity": self.continuity,
+            "costs": self.costs,
+            "programs": self.programs,
+            "measured": self.measured,
+            "processor": asdict(self._processors.processor) if self._processors else None,
+        }
+
+
+def main() -> None:
+    """Carry out one run of a planned experiment."""
+    results, number = Path(sys.argv[1]), int(sys.argv[2])
+    planned = next(p for p in read_plan(results) if p.run == number)
+    emit(result=Run(results, planned).execute())
+
+
+if __name__ == "__main__":
+    main()

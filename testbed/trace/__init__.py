@@ -1,0 +1,1 @@
+"""In: captures and events. Out: messages, phases, counts, and keys for Wireshark."""

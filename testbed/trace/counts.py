@@ -1,0 +1,361 @@
+"""What crosses each link during a bootstrap: round trips, messages and octets, from captures.
+
+One path is walked back in time from the Binding Acknowledgement, over the captures of all links,
+which share one clock. At the mobile node's link what came was caused by the last message sent in
+the same protocol, and what was sent by what it had waited for: each such pair is one round trip.
+While the mobile node waited, the path went on over the links beyond: their round trips count as
+far as they are part of that wait. Messages that were sent again are left out, and so are
+acknowledgements of TCP. Address resolution on a link counts: the packet that waits for it waits a
+round trip.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from ipaddress import IPv6Address
+from pathlib import Path
+
+import msgspec
+
+from testbed.trace.dissect import Ike, Lookup, Mobility, Packet, Pana, Seen, Tunnelled, recognise
+from testbed.trace.frames import Frame, read_frames
+from testbed.trace.phases import Timeline
+from testbed.trace.streams import TCP, Streams
+from topologies.model import Link, Topology, mac_address
+
+MOBILE_NODE = "mobile node"
+ICMPV6 = 58
+SOLICITATION, ADVERTISEMENT = 135, 136
+RESOLUTION, DIAMETER, MIPV6 = "address resolution", "Diameter", "MIPv6"
+IKE = frozenset({"IKEv1", "IKEv2"})
+LOOKUPS = frozenset({"DHCPv6", "DNS"})
+BY_DIAMETER = IKE | {"PANA"}
+"""Protocols whose messages an access router or a home agent may carry on by Diameter."""
+
+
+class Count(msgspec.Struct):
+    """Messages of a protocol, those sent again among them, and the octets of their frames."""
+
+    messages: int = 0
+    octets: int = 0
+    repeated: int = 0
+
+
+class LinkTraffic(msgspec.Struct):
+    """What crossed a link; `round_trips` are those of the critical path."""
+
+    round_trips: int
+    protocols: dict[str, Count]
+
+
+class Traffic(msgspec.Struct):
+    """What crossed each link from the bootstrap's first message to the Binding Acknowledgement.
+
+    `home_agents` are those that the home AAA server named in clear, in order; `home_agent` is the
+    one that the mobile node registered with.
+    """
+
+    links: dict[str, LinkTraffic]
+    home_agents: list[str] = []
+    home_agent: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Crossing:
+    """A frame on a link; `outward` from the end that is nearer to the mobile node.
+
+    `step` tells whether it is a message that others may wait for, `solicits` whether it asks for
+    a neighbour's link-layer address, `final` whether it is PANA's result, and `early` whether it
+    has what IKE needs to begin before that.
+    """
+
+    time: int
+    outward: bool
+    protocol: str
+    octets: int
+    messages: int = 1
+    again: bool = False
+    step: bool = False
+    solicits: bool = False
+    final: bool = False
+    early: bool = False
+    home_agents: tuple[IPv6Address, ...] = ()
+    destination: IPv6Address | None = None
+
+
+def near_ends(topology: Topology) -> dict[str, str]:
+    """Return the host at each link's end that is nearer to the mobile node."""
+    known = [host.name for host in topology.hosts if host.role == MOBILE_NODE]
+    near: dict[str, str] = {}
+    for host in known:  # It grows while it is walked: hosts in the order of their distance.
+        for link in topology.links:
+            ends = [end.host for end in link.ends]
+            if host in ends and link.name not in near:
+                near[link.name] = host
+                known += [end for end in ends if end not in known]
+    return near
+
+
+def beyond(topology: Topology) -> dict[str, list[str]]:
+    """Return the links that lie behind each link, as the mobile node sees it; "" is the node."""
+    near = near_ends(topology)
+    own = [host.name for host in topology.hosts if host.role == MOBILE_NODE]
+    behind = {"": [name for name, host in near.items() if host in own]}
+    for name, host in near.items():
+        far = [end.host for end in topology.link(name).ends if end.host != host]
+        behind[name] = [other for other, start in near.items() if start in far and start not in own]
+    return behind
+
+
+def count(captures: Path, topology: Topology, timeline: Timeline) -> Traffic:
+    """Count what the captures `<host>.pcapng` of a run show during its bootstrap.
+
+    A link is read from the capture of its end nearer to the mobile node; links without are left
+    out. Raises DataError for a bad capture.
+    """
+    end = timeline.start + round(timeline.binding_end * 1e9)
+    near = near_ends(topology)
+    frames = {
+        host: read_frames(path)
+        for host in dict.fromkeys(near.values())
+        if (path := captures / f"{host}.pcapng").exists()
+    }
+    seen: dict[str, list[Crossing]] = {}
+    for name, host in near.items():
+        if host in frames:
+            found = crossings(frames[host], topology, topology.link(name), host)
+            seen[name] = [c for c in found if timeline.start <= c.time <= end]
+    every = [crossing for one in seen.values() for crossing in one]
+    answered = [str(address) for c in every for address in c.home_agents]
+    updates = [c.destination for c in every if c.protocol == MIPV6 and c.outward]
+    trips = round_trips(seen, beyond(topology))
+    links = {name: LinkTraffic(trips[name], _protocols(one)) for name, one in seen.items()}
+    return Traffic(links, list(dict.fromkeys(answered)), str(updates[0]) if updates else None)
+
+
+def crossings(frames: Iterable[Frame], topology: Topology, link: Link, near: str) -> list[Crossing]:
+    """Return the frames of one link in a capture; its ends are told by their MAC addresses.
+
+    Of a shared link those from or to other hosts than the first two are left out.
+    """
+    macs = [
+        bytes.fromhex(mac_address(topology, link, i).replace(":", ""))
+        for i in range(len(link.ends))
+    ]
+    senders = {mac: end.host == near for mac, end in zip(macs[:2], link.ends, strict=False)}
+    others = set(macs[2:])
+    own = [f for f in frames if f.data[6:12] in senders and f.data[:6] not in others]
+    reader = _Reader()
+    return [
+        reader.crossing(frame, senders[frame.data[6:12]], packet, message)
+        for frame, packet, message in recognise(own)
+    ]
+
+
+class _Reader:
+    """Tells what the frames of one link are, and which are there again."""
+
+    def __init__(self) -> None:
+        self._streams = Streams()
+        self._seen: set[tuple[object, ...]] = set()
+        self._last: dict[str, tuple[object, ...]] = {}
+        self._resolving: set[bytes] = set()
+
+    def crossing(
+        self, frame: Frame, outward: bool, packet: Packet | None, message: Seen | None
+    ) -> Crossing:
+        base = (frame.time, outward)
+        octets = len(frame.data)
+        if packet is None:
+            return Crossing(*base, "other", octets)
+        if message and not isinstance(message, Tunnelled):
+            again = self._again(outward, packet, message)
+            asks = isinstance(message, Pana) and message.request
+            final = isinstance(message, Pana) and asks and message.final
+            return Crossing(
+                *base,
+                message.protocol,
+                octets,
+                again=again,
+                step=not again,
+                final=final,
+                early=isinstance(message, Pana) and asks and message.sealed and not final,
+                destination=message.destination,
+            )
+        if packet.protocol == TCP:
+            return self._segment(base, octets, packet)
+        if packet.protocol == ICMPV6:
+            return self._icmp(base, octets, packet)
+        return Crossing(*base, message.protocol if message else "other", octets)
+
+    def _segment(self, base: tuple[int, bool], octets: int, packet: Packet) -> Crossing:
+        segment = self._streams.segment(packet)
+        if segment is None or not segment.has_data:
+            return Crossing(*base, "TCP", octets)
+        return Crossing(
+            *base,
+            DIAMETER,
+            octets,
+            messages=segment.counts,
+            again=segment.again,
+            step=segment.matters,
+            home_agents=segment.home_agents,
+        )
+
+    def _icmp(self, base: tuple[int, bool], octets: int, packet: Packet) -> Crossing:
+        """Tell address resolution from what asks whether a known neighbour is still there."""
+        kind, target = packet.payload[:1], packet.payload[8:24]
+        if kind == bytes([SOLICITATION]) and packet.destination.is_multicast:
+            again = not self._new("resolve", base[1], target)
+            self._resolving.add(target)
+        elif kind == bytes([ADVERTISEMENT]) and target in self._resolving:
+            self._resolving.discard(target)
+            self._seen.discard(("resolve", not base[1], target))
+            again = False
+        else:
+            return Crossing(*base, "ICMPv6", octets)
+        solicits = kind == bytes([SOLICITATION])
+        return Crossing(*base, RESOLUTION, octets, again=again, step=not again, solicits=solicits)
+
+    def _again(self, outward: bool, packet: Packet, message: Seen) -> bool:
+        match message:
+            case Ike():
+                return message.again
+            case Pana():
+                return not self._new(outward, message.label, message.sequence)
+            case Lookup(protocol="DNS"):  # Two questions may be asked at once.
+                return not self._new(outward, packet.payload[20:])
+            case Mobility() | Lookup():  # What is sent again differs: number, elapsed time.
+                return self._repeats(message.protocol, (outward, message.label))
+        return False
+
+    def _new(self, *key: object) -> bool:
+        known = key in self._seen
+        self._seen.add(key)
+        return not known
+
+    def _repeats(self, protocol: str, now: tuple[object, ...]) -> bool:
+        before, self._last[protocol] = self._last.get(protocol), now
+        return before == now
+
+
+def _protocols(seen: Sequence[Crossing]) -> dict[str, Count]:
+    counts: dict[str, Count] = {}
+    for crossing in seen:
+        one = counts.setdefault(crossing.protocol, Count())
+        one.messages += crossing.messages
+        one.octets += crossing.octets
+        one.repeated += crossing.again
+    return counts
+
+
+@dataclass(frozen=True, slots=True)
+class _Trip:
+    """A round trip of the path: when it began and ended, and the protocol that waited for it."""
+
+    protocol: str
+    start: int
+    end: int
+
+
+def round_trips(
+    seen: Mapping[str, Sequence[Crossing]], behind: Mapping[str, Sequence[str]]
+) -> dict[str, int]:
+    """Count the round trips over each link on the critical path.
+
+    It ends with the last Binding Acknowledgement to the mobile node. `seen` is in the order of
+    time; `behind` names the links behind each, those at the mobile node under "".
+    """
+    steps = {name: [c for c in one if c.step] for name, one in seen.items()}
+    found = dict.fromkeys(steps, 0)
+    pending = [(name, t) for name in behind[""] for t in _to_binding(steps.get(name, []))]
+    while pending:
+        link, trip = pending.pop()
+        found[link] += 1
+        for name in behind.get(link, ()):
+            pending += [(name, inner) for inner in _during(steps.get(name, []), trip)]
+    return found
+
+
+def _to_binding(steps: Sequence[Crossing]) -> Iterator[_Trip]:
+    acks = [i for i, c in enumerate(steps) if c.protocol == MIPV6 and not c.outward]
+    return _back(steps, acks[-1]) if acks else iter(())
+
+
+def _during(steps: Sequence[Crossing], trip: _Trip) -> Iterator[_Trip]:
+    """Yield the round trips over a link farther away that are part of a nearer one.
+
+    They are in the same protocol, or in Diameter if that does not cross the link.
+    """
+    protocol = trip.protocol
+    if protocol in BY_DIAMETER and all(c.protocol != protocol for c in steps):
+        protocol = DIAMETER
+    answers = [
+        i
+        for i, c in enumerate(steps)
+        if c.protocol == protocol and not c.outward and trip.start < c.time < trip.end
+    ]
+    return _back(steps, answers[-1], trip.start) if answers else iter(())
+
+
+def _back(steps: Sequence[Crossing], last: int, since: int = -1) -> Iterator[_Trip]:
+    """Walk back from an answer, as far as answers came after `since`."""
+    at: int | None = last
+    protocol = steps[last].protocol
+    while at is not None and steps[at].time > since:
+        if steps[at].protocol != RESOLUTION:  # That belongs to what it held up.
+            protocol = steps[at].protocol
+        asked = _asked(steps, at, protocol)
+        if asked is None:
+            return
+        yield _Trip(protocol, steps[asked].time, steps[at].time)
+        at = _waited_for(steps, asked, protocol)
+
+
+def _asked(steps: Sequence[Crossing], at: int, protocol: str) -> int | None:
+    """Return what made the far side send an answer: the last message to it in `protocol`.
+
+    An address that the far side had to resolve in the meantime held the answer up.
+    """
+    answer = steps[at]
+    for i in reversed(range(at)):
+        step = steps[i]
+        if not step.outward:
+            continue
+        if step.protocol != RESOLUTION:
+            if step.protocol == protocol and (answer.protocol == protocol or answer.solicits):
+                return i
+        elif not answer.solicits and step.solicits == (answer.protocol == RESOLUTION):
+            return i
+    return None
+
+
+def _waited_for(steps: Sequence[Crossing], at: int, protocol: str) -> int | None:
+    """Return what from the far side a message waited for; `protocol` is what it is about."""
+    asked = steps[at]
+    before = [i for i in range(at) if not steps[i].outward]
+    if asked.protocol == RESOLUTION and not asked.solicits:
+        return next((i for i in reversed(before) if steps[i].solicits), None)
+    causes = _causes([(i, steps[i]) for i in before], protocol)
+    if asked.protocol != RESOLUTION:
+        causes += [i for i in before if steps[i].protocol == RESOLUTION and not steps[i].solicits]
+    return max(causes, default=None)
+
+
+def _causes(came: Sequence[tuple[int, Crossing]], protocol: str) -> list[int]:
+    """Return which of the messages that came a message in `protocol` may have waited for.
+
+    A protocol waits for its own last answer. What its first message waits for is known of IKE and
+    of the search for a home agent, and what comes beside it is not it.
+    """
+    finals = [i for i, c in came if c.final]
+    if protocol == MIPV6:
+        return finals + [i for i, c in came if c.protocol in IKE]
+    own = [i for i, c in came if c.protocol == protocol]
+    if own:
+        return own
+    if protocol in IKE:
+        early = [i for i, c in came if c.early]
+        return (early or finals) + [i for i, c in came if c.protocol in LOOKUPS]
+    return finals if protocol in LOOKUPS else []

@@ -1,0 +1,367 @@
+"""Where the time of a bootstrap goes: its phases, from a capture or from the agents' events."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from ipaddress import IPv6Address
+from itertools import pairwise
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from testbed.base.jsonl import DataError, read_whole
+from testbed.trace.dissect import (
+    IKE_AUTH,
+    QUICK,
+    Ike,
+    Lookup,
+    Mobility,
+    Pana,
+    Seen,
+    Tunnelled,
+    dissect,
+)
+from testbed.trace.frames import read_frames
+
+PHASES = ("pana", "pana_to_ike", "ike", "ike_to_binding", "binding")
+TOTAL = "total"
+DISCOVERY, OVERLAP = "discovery", "overlap"
+TITLES = {
+    "pana": "PANA",
+    "pana_to_ike": "PANA to IKE",
+    "ike": "IKE",
+    "ike_to_binding": "IKE to BU",
+    "binding": "BU/BA",
+    "total": "total",
+    "discovery": "discovery",
+    "overlap": "overlap",
+}
+QUICK_MODE_MESSAGES = 3
+
+M = TypeVar("M", bound=Seen)
+
+MOBILE_NODE = "mobile node"
+ACCESS_ROUTER = "access router"
+HOME_NETWORK = "home network"
+
+
+class PhaseError(DataError):
+    """A bootstrap that was not seen whole: which message is missing or out of order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """The moments that part the phases, in seconds since the first message of the bootstrap.
+
+    `first_packet` is when the first packet for the home address came out of the home agent's
+    tunnel, None if none did. `start` is when that first message was seen, in nanoseconds of the
+    clock that told the times. `discovery` is how long DHCPv6 or DNS took to find the home agent,
+    from their first message to the answer that ended it; None if there was none, as in events.
+    `overlap` is how long IKE was already under way before PANA ended, which counts for PANA.
+    """
+
+    pana_end: float
+    ike_start: float
+    ike_end: float
+    binding_start: float
+    binding_end: float
+    first_packet: float | None = None
+    start: int = 0
+    discovery: float | None = None
+    overlap: float = 0.0
+
+    @property
+    def phases(self) -> dict[str, float]:
+        """The five contiguous phases and their sum, `total`, in seconds."""
+        marks = (0.0, *self.marks)
+        lengths = {name: marks[i + 1] - marks[i] for i, name in enumerate(PHASES)}
+        return lengths | {TOTAL: self.binding_end}
+
+    @property
+    def marks(self) -> tuple[float, ...]:
+        """The ends of the five phases in seconds since the start."""
+        return (
+            self.pana_end,
+            self.ike_start,
+            self.ike_end,
+            self.binding_start,
+            self.binding_end,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A message on the mobile node's link; `time` in seconds since the bootstrap's first."""
+
+    time: float
+    sender: str
+    receiver: str
+    protocol: str
+    label: str
+
+
+NOISE = 0.02
+"""Seconds by which capture and events may differ in `total`.
+
+Agents log what they have handled, captures what is on the wire: that is 1 to 3 ms apart, and up to
+some 40 ms on hosts that are slowed down to a fifth. What is farther apart is an exchange, or a
+wait, that one of the two does not see.
+"""
+
+
+def disagreement(one: Mapping[str, float], other: Mapping[str, float]) -> dict[str, float]:
+    """Return by how many seconds two measurements of a run differ, phase by phase."""
+    return {name: abs(one[name] - other[name]) for name in one if name in other}
+
+
+def contradiction(
+    seen: Mapping[str, float], logged: Mapping[str, float], share: float = 1.0
+) -> str | None:
+    """Tell by what capture and events contradict each other; None if that is noise.
+
+    A host with a `share` of a CPU takes so much longer from a message to its event.
+    """
+    apart = disagreement(seen, logged)
+    if apart.get(TOTAL, 0.0) <= NOISE / share:
+        return None
+    phase = max((name for name in PHASES if name in apart), key=apart.__getitem__, default=TOTAL)
+    return (
+        f"capture and events differ by {apart[TOTAL] * 1e3:.1f} ms in total, most in the phase"
+        f" {TITLES[phase]} ({apart[phase] * 1e3:.1f} ms)"
+    )
+
+
+def from_capture(path: Path, mobile_node: Collection[IPv6Address] = ()) -> Timeline:
+    """Find the phases in a capture of the mobile node's access interface.
+
+    Only packets from or to one of `mobile_node`'s addresses count, all if it is empty.
+    Retransmissions count for the phase that waits for them: a phase starts with the first
+    transmission of its first message. Raises PhaseError, or DataError for a bad file.
+    """
+    return _timeline(_seen(path, mobile_node), path)
+
+
+def ended_in(whole: Collection[str]) -> str | None:
+    """Return the first phase that is not among those gone through whole; None if all are."""
+    return next((name for name in PHASES if name not in whole), None)
+
+
+def reached(path: Path) -> dict[str, float]:
+    """Return the phases that a capture shows whole, before the first that it does not, in seconds.
+
+    For bootstraps that did not get through. Raises DataError for a bad file.
+    """
+    found: list[int] = []
+    with suppress(PhaseError):
+        for moment in _moments(_seen(path, ()), path):
+            # IKE may start, and even end, while PANA is still going on.
+            found.append(max(moment, found[1]) if len(found) in (2, 3) else moment)
+    lengths: dict[str, float] = {}
+    for name, (begin, end) in zip(PHASES, pairwise(found), strict=False):
+        if end < begin:
+            break
+        lengths[name] = (end - begin) / 1e9
+    return lengths
+
+
+def messages(path: Path, mobile_node: Collection[IPv6Address] = ()) -> list[Message]:
+    """Return the bootstrap's messages in a capture, from its first to the first tunnelled packet.
+
+    Raises DataError for a bad file, PhaseError if there is no message at all.
+    """
+    seen = _seen(path, mobile_node)
+    if not seen:
+        raise PhaseError(f"{path}: no message of a bootstrap was seen")
+    zero = next((m for m in seen if isinstance(m, Pana) and m.initiation), seen[0]).time
+    own = _own_addresses(seen)
+    homes = {message.home_address for message in seen if isinstance(message, Mobility)}
+    shown: list[Message] = []
+    for message in seen:
+        if message.time < zero:
+            continue
+        local = isinstance(message, Pana) or message.protocol == "DHCPv6"
+        other = ACCESS_ROUTER if local else HOME_NETWORK
+        ends = (MOBILE_NODE, other) if message.source in own else (other, MOBILE_NODE)
+        time = (message.time - zero) / 1e9
+        if isinstance(message, Tunnelled):
+            if message.inner_destination in homes:
+                shown.append(Message(time, *ends, message.protocol, "first packet for the HoA"))
+                break
+            continue
+        shown.append(Message(time, *ends, message.protocol, message.label))
+    return shown
+
+
+def _seen(path: Path, mobile_node: Collection[IPv6Address]) -> list[Seen]:
+    return [
+        message
+        for message in dissect(read_frames(path))
+        if not mobile_node or message.source in mobile_node or message.destination in mobile_node
+    ]
+
+
+def _own_addresses(seen: list[Seen]) -> set[IPv6Address]:
+    """Return the addresses from which the mobile node started an exchange."""
+    own: set[IPv6Address] = set()
+    for message in seen:
+        match message:
+            case Pana(initiation=True) | Mobility(update=True):
+                own.add(message.source)
+            case Ike() | Lookup() if message.destination not in own:
+                own.add(message.source)
+    return own
+
+
+def _timeline(seen: list[Seen], path: Path) -> Timeline:
+    start, *times = _moments(seen, path)
+    binding = [m for m in seen if isinstance(m, Mobility)]
+    update = next(m for m in binding if m.update)
+    packets = (
+        m.time
+        for m in seen
+        if isinstance(m, Tunnelled)
+        and m.time >= update.time
+        and (m.source, m.inner_destination) == (update.destination, update.home_address)
+    )
+    found = _ordered(start, times, next(packets, None), path)
+    lookups = [m for m in seen if isinstance(m, Lookup)]
+    return replace(found, discovery=_discovery(lookups, start, times[1]))
+
+
+def _moments(seen: list[Seen], path: Path) -> Iterator[int]:
+    """Yield when the bootstrap starts and each phase ends, in nanoseconds.
+
+    Raises PhaseError at the first that was not seen.
+    """
+    ike = [m for m in seen if isinstance(m, Ike)]
+    binding = [m for m in seen if isinstance(m, Mobility)]
+    lookups = [m for m in seen if isinstance(m, Lookup)]
+    pana = [m for m in seen if isinstance(m, Pana)]
+    start = _start(pana, [*lookups, *ike], path)
+    yield start
+    yield _pana_end(pana, path).time if pana else start
+    yield _need(ike, path, "IKE message").time
+    update = _need((m for m in binding if m.update), path, "Binding Update (HAO before ESP)")
+    yield _ike_end(ike, update, path).time
+    yield update.time
+    yield _binding_ack(binding, update, path).time
+
+
+def _discovery(lookups: list[Lookup], start: int, ike_start: int) -> float | None:
+    """Return how long the search for a home agent took, in seconds; None if none ended."""
+    found = [m for m in lookups if start <= m.time <= ike_start]
+    answers = [m for m in found if m.answer]
+    return (answers[-1].time - found[0].time) / 1e9 if answers else None
+
+
+def _start(pana: list[Pana], rest: list[Seen], path: Path) -> int:
+    """Return when PANA starts, or on an open network what comes first."""
+    if rest and not pana:
+        return min(message.time for message in rest)
+    return _need((m for m in pana if m.initiation), path, "PANA client initiation (PCI)").time
+
+
+def _need(found: Iterable[M], path: Path, what: str) -> M:
+    for message in found:
+        return message
+    raise PhaseError(f"{path}: no {what} was seen")
+
+
+def _pana_end(pana: list[Pana], path: Path) -> Pana:
+    """Return the client's answer to the request that ends a successful authentication."""
+    results = {m.sequence: m.result_ok for m in pana if m.final and m.request}
+    if not results:
+        raise PhaseError(f"{path}: no PANA result (PAR[C], PBR) was seen")
+    if not any(results.values()):
+        raise PhaseError(f"{path}: PANA ended without success")
+    answers = (m for m in pana if m.final and not m.request and results.get(m.sequence))
+    return _need(answers, path, "answer to the PANA result (PAN[C], PBA)")
+
+
+def _ike_end(ike: list[Ike], update: Mobility, path: Path) -> Ike:
+    """Return the message that completed the first Child SA before the Binding Update."""
+    before = [m for m in ike if m.time <= update.time and not m.again]
+    for message in before:
+        if message.exchange == QUICK and message.index == QUICK_MODE_MESSAGES:
+            return message
+    # How many messages IKE_AUTH has depends on EAP (RFC 7296 section 2.16): take the last.
+    last = [m for m in before if m.exchange == IKE_AUTH]
+    return _need(last[-1:], path, "complete IKE exchange before the first Binding Update")
+
+
+def _binding_ack(binding: list[Mobility], update: Mobility, path: Path) -> Mobility:
+    acks = [
+        m
+        for m in binding
+        if not m.update
+        and m.time >= update.time
+        and (m.source, m.home_address) == (update.destination, update.home_address)
+    ]
+    if acks and all(m.refused for m in acks):
+        raise PhaseError(f"{path}: the Binding Update was refused")
+    accepted = (m for m in acks if not m.refused)
+    return _need(accepted, path, "Binding Acknowledgement (RH2 before ESP)")
+
+
+def _ordered(start: int, times: list[int], packet: int | None, path: Path) -> Timeline:
+    """Turn times in nanoseconds into a timeline, if every phase ends after it starts.
+
+    IKE may start, and even end, while PANA is still going on: what overlaps counts for PANA.
+    """
+    under_way = max(0, min(times[0], times[2]) - times[1]) / 1e9
+    times = [times[0], *(max(time, times[0]) for time in times[1:3]), *times[3:]]
+    for name, begin, end in zip(PHASES, [start, *times], times, strict=False):
+        if end < begin:
+            late = (begin - end) / 1e9
+            raise PhaseError(f"{path}: the phase {name} ends {late:.6f} s before it starts")
+    pana_end, ike_start, ike_end, binding_start, binding_end = ((t - start) / 1e9 for t in times)
+    first_packet = None if packet is None else (packet - start) / 1e9
+    ends = (pana_end, ike_start, ike_end, binding_start, binding_end)
+    return Timeline(*ends, first_packet, start, overlap=under_way)
+
+
+class _Event(msgspec.Struct):
+    t: int
+    host: str
+    agent: str
+    event: str
+
+
+STARTS = frozenset({("pana", "Started"), ("dhcpv6", "Started"), ("dns", "Started")})
+IKE_STARTS = frozenset({("ikev1", "Phase1Started"), ("ikev2", "IkeStarted")})
+MILESTONES: tuple[tuple[str, frozenset[tuple[str, str]]], ...] = (
+    ("start", STARTS | IKE_STARTS),
+    ("pana_end", frozenset({("pana", "Authenticated")})),
+    ("ike_start", IKE_STARTS),
+    ("ike_end", frozenset({("ikev1", "ChildEstablished"), ("ikev2", "ChildEstablished")})),
+    ("binding_start", frozenset({("mip6", "BindingUpdateSent")})),
+    ("binding_end", frozenset({("mip6", "BindingAccepted")})),
+)
+"""The agents' events that part the phases, each phase beginning with its own."""
+
+
+def from_events(path: Path, host: str = "A") -> Timeline:
+    """Find the phases in the events that the agents of `host` logged.
+
+    They begin with the first event called Started, of whatever agent: an exchange that captures
+    do not know shows in how far the two differ. Raises PhaseError naming the event that is
+    missing, or DataError for a bad line.
+    """
+    first: dict[str, int] = {}
+    with_pana = False
+    for event in read_whole(path, _Event):
+        with_pana |= event.host == host and event.agent == "pana"
+        for name, wanted in MILESTONES:
+            begins = name == "start" and event.event == "Started"
+            if event.host == host and (begins or (event.agent, event.event) in wanted):
+                first[name] = min(event.t, first.get(name, event.t))
+    if not with_pana and "start" in first:
+        first["pana_end"] = first["start"]
+    for name, wanted in MILESTONES:
+        if name not in first:
+            expected = " or ".join(sorted(f"{agent} {event}" for agent, event in wanted))
+            raise PhaseError(f"{path}: host {host} logged no event {expected}")
+    return _ordered(first["start"], [first[name] for name, _ in MILESTONES[1:]], None, path)
