@@ -17,8 +17,8 @@ from agents.approaches.scene import (
     role,
 )
 from agents.daemons.kea import DhcpServerConfiguration, LocalHomeAgent
-from agents.nodes.access_router.machine import RelaySettings
-from agents.nodes.mobile_node.discovery import Dhcpv6Settings
+from agents.nodes.access_router.settings import RelaySettings
+from agents.nodes.mobile_node.settings import Dhcpv6Settings
 from topologies.model import Topology
 
 NEEDS = (*KERNEL_NEEDS, "kea-dhcp6")

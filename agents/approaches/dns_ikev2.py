@@ -8,7 +8,7 @@ from agents.approaches import Role
 from agents.approaches.pana_ikev2 import Settings, home
 from agents.approaches.scene import HOME_AGENT, HOME_REALM, KERNEL_NEEDS, Scene, prepare, role
 from agents.daemons.nsd import DnsServerConfiguration, HomeAgentRecord, Zone
-from agents.nodes.mobile_node.discovery import DnsSettings
+from agents.nodes.mobile_node.settings import DnsSettings
 from topologies.model import Topology
 
 NEEDS = (*KERNEL_NEEDS, "nsd")

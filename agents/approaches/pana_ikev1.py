@@ -10,7 +10,7 @@ import msgspec
 from agents.approaches import Role
 from agents.approaches.scene import KERNEL_NEEDS, CommonSettings, Scene, prepare
 from agents.nodes.habits import Habits, Profile, habits
-from agents.nodes.ike_daemon.ikev1 import IkeSettings
+from agents.nodes.ike_daemon.settings import IkeSettings
 from topologies.model import Topology
 
 NEEDS = KERNEL_NEEDS

@@ -13,9 +13,11 @@ import tomli_w
 
 from agents.approaches import Role
 from agents.bootstrap.assignment import Protection, PskSource
+from agents.core.configuration import Configuration
 from agents.core.documents import fit
 from agents.core.settings import (
     BindingLifetime,
+    DialectName,
     FragmentSize,
     Identity,
     PartOfLifetime,
@@ -23,23 +25,21 @@ from agents.core.settings import (
 )
 from agents.diameter.config import PORT, TLS_PORT
 from agents.eap import ca
-from agents.nodes.access_router.machine import AccessRouterConfiguration, LocalHomeAgent
+from agents.nodes.access_router.settings import AccessRouterConfiguration, LocalHomeAgent
 from agents.nodes.diameter import DiameterPeer
-from agents.nodes.flooder.machine import FlooderConfiguration, FloodSettings
-from agents.nodes.home_agent.machine import HomeAgentConfiguration, HomeAgentSettings
-from agents.nodes.home_network.machine import HomeNetworkConfiguration
-from agents.nodes.ike_daemon.ikev1 import IkeSettings
+from agents.nodes.flooder.settings import FlooderConfiguration, FloodSettings
+from agents.nodes.home_agent.settings import HomeAgentConfiguration, HomeAgentSettings
+from agents.nodes.home_network.settings import HomeNetworkConfiguration
 from agents.nodes.ike_daemon.ikev2 import Ike2Settings
-from agents.nodes.mobile_node.access import (
-    DialectName,
+from agents.nodes.ike_daemon.settings import IkeSettings
+from agents.nodes.mobile_node.settings import (
     EapSettings,
+    MobileNodeConfiguration,
     PanaSettings,
     WishName,
 )
-from agents.nodes.mobile_node.machine import MobileNodeConfiguration
-from agents.nodes.rogue_router.machine import RogueConfiguration
+from agents.nodes.rogue_router.settings import RogueConfiguration
 from agents.nodes.tls import TlsSettings
-from agents.shell.program import Configuration
 from topologies.model import Topology
 
 KERNEL_NEEDS = ("veth", "xfrm_user", "esp6", "mip6", "ip6_tunnel", "rpfilter", "policy_routing")
@@ -211,9 +211,7 @@ class Scene:
             "local": self._local_home_agent(),
         }
         if self.settings.rogue is None:
-            return role(
-                "nodes.access_router.machine", AccessRouterConfiguration(**(usual | changes))
-            )
+            return role("nodes.access_router.main", AccessRouterConfiguration(**(usual | changes)))
         rogue: dict[str, Any] = {
             "attack": self.settings.rogue,
             "identity": self.settings.identity,
@@ -225,7 +223,7 @@ class Scene:
                 mode="aggressive" if self.settings.rogue == "impersonate" else "main"
             ),
         }
-        return role("nodes.rogue_router.machine", RogueConfiguration(**(usual | changes | rogue)))
+        return role("nodes.rogue_router.main", RogueConfiguration(**(usual | changes | rogue)))
 
     def _local_home_agent(self) -> LocalHomeAgent | None:
         if not self.settings.local_offered:
@@ -273,7 +271,7 @@ class Scene:
             "psk_source": self.settings.psk_source,
             "protection": self.settings.protection,
         }
-        return role("nodes.home_network.machine", HomeNetworkConfiguration(**(usual | changes)))
+        return role("nodes.home_network.main", HomeNetworkConfiguration(**(usual | changes)))
 
     def home_agent(self, ikev2: Ike2Settings) -> Role:
         """Return a home agent with IKEv2 and EAP, beside the AAA server on host C."""
@@ -282,7 +280,7 @@ class Scene:
             home_agent=self.home_agent_settings(),
             **self._with_eap(HOME_AGENT, HOME_REALM, ikev2),
         )
-        return role("nodes.home_agent.machine", configuration)
+        return role("nodes.home_agent.main", configuration)
 
     def visited_home_agent(self, ikev2: Ike2Settings) -> Role:
         """Return a home agent with IKEv2 and EAP in the visited network, on a host of its own."""
@@ -293,7 +291,7 @@ class Scene:
             proposed_home_address=_home_address(home_agent),
             **self._with_eap(VISITED_HOME_AGENT, VISITED_REALM, ikev2),
         )
-        return role("nodes.home_agent.machine", configuration)
+        return role("nodes.home_agent.main", configuration)
 
     def _with_eap(self, name: str, realm: str, ikev2: Ike2Settings) -> dict[str, Any]:
         return {
@@ -340,7 +338,7 @@ class Scene:
             ikev1=ikev1 or IkeSettings(),
             ikev2=ikev2 or Ike2Settings(),
         )
-        return [role("nodes.flooder.machine", configuration)]
+        return [role("nodes.flooder.main", configuration)]
 
     def pana(self, *, mobility: bool = True) -> PanaSettings:
         """Return the mobile node's network access by PANA."""
@@ -371,7 +369,7 @@ class Scene:
             "protection": settings.protection,
             "binding_lifetime": settings.binding_lifetime,
         }
-        return role("nodes.mobile_node.machine", MobileNodeConfiguration(**(usual | changes)))
+        return role("nodes.mobile_node.main", MobileNodeConfiguration(**(usual | changes)))
 
 
 def _home_address(home_agent: HomeAgentSettings) -> str:

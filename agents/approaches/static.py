@@ -7,9 +7,9 @@ from pathlib import Path
 
 from agents.approaches import Role, scene
 from agents.approaches.scene import HOME_ADDRESS, KERNEL_NEEDS, CommonSettings, Scene
-from agents.nodes.home_network.machine import PresharedPeer
+from agents.nodes.home_network.settings import PresharedPeer
 from agents.nodes.ike_daemon.ikev2 import Ike2PskSettings
-from agents.nodes.mobile_node.discovery import StaticSettings
+from agents.nodes.mobile_node.settings import StaticSettings
 from topologies.model import Topology
 
 NEEDS = KERNEL_NEEDS

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 import msgspec
 
@@ -43,3 +43,6 @@ def zero_or(least: float, **values: float) -> None:
     for name, value in values.items():
         if 0 < value < least:
             raise ValueError(f"{name}: {shown(value)} is not allowed; use 0, or {least:g} or more")
+
+
+DialectName: TypeAlias = Literal["rfc5191", "draft12"]

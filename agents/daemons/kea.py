@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import msgspec
 
+from agents.core.configuration import Configuration
 from agents.core.eventlog import EventLog
 from agents.core.unicast import home_agent_address
 from agents.daemons.daemon import (
@@ -22,7 +23,7 @@ from agents.daemons.daemon import (
 )
 from agents.dhcpv6.wire import SERVER_PORT, OptionCode
 from agents.shell.addresses import link_local_address
-from agents.shell.program import Configuration, run
+from agents.shell.program import run
 
 _VISITED = "mip6-visited"
 _ENTERPRISE = 32473

@@ -10,6 +10,7 @@ from typing import Annotated
 
 import msgspec
 
+from agents.core.configuration import Configuration
 from agents.core.eventlog import EventLog
 from agents.core.unicast import home_agent_address
 from agents.daemons.daemon import (
@@ -21,7 +22,7 @@ from agents.daemons.daemon import (
 )
 from agents.dns.lookup import SERVICE
 from agents.dns.wire import PORT, normal
-from agents.shell.program import Configuration, run
+from agents.shell.program import run
 
 _NUMBER = msgspec.Meta(ge=0, le=65535)
 _NO_PORT = 0

@@ -7,9 +7,6 @@ import time
 from collections.abc import Hashable
 from dataclasses import dataclass
 from ipaddress import IPv6Address
-from typing import Annotated
-
-import msgspec
 
 from agents.core.eventlog import EventLog
 from agents.core.reader import WireError
@@ -19,26 +16,10 @@ from agents.diameter.errors import is_refusal
 from agents.diameter.mobility import MobilityRequest
 from agents.eap.server import MAXIMUM_IDENTITY
 from agents.eap.wire import Code, Packet, Type
-from agents.nodes.diameter import DiameterPeer, diameter_files, node_config
-from agents.nodes.tls import TlsSettings
-from agents.shell.program import Configuration
+from agents.nodes.diameter import AaaClientConfiguration, diameter_files, node_config
 from agents.shell.tcp import DiameterService
 
 _CONNECTION_TIMEOUT = 30.0
-
-
-class AaaClientConfiguration(Configuration, frozen=True, kw_only=True):
-    """The base of the configurations with an AAA client; `aaa_timeout` in seconds.
-
-    `home` is the home AAA server, or a relay on the way to it, trusted to relay for `home_realm`.
-    """
-
-    diameter_identity: str
-    diameter_realm: str
-    home: DiameterPeer
-    home_realm: str | None = None
-    diameter_tls: TlsSettings | None = None
-    aaa_timeout: Annotated[float, msgspec.Meta(gt=0, le=86400)] = 10.0
 
 
 @dataclass(slots=True)

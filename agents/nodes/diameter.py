@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from ipaddress import ip_address
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 
+from agents.core.configuration import Configuration
 from agents.diameter.config import PORT, NodeConfig, PeerConfig
 from agents.nodes.tls import TlsSettings
 from agents.shell.tls import TlsFiles
@@ -55,3 +57,17 @@ def diameter_files(tls: TlsSettings | None, keys: str | None) -> TlsFiles | None
         return None
     key_log = Path(keys) / _KEY_LOG if keys else None
     return TlsFiles(Path(tls.certificate), Path(tls.key), Path(tls.ca), key_log)
+
+
+class AaaClientConfiguration(Configuration, frozen=True, kw_only=True):
+    """The base of the configurations with an AAA client; `aaa_timeout` in seconds.
+
+    `home` is the home AAA server, or a relay on the way to it, trusted to relay for `home_realm`.
+    """
+
+    diameter_identity: str
+    diameter_realm: str
+    home: DiameterPeer
+    home_realm: str | None = None
+    diameter_tls: TlsSettings | None = None
+    aaa_timeout: Annotated[float, msgspec.Meta(gt=0, le=86400)] = 10.0

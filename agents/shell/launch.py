@@ -18,8 +18,7 @@ import msgspec
 import tomli_w
 
 from agents.nodes.habits import Habits
-from agents.nodes.ike_daemon.ikev1 import IkeSettings
-from agents.nodes.ike_daemon.peers import Peer
+from agents.nodes.ike_daemon.settings import IkeSettings, Peer
 
 SCRIPTS = Path(__file__).with_name("scripts")
 _IKE_SCRIPT = "home_network.sh"

@@ -6,54 +6,20 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import NoReturn, TypeAlias, TypeVar
+from typing import NoReturn, TypeVar
 
-import msgspec
-
-from agents.core import documents
-from agents.core.documents import DocumentError
+from agents.core.configuration import Commands, ConfigurationError, load
 from agents.core.eventlog import EventLog
 
 T = TypeVar("T")
-
-
-CommandNames: TypeAlias = Mapping[str, tuple[Callable[[str], object], ...]]
-"""What a role can be asked while it runs, each with what reads its arguments."""
-
-
-class Configuration(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The base of all configurations: `host` names the host in the event log."""
-
-    host: str
-
-    @property
-    def commands(self) -> CommandNames:
-        """What may be asked of the role that is configured like this."""
-        return {}
-
-
-class ConfigurationError(Exception):
-    """A configuration that cannot be used; the text names the file and the place in it."""
-
-
-def load(path: Path, kind: type[T]) -> T:
-    """Read a configuration in TOML, or in JSON if the file's name ends so."""
-    try:
-        return documents.load(path, kind)
-    except DocumentError as error:
-        raise ConfigurationError(f"{path}: {error}") from None
 
 
 def fail(program: str, text: object) -> NoReturn:
     """End the program with one line of explanation and exit status 2."""
     sys.stderr.write(f"{program}: {text}\n")
     raise SystemExit(2)
-
-
-Commands: TypeAlias = Mapping[str, Callable[..., object]]
-"""What may be asked of a role while it runs, by name; a false result says that it cannot be now."""
 
 
 def take_commands(commands: Commands, log: EventLog) -> None:

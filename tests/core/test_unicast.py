@@ -29,10 +29,10 @@ from agents.eap.tls import EapKeys
 from agents.kernel.model import FakeEnforcementPoint
 from agents.kernel.port import AccessLink
 from agents.nodes.access_router.pinholes import Pinholes
-from agents.nodes.home_agent.machine import HomeAgentSettings
-from agents.nodes.home_registration.machine import RegistrationConfiguration
+from agents.nodes.home_agent.settings import HomeAgentSettings
+from agents.nodes.home_registration.settings import RegistrationConfiguration
 from agents.nodes.mobile_node.access import Granted
-from agents.nodes.mobile_node.discovery import StaticSettings
+from agents.nodes.mobile_node.settings import StaticSettings
 from agents.nodes.mobile_node.trust import Trust
 
 NOBODYS = [

@@ -19,7 +19,8 @@ from agents.dhcpv6.relay import Relay
 from agents.dhcpv6.wire import ALL_SERVERS, CLIENT_PORT, SERVER_PORT, link_layer_duid
 from agents.dns.lookup import HomeAgentLookup
 from agents.dns.wire import PORT
-from agents.nodes.mobile_node.discovery import Dhcpv6Settings, Discovery
+from agents.nodes.mobile_node.discovery import Discovery
+from agents.nodes.mobile_node.settings import Dhcpv6Settings
 from agents.shell.addresses import care_of_address, link_local_address
 from agents.shell.datagrams import DatagramEndpoint
 from agents.shell.lookup import LookupEndpoint

@@ -11,7 +11,7 @@ import sys
 from ipaddress import IPv6Address
 
 from agents.core.eventlog import EventLog
-from agents.nodes.ike_daemon.ikev1 import IkeSettings
+from agents.nodes.ike_daemon.settings import IkeSettings
 from agents.shell.launch import LaunchedIke
 from agents.shell.program import take_commands
 

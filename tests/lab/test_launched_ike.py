@@ -49,7 +49,7 @@ class Network(Scene):
         settings = {"host": "A", "local": NODES[number], "initiate": True, "peers": [peer]}
         path = self.folder / f"node{number}.toml"
         path.write_text(tomli_w.dumps(settings))
-        program = self.start(self.nodes[number], "agents.nodes.ike_daemon.ikev1", str(path))
+        program = self.start(self.nodes[number], "agents.nodes.ike_daemon.main", str(path))
         event = program.wait_for("ChildEstablished", "Discarded", "Failed")["event"]
         program.close()
         return str(event)

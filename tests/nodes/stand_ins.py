@@ -6,8 +6,8 @@ import io
 import json
 
 from agents.core.eventlog import EventLog
-from agents.nodes.mobile_node.access import EapSettings
-from agents.nodes.mobile_node.machine import MobileNode, MobileNodeConfiguration
+from agents.nodes.mobile_node.machine import MobileNode
+from agents.nodes.mobile_node.settings import EapSettings, MobileNodeConfiguration
 from agents.nodes.tls import TlsSettings
 from tests.ike import COA
 

@@ -15,8 +15,8 @@ from agents.diameter.errors import DiameterError, ResultCode
 from agents.diameter.mobility import MobilityRequest
 from agents.eap.wire import Code, Packet, Type
 from agents.nodes import aaa_client
-from agents.nodes.aaa_client import AaaClient, AaaClientConfiguration
-from agents.nodes.diameter import DiameterPeer
+from agents.nodes.aaa_client import AaaClient
+from agents.nodes.diameter import AaaClientConfiguration, DiameterPeer
 from tests.ike import COA
 
 

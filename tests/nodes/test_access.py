@@ -13,7 +13,8 @@ import pytest
 from agents.core.eventlog import EventLog
 from agents.nodes import retry
 from agents.nodes.mobile_node import access
-from agents.nodes.mobile_node.access import PanaAccess, PanaSettings
+from agents.nodes.mobile_node.access import PanaAccess
+from agents.nodes.mobile_node.settings import PanaSettings
 from agents.pana.paa import Paa
 from agents.shell.driver import Driver
 from tests.ike import COA

@@ -22,7 +22,8 @@ from agents.diameter.errors import DiameterError, ResultCode
 from agents.kernel.model import FakeEnforcementPoint
 from agents.kernel.port import AccessLink
 from agents.nodes.access_router import machine as access_router
-from agents.nodes.access_router.machine import AccessRouter, AccessRouterConfiguration
+from agents.nodes.access_router.machine import AccessRouter
+from agents.nodes.access_router.settings import AccessRouterConfiguration
 from agents.nodes.diameter import DiameterPeer
 from agents.pana.events import Authenticated, Rejected
 from agents.pana.pac import Pac

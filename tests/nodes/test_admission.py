@@ -19,7 +19,8 @@ from agents.aaa.policy import Place
 from agents.bootstrap.assignment import Assignment, ike_psk
 from agents.core.eventlog import EventLog
 from agents.nodes.home_network import machine as home_network
-from agents.nodes.home_network.machine import Admission, HomeNetworkConfiguration
+from agents.nodes.home_network.machine import Admission
+from agents.nodes.home_network.settings import HomeNetworkConfiguration
 from agents.nodes.tls import TlsSettings
 
 NAME, COA = "mn@home.test", IPv6Address("2001:db8:a::2")

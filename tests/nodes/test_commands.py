@@ -7,11 +7,10 @@ import asyncio
 import pytest
 
 from agents.kernel.model import FakeMobileNode
-from agents.nodes.ike_daemon.ikev1 import IkeSettings
 from agents.nodes.ike_daemon.ikev2 import Ike2Settings
+from agents.nodes.ike_daemon.settings import IkeSettings
 from agents.nodes.mobile_node import machine as mobile_node
-from agents.nodes.mobile_node.access import PanaSettings
-from agents.nodes.mobile_node.discovery import StaticSettings
+from agents.nodes.mobile_node.settings import PanaSettings, StaticSettings
 from tests.ike import HA
 from tests.nodes import stand_ins
 from tests.nodes.stand_ins import Recorder, configured

@@ -13,9 +13,13 @@ from agents.core.eventlog import EventLog
 from agents.dhcpv6 import events as dhcpv6
 from agents.dns import events as dns
 from agents.nodes.ike_daemon.ikev2 import Ike2Settings
-from agents.nodes.mobile_node.access import EapSettings
-from agents.nodes.mobile_node.discovery import Dhcpv6Settings, Discovery, DnsSettings
-from agents.nodes.mobile_node.machine import MobileNodeConfiguration
+from agents.nodes.mobile_node.discovery import Discovery
+from agents.nodes.mobile_node.settings import (
+    Dhcpv6Settings,
+    DnsSettings,
+    EapSettings,
+    MobileNodeConfiguration,
+)
 from agents.nodes.tls import TlsSettings
 
 HERE = IPv6Address("::1")

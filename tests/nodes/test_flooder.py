@@ -10,13 +10,8 @@ import pytest
 
 from agents.approaches import pana_ikev1
 from agents.core.eventlog import EventLog
-from agents.nodes.flooder.machine import (
-    AttackName,
-    Count,
-    Flooder,
-    FlooderConfiguration,
-    FloodSettings,
-)
+from agents.nodes.flooder.main import Count, Flooder
+from agents.nodes.flooder.settings import AttackName, FlooderConfiguration, FloodSettings
 from testbed.base.places import PROJECT
 from testbed.experiment.spec import Spec, SpecError
 from topologies import attacked, paper
@@ -27,7 +22,7 @@ ATTACKS = AttackName.__args__
 def composed(attack, tmp_path):
     settings = pana_ikev1.Settings(flood=FloodSettings(attack=attack, rate=50, limit=3))
     roles = pana_ikev1.compose(settings, attacked.TOPOLOGY, tmp_path, tmp_path)
-    [found] = [role for role in roles if role.module == "agents.nodes.flooder.machine"]
+    [found] = [role for role in roles if role.module == "agents.nodes.flooder.main"]
     assert roles[0] is found
     return found.host, msgspec.convert(found.configuration, FlooderConfiguration)
 

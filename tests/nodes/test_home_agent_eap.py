@@ -17,11 +17,8 @@ from agents.ikev2.config import Grant
 from agents.ikev2.events import EapResponse
 from agents.nodes.diameter import DiameterPeer
 from agents.nodes.home_agent import machine as home_agent
-from agents.nodes.home_agent.machine import (
-    EapAuthenticator,
-    HomeAgentConfiguration,
-    HomeAgentSettings,
-)
+from agents.nodes.home_agent.machine import EapAuthenticator
+from agents.nodes.home_agent.settings import HomeAgentConfiguration, HomeAgentSettings
 from agents.nodes.ike_daemon.ikev2 import Ike2Settings
 from agents.nodes.tls import TlsSettings
 from tests.ike import COA, HA, HOA

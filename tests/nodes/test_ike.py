@@ -12,7 +12,8 @@ import pytest
 from agents.core.eventlog import EventLog
 from agents.kernel.model import FakeHomeAgent, FakeMobileNode
 from agents.nodes.ike_daemon import ikev1 as ike
-from agents.nodes.ike_daemon.ikev1 import IkeService, IkeSettings
+from agents.nodes.ike_daemon.ikev1 import IkeService
+from agents.nodes.ike_daemon.settings import IkeSettings
 from agents.shell.keylog import KeyLog
 from tests.ike import COA, HA, HOA, PSK
 from tests.nodes.network import Network

@@ -11,11 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from agents.nodes.home_registration.machine import RegistrationConfiguration
-from agents.nodes.ike_daemon.ikev1 import IkeConfiguration, IkeSettings
-from agents.nodes.ike_daemon.peers import Peer
+from agents.core.configuration import load
+from agents.nodes.home_registration.settings import RegistrationConfiguration
+from agents.nodes.ike_daemon.settings import IkeConfiguration, IkeSettings, Peer
 from agents.shell.launch import LaunchedIke, launch
-from agents.shell.program import load
 
 HA, HOA = IPv6Address("2001:db8:100::1"), IPv6Address("2001:db8:100::1234")
 COA = IPv6Address("2001:db8:a::2")

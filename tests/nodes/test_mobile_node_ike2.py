@@ -10,7 +10,7 @@ from agents.kernel.model import FakeMobileNode
 from agents.nodes import retry
 from agents.nodes.ike_daemon.ikev2 import Ike2Settings
 from agents.nodes.mobile_node import machine as mobile_node
-from agents.nodes.mobile_node.discovery import StaticSettings
+from agents.nodes.mobile_node.settings import StaticSettings
 from tests.ike import COA, HA, HOA
 from tests.nodes import stand_ins
 from tests.nodes.stand_ins import Recorder, configured

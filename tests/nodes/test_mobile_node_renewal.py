@@ -11,10 +11,11 @@ from agents.bootstrap.assignment import Assignment, Wish
 from agents.bootstrap.sealed import SealContext, seal
 from agents.eap.tls import EapKeys
 from agents.kernel.model import FakeMobileNode
-from agents.nodes.ike_daemon.ikev1 import IkeSettings
 from agents.nodes.ike_daemon.ikev2 import Ike2Settings
+from agents.nodes.ike_daemon.settings import IkeSettings
 from agents.nodes.mobile_node import machine as mobile_node
-from agents.nodes.mobile_node.access import Granted, PanaSettings
+from agents.nodes.mobile_node.access import Granted
+from agents.nodes.mobile_node.settings import PanaSettings
 from tests.ike import HA, HOA
 from tests.nodes import stand_ins
 from tests.nodes.stand_ins import NAME, Recorder, configured

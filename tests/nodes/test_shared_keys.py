@@ -12,8 +12,8 @@ from agents.core.eventlog import EventLog
 from agents.ikev2.config import Grant
 from agents.nodes.home_agent import machine as home_agent
 from agents.nodes.home_agent.machine import PresharedIke
-from agents.nodes.ike_daemon.ikev1 import IkeSettings
 from agents.nodes.ike_daemon.ikev2 import Ike2Settings
+from agents.nodes.ike_daemon.settings import IkeSettings
 from tests.nodes.beside import HomeAgentBeside
 
 NAME, STATIC = "mn@home.test", "static@home.test"

@@ -13,7 +13,7 @@ NEEDLESS = {"OpenSSL", "cryptography.x509", "dns", "agents.diameter", "agents.ea
 
 
 @pytest.mark.parametrize(
-    "program", ["agents.nodes.ike_daemon.ikev1", "agents.nodes.home_registration.machine"]
+    "program", ["agents.nodes.ike_daemon.main", "agents.nodes.home_registration.main"]
 )
 def test_what_a_script_starts_reads_no_certificates(program):
     listed = f"import {program}, sys; print(*sys.modules)"

@@ -3,35 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import random
 import time
 from collections.abc import Callable
 from dataclasses import replace
 from ipaddress import IPv6Address, IPv6Network
-from typing import Literal
-
-import msgspec
 
 from agents.bootstrap.assignment import Assignment, Wish
+from agents.core.configuration import Commands
 from agents.core.eventlog import EventLog
 from agents.core.machine import Event
-from agents.core.settings import PartOfLifetime, SessionLifetime
 from agents.dhcpv6.relay import Relay
-from agents.dhcpv6.wire import ALL_SERVERS, SERVER_PORT
+from agents.dhcpv6.wire import SERVER_PORT
 from agents.diameter.authorisation import GrantError
 from agents.diameter.eap import DiameterEapAnswer
 from agents.diameter.errors import DiameterError, ResultCode
 from agents.diameter.mobility import mobility_request
 from agents.eap.lower import identity_request
 from agents.eap.wire import Code, Packet, TlsData, Type
-from agents.kernel.filter import LinuxEnforcementPoint
 from agents.kernel.port import AccessLink, EnforcementPoint, KernelError
-from agents.nodes.aaa_client import AaaClient, AaaClientConfiguration
+from agents.nodes.aaa_client import AaaClient
 from agents.nodes.access_router.pinholes import Pinholes
-from agents.nodes.home_agent.machine import HomeAgentService, HomeAgentSettings, PresharedIke
-from agents.nodes.ike_daemon.ikev1 import IkeSettings
-from agents.nodes.mobile_node.access import DialectName
+from agents.nodes.access_router.settings import AccessRouterConfiguration
+from agents.nodes.home_agent.machine import HomeAgentService, PresharedIke
 from agents.pana import events
 from agents.pana.dialect import PORT, Dialect
 from agents.pana.dialects import DIALECTS
@@ -41,7 +35,6 @@ from agents.pana.paa import Paa
 from agents.pana.places import HostAddress
 from agents.pana.wire import Result
 from agents.shell.datagrams import DatagramEndpoint
-from agents.shell.program import CommandNames, Commands, run, take_commands
 from agents.shell.relay import RelayEndpoint
 
 
@@ -59,70 +52,6 @@ RETRY = 1.0
 """Seconds after which a kernel is asked again that has not closed the filter."""
 
 _FIRST_REQUESTS = {"identity": identity_request, "tls": _tls_start}
-
-
-class LocalHomeAgent(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A home agent of the visited network on this host, offered to the home AAA server.
-
-    `home_address` is the one proposed for a mobile node that gets it.
-    """
-
-    home_agent: HomeAgentSettings
-    home_address: str
-    ikev1: IkeSettings = IkeSettings()
-
-    def candidate(self) -> Assignment:
-        """Return the offer as Diameter carries it."""
-        prefix = IPv6Network(self.home_agent.prefix)
-        address = IPv6Address(self.home_address)
-        return Assignment(IPv6Address(self.home_agent.address), prefix.prefixlen, address)
-
-
-class RelaySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The DHCPv6 relay agent: the server, and this host's own interface and address towards it.
-
-    Without an address of a server the multicast group of all is asked (RFC 8415 section 19).
-    `network` is the home domain, for which the AAA server's information is supplied (RFC 6611).
-    """
-
-    interface: str
-    address: str
-    network: str
-    server: str = ALL_SERVERS
-
-
-class AccessRouterConfiguration(AaaClientConfiguration, frozen=True, kw_only=True):
-    """The access router's configuration; times in seconds.
-
-    With `relay` every authentication asks the AAA server for a home agent, which the relay agent
-    then supplies to the DHCPv6 server; PANA does not deliver it. PANA starts `stateful`,
-    `stateless` (no memory before the PaC has proved its address), or `optimized` (the first
-    request carries EAP's). The first EAP request asks for the `identity`, or starts EAP-TLS (`tls`)
-    in the home AAA server's place, which must pick it up. Without `mobility` no home agent is
-    offered: a PaC of RFC 5191 alone may stumble over that AVP. With `early` it lets a mobile node
-    begin IKE as soon as the home AAA server has verified it. It re-authenticates who has not done
-    so after the part `reauth_at` of a session's lifetime, 0 means never.
-    """
-
-    access_interface: str
-    access_prefix: str
-    address: str
-    keys: str | None = None
-    dialect: DialectName = "rfc5191"
-    start: Literal["stateful", "stateless", "optimized"] = "stateful"
-    first_request: Literal["identity", "tls"] = "identity"
-    early: bool = False
-    encryption: bool = False
-    mobility: bool = True
-    local: LocalHomeAgent | None = None
-    relay: RelaySettings | None = None
-    session_lifetime: SessionLifetime = 3600.0
-    reauth_at: PartOfLifetime = 0.9
-
-    @property
-    def commands(self) -> CommandNames:
-        """For all sessions at once."""
-        return {"ping": (), "reauthenticate": (), "terminate": ()}
 
 
 class AccessRouter:
@@ -442,27 +371,4 @@ def _address(host: str) -> IPv6Address:
     """Return a mobile node's address without its zone."""
     return IPv6Address(host.partition("%")[0])
 
-
-async def serve(
-    configuration: AccessRouterConfiguration,
-    stop: asyncio.Event,
-    kind: type[AccessRouter] = AccessRouter,
-) -> None:
-    """Run the access router until `stop` is set."""
-    log = EventLog(configuration.host, "role")
-    link = AccessLink(configuration.access_interface, IPv6Network(configuration.access_prefix))
-    enforcement = LinuxEnforcementPoint(link)
-    enforcement.close_access()
-    client = AaaClient(configuration, log, configuration.keys)
-    router = kind(configuration, client, enforcement, log.child("pana"))
-    await client.start()
-    take_commands(router.commands(), log)
-    log.write("Ready", pid=os.getpid())
-    await stop.wait()
-    router.close()
-    await client.close()
     # The filter stays: nobody watches over the link any more. The next access router takes it over.
-
-
-if __name__ == "__main__":
-    run("agents.nodes.access_router.machine", AccessRouterConfiguration, serve)

@@ -8,19 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import math
-import os
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from ipaddress import IPv6Address, IPv6Network
 from typing import Any
 
-import msgspec
-
 from agents.bootstrap.assignment import Assignment, Wish
 from agents.core.eventlog import EventLog
 from agents.core.machine import Event
-from agents.core.unicast import home_agent_address
 from agents.diameter.eap import DiameterEapAnswer
 from agents.diameter.errors import DiameterError, ResultCode
 from agents.diameter.mobility import mobility_request
@@ -30,26 +26,14 @@ from agents.kernel.linux import LinuxHomeAgent
 from agents.kernel.port import HomeAgentKernel, KernelError
 from agents.mip6.binding_cache import AuthorisationEnded
 from agents.mip6.home_agent import HomeAgent
-from agents.nodes.aaa_client import AaaClient, AaaClientConfiguration
-from agents.nodes.ike_daemon.ikev1 import IkeService, IkeSettings
+from agents.nodes.aaa_client import AaaClient
+from agents.nodes.home_agent.settings import HomeAgentConfiguration, HomeAgentSettings
+from agents.nodes.ike_daemon.ikev1 import IkeService
 from agents.nodes.ike_daemon.ikev2 import Ike2Service, Ike2Settings
-from agents.nodes.tls import TlsSettings
+from agents.nodes.ike_daemon.settings import IkeSettings
 from agents.shell.driver import Driver
 from agents.shell.keylog import KeyLog
 from agents.shell.mobility import HomeAgentEndpoint
-from agents.shell.program import run
-
-
-class HomeAgentSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The home agent's address, and the home link and prefix that it serves."""
-
-    address: str
-    interface: str
-    prefix: str
-    duplicate_address_detection: bool = True
-
-    def __post_init__(self) -> None:
-        home_agent_address(self.address)
 
 
 class Authorisations:
@@ -279,21 +263,6 @@ class PresharedIke:
                 service.close()
 
 
-class HomeAgentConfiguration(AaaClientConfiguration, frozen=True, kw_only=True):
-    """The program's configuration; times in seconds.
-
-    A home agent in a visited network proposes itself with `proposed_home_address`, the one home
-    address that it has to give: it serves one mobile node at a time, whom the home AAA server lets
-    have it.
-    """
-
-    home_agent: HomeAgentSettings
-    ikev2: Ike2Settings
-    certificate: TlsSettings
-    identity: str
-    proposed_home_address: str | None = None
-
-
 class EapAuthenticator:
     """Carries EAP between IKEv2 and the home AAA server (RFC 5778 section 4.1).
 
@@ -399,21 +368,3 @@ class EapAuthenticator:
     def close(self) -> None:
         """Close IKE's socket."""
         self._ike.close()
-
-
-async def serve(configuration: HomeAgentConfiguration, stop: asyncio.Event) -> None:
-    """Run the home agent until `stop` is set."""
-    log = EventLog(configuration.host, "role")
-    home_agent = HomeAgentService(configuration.home_agent, log)
-    client = AaaClient(configuration, log)
-    authenticator = EapAuthenticator(configuration, client, home_agent, log)
-    await client.start()
-    log.write("Ready", pid=os.getpid())
-    await stop.wait()
-    authenticator.close()
-    home_agent.close()
-    await client.close()
-
-
-if __name__ == "__main__":
-    run("agents.nodes.home_agent.machine", HomeAgentConfiguration, serve)

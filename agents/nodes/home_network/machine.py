@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from ipaddress import IPv6Address
 from pathlib import Path
-from typing import Literal
-
-import msgspec
 
 from agents.aaa import subscribers
 from agents.aaa.events import (
@@ -20,67 +16,15 @@ from agents.aaa.events import (
 from agents.aaa.home_aaa import HomeAaa, eap_servers
 from agents.aaa.leases import Leases
 from agents.aaa.policy import Place
-from agents.bootstrap.assignment import Assignment, Protection, PskSource, ike_psk, ike_secret
+from agents.bootstrap.assignment import Assignment, ike_psk, ike_secret
 from agents.core.eventlog import EventLog
-from agents.core.settings import FragmentSize, SessionLifetime
-from agents.diameter.config import PORT
 from agents.diameter.eap import DiameterEapRequest
 from agents.diameter.wire import Message
 from agents.eap.tls import TlsServerConfig
-from agents.nodes.diameter import DiameterPeer, diameter_files, node_config
-from agents.nodes.home_agent.machine import HomeAgentService, HomeAgentSettings, PresharedIke
-from agents.nodes.ike_daemon.ikev1 import IkeSettings
-from agents.nodes.ike_daemon.ikev2 import Ike2Settings
-from agents.nodes.tls import TlsSettings
+from agents.nodes.home_agent.machine import HomeAgentService, PresharedIke
+from agents.nodes.home_network.settings import HomeNetworkConfiguration
+from agents.nodes.ike_daemon.settings import IkeSettings
 from agents.shell.launch import LaunchedIke
-from agents.shell.program import Configuration, run
-from agents.shell.tcp import DiameterService
-
-
-class PresharedPeer(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A mobile node whose key and home address are preconfigured."""
-
-    identity: str
-    home_address: str
-    psk_file: str
-
-
-class HomeNetworkConfiguration(Configuration, frozen=True, kw_only=True):
-    """The home network's configuration; times in seconds.
-
-    Without `home_agent` the AAA server is alone; `diameter_home_agents` are the peers that ask for
-    home addresses themselves. `ikev2` here authenticates by pre-shared keys: those of `preshared`,
-    and those that the AAA server derives. With `early` a mobile node that TLS has verified may
-    begin IKE before EAP ends; with `pick_up` the NAS may have started EAP-TLS.
-    """
-
-    diameter_identity: str
-    diameter_realm: str
-    diameter_address: str
-    diameter_port: int = PORT
-    diameter_tls: TlsSettings | None = None
-    diameter_peers: tuple[DiameterPeer, ...]
-    diameter_home_agents: tuple[str, ...] = ()
-    subscribers: str
-    leases: str
-    tls: TlsSettings
-    work: str
-    home_agent: HomeAgentSettings | None = None
-    ikev1: IkeSettings | None = None
-    ikev2: Ike2Settings | None = None
-    preshared: tuple[PresharedPeer, ...] = ()
-    psk_source: PskSource = "msk"
-    protection: Protection = "none"
-    eap_fragment_size: FragmentSize = 1000
-    session_lifetime: SessionLifetime = 3600.0
-    launch: Literal["resident", "script"] = "resident"
-    early: bool = False
-    pick_up: bool = False
-
-    def __post_init__(self) -> None:
-        resident = self.launch == "resident" and self.psk_source == "emsk"
-        if self.early and not (resident and self.protection == "sealed"):
-            raise ValueError("early IKE needs resident agents, keys from the EMSK, and sealing")
 
 
 class Admission:
@@ -217,36 +161,3 @@ class AaaServer:
         """Stop the timer."""
         if self._timer:
             self._timer.cancel()
-
-
-async def serve(configuration: HomeNetworkConfiguration, stop: asyncio.Event) -> None:
-    """Run the home network until `stop` is set."""
-    log = EventLog(configuration.host, "role")
-    home_agent = admission = None
-    if configuration.home_agent:
-        home_agent = HomeAgentService(configuration.home_agent, log)
-        admission = Admission(configuration, home_agent, log)
-    server = AaaServer(configuration, admission, log.child("aaa"))
-    service = DiameterService(
-        node_config(
-            configuration.diameter_identity,
-            configuration.diameter_realm,
-            configuration.diameter_peers,
-        ),
-        listen=[(configuration.diameter_address, configuration.diameter_port)],
-        tls=diameter_files(configuration.diameter_tls, None),
-        handler=server.answer,
-        on_event=log.child("diameter"),
-    )
-    await service.start()
-    log.write("Ready", pid=os.getpid())
-    await stop.wait()
-    server.close()
-    for part in (admission, home_agent):
-        if part:
-            part.close()
-    await service.close()
-
-
-if __name__ == "__main__":
-    run("agents.nodes.home_network.machine", HomeNetworkConfiguration, serve)

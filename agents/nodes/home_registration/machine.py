@@ -11,28 +11,12 @@ from ipaddress import IPv6Address
 
 from agents.core.eventlog import EventLog
 from agents.core.machine import Event
-from agents.core.settings import BindingLifetime
-from agents.core.unicast import home_agent_address
-from agents.kernel.linux import LinuxMobileNode, SaWatch
+from agents.kernel.linux import SaWatch
 from agents.kernel.port import MobileNodeKernel
 from agents.mip6 import mobile_node as events
 from agents.mip6.mobile_node import HomeRegistration
 from agents.nodes.habits import Habits
 from agents.shell.mobility import MobileNodeEndpoint
-from agents.shell.program import Configuration, run
-
-
-class RegistrationConfiguration(Configuration, frozen=True, kw_only=True):
-    """The daemon's configuration; the lifetime is in seconds."""
-
-    home_agent: str
-    home_address: str
-    care_of: str
-    lifetime: BindingLifetime = 420.0
-    habits: Habits = Habits()
-
-    def __post_init__(self) -> None:
-        home_agent_address(self.home_agent)
 
 
 class RegistrationService:
@@ -171,23 +155,3 @@ class RegistrationService:
         if self._step:
             self._step.cancel()
         self._endpoint.close()
-
-
-async def serve(configuration: RegistrationConfiguration, stop: asyncio.Event) -> None:
-    """Run the daemon until `stop` is set."""
-    kernel = LinuxMobileNode()
-    service = RegistrationService(
-        home_address=IPv6Address(configuration.home_address),
-        home_agent=IPv6Address(configuration.home_agent),
-        care_of=IPv6Address(configuration.care_of),
-        lifetime=configuration.lifetime,
-        kernel=kernel,
-        log=EventLog(configuration.host, "role"),
-        habits=configuration.habits,
-    )
-    await stop.wait()
-    service.close()
-
-
-if __name__ == "__main__":
-    run("agents.nodes.home_registration.machine", RegistrationConfiguration, serve)

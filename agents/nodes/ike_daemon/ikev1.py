@@ -7,80 +7,23 @@ from __future__ import annotations
 
 import asyncio
 import random
-import signal
-import sys
 from collections.abc import Callable
-from contextlib import suppress
 from ipaddress import IPv6Address
-from pathlib import Path
-from typing import Literal
-
-import msgspec
 
 from agents.core.eventlog import EventLog
 from agents.core.machine import Event
-from agents.core.settings import Lifetime
-from agents.crypto.dh import ECP256, MODP2048
-from agents.ike.esp import EspPair, Integrity
+from agents.ike.esp import EspPair
 from agents.ikev1 import events
-from agents.ikev1.config import Config, EspProposal, IkeProposal, Selectors
-from agents.ikev1.constants import Mode
+from agents.ikev1.config import Selectors
 from agents.ikev1.ikev1 import Ikev1
-from agents.kernel.linux import AcquireWatch, LinuxSecurityAssociations
+from agents.kernel.linux import AcquireWatch
 from agents.kernel.port import KernelError, SecurityAssociations
 from agents.nodes.habits import Habits
-from agents.nodes.ike_daemon import peers
-from agents.nodes.ike_daemon.peers import Peer
+from agents.nodes.ike_daemon.settings import IkeSettings
 from agents.shell.datagrams import DatagramEndpoint
 from agents.shell.keylog import KeyLog
-from agents.shell.program import Configuration, ConfigurationError, run
 
 PORT = 500
-_GROUPS = {"modp2048": MODP2048, "ecp256": ECP256}
-_HASHES = {"sha1": 2, "sha256": 4}
-_INTEGRITY = {"sha1": Integrity.HMAC_SHA1_96, "sha256": Integrity.HMAC_SHA2_256_128}
-
-
-class IkeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """How IKEv1 negotiates; lifetimes in seconds."""
-
-    mode: Literal["main", "aggressive"] = "main"
-    group: Literal["modp2048", "ecp256"] = "modp2048"
-    key_bits: Literal[128, 192, 256] = 128
-    hash: Literal["sha1", "sha256"] = "sha256"
-    pfs: bool = False
-    ike_lifetime: Lifetime = 28800.0
-    esp_lifetime: Lifetime = 3600.0
-
-    def config(self, identity: str | None) -> Config:
-        """Return what an Ikev1 machine takes: one proposal for each phase."""
-        group = _GROUPS[self.group]
-        return Config(
-            mode=Mode.MAIN if self.mode == "main" else Mode.AGGRESSIVE,
-            identity=identity if self.mode == "aggressive" else None,
-            proposals=(IkeProposal(self.key_bits, _HASHES[self.hash], group),),
-            esp_proposals=(EspProposal(self.key_bits, _INTEGRITY[self.hash]),),
-            pfs=group if self.pfs else None,
-            ike_lifetime=self.ike_lifetime,
-            esp_lifetime=self.esp_lifetime,
-        )
-
-
-class IkeConfiguration(Configuration, frozen=True, kw_only=True):
-    """The daemon's configuration; with `initiate` it starts the exchange with its first peer.
-
-    `peers_folder` holds further peers, a file each; at SIGHUP they are read again. Who keeps that
-    folder holds the other end of standard input: the daemon ends with it.
-    """
-
-    local: str
-    peers: tuple[Peer, ...] = ()
-    peers_folder: str | None = None
-    identity: str | None = None
-    initiate: bool = False
-    keys: str | None = None
-    settings: IkeSettings = IkeSettings()
-    habits: Habits = Habits()
 
 
 class IkeService:
@@ -259,41 +202,3 @@ class _Demand:
         """Stop waiting."""
         asyncio.get_running_loop().remove_reader(self._watch)
         self._watch.close()
-
-
-async def serve(configuration: IkeConfiguration, stop: asyncio.Event) -> None:
-    """Run the daemon until `stop` is set."""
-    log = EventLog(configuration.host, "ikev1")
-    role = log.child("role")
-    kernel = LinuxSecurityAssociations()
-    service = IkeService(
-        IPv6Address(configuration.local),
-        configuration.settings,
-        identity=configuration.identity,
-        kernel=kernel,
-        keys=KeyLog(configuration.keys),
-        log=log,
-        on_failure=lambda reason: role.write("BootstrapFailed", reason=reason),
-        habits=configuration.habits,
-    )
-    for peer in configuration.peers:
-        peers.add(peer, peer.key(), service)
-    if configuration.peers_folder:
-        folder = peers.PeerFolder(Path(configuration.peers_folder), service, role)
-        loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGHUP, folder.read)
-        with suppress(PermissionError):  # Standard input is a file.
-            loop.add_reader(sys.stdin.fileno(), stop.set)
-        folder.read()
-    role.write("IkeDaemonReady")
-    if configuration.initiate:
-        first = configuration.peers[0]
-        if first.address is None:
-            raise ConfigurationError("the peer to begin with has no address")
-        service.initiate(IPv6Address(first.address), IPv6Address(first.home_address))
-    await stop.wait()
-    service.close()
-
-
-if __name__ == "__main__":
-    run("agents.nodes.ike_daemon.ikev1", IkeConfiguration, serve)

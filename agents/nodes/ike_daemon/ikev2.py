@@ -10,6 +10,7 @@ from typing import Literal
 
 import msgspec
 
+from agents.core.configuration import ConfigurationError
 from agents.core.eventlog import EventLog
 from agents.core.machine import Event
 from agents.core.settings import Lifetime
@@ -32,7 +33,6 @@ from agents.kernel.port import KernelError, SecurityAssociations
 from agents.nodes.tls import TlsSettings
 from agents.shell.datagrams import DatagramEndpoint
 from agents.shell.keylog import KeyLog
-from agents.shell.program import ConfigurationError
 
 PORT = 500
 _GROUPS = {"x25519": CURVE25519, "ecp256": ECP256, "modp2048": MODP2048}

@@ -7,29 +7,9 @@ from ipaddress import IPv6Address
 from pathlib import Path
 from typing import Protocol
 
-import msgspec
-
+from agents.core.configuration import ConfigurationError, load
 from agents.core.eventlog import EventLog
-from agents.shell.program import ConfigurationError, load
-
-
-class Peer(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Who shares a key with this host; the key is the whole content of `psk_file`.
-
-    `address` may be missing of a peer with an identity.
-    """
-
-    psk_file: str
-    home_address: str
-    address: str | None = None
-    identity: str | None = None
-
-    def key(self) -> bytes:
-        """Return the key; ConfigurationError if it cannot be read."""
-        try:
-            return Path(self.psk_file).read_bytes()
-        except OSError as error:
-            raise ConfigurationError(f"pre-shared key {self.psk_file}: {error.strerror}") from None
+from agents.nodes.ike_daemon.settings import Peer
 
 
 class Keys(Protocol):

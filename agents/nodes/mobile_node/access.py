@@ -6,69 +6,21 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from ipaddress import IPv6Address
-from typing import Annotated, Literal, TypeAlias
-
-import msgspec
 
 from agents.bootstrap.assignment import Assignment
 from agents.core.eventlog import EventLog
 from agents.core.machine import Event
-from agents.core.settings import FragmentSize, PartOfLifetime
 from agents.eap.peer import EapPeer
 from agents.eap.tls import EapKeys, TlsClientConfig
+from agents.nodes.mobile_node.settings import EapSettings, PanaSettings
 from agents.nodes.retry import Retry
-from agents.nodes.tls import TlsSettings
 from agents.pana import events
 from agents.pana.dialect import PORT
 from agents.pana.dialects import DIALECTS
-from agents.pana.mobility import MobilityCapability
 from agents.pana.pac import Pac
 from agents.pana.pac_table import PacState
 from agents.shell.datagrams import DatagramEndpoint
 from agents.shell.keylog import KeyLog
-
-
-class EapSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Who the mobile node is, and how it proves it by EAP-TLS."""
-
-    identity: str
-    server_name: str
-    tls: TlsSettings
-    fragment_size: FragmentSize = 1000
-
-
-DialectName: TypeAlias = Literal["rfc5191", "draft12"]
-WishName: TypeAlias = Literal["either", "home", "local"]
-
-
-class PanaSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The PAA's address, PANA on the wire, and whether and where a home agent is wanted.
-
-    `encryption` offers RFC 6786's for what the access link should not see. After `liveness` seconds
-    without a word from the PAA it is tested, 0 means never: one that was restarted knows nothing
-    of the session, and its filter is closed. After the part `reauth_at` of a session's lifetime
-    there is a re-authentication, 0 means never.
-    """
-
-    paa: str
-    dialect: DialectName = "rfc5191"
-    encryption: bool = False
-    mobility: bool = True
-    wish: WishName = "either"
-    liveness: Annotated[float, msgspec.Meta(ge=0, le=86400)] = 60.0
-    reauth_at: PartOfLifetime = 0.8
-
-    @property
-    def capability(self) -> MobilityCapability:
-        """What the PaC asks for in its answer to the start request."""
-        if not self.mobility:
-            return MobilityCapability(0)
-        places = {
-            "either": MobilityCapability(0),
-            "home": MobilityCapability.HOME_DOMAIN_HOME_AGENT,
-            "local": MobilityCapability.LOCAL_HOME_AGENT,
-        }
-        return MobilityCapability.MOBILE_IPV6 | places[self.wish]
 
 
 class EapPeers:

@@ -6,14 +6,11 @@ import asyncio
 import random
 from collections.abc import Callable, Sequence
 from ipaddress import IPv6Address
-from typing import Literal, TypeAlias
-
-import msgspec
+from typing import TypeAlias
 
 from agents.bootstrap.assignment import Assignment
 from agents.core.eventlog import EventLog
 from agents.core.machine import Event
-from agents.core.unicast import home_agent_address
 from agents.dhcpv6 import events as dhcpv6
 from agents.dhcpv6.client import INF_MAX_DELAY, InformationRequest
 from agents.dhcpv6.home import Home
@@ -21,49 +18,14 @@ from agents.dhcpv6.wire import CLIENT_PORT
 from agents.dns import events as dns
 from agents.dns.lookup import HomeAgentLookup
 from agents.dns.wire import PORT
+from agents.nodes.mobile_node.settings import PREFIX_LENGTH, Dhcpv6Settings, DnsSettings
 from agents.shell.addresses import is_usable
 from agents.shell.datagrams import DatagramEndpoint
 from agents.shell.duid import node_duid
 from agents.shell.lookup import LookupEndpoint
 
-_PREFIX_LENGTH = 64
-"""Of a home link whose prefix length nobody has said: that of every link with SLAAC (RFC 4291)."""
-
 Found: TypeAlias = Callable[[Assignment], None]
 Failure: TypeAlias = Callable[[str], None]
-
-
-class StaticSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="static"):
-    """Home agent and home address are preconfigured."""
-
-    home_agent: str
-    home_address: str | None = None
-    prefix_length: int = _PREFIX_LENGTH
-
-    def __post_init__(self) -> None:
-        home_agent_address(self.home_agent)
-
-
-class Dhcpv6Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="dhcpv6"):
-    """An Information-request on the access link (RFC 6610); `network` is the home domain.
-
-    With `initial_delay` the first one waits for a random time of up to 1 s (RFC 8415 section
-    18.2.6).
-    """
-
-    network: str
-    home: Literal["local", "home"] = "home"
-    initial_delay: bool = True
-
-
-class DnsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="dns"):
-    """A query for the home domain's `_mip6._ipv6` (RFC 5026)."""
-
-    server: str
-    domain: str
-
-
-DiscoverySettings: TypeAlias = StaticSettings | Dhcpv6Settings | DnsSettings
 
 
 def _information_request(settings: Dhcpv6Settings, interface: str) -> InformationRequest:
@@ -127,7 +89,7 @@ class Discovery:
             case dhcpv6.HomeAgentLearned(addresses=(), fqdn=name):
                 self._conclude("DHCPv6", f"the home agent has a name only, {name}")
             case dhcpv6.HomeAgentLearned(addresses=addresses, prefix=prefix):
-                length = prefix.prefixlen if prefix else _PREFIX_LENGTH
+                length = prefix.prefixlen if prefix else PREFIX_LENGTH
                 self._conclude("DHCPv6", addresses, length)
             case dns.HomeAgentsFound(home_agents=agents):
                 addresses = tuple(address for agent in agents for address in agent.addresses)
@@ -143,7 +105,7 @@ class Discovery:
         self,
         what: str,
         outcome: Sequence[IPv6Address] | str,
-        prefix_length: int = _PREFIX_LENGTH,
+        prefix_length: int = PREFIX_LENGTH,
     ) -> None:
         """Pass on the first address that can be used, or why there is none."""
         if self._done:

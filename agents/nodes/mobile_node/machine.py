@@ -10,120 +10,30 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from ipaddress import IPv6Address
-from typing import Literal, Protocol
+from typing import Protocol
 
-from agents.bootstrap.assignment import Assignment, Protection, PskSource
+from agents.bootstrap.assignment import Assignment
 from agents.bootstrap.sealed import SealError
+from agents.core.configuration import Commands, ConfigurationError
 from agents.core.eventlog import EventLog
-from agents.core.settings import BindingLifetime
 from agents.eap.tls import EapKeys
 from agents.kernel.linux import LinuxMobileNode
-from agents.nodes.habits import Habits
 from agents.nodes.home_registration.machine import RegistrationService
-from agents.nodes.ike_daemon.ikev1 import IkeService, IkeSettings
-from agents.nodes.ike_daemon.ikev2 import Ike2Service, Ike2Settings
-from agents.nodes.mobile_node.access import (
-    EapPeers,
-    EapSettings,
-    Granted,
-    PanaAccess,
-    PanaSettings,
-)
-from agents.nodes.mobile_node.discovery import (
+from agents.nodes.ike_daemon.ikev1 import IkeService
+from agents.nodes.ike_daemon.ikev2 import Ike2Service
+from agents.nodes.ike_daemon.settings import IkeSettings
+from agents.nodes.mobile_node.access import EapPeers, Granted, PanaAccess
+from agents.nodes.mobile_node.discovery import Discovery
+from agents.nodes.mobile_node.settings import (
     Dhcpv6Settings,
-    Discovery,
-    DiscoverySettings,
     DnsSettings,
+    MobileNodeConfiguration,
     StaticSettings,
 )
 from agents.nodes.mobile_node.trust import Trust
 from agents.nodes.retry import Retry
-from agents.shell.addresses import NoAddressError, care_of_address
 from agents.shell.keylog import KeyLog
 from agents.shell.launch import Launched, launch
-from agents.shell.program import (
-    CommandNames,
-    Commands,
-    Configuration,
-    ConfigurationError,
-    run,
-    take_commands,
-)
-
-_CARE_OF_DEADLINE = 30.0
-
-
-class MobileNodeConfiguration(Configuration, frozen=True, kw_only=True):
-    """The mobile node's configuration; times in seconds.
-
-    With `protection` "sealed" only what the home AAA server has sealed counts, whatever the access
-    router says. Without `access` the network is open. Without `discovery` the access network
-    delivers the home agent. `psk_file` holds a preconfigured key for IKE; otherwise the key comes
-    from EAP. With `early` IKE begins as soon as the home AAA server has sealed an assignment, while
-    EAP is still at its last round; nothing is registered before access is granted.
-    """
-
-    interface: str
-    eap: EapSettings
-    work: str
-    access: PanaSettings | None = None
-    discovery: DiscoverySettings | None = None
-    ikev1: IkeSettings | None = None
-    ikev2: Ike2Settings | None = None
-    psk_source: PskSource = "msk"
-    protection: Protection = "none"
-    early: bool = False
-    psk_file: str | None = None
-    binding_lifetime: BindingLifetime = 420.0
-    launch: Literal["resident", "script"] = "resident"
-    habits: Habits = Habits()
-    keys: str | None = None
-
-    @property
-    def commands(self) -> CommandNames:
-        """Nobody is told of a movement in an open network, nor are the daemons of a script."""
-        names: dict[str, tuple[Callable[[str], object], ...]] = {}
-        if self.launch == "resident":
-            names |= {"deregister": (), "refresh": ()}
-        if self.access:
-            names |= {"ping": (), "reauthenticate": (), "terminate": (), "move": (IPv6Address,)}
-        if self.ikev2:
-            names |= {"rekey-ike": (), "rekey-children": ()}
-        return names
-
-    def __post_init__(self) -> None:
-        if (self.ikev1 is None) == (self.ikev2 is None):
-            raise ValueError("either ikev1 or ikev2 is needed")
-        if self.access is None and self.discovery is None:
-            raise ValueError("an open network delivers no home agent: discovery is needed")
-        with_eap = self.ikev2 is not None and self.ikev2.authentication == "eap"
-        if self.access is None and self.psk_file is None and not with_eap:
-            raise ValueError("an open network brings no key for IKE: it needs a file, or EAP")
-        if self.psk_file is not None and with_eap:
-            raise ValueError("a preconfigured key is not for IKEv2 with EAP")
-        if self.protection == "sealed" and isinstance(self.discovery, Dhcpv6Settings | DnsSettings):
-            raise ValueError("what DHCPv6 and DNS tell is not sealed")
-        if self.launch == "script" and self.ikev1 is None:
-            raise ValueError("the launch script starts IKEv1 only")
-        if self.early and (self.ikev2 is None or self.ikev2.authentication != "psk"):
-            raise ValueError("an early start needs IKEv2 with a pre-shared key")
-        if self.early and (self.protection != "sealed" or self.psk_source != "emsk"):
-            raise ValueError("an early start needs a sealed assignment, and a key from the EMSK")
-
-    @property
-    def first_peer(self) -> IPv6Address | None:
-        """Whom it speaks to first, if that is known: the care-of address is to suit this host."""
-        match self:
-            case MobileNodeConfiguration(access=PanaSettings(paa=host)):
-                pass
-            case MobileNodeConfiguration(discovery=StaticSettings(home_agent=host)):
-                pass
-            case MobileNodeConfiguration(discovery=DnsSettings(server=host)):
-                pass
-            case _:
-                return None
-        address = IPv6Address(host)
-        return None if address.is_link_local else address
 
 
 class Closable(Protocol):
@@ -487,28 +397,3 @@ class MobileNode:
         """Close all sockets; the kernel forgets what is set up with the host."""
         for stage in self._stages:
             stage.close()
-
-
-async def serve(configuration: MobileNodeConfiguration, stop: asyncio.Event) -> None:
-    """Run the mobile node until `stop` is set."""
-    log = EventLog(configuration.host, "role")
-    try:
-        care_of = await care_of_address(
-            configuration.interface,
-            _CARE_OF_DEADLINE,
-            configuration.first_peer,
-            lambda reason: log.write("NoAddressYet", reason=reason),
-        )
-    except NoAddressError as error:
-        log.write("BootstrapFailed", reason=str(error))
-        raise
-    log.write("CareOfAddress", address=care_of)
-    node = MobileNode(configuration, care_of, log)
-    take_commands(node.commands(), log)
-    node.start()
-    await stop.wait()
-    node.close()
-
-
-if __name__ == "__main__":
-    run("agents.nodes.mobile_node.machine", MobileNodeConfiguration, serve)

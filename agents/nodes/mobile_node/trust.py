@@ -16,7 +16,8 @@ from agents.bootstrap.assignment import (
 from agents.bootstrap.sealed import SealContext, SealError, unseal
 from agents.core.unicast import is_unicast
 from agents.eap.tls import EapKeys
-from agents.nodes.mobile_node.access import Granted, WishName
+from agents.nodes.mobile_node.access import Granted
+from agents.nodes.mobile_node.settings import WishName
 
 
 class Trust:

@@ -7,10 +7,8 @@ into the home agent's place. Whatever it can do, any operator of an access route
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import replace
 from ipaddress import IPv6Address
-from typing import Literal
 
 from agents.bootstrap.assignment import Assignment, ike_psk
 from agents.core.eventlog import EventLog, RoleEvent
@@ -18,31 +16,14 @@ from agents.diameter.eap import DiameterEapAnswer
 from agents.kernel.linux import LinuxMobileNode
 from agents.kernel.port import EnforcementPoint
 from agents.nodes.aaa_client import AaaClient
-from agents.nodes.access_router.machine import (
-    AccessRouter,
-    AccessRouterConfiguration,
-)
-from agents.nodes.access_router.machine import serve as serve_access
-from agents.nodes.home_agent.machine import HomeAgentService, HomeAgentSettings, PresharedIke
+from agents.nodes.access_router.machine import AccessRouter
+from agents.nodes.home_agent.machine import HomeAgentService, PresharedIke
+from agents.nodes.home_agent.settings import HomeAgentSettings
 from agents.nodes.home_registration.machine import RegistrationService
-from agents.nodes.ike_daemon.ikev1 import IkeService, IkeSettings
+from agents.nodes.ike_daemon.ikev1 import IkeService
+from agents.nodes.rogue_router.settings import RogueConfiguration
 from agents.pana import events
 from agents.shell.keylog import KeyLog
-from agents.shell.program import run
-
-
-class RogueConfiguration(AccessRouterConfiguration, frozen=True, kw_only=True):
-    """What it tries: to `impersonate` the mobile node, or to `alter` the home agent's address.
-
-    `own_address` and `interface` are its own towards the core; `home_prefix` is the home link's.
-    """
-
-    attack: Literal["impersonate", "alter"]
-    identity: str
-    own_address: str
-    interface: str
-    home_prefix: str
-    ikev1: IkeSettings = IkeSettings()
 
 
 class RogueLog(EventLog):
@@ -144,12 +125,3 @@ class RogueRouter(AccessRouter):
 
 def _forged(sealed: bytes | None) -> bytes | None:
     return sealed and bytes([sealed[0], sealed[1] ^ 1]) + sealed[2:]
-
-
-async def serve(configuration: RogueConfiguration, stop: asyncio.Event) -> None:
-    """Run the rogue until `stop` is set."""
-    await serve_access(configuration, stop, RogueRouter)
-
-
-if __name__ == "__main__":
-    run("agents.nodes.rogue_router.machine", RogueConfiguration, serve)

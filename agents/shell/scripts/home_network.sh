@@ -11,4 +11,4 @@ peers_folder = $PEERS
 .
 cat "$IKE_SETTINGS" >>"$WORK/ike.toml"
 
-exec "$PYTHON" -m agents.nodes.ike_daemon.ikev1 "$WORK/ike.toml"
+exec "$PYTHON" -m agents.nodes.ike_daemon.main "$WORK/ike.toml"

@@ -28,5 +28,5 @@ lifetime = $BINDING_LIFETIME
 .
 cat "$HABITS" >>"$WORK/home_registration.toml"
 
-"$PYTHON" -m agents.nodes.home_registration.machine "$WORK/home_registration.toml" &
-"$PYTHON" -m agents.nodes.ike_daemon.ikev1 "$WORK/ike.toml" &
+"$PYTHON" -m agents.nodes.home_registration.main "$WORK/home_registration.toml" &
+"$PYTHON" -m agents.nodes.ike_daemon.main "$WORK/ike.toml" &

@@ -1,0 +1,80 @@
+"""The access router's configuration."""
+
+from __future__ import annotations
+
+from ipaddress import IPv6Address, IPv6Network
+from typing import Literal
+
+import msgspec
+
+from agents.bootstrap.assignment import Assignment
+from agents.core.configuration import CommandNames
+from agents.core.settings import DialectName, PartOfLifetime, SessionLifetime
+from agents.dhcpv6.wire import ALL_SERVERS
+from agents.nodes.diameter import AaaClientConfiguration
+from agents.nodes.home_agent.settings import HomeAgentSettings
+from agents.nodes.ike_daemon.settings import IkeSettings
+
+
+class LocalHomeAgent(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A home agent of the visited network on this host, offered to the home AAA server.
+
+    `home_address` is the one proposed for a mobile node that gets it.
+    """
+
+    home_agent: HomeAgentSettings
+    home_address: str
+    ikev1: IkeSettings = IkeSettings()
+
+    def candidate(self) -> Assignment:
+        """Return the offer as Diameter carries it."""
+        prefix = IPv6Network(self.home_agent.prefix)
+        address = IPv6Address(self.home_address)
+        return Assignment(IPv6Address(self.home_agent.address), prefix.prefixlen, address)
+
+
+class RelaySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The DHCPv6 relay agent: the server, and this host's own interface and address towards it.
+
+    Without an address of a server the multicast group of all is asked (RFC 8415 section 19).
+    `network` is the home domain, for which the AAA server's information is supplied (RFC 6611).
+    """
+
+    interface: str
+    address: str
+    network: str
+    server: str = ALL_SERVERS
+
+
+class AccessRouterConfiguration(AaaClientConfiguration, frozen=True, kw_only=True):
+    """The access router's configuration; times in seconds.
+
+    With `relay` every authentication asks the AAA server for a home agent, which the relay agent
+    then supplies to the DHCPv6 server; PANA does not deliver it. PANA starts `stateful`,
+    `stateless` (no memory before the PaC has proved its address), or `optimized` (the first
+    request carries EAP's). The first EAP request asks for the `identity`, or starts EAP-TLS (`tls`)
+    in the home AAA server's place, which must pick it up. Without `mobility` no home agent is
+    offered: a PaC of RFC 5191 alone may stumble over that AVP. With `early` it lets a mobile node
+    begin IKE as soon as the home AAA server has verified it. It re-authenticates who has not done
+    so after the part `reauth_at` of a session's lifetime, 0 means never.
+    """
+
+    access_interface: str
+    access_prefix: str
+    address: str
+    keys: str | None = None
+    dialect: DialectName = "rfc5191"
+    start: Literal["stateful", "stateless", "optimized"] = "stateful"
+    first_request: Literal["identity", "tls"] = "identity"
+    early: bool = False
+    encryption: bool = False
+    mobility: bool = True
+    local: LocalHomeAgent | None = None
+    relay: RelaySettings | None = None
+    session_lifetime: SessionLifetime = 3600.0
+    reauth_at: PartOfLifetime = 0.9
+
+    @property
+    def commands(self) -> CommandNames:
+        """For all sessions at once."""
+        return {"ping": (), "reauthenticate": (), "terminate": ()}

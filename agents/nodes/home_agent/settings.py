@@ -1,0 +1,37 @@
+"""The home agent's configuration."""
+
+from __future__ import annotations
+
+import msgspec
+
+from agents.core.unicast import home_agent_address
+from agents.nodes.diameter import AaaClientConfiguration
+from agents.nodes.ike_daemon.ikev2 import Ike2Settings
+from agents.nodes.tls import TlsSettings
+
+
+class HomeAgentSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The home agent's address, and the home link and prefix that it serves."""
+
+    address: str
+    interface: str
+    prefix: str
+    duplicate_address_detection: bool = True
+
+    def __post_init__(self) -> None:
+        home_agent_address(self.address)
+
+
+class HomeAgentConfiguration(AaaClientConfiguration, frozen=True, kw_only=True):
+    """The program's configuration; times in seconds.
+
+    A home agent in a visited network proposes itself with `proposed_home_address`, the one home
+    address that it has to give: it serves one mobile node at a time, whom the home AAA server lets
+    have it.
+    """
+
+    home_agent: HomeAgentSettings
+    ikev2: Ike2Settings
+    certificate: TlsSettings
+    identity: str
+    proposed_home_address: str | None = None

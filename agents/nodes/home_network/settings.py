@@ -1,0 +1,63 @@
+"""The home network's configuration."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from agents.bootstrap.assignment import Protection, PskSource
+from agents.core.configuration import Configuration
+from agents.core.settings import FragmentSize, SessionLifetime
+from agents.diameter.config import PORT
+from agents.nodes.diameter import DiameterPeer
+from agents.nodes.home_agent.settings import HomeAgentSettings
+from agents.nodes.ike_daemon.ikev2 import Ike2Settings
+from agents.nodes.ike_daemon.settings import IkeSettings
+from agents.nodes.tls import TlsSettings
+
+
+class PresharedPeer(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A mobile node whose key and home address are preconfigured."""
+
+    identity: str
+    home_address: str
+    psk_file: str
+
+
+class HomeNetworkConfiguration(Configuration, frozen=True, kw_only=True):
+    """The home network's configuration; times in seconds.
+
+    Without `home_agent` the AAA server is alone; `diameter_home_agents` are the peers that ask for
+    home addresses themselves. `ikev2` here authenticates by pre-shared keys: those of `preshared`,
+    and those that the AAA server derives. With `early` a mobile node that TLS has verified may
+    begin IKE before EAP ends; with `pick_up` the NAS may have started EAP-TLS.
+    """
+
+    diameter_identity: str
+    diameter_realm: str
+    diameter_address: str
+    diameter_port: int = PORT
+    diameter_tls: TlsSettings | None = None
+    diameter_peers: tuple[DiameterPeer, ...]
+    diameter_home_agents: tuple[str, ...] = ()
+    subscribers: str
+    leases: str
+    tls: TlsSettings
+    work: str
+    home_agent: HomeAgentSettings | None = None
+    ikev1: IkeSettings | None = None
+    ikev2: Ike2Settings | None = None
+    preshared: tuple[PresharedPeer, ...] = ()
+    psk_source: PskSource = "msk"
+    protection: Protection = "none"
+    eap_fragment_size: FragmentSize = 1000
+    session_lifetime: SessionLifetime = 3600.0
+    launch: Literal["resident", "script"] = "resident"
+    early: bool = False
+    pick_up: bool = False
+
+    def __post_init__(self) -> None:
+        resident = self.launch == "resident" and self.psk_source == "emsk"
+        if self.early and not (resident and self.protection == "sealed"):
+            raise ValueError("early IKE needs resident agents, keys from the EMSK, and sealing")

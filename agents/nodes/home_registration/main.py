@@ -1,0 +1,32 @@
+"""The program of the mobile node's Mobile IPv6 daemon, which the launch script starts."""
+
+from __future__ import annotations
+
+import asyncio
+from ipaddress import IPv6Address
+
+from agents.core.eventlog import EventLog
+from agents.kernel.linux import LinuxMobileNode
+from agents.nodes.home_registration.machine import RegistrationService
+from agents.nodes.home_registration.settings import RegistrationConfiguration
+from agents.shell.program import run
+
+
+async def serve(configuration: RegistrationConfiguration, stop: asyncio.Event) -> None:
+    """Run the daemon until `stop` is set."""
+    kernel = LinuxMobileNode()
+    service = RegistrationService(
+        home_address=IPv6Address(configuration.home_address),
+        home_agent=IPv6Address(configuration.home_agent),
+        care_of=IPv6Address(configuration.care_of),
+        lifetime=configuration.lifetime,
+        kernel=kernel,
+        log=EventLog(configuration.host, "role"),
+        habits=configuration.habits,
+    )
+    await stop.wait()
+    service.close()
+
+
+if __name__ == "__main__":
+    run("agents.nodes.home_registration.main", RegistrationConfiguration, serve)

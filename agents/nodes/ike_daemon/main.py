@@ -1,0 +1,57 @@
+"""The IKE daemon's program, which the launch scripts start."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from contextlib import suppress
+from ipaddress import IPv6Address
+from pathlib import Path
+
+from agents.core.configuration import ConfigurationError
+from agents.core.eventlog import EventLog
+from agents.kernel.linux import LinuxSecurityAssociations
+from agents.nodes.ike_daemon import peers
+from agents.nodes.ike_daemon.ikev1 import IkeService
+from agents.nodes.ike_daemon.settings import IkeConfiguration
+from agents.shell.keylog import KeyLog
+from agents.shell.program import run
+
+
+async def serve(configuration: IkeConfiguration, stop: asyncio.Event) -> None:
+    """Run the daemon until `stop` is set."""
+    log = EventLog(configuration.host, "ikev1")
+    role = log.child("role")
+    kernel = LinuxSecurityAssociations()
+    service = IkeService(
+        IPv6Address(configuration.local),
+        configuration.settings,
+        identity=configuration.identity,
+        kernel=kernel,
+        keys=KeyLog(configuration.keys),
+        log=log,
+        on_failure=lambda reason: role.write("BootstrapFailed", reason=reason),
+        habits=configuration.habits,
+    )
+    for peer in configuration.peers:
+        peers.add(peer, peer.key(), service)
+    if configuration.peers_folder:
+        folder = peers.PeerFolder(Path(configuration.peers_folder), service, role)
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGHUP, folder.read)
+        with suppress(PermissionError):  # Standard input is a file.
+            loop.add_reader(sys.stdin.fileno(), stop.set)
+        folder.read()
+    role.write("IkeDaemonReady")
+    if configuration.initiate:
+        first = configuration.peers[0]
+        if first.address is None:
+            raise ConfigurationError("the peer to begin with has no address")
+        service.initiate(IPv6Address(first.address), IPv6Address(first.home_address))
+    await stop.wait()
+    service.close()
+
+
+if __name__ == "__main__":
+    run("agents.nodes.ike_daemon.main", IkeConfiguration, serve)

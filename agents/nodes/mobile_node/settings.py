@@ -1,0 +1,171 @@
+"""The mobile node's configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from ipaddress import IPv6Address
+from typing import Annotated, Literal, TypeAlias
+
+import msgspec
+
+from agents.bootstrap.assignment import Protection, PskSource
+from agents.core.configuration import CommandNames, Configuration
+from agents.core.settings import BindingLifetime, DialectName, FragmentSize, PartOfLifetime
+from agents.core.unicast import home_agent_address
+from agents.nodes.habits import Habits
+from agents.nodes.ike_daemon.ikev2 import Ike2Settings
+from agents.nodes.ike_daemon.settings import IkeSettings
+from agents.nodes.tls import TlsSettings
+from agents.pana.mobility import MobilityCapability
+
+
+class EapSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Who the mobile node is, and how it proves it by EAP-TLS."""
+
+    identity: str
+    server_name: str
+    tls: TlsSettings
+    fragment_size: FragmentSize = 1000
+
+
+WishName: TypeAlias = Literal["either", "home", "local"]
+
+
+class PanaSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The PAA's address, PANA on the wire, and whether and where a home agent is wanted.
+
+    `encryption` offers RFC 6786's for what the access link should not see. After `liveness` seconds
+    without a word from the PAA it is tested, 0 means never: one that was restarted knows nothing
+    of the session, and its filter is closed. After the part `reauth_at` of a session's lifetime
+    there is a re-authentication, 0 means never.
+    """
+
+    paa: str
+    dialect: DialectName = "rfc5191"
+    encryption: bool = False
+    mobility: bool = True
+    wish: WishName = "either"
+    liveness: Annotated[float, msgspec.Meta(ge=0, le=86400)] = 60.0
+    reauth_at: PartOfLifetime = 0.8
+
+    @property
+    def capability(self) -> MobilityCapability:
+        """What the PaC asks for in its answer to the start request."""
+        if not self.mobility:
+            return MobilityCapability(0)
+        places = {
+            "either": MobilityCapability(0),
+            "home": MobilityCapability.HOME_DOMAIN_HOME_AGENT,
+            "local": MobilityCapability.LOCAL_HOME_AGENT,
+        }
+        return MobilityCapability.MOBILE_IPV6 | places[self.wish]
+
+
+PREFIX_LENGTH = 64
+"""Of a home link whose prefix length nobody has said: that of every link with SLAAC (RFC 4291)."""
+
+
+class StaticSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="static"):
+    """Home agent and home address are preconfigured."""
+
+    home_agent: str
+    home_address: str | None = None
+    prefix_length: int = PREFIX_LENGTH
+
+    def __post_init__(self) -> None:
+        home_agent_address(self.home_agent)
+
+
+class Dhcpv6Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="dhcpv6"):
+    """An Information-request on the access link (RFC 6610); `network` is the home domain.
+
+    With `initial_delay` the first one waits for a random time of up to 1 s (RFC 8415 section
+    18.2.6).
+    """
+
+    network: str
+    home: Literal["local", "home"] = "home"
+    initial_delay: bool = True
+
+
+class DnsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="dns"):
+    """A query for the home domain's `_mip6._ipv6` (RFC 5026)."""
+
+    server: str
+    domain: str
+
+
+DiscoverySettings: TypeAlias = StaticSettings | Dhcpv6Settings | DnsSettings
+
+
+class MobileNodeConfiguration(Configuration, frozen=True, kw_only=True):
+    """The mobile node's configuration; times in seconds.
+
+    With `protection` "sealed" only what the home AAA server has sealed counts, whatever the access
+    router says. Without `access` the network is open. Without `discovery` the access network
+    delivers the home agent. `psk_file` holds a preconfigured key for IKE; otherwise the key comes
+    from EAP. With `early` IKE begins as soon as the home AAA server has sealed an assignment, while
+    EAP is still at its last round; nothing is registered before access is granted.
+    """
+
+    interface: str
+    eap: EapSettings
+    work: str
+    access: PanaSettings | None = None
+    discovery: DiscoverySettings | None = None
+    ikev1: IkeSettings | None = None
+    ikev2: Ike2Settings | None = None
+    psk_source: PskSource = "msk"
+    protection: Protection = "none"
+    early: bool = False
+    psk_file: str | None = None
+    binding_lifetime: BindingLifetime = 420.0
+    launch: Literal["resident", "script"] = "resident"
+    habits: Habits = Habits()
+    keys: str | None = None
+
+    @property
+    def commands(self) -> CommandNames:
+        """Nobody is told of a movement in an open network, nor are the daemons of a script."""
+        names: dict[str, tuple[Callable[[str], object], ...]] = {}
+        if self.launch == "resident":
+            names |= {"deregister": (), "refresh": ()}
+        if self.access:
+            names |= {"ping": (), "reauthenticate": (), "terminate": (), "move": (IPv6Address,)}
+        if self.ikev2:
+            names |= {"rekey-ike": (), "rekey-children": ()}
+        return names
+
+    def __post_init__(self) -> None:
+        if (self.ikev1 is None) == (self.ikev2 is None):
+            raise ValueError("either ikev1 or ikev2 is needed")
+        if self.access is None and self.discovery is None:
+            raise ValueError("an open network delivers no home agent: discovery is needed")
+        with_eap = self.ikev2 is not None and self.ikev2.authentication == "eap"
+        if self.access is None and self.psk_file is None and not with_eap:
+            raise ValueError("an open network brings no key for IKE: it needs a file, or EAP")
+        if self.psk_file is not None and with_eap:
+            raise ValueError("a preconfigured key is not for IKEv2 with EAP")
+        if self.protection == "sealed" and isinstance(self.discovery, Dhcpv6Settings | DnsSettings):
+            raise ValueError("what DHCPv6 and DNS tell is not sealed")
+        if self.launch == "script" and self.ikev1 is None:
+            raise ValueError("the launch script starts IKEv1 only")
+        if self.early and (self.ikev2 is None or self.ikev2.authentication != "psk"):
+            raise ValueError("an early start needs IKEv2 with a pre-shared key")
+        if self.early and (self.protection != "sealed" or self.psk_source != "emsk"):
+            raise ValueError("an early start needs a sealed assignment, and a key from the EMSK")
+
+    @property
+    def first_peer(self) -> IPv6Address | None:
+        """Whom it speaks to first, if that is known: the care-of address is to suit this host."""
+        match self:
+            case MobileNodeConfiguration(access=PanaSettings(paa=host)):
+                pass
+            case MobileNodeConfiguration(discovery=StaticSettings(home_agent=host)):
+                pass
+            case MobileNodeConfiguration(discovery=DnsSettings(server=host)):
+                pass
+            case _:
+                return None
+        address = IPv6Address(host)
+        return None if address.is_link_local else address
