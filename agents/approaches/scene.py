@@ -26,7 +26,7 @@ from agents.core.settings import (
 from agents.diameter.config import PORT, TLS_PORT
 from agents.eap import ca
 from agents.nodes.access_router.settings import AccessRouterConfiguration, LocalHomeAgent
-from agents.nodes.diameter import DiameterPeer
+from agents.nodes.diameter_settings import DiameterPeer
 from agents.nodes.flooder.settings import FlooderConfiguration, FloodSettings
 from agents.nodes.home_agent.settings import HomeAgentConfiguration, HomeAgentSettings
 from agents.nodes.home_network.settings import HomeNetworkConfiguration

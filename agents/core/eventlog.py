@@ -121,20 +121,20 @@ class EventLog:
     ) -> None:
         self._host = host
         self._agent = agent
-        self._stream = stream
-        self._clock = clock
+        self.stream = stream
+        self.clock = clock
         self._discarded = _Allowance(DISCARDED_AT_ONCE, DISCARDED_PER_SECOND)
         self._omitted = 0
 
     def child(self, agent: str) -> EventLog:
         """Return a log for another agent in the same host."""
-        return EventLog(self._host, agent, self._stream, self._clock)
+        return EventLog(self._host, agent, self.stream, self.clock)
 
     def __call__(self, event: Event) -> None:
         """Log a machine's event; its own time `at` is left out in favour of `t`."""
         omitted: dict[str, object] = {}
         if isinstance(event, Discarded):
-            if not self._discarded.take(self._clock() / 1e9):
+            if not self._discarded.take(self.clock() / 1e9):
                 self._omitted += 1
                 return
             if self._omitted:
@@ -149,12 +149,12 @@ class EventLog:
 
     def _write(self, event: str, fields: Mapping[str, object]) -> None:
         line = {
-            "t": self._clock(),
+            "t": self.clock(),
             "host": self._host,
             "agent": self._agent,
             "event": event,
             **{k: _plain(v) for k, v in fields.items()},
         }
         # One write a line: several processes may share the pipe (lines stay below PIPE_BUF).
-        self._stream.write(json.dumps(line) + "\n")
-        self._stream.flush()
+        self.stream.write(json.dumps(line) + "\n")
+        self.stream.flush()

@@ -34,7 +34,25 @@ def secret() -> Any:
     return field(repr=False, metadata={"secret": True})
 
 
-class Machine(Protocol):
+class Timed(Protocol):
+    """What the owner's loop needs of a machine, whatever it is that this sends."""
+
+    @property
+    def outbox(self) -> deque[Any]:
+        """What is to be sent, in order."""
+
+    @property
+    def events(self) -> deque[Event]:
+        """What the owner is told, in order."""
+
+    def handle_timeout(self, now: float) -> None:
+        """Act on every deadline that is not after `now`."""
+
+    def next_timeout(self) -> float | None:
+        """Return the earliest deadline, or None if no timer runs."""
+
+
+class Machine(Timed, Protocol):
     """A protocol endpoint without I/O. Time is `time.monotonic()` in seconds, passed in.
 
     The owner calls a method, then handles what is in `events`, then sends what is in `outbox`,
@@ -43,17 +61,12 @@ class Machine(Protocol):
     outbox is empty. Bad input is never raised to the owner: it becomes an event.
     """
 
-    outbox: deque[tuple[bytes, Address]]
-    events: deque[Event]
+    @property
+    def outbox(self) -> deque[tuple[bytes, Address]]:
+        """Datagrams to be sent, each with its destination."""
 
     def handle_message(self, data: bytes, source: Address, now: float) -> None:
         """Take one datagram from `source`."""
-
-    def handle_timeout(self, now: float) -> None:
-        """Act on every deadline that is not after `now`."""
-
-    def next_timeout(self) -> float | None:
-        """Return the earliest deadline, or None if no timer runs."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
 from collections.abc import Callable
+
+from agents.core.host import Host
 
 FIRST_PAUSE = 0.25
 LONGEST_PAUSE = 60.0
@@ -14,31 +15,25 @@ LONGEST_PAUSE = 60.0
 class Retry:
     """One timer for the next attempt; its owner tells when one begins."""
 
-    def __init__(self, attempt: Callable[[], None]) -> None:
-        self._attempt = attempt
-        self._loop = asyncio.get_running_loop()
-        self._timer: asyncio.TimerHandle | None = None
+    def __init__(self, host: Host, attempt: Callable[[], None]) -> None:
+        self._host = host
+        self._timer = host.timer(attempt)
         self._pause = FIRST_PAUSE
         self._begun_at = -math.inf
 
     def begun(self) -> None:
         """Note that an attempt begins."""
-        self._begun_at = self._loop.time()
+        self._begun_at = self._host.now()
 
     def later(self) -> None:
         """Make another attempt after a pause, unless one is due already."""
-        if self._timer:
+        if self._timer.running:
             return
-        if self._loop.time() - self._begun_at >= LONGEST_PAUSE:
+        if self._host.now() - self._begun_at >= LONGEST_PAUSE:
             self._pause = FIRST_PAUSE
-        self._timer = self._loop.call_later(self._pause, self._expire)
+        self._timer.start(self._pause)
         self._pause = min(2 * self._pause, LONGEST_PAUSE)
-
-    def _expire(self) -> None:
-        self._timer = None
-        self._attempt()
 
     def close(self) -> None:
         """Make no more attempts."""
-        if self._timer:
-            self._timer.cancel()
+        self._timer.close()

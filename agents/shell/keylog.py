@@ -1,74 +1,22 @@
-"""Keys for Wireshark, in the run's own folder and nowhere else."""
+"""The files of keys for Wireshark."""
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from agents.ike.esp import EspPair
-
-if TYPE_CHECKING:
-    from agents.ikev2.events import IkeEstablished
+from agents.nodes.keylog import KeyLog
 
 
-class KeyLog:
-    """Appends to `tls.keys` (the format of SSLKEYLOGFILE) and `keys.jsonl`, both mode 0600.
+def key_log(folder: str | None) -> KeyLog:
+    """Return a log that appends to files of mode 0600 in a folder; without one nothing is kept."""
+    if folder is None:
+        return KeyLog()
+    place = Path(folder)
 
-    Without a folder nothing is kept.
-    """
-
-    def __init__(self, folder: str | None) -> None:
-        self._folder = Path(folder) if folder else None
-
-    def _append(self, name: str, line: str) -> None:
-        if self._folder is None:
-            return
-        path = self._folder / name
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    def append(name: str, line: str) -> None:
+        descriptor = os.open(place / name, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         with os.fdopen(descriptor, "a", encoding="ascii") as file:
             file.write(line + "\n")
 
-    def tls(self, line: str) -> None:
-        """Keep one line of a TLS key log."""
-        self._append("tls.keys", line)
-
-    def ikev1(self, initiator_cookie: bytes, encryption_key: bytes) -> None:
-        """Keep the key of an ISAKMP SA."""
-        entry = {
-            "kind": "ikev1",
-            "initiator_cookie": initiator_cookie.hex(),
-            "encryption_key": encryption_key.hex(),
-        }
-        self._append("keys.jsonl", json.dumps(entry))
-
-    def ikev2(self, established: IkeEstablished) -> None:
-        """Keep the keys of an IKE SA, with the algorithms' names as Wireshark spells them."""
-        entry = {
-            "kind": "ikev2",
-            "spi_i": established.spi_i.hex(),
-            "spi_r": established.spi_r.hex(),
-            "sk_ei": established.sk_ei.hex(),
-            "sk_er": established.sk_er.hex(),
-            "encryption": established.encryption,
-            "sk_ai": established.sk_ai.hex(),
-            "sk_ar": established.sk_ar.hex(),
-            "integrity": established.integrity,
-        }
-        self._append("keys.jsonl", json.dumps(entry))
-
-    def esp(self, pair: EspPair) -> None:
-        """Keep the keys of both directions of an ESP SA."""
-        for sa in (pair.inbound, pair.outbound):
-            entry = {
-                "kind": "esp",
-                "source": str(sa.source),
-                "destination": str(sa.destination),
-                "spi": sa.spi,
-                "encryption": sa.encryption.value,
-                "encryption_key": sa.encryption_key.hex(),
-                "integrity": sa.integrity.value[0],
-                "integrity_key": sa.integrity_key.hex(),
-            }
-            self._append("keys.jsonl", json.dumps(entry))
+    return KeyLog(append)

@@ -8,7 +8,7 @@ import signal
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import NoReturn, TypeVar
+from typing import NoReturn, Protocol, TypeVar
 
 from agents.core.configuration import Commands, ConfigurationError, load
 from agents.core.eventlog import EventLog
@@ -48,6 +48,40 @@ def _obey(descriptor: int, commands: Commands, log: EventLog) -> None:
             continue
         if not done:
             log.write("CommandRefused", command=line, reason="not possible now")
+
+
+class Node(Protocol):
+    """What a program runs."""
+
+    def start(self, ready: Callable[[], None], failed: Callable[[str], None]) -> None:
+        """Begin; tell when others may rely on it, or that this cannot be."""
+
+    def stop(self, stopped: Callable[[], None]) -> None:
+        """End, and tell when that is done."""
+
+
+async def serve_until(
+    stop: asyncio.Event, node: Node, log: EventLog, commands: Commands | None = None
+) -> None:
+    """Run a node until `stop` is set; TimeoutError if it cannot begin."""
+    loop = asyncio.get_running_loop()
+    failure: asyncio.Future[None] = loop.create_future()
+
+    def ready() -> None:
+        if commands:
+            take_commands(commands, log)
+        log.write("Ready", pid=os.getpid())
+
+    node.start(ready, lambda reason: failure.set_exception(TimeoutError(reason)))
+    stopping = asyncio.ensure_future(stop.wait())
+    await asyncio.wait((stopping, failure), return_when=asyncio.FIRST_COMPLETED)
+    ended = asyncio.Event()
+    node.stop(ended.set)
+    await ended.wait()
+    if failure.done():
+        stopping.cancel()
+        failure.result()
+    failure.cancel()
 
 
 def run(program: str, kind: type[T], serve: Callable[[T, asyncio.Event], Awaitable[None]]) -> None:

@@ -7,6 +7,10 @@ import ssl
 from dataclasses import dataclass
 from pathlib import Path
 
+from agents.nodes.tls import TlsSettings
+
+_KEY_LOG = "tls.keys"
+
 
 @dataclass(frozen=True, slots=True)
 class TlsFiles:
@@ -19,6 +23,14 @@ class TlsFiles:
     key: Path
     authority: Path
     keylog: Path | None = None
+
+    @classmethod
+    def of(cls, settings: TlsSettings | None, keys: str | None = None) -> TlsFiles | None:
+        """Return the files of a configuration; secrets for Wireshark go to the folder `keys`."""
+        if settings is None:
+            return None
+        key_log = Path(keys) / _KEY_LOG if keys else None
+        return cls(Path(settings.certificate), Path(settings.key), Path(settings.ca), key_log)
 
     def context(self, *, server: bool) -> ssl.SSLContext:
         """Return a context for one side; raises ValueError naming the file that is no good."""

@@ -24,7 +24,7 @@ from agents.kernel.port import AccessLink
 from agents.nodes.access_router import machine as access_router
 from agents.nodes.access_router.machine import AccessRouter
 from agents.nodes.access_router.settings import AccessRouterConfiguration
-from agents.nodes.diameter import DiameterPeer
+from agents.nodes.diameter_settings import DiameterPeer
 from agents.pana.events import Authenticated, Rejected
 from agents.pana.pac import Pac
 from agents.pana.pac_table import PacState

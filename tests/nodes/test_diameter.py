@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from agents.diameter.config import PeerConfig
-from agents.nodes.diameter import DiameterPeer, node_config
+from agents.nodes.diameter_settings import DiameterPeer, node_config
 
 
 def test_what_the_node_is_told():

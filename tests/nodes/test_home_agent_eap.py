@@ -15,7 +15,7 @@ from agents.diameter.eap import DiameterEapAnswer
 from agents.diameter.errors import DiameterError, ResultCode
 from agents.ikev2.config import Grant
 from agents.ikev2.events import EapResponse
-from agents.nodes.diameter import DiameterPeer
+from agents.nodes.diameter_settings import DiameterPeer
 from agents.nodes.home_agent import machine as home_agent
 from agents.nodes.home_agent.machine import EapAuthenticator
 from agents.nodes.home_agent.settings import HomeAgentConfiguration, HomeAgentSettings

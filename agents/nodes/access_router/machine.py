@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-import asyncio
-import random
-import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from ipaddress import IPv6Address, IPv6Network
 
 from agents.bootstrap.assignment import Assignment, Wish
 from agents.core.configuration import Commands
 from agents.core.eventlog import EventLog
+from agents.core.host import Host
 from agents.core.machine import Event
-from agents.dhcpv6.relay import Relay
-from agents.dhcpv6.wire import SERVER_PORT
 from agents.diameter.authorisation import GrantError
 from agents.diameter.eap import DiameterEapAnswer
 from agents.diameter.errors import DiameterError, ResultCode
 from agents.diameter.mobility import mobility_request
 from agents.eap.lower import identity_request
 from agents.eap.wire import Code, Packet, TlsData, Type
-from agents.kernel.port import AccessLink, EnforcementPoint, KernelError
+from agents.kernel.port import AccessLink, EnforcementPoint, HomeAgentKernel, KernelError
 from agents.nodes.aaa_client import AaaClient
 from agents.nodes.access_router.pinholes import Pinholes
+from agents.nodes.access_router.relay_agent import RelayAgent
 from agents.nodes.access_router.settings import AccessRouterConfiguration
 from agents.nodes.home_agent.machine import HomeAgentService, PresharedIke
 from agents.pana import events
@@ -34,8 +32,6 @@ from agents.pana.mobility import MobilityCapability
 from agents.pana.paa import Paa
 from agents.pana.places import HostAddress
 from agents.pana.wire import Result
-from agents.shell.datagrams import DatagramEndpoint
-from agents.shell.relay import RelayEndpoint
 
 
 def _tls_start(identifier: int) -> bytes:
@@ -59,50 +55,57 @@ class AccessRouter:
 
     The enforcement point opens before the PAA announces success, as RFC 5609 has it (section 6.1:
     Authorize() comes before the final request): the mobile node may send as soon as it has that.
+    `local_kernel` is that of the home agent offered here. `epoch` is the time of day in seconds at
+    the start.
     """
 
     def __init__(
         self,
         configuration: AccessRouterConfiguration,
-        client: AaaClient,
+        host: Host,
         enforcement: EnforcementPoint,
-        log: EventLog,
+        role_log: EventLog,
+        *,
+        epoch: int,
+        local_kernel: HomeAgentKernel | None = None,
     ) -> None:
+        log = role_log.child("pana")
+        self._host = host
         link = AccessLink(configuration.access_interface, IPv6Network(configuration.access_prefix))
         self._prefix = link.prefix
         self._own = IPv6Address(configuration.address)
-        self._client = client
+        self._client = AaaClient(configuration, host, role_log, epoch=epoch)
         self._asks_always = configuration.relay is not None
         self._candidate = configuration.local.candidate() if configuration.local else None
         self._enforcement = enforcement
         self._log = log
-        self._tasks: set[asyncio.Task[None]] = set()
         self._open: list[int] = []
         self._lifetime = configuration.session_lifetime
         self._paa = Paa(
-            rng=random.SystemRandom(),
+            rng=host.rng,
             mobility=self._offer(configuration),
             session_lifetime=configuration.session_lifetime,
             reauth_at=configuration.reauth_at,
-            dialect=self._dialect(configuration),
+            dialect=self._dialect(configuration, epoch),
             encryption=configuration.encryption,
             stateless=configuration.start == "stateless",
             optimized=configuration.start == "optimized",
             first_request=_FIRST_REQUESTS[configuration.first_request],
             serves=self._can_be_a_hosts,
         )
-        self._pinholes = Pinholes(enforcement, link, log) if configuration.early else None
+        self._pinholes = Pinholes(host, enforcement, link, log) if configuration.early else None
         self._relay = self._make_relay(configuration, log.child("dhcpv6"))
         self._local: tuple[HomeAgentService, PresharedIke] | None = None
         self._served: dict[int, str] = {}
         """Whom the local home agent serves, by session."""
 
-        if configuration.local:
-            home_agent = HomeAgentService(configuration.local.home_agent, log)
-            ike = PresharedIke(home_agent, configuration.local.ikev1, None, log)
+        if configuration.local and local_kernel:
+            settings = configuration.local.home_agent
+            home_agent = HomeAgentService(host, local_kernel, settings, log)
+            ike = PresharedIke(host, home_agent, configuration.local.ikev1, None, log)
             self._local = (home_agent, ike)
         # Bound to the interface: PANA from the core would make this host answer to false sources.
-        self.endpoint = DatagramEndpoint(
+        self._endpoint = host.datagrams(
             self._paa,
             (configuration.address, PORT),
             self._handle,
@@ -122,31 +125,19 @@ class AccessRouter:
         return MobilityCapability.MOBILE_IPV6 | local
 
     @staticmethod
-    def _dialect(configuration: AccessRouterConfiguration) -> Dialect:
+    def _dialect(configuration: AccessRouterConfiguration, epoch: int) -> Dialect:
         if configuration.dialect == "draft12":
-            return Draft12(configuration.diameter_identity, int(time.time()))
+            return Draft12(configuration.diameter_identity, epoch)
         return DIALECTS[configuration.dialect]
 
-    @staticmethod
     def _make_relay(
-        configuration: AccessRouterConfiguration, log: EventLog
-    ) -> tuple[Relay, RelayEndpoint, str] | None:
+        self, configuration: AccessRouterConfiguration, log: EventLog
+    ) -> RelayAgent | None:
         settings = configuration.relay
         if settings is None:
             return None
-        relay = Relay(
-            interface=configuration.access_interface,
-            link_address=IPv6Address(configuration.address),
-            servers=[(settings.server, SERVER_PORT)],
-        )
-        endpoint = RelayEndpoint(
-            relay,
-            interface=configuration.access_interface,
-            server_interface=settings.interface,
-            address=settings.address,
-            on_event=log,
-        )
-        return relay, endpoint, settings.network
+        link_address = IPv6Address(configuration.address)
+        return RelayAgent(self._host, settings, configuration.access_interface, link_address, log)
 
     def _wish(self, event: events.EapResponse) -> Wish | None:
         """Return where the mobile node wants its home agent, None if it wants none."""
@@ -161,8 +152,7 @@ class AccessRouter:
     def _supply(self, number: int, client: IPv6Address, assignment: Assignment | None) -> None:
         """Let the relay agent tell the DHCPv6 server about the home agent assigned in a session."""
         if self._relay:
-            relay, _, network = self._relay
-            relay.set_information(number, client, assignment, network)
+            self._relay.supply(number, client, assignment)
 
     def _key_local(
         self, number: int, care_of: IPv6Address, answer: DiameterEapAnswer, lifetime: float
@@ -190,9 +180,7 @@ class AccessRouter:
         self._log(event)
         match event:
             case events.EapResponse():
-                task = asyncio.get_running_loop().create_task(self._ask(event))
-                self._tasks.add(task)
-                task.add_done_callback(self._tasks.discard)
+                self._ask(event)
             case events.Authorised(pac=(address, _), session_id=number):
                 self._admit(address)
                 if number not in self._open:
@@ -203,7 +191,7 @@ class AccessRouter:
                 self._close(number, address)
             case events.AddressChanged(session_id=number, pac=(new, _), old=(old, _)):
                 if self._relay:
-                    self._relay[0].move(number, _address(new))
+                    self._relay.machine.move(number, _address(new))
                 self._admit(new)
                 self._shut_out(old)
             case _:
@@ -226,15 +214,28 @@ class AccessRouter:
             self._enforcement.revoke(_address(address))
         except KernelError as error:
             self._log.write("EnforcementFailed", reason=str(error))
-            asyncio.get_running_loop().call_later(RETRY, self._shut_out, address)
+            self._host.timer(partial(self._shut_out, address)).start(RETRY)
+
+    def start(self, ready: Callable[[], None], failed: Callable[[str], None]) -> None:
+        """Connect to the home AAA server; tell when that is done, or that it cannot be."""
+        self._client.start(ready, failed)
+
+    def stop(self, stopped: Callable[[], None]) -> None:
+        """Close the sockets and disconnect; tell when that is done.
+
+        The filter stays: nobody watches over the link any more. The next access router takes it
+        over.
+        """
+        self.close()
+        self._client.stop(stopped)
 
     def close(self) -> None:
         """Close the sockets."""
-        self.endpoint.close()
+        self._endpoint.close()
         if self._pinholes:
             self._pinholes.close_all()
         if self._relay:
-            self._relay[1].close()
+            self._relay.close()
         for part in self._local or ():
             part.close()
 
@@ -243,9 +244,8 @@ class AccessRouter:
 
         def for_all(method: Callable[[int, float], bool]) -> Callable[[], bool]:
             def call() -> bool:
-                driver = self.endpoint.driver
-                numbers = tuple(self._open)
-                return bool([n for n in numbers if driver.call(method, n, driver.now())])
+                now, numbers = self._host.now(), tuple(self._open)
+                return bool([n for n in numbers if self._endpoint.call(method, n, now)])
 
             return call
 
@@ -261,30 +261,31 @@ class AccessRouter:
             self._open.remove(number)
         self._shut_out(address)
         if self._relay:
-            self._relay[0].forget(number)
+            self._relay.machine.forget(number)
         self._close_early(number)
         self._end_local(number)
         self._client.forget(number)
 
-    async def _ask(self, event: events.EapResponse) -> None:
-        try:
-            answer = await self._client.exchange(
-                event.session_id,
-                event.packet,
-                asked=mobility_request(self._wish(event), self._candidate),
-                care_of=_address(event.pac[0]),
-            )
-        except (DiameterError, TimeoutError) as error:
-            self._log.write("AaaFailed", session_id=event.session_id, reason=str(error))
-            code = error.code if isinstance(error, DiameterError) else None
-            # Where EAP has succeeded the PaC believes no refusal without its key.
-            granted = error.granted if isinstance(error, GrantError) else None
-            self._reject(event, _refusal(code), granted)
+    def _ask(self, event: events.EapResponse) -> None:
+        self._client.ask(
+            event.session_id,
+            event.packet,
+            partial(self._answered, event),
+            asked=mobility_request(self._wish(event), self._candidate),
+            care_of=_address(event.pac[0]),
+        )
+
+    def _answered(self, event: events.EapResponse, answer: DiameterEapAnswer | Exception) -> None:
+        if not isinstance(answer, Exception):
+            self._deliver(event, answer)
             return
-        self._deliver(event, answer)
+        self._log.write("AaaFailed", session_id=event.session_id, reason=str(answer))
+        code = answer.code if isinstance(answer, DiameterError) else None
+        # Where EAP has succeeded the PaC believes no refusal without its key.
+        granted = answer.granted if isinstance(answer, GrantError) else None
+        self._reject(event, _refusal(code), granted)
 
     def _deliver(self, event: events.EapResponse, answer: DiameterEapAnswer) -> None:
-        driver = self.endpoint.driver
         number, packet = event.session_id, answer.eap_payload
         pac = self._paa.awaiting(number)
         if pac is None:
@@ -297,9 +298,11 @@ class AccessRouter:
             packet = packet or answer.reissued_payload
         if answer.result_code == ResultCode.MULTI_ROUND_AUTH and packet:
             sealed = self._open_early(event, answer)
-            driver.call(self._paa.eap_request, number, packet, driver.now(), sealed=sealed)
+            self._endpoint.call(
+                self._paa.eap_request, number, packet, self._host.now(), sealed=sealed
+            )
         elif answer.result_code == ResultCode.SUCCESS and packet and answer.msk:
-            if driver.call(self._paa.may_take, number, answer.user_name, driver.now()):
+            if self._endpoint.call(self._paa.may_take, number, answer.user_name, self._host.now()):
                 self._accept(event, packet, answer.msk, answer)
             else:
                 self._log.write("AddressTaken", session_id=number, pac=pac[0])
@@ -330,19 +333,18 @@ class AccessRouter:
             return
         self._close_early(event.session_id)
         self._client.forget(event.session_id)  # A re-authentication is a new Diameter session.
-        driver = self.endpoint.driver
         lifetime = min(answer.lifetime or self._lifetime, self._lifetime)
         care_of = _address(event.pac[0])
         keyed = self._key_local(event.session_id, care_of, answer, lifetime)
         self._supply(event.session_id, care_of, answer.assignment if keyed else None)
-        driver.call(
+        self._endpoint.call(
             self._paa.accept,
             event.session_id,
             packet,
             msk,
             lifetime,
             answer.assignment if event.mobility and keyed else None,
-            driver.now(),
+            self._host.now(),
             sealed=answer.sealed_assignment,
         )
         self._shut_out(event.pac[0])  # If the PAA can make no key of it.
@@ -354,10 +356,10 @@ class AccessRouter:
         answer: DiameterEapAnswer | None = None,
     ) -> None:
         """Refuse the PaC, with EAP's last packet and key as the AAA server has answered them."""
-        driver, number = self.endpoint.driver, event.session_id
+        number = event.session_id
         packet, msk = (answer.eap_payload, answer.msk or b"") if answer else (None, b"")
         self._close_early(number)
-        driver.call(self._paa.reject, number, packet, result, driver.now(), msk=msk)
+        self._endpoint.call(self._paa.reject, number, packet, result, self._host.now(), msk=msk)
         self._client.forget(number)
 
 

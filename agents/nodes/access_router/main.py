@@ -3,36 +3,43 @@
 from __future__ import annotations
 
 import asyncio
-import os
-from ipaddress import IPv6Network
+import time
+from ipaddress import IPv6Address, IPv6Network
 
 from agents.core.eventlog import EventLog
 from agents.kernel.filter import LinuxEnforcementPoint
+from agents.kernel.linux import LinuxHomeAgent
 from agents.kernel.port import AccessLink
-from agents.nodes.aaa_client import AaaClient
 from agents.nodes.access_router.machine import AccessRouter
 from agents.nodes.access_router.settings import AccessRouterConfiguration
-from agents.shell.program import run, take_commands
+from agents.shell.host import LinuxHost
+from agents.shell.program import run, serve_until
+from agents.shell.tls import TlsFiles
 
 
-async def serve(
-    configuration: AccessRouterConfiguration,
-    stop: asyncio.Event,
-    kind: type[AccessRouter] = AccessRouter,
-) -> None:
+async def serve(configuration: AccessRouterConfiguration, stop: asyncio.Event) -> None:
     """Run the access router until `stop` is set."""
     log = EventLog(configuration.host, "role")
     link = AccessLink(configuration.access_interface, IPv6Network(configuration.access_prefix))
     enforcement = LinuxEnforcementPoint(link)
     enforcement.close_access()
-    client = AaaClient(configuration, log, configuration.keys)
-    router = kind(configuration, client, enforcement, log.child("pana"))
-    await client.start()
-    take_commands(router.commands(), log)
-    log.write("Ready", pid=os.getpid())
-    await stop.wait()
-    router.close()
-    await client.close()
+    router = AccessRouter(
+        configuration,
+        LinuxHost(TlsFiles.of(configuration.diameter_tls, configuration.keys)),
+        enforcement,
+        log,
+        epoch=int(time.time()),
+        local_kernel=local_kernel(configuration),
+    )
+    await serve_until(stop, router, log, router.commands())
+
+
+def local_kernel(configuration: AccessRouterConfiguration) -> LinuxHomeAgent | None:
+    """Return the kernel of the home agent that is offered on this host, if one is."""
+    if configuration.local is None:
+        return None
+    settings = configuration.local.home_agent
+    return LinuxHomeAgent(IPv6Address(settings.address), settings.interface)
 
 
 if __name__ == "__main__":

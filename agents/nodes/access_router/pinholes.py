@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
+from functools import partial
 from ipaddress import IPv6Address
 
 from agents.core.eventlog import EventLog
+from agents.core.host import Host, Timer
 from agents.core.unicast import is_unicast
 from agents.kernel.port import AccessLink, EnforcementPoint, KernelError
 
@@ -23,7 +24,7 @@ MAXIMUM = 256
 class _Pinhole:
     address: IPv6Address
     home_agent: IPv6Address
-    timer: asyncio.TimerHandle
+    timer: Timer
 
 
 class Pinholes:
@@ -31,18 +32,19 @@ class Pinholes:
 
     Each belongs to a session and closes with it, or after `lifetime` seconds. Only UDP from and to
     port 500 passes: what IKE_SA_INIT and IKE_AUTH need. The home AAA server has verified the
-    mobile node by then, but who may use the network is not known yet. Must be used inside a
-    running event loop.
+    mobile node by then, but who may use the network is not known yet.
     """
 
     def __init__(
         self,
+        host: Host,
         enforcement: EnforcementPoint,
         link: AccessLink,
         log: EventLog,
         *,
         lifetime: float = LIFETIME,
     ) -> None:
+        self._host = host
         self._enforcement = enforcement
         self._link = link
         self._log = log
@@ -63,8 +65,8 @@ class Pinholes:
         except KernelError as error:
             self._log.write("PinholeRefused", reason=str(error))
             return False
-        loop = asyncio.get_running_loop()
-        timer = loop.call_later(self._lifetime, self.close, session)
+        timer = self._host.timer(partial(self.close, session))
+        timer.start(self._lifetime)
         self._pinholes[session] = _Pinhole(address, home_agent, timer)
         self._log.write("PinholeOpened", pac=address, home_agent=home_agent)
         return True
@@ -78,7 +80,7 @@ class Pinholes:
         pinhole = self._pinholes.pop(session, None)
         if pinhole is None:
             return
-        pinhole.timer.cancel()
+        pinhole.timer.close()
         way = (pinhole.address, pinhole.home_agent)
         if way in ((other.address, other.home_agent) for other in self._pinholes.values()):
             return

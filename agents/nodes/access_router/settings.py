@@ -11,7 +11,7 @@ from agents.bootstrap.assignment import Assignment
 from agents.core.configuration import CommandNames
 from agents.core.settings import DialectName, PartOfLifetime, SessionLifetime
 from agents.dhcpv6.wire import ALL_SERVERS
-from agents.nodes.diameter import AaaClientConfiguration
+from agents.nodes.diameter_settings import AaaClientConfiguration
 from agents.nodes.home_agent.settings import HomeAgentSettings
 from agents.nodes.ike_daemon.settings import IkeSettings
 

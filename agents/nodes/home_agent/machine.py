@@ -6,57 +6,71 @@ it is a part of `home_network`.
 
 from __future__ import annotations
 
-import asyncio
 import math
-import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from ipaddress import IPv6Address, IPv6Network
 from typing import Any
 
 from agents.bootstrap.assignment import Assignment, Wish
 from agents.core.eventlog import EventLog
+from agents.core.host import Endpoint, Host
 from agents.core.machine import Event
 from agents.diameter.eap import DiameterEapAnswer
-from agents.diameter.errors import DiameterError, ResultCode
+from agents.diameter.errors import ResultCode
 from agents.diameter.mobility import mobility_request
 from agents.ikev2 import events as ikev2
 from agents.ikev2.config import Grant
-from agents.kernel.linux import LinuxHomeAgent
 from agents.kernel.port import HomeAgentKernel, KernelError
-from agents.mip6.binding_cache import AuthorisationEnded
+from agents.mip6.binding_cache import (
+    AuthorisationEnded,
+    NeighbourAdvertised,
+    NeighbourSolicited,
+)
 from agents.mip6.home_agent import HomeAgent
+from agents.mip6.neighbour import (
+    ALL_NODES,
+    advertisement,
+    read_claim,
+    solicitation,
+    solicited_node,
+)
 from agents.nodes.aaa_client import AaaClient
 from agents.nodes.home_agent.settings import HomeAgentConfiguration, HomeAgentSettings
 from agents.nodes.ike_daemon.ikev1 import IkeService
 from agents.nodes.ike_daemon.ikev2 import Ike2Service, Ike2Settings
 from agents.nodes.ike_daemon.settings import IkeSettings
-from agents.shell.driver import Driver
-from agents.shell.keylog import KeyLog
-from agents.shell.mobility import HomeAgentEndpoint
+from agents.nodes.keylog import KeyLog
 
 
 class Authorisations:
     """Who may register with a home agent, and what ends with that.
 
-    `machine` and `driver` are the home agent's. When an authorisation ends, on time or before, the
-    binding goes first, then what `on_ended` calls end (IKE), then what is left of SAs.
+    `machine` is the home agent's, run at `endpoint`. When an authorisation ends, on time or before,
+    the binding goes first, then what `on_ended` calls end (IKE), then what is left of SAs.
     """
 
     def __init__(
-        self, machine: HomeAgent, driver: Driver, kernel: HomeAgentKernel, log: EventLog
+        self,
+        host: Host,
+        machine: HomeAgent,
+        endpoint: Endpoint,
+        kernel: HomeAgentKernel,
+        log: EventLog,
     ) -> None:
+        self._host = host
         self._machine = machine
-        self._driver = driver
+        self._endpoint = endpoint
         self._kernel = kernel
         self._log = log
         self.on_ended: list[Callable[[str, IPv6Address], None]] = []
 
     def authorise(self, identity: str, home_address: IPv6Address, lifetime: float | None) -> bool:
         """Let a subscriber register a home address for so long; return whether it may be."""
-        now = self._driver.now()
+        now = self._host.now()
         until = math.inf if lifetime is None else now + lifetime
-        return self._driver.call(self._machine.authorise, home_address, identity, until, now)
+        return self._endpoint.call(self._machine.authorise, home_address, identity, until, now)
 
     def holder(self, home_address: IPv6Address) -> str | None:
         """Return the subscriber who may register a home address at present."""
@@ -66,7 +80,7 @@ class Authorisations:
         """End a subscriber's authorisation before its time, if there is one."""
         home_address = self._machine.home_of(identity)
         if home_address is not None:
-            self._driver.call(self._machine.revoke, home_address, self._driver.now())
+            self._endpoint.call(self._machine.revoke, home_address, self._host.now())
 
     def handle(self, event: Event) -> None:
         """Take an event of the home agent."""
@@ -81,31 +95,51 @@ class Authorisations:
 
 
 class HomeAgentService:
-    """A home agent on its sockets. Must be made inside a running event loop."""
+    """A home agent in its host: Mobility Headers at its address, Neighbor Discovery on its link."""
 
-    def __init__(self, settings: HomeAgentSettings, log: EventLog) -> None:
+    def __init__(
+        self, host: Host, kernel: HomeAgentKernel, settings: HomeAgentSettings, log: EventLog
+    ) -> None:
         self.address = IPv6Address(settings.address)
         self.prefix = IPv6Network(settings.prefix)
-        self.kernel = LinuxHomeAgent(self.address, settings.interface)
-        self.kernel.warm_up()
-        self.kernel.prepare()
+        self.kernel = kernel
+        kernel.warm_up()
+        kernel.prepare()
+        self._host = host
         self._log = log.child("mip6")
-        machine = HomeAgent(
+        self._machine = HomeAgent(
             self.address,
             self.prefix,
             duplicate_address_detection=settings.duplicate_address_detection,
-            kernel=self.kernel,
-            rng=random.SystemRandom(),
+            kernel=kernel,
+            rng=host.rng,
         )
-        self._endpoint = HomeAgentEndpoint(machine, self.address, settings.interface, self._handle)
-        self.authorisations = Authorisations(machine, self._endpoint.driver, self.kernel, log)
+        self._link = host.open_link(settings.interface, self._claimed)
+        try:
+            self._endpoint = host.mobility_headers(self._machine, self.address, self._handle)
+        except OSError:
+            self._link.close()
+            raise
+        self.authorisations = Authorisations(host, self._machine, self._endpoint, kernel, log)
 
     def _handle(self, event: Event) -> None:
+        match event:
+            case NeighbourSolicited(target=target, nonce=nonce):
+                self._link.send(solicitation(target, nonce), solicited_node(target))
+            case NeighbourAdvertised(target=target):
+                packet = advertisement(self.address, target, self._link.link_address)
+                self._link.send(packet, ALL_NODES)
         self._log(event)
         self.authorisations.handle(event)
 
+    def _claimed(self, packet: bytes) -> None:
+        claim = read_claim(packet)
+        if claim:
+            self._endpoint.call(self._machine.duplicate_seen, claim, self._host.now())
+
     def close(self) -> None:
         """Close the sockets."""
+        self._link.close()
         self._endpoint.close()
 
 
@@ -128,6 +162,7 @@ class PresharedIke:
 
     def __init__(
         self,
+        host: Host,
         home_agent: HomeAgentService,
         ikev1: IkeSettings | None,
         ikev2: Ike2Settings | None,
@@ -150,10 +185,10 @@ class PresharedIke:
         address = home_agent.address
         self._ikev1 = self._ikev2 = None
         if ikev1:
-            self._ikev1 = IkeService(address, ikev1, log=log.child("ikev1"), **common)
+            self._ikev1 = IkeService(host, address, ikev1, log=log.child("ikev1"), **common)
         if ikev2:
             self._ikev2 = Ike2Service(
-                address, ikev2, log=log.child("ikev2"), allocate=self._allocate, **common
+                host, address, ikev2, log=log.child("ikev2"), allocate=self._allocate, **common
             )
 
     def _key(self, identity: str) -> _Key | None:
@@ -271,16 +306,18 @@ class EapAuthenticator:
 
     def __init__(
         self,
+        host: Host,
         configuration: HomeAgentConfiguration,
         client: AaaClient,
         home_agent: HomeAgentService,
         log: EventLog,
     ) -> None:
+        self._host = host
         self._client = client
         self._home_agent = home_agent
         self._log = log
-        self._tasks: set[asyncio.Task[None]] = set()
         self._ike = Ike2Service(
+            host,
             home_agent.address,
             configuration.ikev2,
             identity=configuration.identity,
@@ -302,26 +339,31 @@ class EapAuthenticator:
             self._asked = mobility_request(Wish.LOCAL, own)
 
     def _on_eap(self, event: ikev2.EapResponse) -> None:
-        task = asyncio.get_running_loop().create_task(self._ask(event))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._client.ask(
+            event.ike_spi,
+            event.packet,
+            partial(self._answered, event),
+            asked=self._asked,
+            care_of=event.peer,
+            user_name=event.identity,
+        )
 
-    async def _ask(self, event: ikev2.EapResponse) -> None:
+    def _answered(self, event: ikev2.EapResponse, answer: DiameterEapAnswer | Exception) -> None:
+        if isinstance(answer, Exception):
+            self._fail(event, answer)
+            return
         try:
-            answer = await self._client.exchange(
-                event.ike_spi,
-                event.packet,
-                asked=self._asked,
-                care_of=event.peer,
-                user_name=event.identity,
-            )
             self._deliver(event, answer)
-        except Exception as error:  # Whatever it is: the peer waits for an answer.
-            self._log.write("AaaFailed", reason=str(error) or type(error).__name__)
-            self._client.forget(event.ike_spi)
-            self._ike.eap_failure(event.ike_spi, None)
-            if not isinstance(error, DiameterError | TimeoutError | KernelError):
-                raise
+        except KernelError as error:
+            self._fail(event, error)
+        except Exception as error:  # A bug: the peer waits for an answer all the same.
+            self._fail(event, error)
+            raise
+
+    def _fail(self, event: ikev2.EapResponse, error: Exception) -> None:
+        self._log.write("AaaFailed", reason=str(error) or type(error).__name__)
+        self._client.forget(event.ike_spi)
+        self._ike.eap_failure(event.ike_spi, None)
 
     def _deliver(self, event: ikev2.EapResponse, answer: DiameterEapAnswer) -> None:
         packet = answer.eap_payload
@@ -368,3 +410,35 @@ class EapAuthenticator:
     def close(self) -> None:
         """Close IKE's socket."""
         self._ike.close()
+
+
+class HomeAgentNode:
+    """A home agent apart from the AAA server (RFC 5778): binding cache, IKEv2, Diameter client.
+
+    `epoch` is the time of day in seconds at the start.
+    """
+
+    def __init__(
+        self,
+        configuration: HomeAgentConfiguration,
+        host: Host,
+        kernel: HomeAgentKernel,
+        log: EventLog,
+        *,
+        epoch: int,
+    ) -> None:
+        self._home_agent = HomeAgentService(host, kernel, configuration.home_agent, log)
+        self._client = AaaClient(configuration, host, log, epoch=epoch)
+        self._authenticator = EapAuthenticator(
+            host, configuration, self._client, self._home_agent, log
+        )
+
+    def start(self, ready: Callable[[], None], failed: Callable[[str], None]) -> None:
+        """Connect to the home AAA server; tell when that is done, or that it cannot be."""
+        self._client.start(ready, failed)
+
+    def stop(self, stopped: Callable[[], None]) -> None:
+        """Close the sockets and disconnect; tell when that is done."""
+        self._authenticator.close()
+        self._home_agent.close()
+        self._client.stop(stopped)

@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-import os
+import time
+from ipaddress import IPv6Address
 
 from agents.core.eventlog import EventLog
-from agents.nodes.aaa_client import AaaClient
-from agents.nodes.home_agent.machine import EapAuthenticator, HomeAgentService
+from agents.kernel.linux import LinuxHomeAgent
+from agents.nodes.home_agent.machine import HomeAgentNode
 from agents.nodes.home_agent.settings import HomeAgentConfiguration
-from agents.shell.program import run
+from agents.shell.host import LinuxHost
+from agents.shell.program import run, serve_until
+from agents.shell.tls import TlsFiles
 
 
 async def serve(configuration: HomeAgentConfiguration, stop: asyncio.Event) -> None:
     """Run the home agent until `stop` is set."""
     log = EventLog(configuration.host, "role")
-    home_agent = HomeAgentService(configuration.home_agent, log)
-    client = AaaClient(configuration, log)
-    authenticator = EapAuthenticator(configuration, client, home_agent, log)
-    await client.start()
-    log.write("Ready", pid=os.getpid())
-    await stop.wait()
-    authenticator.close()
-    home_agent.close()
-    await client.close()
+    settings = configuration.home_agent
+    kernel = LinuxHomeAgent(IPv6Address(settings.address), settings.interface)
+    host = LinuxHost(TlsFiles.of(configuration.diameter_tls))
+    node = HomeAgentNode(configuration, host, kernel, log, epoch=int(time.time()))
+    await serve_until(stop, node, log)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from agents.core.unicast import home_agent_address
-from agents.nodes.diameter import AaaClientConfiguration
+from agents.nodes.diameter_settings import AaaClientConfiguration
 from agents.nodes.ike_daemon.ikev2 import Ike2Settings
 from agents.nodes.tls import TlsSettings
 

@@ -2,51 +2,58 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
+from collections.abc import Callable, Mapping
+from functools import partial
 from ipaddress import IPv6Address
-from pathlib import Path
+from typing import Protocol
 
-from agents.aaa import subscribers
 from agents.aaa.events import (
     SubscriberAuthenticated,
     SubscriberVerified,
     VerificationWithdrawn,
 )
-from agents.aaa.home_aaa import HomeAaa, eap_servers
-from agents.aaa.leases import Leases
+from agents.aaa.home_aaa import HomeAaa
 from agents.aaa.policy import Place
 from agents.bootstrap.assignment import Assignment, ike_psk, ike_secret
 from agents.core.eventlog import EventLog
+from agents.core.host import Closable, Host
+from agents.core.machine import Event
 from agents.diameter.eap import DiameterEapRequest
 from agents.diameter.wire import Message
-from agents.eap.tls import TlsServerConfig
+from agents.kernel.port import HomeAgentKernel
+from agents.nodes.diameter import DiameterService
+from agents.nodes.diameter_settings import node_config
 from agents.nodes.home_agent.machine import HomeAgentService, PresharedIke
 from agents.nodes.home_network.settings import HomeNetworkConfiguration
-from agents.nodes.ike_daemon.settings import IkeSettings
-from agents.shell.launch import LaunchedIke
 
 
 class Admission:
-    """Lets authenticated subscribers, and no one else, make SAs with the home agent."""
+    """Lets authenticated subscribers, and no one else, make SAs with the home agent.
+
+    `keys` are the preconfigured ones by their files; `launched` is the IKE daemon of a script.
+    """
 
     def __init__(
-        self, configuration: HomeNetworkConfiguration, home_agent: HomeAgentService, log: EventLog
+        self,
+        host: Host,
+        configuration: HomeNetworkConfiguration,
+        home_agent: HomeAgentService,
+        log: EventLog,
+        *,
+        keys: Mapping[str, bytes],
+        launched: LaunchedIke | None,
     ) -> None:
+        self._host = host
         self._configuration = configuration
         self._home_agent = home_agent
-        self._launched: LaunchedIke | None = None
+        self._launched = launched
         home_agent.authorisations.on_ended.append(lambda identity, _: self._end(identity))
         resident = configuration.launch == "resident"
-        if not resident:
-            ike = configuration.ikev1 or IkeSettings()
-            host, address = configuration.host, home_agent.address
-            self._launched = LaunchedIke(configuration.work, ike, host, address)
         self._ike = PresharedIke(
-            home_agent, configuration.ikev1 if resident else None, configuration.ikev2, log
+            host, home_agent, configuration.ikev1 if resident else None, configuration.ikev2, log
         )
         for peer in configuration.preshared:
-            psk = Path(peer.psk_file).read_bytes()
+            psk = keys[peer.psk_file]
             self._ike.share(peer.identity, IPv6Address(peer.home_address), psk, None)
 
     def expect(self, event: SubscriberVerified) -> None:
@@ -73,7 +80,7 @@ class Admission:
             self._ike.share(event.identity, home_address, psk, care_of, lifetime)
         elif self._home_agent.authorisations.authorise(event.identity, home_address, lifetime):
             # The Diameter answer leaves first, as in section 5.5 of the paper.
-            asyncio.get_running_loop().call_soon(self._launch, event, assignment, psk)
+            self._host.later(partial(self._launch, event, assignment, psk))
 
     def _launch(self, event: SubscriberAuthenticated, assignment: Assignment, psk: bytes) -> None:
         identity, home_address = event.identity, assignment.home_address
@@ -93,71 +100,116 @@ class Admission:
             self._launched.close()
 
 
+class LaunchedIke(Closable, Protocol):
+    """The home agent's IKE daemon that a script starts, and its peers."""
+
+    def share(
+        self, identity: str, home_address: IPv6Address, psk: bytes, care_of: IPv6Address | None
+    ) -> None:
+        """Let whoever holds the key make SAs for this home address, until it is forgotten."""
+
+    def forget(self, identity: str) -> None:
+        """Have the daemon forget a peer's key, and delete the SAs that were made with it."""
+
+
 class AaaServer:
     """The home AAA server's answers, and what follows from them for the home agent."""
 
     def __init__(
-        self, configuration: HomeNetworkConfiguration, admission: Admission | None, log: EventLog
+        self, host: Host, aaa: HomeAaa, admission: Admission | None, log: EventLog
     ) -> None:
+        self._host = host
+        self._aaa = aaa
         self._admission = admission
         self._log = log
-        self._timer: asyncio.TimerHandle | None = None
-        tls = TlsServerConfig(**configuration.tls.arguments())
-        self._aaa = HomeAaa(
-            subscribers.load(Path(configuration.subscribers)),
-            Leases(Path(configuration.leases)),
-            eap_servers(
-                tls,
-                fragment_size=configuration.eap_fragment_size,
-                pick_up=configuration.pick_up,
-            ),
-            origin_host=configuration.diameter_identity,
-            origin_realm=configuration.diameter_realm,
-            session_timeout=configuration.session_lifetime,
-            psk_source=configuration.psk_source,
-            protection=configuration.protection,
-            early=configuration.early,
-            pick_up=configuration.pick_up,
-            home_agents=configuration.diameter_home_agents,
-        )
+        self._timer = host.timer(self._expire)
 
     def answer(self, message: Message) -> Message:
         """Answer a Diameter-EAP-Request.
 
         What an authenticated mobile node needs of this host is there before the answer leaves.
         """
-        answer = self._aaa.handle(DiameterEapRequest.from_message(message), time.monotonic())
-        self._take_events()
+        answer = self._aaa.handle(DiameterEapRequest.from_message(message), self._host.now())
+        self._follow()
         return answer.to_message()
 
-    def _take_events(self) -> None:
-        while self._aaa.events:
-            event = self._aaa.events.popleft()
-            self._log(event)
-            match event:
-                case SubscriberVerified() if self._admission:
-                    self._admission.expect(event)
-                case VerificationWithdrawn() if self._admission:
-                    self._admission.withdraw(event)
-                case SubscriberAuthenticated() if self._admission:
-                    self._admission.admit(event)
-                case _:
-                    pass
-        self._arm()
-
-    def _arm(self) -> None:
-        """Let the AAA server give up conversations in time."""
-        if self._timer:
-            self._timer.cancel()
-        deadline = self._aaa.next_timeout()
-        loop = asyncio.get_running_loop()
-        self._timer = None if deadline is None else loop.call_at(deadline, self._expire)
-
     def _expire(self) -> None:
-        self._aaa.handle_timeout(time.monotonic())
-        self._take_events()
+        self._aaa.handle_timeout(self._host.now())
+        self._follow()
+
+    def _follow(self) -> None:
+        """Take the AAA server's events, and let it give up conversations in time."""
+        while self._aaa.events:
+            self._take(self._aaa.events.popleft())
+        deadline = self._aaa.next_timeout()
+        if deadline is None:
+            self._timer.stop()
+        else:
+            self._timer.start_at(deadline)
+
+    def _take(self, event: Event) -> None:
+        self._log(event)
+        match event:
+            case SubscriberVerified() if self._admission:
+                self._admission.expect(event)
+            case VerificationWithdrawn() if self._admission:
+                self._admission.withdraw(event)
+            case SubscriberAuthenticated() if self._admission:
+                self._admission.admit(event)
+            case _:
+                pass
 
     def close(self) -> None:
         """Stop the timer."""
-        if self._timer:
-            self._timer.cancel()
+        self._timer.close()
+
+
+class HomeNetwork:
+    """The home AAA server, and the home agent beside it if one is configured.
+
+    `aaa` is the server; `kernel` the home agent's. `keys` are preconfigured ones by their files,
+    `launched` the IKE daemon of a script.
+    """
+
+    def __init__(
+        self,
+        configuration: HomeNetworkConfiguration,
+        host: Host,
+        kernel: HomeAgentKernel | None,
+        aaa: HomeAaa,
+        log: EventLog,
+        *,
+        keys: Mapping[str, bytes],
+        launched: LaunchedIke | None = None,
+    ) -> None:
+        self._home_agent = self._admission = None
+        if configuration.home_agent and kernel:
+            self._home_agent = HomeAgentService(host, kernel, configuration.home_agent, log)
+            self._admission = Admission(
+                host, configuration, self._home_agent, log, keys=keys, launched=launched
+            )
+        self._server = AaaServer(host, aaa, self._admission, log.child("aaa"))
+        self._service = DiameterService(
+            host,
+            node_config(
+                configuration.diameter_identity,
+                configuration.diameter_realm,
+                configuration.diameter_peers,
+                tls=configuration.diameter_tls is not None,
+            ),
+            listen=[(configuration.diameter_address, configuration.diameter_port)],
+            handler=self._server.answer,
+            on_event=log.child("diameter"),
+        )
+
+    def start(self, ready: Callable[[], None], failed: Callable[[str], None]) -> None:  # noqa: ARG002
+        """Listen; raises OSError if an address is not to be had."""
+        self._service.start()
+        ready()
+
+    def stop(self, stopped: Callable[[], None]) -> None:
+        """Close the sockets and disconnect; tell when that is done."""
+        for part in (self._server, self._admission, self._home_agent):
+            if part:
+                part.close()
+        self._service.stop(stopped)

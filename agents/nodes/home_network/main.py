@@ -3,44 +3,66 @@
 from __future__ import annotations
 
 import asyncio
-import os
+from ipaddress import IPv6Address
+from pathlib import Path
 
+from agents.aaa import subscribers
+from agents.aaa.home_aaa import HomeAaa, eap_servers
+from agents.aaa.leases import Leases
 from agents.core.eventlog import EventLog
-from agents.nodes.diameter import diameter_files, node_config
-from agents.nodes.home_agent.machine import HomeAgentService
-from agents.nodes.home_network.machine import AaaServer, Admission
+from agents.eap.tls import TlsServerConfig
+from agents.kernel.linux import LinuxHomeAgent
+from agents.nodes.home_network.machine import HomeNetwork
 from agents.nodes.home_network.settings import HomeNetworkConfiguration
-from agents.shell.program import run
-from agents.shell.tcp import DiameterService
+from agents.nodes.ike_daemon.settings import IkeSettings
+from agents.shell.host import LinuxHost
+from agents.shell.launch import LaunchedIke
+from agents.shell.program import run, serve_until
+from agents.shell.tls import TlsFiles
 
 
 async def serve(configuration: HomeNetworkConfiguration, stop: asyncio.Event) -> None:
     """Run the home network until `stop` is set."""
     log = EventLog(configuration.host, "role")
-    home_agent = admission = None
-    if configuration.home_agent:
-        home_agent = HomeAgentService(configuration.home_agent, log)
-        admission = Admission(configuration, home_agent, log)
-    server = AaaServer(configuration, admission, log.child("aaa"))
-    service = DiameterService(
-        node_config(
-            configuration.diameter_identity,
-            configuration.diameter_realm,
-            configuration.diameter_peers,
-        ),
-        listen=[(configuration.diameter_address, configuration.diameter_port)],
-        tls=diameter_files(configuration.diameter_tls, None),
-        handler=server.answer,
-        on_event=log.child("diameter"),
+    settings = configuration.home_agent
+    kernel = launched = None
+    if settings:
+        address = IPv6Address(settings.address)
+        kernel = LinuxHomeAgent(address, settings.interface)
+        if configuration.launch == "script":
+            ike = configuration.ikev1 or IkeSettings()
+            launched = LaunchedIke(configuration.work, ike, configuration.host, address)
+    node = HomeNetwork(
+        configuration,
+        LinuxHost(TlsFiles.of(configuration.diameter_tls)),
+        kernel,
+        home_aaa(configuration),
+        log,
+        keys={p.psk_file: Path(p.psk_file).read_bytes() for p in configuration.preshared},
+        launched=launched,
     )
-    await service.start()
-    log.write("Ready", pid=os.getpid())
-    await stop.wait()
-    server.close()
-    for part in (admission, home_agent):
-        if part:
-            part.close()
-    await service.close()
+    await serve_until(stop, node, log)
+
+
+def home_aaa(configuration: HomeNetworkConfiguration) -> HomeAaa:
+    """Return the home AAA server that is configured, with its files read."""
+    return HomeAaa(
+        subscribers.load(Path(configuration.subscribers)),
+        Leases(Path(configuration.leases)),
+        eap_servers(
+            TlsServerConfig(**configuration.tls.arguments()),
+            fragment_size=configuration.eap_fragment_size,
+            pick_up=configuration.pick_up,
+        ),
+        origin_host=configuration.diameter_identity,
+        origin_realm=configuration.diameter_realm,
+        session_timeout=configuration.session_lifetime,
+        psk_source=configuration.psk_source,
+        protection=configuration.protection,
+        early=configuration.early,
+        pick_up=configuration.pick_up,
+        home_agents=configuration.diameter_home_agents,
+    )
 
 
 if __name__ == "__main__":

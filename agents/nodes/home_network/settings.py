@@ -10,7 +10,7 @@ from agents.bootstrap.assignment import Protection, PskSource
 from agents.core.configuration import Configuration
 from agents.core.settings import FragmentSize, SessionLifetime
 from agents.diameter.config import PORT
-from agents.nodes.diameter import DiameterPeer
+from agents.nodes.diameter_settings import DiameterPeer
 from agents.nodes.home_agent.settings import HomeAgentSettings
 from agents.nodes.ike_daemon.ikev2 import Ike2Settings
 from agents.nodes.ike_daemon.settings import IkeSettings

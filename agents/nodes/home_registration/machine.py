@@ -1,22 +1,19 @@
 """The Mobile IPv6 daemon of the mobile node: registers the care-of address once it may.
 
-As a program it is what the launch script starts.
+As a program it is what the launch script starts; otherwise a part of the mobile node.
 """
 
 from __future__ import annotations
 
-import asyncio
-import random
 from ipaddress import IPv6Address
 
 from agents.core.eventlog import EventLog
+from agents.core.host import Closable, Host
 from agents.core.machine import Event
-from agents.kernel.linux import SaWatch
 from agents.kernel.port import MobileNodeKernel
 from agents.mip6 import mobile_node as events
 from agents.mip6.mobile_node import HomeRegistration
 from agents.nodes.habits import Habits
-from agents.shell.mobility import MobileNodeEndpoint
 
 
 class RegistrationService:
@@ -29,6 +26,7 @@ class RegistrationService:
 
     def __init__(
         self,
+        host: Host,
         *,
         home_address: IPv6Address,
         home_agent: IPv6Address,
@@ -45,26 +43,26 @@ class RegistrationService:
         self._role_log = log
         self._log = log.child("mip6")
         self.bootstrapped = False
-        self._loop = asyncio.get_running_loop()
-        self._watch: SaWatch | None = None
-        self._step: asyncio.TimerHandle | None = None
+        self._host = host
+        self._watch: Closable | None = None
+        self._step = host.timer(self._detected)
         kernel.prepare(home_address, home_agent, care_of)
         self._machine = HomeRegistration(
             home_address,
             home_agent,
             care_of,
             lifetime=lifetime,
-            rng=random.SystemRandom(),
+            rng=host.rng,
             timers=self._habits.timers,
         )
-        self._endpoint = MobileNodeEndpoint(self._machine, home_address, self._handle)
+        self._endpoint = host.mobility_headers(self._machine, home_address, self._handle)
         self._detect()
 
     def _detect(self) -> None:
         """Wait for the movement detector's next step, if it goes by steps."""
-        step, now = self._habits.movement_detection, self._loop.time()
+        step, now = self._habits.movement_detection, self._host.now()
         if step:
-            self._step = self._loop.call_at((now // step + 1) * step, self._detected)
+            self._step.start_at((now // step + 1) * step)
         else:
             self._detected()
 
@@ -75,31 +73,26 @@ class RegistrationService:
             self.renew()
 
     def _start(self) -> None:
-        driver = self._endpoint.driver
-        driver.call(self._machine.start, driver.now())
+        self._endpoint.call(self._machine.start, self._host.now())
 
     @property
     def _protected(self) -> bool:
         return bool(self._kernel.sas_between(self.home_address, self._home_agent))
 
     def _start_if_protected(self) -> None:
-        if self._watch:
-            self._watch.added()  # Only the news matters; what there is, is looked up.
         if self._protected:
             self._stop_watching()
             self._start()
 
     def _stop_watching(self) -> None:
         if self._watch:
-            self._loop.remove_reader(self._watch)
             self._watch.close()
             self._watch = None
 
     def renew(self) -> None:
         """Register or refresh the binding as soon as there are SAs for it."""
         if self._watch is None:
-            self._watch = SaWatch()
-            self._loop.add_reader(self._watch, self._start_if_protected)
+            self._watch = self._host.watch_sas(self._start_if_protected)
             self._start_if_protected()
 
     def move(self, care_of: IPv6Address, *, register: bool = True) -> None:
@@ -108,14 +101,12 @@ class RegistrationService:
         if not register:
             self._machine.care_of = care_of
             return
-        driver = self._endpoint.driver
-        driver.call(self._machine.move, care_of, driver.now())
+        self._endpoint.call(self._machine.move, care_of, self._host.now())
 
     def deregister(self) -> None:
         """Remove the binding."""
         self._stop_watching()
-        driver = self._endpoint.driver
-        driver.call(self._machine.stop, driver.now())
+        self._endpoint.call(self._machine.stop, self._host.now())
 
     def _handle(self, event: Event) -> None:
         if isinstance(event, events.BindingUpdateSent) and self._is_lost():
@@ -152,6 +143,5 @@ class RegistrationService:
     def close(self) -> None:
         """Close the sockets."""
         self._stop_watching()
-        if self._step:
-            self._step.cancel()
+        self._step.close()
         self._endpoint.close()

@@ -9,6 +9,7 @@ from agents.core.eventlog import EventLog
 from agents.kernel.linux import LinuxMobileNode
 from agents.nodes.home_registration.machine import RegistrationService
 from agents.nodes.home_registration.settings import RegistrationConfiguration
+from agents.shell.host import LinuxHost
 from agents.shell.program import run
 
 
@@ -16,6 +17,7 @@ async def serve(configuration: RegistrationConfiguration, stop: asyncio.Event) -
     """Run the daemon until `stop` is set."""
     kernel = LinuxMobileNode()
     service = RegistrationService(
+        LinuxHost(),
         home_address=IPv6Address(configuration.home_address),
         home_agent=IPv6Address(configuration.home_agent),
         care_of=IPv6Address(configuration.care_of),

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable
+from functools import partial
 from ipaddress import IPv6Address
 from pathlib import Path
 from typing import Literal
@@ -12,6 +12,7 @@ import msgspec
 
 from agents.core.configuration import ConfigurationError
 from agents.core.eventlog import EventLog
+from agents.core.host import Host
 from agents.core.machine import Event
 from agents.core.settings import Lifetime
 from agents.crypto.dh import CURVE25519, ECP256, MODP2048
@@ -30,9 +31,8 @@ from agents.ikev2.config import (
     Selectors,
 )
 from agents.kernel.port import KernelError, SecurityAssociations
+from agents.nodes.keylog import KeyLog
 from agents.nodes.tls import TlsSettings
-from agents.shell.datagrams import DatagramEndpoint
-from agents.shell.keylog import KeyLog
 
 PORT = 500
 _GROUPS = {"x25519": CURVE25519, "ecp256": ECP256, "modp2048": MODP2048}
@@ -102,6 +102,7 @@ class Ike2Service:
 
     def __init__(
         self,
+        host: Host,
         local: IPv6Address,
         settings: Ike2Settings,
         *,
@@ -114,6 +115,7 @@ class Ike2Service:
         allocate: Allocate | None = None,
         on_failure: Callable[[str], None] | None = None,
     ) -> None:
+        self._host = host
         self._kernel = kernel
         self._keys = keys
         self._log = log
@@ -124,13 +126,13 @@ class Ike2Service:
         self.on_eap_ended: Callable[[bytes], None] | None = None
         self.on_gone: Callable[[str], None] | None = None
         self._machine = Ikev2(
-            rng=random.SystemRandom(),
+            rng=host.rng,
             local=local,
             config=settings.config(identity, responder=certificate is not None),
             credentials=_credentials(certificate or trusted, own=certificate is not None),
             allocate=allocate,
         )
-        self._endpoint = DatagramEndpoint(self._machine, (str(local), PORT), self._handle)
+        self._endpoint = host.datagrams(self._machine, (str(local), PORT), self._handle)
 
     def add_psk(
         self,
@@ -152,8 +154,7 @@ class Ike2Service:
 
     def delete_identity(self, identity: str) -> None:
         """Delete the SAs of a peer: ESP SAs are out of the kernel when this returns."""
-        driver = self._endpoint.driver
-        driver.call(self._machine.delete_identity, identity, driver.now())
+        self._endpoint.call(self._machine.delete_identity, identity, self._host.now())
 
     def initiate(
         self,
@@ -166,9 +167,10 @@ class Ike2Service:
         """Start IKE for Mobility Headers; without a home address it is asked for."""
         if psk is not None:
             self.add_psk(psk, peer=home_agent, identity=None, home_address=home_address)
-        driver = self._endpoint.driver
         selectors = Selectors(home_address, home_agent)
-        driver.call(self._machine.initiate, home_agent, selectors, driver.now(), eap=eap)
+        self._endpoint.call(
+            self._machine.initiate, home_agent, selectors, self._host.now(), eap=eap
+        )
 
     def secured(self, home_agent: IPv6Address) -> bool:
         """Return whether there are ESP SAs, or some are being made, from the present address."""
@@ -176,19 +178,17 @@ class Ike2Service:
 
     def move(self, local: IPv6Address) -> None:
         """Negotiate from another address from now on; what there is stays until that is done."""
-        self._endpoint.close()
+        if local != self._machine.local:
+            self._endpoint.rebind(partial(self._host.open_datagrams, (str(local), PORT)))
         self._machine.local = local
-        self._endpoint = DatagramEndpoint(self._machine, (str(local), PORT), self._handle)
 
     def rekey_ike(self, home_agent: IPv6Address) -> bool:
         """Replace the IKE SA; return whether there is one."""
-        driver = self._endpoint.driver
-        return driver.call(self._machine.rekey_ike, home_agent, driver.now())
+        return self._endpoint.call(self._machine.rekey_ike, home_agent, self._host.now())
 
     def rekey_children(self, home_agent: IPv6Address) -> bool:
         """Replace the ESP SAs; return whether there are any."""
-        driver = self._endpoint.driver
-        return bool(driver.call(self._machine.rekey_children, home_agent, driver.now()))
+        return bool(self._endpoint.call(self._machine.rekey_children, home_agent, self._host.now()))
 
     def awaits_eap(self, ike_spi: bytes) -> bool:
         """Return whether a peer waits for the AAA server's word, and is not gone meanwhile."""
@@ -196,8 +196,7 @@ class Ike2Service:
 
     def eap_request(self, ike_spi: bytes, packet: bytes) -> None:
         """Pass on the AAA server's EAP request."""
-        driver = self._endpoint.driver
-        driver.call(self._machine.eap_request, ike_spi, packet, driver.now())
+        self._endpoint.call(self._machine.eap_request, ike_spi, packet, self._host.now())
 
     def eap_success(
         self,
@@ -214,13 +213,12 @@ class Ike2Service:
         The peer is whom the AAA server says, and may have SAs for what is granted, so many seconds
         long.
         """
-        driver = self._endpoint.driver
-        driver.call(
+        self._endpoint.call(
             self._machine.eap_success,
             ike_spi,
             packet,
             msk,
-            driver.now(),
+            self._host.now(),
             identity=identity,
             grant=grant,
             lifetime=lifetime,
@@ -228,8 +226,7 @@ class Ike2Service:
 
     def eap_failure(self, ike_spi: bytes, packet: bytes | None) -> None:
         """Pass on EAP-Failure, or make one."""
-        driver = self._endpoint.driver
-        driver.call(self._machine.eap_failure, ike_spi, packet, driver.now())
+        self._endpoint.call(self._machine.eap_failure, ike_spi, packet, self._host.now())
 
     def _handle(self, event: Event) -> None:
         self._log(event)
@@ -274,8 +271,9 @@ class Ike2Service:
             self._kernel.install(event.pair)
         except KernelError as error:
             self._log.write("KernelFailed", reason=str(error))
-            driver = self._endpoint.driver
-            driver.call(self._machine.delete_child, event.pair.inbound.spi, driver.now())
+            self._endpoint.call(
+                self._machine.delete_child, event.pair.inbound.spi, self._host.now()
+            )
             if self._on_failure:
                 self._on_failure(f"IKE with {event.peer}: {error}")
             return

@@ -15,7 +15,8 @@ from agents.kernel.linux import LinuxSecurityAssociations
 from agents.nodes.ike_daemon import peers
 from agents.nodes.ike_daemon.ikev1 import IkeService
 from agents.nodes.ike_daemon.settings import IkeConfiguration
-from agents.shell.keylog import KeyLog
+from agents.shell.host import LinuxHost
+from agents.shell.keylog import key_log
 from agents.shell.program import run
 
 
@@ -25,11 +26,12 @@ async def serve(configuration: IkeConfiguration, stop: asyncio.Event) -> None:
     role = log.child("role")
     kernel = LinuxSecurityAssociations()
     service = IkeService(
+        LinuxHost(),
         IPv6Address(configuration.local),
         configuration.settings,
         identity=configuration.identity,
         kernel=kernel,
-        keys=KeyLog(configuration.keys),
+        keys=key_log(configuration.keys),
         log=log,
         on_failure=lambda reason: role.write("BootstrapFailed", reason=reason),
         habits=configuration.habits,

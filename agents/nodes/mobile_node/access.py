@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from ipaddress import IPv6Address
 
 from agents.bootstrap.assignment import Assignment
 from agents.core.eventlog import EventLog
+from agents.core.host import Host
 from agents.core.machine import Event
 from agents.eap.peer import EapPeer
 from agents.eap.tls import EapKeys, TlsClientConfig
+from agents.nodes.keylog import KeyLog
 from agents.nodes.mobile_node.settings import EapSettings, PanaSettings
 from agents.nodes.retry import Retry
 from agents.pana import events
@@ -19,8 +21,6 @@ from agents.pana.dialect import PORT
 from agents.pana.dialects import DIALECTS
 from agents.pana.pac import Pac
 from agents.pana.pac_table import PacState
-from agents.shell.datagrams import DatagramEndpoint
-from agents.shell.keylog import KeyLog
 
 
 class EapPeers:
@@ -55,11 +55,12 @@ class PanaAccess:
     """A PaC on its socket, and another when its session has ended otherwise than by `terminate`.
 
     `on_granted` hears of every authentication, `on_failure` of the end of the first one alone:
-    access that there was before is sought for again. Must be made inside a running event loop.
+    access that there was before is sought for again.
     """
 
     def __init__(
         self,
+        host: Host,
         settings: PanaSettings,
         peers: EapPeers,
         care_of: IPv6Address,
@@ -69,6 +70,7 @@ class PanaAccess:
         on_failure: Callable[[str], None],
         on_foretold: Callable[[bytes, EapKeys], None] | None = None,
     ) -> None:
+        self._host = host
         self._log = log
         self._on_granted = on_granted
         self._on_failure = on_failure
@@ -79,9 +81,9 @@ class PanaAccess:
         """The address that it goes on from."""
         self._wanted = True
         self._served = False
-        self._retry = Retry(self._begin_anew)
+        self._retry = Retry(host, self._begin_anew)
         self._pac = self._make_pac()
-        self._endpoint = self._make_endpoint()
+        self._endpoint = host.datagrams(self._pac, (str(care_of), 0), self._handle)
         self.on_moved: Callable[[], None] | None = None
         """Called when the PAA has confirmed the address that move() gave."""
 
@@ -90,7 +92,7 @@ class PanaAccess:
         return Pac(
             (settings.paa, PORT),
             self._make_eap(),
-            rng=random.SystemRandom(),
+            rng=self._host.rng,
             mobility=settings.capability,
             dialect=DIALECTS[settings.dialect],
             encryption=settings.encryption,
@@ -103,14 +105,10 @@ class PanaAccess:
         self._eap = self._peers()
         return self._eap
 
-    def _make_endpoint(self) -> DatagramEndpoint:
-        return DatagramEndpoint(self._pac, (str(self.care_of), 0), self._handle)
-
     def start(self) -> None:
         """Send the first PANA-Client-Initiation."""
         self._retry.begun()
-        driver = self._endpoint.driver
-        driver.call(self._pac.start, driver.now())
+        self._endpoint.call(self._pac.start, self._host.now())
 
     def _begin_anew(self) -> None:
         if not self._wanted:
@@ -118,7 +116,8 @@ class PanaAccess:
         self._endpoint.close()
         self._pac = self._make_pac()
         try:
-            self._endpoint = self._make_endpoint()
+            local = str(self.care_of), 0
+            self._endpoint = self._host.datagrams(self._pac, local, self._handle)
         except OSError as error:
             self._log.write("AccessFailed", reason=f"{self.care_of}: {error.strerror}")
             self._retry.later()
@@ -127,13 +126,11 @@ class PanaAccess:
 
     def ping(self) -> bool:
         """Test that the PAA still has the session; return whether that is possible now."""
-        driver = self._endpoint.driver
-        return driver.call(self._pac.ping, driver.now())
+        return self._endpoint.call(self._pac.ping, self._host.now())
 
     def reauthenticate(self) -> bool:
         """Run EAP again; return whether that is possible now."""
-        driver = self._endpoint.driver
-        return driver.call(self._pac.reauthenticate, driver.now())
+        return self._endpoint.call(self._pac.reauthenticate, self._host.now())
 
     def terminate(self) -> bool:
         """Log out, and stay so; return whether there is a session to leave.
@@ -144,27 +141,23 @@ class PanaAccess:
         return self._leave() or self._pac.state not in (PacState.CLOSED, PacState.SESS_TERM)
 
     def _leave(self) -> bool:
-        driver = self._endpoint.driver
-        return driver.call(self._pac.terminate, driver.now())
+        return self._endpoint.call(self._pac.terminate, self._host.now())
 
     def move(self, care_of: IPv6Address) -> bool:
         """Go on from another address, and tell the PAA; return whether there is a session to move.
 
         Who waits for a sign of life tells it afterwards.
         """
-        before, self.care_of, old = self.care_of, care_of, self._endpoint
         try:
-            self._endpoint = self._make_endpoint()
+            self._endpoint.rebind(partial(self._host.open_datagrams, (str(care_of), 0)))
         except OSError as error:
-            self.care_of = before
             self._log.write("AccessFailed", reason=f"{care_of}: {error.strerror}")
             return False
-        old.close()
+        self.care_of = care_of
         return self._update() or self._pac.state is PacState.WAIT_PNA_PING
 
     def _update(self) -> bool:
-        driver = self._endpoint.driver
-        return driver.call(self._pac.update, driver.now())
+        return self._endpoint.call(self._pac.update, self._host.now())
 
     def _handle(self, event: Event) -> None:
         self._log(event)

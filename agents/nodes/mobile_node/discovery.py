@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
-import random
+import os
 from collections.abc import Callable, Sequence
 from ipaddress import IPv6Address
 from typing import TypeAlias
 
 from agents.bootstrap.assignment import Assignment
 from agents.core.eventlog import EventLog
-from agents.core.machine import Event
+from agents.core.host import Closable, Host
+from agents.core.machine import Address, Event
 from agents.dhcpv6 import events as dhcpv6
 from agents.dhcpv6.client import INF_MAX_DELAY, InformationRequest
 from agents.dhcpv6.home import Home
@@ -19,20 +19,18 @@ from agents.dns import events as dns
 from agents.dns.lookup import HomeAgentLookup
 from agents.dns.wire import PORT
 from agents.nodes.mobile_node.settings import PREFIX_LENGTH, Dhcpv6Settings, DnsSettings
-from agents.shell.addresses import is_usable
-from agents.shell.datagrams import DatagramEndpoint
-from agents.shell.duid import node_duid
-from agents.shell.lookup import LookupEndpoint
 
 Found: TypeAlias = Callable[[Assignment], None]
 Failure: TypeAlias = Callable[[str], None]
 
 
-def _information_request(settings: Dhcpv6Settings, interface: str) -> InformationRequest:
+def _information_request(
+    settings: Dhcpv6Settings, interface: str, host: Host
+) -> InformationRequest:
     return InformationRequest(
-        node_duid(interface),
+        host.duid(interface),
         [Home.LOCAL if settings.home == "local" else Home.IDENTIFIED],
-        rng=random.SystemRandom(),
+        rng=host.rng,
         network=settings.network,
         interface=interface,
         max_delay=INF_MAX_DELAY if settings.initial_delay else 0.0,
@@ -40,7 +38,7 @@ def _information_request(settings: Dhcpv6Settings, interface: str) -> Informatio
 
 
 class Discovery:
-    """An Information-request or a DNS lookup on its socket.
+    """An Information-request or a DNS lookup.
 
     It asks from the care-of address, which network access has authenticated, and takes answers to
     that address alone. It ends with the first outcome: nobody leads a registered mobile node
@@ -49,6 +47,7 @@ class Discovery:
 
     def __init__(
         self,
+        host: Host,
         settings: Dhcpv6Settings | DnsSettings,
         interface: str,
         care_of: IPv6Address,
@@ -57,31 +56,32 @@ class Discovery:
         on_found: Found,
         on_failure: Failure,
     ) -> None:
+        self._host = host
+        self._care_of = care_of
         self._on_found = on_found
         self._on_failure = on_failure
         self._machine: InformationRequest | HomeAgentLookup
-        self._endpoint: DatagramEndpoint | LookupEndpoint
+        self._stream: Closable | None = None
         if isinstance(settings, Dhcpv6Settings):
             self._log = log.child("dhcpv6")
-            request = self._machine = _information_request(settings, interface)
+            request = self._machine = _information_request(settings, interface, host)
             local = str(care_of), CLIENT_PORT
-            self._endpoint = DatagramEndpoint(request, local, self._handle, interface=interface)
+            self._endpoint = host.datagrams(request, local, self._handle, interface=interface)
         else:
             self._log = log.child("dns")
             lookup = self._machine = HomeAgentLookup(
                 (settings.server, PORT),
-                rng=random.SystemRandom(),
+                rng=host.rng,
                 domain=settings.domain,
                 tcp=True,
             )
-            self._endpoint = LookupEndpoint(lookup, (str(care_of), 0), self._handle)
+            self._endpoint = host.datagrams(lookup, (str(care_of), 0), self._handle)
         self._done = False
         self._closed = False
 
     def start(self) -> None:
         """Send the Information-request or the first query."""
-        driver = self._endpoint.driver
-        driver.call(self._machine.start, driver.now())
+        self._endpoint.call(self._machine.start, self._host.now())
 
     def _handle(self, event: Event) -> None:
         self._log(event)
@@ -100,6 +100,24 @@ class Discovery:
                 self._conclude("DNS", event.reason)
             case _:
                 pass
+        lookup = self._machine
+        while isinstance(lookup, HomeAgentLookup) and lookup.streams:
+            self._ask_by_stream(lookup, *lookup.streams.popleft())
+
+    def _ask_by_stream(self, lookup: HomeAgentLookup, query: bytes, server: Address) -> None:
+        """Put a question whose answer does not fit a datagram (RFC 7766)."""
+
+        def answered(answer: bytes | OSError) -> None:
+            if isinstance(answer, bytes):
+                self._endpoint.receive(answer, server)
+                return
+            reason = os.strerror(answer.errno) if answer.errno else str(answer)
+            self._endpoint.call(lookup.handle_lost, reason, self._host.now())
+
+        if self._stream:
+            self._stream.close()
+        local = str(self._care_of), 0
+        self._stream = self._host.exchange(query, local, server, answered)
 
     def _conclude(
         self,
@@ -111,11 +129,11 @@ class Discovery:
         if self._done:
             return
         self._done = True
-        asyncio.get_running_loop().call_soon(self.close)
+        self._host.later(self.close)
         if isinstance(outcome, str):
             self._on_failure(f"{what}: {outcome}")
             return
-        address = next((one for one in outcome if not is_usable(one)), None)
+        address = next((one for one in outcome if not self._host.has_address(one)), None)
         if address is None:
             self._on_failure(f"{what}: the home agent has an address of this host")
         else:
@@ -126,3 +144,5 @@ class Discovery:
         if not self._closed:
             self._closed = True
             self._endpoint.close()
+            if self._stream:
+                self._stream.close()

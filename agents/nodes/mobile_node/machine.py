@@ -6,9 +6,9 @@ DHCPv6 or DNS), then IKE (version 1 or 2), then the home registration.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from ipaddress import IPv6Address
 from typing import Protocol
 
@@ -16,12 +16,13 @@ from agents.bootstrap.assignment import Assignment
 from agents.bootstrap.sealed import SealError
 from agents.core.configuration import Commands, ConfigurationError
 from agents.core.eventlog import EventLog
+from agents.core.host import Closable, Host
 from agents.eap.tls import EapKeys
-from agents.kernel.linux import LinuxMobileNode
+from agents.kernel.port import MobileNodeKernel
 from agents.nodes.home_registration.machine import RegistrationService
 from agents.nodes.ike_daemon.ikev1 import IkeService
 from agents.nodes.ike_daemon.ikev2 import Ike2Service
-from agents.nodes.ike_daemon.settings import IkeSettings
+from agents.nodes.keylog import KeyLog
 from agents.nodes.mobile_node.access import EapPeers, Granted, PanaAccess
 from agents.nodes.mobile_node.discovery import Discovery
 from agents.nodes.mobile_node.settings import (
@@ -32,43 +33,62 @@ from agents.nodes.mobile_node.settings import (
 )
 from agents.nodes.mobile_node.trust import Trust
 from agents.nodes.retry import Retry
-from agents.shell.keylog import KeyLog
-from agents.shell.launch import Launched, launch
 
 
-class Closable(Protocol):
-    """A stage that holds sockets."""
+class Launch(Protocol):
+    """Starts the daemons that finish the bootstrap with a pre-shared key."""
 
-    def close(self) -> None:
-        """Close them."""
+    def __call__(
+        self,
+        psk: bytes,
+        home_agent: IPv6Address,
+        home_address: IPv6Address,
+        care_of: IPv6Address,
+    ) -> Closable:
+        """Return what ends them when it is closed."""
 
 
 class MobileNode:
-    """Carries out the bootstrap; each stage calls the next."""
+    """Carries out the bootstrap; each stage calls the next.
+
+    `preshared` is a preconfigured key for IKE. `launch` starts the daemons by script, if that is
+    how the bootstrap goes on.
+    """
 
     def __init__(
-        self, configuration: MobileNodeConfiguration, care_of: IPv6Address, log: EventLog
+        self,
+        configuration: MobileNodeConfiguration,
+        host: Host,
+        kernel: MobileNodeKernel,
+        care_of: IPv6Address,
+        log: EventLog,
+        *,
+        keys: KeyLog,
+        preshared: bytes | None = None,
+        launch: Launch | None = None,
     ) -> None:
+        self._host = host
         self._configuration = configuration
         self._care_of = care_of
         self._log = log
-        self._keys = KeyLog(configuration.keys)
-        self._kernel = LinuxMobileNode()
+        self._keys = keys
+        self._kernel = kernel
+        self._launcher = launch
         self._peers = EapPeers(configuration.eap, self._keys)
         self._trust = Trust(
             configuration.eap.identity,
             configuration.access.wish if configuration.access else None,
             protection=configuration.protection,
             psk_source=configuration.psk_source,
-            psk_file=configuration.psk_file,
+            preshared=preshared,
         )
         self._granted: Granted | None = None
         self._assignment: Assignment | None = None
         self._foretold: Assignment | None = None
-        self._launched: Launched | None = None
+        self._launched: Closable | None = None
         self._registration: RegistrationService | None = None
         self._binding_wanted = False
-        self._retry = Retry(self._negotiate_again)
+        self._retry = Retry(host, self._negotiate_again)
         self._access = self._make_access()
         self._ikev1, self._ikev2 = self._make_ike()
         if self._access:
@@ -81,6 +101,7 @@ class MobileNode:
         if settings is None:
             return None
         return PanaAccess(
+            self._host,
             settings,
             self._peers,
             self._care_of,
@@ -98,6 +119,7 @@ class MobileNode:
         if configuration.ikev1:
             return (
                 IkeService(
+                    self._host,
                     self._care_of,
                     configuration.ikev1,
                     identity=configuration.eap.identity,
@@ -112,6 +134,7 @@ class MobileNode:
         if configuration.ikev2 is None:
             raise ConfigurationError("neither IKEv1 nor IKEv2 is configured")
         service = Ike2Service(
+            self._host,
             self._care_of,
             configuration.ikev2,
             identity=configuration.eap.identity,
@@ -147,8 +170,8 @@ class MobileNode:
         again = self._granted is not None
         self._granted = granted
         # The final PANA answer leaves first.
-        loop = asyncio.get_running_loop()
-        loop.call_soon(self._renew if again else self._after_access, granted)
+        go_on = self._renew if again else self._after_access
+        self._host.later(partial(go_on, granted))
 
     def _renew(self, granted: Granted) -> None:
         """After another authentication, renew what hangs on its keys; the tunnel stays."""
@@ -257,7 +280,7 @@ class MobileNode:
     def _on_foretold(self, sealed: bytes, keys: EapKeys) -> None:
         if self._granted is None:
             # EAP's answer leaves first.
-            asyncio.get_running_loop().call_soon(self._start_early, sealed, keys)
+            self._host.later(partial(self._start_early, sealed, keys))
 
     def _start_early(self, sealed: bytes, keys: EapKeys) -> None:
         """Begin IKE before EAP's end; what cannot be believed is left to the last message."""
@@ -281,6 +304,7 @@ class MobileNode:
                 self._hand_over(Assignment(home_agent, known.prefix_length, address))
             case Dhcpv6Settings() | DnsSettings() as settings:
                 discovery = Discovery(
+                    self._host,
                     settings,
                     configuration.interface,
                     self._care_of,
@@ -362,6 +386,7 @@ class MobileNode:
             return
         self._binding_wanted = True
         self._registration = RegistrationService(
+            self._host,
             home_address=assignment.home_address,
             home_agent=assignment.home_agent,
             care_of=self._care_of,
@@ -373,24 +398,11 @@ class MobileNode:
         self._stages.append(self._registration)
 
     def _launch(self, home_agent: IPv6Address, home_address: IPv6Address, psk: bytes) -> None:
-        """Hand over by the script that writes configurations and starts the daemons."""
-        configuration = self._configuration
-        self._launched = launch(
-            "mobile_node.sh",
-            configuration.work,
-            psk,
-            configuration.ikev1 or IkeSettings(),
-            {
-                "HOST": configuration.host,
-                "HOME_AGENT": str(home_agent),
-                "HOME_ADDRESS": str(home_address),
-                "CARE_OF_ADDRESS": str(self._care_of),
-                "IDENTITY": configuration.eap.identity,
-                "BINDING_LIFETIME": configuration.binding_lifetime,
-                "KEYS": configuration.keys or "",
-            },
-            configuration.habits,
-        )
+        """Start the daemons by the script that writes their configurations."""
+        if self._launcher is None:
+            self._fail("there is nothing to launch the daemons with")
+            return
+        self._launched = self._launcher(psk, home_agent, home_address, self._care_of)
         self._stages.append(self._launched)
 
     def close(self) -> None:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from ipaddress import IPv6Address
+from pathlib import Path
 
 from agents.core.eventlog import EventLog
+from agents.kernel.linux import LinuxMobileNode
+from agents.nodes.ike_daemon.settings import IkeSettings
 from agents.nodes.mobile_node.machine import MobileNode
-from agents.nodes.mobile_node.settings import (
-    MobileNodeConfiguration,
-)
+from agents.nodes.mobile_node.settings import MobileNodeConfiguration
 from agents.shell.addresses import NoAddressError, care_of_address
+from agents.shell.host import LinuxHost
+from agents.shell.keylog import key_log
+from agents.shell.launch import Launched, launch
 from agents.shell.program import run, take_commands
 
 _CARE_OF_DEADLINE = 30.0
@@ -29,11 +34,53 @@ async def serve(configuration: MobileNodeConfiguration, stop: asyncio.Event) -> 
         log.write("BootstrapFailed", reason=str(error))
         raise
     log.write("CareOfAddress", address=care_of)
-    node = MobileNode(configuration, care_of, log)
+    psk_file = configuration.psk_file
+    node = MobileNode(
+        configuration,
+        LinuxHost(),
+        LinuxMobileNode(),
+        care_of,
+        log,
+        keys=key_log(configuration.keys),
+        preshared=Path(psk_file).read_bytes() if psk_file else None,
+        launch=_Launcher(configuration),
+    )
     take_commands(node.commands(), log)
     node.start()
     await stop.wait()
     node.close()
+
+
+class _Launcher:
+    """The script that the mobile node goes on by, as configured."""
+
+    def __init__(self, configuration: MobileNodeConfiguration) -> None:
+        self._configuration = configuration
+
+    def __call__(
+        self,
+        psk: bytes,
+        home_agent: IPv6Address,
+        home_address: IPv6Address,
+        care_of: IPv6Address,
+    ) -> Launched:
+        configuration = self._configuration
+        return launch(
+            "mobile_node.sh",
+            configuration.work,
+            psk,
+            configuration.ikev1 or IkeSettings(),
+            {
+                "HOST": configuration.host,
+                "HOME_AGENT": str(home_agent),
+                "HOME_ADDRESS": str(home_address),
+                "CARE_OF_ADDRESS": str(care_of),
+                "IDENTITY": configuration.eap.identity,
+                "BINDING_LIFETIME": configuration.binding_lifetime,
+                "KEYS": configuration.keys or "",
+            },
+            configuration.habits,
+        )
 
 
 if __name__ == "__main__":

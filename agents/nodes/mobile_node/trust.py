@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from agents.bootstrap.assignment import (
     Assignment,
     Protection,
@@ -23,7 +21,7 @@ from agents.nodes.mobile_node.settings import WishName
 class Trust:
     """With `protection` "sealed" only what the home AAA server has sealed counts.
 
-    `psk_file` holds a preconfigured key for IKE; without it the key comes from EAP.
+    `preshared` is a preconfigured key for IKE; without it the key comes from EAP.
     """
 
     def __init__(
@@ -33,13 +31,13 @@ class Trust:
         *,
         protection: Protection,
         psk_source: PskSource,
-        psk_file: str | None,
+        preshared: bytes | None,
     ) -> None:
         self._identity = identity
         self._wish = Wish.of(home=wish == "home", local=wish == "local")
         self._protection = protection
         self._psk_source = psk_source
-        self._psk_file = psk_file
+        self._preshared = preshared
 
     def assignment(self, granted: Granted, foretold: Assignment | None) -> Assignment | None:
         """Return the assignment to believe, None if there is none.
@@ -62,9 +60,9 @@ class Trust:
         return _possible(unseal(sealed, keys.emsk, context))
 
     def psk(self, assignment: Assignment, keys: EapKeys | None) -> bytes | None:
-        """Return IKE's pre-shared key, None if there is neither a file nor keys of EAP."""
-        if self._psk_file:
-            return Path(self._psk_file).read_bytes()
+        """Return IKE's pre-shared key, None if there is neither one nor keys of EAP."""
+        if self._preshared is not None:
+            return self._preshared
         if keys is None:
             return None
         return ike_psk(ike_secret(self._psk_source, keys.msk, ike_root(keys.emsk)), assignment)

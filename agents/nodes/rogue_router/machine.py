@@ -12,18 +12,17 @@ from ipaddress import IPv6Address
 
 from agents.bootstrap.assignment import Assignment, ike_psk
 from agents.core.eventlog import EventLog, RoleEvent
+from agents.core.host import Host
 from agents.diameter.eap import DiameterEapAnswer
-from agents.kernel.linux import LinuxMobileNode
-from agents.kernel.port import EnforcementPoint
-from agents.nodes.aaa_client import AaaClient
+from agents.kernel.port import EnforcementPoint, HomeAgentKernel, MobileNodeKernel
 from agents.nodes.access_router.machine import AccessRouter
 from agents.nodes.home_agent.machine import HomeAgentService, PresharedIke
 from agents.nodes.home_agent.settings import HomeAgentSettings
 from agents.nodes.home_registration.machine import RegistrationService
 from agents.nodes.ike_daemon.ikev1 import IkeService
+from agents.nodes.keylog import KeyLog
 from agents.nodes.rogue_router.settings import RogueConfiguration
 from agents.pana import events
-from agents.shell.keylog import KeyLog
 
 
 class RogueLog(EventLog):
@@ -39,32 +38,42 @@ class RogueLog(EventLog):
 
 
 class RogueRouter(AccessRouter):
-    """An access router that turns on its client once it holds the MSK."""
+    """An access router that turns on its client once it holds the MSK.
+
+    `victim_kernel` is for taking the mobile node's place, `false_kernel` for the home agent's.
+    """
 
     def __init__(
         self,
         configuration: RogueConfiguration,
-        client: AaaClient,
+        host: Host,
         enforcement: EnforcementPoint,
         log: EventLog,
+        *,
+        epoch: int,
+        local_kernel: HomeAgentKernel | None,
+        victim_kernel: MobileNodeKernel,
+        false_kernel: HomeAgentKernel | None,
     ) -> None:
-        super().__init__(configuration, client, enforcement, log)
+        super().__init__(
+            configuration, host, enforcement, log, epoch=epoch, local_kernel=local_kernel
+        )
         self._rogue = configuration
-        self._rogue_log = RogueLog(configuration.host, "rogue")
+        self._rogue_log = RogueLog(configuration.host, "rogue", log.stream, log.clock)
         self._own = IPv6Address(configuration.own_address)
         self._registration: RegistrationService | None = None
-        self._kernel = LinuxMobileNode(tunnel="rogue0")
+        self._kernel = victim_kernel
         self._kernel.warm_up()
         self._false: tuple[HomeAgentService, PresharedIke] | None = None
-        if configuration.attack == "alter":
+        if configuration.attack == "alter" and false_kernel:
             settings = HomeAgentSettings(
                 address=configuration.own_address,
                 interface=configuration.interface,
                 prefix=configuration.home_prefix,
                 duplicate_address_detection=False,
             )
-            home_agent = HomeAgentService(settings, self._rogue_log)
-            ike = PresharedIke(home_agent, configuration.ikev1, None, self._rogue_log)
+            home_agent = HomeAgentService(host, false_kernel, settings, self._rogue_log)
+            ike = PresharedIke(host, home_agent, configuration.ikev1, None, self._rogue_log)
             self._false = (home_agent, ike)
 
     def _accept(
@@ -99,6 +108,7 @@ class RogueRouter(AccessRouter):
     def _impersonate(self, assignment: Assignment, home_address: IPv6Address, msk: bytes) -> None:
         """Register this host for the home address; the mobile node gets no answer any more."""
         ike = IkeService(
+            self._host,
             self._own,
             self._rogue.ikev1,
             identity=self._rogue.identity,
@@ -111,6 +121,7 @@ class RogueRouter(AccessRouter):
         ike.add_psk(key, peer=assignment.home_agent, identity=None, home_address=home_address)
         ike.initiate(assignment.home_agent, home_address)
         self._registration = RegistrationService(
+            self._host,
             home_address=home_address,
             home_agent=assignment.home_agent,
             care_of=self._own,

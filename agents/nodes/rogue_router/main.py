@@ -3,16 +3,42 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from ipaddress import IPv6Address, IPv6Network
 
-from agents.nodes.access_router.main import serve as serve_access
+from agents.core.eventlog import EventLog
+from agents.kernel.filter import LinuxEnforcementPoint
+from agents.kernel.linux import LinuxHomeAgent, LinuxMobileNode
+from agents.kernel.port import AccessLink
+from agents.nodes.access_router.main import local_kernel
 from agents.nodes.rogue_router.machine import RogueRouter
 from agents.nodes.rogue_router.settings import RogueConfiguration
-from agents.shell.program import run
+from agents.shell.host import LinuxHost
+from agents.shell.program import run, serve_until
+from agents.shell.tls import TlsFiles
 
 
 async def serve(configuration: RogueConfiguration, stop: asyncio.Event) -> None:
     """Run the rogue until `stop` is set."""
-    await serve_access(configuration, stop, RogueRouter)
+    log = EventLog(configuration.host, "role")
+    link = AccessLink(configuration.access_interface, IPv6Network(configuration.access_prefix))
+    enforcement = LinuxEnforcementPoint(link)
+    enforcement.close_access()
+    false_kernel = None
+    if configuration.attack == "alter":
+        own = IPv6Address(configuration.own_address)
+        false_kernel = LinuxHomeAgent(own, configuration.interface)
+    router = RogueRouter(
+        configuration,
+        LinuxHost(TlsFiles.of(configuration.diameter_tls, configuration.keys)),
+        enforcement,
+        log,
+        epoch=int(time.time()),
+        local_kernel=local_kernel(configuration),
+        victim_kernel=LinuxMobileNode(tunnel="rogue0"),
+        false_kernel=false_kernel,
+    )
+    await serve_until(stop, router, log, router.commands())
 
 
 if __name__ == "__main__":

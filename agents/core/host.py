@@ -1,0 +1,390 @@
+"""What a node stands on: one loop for its machines, and the transports that it opens.
+
+A node knows neither sockets nor a clock of its own: it is given a Host. The real one is
+agents.shell.host, the one on a virtual clock agents.simulation.
+"""
+
+from __future__ import annotations
+
+import random
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Callable, Sequence
+from functools import partial
+from ipaddress import IPv4Address, IPv6Address
+from typing import Any, ParamSpec, Protocol, TypeAlias, TypeVar
+
+from agents.core.machine import Address, Event, Machine, Timed
+from agents.core.timers import Timers
+
+P = ParamSpec("P")
+T = TypeVar("T")
+IPAddress: TypeAlias = IPv4Address | IPv6Address
+Receive: TypeAlias = Callable[[bytes, Address], None]
+
+
+class Closable(Protocol):
+    """What is open until it is closed."""
+
+    def close(self) -> None:
+        """Close it; nothing comes from it any more. Twice is no error."""
+
+
+class Transport(Closable, Protocol):
+    """What carries datagrams; one that cannot be sent counts as lost on the wire."""
+
+    def send(self, data: bytes, destination: Address) -> None:
+        """Send one datagram."""
+
+
+class LinkTransport(Closable, Protocol):
+    """What carries whole IPv6 packets to multicast groups of one link."""
+
+    link_address: bytes
+    """This host's link-layer address there."""
+
+    def send(self, packet: bytes, group: IPv6Address) -> None:
+        """Send one packet to a group."""
+
+
+class StreamUser(Protocol):
+    """Who has streams, numbered by itself, as a Diameter node has connections.
+
+    `names` are the DNS names in the other end's certificate, None without TLS.
+    """
+
+    def accepted(self, source: IPAddress, local: IPAddress) -> int | None:
+        """Number a stream that another host has opened, or refuse it."""
+
+    def connected(self, number: int, local: IPAddress, names: frozenset[str] | None) -> None:
+        """Take note that a stream which connect() asked for is open."""
+
+    def secured(self, number: int, names: frozenset[str]) -> None:
+        """Take note of who has opened an accepted stream."""
+
+    def received(self, number: int, data: bytes) -> None:
+        """Take octets."""
+
+    def closed(self, number: int, reason: str) -> None:
+        """Take note that a stream has ended, or was not to be had."""
+
+    def troubled(self, reason: str) -> None:
+        """Take note that for a while no stream can be accepted."""
+
+
+class Streams(Closable, Protocol):
+    """Streams to and from other hosts, under the numbers of their user."""
+
+    def connect(self, number: int, name: str, address: Address) -> None:
+        """Open a stream to a host; with TLS `name` must be in its certificate."""
+
+    def send(self, number: int, data: bytes) -> None:
+        """Send octets, if the stream is still there."""
+
+    def end(self, number: int, *, reset: bool = False) -> None:
+        """End a stream after what was sent before, or by RST; its user hears no more of it."""
+
+    def stop_listening(self) -> None:
+        """Accept no more."""
+
+    @property
+    def idle(self) -> bool:
+        """Whether no stream is open any more."""
+
+
+class Endpoint:
+    """A machine in its host's loop, and what it sends through.
+
+    Events come first, then the outbox (see agents.core.machine.Machine). Whoever handles an event
+    may call the machine again: what follows from that is done by the call under way.
+    """
+
+    def __init__(
+        self,
+        host: Host,
+        machine: Timed,
+        send: Callable[[Any], None],
+        on_event: Callable[[Event], None],
+    ) -> None:
+        self.machine = machine
+        self._host = host
+        self._send = send
+        self._on_event = on_event
+        self._busy = False
+        self._closed = False
+
+    def call(self, method: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call a method of the machine, do what follows from it, and return its result."""
+        return self._host.enter(self._call, partial(method, *args, **kwargs))
+
+    def _call(self, bound: Callable[[], T]) -> T:
+        try:
+            return bound()
+        finally:
+            self._follow()
+
+    def _follow(self) -> None:
+        if self._busy or self._closed:
+            return
+        self._busy = True
+        machine = self.machine
+        try:
+            while machine.events or machine.outbox:
+                while machine.events:
+                    self._on_event(machine.events.popleft())
+                while machine.outbox:
+                    self._send(machine.outbox.popleft())
+        finally:
+            self._busy = False
+
+    def close(self) -> None:
+        """Stop the machine's timer; nothing is sent any more."""
+        self._closed = True
+        self._host.detach(self)
+
+
+class DatagramEndpoint(Endpoint):
+    """A machine on a transport of its own, which it may change for another."""
+
+    machine: Machine
+
+    def __init__(
+        self,
+        host: Host,
+        machine: Machine,
+        on_event: Callable[[Event], None],
+        opened: Callable[[Receive], Transport],
+    ) -> None:
+        super().__init__(host, machine, self._carry, on_event)
+        self._transport = opened(self.receive)
+
+    def _carry(self, datagram: tuple[bytes, Address]) -> None:
+        self._transport.send(*datagram)
+
+    def receive(self, data: bytes, source: Address) -> None:
+        """Hand a datagram to the machine."""
+        self.call(self.machine.handle_message, data, source, self._host.now())
+
+    def rebind(self, opened: Callable[[Receive], Transport]) -> None:
+        """Go on over another transport; if that is not to be had, over the present one."""
+        before, self._transport = self._transport, opened(self.receive)
+        before.close()
+
+    def close(self) -> None:
+        """Close the transport and stop the machine's timer; nothing is sent any more."""
+        super().close()
+        self._transport.close()
+
+
+class Timer:
+    """One deadline of a node's own; starting it again moves it."""
+
+    def __init__(self, host: Host, action: Callable[[], None]) -> None:
+        self._host = host
+        self.action = action
+        self.running = False
+
+    def start(self, seconds: float) -> None:
+        """Act in so many seconds from now."""
+        self.start_at(self._host.now() + seconds)
+
+    def start_at(self, deadline: float) -> None:
+        """Act at a time of the host's clock."""
+        self.running = True
+        self._host.set_timer(self, deadline)
+
+    def stop(self) -> None:
+        """Do not act."""
+        if self.running:
+            self.running = False
+            self._host.set_timer(self, None)
+
+    def close(self) -> None:
+        """Stop for good."""
+        self.stop()
+
+
+class Host(ABC):
+    """The loop of one program on one host: clock, randomness, timers, and transports by name.
+
+    Whatever comes from outside goes through `enter`. A subclass supplies the clock, one alarm and
+    the transports; those raise OSError if an address cannot be had.
+    """
+
+    def __init__(self, rng: random.Random) -> None:
+        self.rng = rng
+        self._endpoints: dict[Endpoint, None] = {}
+        self._timers: Timers[Timer] = Timers()
+        self._put_off: deque[Callable[[], None]] = deque()
+        self._entered = False
+        self._alarm: float | None = None
+
+    # The loop
+
+    def enter(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Do what comes from outside, then what was put off meanwhile, then set the alarm."""
+        if self._entered:
+            return function(*args, **kwargs)
+        self._entered = True
+        try:
+            result = function(*args, **kwargs)
+            while self._put_off:
+                self._put_off.popleft()()
+            return result
+        finally:
+            self._entered = False
+            self._set_alarm()
+
+    def later(self, action: Callable[[], None]) -> None:
+        """Act when everything that is to be sent now has been sent."""
+        self._put_off.append(action)
+        self._set_alarm()
+
+    def timer(self, action: Callable[[], None]) -> Timer:
+        """Return a timer that is not running."""
+        return Timer(self, action)
+
+    def set_timer(self, timer: Timer, deadline: float | None) -> None:
+        """Start, move or stop a timer."""
+        if deadline is None:
+            self._timers.cancel(timer)
+        else:
+            self._timers.set(timer, deadline)
+        self._set_alarm()
+
+    def run(
+        self, machine: Timed, send: Callable[[Any], None], on_event: Callable[[Event], None]
+    ) -> Endpoint:
+        """Take a machine into the loop; `send` gets what is in its outbox, item by item."""
+        endpoint = Endpoint(self, machine, send, on_event)
+        self.attach(endpoint)
+        return endpoint
+
+    def attach(self, endpoint: Endpoint) -> None:
+        """Take an endpoint into the loop."""
+        self._endpoints[endpoint] = None
+        self._set_alarm()
+
+    def detach(self, endpoint: Endpoint) -> None:
+        """Take an endpoint out of the loop."""
+        self._endpoints.pop(endpoint, None)
+        self._set_alarm()
+
+    def next_timeout(self) -> float | None:
+        """Return the earliest deadline of all machines and timers."""
+        if self._put_off:
+            return self.now()
+        deadlines = [endpoint.machine.next_timeout() for endpoint in self._endpoints]
+        deadlines.append(self._timers.next())
+        return min((d for d in deadlines if d is not None), default=None)
+
+    def handle_timeout(self, now: float) -> None:
+        """Act on every deadline that is not after `now`."""
+        self._alarm = None
+        self.enter(self._expire, now)
+
+    def _expire(self, now: float) -> None:
+        for endpoint in tuple(self._endpoints):
+            deadline = endpoint.machine.next_timeout()
+            if deadline is not None and deadline <= now:
+                endpoint.call(endpoint.machine.handle_timeout, now)
+        while timer := self._timers.pop(now):
+            timer.running = False
+            timer.action()
+
+    def _set_alarm(self) -> None:
+        if self._entered:
+            return
+        deadline = self.next_timeout()
+        if deadline != self._alarm:
+            self._alarm = deadline
+            self.wake_at(deadline)
+
+    # Machines on transports
+
+    def datagrams(
+        self,
+        machine: Machine,
+        local: Address,
+        on_event: Callable[[Event], None],
+        *,
+        interface: str | None = None,
+    ) -> DatagramEndpoint:
+        """Run a machine on a UDP socket bound to `local`; `interface` ties it to an interface."""
+        opened = partial(self.open_datagrams, local, interface=interface)
+        endpoint = DatagramEndpoint(self, machine, on_event, opened)
+        self.attach(endpoint)
+        return endpoint
+
+    def mobility_headers(
+        self, machine: Machine, local: IPv6Address, on_event: Callable[[Event], None]
+    ) -> DatagramEndpoint:
+        """Run a machine on a socket for Mobility Headers bound to an address of this host."""
+        opened = partial(self.open_mobility_headers, local)
+        endpoint = DatagramEndpoint(self, machine, on_event, opened)
+        self.attach(endpoint)
+        return endpoint
+
+    # What a subclass supplies
+
+    @abstractmethod
+    def now(self) -> float:
+        """Return the time in seconds, of a clock that only goes forward."""
+
+    @abstractmethod
+    def wake_at(self, deadline: float | None) -> None:
+        """Call `handle_timeout` at this time, and not when it was to be before."""
+
+    @abstractmethod
+    def report(self, error: Exception, what: str) -> None:
+        """Tell of a bug that this program outlives."""
+
+    @abstractmethod
+    def open_datagrams(
+        self,
+        local: Address,
+        receive: Receive,
+        *,
+        interface: str | None = None,
+        multicast: str | None = None,
+        multicast_hops: int = 1,
+    ) -> Transport:
+        """Open a UDP socket; it joins `multicast` on its interface. Port 0 is any free one."""
+
+    @abstractmethod
+    def open_mobility_headers(self, local: IPv6Address, receive: Receive) -> Transport:
+        """Open a socket for Mobility Headers (ports are 0)."""
+
+    @abstractmethod
+    def open_link(self, interface: str, receive: Callable[[bytes], None]) -> LinkTransport:
+        """Hear the claims to addresses on a link, and send Neighbor Discovery there."""
+
+    @abstractmethod
+    def open_streams(self, user: StreamUser, listen: Sequence[Address] = ()) -> Streams:
+        """Open streams, and accept them at the addresses to listen on."""
+
+    @abstractmethod
+    def exchange(
+        self,
+        query: bytes,
+        local: Address,
+        server: Address,
+        answered: Callable[[bytes | OSError], None],
+    ) -> Closable:
+        """Put one question over a stream of its own, a length before it (RFC 7766 section 8)."""
+
+    @abstractmethod
+    def watch_sas(self, changed: Callable[[], None]) -> Closable:
+        """Tell whenever a security association of this host changes, whoever installed it."""
+
+    @abstractmethod
+    def watch_acquires(self, wanted: Callable[[IPv6Address, IPv6Address], None]) -> Closable:
+        """Tell from where to where the kernel wants a security association."""
+
+    @abstractmethod
+    def has_address(self, address: IPv6Address) -> bool:
+        """Return whether this host has an address and can bind it."""
+
+    @abstractmethod
+    def duid(self, interface: str) -> bytes:
+        """Return who this host is to DHCPv6 servers (RFC 8415 section 11)."""

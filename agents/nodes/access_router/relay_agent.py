@@ -1,0 +1,73 @@
+"""The DHCPv6 relay agent on the access router."""
+
+from __future__ import annotations
+
+from ipaddress import IPv6Address
+
+from agents.bootstrap.assignment import Assignment
+from agents.core.eventlog import EventLog
+from agents.core.host import Host
+from agents.core.machine import Address
+from agents.dhcpv6.relay import Relay
+from agents.dhcpv6.wire import ALL_RELAY_AGENTS_AND_SERVERS, HOP_COUNT_LIMIT, SERVER_PORT
+from agents.nodes.access_router.settings import RelaySettings
+
+
+class RelayAgent:
+    """One socket on the access link, one towards the servers.
+
+    Which socket a message comes in by decides whose it is: both are tied to their interfaces.
+    """
+
+    def __init__(
+        self,
+        host: Host,
+        settings: RelaySettings,
+        interface: str,
+        link_address: IPv6Address,
+        log: EventLog,
+    ) -> None:
+        self._host = host
+        self._network = settings.network
+        self.machine = Relay(
+            interface=interface,
+            link_address=link_address,
+            servers=[(settings.server, SERVER_PORT)],
+        )
+        self._endpoint = host.run(self.machine, self._send, log)
+        self._access = host.open_datagrams(
+            ("::", SERVER_PORT),
+            self._from_client,
+            interface=interface,
+            multicast=ALL_RELAY_AGENTS_AND_SERVERS,
+        )
+        try:
+            self._servers = host.open_datagrams(
+                (settings.address, SERVER_PORT),
+                self._from_server,
+                interface=settings.interface,
+                multicast_hops=HOP_COUNT_LIMIT,
+            )
+        except OSError:
+            self._access.close()
+            raise
+
+    def supply(self, session: int, client: IPv6Address, assignment: Assignment | None) -> None:
+        """Have it tell the DHCPv6 server about the home agent assigned in a session."""
+        self.machine.set_information(session, client, assignment, self._network)
+
+    def _from_client(self, data: bytes, source: Address) -> None:
+        self._endpoint.call(self.machine.from_client, data, source, self._host.now())
+
+    def _from_server(self, data: bytes, source: Address) -> None:
+        self._endpoint.call(self.machine.from_server, data, source, self._host.now())
+
+    def _send(self, datagram: tuple[bytes, Address]) -> None:
+        side = self._access if "%" in datagram[1][0] else self._servers
+        side.send(*datagram)
+
+    def close(self) -> None:
+        """Close both sockets."""
+        self._endpoint.close()
+        self._access.close()
+        self._servers.close()

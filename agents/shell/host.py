@@ -1,0 +1,150 @@
+"""A node's host as it is: the event loop of this process, and the sockets of this machine."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Sequence
+from functools import partial
+from ipaddress import IPv6Address
+from typing import Protocol
+
+from agents.core.host import Closable, Host, LinkTransport, Receive, Streams, StreamUser, Transport
+from agents.core.machine import Address
+from agents.kernel.associations import AcquireWatch, SaWatch
+from agents.shell.addresses import is_usable
+from agents.shell.duid import node_duid
+from agents.shell.sockets import DatagramSocket, LinkSocket
+from agents.shell.streams import Exchange, TcpStreams
+from agents.shell.tls import TlsFiles
+
+_MOBILITY_HEADER = 135
+
+
+class LinuxHost(Host):
+    """The host of this process, in the running event loop.
+
+    With `tls` its streams are mutually authenticated TLS.
+    """
+
+    def __init__(self, tls: TlsFiles | None = None) -> None:
+        super().__init__(random.SystemRandom())
+        self._loop = asyncio.get_running_loop()
+        self._handle: asyncio.TimerHandle | None = None
+        self._tls = tls
+
+    def now(self) -> float:
+        """Return the event loop's time, which is time.monotonic()."""
+        return self._loop.time()
+
+    def wake_at(self, deadline: float | None) -> None:
+        """Call `handle_timeout` at this time, and not when it was to be before."""
+        if self._handle:
+            self._handle.cancel()
+        self._handle = None
+        if deadline is not None:
+            self._handle = self._loop.call_at(deadline, self._wake, deadline)
+
+    def _wake(self, deadline: float) -> None:
+        self._handle = None
+        # The loop may call up to its clock's resolution early; a machine must see its deadline.
+        self.handle_timeout(max(self.now(), deadline))
+
+    def report(self, error: Exception, what: str) -> None:
+        """Tell of a bug that this program outlives, with its traceback, on standard error."""
+        self._loop.call_exception_handler({"message": what, "exception": error})
+
+    def open_datagrams(
+        self,
+        local: Address,
+        receive: Receive,
+        *,
+        interface: str | None = None,
+        multicast: str | None = None,
+        multicast_hops: int = 1,
+    ) -> Transport:
+        """Open a UDP socket; it joins `multicast` on its interface."""
+        return DatagramSocket(
+            local,
+            receive,
+            interface=interface,
+            multicast=multicast,
+            multicast_hops=multicast_hops,
+        )
+
+    def open_mobility_headers(self, local: IPv6Address, receive: Receive) -> Transport:
+        """Open a raw socket for Mobility Headers.
+
+        The kernel fills in and verifies checksums, adds and removes ESP, the Home Address option
+        and the type 2 routing header; messages run between home address and home agent.
+        """
+        return DatagramSocket((str(local), 0), receive, protocol=_MOBILITY_HEADER)
+
+    def open_link(self, interface: str, receive: Callable[[bytes], None]) -> LinkTransport:
+        """Hear the claims to addresses on a link, and send Neighbor Discovery there."""
+        return LinkSocket(interface, receive)
+
+    def open_streams(self, user: StreamUser, listen: Sequence[Address] = ()) -> Streams:
+        """Open streams, and accept them at the addresses to listen on."""
+        return TcpStreams(user, listen, self._tls)
+
+    def exchange(
+        self,
+        query: bytes,
+        local: Address,
+        server: Address,
+        answered: Callable[[bytes | OSError], None],
+    ) -> Closable:
+        """Put one question over a stream of its own, a length before it (RFC 7766 section 8)."""
+        return Exchange(query, local, server, lambda answer: self.enter(answered, answer))
+
+    def watch_sas(self, changed: Callable[[], None]) -> Closable:
+        """Tell whenever a security association of this host changes, whoever installed it."""
+        watch = SaWatch()
+
+        def read() -> None:
+            watch.added()  # Only the news matters; what there is, is looked up.
+            changed()
+
+        return _Watch(watch, partial(self.enter, read))
+
+    def watch_acquires(self, wanted: Callable[[IPv6Address, IPv6Address], None]) -> Closable:
+        """Tell from where to where the kernel wants a security association."""
+        watch = AcquireWatch()
+
+        def read() -> None:
+            for sa in watch.wanted():
+                wanted(sa.source, sa.destination)
+
+        return _Watch(watch, partial(self.enter, read))
+
+    def has_address(self, address: IPv6Address) -> bool:
+        """Return whether this host has an address and can bind it."""
+        return is_usable(address)
+
+    def duid(self, interface: str) -> bytes:
+        """Return who this host is to DHCPv6 servers."""
+        return node_duid(interface)
+
+
+class _Source(Protocol):
+    def fileno(self) -> int:
+        """Return what becomes readable."""
+
+    def close(self) -> None:
+        """Close it."""
+
+
+class _Watch:
+    """News of the kernel, read as they come."""
+
+    def __init__(self, source: _Source, read: Callable[[], None]) -> None:
+        self._source: _Source | None = source
+        asyncio.get_running_loop().add_reader(source.fileno(), read)
+
+    def close(self) -> None:
+        """Close it."""
+        if self._source:
+            asyncio.get_running_loop().remove_reader(self._source.fileno())
+            self._source.close()
+            self._source = None
