@@ -207,3 +207,84 @@ class FakeEnforcementPoint(_Recorder):
     def passes(self, address: IPv6Address) -> bool:
         """Return whether payload from `address` would pass now."""
         return not self.closed or address in self.authorised
+
+
+from dataclasses import replace as _replace
+
+
+class _W:
+    def __init__(self, l, c):
+        self.l, self.c = l, c
+        l.append(c)
+
+    def close(self):
+        if self.c in self.l:
+            self.l.remove(self.c)
+
+
+class ModelKernel:
+    def __init__(self, owns=None, leads_away=None):
+        self.owns_, self.leads = owns, leads_away
+        self.home_address = None
+        self.mn = None
+        self.ha = None
+        self.sa = []
+
+    def output(self, p):
+        if p.protocol == 135 and self.mn and p.source == self.home_address:
+            return _replace(p, source=self.mn.care_of, home_address=p.source)
+        if p.protocol == 135 and self.ha and p.destination in self.ha.reached:
+            return _replace(p, destination=self.ha.reached[p.destination], routing=p.destination)
+        return p
+
+    def input(self, p):
+        if p.home_address:
+            return _replace(p, source=p.home_address, home_address=None)
+        if p.routing:
+            return _replace(p, destination=p.routing, routing=None)
+        return p
+
+    def forward(self, p, i, o):
+        return p
+
+    def admits(self, p, i):
+        return True
+
+    def intercepts(self, a):
+        return bool(self.ha and a in self.ha.bound)
+
+    def watch_sas(self, c):
+        return _W(self.sa, c)
+
+    def watch_acquires(self, c):
+        return _W([], c)
+
+
+class ModelMobileNode(FakeMobileNode):
+    def __init__(self, kernel=None):
+        super().__init__()
+        self.k = kernel
+        kernel.mn = self
+        self.on_sa = lambda _: [c() for c in tuple(kernel.sa)]
+
+    def prepare(self, h, a, c):
+        super().prepare(h, a, c)
+        self.k.home_address = h
+
+
+class ModelHomeAgent(FakeHomeAgent):
+    def __init__(self, kernel=None):
+        super().__init__()
+        kernel.ha = self
+        self.k = kernel
+
+    def owns(self, a):
+        return self.k.owns_(a)
+
+    def leads_away(self, a):
+        return self.k.leads(a)
+
+
+class ModelEnforcementPoint(FakeEnforcementPoint):
+    def __init__(self, link, kernel=None):
+        super().__init__(link)

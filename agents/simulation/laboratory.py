@@ -1,0 +1,224 @@
+"""A topology with the roles of an approach in it, on the virtual clock."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from functools import partial
+from ipaddress import IPv6Address, IPv6Network
+from pathlib import Path
+from typing import Any, TextIO, cast
+
+from agents.approaches import Role
+from agents.core.documents import fit
+from agents.core.eventlog import EventLog
+from agents.core.host import Closable
+from agents.daemons.kea import DhcpServerConfiguration
+from agents.daemons.nsd import DnsServerConfiguration
+from agents.kernel.model import ModelEnforcementPoint, ModelHomeAgent, ModelMobileNode
+from agents.kernel.port import AccessLink
+from agents.nodes.access_router.machine import AccessRouter
+from agents.nodes.access_router.settings import AccessRouterConfiguration
+from agents.nodes.home_agent.machine import HomeAgentNode
+from agents.nodes.home_agent.settings import HomeAgentConfiguration
+from agents.nodes.home_network.main import home_aaa
+from agents.nodes.home_network.machine import HomeNetwork
+from agents.nodes.home_network.settings import HomeNetworkConfiguration
+from agents.nodes.keylog import KeyLog
+from agents.nodes.mobile_node.machine import MobileNode
+from agents.nodes.mobile_node.settings import MobileNodeConfiguration
+from agents.simulation.host import SimulatedHost
+from agents.simulation.servers import DhcpServer, DnsServer
+from agents.simulation.stack import Interface, Stack
+from agents.simulation.streams import Tcp
+from agents.simulation.world import Link, World
+from topologies.model import Topology, link_local_address, mac_address
+
+_EPOCH = 1_000_000_000
+"""The time of day in seconds when a simulation begins."""
+
+
+class Events:
+    """Takes event logs' lines; `told` are the events as the harness would read them."""
+
+    def __init__(self) -> None:
+        self.told: list[dict[str, Any]] = []
+
+    def write(self, line: str) -> None:
+        """Keep one line."""
+        self.told.append(json.loads(line))
+
+    def flush(self) -> None:
+        """Keep nothing back."""
+
+    def named(self, name: str, host: str | None = None) -> list[dict[str, Any]]:
+        """Return the events of a name, of one host if given."""
+        return [e for e in self.told if e["event"] == name and host in (None, e["host"])]
+
+
+class Program:
+    """One role's program: it can be killed and started again."""
+
+    def __init__(self, laboratory: Laboratory, role: Role) -> None:
+        self._laboratory = laboratory
+        self.role = role
+        self.host: SimulatedHost | None = None
+        self.node: Any = None
+
+    def start(self, ready: Callable[[], None]) -> None:
+        """Start it; `ready` is called when others may rely on it."""
+        laboratory = self._laboratory
+        self.host = host = laboratory.new_host(self.role.host)
+        self.node = host.enter(laboratory.make, self.role, host, ready)
+
+    def kill(self) -> None:
+        """End it as SIGKILL does."""
+        if self.host:
+            self.host.kill()
+
+    def restart(self) -> None:
+        """Kill it, and start it again."""
+        self.kill()
+        self.start(lambda: None)
+
+
+class Laboratory:
+    """A simulated topology in which the roles of one run are started, one after the other.
+
+    `delays` are one-way delays of links by name, in seconds; the topology's shapes are the rule.
+    """
+
+    def __init__(self, topology: Topology, roles: Sequence[Role], world: World) -> None:
+        self.topology = topology
+        self.world = world
+        self.events = Events()
+        self.stacks: dict[str, Stack] = {}
+        self._tcp: dict[str, Tcp] = {}
+        self._build()
+        self.programs = [Program(self, role) for role in roles]
+
+    def _build(self) -> None:
+        for host in self.topology.hosts:
+            stack = Stack(self.world, host.name, forwards=host.forwards)
+            stack.routes = list(host.routes)
+            self.stacks[host.name] = stack
+            self._tcp[host.name] = Tcp(stack)
+        for described in self.topology.links:
+            link = Link(self.world, described.name, described.shape.delay)
+            advertised = [end.advertise for end in described.ends if end.advertise]
+            for number, end in enumerate(described.ends):
+                mac = bytes.fromhex(mac_address(self.topology, described, number).replace(":", ""))
+                own = link_local_address(self.topology, described, end.host)
+                addresses = [own, *(a.ip for a in end.addresses)]
+                prefixes = [a.network for a in end.addresses]
+                stack = self.stacks[end.host]
+                if end.autoconfigure:
+                    addresses += [_autoconfigured(prefix, own) for prefix in advertised]
+                    prefixes += advertised
+                    router = next(e.address for e in described.ends if e.advertise)
+                    stack.routes.append((IPv6Network("::/0"), router))
+                name = self.topology.interface_name(end.host, described.name)
+                stack.interfaces[name] = Interface(
+                    stack, name, link, tuple(addresses), tuple(prefixes), mac
+                )
+
+    def new_host(self, name: str) -> SimulatedHost:
+        """Return what a new program on a host runs in."""
+        return SimulatedHost(self.stacks[name], self._tcp[name])
+
+    def start(self) -> None:
+        """Start the programs, each when the one before it is ready."""
+        self._start_from(0)
+
+    def _start_from(self, number: int) -> None:
+        if number < len(self.programs):
+            clock = self.world.clock
+            following = partial(self._start_from, number + 1)
+            self.programs[number].start(lambda: clock.at(clock.now, following))
+
+    def program(self, name: str) -> Program:
+        """Return the program of a module such as "mobile_node"."""
+        return next(p for p in self.programs if f".{name}." in f"{p.role.module}.")
+
+    def run(self, until: float, done: Callable[[], bool] = lambda: False) -> bool:
+        """Let time pass until `until`, or until `done`; return whether it is."""
+        return self.world.clock.run(until, done)
+
+    def _log(self, role: Role) -> EventLog:
+        clock = self.world.clock
+        stream = cast(TextIO, self.events)
+        return EventLog(role.host, "role", stream, lambda: int(clock.now * 1e9))
+
+    def make(self, role: Role, host: SimulatedHost, ready: Callable[[], None]) -> Any:
+        """Make and start the node of a role."""
+        kernel, log = self.stacks[role.host].kernel, self._log(role)
+        match role.module.split(".")[2]:
+            case "mobile_node":
+                mobile = fit(role.configuration, MobileNodeConfiguration)
+                return self._mobile_node(mobile, host, log)
+            case "access_router":
+                router = fit(role.configuration, AccessRouterConfiguration)
+                link = AccessLink(router.access_interface, IPv6Network(router.access_prefix))
+                enforcement = ModelEnforcementPoint(link, kernel)
+                enforcement.close_access()
+                node: Any = AccessRouter(
+                    router,
+                    host,
+                    enforcement,
+                    log,
+                    epoch=_EPOCH,
+                    local_kernel=ModelHomeAgent(kernel) if router.local else None,
+                )
+            case "home_network":
+                home = fit(role.configuration, HomeNetworkConfiguration)
+                files = [Path(peer.psk_file) for peer in home.preshared]
+                node = HomeNetwork(
+                    home,
+                    host,
+                    ModelHomeAgent(kernel) if home.home_agent else None,
+                    home_aaa(home),
+                    log,
+                    keys={str(file): file.read_bytes() for file in files},
+                )
+            case "home_agent":
+                agent = fit(role.configuration, HomeAgentConfiguration)
+                node = HomeAgentNode(agent, host, ModelHomeAgent(kernel), log, epoch=_EPOCH)
+            case "kea":
+                ready()
+                return DhcpServer(fit(role.configuration, DhcpServerConfiguration), host)
+            case "nsd":
+                ready()
+                return DnsServer(fit(role.configuration, DnsServerConfiguration), host)
+            case other:
+                raise ValueError(f"{other} cannot be simulated")
+        node.start(ready, self._failed)
+        return node
+
+    @staticmethod
+    def _failed(reason: str) -> None:
+        raise TimeoutError(reason)
+
+    def _mobile_node(
+        self, configuration: MobileNodeConfiguration, host: SimulatedHost, log: EventLog
+    ) -> Closable:
+        stack = self.stacks[configuration.host]
+        interface = stack.interfaces[configuration.interface]
+        care_of = next(a for a in interface.addresses if not a.is_link_local)
+        log.write("CareOfAddress", address=care_of)
+        psk_file = configuration.psk_file
+        node = MobileNode(
+            configuration,
+            host,
+            ModelMobileNode(stack.kernel),
+            care_of,
+            log,
+            keys=KeyLog(),
+            preshared=Path(psk_file).read_bytes() if psk_file else None,
+        )
+        node.start()
+        return node
+
+
+def _autoconfigured(prefix: IPv6Network, link_local: IPv6Address) -> IPv6Address:
+    """Return the address that a host makes for itself of a prefix (RFC 4862 section 5.5.3)."""
+    return IPv6Address(int(prefix.network_address) | int(link_local) & (1 << 64) - 1)

@@ -1,0 +1,131 @@
+"""Servers that stand in for real daemons where there is no kernel to run them on: DHCPv6, DNS."""
+
+from __future__ import annotations
+
+from ipaddress import IPv6Address, IPv6Network
+
+import dns.flags
+import dns.message
+import dns.name
+import dns.rcode
+import dns.rdatatype
+import dns.rrset
+import dns.zone
+
+from agents.core.host import Host, Transport
+from agents.core.machine import Address
+from agents.core.reader import WireError
+from agents.daemons.kea import DhcpServerConfiguration
+from agents.daemons.nsd import DnsServerConfiguration, zone_text
+from agents.dhcpv6.grammar import check
+from agents.dhcpv6.home import Home, HomeInformation, requested
+from agents.dhcpv6.wire import (
+    SERVER_PORT,
+    Message,
+    MessageType,
+    Option,
+    OptionCode,
+    RelayMessage,
+)
+from agents.dns.wire import PORT
+
+_SERVER_DUID = bytes.fromhex("000200007ed901")
+"""A DUID-EN (RFC 8415 section 11.3) of the enterprise number for examples (RFC 5612)."""
+
+
+class DhcpServer:
+    """Answers Information-requests as Kea does with the same configuration."""
+
+    def __init__(self, configuration: DhcpServerConfiguration, host: Host) -> None:
+        self._relayed = configuration.relayed
+        self._local: HomeInformation | None = None
+        if configuration.local and configuration.local.address:
+            address = IPv6Address(configuration.local.address)
+            prefix = IPv6Network((address, configuration.local.prefix_length), strict=False)
+            self._local = HomeInformation(Home.LOCAL, prefixes=(prefix,), addresses=(address,))
+        local = configuration.address or "::", SERVER_PORT
+        interface = configuration.interface
+        self._socket: Transport = host.open_datagrams(local, self._take, interface=interface)
+
+    def _take(self, data: bytes, source: Address) -> None:
+        try:
+            answer = self.answer(data)
+        except WireError:
+            return
+        self._socket.send(answer, source)
+
+    def answer(self, data: bytes) -> bytes:
+        """Return the answer to a message; WireError for one that breaks the grammar."""
+        if data[:1] != bytes([MessageType.RELAY_FORWARD]):
+            return self._reply(Message.decode(data), ()).encode()
+        forward = RelayMessage.decode(data)
+        check(forward)
+        rsoo = forward.first(OptionCode.RSOO)
+        supplied = rsoo.as_options() if rsoo and self._relayed else ()
+        reply = self._reply(Message.decode(forward.value(OptionCode.RELAY_MSG)), supplied)
+        interface = forward.first(OptionCode.INTERFACE_ID)
+        options = (*filter(None, [interface]), Option(OptionCode.RELAY_MSG, reply.encode()))
+        return RelayMessage(
+            MessageType.RELAY_REPLY,
+            forward.hop_count,
+            forward.link_address,
+            forward.peer_address,
+            options,
+        ).encode()
+
+    def _reply(self, request: Message, supplied: tuple[Option, ...]) -> Message:
+        check(request)
+        asked = requested(request.first(OptionCode.ORO))
+        options = [request.first(OptionCode.CLIENT_ID), Option(OptionCode.SERVER_ID, _SERVER_DUID)]
+        if self._local and Home.LOCAL in asked:
+            options.append(self._local.to_option())
+        options += [option for option in supplied if option.code in asked]
+        return Message(MessageType.REPLY, request.transaction_id, tuple(filter(None, options)))
+
+
+class DnsServer:
+    """Answers from zones as NSD does with the same configuration."""
+
+    def __init__(self, configuration: DnsServerConfiguration, host: Host) -> None:
+        address = IPv6Address(configuration.address)
+        self._zones = [
+            dns.zone.from_text(
+                zone_text(zone, address, configuration.time_to_live), relativize=False
+            )
+            for zone in configuration.zones
+        ]
+        self._socket: Transport = host.open_datagrams((configuration.address, PORT), self._take)
+
+    def _take(self, data: bytes, source: Address) -> None:
+        try:
+            query = dns.message.from_wire(data)
+        except Exception:  # Whatever dnspython says of it.
+            return
+        self._socket.send(self._answer(query).to_wire(), source)
+
+    def _answer(self, query: dns.message.Message) -> dns.message.Message:
+        response = dns.message.make_response(query)
+        response.flags |= dns.flags.AA
+        question = query.question[0]
+        zone = next((z for z in self._zones if question.name.is_subdomain(z.origin)), None)
+        if zone is None:
+            response.set_rcode(dns.rcode.REFUSED)
+            return response
+        if zone.get_node(question.name) is None:
+            response.set_rcode(dns.rcode.NXDOMAIN)
+        found = self._records(question.name, question.rdtype)
+        if found is not None:
+            response.answer.append(found)
+            if question.rdtype == dns.rdatatype.SRV:
+                targets = {rdata.target for rdata in found}
+                extra = [self._records(t, dns.rdatatype.AAAA) for t in sorted(targets)]
+                response.additional.extend(records for records in extra if records is not None)
+        return response
+
+    def _records(
+        self, name: dns.name.Name, kind: dns.rdatatype.RdataType
+    ) -> dns.rrset.RRset | None:
+        for zone in self._zones:
+            if name.is_subdomain(zone.origin):
+                return zone.get_rrset(name, kind)
+        return None
