@@ -1,8 +1,11 @@
 """tmp"""
 from __future__ import annotations
+
 from dataclasses import dataclass
 from ipaddress import IPv6Address
+
 from agents.ike.esp import EspSa
+
 
 @dataclass(frozen=True, slots=True)
 class Packet:

@@ -21,8 +21,8 @@ from agents.nodes.access_router.machine import AccessRouter
 from agents.nodes.access_router.settings import AccessRouterConfiguration
 from agents.nodes.home_agent.machine import HomeAgentNode
 from agents.nodes.home_agent.settings import HomeAgentConfiguration
-from agents.nodes.home_network.main import home_aaa
 from agents.nodes.home_network.machine import HomeNetwork
+from agents.nodes.home_network.main import home_aaa
 from agents.nodes.home_network.settings import HomeNetworkConfiguration
 from agents.nodes.keylog import KeyLog
 from agents.nodes.mobile_node.machine import MobileNode
@@ -64,12 +64,21 @@ class Program:
         self.role = role
         self.host: SimulatedHost | None = None
         self.node: Any = None
+        self._ready: Callable[[], None] = lambda: None
 
     def start(self, ready: Callable[[], None]) -> None:
-        """Start it; `ready` is called when others may rely on it."""
+        """Start it; `ready` is called once, when others may rely on it."""
+        self._ready = ready
+        self._start()
+
+    def _start(self) -> None:
         laboratory = self._laboratory
         self.host = host = laboratory.new_host(self.role.host)
-        self.node = host.enter(laboratory.make, self.role, host, ready)
+        self.node = host.enter(laboratory.make, self.role, host, self._serves)
+
+    def _serves(self) -> None:
+        ready, self._ready = self._ready, lambda: None
+        ready()
 
     def kill(self) -> None:
         """End it as SIGKILL does."""
@@ -79,7 +88,7 @@ class Program:
     def restart(self) -> None:
         """Kill it, and start it again."""
         self.kill()
-        self.start(lambda: None)
+        self._start()
 
 
 class Laboratory:

@@ -12,7 +12,7 @@ from agents.kernel.packet import Packet
 from agents.simulation.world import Link, World
 
 UDP, TCP, ICMPV6, MOBILITY_HEADER = 17, 6, 58, 135
-_FIRST_EPHEMERAL = 49152
+_EPHEMERAL = (32768, 61000)
 
 
 class Interface:
@@ -156,8 +156,10 @@ class Stack:
         return socket
 
     def _free_port(self) -> int:
+        """Return a port at random, as Linux chooses them."""
         taken = {socket.port for socket in self.sockets}
-        return next(port for port in range(_FIRST_EPHEMERAL, 65536) if port not in taken)
+        free = [port for port in range(*_EPHEMERAL) if port not in taken]
+        return self.world.rng.choice(free)
 
     # Packets
 

@@ -5,6 +5,7 @@ As a program it is what the launch script starts; otherwise a part of the mobile
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from ipaddress import IPv6Address
 
 from agents.core.eventlog import EventLog
@@ -15,13 +16,17 @@ from agents.mip6 import mobile_node as events
 from agents.mip6.mobile_node import HomeRegistration
 from agents.nodes.habits import Habits
 
+SILENCE = 4
+"""Binding Updates without an answer, which take 10.5 s (RFC 6275 section 12)."""
+
 
 class RegistrationService:
     """Prepares the kernel, and sends the first Binding Update once IKE's SAs are in it.
 
     The SAs are looked for in the kernel, so that any IKE daemon will do. If the kernel's ACQUIRE
     is what starts IKE, the first Binding Update does not wait: it is what makes the kernel ask,
-    and is lost.
+    and is lost. `on_failure` hears that no registration is under way any more, `on_silence` that
+    the home agent leaves Binding Updates unanswered: it may have lost the SAs.
     """
 
     def __init__(
@@ -35,8 +40,13 @@ class RegistrationService:
         kernel: MobileNodeKernel,
         log: EventLog,
         habits: Habits | None = None,
+        on_failure: Callable[[], None] = lambda: None,
+        on_silence: Callable[[], None] = lambda: None,
     ) -> None:
         self._habits = habits or Habits()
+        self._on_failure = on_failure
+        self._on_silence = on_silence
+        self._unanswered = 0
         self.home_address = home_address
         self._home_agent = home_agent
         self._kernel = kernel
@@ -114,9 +124,15 @@ class RegistrationService:
             return
         self._log(event)
         match event:
+            case events.BindingUpdateSent():
+                self._unanswered += 1
+                if self._unanswered % SILENCE == 0:
+                    self._on_silence()
             case events.BindingAccepted(lifetime=0) | events.BindingExpired():
+                self._unanswered = 0
                 self._kernel.close_tunnel()
             case events.BindingAccepted():
+                self._unanswered = 0
                 self._kernel.open_tunnel()
                 if not self.bootstrapped:
                     self.bootstrapped = True
@@ -139,6 +155,7 @@ class RegistrationService:
     def _fail(self, reason: str) -> None:
         self._kernel.close_tunnel()
         self._role_log.write("BootstrapFailed", reason=reason)
+        self._on_failure()
 
     def close(self) -> None:
         """Close the sockets."""

@@ -182,6 +182,10 @@ class Ike2Service:
             self._endpoint.rebind(partial(self._host.open_datagrams, (str(local), PORT)))
         self._machine.local = local
 
+    def probe(self, home_agent: IPv6Address) -> None:
+        """Find out whether the home agent still has the IKE SA."""
+        self.rekey_ike(home_agent)
+
     def rekey_ike(self, home_agent: IPv6Address) -> bool:
         """Replace the IKE SA; return whether there is one."""
         return self._endpoint.call(self._machine.rekey_ike, home_agent, self._host.now())

@@ -54,8 +54,8 @@ class Granted:
 class PanaAccess:
     """A PaC on its socket, and another when its session has ended otherwise than by `terminate`.
 
-    `on_granted` hears of every authentication, `on_failure` of the end of the first one alone:
-    access that there was before is sought for again.
+    `on_granted` hears of every authentication, `on_failure` of those that failed before the first
+    one that did not.
     """
 
     def __init__(
@@ -178,10 +178,10 @@ class PanaAccess:
                 self._retry.later()
             case events.AssignmentForetold() if self._on_foretold and self._eap.early_keys:
                 self._on_foretold(event.sealed, self._eap.early_keys)
-            case events.Rejected() | events.Failed() if self._served:
-                self._retry.later()
             case events.Rejected() | events.Failed():
-                self._on_failure(f"PANA: {event.reason}")
+                if not self._served:
+                    self._on_failure(f"PANA: {event.reason}")
+                self._retry.later()
             case _:
                 pass
 

@@ -88,7 +88,8 @@ class MobileNode:
         self._launched: Closable | None = None
         self._registration: RegistrationService | None = None
         self._binding_wanted = False
-        self._retry = Retry(host, self._negotiate_again)
+        self._ike_is_lost = False
+        self._retry = Retry(host, self._try_again)
         self._access = self._make_access()
         self._ikev1, self._ikev2 = self._make_ike()
         if self._access:
@@ -107,7 +108,7 @@ class MobileNode:
             self._care_of,
             log=self._log.child("pana"),
             on_granted=self._on_granted,
-            on_failure=self._fail,
+            on_failure=self._access_failed,
             on_foretold=self._on_foretold if self._configuration.early else None,
         )
 
@@ -156,15 +157,56 @@ class MobileNode:
             self._discover()
 
     def _fail(self, reason: str) -> None:
+        """Tell that an attempt has failed; there will be another."""
+        self._log.write("BootstrapFailed", reason=reason)
+        self._retry.later()
+
+    def _access_failed(self, reason: str) -> None:
+        """Tell that an attempt has failed; network access makes another by itself."""
         self._log.write("BootstrapFailed", reason=reason)
 
     def _ike_failed(self, reason: str) -> None:
-        """End the bootstrap; after it, try again."""
-        if self._registration is None or not self._registration.bootstrapped:
+        self._ike_is_lost = True
+        if self._registration and self._registration.bootstrapped:
+            self._log.write("IkeFailed", reason=reason)
+            self._retry.later()
+        else:
             self._fail(reason)
-            return
-        self._log.write("IkeFailed", reason=reason)
-        self._retry.later()
+
+    def _try_again(self) -> None:
+        """Go on at the stage that has failed, with what the stages before it have brought."""
+        if self._assignment is None:
+            if self._configuration.discovery:
+                self._discover()
+            elif self._access:
+                self._access.reauthenticate()
+        elif self._registration is None or self._binding_wanted:
+            self._negotiate_again(self._assignment)
+
+    def _negotiate_again(self, assignment: Assignment) -> None:
+        """Make SAs anew, and register; a key from PANA's EAP may be one that nobody knows now."""
+        from_access = not (self._trust.preshared or self._uses_eap)
+        if self._ike_is_lost and from_access and self._access and self._access.reauthenticate():
+            return  # What follows from that renews the SAs.
+        if self._ikev1 and self._ike_is_lost and assignment.home_address:
+            self._ikev1.renew(assignment.home_agent, assignment.home_address)
+        self._ike_is_lost = False
+        self._initiate_again()
+        if self._registration:
+            self._registration.renew()
+
+    @property
+    def _uses_eap(self) -> bool:
+        settings = self._configuration.ikev2
+        return settings is not None and settings.authentication == "eap"
+
+    def _on_silence(self) -> None:
+        """The home agent does not answer what SAs protect: it may have lost them."""
+        if self._ikev2 and self._assignment:
+            self._ikev2.probe(self._assignment.home_agent)
+        elif self._ikev1:
+            self._ike_is_lost = True
+            self._retry.later()
 
     def _on_granted(self, granted: Granted) -> None:
         again = self._granted is not None
@@ -187,6 +229,7 @@ class MobileNode:
         if assignment != self._assignment:
             self._take_up(assignment)
             return
+        self._ike_is_lost = False
         psk, agent, address = self._psk(assignment), assignment.home_agent, assignment.home_address
         if self._launched:
             self._drop(self._launched)
@@ -325,7 +368,8 @@ class MobileNode:
         """Go on to IKE; the kernel is prepared while IKE's first message is under way."""
         self._assignment = assignment
         if assignment == self._foretold:
-            self._register(assignment)  # IKE has begun.
+            self._register(assignment)  # IKE has begun, and may have failed since.
+            self._initiate_again()
             return
         psk = self._psk(assignment)
         if self._ikev2:
@@ -358,23 +402,17 @@ class MobileNode:
         home_address: IPv6Address | None,
         psk: bytes | None,
     ) -> None:
-        settings = self._configuration.ikev2
-        eap = self._peers() if settings and settings.authentication == "eap" else None
+        eap = self._peers() if self._uses_eap else None
         self._retry.begun()
         ike.initiate(assignment.home_agent, home_address, psk=psk, eap=eap)
 
-    def _negotiate_again(self) -> None:
-        """The home agent has ended the SAs, or is not heard of: make others, and register."""
-        if self._binding_wanted and self._initiate_again() and self._registration:
-            self._registration.renew()
-
-    def _initiate_again(self) -> bool:
-        """Make SAs from the present care-of address; return False if there are some."""
+    def _initiate_again(self) -> None:
+        """Make SAs from the present care-of address, unless there are some."""
         ike, assignment, registration = self._ikev2, self._assignment, self._registration
-        if not (ike and assignment and registration) or ike.secured(assignment.home_agent):
-            return False
-        self._initiate_v2(ike, assignment, registration.home_address, self._psk(assignment))
-        return True
+        if not (ike and assignment) or ike.secured(assignment.home_agent):
+            return
+        home_address = registration.home_address if registration else assignment.home_address
+        self._initiate_v2(ike, assignment, home_address, self._psk(assignment))
 
     def _on_address(self, home_address: IPv6Address) -> None:
         """Go on with the home address that the home agent has assigned by IKEv2."""
@@ -394,6 +432,8 @@ class MobileNode:
             kernel=self._kernel,
             log=self._log,
             habits=self._configuration.habits,
+            on_failure=self._retry.later,
+            on_silence=self._on_silence,
         )
         self._stages.append(self._registration)
 

@@ -37,7 +37,7 @@ class Trust:
         self._wish = Wish.of(home=wish == "home", local=wish == "local")
         self._protection = protection
         self._psk_source = psk_source
-        self._preshared = preshared
+        self.preshared = preshared
 
     def assignment(self, granted: Granted, foretold: Assignment | None) -> Assignment | None:
         """Return the assignment to believe, None if there is none.
@@ -61,8 +61,8 @@ class Trust:
 
     def psk(self, assignment: Assignment, keys: EapKeys | None) -> bytes | None:
         """Return IKE's pre-shared key, None if there is neither one nor keys of EAP."""
-        if self._preshared is not None:
-            return self._preshared
+        if self.preshared is not None:
+            return self.preshared
         if keys is None:
             return None
         return ike_psk(ike_secret(self._psk_source, keys.msk, ike_root(keys.emsk)), assignment)
