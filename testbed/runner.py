@@ -32,9 +32,7 @@ from testbed.results.manifest import Manifest, begin_manifest, end_manifest, wri
 from testbed.results.runs import Run
 from testbed.run import session
 from testbed.trace import counts, keys, phases
-from topologies.model import Topology
-
-MOBILE_NODE = "A"
+from topologies.model import HostRole, Topology
 
 
 class Watcher(Protocol):
@@ -81,12 +79,13 @@ def analyse(folder: Path, result: Mapping[str, Any], topology: Topology) -> Run:
     """
     line = dict(result)
     run = results.run_folder(folder, line["run"])
-    capture = run / "captures" / f"{MOBILE_NODE}.pcapng"
+    mobile_node = topology.host(HostRole.MOBILE_NODE)
+    capture = run / "captures" / f"{mobile_node}.pcapng"
     try:
         line["flood"] = loads.from_events(run / "events.jsonl")
         if line["status"] == "ok":
             seen = phases.from_capture(capture)
-            logged = phases.from_events(run / "events.jsonl", MOBILE_NODE)
+            logged = phases.from_events(run / "events.jsonl", mobile_node)
             line["phases"] = seen.phases
             line["event_phases"] = logged.phases
             line["first_packet"] = seen.first_packet

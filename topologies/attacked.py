@@ -13,7 +13,7 @@ from dataclasses import replace
 from ipaddress import IPv6Address, IPv6Interface, IPv6Network
 
 from topologies import paper
-from topologies.model import Host, Interface, Topology
+from topologies.model import Host, HostRole, Interface, Topology
 
 
 def with_host(base: Topology, link: str, host: Host, address: str) -> Topology:
@@ -25,19 +25,18 @@ def with_host(base: Topology, link: str, host: Host, address: str) -> Topology:
     return replace(base, hosts=(*base.hosts, host), links=links)
 
 
-def _stranger(name: str, link: str, router: str) -> Host:
-    routes = ((IPv6Network("::/0"), IPv6Address(router)),)
-    return Host(name, f"stranger on the {link} link", routes=routes)
+def _stranger(name: str, role: HostRole, router: str) -> Host:
+    return Host(name, role, routes=((IPv6Network("::/0"), IPv6Address(router)),))
 
 
 TOPOLOGY = with_host(
     with_host(
         replace(paper.TOPOLOGY, name="attacked"),
         "access",
-        _stranger("E", "access", "2001:db8:a::1"),
+        _stranger("E", HostRole.ACCESS_STRANGER, "2001:db8:a::1"),
         "2001:db8:a::e/64",
     ),
     "core",
-    _stranger("X", "core", "2001:db8:b::2"),
+    _stranger("X", HostRole.CORE_STRANGER, "2001:db8:b::2"),
     "2001:db8:b::e/64",
 )

@@ -10,9 +10,11 @@ from dataclasses import replace
 from ipaddress import IPv6Address, IPv6Interface, IPv6Network
 
 from topologies import paper
-from topologies.model import Host, Interface, Link
+from topologies.model import Host, HostRole, Interface, Link
 
-_SERVER = Host("D", "DHCPv6 server", routes=((IPv6Network("::/0"), IPv6Address("2001:db8:d::1")),))
+_SERVER = Host(
+    "D", HostRole.DHCPV6_SERVER, routes=((IPv6Network("::/0"), IPv6Address("2001:db8:d::1")),)
+)
 _SERVICE = Link(
     "service",
     (

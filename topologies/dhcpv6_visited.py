@@ -8,12 +8,12 @@ A mobile node -------access------- B access router ---core--- C home network ---
 from __future__ import annotations
 
 from topologies import dhcpv6
-from topologies.model import Host
+from topologies.model import Host, HostRole
 from topologies.visited import ROUTES, with_visited_link
 
 TOPOLOGY = with_visited_link(
     dhcpv6.TOPOLOGY,
     "dhcpv6-visited",
-    Host("V", "visited home agent", forwards=True, routes=ROUTES),
+    Host("V", HostRole.VISITED_HOME_AGENT, forwards=True, routes=ROUTES),
     "2001:db8:200::2/64",
 )

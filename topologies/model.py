@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from ipaddress import IPv6Address, IPv6Interface, IPv6Network
 
 
@@ -59,12 +60,26 @@ class Link:
         raise KeyError(f"link {self.name} does not touch host {host}")
 
 
+class HostRole(StrEnum):
+    """What a host is in a network; no two hosts of a topology have the same role."""
+
+    MOBILE_NODE = "mobile node"
+    ACCESS_ROUTER = "access router"
+    HOME_NETWORK = "home network"
+    CORRESPONDENT_NODE = "correspondent node"
+    DHCPV6_SERVER = "DHCPv6 server"
+    VISITED_HOME_AGENT = "visited home agent"
+    VISITED_NEIGHBOUR = "visited neighbour"
+    ACCESS_STRANGER = "stranger on the access link"
+    CORE_STRANGER = "stranger on the core link"
+
+
 @dataclass(frozen=True, slots=True)
 class Host:
     """A host; `routes` maps a destination to the next hop."""
 
     name: str
-    role: str
+    role: HostRole
     forwards: bool = False
     routes: tuple[tuple[IPv6Network, IPv6Address], ...] = ()
 
@@ -76,6 +91,13 @@ class Topology:
     name: str
     hosts: tuple[Host, ...]
     links: tuple[Link, ...]
+
+    def host(self, role: HostRole) -> str:
+        """Return the name of the host with this role; KeyError if there is none."""
+        for host in self.hosts:
+            if host.role is role:
+                return host.name
+        raise KeyError(f"topology {self.name} has no {role}")
 
     def link(self, name: str) -> Link:
         """Return the link called `name`; KeyError if there is none."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from ipaddress import IPv6Address, IPv6Interface, IPv6Network
 
-from topologies.model import Host, Interface, Link, Topology
+from topologies.model import Host, HostRole, Interface, Link, Topology
 
 _ACCESS = IPv6Network("2001:db8:a::/64")
 _HOME = IPv6Network("2001:db8:100::/64")
@@ -21,20 +21,24 @@ def _at(address: str) -> tuple[IPv6Interface, ...]:
 TOPOLOGY = Topology(
     name="paper",
     hosts=(
-        Host("A", "mobile node"),
+        Host("A", HostRole.MOBILE_NODE),
         Host(
             "B",
-            "access router",
+            HostRole.ACCESS_ROUTER,
             forwards=True,
             routes=((_ANYWHERE, IPv6Address("2001:db8:b::2")),),
         ),
         Host(
             "C",
-            "home network",
+            HostRole.HOME_NETWORK,
             forwards=True,
             routes=((_ACCESS, IPv6Address("2001:db8:b::1")),),
         ),
-        Host("CN", "correspondent node", routes=((_ANYWHERE, IPv6Address("2001:db8:100::1")),)),
+        Host(
+            "CN",
+            HostRole.CORRESPONDENT_NODE,
+            routes=((_ANYWHERE, IPv6Address("2001:db8:100::1")),),
+        ),
     ),
     links=(
         Link(

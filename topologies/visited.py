@@ -10,7 +10,7 @@ from dataclasses import replace
 from ipaddress import IPv6Address, IPv6Interface, IPv6Network
 
 from topologies import paper
-from topologies.model import Host, Interface, Link, Topology
+from topologies.model import Host, HostRole, Interface, Link, Topology
 
 _VISITED = IPv6Network("2001:db8:200::/64")
 _TO_B = IPv6Address("2001:db8:b::1")
@@ -19,11 +19,11 @@ ROUTES = ((IPv6Network("::/0"), IPv6Address("2001:db8:200::1")),)
 
 
 def with_visited_link(base: Topology, name: str, host: Host, address: str) -> Topology:
-    """Return a topology with one more link behind B, and a host on it; C has a route there."""
+    """Return a topology with one more link behind the access router, and a host on it."""
     link = Link(
         "visited",
         (
-            Interface("B", (IPv6Interface("2001:db8:200::1/64"),)),
+            Interface(base.host(HostRole.ACCESS_ROUTER), (IPv6Interface("2001:db8:200::1/64"),)),
             Interface(host.name, (IPv6Interface(address),)),
         ),
     )
@@ -32,7 +32,7 @@ def with_visited_link(base: Topology, name: str, host: Host, address: str) -> To
 
 
 def _with_route(host: Host) -> Host:
-    if host.name != "C":
+    if host.role is not HostRole.HOME_NETWORK:
         return host
     return replace(host, routes=(*host.routes, (_VISITED, _TO_B)))
 
@@ -40,6 +40,6 @@ def _with_route(host: Host) -> Host:
 TOPOLOGY = with_visited_link(
     paper.TOPOLOGY,
     "visited",
-    Host("VN", "visited neighbour", routes=ROUTES),
+    Host("VN", HostRole.VISITED_NEIGHBOUR, routes=ROUTES),
     "2001:db8:200::c/64",
 )

@@ -19,7 +19,7 @@ from agents.approaches.scene import (
 from agents.daemons.kea import DhcpServerConfiguration, LocalHomeAgent
 from agents.nodes.access_router.settings import RelaySettings
 from agents.nodes.mobile_node.settings import Dhcpv6Settings
-from topologies.model import Topology
+from topologies.model import HostRole, Topology
 
 NEEDS = (*KERNEL_NEEDS, "kea-dhcp6")
 __all__ = ["NEEDS", "Settings", "compose", "prepare"]
@@ -42,20 +42,20 @@ class Settings(IkeV2Settings, frozen=True, forbid_unknown_fields=True, kw_only=T
 
 
 def compose(settings: Settings, topology: Topology, shared: Path, run: Path) -> list[Role]:
-    """Return the roles of hosts C, D, B and A."""
+    """Return the programs of home network, DHCPv6 server, access router and mobile node."""
     scene, offered = Scene(settings, topology, shared, run), settings.local_offered
-    server = scene.address("DHCPv6 server", "service")
+    server = scene.address(HostRole.DHCPV6_SERVER, "service")
     dhcp = DhcpServerConfiguration(
-        host=scene.host("DHCPv6 server"),
-        interface=scene.interface("DHCPv6 server", "service"),
+        host=scene.host(HostRole.DHCPV6_SERVER),
+        interface=scene.interface(HostRole.DHCPV6_SERVER, "service"),
         address=server,
         work=scene.work,
         local=LocalHomeAgent(address=str(VISITED_HOME_AGENT_ADDRESS)) if offered else None,
     )
     relay = RelaySettings(
         server=server,
-        interface=scene.interface("access router", "service"),
-        address=scene.address("access router", "service"),
+        interface=scene.interface(HostRole.ACCESS_ROUTER, "service"),
+        address=scene.address(HostRole.ACCESS_ROUTER, "service"),
         network=HOME_REALM,
     )
     discovery = Dhcpv6Settings(

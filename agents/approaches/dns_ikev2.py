@@ -9,19 +9,19 @@ from agents.approaches.pana_ikev2 import Settings, home
 from agents.approaches.scene import HOME_AGENT, HOME_REALM, KERNEL_NEEDS, Scene, prepare, role
 from agents.daemons.nsd import DnsServerConfiguration, HomeAgentRecord, Zone
 from agents.nodes.mobile_node.settings import DnsSettings
-from topologies.model import Topology
+from topologies.model import HostRole, Topology
 
 NEEDS = (*KERNEL_NEEDS, "nsd")
 __all__ = ["NEEDS", "Settings", "compose", "prepare"]
 
 
 def compose(settings: Settings, topology: Topology, shared: Path, run: Path) -> list[Role]:
-    """Return the roles of hosts C and A; B only forwards."""
+    """Return the programs of home network and mobile node; the access router only forwards."""
     scene = Scene(settings, topology, shared, run)
-    server = scene.address("home network", "core")
+    server = scene.address(HostRole.HOME_NETWORK, "core")
     records = [HomeAgentRecord(name=HOME_AGENT, addresses=[scene.home_agent_settings().address])]
     dns = DnsServerConfiguration(
-        host=scene.host("home network"),
+        host=scene.host(HostRole.HOME_NETWORK),
         address=server,
         work=scene.work,
         zones=[Zone(domain=HOME_REALM, home_agents=records)],

@@ -39,7 +39,7 @@ class Settings(CommonSettings, frozen=True, forbid_unknown_fields=True, kw_only=
 
 
 def compose(settings: Settings, topology: Topology, shared: Path, run: Path) -> list[Role]:
-    """Return the roles of hosts C, B and A."""
+    """Return the programs of home network, access router and mobile node."""
     scene, early = Scene(settings, topology, shared, run), settings.early
     return [
         *scene.strangers(ikev2=settings.ike),

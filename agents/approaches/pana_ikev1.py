@@ -50,7 +50,7 @@ class Settings(CommonSettings, frozen=True, forbid_unknown_fields=True, kw_only=
 
 
 def compose(settings: Settings, topology: Topology, shared: Path, run: Path) -> list[Role]:
-    """Return the roles of hosts C, B and A."""
+    """Return the programs of home network, access router and mobile node."""
     scene = Scene(settings, topology, shared, run)
     hand_over = {"launch": settings.hand_over, "ikev1": settings.ike}
     daemons = settings.all_habits

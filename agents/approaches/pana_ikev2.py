@@ -27,7 +27,7 @@ class Settings(CommonSettings, frozen=True, forbid_unknown_fields=True, kw_only=
 
 
 def compose(settings: Settings, topology: Topology, shared: Path, run: Path) -> list[Role]:
-    """Return the roles of hosts C, B and A."""
+    """Return the programs of home network, access router and mobile node."""
     scene = Scene(settings, topology, shared, run)
     return [
         *scene.strangers(ikev2=settings.ike),
@@ -38,7 +38,7 @@ def compose(settings: Settings, topology: Topology, shared: Path, run: Path) -> 
 
 
 def home(scene: Scene, ike: Ike2Settings) -> list[Role]:
-    """Return host C's programs: with EAP, the home agent asks the AAA server like any other."""
+    """Return the home network's programs: with EAP, the home agent asks the AAA server."""
     if ike.authentication == "eap":
         ask = (HOME_AGENT, VISITED_HOME_AGENT)
         return [scene.home_network(diameter_home_agents=ask), scene.home_agent(ike)]

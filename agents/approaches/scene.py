@@ -40,7 +40,7 @@ from agents.nodes.mobile_node.settings import (
 )
 from agents.nodes.rogue_router.settings import RogueConfiguration
 from agents.nodes.tls import TlsSettings
-from topologies.model import Topology
+from topologies.model import HostRole, Topology
 
 KERNEL_NEEDS = ("veth", "xfrm_user", "esp6", "mip6", "ip6_tunnel", "rpfilter", "policy_routing")
 IDENTITY = "mn@home.test"
@@ -142,18 +142,15 @@ class Scene:
     shared: Path
     run: Path
 
-    def host(self, role: str) -> str:
+    def host(self, role: HostRole) -> str:
         """Return the name of the host with this role; KeyError if there is none."""
-        for host in self.topology.hosts:
-            if host.role == role:
-                return host.name
-        raise KeyError(f"topology {self.topology.name} has no {role}")
+        return self.topology.host(role)
 
-    def address(self, role: str, link: str) -> str:
+    def address(self, role: HostRole, link: str) -> str:
         """Return the address of a role's host on a link."""
         return str(self.topology.link(link).end(self.host(role)).address)
 
-    def interface(self, role: str, link: str) -> str:
+    def interface(self, role: HostRole, link: str) -> str:
         """Return the interface of a role's host on a link."""
         return self.topology.interface_name(self.host(role), link)
 
@@ -184,16 +181,16 @@ class Scene:
         return DiameterPeer(
             host=HOME_AAA,
             realm=HOME_REALM,
-            address=self.address("home network", "core"),
+            address=self.address(HostRole.HOME_NETWORK, "core"),
             port=TLS_PORT if self.settings.diameter_tls else PORT,
         )
 
     def access_router(self, **changes: Any) -> Role:
-        """Return host B's program: PAA, enforcement point and AAA client."""
-        access = self.topology.link("access").end(self.host("access router"))
+        """Return the access router's program: PAA, enforcement point and AAA client."""
+        access = self.topology.link("access").end(self.host(HostRole.ACCESS_ROUTER))
         usual: dict[str, Any] = {
-            "host": self.host("access router"),
-            "access_interface": self.interface("access router", "access"),
+            "host": self.host(HostRole.ACCESS_ROUTER),
+            "access_interface": self.interface(HostRole.ACCESS_ROUTER, "access"),
             "access_prefix": str(access.advertise),
             "address": str(access.address),
             "dialect": self.settings.dialect,
@@ -215,8 +212,8 @@ class Scene:
         rogue: dict[str, Any] = {
             "attack": self.settings.rogue,
             "identity": self.settings.identity,
-            "own_address": self.address("access router", "core"),
-            "interface": self.interface("access router", "core"),
+            "own_address": self.address(HostRole.ACCESS_ROUTER, "core"),
+            "interface": self.interface(HostRole.ACCESS_ROUTER, "core"),
             "home_prefix": self.home_agent_settings().prefix,
             # Only aggressive mode lets it use its own address: the key goes by identity.
             "ikev1": IkeSettings(
@@ -228,14 +225,14 @@ class Scene:
     def _local_home_agent(self) -> LocalHomeAgent | None:
         if not self.settings.local_offered:
             return None
-        home_agent = self._home_agent_on("visited", "access router")
+        home_agent = self._home_agent_on("visited", HostRole.ACCESS_ROUTER)
         return LocalHomeAgent(home_agent=home_agent, home_address=_home_address(home_agent))
 
     def home_agent_settings(self) -> HomeAgentSettings:
-        """Return the home agent of host C."""
-        return self._home_agent_on("home", "home network")
+        """Return the home agent of the home network."""
+        return self._home_agent_on("home", HostRole.HOME_NETWORK)
 
-    def _home_agent_on(self, link: str, role: str) -> HomeAgentSettings:
+    def _home_agent_on(self, link: str, role: HostRole) -> HomeAgentSettings:
         end = self.topology.link(link).end(self.host(role))
         return HomeAgentSettings(
             address=str(end.address),
@@ -245,15 +242,15 @@ class Scene:
         )
 
     def home_network(self, **changes: Any) -> Role:
-        """Return host C's program: the home AAA server, with a home agent if one is configured."""
-        core = self.address("home network", "core")
+        """Return the home network's program: the home AAA server, and a configured home agent."""
+        core = self.address(HostRole.HOME_NETWORK, "core")
         peers = [
-            (ACCESS_ROUTER, VISITED_REALM, self.address("access router", "core")),
+            (ACCESS_ROUTER, VISITED_REALM, self.address(HostRole.ACCESS_ROUTER, "core")),
             (HOME_AGENT, HOME_REALM, core),  # On the same host.
             (VISITED_HOME_AGENT, VISITED_REALM, str(VISITED_HOME_AGENT_ADDRESS)),
         ]
         usual: dict[str, Any] = {
-            "host": self.host("home network"),
+            "host": self.host(HostRole.HOME_NETWORK),
             "diameter_identity": HOME_AAA,
             "diameter_realm": HOME_REALM,
             "diameter_address": core,
@@ -274,9 +271,9 @@ class Scene:
         return role("nodes.home_network.main", HomeNetworkConfiguration(**(usual | changes)))
 
     def home_agent(self, ikev2: Ike2Settings) -> Role:
-        """Return a home agent with IKEv2 and EAP, beside the AAA server on host C."""
+        """Return a home agent with IKEv2 and EAP, beside the home AAA server."""
         configuration = HomeAgentConfiguration(
-            host=self.host("home network"),
+            host=self.host(HostRole.HOME_NETWORK),
             home_agent=self.home_agent_settings(),
             **self._with_eap(HOME_AGENT, HOME_REALM, ikev2),
         )
@@ -284,9 +281,9 @@ class Scene:
 
     def visited_home_agent(self, ikev2: Ike2Settings) -> Role:
         """Return a home agent with IKEv2 and EAP in the visited network, on a host of its own."""
-        home_agent = self._home_agent_on("visited", "visited home agent")
+        home_agent = self._home_agent_on("visited", HostRole.VISITED_HOME_AGENT)
         configuration = HomeAgentConfiguration(
-            host=self.host("visited home agent"),
+            host=self.host(HostRole.VISITED_HOME_AGENT),
             home_agent=home_agent,
             proposed_home_address=_home_address(home_agent),
             **self._with_eap(VISITED_HOME_AGENT, VISITED_REALM, ikev2),
@@ -307,7 +304,7 @@ class Scene:
     def strangers(
         self, *, ikev1: IkeSettings | None = None, ikev2: Ike2Settings | None = None
     ) -> list[Role]:
-        """Return who floods a node, if anybody does: hosts E or X of the topology `attacked`.
+        """Return who floods a node, if anybody does: a stranger of the topology `attacked`.
 
         PANA is attacked from the access link, all else from the core link. Where IKE is, it is to
         negotiate as the home agent does.
@@ -315,14 +312,15 @@ class Scene:
         flood = self.settings.flood
         if flood is None:
             return []
-        link = "access" if flood.attack.startswith("pana_") else "core"
+        stranger, link = HostRole.CORE_STRANGER, "core"
+        if flood.attack.startswith("pana_"):
+            stranger, link = HostRole.ACCESS_STRANGER, "access"
         targets = {
-            "access": self.address("access router", "access"),
+            "access": self.address(HostRole.ACCESS_ROUTER, "access"),
             "core": self.home_agent_settings().address,
         }
         if flood.attack == "diameter":
-            targets["core"] = self.address("home network", "core")
-        stranger = f"stranger on the {link} link"
+            targets["core"] = self.address(HostRole.HOME_NETWORK, "core")
         configuration = FlooderConfiguration(
             host=self.host(stranger),
             flood=flood,
@@ -343,7 +341,7 @@ class Scene:
     def pana(self, *, mobility: bool = True) -> PanaSettings:
         """Return the mobile node's network access by PANA."""
         return PanaSettings(
-            paa=self.address("access router", "access"),
+            paa=self.address(HostRole.ACCESS_ROUTER, "access"),
             dialect=self.settings.dialect,
             encryption=self.settings.pana_encryption,
             mobility=mobility and self.settings.mobility_wanted,
@@ -352,11 +350,11 @@ class Scene:
         )
 
     def mobile_node(self, **changes: Any) -> Role:
-        """Return host A's program."""
+        """Return the mobile node's program."""
         settings = self.settings
         usual: dict[str, Any] = {
-            "host": self.host("mobile node"),
-            "interface": self.interface("mobile node", "access"),
+            "host": self.host(HostRole.MOBILE_NODE),
+            "interface": self.interface(HostRole.MOBILE_NODE, "access"),
             "eap": EapSettings(
                 identity=settings.identity,
                 server_name=HOME_AAA,

@@ -31,7 +31,7 @@ def prepare(folder: Path, settings: Settings) -> None:
 
 
 def compose(settings: Settings, topology: Topology, shared: Path, run: Path) -> list[Role]:
-    """Return the roles of hosts C and A; B only forwards."""
+    """Return the programs of home network and mobile node; the access router only forwards."""
     here = Scene(settings, topology, shared, run)
     home_agent, key = here.home_agent_settings(), str(shared / _KEY)
     address = str(HOME_ADDRESS)

@@ -20,11 +20,11 @@ from testbed.experiment.spec import Spec
 from testbed.results.folder import Results
 from testbed.results.runs import Run
 from testbed.trace.phases import TOTAL
+from topologies.model import HostRole
 
 SUPPORTED, CONTRADICTED, NOT_SHOWN = "supported", "contradicted", "not shown"
 PANA, DHCP, FAST = "pana-ikev2", "dhcpv6-ikev2", "pana-fast"
 ACCESS, CORE, VISITED, DHCPV6 = "access", "core", "visited", "DHCPv6"
-ROUTER = "access router"
 FAST_SHARE = 0.6
 FAR = {ACCESS: 0.1, CORE: 0.1}  # Seconds, one way.
 SHORTCUTS = ("pana_start", "psk_source", "protection", "ike.authentication")
@@ -183,7 +183,9 @@ def _no_dhcp(every: Sequence[_Variant]) -> _Verdict:
         if one.approach.startswith("pana-")
         and one.messages(DHCPV6)
         and one.spec
-        and not any("DHCP" in host.role for host in one.spec.topology(one.name).hosts)
+        and not any(
+            host.role is HostRole.DHCPV6_SERVER for host in one.spec.topology(one.name).hosts
+        )
     ]
     if not pana:
         return NOT_SHOWN, "needs runs with PANA in a topology without a DHCP server", {}
@@ -246,7 +248,7 @@ def _offer(variant: _Variant) -> str:
     if not variant.spec:
         return ""
     topology = variant.spec.topology(variant.name)
-    router = next(host.name for host in topology.hosts if host.role == ROUTER)
+    router = topology.host(HostRole.ACCESS_ROUTER)
     address: IPv6Address = topology.link(VISITED).end(router).address
     return str(address)
 

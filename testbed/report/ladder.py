@@ -17,9 +17,6 @@ from testbed.report.style import FAINT, INK, PHASE_COLOURS, QUIET
 from testbed.results.folder import Results, run_folder
 from testbed.results.runs import Run
 from testbed.trace.phases import (
-    ACCESS_ROUTER,
-    HOME_NETWORK,
-    MOBILE_NODE,
     PHASES,
     TITLES,
     TOTAL,
@@ -28,9 +25,9 @@ from testbed.trace.phases import (
     from_capture,
     messages,
 )
+from topologies.model import HostRole
 
-LANES = {MOBILE_NODE: 0.0, ACCESS_ROUTER: 1.0, HOME_NETWORK: 2.0}
-SUBJECT = "A"
+LANES = {HostRole.MOBILE_NODE: 0.0, HostRole.ACCESS_ROUTER: 1.0, HostRole.HOME_NETWORK: 2.0}
 ROW = 0.235  # Inches a message.
 MAX_ROWS = 120
 STRIP = (3.32, 3.48)
@@ -53,7 +50,8 @@ def timeline_figure(results: Results, run: Run | None = None) -> tuple[Figure, l
 
 def capture_of(results: Results, run: Run) -> Path:
     """Return the path of a run's capture at the mobile node."""
-    return run_folder(results.folder, run.run) / "captures" / f"{SUBJECT}.pcapng"
+    host = results.topology(run.variant).host(HostRole.MOBILE_NODE)
+    return run_folder(results.folder, run.run) / "captures" / f"{host}.pcapng"
 
 
 def typical_run(results: Results) -> Run:
@@ -129,7 +127,13 @@ def _bands(axes: Axes, timeline: Timeline, shown: Sequence[Message]) -> None:
         begin, end = (bisect_left(times, mark - 1e-9) for mark in marks[i : i + 2])
         colour = PHASE_COLOURS[name]
         axes.fill_between(
-            [LANES[MOBILE_NODE], 2.12], begin, end, color=colour, alpha=0.22, lw=0, zorder=0
+            [LANES[HostRole.MOBILE_NODE], 2.12],
+            begin,
+            end,
+            color=colour,
+            alpha=0.22,
+            lw=0,
+            zorder=0,
         )
         axes.plot([2.12, 2.12], [begin + 0.08, end - 0.08], color=colour, lw=4, zorder=1)
         axes.text(2.2, (begin + end) / 2 - 0.02, TITLES[name], va="center", weight="bold", size=9)

@@ -32,6 +32,8 @@ from testbed.experiment.spec import PlannedRun, Spec, SpecError
 from testbed.results.manifest import Manifest, read_manifest
 from testbed.results.runs import Run
 from testbed.trace.phases import DISCOVERY, OVERLAP, PHASES, TOTAL, contradiction
+from topologies import paper
+from topologies.model import Topology
 
 PAPER = Path(__file__).with_name("paper.toml")
 LATEST = "latest"
@@ -98,6 +100,12 @@ class Results:
     def bootstrapped(self, variant: str) -> list[Run]:
         """Return the runs of a variant that succeeded with a bootstrap: those that have times."""
         return [run for run in self.of(variant) if run.status == "ok"]
+
+    def topology(self, variant: str) -> Topology:
+        """Return a variant's topology; the paper's if the experiment is not known any more."""
+        if self.spec and variant in self.spec.variants:
+            return self.spec.topology(variant)
+        return paper.TOPOLOGY
 
     @property
     def expects(self) -> bool:

@@ -31,6 +31,7 @@ from testbed.run.nodes import NetError, stop
 from testbed.run.probe import Echo, Traffic, measure
 from testbed.run.usage import Meter
 from testbed.trace.phases import IKE_STARTS, MILESTONES, PHASES
+from topologies.model import HostRole
 
 _READY_DEADLINE = 60.0
 _REACHABLE_DEADLINE = 10.0
@@ -41,7 +42,7 @@ _ENTERED = {
     for event in events
 } | dict.fromkeys(IKE_STARTS, "ike")
 _BAD_NEWS = ("Rejected", "Refused", "Failed")
-_MOBILE_NODE, _CORRESPONDENT, _STRANGER = "mobile node", "correspondent node", "stranger"
+_UNSEEN = {HostRole.CORRESPONDENT_NODE, HostRole.ACCESS_STRANGER, HostRole.CORE_STRANGER}
 
 
 class RunError(Exception):
@@ -78,9 +79,6 @@ class Run:
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._processors: Processors | None = None
         self._meter: Meter | None = None
-
-    def _host_of(self, role: str) -> str:
-        return next(h.name for h in self.topology.hosts if h.role == role)
 
     def _start(self, net: Network, events: Events, role: Any) -> None:
         name = f"{role.host}-{role.module.rpartition('.')[2]}"
@@ -130,7 +128,7 @@ class Run:
 
         Events from before that, such as first attempts to connect, are of no interest.
         """
-        mobile_node = self._host_of(_MOBILE_NODE)
+        mobile_node = self.topology.host(HostRole.MOBILE_NODE)
         run = (self.settings, self.topology, self.shared, self.folder)
         roles = self.approach.compose(*run)
         servers = [role for role in roles if role.host != mobile_node]
@@ -161,7 +159,7 @@ class Run:
 
     def _bootstrap(self, events: Events) -> IPv6Address:
         """Follow the bootstrap to its end; return the home address."""
-        phase, mobile_node = "", self._host_of(_MOBILE_NODE)
+        phase, mobile_node = "", self.topology.host(HostRole.MOBILE_NODE)
         others: dict[str, str] = {}
         for event in self._events(events, self.variant.timeout, "binding"):
             entered = _ENTERED.get((event["agent"], event["event"]))
@@ -223,10 +221,9 @@ class Run:
         started = time.monotonic()
         self.measured = {link.name: asdict(measure(net, link)) for link in self.topology.links}
         started = self._timed("measure", started)
-        unseen = (_CORRESPONDENT, _STRANGER)
-        hosts = [h.name for h in self.topology.hosts if not h.role.startswith(unseen)]
+        hosts = [host.name for host in self.topology.hosts if host.role not in _UNSEEN]
         captures += start_captures(net, hosts)
-        echo = Echo(net, self._host_of(_CORRESPONDENT))
+        echo = Echo(net, self.topology.host(HostRole.CORRESPONDENT_NODE))
         self._start_roles(net, events)
         started = self._timed("start", started)
         try:

@@ -22,9 +22,8 @@ from testbed.trace.dissect import Ike, Lookup, Mobility, Packet, Pana, Seen, Tun
 from testbed.trace.frames import Frame, read_frames
 from testbed.trace.phases import Timeline
 from testbed.trace.streams import TCP, Streams
-from topologies.model import Link, Topology, mac_address
+from topologies.model import HostRole, Link, Topology, mac_address
 
-MOBILE_NODE = "mobile node"
 ICMPV6 = 58
 SOLICITATION, ADVERTISEMENT = 135, 136
 RESOLUTION, DIAMETER, MIPV6 = "address resolution", "Diameter", "MIPv6"
@@ -86,7 +85,7 @@ class Crossing:
 
 def near_ends(topology: Topology) -> dict[str, str]:
     """Return the host at each link's end that is nearer to the mobile node."""
-    known = [host.name for host in topology.hosts if host.role == MOBILE_NODE]
+    known = [topology.host(HostRole.MOBILE_NODE)]
     near: dict[str, str] = {}
     for host in known:  # It grows while it is walked: hosts in the order of their distance.
         for link in topology.links:
@@ -100,11 +99,11 @@ def near_ends(topology: Topology) -> dict[str, str]:
 def beyond(topology: Topology) -> dict[str, list[str]]:
     """Return the links that lie behind each link, as the mobile node sees it; "" is the node."""
     near = near_ends(topology)
-    own = [host.name for host in topology.hosts if host.role == MOBILE_NODE]
-    behind = {"": [name for name, host in near.items() if host in own]}
+    own = topology.host(HostRole.MOBILE_NODE)
+    behind = {"": [name for name, host in near.items() if host == own]}
     for name, host in near.items():
         far = [end.host for end in topology.link(name).ends if end.host != host]
-        behind[name] = [other for other, start in near.items() if start in far and start not in own]
+        behind[name] = [other for other, start in near.items() if start in far and start != own]
     return behind
 
 

@@ -25,6 +25,7 @@ from testbed.trace.dissect import (
     dissect,
 )
 from testbed.trace.frames import read_frames
+from topologies.model import HostRole
 
 PHASES = ("pana", "pana_to_ike", "ike", "ike_to_binding", "binding")
 TOTAL = "total"
@@ -42,10 +43,6 @@ TITLES = {
 QUICK_MODE_MESSAGES = 3
 
 M = TypeVar("M", bound=Seen)
-
-MOBILE_NODE = "mobile node"
-ACCESS_ROUTER = "access router"
-HOME_NETWORK = "home network"
 
 
 class PhaseError(DataError):
@@ -97,8 +94,8 @@ class Message:
     """A message on the mobile node's link; `time` in seconds since the bootstrap's first."""
 
     time: float
-    sender: str
-    receiver: str
+    sender: HostRole
+    receiver: HostRole
     protocol: str
     label: str
 
@@ -183,8 +180,9 @@ def messages(path: Path, mobile_node: Collection[IPv6Address] = ()) -> list[Mess
         if message.time < zero:
             continue
         local = isinstance(message, Pana) or message.protocol == "DHCPv6"
-        other = ACCESS_ROUTER if local else HOME_NETWORK
-        ends = (MOBILE_NODE, other) if message.source in own else (other, MOBILE_NODE)
+        other = HostRole.ACCESS_ROUTER if local else HostRole.HOME_NETWORK
+        ends = (HostRole.MOBILE_NODE, other)
+        ends = ends if message.source in own else ends[::-1]
         time = (message.time - zero) / 1e9
         if isinstance(message, Tunnelled):
             if message.inner_destination in homes:
@@ -343,7 +341,7 @@ MILESTONES: tuple[tuple[str, frozenset[tuple[str, str]]], ...] = (
 """The agents' events that part the phases, each phase beginning with its own."""
 
 
-def from_events(path: Path, host: str = "A") -> Timeline:
+def from_events(path: Path, host: str) -> Timeline:
     """Find the phases in the events that the agents of `host` logged.
 
     They begin with the first event called Started, of whatever agent: an exchange that captures

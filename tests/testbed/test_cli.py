@@ -84,6 +84,17 @@ def test_topologies_need_neither_mininet_nor_the_harness():
     assert python(program).stdout == "[]\n"
 
 
+def test_reading_a_capture_needs_no_mininet():
+    program = (
+        "import importlib, pkgutil, sys, testbed.trace\n"
+        "for found in pkgutil.iter_modules(testbed.trace.__path__):\n"
+        "    importlib.import_module(f'testbed.trace.{found.name}')\n"
+        "print('testbed.trace.phases' in sys.modules, 'mininet' in sys.modules)"
+    )
+
+    assert python(program).stdout == "True False\n"
+
+
 @pytest.mark.parametrize("module", ["testbed.cli", "scipy.stats", "matplotlib"])
 def test_ctrl_c_during_an_import_ends_the_program_without_a_traceback(module):
     program = (

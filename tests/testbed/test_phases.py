@@ -21,6 +21,7 @@ from testbed.trace.phases import (
     reached,
 )
 from tests.testbed import synthesis as syn
+from topologies.model import HostRole
 
 MARKS = (0.020, 0.022, 0.050, 0.051, 0.055)
 
@@ -143,9 +144,9 @@ def test_another_mobile_node_on_the_link(capture):
 
     assert from_capture(path, own).marks == close(MARKS)
     assert {m.sender for m in phases.messages(path, own)} == {
-        phases.MOBILE_NODE,
-        phases.ACCESS_ROUTER,
-        phases.HOME_NETWORK,
+        HostRole.MOBILE_NODE,
+        HostRole.ACCESS_ROUTER,
+        HostRole.HOME_NETWORK,
     }
 
 
@@ -340,7 +341,7 @@ def test_random_bytes_are_no_capture(tmp_path_factory, data):
 
 
 def test_events_give_the_same_phases(tmp_path, capture):
-    events = from_events(syn.write_events(tmp_path / "events.jsonl"))
+    events = from_events(syn.write_events(tmp_path / "events.jsonl"), "A")
     seen = from_capture(capture(syn.bootstrap()))
 
     assert events.marks == close(MARKS)
@@ -354,7 +355,7 @@ def test_a_disagreement_is_told_phase_by_phase():
 def test_events_have_the_overlap_too(tmp_path):
     marks = (0.020, 0.012, 0.050, 0.051, 0.055)
 
-    found = from_events(syn.write_events(tmp_path / "events.jsonl", marks))
+    found = from_events(syn.write_events(tmp_path / "events.jsonl", marks), "A")
 
     assert found.overlap == close(0.008)
     assert found.marks == close((0.020, 0.020, *marks[2:]))
@@ -366,7 +367,7 @@ def test_an_exchange_that_captures_do_not_know_contradicts_them(tmp_path, captur
     path.write_text(json.dumps(unknown) + "\n" + path.read_text())
     seen = from_capture(capture(syn.bootstrap()))
 
-    told = contradiction(seen.phases, from_events(path).phases)
+    told = contradiction(seen.phases, from_events(path, "A").phases)
 
     assert told is not None
     assert told.startswith("capture and events differ by 30.0 ms in total, most in the phase PANA")
@@ -388,7 +389,7 @@ def test_a_missing_event_is_named(tmp_path):
     path.write_text("".join(lines))
 
     with pytest.raises(PhaseError, match="ikev1 ChildEstablished"):
-        from_events(path)
+        from_events(path, "A")
 
 
 def test_a_bad_event_line_is_named(tmp_path):
@@ -398,7 +399,7 @@ def test_a_bad_event_line_is_named(tmp_path):
     path.write_text("".join(lines))
 
     with pytest.raises(DataError, match=r"events\.jsonl:4: "):
-        from_events(path)
+        from_events(path, "A")
 
 
 def test_events_that_break_off_are_no_record(tmp_path):
@@ -406,7 +407,7 @@ def test_events_that_break_off_are_no_record(tmp_path):
     path.write_text(path.read_text() + '{"t": 12, "ho')
 
     with pytest.raises(DataError, match=r"events\.jsonl:\d+: the last line is not finished"):
-        from_events(path)
+        from_events(path, "A")
 
 
 @pytest.mark.parametrize(
