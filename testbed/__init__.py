@@ -1,1 +1,1 @@
-"""The harness: labs, topologies, experiments, measurement and figures. It knows no protocol."""
+"""The harness: carries out experiments, measures and shows them. No protocol code is shared."""

@@ -25,13 +25,13 @@ from testbed.experiment.spec import PlannedRun, Spec, SpecError
 from testbed.lab import Lab, LabError
 from testbed.lab.caller import caller, give
 from testbed.lab.job import check_reachable
-from testbed.report import loads, plots
 from testbed.report import page as report
+from testbed.report import plots
 from testbed.results import folder as results
 from testbed.results.manifest import Manifest, begin_manifest, end_manifest, write_manifest
 from testbed.results.runs import Run
 from testbed.run import session
-from testbed.trace import counts, keys, phases
+from testbed.trace import counts, floods, keys, phases
 from topologies.model import HostRole, Topology
 
 
@@ -82,7 +82,7 @@ def analyse(folder: Path, result: Mapping[str, Any], topology: Topology) -> Run:
     mobile_node = topology.host(HostRole.MOBILE_NODE)
     capture = run / "captures" / f"{mobile_node}.pcapng"
     try:
-        line["flood"] = loads.from_events(run / "events.jsonl")
+        line["flood"] = floods.from_events(run / "events.jsonl")
         if line["status"] == "ok":
             seen = phases.from_capture(capture)
             logged = phases.from_events(run / "events.jsonl", mobile_node)

@@ -1,1 +1,1 @@
-"""In: results. Out: medians, fits, comparisons and verdicts."""
+"""In: results. Out: medians, intervals, fits, comparisons, and verdicts on claims."""

@@ -1,1 +1,1 @@
-"""What every stage uses: files written whole, JSON lines, words, the project's own folders."""
+"""What every stage uses: files written whole, JSON lines, words, the places of things."""

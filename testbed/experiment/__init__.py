@@ -1,1 +1,1 @@
-"""In: a TOML file. Out: the runs that it asks for."""
+"""In: a TOML file. Out: a checked experiment, and the runs that it asks for in their order."""

@@ -14,8 +14,10 @@ import msgspec
 from agents.approaches import Role
 from agents.core.documents import absent, nearest
 from agents.core.eventlog import known_events
-from testbed.run.probe import Traffic
 from topologies.model import Topology
+
+TRAFFIC_INTERVAL = 0.02
+"""Seconds between the packets of the correspondent node while steps are carried out."""
 
 Seconds: TypeAlias = Annotated[float, msgspec.Meta(gt=0, le=86400)]
 Text: TypeAlias = Annotated[
@@ -76,7 +78,7 @@ class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def __post_init__(self) -> None:
         if not (self.command.strip() or self.run.strip() or self.until or self.packets):
             raise ValueError("a step needs `command`, `run`, `until` or `packets`")
-        if (least := self.packets * Traffic.INTERVAL) > self.timeout:
+        if (least := self.packets * TRAFFIC_INTERVAL) > self.timeout:
             raise ValueError(
                 f"{self.packets} packets take {least:g} s at least; "
                 f"the step's timeout is {self.timeout:g} s"

@@ -1,4 +1,4 @@
-"""Where hosts run: this kernel (native) or user-mode Linux (uml)."""
+"""In: a command. Out: the same command at work as root, in namespaces or in user-mode Linux."""
 
 from testbed.lab.choice import LABS, choose
 from testbed.lab.job import Job, Lab, LabError, inside

@@ -1,1 +1,1 @@
-"""In: what runs came to. Out: the results folder, written and read back."""
+"""In: runs as they end. Out: the results folder, written line by line and read back."""

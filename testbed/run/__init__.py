@@ -1,1 +1,1 @@
-"""In: a planned run and a lab. Out: captures, events and the run's outcome."""
+"""In: a planned run, inside a lab. Out: captures, events, and what the run came to."""

@@ -82,11 +82,10 @@ class Echo:
 class Traffic:
     """Echo requests at a steady pace until they are stopped, and the longest silence meanwhile."""
 
-    INTERVAL = 0.02
-
-    def __init__(self, echo: Echo, destination: IPv6Address) -> None:
+    def __init__(self, echo: Echo, destination: IPv6Address, interval: float) -> None:
         self._echo = echo
         self._destination = destination
+        self._interval = interval
         self._stopped = threading.Event()
         self._sent = self._answered = 0
         self._silence = 0.0
@@ -99,7 +98,7 @@ class Traffic:
             sent = time.monotonic()
             self._echo.send(self._destination)
             self._sent += 1
-            while (left := sent + self.INTERVAL - time.monotonic()) > 0:
+            while (left := sent + self._interval - time.monotonic()) > 0:
                 if self._echo.receive(left) is not None:
                     self._answered += 1
                     self._silence = max(self._silence, time.monotonic() - heard)
@@ -113,7 +112,7 @@ class Traffic:
             if time.monotonic() > deadline:
                 missing = wanted - self._answered
                 raise NetError(f"{missing} of {packets} packets were not answered in time")
-            time.sleep(self.INTERVAL)
+            time.sleep(self._interval)
 
     def stop(self) -> dict[str, float]:
         """Stop; return the requests sent and answered and the longest silence in seconds."""

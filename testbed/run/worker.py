@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from testbed.experiment.spec import PlannedRun, Spec
-from testbed.experiment.steps import Expectation, Step
+from testbed.experiment.steps import TRAFFIC_INTERVAL, Expectation, Step
 from testbed.results.folder import read_plan, run_folder
 from testbed.run.capture import Capture, start_captures
 from testbed.run.cpu import CpuError, Processors, slowed
@@ -233,7 +233,7 @@ class Run:
         self._reach(echo, home_address)
         started = self._timed("bootstrap", started)
         if self.variant.steps:
-            self._live(net, events, Traffic(echo, home_address))
+            self._live(net, events, Traffic(echo, home_address, TRAFFIC_INTERVAL))
             self._timed("steps", started)
 
     def _live(self, net: Network, events: Events, traffic: Traffic) -> None:

@@ -7,6 +7,7 @@ from testbed.analysis import claims
 from testbed.report import loads
 from testbed.results import folder as results
 from testbed.results.folder import Run, load
+from testbed.trace import floods
 from testbed.trace.phases import PHASES, TOTAL
 
 SPEC = """
@@ -47,18 +48,18 @@ def made(root, *, failed):
 
 def test_the_last_report_of_a_flood_is_its_account(tmp_path):
     path = tmp_path / "events.jsonl"
-    assert loads.from_events(path) is None
+    assert floods.from_events(path) is None
     other = {"t": 1, "host": "A", "agent": "role", "event": "Ready", "pid": 3}
     told = {
         "t": 1, "host": "E", "agent": "flooder", "event": "Flooded", "attack": "pana_start",
         "seconds": 1.5, "attempts": 3, "sent": 5, "answered": 2, "refused": 1,
     }  # fmt: skip
     path.write_text(json.dumps(other) + "\n")
-    assert loads.from_events(path) is None
+    assert floods.from_events(path) is None
     lines = [other, told, told | {"seconds": 2.0, "sent": 9}, other]
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
 
-    assert loads.from_events(path) == {
+    assert floods.from_events(path) == {
         "seconds": 2.0, "attempts": 3, "sent": 9, "answered": 2, "accepted": 0, "refused": 1,
     }  # fmt: skip
 

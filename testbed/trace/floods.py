@@ -1,0 +1,33 @@
+"""What a stranger sent, from its events."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from testbed.base.jsonl import read_whole
+
+
+class _Event(msgspec.Struct):
+    event: str
+    seconds: float = 0.0
+    attempts: int = 0
+    sent: int = 0
+    answered: int = 0
+    accepted: int = 0
+    refused: int = 0
+
+
+def from_events(path: Path) -> dict[str, float] | None:
+    """Return the last that a stranger told of its flood; None if there was none.
+
+    Raises DataError for a bad line.
+    """
+    if not path.exists():
+        return None
+    told = [event for event in read_whole(path, _Event) if event.event == "Flooded"]
+    if not told:
+        return None
+    found: dict[str, float] = msgspec.to_builtins(told[-1])
+    return {name: value for name, value in found.items() if name != "event"}
