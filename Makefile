@@ -20,7 +20,7 @@ help:
 	@echo 'sudo make approaches    all approaches side by side, with Kea and NSD'
 	@echo 'make test               all tests: check, those that need a lab, and the container image (tests/container)'
 	@echo 'make check              fast tests: lint, types, units; needs neither root nor a lab'
-	@echo 'make lint               ruff and mypy alone'
+	@echo 'make lint               ruff, mypy and the layers alone'
 	@echo 'make plot               draw the figures again (RESULTS=$(RESULTS))'
 	@echo 'make bench              what the machines cost, without a network'
 	@echo 'make doctor             what this machine has of what a lab needs'
@@ -54,6 +54,7 @@ lint:
 	@$(AS_CALLER) .venv/bin/ruff check
 	@$(AS_CALLER) .venv/bin/ruff format --check
 	@$(AS_CALLER) .venv/bin/mypy
+	@$(AS_CALLER) .venv/bin/lint-imports --no-cache --no-logo
 
 plot:
 	@setup/install main
