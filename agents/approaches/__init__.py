@@ -6,7 +6,7 @@ each "_". The module offers
 - `Settings`: a msgspec struct, what the experiment may set;
 - `NEEDS`: the kernel features that a run needs, by the names that `mip6lab doctor` shows;
 - `prepare(folder, settings)`: makes what the runs of one variant share, such as certificates;
-- `compose(settings, topology, shared, run)`: returns the roles of one run.
+- `compose(settings, topology, shared, run)`: returns the programs of one run.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _OTHERS = ("scene",)
 
 
 @dataclass(frozen=True, slots=True)
-class Role:
+class Program:
     """One program in one host: a Python module and its configuration.
 
     The programs start in the order of the list; each but the mobile node's prints the event

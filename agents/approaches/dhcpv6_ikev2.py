@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from agents.approaches import Role
+from agents.approaches import Program
 from agents.approaches.pana_ikev2 import Settings as IkeV2Settings
 from agents.approaches.pana_ikev2 import home
 from agents.approaches.scene import (
@@ -14,7 +14,7 @@ from agents.approaches.scene import (
     VISITED_HOME_AGENT_ADDRESS,
     Scene,
     prepare,
-    role,
+    program,
 )
 from agents.daemons.kea import DhcpServerConfiguration, LocalHomeAgent
 from agents.nodes.access_router.settings import RelaySettings
@@ -41,7 +41,7 @@ class Settings(IkeV2Settings, frozen=True, forbid_unknown_fields=True, kw_only=T
             raise ValueError("a home agent in the visited network knows no pre-shared keys")
 
 
-def compose(settings: Settings, topology: Topology, shared: Path, run: Path) -> list[Role]:
+def compose(settings: Settings, topology: Topology, shared: Path, run: Path) -> list[Program]:
     """Return the programs of home network, DHCPv6 server, access router and mobile node."""
     scene, offered = Scene(settings, topology, shared, run), settings.local_offered
     server = scene.address(HostRole.DHCPV6_SERVER, "service")
@@ -64,7 +64,7 @@ def compose(settings: Settings, topology: Topology, shared: Path, run: Path) -> 
     return [
         *scene.strangers(ikev2=settings.ike),
         *home(scene, settings.ike),
-        role("daemons.kea", dhcp),
+        program("daemons.kea", dhcp),
         *([scene.visited_home_agent(settings.ike)] if offered else []),
         scene.access_router(relay=relay, local=None),
         scene.mobile_node(

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from agents.approaches import Role
+from agents.approaches import Program
 from agents.approaches.pana_ikev2 import Settings, home
-from agents.approaches.scene import HOME_AGENT, HOME_REALM, KERNEL_NEEDS, Scene, prepare, role
+from agents.approaches.scene import HOME_AGENT, HOME_REALM, KERNEL_NEEDS, Scene, prepare, program
 from agents.daemons.nsd import DnsServerConfiguration, HomeAgentRecord, Zone
 from agents.nodes.mobile_node.settings import DnsSettings
 from topologies.model import HostRole, Topology
@@ -15,7 +15,7 @@ NEEDS = (*KERNEL_NEEDS, "nsd")
 __all__ = ["NEEDS", "Settings", "compose", "prepare"]
 
 
-def compose(settings: Settings, topology: Topology, shared: Path, run: Path) -> list[Role]:
+def compose(settings: Settings, topology: Topology, shared: Path, run: Path) -> list[Program]:
     """Return the programs of home network and mobile node; the access router only forwards."""
     scene = Scene(settings, topology, shared, run)
     server = scene.address(HostRole.HOME_NETWORK, "core")
@@ -30,6 +30,6 @@ def compose(settings: Settings, topology: Topology, shared: Path, run: Path) -> 
     return [
         *scene.strangers(ikev2=settings.ike),
         *home(scene, settings.ike),
-        role("daemons.nsd", dns),
+        program("daemons.nsd", dns),
         scene.mobile_node(discovery=lookup, ikev2=settings.ike),
     ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from agents.approaches import Role
+from agents.approaches import Program
 from agents.approaches.scene import KERNEL_NEEDS, CommonSettings, Scene, prepare
 from agents.bootstrap.assignment import Protection, PskSource
 from agents.nodes.ike_daemon.ikev2 import Ike2PskSettings
@@ -38,7 +38,7 @@ class Settings(CommonSettings, frozen=True, forbid_unknown_fields=True, kw_only=
             raise ValueError("an early start needs a sealed assignment, and a key from the EMSK")
 
 
-def compose(settings: Settings, topology: Topology, shared: Path, run: Path) -> list[Role]:
+def compose(settings: Settings, topology: Topology, shared: Path, run: Path) -> list[Program]:
     """Return the programs of home network, access router and mobile node."""
     scene, early = Scene(settings, topology, shared, run), settings.early
     return [

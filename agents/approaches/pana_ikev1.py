@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from agents.approaches import Role
+from agents.approaches import Program
 from agents.approaches.scene import KERNEL_NEEDS, CommonSettings, Scene, prepare
 from agents.nodes.habits import Habits, Profile, habits
 from agents.nodes.ike_daemon.settings import IkeSettings
@@ -49,7 +49,7 @@ class Settings(CommonSettings, frozen=True, forbid_unknown_fields=True, kw_only=
         return self.launch or ("script" if self.profile == "paper2006" else "resident")
 
 
-def compose(settings: Settings, topology: Topology, shared: Path, run: Path) -> list[Role]:
+def compose(settings: Settings, topology: Topology, shared: Path, run: Path) -> list[Program]:
     """Return the programs of home network, access router and mobile node."""
     scene = Scene(settings, topology, shared, run)
     hand_over = {"launch": settings.hand_over, "ikev1": settings.ike}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from agents.approaches import Role
+from agents.approaches import Program
 from agents.approaches.scene import (
     HOME_AGENT,
     KERNEL_NEEDS,
@@ -26,7 +26,7 @@ class Settings(CommonSettings, frozen=True, forbid_unknown_fields=True, kw_only=
     ike: Ike2Settings = Ike2Settings()
 
 
-def compose(settings: Settings, topology: Topology, shared: Path, run: Path) -> list[Role]:
+def compose(settings: Settings, topology: Topology, shared: Path, run: Path) -> list[Program]:
     """Return the programs of home network, access router and mobile node."""
     scene = Scene(settings, topology, shared, run)
     return [
@@ -37,7 +37,7 @@ def compose(settings: Settings, topology: Topology, shared: Path, run: Path) -> 
     ]
 
 
-def home(scene: Scene, ike: Ike2Settings) -> list[Role]:
+def home(scene: Scene, ike: Ike2Settings) -> list[Program]:
     """Return the home network's programs: with EAP, the home agent asks the AAA server."""
     if ike.authentication == "eap":
         ask = (HOME_AGENT, VISITED_HOME_AGENT)

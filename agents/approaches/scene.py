@@ -1,4 +1,4 @@
-"""What every approach has in common: identities, certificates, subscribers, and the usual roles."""
+"""What every approach has in common: identities, certificates, subscribers, usual programs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, Literal
 import msgspec
 import tomli_w
 
-from agents.approaches import Role
+from agents.approaches import Program
 from agents.bootstrap.assignment import Protection, PskSource
 from agents.core.configuration import Configuration
 from agents.core.documents import fit
@@ -185,7 +185,7 @@ class Scene:
             port=TLS_PORT if self.settings.diameter_tls else PORT,
         )
 
-    def access_router(self, **changes: Any) -> Role:
+    def access_router(self, **changes: Any) -> Program:
         """Return the access router's program: PAA, enforcement point and AAA client."""
         access = self.topology.link("access").end(self.host(HostRole.ACCESS_ROUTER))
         usual: dict[str, Any] = {
@@ -208,7 +208,9 @@ class Scene:
             "local": self._local_home_agent(),
         }
         if self.settings.rogue is None:
-            return role("nodes.access_router.main", AccessRouterConfiguration(**(usual | changes)))
+            return program(
+                "nodes.access_router.main", AccessRouterConfiguration(**(usual | changes))
+            )
         rogue: dict[str, Any] = {
             "attack": self.settings.rogue,
             "identity": self.settings.identity,
@@ -220,7 +222,7 @@ class Scene:
                 mode="aggressive" if self.settings.rogue == "impersonate" else "main"
             ),
         }
-        return role("nodes.rogue_router.main", RogueConfiguration(**(usual | changes | rogue)))
+        return program("nodes.rogue_router.main", RogueConfiguration(**(usual | changes | rogue)))
 
     def _local_home_agent(self) -> LocalHomeAgent | None:
         if not self.settings.local_offered:
@@ -241,7 +243,7 @@ class Scene:
             duplicate_address_detection=self.settings.duplicate_address_detection,
         )
 
-    def home_network(self, **changes: Any) -> Role:
+    def home_network(self, **changes: Any) -> Program:
         """Return the home network's program: the home AAA server, and a configured home agent."""
         core = self.address(HostRole.HOME_NETWORK, "core")
         peers = [
@@ -268,18 +270,18 @@ class Scene:
             "psk_source": self.settings.psk_source,
             "protection": self.settings.protection,
         }
-        return role("nodes.home_network.main", HomeNetworkConfiguration(**(usual | changes)))
+        return program("nodes.home_network.main", HomeNetworkConfiguration(**(usual | changes)))
 
-    def home_agent(self, ikev2: Ike2Settings) -> Role:
+    def home_agent(self, ikev2: Ike2Settings) -> Program:
         """Return a home agent with IKEv2 and EAP, beside the home AAA server."""
         configuration = HomeAgentConfiguration(
             host=self.host(HostRole.HOME_NETWORK),
             home_agent=self.home_agent_settings(),
             **self._with_eap(HOME_AGENT, HOME_REALM, ikev2),
         )
-        return role("nodes.home_agent.main", configuration)
+        return program("nodes.home_agent.main", configuration)
 
-    def visited_home_agent(self, ikev2: Ike2Settings) -> Role:
+    def visited_home_agent(self, ikev2: Ike2Settings) -> Program:
         """Return a home agent with IKEv2 and EAP in the visited network, on a host of its own."""
         home_agent = self._home_agent_on("visited", HostRole.VISITED_HOME_AGENT)
         configuration = HomeAgentConfiguration(
@@ -288,7 +290,7 @@ class Scene:
             proposed_home_address=_home_address(home_agent),
             **self._with_eap(VISITED_HOME_AGENT, VISITED_REALM, ikev2),
         )
-        return role("nodes.home_agent.main", configuration)
+        return program("nodes.home_agent.main", configuration)
 
     def _with_eap(self, name: str, realm: str, ikev2: Ike2Settings) -> dict[str, Any]:
         return {
@@ -303,7 +305,7 @@ class Scene:
 
     def strangers(
         self, *, ikev1: IkeSettings | None = None, ikev2: Ike2Settings | None = None
-    ) -> list[Role]:
+    ) -> list[Program]:
         """Return who floods a node, if anybody does: a stranger of the topology `attacked`.
 
         PANA is attacked from the access link, all else from the core link. Where IKE is, it is to
@@ -336,7 +338,7 @@ class Scene:
             ikev1=ikev1 or IkeSettings(),
             ikev2=ikev2 or Ike2Settings(),
         )
-        return [role("nodes.flooder.main", configuration)]
+        return [program("nodes.flooder.main", configuration)]
 
     def pana(self, *, mobility: bool = True) -> PanaSettings:
         """Return the mobile node's network access by PANA."""
@@ -349,7 +351,7 @@ class Scene:
             reauth_at=self.settings.reauth_at,
         )
 
-    def mobile_node(self, **changes: Any) -> Role:
+    def mobile_node(self, **changes: Any) -> Program:
         """Return the mobile node's program."""
         settings = self.settings
         usual: dict[str, Any] = {
@@ -367,7 +369,7 @@ class Scene:
             "protection": settings.protection,
             "binding_lifetime": settings.binding_lifetime,
         }
-        return role("nodes.mobile_node.main", MobileNodeConfiguration(**(usual | changes)))
+        return program("nodes.mobile_node.main", MobileNodeConfiguration(**(usual | changes)))
 
 
 def _home_address(home_agent: HomeAgentSettings) -> str:
@@ -375,11 +377,11 @@ def _home_address(home_agent: HomeAgentSettings) -> str:
     return str(IPv6Network(home_agent.prefix).network_address + 0x1234)
 
 
-def role(program: str, configuration: Configuration) -> Role:
-    """Return the role that runs a program, a module of agents.
+def program(module: str, configuration: Configuration) -> Program:
+    """Return the program that a module of agents is, with its configuration.
 
     DocumentError for a configuration that the program would refuse.
     """
     plain = msgspec.to_builtins(configuration)
     fit(plain, type(configuration))
-    return Role(configuration.host, f"agents.{program}", plain, configuration.commands)
+    return Program(configuration.host, f"agents.{module}", plain, configuration.commands)

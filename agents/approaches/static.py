@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from pathlib import Path
 
-from agents.approaches import Role, scene
+from agents.approaches import Program, scene
 from agents.approaches.scene import HOME_ADDRESS, KERNEL_NEEDS, CommonSettings, Scene
 from agents.nodes.home_network.settings import PresharedPeer
 from agents.nodes.ike_daemon.ikev2 import Ike2PskSettings
@@ -30,7 +30,7 @@ def prepare(folder: Path, settings: Settings) -> None:
     key.write_bytes(secrets.token_bytes(32))
 
 
-def compose(settings: Settings, topology: Topology, shared: Path, run: Path) -> list[Role]:
+def compose(settings: Settings, topology: Topology, shared: Path, run: Path) -> list[Program]:
     """Return the programs of home network and mobile node; the access router only forwards."""
     here = Scene(settings, topology, shared, run)
     home_agent, key = here.home_agent_settings(), str(shared / _KEY)

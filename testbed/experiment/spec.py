@@ -214,8 +214,8 @@ class Spec:
         settings, topology = self.settings(variant), self.topology(variant)
         wanted = self.variants[variant]
         try:
-            roles = self.approach(variant).compose(settings, topology, Path(), Path())
-            steps.check(wanted.expect, wanted.steps, topology, roles)
+            programs = self.approach(variant).compose(settings, topology, Path(), Path())
+            steps.check(wanted.expect, wanted.steps, topology, programs)
         except (KeyError, ValueError) as error:
             text = error.args[0] if isinstance(error, KeyError) else error
             raise SpecError(f"{self.source}: variant {variant}: {text}") from None

@@ -11,7 +11,7 @@ from typing import Annotated, TypeAlias
 
 import msgspec
 
-from agents.approaches import Role
+from agents.approaches import Program
 from agents.core.documents import absent, nearest
 from agents.core.eventlog import known_events
 from topologies.model import Topology
@@ -61,10 +61,10 @@ class Expectation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a host does after the bootstrap; traffic from the correspondent node goes on meanwhile.
 
-    `run` is a shell command in the host, `command` a line for its role. The step is over with the
-    event `until` ("A PingAnswered": host and event), for which it has `timeout` seconds, and when
-    `packets` more of the traffic were answered. The traffic is judged up to the first step that
-    `cuts` it.
+    `run` is a shell command in the host, `command` a line for its program. The step is over with
+    the event `until` ("A PingAnswered": host and event), for which it has `timeout` seconds, and
+    when `packets` more of the traffic were answered. The traffic is judged up to the first step
+    that `cuts` it.
     """
 
     host: Text
@@ -86,12 +86,15 @@ class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def check(
-    expected: Expectation | None, steps: Sequence[Step], topology: Topology, roles: Iterable[Role]
+    expected: Expectation | None,
+    steps: Sequence[Step],
+    topology: Topology,
+    composed: Iterable[Program],
 ) -> None:
     """Raise ValueError, with the place, for what these hosts and programs cannot do."""
-    programs: dict[str, Role] = {}
-    for role in roles:
-        programs.setdefault(role.host, role)  # The first of a host takes its commands.
+    programs: dict[str, Program] = {}
+    for program in composed:
+        programs.setdefault(program.host, program)  # The first of a host takes its commands.
     if expected:
         _check_expectation(expected, steps, topology, programs)
     uncut = True
@@ -112,7 +115,7 @@ def check(
 
 
 def _check_expectation(
-    expected: Expectation, steps: Sequence[Step], topology: Topology, programs: dict[str, Role]
+    expected: Expectation, steps: Sequence[Step], topology: Topology, programs: dict[str, Program]
 ) -> None:
     if expected.event:
         _check_event("expect.event", expected.event, programs)
@@ -130,7 +133,7 @@ def _check_expectation(
         )
 
 
-def _check_event(place: str, text: str, programs: dict[str, Role]) -> None:
+def _check_event(place: str, text: str, programs: dict[str, Program]) -> None:
     host, _, event = text.partition(" ")
     if host not in programs:
         what = f"host with a program, {host!r}"
@@ -139,16 +142,16 @@ def _check_event(place: str, text: str, programs: dict[str, Role]) -> None:
         raise ValueError(f"{place}: no program tells of {event!r}{nearest(event, known)}")
 
 
-def _check_command(place: str, step: Step, programs: dict[str, Role]) -> None:
-    role = programs.get(step.host)
-    if role is None:
+def _check_command(place: str, step: Step, programs: dict[str, Program]) -> None:
+    program = programs.get(step.host)
+    if program is None:
         raise ValueError(f"{place}: no program runs in host {step.host}")
     name, *arguments = step.command.split() or [""]
-    if not role.commands:
+    if not program.commands:
         raise ValueError(f"{place}: the program in host {step.host} takes no commands")
-    if name not in role.commands:
-        raise ValueError(f"{place}: {absent(f'command {name!r}', name, sorted(role.commands))}")
-    readers = role.commands[name]
+    if name not in program.commands:
+        raise ValueError(f"{place}: {absent(f'command {name!r}', name, sorted(program.commands))}")
+    readers = program.commands[name]
     if len(readers) != len(arguments):
         raise ValueError(f"{place}: {name} takes {len(readers)} arguments, not {len(arguments)}")
     for reader, argument in zip(readers, arguments, strict=True):

@@ -20,6 +20,7 @@ from ipaddress import IPv6Address
 from pathlib import Path
 from typing import Any, NoReturn
 
+from agents.approaches import Program
 from testbed.experiment.spec import PlannedRun, Spec
 from testbed.experiment.steps import TRAFFIC_INTERVAL, Expectation, Step
 from testbed.results.folder import read_plan, run_folder
@@ -80,14 +81,14 @@ class Run:
         self._processors: Processors | None = None
         self._meter: Meter | None = None
 
-    def _start(self, net: Network, events: Events, role: Any) -> None:
-        name = f"{role.host}-{role.module.rpartition('.')[2]}"
+    def _start(self, net: Network, events: Events, program: Program) -> None:
+        name = f"{program.host}-{program.module.rpartition('.')[2]}"
         configuration = self.folder / "configuration" / f"{name}.json"
-        configuration.write_text(json.dumps(role.configuration, indent=1) + "\n")
+        configuration.write_text(json.dumps(program.configuration, indent=1) + "\n")
         with (self.folder / "logs" / f"{name}.log").open("wb") as log:
             self._processes[name] = net.start(
-                role.host,
-                [sys.executable, "-m", role.module, str(configuration)],
+                program.host,
+                [sys.executable, "-m", program.module, str(configuration)],
                 stdout=events.writer,
                 stderr=log,
             )
@@ -123,22 +124,22 @@ class Run:
                 yield event
         raise RunError(f"no {waiting_for} within {seconds:g} s")
 
-    def _start_roles(self, net: Network, events: Events) -> None:
-        """Start every role; all but the mobile node's must say that they are ready.
+    def _start_programs(self, net: Network, events: Events) -> None:
+        """Start every program; all but the mobile node's must say that they are ready.
 
         Events from before that, such as first attempts to connect, are of no interest.
         """
         mobile_node = self.topology.host(HostRole.MOBILE_NODE)
         run = (self.settings, self.topology, self.shared, self.folder)
-        roles = self.approach.compose(*run)
-        servers = [role for role in roles if role.host != mobile_node]
-        for role in servers:
-            self._start(net, events, role)
-        self._wait_until_ready(events, Counter(role.host for role in servers))
+        programs = self.approach.compose(*run)
+        servers = [program for program in programs if program.host != mobile_node]
+        for program in servers:
+            self._start(net, events, program)
+        self._wait_until_ready(events, Counter(program.host for program in servers))
         self._meter = Meter(process.pid for process in self._processes.values())
-        for role in roles:
-            if role.host == mobile_node:
-                self._start(net, events, role)
+        for program in programs:
+            if program.host == mobile_node:
+                self._start(net, events, program)
         self._assign_processors()
 
     def _read_meter(self) -> None:
@@ -151,7 +152,7 @@ class Run:
         """Wait until as many programs of each host are ready as `waiting` counts."""
         if not waiting:
             return
-        for event in self._events(events, _READY_DEADLINE, "readiness of every role"):
+        for event in self._events(events, _READY_DEADLINE, "readiness of every program"):
             if event["event"] == "Ready":
                 waiting -= Counter([event["host"]])
             if not waiting:
@@ -224,7 +225,7 @@ class Run:
         hosts = [host.name for host in self.topology.hosts if host.role not in _UNSEEN]
         captures += start_captures(net, hosts)
         echo = Echo(net, self.topology.host(HostRole.CORRESPONDENT_NODE))
-        self._start_roles(net, events)
+        self._start_programs(net, events)
         started = self._timed("start", started)
         try:
             home_address = self._bootstrap(events)
@@ -283,7 +284,7 @@ class Run:
                 process.stdin.write(step.command.encode() + b"\n")
                 process.stdin.flush()
                 return
-        raise RunError(f"no role runs in host {step.host}")
+        raise RunError(f"no program runs in host {step.host}")
 
     def _finish(self, captures: list[Capture]) -> None:
         """End captures and agents, in this order, and keep the captures."""
