@@ -35,6 +35,11 @@ class Program:
     configuration: dict[str, object]
     commands: Mapping[str, tuple[Callable[[str], object], ...]] = field(default_factory=dict)
 
+    @property
+    def name(self) -> str:
+        """Its name in results and logs, as B-access_router; no two of a run have the same."""
+        return f"{self.host}-{self.module.removesuffix('.main').rpartition('.')[2]}"
+
 
 def names() -> list[str]:
     """Return the names of all approaches."""

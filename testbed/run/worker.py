@@ -82,11 +82,10 @@ class Run:
         self._meter: Meter | None = None
 
     def _start(self, net: Network, events: Events, program: Program) -> None:
-        name = f"{program.host}-{program.module.rpartition('.')[2]}"
-        configuration = self.folder / "configuration" / f"{name}.json"
+        configuration = self.folder / "configuration" / f"{program.name}.json"
         configuration.write_text(json.dumps(program.configuration, indent=1) + "\n")
-        with (self.folder / "logs" / f"{name}.log").open("wb") as log:
-            self._processes[name] = net.start(
+        with (self.folder / "logs" / f"{program.name}.log").open("wb") as log:
+            self._processes[program.name] = net.start(
                 program.host,
                 [sys.executable, "-m", program.module, str(configuration)],
                 stdout=events.writer,

@@ -138,12 +138,13 @@ def load_all(spec: Spec, variant: str, folder: Path) -> None:
     shared.mkdir()
     approach.prepare(shared, spec.settings(variant))
     subscribers.load(shared / "subscribers.toml")
-    roles = approach.compose(spec.settings(variant), spec.topology(variant), shared, folder)
-    for role in roles:
-        path = folder / f"{role.host}.json"
-        path.write_text(json.dumps(role.configuration))
-        runtime.load(path, configuration_type(role.module))
-        assert [f for f in files(role.configuration) if not f.exists()] == []
+    programs = approach.compose(spec.settings(variant), spec.topology(variant), shared, folder)
+    assert len({program.name for program in programs}) == len(programs)
+    for program in programs:
+        path = folder / f"{program.name}.json"
+        path.write_text(json.dumps(program.configuration))
+        runtime.load(path, configuration_type(program.module))
+        assert [f for f in files(program.configuration) if not f.exists()] == []
 
 
 @pytest.mark.parametrize("approach", APPROACHES)
