@@ -16,7 +16,7 @@ endif
 .PHONY: help setup experiment approaches test check lint plot bench doctor shell clean
 
 help:
-	@echo 'sudo make experiment    the paper'"'"'s measurement; installs what is missing (RUNS=3: 3 runs a variant)'
+	@echo 'sudo make experiment    the paper'"'"'s measurement; installs what is missing (RUNS=3: 3 runs per variant)'
 	@echo 'sudo make approaches    all approaches side by side, with Kea and NSD'
 	@echo 'make test               all tests: check, those that need a lab, and the container image (tests/container)'
 	@echo 'make check              fast tests: lint, types, units; needs neither root nor a lab'

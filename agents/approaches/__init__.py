@@ -1,4 +1,4 @@
-"""How a mobile node learns its home agent: one module an approach.
+"""How a mobile node learns its home agent: one module per approach.
 
 The harness loads `agents.approaches.<name>` by the name in an experiment's file, with "-" for
 each "_". The module offers

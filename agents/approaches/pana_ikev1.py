@@ -18,7 +18,7 @@ __all__ = ["NEEDS", "Settings", "compose", "prepare"]
 
 
 class Settings(CommonSettings, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """How PANA hands over to IKE, how IKE negotiates, and the habits of the daemons.
+    """How IKE is started after PANA, how IKE negotiates, and the habits of the daemons.
 
     The profile `paper2006` launches by script and has the habits of the paper's daemons; `launch`
     and `habits` change it in part.
@@ -44,20 +44,20 @@ class Settings(CommonSettings, frozen=True, forbid_unknown_fields=True, kw_only=
         return self.all_habits.processor_ghz
 
     @property
-    def hand_over(self) -> Literal["resident", "script"]:
-        """How PANA hands over."""
+    def launch_mode(self) -> Literal["resident", "script"]:
+        """How IKE is started after PANA."""
         return self.launch or ("script" if self.profile == "paper2006" else "resident")
 
 
 def compose(settings: Settings, topology: Topology, shared: Path, run: Path) -> list[Program]:
     """Return the programs of home network, access router and mobile node."""
     scene = Scene(settings, topology, shared, run)
-    hand_over = {"launch": settings.hand_over, "ikev1": settings.ike}
+    ike = {"launch": settings.launch_mode, "ikev1": settings.ike}
     daemons = settings.all_habits
     of_daemons = {} if daemons == Habits() else {"habits": daemons}
     return [
         *scene.strangers(ikev1=settings.ike),
-        scene.home_network(home_agent=scene.home_agent_settings(), **hand_over),
+        scene.home_network(home_agent=scene.home_agent_settings(), **ike),
         scene.access_router(),
-        scene.mobile_node(access=scene.pana(), **hand_over, **of_daemons),
+        scene.mobile_node(access=scene.pana(), **ike, **of_daemons),
     ]

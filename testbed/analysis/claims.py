@@ -199,7 +199,7 @@ def _no_dhcp(every: Sequence[_Variant]) -> _Verdict:
     )
     if dhcp := next((one for one in every if one.approach == DHCP and one.messages(DHCPV6)), None):
         data["with_dhcpv6"] = median(dhcp.messages(DHCPV6))
-        evidence += f"; {DHCP} takes {data['with_dhcpv6']:g} a bootstrap"
+        evidence += f"; {DHCP} takes {data['with_dhcpv6']:g} per bootstrap"
     return (CONTRADICTED if seen else SUPPORTED), evidence, data
 
 

@@ -2,7 +2,7 @@
 
 total = sum of k(link) * RTT(link) + constant, where RTT is twice the measured one-way delay.
 Totals have a tail to one side, as when a message is sent again or the machine is busy, and a grid
-has few runs a point: Huber's loss keeps every run and bounds what one of them can do, where the
+has few runs per point: Huber's loss keeps every run and bounds what one of them can do, where the
 medians of a point with two or three runs would not.
 """
 
@@ -51,7 +51,7 @@ class Fit:
     """What the runs of one series say: round trips by link, and the rest in seconds.
 
     `fixed` are the swept parameters that are no delay and are the same in the series; `scatter` is
-    the median absolute residual in seconds. `draws` are the bootstrap's coefficients, a row a
+    the median absolute residual in seconds. `draws` are the bootstrap's coefficients, a row per
     draw: the links' in the order of `round_trips`, then the constant.
     """
 
@@ -205,7 +205,7 @@ def _huber(x: Any, y: Any) -> tuple[Any, float]:
 
 
 def _draws(x: Any, y: Any, best: Any, threshold: float, rng: np.random.Generator) -> Any:
-    """Return the coefficients in every draw of the wild bootstrap (Wu 1986), a row a draw.
+    """Return the coefficients in every draw of the wild bootstrap (Wu 1986), a row per draw.
 
     Delays are the experiment's own choice, so rows stay and their scores, which are the residuals
     bounded by Huber's loss, change sign at random. One step of Newton's leads from the scores to

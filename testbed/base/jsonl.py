@@ -1,4 +1,4 @@
-"""JSON-lines files that survive a kill: one object a line, a torn last line is told apart."""
+"""JSON-lines files that survive a kill: one object per line; a torn last line is told apart."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def read_whole(path: Path, of: type[T]) -> list[T]:
 
 
 def read_lines(path: Path, of: type[T]) -> Lines[T]:
-    """Read `path` as one `of` a line; a last line without its end may be torn, others may not.
+    """Read `path` as one `of` per line; a last line without its end may be torn, others may not.
 
     Raises DataError with file and line.
     """

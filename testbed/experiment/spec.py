@@ -346,7 +346,7 @@ class Spec:
         return needs
 
     def plan(self, runs: int | None = None, seed: int | None = None) -> list[PlannedRun]:
-        """Return the runs in blocks of one run a variant and point, each in random order.
+        """Return the runs in blocks of one run per variant and point, each in random order.
 
         A variant with fewer runs than others is in some blocks only, evenly spread. `runs` is for
         every variant.

@@ -117,7 +117,7 @@ def following(guessed: Sequence[float], console: Console) -> Iterator[Show]:
 
 class _OnBar(Show):
     def __init__(self, guessed: Sequence[float], bar: Progress) -> None:
-        super().__init__(guessed, threading.Event())  # A bar is drawn ten times a second anyway.
+        super().__init__(guessed, threading.Event())  # A bar is drawn ten times per second anyway.
         self._bar = bar
         self._task = bar.add_task(self.doing, total=len(guessed), show=self)
 

@@ -28,7 +28,7 @@ from testbed.trace.phases import (
 from topologies.model import HostRole
 
 LANES = {HostRole.MOBILE_NODE: 0.0, HostRole.ACCESS_ROUTER: 1.0, HostRole.HOME_NETWORK: 2.0}
-ROW = 0.235  # Inches a message.
+ROW = 0.235  # Inches per message.
 MAX_ROWS = 120
 STRIP = (3.32, 3.48)
 

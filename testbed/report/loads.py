@@ -16,7 +16,7 @@ Rows = list[tuple[str, ...]]
 
 
 def flood_rows(results: Results) -> tuple[list[str], Rows]:
-    """Return a row a variant: runs that succeeded, the flood, and each attacked program's use."""
+    """Return a row per variant: runs that succeeded, the flood, and each attacked program's use."""
     used = {name: programs(results.of(name)) for name in results.variants}
     servers = [name for name in _names(used.values()) if not _is_other(name)]
     head = ["variant", "runs", "packets/s\n(answers)", "total", *(_two_lines(s) for s in servers)]
@@ -32,7 +32,7 @@ def flood_rows(results: Results) -> tuple[list[str], Rows]:
 
 
 def program_rows(results: Results) -> tuple[list[str], Rows]:
-    """Return a row a program: what it used in each variant, as medians."""
+    """Return a row per program: what it used in each variant, as medians."""
     used = [programs(results.of(name)) for name in results.variants]
     rows = [(name, *(_use(one.get(name)) for one in used)) for name in _names(used)]
     return ["median of a run", *results.variants], rows

@@ -62,7 +62,7 @@ def _compared(summary: Summary | None, paper: float, with_ends: bool) -> Text:
 
 
 def _phase_rows(results: Results) -> Rows:
-    """Return a row a phase: title, the paper's time, and two lines a variant."""
+    """Return a row per phase: title, the paper's time, and two lines per variant."""
     paper = results.paper.seconds
     found = [phase_summaries(results, name) for name in results.variants]
     rows = [

@@ -232,7 +232,7 @@ def _phases_data(
 
 
 def cdf_figure(results: Results) -> Drawn:
-    """Draw the share of successful runs that took at most a time, a step a run."""
+    """Draw the share of successful runs that took at most a time, one step per run."""
     totals = {name: sorted(results.values(name, TOTAL)) for name in results.variants}
     totals = {name: values for name, values in totals.items() if values}
     rows: list[list[Any]] = [["variant", "total_seconds", "share"]]

@@ -56,7 +56,7 @@ def _counts(found: Counted | None) -> str:
 
 
 def fit_rows(results: Results) -> tuple[list[str], Rows]:
-    """Return a row a variant of a sweep: round trips fitted and counted, and the rest."""
+    """Return a row per variant of a sweep: round trips fitted and counted, and the rest."""
     links = swept_links(results)
     head = ["variant", *(f"{link}\n{word}" for link in links for word in ("fitted", "counted"))]
     rows: Rows = []
@@ -79,7 +79,7 @@ def _fit_row(fit: Fit, links: Sequence[str]) -> tuple[str, ...]:
 
 
 def point_rows(results: Results, *, ends: bool = True) -> tuple[list[str], Rows]:
-    """Return a row a point of a sweep's grid: each variant's median total, with `ends` its ends."""
+    """Return a row per point of a grid: each variant's median total, with `ends` its interval."""
     rows: Rows = []
     for point in results.points:
         there = results.at(point)
@@ -96,7 +96,7 @@ def point_rows(results: Results, *, ends: bool = True) -> tuple[list[str], Rows]
 
 
 def traffic_rows(results: Results) -> tuple[list[str], Rows]:
-    """Return a row a link and protocol: messages and octets of each variant."""
+    """Return a row per link and protocol: messages and octets of each variant."""
     found = {name: traffic(results.bootstrapped(name)) for name in results.variants}
     links = list(dict.fromkeys(link for one in found.values() for link in one))
     rows: Rows = []
@@ -131,7 +131,7 @@ def _amount(counts: Sequence[dict[str, Any] | None]) -> str:
 
 
 def outcome_rows(results: Results) -> tuple[list[str], Rows]:
-    """Return a row a variant: what it is, what was expected of it, and what it came to."""
+    """Return a row per variant: what it is, what was expected of it, and what it came to."""
     rows: Rows = []
     for name in results.variants:
         variant = results.spec.variants.get(name) if results.spec else None
@@ -157,7 +157,7 @@ def way(outcome: outcomes.Outcome) -> str:
 
 
 def comparison_rows(made: Sequence[Comparison]) -> tuple[list[str], Rows]:
-    """Return a row a comparison."""
+    """Return a row per comparison."""
     swept = any(one.points > 1 for one in made)
     head = ["second, first", *(["points"] if swept else []), "runs", "medians", "longer by"]
     head += ["ratio", "p (Holm)", "Cliff's\ndelta"]
@@ -189,7 +189,7 @@ def _difference(one: Comparison) -> str:
 
 
 def claim_rows(found: Sequence[Finding]) -> tuple[list[str], Rows]:
-    """Return a row a claim."""
+    """Return a row per claim."""
     rows: Rows = [(f"{one.claim} ({one.source})", one.verdict, one.evidence) for one in found]
     return ["claim", "verdict", "evidence"], rows
 
@@ -244,7 +244,7 @@ def floods(results: Results) -> Table:
 
 
 def messages(results: Results) -> Table:
-    """Return round trips, messages and octets on each link for the terminal, a row a variant.
+    """Return round trips, messages and octets on each link for the terminal, a row per variant.
 
     The protocols' shares of them are in the report.
     """

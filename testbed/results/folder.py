@@ -306,15 +306,6 @@ def append(folder: Path, run: Run) -> None:
     append_line(folder / "runs.jsonl", run)
 
 
-def read_run(line: Mapping[str, Any]) -> Run:
-    """Return the run that a line of runs.jsonl is about; raises DataError."""
-    try:
-        run: Run = msgspec.convert(line, Run)
-    except msgspec.ValidationError as error:
-        raise DataError(f"a run's line: {error}") from None
-    return run
-
-
 def load(folder: Path) -> Results:
     """Read a results folder; raises DataError with file and line.
 
@@ -380,7 +371,7 @@ def _specification(document: dict[str, Any], folder: Path) -> tuple[Spec | None,
 
 
 def contradictions(runs: Iterable[Run]) -> list[str]:
-    """Return a line a run whose capture and events contradict each other."""
+    """Return a line for each run whose capture and events contradict each other."""
     told = (
         (run, contradiction(run.phases or {}, run.event_phases or {}, run.share)) for run in runs
     )
@@ -398,7 +389,7 @@ def read_spec(path: Path) -> dict[str, Any]:
 
 
 def write_phases_csv(results: Results) -> Path:
-    """Write phases.csv: a line a run, failed ones too, times in seconds."""
+    """Write phases.csv: a line per run, failed ones too, times in seconds."""
     names, beside = (*PHASES, TOTAL), ("first_packet", DISCOVERY, OVERLAP)
     rows: list[list[Any]] = [["run", "variant", "seed", "status", *names, *beside, "came_to"]]
     for run in results.runs:

@@ -71,7 +71,7 @@ def maximum(part: float) -> str:
 
 
 class Processors:
-    """The groups of one run, one a host."""
+    """The groups of one run, one per host."""
 
     def __init__(self, folder: Path, processor: Processor) -> None:
         self._folder = folder

@@ -77,7 +77,7 @@ class Ipv6Host(Node):  # type: ignore[misc]
     def _set_defaults(self, host: Host) -> None:
         """Set how interfaces behave, before there are any: they inherit it.
 
-        Fixed addresses and one host a link end: there are no duplicates to detect.
+        Fixed addresses and one host per end of a link: there are no duplicates to detect.
         """
         autoconfigure = int(any(interface.autoconfigure for _, interface in self._interfaces))
         settings = {

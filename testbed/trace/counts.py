@@ -51,8 +51,8 @@ class LinkTraffic(msgspec.Struct):
 class Traffic(msgspec.Struct):
     """What crossed each link from the bootstrap's first message to the Binding Acknowledgement.
 
-    `home_agents` are those that the home AAA server named in clear, in order; `home_agent` is the
-    one that the mobile node registered with.
+    `home_agents` are those that the home AAA server named in the clear, in order; `home_agent` is
+    the one that the mobile node registered with.
     """
 
     links: dict[str, LinkTraffic]

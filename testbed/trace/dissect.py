@@ -73,7 +73,7 @@ class Ike(Seen):
 
 @dataclass(frozen=True, slots=True)
 class Mobility(Seen):
-    """A Binding Update or Acknowledgement, in clear or told by HAO or RH2 in front of ESP."""
+    """A Binding Update or Acknowledgement, in the clear or told by HAO or RH2 in front of ESP."""
 
     update: bool
     home_address: IPv6Address | None

@@ -32,7 +32,7 @@ def read_frames(path: Path) -> list[Frame]:
     Raises DataError if the file is missing, empty, cut short or something else.
     """
     frames: list[Frame] = []
-    resolutions: list[int] = []  # Ticks a second of each interface of this section.
+    resolutions: list[int] = []  # Ticks per second of each interface of this section.
     for block in _read(path):
         try:
             if block.kind == SECTION:

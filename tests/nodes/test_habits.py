@@ -22,8 +22,8 @@ def settings(**values):
 
 def test_a_profile_has_all_its_habits():
     modern, paper = settings(), settings(profile="paper2006")
-    assert (modern.all_habits, modern.hand_over) == (Habits(), "resident")
-    assert (paper.all_habits, paper.hand_over) == (PROFILES["paper2006"], "script")
+    assert (modern.all_habits, modern.launch_mode) == (Habits(), "resident")
+    assert (paper.all_habits, paper.launch_mode) == (PROFILES["paper2006"], "script")
 
 
 def test_each_habit_can_be_changed_by_itself():
@@ -33,7 +33,7 @@ def test_each_habit_can_be_changed_by_itself():
         assert msgspec.to_builtins(one) == defaults | {name: value}
         without = settings(profile="paper2006", habits={name: defaults[name]}).all_habits
         assert getattr(without, name) == defaults[name]
-    assert settings(profile="paper2006", launch="resident").hand_over == "resident"
+    assert settings(profile="paper2006", launch="resident").launch_mode == "resident"
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,7 @@ def test_round_trips_are_those_of_the_exchanges(tmp_path, wire):
 
     traffic, timeline = counted(wire, tmp_path)
 
-    # PANA: PCI and one a round with the AAAH; IKE: three and one; Mobile IPv6: one.
+    # PANA: PCI and one per round with the AAAH; IKE: three and one; Mobile IPv6: one.
     assert trips(traffic) == {"access": 4 + 4 + 1, "core": 3 + 4 + 1}
     crossing = 2 * (9 * 0.02 + 8 * 0.03)
     assert timeline.phases["total"] == pytest.approx(crossing, abs=0.05)
