@@ -30,38 +30,13 @@ from testbed.base.files import (
 from testbed.base.jsonl import DataError, append_line, read_lines
 from testbed.experiment.spec import PlannedRun, Spec, SpecError
 from testbed.results.manifest import Manifest, read_manifest
+from testbed.results.paper import Paper, load_paper
 from testbed.results.runs import Run
 from testbed.trace.phases import DISCOVERY, OVERLAP, PHASES, TOTAL, contradiction
 from topologies import paper
 from topologies.model import Topology
 
-PAPER = Path(__file__).with_name("paper.toml")
 LATEST = "latest"
-
-
-class PaperPhase(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A figure of the paper in seconds, and the sentence that gives it."""
-
-    seconds: float
-    source: str
-
-
-class Paper(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The paper's figures; its parts and `unattributed` sum to the `total` that it states."""
-
-    title: str
-    section: str
-    source: str
-    total: float
-    unattributed: float
-    statistic: str
-    phases: dict[str, PaperPhase]
-    platform: dict[str, Any]
-
-    @property
-    def seconds(self) -> dict[str, float]:
-        """The five phases and `total` in seconds."""
-        return {name: self.phases[name].seconds for name in PHASES} | {TOTAL: self.total}
 
 
 class _Plan(msgspec.Struct):
@@ -176,20 +151,6 @@ def _in_order(value: Any) -> tuple[bool, float, str]:
     """Sort numbers by value, and what is none behind them by its text."""
     number = isinstance(value, int | float)
     return not number, float(value) if number else 0.0, str(value)
-
-
-def load_paper(path: Path = PAPER) -> Paper:
-    """Read the paper's figures; raises DataError."""
-    try:
-        paper = msgspec.toml.decode(path.read_bytes(), type=Paper)
-    except OSError as error:
-        raise DataError(f"{path}: {error.strerror}") from None
-    except (msgspec.DecodeError, ValueError) as error:
-        raise DataError(f"{path}: {error}") from None
-    missing = [name for name in PHASES if name not in paper.phases]
-    if missing:
-        raise DataError(f"{path}: no phase {', '.join(missing)}")
-    return paper
 
 
 def create(root: Path, experiment: str, spec: str = "", run_id: str | None = None) -> Path:

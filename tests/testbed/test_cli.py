@@ -8,6 +8,7 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner
@@ -18,6 +19,7 @@ from testbed.base.places import PROJECT, experiments
 from testbed.cli import main
 from testbed.experiment.spec import PlannedRun
 from testbed.results import folder as results
+from testbed.results import paper
 
 HEAVY = "{'matplotlib', 'mininet', 'numpy', 'pyroute2', 'rich', 'scapy', 'scipy', 'cryptography'}"
 NO_HOME = {"PATH": os.environ["PATH"], "HOME": "/proc/none"}
@@ -178,18 +180,18 @@ def test_what_is_asked_for_wrongly_is_found_before_the_lab(monkeypatch):
     def missing() -> None:
         raise DataError("paper.toml: No such file or directory")
 
-    monkeypatch.setattr(results, "load_paper", missing)
+    monkeypatch.setattr(paper, "load_paper", missing)
     assert invoke("run", "paper") == (2, "mip6lab: paper.toml: No such file or directory\n")
 
 
 @pytest.mark.parametrize("way", ["option", "environment"])
 def test_results_that_cannot_be_kept_are_refused_before_the_lab_starts(monkeypatch, way):
     # The lab is chosen, but it could not do anything.
-    monkeypatch.setattr(testbed.lab.choice, "choose", lambda *_: (object(), "lab: none"))
+    lab = SimpleNamespace(name="native")
+    monkeypatch.setattr(testbed.lab.choice, "choose", lambda *_: (lab, "lab: none"))
     if way == "environment":
         monkeypatch.setenv("MIP6LAB_RESULTS", "/proc/results")
     option = ["--output", "/proc/results"] if way == "option" else []
-    monkeypatch.setattr("testbed.cli._place", lambda *_: object())
 
     status, said = invoke("run", "paper", "--runs", "1", *option)
 

@@ -18,6 +18,7 @@ from testbed.base.jsonl import DataError, append_line
 from testbed.report import page as report
 from testbed.report import style
 from testbed.results import folder as results
+from testbed.results import paper
 from testbed.results.manifest import begin_manifest, end_manifest
 from testbed.results.runs import Run
 from testbed.trace.phases import PHASES
@@ -224,9 +225,9 @@ def test_the_manifest_says_what_a_result_depends_on(folder, monkeypatch):
 
 
 def test_the_papers_figures():
-    paper = results.load_paper()
+    quoted = paper.load_paper()
 
-    assert paper.seconds == {
+    assert quoted.seconds == {
         "pana": 0.04,
         "pana_to_ike": 3.8,
         "ike": 2.2,
@@ -234,17 +235,17 @@ def test_the_papers_figures():
         "binding": 0.8,
         "total": 8.4,
     }
-    parts = sum(paper.seconds[name] for name in PHASES)
-    assert parts + paper.unattributed == pytest.approx(paper.total)
-    for name, phase in paper.phases.items():
-        assert phase.source.startswith(f"{paper.seconds[name]:g} s ")
+    parts = sum(quoted.seconds[name] for name in PHASES)
+    assert parts + quoted.unattributed == pytest.approx(quoted.total)
+    for name, phase in quoted.phases.items():
+        assert phase.source.startswith(f"{quoted.seconds[name]:g} s ")
 
 
 @pytest.mark.parametrize("text", ["", "total = 'x'", "[["])
 def test_a_damaged_paper_is_named(tmp_path, text):
     (tmp_path / "paper.toml").write_text(text)
     with pytest.raises(DataError, match=r"paper\.toml"):
-        results.load_paper(tmp_path / "paper.toml")
+        paper.load_paper(tmp_path / "paper.toml")
 
 
 def test_medians_and_intervals():

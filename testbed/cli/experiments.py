@@ -1,0 +1,196 @@
+"""Commands about experiments: carry them out, list what there is, check a file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from testbed.cli.options import (
+    FOLDER,
+    carried_out,
+    experiment_argument,
+    json_option,
+    output_option,
+    set_option,
+)
+from testbed.cli.terminal import FAILED, choose_lab, give_up, handle_interrupts, open_console
+
+if TYPE_CHECKING:
+    from testbed.experiment.spec import PlannedRun, Spec
+    from testbed.runner import Outcome, Watcher
+
+KINDS = ("experiments", "topologies", "approaches", "results")
+
+
+@click.command()
+@carried_out(optional=True)
+@click.option(
+    "--resume",
+    metavar="FOLDER",
+    type=FOLDER,
+    help="Go on with an interrupted results folder, in the lab that it began in.",
+)
+def run(
+    experiment: str | None,
+    variants: Sequence[str],
+    assignments: Sequence[str],
+    resume: Path | None,
+    **how: Any,
+) -> None:
+    """Carry out an EXPERIMENT and draw its figures.
+
+    All of it goes to OUTPUT/NAME/RUN-ID, beside it a link to it, latest.
+    """
+    if resume:
+        if experiment or variants or assignments or how["runs"] or how["seed"] is not None:
+            give_up(
+                "--resume goes on as it was planned:"
+                " without EXPERIMENT, --variant, --set, --runs, --seed"
+            )
+        _resume(resume, how["lab"], as_json=how["as_json"])
+        return
+    if experiment is None:
+        give_up("there is neither an EXPERIMENT to run nor --resume FOLDER to go on with")
+    _carry_out(chosen(experiment, assignments, variants, swept=False), **how)
+
+
+@click.command()
+@carried_out()
+def sweep(experiment: str, variants: Sequence[str], assignments: Sequence[str], **how: Any) -> None:
+    """Carry out an EXPERIMENT over the grid of its [sweep] and fit the round trips."""
+    _carry_out(chosen(experiment, assignments, variants, swept=True), **how)
+
+
+def chosen(
+    experiment: str, assignments: Sequence[str], variants: Sequence[str] = (), *, swept: bool | None
+) -> Spec:
+    """Read an experiment, which has to be a sweep, or none; with None it may be either."""
+    from testbed.experiment.spec import SpecError
+    from testbed.report.catalogue import load_experiment
+
+    try:
+        spec = load_experiment(experiment, assignments, variants)
+        if swept is False and spec.experiment.sweep:
+            raise SpecError(f"{experiment} is a sweep: mip6lab sweep {experiment}")
+        if swept and not spec.experiment.sweep:
+            raise SpecError(f"{experiment} has no [sweep]: mip6lab run {experiment}")
+    except SpecError as error:
+        give_up(error)
+    return spec
+
+
+def _carry_out(
+    spec: Spec, *, lab: str, runs: int | None, seed: int | None, output: Path, as_json: bool
+) -> None:
+    from testbed import runner
+    from testbed.base.jsonl import DataError
+    from testbed.experiment.spec import SpecError
+    from testbed.lab import LabError
+    from testbed.results.paper import load_paper
+
+    handle_interrupts()
+    used = spec.experiment.seed if seed is None else seed
+    try:
+        plan = spec.plan(runs, used)
+        load_paper()
+        place = choose_lab(lab, spec.needs())
+        root = runner.make_output(output)
+    except (SpecError, LabError, DataError, OSError) as error:
+        give_up(error)
+    _follow(
+        spec,
+        plan,
+        as_json,
+        lambda show: runner.carry_out(spec, plan, lab=place, seed=used, root=root, watcher=show),
+    )
+
+
+def _resume(folder: Path, lab: str, *, as_json: bool) -> None:
+    from testbed import runner
+    from testbed.base.files import plain
+    from testbed.base.jsonl import DataError
+    from testbed.experiment.spec import SpecError
+    from testbed.lab import LabError
+
+    handle_interrupts()
+    try:
+        loaded, spec = runner.interrupted(folder)
+        began_in = loaded.manifest.lab if loaded.manifest else lab
+        if lab not in ("auto", began_in):
+            raise LabError(f"{plain(folder)} began in the {began_in} lab, and goes on there")
+        place = choose_lab(began_in, spec.needs())
+    except (DataError, SpecError, LabError) as error:
+        give_up(error)
+    _follow(
+        spec, loaded.missing, as_json, lambda show: runner.resume(folder, lab=place, watcher=show)
+    )
+
+
+def _follow(
+    spec: Spec,
+    plan: Sequence[PlannedRun],
+    as_json: bool,
+    carry_out: Callable[[Watcher], Outcome],
+) -> None:
+    """Say how long it will take, carry it out, and show what it came to."""
+    from testbed.base.files import plain
+    from testbed.base.jsonl import DataError
+    from testbed.base.words import about, several
+    from testbed.lab import LabError
+    from testbed.report import page as report
+    from testbed.report.forecast import following
+
+    console = open_console(stderr=as_json)
+    guessed = spec.durations(plan)
+    variants = several(len({one.variant for one in plan}), "variant")
+    click.echo(f"{several(len(plan), 'run')} of {variants}, {about(sum(guessed))}", err=True)
+    try:
+        with following(guessed, open_console(stderr=True)) as show:
+            outcome = carry_out(show)
+    except (LabError, DataError, OSError) as error:
+        give_up(error)
+    loaded = outcome.results
+    if as_json:
+        click.echo((outcome.folder / "summary.json").read_text(encoding="utf-8"))
+        if loaded.unfinished:
+            console.print(loaded.unfinished, soft_wrap=True, markup=False)
+    else:
+        report.show(loaded, console)
+    console.print(f"results: {plain(outcome.folder)}", soft_wrap=True, markup=False)
+    if loaded.failed or loaded.missing:
+        raise SystemExit(FAILED)
+
+
+@click.command("list")
+@click.argument("kind", required=False, type=click.Choice(KINDS))
+@output_option
+@json_option
+def list_command(kind: str | None, output: Path, as_json: bool) -> None:
+    """List what there is: experiments, topologies, approaches, results, or one KIND of these."""
+    from testbed.report import catalogue
+
+    found = {one: catalogue.find(one, output) for one in ([kind] if kind else KINDS)}
+    if as_json:
+        click.echo(json.dumps(found, indent=1))
+        return
+    for heading, entries in found.items():
+        if not kind:
+            click.echo(f"{heading}:")
+        width = max(map(len, entries), default=0)
+        for name, text in entries.items():
+            click.echo(f"{'' if kind else '  '}{name:<{width}}  {text}")
+
+
+@click.command()
+@experiment_argument
+@set_option
+def validate(experiment: str, assignments: Sequence[str]) -> None:
+    """Check an EXPERIMENT without running it."""
+    spec = chosen(experiment, assignments, swept=None)
+    for name, variant in spec.variants.items():
+        click.echo(f"{name}: approach {variant.approach}, topology {variant.topology}")
+    click.echo(f"needs: {', '.join(sorted(spec.needs()))}")

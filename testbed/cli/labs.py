@@ -1,0 +1,98 @@
+"""Commands about this machine and its labs: what is here, what runs in one, what one left."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+import click
+
+from testbed.base import places
+from testbed.cli.options import json_option, lab_option, topology_argument
+from testbed.cli.terminal import UNUSABLE, choose_lab, give_up, handle_interrupts, open_console
+
+
+@click.command()
+@json_option
+def doctor(as_json: bool) -> None:
+    """List what the labs need, what it is for, and whether it is here."""
+    from testbed.lab.doctor import FEATURES, PACKAGES, examine
+
+    findings = examine()
+    if as_json:
+        click.echo(json.dumps([finding.as_json() for finding in findings], indent=1))
+        return
+    from rich.table import Table
+
+    console = open_console()
+    table = Table(box=None, pad_edge=False)
+    for heading in ("feature", "here", "lab", "for", "what to do"):
+        table.add_column(heading)
+    signs = {True: "[green]yes[/]", False: "[red]no[/]", None: "[yellow]?[/]"}
+    for finding in findings:
+        labs = "both" if len(finding.labs) > 1 else finding.labs[0]
+        table.add_row(finding.name, signs[finding.here], labs, finding.purpose, finding.remedy)
+    console.print(table)
+    usable: list[str] = []
+    for name in ("native", "uml"):
+        missing = [f for f in findings if name in f.labs and f.here is False]
+        if lacks := ", ".join(f.name for f in missing if FEATURES[f.name].always):
+            console.print(f"lab {name}: lacks {lacks}")
+            continue
+        usable.append(name)
+        less = ", ".join(f.purpose for f in missing)
+        console.print(f"lab {name}: usable{less and f', except for {less}'}", soft_wrap=True)
+    lacking = (PACKAGES[f.name] for f in findings if f.here is False and f.name in PACKAGES)
+    if packages := dict.fromkeys(lacking):
+        console.print(places.how_to_install(*packages, level="approaches"), soft_wrap=True)
+    if not usable:
+        raise SystemExit(UNUSABLE)
+
+
+def _interact(
+    lab: str, command: Sequence[str], needs: Iterable[str] | None, *, reads: bool
+) -> NoReturn:
+    """Run a command in a lab on this terminal, and end with its exit status."""
+    from testbed.lab import LabError
+
+    handle_interrupts()
+    try:
+        status = choose_lab(lab, needs).interact(command, cwd=Path.cwd(), reads=reads)
+    except LabError as error:
+        give_up(error)
+    raise SystemExit(status)
+
+
+@click.command("exec", context_settings={"ignore_unknown_options": True})
+@lab_option
+@click.option("-i", "--stdin", is_flag=True, help="Hand standard input on, if it is no terminal.")
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
+def execute(lab: str, stdin: bool, command: Sequence[str]) -> None:
+    """Run COMMAND as root inside a lab."""
+    _interact(lab, command, None, reads=stdin)
+
+
+@click.command()
+@topology_argument
+@lab_option
+def shell(topology: str, lab: str) -> None:
+    """Build TOPOLOGY in a lab and open Mininet's prompt in it, or carry out a script from stdin."""
+    import topologies
+
+    try:
+        shared = any(link.is_shared for link in topologies.load(topology).links)
+    except LookupError as error:
+        give_up(error.args[0])
+    needs = ("veth", "sch_htb", *(("bridge",) if shared else ()))
+    _interact(lab, [sys.executable, "-m", "testbed.run.shell", topology], needs, reads=True)
+
+
+@click.command()
+def clean() -> None:
+    """Remove what killed labs left: temporary folders of this user. Results stay."""
+    from testbed.lab import uml_host
+
+    click.echo(f"removed {uml_host.sweep()} temporary folders of killed labs")

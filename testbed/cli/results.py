@@ -1,0 +1,105 @@
+"""Commands about results folders: draw, show and compare what runs came to."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from testbed.cli.options import FOLDER, folder_argument, json_option
+from testbed.cli.terminal import give_up, open_console
+from testbed.trace.phases import DISCOVERY, PHASES, TOTAL
+
+if TYPE_CHECKING:
+    from testbed.results.folder import Results
+
+
+@click.command()
+@folder_argument
+def plot(folder: Path) -> None:
+    """Draw the figures of a results FOLDER again."""
+    from testbed.base.files import plain
+
+    for path in sorted((_conclude(folder).folder / "figures").glob("*.png")):
+        click.echo(plain(path))
+
+
+@click.command()
+@folder_argument
+@json_option
+def report(folder: Path, as_json: bool) -> None:
+    """Show the table of a results FOLDER, and write its report.html again."""
+    from testbed.base.files import plain
+    from testbed.report.page import show
+
+    loaded = _conclude(folder)
+    if as_json:
+        click.echo((loaded.folder / "summary.json").read_text())
+        return
+    show(loaded, open_console())
+    click.echo(plain(loaded.folder / "report.html"))
+
+
+def _conclude(folder: Path) -> Results:
+    from testbed import runner
+    from testbed.base.jsonl import DataError
+
+    try:
+        return runner.conclude(folder.resolve())
+    except (DataError, OSError) as error:
+        give_up(error)
+
+
+@click.command()
+@click.argument("folders", nargs=-1, required=True, type=FOLDER)
+@click.option(
+    "--phase",
+    type=click.Choice([*PHASES, TOTAL, DISCOVERY]),
+    default=TOTAL,
+    help="What to compare.",
+)
+@click.option("--baseline", metavar="VARIANT", help="Compare all with this one, not all pairs.")
+@click.option(
+    "--at",
+    "point",
+    metavar="KEY=VALUE",
+    multiple=True,
+    help="A point of a sweep, as in links.access.delay=0.05; else all, each by itself.",
+)
+@json_option
+def compare(
+    folders: Sequence[Path], phase: str, baseline: str | None, point: Sequence[str], as_json: bool
+) -> None:
+    """Compare the variants of results FOLDERS, and judge what is claimed of them."""
+    from testbed.analysis import claims
+    from testbed.analysis import compare as comparison
+    from testbed.base.jsonl import DataError
+    from testbed.experiment.spec import SpecError, parse_assignment
+    from testbed.report import tables
+    from testbed.results import folder as results
+
+    try:
+        fixed = {".".join(k): v for k, v in (parse_assignment(one, "--at") for one in point)}
+        loaded = [results.load(folder) for folder in folders]
+        made = comparison.compare(comparison.samples(loaded, phase, fixed), baseline)
+        found = claims.findings(loaded)
+    except (DataError, SpecError) as error:
+        give_up(error)
+    warnings = comparison.surroundings(loaded)
+    for warning in warnings:
+        click.echo(f"warning: {warning}", err=True)
+    if as_json:
+        content = {
+            "phase": phase,
+            "warnings": warnings,
+            "comparisons": [one.as_json() for one in made],
+            "claims": [one.as_json() for one in found],
+        }
+        click.echo(json.dumps(content, indent=1))
+        return
+    console = open_console()
+    console.print(tables.comparisons(made, phase), "")
+    console.print(tables.claims(found))

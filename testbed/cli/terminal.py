@@ -1,0 +1,57 @@
+"""What all commands share: the terminal, the end with a message, the choice of a lab."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, NoReturn
+
+import click
+
+from testbed.base import places
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from testbed.lab import Lab
+
+FAILED, UNUSABLE = 1, 2
+"""Exit statuses: a run failed or was not carried out; something is missing or was asked wrongly."""
+
+
+def open_console(*, stderr: bool = False) -> Console:
+    """Return the terminal, which is imported only when something is shown."""
+    from rich.console import Console
+
+    return Console(highlight=False, stderr=stderr)
+
+
+def give_up(error: object) -> NoReturn:
+    """End with one message and exit status 2."""
+    from testbed.base.files import plain
+
+    text = str(error)
+    if isinstance(error, OSError) and error.filename:
+        text = f"{os.fsdecode(error.filename)}: {error.strerror}"
+    click.echo(f"mip6lab: {plain(text)}", err=True)
+    raise SystemExit(UNUSABLE)
+
+
+def handle_interrupts() -> None:
+    """Let Ctrl-C raise KeyboardInterrupt, unless it is ignored: there will be things to end."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def choose_lab(name: str, needs: Iterable[str] | None = None) -> Lab:
+    """Choose a lab and say which; root that is not needed is given up. Raises LabError."""
+    from testbed.lab.caller import become, caller
+    from testbed.lab.choice import KERNEL_FEATURES, choose
+
+    place, why = choose(name, KERNEL_FEATURES if needs is None else needs)
+    click.echo(why, err=True)
+    user = caller(places.PROJECT)
+    if user and place.name != "native":
+        become(user)
+    return place
