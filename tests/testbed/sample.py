@@ -17,6 +17,8 @@ VARIANTS = {
     "resident-no-dad": (19.5, 1.1, 26, 0.8, 3.4),
 }
 BASE = 'name = "paper"\napproach = "pana-ikev1"\ntopology = "paper"\n'
+NEAR = {"links.access.delay": (0.0, 0.1), "links.core.delay": (0.0, 0.1)}
+"""Delays of a small sweep, in seconds."""
 SPEC = BASE + "".join(f"[variants.{name}]\n" for name in VARIANTS)
 
 
@@ -35,7 +37,7 @@ def marks(phases):
 
 
 def make(root, runs=10, failed=1, variants=VARIANTS, captures=True):
-    """Write an experiment of `runs` a variant, in random order; return its folder."""
+    """Write an experiment of `runs` per variant, in random order; return its folder."""
     rng = random.Random(7)
     spec = BASE + "".join(f"[variants.{name}]\n" for name in variants)
     folder = results.create(root, "paper", spec, "20260101T000000Z")
