@@ -9,7 +9,7 @@ from ipaddress import IPv6Address, IPv6Network
 from pathlib import Path
 from typing import Any, TextIO, cast
 
-from agents.approaches import Role
+from agents import approaches
 from agents.core.documents import fit
 from agents.core.eventlog import EventLog
 from agents.core.host import Closable
@@ -59,7 +59,7 @@ class Events:
 class Program:
     """One role's program: it can be killed and started again."""
 
-    def __init__(self, laboratory: Laboratory, role: Role) -> None:
+    def __init__(self, laboratory: Laboratory, role: approaches.Program) -> None:
         self._laboratory = laboratory
         self.role = role
         self.host: SimulatedHost | None = None
@@ -97,7 +97,9 @@ class Laboratory:
     `delays` are one-way delays of links by name, in seconds; the topology's shapes are the rule.
     """
 
-    def __init__(self, topology: Topology, roles: Sequence[Role], world: World) -> None:
+    def __init__(
+        self, topology: Topology, roles: Sequence[approaches.Program], world: World
+    ) -> None:
         self.topology = topology
         self.world = world
         self.events = Events()
@@ -153,12 +155,12 @@ class Laboratory:
         """Let time pass until `until`, or until `done`; return whether it is."""
         return self.world.clock.run(until, done)
 
-    def _log(self, role: Role) -> EventLog:
+    def _log(self, role: approaches.Program) -> EventLog:
         clock = self.world.clock
         stream = cast(TextIO, self.events)
         return EventLog(role.host, "role", stream, lambda: int(clock.now * 1e9))
 
-    def make(self, role: Role, host: SimulatedHost, ready: Callable[[], None]) -> Any:
+    def make(self, role: approaches.Program, host: SimulatedHost, ready: Callable[[], None]) -> Any:
         """Make and start the node of a role."""
         kernel, log = self.stacks[role.host].kernel, self._log(role)
         match role.module.split(".")[2]:
