@@ -60,8 +60,8 @@ def emit(**line: object) -> None:
     sys.stdout.flush()
 
 
-class Run:
-    """One bootstrap from a cold start."""
+class Worker:
+    """Carries out one run: one bootstrap from a cold start."""
 
     def __init__(self, results: Path, planned: PlannedRun) -> None:
         spec = Spec.load(results / "spec.toml", every_point=False).at(planned.parameters)
@@ -343,7 +343,7 @@ def main() -> None:
     """Carry out one run of a planned experiment."""
     results, number = Path(sys.argv[1]), int(sys.argv[2])
     planned = next(p for p in read_plan(results) if p.run == number)
-    emit(result=Run(results, planned).execute())
+    emit(result=Worker(results, planned).execute())
 
 
 if __name__ == "__main__":
