@@ -5,14 +5,9 @@ from __future__ import annotations
 import random
 
 from agents.core.machine import PeerError
+from agents.pana.config import PaaConfig
 from agents.pana.paa_session import PaaSession
 from agents.pana.places import Host, Place, host_at
-
-MAX_HALF_OPEN = 256
-"""Under way at once: eight a second, if each lasts as long as it may."""
-
-MAX_HALF_OPEN_PER_HOST = 4
-"""Those of one host: one, and a few given up by a PaC that has started again."""
 
 GIVES_WAY_AFTER = 2.0
 """Seconds after which a host's own may give way to its newer: two a second are all it begins."""
@@ -51,22 +46,22 @@ class Stage:
 class HalfOpen:
     """Sessions whose PaC has yet to authenticate, by the place that opened each.
 
-    State is kept from the first message (`stateless` False) as long as less than half of `limit`
-    are under way and none of the same host. So forged sources take half at most, and one session
-    in another's name. Who answers may have `per_host`, and
-    then begins again in place of its own oldest.
+    Unless the PAA is stateless, state is kept from the first message as long as less than half of
+    `max_half_open` are under way and none of the same host. So forged sources take half at most,
+    and one session in another's name. Who answers may have `max_half_open_per_host`, and then
+    begins again in place of its own oldest.
 
-    When there are `limit`, one drawn at random gives way: were it the oldest, whoever begins fast
-    enough would displace all who authenticate. It comes from the earliest stage of EAP that has
-    more than its share of the places. So what has come further stays, and nobody keeps all others
-    out by filling a late stage.
+    When there are `max_half_open`, one drawn at random gives way: were it the oldest, whoever
+    begins fast enough would displace all who authenticate. It comes from the earliest stage of EAP
+    that has more than its share of the places. So what has come further stays, and nobody keeps all
+    others out by filling a late stage.
     """
 
-    def __init__(self, limit: int, per_host: int, rng: random.Random, *, stateless: bool) -> None:
-        self._limit = limit
-        self._per_host = per_host
+    def __init__(self, config: PaaConfig, rng: random.Random) -> None:
+        self._limit = config.max_half_open
+        self._per_host = config.max_half_open_per_host
         self._rng = rng
-        self._stateless_from = 0 if stateless else (limit + 1) // 2
+        self._stateless_from = 0 if config.stateless else (self._limit + 1) // 2
         self._sessions: dict[Place, PaaSession] = {}
         self._of_host: dict[Host, dict[PaaSession, float]] = {}
         self._stages = tuple(Stage() for _ in range(STAGES))

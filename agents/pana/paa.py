@@ -4,105 +4,45 @@ from __future__ import annotations
 
 import random
 from collections import deque
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Iterator
 
 from agents.bootstrap.assignment import Assignment
-from agents.core.machine import Address, Discarded, Event, PeerError, Timing
+from agents.core.machine import Address, Discarded, Event, PeerError
 from agents.core.reader import WireError
-from agents.eap.lower import identity_request
 from agents.pana.association import Received
+from agents.pana.config import PaaConfig
 from agents.pana.deadlines import Deadlines
-from agents.pana.dialect import Dialect
-from agents.pana.half_open import MAX_HALF_OPEN, MAX_HALF_OPEN_PER_HOST, HalfOpen
-from agents.pana.keys import Algorithms
-from agents.pana.mobility import MobilityCapability
-from agents.pana.paa_session import PaaSession, PaaSettings
+from agents.pana.half_open import HalfOpen
+from agents.pana.paa_session import PaaSession
 from agents.pana.paa_table import PaaState
-from agents.pana.pac import PING_INTERVAL, REQUEST_TIMING, with_encryption
-from agents.pana.places import Host, HostAddress, Hosts, canonical, host_at, place
-from agents.pana.rfc5191 import RFC5191, read_place
+from agents.pana.places import Host, Hosts, canonical, host_at, place
+from agents.pana.rfc5191 import read_place
 from agents.pana.stateless import Tokens
 from agents.pana.states import Trigger
-from agents.pana.terms import NetworkTerms
 from agents.pana.wire import AvpName, Kind, Result, TerminationCause
 
 LINGER = 60.0
 """Seconds for which a closed session still answers duplicates of the PaC's last request."""
-
-MAX_PER_SUBSCRIBER = 4
-"""Sessions of one subscriber: a few interfaces, and one that has started afresh."""
 
 
 class Paa:
     """A PANA authentication agent; its EAP authenticator is the AAA behind the owner. A Machine.
 
     An EapResponse event is to be answered by `eap_request`, `accept`, `reject` or `eap_timeout`;
-    if nothing comes, the authentication fails after `auth_timeout` seconds. `session_lifetime` in
-    seconds bounds what the AAA grants; `reauth_at` is the part of a lifetime after which a
-    re-authentication starts if the PaC has started none (0: never; up to a tenth of that time
-    earlier, at random), `announce_timeout` tells a PaC of the end. `optimized` puts the first EAP
-    request into the start request; `stateless` keeps nothing of a PaC until it has answered that,
-    and so does every PAA as soon as half of `max_half_open` authentications are under way, or one
-    of the same host: forged addresses get no further. Who does answer may have
-    `max_half_open_per_host` under way; when there are `max_half_open` in all, one of those that
-    have not come far gives way.
-    `serves` tells which addresses PaCs can have; messages from others are dropped.
-    `first_request` makes the first EAP request, usually for the identity, out of its identifier;
-    another must be vestigial, for the AAA never sees it (RFC 3579 section 2.1). `encryption`
-    offers RFC 6786. Messages of `relays` alone are taken for relayed (RFC 6345). `terms` count in
-    a dialect that has them.
+    if nothing comes, the authentication fails after the configured `auth_timeout`.
     """
 
-    def __init__(
-        self,
-        *,
-        rng: random.Random,
-        mobility: MobilityCapability | bool = True,
-        session_lifetime: float = 3600.0,
-        dialect: Dialect = RFC5191,
-        algorithms: Algorithms | None = None,
-        encryption: bool = False,
-        terms: NetworkTerms | None = None,
-        request_timing: Timing = REQUEST_TIMING,
-        auth_timeout: float = 30.0,
-        reauth_at: float = 0.0,
-        announce_timeout: bool = False,
-        max_half_open: int = MAX_HALF_OPEN,
-        max_half_open_per_host: int = MAX_HALF_OPEN_PER_HOST,
-        max_per_subscriber: int = MAX_PER_SUBSCRIBER,
-        optimized: bool = False,
-        stateless: bool = False,
-        first_request: Callable[[int], bytes] = identity_request,
-        relays: Collection[str] = (),
-        serves: Callable[[HostAddress], bool] = lambda _: True,
-    ) -> None:
-        if optimized and stateless:
-            raise ValueError("EAP in the start request needs state")
+    def __init__(self, config: PaaConfig, *, rng: random.Random) -> None:
         self.outbox: deque[tuple[bytes, Address]] = deque()
         self.events: deque[Event] = deque()
+        self._config = config
         self._rng = rng
-        self._dialect = dialect
-        self._settings = PaaSettings(
-            dialect=dialect,
-            mobility=MobilityCapability(int(mobility)),
-            algorithms=with_encryption(algorithms or dialect.default_algorithms, encryption),
-            session_lifetime=session_lifetime,
-            auth_timeout=auth_timeout,
-            request_timing=request_timing,
-            ping_interval=PING_INTERVAL,
-            optimized=optimized,
-            first_request=first_request,
-            terms=terms or NetworkTerms(),
-            reauth_at=reauth_at,
-            announce_timeout=announce_timeout,
-        )
-        self._serves = serves
-        self._half_open = HalfOpen(max_half_open, max_half_open_per_host, rng, stateless=stateless)
+        self._dialect = config.dialect
+        self._half_open = HalfOpen(config, rng)
         self._tokens = Tokens(rng)
-        self._relays = frozenset(map(canonical, relays))
+        self._relays = frozenset(map(canonical, config.relays))
         self._sessions: dict[int, PaaSession] = {}
         self._hosts = Hosts()
-        self._max_per_subscriber = max_per_subscriber
         self._of_subscriber: dict[str, dict[int, None]] = {}
         self._lingering: dict[int, float] = {}
         self._deadlines = Deadlines()
@@ -168,7 +108,7 @@ class Paa:
             return
         numbers = self._of_subscriber.setdefault(subscriber, {})
         numbers[session.number] = None
-        if len(numbers) > self._max_per_subscriber:
+        if len(numbers) > self._config.max_per_subscriber:
             oldest = self._sessions[next(iter(numbers))]
             oldest.replace("replaced by a newer session", now)
             self._tidy(oldest, now)
@@ -342,7 +282,7 @@ class Paa:
 
     def _receive(self, received: Received, now: float) -> None:
         message = received.message
-        if not self._serves(canonical(received.source[0])):
+        if not self._config.serves(canonical(received.source[0])):
             raise PeerError("no PaC can have this address")
         if message.kind is Kind.INITIATION:
             self._dialect.check(message)
@@ -382,7 +322,7 @@ class Paa:
         """Answer a PCI and forget it."""
         others = tuple(self._at(host_at(place(source, relay))))
         for token in self._tokens.current(source, relay, now):
-            session, _, data = self._settings.stateless_start(token)
+            session, _, data = self._config.stateless_start(token)
             number = self._dialect.session_number(session) if session else None
             taken = any(other.association.start_request == data for other in others)
             if number == 0 or number in self._sessions or taken:
@@ -405,7 +345,7 @@ class Paa:
             raise PeerError(f"{self._dialect.label(message)} of a session that has begun")
         for token in self._tokens.valid(source, relay, now):
             if self._dialect.proves(message, token):
-                octets, sequence, data = self._settings.stateless_start(token)
+                octets, sequence, data = self._config.stateless_start(token)
                 number = self._dialect.session_number(octets) if octets else self._new_number()
                 session = self._new_session(number, source, relay, now)
                 session.resume(sequence, data, now)
@@ -422,7 +362,7 @@ class Paa:
         session = PaaSession(
             number,
             source,
-            self._settings,
+            self._config,
             rng=self._rng,
             outbox=self.outbox,
             events=self.events,

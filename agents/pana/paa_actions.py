@@ -8,9 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from agents.bootstrap.assignment import Assignment
-from agents.core.machine import Address, Event, Timing
+from agents.core.machine import Address, Event
 from agents.pana.association import Association, Received, error_avps
-from agents.pana.dialect import Dialect
+from agents.pana.config import PaaConfig
 from agents.pana.errors import ErrorCode, RefusedError
 from agents.pana.events import (
     Authorised,
@@ -20,47 +20,13 @@ from agents.pana.events import (
     PingAnswered,
     Terminated,
 )
-from agents.pana.keys import Algorithms
 from agents.pana.mobility import MobilityCapability, assignment_avps
 from agents.pana.paa_table import PAA_TABLE, PaaState
 from agents.pana.pac_actions import is_fatal, renewal_due
 from agents.pana.places import Host, host_at, place
 from agents.pana.states import Runner, Trigger
-from agents.pana.terms import Device, NetworkTerms
-from agents.pana.wire import Avp, AvpName, Kind, Message, Result, TerminationCause
-
-
-@dataclass(frozen=True, slots=True)
-class PaaSettings:
-    """What all sessions of a PAA share; times in seconds."""
-
-    dialect: Dialect
-    mobility: MobilityCapability
-    algorithms: Algorithms
-    session_lifetime: float
-    auth_timeout: float
-    request_timing: Timing
-    ping_interval: float
-    optimized: bool
-    first_request: Callable[[int], bytes]
-    terms: NetworkTerms
-    reauth_at: float
-    announce_timeout: bool
-
-    def start_avps(self) -> tuple[Avp, ...]:
-        """Return the AVPs of a start request that are the same for every PaC."""
-        avps = self.dialect.offer(self.algorithms)
-        if self.dialect.has_terms:
-            avps += self.terms.start_avps()
-        if self.mobility:
-            avps += (Avp.u32(AvpName.MOBILITY_CAPABILITY, self.mobility),)
-        return avps
-
-    def stateless_start(self, token: bytes) -> tuple[bytes, int, bytes]:
-        """Return session, sequence number and octets of the start request made from a token."""
-        session, sequence, flags, avps = self.dialect.stateless_start(token)
-        message = Message(Kind.START, True, session, sequence, (*avps, *self.start_avps()), flags)
-        return session, sequence, self.dialect.encode(message)
+from agents.pana.terms import Device
+from agents.pana.wire import Avp, AvpName, Kind, Result, TerminationCause
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +47,7 @@ class PaaActions:
         self,
         number: int,
         pac: Address,
-        settings: PaaSettings,
+        config: PaaConfig,
         *,
         rng: random.Random,
         outbox: deque[tuple[bytes, Address]],
@@ -97,16 +63,16 @@ class PaaActions:
         self.responses = 0
         """EAP responses that the PaC has sent."""
         self.now = 0.0
-        self._settings = settings
+        self._config = config
         self._rng = rng
         self._events = events
         self._before_authorised = before_authorised
         self._is_free = is_free
         self.association = Association(
-            settings.dialect,
+            config.dialect,
             rng=rng,
             peer=pac,
-            session=settings.dialect.session_octets(number),
+            session=config.dialect.session_octets(number),
             outbox=outbox,
             relay=relay,
         )
@@ -115,7 +81,7 @@ class PaaActions:
         self._lifetime_end: float | None = None
         self._reauth_at: float | None = None
         self._received: Received | None = None
-        self._optimized = settings.optimized
+        self._optimized = config.optimized
         self._eap_packet = b""
         self._foretold: bytes | None = None
         self._capability = MobilityCapability(0)
@@ -157,10 +123,10 @@ class PaaActions:
             "Authorize": lambda: bool(self._msk),
             "NONCE_AWAITED": lambda: bool(association.own_nonce and not association.peer_nonce),
             "key_available": lambda: association.sa is not None,
-            "error_message": lambda: self._settings.dialect.reports_errors,
+            "error_message": lambda: self._config.dialect.reports_errors,
             "LIFETIME_LEFT": self._has_lifetime_left,
             "REQUEST_OUT": lambda: association.outstanding is not None,
-            "announce_timeout": lambda: self._settings.announce_timeout,
+            "announce_timeout": lambda: self._config.announce_timeout,
             "PER_FATAL": self._is_fatal,
             "RTX_COUNTER<RTX_MAX_NUM": lambda: association.retransmissions_left,
         }
@@ -215,13 +181,13 @@ class PaaActions:
         return self.association.request(kind, *avps)
 
     def _send_start(self) -> None:
-        settings = self._settings
+        config = self._config
         avps: list[Avp] = []
         if self.association.nonce_kind is Kind.START:
             avps.append(self.association.new_nonce())
         if self._optimized:
             avps.append(Avp(AvpName.EAP_PAYLOAD, self._eap_packet))
-        self.association.start_request = self._send(Kind.START, *avps, *settings.start_avps())
+        self.association.start_request = self._send(Kind.START, *avps, *config.start_avps())
 
     def _send_eap(self) -> None:
         avps = [Avp(AvpName.EAP_PAYLOAD, self._eap_packet)]
@@ -232,7 +198,7 @@ class PaaActions:
         self._send(Kind.AUTH, *avps)
 
     def _send_result(self) -> None:
-        verdict, dialect = self._verdict, self._settings.dialect
+        verdict, dialect = self._verdict, self._config.dialect
         if verdict is None:
             raise RuntimeError("a final request without a verdict")
         avps = [Avp.u32(AvpName.RESULT_CODE, dialect.result_number(verdict.result))]
@@ -243,7 +209,7 @@ class PaaActions:
         if verdict.result is Result.SUCCESS:
             avps.append(Avp.u32(AvpName.SESSION_LIFETIME, verdict.lifetime))
             if dialect.has_terms:
-                avps += self._settings.terms.result_avps()
+                avps += self._config.terms.result_avps()
         if verdict.assignment is not None:
             avps += assignment_avps(verdict.assignment)
         if verdict.sealed is not None:
@@ -259,7 +225,7 @@ class PaaActions:
         key_id = Avp.u32(AvpName.KEY_ID, self._key_id)
         if suite is None or not first:
             return (key_id,)
-        return (key_id, *self._settings.dialect.result_choice(suite))
+        return (key_id, *self._config.dialect.result_choice(suite))
 
     def _send_termination(self) -> None:
         self._send(Kind.TERMINATION, Avp.u32(AvpName.TERMINATION_CAUSE, self._termination))
@@ -267,7 +233,7 @@ class PaaActions:
     def _send_error(self) -> None:
         if self._error is None:
             raise RuntimeError("an error message without an error")
-        self._send(Kind.ERROR, *error_avps(self._settings.dialect, self._error))
+        self._send(Kind.ERROR, *error_avps(self._config.dialect, self._error))
 
     def _answer(self) -> None:
         if self._received is None:
@@ -286,7 +252,7 @@ class PaaActions:
     # EAP.
 
     def _restart_eap(self) -> None:
-        self._eap_packet = self._settings.first_request(self._rng.getrandbits(8))
+        self._eap_packet = self._config.first_request(self._rng.getrandbits(8))
         self._foretold = None
         self._runner.raise_(Trigger.EAP_REQUEST)
 
@@ -309,10 +275,10 @@ class PaaActions:
     # Timers.
 
     def _start_timer(self) -> None:
-        self.association.start_timer(self._settings.request_timing, self.now)
+        self.association.start_timer(self._config.request_timing, self.now)
 
     def _start_deadline(self) -> None:
-        self._deadline = self.now + self._settings.auth_timeout
+        self._deadline = self.now + self._config.auth_timeout
         if self._lifetime_end is not None:
             self._deadline = min(self._deadline, self._lifetime_end)
         self._reauth_at = None
@@ -320,7 +286,7 @@ class PaaActions:
     def _start_lifetime(self) -> None:
         lifetime = self._verdict.lifetime if self._verdict else 0
         self._deadline = self._lifetime_end = self.now + lifetime
-        self._reauth_at = renewal_due(self.now, lifetime, self._settings.reauth_at, self._rng)
+        self._reauth_at = renewal_due(self.now, lifetime, self._config.reauth_at, self._rng)
 
     def _stop_session_timer(self) -> None:
         self._deadline = self._reauth_at = None

@@ -10,16 +10,17 @@ from agents.pana.association import Received
 from agents.pana.errors import ErrorCode, RefusedError
 from agents.pana.events import AddressChanged, Notified
 from agents.pana.mobility import agree, read_capability
-from agents.pana.paa_actions import PaaActions, PaaSettings, Verdict
+from agents.pana.paa_actions import PaaActions, Verdict
 from agents.pana.paa_table import PaaState
 from agents.pana.places import host_at
 from agents.pana.states import RECEIVED, Trigger
 from agents.pana.terms import Device, notification, providers
 from agents.pana.wire import AvpName, Kind, Message, Result, TerminationCause
 
-__all__ = ["PaaSession", "PaaSettings"]
-
 ESTABLISHED = (PaaState.OPEN, PaaState.WAIT_PNA_PING, PaaState.LOST, PaaState.SESS_TERM)
+
+PING_INTERVAL = 1.0
+"""Seconds between liveness tests at least; RFC 5191 section 4.2 wants a limit, names none."""
 
 REAUTH_RETRY = 1.0
 """Seconds after which a re-authentication that came at a wrong moment is tried again."""
@@ -77,7 +78,7 @@ class PaaSession(PaaActions):
         if self.state is not PaaState.WAIT_EAP_MSG:
             return False
         self._take_msk(msk)
-        bound = self._settings.session_lifetime
+        bound = self._config.session_lifetime
         seconds = max(1, int(min(bound, bound if lifetime is None else lifetime)))
         if self._msk:
             wanted = (assignment, sealed) if self._capability else (None, None)
@@ -105,7 +106,7 @@ class PaaSession(PaaActions):
 
     def ping(self, now: float) -> bool:
         """Test that the PaC is there; return whether that is possible now."""
-        if now < self._last_ping + self._settings.ping_interval:
+        if now < self._last_ping + PING_INTERVAL:
             return False
         if not self.fire(Trigger.PANA_PING, now):
             return False
@@ -167,7 +168,7 @@ class PaaSession(PaaActions):
         """Take a message of this session; PeerError if it is not valid."""
         self.now = now
         try:
-            self._settings.dialect.check(received.message)
+            self._config.dialect.check(received.message)
             self._handle(received)
         except RefusedError as error:
             self._refuse(error, received)
@@ -193,7 +194,7 @@ class PaaSession(PaaActions):
         try:
             row = self._runner.find(RECEIVED[message.kind, message.request])
             if row is None:
-                label = self._settings.dialect.label(message)
+                label = self._config.dialect.label(message)
                 raise PeerError(f"{label} is not expected in state {self.state.value}")
             self._validate(received)
         except PeerError:
@@ -214,11 +215,11 @@ class PaaSession(PaaActions):
         if not message.has(AvpName.ENCRYPTION_ENCAP):
             return received
         self.association.check_auth(received, sa)
-        return replace(received, message=self._settings.dialect.reveal(message, sa))
+        return replace(received, message=self._config.dialect.reveal(message, sa))
 
     def _refuse(self, error: RefusedError, received: Received) -> None:
         """Report an error where the dialect has a message for it, and end the session if told."""
-        if not self._settings.dialect.reports_errors or self.state in (
+        if not self._config.dialect.reports_errors or self.state in (
             PaaState.INITIAL,
             PaaState.WAIT_PEA,
             PaaState.CLOSED,
@@ -228,7 +229,7 @@ class PaaSession(PaaActions):
             self._error, self._cause = error, str(error)
             self._runner.fire(Trigger.REFUSED)
         else:
-            timing = self._settings.request_timing
+            timing = self._config.request_timing
             self.association.report(error, received, timing, self.now)
 
     def _validate(self, received: Received) -> None:
@@ -252,21 +253,21 @@ class PaaSession(PaaActions):
 
     def _take_start(self, received: Received) -> None:
         message, association = received.message, self.association
-        suite = self._settings.dialect.selected(message, self._settings.algorithms)
+        suite = self._config.dialect.selected(message, self._config.supported)
         association.check_nonce(message, association.nonce_kind)
         isps = providers(message, AvpName.ISP_INFORMATION)
         association.suite = suite
         association.start_answer = received.data
         self._isp = isps[0].name if isps else None
-        self._capability = agree(self._settings.mobility, read_capability(message))
+        self._capability = agree(self._config.mobility, read_capability(message))
 
     def _check_result(self, message: Message) -> None:
         sent = self._key_id if self._msk else None
         if message.number(AvpName.KEY_ID) != sent:
             raise PeerError("the final answer's Key-Id is not the request's")
         successful = self._verdict is not None and self._verdict.result is Result.SUCCESS
-        if successful and self._settings.dialect.has_terms:
-            self._device = self._settings.terms.check_answer(message)
+        if successful and self._config.dialect.has_terms:
+            self._device = self._config.terms.check_answer(message)
 
     # Where the PaC is.
 
@@ -288,7 +289,7 @@ class PaaSession(PaaActions):
         To end the session the PaC need not be anywhere.
         """
         message, association = received.message, self.association
-        label = self._settings.dialect.label(message)
+        label = self._config.dialect.label(message)
         if not self._may_move(message):
             raise PeerError(f"{label} from another address than the PaC's")
         if message.kind is Kind.TERMINATION:
@@ -318,7 +319,7 @@ class PaaSession(PaaActions):
         if not self.admitted or not self.association.is_protected(message):
             return False
         proof = not message.request and self.association.claim is not None
-        return proof or self._settings.dialect.update_kind in (Kind.PING, message.kind)
+        return proof or self._config.dialect.update_kind in (Kind.PING, message.kind)
 
     def _move(self, received: Received) -> None:
         association = self.association

@@ -3,29 +3,23 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
 from dataclasses import replace
 
-from agents.core.machine import Address, Discarded, PeerError, Timing
+from agents.core.machine import Address, Discarded, PeerError
 from agents.core.reader import WireError
 from agents.eap.lower import SUCCESS, EapPeerLike
 from agents.pana.association import Received
-from agents.pana.dialect import Dialect
+from agents.pana.config import PacConfig
 from agents.pana.errors import RefusedError
 from agents.pana.events import Notified
-from agents.pana.keys import AES128_CTR, Algorithms, SecurityAssociation, Suite
-from agents.pana.mobility import MobilityCapability, agree, read_assignment, read_capability
-from agents.pana.pac_actions import PacActions, PacSettings
+from agents.pana.keys import SecurityAssociation, Suite
+from agents.pana.mobility import agree, read_assignment, read_capability
+from agents.pana.pac_actions import PacActions
 from agents.pana.pac_table import PacState
 from agents.pana.places import canonical
-from agents.pana.rfc5191 import RFC5191
 from agents.pana.states import RECEIVED, Trigger
-from agents.pana.terms import Device, HostTerms, notification
+from agents.pana.terms import Device, notification
 from agents.pana.wire import AvpName, Kind, Message, Result, TerminationCause
-
-PCI_TIMING = Timing(initial=1.0, maximum=120.0)
-REQUEST_TIMING = Timing(initial=1.0, maximum=30.0, count=10)
-"""RFC 5191 section 9.1."""
 
 PING_INTERVAL = 1.0
 """Seconds between liveness tests at least; RFC 5191 section 4.2 wants a limit, names none."""
@@ -40,55 +34,14 @@ ESTABLISHED = (
 
 
 class Pac(PacActions):
-    """A PANA client: one session with one PAA, from PCI to termination. A Machine.
-
-    `piggyback` puts EAP responses into PAN, else they go in requests of the client's own.
-    `renew_eap` gives the EAP peer of a re-authentication; without it there is none.
-    `auth_timeout` is the deadline of an authentication in seconds. `encryption` wants the home
-    agent encrypted (RFC 6786), if the PAA offers it. `terms` count in a dialect that has them.
-    `liveness` is after how many seconds without a word from the PAA an open session is tested (0:
-    never), so that a PAA that has lost it is noticed (RFC 5191 section 5.7). `reauth_at` is the
-    part of the session's lifetime after which it re-authenticates (0: never; up to a tenth of that
-    time earlier, at random, lest all that a PAA serves do it at once).
-    """
+    """A PANA client: one session with one PAA, from PCI to termination. A Machine."""
 
     def __init__(
-        self,
-        paa: Address,
-        eap: EapPeerLike,
-        *,
-        rng: random.Random,
-        mobility: MobilityCapability | bool = True,
-        dialect: Dialect = RFC5191,
-        algorithms: Algorithms | None = None,
-        encryption: bool = False,
-        piggyback: bool = True,
-        terms: HostTerms | None = None,
-        renew_eap: Callable[[], EapPeerLike] | None = None,
-        pci_timing: Timing = PCI_TIMING,
-        request_timing: Timing = REQUEST_TIMING,
-        auth_timeout: float = 30.0,
-        liveness: float = 0.0,
-        reauth_at: float = 0.0,
+        self, paa: Address, eap: EapPeerLike, config: PacConfig, *, rng: random.Random
     ) -> None:
-        if reauth_at and renew_eap is None:
-            raise ValueError("re-authentication needs renew_eap")
-        settings = PacSettings(
-            dialect=dialect,
-            wanted=MobilityCapability(int(mobility)),
-            algorithms=with_encryption(algorithms or dialect.default_algorithms, encryption),
-            piggyback=piggyback,
-            terms=terms or HostTerms(),
-            renew_eap=renew_eap,
-            pci_timing=pci_timing,
-            request_timing=request_timing,
-            auth_timeout=auth_timeout,
-            reauth_at=reauth_at,
-        )
-        super().__init__(paa, eap, settings, rng)
+        super().__init__(paa, eap, config, rng)
         self._paa = paa
         self._last_ping = float("-inf")
-        self._liveness = liveness
         self._last_heard = 0.0
 
     # The owner's calls.
@@ -100,7 +53,7 @@ class Pac(PacActions):
 
     def reauthenticate(self, now: float) -> bool:
         """Run EAP again for a new key and lifetime; return whether that is possible now."""
-        if self._settings.renew_eap is None:
+        if self._config.renew_eap is None:
             raise ValueError("re-authentication needs renew_eap")
         return self._fire(Trigger.REAUTH, now)
 
@@ -168,9 +121,9 @@ class Pac(PacActions):
 
     def _test_at(self) -> float | None:
         """Return when the PAA is to be tested, None while it is not."""
-        if not self._liveness or self.state is not PacState.OPEN:
+        if not self._config.liveness or self.state is not PacState.OPEN:
             return None
-        return max(self._last_heard + self._liveness, self._last_ping + PING_INTERVAL)
+        return max(self._last_heard + self._config.liveness, self._last_ping + PING_INTERVAL)
 
     def _late(self, what: str) -> str:
         return f"the {what} passed without an answer from the PAA in state {self.state.value}"
@@ -240,7 +193,7 @@ class Pac(PacActions):
             self._error, self._cause = error, str(error)
             self._runner.fire(Trigger.REFUSED)
         else:
-            timing = self._settings.request_timing
+            timing = self._config.request_timing
             self._association.report(error, received, timing, self._now)
 
     def _validate(self, received: Received) -> None:
@@ -263,7 +216,7 @@ class Pac(PacActions):
 
     def _begin(self, received: Received) -> None:
         message, association = received.message, self._association
-        suite = self._dialect.select(message, self._settings.algorithms)
+        suite = self._dialect.select(message, self._config.supported)
         stateless = self._dialect.is_stateless(message)
         nonce_kind = Kind.AUTH if stateless else self._dialect.nonce_kind
         if message.has(AvpName.NONCE) is not (nonce_kind is Kind.START):
@@ -271,7 +224,7 @@ class Pac(PacActions):
             raise PeerError(f"{self._dialect.label(message)} with {lack} Nonce")
         association.start_over(received, nonce_kind)
         association.suite = suite
-        self._agreed = agree(read_capability(message), self._settings.wanted)
+        self._agreed = agree(read_capability(message), self._config.mobility)
 
     def _validate_result(self, received: Received) -> None:
         """Check PAR[C]; on the way let EAP conclude, for its MSK verifies AUTH."""
@@ -314,7 +267,7 @@ class Pac(PacActions):
     def _take_key(self, received: Received, key_id: int, result: Result) -> Message:
         """Take the new key if PAR[C] proves it; return the message in clear."""
         message, association = received.message, self._association
-        suite = self._dialect.select(message, self._settings.algorithms)
+        suite = self._dialect.select(message, self._config.supported)
         if suite is not None and association.suite is not None:
             raise PeerError("algorithms named a second time")
         sa = self._new_sa(received, key_id, suite or association.suite)
@@ -325,7 +278,7 @@ class Pac(PacActions):
         association.sa = sa
         if result is Result.SUCCESS and self._dialect.has_terms:
             association.session = association.session or message.session
-            self._settings.terms.check_result(message)
+            self._config.terms.check_result(message)
         return message
 
     def _new_sa(
@@ -353,8 +306,3 @@ class Pac(PacActions):
         packet = message.value(AvpName.EAP_PAYLOAD)
         if packet is not None and self._eap.outcome is None:
             self._eap.handle_request(packet)
-
-
-def with_encryption(algorithms: Algorithms, wanted: bool) -> Algorithms:
-    """Return the algorithms, with RFC 6786's encryption if it is wanted."""
-    return replace(algorithms, encryptions=(AES128_CTR,)) if wanted else algorithms

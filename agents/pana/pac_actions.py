@@ -5,14 +5,13 @@ from __future__ import annotations
 import random
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from math import isinf
 
 from agents.bootstrap.assignment import Assignment
-from agents.core.machine import Address, Event, Timing
+from agents.core.machine import Address, Event
 from agents.eap.lower import EapPeerLike
 from agents.pana.association import Association, Received, error_avps
-from agents.pana.dialect import Dialect
+from agents.pana.config import PacConfig
 from agents.pana.errors import FATAL, ErrorCode, RefusedError
 from agents.pana.events import (
     AssignmentForetold,
@@ -25,48 +24,31 @@ from agents.pana.events import (
     Terminated,
     Updated,
 )
-from agents.pana.keys import Algorithms
 from agents.pana.mobility import MobilityCapability
 from agents.pana.pac_table import PAC_TABLE, PacState
 from agents.pana.states import Runner, Trigger
-from agents.pana.terms import Device, HostTerms
+from agents.pana.terms import Device
 from agents.pana.wire import Avp, AvpName, Kind, Result, TerminationCause
 
 _EARLIEST_REAUTH = 0.9
 """The part of its time at which a re-authentication may begin at the earliest."""
 
 
-@dataclass(frozen=True, slots=True)
-class PacSettings:
-    """What a PaC is made with; times in seconds."""
-
-    dialect: Dialect
-    wanted: MobilityCapability
-    algorithms: Algorithms
-    piggyback: bool
-    terms: HostTerms
-    renew_eap: Callable[[], EapPeerLike] | None
-    pci_timing: Timing
-    request_timing: Timing
-    auth_timeout: float
-    reauth_at: float
-
-
 class PacActions:
     """The PaC's session and what its transitions do with it."""
 
     def __init__(
-        self, paa: Address, eap: EapPeerLike, settings: PacSettings, rng: random.Random
+        self, paa: Address, eap: EapPeerLike, config: PacConfig, rng: random.Random
     ) -> None:
         self.outbox: deque[tuple[bytes, Address]] = deque()
         self.events: deque[Event] = deque()
-        self._settings = settings
-        self._dialect = settings.dialect
+        self._config = config
+        self._dialect = config.dialect
         self._rng = rng
         self._eap = eap
         self._agreed = MobilityCapability(0)
         self._association = Association(
-            settings.dialect, rng=rng, peer=paa, session=b"", outbox=self.outbox
+            config.dialect, rng=rng, peer=paa, session=b"", outbox=self.outbox
         )
         self._runner = Runner(PAC_TABLE, PacState.INITIAL, self._conditions(), self._actions())
         self._now = 0.0
@@ -84,7 +66,7 @@ class PacActions:
         self._lifetime = 0.0
         self._assignment: Assignment | None = None
         self._sealed: bytes | None = None
-        self._device: Device | None = settings.terms.device
+        self._device: Device | None = config.terms.device
         self._error: RefusedError | None = None
         self._cause = ""
 
@@ -94,12 +76,12 @@ class PacActions:
         return self._runner.state
 
     def _conditions(self) -> dict[str, Callable[[], bool]]:
-        settings = self._settings
+        config = self._config
         return {
             "started": lambda: self._started,
             "exist_avp(EAP-Payload)": lambda: self._has(AvpName.EAP_PAYLOAD),
-            "eap_piggyback": lambda: settings.piggyback,
-            "eap_renewable": lambda: settings.renew_eap is not None,
+            "eap_piggyback": lambda: config.piggyback,
+            "eap_renewable": lambda: config.renew_eap is not None,
             "PAR_SEEN": lambda: self._par_seen,
             "PAR.RESULT_CODE==PANA_SUCCESS": self._is_success,
             "key_available": lambda: self._association.sa is not None,
@@ -193,7 +175,7 @@ class PacActions:
         if association.suite is not None:
             avps += self._dialect.start_choice(association.suite)
         if self._dialect.has_terms:
-            avps += self._settings.terms.start_avps()
+            avps += self._config.terms.start_avps()
         if self._agreed:
             avps += (Avp.u32(AvpName.MOBILITY_CAPABILITY, self._agreed),)
         association.start_answer = self._answer(*avps)
@@ -203,7 +185,7 @@ class PacActions:
         key_id = message.number(AvpName.KEY_ID) if message else None
         avps: tuple[Avp, ...] = ()
         if message is not None and self._dialect.has_terms and self._is_success():
-            avps = self._settings.terms.answer_avps(message, self._device)
+            avps = self._config.terms.answer_avps(message, self._device)
         if self._eap.outcome == "success" and key_id is not None:
             avps += (Avp.u32(AvpName.KEY_ID, key_id),)
         self._answer(*avps)
@@ -228,8 +210,8 @@ class PacActions:
     # EAP.
 
     def _restart_eap(self) -> None:
-        if self._eap_used and self._settings.renew_eap is not None:
-            self._eap = self._settings.renew_eap()
+        if self._eap_used and self._config.renew_eap is not None:
+            self._eap = self._config.renew_eap()
         self._eap_used = True
 
     def _pass_to_eap(self) -> None:
@@ -255,8 +237,8 @@ class PacActions:
     def _start_timer(self) -> None:
         waiting = self._association.outstanding
         initiation = waiting is not None and waiting.kind is Kind.INITIATION
-        settings = self._settings
-        timing = settings.pci_timing if initiation else settings.request_timing
+        config = self._config
+        timing = config.pci_timing if initiation else config.request_timing
         self._association.start_timer(timing, self._now)
 
     def _repeat_start(self) -> None:
@@ -269,12 +251,12 @@ class PacActions:
             self._start_timer()
 
     def _start_deadline(self) -> None:
-        self._session_deadline = min(self._now + self._settings.auth_timeout, self._lifetime_end)
+        self._session_deadline = min(self._now + self._config.auth_timeout, self._lifetime_end)
 
     def _start_lifetime(self) -> None:
         self._lifetime_end = self._now + self._lifetime
         self._session_deadline = None if isinf(self._lifetime_end) else self._lifetime_end
-        part = self._settings.reauth_at
+        part = self._config.reauth_at
         self._reauth_at = renewal_due(self._now, self._lifetime, part, self._rng)
 
     def _stop_session_timer(self) -> None:

@@ -15,6 +15,7 @@ from agents.nodes import retry
 from agents.nodes.mobile_node import access
 from agents.nodes.mobile_node.access import PanaAccess
 from agents.nodes.mobile_node.settings import PanaSettings
+from agents.pana.config import PaaConfig
 from agents.pana.paa import Paa
 from agents.shell.driver import Driver
 from tests.ike import COA
@@ -28,7 +29,7 @@ class Network:
 
     def __init__(self):
         self.aaa = FakeAaa()
-        self.server = PaaWithAaa(Paa(rng=random.Random(1)), self.aaa)
+        self.server = PaaWithAaa(Paa(PaaConfig(), rng=random.Random(1)), self.aaa)
         self.hosts = {}
         self.told = io.StringIO()
         self.granted, self.failed, self.moved = [], [], []

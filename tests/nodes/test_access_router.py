@@ -25,6 +25,7 @@ from agents.nodes.access_router import machine as access_router
 from agents.nodes.access_router.machine import AccessRouter
 from agents.nodes.access_router.settings import AccessRouterConfiguration
 from agents.nodes.diameter_settings import DiameterPeer
+from agents.pana.config import PacConfig
 from agents.pana.events import Authenticated, Rejected
 from agents.pana.pac import Pac
 from agents.pana.pac_table import PacState
@@ -113,7 +114,7 @@ class World:
 
     def pac(self, place, *, early=False):
         peer = partial(FakePeer, rounds=1, early=early)
-        pac = Pac(PAA, peer(), rng=random.Random(1), renew_eap=peer)
+        pac = Pac(PAA, peer(), PacConfig(renew_eap=peer), rng=random.Random(1))
         self.pacs[place] = pac
         return pac
 
@@ -321,7 +322,7 @@ def test_a_subscriber_does_not_close_it_for_another(run):
         for data, _ in tuple(mallory.outbox):
             world.router.endpoint.driver.receive(data, ALICE)
         assert world.open() == {ALICE[0]}
-        false = Pac(PAA, FakePeer(rounds=1), rng=random.Random(5))
+        false = Pac(PAA, FakePeer(rounds=1), PacConfig(), rng=random.Random(5))
         world.pacs[ALICE[0], 9] = false
         world.aaa.fails = TimeoutError()
         false.start(world.now)

@@ -14,6 +14,7 @@ from agents.ikev2 import Config as IkeV2Config
 from agents.ikev2 import Credentials, EapResponse, IkeStarted, Ikev2
 from agents.mip6.codec import BindingAck, BindingUpdate, Status, checksum, decode, encode
 from agents.nodes.flooder import floods
+from agents.pana.config import PaaConfig
 from agents.pana.dialects import DIALECTS
 from agents.pana.events import EapResponse as PanaEapResponse
 from agents.pana.paa import Paa
@@ -57,7 +58,7 @@ def people():
 
 class TestPana:
     def paa(self, dialect, **settings):
-        return Paa(rng=random.Random(1), dialect=dialect, **settings)
+        return Paa(PaaConfig(dialect=dialect, **settings), rng=random.Random(1))
 
     def attack(self, dialect, rng, **settings):
         paa = IPv6Address("2001:db8:a::1")

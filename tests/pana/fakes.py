@@ -9,6 +9,7 @@ from ipaddress import IPv6Address
 
 from agents.bootstrap.assignment import Assignment
 from agents.core.machine import Discarded
+from agents.pana.config import PaaConfig, PacConfig
 from agents.pana.events import EapResponse
 from agents.pana.paa import Paa
 from agents.pana.pac import Pac
@@ -175,8 +176,8 @@ class World:
         pac, paa = {"dialect": dialect, **(pac or {})}, {"dialect": dialect, **(paa or {})}
         rng = random.Random(seed)
         self.peer = peer or FakePeer()
-        self.pac = Pac(PAA, self.peer, rng=rng, **pac)
-        self.server = PaaWithAaa(Paa(rng=rng, **paa), aaa or FakeAaa())
+        self.pac = Pac(PAA, self.peer, PacConfig(**pac), rng=rng)
+        self.server = PaaWithAaa(Paa(PaaConfig(**paa), rng=rng), aaa or FakeAaa())
         self.paa = self.server.paa
         self.link = Link(self.pac, PAC, self.server, PAA, drop=drop, tamper=tamper)
 

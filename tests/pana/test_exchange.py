@@ -124,7 +124,7 @@ def test_many_losses_in_a_row_still_end_in_success():
 
 
 def test_a_pac_that_wants_no_home_agent_gets_none():
-    world = World(pac={"mobility": False}).bootstrap(5)
+    world = World(pac={"mobility": MobilityCapability(0)}).bootstrap(5)
     (authenticated,) = world.pac_events(Authenticated)
     assert authenticated.assignment is None
     assert not world.server.only(EapResponse)[0].mobility
@@ -132,7 +132,7 @@ def test_a_pac_that_wants_no_home_agent_gets_none():
 
 
 def test_a_paa_that_offers_no_home_agent_gives_none():
-    world = World(paa={"mobility": False}).bootstrap(5)
+    world = World(paa={"mobility": MobilityCapability(0)}).bootstrap(5)
     (authenticated,) = world.pac_events(Authenticated)
     assert authenticated.assignment is None
     assert all("Mobility" not in str(flight) for flight in flights(world))

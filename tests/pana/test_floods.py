@@ -7,9 +7,9 @@ from itertools import count
 
 import pytest
 
+from agents.pana.config import PaaConfig, PacConfig
 from agents.pana.draft12 import DRAFT12
 from agents.pana.events import Authorised, EapResponse, Failed
-from agents.pana.half_open import MAX_HALF_OPEN_PER_HOST
 from agents.pana.paa import Paa
 from agents.pana.pac import Pac
 from agents.pana.rfc5191 import RFC5191
@@ -32,7 +32,8 @@ def start(request):
 
 def knock(world, place, now=0.0):
     """Open a session from a place and answer what comes, up to EAP's first response."""
-    pac = Pac(PAA, FakePeer(mute_at=2), rng=random.Random(repr(place)), dialect=world.dialect)
+    config = PacConfig(dialect=world.dialect)
+    pac = Pac(PAA, FakePeer(mute_at=2), config, rng=random.Random(repr(place)))
     pac.start(now)
     for _ in range(3):
         while pac.outbox:
@@ -47,8 +48,8 @@ def test_one_host_does_not_lock_out_others(dialect, start):
     world = World(dialect=dialect, paa=start, aaa=FakeAaa(mute_after=1))
     for port in range(1024, 3024):
         knock(world, (FLOODER, port))
-    assert world.paa.session_count == MAX_HALF_OPEN_PER_HOST
-    assert len(world.server.only(EapResponse)) <= 2 * MAX_HALF_OPEN_PER_HOST
+    assert world.paa.session_count == PaaConfig().max_half_open_per_host
+    assert len(world.server.only(EapResponse)) <= 2 * PaaConfig().max_half_open_per_host
     world.server.aaa = FakeAaa()
     world.bootstrap(5)
     (authorised,) = world.server.only(Authorised)
@@ -84,11 +85,12 @@ class Flood:
     """
 
     def __init__(self, dialect, start, rate, *, responses=1, addresses=128, seed=1):
-        self.paa = Paa(rng=random.Random(seed), dialect=dialect, **start)
+        self.paa = Paa(PaaConfig(dialect=dialect, **start), rng=random.Random(seed))
         self.aaa = FakeAaa(rounds=4)
         self.others_aaa = FakeAaa(rounds=4, mute_after=responses)
-        self.pac = Pac(PAA, FakePeer(rounds=4), rng=random.Random(seed), dialect=dialect)
-        self.dialect, self.rate, self.addresses = dialect, rate, addresses
+        self.config = PacConfig(dialect=dialect)
+        self.pac = Pac(PAA, FakePeer(rounds=4), self.config, rng=random.Random(seed))
+        self.rate, self.addresses = rate, addresses
         self.attackers = {}
         self.queue = []
         self.order = count()
@@ -100,7 +102,7 @@ class Flood:
 
     def knock(self, number, now):
         place = (f"2001:db8:1::f:{number % self.addresses:x}", 1024 + number // self.addresses)
-        pac = Pac(PAA, FakePeer(rounds=4), rng=random.Random(number), dialect=self.dialect)
+        pac = Pac(PAA, FakePeer(rounds=4), self.config, rng=random.Random(number))
         self.attackers[place] = pac
         pac.start(now)
         self.say(pac, place, now)
@@ -160,7 +162,7 @@ def test_a_host_may_begin_again_when_its_time_is_over(dialect, start):
         knock(world, (PAC[0], port))
     assert any("of this host are under way" in reason for reason in reasons(world.server.log))
     world.server.handle_timeout(31.0)
-    assert len(world.server.only(Failed)) == MAX_HALF_OPEN_PER_HOST
+    assert len(world.server.only(Failed)) == PaaConfig().max_half_open_per_host
     assert world.paa.session_count == 0
     world.link.now = 31.0
     world.server.aaa = FakeAaa()
@@ -182,19 +184,19 @@ def test_a_host_that_begins_again_and_again_gets_in_at_once(dialect, start):
 def test_a_forger_who_does_not_answer_displaces_no_authentication(dialect, start):
     world = World(dialect=dialect, paa=start, aaa=FakeAaa(mute_after=1))
     pci = World(dialect=dialect).bootstrap(1).link.sent[0][2]
-    for number in range(MAX_HALF_OPEN_PER_HOST):
+    for number in range(PaaConfig().max_half_open_per_host):
         knock(world, (PAC[0], 2000 + number))
     for port in range(4000, 4500):
         world.server.handle_message(pci, (PAC[0], port), 10.0)
     assert world.server.only(Failed) == []
-    assert world.paa.session_count == MAX_HALF_OPEN_PER_HOST
+    assert world.paa.session_count == PaaConfig().max_half_open_per_host
 
 
 def test_a_pac_that_starts_again_from_its_port_counts_once(dialect):
     world = World(dialect=dialect, paa={"stateless": True}, aaa=FakeAaa(mute_after=1))
     answers = []
     for seed in range(20):
-        pac = Pac(PAA, FakePeer(), rng=random.Random(seed), dialect=dialect)
+        pac = Pac(PAA, FakePeer(), PacConfig(dialect=dialect), rng=random.Random(seed))
         pac.start(0.0)
         world.server.handle_message(pac.outbox.popleft()[0], PAC, 0.0)
         while world.server.outbox:
@@ -206,13 +208,13 @@ def test_a_pac_that_starts_again_from_its_port_counts_once(dialect):
     world.server.handle_timeout(31.0)
     for port in range(1024, 1064):
         knock(world, (PAC[0], port), 31.0)
-    assert world.paa.session_count == MAX_HALF_OPEN_PER_HOST
+    assert world.paa.session_count == PaaConfig().max_half_open_per_host
 
 
 def test_an_authorised_host_that_begins_again_and_again_holds_one_session(dialect, start):
     world = World(dialect=dialect, paa=start)
     for number in range(30):
-        pac = Pac(PAA, FakePeer(), rng=random.Random(number), dialect=dialect)
+        pac = Pac(PAA, FakePeer(), PacConfig(dialect=dialect), rng=random.Random(number))
         link = Link(pac, (PAC[0], 2000 + number), world.server, PAA)
         link.now = now = float(number)
         pac.start(now)
@@ -228,9 +230,8 @@ def test_an_authorised_host_that_begins_again_and_again_holds_one_session(dialec
 def test_failed_authentications_leave_nothing_behind(dialect, start):
     world = World(dialect=dialect, paa=start, aaa=FakeAaa(code=1))
     for number in range(100):
-        pac = Pac(
-            PAA, FakePeer(msk=MSK), rng=random.Random(number), dialect=dialect, piggyback=False
-        )
+        config = PacConfig(dialect=dialect, piggyback=False)
+        pac = Pac(PAA, FakePeer(msk=MSK), config, rng=random.Random(number))
         link = Link(pac, (FLOODER, 2000 + number), world.server, PAA)
         pac.start(0.0)
         link.run(5.0)

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agents.pana.config import PaaConfig, PacConfig
 from agents.pana.draft12 import DRAFT12
 from agents.pana.events import AddressChanged, Authenticated, Authorised, Failed, Terminated
 from agents.pana.paa import Paa
@@ -150,7 +151,7 @@ def test_the_pac_listens_to_its_paa_only():
 
 def test_a_start_request_before_the_pac_has_started_is_ignored():
     start = World().bootstrap(5).link.sent[1][2]
-    pac = Pac(PAA, FakePeer(), rng=random.Random(2))
+    pac = Pac(PAA, FakePeer(), PacConfig(), rng=random.Random(2))
     assert send(pac, start, PAA) == []
     assert "not expected in state INITIAL" in reasons(pac.events)[0]
 
@@ -181,7 +182,7 @@ def test_a_pci_within_an_authentication_is_discarded():
 
 
 def test_half_open_sessions_are_bounded():
-    paa = Paa(rng=random.Random(1), max_half_open=3)
+    paa = Paa(PaaConfig(max_half_open=3), rng=random.Random(1))
     pci = World().bootstrap(1).link.sent[0][2]
     for number in range(5):
         paa.handle_message(pci, (f"2001:db8::{number:x}", 716), 0.0)
@@ -195,7 +196,7 @@ def test_half_open_sessions_are_bounded():
 def test_a_pac_that_lost_its_state_opens_a_new_session_and_the_old_one_goes():
     world = World().bootstrap(5)
     old = world.session_id
-    again = Pac(PAA, FakePeer(), rng=random.Random(5))
+    again = Pac(PAA, FakePeer(), PacConfig(), rng=random.Random(5))
     link = Link(again, PAC, world.server, PAA)
     again.start(0.0)
     link.run(5)
@@ -222,7 +223,7 @@ def test_a_session_opened_in_anothers_name_does_not_close_the_filter():
 def test_many_pacs_at_once_keep_apart():
     aaa = FakeAaa()
     world = World(aaa=aaa)
-    pacs = [Pac(PAA, FakePeer(), rng=random.Random(n)) for n in range(20)]
+    pacs = [Pac(PAA, FakePeer(), PacConfig(), rng=random.Random(n)) for n in range(20)]
     for pac in pacs:
         pac.start(0.0)
     moving = True

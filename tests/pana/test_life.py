@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agents.bootstrap.assignment import Assignment
+from agents.pana.config import PaaConfig, PacConfig
 from agents.pana.deadlines import Deadlines
 from agents.pana.draft12 import DRAFT12
 from agents.pana.events import (
@@ -20,6 +21,7 @@ from agents.pana.events import (
     Terminated,
     Updated,
 )
+from agents.pana.mobility import MobilityCapability
 from agents.pana.paa import Paa
 from agents.pana.paa_table import PaaState
 from agents.pana.pac import Pac
@@ -171,7 +173,7 @@ def test_a_sealed_assignment_and_a_name_are_handed_on(dialect):
     assert authenticated.sealed == b"sealed for the mobile node"
     assert authenticated.assignment == named
     assert "sealed" not in repr(authenticated)
-    deaf = World(dialect=dialect, aaa=Aaa(), pac={"mobility": False}).bootstrap(5)
+    deaf = World(dialect=dialect, aaa=Aaa(), pac={"mobility": MobilityCapability(0)}).bootstrap(5)
     assert deaf.pac_events(Authenticated)[0].sealed is None
 
 
@@ -293,8 +295,9 @@ def test_a_renewal_that_the_aaa_does_not_answer_ends_the_session(opened):
 def crowd(dialect, size, **settings):
     """A PAA with this many open sessions, and its PaCs with their addresses."""
     server = World(dialect=dialect, paa={"max_half_open": size, **settings}).server
+    config = PacConfig(dialect=dialect)
     pacs = [
-        (Pac(PAA, FakePeer(), rng=random.Random(n), dialect=dialect), (f"2001:db8:1::{n:x}", 716))
+        (Pac(PAA, FakePeer(), config, rng=random.Random(n)), (f"2001:db8:1::{n:x}", 716))
         for n in range(1, size + 1)
     ]
     places = {place: pac for pac, place in pacs}
@@ -372,4 +375,4 @@ def test_a_heap_of_deadlines_does_not_grow_with_changes():
 
 
 def test_a_paa_without_sessions_has_no_timer():
-    assert Paa(rng=random.Random(1)).next_timeout() is None
+    assert Paa(PaaConfig(), rng=random.Random(1)).next_timeout() is None

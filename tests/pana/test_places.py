@@ -4,6 +4,7 @@ import random
 
 import pytest
 
+from agents.pana.config import PacConfig
 from agents.pana.draft12 import DRAFT12
 from agents.pana.events import (
     AddressChanged,
@@ -34,7 +35,8 @@ def dialect(request):
 
 def second(world, where=OTHER, seed=7):
     """A second subscriber's PaC, with an open session of the same PAA."""
-    pac = Pac(PAA, FakePeer(), rng=random.Random(seed), dialect=world.dialect, renew_eap=FakePeer)
+    config = PacConfig(dialect=world.dialect, renew_eap=FakePeer)
+    pac = Pac(PAA, FakePeer(), config, rng=random.Random(seed))
     link = Link(pac, where, world.server, PAA)
     link.now = world.link.now
     pac.start(link.now)
@@ -221,7 +223,7 @@ def test_a_subscriber_does_not_take_the_address_of_another(dialect):
     world = World(dialect=dialect, aaa=aaa).bootstrap(5)
     old = world.session_id
     aaa.name = "mallory"
-    mallory = Pac(PAA, FakePeer(), rng=random.Random(7), dialect=dialect)
+    mallory = Pac(PAA, FakePeer(), PacConfig(dialect=dialect), rng=random.Random(7))
     link = Link(mallory, (PAC[0], 5000), world.server, PAA)
     link.now = 5.0
     mallory.start(5.0)
@@ -251,7 +253,7 @@ def test_a_subscriber_has_few_sessions_whether_he_confirms_them_or_not(dialect, 
 
     hosts = [f"2001:db8:1::5:{number:x}" for number in range(20)]
     for number, host in enumerate(hosts):
-        pac = Pac(PAA, FakePeer(), rng=random.Random(number), dialect=dialect)
+        pac = Pac(PAA, FakePeer(), PacConfig(dialect=dialect), rng=random.Random(number))
         link = Link(pac, (host, 716), world.server, PAA, tamper=drop_result)
         pac.start(0.0)
         link.run(0.5)
@@ -271,7 +273,7 @@ def test_who_has_left_without_a_word_loses_the_address(dialect):
     world = World(dialect=dialect, aaa=aaa).bootstrap(5)
     aaa.name = "bob"
     for at in (5.0, 300.0):
-        bob = Pac(PAA, FakePeer(), rng=random.Random(7), dialect=dialect)
+        bob = Pac(PAA, FakePeer(), PacConfig(dialect=dialect), rng=random.Random(7))
         link = Link(bob, (PAC[0], 5000), world.server, PAA)
         link.now = at
         bob.start(at)
@@ -289,7 +291,7 @@ def test_a_subscriber_does_not_take_the_address_to_which_another_has_moved(diale
     link.run(6.0)
     assert holders(world) == {NEW[0]}
     aaa.name = "mallory"
-    mallory = Pac(PAA, FakePeer(), rng=random.Random(7), dialect=dialect)
+    mallory = Pac(PAA, FakePeer(), PacConfig(dialect=dialect), rng=random.Random(7))
     other = Link(mallory, (NEW[0], 5000), world.server, PAA)
     other.now = 6.0
     mallory.start(6.0)
@@ -310,7 +312,7 @@ def test_who_moves_to_an_address_and_is_silent_there_loses_it(dialect):
     link.run(6.0)
     aaa.name = "bob"
     for at in (6.0, 300.0):
-        bob = Pac(PAA, FakePeer(), rng=random.Random(7), dialect=dialect)
+        bob = Pac(PAA, FakePeer(), PacConfig(dialect=dialect), rng=random.Random(7))
         other = Link(bob, (NEW[0], 5000), world.server, PAA)
         other.now = at
         bob.start(at)

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agents.core.reader import WireError
+from agents.pana.config import PaaConfig, PacConfig
 from agents.pana.events import AddressChanged, Authenticated, Authorised
 from agents.pana.paa import Paa
 from agents.pana.paa_table import PaaState
@@ -28,11 +29,11 @@ class Chain:
 
     def __init__(self, pacs=1, *, paa=None, lost=(), zone=None):
         rng = random.Random(1)
-        self.pacs = [Pac(FACE, FakePeer(), rng=rng) for _ in range(pacs)]
+        self.pacs = [Pac(FACE, FakePeer(), PacConfig(), rng=rng) for _ in range(pacs)]
         self.names = [(f"fe80::a{n:x}" if n else PAC[0], PAC[1]) for n in range(pacs)]
         self.relay = Relay(PAA, zone=zone)
         self.server = PaaWithAaa(
-            Paa(rng=rng, **({"relays": [PRE[0]]} if paa is None else paa)), FakeAaa()
+            Paa(PaaConfig(**({"relays": [PRE[0]]} if paa is None else paa)), rng=rng), FakeAaa()
         )
         self.lost = frozenset(lost)
         self.sent = []
@@ -122,7 +123,7 @@ def test_several_pacs_behind_one_relay(stateless):
 
 
 def test_the_same_address_behind_two_relays_is_two_pacs():
-    paa = Paa(rng=random.Random(1), relays=[PRE[0], "2001:db8:1::f"])
+    paa = Paa(PaaConfig(relays=[PRE[0], "2001:db8:1::f"]), rng=random.Random(1))
     pci = World().bootstrap(1).link.sent[0][2]
     relayed = RFC5191.relay(PAC, pci)
     assert len(send(paa, relayed, PRE)) == 1
@@ -205,7 +206,7 @@ def test_a_pac_is_no_relay():
     inner = pry(PLACE, Avp(AvpName.RELAYED_MESSAGE, PCI))
     assert send(relay, inner, PAC) == []
     assert reasons(relay.events) == ["PRY within PRY"]
-    paa = Paa(rng=random.Random(1), relays=[PRE[0]])
+    paa = Paa(PaaConfig(relays=[PRE[0]]), rng=random.Random(1))
     assert send(paa, RFC5191.relay(PAC, inner), PRE) == []
     assert reasons(paa.events) == ["PRY within PRY"]
 
@@ -213,7 +214,7 @@ def test_a_pac_is_no_relay():
 @given(st.binary(max_size=120))
 def test_random_bytes_do_no_harm(data):
     relay = Relay(PAA)
-    paa = Paa(rng=random.Random(1), relays=[PRE[0]])
+    paa = Paa(PaaConfig(relays=[PRE[0]]), rng=random.Random(1))
     for junk in (data, RFC5191.relay(PAC, data)):
         send(relay, junk, PAA)
         send(relay, junk, PAC)

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from agents.pana.config import PaaConfig
 from agents.pana.draft12 import DRAFT12
 from agents.pana.events import Authenticated, Authorised, Failed
 from agents.pana.paa import Paa
@@ -65,7 +66,7 @@ def objects(paa):
 
 
 def test_a_stateful_paa_bounds_what_it_keeps():
-    paa = Paa(rng=random.Random(1), max_half_open=16)
+    paa = Paa(PaaConfig(max_half_open=16), rng=random.Random(1))
     pci = World().bootstrap(1).link.sent[0][2]
     for number in range(500):
         send(paa, pci, (f"2001:db8:2::{number:x}", 716), 0.0)
@@ -174,7 +175,7 @@ def test_half_open_sessions_are_bounded_behind_the_handshake(world):
 
 def test_a_stateless_paa_has_no_eap_in_the_start_request():
     with pytest.raises(ValueError, match="needs state"):
-        Paa(rng=random.Random(1), stateless=True, optimized=True)
+        Paa(PaaConfig(stateless=True, optimized=True), rng=random.Random(1))
 
 
 def test_a_stalled_authentication_ends(world):

@@ -5,6 +5,7 @@ from xml.etree import ElementTree
 import pytest
 
 from agents.pana.keys import Algorithms
+from agents.pana.mobility import MobilityCapability
 from agents.pana.pac_table import PacState
 from agents.pana.rfc5191 import CODES, RFC5191
 from tests.pana.fakes import PAA, PAC, FakeAaa, FakePeer, World
@@ -16,7 +17,7 @@ WORLDS = {
     "sha1": {"pac": {"renew_eap": FakePeer, "algorithms": SHA1}},
     "requests of its own": {"pac": {"renew_eap": FakePeer, "piggyback": False}},
     "optimized": {"pac": {"renew_eap": FakePeer}, "paa": {"optimized": True}},
-    "no mobility": {"pac": {"renew_eap": FakePeer, "mobility": False}},
+    "no mobility": {"pac": {"renew_eap": FakePeer, "mobility": MobilityCapability(0)}},
     "stateless": {"pac": {"renew_eap": FakePeer}, "paa": {"stateless": True}},
     "encrypted": {
         "pac": {"renew_eap": FakePeer, "encryption": True},

@@ -25,6 +25,7 @@ from agents.nodes.access_router.relay_agent import RelayAgent
 from agents.nodes.access_router.settings import AccessRouterConfiguration
 from agents.nodes.home_agent.machine import HomeAgentService, PresharedIke
 from agents.pana import events
+from agents.pana.config import PaaConfig
 from agents.pana.dialect import PORT, Dialect
 from agents.pana.dialects import DIALECTS
 from agents.pana.draft12 import Draft12
@@ -81,8 +82,7 @@ class AccessRouter:
         self._log = log
         self._open: list[int] = []
         self._lifetime = configuration.session_lifetime
-        self._paa = Paa(
-            rng=host.rng,
+        pana = PaaConfig(
             mobility=self._offer(configuration),
             session_lifetime=configuration.session_lifetime,
             reauth_at=configuration.reauth_at,
@@ -93,6 +93,7 @@ class AccessRouter:
             first_request=_FIRST_REQUESTS[configuration.first_request],
             serves=self._can_be_a_hosts,
         )
+        self._paa = Paa(pana, rng=host.rng)
         self._pinholes = Pinholes(host, enforcement, link, log) if configuration.early else None
         self._relay = self._make_relay(configuration, log.child("dhcpv6"))
         self._local: tuple[HomeAgentService, PresharedIke] | None = None

@@ -41,6 +41,7 @@ from agents.ikev2.proposals import accept_ike, offer_esp, offer_ike
 from agents.ikev2.sealing import Sealer
 from agents.mip6.codec import PROTOCOL as MOBILITY_HEADER
 from agents.mip6.codec import BindingAck, BindingUpdate, checksum, decode, encode
+from agents.pana.config import PacConfig
 from agents.pana.dialect import PORT as PANA_PORT
 from agents.pana.dialect import Dialect
 from agents.pana.pac import Pac
@@ -103,7 +104,8 @@ class PanaInitiation:
 
     def _client(self) -> Pac:
         eap = _Mute(self.identity)
-        client = Pac((str(self.paa), PANA_PORT), eap, rng=self.rng, dialect=self.dialect)
+        config = PacConfig(dialect=self.dialect)
+        client = Pac((str(self.paa), PANA_PORT), eap, config, rng=self.rng)
         client.start(0.0)
         return client
 

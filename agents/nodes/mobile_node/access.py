@@ -17,6 +17,7 @@ from agents.nodes.keylog import KeyLog
 from agents.nodes.mobile_node.settings import EapSettings, PanaSettings
 from agents.nodes.retry import Retry
 from agents.pana import events
+from agents.pana.config import PacConfig
 from agents.pana.dialect import PORT
 from agents.pana.dialects import DIALECTS
 from agents.pana.pac import Pac
@@ -89,10 +90,7 @@ class PanaAccess:
 
     def _make_pac(self) -> Pac:
         settings = self._settings
-        return Pac(
-            (settings.paa, PORT),
-            self._make_eap(),
-            rng=self._host.rng,
+        config = PacConfig(
             mobility=settings.capability,
             dialect=DIALECTS[settings.dialect],
             encryption=settings.encryption,
@@ -100,6 +98,7 @@ class PanaAccess:
             liveness=settings.liveness,
             reauth_at=settings.reauth_at,
         )
+        return Pac((settings.paa, PORT), self._make_eap(), config, rng=self._host.rng)
 
     def _make_eap(self) -> EapPeer:
         self._eap = self._peers()
