@@ -109,7 +109,7 @@ class HalfOpen:
         """Note how far a session has come; one that has succeeded is in no stage."""
         if self._sessions.get(session.opener) is not session:
             return
-        stage = self._stages[min(session.responses, STAGES - 1)]
+        stage = self._stages[min(session.authentication.responses, STAGES - 1)]
         self._put(session, None if session.admitted else stage)
 
     def _put(self, session: PaaSession, stage: Stage | None) -> None:

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from agents.bootstrap.assignment import Assignment
 from agents.core.machine import Address, Discarded, Event, PeerError
 from agents.core.reader import WireError
-from agents.pana.association import Received
 from agents.pana.config import PaaConfig
 from agents.pana.deadlines import Deadlines
 from agents.pana.half_open import HalfOpen
@@ -19,6 +18,7 @@ from agents.pana.places import Host, Hosts, canonical, host_at, place
 from agents.pana.rfc5191 import read_place
 from agents.pana.stateless import Tokens
 from agents.pana.states import Trigger
+from agents.pana.transactions import Received
 from agents.pana.wire import AvpName, Kind, Result, TerminationCause
 
 LINGER = 60.0
@@ -238,7 +238,7 @@ class Paa:
             self._hosts.put(number, session.host)
             return
         self._unname(session)
-        if not (session.proved_at and session.association.has_answered):
+        if not (session.proved_at and session.transactions.has_answered):
             self._forget(number)
         elif number not in self._lingering:
             for other in self._hosts.at(session.host):
@@ -302,7 +302,7 @@ class Paa:
         if not message.session:
             return self._half_open.get(received.place)
         session = self._sessions.get(self._dialect.session_number(message.session))
-        if session is None or session.association.session != message.session:
+        if session is None or session.transactions.session != message.session:
             return None
         return session
 
@@ -324,7 +324,7 @@ class Paa:
         for token in self._tokens.current(source, relay, now):
             session, _, data = self._config.stateless_start(token)
             number = self._dialect.session_number(session) if session else None
-            taken = any(other.association.start_request == data for other in others)
+            taken = any(other.start.request == data for other in others)
             if number == 0 or number in self._sessions or taken:
                 continue
             if relay is None:
@@ -341,7 +341,7 @@ class Paa:
             return None
         self._dialect.check(message)
         others = self._at(host_at(received.place))
-        if any(other.association.start_answer == received.data for other in others):
+        if any(other.start.answer == received.data for other in others):
             raise PeerError(f"{self._dialect.label(message)} of a session that has begun")
         for token in self._tokens.valid(source, relay, now):
             if self._dialect.proves(message, token):

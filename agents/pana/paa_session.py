@@ -1,67 +1,153 @@
-"""One session of the PAA: calls, timers and messages, and the checks these must pass."""
+"""The PAA's end of a session: its table's conditions and actions, and its checks."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+import random
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 
 from agents.bootstrap.assignment import Assignment
-from agents.core.machine import PeerError
-from agents.pana.association import Received
+from agents.core.machine import Address, Event, PeerError
+from agents.pana.authentication import Authentication, Start
+from agents.pana.config import PaaConfig
 from agents.pana.errors import ErrorCode, RefusedError
-from agents.pana.events import AddressChanged, Notified
-from agents.pana.mobility import agree, read_capability
-from agents.pana.paa_actions import PaaActions, Verdict
-from agents.pana.paa_table import PaaState
-from agents.pana.places import host_at
-from agents.pana.states import RECEIVED, Trigger
-from agents.pana.terms import Device, notification, providers
-from agents.pana.wire import AvpName, Kind, Message, Result, TerminationCause
+from agents.pana.events import (
+    AddressChanged,
+    Authorised,
+    EapResponse,
+    Failed,
+    PingAnswered,
+    Terminated,
+)
+from agents.pana.mobility import MobilityCapability, agree, assignment_avps, read_capability
+from agents.pana.paa_table import PAA_TABLE, PaaState
+from agents.pana.places import Host, canonical, host_at, place
+from agents.pana.relocation import Relocation
+from agents.pana.session import Session
+from agents.pana.states import Trigger
+from agents.pana.terms import Device, providers
+from agents.pana.transactions import Received, Transactions
+from agents.pana.wire import Avp, AvpName, Kind, Message, Result, TerminationCause
 
-ESTABLISHED = (PaaState.OPEN, PaaState.WAIT_PNA_PING, PaaState.LOST, PaaState.SESS_TERM)
 
-PING_INTERVAL = 1.0
-"""Seconds between liveness tests at least; RFC 5191 section 4.2 wants a limit, names none."""
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The AAA's decision that the final request will carry."""
 
-REAUTH_RETRY = 1.0
-"""Seconds after which a re-authentication that came at a wrong moment is tried again."""
+    result: Result
+    packet: bytes | None
+    assignment: Assignment | None = None
+    sealed: bytes | None = field(default=None, repr=False)
 
 
-class PaaSession(PaaActions):
+@dataclass(slots=True)
+class PaaAuthentication(Authentication):
+    """One authentication at the PAA: EAP's request, and what the AAA has decided.
+
+    `responses` counts the EAP responses that the PaC has sent.
+    """
+
+    eap_packet: bytes = b""
+    foretold: bytes | None = None
+    responses: int = 0
+    verdict: Verdict | None = None
+    msk: bytes = field(default=b"", repr=False)
+
+
+class PaaSession(Session[PaaState]):
     """The PAA's end of the session `number` with one PaC."""
 
-    _last_ping = float("-inf")
-    _held: Received | None = None
-    _revoked: TerminationCause | None = None
-    subscriber: str | None = None
+    peer_role = "the PaC"
+    record = PaaAuthentication
+    renewal = Trigger.REAUTH_TIMEOUT
+    config: PaaConfig
+    authentication: PaaAuthentication
 
-    def fire(self, trigger: Trigger, now: float) -> bool:
-        """Let the owner's event variable move the session; return whether it does."""
-        self.now = now
-        return self._runner.fire(trigger)
+    def __init__(
+        self,
+        number: int,
+        pac: Address,
+        config: PaaConfig,
+        *,
+        rng: random.Random,
+        outbox: deque[tuple[bytes, Address]],
+        events: deque[Event],
+        before_authorised: Callable[[int], None],
+        is_free: Callable[[int, Host], bool],
+        relay: Address | None = None,
+    ) -> None:
+        session = config.dialect.session_octets(number)
+        transactions = Transactions(
+            config.dialect, rng=rng, peer=pac, session=session, outbox=outbox, relay=relay
+        )
+        super().__init__(PAA_TABLE, PaaState.INITIAL, config, transactions, rng=rng, events=events)
+        self.opener = place(pac, relay)
+        self.proved_at: Host | None = None
+        self.subscriber: str | None = None
+        self._before_authorised = before_authorised
+        self._relocation = Relocation(transactions, lambda host: is_free(number, host), self._probe)
+        self._optimized = config.optimized
+        self._key_id = 0
+        self._terminated = False
+        self._revoked: TerminationCause | None = None
 
-    def resume(self, sequence: int, start_request: bytes, now: float) -> None:
-        """Begin with a start request that was sent without state; its answer comes next.
+    @property
+    def pac(self) -> Address:
+        """The PaC's current address."""
+        return self.transactions.peer
 
-        That request had no EAP payload, whatever the others have.
-        """
-        self.now = now
-        self.association.resume(sequence, start_request)
-        self._optimized = False
-        self._start_deadline()
+    @property
+    def host(self) -> Host:
+        """The host that the PaC is on."""
+        return host_at(self.transactions.place)
+
+    @property
+    def admitted(self) -> bool:
+        """Whether the PaC's packets may pass: it is authorised, or has only to confirm that."""
+        return self.authorised or self.state is PaaState.WAIT_SUCC_PAN
+
+    def conditions(self) -> dict[str, Callable[[], bool]]:
+        """Return the conditions of the PAA's table by their names."""
+        return {
+            **super().conditions(),
+            "OPTIMIZED_INIT": lambda: self._optimized,
+            "Authorize": lambda: bool(self.authentication.msk),
+            "NONCE_AWAITED": self._awaits_nonce,
+            "error_message": lambda: self.dialect.reports_errors,
+            "LIFETIME_LEFT": self.has_lifetime_left,
+            "REQUEST_OUT": lambda: self.transactions.outstanding is not None,
+            "announce_timeout": lambda: self.config.announce_timeout,
+        }
+
+    def actions(self) -> dict[str, Callable[[], object]]:
+        """Return the actions of the PAA's table by their names (RFC 5609 section 8.2)."""
+        return {
+            **super().actions(),
+            "Tx:PAR[S](PRF-Algorithm,Integrity-Algorithm)": self._send_start,
+            "Tx:PAR[S](EAP-Payload,PRF-Algorithm,Integrity-Algorithm)": self._send_start,
+            "Tx:PAR[](EAP-Payload,Nonce?)": self._send_eap,
+            "Tx:PAR[C](EAP-Payload?,Key-Id?)": self._send_result,
+            "Tx:PAN[]": self.answer,
+            "Tx:PNA[A]": self.answer,
+            "Authorised": self._authorise,
+            "Deauthorise": self._deauthorise,
+            "Lose": self._lose,
+            "Withdraw": self.transactions.withdraw,
+        }
 
     # The AAA's calls.
 
     def eap_request(self, packet: bytes, now: float, *, sealed: bytes | None = None) -> bool:
         """Send an EAP request; return whether one is due."""
-        self._eap_packet = packet
-        self._foretold = sealed if self._capability else None
+        self.authentication.eap_packet = packet
+        self.authentication.foretold = sealed if self.start.capability else None
         return self.fire(Trigger.EAP_REQUEST, now)
 
     def eap_timeout(self, now: float) -> bool:
         """End an authentication that the AAA does not go on with; return whether there is one."""
-        reason = "the AAA server cannot be reached"
-        self._error = RefusedError(reason, ErrorCode.UNABLE_TO_DELIVER)
-        self._cause = reason
+        self.cause = "the AAA server cannot be reached"
+        self.error = RefusedError(self.cause, ErrorCode.UNABLE_TO_DELIVER)
         return self.fire(Trigger.EAP_TIMEOUT, now)
 
     def accept(
@@ -77,41 +163,42 @@ class PaaSession(PaaActions):
         """Send the successful final request; return whether a verdict is due."""
         if self.state is not PaaState.WAIT_EAP_MSG:
             return False
+        record, bound = self.authentication, self.config.session_lifetime
         self._take_msk(msk)
-        bound = self._config.session_lifetime
-        seconds = max(1, int(min(bound, bound if lifetime is None else lifetime)))
-        if self._msk:
-            wanted = (assignment, sealed) if self._capability else (None, None)
-            self._verdict = Verdict(Result.SUCCESS, packet, seconds, *wanted)
+        if record.msk:
+            wanted = (assignment, sealed) if self.start.capability else (None, None)
+            record.verdict = Verdict(Result.SUCCESS, packet, *wanted)
+            record.lifetime = max(1, int(min(bound, bound if lifetime is None else lifetime)))
         else:
-            self._verdict = Verdict(Result.AUTHORIZATION_REJECTED, packet)
-            self._cause = "no key: no MSK from the AAA, or no nonces yet"
+            record.verdict = Verdict(Result.AUTHORIZATION_REJECTED, packet)
+            self.cause = "no key: no MSK from the AAA, or no nonces yet"
         return self.fire(Trigger.EAP_SUCCESS, now)
-
-    def _take_msk(self, msk: bytes) -> None:
-        """Take the AAA's key; without nonces none can be made of it."""
-        association = self.association
-        self._msk = msk if association.own_nonce and association.peer_nonce else b""
 
     def reject(self, packet: bytes | None, msk: bytes, result: Result, now: float) -> bool:
         """Send the failing final request; return whether a verdict is due."""
         if self.state not in (PaaState.WAIT_EAP_MSG, PaaState.WAIT_PAN_OR_PAR):
             return False
-        self._verdict = Verdict(result, packet)
-        self._cause = result.name
+        self.authentication.verdict = Verdict(result, packet)
+        self.cause = result.name
         self._take_msk(msk)
         return self.fire(Trigger.EAP_FAILURE, now)
 
+    def _take_msk(self, msk: bytes) -> None:
+        """Take the AAA's key; without nonces none can be made of it."""
+        record = self.authentication
+        record.msk = msk if record.own_nonce and record.peer_nonce else b""
+
     # The owner's calls.
 
-    def ping(self, now: float) -> bool:
-        """Test that the PaC is there; return whether that is possible now."""
-        if now < self._last_ping + PING_INTERVAL:
-            return False
-        if not self.fire(Trigger.PANA_PING, now):
-            return False
-        self._last_ping = now
-        return True
+    def resume(self, sequence: int, start_request: bytes, now: float) -> None:
+        """Begin with a start request that was sent without state; its answer comes next.
+
+        That request had no EAP payload, whatever the others have.
+        """
+        self.transactions.resume(sequence, start_request)
+        self.start = Start(Kind.AUTH, start_request)
+        self._optimized = False
+        self.session_timer = now + self.config.auth_timeout
 
     def terminate(self, cause: TerminationCause, now: float) -> bool:
         """Revoke the session, at once or when it is open again; return whether it has access."""
@@ -122,209 +209,184 @@ class PaaSession(PaaActions):
         return True
 
     def _end_if_revoked(self) -> None:
-        if self._revoked is not None and self.state is PaaState.OPEN:
-            self._termination, self._cause = self._revoked, self._revoked.name
-            self._runner.fire(Trigger.TERMINATE)
+        if self._revoked is not None and self.is_open():
+            self.termination, self.cause = self._revoked, self._revoked.name
+            self.runner.fire(Trigger.TERMINATE)
 
     def replace(self, cause: str, now: float) -> None:
         """Drop the session without a word, for another."""
-        self._cause = cause
+        self.cause = cause
         self.fire(Trigger.REPLACED, now)
 
-    # Timers.
+    # Sending.
 
-    def next_timeout(self) -> float | None:
-        """Return the earliest deadline in seconds, None if no timer runs."""
-        deadlines = (self.association.deadline, self._deadline, self._reauth_at)
-        return min((deadline for deadline in deadlines if deadline is not None), default=None)
+    def _send_start(self) -> None:
+        avps = self.nonce() if self.start.nonce_kind is Kind.START else ()
+        if self._optimized:
+            avps += (Avp(AvpName.EAP_PAYLOAD, self.authentication.eap_packet),)
+        request = self.transactions.request(Kind.START, *avps, *self.config.start_avps())
+        self.start = replace(self.start, request=request)
 
-    def handle_timeout(self, now: float) -> None:
-        """Retransmit, re-authenticate, or end what has no time left."""
-        if self._deadline is not None and self._deadline <= now:
-            self.now = now
-            granted = self._lifetime_end is not None
-            over = self.state in ESTABLISHED or (granted and not self._has_lifetime_left())
-            if self.state is not PaaState.WAIT_PEA:
-                timeout = TerminationCause.SESSION_TIMEOUT.name
-                self._cause = timeout if over else self._late("deadline")
-            self._termination = TerminationCause.SESSION_TIMEOUT
-            self.fire(Trigger.SESS_TIMEOUT, now)
-        if self._reauth_at is not None and self._reauth_at <= now:
-            self._reauth_at = now + REAUTH_RETRY
-            self.fire(Trigger.REAUTH_TIMEOUT, now)
-        if self.association.expire(now):
-            left = self.association.retransmissions_left
-            if not left and self.state not in (PaaState.SESS_TERM, PaaState.WAIT_PEA):
-                self._cause = self._late("last retransmission")
-            self.fire(Trigger.RTX_TIMEOUT, now)
+    def _send_eap(self) -> None:
+        record = self.authentication
+        avps = (Avp(AvpName.EAP_PAYLOAD, record.eap_packet), *self.nonce())
+        if record.foretold is not None:
+            avps += (Avp(AvpName.SEALED_ASSIGNMENT, record.foretold),)
+        self.transactions.request(Kind.AUTH, *avps)
 
-    def _late(self, what: str) -> str:
-        whom = "the AAA" if self.state is PaaState.WAIT_EAP_MSG else "the PaC"
-        return f"the {what} passed without an answer from {whom} in state {self.state.value}"
+    def _send_result(self) -> None:
+        record, dialect = self.authentication, self.dialect
+        verdict = record.verdict
+        if verdict is None:
+            raise RuntimeError("a final request without a verdict")
+        avps = [Avp.u32(AvpName.RESULT_CODE, dialect.result_number(verdict.result))]
+        if verdict.packet is not None:
+            avps.append(Avp(AvpName.EAP_PAYLOAD, verdict.packet))
+        if record.msk:
+            avps += self._take_key(record.msk)
+        if verdict.result is Result.SUCCESS:
+            avps.append(Avp.u32(AvpName.SESSION_LIFETIME, int(record.lifetime)))
+            if dialect.has_terms:
+                avps += self.config.terms.result_avps()
+        if verdict.assignment is not None:
+            avps += assignment_avps(verdict.assignment)
+        if verdict.sealed is not None:
+            avps.append(Avp(AvpName.SEALED_ASSIGNMENT, verdict.sealed))
+        self.transactions.request(Kind.RESULT, *avps)
+
+    def _take_key(self, msk: bytes) -> tuple[Avp, ...]:
+        """Derive the new key; return the AVPs that name it and, the first time, its algorithms."""
+        first, suite = self.transactions.sa is None, self.start.suite
+        self._key_id += 1
+        self.transactions.sa = self.derive(msk, self._key_id, suite, pac=False)
+        key_id = Avp.u32(AvpName.KEY_ID, self._key_id)
+        if suite is None or not first:
+            return (key_id,)
+        return (key_id, *self.dialect.result_choice(suite))
+
+    # EAP.
+
+    def restart_eap(self) -> None:
+        """Make the first EAP request; the AAA makes those that follow."""
+        self.authentication.eap_packet = self.config.first_request(self.rng.getrandbits(8))
+        self.runner.raise_(Trigger.EAP_REQUEST)
+
+    def pass_to_eap(self) -> None:
+        """Let the owner ask the AAA."""
+        self.authentication.responses += 1
+        capability = self.start.capability
+        self.events.append(
+            EapResponse(
+                self.now,
+                self.number,
+                self.pac,
+                MobilityCapability.MOBILE_IPV6 in capability,
+                capability,
+                self.message.value(AvpName.EAP_PAYLOAD) or b"",
+                self.start.isp,
+            )
+        )
+
+    # What the owner hears.
+
+    def awaited(self) -> str:
+        """Return who has not answered."""
+        return "the AAA" if self.state is PaaState.WAIT_EAP_MSG else self.peer_role
+
+    def _authorise(self) -> None:
+        if not self.authorised:
+            self._before_authorised(self.number)
+        self.confirmed()
+        self.proved_at = self.host
+        device = None if self.device is None else str(self.device)
+        self.events.append(Authorised(self.now, self.number, self.pac, device))
+
+    def _deauthorise(self) -> None:
+        if self.authorised:
+            self.authorised, self._terminated = False, True
+            self.events.append(Terminated(self.now, self.number, self.pac, self.cause))
+
+    def alive(self) -> None:
+        """Tell that the PaC has answered a ping."""
+        self.events.append(PingAnswered(self.now, self.number))
+
+    def _lose(self) -> None:
+        self.transactions.halt_timer()
+        self.session_timer, self.reauth_at = self.lifetime_end, None
+        self.ended()
+
+    def ended(self) -> None:
+        """Tell that the access, or the authentication, has ended."""
+        self._deauthorise()
+        if not self._terminated:
+            self._terminated = True
+            self.events.append(Failed(self.now, self.cause, self.number, self.pac))
 
     # Receiving.
 
-    def handle(self, received: Received, now: float) -> None:
-        """Take a message of this session; PeerError if it is not valid."""
-        self.now = now
-        try:
-            self._config.dialect.check(received.message)
-            self._handle(received)
-        except RefusedError as error:
-            self._refuse(error, received)
-            raise
-
-    def _handle(self, received: Received) -> None:
-        association = self.association
-        if received.message.request and association.answer_again(received):
-            return
-        if association.report_answered(received):
-            return
-        association.check_sequence(received.message)
-        received = self._opened(received)
-        message = received.message
-        association.check_auth(received, association.sa)
-        heard = message.request and association.is_protected(message)
-        if self.state is PaaState.LOST and heard and message.kind is not Kind.TERMINATION:
-            self._runner.fire(Trigger.PAC_HEARD)
-            return
-        if not self._is_at_home(received) and not self._may_come_from_there(received):
-            return
-        previous, self._received = self._received, received
-        try:
-            row = self._runner.find(RECEIVED[message.kind, message.request])
-            if row is None:
-                label = self._config.dialect.label(message)
-                raise PeerError(f"{label} is not expected in state {self.state.value}")
-            self._validate(received)
-        except PeerError:
-            self._received = previous
-            raise
-        association.accept(message)
-        if (notified := notification(message)) is not None:
-            self._events.append(Notified(self.now, self.number, *notified))
-        self._runner.run(row)
+    def receive(self, received: Received) -> None:
+        """Take a message, then one that has waited for it."""
+        super().receive(received)
         self._end_if_revoked()
-        held, self._held = self._held, None if association.claim is None else self._held
-        if held is not None and held.place == association.place:
-            self._handle(held)
+        if (held := self._relocation.release()) is not None:
+            self.receive(held)
 
-    def _opened(self, received: Received) -> Received:
-        """Return the message with encrypted AVPs in clear."""
-        message, sa = received.message, self.association.sa
-        if not message.has(AvpName.ENCRYPTION_ENCAP):
-            return received
-        self.association.check_auth(received, sa)
-        return replace(received, message=self._config.dialect.reveal(message, sa))
+    def admit(self, received: Received) -> bool:
+        """Return whether an authentic message is to be looked at now."""
+        message = received.message
+        heard = message.request and self.transactions.is_protected(message)
+        if self.state is PaaState.LOST and heard and message.kind is not Kind.TERMINATION:
+            self.runner.fire(Trigger.PAC_HEARD)
+            return False
+        old = self.pac
+        admitted = self._relocation.admit(received, admitted=self.admitted)
+        if canonical(old[0]) != canonical(self.pac[0]):
+            self.events.append(AddressChanged(self.now, self.number, self.pac, old))
+        return admitted
 
-    def _refuse(self, error: RefusedError, received: Received) -> None:
-        """Report an error where the dialect has a message for it, and end the session if told."""
-        if not self._config.dialect.reports_errors or self.state in (
-            PaaState.INITIAL,
-            PaaState.WAIT_PEA,
-            PaaState.CLOSED,
-        ):
-            return
-        if error.fatal:
-            self._error, self._cause = error, str(error)
-            self._runner.fire(Trigger.REFUSED)
-        else:
-            timing = self._config.request_timing
-            self.association.report(error, received, timing, self.now)
+    def _probe(self) -> bool:
+        """Let a new place answer a request; return whether that is a ping."""
+        self.runner.fire(Trigger.ADDRESS_CHANGED)
+        return self.state is PaaState.WAIT_PNA_PING
 
-    def _validate(self, received: Received) -> None:
+    def validate(self, received: Received) -> None:
         """Raise PeerError if the message is not what its state wants; else take what it tells."""
-        message, association = received.message, self.association
+        message = received.message
         match message.kind, message.request:
             case Kind.START, False:
                 self._take_start(received)
             case Kind.AUTH, False:
-                association.check_nonce(message, association.nonce_kind)
+                self.check_nonce(message)
             case Kind.AUTH, True if message.has(AvpName.NONCE):
                 raise PeerError("a Nonce in the PaC's own request")
             case Kind.RESULT, False:
                 self._check_result(message)
             case Kind.UPDATE, True if (value := message.value(AvpName.DEVICE_ID)) is not None:
-                self._device = Device.from_value(value)
+                self.device = Device.from_value(value)
             case Kind.TERMINATION, True:
                 number = message.number(AvpName.TERMINATION_CAUSE)
-                self._cause = TerminationCause.describe(number)
-        association.peer_nonce = message.value(AvpName.NONCE) or association.peer_nonce
+                self.cause = TerminationCause.describe(number)
+
+    def _awaits_nonce(self) -> bool:
+        return bool(self.authentication.own_nonce and not self.authentication.peer_nonce)
 
     def _take_start(self, received: Received) -> None:
-        message, association = received.message, self.association
-        suite = self._config.dialect.selected(message, self._config.supported)
-        association.check_nonce(message, association.nonce_kind)
+        message = received.message
+        suite = self.dialect.selected(message, self.config.supported)
+        self.check_nonce(message)
         isps = providers(message, AvpName.ISP_INFORMATION)
-        association.suite = suite
-        association.start_answer = received.data
-        self._isp = isps[0].name if isps else None
-        self._capability = agree(self._config.mobility, read_capability(message))
+        self.start = replace(
+            self.start,
+            answer=received.data,
+            suite=suite,
+            capability=agree(self.config.mobility, read_capability(message)),
+            isp=isps[0].name if isps else None,
+        )
 
     def _check_result(self, message: Message) -> None:
-        sent = self._key_id if self._msk else None
-        if message.number(AvpName.KEY_ID) != sent:
+        record = self.authentication
+        if message.number(AvpName.KEY_ID) != (self._key_id if record.msk else None):
             raise PeerError("the final answer's Key-Id is not the request's")
-        successful = self._verdict is not None and self._verdict.result is Result.SUCCESS
-        if successful and self._config.dialect.has_terms:
-            self._device = self._config.terms.check_answer(message)
-
-    # Where the PaC is.
-
-    def _is_at_home(self, received: Received) -> bool:
-        """Return whether a message comes from where the PaC is; an answer ends other claims."""
-        association = self.association
-        if received.place != association.place:
-            return False
-        if not received.message.request:
-            association.claim = None
-        return True
-
-    def _may_come_from_there(self, received: Received) -> bool:
-        """Return whether a message from another place than the PaC's is to be taken now.
-
-        RFC 5191 section 5.6 moves the session to where a valid message comes from. But a source
-        is easily forged, and a message repeated by another; so the place has to answer a request
-        first, and the message waits. Who is at an address that another session holds is not heard.
-        To end the session the PaC need not be anywhere.
-        """
-        message, association = received.message, self.association
-        label = self._config.dialect.label(message)
-        if not self._may_move(message):
-            raise PeerError(f"{label} from another address than the PaC's")
-        if message.kind is Kind.TERMINATION:
-            return True
-        if not self._is_free(self.number, host_at(received.place)):
-            association.claim = None
-            raise PeerError(f"{label} from an address that another session holds")
-        claim = association.claim
-        if not message.request and claim is not None and claim.place == received.place:
-            self._move(received)
-            return True
-        association.claim = received
-        self._runner.fire(Trigger.ADDRESS_CHANGED)
-        if not message.request:
-            raise PeerError(f"{label} from a new address, which has to answer itself")
-        if self.state is not PaaState.WAIT_PNA_PING:
-            return True  # In a re-authentication the PaC waits for this answer before it goes on.
-        self._held = received
-        return False
-
-    def _may_move(self, message: Message) -> bool:
-        """Return whether a message may come from a new address.
-
-        RFC 5191 section 5.6 lets every message with a right AUTH; the draft only PUR (5.8), and
-        then the answer that proves it.
-        """
-        if not self.admitted or not self.association.is_protected(message):
-            return False
-        proof = not message.request and self.association.claim is not None
-        return proof or self._config.dialect.update_kind in (Kind.PING, message.kind)
-
-    def _move(self, received: Received) -> None:
-        association = self.association
-        old, (was, _, _) = association.peer, association.place
-        association.claim = None
-        association.move(received)
-        if was != association.place[0]:
-            self._events.append(AddressChanged(self.now, self.number, received.source, old))
+        successful = record.verdict is not None and record.verdict.result is Result.SUCCESS
+        if successful and self.dialect.has_terms:
+            self.device = self.config.terms.check_answer(message)

@@ -155,7 +155,7 @@ def test_reauthentication_makes_a_new_key(opened, starter, lost):
     aaa, new = FakeAaa(), b"another key " * 5
     world = opened(drop_after=lost, aaa=aaa, pac={"renew_eap": lambda: FakePeer(msk=new)})
     aaa._msk = new
-    first = world.paa._sessions[world.session_id].association.sa
+    first = world.paa._sessions[world.session_id].transactions.sa
     if starter == "pac":
         assert world.pac.reauthenticate(5.0)
         expected = [world.dialect.grammar[Kind.REAUTH, way].label for way in (True, False)]
@@ -163,10 +163,10 @@ def test_reauthentication_makes_a_new_key(opened, starter, lost):
         assert world.paa.reauthenticate(world.session_id, 5.0)
         expected = []
     world.link.run(40)
-    second = world.paa._sessions[world.session_id].association.sa
+    second = world.paa._sessions[world.session_id].transactions.sa
     assert (first.key_id, second.key_id) == (1, 2)
     assert first.key != second.key
-    assert second == world.pac._association.sa
+    assert second == world.pac.session.transactions.sa
     assert len(world.pac_events(Authenticated)) == 2
     assert len(world.server.only(Authorised)) == 2
     assert world.paa.state(world.session_id) is PaaState.OPEN

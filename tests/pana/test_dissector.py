@@ -81,7 +81,7 @@ def draft12_world(**paa):
 def error_exchange():
     """PER with Failed-AVP and PEA, and a text in a message."""
     world = World(dialect=DRAFT12).bootstrap(1)
-    association = world.session().association
+    association = world.session().transactions
     bad = Message(
         Kind.PING,
         True,

@@ -275,7 +275,7 @@ def test_an_error_that_nobody_answers_ends_the_session_all_the_same(side):
 
 def forge(made, kind, *avps, sign=True, request=True, number=None):
     """A message of the PAA with the sequence number that its next request has."""
-    association = made.session().association
+    association = made.session().transactions
     sequence = association._next_out if number is None else number
     message = Message(kind, request, association.session, sequence, avps)
     return DRAFT12.seal(message, association.sa if sign else None)
@@ -297,7 +297,7 @@ def test_an_unknown_mandatory_avp_is_reported_with_a_copy(lost):
     assert report.reason == "AVP_UNSUPPORTED"
     # Nothing else has happened, and there is nothing left to do.
     assert both_open(made)
-    assert made.pac._association.deadline is None
+    assert made.pac.session.transactions.deadline is None
     assert made.pac.ping(20.0)
     made.link.run(25)
     assert both_open(made)
@@ -309,7 +309,7 @@ def test_the_paa_reports_too():
     ping, _ = made.pac.outbox.popleft()
     message = DRAFT12.decode(ping)
     bad = replace(message, avps=(UNKNOWN,))
-    made.server.handle_message(DRAFT12.seal(bad, made.pac._association.sa), PAC, 5.0)
+    made.server.handle_message(DRAFT12.seal(bad, made.pac.session.transactions.sa), PAC, 5.0)
     assert reasons(made.server.log) == ["unknown AVP 99 with the M bit"]
     made.link.run(30)
     assert "PER" in made.labels(11)
@@ -347,7 +347,7 @@ def test_an_unprotected_error_changes_nothing():
 def test_forged_errors_take_neither_the_next_number_nor_the_last_answer(victim):
     made = world(drop_after=(1,)).bootstrap(5)
     to_pac = victim == "pac"
-    peer = made.session().association if to_pac else made.pac._association
+    peer = made.session().transactions if to_pac else made.pac.session.transactions
     machine, source = (made.pac, PAA) if to_pac else (made.server, PAC)
     if to_pac:
         assert made.paa.ping(made.session_id, 5.0)
@@ -415,7 +415,7 @@ def test_a_new_address_is_told_by_pur(lost):
     assert made.messages(11)[0].value(AvpName.DEVICE_ID) == moved.to_avp().value
     assert len(made.pac_events(Updated)) == 1
     assert both_open(made)
-    assert made.session()._device == moved
+    assert made.session().device == moved
 
 
 def test_only_pur_moves_a_session():
@@ -472,7 +472,7 @@ def test_success_without_a_lifetime_is_without_end():
     avps = tuple(
         avp for avp in message.avps if avp.name not in (AvpName.SESSION_LIFETIME, AvpName.AUTH)
     )
-    data = DRAFT12.seal(replace(message, avps=avps), made.session().association.sa)
+    data = DRAFT12.seal(replace(message, avps=avps), made.session().transactions.sa)
     assert len(send(made.pac, data, PAA, 0.5)) == 1
     assert made.pac_events(Authenticated)[0].lifetime == float("inf")
     assert made.pac.next_timeout() is None
@@ -484,7 +484,7 @@ def test_success_needs_ppac_key_id_and_algorithm(name):
     made.bootstrap(0.5)
     message = made.messages()[9]
     avps = tuple(avp for avp in message.avps if avp.name not in (name, AvpName.AUTH))
-    data = DRAFT12.seal(replace(message, avps=avps), made.session().association.sa)
+    data = DRAFT12.seal(replace(message, avps=avps), made.session().transactions.sa)
     send(made.pac, data, PAA, 0.5)
     assert made.pac_events(Authenticated) == []
     assert made.pac.state is (PacState.WAIT_PEA if name is AvpName.PPAC else PacState.WAIT_PAA)

@@ -87,10 +87,10 @@ def test_any_one_lost_message_is_made_good(lost):
 
 def test_a_reauthentication_hides_it_under_a_new_key():
     world = World(**BOTH).bootstrap(5)
-    first = world.session().association.sa
+    first = world.session().transactions.sa
     assert world.pac.reauthenticate(5.0)
     world.link.run(10)
-    second = world.session().association.sa
+    second = world.session().transactions.sa
     assert first.encrypt_key != second.encrypt_key
     assert [event.assignment for event in world.pac_events(Authenticated)] == [ASSIGNMENT] * 2
     assert world.messages()[-2].has(AvpName.ENCRYPTION_ENCAP)
@@ -114,7 +114,7 @@ def test_a_home_agent_in_clear_is_refused_where_encryption_is_agreed_on():
     world = World(drop={9}, **BOTH)
     world.bootstrap(0.5)
     message = world.messages()[9]
-    sa = replace(world.session().association.sa, encrypt_key=b"")
+    sa = replace(world.session().transactions.sa, encrypt_key=b"")
     avps = tuple(
         avp for avp in message.avps if avp.name not in (AvpName.ENCRYPTION_ENCAP, AvpName.AUTH)
     )
@@ -187,7 +187,7 @@ def test_random_octets_inside_are_bad_bytes_or_refused(inner):
 
 def test_a_pac_may_hide_what_it_sends():
     world = World(**BOTH).bootstrap(5)
-    association = world.pac._association
+    association = world.pac.session.transactions
     sa = association.sa
     message = Message(Kind.TERMINATION, True, association.session, 77, ())
     counter = first_counter(sa.key_id, association.session, 77)

@@ -59,7 +59,7 @@ def test_the_session_ends_with_its_lifetime_on_both_sides(opened):
 @pytest.mark.parametrize("lost", [(), (11,), (12,)])
 def test_the_paa_may_tell_that_the_time_is_over(opened, lost):
     world = opened(aaa=FakeAaa(lifetime=50), paa={"announce_timeout": True}, drop=lost)
-    world.pac._session_deadline = None  # A PaC that was not told the lifetime.
+    world.pac.session.session_timer = None  # A PaC that was not told the lifetime.
     world.link.run(200)
     assert {event.cause for event in world.pac_events(Terminated)} == {"SESSION_TIMEOUT"}
     (theirs,) = world.server.only(Terminated)
@@ -99,10 +99,10 @@ def test_the_old_key_holds_until_the_final_exchange(opened):
     aaa, new = FakeAaa(), b"another key " * 5
     world = opened(aaa=aaa, pac={"renew_eap": lambda: FakePeer(msk=new)})
     aaa._msk = new
-    old = world.session().association.sa
+    old = world.session().transactions.sa
     world.paa.reauthenticate(world.session_id, 5.0)
     world.link.run(20)
-    new_sa = world.session().association.sa
+    new_sa = world.session().transactions.sa
     assert new_sa.key != old.key
     for (_, _, data), message in zip(world.link.sent[11:], world.messages(11), strict=True):
         key = new_sa if message.kind is Kind.RESULT else old

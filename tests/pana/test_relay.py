@@ -149,7 +149,7 @@ def test_a_session_moves_to_another_relay_and_out_of_it():
     ((answer, to),) = chain.server.outbox
     assert to == other
     assert RFC5191.decode(answer).kind is Kind.RELAY
-    assert (session.pac, session.association.relay) == (PAC, other)
+    assert (session.pac, session.transactions.relay) == (PAC, other)
     assert chain.server.only(AddressChanged) == []
     assert session.state is PaaState.OPEN
 

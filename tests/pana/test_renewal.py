@@ -41,7 +41,7 @@ def test_a_session_goes_on(opened, starter):
     assert all(36.0 <= pause <= 40.3 for pause in pauses)
     assert max(pauses) - min(pauses) > 0.5
     assert world.server.only(Terminated) == world.pac_events(Terminated) == []
-    assert world.session().association.sa.key_id == len(begun)
+    assert world.session().transactions.sa.key_id == len(begun)
 
 
 def test_without_anybody_it_ends(opened):

@@ -13,8 +13,8 @@ from tests.pana.fakes import World
 
 WORLD = World().bootstrap(1)
 MACHINES = [
-    pytest.param(PAC_TABLE, WORLD.pac, id="PaC"),
-    pytest.param(PAA_TABLE, WORLD.paa._sessions[WORLD.session_id], id="PAA"),
+    pytest.param(PAC_TABLE, WORLD.pac.session, id="PaC"),
+    pytest.param(PAA_TABLE, WORLD.session(), id="PAA"),
 ]
 TABLES = [
     pytest.param(PAC_TABLE, PacState, id="PaC"),
@@ -26,8 +26,8 @@ TABLES = [
 def test_every_condition_and_action_is_implemented_and_used(table, machine):
     conditions = {name.removeprefix("!") for row in table for name in row.conditions}
     actions = {name for row in table for name in row.actions}
-    assert conditions == machine._conditions().keys()
-    assert actions == machine._actions().keys()
+    assert conditions == machine.conditions().keys()
+    assert actions == machine.actions().keys()
 
 
 @pytest.mark.parametrize(("table", "states"), TABLES)

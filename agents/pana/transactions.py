@@ -1,4 +1,4 @@
-"""What each end keeps of a session: sequence numbers, one request, the last answers, the SA."""
+"""Requests and answers: sequence numbers, retransmission, duplicates (RFC 5191 section 5.2)."""
 
 from __future__ import annotations
 
@@ -10,12 +10,9 @@ from agents.core.machine import Address, PeerError, Retransmission, Timing
 from agents.pana.dialect import Dialect
 from agents.pana.errors import RefusedError
 from agents.pana.grammar import Protection
-from agents.pana.keys import KeyMaterial, SecurityAssociation, Suite
+from agents.pana.keys import SecurityAssociation
 from agents.pana.places import Place, place
 from agents.pana.wire import Avp, AvpName, Kind, Message
-
-NONCE_LENGTH = 20
-"""Octets; RFC 5191 section 8.5 has 20 as the maximum, and half of SHA2-256's key is 16."""
 
 REPORT_INTERVAL = 1.0
 """Seconds between error reports at least; the draft's section 5.11 wants a limit, names none."""
@@ -55,8 +52,11 @@ class Outstanding:
         return self.deadline is not None and self.deadline <= now
 
 
-class Association:
-    """Session attributes of RFC 5191 section 5.3 and the rules of section 5.2 about them."""
+class Transactions:
+    """One request of this end at a time, the answers to the peer's, and where the peer is.
+
+    They are authenticated by the PANA SA, as soon as there is one (RFC 5191 section 5.4).
+    """
 
     def __init__(
         self,
@@ -76,12 +76,6 @@ class Association:
         self.session = session
         self.outstanding: Outstanding | None = None
         self.retransmissions_left = False
-        self.start_request = b""
-        self.start_answer = b""
-        self.nonce_kind = dialect.nonce_kind
-        self.own_nonce = b""
-        self.peer_nonce = b""
-        self.suite: Suite | None = None
         self.sa: SecurityAssociation | None = None
         self.proved = False
         """Whether the peer has shown that it has a key: what it has to say is protected since."""
@@ -176,8 +170,6 @@ class Association:
     def resume(self, sequence: int, start_request: bytes) -> None:
         """Take up a session whose start request was sent without keeping any of this."""
         self._next_out = (sequence + 1) % 2**32
-        self.start_request = start_request
-        self.nonce_kind = Kind.AUTH
         self.outstanding = Outstanding(Kind.START, sequence, start_request)
 
     # Error reports.
@@ -318,62 +310,6 @@ class Association:
             self._next_in = (message.sequence + 1) % 2**32
         elif message.kind is not Kind.INITIATION:
             self.outstanding = None
-
-    # Keys.
-
-    def new_nonce(self) -> Avp:
-        """Pick this side's nonce for the coming key."""
-        self.own_nonce = self._rng.randbytes(NONCE_LENGTH)
-        return Avp(AvpName.NONCE, self.own_nonce)
-
-    def unset_nonce(self) -> None:
-        """Begin another authentication: NONCE_SENT=Unset, if the dialect has new nonces then."""
-        if self.dialect.fresh_nonces:
-            self.own_nonce = b""
-
-    def forget_nonces(self) -> None:
-        """Make ready for another authentication's nonces, if the dialect has any."""
-        if self.dialect.fresh_nonces:
-            self.own_nonce = self.peer_nonce = b""
-
-    def start_over(self, received: Received, nonce_kind: Kind) -> None:
-        """Take a start request: what an earlier one has settled is void."""
-        self.session = received.message.session
-        self.start_request = received.data
-        self.nonce_kind = nonce_kind
-        self.own_nonce = self.peer_nonce = b""
-
-    def check_nonce(self, message: Message, kind: Kind) -> None:
-        """Raise PeerError unless the exchange of `kind` has a nonce and others have none.
-
-        RFC 5191 section 4.1; the draft's section 4.3.
-        """
-        due = message.kind is kind and not self.peer_nonce
-        if message.has(AvpName.NONCE) is not due:
-            lack = "no" if due else "a second"
-            raise PeerError(f"{self.dialect.label(message)} with {lack} Nonce")
-
-    def derive(
-        self, msk: bytes, key_id: int, suite: Suite | None, *, pac: bool
-    ) -> SecurityAssociation:
-        """Return the SA that the MSK gives; `pac` tells which nonce is whose."""
-        if suite is None or not (self.own_nonce and self.peer_nonce):
-            raise PeerError("a key before algorithms and nonces are exchanged")
-        nonces = (self.own_nonce, self.peer_nonce)
-        pac_nonce, paa_nonce = nonces if pac else nonces[::-1]
-        return self.dialect.derive(
-            KeyMaterial(
-                msk,
-                self.start_request,
-                self.start_answer,
-                pac_nonce,
-                paa_nonce,
-                self.session,
-                key_id,
-                suite,
-                is_pac=pac,
-            )
-        )
 
 
 def error_avps(dialect: Dialect, error: RefusedError) -> tuple[Avp, ...]:
