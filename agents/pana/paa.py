@@ -15,7 +15,7 @@ from agents.pana.half_open import HalfOpen
 from agents.pana.paa_session import PaaSession
 from agents.pana.paa_table import PaaState
 from agents.pana.places import Host, Hosts, canonical, host_at, place
-from agents.pana.rfc5191 import read_place
+from agents.pana.rfc5191_wire import read_place
 from agents.pana.stateless import Tokens
 from agents.pana.states import Trigger
 from agents.pana.transactions import Received

@@ -8,7 +8,8 @@ from ipaddress import ip_address
 from agents.core.machine import Address, Discarded, Event, PeerError
 from agents.core.reader import Reader, WireError
 from agents.pana.places import canonical
-from agents.pana.rfc5191 import HEADER_LENGTH, RFC5191, TYPES, read_place
+from agents.pana.rfc5191 import RFC5191
+from agents.pana.rfc5191_wire import HEADER_LENGTH, TYPES, read_place
 from agents.pana.wire import AvpName, Kind
 
 RELAY_TYPE = TYPES[Kind.RELAY, False][0]

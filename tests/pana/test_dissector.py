@@ -9,8 +9,8 @@ from agents.bootstrap.assignment import Assignment
 from agents.pana.draft12 import DRAFT12, Draft12
 from agents.pana.draft12_wire import CODES, TYPES, decode_avps
 from agents.pana.mobility import MobilityCapability
-from agents.pana.rfc5191 import CODES as RFC5191_CODES
 from agents.pana.rfc5191 import RFC5191
+from agents.pana.rfc5191_wire import CODES as RFC5191_CODES
 from agents.pana.terms import Device, HostTerms, NetworkTerms, Ppac, Protection, Provider
 from agents.pana.wire import Avp, AvpName, Kind, Message, UnknownAvp
 from testbed.trace.keys import DISSECTOR, wireshark_profile

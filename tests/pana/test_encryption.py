@@ -14,7 +14,8 @@ from agents.pana.draft12 import DRAFT12
 from agents.pana.encryption import crypt, first_counter
 from agents.pana.events import Authenticated, Failed
 from agents.pana.keys import Algorithms, KeyMaterial, SecurityAssociation, Suite
-from agents.pana.rfc5191 import CODES, RFC5191, encode_avp
+from agents.pana.rfc5191 import RFC5191
+from agents.pana.rfc5191_wire import CODES, encode_avp
 from agents.pana.wire import Avp, AvpName, Kind, Message, UnknownAvp
 from tests.pana.fakes import ASSIGNMENT, PAA, FakeAaa, FakePeer, World, reasons, send
 

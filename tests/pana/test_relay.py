@@ -15,7 +15,8 @@ from agents.pana.paa import Paa
 from agents.pana.paa_table import PaaState
 from agents.pana.pac import Pac
 from agents.pana.relay import Relay
-from agents.pana.rfc5191 import RFC5191, read_place
+from agents.pana.rfc5191 import RFC5191
+from agents.pana.rfc5191_wire import read_place
 from agents.pana.wire import Avp, AvpName, Kind, Message
 from tests.pana.fakes import FakeAaa, FakePeer, PaaWithAaa, World, reasons, send
 

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from agents.core.machine import PeerError
 from agents.core.reader import WireError
 from agents.pana.keys import Algorithms, KeyMaterial, SecurityAssociation, Suite
-from agents.pana.rfc5191 import CODES, RFC5191, TYPES
+from agents.pana.rfc5191 import RFC5191
+from agents.pana.rfc5191_wire import CODES, TYPES
 from agents.pana.wire import Avp, AvpName, Kind, Message, UnknownAvp
 from tests.pana.fakes import World
 

@@ -7,7 +7,8 @@ import pytest
 from agents.pana.keys import Algorithms
 from agents.pana.mobility import MobilityCapability
 from agents.pana.pac_table import PacState
-from agents.pana.rfc5191 import CODES, RFC5191
+from agents.pana.rfc5191 import RFC5191
+from agents.pana.rfc5191_wire import CODES
 from tests.pana.fakes import PAA, PAC, FakeAaa, FakePeer, World
 from tests.wireshark import tshark, write_datagrams
 
