@@ -4,25 +4,20 @@ from __future__ import annotations
 
 import random
 from collections import deque
-from collections.abc import Iterator
 
 from agents.bootstrap.assignment import Assignment
 from agents.core.machine import Address, Discarded, Event, PeerError
 from agents.core.reader import WireError
 from agents.pana.config import PaaConfig
-from agents.pana.deadlines import Deadlines
-from agents.pana.half_open import HalfOpen
 from agents.pana.paa_session import PaaSession
 from agents.pana.paa_table import PaaState
-from agents.pana.places import Host, Hosts, canonical, host_at, place
+from agents.pana.places import canonical, host_at, place
 from agents.pana.rfc5191_wire import read_place
+from agents.pana.session_table import SessionTable
 from agents.pana.stateless import Tokens
 from agents.pana.states import Trigger
 from agents.pana.transactions import Received
 from agents.pana.wire import AvpName, Kind, Result, TerminationCause
-
-LINGER = 60.0
-"""Seconds for which a closed session still answers duplicates of the PaC's last request."""
 
 
 class Paa:
@@ -38,23 +33,18 @@ class Paa:
         self._config = config
         self._rng = rng
         self._dialect = config.dialect
-        self._half_open = HalfOpen(config, rng)
+        self.sessions = SessionTable(config, rng)
         self._tokens = Tokens(rng)
         self._relays = frozenset(map(canonical, config.relays))
-        self._sessions: dict[int, PaaSession] = {}
-        self._hosts = Hosts()
-        self._of_subscriber: dict[str, dict[int, None]] = {}
-        self._lingering: dict[int, float] = {}
-        self._deadlines = Deadlines()
 
     @property
     def session_count(self) -> int:
         """How many sessions are kept, closed ones that linger included."""
-        return len(self._sessions)
+        return len(self.sessions)
 
     def state(self, session_id: int) -> PaaState | None:
         """Return the session's state of RFC 5609, None if there is no such session."""
-        session = self._sessions.get(session_id)
+        session = self.sessions.get(session_id)
         return None if session is None else session.state
 
     def may_pass(self, host: str) -> bool:
@@ -63,21 +53,14 @@ class Paa:
         Anyone can open and fail a session in another's name, and a PaC that starts again has two
         for a while; so this, not one session's end, tells whether the filter is to be closed.
         """
-        return any(session.admitted for session in self._at((canonical(host), None)))
-
-    def _at(self, host: Host) -> Iterator[PaaSession]:
-        return map(self._sessions.__getitem__, self._hosts.at(host))
-
-    def _is_free(self, number: int, host: Host) -> bool:
-        """Return whether no other session holds a host's address."""
-        return not any(other.admitted and other.number != number for other in self._at(host))
+        return any(session.admitted for session in self.sessions.at((canonical(host), None)))
 
     def awaiting(self, session_id: int) -> Address | None:
         """Return the address of the session's PaC, None unless the session awaits the AAA's word.
 
         The owner asks before it opens anything: a session may have moved or ended meanwhile.
         """
-        session = self._sessions.get(session_id)
+        session = self.sessions.get(session_id)
         waits = session is not None and session.state is PaaState.WAIT_EAP_MSG
         return session.pac if session is not None and waits else None
 
@@ -88,36 +71,23 @@ class Paa:
         has left without a word loses it: this asks for a sign of life (RFC 5191 section 5.7).
         Of more than `max_per_subscriber` sessions the one authenticated longest ago ends.
         """
-        session = self._sessions.get(session_id)
+        session = self.sessions.get(session_id)
         if session is None:
             return False
-        for other in self._at(session.host):
+        for other in self.sessions.at(session.host):
             if other is session or not other.admitted or not other.proved_at:
                 continue
             if other.subscriber not in (None, subscriber):
                 self.ping(other.number, now)
                 return False
-        self._name(session, subscriber, now)
+        oldest = self.sessions.name(session, subscriber)
+        if oldest is not None:
+            self._replace(oldest, "replaced by a newer session", now)
         return True
 
-    def _name(self, session: PaaSession, subscriber: str | None, now: float) -> None:
-        """Note whose a session is; end one that is too many."""
-        self._unname(session)
-        session.subscriber = subscriber
-        if not subscriber:
-            return
-        numbers = self._of_subscriber.setdefault(subscriber, {})
-        numbers[session.number] = None
-        if len(numbers) > self._config.max_per_subscriber:
-            oldest = self._sessions[next(iter(numbers))]
-            oldest.replace("replaced by a newer session", now)
-            self._tidy(oldest, now)
-
-    def _unname(self, session: PaaSession) -> None:
-        numbers = self._of_subscriber.get(session.subscriber or "", {})
-        numbers.pop(session.number, None)
-        if session.subscriber and not numbers:
-            self._of_subscriber.pop(session.subscriber, None)
+    def _replace(self, session: PaaSession, cause: str, now: float) -> None:
+        session.replace(cause, now)
+        self.sessions.update(session, now)
 
     # The AAA's calls. A verdict that comes too late is an event, not an error.
 
@@ -129,7 +99,7 @@ class Paa:
         `sealed` goes with it if the PaC has asked for a home agent: what the home AAA server tells
         the mobile node past the PAA before EAP's end.
         """
-        session = self._sessions.get(session_id)
+        session = self.sessions.get(session_id)
         taken = session is not None and session.eap_request(packet, now, sealed=sealed)
         self._verdict(taken, session_id, now)
 
@@ -149,7 +119,7 @@ class Paa:
         `sealed` is what the home AAA server tells the mobile node past the PAA.
         Without an MSK there can be no SA, and the PaC is rejected (RFC 5609 section 6.1).
         """
-        session = self._sessions.get(session_id)
+        session = self.sessions.get(session_id)
         taken = session is not None and session.accept(
             packet, msk, lifetime, assignment, now, sealed=sealed
         )
@@ -166,7 +136,7 @@ class Paa:
         result = Result(code)
         if result is Result.SUCCESS:
             raise ValueError("a rejection needs a failing result")
-        session = self._sessions.get(session_id)
+        session = self.sessions.get(session_id)
         taken = session is not None and session.reject(packet, msk, result, now)
         self._verdict(taken, session_id, now)
 
@@ -175,27 +145,27 @@ class Paa:
 
         RFC 5191 leaves the PaC to its deadline; the draft tells it.
         """
-        session = self._sessions.get(session_id)
+        session = self.sessions.get(session_id)
         self._verdict(session is not None and session.eap_timeout(now), session_id, now)
 
     def _verdict(self, taken: bool, session_id: int, now: float) -> None:
         if not taken:
             reason = f"session {session_id:#010x} waits for no EAP packet"
             self.events.append(Discarded(now, "AAA", reason))
-        if (session := self._sessions.get(session_id)) is not None:
-            self._tidy(session, now)
+        if (session := self.sessions.get(session_id)) is not None:
+            self.sessions.update(session, now)
 
     # The owner's calls.
 
     def reauthenticate(self, session_id: int, now: float) -> bool:
         """Run EAP with the PaC again; return whether the session is open."""
-        session = self._sessions.get(session_id)
+        session = self.sessions.get(session_id)
         done = session is not None and session.fire(Trigger.REAUTH, now)
         return self._done(session, done, now)
 
     def ping(self, session_id: int, now: float) -> bool:
         """Test that the PaC is there; return whether that is possible now."""
-        session = self._sessions.get(session_id)
+        session = self.sessions.get(session_id)
         return self._done(session, session is not None and session.ping(now), now)
 
     def terminate(
@@ -205,55 +175,25 @@ class Paa:
         cause: TerminationCause = TerminationCause.ADMINISTRATIVE,
     ) -> bool:
         """Revoke a session, if it is busy as soon as it is not; return whether it has access."""
-        session = self._sessions.get(session_id)
+        session = self.sessions.get(session_id)
         return self._done(session, session is not None and session.terminate(cause, now), now)
 
     def _done(self, session: PaaSession | None, done: bool, now: float) -> bool:
         if session is not None:
-            self._tidy(session, now)
+            self.sessions.update(session, now)
         return done
 
     # Timers.
 
     def next_timeout(self) -> float | None:
         """Return the earliest deadline of all sessions in seconds, None if no timer runs."""
-        return self._deadlines.next()
+        return self.sessions.next_timeout()
 
     def handle_timeout(self, now: float) -> None:
         """Act on every deadline that is not after `now`."""
-        for number in self._deadlines.due(now):
-            if (session := self._sessions.get(number)) is not None:
-                session.handle_timeout(now)
-                self._tidy(session, now)
-
-    def _tidy(self, session: PaaSession, now: float) -> None:
-        """Note what became of a session; forget a closed one, if it has answered, a while later."""
-        number = session.number
-        if is_half_open(session):
-            self._half_open.update(session)
-        else:
-            self._half_open.remove(session)
-        if session.state is not PaaState.CLOSED:
-            self._deadlines.set(number, session.next_timeout())
-            self._hosts.put(number, session.host)
-            return
-        self._unname(session)
-        if not (session.proved_at and session.transactions.has_answered):
-            self._forget(number)
-        elif number not in self._lingering:
-            for other in self._hosts.at(session.host):
-                if other in self._lingering:
-                    self._forget(other)
-            self._lingering[number] = now + LINGER
-            self._deadlines.set(number, self._lingering[number])
-        elif self._lingering[number] <= now:
-            self._forget(number)
-
-    def _forget(self, number: int) -> None:
-        self._deadlines.set(number, None)
-        self._hosts.put(number, None)
-        self._lingering.pop(number, None)
-        self._sessions.pop(number, None)
+        for session in self.sessions.due(now):
+            session.handle_timeout(now)
+            self.sessions.update(session, now)
 
     # Receiving.
 
@@ -294,14 +234,14 @@ class Paa:
         try:
             session.handle(received, now)
         finally:
-            self._tidy(session, now)
+            self.sessions.update(session, now)
 
     def _find(self, received: Received) -> PaaSession | None:
         """Return the session of a message, by its source where the message names none."""
         message = received.message
         if not message.session:
-            return self._half_open.get(received.place)
-        session = self._sessions.get(self._dialect.session_number(message.session))
+            return self.sessions.half_open.get(received.place)
+        session = self.sessions.get(self._dialect.session_number(message.session))
         if session is None or session.transactions.session != message.session:
             return None
         return session
@@ -309,23 +249,23 @@ class Paa:
     def _open(self, received: Received, now: float) -> None:
         """Begin a session; a PCI within a session's start is discarded (RFC 5191 4.1)."""
         source, relay = received.source, received.relay
-        if self._half_open.get(received.place) is not None:
+        if self.sessions.half_open.get(received.place) is not None:
             raise PeerError("PCI of a PaC whose authentication is under way")
-        if self._half_open.needs_proof(host_at(received.place)):
+        if self.sessions.half_open.needs_proof(host_at(received.place)):
             self._open_stateless(source, relay, now)
             return
         session = self._new_session(self._new_number(), source, relay, now)
         session.handle(received, now)
-        self._tidy(session, now)
+        self.sessions.update(session, now)
 
     def _open_stateless(self, source: Address, relay: Address | None, now: float) -> None:
         """Answer a PCI and forget it."""
-        others = tuple(self._at(host_at(place(source, relay))))
+        others = tuple(self.sessions.at(host_at(place(source, relay))))
         for token in self._tokens.current(source, relay, now):
             session, _, data = self._config.stateless_start(token)
             number = self._dialect.session_number(session) if session else None
             taken = any(other.start.request == data for other in others)
-            if number == 0 or number in self._sessions or taken:
+            if number == 0 or number in self.sessions or taken:
                 continue
             if relay is None:
                 self.outbox.append((data, source))
@@ -340,7 +280,7 @@ class Paa:
         if message.kind is not Kind.START or message.request:
             return None
         self._dialect.check(message)
-        others = self._at(host_at(received.place))
+        others = self.sessions.at(host_at(received.place))
         if any(other.start.answer == received.data for other in others):
             raise PeerError(f"{self._dialect.label(message)} of a session that has begun")
         for token in self._tokens.valid(source, relay, now):
@@ -355,10 +295,9 @@ class Paa:
     def _new_session(
         self, number: int, source: Address, relay: Address | None, now: float
     ) -> PaaSession:
-        other = self._half_open.make_room(place(source, relay), now)
+        other = self.sessions.half_open.make_room(place(source, relay), now)
         if other is not None:
-            other.replace("given up for a newer one", now)
-            self._tidy(other, now)
+            self._replace(other, "given up for a newer one", now)
         session = PaaSession(
             number,
             source,
@@ -367,27 +306,19 @@ class Paa:
             outbox=self.outbox,
             events=self.events,
             before_authorised=self._replace_others,
-            is_free=self._is_free,
+            is_free=self.sessions.is_free,
             relay=relay,
         )
-        self._sessions[number] = session
-        self._half_open.add(session, now)
+        self.sessions.add(session, now)
         return session
 
-    def _replace_others(self, number: int) -> None:
+    def _replace_others(self, session: PaaSession) -> None:
         """End the sessions that the PaC's address had before this one."""
-        session = self._sessions[number]
-        for other in self._at(session.host):
+        for other in self.sessions.at(session.host):
             if other is not session and (other.admitted or other.state is PaaState.LOST):
-                other.replace("replaced by a newer session", session.now)
-                self._tidy(other, session.now)
+                self._replace(other, "replaced by a newer session", session.now)
 
     def _new_number(self) -> int:
-        while (number := self._rng.getrandbits(32)) == 0 or number in self._sessions:
+        while (number := self._rng.getrandbits(32)) == 0 or number in self.sessions:
             pass
         return number
-
-
-def is_half_open(session: PaaSession) -> bool:
-    """Return whether the session's first authentication is under way."""
-    return not session.proved_at and session.state not in (PaaState.LOST, PaaState.CLOSED)

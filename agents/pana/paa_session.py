@@ -73,7 +73,7 @@ class PaaSession(Session[PaaState]):
         rng: random.Random,
         outbox: deque[tuple[bytes, Address]],
         events: deque[Event],
-        before_authorised: Callable[[int], None],
+        before_authorised: Callable[[PaaSession], None],
         is_free: Callable[[int, Host], bool],
         relay: Address | None = None,
     ) -> None:
@@ -295,7 +295,7 @@ class PaaSession(Session[PaaState]):
 
     def _authorise(self) -> None:
         if not self.authorised:
-            self._before_authorised(self.number)
+            self._before_authorised(self)
         self.confirmed()
         self.proved_at = self.host
         device = None if self.device is None else str(self.device)

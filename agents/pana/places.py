@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import TypeAlias
@@ -32,32 +31,3 @@ def host_at(where: Place) -> Host:
     """Return the host that is at a place."""
     address, _, relay = where
     return address, relay if address.is_link_local else None
-
-
-class Hosts:
-    """The sessions of each host, by their numbers."""
-
-    def __init__(self) -> None:
-        self._sessions: dict[Host, set[int]] = {}
-        self._host_of: dict[int, Host] = {}
-
-    def __len__(self) -> int:
-        return len(self._sessions)
-
-    def at(self, host: Host) -> Iterator[int]:
-        """Yield the sessions of a host."""
-        yield from tuple(self._sessions.get(host, ()))
-
-    def put(self, number: int, host: Host | None) -> None:
-        """Note the host that a session's PaC is on; None forgets the session."""
-        before = self._host_of.get(number)
-        if before == host:
-            return
-        if before is not None:
-            self._sessions[before].discard(number)
-            if not self._sessions[before]:
-                del self._sessions[before]
-            del self._host_of[number]
-        if host is not None:
-            self._sessions.setdefault(host, set()).add(number)
-            self._host_of[number] = host

@@ -54,7 +54,7 @@ class Network:
 
     def sessions(self):
         """The open sessions at the PAA."""
-        return [n for n, s in self.server.paa._sessions.items() if s.authorised]
+        return [s.number for s in self.server.paa.sessions if s.authorised]
 
     def revoke(self):
         (number,) = self.sessions()
@@ -187,7 +187,7 @@ def test_who_moves_while_it_waits_for_a_sign_of_life_tells_it_afterwards(run):
         assert network.access.move(NEXT_COA)
         await network.until(lambda: network.moved)
         (number,) = network.sessions()
-        assert network.server.paa._sessions[number].pac == network.moved[0]
+        assert network.server.paa.sessions.get(number).pac == network.moved[0]
 
     run(work)
 

@@ -188,7 +188,7 @@ class World:
 
     @property
     def session_id(self):
-        return next(iter(self.paa._sessions))
+        return next(iter(self.paa.sessions)).number
 
     def pac_events(self, kind):
         return [event for event in self.pac.events if type(event) is kind]
@@ -208,7 +208,7 @@ class World:
 
     def session(self):
         """The PAA's only session."""
-        (session,) = self.paa._sessions.values()
+        (session,) = self.paa.sessions
         return session
 
 

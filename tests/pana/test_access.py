@@ -100,7 +100,7 @@ def test_the_pac_logs_out(opened, lost):
     assert set(labels(world)) == name(world, Kind.TERMINATION)
     assert world.pac.next_timeout() is None
     world.link.run(500)
-    assert world.paa._sessions == {}
+    assert world.paa.session_count == 0
     assert world.paa.next_timeout() is None
 
 
@@ -155,7 +155,7 @@ def test_reauthentication_makes_a_new_key(opened, starter, lost):
     aaa, new = FakeAaa(), b"another key " * 5
     world = opened(drop_after=lost, aaa=aaa, pac={"renew_eap": lambda: FakePeer(msk=new)})
     aaa._msk = new
-    first = world.paa._sessions[world.session_id].transactions.sa
+    first = world.session().transactions.sa
     if starter == "pac":
         assert world.pac.reauthenticate(5.0)
         expected = [world.dialect.grammar[Kind.REAUTH, way].label for way in (True, False)]
@@ -163,7 +163,7 @@ def test_reauthentication_makes_a_new_key(opened, starter, lost):
         assert world.paa.reauthenticate(world.session_id, 5.0)
         expected = []
     world.link.run(40)
-    second = world.paa._sessions[world.session_id].transactions.sa
+    second = world.session().transactions.sa
     assert (first.key_id, second.key_id) == (1, 2)
     assert first.key != second.key
     assert second == world.pac.session.transactions.sa

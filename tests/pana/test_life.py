@@ -334,13 +334,13 @@ def test_many_pacs_keep_apart(dialect):
     assert len(server.only(Terminated)) == 60
     assert server.paa.next_timeout() is None
     assert server.paa.session_count == 0
-    assert not server.paa._hosts
+    assert not server.paa.sessions.hosts
 
 
 def test_the_next_timeout_is_looked_up_and_not_searched_for(dialect):
     server, _ = crowd(dialect, 40)
     looked_at = []
-    for session in server.paa._sessions.values():
+    for session in server.paa.sessions:
         session.next_timeout = lambda: looked_at.append(1)
     for _ in range(100):
         assert server.paa.next_timeout() == pytest.approx(600.1)

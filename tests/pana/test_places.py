@@ -18,8 +18,9 @@ from agents.pana.events import (
 from agents.pana.paa_table import PaaState
 from agents.pana.pac import Pac
 from agents.pana.pac_table import PacState
-from agents.pana.places import Hosts, canonical, host_at, place
+from agents.pana.places import Host, canonical, host_at, place
 from agents.pana.rfc5191 import RFC5191
+from agents.pana.session_table import Index
 from tests.link import Link
 from tests.pana.fakes import PAA, PAC, FakeAaa, FakePeer, World, reasons, send
 
@@ -265,7 +266,7 @@ def test_a_subscriber_has_few_sessions_whether_he_confirms_them_or_not(dialect, 
     world.bootstrap(1.5)
     assert world.paa.may_pass(PAC[0])
     world.server.handle_timeout(700.0)
-    assert not world.paa._of_subscriber
+    assert not world.paa.sessions.subscribers
 
 
 def test_who_has_left_without_a_word_loses_the_address(dialect):
@@ -343,7 +344,7 @@ def test_an_address_is_one_however_it_is_spelled():
 
 
 def test_hosts_are_forgotten_with_their_sessions():
-    hosts, one = Hosts(), host_at(place(PAC, None))
+    hosts, one = Index[Host](), host_at(place(PAC, None))
     hosts.put(1, one)
     hosts.put(2, one)
     assert set(hosts.at(one)) == {1, 2}

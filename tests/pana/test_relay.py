@@ -135,7 +135,7 @@ def test_the_same_address_behind_two_relays_is_two_pacs():
 
 def test_a_session_moves_to_another_relay_and_out_of_it():
     chain = Chain(paa={"relays": [PRE[0], "2001:db8:1::f"]}).bootstrap()
-    (session,) = chain.server.paa._sessions.values()
+    (session,) = chain.server.paa.sessions
     other = ("2001:db8:1::f", 7000)
     chain.pacs[0].ping(20.0)
     ((ping, _),) = chain.pacs[0].outbox

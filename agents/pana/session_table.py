@@ -1,0 +1,144 @@
+"""The sessions of a PAA: by number, by the PaC's host, by subscriber, and by deadline."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Hashable, Iterator
+from typing import Generic, TypeVar
+
+from agents.pana.config import PaaConfig
+from agents.pana.deadlines import Deadlines
+from agents.pana.half_open import HalfOpen
+from agents.pana.paa_session import PaaSession
+from agents.pana.paa_table import PaaState
+from agents.pana.places import Host
+
+K = TypeVar("K", bound=Hashable)
+
+LINGER = 60.0
+"""Seconds for which a closed session still answers duplicates of the PaC's last request."""
+
+
+class Index(Generic[K]):
+    """Sessions' numbers by a key that several may share, those that have had it longest first."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[K, dict[int, None]] = {}
+        self._key_of: dict[int, K] = {}
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    def at(self, key: K) -> tuple[int, ...]:
+        """Return the sessions that have a key."""
+        return tuple(self._numbers.get(key, ()))
+
+    def put(self, number: int, key: K | None) -> None:
+        """Note a session's key; None forgets the session."""
+        before = self._key_of.get(number)
+        if before == key:
+            return
+        if before is not None:
+            del self._numbers[before][number]
+            if not self._numbers[before]:
+                del self._numbers[before]
+            del self._key_of[number]
+        if key is not None:
+            self._numbers.setdefault(key, {})[number] = None
+            self._key_of[number] = key
+
+
+class SessionTable:
+    """Every session that a PAA keeps, closed ones that linger included.
+
+    The owner calls `update` whenever a session has done something.
+    """
+
+    def __init__(self, config: PaaConfig, rng: random.Random) -> None:
+        self.half_open = HalfOpen(config, rng)
+        self.hosts = Index[Host]()
+        self.subscribers = Index[str]()
+        self._max_per_subscriber = config.max_per_subscriber
+        self._sessions: dict[int, PaaSession] = {}
+        self._lingering: dict[int, float] = {}
+        self._deadlines = Deadlines()
+
+    def __len__(self) -> int:
+        return len(self._sessions)
+
+    def __iter__(self) -> Iterator[PaaSession]:
+        return iter(self._sessions.values())
+
+    def __contains__(self, number: object) -> bool:
+        return number in self._sessions
+
+    def get(self, number: int) -> PaaSession | None:
+        """Return the session of this number."""
+        return self._sessions.get(number)
+
+    def at(self, host: Host) -> Iterator[PaaSession]:
+        """Yield the sessions of a host."""
+        return map(self._sessions.__getitem__, self.hosts.at(host))
+
+    def is_free(self, number: int, host: Host) -> bool:
+        """Return whether no session but this one holds a host's address."""
+        return not any(other.admitted and other.number != number for other in self.at(host))
+
+    def add(self, session: PaaSession, now: float) -> None:
+        """Take a new session in."""
+        self._sessions[session.number] = session
+        self.half_open.add(session, now)
+
+    def name(self, session: PaaSession, subscriber: str | None) -> PaaSession | None:
+        """Note whose a session is; return the subscriber's oldest if that makes one too many."""
+        session.subscriber = subscriber
+        self.subscribers.put(session.number, None)
+        if not subscriber:
+            return None
+        self.subscribers.put(session.number, subscriber)
+        numbers = self.subscribers.at(subscriber)
+        return self._sessions[numbers[0]] if len(numbers) > self._max_per_subscriber else None
+
+    def update(self, session: PaaSession, now: float) -> None:
+        """Note what became of a session; forget a closed one, if it has answered, a while later."""
+        number = session.number
+        if is_half_open(session):
+            self.half_open.update(session)
+        else:
+            self.half_open.remove(session)
+        if session.state is not PaaState.CLOSED:
+            self._deadlines.set(number, session.next_timeout())
+            self.hosts.put(number, session.host)
+            return
+        self.subscribers.put(number, None)
+        if not (session.proved_at and session.transactions.has_answered):
+            self._forget(number)
+        elif number not in self._lingering:
+            for other in self.hosts.at(session.host):
+                if other in self._lingering:
+                    self._forget(other)
+            self._lingering[number] = now + LINGER
+            self._deadlines.set(number, self._lingering[number])
+        elif self._lingering[number] <= now:
+            self._forget(number)
+
+    def _forget(self, number: int) -> None:
+        self._deadlines.set(number, None)
+        self.hosts.put(number, None)
+        self._lingering.pop(number, None)
+        self._sessions.pop(number, None)
+
+    def next_timeout(self) -> float | None:
+        """Return the earliest deadline of all sessions in seconds, None if no timer runs."""
+        return self._deadlines.next()
+
+    def due(self, now: float) -> Iterator[PaaSession]:
+        """Yield the sessions that have a deadline which is not after `now`."""
+        for number in self._deadlines.due(now):
+            if (session := self._sessions.get(number)) is not None:
+                yield session
+
+
+def is_half_open(session: PaaSession) -> bool:
+    """Return whether the session's first authentication is under way."""
+    return not session.proved_at and session.state not in (PaaState.LOST, PaaState.CLOSED)
