@@ -114,7 +114,7 @@ class Dialect(ABC):
         """Return the message between relay and PAA that carries the PaC's (RFC 6345)."""
 
     @abstractmethod
-    def reveal(self, message: Message, association: SecurityAssociation | None) -> Message:
+    def decrypt(self, message: Message, sa: SecurityAssociation | None) -> Message:
         """Return the message with its encrypted AVPs in clear; PeerError if that is not right."""
 
     def rules(self, message: Message) -> Grammar:
@@ -129,13 +129,13 @@ class Dialect(ABC):
         """Raise PeerError if the message breaks its grammar."""
         self.rules(message).check(message)
 
-    def seal(self, message: Message, association: SecurityAssociation | None) -> bytes:
+    def protect(self, message: Message, sa: SecurityAssociation | None) -> bytes:
         """Encode the message, with AUTH as its last AVP if there is an SA (RFC 5191 5.4)."""
-        if association is None:
+        if sa is None:
             return self.encode(message)
 
         def with_auth(value: bytes) -> bytes:
             avps = (*message.avps, Avp(AvpName.AUTH, value))
             return self.encode(replace(message, avps=avps))
 
-        return with_auth(association.auth(with_auth(bytes(association.auth_length))))
+        return with_auth(sa.auth(with_auth(bytes(sa.auth_length))))

@@ -218,7 +218,7 @@ class Draft12(Dialect):
         """Raise ValueError: RFC 6345 came after the draft, and relays RFC 5191 only."""
         raise ValueError("draft12 has no relay")
 
-    def reveal(self, message: Message, association: SecurityAssociation | None) -> Message:  # noqa: ARG002
+    def decrypt(self, message: Message, sa: SecurityAssociation | None) -> Message:  # noqa: ARG002
         """Return the message as it is: RFC 6786 encrypts AVPs of RFC 5191 only."""
         return message
 

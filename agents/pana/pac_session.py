@@ -321,7 +321,7 @@ class PacSession(Session[PacState]):
             self.transactions.check_auth(received, self.transactions.sa)
             self._conclude_eap(message)
             self._check_keyless(message)
-            message = dialect.reveal(message, self.transactions.sa)
+            message = dialect.decrypt(message, self.transactions.sa)
         else:
             message = self._take_key(received, key_id, result)
         record, wanted = self.authentication, self.start.capability
@@ -351,7 +351,7 @@ class PacSession(Session[PacState]):
         sa = self._new_sa(received, key_id, suite)
         if sa is None:
             return message
-        message = self.dialect.reveal(message, sa)
+        message = self.dialect.decrypt(message, sa)
         self.start = replace(self.start, suite=suite)
         transactions.sa = sa
         if result is Result.SUCCESS and self.dialect.has_terms:

@@ -216,28 +216,28 @@ class Rfc5191(Dialect):
 
     # RFC 6786.
 
-    def seal(self, message: Message, association: SecurityAssociation | None) -> bytes:
+    def protect(self, message: Message, sa: SecurityAssociation | None) -> bytes:
         """Encode the message with AUTH, and the home agent in Encryption-Encap if agreed on."""
         hidden = tuple(avp for avp in message.avps if avp.name in HIDDEN)
-        if association is not None and association.encrypt_key and hidden:
-            counter = first_counter(association.key_id, message.session, message.sequence)
+        if sa is not None and sa.encrypt_key and hidden:
+            counter = first_counter(sa.key_id, message.session, message.sequence)
             inner = b"".join(map(wire.encode_avp, hidden))
-            encap = Avp(AvpName.ENCRYPTION_ENCAP, crypt(association.encrypt_key, counter, inner))
+            encap = Avp(AvpName.ENCRYPTION_ENCAP, crypt(sa.encrypt_key, counter, inner))
             clear = tuple(avp for avp in message.avps if avp.name not in HIDDEN)
             message = replace(message, avps=(*clear, encap))
-        return super().seal(message, association)
+        return super().protect(message, sa)
 
-    def reveal(self, message: Message, association: SecurityAssociation | None) -> Message:
+    def decrypt(self, message: Message, sa: SecurityAssociation | None) -> Message:
         """Return the message with what Encryption-Encap holds in its place."""
-        agreed = association is not None and bool(association.decrypt_key)
-        sealed = message.value(AvpName.ENCRYPTION_ENCAP)
-        if sealed is None or association is None or not agreed:
-            if sealed is not None:
+        agreed = sa is not None and bool(sa.decrypt_key)
+        encap = message.value(AvpName.ENCRYPTION_ENCAP)
+        if encap is None or sa is None or not agreed:
+            if encap is not None:
                 raise PeerError(f"{self.label(message)} with Encryption-Encap, not agreed on")
             check_policy(message, (), agreed=agreed)
             return message
-        counter = first_counter(association.key_id, message.session, message.sequence)
-        r = Reader(crypt(association.decrypt_key, counter, sealed))
+        counter = first_counter(sa.key_id, message.session, message.sequence)
+        r = Reader(crypt(sa.decrypt_key, counter, encap))
         inner: list[Avp] = []
         while r.remaining:
             inner.append(wire.decode_avp(r))

@@ -303,7 +303,7 @@ class Session(ABC, Generic[S]):
         self.transactions.check_auth(received, sa)
         if not message.has(AvpName.ENCRYPTION_ENCAP):
             return received
-        return replace(received, message=self.dialect.reveal(message, sa))
+        return replace(received, message=self.dialect.decrypt(message, sa))
 
     def admit(self, received: Received) -> bool:  # noqa: ARG002
         """Return whether an authentic message is to be looked at now."""

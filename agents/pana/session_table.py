@@ -6,8 +6,8 @@ import random
 from collections.abc import Hashable, Iterator
 from typing import Generic, TypeVar
 
+from agents.core.timers import Timers
 from agents.pana.config import PaaConfig
-from agents.pana.deadlines import Deadlines
 from agents.pana.half_open import HalfOpen
 from agents.pana.paa_session import PaaSession
 from agents.pana.paa_table import PaaState
@@ -61,7 +61,7 @@ class SessionTable:
         self._max_per_subscriber = config.max_per_subscriber
         self._sessions: dict[int, PaaSession] = {}
         self._lingering: dict[int, float] = {}
-        self._deadlines = Deadlines()
+        self._timers = Timers[int]()
 
     def __len__(self) -> int:
         return len(self._sessions)
@@ -107,7 +107,7 @@ class SessionTable:
         else:
             self.half_open.remove(session)
         if session.state is not PaaState.CLOSED:
-            self._deadlines.set(number, session.next_timeout())
+            self._set_timer(number, session.next_timeout())
             self.hosts.put(number, session.host)
             return
         self.subscribers.put(number, None)
@@ -118,25 +118,30 @@ class SessionTable:
                 if other in self._lingering:
                     self._forget(other)
             self._lingering[number] = now + LINGER
-            self._deadlines.set(number, self._lingering[number])
+            self._timers.set(number, self._lingering[number])
         elif self._lingering[number] <= now:
             self._forget(number)
 
+    def _set_timer(self, number: int, deadline: float | None) -> None:
+        if deadline is None:
+            self._timers.cancel(number)
+        else:
+            self._timers.set(number, deadline)
+
     def _forget(self, number: int) -> None:
-        self._deadlines.set(number, None)
+        self._timers.cancel(number)
         self.hosts.put(number, None)
         self._lingering.pop(number, None)
         self._sessions.pop(number, None)
 
     def next_timeout(self) -> float | None:
         """Return the earliest deadline of all sessions in seconds, None if no timer runs."""
-        return self._deadlines.next()
+        return self._timers.next()
 
     def due(self, now: float) -> Iterator[PaaSession]:
         """Yield the sessions that have a deadline which is not after `now`."""
-        for number in self._deadlines.due(now):
-            if (session := self._sessions.get(number)) is not None:
-                yield session
+        while (number := self._timers.pop(now)) is not None:
+            yield self._sessions[number]
 
 
 def is_half_open(session: PaaSession) -> bool:

@@ -28,7 +28,7 @@ class Ppac(IntFlag):
     IKEV2 = 0x04000000
 
 
-class Protection(IntEnum):
+class PacketProtection(IntEnum):
     """Per-packet protection that the EPs demand (section 8.13)."""
 
     L2 = 0
@@ -112,7 +112,7 @@ class NetworkTerms:
     """
 
     ppac: Ppac = Ppac.NONE
-    protection: Protection | None = None
+    protection: PacketProtection | None = None
     enforcement_points: tuple[Device, ...] = ()
     nap: Provider | None = None
     isps: tuple[Provider, ...] = ()
@@ -171,7 +171,7 @@ class HostTerms:
     """
 
     ppac: Ppac = Ppac.NONE | Ppac.DHCPV6 | Ppac.STATELESS
-    protections: frozenset[Protection] = frozenset()
+    protections: frozenset[PacketProtection] = frozenset()
     device: Device | None = None
     isp: Provider | None = None
 

@@ -81,8 +81,9 @@ class Transactions:
         """Whether the peer has shown that it has a key: what it has to say is protected since."""
         self._rng = rng
         self._outbox = outbox
-        self._next_out: int | None = None
-        self._next_in: int | None = None
+        self.next_out: int | None = None
+        """The next request's sequence number, None before there has been one."""
+        self.next_in: int | None = None
         # An error report may be under way beside a request, so two answers may be asked for again.
         self._answered: deque[tuple[bytes, bytes]] = deque(maxlen=2)
         self._report: Outstanding | None = None
@@ -112,18 +113,18 @@ class Transactions:
         else:
             self._emit(data, self.peer, self.relay)
 
-    def _seal_request(self, kind: Kind, avps: tuple[Avp, ...], flags: int = 0) -> Outstanding:
-        if self._next_out is None:
-            self._next_out = self._rng.getrandbits(32)
-        sequence = self._next_out
-        self._next_out = (sequence + 1) % 2**32
+    def _new_request(self, kind: Kind, avps: tuple[Avp, ...], flags: int = 0) -> Outstanding:
+        if self.next_out is None:
+            self.next_out = self._rng.getrandbits(32)
+        sequence = self.next_out
+        self.next_out = (sequence + 1) % 2**32
         sa = None if kind is Kind.START else self.sa
         message = Message(kind, True, self.session, sequence, avps, flags)
-        return Outstanding(kind, sequence, self.dialect.seal(message, sa))
+        return Outstanding(kind, sequence, self.dialect.protect(message, sa))
 
     def request(self, kind: Kind, *avps: Avp) -> bytes:
         """Queue a new request; return its octets. Its timer is started apart."""
-        outstanding = self._seal_request(kind, avps)
+        outstanding = self._new_request(kind, avps)
         self._queue(outstanding)
         return outstanding.data
 
@@ -141,7 +142,7 @@ class Transactions:
         request = received.message
         sa = None if request.kind is Kind.START else self.sa
         message = Message(request.kind, False, self.session, request.sequence, avps)
-        data = self.dialect.seal(message, sa)
+        data = self.dialect.protect(message, sa)
         if not self._is_hearsay(request):
             self._answered.append((received.data, data))
         self._emit(data, received.source, received.relay)
@@ -169,7 +170,7 @@ class Transactions:
 
     def resume(self, sequence: int, start_request: bytes) -> None:
         """Take up a session whose start request was sent without keeping any of this."""
-        self._next_out = (sequence + 1) % 2**32
+        self.next_out = (sequence + 1) % 2**32
         self.outstanding = Outstanding(Kind.START, sequence, start_request)
 
     # Error reports.
@@ -189,7 +190,7 @@ class Transactions:
         if not owed or self._report is not None or now < self._silent_until:
             return
         self._silent_until = now + REPORT_INTERVAL
-        self._report = self._seal_request(Kind.ERROR, error_avps(self.dialect, error))
+        self._report = self._new_request(Kind.ERROR, error_avps(self.dialect, error))
         self._report.retransmission = Retransmission(timing, self._rng, now)
         self._emit(self._report.data, self.peer, self.relay)
 
@@ -222,7 +223,7 @@ class Transactions:
     def withdraw(self) -> None:
         """Give up a request that the peer has never got: the next one has its number."""
         if self.outstanding is not None:
-            self._next_out = self.outstanding.sequence
+            self.next_out = self.outstanding.sequence
             self.outstanding = None
 
     def stop_all(self) -> None:
@@ -274,7 +275,7 @@ class Transactions:
                 raise PeerError(f"{label} answers no outstanding request")
             if waiting.sequence != message.sequence:
                 raise PeerError(f"{label} with a wrong sequence number")
-        elif message.kind is not Kind.START and self._next_in not in (None, message.sequence):
+        elif message.kind is not Kind.START and self.next_in not in (None, message.sequence):
             raise PeerError(f"{label} with a wrong sequence number")
 
     def check_auth(self, received: Received, sa: SecurityAssociation | None) -> None:
@@ -307,7 +308,7 @@ class Transactions:
         if self._is_hearsay(message):
             return
         if message.request:
-            self._next_in = (message.sequence + 1) % 2**32
+            self.next_in = (message.sequence + 1) % 2**32
         elif message.kind is not Kind.INITIATION:
             self.outstanding = None
 

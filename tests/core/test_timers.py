@@ -1,3 +1,6 @@
+from hypothesis import given
+from hypothesis import strategies as st
+
 from agents.core.timers import Timers
 
 
@@ -23,3 +26,23 @@ def test_the_earliest_comes_first_whatever_was_moved():
         timers.set(key, 1000.0 - key)
     assert [timers.pop(2000.0) for _ in range(500)] == [*range(499, -1, -1)]
     assert timers.pop(2000.0) is None
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.none() | st.floats(0, 100))))
+def test_timers_are_the_smallest_of_a_dictionary(changes):
+    timers, model = Timers[int](), {}
+    for key, deadline in changes:
+        if deadline is None:
+            timers.cancel(key)
+            model.pop(key, None)
+        else:
+            timers.set(key, deadline)
+            model[key] = deadline
+        assert timers.next() == min(model.values(), default=None)
+    due = []
+    while (key := timers.pop(50.0)) is not None:
+        due.append(key)
+    assert sorted(due) == sorted(key for key, deadline in model.items() if deadline <= 50)
+    assert [model[key] for key in due] == sorted(model[key] for key in due)
+    later = [deadline for deadline in model.values() if deadline > 50]
+    assert timers.next() == min(later, default=None)

@@ -11,7 +11,7 @@ from agents.pana.draft12_wire import CODES, TYPES, decode_avps
 from agents.pana.mobility import MobilityCapability
 from agents.pana.rfc5191 import RFC5191
 from agents.pana.rfc5191_wire import CODES as RFC5191_CODES
-from agents.pana.terms import Device, HostTerms, NetworkTerms, Ppac, Protection, Provider
+from agents.pana.terms import Device, HostTerms, NetworkTerms, PacketProtection, Ppac, Provider
 from agents.pana.wire import Avp, AvpName, Kind, Message, UnknownAvp
 from testbed.trace.keys import DISSECTOR, wireshark_profile
 from tests.pana.fakes import ASSIGNMENT, PAA, PAC, FakeAaa, FakePeer, World
@@ -55,7 +55,7 @@ def draft12_world(**paa):
     """A world in which every AVP of the draft has its use."""
     terms = NetworkTerms(
         ppac=Ppac.DHCPV6,
-        protection=Protection.IPSEC,
+        protection=PacketProtection.IPSEC,
         enforcement_points=(
             Device.of(IPv6Address("2001:db8:1::e")),
             Device(1, bytes([192, 0, 2, 1])),
@@ -66,7 +66,7 @@ def draft12_world(**paa):
         announce=True,
     )
     host = HostTerms(
-        protections=frozenset({Protection.IPSEC}),
+        protections=frozenset({PacketProtection.IPSEC}),
         device=Device.of(IPv6Address("2001:db8:1::a")),
         isp=Provider("Two"),
     )
@@ -81,15 +81,15 @@ def draft12_world(**paa):
 def error_exchange():
     """PER with Failed-AVP and PEA, and a text in a message."""
     world = World(dialect=DRAFT12).bootstrap(1)
-    association = world.session().transactions
+    transactions = world.session().transactions
     bad = Message(
         Kind.PING,
         True,
-        association.session,
-        association._next_out,
+        transactions.session,
+        transactions.next_out,
         (Avp(AvpName.NOTIFICATION, b"\0\2enHello"), Avp(UnknownAvp(99, 0x4000), b"x")),
     )
-    data = DRAFT12.seal(bad, association.sa)
+    data = DRAFT12.protect(bad, transactions.sa)
     world.pac.handle_message(data, PAA, 1.0)
     world.link.run(3)
     return [(PAA, data), *((source, sent) for _, source, sent in world.link.sent[11:])]

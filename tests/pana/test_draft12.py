@@ -17,7 +17,7 @@ from agents.pana.draft12 import DRAFT12, Draft12, pac_ep_master_key
 from agents.pana.draft12_wire import CODES, KINDS, decode_avps
 from agents.pana.errors import ErrorCode, RefusedError
 from agents.pana.keys import Algorithms, KeyMaterial, Suite
-from agents.pana.terms import Device, HostTerms, NetworkTerms, Ppac, Protection, Provider
+from agents.pana.terms import Device, HostTerms, NetworkTerms, PacketProtection, Ppac, Provider
 from agents.pana.terms import notification as read_notification
 from agents.pana.wire import Avp, AvpName, Kind, Message, Result, UnknownAvp
 from tests.pana.fakes import World
@@ -299,7 +299,7 @@ def test_provider_information_is_grouped():
 
 def test_terms_that_contradict_themselves_are_refused():
     with pytest.raises(ValueError, match="device identifiers"):
-        NetworkTerms(protection=Protection.IPSEC)
+        NetworkTerms(protection=PacketProtection.IPSEC)
     with pytest.raises(ValueError, match="PPAC"):
         NetworkTerms(ppac=Ppac.NONE | Ppac.DHCPV6)
     with pytest.raises(ValueError, match="PPAC"):

@@ -22,7 +22,7 @@ from agents.pana.events import (
 from agents.pana.keys import Algorithms
 from agents.pana.paa_table import PaaState
 from agents.pana.pac_table import PacState
-from agents.pana.terms import Device, HostTerms, NetworkTerms, Ppac, Protection, Provider
+from agents.pana.terms import Device, HostTerms, NetworkTerms, PacketProtection, Ppac, Provider
 from agents.pana.wire import Avp, AvpName, Kind, Message, UnknownAvp
 from tests.pana.fakes import (
     ASSIGNMENT,
@@ -184,13 +184,15 @@ def test_a_peer_of_many_words():
     """Network selection, device identifiers, protection, and address configuration."""
     terms = NetworkTerms(
         ppac=Ppac.DHCPV6 | Ppac.STATELESS,
-        protection=Protection.IPSEC,
+        protection=PacketProtection.IPSEC,
         enforcement_points=(EP,),
         nap=Provider("Access", 32473),
         isps=(Provider("One"), Provider("Two", 7)),
         announce=True,
     )
-    host = HostTerms(protections=frozenset({Protection.IPSEC}), device=HOST, isp=Provider("Two", 7))
+    host = HostTerms(
+        protections=frozenset({PacketProtection.IPSEC}), device=HOST, isp=Provider("Two", 7)
+    )
     made = world(pac={"terms": host}, paa={"terms": terms}).bootstrap(5)
     assert both_open(made)
     flights = [names for _, _, names in made.flights()]
@@ -202,7 +204,11 @@ def test_a_peer_of_many_words():
         "Protection-Capability",
     )
     assert "ISP-Information" in flights[2]
-    assert flights[9][-5:-2] == ("Protection-Capability", "Device-Id", "MIP6-Home-Agent-Address")
+    assert flights[9][-5:-2] == (
+        "Protection-Capability",
+        "Device-Id",
+        "MIP6-Home-Agent-Address",
+    )
     assert flights[10][:2] == ("Post-PANA-Address-Configuration", "Device-Id")
     assert {event.isp for event in made.server.only(EapResponse)} == {"Two"}
     assert made.server.only(Authorised)[0].device == "2001:db8:1::a"
@@ -218,7 +224,7 @@ def test_a_peer_of_many_words():
         ),
         (
             HostTerms(device=HOST),
-            NetworkTerms(protection=Protection.L2, enforcement_points=(EP,)),
+            NetworkTerms(protection=PacketProtection.L2, enforcement_points=(EP,)),
             ErrorCode.PROTECTION_CAPABILITY_UNSUPPORTED,
         ),
     ],
@@ -275,10 +281,10 @@ def test_an_error_that_nobody_answers_ends_the_session_all_the_same(side):
 
 def forge(made, kind, *avps, sign=True, request=True, number=None):
     """A message of the PAA with the sequence number that its next request has."""
-    association = made.session().transactions
-    sequence = association._next_out if number is None else number
-    message = Message(kind, request, association.session, sequence, avps)
-    return DRAFT12.seal(message, association.sa if sign else None)
+    transactions = made.session().transactions
+    sequence = transactions.next_out if number is None else number
+    message = Message(kind, request, transactions.session, sequence, avps)
+    return DRAFT12.protect(message, transactions.sa if sign else None)
 
 
 @pytest.mark.parametrize("lost", [(), (0,), (1,)])
@@ -309,7 +315,7 @@ def test_the_paa_reports_too():
     ping, _ = made.pac.outbox.popleft()
     message = DRAFT12.decode(ping)
     bad = replace(message, avps=(UNKNOWN,))
-    made.server.handle_message(DRAFT12.seal(bad, made.pac.session.transactions.sa), PAC, 5.0)
+    made.server.handle_message(DRAFT12.protect(bad, made.pac.session.transactions.sa), PAC, 5.0)
     assert reasons(made.server.log) == ["unknown AVP 99 with the M bit"]
     made.link.run(30)
     assert "PER" in made.labels(11)
@@ -360,7 +366,7 @@ def test_forged_errors_take_neither_the_next_number_nor_the_last_answer(victim):
             Kind.ERROR,
             True,
             peer.session,
-            peer._next_out,
+            peer.next_out,
             (Avp.u32(AvpName.RESULT_CODE, code),),
         )
         assert len(send(machine, DRAFT12.encode(error), source, 5.5)) == 1
@@ -472,7 +478,7 @@ def test_success_without_a_lifetime_is_without_end():
     avps = tuple(
         avp for avp in message.avps if avp.name not in (AvpName.SESSION_LIFETIME, AvpName.AUTH)
     )
-    data = DRAFT12.seal(replace(message, avps=avps), made.session().transactions.sa)
+    data = DRAFT12.protect(replace(message, avps=avps), made.session().transactions.sa)
     assert len(send(made.pac, data, PAA, 0.5)) == 1
     assert made.pac_events(Authenticated)[0].lifetime == float("inf")
     assert made.pac.next_timeout() is None
@@ -484,7 +490,7 @@ def test_success_needs_ppac_key_id_and_algorithm(name):
     made.bootstrap(0.5)
     message = made.messages()[9]
     avps = tuple(avp for avp in message.avps if avp.name not in (name, AvpName.AUTH))
-    data = DRAFT12.seal(replace(message, avps=avps), made.session().transactions.sa)
+    data = DRAFT12.protect(replace(message, avps=avps), made.session().transactions.sa)
     send(made.pac, data, PAA, 0.5)
     assert made.pac_events(Authenticated) == []
     assert made.pac.state is (PacState.WAIT_PEA if name is AvpName.PPAC else PacState.WAIT_PAA)

@@ -119,7 +119,7 @@ def test_a_home_agent_in_clear_is_refused_where_encryption_is_agreed_on():
     avps = tuple(
         avp for avp in message.avps if avp.name not in (AvpName.ENCRYPTION_ENCAP, AvpName.AUTH)
     )
-    data = RFC5191.seal(replace(message, avps=(*avps, HA)), sa)
+    data = RFC5191.protect(replace(message, avps=(*avps, HA)), sa)
     assert send(world.pac, data, PAA, 0.5) == []
     assert reasons(world.pac.events) == ["the home agent in clear although encryption is agreed on"]
 
@@ -137,7 +137,7 @@ def test_avps_that_may_be_hidden_are_found_in_their_place():
     unknown = Avp(UnknownAvp(99), b"x")
     message = sealed(cause, unknown, kind=Kind.TERMINATION)
     RFC5191.check(message)
-    assert RFC5191.reveal(message, SA).avps == (cause, unknown)
+    assert RFC5191.decrypt(message, SA).avps == (cause, unknown)
 
 
 @pytest.mark.parametrize(
@@ -157,21 +157,21 @@ def test_avps_that_may_be_hidden_are_found_in_their_place():
 def test_avps_that_must_not_be_hidden_are_refused(name):
     value = bytes(max(4, CODES[name].minimum))
     with pytest.raises(PeerError, match="inside Encryption-Encap"):
-        RFC5191.reveal(sealed(Avp(name, value)), SA)
+        RFC5191.decrypt(sealed(Avp(name, value)), SA)
 
 
 def test_the_grammar_holds_for_what_was_hidden():
     with pytest.raises(PeerError, match="EAP-Payload is not allowed"):
-        RFC5191.reveal(sealed(Avp(AvpName.EAP_PAYLOAD, b"1234")), SA)
+        RFC5191.decrypt(sealed(Avp(AvpName.EAP_PAYLOAD, b"1234")), SA)
     with pytest.raises(PeerError, match="Termination-Cause is missing"):
-        RFC5191.reveal(sealed(Avp(UnknownAvp(99), b""), kind=Kind.TERMINATION), SA)
+        RFC5191.decrypt(sealed(Avp(UnknownAvp(99), b""), kind=Kind.TERMINATION), SA)
 
 
 def test_encryption_that_was_not_agreed_on_is_refused():
     plain = SecurityAssociation(1, 12, b"k" * 32)
     for sa in (None, plain):
         with pytest.raises(PeerError, match="not agreed on"):
-            RFC5191.reveal(sealed(HA), sa)
+            RFC5191.decrypt(sealed(HA), sa)
     two = replace(sealed(HA), avps=sealed(HA).avps * 2)
     with pytest.raises(PeerError, match="has 2 Encryption-Encap"):
         RFC5191.check(two)
@@ -181,20 +181,20 @@ def test_encryption_that_was_not_agreed_on_is_refused():
 def test_random_octets_inside_are_bad_bytes_or_refused(inner):
     message = Message(Kind.RESULT, True, b"abcd", 1, (Avp(AvpName.ENCRYPTION_ENCAP, inner),))
     try:
-        RFC5191.reveal(message, SA)
+        RFC5191.decrypt(message, SA)
     except (WireError, PeerError):
         return
 
 
 def test_a_pac_may_hide_what_it_sends():
     world = World(**BOTH).bootstrap(5)
-    association = world.pac.session.transactions
-    sa = association.sa
-    message = Message(Kind.TERMINATION, True, association.session, 77, ())
-    counter = first_counter(sa.key_id, association.session, 77)
+    transactions = world.pac.session.transactions
+    sa = transactions.sa
+    message = Message(Kind.TERMINATION, True, transactions.session, 77, ())
+    counter = first_counter(sa.key_id, transactions.session, 77)
     cause = encode_avp(Avp.u32(AvpName.TERMINATION_CAUSE, 1))
     encap = Avp(AvpName.ENCRYPTION_ENCAP, crypt(sa.encrypt_key, counter, cause))
-    data = RFC5191.seal(replace(message, avps=(encap,)), sa)
+    data = RFC5191.protect(replace(message, avps=(encap,)), sa)
     assert len(send(world.server, data, ("2001:db8:1::a", 716), 6.0)) == 1
     assert [event.cause for event in world.server.log if hasattr(event, "cause")] == ["LOGOUT"]
 

@@ -1,15 +1,11 @@
 """The session's life in both dialects: lifetime, renewal, new addresses, many PaCs, many timers."""
 
 import random
-from itertools import islice
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from agents.bootstrap.assignment import Assignment
 from agents.pana.config import PaaConfig, PacConfig
-from agents.pana.deadlines import Deadlines
 from agents.pana.draft12 import DRAFT12
 from agents.pana.events import (
     AddressChanged,
@@ -346,32 +342,6 @@ def test_the_next_timeout_is_looked_up_and_not_searched_for(dialect):
         assert server.paa.next_timeout() == pytest.approx(600.1)
         server.paa.handle_timeout(300.0)
     assert looked_at == []
-
-
-@given(
-    st.lists(st.tuples(st.integers(0, 9), st.one_of(st.none(), st.floats(0, 100, allow_nan=False))))
-)
-def test_deadlines_are_the_smallest_of_a_dictionary(changes):
-    deadlines, model = Deadlines(), {}
-    for key, deadline in changes:
-        deadlines.set(key, deadline)
-        model.pop(key, None)
-        if deadline is not None:
-            model[key] = deadline
-        assert deadlines.next() == min(model.values(), default=None)
-        assert len(deadlines) == len(model)
-    due = deadlines.due(50.0)
-    assert sorted(due) == sorted(key for key, deadline in model.items() if deadline <= 50)
-    assert [model[key] for key in due] == sorted(model[key] for key in due)
-    later = [deadline for deadline in model.values() if deadline > 50]
-    assert deadlines.next() == min(later, default=None)
-
-
-def test_a_heap_of_deadlines_does_not_grow_with_changes():
-    deadlines, rng = Deadlines(), random.Random(1)
-    for number in islice(iter(rng.random, None), 5000):
-        deadlines.set(int(number * 7), number)
-    assert len(deadlines._heap) < 200
 
 
 def test_a_paa_without_sessions_has_no_timer():

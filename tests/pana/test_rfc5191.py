@@ -182,7 +182,7 @@ def test_messages_that_break_their_grammar_are_refused(kind, request_bit, avps, 
 def test_pana_auth_key_against_the_formula_written_out(suite, name, length):
     msk, i_par, i_pan = bytes(range(64)), EXCHANGE[1], EXCHANGE[2]
     pac, paa = b"c" * 20, b"a" * 20
-    association = RFC5191.derive(KeyMaterial(msk, i_par, i_pan, pac, paa, b"abcd", 7, suite))
+    sa = RFC5191.derive(KeyMaterial(msk, i_par, i_pan, pac, paa, b"abcd", 7, suite))
 
     # prf+(K, S) = T1 | T2 ..., Tn = prf(K, Tn-1 | S | n), with HMAC written out as two hashes.
     def prf(key, text):
@@ -194,17 +194,17 @@ def test_pana_auth_key_against_the_formula_written_out(suite, name, length):
     seed = b"".join([b"IETF PANA", i_par, i_pan, pac, paa, b"\x00\x00\x00\x07"])
     t1 = prf(msk, seed + b"\x01")
     t2 = prf(msk, t1 + seed + b"\x02")
-    assert association.key == (t1 + t2)[:length]
-    assert "key" not in repr(association).replace("key_id", "")
+    assert sa.key == (t1 + t2)[:length]
+    assert "key" not in repr(sa).replace("key_id", "")
 
 
 @pytest.mark.parametrize(("number", "name", "length"), [(7, "sha1", 20), (12, "sha256", 16)])
 def test_auth_covers_the_whole_message_with_its_own_value_zero(number, name, length):
-    association = SecurityAssociation(1, number, b"k" * 20)
-    data = RFC5191.seal(Message(Kind.PING, True, b"abcd", 9), association)
+    sa = SecurityAssociation(1, number, b"k" * 20)
+    data = RFC5191.protect(Message(Kind.PING, True, b"abcd", 9), sa)
     zeroed = data[:-length] + bytes(length)
     assert data[-length:] == hmac.new(b"k" * 20, zeroed, name).digest()[:length]
-    assert association.verify(data, RFC5191.decode(data))
+    assert sa.verify(data, RFC5191.decode(data))
     for position in range(len(data)):
         altered = bytearray(data)
         altered[position] ^= 1
@@ -212,14 +212,14 @@ def test_auth_covers_the_whole_message_with_its_own_value_zero(number, name, len
             message = RFC5191.decode(bytes(altered))
         except (WireError, PeerError):
             continue
-        assert not association.verify(bytes(altered), message)
+        assert not sa.verify(bytes(altered), message)
 
 
 def test_a_shortened_auth_is_wrong():
-    association = SecurityAssociation(1, 12, b"k" * 32)
+    sa = SecurityAssociation(1, 12, b"k" * 32)
     other = SecurityAssociation(1, 7, b"k" * 32)
-    data = RFC5191.seal(Message(Kind.PING, True, b"abcd", 9), other)
-    assert not association.verify(data, RFC5191.decode(data))
+    data = RFC5191.protect(Message(Kind.PING, True, b"abcd", 9), other)
+    assert not sa.verify(data, RFC5191.decode(data))
 
 
 def test_algorithms_are_chosen_by_preference():
