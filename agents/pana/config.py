@@ -71,20 +71,18 @@ class PacConfig(SessionConfig):
 class PaaConfig(SessionConfig):
     """How a PAA is set up.
 
-    `session_lifetime` in seconds bounds what the AAA grants; `announce_timeout` tells a PaC of the
-    end. `optimized` puts the first EAP request into the start request; `stateless` keeps nothing of
-    a PaC until it has answered that, and so does every PAA as soon as half of `max_half_open`
-    authentications are under way, or one of the same host: forged addresses get no further. Who
-    does answer may have `max_half_open_per_host` under way; when there are `max_half_open` in all,
-    one of those that have not come far gives way. `first_request` makes the first EAP request,
-    usually for the identity, out of its identifier; another must be vestigial, for the AAA never
-    sees it (RFC 3579 section 2.1). `serves` tells which addresses PaCs can have; messages from
-    others are dropped. Messages of `relays` alone are taken for relayed (RFC 6345). `terms` count
-    in a dialect that has them.
+    `session_lifetime` in seconds bounds what the AAA grants. `optimized` puts the first EAP request
+    into the start request; `stateless` keeps nothing of a PaC until it has answered that, and so
+    does every PAA as soon as half of `max_half_open` authentications are under way, or one of the
+    same host: forged addresses get no further. Who does answer may have `max_half_open_per_host`
+    under way; when there are `max_half_open` in all, one of those that have not come far gives way.
+    `first_request` makes the first EAP request, usually for the identity, out of its identifier;
+    another must be vestigial, for the AAA never sees it (RFC 3579 section 2.1). `serves` tells
+    which addresses PaCs can have; messages from others are dropped. Messages of `relays` alone are
+    taken for relayed (RFC 6345). `terms` count in a dialect that has them.
     """
 
     session_lifetime: float = 3600.0
-    announce_timeout: bool = False
     optimized: bool = False
     stateless: bool = False
     first_request: Callable[[int], bytes] = identity_request

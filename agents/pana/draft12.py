@@ -21,8 +21,6 @@ RESULTS = {
 }
 """Section 8.16.1."""
 
-MASTER_KEY_LABEL = b"PaC-EP master key"
-
 
 def _grammar(
     label: str, protection: Protection, *rules: Rule, first: AvpName | None = None
@@ -230,12 +228,6 @@ class Draft12(Dialect):
         length = INTEGRITY[material.suite.integrity].key_length
         key = PRFS[material.suite.prf].plus(material.msk, seed, length)
         return SecurityAssociation(material.key_id, material.suite.integrity, key)
-
-
-def pac_ep_master_key(prf: int, msk: bytes, session: bytes, key_id: int, device: bytes) -> bytes:
-    """Return the 64 octets that PaC and the EP with Device-Id `device` share (section 5.6)."""
-    seed = MASTER_KEY_LABEL + session + key_id.to_bytes(4) + device
-    return PRFS[prf].plus(msk, seed, 64)
 
 
 DRAFT12 = Draft12()

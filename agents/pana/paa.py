@@ -42,11 +42,6 @@ class Paa:
         """How many sessions are kept, closed ones that linger included."""
         return len(self.sessions)
 
-    def state(self, session_id: int) -> PaaState | None:
-        """Return the session's state of RFC 5609, None if there is no such session."""
-        session = self.sessions.get(session_id)
-        return None if session is None else session.state
-
     def may_pass(self, host: str) -> bool:
         """Return whether a session of this address has succeeded, or waits for the PaC's word.
 

@@ -117,7 +117,6 @@ class PaaSession(Session[PaaState]):
             "error_message": lambda: self.dialect.reports_errors,
             "LIFETIME_LEFT": self.has_lifetime_left,
             "REQUEST_OUT": lambda: self.transactions.outstanding is not None,
-            "announce_timeout": lambda: self.config.announce_timeout,
         }
 
     def actions(self) -> dict[str, Callable[[], object]]:

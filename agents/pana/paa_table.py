@@ -188,15 +188,6 @@ PAA_TABLE: Table[PaaState] = (
     # The RFC stops the session timer here; it is harmless and keeps a last deadline. It leaves the
     # access until PTA has come, which a PaC that is put out need not send.
     row(P.OPEN, T.TERMINATE, (), ("Deauthorise", "Tx:PTR[]", "RtxTimerStart"), P.SESS_TERM),
-    # Not in RFC 5609, which ends the session at both ends without a word: a PaC that was not told
-    # the lifetime hears of its end (Termination-Cause SESSION_TIMEOUT).
-    row(
-        P.OPEN,
-        T.SESS_TIMEOUT,
-        ("announce_timeout",),
-        ("SessionTimerStop", "Deauthorise", "Tx:PTR[]", "RtxTimerStart"),
-        P.SESS_TERM,
-    ),
     row(
         (P.OPEN, P.WAIT_PNA_PING),
         T.RX_PTR,

@@ -169,7 +169,7 @@ def test_reauthentication_makes_a_new_key(opened, starter, lost):
     assert second == world.pac.session.transactions.sa
     assert len(world.pac_events(Authenticated)) == 2
     assert len(world.server.only(Authorised)) == 2
-    assert world.paa.state(world.session_id) is PaaState.OPEN
+    assert world.session().state is PaaState.OPEN
     assert protected(world)
     if not lost:
         final = [world.dialect.grammar[Kind.RESULT, way].label for way in (True, False)]

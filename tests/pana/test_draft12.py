@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from agents.core.machine import PeerError
 from agents.core.reader import WireError
 from agents.pana.dialects import DIALECTS
-from agents.pana.draft12 import DRAFT12, Draft12, pac_ep_master_key
+from agents.pana.draft12 import DRAFT12, Draft12
 from agents.pana.draft12_wire import CODES, KINDS, decode_avps
 from agents.pana.errors import ErrorCode, RefusedError
 from agents.pana.keys import Algorithms, KeyMaterial, Suite
@@ -262,16 +262,6 @@ def test_pana_auth_key_against_the_formula_written_out(suite, name, length):
     t2 = hmac.digest(msk, t1 + seed + b"\x02", name)
     assert DRAFT12.derive(material).key == (t1 + t2)[:length]
     assert hashlib.new(name).digest_size == length
-
-
-def test_pac_ep_master_key_against_the_formula_written_out():
-    msk, device = bytes(range(64)), Device.of(IPv6Address("2001:db8::1")).to_avp().value
-    seed = b"PaC-EP master key" + b"b;1;2" + b"\0\0\0\x07" + device
-    blocks, block = b"", b""
-    for number in range(1, 5):
-        block = hmac.digest(msk, block + seed + bytes([number]), "sha1")
-        blocks += block
-    assert pac_ep_master_key(2, msk, b"b;1;2", 7, device) == blocks[:64]
 
 
 def test_device_identifiers_are_diameter_addresses():

@@ -78,7 +78,7 @@ def test_the_whole_exchange_flight_by_flight():
     assert repr(MSK) not in repr(authenticated)
     assert world.server.only(Authorised) == [Authorised(pytest.approx(0.11), world.session_id, PAC)]
     assert [response.mobility for response in world.server.only(EapResponse)] == [True] * 3
-    assert (world.pac.state, world.paa.state(world.session_id)) == (PacState.OPEN, PaaState.OPEN)
+    assert (world.pac.state, world.session().state) == (PacState.OPEN, PaaState.OPEN)
 
 
 @pytest.mark.parametrize("lost", range(11))

@@ -23,7 +23,7 @@ from agents.pana.paa_table import PaaState
 from agents.pana.pac import Pac
 from agents.pana.pac_table import PacState
 from agents.pana.rfc5191 import RFC5191
-from agents.pana.wire import AvpName, Kind, TerminationCause
+from agents.pana.wire import Kind, TerminationCause
 from tests.pana.fakes import ASSIGNMENT, MSK, PAA, PAC, FakeAaa, FakePeer, World, reasons, send
 
 
@@ -50,19 +50,6 @@ def test_the_session_ends_with_its_lifetime_on_both_sides(opened):
     assert not world.paa.may_pass(PAC[0])
     assert world.pac.next_timeout() is world.paa.next_timeout() is None
     assert world.paa.session_count == 0
-
-
-@pytest.mark.parametrize("lost", [(), (11,), (12,)])
-def test_the_paa_may_tell_that_the_time_is_over(opened, lost):
-    world = opened(aaa=FakeAaa(lifetime=50), paa={"announce_timeout": True}, drop=lost)
-    world.pac.session.session_timer = None  # A PaC that was not told the lifetime.
-    world.link.run(200)
-    assert {event.cause for event in world.pac_events(Terminated)} == {"SESSION_TIMEOUT"}
-    (theirs,) = world.server.only(Terminated)
-    assert theirs.cause == "SESSION_TIMEOUT"
-    assert theirs.at == pytest.approx(50.11)  # Not when the PaC has answered.
-    assert world.messages(11)[0].number(AvpName.TERMINATION_CAUSE) == 8
-    assert world.server.only(Failed) == []
 
 
 @pytest.mark.parametrize(
@@ -111,7 +98,7 @@ def test_both_sides_renew_at_once(opened):
     assert world.paa.reauthenticate(world.session_id, 5.0)
     world.link.run(60)
     assert world.pac.state is PacState.OPEN
-    assert world.paa.state(world.session_id) is PaaState.OPEN
+    assert world.session().state is PaaState.OPEN
 
 
 @pytest.mark.parametrize("lost", [(), (11,), (12,), (11, 12), (11, 12, 13)])
@@ -151,7 +138,7 @@ def test_renewal_survives_any_loss_while_both_begin_it(opened, lost):
     world.link.run(90)
     assert len(world.server.only(Authorised)) >= 2
     assert world.pac.state is PacState.OPEN
-    assert world.paa.state(world.session_id) is PaaState.OPEN
+    assert world.session().state is PaaState.OPEN
 
 
 def test_a_sealed_assignment_and_a_name_are_handed_on(dialect):
@@ -273,7 +260,7 @@ def test_a_late_word_of_a_dead_aaa_is_an_event(opened):
     world.paa.eap_timeout(world.session_id, 6.0)
     world.paa.eap_timeout(12345, 6.0)
     assert len(reasons(world.paa.events)) == 2
-    assert world.paa.state(world.session_id) is PaaState.OPEN
+    assert world.session().state is PaaState.OPEN
 
 
 def test_a_renewal_that_the_aaa_does_not_answer_ends_the_session(opened):

@@ -127,7 +127,7 @@ def test_what_is_kept_of_a_lost_pac_ends_with_its_lifetime(dialect):
     session = world.session_id
     world.paa.ping(session, 5.0)
     world.link.run(300)
-    assert world.paa.state(session) is PaaState.LOST
+    assert world.paa.sessions.get(session).state is PaaState.LOST
     world.link.run(700)
     assert world.paa.session_count == 0
     assert world.paa.next_timeout() is None

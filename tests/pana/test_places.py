@@ -106,7 +106,7 @@ def test_a_move_survives_loss(dialect, lost):
     assert holders(world) == {NEW[0]}
     assert len(world.pac_events(Updated)) == len(world.server.only(AddressChanged)) == 1
     assert world.pac.state is PacState.OPEN
-    assert world.paa.state(world.session_id) is PaaState.OPEN
+    assert world.session().state is PaaState.OPEN
 
 
 def test_a_message_repeated_from_elsewhere_moves_nothing(dialect):
@@ -175,7 +175,7 @@ def test_a_pac_moves_while_it_is_authenticated_again(dialect):
     assert len(world.server.only(Authorised)) == 2
     assert holders(world) == {NEW[0]}
     assert world.pac.state is PacState.OPEN
-    assert world.paa.state(world.session_id) is PaaState.OPEN
+    assert world.session().state is PaaState.OPEN
 
 
 def test_a_pac_moves_while_it_is_pinged(dialect):
@@ -236,7 +236,7 @@ def test_a_subscriber_does_not_take_the_address_of_another(dialect):
     world.link.now = 5.5
     world.link.run(20)
     assert len(world.server.only(PingAnswered)) == 1
-    assert world.paa.state(old) is PaaState.OPEN
+    assert world.paa.sessions.get(old).state is PaaState.OPEN
     # The same subscriber may begin again.
     aaa.name = "alice"
     second(world, (PAC[0], 5001), seed=8)
