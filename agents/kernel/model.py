@@ -1,290 +1,200 @@
-"""A kernel that only remembers: for tests and for the simulated lab."""
+"""A model of the kernel for simulator and tests; agents.kernel.model_port is the port on it.
+
+It does to packets what Linux does, set up as agents.kernel.linux and agents.kernel.filter set it
+up: what is not protected, bound or authorised as it must be is dropped.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from ipaddress import IPv6Address
 
-from agents.ike.esp import EspPair, EspSa
-from agents.kernel.port import AccessLink, KernelError, SaState
+from agents.core.host import Closable
+from agents.kernel.model_filter import ModelFilter
+from agents.kernel.model_sad import Sad
+from agents.kernel.packet import MOBILITY_HEADER, Packet
 
-_ESP = 50
-Call = tuple[object, ...]
+TUNNEL = "tunnel"
+"""The interface that packets come in from which input() has taken out of a tunnel."""
 
-
-class _Recorder:
-    """Keeps every call; those named in `failures` raise KernelError with the given errno."""
-
-    def __init__(self) -> None:
-        self.calls: list[Call] = []
-        self.failures: dict[str, int] = {}
-
-    def _record(self, name: str, *arguments: object) -> None:
-        self.calls.append((name, *arguments))
-        if name in self.failures:
-            raise KernelError(self.failures[name], f"{name}: refused as asked")
-
-    def close(self) -> None:
-        """Do nothing."""
+UPDATE, ACKNOWLEDGEMENT = 5, 6
+"""The Mobility Header types that carry a home address (RFC 6275 section 6.1)."""
 
 
-class _FakeKernel(_Recorder):
-    def __init__(self) -> None:
-        super().__init__()
-        self.sas: dict[tuple[IPv6Address, int], EspSa] = {}
-        self.on_sa: Callable[[SaState], None] = lambda _: None
+@dataclass(frozen=True, slots=True)
+class HomeRegistration:
+    """What a mobile node's kernel knows; `tunnel_open` tells whether payload goes through it."""
 
-    def warm_up(self) -> None:
-        """Record the call."""
-        self._record("warm_up")
-
-    def install(self, pair: EspPair) -> None:
-        """Keep both SAs and tell `on_sa` of them."""
-        self._record("install", pair)
-        for sa in (pair.inbound, pair.outbound):
-            self.sas[sa.destination, sa.spi] = sa
-            self.on_sa(_state(sa))
-
-    def uninstall(self, pair: EspPair) -> None:
-        """Forget both SAs."""
-        self._record("uninstall", pair)
-        for sa in (pair.inbound, pair.outbound):
-            self.sas.pop((sa.destination, sa.spi), None)
-
-    def sas_between(self, source: IPv6Address, destination: IPv6Address) -> list[SaState]:
-        """Return the SAs kept from `source` to `destination`."""
-        ends = (source, destination)
-        return [_state(sa) for sa in self.sas.values() if (sa.source, sa.destination) == ends]
-
-    def _forget(self, home_address: IPv6Address) -> None:
-        for key, sa in tuple(self.sas.items()):
-            if home_address in (sa.source, sa.destination):
-                del self.sas[key]
+    home_address: IPv6Address
+    home_agent: IPv6Address
+    care_of: IPv6Address
+    tunnel_open: bool = False
 
 
-def _state(sa: EspSa) -> SaState:
-    return SaState(sa.source, sa.destination, sa.spi, _ESP, 0)
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """A tunnel's ends at a home agent."""
 
-
-class FakeMobileNode(_FakeKernel):
-    """agents.kernel.port.MobileNodeKernel without a kernel."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.home_address: IPv6Address | None = None
-        self.care_of: IPv6Address | None = None
-        self.tunnel_open = False
-
-    def prepare(
-        self, home_address: IPv6Address, home_agent: IPv6Address, care_of: IPv6Address
-    ) -> None:
-        """Keep the addresses."""
-        self._record("prepare", home_address, home_agent, care_of)
-        self.home_address, self.care_of = home_address, care_of
-
-    def open_tunnel(self) -> None:
-        """Keep that the tunnel is open."""
-        self._record("open_tunnel")
-        self.tunnel_open = True
-
-    def close_tunnel(self) -> None:
-        """Keep that the tunnel is closed."""
-        self._record("close_tunnel")
-        self.tunnel_open = False
-
-    def move(self, care_of: IPv6Address) -> None:
-        """Keep the new care-of address."""
-        self._record("move", care_of)
-        self.care_of = care_of
-
-    def release(self) -> None:
-        """Forget everything."""
-        self._record("release")
-        self.home_address = self.care_of = None
-        self.tunnel_open = False
-        self.sas.clear()
-
-
-class FakeHomeAgent(_FakeKernel):
-    """agents.kernel.port.HomeAgentKernel without a kernel."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.own: set[IPv6Address] = set()
-        self.reached: dict[IPv6Address, IPv6Address] = {}
-        self.bound: dict[IPv6Address, IPv6Address] = {}
-
-    def prepare(self) -> None:
-        """Record the call."""
-        self._record("prepare")
-
-    def owns(self, address: IPv6Address) -> bool:
-        """Return whether the address is in `own`."""
-        return address in self.own
-
-    def leads_away(self, address: IPv6Address) -> bool:
-        """Return whether the address is another host's."""
-        return address not in self.own
-
-    def forget(self, home_address: IPv6Address) -> None:
-        """Forget the SAs of the home address."""
-        self._record("forget", home_address)
-        self._forget(home_address)
-
-    def reach(self, home_address: IPv6Address, care_of: IPv6Address) -> None:
-        """Keep the way of Binding Acknowledgements."""
-        self._record("reach", home_address, care_of)
-        self.reached[home_address] = care_of
-
-    def unreach(self, home_address: IPv6Address) -> None:
-        """Undo reach()."""
-        self._record("unreach", home_address)
-        self.reached.pop(home_address, None)
-
-    def bind(
-        self, home_address: IPv6Address, care_of: IPv6Address, link_local: IPv6Address | None
-    ) -> None:
-        """Keep the tunnel's end."""
-        self._record("bind", home_address, care_of, link_local)
-        self.bound[home_address] = care_of
-
-    def unbind(self, home_address: IPv6Address) -> None:
-        """Undo bind()."""
-        self._record("unbind", home_address)
-        self.bound.pop(home_address, None)
-
-    def release(self) -> None:
-        """Forget everything."""
-        self._record("release")
-        for kept in (self.reached, self.bound, self.sas):
-            kept.clear()
-
-
-class FakeEnforcementPoint(_Recorder):
-    """agents.kernel.port.EnforcementPoint without a kernel."""
-
-    def __init__(self, access: AccessLink) -> None:
-        super().__init__()
-        self.access = access
-        self.closed = False
-        self.authorised: set[IPv6Address] = set()
-        self.pinholes: set[tuple[IPv6Address, IPv6Address, int]] = set()
-
-    def close_access(self) -> None:
-        """Keep that the filter is up, and empty."""
-        self._record("close_access")
-        self.closed = True
-        self.authorised.clear()
-        self.pinholes.clear()
-
-    def authorise(self, address: IPv6Address) -> None:
-        """Keep the address."""
-        self._record("authorise", address)
-        self.authorised.add(address)
-
-    def revoke(self, address: IPv6Address) -> None:
-        """Forget the address."""
-        self._record("revoke", address)
-        self.authorised.discard(address)
-
-    def admit(self, address: IPv6Address, destination: IPv6Address, port: int) -> None:
-        """Keep the pinhole."""
-        self._record("admit", address, destination, port)
-        self.pinholes.add((address, destination, port))
-
-    def dismiss(self, address: IPv6Address, destination: IPv6Address, port: int) -> None:
-        """Forget the pinhole."""
-        self._record("dismiss", address, destination, port)
-        self.pinholes.discard((address, destination, port))
-
-    def release(self) -> None:
-        """Forget everything."""
-        self._record("release")
-        self.closed = False
-        self.authorised.clear()
-        self.pinholes.clear()
-
-    def passes(self, address: IPv6Address) -> bool:
-        """Return whether payload from `address` would pass now."""
-        return not self.closed or address in self.authorised
-
-
-from dataclasses import replace as _replace
-
-
-class _W:
-    def __init__(self, l, c):
-        self.l, self.c = l, c
-        l.append(c)
-
-    def close(self):
-        if self.c in self.l:
-            self.l.remove(self.c)
+    home_agent: IPv6Address
+    care_of: IPv6Address
 
 
 class ModelKernel:
-    def __init__(self, owns=None, leads_away=None):
-        self.owns_, self.leads = owns, leads_away
-        self.home_address = None
-        self.mn = None
-        self.ha = None
-        self.sa = []
+    """The kernel of one host, which outlives the programs on it.
 
-    def output(self, p):
-        if p.protocol == 135 and self.mn and p.source == self.home_address:
-            return _replace(p, source=self.mn.care_of, home_address=p.source)
-        if p.protocol == 135 and self.ha and p.destination in self.ha.reached:
-            return _replace(p, destination=self.ha.reached[p.destination], routing=p.destination)
-        return p
+    The stack tells what addresses the host has (`owns`, its home address among them), which lead
+    away from it, and the time.
+    """
 
-    def input(self, p):
-        if p.home_address:
-            return _replace(p, source=p.home_address, home_address=None)
-        if p.routing:
-            return _replace(p, destination=p.routing, routing=None)
-        return p
+    def __init__(
+        self,
+        *,
+        owns: Callable[[IPv6Address], bool] | None = None,
+        leads_away: Callable[[IPv6Address], bool] | None = None,
+        now: Callable[[], float] | None = None,
+    ) -> None:
+        self.owns = owns or (lambda _: False)
+        self.leads_away = leads_away or (lambda address: not self.owns(address))
+        self.sad = Sad(now or (lambda: 0.0))
+        self.filter = ModelFilter()
+        self.home: HomeRegistration | None = None
+        self.home_agents: set[IPv6Address] = set()
+        self.reached: dict[tuple[IPv6Address, IPv6Address], IPv6Address] = {}
+        """Care-of addresses of home addresses, by home agent and home address."""
 
-    def forward(self, p, i, o):
-        return p
+        self.bound: dict[IPv6Address, Binding] = {}
 
-    def admits(self, p, i):
-        return True
+    @property
+    def home_address(self) -> IPv6Address | None:
+        """The home address that this host has as a mobile node."""
+        return self.home.home_address if self.home else None
 
-    def intercepts(self, a):
-        return bool(self.ha and a in self.ha.bound)
+    def intercepts(self, address: IPv6Address) -> bool:
+        """Return whether this host answers for an address on its home link (section 10.4.1)."""
+        return address in self.bound
 
-    def watch_sas(self, c):
-        return _W(self.sa, c)
+    def watch_sas(self, changed: Callable[[], None]) -> Closable:
+        """Tell at once whenever a security association is added or removed."""
+        return self.sad.changes.add(changed)
 
-    def watch_acquires(self, c):
-        return _W([], c)
+    def watch_acquires(self, wanted: Callable[[IPv6Address, IPv6Address], None]) -> Closable:
+        """Tell at once from where to where a security association is wanted."""
+        return self.sad.acquires.add(wanted)
 
+    # What this host makes
 
-class ModelMobileNode(FakeMobileNode):
-    def __init__(self, kernel=None):
-        super().__init__()
-        self.k = kernel
-        kernel.mn = self
-        self.on_sa = lambda _: [c() for c in tuple(kernel.sa)]
+    def output(self, packet: Packet, outgoing: str | None = None) -> Packet | None:
+        """Return the packet that goes out for one that this host makes, or None if it is dropped.
 
-    def prepare(self, h, a, c):
-        super().prepare(h, a, c)
-        self.k.home_address = h
+        `outgoing` is the interface that the sender has chosen, if any.
+        """
+        if packet.destination.is_multicast or self.owns(packet.destination):
+            return packet
+        if not self.filter.lets_out(packet, outgoing):
+            return None
+        if self._demands_esp(packet.protocol, packet.source, packet.destination):
+            sa = self.sad.outbound(packet)
+            if sa is None:
+                return None
+            packet = replace(packet, esp=sa)
+        return self._intercepted(self._carried(packet))
 
+    def _demands_esp(self, protocol: int, local: IPv6Address, remote: IPv6Address) -> bool:
+        """Return whether a policy protects what this host and another exchange (RFC 3776)."""
+        if protocol != MOBILITY_HEADER:
+            return False
+        return self._is_home(local, remote) or local in self.home_agents
 
-class ModelHomeAgent(FakeHomeAgent):
-    def __init__(self, kernel=None):
-        super().__init__()
-        kernel.ha = self
-        self.k = kernel
+    def _is_home(self, local: IPv6Address, remote: IPv6Address) -> bool:
+        home = self.home
+        return home is not None and (home.home_address, home.home_agent) == (local, remote)
 
-    def owns(self, a):
-        return self.k.owns_(a)
+    def _carried(self, packet: Packet) -> Packet:
+        """Put the home address into an extension header, or the packet into the tunnel.
 
-    def leads_away(self, a):
-        return self.k.leads(a)
+        Updates and acknowledgements never go through the tunnel: the extension header comes first.
+        """
+        source, destination, home = packet.source, packet.destination, self.home
+        if home and packet.message == UPDATE and self._is_home(source, destination):
+            return replace(packet, source=home.care_of, home_address=source)
+        if home and home.tunnel_open and source == home.home_address:
+            return packet.encapsulated(home.care_of, home.home_agent)
+        care_of = self.reached.get((source, destination))
+        if care_of and packet.message == ACKNOWLEDGEMENT:
+            return replace(packet, destination=care_of, routing=destination)
+        return packet
 
+    def _intercepted(self, packet: Packet) -> Packet:
+        """Tunnel what is for a bound home address, whoever sends it."""
+        binding = self.bound.get(packet.destination)
+        return packet.encapsulated(binding.home_agent, binding.care_of) if binding else packet
 
-class ModelEnforcementPoint(FakeEnforcementPoint):
-    def __init__(self, link, kernel=None):
-        super().__init__(link)
+    # What arrives
+
+    def admits(self, packet: Packet, incoming: str) -> bool:
+        """Return whether the filter lets a packet for this host in; input() is next."""
+        return self.filter.admits(packet, incoming)
+
+    def input(self, packet: Packet) -> Packet | None:
+        """Return what a packet for this host brings its sockets, or None if it is dropped.
+
+        What comes out of a home agent's tunnel may be for another host: then it is to be forwarded,
+        as one from the interface TUNNEL.
+        """
+        read = self._swapped(packet)
+        if read is None or not self._is_acceptable(packet, read):
+            return None
+        if packet.inner:
+            return self._decapsulated(packet, packet.inner)
+        return replace(read, home_address=None, routing=None, esp=None)
+
+    def _swapped(self, packet: Packet) -> Packet | None:
+        """Put home addresses into the header's fields, as the extension headers' receiver does."""
+        if packet.routing:
+            home = self.home
+            ends = packet.routing, packet.source, packet.destination
+            if home is None or ends != (home.home_address, home.home_agent, home.care_of):
+                return None
+            packet = replace(packet, destination=packet.routing)
+        return replace(packet, source=packet.home_address or packet.source)
+
+    def _is_acceptable(self, packet: Packet, read: Packet) -> bool:
+        """Check a packet against the policies: all its protection, and none that nobody asked for.
+
+        Home Address options are taken in Binding Updates alone, type 2 routing headers in Binding
+        Acknowledgements alone, and those not without.
+        """
+        local, remote = read.destination, read.source
+        if packet.esp:
+            if not self.sad.opens(read, packet.esp):
+                return False
+        elif self._demands_esp(read.protocol, local, remote):
+            return False
+        if packet.home_address and not (read.message == UPDATE and local in self.home_agents):
+            return False
+        is_acknowledgement = read.message == ACKNOWLEDGEMENT and self._is_home(local, remote)
+        return (packet.routing is not None) == is_acknowledgement
+
+    def _decapsulated(self, outer: Packet, inner: Packet) -> Packet | None:
+        """Take a packet out of a tunnel if it is one of those that belong in there.
+
+        A mobile node takes those for its home address; a home agent those of the home addresses
+        behind the tunnel (agents/kernel/reverse_path.py).
+        """
+        home, binding = self.home, self.bound.get(inner.source)
+        if home and (outer.source, outer.destination) == (home.home_agent, home.care_of):
+            return self.input(inner) if inner.destination == home.home_address else None
+        if binding != Binding(outer.destination, outer.source):
+            return None
+        return self.input(inner) if self.owns(inner.destination) else inner
+
+    def forward(self, packet: Packet, incoming: str) -> Packet | None:
+        """Return the packet that goes on for one that is for another host, or None.
+
+        The stack has counted the hop.
+        """
+        ends = packet.source, packet.destination
+        if packet.source.is_unspecified or any(a.is_link_local or a.is_multicast for a in ends):
+            return None
+        return self._intercepted(packet) if self.filter.forwards(packet, incoming) else None

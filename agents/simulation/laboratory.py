@@ -15,12 +15,13 @@ from agents.core.eventlog import EventLog
 from agents.core.host import Closable
 from agents.daemons.kea import DhcpServerConfiguration
 from agents.daemons.nsd import DnsServerConfiguration
-from agents.kernel.model import ModelEnforcementPoint, ModelHomeAgent, ModelMobileNode
+from agents.kernel.model import ModelKernel
+from agents.kernel.model_port import ModelEnforcementPoint, ModelHomeAgent, ModelMobileNode
 from agents.kernel.port import AccessLink
 from agents.nodes.access_router.machine import AccessRouter
 from agents.nodes.access_router.settings import AccessRouterConfiguration
 from agents.nodes.home_agent.machine import HomeAgentNode
-from agents.nodes.home_agent.settings import HomeAgentConfiguration
+from agents.nodes.home_agent.settings import HomeAgentConfiguration, HomeAgentSettings
 from agents.nodes.home_network.machine import HomeNetwork
 from agents.nodes.home_network.main import home_aaa
 from agents.nodes.home_network.settings import HomeNetworkConfiguration
@@ -170,15 +171,16 @@ class Laboratory:
             case "access_router":
                 router = fit(role.configuration, AccessRouterConfiguration)
                 link = AccessLink(router.access_interface, IPv6Network(router.access_prefix))
-                enforcement = ModelEnforcementPoint(link, kernel)
+                enforcement = ModelEnforcementPoint(kernel, link)
                 enforcement.close_access()
+                local = router.local.home_agent if router.local else None
                 node: Any = AccessRouter(
                     router,
                     host,
                     enforcement,
                     log,
                     epoch=_EPOCH,
-                    local_kernel=ModelHomeAgent(kernel) if router.local else None,
+                    local_kernel=_home_agent(kernel, local),
                 )
             case "home_network":
                 home = fit(role.configuration, HomeNetworkConfiguration)
@@ -186,14 +188,15 @@ class Laboratory:
                 node = HomeNetwork(
                     home,
                     host,
-                    ModelHomeAgent(kernel) if home.home_agent else None,
+                    _home_agent(kernel, home.home_agent),
                     home_aaa(home),
                     log,
                     keys={str(file): file.read_bytes() for file in files},
                 )
             case "home_agent":
                 agent = fit(role.configuration, HomeAgentConfiguration)
-                node = HomeAgentNode(agent, host, ModelHomeAgent(kernel), log, epoch=_EPOCH)
+                agent_kernel = ModelHomeAgent(kernel, IPv6Address(agent.home_agent.address))
+                node = HomeAgentNode(agent, host, agent_kernel, log, epoch=_EPOCH)
             case "kea":
                 ready()
                 return DhcpServer(fit(role.configuration, DhcpServerConfiguration), host)
@@ -228,6 +231,10 @@ class Laboratory:
         )
         node.start()
         return node
+
+
+def _home_agent(kernel: ModelKernel, settings: HomeAgentSettings | None) -> ModelHomeAgent | None:
+    return ModelHomeAgent(kernel, IPv6Address(settings.address)) if settings else None
 
 
 def _autoconfigured(prefix: IPv6Network, link_local: IPv6Address) -> IPv6Address:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from ipaddress import IPv6Address, IPv6Network
 
 from agents.core.host import Receive
-from agents.kernel.model import ModelKernel
+from agents.kernel.model import TUNNEL, ModelKernel
 from agents.kernel.packet import Packet
 from agents.simulation.world import Link, World
 
@@ -105,7 +105,9 @@ class Stack:
         """Who takes what comes in by TCP."""
 
         self.forwards = forwards
-        self.kernel = ModelKernel(owns=self.owns, leads_away=self.leads_away)
+        self.kernel = ModelKernel(
+            owns=self.owns, leads_away=self.leads_away, now=lambda: world.clock.now
+        )
 
     # Addresses and routes
 
@@ -200,16 +202,13 @@ class Stack:
             if self.kernel.admits(packet, incoming.name):
                 self._deliver(packet, incoming)
         elif self.forwards:
-            self._forward(packet, incoming)
+            self._forward(packet, incoming.name)
 
-    def _forward(self, packet: Packet, incoming: Interface) -> None:
+    def _forward(self, packet: Packet, incoming: str) -> None:
         way = self._way(packet.destination)
         if packet.hop_limit <= 1 or way is None:
             return
-        outgoing = way[0].name
-        passed = self.kernel.forward(
-            replace(packet, hop_limit=packet.hop_limit - 1), incoming.name, outgoing
-        )
+        passed = self.kernel.forward(replace(packet, hop_limit=packet.hop_limit - 1), incoming)
         if passed is not None:
             self._emit(passed)
 
@@ -218,8 +217,8 @@ class Stack:
         if taken is None:
             return
         if not taken.destination.is_multicast and not self.owns(taken.destination):
-            if incoming and self.forwards:  # It came out of a tunnel.
-                self._forward(taken, incoming)
+            if self.forwards:
+                self._forward(taken, TUNNEL)
             return
         if taken.protocol == TCP:
             self.segments(taken)
