@@ -26,7 +26,7 @@ from agents.diameter import mobility
 from agents.dns.events import HomeAgentsFound
 from agents.dns.lookup import HomeAgentLookup
 from agents.eap.tls import EapKeys
-from agents.kernel.model import FakeEnforcementPoint
+from agents.kernel.model_port import ModelEnforcementPoint
 from agents.kernel.port import AccessLink
 from agents.nodes.access_router.pinholes import Pinholes
 from agents.nodes.home_agent.settings import HomeAgentSettings
@@ -155,7 +155,7 @@ def from_an_access_router(address):
 
     async def main():
         link = AccessLink("access", IPv6Network("2001:db8:a::/64"))
-        enforcement = FakeEnforcementPoint(link)
+        enforcement = ModelEnforcementPoint(None, link)
         enforcement.close_access()
         ways = Pinholes(enforcement, link, EventLog("B", "pana", io.StringIO()))
         opened = ways.open(1, IPv6Address("2001:db8:a::2"), IPv6Address(address))

@@ -10,7 +10,7 @@ from agents.ike.esp import Encryption, EspPair, EspSa, Integrity
 from agents.kernel import port
 from agents.kernel.filter import LinuxEnforcementPoint
 from agents.kernel.linux import LinuxHomeAgent, LinuxMobileNode
-from agents.kernel.model import FakeEnforcementPoint, FakeHomeAgent, FakeMobileNode
+from agents.kernel.model_port import ModelEnforcementPoint, ModelHomeAgent, ModelMobileNode
 
 HOME, AGENT = IPv6Address("2001:db8:100::1234"), IPv6Address("2001:db8:100::1")
 CARE_OF = IPv6Address("2001:db8:a::2")
@@ -27,9 +27,9 @@ def pair() -> EspPair:
 @pytest.mark.parametrize(
     ("protocol", "implementations"),
     [
-        (port.MobileNodeKernel, (FakeMobileNode, LinuxMobileNode)),
-        (port.HomeAgentKernel, (FakeHomeAgent, LinuxHomeAgent)),
-        (port.EnforcementPoint, (FakeEnforcementPoint, LinuxEnforcementPoint)),
+        (port.MobileNodeKernel, (ModelMobileNode, LinuxMobileNode)),
+        (port.HomeAgentKernel, (ModelHomeAgent, LinuxHomeAgent)),
+        (port.EnforcementPoint, (ModelEnforcementPoint, LinuxEnforcementPoint)),
     ],
 )
 def test_every_implementation_has_the_ports_signatures(protocol, implementations):
@@ -41,7 +41,7 @@ def test_every_implementation_has_the_ports_signatures(protocol, implementations
 
 
 def test_security_associations_are_kept_and_announced():
-    kernel, news = FakeMobileNode(), []
+    kernel, news = ModelMobileNode(), []
     kernel.on_sa = news.append
     kernel.prepare(HOME, AGENT, CARE_OF)
     kernel.install(pair())
@@ -52,7 +52,7 @@ def test_security_associations_are_kept_and_announced():
 
 
 def test_a_failure_as_asked():
-    kernel = FakeHomeAgent()
+    kernel = ModelHomeAgent(None, AGENT)
     kernel.failures["bind"] = errno.ENOMEM
     with pytest.raises(port.KernelError) as caught:
         kernel.bind(HOME, CARE_OF, None)
@@ -62,7 +62,7 @@ def test_a_failure_as_asked():
 
 
 def test_enforcement_point():
-    ep = FakeEnforcementPoint(port.AccessLink("acc", IPv6Network("2001:db8:a::/64")))
+    ep = ModelEnforcementPoint(None, port.AccessLink("acc", IPv6Network("2001:db8:a::/64")))
     assert ep.passes(CARE_OF)
     ep.close_access()
     assert not ep.passes(CARE_OF)
@@ -75,7 +75,7 @@ def test_enforcement_point():
 
 
 def test_pinholes():
-    ep = FakeEnforcementPoint(port.AccessLink("acc", IPv6Network("2001:db8:a::/64")))
+    ep = ModelEnforcementPoint(None, port.AccessLink("acc", IPv6Network("2001:db8:a::/64")))
     ep.close_access()
     ep.admit(CARE_OF, AGENT, 500)
     assert ep.pinholes == {(CARE_OF, AGENT, 500)}

@@ -7,7 +7,7 @@ import random
 from ipaddress import IPv6Address, IPv6Network
 from typing import Any
 
-from agents.kernel.model import FakeHomeAgent
+from agents.kernel.model_port import ModelHomeAgent
 from agents.mip6.codec import BindingUpdate, Message, decode, encode
 from agents.mip6.home_agent import HomeAgent
 from agents.mip6.mobile_node import HomeRegistration
@@ -29,8 +29,8 @@ SUBSCRIBER = "mn@home.test"
 
 def home_agent(
     *, detect: bool = False, authorised: bool = True, **options: Any
-) -> tuple[HomeAgent, FakeHomeAgent]:
-    kernel = FakeHomeAgent()
+) -> tuple[HomeAgent, ModelHomeAgent]:
+    kernel = ModelHomeAgent(None, AGENT)
     options = {"kernel": kernel, "rng": random.Random(2), **options}
     ha = HomeAgent(AGENT, PREFIX, duplicate_address_detection=detect, **options)
     if authorised:

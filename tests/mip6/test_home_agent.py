@@ -66,7 +66,7 @@ class TestAuthorisation:
     )
     def test_only_home_addresses_can_be_registered(self, home):
         ha, kernel = home_agent(authorised=False)
-        kernel.own = {NEIGHBOUR}  # Another address of this host.
+        kernel.kernel.owns = {NEIGHBOUR}.__contains__  # Another address of this host.
         assert not ha.authorise(home, SUBSCRIBER, 600.0, 0.0)
         assert kinds(ha) == ["AuthorisationRefused"]
         ha.handle_message(update(1), (str(home), 0), 0.0)
@@ -201,14 +201,14 @@ OWN = IPv6Address("2001:db8:b::2")
 @pytest.mark.parametrize("lifetime", [420, 0])
 def test_care_of_addresses_that_cannot_be(care_of, lifetime):
     ha, kernel = home_agent()
-    kernel.own = {OWN}
+    kernel.kernel.owns = {OWN}.__contains__
     ha.handle_message(update(5, lifetime, care_of=IPv6Address(care_of)), MN, 0.0)
     assert (answers(ha), kinds(ha), kernel.calls) == ([], ["Discarded"], [])
 
 
 def test_a_home_agent_does_not_give_its_own_link_local_address_away():
     ha, kernel = home_agent()
-    kernel.own = {IPv6Address("fe80::1234")}
+    kernel.kernel.owns = {IPv6Address("fe80::1234")}.__contains__
     ha.handle_message(update(1, link_local=True), MN, 0.0)
     assert answers(ha) == [BindingAck(Status.DUPLICATE_ADDRESS, 1, 0)]
     assert kernel.bound == {}

@@ -6,7 +6,7 @@ import random
 from ipaddress import IPv6Address, IPv6Network
 
 from agents.core.eventlog import EventLog
-from agents.kernel.model import FakeHomeAgent
+from agents.kernel.model_port import ModelHomeAgent
 from agents.mip6.codec import BindingUpdate, encode
 from agents.mip6.home_agent import HomeAgent
 from agents.nodes.home_agent.machine import Authorisations
@@ -19,7 +19,7 @@ class HomeAgentBeside:
     def __init__(self, address: IPv6Address, prefix: str, log: EventLog) -> None:
         self.address = address
         self.prefix = IPv6Network(prefix)
-        self.kernel = FakeHomeAgent()
+        self.kernel = ModelHomeAgent(None, address)
         self.machine = HomeAgent(
             address,
             self.prefix,

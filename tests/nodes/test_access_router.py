@@ -19,7 +19,7 @@ from agents.diameter import dictionary as d
 from agents.diameter.authorisation import check_authorisation
 from agents.diameter.eap import DiameterEapAnswer
 from agents.diameter.errors import DiameterError, ResultCode
-from agents.kernel.model import FakeEnforcementPoint
+from agents.kernel.model_port import ModelEnforcementPoint
 from agents.kernel.port import AccessLink
 from agents.nodes.access_router import machine as access_router
 from agents.nodes.access_router.machine import AccessRouter
@@ -94,7 +94,7 @@ class Aaa:
 class World:
     def __init__(self, **settings):
         self.told = io.StringIO()
-        self.filter = FakeEnforcementPoint(AccessLink("access", IPv6Network(PREFIX)))
+        self.filter = ModelEnforcementPoint(None, AccessLink("access", IPv6Network(PREFIX)))
         self.filter.close_access()
         self.aaa = Aaa()
         configuration = AccessRouterConfiguration(

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from agents.kernel.model import FakeMobileNode
+from agents.kernel.model_port import ModelMobileNode
 from agents.nodes.ike_daemon.ikev2 import Ike2Settings
 from agents.nodes.ike_daemon.settings import IkeSettings
 from agents.nodes.mobile_node import machine as mobile_node
@@ -28,7 +28,7 @@ PANA = {"access": PanaSettings(paa="2001:db8:a::1")}
     ],
 )
 def test_commands_are_those_of_the_configuration(settings, monkeypatch):
-    monkeypatch.setattr(mobile_node, "LinuxMobileNode", FakeMobileNode)
+    monkeypatch.setattr(mobile_node, "LinuxMobileNode", ModelMobileNode)
     for service in ("EapPeers", "PanaAccess", "IkeService", "Ike2Service"):
         monkeypatch.setattr(mobile_node, service, Recorder)
     configuration = configured(**settings)

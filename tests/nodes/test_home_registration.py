@@ -9,7 +9,7 @@ import os
 import pytest
 
 from agents.core.eventlog import EventLog
-from agents.kernel.model import FakeMobileNode
+from agents.kernel.model_port import ModelMobileNode
 from agents.mip6.codec import decode
 from agents.nodes.home_registration import machine as home_registration
 from agents.nodes.home_registration.machine import RegistrationService
@@ -53,7 +53,7 @@ def make(monkeypatch):
             home_agent=HA,
             care_of=COA,
             lifetime=420.0,
-            kernel=FakeMobileNode(),
+            kernel=ModelMobileNode(),
             log=EventLog("A", "role", io.StringIO()),
         )
         return service, sent

@@ -10,7 +10,7 @@ import json
 import pytest
 
 from agents.core.eventlog import EventLog
-from agents.kernel.model import FakeHomeAgent, FakeMobileNode
+from agents.kernel.model_port import ModelHomeAgent, ModelMobileNode
 from agents.nodes.ike_daemon import ikev1 as ike
 from agents.nodes.ike_daemon.ikev1 import IkeService
 from agents.nodes.ike_daemon.settings import IkeSettings
@@ -53,10 +53,10 @@ def _network(monkeypatch):
 
 async def everybody():
     """Return a node, another one, and the home agent with SAs for both."""
-    ha = Side(HA, FakeHomeAgent())
+    ha = Side(HA, ModelHomeAgent(None, HA))
     nodes = []
     for number, (name, key) in enumerate(((NAME, PSK), (OTHER, b"other"))):
-        mn = Side(COA + number, FakeMobileNode())
+        mn = Side(COA + number, ModelMobileNode())
         home = HOA + number
         ha.service.add_psk(key, peer=COA + number, identity=name, home_address=home)
         mn.service.add_psk(key, peer=HA, identity=None, home_address=home)

@@ -10,7 +10,7 @@ import json
 import pytest
 
 from agents.core.eventlog import EventLog
-from agents.kernel.model import FakeHomeAgent, FakeMobileNode
+from agents.kernel.model_port import ModelHomeAgent, ModelMobileNode
 from agents.nodes.ike_daemon import ikev2 as ike2
 from agents.nodes.ike_daemon.ikev2 import Ike2Service, Ike2Settings
 from agents.shell.keylog import KeyLog
@@ -53,7 +53,7 @@ def _network(monkeypatch):
 
 
 def both():
-    mn, ha = Side(COA, FakeMobileNode()), Side(HA, FakeHomeAgent())
+    mn, ha = Side(COA, ModelMobileNode()), Side(HA, ModelHomeAgent(None, HA))
     ha.service.add_psk(PSK, peer=COA, identity=None, home_address=HOA)
     mn.service.initiate(HA, HOA, psk=PSK)
     return mn, ha
@@ -75,7 +75,7 @@ def test_the_kernel_gets_every_pair_once():
 
 def test_sas_that_the_kernel_refuses_are_deleted_at_the_peer_too():
     async def main():
-        mn, ha = Side(COA, FakeMobileNode()), Side(HA, FakeHomeAgent())
+        mn, ha = Side(COA, ModelMobileNode()), Side(HA, ModelHomeAgent(None, HA))
         ha.kernel.failures = dict.fromkeys(("install", "uninstall"), errno.ENOMEM)
         ha.service.add_psk(PSK, peer=COA, identity=None, home_address=HOA)
         mn.service.initiate(HA, HOA, psk=PSK)

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from agents.kernel.model import FakeMobileNode
+from agents.kernel.model_port import ModelMobileNode
 from agents.nodes import retry
 from agents.nodes.ike_daemon.ikev2 import Ike2Settings
 from agents.nodes.mobile_node import machine as mobile_node
@@ -29,7 +29,7 @@ async def called(mn, times=1):
 @pytest.fixture
 def node(monkeypatch):
     """Return a mobile node on its home address, which IKEv2 with EAP has assigned."""
-    monkeypatch.setattr(mobile_node, "LinuxMobileNode", FakeMobileNode)
+    monkeypatch.setattr(mobile_node, "LinuxMobileNode", ModelMobileNode)
     monkeypatch.setattr(mobile_node, "EapPeers", lambda *_: lambda: "EAP")
     monkeypatch.setattr(mobile_node, "Ike2Service", Recorder)
     monkeypatch.setattr(mobile_node, "RegistrationService", Recorder)

@@ -10,7 +10,7 @@ import pytest
 from agents.bootstrap.assignment import Assignment, Wish
 from agents.bootstrap.sealed import SealContext, seal
 from agents.eap.tls import EapKeys
-from agents.kernel.model import FakeMobileNode
+from agents.kernel.model_port import ModelMobileNode
 from agents.nodes.ike_daemon.ikev2 import Ike2Settings
 from agents.nodes.ike_daemon.settings import IkeSettings
 from agents.nodes.mobile_node import machine as mobile_node
@@ -45,7 +45,7 @@ class Service(Recorder):
 def node(monkeypatch):
     """Return what makes a mobile node that PANA has given a home agent to."""
     Service.made = []
-    monkeypatch.setattr(mobile_node, "LinuxMobileNode", FakeMobileNode)
+    monkeypatch.setattr(mobile_node, "LinuxMobileNode", ModelMobileNode)
     monkeypatch.setattr(mobile_node, "EapPeers", lambda *_: lambda: "EAP")
     stages = ("PanaAccess", "IkeService", "Ike2Service", "RegistrationService", "launch")
     for stage in stages:

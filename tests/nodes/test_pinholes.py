@@ -11,7 +11,7 @@ from ipaddress import IPv6Address, IPv6Network
 import pytest
 
 from agents.core.eventlog import EventLog
-from agents.kernel.model import FakeEnforcementPoint
+from agents.kernel.model_port import ModelEnforcementPoint
 from agents.kernel.port import AccessLink
 from agents.nodes.access_router import pinholes
 from agents.nodes.access_router.pinholes import IKE_PORT, Pinholes
@@ -25,7 +25,7 @@ HOLE = (NODE, AGENT, IKE_PORT)
 class Router:
     def __init__(self, lifetime: float = 5.0) -> None:
         self.told = io.StringIO()
-        self.filter = FakeEnforcementPoint(LINK)
+        self.filter = ModelEnforcementPoint(None, LINK)
         self.filter.close_access()
         self.ways = Pinholes(self.filter, LINK, EventLog("B", "pana", self.told), lifetime=lifetime)
 
