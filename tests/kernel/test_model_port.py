@@ -42,13 +42,17 @@ def test_every_implementation_has_the_ports_signatures(protocol, implementations
 
 def test_security_associations_are_kept_and_announced():
     kernel, news = ModelMobileNode(), []
-    kernel.on_sa = news.append
+    watch = kernel.kernel.watch_sas(lambda: news.append(len(kernel.sas)))
     kernel.prepare(HOME, AGENT, CARE_OF)
     kernel.install(pair())
     assert [sa.spi for sa in kernel.sas_between(HOME, AGENT)] == [0x1000]
-    assert [sa.spi for sa in news] == [0x2000, 0x1000]
     kernel.uninstall(pair())
     assert kernel.sas_between(HOME, AGENT) == []
+    assert news == [1, 2, 1, 0]
+    watch.close()
+    watch.close()
+    kernel.install(pair())
+    assert len(news) == 4
 
 
 def test_a_failure_as_asked():
