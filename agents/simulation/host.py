@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable, Sequence
 from functools import partial
 from ipaddress import IPv6Address
+from typing import ParamSpec
 
 from agents.core.host import (
     Closable,
@@ -21,7 +22,7 @@ from agents.kernel.packet import Packet
 from agents.simulation.stack import ICMPV6, MOBILITY_HEADER, UDP, Socket, Stack
 from agents.simulation.streams import SimulatedExchange, SimulatedStreams, Tcp
 
-_ALL_NODES = IPv6Address("ff02::1")
+P = ParamSpec("P")
 
 
 class SimulatedHost(Host):
@@ -41,6 +42,15 @@ class SimulatedHost(Host):
         self._dead = True
         for one in self._open:
             one.close()
+
+    def _entering(self, function: Callable[P, None]) -> Callable[P, None]:
+        """Return a function that comes in from outside, as long as the program lives."""
+
+        def entering(*args: P.args, **kwargs: P.kwargs) -> None:
+            if not self._dead:
+                self.enter(function, *args, **kwargs)
+
+        return entering
 
     def _keep(self, opened: Closable) -> None:
         self._open.append(opened)
@@ -79,7 +89,7 @@ class SimulatedHost(Host):
             UDP,
             None if address.is_unspecified else address,
             local[1],
-            partial(self.enter, receive),
+            self._entering(receive),
             interface,
             IPv6Address(multicast) if multicast else None,
             multicast_hops,
@@ -89,13 +99,13 @@ class SimulatedHost(Host):
 
     def open_mobility_headers(self, local: IPv6Address, receive: Receive) -> Transport:
         """Open a socket for Mobility Headers."""
-        socket = Socket(self._stack, MOBILITY_HEADER, local, 0, partial(self.enter, receive))
+        socket = Socket(self._stack, MOBILITY_HEADER, local, 0, self._entering(receive))
         self._keep(socket)
         return self._stack.open(socket)
 
     def open_link(self, interface: str, receive: Callable[[bytes], None]) -> LinkTransport:
         """Hear the claims to addresses on a link, and send Neighbor Discovery there."""
-        opened = _LinkSocket(self._stack, interface, partial(self.enter, receive))
+        opened = _LinkSocket(self._stack, interface, self._entering(receive))
         self._keep(opened)
         return opened
 
@@ -113,19 +123,19 @@ class SimulatedHost(Host):
         answered: Callable[[bytes | OSError], None],
     ) -> Closable:
         """Put one question over a stream of its own."""
-        exchange = SimulatedExchange(self._tcp, query, server, partial(self.enter, answered))
+        exchange = SimulatedExchange(self._tcp, query, server, self._entering(answered))
         self._keep(exchange)
         return exchange
 
     def watch_sas(self, changed: Callable[[], None]) -> Closable:
         """Tell whenever a security association of this host changes."""
-        watch = self._stack.kernel.watch_sas(partial(self.enter, changed))
+        watch = self._stack.kernel.watch_sas(self._entering(changed))
         self._keep(watch)
         return watch
 
     def watch_acquires(self, wanted: Callable[[IPv6Address, IPv6Address], None]) -> Closable:
         """Tell from where to where the kernel wants a security association."""
-        watch = self._stack.kernel.watch_acquires(partial(self.enter, wanted))
+        watch = self._stack.kernel.watch_acquires(self._entering(wanted))
         self._keep(watch)
         return watch
 

@@ -13,6 +13,7 @@ from agents import approaches
 from agents.core.documents import fit
 from agents.core.eventlog import EventLog
 from agents.core.host import Closable
+from agents.core.machine import Address
 from agents.daemons.kea import DhcpServerConfiguration
 from agents.daemons.nsd import DnsServerConfiguration
 from agents.kernel.model import ModelKernel
@@ -35,6 +36,7 @@ from agents.simulation.streams import Tcp
 from agents.simulation.world import Link, World
 from topologies.model import Topology, link_local_address, mac_address
 
+_ECHO_PORT, _ECHO_DEADLINE = 7, 1.0
 _EPOCH = 1_000_000_000
 """The time of day in seconds when a simulation begins."""
 
@@ -155,6 +157,25 @@ class Laboratory:
     def run(self, until: float, done: Callable[[], bool] = lambda: False) -> bool:
         """Let time pass until `until`, or until `done`; return whether it is."""
         return self.world.clock.run(until, done)
+
+    def exchanges(self, here: str, there: str, destination: IPv6Address) -> bool:
+        """Return whether a datagram from one host gets to an address of another, and back."""
+        came: list[bytes] = []
+
+        def answer(data: bytes, source: Address) -> None:
+            echo.send(data, source)
+
+        near, far = self.new_host(here), self.new_host(there)
+        try:
+            echo = far.open_datagrams((str(destination), _ECHO_PORT), answer)
+        except OSError:
+            return False
+        asking = near.open_datagrams(("::", 0), lambda data, _: came.append(data))
+        asking.send(b"echo", (str(destination), _ECHO_PORT))
+        self.run(self.world.clock.now + _ECHO_DEADLINE, lambda: bool(came))
+        echo.close()
+        asking.close()
+        return bool(came)
 
     def _log(self, role: approaches.Program) -> EventLog:
         clock = self.world.clock

@@ -62,7 +62,8 @@ class DhcpServer:
         check(forward)
         rsoo = forward.first(OptionCode.RSOO)
         supplied = rsoo.as_options() if rsoo and self._relayed else ()
-        reply = self._reply(Message.decode(forward.value(OptionCode.RELAY_MSG)), supplied)
+        relayed = forward.value(OptionCode.RELAY_MSG) or b""
+        reply = self._reply(Message.decode(relayed), supplied)
         interface = forward.first(OptionCode.INTERFACE_ID)
         options = (*filter(None, [interface]), Option(OptionCode.RELAY_MSG, reply.encode()))
         return RelayMessage(
@@ -107,7 +108,7 @@ class DnsServer:
         response = dns.message.make_response(query)
         response.flags |= dns.flags.AA
         question = query.question[0]
-        zone = next((z for z in self._zones if question.name.is_subdomain(z.origin)), None)
+        zone = self._zone(question.name)
         if zone is None:
             response.set_rcode(dns.rcode.REFUSED)
             return response
@@ -125,7 +126,8 @@ class DnsServer:
     def _records(
         self, name: dns.name.Name, kind: dns.rdatatype.RdataType
     ) -> dns.rrset.RRset | None:
-        for zone in self._zones:
-            if name.is_subdomain(zone.origin):
-                return zone.get_rrset(name, kind)
-        return None
+        zone = self._zone(name)
+        return zone.get_rrset(name, kind) if zone else None
+
+    def _zone(self, name: dns.name.Name) -> dns.zone.Zone | None:
+        return next((z for z in self._zones if z.origin and name.is_subdomain(z.origin)), None)

@@ -1,4 +1,4 @@
-"""The network stack of one simulated host: interfaces, routes, sockets, and a model of its kernel."""
+"""The network stack of a simulated host: interfaces, routes, sockets, a model of its kernel."""
 
 from __future__ import annotations
 
