@@ -129,13 +129,15 @@ class SimulatedHost(Host):
 
     def watch_sas(self, changed: Callable[[], None]) -> Closable:
         """Tell whenever a security association of this host changes."""
-        watch = self._stack.kernel.watch_sas(self._entering(changed))
+        watch = self._stack.kernel.watch_sas(partial(self.later, changed))
         self._keep(watch)
         return watch
 
     def watch_acquires(self, wanted: Callable[[IPv6Address, IPv6Address], None]) -> Closable:
         """Tell from where to where the kernel wants a security association."""
-        watch = self._stack.kernel.watch_acquires(self._entering(wanted))
+        watch = self._stack.kernel.watch_acquires(
+            lambda source, destination: self.later(partial(wanted, source, destination))
+        )
         self._keep(watch)
         return watch
 
