@@ -1,7 +1,7 @@
 """A model of the kernel for simulator and tests; agents.kernel.model_port is the port on it.
 
-It does to packets what Linux does, set up as agents.kernel.linux and agents.kernel.filter set it
-up: what is not protected, bound or authorised as it must be is dropped.
+It does to packets what Linux does, set up by agents.kernel.mobile_node, home_agent and filter: what
+is not protected, bound or authorised as it must be is dropped.
 """
 
 from __future__ import annotations

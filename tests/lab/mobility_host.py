@@ -13,14 +13,16 @@ import random
 import sys
 from ipaddress import IPv6Address, IPv6Network
 
+from agents.shell.mobility import HomeAgentEndpoint, MobileNodeEndpoint
+
 from agents.core.eventlog import EventLog
 from agents.core.machine import Event
 from agents.ike.esp import Encryption, EspPair, EspSa, Integrity
-from agents.kernel.linux import LinuxHomeAgent, LinuxMobileNode
+from agents.kernel.home_agent import LinuxHomeAgent
+from agents.kernel.mobile_node import LinuxMobileNode
 from agents.mip6.home_agent import HomeAgent
 from agents.mip6.mobile_node import BindingAccepted, HomeRegistration
 from agents.nodes.home_agent.machine import Authorisations
-from agents.shell.mobility import HomeAgentEndpoint, MobileNodeEndpoint
 
 HOME_ADDRESS = IPv6Address("2001:db8:100::1234")
 HOME_AGENT = IPv6Address("2001:db8:100::1")

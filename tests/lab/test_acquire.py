@@ -17,7 +17,8 @@ pytestmark = needs("esp6", "mip6", "ip6_tunnel")
 NODE = """
 import contextlib, json, socket, subprocess
 from ipaddress import IPv6Address
-from agents.kernel.linux import AcquireWatch, LinuxMobileNode, counters
+from agents.kernel.associations import AcquireWatch, counters
+from agents.kernel.mobile_node import LinuxMobileNode
 
 home, agent, care_of = map(IPv6Address, ("2001:db8:100::1234", "2001:db8:100::1", "2001:db8:a::2"))
 for command in (

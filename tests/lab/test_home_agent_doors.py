@@ -13,7 +13,7 @@ import pytest
 from scapy.layers.inet import UDP
 from scapy.layers.inet6 import HAO, MIP6MH_BU, IPv6, IPv6ExtHdrDestOpt, MIP6OptAltCoA, PadN
 
-from agents.kernel.linux import LinuxHomeAgent
+from agents.kernel.home_agent import LinuxHomeAgent
 from tests.lab.mobility_network import (
     CARE_OF,
     CORRESPONDENT,

@@ -13,7 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from agents.kernel.linux import LinuxHomeAgent, LinuxMobileNode, SaWatch
+from agents.kernel.associations import SaWatch
+from agents.kernel.home_agent import LinuxHomeAgent
+from agents.kernel.mobile_node import LinuxMobileNode
 from tests.lab.mobility_host import pair
 from tests.lab.mobility_network import (
     CARE_OF,

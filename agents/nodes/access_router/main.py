@@ -8,7 +8,7 @@ from ipaddress import IPv6Address, IPv6Network
 
 from agents.core.eventlog import EventLog
 from agents.kernel.filter import LinuxEnforcementPoint
-from agents.kernel.linux import LinuxHomeAgent
+from agents.kernel.home_agent import LinuxHomeAgent
 from agents.kernel.port import AccessLink
 from agents.nodes.access_router.machine import AccessRouter
 from agents.nodes.access_router.settings import AccessRouterConfiguration

@@ -7,7 +7,7 @@ import time
 from ipaddress import IPv6Address
 
 from agents.core.eventlog import EventLog
-from agents.kernel.linux import LinuxHomeAgent
+from agents.kernel.home_agent import LinuxHomeAgent
 from agents.nodes.home_agent.machine import HomeAgentNode
 from agents.nodes.home_agent.settings import HomeAgentConfiguration
 from agents.shell.host import LinuxHost

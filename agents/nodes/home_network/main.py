@@ -11,7 +11,7 @@ from agents.aaa.home_aaa import HomeAaa, eap_servers
 from agents.aaa.leases import Leases
 from agents.core.eventlog import EventLog
 from agents.eap.tls import TlsServerConfig
-from agents.kernel.linux import LinuxHomeAgent
+from agents.kernel.home_agent import LinuxHomeAgent
 from agents.nodes.home_network.machine import HomeNetwork
 from agents.nodes.home_network.settings import HomeNetworkConfiguration
 from agents.nodes.ike_daemon.settings import IkeSettings

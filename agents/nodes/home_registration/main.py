@@ -6,7 +6,7 @@ import asyncio
 from ipaddress import IPv6Address
 
 from agents.core.eventlog import EventLog
-from agents.kernel.linux import LinuxMobileNode
+from agents.kernel.mobile_node import LinuxMobileNode
 from agents.nodes.home_registration.machine import RegistrationService
 from agents.nodes.home_registration.settings import RegistrationConfiguration
 from agents.shell.host import LinuxHost

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from agents.core.configuration import ConfigurationError
 from agents.core.eventlog import EventLog
-from agents.kernel.linux import LinuxSecurityAssociations
+from agents.kernel.associations import LinuxSecurityAssociations
 from agents.nodes.ike_daemon import peers
 from agents.nodes.ike_daemon.ikev1 import IkeService
 from agents.nodes.ike_daemon.settings import IkeConfiguration

@@ -7,7 +7,7 @@ from ipaddress import IPv6Address
 from pathlib import Path
 
 from agents.core.eventlog import EventLog
-from agents.kernel.linux import LinuxMobileNode
+from agents.kernel.mobile_node import LinuxMobileNode
 from agents.nodes.ike_daemon.settings import IkeSettings
 from agents.nodes.mobile_node.machine import MobileNode
 from agents.nodes.mobile_node.settings import MobileNodeConfiguration

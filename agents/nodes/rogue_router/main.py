@@ -8,7 +8,8 @@ from ipaddress import IPv6Address, IPv6Network
 
 from agents.core.eventlog import EventLog
 from agents.kernel.filter import LinuxEnforcementPoint
-from agents.kernel.linux import LinuxHomeAgent, LinuxMobileNode
+from agents.kernel.home_agent import LinuxHomeAgent
+from agents.kernel.mobile_node import LinuxMobileNode
 from agents.kernel.port import AccessLink
 from agents.nodes.access_router.main import local_kernel
 from agents.nodes.rogue_router.machine import RogueRouter

@@ -1,4 +1,4 @@
-"""The kernel port on Linux: XFRM, ip6tnl, rules and proxy neighbours through netlink."""
+"""A home agent's kernel on Linux: XFRM, ip6tnl, routes and proxy neighbours through netlink."""
 
 from __future__ import annotations
 
@@ -7,224 +7,13 @@ import socket
 import zlib
 from dataclasses import dataclass
 from ipaddress import IPv6Address, IPv6Network
-from pathlib import Path
 
-from agents.kernel import links, netlink, xfrm
-from agents.kernel.associations import (
-    REQID,
-    AcquireWatch,
-    LinuxSecurityAssociations,
-    SaWatch,
-    counters,
-)
-from agents.kernel.links import Action
-from agents.kernel.netlink import NetlinkSocket
+from agents.kernel import links, xfrm
+from agents.kernel.associations import REQID
+from agents.kernel.mobility import ACKNOWLEDGEMENT, UPDATE, MobilityKernel, carrying, set_sysctl
 from agents.kernel.port import KernelError
 from agents.kernel.reverse_path import ReversePathFilter
-from agents.kernel.xfrm import Direction, Extension, MobilityState, Mode, Policy, Selector, Template
-
-__all__ = [
-    "REQID",
-    "AcquireWatch",
-    "LinuxHomeAgent",
-    "LinuxMobileNode",
-    "LinuxSecurityAssociations",
-    "SaWatch",
-    "counters",
-]
-
-_MH_PRIORITY = 10
-_SUB_PRIORITY = 5
-_UPDATE, _ACKNOWLEDGEMENT = 5, 6
-_EVERYTHING_LOCAL = links.rule(0, table=links.LOCAL_TABLE)
-
-
-class _MobilityKernel(LinuxSecurityAssociations):
-    """What mobile node and home agent share."""
-
-    def __init__(self, *, reqid: int = REQID) -> None:
-        super().__init__(reqid=reqid)
-        self._route = NetlinkSocket(netlink.ROUTE)
-
-    def close(self) -> None:
-        """Close the sockets; what was set up stays."""
-        super().close()
-        self._route.close()
-
-    def _protection(
-        self, source: IPv6Network, destination: IPv6Network, direction: Direction
-    ) -> Policy:
-        """Return the main policy for Mobility Headers in one direction (RFC 3776 section 3).
-
-        The template names no ends, for in transport mode they are the packet's own; an SA takes
-        the packets of its own selector alone.
-        """
-        selector = Selector(source, destination, xfrm.MOBILITY_HEADER)
-        nowhere = xfrm.UNSPECIFIED
-        template = Template(nowhere, nowhere, xfrm.ESP, Mode.TRANSPORT, self._reqid)
-        return Policy(selector, direction, xfrm.Table.MAIN, _MH_PRIORITY, template)
-
-    def _protections(self, local: IPv6Network, remote: IPv6Network) -> list[Policy]:
-        return [
-            self._protection(local, remote, Direction.OUT),
-            self._protection(remote, local, Direction.IN),
-        ]
-
-    def _remove_sas(self, local: IPv6Address, remote: IPv6Address) -> None:
-        ends = ((local, remote), (remote, local))
-        found = [sa for source, to in ends for sa in self.sas_between(source, to)]
-        self._xfrm.transact([xfrm.remove_esp(sa.destination, sa.spi) for sa in found])
-
-    def _make_tunnel(self, name: str, local: IPv6Address, remote: IPv6Address) -> int:
-        """Make a tunnel, or take over one of this name; return its interface index.
-
-        It has IPv6 even where interfaces are made without it (conf/default/disable_ipv6).
-        """
-        try:
-            self._route.transact(links.add_tunnel(name, local, remote))
-        except KernelError as error:
-            if error.errno != errno.EEXIST:
-                raise
-            made = links.add_tunnel(name, local, remote)
-            self._route.transact([links.remove_link(name), *made])
-        _set(f"conf/{name}/disable_ipv6", 0)
-        return socket.if_nametoindex(name)
-
-
-def _carrying(
-    source: IPv6Network,
-    destination: IPv6Network,
-    message: int,
-    direction: Direction,
-    extension: Extension,
-    *,
-    wildcard: bool = False,
-) -> Policy:
-    """Return the sub policy that puts a home address into one kind of message."""
-    ends = (
-        (xfrm.UNSPECIFIED, xfrm.UNSPECIFIED)
-        if wildcard
-        else (source.network_address, destination.network_address)
-    )
-    return Policy(
-        Selector(source, destination, xfrm.MOBILITY_HEADER, message),
-        direction,
-        xfrm.Table.SUB,
-        _SUB_PRIORITY,
-        Template(*ends, extension, Mode.ROUTE_OPTIMISATION, optional=wildcard),
-    )
-
-
-class LinuxMobileNode(_MobilityKernel):
-    """A mobile node with one home registration (agents.kernel.port.MobileNodeKernel).
-
-    `tunnel` names the device, `table` and `priority` place the route and rule of the tunnel.
-    """
-
-    def __init__(
-        self,
-        *,
-        reqid: int = REQID,
-        tunnel: str = "mip0",
-        table: int = 100,
-        priority: int = 1000,
-    ) -> None:
-        super().__init__(reqid=reqid)
-        self._tunnel = tunnel
-        self._table = table
-        self._priority = priority
-        self._ends: tuple[IPv6Address, IPv6Address] | None = None
-
-    def _home(self) -> tuple[IPv6Address, IPv6Address]:
-        if self._ends is None:
-            raise KernelError(errno.ENOTCONN, "no home address is prepared")
-        return self._ends
-
-    def _states(self, care_of: IPv6Address) -> list[MobilityState]:
-        home, agent = self._home()
-        return [
-            MobilityState(home, agent, Extension.HOME_ADDRESS_OPTION, care_of),
-            MobilityState(agent, home, Extension.ROUTING_TYPE_2, care_of),
-        ]
-
-    def _policies(self) -> list[Policy]:
-        home, agent = self._home()
-        there, here = IPv6Network(agent), IPv6Network(home)
-        return [
-            *self._protections(here, there),
-            _carrying(here, there, _UPDATE, Direction.OUT, Extension.HOME_ADDRESS_OPTION),
-            _carrying(there, here, _ACKNOWLEDGEMENT, Direction.IN, Extension.ROUTING_TYPE_2),
-        ]
-
-    def _rule(self) -> bytes:
-        home, _ = self._home()
-        return links.rule(self._priority, table=self._table, source=IPv6Network(home))
-
-    def _narrowing(self) -> list[bytes]:
-        """Return the rules that let the tunnel deliver to the home address and to nothing else.
-
-        Anybody can say that a packet is the home agent's. They stand in for the usual first rule,
-        by which every packet looks up the local table.
-        """
-        home, _ = self._home()
-        local, tunnel = links.LOCAL_TABLE, self._tunnel
-        return [
-            links.rule(1, table=local, incoming=tunnel, destination=IPv6Network(home)),
-            links.rule(2, Action.BLACKHOLE, incoming=tunnel),
-            links.rule(3, table=local),
-        ]
-
-    def prepare(
-        self, home_address: IPv6Address, home_agent: IPv6Address, care_of: IPv6Address
-    ) -> None:
-        """Make ready for IKE and the Binding Update; no payload goes through the tunnel yet."""
-        if self._ends not in (None, (home_address, home_agent)):
-            self.release()
-        self._ends = (home_address, home_agent)
-        loopback = socket.if_nametoindex("lo")
-        self._route.transact([links.add_home_address(home_address, loopback)])
-        narrowing = [links.add_rule(rule) for rule in self._narrowing()]
-        self._route.transact([*narrowing, links.remove_rule(_EVERYTHING_LOCAL)])
-        index = self._make_tunnel(self._tunnel, care_of, home_agent)
-        requests = [request for state in self._states(care_of) for request in state.put()]
-        self._xfrm.transact([*requests, *(policy.put() for policy in self._policies())])
-        route = links.put_route(xfrm.ANYWHERE, index, table=self._table, source=home_address)
-        self._route.transact([route])
-
-    def open_tunnel(self) -> None:
-        """Send everything from the home address through the tunnel."""
-        self._route.transact([links.add_rule(self._rule())])
-
-    def close_tunnel(self) -> None:
-        """Undo open_tunnel()."""
-        self._route.transact([links.remove_rule(self._rule())])
-
-    def move(self, care_of: IPv6Address) -> None:
-        """Use a new care-of address; the ESP SAs stay."""
-        _, agent = self._home()
-        self._xfrm.transact([state.update() for state in self._states(care_of)])
-        self._route.transact([links.change_tunnel(self._tunnel, care_of, agent)])
-
-    def release(self) -> None:
-        """Remove all that was made, the SAs of the home address included."""
-        if self._ends is None:
-            return
-        home, agent = self._ends
-        self._remove_sas(home, agent)
-        requests = [policy.remove() for policy in self._policies()]
-        requests += [state.remove() for state in self._states(xfrm.UNSPECIFIED)]
-        self._xfrm.transact(requests)
-        loopback = socket.if_nametoindex("lo")
-        self._route.transact(
-            [
-                links.remove_rule(self._rule()),
-                links.remove_link(self._tunnel),
-                links.add_rule(_EVERYTHING_LOCAL),
-                *(links.remove_rule(rule) for rule in self._narrowing()),
-                links.remove_address(home, loopback),
-            ]
-        )
-        self._ends = None
+from agents.kernel.xfrm import Direction, Extension, MobilityState, Policy
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,7 +31,7 @@ class _Tunnel:
     homes: set[IPv6Address]
 
 
-class LinuxHomeAgent(_MobilityKernel):
+class LinuxHomeAgent(MobilityKernel):
     """A home agent at `address` for the prefix on `interface` (port.HomeAgentKernel).
 
     The kernel has one tunnel for a pair of ends: home addresses that share a care-of address share
@@ -264,10 +53,10 @@ class LinuxHomeAgent(_MobilityKernel):
     def _wildcard(self) -> tuple[MobilityState, Policy]:
         nowhere = xfrm.UNSPECIFIED
         extension = Extension.HOME_ADDRESS_OPTION
-        policy = _carrying(
+        policy = carrying(
             xfrm.ANYWHERE,
             IPv6Network(self._address),
-            _UPDATE,
+            UPDATE,
             Direction.IN,
             extension,
             wildcard=True,
@@ -293,7 +82,7 @@ class LinuxHomeAgent(_MobilityKernel):
             (f"conf/{self._interface}/proxy_ndp", 1),
             (f"neigh/{self._interface}/proxy_delay", 0),
         ):
-            _set(setting, value)
+            set_sysctl(setting, value)
 
     def _sweep(self) -> None:
         """Remove what a predecessor that was killed has left: nobody is authorised yet."""
@@ -343,10 +132,10 @@ class LinuxHomeAgent(_MobilityKernel):
 
     def _way(self, home: IPv6Address, care_of: IPv6Address) -> tuple[MobilityState, Policy]:
         extension = Extension.ROUTING_TYPE_2
-        policy = _carrying(
+        policy = carrying(
             IPv6Network(self._address),
             IPv6Network(home),
-            _ACKNOWLEDGEMENT,
+            ACKNOWLEDGEMENT,
             Direction.OUT,
             extension,
         )
@@ -449,13 +238,3 @@ class LinuxHomeAgent(_MobilityKernel):
         while (name := f"{self._tunnels_name}{number & 0xFFFFFFFF:08x}") in self._names:
             number += 1
         return name
-
-
-def _set(setting: str, value: int) -> None:
-    path = Path("/proc/sys/net/ipv6") / setting
-    try:
-        if path.read_text().strip() == str(value):
-            return  # It may be for reading only.
-        path.write_text(f"{value}\n")
-    except OSError as error:
-        raise KernelError(error.errno or errno.EIO, f"set {path}: {error.strerror}") from error

@@ -1,0 +1,128 @@
+"""A mobile node's kernel on Linux: XFRM, ip6tnl and rules through netlink."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from ipaddress import IPv6Address, IPv6Network
+
+from agents.kernel import links, xfrm
+from agents.kernel.associations import REQID
+from agents.kernel.links import Action
+from agents.kernel.mobility import ACKNOWLEDGEMENT, UPDATE, MobilityKernel, carrying
+from agents.kernel.port import KernelError
+from agents.kernel.xfrm import Direction, Extension, MobilityState, Policy
+
+_EVERYTHING_LOCAL = links.rule(0, table=links.LOCAL_TABLE)
+
+
+class LinuxMobileNode(MobilityKernel):
+    """A mobile node with one home registration (agents.kernel.port.MobileNodeKernel).
+
+    `tunnel` names the device, `table` and `priority` place the route and rule of the tunnel.
+    """
+
+    def __init__(
+        self,
+        *,
+        reqid: int = REQID,
+        tunnel: str = "mip0",
+        table: int = 100,
+        priority: int = 1000,
+    ) -> None:
+        super().__init__(reqid=reqid)
+        self._tunnel = tunnel
+        self._table = table
+        self._priority = priority
+        self._ends: tuple[IPv6Address, IPv6Address] | None = None
+
+    def _home(self) -> tuple[IPv6Address, IPv6Address]:
+        if self._ends is None:
+            raise KernelError(errno.ENOTCONN, "no home address is prepared")
+        return self._ends
+
+    def _states(self, care_of: IPv6Address) -> list[MobilityState]:
+        home, agent = self._home()
+        return [
+            MobilityState(home, agent, Extension.HOME_ADDRESS_OPTION, care_of),
+            MobilityState(agent, home, Extension.ROUTING_TYPE_2, care_of),
+        ]
+
+    def _policies(self) -> list[Policy]:
+        home, agent = self._home()
+        there, here = IPv6Network(agent), IPv6Network(home)
+        return [
+            *self._protections(here, there),
+            carrying(here, there, UPDATE, Direction.OUT, Extension.HOME_ADDRESS_OPTION),
+            carrying(there, here, ACKNOWLEDGEMENT, Direction.IN, Extension.ROUTING_TYPE_2),
+        ]
+
+    def _rule(self) -> bytes:
+        home, _ = self._home()
+        return links.rule(self._priority, table=self._table, source=IPv6Network(home))
+
+    def _narrowing(self) -> list[bytes]:
+        """Return the rules that let the tunnel deliver to the home address and to nothing else.
+
+        Anybody can say that a packet is the home agent's. They stand in for the usual first rule,
+        by which every packet looks up the local table.
+        """
+        home, _ = self._home()
+        local, tunnel = links.LOCAL_TABLE, self._tunnel
+        return [
+            links.rule(1, table=local, incoming=tunnel, destination=IPv6Network(home)),
+            links.rule(2, Action.BLACKHOLE, incoming=tunnel),
+            links.rule(3, table=local),
+        ]
+
+    def prepare(
+        self, home_address: IPv6Address, home_agent: IPv6Address, care_of: IPv6Address
+    ) -> None:
+        """Make ready for IKE and the Binding Update; no payload goes through the tunnel yet."""
+        if self._ends not in (None, (home_address, home_agent)):
+            self.release()
+        self._ends = (home_address, home_agent)
+        loopback = socket.if_nametoindex("lo")
+        self._route.transact([links.add_home_address(home_address, loopback)])
+        narrowing = [links.add_rule(rule) for rule in self._narrowing()]
+        self._route.transact([*narrowing, links.remove_rule(_EVERYTHING_LOCAL)])
+        index = self._make_tunnel(self._tunnel, care_of, home_agent)
+        requests = [request for state in self._states(care_of) for request in state.put()]
+        self._xfrm.transact([*requests, *(policy.put() for policy in self._policies())])
+        route = links.put_route(xfrm.ANYWHERE, index, table=self._table, source=home_address)
+        self._route.transact([route])
+
+    def open_tunnel(self) -> None:
+        """Send everything from the home address through the tunnel."""
+        self._route.transact([links.add_rule(self._rule())])
+
+    def close_tunnel(self) -> None:
+        """Undo open_tunnel()."""
+        self._route.transact([links.remove_rule(self._rule())])
+
+    def move(self, care_of: IPv6Address) -> None:
+        """Use a new care-of address; the ESP SAs stay."""
+        _, agent = self._home()
+        self._xfrm.transact([state.update() for state in self._states(care_of)])
+        self._route.transact([links.change_tunnel(self._tunnel, care_of, agent)])
+
+    def release(self) -> None:
+        """Remove all that was made, the SAs of the home address included."""
+        if self._ends is None:
+            return
+        home, agent = self._ends
+        self._remove_sas(home, agent)
+        requests = [policy.remove() for policy in self._policies()]
+        requests += [state.remove() for state in self._states(xfrm.UNSPECIFIED)]
+        self._xfrm.transact(requests)
+        loopback = socket.if_nametoindex("lo")
+        self._route.transact(
+            [
+                links.remove_rule(self._rule()),
+                links.remove_link(self._tunnel),
+                links.add_rule(_EVERYTHING_LOCAL),
+                *(links.remove_rule(rule) for rule in self._narrowing()),
+                links.remove_address(home, loopback),
+            ]
+        )
+        self._ends = None

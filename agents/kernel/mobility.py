@@ -1,0 +1,105 @@
+"""What the kernels of mobile node and home agent share on Linux: policies, tunnels, settings."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from ipaddress import IPv6Address, IPv6Network
+from pathlib import Path
+
+from agents.kernel import links, netlink, xfrm
+from agents.kernel.associations import REQID, LinuxSecurityAssociations
+from agents.kernel.netlink import NetlinkSocket
+from agents.kernel.port import KernelError
+from agents.kernel.xfrm import Direction, Extension, Mode, Policy, Selector, Template
+
+_MH_PRIORITY = 10
+_SUB_PRIORITY = 5
+UPDATE, ACKNOWLEDGEMENT = 5, 6
+
+
+class MobilityKernel(LinuxSecurityAssociations):
+    """What mobile node and home agent share."""
+
+    def __init__(self, *, reqid: int = REQID) -> None:
+        super().__init__(reqid=reqid)
+        self._route = NetlinkSocket(netlink.ROUTE)
+
+    def close(self) -> None:
+        """Close the sockets; what was set up stays."""
+        super().close()
+        self._route.close()
+
+    def _protection(
+        self, source: IPv6Network, destination: IPv6Network, direction: Direction
+    ) -> Policy:
+        """Return the main policy for Mobility Headers in one direction (RFC 3776 section 3).
+
+        The template names no ends, for in transport mode they are the packet's own; an SA takes
+        the packets of its own selector alone.
+        """
+        selector = Selector(source, destination, xfrm.MOBILITY_HEADER)
+        nowhere = xfrm.UNSPECIFIED
+        template = Template(nowhere, nowhere, xfrm.ESP, Mode.TRANSPORT, self._reqid)
+        return Policy(selector, direction, xfrm.Table.MAIN, _MH_PRIORITY, template)
+
+    def _protections(self, local: IPv6Network, remote: IPv6Network) -> list[Policy]:
+        return [
+            self._protection(local, remote, Direction.OUT),
+            self._protection(remote, local, Direction.IN),
+        ]
+
+    def _remove_sas(self, local: IPv6Address, remote: IPv6Address) -> None:
+        ends = ((local, remote), (remote, local))
+        found = [sa for source, to in ends for sa in self.sas_between(source, to)]
+        self._xfrm.transact([xfrm.remove_esp(sa.destination, sa.spi) for sa in found])
+
+    def _make_tunnel(self, name: str, local: IPv6Address, remote: IPv6Address) -> int:
+        """Make a tunnel, or take over one of this name; return its interface index.
+
+        It has IPv6 even where interfaces are made without it (conf/default/disable_ipv6).
+        """
+        try:
+            self._route.transact(links.add_tunnel(name, local, remote))
+        except KernelError as error:
+            if error.errno != errno.EEXIST:
+                raise
+            made = links.add_tunnel(name, local, remote)
+            self._route.transact([links.remove_link(name), *made])
+        set_sysctl(f"conf/{name}/disable_ipv6", 0)
+        return socket.if_nametoindex(name)
+
+
+def carrying(
+    source: IPv6Network,
+    destination: IPv6Network,
+    message: int,
+    direction: Direction,
+    extension: Extension,
+    *,
+    wildcard: bool = False,
+) -> Policy:
+    """Return the sub policy that puts a home address into one kind of message."""
+    ends = (
+        (xfrm.UNSPECIFIED, xfrm.UNSPECIFIED)
+        if wildcard
+        else (source.network_address, destination.network_address)
+    )
+    return Policy(
+        Selector(source, destination, xfrm.MOBILITY_HEADER, message),
+        direction,
+        xfrm.Table.SUB,
+        _SUB_PRIORITY,
+        Template(*ends, extension, Mode.ROUTE_OPTIMISATION, optional=wildcard),
+    )
+
+
+def set_sysctl(setting: str, value: int) -> None:
+    """Give a setting under /proc/sys/net/ipv6 a value, if it has another."""
+    path = Path("/proc/sys/net/ipv6") / setting
+    try:
+        if path.read_text().strip() == str(value):
+            return  # It may be for reading only.
+        path.write_text(f"{value}\n")
+    except OSError as error:
+        raise KernelError(error.errno or errno.EIO, f"set {path}: {error.strerror}") from error
