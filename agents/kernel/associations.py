@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from ipaddress import IPv6Address, IPv6Network
-from pathlib import Path
 from typing import Self
 
 from agents.ike.esp import Encryption, EspPair, EspSa, Integrity
@@ -135,13 +134,3 @@ class LinuxSecurityAssociations:
     def _there_are(self, source: IPv6Network, destination: IPv6Network) -> list[SaState]:
         replies = self._xfrm.dump(xfrm.list_sas(source, destination))
         return [sa for reply in replies if (sa := xfrm.decode_sa(reply))]
-
-
-def counters() -> dict[str, int]:
-    """Return the IPsec error counters of this network namespace (/proc/net/xfrm_stat)."""
-    found = {}
-    with contextlib.suppress(FileNotFoundError):
-        for line in Path("/proc/self/net/xfrm_stat").read_text().splitlines():
-            name, value = line.split()
-            found[name] = int(value)
-    return found
