@@ -4,13 +4,14 @@ import functools
 import importlib
 import itertools
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 from agents import approaches
 from agents.simulation.laboratory import Laboratory
 from agents.simulation.world import World
 
-BOUND = 1.0
+_DELAY = 0.005
 _numbers = itertools.count()
 
 
@@ -25,7 +26,9 @@ def _prepared(name, settings):
 
 def topology(name):
     words = "dhcpv6" if name == "dhcpv6-ikev2" else "paper"
-    return importlib.import_module(f"topologies.{words}").TOPOLOGY
+    plain = importlib.import_module(f"topologies.{words}").TOPOLOGY
+    shapes = {link.name: replace(link.shape, delay=_DELAY) for link in plain.links}
+    return plain.with_links(shapes)
 
 
 def laboratory(name, *, loses=None, seed=1, **settings):

@@ -1,0 +1,131 @@
+"""Whole bootstraps on the virtual clock: every approach, every message lost, every node restarted.
+
+No socket, no event loop and no sleep: the nodes are those that run in the laboratory, the links
+and kernels are models. What a kernel would drop is dropped (agents/kernel/model.py).
+"""
+
+from ipaddress import IPv6Address
+
+import pytest
+
+from agents import approaches
+from agents.approaches.scene import HOME_ADDRESS
+from agents.mip6.codec import PROTOCOL as MOBILITY_HEADER
+from tests.simulation.scenes import bootstrapped, laboratory
+
+APPROACHES = approaches.names()
+FIRST_ATTEMPT = 60.0
+SETTLED = 3.0
+"""Seconds after a bootstrap until nothing of it is under way any more."""
+
+RESTART_EVERY = 4
+"""Messages between the moments at which nodes are restarted."""
+
+BACK = 600.0
+"""Seconds within which a mobile node is reachable again: the longest of IKE's and PANA's timers."""
+
+
+def is_reachable(lab):
+    """Return whether a correspondent node on the home link reaches the mobile node there."""
+    return lab.exchanges("CN", "A", HOME_ADDRESS)
+
+
+def reached_again(lab, within=BACK):
+    """Return whether the mobile node is reachable, now or within so many seconds."""
+    end = lab.world.clock.now + within
+    while not is_reachable(lab):
+        if lab.world.clock.now > end:
+            return False
+        lab.run(lab.world.clock.now + SETTLED)
+    return True
+
+
+def bootstrap(name, **options):
+    """Return a laboratory in which the mobile node has been at work for a minute at most."""
+    lab = laboratory(name, **options)
+    lab.start()
+    lab.run(FIRST_ATTEMPT, lambda: bootstrapped(lab))
+    return lab
+
+
+def complaints(lab):
+    return [e for e in lab.events.told if e["event"].endswith(("Failed", "Refused"))]
+
+
+@pytest.mark.parametrize("name", APPROACHES)
+def test_the_mobile_node_becomes_reachable_at_its_home_address(name):
+    lab = laboratory(name)
+    lab.start()
+    lab.run(0.001)
+    assert not lab.exchanges("CN", "A", HOME_ADDRESS)
+    assert lab.run(FIRST_ATTEMPT, lambda: bootstrapped(lab))
+    lab.run(lab.world.clock.now + SETTLED)
+    assert is_reachable(lab)
+    assert complaints(lab) == []
+    [done] = lab.events.named("Bootstrapped")
+    assert IPv6Address(done["home_address"]) == HOME_ADDRESS
+
+
+@pytest.mark.parametrize("name", APPROACHES)
+def test_what_updates_a_binding_is_protected_on_every_link(name):
+    lab = bootstrap(name)
+    headers = [s.packet for s in lab.world.sent if s.packet.protocol == MOBILITY_HEADER]
+    assert len(headers) >= 4
+    assert all(packet.esp for packet in headers)
+
+
+@pytest.mark.parametrize("name", APPROACHES)
+def test_any_message_may_be_lost(name):
+    count = len(bootstrap(name).world.sent)
+    failed = []
+    for lost in range(count):
+        lab = bootstrap(name, loses=lambda number, _, lost=lost: number == lost)
+        if not (bootstrapped(lab) and reached_again(lab, SETTLED)):
+            failed.append((lost, lab.world.sent[lost], complaints(lab)))
+    assert failed == []
+
+
+def restarted_at(name, module, message):
+    """Return a laboratory in which a node was killed and started when a message was sent."""
+    lab = laboratory(name)
+    program = lab.program(module)
+
+    def restart():
+        if program.host:
+            program.restart()
+
+    def kills(number, _):
+        if number == message:
+            lab.world.clock.at(lab.world.clock.now, restart)
+        return False
+
+    lab.world.loses = kills
+    lab.start()
+    lab.run(FIRST_ATTEMPT, lambda: len(lab.world.sent) > message)
+    return lab
+
+
+def nodes(name):
+    """Return the modules of an approach's own nodes."""
+    modules = [program.role.module.split(".") for program in laboratory(name).programs]
+    return [module[2] for module in modules if module[1] == "nodes"]
+
+
+@pytest.mark.parametrize(
+    ("name", "module"), [(name, module) for name in APPROACHES for module in nodes(name)]
+)
+def test_any_node_may_be_restarted_at_any_time(name, module):
+    count = len(bootstrap(name).world.sent)
+    failed = []
+    for message in range(0, count + RESTART_EVERY, RESTART_EVERY):
+        lab = restarted_at(name, module, min(message, count - 1))
+        if not (lab.run(BACK, lambda lab=lab: bootstrapped(lab)) and reached_again(lab)):
+            failed.append((message, complaints(lab)[-3:]))
+    assert failed == []
+
+
+@pytest.mark.parametrize("name", APPROACHES)
+def test_the_same_seed_gives_the_same_bootstrap(name):
+    runs = [bootstrap(name, seed=seed) for seed in (3, 3)]
+    first, second = ([(s.at, s.link, s.packet.protocol) for s in run.world.sent] for run in runs)
+    assert first == second
