@@ -23,7 +23,8 @@ from agents.nodes.aaa_client import AaaClient
 from agents.nodes.access_router.pinholes import Pinholes
 from agents.nodes.access_router.relay_agent import RelayAgent
 from agents.nodes.access_router.settings import AccessRouterConfiguration
-from agents.nodes.home_agent.machine import HomeAgentService, PresharedIke
+from agents.nodes.home_agent.preshared import PresharedIke
+from agents.nodes.home_agent.service import HomeAgentService
 from agents.pana import events
 from agents.pana.config import PaaConfig
 from agents.pana.dialect import PORT, Dialect

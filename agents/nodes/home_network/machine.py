@@ -23,7 +23,8 @@ from agents.diameter.wire import Message
 from agents.kernel.port import HomeAgentKernel
 from agents.nodes.diameter import DiameterService
 from agents.nodes.diameter_settings import node_config
-from agents.nodes.home_agent.machine import HomeAgentService, PresharedIke
+from agents.nodes.home_agent.preshared import PresharedIke
+from agents.nodes.home_agent.service import HomeAgentService
 from agents.nodes.home_network.settings import HomeNetworkConfiguration
 
 

@@ -16,7 +16,8 @@ from agents.core.host import Host
 from agents.diameter.eap import DiameterEapAnswer
 from agents.kernel.port import EnforcementPoint, HomeAgentKernel, MobileNodeKernel
 from agents.nodes.access_router.machine import AccessRouter
-from agents.nodes.home_agent.machine import HomeAgentService, PresharedIke
+from agents.nodes.home_agent.preshared import PresharedIke
+from agents.nodes.home_agent.service import HomeAgentService
 from agents.nodes.home_agent.settings import HomeAgentSettings
 from agents.nodes.home_registration.machine import RegistrationService
 from agents.nodes.ike_daemon.ikev1 import IkeService

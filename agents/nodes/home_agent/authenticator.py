@@ -1,0 +1,135 @@
+"""IKEv2 of a home agent with EAP by the home AAA server (RFC 5778)."""
+
+from __future__ import annotations
+
+from functools import partial
+from ipaddress import IPv6Address
+
+from agents.bootstrap.assignment import Assignment, Wish
+from agents.core.eventlog import EventLog
+from agents.core.host import Host
+from agents.diameter.eap import DiameterEapAnswer
+from agents.diameter.errors import ResultCode
+from agents.diameter.mobility import mobility_request
+from agents.ikev2 import events as ikev2
+from agents.ikev2.config import Grant
+from agents.kernel.port import KernelError
+from agents.nodes.aaa_client import AaaClient
+from agents.nodes.home_agent.service import HomeAgentService
+from agents.nodes.home_agent.settings import HomeAgentConfiguration
+from agents.nodes.ike_daemon.ikev2 import Ike2Service
+from agents.nodes.keylog import KeyLog
+
+
+class EapAuthenticator:
+    """Carries EAP between IKEv2 and the home AAA server (RFC 5778 section 4.1).
+
+    What the server authorises ends when it says, or with the subscriber's last IKE SA.
+    """
+
+    def __init__(
+        self,
+        host: Host,
+        configuration: HomeAgentConfiguration,
+        client: AaaClient,
+        home_agent: HomeAgentService,
+        log: EventLog,
+    ) -> None:
+        self._host = host
+        self._client = client
+        self._home_agent = home_agent
+        self._log = log
+        self._ike = Ike2Service(
+            host,
+            home_agent.address,
+            configuration.ikev2,
+            identity=configuration.identity,
+            kernel=home_agent.kernel,
+            keys=KeyLog(None),
+            log=log.child("ikev2"),
+            certificate=configuration.certificate,
+        )
+        self._ike.on_eap = self._on_eap
+        self._ike.on_eap_ended = client.forget
+        self._ike.on_gone = home_agent.authorisations.end
+        home_agent.authorisations.on_ended.append(
+            lambda identity, _: self._ike.delete_identity(identity)
+        )
+        self._asked = mobility_request(Wish.EITHER)
+        if configuration.proposed_home_address:
+            proposed = IPv6Address(configuration.proposed_home_address)
+            own = Assignment(home_agent.address, home_agent.prefix.prefixlen, proposed)
+            self._asked = mobility_request(Wish.LOCAL, own)
+
+    def _on_eap(self, event: ikev2.EapResponse) -> None:
+        self._client.ask(
+            event.ike_spi,
+            event.packet,
+            partial(self._answered, event),
+            asked=self._asked,
+            care_of=event.peer,
+            user_name=event.identity,
+        )
+
+    def _answered(self, event: ikev2.EapResponse, answer: DiameterEapAnswer | Exception) -> None:
+        if isinstance(answer, Exception):
+            self._fail(event, answer)
+            return
+        try:
+            self._deliver(event, answer)
+        except KernelError as error:
+            self._fail(event, error)
+        except Exception as error:  # A bug: the peer waits for an answer all the same.
+            self._fail(event, error)
+            raise
+
+    def _fail(self, event: ikev2.EapResponse, error: Exception) -> None:
+        self._log.write("AaaFailed", reason=str(error) or type(error).__name__)
+        self._client.forget(event.ike_spi)
+        self._ike.eap_failure(event.ike_spi, None)
+
+    def _deliver(self, event: ikev2.EapResponse, answer: DiameterEapAnswer) -> None:
+        packet = answer.eap_payload
+        if not self._ike.awaits_eap(event.ike_spi):
+            self._log.write("AaaLate", ike_spi=event.ike_spi.hex())
+            self._client.forget(event.ike_spi)
+            return
+        if answer.result_code == ResultCode.MULTI_ROUND_AUTH:
+            again = packet or answer.reissued_payload
+            if again:
+                self._ike.eap_request(event.ike_spi, again)
+                return
+        self._client.forget(event.ike_spi)
+        assignment = answer.assignment
+        identity = answer.user_name  # Not the peer's IDi, which may be anything.
+        if answer.result_code != ResultCode.SUCCESS or not answer.msk or not packet or not identity:
+            self._log.write("AaaRefused", reason=answer.error_message or "no reason given")
+            self._ike.eap_failure(event.ike_spi, packet)
+            return
+        if (
+            assignment is None
+            or assignment.home_address is None
+            or assignment.home_agent != self._home_agent.address
+        ):
+            instead = assignment.home_agent if assignment else "no home agent"
+            self._log.write("AaaRefused", reason=f"it assigns {instead} to {identity}")
+            self._ike.eap_failure(event.ike_spi, None)
+            return
+        lifetime = answer.lifetime
+        home_address = assignment.home_address
+        if not self._home_agent.authorisations.authorise(identity, home_address, lifetime):
+            self._ike.eap_failure(event.ike_spi, None)
+            return
+        grant = Grant(home_address, self._home_agent.prefix.prefixlen)
+        self._ike.eap_success(
+            event.ike_spi,
+            packet,
+            answer.msk,
+            identity=identity,
+            grant=grant,
+            lifetime=lifetime,
+        )
+
+    def close(self) -> None:
+        """Close IKE's socket."""
+        self._ike.close()
