@@ -28,7 +28,7 @@ from agents.nodes.home_agent.service import HomeAgentService
 from agents.nodes.home_network.settings import HomeNetworkConfiguration
 
 
-class Admission:
+class KeyDistribution:
     """Lets authenticated subscribers, and no one else, make SAs with the home agent.
 
     `keys` are the preconfigured ones by their files; `launched` is the IKE daemon of a script.
@@ -68,7 +68,7 @@ class Admission:
         """Take such a key back."""
         self._ike.withdraw(event.identity, ike_psk(event.ike_root, event.assignment))
 
-    def admit(self, event: SubscriberAuthenticated) -> None:
+    def share(self, event: SubscriberAuthenticated) -> None:
         """Share the key that follows from the subscriber's authentication while this lasts."""
         assignment = event.assignment
         if assignment is None or assignment.home_address is None or event.place is Place.LOCAL:
@@ -117,11 +117,11 @@ class AaaServer:
     """The home AAA server's answers, and what follows from them for the home agent."""
 
     def __init__(
-        self, host: Host, aaa: HomeAaa, admission: Admission | None, log: EventLog
+        self, host: Host, aaa: HomeAaa, distribution: KeyDistribution | None, log: EventLog
     ) -> None:
         self._host = host
         self._aaa = aaa
-        self._admission = admission
+        self._distribution = distribution
         self._log = log
         self._timer = host.timer(self._expire)
 
@@ -151,12 +151,12 @@ class AaaServer:
     def _take(self, event: Event) -> None:
         self._log(event)
         match event:
-            case SubscriberVerified() if self._admission:
-                self._admission.expect(event)
-            case VerificationWithdrawn() if self._admission:
-                self._admission.withdraw(event)
-            case SubscriberAuthenticated() if self._admission:
-                self._admission.admit(event)
+            case SubscriberVerified() if self._distribution:
+                self._distribution.expect(event)
+            case VerificationWithdrawn() if self._distribution:
+                self._distribution.withdraw(event)
+            case SubscriberAuthenticated() if self._distribution:
+                self._distribution.share(event)
             case _:
                 pass
 
@@ -183,13 +183,13 @@ class HomeNetwork:
         keys: Mapping[str, bytes],
         launched: LaunchedIke | None = None,
     ) -> None:
-        self._home_agent = self._admission = None
+        self._home_agent = self._distribution = None
         if configuration.home_agent and kernel:
             self._home_agent = HomeAgentService(host, kernel, configuration.home_agent, log)
-            self._admission = Admission(
+            self._distribution = KeyDistribution(
                 host, configuration, self._home_agent, log, keys=keys, launched=launched
             )
-        self._server = AaaServer(host, aaa, self._admission, log.child("aaa"))
+        self._server = AaaServer(host, aaa, self._distribution, log.child("aaa"))
         self._service = DiameterService(
             host,
             node_config(
@@ -210,7 +210,7 @@ class HomeNetwork:
 
     def stop(self, stopped: Callable[[], None]) -> None:
         """Close the sockets and disconnect; tell when that is done."""
-        for part in (self._server, self._admission, self._home_agent):
+        for part in (self._server, self._distribution, self._home_agent):
             if part:
                 part.close()
         self._service.stop(stopped)
