@@ -28,7 +28,6 @@ RoleEvent: TypeAlias = Literal[
     "EarlyStartRefused",
     "EnforcementFailed",
     "Flooded",
-    "HomeAddressRefused",
     "IkeDaemonReady",
     "IkeFailed",
     "Impersonated",

@@ -38,14 +38,6 @@ class BindingKernel(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Authorisation:
-    """Who may register a home address, and until when."""
-
-    subscriber: str
-    until: float
-
-
-@dataclass(frozen=True, slots=True)
 class Tentative:
     """Duplicate address detection is under way for `update`, the last one received."""
 
@@ -126,23 +118,6 @@ class BindingRejected(Event):
 
     home_address: IPv6Address
     status: Status
-
-
-@dataclass(frozen=True, slots=True)
-class AuthorisationRefused(Event):
-    """A home address was not given to a subscriber."""
-
-    home_address: IPv6Address
-    subscriber: str
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class AuthorisationEnded(Event):
-    """A subscriber may no longer register a home address; the binding is over too."""
-
-    home_address: IPv6Address
-    subscriber: str
 
 
 @dataclass(frozen=True, slots=True)

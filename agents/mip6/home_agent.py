@@ -1,26 +1,22 @@
 """The home agent's binding cache (RFC 6275 sections 9.5 and 10.3).
 
-It is closed until opened: a home address can be registered by the subscriber that authorise() has
-named and while that lasts. For everybody else there is no answer, no memory, and no work.
+It is closed until opened: a home address can be registered while somebody holds it. For all others
+there is no answer, no memory, and no work.
 """
 
 from __future__ import annotations
 
-import math
 import random
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import Enum, auto
-from ipaddress import IPv6Address, IPv6Network
+from ipaddress import IPv6Address
 
 from agents.core.machine import Address, Discarded, Event
 from agents.core.timers import Timers
 from agents.core.unicast import is_unicast
 from agents.mip6.binding_cache import (
-    Authorisation,
-    AuthorisationEnded,
-    AuthorisationRefused,
     BindingCreated,
     BindingKernel,
     BindingRejected,
@@ -50,18 +46,16 @@ from agents.mip6.codec import (
     encode,
     newer,
 )
+from agents.mip6.home_addresses import HomeAddresses
 from agents.mip6.neighbour import NONCE_LENGTH, Claim
 
 _LAST_KNOWN_KIND = 7
 _LINGER = 10.0  # MAX_DELETE_BCE_TIMEOUT
-_RETRY = 1.0
-"""Seconds after which a kernel is asked again that has not let go of a binding."""
 
 
 class _Timer(Enum):
     """What a home address's deadline is for."""
 
-    AUTHORISATION = auto()
     ENTRY = auto()
     WAY = auto()
 
@@ -82,19 +76,18 @@ class Limits:
 
 
 class HomeAgent:
-    """Serves the mobile nodes of `prefix` at `address`.
+    """Serves the mobile nodes whose `homes` are here.
 
     The kernel's part of a binding is done before the acknowledgement is queued. The owner carries
-    out NeighbourSolicited and NeighbourAdvertised events and calls duplicate_seen() for every
-    Neighbor Advertisement and every solicitation from :: that it sees on the home link; on
-    AuthorisationEnded it ends the security associations of the home address. `key_management`
-    tells that IKE follows a mobile node's movements (the K bit).
+    out NeighbourSolicited and NeighbourAdvertised events, calls duplicate_seen() for every
+    Neighbor Advertisement and every solicitation from :: that it sees on the home link, and end()
+    when a home address is held no more. `key_management` tells that IKE follows a mobile node's
+    movements (the K bit).
     """
 
     def __init__(
         self,
-        address: IPv6Address,
-        prefix: IPv6Network,
+        homes: HomeAddresses,
         *,
         kernel: BindingKernel,
         rng: random.Random,
@@ -104,83 +97,27 @@ class HomeAgent:
     ) -> None:
         self.outbox: deque[tuple[bytes, Address]] = deque()
         self.events: deque[Event] = deque()
-        self.address = address
+        self.homes = homes
         self.bindings: dict[IPv6Address, Entry] = {}
-        self._prefix = prefix
         self._kernel = kernel
         self._rng = rng
         self._detect = duplicate_address_detection
         self._limits = limits or Limits()
         self._key_management = key_management
-        self._authorised: dict[IPv6Address, Authorisation] = {}
-        self._homes: dict[str, IPv6Address] = {}
         self._probed: dict[IPv6Address, IPv6Address] = {}
         """The home addresses for which an address is being tried out."""
 
         self._timers: Timers[tuple[_Timer, IPv6Address]] = Timers()
 
-    # Who may register.
-
-    def authorise(
-        self, home_address: IPv6Address, subscriber: str, until: float, now: float
-    ) -> bool:
-        """Let a subscriber register a home address until then; return whether it may be.
-
-        A home address is one subscriber's at a time, and of the home link; a subscriber has one.
-        """
-        if home_address not in self._prefix or self._is_own(home_address):
-            return self._refuse(home_address, subscriber, "is no home address here", now)
-        holder = self.holder(home_address)
-        if holder not in (None, subscriber):
-            return self._refuse(home_address, subscriber, f"is {holder}'s", now)
-        before = self._homes.get(subscriber)
-        if before not in (None, home_address):
-            self.revoke(before, now)
-        self._authorised[home_address] = Authorisation(subscriber, until)
-        self._homes[subscriber] = home_address
-        timer = (_Timer.AUTHORISATION, home_address)
-        if until == math.inf:
-            self._timers.cancel(timer)
-        else:
-            self._timers.set(timer, until)
-        return True
-
-    def holder(self, home_address: IPv6Address) -> str | None:
-        """Return the subscriber who may register a home address at present."""
-        authorisation = self._authorised.get(home_address)
-        return authorisation.subscriber if authorisation else None
-
-    def home_of(self, subscriber: str) -> IPv6Address | None:
-        """Return the home address that a subscriber may register at present."""
-        return self._homes.get(subscriber)
-
-    def revoke(self, home_address: IPv6Address, now: float) -> None:
-        """End an authorisation, and with it the binding: the address may pass on after this.
-
-        While the kernel does not let go of the binding, the address stays its holder's, who can do
-        nothing with it.
-        """
-        authorisation = self._authorised.get(home_address)
-        if authorisation is None:
-            return
+    def end(self, home_address: IPv6Address, now: float) -> bool:
+        """End the binding of a home address; return whether the kernel lets go of it."""
         if not self._try(home_address, now, self._kernel.unbind, home_address):
-            self._authorised[home_address] = replace(authorisation, until=now)
-            self._timers.set((_Timer.AUTHORISATION, home_address), now + _RETRY)
-            return
+            return False
         if isinstance(self.bindings.get(home_address), Bound):
             self.events.append(BindingRemoved(now, home_address, "no longer authorised"))
-        del self._authorised[home_address]
-        if self._homes.get(authorisation.subscriber) == home_address:
-            del self._homes[authorisation.subscriber]
         self._drop(home_address)
         self._close_way(home_address, now)
-        self._timers.cancel((_Timer.AUTHORISATION, home_address))
-        self.events.append(AuthorisationEnded(now, home_address, authorisation.subscriber))
-
-    def _refuse(self, home_address: IPv6Address, subscriber: str, reason: str, now: float) -> bool:
-        reason = f"{home_address} for {subscriber} {reason}"
-        self.events.append(AuthorisationRefused(now, home_address, subscriber, reason))
-        return False
+        return True
 
     # Receiving.
 
@@ -192,8 +129,8 @@ class HomeAgent:
         except ValueError as error:
             self._discard(source, str(error), now)
             return
-        if home not in self._authorised:
-            self._discard(source, f"{home} is authorised for nobody", now)
+        if self.homes.holder(home) is None:
+            self._discard(source, f"nobody holds {home}", now)
             return
         match message:
             case BindingUpdate(home_registration=True):
@@ -223,8 +160,6 @@ class HomeAgent:
         while (key := self._timers.pop(now)) is not None:
             timer, home = key
             match timer:
-                case _Timer.AUTHORISATION:
-                    self.revoke(home, now)
                 case _Timer.WAY:
                     self._close_way(home, now)
                 case _Timer.ENTRY:
@@ -262,13 +197,6 @@ class HomeAgent:
             for target in entry.targets:
                 self._probed.pop(target, None)
 
-    def _is_own(self, address: IPv6Address) -> bool:
-        """Return whether this host has the address; if that is not known, it has."""
-        try:
-            return address == self.address or self._kernel.owns(address)
-        except OSError:
-            return True
-
     def _update(
         self, home: IPv6Address, update: BindingUpdate, source: Address, now: float
     ) -> None:
@@ -302,7 +230,7 @@ class HomeAgent:
 
         One of the home link is another's, or leads back here: a tunnel to it would be a loop.
         """
-        if not is_unicast(address) or address in self._prefix:
+        if not is_unicast(address) or address in self.homes.prefix:
             return False
         try:
             return self._kernel.leads_away(address)
@@ -311,7 +239,7 @@ class HomeAgent:
 
     def _objection(self, home: IPv6Address, update: BindingUpdate) -> Status | None:
         """Return why an update is to be refused (section 10.3.1)."""
-        if update.link_local and self._is_own(link_local_of(home)):
+        if update.link_local and self.homes.is_own(link_local_of(home)):
             return Status.DUPLICATE_ADDRESS
         if home not in self.bindings and len(self.bindings) >= self._limits.bindings:
             return Status.INSUFFICIENT_RESOURCES
@@ -345,8 +273,7 @@ class HomeAgent:
         """Create or update a binding and acknowledge it."""
         link_local = link_local_of(home) if update.link_local else None
         old = self.bindings.get(home)
-        # No binding outlives its authorisation.
-        left = self._authorised[home].until - now
+        left = max(0.0, self.homes.until(home) - now)  # No binding outlives the hold.
         seconds = int(min(update.lifetime, self._limits.lifetime, left))
         granted = seconds // LIFETIME_UNIT * LIFETIME_UNIT
         if not granted:

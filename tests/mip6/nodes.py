@@ -9,6 +9,7 @@ from typing import Any
 
 from agents.kernel.model_port import ModelHomeAgent
 from agents.mip6.codec import BindingUpdate, Message, decode, encode
+from agents.mip6.home_addresses import HomeAddresses
 from agents.mip6.home_agent import HomeAgent
 from agents.mip6.mobile_node import HomeRegistration
 from tests.link import Link
@@ -28,13 +29,17 @@ SUBSCRIBER = "mn@home.test"
 
 
 def home_agent(
-    *, detect: bool = False, authorised: bool = True, **options: Any
+    *, detect: bool = False, held: bool = True, **options: Any
 ) -> tuple[HomeAgent, ModelHomeAgent]:
+    """Return a home agent at which one subscriber holds HOME for ever, unless not `held`."""
     kernel = ModelHomeAgent(None, AGENT)
+    homes = HomeAddresses(
+        AGENT, PREFIX, owns=kernel.owns, end=lambda home, _, now: ha.end(home, now)
+    )
     options = {"kernel": kernel, "rng": random.Random(2), **options}
-    ha = HomeAgent(AGENT, PREFIX, duplicate_address_detection=detect, **options)
-    if authorised:
-        assert ha.authorise(HOME, SUBSCRIBER, math.inf, 0.0)
+    ha = HomeAgent(homes, duplicate_address_detection=detect, **options)
+    if held:
+        assert homes.hold(HOME, SUBSCRIBER, math.inf, 0.0)
     return ha, kernel
 
 

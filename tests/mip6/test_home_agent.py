@@ -51,7 +51,7 @@ NEIGHBOUR = HOME + 1
     "home", [NEIGHBOUR, AGENT, IPv6Address("2001:db8:200::1"), IPv6Address("2001:db8:b::2")]
 )
 @pytest.mark.parametrize("lifetime", [420, 0])
-def test_whom_nobody_has_authorised_the_home_agent_does_not_know(home, lifetime):
+def test_a_home_address_that_nobody_holds_the_home_agent_does_not_know(home, lifetime):
     ha, kernel = home_agent()
     for sequence in range(50):
         ha.handle_message(update(sequence, lifetime), (str(home), 0), 0.0)
@@ -60,115 +60,84 @@ def test_whom_nobody_has_authorised_the_home_agent_does_not_know(home, lifetime)
     assert set(kinds(ha)) == {"Discarded"}
 
 
-class TestAuthorisation:
-    @pytest.mark.parametrize(
-        "home", [AGENT, NEIGHBOUR, IPv6Address("2001:db8:200::1"), IPv6Address("fe80::1")]
-    )
-    def test_only_home_addresses_can_be_registered(self, home):
-        ha, kernel = home_agent(authorised=False)
-        kernel.kernel.owns = {NEIGHBOUR}.__contains__  # Another address of this host.
-        assert not ha.authorise(home, SUBSCRIBER, 600.0, 0.0)
-        assert kinds(ha) == ["AuthorisationRefused"]
-        ha.handle_message(update(1), (str(home), 0), 0.0)
-        assert (answers(ha), kernel.calls) == ([], [])
+class TestHold:
+    """A binding under the hold of its home address."""
 
     def test_a_binding_lasts_no_longer_and_nothing_is_left(self):
-        ha, kernel = home_agent(authorised=False)
-        ha.authorise(HOME, SUBSCRIBER, 21.0, 0.0)
+        ha, kernel = home_agent(held=False)
+        ha.homes.hold(HOME, SUBSCRIBER, 21.0, 0.0)
         ha.handle_message(update(1, lifetime=420), MN, 1.0)
         assert answers(ha) == [BindingAck(0, 1, 20)]
-        ha.handle_timeout(21.0)
-        assert kinds(ha)[-2:] == ["BindingRemoved", "AuthorisationEnded"]
+        ha.homes.handle_timeout(21.0)
+        assert kinds(ha)[-1] == "BindingRemoved"
         assert (ha.bindings, kernel.bound, kernel.reached) == ({}, {}, {})
         ha.handle_message(update(2), MN, 22.0)
         assert (answers(ha), ha.next_timeout()) == ([], None)
 
-    def test_the_end_of_an_authorisation_ends_a_binding_made_under_a_longer_one(self):
-        ha, kernel = home_agent(authorised=False)
-        ha.authorise(HOME, SUBSCRIBER, 600.0, 0.0)
+    def test_the_end_of_a_hold_ends_a_binding_made_under_a_longer_one(self):
+        ha, kernel = home_agent(held=False)
+        ha.homes.hold(HOME, SUBSCRIBER, 600.0, 0.0)
         ha.handle_message(update(1, lifetime=420), MN, 0.0)
-        ha.authorise(HOME, SUBSCRIBER, 30.0, 10.0)
-        ha.handle_timeout(30.0)
+        ha.homes.hold(HOME, SUBSCRIBER, 30.0, 10.0)
+        ha.homes.handle_timeout(30.0)
         assert (ha.bindings, kernel.bound, kernel.reached) == ({}, {}, {})
 
     def test_a_new_one_goes_on_where_the_old_one_ended(self):
-        ha, kernel = home_agent(authorised=False)
-        ha.authorise(HOME, SUBSCRIBER, 30.0, 0.0)
+        ha, kernel = home_agent(held=False)
+        ha.homes.hold(HOME, SUBSCRIBER, 30.0, 0.0)
         ha.handle_message(update(1), MN, 0.0)
-        ha.authorise(HOME, SUBSCRIBER, 90.0, 10.0)
+        ha.homes.hold(HOME, SUBSCRIBER, 90.0, 10.0)
         ha.handle_message(update(2, lifetime=60), MN, 11.0)
+        ha.homes.handle_timeout(31.0)
         ha.handle_timeout(31.0)
         assert answers(ha)[-1] == BindingAck(0, 2, 60)
         assert kernel.bound == {HOME: CARE_OF}
 
     def test_one_that_is_about_to_end_gives_no_binding(self):
-        ha, kernel = home_agent(authorised=False)
-        ha.authorise(HOME, SUBSCRIBER, 3.9, 0.0)
+        ha, kernel = home_agent(held=False)
+        ha.homes.hold(HOME, SUBSCRIBER, 3.9, 0.0)
         ha.handle_message(update(1), MN, 0.0)
         assert answers(ha) == [BindingAck(Status.ADMINISTRATIVELY_PROHIBITED, 1, 0)]
         assert kernel.bound == {}
 
     def test_detection_that_takes_until_the_end_gives_none_either(self):
-        ha, kernel = home_agent(detect=True, authorised=False)
-        ha.authorise(HOME, SUBSCRIBER, 4.5, 0.0)
+        ha, kernel = home_agent(detect=True, held=False)
+        ha.homes.hold(HOME, SUBSCRIBER, 4.5, 0.0)
         ha.handle_message(update(1), MN, 0.0)
         ha.handle_timeout(1.0)
         assert answers(ha) == [BindingAck(Status.ADMINISTRATIVELY_PROHIBITED, 1, 0)]
         assert kernel.bound == {}
 
-    def test_a_home_address_is_one_subscribers(self):
-        ha, _ = home_agent()
-        assert not ha.authorise(HOME, "another@home.test", 600.0, 0.0)
-        assert ha.holder(HOME) == SUBSCRIBER
-        ha.revoke(HOME, 1.0)
-        assert ha.holder(HOME) is None
-        assert ha.authorise(HOME, "another@home.test", 600.0, 1.0)
-
-    def test_a_subscriber_has_one_home_address(self):
-        ha, kernel = home_agent()
-        ha.handle_message(update(1), MN, 0.0)
-        assert ha.authorise(NEIGHBOUR, SUBSCRIBER, 600.0, 1.0)
-        assert (ha.holder(HOME), kernel.bound) == (None, {})
-        assert kinds(ha)[-2:] == ["BindingRemoved", "AuthorisationEnded"]
-
-    def test_what_is_revoked_twice_ends_once(self):
-        ha, _ = home_agent()
-        ha.revoke(HOME, 1.0)
-        ha.revoke(HOME, 1.0)
-        assert kinds(ha) == ["AuthorisationEnded"]
-
     def test_one_that_ends_while_duplicates_are_looked_for_gives_no_binding(self):
         ha, kernel = home_agent(detect=True)
         ha.handle_message(update(1), MN, 0.0)
-        ha.revoke(HOME, 0.5)
+        ha.homes.release(SUBSCRIBER, 0.5)
         ha.handle_timeout(1.0)
         ha.duplicate_seen(Claim(HOME), 1.0)
         assert (answers(ha), kernel.bound, ha.next_timeout()) == ([], {}, None)
-
-    def test_a_subscriber_whose_first_address_the_kernel_keeps_has_the_second(self):
-        ha, kernel = home_agent()
-        ha.handle_message(update(1), MN, 0.0)
-        kernel.failures["unbind"] = errno.EBUSY
-        assert ha.authorise(NEIGHBOUR, SUBSCRIBER, 600.0, 1.0)
-        del kernel.failures["unbind"]
-        ha.handle_timeout(ha.next_timeout())
-        assert (ha.holder(HOME), ha.home_of(SUBSCRIBER)) == (None, NEIGHBOUR)
-        ha.revoke(NEIGHBOUR, 3.0)
-        assert ha.home_of(SUBSCRIBER) is None
 
     def test_an_address_whose_binding_the_kernel_keeps_is_nobody_elses(self):
         ha, kernel = home_agent()
         ha.handle_message(update(1), MN, 0.0)
         kernel.failures["unbind"] = errno.EBUSY
-        ha.revoke(HOME, 1.0)
-        assert not ha.authorise(HOME, "another@home.test", 600.0, 1.0)
+        ha.homes.release(SUBSCRIBER, 1.0)
+        assert not ha.homes.hold(HOME, "another@home.test", 600.0, 1.0)
+        answers(ha)
         ha.handle_message(update(2), MN, 1.5)
-        assert answers(ha)[-1] == BindingAck(Status.ADMINISTRATIVELY_PROHIBITED, 2, 0)
+        assert answers(ha) == []
         del kernel.failures["unbind"]
-        ha.handle_timeout(ha.next_timeout())
-        assert (ha.holder(HOME), kernel.bound) == (None, {})
-        assert kinds(ha)[-1] == "AuthorisationEnded"
-        assert ha.authorise(HOME, "another@home.test", 600.0, 3.0)
+        ha.homes.handle_timeout(ha.homes.next_timeout())
+        assert kernel.bound == {}
+        assert ha.homes.hold(HOME, "another@home.test", 600.0, 3.0)
+
+    def test_detection_that_ends_while_the_kernel_keeps_the_address_gives_no_binding(self):
+        ha, kernel = home_agent(detect=True)
+        ha.handle_message(update(1), MN, 0.0)
+        kernel.failures["unbind"] = errno.EBUSY
+        ha.homes.release(SUBSCRIBER, 0.5)
+        ha.handle_timeout(1.0)
+        assert answers(ha) == [BindingAck(Status.ADMINISTRATIVELY_PROHIBITED, 1, 0)]
+        assert kernel.bound == {}
 
 
 @pytest.mark.parametrize(
@@ -374,13 +343,13 @@ def test_return_routability_is_left_alone():
 
 
 def test_many_mobile_nodes():
-    ha, kernel = home_agent(authorised=False)
+    ha, kernel = home_agent(held=False)
     homes = [HOME + i for i in range(50)]
     for i, home in enumerate(homes):
-        ha.authorise(home, f"mn{i}@home.test", 1e6, 0.0)
+        ha.homes.hold(home, f"mn{i}@home.test", 1e6, 0.0)
         ha.handle_message(update(1, care_of=CARE_OF + i), (str(home), 0), float(i))
     assert len(kernel.bound) == 50
-    assert ha.holder(homes[0]) == "mn0@home.test"
+    assert ha.homes.holder(homes[0]) == "mn0@home.test"
     assert ha.next_timeout() == 420.0
     ha.handle_timeout(430.0)
     assert len(kernel.bound) == 39

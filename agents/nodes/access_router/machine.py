@@ -98,9 +98,6 @@ class AccessRouter:
         self._pinholes = Pinholes(host, enforcement, link, log) if configuration.early else None
         self._relay = self._make_relay(configuration, log.child("dhcpv6"))
         self._local: tuple[HomeAgentService, PresharedIke] | None = None
-        self._served: dict[int, str] = {}
-        """Whom the local home agent serves, by session."""
-
         if configuration.local and local_kernel:
             settings = configuration.local.home_agent
             home_agent = HomeAgentService(host, local_kernel, settings, log)
@@ -167,16 +164,9 @@ class AccessRouter:
         if not (self._local and key and assignment and assignment.home_address):
             return True
         identity = answer.user_name or str(care_of)
-        if not self._local[1].share(identity, assignment.home_address, key, care_of, lifetime):
-            return False
-        self._served[number] = identity
-        return True
-
-    def _end_local(self, number: int) -> None:
-        """Take the local home agent from the mobile node of a session, unless it has another."""
-        identity = self._served.pop(number, None)
-        if self._local and identity and identity not in self._served.values():
-            self._local[1].end(identity)
+        return self._local[1].share(
+            identity, assignment.home_address, key, care_of, lifetime, session=number
+        )
 
     def _handle(self, event: Event) -> None:
         self._log(event)
@@ -265,7 +255,8 @@ class AccessRouter:
         if self._relay:
             self._relay.machine.forget(number)
         self._close_early(number)
-        self._end_local(number)
+        if self._local:
+            self._local[0].release_session(number)
         self._client.forget(number)
 
     def _ask(self, event: events.EapResponse) -> None:

@@ -12,7 +12,6 @@ from agents.diameter.eap import DiameterEapAnswer
 from agents.diameter.errors import ResultCode
 from agents.diameter.mobility import mobility_request
 from agents.ikev2 import events as ikev2
-from agents.ikev2.config import Grant
 from agents.kernel.port import KernelError
 from agents.nodes.aaa_client import AaaClient
 from agents.nodes.home_agent.service import HomeAgentService
@@ -24,7 +23,7 @@ from agents.nodes.keylog import KeyLog
 class EapAuthenticator:
     """Carries EAP between IKEv2 and the home AAA server (RFC 5778 section 4.1).
 
-    What the server authorises ends when it says, or with the subscriber's last IKE SA.
+    What the server grants ends when it says, or with the subscriber's last IKE SA.
     """
 
     def __init__(
@@ -51,14 +50,12 @@ class EapAuthenticator:
         )
         self._ike.on_eap = self._on_eap
         self._ike.on_eap_ended = client.forget
-        self._ike.on_gone = home_agent.authorisations.end
-        home_agent.authorisations.on_ended.append(
-            lambda identity, _: self._ike.delete_identity(identity)
-        )
+        self._ike.on_gone = home_agent.release
+        home_agent.on_released.append(self._ike.delete_identity)
         self._asked = mobility_request(Wish.EITHER)
         if configuration.proposed_home_address:
             proposed = IPv6Address(configuration.proposed_home_address)
-            own = Assignment(home_agent.address, home_agent.prefix.prefixlen, proposed)
+            own = Assignment(home_agent.address, home_agent.homes.prefix.prefixlen, proposed)
             self._asked = mobility_request(Wish.LOCAL, own)
 
     def _on_eap(self, event: ikev2.EapResponse) -> None:
@@ -116,11 +113,11 @@ class EapAuthenticator:
             self._ike.eap_failure(event.ike_spi, None)
             return
         lifetime = answer.lifetime
-        home_address = assignment.home_address
-        if not self._home_agent.authorisations.authorise(identity, home_address, lifetime):
+        held = self._home_agent.hold(identity, assignment.home_address, lifetime)
+        grant = self._home_agent.grant(identity)
+        if not held or grant is None:
             self._ike.eap_failure(event.ike_spi, None)
             return
-        grant = Grant(home_address, self._home_agent.prefix.prefixlen)
         self._ike.eap_success(
             event.ike_spi,
             packet,

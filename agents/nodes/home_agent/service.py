@@ -7,14 +7,12 @@ from collections.abc import Callable
 from ipaddress import IPv6Address, IPv6Network
 
 from agents.core.eventlog import EventLog
-from agents.core.host import Endpoint, Host
+from agents.core.host import Host
 from agents.core.machine import Event
+from agents.ikev2.config import Grant
 from agents.kernel.port import HomeAgentKernel, KernelError
-from agents.mip6.binding_cache import (
-    AuthorisationEnded,
-    NeighbourAdvertised,
-    NeighbourSolicited,
-)
+from agents.mip6.binding_cache import NeighbourAdvertised, NeighbourSolicited
+from agents.mip6.home_addresses import HomeAddresses, Key
 from agents.mip6.home_agent import HomeAgent
 from agents.mip6.neighbour import (
     ALL_NODES,
@@ -26,83 +24,39 @@ from agents.mip6.neighbour import (
 from agents.nodes.home_agent.settings import HomeAgentSettings
 
 
-class Authorisations:
-    """Who may register with a home agent, and what ends with that.
-
-    `machine` is the home agent's, run at `endpoint`. When an authorisation ends, on time or before,
-    the binding goes first, then what `on_ended` calls end (IKE), then what is left of SAs.
-    """
-
-    def __init__(
-        self,
-        host: Host,
-        machine: HomeAgent,
-        endpoint: Endpoint,
-        kernel: HomeAgentKernel,
-        log: EventLog,
-    ) -> None:
-        self._host = host
-        self._machine = machine
-        self._endpoint = endpoint
-        self._kernel = kernel
-        self._log = log
-        self.on_ended: list[Callable[[str, IPv6Address], None]] = []
-
-    def authorise(self, identity: str, home_address: IPv6Address, lifetime: float | None) -> bool:
-        """Let a subscriber register a home address for so long; return whether it may be."""
-        now = self._host.now()
-        until = math.inf if lifetime is None else now + lifetime
-        return self._endpoint.call(self._machine.authorise, home_address, identity, until, now)
-
-    def holder(self, home_address: IPv6Address) -> str | None:
-        """Return the subscriber who may register a home address at present."""
-        return self._machine.holder(home_address)
-
-    def end(self, identity: str) -> None:
-        """End a subscriber's authorisation before its time, if there is one."""
-        home_address = self._machine.home_of(identity)
-        if home_address is not None:
-            self._endpoint.call(self._machine.revoke, home_address, self._host.now())
-
-    def handle(self, event: Event) -> None:
-        """Take an event of the home agent."""
-        if not isinstance(event, AuthorisationEnded):
-            return
-        for told in self.on_ended:
-            told(event.subscriber, event.home_address)
-        try:
-            self._kernel.forget(event.home_address)
-        except KernelError as error:
-            self._log.write("KernelFailed", reason=str(error))
-
-
 class HomeAgentService:
-    """A home agent in its host: Mobility Headers at its address, Neighbor Discovery on its link."""
+    """A home agent in its host: Mobility Headers at its address, Neighbor Discovery on its link.
+
+    `homes` is who owns which home address. IKE is told by `on_released` whose hold has ended.
+    """
 
     def __init__(
         self, host: Host, kernel: HomeAgentKernel, settings: HomeAgentSettings, log: EventLog
     ) -> None:
         self.address = IPv6Address(settings.address)
-        self.prefix = IPv6Network(settings.prefix)
         self.kernel = kernel
+        self.on_released: list[Callable[[str], None]] = []
         kernel.warm_up()
         kernel.prepare()
         self._host = host
+        self._role_log = log
         self._log = log.child("mip6")
+        self.homes = HomeAddresses(
+            self.address, IPv6Network(settings.prefix), owns=kernel.owns, end=self._end
+        )
         self._machine = HomeAgent(
-            self.address,
-            self.prefix,
+            self.homes,
             duplicate_address_detection=settings.duplicate_address_detection,
             kernel=kernel,
             rng=host.rng,
         )
         self._link = host.open_link(settings.interface, self._claimed)
         try:
-            self._endpoint = host.mobility_headers(self._machine, self.address, self._handle)
+            self._bindings = host.mobility_headers(self._machine, self.address, self._handle)
         except OSError:
             self._link.close()
             raise
-        self.authorisations = Authorisations(host, self._machine, self._endpoint, kernel, log)
+        self._holds = host.run(self.homes, lambda _: None, self._log)
 
     def _handle(self, event: Event) -> None:
         match event:
@@ -112,14 +66,65 @@ class HomeAgentService:
                 packet = advertisement(self.address, target, self._link.link_address)
                 self._link.send(packet, ALL_NODES)
         self._log(event)
-        self.authorisations.handle(event)
 
     def _claimed(self, packet: bytes) -> None:
         claim = read_claim(packet)
         if claim:
-            self._endpoint.call(self._machine.duplicate_seen, claim, self._host.now())
+            self._bindings.call(self._machine.duplicate_seen, claim, self._host.now())
+
+    # Who owns a home address
+
+    def hold(
+        self,
+        identity: str,
+        home_address: IPv6Address,
+        lifetime: float | None,
+        key: Key | None = None,
+        session: int | None = None,
+    ) -> bool:
+        """Let a subscriber register a home address for so long; return whether it may be."""
+        now = self._host.now()
+        until = math.inf if lifetime is None else now + lifetime
+        return self._holds.call(
+            self.homes.hold, home_address, identity, until, now, key=key, session=session
+        )
+
+    def expect(self, identity: str, home_address: IPv6Address, key: Key) -> bool:
+        """Let a subscriber have SAs for a home address; return whether it may be."""
+        return self._holds.call(self.homes.expect, home_address, identity, key, self._host.now())
+
+    def withdraw(self, identity: str, psk: bytes) -> bool:
+        """Take back what was expected with this key; return whether it was."""
+        return self._holds.call(self.homes.withdraw, identity, psk, self._host.now())
+
+    def release(self, identity: str) -> None:
+        """End a subscriber's hold before its time, if there is one."""
+        self._holds.call(self.homes.release, identity, self._host.now())
+
+    def release_session(self, session: int) -> None:
+        """End the hold that a session has brought, unless a later one has brought it again."""
+        self._holds.call(self.homes.release_session, session, self._host.now())
+
+    def grant(self, identity: str, _asked: IPv6Address | None = None) -> Grant | None:
+        """Return what IKEv2 may make SAs for with a subscriber."""
+        usable = self.homes.usable(identity)
+        return Grant(usable.home_address, self.homes.prefix.prefixlen) if usable else None
+
+    def _end(self, home_address: IPv6Address, identity: str, now: float) -> bool:
+        """End what hangs on a hold, in this order; return whether nothing is left of it."""
+        if not self._bindings.call(self._machine.end, home_address, now):
+            return False
+        for forget in self.on_released:  # IKE, and the SAs that it has made.
+            forget(identity)
+        try:
+            self.kernel.forget(home_address)
+        except KernelError as error:
+            self._role_log.write("KernelFailed", reason=str(error))
+            return False
+        return True
 
     def close(self) -> None:
         """Close the sockets."""
+        self._holds.close()
         self._link.close()
-        self._endpoint.close()
+        self._bindings.close()

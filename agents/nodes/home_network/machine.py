@@ -48,7 +48,8 @@ class KeyDistribution:
         self._configuration = configuration
         self._home_agent = home_agent
         self._launched = launched
-        home_agent.authorisations.on_ended.append(lambda identity, _: self._end(identity))
+        if launched:
+            home_agent.on_released.append(launched.forget)
         resident = configuration.launch == "resident"
         self._ike = PresharedIke(
             host, home_agent, configuration.ikev1 if resident else None, configuration.ikev2, log
@@ -79,7 +80,7 @@ class KeyDistribution:
         home_address, care_of = assignment.home_address, event.care_of_address
         if self._configuration.launch == "resident":
             self._ike.share(event.identity, home_address, psk, care_of, lifetime)
-        elif self._home_agent.authorisations.authorise(event.identity, home_address, lifetime):
+        elif self._home_agent.hold(event.identity, home_address, lifetime):
             # The Diameter answer leaves first, as in section 5.5 of the paper.
             self._host.later(partial(self._launch, event, assignment, psk))
 
@@ -88,11 +89,6 @@ class KeyDistribution:
         if self._launched is None or home_address is None:
             return
         self._launched.share(identity, home_address, psk, event.care_of_address)
-
-    def _end(self, identity: str) -> None:
-        """End a subscriber's key, and the SAs that were made with it; the others' stay."""
-        if self._launched:
-            self._launched.forget(identity)
 
     def close(self) -> None:
         """Close IKE's sockets and end what was launched."""
@@ -203,10 +199,14 @@ class HomeNetwork:
             on_event=log.child("diameter"),
         )
 
-    def start(self, ready: Callable[[], None], failed: Callable[[str], None]) -> None:  # noqa: ARG002
-        """Listen; raises OSError if an address is not to be had."""
-        self._service.start()
-        ready()
+    def start(self, ready: Callable[[], None], failed: Callable[[str], None]) -> None:
+        """Listen; tell when that is done, or that an address is not to be had."""
+        try:
+            self._service.start()
+        except OSError as error:
+            failed(str(error))
+        else:
+            ready()
 
     def stop(self, stopped: Callable[[], None]) -> None:
         """Close the sockets and disconnect; tell when that is done."""
