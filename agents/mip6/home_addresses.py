@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from ipaddress import IPv6Address, IPv6Network
 
@@ -130,8 +130,7 @@ class HomeAddresses:
         """Let somebody have SAs for a home address, until `hold` or `withdraw`."""
         if not self._may_have(home_address, identity, now):
             return False
-        kept = (home_address, self.home_of(identity))
-        self._leave(identity, self._expected.pop(identity, None), kept, now)
+        self._expect_no_more(identity, home_address, now)
         self._owners[home_address] = identity
         self._expected[identity] = Expected(home_address, key)
         return True
@@ -149,8 +148,9 @@ class HomeAddresses:
         """Let somebody register a home address until then; what it had before ends first."""
         if not self._may_have(home_address, identity, now):
             return False
-        for before in (self._expected.pop(identity, None), self._held.pop(identity, None)):
-            self._leave(identity, before, (home_address,), now)
+        self._expect_no_more(identity, home_address, now)
+        if self.home_of(identity) != home_address:
+            self.release(identity, now)
         self._owners[home_address] = identity
         self._held[identity] = Held(home_address, until, key, session)
         if until == math.inf:
@@ -181,28 +181,24 @@ class HomeAddresses:
         expected = self._expected.get(identity)
         if expected is None or expected.key.psk != psk:
             return False
-        del self._expected[identity]
-        self._leave(identity, expected, (self.home_of(identity),), now)
+        self._expect_no_more(identity, None, now)
         return True
 
     def release(self, identity: str, now: float) -> None:
         """End what somebody holds, before its time or on time."""
-        self._leave(identity, self._held.pop(identity, None), (), now)
+        if held := self._held.pop(identity, None):
+            self._end(held.home_address, identity, now)
 
     def release_session(self, session: int, now: float) -> None:
         """End what a session has brought, unless a later one has brought it again."""
         for identity in [i for i, held in self._held.items() if held.session == session]:
             self.release(identity, now)
 
-    def _leave(
-        self,
-        identity: str,
-        before: Expected | Held | None,
-        kept: Collection[IPv6Address | None],
-        now: float,
-    ) -> None:
-        if before and before.home_address not in kept:
-            self._end(before.home_address, identity, now)
+    def _expect_no_more(self, identity: str, next_home: IPv6Address | None, now: float) -> None:
+        """End what somebody is expected at, unless it holds or is about to get the same address."""
+        expected = self._expected.pop(identity, None)
+        if expected and expected.home_address not in (next_home, self.home_of(identity)):
+            self._end(expected.home_address, identity, now)
 
     def _end(self, home_address: IPv6Address, identity: str, now: float) -> None:
         if not self._end_all(home_address, identity, now):

@@ -160,6 +160,12 @@ class TestExpected:
         assert homes.usable(ALICE) == Held(HOME, 600.0, LATER, None)
         assert hanging.ended == []
 
+    def test_with_the_address_that_was_held_it_ends_once(self, homes, hanging):
+        homes.hold(HOME, ALICE, 600.0, 0.0, key=LATER)
+        homes.expect(HOME, ALICE, EARLY, 1.0)
+        homes.hold(OTHER, ALICE, 600.0, 2.0, key=LATER)
+        assert hanging.ended == [(HOME, ALICE)]
+
     def test_a_hold_that_ends_meanwhile_does_not_come_back(self, homes, hanging):
         homes.hold(HOME, ALICE, 30.0, 0.0, key=LATER)
         homes.expect(HOME, ALICE, EARLY, 1.0)
@@ -273,4 +279,4 @@ class Ledger(RuleBasedStateMachine):
 
 
 TestLedger = Ledger.TestCase
-TestLedger.settings = settings(max_examples=60, deadline=None)
+TestLedger.settings = settings(max_examples=100, deadline=None)
