@@ -16,7 +16,8 @@ from agents.ike.esp import EspPair
 from agents.ikev1 import events as ikev1
 from agents.ikev1.ikev1 import Ikev1
 from agents.ikev2 import ChildEstablished, Ikev2
-from agents.kernel.model import FakeHomeAgent
+from agents.kernel.model_port import ModelHomeAgent
+from agents.kernel.packet import MOBILITY_HEADER, Packet
 from agents.mip6.codec import BindingUpdate, encode
 from agents.nodes.home_agent.preshared import PresharedIke
 from agents.nodes.home_agent.service import HomeAgentService
@@ -42,7 +43,7 @@ class World:
     """A home agent with keys, and mobile nodes that run one version of IKE with it."""
 
     def __init__(self, version: int) -> None:
-        self.host, self.kernel = LoneHost(), FakeHomeAgent()
+        self.host, self.kernel = LoneHost(), ModelHomeAgent(None, HA)
         log = EventLog("C", "role", io.StringIO())
         self.home_agent = HomeAgentService(self.host, self.kernel, SETTINGS, log)
         aggressive, psk = IkeSettings(mode="aggressive"), Ike2Settings(authentication="psk")
@@ -92,13 +93,17 @@ class World:
                 node.handle_message(data, (str(HA), 500), self.host.clock)
 
     def bind(self, home: IPv6Address, care_of: IPv6Address, under: EspPair | None) -> bool:
-        """Let a Binding Update come in under an SA; return whether the home address is bound.
-
-        The kernel takes it if it has the SA, and that is for the packet's source (RFC 4301 5.2).
-        """
-        sa = self.kernel.sas.get((HA, under.inbound.spi)) if under else None
-        if sa and sa.source == home:
-            update = encode(BindingUpdate(next(self._sequences), 420, care_of=care_of))
+        """Let a Binding Update come in under an SA; return whether the home address is bound."""
+        update = encode(BindingUpdate(next(self._sequences), 420, care_of=care_of))
+        packet = Packet(
+            care_of,
+            HA,
+            MOBILITY_HEADER,
+            payload=update,
+            home_address=home,
+            esp=under.inbound if under else None,
+        )
+        if self.kernel.kernel.input(packet):
             self.host.mobility.receive(update, (str(home), 0))
         return self.kernel.bound.get(home) == care_of
 
