@@ -32,9 +32,9 @@ class Admission:
     wish: Wish | None
     choice: Choice
     keys: EapKeys = field(repr=False)
-    protection: Protection = "none"
-    psk_source: PskSource = "msk"
-    with_home_address: bool = True
+    protection: Protection
+    psk_source: PskSource
+    with_home_address: bool
 
     @property
     def told(self) -> Assignment | None:

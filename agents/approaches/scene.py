@@ -12,7 +12,7 @@ import msgspec
 import tomli_w
 
 from agents.approaches import Program
-from agents.bootstrap.assignment import Protection, PskSource
+from agents.bootstrap.assignment import DEFAULT_PROTECTION, Protection, PskSource
 from agents.core.configuration import Configuration
 from agents.core.documents import fit
 from agents.core.settings import (
@@ -81,7 +81,7 @@ class CommonSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     rogue: Literal["impersonate", "alter"] | None = None
     flood: FloodSettings | None = None
     psk_source: PskSource = "msk"
-    protection: Protection = "none"
+    protection: Protection = DEFAULT_PROTECTION
 
     def __post_init__(self) -> None:
         if self.prefer == "local" and not self.local_allowed:

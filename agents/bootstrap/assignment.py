@@ -21,6 +21,8 @@ PskSource: TypeAlias = Literal["msk", "emsk"]
 Protection: TypeAlias = Literal["none", "sealed"]
 """How HA and HoA travel to the mobile node: readable by the NAS, or sealed for the node alone."""
 
+DEFAULT_PROTECTION: Protection = "none"
+
 
 @dataclass(frozen=True, slots=True)
 class Assignment:

@@ -64,7 +64,7 @@ def make_pick_up(authority, leases, tls=None, **more):
         origin_host="aaa.home.test",
         origin_realm="home.test",
         pick_up=True,
-        **more,
+        **{"protection": "none"} | more,
     )
 
 

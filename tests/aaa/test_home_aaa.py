@@ -65,7 +65,7 @@ def make(authority, leases, **more):
         eap_servers(authority.server_config()),
         origin_host="aaa.home.test",
         origin_realm="home.test",
-        **more,
+        **{"protection": "none"} | more,
     )
 
 

@@ -88,7 +88,7 @@ class Lab:
             eap_servers(self.authority.server_config()),
             origin_host="aaa.home.test",
             origin_realm="home.test",
-            **more,
+            **{"protection": "none"} | more,
         )
         identity = f"{user}@home.test"
         authority = self.authority

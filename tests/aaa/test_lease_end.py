@@ -158,6 +158,7 @@ def test_a_subscriber_does_not_get_the_address_of_one_whose_session_lasts(author
             eap_servers(authority.server_config()),
             origin_host="aaa.home.test",
             origin_realm="home.test",
+            protection="none",
             session_timeout=60.0,
         )
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from agents.bootstrap.assignment import Protection, PskSource
+from agents.bootstrap.assignment import DEFAULT_PROTECTION, Protection, PskSource
 from agents.core.configuration import Configuration
 from agents.core.settings import FragmentSize, SessionLifetime
 from agents.diameter.config import PORT
@@ -50,7 +50,7 @@ class HomeNetworkConfiguration(Configuration, frozen=True, kw_only=True):
     ikev2: Ike2Settings | None = None
     preshared: tuple[PresharedPeer, ...] = ()
     psk_source: PskSource = "msk"
-    protection: Protection = "none"
+    protection: Protection = DEFAULT_PROTECTION
     eap_fragment_size: FragmentSize = 1000
     session_lifetime: SessionLifetime = 3600.0
     launch: Literal["resident", "script"] = "resident"

@@ -8,7 +8,7 @@ from typing import Annotated, Literal, TypeAlias
 
 import msgspec
 
-from agents.bootstrap.assignment import Protection, PskSource
+from agents.bootstrap.assignment import DEFAULT_PROTECTION, Protection, PskSource
 from agents.core.configuration import CommandNames, Configuration
 from agents.core.settings import BindingLifetime, DialectName, FragmentSize, PartOfLifetime
 from agents.core.unicast import home_agent_address
@@ -116,7 +116,7 @@ class MobileNodeConfiguration(Configuration, frozen=True, kw_only=True):
     ikev1: IkeSettings | None = None
     ikev2: Ike2Settings | None = None
     psk_source: PskSource = "msk"
-    protection: Protection = "none"
+    protection: Protection = DEFAULT_PROTECTION
     early: bool = False
     psk_file: str | None = None
     binding_lifetime: BindingLifetime = 420.0
