@@ -1,0 +1,139 @@
+"""What the home AAA server assigns by EAP, and who may have that."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field
+from ipaddress import IPv6Address
+from typing import Any
+
+import pytest
+
+from agents.bootstrap.assignment import Assignment
+from agents.diameter.eap import DiameterEapAnswer
+from agents.diameter.errors import ResultCode
+from agents.eap.peer import EapPeer
+from agents.eap.server import EapServer
+from agents.ike.esp import EspPair
+from agents.ikev2 import Credentials, Ikev2
+from agents.nodes.diameter_settings import DiameterPeer
+from agents.nodes.home_agent.authenticator import EapAuthenticator
+from agents.nodes.home_agent.settings import HomeAgentConfiguration
+from agents.nodes.ike_daemon.ikev2 import Ike2Settings
+from agents.nodes.tls import TlsSettings
+from tests.eap.conversation import Authority
+from tests.nodes.home_agent.two_subscribers import ALICE, BOB, CARE_OF, HA, HOME, SETTINGS, World
+
+NAME = "ha.home.test"
+
+
+@dataclass
+class Aaa:
+    """The AAA client as the authenticator sees it, with the home AAA server behind it."""
+
+    authority: Authority
+    homes: dict[str, IPv6Address] = field(default_factory=HOME.copy)
+    lifetime: float | None = None
+    servers: dict[bytes, EapServer] = field(default_factory=dict)
+
+    def ask(self, key: bytes, packet: bytes, answered: Any, **_: object) -> None:
+        server = self.servers.setdefault(key, EapServer(self.authority.server_config()))
+        payload = server.handle_response(packet)
+        code = ResultCode.MULTI_ROUND_AUTH if server.outcome is None else ResultCode.SUCCESS
+        answer = DiameterEapAnswer("session", code, "aaa.home.test", "home.test", payload)
+        if server.outcome == "success":
+            who = server.peer_name
+            answer = DiameterEapAnswer(
+                "session",
+                code,
+                "aaa.home.test",
+                "home.test",
+                payload,
+                msk=server.keys.msk,
+                assignment=Assignment(HA, 56, self.homes[who]),
+                session_timeout=self.lifetime,
+                user_name=who,
+            )
+        answered(answer)
+
+    def forget(self, key: bytes) -> None:
+        self.servers.pop(key, None)
+
+
+class EapWorld(World):
+    """The subscribers run EAP with the home AAA server, by way of IKEv2."""
+
+    def __init__(self, authority: Authority) -> None:
+        super().__init__()
+        self._authority = authority
+        files = authority.ca.issue_server(NAME, addresses=[HA]).write(authority.directory, "ha")
+        configuration = HomeAgentConfiguration(
+            host="C",
+            diameter_identity=NAME,
+            diameter_realm="home.test",
+            home=DiameterPeer(host="aaa.home.test", realm="home.test", address="::1"),
+            home_agent=SETTINGS,
+            ikev2=Ike2Settings(),
+            certificate=TlsSettings(
+                ca=str(authority.ca_path), certificate=str(files.certificate), key=str(files.key)
+            ),
+            identity=NAME,
+        )
+        self.aaa = Aaa(authority)
+        EapAuthenticator(self.host, configuration, self.aaa, self.home_agent, self.log)
+
+    def connect(self, who: str) -> EspPair | None:
+        """Let a subscriber ask for SAs for its home address; return what it has got."""
+        ca = self._authority.ca
+        files = ca.issue_client(who).write(self._authority.directory, who)
+        trusted = Credentials((ca.identity.certificate,))
+
+        def initiate(rng: random.Random) -> Ikev2:
+            config = Ike2Settings().config(who, responder=False)
+            node = Ikev2(rng=rng, local=CARE_OF[who], config=config, credentials=trusted)
+            eap = EapPeer(who, self._authority.client_config(files=files))
+            node.initiate(HA, (HOME[who], HA), self.host.clock, eap=eap)
+            return node
+
+        return self.ask(who, initiate)
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority.make(tmp_path_factory.mktemp("eap"))
+
+
+@pytest.fixture
+def world(authority: Authority) -> EapWorld:
+    return EapWorld(authority)
+
+
+def test_an_update_under_ones_own_sa_for_anothers_home_address_is_refused(world):
+    assert world.bind(HOME[ALICE], CARE_OF[ALICE], world.connect(ALICE))
+    pair = world.connect(BOB)
+    assert not world.bind(HOME[ALICE], CARE_OF[BOB], pair)
+    assert world.bind(HOME[BOB], CARE_OF[BOB], pair)
+    assert world.kernel.bound == {HOME[who]: CARE_OF[who] for who in (ALICE, BOB)}
+
+
+def test_nobody_has_sas_for_a_home_address_that_it_was_not_assigned(world):
+    world.aaa.homes[BOB] = HOME[BOB] + 1
+    assert world.connect(BOB) is None
+    assert world.homes_with_sas() == set()
+
+
+def test_a_home_address_that_is_held_is_refused_whatever_the_server_assigns(world):
+    world.connect(ALICE)
+    world.aaa.homes[BOB] = HOME[ALICE]
+    assert world.connect(BOB) is None
+    assert world.homes_with_sas() == {HOME[ALICE]}
+    assert world.home_agent.homes.holder(HOME[ALICE]) == ALICE
+
+
+def test_a_hold_ends_when_the_server_says(world):
+    world.aaa.lifetime = 60.0
+    assert world.bind(HOME[ALICE], CARE_OF[ALICE], world.connect(ALICE))
+    world.host.advance(60.0)
+    assert world.ends() == ["unbind", "uninstall", "forget"]
+    assert (world.kernel.bound, world.kernel.sas) == ({}, {})
+    assert world.home_agent.homes.holder(HOME[ALICE]) is None
