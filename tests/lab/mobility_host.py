@@ -1,8 +1,8 @@
 """One end of a home registration with static ESP keys: events on standard output, commands in.
 
 Arguments: mn or ha, and options as JSON. Commands are lines; of a mobile node: start, move ADDRESS,
-stop; of a home agent, which has authorised HOME_ADDRESS for ever: authorise ADDRESS LIFETIME, and
-revoke ADDRESS.
+stop; of a home agent, at which HOME_ADDRESS is held for ever: hold ADDRESS LIFETIME, and release
+ADDRESS.
 """
 
 from __future__ import annotations
@@ -11,22 +11,20 @@ import asyncio
 import json
 import random
 import sys
-from ipaddress import IPv6Address, IPv6Network
-
-from agents.shell.mobility import HomeAgentEndpoint, MobileNodeEndpoint
+from ipaddress import IPv6Address
 
 from agents.core.eventlog import EventLog
 from agents.core.machine import Event
 from agents.ike.esp import Encryption, EspPair, EspSa, Integrity
 from agents.kernel.home_agent import LinuxHomeAgent
 from agents.kernel.mobile_node import LinuxMobileNode
-from agents.mip6.home_agent import HomeAgent
 from agents.mip6.mobile_node import BindingAccepted, HomeRegistration
-from agents.nodes.home_agent.machine import Authorisations
+from agents.nodes.home_agent.service import HomeAgentService
+from agents.nodes.home_agent.settings import HomeAgentSettings
+from agents.shell.host import LinuxHost
 
 HOME_ADDRESS = IPv6Address("2001:db8:100::1234")
 HOME_AGENT = IPv6Address("2001:db8:100::1")
-PREFIX = IPv6Network("2001:db8:100::/64")
 TO_AGENT, TO_NODE = 0x1000, 0x2000
 ENCRYPTION_KEY, INTEGRITY_KEY = bytes(range(16)), bytes(range(32))
 
@@ -61,39 +59,33 @@ async def commands() -> asyncio.StreamReader:
 
 async def home_agent(log: EventLog, *, detect: bool) -> None:
     kernel = LinuxHomeAgent(HOME_AGENT, "home")
-    kernel.prepare()
-    machine = HomeAgent(
-        HOME_AGENT,
-        PREFIX,
-        kernel=kernel,
-        rng=random.SystemRandom(),
+    settings = HomeAgentSettings(
+        address=str(HOME_AGENT),
+        interface="home",
+        prefix="2001:db8:100::/64",
         duplicate_address_detection=detect,
     )
+    service = HomeAgentService(LinuxHost(), kernel, settings, log)
+    held = set()
 
-    def handle(event: Event) -> None:
-        authorisations.handle(event)
-        log(event)
-
-    endpoint = HomeAgentEndpoint(machine, HOME_AGENT, "home", handle)
-    authorisations = Authorisations(machine, endpoint.driver, kernel, log)
-
-    def authorise(home_address: IPv6Address, lifetime: float | None) -> None:
-        if authorisations.authorise(str(home_address), home_address, lifetime):
+    def hold(home_address: IPv6Address, lifetime: float | None) -> None:
+        if service.hold(str(home_address), home_address, lifetime):
+            held.add(home_address)
             kernel.install(pair(home_address, at_agent=True))
 
-    authorise(HOME_ADDRESS, None)
+    hold(HOME_ADDRESS, None)
     log.write("Ready")
     reader = await commands()
     while line := (await reader.readline()).decode().split():
         match line:
-            case ["authorise", address, lifetime]:
-                authorise(IPv6Address(address), float(lifetime))
-                log.write("Authorised")
-            case ["revoke", address]:
-                authorisations.end(address)
-    endpoint.close()
+            case ["hold", address, lifetime]:
+                hold(IPv6Address(address), float(lifetime))
+                log.write("Held")
+            case ["release", address]:
+                service.release(address)
+    service.close()
     kernel.release()
-    for home_address in {HOME_ADDRESS, *machine.bindings}:
+    for home_address in held:
         kernel.forget(home_address)
     kernel.close()
     log.write("Released")
@@ -117,20 +109,20 @@ async def mobile_node(log: EventLog, *, home_address: str, care_of: str, lifetim
             kernel.open_tunnel()
         log(event)
 
-    endpoint = MobileNodeEndpoint(machine, home, handle)
-    driver = endpoint.driver
+    host = LinuxHost()
+    endpoint = host.mobility_headers(machine, home, handle)
     log.write("Ready")
     reader = await commands()
     while line := (await reader.readline()).decode().split():
         match line:
             case ["start"]:
-                driver.call(machine.start, driver.now())
+                endpoint.call(machine.start, host.now())
             case ["move", address]:
                 kernel.move(IPv6Address(address))
-                driver.call(machine.move, IPv6Address(address), driver.now())
+                endpoint.call(machine.move, IPv6Address(address), host.now())
             case ["stop"]:
                 kernel.close_tunnel()
-                driver.call(machine.stop, driver.now())
+                endpoint.call(machine.stop, host.now())
     endpoint.close()
     kernel.release()
     kernel.close()

@@ -121,9 +121,9 @@ def test_what_an_authorisation_allowed_ends_with_it(network: Network) -> None:
     mn.command("start")
     mn.wait_for("BindingAccepted")
     assert network.cn.pings(HOME_ADDRESS)
-    ha.command(f"revoke {HOME_ADDRESS}")
+    ha.command(f"release {HOME_ADDRESS}")
     assert ha.wait_for("BindingRemoved")["cause"] == "no longer authorised"
-    ha.wait_for("AuthorisationEnded")
+    ha.wait_for("HomeAddressReleased")
     assert "proto esp" not in network.ha.run("ip xfrm state")
     assert not network.cn.pings(HOME_ADDRESS)
     # The former holder goes on with the SAs that it still has.
@@ -135,11 +135,11 @@ def test_what_an_authorisation_allowed_ends_with_it(network: Network) -> None:
 
 def test_an_authorisation_bounds_the_binding(network: Network) -> None:
     ha, mn = network.home_agent(), network.mobile_node(lifetime=420)
-    ha.command(f"authorise {HOME_ADDRESS} 9")
-    ha.wait_for("Authorised")
+    ha.command(f"hold {HOME_ADDRESS} 9")
+    ha.wait_for("Held")
     mn.command("start")
     assert mn.wait_for("BindingAccepted")["lifetime"] in (4, 8)
-    ha.wait_for("AuthorisationEnded")
+    ha.wait_for("HomeAddressReleased")
     assert not network.cn.pings(HOME_ADDRESS)
 
 
