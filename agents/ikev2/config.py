@@ -165,6 +165,14 @@ The last wait ends after about 23 s.
 TIMING_UP = Timing(initial=1.0, maximum=30.0, count=12)
 """Those of other requests over an IKE SA that is up (section 2.4): a dozen in some four minutes."""
 
+TIMING_SUSPECTED = Timing(initial=0.25, count=5)
+"""Those of a request to a peer that is said to have forgotten the IKE SA (section 2.21.4).
+
+Anybody may say so, hence a live peer must have time to answer: five transmissions, doubling from
+a quarter of a second, which is more than a round trip takes, end after some 8 s. Where a tenth of
+all datagrams is lost in either direction, one such test in 4,000 finds a live peer dead.
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Grant:
@@ -233,6 +241,7 @@ class Config:
 
     timing: Timing = TIMING
     timing_up: Timing = TIMING_UP
+    timing_suspected: Timing = TIMING_SUSPECTED
     negotiation_timeout: float = 30.0
     """The longest that IKE_SA_INIT and IKE_AUTH together may take on either side."""
 

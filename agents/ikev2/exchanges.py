@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agents.core.machine import PeerError
+from agents.core.machine import Address, PeerError
 from agents.core.reader import WireError
 from agents.ikev2 import events
 from agents.ikev2.constants import Exchange, NotifyType, PayloadType, ProtocolId
@@ -24,13 +24,16 @@ from agents.ikev2.sa import (
     RekeyRequested,
     Task,
 )
-from agents.ikev2.wire import Payload
+from agents.ikev2.wire import Message, Payload, decode_chain
 
 RETRY_AFTER = 1.0
 """Seconds between a temporary failure and the next try, more or less by a random half of it.
 
 It doubles from try to try: the peer may be resending what is in the way (section 2.25).
 """
+
+SUSPECT_AGAIN = 10.0
+"""Seconds between two tests of a peer because of what anybody may have sent (section 2.21.4)."""
 
 
 class Exchanges:
@@ -245,6 +248,31 @@ class Exchanges:
         self._rekey.resolve(sa, now)
         self._host.close(sa, "the peer does not answer", now)
         self.pump(sa.successor or sa, now)
+
+    def handle_hint(self, sa: IkeSa, message: Message, source: Address, now: float) -> None:
+        """Take an unprotected response: it proves nothing, and changes no SA (section 2.21.4).
+
+        If it says that the peer does not know the IKE SA, the peer is asked whether it lives, and
+        has less time than usual to answer; what is under way is asked already. Forgers can have
+        that done once in a while, and no more.
+        """
+        host = self._host
+        try:
+            contents = Contents.of(decode_chain(message.first, message.body))
+        except (WireError, PeerError) as error:
+            host.discard(source, f"an unprotected response: {error}", now)
+            return
+        names = ", ".join(NotifyType.text(n.type) for n in contents.notifications)
+        host.discard(source, f"an unauthenticated response says {names}", now)
+        forgotten = contents.note(NotifyType.INVALID_IKE_SPI) is not None
+        # A peer that replaces an IKE SA may have lost the answer: it does not know the new one yet.
+        if not forgotten or not sa.up or not sa.used or source != sa.address:
+            return
+        if now >= sa.suspected_at + SUSPECT_AGAIN:
+            sa.suspected_at = now
+            if sa.request is None:
+                self.ask(sa, Probe(), now)
+            host.hasten(sa, now)
 
     def probe(self, sa: IkeSa, now: float) -> None:
         """After a silence, ask whether the peer lives."""

@@ -210,6 +210,13 @@ class Host:
         sa.request = None
         self.timers.cancel((Timer.RETRANSMIT, sa.spi, 0))
 
+    def hasten(self, sa: IkeSa, now: float) -> None:
+        """Give the peer less time to answer the request that is under way."""
+        if sa.request is not None:
+            timing = self.config.timing_suspected
+            sa.request.retransmission = Retransmission(timing, self.rng, now)
+            self.timers.set((Timer.RETRANSMIT, sa.spi, 0), sa.request.retransmission.deadline)
+
     def respond(self, sa: IkeSa, payloads: Sequence[Payload]) -> None:
         """Answer the peer's last request; the answer is kept for duplicates."""
         if sa.sealer is None or sa.heard is None:

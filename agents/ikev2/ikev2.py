@@ -13,7 +13,7 @@ from agents.ike.half_open import MAX_UNPROVEN
 from agents.ike.psk import PskEntry
 from agents.ikev2 import events
 from agents.ikev2.config import Allocate, Config, Credentials, Grant, Selectors
-from agents.ikev2.constants import Exchange, NotifyType
+from agents.ikev2.constants import Exchange, NotifyType, PayloadType
 from agents.ikev2.deadlines import Deadlines
 from agents.ikev2.exchanges import Exchanges
 from agents.ikev2.grammar import Contents
@@ -275,6 +275,8 @@ class Ikev2:
         sa = host.sas.get(header.spi_r if header.initiator else header.spi_i)
         if sa is None or sa.initiator == header.initiator:
             host.discard(source, "the SPIs belong to no IKE SA", now)
+            if sa is None:
+                self._responder.disown(message, source, now)
         elif header.exchange == Exchange.IKE_SA_INIT:
             self._handle_init_response(sa, message, source, now)
         elif header.spi_i != sa.spi_i or header.spi_r != sa.spi_r:
@@ -294,6 +296,9 @@ class Ikev2:
 
     def _handle_response(self, sa: IkeSa, message: Message, source: Address, now: float) -> None:
         host, header, request = self._host, message.header, sa.request
+        if message.first == PayloadType.NOTIFY:
+            self._exchanges.handle_hint(sa, message, source, now)
+            return
         if (
             request is None
             or sa.sealer is None

@@ -7,6 +7,7 @@ from dataclasses import replace
 from ipaddress import IPv6Address
 
 from agents.core.machine import Address, PeerError
+from agents.core.rate import TokenBucket
 from agents.core.reader import WireError
 from agents.crypto import dh
 from agents.eap.lower import FAILURE, SUCCESS, identity_response
@@ -58,6 +59,10 @@ from agents.ikev2.wire import NO_SPI, Header, Message, Payload, decode_chain, en
 _ANSWERED = {NotifyType.NO_PROPOSAL_CHOSEN, NotifyType.UNSUPPORTED_CRITICAL_PAYLOAD}
 """Errors in IKE_SA_INIT that the initiator is told of; others stay silent (section 2.21.1)."""
 
+DISOWNED_PER_SECOND, DISOWNED_AT_ONCE = 20.0, 100
+"""How many requests over unknown IKE SAs are answered (section 2.21.4): all peers of a home agent
+that has restarted ask sooner or later, and ask again."""
+
 
 class Responder:
     """Answers those who make IKE SAs; `established` is called for each one that is up."""
@@ -66,6 +71,7 @@ class Responder:
         self._host = host
         self._established = established
         self._cookies = Cookies(host.rng)
+        self._disowned = TokenBucket(DISOWNED_PER_SECOND, DISOWNED_AT_ONCE)
 
     # IKE_SA_INIT.
 
@@ -113,6 +119,17 @@ class Responder:
         """Answer a request outside of an IKE SA (section 1.5)."""
         back = replace(header, initiator=not header.initiator, response=True)
         self._host.send(encode_plain(back, [notification.payload()]), source)
+
+    def disown(self, message: Message, source: Address, now: float) -> None:
+        """Tell whoever sends a request over an IKE SA that is not known here (section 2.21.4).
+
+        Responses are never answered, or two hosts could answer each other for ever. The answer is
+        shorter than any encrypted request, and there are only so many: it is no use for floods.
+        """
+        if message.header.response or message.first != PayloadType.SK:
+            return
+        if self._disowned.take(now):
+            self.refuse_plain(message.header, source, Notification(NotifyType.INVALID_IKE_SPI))
 
     def _answer_init(
         self, message: Message, contents: Contents, nonce: bytes, source: Address, now: float

@@ -297,6 +297,9 @@ class IkeSa:
     """What this one is the rival of, until it is known which one takes over."""
 
     successor: IkeSa | None = None
+    suspected_at: float = -math.inf
+    """When the peer was last said, by whomever, not to know it."""
+
     hint: str = ""
     """What an unauthenticated notification has claimed."""
 
@@ -314,6 +317,12 @@ class IkeSa:
     def expected_id(self) -> int:
         """The message id of the peer's next request."""
         return self.heard.header.message_id + 1 if self.heard else 0
+
+    @property
+    def used(self) -> bool:
+        """Whether the peer is known to have it: it has sent something over it, or made it last."""
+        answered = self.next_id - (self.request is not None)
+        return self.initiator or self.heard is not None or answered > 0
 
     @property
     def up(self) -> bool:
