@@ -7,13 +7,13 @@ from ipaddress import IPv6Address
 
 from agents.core.machine import PeerError
 from agents.crypto.certificates import Certificate
+from agents.ike.identities import Identity
 from agents.ike.psk import PskEntry
 from agents.ikev2.certificates import decode_certificates, named, refused, verify_chain
 from agents.ikev2.config import Credentials
 from agents.ikev2.constants import AuthMethod, NotifyType, PayloadType
 from agents.ikev2.grammar import Contents
 from agents.ikev2.host import Host
-from agents.ikev2.identities import Identity
 from agents.ikev2.keys import IkeKeys, shared_key_auth
 from agents.ikev2.payloads import Authentication
 from agents.ikev2.sa import IkeSa, Transcript

@@ -10,6 +10,7 @@ from agents.core.machine import PeerError
 from agents.core.reader import WireError
 from agents.crypto import dh
 from agents.eap.lower import EapPeerLike
+from agents.ike.identities import Identity
 from agents.ikev2 import child, events
 from agents.ikev2.addresses import assignment, request_payload
 from agents.ikev2.auth import (
@@ -39,7 +40,6 @@ from agents.ikev2.constants import (
 )
 from agents.ikev2.grammar import Contents, Form
 from agents.ikev2.host import Host, Timer
-from agents.ikev2.identities import Identity
 from agents.ikev2.keys import IkeKeys
 from agents.ikev2.payloads import (
     Authentication,

@@ -12,6 +12,7 @@ from agents.core.reader import WireError
 from agents.crypto import dh
 from agents.eap.lower import FAILURE, SUCCESS, identity_response
 from agents.ike.half_open import MAX_UNPROVEN
+from agents.ike.identities import Identity
 from agents.ike.psk import PskEntry
 from agents.ikev2 import child, events
 from agents.ikev2.addresses import config_reply, config_request
@@ -42,7 +43,6 @@ from agents.ikev2.constants import (
 from agents.ikev2.cookies import Cookies
 from agents.ikev2.grammar import Contents, Form
 from agents.ikev2.host import Host, Timer, error_notification
-from agents.ikev2.identities import Identity
 from agents.ikev2.keys import IkeKeys
 from agents.ikev2.payloads import (
     Authentication,

@@ -13,10 +13,10 @@ from agents.core.machine import Address, Retransmission
 from agents.crypto.dh import KeyPair
 from agents.eap.lower import EapPeerLike
 from agents.ike.esp import EspPair
+from agents.ike.identities import Identity
 from agents.ike.psk import PskEntry
 from agents.ikev2.config import Grant, IkeProposal, Selectors
 from agents.ikev2.grammar import Contents
-from agents.ikev2.identities import Identity
 from agents.ikev2.keys import IkeKeys
 from agents.ikev2.sealing import Sealer
 from agents.ikev2.wire import Message, Payload

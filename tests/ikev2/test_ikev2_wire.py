@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from agents.core.machine import Discarded, PeerError
 from agents.core.reader import WireError
+from agents.ike.identities import Identity
 from agents.ikev2 import Config, EspProposal, Failed, IkeDeleted, IkeEstablished, IkeProposal
 from agents.ikev2.constants import ConfigType, Exchange, NotifyType, PayloadType
 from agents.ikev2.grammar import Contents, Form
-from agents.ikev2.identities import Identity
 from agents.ikev2.payloads import (
     Authentication,
     Configuration,

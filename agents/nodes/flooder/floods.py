@@ -18,6 +18,7 @@ from agents.diameter.capabilities import capabilities_request
 from agents.diameter.config import PORT as DIAMETER_PORT
 from agents.diameter.config import NodeConfig
 from agents.eap.lower import EapKeysLike, identity_response
+from agents.ike.identities import Identity
 from agents.ikev1.config import Config as IkeV1Config
 from agents.ikev1.ikev1 import Ikev1
 from agents.ikev1.wire import COOKIE_LENGTH, NO_COOKIE
@@ -28,7 +29,6 @@ from agents.ikev2.config import Config as IkeV2Config
 from agents.ikev2.constants import Exchange, NotifyType, PayloadType
 from agents.ikev2.grammar import Contents
 from agents.ikev2.host import NONCE_LENGTH
-from agents.ikev2.identities import Identity
 from agents.ikev2.keys import IkeKeys
 from agents.ikev2.payloads import (
     KeyExchange,
