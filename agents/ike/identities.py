@@ -1,4 +1,4 @@
-"""Identities (RFC 7296 section 3.5)."""
+"""Identities (RFC 2407 section 4.6.2, RFC 7296 section 3.5)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Self
 from cryptography import x509
 
 from agents.core.reader import Reader, WireError
-from agents.ikev2.constants import IdType
+from agents.ike.constants import IdType
 
 MAX_LENGTH = 1024
 MAX_NAME = 253
@@ -22,12 +22,15 @@ class Identity:
 
     type: int
     data: bytes
+    protocol: int = 0
+    port: int = 0
+    """IKEv1: of what traffic alone, 0 for all; reserved in IKEv2."""
 
     @classmethod
     def of(cls, text: str) -> Self:
         """Return the identity that a text means: an address, an NAI, a DN, or a domain name."""
         try:
-            return cls(IdType.IPV6_ADDR, IPv6Address(text).packed)
+            return cls.of_address(IPv6Address(text))
         except AddressValueError:
             pass
         if "=" in text:
@@ -35,11 +38,16 @@ class Identity:
         return cls(IdType.RFC822_ADDR if "@" in text else IdType.FQDN, text.encode())
 
     @classmethod
+    def of_address(cls, address: IPv6Address, protocol: int = 0) -> Self:
+        """Return the identity of an address, of one upper-layer protocol if not 0."""
+        return cls(IdType.IPV6_ADDR, address.packed, protocol)
+
+    @classmethod
     def decode(cls, body: bytes) -> Self:
         """Read the body; an address must have its length, a name no more than it may."""
         r = Reader(body)
-        kind, _ = r.u8(), r.u24()
-        identity = cls(kind, r.rest())
+        kind, protocol, port = r.u8(), r.u8(), r.u16()
+        identity = cls(kind, r.rest(), protocol, port)
         if kind == IdType.IPV6_ADDR and len(identity.data) != 16:
             raise WireError(f"an IPv6 address of {len(identity.data)} octets")
         name = kind in (IdType.FQDN, IdType.RFC822_ADDR)
@@ -49,7 +57,7 @@ class Identity:
 
     def encode(self) -> bytes:
         """Return the body; this is what AUTH covers too."""
-        return bytes((self.type, 0, 0, 0)) + self.data
+        return bytes((self.type, self.protocol)) + self.port.to_bytes(2) + self.data
 
     @property
     def address(self) -> IPv6Address | None:

@@ -4,24 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from ipaddress import IPv6Address
-from typing import Protocol
 
 from agents.eap.names import canonical_identity
+from agents.ike.identities import Identity
 
 MAX_CANDIDATES = 8
 """Keys that are tried for one address, the latest first: each costs a derivation of keys."""
-
-
-class Identity(Protocol):
-    """What the ID payload of either IKE version says."""
-
-    @property
-    def address(self) -> IPv6Address | None:
-        """The IPv6 address, if this is one."""
-
-    @property
-    def text(self) -> str:
-        """The identity for people, and as the owner knows it."""
 
 
 @dataclass(frozen=True, slots=True)

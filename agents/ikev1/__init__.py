@@ -1,7 +1,9 @@
 """IKEv1 (RFC 2407, 2408, 2409) with pre-shared keys, no I/O."""
 
-from agents.ikev1.config import Config, EspProposal, IkeProposal, Selectors
-from agents.ikev1.constants import Mode, Role
+from agents.ike.constants import Role
+from agents.ike.selectors import Selectors
+from agents.ikev1.config import Config, EspProposal, IkeProposal
+from agents.ikev1.constants import Mode
 from agents.ikev1.events import (
     ChildAbandoned,
     ChildDeleted,

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from ipaddress import IPv6Address
 
+from agents.ike.constants import LOWEST_ESP_SPI, Role
+from agents.ike.selectors import Selectors
 from agents.ikev1 import events
-from agents.ikev1.config import Selectors
-from agents.ikev1.constants import Role
 from agents.ikev1.host import Child, Host, Timer
-
-LOWEST_SPI = 0x100
-"""Smaller SPIs are reserved (RFC 4303 section 2.1)."""
 
 
 class Children:
@@ -27,7 +24,7 @@ class Children:
         """Return an SPI that no SA of this host uses."""
         while True:
             spi = self._host.rng.getrandbits(32)
-            if spi >= LOWEST_SPI and spi not in self._children and spi not in self._reserved:
+            if spi >= LOWEST_ESP_SPI and spi not in self._children and spi not in self._reserved:
                 return spi
 
     def reserve(self, spi: int, holder: str) -> None:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from ipaddress import IPv6Address
-from typing import NamedTuple
 
 from agents.core.machine import Timing
 from agents.crypto.dh import ECP256, GROUPS, MODP2048
 from agents.crypto.prf import HMAC_SHA1, HMAC_SHA2_256, Prf
+from agents.ike.constants import PORT
 from agents.ike.esp import Integrity
 from agents.ikev1.constants import Mode
 
-MOBILITY_HEADER = 135
 HASHES = {2: HMAC_SHA1, 4: HMAC_SHA2_256}
 """Hash algorithms of phase 1 (RFC 2409 appendix A, IANA)."""
 
@@ -21,18 +19,6 @@ ESP_INTEGRITY = {2: Integrity.HMAC_SHA1_96, 5: Integrity.HMAC_SHA2_256_128}
 
 INTEGRITY_KEY_LENGTH = {Integrity.HMAC_SHA1_96: 20, Integrity.HMAC_SHA2_256_128: 32}
 """Key lengths in octets."""
-
-
-class Selectors(NamedTuple):
-    """The traffic of an SA as the initiator sees it: for a mobile node HoA, HA, protocol 135."""
-
-    local: IPv6Address
-    remote: IPv6Address
-    protocol: int = MOBILITY_HEADER
-
-    def mirrored(self) -> Selectors:
-        """Return the same traffic as the other side sees it."""
-        return Selectors(self.remote, self.local, self.protocol)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +69,7 @@ TIMING = Timing(initial=1.0, maximum=8.0, count=5)
 class Config:
     """Settings of an `Ikev1`; lists are in order of preference, times in seconds.
 
-    `identity` is an NAI (ID_USER_FQDN) or an address; without it the local address is sent.
+    `identity` is an NAI (ID_RFC822_ADDR) or an address; without it the local address is sent.
     With `pfs`, a group number, every quick mode exchanges keys in that group and a responder
     insists on one; without, a responder takes what the initiator wants. Aggressive mode offers
     only the proposals that share the first one's group (RFC 2409 section 5).
@@ -131,7 +117,7 @@ class Config:
     """Pairs of ESP SAs of one identity; while one replaces another there are two."""
 
     initial_contact: bool = True
-    port: int = 500
+    port: int = PORT
 
     def __post_init__(self) -> None:
         if not self.proposals or not self.esp_proposals:

@@ -50,16 +50,6 @@ class ProtocolId(IntEnum):
     ESP = 3
 
 
-class IdType(IntEnum):
-    """Identification types (RFC 2407 section 4.6.2.1)."""
-
-    IPV4_ADDR = 1
-    FQDN = 2
-    USER_FQDN = 3
-    IPV6_ADDR = 5
-    KEY_ID = 11
-
-
 class IkeAttribute(IntEnum):
     """Attributes of phase 1 (RFC 2409 appendix A)."""
 
@@ -126,13 +116,6 @@ LIFE_SECONDS = 1
 
 VENDOR_DPD = bytes.fromhex("afcad71368a1f1c96b8696fc77570100")
 """Vendor id of dead peer detection (RFC 3706 section 5.1)."""
-
-
-class Role(Enum):
-    """Which side of an exchange the local host is."""
-
-    INITIATOR = "initiator"
-    RESPONDER = "responder"
 
 
 class Mode(Enum):

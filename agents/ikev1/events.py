@@ -6,9 +6,21 @@ from dataclasses import dataclass
 from ipaddress import IPv6Address
 
 from agents.core.machine import Event, secret
+from agents.ike.constants import Role
 from agents.ike.esp import EspPair
-from agents.ikev1.config import Selectors
-from agents.ikev1.constants import Mode, Role
+from agents.ike.events import ChildDeleted, ChildEstablished, ChildKeyed, Failed
+from agents.ikev1.constants import Mode
+
+__all__ = [
+    "ChildAbandoned",
+    "ChildDeleted",
+    "ChildEstablished",
+    "ChildKeyed",
+    "Failed",
+    "Phase1Deleted",
+    "Phase1Established",
+    "Phase1Started",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,45 +55,8 @@ class Phase1Deleted(Event):
 
 
 @dataclass(frozen=True, slots=True)
-class ChildKeyed(Event):
-    """Responder: quick mode message 2 is queued; the peer may use the SAs from now on."""
-
-    peer: IPv6Address
-    pair: EspPair
-
-
-@dataclass(frozen=True, slots=True)
-class ChildEstablished(Event):
-    """Initiator: quick mode message 3 is queued. Responder: it was accepted."""
-
-    peer: IPv6Address
-    pair: EspPair
-
-
-@dataclass(frozen=True, slots=True)
 class ChildAbandoned(Event):
     """Responder: the SAs of a `ChildKeyed` are void, for message 3 never came."""
 
     peer: IPv6Address
     pair: EspPair
-
-
-@dataclass(frozen=True, slots=True)
-class ChildDeleted(Event):
-    """A pair of SAs has expired, was deleted by either side, or was replaced."""
-
-    peer: IPv6Address
-    spis: tuple[int, int]
-    """Inbound, outbound."""
-
-    pair: EspPair
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Failed(Event):
-    """A negotiation has come to nothing; `selectors` is set if it was for ESP SAs."""
-
-    peer: IPv6Address
-    reason: str
-    selectors: Selectors | None = None

@@ -12,10 +12,12 @@ from typing import TypeAlias
 
 from agents.core.machine import Address, Discarded, Event, PeerError, Retransmission
 from agents.core.timers import Timers
+from agents.ike.constants import Role
 from agents.ike.esp import EspPair
 from agents.ike.psk import PskStore
-from agents.ikev1.config import Config, Selectors
-from agents.ikev1.constants import NotifyType, Role
+from agents.ike.selectors import Selectors
+from agents.ikev1.config import Config
+from agents.ikev1.constants import NotifyType
 from agents.ikev1.negotiation import Established, Negotiation
 from agents.ikev1.phase2 import QuickMode, Sealer
 from agents.ikev1.wire import Message

@@ -9,10 +9,12 @@ from ipaddress import IPv6Address
 from agents.core.machine import Address, Discarded, Event
 from agents.core.reader import WireError
 from agents.eap.names import canonical_identity
+from agents.ike.constants import Role
 from agents.ike.psk import PskEntry
+from agents.ike.selectors import Selectors
 from agents.ikev1.children import Children
-from agents.ikev1.config import Config, Selectors
-from agents.ikev1.constants import Exchange, Role
+from agents.ikev1.config import Config
+from agents.ikev1.constants import Exchange
 from agents.ikev1.host import Host, IsakmpSa, Timer
 from agents.ikev1.negotiation import Established
 from agents.ikev1.phase1_driver import Phase1Driver

@@ -9,19 +9,14 @@ from ipaddress import IPv6Address
 from typing import TypeAlias
 
 from agents.crypto import dh
+from agents.ike.constants import Role
+from agents.ike.identities import Identity
 from agents.ike.psk import PskEntry, PskStore
 from agents.ikev1.config import Config
-from agents.ikev1.constants import Exchange, Flag, IdType, Mode, Role
+from agents.ikev1.constants import Exchange, Flag, Mode
 from agents.ikev1.keys import Keys, Transcript, encrypt
 from agents.ikev1.proposals import IkeChoice
-from agents.ikev1.wire import (
-    HEADER_LENGTH,
-    Header,
-    Identification,
-    Payload,
-    SecurityAssociation,
-    encode_chain,
-)
+from agents.ikev1.wire import HEADER_LENGTH, Header, Payload, SecurityAssociation, encode_chain
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,16 +134,9 @@ class Negotiation:
         return self.mode.exchange
 
 
-def local_identity(n: Negotiation) -> Identification:
+def local_identity(n: Negotiation) -> Identity:
     """Return the identity that the configuration gives, by default the local address."""
-    text = n.config.identity
-    if text is None:
-        return Identification.of_address(n.local)
-    try:
-        return Identification.of_address(IPv6Address(text))
-    except ValueError:
-        kind = IdType.USER_FQDN if "@" in text else IdType.FQDN
-        return Identification(kind, 0, 0, text.encode())
+    return Identity.of(n.config.identity or str(n.local))
 
 
 def encode_message(

@@ -12,16 +12,11 @@ from agents.core.machine import PeerError
 from agents.core.reader import WireError
 from agents.crypto import dh
 from agents.crypto.ciphers import AES_BLOCK
+from agents.ike.constants import Role
+from agents.ike.identities import Identity
 from agents.ike.psk import PskEntry
 from agents.ikev1 import grammar
-from agents.ikev1.constants import (
-    VENDOR_DPD,
-    Mode,
-    NotifyType,
-    PayloadType,
-    ProtocolId,
-    Role,
-)
+from agents.ikev1.constants import VENDOR_DPD, Mode, NotifyType, PayloadType, ProtocolId
 from agents.ikev1.keys import Keys, Transcript, decrypt, skeyid_of
 from agents.ikev1.negotiation import (
     AggressiveAnswered,
@@ -40,7 +35,6 @@ from agents.ikev1.negotiation import (
 from agents.ikev1.proposals import IkeChoice, accept_ike, choose_ike, offer_ike
 from agents.ikev1.wire import (
     NO_COOKIE,
-    Identification,
     Message,
     Notification,
     Payload,
@@ -150,7 +144,7 @@ def answer_main(n: Negotiation, payloads: Sequence[Payload]) -> bytes:
 
 
 def _check_identity(entry: PskEntry, peer: IPv6Address, body: bytes) -> None:
-    claimed = Identification.decode(body)
+    claimed = Identity.decode(body)
     if not entry.belongs_to(claimed, peer):
         raise PeerError(
             f"the identity {claimed.text} does not belong to the pre-shared key",
@@ -169,7 +163,7 @@ def answer_aggressive(
     offer = grammar.find(payloads, PayloadType.SA)
     choice, answer = choose_ike(SecurityAssociation.decode(offer), n.config)
     identity_i = grammar.find(payloads, PayloadType.ID)
-    claimed = Identification.decode(identity_i)
+    claimed = Identity.decode(identity_i)
     known = n.psks.by_identity(claimed, n.peer)
     if not known:
         raise _no_psk(claimed.text)
@@ -328,7 +322,7 @@ def _establish(
         state.keys,
         iv,
         state.choice.lifetime,
-        Identification.decode(claimed).text,
+        Identity.decode(claimed).text,
         n.role is Role.RESPONDER and _says_initial_contact(payloads),
     )
 

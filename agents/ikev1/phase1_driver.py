@@ -8,10 +8,11 @@ from ipaddress import IPv6Address
 from agents.core.machine import Address, PeerError
 from agents.core.reader import WireError
 from agents.crypto.dh import KeyPair
+from agents.ike.constants import Role
 from agents.ike.half_open import MAX_UNPROVEN, HalfOpen
+from agents.ike.selectors import Selectors
 from agents.ikev1 import events, grammar, phase1
-from agents.ikev1.config import Selectors
-from agents.ikev1.constants import Exchange, Mode, NotifyType, PayloadType, ProtocolId, Role
+from agents.ikev1.constants import Exchange, Mode, NotifyType, PayloadType, ProtocolId
 from agents.ikev1.host import Host, IsakmpSa, Timer, is_fatal
 from agents.ikev1.negotiation import Established, Negotiation
 from agents.ikev1.wire import (

@@ -12,9 +12,12 @@ from typing import TypeAlias
 from agents.core.machine import PeerError
 from agents.core.reader import Reader, WireError
 from agents.crypto import dh
+from agents.ike.constants import Role
 from agents.ike.esp import Encryption, EspPair, EspSa
+from agents.ike.identities import Identity
+from agents.ike.selectors import Selectors
 from agents.ikev1 import grammar
-from agents.ikev1.config import INTEGRITY_KEY_LENGTH, Config, Selectors
+from agents.ikev1.config import INTEGRITY_KEY_LENGTH, Config
 from agents.ikev1.constants import (
     LIFE_SECONDS,
     EspAttribute,
@@ -23,7 +26,6 @@ from agents.ikev1.constants import (
     NotifyType,
     PayloadType,
     ProtocolId,
-    Role,
 )
 from agents.ikev1.keys import decrypt, encrypt
 from agents.ikev1.negotiation import Established, Negotiation, encode_message
@@ -31,7 +33,6 @@ from agents.ikev1.phase1 import NONCE_LENGTH, agree
 from agents.ikev1.proposals import EspChoice, accept_esp, choose_esp, offer_esp
 from agents.ikev1.wire import (
     Attribute,
-    Identification,
     Message,
     Notification,
     Payload,
@@ -129,8 +130,7 @@ def verify(expected: bytes, payloads: Sequence[Payload]) -> None:
 
 
 def _identities(selectors: Selectors) -> list[Payload]:
-    ends = (selectors.local, selectors.remote)
-    bodies = [Identification.of_address(end, selectors.protocol).encode() for end in ends]
+    bodies = [Identity.of_address(e, selectors.protocol).encode() for e in selectors.ends]
     return [Payload(PayloadType.ID, body) for body in bodies]
 
 
@@ -158,7 +158,7 @@ def request(
 
 def _requested_selectors(payloads: Sequence[Payload]) -> Selectors:
     """Return what the initiator wants, as it sees it."""
-    ids = [Identification.decode(b) for b in grammar.find_all(payloads, PayloadType.ID)]
+    ids = [Identity.decode(b) for b in grammar.find_all(payloads, PayloadType.ID)]
     if len(ids) != 2:
         raise PeerError("no client identities", NotifyType.INVALID_ID_INFORMATION)
     source, destination = ids[0].address, ids[1].address
@@ -202,10 +202,8 @@ def _pair(
             lifetime=choice.lifetime,
         )
 
-    return EspPair(
-        inbound=sa(spis[0], selectors.remote, selectors.local),
-        outbound=sa(spis[1], selectors.local, selectors.remote),
-    )
+    local, remote = selectors.ends
+    return EspPair(inbound=sa(spis[0], remote, local), outbound=sa(spis[1], local, remote))
 
 
 def _shared(key_pair: dh.KeyPair | None, payloads: Sequence[Payload]) -> bytes:

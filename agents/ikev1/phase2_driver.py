@@ -6,11 +6,12 @@ from collections.abc import Callable
 
 from agents.core.machine import PeerError
 from agents.core.reader import WireError
+from agents.ike.constants import Role
 from agents.ike.half_open import MAX_UNPROVEN
+from agents.ike.selectors import Selectors
 from agents.ikev1 import events, grammar, phase2
 from agents.ikev1.children import Children
-from agents.ikev1.config import MOBILITY_HEADER, Selectors
-from agents.ikev1.constants import Exchange, NotifyType, PayloadType, ProtocolId, Role
+from agents.ikev1.constants import Exchange, NotifyType, PayloadType, ProtocolId
 from agents.ikev1.host import Child, Host, IsakmpSa, QuickRecord, Timer
 from agents.ikev1.phase2 import Done, Replied, Requested, Sealer
 from agents.ikev1.wire import Deletion, Message, Notification, Payload
@@ -132,7 +133,7 @@ class Phase2Driver:
     def _authorise(self, sa: IsakmpSa, wanted: Selectors) -> None:
         """Allow the HoA that the peer's key stands for, and what is up already."""
         home_address = sa.n.entry.home_address if sa.n.entry else None
-        if wanted == (self._host.local, home_address, MOBILITY_HEADER):
+        if home_address and wanted == Selectors(self._host.local, home_address):
             return
         if self._children.known(sa.holder, wanted):
             return

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv6Address
 from typing import NamedTuple, Self
 
 from agents.core.reader import Reader, WireError
-from agents.ikev1.constants import DOI_IPSEC, SITUATION_IDENTITY_ONLY, Flag, IdType, PayloadType
+from agents.ikev1.constants import DOI_IPSEC, SITUATION_IDENTITY_ONLY, Flag, PayloadType
 
 HEADER_LENGTH = 28
 COOKIE_LENGTH = 8
@@ -260,48 +259,6 @@ class SecurityAssociation:
         return head + encode_chain(
             [Payload(PayloadType.PROPOSAL, p.encode()) for p in self.proposals]
         )
-
-
-@dataclass(frozen=True, slots=True)
-class Identification:
-    """The body of an ID payload (RFC 2407 section 4.6.2)."""
-
-    type: int
-    protocol: int
-    port: int
-    data: bytes
-
-    @classmethod
-    def of_address(cls, address: IPv6Address, protocol: int = 0) -> Self:
-        """Return the identity of an address, of one upper-layer protocol if not 0."""
-        return cls(IdType.IPV6_ADDR, protocol, 0, address.packed)
-
-    @classmethod
-    def decode(cls, body: bytes) -> Self:
-        """Read the body; an address must have its length."""
-        r = Reader(body)
-        identification = cls(r.u8(), r.u8(), r.u16(), r.rest())
-        if identification.type == IdType.IPV6_ADDR and len(identification.data) != 16:
-            raise WireError(f"an IPv6 address of {len(identification.data)} octets")
-        return identification
-
-    def encode(self) -> bytes:
-        """Return the body."""
-        return bytes((self.type, self.protocol)) + self.port.to_bytes(2) + self.data
-
-    @property
-    def address(self) -> IPv6Address | None:
-        """The IPv6 address, if this is one."""
-        return IPv6Address(self.data) if self.type == IdType.IPV6_ADDR else None
-
-    @property
-    def text(self) -> str:
-        """The identity for people."""
-        if self.type == IdType.IPV6_ADDR:
-            return str(IPv6Address(self.data))
-        if self.type in (IdType.FQDN, IdType.USER_FQDN):
-            return self.data.decode("utf-8", "backslashreplace")
-        return f"identity of type {self.type}: {self.data.hex()}"
 
 
 @dataclass(frozen=True, slots=True)

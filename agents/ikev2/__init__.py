@@ -1,7 +1,8 @@
 """IKEv2 (RFC 7296) for Mobile IPv6 (RFC 4877, RFC 5026): PSK, certificates, EAP; no I/O."""
 
-from agents.ikev2.config import Config, Credentials, EspProposal, Grant, IkeProposal, Selectors
-from agents.ikev2.constants import Role
+from agents.ike.constants import Role
+from agents.ike.selectors import Selectors
+from agents.ikev2.config import Config, Credentials, EspProposal, Grant, IkeProposal
 from agents.ikev2.events import (
     AddressAssigned,
     ChildDeleted,

@@ -18,9 +18,10 @@ from agents.crypto.certificates import (
     Purpose,
     verify,
 )
+from agents.ike.constants import IdType
 from agents.ike.identities import Identity
 from agents.ikev2.config import Credentials
-from agents.ikev2.constants import X509_SIGNATURE, IdType, NotifyType, PayloadType
+from agents.ikev2.constants import X509_SIGNATURE, NotifyType, PayloadType
 from agents.ikev2.payloads import Tagged
 from agents.ikev2.wire import Payload
 

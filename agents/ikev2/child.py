@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from ipaddress import IPv6Address
 
 from agents.core.machine import PeerError
+from agents.ike.constants import MOBILITY_HEADER
 from agents.ike.esp import EspPair, EspSa
-from agents.ikev2.config import Selectors
-from agents.ikev2.constants import MOBILITY_HEADER, NotifyType, PayloadType
+from agents.ike.selectors import Selectors
+from agents.ikev2.constants import NotifyType, PayloadType
 from agents.ikev2.grammar import Contents
 from agents.ikev2.host import Host
 from agents.ikev2.keys import esp_keys
@@ -55,13 +56,13 @@ def make(
     initiated: bool,
 ) -> Child:
     """Return a CHILD SA with its keys."""
-    if sa.keys is None or agreement.selectors.local is None:
-        raise ValueError("keys and selectors are not known yet")
+    if sa.keys is None:
+        raise ValueError("the IKE SA has no keys yet")
     choice, selectors = agreement.choice, agreement.selectors
     ours, theirs = esp_keys(sa.keys, choice.proposal, material.nonces, material.shared)
     if not initiated:
         ours, theirs = theirs, ours
-    local, remote = agreement.selectors.local, selectors.remote
+    local, remote = selectors.ends
     lifetime = host.esp_lifetime(sa, now)
     spi_in, spi_out = agreement.spis
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from ipaddress import IPv6Address
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
@@ -14,8 +14,9 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from agents.core.machine import Timing
 from agents.crypto.dh import CURVE25519, ECP256, GROUPS, MODP2048
 from agents.crypto.prf import INTEGRITY, PRFS, IntegrityAlgorithm, Prf
+from agents.ike.constants import PORT
 from agents.ike.esp import Encryption, Integrity
-from agents.ikev2.constants import MOBILITY_HEADER, NONE, Encr
+from agents.ikev2.constants import NONE, Encr
 
 PrivateKey: TypeAlias = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 HMAC_SHA2_256, HMAC_SHA2_384, HMAC_SHA2_512 = 12, 13, 14
@@ -35,27 +36,6 @@ ESP_INTEGRITY = {
 
 _ESP_CIPHERS = {Encr.AES_CBC: Encryption.AES_CBC, Encr.AES_GCM_16: Encryption.AES_GCM_16}
 _CBC_KEYS, _GCM_KEYS = (128, 192, 256), (128, 192, 256)
-
-
-class Selectors(NamedTuple):
-    """The traffic of an SA as the initiator sees it: for a mobile node HoA, HA, protocol 135.
-
-    Without `local` the responder is asked to assign it. The messages are the Mobility Header types
-    that this end sends and that it receives, None for all (RFC 4301 section 4.4.1.3).
-    """
-
-    local: IPv6Address | None
-    remote: IPv6Address
-    protocol: int = MOBILITY_HEADER
-    local_message: int | None = None
-    remote_message: int | None = None
-
-    def mirrored(self) -> Selectors:
-        """Return the same traffic as the other side sees it."""
-        if self.local is None:
-            raise ValueError("the local address is not assigned yet")
-        messages = self.remote_message, self.local_message
-        return Selectors(self.remote, self.local, self.protocol, *messages)
 
 
 def _check_cipher(encryption: int, key_bits: int, integrity: int) -> None:
@@ -268,7 +248,7 @@ class Config:
     """CHILD SAs that one IKE SA may have, besides those that replace others."""
 
     initial_contact: bool = True
-    port: int = 500
+    port: int = PORT
 
     def __post_init__(self) -> None:
         if not self.proposals or not self.esp_proposals:

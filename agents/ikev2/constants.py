@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from enum import Enum, IntEnum, IntFlag
+from enum import IntEnum, IntFlag
 
 
 class Exchange(IntEnum):
@@ -69,24 +69,11 @@ class Encr(IntEnum):
     AES_GCM_16 = 20
 
 
-LOWEST_ESP_SPI = 0x100
-"""Smaller SPIs are reserved (RFC 4303 section 2.1)."""
-
 NONE = 0
 """No integrity algorithm (beside an AEAD cipher), no Diffie-Hellman group, no long ESP numbers."""
 
 KEY_LENGTH = 14
 """The only transform attribute that is defined (section 3.3.5)."""
-
-
-class IdType(IntEnum):
-    """Identification types (section 3.5)."""
-
-    FQDN = 2
-    RFC822_ADDR = 3
-    IPV6_ADDR = 5
-    DER_ASN1_DN = 9
-    KEY_ID = 11
 
 
 class AuthMethod(IntEnum):
@@ -157,15 +144,7 @@ class NotifyType(IntEnum):
         return number < 16384 and number != cls.USE_ASSIGNED_HOA
 
 
-MOBILITY_HEADER = 135
 X509_SIGNATURE = 4
 """The certificate encoding in CERT and CERTREQ (section 3.6)."""
 
 TS_IPV6_ADDR_RANGE = 8
-
-
-class Role(Enum):
-    """Which side of an exchange the local host is."""
-
-    INITIATOR = "initiator"
-    RESPONDER = "responder"

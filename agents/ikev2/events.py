@@ -6,9 +6,23 @@ from dataclasses import dataclass
 from ipaddress import IPv6Address, IPv6Network
 
 from agents.core.machine import Event, secret
+from agents.ike.constants import Role
 from agents.ike.esp import EspPair
-from agents.ikev2.config import Selectors
-from agents.ikev2.constants import Role
+from agents.ike.events import ChildDeleted, ChildEstablished, ChildKeyed, Failed
+
+__all__ = [
+    "AddressAssigned",
+    "ChildDeleted",
+    "ChildEstablished",
+    "ChildKeyed",
+    "ChildRekeyed",
+    "EapEnded",
+    "EapResponse",
+    "Failed",
+    "IkeDeleted",
+    "IkeEstablished",
+    "IkeStarted",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,46 +114,9 @@ class AddressAssigned(Event):
 
 
 @dataclass(frozen=True, slots=True)
-class ChildKeyed(Event):
-    """Responder: the answer is queued; the peer may use the SAs from now on."""
-
-    peer: IPv6Address
-    pair: EspPair
-
-
-@dataclass(frozen=True, slots=True)
-class ChildEstablished(Event):
-    """A pair of SAs is up; at the responder it follows its `ChildKeyed` at once."""
-
-    peer: IPv6Address
-    pair: EspPair
-
-
-@dataclass(frozen=True, slots=True)
 class ChildRekeyed(Event):
     """The pair of the `ChildEstablished` before replaces another, whose `ChildDeleted` follows."""
 
     peer: IPv6Address
     old: EspPair
     pair: EspPair
-
-
-@dataclass(frozen=True, slots=True)
-class ChildDeleted(Event):
-    """A pair of SAs has expired, was deleted by either side, or was replaced."""
-
-    peer: IPv6Address
-    spis: tuple[int, int]
-    """Inbound, outbound."""
-
-    pair: EspPair
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Failed(Event):
-    """A negotiation has come to nothing; `selectors` is set if it was for ESP SAs."""
-
-    peer: IPv6Address
-    reason: str
-    selectors: Selectors | None = None

@@ -13,18 +13,12 @@ from typing import TypeAlias
 from agents.core.machine import Address, Discarded, Event, Retransmission
 from agents.core.timers import Timers
 from agents.eap.names import canonical_identity
+from agents.ike.constants import LOWEST_ESP_SPI, Role
 from agents.ike.half_open import HalfOpen
 from agents.ike.psk import PskStore
 from agents.ikev2 import events
 from agents.ikev2.config import Allocate, Config, Credentials
-from agents.ikev2.constants import (
-    LOWEST_ESP_SPI,
-    Exchange,
-    NotifyType,
-    PayloadType,
-    ProtocolId,
-    Role,
-)
+from agents.ikev2.constants import Exchange, NotifyType, PayloadType, ProtocolId
 from agents.ikev2.keys import IkeKeys
 from agents.ikev2.payloads import Deletion, Notification
 from agents.ikev2.sa import (

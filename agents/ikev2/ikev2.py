@@ -11,8 +11,9 @@ from agents.core.reader import WireError
 from agents.eap.lower import EapPeerLike
 from agents.ike.half_open import MAX_UNPROVEN
 from agents.ike.psk import PskEntry
+from agents.ike.selectors import Selectors
 from agents.ikev2 import events
-from agents.ikev2.config import Allocate, Config, Credentials, Grant, Selectors
+from agents.ikev2.config import Allocate, Config, Credentials, Grant
 from agents.ikev2.constants import Exchange, NotifyType, PayloadType
 from agents.ikev2.deadlines import Deadlines
 from agents.ikev2.exchanges import Exchanges

@@ -10,7 +10,9 @@ from agents.core.machine import PeerError
 from agents.core.reader import WireError
 from agents.crypto import dh
 from agents.eap.lower import EapPeerLike
+from agents.ike.constants import Role
 from agents.ike.identities import Identity
+from agents.ike.selectors import Selectors
 from agents.ikev2 import child, events
 from agents.ikev2.addresses import assignment, request_payload
 from agents.ikev2.auth import (
@@ -31,13 +33,7 @@ from agents.ikev2.certificates import (
     refused,
     request_payloads,
 )
-from agents.ikev2.config import Selectors
-from agents.ikev2.constants import (
-    Exchange,
-    NotifyType,
-    PayloadType,
-    Role,
-)
+from agents.ikev2.constants import Exchange, NotifyType, PayloadType
 from agents.ikev2.grammar import Contents, Form
 from agents.ikev2.host import Host, Timer
 from agents.ikev2.keys import IkeKeys

@@ -7,9 +7,9 @@ from ipaddress import IPv6Address, IPv6Network
 from typing import Self
 
 from agents.core.reader import Reader, WireError
+from agents.ike.constants import MOBILITY_HEADER
 from agents.ikev2.constants import (
     KEY_LENGTH,
-    MOBILITY_HEADER,
     TS_IPV6_ADDR_RANGE,
     ConfigAttribute,
     PayloadType,

@@ -7,14 +7,9 @@ from dataclasses import dataclass, replace
 
 from agents.core.machine import PeerError
 from agents.crypto.dh import GROUPS
+from agents.ike.constants import LOWEST_ESP_SPI
 from agents.ikev2.config import EspProposal, IkeProposal
-from agents.ikev2.constants import (
-    LOWEST_ESP_SPI,
-    NONE,
-    NotifyType,
-    ProtocolId,
-    TransformType,
-)
+from agents.ikev2.constants import NONE, NotifyType, ProtocolId, TransformType
 from agents.ikev2.payloads import MAX_PROPOSALS, Proposal, SecurityAssociation, Transform
 
 _T = TransformType

@@ -7,9 +7,10 @@ from dataclasses import replace
 from agents.core.machine import PeerError
 from agents.core.reader import WireError
 from agents.crypto import dh
+from agents.ike.constants import Role
 from agents.ikev2 import events
 from agents.ikev2.auth import check_nonce, keys_of
-from agents.ikev2.constants import Exchange, NotifyType, PayloadType, Role
+from agents.ikev2.constants import Exchange, NotifyType, PayloadType
 from agents.ikev2.create_child import (
     MAX_ATTEMPTS,
     Ask,

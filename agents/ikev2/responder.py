@@ -11,6 +11,7 @@ from agents.core.rate import TokenBucket
 from agents.core.reader import WireError
 from agents.crypto import dh
 from agents.eap.lower import FAILURE, SUCCESS, identity_response
+from agents.ike.constants import Role
 from agents.ike.half_open import MAX_UNPROVEN
 from agents.ike.identities import Identity
 from agents.ike.psk import PskEntry
@@ -34,12 +35,7 @@ from agents.ikev2.certificates import (
     request_payloads,
 )
 from agents.ikev2.config import Grant
-from agents.ikev2.constants import (
-    AuthMethod,
-    NotifyType,
-    PayloadType,
-    Role,
-)
+from agents.ikev2.constants import AuthMethod, NotifyType, PayloadType
 from agents.ikev2.cookies import Cookies
 from agents.ikev2.grammar import Contents, Form
 from agents.ikev2.host import Host, Timer, error_notification

@@ -15,7 +15,8 @@ from agents.eap.lower import EapPeerLike
 from agents.ike.esp import EspPair
 from agents.ike.identities import Identity
 from agents.ike.psk import PskEntry
-from agents.ikev2.config import Grant, IkeProposal, Selectors
+from agents.ike.selectors import Selectors
+from agents.ikev2.config import Grant, IkeProposal
 from agents.ikev2.grammar import Contents
 from agents.ikev2.keys import IkeKeys
 from agents.ikev2.sealing import Sealer

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from agents.core.machine import Discarded, PeerError
 from agents.core.reader import Reader, WireError
+from agents.ike.identities import Identity
 from agents.ikev1 import Config, IkeProposal, Mode, grammar
 from agents.ikev1.constants import Exchange, IkeAttribute, PayloadType
 from agents.ikev1.proposals import accept_ike, choose_ike, offer_ike
@@ -14,7 +15,6 @@ from agents.ikev1.wire import (
     Attribute,
     Deletion,
     Header,
-    Identification,
     Notification,
     Payload,
     SecurityAssociation,
@@ -30,7 +30,7 @@ from tests.ikev1.peers import AGGRESSIVE, FAST, SELECTORS, Peers
 
 DECODERS = (
     SecurityAssociation.decode,
-    Identification.decode,
+    Identity.decode,
     Notification.decode,
     Deletion.decode,
     split_datagram,
@@ -79,7 +79,7 @@ def test_sa_payloads_survive_and_truncated_ones_do_not(sa):
 @pytest.mark.parametrize(
     "value",
     [
-        Identification.of_address(HA, 135),
+        Identity.of_address(HA, 135),
         Notification(3, 14, b"spi!", b"data"),
         Deletion(3, (b"abcd", b"efgh")),
     ],

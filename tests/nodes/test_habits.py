@@ -9,8 +9,8 @@ import msgspec
 import pytest
 
 from agents.approaches.pana_ikev1 import Settings
+from agents.ike.selectors import Selectors
 from agents.ikev1 import Ikev1
-from agents.ikev1.config import Selectors
 from agents.mip6.mobile_node import BindingUpdateSent, HomeRegistration
 from agents.nodes.habits import PROFILES, Habits, habits
 from tests.ikev1.peers import HA, SELECTORS, Peers

@@ -13,8 +13,8 @@ from agents.core.eventlog import EventLog
 from agents.core.host import Closable, Host
 from agents.core.machine import Event
 from agents.ike.esp import EspPair
+from agents.ike.selectors import Selectors
 from agents.ikev1 import events
-from agents.ikev1.config import Selectors
 from agents.ikev1.ikev1 import Ikev1
 from agents.kernel.port import KernelError, SecurityAssociations
 from agents.nodes.habits import Habits

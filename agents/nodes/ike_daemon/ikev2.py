@@ -19,6 +19,7 @@ from agents.crypto.dh import CURVE25519, ECP256, MODP2048
 from agents.eap.ca import Files, Identity, read_certificates
 from agents.eap.lower import EapPeerLike
 from agents.ike.esp import EspPair
+from agents.ike.selectors import Selectors
 from agents.ikev2 import Ikev2, events
 from agents.ikev2.config import (
     ESP_PROPOSALS,
@@ -28,7 +29,6 @@ from agents.ikev2.config import (
     Credentials,
     Grant,
     IkeProposal,
-    Selectors,
 )
 from agents.kernel.port import KernelError, SecurityAssociations
 from agents.nodes.keylog import KeyLog

@@ -1,0 +1,51 @@
+"""What both versions of IKE tell their owner of ESP SAs, besides `Discarded`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from ipaddress import IPv6Address
+
+from agents.core.machine import Event
+from agents.ike.esp import EspPair
+from agents.ike.selectors import Selectors
+
+
+@dataclass(frozen=True, slots=True)
+class ChildKeyed(Event):
+    """Responder: the answer is queued; the peer may use the SAs from now on."""
+
+    peer: IPv6Address
+    pair: EspPair
+
+
+@dataclass(frozen=True, slots=True)
+class ChildEstablished(Event):
+    """A pair of SAs is up.
+
+    IKEv1: message 3 of quick mode is queued (initiator), or was accepted (responder). IKEv2: at
+    the responder it follows its `ChildKeyed` at once.
+    """
+
+    peer: IPv6Address
+    pair: EspPair
+
+
+@dataclass(frozen=True, slots=True)
+class ChildDeleted(Event):
+    """A pair of SAs has expired, was deleted by either side, or was replaced."""
+
+    peer: IPv6Address
+    spis: tuple[int, int]
+    """Inbound, outbound."""
+
+    pair: EspPair
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Failed(Event):
+    """A negotiation has come to nothing; `selectors` is set if it was for ESP SAs."""
+
+    peer: IPv6Address
+    reason: str
+    selectors: Selectors | None = None
