@@ -7,7 +7,7 @@ from ipaddress import IPv6Address
 from agents.ike.constants import LOWEST_ESP_SPI, Role
 from agents.ike.selectors import Selectors
 from agents.ikev1 import events
-from agents.ikev1.host import Child, Host, Timer
+from agents.ikev1.sa import Child, Host, Timer
 
 
 class Children:

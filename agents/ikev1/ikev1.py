@@ -15,10 +15,10 @@ from agents.ike.selectors import Selectors
 from agents.ikev1.children import Children
 from agents.ikev1.config import Config
 from agents.ikev1.constants import Exchange
-from agents.ikev1.host import Host, IsakmpSa, Timer
 from agents.ikev1.negotiation import Established
 from agents.ikev1.phase1_driver import Phase1Driver
 from agents.ikev1.phase2_driver import Phase2Driver
+from agents.ikev1.sa import Host, IsakmpSa, Timer
 from agents.ikev1.wire import Message, split_datagram
 
 

@@ -13,8 +13,8 @@ from agents.ike.half_open import MAX_UNPROVEN, HalfOpen
 from agents.ike.selectors import Selectors
 from agents.ikev1 import events, grammar, phase1
 from agents.ikev1.constants import Exchange, Mode, NotifyType, PayloadType, ProtocolId
-from agents.ikev1.host import Host, IsakmpSa, Timer, is_fatal
 from agents.ikev1.negotiation import Established, Negotiation
+from agents.ikev1.sa import Host, IsakmpSa, Timer, is_fatal
 from agents.ikev1.wire import (
     COOKIE_LENGTH,
     HEADER_LENGTH,

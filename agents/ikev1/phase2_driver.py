@@ -12,8 +12,8 @@ from agents.ike.selectors import Selectors
 from agents.ikev1 import events, grammar, phase2
 from agents.ikev1.children import Children
 from agents.ikev1.constants import Exchange, NotifyType, PayloadType, ProtocolId
-from agents.ikev1.host import Child, Host, IsakmpSa, QuickRecord, Timer
 from agents.ikev1.phase2 import Done, Replied, Requested, Sealer
+from agents.ikev1.sa import Child, Host, IsakmpSa, QuickRecord, Timer
 from agents.ikev1.wire import Deletion, Message, Notification, Payload
 
 MAX_QUICK_MODES = 16
