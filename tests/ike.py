@@ -8,7 +8,7 @@ from ipaddress import IPv6Address
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from agents.core.machine import Event, Machine
+from agents.core.machine import Address, Event, Machine
 from tests.link import Link
 from tests.wireshark import tshark, write_datagrams
 
@@ -27,6 +27,12 @@ class Ends(Generic[M]):
     def __init__(self, mn: M, ha: M, **link: object) -> None:
         self.mn, self.ha = mn, ha
         self.link = Link(mn, ENDS[0], ha, ENDS[1], **link)
+
+    def join(self, *, mn: M | None = None, ha: M | None = None, at: Address = ENDS[0]) -> None:
+        """Put another machine in the place of one, or the mobile node at another address."""
+        self.mn, self.ha = mn or self.mn, ha or self.ha
+        now, self.link = self.link.now, Link(self.mn, at, self.ha, ENDS[1])
+        self.link.now = now
 
     @property
     def sent(self) -> list[bytes]:

@@ -7,14 +7,14 @@ from ipaddress import IPv6Address
 from agents.ike.constants import LOWEST_ESP_SPI, Role
 from agents.ike.selectors import Selectors
 from agents.ikev1 import events
-from agents.ikev1.sa import Child, Host, Timer
+from agents.ikev1.sa import Child, Endpoint, Timer
 
 
 class Children:
     """Pairs of ESP SAs by their inbound SPI."""
 
-    def __init__(self, host: Host) -> None:
-        self._host = host
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._endpoint = endpoint
         self._children: dict[int, Child] = {}
         self._by_holder: dict[str, dict[int, Child]] = {}
         self._reserved: dict[int, str] = {}
@@ -23,7 +23,7 @@ class Children:
     def new_spi(self) -> int:
         """Return an SPI that no SA of this host uses."""
         while True:
-            spi = self._host.rng.getrandbits(32)
+            spi = self._endpoint.rng.getrandbits(32)
             if spi >= LOWEST_ESP_SPI and spi not in self._children and spi not in self._reserved:
                 return spi
 
@@ -66,23 +66,23 @@ class Children:
 
     def add(self, child: Child, now: float) -> list[Child]:
         """Take a new pair; return those that it replaces, for this host or as one too many."""
-        host, spi, others = self._host, child.pair.inbound.spi, self.of_holder(child.holder)
+        endpoint, spi, others = self._endpoint, child.pair.inbound.spi, self.of_holder(child.holder)
         replaced = []
         if child.role is Role.INITIATOR:
             replaced = [
                 c for c in others if c.selectors == child.selectors and c.role is Role.INITIATOR
             ]
         left = [c for c in others if c not in replaced]
-        replaced += left[: max(0, len(left) + 1 - host.config.children_per_peer)]
+        replaced += left[: max(0, len(left) + 1 - endpoint.config.children_per_peer)]
         self.release(spi)
         self._children[spi] = child
         self._by_holder.setdefault(child.holder, {})[spi] = child
         lifetime = child.pair.inbound.lifetime
-        host.timers.set((Timer.CHILD_EXPIRES, b"", spi), now + lifetime)
+        endpoint.timers.set((Timer.CHILD_EXPIRES, b"", spi), now + lifetime)
         if child.role is Role.INITIATOR:
-            soft = now + lifetime * host.config.rekey_at
-            host.timers.set((Timer.CHILD_REKEY, b"", spi), soft)
-        host.events.append(events.ChildEstablished(now, child.peer, child.pair))
+            soft = now + lifetime * endpoint.config.rekey_at
+            endpoint.timers.set((Timer.CHILD_REKEY, b"", spi), soft)
+        endpoint.events.append(events.ChildEstablished(now, child.peer, child.pair))
         return replaced
 
     def remove(self, child: Child, reason: str, now: float) -> None:
@@ -95,7 +95,7 @@ class Children:
         if not there:
             del self._by_holder[child.holder]
         for timer in (Timer.CHILD_EXPIRES, Timer.CHILD_REKEY):
-            self._host.timers.cancel((timer, b"", spi))
+            self._endpoint.timers.cancel((timer, b"", spi))
         spis = (spi, child.pair.outbound.spi)
         event = events.ChildDeleted(now, child.peer, spis, child.pair, reason)
-        self._host.events.append(event)
+        self._endpoint.events.append(event)

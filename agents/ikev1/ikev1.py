@@ -18,7 +18,7 @@ from agents.ikev1.constants import Exchange
 from agents.ikev1.negotiation import Established
 from agents.ikev1.phase1_driver import Phase1Driver
 from agents.ikev1.phase2_driver import Phase2Driver
-from agents.ikev1.sa import Host, IsakmpSa, Timer
+from agents.ikev1.sa import Endpoint, IsakmpSa, Timer
 from agents.ikev1.wire import Message, split_datagram
 
 
@@ -37,12 +37,12 @@ class Ikev1:
     def __init__(
         self, *, rng: random.Random, local: IPv6Address, config: Config | None = None
     ) -> None:
-        self._host = Host(rng, local, config or Config())
-        self.outbox = self._host.outbox
-        self.events = self._host.events
-        self._children = Children(self._host)
-        self._phase2 = Phase2Driver(self._host, self._children, self._dead)
-        self._phase1 = Phase1Driver(self._host, self._established, self._phase2.abandon)
+        self._endpoint = Endpoint(rng, local, config or Config())
+        self.outbox = self._endpoint.outbox
+        self.events = self._endpoint.events
+        self._children = Children(self._endpoint)
+        self._phase2 = Phase2Driver(self._endpoint, self._children, self._dead)
+        self._phase1 = Phase1Driver(self._endpoint, self._established, self._phase2.abandon)
 
     @property
     def local(self) -> IPv6Address:
@@ -51,11 +51,11 @@ class Ikev1:
         With a new one, new negotiations start from it; ISAKMP SAs of the old one are not used
         any more (there is no moving of key management, bit K of RFC 6275), ESP SAs stay.
         """
-        return self._host.local
+        return self._endpoint.local
 
     @local.setter
     def local(self, address: IPv6Address) -> None:
-        self._host.local = address
+        self._endpoint.local = address
 
     def add_psk(
         self,
@@ -70,11 +70,11 @@ class Ikev1:
         It replaces that peer's own key; in main mode the keys of one address are tried in turn.
         `home_address` is the only one that this peer may ask SAs for; without it, none.
         """
-        self._host.psks.add(PskEntry(psk, peer, identity, home_address))
+        self._endpoint.psks.add(PskEntry(psk, peer, identity, home_address))
 
     def remove_psk(self, *, peer: IPv6Address | None = None, identity: str | None = None) -> None:
         """Forget a key; SAs that were made with it stay until `delete` or `delete_identity`."""
-        self._host.psks.remove(peer, identity)
+        self._endpoint.psks.remove(peer, identity)
 
     def initiate(self, peer: IPv6Address, selectors: Selectors | None, now: float) -> None:
         """Make SAs for `selectors` with a peer: phase 1 if it is not up, then quick mode.
@@ -87,7 +87,7 @@ class Ikev1:
             if selectors:
                 self._phase2.initiate(sa, selectors, now)
             return
-        alone = self._host.config.initial_contact and not self._children.of_peer(peer)
+        alone = self._endpoint.config.initial_contact and not self._children.of_peer(peer)
         self._phase1.initiate(peer, selectors, now, initial_contact=alone)
 
     def delete(self, peer: IPv6Address, now: float, selectors: Selectors | None = None) -> None:
@@ -161,7 +161,7 @@ class Ikev1:
         if isinstance(state, Established) and state.initial_contact:
             self._forget_others(sa, now)
         up = [s for s in self._phase1.of_holder(sa.holder) if s.sealer is not None]
-        for old in up[: -self._host.config.sas_per_peer]:
+        for old in up[: -self._endpoint.config.sas_per_peer]:
             self._delete_isakmp(old, "replaced by newer ones", now)
         pending, sa.pending = sa.pending, []
         for selectors in pending:
@@ -183,11 +183,11 @@ class Ikev1:
 
     def next_timeout(self) -> float | None:
         """Return the earliest deadline, or None if no timer runs."""
-        return self._host.timers.next()
+        return self._endpoint.timers.next()
 
     def handle_timeout(self, now: float) -> None:
         """Act on every deadline that is not after `now`."""
-        while (key := self._host.timers.pop(now)) is not None:
+        while (key := self._endpoint.timers.pop(now)) is not None:
             self._expire(*key, now)
 
     def _expire(self, timer: Timer, cookie: bytes, number: int, now: float) -> None:
@@ -219,6 +219,6 @@ class Ikev1:
             self._phase2.delete(over, [child], "expired", now)
             return
         # Once more, should this attempt come to nothing before the SAs expire.
-        again = now + self._host.config.negotiation_timeout * 2
-        self._host.timers.set((Timer.CHILD_REKEY, b"", spi), again)
+        again = now + self._endpoint.config.negotiation_timeout * 2
+        self._endpoint.timers.set((Timer.CHILD_REKEY, b"", spi), again)
         self.initiate(child.peer, child.selectors, now)

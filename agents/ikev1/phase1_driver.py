@@ -1,4 +1,4 @@
-"""All ISAKMP SAs of a host: starting, answering, retransmitting, expiring (RFC 2408 section 5)."""
+"""All ISAKMP SAs of a host: start, answer, retransmission, end (RFC 2408 section 5)."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from agents.crypto.dh import KeyPair
 from agents.ike.constants import Role
 from agents.ike.half_open import MAX_UNPROVEN, HalfOpen
 from agents.ike.selectors import Selectors
-from agents.ikev1 import events, grammar, phase1
+from agents.ikev1 import aggressive_mode, events, grammar, main_mode, phase1
 from agents.ikev1.constants import Exchange, Mode, NotifyType, PayloadType, ProtocolId
 from agents.ikev1.negotiation import Established, Negotiation
-from agents.ikev1.sa import Host, IsakmpSa, Timer, is_fatal
+from agents.ikev1.sa import Endpoint, IsakmpSa, Timer, is_fatal
 from agents.ikev1.wire import (
     COOKIE_LENGTH,
     HEADER_LENGTH,
@@ -37,20 +37,22 @@ _GIVES_WAY = "it gives way to newer negotiations"
 class Phase1Driver:
     """Runs every phase 1 negotiation and keeps the ISAKMP SAs that come of them."""
 
-    def __init__(self, host: Host, on_established: OnEstablished, on_removed: OnRemoved) -> None:
-        self._host = host
+    def __init__(
+        self, endpoint: Endpoint, on_established: OnEstablished, on_removed: OnRemoved
+    ) -> None:
+        self._endpoint = endpoint
         self._on_established = on_established
         self._on_removed = on_removed
         self._sas: dict[bytes, IsakmpSa] = {}
         self._by_peer: dict[IPv6Address, dict[bytes, IsakmpSa]] = {}
         self._answered: dict[tuple[IPv6Address, bytes], IsakmpSa] = {}
         self._by_holder: dict[str, dict[bytes, IsakmpSa]] = {}
-        limits = self._host.config
+        limits = self._endpoint.config
         self._unanswered: HalfOpen[bytes] = HalfOpen(
             host=limits.unanswered_limit_per_peer,
             link=limits.unanswered_limit_per_link,
             total=limits.unanswered_limit,
-            rng=host.rng,
+            rng=endpoint.rng,
         )
         """Negotiations of initiators that have not come back: anybody may send message 1."""
 
@@ -91,13 +93,13 @@ class Phase1Driver:
     def usable(self, peer: IPv6Address, now: float) -> IsakmpSa | None:
         """Return the newest established SA if it outlives a negotiation."""
         sa = self.established(peer)
-        latest = now + self._host.config.negotiation_timeout
+        latest = now + self._endpoint.config.negotiation_timeout
         return sa if sa is not None and sa.expires_at > latest else None
 
     def established(self, peer: IPv6Address) -> IsakmpSa | None:
         """Return the newest established SA from the local address."""
         for sa in reversed(self._by_peer.get(peer, {}).values()):
-            if isinstance(sa.n.state, Established) and sa.n.local == self._host.local:
+            if isinstance(sa.n.state, Established) and sa.n.local == self._endpoint.local:
                 return sa
         return None
 
@@ -110,36 +112,36 @@ class Phase1Driver:
             if sa.n.role is Role.INITIATOR and not isinstance(sa.n.state, Established):
                 sa.pending += pending
                 return
-        host = self._host
-        known = host.psks.by_address(peer)
+        endpoint = self._endpoint
+        known = endpoint.psks.by_address(peer)
         if not known:
             reason = f"no pre-shared key for {peer}"
-            host.events.append(events.Failed(now, peer, reason, selectors))
+            endpoint.events.append(events.Failed(now, peer, reason, selectors))
             return
-        negotiation = self._negotiation(peer, Role.INITIATOR, host.config.mode)
+        negotiation = self._negotiation(peer, Role.INITIATOR, endpoint.config.mode)
         negotiation.entry = known[0]
         negotiation.initial_contact = initial_contact and not self.of_peer(peer)
-        sa = IsakmpSa(negotiation, (str(peer), host.config.port), pending=pending)
+        sa = IsakmpSa(negotiation, (str(peer), endpoint.config.port), pending=pending)
         self._add(sa, now)
-        host.events.append(events.Phase1Started(now, peer, negotiation.mode, Role.INITIATOR))
+        endpoint.events.append(events.Phase1Started(now, peer, negotiation.mode, Role.INITIATOR))
         self._transmit(sa, phase1.start(negotiation), now)
 
     def _negotiation(
         self, peer: IPv6Address, role: Role, mode: Mode, cookie: bytes = b""
     ) -> Negotiation:
-        host = self._host
+        endpoint = self._endpoint
         own = NO_COOKIE
         while own == NO_COOKIE or own in self._sas:
-            own = host.rng.randbytes(COOKIE_LENGTH)
+            own = endpoint.rng.randbytes(COOKIE_LENGTH)
         cookies = (own, NO_COOKIE) if role is Role.INITIATOR else (cookie, own)
         return Negotiation(
-            config=host.config,
-            rng=host.rng,
-            local=host.local,
+            config=endpoint.config,
+            rng=endpoint.rng,
+            local=endpoint.local,
             peer=peer,
             role=role,
             mode=mode,
-            psks=host.psks,
+            psks=endpoint.psks,
             initiator_cookie=cookies[0],
             responder_cookie=cookies[1],
         )
@@ -147,8 +149,8 @@ class Phase1Driver:
     def _add(self, sa: IsakmpSa, now: float) -> None:
         self._sas[sa.cookie] = sa
         self._by_peer.setdefault(sa.n.peer, {})[sa.cookie] = sa
-        deadline = now + self._host.config.negotiation_timeout
-        self._host.timers.set((Timer.GIVE_UP, sa.cookie, 0), deadline)
+        deadline = now + self._endpoint.config.negotiation_timeout
+        self._endpoint.timers.set((Timer.GIVE_UP, sa.cookie, 0), deadline)
         if sa.n.role is Role.RESPONDER:
             self._answered[sa.n.peer, sa.n.initiator_cookie] = sa
             self._unanswered.add(sa.cookie, sa.n.peer)
@@ -161,22 +163,22 @@ class Phase1Driver:
     def _transmit(self, sa: IsakmpSa, data: bytes, now: float) -> None:
         """Send a message, again and again if it is on the local host to do so."""
         sa.last_sent = data
-        self._host.send(data, sa.address)
+        self._endpoint.send(data, sa.address)
         done = isinstance(sa.n.state, Established)
         # A responder repeats a message when the initiator does: its address may be forged.
         if not done and sa.n.role is Role.INITIATOR:
-            sa.retransmission = self._host.retransmission(now)
+            sa.retransmission = self._endpoint.retransmission(now)
             key = (Timer.RETRANSMIT, sa.cookie, 0)
-            self._host.timers.set(key, sa.retransmission.deadline)
+            self._endpoint.timers.set(key, sa.retransmission.deadline)
 
     def handle(self, message: Message, source: Address, now: float) -> None:
         """Take a message of main or aggressive mode."""
         header, _, data = message
         if len(data) > MAX_UNPROVEN:
-            self._host.discard(source, f"a phase 1 message of {len(data)} octets", now)
+            self._endpoint.discard(source, f"a phase 1 message of {len(data)} octets", now)
             return
         if header.message_id:
-            self._host.discard(source, "phase 1 with a message id", now)
+            self._endpoint.discard(source, "phase 1 with a message id", now)
             return
         if header.responder_cookie != NO_COOKIE:
             sa = self.find(header, source)
@@ -186,41 +188,41 @@ class Phase1Driver:
                 self._respond(message, source, now)
                 return
         if sa is None:
-            self._host.discard(source, "the cookies belong to no ISAKMP SA", now)
+            self._endpoint.discard(source, "the cookies belong to no ISAKMP SA", now)
         elif data == sa.last_received:
             if sa.last_sent:
-                self._host.send(sa.last_sent, sa.address)
+                self._endpoint.send(sa.last_sent, sa.address)
         elif not phase1.awaited(sa.n) or header.exchange != sa.n.exchange:
-            self._host.discard(source, "a phase 1 message that is not awaited", now)
+            self._endpoint.discard(source, "a phase 1 message that is not awaited", now)
         elif data == sa.first_message:
-            self._host.discard(source, "a late duplicate of the first message", now)
+            self._endpoint.discard(source, "a late duplicate of the first message", now)
         else:
             self._advance(sa, message, now)
 
     def _respond(self, message: Message, source: Address, now: float) -> None:
         header, body, data = message
-        host, peer = self._host, IPv6Address(source[0])
+        endpoint, peer = self._endpoint, IPv6Address(source[0])
         mode = Mode.MAIN if header.exchange == Exchange.MAIN else Mode.AGGRESSIVE
         try:
             payloads = decode_plain(header.next_payload, body)
             grammar.check(header.exchange, 1, payloads, encrypted=header.encrypted)
             n = self._negotiation(peer, Role.RESPONDER, mode, header.initiator_cookie)
             if mode is Mode.MAIN:
-                reply = phase1.answer_main(n, payloads)
+                reply = main_mode.take_1(n, payloads)
             else:
-                reply = phase1.answer_aggressive(n, payloads, self._key_pairs)
+                reply = aggressive_mode.take_1(n, payloads, self._key_pairs)
         except (WireError, PeerError) as error:
             if is_fatal(error):
-                host.events.append(events.Failed(now, peer, f"{mode.value} mode: {error}"))
+                endpoint.events.append(events.Failed(now, peer, f"{mode.value} mode: {error}"))
                 self._notify_unprotected(header, getattr(error, "code", None), source)
             else:
-                host.discard(source, f"{mode.value} mode message 1: {error}", now)
+                endpoint.discard(source, f"{mode.value} mode message 1: {error}", now)
             return
         while (cookie := self._unanswered.giving_way(peer)) is not None:
             self.fail(self._sas[cookie], f"{mode.value} mode: {_GIVES_WAY}", now)
         sa = IsakmpSa(n, source, first_message=data, last_received=data)
         self._add(sa, now)
-        host.events.append(events.Phase1Started(now, peer, mode, Role.RESPONDER))
+        endpoint.events.append(events.Phase1Started(now, peer, mode, Role.RESPONDER))
         self._transmit(sa, reply, now)
 
     def _notify_unprotected(self, header: Header, code: int | None, address: Address) -> None:
@@ -232,16 +234,16 @@ class Phase1Driver:
             PayloadType.NOTIFY,
             Exchange.INFORMATIONAL,
             0,
-            self._host.rng.getrandbits(32) | 1,
+            self._endpoint.rng.getrandbits(32) | 1,
             HEADER_LENGTH + len(body),
         )
-        self._host.send(answer.encode() + body, address)
+        self._endpoint.send(answer.encode() + body, address)
 
     def _advance(self, sa: IsakmpSa, message: Message, now: float) -> None:
-        host, n = self._host, sa.n
+        endpoint, n = self._endpoint, sa.n
         number = phase1.awaited(n)
         if sa.cookie in self._unanswered and not self._admit(sa, now):
-            host.discard(sa.address, "too many phase 1 negotiations with this host", now)
+            endpoint.discard(sa.address, "too many phase 1 negotiations with this host", now)
             return
         try:
             reply = phase1.advance(n, message)
@@ -251,10 +253,10 @@ class Phase1Driver:
                 self._notify_unprotected(message.header, getattr(error, "code", None), sa.address)
                 self.fail(sa, reason, now)
             else:
-                host.discard(sa.address, reason, now)
+                endpoint.discard(sa.address, reason, now)
             return
         sa.last_received, sa.last_sent = message.data, b""
-        host.timers.cancel((Timer.RETRANSMIT, sa.cookie, 0))
+        endpoint.timers.cancel((Timer.RETRANSMIT, sa.cookie, 0))
         if isinstance(n.state, Established):
             self._establish(sa, n.state, now)
         if reply is not None:
@@ -282,13 +284,13 @@ class Phase1Driver:
         return True
 
     def _establish(self, sa: IsakmpSa, state: Established, now: float) -> None:
-        host, n = self._host, sa.n
+        endpoint, n = self._endpoint, sa.n
         self._unproven.remove(sa.cookie)
         self._know_holder(sa)
-        host.timers.cancel((Timer.GIVE_UP, sa.cookie, 0))
+        endpoint.timers.cancel((Timer.GIVE_UP, sa.cookie, 0))
         sa.expires_at = now + state.lifetime
-        host.timers.set((Timer.SA_EXPIRES, sa.cookie, 0), sa.expires_at)
-        host.events.append(
+        endpoint.timers.set((Timer.SA_EXPIRES, sa.cookie, 0), sa.expires_at)
+        endpoint.events.append(
             events.Phase1Established(
                 now,
                 n.peer,
@@ -305,19 +307,19 @@ class Phase1Driver:
         header, body, _ = message
         if header.encrypted or isinstance(sa.n.state, Established):
             reason = "an informational message that the ISAKMP SA does not protect"
-            self._host.discard(sa.address, reason, now)
+            self._endpoint.discard(sa.address, reason, now)
             return
         try:
             payloads = decode_plain(header.next_payload, body)
             bodies = grammar.find_all(payloads, PayloadType.NOTIFY)
             names = [NotifyType.text(Notification.decode(b).type) for b in bodies]
         except WireError as error:
-            self._host.discard(sa.address, f"informational: {error}", now)
+            self._endpoint.discard(sa.address, f"informational: {error}", now)
             return
         if names:
             sa.hint = ", ".join(names)
         text = ", ".join(names) or "nothing"
-        self._host.discard(sa.address, f"an unauthenticated message says {text}", now)
+        self._endpoint.discard(sa.address, f"an unauthenticated message says {text}", now)
 
     def retransmit(self, cookie: bytes, now: float) -> None:
         """Send the last message again, or give up."""
@@ -325,8 +327,8 @@ class Phase1Driver:
         if sa.retransmission is None or not sa.retransmission.expire(now):
             self.give_up(cookie, now)
             return
-        self._host.timers.set((Timer.RETRANSMIT, cookie, 0), sa.retransmission.deadline)
-        self._host.send(sa.last_sent, sa.address)
+        self._endpoint.timers.set((Timer.RETRANSMIT, cookie, 0), sa.retransmission.deadline)
+        self._endpoint.send(sa.last_sent, sa.address)
 
     def give_up(self, cookie: bytes, now: float) -> None:
         """End a negotiation that has taken too long."""
@@ -347,14 +349,14 @@ class Phase1Driver:
         """Drop a negotiation and tell the owner, once for each of the selectors that waited."""
         self._remove(sa)
         for selectors in sa.pending or (None,):
-            self._host.events.append(events.Failed(now, sa.n.peer, reason, selectors))
+            self._endpoint.events.append(events.Failed(now, sa.n.peer, reason, selectors))
 
     def remove(self, sa: IsakmpSa, reason: str, now: float) -> None:
         """Drop an SA without a word to the peer."""
         self._remove(sa)
         if isinstance(sa.n.state, Established):
             self._on_removed(sa, reason, now)
-            self._host.events.append(events.Phase1Deleted(now, sa.n.peer, reason))
+            self._endpoint.events.append(events.Phase1Deleted(now, sa.n.peer, reason))
 
     def _remove(self, sa: IsakmpSa) -> None:
         cookie, n = sa.cookie, sa.n
@@ -370,6 +372,6 @@ class Phase1Driver:
         if there.pop(cookie, None) is not None and not there:
             del self._by_holder[sa.holder]
         for timer in (Timer.RETRANSMIT, Timer.SA_EXPIRES):
-            self._host.timers.cancel((timer, cookie, 0))
+            self._endpoint.timers.cancel((timer, cookie, 0))
         if cookie not in self._unproven:  # What has failed counts until its time would be over.
-            self._host.timers.cancel((Timer.GIVE_UP, cookie, 0))
+            self._endpoint.timers.cancel((Timer.GIVE_UP, cookie, 0))

@@ -17,6 +17,7 @@ from agents.ike.esp import Encryption, EspPair, EspSa
 from agents.ike.identities import Identity
 from agents.ike.selectors import Selectors
 from agents.ikev1 import grammar
+from agents.ikev1.authentication import NONCE_LENGTH, agree
 from agents.ikev1.config import INTEGRITY_KEY_LENGTH, Config
 from agents.ikev1.constants import (
     LIFE_SECONDS,
@@ -29,7 +30,6 @@ from agents.ikev1.constants import (
 )
 from agents.ikev1.keys import decrypt, encrypt
 from agents.ikev1.negotiation import Established, Negotiation, encode_message
-from agents.ikev1.phase1 import NONCE_LENGTH, agree
 from agents.ikev1.proposals import EspChoice, accept_esp, choose_esp, offer_esp
 from agents.ikev1.wire import (
     Attribute,

@@ -13,7 +13,7 @@ from agents.ikev1 import events, grammar, phase2
 from agents.ikev1.children import Children
 from agents.ikev1.constants import Exchange, NotifyType, PayloadType, ProtocolId
 from agents.ikev1.phase2 import Done, Replied, Requested, Sealer
-from agents.ikev1.sa import Child, Host, IsakmpSa, QuickRecord, Timer
+from agents.ikev1.sa import Child, Endpoint, IsakmpSa, QuickRecord, Timer
 from agents.ikev1.wire import Deletion, Message, Notification, Payload
 
 MAX_QUICK_MODES = 16
@@ -27,15 +27,15 @@ class Phase2Driver:
     """Runs what an established ISAKMP SA protects."""
 
     def __init__(
-        self, host: Host, children: Children, on_dead: Callable[[IsakmpSa, float], None]
+        self, endpoint: Endpoint, children: Children, on_dead: Callable[[IsakmpSa, float], None]
     ) -> None:
-        self._host = host
+        self._endpoint = endpoint
         self._on_dead = on_dead
         self._children = children
 
     def _new_id(self, sa: IsakmpSa) -> int:
         while True:
-            message_id = self._host.rng.getrandbits(32)
+            message_id = self._endpoint.rng.getrandbits(32)
             if message_id and message_id not in sa.message_ids:
                 return message_id
 
@@ -43,23 +43,23 @@ class Phase2Driver:
 
     def initiate(self, sa: IsakmpSa, selectors: Selectors, now: float) -> None:
         """Send quick mode message 1 over an established ISAKMP SA."""
-        host, sealer = self._host, sa.sealer
+        endpoint, sealer = self._endpoint, sa.sealer
         if sealer is None:
             raise ValueError("the ISAKMP SA is not established")
         ids = (self._new_id(sa), self._children.new_spi())
         sa.message_ids.add(ids[0])
-        quick, message = phase2.request(sealer, host.rng, host.config, selectors, ids)
+        quick, message = phase2.request(sealer, endpoint.rng, endpoint.config, selectors, ids)
         self._open(sa, QuickRecord(quick, message), now)
 
     def _open(self, sa: IsakmpSa, record: QuickRecord, now: float) -> None:
         message_id = record.quick.message_id
         sa.quicks[message_id] = record
-        record.retransmission = self._host.retransmission(now)
-        timers = self._host.timers
+        record.retransmission = self._endpoint.retransmission(now)
+        timers = self._endpoint.timers
         timers.set((Timer.QUICK_RETRANSMIT, sa.cookie, message_id), record.retransmission.deadline)
-        deadline = now + self._host.config.negotiation_timeout
+        deadline = now + self._endpoint.config.negotiation_timeout
         timers.set((Timer.QUICK_GIVE_UP, sa.cookie, message_id), deadline)
-        self._host.send(record.last_sent, sa.address)
+        self._endpoint.send(record.last_sent, sa.address)
 
     # Quick mode, either role.
 
@@ -72,34 +72,34 @@ class Phase2Driver:
                 sa.early = message
             elif sa.early is not None and sa.early.data == data:
                 # The last message of phase 1 was lost: ours makes the peer repeat it.
-                self._host.send(sa.last_sent, sa.address)
+                self._endpoint.send(sa.last_sent, sa.address)
             else:
-                self._host.discard(sa.address, "quick mode before phase 1 is complete", now)
+                self._endpoint.discard(sa.address, "quick mode before phase 1 is complete", now)
         elif not header.encrypted or not header.message_id:
-            self._host.discard(sa.address, "quick mode in clear or without a message id", now)
+            self._endpoint.discard(sa.address, "quick mode in clear or without a message id", now)
         elif record is None:
             self._respond(sa, sealer, message, now)
         elif data == record.last_received:
             if record.last_sent:
-                self._host.send(record.last_sent, sa.address)
+                self._endpoint.send(record.last_sent, sa.address)
         else:
             self._advance(sa, sealer, record, message, now)
 
     def _respond(self, sa: IsakmpSa, sealer: Sealer, message: Message, now: float) -> None:
-        host, header = self._host, message.header
+        endpoint, header = self._endpoint, message.header
         if (
             header.message_id in sa.message_ids
             or len(sa.quicks) >= MAX_QUICK_MODES
             or len(sa.message_ids) >= MAX_MESSAGE_IDS
-            or self._children.unconfirmed(sa.holder) >= host.config.children_per_peer
+            or self._children.unconfirmed(sa.holder) >= endpoint.config.children_per_peer
         ):
-            host.discard(sa.address, "quick mode again, or too many at once", now)
+            endpoint.discard(sa.address, "quick mode again, or too many at once", now)
             return
         try:
             quick, reply = phase2.reply(
                 sealer,
-                host.rng,
-                host.config,
+                endpoint.rng,
+                endpoint.config,
                 message,
                 authorise=lambda wanted: self._authorise(sa, wanted),
                 spi=self._children.new_spi(),
@@ -110,7 +110,7 @@ class Phase2Driver:
         sa.message_ids.add(header.message_id)
         if isinstance(quick.state, Replied):
             self._children.reserve(quick.spi, sa.holder)
-            host.events.append(events.ChildKeyed(now, sa.n.peer, quick.state.pair))
+            endpoint.events.append(events.ChildKeyed(now, sa.n.peer, quick.state.pair))
         self._open(sa, QuickRecord(quick, reply, message.data), now)
 
     def _refuse(
@@ -121,19 +121,19 @@ class Phase2Driver:
         error: Exception,
         now: float,
     ) -> None:
-        host, code = self._host, getattr(error, "code", None)
+        endpoint, code = self._endpoint, getattr(error, "code", None)
         if code is None:
-            host.discard(sa.address, f"quick mode message 1: {error}", now)
+            endpoint.discard(sa.address, f"quick mode message 1: {error}", now)
             return
         sa.message_ids.add(message.header.message_id)
-        host.events.append(events.Failed(now, sa.n.peer, f"quick mode refused: {error}"))
+        endpoint.events.append(events.Failed(now, sa.n.peer, f"quick mode refused: {error}"))
         spi = phase2.offered_spi(sealer, message)
         self.notify(sa, Notification(ProtocolId.ESP, code, spi))
 
     def _authorise(self, sa: IsakmpSa, wanted: Selectors) -> None:
         """Allow the HoA that the peer's key stands for, and what is up already."""
         home_address = sa.n.entry.home_address if sa.n.entry else None
-        if home_address and wanted == Selectors(self._host.local, home_address):
+        if home_address and wanted == Selectors(self._endpoint.local, home_address):
             return
         if self._children.known(sa.holder, wanted):
             return
@@ -159,23 +159,23 @@ class Phase2Driver:
                 case Replied() as state:
                     phase2.confirm(sealer, quick, state, message)
                 case Done():
-                    self._host.discard(sa.address, "quick mode is complete already", now)
+                    self._endpoint.discard(sa.address, "quick mode is complete already", now)
                     return
         except (WireError, PeerError) as error:
             if getattr(error, "code", None) is None or quick.role is Role.RESPONDER:
-                self._host.discard(sa.address, f"quick mode: {error}", now)
+                self._endpoint.discard(sa.address, f"quick mode: {error}", now)
             else:
                 self._fail(sa, record, f"quick mode: {error}", now)
             return
         record.last_received, record.last_sent = message.data, reply
         timer = (Timer.QUICK_RETRANSMIT, sa.cookie, quick.message_id)
-        self._host.timers.cancel(timer)
+        self._endpoint.timers.cancel(timer)
         if isinstance(quick.state, Done) and quick.state.pair is not None:
             n = sa.n
             child = Child(n.peer, sa.holder, quick.selectors, quick.state.pair, quick.role)
             replaced = self._children.add(child, now)
             if reply:
-                self._host.send(reply, sa.address)
+                self._endpoint.send(reply, sa.address)
             self.delete(sa, replaced, "replaced", now)
 
     def _fail(self, sa: IsakmpSa, record: QuickRecord, reason: str, now: float) -> None:
@@ -183,15 +183,15 @@ class Phase2Driver:
         match quick.state:
             case Requested():
                 failed = events.Failed(now, sa.n.peer, reason, quick.selectors)
-                self._host.events.append(failed)
+                self._endpoint.events.append(failed)
             case Replied(pair=pair):
                 self._children.release(quick.spi)
-                self._host.events.append(events.ChildAbandoned(now, sa.n.peer, pair))
+                self._endpoint.events.append(events.ChildAbandoned(now, sa.n.peer, pair))
             case Done():
                 return
         quick.state = Done(None)
         record.last_sent = b""
-        self._host.timers.cancel((Timer.QUICK_RETRANSMIT, sa.cookie, quick.message_id))
+        self._endpoint.timers.cancel((Timer.QUICK_RETRANSMIT, sa.cookie, quick.message_id))
 
     def retransmit(self, sa: IsakmpSa, message_id: int, now: float) -> None:
         """Send a quick mode message again, or give up."""
@@ -200,8 +200,8 @@ class Phase2Driver:
             self.give_up(sa, message_id, now)
             return
         timer = (Timer.QUICK_RETRANSMIT, sa.cookie, message_id)
-        self._host.timers.set(timer, record.retransmission.deadline)
-        self._host.send(record.last_sent, sa.address)
+        self._endpoint.timers.set(timer, record.retransmission.deadline)
+        self._endpoint.send(record.last_sent, sa.address)
 
     def give_up(self, sa: IsakmpSa, message_id: int, now: float) -> None:
         """Forget a quick mode; one that is not complete has failed.
@@ -211,7 +211,7 @@ class Phase2Driver:
         record = sa.quicks.pop(message_id)
         unanswered = isinstance(record.quick.state, Requested)
         for timer in (Timer.QUICK_RETRANSMIT, Timer.QUICK_GIVE_UP):
-            self._host.timers.cancel((timer, sa.cookie, message_id))
+            self._endpoint.timers.cancel((timer, sa.cookie, message_id))
         if isinstance(record.quick.state, Replied):
             # The peer may believe that these SAs are up: it has sent a message 3 that was lost.
             self._delete_spis(sa, [record.quick.spi])
@@ -223,7 +223,7 @@ class Phase2Driver:
         """End every quick mode of an ISAKMP SA that is gone."""
         for message_id, record in list(sa.quicks.items()):
             self._fail(sa, record, f"quick mode: {reason}", now)
-            self._host.timers.cancel((Timer.QUICK_GIVE_UP, sa.cookie, message_id))
+            self._endpoint.timers.cancel((Timer.QUICK_GIVE_UP, sa.cookie, message_id))
         sa.quicks.clear()
 
     # Informational exchanges.
@@ -240,7 +240,7 @@ class Phase2Driver:
             [payload],
             digest=lambda rest: sealer.sa.keys.phase2_hash(message_id, rest),
         )
-        self._host.send(message, sa.address)
+        self._endpoint.send(message, sa.address)
 
     def notify(self, sa: IsakmpSa, notification: Notification) -> None:
         """Send a protected notification."""
@@ -283,7 +283,7 @@ class Phase2Driver:
             deletes = grammar.find_all(payloads, PayloadType.DELETE)
             deletions = [Deletion.decode(b) for b in deletes]
         except (WireError, PeerError) as error:
-            self._host.discard(sa.address, f"informational: {error}", now)
+            self._endpoint.discard(sa.address, f"informational: {error}", now)
             return []
         for notification in notifications:
             self._hear_notification(sa, notification, now)
@@ -310,7 +310,7 @@ class Phase2Driver:
         for record in named or (waiting if len(waiting) == 1 else []):
             self._fail(sa, record, f"quick mode: the peer says {text}", now)
             return
-        self._host.discard(sa.address, f"the peer says {text} to nothing that is open", now)
+        self._endpoint.discard(sa.address, f"the peer says {text} to nothing that is open", now)
 
     def _hear_esp_deletion(self, sa: IsakmpSa, deletion: Deletion, now: float) -> None:
         for spi in (int.from_bytes(s) for s in deletion.spis):

@@ -1,20 +1,17 @@
-"""What the exchanges of one host share: settings, timers, queues, and the records of its SAs."""
+"""ISAKMP SAs, ESP SAs and quick modes: records, and the timers that they have."""
 
 from __future__ import annotations
 
 import math
-import random
-from collections import deque
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from ipaddress import IPv6Address
 from typing import TypeAlias
 
-from agents.core.machine import Address, Discarded, Event, PeerError, Retransmission
-from agents.core.timers import Timers
+from agents.core.machine import Address, PeerError, Retransmission
+from agents.ike import endpoint as ike
 from agents.ike.constants import Role
 from agents.ike.esp import EspPair
-from agents.ike.psk import PskStore
 from agents.ike.selectors import Selectors
 from agents.ikev1.config import Config
 from agents.ikev1.constants import NotifyType
@@ -109,25 +106,8 @@ class Child:
     role: Role
 
 
-@dataclass(slots=True)
-class Host:
-    """The context of all exchanges of one host."""
-
-    rng: random.Random
-    local: IPv6Address
-    config: Config
-    psks: PskStore = field(default_factory=PskStore)
-    timers: Timers[TimerKey] = field(default_factory=Timers)
-    outbox: deque[tuple[bytes, Address]] = field(default_factory=deque)
-    events: deque[Event] = field(default_factory=deque)
-
-    def send(self, data: bytes, address: Address) -> None:
-        """Queue a datagram."""
-        self.outbox.append((data, address))
-
-    def discard(self, source: Address, reason: str, now: float) -> None:
-        """Tell the owner that a message had no effect."""
-        self.events.append(Discarded(now, source[0], reason))
+class Endpoint(ike.Endpoint[Config, TimerKey]):
+    """The local host, as all its exchanges see it."""
 
     def retransmission(self, now: float) -> Retransmission:
         """Return the deadlines of a message that is sent now."""

@@ -29,8 +29,9 @@ class Peers(Ends[Ikev1]):
         home_address: IPv6Address | None = HOA,
         **link: object,
     ) -> None:
+        self.rng = random.Random(1)
         super().__init__(
-            Ikev1(rng=random.Random(1), local=COA, config=config),
+            Ikev1(rng=self.rng, local=COA, config=config),
             Ikev1(rng=random.Random(2), local=HA, config=ha_config or config),
             **link,
         )

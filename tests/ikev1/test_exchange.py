@@ -401,9 +401,7 @@ def test_a_responder_may_replace_what_the_initiator_has_made():
 def test_a_home_agent_that_has_lost_everything_is_met_again():
     peers = Peers(replace(FAST, esp_lifetime=600.0))
     peers.connect(5.0)
-    peers.ha._phase1._sas.clear()
-    peers.ha._phase1._by_peer.clear()
-    peers.ha._host.timers = type(peers.ha._host.timers)()
+    peers.join(ha=Peers().ha)
     peers.link.run(595.0)
     assert peers.reasons(peers.mn, Failed) == ["quick mode: message 2 never came"]
     assert peers.reasons(peers.mn, Phase1Deleted) == ["the peer does not answer"]
@@ -416,10 +414,7 @@ def test_a_mobile_node_that_has_moved_starts_from_its_new_address():
     peers.connect(5.0)
     peers.mn.local = COA + 1
     peers.ha.add_psk(PSK, peer=COA + 1, home_address=HOA)
-    peers.link._ends = (
-        (peers.mn, (str(COA + 1), 500), peers.ha),
-        (peers.ha, (str(HA), 500), peers.mn),
-    )
+    peers.join(at=(str(COA + 1), 500))
     peers.connect(10.0)
     assert [e.peer for e in find(peers.ha, ChildEstablished)] == [COA, COA + 1]
     assert not find(peers.ha, Discarded)
@@ -429,12 +424,8 @@ def test_initial_contact_drops_what_the_peer_has_forgotten():
     peers = Peers()
     peers.connect(5.0)
     again = Peers()
-    again.ha = peers.ha
-    again.link._ends = (
-        (again.mn, (str(COA), 500), peers.ha),
-        (peers.ha, (str(HA), 500), again.mn),
-    )
-    again.mn._host.rng.seed(77)
+    again.join(ha=peers.ha)
+    again.rng.seed(77)
     again.connect(10.0)
     assert peers.reasons(peers.ha, ChildDeleted) == ["the peer has started afresh"]
     assert peers.reasons(peers.ha, Phase1Deleted) == ["the peer has started afresh"]
@@ -445,11 +436,10 @@ def test_half_open_negotiations_are_limited():
     config = replace(FAST, unanswered_limit=3)
     peers = Peers(config)
     for seed in range(5):
-        peers.mn._host.rng.seed(seed)
-        peers.mn._phase1._by_peer.clear()
-        peers.mn.initiate(HA, SELECTORS, 0.0)
-    for data, _ in list(peers.mn.outbox):
-        peers.ha.handle_message(data, (str(COA), 500), 0.0)
+        one = Peers()
+        one.rng.seed(seed)
+        one.mn.initiate(HA, SELECTORS, 0.0)
+        peers.ha.handle_message(one.mn.outbox.popleft()[0], (str(COA), 500), 0.0)
     assert len(peers.ha.outbox) == 5
     assert peers.reasons(peers.ha, Failed) == 2 * ["main mode: it gives way to newer negotiations"]
     peers.ha.handle_timeout(31.0)
@@ -472,7 +462,7 @@ def test_many_peers_at_once():
         coa = COA + n
         peers.ha.add_psk(b"%d" % n, peer=coa, home_address=HOA + n)
         one = Peers(psk=b"%d" % n)
-        one.mn._host.rng.seed(n)
+        one.rng.seed(n)
         one.mn.local = coa
         one.mn.initiate(HA, Selectors(HOA + n, HA), 0.0)
         while one.mn.outbox or peers.ha.outbox:

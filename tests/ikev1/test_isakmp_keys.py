@@ -6,11 +6,11 @@ import hmac
 import pytest
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
+from agents.crypto import dh
 from agents.crypto.prf import HMAC_SHA1
 from agents.ike.esp import Integrity
 from agents.ikev1 import ChildEstablished, Config, EspProposal, IkeProposal, Mode
 from agents.ikev1.keys import cipher_key, feedback
-from agents.ikev1.phase1 import dh
 from tests.ike import COA, HA, HOA, PSK, find
 from tests.ikev1.peers import Peers
 

@@ -45,9 +45,10 @@ class Peers(Ends[Ikev2]):
         allocate: Allocate | None = None,
         **link: object,
     ) -> None:
-        mn = Ikev2(rng=random.Random(1), local=COA, config=config, credentials=credentials)
+        self.rng, self.ha_rng = random.Random(1), random.Random(2)
+        mn = Ikev2(rng=self.rng, local=COA, config=config, credentials=credentials)
         ha = Ikev2(
-            rng=random.Random(2),
+            rng=self.ha_rng,
             local=HA,
             config=ha_config or config,
             credentials=ha_credentials,

@@ -351,7 +351,7 @@ def test_cookies_are_demanded_above_the_threshold_and_cost_no_state():
     peers = Peers(config)
     for number in range(10):
         other = Peers(config)
-        other.mn._host.rng.seed(number)
+        other.rng.seed(number)
         other.mn.initiate(HA, SELECTORS, 0.0)
         source = str(COA + 1 + number), 500
         peers.ha.handle_message(other.mn.outbox.popleft()[0], source, 0.0)
@@ -437,12 +437,8 @@ def test_a_peer_that_has_started_afresh_replaces_its_sas():
     peers = Peers()
     peers.connect(5.0)
     again = Peers()
-    again.ha = peers.ha
-    again.mn._host.rng.seed(9)
-    again.link._ends = (
-        (again.mn, (str(COA), 500), peers.ha),
-        (peers.ha, (str(HA), 500), again.mn),
-    )
+    again.join(ha=peers.ha)
+    again.rng.seed(9)
     again.connect(5.0)
     assert peers.reasons(peers.ha, IkeDeleted) == ["the peer has started afresh"]
     assert peers.reasons(peers.ha, ChildDeleted) == ["the peer has started afresh"]

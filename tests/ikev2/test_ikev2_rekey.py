@@ -122,7 +122,7 @@ def test_a_new_ike_sa_that_is_heard_of_late():
 def test_both_replace_the_child_at_once(seed, lost):
     peers = Peers(drop=() if lost is None else {lost})
     peers.connect(1.0)
-    peers.mn._host.rng.seed(seed)
+    peers.rng.seed(seed)
     peers.mn.rekey_children(HA, 1.0)
     peers.ha.rekey_children(COA, 1.0)
     peers.link.run(30.0)
@@ -133,7 +133,7 @@ def test_both_replace_the_child_at_once(seed, lost):
 def test_both_replace_the_ike_sa_at_once(seed):
     peers = Peers()
     peers.connect(1.0)
-    peers.mn._host.rng.seed(seed)
+    peers.rng.seed(seed)
     peers.mn.rekey_ike(HA, 1.0)
     peers.ha.rekey_ike(COA, 1.0)
     peers.link.run(40.0)
@@ -150,7 +150,7 @@ def test_both_replace_the_ike_sa_at_once(seed):
 def test_both_replace_the_ike_sa_at_once_and_a_message_is_lost(seed, lost):
     peers = Peers(drop={lost})
     peers.connect(1.0)
-    peers.mn._host.rng.seed(seed)
+    peers.rng.seed(seed)
     peers.mn.rekey_ike(HA, 1.0)
     peers.ha.rekey_ike(COA, 1.0)
     peers.link.run(400.0)
@@ -160,8 +160,8 @@ def test_both_replace_the_ike_sa_at_once_and_a_message_is_lost(seed, lost):
 def play(commands, *, seed=0, **link) -> Peers:
     """Have either side rekey (C: the CHILD SA, I: the IKE SA) at 6 s and later; run to the end."""
     peers = Peers(**link)
-    peers.mn._host.rng.seed(seed)
-    peers.ha._host.rng.seed(seed + 999)
+    peers.rng.seed(seed)
+    peers.ha_rng.seed(seed + 999)
     peers.connect(6.0)
     for at, side, what in sorted(commands):
         peers.link.run(at)

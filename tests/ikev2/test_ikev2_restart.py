@@ -28,8 +28,7 @@ def denial(request: bytes) -> bytes:
 def restarted(peers: Peers) -> Ikev2:
     """Put a home agent that remembers nothing in the place of the other one."""
     ha = Ikev2(rng=random.Random(3), local=HA, config=FAST)
-    peers.link = Link(peers.mn, ENDS[0], ha, ENDS[1])
-    peers.link.now = 5.0
+    peers.join(ha=ha)
     return ha
 
 
@@ -73,7 +72,7 @@ def test_a_mobile_node_that_has_restarted_is_noticed_as_soon():
     peers = Peers()
     peers.connect(5.0)
     mn = Ikev2(rng=random.Random(3), local=COA, config=FAST)
-    peers.link = Link(mn, ENDS[0], peers.ha, ENDS[1])
+    peers.join(mn=mn)
     peers.ha.rekey_children(COA, 5.0)
     peers.link.run(600.0)
     assert find(peers.ha, IkeDeleted)[0].at < 15.0
