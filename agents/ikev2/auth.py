@@ -13,7 +13,7 @@ from agents.ikev2.certificates import decode_certificates, named, refused, verif
 from agents.ikev2.config import Credentials
 from agents.ikev2.constants import AuthMethod, NotifyType, PayloadType
 from agents.ikev2.grammar import Contents
-from agents.ikev2.host import Host
+from agents.ikev2.ike_sa_manager import Host
 from agents.ikev2.keys import IkeKeys, shared_key_auth
 from agents.ikev2.payloads import Authentication
 from agents.ikev2.sa import IkeSa, Transcript

@@ -12,7 +12,7 @@ from agents.ike.esp import EspPair, EspSa
 from agents.ike.selectors import Selectors
 from agents.ikev2.constants import NotifyType, PayloadType
 from agents.ikev2.grammar import Contents
-from agents.ikev2.host import Host
+from agents.ikev2.ike_sa_manager import Host
 from agents.ikev2.keys import esp_keys
 from agents.ikev2.payloads import (
     Notification,

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from agents.ikev2 import events
-from agents.ikev2.exchanges import Exchanges
-from agents.ikev2.host import Host, Timer, TimerKey
+from agents.ikev2.ike_sa_manager import Host, Timer, TimerKey
 from agents.ikev2.sa import DeleteChildren, DeleteIke, IkeSa, Initial, InitSent, RekeyIke
+from agents.ikev2.task_manager import Exchanges
 
 
 class Deadlines:

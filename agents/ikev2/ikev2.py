@@ -16,12 +16,11 @@ from agents.ikev2 import events
 from agents.ikev2.config import Allocate, Config, Credentials, Grant
 from agents.ikev2.constants import Exchange, NotifyType, PayloadType
 from agents.ikev2.deadlines import Deadlines
-from agents.ikev2.exchanges import Exchanges
 from agents.ikev2.grammar import Contents
-from agents.ikev2.host import Host
-from agents.ikev2.initiator import Initiator
+from agents.ikev2.ike_auth_initiator import Initiator
+from agents.ikev2.ike_auth_responder import Responder
+from agents.ikev2.ike_sa_manager import Host
 from agents.ikev2.payloads import Notification
-from agents.ikev2.responder import Responder
 from agents.ikev2.sa import (
     Closed,
     DeleteChildren,
@@ -37,6 +36,7 @@ from agents.ikev2.sa import (
     RekeyIke,
 )
 from agents.ikev2.sealing import NotAuthenticError
+from agents.ikev2.task_manager import Exchanges
 from agents.ikev2.wire import LaterVersionError, Message, split_datagram
 
 

@@ -154,7 +154,7 @@ def test_a_responder_that_cannot_prove_itself():
     peers.mn.add_psk(b"another", peer=HA)
     entry = peers.ha._host.psks.by_address(COA)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("agents.ikev2.responder.check_psk", lambda *_: None)
+        patch.setattr("agents.ikev2.ike_auth_responder.check_psk", lambda *_: None)
         peers.connect(5.0)
     assert entry is not None
     assert "AUTH is wrong" in peers.reasons(peers.mn, Failed)[0]

@@ -14,7 +14,7 @@ from agents.ikev2 import (
     IkeDeleted,
     IkeEstablished,
     child,
-    create_child,
+    child_create,
 )
 from agents.ikev2.constants import Exchange, PayloadType
 from agents.ikev2.wire import Header, Payload
@@ -330,9 +330,9 @@ def test_a_group_that_was_not_offered_is_not_followed(pfs, monkeypatch):
     peers.connect(1.0)
 
     def insist(*_):
-        raise create_child.WrongGroupError(14)
+        raise child_create.WrongGroupError(14)
 
-    monkeypatch.setattr(create_child.child, "choose", insist)
+    monkeypatch.setattr(child_create.child, "choose", insist)
     peers.mn.rekey_children(HA, 1.0)
     peers.link.run(5.0)
     assert peers.reasons(peers.mn, Failed) == ["CHILD SA: the peer says INVALID_KE_PAYLOAD"]

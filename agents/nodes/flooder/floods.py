@@ -28,7 +28,7 @@ from agents.ikev2.child import TRANSPORT
 from agents.ikev2.config import Config as IkeV2Config
 from agents.ikev2.constants import Exchange, NotifyType, PayloadType
 from agents.ikev2.grammar import Contents
-from agents.ikev2.host import NONCE_LENGTH
+from agents.ikev2.ike_sa_manager import NONCE_LENGTH
 from agents.ikev2.keys import IkeKeys
 from agents.ikev2.payloads import (
     KeyExchange,

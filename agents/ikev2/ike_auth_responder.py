@@ -38,7 +38,7 @@ from agents.ikev2.config import Grant
 from agents.ikev2.constants import AuthMethod, NotifyType, PayloadType
 from agents.ikev2.cookies import Cookies
 from agents.ikev2.grammar import Contents, Form
-from agents.ikev2.host import Host, Timer, error_notification
+from agents.ikev2.ike_sa_manager import Host, Timer, error_notification
 from agents.ikev2.keys import IkeKeys
 from agents.ikev2.payloads import (
     Authentication,

@@ -35,7 +35,7 @@ from agents.ikev2.certificates import (
 )
 from agents.ikev2.constants import Exchange, NotifyType, PayloadType
 from agents.ikev2.grammar import Contents, Form
-from agents.ikev2.host import Host, Timer
+from agents.ikev2.ike_sa_manager import Host, Timer
 from agents.ikev2.keys import IkeKeys
 from agents.ikev2.payloads import (
     Authentication,

@@ -5,12 +5,12 @@ from __future__ import annotations
 from agents.core.machine import Address, PeerError
 from agents.core.reader import WireError
 from agents.ikev2 import events
+from agents.ikev2.child_create import ChildExchange, WrongGroupError
 from agents.ikev2.constants import Exchange, NotifyType, PayloadType, ProtocolId
-from agents.ikev2.create_child import ChildExchange, WrongGroupError
 from agents.ikev2.grammar import Contents, Form
-from agents.ikev2.host import Host, Timer, error_notification
+from agents.ikev2.ike_rekey import IkeRekey
+from agents.ikev2.ike_sa_manager import Host, Timer, error_notification
 from agents.ikev2.payloads import Deletion, Notification
-from agents.ikev2.rekey import IkeRekey
 from agents.ikev2.sa import (
     Child,
     ChildRequested,

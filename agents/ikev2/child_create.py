@@ -13,7 +13,7 @@ from agents.ikev2 import child, events
 from agents.ikev2.auth import check_nonce
 from agents.ikev2.constants import Exchange, NotifyType, PayloadType, ProtocolId
 from agents.ikev2.grammar import Contents, Form
-from agents.ikev2.host import Host, Timer
+from agents.ikev2.ike_sa_manager import Host, Timer
 from agents.ikev2.payloads import KeyExchange, Notification
 from agents.ikev2.sa import (
     Child,

@@ -10,16 +10,16 @@ from agents.crypto import dh
 from agents.ike.constants import Role
 from agents.ikev2 import events
 from agents.ikev2.auth import check_nonce, keys_of
-from agents.ikev2.constants import Exchange, NotifyType, PayloadType
-from agents.ikev2.create_child import (
+from agents.ikev2.child_create import (
     MAX_ATTEMPTS,
     Ask,
     Delay,
     WrongGroupError,
     temporary,
 )
+from agents.ikev2.constants import Exchange, NotifyType, PayloadType
 from agents.ikev2.grammar import Contents, Form
-from agents.ikev2.host import Host, Timer
+from agents.ikev2.ike_sa_manager import Host, Timer
 from agents.ikev2.payloads import KeyExchange, Notification, SecurityAssociation
 from agents.ikev2.proposals import accept_ike, answer, choose_ike, offer_ike, supported_group
 from agents.ikev2.sa import (
