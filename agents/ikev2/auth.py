@@ -10,13 +10,12 @@ from agents.crypto.certificates import Certificate
 from agents.ike.identities import Identity
 from agents.ike.psk import PskEntry
 from agents.ikev2.certificates import decode_certificates, named, refused, verify_chain
-from agents.ikev2.config import Credentials
+from agents.ikev2.config import Config, Credentials
 from agents.ikev2.constants import AuthMethod, NotifyType, PayloadType
 from agents.ikev2.grammar import Contents
-from agents.ikev2.ike_sa_manager import Host
 from agents.ikev2.keys import IkeKeys, shared_key_auth
 from agents.ikev2.payloads import Authentication
-from agents.ikev2.sa import IkeSa, Transcript
+from agents.ikev2.sa import Transcript
 from agents.ikev2.signatures import verify
 from agents.ikev2.wire import Payload
 
@@ -31,21 +30,14 @@ def octets_r(keys: IkeKeys, transcript: Transcript, identity: bytes) -> bytes:
     return transcript.messages[1] + transcript.nonces[0] + keys.prf(keys.pr, identity)
 
 
-def keys_of(sa: IkeSa) -> IkeKeys:
-    """Return the keys of an IKE SA that has some."""
-    if sa.keys is None:
-        raise ValueError("the IKE SA has no keys yet")
-    return sa.keys
-
-
 def auth_payload(auth: Authentication) -> Payload:
     """Return an AUTH payload."""
     return Payload(PayloadType.AUTH, auth.encode())
 
 
-def local_identity(host: Host, local: IPv6Address) -> Identity:
+def local_identity(config: Config, local: IPv6Address) -> Identity:
     """Return the identity that the configuration gives, by default the local address."""
-    return Identity.of(host.config.identity or str(local))
+    return Identity.of(config.identity or str(local))
 
 
 def check_nonce(nonce: bytes) -> bytes:

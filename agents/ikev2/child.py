@@ -12,7 +12,7 @@ from agents.ike.esp import EspPair, EspSa
 from agents.ike.selectors import Selectors
 from agents.ikev2.constants import NotifyType, PayloadType
 from agents.ikev2.grammar import Contents
-from agents.ikev2.ike_sa_manager import Host
+from agents.ikev2.ike_sa_manager import IkeSaManager
 from agents.ikev2.keys import esp_keys
 from agents.ikev2.payloads import (
     Notification,
@@ -47,7 +47,7 @@ class Material:
 
 
 def make(
-    host: Host,
+    sas: IkeSaManager,
     sa: IkeSa,
     agreement: Agreement,
     material: Material,
@@ -56,14 +56,13 @@ def make(
     initiated: bool,
 ) -> Child:
     """Return a CHILD SA with its keys."""
-    if sa.keys is None:
-        raise ValueError("the IKE SA has no keys yet")
     choice, selectors = agreement.choice, agreement.selectors
-    ours, theirs = esp_keys(sa.keys, choice.proposal, material.nonces, material.shared)
+    keys = sa.established.keymat.keys
+    ours, theirs = esp_keys(keys, choice.proposal, material.nonces, material.shared)
     if not initiated:
         ours, theirs = theirs, ours
     local, remote = selectors.ends
-    lifetime = host.esp_lifetime(sa, now)
+    lifetime = sas.esp_lifetime(sa, now)
     spi_in, spi_out = agreement.spis
 
     def one(
@@ -89,7 +88,7 @@ def make(
         one((remote, local), spi_in, inbound, selectors.remote_message),
         one((local, remote), spi_out, outbound, selectors.local_message),
     )
-    return Child(sa, selectors, pair, initiated, min(material.nonces))
+    return Child(sa, selectors, pair, initiated)
 
 
 def _ts(selector: TrafficSelector, kind: int) -> Payload:
@@ -107,10 +106,10 @@ def _remote(s: Selectors) -> TrafficSelector:
 
 
 def offer_payloads(
-    host: Host, selectors: Selectors, spi: int, group: int | None
+    sas: IkeSaManager, selectors: Selectors, spi: int, group: int | None
 ) -> tuple[list[Payload], list[Payload]]:
     """Return the initiator's SA payload, and its selectors."""
-    offer = offer_esp(host.config.esp_proposals, spi, group)
+    offer = offer_esp(sas.config.esp_proposals, spi, group)
     return [Payload(PayloadType.SA, offer.encode())], [
         _ts(_local(selectors), PayloadType.TS_I),
         _ts(_remote(selectors), PayloadType.TS_R),
@@ -136,8 +135,9 @@ def _narrow(sa: IkeSa, tsi: bytes, tsr: bytes) -> Selectors:
     One that asks for a single Mobility Header type gets that (RFC 4877 section 7.2.1).
     """
     allowed = [c.selectors for c in sa.children.values()]
-    if sa.grant is not None:
-        allowed.insert(0, Selectors(sa.local, sa.grant.home_address, MOBILITY_HEADER))
+    grant = sa.established.grant
+    if grant is not None:
+        allowed.insert(0, Selectors(sa.local, grant.home_address, MOBILITY_HEADER))
     wanted_i, wanted_r = decode_selectors(tsi), decode_selectors(tsr)
     for s in allowed:
         here, there = _common(wanted_r, _local(s)), _common(wanted_i, _remote(s))
@@ -147,7 +147,7 @@ def _narrow(sa: IkeSa, tsi: bytes, tsr: bytes) -> Selectors:
         f"{s.first}-{s.last} protocol {s.protocol} ports {s.first_port}-{s.last_port}"
         for s in wanted_i[:4]
     )
-    home = sa.grant.home_address if sa.grant else "not known"
+    home = grant.home_address if grant else "not known"
     raise PeerError(
         f"{asked or 'nothing'} is not for {sa.identity}, whose home address is {home}",
         NotifyType.TS_UNACCEPTABLE,
@@ -155,15 +155,15 @@ def _narrow(sa: IkeSa, tsi: bytes, tsr: bytes) -> Selectors:
 
 
 def choose(
-    host: Host, sa: IkeSa, contents: Contents, groups: Sequence[int | None], sent: int | None
+    sas: IkeSaManager, sa: IkeSa, contents: Contents, groups: Sequence[int | None], sent: int | None
 ) -> tuple[Agreement, Proposal]:
     """Return what the responder agrees to, and the proposal to answer with; an SPI is reserved."""
     if contents.note(NotifyType.USE_TRANSPORT_MODE) is None:
         raise PeerError("the peer wants tunnel mode", NotifyType.NO_PROPOSAL_CHOSEN)
     selectors = _narrow(sa, contents.get(PayloadType.TS_I), contents.get(PayloadType.TS_R))
     offer = SecurityAssociation.decode(contents.get(PayloadType.SA))
-    choice, chosen = choose_esp(offer, host.config.esp_proposals, groups, sent)
-    spis = (host.new_esp_spi(), int.from_bytes(chosen.spi))
+    choice, chosen = choose_esp(offer, sas.config.esp_proposals, groups, sent)
+    spis = (sas.new_esp_spi(), int.from_bytes(chosen.spi))
     return Agreement(choice, selectors, spis), chosen
 
 
@@ -178,11 +178,11 @@ def answer_payloads(agreement: Agreement, chosen: Proposal) -> tuple[list[Payloa
 
 
 def accept(
-    host: Host, contents: Contents, wanted: Selectors, spi: int, group: int | None
+    sas: IkeSaManager, contents: Contents, wanted: Selectors, spi: int, group: int | None
 ) -> Agreement:
     """Return what the responder has agreed to, as the initiator asked; raises PeerError."""
     answered = SecurityAssociation.decode(contents.get(PayloadType.SA))
-    choice, outbound = accept_esp(answered, host.config.esp_proposals, group)
+    choice, outbound = accept_esp(answered, sas.config.esp_proposals, group)
     if contents.note(NotifyType.USE_TRANSPORT_MODE) is None:
         raise PeerError("the peer has chosen tunnel mode", NotifyType.NO_PROPOSAL_CHOSEN)
     for kind, asked in ((PayloadType.TS_I, _local(wanted)), (PayloadType.TS_R, _remote(wanted))):

@@ -1,30 +1,39 @@
-"""What an IKE SA that is up protects: tasks one after the other, requests, their timeouts."""
+"""Requests, responses and tasks of IKE SAs: one exchange at a time in each direction."""
 
 from __future__ import annotations
 
-from agents.core.machine import Address, PeerError
+from collections.abc import Sequence
+from dataclasses import replace
+
+from agents.core.machine import PeerError, Retransmission
 from agents.core.reader import WireError
 from agents.ikev2 import events
-from agents.ikev2.child_create import ChildExchange, WrongGroupError
+from agents.ikev2.child_create import ChildCreate
+from agents.ikev2.child_delete import ChildDelete
+from agents.ikev2.child_rekey import ChildRekey
 from agents.ikev2.constants import Exchange, NotifyType, PayloadType, ProtocolId
+from agents.ikev2.dpd import Dpd
+from agents.ikev2.errors import error_notification
 from agents.ikev2.grammar import Contents, Form
+from agents.ikev2.ike_delete import IkeDelete
 from agents.ikev2.ike_rekey import IkeRekey
-from agents.ikev2.ike_sa_manager import Host, Timer, error_notification
-from agents.ikev2.payloads import Deletion, Notification
-from agents.ikev2.sa import (
-    Child,
+from agents.ikev2.ike_sa_manager import IkeSaManager, Timer
+from agents.ikev2.payloads import Deletion
+from agents.ikev2.sa import Deleting, Established, IkeSa, InitSent, Replaced, Request
+from agents.ikev2.tasks import (
     ChildRequested,
+    CreateChild,
     DeleteChildren,
     DeleteIke,
-    Established,
-    IkeSa,
-    MakeChild,
+    IkeRekeyRequested,
+    Initial,
     Probe,
+    Purpose,
+    RekeyChild,
     RekeyIke,
-    RekeyRequested,
     Task,
 )
-from agents.ikev2.wire import Message, Payload, decode_chain
+from agents.ikev2.wire import Header, Payload, encode_plain
 
 RETRY_AFTER = 1.0
 """Seconds between a temporary failure and the next try, more or less by a random half of it.
@@ -32,100 +41,164 @@ RETRY_AFTER = 1.0
 It doubles from try to try: the peer may be resending what is in the way (section 2.25).
 """
 
-SUSPECT_AGAIN = 10.0
-"""Seconds between two tests of a peer because of what anybody may have sent (section 2.21.4)."""
 
+class TaskManager:
+    """Carries out the tasks of IKE SAs that are up, and repeats the requests of all."""
 
-class Exchanges:
-    """Runs the exchanges of IKE SAs that are up, one request at a time (window size 1)."""
+    def __init__(self, sas: IkeSaManager) -> None:
+        self._sas = sas
+        self._child_create = ChildCreate(sas, self)
+        self.child_rekey = ChildRekey(sas, self, self._child_create)
+        self._child_delete = ChildDelete(sas, self)
+        self.ike_rekey = IkeRekey(sas, self)
+        self.ike_delete = IkeDelete(sas, self)
+        self.dpd = Dpd(sas, self)
 
-    def __init__(self, host: Host) -> None:
-        self._host = host
-        self._child = ChildExchange(host, self.ask, self._delay)
-        self._rekey = IkeRekey(host, self.ask, self._delay)
+    # Requests and responses.
+
+    def request(
+        self,
+        sa: IkeSa,
+        exchange: int,
+        payloads: Sequence[Payload],
+        purpose: Purpose,
+        now: float,
+    ) -> bytes:
+        """Send a request, encrypted if there are keys, and return it; its timer is armed."""
+        sas, window, keymat = self._sas, sa.window, sa.keymat
+        header = Header(*sa.spis, exchange, window.next_id, initiator=sa.initiator, response=False)
+        data = keymat.sealer.seal(header, payloads) if keymat else encode_plain(header, payloads)
+        brief = isinstance(purpose, Initial | DeleteIke)
+        timing = sas.config.timing if brief else sas.config.timing_up
+        retransmission = Retransmission(timing, sas.rng, now)
+        window.request = Request(window.next_id, exchange, data, purpose, retransmission)
+        window.next_id += 1
+        sas.timers.set((Timer.RETRANSMIT, sa.spi, 0), retransmission.deadline)
+        sas.send(data, sa.address)
+        return data
+
+    def inform(
+        self,
+        sa: IkeSa,
+        payloads: Sequence[Payload],
+        task: DeleteChildren | DeleteIke | Probe,
+        now: float,
+    ) -> None:
+        """Send an INFORMATIONAL request."""
+        self.request(sa, Exchange.INFORMATIONAL, payloads, task, now)
+
+    def finish_request(self, sa: IkeSa) -> None:
+        """Note that the response to the request under way has come, or is not waited for."""
+        sa.window.request = None
+        self._sas.timers.cancel((Timer.RETRANSMIT, sa.spi, 0))
+
+    def amend(self, sa: IkeSa, purpose: Purpose) -> None:
+        """Note what has come to be known of the request under way."""
+        if sa.window.request is not None:
+            sa.window.request = replace(sa.window.request, purpose=purpose)
+
+    def hasten(self, sa: IkeSa, now: float) -> None:
+        """Give the peer less time to answer the request under way."""
+        if sa.window.request is not None:
+            sas = self._sas
+            again = Retransmission(sas.config.timing_suspected, sas.rng, now)
+            sa.window.request = replace(sa.window.request, retransmission=again)
+            sas.timers.set((Timer.RETRANSMIT, sa.spi, 0), again.deadline)
+
+    def respond(self, sa: IkeSa, payloads: Sequence[Payload]) -> None:
+        """Answer the peer's last request; the answer is kept for duplicates."""
+        served, keymat = sa.window.served, sa.keymat
+        if keymat is None or served is None:
+            raise ValueError("the IKE SA has no keys yet")
+        header = replace(served.message.header, initiator=sa.initiator, response=True)
+        response = keymat.sealer.seal(header, payloads)
+        sa.window.served = replace(served, response=response)
+        self._sas.send(response, served.source)
+
+    def retransmit(self, sa: IkeSa, now: float) -> None:
+        """Send the request under way again, or find the peer gone."""
+        request = sa.window.request
+        if request is None:
+            return
+        if request.retransmission.expire(now):
+            deadline = request.retransmission.deadline
+            self._sas.timers.set((Timer.RETRANSMIT, sa.spi, 0), deadline)
+            self._sas.send(request.data, sa.address)
+        elif isinstance(request.purpose, Initial):
+            self.give_up(sa, now)
+        else:
+            self._unanswered(sa, now)
+
+    def give_up(self, sa: IkeSa, now: float) -> None:
+        """End a negotiation that takes too long, or an IKE SA that the peer ought to delete."""
+        if sa.ending:
+            self._unanswered(sa, now)
+            return
+        if isinstance(sa.state, Replaced):
+            self.ask(sa, DeleteIke("replaced"), now)
+            return
+        step = "IKE_SA_INIT" if isinstance(sa.state, InitSent) else "IKE_AUTH"
+        reason, hint = f"{step}: the peer does not answer", getattr(sa.state, "hint", "")
+        if hint:
+            reason += f"; {hint}"
+        if not sa.initiator:
+            reason = "IKE_AUTH: the negotiation has taken too long"
+            self._sas.events.append(events.Failed(now, sa.peer, reason))
+        unheard = sa.keymat is None
+        self._sas.close(sa, reason, now)
+        if unheard:  # There is no answer that may be asked for again.
+            self._sas.forget(sa)
+
+    def _unanswered(self, sa: IkeSa, now: float) -> None:
+        """A request has been sent for the last time in vain: the peer is gone (section 2.4)."""
+        successor = self.ike_rekey.yield_to_peer(sa, now)
+        self._sas.close(sa, "the peer does not answer", now)
+        if successor is not None:
+            self.pump(successor, now)
 
     # Tasks.
 
     def ask(self, sa: IkeSa, task: Task, now: float) -> None:
         """Put a task at the end of an IKE SA's queue, or its successor's."""
-        while sa.successor is not None and not isinstance(task, DeleteIke):
-            sa = sa.successor
+        while isinstance(sa.state, Replaced) and not isinstance(task, DeleteIke):
+            sa = sa.state.successor
         if isinstance(task, DeleteChildren):
             for child in task.children:
-                child.closing = True
+                child.state = Deleting()
         sa.tasks.append(task)
         self.pump(sa, now)
 
-    def end(self, sa: IkeSa, reason: str, now: float) -> None:
-        """Delete an IKE SA whose CHILD SAs are gone at once, whenever the peer answers.
-
-        Nothing more is made over it, and what is under way comes to nothing.
-        """
-        host = self._host
-        for child in list(sa.children.values()):
-            host.remove_child(child, reason, now)
-        for task in (*sa.tasks, *sa.delayed):
-            if isinstance(task, MakeChild) and task.replaces is None:
-                host.events.append(events.Failed(now, sa.peer, reason, task.selectors))
-        sa.tasks.clear()
-        sa.delayed.clear()
-        for timer in (Timer.IKE_REKEY, Timer.IKE_EXPIRES, Timer.LIVENESS, Timer.RETRY):
-            host.timers.cancel((timer, sa.spi, 0))
-        host.timers.set((Timer.GIVE_UP, sa.spi, 0), now + host.config.negotiation_timeout)
-        if not isinstance(sa.purpose, DeleteIke):
-            self.ask(sa, DeleteIke(reason), now)
-
-    def replace(self, child: Child, now: float) -> None:
-        """Replace a CHILD SA, unless that is under way or it is to be deleted."""
-        if not child.rekeying and not child.closing:
-            self.ask(child.owner, MakeChild(child.selectors, child), now)
-
-    def _delay(self, sa: IkeSa, task: MakeChild | RekeyIke, now: float) -> None:
+    def delay(self, sa: IkeSa, task: CreateChild | RekeyChild | RekeyIke, now: float) -> None:
+        """Try again what the peer could not do for the moment (section 2.25)."""
         sa.delayed.append(task)
-        wait = RETRY_AFTER * 2 ** (task.attempts - 1) * self._host.rng.uniform(0.5, 1.5)
-        self._host.timers.set((Timer.RETRY, sa.spi, 0), now + wait)
+        wait = RETRY_AFTER * 2 ** (task.attempts - 1) * self._sas.rng.uniform(0.5, 1.5)
+        self._sas.timers.set((Timer.RETRY, sa.spi, 0), now + wait)
 
     def retry(self, sa: IkeSa, now: float) -> None:
-        """Take up again what the peer could not do for the moment."""
+        """Take up again what was delayed."""
         sa.tasks.extend(sa.delayed)
         sa.delayed.clear()
         self.pump(sa, now)
 
     def pump(self, sa: IkeSa, now: float) -> None:
         """Begin the next task if no request is under way."""
-        while sa.request is None and sa.tasks and isinstance(sa.state, Established):
+        while sa.window.request is None and sa.tasks and isinstance(sa.state, Established):
             self._start(sa, sa.tasks.popleft(), now)
 
     def _start(self, sa: IkeSa, task: Task, now: float) -> None:
         match task:
-            case MakeChild():
-                self._child.start(sa, task, now)
+            case CreateChild():
+                self._child_create.start(sa, task, now)
+            case RekeyChild():
+                self.child_rekey.start(sa, task, now)
             case RekeyIke():
-                self._rekey.start(sa, task, now)
+                self.ike_rekey.start(sa, task, now)
             case DeleteChildren():
-                self._delete_children(sa, task, now)
+                self._child_delete.start(sa, task, now)
             case DeleteIke():
-                deletion = Deletion(ProtocolId.IKE)
-                self._inform(sa, [Payload(PayloadType.DELETE, deletion.encode())], task, now)
+                self.ike_delete.start(sa, task, now)
             case Probe():
-                self._inform(sa, [], task, now)
-
-    def _inform(
-        self,
-        sa: IkeSa,
-        payloads: list[Payload],
-        task: DeleteChildren | DeleteIke | Probe,
-        now: float,
-    ) -> None:
-        self._host.request(sa, Exchange.INFORMATIONAL, payloads, task, now)
-
-    def _delete_children(self, sa: IkeSa, task: DeleteChildren, now: float) -> None:
-        doomed = [c for c in task.children if c.spi in sa.children]
-        spis = [*(c.spi for c in doomed), *task.refused]
-        if not spis:
-            return
-        deletion = Deletion(ProtocolId.ESP, tuple(spi.to_bytes(4) for spi in spis))
-        self._inform(sa, [Payload(PayloadType.DELETE, deletion.encode())], task, now)
+                self.dpd.start(sa, task, now)
 
     # Responses.
 
@@ -133,42 +206,48 @@ class Exchanges:
         """Take the authentic response to the request that is under way."""
         purpose = sa.purpose
         if contents.note(NotifyType.INVALID_SYNTAX):  # Fatal in both peers (section 2.21.3).
-            self._host.close(sa, "the peer says INVALID_SYNTAX", now)
+            self._sas.close(sa, "the peer says INVALID_SYNTAX", now)
             return
-        self._host.finish_request(sa)
+        self.finish_request(sa)
         match purpose:
-            case ChildRequested() if not sa.ending:
-                self._child.complete(sa, purpose, contents, now)
-            case ChildRequested(task=task):
-                self._host.esp_spis.discard(purpose.spi)
-                if task.replaces is None:
-                    failed = events.Failed(now, sa.peer, "deleted", task.selectors)
-                    self._host.events.append(failed)
-            case RekeyRequested():
-                self._rekey.complete(sa, purpose, contents, now)
-            case DeleteChildren(children=children, reason=reason):
-                for child in children:
-                    self._host.remove_child(child, reason, now)
+            case ChildRequested() if sa.ending:
+                self._child_create.drop(sa, purpose, now)
+            case ChildRequested(task=CreateChild() as task):
+                self._child_create.complete(sa, purpose, task, contents, now)
+            case ChildRequested(task=RekeyChild() as task):
+                self.child_rekey.complete(sa, purpose, task, contents, now)
+            case IkeRekeyRequested():
+                self.ike_rekey.complete(sa, purpose, contents, now)
+            case DeleteChildren():
+                self._child_delete.complete(purpose, now)
             case DeleteIke(reason=reason):
-                self._host.close(sa, reason, now)
+                self._sas.close(sa, reason, now)
             case _:
                 pass
-        self.pump(sa, now)
-        if sa.successor is not None:
-            self.pump(sa.successor, now)
+        self._pump_both(sa, now)
 
-    def broken_response(self, sa: IkeSa, error: Exception, now: float) -> None:
+    def handle_broken_response(self, sa: IkeSa, error: Exception, now: float) -> None:
         """Take an authentic response that cannot be read: the request has failed."""
         purpose = sa.purpose
         if isinstance(purpose, DeleteChildren | DeleteIke | Probe):
             self.handle_response(sa, Contents((), ()), now)
             return
-        self._host.finish_request(sa)
-        if isinstance(purpose, ChildRequested):
-            self._child.undo(sa, purpose, error, now)
-        elif isinstance(purpose, RekeyRequested):
-            self._rekey.give_up(sa, str(error), now)
+        self.finish_request(sa)
+        match purpose:
+            case ChildRequested(task=CreateChild() as task):
+                self._child_create.undo(sa, purpose, task, error, now)
+            case ChildRequested(task=RekeyChild() as task):
+                self.child_rekey.undo(sa, purpose, task, error, now)
+            case IkeRekeyRequested():
+                self.ike_rekey.give_up(sa, purpose, str(error), now)
+            case _:
+                pass
+        self._pump_both(sa, now)
+
+    def _pump_both(self, sa: IkeSa, now: float) -> None:
         self.pump(sa, now)
+        if isinstance(sa.state, Replaced):
+            self.pump(sa.state.successor, now)
 
     # Requests.
 
@@ -179,103 +258,44 @@ class Exchanges:
                 contents.check(Form.INFORMATIONAL)
                 self._answer_informational(sa, contents, now)
             else:
-                self._settle(sa, now)
-                creation = self._child if contents.has(PayloadType.TS_I) else self._rekey
-                creation.answer(sa, contents, now)
+                self.ike_rekey.settle(sa, now)
+                self._answer_creation(sa, contents, now)
         except (WireError, PeerError) as error:
             self.refuse(sa, error, now)
             return
-        self._host.watch(sa, now)
-        self.pump(sa.successor or sa, now)
+        self._sas.watch(sa, now)
+        self.pump(sa.state.successor if isinstance(sa.state, Replaced) else sa, now)
 
-    def _settle(self, sa: IkeSa, now: float) -> None:
-        """The peer uses what it has made to replace an IKE SA: so it takes over (2.8.2)."""
-        if sa.predecessor is not None:
-            self._rekey.resolve(sa.predecessor, now)
+    def _answer_creation(self, sa: IkeSa, contents: Contents, now: float) -> None:
+        rekeyed = contents.note(NotifyType.REKEY_SA)
+        if not contents.has(PayloadType.TS_I):
+            self.ike_rekey.answer(sa, contents, now)
+        elif rekeyed is None:
+            self._child_create.answer(sa, contents, now)
+        else:
+            self.child_rekey.answer(sa, rekeyed, contents, now)
+
+    def _answer_informational(self, sa: IkeSa, contents: Contents, now: float) -> None:
+        deletions = [Deletion.decode(b) for b in contents.all(PayloadType.DELETE)]
+        if any(d.protocol == ProtocolId.IKE for d in deletions):
+            self.ike_delete.answer(sa, now)
+            return
+        self.ike_rekey.settle(sa, now)
+        self._child_delete.answer(sa, deletions, now)
+        error = contents.error
+        if error is not None and error.type == NotifyType.AUTHENTICATION_FAILED:
+            self._sas.close(sa, "the peer says AUTHENTICATION_FAILED", now)
 
     def refuse(self, sa: IkeSa, error: Exception, now: float) -> None:
         """Answer a request with an error; one of syntax ends the IKE SA (section 2.21.3)."""
-        host = self._host
-        note = error_notification(error)
-        if isinstance(error, WrongGroupError):
-            note = Notification(note.type, error.group.to_bytes(2))
-        host.respond(sa, [note.payload()])
+        sas, note = self._sas, error_notification(error)
+        self.respond(sa, [note.payload()])
         if note.type == NotifyType.INVALID_SYNTAX:
-            host.close(sa, f"the peer's request is malformed: {error}", now)
+            sas.close(sa, f"the peer's request is malformed: {error}", now)
         elif note.type not in (
             NotifyType.INVALID_KE_PAYLOAD,
             NotifyType.TEMPORARY_FAILURE,
             NotifyType.CHILD_SA_NOT_FOUND,
         ):
             reason = f"refused a request of the peer: {error}"
-            host.events.append(events.Failed(now, sa.peer, reason))
-
-    def _answer_informational(self, sa: IkeSa, contents: Contents, now: float) -> None:
-        host = self._host
-        deletions = [Deletion.decode(b) for b in contents.all(PayloadType.DELETE)]
-        ends = any(d.protocol == ProtocolId.IKE for d in deletions)
-        if not ends:
-            self._settle(sa, now)
-        doomed = [] if ends else self._named(sa, deletions)
-        payloads = []
-        # SAs whose deletion crosses with one of ours are not named (section 1.4.1).
-        crossing = sa.purpose.children if isinstance(sa.purpose, DeleteChildren) else ()
-        if spis := [c.spi.to_bytes(4) for c in doomed if c not in crossing]:
-            deletion = Deletion(ProtocolId.ESP, tuple(spis))
-            payloads.append(Payload(PayloadType.DELETE, deletion.encode()))
-        host.respond(sa, payloads)
-        for child in doomed:
-            host.remove_child(child, "deleted by the peer", now)
-        if ends:
-            self._rekey.resolve(sa, now)
-            host.close(sa, "deleted by the peer", now)
-            return
-        error = contents.error
-        if error is not None and error.type == NotifyType.AUTHENTICATION_FAILED:
-            host.close(sa, "the peer says AUTHENTICATION_FAILED", now)
-
-    def _named(self, sa: IkeSa, deletions: list[Deletion]) -> list[Child]:
-        """Return the CHILD SAs that the peer deletes, named by its inbound SPIs."""
-        spis = {
-            int.from_bytes(spi) for d in deletions if d.protocol == ProtocolId.ESP for spi in d.spis
-        }
-        return [c for c in sa.children.values() if c.pair.outbound.spi in spis]
-
-    # Time.
-
-    def unanswered(self, sa: IkeSa, now: float) -> None:
-        """A request has been sent for the last time in vain: the peer is gone (section 2.4)."""
-        self._rekey.resolve(sa, now)
-        self._host.close(sa, "the peer does not answer", now)
-        self.pump(sa.successor or sa, now)
-
-    def handle_hint(self, sa: IkeSa, message: Message, source: Address, now: float) -> None:
-        """Take an unprotected response: it proves nothing, and changes no SA (section 2.21.4).
-
-        If it says that the peer does not know the IKE SA, the peer is asked whether it lives, and
-        has less time than usual to answer; what is under way is asked already. Forgers can have
-        that done once in a while, and no more.
-        """
-        host = self._host
-        try:
-            contents = Contents.of(decode_chain(message.first, message.body))
-        except (WireError, PeerError) as error:
-            host.discard(source, f"an unprotected response: {error}", now)
-            return
-        names = ", ".join(NotifyType.text(n.type) for n in contents.notifications)
-        host.discard(source, f"an unauthenticated response says {names}", now)
-        forgotten = contents.note(NotifyType.INVALID_IKE_SPI) is not None
-        # A peer that replaces an IKE SA may have lost the answer: it does not know the new one yet.
-        if not forgotten or not sa.up or not sa.used or source != sa.address:
-            return
-        if now >= sa.suspected_at + SUSPECT_AGAIN:
-            sa.suspected_at = now
-            if sa.request is None:
-                self.ask(sa, Probe(), now)
-            host.hasten(sa, now)
-
-    def probe(self, sa: IkeSa, now: float) -> None:
-        """After a silence, ask whether the peer lives."""
-        if sa.request is None and sa.up:
-            self.ask(sa, Probe(), now)
-        self._host.watch(sa, now)
+            sas.events.append(events.Failed(now, sa.peer, reason))

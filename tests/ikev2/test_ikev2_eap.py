@@ -130,11 +130,11 @@ def test_a_peer_that_does_not_wait_for_answers_asks_for_nothing(people, authorit
     peers = between(people)
     Aaa(peers, authority, mute=True)
     peers.connect(3.0, eap=eap_peer(authority), remote_identity=HA_NAME)
-    (mn,) = peers.mn._host.sas.values()
+    (mn,) = peers.mn.sas.table.values()
     for number in range(2, 20):
         header = Header(*mn.spis, Exchange.IKE_AUTH, number, initiator=True, response=False)
         packet = Payload(PayloadType.EAP, bytes((2, number, 0, 6, 13, 0)))
-        peers.ha.handle_message(mn.sealer.seal(header, [packet]), ENDS[0], 3.0)
+        peers.ha.handle_message(mn.keymat.sealer.seal(header, [packet]), ENDS[0], 3.0)
     assert len(find(peers.ha, EapResponse)) == 1
     reasons = peers.reasons(peers.ha, Discarded)
     assert reasons.count("a request before the last one is answered") == 18
@@ -211,6 +211,6 @@ def test_peers_in_eap_count_as_half_open(people, authority):
     peers = between(people)
     Aaa(peers, authority, mute=True)
     peers.connect(1.0, eap=eap_peer(authority), remote_identity=HA_NAME)
-    assert len(peers.ha._host.half_open) == 1
+    assert len(peers.ha.sas.half_open) == 1
     peers.link.run(60.0)
-    assert not peers.ha._host.half_open
+    assert not peers.ha.sas.half_open

@@ -206,7 +206,7 @@ def test_who_has_not_proved_the_msk_yet_ends_too(people, authority):
         ):
             for _ in range(len(machine.outbox)):
                 data = machine.outbox.popleft()[0]
-                if peers.ha._host.of_identity(MN_NAME) and machine is peers.mn:
+                if peers.ha.sas.of_identity(MN_NAME) and machine is peers.mn:
                     peers.ha.delete_identity(MN_NAME, 0.5)
                 other.handle_message(data, address, 0.5)
     assert "IKE_AUTH: deleted" in [e.reason for e in find(peers.ha, Failed)]

@@ -152,7 +152,7 @@ def test_a_responder_that_cannot_prove_itself():
     peers = Peers()
     peers.mn.remove_psk(peer=HA)
     peers.mn.add_psk(b"another", peer=HA)
-    entry = peers.ha._host.psks.by_address(COA)
+    entry = peers.ha.sas.psks.by_address(COA)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("agents.ikev2.ike_auth_responder.check_psk", lambda *_: None)
         peers.connect(5.0)
@@ -382,7 +382,7 @@ def test_the_number_of_half_open_sas_is_limited():
     peers.ha.handle_message(first, (str(COA), 500), 0.0)
     peers.ha.handle_message(first, (str(COA + 1), 500), 0.0)
     assert peers.reasons(peers.ha, Failed) == ["IKE_AUTH: it gives way to newer negotiations"]
-    assert len(peers.ha._host.sas) == len(peers.ha._host.half_open) == 1
+    assert len(peers.ha.sas.table) == len(peers.ha.sas.half_open) == 1
 
 
 def test_nobody_answers():
@@ -466,8 +466,8 @@ def test_delete_reaches_the_peer():
     assert mine.spis == tuple(reversed(theirs.spis))
     peers.link.run(100.0)
     assert peers.mn.next_timeout() is None
-    assert not peers.mn._host.sas
-    assert not peers.ha._host.sas
+    assert not peers.mn.sas.table
+    assert not peers.ha.sas.table
 
 
 @pytest.mark.parametrize("lost", [4, 5])

@@ -108,7 +108,7 @@ def test_neighbours_get_in_while_the_hosts_of_a_link_fill_it():
             seed += 1
             while come_back(ha, address, [seed], float(second)):
                 seed += 1
-        least = min(least, len(ha._host.unproven))
+        least = min(least, len(ha.sas.unproven))
         assert second % 5 or gets_in(ha, COA, float(second))
     assert least == 64
 
@@ -130,7 +130,7 @@ def test_an_honest_peer_gets_in_though_many_links_flood():
         come_back(ha, COA + (number << 64), [number], 0.0)
         assert half_open(ha) <= 512
     assert gets_in(ha, COA - (1 << 64), 0.1)
-    assert len(ha._host.sas) <= 513
+    assert len(ha.sas.table) <= 513
 
 
 def guesses(ha: Ikev2, seeds, now: float) -> int:
@@ -255,7 +255,7 @@ def test_one_subscriber_has_a_few_sas_however_often_it_comes():
         assert up(ha) <= 4
         assert len(pairs(ha)) <= 4
     assert (up(ha), len(pairs(ha))) == (4, 4)
-    assert len(ha._host.sas) <= 8
+    assert len(ha.sas.table) <= 8
 
 
 def test_the_one_that_gives_way_is_told():
@@ -296,7 +296,7 @@ def test_ike_sas_that_are_replaced_again_and_again_do_not_pile_up():
         ha.outbox.clear()
         assert up(ha) <= 4
         assert len(pairs(ha)) == 1
-    assert len(ha._host.sas) <= 8
+    assert len(ha.sas.table) <= 8
 
 
 def test_two_at_one_address_who_claim_it_have_their_own_keys():

@@ -14,7 +14,7 @@ from agents.ikev2 import (
     IkeDeleted,
     IkeEstablished,
     child,
-    child_create,
+    errors,
 )
 from agents.ikev2.constants import Exchange, PayloadType
 from agents.ikev2.wire import Header, Payload
@@ -267,7 +267,7 @@ def test_one_replaces_the_child_and_the_other_deletes_it():
 def test_a_child_that_the_peer_has_lost_is_made_anew():
     peers = Peers()
     peers.connect(1.0)
-    host = peers.ha._host
+    host = peers.ha.sas
     (child,) = host.children.values()
     host.remove_child(child, "lost", 1.0)
     peers.mn.rekey_children(HA, 1.0)
@@ -308,7 +308,7 @@ def test_a_child_expires_if_nobody_replaces_it():
     peers = Peers(replace(FAST, esp_lifetime=100.0, rekey_at=1.0))
     peers.connect(1.0)
     for machine in (peers.mn, peers.ha):
-        timers = machine._host.timers
+        timers = machine.sas.timers
         timers.cancel(next(k for k in timers._current if k[0].name == "CHILD_REKEY"))
     peers.link.run(120.0)
     assert_same_sas(peers, 0)
@@ -330,9 +330,9 @@ def test_a_group_that_was_not_offered_is_not_followed(pfs, monkeypatch):
     peers.connect(1.0)
 
     def insist(*_):
-        raise child_create.WrongGroupError(14)
+        raise errors.WrongGroupError(14)
 
-    monkeypatch.setattr(child_create.child, "choose", insist)
+    monkeypatch.setattr(child, "choose", insist)
     peers.mn.rekey_children(HA, 1.0)
     peers.link.run(5.0)
     assert peers.reasons(peers.mn, Failed) == ["CHILD SA: the peer says INVALID_KE_PAYLOAD"]
@@ -375,7 +375,7 @@ def test_a_malformed_request_ends_the_ike_sa_on_both_sides(monkeypatch):
     assert peers.reasons(peers.mn, IkeDeleted) == ["the peer says INVALID_SYNTAX"]
     assert not live(peers.ha)
     assert_same_sas(peers, 0)
-    assert not peers.mn._host.esp_spis
+    assert not peers.mn.sas.esp_spis
 
 
 @pytest.mark.parametrize("what", ["rekey_children", "rekey_ike"])
@@ -383,16 +383,16 @@ def test_an_unreadable_response_is_a_failure(what):
     peers = Peers()
     peers.connect(1.0)
     getattr(peers.mn, what)(HA, 1.0)
-    (theirs,) = peers.ha._host.sas.values()
+    (theirs,) = peers.ha.sas.table.values()
     header = Header(*theirs.spis, Exchange.CREATE_CHILD_SA, 2, initiator=False, response=True)
-    broken = theirs.sealer.seal(header, [Payload(PayloadType.NOTIFY, b"")])
+    broken = theirs.keymat.sealer.seal(header, [Payload(PayloadType.NOTIFY, b"")])
     peers.mn.handle_message(broken, ENDS[1], 1.0)
     assert len(find(peers.mn, Failed)) == 1
-    assert len(peers.mn._host.esp_spis) == 1
+    assert len(peers.mn.sas.esp_spis) == 1
 
 
 def test_a_failed_negotiation_gives_its_spi_back():
     peers = Peers(ha_psk=b"another")
     peers.connect(5.0)
     assert find(peers.mn, Failed)
-    assert not peers.mn._host.esp_spis
+    assert not peers.mn.sas.esp_spis

@@ -381,9 +381,9 @@ def test_nonsense_inside_authentic_requests_is_answered_or_discarded(payloads, e
     peers = Peers()
     peers.connect(1.0)
     sender, other = (peers.ha, peers.mn) if by_ha else (peers.mn, peers.ha)
-    (sa,) = sender._host.sas.values()
+    (sa,) = sender.sas.table.values()
     header = Header(*sa.spis, exchange, 0 if by_ha else 2, initiator=sa.initiator, response=False)
-    data = sa.sealer.seal(header, payloads)
+    data = sa.keymat.sealer.seal(header, payloads)
     address = (str(HA if by_ha else COA), 500)
     other.handle_message(data, address, 1.0)
     assert other.outbox
@@ -410,16 +410,16 @@ def test_nonsense_inside_authentic_responses_ends_what_was_asked(payloads, what)
         else:
             peers.mn.delete(HA, 1.0)
         peers.mn.outbox.clear()
-    (theirs,) = peers.ha._host.sas.values()
-    (ours,) = peers.mn._host.sas.values()
-    request = ours.request
+    (theirs,) = peers.ha.sas.table.values()
+    (ours,) = peers.mn.sas.table.values()
+    request = ours.window.request
     header = Header(
         *theirs.spis, request.exchange, request.message_id, initiator=False, response=True
     )
-    peers.mn.handle_message(theirs.sealer.seal(header, payloads), (str(HA), 500), 1.0)
+    peers.mn.handle_message(theirs.keymat.sealer.seal(header, payloads), (str(HA), 500), 1.0)
     if what == "auth":
         assert find(peers.mn, Failed)
-    assert ours.request is not request
+    assert ours.window.request is not request
     if what == "delete":
         assert find(peers.mn, IkeDeleted)
 
@@ -427,9 +427,9 @@ def test_nonsense_inside_authentic_responses_ends_what_was_asked(payloads, what)
 def test_a_request_with_bad_syntax_ends_the_ike_sa():
     peers = Peers()
     peers.connect(1.0)
-    (sa,) = peers.mn._host.sas.values()
+    (sa,) = peers.mn.sas.table.values()
     header = Header(*sa.spis, 37, 2, initiator=True, response=False)
-    bad = sa.sealer.seal(header, [Payload(PayloadType.DELETE, b"\3\4\0\2abc")])
+    bad = sa.keymat.sealer.seal(header, [Payload(PayloadType.DELETE, b"\3\4\0\2abc")])
     peers.ha.handle_message(bad, (str(COA), 500), 1.0)
     assert "malformed" in peers.reasons(peers.ha, IkeDeleted)[0]
 
@@ -437,12 +437,12 @@ def test_a_request_with_bad_syntax_ends_the_ike_sa():
 def test_an_unknown_critical_payload_is_answered_and_nothing_ends():
     peers = Peers()
     peers.connect(1.0)
-    (sa,) = peers.mn._host.sas.values()
+    (sa,) = peers.mn.sas.table.values()
     header = Header(*sa.spis, 37, 2, initiator=True, response=False)
-    data = sa.sealer.seal(header, [Payload(222, b"", critical=True)])
+    data = sa.keymat.sealer.seal(header, [Payload(222, b"", critical=True)])
     peers.ha.handle_message(data, (str(COA), 500), 1.0)
     answered = split_datagram(peers.ha.outbox.popleft()[0])
-    (payload,) = sa.sealer.open(answered)
+    (payload,) = sa.keymat.sealer.open(answered)
     note = Notification.decode(payload.body)
     assert (note.type, note.data) == (NotifyType.UNSUPPORTED_CRITICAL_PAYLOAD, bytes([222]))
     assert not find(peers.ha, IkeDeleted)
@@ -453,9 +453,9 @@ def test_a_request_out_of_turn_is_refused_in_its_own_exchange():
     peers.mn.initiate(HA, SELECTORS, 0.0)
     peers.ha.handle_message(peers.mn.outbox.popleft()[0], (str(COA), 500), 0.0)
     peers.mn.handle_message(peers.ha.outbox.popleft()[0], (str(HA), 500), 0.0)
-    (sa,) = peers.mn._host.sas.values()
+    (sa,) = peers.mn.sas.table.values()
     header = Header(*sa.spis, 36, 1, initiator=True, response=False)
-    peers.ha.handle_message(sa.sealer.seal(header, []), (str(COA), 500), 0.0)
+    peers.ha.handle_message(sa.keymat.sealer.seal(header, []), (str(COA), 500), 0.0)
     answered = split_datagram(peers.ha.outbox.popleft()[0])
     assert answered.header == replace(header, initiator=False, response=True)
     assert "out of turn" in peers.reasons(peers.ha, Failed)[0]
@@ -464,10 +464,10 @@ def test_a_request_out_of_turn_is_refused_in_its_own_exchange():
 def test_old_requests_and_those_of_the_future_are_discarded():
     peers = Peers()
     peers.connect(1.0)
-    (sa,) = peers.mn._host.sas.values()
+    (sa,) = peers.mn.sas.table.values()
     for message_id in (0, 1, 3, 77):
         header = Header(*sa.spis, 37, message_id, initiator=True, response=False)
-        peers.ha.handle_message(sa.sealer.seal(header, []), (str(COA), 500), 1.0)
+        peers.ha.handle_message(sa.keymat.sealer.seal(header, []), (str(COA), 500), 1.0)
     assert not peers.ha.outbox
     assert len(find(peers.ha, Discarded)) == 4
 

@@ -103,7 +103,7 @@ def test_an_ike_sa_that_is_left_without_esp_sas_is_a_failure():
         await mn.logged("ChildDeleted")
         assert not mn.failures  # Another pair has taken over.
         assert mn.service.secured(HA)
-        (pair,) = ha.service._machine._host.children.values()
+        (pair,) = ha.service._machine.sas.children.values()
         driver = ha.service._endpoint.driver
         driver.call(ha.service._machine.delete_child, pair.spi, driver.now())
         await mn.logged("ChildDeleted", 2)
