@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from ipaddress import AddressValueError, IPv6Address
 from typing import Self
 
-from cryptography import x509
-
 from agents.core.reader import Reader, WireError
 from agents.ike.constants import IdType
 
@@ -28,13 +26,11 @@ class Identity:
 
     @classmethod
     def of(cls, text: str) -> Self:
-        """Return the identity that a text means: an address, an NAI, a DN, or a domain name."""
+        """Return the identity that a text means: an address, an NAI, or a domain name."""
         try:
             return cls.of_address(IPv6Address(text))
         except AddressValueError:
             pass
-        if "=" in text:
-            return cls(IdType.DER_ASN1_DN, x509.Name.from_rfc4514_string(text).public_bytes())
         return cls(IdType.RFC822_ADDR if "@" in text else IdType.FQDN, text.encode())
 
     @classmethod

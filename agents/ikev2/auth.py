@@ -9,7 +9,7 @@ from agents.core.machine import PeerError
 from agents.crypto.certificates import Certificate
 from agents.ike.identities import Identity
 from agents.ike.psk import PskEntry
-from agents.ikev2.certificates import decode_certificates, named, refused, verify_chain
+from agents.ikev2.certificates import decode_certificates, identity_of, named, refused, verify_chain
 from agents.ikev2.config import Config, Credentials
 from agents.ikev2.constants import AuthMethod, NotifyType, PayloadType
 from agents.ikev2.grammar import Contents
@@ -37,7 +37,7 @@ def auth_payload(auth: Authentication) -> Payload:
 
 def local_identity(config: Config, local: IPv6Address) -> Identity:
     """Return the identity that the configuration gives, by default the local address."""
-    return Identity.of(config.identity or str(local))
+    return identity_of(config.identity or str(local))
 
 
 def check_nonce(nonce: bytes) -> bytes:

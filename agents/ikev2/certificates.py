@@ -100,6 +100,14 @@ def _canonical(name: str) -> str:
     return user + at + ascii_lower(domain)
 
 
+def identity_of(text: str) -> Identity:
+    """Return the identity that a text means, which may be a distinguished name (RFC 4514) too."""
+    if "=" in text:
+        name = x509.Name.from_rfc4514_string(text)
+        return Identity(IdType.DER_ASN1_DN, name.public_bytes())
+    return Identity.of(text)
+
+
 def named(certificate: Certificate, identity: Identity) -> str | None:
     """Return an identity as text, domains in lower case, if the certificate bears it out."""
     if identity.type == IdType.DER_ASN1_DN:

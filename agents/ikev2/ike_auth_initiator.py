@@ -21,7 +21,13 @@ from agents.ikev2.auth import (
     octets_r,
     shared_key,
 )
-from agents.ikev2.certificates import cert_payloads, is_named, refused, request_payloads
+from agents.ikev2.certificates import (
+    cert_payloads,
+    identity_of,
+    is_named,
+    refused,
+    request_payloads,
+)
 from agents.ikev2.constants import Exchange, NotifyType, PayloadType
 from agents.ikev2.grammar import Contents, Form
 from agents.ikev2.ike_sa_manager import IkeSaManager
@@ -63,7 +69,7 @@ class AuthInitiator:
         if intent.method is not Method.PSK:
             payloads += request_payloads(sas.credentials)
         if intent.remote_identity is not None:
-            remote = Identity.of(intent.remote_identity)
+            remote = identity_of(intent.remote_identity)
             payloads.append(Payload(PayloadType.ID_R, remote.encode()))
         if intent.method is Method.PSK and intent.psk is not None:
             payloads.append(auth_payload(shared_key(keys, intent.psk.key, octets)))

@@ -14,6 +14,7 @@ from agents.core.machine import Discarded, PeerError
 from agents.core.reader import WireError
 from agents.ike.identities import Identity
 from agents.ikev2 import Config, EspProposal, Failed, IkeDeleted, IkeEstablished, IkeProposal
+from agents.ikev2.certificates import identity_of
 from agents.ikev2.constants import ConfigType, Exchange, NotifyType, PayloadType
 from agents.ikev2.grammar import Contents, Form
 from agents.ikev2.payloads import (
@@ -86,7 +87,7 @@ BODIES = [
     Identity.of("mn@home.test"),
     Identity.of("ha.home.test"),
     Identity.of(str(HOA)),
-    Identity.of("CN=mn,O=home"),
+    identity_of("CN=mn,O=home"),
     Tagged(4, b"certificate"),
     Authentication(2, bytes(32)),
     Notification(16393, b"data", 3, b"spi!"),
@@ -476,7 +477,7 @@ def test_identities():
     assert Identity.of("mn@home.test").type == 3
     assert Identity.of("home.test").type == 2
     assert Identity.of("2001:db8::1").address == IPv6Address("2001:db8::1")
-    assert Identity.of("CN=x").type == 9
+    assert identity_of("CN=x").type == 9
     with pytest.raises(WireError):
         Identity.decode(b"\5\0\0\0abc")
 
