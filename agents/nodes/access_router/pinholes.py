@@ -9,9 +9,8 @@ from ipaddress import IPv6Address
 from agents.core.eventlog import EventLog
 from agents.core.host import Host, Timer
 from agents.core.unicast import is_unicast
+from agents.ike.constants import PORT as IKE_PORT
 from agents.kernel.port import AccessLink, EnforcementPoint, KernelError
-
-IKE_PORT = 500
 
 LIFETIME = 5.0
 """Seconds after which a pinhole closes: one round of EAP is to come, and it may be lost twice."""

@@ -18,6 +18,7 @@ from agents.diameter.capabilities import capabilities_request
 from agents.diameter.config import PORT as DIAMETER_PORT
 from agents.diameter.config import NodeConfig
 from agents.eap.lower import EapKeysLike, identity_response
+from agents.ike.constants import PORT as IKE_PORT
 from agents.ike.identities import Identity
 from agents.ikev1.config import Config as IkeV1Config
 from agents.ikev1.ikev1 import Ikev1
@@ -46,7 +47,6 @@ from agents.pana.dialect import PORT as PANA_PORT
 from agents.pana.dialect import Dialect
 from agents.pana.pac import Pac
 
-IKE_PORT = 500
 _IDENTITY = 1
 _DESTINATION_OPTIONS, _ROUTING, _HOP_LIMIT = 60, 43, 64
 _HOME_ADDRESS_OPTION = 0xC9

@@ -12,6 +12,7 @@ from ipaddress import IPv6Address
 from agents.core.eventlog import EventLog
 from agents.core.host import Closable, Host
 from agents.core.machine import Event
+from agents.ike.constants import PORT
 from agents.ike.esp import EspPair
 from agents.ike.selectors import Selectors
 from agents.ikev1 import events
@@ -20,8 +21,6 @@ from agents.kernel.port import KernelError, SecurityAssociations
 from agents.nodes.habits import Habits
 from agents.nodes.ike_daemon.settings import IkeSettings
 from agents.nodes.keylog import KeyLog
-
-PORT = 500
 
 
 class IkeService:

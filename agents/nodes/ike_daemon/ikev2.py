@@ -18,6 +18,7 @@ from agents.core.settings import Lifetime
 from agents.crypto.dh import CURVE25519, ECP256, MODP2048
 from agents.eap.ca import Files, Identity, read_certificates
 from agents.eap.lower import EapPeerLike
+from agents.ike.constants import PORT
 from agents.ike.esp import EspPair
 from agents.ike.selectors import Selectors
 from agents.ikev2 import Ikev2, events
@@ -34,7 +35,6 @@ from agents.kernel.port import KernelError, SecurityAssociations
 from agents.nodes.keylog import KeyLog
 from agents.nodes.tls import TlsSettings
 
-PORT = 500
 _GROUPS = {"x25519": CURVE25519, "ecp256": ECP256, "modp2048": MODP2048}
 
 
