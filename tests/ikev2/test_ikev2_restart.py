@@ -11,7 +11,7 @@ from agents.ikev2.constants import Exchange, NotifyType, PayloadType
 from agents.ikev2.payloads import Notification
 from agents.ikev2.wire import Header, encode_plain, split_datagram
 from tests.ike import COA, ENDS, HA, find
-from tests.ikev2.peers import FAST, Peers, pairs
+from tests.ikev2.peers import FAST, SELECTORS, Peers, pairs
 from tests.link import Link
 
 
@@ -76,6 +76,16 @@ def test_a_mobile_node_that_has_restarted_is_noticed_as_soon():
     peers.ha.rekey_children(COA, 5.0)
     peers.link.run(600.0)
     assert find(peers.ha, IkeDeleted)[0].at < 15.0
+
+
+def test_one_that_restarts_between_two_messages_of_the_set_up_is_named_as_the_reason():
+    peers = Peers()
+    peers.mn.initiate(HA, SELECTORS, 0.0)
+    peers.link.run(0.025)
+    restarted(peers)
+    peers.link.run(60.0)
+    (reason,) = peers.reasons(peers.mn, Failed)
+    assert reason.endswith("the peer says INVALID_IKE_SPI (unauthenticated)")
 
 
 def forge(peers: Peers, now: float) -> None:
