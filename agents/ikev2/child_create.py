@@ -63,15 +63,10 @@ class ChildCreate:
         self._tasks.request(sa, Exchange.CREATE_CHILD_SA, payloads, requested, now)
 
     def complete(
-        self,
-        sa: IkeSa,
-        requested: ChildRequested,
-        task: CreateChild,
-        contents: Contents,
-        now: float,
+        self, sa: IkeSa, requested: ChildRequested, contents: Contents, now: float
     ) -> None:
         """Take the response."""
-        error = contents.error
+        error, task = contents.error, requested.task
         if error is not None and not contents.has(PayloadType.SA):
             self._sas.esp_spis.discard(requested.spi)
             again = replace(task, attempts=task.attempts + 1)
@@ -83,7 +78,7 @@ class ChildCreate:
         try:
             made, _ = self.accept(sa, requested, contents, now)
         except (WireError, PeerError) as problem:
-            self.undo(sa, requested, task, problem, now)
+            self.undo(sa, requested, problem, now)
             return
         self._sas.add_child(made, now)
 
@@ -105,17 +100,10 @@ class ChildCreate:
         material = child.Material(nonces, shared)
         return child.make(sas, sa, agreement, material, now, initiated=True), min(nonces)
 
-    def undo(
-        self,
-        sa: IkeSa,
-        requested: ChildRequested,
-        task: CreateChild | RekeyChild,
-        problem: Exception,
-        now: float,
-    ) -> None:
+    def undo(self, sa: IkeSa, requested: ChildRequested, problem: Exception, now: float) -> None:
         """Have the peer delete what it has made, for its response is not acceptable."""
         self._sas.esp_spis.discard(requested.spi)
-        self.abandon(sa, task, str(problem), now)
+        self.abandon(sa, requested.task, str(problem), now)
         self._tasks.ask(sa, DeleteChildren((), "refused", (requested.spi,)), now)
 
     def abandon(self, sa: IkeSa, task: CreateChild | RekeyChild, reason: str, now: float) -> None:

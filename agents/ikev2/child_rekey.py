@@ -109,7 +109,7 @@ class ChildRekey:
     ) -> None:
         """Have the peer delete what it has made; the old SA stays."""
         self._keep(task.old, requested.collision)
-        self._create.undo(sa, requested, task, problem, now)
+        self._create.undo(sa, requested, problem, now)
 
     def _refused(
         self,

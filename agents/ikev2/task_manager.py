@@ -212,8 +212,8 @@ class TaskManager:
         match purpose:
             case ChildRequested() if sa.ending:
                 self._child_create.drop(sa, purpose, now)
-            case ChildRequested(task=CreateChild() as task):
-                self._child_create.complete(sa, purpose, task, contents, now)
+            case ChildRequested(task=CreateChild()):
+                self._child_create.complete(sa, purpose, contents, now)
             case ChildRequested(task=RekeyChild() as task):
                 self.child_rekey.complete(sa, purpose, task, contents, now)
             case IkeRekeyRequested():
@@ -234,8 +234,8 @@ class TaskManager:
             return
         self.finish_request(sa)
         match purpose:
-            case ChildRequested(task=CreateChild() as task):
-                self._child_create.undo(sa, purpose, task, error, now)
+            case ChildRequested(task=CreateChild()):
+                self._child_create.undo(sa, purpose, error, now)
             case ChildRequested(task=RekeyChild() as task):
                 self.child_rekey.undo(sa, purpose, task, error, now)
             case IkeRekeyRequested():

@@ -17,6 +17,7 @@ from agents.ikev2 import (
     errors,
 )
 from agents.ikev2.constants import Exchange, PayloadType
+from agents.ikev2.ike_sa_manager import Timer
 from agents.ikev2.wire import Header, Payload
 from tests.ike import COA, ENDS, HA, find, names
 from tests.ikev2.peers import FAST, SELECTORS, Peers, assert_same_sas, pairs
@@ -308,8 +309,8 @@ def test_a_child_expires_if_nobody_replaces_it():
     peers = Peers(replace(FAST, esp_lifetime=100.0, rekey_at=1.0))
     peers.connect(1.0)
     for machine in (peers.mn, peers.ha):
-        timers = machine.sas.timers
-        timers.cancel(next(k for k in timers._current if k[0].name == "CHILD_REKEY"))
+        (pair,) = pairs(machine)
+        machine.sas.timers.cancel((Timer.CHILD_REKEY, b"", pair.inbound.spi))
     peers.link.run(120.0)
     assert_same_sas(peers, 0)
 
