@@ -2,62 +2,48 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import pytest
 
-from agents.nodes import retry
 from agents.nodes.retry import Retry
-
-
-class Loop:
-    """Stands in for the event loop; its time goes on by hand."""
-
-    def __init__(self):
-        self.now = 0.0
-        self.due = None
-
-    def time(self):
-        return self.now
-
-    def call_later(self, pause, call):
-        self.due = (pause, call)
-        return SimpleNamespace(cancel=lambda: setattr(self, "due", None))
-
-    def wait(self):
-        """Let the timer run out and return how long it has run."""
-        (pause, call), self.due = self.due, None
-        self.now += pause
-        call()
-        return pause
+from tests.nodes.simulated import Network, Node
 
 
 @pytest.fixture
-def loop(monkeypatch):
-    loop = Loop()
-    monkeypatch.setattr(retry.asyncio, "get_running_loop", lambda: loop)
-    return loop
+def network():
+    return Network()
 
 
-def test_the_pause_doubles_until_an_attempt_lasts(loop):
-    attempts = Retry(lambda: None)
+def test_the_pause_doubles_until_an_attempt_lasts(network):
+    made = []
+    attempts = Retry(Node(network, "A").host, lambda: made.append(network.now))
+
+    def pause():
+        """Have another attempt made, and return how long that took."""
+        made.clear()
+        asked = network.now
+        attempts.later()
+        network.until(lambda: made, 100.0)
+        return made[0] - asked
+
     pauses = []
     for _ in range(10):
-        attempts.later()
-        pauses.append(loop.wait())
+        pauses.append(pause())
         attempts.begun()
-        loop.now += 30.0  # It is not answered.
+        network.run(30.0)  # It is not answered.
     assert pauses == [0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0]
-    loop.now += 30.0
-    attempts.later()
-    assert loop.wait() == 0.25
+    network.run(30.0)
+    assert pause() == 0.25
 
 
-def test_there_is_one_timer(loop):
-    attempts = Retry(lambda: None)
+def test_there_is_one_timer(network):
+    made = []
+    attempts = Retry(Node(network, "A").host, lambda: made.append(network.now))
     attempts.later()
-    first = loop.due
+    network.run(0.125)
     attempts.later()
-    assert loop.due is first
+    network.run(10.0)
+    assert made == [0.25]
+    attempts.later()
     attempts.close()
-    assert loop.due is None
+    network.run(10.0)
+    assert made == [0.25]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from functools import partial
 from ipaddress import IPv6Address
 from typing import TypeAlias
 
 from agents.bootstrap.assignment import Assignment
 from agents.core.eventlog import EventLog
-from agents.core.host import Closable, Host
+from agents.core.host import Closable, DatagramEndpoint, Host
 from agents.core.machine import Address, Event
 from agents.dhcpv6 import events as dhcpv6
 from agents.dhcpv6.client import INF_MAX_DELAY, InformationRequest
@@ -37,6 +38,50 @@ def _information_request(
     )
 
 
+class LookupEndpoint(DatagramEndpoint):
+    """A DNS lookup by UDP, and over a stream for what does not fit a datagram (RFC 7766)."""
+
+    machine: HomeAgentLookup
+
+    def __init__(
+        self,
+        host: Host,
+        lookup: HomeAgentLookup,
+        local: Address,
+        on_event: Callable[[Event], None],
+    ) -> None:
+        super().__init__(host, lookup, self._handle, partial(host.open_datagrams, local))
+        self._told = on_event
+        self._local = local[0], 0
+        self._stream: Closable | None = None
+        host.attach(self)
+
+    def _handle(self, event: Event) -> None:
+        self._told(event)
+        while self.machine.streams:
+            self._ask(*self.machine.streams.popleft())
+
+    def _ask(self, query: bytes, server: Address) -> None:
+        def answered(answer: bytes | OSError) -> None:
+            if isinstance(answer, bytes):
+                self.receive(answer, server)
+                return
+            reason = os.strerror(answer.errno) if answer.errno else str(answer)
+            self.call(self.machine.handle_lost, reason, self._host.now())
+
+        self._end_stream()
+        self._stream = self._host.exchange(query, self._local, server, answered)
+
+    def _end_stream(self) -> None:
+        if self._stream:
+            self._stream.close()
+
+    def close(self) -> None:
+        """Close the socket and the stream; nothing is sent any more."""
+        super().close()
+        self._end_stream()
+
+
 class Discovery:
     """An Information-request or a DNS lookup.
 
@@ -57,11 +102,10 @@ class Discovery:
         on_failure: Failure,
     ) -> None:
         self._host = host
-        self._care_of = care_of
         self._on_found = on_found
         self._on_failure = on_failure
         self._machine: InformationRequest | HomeAgentLookup
-        self._stream: Closable | None = None
+        self._endpoint: DatagramEndpoint
         if isinstance(settings, Dhcpv6Settings):
             self._log = log.child("dhcpv6")
             request = self._machine = _information_request(settings, interface, host)
@@ -75,7 +119,7 @@ class Discovery:
                 domain=settings.domain,
                 tcp=True,
             )
-            self._endpoint = host.datagrams(lookup, (str(care_of), 0), self._handle)
+            self._endpoint = LookupEndpoint(host, lookup, (str(care_of), 0), self._handle)
         self._done = False
         self._closed = False
 
@@ -100,24 +144,6 @@ class Discovery:
                 self._conclude("DNS", event.reason)
             case _:
                 pass
-        lookup = self._machine
-        while isinstance(lookup, HomeAgentLookup) and lookup.streams:
-            self._ask_by_stream(lookup, *lookup.streams.popleft())
-
-    def _ask_by_stream(self, lookup: HomeAgentLookup, query: bytes, server: Address) -> None:
-        """Put a question whose answer does not fit a datagram (RFC 7766)."""
-
-        def answered(answer: bytes | OSError) -> None:
-            if isinstance(answer, bytes):
-                self._endpoint.receive(answer, server)
-                return
-            reason = os.strerror(answer.errno) if answer.errno else str(answer)
-            self._endpoint.call(lookup.handle_lost, reason, self._host.now())
-
-        if self._stream:
-            self._stream.close()
-        local = str(self._care_of), 0
-        self._stream = self._host.exchange(query, local, server, answered)
 
     def _conclude(
         self,
@@ -140,9 +166,7 @@ class Discovery:
             self._on_found(Assignment(address, prefix_length))
 
     def close(self) -> None:
-        """Close the socket."""
+        """Close what is open."""
         if not self._closed:
             self._closed = True
             self._endpoint.close()
-            if self._stream:
-                self._stream.close()

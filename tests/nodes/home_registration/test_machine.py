@@ -2,86 +2,93 @@
 
 from __future__ import annotations
 
-import asyncio
-import io
-import os
+from ipaddress import IPv6Address
 
 import pytest
 
-from agents.core.eventlog import EventLog
-from agents.kernel.model_port import ModelMobileNode
-from agents.mip6.codec import decode
-from agents.nodes.home_registration import machine as home_registration
+from agents.ike.esp import Encryption, EspPair, EspSa, Integrity
+from agents.nodes.habits import Habits
 from agents.nodes.home_registration.machine import RegistrationService
-from agents.shell.driver import Driver
 from tests.ike import COA, HA, HOA
+from tests.nodes.simulated import Network, Node
 
 
-class Watch:
-    """Stands in for the watch of the kernel's SAs."""
-
-    def __init__(self):
-        self._pipe = os.pipe()
-
-    def fileno(self):
-        return self._pipe[0]
-
-    def added(self):
-        return []
-
-    def close(self):
-        for end in self._pipe:
-            os.close(end)
+def sa(source, destination, spi):
+    keys = Encryption.AES_CBC, bytes(16), Integrity.HMAC_SHA2_256_128, bytes(32)
+    return EspSa(source, destination, spi, 135, *keys, 3600.0)
 
 
-@pytest.fixture
-def make(monkeypatch):
-    """Return what makes a service and a list of the care-of addresses that it has registered."""
-    sent = []
+PAIR = EspPair(sa(HA, HOA, 0x1000), sa(HOA, HA, 0x2000))
 
-    class Endpoint:
-        def __init__(self, machine, _home_address, on_event):
-            self.driver = Driver(machine, lambda data, _: sent.append(decode(data)), on_event)
-            self.close = self.driver.close
 
-    monkeypatch.setattr(home_registration, "MobileNodeEndpoint", Endpoint)
-    monkeypatch.setattr(home_registration, "SaWatch", Watch)
+class MobileNode(Node):
+    """A mobile node with the daemon, whose home agent is silent."""
 
-    def make():
-        service = RegistrationService(
+    def __init__(self, network, **habits):
+        super().__init__(network, "A", COA, COA + 1, COA + 2)
+        self.kernel = self.mobile_node_kernel()
+        self.service = RegistrationService(
+            self.host,
             home_address=HOA,
             home_agent=HA,
             care_of=COA,
             lifetime=420.0,
-            kernel=ModelMobileNode(),
-            log=EventLog("A", "role", io.StringIO()),
+            kernel=self.kernel,
+            log=self.log,
+            habits=Habits(**habits),
         )
-        return service, sent
 
-    return make
-
-
-def test_deregistered_it_waits_for_sas_no_more(make):
-    async def main():
-        service, sent = make()
-        assert service._watch  # There are no SAs yet.
-        service.deregister()
-        assert service._watch is None
-        assert not sent
-        service.close()
-
-    asyncio.run(main())
+    def registered(self):
+        """Return the care-of addresses in the Binding Updates sent."""
+        return [IPv6Address(event["care_of"]) for event in self.told("BindingUpdateSent")]
 
 
-def test_a_movement_is_registered_unless_it_is_not_to_be(make):
-    async def main():
-        service, sent = make()
-        service.move(COA + 1, register=False)
-        assert service._kernel.care_of == COA + 1
-        assert not sent
-        service._start()
-        service.move(COA + 2)
-        assert [update.care_of for update in sent] == [COA + 1, COA + 2]
-        service.close()
+@pytest.fixture
+def network():
+    return Network()
 
-    asyncio.run(main())
+
+def test_it_registers_as_soon_as_there_are_sas(network):
+    mn = MobileNode(network)
+    network.run(5.0)
+    assert mn.registered() == []
+    mn.kernel.install(PAIR)
+    network.run(1.0)
+    assert mn.registered() == [COA]
+
+
+def test_deregistered_it_waits_for_sas_no_more(network):
+    mn = MobileNode(network)
+    mn.service.deregister()
+    mn.kernel.install(PAIR)
+    network.run(5.0)
+    assert mn.registered() == []
+
+
+def test_a_movement_is_registered_unless_it_is_not_to_be(network):
+    mn = MobileNode(network)
+    mn.service.move(COA + 1, register=False)
+    assert mn.kernel.calls[-1] == ("move", COA + 1)
+    assert mn.registered() == []
+    mn.kernel.install(PAIR)
+    network.run(0.1)
+    mn.service.move(COA + 2)
+    assert mn.registered() == [COA + 1, COA + 2]
+
+
+def test_a_movement_detector_that_goes_by_steps_is_waited_for(network):
+    network.run(0.5)
+    mn = MobileNode(network, movement_detection=2.0)
+    mn.kernel.install(PAIR)
+    network.run(1.4)
+    assert mn.registered() == []
+    mn.logged("BindingUpdateSent")
+    assert network.now == 2.0
+
+
+def test_if_the_kernel_is_to_start_ike_the_first_updates_do_not_wait_and_are_lost(network):
+    mn = MobileNode(network, ike_trigger="acquire")
+    assert mn.names() == ["BindingUpdateDropped"]
+    mn.kernel.install(PAIR)
+    mn.logged("BindingUpdateSent")
+    assert mn.registered() == [COA]

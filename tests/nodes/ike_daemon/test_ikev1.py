@@ -1,102 +1,104 @@
-"""The IKEv1 service of both sides on a kernel and a network that are not there."""
+"""The IKEv1 service of both sides on a virtual clock."""
 
 from __future__ import annotations
 
-import asyncio
 import errno
-import io
-import json
 
 import pytest
 
-from agents.core.eventlog import EventLog
-from agents.kernel.model_port import ModelHomeAgent, ModelMobileNode
-from agents.nodes.ike_daemon import ikev1 as ike
+from agents.nodes.habits import Habits
 from agents.nodes.ike_daemon.ikev1 import IkeService
 from agents.nodes.ike_daemon.settings import IkeSettings
-from agents.shell.keylog import KeyLog
+from agents.nodes.keylog import KeyLog
 from tests.ike import COA, HA, HOA, PSK
-from tests.nodes.network import Network
+from tests.nodes.simulated import Network, Node
 
 NAME, OTHER = "mn@home.test", "other@home.test"
 SETTINGS = IkeSettings(group="ecp256")
 
 
-class Side:
-    """A service with what it has logged and done to its kernel."""
+class Side(Node):
+    """A host with a service, and its kernel."""
 
-    def __init__(self, address, kernel):
-        self.kernel = kernel
-        self._log = io.StringIO()
+    def __init__(self, network, address, **more):
+        super().__init__(network, "X", address)
+        self.kernel = self.home_agent_kernel() if address == HA else self.mobile_node_kernel()
         self.service = IkeService(
+            self.host,
             address,
             SETTINGS,
             identity=None,
-            kernel=kernel,
-            keys=KeyLog(None),
-            log=EventLog("X", "ikev1", self._log),
+            kernel=self.kernel,
+            keys=KeyLog(),
+            log=self.log,
+            **more,
         )
 
-    def events(self):
-        return [json.loads(line)["event"] for line in self._log.getvalue().splitlines()]
 
-    async def logged(self, event, times=1):
-        async with asyncio.timeout(10):
-            while self.events().count(event) < times:
-                await asyncio.sleep(0.001)
-
-
-@pytest.fixture(autouse=True)
-def _network(monkeypatch):
-    monkeypatch.setattr(ike, "DatagramEndpoint", Network().endpoint)
+def node(network, ha, number, name, key, **more):
+    """Return a node that shares a key with the home agent, and begins."""
+    mn = Side(network, COA + number, **more)
+    home = HOA + number
+    ha.service.add_psk(key, peer=COA + number, identity=name, home_address=home)
+    mn.service.add_psk(key, peer=HA, identity=None, home_address=home)
+    mn.service.initiate(HA, home)
+    return mn
 
 
-async def everybody():
+@pytest.fixture
+def network():
+    return Network()
+
+
+@pytest.fixture
+def everybody(network):
     """Return a node, another one, and the home agent with SAs for both."""
-    ha = Side(HA, ModelHomeAgent(None, HA))
-    nodes = []
-    for number, (name, key) in enumerate(((NAME, PSK), (OTHER, b"other"))):
-        mn = Side(COA + number, ModelMobileNode())
-        home = HOA + number
-        ha.service.add_psk(key, peer=COA + number, identity=name, home_address=home)
-        mn.service.add_psk(key, peer=HA, identity=None, home_address=home)
-        mn.service.initiate(HA, home)
-        nodes.append(mn)
-    await ha.logged("ChildEstablished", 2)
-    return *nodes, ha
+    ha = Side(network, HA)
+    mn, other = node(network, ha, 0, NAME, PSK), node(network, ha, 1, OTHER, b"other")
+    ha.logged("ChildEstablished", 2)
+    return mn, other, ha
 
 
 def holders(kernel):
-    """Return the home addresses that a kernel has SAs for."""
-    return {sa.source for sa in kernel.sas.values()} - {HA}
+    """Return the home addresses that the home agent's kernel has SAs for."""
+    return {home for home in (HOA, HOA + 1) if kernel.sas_between(home, HA)}
 
 
-def test_the_end_of_an_authorisation_takes_its_sas_out_of_the_kernel_at_once():
-    async def main():
-        mn, other, ha = await everybody()
-        assert holders(ha.kernel) == {HOA, HOA + 1}
-        ha.service.remove_psk(NAME)
-        ha.service.delete_identity(NAME)
-        assert holders(ha.kernel) == {HOA + 1}
-        await mn.logged("Phase1Deleted")
-        assert not mn.kernel.sas
-        mn.service.initiate(HA, HOA)
-        await ha.logged("Failed")
-        assert holders(ha.kernel) == {HOA + 1}
-        for side in (mn, other, ha):
-            side.service.close()
-
-    asyncio.run(main())
+def test_the_end_of_an_authorisation_takes_its_sas_out_of_the_kernel_at_once(everybody):
+    mn, _, ha = everybody
+    assert holders(ha.kernel) == {HOA, HOA + 1}
+    ha.service.remove_psk(NAME)
+    ha.service.delete_identity(NAME)
+    assert holders(ha.kernel) == {HOA + 1}
+    mn.logged("Phase1Deleted")
+    assert not mn.kernel.sas_between(HOA, HA)
+    mn.service.initiate(HA, HOA)
+    ha.logged("Failed")
+    assert holders(ha.kernel) == {HOA + 1}
 
 
-def test_a_kernel_that_refuses_does_not_keep_the_others_sas():
-    async def main():
-        mn, other, ha = await everybody()
-        ha.kernel.failures["uninstall"] = errno.ENOMEM
-        ha.service.delete_identity(NAME)
-        assert "KernelFailed" in ha.events()
-        assert "Phase1Deleted" in ha.events()
-        for side in (mn, other, ha):
-            side.service.close()
+def test_a_kernel_that_refuses_does_not_keep_the_others_sas(everybody):
+    _, _, ha = everybody
+    ha.kernel.failures["uninstall"] = errno.ENOMEM
+    ha.service.delete_identity(NAME)
+    assert "KernelFailed" in ha.names()
+    assert "Phase1Deleted" in ha.names()
 
-    asyncio.run(main())
+
+def test_sas_that_the_kernel_refuses_are_a_failure(network):
+    failures = []
+    ha = Side(network, HA)
+    mn = node(network, ha, 0, NAME, PSK, on_failure=failures.append)
+    mn.kernel.failures["install"] = errno.ENOMEM
+    mn.logged("KernelFailed")
+    assert len(failures) == 1
+    assert "the kernel does not take the SAs" in failures[0]
+
+
+def test_phase_2_waits_for_the_next_look_at_phase_1(network):
+    ha = Side(network, HA)
+    mn = node(network, ha, 0, NAME, PSK, habits=Habits(phase1_poll=1.0))
+    mn.logged("Phase1Established")
+    assert network.now < 0.5
+    mn.logged("ChildEstablished")
+    assert 1.0 < network.now < 1.1

@@ -1,172 +1,134 @@
-"""The IKEv2 service of both sides on a kernel and a network that are not there."""
+"""The IKEv2 service of both sides on a virtual clock."""
 
 from __future__ import annotations
 
-import asyncio
 import errno
-import io
-import json
 
 import pytest
 
-from agents.core.eventlog import EventLog
-from agents.kernel.model_port import ModelHomeAgent, ModelMobileNode
-from agents.nodes.ike_daemon import ikev2 as ike2
 from agents.nodes.ike_daemon.ikev2 import Ike2Service, Ike2Settings
-from agents.shell.keylog import KeyLog
+from agents.nodes.keylog import KeyLog
 from tests.ike import COA, HA, HOA, PSK
-from tests.nodes.network import Network
+from tests.nodes.simulated import Network, Node
 
 SETTINGS = Ike2Settings(authentication="psk")
 
 
-class Side:
-    """A service with what it has logged and done to its kernel."""
+class Side(Node):
+    """A host with a service, its kernel, and the failures that its owner has heard of."""
 
-    def __init__(self, address, kernel, settings=SETTINGS, **more):
-        self.kernel = kernel
+    def __init__(self, network, *addresses):
+        super().__init__(network, "X", *addresses)
+        at_agent = HA in addresses
+        self.kernel = self.home_agent_kernel() if at_agent else self.mobile_node_kernel()
         self.failures = []
-        self._log = io.StringIO()
         self.service = Ike2Service(
-            address,
-            settings,
+            self.host,
+            addresses[0],
+            SETTINGS,
             identity=None,
-            kernel=kernel,
-            keys=KeyLog(None),
-            log=EventLog("X", "ikev2", self._log),
+            kernel=self.kernel,
+            keys=KeyLog(),
+            log=self.log,
             on_failure=self.failures.append,
-            **more,
         )
 
-    def events(self):
-        return [json.loads(line)["event"] for line in self._log.getvalue().splitlines()]
-
-    async def logged(self, event, times=1):
-        async with asyncio.timeout(10):
-            while self.events().count(event) < times:
-                await asyncio.sleep(0.001)
+    def handled(self):
+        """Return what was done with SAs: the operation, and the SPI of the pair."""
+        operations = ("install", "uninstall")
+        return [(n, p.inbound.spi) for n, p in self.kernel.calls if n in operations]
 
 
-@pytest.fixture(autouse=True)
-def _network(monkeypatch):
-    monkeypatch.setattr(ike2, "DatagramEndpoint", Network().endpoint)
-
-
-def both():
-    mn, ha = Side(COA, ModelMobileNode()), Side(HA, ModelHomeAgent(None, HA))
+@pytest.fixture
+def sides():
+    """Return a mobile node with two addresses and a home agent that share a key."""
+    network = Network()
+    mn, ha = Side(network, COA, COA + 1), Side(network, HA)
     ha.service.add_psk(PSK, peer=COA, identity=None, home_address=HOA)
-    mn.service.initiate(HA, HOA, psk=PSK)
     return mn, ha
 
 
-def test_the_kernel_gets_every_pair_once():
-    async def main():
-        mn, ha = both()
-        await mn.logged("ChildEstablished")
-        mn.service.rekey_children(HA)
-        await mn.logged("ChildDeleted")
-        for side in (mn, ha):
-            installed = [name for name, *_ in side.kernel.calls if name == "install"]
-            assert len(installed) == 2
-            side.service.close()
-
-    asyncio.run(main())
+@pytest.fixture
+def both(sides):
+    """Return both with the SAs that they have made."""
+    mn, ha = sides
+    mn.service.initiate(HA, HOA, psk=PSK)
+    mn.logged("ChildEstablished")
+    return mn, ha
 
 
-def test_sas_that_the_kernel_refuses_are_deleted_at_the_peer_too():
-    async def main():
-        mn, ha = Side(COA, ModelMobileNode()), Side(HA, ModelHomeAgent(None, HA))
-        ha.kernel.failures = dict.fromkeys(("install", "uninstall"), errno.ENOMEM)
-        ha.service.add_psk(PSK, peer=COA, identity=None, home_address=HOA)
-        mn.service.initiate(HA, HOA, psk=PSK)
-        await mn.logged("ChildDeleted")
-        await ha.logged("ChildDeleted")
-        assert ha.failures == [
-            f"IKE with {COA}: [Errno {errno.ENOMEM}] install: refused as asked",
-            f"IKE with {COA}: no ESP SAs are left: deleted",
-        ]
-        assert mn.failures == [f"IKE with {HA}: no ESP SAs are left: deleted by the peer"]
-        assert ha.events().count("KernelFailed") == 2
-        assert not mn.kernel.sas
-        for side in (mn, ha):
-            assert "IkeDeleted" not in side.events()
-            side.service.close()
-
-    asyncio.run(main())
+def test_the_kernel_gets_every_pair_once(both):
+    mn, ha = both
+    mn.service.rekey_children(HA)
+    for side in (mn, ha):
+        side.logged("ChildDeleted")
+        assert [name for name, _ in side.handled()] == ["install", "install", "uninstall"]
 
 
-def test_an_ike_sa_that_is_left_without_esp_sas_is_a_failure():
-    async def main():
-        mn, ha = both()
-        await mn.logged("ChildEstablished")
-        mn.service.rekey_children(HA)
-        await mn.logged("ChildDeleted")
-        assert not mn.failures  # Another pair has taken over.
-        assert mn.service.secured(HA)
-        (pair,) = ha.service._machine.sas.children.values()
-        driver = ha.service._endpoint.driver
-        driver.call(ha.service._machine.delete_child, pair.spi, driver.now())
-        await mn.logged("ChildDeleted", 2)
-        assert mn.failures == [f"IKE with {HA}: no ESP SAs are left: deleted by the peer"]
-        assert not mn.service.secured(HA)
-        mn.service.initiate(HA, HOA)
-        assert mn.service.secured(HA)
-        await mn.logged("ChildEstablished", 3)
-        assert mn.events().count("IkeEstablished") == 1
-        mn.service.close()
-        ha.service.close()
-
-    asyncio.run(main())
+def test_sas_that_the_kernel_refuses_are_deleted_at_the_peer_too(sides):
+    mn, ha = sides
+    ha.kernel.failures = dict.fromkeys(("install", "uninstall"), errno.ENOMEM)
+    mn.service.initiate(HA, HOA, psk=PSK)
+    for side in (mn, ha):
+        side.logged("ChildDeleted")
+        assert "IkeDeleted" not in side.names()
+    assert ha.failures == [
+        f"IKE with {COA}: [Errno {errno.ENOMEM}] install: refused as asked",
+        f"IKE with {COA}: no ESP SAs are left: deleted",
+    ]
+    assert mn.failures == [f"IKE with {HA}: no ESP SAs are left: deleted by the peer"]
+    assert ha.names().count("KernelFailed") == 2
+    assert not mn.kernel.sas_between(HOA, HA)
 
 
-def test_the_sas_of_an_earlier_address_do_not_secure_the_next():
-    async def main():
-        mn, ha = both()
-        await mn.logged("ChildEstablished")
-        mn.service.move(COA + 1)
-        assert not mn.service.secured(HA)
-        mn.service.move(COA)
-        assert mn.service.secured(HA)
-        mn.service.close()
-        ha.service.close()
-
-    asyncio.run(main())
-
-
-def test_the_loss_of_the_last_ike_sa_is_told():
-    async def main():
-        mn, ha = both()
-        lost = []
-        mn.service.on_lost = lambda: lost.append(mn.events().count("IkeDeleted"))
-        await mn.logged("IkeEstablished")
-        mn.service.rekey_ike(HA)
-        await mn.logged("IkeDeleted")
-        assert not lost  # Another one has taken over.
-        ha.service.delete_identity(str(COA))
-        await mn.logged("IkeDeleted", 2)
-        assert lost == [2]
-        mn.service.close()
-        ha.service.close()
-
-    asyncio.run(main())
+def test_an_ike_sa_that_is_left_without_esp_sas_is_a_failure(both):
+    mn, ha = both
+    mn.service.rekey_children(HA)
+    mn.logged("ChildDeleted")
+    assert not mn.failures  # Another pair has taken over.
+    assert mn.service.secured(HA)
+    ha.kernel.failures["install"] = errno.ENOMEM
+    mn.service.rekey_children(HA)
+    mn.logged("ChildDeleted", 3)
+    assert mn.failures == [f"IKE with {HA}: no ESP SAs are left: replaced"]
+    assert not mn.service.secured(HA)
+    ha.kernel.failures.clear()
+    mn.service.initiate(HA, HOA)
+    assert mn.service.secured(HA)
+    mn.logged("ChildEstablished", 4)
+    assert mn.names().count("IkeEstablished") == 1
 
 
-def test_the_home_agent_hears_when_a_peers_last_ike_sa_is_gone():
-    async def main():
-        mn, ha = both()
-        gone = []
-        ha.service.on_gone = gone.append
-        await mn.logged("IkeEstablished")
-        mn.service.rekey_ike(HA)
-        await ha.logged("IkeDeleted")
-        assert not gone  # Another one has taken over.
-        ha.service.delete_identity(str(COA))
-        await ha.logged("IkeDeleted", 2)
-        assert gone == [str(COA)]
-        mn.service.close()
-        ha.service.close()
+def test_the_sas_of_an_earlier_address_do_not_secure_the_next(both):
+    mn, _ = both
+    mn.service.move(COA + 1)
+    assert not mn.service.secured(HA)
+    mn.service.move(COA)
+    assert mn.service.secured(HA)
 
-    asyncio.run(main())
+
+def test_the_loss_of_the_last_ike_sa_is_told(both):
+    mn, ha = both
+    lost = []
+    mn.service.on_lost = lambda: lost.append(mn.names().count("IkeDeleted"))
+    mn.service.rekey_ike(HA)
+    mn.logged("IkeDeleted")
+    assert not lost  # Another one has taken over.
+    ha.service.delete_identity(str(COA))
+    mn.logged("IkeDeleted", 2)
+    assert lost == [2]
+
+
+def test_the_home_agent_hears_when_a_peers_last_ike_sa_is_gone(both):
+    mn, ha = both
+    gone = []
+    ha.service.on_gone = gone.append
+    mn.service.rekey_ike(HA)
+    ha.logged("IkeDeleted")
+    assert not gone  # Another one has taken over.
+    ha.service.delete_identity(str(COA))
+    ha.logged("IkeDeleted", 2)
+    assert gone == [str(COA)]
 
 
 def test_a_peer_that_is_silent_is_asked_whether_it_lives():
@@ -178,36 +140,25 @@ def test_a_home_agent_with_eap_takes_no_certificate_instead():
     assert (config.accept_eap, config.accept_certificates) == (True, False)
 
 
-def test_a_move_makes_new_sas_and_then_deletes_the_old_ones():
-    async def main():
-        mn, ha = both()
-        ha.service.add_psk(PSK, peer=COA + 1, identity=None, home_address=HOA)
-        await mn.logged("IkeEstablished")
-        (old,) = (pair for name, pair in mn.kernel.calls if name == "install")
-        mn.service.move(COA + 1)
-        assert mn.kernel.sas
-        mn.service.initiate(HA, HOA)
-        for side in (mn, ha):
-            await side.logged("IkeDeleted")
-            calls = [(name, pair.inbound.spi) for name, pair in side.kernel.calls[-2:]]
-            assert [name for name, _ in calls] == ["install", "uninstall"]
-            assert len(side.kernel.sas) == 2
-        assert mn.kernel.calls[-1] == ("uninstall", old)
-        mn.service.close()
-        ha.service.close()
-
-    asyncio.run(main())
+def test_a_move_makes_new_sas_and_then_deletes_the_old_ones(both):
+    mn, ha = both
+    ha.service.add_psk(PSK, peer=COA + 1, identity=None, home_address=HOA)
+    ((_, old),) = mn.handled()
+    mn.service.move(COA + 1)
+    assert mn.kernel.sas_between(HOA, HA)
+    mn.service.initiate(HA, HOA)
+    for side in (mn, ha):
+        side.logged("IkeDeleted")
+        assert [name for name, _ in side.handled()] == ["install", "install", "uninstall"]
+        assert len(side.kernel.sas_between(HOA, HA)) == 1
+    assert mn.handled()[-1] == ("uninstall", old)
 
 
-def test_the_end_of_an_authorisation_takes_its_sas_out_of_the_kernel_at_once():
-    async def main():
-        mn, ha = both()
-        await mn.logged("ChildEstablished")
-        assert ha.kernel.sas
-        mn.service.close()  # It says nothing any more.
-        ha.service.delete_identity(str(COA))
-        assert not ha.kernel.sas
-        assert "ChildDeleted" in ha.events()
-        ha.service.close()
-
-    asyncio.run(main())
+def test_the_end_of_an_authorisation_takes_its_sas_out_of_the_kernel_at_once(both):
+    mn, ha = both
+    ha.logged("ChildEstablished")
+    assert ha.kernel.sas_between(HOA, HA)
+    mn.service.close()  # It says nothing any more.
+    ha.service.delete_identity(str(COA))
+    assert not ha.kernel.sas_between(HOA, HA)
+    assert "ChildDeleted" in ha.names()

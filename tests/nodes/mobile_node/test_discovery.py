@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
-import io
-from ipaddress import IPv6Address
+from ipaddress import IPv6Address, IPv6Network
 
+import dns.flags
+import dns.message
+import dns.rrset
 import pytest
 
 from agents.bootstrap.assignment import Assignment
-from agents.core.eventlog import EventLog
-from agents.dhcpv6 import events as dhcpv6
-from agents.dns import events as dns
+from agents.dhcpv6.home import Home, HomeInformation
+from agents.dhcpv6.wire import (
+    ALL_RELAY_AGENTS_AND_SERVERS,
+    SERVER_PORT,
+    Message,
+    MessageType,
+    Option,
+    OptionCode,
+)
+from agents.dns.wire import PORT
 from agents.nodes.ike_daemon.ikev2 import Ike2Settings
 from agents.nodes.mobile_node.discovery import Discovery
 from agents.nodes.mobile_node.settings import (
@@ -21,65 +29,163 @@ from agents.nodes.mobile_node.settings import (
     MobileNodeConfiguration,
 )
 from agents.nodes.tls import TlsSettings
+from tests.nodes.simulated import DELAY, INTERFACE, Network, Node
 
-HERE = IPv6Address("::1")
+HERE, SERVER = IPv6Address("2001:db8:a::2"), IPv6Address("2001:db8:a::53")
 HA, OTHER_HA = IPv6Address("2001:db8:100::1"), IPv6Address("2001:db8:100::2")
+SERVICE = "_mip6._ipv6.home.test."
+DUID = bytes.fromhex("000200007ed901")
 
 
-def learned(*addresses, prefix=None, fqdn=None):
-    return dhcpv6.HomeAgentLearned(0.0, addresses, prefix, fqdn, False, None)
+def home(*addresses, prefixes=(), names=()):
+    return HomeInformation(Home.IDENTIFIED, "home.test", prefixes, addresses, names)
 
 
-def outcomes(*told):
-    """Return what a discovery makes of the events of its machine."""
+def dhcpv6_server(node, *answers):
+    """Serve DHCPv6: one request gets all the answers."""
+
+    def take(data, source):
+        request = Message.decode(data)
+        common = request.first(OptionCode.CLIENT_ID), Option(OptionCode.SERVER_ID, DUID)
+        for answer in answers:
+            options = (*common, answer.to_option())
+            reply = Message(MessageType.REPLY, request.transaction_id, options)
+            server.send(reply.encode(), source)
+
+    server = node.host.open_datagrams(
+        ("::", SERVER_PORT), take, interface=INTERFACE, multicast=ALL_RELAY_AGENTS_AND_SERVERS
+    )
+
+
+def addressed(*answers):
+    """Return the records of home agents with these addresses, the first one preferred."""
+    names = [f"ha{number}.home.test." for number, _ in enumerate(answers)]
+    lines = [f"{number} 0 0 {name}" for number, name in enumerate(names)]
+    services = dns.rrset.from_text(SERVICE, 60, "IN", "SRV", *lines)
+    found = zip(names, answers, strict=True)
+    return services, [dns.rrset.from_text(n, 60, "IN", "AAAA", str(a)) for n, a in found]
+
+
+def respond(query, addresses):
+    response = dns.message.make_response(dns.message.from_wire(query))
+    services, extra = addressed(*addresses)
+    response.answer.append(services)
+    response.additional.extend(extra)
+    return response.to_wire()
+
+
+def dns_server(node, *answers):
+    """Serve DNS: one query gets all the answers, each the addresses of home agents."""
+
+    def take(query, source):
+        for addresses in answers:
+            server.send(respond(query, addresses), source)
+
+    server = node.host.open_datagrams((str(SERVER), PORT), take)
+
+
+class Truncated:
+    """Serves DNS by TCP, or not; by UDP it tells nothing but that more does not fit."""
+
+    def __init__(self, node, *addresses, listens=True):
+        self._addresses = addresses
+        self._datagrams = node.host.open_datagrams((str(SERVER), PORT), self._take)
+        listen = [(str(SERVER), PORT)] if listens else []
+        self._streams = node.host.open_streams(self, listen)
+
+    def _take(self, query, source):
+        response = dns.message.make_response(dns.message.from_wire(query))
+        response.flags |= dns.flags.TC
+        self._datagrams.send(response.to_wire(), source)
+
+    def accepted(self, _source, _local):
+        return 1
+
+    def received(self, number, data):
+        answer = respond(data[2:], self._addresses)
+        self._streams.send(number, len(answer).to_bytes(2) + answer)
+
+    def closed(self, number, reason):
+        pass
+
+
+def outcomes(settings, serve, *given, **options):
+    """Return what the mobile node makes of a server's answers, and when it does."""
+    network = Network()
+    serve(Node(network, "D", SERVER), *given, **options)
+    mn = Node(network, "A", HERE)
     results = []
-
-    async def main():
-        # DNS is asked from a port that needs no privilege; what is told decides the rest.
-        discovery = Discovery(
-            DnsSettings(server="::1", domain="home.test"),
-            "lo",
-            HERE,
-            log=EventLog("A", "role", io.StringIO()),
-            on_found=results.append,
-            on_failure=results.append,
-        )
-        for event in told:
-            discovery._handle(event)
-            await asyncio.sleep(0)
-        discovery.close()
-
-    asyncio.run(main())
-    return results
+    discovery = Discovery(
+        mn.host,
+        settings,
+        INTERFACE,
+        HERE,
+        log=mn.log,
+        on_found=lambda found: results.append((network.now, found)),
+        on_failure=lambda reason: results.append((network.now, reason)),
+    )
+    discovery.start()
+    network.run(100.0)
+    ((when, outcome),) = results  # The first outcome is the last.
+    return when, outcome
 
 
-@pytest.mark.parametrize(
-    ("event", "outcome"),
-    [
-        (learned(HA), Assignment(HA, 64)),
-        (learned(HERE, HA), Assignment(HA, 64)),
-        (learned(HERE), "DHCPv6: the home agent has an address of this host"),
-        (learned(fqdn="ha.home.test"), "DHCPv6: the home agent has a name only, ha.home.test"),
-        (dhcpv6.Failed(0.0, "silence"), "DHCPv6: silence"),
-        (dns.HomeAgentsFound(0.0, (dns.HomeAgent("a", (HA,)),)), Assignment(HA, 64)),
-        (
-            dns.HomeAgentsFound(0.0, (dns.HomeAgent("a", (HERE,)), dns.HomeAgent("b", (HA,)))),
-            Assignment(HA, 64),
-        ),
-        (dns.Failed(0.0, "silence"), "DNS: silence"),
-    ],
-)
-def test_the_first_outcome_is_the_last(event, outcome):
-    assert outcomes(event, learned(OTHER_HA), dhcpv6.Failed(1.0, "late")) == [outcome]
+BY_DHCPV6 = Dhcpv6Settings(network="home.test", initial_delay=False)
+BY_DNS = DnsSettings(server=str(SERVER), domain="home.test")
 
 
 @pytest.mark.parametrize(
-    "discovery",
+    ("information", "outcome"),
     [
-        Dhcpv6Settings(network="home.test"),
-        DnsSettings(server="2001:db8::53", domain="home.test"),
+        (home(HA), Assignment(HA, 64)),
+        (home(HA, prefixes=(IPv6Network("2001:db8:100::/48"),)), Assignment(HA, 48)),
+        (home(HERE, HA), Assignment(HA, 64)),
+        (home(HERE), "DHCPv6: the home agent has an address of this host"),
+        (home(names=("ha.home.test",)), "DHCPv6: the home agent has a name only, ha.home.test"),
     ],
 )
+def test_what_dhcpv6_tells_first_counts(information, outcome):
+    when, found = outcomes(BY_DHCPV6, dhcpv6_server, information, home(OTHER_HA))
+    assert (when, found) == (pytest.approx(2 * DELAY), outcome)
+
+
+@pytest.mark.parametrize(
+    ("addresses", "outcome"),
+    [
+        ([HA], Assignment(HA, 64)),
+        ([HERE, HA], Assignment(HA, 64)),
+        ([HERE], "DNS: the home agent has an address of this host"),
+    ],
+)
+def test_what_dns_tells_first_counts(addresses, outcome):
+    when, found = outcomes(BY_DNS, dns_server, addresses, [OTHER_HA])
+    assert (when, found) == (pytest.approx(2 * DELAY), outcome)
+
+
+@pytest.mark.parametrize(
+    ("settings", "serve", "patience", "reason"),
+    [
+        (BY_DHCPV6, dhcpv6_server, 30.0, "DHCPv6: no valid Reply"),
+        (BY_DNS, dns_server, 15.0, "DNS: no answer"),
+    ],
+)
+def test_who_is_told_nothing_says_so(settings, serve, patience, reason):
+    when, outcome = outcomes(settings, serve)
+    assert when == patience
+    assert outcome.startswith(reason)
+
+
+def test_what_does_not_fit_into_a_datagram_is_asked_for_over_a_stream():
+    _, found = outcomes(BY_DNS, Truncated, HA)
+    assert found == Assignment(HA, 64)
+
+
+def test_a_server_that_has_no_streams_is_told_in_the_reason():
+    _, reason = outcomes(BY_DNS, Truncated, listens=False)
+    assert reason.endswith("TCP: Connection refused")
+
+
+@pytest.mark.parametrize("discovery", [BY_DHCPV6, BY_DNS])
 def test_a_mobile_node_that_expects_sealed_information_asks_nobody_else(discovery):
     tls = TlsSettings(ca="", certificate="", key="")
     common = {
