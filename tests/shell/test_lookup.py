@@ -1,7 +1,6 @@
 """A DNS lookup over the loopback interface: what does not fit into a datagram comes by TCP."""
 
 import asyncio
-import random
 from contextlib import asynccontextmanager
 
 import dns.flags
@@ -11,7 +10,8 @@ import pytest
 
 from agents.dns.events import Failed, HomeAgentsFound, Inconclusive
 from agents.dns.lookup import HomeAgentLookup
-from agents.shell.lookup import LookupEndpoint
+from agents.nodes.mobile_node.discovery import LookupEndpoint
+from agents.shell.host import LinuxHost
 
 SERVICE = "_mip6._ipv6.home.test."
 
@@ -64,11 +64,12 @@ def outcome(serve, deadline=10.0):
                 done.set()
 
         async with server(serve) as address, asyncio.timeout(20):
+            host = LinuxHost()
             lookup = HomeAgentLookup(
-                address, rng=random.Random(1), domain="home.test", tcp=True, deadline=deadline
+                address, rng=host.rng, domain="home.test", tcp=True, deadline=deadline
             )
-            endpoint = LookupEndpoint(lookup, ("::1", 0), on_event)
-            endpoint.driver.call(lookup.start, endpoint.driver.now())
+            endpoint = LookupEndpoint(host, lookup, ("::1", 0), on_event)
+            endpoint.call(lookup.start, host.now())
             await done.wait()
             endpoint.close()
 

@@ -1,43 +1,58 @@
 """Datagram sockets over the loopback interface: UDP and, as root, raw."""
 
 import asyncio
+import socket
+from contextlib import suppress
 from ipaddress import IPv6Address
 from pathlib import Path
 
 import pytest
 
-from agents.shell.datagrams import DatagramSocket
+from agents.shell.sockets import DatagramSocket
 
 EXPERIMENTAL = 253
 """A protocol for experiments (RFC 3692)."""
 
 
-def local(sock):
-    return sock._socket.getsockname()[:2]
+def free():
+    """Return an address whose port nobody has."""
+    with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as probe:
+        probe.bind(("::1", 0))
+        return probe.getsockname()[:2]
 
 
-async def exchange(sender, destination, arrived):
-    """Send numbered datagrams until one has arrived: an earlier one's error may cost the first."""
-    async with asyncio.timeout(10):
-        for number in range(100):
+class Arrivals:
+    """What arrives at a socket."""
+
+    def __init__(self):
+        self._first = asyncio.get_running_loop().create_future()
+
+    def __call__(self, *datagram):
+        if not self._first.done():
+            self._first.set_result(datagram)
+
+    async def first(self, sender, destination):
+        """Send numbered datagrams until one has arrived, for an earlier one's error may cost one.
+
+        Return what arrived, and from where.
+        """
+        for number in range(1000):
             sender.send(b"%d" % number, destination)
-            await asyncio.sleep(0.01)
-            if arrived:
-                return
+            with suppress(TimeoutError):
+                return await asyncio.wait_for(asyncio.shield(self._first), 0.01)
+        raise AssertionError("nothing has arrived")
 
 
 def test_udp_survives_a_port_that_nobody_has():
     async def run():
-        arrived = []
-        gone = DatagramSocket(("::1", 0), lambda *_: None)
-        nobody = local(gone)
-        gone.close()
-        here = DatagramSocket(("::1", 0), lambda *_: None)
-        there = DatagramSocket(("::1", 0), lambda *datagram: arrived.append(datagram))
+        nobody, mine, yours = free(), free(), free()
+        arrivals = Arrivals()
+        here = DatagramSocket(mine, lambda *_: None)
+        there = DatagramSocket(yours, arrivals)
         for _ in range(3):
             here.send(b"", nobody)
-        await exchange(here, local(there), arrived)
-        assert arrived[0][1] == local(here)
+        _, source = await arrivals.first(here, yours)
+        assert source == mine
         here.close()
         there.close()
 
@@ -46,15 +61,12 @@ def test_udp_survives_a_port_that_nobody_has():
 
 def test_raw():
     async def run():
-        arrived = []
+        arrivals = Arrivals()
         try:
-            both = DatagramSocket(
-                ("::1", 0), lambda *datagram: arrived.append(datagram), protocol=EXPERIMENTAL
-            )
+            both = DatagramSocket(("::1", 0), arrivals, protocol=EXPERIMENTAL)
         except PermissionError:
             pytest.skip("raw sockets need root")
-        await exchange(both, ("::1", 0), arrived)
-        assert arrived[0] == (b"0", ("::1", 0))
+        assert await arrivals.first(both, ("::1", 0)) == (b"0", ("::1", 0))
         both.close()
 
     asyncio.run(run())
@@ -62,9 +74,11 @@ def test_raw():
 
 def test_what_the_kernel_will_not_send_is_lost():
     async def run():
-        sock = DatagramSocket(("::1", 0), lambda *_: None)
-        sock.send(bytes(1 << 16), local(sock))
+        mine = free()
+        sock = DatagramSocket(mine, lambda *_: None)
+        sock.send(bytes(1 << 16), mine)
         sock.send(b"", ("fe80::1%gone", 9))
+        sock.close()
         sock.close()
 
     asyncio.run(run())

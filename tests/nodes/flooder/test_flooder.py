@@ -77,13 +77,17 @@ def test_a_topology_without_strangers_is_refused(tmp_path):
 
 
 class Wire:
-    """Takes what is sent."""
+    """Takes what is sent, and stops the flooder once that is `limit` packets."""
 
-    def __init__(self, count: Count) -> None:
+    def __init__(self, count: Count, limit: int, stop: asyncio.Event) -> None:
         self.count = count
+        self._limit = limit
+        self._stop = stop
 
     def send(self, _number: int, _packet: bytes) -> None:
         self.count.sent += 1
+        if self.count.sent == self._limit:
+            self._stop.set()
 
     def close(self) -> None:
         pass
@@ -96,13 +100,10 @@ def test_it_is_ready_after_its_head_start_and_ends_at_its_limit():
 
     async def main() -> None:
         stop = asyncio.Event()
-        flooder = Flooder(settings, [b""] * settings.limit, Wire(count), count, log)
-        task = asyncio.ensure_future(flooder.serve(stop))
+        wire = Wire(count, settings.limit, stop)
+        packets = [b""] * settings.limit
         async with asyncio.timeout(10):
-            while count.attempts < settings.limit:
-                await asyncio.sleep(0.005)
-        stop.set()
-        await task
+            await Flooder(settings, packets, wire, count, log).serve(stop)
 
     asyncio.run(main())
 

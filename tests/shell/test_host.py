@@ -1,0 +1,74 @@
+"""A host in the event loop of this process: its clock, its alarm, and what it says of bugs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+
+from agents.shell.host import LinuxHost
+
+
+class Clockwork:
+    """A machine with one deadline."""
+
+    def __init__(self, deadline, done):
+        self.deadline = deadline
+        self.outbox, self.events = deque(), deque()
+        self._done = done
+
+    def handle_timeout(self, now):
+        self.deadline = None
+        self._done.set_result(now)
+
+    def next_timeout(self):
+        return self.deadline
+
+
+def run(work):
+    """Carry out what a test does, within 5 s."""
+
+    async def main():
+        async with asyncio.timeout(5):
+            await work(LinuxHost(), asyncio.get_running_loop())
+
+    asyncio.run(main())
+
+
+def test_a_deadline_is_not_acted_on_before_its_time():
+    async def work(host, loop):
+        deadline = host.now() + 0.01
+        done = loop.create_future()
+        host.run(Clockwork(deadline, done), lambda _: None, lambda _: None)
+        assert await done >= deadline
+
+    run(work)
+
+
+def test_the_earliest_of_machines_and_timers_is_the_first():
+    async def work(host, loop):
+        last, rung = loop.create_future(), []
+        host.run(Clockwork(host.now() + 0.02, last), lambda _: None, lambda _: None)
+        host.timer(lambda: rung.append("timer")).start(0.01)
+        host.later(lambda: rung.append("later"))
+        await last
+        assert rung == ["later", "timer"]
+
+    run(work)
+
+
+def test_the_loop_goes_on_after_a_bug_and_tells_of_it():
+    async def work(host, loop):
+        told, done = [], loop.create_future()
+        loop.set_exception_handler(lambda _, context: told.append(context["exception"]))
+        bug = RuntimeError("a bug")
+
+        def fail():
+            raise bug
+
+        host.timer(fail).start(0.01)
+        host.run(Clockwork(host.now() + 0.02, done), lambda _: None, lambda _: None)
+        await done
+        host.report(bug, "again")
+        assert told == [bug, bug]
+
+    run(work)
