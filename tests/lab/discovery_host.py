@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import random
 import sys
 from ipaddress import IPv6Address
 
@@ -15,66 +14,62 @@ from agents.bootstrap.assignment import Assignment
 from agents.core.eventlog import EventLog
 from agents.dhcpv6.client import InformationRequest
 from agents.dhcpv6.home import Home
-from agents.dhcpv6.relay import Relay
-from agents.dhcpv6.wire import ALL_SERVERS, CLIENT_PORT, SERVER_PORT, link_layer_duid
+from agents.dhcpv6.wire import CLIENT_PORT, link_layer_duid
 from agents.dns.lookup import HomeAgentLookup
 from agents.dns.wire import PORT
-from agents.nodes.mobile_node.discovery import Discovery
+from agents.nodes.access_router.relay_agent import RelayAgent
+from agents.nodes.access_router.settings import RelaySettings
+from agents.nodes.mobile_node.discovery import Discovery, LookupEndpoint
 from agents.nodes.mobile_node.settings import Dhcpv6Settings
 from agents.shell.addresses import care_of_address, link_local_address
-from agents.shell.datagrams import DatagramEndpoint
-from agents.shell.lookup import LookupEndpoint
-from agents.shell.relay import RelayEndpoint
+from agents.shell.host import LinuxHost
 
 DEADLINE = 10.0
 
 
-def start(endpoint, machine) -> None:
-    endpoint.driver.call(machine.start, endpoint.driver.now())
-
-
 async def client(log: EventLog, interface: str, homes: list[str], source: str = "::") -> None:
     await link_local_address(interface, DEADLINE)
+    host = LinuxHost()
     machine = InformationRequest(
         link_layer_duid(bytes.fromhex("020000000001")),
         [Home[name] for name in homes],
-        rng=random.SystemRandom(),
+        rng=host.rng,
         network="home.test",
         interface=interface,
         max_delay=0.0,
         deadline=5.0,
     )
-    start(DatagramEndpoint(machine, (source, CLIENT_PORT), log, interface=interface), machine)
+    endpoint = host.datagrams(machine, (source, CLIENT_PORT), log, interface=interface)
+    endpoint.call(machine.start, host.now())
 
 
-async def relay(log: EventLog, assigned: dict[str, list], **options: str) -> None:
-    await link_local_address(options["interface"], DEADLINE)
-    machine = Relay(
-        interface=options["interface"],
-        link_address=IPv6Address(options["link_address"]),
-        servers=[(options.get("server", ALL_SERVERS), SERVER_PORT)],
-    )
+async def relay(
+    log: EventLog,
+    assigned: dict[str, list],
+    interface: str,
+    link_address: str,
+    server_interface: str,
+    **servers: str,
+) -> None:
+    await link_local_address(interface, DEADLINE)
+    settings = RelaySettings(interface=server_interface, network="home.test", **servers)
+    agent = RelayAgent(LinuxHost(), settings, interface, IPv6Address(link_address), log)
     for number, (address, (home_agent, prefix_length)) in enumerate(assigned.items()):
         assignment = Assignment(IPv6Address(home_agent), prefix_length)
-        machine.set_information(number, IPv6Address(address), assignment, "home.test")
-    RelayEndpoint(
-        machine,
-        interface=options["interface"],
-        server_interface=options["server_interface"],
-        address=options["address"],
-        on_event=log,
-    )
+        agent.supply(number, IPv6Address(address), assignment)
     log.write("Ready")
 
 
 async def lookup(log: EventLog, server: str, **question: str) -> None:
-    rng = random.SystemRandom()
-    machine = HomeAgentLookup((server, PORT), rng=rng, deadline=5.0, tcp=True, **question)
-    start(LookupEndpoint(machine, ("::", 0), log), machine)
+    host = LinuxHost()
+    machine = HomeAgentLookup((server, PORT), rng=host.rng, deadline=5.0, tcp=True, **question)
+    endpoint = LookupEndpoint(host, machine, ("::", 0), log)
+    endpoint.call(machine.start, host.now())
 
 
 async def mobile_node(log: EventLog, interface: str) -> None:
     Discovery(
+        LinuxHost(),
         Dhcpv6Settings(network="home.test", initial_delay=False),
         interface,
         await care_of_address(interface, DEADLINE),
