@@ -41,9 +41,9 @@ class Network:
         """Let time pass until a condition holds, which it must within so many seconds."""
         assert self.world.clock.run(self.now + seconds, lambda: bool(condition()))
 
-    def loses(self, everything: bool) -> None:
-        """Lose every packet from now on, or none."""
-        self.world.loses = lambda _number, _packet: everything
+    def lose(self, *ports: int) -> None:
+        """Lose what goes to these UDP ports from now on."""
+        self.world.loses = lambda _number, packet: packet.destination_port in ports
 
 
 class Node:

@@ -23,8 +23,7 @@ class Access(Network):
 
     def __init__(self):
         super().__init__()
-        self.aaa = FakeAaa()
-        self.server = PaaWithAaa(Paa(rng=random.Random(1)), self.aaa)
+        self.server = PaaWithAaa(Paa(rng=random.Random(1)), FakeAaa())
         router = Node(self, "B", IPv6Address(PAA[0]))
         self._endpoint = router.host.datagrams(self.server, PAA, lambda _: None)
         self.granted, self.failed, self.moved = [], [], []
@@ -49,6 +48,14 @@ class Access(Network):
         """Return how many sockets, and so PaCs, the mobile node has sent from."""
         sent = [one.packet for one in self.world.sent if one.packet.source != IPv6Address(PAA[0])]
         return len({(packet.source, packet.source_port) for packet in sent})
+
+    def refuse(self):
+        """Let nobody in from now on."""
+        self.server.aaa = FakeAaa(code=1)
+
+    def accept(self):
+        """Let everybody in from now on."""
+        self.server.aaa = FakeAaa()
 
     def revoke(self):
         number = self.server.only(Authorised)[-1].session_id
@@ -123,26 +130,26 @@ def test_who_moves_while_it_waits_for_a_sign_of_life_tells_it_afterwards(network
 
 
 def test_a_first_attempt_that_fails_is_the_end(newcomer):
-    newcomer.aaa._code = 1
+    newcomer.refuse()
     newcomer.until(lambda: newcomer.failed)
     newcomer.run(60.0)
     assert newcomer.sockets() == len(newcomer.failed) == 1
 
 
 def test_after_that_it_tries_until_it_is_let_in_again(network):
-    network.aaa._code = 1
+    network.refuse()
     network.revoke()
     network.mn.logged("Rejected", 3)
-    network.aaa._code = 0
+    network.accept()
     network.until(lambda: len(network.granted) == 2)
     assert network.failed == []
 
 
 def test_a_refused_re_authentication_is_followed_by_another_attempt(network):
-    network.aaa._code = 1
+    network.refuse()
     assert network.access.reauthenticate()
     network.mn.logged("Rejected")
-    network.aaa._code = 0
+    network.accept()
     network.until(lambda: len(network.granted) == 2)
 
 

@@ -30,10 +30,6 @@ class Home(Network):
             self, authority, discovery=StaticSettings(home_agent=str(HA)), ikev2=IKEV2_EAP
         )
 
-    def lose(self, *ports):
-        """Lose what goes to these UDP ports from now on."""
-        self.world.loses = lambda _, packet: packet.destination_port in ports
-
     def negotiations(self):
         """Return how often the mobile node has begun to make an IKE SA."""
         return self.mn.names().count("IkeStarted")
