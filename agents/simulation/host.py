@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable, Sequence
 from functools import partial
 from ipaddress import IPv6Address
-from typing import ParamSpec
+from typing import Generic, ParamSpec
 
 from agents.core.host import (
     Closable,
@@ -129,17 +129,17 @@ class SimulatedHost(Host):
 
     def watch_sas(self, changed: Callable[[], None]) -> Closable:
         """Tell whenever a security association of this host changes."""
-        watch = self._stack.kernel.watch_sas(partial(self.later, changed))
-        self._keep(watch)
-        return watch
+        news = _News(self, changed)
+        news.source = self._stack.kernel.watch_sas(news.come)
+        self._keep(news)
+        return news
 
     def watch_acquires(self, wanted: Callable[[IPv6Address, IPv6Address], None]) -> Closable:
         """Tell from where to where the kernel wants a security association."""
-        watch = self._stack.kernel.watch_acquires(
-            lambda source, destination: self.later(partial(wanted, source, destination))
-        )
-        self._keep(watch)
-        return watch
+        news = _News(self, wanted)
+        news.source = self._stack.kernel.watch_acquires(news.come)
+        self._keep(news)
+        return news
 
     def has_address(self, address: IPv6Address) -> bool:
         """Return whether this host has an address."""
@@ -148,6 +148,29 @@ class SimulatedHost(Host):
     def duid(self, interface: str) -> bytes:
         """Return a DUID-LL (RFC 8415 section 11.4)."""
         return b"\x00\x03\x00\x01" + self._stack.interfaces[interface].mac
+
+
+class _News(Generic[P]):
+    """News of the kernel: they come after what is being sent, and not to who has closed this."""
+
+    def __init__(self, host: Host, told: Callable[P, None]) -> None:
+        self._host = host
+        self._told = told
+        self.source: Closable | None = None
+
+    def come(self, *args: P.args, **kwargs: P.kwargs) -> None:
+        """Take note of one."""
+        self._host.later(partial(self._tell, *args, **kwargs))
+
+    def _tell(self, *args: P.args, **kwargs: P.kwargs) -> None:
+        if self.source:
+            self._told(*args, **kwargs)
+
+    def close(self) -> None:
+        """Hear no more."""
+        if self.source:
+            self.source.close()
+            self.source = None
 
 
 class _LinkSocket:

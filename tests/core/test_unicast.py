@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import io
 import random
 from ipaddress import IPv6Address, IPv6Network
 
@@ -17,7 +15,6 @@ from agents.aaa.selection import least_loaded
 from agents.aaa.subscribers import SubscribersError, parse
 from agents.bootstrap.assignment import Assignment, Wish
 from agents.bootstrap.sealed import SealContext, SealError, seal
-from agents.core.eventlog import EventLog
 from agents.core.unicast import is_unicast
 from agents.daemons.kea import LocalHomeAgent
 from agents.daemons.nsd import HomeAgentRecord
@@ -34,6 +31,7 @@ from agents.nodes.home_registration.settings import RegistrationConfiguration
 from agents.nodes.mobile_node.access import Granted
 from agents.nodes.mobile_node.settings import StaticSettings
 from agents.nodes.mobile_node.trust import Trust
+from tests.nodes.simulated import Network, Node
 
 NOBODYS = [
     "::",
@@ -102,7 +100,7 @@ def believed(address, protection):
     """Let a mobile node believe what PANA brings, in clear and sealed."""
     assignment = Assignment(IPv6Address(address), 64)
     sealed = seal(assignment, KEYS.emsk, SealContext("mn@home.test", KEYS.session_id))
-    trust = Trust("mn@home.test", None, protection=protection, psk_source="emsk", psk_file=None)
+    trust = Trust("mn@home.test", None, protection=protection, psk_source="emsk", preshared=None)
     granted = Granted(assignment, sealed, KEYS)
     return not refused(SealError, trust.assignment, granted, None)
 
@@ -152,17 +150,12 @@ def from_the_subscribers_file(address):
 
 def from_an_access_router(address):
     """Return whether an access router lets IKE through to it."""
-
-    async def main():
-        link = AccessLink("access", IPv6Network("2001:db8:a::/64"))
-        enforcement = ModelEnforcementPoint(None, link)
-        enforcement.close_access()
-        ways = Pinholes(enforcement, link, EventLog("B", "pana", io.StringIO()))
-        opened = ways.open(1, IPv6Address("2001:db8:a::2"), IPv6Address(address))
-        ways.close_all()
-        return opened
-
-    return asyncio.run(main())
+    link = AccessLink("access", IPv6Network("2001:db8:a::/64"))
+    enforcement = ModelEnforcementPoint(None, link)
+    enforcement.close_access()
+    router = Node(Network(), "B")
+    ways = Pinholes(router.host, enforcement, link, router.log)
+    return ways.open(1, IPv6Address("2001:db8:a::2"), IPv6Address(address))
 
 
 def configured(kind, **options):

@@ -7,7 +7,7 @@ from ipaddress import IPv6Address, IPv6Network
 from typing import Any, TextIO, cast
 
 from agents.core.eventlog import EventLog
-from agents.kernel.model import ModelHomeAgent, ModelMobileNode
+from agents.kernel.model_port import ModelHomeAgent, ModelMobileNode
 from agents.simulation.host import SimulatedHost
 from agents.simulation.laboratory import Events
 from agents.simulation.stack import Interface, Stack
@@ -78,9 +78,9 @@ class Node:
         """Return the kernel's part in a mobile node; it keeps `calls`, and refuses `failures`."""
         return ModelMobileNode(self.stack.kernel)
 
-    def home_agent_kernel(self) -> Any:
+    def home_agent_kernel(self, address: IPv6Address) -> Any:
         """Return the kernel's part in a home agent; it keeps `calls`, and refuses `failures`."""
-        return ModelHomeAgent(self.stack.kernel)
+        return ModelHomeAgent(self.stack.kernel, address)
 
     def told(self, name: str | None = None) -> list[dict[str, Any]]:
         """Return what the log has, or the events of one name."""

@@ -27,6 +27,7 @@ class MobileNode(Node):
     def __init__(self, network, **habits):
         super().__init__(network, "A", COA, COA + 1, COA + 2)
         self.kernel = self.mobile_node_kernel()
+        self.silent, self.failed = [], []
         self.service = RegistrationService(
             self.host,
             home_address=HOA,
@@ -36,6 +37,8 @@ class MobileNode(Node):
             kernel=self.kernel,
             log=self.log,
             habits=Habits(**habits),
+            on_failure=lambda: self.failed.append(network.now),
+            on_silence=lambda: self.silent.append(network.now),
         )
 
     def registered(self):
@@ -92,3 +95,14 @@ def test_if_the_kernel_is_to_start_ike_the_first_updates_do_not_wait_and_are_los
     mn.kernel.install(PAIR)
     mn.logged("BindingUpdateSent")
     assert mn.registered() == [COA]
+
+
+def test_its_owner_hears_of_silence_and_in_the_end_of_the_failure(network):
+    mn = MobileNode(network)
+    mn.kernel.install(PAIR)
+    network.run(119.0)
+    assert mn.silent[0] == 10.5  # At the fourth update.
+    assert mn.failed == []
+    network.run(2.0)
+    assert mn.failed == [120.0]
+    assert mn.names("role") == ["BootstrapFailed"]

@@ -22,7 +22,7 @@ class Side(Node):
 
     def __init__(self, network, address, **more):
         super().__init__(network, "X", address)
-        self.kernel = self.home_agent_kernel() if address == HA else self.mobile_node_kernel()
+        self.kernel = self.home_agent_kernel(HA) if address == HA else self.mobile_node_kernel()
         self.service = IkeService(
             self.host,
             address,

@@ -20,7 +20,7 @@ class Side(Node):
     def __init__(self, network, *addresses):
         super().__init__(network, "X", *addresses)
         at_agent = HA in addresses
-        self.kernel = self.home_agent_kernel() if at_agent else self.mobile_node_kernel()
+        self.kernel = self.home_agent_kernel(HA) if at_agent else self.mobile_node_kernel()
         self.failures = []
         self.service = Ike2Service(
             self.host,

@@ -17,6 +17,7 @@ from agents.nodes.keylog import KeyLog
 from agents.nodes.mobile_node.machine import MobileNode
 from agents.nodes.mobile_node.settings import EapSettings, MobileNodeConfiguration, PanaSettings
 from agents.nodes.tls import TlsSettings
+from agents.pana.config import PaaConfig
 from agents.pana.paa import Paa
 from tests.eap.conversation import IDENTITY as NAME
 from tests.eap.conversation import SERVER
@@ -78,7 +79,7 @@ class AccessNetwork(Node):
         self.share = lambda _keys: None
         self._authority = authority
         self._conversations = {}
-        server = PaaWithAaa(Paa(rng=random.Random(1)), self)
+        server = PaaWithAaa(Paa(PaaConfig(), rng=random.Random(1)), self)
         self.host.datagrams(server, PAA, lambda _: None)
 
     def handle(self, paa, response):
@@ -107,7 +108,7 @@ class HomeAgent(Node):
         self._assignment = assignment
         self._authority = authority
         self._conversations = {}
-        self.kernel = self.home_agent_kernel()
+        self.kernel = self.home_agent_kernel(assignment.home_agent)
         self.kernel.prepare()
         self._socket = self.host.open_mobility_headers(assignment.home_agent, self._take)
         common = {"identity": None, "kernel": self.kernel, "keys": KeyLog(), "log": self.log}
