@@ -9,8 +9,8 @@ import pytest
 
 from agents.nodes.mobile_node.access import PanaAccess
 from agents.nodes.mobile_node.settings import PanaSettings
-from agents.pana.events import Authorised
 from agents.pana.config import PaaConfig
+from agents.pana.events import Authorised
 from agents.pana.paa import Paa
 from tests.ike import COA
 from tests.nodes.simulated import Network, Node
