@@ -29,6 +29,7 @@ from agents.nodes.mobile_node.settings import (
     MobileNodeConfiguration,
 )
 from agents.nodes.tls import TlsSettings
+from tests.nodes.mobile_node.surroundings import IKEV2_EAP, AccessNetwork, HomeAgent, Mobile
 from tests.nodes.simulated import DELAY, INTERFACE, Network, Node
 
 HERE, SERVER = IPv6Address("2001:db8:a::2"), IPv6Address("2001:db8:a::53")
@@ -183,6 +184,17 @@ def test_what_does_not_fit_into_a_datagram_is_asked_for_over_a_stream():
 def test_a_server_that_has_no_streams_is_told_in_the_reason():
     _, reason = outcomes(BY_DNS, Truncated, listens=False)
     assert reason.endswith("TCP: Connection refused")
+
+
+def test_a_home_agent_that_is_not_found_is_looked_for_again(authority):
+    network = Network()
+    AccessNetwork(network, authority)
+    agent = HomeAgent(network, authority=authority)
+    mn = Mobile(network, authority, discovery=BY_DNS, ikev2=IKEV2_EAP)
+    mn.logged("BootstrapFailed", 2)
+    dns_server(Node(network, "D", SERVER), [HA])
+    mn.logged("Bootstrapped")
+    assert len(agent.updates) == 1
 
 
 @pytest.mark.parametrize("discovery", [BY_DHCPV6, BY_DNS])
