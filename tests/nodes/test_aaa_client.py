@@ -2,103 +2,71 @@
 
 from __future__ import annotations
 
-import asyncio
-import io
 from dataclasses import replace
 
 import pytest
 
-from agents.core.eventlog import EventLog
 from agents.diameter import dictionary as d
-from agents.diameter.eap import DiameterEapAnswer, DiameterEapRequest
+from agents.diameter.eap import DiameterEapAnswer
 from agents.diameter.errors import DiameterError, ResultCode
 from agents.diameter.mobility import MobilityRequest
 from agents.eap.wire import Code, Packet, Type
-from agents.nodes import aaa_client
 from agents.nodes.aaa_client import AaaClient
-from agents.nodes.diameter import AaaClientConfiguration, DiameterPeer
+from agents.nodes.diameter_settings import AaaClientConfiguration
 from tests.ike import COA
+from tests.nodes.net import SERVER, Aaa, Net
+
+ANSWER = DiameterEapAnswer(
+    "",
+    ResultCode.MULTI_ROUND_AUTH,
+    "aaa.home.test",
+    "home.test",
+    eap_payload=b"\1\2\0\6\x0d\x20",
+)
 
 
-class FakeService:
-    """Answers a request when it is told to."""
+class World:
+    """An AAA client on B; behind its peer on C two servers of the realm get requests in turn."""
 
-    def __init__(self, *_, **__):
-        self.requests = []
-        self.answer = asyncio.get_running_loop().create_future()
-
-    async def request(self, message):
-        self.requests.append(message)
-        return await self.answer
-
-
-@pytest.mark.parametrize("home_realm", [None, "far.test"])
-def test_requests_are_for_the_home_realm_even_if_a_relay_takes_them(monkeypatch, home_realm):
-    monkeypatch.setattr(aaa_client, "DiameterService", FakeService)
-
-    async def main():
-        home = DiameterPeer(host="aaa.home.test", realm="home.test", address="::1")
+    def __init__(self, **settings):
+        self.net = Net()
+        self.answer = ANSWER
+        self.aaa = Aaa(self.net, self._answer)
         configuration = AaaClientConfiguration(
-            host="B",
-            diameter_identity="b.test",
-            diameter_realm="test",
-            home=home,
-            home_realm=home_realm,
+            host="B", diameter_identity="b.test", diameter_realm="test", home=SERVER, **settings
         )
-        client = AaaClient(configuration, EventLog("B", "role", io.StringIO()))
-        answer = DiameterEapAnswer("s", ResultCode.MULTI_ROUND_AUTH, "aaa.home.test", "home.test")
-        client._service.answer.set_result(answer.to_message())
-        await client.exchange(1, b"", asked=MobilityRequest(), care_of=COA)
-        (request,) = map(DiameterEapRequest.from_message, client._service.requests)
-        assert request.destination_realm == (home_realm or "home.test")
+        self.client = AaaClient(configuration, self.net.program("B"), self.net.log("B"), epoch=7)
+        up = []
+        self.client.start(lambda: up.append(True), up.append)
+        assert self.net.run(5.0, lambda: up)
+        assert up == [True]
 
-    asyncio.run(main())
-
-
-class Home:
-    """Two servers of a realm behind a relay that hands them requests in turn."""
-
-    def __init__(self, *_, **__):
-        self.requests = []
-        self.last = {}
-
-    async def request(self, message):
-        request = DiameterEapRequest.from_message(message)
-        turn = f"aaa{len(self.requests) % 2}.home.test"
-        self.requests.append(request)
-        answer = DiameterEapAnswer(
-            request.session_id,
-            ResultCode.MULTI_ROUND_AUTH,
-            request.destination_host or turn,
-            "home.test",
-            eap_payload=b"\1\2\0\6\x0d\x20",
-            state=(f"state {len(self.requests)}".encode(),),
+    def _answer(self, request):
+        number = len(self.aaa.asked)
+        return replace(
+            self.answer,
+            session_id=request.session_id,
+            origin_host=request.destination_host or f"aaa{(number - 1) % 2}.home.test",
+            state=(f"state {number}".encode(),),
         )
-        return replace(answer, **self.last).to_message()
+
+    def ask(self, packet, key=1, **more):
+        """Put a question; return the list to which its outcome is added."""
+        outcomes = []
+        self.client.ask(key, packet, outcomes.append, asked=MobilityRequest(), care_of=COA, **more)
+        return outcomes
+
+    def say(self, packet, key=1, **more):
+        """Put a question and have it answered; return the request."""
+        outcomes = self.ask(packet, key, **more)
+        assert self.net.run(20.0, lambda: outcomes)
+        (self.outcome,) = outcomes
+        return self.aaa.asked[-1]
 
 
 @pytest.fixture
-def converse(monkeypatch):
-    """Return what runs something with an AAA client and its home."""
-    monkeypatch.setattr(aaa_client, "DiameterService", Home)
-
-    def converse(work):
-        async def main():
-            home = DiameterPeer(host="relay.test", realm="home.test", address="::1")
-            configuration = AaaClientConfiguration(
-                host="B", diameter_identity="b.test", diameter_realm="test", home=home
-            )
-            client = AaaClient(configuration, EventLog("B", "role", io.StringIO()))
-
-            async def say(packet, key=1, **more):
-                await client.exchange(key, packet, asked=MobilityRequest(), care_of=COA, **more)
-                return client._service.requests[-1]
-
-            await work(say, client)
-
-        asyncio.run(main())
-
-    return converse
+def world():
+    return World()
 
 
 def identity(name):
@@ -108,31 +76,35 @@ def identity(name):
 TLS = Packet(Code.RESPONSE, 2, Type.TLS, b"\0").encode()
 
 
-def test_a_conversation_stays_with_the_server_that_has_it(converse):
-    async def work(say, client):
-        first = await say(identity(b"mn@home.test"))
-        other = await say(identity(b"other@home.test"), key=2)
-        assert (first.destination_host, other.destination_host) == (None, None)
-        for _ in range(3):
-            first, other = await say(TLS), await say(TLS, key=2)
-            assert first.destination_host == "aaa0.home.test"
-            assert other.destination_host == "aaa1.home.test"
-            assert first.destination_realm == "home.test"
-        assert first.state == (b"state 5",)
-        client.forget(1)
-        assert (await say(identity(b"mn@home.test"))).destination_host is None
-
-    converse(work)
+@pytest.mark.parametrize("home_realm", [None, "far.test"])
+def test_requests_are_for_the_home_realm_even_if_a_relay_takes_them(home_realm):
+    request = World(home_realm=home_realm).say(b"")
+    assert request.destination_realm == (home_realm or "home.test")
 
 
-def test_every_request_names_the_user_as_eap_does(converse):
-    async def work(say, _):
-        for _ in range(2):
-            assert (await say(identity("mn\u00e9@home.test".encode()))).user_name == "mné@home.test"
-            assert (await say(TLS)).user_name == "mné@home.test"
-        assert (await say(TLS, user_name="ike@home.test")).user_name == "ike@home.test"
+def test_a_conversation_stays_with_the_server_that_has_it(world):
+    first = world.say(identity(b"mn@home.test"))
+    other = world.say(identity(b"other@home.test"), key=2)
+    assert (first.destination_host, other.destination_host) == (None, None)
+    assert first.session_id != other.session_id
+    for _ in range(3):
+        first, other = world.say(TLS), world.say(TLS, key=2)
+        assert first.destination_host == "aaa0.home.test"
+        assert other.destination_host == "aaa1.home.test"
+        assert first.destination_realm == "home.test"
+    assert first.state == (b"state 5",)
+    world.client.forget(1)
+    anew = world.say(identity(b"mn@home.test"))
+    assert anew.destination_host is None
+    assert anew.session_id not in (first.session_id, other.session_id)
 
-    converse(work)
+
+def test_every_request_names_the_user_as_eap_does(world):
+    for _ in range(2):
+        name = "mn\u00e9@home.test"
+        assert world.say(identity(name.encode())).user_name == name
+        assert world.say(TLS).user_name == name
+    assert world.say(TLS, user_name="ike@home.test").user_name == "ike@home.test"
 
 
 @pytest.mark.parametrize(
@@ -148,50 +120,43 @@ def test_every_request_names_the_user_as_eap_does(converse):
         Packet(Code.REQUEST, 1, Type.IDENTITY, b"mn@home.test").encode(),
     ],
 )
-def test_what_is_no_name_is_no_user_name(converse, packet):
-    async def work(say, _):
-        request = await say(packet)
-        assert (request.user_name, request.eap_payload) == (None, packet)
-
-    converse(work)
+def test_what_is_no_name_is_no_user_name(world, packet):
+    request = world.say(packet)
+    assert (request.user_name, request.eap_payload) == (None, packet)
 
 
 @pytest.mark.parametrize("code", [ResultCode.MULTI_ROUND_AUTH, ResultCode.SUCCESS])
-def test_an_answer_with_conditions_that_cannot_be_kept_is_an_error(converse, code):
-    async def work(say, client):
-        client._service.last = {"result_code": code, "unknown": (d.FILTER_ID.avp("no-net"),)}
-        with pytest.raises(DiameterError, match="Filter-Id") as caught:
-            await say(identity(b"mn@home.test"))
-        assert caught.value.code == ResultCode.AVP_UNSUPPORTED
-
-    converse(work)
+def test_an_answer_with_conditions_that_cannot_be_kept_is_an_error(world, code):
+    world.answer = replace(ANSWER, result_code=code, unknown=(d.FILTER_ID.avp("no-net"),))
+    world.say(identity(b"mn@home.test"))
+    assert isinstance(world.outcome, DiameterError)
+    assert "Filter-Id" in str(world.outcome)
+    assert world.outcome.code == ResultCode.AVP_UNSUPPORTED
 
 
-def test_the_conditions_of_a_refusal_are_nobodys_business(converse):
-    async def work(say, client):
-        refused = ResultCode.AUTHENTICATION_REJECTED
-        client._service.last = {"result_code": refused, "unknown": (d.FILTER_ID.avp("no-net"),)}
-        await say(identity(b"mn@home.test"))
-
-    converse(work)
+def test_the_conditions_of_a_refusal_are_nobodys_business(world):
+    refused = ResultCode.AUTHENTICATION_REJECTED
+    world.answer = replace(ANSWER, result_code=refused, unknown=(d.FILTER_ID.avp("no-net"),))
+    world.say(identity(b"mn@home.test"))
+    assert world.outcome.result_code == refused
 
 
-def test_a_conversation_that_is_forgotten_does_not_come_back_with_its_answer(monkeypatch):
-    monkeypatch.setattr(aaa_client, "DiameterService", FakeService)
+def test_a_server_that_says_nothing_is_an_error_in_time(world):
+    world.aaa.answer = lambda _: None
+    began = world.net.clock.now
+    world.say(TLS)
+    assert isinstance(world.outcome, TimeoutError)
+    assert world.net.clock.now - began == pytest.approx(10.0)
 
-    async def main():
-        home = DiameterPeer(host="aaa.home.test", realm="home.test", address="::1")
-        configuration = AaaClientConfiguration(
-            host="B", diameter_identity="b.test", diameter_realm="test", home=home
-        )
-        client = AaaClient(configuration, EventLog("B", "role", io.StringIO()))
-        conversation = client.exchange(1, b"", asked=MobilityRequest(), care_of=COA)
-        asked = asyncio.get_running_loop().create_task(conversation)
-        await asyncio.sleep(0)
-        client.forget(1)
-        answer = DiameterEapAnswer("s", ResultCode.MULTI_ROUND_AUTH, "aaa.home.test", "home.test")
-        client._service.answer.set_result(answer.to_message())
-        assert (await asked).result_code == ResultCode.MULTI_ROUND_AUTH
-        assert not client._conversations
 
-    asyncio.run(main())
+def test_a_conversation_that_is_forgotten_does_not_come_back_with_its_answer(world):
+    world.aaa.holds = lambda _: True
+    outcomes = world.ask(identity(b"mn@home.test"))
+    world.net.run(1.0)
+    world.client.forget(1)
+    world.aaa.release()
+    world.net.run(1.0)
+    assert [answer.result_code for answer in outcomes] == [ResultCode.MULTI_ROUND_AUTH]
+    request = world.say(TLS)
+    assert (request.destination_host, request.state, request.user_name) == (None, (), None)
+    assert request.session_id != world.aaa.asked[0].session_id

@@ -2,61 +2,49 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv6Address
-from types import SimpleNamespace
-
 import pytest
 
-from agents.dhcpv6.relay import Relay
-from agents.nodes.access_router.machine import AccessRouter
-from agents.pana import events
-from tests.dhcpv6.world import HOME, NETWORK, SERVER, World
+from agents.dhcpv6.wire import ALL_RELAY_AGENTS_AND_SERVERS, CLIENT_PORT, SERVER_PORT
+from agents.nodes.access_router.settings import RelaySettings
+from tests.dhcpv6 import world as dhcpv6
+from tests.nodes.access_router.world import World, place
+from tests.nodes.net import AAA, NAS
 
-COA, NEXT_COA = IPv6Address("2001:db8:a::2"), IPv6Address("2001:db8:a::3")
-REQUEST = World().run().sent[0][2]
+ALICE, NEW = place(0), place(1)
+REQUEST = dhcpv6.World().run().sent[0][2]
 
 
 @pytest.fixture
-def relay():
-    relay = Relay(interface="access", link_address=IPv6Address("2001:db8:a::1"), servers=[SERVER])
-    relay.set_information(1, COA, HOME, NETWORK)
-    return relay
+def world():
+    relay = RelaySettings(interface="core", address=NAS, network=dhcpv6.NETWORK, server=AAA)
+    return World(relay=relay)
 
 
-def router(relay):
-    def nothing(*_):
-        pass
-
-    router = AccessRouter.__new__(AccessRouter)
-    router._relay, router._pinholes, router._open = (relay, None, NETWORK), None, [1]
-    router._log, router._client = nothing, SimpleNamespace(forget=nothing)
-    router._enforcement = SimpleNamespace(authorise=nothing, revoke=nothing)
-    router._paa, router._local = SimpleNamespace(may_pass=lambda _: False), None
-    router._served = {}
-    return router
+def supplied(world, address):
+    """Ask by DHCPv6 from an address; return whether information goes with that."""
+    client = world.net.program("A").open_datagrams((address, CLIENT_PORT), lambda *_: None)
+    client.send(REQUEST, (f"{ALL_RELAY_AGENTS_AND_SERVERS}%access", SERVER_PORT))
+    client.close()
+    before = len(world.told("Forwarded"))
+    world.net.run(0.1)
+    (forwarded,) = world.told("Forwarded")[before:]
+    return forwarded["supplied"]
 
 
-def supplied(relay, address):
-    relay.events.clear()
-    relay.from_client(REQUEST, (f"{address}%access", 546), 0.0)
-    return relay.events[0].supplied
+@pytest.mark.parametrize("end", ["terminate", "vanish"])
+def test_it_lasts_as_long_as_the_session(world, end):
+    assert not supplied(world, ALICE[0])
+    alice = world.bootstrap(ALICE)
+    assert supplied(world, ALICE[0])
+    alice.vanish() if end == "vanish" else alice.do(end)
+    world.net.run(0.1 if end == "terminate" else 3600.0)
+    assert not supplied(world, ALICE[0])
 
 
-@pytest.mark.parametrize(
-    "end",
-    [
-        events.Terminated(1.0, session_id=1, pac=(str(COA), 716), cause="LOGOUT"),
-        events.Failed(1.0, "no answer", session_id=1, pac=(str(COA), 716)),
-    ],
-)
-def test_it_ends_with_the_session(relay, end):
-    assert supplied(relay, COA)
-    router(relay)._handle(end)
-    assert not supplied(relay, COA)
-
-
-def test_it_moves_with_the_session(relay):
-    moved = events.AddressChanged(1.0, 1, (str(NEXT_COA), 716), (str(COA), 716))
-    router(relay)._handle(moved)
-    assert supplied(relay, NEXT_COA)
-    assert not supplied(relay, COA)
+def test_it_moves_with_the_session(world):
+    alice = world.bootstrap(ALICE)
+    alice.move(NEW)
+    alice.do("update")
+    world.net.run(0.1)
+    assert supplied(world, NEW[0])
+    assert not supplied(world, ALICE[0])

@@ -1,0 +1,139 @@
+"""An access router on the virtual clock, with mobile nodes' PaCs and an AAA server to order."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+
+from agents.bootstrap.assignment import Assignment
+from agents.core.machine import Address
+from agents.diameter.eap import DiameterEapAnswer, DiameterEapRequest
+from agents.diameter.errors import ResultCode
+from agents.nodes.access_router.machine import AccessRouter
+from agents.nodes.access_router.settings import AccessRouterConfiguration
+from agents.pana.pac import Pac
+from tests.nodes.net import ACCESS, HA, NODES, ROUTER, SERVER, Aaa, Net
+from tests.pana.fakes import MSK, FakePeer, eap
+
+PAA = (ROUTER, 716)
+ASSIGNMENT = Assignment(HA, 64, HA + 1)
+
+
+class Client:
+    """A PaC at a place of host A; `events` are all that it has told of."""
+
+    def __init__(self, net: Net, place: Address, peer) -> None:
+        self.events = []
+        self._host = net.program("A")
+        self.pac = Pac(PAA, peer(), rng=self._host.rng, renew_eap=peer)
+        self._endpoint = self._host.datagrams(self.pac, place, self.events.append)
+
+    def do(self, name: str) -> bool:
+        """Call one of the PaC's methods that take the time alone."""
+        return self._endpoint.call(getattr(self.pac, name), self._host.now())
+
+    def move(self, place: Address) -> None:
+        """Go on from another place."""
+        self._endpoint.rebind(partial(self._host.open_datagrams, place))
+
+    def rebind(self, opened) -> None:
+        """Go on over another transport."""
+        self._endpoint.rebind(opened)
+
+    def vanish(self) -> None:
+        """Be gone without a word."""
+        self._host.kill()
+
+    def only(self, kind):
+        return [event for event in self.events if isinstance(event, kind)]
+
+
+class World:
+    """The access router on B; the AAA server asks once, and then lets everybody in.
+
+    `grants` are the fields in which its last answer is another one, `at_once` has it let people in
+    without a question.
+    """
+
+    def __init__(self, *, local_kernel: bool = False, **settings) -> None:
+        self.net = Net()
+        self.filter = self.net.enforcement()
+        self.filter.close_access()
+        self.local = self.net.home_agent("B") if local_kernel else None
+        self.aaa = Aaa(self.net, self.answer)
+        self.grants = {}
+        self.at_once = False
+        self.configuration = AccessRouterConfiguration(
+            host="B",
+            diameter_identity="b.test",
+            diameter_realm="test",
+            home=SERVER,
+            access_interface="access",
+            access_prefix=ACCESS,
+            address=ROUTER,
+            **settings,
+        )
+        self.router = AccessRouter(
+            self.configuration,
+            self.net.program("B"),
+            self.filter,
+            self.net.log("B"),
+            epoch=1,
+            local_kernel=self.local,
+        )
+        up = []
+        self.router.start(lambda: up.append(True), up.append)
+        assert self.net.run(5.0, lambda: up)
+        assert up == [True]
+
+    def asks(self, request: DiameterEapRequest) -> bool:
+        """Return whether the AAA server asks, rather than decides, in its answer."""
+        return request.eap_payload[4] == 1 and not self.at_once
+
+    def answer(self, request: DiameterEapRequest) -> DiameterEapAnswer:
+        identifier = (request.eap_payload[1] + 1) % 256
+        answer = DiameterEapAnswer(
+            request.session_id,
+            ResultCode.MULTI_ROUND_AUTH,
+            SERVER.host,
+            SERVER.realm,
+            eap_payload=eap(1, identifier, b"\xffround"),
+        )
+        if self.asks(request):
+            return answer
+        success = replace(
+            answer,
+            result_code=ResultCode.SUCCESS,
+            eap_payload=eap(3, identifier),
+            msk=MSK,
+            assignment=ASSIGNMENT,
+            user_name=f"{request.care_of_address}@home.test",
+        )
+        return replace(success, **self.grants)
+
+    def client(self, place: Address, **peer) -> Client:
+        return Client(self.net, place, partial(FakePeer, rounds=1, **peer))
+
+    def bootstrap(self, place: Address, **peer) -> Client:
+        """Have a mobile node at a place ask for access, and let that be answered."""
+        client = self.client(place, **peer)
+        client.do("start")
+        self.net.run(0.3)
+        return client
+
+    def open(self) -> set[str]:
+        """Return for whom the filter is open."""
+        return {str(address) for address in self.filter.authorised}
+
+    def sent(self) -> int:
+        """Return how many datagrams the PAA has sent."""
+        packets = [sent.packet for sent in self.net.world.sent]
+        return sum(p.source_port == PAA[1] and str(p.destination) != ROUTER for p in packets)
+
+    def told(self, name: str) -> list[dict]:
+        return self.net.told(name)
+
+
+def place(number: int, port: int = 716) -> Address:
+    """Return a place of a mobile node."""
+    return str(NODES[number]), port

@@ -1,0 +1,186 @@
+"""Mobile node, access router and home network on the virtual clock, with an AAA server to order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from ipaddress import IPv6Address, IPv6Network
+from typing import Any, cast
+
+from agents.core.eventlog import EventLog
+from agents.core.host import Receive
+from agents.core.machine import Address
+from agents.diameter import dictionary as d
+from agents.diameter.capabilities import base_answer, capabilities_answer, error_answer
+from agents.diameter.config import PORT, NodeConfig
+from agents.diameter.eap import DiameterEapAnswer, DiameterEapRequest
+from agents.diameter.errors import DiameterError
+from agents.diameter.wire import Message, message_length
+from agents.kernel.model import ModelEnforcementPoint, ModelHomeAgent, ModelMobileNode
+from agents.kernel.packet import Packet
+from agents.kernel.port import AccessLink
+from agents.nodes.diameter_settings import DiameterPeer
+from agents.simulation.host import SimulatedHost
+from agents.simulation.laboratory import Events
+from agents.simulation.stack import UDP, Interface, Stack
+from agents.simulation.streams import Tcp
+from agents.simulation.world import Link, World
+
+ACCESS, CORE, HOME = "2001:db8:a::/64", "2001:db8:c::/64", "2001:db8:100::/56"
+NODES = tuple(IPv6Address(f"2001:db8:a::{n:x}") for n in range(2, 8))
+"""Addresses of mobile nodes, which are all on host A."""
+
+ROUTER, NAS, AAA = "2001:db8:a::1", "2001:db8:c::1", "2001:db8:c::2"
+HA = IPv6Address("2001:db8:100::1")
+LINK = AccessLink("access", IPv6Network(ACCESS))
+SERVER = DiameterPeer(host="aaa.home.test", realm="home.test", address=AAA, relays=("*",))
+
+
+class Net:
+    """Host A on the access link, B between that and the core, C between core and home link."""
+
+    def __init__(self, seed: int = 1) -> None:
+        self.world = World(seed)
+        self.clock = self.world.clock
+        self.events = Events()
+        self.stacks: dict[str, Stack] = {}
+        self._tcp: dict[str, Tcp] = {}
+        links = {name: Link(self.world, name, 0.001) for name in ("access", "core", "home")}
+        self._host("A", [("::/0", ROUTER)], (links["access"], ACCESS, *map(str, NODES)))
+        self._host(
+            "B", [(HOME, AAA)], (links["access"], ACCESS, ROUTER), (links["core"], CORE, NAS)
+        )
+        self._host("C", [(ACCESS, NAS)], (links["core"], CORE, AAA), (links["home"], HOME, str(HA)))
+
+    def _host(
+        self, name: str, routes: list[tuple[str, str]], *ends: tuple[Any, ...]
+    ) -> None:
+        stack = self.stacks[name] = Stack(self.world, name, forwards=name != "A")
+        stack.routes = [(IPv6Network(to), IPv6Address(hop)) for to, hop in routes]
+        self._tcp[name] = Tcp(stack)
+        for link, prefix, *addresses in ends:
+            mac = bytes([2, 0, 0, 0, ord(name), len(stack.interfaces)])
+            own = [IPv6Address(f"fe80::{ord(name):x}"), *map(IPv6Address, addresses)]
+            networks = (IPv6Network(prefix), IPv6Network("fe80::/64"))
+            stack.interfaces[link.name] = Interface(
+                stack, link.name, link, tuple(own), networks, mac
+            )
+
+    def program(self, name: str) -> SimulatedHost:
+        """Return what a new program on a host runs in."""
+        return SimulatedHost(self.stacks[name], self._tcp[name])
+
+    def log(self, name: str) -> EventLog:
+        return EventLog(name, "role", cast(Any, self.events), lambda: int(self.clock.now * 1e9))
+
+    def told(self, name: str) -> list[dict[str, Any]]:
+        """Return the events of a name."""
+        return self.events.named(name)
+
+    def run(self, seconds: float, done: Callable[[], bool] = lambda: False) -> bool:
+        """Let time pass, or until it is done; return whether it is."""
+        return self.clock.run(self.clock.now + seconds, done)
+
+    # The one place that knows the kernels' names.
+
+    def enforcement(self) -> ModelEnforcementPoint:
+        return ModelEnforcementPoint(LINK, self.stacks["B"].kernel)
+
+    def home_agent(self, host: str = "C") -> ModelHomeAgent:
+        return ModelHomeAgent(self.stacks[host].kernel)
+
+    def mobile_node(self) -> ModelMobileNode:
+        return ModelMobileNode(self.stacks["A"].kernel)
+
+    def forging(self, source: Address) -> Callable[[Receive], Forger]:
+        """Return what opens a transport on the access link that sends from an address of others."""
+        return lambda _receive: Forger(self.stacks["A"].interfaces["access"], source)
+
+
+class Forger:
+    """A transport that hears nothing, and sends from whatever address it likes."""
+
+    def __init__(self, interface: Interface, source: Address) -> None:
+        self._interface = interface
+        self._source = IPv6Address(source[0].partition("%")[0]), source[1]
+
+    def send(self, data: bytes, destination: Address) -> None:
+        host, port = destination
+        packet = Packet(self._source[0], IPv6Address(host), UDP, self._source[1], port, data)
+        self._interface.link.send(packet, self._interface)
+
+    def close(self) -> None:
+        """There is nothing to close."""
+
+
+Answer = Callable[[DiameterEapRequest], DiameterEapAnswer | None]
+
+
+class Aaa:
+    """A Diameter server on host C that answers Diameter-EAP-Requests as `answer` says.
+
+    It may answer in whose name it likes, refuse by DiameterError, or say nothing (None). `held`
+    has, while `holds`, the answers that `release` will send.
+    """
+
+    def __init__(self, net: Net, answer: Answer) -> None:
+        self.answer = answer
+        self.asked: list[DiameterEapRequest] = []
+        self.holds: Callable[[DiameterEapRequest], bool] = lambda _: False
+        self._held: list[tuple[int, Message]] = []
+        self._config = NodeConfig(SERVER.host, SERVER.realm)
+        self._buffers: dict[int, bytes] = {}
+        self._streams = net.program("C").open_streams(self, [(AAA, PORT)])
+
+    def release(self) -> None:
+        """Send what was held, and hold nothing any more."""
+        self.holds = lambda _: False
+        for number, message in self._held:
+            self._streams.send(number, message.encode())
+        self._held.clear()
+
+    def accepted(self, _source: object, _local: object) -> int:
+        number = len(self._buffers)
+        self._buffers[number] = b""
+        return number
+
+    def received(self, number: int, data: bytes) -> None:
+        data = self._buffers[number] + data
+        while len(data) >= 4 and len(data) >= (length := message_length(data[:4])):
+            self._take(number, Message.decode(data[:length]))
+            data = data[length:]
+        self._buffers[number] = data
+
+    def _take(self, number: int, message: Message) -> None:
+        if message.command == d.Command.CAPABILITIES_EXCHANGE:
+            answer = capabilities_answer(self._config, IPv6Address(AAA), message)
+        elif message.command != d.Command.DIAMETER_EAP:
+            answer = base_answer(self._config, message)
+        else:
+            request = DiameterEapRequest.from_message(message)
+            self.asked.append(request)
+            try:
+                said = self.answer(request)
+            except DiameterError as error:
+                answer = error_answer(self._config, message, error)
+            else:
+                if said is None:
+                    return
+                hop, end = message.hop_by_hop, message.end_to_end
+                answer = replace(said.to_message(), hop_by_hop=hop, end_to_end=end)
+            if self.holds(request):
+                self._held.append((number, answer))
+                return
+        self._streams.send(number, answer.encode())
+
+    def connected(self, *_: object) -> None:
+        """It connects to nobody."""
+
+    def secured(self, *_: object) -> None:
+        """There is no TLS."""
+
+    def closed(self, *_: object) -> None:
+        """Whoever leaves may come again."""
+
+    def troubled(self, *_: object) -> None:
+        """It has no trouble."""
