@@ -27,17 +27,19 @@ from agents.simulation.streams import Tcp
 from agents.simulation.world import Link, World
 
 ACCESS, CORE, HOME = "2001:db8:a::/64", "2001:db8:c::/64", "2001:db8:100::/56"
-NODES = tuple(IPv6Address(f"2001:db8:a::{n:x}") for n in range(2, 8))
-"""Addresses of mobile nodes, which are all on host A."""
-
+VISITED = "2001:db8:b::/64"
+COA, NEXT_COA, OTHER_COA = (IPv6Address(f"2001:db8:a::{n}") for n in (2, 3, 4))
 ROUTER, NAS, AAA = "2001:db8:a::1", "2001:db8:c::1", "2001:db8:c::2"
-HA = IPv6Address("2001:db8:100::1")
+HA, LOCAL_HA = IPv6Address("2001:db8:100::1"), IPv6Address("2001:db8:b::1")
 LINK = AccessLink("access", IPv6Network(ACCESS))
 SERVER = DiameterPeer(host="aaa.home.test", realm="home.test", address=AAA, relays=("*",))
 
 
 class Net:
-    """Host A on the access link, B between that and the core, C between core and home link."""
+    """Hosts A and D on the access link, B between that and the core, C before the home link.
+
+    B has a link of its own beside these, for a home agent in the visited network.
+    """
 
     def __init__(self, seed: int = 1) -> None:
         self.world = World(seed)
@@ -45,17 +47,17 @@ class Net:
         self.events = Events()
         self.stacks: dict[str, Stack] = {}
         self._tcp: dict[str, Tcp] = {}
-        links = {name: Link(self.world, name, 0.001) for name in ("access", "core", "home")}
-        self._host("A", [("::/0", ROUTER)], (links["access"], ACCESS, *map(str, NODES)))
-        self._host(
-            "B", [(HOME, AAA)], (links["access"], ACCESS, ROUTER), (links["core"], CORE, NAS)
-        )
-        self._host("C", [(ACCESS, NAS)], (links["core"], CORE, AAA), (links["home"], HOME, str(HA)))
+        names = ("access", "core", "home", "visited")
+        access, core, home, visited = (Link(self.world, name, 0.001) for name in names)
+        away = [("::/0", ROUTER)]
+        self._host("A", away, (access, ACCESS, str(COA), str(NEXT_COA)))
+        self._host("D", away, (access, ACCESS, str(OTHER_COA)))
+        inward = (access, ACCESS, ROUTER), (visited, VISITED, str(LOCAL_HA))
+        self._host("B", [(HOME, AAA)], *inward, (core, CORE, NAS))
+        self._host("C", [("::/0", NAS)], (core, CORE, AAA), (home, HOME, str(HA)))
 
-    def _host(
-        self, name: str, routes: list[tuple[str, str]], *ends: tuple[Any, ...]
-    ) -> None:
-        stack = self.stacks[name] = Stack(self.world, name, forwards=name != "A")
+    def _host(self, name: str, routes: list[tuple[str, str]], *ends: tuple[Any, ...]) -> None:
+        stack = self.stacks[name] = Stack(self.world, name, forwards=name in "BC")
         stack.routes = [(IPv6Network(to), IPv6Address(hop)) for to, hop in routes]
         self._tcp[name] = Tcp(stack)
         for link, prefix, *addresses in ends:
@@ -69,6 +71,10 @@ class Net:
     def program(self, name: str) -> SimulatedHost:
         """Return what a new program on a host runs in."""
         return SimulatedHost(self.stacks[name], self._tcp[name])
+
+    def host_of(self, address: IPv6Address) -> str:
+        """Return the host that has an address."""
+        return next(name for name, stack in self.stacks.items() if stack.owns(address))
 
     def log(self, name: str) -> EventLog:
         return EventLog(name, "role", cast(Any, self.events), lambda: int(self.clock.now * 1e9))
@@ -89,12 +95,12 @@ class Net:
     def home_agent(self, host: str = "C") -> ModelHomeAgent:
         return ModelHomeAgent(self.stacks[host].kernel)
 
-    def mobile_node(self) -> ModelMobileNode:
-        return ModelMobileNode(self.stacks["A"].kernel)
+    def mobile_node(self, host: str = "A") -> ModelMobileNode:
+        return ModelMobileNode(self.stacks[host].kernel)
 
     def forging(self, source: Address) -> Callable[[Receive], Forger]:
         """Return what opens a transport on the access link that sends from an address of others."""
-        return lambda _receive: Forger(self.stacks["A"].interfaces["access"], source)
+        return lambda _receive: Forger(self.stacks["D"].interfaces["access"], source)
 
 
 class Forger:

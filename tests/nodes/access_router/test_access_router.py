@@ -12,10 +12,10 @@ from agents.diameter.errors import DiameterError, ResultCode
 from agents.pana.events import Authenticated, Rejected, Updated
 from agents.pana.pac_table import PacState
 from agents.pana.wire import Result
-from tests.nodes.access_router.world import World, place
-from tests.nodes.net import ROUTER
+from tests.nodes.access_router.world import World
+from tests.nodes.net import COA, NEXT_COA, OTHER_COA, ROUTER
 
-ALICE, NEW, MALLORY = place(0), place(1), place(2)
+ALICE, NEW, MALLORY = (str(COA), 716), (str(NEXT_COA), 716), (str(OTHER_COA), 716)
 
 
 def test_it_opens_for_who_is_let_in_and_closes_with_the_session():
@@ -178,7 +178,7 @@ def test_a_subscriber_does_not_close_it_for_another():
     assert world.open() == {ALICE[0]}
 
 
-@pytest.mark.parametrize("address", [ROUTER, "2001:db8:a::", "2001:db8:c::2", "fe80::41", "::"])
+@pytest.mark.parametrize("address", [ROUTER, "2001:db8:a::", "2001:db8:c::2", "fe80::44", "::"])
 def test_it_opens_for_no_address_but_a_hosts_of_the_link(address):
     world = World()
     alice = world.bootstrap(ALICE)

@@ -8,9 +8,9 @@ from ipaddress import IPv6Address
 import pytest
 
 from agents.nodes.access_router.pinholes import IKE_PORT, LIFETIME, MAXIMUM, Pinholes
-from tests.nodes.net import HA, LINK, NODES, Net
+from tests.nodes.net import COA, HA, LINK, OTHER_COA, Net
 
-NODE, OTHER = NODES[:2]
+NODE, OTHER = COA, OTHER_COA
 AGENT, SECOND = HA, HA + 1
 HOLE = (NODE, AGENT, IKE_PORT)
 

@@ -7,10 +7,10 @@ import pytest
 from agents.dhcpv6.wire import ALL_RELAY_AGENTS_AND_SERVERS, CLIENT_PORT, SERVER_PORT
 from agents.nodes.access_router.settings import RelaySettings
 from tests.dhcpv6 import world as dhcpv6
-from tests.nodes.access_router.world import World, place
-from tests.nodes.net import AAA, NAS
+from tests.nodes.access_router.world import World
+from tests.nodes.net import AAA, COA, NAS, NEXT_COA
 
-ALICE, NEW = place(0), place(1)
+ALICE, NEW = (str(COA), 716), (str(NEXT_COA), 716)
 REQUEST = dhcpv6.World().run().sent[0][2]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
+from ipaddress import IPv6Address
 
 from agents.bootstrap.assignment import Assignment
 from agents.core.machine import Address
@@ -12,7 +13,7 @@ from agents.diameter.errors import ResultCode
 from agents.nodes.access_router.machine import AccessRouter
 from agents.nodes.access_router.settings import AccessRouterConfiguration
 from agents.pana.pac import Pac
-from tests.nodes.net import ACCESS, HA, NODES, ROUTER, SERVER, Aaa, Net
+from tests.nodes.net import ACCESS, HA, ROUTER, SERVER, Aaa, Net
 from tests.pana.fakes import MSK, FakePeer, eap
 
 PAA = (ROUTER, 716)
@@ -20,11 +21,11 @@ ASSIGNMENT = Assignment(HA, 64, HA + 1)
 
 
 class Client:
-    """A PaC at a place of host A; `events` are all that it has told of."""
+    """A PaC at a place; `events` are all that it has told of."""
 
     def __init__(self, net: Net, place: Address, peer) -> None:
         self.events = []
-        self._host = net.program("A")
+        self._host = net.program(net.host_of(IPv6Address(place[0])))
         self.pac = Pac(PAA, peer(), rng=self._host.rng, renew_eap=peer)
         self._endpoint = self._host.datagrams(self.pac, place, self.events.append)
 
@@ -132,8 +133,3 @@ class World:
 
     def told(self, name: str) -> list[dict]:
         return self.net.told(name)
-
-
-def place(number: int, port: int = 716) -> Address:
-    """Return a place of a mobile node."""
-    return str(NODES[number]), port

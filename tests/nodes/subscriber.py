@@ -1,0 +1,109 @@
+"""A mobile node that knows its key, or has its EAP peer: IKE of either version, and registration."""
+
+from __future__ import annotations
+
+from ipaddress import IPv6Address
+
+from agents.eap.lower import EapPeerLike
+from agents.nodes.home_registration.machine import RegistrationService
+from agents.nodes.ike_daemon.ikev1 import IkeService
+from agents.nodes.ike_daemon.ikev2 import Ike2PskSettings, Ike2Service, Ike2Settings
+from agents.nodes.ike_daemon.settings import IkeSettings
+from agents.nodes.keylog import KeyLog
+from agents.nodes.tls import TlsSettings
+from tests.nodes.net import HA, Net
+
+
+class Subscriber:
+    """IKE with a home agent from a care-of address; `failures` are why it was in vain.
+
+    `assigned` is the home address that IKEv2 was told.
+    """
+
+    def __init__(self, net: Net, care_of: IPv6Address, home_agent: IPv6Address = HA) -> None:
+        self._net = net
+        self._care_of = care_of
+        self._home_agent = home_agent
+        name = net.host_of(care_of)
+        self._host = net.program(name)
+        self._log = net.log(name)
+        self._kernel = net.mobile_node(name)
+        self._registration: RegistrationService | None = None
+        self.failures: list[str] = []
+        self.assigned: IPv6Address | None = None
+
+    def ikev1(self, psk: bytes, home_address: IPv6Address) -> bool:
+        """Make SAs by IKEv1; return whether that is possible."""
+        self.assigned = home_address
+        service = IkeService(
+            self._host,
+            self._care_of,
+            IkeSettings(group="ecp256"),
+            identity=None,
+            kernel=self._kernel,
+            keys=KeyLog(),
+            log=self._log,
+            on_failure=self.failures.append,
+        )
+        service.add_psk(psk, peer=self._home_agent, identity=None, home_address=home_address)
+        service.initiate(self._home_agent, home_address)
+        return self._wait()
+
+    def ikev2(
+        self,
+        identity: str,
+        *,
+        psk: bytes | None = None,
+        eap: EapPeerLike | None = None,
+        trusted: TlsSettings | None = None,
+    ) -> bool:
+        """Make SAs by IKEv2, for the home address that it is told; return whether it could."""
+        service = Ike2Service(
+            self._host,
+            self._care_of,
+            Ike2PskSettings() if psk else Ike2Settings(),
+            identity=identity,
+            kernel=self._kernel,
+            keys=KeyLog(),
+            log=self._log,
+            trusted=trusted,
+            on_failure=self.failures.append,
+        )
+        service.on_address = self._take
+        service.initiate(self._home_agent, None, psk=psk, eap=eap)
+        return self._wait()
+
+    def _take(self, home_address: IPv6Address) -> None:
+        self.assigned = home_address
+
+    def _wait(self) -> bool:
+        self._net.run(40.0, lambda: self.secured or self.failures)
+        return self.secured
+
+    @property
+    def secured(self) -> bool:
+        """Whether there are ESP SAs for the home address."""
+        if self.assigned is None:
+            return False
+        return bool(self._kernel.sas_between(self.assigned, self._home_agent))
+
+    def register(self) -> bool:
+        """Register the home address; return whether the home agent takes that at once."""
+        if self._registration:
+            self._registration.close()
+        self._registration = RegistrationService(
+            self._host,
+            home_address=self.assigned,
+            home_agent=self._home_agent,
+            care_of=self._care_of,
+            lifetime=420.0,
+            kernel=self._kernel,
+            log=self._log,
+        )
+        self._net.run(1.0, lambda: self._registration.bootstrapped)
+        return self._registration.bootstrapped
+
+    def vanish(self) -> None:
+        """Be gone without a word."""
+        self._host.kill()
+        self._kernel.release()
