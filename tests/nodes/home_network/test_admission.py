@@ -2,138 +2,72 @@
 
 from __future__ import annotations
 
-import asyncio
-import io
-from ipaddress import IPv6Address
-from types import SimpleNamespace
-from typing import ClassVar
-
 import pytest
 
-from agents.aaa.events import (
-    SubscriberAuthenticated,
-    SubscriberVerified,
-    VerificationWithdrawn,
-)
 from agents.aaa.policy import Place
-from agents.bootstrap.assignment import Assignment, ike_psk
-from agents.core.eventlog import EventLog
-from agents.nodes.home_network import machine as home_network
-from agents.nodes.home_network.machine import Admission
-from agents.nodes.home_network.settings import HomeNetworkConfiguration
-from agents.nodes.tls import TlsSettings
-
-NAME, COA = "mn@home.test", IPv6Address("2001:db8:a::2")
-HOA = IPv6Address("2001:db8:100::1234")
-ASSIGNMENT = Assignment(IPv6Address("2001:db8:100::1"), 64, HOA)
-MSK, ROOT = bytes(64), bytes([1]) * 64
+from tests.nodes.home_network.world import HOA, NAME, OTHER, World, psk_of
+from tests.nodes.net import COA, OTHER_COA, SERVER
 
 
-class FakePresharedIke:
-    """Notes what it is told."""
+@pytest.mark.parametrize("version", [1, 2])
+def test_the_visited_networks_home_agent_is_not_ours(version):
+    world = World(version)
+    world.authenticate(1, place=Place.LOCAL)
+    assert not world.takes(1)
 
-    def __init__(self, *_):
+
+def test_the_key_comes_from_the_msk_where_the_configuration_says_so():
+    world = World(2, psk_source="msk")
+    world.authenticate(1)
+    assert not world.takes(1)
+    assert world.takes(0)  # An MSK of zeros.
+
+
+class Launched:
+    """Stands in for the IKE daemon that a script starts; notes what it is told, and when."""
+
+    def __init__(self):
         self.told = []
+        self.sent = lambda: 0
 
-    def __getattr__(self, name):
-        return lambda *arguments: self.told.append((name, *arguments))
+    def share(self, *what):
+        self.told.append(("share", *what))
+        self.answers_before = self.sent()
 
+    def forget(self, identity):
+        self.told.append(("forget", identity))
 
-@pytest.fixture
-def make(monkeypatch, tmp_path):
-    monkeypatch.setattr(home_network, "PresharedIke", FakePresharedIke)
-
-    def make(**settings):
-        configuration = HomeNetworkConfiguration(
-            host="C",
-            diameter_identity="aaa.home.test",
-            diameter_realm="home.test",
-            diameter_address="::1",
-            diameter_peers=(),
-            subscribers="",
-            leases="",
-            tls=TlsSettings(ca="", certificate="", key=""),
-            work=str(tmp_path),
-            **{"session_lifetime": 600.0, **settings},
-        )
-        log = EventLog("C", "role", io.StringIO())
-        authorisations = SimpleNamespace(on_ended=[], authorise=lambda *_: True)
-        home_agent = SimpleNamespace(authorisations=authorisations, address=ASSIGNMENT.home_agent)
-        return Admission(configuration, home_agent, log)
-
-    return make
+    def close(self):
+        self.told.append(("close",))
 
 
-def authenticated(place=Place.HOME):
-    return SubscriberAuthenticated(0.0, NAME, ASSIGNMENT, COA, MSK, ROOT, place)
-
-
-def test_a_key_lasts_as_long_as_the_session_that_was_granted(make):
-    admission = make()
-    admission.admit(authenticated())
-    psk = ike_psk(MSK, ASSIGNMENT)
-    assert admission._ike.told == [("share", NAME, HOA, psk, COA, 600.0)]
-
-
-def test_the_visited_networks_home_agent_is_not_ours(make):
-    admission = make()
-    admission.admit(authenticated(Place.LOCAL))
-    assert not admission._ike.told
-
-
-def test_an_early_key_comes_and_goes(make):
-    admission = make(psk_source="emsk", protection="sealed", early=True)
-    psk = ike_psk(ROOT, ASSIGNMENT)
-    admission.expect(SubscriberVerified(0.0, NAME, ASSIGNMENT, COA, ROOT))
-    admission.withdraw(VerificationWithdrawn(30.0, NAME, ASSIGNMENT, ROOT))
-    assert admission._ike.told == [("expect", NAME, HOA, psk, COA), ("withdraw", NAME, psk)]
-
-
-class FakeLaunchedIke:
-    """Notes what it is told."""
-
-    made: ClassVar[list[FakeLaunchedIke]] = []
-
-    def __init__(self, *_):
-        self.told = []
-        self.made.append(self)
-
-    def __getattr__(self, name):
-        return lambda *arguments: self.told.append((name, *arguments))
-
-
-@pytest.fixture
-def launched(monkeypatch):
-    monkeypatch.setattr(home_network, "LaunchedIke", FakeLaunchedIke)
-    monkeypatch.setattr(FakeLaunchedIke, "made", [])
-    return FakeLaunchedIke.made
-
-
-def test_one_daemon_is_launched_for_all_and_each_key_ends_with_its_session(make, launched):
-    other = Assignment(ASSIGNMENT.home_agent, 64, HOA + 1)
-    events = [
-        authenticated(),
-        SubscriberAuthenticated(0.0, "other@home.test", other, COA + 1, MSK, ROOT, Place.HOME),
-        authenticated(),
+def test_one_daemon_is_launched_for_all_and_each_key_ends_with_its_session():
+    launched = Launched()
+    world = World(0, launched=launched, launch="script", session_lifetime=10.0)
+    world.authenticate(1)
+    world.authenticate(2, OTHER, HOA + 1, OTHER_COA)
+    world.net.run(5.0)
+    world.authenticate(3)
+    assert launched.told == [
+        ("share", NAME, HOA, psk_of(1), COA),
+        ("share", OTHER, HOA + 1, psk_of(2, HOA + 1), OTHER_COA),
+        ("share", NAME, HOA, psk_of(3), COA),
     ]
+    launched.told.clear()
+    world.net.run(8.0)
+    assert launched.told == [("forget", OTHER)]
+    world.net.run(5.0)
+    assert launched.told[1:] == [("forget", NAME)]
+    world.stop()
+    assert launched.told[2:] == [("close",)]
 
-    async def main():
-        admission = make(launch="script", session_lifetime=10.0)
-        for event in events:
-            admission.admit(event)
-            await asyncio.sleep(0)
-        (ike,) = launched
-        assert [(name, who) for name, who, *_ in ike.told] == [
-            ("share", NAME),
-            ("share", "other@home.test"),
-            ("share", NAME),
-        ]
-        assert ike.told[0][2:] == (HOA, ike_psk(MSK, ASSIGNMENT), COA)
-        ike.told.clear()
-        (ended,) = admission._home_agent.authorisations.on_ended
-        ended(NAME, HOA)
-        assert ike.told == [("forget", NAME)]
-        admission.close()
-        assert ike.told[1:] == [("close",)]
 
-    asyncio.run(main())
+def test_the_answer_leaves_before_the_daemon_is_launched():
+    launched = Launched()
+    world = World(0, launched=launched, launch="script")
+    launched.sent = lambda: sum(
+        str(sent.packet.source) == SERVER.address for sent in world.net.world.sent
+    )
+    before = launched.sent()
+    world.authenticate(1)
+    assert launched.answers_before == before + 1
