@@ -2,179 +2,224 @@
 
 from __future__ import annotations
 
-import asyncio
-import io
+import errno
 from dataclasses import replace
 from ipaddress import IPv6Address
 
 import pytest
 
 from agents.bootstrap.assignment import Assignment
-from agents.core.eventlog import EventLog
 from agents.diameter.eap import DiameterEapAnswer
 from agents.diameter.errors import DiameterError, ResultCode
-from agents.ikev2.config import Grant
-from agents.ikev2.events import EapResponse
-from agents.nodes.diameter_settings import DiameterPeer
-from agents.nodes.home_agent import machine as home_agent
-from agents.nodes.home_agent.machine import EapAuthenticator
+from agents.eap.ca import CertificateAuthority
+from agents.nodes.home_agent.machine import HomeAgentNode
 from agents.nodes.home_agent.settings import HomeAgentConfiguration, HomeAgentSettings
 from agents.nodes.ike_daemon.ikev2 import Ike2Settings
 from agents.nodes.tls import TlsSettings
-from tests.ike import COA, HA, HOA
-from tests.nodes.beside import HomeAgentBeside
+from tests.nodes.net import COA, HA, HOME, OTHER_COA, SERVER, Aaa, Net
+from tests.nodes.subscriber import Subscriber
+from tests.pana.fakes import MSK, FakePeer, eap
 
-SPI, NAME = b"8 octets", "mn@home.test"
-SUCCESS = DiameterEapAnswer(
-    "session",
-    ResultCode.SUCCESS,
-    "aaa.home.test",
-    "home.test",
-    eap_payload=b"\3\1\0\4",
-    msk=bytes(64),
-    assignment=Assignment(HA, 56, HOA),
-    user_name=NAME,
-)
-
-CONFIGURATION = HomeAgentConfiguration(
-    host="C",
-    diameter_identity="ha.home.test",
-    diameter_realm="home.test",
-    home=DiameterPeer(host="aaa.home.test", realm="home.test", address="::1"),
-    home_agent=HomeAgentSettings(address=str(HA), interface="eth0", prefix="2001:db8:100::/56"),
-    ikev2=Ike2Settings(),
-    certificate=TlsSettings(ca="", certificate="", key=""),
-    identity="ha.home.test",
-)
+HA_NAME = "ha.home.test"
+NAME, OTHER = "mn@home.test", "other@home.test"
+NAMES = {COA: NAME, OTHER_COA: OTHER}
+HOA = IPv6Address("2001:db8:100::1234")
 
 
-GONE = object()
-"""In the place of an answer: the last IKE SA of NAME is gone."""
-
-LEAVES, RETURNS = object(), object()
-"""Likewise: who asks from now on is gone before the answer comes, or is not any more."""
-
-
-class FakeIke:
-    """Keeps the calls of the authenticator; those who wait do until `waiting` is changed."""
-
-    def __init__(self, *_, **__):
-        self.calls = []
-        self.waiting = True
-
-    def awaits_eap(self, spi):
-        return spi == SPI and self.waiting
-
-    def __getattr__(self, name):
-        return lambda *arguments, **named: self.calls.append((name, arguments, named))
+@pytest.fixture(scope="module")
+def tls(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("ha")
+    authority = CertificateAuthority.generate(key_type="p256")
+    own = authority.issue_server(HA_NAME, addresses=[HA]).write(folder, "ha")
+    ca = authority.identity.write(folder, "ca").certificate
+    return TlsSettings(ca=str(ca), certificate=str(own.certificate), key=str(own.key))
 
 
-class FakeAaa:
-    """Answers every request alike, or raises."""
+class World:
+    """The home agent on C beside an AAA server that asks once, and then lets everybody in.
 
-    def __init__(self, answer):
-        self.answer = answer
-        self.forgotten = []
+    `grants` are the fields in which its last answer is another one.
+    """
 
-    async def exchange(self, _key, _packet, **_):
-        if isinstance(self.answer, Exception):
-            raise self.answer
-        return self.answer
+    def __init__(self, tls: TlsSettings, **settings) -> None:
+        self.net = Net()
+        self.kernel = self.net.home_agent()
+        self.aaa = Aaa(self.net, self.answer)
+        self.grants = {}
+        self._tls = tls
+        configuration = HomeAgentConfiguration(
+            host="C",
+            diameter_identity=HA_NAME,
+            diameter_realm="home.test",
+            home=SERVER,
+            home_agent=HomeAgentSettings(
+                address=str(HA), interface="home", prefix=HOME, duplicate_address_detection=False
+            ),
+            ikev2=Ike2Settings(),
+            certificate=tls,
+            identity=HA_NAME,
+            **settings,
+        )
+        self.node = HomeAgentNode(
+            configuration, self.net.program("C"), self.kernel, self.net.log("C"), epoch=1
+        )
+        up = []
+        self.node.start(lambda: up.append(True), up.append)
+        assert self.net.run(5.0, lambda: up)
+        assert up == [True]
 
-    def forget(self, key):
-        self.forgotten.append(key)
+    def answer(self, request):
+        decides = request.eap_payload[4] != 1
+        identifier = (request.eap_payload[1] + 1) % 256
+        answer = DiameterEapAnswer(
+            request.session_id,
+            ResultCode.MULTI_ROUND_AUTH,
+            SERVER.host,
+            SERVER.realm,
+            eap_payload=eap(1, identifier, b"\xffround"),
+        )
+        if not decides:
+            return answer
+        success = replace(
+            answer,
+            result_code=ResultCode.SUCCESS,
+            eap_payload=eap(3, identifier),
+            msk=MSK,
+            assignment=Assignment(HA, 56, HOA),
+            user_name=NAMES[request.care_of_address],
+        )
+        return replace(success, **self.grants)
+
+    def connect(self, care_of=COA):
+        """Have a mobile node, which does not say who it is, make SAs by IKEv2 with EAP."""
+        node = Subscriber(self.net, care_of)
+        node.ikev2("@home.test", eap=FakePeer(rounds=1), trusted=self._tls)
+        return node
+
+    @property
+    def served(self):
+        """Whether the home agent has SAs for the home address."""
+        return bool(self.kernel.sas_between(HOA, HA))
 
 
 @pytest.fixture
-def ask(monkeypatch):
-    """Return what asks the AAA server for one peer, and tells what IKE and the AAA client saw."""
-    monkeypatch.setattr(home_agent, "Ike2Service", FakeIke)
-
-    def ask(*answers):
-        async def main():
-            aaa = FakeAaa(answers[0])
-            log = EventLog("C", "role", io.StringIO())
-            beside = HomeAgentBeside(HA, "2001:db8:100::/56", log)
-            authenticator = EapAuthenticator(CONFIGURATION, aaa, beside, log)
-            for aaa.answer in answers:
-                if aaa.answer is GONE:
-                    authenticator._ike.on_gone(NAME)
-                    continue
-                if aaa.answer in (LEAVES, RETURNS):
-                    authenticator._ike.waiting = aaa.answer is RETURNS
-                    continue
-                authenticator._on_eap(EapResponse(0.0, SPI, COA, "@home.test", b"\2\0\0\5\1"))
-                await asyncio.gather(*authenticator._tasks, return_exceptions=True)
-                await asyncio.sleep(0.01)
-            return authenticator._ike.calls, aaa.forgotten
-
-        return asyncio.run(main())
-
-    return ask
+def world(tls):
+    return World(tls)
 
 
-def test_the_peer_is_whom_the_aaa_server_names(ask):
-    calls, forgotten = ask(SUCCESS)
-    who = {"identity": NAME, "grant": Grant(HOA, 56), "lifetime": None}
-    assert calls == [("eap_success", (SPI, b"\3\1\0\4", bytes(64)), who)]
-    assert forgotten == [SPI]
+def test_the_peer_is_whom_the_aaa_server_names(world):
+    node = world.connect()
+    assert node.secured
+    assert node.assigned == HOA
+    assert [e["identity"] for e in world.net.events.named("IkeEstablished", "C")] == [NAME]
+    (told,) = world.net.told("AddressAssigned")
+    assert told["prefix"] == HOME
+    assert node.register()
+    assert {request.user_name for request in world.aaa.asked} == {"@home.test"}
+    assert {request.care_of_address for request in world.aaa.asked} == {COA}
 
 
 @pytest.mark.parametrize(
     ("timeout", "authorised", "lifetime"),
     [(None, None, None), (0.0, None, None), (600.0, None, 600.0), (600.0, 30.0, 30.0)],
 )
-def test_the_authorisation_lasts_as_long_as_the_aaa_server_says(ask, timeout, authorised, lifetime):
-    calls, _ = ask(replace(SUCCESS, session_timeout=timeout, authorization_lifetime=authorised))
-    assert calls[0][2]["lifetime"] == lifetime
+def test_the_authorisation_lasts_as_long_as_the_aaa_server_says(
+    world, timeout, authorised, lifetime
+):
+    world.grants = {"session_timeout": timeout, "authorization_lifetime": authorised}
+    node = world.connect()
+    assert node.register()
+    world.net.run((lifetime or 1000.0) - 3)
+    assert world.served
+    assert node.secured
+    world.net.run(5.0)
+    assert world.served is node.secured is (lifetime is None)
+    assert set(world.kernel.bound) == ({HOA} if lifetime is None else set())
 
 
-@pytest.mark.parametrize("error", [DiameterError("down", 3004), TimeoutError(), OSError()])
-def test_an_aaa_client_that_fails_is_a_failure(ask, error):
-    calls, forgotten = ask(error)
-    assert calls == [("eap_failure", (SPI, None), {})]
-    assert forgotten == [SPI]
+def refuse(_):
+    raise DiameterError("down", ResultCode.TOO_BUSY)
+
+
+@pytest.mark.parametrize(("fails", "reason"), [(refuse, "down"), (lambda _: None, "")])
+def test_an_aaa_client_that_fails_is_a_failure(world, fails, reason):
+    world.aaa.answer = fails
+    node = world.connect()
+    assert node.failures
+    (told,) = world.net.told("AaaFailed")
+    assert reason in told["reason"]
+    assert not world.served
 
 
 @pytest.mark.parametrize("missing", ["user_name", "msk", "eap_payload", "assignment"])
-def test_a_success_that_lacks_something_is_a_failure(ask, missing):
-    calls, forgotten = ask(replace(SUCCESS, **{missing: None}))
-    assert [(name, arguments[0]) for name, arguments, _ in calls] == [("eap_failure", SPI)]
-    assert forgotten == [SPI]
+def test_a_success_that_lacks_something_is_a_failure(world, missing):
+    world.grants = {missing: None}
+    assert world.connect().failures
+    assert not world.served
 
 
-def test_a_home_address_of_another_link_is_refused(ask):
-    elsewhere = Assignment(HA, 56, IPv6Address("2001:db8:200::1234"))
-    calls, forgotten = ask(replace(SUCCESS, assignment=elsewhere))
-    assert calls == [("eap_failure", (SPI, None), {})]
-    assert forgotten == [SPI]
+@pytest.mark.parametrize(
+    "assignment",
+    [
+        Assignment(HA, 56, IPv6Address("2001:db8:200::1234")),
+        Assignment(HA + 1, 56, HOA),
+        Assignment(HA, 56, None),
+    ],
+)
+def test_a_home_address_that_is_none_of_this_home_agents_is_refused(world, assignment):
+    world.grants = {"assignment": assignment}
+    assert world.connect().failures
+    assert not world.served
+    world.grants = {}
+    node = world.connect(OTHER_COA)
+    assert node.secured
 
 
-def test_a_home_address_is_one_subscribers(ask):
-    another = replace(SUCCESS, user_name="another@home.test")
-    calls, _ = ask(SUCCESS, another, SUCCESS)
-    assert [name for name, *_ in calls] == ["eap_success", "eap_failure", "eap_success"]
+def test_a_home_address_is_one_subscribers(world):
+    first = world.connect()
+    assert first.secured
+    assert not world.connect(OTHER_COA).secured
+    assert first.secured
+    first.vanish()
+    assert world.connect().secured
 
 
-def test_what_the_server_authorised_ends_when_it_says(ask):
-    brief, another = replace(SUCCESS, session_timeout=1e-9), replace(SUCCESS, user_name="another")
-    calls, _ = ask(brief, another)
-    assert [name for name, *_ in calls] == ["eap_success", "delete_identity", "eap_success"]
-    assert calls[1][1] == (NAME,)
+def test_another_gets_it_when_what_the_server_authorised_ends(world):
+    world.grants = {"session_timeout": 10.0}
+    assert world.connect().secured
+    world.net.run(11.0)
+    assert world.connect(OTHER_COA).secured
 
 
-def test_who_is_gone_holds_no_home_address(ask):
-    another = replace(SUCCESS, user_name="another@home.test")
-    calls, _ = ask(replace(SUCCESS, session_timeout=3600.0), GONE, another, GONE)
-    assert [name for name, *_ in calls] == ["eap_success", "delete_identity", "eap_success"]
-    assert calls[1][1] == (NAME,)
+def test_who_is_gone_holds_no_home_address(world):
+    world.grants = {"session_timeout": 3600.0}
+    node = world.connect()
+    node.vanish()
+    assert world.served
+    world.net.run(900.0)
+    assert not world.served
+    assert world.connect(OTHER_COA).secured
 
 
-@pytest.mark.parametrize("code", [ResultCode.SUCCESS, ResultCode.MULTI_ROUND_AUTH])
-def test_who_is_gone_before_the_server_answers_gets_and_keeps_nothing(ask, code):
-    other = replace(SUCCESS, user_name="other@home.test")
-    calls, forgotten = ask(LEAVES, replace(SUCCESS, result_code=code), RETURNS, other)
-    assert forgotten == [SPI, SPI]
-    assert [(name, more["identity"]) for name, _, more in calls] == [
-        ("eap_success", "other@home.test")
-    ]
+@pytest.mark.parametrize("request_held", [1, 2])
+def test_who_is_gone_before_the_server_answers_gets_and_keeps_nothing(tls, request_held):
+    world = World(tls, aaa_timeout=100.0)
+    world.aaa.holds = lambda _: len(world.aaa.asked) == request_held
+    node = world.connect()
+    assert node.failures
+    node.vanish()
+    world.net.run(30.0)
+    world.aaa.release()
+    world.net.run(1.0)
+    assert world.net.told("AaaLate")
+    assert not world.served
+    assert world.connect(OTHER_COA).secured
+
+
+def test_a_kernel_that_takes_no_sas_leaves_none(world):
+    world.kernel.failures["install"] = errno.ENOMEM
+    node = world.connect()
+    world.net.run(1.0)
+    assert node.failures
+    assert not node.secured
+    assert world.net.told("KernelFailed")
