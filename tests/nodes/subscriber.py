@@ -1,4 +1,4 @@
-"""A mobile node that knows its key, or has its EAP peer: IKE of either version, and registration."""
+"""A mobile node with its key, or its EAP peer: IKE of either version, and registration."""
 
 from __future__ import annotations
 

@@ -2,105 +2,115 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import pytest
 
 from agents.bootstrap.assignment import Assignment
-from agents.diameter.eap import DiameterEapAnswer
-from agents.diameter.errors import ResultCode
-from agents.nodes.access_router.machine import AccessRouter
-from agents.pana import events
-from tests.ike import COA, HA, HOA
+from agents.nodes.access_router.settings import LocalHomeAgent, RelaySettings
+from agents.nodes.home_agent.settings import HomeAgentSettings
+from agents.nodes.ike_daemon.settings import IkeSettings
+from agents.pana.events import Authenticated
+from tests.dhcpv6.world import NETWORK
+from tests.nodes.access_router.world import World, supplied
+from tests.nodes.net import AAA, COA, LOCAL_HA, NAS, NEXT_COA, OTHER_COA, VISITED
+from tests.nodes.subscriber import Subscriber
 
-ANSWER = DiameterEapAnswer(
-    "session",
-    ResultCode.SUCCESS,
-    "aaa.home.test",
-    "home.test",
-    msk=bytes(64),
-    assignment=Assignment(HA, 64, HOA),
-    local_home_agent_key=b"key",
-    user_name="mn@home.test",
+HOA = LOCAL_HA + 0x1234
+ASSIGNMENT = Assignment(LOCAL_HA, 64, HOA)
+LOCAL = LocalHomeAgent(
+    home_agent=HomeAgentSettings(
+        address=str(LOCAL_HA),
+        interface="visited",
+        prefix=VISITED,
+        duplicate_address_detection=False,
+    ),
+    home_address=str(HOA),
+    ikev1=IkeSettings(group="ecp256"),
 )
+KEY = b"key"
+ALICE, BOB = (str(COA), 716), (str(OTHER_COA), 716)
 
 
-class Ike:
-    """The local home agent's IKE, which has one home address to give, or none."""
-
-    def __init__(self, *, free):
-        self.free = free
-        self.shared, self.ended = [], []
-
-    def share(self, *key):
-        self.shared.append(key)
-        return self.free
-
-    def end(self, identity):
-        self.ended.append(identity)
+@pytest.fixture
+def world():
+    relay = RelaySettings(interface="core", address=NAS, network=NETWORK, server=AAA)
+    world = World(local_kernel=True, local=LOCAL, relay=relay)
+    world.grants = {"assignment": ASSIGNMENT, "local_home_agent_key": KEY}
+    return world
 
 
-def make(ike):
-    """Return an access router with this IKE and nothing else, and what its PaCs are told."""
-    told, supplied = [], []
-    router = AccessRouter.__new__(AccessRouter)
-    router._local = (None, ike)
-    router._enforcement = SimpleNamespace(authorise=lambda _: None, revoke=lambda _: None)
-    router._client = SimpleNamespace(forget=lambda _: None)
-    router._pinholes, router._lifetime, router._served = None, 600.0, {}
-    router._open, router._log = [], lambda _: None
-    relay = SimpleNamespace(set_information=lambda *it: supplied.append(it), forget=lambda _: None)
-    router._relay = (relay, None, "")
-    router._paa = SimpleNamespace(accept=None, may_pass=lambda _: False)
-    router.endpoint = SimpleNamespace(
-        driver=SimpleNamespace(now=lambda: 0.0, call=lambda *given, **_: told.append(given[5]))
-    )
-    return router, told, supplied
+def told(client):
+    """Return which assignment a PaC was told last."""
+    return client.only(Authenticated)[-1].assignment
 
 
-def accept(router, number):
-    event = SimpleNamespace(pac=(str(COA), 716), session_id=number, mobility=True)
-    router._accept(event, b"", bytes(64), ANSWER)
+def secured(world, care_of=COA, key=KEY):
+    """Return a mobile node that tries to make SAs with the local home agent."""
+    node = Subscriber(world.net, care_of, LOCAL_HA)
+    node.ikev1(key, HOA)
+    return node
 
 
-@pytest.mark.parametrize("free", [True, False])
-def test_a_mobile_node_is_not_told_of_a_home_address_that_is_anothers(free):
-    ike = Ike(free=free)
-    router, told, supplied = make(ike)
-    accept(router, 1)
-    assert ike.shared == [("mn@home.test", HOA, b"key", COA, 600.0)]
-    assert told == [ANSWER.assignment if free else None]
-    assert [assignment for *_, assignment, _ in supplied] == [ANSWER.assignment if free else None]
+def test_the_home_aaa_server_is_offered_it(world):
+    world.bootstrap(ALICE)
+    assert {request.hint for request in world.aaa.asked} == {ASSIGNMENT}
 
 
-def end(router, number):
-    pac = (str(COA), 716)
-    router._handle(events.Terminated(1.0, session_id=number, pac=pac, cause="LOGOUT"))
+def test_who_gets_it_has_the_key_that_came_with_the_answer(world):
+    alice = world.bootstrap(ALICE)
+    assert told(alice) == ASSIGNMENT
+    assert supplied(world, ALICE[0])
+    stranger = secured(world, OTHER_COA)
+    assert not stranger.secured
+    node = secured(world)
+    assert node.secured
+    assert node.register()
 
 
-def test_one_who_has_left_keeps_neither_home_agent_nor_home_address():
-    ike = Ike(free=True)
-    router, _, _ = make(ike)
-    accept(router, 1)
-    end(router, 1)
-    end(router, 1)
-    assert ike.ended == ["mn@home.test"]
+def test_a_mobile_node_is_not_told_of_a_home_address_that_is_anothers(world):
+    world.bootstrap(ALICE)
+    bob = world.bootstrap(BOB)
+    assert told(bob) is None
+    assert world.open() == {ALICE[0], BOB[0]}
+    assert not supplied(world, BOB[0])
+    assert not secured(world, OTHER_COA).secured
 
 
-def test_one_who_has_come_again_keeps_them_when_the_session_before_ends():
-    ike = Ike(free=True)
-    router, _, _ = make(ike)
-    accept(router, 1)
-    accept(router, 2)
-    end(router, 1)
-    assert ike.ended == []
-    end(router, 2)
-    assert ike.ended == ["mn@home.test"]
+@pytest.mark.parametrize("end", ["logout", "lifetime"])
+def test_one_who_has_left_keeps_neither_home_agent_nor_home_address(world, end):
+    alice = world.bootstrap(ALICE)
+    node = secured(world)
+    assert node.register()
+    if end == "logout":
+        alice.do("terminate")
+        world.net.run(1.0)
+    else:
+        alice.vanish()
+        world.net.run(3700.0)
+    assert world.local.bound == {}
+    assert not world.local.sas_between(HOA, LOCAL_HA)
+    node.vanish()
+    assert not secured(world).secured
+    assert told(world.bootstrap(BOB)) == ASSIGNMENT
+    assert secured(world, OTHER_COA).secured
 
 
-def test_one_who_got_none_takes_none_away():
-    ike = Ike(free=False)
-    router, _, _ = make(ike)
-    accept(router, 1)
-    end(router, 1)
-    assert ike.ended == []
+def test_one_who_has_come_again_keeps_them_when_the_session_before_ends(world):
+    first = world.bootstrap(ALICE)
+    second = world.bootstrap((ALICE[0], 4000))
+    assert told(second) == ASSIGNMENT
+    first.do("terminate")
+    world.net.run(1.0)
+    assert told(world.bootstrap(BOB)) is None
+    assert secured(world).secured
+    second.do("terminate")
+    world.net.run(1.0)
+    assert told(world.bootstrap((BOB[0], 4000))) == ASSIGNMENT
+
+
+def test_one_who_got_none_takes_none_away(world):
+    world.bootstrap(ALICE)
+    bob = world.bootstrap(BOB)
+    bob.do("terminate")
+    world.net.run(1.0)
+    assert secured(world).secured
+    assert told(world.bootstrap((str(NEXT_COA), 716))) is None

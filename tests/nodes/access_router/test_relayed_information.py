@@ -4,31 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from agents.dhcpv6.wire import ALL_RELAY_AGENTS_AND_SERVERS, CLIENT_PORT, SERVER_PORT
 from agents.nodes.access_router.settings import RelaySettings
-from tests.dhcpv6 import world as dhcpv6
-from tests.nodes.access_router.world import World
+from tests.dhcpv6.world import NETWORK
+from tests.nodes.access_router.world import World, supplied
 from tests.nodes.net import AAA, COA, NAS, NEXT_COA
 
 ALICE, NEW = (str(COA), 716), (str(NEXT_COA), 716)
-REQUEST = dhcpv6.World().run().sent[0][2]
 
 
 @pytest.fixture
 def world():
-    relay = RelaySettings(interface="core", address=NAS, network=dhcpv6.NETWORK, server=AAA)
+    relay = RelaySettings(interface="core", address=NAS, network=NETWORK, server=AAA)
     return World(relay=relay)
-
-
-def supplied(world, address):
-    """Ask by DHCPv6 from an address; return whether information goes with that."""
-    client = world.net.program("A").open_datagrams((address, CLIENT_PORT), lambda *_: None)
-    client.send(REQUEST, (f"{ALL_RELAY_AGENTS_AND_SERVERS}%access", SERVER_PORT))
-    client.close()
-    before = len(world.told("Forwarded"))
-    world.net.run(0.1)
-    (forwarded,) = world.told("Forwarded")[before:]
-    return forwarded["supplied"]
 
 
 @pytest.mark.parametrize("end", ["terminate", "vanish"])

@@ -8,14 +8,17 @@ from ipaddress import IPv6Address
 
 from agents.bootstrap.assignment import Assignment
 from agents.core.machine import Address
+from agents.dhcpv6.wire import ALL_RELAY_AGENTS_AND_SERVERS, CLIENT_PORT, SERVER_PORT
 from agents.diameter.eap import DiameterEapAnswer, DiameterEapRequest
 from agents.diameter.errors import ResultCode
 from agents.nodes.access_router.machine import AccessRouter
 from agents.nodes.access_router.settings import AccessRouterConfiguration
 from agents.pana.pac import Pac
+from tests.dhcpv6 import world as dhcpv6
 from tests.nodes.net import ACCESS, HA, ROUTER, SERVER, Aaa, Net
 from tests.pana.fakes import MSK, FakePeer, eap
 
+INFORMATION_REQUEST = dhcpv6.World().run().sent[0][2]
 PAA = (ROUTER, 716)
 ASSIGNMENT = Assignment(HA, 64, HA + 1)
 
@@ -133,3 +136,15 @@ class World:
 
     def told(self, name: str) -> list[dict]:
         return self.net.told(name)
+
+
+def supplied(world: World, address: str) -> bool:
+    """Ask by DHCPv6 from an address; return whether information goes with that."""
+    program = world.net.program(world.net.host_of(IPv6Address(address)))
+    client = program.open_datagrams((address, CLIENT_PORT), lambda *_: None)
+    client.send(INFORMATION_REQUEST, (f"{ALL_RELAY_AGENTS_AND_SERVERS}%access", SERVER_PORT))
+    client.close()
+    before = len(world.told("Forwarded"))
+    world.net.run(0.1)
+    (forwarded,) = world.told("Forwarded")[before:]
+    return forwarded["supplied"]
