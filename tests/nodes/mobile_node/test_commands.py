@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import pytest
 
-from agents.kernel.model_port import ModelMobileNode
 from agents.nodes.ike_daemon.ikev2 import Ike2Settings
 from agents.nodes.ike_daemon.settings import IkeSettings
-from agents.nodes.mobile_node import machine as mobile_node
-from agents.nodes.mobile_node.settings import PanaSettings, StaticSettings
-from tests.ike import HA
-from tests.nodes import stand_ins
-from tests.nodes.stand_ins import Recorder, configured
+from agents.nodes.keylog import KeyLog
+from agents.nodes.mobile_node.machine import MobileNode
+from agents.nodes.mobile_node.settings import (
+    EapSettings,
+    MobileNodeConfiguration,
+    PanaSettings,
+    StaticSettings,
+)
+from agents.nodes.tls import TlsSettings
+from tests.eap.conversation import IDENTITY, SERVER, Authority
+from tests.nodes.net import COA, HA, ROUTER, Net
 
 OPEN = {"discovery": StaticSettings(home_agent=str(HA))}
-PANA = {"access": PanaSettings(paa="2001:db8:a::1")}
+PANA = {"access": PanaSettings(paa=ROUTER)}
 
 
 @pytest.mark.parametrize(
@@ -27,14 +30,19 @@ PANA = {"access": PanaSettings(paa="2001:db8:a::1")}
         {**PANA, "ikev1": IkeSettings()},
     ],
 )
-def test_commands_are_those_of_the_configuration(settings, monkeypatch):
-    monkeypatch.setattr(mobile_node, "LinuxMobileNode", ModelMobileNode)
-    for service in ("EapPeers", "PanaAccess", "IkeService", "Ike2Service"):
-        monkeypatch.setattr(mobile_node, service, Recorder)
-    configuration = configured(**settings)
-
-    async def main():
-        node = stand_ins.mobile_node(configuration)
-        assert node.commands().keys() == configuration.commands.keys()
-
-    asyncio.run(main())
+def test_commands_are_those_of_the_configuration(settings, tmp_path):
+    authority = Authority.make(tmp_path)
+    ca, own = authority.ca_path, authority.client
+    tls = TlsSettings(ca=str(ca), certificate=str(own.certificate), key=str(own.key))
+    configuration = MobileNodeConfiguration(
+        host="A",
+        interface="access",
+        work=str(tmp_path),
+        eap=EapSettings(identity=IDENTITY, server_name=SERVER, tls=tls),
+        **settings,
+    )
+    net = Net()
+    node = MobileNode(
+        configuration, net.program("A"), net.mobile_node(), COA, net.log("A"), keys=KeyLog()
+    )
+    assert node.commands().keys() == configuration.commands.keys()
