@@ -12,11 +12,13 @@ from diameter.message.commands.diameter_eap import DiameterEapRequest as OtherRe
 from diameter.node import Node as OtherNode
 from diameter.node.application import SimpleThreadingApplication
 
+from agents.diameter import dictionary as d
 from agents.diameter.config import NodeConfig, PeerConfig, Timers
 from agents.diameter.dictionary import APPLICATION_EAP
 from agents.diameter.eap import DiameterEapAnswer
 from agents.diameter.events import PeerDown
-from agents.shell.tcp import DiameterService
+from agents.diameter.wire import Message
+from tests.diameter.running import running
 from tests.diameter.samples import (
     ANSWER,
     CLIENT,
@@ -38,19 +40,11 @@ def free_port():
         return listener.getsockname()[1]
 
 
-async def watchdog_answered(service):
-    """Wait until the other node has answered a DWR."""
-    answered = asyncio.Event()
-    watchdog = service.node._peers[SERVER].watchdog
-    note = watchdog.received_answer
-
-    def received_answer(now):
-        note(now)
-        answered.set()
-
-    watchdog.received_answer = received_answer
-    async with asyncio.timeout(5):
-        await answered.wait()
+def is_watchdog_answer(event):
+    if not isinstance(event, bytes):
+        return False
+    message = Message.decode(event)
+    return message.command == d.Command.DEVICE_WATCHDOG and not message.request
 
 
 @pytest.fixture(scope="module")
@@ -89,21 +83,16 @@ def test_our_client_and_its_server(run_node):
     other.add_application(application, [peer], realms=[SERVER_REALM])
 
     async def run():
-        events = []
         known = PeerConfig(SERVER, SERVER_REALM, ("127.0.0.1", port))
         config = NodeConfig(CLIENT, CLIENT_REALM, (known,), timers=TIMERS)
-        service = DiameterService(config, on_event=events.append)
-        await service.start()
-        try:
-            await service.connected(SERVER_REALM, 5.0)
+        async with running(config) as here:
+            await here.usable(SERVER_REALM)
             message = replace(REQUEST, unknown=()).to_message()
-            answer = DiameterEapAnswer.from_message(await service.request(message))
+            answer = DiameterEapAnswer.from_message(await here.request(message))
             assert answer.eap_payload == EAP_SUCCESS
             assert answer.msk == ANSWER.msk
-            await watchdog_answered(service)
-            assert not any(isinstance(event, PeerDown) for event in events)
-        finally:
-            await service.close()
+            await here.wait(is_watchdog_answer)
+            assert not any(isinstance(event, PeerDown) for event in here.events)
 
     run_node(other)
     asyncio.run(run())
@@ -120,12 +109,8 @@ def test_its_client_and_our_server(mobile, run_node):
     async def run():
         peer = PeerConfig(CLIENT, CLIENT_REALM, sources=(IPv4Address("127.0.0.1"),))
         config = NodeConfig(SERVER, SERVER_REALM, (peer,), timers=TIMERS)
-        service = DiameterService(config, handler=handler, listen=[("127.0.0.1", 0)])
-        await service.start()
-        try:
-            return await asyncio.to_thread(ask, service.listening[0][1])
-        finally:
-            await service.close()
+        async with running(config, handler=handler, listen=[("127.0.0.1", 0)]) as there:
+            return await asyncio.to_thread(ask, there.address[1])
 
     def ask(port):
         other = OtherNode(CLIENT, CLIENT_REALM, ip_addresses=["127.0.0.1"])

@@ -1,9 +1,10 @@
 """The service over real loopback TCP, with and without TLS."""
 
 import asyncio
+import os
+import resource
 import socket
-from collections.abc import Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import replace
 from ipaddress import IPv6Address
 
@@ -14,10 +15,11 @@ from agents.diameter.capabilities import capabilities_request
 from agents.diameter.config import NodeConfig, PeerConfig, Timers
 from agents.diameter.eap import DiameterEapAnswer
 from agents.diameter.errors import DiameterError, ResultCode
-from agents.diameter.events import ConnectionFailed, PeerDown, PeerUp, RequestSent
+from agents.diameter.events import PeerDown, PeerUp, RequestSent
 from agents.diameter.wire import Message
-from agents.shell.tcp import DiameterService
+from agents.shell.streams import TcpStreams
 from tests.diameter.certificates import Authority
+from tests.diameter.running import DEADLINE, running
 from tests.diameter.samples import (
     ANSWER,
     CLIENT,
@@ -29,86 +31,65 @@ from tests.diameter.samples import (
 )
 
 TIMERS = Timers(connect=5, capabilities=5, disconnect=2, reconnect=0.05, watchdog=20)
-
-
-class Recorder:
-    """Keeps events and lets a test wait for one."""
-
-    def __init__(self) -> None:
-        self.events = []
-        self._more = asyncio.Event()
-
-    def __call__(self, event) -> None:
-        self.events.append(event)
-        self._more.set()
-
-    async def wait(self, wanted: Callable[[object], bool]):
-        try:
-            async with asyncio.timeout(10):
-                while True:
-                    for event in self.events:
-                        if wanted(event):
-                            return event
-                    self._more.clear()
-                    await self._more.wait()
-        except TimeoutError:
-            pytest.fail(f"not among {self.events}")
-
-    async def failure(self, text):
-        return await self.wait(lambda e: isinstance(e, ConnectionFailed) and text in e.reason)
-
-
-@asynccontextmanager
-async def service(config, **options):
-    recorder = Recorder()
-    running = DiameterService(config, on_event=recorder, **options)
-    try:
-        await running.start()
-        yield running, recorder
-    finally:
-        await running.close()
+HTTP = b"GET / HTTP/1.1\r\n\r\n"
 
 
 def server(handler=serve, tls=None, port=0):
     peer = PeerConfig(CLIENT, CLIENT_REALM, sources=() if tls else (IPv6Address("::1"),))
     config = NodeConfig(SERVER, SERVER_REALM, (peer,), timers=TIMERS)
-    return service(config, handler=handler, listen=[("::1", port)], tls=tls)
+    return running(config, handler=handler, listen=[("::1", port)], tls=tls)
 
 
 def client(address, tls=None):
     peer = PeerConfig(SERVER, SERVER_REALM, address)
     config = NodeConfig(CLIENT, CLIENT_REALM, (peer,), timers=TIMERS)
-    return service(config, tls=tls)
+    return running(config, tls=tls)
 
 
 @asynccontextmanager
 async def both(handler=serve, server_tls=None, client_tls=None):
     async with AsyncExitStack() as stack:
-        there, there_events = await stack.enter_async_context(server(handler, server_tls))
-        here, here_events = await stack.enter_async_context(client(there.listening[0], client_tls))
-        yield here, here_events, there, there_events
+        there = await stack.enter_async_context(server(handler, server_tls))
+        here = await stack.enter_async_context(client(there.address, client_tls))
+        yield here, there
+
+
+@asynccontextmanager
+async def stranger(there):
+    """Connect to a server without Diameter."""
+    reader, writer = await asyncio.open_connection(*there.address)
+    try:
+        yield reader, writer
+    finally:
+        writer.close()
+        with suppress(OSError):
+            await writer.wait_closed()
+
+
+def undelayed(port):
+    """Return TCP_NODELAY of this process's sockets that are connected from or to a port."""
+    found = []
+    for name in os.listdir("/proc/self/fd"):
+        with suppress(OSError), socket.socket(fileno=os.dup(int(name))) as one:
+            if one.family == socket.AF_INET6:
+                ports = one.getsockname()[1], one.getpeername()[1]
+                if port in ports:
+                    found.append(one.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+    return found
 
 
 def test_request_and_answer():
     async def run():
-        async with both() as (here, events, there, there_events):
-            await here.connected(SERVER_REALM, 5.0)
+        async with both() as (here, there):
+            await here.usable(SERVER_REALM)
             answers = await asyncio.gather(*(here.request(REQUEST.to_message()) for _ in range(20)))
             assert {DiameterEapAnswer.from_message(a) for a in answers} == {ANSWER}
-            outcomes = []
-            here.submit(REQUEST.to_message(), outcomes.append)
-            while not outcomes:
-                await asyncio.sleep(0)
-            assert DiameterEapAnswer.from_message(outcomes[0]) == ANSWER
-            for end in (here, there):
-                (connection,) = end._connections.values()
-                sock = connection.transport.get_extra_info("socket")
-                assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
-            await here.close()
-            down = await there_events.wait(lambda e: isinstance(e, PeerDown))
+            assert undelayed(there.address[1]) == [1, 1]
+            await here.stop()
+            down = await there.wait(lambda e: isinstance(e, PeerDown))
             assert down.reason == "the peer disconnects, cause 0"
         assert ANSWER.msk is not None
-        assert repr(ANSWER.msk) not in repr(events.events)
+        assert repr(ANSWER.msk) not in repr(here.events)
 
     asyncio.run(run())
 
@@ -122,8 +103,8 @@ def test_tls(authority, tmp_path):
     async def run():
         keylog = tmp_path / "keys"
         mine = replace(authority.issue(CLIENT), keylog=keylog)
-        async with both(server_tls=authority.issue(SERVER), client_tls=mine) as (here, *_):
-            await here.connected(SERVER_REALM, 5.0)
+        async with both(server_tls=authority.issue(SERVER), client_tls=mine) as (here, _):
+            await here.usable(SERVER_REALM)
             answer = await here.request(REQUEST.to_message())
             assert DiameterEapAnswer.from_message(answer) == ANSWER
         assert "CLIENT_TRAFFIC_SECRET_0" in keylog.read_text()
@@ -159,12 +140,12 @@ def test_bad_certificates(tmp_path, case, here_says, there_says):
                 here_tls = authority.issue("elsewhere.test")
             case _:
                 here_tls = None
-        async with both(server_tls=there_tls, client_tls=here_tls) as (here, events, _, others):
-            await events.failure(here_says)
-            await others.failure(there_says)
+        async with both(server_tls=there_tls, client_tls=here_tls) as (here, there):
+            await here.failure(here_says)
+            await there.failure(there_says)
             with pytest.raises(TimeoutError, match="no Diameter peer"):
-                await here.connected(SERVER_REALM, 0.01)
-            assert not any(isinstance(e, PeerUp) for e in events.events)
+                await here.usable(SERVER_REALM, 0.01)
+            assert not any(isinstance(e, PeerUp) for e in here.events)
 
     asyncio.run(run())
 
@@ -186,37 +167,21 @@ def test_missing_and_bad_tls_files(authority, tmp_path):
 def test_server_that_comes_back():
     async def run():
         async with AsyncExitStack() as stack:
-            async with server(handler=None) as (first, first_events):
-                address = first.listening[0]
-                here, events = await stack.enter_async_context(client(address))
-                await here.connected(SERVER_REALM, 5.0)
-                first_events.handler = None
-                first._handler = lambda message: first.node.outbox.clear() or serve(message)
-                for connection in tuple(first._open):
-                    connection.transport.pause_reading()
+
+            def crash(message):
+                first.service.streams.close()
+                return serve(message)
+
+            async with server(crash) as first:
+                address = first.address
+                here = await stack.enter_async_context(client(address))
+                await here.usable(SERVER_REALM)
                 pending = asyncio.ensure_future(here.request(REQUEST.to_message()))
-                await events.wait(lambda e: isinstance(e, RequestSent))
-                for connection in tuple(first._open):
-                    connection.transport.abort()
-                await events.wait(lambda e: isinstance(e, PeerDown))
+                await here.wait(lambda e: isinstance(e, PeerDown))
             async with server(port=address[1]):
                 assert DiameterEapAnswer.from_message(await pending) == ANSWER
-            sent = [e.retransmitted for e in events.events if isinstance(e, RequestSent)]
+            sent = [e.retransmitted for e in here.events if isinstance(e, RequestSent)]
             assert sent == [False, True]
-
-    asyncio.run(run())
-
-
-def refuse(_):
-    raise DiameterError("not you", ResultCode.AUTHORIZATION_REJECTED)
-
-
-def test_handler_that_refuses():
-    async def run():
-        async with both(handler=refuse) as (here, *_):
-            with pytest.raises(DiameterError, match="not you") as caught:
-                await here.request(REQUEST.to_message())
-            assert caught.value.result_code == ResultCode.AUTHORIZATION_REJECTED
 
     asyncio.run(run())
 
@@ -227,7 +192,7 @@ def test_handler_that_fails_does_not_stop_the_server():
         asyncio.get_running_loop().set_exception_handler(
             lambda _, context: reported.append(context["exception"])
         )
-        async with both(handler=lambda _: 1 // 0) as (here, *_):
+        async with both(handler=lambda _: 1 // 0) as (here, _):
             for _ in range(2):
                 with pytest.raises(DiameterError) as caught:
                     await here.request(REQUEST.to_message())
@@ -237,34 +202,23 @@ def test_handler_that_fails_does_not_stop_the_server():
     asyncio.run(run())
 
 
-def test_requests_end_by_their_deadline():
+def test_nobody_listens():
     async def run():
-        async with client(("::1", 1)) as (here, _):
-            with pytest.raises(DiameterError) as caught:
-                await here.request(REQUEST.to_message(), timeout=0.05)
-            assert caught.value.result_code == ResultCode.UNABLE_TO_DELIVER
+        async with client(("::1", 1)) as here:
+            await here.failure("port 1")
             with pytest.raises(TimeoutError, match=r"no Diameter peer .* port 1"):
-                await here.connected(SERVER_REALM, 0.05)
-            task = asyncio.ensure_future(here.request(REQUEST.to_message()))
-            await asyncio.sleep(0)
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-            assert here.node.next_timeout() is not None
-            assert not here._outcomes
+                await here.usable(SERVER_REALM, 0.01)
 
     asyncio.run(run())
 
 
 def test_garbage_from_a_stranger():
     async def run():
-        async with server() as (there, events):
-            reader, writer = await asyncio.open_connection(*there.listening[0])
-            writer.write(b"GET / HTTP/1.1\r\n\r\n")
+        async with server() as there, stranger(there) as (reader, writer):
+            writer.write(HTTP)
             with pytest.raises(ConnectionResetError):
                 await reader.read()
-            await events.failure("no Diameter: version 71")
-            writer.close()
-            await asyncio.gather(writer.wait_closed(), return_exceptions=True)
+            await there.failure("no Diameter: version 71")
 
     asyncio.run(run())
 
@@ -274,61 +228,109 @@ def test_garbage_on_an_open_connection_is_a_reset(authority, tls):
     files = [authority.issue(name) if tls else None for name in (SERVER, CLIENT)]
 
     async def run():
-        async with both(server_tls=files[0], client_tls=files[1]) as (here, events, _, others):
-            await here.connected(SERVER_REALM, 5.0)
-            (connection,) = here._open
-            connection.transport.write(b"GET / HTTP/1.1\r\n\r\n")
-            down = await events.wait(lambda e: isinstance(e, PeerDown))
+        async with both(server_tls=files[0], client_tls=files[1]) as (here, there):
+            await here.usable(SERVER_REALM)
+            here.service.streams.send(1, HTTP)
+            down = await here.wait(lambda e: isinstance(e, PeerDown))
             assert "reset by peer" in down.reason
-            await others.wait(lambda e: isinstance(e, PeerDown) and "version 71" in e.reason)
-            await events.wait(lambda e: isinstance(e, PeerUp) and e.at > down.at)
+            await there.wait(lambda e: isinstance(e, PeerDown) and "version 71" in e.reason)
+            await here.wait(lambda e: isinstance(e, PeerUp) and e.at > down.at)
 
     asyncio.run(run())
 
 
 def test_a_cer_that_is_refused_gets_its_answer_and_then_the_end():
     async def run():
-        async with server() as (there, _):
-            reader, writer = await asyncio.open_connection(*there.listening[0])
+        async with server() as there, stranger(there) as (reader, writer):
             config = NodeConfig(CLIENT, "evil.test")
             writer.write(capabilities_request(config, IPv6Address("::1")).encode())
             answer = Message.decode(await reader.read())
             assert d.RESULT_CODE.find(answer.avps) == ResultCode.UNKNOWN_PEER
-            writer.close()
-            await writer.wait_closed()
 
     asyncio.run(run())
 
 
-def test_closing_with_strangers_connected_and_twice():
+def test_stopping_with_strangers_connected_and_twice():
     async def run():
-        async with server() as (there, _):
-            _, writer = await asyncio.open_connection(*there.listening[0])
-            await asyncio.sleep(0.01)
-            await there.close()
-            writer.close()
-            await asyncio.gather(writer.wait_closed(), return_exceptions=True)
+        async with server() as there, stranger(there) as (reader, writer):
+            writer.write(b"\1")
+            await there.stop()
+            with suppress(ConnectionResetError):
+                assert await reader.read() == b""
+
+    asyncio.run(run())
+
+
+def test_stopping_at_once_after_the_start():
+    async def run():
+        async with server() as there, client(there.address):
+            pass
 
     asyncio.run(run())
 
 
 def test_address_in_use():
     async def run():
-        async with server() as (there, _):
+        async with server() as there:
             with pytest.raises(OSError, match="in use"):
-                async with server(port=there.listening[0][1]):
+                async with server(port=there.address[1]):
                     pass
 
     asyncio.run(run())
 
 
-def test_realm_not_served():
+def test_where_no_more_connections_can_be_accepted_they_are_later():
     async def run():
-        async with both() as (here, *_):
-            other = replace(REQUEST, destination_realm="nowhere.test", destination_host=None)
-            with pytest.raises(DiameterError) as caught:
-                await here.request(other.to_message())
-            assert caught.value.result_code == ResultCode.REALM_NOT_SERVED
-            assert d.DESTINATION_REALM.find(other.to_message().avps) == "nowhere.test"
+        async with server() as there:
+            limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+            with socket.socket(socket.AF_INET6) as knocking:
+                knocking.setblocking(False)
+                free = os.dup(0)
+                os.close(free)
+                resource.setrlimit(resource.RLIMIT_NOFILE, (free, limits[1]))
+                try:
+                    with suppress(BlockingIOError):
+                        knocking.connect(there.address)
+                    await there.failure("none can be accepted")
+                finally:
+                    resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+                knocking.send(HTTP)
+                await there.failure("no Diameter: version 71")
+
+    asyncio.run(run())
+
+
+class Talker:
+    """Answers at length, and takes note of the end."""
+
+    def __init__(self):
+        self.ended = asyncio.Event()
+
+    def accepted(self, _source, _local):
+        return 7
+
+    def received(self, number, _data):
+        assert number == 7
+        for _ in range(16):
+            self.streams.send(7, bytes(1 << 20))
+
+    def closed(self, number, _reason):
+        assert number == 7
+        self.ended.set()
+
+
+def test_who_does_not_read_is_cut():
+    async def run():
+        talker = Talker()
+        talker.streams = TcpStreams(talker, [("::1", 0)])
+        with socket.socket(socket.AF_INET6) as deaf:
+            deaf.setblocking(False)
+            with suppress(BlockingIOError):
+                deaf.connect(talker.streams.listening[0])
+            await asyncio.get_running_loop().sock_sendall(deaf, b"?")
+            async with asyncio.timeout(DEADLINE):
+                await talker.ended.wait()
+            assert talker.streams.idle
+        talker.streams.close()
 
     asyncio.run(run())
