@@ -18,6 +18,7 @@ from agents.diameter.node import Node
 from agents.diameter.states import State
 from agents.diameter.wire import Message
 from tests.diameter.certificates import Authority
+from tests.diameter.running import running
 from tests.diameter.samples import (
     CLIENT,
     CLIENT_REALM,
@@ -28,7 +29,6 @@ from tests.diameter.samples import (
     client_config,
     serve,
 )
-from tests.diameter.test_tcp import service
 
 HOME_AGENT = "ha.home.test"
 ROUTERS, AGENTS = IPv6Address("2001:db8:b::1"), IPv6Address("2001:db8:b::5")
@@ -171,7 +171,7 @@ def server(tls=None):
     sources = () if tls else (IPv4Address(ROUTER_SOURCE),)
     peer = PeerConfig(CLIENT, CLIENT_REALM, sources=sources)
     config = NodeConfig(SERVER, SERVER_REALM, (peer,), timers=TIMERS)
-    return service(config, handler=serve, listen=[("127.0.0.1", 0)], tls=tls)
+    return running(config, handler=serve, listen=[("127.0.0.1", 0)], tls=tls)
 
 
 async def connect(address, source):
@@ -201,12 +201,12 @@ async def what_a_cer_gets(address, source):
 
 def test_the_router_gets_in_after_a_stranger_has_said_its_name():
     async def run():
-        async with server() as (there, events):
-            address = there.listening[0]
+        async with server() as there:
+            address = there.address
             assert await what_a_cer_gets(address, OTHER_SOURCE) == b""
             _, router = await connect(address, ROUTER_SOURCE)
             router.write(CER)
-            await events.wait(lambda event: isinstance(event, PeerUp))
+            await there.wait(lambda event: isinstance(event, PeerUp))
             router.transport.abort()
 
     asyncio.run(run())
@@ -215,12 +215,12 @@ def test_the_router_gets_in_after_a_stranger_has_said_its_name():
 def test_handshakes_that_do_not_end_are_bounded(tmp_path):
     async def run():
         authority = Authority(tmp_path)
-        async with server(authority.issue(SERVER)) as (there, events):
-            silent = [await connect(there.listening[0], OTHER_SOURCE) for _ in range(30)]
+        async with server(authority.issue(SERVER)) as there:
+            silent = [await connect(there.address, OTHER_SOURCE) for _ in range(30)]
             ends = [asyncio.ensure_future(read_to_the_end(reader)) for reader, _ in silent]
             await asyncio.wait(ends[:22])
             assert [end.done() for end in ends] == [True] * 22 + [False] * 8
-            gone = [e for e in events.events if isinstance(e, ConnectionFailed)]
+            gone = [e for e in there.events if isinstance(e, ConnectionFailed)]
             assert len(gone) == 22
             for end in ends:
                 end.cancel()
