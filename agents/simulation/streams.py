@@ -14,8 +14,15 @@ from agents.core.machine import Address
 from agents.kernel.packet import Packet
 from agents.simulation.stack import TCP, Stack
 
-_RETRANSMIT = 0.2
-_ATTEMPTS = 6
+_FIRST_TIMEOUT = 1.0
+"""Seconds until a segment is sent again while the round trip is not known (RFC 6298 section 2.1)."""
+
+_MARGIN = 0.2
+"""Seconds beyond the round trip, once that is known; what Linux waits at least."""
+
+_LONGEST_TIMEOUT = 120.0
+"""Seconds; the timeout doubles, and a stream on which it gets longer is given up."""
+
 _FIRST_PORT = 32768
 
 
@@ -29,18 +36,27 @@ class Kind(Enum):
     RESET = auto()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False)
 class Segment:
     """The payload of a simulated TCP packet: `number` counts those of one direction."""
 
     kind: Kind
-    number: int
+    number: int = 0
     data: bytes = b""
+    stream: _Stream | None = None
+    sent_at: float | None = None
+    acknowledged: bool = False
+
+    def acknowledge(self, now: float) -> None:
+        """Note that it has arrived; an acknowledgement is no packet here, and never lost."""
+        if not self.acknowledged and self.stream and self.sent_at is not None:
+            self.stream.timeout = 2 * (now - self.sent_at) + _MARGIN
+        self.acknowledged = True
 
 
 @dataclass(eq=False)
 class _Stream:
-    """One end of a stream."""
+    """One end of a stream; `ended` when its user hears no more of it."""
 
     streams: SimulatedStreams
     number: int
@@ -50,10 +66,11 @@ class _Stream:
     taken: int = 0
     early: dict[int, Segment] = field(default_factory=dict)
     ended: bool = False
+    timeout: float = _FIRST_TIMEOUT
 
 
 class Tcp:
-    """The streams of one stack."""
+    """The streams of one stack; one that its user has ended stays until the other end knows."""
 
     def __init__(self, stack: Stack) -> None:
         self.stack = stack
@@ -63,29 +80,38 @@ class Tcp:
         stack.segments = self._take
 
     def emit(self, stream: _Stream, kind: Kind, data: bytes = b"") -> None:
-        """Send the next segment of a stream, again and again if it is lost."""
-        segment = Segment(kind, stream.sent, data)
+        """Send the next segment of a stream, again and again until it arrives."""
+        segment = Segment(kind, stream.sent, data, stream, self.stack.world.clock.now)
         stream.sent += 1
-        self._try(stream.here, stream.there, segment, _ATTEMPTS)
+        self._try(stream, segment, stream.timeout)
 
-    def _try(self, here: Address, there: Address, segment: Segment, attempts: int) -> None:
-        packet = Packet(
-            IPv6Address(here[0]),
-            IPv6Address(there[0]),
-            TCP,
-            here[1],
-            there[1],
-            segment.data,
-            segment=segment,
-        )
-        if self.stack.send(packet) or segment.kind is Kind.RESET:
+    def _try(self, stream: _Stream, segment: Segment, timeout: float) -> None:
+        if self.open.get((stream.here, stream.there)) is not stream:
             return
-        if attempts > 1:
-            clock = self.stack.world.clock
-            again = partial(self._try, here, there, segment, attempts - 1)
-            clock.at(clock.now + _RETRANSMIT, again)
-        elif stream := self.open.get((here, there)):
+        if segment.acknowledged:
+            if segment.kind is Kind.END:
+                del self.open[stream.here, stream.there]
+            return
+        if timeout > _LONGEST_TIMEOUT:
             self.lose(stream, "Connection timed out")
+            return
+        self._send(stream.here, stream.there, segment)
+        clock = self.stack.world.clock
+        clock.at(clock.now + timeout, partial(self._try_again, stream, segment, 2 * timeout))
+
+    def _try_again(self, stream: _Stream, segment: Segment, timeout: float) -> None:
+        segment.sent_at = None  # Which of them arrives says nothing of the round trip.
+        self._try(stream, segment, timeout)
+
+    def _send(self, here: Address, there: Address, segment: Segment) -> None:
+        source, destination = IPv6Address(here[0]), IPv6Address(there[0])
+        ports = here[1], there[1]
+        self.stack.send(Packet(source, destination, TCP, *ports, segment.data, segment=segment))
+
+    def reset(self, here: Address, there: Address) -> None:
+        """End by RST what there is between two ends, or is not."""
+        self.open.pop((here, there), None)
+        self._send(here, there, Segment(Kind.RESET))
 
     def lose(self, stream: _Stream, reason: str) -> None:
         """End a stream, and tell its user."""
@@ -100,20 +126,20 @@ class Tcp:
         here = str(packet.destination), packet.destination_port
         there = str(packet.source), packet.source_port
         stream = self.open.get((here, there))
-        if stream is None and segment.kind is Kind.OPEN:
-            self._accept(here, there)
-            return
-        if stream is None:
-            if segment.kind is not Kind.RESET:
-                self._try(here, there, Segment(Kind.RESET, 0), 1)
-            return
         if segment.kind is Kind.RESET:
-            self.lose(stream, "Connection refused" if stream.taken == 0 else "Connection reset")
-            return
-        stream.early[segment.number] = segment
-        while not stream.ended and (due := stream.early.pop(stream.taken, None)):
-            stream.taken += 1
-            self._handle(stream, due)
+            if stream:
+                self.lose(stream, "Connection reset" if stream.taken else "Connection refused")
+        elif stream is None and segment.kind is Kind.OPEN:
+            self._accept(here, there, segment)
+        elif stream is None or (stream.ended and segment.kind is Kind.DATA):
+            self.reset(here, there)
+        else:
+            segment.acknowledge(self.stack.world.clock.now)
+            if segment.number >= stream.taken:
+                stream.early[segment.number] = segment
+            while not stream.ended and (due := stream.early.pop(stream.taken, None)):
+                stream.taken += 1
+                self._handle(stream, due)
 
     def _handle(self, stream: _Stream, segment: Segment) -> None:
         match segment.kind:
@@ -126,14 +152,15 @@ class Tcp:
             case _:
                 pass
 
-    def _accept(self, here: Address, there: Address) -> None:
+    def _accept(self, here: Address, there: Address, segment: Segment) -> None:
         listener = self.listeners.get(here)
         number = None
         if listener:
             number = listener.user.accepted(IPv6Address(there[0]), IPv6Address(here[0]))
         if listener is None or number is None:
-            self._try(here, there, Segment(Kind.RESET, 0), 1)
+            self.reset(here, there)
             return
+        segment.acknowledge(self.stack.world.clock.now)
         stream = _Stream(listener, number, here, there, taken=1)
         self.open[here, there] = stream
         listener.streams[number] = stream
@@ -141,7 +168,7 @@ class Tcp:
 
 
 class SimulatedStreams:
-    """agents.core.host.Streams on a simulated stack; what its user is told goes through `enter`."""
+    """agents.core.host.Streams on a simulated stack."""
 
     def __init__(self, tcp: Tcp, user: StreamUser, listen: Sequence[Address]) -> None:
         self._tcp = tcp
@@ -151,21 +178,22 @@ class SimulatedStreams:
         for address in self._listen:
             if not tcp.stack.owns(IPv6Address(address[0])):
                 raise OSError(99, "Cannot assign requested address")
-            tcp.listeners[address] = self
+            if address in tcp.listeners:
+                raise OSError(98, "Address already in use")
+        tcp.listeners.update(dict.fromkeys(self._listen, self))
 
     def connect(self, number: int, name: str, address: Address) -> None:  # noqa: ARG002
         """Open a stream to a host."""
-        source = self._tcp.stack.source_for(IPv6Address(address[0]), None)
+        tcp = self._tcp
+        source = tcp.stack.source_for(IPv6Address(address[0]), None)
+        here = str(source or "::"), next(tcp.ports)
+        stream = self.streams[number] = _Stream(self, number, here, address)
+        tcp.open[here, address] = stream
         if source is None:
-            clock = self._tcp.stack.world.clock
-            refused = partial(self.user.closed, number, "Network is unreachable")
-            clock.at(clock.now, refused)
-            return
-        here = str(source), next(self._tcp.ports)
-        stream = _Stream(self, number, here, address)
-        self._tcp.open[here, address] = stream
-        self.streams[number] = stream
-        self._tcp.emit(stream, Kind.OPEN)
+            clock = tcp.stack.world.clock
+            clock.at(clock.now, partial(tcp.lose, stream, "Network is unreachable"))
+        else:
+            tcp.emit(stream, Kind.OPEN)
 
     def opened(self, stream: _Stream) -> None:
         """Tell the user that a stream is open."""
@@ -183,9 +211,16 @@ class SimulatedStreams:
 
     def end(self, number: int, *, reset: bool = False) -> None:
         """End a stream after what was sent before, or by RST."""
-        if stream := self.streams.pop(number, None):
-            self._tcp.emit(stream, Kind.RESET if reset else Kind.END)
-            self._tcp.open.pop((stream.here, stream.there), None)
+        stream = self.streams.pop(number, None)
+        if stream is None:
+            return
+        stream.ended = True
+        if reset:
+            self._tcp.reset(stream.here, stream.there)
+        elif stream.taken:
+            self._tcp.emit(stream, Kind.END)
+        else:  # It was not open yet.
+            del self._tcp.open[stream.here, stream.there]
 
     def stop_listening(self) -> None:
         """Accept no more."""
@@ -199,10 +234,10 @@ class SimulatedStreams:
         return not self.streams
 
     def close(self) -> None:
-        """Accept no more, and cut what is open, as the kernel does when a program dies."""
+        """Accept no more, and end what is open, as the kernel does when a program dies."""
         self.stop_listening()
         for number in tuple(self.streams):
-            self.end(number, reset=True)
+            self.end(number)
 
 
 class SimulatedExchange:
