@@ -16,13 +16,13 @@ from agents.diameter.config import PORT, NodeConfig
 from agents.diameter.eap import DiameterEapAnswer, DiameterEapRequest
 from agents.diameter.errors import DiameterError
 from agents.diameter.wire import Message, message_length
-from agents.kernel.model import ModelEnforcementPoint, ModelHomeAgent, ModelMobileNode
-from agents.kernel.packet import Packet
+from agents.kernel.model_port import ModelEnforcementPoint, ModelHomeAgent, ModelMobileNode
+from agents.kernel.packet import UDP, Packet
 from agents.kernel.port import AccessLink
 from agents.nodes.diameter_settings import DiameterPeer
 from agents.simulation.host import SimulatedHost
 from agents.simulation.laboratory import Events
-from agents.simulation.stack import UDP, Interface, Stack
+from agents.simulation.stack import Interface, Stack
 from agents.simulation.streams import Tcp
 from agents.simulation.world import Link, World
 
@@ -90,10 +90,10 @@ class Net:
     # The one place that knows the kernels' names.
 
     def enforcement(self) -> ModelEnforcementPoint:
-        return ModelEnforcementPoint(LINK, self.stacks["B"].kernel)
+        return ModelEnforcementPoint(self.stacks["B"].kernel, LINK)
 
-    def home_agent(self, host: str = "C") -> ModelHomeAgent:
-        return ModelHomeAgent(self.stacks[host].kernel)
+    def home_agent(self, address: IPv6Address = HA) -> ModelHomeAgent:
+        return ModelHomeAgent(self.stacks[self.host_of(address)].kernel, address)
 
     def mobile_node(self, host: str = "A") -> ModelMobileNode:
         return ModelMobileNode(self.stacks[host].kernel)

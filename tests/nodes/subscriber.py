@@ -34,7 +34,7 @@ class Subscriber:
 
     def ikev1(self, psk: bytes, home_address: IPv6Address) -> bool:
         """Make SAs by IKEv1; return whether that is possible."""
-        self.assigned = home_address
+        self._take(home_address)
         service = IkeService(
             self._host,
             self._care_of,
@@ -75,6 +75,7 @@ class Subscriber:
 
     def _take(self, home_address: IPv6Address) -> None:
         self.assigned = home_address
+        self._kernel.prepare(home_address, self._home_agent, self._care_of)
 
     def _wait(self) -> bool:
         self._net.run(40.0, lambda: self.secured or self.failures)

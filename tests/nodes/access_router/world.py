@@ -13,9 +13,10 @@ from agents.diameter.eap import DiameterEapAnswer, DiameterEapRequest
 from agents.diameter.errors import ResultCode
 from agents.nodes.access_router.machine import AccessRouter
 from agents.nodes.access_router.settings import AccessRouterConfiguration
+from agents.pana.config import PacConfig
 from agents.pana.pac import Pac
 from tests.dhcpv6 import world as dhcpv6
-from tests.nodes.net import ACCESS, HA, ROUTER, SERVER, Aaa, Net
+from tests.nodes.net import ACCESS, HA, LOCAL_HA, ROUTER, SERVER, Aaa, Net
 from tests.pana.fakes import MSK, FakePeer, eap
 
 INFORMATION_REQUEST = dhcpv6.World().run().sent[0][2]
@@ -29,7 +30,7 @@ class Client:
     def __init__(self, net: Net, place: Address, peer) -> None:
         self.events = []
         self._host = net.program(net.host_of(IPv6Address(place[0])))
-        self.pac = Pac(PAA, peer(), rng=self._host.rng, renew_eap=peer)
+        self.pac = Pac(PAA, peer(), PacConfig(renew_eap=peer), rng=self._host.rng)
         self._endpoint = self._host.datagrams(self.pac, place, self.events.append)
 
     def do(self, name: str) -> bool:
@@ -63,7 +64,7 @@ class World:
         self.net = Net()
         self.filter = self.net.enforcement()
         self.filter.close_access()
-        self.local = self.net.home_agent("B") if local_kernel else None
+        self.local = self.net.home_agent(LOCAL_HA) if local_kernel else None
         self.aaa = Aaa(self.net, self.answer)
         self.grants = {}
         self.at_once = False
