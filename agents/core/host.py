@@ -82,7 +82,7 @@ class Streams(Closable, Protocol):
         """Send octets, if the stream is still there."""
 
     def end(self, number: int, *, reset: bool = False) -> None:
-        """End a stream after what was sent before, or by RST; its user hears no more of it."""
+        """End a stream after what was sent before, or by RST; its user hears `closed` at most."""
 
     def stop_listening(self) -> None:
         """Accept no more."""

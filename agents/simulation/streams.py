@@ -15,7 +15,7 @@ from agents.kernel.packet import Packet
 from agents.simulation.stack import TCP, Stack
 
 _FIRST_TIMEOUT = 1.0
-"""Seconds until a segment is sent again while the round trip is not known (RFC 6298 section 2.1)."""
+"""Seconds until a segment is sent again; the round trip is not known (RFC 6298 section 2.1)."""
 
 _MARGIN = 0.2
 """Seconds beyond the round trip, once that is known; what Linux waits at least."""
@@ -49,14 +49,20 @@ class Segment:
 
     def acknowledge(self, now: float) -> None:
         """Note that it has arrived; an acknowledgement is no packet here, and never lost."""
-        if not self.acknowledged and self.stream and self.sent_at is not None:
-            self.stream.timeout = 2 * (now - self.sent_at) + _MARGIN
+        if self.acknowledged or self.stream is None:
+            return
         self.acknowledged = True
+        self.stream.waiting -= 1
+        if self.sent_at is not None:
+            self.stream.timeout = 2 * (now - self.sent_at) + _MARGIN
 
 
 @dataclass(eq=False)
 class _Stream:
-    """One end of a stream; `ended` when its user hears no more of it."""
+    """One end of a stream; `ended` when its user hears no more of it.
+
+    `waiting` is how many segments have not arrived yet.
+    """
 
     streams: SimulatedStreams
     number: int
@@ -66,6 +72,7 @@ class _Stream:
     taken: int = 0
     early: dict[int, Segment] = field(default_factory=dict)
     ended: bool = False
+    waiting: int = 0
     timeout: float = _FIRST_TIMEOUT
 
 
@@ -83,13 +90,14 @@ class Tcp:
         """Send the next segment of a stream, again and again until it arrives."""
         segment = Segment(kind, stream.sent, data, stream, self.stack.world.clock.now)
         stream.sent += 1
+        stream.waiting += 1
         self._try(stream, segment, stream.timeout)
 
     def _try(self, stream: _Stream, segment: Segment, timeout: float) -> None:
         if self.open.get((stream.here, stream.there)) is not stream:
             return
         if segment.acknowledged:
-            if segment.kind is Kind.END:
+            if stream.ended and not stream.waiting:
                 del self.open[stream.here, stream.there]
             return
         if timeout > _LONGEST_TIMEOUT:
