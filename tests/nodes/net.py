@@ -1,25 +1,17 @@
-"""Mobile node, access router and home network on the virtual clock, with an AAA server to order."""
+"""The hosts of mobile nodes, access router and home network on the virtual clock."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from ipaddress import IPv6Address, IPv6Network
 from typing import Any, cast
 
 from agents.core.eventlog import EventLog
 from agents.core.host import Receive
 from agents.core.machine import Address
-from agents.diameter import dictionary as d
-from agents.diameter.capabilities import base_answer, capabilities_answer, error_answer
-from agents.diameter.config import PORT, NodeConfig
-from agents.diameter.eap import DiameterEapAnswer, DiameterEapRequest
-from agents.diameter.errors import DiameterError
-from agents.diameter.wire import Message, message_length
 from agents.kernel.model_port import ModelEnforcementPoint, ModelHomeAgent, ModelMobileNode
 from agents.kernel.packet import UDP, Packet
 from agents.kernel.port import AccessLink
-from agents.nodes.diameter_settings import DiameterPeer
 from agents.simulation.host import SimulatedHost
 from agents.simulation.laboratory import Events
 from agents.simulation.stack import Interface, Stack
@@ -32,7 +24,6 @@ COA, NEXT_COA, OTHER_COA = (IPv6Address(f"2001:db8:a::{n}") for n in (2, 3, 4))
 ROUTER, NAS, AAA = "2001:db8:a::1", "2001:db8:c::1", "2001:db8:c::2"
 HA, LOCAL_HA = IPv6Address("2001:db8:100::1"), IPv6Address("2001:db8:b::1")
 LINK = AccessLink("access", IPv6Network(ACCESS))
-SERVER = DiameterPeer(host="aaa.home.test", realm="home.test", address=AAA, relays=("*",))
 
 
 class Net:
@@ -117,76 +108,3 @@ class Forger:
 
     def close(self) -> None:
         """There is nothing to close."""
-
-
-Answer = Callable[[DiameterEapRequest], DiameterEapAnswer | None]
-
-
-class Aaa:
-    """A Diameter server on host C that answers Diameter-EAP-Requests as `answer` says.
-
-    It may answer in whose name it likes, refuse by DiameterError, or say nothing (None). `held`
-    has, while `holds`, the answers that `release` will send.
-    """
-
-    def __init__(self, net: Net, answer: Answer) -> None:
-        self.answer = answer
-        self.asked: list[DiameterEapRequest] = []
-        self.holds: Callable[[DiameterEapRequest], bool] = lambda _: False
-        self._held: list[tuple[int, Message]] = []
-        self._config = NodeConfig(SERVER.host, SERVER.realm)
-        self._buffers: dict[int, bytes] = {}
-        self._streams = net.program("C").open_streams(self, [(AAA, PORT)])
-
-    def release(self) -> None:
-        """Send what was held, and hold nothing any more."""
-        self.holds = lambda _: False
-        for number, message in self._held:
-            self._streams.send(number, message.encode())
-        self._held.clear()
-
-    def accepted(self, _source: object, _local: object) -> int:
-        number = len(self._buffers)
-        self._buffers[number] = b""
-        return number
-
-    def received(self, number: int, data: bytes) -> None:
-        data = self._buffers[number] + data
-        while len(data) >= 4 and len(data) >= (length := message_length(data[:4])):
-            self._take(number, Message.decode(data[:length]))
-            data = data[length:]
-        self._buffers[number] = data
-
-    def _take(self, number: int, message: Message) -> None:
-        if message.command == d.Command.CAPABILITIES_EXCHANGE:
-            answer = capabilities_answer(self._config, IPv6Address(AAA), message)
-        elif message.command != d.Command.DIAMETER_EAP:
-            answer = base_answer(self._config, message)
-        else:
-            request = DiameterEapRequest.from_message(message)
-            self.asked.append(request)
-            try:
-                said = self.answer(request)
-            except DiameterError as error:
-                answer = error_answer(self._config, message, error)
-            else:
-                if said is None:
-                    return
-                hop, end = message.hop_by_hop, message.end_to_end
-                answer = replace(said.to_message(), hop_by_hop=hop, end_to_end=end)
-            if self.holds(request):
-                self._held.append((number, answer))
-                return
-        self._streams.send(number, answer.encode())
-
-    def connected(self, *_: object) -> None:
-        """It connects to nobody."""
-
-    def secured(self, *_: object) -> None:
-        """There is no TLS."""
-
-    def closed(self, *_: object) -> None:
-        """Whoever leaves may come again."""
-
-    def troubled(self, *_: object) -> None:
-        """It has no trouble."""

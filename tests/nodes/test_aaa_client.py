@@ -14,7 +14,8 @@ from agents.eap.wire import Code, Packet, Type
 from agents.nodes.aaa_client import AaaClient
 from agents.nodes.diameter_settings import AaaClientConfiguration
 from tests.ike import COA
-from tests.nodes.net import SERVER, Aaa, Net
+from tests.nodes.aaa import SERVER, Aaa
+from tests.nodes.net import Net
 
 ANSWER = DiameterEapAnswer(
     "",

@@ -39,7 +39,7 @@ def test_it_opens_for_who_is_let_in_and_closes_with_the_session():
 )
 def test_it_lets_in_for_as_long_as_the_aaa_server_says(grants, lifetime):
     world = World(reauth_at=0.0)
-    world.grants = grants
+    world.aaa.granted = grants
     alice = world.bootstrap(ALICE)
     (granted,) = alice.only(Authenticated)
     assert granted.lifetime == lifetime
@@ -98,7 +98,7 @@ def test_what_the_aaa_client_cannot_take_lets_nobody_in(fails, reason, result):
 
 def test_who_is_granted_what_cannot_be_kept_is_told_so_under_his_key():
     world = World()
-    world.grants = {"unknown": (d.FILTER_ID.avp("no-net"),)}
+    world.aaa.granted = {"unknown": (d.FILTER_ID.avp("no-net"),)}
     alice = world.bootstrap(ALICE, early=True)
     (rejected,) = alice.only(Rejected)
     assert rejected.code is Result.AUTHORIZATION_REJECTED
@@ -206,7 +206,7 @@ def test_whom_the_filter_cannot_be_opened_for_is_told_so_under_his_key():
 def test_it_opens_for_nobody_with_whom_it_has_no_key():
     """Success before the nonces are exchanged makes none; the refusal may be lost for minutes."""
     world = World(start="optimized")
-    world.at_once = True
+    world.aaa.at_once = True
     alice = world.client(ALICE)
     alice.do("start")
     assert world.net.run(1.0, lambda: world.told("EapResponse"))
@@ -241,7 +241,7 @@ def test_who_is_put_out_has_no_access_until_he_says_so():
 
 def test_a_word_of_the_aaa_server_that_comes_too_late_opens_nothing():
     world = World(aaa_timeout=100.0)
-    world.aaa.holds = lambda request: not world.asks(request)
+    world.aaa.holds = lambda request: not world.aaa.asks(request)
     alice = world.bootstrap(ALICE)
     world.net.run(60.0)
     world.aaa.release()
@@ -268,7 +268,7 @@ def test_it_opens_where_a_mobile_node_is_and_not_where_it_was():
 
 def test_one_host_has_few_conversations_with_the_aaa_server():
     world = World()
-    world.aaa.holds = lambda request: not world.asks(request)
+    world.aaa.holds = lambda request: not world.aaa.asks(request)
     for port in range(2000, 2100):
         world.client((MALLORY[0], port)).do("start")
     world.net.run(1.0)

@@ -34,7 +34,7 @@ ALICE, BOB = (str(COA), 716), (str(OTHER_COA), 716)
 def world():
     relay = RelaySettings(interface="core", address=NAS, network=NETWORK, server=AAA)
     world = World(local_kernel=True, local=LOCAL, relay=relay)
-    world.grants = {"assignment": ASSIGNMENT, "local_home_agent_key": KEY}
+    world.aaa.granted = {"assignment": ASSIGNMENT, "local_home_agent_key": KEY}
     return world
 
 

@@ -1,23 +1,21 @@
-"""An access router on the virtual clock, with mobile nodes' PaCs and an AAA server to order."""
+"""An access router on the virtual clock, with mobile nodes' PaCs and an AAA server."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 from ipaddress import IPv6Address
 
 from agents.bootstrap.assignment import Assignment
 from agents.core.machine import Address
 from agents.dhcpv6.wire import ALL_RELAY_AGENTS_AND_SERVERS, CLIENT_PORT, SERVER_PORT
-from agents.diameter.eap import DiameterEapAnswer, DiameterEapRequest
-from agents.diameter.errors import ResultCode
 from agents.nodes.access_router.machine import AccessRouter
 from agents.nodes.access_router.settings import AccessRouterConfiguration
 from agents.pana.config import PacConfig
 from agents.pana.pac import Pac
 from tests.dhcpv6 import world as dhcpv6
-from tests.nodes.net import ACCESS, HA, LOCAL_HA, ROUTER, SERVER, Aaa, Net
-from tests.pana.fakes import MSK, FakePeer, eap
+from tests.nodes.aaa import SERVER, Admitting
+from tests.nodes.net import ACCESS, HA, LOCAL_HA, ROUTER, Net
+from tests.pana.fakes import FakePeer
 
 INFORMATION_REQUEST = dhcpv6.World().run().sent[0][2]
 PAA = (ROUTER, 716)
@@ -54,20 +52,14 @@ class Client:
 
 
 class World:
-    """The access router on B; the AAA server asks once, and then lets everybody in.
-
-    `grants` are the fields in which its last answer is another one, `at_once` has it let people in
-    without a question.
-    """
+    """The access router on B, and the AAA server on C."""
 
     def __init__(self, *, local_kernel: bool = False, **settings) -> None:
         self.net = Net()
         self.filter = self.net.enforcement()
         self.filter.close_access()
         self.local = self.net.home_agent(LOCAL_HA) if local_kernel else None
-        self.aaa = Aaa(self.net, self.answer)
-        self.grants = {}
-        self.at_once = False
+        self.aaa = Admitting(self.net, assignment=ASSIGNMENT)
         self.configuration = AccessRouterConfiguration(
             host="B",
             diameter_identity="b.test",
@@ -90,31 +82,6 @@ class World:
         self.router.start(lambda: up.append(True), up.append)
         assert self.net.run(5.0, lambda: up)
         assert up == [True]
-
-    def asks(self, request: DiameterEapRequest) -> bool:
-        """Return whether the AAA server asks, rather than decides, in its answer."""
-        return request.eap_payload[4] == 1 and not self.at_once
-
-    def answer(self, request: DiameterEapRequest) -> DiameterEapAnswer:
-        identifier = (request.eap_payload[1] + 1) % 256
-        answer = DiameterEapAnswer(
-            request.session_id,
-            ResultCode.MULTI_ROUND_AUTH,
-            SERVER.host,
-            SERVER.realm,
-            eap_payload=eap(1, identifier, b"\xffround"),
-        )
-        if self.asks(request):
-            return answer
-        success = replace(
-            answer,
-            result_code=ResultCode.SUCCESS,
-            eap_payload=eap(3, identifier),
-            msk=MSK,
-            assignment=ASSIGNMENT,
-            user_name=f"{request.care_of_address}@home.test",
-        )
-        return replace(success, **self.grants)
 
     def client(self, place: Address, **peer) -> Client:
         return Client(self.net, place, partial(FakePeer, rounds=1, **peer))

@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 import errno
-from dataclasses import replace
 from ipaddress import IPv6Address
 
 import pytest
 
 from agents.bootstrap.assignment import Assignment
-from agents.diameter.eap import DiameterEapAnswer
 from agents.diameter.errors import DiameterError, ResultCode
 from agents.eap.ca import CertificateAuthority
 from agents.nodes.home_agent.machine import HomeAgentNode
 from agents.nodes.home_agent.settings import HomeAgentConfiguration, HomeAgentSettings
 from agents.nodes.ike_daemon.ikev2 import Ike2Settings
 from agents.nodes.tls import TlsSettings
-from tests.nodes.net import COA, HA, HOME, OTHER_COA, SERVER, Aaa, Net
+from tests.nodes.aaa import SERVER, Admitting, name_of
+from tests.nodes.net import COA, HA, HOME, OTHER_COA, Net
 from tests.nodes.subscriber import Subscriber
-from tests.pana.fakes import MSK, FakePeer, eap
+from tests.pana.fakes import FakePeer
 
 HA_NAME = "ha.home.test"
-NAME, OTHER = "mn@home.test", "other@home.test"
-NAMES = {COA: NAME, OTHER_COA: OTHER}
 HOA = IPv6Address("2001:db8:100::1234")
+ASSIGNMENT = Assignment(HA, 56, HOA)
 
 
 @pytest.fixture(scope="module")
@@ -36,16 +34,12 @@ def tls(tmp_path_factory):
 
 
 class World:
-    """The home agent on C beside an AAA server that asks once, and then lets everybody in.
-
-    `grants` are the fields in which its last answer is another one.
-    """
+    """The home agent on C, beside the AAA server."""
 
     def __init__(self, tls: TlsSettings, **settings) -> None:
         self.net = Net()
         self.kernel = self.net.home_agent()
-        self.aaa = Aaa(self.net, self.answer)
-        self.grants = {}
+        self.aaa = Admitting(self.net, assignment=ASSIGNMENT)
         self._tls = tls
         configuration = HomeAgentConfiguration(
             host="C",
@@ -68,28 +62,6 @@ class World:
         assert self.net.run(5.0, lambda: up)
         assert up == [True]
 
-    def answer(self, request):
-        decides = request.eap_payload[4] != 1
-        identifier = (request.eap_payload[1] + 1) % 256
-        answer = DiameterEapAnswer(
-            request.session_id,
-            ResultCode.MULTI_ROUND_AUTH,
-            SERVER.host,
-            SERVER.realm,
-            eap_payload=eap(1, identifier, b"\xffround"),
-        )
-        if not decides:
-            return answer
-        success = replace(
-            answer,
-            result_code=ResultCode.SUCCESS,
-            eap_payload=eap(3, identifier),
-            msk=MSK,
-            assignment=Assignment(HA, 56, HOA),
-            user_name=NAMES[request.care_of_address],
-        )
-        return replace(success, **self.grants)
-
     def connect(self, care_of=COA):
         """Have a mobile node, which does not say who it is, make SAs by IKEv2 with EAP."""
         node = Subscriber(self.net, care_of)
@@ -111,7 +83,7 @@ def test_the_peer_is_whom_the_aaa_server_names(world):
     node = world.connect()
     assert node.secured
     assert node.assigned == HOA
-    assert [e["identity"] for e in world.net.events.named("IkeEstablished", "C")] == [NAME]
+    assert [e["identity"] for e in world.net.events.named("IkeEstablished", "C")] == [name_of(COA)]
     (told,) = world.net.told("AddressAssigned")
     assert told["prefix"] == HOME
     assert node.register()
@@ -126,7 +98,7 @@ def test_the_peer_is_whom_the_aaa_server_names(world):
 def test_the_authorisation_lasts_as_long_as_the_aaa_server_says(
     world, timeout, authorised, lifetime
 ):
-    world.grants = {"session_timeout": timeout, "authorization_lifetime": authorised}
+    world.aaa.granted |= {"session_timeout": timeout, "authorization_lifetime": authorised}
     node = world.connect()
     assert node.register()
     world.net.run((lifetime or 1000.0) - 3)
@@ -153,7 +125,7 @@ def test_an_aaa_client_that_fails_is_a_failure(world, fails, reason):
 
 @pytest.mark.parametrize("missing", ["user_name", "msk", "eap_payload", "assignment"])
 def test_a_success_that_lacks_something_is_a_failure(world, missing):
-    world.grants = {missing: None}
+    world.aaa.granted[missing] = None
     assert world.connect().failures
     assert not world.served
 
@@ -167,10 +139,10 @@ def test_a_success_that_lacks_something_is_a_failure(world, missing):
     ],
 )
 def test_a_home_address_that_is_none_of_this_home_agents_is_refused(world, assignment):
-    world.grants = {"assignment": assignment}
+    world.aaa.granted["assignment"] = assignment
     assert world.connect().failures
     assert not world.served
-    world.grants = {}
+    world.aaa.granted["assignment"] = ASSIGNMENT
     node = world.connect(OTHER_COA)
     assert node.secured
 
@@ -185,14 +157,14 @@ def test_a_home_address_is_one_subscribers(world):
 
 
 def test_another_gets_it_when_what_the_server_authorised_ends(world):
-    world.grants = {"session_timeout": 10.0}
+    world.aaa.granted["session_timeout"] = 10.0
     assert world.connect().secured
     world.net.run(11.0)
     assert world.connect(OTHER_COA).secured
 
 
 def test_who_is_gone_holds_no_home_address(world):
-    world.grants = {"session_timeout": 3600.0}
+    world.aaa.granted["session_timeout"] = 3600.0
     node = world.connect()
     node.vanish()
     assert world.served

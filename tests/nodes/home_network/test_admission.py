@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from agents.aaa.policy import Place
+from tests.nodes.aaa import SERVER
 from tests.nodes.home_network.world import HOA, NAME, OTHER, World, psk_of
-from tests.nodes.net import COA, OTHER_COA, SERVER
+from tests.nodes.net import COA, OTHER_COA
 
 
 @pytest.mark.parametrize("version", [1, 2])

@@ -24,7 +24,8 @@ from agents.nodes.home_network.settings import HomeNetworkConfiguration
 from agents.nodes.ike_daemon.ikev2 import Ike2PskSettings
 from agents.nodes.ike_daemon.settings import IkeSettings
 from agents.nodes.tls import TlsSettings
-from tests.nodes.net import AAA, COA, HA, HOME, NAS, SERVER, Net
+from tests.nodes.aaa import SERVER
+from tests.nodes.net import AAA, COA, HA, HOME, NAS, Net
 from tests.nodes.subscriber import Subscriber
 
 NAME, OTHER, STATIC = "mn@home.test", "other@home.test", "static@home.test"

@@ -1,0 +1,133 @@
+"""AAA servers that answer as a test says, with nothing but Diameter between them and the node."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from ipaddress import IPv6Address
+from typing import Any
+
+from agents.diameter import dictionary as d
+from agents.diameter.capabilities import base_answer, capabilities_answer, error_answer
+from agents.diameter.config import PORT, NodeConfig
+from agents.diameter.eap import DiameterEapAnswer, DiameterEapRequest
+from agents.diameter.errors import DiameterError, ResultCode
+from agents.diameter.wire import Message, message_length
+from agents.nodes.diameter_settings import DiameterPeer
+from tests.nodes.net import AAA, Net
+from tests.pana.fakes import MSK, eap
+
+SERVER = DiameterPeer(host="aaa.home.test", realm="home.test", address=AAA, relays=("*",))
+
+Answer = Callable[[DiameterEapRequest], DiameterEapAnswer | None]
+
+
+class Aaa:
+    """A Diameter server on host C that answers Diameter-EAP-Requests as `answer` says.
+
+    It may answer in whose name it likes, refuse by DiameterError, or say nothing (None). `held`
+    has, while `holds`, the answers that `release` will send.
+    """
+
+    def __init__(self, net: Net, answer: Answer) -> None:
+        self.answer = answer
+        self.asked: list[DiameterEapRequest] = []
+        self.holds: Callable[[DiameterEapRequest], bool] = lambda _: False
+        self._held: list[tuple[int, Message]] = []
+        self._config = NodeConfig(SERVER.host, SERVER.realm)
+        self._buffers: dict[int, bytes] = {}
+        self._streams = net.program("C").open_streams(self, [(AAA, PORT)])
+
+    def release(self) -> None:
+        """Send what was held, and hold nothing any more."""
+        self.holds = lambda _: False
+        for number, message in self._held:
+            self._streams.send(number, message.encode())
+        self._held.clear()
+
+    def accepted(self, _source: object, _local: object) -> int:
+        number = len(self._buffers)
+        self._buffers[number] = b""
+        return number
+
+    def received(self, number: int, data: bytes) -> None:
+        data = self._buffers[number] + data
+        while len(data) >= 4 and len(data) >= (length := message_length(data[:4])):
+            self._take(number, Message.decode(data[:length]))
+            data = data[length:]
+        self._buffers[number] = data
+
+    def _take(self, number: int, message: Message) -> None:
+        if message.command == d.Command.CAPABILITIES_EXCHANGE:
+            answer = capabilities_answer(self._config, IPv6Address(AAA), message)
+        elif message.command != d.Command.DIAMETER_EAP:
+            answer = base_answer(self._config, message)
+        else:
+            request = DiameterEapRequest.from_message(message)
+            self.asked.append(request)
+            try:
+                said = self.answer(request)
+            except DiameterError as error:
+                answer = error_answer(self._config, message, error)
+            else:
+                if said is None:
+                    return
+                hop, end = message.hop_by_hop, message.end_to_end
+                answer = replace(said.to_message(), hop_by_hop=hop, end_to_end=end)
+            if self.holds(request):
+                self._held.append((number, answer))
+                return
+        self._streams.send(number, answer.encode())
+
+    def connected(self, *_: object) -> None:
+        """It connects to nobody."""
+
+    def secured(self, *_: object) -> None:
+        """There is no TLS."""
+
+    def closed(self, *_: object) -> None:
+        """Whoever leaves may come again."""
+
+    def troubled(self, *_: object) -> None:
+        """It has no trouble."""
+
+
+class Admitting(Aaa):
+    """Asks a mobile node once, and then lets it in under the name that `name_of` gives it.
+
+    `granted` are further fields of its last answer, `at_once` has it ask nothing.
+    """
+
+    def __init__(self, net: Net, **granted: Any) -> None:
+        super().__init__(net, self._admit)
+        self.granted = granted
+        self.at_once = False
+
+    def asks(self, request: DiameterEapRequest) -> bool:
+        """Return whether it asks, rather than decides, in its answer."""
+        return request.eap_payload[4] == 1 and not self.at_once
+
+    def _admit(self, request: DiameterEapRequest) -> DiameterEapAnswer:
+        identifier = (request.eap_payload[1] + 1) % 256
+        answer = DiameterEapAnswer(
+            request.session_id,
+            ResultCode.MULTI_ROUND_AUTH,
+            SERVER.host,
+            SERVER.realm,
+            eap_payload=eap(1, identifier, b"\xffround"),
+        )
+        if self.asks(request):
+            return answer
+        success = replace(
+            answer,
+            result_code=ResultCode.SUCCESS,
+            eap_payload=eap(3, identifier),
+            msk=MSK,
+            user_name=name_of(request.care_of_address),
+        )
+        return replace(success, **self.granted)
+
+
+def name_of(care_of: IPv6Address | None) -> str:
+    """Return the subscriber who is at a care-of address."""
+    return f"{care_of}@home.test"
