@@ -8,7 +8,7 @@ from typing import Literal
 from agents.approaches import Program
 from agents.approaches.scene import KERNEL_NEEDS, CommonSettings, Scene, prepare
 from agents.bootstrap.assignment import Protection, PskSource
-from agents.nodes.ike_daemon.ikev2 import Ike2PskSettings
+from agents.nodes.ike_daemon.ikev2_settings import Ikev2PskSettings
 from topologies.model import Topology
 
 NEEDS = KERNEL_NEEDS
@@ -28,7 +28,7 @@ class Settings(CommonSettings, frozen=True, forbid_unknown_fields=True, kw_only=
     psk_source: PskSource = "emsk"
     protection: Protection = "sealed"
     duplicate_address_detection: bool = False
-    ike: Ike2PskSettings = Ike2PskSettings()
+    ike: Ikev2PskSettings = Ikev2PskSettings()
 
     def __post_init__(self) -> None:
         super().__post_init__()

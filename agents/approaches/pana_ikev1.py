@@ -10,7 +10,7 @@ import msgspec
 from agents.approaches import Program
 from agents.approaches.scene import KERNEL_NEEDS, CommonSettings, Scene, prepare
 from agents.nodes.habits import Habits, Profile, habits
-from agents.nodes.ike_daemon.settings import IkeSettings
+from agents.nodes.ike_daemon.settings import Ikev1Settings
 from topologies.model import Topology
 
 NEEDS = KERNEL_NEEDS
@@ -27,7 +27,7 @@ class Settings(CommonSettings, frozen=True, forbid_unknown_fields=True, kw_only=
     profile: Profile = "modern"
     launch: Literal["resident", "script"] | None = None
     habits: dict[str, Any] = msgspec.field(default_factory=dict)
-    ike: IkeSettings = IkeSettings()
+    ike: Ikev1Settings = Ikev1Settings()
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -13,7 +13,7 @@ from agents.approaches.scene import (
     Scene,
     prepare,
 )
-from agents.nodes.ike_daemon.ikev2 import Ike2Settings
+from agents.nodes.ike_daemon.ikev2_settings import Ikev2Settings
 from topologies.model import Topology
 
 NEEDS = KERNEL_NEEDS
@@ -23,7 +23,7 @@ __all__ = ["NEEDS", "Settings", "compose", "prepare"]
 class Settings(CommonSettings, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How IKEv2 negotiates; with `authentication` "psk" its key comes from PANA's EAP."""
 
-    ike: Ike2Settings = Ike2Settings()
+    ike: Ikev2Settings = Ikev2Settings()
 
 
 def compose(settings: Settings, topology: Topology, shared: Path, run: Path) -> list[Program]:
@@ -37,7 +37,7 @@ def compose(settings: Settings, topology: Topology, shared: Path, run: Path) -> 
     ]
 
 
-def home(scene: Scene, ike: Ike2Settings) -> list[Program]:
+def home(scene: Scene, ike: Ikev2Settings) -> list[Program]:
     """Return the home network's programs: with EAP, the home agent asks the AAA server."""
     if ike.authentication == "eap":
         ask = (HOME_AGENT, VISITED_HOME_AGENT)

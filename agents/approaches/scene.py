@@ -30,8 +30,8 @@ from agents.nodes.diameter_settings import DiameterPeer
 from agents.nodes.flooder.settings import FlooderConfiguration, FloodSettings
 from agents.nodes.home_agent.settings import HomeAgentConfiguration, HomeAgentSettings
 from agents.nodes.home_network.settings import HomeNetworkConfiguration
-from agents.nodes.ike_daemon.ikev2 import Ike2Settings
-from agents.nodes.ike_daemon.settings import IkeSettings
+from agents.nodes.ike_daemon.ikev2_settings import Ikev2Settings
+from agents.nodes.ike_daemon.settings import Ikev1Settings
 from agents.nodes.mobile_node.settings import (
     EapSettings,
     MobileNodeConfiguration,
@@ -218,7 +218,7 @@ class Scene:
             "interface": self.interface(HostRole.ACCESS_ROUTER, "core"),
             "home_prefix": self.home_agent_settings().prefix,
             # Only aggressive mode lets it use its own address: the key goes by identity.
-            "ikev1": IkeSettings(
+            "ikev1": Ikev1Settings(
                 mode="aggressive" if self.settings.rogue == "impersonate" else "main"
             ),
         }
@@ -272,7 +272,7 @@ class Scene:
         }
         return program("nodes.home_network.main", HomeNetworkConfiguration(**(usual | changes)))
 
-    def home_agent(self, ikev2: Ike2Settings) -> Program:
+    def home_agent(self, ikev2: Ikev2Settings) -> Program:
         """Return a home agent with IKEv2 and EAP, beside the home AAA server."""
         configuration = HomeAgentConfiguration(
             host=self.host(HostRole.HOME_NETWORK),
@@ -281,7 +281,7 @@ class Scene:
         )
         return program("nodes.home_agent.main", configuration)
 
-    def visited_home_agent(self, ikev2: Ike2Settings) -> Program:
+    def visited_home_agent(self, ikev2: Ikev2Settings) -> Program:
         """Return a home agent with IKEv2 and EAP in the visited network, on a host of its own."""
         home_agent = self._home_agent_on("visited", HostRole.VISITED_HOME_AGENT)
         configuration = HomeAgentConfiguration(
@@ -292,7 +292,7 @@ class Scene:
         )
         return program("nodes.home_agent.main", configuration)
 
-    def _with_eap(self, name: str, realm: str, ikev2: Ike2Settings) -> dict[str, Any]:
+    def _with_eap(self, name: str, realm: str, ikev2: Ikev2Settings) -> dict[str, Any]:
         return {
             "ikev2": ikev2,
             "certificate": self.certificate(name),
@@ -304,7 +304,7 @@ class Scene:
         }
 
     def strangers(
-        self, *, ikev1: IkeSettings | None = None, ikev2: Ike2Settings | None = None
+        self, *, ikev1: Ikev1Settings | None = None, ikev2: Ikev2Settings | None = None
     ) -> list[Program]:
         """Return who floods a node, if anybody does: a stranger of the topology `attacked`.
 
@@ -335,8 +335,8 @@ class Scene:
             diameter_identity=ACCESS_ROUTER,
             diameter_realm=VISITED_REALM,
             dialect=self.settings.dialect,
-            ikev1=ikev1 or IkeSettings(),
-            ikev2=ikev2 or Ike2Settings(),
+            ikev1=ikev1 or Ikev1Settings(),
+            ikev2=ikev2 or Ikev2Settings(),
         )
         return [program("nodes.flooder.main", configuration)]
 

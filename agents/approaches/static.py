@@ -8,7 +8,7 @@ from pathlib import Path
 from agents.approaches import Program, scene
 from agents.approaches.scene import HOME_ADDRESS, KERNEL_NEEDS, CommonSettings, Scene
 from agents.nodes.home_network.settings import PresharedPeer
-from agents.nodes.ike_daemon.ikev2 import Ike2PskSettings
+from agents.nodes.ike_daemon.ikev2_settings import Ikev2PskSettings
 from agents.nodes.mobile_node.settings import StaticSettings
 from topologies.model import Topology
 
@@ -19,7 +19,7 @@ _KEY = "preshared.key"
 class Settings(CommonSettings, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How IKEv2 negotiates."""
 
-    ike: Ike2PskSettings = Ike2PskSettings()
+    ike: Ikev2PskSettings = Ikev2PskSettings()
 
 
 def prepare(folder: Path, settings: Settings) -> None:

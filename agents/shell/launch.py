@@ -18,7 +18,7 @@ import msgspec
 import tomli_w
 
 from agents.nodes.habits import Habits
-from agents.nodes.ike_daemon.settings import IkeSettings, Peer
+from agents.nodes.ike_daemon.settings import Ikev1Settings, Peer
 
 SCRIPTS = Path(__file__).with_name("scripts")
 _IKE_SCRIPT = "home_network.sh"
@@ -51,7 +51,7 @@ def launch(
     script: str,
     work: str,
     psk: bytes,
-    ike: IkeSettings,
+    ike: Ikev1Settings,
     variables: Variables,
     habits: Habits | None = None,
 ) -> Launched:
@@ -76,7 +76,7 @@ class LaunchedIke:
     when nobody holds the other end of its standard input any more.
     """
 
-    def __init__(self, work: str, ike: IkeSettings, host: str, home_agent: IPv6Address) -> None:
+    def __init__(self, work: str, ike: Ikev1Settings, host: str, home_agent: IPv6Address) -> None:
         self._folder = _own_folder(work, _IKE_SCRIPT)
         _write_settings(self._folder, ike, Habits())
         self._peers = self._folder / "peers"
@@ -124,7 +124,7 @@ class LaunchedIke:
 _IKE_SETTINGS, _HABITS = "ike-settings.toml", "habits.toml"
 
 
-def _write_settings(folder: Path, ike: IkeSettings, habits: Habits) -> None:
+def _write_settings(folder: Path, ike: Ikev1Settings, habits: Habits) -> None:
     _write(folder / _IKE_SETTINGS, _toml({"settings": ike}))
     _write(folder / _HABITS, _toml({"habits": habits}))
 

@@ -11,14 +11,14 @@ import sys
 from ipaddress import IPv6Address
 
 from agents.core.eventlog import EventLog
-from agents.nodes.ike_daemon.settings import IkeSettings
+from agents.nodes.ike_daemon.settings import Ikev1Settings
 from agents.shell.launch import LaunchedIke
 from agents.shell.program import take_commands
 
 
 async def main(work: str, address: str) -> None:
     log = EventLog("C", "host")
-    ike = LaunchedIke(work, IkeSettings(), "C", IPv6Address(address))
+    ike = LaunchedIke(work, Ikev1Settings(), "C", IPv6Address(address))
 
     def share(name: str, home_address: str, peer: str, key: str) -> bool:
         ike.share(name, IPv6Address(home_address), key.encode(), IPv6Address(peer))

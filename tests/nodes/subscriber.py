@@ -6,9 +6,10 @@ from ipaddress import IPv6Address
 
 from agents.eap.lower import EapPeerLike
 from agents.nodes.home_registration.machine import RegistrationService
-from agents.nodes.ike_daemon.ikev1 import IkeService
-from agents.nodes.ike_daemon.ikev2 import Ike2PskSettings, Ike2Service, Ike2Settings
-from agents.nodes.ike_daemon.settings import IkeSettings
+from agents.nodes.ike_daemon.ikev1 import Ikev1Daemon
+from agents.nodes.ike_daemon.ikev2 import Ikev2Daemon
+from agents.nodes.ike_daemon.ikev2_settings import Ikev2PskSettings, Ikev2Settings
+from agents.nodes.ike_daemon.settings import Ikev1Settings
 from agents.nodes.keylog import KeyLog
 from agents.nodes.tls import TlsSettings
 from tests.nodes.net import HA, Net
@@ -35,10 +36,10 @@ class Subscriber:
     def ikev1(self, psk: bytes, home_address: IPv6Address) -> bool:
         """Make SAs by IKEv1; return whether that is possible."""
         self._take(home_address)
-        service = IkeService(
+        service = Ikev1Daemon(
             self._host,
             self._care_of,
-            IkeSettings(group="ecp256"),
+            Ikev1Settings(group="ecp256"),
             identity=None,
             kernel=self._kernel,
             keys=KeyLog(),
@@ -58,10 +59,10 @@ class Subscriber:
         trusted: TlsSettings | None = None,
     ) -> bool:
         """Make SAs by IKEv2, for the home address that it is told; return whether it could."""
-        service = Ike2Service(
+        service = Ikev2Daemon(
             self._host,
             self._care_of,
-            Ike2PskSettings() if psk else Ike2Settings(),
+            Ikev2PskSettings() if psk else Ikev2Settings(),
             identity=identity,
             kernel=self._kernel,
             keys=KeyLog(),

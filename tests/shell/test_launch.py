@@ -13,7 +13,7 @@ import pytest
 
 from agents.core.configuration import load
 from agents.nodes.home_registration.settings import RegistrationConfiguration
-from agents.nodes.ike_daemon.settings import IkeConfiguration, IkeSettings, Peer
+from agents.nodes.ike_daemon.settings import IkeConfiguration, Ikev1Settings, Peer
 from agents.shell.launch import LaunchedIke, launch
 
 HA, HOA = IPv6Address("2001:db8:100::1"), IPv6Address("2001:db8:100::1234")
@@ -61,7 +61,7 @@ def daemon(monkeypatch, tmp_path):
 
 @pytest.fixture
 def ike(tmp_path):
-    service = LaunchedIke(str(tmp_path), IkeSettings(), "C", HA)
+    service = LaunchedIke(str(tmp_path), Ikev1Settings(), "C", HA)
     yield service
     service.close()
 
@@ -124,7 +124,7 @@ def test_a_subscribers_name_is_only_a_name(ike, daemon, tmp_path, name):
     wait_until(daemon)
     assert set(peers(tmp_path)) == {name}
     configuration = load(tmp_path / "home_network" / "ike.toml", IkeConfiguration)
-    assert configuration.settings == IkeSettings()
+    assert configuration.settings == Ikev1Settings()
     assert configuration.peers == ()
     assert not (tmp_path / "stolen").exists()
     assert {path.name for path in tmp_path.iterdir()} == {"daemon", "notes", "home_network"}
@@ -141,7 +141,7 @@ def test_the_mobile_nodes_own_name_is_only_a_name_too(daemon, tmp_path, name):
         "BINDING_LIFETIME": 420.0,
         "KEYS": "",
     }
-    launched = launch("mobile_node.sh", str(tmp_path), b"key", IkeSettings(), variables)
+    launched = launch("mobile_node.sh", str(tmp_path), b"key", Ikev1Settings(), variables)
     wait_until(lambda: len(daemon()) == 2)
     launched.close()
     folder = tmp_path / "mobile_node"
@@ -166,7 +166,7 @@ def test_what_a_killed_predecessor_has_left_is_not_taken_over(daemon, tmp_path):
     left = tmp_path / "home_network" / "peers"
     left.mkdir(parents=True, mode=0o755)
     (left / "yesterday.toml").write_text(f'psk_file = "/dev/null"\nhome_address = "{HOA}"\n')
-    ike = LaunchedIke(str(tmp_path), IkeSettings(), "C", HA)
+    ike = LaunchedIke(str(tmp_path), Ikev1Settings(), "C", HA)
     ike.share("one", HOA, b"key", COA)
     wait_until(daemon)
     ike.close()
@@ -180,7 +180,7 @@ def test_what_a_killed_predecessor_has_left_is_not_taken_over(daemon, tmp_path):
         ("HOST", "HOME_AGENT", "HOME_ADDRESS", "CARE_OF_ADDRESS", "IDENTITY", "KEYS"), "x"
     )
     variables["BINDING_LIFETIME"] = 1.0
-    launch("mobile_node.sh", str(tmp_path), b"key", IkeSettings(), variables).close()
+    launch("mobile_node.sh", str(tmp_path), b"key", Ikev1Settings(), variables).close()
     assert stat.S_IMODE(key.stat().st_mode) == 0o600
 
 
@@ -190,5 +190,5 @@ def test_a_link_in_the_folders_place_is_not_followed(tmp_path):
     (elsewhere / "precious").touch()
     (tmp_path / "home_network").symlink_to(elsewhere)
     with pytest.raises(OSError, match="symbolic link"):
-        LaunchedIke(str(tmp_path), IkeSettings(), "C", HA)
+        LaunchedIke(str(tmp_path), Ikev1Settings(), "C", HA)
     assert (elsewhere / "precious").exists()

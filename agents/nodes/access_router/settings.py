@@ -13,7 +13,7 @@ from agents.core.settings import DialectName, PartOfLifetime, SessionLifetime
 from agents.dhcpv6.wire import ALL_SERVERS
 from agents.nodes.diameter_settings import AaaClientConfiguration
 from agents.nodes.home_agent.settings import HomeAgentSettings
-from agents.nodes.ike_daemon.settings import IkeSettings
+from agents.nodes.ike_daemon.settings import Ikev1Settings
 
 
 class LocalHomeAgent(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -24,7 +24,7 @@ class LocalHomeAgent(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
 
     home_agent: HomeAgentSettings
     home_address: str
-    ikev1: IkeSettings = IkeSettings()
+    ikev1: Ikev1Settings = Ikev1Settings()
 
     def candidate(self) -> Assignment:
         """Return the offer as Diameter carries it."""

@@ -19,8 +19,8 @@ from agents.nodes.flooder.floods import (
     Ikev2Init,
     PanaInitiation,
 )
-from agents.nodes.ike_daemon.ikev2 import Ike2Settings
-from agents.nodes.ike_daemon.settings import IkeSettings
+from agents.nodes.ike_daemon.ikev2_settings import Ikev2Settings
+from agents.nodes.ike_daemon.settings import Ikev1Settings
 from agents.pana.dialects import DIALECTS
 
 AttackName: TypeAlias = Literal[
@@ -75,8 +75,8 @@ class FlooderConfiguration(Configuration, frozen=True, kw_only=True):
     diameter_identity: str
     diameter_realm: str
     dialect: DialectName = "rfc5191"
-    ikev1: IkeSettings = IkeSettings()
-    ikev2: Ike2Settings = Ike2Settings()
+    ikev1: Ikev1Settings = Ikev1Settings()
+    ikev2: Ikev2Settings = Ikev2Settings()
 
     def __post_init__(self) -> None:
         if IPv6Address(self.target) not in LABORATORY:

@@ -16,7 +16,7 @@ from agents.kernel.port import KernelError
 from agents.nodes.aaa_client import AaaClient
 from agents.nodes.home_agent.service import HomeAgentService
 from agents.nodes.home_agent.settings import HomeAgentConfiguration
-from agents.nodes.ike_daemon.ikev2 import Ike2Service
+from agents.nodes.ike_daemon.ikev2 import Ikev2Daemon
 from agents.nodes.keylog import KeyLog
 
 
@@ -38,7 +38,7 @@ class EapAuthenticator:
         self._client = client
         self._home_agent = home_agent
         self._log = log
-        self._ike = Ike2Service(
+        self._ike = Ikev2Daemon(
             host,
             home_agent.address,
             configuration.ikev2,

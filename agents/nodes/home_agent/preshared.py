@@ -9,9 +9,10 @@ from agents.core.eventlog import EventLog
 from agents.core.host import Host
 from agents.mip6.home_addresses import Key
 from agents.nodes.home_agent.service import HomeAgentService
-from agents.nodes.ike_daemon.ikev1 import IkeService
-from agents.nodes.ike_daemon.ikev2 import Ike2Service, Ike2Settings
-from agents.nodes.ike_daemon.settings import IkeSettings
+from agents.nodes.ike_daemon.ikev1 import Ikev1Daemon
+from agents.nodes.ike_daemon.ikev2 import Ikev2Daemon
+from agents.nodes.ike_daemon.ikev2_settings import Ikev2Settings
+from agents.nodes.ike_daemon.settings import Ikev1Settings
 from agents.nodes.keylog import KeyLog
 
 
@@ -26,8 +27,8 @@ class PresharedIke:
         self,
         host: Host,
         home_agent: HomeAgentService,
-        ikev1: IkeSettings | None,
-        ikev2: Ike2Settings | None,
+        ikev1: Ikev1Settings | None,
+        ikev2: Ikev2Settings | None,
         log: EventLog,
     ) -> None:
         self._home_agent = home_agent
@@ -40,9 +41,9 @@ class PresharedIke:
         address, allocate = home_agent.address, home_agent.grant
         self._ikev1 = self._ikev2 = None
         if ikev1:
-            self._ikev1 = IkeService(host, address, ikev1, log=log.child("ikev1"), **common)
+            self._ikev1 = Ikev1Daemon(host, address, ikev1, log=log.child("ikev1"), **common)
         if ikev2:
-            self._ikev2 = Ike2Service(
+            self._ikev2 = Ikev2Daemon(
                 host, address, ikev2, log=log.child("ikev2"), allocate=allocate, **common
             )
 

@@ -6,7 +6,7 @@ import msgspec
 
 from agents.core.unicast import home_agent_address
 from agents.nodes.diameter_settings import AaaClientConfiguration
-from agents.nodes.ike_daemon.ikev2 import Ike2Settings
+from agents.nodes.ike_daemon.ikev2_settings import Ikev2Settings
 from agents.nodes.tls import TlsSettings
 
 
@@ -31,7 +31,7 @@ class HomeAgentConfiguration(AaaClientConfiguration, frozen=True, kw_only=True):
     """
 
     home_agent: HomeAgentSettings
-    ikev2: Ike2Settings
+    ikev2: Ikev2Settings
     certificate: TlsSettings
     identity: str
     proposed_home_address: str | None = None

@@ -14,7 +14,7 @@ from agents.eap.tls import TlsServerConfig
 from agents.kernel.home_agent import LinuxHomeAgent
 from agents.nodes.home_network.machine import HomeNetwork
 from agents.nodes.home_network.settings import HomeNetworkConfiguration
-from agents.nodes.ike_daemon.settings import IkeSettings
+from agents.nodes.ike_daemon.settings import Ikev1Settings
 from agents.shell.host import LinuxHost
 from agents.shell.launch import LaunchedIke
 from agents.shell.program import run, serve_until
@@ -30,7 +30,7 @@ async def serve(configuration: HomeNetworkConfiguration, stop: asyncio.Event) ->
         address = IPv6Address(settings.address)
         kernel = LinuxHomeAgent(address, settings.interface)
         if configuration.launch == "script":
-            ike = configuration.ikev1 or IkeSettings()
+            ike = configuration.ikev1 or Ikev1Settings()
             launched = LaunchedIke(configuration.work, ike, configuration.host, address)
     node = HomeNetwork(
         configuration,

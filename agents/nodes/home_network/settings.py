@@ -12,8 +12,8 @@ from agents.core.settings import FragmentSize, SessionLifetime
 from agents.diameter.config import PORT
 from agents.nodes.diameter_settings import DiameterPeer
 from agents.nodes.home_agent.settings import HomeAgentSettings
-from agents.nodes.ike_daemon.ikev2 import Ike2Settings
-from agents.nodes.ike_daemon.settings import IkeSettings
+from agents.nodes.ike_daemon.ikev2_settings import Ikev2Settings
+from agents.nodes.ike_daemon.settings import Ikev1Settings
 from agents.nodes.tls import TlsSettings
 
 
@@ -46,8 +46,8 @@ class HomeNetworkConfiguration(Configuration, frozen=True, kw_only=True):
     tls: TlsSettings
     work: str
     home_agent: HomeAgentSettings | None = None
-    ikev1: IkeSettings | None = None
-    ikev2: Ike2Settings | None = None
+    ikev1: Ikev1Settings | None = None
+    ikev2: Ikev2Settings | None = None
     preshared: tuple[PresharedPeer, ...] = ()
     psk_source: PskSource = "msk"
     protection: Protection = DEFAULT_PROTECTION

@@ -19,18 +19,18 @@ from agents.ikev1 import events
 from agents.ikev1.ikev1 import Ikev1
 from agents.kernel.port import KernelError, SecurityAssociations
 from agents.nodes.habits import Habits
-from agents.nodes.ike_daemon.settings import IkeSettings
+from agents.nodes.ike_daemon.settings import Ikev1Settings
 from agents.nodes.keylog import KeyLog
 
 
-class IkeService:
+class Ikev1Daemon:
     """An IKEv1 endpoint on UDP port 500 that keeps the kernel's SAs as negotiated."""
 
     def __init__(
         self,
         host: Host,
         local: IPv6Address,
-        settings: IkeSettings,
+        settings: Ikev1Settings,
         *,
         identity: str | None,
         kernel: SecurityAssociations,

@@ -5,92 +5,27 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from ipaddress import IPv6Address
-from pathlib import Path
-from typing import Literal
 
-import msgspec
-
-from agents.core.configuration import ConfigurationError
 from agents.core.eventlog import EventLog
 from agents.core.host import Host
 from agents.core.machine import Event
-from agents.core.settings import Lifetime
-from agents.crypto.dh import CURVE25519, ECP256, MODP2048
-from agents.eap.ca import Files, Identity, read_certificates
 from agents.eap.lower import EapPeerLike
 from agents.ike.constants import PORT
 from agents.ike.esp import EspPair
 from agents.ike.selectors import Selectors
 from agents.ikev2 import Ikev2, events
 from agents.ikev2.config import (
-    ESP_PROPOSALS,
-    IKE_PROPOSALS,
     Allocate,
-    Config,
-    Credentials,
     Grant,
-    IkeProposal,
 )
 from agents.kernel.port import KernelError, SecurityAssociations
+from agents.nodes.ike_daemon.credentials import read_credentials
+from agents.nodes.ike_daemon.ikev2_settings import Ikev2Settings
 from agents.nodes.keylog import KeyLog
 from agents.nodes.tls import TlsSettings
 
-_GROUPS = {"x25519": CURVE25519, "ecp256": ECP256, "modp2048": MODP2048}
 
-
-class Ike2Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """How IKEv2 negotiates; times in seconds.
-
-    `authentication` is the mobile node's; with `eap` the home agent shows a certificate. After
-    `liveness` without a word the peer is asked whether it lives.
-    """
-
-    authentication: Literal["eap", "psk"] = "eap"
-    group: Literal["x25519", "ecp256", "modp2048"] = "x25519"
-    pfs: bool = False
-    ike_lifetime: Lifetime = 14400.0
-    esp_lifetime: Lifetime = 3600.0
-    liveness: Lifetime = 60.0
-
-    def config(self, identity: str | None, *, responder: bool) -> Config:
-        """Return what an Ikev2 machine takes."""
-        group = _GROUPS[self.group]
-        proposals: tuple[IkeProposal, ...] = tuple(p for p in IKE_PROPOSALS if p.group == group)
-        return Config(
-            identity=identity,
-            proposals=proposals,
-            esp_proposals=ESP_PROPOSALS,
-            pfs=group if self.pfs else None,
-            accept_certificates=False,
-            accept_eap=responder and self.authentication == "eap",
-            ike_lifetime=self.ike_lifetime,
-            esp_lifetime=self.esp_lifetime,
-            liveness_interval=self.liveness,
-        )
-
-
-class Ike2PskSettings(Ike2Settings, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The same where a pre-shared key is the rule: a change of another setting leaves it so."""
-
-    authentication: Literal["eap", "psk"] = "psk"
-
-
-def _credentials(tls: TlsSettings | None, *, own: bool) -> Credentials:
-    """Return whom to trust and, if `own`, the certificate to show and those up to the CA."""
-    if tls is None:
-        return Credentials()
-    try:
-        trusted = tuple(read_certificates(Path(tls.ca)))
-        if not own:
-            return Credentials(trusted)
-        pair = Identity.read(Files(Path(tls.certificate), Path(tls.key)))
-        _, *between = read_certificates(Path(tls.certificate))
-    except (OSError, ValueError) as error:
-        raise ConfigurationError(f"IKEv2's certificates: {error}") from None
-    return Credentials(trusted, pair.certificate, pair.key, tuple(between))
-
-
-class Ike2Service:
+class Ikev2Daemon:
     """An IKEv2 endpoint on UDP port 500 that keeps the kernel's SAs as negotiated.
 
     A responder with EAP gives its `certificate`, and its owner sets `on_eap`, `on_eap_ended`, and
@@ -104,7 +39,7 @@ class Ike2Service:
         self,
         host: Host,
         local: IPv6Address,
-        settings: Ike2Settings,
+        settings: Ikev2Settings,
         *,
         identity: str | None,
         kernel: SecurityAssociations,
@@ -129,7 +64,7 @@ class Ike2Service:
             rng=host.rng,
             local=local,
             config=settings.config(identity, responder=certificate is not None),
-            credentials=_credentials(certificate or trusted, own=certificate is not None),
+            credentials=read_credentials(certificate or trusted, own=certificate is not None),
             allocate=allocate,
         )
         self._endpoint = host.datagrams(self._machine, (str(local), PORT), self._handle)

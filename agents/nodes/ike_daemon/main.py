@@ -13,7 +13,7 @@ from agents.core.configuration import ConfigurationError
 from agents.core.eventlog import EventLog
 from agents.kernel.associations import LinuxSecurityAssociations
 from agents.nodes.ike_daemon import peers
-from agents.nodes.ike_daemon.ikev1 import IkeService
+from agents.nodes.ike_daemon.ikev1 import Ikev1Daemon
 from agents.nodes.ike_daemon.settings import IkeConfiguration
 from agents.shell.host import LinuxHost
 from agents.shell.keylog import key_log
@@ -25,7 +25,7 @@ async def serve(configuration: IkeConfiguration, stop: asyncio.Event) -> None:
     log = EventLog(configuration.host, "ikev1")
     role = log.child("role")
     kernel = LinuxSecurityAssociations()
-    service = IkeService(
+    service = Ikev1Daemon(
         LinuxHost(),
         IPv6Address(configuration.local),
         configuration.settings,

@@ -40,7 +40,7 @@ _HASHES = {"sha1": 2, "sha256": 4}
 _INTEGRITY = {"sha1": Integrity.HMAC_SHA1_96, "sha256": Integrity.HMAC_SHA2_256_128}
 
 
-class IkeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class Ikev1Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How IKEv1 negotiates; lifetimes in seconds."""
 
     mode: Literal["main", "aggressive"] = "main"
@@ -78,5 +78,5 @@ class IkeConfiguration(Configuration, frozen=True, kw_only=True):
     identity: str | None = None
     initiate: bool = False
     keys: str | None = None
-    settings: IkeSettings = IkeSettings()
+    settings: Ikev1Settings = Ikev1Settings()
     habits: Habits = Habits()

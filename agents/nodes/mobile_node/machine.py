@@ -20,8 +20,8 @@ from agents.core.host import Closable, Host
 from agents.eap.tls import EapKeys
 from agents.kernel.port import MobileNodeKernel
 from agents.nodes.home_registration.machine import RegistrationService
-from agents.nodes.ike_daemon.ikev1 import IkeService
-from agents.nodes.ike_daemon.ikev2 import Ike2Service
+from agents.nodes.ike_daemon.ikev1 import Ikev1Daemon
+from agents.nodes.ike_daemon.ikev2 import Ikev2Daemon
 from agents.nodes.keylog import KeyLog
 from agents.nodes.mobile_node.access import EapPeers, Granted, PanaAccess
 from agents.nodes.mobile_node.discovery import Discovery
@@ -112,14 +112,14 @@ class MobileNode:
             on_foretold=self._on_foretold if self._configuration.early else None,
         )
 
-    def _make_ike(self) -> tuple[IkeService | None, Ike2Service | None]:
+    def _make_ike(self) -> tuple[Ikev1Daemon | None, Ikev2Daemon | None]:
         configuration = self._configuration
         if configuration.launch == "script":
             return None, None
         self._kernel.warm_up()
         if configuration.ikev1:
             return (
-                IkeService(
+                Ikev1Daemon(
                     self._host,
                     self._care_of,
                     configuration.ikev1,
@@ -134,7 +134,7 @@ class MobileNode:
             )
         if configuration.ikev2 is None:
             raise ConfigurationError("neither IKEv1 nor IKEv2 is configured")
-        service = Ike2Service(
+        service = Ikev2Daemon(
             self._host,
             self._care_of,
             configuration.ikev2,
@@ -386,7 +386,7 @@ class MobileNode:
         else:
             self._launch(assignment.home_agent, assignment.home_address, psk)
 
-    def _negotiate_v2(self, ike: Ike2Service, assignment: Assignment, psk: bytes | None) -> None:
+    def _negotiate_v2(self, ike: Ikev2Daemon, assignment: Assignment, psk: bytes | None) -> None:
         settings = self._configuration.ikev2
         if settings and settings.authentication == "psk" and psk is None:
             self._fail("IKEv2 is to use a pre-shared key, and there is none")
@@ -397,7 +397,7 @@ class MobileNode:
 
     def _initiate_v2(
         self,
-        ike: Ike2Service,
+        ike: Ikev2Daemon,
         assignment: Assignment,
         home_address: IPv6Address | None,
         psk: bytes | None,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from agents.core.eventlog import EventLog
 from agents.kernel.mobile_node import LinuxMobileNode
-from agents.nodes.ike_daemon.settings import IkeSettings
+from agents.nodes.ike_daemon.settings import Ikev1Settings
 from agents.nodes.mobile_node.machine import MobileNode
 from agents.nodes.mobile_node.settings import MobileNodeConfiguration
 from agents.shell.addresses import NoAddressError, care_of_address
@@ -69,7 +69,7 @@ class _Launcher:
             "mobile_node.sh",
             configuration.work,
             psk,
-            configuration.ikev1 or IkeSettings(),
+            configuration.ikev1 or Ikev1Settings(),
             {
                 "HOST": configuration.host,
                 "HOME_AGENT": str(home_agent),

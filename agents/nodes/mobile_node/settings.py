@@ -13,8 +13,8 @@ from agents.core.configuration import CommandNames, Configuration
 from agents.core.settings import BindingLifetime, DialectName, FragmentSize, PartOfLifetime
 from agents.core.unicast import home_agent_address
 from agents.nodes.habits import Habits
-from agents.nodes.ike_daemon.ikev2 import Ike2Settings
-from agents.nodes.ike_daemon.settings import IkeSettings
+from agents.nodes.ike_daemon.ikev2_settings import Ikev2Settings
+from agents.nodes.ike_daemon.settings import Ikev1Settings
 from agents.nodes.tls import TlsSettings
 from agents.pana.mobility import MobilityCapability
 
@@ -113,8 +113,8 @@ class MobileNodeConfiguration(Configuration, frozen=True, kw_only=True):
     work: str
     access: PanaSettings | None = None
     discovery: DiscoverySettings | None = None
-    ikev1: IkeSettings | None = None
-    ikev2: Ike2Settings | None = None
+    ikev1: Ikev1Settings | None = None
+    ikev2: Ikev2Settings | None = None
     psk_source: PskSource = "msk"
     protection: Protection = DEFAULT_PROTECTION
     early: bool = False

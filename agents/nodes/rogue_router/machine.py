@@ -20,7 +20,7 @@ from agents.nodes.home_agent.preshared import PresharedIke
 from agents.nodes.home_agent.service import HomeAgentService
 from agents.nodes.home_agent.settings import HomeAgentSettings
 from agents.nodes.home_registration.machine import RegistrationService
-from agents.nodes.ike_daemon.ikev1 import IkeService
+from agents.nodes.ike_daemon.ikev1 import Ikev1Daemon
 from agents.nodes.keylog import KeyLog
 from agents.nodes.rogue_router.settings import RogueConfiguration
 from agents.pana import events
@@ -108,7 +108,7 @@ class RogueRouter(AccessRouter):
 
     def _impersonate(self, assignment: Assignment, home_address: IPv6Address, msk: bytes) -> None:
         """Register this host for the home address; the mobile node gets no answer any more."""
-        ike = IkeService(
+        ike = Ikev1Daemon(
             self._host,
             self._own,
             self._rogue.ikev1,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from agents.nodes.access_router.settings import AccessRouterConfiguration
-from agents.nodes.ike_daemon.settings import IkeSettings
+from agents.nodes.ike_daemon.settings import Ikev1Settings
 
 
 class RogueConfiguration(AccessRouterConfiguration, frozen=True, kw_only=True):
@@ -19,4 +19,4 @@ class RogueConfiguration(AccessRouterConfiguration, frozen=True, kw_only=True):
     own_address: str
     interface: str
     home_prefix: str
-    ikev1: IkeSettings = IkeSettings()
+    ikev1: Ikev1Settings = Ikev1Settings()

@@ -7,7 +7,7 @@ import pytest
 from agents.bootstrap.assignment import Assignment
 from agents.nodes.access_router.settings import LocalHomeAgent, RelaySettings
 from agents.nodes.home_agent.settings import HomeAgentSettings
-from agents.nodes.ike_daemon.settings import IkeSettings
+from agents.nodes.ike_daemon.settings import Ikev1Settings
 from agents.pana.events import Authenticated
 from tests.dhcpv6.world import NETWORK
 from tests.nodes.access_router.world import World, supplied
@@ -24,7 +24,7 @@ LOCAL = LocalHomeAgent(
         duplicate_address_detection=False,
     ),
     home_address=str(HOA),
-    ikev1=IkeSettings(group="ecp256"),
+    ikev1=Ikev1Settings(group="ecp256"),
 )
 KEY = b"key"
 ALICE, BOB = (str(COA), 716), (str(OTHER_COA), 716)

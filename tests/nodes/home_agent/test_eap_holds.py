@@ -19,7 +19,7 @@ from agents.ikev2 import Credentials, Ikev2
 from agents.nodes.diameter_settings import DiameterPeer
 from agents.nodes.home_agent.authenticator import EapAuthenticator
 from agents.nodes.home_agent.settings import HomeAgentConfiguration
-from agents.nodes.ike_daemon.ikev2 import Ike2Settings
+from agents.nodes.ike_daemon.ikev2_settings import Ikev2Settings
 from agents.nodes.tls import TlsSettings
 from tests.eap.conversation import Authority
 from tests.nodes.home_agent.two_subscribers import ALICE, BOB, CARE_OF, HA, HOME, SETTINGS, World
@@ -73,7 +73,7 @@ class EapWorld(World):
             diameter_realm="home.test",
             home=DiameterPeer(host="aaa.home.test", realm="home.test", address="::1"),
             home_agent=SETTINGS,
-            ikev2=Ike2Settings(),
+            ikev2=Ikev2Settings(),
             certificate=TlsSettings(
                 ca=str(authority.ca_path), certificate=str(files.certificate), key=str(files.key)
             ),
@@ -89,7 +89,7 @@ class EapWorld(World):
         trusted = Credentials((ca.identity.certificate,))
 
         def initiate(rng: random.Random) -> Ikev2:
-            config = Ike2Settings().config(who, responder=False)
+            config = Ikev2Settings().config(who, responder=False)
             node = Ikev2(rng=rng, local=CARE_OF[who], config=config, credentials=trusted)
             eap = EapPeer(who, self._authority.client_config(files=files))
             node.initiate(HA, (HOME[who], HA), self.host.clock, eap=eap)

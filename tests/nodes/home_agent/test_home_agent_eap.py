@@ -12,7 +12,7 @@ from agents.diameter.errors import DiameterError, ResultCode
 from agents.eap.ca import CertificateAuthority
 from agents.nodes.home_agent.machine import HomeAgentNode
 from agents.nodes.home_agent.settings import HomeAgentConfiguration, HomeAgentSettings
-from agents.nodes.ike_daemon.ikev2 import Ike2Settings
+from agents.nodes.ike_daemon.ikev2_settings import Ikev2Settings
 from agents.nodes.tls import TlsSettings
 from tests.nodes.aaa import SERVER, Admitting, name_of
 from tests.nodes.net import COA, HA, HOME, OTHER_COA, Net
@@ -49,7 +49,7 @@ class World:
             home_agent=HomeAgentSettings(
                 address=str(HA), interface="home", prefix=HOME, duplicate_address_detection=False
             ),
-            ikev2=Ike2Settings(),
+            ikev2=Ikev2Settings(),
             certificate=tls,
             identity=HA_NAME,
             **settings,

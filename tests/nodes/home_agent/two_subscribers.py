@@ -20,8 +20,8 @@ from agents.mip6.codec import BindingUpdate, encode
 from agents.nodes.home_agent.preshared import PresharedIke
 from agents.nodes.home_agent.service import HomeAgentService
 from agents.nodes.home_agent.settings import HomeAgentSettings
-from agents.nodes.ike_daemon.ikev2 import Ike2Settings
-from agents.nodes.ike_daemon.settings import IkeSettings
+from agents.nodes.ike_daemon.ikev2_settings import Ikev2Settings
+from agents.nodes.ike_daemon.settings import Ikev1Settings
 from tests.nodes.home_agent.lone_host import LoneHost
 
 HA = IPv6Address("2001:db8:100::1")
@@ -95,8 +95,8 @@ class KeyWorld(World):
         super().__init__()
         self._version = version
         self._ikev1, self._ikev2 = (
-            IkeSettings(mode="aggressive"),
-            Ike2Settings(authentication="psk"),
+            Ikev1Settings(mode="aggressive"),
+            Ikev2Settings(authentication="psk"),
         )
         settings = (self._ikev1, None) if version == 1 else (None, self._ikev2)
         self.ike = PresharedIke(self.host, self.home_agent, *settings, self.log)

@@ -21,8 +21,8 @@ from agents.nodes.diameter_settings import AaaClientConfiguration, DiameterPeer
 from agents.nodes.home_agent.settings import HomeAgentSettings
 from agents.nodes.home_network.machine import HomeNetwork
 from agents.nodes.home_network.settings import HomeNetworkConfiguration
-from agents.nodes.ike_daemon.ikev2 import Ike2PskSettings
-from agents.nodes.ike_daemon.settings import IkeSettings
+from agents.nodes.ike_daemon.ikev2_settings import Ikev2PskSettings
+from agents.nodes.ike_daemon.settings import Ikev1Settings
 from agents.nodes.tls import TlsSettings
 from tests.nodes.aaa import SERVER
 from tests.nodes.net import AAA, COA, HA, HOME, NAS, Net
@@ -72,8 +72,8 @@ class World:
             home_agent=HomeAgentSettings(
                 address=str(HA), interface="home", prefix=HOME, duplicate_address_detection=False
             ),
-            ikev1=IkeSettings(group="ecp256") if version == 1 else None,
-            ikev2=Ike2PskSettings() if version == 2 else None,
+            ikev1=Ikev1Settings(group="ecp256") if version == 1 else None,
+            ikev2=Ikev2PskSettings() if version == 2 else None,
             **{"psk_source": "emsk", "session_lifetime": LIFETIME, **settings},
         )
         self._node = HomeNetwork(

@@ -7,14 +7,14 @@ import errno
 import pytest
 
 from agents.nodes.habits import Habits
-from agents.nodes.ike_daemon.ikev1 import IkeService
-from agents.nodes.ike_daemon.settings import IkeSettings
+from agents.nodes.ike_daemon.ikev1 import Ikev1Daemon
+from agents.nodes.ike_daemon.settings import Ikev1Settings
 from agents.nodes.keylog import KeyLog
 from tests.ike import COA, HA, HOA, PSK
 from tests.nodes.simulated import Network, Node
 
 NAME, OTHER = "mn@home.test", "other@home.test"
-SETTINGS = IkeSettings(group="ecp256")
+SETTINGS = Ikev1Settings(group="ecp256")
 
 
 class Side(Node):
@@ -23,7 +23,7 @@ class Side(Node):
     def __init__(self, network, address, **more):
         super().__init__(network, "X", address)
         self.kernel = self.home_agent_kernel(HA) if address == HA else self.mobile_node_kernel()
-        self.service = IkeService(
+        self.service = Ikev1Daemon(
             self.host,
             address,
             SETTINGS,

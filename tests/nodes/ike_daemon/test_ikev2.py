@@ -6,12 +6,13 @@ import errno
 
 import pytest
 
-from agents.nodes.ike_daemon.ikev2 import Ike2Service, Ike2Settings
+from agents.nodes.ike_daemon.ikev2 import Ikev2Daemon
+from agents.nodes.ike_daemon.ikev2_settings import Ikev2Settings
 from agents.nodes.keylog import KeyLog
 from tests.ike import COA, HA, HOA, PSK
 from tests.nodes.simulated import Network, Node
 
-SETTINGS = Ike2Settings(authentication="psk")
+SETTINGS = Ikev2Settings(authentication="psk")
 
 
 class Side(Node):
@@ -22,7 +23,7 @@ class Side(Node):
         at_agent = HA in addresses
         self.kernel = self.home_agent_kernel(HA) if at_agent else self.mobile_node_kernel()
         self.failures = []
-        self.service = Ike2Service(
+        self.service = Ikev2Daemon(
             self.host,
             addresses[0],
             SETTINGS,
@@ -136,7 +137,7 @@ def test_a_peer_that_is_silent_is_asked_whether_it_lives():
 
 
 def test_a_home_agent_with_eap_takes_no_certificate_instead():
-    config = Ike2Settings(authentication="eap").config(None, responder=True)
+    config = Ikev2Settings(authentication="eap").config(None, responder=True)
     assert (config.accept_eap, config.accept_certificates) == (True, False)
 
 

@@ -10,9 +10,10 @@ from agents.bootstrap.assignment import Assignment, ike_psk
 from agents.eap.server import EapServer
 from agents.ikev2.config import Grant
 from agents.mip6.codec import BindingAck, Status, decode, encode
-from agents.nodes.ike_daemon.ikev1 import IkeService
-from agents.nodes.ike_daemon.ikev2 import Ike2Service, Ike2Settings
-from agents.nodes.ike_daemon.settings import IkeSettings
+from agents.nodes.ike_daemon.ikev1 import Ikev1Daemon
+from agents.nodes.ike_daemon.ikev2 import Ikev2Daemon
+from agents.nodes.ike_daemon.ikev2_settings import Ikev2Settings
+from agents.nodes.ike_daemon.settings import Ikev1Settings
 from agents.nodes.keylog import KeyLog
 from agents.nodes.mobile_node.machine import MobileNode
 from agents.nodes.mobile_node.settings import EapSettings, MobileNodeConfiguration, PanaSettings
@@ -27,9 +28,9 @@ from tests.pana.fakes import PAA, PaaWithAaa
 
 NEXT_COA = COA + 0x100
 HOME = Assignment(HA, 64, HOA)
-IKEV1 = IkeSettings(group="ecp256")
-IKEV2 = Ike2Settings(authentication="psk")
-IKEV2_EAP = Ike2Settings()
+IKEV1 = Ikev1Settings(group="ecp256")
+IKEV2 = Ikev2Settings(authentication="psk")
+IKEV2_EAP = Ikev2Settings()
 ACCESS = PanaSettings(paa=PAA[0], reauth_at=0)
 
 
@@ -114,16 +115,16 @@ class HomeAgent(Node):
         common = {"identity": None, "kernel": self.kernel, "keys": KeyLog(), "log": self.log}
         where = self.host, assignment.home_agent
         if version == 1:
-            self.ike = IkeService(*where, IKEV1, **common)
+            self.ike = Ikev1Daemon(*where, IKEV1, **common)
         elif authority is None:
-            self.ike = Ike2Service(*where, IKEV2, allocate=self._allocate, **common)
+            self.ike = Ikev2Daemon(*where, IKEV2, allocate=self._allocate, **common)
         else:
             folder = Path(authority.directory)
             certified = authority.ca.issue_server("ha.home.test", addresses=[assignment.home_agent])
             files = certified.write(folder, "ha")
             common["identity"] = "ha.home.test"
             certificate = tls_settings(authority, files)
-            self.ike = Ike2Service(*where, IKEV2_EAP, certificate=certificate, **common)
+            self.ike = Ikev2Daemon(*where, IKEV2_EAP, certificate=certificate, **common)
             self.ike.on_eap = self._on_eap
         self.version = version
 

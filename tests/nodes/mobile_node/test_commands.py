@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from agents.nodes.ike_daemon.ikev2 import Ike2Settings
-from agents.nodes.ike_daemon.settings import IkeSettings
+from agents.nodes.ike_daemon.ikev2_settings import Ikev2Settings
+from agents.nodes.ike_daemon.settings import Ikev1Settings
 from agents.nodes.keylog import KeyLog
 from agents.nodes.mobile_node.machine import MobileNode
 from agents.nodes.mobile_node.settings import (
@@ -25,9 +25,9 @@ PANA = {"access": PanaSettings(paa=ROUTER)}
 @pytest.mark.parametrize(
     "settings",
     [
-        {**OPEN, "ikev2": Ike2Settings()},
-        {**PANA, "ikev2": Ike2Settings()},
-        {**PANA, "ikev1": IkeSettings()},
+        {**OPEN, "ikev2": Ikev2Settings()},
+        {**PANA, "ikev2": Ikev2Settings()},
+        {**PANA, "ikev1": Ikev1Settings()},
     ],
 )
 def test_commands_are_those_of_the_configuration(settings, tmp_path):

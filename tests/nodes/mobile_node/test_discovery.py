@@ -20,7 +20,7 @@ from agents.dhcpv6.wire import (
     OptionCode,
 )
 from agents.dns.wire import PORT
-from agents.nodes.ike_daemon.ikev2 import Ike2Settings
+from agents.nodes.ike_daemon.ikev2_settings import Ikev2Settings
 from agents.nodes.mobile_node.discovery import Discovery
 from agents.nodes.mobile_node.settings import (
     Dhcpv6Settings,
@@ -206,7 +206,7 @@ def test_a_mobile_node_that_expects_sealed_information_asks_nobody_else(discover
         "work": "",
         "eap": EapSettings(identity="mn@home.test", server_name="aaa.home.test", tls=tls),
         "discovery": discovery,
-        "ikev2": Ike2Settings(),
+        "ikev2": Ikev2Settings(),
     }
     MobileNodeConfiguration(**common)
     with pytest.raises(ValueError, match="not sealed"):
