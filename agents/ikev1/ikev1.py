@@ -90,6 +90,15 @@ class Ikev1:
         alone = self._endpoint.config.initial_contact and not self._children.of_peer(peer)
         self._phase1.initiate(peer, selectors, now, initial_contact=alone)
 
+    def connected(self, peer: IPv6Address) -> bool:
+        """Return whether an ISAKMP SA with a peer is up, or is being made."""
+        return bool(self._phase1.of_peer(peer))
+
+    def secured(self, peer: IPv6Address) -> bool:
+        """Return whether there are ESP SAs with a peer, or the local host is making some."""
+        making = any(sa.pending or sa.sealer is None for sa in self._phase1.of_peer(peer))
+        return making or bool(self._children.of_peer(peer))
+
     def delete(self, peer: IPv6Address, now: float, selectors: Selectors | None = None) -> None:
         """Delete the SAs with a peer and tell it; without `selectors` the ISAKMP SAs too.
 

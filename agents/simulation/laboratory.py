@@ -26,7 +26,9 @@ from agents.nodes.home_agent.settings import HomeAgentConfiguration, HomeAgentSe
 from agents.nodes.home_network.machine import HomeNetwork
 from agents.nodes.home_network.main import home_aaa
 from agents.nodes.home_network.settings import HomeNetworkConfiguration
+from agents.nodes.ike_daemon.credentials import read_credentials
 from agents.nodes.keylog import KeyLog
+from agents.nodes.mobile_node.eap import EapPeers
 from agents.nodes.mobile_node.machine import MobileNode
 from agents.nodes.mobile_node.settings import MobileNodeConfiguration
 from agents.simulation.host import SimulatedHost
@@ -217,7 +219,10 @@ class Laboratory:
             case "home_agent":
                 agent = fit(role.configuration, HomeAgentConfiguration)
                 agent_kernel = ModelHomeAgent(kernel, IPv6Address(agent.home_agent.address))
-                node = HomeAgentNode(agent, host, agent_kernel, log, epoch=_EPOCH)
+                shown = read_credentials(agent.certificate, own=True)
+                node = HomeAgentNode(
+                    agent, host, agent_kernel, log, credentials=shown, epoch=_EPOCH
+                )
             case "kea":
                 ready()
                 return DhcpServer(fit(role.configuration, DhcpServerConfiguration), host)
@@ -248,6 +253,8 @@ class Laboratory:
             care_of,
             log,
             keys=KeyLog(),
+            make_eap=EapPeers(configuration.eap, KeyLog()),
+            credentials=read_credentials(configuration.eap.tls, own=False),
             preshared=Path(psk_file).read_bytes() if psk_file else None,
         )
         node.start()

@@ -6,6 +6,7 @@ from ipaddress import IPv6Address
 
 from agents.eap.lower import EapPeerLike
 from agents.nodes.home_registration.machine import RegistrationService
+from agents.nodes.ike_daemon.credentials import read_credentials
 from agents.nodes.ike_daemon.ikev1 import Ikev1Daemon
 from agents.nodes.ike_daemon.ikev2 import Ikev2Daemon
 from agents.nodes.ike_daemon.ikev2_settings import Ikev2PskSettings, Ikev2Settings
@@ -67,7 +68,7 @@ class Subscriber:
             kernel=self._kernel,
             keys=KeyLog(),
             log=self._log,
-            trusted=trusted,
+            credentials=read_credentials(trusted, own=False),
             on_failure=self.failures.append,
         )
         service.on_address = self._take

@@ -101,7 +101,7 @@ class AccessRouter:
         if configuration.local and local_kernel:
             settings = configuration.local.home_agent
             home_agent = HomeAgentService(host, local_kernel, settings, log)
-            ike = PresharedIke(host, home_agent, configuration.local.ikev1, None, log)
+            ike = PresharedIke(host, home_agent, configuration.local.ikev1, log)
             self._local = (home_agent, ike)
         # Bound to the interface: PANA from the core would make this host answer to false sources.
         self._endpoint = host.datagrams(

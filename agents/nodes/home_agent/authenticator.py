@@ -12,6 +12,7 @@ from agents.diameter.eap import DiameterEapAnswer
 from agents.diameter.errors import ResultCode
 from agents.diameter.mobility import mobility_request
 from agents.ikev2 import events as ikev2
+from agents.ikev2.config import Credentials
 from agents.kernel.port import KernelError
 from agents.nodes.aaa_client import AaaClient
 from agents.nodes.home_agent.service import HomeAgentService
@@ -33,6 +34,8 @@ class EapAuthenticator:
         client: AaaClient,
         home_agent: HomeAgentService,
         log: EventLog,
+        *,
+        credentials: Credentials,
     ) -> None:
         self._host = host
         self._client = client
@@ -46,7 +49,7 @@ class EapAuthenticator:
             kernel=home_agent.kernel,
             keys=KeyLog(None),
             log=log.child("ikev2"),
-            certificate=configuration.certificate,
+            credentials=credentials,
         )
         self._ike.on_eap = self._on_eap
         self._ike.on_eap_ended = client.forget

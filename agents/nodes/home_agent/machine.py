@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from agents.core.eventlog import EventLog
 from agents.core.host import Host
+from agents.ikev2.config import Credentials
 from agents.kernel.port import HomeAgentKernel
 from agents.nodes.aaa_client import AaaClient
 from agents.nodes.home_agent.authenticator import EapAuthenticator
@@ -16,7 +17,7 @@ from agents.nodes.home_agent.settings import HomeAgentConfiguration
 class HomeAgentNode:
     """A home agent apart from the AAA server (RFC 5778): binding cache, IKEv2, Diameter client.
 
-    `epoch` is the time of day in seconds at the start.
+    `credentials` are what IKEv2 shows and trusts, `epoch` the time of day in seconds at the start.
     """
 
     def __init__(
@@ -26,12 +27,13 @@ class HomeAgentNode:
         kernel: HomeAgentKernel,
         log: EventLog,
         *,
+        credentials: Credentials,
         epoch: int,
     ) -> None:
         self._home_agent = HomeAgentService(host, kernel, configuration.home_agent, log)
         self._client = AaaClient(configuration, host, log, epoch=epoch)
         self._authenticator = EapAuthenticator(
-            host, configuration, self._client, self._home_agent, log
+            host, configuration, self._client, self._home_agent, log, credentials=credentials
         )
 
     def start(self, ready: Callable[[], None], failed: Callable[[str], None]) -> None:

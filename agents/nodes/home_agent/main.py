@@ -10,6 +10,7 @@ from agents.core.eventlog import EventLog
 from agents.kernel.home_agent import LinuxHomeAgent
 from agents.nodes.home_agent.machine import HomeAgentNode
 from agents.nodes.home_agent.settings import HomeAgentConfiguration
+from agents.nodes.ike_daemon.credentials import read_credentials
 from agents.shell.host import LinuxHost
 from agents.shell.program import run, serve_until
 from agents.shell.tls import TlsFiles
@@ -21,7 +22,14 @@ async def serve(configuration: HomeAgentConfiguration, stop: asyncio.Event) -> N
     settings = configuration.home_agent
     kernel = LinuxHomeAgent(IPv6Address(settings.address), settings.interface)
     host = LinuxHost(TlsFiles.of(configuration.diameter_tls))
-    node = HomeAgentNode(configuration, host, kernel, log, epoch=int(time.time()))
+    node = HomeAgentNode(
+        configuration,
+        host,
+        kernel,
+        log,
+        credentials=read_credentials(configuration.certificate, own=True),
+        epoch=int(time.time()),
+    )
     await serve_until(stop, node, log)
 
 

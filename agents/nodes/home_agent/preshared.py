@@ -12,6 +12,7 @@ from agents.nodes.home_agent.service import HomeAgentService
 from agents.nodes.ike_daemon.ikev1 import Ikev1Daemon
 from agents.nodes.ike_daemon.ikev2 import Ikev2Daemon
 from agents.nodes.ike_daemon.ikev2_settings import Ikev2Settings
+from agents.nodes.ike_daemon.machine import IkeDaemon
 from agents.nodes.ike_daemon.settings import Ikev1Settings
 from agents.nodes.keylog import KeyLog
 
@@ -20,32 +21,20 @@ class PresharedIke:
     """IKE of a home agent whose keys somebody beside it knows: the AAA server or the router.
 
     A peer has one key for as long as it holds its home address, and an early one in its stead
-    while another authentication is under way. IKE knows the one that counts at present.
+    while another authentication is under way. IKE knows the one that counts at present. Without
+    `settings` the IKE daemon is somebody else's.
     """
 
     def __init__(
         self,
         host: Host,
         home_agent: HomeAgentService,
-        ikev1: Ikev1Settings | None,
-        ikev2: Ikev2Settings | None,
+        settings: Ikev1Settings | Ikev2Settings | None,
         log: EventLog,
     ) -> None:
         self._home_agent = home_agent
         home_agent.on_released.append(self._released)
-        common: dict[str, Any] = {
-            "identity": None,
-            "kernel": home_agent.kernel,
-            "keys": KeyLog(None),
-        }
-        address, allocate = home_agent.address, home_agent.grant
-        self._ikev1 = self._ikev2 = None
-        if ikev1:
-            self._ikev1 = Ikev1Daemon(host, address, ikev1, log=log.child("ikev1"), **common)
-        if ikev2:
-            self._ikev2 = Ikev2Daemon(
-                host, address, ikev2, log=log.child("ikev2"), allocate=allocate, **common
-            )
+        self._ike = _daemon(host, home_agent, settings, log) if settings else None
 
     def share(
         self,
@@ -87,27 +76,37 @@ class PresharedIke:
     def _released(self, identity: str) -> None:
         """End the key of a peer whose hold is over, and its SAs."""
         self._use_key(identity)
-        for service in (self._ikev1, self._ikev2):
-            if service:
-                service.delete_identity(identity)
+        if self._ike:
+            self._ike.delete_identity(identity)
 
     def _use_key(self, identity: str) -> None:
         """Have IKE know the one key that the peer may use now, or none."""
+        if self._ike is None:
+            return
+        self._ike.remove_psk(identity)
         usable = self._home_agent.homes.usable(identity)
-        key = usable.key if usable else None
-        if self._ikev1:
-            self._ikev1.remove_psk(identity)
-            if usable and key:
-                self._ikev1.add_psk(
-                    key.psk, peer=key.care_of, identity=identity, home_address=usable.home_address
-                )
-        if self._ikev2:
-            self._ikev2.remove_psk(identity)
-            if key:  # Without a home address here IKEv2 asks for the grant, with its prefix.
-                self._ikev2.add_psk(key.psk, peer=None, identity=identity, home_address=None)
+        if usable and (key := usable.key):
+            home_address = usable.home_address
+            self._ike.add_psk(
+                key.psk, peer=key.care_of, identity=identity, home_address=home_address
+            )
 
     def close(self) -> None:
-        """Close the sockets."""
-        for service in (self._ikev1, self._ikev2):
-            if service:
-                service.close()
+        """Close the socket."""
+        if self._ike:
+            self._ike.close()
+
+
+def _daemon(
+    host: Host,
+    home_agent: HomeAgentService,
+    settings: Ikev1Settings | Ikev2Settings,
+    log: EventLog,
+) -> IkeDaemon:
+    options: dict[str, Any] = {"kernel": home_agent.kernel, "keys": KeyLog(), "identity": None}
+    if isinstance(settings, Ikev1Settings):
+        options["log"] = log.child("ikev1")
+        return Ikev1Daemon(host, home_agent.address, settings, **options)
+    options["log"] = log.child("ikev2")
+    options["allocate"] = home_agent.grant
+    return Ikev2Daemon(host, home_agent.address, settings, **options)

@@ -50,10 +50,8 @@ class KeyDistribution:
         self._launched = launched
         if launched:
             home_agent.on_released.append(launched.forget)
-        resident = configuration.launch == "resident"
-        self._ike = PresharedIke(
-            host, home_agent, configuration.ikev1 if resident else None, configuration.ikev2, log
-        )
+        settings = configuration.ikev1 or configuration.ikev2
+        self._ike = PresharedIke(host, home_agent, None if launched else settings, log)
         for peer in configuration.preshared:
             psk = keys[peer.psk_file]
             self._ike.share(peer.identity, IPv6Address(peer.home_address), psk, None)

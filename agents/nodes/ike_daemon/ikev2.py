@@ -1,39 +1,31 @@
-"""IKEv2 of either side: SAs for the Mobility Header into the kernel, the home address out of it."""
+"""The IKE daemon with IKEv2: also the home address out of it, and EAP through it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from ipaddress import IPv6Address
+from typing import Any
 
-from agents.core.eventlog import EventLog
 from agents.core.host import Host
 from agents.core.machine import Event
 from agents.eap.lower import EapPeerLike
-from agents.ike.constants import PORT
-from agents.ike.esp import EspPair
 from agents.ike.selectors import Selectors
 from agents.ikev2 import Ikev2, events
-from agents.ikev2.config import (
-    Allocate,
-    Grant,
-)
-from agents.kernel.port import KernelError, SecurityAssociations
-from agents.nodes.ike_daemon.credentials import read_credentials
+from agents.ikev2.config import Allocate, Credentials, Grant
 from agents.nodes.ike_daemon.ikev2_settings import Ikev2Settings
-from agents.nodes.keylog import KeyLog
-from agents.nodes.tls import TlsSettings
+from agents.nodes.ike_daemon.machine import IkeDaemon
 
 
-class Ikev2Daemon:
-    """An IKEv2 endpoint on UDP port 500 that keeps the kernel's SAs as negotiated.
+class Ikev2Daemon(IkeDaemon):
+    """An IkeDaemon that speaks IKEv2; `options` are those of its base.
 
-    A responder with EAP gives its `certificate`, and its owner sets `on_eap`, `on_eap_ended`, and
-    `on_gone` for when the last IKE SA of somebody whom the AAA server has authenticated is gone;
-    one with pre-shared keys gives `allocate`. An initiator's owner sets `on_address`, and `on_lost`
-    for when the last IKE SA with a peer is gone; that an IKE SA is left without ESP SAs is a
-    failure.
+    A responder with EAP has a certificate among its `credentials`, and its owner sets `on_eap`,
+    `on_eap_ended`, and `on_gone` for when the last IKE SA of somebody whom the AAA server has
+    authenticated is gone; one with pre-shared keys gives `allocate`. An initiator's owner sets
+    `on_address`.
     """
+
+    _machine: Ikev2
 
     def __init__(
         self,
@@ -42,32 +34,24 @@ class Ikev2Daemon:
         settings: Ikev2Settings,
         *,
         identity: str | None,
-        kernel: SecurityAssociations,
-        keys: KeyLog,
-        log: EventLog,
-        trusted: TlsSettings | None = None,
-        certificate: TlsSettings | None = None,
+        credentials: Credentials | None = None,
         allocate: Allocate | None = None,
-        on_failure: Callable[[str], None] | None = None,
+        **options: Any,
     ) -> None:
-        self._host = host
-        self._kernel = kernel
-        self._keys = keys
-        self._log = log
-        self._on_failure = on_failure
-        self.on_lost: Callable[[], None] | None = None
-        self.on_address: Callable[[IPv6Address], None] | None = None
-        self.on_eap: Callable[[events.EapResponse], None] | None = None
-        self.on_eap_ended: Callable[[bytes], None] | None = None
-        self.on_gone: Callable[[str], None] | None = None
-        self._machine = Ikev2(
+        self._allocates = allocate is not None
+        self.on_address: Callable[[IPv6Address], None] = lambda _: None
+        self.on_eap: Callable[[events.EapResponse], None] = lambda _: None
+        self.on_eap_ended: Callable[[bytes], None] = lambda _: None
+        self.on_gone: Callable[[str], None] = lambda _: None
+        responder = credentials is not None and credentials.key is not None
+        machine = Ikev2(
             rng=host.rng,
             local=local,
-            config=settings.config(identity, responder=certificate is not None),
-            credentials=read_credentials(certificate or trusted, own=certificate is not None),
+            config=settings.config(identity, responder=responder),
+            credentials=credentials or Credentials(),
             allocate=allocate,
         )
-        self._endpoint = host.datagrams(self._machine, (str(local), PORT), self._handle)
+        super().__init__(host, machine, **options)
 
     def add_psk(
         self,
@@ -77,19 +61,10 @@ class Ikev2Daemon:
         identity: str | None,
         home_address: IPv6Address | None,
     ) -> None:
-        """Share a key with a peer, for SAs of this home address alone.
-
-        Without one a responder asks `allocate`.
-        """
-        self._machine.add_psk(psk, peer=peer, identity=identity, home_address=home_address)
-
-    def remove_psk(self, identity: str) -> None:
-        """Forget the key of a peer; SAs made with it stay until `delete_identity`."""
-        self._machine.remove_psk(identity=identity)
-
-    def delete_identity(self, identity: str) -> None:
-        """Delete the SAs of a peer: ESP SAs are out of the kernel when this returns."""
-        self._endpoint.call(self._machine.delete_identity, identity, self._host.now())
+        """Share a key with a peer, for SAs of this home address, or of what `allocate` grants."""
+        if self._allocates:
+            peer = home_address = None
+        super().add_psk(psk, peer=peer, identity=identity, home_address=home_address)
 
     def initiate(
         self,
@@ -99,26 +74,20 @@ class Ikev2Daemon:
         psk: bytes | None = None,
         eap: EapPeerLike | None = None,
     ) -> None:
-        """Start IKE for Mobility Headers; without a home address it is asked for."""
+        """Make SAs with the home agent; without a home address it is asked for."""
         if psk is not None:
             self.add_psk(psk, peer=home_agent, identity=None, home_address=home_address)
-        selectors = Selectors(home_address, home_agent)
-        self._endpoint.call(
-            self._machine.initiate, home_agent, selectors, self._host.now(), eap=eap
-        )
+        selectors, now = Selectors(home_address, home_agent), self._host.now()
+        self._endpoint.call(self._machine.initiate, home_agent, selectors, now, eap=eap)
 
-    def secured(self, home_agent: IPv6Address) -> bool:
-        """Return whether there are ESP SAs, or some are being made, from the present address."""
-        return self._machine.secured(home_agent)
-
-    def move(self, local: IPv6Address) -> None:
-        """Negotiate from another address from now on; what there is stays until that is done."""
-        if local != self._machine.local:
-            self._endpoint.rebind(partial(self._host.open_datagrams, (str(local), PORT)))
-        self._machine.local = local
+    def renew(self, home_agent: IPv6Address, home_address: IPv6Address | None, psk: bytes) -> None:
+        """Keep the key for the next IKE SA: the SAs that there are do not hang on it."""
+        self.add_psk(psk, peer=home_agent, identity=None, home_address=home_address)
+        if not self.secured(home_agent):
+            self.initiate(home_agent, home_address)
 
     def probe(self, home_agent: IPv6Address) -> None:
-        """Find out whether the home agent still has the IKE SA."""
+        """Rekey the IKE SA, which a home agent does who has it."""
         self.rekey_ike(home_agent)
 
     def rekey_ike(self, home_agent: IPv6Address) -> bool:
@@ -128,6 +97,8 @@ class Ikev2Daemon:
     def rekey_children(self, home_agent: IPv6Address) -> bool:
         """Replace the ESP SAs; return whether there are any."""
         return bool(self._endpoint.call(self._machine.rekey_children, home_agent, self._host.now()))
+
+    # EAP, on its way to and from the AAA server
 
     def awaits_eap(self, ike_spi: bytes) -> bool:
         """Return whether a peer waits for the AAA server's word, and is not gone meanwhile."""
@@ -167,63 +138,35 @@ class Ikev2Daemon:
         """Pass on EAP-Failure, or make one."""
         self._endpoint.call(self._machine.eap_failure, ike_spi, packet, self._host.now())
 
+    # Events
+
     def _handle(self, event: Event) -> None:
-        self._log(event)
         match event:
             case events.ChildEstablished():
-                self._install(event)
+                if not self._install(event.peer, event.pair):
+                    spi = event.pair.inbound.spi
+                    self._endpoint.call(self._machine.delete_child, spi, self._host.now())
             case events.ChildDeleted():
                 self._uninstall(event.pair)
-                self._miss(event)
+                if self._machine.connected(event.peer):
+                    self._miss(event.peer, event.reason)
             case events.IkeEstablished():
                 self._keys.ikev2(event)
-            case events.IkeDeleted() if self.on_gone:
+            case events.IkeDeleted():
                 self._miss_peer(event.identity)
-            case events.IkeDeleted() if self.on_lost and not self._machine.connected(event.peer):
-                self.on_lost()
-            case events.AddressAssigned() if event.home_address and self.on_address:
+                if not self._machine.connected(event.peer):
+                    self._on_lost()
+            case events.AddressAssigned() if event.home_address:
                 self.on_address(event.home_address)
-            case events.EapResponse() if self.on_eap:
+            case events.EapResponse():
                 self.on_eap(event)
-            case events.EapEnded() if self.on_eap_ended:
+            case events.EapEnded():
                 self.on_eap_ended(event.ike_spi)
                 self._miss_peer(event.identity)
-            case events.Failed() if self._on_failure:
-                self._on_failure(f"IKE with {event.peer}: {event.reason}")
             case _:
                 pass
 
     def _miss_peer(self, identity: str) -> None:
         """Tell that the last IKE SA of a peer is gone."""
-        if self.on_gone and identity and not self._machine.serves(identity):
+        if identity and not self._machine.serves(identity):
             self.on_gone(identity)
-
-    def _miss(self, event: events.ChildDeleted) -> None:
-        """Tell of the end of the last ESP SAs with a peer, if its IKE SA lives on without them."""
-        machine, peer = self._machine, event.peer
-        if self._on_failure and machine.connected(peer) and not machine.secured(peer):
-            self._on_failure(f"IKE with {peer}: no ESP SAs are left: {event.reason}")
-
-    def _install(self, event: events.ChildEstablished) -> None:
-        """Hand a pair to the kernel; the peer is told to forget one that it does not take."""
-        try:
-            self._kernel.install(event.pair)
-        except KernelError as error:
-            self._log.write("KernelFailed", reason=str(error))
-            self._endpoint.call(
-                self._machine.delete_child, event.pair.inbound.spi, self._host.now()
-            )
-            if self._on_failure:
-                self._on_failure(f"IKE with {event.peer}: {error}")
-            return
-        self._keys.esp(event.pair)
-
-    def _uninstall(self, pair: EspPair) -> None:
-        try:
-            self._kernel.uninstall(pair)
-        except KernelError as error:
-            self._log.write("KernelFailed", reason=str(error))
-
-    def close(self) -> None:
-        """Close the socket."""
-        self._endpoint.close()

@@ -12,9 +12,8 @@ from agents.core.eventlog import EventLog
 from agents.core.host import Host
 from agents.core.machine import Event
 from agents.eap.peer import EapPeer
-from agents.eap.tls import EapKeys, TlsClientConfig
-from agents.nodes.keylog import KeyLog
-from agents.nodes.mobile_node.settings import EapSettings, PanaSettings
+from agents.eap.tls import EapKeys
+from agents.nodes.mobile_node.settings import PanaSettings
 from agents.nodes.retry import Retry
 from agents.pana import events
 from agents.pana.config import PacConfig
@@ -22,22 +21,6 @@ from agents.pana.dialect import PORT
 from agents.pana.dialects import DIALECTS
 from agents.pana.pac import Pac
 from agents.pana.pac_table import PacState
-
-
-class EapPeers:
-    """Makes EAP peers that share one TLS context; raises TlsConfigError for a bad file."""
-
-    def __init__(self, settings: EapSettings, keys: KeyLog) -> None:
-        self._settings = settings
-        self._tls = TlsClientConfig(
-            **settings.tls.arguments(), server_names=(settings.server_name,), keylog=keys.tls
-        )
-        _ = self._tls.context  # Built now: a bad file shows at the start, and no run waits for it.
-
-    def __call__(self) -> EapPeer:
-        """Return a peer for one conversation."""
-        settings = self._settings
-        return EapPeer(settings.identity, self._tls, fragment_size=settings.fragment_size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +46,7 @@ class PanaAccess:
         self,
         host: Host,
         settings: PanaSettings,
-        peers: EapPeers,
+        make_eap: Callable[[], EapPeer],
         care_of: IPv6Address,
         *,
         log: EventLog,
@@ -77,7 +60,7 @@ class PanaAccess:
         self._on_failure = on_failure
         self._on_foretold = on_foretold
         self._settings = settings
-        self._peers = peers
+        self._new_eap = make_eap
         self.care_of = self._known_at = care_of
         """The address that it goes on from."""
         self._wanted = True
@@ -101,7 +84,7 @@ class PanaAccess:
         return Pac((settings.paa, PORT), self._make_eap(), config, rng=self._host.rng)
 
     def _make_eap(self) -> EapPeer:
-        self._eap = self._peers()
+        self._eap = self._new_eap()
         return self._eap
 
     def start(self) -> None:

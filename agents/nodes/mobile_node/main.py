@@ -8,7 +8,9 @@ from pathlib import Path
 
 from agents.core.eventlog import EventLog
 from agents.kernel.mobile_node import LinuxMobileNode
+from agents.nodes.ike_daemon.credentials import read_credentials
 from agents.nodes.ike_daemon.settings import Ikev1Settings
+from agents.nodes.mobile_node.eap import EapPeers
 from agents.nodes.mobile_node.machine import MobileNode
 from agents.nodes.mobile_node.settings import MobileNodeConfiguration
 from agents.shell.addresses import NoAddressError, care_of_address
@@ -34,14 +36,16 @@ async def serve(configuration: MobileNodeConfiguration, stop: asyncio.Event) -> 
         log.write("BootstrapFailed", reason=str(error))
         raise
     log.write("CareOfAddress", address=care_of)
-    psk_file = configuration.psk_file
+    psk_file, keys = configuration.psk_file, key_log(configuration.keys)
     node = MobileNode(
         configuration,
         LinuxHost(),
         LinuxMobileNode(),
         care_of,
         log,
-        keys=key_log(configuration.keys),
+        keys=keys,
+        make_eap=EapPeers(configuration.eap, keys),
+        credentials=read_credentials(configuration.eap.tls, own=False),
         preshared=Path(psk_file).read_bytes() if psk_file else None,
         launch=_Launcher(configuration),
     )

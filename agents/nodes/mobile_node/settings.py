@@ -136,15 +136,19 @@ class MobileNodeConfiguration(Configuration, frozen=True, kw_only=True):
             names |= {"rekey-ike": (), "rekey-children": ()}
         return names
 
+    @property
+    def ike_by_eap(self) -> bool:
+        """Whether IKE authenticates by EAP rather than by a key that was there before."""
+        return self.ikev2 is not None and self.ikev2.authentication == "eap"
+
     def __post_init__(self) -> None:
         if (self.ikev1 is None) == (self.ikev2 is None):
             raise ValueError("either ikev1 or ikev2 is needed")
         if self.access is None and self.discovery is None:
             raise ValueError("an open network delivers no home agent: discovery is needed")
-        with_eap = self.ikev2 is not None and self.ikev2.authentication == "eap"
-        if self.access is None and self.psk_file is None and not with_eap:
+        if self.access is None and self.psk_file is None and not self.ike_by_eap:
             raise ValueError("an open network brings no key for IKE: it needs a file, or EAP")
-        if self.psk_file is not None and with_eap:
+        if self.psk_file is not None and self.ike_by_eap:
             raise ValueError("a preconfigured key is not for IKEv2 with EAP")
         if self.protection == "sealed" and isinstance(self.discovery, Dhcpv6Settings | DnsSettings):
             raise ValueError("what DHCPv6 and DNS tell is not sealed")

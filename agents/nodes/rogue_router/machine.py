@@ -74,7 +74,7 @@ class RogueRouter(AccessRouter):
                 duplicate_address_detection=False,
             )
             home_agent = HomeAgentService(host, false_kernel, settings, self._rogue_log)
-            ike = PresharedIke(host, home_agent, configuration.ikev1, None, self._rogue_log)
+            ike = PresharedIke(host, home_agent, configuration.ikev1, self._rogue_log)
             self._false = (home_agent, ike)
 
     def _accept(

@@ -19,6 +19,7 @@ from agents.ikev2 import Credentials, Ikev2
 from agents.nodes.diameter_settings import DiameterPeer
 from agents.nodes.home_agent.authenticator import EapAuthenticator
 from agents.nodes.home_agent.settings import HomeAgentConfiguration
+from agents.nodes.ike_daemon.credentials import read_credentials
 from agents.nodes.ike_daemon.ikev2_settings import Ikev2Settings
 from agents.nodes.tls import TlsSettings
 from tests.eap.conversation import Authority
@@ -80,7 +81,14 @@ class EapWorld(World):
             identity=NAME,
         )
         self.aaa = Aaa(authority)
-        EapAuthenticator(self.host, configuration, self.aaa, self.home_agent, self.log)
+        EapAuthenticator(
+            self.host,
+            configuration,
+            self.aaa,
+            self.home_agent,
+            self.log,
+            credentials=read_credentials(configuration.certificate, own=True),
+        )
 
     def connect(self, who: str) -> EspPair | None:
         """Let a subscriber ask for SAs for its home address; return what it has got."""

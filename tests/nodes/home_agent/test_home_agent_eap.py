@@ -12,6 +12,7 @@ from agents.diameter.errors import DiameterError, ResultCode
 from agents.eap.ca import CertificateAuthority
 from agents.nodes.home_agent.machine import HomeAgentNode
 from agents.nodes.home_agent.settings import HomeAgentConfiguration, HomeAgentSettings
+from agents.nodes.ike_daemon.credentials import read_credentials
 from agents.nodes.ike_daemon.ikev2_settings import Ikev2Settings
 from agents.nodes.tls import TlsSettings
 from tests.nodes.aaa import SERVER, Admitting, name_of
@@ -55,7 +56,12 @@ class World:
             **settings,
         )
         self.node = HomeAgentNode(
-            configuration, self.net.program("C"), self.kernel, self.net.log("C"), epoch=1
+            configuration,
+            self.net.program("C"),
+            self.kernel,
+            self.net.log("C"),
+            credentials=read_credentials(tls, own=True),
+            epoch=1,
         )
         up = []
         self.node.start(lambda: up.append(True), up.append)

@@ -98,8 +98,8 @@ class KeyWorld(World):
             Ikev1Settings(mode="aggressive"),
             Ikev2Settings(authentication="psk"),
         )
-        settings = (self._ikev1, None) if version == 1 else (None, self._ikev2)
-        self.ike = PresharedIke(self.host, self.home_agent, *settings, self.log)
+        settings = self._ikev1 if version == 1 else self._ikev2
+        self.ike = PresharedIke(self.host, self.home_agent, settings, self.log)
 
     def share(self, who: str, home: IPv6Address | None = None, lifetime: float = 600.0) -> bool:
         """Let a subscriber have a home address, its own unless another is given."""

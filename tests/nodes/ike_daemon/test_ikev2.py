@@ -16,13 +16,13 @@ SETTINGS = Ikev2Settings(authentication="psk")
 
 
 class Side(Node):
-    """A host with a service, its kernel, and the failures that its owner has heard of."""
+    """A host with a service and its kernel, and the failures and losses that its owner hears of."""
 
     def __init__(self, network, *addresses):
         super().__init__(network, "X", *addresses)
         at_agent = HA in addresses
         self.kernel = self.home_agent_kernel(HA) if at_agent else self.mobile_node_kernel()
-        self.failures = []
+        self.failures, self.lost = [], []
         self.service = Ikev2Daemon(
             self.host,
             addresses[0],
@@ -32,6 +32,7 @@ class Side(Node):
             keys=KeyLog(),
             log=self.log,
             on_failure=self.failures.append,
+            on_lost=lambda: self.lost.append(self.names().count("IkeDeleted")),
         )
 
     def handled(self):
@@ -74,7 +75,8 @@ def test_sas_that_the_kernel_refuses_are_deleted_at_the_peer_too(sides):
         side.logged("ChildDeleted")
         assert "IkeDeleted" not in side.names()
     assert ha.failures == [
-        f"IKE with {COA}: [Errno {errno.ENOMEM}] install: refused as asked",
+        f"IKE with {COA}: the kernel does not take the SAs: [Errno {errno.ENOMEM}] "
+        "install: refused as asked",
         f"IKE with {COA}: no ESP SAs are left: deleted",
     ]
     assert mn.failures == [f"IKE with {HA}: no ESP SAs are left: deleted by the peer"]
@@ -110,14 +112,12 @@ def test_the_sas_of_an_earlier_address_do_not_secure_the_next(both):
 
 def test_the_loss_of_the_last_ike_sa_is_told(both):
     mn, ha = both
-    lost = []
-    mn.service.on_lost = lambda: lost.append(mn.names().count("IkeDeleted"))
     mn.service.rekey_ike(HA)
     mn.logged("IkeDeleted")
-    assert not lost  # Another one has taken over.
+    assert not mn.lost  # Another one has taken over.
     ha.service.delete_identity(str(COA))
     mn.logged("IkeDeleted", 2)
-    assert lost == [2]
+    assert mn.lost == [2]
 
 
 def test_the_home_agent_hears_when_a_peers_last_ike_sa_is_gone(both):

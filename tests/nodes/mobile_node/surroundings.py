@@ -10,11 +10,13 @@ from agents.bootstrap.assignment import Assignment, ike_psk
 from agents.eap.server import EapServer
 from agents.ikev2.config import Grant
 from agents.mip6.codec import BindingAck, Status, decode, encode
+from agents.nodes.ike_daemon.credentials import read_credentials
 from agents.nodes.ike_daemon.ikev1 import Ikev1Daemon
 from agents.nodes.ike_daemon.ikev2 import Ikev2Daemon
 from agents.nodes.ike_daemon.ikev2_settings import Ikev2Settings
 from agents.nodes.ike_daemon.settings import Ikev1Settings
 from agents.nodes.keylog import KeyLog
+from agents.nodes.mobile_node.eap import EapPeers
 from agents.nodes.mobile_node.machine import MobileNode
 from agents.nodes.mobile_node.settings import EapSettings, MobileNodeConfiguration, PanaSettings
 from agents.nodes.tls import TlsSettings
@@ -56,7 +58,15 @@ class Mobile(Node):
             **settings,
         )
         self._node = MobileNode(
-            configuration, self.host, self.kernel, COA, self.log, keys=KeyLog(), launch=launcher
+            configuration,
+            self.host,
+            self.kernel,
+            COA,
+            self.log,
+            keys=KeyLog(),
+            make_eap=EapPeers(configuration.eap, KeyLog()),
+            credentials=read_credentials(tls, own=False),
+            launch=launcher,
         )
         self._node.start()
 
@@ -123,8 +133,8 @@ class HomeAgent(Node):
             certified = authority.ca.issue_server("ha.home.test", addresses=[assignment.home_agent])
             files = certified.write(folder, "ha")
             common["identity"] = "ha.home.test"
-            certificate = tls_settings(authority, files)
-            self.ike = Ikev2Daemon(*where, IKEV2_EAP, certificate=certificate, **common)
+            common["credentials"] = read_credentials(tls_settings(authority, files), own=True)
+            self.ike = Ikev2Daemon(*where, IKEV2_EAP, **common)
             self.ike.on_eap = self._on_eap
         self.version = version
 
@@ -132,11 +142,8 @@ class HomeAgent(Node):
         """Share a key with the mobile node, made from EAP's."""
         psk = ike_psk(keys.msk, self._assignment)
         self.ike.remove_psk(NAME)
-        if self.version == 1:
-            home = self._assignment.home_address
-            self.ike.add_psk(psk, peer=COA, identity=NAME, home_address=home)
-        else:
-            self.ike.add_psk(psk, peer=None, identity=NAME, home_address=None)
+        home = self._assignment.home_address
+        self.ike.add_psk(psk, peer=COA, identity=NAME, home_address=home)
 
     def _allocate(self, _identity, _asked):
         return Grant(self._assignment.home_address)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from agents.nodes.ike_daemon.credentials import read_credentials
 from agents.nodes.ike_daemon.ikev2_settings import Ikev2Settings
 from agents.nodes.ike_daemon.settings import Ikev1Settings
 from agents.nodes.keylog import KeyLog
+from agents.nodes.mobile_node.eap import EapPeers
 from agents.nodes.mobile_node.machine import MobileNode
 from agents.nodes.mobile_node.settings import (
     EapSettings,
@@ -43,6 +45,13 @@ def test_commands_are_those_of_the_configuration(settings, tmp_path):
     )
     net = Net()
     node = MobileNode(
-        configuration, net.program("A"), net.mobile_node(), COA, net.log("A"), keys=KeyLog()
+        configuration,
+        net.program("A"),
+        net.mobile_node(),
+        COA,
+        net.log("A"),
+        keys=KeyLog(),
+        make_eap=EapPeers(configuration.eap, KeyLog()),
+        credentials=read_credentials(tls, own=False),
     )
     assert node.commands().keys() == configuration.commands.keys()

@@ -1,0 +1,173 @@
+"""The IKE daemon of either side and either version: SAs for the Mobility Header into the kernel."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from functools import partial
+from ipaddress import IPv6Address
+from typing import Protocol
+
+from agents.core.eventlog import EventLog
+from agents.core.host import Host
+from agents.core.machine import Event, Machine
+from agents.eap.lower import EapPeerLike
+from agents.ike import events
+from agents.ike.constants import PORT
+from agents.ike.esp import EspPair
+from agents.kernel.port import KernelError, SecurityAssociations
+from agents.nodes.keylog import KeyLog
+
+
+class IkeMachine(Machine, Protocol):
+    """What a daemon asks of either version's machine."""
+
+    local: IPv6Address
+
+    def add_psk(
+        self,
+        psk: bytes,
+        *,
+        peer: IPv6Address | None,
+        identity: str | None,
+        home_address: IPv6Address | None,
+    ) -> None:
+        """Take the key of a peer."""
+
+    def remove_psk(self, *, identity: str | None) -> None:
+        """Forget the key of a peer."""
+
+    def delete_identity(self, identity: str, now: float) -> None:
+        """Delete what was made with whom was authenticated so."""
+
+    def connected(self, peer: IPv6Address) -> bool:
+        """Return whether an IKE SA with a peer is up, or is being made."""
+
+    def secured(self, peer: IPv6Address) -> bool:
+        """Return whether there are ESP SAs with a peer, or some are being made."""
+
+
+class IkeDaemon(ABC):
+    """IKE on UDP port 500; the kernel's SAs are kept as negotiated.
+
+    `on_failure` hears why there are no SAs with a peer, `on_lost` that all with a peer are gone,
+    of which the peer was told or not.
+    """
+
+    def __init__(
+        self,
+        host: Host,
+        machine: IkeMachine,
+        *,
+        kernel: SecurityAssociations,
+        keys: KeyLog,
+        log: EventLog,
+        on_failure: Callable[[str], None] = lambda _: None,
+        on_lost: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._host = host
+        self._machine = machine
+        self._kernel = kernel
+        self._keys = keys
+        self._log = log
+        self._on_failure = on_failure
+        self._on_lost = on_lost
+        self._endpoint = host.datagrams(machine, (str(machine.local), PORT), self._take)
+
+    # Keys
+
+    def add_psk(
+        self,
+        psk: bytes,
+        *,
+        peer: IPv6Address | None,
+        identity: str | None,
+        home_address: IPv6Address | None,
+    ) -> None:
+        """Share a key with a peer, for SAs of this home address alone."""
+        self._machine.add_psk(psk, peer=peer, identity=identity, home_address=home_address)
+
+    def remove_psk(self, identity: str) -> None:
+        """Forget the key of a peer; SAs made with it stay until `delete_identity`."""
+        self._machine.remove_psk(identity=identity)
+
+    def delete_identity(self, identity: str) -> None:
+        """Delete the SAs of a peer: ESP SAs are out of the kernel when this returns."""
+        self._endpoint.call(self._machine.delete_identity, identity, self._host.now())
+
+    # The initiator
+
+    @abstractmethod
+    def initiate(
+        self,
+        home_agent: IPv6Address,
+        home_address: IPv6Address | None,
+        *,
+        psk: bytes | None = None,
+        eap: EapPeerLike | None = None,
+    ) -> None:
+        """Make SAs with a home agent for Mobility Headers.
+
+        By EAP if it is given, else with the key, or one that was given before. Without a home
+        address the home agent is asked for one.
+        """
+
+    @abstractmethod
+    def renew(self, home_agent: IPv6Address, home_address: IPv6Address | None, psk: bytes) -> None:
+        """Go on with another key, which the home agent shares from now on."""
+
+    @abstractmethod
+    def probe(self, home_agent: IPv6Address) -> None:
+        """Find out whether the home agent still has the SAs; without them they are lost here."""
+
+    def secured(self, home_agent: IPv6Address) -> bool:
+        """Return whether there are ESP SAs, or some are being made, for the present address."""
+        return self._machine.secured(home_agent)
+
+    def move(self, local: IPv6Address) -> None:
+        """Negotiate from another address from now on; ESP SAs stay until there are others."""
+        if local != self._machine.local:
+            self._endpoint.rebind(partial(self._host.open_datagrams, (str(local), PORT)))
+            self._machine.local = local
+
+    # Events
+
+    def _take(self, event: Event) -> None:
+        self._log(event)
+        self._handle(event)
+        if isinstance(event, events.Failed):
+            self._on_failure(f"IKE with {event.peer}: {event.reason}")
+
+    @abstractmethod
+    def _handle(self, event: Event) -> None:
+        """Act on an event."""
+
+    def _miss(self, peer: IPv6Address, reason: str) -> None:
+        """Tell of it if there are no ESP SAs with a peer any more, and none are being made."""
+        if self._machine.secured(peer):
+            return
+        if self._machine.connected(peer):
+            self._on_failure(f"IKE with {peer}: no ESP SAs are left: {reason}")
+        else:
+            self._on_lost()
+
+    def _install(self, peer: IPv6Address, pair: EspPair) -> bool:
+        """Hand a pair to the kernel; return whether this takes it."""
+        try:
+            self._kernel.install(pair)
+        except KernelError as error:
+            self._log.write("KernelFailed", reason=str(error))
+            self._on_failure(f"IKE with {peer}: the kernel does not take the SAs: {error}")
+            return False
+        self._keys.esp(pair)
+        return True
+
+    def _uninstall(self, pair: EspPair) -> None:
+        try:
+            self._kernel.uninstall(pair)
+        except KernelError as error:  # The others are to go all the same.
+            self._log.write("KernelFailed", reason=str(error))
+
+    def close(self) -> None:
+        """Close the socket."""
+        self._endpoint.close()

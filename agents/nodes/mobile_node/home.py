@@ -1,0 +1,266 @@
+"""What the mobile node has of its home agent: SAs by IKE, and a registration under them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from ipaddress import IPv6Address
+from typing import Any, Protocol
+
+from agents.bootstrap.assignment import Assignment
+from agents.core.eventlog import EventLog
+from agents.core.host import Closable, Host
+from agents.eap.lower import EapPeerLike
+from agents.ikev2.config import Credentials
+from agents.kernel.port import MobileNodeKernel
+from agents.nodes.home_registration.machine import RegistrationService
+from agents.nodes.ike_daemon.ikev1 import Ikev1Daemon
+from agents.nodes.ike_daemon.ikev2 import Ikev2Daemon
+from agents.nodes.keylog import KeyLog
+from agents.nodes.mobile_node.settings import MobileNodeConfiguration
+from agents.nodes.retry import Retry
+
+
+class Launch(Protocol):
+    """Starts the daemons that finish the bootstrap with a pre-shared key."""
+
+    def __call__(
+        self,
+        psk: bytes,
+        home_agent: IPv6Address,
+        home_address: IPv6Address,
+        care_of: IPv6Address,
+    ) -> Closable:
+        """Return what ends them when it is closed."""
+
+
+class HomeConnection:
+    """IKE and the home registration with one home agent after the other, or a script for both.
+
+    `psk` returns the pre-shared key for an assignment; where that comes from network access,
+    `another_key` asks for an authentication more, of which renew() is the end, and returns whether
+    there will be one. `make_eap` returns EAP's next conversation. What fails is tried again.
+    """
+
+    def __init__(
+        self,
+        configuration: MobileNodeConfiguration,
+        host: Host,
+        kernel: MobileNodeKernel,
+        care_of: IPv6Address,
+        log: EventLog,
+        *,
+        keys: KeyLog,
+        credentials: Credentials,
+        launch: Launch | None,
+        psk: Callable[[Assignment], bytes | None],
+        another_key: Callable[[], bool],
+        make_eap: Callable[[], EapPeerLike],
+    ) -> None:
+        self._configuration = configuration
+        self._host = host
+        self._kernel = kernel
+        self._care_of = care_of
+        self._log = log
+        self._launch = launch
+        self._psk = psk
+        self._another_key = another_key
+        self._make_eap = make_eap
+        self._retry = Retry(host, self._negotiate_again)
+        self._ike = self._daemon(keys, credentials)
+        self._launched: Closable | None = None
+        self._registration: RegistrationService | None = None
+        self._wanted = True
+        self._is_lost = False
+        self.assignment: Assignment | None = None
+
+    def _daemon(self, keys: KeyLog, credentials: Credentials) -> Ikev1Daemon | Ikev2Daemon | None:
+        configuration, host = self._configuration, self._host
+        if configuration.launch == "script":
+            return None
+        self._kernel.warm_up()
+        version = "ikev1" if configuration.ikev1 else "ikev2"
+        options: dict[str, Any] = {
+            "identity": configuration.eap.identity,
+            "kernel": self._kernel,
+            "keys": keys,
+            "log": self._log.child(version),
+            "on_failure": self._ike_failed,
+            "on_lost": self._retry.later,
+        }
+        if configuration.ikev1:
+            ikev1, habits = configuration.ikev1, configuration.habits
+            return Ikev1Daemon(host, self._care_of, ikev1, habits=habits, **options)
+        if configuration.ikev2 is None:
+            raise ValueError("neither IKEv1 nor IKEv2 is configured")
+        daemon = Ikev2Daemon(
+            host, self._care_of, configuration.ikev2, credentials=credentials, **options
+        )
+        daemon.on_address = self._take_address
+        return daemon
+
+    # From assignment to registration
+
+    def take(self, assignment: Assignment) -> None:
+        """Go on with a home agent; the kernel is prepared while IKE's first message is under way.
+
+        If IKE has been begun with it early, only what is missing follows.
+        """
+        if assignment != self.assignment:
+            self.begin(assignment)
+        else:
+            self._initiate()
+        if self._ike and assignment.home_address and self._registration is None:
+            self._register(assignment.home_agent, assignment.home_address)
+
+    def begin(self, assignment: Assignment, psk: bytes | None = None) -> None:
+        """Make SAs with a home agent, in place of the one before; register nothing yet."""
+        if self.assignment:
+            self._log.write("AssignmentChanged", home_agent=assignment.home_agent)
+        self._drop()
+        self.assignment = assignment
+        if self._ike:
+            self._initiate(psk)
+        else:
+            self._start_daemons(assignment)
+
+    def _drop(self) -> None:
+        for part in (self._registration, self._launched):
+            if part:
+                part.close()
+        self._registration = self._launched = None
+
+    def _initiate(self, psk: bytes | None = None) -> None:
+        """Make SAs for the present care-of address, unless there are some."""
+        ike, assignment, configuration = self._ike, self.assignment, self._configuration
+        if not (ike and assignment) or ike.secured(assignment.home_agent):
+            return
+        psk = psk or self._psk(assignment)
+        if not configuration.ike_by_eap and psk is None:
+            self._fail("IKE is to use a pre-shared key, and there is none")
+            return
+        eap = self._make_eap() if configuration.ike_by_eap else None
+        self._retry.begun()
+        known = self._registration
+        home_address = known.home_address if known else assignment.home_address
+        ike.initiate(assignment.home_agent, home_address, psk=psk, eap=eap)
+
+    def _take_address(self, home_address: IPv6Address) -> None:
+        """Go on with the home address that the home agent has assigned by IKEv2."""
+        if self._registration is None and self.assignment:
+            self._register(self.assignment.home_agent, home_address)
+
+    def _register(self, home_agent: IPv6Address, home_address: IPv6Address) -> None:
+        self._wanted = True
+        self._registration = RegistrationService(
+            self._host,
+            home_address=home_address,
+            home_agent=home_agent,
+            care_of=self._care_of,
+            lifetime=self._configuration.binding_lifetime,
+            kernel=self._kernel,
+            log=self._log,
+            habits=self._configuration.habits,
+            on_failure=self._retry.later,
+            on_silence=self._test_home_agent,
+        )
+
+    def _start_daemons(self, assignment: Assignment) -> None:
+        """Start the daemons by the script that writes their configurations."""
+        psk, home_address = self._psk(assignment), assignment.home_address
+        if self._launch is None or psk is None or home_address is None:
+            self._fail("the daemons need a pre-shared key and a home address")
+            return
+        self._launched = self._launch(psk, assignment.home_agent, home_address, self._care_of)
+
+    # Failures
+
+    def _fail(self, reason: str) -> None:
+        """Tell that an attempt has failed; there will be another."""
+        bootstrapped = self._registration is not None and self._registration.bootstrapped
+        self._log.write("IkeFailed" if bootstrapped else "BootstrapFailed", reason=reason)
+        self._retry.later()
+
+    def _ike_failed(self, reason: str) -> None:
+        self._is_lost = True
+        self._fail(reason)
+
+    def _negotiate_again(self) -> None:
+        """Make SAs anew, and register; a key from network access may be nobody else's now."""
+        if self._registration and not self._wanted:
+            return
+        if self._is_lost and not self._configuration.ike_by_eap and self._another_key():
+            return  # What follows from that renews the SAs.
+        self._is_lost = False
+        self._initiate()
+        if self._registration:
+            self._registration.renew()
+
+    def _test_home_agent(self) -> None:
+        """The home agent does not answer what SAs protect: it may have lost them."""
+        if self._ike and self.assignment:
+            self._ike.probe(self.assignment.home_agent)
+
+    # What changes
+
+    def renew(self) -> None:
+        """Go on with the key of another authentication; the tunnel stays."""
+        assignment, ike = self.assignment, self._ike
+        if assignment is None:
+            return
+        self._is_lost = False
+        psk = None if self._configuration.ike_by_eap else self._psk(assignment)
+        if ike is None:
+            self._drop()
+            self._start_daemons(assignment)
+        elif psk:
+            ike.renew(assignment.home_agent, assignment.home_address, psk)
+        else:
+            self._initiate()
+        if self._registration and self._wanted:
+            self._registration.renew()
+
+    def move(self, care_of: IPv6Address) -> None:
+        """Go on from another care-of address."""
+        self._care_of = care_of
+        if self._ike:
+            self._ike.move(care_of)
+            self._initiate()
+        if self._registration:
+            self._registration.move(care_of, register=self._wanted)
+
+    # What may be asked for
+
+    def refresh(self) -> bool:
+        """Register anew; return whether there is a registration."""
+        if self._registration:
+            self._wanted = True
+            self._initiate()
+            self._registration.renew()
+        return self._registration is not None
+
+    def deregister(self) -> bool:
+        """Remove the binding; return whether there is a registration."""
+        if self._registration:
+            self._wanted = False
+            self._registration.deregister()
+        return self._registration is not None
+
+    def rekey_ike(self) -> bool:
+        """Replace the IKE SA; return whether there is one, of IKEv2."""
+        return self._rekey(Ikev2Daemon.rekey_ike)
+
+    def rekey_children(self) -> bool:
+        """Replace the ESP SAs; return whether there are any, of IKEv2."""
+        return self._rekey(Ikev2Daemon.rekey_children)
+
+    def _rekey(self, rekey: Callable[[Ikev2Daemon, IPv6Address], bool]) -> bool:
+        if self.assignment is None or not isinstance(self._ike, Ikev2Daemon):
+            return False
+        return rekey(self._ike, self.assignment.home_agent)
+
+    def close(self) -> None:
+        """Close all sockets; the kernel forgets what is set up with the host."""
+        self._retry.close()
+        self._drop()
+        if self._ike:
+            self._ike.close()
