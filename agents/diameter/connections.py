@@ -37,7 +37,8 @@ class Incoming:
 class Connections:
     """At most one connection that we made, as initiator, and one that the peer made.
 
-    `initiator` is the number of ours, `link` what it is like once it is established.
+    `initiator` is the number of ours, `link` what it is like once it is established; `release`
+    closes a connection by its number.
     """
 
     def __init__(
@@ -52,7 +53,7 @@ class Connections:
         self.responder: Incoming | None = None
         self._identifiers = identifiers
         self._allocate = allocate
-        self._release = release
+        self.release = release
         self._outbox = outbox
         self._requests: dict[int, int] = {}
 
@@ -93,11 +94,11 @@ class Connections:
     def close_initiator(self) -> None:
         """Close our connection."""
         if self.initiator is not None:
-            self._release(self.initiator)
+            self.release(self.initiator)
         self.initiator = self.link = None
 
     def close_responder(self) -> None:
         """Close the peer's connection."""
         if self.responder is not None:
-            self._release(self.responder.link.connection)
+            self.release(self.responder.link.connection)
         self.responder = None

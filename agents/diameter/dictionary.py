@@ -42,6 +42,11 @@ class Command(IntEnum):
     DIAMETER_EAP = 268
 
 
+PEER_COMMANDS = frozenset(
+    {Command.CAPABILITIES_EXCHANGE, Command.DEVICE_WATCHDOG, Command.DISCONNECT_PEER}
+)
+"""What peers say about their connection itself."""
+
 COMMANDS: dict[int, frozenset[int]] = {APPLICATION_EAP: frozenset({Command.DIAMETER_EAP})}
 """The commands of each application."""
 

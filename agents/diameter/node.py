@@ -22,7 +22,7 @@ from agents.diameter.capabilities import (
     error_answer,
 )
 from agents.diameter.config import NodeConfig, PeerConfig
-from agents.diameter.connections import Identifiers
+from agents.diameter.connections import Connections, Identifiers
 from agents.diameter.errors import DiameterError
 from agents.diameter.events import (
     Action,
@@ -215,15 +215,11 @@ class Node:
     # Connections
 
     def _add_peer(self, config: PeerConfig) -> Peer:
+        connections = Connections(
+            self._identifiers, lambda: self._allocate(peer), self._release, self.outbox
+        )
         peer = Peer(
-            config,
-            self.config,
-            rng=self._rng,
-            identifiers=self._identifiers,
-            allocate=self._allocate,
-            release=self._release,
-            outbox=self.outbox,
-            events=self._peer_events,
+            config, self.config, rng=self._rng, connections=connections, told=self._peer_events
         )
         self._peers[ascii_lower(config.host)] = peer
         return peer

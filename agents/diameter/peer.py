@@ -9,44 +9,30 @@ from __future__ import annotations
 
 import random
 from collections import deque
-from collections.abc import Callable
 
 from agents.core.folding import ascii_lower
 from agents.core.machine import Discarded, Event
+from agents.diameter import capabilities, events
 from agents.diameter import dictionary as d
-from agents.diameter.capabilities import (
-    Capabilities,
-    Link,
-    accept_answer,
-    base_answer,
-    capabilities_answer,
-    capabilities_request,
-    disconnect_request,
-    error_answer,
-    watchdog_request,
-)
+from agents.diameter.capabilities import Capabilities, Link
 from agents.diameter.config import NodeConfig, PeerConfig
-from agents.diameter.connections import Connections, Identifiers, Incoming
+from agents.diameter.connections import Connections, Incoming
 from agents.diameter.errors import DiameterError, ResultCode
-from agents.diameter.events import (
-    Action,
-    ConnectionFailed,
-    PeerDown,
-    PeerSuspect,
-    PeerUp,
-)
 from agents.diameter.grammar import check
 from agents.diameter.origins import check_own
 from agents.diameter.reconnection import Reconnection
 from agents.diameter.states import COMING_STATES, OPEN_STATES, TRANSITIONS, Input, State, Step
+from agents.diameter.states import patience as patience_in
 from agents.diameter.watchdog import Verdict, Watchdog, WatchdogState
 from agents.diameter.wire import Message
+
+_AWAITING_CEA = {State.WAIT_I_CEA, State.WAIT_RETURNS}
 
 
 class Peer:
     """One peer: at most one connection that we made and one that it made.
 
-    Bytes to send and connections to open go to `outbox`, news to `events`; both are the node's.
+    What it sends goes out over `connections`; what it tells goes to `told`, the node's.
     """
 
     def __init__(
@@ -55,11 +41,8 @@ class Peer:
         node: NodeConfig,
         *,
         rng: random.Random,
-        identifiers: Identifiers,
-        allocate: Callable[[Peer], int],
-        release: Callable[[int], None],
-        outbox: deque[Action],
-        events: deque[Event],
+        connections: Connections,
+        told: deque[Event],
     ) -> None:
         self.config = config
         self.state = State.CLOSED
@@ -68,16 +51,14 @@ class Peer:
         self.deadline: float | None = None
         self._reconnection = Reconnection(node.timers, rng)
         self._node = node
-        self._release = release
-        self._events = events
-        self._connections = Connections(identifiers, lambda: allocate(self), release, outbox)
+        self._events = told
+        self._connections = connections
         self._incoming: Incoming | None = None
         self._second: Incoming | None = None
         self._probe_until = 0.0
         self._answer: Capabilities | None = None
-        self._reason = ""
+        self._reason, self._clean = "", False
         self._cause: int = d.DisconnectCause.REBOOTING
-        self._clean = False
         self._dpr: Message | None = None
 
     # What the node asks
@@ -130,23 +111,20 @@ class Peer:
     def stop(self, cause: int, now: float) -> None:
         """Disconnect and stay so."""
         self._reconnection.stop()
-        self._cause = cause
-        self._reason = "stopped"
+        self._cause, self._reason = cause, "stopped"
         self._reject_second(now)
         if self.state in OPEN_STATES:
             self._take(Input.STOP, now)
         elif self.state not in {State.CLOSING, State.CLOSED}:
             self._take(Input.TIMEOUT, now)
 
-    def accepted(
-        self, link: Link, request: Message, capabilities: Capabilities, now: float
-    ) -> None:
+    def accepted(self, link: Link, request: Message, offered: Capabilities, now: float) -> None:
         """Take a connection on which the peer sent an acceptable CER.
 
         An open connection may have died with the host that had it. So it is probed, and the new one
         waits for what comes of that: the table's R-Reject, or the place of the old one.
         """
-        incoming = Incoming(link, request, capabilities)
+        incoming = Incoming(link, request, offered)
         if self.state in OPEN_STATES:
             self._probe_for(incoming, now)
             return
@@ -156,7 +134,7 @@ class Peer:
     def _probe_for(self, incoming: Incoming, now: float) -> None:
         if self._second is None:
             self._probe_until = now + self._node.timers.probe
-            self._connections.send_request(watchdog_request(self._node), self.connection)
+            self._probe()
         else:
             self._reject_second(now)
         self._second = incoming
@@ -175,7 +153,7 @@ class Peer:
 
     def disconnected(self, connection: int, reason: str, now: float) -> None:
         """Note that a connection was closed by the other end or an error, or never established."""
-        if self._second is not None and connection == self._second.link.connection:
+        if self._second and connection == self._second.link.connection:
             self._second = None
             return
         self._reason = reason
@@ -201,18 +179,21 @@ class Peer:
             return
         match self.watchdog.expire(now):
             case Verdict.PROBE:
-                self._connections.send_request(watchdog_request(self._node), self.connection)
+                self._probe()
             case Verdict.FAILOVER:
-                self._events.append(PeerSuspect(now, self.config.host))
+                self._events.append(events.PeerSuspect(now, self.config.host))
             case Verdict.CLOSE:
                 self._drop("no answer to watchdogs", now)
             case _:
                 pass
 
+    def _probe(self) -> None:
+        self._connections.send_request(capabilities.watchdog_request(self._node), self.connection)
+
     def _drop(self, reason: str, now: float) -> None:
         """Close the open connection, which is dead."""
         if (connection := self.connection) is not None:
-            self._release(connection)
+            self._connections.release(connection)
             self.disconnected(connection, reason, now)
 
     def handle_message(self, connection: int, message: Message, now: float) -> Message | None:
@@ -221,10 +202,7 @@ class Peer:
             return self._handle_open(message, now)
         if self.state is State.CLOSING:
             self._handle_closing(message, now)
-        elif connection == self._connections.initiator and self.state in {
-            State.WAIT_I_CEA,
-            State.WAIT_RETURNS,
-        }:
+        elif connection == self._connections.initiator and self.state in _AWAITING_CEA:
             self._handle_capabilities_answer(message, now)
         else:
             self._discard(message, now)
@@ -241,7 +219,7 @@ class Peer:
                 self._discard(message, now)
             return None
         self.watchdog.received_other(now)
-        if message.application != d.APPLICATION_COMMON or message.command not in _PEER_COMMANDS:
+        if message.application != d.APPLICATION_COMMON or message.command not in d.PEER_COMMANDS:
             return message
         if not message.request:
             self._discard(message, now)
@@ -252,47 +230,51 @@ class Peer:
         except DiameterError as error:
             self._refuse(message, error)
             return None
+        self._answer_peer(message, now)
+        return None
+
+    def _answer_peer(self, message: Message, now: float) -> None:
         match message.command:
             case d.Command.DEVICE_WATCHDOG:
-                self._connections.send(base_answer(self._node, message), self.connection)
+                self._connections.send(
+                    capabilities.base_answer(self._node, message), self.connection
+                )
             case d.Command.DISCONNECT_PEER:
                 self._note_disconnect(message)
                 self._take(Input.RCV_DPR, now)
             case _:
                 reason = "capabilities were exchanged before"
                 self._refuse(message, DiameterError(reason, ResultCode.UNABLE_TO_COMPLY))
-        return None
 
     def _handle_closing(self, message: Message, now: float) -> None:
-        if message.command != d.Command.DISCONNECT_PEER:
-            self._discard(message, now)
-        elif message.request:
+        disconnects = message.command == d.Command.DISCONNECT_PEER
+        if disconnects and message.request:
             self._dpr = message
             self._take(Input.RCV_DPR, now)
-        elif self._connections.answers(message):
+        elif disconnects and self._connections.answers(message):
             self._take(Input.RCV_DPA, now)
         else:
             self._discard(message, now)
 
     def _handle_capabilities_answer(self, message: Message, now: float) -> None:
+        connections = self._connections
+        is_cea = message.command == d.Command.CAPABILITIES_EXCHANGE
         try:
-            self._answer = self._judge(message)
+            if not is_cea or not connections.answers(message):
+                reason = "another message than the CEA came"
+                raise DiameterError(reason, ResultCode.UNABLE_TO_COMPLY)
+            self._answer = capabilities.accept_answer(
+                self._node, self.config, connections.link, message
+            )
         except DiameterError as error:
             self._reason = str(error)
             self._take(Input.I_RCV_NON_CEA, now)
         else:
             self._take(Input.I_RCV_CEA, now)
 
-    def _judge(self, message: Message) -> Capabilities:
-        is_cea = message.command == d.Command.CAPABILITIES_EXCHANGE
-        if not is_cea or not self._connections.answers(message):
-            raise DiameterError("another message than the CEA came", ResultCode.UNABLE_TO_COMPLY)
-        return accept_answer(self._node, self.config, self._connections.link, message)
-
     def _note_disconnect(self, message: Message) -> None:
         cause = d.DISCONNECT_CAUSE.need(message.avps)
-        self._dpr = message
-        self._clean = True
+        self._dpr, self._clean = message, True
         if cause != d.DisconnectCause.REBOOTING:
             self._reconnection.leave_alone()
         self._reason = f"the peer disconnects, cause {cause}"
@@ -324,19 +306,18 @@ class Peer:
         connections = self._connections
         match step:
             case Step.I_SND_CONN_REQ:
-                if self.config.address is not None:
-                    connections.connect(self.config.host, self.config.address)
+                if address := self.config.address:
+                    connections.connect(self.config.host, address)
             case Step.I_SND_CER:
-                if connections.link is not None:
-                    request = capabilities_request(self._node, connections.link.local)
+                if link := connections.link:
+                    request = capabilities.capabilities_request(self._node, link.local)
                     connections.send_request(request, connections.initiator)
             case Step.R_ACCEPT:
                 connections.responder = self._incoming
             case Step.R_REJECT:
                 if self._incoming is not None:
-                    self._release(self._incoming.link.connection)
-                    text = "a second connection was rejected"
-                    self._events.append(ConnectionFailed(now, self.config.host, text))
+                    connections.release(self._incoming.link.connection)
+                    self._tell_failure("a second connection was rejected", now)
             case Step.R_SND_CEA:
                 self._send_capabilities_answer()
             case Step.PROCESS_CEA:
@@ -347,39 +328,33 @@ class Peer:
                     return Input.WIN_ELECTION
             case Step.SND_DPR:
                 self._clean = True
-                request = disconnect_request(self._node, self._cause)
+                request = capabilities.disconnect_request(self._node, self._cause)
                 connections.send_request(request, connections.any)
             case Step.SND_DPA:
                 if self._dpr is not None:
-                    answer = base_answer(self._node, self._dpr)
+                    answer = capabilities.base_answer(self._node, self._dpr)
                     connections.send(answer, connections.any)
-            case Step.I_DISC:
-                connections.close_initiator()
-            case Step.R_DISC:
-                connections.close_responder()
-            case Step.CLEANUP | Step.ERROR:
-                connections.close_initiator()
-                connections.close_responder()
+            case Step.I_DISC | Step.R_DISC | Step.CLEANUP | Step.ERROR:
+                if step is not Step.R_DISC:
+                    connections.close_initiator()
+                if step is not Step.I_DISC:
+                    connections.close_responder()
             case Step.PROCESS_CER:
                 pass  # Checked by the node before.
         return None
 
     def _entered(self, before: State, now: float) -> None:
-        timers = self._node.timers
-        self.deadline = {
-            State.WAIT_CONN_ACK: now + timers.connect,
-            State.WAIT_CONN_ACK_ELECT: now + timers.connect,
-            State.WAIT_I_CEA: now + timers.capabilities,
-            State.WAIT_RETURNS: now + timers.capabilities,
-            State.CLOSING: now + timers.disconnect,
-        }.get(self.state)
+        wait = patience_in(self.state, self._node.timers)
+        self.deadline = None if wait is None else now + wait
         if self.state in OPEN_STATES:
             self._opened(now)
         elif before in OPEN_STATES:
-            self._events.append(PeerDown(now, self.config.host, self._reason or "disconnected"))
+            self._events.append(
+                events.PeerDown(now, self.config.host, self._reason or "disconnected")
+            )
             self.watchdog.disconnected(clean=self._clean)
         elif self.state is State.CLOSED and before is not State.CLOSING:
-            self._events.append(ConnectionFailed(now, self.config.host, self._reason))
+            self._tell_failure(self._reason, now)
         if self.state is State.CLOSED:
             self._connections.forget_requests()
             self.capabilities = None
@@ -390,17 +365,12 @@ class Peer:
         self._reconnection.opened()
         if self.capabilities is None:
             return
-        self._events.append(
-            PeerUp(
-                now,
-                self.config.host,
-                self.capabilities.realm,
-                tuple(sorted(self.capabilities.applications)),
-                self.state is State.I_OPEN,
-            )
-        )
+        realm, applications = self.capabilities.realm, sorted(self.capabilities.applications)
+        initiator = self.state is State.I_OPEN
+        up = events.PeerUp(now, self.config.host, realm, tuple(applications), initiator)
+        self._events.append(up)
         if self.watchdog.connected(now):
-            self._connections.send_request(watchdog_request(self._node), self.connection)
+            self._probe()
 
     # Sending
 
@@ -409,25 +379,22 @@ class Peer:
         self._connections.send(message, self.connection)
 
     def _send_capabilities_answer(self) -> None:
-        incoming = self._connections.responder
-        if incoming is not None:
+        if incoming := self._connections.responder:
             self.capabilities = incoming.capabilities
-            answer = capabilities_answer(self._node, incoming.link.local, incoming.request)
+            answer = capabilities.capabilities_answer(
+                self._node, incoming.link.local, incoming.request
+            )
             self._connections.send(answer, incoming.link.connection)
 
     def _refuse(self, message: Message, error: DiameterError) -> None:
-        self._connections.send(error_answer(self._node, message, error), self.connection)
+        self._connections.send(
+            capabilities.error_answer(self._node, message, error), self.connection
+        )
+
+    def _tell_failure(self, reason: str, now: float) -> None:
+        self._events.append(events.ConnectionFailed(now, self.config.host, reason))
 
     def _discard(self, message: Message, now: float) -> None:
         kind = "request" if message.request else "answer"
         reason = f"{kind} {message.command} was not expected in state {self.state.value}"
         self._events.append(Discarded(now, self.config.host, reason))
-
-
-_PEER_COMMANDS = frozenset(
-    {
-        d.Command.CAPABILITIES_EXCHANGE,
-        d.Command.DEVICE_WATCHDOG,
-        d.Command.DISCONNECT_PEER,
-    }
-)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from enum import Enum, auto
 
+from agents.diameter.config import Timers
+
 
 class State(Enum):
     """The states of RFC 6733 section 5.6."""
@@ -124,3 +126,14 @@ COMING_STATES = frozenset(
     {State.WAIT_CONN_ACK, State.WAIT_I_CEA, State.WAIT_CONN_ACK_ELECT, State.WAIT_RETURNS}
 )
 """Those in which a connection comes up, or fails."""
+
+
+def patience(state: State, timers: Timers) -> float | None:
+    """Return how long a state may last, in seconds; None: for ever."""
+    return {
+        State.WAIT_CONN_ACK: timers.connect,
+        State.WAIT_CONN_ACK_ELECT: timers.connect,
+        State.WAIT_I_CEA: timers.capabilities,
+        State.WAIT_RETURNS: timers.capabilities,
+        State.CLOSING: timers.disconnect,
+    }.get(state)
