@@ -7,7 +7,7 @@ from ipaddress import IPv6Address, IPv6Network
 
 from agents.aaa.leases import LeaseError, Leases
 from agents.aaa.policy import Place, places
-from agents.aaa.selection import Selection
+from agents.aaa.selection import least_loaded
 from agents.aaa.subscribers import Subscriber, Subscribers
 from agents.bootstrap.assignment import Assignment, Wish
 from agents.core.unicast import is_unicast
@@ -33,17 +33,10 @@ class Choice:
 class Chooser:
     """Chooses home agents for subscribers, who may use them for `lifetime` seconds."""
 
-    def __init__(
-        self,
-        subscribers: Subscribers,
-        leases: Leases,
-        select: Selection,
-        lifetime: float = 0.0,
-    ) -> None:
+    def __init__(self, subscribers: Subscribers, leases: Leases, lifetime: float) -> None:
         self._lifetime = lifetime
         self._subscribers = subscribers
         self._leases = leases
-        self._select = select
 
     def choose(
         self, subscriber: Subscriber, wish: Wish | None, candidate: Assignment | None
@@ -73,7 +66,7 @@ class Chooser:
         """Return the best home agent's assignment that can be had; raises LeaseError."""
         reserved = self._subscribers.reserved(subscriber)
         problem = LeaseError("no home agent can serve this subscriber")
-        for agent in self._select(subscriber, self._leases):
+        for agent in least_loaded(subscriber, self._leases):
             if (addresses := subscriber.addresses(agent)) is None:
                 continue
             try:

@@ -34,9 +34,6 @@ class Limits:
     proved: int = 4
 
 
-LIMITS = Limits()
-
-
 class Stage(IntEnum):
     """How far a conversation has got: what has ended gives way first, who is proved to nobody."""
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import random
 from collections import deque
-from collections.abc import Callable, Collection
-from typing import TypeAlias
 
 from agents.aaa.admission import Admission
 from agents.aaa.choice import Choice, Chooser
-from agents.aaa.conversations import LIMITS, Conversation, Conversations, Limits
+from agents.aaa.config import HomeAaaConfig
+from agents.aaa.conversations import Conversation, Conversations
 from agents.aaa.events import (
     HomeAgentPassedOver,
     MobilityRefused,
@@ -19,9 +18,8 @@ from agents.aaa.events import (
     VerificationWithdrawn,
 )
 from agents.aaa.leases import Leases
-from agents.aaa.selection import Selection, least_loaded
 from agents.aaa.subscribers import Subscriber, Subscribers
-from agents.bootstrap.assignment import Protection, PskSource, Wish
+from agents.bootstrap.assignment import Wish
 from agents.core.folding import ascii_lower
 from agents.core.machine import Event
 from agents.core.quotas import NoRoomError
@@ -30,12 +28,9 @@ from agents.diameter.dictionary import AuthRequestType, ReAuthRequestType
 from agents.diameter.eap import DiameterEapAnswer, DiameterEapRequest
 from agents.diameter.errors import ResultCode
 from agents.diameter.mobility import offered_home_agent, requested_wish
-from agents.eap.server import Authorise, EapServer
-from agents.eap.tls import EapKeys, TlsServerConfig
+from agents.eap.server import EapServer
+from agents.eap.tls import EapKeys
 from agents.eap.wire import Code, Packet, TlsData, Type
-
-EapServerFactory: TypeAlias = Callable[[Authorise, int | None], EapServer]
-"""Makes an EAP server for one conversation, and for packets of no more octets if that matters."""
 
 MAXIMUM_INVALID = 5
 """EAP packets of one session that may be invalid (RFC 4072 section 2.4)."""
@@ -54,69 +49,28 @@ repeated for as long as a Diameter server knows duplicates (`Timers.duplicates`,
 """
 
 
-def eap_servers(
-    tls: TlsServerConfig, *, fragment_size: int = 1000, pick_up: bool = False
-) -> EapServerFactory:
-    """Return a factory of EAP servers that share one TLS context; raises TlsConfigError.
-
-    With `pick_up` they go on with an EAP-TLS that the NAS has started.
-    """
-    _ = tls.context  # Built now, so that a bad file shows at the start.
-
-    def make(authorise: Authorise, longest: int | None) -> EapServer:
-        room = fragment_size if longest is None else max(1, longest - _EAP_TLS_HEADER)
-        size = min(fragment_size, room)
-        return EapServer(tls, fragment_size=size, authorise=authorise, pick_up=pick_up)
-
-    return make
-
-
 class HomeAaa:
     """Authenticates subscribers and assigns home agent and home address (RFC 4072, RFC 5447).
 
-    `exchange_timeout` is how long, in seconds, a conversation may take, and how long the answer
-    to its last request is kept for duplicates; `session_timeout` how long an authorisation lasts.
-    With `protection` "sealed" the NAS is not told the home agent and home address, but gets them
-    sealed for the mobile node (`agents.bootstrap.sealed`). `psk_source` matters to local home
-    agents only, whose key is in the answer. With `early` a sealed assignment goes out as soon as
-    TLS has verified the subscriber, a round of EAP before the end (TLS 1.3 only); with `pick_up`
-    the NAS may have started EAP-TLS, and so must the factory's EAP servers. `home_agents` are the
-    Diameter identities of those that ask for themselves (RFC 5778): if there are any, they are
-    told the home address, and a NAS the home agent only (RFC 5447). `rng` chooses which
-    conversation gives way.
+    `rng` chooses which conversation gives way. Raises TlsConfigError if a file cannot be used.
     """
 
     def __init__(
         self,
         subscribers: Subscribers,
         leases: Leases,
-        eap_server_factory: EapServerFactory,
+        config: HomeAaaConfig,
         *,
-        origin_host: str,
-        origin_realm: str,
-        protection: Protection,
-        select: Selection = least_loaded,
-        session_timeout: float = 3600.0,
-        exchange_timeout: float = 30.0,
-        limits: Limits = LIMITS,
-        psk_source: PskSource = "msk",
-        early: bool = False,
-        pick_up: bool = False,
-        home_agents: Collection[str] = (),
         rng: random.Random | None = None,
     ) -> None:
+        _ = config.tls.context  # Built now, so that a bad file shows at the start.
         self._subscribers = subscribers
-        self._chooser = Chooser(subscribers, leases, select, session_timeout + LEASE_MARGIN)
-        self._make_server = eap_server_factory
-        self._origin_host = origin_host
-        self._origin_realm = origin_realm
-        self._protection = protection
-        self._psk_source = psk_source
-        self._early = early
-        self._pick_up = pick_up
-        self._home_agents = frozenset(map(ascii_lower, home_agents))
-        self._session_timeout = session_timeout
-        self._sessions = Conversations(exchange_timeout, limits, rng or random.SystemRandom())
+        self._chooser = Chooser(subscribers, leases, config.session_timeout + LEASE_MARGIN)
+        self._config = config
+        self._home_agents = frozenset(map(ascii_lower, config.home_agents))
+        self._sessions = Conversations(
+            config.exchange_timeout, config.limits, rng or random.SystemRandom()
+        )
         self.events: deque[Event] = deque()
 
     def next_timeout(self) -> float | None:
@@ -151,11 +105,11 @@ class HomeAaa:
                 identity = identity or "unknown"
                 self.events.append(SubscriberRejected(now, identity, str(error)))
                 return self._refuse(request, ResultCode.AUTHENTICATION_REJECTED, str(error))
-            if packet.type != Type.IDENTITY and not (self._pick_up and _starts_tls(packet)):
+            if packet.type != Type.IDENTITY and not (self._config.pick_up and _starts_tls(packet)):
                 return self._unknown_session(request)
             if packet.type == Type.IDENTITY:
                 identity = packet.data.decode(errors="replace")
-        server = self._make_server(self._authorise, request.framed_mtu)
+        server = self._eap_server(request.framed_mtu)
         try:
             session, displaced = self._sessions.open(request, identity, server, now)
         except NoRoomError as error:
@@ -165,6 +119,15 @@ class HomeAaa:
         if request.eap_payload:
             return self._advance(session, request, now)
         return self._continue(session, request, session.server.start(), now)
+
+    def _eap_server(self, longest: int | None) -> EapServer:
+        """Return a server for one conversation, with packets of `longest` octets at most."""
+        config, size = self._config, self._config.fragment_size
+        if longest is not None:
+            size = max(1, min(size, longest - _EAP_TLS_HEADER))
+        return EapServer(
+            config.tls, fragment_size=size, authorise=self._authorise, pick_up=config.pick_up
+        )
 
     def _authorise(self, identity: str) -> str | None:
         return None if self._subscribers.find(identity) else f"{identity} is no subscriber"
@@ -188,7 +151,7 @@ class HomeAaa:
     ) -> DiameterEapAnswer:
         session.request = packet
         self._give_way(self._sessions.advance(session), now)
-        fields = self._verify(session, request, now) if self._early else {}
+        fields = self._verify(session, request, now) if self._config.early else {}
         answer = self._answer(request, ResultCode.MULTI_ROUND_AUTH, eap_payload=packet, **fields)
         return session.remember(request, answer)
 
@@ -239,8 +202,8 @@ class HomeAaa:
                 wish,
                 choice,
                 keys,
-                self._protection,
-                self._psk_source,
+                self._config.protection,
+                self._config.psk_source,
                 not self._home_agents or ascii_lower(request.origin_host) in self._home_agents,
             )
         return session.admission
@@ -259,7 +222,7 @@ class HomeAaa:
             ResultCode.SUCCESS,
             eap_payload=packet,
             msk=keys.msk,
-            session_timeout=self._session_timeout,
+            session_timeout=self._config.session_timeout,
             **self._bound(request),
             user_name=admission.identity,
             feature_vector=admission.features() if asked else None,
@@ -285,7 +248,7 @@ class HomeAaa:
         if longest is None:
             return {}
         return {
-            "authorization_lifetime": min(longest, self._session_timeout),
+            "authorization_lifetime": min(longest, self._config.session_timeout),
             "re_auth_request_type": ReAuthRequestType.AUTHORIZE_AUTHENTICATE,
         }
 
@@ -350,8 +313,8 @@ class HomeAaa:
         return DiameterEapAnswer(
             session_id=request.session_id,
             result_code=result_code,
-            origin_host=self._origin_host,
-            origin_realm=self._origin_realm,
+            origin_host=self._config.origin_host,
+            origin_realm=self._config.origin_realm,
             auth_request_type=request.auth_request_type,
             **fields,  # type: ignore[arg-type]
         )

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TypeAlias
-
 from agents.aaa.leases import Leases
 from agents.aaa.subscribers import HomeAgent, Subscriber
 
-Selection: TypeAlias = Callable[[Subscriber, Leases], list[HomeAgent]]
-"""Returns the home agents that may serve the subscriber now, the best first."""
-
 
 def least_loaded(subscriber: Subscriber, leases: Leases) -> list[HomeAgent]:
-    """Prefer the home agent that the subscriber's lease names, then those with fewer leases.
+    """Return the home agents that may serve a subscriber now, the best first.
 
-    Among equals the file's order decides. A subscriber with a fixed home agent has that only. A
-    home agent whose capacity is used up serves nobody but its own.
+    That is the one that the subscriber's lease names, then those with fewer leases. Among equals
+    the file's order decides. A subscriber with a fixed home agent has that only. A home agent whose
+    capacity is used up serves nobody but its own.
     """
     load = leases.load()
     held = leases.find(subscriber.identity)

@@ -8,7 +8,6 @@ import pytest
 from agents.aaa.choice import Choice, Chooser
 from agents.aaa.leases import Leases
 from agents.aaa.policy import Place
-from agents.aaa.selection import least_loaded
 from agents.aaa.subscribers import parse
 from agents.bootstrap.assignment import Assignment, Wish
 
@@ -60,7 +59,7 @@ HA1 = Assignment(
 def choose(tmp_path):
     subscribers = parse(FILE)
     with Leases(tmp_path / "leases.db") as leases:
-        chooser = Chooser(subscribers, leases, least_loaded)
+        chooser = Chooser(subscribers, leases, lifetime=0.0)
 
         def one(user, wish=Wish.EITHER, candidate=None):
             return chooser.choose(subscribers.find(f"{user}@home.test"), wish, candidate)

@@ -9,18 +9,17 @@ import pytest
 
 from agents.aaa.conversations import Limits
 from agents.aaa.events import SubscriberRejected
-from agents.aaa.home_aaa import HomeAaa, eap_servers
 from agents.aaa.leases import Leases
 from agents.eap import server as eap_server
 from agents.eap.peer import EapPeer
 from agents.eap.wire import Code, Packet, TlsData, Type
+from tests.aaa.server import home_aaa
 from tests.aaa.test_home_aaa import (
     FILE,
     ask,
     authenticate,
     identity_response,
     make,
-    parse,
     peer_of,
 )
 from tests.eap.conversation import IDENTITY, Authority
@@ -57,15 +56,7 @@ def flood(aaa, number, identity=IDENTITY, nas="ha.home.test", first=0, now=0.0):
 
 def make_pick_up(authority, leases, tls=None, **more):
     """A server that goes on with an EAP-TLS that the NAS has started."""
-    return HomeAaa(
-        parse(FILE),
-        leases,
-        eap_servers(tls or authority.server_config(), pick_up=True),
-        origin_host="aaa.home.test",
-        origin_realm="home.test",
-        pick_up=True,
-        **{"protection": "none"} | more,
-    )
+    return home_aaa(FILE, leases, tls or authority.server_config(), pick_up=True, **more)
 
 
 def tls_only(payload: bytes, session: str):

@@ -13,15 +13,14 @@ from agents.aaa.events import (
     SubscriberVerified,
     VerificationWithdrawn,
 )
-from agents.aaa.home_aaa import HomeAaa, eap_servers
 from agents.aaa.leases import Leases
-from agents.aaa.subscribers import parse
 from agents.bootstrap.assignment import Assignment, Wish
 from agents.bootstrap.sealed import SealContext, SealError, unseal
 from agents.diameter.eap import DiameterEapAnswer
 from agents.diameter.wire import Message
 from agents.eap.peer import EapPeer
 from agents.eap.wire import Code, Packet, TlsData, Type
+from tests.aaa.server import home_aaa
 from tests.aaa.test_home_agents_in_answers import CANDIDATE, FILE, HOME, request
 from tests.eap.conversation import Authority
 
@@ -42,15 +41,7 @@ class Lab:
 
     def __init__(self, authority, leases, user="mn", version="1.3", **options):
         settings = {"early": True, "protection": "sealed", "psk_source": "emsk"} | options
-        config = authority.server_config(version)
-        self.aaa = HomeAaa(
-            parse(FILE),
-            leases,
-            eap_servers(config, pick_up=settings.get("pick_up", False)),
-            origin_host="aaa.home.test",
-            origin_realm="home.test",
-            **settings,
-        )
+        self.aaa = home_aaa(FILE, leases, authority.server_config(version), **settings)
         self.identity = f"{user}@home.test"
         files = authority.ca.issue_client(self.identity).write(authority.directory, user)
         self.peer = EapPeer(self.identity, authority.client_config(version, files=files))

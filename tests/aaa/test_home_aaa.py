@@ -8,16 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.aaa.events import MobilityRefused, SubscriberAuthenticated, SubscriberRejected
-from agents.aaa.home_aaa import HomeAaa, eap_servers
 from agents.aaa.leases import Leases
 from agents.aaa.policy import Place
-from agents.aaa.subscribers import parse
 from agents.bootstrap.assignment import Assignment, ike_root
 from agents.diameter.dictionary import AuthSessionState, ReAuthRequestType
 from agents.diameter.eap import DiameterEapAnswer, DiameterEapRequest
 from agents.diameter.wire import Message
 from agents.eap.peer import EapPeer
 from agents.eap.wire import Code, Packet, TlsData, Type
+from tests.aaa.server import home_aaa
 from tests.eap.conversation import IDENTITY, Authority
 from tests.eap.test_certificates import LONG_AGO
 
@@ -59,14 +58,7 @@ def aaa(authority, tmp_path):
 
 
 def make(authority, leases, **more):
-    return HomeAaa(
-        parse(FILE),
-        leases,
-        eap_servers(authority.server_config()),
-        origin_host="aaa.home.test",
-        origin_realm="home.test",
-        **{"protection": "none"} | more,
-    )
+    return home_aaa(FILE, leases, authority.server_config(), **more)
 
 
 def ask(payload: bytes, session: str = "b;1", **more) -> DiameterEapRequest:

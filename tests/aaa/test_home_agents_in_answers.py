@@ -8,10 +8,8 @@ from ipaddress import IPv6Address
 import pytest
 
 from agents.aaa.events import HomeAgentPassedOver, MobilityRefused, SubscriberAuthenticated
-from agents.aaa.home_aaa import HomeAaa, eap_servers
 from agents.aaa.leases import Leases
 from agents.aaa.policy import Place
-from agents.aaa.subscribers import parse
 from agents.bootstrap.assignment import Assignment, Wish, ike_psk, ike_root
 from agents.bootstrap.sealed import SealContext, SealError, unseal
 from agents.diameter.eap import DiameterEapAnswer, DiameterEapRequest
@@ -19,6 +17,7 @@ from agents.diameter.mobility import mobility_request
 from agents.diameter.wire import Message
 from agents.eap.peer import EapPeer
 from agents.eap.wire import Code, Packet, Type
+from tests.aaa.server import home_aaa
 from tests.eap.conversation import IDENTITY, Authority
 
 FILE = """
@@ -82,14 +81,7 @@ class Lab:
 
     def run(self, user="mn", wish: Wish | None = Wish.EITHER, candidate=None, files=None, **more):
         """Authenticate `user`; the AAA server's options are `more`."""
-        self.aaa = HomeAaa(
-            parse(FILE),
-            self.leases,
-            eap_servers(self.authority.server_config()),
-            origin_host="aaa.home.test",
-            origin_realm="home.test",
-            **{"protection": "none"} | more,
-        )
+        self.aaa = home_aaa(FILE, self.leases, self.authority.server_config(), **more)
         identity = f"{user}@home.test"
         authority = self.authority
         files = files or authority.ca.issue_client(identity).write(authority.directory, user)

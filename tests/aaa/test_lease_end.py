@@ -8,10 +8,11 @@ from ipaddress import IPv6Address
 import pytest
 
 from agents.aaa.events import MobilityRefused
-from agents.aaa.home_aaa import LEASE_MARGIN, HomeAaa, eap_servers
+from agents.aaa.home_aaa import LEASE_MARGIN
 from agents.aaa.leases import LeaseError, Leases
-from agents.aaa.subscribers import AddressRange, parse
+from agents.aaa.subscribers import AddressRange
 from agents.bootstrap.assignment import Assignment
+from tests.aaa.server import home_aaa
 from tests.aaa.test_home_aaa import authenticate, peer_of
 from tests.eap.conversation import Authority
 
@@ -152,15 +153,8 @@ def authority(tmp_path_factory):
 
 def test_a_subscriber_does_not_get_the_address_of_one_whose_session_lasts(authority, leases, clock):
     def server(*addresses):
-        return HomeAaa(
-            parse(FILE.format(*addresses)),
-            leases,
-            eap_servers(authority.server_config()),
-            origin_host="aaa.home.test",
-            origin_realm="home.test",
-            protection="none",
-            session_timeout=60.0,
-        )
+        file = FILE.format(*addresses)
+        return home_aaa(file, leases, authority.server_config(), session_timeout=60.0)
 
     def run(aaa, name):
         return authenticate(aaa, peer_of(authority, name), session=f"b;{name}")

@@ -11,7 +11,6 @@ import pytest
 
 from agents.aaa.choice import Chooser
 from agents.aaa.leases import Leases
-from agents.aaa.selection import least_loaded
 from agents.aaa.subscribers import SubscribersError, parse
 from agents.bootstrap.assignment import Assignment, Wish
 from agents.bootstrap.sealed import SealContext, SealError, seal
@@ -136,7 +135,7 @@ prefer = "local"
 def from_the_visited_network(address, tmp_path):
     subscribers = parse(SUBSCRIBERS)
     with Leases(tmp_path / "leases") as leases:
-        chooser = Chooser(subscribers, leases, least_loaded)
+        chooser = Chooser(subscribers, leases, lifetime=0.0)
         candidate = Assignment(IPv6Address(address), 64)
         return chooser.choose(subscribers.find("mn@home.test"), Wish.LOCAL, candidate).local
 

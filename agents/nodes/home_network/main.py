@@ -7,7 +7,8 @@ from ipaddress import IPv6Address
 from pathlib import Path
 
 from agents.aaa import subscribers
-from agents.aaa.home_aaa import HomeAaa, eap_servers
+from agents.aaa.config import HomeAaaConfig
+from agents.aaa.home_aaa import HomeAaa
 from agents.aaa.leases import Leases
 from agents.core.eventlog import EventLog
 from agents.eap.tls import TlsServerConfig
@@ -49,19 +50,18 @@ def home_aaa(configuration: HomeNetworkConfiguration) -> HomeAaa:
     return HomeAaa(
         subscribers.load(Path(configuration.subscribers)),
         Leases(Path(configuration.leases)),
-        eap_servers(
-            TlsServerConfig(**configuration.tls.arguments()),
+        HomeAaaConfig(
+            origin_host=configuration.diameter_identity,
+            origin_realm=configuration.diameter_realm,
+            tls=TlsServerConfig(**configuration.tls.arguments()),
             fragment_size=configuration.eap_fragment_size,
+            session_timeout=configuration.session_lifetime,
+            protection=configuration.protection,
+            psk_source=configuration.psk_source,
+            early=configuration.early,
             pick_up=configuration.pick_up,
+            home_agents=configuration.diameter_home_agents,
         ),
-        origin_host=configuration.diameter_identity,
-        origin_realm=configuration.diameter_realm,
-        session_timeout=configuration.session_lifetime,
-        psk_source=configuration.psk_source,
-        protection=configuration.protection,
-        early=configuration.early,
-        pick_up=configuration.pick_up,
-        home_agents=configuration.diameter_home_agents,
     )
 
 

@@ -1,0 +1,39 @@
+"""How the home AAA server is set up."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+
+from agents.aaa.conversations import Limits
+from agents.bootstrap.assignment import Protection, PskSource
+from agents.eap.tls import TlsServerConfig
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HomeAaaConfig:
+    """How the home AAA server is set up; times in seconds.
+
+    `fragment_size` is in octets of an EAP-TLS packet's data. `session_timeout` is how long an
+    authorisation lasts; `exchange_timeout` how long a conversation may take, and how long the
+    answer to its last request is kept for duplicates. With `protection` "sealed" the NAS is not
+    told the home agent and home address, but gets them sealed for the mobile node
+    (`agents.bootstrap.sealed`). `psk_source` matters to local home agents only, whose key is in the
+    answer. With `early` a sealed assignment goes out as soon as TLS has verified the subscriber, a
+    round of EAP before the end (TLS 1.3 only); with `pick_up` the NAS may have started EAP-TLS.
+    `home_agents` are the Diameter identities of those that ask for themselves (RFC 5778): if there
+    are any, they are told the home address, and a NAS the home agent only (RFC 5447).
+    """
+
+    origin_host: str
+    origin_realm: str
+    tls: TlsServerConfig
+    fragment_size: int
+    session_timeout: float
+    protection: Protection
+    psk_source: PskSource
+    early: bool
+    pick_up: bool
+    home_agents: Collection[str]
+    exchange_timeout: float = 30.0
+    limits: Limits = field(default_factory=Limits)
