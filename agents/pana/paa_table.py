@@ -141,7 +141,7 @@ PAA_TABLE: Table[PaaState] = (
         P.WAIT_EAP_MSG,
         T.EAP_TIMEOUT,
         ("error_message",),
-        ("Tx:PER[]", "RtxTimerStart"),
+        ("Deauthorise", "Tx:PER[]", "RtxTimerStart"),
         P.WAIT_PEA,
     ),
     # WAIT_SUCC_PAN and WAIT_FAIL_PAN.

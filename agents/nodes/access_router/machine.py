@@ -273,10 +273,19 @@ class AccessRouter:
             self._deliver(event, answer)
             return
         self._log.write("AaaFailed", session_id=event.session_id, reason=str(answer))
+        if isinstance(answer, TimeoutError):
+            self._time_out(event.session_id)
+            return
         code = answer.code if isinstance(answer, DiameterError) else None
         # Where EAP has succeeded the PaC believes no refusal without its key.
         granted = answer.granted if isinstance(answer, GrantError) else None
         self._reject(event, _refusal(code), granted)
+
+    def _time_out(self, number: int) -> None:
+        """Give up a conversation: RFC 4137's aaaTimeout is RFC 5609's EAP_TIMEOUT."""
+        self._close_early(number)
+        self._endpoint.call(self._paa.eap_timeout, number, self._host.now())
+        self._client.forget(number)
 
     def _deliver(self, event: events.EapResponse, answer: DiameterEapAnswer) -> None:
         number, packet = event.session_id, answer.eap_payload
@@ -365,5 +374,3 @@ def _refusal(code: int | None) -> Result:
 def _address(host: str) -> IPv6Address:
     """Return a mobile node's address without its zone."""
     return IPv6Address(host.partition("%")[0])
-
-    # The filter stays: nobody watches over the link any more. The next access router takes it over.

@@ -9,7 +9,7 @@ import pytest
 
 from agents.diameter import dictionary as d
 from agents.diameter.errors import DiameterError, ResultCode
-from agents.pana.events import Authenticated, Rejected, Updated
+from agents.pana.events import Authenticated, Failed, Rejected, Updated
 from agents.pana.pac_table import PacState
 from agents.pana.wire import Result
 from tests.nodes.access_router.world import World
@@ -70,30 +70,37 @@ def busy(_):
     raise DiameterError("down", ResultCode.TOO_BUSY)
 
 
-def silent(_):
-    return None
-
-
 @pytest.mark.parametrize(
     ("fails", "reason", "result"),
     [
         (unsupported, "Filter-Id", Result.AUTHORIZATION_REJECTED),
         (unauthorised, "no", Result.AUTHORIZATION_REJECTED),
         (busy, "down", Result.AUTHENTICATION_REJECTED),
-        (silent, "", Result.AUTHENTICATION_REJECTED),
     ],
 )
 def test_what_the_aaa_client_cannot_take_lets_nobody_in(fails, reason, result):
-    world = World(aaa_timeout=2.0)
+    world = World()
     world.aaa.answer = fails
     alice = world.bootstrap(ALICE)
-    world.net.run(3.0)
     assert alice.pac.state is not PacState.OPEN
     assert world.open() == set()
     (told,) = world.told("AaaFailed")
     assert reason in told["reason"]
     (rejected,) = alice.only(Rejected)
     assert rejected.code == result
+
+
+def test_an_aaa_server_that_does_not_answer_refuses_nobody():
+    """RFC 5609 section 8.4: EAP_TIMEOUT ends the session; the PaC has its own deadline."""
+    world = World(aaa_timeout=2.0)
+    world.aaa.answer = lambda _: None
+    alice = world.bootstrap(ALICE)
+    world.net.run(3.0)
+    assert world.told("AaaFailed")
+    assert [told["reason"] for told in world.told("Failed")] == ["the AAA server cannot be reached"]
+    assert alice.only(Rejected) == alice.only(Failed) == []
+    world.net.run(30.0)
+    assert alice.only(Failed)
 
 
 def test_who_is_granted_what_cannot_be_kept_is_told_so_under_his_key():
