@@ -52,10 +52,6 @@ class Reader:
         """Return an unsigned integer of 32 bits."""
         return self._number(4)
 
-    def u64(self) -> int:
-        """Return an unsigned integer of 64 bits."""
-        return self._number(8)
-
     def rest(self) -> bytes:
         """Return all octets that are left."""
         return self.take(self.remaining)

@@ -18,8 +18,6 @@ ALL_SERVERS = "ff05::1:3"
 HOP_COUNT_LIMIT = 8
 """RFC 8415 sections 7.1, 7.2 and 7.6."""
 
-_DUID_LL = 3
-_ETHERNET = 1
 _MAX_DUID = 130
 _MAX_NAME = 255
 _MAX_LABEL = 63
@@ -245,11 +243,6 @@ def _label_text(octets: bytes) -> str:
 def same_name(a: str, b: str) -> bool:
     """Return whether two domain names are equal, as DNS compares them (RFC 4343)."""
     return ascii_lower(a.removesuffix(".")) == ascii_lower(b.removesuffix("."))
-
-
-def link_layer_duid(address: bytes) -> bytes:
-    """Return the DUID-LL of an Ethernet address (RFC 8415 section 11.4)."""
-    return _DUID_LL.to_bytes(2) + _ETHERNET.to_bytes(2) + address
 
 
 def is_duid(value: bytes) -> bool:

@@ -38,10 +38,6 @@ class Decision(Enum):
     UNCOND_SUCC = auto()
 
 
-class MethodError(Exception):
-    """EAP-TLS cannot go on; the text says why."""
-
-
 class TlsMethod:
     """The peer's side of one EAP-TLS conversation."""
 

@@ -13,7 +13,6 @@ HEADER_LENGTH = 28
 COOKIE_LENGTH = 8
 NO_COOKIE = bytes(COOKIE_LENGTH)
 VERSION = 0x10
-MAX_MESSAGE = 0x10000
 MAX_PAYLOADS = 64
 MAX_PADDING = 32
 """More octets behind the last payload of a decrypted message are an error, not padding."""

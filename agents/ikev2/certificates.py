@@ -25,8 +25,6 @@ from agents.ikev2.constants import X509_SIGNATURE, NotifyType, PayloadType
 from agents.ikev2.payloads import Tagged
 from agents.ikev2.wire import Payload
 
-KEY_HASH_LENGTH = 20
-
 
 def refused(reason: str) -> PeerError:
     """Return the error that ends an authentication."""

@@ -37,11 +37,6 @@ class Paa:
         self._tokens = Tokens(rng)
         self._relays = frozenset(map(canonical, config.relays))
 
-    @property
-    def session_count(self) -> int:
-        """How many sessions are kept, closed ones that linger included."""
-        return len(self.sessions)
-
     def may_pass(self, host: str) -> bool:
         """Return whether a session of this address has succeeded, or waits for the PaC's word.
 

@@ -32,9 +32,9 @@ from agents.dhcpv6.wire import (
     RelayMessage,
     decode_name,
     encode_name,
-    link_layer_duid,
 )
 
+DUID = bytes.fromhex("00030001020000000001")
 FULL = HomeInformation(
     Home.IDENTIFIED,
     "Home.Test",
@@ -47,7 +47,7 @@ REPLY = Message(
     MessageType.REPLY,
     0x123456,
     (
-        Option(OptionCode.CLIENT_ID, link_layer_duid(bytes(6))),
+        Option(OptionCode.CLIENT_ID, DUID),
         Option(OptionCode.SERVER_ID, b"\0\2\0\0\x7e\xd9\1"),
         FULL.to_option(),
         Option(65535, b"survives"),
@@ -84,12 +84,11 @@ def test_everything_survives_a_round_trip():
 
 
 def test_scapy_reads_what_we_write():
-    duid = link_layer_duid(bytes.fromhex("020000000001"))
     request = Message(
         MessageType.INFORMATION_REQUEST,
         0xABCDEF,
         (
-            Option(OptionCode.CLIENT_ID, duid),
+            Option(OptionCode.CLIENT_ID, DUID),
             Option(OptionCode.ORO, b"\0\x31\0\x45"),
             Option.number(OptionCode.ELAPSED_TIME, 123, 2),
         ),
@@ -126,7 +125,7 @@ def test_we_read_what_scapy_writes():
     seen = Message.decode(bytes(inner))
     check(seen)
     assert (seen.kind, seen.transaction_id) == (MessageType.REPLY, 7)
-    assert seen.value(OptionCode.CLIENT_ID) == link_layer_duid(bytes.fromhex("020000000001"))
+    assert seen.value(OptionCode.CLIENT_ID) == DUID
     assert seen.value(OptionCode.STATUS_CODE) == b"\0\1no"
     outer = (
         DHCP6_RelayForward(hopcount=2, linkaddr="2001:db8::b", peeraddr="fe80::1")

@@ -19,7 +19,6 @@ from agents.dhcpv6.wire import (
     Option,
     OptionCode,
     RelayMessage,
-    link_layer_duid,
 )
 
 CLIENT = ("fe80::200:ff:fe00:1%A-eth0", 546)
@@ -28,7 +27,7 @@ RELAY_ACCESS = ("fe80::b%A-eth0", 547)
 LINK_ADDRESS = IPv6Address("2001:db8:1::b")
 RELAY = ("2001:db8:2::b", 547)
 SERVER = ("2001:db8:2::d", 547)
-DUID = link_layer_duid(bytes.fromhex("020000000001"))
+DUID = bytes.fromhex("00030001020000000001")
 SERVER_DUID = bytes.fromhex("000200007ed901")
 NETWORK = "home.test"
 HOME = Assignment(IPv6Address("2001:db8:100::1"), 64, IPv6Address("2001:db8:100::1234"))

@@ -14,7 +14,7 @@ from agents.bootstrap.assignment import Assignment
 from agents.core.eventlog import EventLog
 from agents.dhcpv6.client import InformationRequest
 from agents.dhcpv6.home import Home
-from agents.dhcpv6.wire import CLIENT_PORT, link_layer_duid
+from agents.dhcpv6.wire import CLIENT_PORT
 from agents.dns.lookup import HomeAgentLookup
 from agents.dns.wire import PORT
 from agents.nodes.access_router.relay_agent import RelayAgent
@@ -31,7 +31,7 @@ async def client(log: EventLog, interface: str, homes: list[str], source: str = 
     await link_local_address(interface, DEADLINE)
     host = LinuxHost()
     machine = InformationRequest(
-        link_layer_duid(bytes.fromhex("020000000001")),
+        bytes.fromhex("00030001020000000001"),
         [Home[name] for name in homes],
         rng=host.rng,
         network="home.test",

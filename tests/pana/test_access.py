@@ -100,7 +100,7 @@ def test_the_pac_logs_out(opened, lost):
     assert set(labels(world)) == name(world, Kind.TERMINATION)
     assert world.pac.next_timeout() is None
     world.link.run(500)
-    assert world.paa.session_count == 0
+    assert len(world.paa.sessions) == 0
     assert world.paa.next_timeout() is None
 
 

@@ -249,7 +249,7 @@ def test_a_silent_aaa_fails_at_the_deadline_on_both_sides():
     assert len(world.pac_events(Failed)) == 1
     assert world.pac.next_timeout() is None
     assert world.paa.next_timeout() is None
-    assert world.paa.session_count == 0
+    assert len(world.paa.sessions) == 0
 
 
 def test_a_vanished_pac_fails_at_the_deadline():

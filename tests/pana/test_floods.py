@@ -48,7 +48,7 @@ def test_one_host_does_not_lock_out_others(dialect, start):
     world = World(dialect=dialect, paa=start, aaa=FakeAaa(mute_after=1))
     for port in range(1024, 3024):
         knock(world, (FLOODER, port))
-    assert world.paa.session_count == PaaConfig().max_half_open_per_host
+    assert len(world.paa.sessions) == PaaConfig().max_half_open_per_host
     assert len(world.server.only(EapResponse)) <= 2 * PaaConfig().max_half_open_per_host
     world.server.aaa = FakeAaa()
     world.bootstrap(5)
@@ -63,7 +63,7 @@ def test_who_floods_in_anothers_name_does_not_lock_him_out(dialect, start):
     for port in range(1024, 2024):
         world.server.handle_message(pci, (PAC[0], port), 0.0)
     world.server.outbox.clear()
-    assert world.paa.session_count <= 1
+    assert len(world.paa.sessions) <= 1
     world.bootstrap(5)
     assert world.server.only(Authorised)[0].at < 1.0
 
@@ -72,7 +72,7 @@ def test_many_addresses_that_answer_do_not_lock_out_others(dialect, start):
     world = World(dialect=dialect, paa={"max_half_open": 16, **start}, aaa=FakeAaa(mute_after=1))
     for number in range(300):
         knock(world, (f"2001:db8:1::{number:x}", 4000))
-    assert world.paa.session_count == 16
+    assert len(world.paa.sessions) == 16
     world.server.aaa = FakeAaa()
     world.bootstrap(5)
     assert world.server.only(Authorised)[0].at < 1.0
@@ -153,7 +153,7 @@ class Flood:
 def test_addresses_that_answer_and_begin_fast_do_not_lock_out_a_slow_aaa(responses):
     flood = Flood(RFC5191, {}, 600, responses=responses)
     assert flood.run(2.0) is not None
-    assert flood.paa.session_count <= 256
+    assert len(flood.paa.sessions) <= 256
 
 
 def test_a_host_may_begin_again_when_its_time_is_over(dialect, start):
@@ -163,7 +163,7 @@ def test_a_host_may_begin_again_when_its_time_is_over(dialect, start):
     assert any("of this host are under way" in reason for reason in reasons(world.server.log))
     world.server.handle_timeout(31.0)
     assert len(world.server.only(Failed)) == PaaConfig().max_half_open_per_host
-    assert world.paa.session_count == 0
+    assert len(world.paa.sessions) == 0
     world.link.now = 31.0
     world.server.aaa = FakeAaa()
     world.pac.start(31.0)
@@ -189,7 +189,7 @@ def test_a_forger_who_does_not_answer_displaces_no_authentication(dialect, start
     for port in range(4000, 4500):
         world.server.handle_message(pci, (PAC[0], port), 10.0)
     assert world.server.only(Failed) == []
-    assert world.paa.session_count == PaaConfig().max_half_open_per_host
+    assert len(world.paa.sessions) == PaaConfig().max_half_open_per_host
 
 
 def test_a_pac_that_starts_again_from_its_port_counts_once(dialect):
@@ -204,11 +204,11 @@ def test_a_pac_that_starts_again_from_its_port_counts_once(dialect):
         answers += [pac.outbox.popleft()[0]]
     for answer in answers:
         world.server.handle_message(answer, PAC, 0.0)
-    assert world.paa.session_count == 1
+    assert len(world.paa.sessions) == 1
     world.server.handle_timeout(31.0)
     for port in range(1024, 1064):
         knock(world, (PAC[0], port), 31.0)
-    assert world.paa.session_count == PaaConfig().max_half_open_per_host
+    assert len(world.paa.sessions) == PaaConfig().max_half_open_per_host
 
 
 def test_an_authorised_host_that_begins_again_and_again_holds_one_session(dialect, start):
@@ -223,7 +223,7 @@ def test_an_authorised_host_that_begins_again_and_again_holds_one_session(dialec
             pac.terminate(now + 0.5)
             link.run(now + 0.9)
     assert len(world.server.only(Authorised)) == 30
-    assert world.paa.session_count == 1  # The last one lingers.
+    assert len(world.paa.sessions) == 1  # The last one lingers.
     assert not world.paa.may_pass(PAC[0])
 
 
@@ -236,5 +236,5 @@ def test_failed_authentications_leave_nothing_behind(dialect, start):
         pac.start(0.0)
         link.run(5.0)
     assert len(world.server.only(Failed)) == 100
-    assert world.paa.session_count == 0
+    assert len(world.paa.sessions) == 0
     assert world.paa.next_timeout() is None

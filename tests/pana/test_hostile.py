@@ -185,11 +185,11 @@ def test_half_open_sessions_are_bounded():
     pci = World().bootstrap(1).link.sent[0][2]
     for number in range(5):
         paa.handle_message(pci, (f"2001:db8::{number:x}", 716), 0.0)
-    assert (len(paa.outbox), paa.session_count) == (5, 2)  # The others were answered and forgotten.
+    assert (len(paa.outbox), len(paa.sessions)) == (5, 2)  # The others were answered and forgotten.
     paa.handle_timeout(31.0)
     assert len([event for event in paa.events if type(event) is Failed]) == 2
     paa.handle_message(pci, PAC, 31.0)
-    assert paa.session_count == 1
+    assert len(paa.sessions) == 1
 
 
 def test_a_pac_that_lost_its_state_opens_a_new_session_and_the_old_one_goes():

@@ -49,7 +49,7 @@ def test_the_session_ends_with_its_lifetime_on_both_sides(opened):
     assert (mine.at, theirs.at) == (pytest.approx(50.1), pytest.approx(50.11))
     assert not world.paa.may_pass(PAC[0])
     assert world.pac.next_timeout() is world.paa.next_timeout() is None
-    assert world.paa.session_count == 0
+    assert len(world.paa.sessions) == 0
 
 
 @pytest.mark.parametrize(
@@ -252,7 +252,7 @@ def test_an_unreachable_aaa_ends_the_authentication(dialect):
     assert failed.at < 1
     assert len(world.pac_events(Failed)) == 1
     assert bool(world.pac_events(ErrorReported)) is (dialect is DRAFT12)
-    assert world.paa.session_count == 0
+    assert len(world.paa.sessions) == 0
 
 
 def test_a_late_word_of_a_dead_aaa_is_an_event(opened):
@@ -316,7 +316,7 @@ def test_many_pacs_keep_apart(dialect):
     server.handle_message(b"", PAC, 700.0)
     assert len(server.only(Terminated)) == 60
     assert server.paa.next_timeout() is None
-    assert server.paa.session_count == 0
+    assert len(server.paa.sessions) == 0
     assert not server.paa.sessions.hosts
 
 

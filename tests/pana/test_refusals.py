@@ -44,7 +44,7 @@ def test_the_last_exchange_is_protected(dialect):
     assert len(world.server.only(Failed)) == 1
     assert world.server.only(Authorised) == []
     assert not world.paa.may_pass(PAC[0])
-    assert world.paa.session_count == 0
+    assert len(world.paa.sessions) == 0
 
 
 @pytest.mark.parametrize("removed", [PROOF, {AvpName.KEY_ID}, {AvpName.AUTH}])
@@ -73,7 +73,7 @@ def test_nor_does_the_paa_take_an_unprotected_answer(dialect):
     assert len(reasons(world.server.log)) == 1
     world.link.run(20)
     assert world.labels()[LAST_REQUEST:] == [dialect.label(m) for m in world.messages()[9:11]] * 2
-    assert world.paa.session_count == 0
+    assert len(world.paa.sessions) == 0
 
 
 def test_who_has_no_key_is_told_without_one(dialect):

@@ -130,7 +130,7 @@ def test_the_same_address_behind_two_relays_is_two_pacs():
     assert len(send(paa, relayed, PRE)) == 1
     assert len(send(paa, relayed, ("2001:db8:1::f", 716))) == 1
     assert len(send(paa, relayed, PRE)) == 0
-    assert paa.session_count == 2
+    assert len(paa.sessions) == 2
 
 
 def test_a_session_moves_to_another_relay_and_out_of_it():
@@ -158,7 +158,7 @@ def test_a_session_moves_to_another_relay_and_out_of_it():
 def test_messages_of_a_host_that_is_no_relay_are_discarded():
     chain = Chain(paa={}).bootstrap()
     assert set(reasons(chain.server.log)) == {"PRY from a host that is no relay"}
-    assert chain.server.paa.session_count == 0
+    assert len(chain.server.paa.sessions) == 0
 
 
 def test_a_zone_is_put_back():
