@@ -12,6 +12,7 @@ from ipaddress import IPv6Address, IPv6Network
 from typing import Any, Literal, TextIO, TypeAlias, get_args
 
 from agents.core.machine import Discarded, Event
+from agents.core.rate import TokenBucket
 
 RoleEvent: TypeAlias = Literal[
     "AaaFailed",
@@ -60,24 +61,6 @@ DISCARDED_PER_SECOND = 10.0
 """How much of what anybody can send is told of; the rest is counted."""
 
 
-class _Allowance:
-    """So many at once, and so many per second after that."""
-
-    def __init__(self, at_once: float, per_second: float) -> None:
-        self._most = self._left = at_once
-        self._rate = per_second
-        self._at = 0.0
-
-    def take(self, now: float) -> bool:
-        """Return whether one more is allowed now."""
-        self._left = min(self._most, self._left + (now - self._at) * self._rate)
-        self._at = now
-        if self._left < 1:
-            return False
-        self._left -= 1
-        return True
-
-
 def _plain(value: object) -> object:
     match value:
         case Enum():
@@ -122,7 +105,7 @@ class EventLog:
         self._agent = agent
         self.stream = stream
         self.clock = clock
-        self._discarded = _Allowance(DISCARDED_AT_ONCE, DISCARDED_PER_SECOND)
+        self._discarded = TokenBucket(DISCARDED_PER_SECOND, DISCARDED_AT_ONCE)
         self._omitted = 0
 
     def child(self, agent: str) -> EventLog:

@@ -1,4 +1,4 @@
-"""Whom a relay agent has information for, and how much it does for everybody else."""
+"""Whom a relay agent has information for."""
 
 from __future__ import annotations
 
@@ -78,21 +78,3 @@ class Clients:
         link_local = same_interface(address)
         if link_local and self._link_local.get(link_local) == address:
             del self._link_local[link_local]
-
-
-class Allowance:
-    """A number of messages a second, saved up for one second at most."""
-
-    def __init__(self, rate: float) -> None:
-        self._rate = rate
-        self._left = rate
-        self._at = 0.0
-
-    def take(self, now: float) -> bool:
-        """Return whether one more message is allowed now."""
-        self._left = min(self._rate, self._left + (now - self._at) * self._rate)
-        self._at = now
-        if self._left < 1:
-            return False
-        self._left -= 1
-        return True

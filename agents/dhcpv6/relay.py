@@ -8,8 +8,9 @@ from ipaddress import IPv6Address
 
 from agents.bootstrap.assignment import Assignment
 from agents.core.machine import Address, Discarded, Event, PeerError
+from agents.core.rate import TokenBucket
 from agents.core.reader import WireError
-from agents.dhcpv6.clients import Allowance, Clients, Information
+from agents.dhcpv6.clients import Clients, Information
 from agents.dhcpv6.events import Forwarded, Returned
 from agents.dhcpv6.grammar import check
 from agents.dhcpv6.home import Home, HomeInformation, requested
@@ -71,7 +72,7 @@ class Relay:
         self._servers = tuple(servers)
         self._relays = frozenset(relays)
         self._clients = Clients()
-        self._strangers = Allowance(strangers)
+        self._strangers = TokenBucket(rate=strangers, burst=strangers)
         self._refusing = False
 
     # For the network access server.

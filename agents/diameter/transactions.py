@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import heapq
 from collections import OrderedDict
 from dataclasses import dataclass, field
 
 from agents.core.folding import ascii_lower
+from agents.core.timers import Timers
 from agents.diameter import dictionary as d
 from agents.diameter.wire import Message
 
@@ -47,7 +47,7 @@ class PendingTable:
     def __init__(self) -> None:
         self._by_token: dict[int, Pending] = {}
         self._by_hop: dict[int, Pending] = {}
-        self._deadlines: list[tuple[float, int]] = []
+        self._deadlines: Timers[int] = Timers()
 
     def __len__(self) -> int:
         return len(self._by_token)
@@ -55,7 +55,7 @@ class PendingTable:
     def add(self, pending: Pending) -> None:
         """Keep a request until it is answered or its deadline has come."""
         self._by_token[pending.token] = pending
-        heapq.heappush(self._deadlines, (pending.deadline, pending.token))
+        self._deadlines.set(pending.token, pending.deadline)
 
     def get(self, token: int) -> Pending | None:
         """Return the request under a token."""
@@ -90,6 +90,7 @@ class PendingTable:
         """Forget a request."""
         self.recall(pending)
         self._by_token.pop(pending.token, None)
+        self._deadlines.cancel(pending.token)
 
     def at(self, peer: str) -> list[Pending]:
         """Return the requests that wait for an answer from `peer`, oldest first."""
@@ -105,15 +106,12 @@ class PendingTable:
 
     def next_timeout(self) -> float | None:
         """Return the earliest deadline."""
-        while self._deadlines and self._deadlines[0][1] not in self._by_token:
-            heapq.heappop(self._deadlines)
-        return self._deadlines[0][0] if self._deadlines else None
+        return self._deadlines.next()
 
     def expired(self, now: float) -> list[Pending]:
         """Return the requests whose deadline has come."""
         found = []
-        while (deadline := self.next_timeout()) is not None and deadline <= now:
-            _, token = heapq.heappop(self._deadlines)
+        while (token := self._deadlines.pop(now)) is not None:
             found.append(self._by_token[token])
         return found
 
