@@ -42,8 +42,8 @@ class _Queue(Generic[K]):
         return next(iter(self._keys))
 
 
-class _Lottery(Generic[K]):
-    """Entries of one stage of a group, any of which gives way."""
+class Lottery(Generic[K]):
+    """Entries of which any gives way, drawn at the same cost however many there are."""
 
     def __init__(self, rng: random.Random) -> None:
         self._rng = rng
@@ -54,15 +54,18 @@ class _Lottery(Generic[K]):
         return len(self._keys)
 
     def add(self, key: K) -> None:
+        """Take an entry in."""
         self._places[key] = len(self._keys)
         self._keys.append(key)
 
     def remove(self, key: K) -> None:
+        """Take an entry out; the last one gets its place."""
         place, last = self._places.pop(key), self._keys.pop()
         if last != key:
             self._keys[place], self._places[last] = last, place
 
     def pick(self) -> K:
+        """Return one of the entries."""
         return self._rng.choice(self._keys)
 
 
@@ -79,7 +82,7 @@ class Quotas(Generic[K]):
         self._firm = firm
         self._rng = rng
         self._entries: dict[K, tuple[tuple[Share, ...], int]] = {}
-        self._groups: dict[Hashable, list[_Queue[K] | _Lottery[K]]] = {}
+        self._groups: dict[Hashable, list[_Queue[K] | Lottery[K]]] = {}
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -130,8 +133,8 @@ class Quotas(Generic[K]):
         stages = self._groups.get(share.group, ())
         return sum(map(len, stages)) >= share.limit
 
-    def _stage(self) -> _Queue[K] | _Lottery[K]:
-        return _Queue() if self._rng is None else _Lottery(self._rng)
+    def _stage(self) -> _Queue[K] | Lottery[K]:
+        return _Queue() if self._rng is None else Lottery(self._rng)
 
     def _next(self, share: Share) -> K | None:
         """Return the entry that gives way next in a group."""

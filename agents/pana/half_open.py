@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 
 from agents.core.machine import PeerError
+from agents.core.quotas import Lottery
 from agents.pana.config import PaaConfig
 from agents.pana.paa_session import PaaSession
 from agents.pana.places import Host, Place, host_at
@@ -14,33 +15,6 @@ GIVES_WAY_AFTER = 2.0
 
 STAGES = 3
 """How far EAP has come: no response heard, the identity, and what costs a round to the AAA."""
-
-
-class Stage:
-    """Sessions of which one can be drawn at random, at the same cost however many there are."""
-
-    def __init__(self) -> None:
-        self._sessions: list[PaaSession] = []
-        self._index: dict[PaaSession, int] = {}
-
-    def __len__(self) -> int:
-        return len(self._sessions)
-
-    def add(self, session: PaaSession) -> None:
-        """Take a session in."""
-        self._index[session] = len(self._sessions)
-        self._sessions.append(session)
-
-    def remove(self, session: PaaSession) -> None:
-        """Take a session out; the last one gets its index."""
-        index, last = self._index.pop(session), self._sessions.pop()
-        if last is not session:
-            self._sessions[index] = last
-            self._index[last] = index
-
-    def draw(self, rng: random.Random) -> PaaSession:
-        """Return one of the sessions."""
-        return self._sessions[rng.randrange(len(self._sessions))]
 
 
 class HalfOpen:
@@ -60,12 +34,11 @@ class HalfOpen:
     def __init__(self, config: PaaConfig, rng: random.Random) -> None:
         self._limit = config.max_half_open
         self._per_host = config.max_half_open_per_host
-        self._rng = rng
         self._stateless_from = 0 if config.stateless else (self._limit + 1) // 2
         self._sessions: dict[Place, PaaSession] = {}
         self._of_host: dict[Host, dict[PaaSession, float]] = {}
-        self._stages = tuple(Stage() for _ in range(STAGES))
-        self._stage_of: dict[PaaSession, Stage] = {}
+        self._stages = tuple(Lottery[PaaSession](rng) for _ in range(STAGES))
+        self._stage_of: dict[PaaSession, Lottery[PaaSession]] = {}
 
     def get(self, place: Place) -> PaaSession | None:
         """Return the session that was opened from a place."""
@@ -97,7 +70,7 @@ class HalfOpen:
         if not occupied:
             raise PeerError(f"{self._limit} PaCs have yet to confirm their success")
         crowded = [stage for stage in occupied if len(stage) > self._limit // STAGES]
-        return (crowded or occupied)[0].draw(self._rng)
+        return (crowded or occupied)[0].pick()
 
     def add(self, session: PaaSession, now: float) -> None:
         """Count a new session."""
@@ -112,7 +85,7 @@ class HalfOpen:
         stage = self._stages[min(session.authentication.responses, STAGES - 1)]
         self._put(session, None if session.admitted else stage)
 
-    def _put(self, session: PaaSession, stage: Stage | None) -> None:
+    def _put(self, session: PaaSession, stage: Lottery[PaaSession] | None) -> None:
         before = self._stage_of.get(session)
         if stage is before:
             return
