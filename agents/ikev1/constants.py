@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import Enum, IntEnum, IntFlag
 
 
-class Exchange(IntEnum):
+class ExchangeType(IntEnum):
     """Exchange types (RFC 2408 section 3.1, RFC 2409 appendix A)."""
 
     MAIN = 2
@@ -125,6 +125,6 @@ class Mode(Enum):
     AGGRESSIVE = "aggressive"
 
     @property
-    def exchange(self) -> Exchange:
+    def exchange(self) -> ExchangeType:
         """The exchange type on the wire."""
-        return Exchange.MAIN if self is Mode.MAIN else Exchange.AGGRESSIVE
+        return ExchangeType.MAIN if self is Mode.MAIN else ExchangeType.AGGRESSIVE

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from agents.core.machine import PeerError
-from agents.ikev1.constants import Exchange, NotifyType, PayloadType
+from agents.ikev1.constants import ExchangeType, NotifyType, PayloadType
 from agents.ikev1.wire import Payload
 
 _SA, _KE, _ID = PayloadType.SA, PayloadType.KE, PayloadType.ID
@@ -51,18 +51,18 @@ _QUICK: dict[int, tuple[int, int]] = {
 }
 
 RULES: dict[tuple[int, int], Rule] = {
-    (Exchange.MAIN, 1): Rule(_OFFER, (_SA,), Encryption.NEVER),
-    (Exchange.MAIN, 2): Rule(_OFFER, (_SA,), Encryption.NEVER),
-    (Exchange.MAIN, 3): Rule(_KEY, (), Encryption.NEVER),
-    (Exchange.MAIN, 4): Rule(_KEY, (), Encryption.NEVER),
-    (Exchange.MAIN, 5): Rule(_IDENTITY, (), Encryption.ALWAYS),
-    (Exchange.MAIN, 6): Rule(_IDENTITY, (), Encryption.ALWAYS),
-    (Exchange.AGGRESSIVE, 1): Rule({**_OFFER, **_KEY, _ID: _ONE}, (_SA,), Encryption.NEVER),
-    (Exchange.AGGRESSIVE, 2): Rule({**_OFFER, **_KEY, **_IDENTITY}, (_SA,), Encryption.NEVER),
-    (Exchange.AGGRESSIVE, 3): Rule({_HASH: _ONE}, (), Encryption.EITHER),
-    (Exchange.QUICK, 1): Rule(_QUICK, (_HASH, _SA), Encryption.ALWAYS),
-    (Exchange.QUICK, 2): Rule(_QUICK, (_HASH, _SA), Encryption.ALWAYS),
-    (Exchange.QUICK, 3): Rule({_HASH: _ONE}, (_HASH,), Encryption.ALWAYS),
+    (ExchangeType.MAIN, 1): Rule(_OFFER, (_SA,), Encryption.NEVER),
+    (ExchangeType.MAIN, 2): Rule(_OFFER, (_SA,), Encryption.NEVER),
+    (ExchangeType.MAIN, 3): Rule(_KEY, (), Encryption.NEVER),
+    (ExchangeType.MAIN, 4): Rule(_KEY, (), Encryption.NEVER),
+    (ExchangeType.MAIN, 5): Rule(_IDENTITY, (), Encryption.ALWAYS),
+    (ExchangeType.MAIN, 6): Rule(_IDENTITY, (), Encryption.ALWAYS),
+    (ExchangeType.AGGRESSIVE, 1): Rule({**_OFFER, **_KEY, _ID: _ONE}, (_SA,), Encryption.NEVER),
+    (ExchangeType.AGGRESSIVE, 2): Rule({**_OFFER, **_KEY, **_IDENTITY}, (_SA,), Encryption.NEVER),
+    (ExchangeType.AGGRESSIVE, 3): Rule({_HASH: _ONE}, (), Encryption.EITHER),
+    (ExchangeType.QUICK, 1): Rule(_QUICK, (_HASH, _SA), Encryption.ALWAYS),
+    (ExchangeType.QUICK, 2): Rule(_QUICK, (_HASH, _SA), Encryption.ALWAYS),
+    (ExchangeType.QUICK, 3): Rule({_HASH: _ONE}, (_HASH,), Encryption.ALWAYS),
 }
 """Rules by exchange type and the message's number in the exchange."""
 

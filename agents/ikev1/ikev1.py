@@ -14,7 +14,7 @@ from agents.ike.psk import PskEntry
 from agents.ike.selectors import Selectors
 from agents.ikev1.children import Children
 from agents.ikev1.config import Config
-from agents.ikev1.constants import Exchange
+from agents.ikev1.constants import ExchangeType
 from agents.ikev1.negotiation import Established
 from agents.ikev1.phase1_driver import Phase1Driver
 from agents.ikev1.phase2_driver import Phase2Driver
@@ -141,10 +141,10 @@ class Ikev1:
             self.events.append(Discarded(now, source[0], f"no ISAKMP message: {error}"))
             return
         header = message.header
-        if header.exchange in (Exchange.MAIN, Exchange.AGGRESSIVE):
+        if header.exchange in (ExchangeType.MAIN, ExchangeType.AGGRESSIVE):
             self._phase1.handle(message, source, now)
             return
-        if header.exchange not in (Exchange.QUICK, Exchange.INFORMATIONAL):
+        if header.exchange not in (ExchangeType.QUICK, ExchangeType.INFORMATIONAL):
             reason = f"exchange type {header.exchange}"
             self.events.append(Discarded(now, source[0], reason))
             return
@@ -152,7 +152,7 @@ class Ikev1:
         if sa is None:
             reason = "the cookies belong to no ISAKMP SA"
             self.events.append(Discarded(now, source[0], reason))
-        elif header.exchange == Exchange.QUICK:
+        elif header.exchange == ExchangeType.QUICK:
             self._phase2.handle(sa, message, now)
         elif header.encrypted and sa.sealer is not None:
             self._hear(sa, message, now)

@@ -13,7 +13,7 @@ from agents.ike.constants import Role
 from agents.ike.identities import Identity
 from agents.ike.psk import PskEntry, PskStore
 from agents.ikev1.config import Config
-from agents.ikev1.constants import Exchange, Flag, Mode
+from agents.ikev1.constants import ExchangeType, Flag, Mode
 from agents.ikev1.keys import Keys, Transcript, encrypt
 from agents.ikev1.proposals import IkeChoice
 from agents.ikev1.wire import HEADER_LENGTH, Header, Payload, SecurityAssociation, encode_chain
@@ -129,7 +129,7 @@ class Negotiation:
     state: State = field(init=False)
 
     @property
-    def exchange(self) -> Exchange:
+    def exchange(self) -> ExchangeType:
         """The exchange type on the wire."""
         return self.mode.exchange
 

@@ -12,7 +12,7 @@ from agents.ike.constants import Role
 from agents.ike.half_open import MAX_UNPROVEN, HalfOpen
 from agents.ike.selectors import Selectors
 from agents.ikev1 import aggressive_mode, events, grammar, main_mode, phase1
-from agents.ikev1.constants import Exchange, Mode, NotifyType, PayloadType, ProtocolId
+from agents.ikev1.constants import ExchangeType, Mode, NotifyType, PayloadType, ProtocolId
 from agents.ikev1.negotiation import Established, Negotiation
 from agents.ikev1.sa import Endpoint, IsakmpSa, Timer, is_fatal
 from agents.ikev1.wire import (
@@ -202,7 +202,7 @@ class Phase1Driver:
     def _respond(self, message: Message, source: Address, now: float) -> None:
         header, body, data = message
         endpoint, peer = self._endpoint, IPv6Address(source[0])
-        mode = Mode.MAIN if header.exchange == Exchange.MAIN else Mode.AGGRESSIVE
+        mode = Mode.MAIN if header.exchange == ExchangeType.MAIN else Mode.AGGRESSIVE
         try:
             payloads = decode_plain(header.next_payload, body)
             grammar.check(header.exchange, 1, payloads, encrypted=header.encrypted)
@@ -232,7 +232,7 @@ class Phase1Driver:
             header.initiator_cookie,
             header.responder_cookie,
             PayloadType.NOTIFY,
-            Exchange.INFORMATIONAL,
+            ExchangeType.INFORMATIONAL,
             0,
             self._endpoint.rng.getrandbits(32) | 1,
             HEADER_LENGTH + len(body),

@@ -22,7 +22,7 @@ from agents.ikev1.config import INTEGRITY_KEY_LENGTH, Config
 from agents.ikev1.constants import (
     LIFE_SECONDS,
     EspAttribute,
-    Exchange,
+    ExchangeType,
     Flag,
     NotifyType,
     PayloadType,
@@ -146,7 +146,7 @@ def request(
         payloads.append(Payload(PayloadType.KE, key_pair.public))
     payloads += _identities(selectors)
     message, iv = sealer.seal(
-        Exchange.QUICK,
+        ExchangeType.QUICK,
         message_id,
         sealer.first_iv(message_id),
         payloads,
@@ -249,7 +249,7 @@ def reply(
     message_id, keys = message.header.message_id, sealer.sa.keys
     payloads, covered, iv = sealer.open(message, sealer.first_iv(message_id))
     verify(keys.phase2_hash(message_id, covered), payloads)
-    grammar.check(Exchange.QUICK, 1, payloads, encrypted=True)
+    grammar.check(ExchangeType.QUICK, 1, payloads, encrypted=True)
     selectors = _requested_selectors(payloads).mirrored()
     authorise(selectors)
     offer = SecurityAssociation.decode(grammar.find(payloads, PayloadType.SA))
@@ -268,7 +268,7 @@ def reply(
         choice = replace(choice, lifetime=config.esp_lifetime)
         answers.append(_responder_lifetime(choice.lifetime, spi))
     data, iv = sealer.seal(
-        Exchange.QUICK,
+        ExchangeType.QUICK,
         message_id,
         iv,
         answers,
@@ -300,7 +300,7 @@ def complete(sealer: Sealer, quick: QuickMode, state: Requested, message: Messag
     message_id, keys = quick.message_id, sealer.sa.keys
     payloads, covered, iv = sealer.open(message, quick.iv)
     verify(keys.phase2_hash(message_id, covered, state.nonce), payloads)
-    grammar.check(Exchange.QUICK, 2, payloads, encrypted=True)
+    grammar.check(ExchangeType.QUICK, 2, payloads, encrypted=True)
     answer = SecurityAssociation.decode(grammar.find(payloads, PayloadType.SA))
     choice = accept_esp(state.offer, answer)
     if grammar.find_all(payloads, PayloadType.ID) and (
@@ -311,7 +311,11 @@ def complete(sealer: Sealer, quick: QuickMode, state: Requested, message: Messag
     shared = _shared(state.key_pair, payloads)
     choice = replace(choice, lifetime=_shorter_lifetime(choice.lifetime, payloads))
     data, quick.iv = sealer.seal(
-        Exchange.QUICK, message_id, iv, (), digest=lambda _: keys.phase2_hash3(message_id, nonces)
+        ExchangeType.QUICK,
+        message_id,
+        iv,
+        (),
+        digest=lambda _: keys.phase2_hash3(message_id, nonces),
     )
     spis = (quick.spi, choice.spi)
     quick.state = Done(
@@ -324,7 +328,7 @@ def confirm(sealer: Sealer, quick: QuickMode, state: Replied, message: Message) 
     """Take message 3 as the responder; `quick` is done then."""
     payloads, _, quick_iv = sealer.open(message, quick.iv)
     verify(state.hash3, payloads)
-    grammar.check(Exchange.QUICK, 3, payloads, encrypted=True)
+    grammar.check(ExchangeType.QUICK, 3, payloads, encrypted=True)
     quick.iv, quick.state = quick_iv, Done(state.pair)
 
 

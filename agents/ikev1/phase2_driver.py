@@ -11,7 +11,7 @@ from agents.ike.half_open import MAX_UNPROVEN
 from agents.ike.selectors import Selectors
 from agents.ikev1 import events, grammar, phase2
 from agents.ikev1.children import Children
-from agents.ikev1.constants import Exchange, NotifyType, PayloadType, ProtocolId
+from agents.ikev1.constants import ExchangeType, NotifyType, PayloadType, ProtocolId
 from agents.ikev1.phase2 import Done, Replied, Requested, Sealer
 from agents.ikev1.sa import Child, Endpoint, IsakmpSa, QuickRecord, Timer
 from agents.ikev1.wire import Deletion, Message, Notification, Payload
@@ -234,7 +234,7 @@ class Phase2Driver:
             return
         message_id = self._new_id(sa)
         message, _ = sealer.seal(
-            Exchange.INFORMATIONAL,
+            ExchangeType.INFORMATIONAL,
             message_id,
             sealer.first_iv(message_id),
             [payload],

@@ -11,7 +11,7 @@ from agents.core.reader import WireError
 from agents.crypto import dh
 from agents.ikev2 import child, events
 from agents.ikev2.auth import check_nonce
-from agents.ikev2.constants import Exchange, NotifyType, PayloadType
+from agents.ikev2.constants import ExchangeType, NotifyType, PayloadType
 from agents.ikev2.errors import WrongGroupError, temporary
 from agents.ikev2.grammar import Contents, Form
 from agents.ikev2.ike_sa_manager import IkeSaManager
@@ -60,7 +60,7 @@ class ChildCreate:
             ke = KeyExchange(group, key_pair.public)
             payloads.append(Payload(PayloadType.KE, ke.encode()))
         payloads += selectors
-        self._tasks.request(sa, Exchange.CREATE_CHILD_SA, payloads, requested, now)
+        self._tasks.request(sa, ExchangeType.CREATE_CHILD_SA, payloads, requested, now)
 
     def complete(
         self, sa: IkeSa, requested: ChildRequested, contents: Contents, now: float

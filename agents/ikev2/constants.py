@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import IntEnum, IntFlag
 
 
-class Exchange(IntEnum):
+class ExchangeType(IntEnum):
     """Exchange types (section 3.1)."""
 
     IKE_SA_INIT = 34

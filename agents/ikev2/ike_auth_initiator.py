@@ -28,7 +28,7 @@ from agents.ikev2.certificates import (
     refused,
     request_payloads,
 )
-from agents.ikev2.constants import Exchange, NotifyType, PayloadType
+from agents.ikev2.constants import ExchangeType, NotifyType, PayloadType
 from agents.ikev2.grammar import Contents, Form
 from agents.ikev2.ike_sa_manager import IkeSaManager
 from agents.ikev2.payloads import Authentication, Notification
@@ -94,7 +94,7 @@ class AuthInitiator:
         return request + notes + offer + selectors
 
     def _request(self, sa: IkeSa, payloads: Sequence[Payload], now: float) -> None:
-        self._tasks.request(sa, Exchange.IKE_AUTH, payloads, Initial(), now)
+        self._tasks.request(sa, ExchangeType.IKE_AUTH, payloads, Initial(), now)
 
     def handle(self, sa: IkeSa, contents: Contents, now: float) -> None:
         """Take an authentic response."""

@@ -15,7 +15,7 @@ from agents.ike.half_open import MAX_UNPROVEN
 from agents.ikev2 import events
 from agents.ikev2.auth import check_nonce
 from agents.ikev2.certificates import request_payloads
-from agents.ikev2.constants import Exchange, NotifyType, PayloadType
+from agents.ikev2.constants import ExchangeType, NotifyType, PayloadType
 from agents.ikev2.cookies import Cookies
 from agents.ikev2.errors import error_notification
 from agents.ikev2.grammar import Contents, Form
@@ -91,7 +91,7 @@ class InitInitiator:
             payloads.insert(0, Notification(NotifyType.COOKIE, state.cookie).payload())
         if self._sas.credentials.trusted:
             payloads.append(announcement().payload())
-        self._tasks.request(sa, Exchange.IKE_SA_INIT, payloads, Initial(), now)
+        self._tasks.request(sa, ExchangeType.IKE_SA_INIT, payloads, Initial(), now)
 
     def handle(self, sa: IkeSa, message: Message, source: Address, now: float) -> None:
         """Take a response; nothing in it is authentic yet."""

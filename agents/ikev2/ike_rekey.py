@@ -13,7 +13,7 @@ from agents.ikev2 import events
 from agents.ikev2.auth import check_nonce
 from agents.ikev2.child_create import MAX_ATTEMPTS
 from agents.ikev2.config import IkeProposal
-from agents.ikev2.constants import Exchange, NotifyType, PayloadType
+from agents.ikev2.constants import ExchangeType, NotifyType, PayloadType
 from agents.ikev2.errors import WrongGroupError, temporary
 from agents.ikev2.grammar import Contents, Form
 from agents.ikev2.ike_sa_manager import IkeSaManager, Timer
@@ -68,7 +68,7 @@ class IkeRekey:
             Payload(PayloadType.NONCE, requested.nonce),
             Payload(PayloadType.KE, KeyExchange(group, pair.public).encode()),
         ]
-        self._tasks.request(sa, Exchange.CREATE_CHILD_SA, payloads, requested, now)
+        self._tasks.request(sa, ExchangeType.CREATE_CHILD_SA, payloads, requested, now)
 
     def complete(
         self, sa: IkeSa, requested: IkeRekeyRequested, contents: Contents, now: float

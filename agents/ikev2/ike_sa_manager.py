@@ -14,7 +14,7 @@ from agents.ike.constants import LOWEST_ESP_SPI, Role
 from agents.ike.half_open import HalfOpen
 from agents.ikev2 import events
 from agents.ikev2.config import Allocate, Config, Credentials, IkeProposal
-from agents.ikev2.constants import Exchange, PayloadType, ProtocolId
+from agents.ikev2.constants import ExchangeType, PayloadType, ProtocolId
 from agents.ikev2.keys import IkeKeys
 from agents.ikev2.payloads import Deletion
 from agents.ikev2.sa import (
@@ -267,7 +267,7 @@ class IkeSaManager(ike.Endpoint[Config, TimerKey]):
         """Send an INFORMATIONAL request whose response is not waited for."""
         header = Header(
             *sa.spis,
-            Exchange.INFORMATIONAL,
+            ExchangeType.INFORMATIONAL,
             sa.window.next_id,
             initiator=sa.initiator,
             response=False,

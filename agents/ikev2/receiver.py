@@ -5,7 +5,7 @@ from __future__ import annotations
 from agents.core.machine import Address, PeerError
 from agents.core.reader import WireError
 from agents.ike.half_open import MAX_UNPROVEN
-from agents.ikev2.constants import Exchange, NotifyType, PayloadType
+from agents.ikev2.constants import ExchangeType, NotifyType, PayloadType
 from agents.ikev2.grammar import Contents
 from agents.ikev2.ike_auth_initiator import AuthInitiator
 from agents.ikev2.ike_auth_responder import AuthResponder
@@ -42,7 +42,7 @@ class Receiver:
                 self._init_responder.refuse(error.header, source, note)
             return
         header = message.header
-        if header.exchange == Exchange.IKE_SA_INIT and not header.response:
+        if header.exchange == ExchangeType.IKE_SA_INIT and not header.response:
             if header.initiator:
                 self._init_responder.handle(message, source, now)
             else:
@@ -54,7 +54,7 @@ class Receiver:
             self._init_responder.disown(message, source, now)
         elif sa.initiator == header.initiator:
             sas.discard(source, "the SPIs belong to no IKE SA", now)
-        elif header.exchange == Exchange.IKE_SA_INIT:
+        elif header.exchange == ExchangeType.IKE_SA_INIT:
             self.init_initiator.handle(sa, message, source, now)
         elif (header.spi_i, header.spi_r) != sa.spis:
             sas.discard(source, "one of the SPIs is another", now)
@@ -132,11 +132,11 @@ class Receiver:
 
     def _take_request(self, sa: IkeSa, exchange: int, contents: Contents, now: float) -> None:
         match exchange, isinstance(sa.state, Established):
-            case Exchange.IKE_AUTH, False:
+            case ExchangeType.IKE_AUTH, False:
                 self.auth_responder.handle(sa, contents, now)
-            case Exchange.INFORMATIONAL, False:
+            case ExchangeType.INFORMATIONAL, False:
                 self.auth_responder.handle_end(sa, contents, now)
-            case ((Exchange.CREATE_CHILD_SA | Exchange.INFORMATIONAL), True):
+            case ((ExchangeType.CREATE_CHILD_SA | ExchangeType.INFORMATIONAL), True):
                 self._tasks.handle_request(sa, exchange, contents, now)
             case _:
                 reason = f"exchange type {exchange} out of turn"

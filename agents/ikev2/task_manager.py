@@ -11,7 +11,7 @@ from agents.ikev2 import events
 from agents.ikev2.child_create import ChildCreate
 from agents.ikev2.child_delete import ChildDelete
 from agents.ikev2.child_rekey import ChildRekey
-from agents.ikev2.constants import Exchange, NotifyType, PayloadType, ProtocolId
+from agents.ikev2.constants import ExchangeType, NotifyType, PayloadType, ProtocolId
 from agents.ikev2.dpd import Dpd
 from agents.ikev2.errors import error_notification
 from agents.ikev2.grammar import Contents, Form
@@ -85,7 +85,7 @@ class TaskManager:
         now: float,
     ) -> None:
         """Send an INFORMATIONAL request."""
-        self.request(sa, Exchange.INFORMATIONAL, payloads, task, now)
+        self.request(sa, ExchangeType.INFORMATIONAL, payloads, task, now)
 
     def finish_request(self, sa: IkeSa) -> None:
         """Note that the response to the request under way has come, or is not waited for."""
@@ -254,7 +254,7 @@ class TaskManager:
     def handle_request(self, sa: IkeSa, exchange: int, contents: Contents, now: float) -> None:
         """Take an authentic request and answer it."""
         try:
-            if exchange == Exchange.INFORMATIONAL:
+            if exchange == ExchangeType.INFORMATIONAL:
                 contents.check(Form.INFORMATIONAL)
                 self._answer_informational(sa, contents, now)
             else:

@@ -9,7 +9,7 @@ from agents.core.machine import Discarded, PeerError
 from agents.core.reader import Reader, WireError
 from agents.ike.identities import Identity
 from agents.ikev1 import Config, IkeProposal, Mode, grammar
-from agents.ikev1.constants import Exchange, IkeAttribute, PayloadType
+from agents.ikev1.constants import ExchangeType, IkeAttribute, PayloadType
 from agents.ikev1.proposals import accept_ike, choose_ike, offer_ike
 from agents.ikev1.wire import (
     Attribute,
@@ -109,7 +109,9 @@ def test_an_attribute_of_any_length_in_the_first_message(kind, octets):
     long = Attribute(kind, b"\xff" * octets, False)
     offer = replace(proposal, transforms=(replace(transform, attributes=(*kept, long)), transform))
     body = encode_chain([Payload(PayloadType.SA, SecurityAssociation((offer,)).encode())])
-    header = Header(bytes(range(8)), bytes(8), PayloadType.SA, Exchange.MAIN, 0, 0, 28 + len(body))
+    header = Header(
+        bytes(range(8)), bytes(8), PayloadType.SA, ExchangeType.MAIN, 0, 0, 28 + len(body)
+    )
     peers = Peers()
     peers.ha.handle_message(header.encode() + body, (str(COA), 500), 0.0)
     assert names(peers.ha) == ["Phase1Started"]
@@ -182,21 +184,21 @@ def test_flipped_bits_never_raise(config):
 def test_payloads_that_the_message_must_not_have():
     sa = Payload(PayloadType.SA, offers()[0].encode())
     with pytest.raises(PeerError, match="KE payload"):
-        grammar.check(Exchange.MAIN, 1, [sa, Payload(PayloadType.KE, b"")], encrypted=False)
+        grammar.check(ExchangeType.MAIN, 1, [sa, Payload(PayloadType.KE, b"")], encrypted=False)
     with pytest.raises(PeerError, match="0 SA payloads"):
-        grammar.check(Exchange.MAIN, 1, [], encrypted=False)
+        grammar.check(ExchangeType.MAIN, 1, [], encrypted=False)
     with pytest.raises(PeerError, match="2 SA payloads"):
-        grammar.check(Exchange.MAIN, 1, [sa, sa], encrypted=False)
+        grammar.check(ExchangeType.MAIN, 1, [sa, sa], encrypted=False)
     with pytest.raises(PeerError, match="out of order"):
-        grammar.check(Exchange.MAIN, 1, [Payload(PayloadType.VENDOR, b""), sa], encrypted=False)
+        grammar.check(ExchangeType.MAIN, 1, [Payload(PayloadType.VENDOR, b""), sa], encrypted=False)
     with pytest.raises(PeerError, match="encrypted"):
-        grammar.check(Exchange.MAIN, 1, [sa], encrypted=True)
+        grammar.check(ExchangeType.MAIN, 1, [sa], encrypted=True)
 
 
 @pytest.mark.parametrize("kind", [6, 7, 11, 12, 13, 20, 21, 130, 131, 200])
 def test_payloads_that_are_tolerated(kind):
     sa = Payload(PayloadType.SA, offers()[0].encode())
-    grammar.check(Exchange.MAIN, 1, [sa, Payload(kind, b"anything")], encrypted=False)
+    grammar.check(ExchangeType.MAIN, 1, [sa, Payload(kind, b"anything")], encrypted=False)
 
 
 def test_an_answer_that_alters_the_offer_is_refused():

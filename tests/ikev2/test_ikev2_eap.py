@@ -6,7 +6,7 @@ import pytest
 
 from agents.core.machine import Discarded
 from agents.ikev2 import EapEnded, EapResponse, Failed, Grant, IkeDeleted, IkeEstablished
-from agents.ikev2.constants import Exchange, PayloadType
+from agents.ikev2.constants import ExchangeType, PayloadType
 from agents.ikev2.wire import Header, Payload
 from tests.ike import COA, ENDS, HA, HOA, find
 from tests.ikev2.peers import ASSIGN, assert_up, pairs
@@ -132,7 +132,7 @@ def test_a_peer_that_does_not_wait_for_answers_asks_for_nothing(people, authorit
     peers.connect(3.0, eap=eap_peer(authority), remote_identity=HA_NAME)
     (mn,) = peers.mn.sas.table.values()
     for number in range(2, 20):
-        header = Header(*mn.spis, Exchange.IKE_AUTH, number, initiator=True, response=False)
+        header = Header(*mn.spis, ExchangeType.IKE_AUTH, number, initiator=True, response=False)
         packet = Payload(PayloadType.EAP, bytes((2, number, 0, 6, 13, 0)))
         peers.ha.handle_message(mn.keymat.sealer.seal(header, [packet]), ENDS[0], 3.0)
     assert len(find(peers.ha, EapResponse)) == 1

@@ -16,7 +16,7 @@ from agents.ikev2 import (
     child,
     errors,
 )
-from agents.ikev2.constants import Exchange, PayloadType
+from agents.ikev2.constants import ExchangeType, PayloadType
 from agents.ikev2.ike_sa_manager import Timer
 from agents.ikev2.wire import Header, Payload
 from tests.ike import COA, ENDS, HA, find, names
@@ -385,7 +385,7 @@ def test_an_unreadable_response_is_a_failure(what):
     peers.connect(1.0)
     getattr(peers.mn, what)(HA, 1.0)
     (theirs,) = peers.ha.sas.table.values()
-    header = Header(*theirs.spis, Exchange.CREATE_CHILD_SA, 2, initiator=False, response=True)
+    header = Header(*theirs.spis, ExchangeType.CREATE_CHILD_SA, 2, initiator=False, response=True)
     broken = theirs.keymat.sealer.seal(header, [Payload(PayloadType.NOTIFY, b"")])
     peers.mn.handle_message(broken, ENDS[1], 1.0)
     assert len(find(peers.mn, Failed)) == 1

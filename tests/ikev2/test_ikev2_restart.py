@@ -7,7 +7,7 @@ import pytest
 
 from agents.core.machine import Discarded
 from agents.ikev2 import Failed, IkeDeleted, Ikev2
-from agents.ikev2.constants import Exchange, NotifyType, PayloadType
+from agents.ikev2.constants import ExchangeType, NotifyType, PayloadType
 from agents.ikev2.payloads import Notification
 from agents.ikev2.wire import Header, encode_plain, split_datagram
 from tests.ike import COA, ENDS, HA, find
@@ -116,7 +116,7 @@ def test_a_forged_denial_has_no_answer_and_causes_one_test_in_a_while():
     for _ in range(100):
         forge(peers, 5.0)
     (probe,) = (data for data, _ in peers.mn.outbox)
-    assert (header(probe).exchange, header(probe).response) == (Exchange.INFORMATIONAL, False)
+    assert (header(probe).exchange, header(probe).response) == (ExchangeType.INFORMATIONAL, False)
     for tenth in range(50, 650):
         peers.link.run(tenth / 10)
         forge(peers, tenth / 10)

@@ -15,7 +15,7 @@ from agents.core.reader import WireError
 from agents.ike.identities import Identity
 from agents.ikev2 import Config, EspProposal, Failed, IkeDeleted, IkeEstablished, IkeProposal
 from agents.ikev2.certificates import identity_of
-from agents.ikev2.constants import ConfigType, Exchange, NotifyType, PayloadType
+from agents.ikev2.constants import ConfigType, ExchangeType, NotifyType, PayloadType
 from agents.ikev2.grammar import Contents, Form
 from agents.ikev2.payloads import (
     Authentication,
@@ -517,7 +517,9 @@ def test_proposals_are_limited():
 
 def test_what_is_from_the_future_is_refused_in_clear():
     """RFC 7296 section 2.5; responses are not answered."""
-    header = Header(b"8 octets", bytes(8), Exchange.IKE_SA_INIT, 0, initiator=True, response=False)
+    header = Header(
+        b"8 octets", bytes(8), ExchangeType.IKE_SA_INIT, 0, initiator=True, response=False
+    )
     critical = encode_plain(header, [Payload(222, b"", critical=True)])
     later = bytearray(encode_plain(header, []))
     later[17] = 0x30

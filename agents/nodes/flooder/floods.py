@@ -27,7 +27,7 @@ from agents.ikev2 import wire as ikev2
 from agents.ikev2.addresses import request_payload
 from agents.ikev2.child import TRANSPORT
 from agents.ikev2.config import Config as IkeV2Config
-from agents.ikev2.constants import Exchange, NotifyType, PayloadType
+from agents.ikev2.constants import ExchangeType, NotifyType, PayloadType
 from agents.ikev2.grammar import Contents
 from agents.ikev2.ike_sa_manager import NONCE_LENGTH
 from agents.ikev2.keys import IkeKeys
@@ -188,7 +188,7 @@ class Ikev2Init:
         """Return an IKE_SA_INIT request."""
         spi = self._spis + number.to_bytes(ikev2.SPI_LENGTH // 2)
         header = ikev2.Header(
-            spi, ikev2.NO_SPI, Exchange.IKE_SA_INIT, 0, initiator=True, response=False
+            spi, ikev2.NO_SPI, ExchangeType.IKE_SA_INIT, 0, initiator=True, response=False
         )
         first = [Notification(NotifyType.COOKIE, cookie).payload()] if cookie else []
         return ikev2.encode_plain(header, [*first, *self._payloads])
@@ -197,7 +197,7 @@ class Ikev2Init:
         """Return the request with the cookie that the responder asks for."""
         try:
             message = ikev2.split_datagram(data)
-            if message.header.exchange != Exchange.IKE_SA_INIT:
+            if message.header.exchange != ExchangeType.IKE_SA_INIT:
                 return None
             contents = Contents.of(ikev2.decode_chain(message.first, message.body))
             cookie = contents.note(NotifyType.COOKIE)
@@ -239,7 +239,7 @@ class Ikev2Auth(Ikev2Init):
         keys = IkeKeys.derive(proposal, shared, nonces, (header.spi_i, header.spi_r))
         sealer = Sealer(proposal, keys, self._rng, initiator=True)
         request = replace(
-            header, exchange=Exchange.IKE_AUTH, message_id=1, initiator=True, response=False
+            header, exchange=ExchangeType.IKE_AUTH, message_id=1, initiator=True, response=False
         )
         return sealer.seal(request, self._requests)
 
