@@ -15,9 +15,9 @@ from agents.ike.selectors import Selectors
 from agents.ikev1.children import Children
 from agents.ikev1.config import Config
 from agents.ikev1.constants import ExchangeType
+from agents.ikev1.isakmp_sa_manager import IsakmpSaManager
 from agents.ikev1.negotiation import Established
-from agents.ikev1.phase1_driver import Phase1Driver
-from agents.ikev1.phase2_driver import Phase2Driver
+from agents.ikev1.phase2 import Phase2
 from agents.ikev1.sa import Endpoint, IsakmpSa, Timer
 from agents.ikev1.wire import Message, split_datagram
 
@@ -41,8 +41,8 @@ class Ikev1:
         self.outbox = self._endpoint.outbox
         self.events = self._endpoint.events
         self._children = Children(self._endpoint)
-        self._phase2 = Phase2Driver(self._endpoint, self._children, self._dead)
-        self._phase1 = Phase1Driver(self._endpoint, self._established, self._phase2.abandon)
+        self._phase2 = Phase2(self._endpoint, self._children, self._dead)
+        self._sas = IsakmpSaManager(self._endpoint, self._established, self._phase2.abandon)
 
     @property
     def local(self) -> IPv6Address:
@@ -82,21 +82,21 @@ class Ikev1:
         Without `selectors`, phase 1 is all.
         """
         selectors = Selectors(*selectors) if selectors else None
-        sa = self._phase1.usable(peer, now)
+        sa = self._sas.usable(peer, now)
         if sa is not None:
             if selectors:
                 self._phase2.initiate(sa, selectors, now)
             return
         alone = self._endpoint.config.initial_contact and not self._children.of_peer(peer)
-        self._phase1.initiate(peer, selectors, now, initial_contact=alone)
+        self._sas.initiate(peer, selectors, now, initial_contact=alone)
 
     def connected(self, peer: IPv6Address) -> bool:
         """Return whether an ISAKMP SA with a peer is up, or is being made."""
-        return bool(self._phase1.of_peer(peer))
+        return bool(self._sas.of_peer(peer))
 
     def secured(self, peer: IPv6Address) -> bool:
         """Return whether there are ESP SAs with a peer, or the local host is making some."""
-        making = any(sa.pending or sa.sealer is None for sa in self._phase1.of_peer(peer))
+        making = any(sa.pending or sa.sealer is None for sa in self._sas.of_peer(peer))
         return making or bool(self._children.of_peer(peer))
 
     def delete(self, peer: IPv6Address, now: float, selectors: Selectors | None = None) -> None:
@@ -105,9 +105,9 @@ class Ikev1:
         Negotiations that run end as failed when no selectors are given.
         """
         doomed = [c for c in self._children.of_peer(peer) if selectors in (None, c.selectors)]
-        self._phase2.delete(self._phase1.established(peer), doomed, "deleted", now)
+        self._phase2.delete(self._sas.established(peer), doomed, "deleted", now)
         if selectors is None:
-            for sa in self._phase1.of_peer(peer):
+            for sa in self._sas.of_peer(peer):
                 self._end(sa, "deleted", now)
 
     def delete_identity(self, identity: str, now: float) -> None:
@@ -116,7 +116,7 @@ class Ikev1:
         It is gone when this returns, and the peer is told once: nothing waits for an answer.
         """
         holder = canonical_identity(identity)
-        sas = self._phase1.of_holder(holder)
+        sas = self._sas.of_holder(holder)
         up = [sa for sa in sas if sa.sealer is not None]
         doomed = self._children.of_holder(holder)
         self._phase2.delete(up[-1] if up else None, doomed, "deleted", now)
@@ -125,13 +125,13 @@ class Ikev1:
 
     def _end(self, sa: IsakmpSa, reason: str, now: float) -> None:
         if sa.sealer is None:
-            self._phase1.fail(sa, reason, now)
+            self._sas.fail(sa, reason, now)
         else:
             self._delete_isakmp(sa, reason, now)
 
     def _delete_isakmp(self, sa: IsakmpSa, reason: str, now: float) -> None:
         self._phase2.delete_isakmp(sa)
-        self._phase1.remove(sa, reason, now)
+        self._sas.remove(sa, reason, now)
 
     def handle_message(self, data: bytes, source: Address, now: float) -> None:
         """Take one datagram from `source`."""
@@ -142,13 +142,13 @@ class Ikev1:
             return
         header = message.header
         if header.exchange in (ExchangeType.MAIN, ExchangeType.AGGRESSIVE):
-            self._phase1.handle(message, source, now)
+            self._sas.handle(message, source, now)
             return
         if header.exchange not in (ExchangeType.QUICK, ExchangeType.INFORMATIONAL):
             reason = f"exchange type {header.exchange}"
             self.events.append(Discarded(now, source[0], reason))
             return
-        sa = self._phase1.find(header, source)
+        sa = self._sas.find(header, source)
         if sa is None:
             reason = "the cookies belong to no ISAKMP SA"
             self.events.append(Discarded(now, source[0], reason))
@@ -157,19 +157,19 @@ class Ikev1:
         elif header.encrypted and sa.sealer is not None:
             self._hear(sa, message, now)
         else:
-            self._phase1.hear_unprotected(sa, message, now)
+            self._sas.hear_unprotected(sa, message, now)
 
     def _hear(self, sa: IsakmpSa, message: Message, now: float) -> None:
         cookies = self._phase2.hear(sa, message, now)
-        for other in self._phase1.of_holder(sa.holder) if cookies else ():
+        for other in self._sas.of_holder(sa.holder) if cookies else ():
             if other.n.initiator_cookie + other.n.responder_cookie in cookies:
-                self._phase1.remove(other, "deleted by the peer", now)
+                self._sas.remove(other, "deleted by the peer", now)
 
     def _established(self, sa: IsakmpSa, now: float) -> None:
         state = sa.n.state
         if isinstance(state, Established) and state.initial_contact:
             self._forget_others(sa, now)
-        up = [s for s in self._phase1.of_holder(sa.holder) if s.sealer is not None]
+        up = [s for s in self._sas.of_holder(sa.holder) if s.sealer is not None]
         for old in up[: -self._endpoint.config.sas_per_peer]:
             self._delete_isakmp(old, "replaced by newer ones", now)
         pending, sa.pending = sa.pending, []
@@ -181,14 +181,14 @@ class Ikev1:
 
     def _forget_others(self, sa: IsakmpSa, now: float) -> None:
         """Drop what a peer that has started afresh cannot know any more (RFC 2407, 4.6.3.3)."""
-        for other in self._phase1.of_holder(sa.holder):
+        for other in self._sas.of_holder(sa.holder):
             if other is not sa and other.n.role is Role.RESPONDER and other.sealer is not None:
-                self._phase1.remove(other, "the peer has started afresh", now)
+                self._sas.remove(other, "the peer has started afresh", now)
         for child in self._children.of_holder(sa.holder):
             self._children.remove(child, "the peer has started afresh", now)
 
     def _dead(self, sa: IsakmpSa, now: float) -> None:
-        self._phase1.remove(sa, "the peer does not answer", now)
+        self._sas.remove(sa, "the peer does not answer", now)
 
     def next_timeout(self) -> float | None:
         """Return the earliest deadline, or None if no timer runs."""
@@ -202,13 +202,13 @@ class Ikev1:
     def _expire(self, timer: Timer, cookie: bytes, number: int, now: float) -> None:
         match timer:
             case Timer.RETRANSMIT:
-                self._phase1.retransmit(cookie, now)
+                self._sas.retransmit(cookie, now)
             case Timer.GIVE_UP:
-                self._phase1.give_up(cookie, now)
+                self._sas.give_up(cookie, now)
             case Timer.CHILD_REKEY | Timer.CHILD_EXPIRES:
                 self._child_ages(timer, number, now)
             case _:
-                if (sa := self._phase1.get(cookie)) is not None:
+                if (sa := self._sas.get(cookie)) is not None:
                     self._sa_ages(timer, sa, number, now)
 
     def _sa_ages(self, timer: Timer, sa: IsakmpSa, message_id: int, now: float) -> None:
@@ -224,7 +224,7 @@ class Ikev1:
         if child is None:
             return
         if timer is Timer.CHILD_EXPIRES:
-            over = self._phase1.established(child.peer)
+            over = self._sas.established(child.peer)
             self._phase2.delete(over, [child], "expired", now)
             return
         # Once more, should this attempt come to nothing before the SAs expire.

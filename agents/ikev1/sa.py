@@ -16,7 +16,7 @@ from agents.ike.selectors import Selectors
 from agents.ikev1.config import Config
 from agents.ikev1.constants import NotifyType
 from agents.ikev1.negotiation import Established, Negotiation
-from agents.ikev1.phase2 import QuickMode, Sealer
+from agents.ikev1.quick_mode import QuickMode, Sealer
 from agents.ikev1.wire import Message
 
 

@@ -151,7 +151,7 @@ def test_deletion_names_nobody_elses_sas(two):
     """The cookies of A's ISAKMP SA are on the wire for B to read, and A's SPIs too."""
     ha, a, b = two
     (pair,) = (e.pair for e in find(a, ChildEstablished))
-    ((own,), (theirs,)) = (m._phase1.of_peer(HA) for m in (b, a))
+    ((own,), (theirs,)) = (m._sas.of_peer(HA) for m in (b, a))
     cookies = theirs.n.initiator_cookie + theirs.n.responder_cookie
     for deletion in (
         Deletion(ProtocolId.ESP, (pair.inbound.spi.to_bytes(4),)),

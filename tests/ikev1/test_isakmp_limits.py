@@ -55,7 +55,7 @@ def gets_in(ha: Ikev1, local, now: float, config: Config = FAST, seed: int = 471
 
 def half_open(ha: Ikev1) -> int:
     """Return how many negotiations a responder has under way."""
-    return len(ha._phase1._sas) - len(find(ha, Phase1Established))
+    return len(ha._sas._sas) - len(find(ha, Phase1Established))
 
 
 @pytest.mark.parametrize("config", [FAST, AGGRESSIVE], ids=["main", "aggressive"])
@@ -178,7 +178,7 @@ def test_neighbours_get_in_while_the_hosts_of_a_link_fill_it():
             seeds = range(1000 * second + 20 * number, 1000 * second + 20 * number + 10)
             answering(ha, address, seeds, now, fail=bool(number % 2))
             ha.outbox.clear()
-        assert len(ha._phase1._unproven) == 64
+        assert len(ha._sas._unproven) == 64
         assert gets_in(ha, COA, now, seed=4711 + second)
 
 

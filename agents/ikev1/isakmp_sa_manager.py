@@ -34,7 +34,7 @@ OnRemoved = Callable[[IsakmpSa, str, float], None]
 _GIVES_WAY = "it gives way to newer negotiations"
 
 
-class Phase1Driver:
+class IsakmpSaManager:
     """Runs every phase 1 negotiation and keeps the ISAKMP SAs that come of them."""
 
     def __init__(
