@@ -45,7 +45,7 @@ LEASE_MARGIN = 300.0
 """Seconds by which a lease outlasts the Session-Timeout of its answer.
 
 Whoever gets the answer counts from then on: it may come a round of EAP later than the lease, and be
-repeated for as long as a Diameter server knows duplicates (`Timers.duplicates`, 240 s).
+repeated for as long as a Diameter server knows duplicates (`DiameterTimers.duplicates`, 240 s).
 """
 
 

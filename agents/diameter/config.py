@@ -16,7 +16,7 @@ TLS_PORT = 5868
 
 
 @dataclass(frozen=True, slots=True)
-class Timers:
+class DiameterTimers:
     """Deadlines in seconds (RFC 6733 section 12, RFC 3539 section 3.4.1).
 
     `watchdog` is Twinit; the RFC wants at least 6. `reconnect` is Tc, to which the pauses between
@@ -96,7 +96,7 @@ class NodeConfig:
     product: str = "mip6lab"
     origin_state_id: int | None = None
     maximum_message: int = MAXIMUM_LENGTH
-    timers: Timers = field(default_factory=Timers)
+    timers: DiameterTimers = field(default_factory=DiameterTimers)
 
     @property
     def advertised(self) -> tuple[int, ...]:

@@ -6,7 +6,7 @@ import random
 from math import inf
 
 from agents.core.machine import Retransmission, Timing
-from agents.diameter.config import Timers
+from agents.diameter.config import DiameterTimers
 
 _JITTER = 0.25
 """By so much of itself a pause is longer or shorter: a server's clients do not return at once."""
@@ -20,7 +20,7 @@ class Reconnection:
     A peer that has asked to be left alone is, until a message waits for it.
     """
 
-    def __init__(self, timers: Timers, rng: random.Random) -> None:
+    def __init__(self, timers: DiameterTimers, rng: random.Random) -> None:
         self.at: float | None = None
         self._timers = timers
         self._rng = rng

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import Enum, auto
 
-from agents.diameter.config import Timers
+from agents.diameter.config import DiameterTimers
 
 
 class State(Enum):
@@ -128,7 +128,7 @@ COMING_STATES = frozenset(
 """Those in which a connection comes up, or fails."""
 
 
-def patience(state: State, timers: Timers) -> float | None:
+def patience(state: State, timers: DiameterTimers) -> float | None:
     """Return how long a state may last, in seconds; None: for ever."""
     return {
         State.WAIT_CONN_ACK: timers.connect,

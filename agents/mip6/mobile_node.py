@@ -28,8 +28,8 @@ _MAX_SEQUENCE_RETRIES = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Timers:
-    """Timers in seconds by their names in sections 12 and 13.
+class BindingTimers:
+    """Times in seconds by their names in sections 12 and 13.
 
     `refresh` is the part of the granted lifetime after which the binding is refreshed (section
     11.7.1: "well before the expiration"), `patience` how long one registration is tried.
@@ -129,7 +129,7 @@ class HomeRegistration:
         *,
         lifetime: float,
         rng: random.Random,
-        timers: Timers | None = None,
+        timers: BindingTimers | None = None,
         link_local: IPv6Address | None = None,
         key_management: bool = False,
     ) -> None:
@@ -140,7 +140,7 @@ class HomeRegistration:
         self.home_agent = home_agent
         self.care_of = care_of
         self._lifetime = _whole_units(lifetime)
-        self._timers = timers or Timers()
+        self._timers = timers or BindingTimers()
         self._link_local = link_local is not None and _identifier(link_local) == _identifier(
             home_address
         )

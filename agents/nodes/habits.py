@@ -14,7 +14,7 @@ import msgspec
 
 from agents.core.documents import DocumentError, fit
 from agents.core.settings import zero_or
-from agents.mip6.mobile_node import Timers
+from agents.mip6.mobile_node import BindingTimers
 
 Seconds = Annotated[float, msgspec.Meta(ge=0, le=60)]
 Profile = Literal["modern", "paper2006"]
@@ -65,9 +65,9 @@ class Habits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         zero_or(0.05, processor_ghz=self.processor_ghz)
 
     @property
-    def timers(self) -> Timers:
+    def timers(self) -> BindingTimers:
         """The timers of the home registration."""
-        return Timers(first=2.0) if self.binding_timer == "shisa" else Timers()
+        return BindingTimers(first=2.0) if self.binding_timer == "shisa" else BindingTimers()
 
 
 PROFILES: Mapping[Profile, Habits] = {

@@ -6,7 +6,7 @@ from ipaddress import IPv6Address
 
 from agents.bootstrap.assignment import Assignment
 from agents.diameter import dictionary as d
-from agents.diameter.config import NodeConfig, PeerConfig, Timers
+from agents.diameter.config import DiameterTimers, NodeConfig, PeerConfig
 from agents.diameter.dictionary import Mip6Feature
 from agents.diameter.eap import DiameterEapAnswer, DiameterEapRequest
 from agents.diameter.errors import ResultCode
@@ -52,7 +52,7 @@ ANSWER = DiameterEapAnswer(
     origin_state_id=8,
 )
 LOCAL = IPv6Address("2001:db8::1")
-TIMERS = Timers(reconnect=2.0, watchdog=6.0)
+TIMERS = DiameterTimers(reconnect=2.0, watchdog=6.0)
 
 
 def unaddressed(request: DiameterEapRequest = REQUEST) -> Message:

@@ -13,7 +13,7 @@ from diameter.node import Node as OtherNode
 from diameter.node.application import SimpleThreadingApplication
 
 from agents.diameter import dictionary as d
-from agents.diameter.config import NodeConfig, PeerConfig, Timers
+from agents.diameter.config import DiameterTimers, NodeConfig, PeerConfig
 from agents.diameter.dictionary import APPLICATION_EAP
 from agents.diameter.eap import DiameterEapAnswer
 from agents.diameter.events import PeerDown
@@ -31,7 +31,7 @@ from tests.diameter.samples import (
     serve,
 )
 
-TIMERS = Timers(reconnect=0.05, watchdog=0.3)
+TIMERS = DiameterTimers(reconnect=0.05, watchdog=0.3)
 
 
 def free_port():

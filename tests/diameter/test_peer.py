@@ -11,7 +11,7 @@ from agents.diameter.capabilities import (
     disconnect_request,
     watchdog_request,
 )
-from agents.diameter.config import NodeConfig, PeerConfig, Timers
+from agents.diameter.config import DiameterTimers, NodeConfig, PeerConfig
 from agents.diameter.errors import ResultCode
 from agents.diameter.events import (
     AnswerReceived,
@@ -323,7 +323,7 @@ def test_lost_connection_is_made_again_after_a_pause():
 
 
 def test_server_that_starts_a_little_later_is_found_at_once():
-    network, a, _ = pair(client=replace(client_config((SERVER, HERE)), timers=Timers()))
+    network, a, _ = pair(client=replace(client_config((SERVER, HERE)), timers=DiameterTimers()))
     network.refusing.add(SERVER)
     network.start()
     network.run(20.0)

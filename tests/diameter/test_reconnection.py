@@ -7,12 +7,12 @@ from itertools import pairwise
 
 import pytest
 
-from agents.diameter.config import Timers
+from agents.diameter.config import DiameterTimers
 from agents.diameter.reconnection import Reconnection
 
 
 def started(seed=1):
-    reconnection = Reconnection(Timers(), random.Random(seed))
+    reconnection = Reconnection(DiameterTimers(), random.Random(seed))
     reconnection.start(0.0)
     reconnection.hurry(0.0)
     return reconnection

@@ -12,7 +12,7 @@ import pytest
 
 from agents.diameter import dictionary as d
 from agents.diameter.capabilities import capabilities_request
-from agents.diameter.config import NodeConfig, PeerConfig, Timers
+from agents.diameter.config import DiameterTimers, NodeConfig, PeerConfig
 from agents.diameter.eap import DiameterEapAnswer
 from agents.diameter.errors import DiameterError, ResultCode
 from agents.diameter.events import PeerDown, PeerUp, RequestSent
@@ -30,7 +30,7 @@ from tests.diameter.samples import (
     serve,
 )
 
-TIMERS = Timers(connect=5, capabilities=5, disconnect=2, reconnect=0.05, watchdog=20)
+TIMERS = DiameterTimers(connect=5, capabilities=5, disconnect=2, reconnect=0.05, watchdog=20)
 HTTP = b"GET / HTTP/1.1\r\n\r\n"
 
 

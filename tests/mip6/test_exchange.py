@@ -9,10 +9,10 @@ from agents.mip6.codec import BindingAck, BindingUpdate
 from agents.mip6.mobile_node import (
     BindingAccepted,
     BindingExpired,
+    BindingTimers,
     Failed,
     Idle,
     Registered,
-    Timers,
 )
 from tests.mip6.nodes import (
     CARE_OF,
@@ -184,7 +184,8 @@ def test_a_restarted_mobile_node_learns_the_sequence_number():
 
 
 def test_other_timers():
-    mn, (ha, _) = mobile_node(timers=Timers(first=2.0, initial=2.0, maximum=8.0)), home_agent()
+    timers = BindingTimers(first=2.0, initial=2.0, maximum=8.0)
+    mn, (ha, _) = mobile_node(timers=timers), home_agent()
     over = link(mn, ha, drop=range(100))
     mn.start(0.0)
     over.run(until=30.0)

@@ -7,7 +7,7 @@ from ipaddress import IPv6Address
 
 import pytest
 
-from agents.diameter.config import NodeConfig, PeerConfig, Timers
+from agents.diameter.config import DiameterTimers, NodeConfig, PeerConfig
 from agents.diameter.eap import DiameterEapAnswer
 from agents.diameter.errors import DiameterError, ResultCode
 from agents.diameter.events import PeerDown, RequestSent
@@ -23,7 +23,7 @@ from tests.diameter.samples import (
 )
 from tests.nodes.net import AAA, NAS, Net
 
-TIMERS = Timers(disconnect=2.0, reconnect=2.0, watchdog=6.0)
+TIMERS = DiameterTimers(disconnect=2.0, reconnect=2.0, watchdog=6.0)
 ADDRESS = (AAA, 3868)
 
 
