@@ -33,9 +33,9 @@ from agents.diameter.events import (
     PeerUp,
     Send,
 )
-from agents.diameter.exchanges import Exchanges
 from agents.diameter.incoming import MAXIMUM_FIRST_MESSAGE, Newcomers
 from agents.diameter.peer import Peer
+from agents.diameter.requests import Requests
 from agents.diameter.routing import Routing, usable
 from agents.diameter.states import State
 from agents.diameter.values import IPAddress
@@ -69,7 +69,7 @@ class Node:
         self._peer_events: deque[Event] = deque()
         self._peers: dict[str, Peer] = {}
         self._routing = Routing(config, self._peers)
-        self._exchanges = Exchanges(
+        self._requests = Requests(
             config, self._peers, self._routing, self._identifiers, self.events
         )
         self._newcomers = Newcomers(config)
@@ -96,7 +96,7 @@ class Node:
     def next_timeout(self) -> float | None:
         """Return the earliest deadline, or None if no timer runs."""
         deadlines = [peer.next_timeout() for peer in self._peers.values()]
-        deadlines += [self._newcomers.next_timeout(), self._exchanges.next_timeout()]
+        deadlines += [self._newcomers.next_timeout(), self._requests.next_timeout()]
         return min((deadline for deadline in deadlines if deadline is not None), default=None)
 
     # Owner's calls
@@ -110,7 +110,7 @@ class Node:
     def stop(self, now: float, cause: int = d.DisconnectCause.REBOOTING) -> None:
         """Send DPR to every peer and end; requests of our own without an answer fail."""
         self._stopping = True
-        self._exchanges.give_up(now)
+        self._requests.give_up(now)
         for connection, stream in tuple(self._streams.items()):
             if stream.peer is None:
                 self._release(connection, reset=True)
@@ -124,19 +124,19 @@ class Node:
         AnswerReceived or RequestFailed follows within `timeout` seconds. Until then the request
         waits for a peer to come up and moves to another one if its peer fails.
         """
-        return self._exchanges.request(message, now, timeout)
+        return self._requests.request(message, now, timeout)
 
     def cancel(self, token: int) -> None:
         """Forget a request; its answer will be discarded."""
-        self._exchanges.cancel(token)
+        self._requests.cancel(token)
 
     def answer(self, token: int, message: Message, now: float) -> None:
         """Answer a received request; identifiers, P bit and Proxy-Info come from the request."""
-        self._exchanges.answer(token, message, now)
+        self._requests.answer(token, message, now)
 
     def reject(self, token: int, error: DiameterError, now: float) -> None:
         """Answer a received request with an error (RFC 6733 section 7.2)."""
-        self._exchanges.reject(token, error, now)
+        self._requests.reject(token, error, now)
 
     # Transport
 
@@ -210,7 +210,7 @@ class Node:
         for peer in self._peers.values():
             peer.expire(now)
         self._settle(now)
-        self._exchanges.expire(now)
+        self._requests.expire(now)
 
     # Connections
 
@@ -262,10 +262,10 @@ class Node:
             self.events.append(event)
             match event:
                 case PeerUp() | ConnectionFailed():
-                    self._exchanges.peer_changed(now)
+                    self._requests.peer_changed(now)
                 case PeerDown(peer=host) | PeerSuspect(peer=host):
                     lost = isinstance(event, PeerDown)
-                    self._exchanges.failover(self._peers[ascii_lower(host)], now, lost=lost)
+                    self._requests.failover(self._peers[ascii_lower(host)], now, lost=lost)
         if len(self._peers) > len(self._configured):
             self._forget_strangers()
 
@@ -286,9 +286,9 @@ class Node:
             return
         rest = peer.handle_message(connection, message, now)
         if rest is not None and rest.request:
-            self._exchanges.handle_request(peer, connection, rest, now)
+            self._requests.handle_request(peer, connection, rest, now)
         elif rest is not None:
-            self._exchanges.handle_answer(peer, rest, now)
+            self._requests.handle_answer(peer, rest, now)
 
     def _handle_bad(
         self, connection: int, stream: _Stream, error: BadMessageError, now: float

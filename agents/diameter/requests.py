@@ -36,7 +36,7 @@ _TRY_ELSEWHERE = frozenset(
 )
 
 
-class Exchanges:
+class Requests:
     """The requests of this node, those that it serves, and those that it relays."""
 
     def __init__(
