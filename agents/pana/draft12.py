@@ -10,7 +10,7 @@ from agents.crypto.prf import INTEGRITY, PRFS
 from agents.pana import draft12_wire as wire
 from agents.pana.dialect import Dialect
 from agents.pana.errors import ErrorCode, RefusedError
-from agents.pana.grammar import Grammar, GrammarTable, Protection, Rule, may, must, some
+from agents.pana.grammar import Auth, Grammar, GrammarTable, Rule, may, must, some
 from agents.pana.keys import Algorithms, KeyMaterial, SecurityAssociation, Suite
 from agents.pana.wire import Avp, AvpName, Kind, Message, Result
 
@@ -22,17 +22,15 @@ RESULTS = {
 """Section 8.16.1."""
 
 
-def _grammar(
-    label: str, protection: Protection, *rules: Rule, first: AvpName | None = None
-) -> Grammar:
-    return Grammar(label, protection, (*rules, may(AvpName.NOTIFICATION)), first)
+def _grammar(label: str, auth: Auth, *rules: Rule, first: AvpName | None = None) -> Grammar:
+    return Grammar(label, auth, (*rules, may(AvpName.NOTIFICATION)), first)
 
 
 GRAMMAR: GrammarTable = {
-    (Kind.INITIATION, False): _grammar("PCI", Protection.NEVER),
+    (Kind.INITIATION, False): _grammar("PCI", Auth.NEVER),
     (Kind.START, True): _grammar(
         "PSR",
-        Protection.NEVER,
+        Auth.NEVER,
         may(AvpName.NONCE),
         may(AvpName.COOKIE),
         may(AvpName.EAP_PAYLOAD),
@@ -45,7 +43,7 @@ GRAMMAR: GrammarTable = {
     ),
     (Kind.START, False): _grammar(
         "PSA",
-        Protection.NEVER,
+        Auth.NEVER,
         may(AvpName.NONCE),
         may(AvpName.COOKIE),
         may(AvpName.EAP_PAYLOAD),
@@ -54,20 +52,18 @@ GRAMMAR: GrammarTable = {
     ),
     (Kind.AUTH, True): _grammar(
         "PAR",
-        Protection.WITH_SA,
+        Auth.WITH_SA,
         must(AvpName.EAP_PAYLOAD),
         may(AvpName.NONCE),
         may(AvpName.SEALED_ASSIGNMENT),
         first=AvpName.EAP_PAYLOAD,
     ),
-    (Kind.AUTH, False): _grammar(
-        "PAN", Protection.WITH_SA, may(AvpName.NONCE), may(AvpName.EAP_PAYLOAD)
-    ),
-    (Kind.REAUTH, True): _grammar("PRAR", Protection.WITH_SA),
-    (Kind.REAUTH, False): _grammar("PRAA", Protection.WITH_SA),
+    (Kind.AUTH, False): _grammar("PAN", Auth.WITH_SA, may(AvpName.NONCE), may(AvpName.EAP_PAYLOAD)),
+    (Kind.REAUTH, True): _grammar("PRAR", Auth.WITH_SA),
+    (Kind.REAUTH, False): _grammar("PRAA", Auth.WITH_SA),
     (Kind.RESULT, True): _grammar(
         "PBR",
-        Protection.WITH_KEY_ID,
+        Auth.WITH_KEY_ID,
         must(AvpName.RESULT_CODE),
         may(AvpName.PPAC),
         may(AvpName.EAP_PAYLOAD),
@@ -83,30 +79,30 @@ GRAMMAR: GrammarTable = {
     ),
     (Kind.RESULT, False): _grammar(
         "PBA",
-        Protection.WITH_KEY_ID,
+        Auth.WITH_KEY_ID,
         may(AvpName.PPAC),
         may(AvpName.DEVICE_ID),
         may(AvpName.KEY_ID),
     ),
-    (Kind.PING, True): _grammar("PPR", Protection.WITH_SA),
-    (Kind.PING, False): _grammar("PPA", Protection.WITH_SA),
+    (Kind.PING, True): _grammar("PPR", Auth.WITH_SA),
+    (Kind.PING, False): _grammar("PPA", Auth.WITH_SA),
     (Kind.TERMINATION, True): _grammar(
         "PTR",
-        Protection.WITH_SA,
+        Auth.WITH_SA,
         must(AvpName.TERMINATION_CAUSE),
         first=AvpName.TERMINATION_CAUSE,
     ),
-    (Kind.TERMINATION, False): _grammar("PTA", Protection.WITH_SA),
+    (Kind.TERMINATION, False): _grammar("PTA", Auth.WITH_SA),
     (Kind.ERROR, True): _grammar(
         "PER",
-        Protection.OPTIONAL,
+        Auth.OPTIONAL,
         must(AvpName.RESULT_CODE),
         some(AvpName.FAILED_AVP),
         first=AvpName.RESULT_CODE,
     ),
-    (Kind.ERROR, False): _grammar("PEA", Protection.OPTIONAL),
-    (Kind.UPDATE, True): _grammar("PUR", Protection.WITH_SA, may(AvpName.DEVICE_ID)),
-    (Kind.UPDATE, False): _grammar("PUA", Protection.WITH_SA, some(AvpName.DEVICE_ID)),
+    (Kind.ERROR, False): _grammar("PEA", Auth.OPTIONAL),
+    (Kind.UPDATE, True): _grammar("PUR", Auth.WITH_SA, may(AvpName.DEVICE_ID)),
+    (Kind.UPDATE, False): _grammar("PUA", Auth.WITH_SA, some(AvpName.DEVICE_ID)),
 }
 """Section 7. Its occurrence table of section 8 has no Device-Id in PUR and PUA; the grammar has."""
 

@@ -11,7 +11,7 @@ from agents.pana.errors import ErrorCode, RefusedError
 from agents.pana.wire import Avp, AvpName, Kind, Message
 
 
-class Protection(Enum):
+class Auth(Enum):
     """Whether a message carries AUTH (RFC 5191 sections 4 and 5.5)."""
 
     NEVER = "never"
@@ -53,7 +53,7 @@ class Grammar:
     """
 
     label: str
-    protection: Protection
+    auth: Auth
     rules: tuple[Rule, ...] = ()
     first: AvpName | None = None
 
@@ -64,7 +64,7 @@ class Grammar:
         """
         known = [avp.name for avp in message.avps if isinstance(avp.name, AvpName)]
         rules = {rule.name: rule for rule in self.rules}
-        if self.protection is not Protection.NEVER:
+        if self.auth is not Auth.NEVER:
             rules[AvpName.AUTH] = may(AvpName.AUTH)
             rules[AvpName.ENCRYPTION_ENCAP] = may(AvpName.ENCRYPTION_ENCAP)
         for avp in message.avps:

@@ -12,7 +12,7 @@ from agents.crypto.prf import INTEGRITY, PRFS
 from agents.pana import rfc5191_wire as wire
 from agents.pana.dialect import Dialect
 from agents.pana.encryption import HIDDEN, KEY_LENGTH, check_policy, crypt, first_counter
-from agents.pana.grammar import Grammar, GrammarTable, Protection, may, must, some
+from agents.pana.grammar import Auth, Grammar, GrammarTable, may, must, some
 from agents.pana.keys import (
     AUTH_HMAC_SHA1_160,
     DEFAULT_ALGORITHMS,
@@ -31,10 +31,10 @@ PAA_KEY_LABEL = b"IETF PANA PAA Encr"
 
 # RFC 5191 section 5.7 has Session-Lifetime ignored, not refused, outside the last request.
 GRAMMAR: GrammarTable = {
-    (Kind.INITIATION, False): Grammar("PCI", Protection.NEVER),
+    (Kind.INITIATION, False): Grammar("PCI", Auth.NEVER),
     (Kind.START, True): Grammar(
         "PAR[S]",
-        Protection.NEVER,
+        Auth.NEVER,
         (
             may(AvpName.EAP_PAYLOAD),
             some(AvpName.PRF_ALGORITHM),
@@ -46,7 +46,7 @@ GRAMMAR: GrammarTable = {
     ),
     (Kind.START, False): Grammar(
         "PAN[S]",
-        Protection.NEVER,
+        Auth.NEVER,
         (
             may(AvpName.EAP_PAYLOAD),
             may(AvpName.PRF_ALGORITHM),
@@ -57,7 +57,7 @@ GRAMMAR: GrammarTable = {
     ),
     (Kind.AUTH, True): Grammar(
         "PAR",
-        Protection.WITH_SA,
+        Auth.WITH_SA,
         (
             must(AvpName.EAP_PAYLOAD),
             may(AvpName.NONCE),
@@ -66,11 +66,11 @@ GRAMMAR: GrammarTable = {
         ),
     ),
     (Kind.AUTH, False): Grammar(
-        "PAN", Protection.WITH_SA, (may(AvpName.EAP_PAYLOAD), may(AvpName.NONCE))
+        "PAN", Auth.WITH_SA, (may(AvpName.EAP_PAYLOAD), may(AvpName.NONCE))
     ),
     (Kind.RESULT, True): Grammar(
         "PAR[C]",
-        Protection.WITH_KEY_ID,
+        Auth.WITH_KEY_ID,
         (
             must(AvpName.RESULT_CODE),
             may(AvpName.EAP_PAYLOAD),
@@ -82,20 +82,20 @@ GRAMMAR: GrammarTable = {
             may(AvpName.SEALED_ASSIGNMENT),
         ),
     ),
-    (Kind.RESULT, False): Grammar("PAN[C]", Protection.WITH_KEY_ID, (may(AvpName.KEY_ID),)),
+    (Kind.RESULT, False): Grammar("PAN[C]", Auth.WITH_KEY_ID, (may(AvpName.KEY_ID),)),
     (Kind.TERMINATION, True): Grammar(
         "PTR",
-        Protection.WITH_SA,
+        Auth.WITH_SA,
         (must(AvpName.TERMINATION_CAUSE),),
         first=AvpName.TERMINATION_CAUSE,
     ),
-    (Kind.TERMINATION, False): Grammar("PTA", Protection.WITH_SA),
-    (Kind.REAUTH, True): Grammar("PNR[A]", Protection.WITH_SA),
-    (Kind.REAUTH, False): Grammar("PNA[A]", Protection.WITH_SA),
-    (Kind.PING, True): Grammar("PNR[P]", Protection.WITH_SA),
-    (Kind.PING, False): Grammar("PNA[P]", Protection.WITH_SA),
+    (Kind.TERMINATION, False): Grammar("PTA", Auth.WITH_SA),
+    (Kind.REAUTH, True): Grammar("PNR[A]", Auth.WITH_SA),
+    (Kind.REAUTH, False): Grammar("PNA[A]", Auth.WITH_SA),
+    (Kind.PING, True): Grammar("PNR[P]", Auth.WITH_SA),
+    (Kind.PING, False): Grammar("PNA[P]", Auth.WITH_SA),
     (Kind.RELAY, False): Grammar(
-        "PRY", Protection.NEVER, (must(AvpName.PAC_INFORMATION), must(AvpName.RELAYED_MESSAGE))
+        "PRY", Auth.NEVER, (must(AvpName.PAC_INFORMATION), must(AvpName.RELAYED_MESSAGE))
     ),
 }
 

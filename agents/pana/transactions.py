@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from agents.core.machine import Address, PeerError, Retransmission, Timing
 from agents.pana.dialect import Dialect
 from agents.pana.errors import RefusedError
-from agents.pana.grammar import Protection
+from agents.pana.grammar import Auth
 from agents.pana.keys import SecurityAssociation
 from agents.pana.places import Place, place
 from agents.pana.wire import Avp, AvpName, Kind, Message
@@ -282,14 +282,14 @@ class Transactions:
         """Raise PeerError unless AUTH is right under `sa`, or absent if there is none."""
         message = received.message
         label = self.dialect.label(message)
-        protection = self.dialect.rules(message).protection
-        if protection is Protection.NEVER:
+        auth = self.dialect.rules(message).auth
+        if auth is Auth.NEVER:
             return
         if sa is None:
-            if message.has(AvpName.AUTH) and protection is not Protection.OPTIONAL:
+            if message.has(AvpName.AUTH) and auth is not Auth.OPTIONAL:
                 raise PeerError(f"{label} with AUTH before there is a PANA SA")
         elif not message.has(AvpName.AUTH):
-            if protection is not Protection.OPTIONAL:
+            if auth is not Auth.OPTIONAL:
                 raise PeerError(f"{label} without AUTH")
         elif not sa.verify(received.data, message):
             raise PeerError(f"{label} with a wrong AUTH")
