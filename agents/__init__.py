@@ -1,1 +1,1 @@
-"""What runs inside a host: one package a protocol, and the roles that put them together."""
+"""What runs inside a host: one package per protocol, and the roles that put them together."""

@@ -56,7 +56,7 @@ def rows(
     options: Iterable[str] = (),
     profile: Path | None = None,
 ) -> list[str]:
-    """Return a line a message that the filter lets through: its fields, parted by tabs."""
+    """Return one line per message that the filter lets through: its fields, parted by tabs."""
     columns = [word for field in fields for word in ("-e", field)]
     shown = tshark(path, *options, "-Y", where, "-T", "fields", *columns, profile=profile)
     return shown.splitlines()

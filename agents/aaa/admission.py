@@ -22,7 +22,7 @@ from agents.eap.tls import EapKeys
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """A subscriber that TLS has verified, and the choice made for it: once a conversation.
+    """A subscriber that TLS has verified, and the choice made for it: once per conversation.
 
     `protection` and `psk_source` are the server's settings. Without `with_home_address` the home
     agent alone is told, for the home address comes from IKEv2.

@@ -87,7 +87,7 @@ def _public_fields(value: Any) -> dict[str, object]:
 
 
 class EventLog:
-    """Writes one line an event: {"t": ns, "host": ..., "agent": ..., "event": ..., fields}.
+    """Writes one line per event: {"t": ns, "host": ..., "agent": ..., "event": ..., fields}.
 
     `t` is time.monotonic_ns(), which every process on one kernel shares. Octet strings are shown
     by their length only. Of a flood of messages without effect it tells some, and with the next
@@ -137,6 +137,6 @@ class EventLog:
             "event": event,
             **{k: _plain(v) for k, v in fields.items()},
         }
-        # One write a line: several processes may share the pipe (lines stay below PIPE_BUF).
+        # One write per line: several processes may share the pipe (lines stay below PIPE_BUF).
         self.stream.write(json.dumps(line) + "\n")
         self.stream.flush()

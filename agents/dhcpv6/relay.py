@@ -37,7 +37,7 @@ _HEAD = 4
 """Octets of type and transaction identifier (RFC 8415 section 8)."""
 
 STRANGERS = 100.0
-"""Messages a second: a link's hosts need a few each, and a server answers thousands."""
+"""Messages per second: a link's hosts need a few each, and a server answers thousands."""
 
 
 class Relay:
@@ -48,7 +48,7 @@ class Relay:
     answer from any of its addresses. What the AAA server has assigned goes with the address that
     was authenticated for it (see `set_information`). `relays` are further relay agents on the
     access link; a Relay-forward from anybody else is refused. Clients without information share
-    `strangers`, a number of messages a second. Entries of the outbox with a zone in the address
+    `strangers`, a number of messages per second. Entries of the outbox with a zone in the address
     ("fe80::1%eth1") are for the access link, the others for the servers. Relaying is without state,
     so no timer runs.
     """

@@ -119,7 +119,7 @@ class EapPeer:
     """An EAP peer that answers requests and takes the outcome (RFC 4137 section 4).
 
     `reason` says why the conversation failed; `discarded` why the last packet was dropped.
-    `fragment_size` is in octets of TLS data a packet. The identity is sent as it is given: who
+    `fragment_size` is in octets of TLS data per packet. The identity is sent as it is given: who
     wants privacy gives one without a user, as RFC 9190 section 2.1.8 asks for.
     """
 

@@ -45,8 +45,8 @@ class EapServer:
     `peer_name` is what its verified certificate says: only that may be trusted. `authorise` is
     asked about the claim, unless that is anonymous, and about the name in the certificate.
     `identifier` is the last EAP identifier already used with this peer, `fragment_size` in octets
-    of TLS data a packet. With `pick_up` the authenticator may have sent the start of EAP-TLS itself
-    (RFC 4137 section 6.2, PICK_UP_METHOD); nothing is claimed then. Where nothing is, the
+    of TLS data per packet. With `pick_up` the authenticator may have sent the start of EAP-TLS
+    itself (RFC 4137 section 6.2, PICK_UP_METHOD); nothing is claimed then. Where nothing is, the
     certificate alone says who the peer is. `flights` is how many flights of TLS messages the peer
     has begun, none once TLS has failed: ClientHello, certificate. `reason` says why the
     conversation failed, `discarded` why the last response was dropped.

@@ -57,7 +57,7 @@ class EapKeys:
 
 @dataclass(frozen=True)
 class TlsConfig:
-    """Files and versions that both ends have; `keylog` gets a line of NSS key log a secret.
+    """Files and versions that both ends have; `keylog` gets a line of NSS key log per secret.
 
     The TLS context is built once, at first use, and shared by all sessions.
     """

@@ -99,7 +99,7 @@ class Config:
     """Those of one address, of which any one gives way.
 
     Of n forged first messages within the round trip of an honest peer, each pushes it out with
-    1/256: 50 (500 a second at 100 ms) leave it in four times out of five, in either mode.
+    1/256: 50 (500 per second at 100 ms) leave it in four times out of five, in either mode.
     """
 
     unanswered_limit_per_link: int = 512

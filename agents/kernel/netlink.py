@@ -3,7 +3,7 @@
 The messages are laid out with `struct` rather than with pyroute2's classes: pyroute2 0.9.7 runs an
 event loop of its own inside every synchronous call, which fails inside a running one, it has no
 XFRM states and policies, and its import costs 0.13 s (0.4 s in user-mode Linux) in every process
-that a hand-over script starts.
+that a launch script starts.
 """
 
 from __future__ import annotations

@@ -338,7 +338,7 @@ class HomeAgent:
     def _answer(self, home: IPv6Address, care_of: IPv6Address, ack: BindingAck, now: float) -> None:
         """Acknowledge to the care-of address that the update named (section 9.5.4).
 
-        The way there is the kernel's, one a home address; it stays as long as the binding, or a
+        The way there is the kernel's, one per home address; it stays as long as the binding, or a
         while where there is none.
         """
         if isinstance(self.bindings.get(home), Bound):

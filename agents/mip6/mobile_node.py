@@ -23,7 +23,7 @@ from agents.mip6.codec import (
     encode,
 )
 
-_MAX_UPDATES, _RATE_PERIOD = 3, 1.0  # MAX_UPDATE_RATE a second (section 12).
+_MAX_UPDATES, _RATE_PERIOD = 3, 1.0  # MAX_UPDATE_RATE per second (section 12).
 _MAX_SEQUENCE_RETRIES = 3
 
 

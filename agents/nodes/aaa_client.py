@@ -37,10 +37,10 @@ class _Conversation:
 
 
 class AaaClient:
-    """Carries EAP to the home AAA server (RFC 4072 section 2), a Diameter session a conversation.
+    """Carries EAP to the home AAA server (RFC 4072 section 2).
 
-    Conversations have keys of the caller's. `epoch` is the time of day in seconds at the start,
-    which goes into the names of sessions.
+    A conversation is one Diameter session, and has a key of the caller's. `epoch` is the time of
+    day in seconds at the start, which goes into the names of sessions.
     """
 
     def __init__(

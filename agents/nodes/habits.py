@@ -32,7 +32,7 @@ class Habits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """
 
     ike_trigger: Literal["handover", "acquire"] = "handover"
-    """What starts IKE: the hand-over, or a packet that needs a security association.
+    """What starts IKE: the news of a home agent, or a packet that needs a security association.
 
     SHISA's mnd sends its Binding Update as soon as the movement is known. The kernel holds no
     SA, drops the packet and sends a PF_KEY ACQUIRE, which is what makes racoon start

@@ -90,7 +90,7 @@ class PaaConfig(SessionConfig):
     relays: Collection[str] = ()
     serves: Callable[[HostAddress], bool] = lambda _: True
     max_half_open: int = 256
-    """Under way at once: eight a second, if each lasts as long as it may."""
+    """Under way at once: eight per second, if each lasts as long as it may."""
     max_half_open_per_host: int = 4
     """One, and a few given up by a PaC that has started again."""
     max_per_subscriber: int = 4

@@ -11,7 +11,7 @@ from agents.pana.paa_session import PaaSession
 from agents.pana.places import Host, Place, host_at
 
 GIVES_WAY_AFTER = 2.0
-"""Seconds after which a host's own may give way to its newer: two a second are all it begins."""
+"""Seconds after which a host's own may give way to its newer: two per second are all it begins."""
 
 STAGES = 3
 """How far EAP has come: no response heard, the identity, and what costs a round to the AAA."""

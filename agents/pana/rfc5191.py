@@ -131,7 +131,7 @@ class Rfc5191(Dialect):
         return int.from_bytes(session)
 
     def offer(self, algorithms: Algorithms) -> tuple[Avp, ...]:
-        """Return one AVP an algorithm, first the one that every implementation has.
+        """Return one AVP per algorithm, first the one that every implementation has.
 
         The PaC chooses, and the order means nothing (RFC 5191 section 4.1); but there are PaCs that
         read the first AVP of each kind only.

@@ -97,7 +97,7 @@ Table = tuple[Transition[S], ...]
 
 
 class Runner(Generic[S]):
-    """Runs a table: at most one row a trigger, triggers raised by actions after the move."""
+    """Runs a table: at most one row per trigger, triggers raised by actions after the move."""
 
     def __init__(
         self,

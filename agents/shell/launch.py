@@ -1,4 +1,4 @@
-"""Handing over by a shell script, as the paper's PaC and AAA server do (section 5.3)."""
+"""IKE and registration started by a shell script, as in the paper (section 5.3)."""
 
 from __future__ import annotations
 

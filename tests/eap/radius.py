@@ -38,7 +38,7 @@ def mppe_key(kind: int, key: bytes, answer: AuthPacket) -> bytes:
 
 @dataclass
 class RadiusServer:
-    """Serves EAP conversations of an EapServer on a UDP port, one a State, in a thread."""
+    """Serves EAP conversations of an EapServer on a UDP port, one per State, in a thread."""
 
     make_server: Callable[[], EapServer]
     port: int = field(default_factory=free_port)

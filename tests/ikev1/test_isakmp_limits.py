@@ -70,7 +70,7 @@ def test_messages_from_a_forged_address_do_not_lock_its_owner_out(config):
 
 
 class Spoofer:
-    """Sends first messages in a node's name to a home agent, so many a second."""
+    """Sends first messages in a node's name to a home agent, so many per second."""
 
     def __init__(self, ha: Ikev1, rate: int, config: Config, seed: int) -> None:
         self.events, self.outbox = ha.events, ha.outbox

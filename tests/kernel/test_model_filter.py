@@ -1,4 +1,4 @@
-"""The access router's filter on the model: a test a row of the table in agents/kernel/filter.py."""
+"""The access router's filter on the model: one test per row of agents/kernel/filter.py's table."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """An IKE machine on UDP port 500 that keeps the kernel's SAs and tells events as JSON lines.
 
-Commands come by stdin, one a line; one that the machine does not know ends it.
+Commands come by stdin, one per line; one that the machine does not know ends it.
 """
 
 from __future__ import annotations

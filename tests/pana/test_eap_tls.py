@@ -19,7 +19,7 @@ def authority(tmp_path_factory):
 
 
 class TlsAaa:
-    """An AAA with an EAP server a conversation."""
+    """An AAA with one EAP server per conversation."""
 
     def __init__(self, authority):
         self.authority = authority

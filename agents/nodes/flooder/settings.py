@@ -42,7 +42,7 @@ LABORATORY = IPv6Network("2001:db8::/32")
 
 
 class FloodSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What a stranger does: `rate` attempts a second, `limit` in all.
+    """What a stranger does: `rate` attempts per second, `limit` in all.
 
     The mobile node starts when `head_start` of them have been made.
     """
