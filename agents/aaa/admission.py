@@ -6,15 +6,8 @@ from dataclasses import dataclass, field, replace
 
 from agents.aaa.choice import Choice
 from agents.aaa.policy import Place
-from agents.bootstrap.assignment import (
-    Assignment,
-    Protection,
-    PskSource,
-    Wish,
-    ike_psk,
-    ike_root,
-    ike_secret,
-)
+from agents.bootstrap.assignment import Assignment, Protection, Wish
+from agents.bootstrap.keys import PskSource, ike_psk, ike_root, ike_secret
 from agents.bootstrap.sealed import SealContext, seal
 from agents.diameter.mobility import granted_features
 from agents.eap.tls import EapKeys

@@ -6,7 +6,8 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from agents.aaa.conversations import Limits
-from agents.bootstrap.assignment import Protection, PskSource
+from agents.bootstrap.assignment import Protection
+from agents.bootstrap.keys import PskSource
 from agents.eap.tls import TlsServerConfig
 
 

@@ -7,7 +7,8 @@ from typing import Literal
 
 from agents.approaches import Program
 from agents.approaches.scene import KERNEL_NEEDS, CommonSettings, Scene, prepare
-from agents.bootstrap.assignment import Protection, PskSource
+from agents.bootstrap.assignment import Protection
+from agents.bootstrap.keys import PskSource
 from agents.nodes.ike_daemon.ikev2_settings import Ikev2PskSettings
 from topologies.model import Topology
 

@@ -12,7 +12,8 @@ import msgspec
 import tomli_w
 
 from agents.approaches import Program
-from agents.bootstrap.assignment import DEFAULT_PROTECTION, Protection, PskSource
+from agents.bootstrap.assignment import DEFAULT_PROTECTION, Protection
+from agents.bootstrap.keys import PskSource
 from agents.core.configuration import Configuration
 from agents.core.documents import fit
 from agents.core.settings import (

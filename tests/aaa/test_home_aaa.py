@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from agents.aaa.events import MobilityRefused, SubscriberAuthenticated, SubscriberRejected
 from agents.aaa.leases import Leases
 from agents.aaa.policy import Place
-from agents.bootstrap.assignment import Assignment, ike_root
+from agents.bootstrap.assignment import Assignment
+from agents.bootstrap.keys import ike_root
 from agents.diameter.dictionary import AuthSessionState, ReAuthRequestType
 from agents.diameter.eap import DiameterEapAnswer, DiameterEapRequest
 from agents.diameter.wire import Message

@@ -10,7 +10,8 @@ import pytest
 from agents.aaa.events import HomeAgentPassedOver, MobilityRefused, SubscriberAuthenticated
 from agents.aaa.leases import Leases
 from agents.aaa.policy import Place
-from agents.bootstrap.assignment import Assignment, Wish, ike_psk, ike_root
+from agents.bootstrap.assignment import Assignment, Wish
+from agents.bootstrap.keys import ike_psk, ike_root
 from agents.bootstrap.sealed import SealContext, SealError, unseal
 from agents.diameter.eap import DiameterEapAnswer, DiameterEapRequest
 from agents.diameter.mobility import mobility_request

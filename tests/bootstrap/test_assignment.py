@@ -9,7 +9,8 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.bootstrap.assignment import Assignment, Wish, ike_psk, ike_root, ike_secret
+from agents.bootstrap.assignment import Assignment, Wish
+from agents.bootstrap.keys import ike_psk, ike_root, ike_secret
 from agents.crypto.emsk import derive, usage_root_key
 
 MSK, EMSK = bytes(range(64)), bytes(range(64, 128))

@@ -14,7 +14,8 @@ from agents.aaa.events import (
 )
 from agents.aaa.home_aaa import HomeAaa
 from agents.aaa.policy import Place
-from agents.bootstrap.assignment import Assignment, ike_psk, ike_secret
+from agents.bootstrap.assignment import Assignment
+from agents.bootstrap.keys import ike_psk, ike_secret
 from agents.core.eventlog import EventLog
 from agents.core.host import Closable, Host
 from agents.core.machine import Event

@@ -6,7 +6,8 @@ from typing import Literal
 
 import msgspec
 
-from agents.bootstrap.assignment import DEFAULT_PROTECTION, Protection, PskSource
+from agents.bootstrap.assignment import DEFAULT_PROTECTION, Protection
+from agents.bootstrap.keys import PskSource
 from agents.core.configuration import Configuration
 from agents.core.settings import FragmentSize, SessionLifetime
 from agents.diameter.config import PORT

@@ -8,7 +8,8 @@ from typing import Annotated, Literal, TypeAlias
 
 import msgspec
 
-from agents.bootstrap.assignment import DEFAULT_PROTECTION, Protection, PskSource
+from agents.bootstrap.assignment import DEFAULT_PROTECTION, Protection
+from agents.bootstrap.keys import PskSource
 from agents.core.configuration import CommandNames, Configuration
 from agents.core.settings import BindingLifetime, DialectName, FragmentSize, PartOfLifetime
 from agents.core.unicast import home_agent_address

@@ -2,15 +2,8 @@
 
 from __future__ import annotations
 
-from agents.bootstrap.assignment import (
-    Assignment,
-    Protection,
-    PskSource,
-    Wish,
-    ike_psk,
-    ike_root,
-    ike_secret,
-)
+from agents.bootstrap.assignment import Assignment, Protection, Wish
+from agents.bootstrap.keys import PskSource, ike_psk, ike_root, ike_secret
 from agents.bootstrap.sealed import SealContext, SealError, unseal
 from agents.core.unicast import is_unicast
 from agents.eap.tls import EapKeys

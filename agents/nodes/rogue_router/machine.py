@@ -10,7 +10,8 @@ from __future__ import annotations
 from dataclasses import replace
 from ipaddress import IPv6Address
 
-from agents.bootstrap.assignment import Assignment, ike_psk
+from agents.bootstrap.assignment import Assignment
+from agents.bootstrap.keys import ike_psk
 from agents.core.eventlog import EventLog, RoleEvent
 from agents.core.host import Host
 from agents.diameter.eap import DiameterEapAnswer

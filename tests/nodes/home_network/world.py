@@ -11,7 +11,8 @@ from agents.aaa.events import (
     VerificationWithdrawn,
 )
 from agents.aaa.policy import Place
-from agents.bootstrap.assignment import Assignment, ike_psk
+from agents.bootstrap.assignment import Assignment
+from agents.bootstrap.keys import ike_psk
 from agents.core.machine import Event
 from agents.diameter.eap import DiameterEapAnswer, DiameterEapRequest
 from agents.diameter.errors import ResultCode

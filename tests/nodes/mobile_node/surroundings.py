@@ -6,7 +6,8 @@ import random
 from ipaddress import IPv6Address
 from pathlib import Path
 
-from agents.bootstrap.assignment import Assignment, ike_psk
+from agents.bootstrap.assignment import Assignment
+from agents.bootstrap.keys import ike_psk
 from agents.eap.server import EapServer
 from agents.ikev2.config import Grant
 from agents.mip6.codec import BindingAck, Status, decode, encode
