@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn, Protocol, TypeVar
 
@@ -48,6 +49,12 @@ def _obey(descriptor: int, commands: Commands, log: EventLog) -> None:
             continue
         if not done:
             log.write("CommandRefused", command=line, reason="not possible now")
+
+
+def end_with_owner(stop: asyncio.Event) -> None:
+    """Set `stop` when nobody holds the other end of standard input any more."""
+    with suppress(PermissionError):  # Standard input is a file.
+        asyncio.get_running_loop().add_reader(sys.stdin.fileno(), stop.set)
 
 
 class Node(Protocol):

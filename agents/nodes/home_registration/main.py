@@ -10,11 +10,12 @@ from agents.kernel.mobile_node import LinuxMobileNode
 from agents.nodes.home_registration.machine import RegistrationService
 from agents.nodes.home_registration.settings import RegistrationConfiguration
 from agents.shell.host import LinuxHost
-from agents.shell.program import run
+from agents.shell.program import end_with_owner, run
 
 
 async def serve(configuration: RegistrationConfiguration, stop: asyncio.Event) -> None:
     """Run the daemon until `stop` is set."""
+    end_with_owner(stop)
     kernel = LinuxMobileNode()
     service = RegistrationService(
         LinuxHost(),

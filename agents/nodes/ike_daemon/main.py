@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import sys
-from contextlib import suppress
 from ipaddress import IPv6Address
 from pathlib import Path
 
@@ -17,11 +15,12 @@ from agents.nodes.ike_daemon.ikev1 import Ikev1Daemon
 from agents.nodes.ike_daemon.settings import IkeConfiguration
 from agents.shell.host import LinuxHost
 from agents.shell.keylog import key_log
-from agents.shell.program import run
+from agents.shell.program import end_with_owner, run
 
 
 async def serve(configuration: IkeConfiguration, stop: asyncio.Event) -> None:
     """Run the daemon until `stop` is set."""
+    end_with_owner(stop)
     log = EventLog(configuration.host, "ikev1")
     role = log.child("role")
     kernel = LinuxSecurityAssociations()
@@ -42,8 +41,6 @@ async def serve(configuration: IkeConfiguration, stop: asyncio.Event) -> None:
         folder = peers.PeerFolder(Path(configuration.peers_folder), service, role)
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGHUP, folder.read)
-        with suppress(PermissionError):  # Standard input is a file.
-            loop.add_reader(sys.stdin.fileno(), stop.set)
         folder.read()
     role.write("IkeDaemonReady")
     if configuration.initiate:

@@ -28,5 +28,7 @@ lifetime = $BINDING_LIFETIME
 .
 cat "$HABITS" >>"$WORK/home_registration.toml"
 
-"$PYTHON" -m agents.nodes.home_registration.main "$WORK/home_registration.toml" &
-"$PYTHON" -m agents.nodes.ike_daemon.main "$WORK/ike.toml" &
+# They end with the mobile node; a shell gives what it puts into the background no standard input.
+exec 3<&0
+"$PYTHON" -m agents.nodes.home_registration.main "$WORK/home_registration.toml" <&3 &
+"$PYTHON" -m agents.nodes.ike_daemon.main "$WORK/ike.toml" <&3 &
