@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterable
 from ipaddress import IPv6Address, IPv6Network
 from typing import Self
 
 from agents.ike.esp import Encryption, EspPair, EspSa, Integrity
 from agents.kernel import netlink, xfrm
-from agents.kernel.netlink import NetlinkSocket
+from agents.kernel.netlink import NetlinkSocket, Request
 from agents.kernel.port import KernelError, SaState
 from agents.kernel.xfrm import SaWanted
 
@@ -134,3 +135,12 @@ class LinuxSecurityAssociations:
     def _there_are(self, source: IPv6Network, destination: IPv6Network) -> list[SaState]:
         replies = self._xfrm.dump(xfrm.list_sas(source, destination))
         return [sa for reply in replies if (sa := xfrm.decode_sa(reply))]
+
+    def _removals(self, found: Iterable[SaState]) -> list[Request]:
+        """Return the requests that remove our ESP SAs, those that are only asked for too."""
+        requests = []
+        for sa in found:
+            if (sa.protocol, sa.reqid) == (xfrm.ESP, self._reqid):
+                by_spi = [xfrm.remove_esp(sa.destination, sa.spi)]
+                requests += by_spi if sa.spi else xfrm.remove_acquired(sa)
+        return requests

@@ -11,7 +11,7 @@ from ipaddress import IPv6Address, IPv6Network
 from agents.kernel import links, xfrm
 from agents.kernel.associations import REQID
 from agents.kernel.mobility import ACKNOWLEDGEMENT, UPDATE, MobilityKernel, carrying, set_sysctl
-from agents.kernel.port import KernelError
+from agents.kernel.port import KernelError, SaState
 from agents.kernel.reverse_path import ReversePathFilter
 from agents.kernel.xfrm import Direction, Extension, MobilityState, Policy
 
@@ -86,13 +86,8 @@ class LinuxHomeAgent(MobilityKernel):
 
     def _sweep(self) -> None:
         """Remove what a predecessor that was killed has left: nobody is authorised yet."""
-        here = IPv6Network(self._address)
-        found = [*self._there_are(here, xfrm.ANYWHERE), *self._there_are(xfrm.ANYWHERE, here)]
-        requests = [
-            xfrm.remove_esp(sa.destination, sa.spi)
-            for sa in found
-            if sa.protocol == xfrm.ESP and sa.reqid == self._reqid
-        ]
+        found = self._with(xfrm.ANYWHERE)
+        requests = self._removals(found)
         for sa in found:
             if sa.protocol == Extension.ROUTING_TYPE_2 and sa.source == self._address:
                 state, policy = self._way(sa.destination, xfrm.UNSPECIFIED)
@@ -106,6 +101,11 @@ class LinuxHomeAgent(MobilityKernel):
                 *(links.remove_proxy(address, self._index) for address in proxies),
             ]
         )
+
+    def _with(self, others: IPv6Network) -> list[SaState]:
+        """Return the states between this home agent and others, both ways."""
+        here = IPv6Network(self._address)
+        return [*self._there_are(here, others), *self._there_are(others, here)]
 
     def owns(self, address: IPv6Address) -> bool:
         """Return whether this host has `address`; a link-local one, on the home link."""
@@ -128,7 +128,7 @@ class LinuxHomeAgent(MobilityKernel):
 
     def forget(self, home_address: IPv6Address) -> None:
         """Remove the SAs of the home address."""
-        self._remove_sas(self._address, home_address)
+        self._xfrm.transact(self._removals(self._with(IPv6Network(home_address))))
 
     def _way(self, home: IPv6Address, care_of: IPv6Address) -> tuple[MobilityState, Policy]:
         extension = Extension.ROUTING_TYPE_2

@@ -28,8 +28,8 @@ MAIN_TABLE = 254
 LOCAL_TABLE = 255
 
 _AF_INET6 = socket.AF_INET6
-_NEW_LINK, _DELETE_LINK, _NEW_ADDRESS, _DELETE_ADDRESS = 16, 17, 20, 21
-_GET_LINK = 18
+_NEW_LINK, _DELETE_LINK, _GET_LINK = 16, 17, 18
+_NEW_ADDRESS, _DELETE_ADDRESS, _GET_ADDRESS = 20, 21, 22
 _NEW_ROUTE, _DELETE_ROUTE, _GET_ROUTE = 24, 25, 26
 _NEW_NEIGHBOUR, _DELETE_NEIGHBOUR, _GET_NEIGHBOUR = 28, 29, 30
 _NEW_RULE, _DELETE_RULE, _GET_RULE = 32, 33, 34
@@ -90,6 +90,21 @@ def add_home_address(address: IPv6Address, interface: int) -> Request:
 def remove_address(address: IPv6Address, interface: int) -> Request:
     """Return the request that removes an address."""
     return Request("delete address", _DELETE_ADDRESS, 0, _address(address, interface), _GONE)
+
+
+def list_addresses() -> Request:
+    """Return the request to dump; its replies are for home_addresses()."""
+    return Request("list addresses", _GET_ADDRESS, 0, _ADDRESS.pack(_AF_INET6, 0, 0, 0, 0))
+
+
+def home_addresses(replies: Iterable[Reply], interface: int) -> list[IPv6Address]:
+    """Return the addresses on an interface that add_home_address() has added."""
+    found = []
+    for reply in replies:
+        _, length, flags, _, there = _ADDRESS.unpack_from(reply.body)
+        if (length, flags & _HOME_NODAD, there) == (128, _HOME_NODAD, interface):
+            found.append(IPv6Address(dict(attributes(reply.body[_ADDRESS.size :]))[1]))
+    return found
 
 
 def _tunnel(name: str, local: IPv6Address, remote: IPv6Address) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import socket
+from functools import partial
 from ipaddress import IPv6Address, IPv6Network
 
 from agents.kernel import links, xfrm
@@ -14,6 +15,17 @@ from agents.kernel.port import KernelError
 from agents.kernel.xfrm import Direction, Extension, MobilityState, Policy
 
 _EVERYTHING_LOCAL = links.rule(0, table=links.LOCAL_TABLE)
+_OWNER = 72
+"""The mark of a mobile node's rules; a filter on the same host has links.OWNER."""
+
+_rule = partial(links.rule, owner=_OWNER)
+
+
+def _states(home: IPv6Address, agent: IPv6Address, care_of: IPv6Address) -> list[MobilityState]:
+    return [
+        MobilityState(home, agent, Extension.HOME_ADDRESS_OPTION, care_of),
+        MobilityState(agent, home, Extension.ROUTING_TYPE_2, care_of),
+    ]
 
 
 class LinuxMobileNode(MobilityKernel):
@@ -41,15 +53,7 @@ class LinuxMobileNode(MobilityKernel):
             raise KernelError(errno.ENOTCONN, "no home address is prepared")
         return self._ends
 
-    def _states(self, care_of: IPv6Address) -> list[MobilityState]:
-        home, agent = self._home()
-        return [
-            MobilityState(home, agent, Extension.HOME_ADDRESS_OPTION, care_of),
-            MobilityState(agent, home, Extension.ROUTING_TYPE_2, care_of),
-        ]
-
-    def _policies(self) -> list[Policy]:
-        home, agent = self._home()
+    def _policies(self, home: IPv6Address, agent: IPv6Address) -> list[Policy]:
         there, here = IPv6Network(agent), IPv6Network(home)
         return [
             *self._protections(here, there),
@@ -57,9 +61,9 @@ class LinuxMobileNode(MobilityKernel):
             carrying(there, here, ACKNOWLEDGEMENT, Direction.IN, Extension.ROUTING_TYPE_2),
         ]
 
-    def _rule(self) -> bytes:
+    def _diversion(self) -> bytes:
         home, _ = self._home()
-        return links.rule(self._priority, table=self._table, source=IPv6Network(home))
+        return _rule(self._priority, table=self._table, source=IPv6Network(home))
 
     def _narrowing(self) -> list[bytes]:
         """Return the rules that let the tunnel deliver to the home address and to nothing else.
@@ -70,9 +74,9 @@ class LinuxMobileNode(MobilityKernel):
         home, _ = self._home()
         local, tunnel = links.LOCAL_TABLE, self._tunnel
         return [
-            links.rule(1, table=local, incoming=tunnel, destination=IPv6Network(home)),
-            links.rule(2, Action.BLACKHOLE, incoming=tunnel),
-            links.rule(3, table=local),
+            _rule(1, table=local, incoming=tunnel, destination=IPv6Network(home)),
+            _rule(2, Action.BLACKHOLE, incoming=tunnel),
+            _rule(3, table=local),
         ]
 
     def prepare(
@@ -80,49 +84,51 @@ class LinuxMobileNode(MobilityKernel):
     ) -> None:
         """Make ready for IKE and the Binding Update; no payload goes through the tunnel yet."""
         if self._ends not in (None, (home_address, home_agent)):
-            self.release()
-        self._ends = (home_address, home_agent)
+            self.clear()
+        self._ends = ends = (home_address, home_agent)
         loopback = socket.if_nametoindex("lo")
         self._route.transact([links.add_home_address(home_address, loopback)])
         narrowing = [links.add_rule(rule) for rule in self._narrowing()]
         self._route.transact([*narrowing, links.remove_rule(_EVERYTHING_LOCAL)])
         index = self._make_tunnel(self._tunnel, care_of, home_agent)
-        requests = [request for state in self._states(care_of) for request in state.put()]
-        self._xfrm.transact([*requests, *(policy.put() for policy in self._policies())])
+        requests = [request for state in _states(*ends, care_of) for request in state.put()]
+        self._xfrm.transact([*requests, *(policy.put() for policy in self._policies(*ends))])
         route = links.put_route(xfrm.ANYWHERE, index, table=self._table, source=home_address)
         self._route.transact([route])
 
     def open_tunnel(self) -> None:
         """Send everything from the home address through the tunnel."""
-        self._route.transact([links.add_rule(self._rule())])
+        self._route.transact([links.add_rule(self._diversion())])
 
     def close_tunnel(self) -> None:
         """Undo open_tunnel()."""
-        self._route.transact([links.remove_rule(self._rule())])
+        self._route.transact([links.remove_rule(self._diversion())])
 
     def move(self, care_of: IPv6Address) -> None:
         """Use a new care-of address; the ESP SAs stay."""
-        _, agent = self._home()
-        self._xfrm.transact([state.update() for state in self._states(care_of)])
+        home, agent = self._home()
+        self._xfrm.transact([state.update() for state in _states(home, agent, care_of)])
         self._route.transact([links.change_tunnel(self._tunnel, care_of, agent)])
 
-    def release(self) -> None:
-        """Remove all that was made, the SAs of the home address included."""
-        if self._ends is None:
-            return
-        home, agent = self._ends
-        self._remove_sas(home, agent)
-        requests = [policy.remove() for policy in self._policies()]
-        requests += [state.remove() for state in self._states(xfrm.UNSPECIFIED)]
+    def clear(self) -> None:
+        """Remove all that was made, by a predecessor that was killed too: SAs, tunnel, address."""
+        found = self._there_are(xfrm.ANYWHERE, xfrm.ANYWHERE)
+        requests = self._removals(found)
+        for sa in found:
+            ends = sa.source, sa.destination
+            if sa.protocol == Extension.HOME_ADDRESS_OPTION and xfrm.UNSPECIFIED not in ends:
+                requests += [policy.remove() for policy in self._policies(*ends)]
+                requests += [state.remove() for state in _states(*ends, xfrm.UNSPECIFIED)]
         self._xfrm.transact(requests)
         loopback = socket.if_nametoindex("lo")
+        rules = links.owned_rules(self._route.dump(links.list_rules()), _OWNER)
+        addresses = links.home_addresses(self._route.dump(links.list_addresses()), loopback)
         self._route.transact(
             [
-                links.remove_rule(self._rule()),
                 links.remove_link(self._tunnel),
-                links.add_rule(_EVERYTHING_LOCAL),
-                *(links.remove_rule(rule) for rule in self._narrowing()),
-                links.remove_address(home, loopback),
+                *([links.add_rule(_EVERYTHING_LOCAL)] if rules else []),
+                *map(links.remove_rule, rules),
+                *(links.remove_address(address, loopback) for address in addresses),
             ]
         )
         self._ends = None

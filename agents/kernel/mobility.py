@@ -49,11 +49,6 @@ class MobilityKernel(LinuxSecurityAssociations):
             self._protection(remote, local, Direction.IN),
         ]
 
-    def _remove_sas(self, local: IPv6Address, remote: IPv6Address) -> None:
-        ends = ((local, remote), (remote, local))
-        found = [sa for source, to in ends for sa in self.sas_between(source, to)]
-        self._xfrm.transact([xfrm.remove_esp(sa.destination, sa.spi) for sa in found])
-
     def _make_tunnel(self, name: str, local: IPv6Address, remote: IPv6Address) -> int:
         """Make a tunnel, or take over one of this name; return its interface index.
 

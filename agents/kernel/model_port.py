@@ -56,7 +56,8 @@ class ModelSecurityAssociations(_Recorder):
     def uninstall(self, pair: EspPair) -> None:
         """Remove both directions of `pair`."""
         self._record("uninstall", pair)
-        self._remove(pair.inbound, pair.outbound)
+        for sa in (pair.inbound, pair.outbound):
+            self.kernel.sad.remove(sa.destination, sa.spi)
 
     def sas_between(self, source: IPv6Address, destination: IPv6Address) -> list[SaState]:
         """Return the usable ESP SAs from `source` to `destination`."""
@@ -64,14 +65,6 @@ class ModelSecurityAssociations(_Recorder):
             SaState(sa.source, sa.destination, sa.spi, ESP, 0)
             for sa in self.kernel.sad.between(source, destination)
         ]
-
-    def _remove(self, *sas: EspSa) -> None:
-        for sa in sas:
-            self.kernel.sad.remove(sa.destination, sa.spi)
-
-    def _remove_between(self, one: IPv6Address, other: IPv6Address) -> None:
-        between = self.kernel.sad.between
-        self._remove(*between(one, other), *between(other, one))
 
 
 class ModelMobileNode(ModelSecurityAssociations):
@@ -104,7 +97,7 @@ class ModelMobileNode(ModelSecurityAssociations):
         self._record("prepare", home_address, home_agent, care_of)
         kernel, ends = self.kernel, (home_address, home_agent)
         if kernel.home and (kernel.home.home_address, kernel.home.home_agent) != ends:
-            self._clear(kernel.home)
+            self._clear()
         kernel.home = HomeRegistration(*ends, care_of, self.tunnel_open)
 
     def open_tunnel(self) -> None:
@@ -122,14 +115,14 @@ class ModelMobileNode(ModelSecurityAssociations):
         self._record("move", care_of)
         self.kernel.home = replace(self._home(), care_of=care_of)
 
-    def release(self) -> None:
-        """Remove all that was made, the SAs of the home address included."""
-        self._record("release")
-        if self.kernel.home:
-            self._clear(self.kernel.home)
+    def clear(self) -> None:
+        """Remove all that was made, by a predecessor that was killed too: SAs, tunnel, address."""
+        self._record("clear")
+        self._clear()
 
-    def _clear(self, home: HomeRegistration) -> None:
-        self._remove_between(home.home_address, home.home_agent)
+    def _clear(self) -> None:
+        """Leave the SAs of home agents on this host, which have another reqid in Linux."""
+        self.kernel.sad.sweep(self.kernel.home_agents.isdisjoint)
         self.kernel.home = None
 
 
@@ -155,8 +148,7 @@ class ModelHomeAgent(ModelSecurityAssociations):
     def prepare(self) -> None:
         """Serve as a home agent; nothing of a predecessor's remains."""
         self._record("prepare")
-        ends = ((sa, {sa.source, sa.destination}) for sa in self.kernel.sad)
-        self._remove(*(sa for sa, between in ends if self.address in between))
+        self.kernel.sad.sweep(lambda ends: self.address in ends)
         self._clear()
         self.kernel.home_agents.add(self.address)
 
@@ -171,7 +163,7 @@ class ModelHomeAgent(ModelSecurityAssociations):
     def forget(self, home_address: IPv6Address) -> None:
         """Remove the SAs of the home address."""
         self._record("forget", home_address)
-        self._remove_between(self.address, home_address)
+        self.kernel.sad.sweep({self.address, home_address}.issuperset)
 
     def reach(self, home_address: IPv6Address, care_of: IPv6Address) -> None:
         """Send Binding Acknowledgements for `home_address` to `care_of` (routing header)."""

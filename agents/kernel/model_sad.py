@@ -92,6 +92,13 @@ class Sad:
         if self._drop((destination, spi)):
             self.changes.tell()
 
+    def sweep(self, chosen: Callable[[Ends], bool]) -> None:
+        """Remove the SAs between these ends, those that are only asked for too."""
+        for ends in filter(chosen, (*self._between, *self._acquiring)):
+            self._acquiring.pop(ends, None)
+            for key in tuple(self._between.get(ends, ())):
+                self.remove(*key)
+
     def _drop(self, key: SaKey) -> bool:
         found, _ = self._installed.pop(key, (None, 0.0))
         if found is None:

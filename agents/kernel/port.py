@@ -66,8 +66,8 @@ class MobileNodeKernel(SecurityAssociations, Protocol):
     def move(self, care_of: IPv6Address) -> None:
         """Use a new care-of address; the ESP SAs stay."""
 
-    def release(self) -> None:
-        """Remove all that was made, the SAs of the home address included."""
+    def clear(self) -> None:
+        """Remove all that was made, by a predecessor that was killed too: SAs, tunnel, address."""
 
 
 class HomeAgentKernel(SecurityAssociations, Protocol):

@@ -19,7 +19,7 @@ UNSPECIFIED = IPv6Address("::")
 ACQUIRE_GROUP, SA_GROUP = 1, 3  # Multicast groups of notifications.
 NEW_SA, ACQUIRE, UPDATE_SA = 16, 23, 26
 
-_DELETE_SA, _GET_SA = 17, 18
+_DELETE_SA, _GET_SA, _ALLOCATE_SPI = 17, 18, 22
 _DELETE_POLICY, _UPDATE_POLICY = 20, 25
 _ALG_CRYPT, _TMPL, _SRCADDR, _COADDR, _POLICY_TYPE = 2, 5, 13, 14, 16
 _ALG_AEAD, _ALG_AUTH_TRUNC, _ADDRESS_FILTER = 18, 20, 26
@@ -41,6 +41,8 @@ _TYPE = struct.Struct("=BxHBx")
 _FILTER = struct.Struct("=16s16sHBB")
 _FAMILY, _FAMILY_OFFSET = struct.Struct("=H"), 40  # In struct xfrm_selector.
 _ACQUIRE_SIZE = 280
+_SPI_RANGE = struct.Struct("=II")
+_RESERVED_SPI = 1
 _ALGORITHM = struct.Struct("=64sI")
 _AUTHENTICATION = _AEAD = struct.Struct("=64sII")
 
@@ -225,6 +227,19 @@ def remove_esp(destination: IPv6Address, spi: int) -> Request:
     """Return the request that removes the ESP SA with this SPI."""
     body = _SA_KEY.pack(destination.packed, spi.to_bytes(4), _AF_INET6, ESP)
     return Request("delete ESP SA", _DELETE_SA, 0, body, _GONE)
+
+
+def remove_acquired(sa: SaState) -> list[Request]:
+    """Return the requests that remove an SA that is asked for only.
+
+    The kernel removes SAs by SPI, which this one has to be given first: one that IANA reserves.
+    """
+    identity = _SA_ID.pack(sa.destination.packed, bytes(4), ESP)
+    tail = _sa_tail(sa.source, _lifetime(0, 0), sa.reqid, Mode.TRANSPORT, 0, window=0)
+    body = Selector(ANYWHERE, ANYWHERE).encode() + identity + tail
+    body += _SPI_RANGE.pack(_RESERVED_SPI, _RESERVED_SPI)
+    allocation = Request("allocate SPI", _ALLOCATE_SPI, 0, body)
+    return [allocation, remove_esp(sa.destination, _RESERVED_SPI)]
 
 
 def list_sas(source: IPv6Network, destination: IPv6Network) -> Request:

@@ -367,7 +367,7 @@ def test_a_mobile_node_takes_from_the_tunnel_what_is_for_its_home_address():
     for inside in (CARE_OF, NEXT_CARE_OF, IPv6Address("ff02::1")):
         inner = data(CORRESPONDENT, inside)
         assert ends.mn.input(inner.encapsulated(AGENT, CARE_OF)) is None
-    ends.node.release()
+    ends.node.clear()
     assert ends.mn.input(packet.encapsulated(AGENT, CARE_OF)) is None
 
 
@@ -435,6 +435,27 @@ def test_a_mobile_node_takes_over_its_home_address_or_gives_it_up():
     assert len(successor.sas_between(HOME, AGENT)) == 1
     successor.prepare(ANOTHER, AGENT, NEXT_CARE_OF)
     assert (successor.home_address, successor.tunnel_open, successor.sas) == (ANOTHER, False, {})
+
+
+def test_a_mobile_node_begins_with_nothing_of_the_one_before_it():
+    ends, wanted = Ends(bound=True), []
+    ends.node.install(turned(pair(ANOTHER, spi=0x2000)))
+    beside = ModelHomeAgent(ends.mn, STRANGER)
+    beside.prepare()
+    beside.install(EspPair(sa(HOME, STRANGER, 0x77), sa(STRANGER, HOME, 0x77)))
+    beside.bind(ANOTHER, CARE_OF, None)
+    successor = ModelMobileNode(ends.mn)
+    successor.clear()
+    assert (successor.home_address, successor.tunnel_open) == (None, False)
+    assert {spi for _, spi in successor.sas} == {0x77}
+    assert beside.bound == {ANOTHER: CARE_OF}
+    successor.prepare(HOME, AGENT, CARE_OF)
+    ends.mn.watch_acquires(lambda *between: wanted.append(between))
+    for _ in range(2):
+        assert ends.mn.output(message(UPDATE)) is None
+        successor.clear()
+        successor.prepare(HOME, AGENT, CARE_OF)
+    assert wanted == [(HOME, AGENT)] * 2
 
 
 def test_of_all_sas_those_of_a_home_address_are_forgotten():

@@ -13,7 +13,7 @@ from agents.kernel import links, xfrm
 from agents.kernel.filter import LinuxEnforcementPoint
 from agents.kernel.links import Action
 from agents.kernel.netlink import Reply, attributes
-from agents.kernel.port import AccessLink
+from agents.kernel.port import AccessLink, SaState
 from agents.kernel.xfrm import (
     Direction,
     Extension,
@@ -42,6 +42,15 @@ def test_home_address():
     m = read(ifaddrmsg, links.add_home_address(HOME, 1).body)
     assert (m["family"], m["prefixlen"], m["flags"], m["index"]) == (10, 128, 0x12, 1)
     assert m.get_attr("IFA_ADDRESS") == m.get_attr("IFA_LOCAL") == str(HOME)
+
+
+def test_home_addresses_are_known_by_flags_interface_and_length():
+    own = links.add_home_address(HOME, 1).body
+    on_another = links.add_home_address(AGENT, 2).body
+    ordinary = own[:2] + b"\x82" + own[3:]
+    of_a_subnet = own[:1] + b"\x40" + own[2:]
+    replies = [Reply(20, 1, body) for body in (ordinary, own, on_another, of_a_subnet)]
+    assert links.home_addresses(replies, 1) == [HOME]
 
 
 def test_tunnel():
@@ -163,6 +172,15 @@ def test_esp_security_association(integrity):
     assert (seen.protocol, seen.reqid) == (50, 135)
     assert "kkkk" not in repr(sa)
     assert "kkkk" not in repr(seen)
+
+
+def test_an_sa_that_is_only_asked_for_goes_by_an_spi_that_it_is_given():
+    allocation, removal = xfrm.remove_acquired(SaState(HOME, AGENT, 0, 50, 135))
+    info, spis = allocation.body[:224], allocation.body[224:]
+    found = xfrm.decode_sa(Reply(xfrm.NEW_SA, 1, info))
+    assert found == SaState(HOME, AGENT, 0, 50, 135)
+    assert spis == struct.pack("=II", 1, 1)
+    assert removal == xfrm.remove_esp(AGENT, 1)
 
 
 def test_esp_security_association_with_aes_gcm():

@@ -124,7 +124,7 @@ async def mobile_node(log: EventLog, *, home_address: str, care_of: str, lifetim
                 kernel.close_tunnel()
                 endpoint.call(machine.stop, host.now())
     endpoint.close()
-    kernel.release()
+    kernel.clear()
     kernel.close()
     log.write("Released")
 

@@ -6,6 +6,7 @@ import json
 
 from tests.lab.namespaces import Host, Program, Scene, wait_until
 
+ANOTHER = "2001:db8:100::5678"  # Another subscriber's home address.
 HOME_ADDRESS, HOME_AGENT = "2001:db8:100::1234", "2001:db8:100::1"
 CARE_OF, OTHER_CARE_OF = "2001:db8:a::2", "2001:db8:b::2"
 CORRESPONDENT = "2001:db8:100::99"

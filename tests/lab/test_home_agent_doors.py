@@ -14,7 +14,9 @@ from scapy.layers.inet import UDP
 from scapy.layers.inet6 import HAO, MIP6MH_BU, IPv6, IPv6ExtHdrDestOpt, MIP6OptAltCoA, PadN
 
 from agents.kernel.home_agent import LinuxHomeAgent
+from tests.lab.mobility_host import pair
 from tests.lab.mobility_network import (
+    ANOTHER,
     CARE_OF,
     CORRESPONDENT,
     HOME_ADDRESS,
@@ -28,7 +30,6 @@ from tests.lab.needs import needs
 pytestmark = needs("esp6", "mip6", "ip6_tunnel", "rpfilter")
 
 STRANGER = "2001:db8:c::1"  # The router's address towards the home agent: in the core.
-ANOTHER = "2001:db8:100::5678"  # Another subscriber's home address.
 PORT = 4242
 
 
@@ -189,20 +190,32 @@ def test_a_restarted_home_agent_begins_with_nothing_of_the_one_that_was_killed(
     mn.command("start")
     mn.wait_for("BindingAccepted")
     ha.close()
-    network.ha.run(f"ip -6 neigh add proxy {ANOTHER} dev home")  # Somebody else's.
-    assert "proto esp" in network.ha.run("ip xfrm state")
+    stranger = "2001:db8:100::77"
+    network.ha.run(f"ip -6 neigh add proxy {stranger} dev home")
+    network.ha.run(
+        f"ip xfrm state add src {stranger} dst {HOME_AGENT} proto esp spi 0x77 reqid 7"
+        f" mode transport enc cbc(aes) 0x{0:032x}"
+    )
+    assert network.ha.run("ip xfrm state").count("proto esp") == 3
 
     def work() -> None:
+        another, care_of = IPv6Address(ANOTHER), IPv6Address(OTHER_CARE_OF)
+        with LinuxHomeAgent(IPv6Address(HOME_AGENT), "home") as killed:
+            killed.install(pair(another, at_agent=True))
+            killed.reach(another, care_of)
+            killed.bind(another, care_of, IPv6Address("fe80::5678"))
         with LinuxHomeAgent(IPv6Address(HOME_AGENT), "home") as kernel:
             kernel.prepare()
             states = network.ha.run("ip xfrm state")
-            assert "proto esp" not in states
             assert "proto route2" not in states
-            assert HOME_ADDRESS not in network.ha.run("ip xfrm policy")
+            assert states.count("proto esp") == 1
+            assert stranger in states
+            left = network.ha.run("ip xfrm policy") + network.ha.run("ip -6 route show")
+            assert not [home for home in (HOME_ADDRESS, ANOTHER) if home in left]
             assert network.ha.run("ip -6 neigh show proxy").split() == [
-                *(ANOTHER, "dev", "home", "proxy")
+                *(stranger, "dev", "home", "proxy")
             ]
-            assert HOME_ADDRESS not in network.ha.run("ip -6 route show")
+            assert CARE_OF not in network.ha.run("ip -6 tunnel show")
             kernel.release()
 
     network.ha.inside(work)

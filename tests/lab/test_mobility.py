@@ -18,6 +18,7 @@ from agents.kernel.home_agent import LinuxHomeAgent
 from agents.kernel.mobile_node import LinuxMobileNode
 from tests.lab.mobility_host import pair
 from tests.lab.mobility_network import (
+    ANOTHER,
     CARE_OF,
     CORRESPONDENT,
     HOME_ADDRESS,
@@ -190,12 +191,54 @@ def test_set_up_can_be_repeated_and_removed_by_a_second_process(host: Host) -> N
             second.move(IPv6Address(OTHER_CARE_OF))
             assert f"local {OTHER_CARE_OF}" in host.run("ip -d link show mip0")
             for _ in range(2):
-                second.release()
+                second.clear()
         assert host.run("ip xfrm state") == host.run("ip xfrm policy") == ""
         assert host.run("ip -6 rule").split("\n")[:-1] == [
             "0:	from all lookup local",
             "32766:	from all lookup main",
         ]
+
+    host.inside(work)
+
+
+def everything(host: Host) -> dict[str, str]:
+    """Return all that is set up in a host's kernel for IPv6."""
+    shown = ("xfrm state", "xfrm policy", "-6 rule", "-6 addr", "-6 route show table all", "link")
+    return {what: host.run(f"ip {what}") for what in shown}
+
+
+def test_a_mobile_node_clears_up_after_those_that_were_killed_and_after_nobody_else(
+    host: Host,
+) -> None:
+    homes = [IPv6Address(address) for address in (HOME_ADDRESS, ANOTHER)]
+    agent, care_of = IPv6Address(HOME_AGENT), IPv6Address(CARE_OF)
+    ends = f"src {HOME_ADDRESS} dst {HOME_AGENT}"
+    for others in (
+        f"xfrm state add {ends} proto esp spi 0x77 reqid 7 mode transport enc cbc(aes) 0x{0:032x}",
+        f"xfrm policy add {ends} proto udp dir out tmpl proto esp reqid 135 mode transport",
+        f"-6 tunnel add other mode ip6ip6 local {CARE_OF} remote {CORRESPONDENT}",
+        "-6 addr add 2001:db8:d::1/128 dev lo nodad",
+        f"-6 rule add pref 50 from {HOME_ADDRESS} lookup 50",
+    ):
+        host.run(f"ip {others}")
+
+    def work() -> None:
+        with LinuxHomeAgent(IPv6Address(CORRESPONDENT), "lo") as neighbour:
+            neighbour.prepare()
+            neighbour.reach(homes[0], care_of)
+            before = everything(host)
+            for home in homes:
+                with LinuxMobileNode() as killed:
+                    killed.prepare(home, agent, care_of)
+                    killed.install(pair(home, at_agent=False))
+                    killed.open_tunnel()
+            left = everything(host)
+            assert all(left[what] != before[what] for what in left)
+            with LinuxMobileNode() as successor:
+                for _ in range(2):
+                    successor.clear()
+                    assert everything(host) == before
+            neighbour.release()
 
     host.inside(work)
 

@@ -109,4 +109,4 @@ class Subscriber:
     def vanish(self) -> None:
         """Be gone without a word."""
         self._host.kill()
-        self._kernel.release()
+        self._kernel.clear()

@@ -125,6 +125,17 @@ def test_any_node_may_be_restarted_at_any_time(name, module):
 
 
 @pytest.mark.parametrize("name", APPROACHES)
+def test_a_restarted_mobile_node_begins_with_nothing_in_its_kernel(name):
+    lab = bootstrap(name)
+    kernel = lab.stacks["A"].kernel
+    assert list(kernel.sad)
+    assert kernel.home.tunnel_open
+    lab.program("mobile_node").restart()
+    assert list(kernel.sad) == []
+    assert kernel.home is None or not kernel.home.tunnel_open
+
+
+@pytest.mark.parametrize("name", APPROACHES)
 def test_the_same_seed_gives_the_same_bootstrap(name):
     runs = [bootstrap(name, seed=seed) for seed in (3, 3)]
     first, second = ([(s.at, s.link, s.packet.protocol) for s in run.world.sent] for run in runs)

@@ -59,6 +59,7 @@ class HomeConnection:
         self._configuration = configuration
         self._host = host
         self._kernel = kernel
+        kernel.clear()
         self._care_of = care_of
         self._log = log
         self._launch = launch
@@ -116,7 +117,8 @@ class HomeConnection:
         """Make SAs with a home agent, in place of the one before; register nothing yet."""
         if self.assignment:
             self._log.write("AssignmentChanged", home_agent=assignment.home_agent)
-        self._drop()
+            self._drop()
+            self._kernel.clear()
         self.assignment = assignment
         if self._ike:
             self._initiate(psk)

@@ -7,6 +7,7 @@ import time
 from ipaddress import IPv6Address, IPv6Network
 
 from agents.core.eventlog import EventLog
+from agents.kernel.associations import REQID
 from agents.kernel.filter import LinuxEnforcementPoint
 from agents.kernel.home_agent import LinuxHomeAgent
 from agents.kernel.mobile_node import LinuxMobileNode
@@ -36,7 +37,7 @@ async def serve(configuration: RogueConfiguration, stop: asyncio.Event) -> None:
         log,
         epoch=int(time.time()),
         local_kernel=local_kernel(configuration),
-        victim_kernel=LinuxMobileNode(tunnel="rogue0"),
+        victim_kernel=LinuxMobileNode(reqid=REQID + 1, tunnel="rogue0"),
         false_kernel=false_kernel,
     )
     await serve_until(stop, router, log, router.commands())

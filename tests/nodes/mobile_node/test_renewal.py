@@ -144,3 +144,19 @@ def test_daemons_that_a_script_has_started_get_the_new_key(make):
     assert first.addresses == second.addresses == (HOME.home_agent, HOME.home_address, COA)
     assert first.psk != second.psk
     assert (first.closed, second.closed) == (True, False)
+
+
+def test_before_the_script_goes_on_with_another_home_agent_the_kernel_is_cleared(make):
+    made = []
+
+    def launch(*given):
+        made.append(Launched(*given))
+        network.mn.kernel.prepare(HOME.home_address, HOME.home_agent, COA)
+        return made[-1]
+
+    network = make(launch="script", launcher=launch)
+    network.until(lambda: made)
+    network.access.assignment = OTHER
+    network.authenticate()
+    network.until(lambda: len(made) == 2)
+    assert [name for name, *_ in network.mn.kernel.calls] == ["clear", "prepare"] * 2
