@@ -16,11 +16,12 @@ RELAY_TYPE = TYPES[Kind.RELAY, False][0]
 
 
 class Relay:
-    """Relays PANA messages and keeps nothing about any PaC. A Machine without timers.
+    """Relays PANA messages and keeps nothing about any PaC: a machine without timers.
 
-    A PaC takes it for the PAA, so the owner sends to PaCs from port 716. `zone` is the interface
-    of PaCs with link-local addresses, which PaC-Information has no room for. A message is relayed
-    by its header alone: what it means is a matter of its two ends.
+    A PaC takes it for the PAA, so the owner sends to PaCs from port 716, and tells by the side that
+    a message came in on whose it is. `zone` is the interface of PaCs with link-local addresses,
+    which PaC-Information has no room for. A message is relayed by its header alone: what it means
+    is a matter of its two ends.
     """
 
     def __init__(self, paa: Address, *, zone: str | None = None) -> None:
@@ -36,18 +37,24 @@ class Relay:
     def handle_timeout(self, now: float) -> None:
         """Do nothing."""
 
-    def handle_message(self, data: bytes, source: Address, now: float) -> None:
-        """Take one datagram and pass it on, or drop it with an event."""
+    def from_pac(self, data: bytes, source: Address, now: float) -> None:
+        """Pass a datagram of a PaC on to the PAA, or drop it with an event."""
         try:
-            if canonical(source[0]) == canonical(self._paa[0]) and source[1] == self._paa[1]:
-                self.outbox.append(self._from_paa(data))
-            else:
-                check_header(data)
-                self.outbox.append((RFC5191.relay(source, data), self._paa))
+            check_header(data)
+            self.outbox.append((RFC5191.relay(source, data), self._paa))
         except (WireError, PeerError) as error:
             self.events.append(Discarded(now, source[0], str(error)))
 
-    def _from_paa(self, data: bytes) -> tuple[bytes, Address]:
+    def from_paa(self, data: bytes, source: Address, now: float) -> None:
+        """Pass what the PAA has put into a PRY on to the PaC, or drop it with an event."""
+        try:
+            if (canonical(source[0]), source[1]) != (canonical(self._paa[0]), self._paa[1]):
+                raise PeerError("from a host that is not the PAA")
+            self.outbox.append(self._unwrap(data))
+        except (WireError, PeerError) as error:
+            self.events.append(Discarded(now, source[0], str(error)))
+
+    def _unwrap(self, data: bytes) -> tuple[bytes, Address]:
         message = RFC5191.decode(data)
         if message.kind is not Kind.RELAY:
             raise PeerError(f"{RFC5191.label(message)} from the PAA outside PRY")

@@ -55,13 +55,13 @@ class Chain:
     def _deliver(self, name, to, data):
         host = (to[0].partition("%")[0], to[1])
         if to == FACE:
-            self.relay.handle_message(data, name, self.now)
+            self.relay.from_pac(data, name, self.now)
         elif host in self.names:
             self.pacs[self.names.index(host)].handle_message(data, FACE, self.now)
         elif to == PAA:
             self.server.handle_message(data, PRE, self.now)
         elif to == PRE:
-            self.relay.handle_message(data, PAA, self.now)
+            self.relay.from_paa(data, PAA, self.now)
 
     def run(self, until=20.0):
         self._collect()
@@ -84,6 +84,15 @@ class Chain:
         for pac in self.pacs:
             pac.start(0.0)
         return self.run()
+
+
+def passed_on(receive, data, source):
+    """Hand a relay a datagram by one of its sides; return what it sends."""
+    receive(data, source, 10.0)
+    outbox = receive.__self__.outbox
+    sent = list(outbox)
+    outbox.clear()
+    return sent
 
 
 def authenticated(pac):
@@ -197,15 +206,23 @@ PLACE = Avp(AvpName.PAC_INFORMATION, bytes(16) + b"\x02\xcc")
 )
 def test_bad_messages_of_the_paa_are_discarded(data, reason):
     relay = Relay(PAA)
-    assert send(relay, data, PAA) == []
+    assert passed_on(relay.from_paa, data, PAA) == []
     assert reasons(relay.events) == [reason]
     assert relay.next_timeout() is None
+
+
+@pytest.mark.parametrize("source", [(PAA[0], 717), ("2001:db8:9::c", 716)])
+def test_only_the_paa_speaks_for_the_paa(source):
+    relay, data = Relay(PAA), RFC5191.relay(PAC, PCI)
+    assert passed_on(relay.from_paa, data, source) == []
+    assert reasons(relay.events) == ["from a host that is not the PAA"]
+    assert passed_on(relay.from_paa, data, PAA) == [(PCI, PAC)]
 
 
 def test_a_pac_is_no_relay():
     relay = Relay(PAA)
     inner = pry(PLACE, Avp(AvpName.RELAYED_MESSAGE, PCI))
-    assert send(relay, inner, PAC) == []
+    assert passed_on(relay.from_pac, inner, PAC) == []
     assert reasons(relay.events) == ["PRY within PRY"]
     paa = Paa(PaaConfig(relays=[PRE[0]]), rng=random.Random(1))
     assert send(paa, RFC5191.relay(PAC, inner), PRE) == []
@@ -217,14 +234,14 @@ def test_random_bytes_do_no_harm(data):
     relay = Relay(PAA)
     paa = Paa(PaaConfig(relays=[PRE[0]]), rng=random.Random(1))
     for junk in (data, RFC5191.relay(PAC, data)):
-        send(relay, junk, PAA)
-        send(relay, junk, PAC)
+        passed_on(relay.from_paa, junk, PAA)
+        passed_on(relay.from_pac, junk, PAC)
         send(paa, junk, PRE)
 
 
 def test_every_truncation_is_discarded():
     relay, data = Relay(PAA), RFC5191.relay(PAC, PCI)
     for length in range(len(data)):
-        assert send(relay, data[:length], PAA) == []
+        assert passed_on(relay.from_paa, data[:length], PAA) == []
         with pytest.raises(WireError):
             RFC5191.decode(data[:length])
