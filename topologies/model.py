@@ -64,6 +64,8 @@ class HostRole(StrEnum):
     """What a host is in a network; no two hosts of a topology have the same role."""
 
     MOBILE_NODE = "mobile node"
+    FIRST_HOP_ROUTER = "first-hop router"
+    PANA_RELAY = "PANA relay"
     ACCESS_ROUTER = "access router"
     HOME_NETWORK = "home network"
     CORRESPONDENT_NODE = "correspondent node"
@@ -98,6 +100,10 @@ class Topology:
             if host.role is role:
                 return host.name
         raise KeyError(f"topology {self.name} has no {role}")
+
+    def has(self, role: HostRole) -> bool:
+        """Return whether there is a host with this role."""
+        return any(host.role is role for host in self.hosts)
 
     def link(self, name: str) -> Link:
         """Return the link called `name`; KeyError if there is none."""

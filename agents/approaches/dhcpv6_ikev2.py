@@ -66,7 +66,7 @@ def compose(settings: Settings, topology: Topology, shared: Path, run: Path) -> 
         *home(scene, settings.ike),
         program("daemons.kea", dhcp),
         *([scene.visited_home_agent(settings.ike)] if offered else []),
-        scene.access_router(relay=relay, local=None),
+        *scene.access_network(relay=relay, local=None),
         scene.mobile_node(
             access=scene.pana(mobility=False), discovery=discovery, ikev2=settings.ike
         ),

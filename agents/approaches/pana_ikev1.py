@@ -58,6 +58,6 @@ def compose(settings: Settings, topology: Topology, shared: Path, run: Path) -> 
     return [
         *scene.strangers(ikev1=settings.ike),
         scene.home_network(home_agent=scene.home_agent_settings(), **ike),
-        scene.access_router(),
+        *scene.access_network(),
         scene.mobile_node(access=scene.pana(), **ike, **of_daemons),
     ]

@@ -32,7 +32,7 @@ def compose(settings: Settings, topology: Topology, shared: Path, run: Path) -> 
     return [
         *scene.strangers(ikev2=settings.ike),
         *home(scene, settings.ike),
-        scene.access_router(),
+        *scene.access_network(),
         scene.mobile_node(access=scene.pana(), ikev2=settings.ike),
     ]
 

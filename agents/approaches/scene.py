@@ -39,6 +39,7 @@ from agents.nodes.mobile_node.settings import (
     PanaSettings,
     WishName,
 )
+from agents.nodes.pana_relay.settings import PanaRelayConfiguration
 from agents.nodes.rogue_router.settings import RogueConfiguration
 from agents.nodes.tls import TlsSettings
 from topologies.model import HostRole, Topology
@@ -186,14 +187,45 @@ class Scene:
             port=TLS_PORT if self.settings.diameter_tls else PORT,
         )
 
-    def access_router(self, **changes: Any) -> Program:
+    @property
+    def _guarded(self) -> str:
+        """The link on which the access router hears mobile nodes, maybe behind another router."""
+        ends = {end.host for end in self.topology.link("access").ends}
+        return "access" if self.host(HostRole.ACCESS_ROUTER) in ends else "backhaul"
+
+    def _access_prefix(self) -> IPv6Network:
+        """Return the smallest prefix of all that the access router hears on that link."""
+        router = self.topology.link(self._guarded).end(self.host(HostRole.ACCESS_ROUTER))
+        prefix = router.addresses[0].network
+        for end in self.topology.link("access").ends:
+            while end.advertise and not end.advertise.subnet_of(prefix):
+                prefix = prefix.supernet()
+        return prefix
+
+    def access_network(self, **changes: Any) -> list[Program]:
+        """Return the access router's program and, where there is one, the PANA relay's."""
+        if not self.topology.has(HostRole.PANA_RELAY):
+            return [self._access_router(**changes)]
+        if self.settings.dialect != "rfc5191":
+            raise ValueError("a PANA relay needs dialect = 'rfc5191': RFC 6345 belongs to that")
+        relay = PanaRelayConfiguration(
+            host=self.host(HostRole.PANA_RELAY),
+            access_interface=self.interface(HostRole.PANA_RELAY, "access"),
+            access_address=self.address(HostRole.PANA_RELAY, "access"),
+            interface=self.interface(HostRole.PANA_RELAY, self._guarded),
+            address=self.address(HostRole.PANA_RELAY, self._guarded),
+            paa=self.address(HostRole.ACCESS_ROUTER, self._guarded),
+        )
+        router = self._access_router(pana_relays=(relay.address,), **changes)
+        return [program("nodes.pana_relay.main", relay), router]
+
+    def _access_router(self, **changes: Any) -> Program:
         """Return the access router's program: PAA, enforcement point and AAA client."""
-        access = self.topology.link("access").end(self.host(HostRole.ACCESS_ROUTER))
         usual: dict[str, Any] = {
             "host": self.host(HostRole.ACCESS_ROUTER),
-            "access_interface": self.interface(HostRole.ACCESS_ROUTER, "access"),
-            "access_prefix": str(access.advertise),
-            "address": str(access.address),
+            "access_interface": self.interface(HostRole.ACCESS_ROUTER, self._guarded),
+            "access_prefix": str(self._access_prefix()),
+            "address": self.address(HostRole.ACCESS_ROUTER, self._guarded),
             "dialect": self.settings.dialect,
             "start": self.settings.pana_start,
             "encryption": self.settings.pana_encryption,
@@ -319,7 +351,7 @@ class Scene:
         if flood.attack.startswith("pana_"):
             stranger, link = HostRole.ACCESS_STRANGER, "access"
         targets = {
-            "access": self.address(HostRole.ACCESS_ROUTER, "access"),
+            "access": self.pana().paa,
             "core": self.home_agent_settings().address,
         }
         if flood.attack == "diameter":
@@ -342,9 +374,12 @@ class Scene:
         return [program("nodes.flooder.main", configuration)]
 
     def pana(self, *, mobility: bool = True) -> PanaSettings:
-        """Return the mobile node's network access by PANA."""
+        """Return the mobile node's network access by PANA; a relay is the PAA to it."""
+        paa = self.address(HostRole.ACCESS_ROUTER, self._guarded)
+        if self.topology.has(HostRole.PANA_RELAY):
+            paa = self.address(HostRole.PANA_RELAY, "access")
         return PanaSettings(
-            paa=self.address(HostRole.ACCESS_ROUTER, "access"),
+            paa=paa,
             dialect=self.settings.dialect,
             encryption=self.settings.pana_encryption,
             mobility=mobility and self.settings.mobility_wanted,

@@ -31,6 +31,8 @@ from agents.nodes.keylog import KeyLog
 from agents.nodes.mobile_node.eap import EapPeers
 from agents.nodes.mobile_node.machine import MobileNode
 from agents.nodes.mobile_node.settings import MobileNodeConfiguration
+from agents.nodes.pana_relay.machine import PanaRelay
+from agents.nodes.pana_relay.settings import PanaRelayConfiguration
 from agents.simulation.host import SimulatedHost
 from agents.simulation.servers import DhcpServer, DnsServer
 from agents.simulation.stack import Interface, Stack
@@ -187,6 +189,7 @@ class Laboratory:
     def make(self, role: approaches.Program, host: SimulatedHost, ready: Callable[[], None]) -> Any:
         """Make and start the node of a role."""
         kernel, log = self.stacks[role.host].kernel, self._log(role)
+        node: Any
         match role.module.split(".")[2]:
             case "mobile_node":
                 mobile = fit(role.configuration, MobileNodeConfiguration)
@@ -197,7 +200,7 @@ class Laboratory:
                 enforcement = ModelEnforcementPoint(kernel, link)
                 enforcement.close_access()
                 local = router.local.home_agent if router.local else None
-                node: Any = AccessRouter(
+                node = AccessRouter(
                     router,
                     host,
                     enforcement,
@@ -205,6 +208,8 @@ class Laboratory:
                     epoch=_EPOCH,
                     local_kernel=_home_agent(kernel, local),
                 )
+            case "pana_relay":
+                node = PanaRelay(fit(role.configuration, PanaRelayConfiguration), host, log)
             case "home_network":
                 home = fit(role.configuration, HomeNetworkConfiguration)
                 files = [Path(peer.psk_file) for peer in home.preshared]

@@ -183,9 +183,7 @@ def _no_dhcp(every: Sequence[_Variant]) -> _Verdict:
         if one.approach.startswith("pana-")
         and one.messages(DHCPV6)
         and one.spec
-        and not any(
-            host.role is HostRole.DHCPV6_SERVER for host in one.spec.topology(one.name).hosts
-        )
+        and not one.spec.topology(one.name).has(HostRole.DHCPV6_SERVER)
     ]
     if not pana:
         return NOT_SHOWN, "needs runs with PANA in a topology without a DHCP server", {}

@@ -1,4 +1,4 @@
-"""Whole bootstraps on the virtual clock: every approach, every message lost, every node restarted.
+"""Whole bootstraps on the virtual clock: every scene, every message lost, every node restarted.
 
 No socket, no event loop and no sleep: the nodes are those that run in the laboratory, the links
 and kernels are models. What a kernel would drop is dropped (agents/kernel/model.py).
@@ -8,12 +8,10 @@ from ipaddress import IPv6Address
 
 import pytest
 
-from agents import approaches
 from agents.approaches.scene import HOME_ADDRESS
 from agents.mip6.codec import PROTOCOL as MOBILITY_HEADER
-from tests.simulation.scenes import bootstrapped, laboratory
+from tests.simulation.scenes import SCENES, bootstrapped, laboratory
 
-APPROACHES = approaches.names()
 FIRST_ATTEMPT = 60.0
 SETTLED = 3.0
 """Seconds after a bootstrap until nothing of it is under way any more."""
@@ -52,7 +50,7 @@ def complaints(lab):
     return [e for e in lab.events.told if e["event"].endswith(("Failed", "Refused"))]
 
 
-@pytest.mark.parametrize("name", APPROACHES)
+@pytest.mark.parametrize("name", SCENES)
 def test_the_mobile_node_becomes_reachable_at_its_home_address(name):
     lab = laboratory(name)
     lab.start()
@@ -66,7 +64,7 @@ def test_the_mobile_node_becomes_reachable_at_its_home_address(name):
     assert IPv6Address(done["home_address"]) == HOME_ADDRESS
 
 
-@pytest.mark.parametrize("name", APPROACHES)
+@pytest.mark.parametrize("name", SCENES)
 def test_what_updates_a_binding_is_protected_on_every_link(name):
     lab = bootstrap(name)
     headers = [s.packet for s in lab.world.sent if s.packet.protocol == MOBILITY_HEADER]
@@ -74,7 +72,7 @@ def test_what_updates_a_binding_is_protected_on_every_link(name):
     assert all(packet.esp for packet in headers)
 
 
-@pytest.mark.parametrize("name", APPROACHES)
+@pytest.mark.parametrize("name", SCENES)
 def test_any_message_may_be_lost(name):
     count = len(bootstrap(name).world.sent)
     failed = []
@@ -106,13 +104,13 @@ def restarted_at(name, module, message):
 
 
 def nodes(name):
-    """Return the modules of an approach's own nodes."""
+    """Return the modules of a scene's own nodes."""
     modules = [program.role.module.split(".") for program in laboratory(name).programs]
     return [module[2] for module in modules if module[1] == "nodes"]
 
 
 @pytest.mark.parametrize(
-    ("name", "module"), [(name, module) for name in APPROACHES for module in nodes(name)]
+    ("name", "module"), [(name, module) for name in SCENES for module in nodes(name)]
 )
 def test_any_node_may_be_restarted_at_any_time(name, module):
     count = len(bootstrap(name).world.sent)
@@ -124,7 +122,7 @@ def test_any_node_may_be_restarted_at_any_time(name, module):
     assert failed == []
 
 
-@pytest.mark.parametrize("name", APPROACHES)
+@pytest.mark.parametrize("name", SCENES)
 def test_a_restarted_mobile_node_begins_with_nothing_in_its_kernel(name):
     lab = bootstrap(name)
     kernel = lab.stacks["A"].kernel
@@ -135,7 +133,7 @@ def test_a_restarted_mobile_node_begins_with_nothing_in_its_kernel(name):
     assert kernel.home is None or not kernel.home.tunnel_open
 
 
-@pytest.mark.parametrize("name", APPROACHES)
+@pytest.mark.parametrize("name", SCENES)
 def test_the_same_seed_gives_the_same_bootstrap(name):
     runs = [bootstrap(name, seed=seed) for seed in (3, 3)]
     first, second = ([(s.at, s.link, s.packet.protocol) for s in run.world.sent] for run in runs)

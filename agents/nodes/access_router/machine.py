@@ -75,7 +75,8 @@ class AccessRouter:
         self._host = host
         link = AccessLink(configuration.access_interface, IPv6Network(configuration.access_prefix))
         self._prefix = link.prefix
-        self._own = IPv6Address(configuration.address)
+        known = map(IPv6Address, (configuration.address, *configuration.pana_relays))
+        self._taken = frozenset((self._prefix.network_address, *known))
         self._client = AaaClient(configuration, host, role_log, epoch=epoch)
         self._asks_always = configuration.relay is not None
         self._candidate = configuration.local.candidate() if configuration.local else None
@@ -92,6 +93,7 @@ class AccessRouter:
             stateless=configuration.start == "stateless",
             optimized=configuration.start == "optimized",
             first_request=_FIRST_REQUESTS[configuration.first_request],
+            relays=configuration.pana_relays,
             serves=self._can_be_a_hosts,
         )
         self._paa = Paa(pana, rng=host.rng)
@@ -112,9 +114,8 @@ class AccessRouter:
         )
 
     def _can_be_a_hosts(self, address: HostAddress) -> bool:
-        """Return whether an address can be a mobile node's: not this host's, nor its anycast."""
-        taken = (self._own, self._prefix.network_address)
-        return address in self._prefix and address not in taken
+        """Return whether an address can be a mobile node's: no router's, nor their anycast."""
+        return address in self._prefix and address not in self._taken
 
     @staticmethod
     def _offer(configuration: AccessRouterConfiguration) -> MobilityCapability:

@@ -56,7 +56,8 @@ class AccessRouterConfiguration(AaaClientConfiguration, frozen=True, kw_only=Tru
     in the home AAA server's place, which must pick it up. Without `mobility` no home agent is
     offered: a PaC of RFC 5191 alone may stumble over that AVP. With `early` it lets a mobile node
     begin IKE as soon as the home AAA server has verified it. It re-authenticates who has not done
-    so after the part `reauth_at` of a session's lifetime, 0 means never.
+    so after the part `reauth_at` of a session's lifetime, 0 means never. `pana_relays` are the
+    addresses from which PANA is relayed (RFC 6345).
     """
 
     access_interface: str
@@ -71,6 +72,7 @@ class AccessRouterConfiguration(AaaClientConfiguration, frozen=True, kw_only=Tru
     mobility: bool = True
     local: LocalHomeAgent | None = None
     relay: RelaySettings | None = None
+    pana_relays: tuple[str, ...] = ()
     session_lifetime: SessionLifetime = 3600.0
     reauth_at: PartOfLifetime = 0.9
 

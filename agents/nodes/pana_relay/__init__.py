@@ -1,0 +1,1 @@
+"""The PANA relay before an access router."""
