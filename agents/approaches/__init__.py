@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import ModuleType
 
-_OTHERS = ("scene",)
+_OTHERS = ("scene", "settings")
 
 
 @dataclass(frozen=True, slots=True)

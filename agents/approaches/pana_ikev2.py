@@ -9,10 +9,10 @@ from agents.approaches.scene import (
     HOME_AGENT,
     KERNEL_NEEDS,
     VISITED_HOME_AGENT,
-    CommonSettings,
     Scene,
     prepare,
 )
+from agents.approaches.settings import CommonSettings
 from agents.nodes.ike_daemon.ikev2_settings import Ikev2Settings
 from topologies.model import Topology
 

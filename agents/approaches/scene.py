@@ -6,29 +6,20 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv6Address, IPv6Network
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 import tomli_w
 
 from agents.approaches import Program
-from agents.bootstrap.assignment import DEFAULT_PROTECTION, Protection
-from agents.bootstrap.keys import PskSource
+from agents.approaches.settings import CommonSettings
 from agents.core.configuration import Configuration
 from agents.core.documents import fit
-from agents.core.settings import (
-    BindingLifetime,
-    DialectName,
-    FragmentSize,
-    Identity,
-    PartOfLifetime,
-    SessionLifetime,
-)
 from agents.diameter.config import PORT, TLS_PORT
 from agents.eap import ca
 from agents.nodes.access_router.settings import AccessRouterConfiguration, LocalHomeAgent
 from agents.nodes.diameter_settings import DiameterPeer
-from agents.nodes.flooder.settings import FlooderConfiguration, FloodSettings
+from agents.nodes.flooder.settings import FlooderConfiguration
 from agents.nodes.home_agent.settings import HomeAgentConfiguration, HomeAgentSettings
 from agents.nodes.home_network.settings import HomeNetworkConfiguration
 from agents.nodes.ike_daemon.ikev2_settings import Ikev2Settings
@@ -37,7 +28,6 @@ from agents.nodes.mobile_node.settings import (
     EapSettings,
     MobileNodeConfiguration,
     PanaSettings,
-    WishName,
 )
 from agents.nodes.pana_relay.settings import PanaRelayConfiguration
 from agents.nodes.rogue_router.settings import RogueConfiguration
@@ -45,7 +35,6 @@ from agents.nodes.tls import TlsSettings
 from topologies.model import HostRole, Topology
 
 KERNEL_NEEDS = ("veth", "xfrm_user", "esp6", "mip6", "ip6_tunnel", "rpfilter", "policy_routing")
-IDENTITY = "mn@home.test"
 HOME_REALM, VISITED_REALM = "home.test", "visited.test"
 HOME_AAA, HOME_AGENT, ACCESS_ROUTER = "aaa.home.test", "ha.home.test", "ar.visited.test"
 HOME_AGENT_ADDRESS = IPv6Address("2001:db8:100::1")
@@ -54,42 +43,6 @@ VISITED_HOME_AGENT_ADDRESS = IPv6Address("2001:db8:200::2")
 HOME_ADDRESS = IPv6Address("2001:db8:100::1234")
 _SERVER, _CLIENT = "server", "mobile-node"
 """The file names of the certificates for EAP-TLS, which hold whatever the identity is."""
-
-
-class CommonSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What an experiment may set whatever the approach; times in seconds."""
-
-    dialect: DialectName = "rfc5191"
-    pana_start: Literal["stateful", "stateless", "optimized"] = "stateful"
-    pana_encryption: bool = False
-    wish: WishName = "either"
-    duplicate_address_detection: bool = True
-    identity: Identity = IDENTITY
-    key_type: Literal["p256", "rsa2048"] = "p256"
-    tls_version: Literal["TLSv1.2", "TLSv1.3"] = "TLSv1.3"
-    eap_fragment_size: FragmentSize = 1000
-    session_lifetime: SessionLifetime = 3600.0
-    binding_lifetime: BindingLifetime = 420.0
-    reauth_at: PartOfLifetime = 0.8
-    diameter_tls: bool = False
-    credential: Literal["valid", "expired", "other-ca"] = "valid"
-    subscribed: bool = True
-    mobility_subscribed: bool = True
-    mobility_wanted: bool = True
-    mobility_offered: bool = True
-    local_offered: bool = False
-    local_allowed: bool = False
-    prefer: Literal["home", "local"] = "home"
-    rogue: Literal["impersonate", "alter"] | None = None
-    flood: FloodSettings | None = None
-    psk_source: PskSource = "msk"
-    protection: Protection = DEFAULT_PROTECTION
-
-    def __post_init__(self) -> None:
-        if self.prefer == "local" and not self.local_allowed:
-            raise ValueError("a subscription can prefer = 'local' only with local_allowed = true")
-        if self.pana_encryption and self.dialect == "draft12":
-            raise ValueError("pana_encryption needs dialect = 'rfc5191': RFC 6786 belongs to that")
 
 
 def _make_certificates(folder: Path, settings: CommonSettings) -> None:

@@ -6,7 +6,8 @@ import secrets
 from pathlib import Path
 
 from agents.approaches import Program, scene
-from agents.approaches.scene import HOME_ADDRESS, KERNEL_NEEDS, CommonSettings, Scene
+from agents.approaches.scene import HOME_ADDRESS, KERNEL_NEEDS, Scene
+from agents.approaches.settings import CommonSettings
 from agents.nodes.home_network.settings import PresharedPeer
 from agents.nodes.ike_daemon.ikev2_settings import Ikev2PskSettings
 from agents.nodes.mobile_node.settings import StaticSettings

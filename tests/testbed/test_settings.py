@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from msgspec import inspect
 
 from agents.aaa import subscribers
-from agents.approaches.scene import CommonSettings
+from agents.approaches.settings import CommonSettings
 from agents.shell import program as runtime
 from testbed.base.places import PROJECT
 from testbed.experiment.spec import Spec, SpecError

@@ -1,0 +1,58 @@
+"""What an experiment may set whatever the approach."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from agents.bootstrap.assignment import DEFAULT_PROTECTION, Protection
+from agents.bootstrap.keys import PskSource
+from agents.core.settings import (
+    BindingLifetime,
+    DialectName,
+    FragmentSize,
+    Identity,
+    PartOfLifetime,
+    SessionLifetime,
+)
+from agents.nodes.flooder.settings import FloodSettings
+from agents.nodes.mobile_node.settings import WishName
+
+IDENTITY = "mn@home.test"
+
+
+class CommonSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What an experiment may set whatever the approach; times in seconds."""
+
+    dialect: DialectName = "rfc5191"
+    pana_start: Literal["stateful", "stateless", "optimized"] = "stateful"
+    pana_encryption: bool = False
+    wish: WishName = "either"
+    duplicate_address_detection: bool = True
+    identity: Identity = IDENTITY
+    key_type: Literal["p256", "rsa2048"] = "p256"
+    tls_version: Literal["TLSv1.2", "TLSv1.3"] = "TLSv1.3"
+    eap_fragment_size: FragmentSize = 1000
+    session_lifetime: SessionLifetime = 3600.0
+    binding_lifetime: BindingLifetime = 420.0
+    reauth_at: PartOfLifetime = 0.8
+    diameter_tls: bool = False
+    credential: Literal["valid", "expired", "other-ca"] = "valid"
+    subscribed: bool = True
+    mobility_subscribed: bool = True
+    mobility_wanted: bool = True
+    mobility_offered: bool = True
+    local_offered: bool = False
+    local_allowed: bool = False
+    prefer: Literal["home", "local"] = "home"
+    rogue: Literal["impersonate", "alter"] | None = None
+    flood: FloodSettings | None = None
+    psk_source: PskSource = "msk"
+    protection: Protection = DEFAULT_PROTECTION
+
+    def __post_init__(self) -> None:
+        if self.prefer == "local" and not self.local_allowed:
+            raise ValueError("a subscription can prefer = 'local' only with local_allowed = true")
+        if self.pana_encryption and self.dialect == "draft12":
+            raise ValueError("pana_encryption needs dialect = 'rfc5191': RFC 6786 belongs to that")
