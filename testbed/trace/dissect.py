@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv6Address
 from typing import TypeAlias
 
@@ -32,6 +32,7 @@ HOP_BY_HOP, UDP, IPV6, ROUTING, FRAGMENT, ESP, DESTINATION, MOBILITY = (
     135,
 )
 HOME_ADDRESS_OPTION = 0xC9
+RELAYED_MESSAGE = 11
 BINDING_UPDATE, BINDING_ACK = 5, 6
 
 
@@ -204,7 +205,7 @@ def recognise(frames: Iterable[Frame]) -> Iterator[tuple[Frame, Packet | None, S
     exchanges: _Exchanges = {}
     for frame in frames:
         packet = message = None
-        with suppress(struct.error, IndexError, ValueError):
+        with suppress(struct.error, LookupError, ValueError):
             packet = parse(frame)
             message = _message(packet, exchanges) if packet else None
         yield frame, packet, message
@@ -282,7 +283,8 @@ def _datagram(packet: Packet, exchanges: _Exchanges) -> Seen | None:
     return None
 
 
-def _pana(packet: Packet, data: bytes) -> Pana | None:
+def _pana(packet: Packet, data: bytes, *, relayed: bool = False) -> Pana | None:
+    """Return a PANA message; one in a relay's PRY is told as itself (RFC 6345 section 4.1)."""
     dialect = DRAFT12 if data[0] == 1 else RFC5191
     length, flags, kind = struct.unpack_from("!2xHHH", data)
     sequence = struct.unpack_from("!I", data, dialect.sequence_offset)[0]
@@ -292,6 +294,9 @@ def _pana(packet: Packet, data: bytes) -> Pana | None:
     name = dialect.names[kind][0 if request else 1]
     name += "".join(f"[{letter}]" for bit, letter in dialect.flags if flags & bit)
     avps = dict(_avps(data[dialect.header : length], dialect.avp_length_has_header))
+    if name == "PRY":
+        inner = None if relayed else _pana(packet, avps[RELAYED_MESSAGE, None], relayed=True)
+        return inner and replace(inner, label=f"PRY {inner.label}")
     eap = _eap(avps.get((dialect.eap, None), b""))
     result = avps.get((dialect.result, None))
     final_type, final_flag = dialect.final

@@ -10,6 +10,8 @@ import pytest
 from agents.approaches import dhcpv6_ikev2, pana_ikev1
 from topologies.dhcpv6 import TOPOLOGY as WITH_DHCPV6
 from topologies.paper import TOPOLOGY
+from topologies.relayed import TOPOLOGY as RELAYED
+from topologies.routed import TOPOLOGY as ROUTED
 
 
 def roles(approach=pana_ikev1, topology=TOPOLOGY, **values):
@@ -43,3 +45,27 @@ def test_or_nobody_does():
 def test_after_the_lifetime_it_is_too_late(part):
     with pytest.raises(msgspec.ValidationError):
         roles(reauth_at=part)
+
+
+def test_the_relay_is_the_paa_to_the_mobile_node():
+    direct, routed, relayed = (roles(topology=t) for t in (TOPOLOGY, ROUTED, RELAYED))
+    assert direct["A"]["access"]["paa"] == direct["B"]["address"]
+    assert routed["A"]["access"]["paa"] == routed["B"]["address"]
+    assert relayed["A"]["access"]["paa"] == relayed["R"]["access_address"]
+    assert relayed["R"]["paa"] == relayed["B"]["address"] == routed["B"]["address"]
+    assert list(relayed["B"]["pana_relays"]) == [relayed["R"]["address"]]
+    assert "R" not in routed
+    assert not direct["B"]["pana_relays"] and not routed["B"]["pana_relays"]
+
+
+def test_the_access_router_guards_all_between_it_and_mobile_nodes():
+    assert roles()["B"]["access_prefix"] == "2001:db8:a::/64"
+    made = roles(topology=RELAYED)
+    assert made["B"]["access_prefix"] == "2001:db8:a::/63"
+    assert made["B"]["access_interface"] == "B-backhaul"
+
+
+def test_the_draft_knows_no_relay():
+    assert roles(topology=ROUTED, dialect="draft12")
+    with pytest.raises(ValueError, match="RFC 6345"):
+        roles(topology=RELAYED, dialect="draft12")

@@ -12,6 +12,7 @@ SERVERS = {
     "approaches": ["kea-dhcp6", "nsd"],
     "ha_choice": ["kea-dhcp6"],
     "pana_life": [],
+    "pana_relay": [],
     "rekey": [],
     "rogue_router": [],
 }

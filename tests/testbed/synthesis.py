@@ -45,6 +45,10 @@ def pana(kind, flags, sequence, *avps):
     return struct.pack("!HHHHII", 0, 16 + len(body), flags, kind, session, sequence) + body
 
 
+def relayed(message):
+    return pana(5, 0, 0, avp(10, bytes(18)), avp(11, message))
+
+
 def avp12(code, value):
     return struct.pack("!HHHH", code, 0x4000, 8 + len(value), 0) + value + bytes(-len(value) % 4)
 

@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -81,8 +82,22 @@ def test_random_frames_are_passed_over(data, header):
     list(dissect([Frame(0, bytes(12) + b"\x86\xdd" + header + data), Frame(0, data)]))
 
 
+def seen(data):
+    """Return the messages in a PANA datagram as captured."""
+    return list(dissect([Frame(0, bytes(12) + b"\x86\xdd" + bytes(syn.from_mn(data)))]))
+
+
+def test_what_a_pana_relay_carries_is_told_as_itself():
+    message = syn.pana(2, syn.R | syn.C, 105, syn.avp(7, bytes(4)))
+    [plain], [relayed] = seen(message), seen(syn.relayed(message))
+    assert relayed == replace(plain, label=f"PRY {plain.label}")
+    assert seen(syn.relayed(syn.relayed(message))) == []
+    assert seen(syn.pana(5, 0, 0)) == []
+
+
 def test_every_truncation_and_flip_of_each_packet_is_survived():
-    for _, packet in syn.bootstrap() + syn.pana12_exchange():
+    relayed = [(0.0, syn.from_mn(syn.relayed(syn.pana(1, 0, 0))))]
+    for _, packet in syn.bootstrap() + syn.pana12_exchange() + relayed:
         data = bytes(12) + b"\x86\xdd" + bytes(packet)
         for i in range(len(data)):
             list(dissect([Frame(0, data[:i])]))

@@ -15,6 +15,7 @@ from tests.testbed import crossings as cross
 from tests.testbed import synthesis as syn
 from topologies.dhcpv6 import TOPOLOGY as WITH_SERVER
 from topologies.paper import TOPOLOGY
+from topologies.relayed import TOPOLOGY as RELAYED
 
 
 @pytest.fixture
@@ -210,6 +211,9 @@ def test_links_are_read_at_the_end_nearer_to_the_mobile_node():
     assert near_ends(WITH_SERVER) == {"access": "A", "core": "B", "home": "C", "service": "B"}
     behind = {"": ["access"], "access": ["core", "service"], "core": ["home"]}
     assert beyond(WITH_SERVER) == behind | {"home": [], "service": []}
+    assert near_ends(RELAYED) == {"access": "A", "backhaul": "R", "core": "B", "home": "C"}
+    assert beyond(RELAYED)["access"] == ["backhaul"]
+    assert beyond(RELAYED)["backhaul"] == ["core"]
 
 
 def test_a_link_without_a_capture_is_left_out_and_a_bad_capture_is_named(tmp_path, wire):

@@ -185,9 +185,11 @@ def test_a_subscriber_does_not_close_it_for_another():
     assert world.open() == {ALICE[0]}
 
 
-@pytest.mark.parametrize("address", [ROUTER, "2001:db8:a::", "2001:db8:c::2", "fe80::44", "::"])
+@pytest.mark.parametrize(
+    "address", [ROUTER, "2001:db8:a::", "2001:db8:a::e", "2001:db8:c::2", "fe80::44", "::"]
+)
 def test_it_opens_for_no_address_but_a_hosts_of_the_link(address):
-    world = World()
+    world = World(pana_relays=("2001:db8:a::e",))
     alice = world.bootstrap(ALICE)
     world.net.run(1.0)
     said = world.sent()
