@@ -55,7 +55,8 @@ def test_the_relay_is_the_paa_to_the_mobile_node():
     assert relayed["R"]["paa"] == relayed["B"]["address"] == routed["B"]["address"]
     assert list(relayed["B"]["pana_relays"]) == [relayed["R"]["address"]]
     assert "R" not in routed
-    assert not direct["B"]["pana_relays"] and not routed["B"]["pana_relays"]
+    assert not direct["B"]["pana_relays"]
+    assert not routed["B"]["pana_relays"]
 
 
 def test_the_access_router_guards_all_between_it_and_mobile_nodes():
