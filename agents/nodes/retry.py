@@ -13,13 +13,18 @@ LONGEST_PAUSE = 60.0
 
 
 class Retry:
-    """One timer for the next attempt; its owner tells when one begins."""
+    """One timer for the next attempt; its owner tells when one begins that this has not begun."""
 
     def __init__(self, host: Host, attempt: Callable[[], None]) -> None:
         self._host = host
-        self._timer = host.timer(attempt)
+        self._attempt = attempt
+        self._timer = host.timer(self._begin)
         self._pause = FIRST_PAUSE
         self._begun_at = -math.inf
+
+    def _begin(self) -> None:
+        self.begun()
+        self._attempt()
 
     def begun(self) -> None:
         """Note that an attempt begins."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from agents.nodes.retry import Retry
+from agents.nodes.retry import LONGEST_PAUSE, Retry
 from tests.nodes.simulated import Network, Node
 
 
@@ -33,6 +33,19 @@ def test_the_pause_doubles_until_an_attempt_lasts(network):
     assert pauses == [0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0]
     network.run(30.0)
     assert pause() == 0.25
+
+
+def test_an_attempt_that_fails_at_once_is_made_less_and_less_often(network):
+    def fail():
+        made.append(network.now)
+        attempts.later()
+
+    made = []
+    attempts = Retry(Node(network, "A").host, fail)
+    attempts.later()
+    network.run(3600.0)
+    assert 60 < len(made) < 70
+    assert made[-1] - made[-2] == LONGEST_PAUSE
 
 
 def test_there_is_one_timer(network):

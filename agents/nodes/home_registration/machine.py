@@ -142,6 +142,7 @@ class RegistrationService:
                         home_agent=self._home_agent,
                     )
             case events.BindingRefused():
+                self._unanswered = 0
                 self._fail(f"the home agent refused the binding: {event.status.name}")
             case events.Failed():
                 self._fail(f"home registration: {event.reason}")

@@ -7,6 +7,7 @@ from ipaddress import IPv6Address
 import pytest
 
 from agents.ike.esp import Encryption, EspPair, EspSa, Integrity
+from agents.mip6.codec import BindingAck, Status, decode, encode
 from agents.nodes.habits import Habits
 from agents.nodes.home_registration.machine import RegistrationService
 from tests.ike import COA, HA, HOA
@@ -44,6 +45,24 @@ class MobileNode(Node):
     def registered(self):
         """Return the care-of addresses in the Binding Updates sent."""
         return [IPv6Address(event["care_of"]) for event in self.told("BindingUpdateSent")]
+
+
+class HomeAgent(Node):
+    """A home agent that answers every Binding Update with a status."""
+
+    def __init__(self, network, status):
+        super().__init__(network, "C", HA)
+        self.status = status
+        self._kernel = self.home_agent_kernel(HA)
+        self._kernel.prepare()
+        self._kernel.install(EspPair(PAIR.outbound, PAIR.inbound))
+        self._kernel.reach(HOA, COA)
+        self._socket = self.host.open_mobility_headers(HA, self._take)
+
+    def _take(self, data, source):
+        update = decode(data)
+        ack = BindingAck(self.status, update.sequence, update.lifetime)
+        self._socket.send(encode(ack), source)
 
 
 @pytest.fixture
@@ -106,3 +125,14 @@ def test_its_owner_hears_of_silence_and_in_the_end_of_the_failure(network):
     network.run(2.0)
     assert mn.failed == [120.0]
     assert mn.names("role") == ["BootstrapFailed"]
+
+
+def test_a_refusal_is_no_silence(network):
+    HomeAgent(network, Status.INSUFFICIENT_RESOURCES)
+    mn = MobileNode(network)
+    mn.kernel.install(PAIR)
+    for refused in range(1, 10):
+        mn.logged("BindingRefused", refused)
+        mn.service.renew()
+    assert len(mn.failed) == 9
+    assert mn.silent == []
