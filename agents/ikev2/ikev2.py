@@ -16,7 +16,7 @@ from agents.ikev2.ike_sa_manager import IkeSaManager, Timer
 from agents.ikev2.receiver import Receiver
 from agents.ikev2.sa import Child, Closed, Established, IkeSa, Initiating, Intent, Method
 from agents.ikev2.task_manager import TaskManager
-from agents.ikev2.tasks import CreateChild, DeleteChildren, DeleteIke, RekeyIke
+from agents.ikev2.tasks import CreateChild, DeleteChildren, RekeyIke
 
 
 class Ikev2:
@@ -164,8 +164,8 @@ class Ikev2:
     def delete(self, peer: IPv6Address, now: float, selectors: Selectors | None = None) -> None:
         """Delete the SAs with a peer; without `selectors` the IKE SAs too.
 
-        SAs are gone when the peer has answered or is found not to answer. Negotiations that run
-        end as failed at once when no selectors are given.
+        Without `selectors` ESP SAs are gone when this returns, and negotiations that run have
+        failed; other SAs are gone when the peer has answered or is found not to answer.
         """
         for sa in self.sas.of_peer(peer):
             if selectors is not None:
@@ -175,7 +175,7 @@ class Ikev2:
             elif not isinstance(sa.state, Established):
                 self.sas.close(sa, "deleted", now)
             else:
-                self._tasks.ask(sa, DeleteIke("deleted"), now)
+                self._tasks.ike_delete.end(sa, "deleted", now)
 
     def delete_child(self, spi: int, now: float) -> None:
         """Delete the pair of ESP SAs with this inbound SPI, if there is one."""

@@ -40,6 +40,9 @@ class IkeMachine(Machine, Protocol):
     def delete_identity(self, identity: str, now: float) -> None:
         """Delete what was made with whom was authenticated so."""
 
+    def delete(self, peer: IPv6Address, now: float) -> None:
+        """Delete what there is with a peer: ESP SAs are gone when this returns."""
+
     def connected(self, peer: IPv6Address) -> bool:
         """Return whether an IKE SA with a peer is up, or is being made."""
 
@@ -119,6 +122,10 @@ class IkeDaemon(ABC):
     @abstractmethod
     def probe(self, home_agent: IPv6Address) -> None:
         """Find out whether the home agent still has the SAs; without them they are lost here."""
+
+    def leave(self, home_agent: IPv6Address) -> None:
+        """Delete the SAs with a home agent: ESP SAs are out of the kernel when this returns."""
+        self._endpoint.call(self._machine.delete, home_agent, self._host.now())
 
     def secured(self, home_agent: IPv6Address) -> bool:
         """Return whether there are ESP SAs, or some are being made, for the present address."""

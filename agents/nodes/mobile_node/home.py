@@ -118,6 +118,8 @@ class HomeConnection:
         if self.assignment:
             self._log.write("AssignmentChanged", home_agent=assignment.home_agent)
             self._drop()
+            if self._ike:  # It may be the same home agent, or become it again.
+                self._ike.leave(self.assignment.home_agent)
             self._kernel.clear()
         self.assignment = assignment
         if self._ike:

@@ -139,6 +139,10 @@ class HomeAgent(Node):
             self.ike.on_eap = self._on_eap
         self.version = version
 
+    def assign(self, assignment):
+        """Let the mobile node have another home address from now on."""
+        self._assignment = assignment
+
     def share(self, keys):
         """Share a key with the mobile node, made from EAP's."""
         psk = ike_psk(keys.msk, self._assignment)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from ipaddress import IPv6Address
 
 import pytest
@@ -93,6 +94,27 @@ def test_another_home_agent_takes_the_place_of_the_first(make, version):
     network.run(1000.0)  # The binding is refreshed after 315 s.
     assert len(network.agent.updates) == 1
     assert len(other.updates) > 1
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_the_first_home_agent_may_take_its_place_again(make, version):
+    network = make(version).bootstrap()
+    other = HomeAgent(network, OTHER, version=version)
+    there = (OTHER, other.share), (HOME, network.agent.share), (OTHER, other.share)
+    for bootstrapped, (assignment, share) in enumerate(there, 2):
+        network.access.assignment, network.access.share = assignment, share
+        network.authenticate()
+        network.mn.logged("Bootstrapped", bootstrapped)
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_the_same_home_agent_may_assign_another_home_address(make, version):
+    network = make(version).bootstrap()
+    network.access.assignment = replace(HOME, home_address=HOME.home_address + 1)
+    network.agent.assign(network.access.assignment)
+    network.authenticate()
+    network.mn.logged("Bootstrapped", 2)
+    assert not network.mn.kernel.sas_between(HOME.home_address, HOME.home_agent)
 
 
 def test_only_what_is_sealed_counts_the_next_time_too(make):
