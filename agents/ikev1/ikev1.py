@@ -96,7 +96,9 @@ class Ikev1:
 
     def secured(self, peer: IPv6Address) -> bool:
         """Return whether there are ESP SAs with a peer, or the local host is making some."""
-        making = any(sa.pending or sa.sealer is None for sa in self._sas.of_peer(peer))
+        # Those that others begin do not count: anybody may, in the peer's name.
+        ours = (sa for sa in self._sas.of_peer(peer) if sa.n.role is Role.INITIATOR)
+        making = any(sa.pending or sa.sealer is None for sa in ours)
         return making or bool(self._children.of_peer(peer))
 
     def delete(self, peer: IPv6Address, now: float, selectors: Selectors | None = None) -> None:

@@ -56,6 +56,7 @@ class Ikev1Daemon(IkeDaemon):
         if home_address is None or eap is not None:
             self._on_failure("IKEv1 delivers no home address, and knows no EAP")
             return
+        self._sought = home_agent
         if psk is not None:
             self.add_psk(psk, peer=home_agent, identity=None, home_address=home_address)
         selectors = Selectors(home_address, home_agent)
@@ -91,7 +92,7 @@ class Ikev1Daemon(IkeDaemon):
         self._established.clear()
 
     def _start(self, home_agent: IPv6Address, selectors: Selectors) -> None:
-        self._busy = True
+        self._sought, self._busy = home_agent, True
         poll, now = self._habits.phase1_poll, self._host.now()
         self._machine.initiate(home_agent, None if poll else selectors, now)
         if poll:
@@ -134,7 +135,7 @@ class Ikev1Daemon(IkeDaemon):
             case events.Phase1Deleted():
                 self._established.discard(event.peer)
                 self._miss(event.peer, event.reason)
-            case events.Failed():
+            case events.Failed() if self._is_setback(event.peer):
                 self._idle()
             case _:
                 pass

@@ -75,6 +75,7 @@ class Ikev2Daemon(IkeDaemon):
         eap: EapPeerLike | None = None,
     ) -> None:
         """Make SAs with the home agent; without a home address it is asked for."""
+        self._sought = home_agent
         if psk is not None:
             self.add_psk(psk, peer=home_agent, identity=None, home_address=home_address)
         selectors, now = Selectors(home_address, home_agent), self._host.now()

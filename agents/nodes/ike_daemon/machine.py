@@ -53,8 +53,8 @@ class IkeMachine(Machine, Protocol):
 class IkeDaemon(ABC):
     """IKE on UDP port 500; the kernel's SAs are kept as negotiated.
 
-    `on_failure` hears why there are no SAs with a peer, `on_lost` that all with a peer are gone,
-    of which the peer was told or not.
+    `on_failure` hears why this host has no SAs with the peer that it wants some with, `on_lost`
+    that all with a peer are gone, of which the peer was told or not.
     """
 
     def __init__(
@@ -75,6 +75,9 @@ class IkeDaemon(ABC):
         self._log = log
         self._on_failure = on_failure
         self._on_lost = on_lost
+        self._sought: IPv6Address | None = None
+        """With whom this host makes SAs."""
+
         self._endpoint = host.datagrams(machine, (str(machine.local), PORT), self._take)
 
     # Keys
@@ -142,8 +145,12 @@ class IkeDaemon(ABC):
     def _take(self, event: Event) -> None:
         self._log(event)
         self._handle(event)
-        if isinstance(event, events.Failed):
+        if isinstance(event, events.Failed) and self._is_setback(event.peer):
             self._on_failure(f"IKE with {event.peer}: {event.reason}")
+
+    def _is_setback(self, peer: IPv6Address) -> bool:
+        """Return whether there are no SAs now: anybody may begin a negotiation that fails."""
+        return peer == self._sought and not self._machine.secured(peer)
 
     @abstractmethod
     def _handle(self, event: Event) -> None:
