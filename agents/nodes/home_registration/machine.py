@@ -11,7 +11,7 @@ from ipaddress import IPv6Address
 from agents.core.eventlog import EventLog
 from agents.core.host import Closable, Host
 from agents.core.machine import Event
-from agents.kernel.port import MobileNodeKernel
+from agents.kernel.port import KernelError, MobileNodeKernel
 from agents.mip6 import mobile_node as events
 from agents.mip6.mobile_node import HomeRegistration
 from agents.nodes.habits import Habits
@@ -130,17 +130,10 @@ class RegistrationService:
                     self._on_silence()
             case events.BindingAccepted(lifetime=0) | events.BindingExpired():
                 self._unanswered = 0
-                self._kernel.close_tunnel()
+                self._try(self._kernel.close_tunnel)
             case events.BindingAccepted():
                 self._unanswered = 0
-                self._kernel.open_tunnel()
-                if not self.bootstrapped:
-                    self.bootstrapped = True
-                    self._role_log.write(
-                        "Bootstrapped",
-                        home_address=self.home_address,
-                        home_agent=self._home_agent,
-                    )
+                self._use_tunnel()
             case events.BindingRefused():
                 self._unanswered = 0
                 self._fail(f"the home agent refused the binding: {event.status.name}")
@@ -153,8 +146,26 @@ class RegistrationService:
         """Return whether the kernel, for want of an SA, will drop what is about to be sent."""
         return self._habits.ike_trigger == "acquire" and not self._protected
 
+    def _use_tunnel(self) -> None:
+        if not self._try(self._kernel.open_tunnel):
+            self._fail("the kernel does not open the tunnel")
+        elif not self.bootstrapped:
+            self.bootstrapped = True
+            self._role_log.write(
+                "Bootstrapped", home_address=self.home_address, home_agent=self._home_agent
+            )
+
+    def _try(self, operation: Callable[[], None]) -> bool:
+        """Carry out an operation of the kernel; return whether it could be."""
+        try:
+            operation()
+        except KernelError as error:
+            self._role_log.write("KernelFailed", reason=str(error))
+            return False
+        return True
+
     def _fail(self, reason: str) -> None:
-        self._kernel.close_tunnel()
+        self._try(self._kernel.close_tunnel)
         self._role_log.write("BootstrapFailed", reason=reason)
         self._on_failure()
 

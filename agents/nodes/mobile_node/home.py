@@ -11,7 +11,7 @@ from agents.core.eventlog import EventLog
 from agents.core.host import Closable, Host
 from agents.eap.lower import EapPeerLike
 from agents.ikev2.config import Credentials
-from agents.kernel.port import MobileNodeKernel
+from agents.kernel.port import KernelError, MobileNodeKernel
 from agents.nodes.home_registration.machine import RegistrationService
 from agents.nodes.ike_daemon.ikev1 import Ikev1Daemon
 from agents.nodes.ike_daemon.ikev2 import Ikev2Daemon
@@ -73,6 +73,8 @@ class HomeConnection:
         self._wanted = True
         self._is_lost = False
         self.assignment: Assignment | None = None
+        self._home_address: IPv6Address | None = None
+        """What is to be registered, once it is known."""
 
     def _daemon(self, keys: KeyLog, credentials: Credentials) -> Ikev1Daemon | Ikev2Daemon | None:
         configuration, host = self._configuration, self._host
@@ -110,8 +112,9 @@ class HomeConnection:
             self.begin(assignment)
         else:
             self._initiate()
-        if self._ike and assignment.home_address and self._registration is None:
-            self._register(assignment.home_agent, assignment.home_address)
+        if self._ike:
+            self._home_address = assignment.home_address or self._home_address
+            self._register()
 
     def begin(self, assignment: Assignment, psk: bytes | None = None) -> None:
         """Make SAs with a home agent, in place of the one before; register nothing yet."""
@@ -120,8 +123,11 @@ class HomeConnection:
             self._drop()
             if self._ike:  # It may be the same home agent, or become it again.
                 self._ike.leave(self.assignment.home_agent)
-            self._kernel.clear()
-        self.assignment = assignment
+            try:
+                self._kernel.clear()
+            except KernelError as error:  # Who registers has it cleared again.
+                self._log.write("KernelFailed", reason=str(error))
+        self.assignment, self._home_address = assignment, None
         if self._ike:
             self._initiate(psk)
         else:
@@ -150,23 +156,31 @@ class HomeConnection:
 
     def _take_address(self, home_address: IPv6Address) -> None:
         """Go on with the home address that the home agent has assigned by IKEv2."""
-        if self._registration is None and self.assignment:
-            self._register(self.assignment.home_agent, home_address)
+        if self._registration is None:
+            self._home_address = home_address
+            self._register()
 
-    def _register(self, home_agent: IPv6Address, home_address: IPv6Address) -> None:
+    def _register(self) -> None:
+        """Begin the registration, if it is known of what, and it has not begun."""
+        assignment, home_address = self.assignment, self._home_address
+        if assignment is None or home_address is None or self._registration:
+            return
         self._wanted = True
-        self._registration = RegistrationService(
-            self._host,
-            home_address=home_address,
-            home_agent=home_agent,
-            care_of=self._care_of,
-            lifetime=self._configuration.binding_lifetime,
-            kernel=self._kernel,
-            log=self._log,
-            habits=self._configuration.habits,
-            on_failure=self._retry.later,
-            on_silence=self._test_home_agent,
-        )
+        try:
+            self._registration = RegistrationService(
+                self._host,
+                home_address=home_address,
+                home_agent=assignment.home_agent,
+                care_of=self._care_of,
+                lifetime=self._configuration.binding_lifetime,
+                kernel=self._kernel,
+                log=self._log,
+                habits=self._configuration.habits,
+                on_failure=self._retry.later,
+                on_silence=self._test_home_agent,
+            )
+        except OSError as error:
+            self._fail(f"{home_address} cannot be registered: {error}")
 
     def _start_daemons(self, assignment: Assignment) -> None:
         """Start the daemons by the script that writes their configurations."""
@@ -198,6 +212,8 @@ class HomeConnection:
         self._initiate()
         if self._registration:
             self._registration.renew()
+        else:
+            self._register()
 
     def _test_home_agent(self) -> None:
         """The home agent does not answer what SAs protect: it may have lost them."""

@@ -199,22 +199,26 @@ class MobileNode:
                 self._home.take(Assignment(home_agent, known.prefix_length, address))
             case Dhcpv6Settings() | DnsSettings() as settings:
                 self._discover(settings)
-            case None:
-                if self._access:
-                    self._access.reauthenticate()
+            case None if self._access:
+                if not self._access.reauthenticate():
+                    self._retry.later()
 
     def _discover(self, settings: Dhcpv6Settings | DnsSettings) -> None:
         if self._discovery:
             self._discovery.close()
-        self._discovery = Discovery(
-            self._host,
-            settings,
-            self._configuration.interface,
-            self._care_of,
-            log=self._log,
-            on_found=self._home.take,
-            on_failure=self._fail,
-        )
+        try:
+            self._discovery = Discovery(
+                self._host,
+                settings,
+                self._configuration.interface,
+                self._care_of,
+                log=self._log,
+                on_found=self._home.take,
+                on_failure=self._fail,
+            )
+        except OSError as error:
+            self._fail(f"no home agent can be looked for: {error.strerror}")
+            return
         self._discovery.start()
 
     # Movement, and what else may be asked of this host while it runs

@@ -13,6 +13,7 @@ from agents.bootstrap.assignment import Assignment
 from agents.dhcpv6.home import Home, HomeInformation
 from agents.dhcpv6.wire import (
     ALL_RELAY_AGENTS_AND_SERVERS,
+    CLIENT_PORT,
     SERVER_PORT,
     Message,
     MessageType,
@@ -29,6 +30,7 @@ from agents.nodes.mobile_node.settings import (
     MobileNodeConfiguration,
 )
 from agents.nodes.tls import TlsSettings
+from tests.ike import COA
 from tests.nodes.mobile_node.surroundings import IKEV2_EAP, AccessNetwork, HomeAgent, Mobile
 from tests.nodes.simulated import DELAY, INTERFACE, Network, Node
 
@@ -195,6 +197,18 @@ def test_a_home_agent_that_is_not_found_is_looked_for_again(authority):
     dns_server(Node(network, "D", SERVER), [HA])
     mn.logged("Bootstrapped")
     assert len(agent.updates) == 1
+
+
+def test_a_port_that_another_program_has_is_tried_again(authority):
+    network = Network()
+    AccessNetwork(network, authority)
+    mn = Mobile(network, authority, discovery=BY_DHCPV6, ikev2=IKEV2_EAP)
+    dhcpv6_server(Node(network, "D", SERVER), home(HA))
+    local = str(COA), CLIENT_PORT
+    other = mn.host.open_datagrams(local, lambda *_: None, interface=INTERFACE)
+    mn.logged("BootstrapFailed", 3)
+    other.close()
+    mn.logged("HomeAgentLearned")
 
 
 @pytest.mark.parametrize("discovery", [BY_DHCPV6, BY_DNS])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+
 import pytest
 
 from agents.nodes.mobile_node.settings import StaticSettings
@@ -79,6 +81,16 @@ def test_it_tries_again_until_there_are_sas(home):
     home.run(300.0)
     assert home.negotiations() == tried
     assert home.mn.names().count("BootstrapFailed") == 0
+
+
+@pytest.mark.parametrize("operation", ["prepare", "open_tunnel"])
+def test_what_the_kernel_does_not_do_is_tried_again(newcomer, operation):
+    newcomer.mn.kernel.failures[operation] = errno.ENOBUFS
+    newcomer.mn.logged("BootstrapFailed", 3)
+    assert newcomer.mn.names().count("Bootstrapped") == 0
+    newcomer.mn.kernel.failures.clear()
+    newcomer.mn.logged("Bootstrapped")
+    assert newcomer.negotiations() == 1
 
 
 def test_a_failure_before_the_first_binding_is_one_of_the_bootstrap_which_goes_on(newcomer):

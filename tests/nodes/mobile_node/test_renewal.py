@@ -9,6 +9,7 @@ import pytest
 
 from agents.bootstrap.assignment import Assignment, Wish
 from agents.bootstrap.sealed import SealContext, seal
+from agents.nodes.retry import FIRST_PAUSE
 from tests.ike import COA
 from tests.nodes.mobile_node.surroundings import (
     HOME,
@@ -19,7 +20,7 @@ from tests.nodes.mobile_node.surroundings import (
     HomeAgent,
     Mobile,
 )
-from tests.nodes.simulated import Network
+from tests.nodes.simulated import DELAY, Network
 
 OTHER = Assignment(IPv6Address("2001:db8:300::1"), 64, IPv6Address("2001:db8:300::1234"))
 SETTINGS = {1: {"ikev1": IKEV1}, 2: {"ikev2": IKEV2}}
@@ -80,6 +81,17 @@ def test_ikev2_keeps_its_sas_and_makes_others_only_where_there_are_none(make, up
     network.run(10.0)
     assert network.established() == (1 if up else 2)  # The key is another.
     assert network.mn.names().count("Bootstrapped") == 1
+
+
+def test_who_is_let_in_without_a_home_agent_asks_again_when_access_is_busy(make):
+    network = make()
+    network.access.assignment = None
+    network.mn.logged("BootstrapFailed")
+    network.run(FIRST_PAUSE - DELAY)
+    assert network.mn.command("ping")
+    network.run(1.0)
+    network.access.assignment = HOME
+    network.bootstrap()
 
 
 @pytest.mark.parametrize("version", [1, 2])
