@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable, Sequence
 from functools import partial
 from ipaddress import IPv6Address
-from typing import Generic, ParamSpec
+from typing import Generic, ParamSpec, Protocol
 
 from agents.core.host import (
     Closable,
@@ -25,6 +25,12 @@ from agents.simulation.streams import SimulatedExchange, SimulatedStreams, Tcp
 P = ParamSpec("P")
 
 
+class _Opened(Closable, Protocol):
+    @property
+    def is_open(self) -> bool:
+        """Whether it is not closed yet."""
+
+
 class SimulatedHost(Host):
     """One program over a simulated stack; it can be killed, and another take its place."""
 
@@ -34,7 +40,7 @@ class SimulatedHost(Host):
         self._tcp = tcp
         self._clock = stack.world.clock
         self._wake = 0
-        self._open: list[Closable] = []
+        self._open: list[_Opened] = []
         self._dead = False
 
     def kill(self) -> None:
@@ -52,7 +58,9 @@ class SimulatedHost(Host):
 
         return entering
 
-    def _keep(self, opened: Closable) -> None:
+    def _keep(self, opened: _Opened) -> None:
+        """Close it when the program is killed, and forget what it has closed itself."""
+        self._open = [one for one in self._open if one.is_open]
         self._open.append(opened)
 
     def now(self) -> float:
@@ -158,6 +166,11 @@ class _News(Generic[P]):
         self._told = told
         self.source: Closable | None = None
 
+    @property
+    def is_open(self) -> bool:
+        """Whether it is not closed yet."""
+        return self.source is not None
+
     def come(self, *args: P.args, **kwargs: P.kwargs) -> None:
         """Take note of one."""
         self._host.later(partial(self._tell, *args, **kwargs))
@@ -182,6 +195,11 @@ class _LinkSocket:
         self.link_address = self._interface.mac
         self._entry = (interface, lambda packet: receive(packet.payload))
         stack.link_listeners.append(self._entry)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it is not closed yet."""
+        return self._entry in self._stack.link_listeners
 
     def send(self, packet: bytes, group: IPv6Address) -> None:
         """Send one IPv6 packet, given with its header, to a group."""

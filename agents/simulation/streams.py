@@ -182,6 +182,7 @@ class SimulatedStreams:
         self._tcp = tcp
         self.user = user
         self.streams: dict[int, _Stream] = {}
+        self.is_open = True
         self._listen = tuple(listen)
         for address in self._listen:
             if not tcp.stack.owns(IPv6Address(address[0])):
@@ -243,6 +244,7 @@ class SimulatedStreams:
 
     def close(self) -> None:
         """Accept no more, and end what is open, as the kernel does when a program dies."""
+        self.is_open = False
         self.stop_listening()
         for number in tuple(self.streams):
             self.end(number)
@@ -263,6 +265,11 @@ class SimulatedExchange:
         self._got = b""
         self._streams = SimulatedStreams(tcp, self, ())
         self._streams.connect(0, "", server)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the answer is waited for."""
+        return not self._streams.idle
 
     def connected(self, number: int, _local: object, _names: object) -> None:
         """Send the question."""
