@@ -71,14 +71,21 @@ def test_what_does_not_fit_is_told_with_its_place_and_what_is_allowed(text, comp
     assert complaint in str(raised.value)
 
 
+WITHOUT_DOLLAR = st.characters(exclude_characters="$")
+"""It would be taken for msgspec's own way of naming a place."""
+
 PLAIN = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=9), inner),
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(WITHOUT_DOLLAR, max_size=9),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(WITHOUT_DOLLAR, max_size=9), inner)
+    ),
 )
 KEYS = [*Car.__struct_fields__, *Wheel.__struct_fields__]
 
 
-@given(st.dictionaries(st.sampled_from(KEYS) | st.text(max_size=3), PLAIN, max_size=4))
+@given(
+    st.dictionaries(st.sampled_from(KEYS) | st.text(WITHOUT_DOLLAR, max_size=3), PLAIN, max_size=4)
+)
 def test_whatever_is_wrong_is_found_where_the_type_says_so(value):
     try:
         msgspec.convert(value, Car)
@@ -86,7 +93,7 @@ def test_whatever_is_wrong_is_found_where_the_type_says_so(value):
         with pytest.raises(DocumentError) as raised:
             fit(value, Car)
         assert "Expected" not in str(raised.value)
-        assert "$" not in str(raised.value).replace("'$", "")
+        assert "$" not in str(raised.value)
     else:
         fit(value, Car)
 
