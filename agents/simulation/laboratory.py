@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from ipaddress import IPv6Address, IPv6Network
+from itertools import count
 from pathlib import Path
 from typing import Any, TextIO, cast
 
@@ -43,6 +44,28 @@ from topologies.model import Topology, link_local_address, mac_address
 _ECHO_PORT, _ECHO_DEADLINE = 7, 1.0
 _EPOCH = 1_000_000_000
 """The time of day in seconds when a simulation begins."""
+
+
+class PreparedApproach:
+    """An approach with its certificates and subscribers in a folder; it can be run many times.
+
+    `settings` are those of an experiment's file.
+    """
+
+    def __init__(self, name: str, folder: Path, settings: Mapping[str, object]) -> None:
+        self._module = approaches.load(name)
+        self._settings = fit(settings, self._module.Settings)
+        self._folder = folder
+        self._module.prepare(folder, self._settings)
+        self._numbers = count()
+
+    def laboratory(self, topology: Topology, world: World) -> Laboratory:
+        """Return a topology with the approach's programs in it, none of them started."""
+        run = self._folder / f"run{next(self._numbers)}"
+        for name in ("configuration", "keys"):
+            (run / name).mkdir(parents=True)
+        programs = self._module.compose(self._settings, topology, self._folder, run)
+        return Laboratory(topology, programs, world)
 
 
 class Events:
@@ -101,7 +124,7 @@ class Program:
 class Laboratory:
     """A simulated topology in which the roles of one run are started, one after the other.
 
-    `delays` are one-way delays of links by name, in seconds; the topology's shapes are the rule.
+    Links have the topology's delays; its rates and losses are not simulated (World has `loses`).
     """
 
     def __init__(

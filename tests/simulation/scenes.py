@@ -1,27 +1,21 @@
 """Approaches, prepared once, for laboratories on the virtual clock."""
 
 import functools
-import itertools
 import tempfile
 from dataclasses import replace
 from pathlib import Path
 
 import topologies
 from agents import approaches
-from agents.simulation.laboratory import Laboratory
+from agents.simulation.laboratory import PreparedApproach
 from agents.simulation.world import World
 
 _DELAY = 0.005
-_numbers = itertools.count()
 
 
 @functools.cache
-def _prepared(name, settings):
-    module = approaches.load(name)
-    chosen = module.Settings(**dict(settings))
-    folder = Path(tempfile.mkdtemp(prefix="simulated-"))
-    module.prepare(folder, chosen)
-    return module, chosen, folder
+def _prepared(name):
+    return PreparedApproach(name, Path(tempfile.mkdtemp(prefix="simulated-")), {})
 
 
 SCENES = {name: (name, "paper") for name in approaches.names()} | {
@@ -40,15 +34,10 @@ def _topology(name):
     return plain.with_links(shapes)
 
 
-def laboratory(name, *, loses=None, seed=1, **settings):
-    """Return a laboratory with the roles of a scene; `settings` are the experiment's."""
+def laboratory(name, *, loses=None, seed=1):
+    """Return a laboratory with the roles of a scene."""
     approach, where = SCENES[name]
-    module, chosen, shared = _prepared(approach, tuple(sorted(settings.items())))
-    run = shared / f"run{next(_numbers)}"
-    for folder in ("configuration", "keys"):
-        (run / folder).mkdir(parents=True)
-    place = _topology(where)
-    return Laboratory(place, module.compose(chosen, place, shared, run), World(seed, loses))
+    return _prepared(approach).laboratory(_topology(where), World(seed, loses))
 
 
 def bootstrapped(lab):
