@@ -269,6 +269,8 @@ class Laboratory:
     def _mobile_node(
         self, configuration: MobileNodeConfiguration, host: SimulatedHost, log: EventLog
     ) -> Closable:
+        if configuration.launch == "script":
+            raise ValueError("a launch script cannot be simulated, for it starts real programs")
         stack = self.stacks[configuration.host]
         interface = stack.interfaces[configuration.interface]
         care_of = next(a for a in interface.addresses if not a.is_link_local)
