@@ -240,7 +240,7 @@ class Laboratory:
                     home,
                     host,
                     _home_agent(kernel, home.home_agent),
-                    home_aaa(home),
+                    home_aaa(home, lambda: _EPOCH + self.world.clock.now),
                     log,
                     keys={str(file): file.read_bytes() for file in files},
                 )

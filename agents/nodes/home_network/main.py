@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from collections.abc import Callable
 from ipaddress import IPv6Address
 from pathlib import Path
 
@@ -45,11 +47,16 @@ async def serve(configuration: HomeNetworkConfiguration, stop: asyncio.Event) ->
     await serve_until(stop, node, log)
 
 
-def home_aaa(configuration: HomeNetworkConfiguration) -> HomeAaa:
-    """Return the home AAA server that is configured, with its files read."""
+def home_aaa(
+    configuration: HomeNetworkConfiguration, clock: Callable[[], float] = time.time
+) -> HomeAaa:
+    """Return the home AAA server that is configured, with its files read.
+
+    `clock` is the time of day in seconds, which leases outlive the program by.
+    """
     return HomeAaa(
         subscribers.load(Path(configuration.subscribers)),
-        Leases(Path(configuration.leases)),
+        Leases(Path(configuration.leases), clock),
         HomeAaaConfig(
             origin_host=configuration.diameter_identity,
             origin_realm=configuration.diameter_realm,
