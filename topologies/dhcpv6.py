@@ -12,6 +12,7 @@ from ipaddress import IPv6Address, IPv6Interface, IPv6Network
 from topologies import paper
 from topologies.model import Host, HostRole, Interface, Link
 
+_NETWORK = IPv6Network("2001:db8:d::/64")
 _SERVER = Host(
     "D", HostRole.DHCPV6_SERVER, routes=((IPv6Network("::/0"), IPv6Address("2001:db8:d::1")),)
 )
@@ -23,9 +24,11 @@ _SERVICE = Link(
     ),
 )
 
+_ROUTED = paper.TOPOLOGY.with_route(HostRole.HOME_NETWORK, _NETWORK, paper.TO_VISITED)
+
 TOPOLOGY = replace(
-    paper.TOPOLOGY,
+    _ROUTED,
     name="dhcpv6",
-    hosts=(*paper.TOPOLOGY.hosts, _SERVER),
-    links=(*paper.TOPOLOGY.links, _SERVICE),
+    hosts=(*_ROUTED.hosts, _SERVER),
+    links=(*_ROUTED.links, _SERVICE),
 )

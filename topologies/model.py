@@ -126,6 +126,14 @@ class Topology:
         )
         return replace(self, links=links)
 
+    def with_route(self, role: HostRole, network: IPv6Network, next_hop: IPv6Address) -> Topology:
+        """Return a copy in which the host with this role has one more route."""
+        hosts = tuple(
+            replace(host, routes=(*host.routes, (network, next_hop))) if host.role is role else host
+            for host in self.hosts
+        )
+        return replace(self, hosts=hosts)
+
 
 def mac_address(topology: Topology, link: Link, end: int) -> str:
     """Return the MAC address of one of a link's ends, counted from 0: locally administered."""

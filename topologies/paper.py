@@ -12,6 +12,8 @@ from topologies.model import Host, HostRole, Interface, Link, Topology
 _ACCESS = IPv6Network("2001:db8:a::/64")
 _HOME = IPv6Network("2001:db8:100::/64")
 _ANYWHERE = IPv6Network("::/0")
+TO_VISITED = IPv6Address("2001:db8:b::1")
+"""The home network's next hop to all networks behind the access router."""
 
 
 def _at(address: str) -> tuple[IPv6Interface, ...]:
@@ -32,7 +34,7 @@ TOPOLOGY = Topology(
             "C",
             HostRole.HOME_NETWORK,
             forwards=True,
-            routes=((_ACCESS, IPv6Address("2001:db8:b::1")),),
+            routes=((_ACCESS, TO_VISITED),),
         ),
         Host(
             "CN",

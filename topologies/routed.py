@@ -13,6 +13,7 @@ from topologies import paper
 from topologies.model import Host, HostRole, Interface, Link, Topology
 
 _ACCESS = IPv6Network("2001:db8:a::/64")
+_BACKHAUL = IPv6Network("2001:db8:a:1::/64")
 _NEAR, _FAR = IPv6Address("2001:db8:a:1::2"), IPv6Address("2001:db8:a:1::1")
 
 
@@ -26,12 +27,8 @@ def with_router(base: Topology, name: str, role: HostRole) -> Topology:
     R has taken over the access router's end of the access link.
     """
     router = Host("R", role, forwards=True, routes=((IPv6Network("::/0"), _FAR),))
-    hosts = [
-        replace(host, routes=(*host.routes, (_ACCESS, _NEAR)))
-        if host.role is HostRole.ACCESS_ROUTER
-        else host
-        for host in base.hosts
-    ]
+    routed = base.with_route(HostRole.ACCESS_ROUTER, _ACCESS, _NEAR)
+    routed = routed.with_route(HostRole.HOME_NETWORK, _BACKHAUL, paper.TO_VISITED)
     access, *others = base.links
     ends = tuple(replace(end, host=router.name) if end.advertise else end for end in access.ends)
     backhaul = Link(
@@ -41,7 +38,7 @@ def with_router(base: Topology, name: str, role: HostRole) -> Topology:
             Interface(base.host(HostRole.ACCESS_ROUTER), _at(_FAR)),
         ),
     )
-    return Topology(name, (*hosts, router), (replace(access, ends=ends), backhaul, *others))
+    return Topology(name, (*routed.hosts, router), (replace(access, ends=ends), backhaul, *others))
 
 
 TOPOLOGY = with_router(paper.TOPOLOGY, "routed", HostRole.FIRST_HOP_ROUTER)

@@ -13,7 +13,6 @@ from topologies import paper
 from topologies.model import Host, HostRole, Interface, Link, Topology
 
 _VISITED = IPv6Network("2001:db8:200::/64")
-_TO_B = IPv6Address("2001:db8:b::1")
 ROUTES = ((IPv6Network("::/0"), IPv6Address("2001:db8:200::1")),)
 """Of a host on the visited network's home link."""
 
@@ -27,14 +26,8 @@ def with_visited_link(base: Topology, name: str, host: Host, address: str) -> To
             Interface(host.name, (IPv6Interface(address),)),
         ),
     )
-    hosts = (*(_with_route(one) for one in base.hosts), host)
-    return replace(base, name=name, hosts=hosts, links=(*base.links, link))
-
-
-def _with_route(host: Host) -> Host:
-    if host.role is not HostRole.HOME_NETWORK:
-        return host
-    return replace(host, routes=(*host.routes, (_VISITED, _TO_B)))
+    routed = base.with_route(HostRole.HOME_NETWORK, _VISITED, paper.TO_VISITED)
+    return replace(routed, name=name, hosts=(*routed.hosts, host), links=(*base.links, link))
 
 
 TOPOLOGY = with_visited_link(
