@@ -166,8 +166,8 @@ def _named(wanted: str, names: Sequence[str]) -> str:
     if len(fitting) == 1 or wanted in fitting:
         return wanted if wanted in fitting else fitting[0]
     there = ", ".join(f'"{name}"' for name in fitting or names)
-    which = f"which {wanted}" if fitting else f"no successful run of {wanted}"
-    raise DataError(f"{which}? There are {there}")
+    wrong = "is in several folders" if fitting else "has no successful run"
+    raise DataError(f'"{wanted}" {wrong}; use one of {there}')
 
 
 def compare(

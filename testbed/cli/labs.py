@@ -81,11 +81,11 @@ def execute(lab: str, stdin: bool, command: Sequence[str]) -> None:
 def shell(topology: str, lab: str) -> None:
     """Build TOPOLOGY in a lab and open Mininet's prompt in it, or carry out a script from stdin."""
     import topologies
+    from agents.core.documents import absent
 
-    try:
-        shared = any(link.is_shared for link in topologies.load(topology).links)
-    except LookupError as error:
-        give_up(error.args[0])
+    if topology not in (known := topologies.names()):
+        give_up(absent(f"topology {topology}", topology, known))
+    shared = any(link.is_shared for link in topologies.load(topology).links)
     needs = ("veth", "sch_htb", *(("bridge",) if shared else ()))
     _interact(lab, [sys.executable, "-m", "testbed.run.shell", topology], needs, reads=True)
 

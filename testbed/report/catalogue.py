@@ -9,6 +9,7 @@ from types import ModuleType
 
 import topologies
 from agents import approaches
+from agents.core.documents import absent
 from testbed.base import places
 from testbed.base.files import plain
 from testbed.base.jsonl import DataError
@@ -79,13 +80,13 @@ def load_experiment(
     """Read an experiment by its name or path, or only some of its variants; raises SpecError."""
     path = places.find_experiment(name)
     if not path.exists():
-        there = ", ".join(places.experiments())
-        raise SpecError(f"{name}: there is no such experiment; there are: {there}")
+        what = "such file, and no experiment of that name"
+        raise SpecError(f"{name}: {absent(what, name, places.experiments())}")
     spec = Spec.load(path, assignments)
     if not variants:
         return spec
     if unknown := [variant for variant in variants if variant not in spec.variants]:
-        there = ", ".join(spec.variants)
-        raise SpecError(f"{name}: there is no variant {unknown[0]}; there are: {there}")
+        what = f"variant {unknown[0]}"
+        raise SpecError(f"{name}: {absent(what, unknown[0], spec.variants)}")
     kept = {k: v for k, v in spec.document["variants"].items() if k in variants}
     return Spec({**spec.document, "variants": kept}, spec.source)

@@ -172,7 +172,7 @@ def no_lab(monkeypatch):
 def test_what_is_asked_for_wrongly_is_found_before_the_lab(monkeypatch):
     status, said = invoke("run", "paper", "--variant", "fast")
     assert status == 2
-    assert "no variant fast; there are: script, resident" in said
+    assert "no variant fast; use one of script, resident" in said
     status, said = invoke("shell", "paper2")
     assert status == 2
     assert "paper, relayed, routed, visited" in said

@@ -160,7 +160,7 @@ def test_all_pairs_or_all_with_one():
         *(("a", "b"), ("a", "c"), ("b", "c"))
     ]
     assert [(c.first, c.second) for c in compare.compare(found, "b")] == [("b", "a"), ("b", "c")]
-    with pytest.raises(DataError, match="no successful run of d"):
+    with pytest.raises(DataError, match='"d" has no successful run; use one of "a", "b"'):
         compare.compare(found, "d")
     with pytest.raises(DataError, match="no two samples"):
         compare.compare(found[:1])
@@ -233,7 +233,7 @@ def test_a_baseline_of_several_folders_is_named_by_what_tells_it_apart(tmp_path)
 
     done = CliRunner().invoke(main, ["compare", *folders, "--baseline", "resident"])
     assert done.exit_code == 2
-    assert "which resident?" in done.output.replace("\n", " ")
+    assert '"resident" is in several folders' in done.output.replace("\n", " ")
     assert all(f'"{name}"' in done.output for name in there)
     done = CliRunner().invoke(main, ["compare", *folders, "--baseline", there[0]])
     assert done.exit_code == 0, done.output
@@ -271,7 +271,7 @@ def test_folders_of_different_labs_are_compared_with_a_warning(tmp_path):
     [
         (["compare", "/nonexistent"], "no such results folder"),
         (["compare", "FOLDER", "--at", "x"], "KEY=VALUE"),
-        (["compare", "FOLDER", "--baseline", "x"], "no successful run of x"),
+        (["compare", "FOLDER", "--baseline", "x"], '"x" has no successful run'),
         (["run", "SWEEP"], "is a sweep: mip6lab sweep"),
         (["sweep", "PAPER"], "has no .sweep.: mip6lab run"),
     ],
