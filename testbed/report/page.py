@@ -227,6 +227,8 @@ def _plain(value: object) -> str:
             return "unknown"
         case bool():
             return "yes" if value else "no"
+        case float():
+            return f"{value:.3g}"
         case dict():
             return "\n".join(f"{name}: {_plain(one)}" for name, one in value.items()) or "none"
         case list() | tuple():
