@@ -12,13 +12,12 @@ from typing import Protocol
 from agents.core.host import Closable, Host, LinkTransport, Receive, Streams, StreamUser, Transport
 from agents.core.machine import Address
 from agents.kernel.associations import AcquireWatch, SaWatch
+from agents.mip6.codec import PROTOCOL as MOBILITY_HEADER
 from agents.shell.addresses import is_usable
 from agents.shell.duid import node_duid
 from agents.shell.sockets import DatagramSocket, LinkSocket
 from agents.shell.streams import Exchange, TcpStreams
 from agents.shell.tls import TlsFiles
-
-_MOBILITY_HEADER = 135
 
 
 class LinuxHost(Host):
@@ -78,7 +77,7 @@ class LinuxHost(Host):
         The kernel fills in and verifies checksums, adds and removes ESP, the Home Address option
         and the type 2 routing header; messages run between home address and home agent.
         """
-        return DatagramSocket((str(local), 0), receive, protocol=_MOBILITY_HEADER)
+        return DatagramSocket((str(local), 0), receive, protocol=MOBILITY_HEADER)
 
     def open_link(self, interface: str, receive: Callable[[bytes], None]) -> LinkTransport:
         """Hear the claims to addresses on a link, and send Neighbor Discovery there."""

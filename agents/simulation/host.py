@@ -18,8 +18,8 @@ from agents.core.host import (
     Transport,
 )
 from agents.core.machine import Address
-from agents.kernel.packet import Packet
-from agents.simulation.stack import ICMPV6, MOBILITY_HEADER, UDP, Socket, Stack
+from agents.kernel.packet import ICMPV6, MOBILITY_HEADER, UDP, Packet
+from agents.simulation.stack import Socket, Stack
 from agents.simulation.streams import SimulatedExchange, SimulatedStreams, Tcp
 
 P = ParamSpec("P")

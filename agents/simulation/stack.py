@@ -8,10 +8,9 @@ from ipaddress import IPv6Address, IPv6Network
 
 from agents.core.host import Receive
 from agents.kernel.model import TUNNEL, ModelKernel
-from agents.kernel.packet import Packet
+from agents.kernel.packet import ICMPV6, TCP, UDP, Packet
 from agents.simulation.world import Link, World
 
-UDP, TCP, ICMPV6, MOBILITY_HEADER = 17, 6, 58, 135
 _EPHEMERAL = (32768, 61000)
 
 
@@ -160,14 +159,15 @@ class Stack:
     def _free_port(self) -> int:
         """Return a port at random, as Linux chooses them."""
         taken = {socket.port for socket in self.sockets}
-        free = [port for port in range(*_EPHEMERAL) if port not in taken]
-        return self.world.rng.choice(free)
+        while (port := self.world.rng.randrange(*_EPHEMERAL)) in taken:
+            pass
+        return port
 
     # Packets
 
     def send(self, packet: Packet, interface: str | None = None) -> bool:
         """Send what this host makes; return whether it went onto a link, or stays here."""
-        made = self.kernel.output(packet)
+        made = self.kernel.output(packet, interface)
         return made is not None and self._emit(made, interface)
 
     def _emit(self, packet: Packet, interface: str | None = None) -> bool:

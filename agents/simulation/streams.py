@@ -11,8 +11,8 @@ from itertools import count
 
 from agents.core.host import StreamUser
 from agents.core.machine import Address
-from agents.kernel.packet import Packet
-from agents.simulation.stack import TCP, Stack
+from agents.kernel.packet import TCP, Packet
+from agents.simulation.stack import Stack
 
 _FIRST_TIMEOUT = 1.0
 """Seconds until a segment is sent again; the round trip is not known (RFC 6298 section 2.1)."""

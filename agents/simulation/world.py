@@ -6,6 +6,7 @@ import heapq
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from itertools import count
 from typing import Protocol
 
@@ -86,14 +87,10 @@ class Link:
         world.sent.append(Sent(number, world.clock.now, self.name, packet, lost))
         if lost:
             return False
-        for end in [receiver] if receiver else [e for e in self._ends if e is not sender]:
-            world.clock.at(world.clock.now + self.delay, _delivery(end, packet))
+        for end in [receiver] if receiver else self.neighbours(sender):
+            world.clock.at(world.clock.now + self.delay, partial(end.receive, packet))
         return True
 
     def neighbours(self, sender: End) -> list[End]:
         """Return the other ends."""
         return [end for end in self._ends if end is not sender]
-
-
-def _delivery(end: End, packet: Packet) -> Callable[[], None]:
-    return lambda: end.receive(packet)
