@@ -199,10 +199,6 @@ class Timer:
             self.running = False
             self._host.set_timer(self, None)
 
-    def close(self) -> None:
-        """Stop for good."""
-        self.stop()
-
 
 class Host(ABC):
     """The loop of one program on one host: clock, randomness, timers, and transports by name.

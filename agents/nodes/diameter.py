@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from agents.core.host import Host, IPAddress, Streams
@@ -24,6 +25,15 @@ from agents.diameter.wire import Message
 
 Handler: TypeAlias = Callable[[Message], Message]
 Outcome: TypeAlias = Callable[[Message | Exception], None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Wait:
+    """Who is to be told when a realm can be reached, or that it cannot."""
+
+    realm: str
+    then: Callable[[], None]
+    late: Callable[[str], None]
 
 
 class DiameterService:
@@ -54,10 +64,8 @@ class DiameterService:
         self.streams: Streams | None = None
         self._outcomes: dict[int, Outcome] = {}
         self._last_failure = ""
-        self._awaited: Callable[[], None] | None = None
+        self._wait: _Wait | None = None
         self._deadline = host.timer(self._too_late)
-        self._realm = ""
-        self._late: Callable[[str], None] | None = None
         self._stopped: Callable[[], None] | None = None
         self._end = host.timer(self._finish_stopping)
 
@@ -72,23 +80,25 @@ class DiameterService:
         self, realm: str, seconds: float, then: Callable[[], None], late: Callable[[str], None]
     ) -> None:
         """Tell when requests for `realm` can be sent, or that they cannot in so many seconds."""
-        self._realm, self._awaited, self._late = realm, then, late
+        self._wait = _Wait(realm, then, late)
         self._deadline.start(seconds)
         self._look()
 
     def _look(self) -> None:
-        if self._awaited and self._node.usable(self._realm):
-            then, self._awaited = self._awaited, None
+        wait = self._wait
+        if wait and self._node.usable(wait.realm):
+            self._wait = None
             self._deadline.stop()
-            then()
+            wait.then()
 
     def _too_late(self) -> None:
-        reason = f"no Diameter peer for realm {self._realm!r} in time"
+        wait, self._wait = self._wait, None
+        if wait is None:
+            return
+        reason = f"no Diameter peer for realm {wait.realm!r} in time"
         if self._last_failure:
             reason += f": {self._last_failure}"
-        self._awaited = None
-        if self._late:
-            self._late(reason)
+        wait.late(reason)
 
     def submit(self, message: Message, outcome: Outcome, timeout: float | None = None) -> int:
         """Send a request; `outcome` is called once with the answer, DiameterError or TimeoutError.

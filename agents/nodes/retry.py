@@ -41,4 +41,4 @@ class Retry:
 
     def close(self) -> None:
         """Make no more attempts."""
-        self._timer.close()
+        self._timer.stop()

@@ -79,7 +79,7 @@ class Pinholes:
         pinhole = self._pinholes.pop(session, None)
         if pinhole is None:
             return
-        pinhole.timer.close()
+        pinhole.timer.stop()
         way = (pinhole.address, pinhole.home_agent)
         if way in ((other.address, other.home_agent) for other in self._pinholes.values()):
             return

@@ -157,7 +157,7 @@ class AaaServer:
 
     def close(self) -> None:
         """Stop the timer."""
-        self._timer.close()
+        self._timer.stop()
 
 
 class HomeNetwork:

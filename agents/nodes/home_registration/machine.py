@@ -172,5 +172,5 @@ class RegistrationService:
     def close(self) -> None:
         """Close the sockets."""
         self._stop_watching()
-        self._step.close()
+        self._step.stop()
         self._endpoint.close()

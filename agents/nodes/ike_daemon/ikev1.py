@@ -153,7 +153,7 @@ class Ikev1Daemon(IkeDaemon):
 
     def close(self) -> None:
         """Close the sockets."""
-        self._poll.close()
+        self._poll.stop()
         if self._demand:
             self._demand.close()
         super().close()

@@ -121,7 +121,6 @@ class Discovery:
             )
             self._endpoint = LookupEndpoint(host, lookup, (str(care_of), 0), self._handle)
         self._done = False
-        self._closed = False
 
     def start(self) -> None:
         """Send the Information-request or the first query."""
@@ -167,6 +166,4 @@ class Discovery:
 
     def close(self) -> None:
         """Close what is open."""
-        if not self._closed:
-            self._closed = True
-            self._endpoint.close()
+        self._endpoint.close()
