@@ -25,12 +25,13 @@ from agents.nodes.access_router.settings import AccessRouterConfiguration
 from agents.nodes.home_agent.machine import HomeAgentNode
 from agents.nodes.home_agent.settings import HomeAgentConfiguration, HomeAgentSettings
 from agents.nodes.home_network.machine import HomeNetwork
-from agents.nodes.home_network.main import home_aaa
+from agents.nodes.home_network.main import home_aaa, preshared_keys
 from agents.nodes.home_network.settings import HomeNetworkConfiguration
 from agents.nodes.ike_daemon.credentials import read_credentials
 from agents.nodes.keylog import KeyLog
 from agents.nodes.mobile_node.eap import EapPeers
 from agents.nodes.mobile_node.machine import MobileNode
+from agents.nodes.mobile_node.main import credentials
 from agents.nodes.mobile_node.settings import MobileNodeConfiguration
 from agents.nodes.pana_relay.machine import PanaRelay
 from agents.nodes.pana_relay.settings import PanaRelayConfiguration
@@ -235,14 +236,13 @@ class Laboratory:
                 node = PanaRelay(fit(role.configuration, PanaRelayConfiguration), host, log)
             case "home_network":
                 home = fit(role.configuration, HomeNetworkConfiguration)
-                files = [Path(peer.psk_file) for peer in home.preshared]
                 node = HomeNetwork(
                     home,
                     host,
                     _home_agent(kernel, home.home_agent),
                     home_aaa(home, lambda: _EPOCH + self.world.clock.now),
                     log,
-                    keys={str(file): file.read_bytes() for file in files},
+                    keys=preshared_keys(home),
                 )
             case "home_agent":
                 agent = fit(role.configuration, HomeAgentConfiguration)
@@ -284,7 +284,7 @@ class Laboratory:
             log,
             keys=KeyLog(),
             make_eap=EapPeers(configuration.eap, KeyLog()),
-            credentials=read_credentials(configuration.eap.tls, own=False),
+            credentials=credentials(configuration),
             preshared=Path(psk_file).read_bytes() if psk_file else None,
         )
         node.start()

@@ -20,18 +20,23 @@ from agents.shell.tls import TlsFiles
 async def serve(configuration: AccessRouterConfiguration, stop: asyncio.Event) -> None:
     """Run the access router until `stop` is set."""
     log = EventLog(configuration.host, "role")
-    link = AccessLink(configuration.access_interface, IPv6Network(configuration.access_prefix))
-    enforcement = LinuxEnforcementPoint(link)
-    enforcement.close_access()
     router = AccessRouter(
         configuration,
         LinuxHost(TlsFiles.of(configuration.diameter_tls, configuration.keys)),
-        enforcement,
+        closed_filter(configuration),
         log,
         epoch=int(time.time()),
         local_kernel=local_kernel(configuration),
     )
     await serve_until(stop, router, log, router.commands())
+
+
+def closed_filter(configuration: AccessRouterConfiguration) -> LinuxEnforcementPoint:
+    """Return the filter on the access link, which nobody passes yet."""
+    link = AccessLink(configuration.access_interface, IPv6Network(configuration.access_prefix))
+    enforcement = LinuxEnforcementPoint(link)
+    enforcement.close_access()
+    return enforcement
 
 
 def local_kernel(configuration: AccessRouterConfiguration) -> LinuxHomeAgent | None:

@@ -41,10 +41,15 @@ async def serve(configuration: HomeNetworkConfiguration, stop: asyncio.Event) ->
         kernel,
         home_aaa(configuration),
         log,
-        keys={p.psk_file: Path(p.psk_file).read_bytes() for p in configuration.preshared},
+        keys=preshared_keys(configuration),
         launched=launched,
     )
     await serve_until(stop, node, log)
+
+
+def preshared_keys(configuration: HomeNetworkConfiguration) -> dict[str, bytes]:
+    """Return the preconfigured keys by the files that they are read from."""
+    return {p.psk_file: Path(p.psk_file).read_bytes() for p in configuration.preshared}
 
 
 def home_aaa(

@@ -56,7 +56,6 @@ class Ikev1Daemon(IkeDaemon):
         if home_address is None or eap is not None:
             self._on_failure("IKEv1 delivers no home address, and knows no EAP")
             return
-        self._sought = home_agent
         if psk is not None:
             self.add_psk(psk, peer=home_agent, identity=None, home_address=home_address)
         selectors = Selectors(home_address, home_agent)

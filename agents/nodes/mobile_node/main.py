@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from ipaddress import IPv6Address
 from pathlib import Path
 
 from agents.core.eventlog import EventLog
+from agents.ikev2.config import Credentials
 from agents.kernel.mobile_node import LinuxMobileNode
 from agents.nodes.ike_daemon.credentials import read_credentials
 from agents.nodes.ike_daemon.settings import Ikev1Settings
@@ -45,9 +47,9 @@ async def serve(configuration: MobileNodeConfiguration, stop: asyncio.Event) -> 
         log,
         keys=keys,
         make_eap=EapPeers(configuration.eap, keys),
-        credentials=read_credentials(configuration.eap.tls, own=False),
+        credentials=credentials(configuration),
         preshared=Path(psk_file).read_bytes() if psk_file else None,
-        launch=_Launcher(configuration),
+        launch=partial(_launch, configuration),
     )
     take_commands(node.commands(), log)
     node.start()
@@ -55,36 +57,35 @@ async def serve(configuration: MobileNodeConfiguration, stop: asyncio.Event) -> 
     node.close()
 
 
-class _Launcher:
-    """The script that the mobile node goes on by, as configured."""
+def credentials(configuration: MobileNodeConfiguration) -> Credentials:
+    """Return whom IKEv2 trusts; IKEv1 needs no certificates."""
+    return read_credentials(configuration.eap.tls if configuration.ikev2 else None, own=False)
 
-    def __init__(self, configuration: MobileNodeConfiguration) -> None:
-        self._configuration = configuration
 
-    def __call__(
-        self,
-        psk: bytes,
-        home_agent: IPv6Address,
-        home_address: IPv6Address,
-        care_of: IPv6Address,
-    ) -> Launched:
-        configuration = self._configuration
-        return launch(
-            "mobile_node.sh",
-            configuration.work,
-            psk,
-            configuration.ikev1 or Ikev1Settings(),
-            {
-                "HOST": configuration.host,
-                "HOME_AGENT": str(home_agent),
-                "HOME_ADDRESS": str(home_address),
-                "CARE_OF_ADDRESS": str(care_of),
-                "IDENTITY": configuration.eap.identity,
-                "BINDING_LIFETIME": configuration.binding_lifetime,
-                "KEYS": configuration.keys or "",
-            },
-            configuration.habits,
-        )
+def _launch(
+    configuration: MobileNodeConfiguration,
+    psk: bytes,
+    home_agent: IPv6Address,
+    home_address: IPv6Address,
+    care_of: IPv6Address,
+) -> Launched:
+    """Start the script that the mobile node goes on by (nodes.mobile_node.home.Launch)."""
+    return launch(
+        "mobile_node.sh",
+        configuration.work,
+        psk,
+        configuration.ikev1 or Ikev1Settings(),
+        {
+            "HOST": configuration.host,
+            "HOME_AGENT": str(home_agent),
+            "HOME_ADDRESS": str(home_address),
+            "CARE_OF_ADDRESS": str(care_of),
+            "IDENTITY": configuration.eap.identity,
+            "BINDING_LIFETIME": configuration.binding_lifetime,
+            "KEYS": configuration.keys or "",
+        },
+        configuration.habits,
+    )
 
 
 if __name__ == "__main__":

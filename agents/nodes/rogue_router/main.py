@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from ipaddress import IPv6Address, IPv6Network
+from ipaddress import IPv6Address
 
 from agents.core.eventlog import EventLog
 from agents.kernel.associations import REQID
-from agents.kernel.filter import LinuxEnforcementPoint
 from agents.kernel.home_agent import LinuxHomeAgent
 from agents.kernel.mobile_node import LinuxMobileNode
-from agents.kernel.port import AccessLink
-from agents.nodes.access_router.main import local_kernel
+from agents.nodes.access_router.main import closed_filter, local_kernel
 from agents.nodes.rogue_router.machine import RogueRouter
 from agents.nodes.rogue_router.settings import RogueConfiguration
 from agents.shell.host import LinuxHost
@@ -23,9 +21,6 @@ from agents.shell.tls import TlsFiles
 async def serve(configuration: RogueConfiguration, stop: asyncio.Event) -> None:
     """Run the rogue until `stop` is set."""
     log = EventLog(configuration.host, "role")
-    link = AccessLink(configuration.access_interface, IPv6Network(configuration.access_prefix))
-    enforcement = LinuxEnforcementPoint(link)
-    enforcement.close_access()
     false_kernel = None
     if configuration.attack == "alter":
         own = IPv6Address(configuration.own_address)
@@ -33,7 +28,7 @@ async def serve(configuration: RogueConfiguration, stop: asyncio.Event) -> None:
     router = RogueRouter(
         configuration,
         LinuxHost(TlsFiles.of(configuration.diameter_tls, configuration.keys)),
-        enforcement,
+        closed_filter(configuration),
         log,
         epoch=int(time.time()),
         local_kernel=local_kernel(configuration),
