@@ -16,7 +16,7 @@ def bench(as_json: bool) -> None:
     """Measure what the machines cost, without a network."""
     from rich.table import Table
 
-    from agents.bench import measure
+    from agents.bench.exchanges import measure
 
     console = open_console()
     costs = []

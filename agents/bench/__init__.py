@@ -1,0 +1,1 @@
+"""What the machines cost: CPU time, without a network."""
