@@ -143,5 +143,10 @@ async def serve(configuration: DhcpServerConfiguration, stop: asyncio.Event) -> 
         await daemon.close()
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Run the program."""
     run("agents.daemons.kea", DhcpServerConfiguration, serve)
+
+
+if __name__ == "__main__":
+    main()

@@ -129,5 +129,10 @@ async def serve(configuration: DnsServerConfiguration, stop: asyncio.Event) -> N
         await daemon.close()
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Run the program."""
     run("agents.daemons.nsd", DnsServerConfiguration, serve)
+
+
+if __name__ == "__main__":
+    main()

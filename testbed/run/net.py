@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import resource
 import subprocess
 import sys
@@ -12,8 +11,8 @@ from contextlib import contextmanager
 from typing import IO
 
 import mininet.net
+import mininet.node
 from mininet.log import lg
-from pyroute2 import netns
 
 from testbed.run.nodes import CLI, Mininet, NetError, cleanup, mininet_topology
 from topologies.model import Topology
@@ -46,30 +45,13 @@ class Network:
     @contextmanager
     def inside(self, host: str) -> Iterator[None]:
         """Make sockets of this thread in a host's network namespace."""
-        netns.pushns(f"/proc/{self.mininet[host].pid}/ns/net")
-        try:
+        with self.mininet[host].inside():
             yield
-        finally:
-            netns.popns()
 
     def interfaces(self, host: str) -> list[str]:
         """Return the names of a host's interfaces."""
         links = (link for link in self.topology.links if host in {e.host for e in link.ends})
         return [self.topology.interface_name(host, link.name) for link in links]
-
-
-def _assert_shaped(network: Network) -> None:
-    """Check that the traffic control that Mininet was asked for is there; it fails quietly."""
-    for link in network.topology.links:
-        for end in link.ends:
-            name = network.topology.interface_name(end.host, link.name)
-            rules = network.mininet[end.host].cmd("tc", "qdisc", "show", "dev", name)
-            wanted = {"htb"} if link.shape.rate else set()
-            if link.shape.delay or link.shape.loss:
-                wanted.add("netem")
-            missing = [w for w in sorted(wanted) if not re.search(rf"qdisc {w}\b", rules)]
-            if missing:
-                raise NetError(f"{name} lacks {' and '.join(missing)}: does the kernel have it?")
 
 
 def _prepare_process() -> None:
@@ -79,27 +61,25 @@ def _prepare_process() -> None:
     """
     if os.geteuid() != 0:
         raise NetError("hosts can only be made by root")
-    mininet.net.Mininet.inited = True
+    mininet.net.Mininet.inited = mininet.node.Node.isSetup = True
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (_DESCRIPTORS, max(_DESCRIPTORS, hard)))
 
 
 @contextmanager
-def network(topology: Topology) -> Iterator[Network]:
-    """Build a network, check it, and take it down at the end.
+def network(topology: Topology, *, shells: bool = False) -> Iterator[Network]:
+    """Build a network, and take it down at the end; hosts have shells for the prompt only.
 
     Raises NetError if the kernel or a tool does not give what the topology asks for.
     """
     _prepare_process()
     try:
-        built = Mininet(mininet_topology(topology), controller=None, waitConnected=False)
+        described = mininet_topology(topology, shells=shells)
+        built = Mininet(described, controller=None, waitConnected=False)
         built.start()
-        running = Network(topology, built)
-        _assert_shaped(running)
-        yield running
-        built.stop()
+        yield Network(topology, built)
     finally:
-        cleanup()
+        cleanup()  # With the last namespace all interfaces go at once.
 
 
 def prompt(topology: Topology) -> None:
@@ -107,5 +87,6 @@ def prompt(topology: Topology) -> None:
     lg.setLogLevel("info")
     for handler in lg.handlers:
         handler.setStream(sys.stdout)
-    with network(topology) as running:
+    with network(topology, shells=True) as running:
         CLI(running.mininet)
+        running.mininet.stop()

@@ -1,61 +1,215 @@
-"""Mininet's hosts, links and prompt, for IPv6; also for `mn`, and so without other packages."""
+"""Mininet's hosts, links and prompt, for IPv6 and by netlink; also for `mn`, in Debian's Python."""
 
 from __future__ import annotations
 
-import shlex
+import ctypes
+import errno
+import fcntl
+import os
 import shutil
 import signal
+import socket
+import struct
 import subprocess
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from functools import cached_property
 from ipaddress import IPv6Address
 from pathlib import Path
 from typing import Any
 
 from mininet import cli, net
-from mininet.link import TCIntf, TCLink
+from mininet.link import Intf, Link
 from mininet.log import output
 from mininet.node import Node, Switch
 from mininet.topo import Topo
+from pyroute2 import IPRoute, NetlinkError
 
-from topologies.model import Host, Interface, Link, Topology, mac_address
+from testbed.run import namespaces
+from topologies import model
+from topologies.model import Host, Interface, Shape, Topology, mac_address
 
 _ADDRESS_DEADLINE = 10.0
 _STOP_DEADLINE = 2.0
 _POLL = 0.02
-_QUANTUM = 200_000  # Octets. A link's one class takes turns with none; tc warns without a value.
-_TENTATIVE = 0x40  # linux/if_addr.h
+_ROOT, _RATE, _CLASS, _DELAY = "ffff:ffff", "5:0", "5:1", "10:0"
+_BURST = 15 * 1024  # Octets, as Mininet has it.
+_QUANTUM = 200_000  # Octets. A link's one class takes turns with none; a warning without a value.
+_NODAD, _TENTATIVE, _GLOBAL = 0x02, 0x40, 0  # linux/if_addr.h, linux/rtnetlink.h
+_FIRST_INDEX = 1000  # Of one end; the kernel counts from 1 for the other.
+_SIOCETHTOOL = 0x8946
+_CHECKSUM_OFFLOADS = (0x15, 0x17)  # ETHTOOL_SRXCSUM, ETHTOOL_STXCSUM; linux/ethtool.h
 
 
 class NetError(Exception):
     """The network is not what the topology asks for."""
 
 
-class Ipv6Interface(TCIntf):  # type: ignore[misc]  # Mininet has no types.
-    """An end of a link: shaped by tc, and known by its IPv6 address."""
+class _InNamespace(Node):  # type: ignore[misc]  # Mininet has no types.
+    """What hosts and switches are here: Mininet's nodes, by netlink, with a shell if one is wanted.
 
-    def bwCmds(self, **parameters: Any) -> tuple[list[str], str]:  # noqa: N802  # Mininet's name.
-        """Return the commands that set the rate, in Mbit/s."""
-        commands, parent = super().bwCmds(**parameters)
-        if commands:
-            commands[-1] += f" quantum {_QUANTUM}"
-        return commands, parent
+    A shell and its namespace take four programs to start; a run starts none of them.
+    """
+
+    def startShell(self, mnopts: str | None = None) -> None:  # noqa: N802  # Mininet's name.
+        """Make the network namespace, and a shell in it for who wants to type."""
+        _ALIVE.add(self)
+        if self.params.get("shell"):
+            super().startShell(mnopts)
+            self.namespace = os.open(f"/proc/{self.pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+        else:
+            self.namespace = namespaces.new_network()
+
+    @contextmanager
+    def inside(self) -> Iterator[None]:
+        """Make sockets and start programs of this thread in the node's network namespace."""
+        with namespaces.inside(self.namespace):
+            yield
+
+    @cached_property
+    def netlink(self) -> IPRoute:
+        """A netlink socket in the namespace."""
+        with self.inside():
+            return IPRoute()
+
+    def index(self, interface: str) -> int:
+        """Return an interface's index."""
+        with self.inside():
+            return socket.if_nametoindex(interface)
+
+    def popen(self, *command: Any, **parameters: Any) -> subprocess.Popen[bytes]:
+        """Start a program in the node, apart from the caller's terminal."""
+        apart = {} if self.shell else {"mncmd": [], "start_new_session": True}
+        with self.inside():
+            process: subprocess.Popen[bytes] = super().popen(*command, **{**apart, **parameters})
+        return process
+
+    @contextmanager
+    def must(self, what: str) -> Iterator[None]:
+        """Raise NetError, with the kernel's reason, if something is refused."""
+        try:
+            yield
+        except (NetlinkError, OSError) as error:
+            number = (error.code if isinstance(error, NetlinkError) else error.errno) or 0
+            missing = ": does the kernel have it?" if number == errno.ENOENT else ""
+            raise NetError(f"{self.name}: {what}: {os.strerror(number)}{missing}") from None
+
+    def set_ipv6(self, settings: Mapping[str, int]) -> None:
+        """Set values below /proc/sys/net/ipv6/conf."""
+        with self.inside(), self.must("/proc/sys/net/ipv6"):
+            for name, value in settings.items():
+                Path("/proc/sys/net/ipv6/conf", name).write_text(f"{value}\n")
+
+    def terminate(self) -> None:
+        """End the shell; the namespace goes when nothing is in it any more."""
+        super().terminate()
+        if "netlink" in self.__dict__:
+            self.netlink.close()
+            del self.netlink
+        if self.namespace >= 0:
+            os.close(self.namespace)
+            self.namespace = -1
+        _ALIVE.discard(self)
+
+
+_ALIVE: set[_InNamespace] = set()
+
+
+class Ipv6Interface(Intf):  # type: ignore[misc]  # Mininet has no types.
+    """An end of a link: shaped by traffic control, and known by its IPv6 address."""
+
+    def config(self, shape: Shape | None = None, **_parameters: Any) -> dict[str, Any]:
+        """Set it up, without offloads: checksums in captures are those on the wire."""
+        node, index = self.node, self.node.index(self.name)
+        with node.inside(), socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as any_socket:
+            for command in _CHECKSUM_OFFLOADS:
+                with node.must(f"{self.name}: offloads"):
+                    off = ctypes.create_string_buffer(struct.pack("II", command, 0))
+                    request = struct.pack("16sP", self.name.encode(), ctypes.addressof(off))
+                    fcntl.ioctl(any_socket, _SIOCETHTOOL, request)
+        if shape:
+            self._shape(index, shape)
+        with node.must(f"{self.name}: up"):
+            node.netlink.link("set", index=index, state="up")
+        return {}
+
+    def _shape(self, index: int, shape: Shape) -> None:
+        """Limit the rate, then add delay and loss, as Mininet's TCIntf does."""
+        netlink, root = self.node.netlink, _ROOT
+        if shape.rate:
+            with self.node.must(f"{self.name}: htb"):
+                rate = round(shape.rate * 1e6 / 8)  # In octets/s.
+                netlink.tc("add", "htb", index, _RATE, default=1, parent=root)
+                netlink.tc(
+                    "add-class",
+                    "htb",
+                    index,
+                    _CLASS,
+                    parent=_RATE,
+                    rate=rate,
+                    ceil=rate,
+                    burst=_BURST,
+                    quantum=_QUANTUM,
+                )
+            root = _CLASS
+        if shape.delay or shape.loss:
+            with self.node.must(f"{self.name}: netem"):
+                delay = round(shape.delay * 1e6)  # In microseconds.
+                netlink.tc("add", "netem", index, _DELAY, delay=delay, loss=shape.loss, parent=root)
 
     def updateIP(self) -> str | None:  # noqa: N802
         """Return the usable address of global scope, if there is one."""
-        for line in Path(f"/proc/{self.node.pid}/net/if_inet6").read_text().splitlines():
-            address, _, _, scope, flags, name = line.split()
-            if name == self.name and int(scope, 16) == 0 and not int(flags, 16) & _TENTATIVE:
-                return str(IPv6Address(bytes.fromhex(address)))
+        netlink, index = self.node.netlink, self.node.index(self.name)
+        for found in netlink.get_addr(family=socket.AF_INET6, index=index, scope=_GLOBAL):
+            if not found["flags"] & _TENTATIVE:
+                return str(IPv6Address(found.get_attr("IFA_ADDRESS")))
         return None
 
     def IP(self) -> str | None:  # noqa: N802
         """Return what `updateIP` does: Mininet's tests ping this address."""
         return self.updateIP()
 
+    def delete(self) -> None:
+        """Delete the interface, and with it the link's other end."""
+        with suppress(OSError, NetlinkError):  # That end has been deleted.
+            self.node.netlink.link("delete", index=self.node.index(self.name))
+        self.node.delIntf(self)
+        self.link = None
 
-class Ipv6Host(Node):  # type: ignore[misc]
+
+class VethLink(Link):  # type: ignore[misc]
+    """A link whose ends are made where they belong."""
+
+    @classmethod
+    def makeIntfPair(  # noqa: N802  # Mininet's.
+        cls,
+        intfname1: str,
+        intfname2: str,
+        addr1: str | None = None,
+        addr2: str | None = None,
+        node1: Any = None,
+        node2: Any = None,
+        deleteIntfs: bool = True,  # noqa: N803, ARG003
+    ) -> None:
+        """Make a pair of interfaces with their MAC addresses, each in its node's namespace.
+
+        Linux tells that a link is up at once if its ends' indices differ; else up to 1 s later,
+        and radvd waits one more.
+        """
+        with node1.must(f"{intfname1}: veth"):
+            node1.netlink.link(
+                "add",
+                kind="veth",
+                ifname=intfname1,
+                index=_FIRST_INDEX + len(node1.intfs),
+                address=addr1,
+                peer={"ifname": intfname2, "address": addr2, "net_ns_fd": node2.namespace},
+            )
+
+
+class Ipv6Host(_InNamespace):
     """A Mininet host with IPv6 addresses, routes, and radvd on the links it advertises."""
 
     def __init__(
@@ -80,36 +234,36 @@ class Ipv6Host(Node):  # type: ignore[misc]
         Fixed addresses and one host per end of a link: there are no duplicates to detect.
         """
         autoconfigure = int(any(interface.autoconfigure for _, interface in self._interfaces))
-        settings = {
-            "all/disable_ipv6": 0,
-            "all/forwarding": int(host.forwards),
-            "default/accept_dad": 0,
-            "default/accept_ra": autoconfigure,
-            "default/autoconf": autoconfigure,
-            "default/router_solicitation_delay": 0,
-        }
-        lines = [f"echo {v} > /proc/sys/net/ipv6/conf/{k}" for k, v in settings.items()]
-        self._checked("; ".join(lines))
+        self.set_ipv6(
+            {
+                "all/disable_ipv6": 0,
+                "all/forwarding": int(host.forwards),
+                "default/accept_dad": 0,
+                "default/accept_ra": autoconfigure,
+                "default/autoconf": autoconfigure,
+                "default/router_solicitation_delay": 0,
+            }
+        )
 
-    def config(self, **parameters: Any) -> dict[str, Any]:
+    def config(self, **_parameters: Any) -> dict[str, Any]:
         """Apply addresses and routes, and raise NetError if one is refused."""
-        result: dict[str, Any] = super().config(**{**parameters, "ip": None})
-        if self._host is None:
-            return result
-        commands = []
+        with self.must("lo"):
+            self.netlink.link("set", index=self.index("lo"), state="up")
         for name, interface in self._interfaces:
-            commands += [f"address add {a} dev {name} nodad" for a in interface.addresses]
-        commands += [f"route replace {to} via {via}" for to, via in self._host.routes]
-        if commands:
-            self._checked(f"printf '%s\\n' {shlex.join(commands)} | ip -6 -batch -")
+            for address in interface.addresses:
+                with self.must(f"{name}: address {address}"):
+                    self.netlink.addr(
+                        "add",
+                        index=self.index(name),
+                        address=str(address.ip),
+                        prefixlen=address.network.prefixlen,
+                        flags=_NODAD,
+                    )
+        for to, via in self._host.routes if self._host else ():
+            with self.must(f"route to {to} via {via}"):
+                self.netlink.route("replace", dst=str(to), gateway=str(via))
         self._advertise()
-        return result
-
-    def _checked(self, script: str) -> None:
-        """Run what must succeed, and so say nothing, in the host's shell."""
-        output = self.cmd(script).strip()
-        if output:
-            raise NetError(f"host {self.name}: {output}")
+        return {}
 
     def _advertise(self) -> None:
         sections = [
@@ -162,7 +316,7 @@ def stop(process: subprocess.Popen[bytes], *, first: int = signal.SIGTERM) -> in
         return process.wait()
 
 
-class Bridge(Switch):  # type: ignore[misc]
+class Bridge(_InNamespace, Switch):  # type: ignore[misc]
     """The switch of a shared link, in a network namespace of its own."""
 
     def __init__(self, name: str, **parameters: Any) -> None:
@@ -171,20 +325,19 @@ class Bridge(Switch):  # type: ignore[misc]
 
     def start(self, _controllers: Sequence[object]) -> None:
         """Join the interfaces; raises NetError if the kernel has no bridges."""
-        commands = ["link add name bridge type bridge stp_state 0 mcast_snooping 0"]
-        commands += [f"link set dev {name} master bridge" for name in self.intfNames()]
-        commands += [f"link set dev {name} up" for name in (*self.intfNames(), "bridge")]
-        script = (
-            "echo 1 > /proc/sys/net/ipv6/conf/all/disable_ipv6; "
-            "echo 1 > /proc/sys/net/ipv6/conf/default/disable_ipv6; "
-            f"printf '%s\\n' {shlex.join(commands)} | ip -batch -"
-        )
-        if said := self.cmd(script).strip():
-            raise NetError(f"link {self.name}: {said}")
+        self.set_ipv6({"all/disable_ipv6": 1, "default/disable_ipv6": 1})
+        with self.must("bridge"):
+            self.netlink.link(
+                "add", ifname="bridge", kind="bridge", br_stp_state=0, br_mcast_snooping=0
+            )
+            bridge = self.index("bridge")
+            for name in self.intfNames():
+                self.netlink.link("set", index=self.index(name), master=bridge)
+            self.netlink.link("set", index=bridge, state="up")
 
 
-def mininet_topology(topology: Topology) -> Topo:
-    """Return `topology` as Mininet's own class."""
+def mininet_topology(topology: Topology, *, shells: bool = True) -> Topo:
+    """Return `topology` as Mininet's own class; its prompt needs a shell in each host."""
     topo = Topo()
     for host in topology.hosts:
         interfaces = [
@@ -193,24 +346,17 @@ def mininet_topology(topology: Topology) -> Topo:
             for end in link.ends
             if end.host == host.name
         ]
-        topo.addHost(host.name, cls=Ipv6Host, host=host, interfaces=interfaces)
+        topo.addHost(host.name, cls=Ipv6Host, shell=shells, host=host, interfaces=interfaces)
     for link in topology.links:
-        _add_link(topo, topology, link)
+        _add_link(topo, topology, link, shells=shells)
     return topo
 
 
-def _add_link(topo: Topo, topology: Topology, link: Link) -> None:
+def _add_link(topo: Topo, topology: Topology, link: model.Link, *, shells: bool) -> None:
     """Join the ends of a link; of a shared one each with its bridge, which shapes nothing."""
-    shape: dict[str, Any] = {
-        "bw": link.shape.rate or None,
-        "delay": f"{link.shape.delay * 1000:g}ms" if link.shape.delay else None,
-        "loss": link.shape.loss or None,
-    }
     names = [topology.interface_name(end.host, link.name) for end in link.ends]
     addresses = [mac_address(topology, link, i) for i in range(len(names))]
-    # Without offloads checksums in captures are those on the wire.
-    usual: dict[str, Any] = {"cls": TCLink, "txo": False, "rxo": False}
-    usual |= {"cls1": Ipv6Interface, "cls2": Ipv6Interface}
+    usual: dict[str, Any] = {"cls": VethLink, "intf": Ipv6Interface}
     if not link.is_shared:
         topo.addLink(
             *(end.host for end in link.ends),
@@ -218,11 +364,11 @@ def _add_link(topo: Topo, topology: Topology, link: Link) -> None:
             intfName2=names[1],
             addr1=addresses[0],
             addr2=addresses[1],
+            shape=link.shape,
             **usual,
-            **shape,
         )
         return
-    topo.addSwitch(link.name, cls=Bridge)
+    topo.addSwitch(link.name, cls=Bridge, shell=shells)
     for end, name, address in zip(link.ends, names, addresses, strict=True):
         topo.addLink(
             end.host,
@@ -230,7 +376,7 @@ def _add_link(topo: Topo, topology: Topology, link: Link) -> None:
             intfName1=name,
             intfName2=f"{link.name}-{end.host}",
             addr1=address,
-            params1=shape,
+            params1={"shape": link.shape},
             **usual,
         )
 
@@ -262,6 +408,6 @@ class CLI(cli.CLI):  # type: ignore[misc]
 
 
 def cleanup() -> None:
-    """End every host that this process has made and not ended yet."""
-    for node in set(Node.outToNode.values()):
+    """End every node that this process has made and not ended yet."""
+    for node in list(_ALIVE):
         node.terminate()

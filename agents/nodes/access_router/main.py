@@ -47,5 +47,10 @@ def local_kernel(configuration: AccessRouterConfiguration) -> LinuxHomeAgent | N
     return LinuxHomeAgent(IPv6Address(settings.address), settings.interface)
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Run the program."""
     run("agents.nodes.access_router.main", AccessRouterConfiguration, serve)
+
+
+if __name__ == "__main__":
+    main()

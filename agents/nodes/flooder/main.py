@@ -281,5 +281,10 @@ async def serve(configuration: FlooderConfiguration, stop: asyncio.Event) -> Non
         wire.close()
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Run the program."""
     run("agents.nodes.flooder.main", FlooderConfiguration, serve)
+
+
+if __name__ == "__main__":
+    main()

@@ -33,5 +33,10 @@ async def serve(configuration: HomeAgentConfiguration, stop: asyncio.Event) -> N
     await serve_until(stop, node, log)
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Run the program."""
     run("agents.nodes.home_agent.main", HomeAgentConfiguration, serve)
+
+
+if __name__ == "__main__":
+    main()

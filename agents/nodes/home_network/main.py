@@ -77,5 +77,10 @@ def home_aaa(
     )
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Run the program."""
     run("agents.nodes.home_network.main", HomeNetworkConfiguration, serve)
+
+
+if __name__ == "__main__":
+    main()

@@ -31,5 +31,10 @@ async def serve(configuration: RegistrationConfiguration, stop: asyncio.Event) -
     service.close()
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Run the program."""
     run("agents.nodes.home_registration.main", RegistrationConfiguration, serve)
+
+
+if __name__ == "__main__":
+    main()

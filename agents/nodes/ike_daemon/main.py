@@ -52,5 +52,10 @@ async def serve(configuration: IkeConfiguration, stop: asyncio.Event) -> None:
     service.close()
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Run the program."""
     run("agents.nodes.ike_daemon.main", IkeConfiguration, serve)
+
+
+if __name__ == "__main__":
+    main()

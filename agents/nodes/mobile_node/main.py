@@ -88,5 +88,10 @@ def _launch(
     )
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Run the program."""
     run("agents.nodes.mobile_node.main", MobileNodeConfiguration, serve)
+
+
+if __name__ == "__main__":
+    main()

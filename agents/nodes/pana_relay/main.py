@@ -17,5 +17,10 @@ async def serve(configuration: PanaRelayConfiguration, stop: asyncio.Event) -> N
     await serve_until(stop, PanaRelay(configuration, LinuxHost(), log), log)
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Run the program."""
     run("agents.nodes.pana_relay.main", PanaRelayConfiguration, serve)
+
+
+if __name__ == "__main__":
+    main()

@@ -38,5 +38,10 @@ async def serve(configuration: RogueConfiguration, stop: asyncio.Event) -> None:
     await serve_until(stop, router, log, router.commands())
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Run the program."""
     run("agents.nodes.rogue_router.main", RogueConfiguration, serve)
+
+
+if __name__ == "__main__":
+    main()

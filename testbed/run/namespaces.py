@@ -1,0 +1,99 @@
+"""Network, mount and PID namespaces for this process and its children (namespaces(7))."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+NEWNS, NEWPID, NEWNET = 0x00020000, 0x20000000, 0x40000000  # linux/sched.h
+_PR_SET_PDEATHSIG = 1
+_MS_PRIVATE, _MS_REC = 1 << 18, 1 << 14
+_LIBC = ctypes.CDLL(None, use_errno=True)
+_FOLDERS = ("netns", "lock", "home")  # Below /run; see also enter.sh, for programs of a lab.
+
+
+def _succeed(result: int, what: str) -> None:
+    if result:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), what)
+
+
+def unshare(flags: int) -> None:
+    """Leave the namespaces of these kinds for new ones; PID: this process's children do."""
+    _succeed(_LIBC.unshare(flags), "unshare")
+
+
+def enter(namespace: int, kind: int) -> None:
+    """Let this thread enter the namespace that a descriptor stands for."""
+    _succeed(_LIBC.setns(namespace, kind), "setns")
+
+
+def current(kind: str) -> int:
+    """Return a descriptor of this thread's namespace of a kind, by its name in proc(5)."""
+    return os.open(f"/proc/thread-self/ns/{kind}", os.O_RDONLY | os.O_CLOEXEC)
+
+
+@contextmanager
+def inside(namespace: int) -> Iterator[None]:
+    """Make sockets and start programs of this thread in a network namespace."""
+    own = current("net")
+    try:
+        enter(namespace, NEWNET)
+        try:
+            yield
+        finally:
+            enter(own, NEWNET)
+    finally:
+        os.close(own)
+
+
+def new_network() -> int:
+    """Return a descriptor of a new network namespace; the caller stays in its own."""
+    own = current("net")
+    try:
+        unshare(NEWNET)
+        try:
+            return current("net")
+        finally:
+            enter(own, NEWNET)
+    finally:
+        os.close(own)
+
+
+def fork_isolated() -> int:
+    """Fork a child that is process 1 of new namespaces; return as os.fork() does.
+
+    The child and all that it starts are killed with the parent, and what it starts with the
+    child. It has /proc, /sys and /run of its own, as enter.sh makes them.
+    """
+    own = current("pid_for_children")
+    try:
+        unshare(NEWPID)
+        try:
+            pid = os.fork()
+        finally:
+            enter(own, NEWPID)  # Else later children would have to share the namespace.
+    finally:
+        os.close(own)
+    if pid == 0:
+        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        unshare(NEWNS | NEWNET)
+        _mount("none", "/", "", _MS_REC | _MS_PRIVATE)
+        _mount("proc", "/proc", "proc")
+        _mount("sysfs", "/sys", "sysfs")
+        _mount("tmpfs", "/run", "tmpfs", options="mode=755")
+        for name in _FOLDERS:
+            Path("/run", name).mkdir()
+        temporary = Path("/run/tmp")
+        temporary.mkdir()
+        temporary.chmod(0o1777)
+    return pid
+
+
+def _mount(source: str, target: str, kind: str, flags: int = 0, options: str = "") -> None:
+    words = (source.encode(), target.encode(), kind.encode() or None)
+    _succeed(_LIBC.mount(*words, flags, options.encode()), f"mount {target}")
