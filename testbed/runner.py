@@ -30,7 +30,6 @@ from testbed.report import plots
 from testbed.results import folder as results
 from testbed.results.manifest import Manifest, begin_manifest, end_manifest, write_manifest
 from testbed.results.runs import Run
-from testbed.run import session
 from testbed.trace import counts, floods, keys, phases
 from topologies.model import HostRole, Topology
 
@@ -57,10 +56,7 @@ class Outcome:
 
 
 def _lines(lab: Lab, folder: Path) -> Generator[dict[str, Any], None, None]:
-    """Yield a session's lines; a kernel that is not this one gets a session of its own."""
-    if lab.name == "native":
-        yield from session.execute(folder)
-        return
+    """Yield a session's lines."""
     command = [sys.executable, "-m", "testbed.run.session", str(folder)]
     with lab.start(command, cwd=PROJECT, log=folder / "lab.log") as job:
         for line in job.lines():

@@ -45,6 +45,11 @@ class Settings(CommonSettings, frozen=True, forbid_unknown_fields=True, kw_only=
         return self.all_habits.processor_ghz
 
     @property
+    def is_warm(self) -> bool:
+        """Whether the programs are warm; those that a script starts are cold by their nature."""
+        return self.launch_mode == "resident" if self.warm is None else self.warm
+
+    @property
     def launch_mode(self) -> Literal["resident", "script"]:
         """How IKE is started after PANA."""
         return self.launch or ("script" if self.profile == "paper2006" else "resident")

@@ -50,6 +50,12 @@ class CommonSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     flood: FloodSettings | None = None
     psk_source: PskSource = "msk"
     protection: Protection = DEFAULT_PROTECTION
+    warm: bool | None = None
+
+    @property
+    def is_warm(self) -> bool:
+        """Whether the programs have carried out a bootstrap in memory before they begin."""
+        return self.warm is not False
 
     def __post_init__(self) -> None:
         if self.prefer == "local" and not self.local_allowed:

@@ -12,6 +12,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+LEAST_PRIORITY = 19
+"""The harness's while it has only to look on: nice(2)."""
+
 _END = b"\0\n"
 
 
@@ -26,9 +29,13 @@ class Events:
         self._error: OSError | None = None
         self._lines: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._collect, args=(reader, path), daemon=True)
+
+    def collect(self) -> None:
+        """Begin; until then the pipe keeps what is told, and this process has one thread less."""
         self._thread.start()
 
     def _collect(self, reader: int, path: Path) -> None:
+        os.setpriority(os.PRIO_PROCESS, 0, LEAST_PRIORITY)  # Of this thread.
         with os.fdopen(reader, "rb") as lines:
             written = _until_end(lines)
             try:
@@ -64,6 +71,8 @@ class Events:
 
     def close(self) -> None:
         """Stop collecting once every agent has ended."""
+        if self._thread.ident is None:
+            self._thread.start()  # Somebody else's failure came first: keep what there is.
         os.write(self.writer, _END)  # Others may still hold the pipe.
         os.close(self.writer)
         self._thread.join()

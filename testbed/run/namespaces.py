@@ -64,34 +64,34 @@ def new_network() -> int:
         os.close(own)
 
 
-def fork_isolated() -> int:
-    """Fork a child that is process 1 of new namespaces; return as os.fork() does.
+def fork() -> int:
+    """Fork a child that is process 1 of a new PID namespace; return as os.fork() does.
 
-    The child and all that it starts are killed with the parent, and what it starts with the
-    child. It has /proc, /sys and /run of its own, as enter.sh makes them.
+    It is killed with its parent, and all that it starts with it.
     """
     own = current("pid_for_children")
-    try:
-        unshare(NEWPID)
-        try:
-            pid = os.fork()
-        finally:
-            enter(own, NEWPID)  # Else later children would have to share the namespace.
-    finally:
-        os.close(own)
+    unshare(NEWPID)
+    pid = os.fork()
     if pid == 0:
         _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-        unshare(NEWNS | NEWNET)
-        _mount("none", "/", "", _MS_REC | _MS_PRIVATE)
-        _mount("proc", "/proc", "proc")
-        _mount("sysfs", "/sys", "sysfs")
-        _mount("tmpfs", "/run", "tmpfs", options="mode=755")
-        for name in _FOLDERS:
-            Path("/run", name).mkdir()
-        temporary = Path("/run/tmp")
-        temporary.mkdir()
-        temporary.chmod(0o1777)
+        return pid
+    enter(own, NEWPID)  # Else this process's next child could not have one of its own.
+    os.close(own)
     return pid
+
+
+def isolate() -> None:
+    """Give this process, just forked, the rest that enter.sh gives a program: network, mounts."""
+    unshare(NEWNS | NEWNET)
+    _mount("none", "/", "", _MS_REC | _MS_PRIVATE)
+    _mount("proc", "/proc", "proc")
+    _mount("sysfs", "/sys", "sysfs")
+    _mount("tmpfs", "/run", "tmpfs", options="mode=755")
+    for name in _FOLDERS:
+        Path("/run", name).mkdir()
+    temporary = Path("/run/tmp")
+    temporary.mkdir()
+    temporary.chmod(0o1777)
 
 
 def _mount(source: str, target: str, kind: str, flags: int = 0, options: str = "") -> None:

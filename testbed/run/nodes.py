@@ -18,7 +18,7 @@ from contextlib import contextmanager, suppress
 from functools import cached_property
 from ipaddress import IPv6Address
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, Protocol
 
 from mininet import cli, net
 from mininet.link import Intf, Link
@@ -67,6 +67,10 @@ class _InNamespace(Node):  # type: ignore[misc]  # Mininet has no types.
         """Make sockets and start programs of this thread in the node's network namespace."""
         with namespaces.inside(self.namespace):
             yield
+
+    def enter(self) -> None:
+        """Move this process into the node's network namespace."""
+        namespaces.enter(self.namespace, namespaces.NEWNET)
 
     @cached_property
     def netlink(self) -> IPRoute:
@@ -305,7 +309,27 @@ class Ipv6Host(_InNamespace):
         super().terminate()
 
 
-def stop(process: subprocess.Popen[bytes], *, first: int = signal.SIGTERM) -> int:
+class Process(Protocol):
+    """A process that was started in a host."""
+
+    pid: int
+    stdin: IO[bytes] | None
+    returncode: int | None
+
+    def poll(self) -> int | None:
+        """Return the exit status, or None if it has not ended."""
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Return the exit status; subprocess.TimeoutExpired after `timeout` seconds."""
+
+    def send_signal(self, sig: int) -> None:
+        """Send a signal, unless it has ended."""
+
+    def kill(self) -> None:
+        """Kill it, unless it has ended."""
+
+
+def stop(process: Process, *, first: int = signal.SIGTERM) -> int:
     """Ask a process to end, kill it if it does not within 2 s; return its exit status."""
     if process.poll() is None:
         process.send_signal(first)

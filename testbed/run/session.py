@@ -1,27 +1,40 @@
-"""The runs of an experiment, one after the other, each in a native lab of its own.
+"""The runs of an experiment, one after the other, each in a child of this process.
 
-As a program, inside a lab: python -m testbed.run.session RESULTS. It prints JSON lines:
+A program, inside a lab: python -m testbed.run.session RESULTS. It prints JSON lines:
 {"kernel": ...} first, then {"run": N, "variant": ..., "phase": ...} as a run goes on and
 {"result": {...}} at its end.
+
+What a run needs is imported here, and rehearsed, once. A run is process 1 of namespaces of its
+own, so that nothing of it is left, however it ends.
 """
 
 from __future__ import annotations
 
 import json
+import os
+import select
+import signal
 import sys
-import threading
 import time
-from collections.abc import Iterator
+import traceback
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from testbed.experiment.spec import PlannedRun, Spec
-from testbed.lab.native import NativeLab
 from testbed.results.folder import make_run_folder, missing_runs
 from testbed.results.manifest import kernel
-from testbed.run.worker import emit
+from testbed.run import image
+from testbed.run.namespaces import fork, isolate
+from testbed.run.worker import Worker
 
 _MARGIN = 120.0  # What a run may take besides its bootstrap before it is ended.
+
+
+def emit(**line: object) -> None:
+    """Print one JSON line for the harness."""
+    sys.stdout.write(json.dumps(line) + "\n")
+    sys.stdout.flush()
 
 
 def _last_line(log: Path) -> str:
@@ -29,27 +42,55 @@ def _last_line(log: Path) -> str:
     return lines[-1] if lines else "it left no message"
 
 
-def _carry_out(
-    lab: NativeLab, results: Path, planned: PlannedRun, limit: float
-) -> Iterator[dict[str, Any]]:
-    log = make_run_folder(results, planned.run) / "logs" / "worker.log"
-    command = [sys.executable, "-m", "testbed.run.worker", str(results), str(planned.run)]
+def _work(worker: Worker, log: Path, output: int) -> NoReturn:
+    """Carry out a run as the process that it has for itself."""
+    status = 1
+    try:
+        descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        os.dup2(descriptor, 2)
+        os.dup2(output, 1)
+        isolate()
+        emit(result=worker.execute())
+        status = 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        os._exit(status)
+
+
+def _lines(output: int, seconds: float) -> Iterator[str]:
+    """Yield lines until their writer has ended, or the time is over."""
+    deadline, rest = time.monotonic() + seconds, b""
+    while select.select([output], [], [], max(0.0, deadline - time.monotonic()))[0]:
+        data = os.read(output, 1 << 16)
+        if not data:
+            return
+        *whole, rest = (rest + data).split(b"\n")
+        yield from (line.decode() for line in whole)
+
+
+def _carry_out(results: Path, spec: Spec, planned: PlannedRun) -> Iterator[dict[str, Any]]:
     began = time.monotonic()
-    process = lab.start(command, cwd=Path.cwd(), log=log)
-    guard = threading.Timer(limit, process.kill)
-    guard.start()
+    log = make_run_folder(results, planned.run) / "logs" / "worker.log"
+    there = spec.at(planned.parameters)
+    worker = Worker(results, planned, there, lambda phase: emit(phase=phase))
+    output, writer = os.pipe()
+    pid = fork()
+    if pid == 0:
+        _work(worker, log, writer)
+    os.close(writer)
     result = None
     try:
-        for text in process.lines():
+        for text in _lines(output, there.variants[planned.variant].timeout + _MARGIN):
             line = json.loads(text)
             if "result" in line:
                 result = line["result"]
             else:
                 yield {"run": planned.run, "variant": planned.variant, **line}
-        status = process.wait()
     finally:
-        guard.cancel()
-        process.kill()
+        os.kill(pid, signal.SIGKILL)  # And all that it has started.
+        os.close(output)
+        status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     if result is None:
         result = {
             "run": planned.run,
@@ -65,14 +106,25 @@ def _carry_out(
     yield {"result": result}
 
 
+def _prepare(spec: Spec, variants: Iterable[str]) -> None:
+    """Make this process the warm image of what the variants run."""
+    image.keep_memory()
+    image.warm_kernel()
+    for name in variants:
+        if spec.settings(name).is_warm:
+            variant = spec.variants[name]
+            image.rehearse(variant.approach, variant.settings, spec.topology(name))
+    image.freeze()
+
+
 def execute(results: Path) -> Iterator[dict[str, Any]]:
     """Carry out the planned runs that a results folder lacks; yield what the module describes."""
     spec = Spec.load(results / "spec.toml", every_point=False)
-    lab = NativeLab()
     yield {"kernel": kernel()}
-    for planned in missing_runs(results):
-        limit = spec.variants[planned.variant].timeout + _MARGIN
-        yield from _carry_out(lab, results, planned, limit)
+    plan = missing_runs(results)
+    _prepare(spec, {planned.variant: None for planned in plan})
+    for planned in plan:
+        yield from _carry_out(results, spec, planned)
 
 
 def main() -> None:

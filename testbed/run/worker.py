@@ -1,7 +1,4 @@
-"""One run inside its own namespaces: python -m testbed.run.worker RESULTS RUN.
-
-Prints JSON lines: {"phase": ...} as the run goes on, and {"result": ...} at the end.
-"""
+"""One run inside its own namespaces."""
 
 from __future__ import annotations
 
@@ -9,11 +6,10 @@ import json
 import os
 import re
 import signal
-import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from ipaddress import IPv6Address
@@ -23,13 +19,14 @@ from typing import Any, NoReturn
 from agents.approaches import Program
 from testbed.experiment.spec import PlannedRun, Spec
 from testbed.experiment.steps import TRAFFIC_INTERVAL, Expectation, Step
-from testbed.results.folder import read_plan, run_folder
+from testbed.results.folder import run_folder
 from testbed.run.capture import Capture, start_captures
 from testbed.run.cpu import CpuError, Processors, slowed
 from testbed.run.events import Events
 from testbed.run.net import Network, network
-from testbed.run.nodes import NetError, stop
+from testbed.run.nodes import NetError, Process, stop
 from testbed.run.probe import Echo, Traffic, measure
+from testbed.run.programs import Forked
 from testbed.run.usage import Meter
 from testbed.trace.phases import IKE_STARTS, MILESTONES, PHASES
 from topologies.model import HostRole
@@ -54,17 +51,18 @@ class ExpectedError(Exception):
     """A run that ended otherwise than in a bootstrap, as expected; the text is its outcome."""
 
 
-def emit(**line: object) -> None:
-    """Print one JSON line for the harness."""
-    sys.stdout.write(json.dumps(line) + "\n")
-    sys.stdout.flush()
-
-
 class Worker:
     """Carries out one run: one bootstrap from a cold start."""
 
-    def __init__(self, results: Path, planned: PlannedRun) -> None:
-        spec = Spec.load(results / "spec.toml", every_point=False).at(planned.parameters)
+    def __init__(
+        self,
+        results: Path,
+        planned: PlannedRun,
+        spec: Spec,
+        entered: Callable[[str], None],
+    ) -> None:
+        """`spec` is the experiment at the run's point; `entered` is told each phase."""
+        self._entered = entered
         self.planned = planned
         self.variant = spec.variants[planned.variant]
         self.settings = spec.settings(planned.variant)
@@ -77,19 +75,46 @@ class Worker:
         self.costs: dict[str, float] = {}
         self.programs: dict[str, dict[str, float]] = {}
         self.measured: dict[str, Mapping[str, float | None]] = {}
-        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._forked: dict[str, Forked] = {}
+        self._processes: dict[str, Process] = {}
         self._processors: Processors | None = None
         self._meter: Meter | None = None
 
+    def _compose(self) -> tuple[list[Program], list[Program]]:
+        """Return the programs of other hosts, and the mobile node's."""
+        mobile_node = self.topology.host(HostRole.MOBILE_NODE)
+        programs = self.approach.compose(self.settings, self.topology, self.shared, self.folder)
+        for program in programs:
+            text = json.dumps(program.configuration, indent=1) + "\n"
+            self._configuration(program).write_text(text)
+        others = [program for program in programs if program.host != mobile_node]
+        return others, [program for program in programs if program.host == mobile_node]
+
+    def _configuration(self, program: Program) -> Path:
+        return self.folder / "configuration" / f"{program.name}.json"
+
+    def _log(self, program: Program) -> Path:
+        return self.folder / "logs" / f"{program.name}.log"
+
+    def _fork(self, net: Network, events: Events, programs: Sequence[Program]) -> None:
+        """Have warm programs wait in their hosts, with nothing left to do but begin."""
+        for program in programs:
+            argument, log = str(self._configuration(program)), self._log(program)
+            self._forked[program.name] = Forked(
+                net, program.host, program.module, argument, events.writer, log
+            )
+        for process in self._forked.values():
+            process.wait_until_populated()
+
     def _start(self, net: Network, events: Events, program: Program) -> None:
-        configuration = self.folder / "configuration" / f"{program.name}.json"
-        configuration.write_text(json.dumps(program.configuration, indent=1) + "\n")
-        with (self.folder / "logs" / f"{program.name}.log").open("wb") as log:
+        if forked := self._forked.get(program.name):
+            self._processes[program.name] = forked
+            forked.go()
+            return
+        command = [sys.executable, "-m", program.module, str(self._configuration(program))]
+        with self._log(program).open("wb") as log:
             self._processes[program.name] = net.start(
-                program.host,
-                [sys.executable, "-m", program.module, str(configuration)],
-                stdout=events.writer,
-                stderr=log,
+                program.host, command, stdout=events.writer, stderr=log
             )
 
     def _assign_processors(self) -> None:
@@ -123,22 +148,23 @@ class Worker:
                 yield event
         raise RunError(f"no {waiting_for} within {seconds:g} s")
 
-    def _start_programs(self, net: Network, events: Events) -> None:
+    def _start_programs(
+        self,
+        net: Network,
+        events: Events,
+        others: Sequence[Program],
+        mobile_node: Sequence[Program],
+    ) -> None:
         """Start every program; all but the mobile node's must say that they are ready.
 
         Events from before that, such as first attempts to connect, are of no interest.
         """
-        mobile_node = self.topology.host(HostRole.MOBILE_NODE)
-        run = (self.settings, self.topology, self.shared, self.folder)
-        programs = self.approach.compose(*run)
-        servers = [program for program in programs if program.host != mobile_node]
-        for program in servers:
+        for program in others:
             self._start(net, events, program)
-        self._wait_until_ready(events, Counter(program.host for program in servers))
+        self._wait_until_ready(events, Counter(program.host for program in others))
         self._meter = Meter(process.pid for process in self._processes.values())
-        for program in programs:
-            if program.host == mobile_node:
-                self._start(net, events, program)
+        for program in mobile_node:
+            self._start(net, events, program)
         self._assign_processors()
 
     def _read_meter(self) -> None:
@@ -165,7 +191,7 @@ class Worker:
             entered = _ENTERED.get((event["agent"], event["event"]))
             if event["host"] == mobile_node and entered and entered != phase:
                 phase = entered
-                emit(phase=phase)
+                self._entered(phase)
             if event["host"] != mobile_node and event["event"].endswith(_BAD_NEWS):
                 others[event["host"]] = f"{event['host']} {event['agent']}: {event.get('reason')}"
             self._compare(event)
@@ -219,12 +245,17 @@ class Worker:
 
     def _run(self, net: Network, events: Events, captures: list[Capture]) -> None:
         started = time.monotonic()
+        others, mobile_node = self._compose()
+        if self.settings.is_warm:
+            self._fork(net, events, [*others, *mobile_node])
+        events.collect()
+        started = self._timed("fork", started)
         self.measured = {link.name: asdict(measure(net, link)) for link in self.topology.links}
         started = self._timed("measure", started)
         hosts = [host.name for host in self.topology.hosts if host.role not in _UNSEEN]
         captures += start_captures(net, hosts)
         echo = Echo(net, self.topology.host(HostRole.CORRESPONDENT_NODE))
-        self._start_programs(net, events)
+        self._start_programs(net, events, others, mobile_node)
         started = self._timed("start", started)
         try:
             home_address = self._bootstrap(events)
@@ -243,7 +274,7 @@ class Worker:
             for step in self.variant.steps:
                 if step.cuts and found is None:
                     found = traffic.stop()
-                emit(phase=f"{step.host} {step.command or step.run}")
+                self._entered(f"{step.host} {step.command or step.run}")
                 events.drain()
                 self._carry_out(net, events, step)
                 if step.packets and found is None:
@@ -288,9 +319,10 @@ class Worker:
     def _finish(self, captures: list[Capture]) -> None:
         """End captures and agents, in this order, and keep the captures."""
         dropped = sum(capture.stop() for capture in captures)
-        for process in self._processes.values():
+        processes = {**self._forked, **self._processes}.values()
+        for process in processes:
             process.send_signal(signal.SIGTERM)
-        for process in self._processes.values():
+        for process in processes:
             stop(process)
         key_log = self.folder / "keys" / "tls.keys"
         secrets = key_log.read_bytes() if key_log.exists() else b""
@@ -305,7 +337,7 @@ class Worker:
         begun = time.monotonic()
         try:
             with ExitStack() as stack:
-                emit(phase="network")
+                self._entered("network")
                 self._slow_down(stack)
                 net = stack.enter_context(network(self.topology))
                 self._timed("network", begun)
@@ -337,14 +369,3 @@ class Worker:
             "measured": self.measured,
             "processor": asdict(self._processors.processor) if self._processors else None,
         }
-
-
-def main() -> None:
-    """Carry out one run of a planned experiment."""
-    results, number = Path(sys.argv[1]), int(sys.argv[2])
-    planned = next(p for p in read_plan(results) if p.run == number)
-    emit(result=Worker(results, planned).execute())
-
-
-if __name__ == "__main__":
-    main()

@@ -1,0 +1,88 @@
+"""The warm image: a process in which everything has been imported and has run once.
+
+A child forked from it has nothing to import or compile. What it still lacks is memory: it shares
+its parent's until it writes, and has no page of a library mapped. `populate` gives it both before
+it is timed (docs/decisions/warm.md).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import importlib
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from agents.kernel.associations import LinuxSecurityAssociations
+from agents.kernel.port import KernelError
+from agents.simulation.laboratory import Laboratory, PreparedApproach
+from agents.simulation.world import World
+from topologies.model import Topology
+
+_REPEATS = 2
+_DEADLINE = 60.0  # Of the virtual clock.
+_TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD = -1, -2, -3  # mallopt(3)
+_NEVER, _ROOM, _LARGEST = 1 << 30, 1 << 20, 32 << 20  # Octets.
+_POPULATE_READ, _POPULATE_WRITE = 22, 23  # madvise(2), since Linux 5.14
+_LIBC = ctypes.CDLL(None, use_errno=True)
+
+
+def keep_memory() -> None:
+    """Have malloc keep what is freed: to take memory anew costs a page fault a page."""
+    _LIBC.mallopt(_TRIM_THRESHOLD, _NEVER)
+    _LIBC.mallopt(_MMAP_THRESHOLD, _LARGEST)
+    _LIBC.mallopt(_TOP_PAD, _ROOM)
+
+
+def warm_kernel() -> None:
+    """Have the kernel load what security associations need, once for all runs."""
+    with LinuxSecurityAssociations() as associations, suppress(KernelError):
+        associations.warm_up()  # A kernel that cannot is found out by the run.
+
+
+def rehearse(approach: str, settings: dict[str, Any], topology: Topology) -> None:
+    """Import an approach's programs, and carry out a few bootstraps on the virtual clock."""
+    with tempfile.TemporaryDirectory() as name:
+        prepared = PreparedApproach(approach, Path(name), settings)
+        for seed in range(_REPEATS):
+            laboratory = prepared.laboratory(topology, World(seed))
+            for program in laboratory.programs:
+                importlib.import_module(program.role.module)
+            laboratory.start()
+            laboratory.run(_DEADLINE, partial(_is_bootstrapped, laboratory))
+
+
+def _is_bootstrapped(laboratory: Laboratory) -> bool:
+    return bool(laboratory.events.named("Bootstrapped"))
+
+
+def freeze() -> None:
+    """Let the garbage collector leave alone what there is: it would write to all of it."""
+    gc.collect()
+    gc.freeze()
+
+
+def _mappings() -> Iterator[tuple[int, int, str]]:
+    """Yield start, end and rights of this process's memory (proc(5))."""
+    for line in Path("/proc/self/maps").read_text().splitlines():
+        region, rights, _, _, _, *name = line.split(maxsplit=5)
+        if "r" in rights and not (name and name[0].startswith(("[v", "/dev"))):
+            start, end = (int(part, 16) for part in region.split("-"))
+            yield start, end, rights
+
+
+def populate() -> None:
+    """Map all memory of this process, and make its pages its own; older kernels do nothing."""
+    for start, end, rights in _mappings():
+        private = "w" in rights and "p" in rights
+        advice = _POPULATE_WRITE if private else _POPULATE_READ
+        _LIBC.madvise(ctypes.c_void_p(start), ctypes.c_size_t(end - start), advice)
+    # User-mode Linux tells its host of a new page when it is touched; of all when a thread starts.
+    thread = threading.Thread(target=int)
+    thread.start()
+    thread.join()
