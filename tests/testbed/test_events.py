@@ -13,6 +13,7 @@ EVENT = b'{"event": "Ready"}\n'
 
 def test_events_are_kept_and_handed_out(tmp_path):
     events = Events(tmp_path / "events.jsonl")
+    events.collect()
     os.write(events.writer, b"no event\n" + EVENT)
 
     assert events.next(time.monotonic() + 10) == {"event": "Ready"}
@@ -31,8 +32,16 @@ def test_a_program_that_outlives_the_run_does_not_hold_it_up(tmp_path):
     assert (tmp_path / "events.jsonl").read_bytes() == EVENT + b'{"event": "Unfin'
 
 
+def test_what_was_told_before_anybody_collected_is_kept(tmp_path):
+    events = Events(tmp_path / "events.jsonl")
+    os.write(events.writer, EVENT)
+    events.close()
+    assert (tmp_path / "events.jsonl").read_bytes() == EVENT
+
+
 def test_what_cannot_be_written_is_told_at_once_and_at_the_end():
     events = Events(Path("/dev/full"))
+    events.collect()
     for _ in range(2000):
         os.write(events.writer, EVENT)
 
@@ -45,6 +54,7 @@ def test_what_cannot_be_written_is_told_at_once_and_at_the_end():
 
 def test_a_short_record_that_cannot_be_written_is_told_at_the_end():
     events = Events(Path("/dev/full"))
+    events.collect()
     os.write(events.writer, EVENT)
 
     with pytest.raises(OSError, match="No space left"):
