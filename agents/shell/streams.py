@@ -28,7 +28,11 @@ _RESET = struct.pack("ii", 1, 0)
 """SO_LINGER that has close() send RST: nothing of the stream stays in the kernel."""
 
 
-class _Connection(asyncio.Protocol):
+_RECEIVED = memoryview(bytearray(1 << 16))
+"""Where all streams of the process receive: a new buffer each time costs more than the rest."""
+
+
+class _Connection(asyncio.BufferedProtocol):
     """One TCP connection, with TLS if there is any."""
 
     transport: asyncio.Transport
@@ -50,8 +54,11 @@ class _Connection(asyncio.Protocol):
             )
         self.transport.abort()
 
-    def data_received(self, data: bytes) -> None:
-        self._streams.user.received(self.number, data)
+    def get_buffer(self, _sizehint: int) -> memoryview:
+        return _RECEIVED
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self._streams.user.received(self.number, bytes(_RECEIVED[:nbytes]))
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._streams.lost(self, str(exc) if exc else "the peer closed the connection")
