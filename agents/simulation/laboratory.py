@@ -43,6 +43,9 @@ from agents.simulation.world import Link, World
 from topologies.model import Topology, link_local_address, mac_address
 
 _ECHO_PORT, _ECHO_DEADLINE = 7, 1.0
+_SIMULATED = frozenset(
+    ["access_router", "home_agent", "home_network", "kea", "mobile_node", "nsd", "pana_relay"]
+)
 _EPOCH = 1_000_000_000
 """The time of day in seconds when a simulation begins."""
 
@@ -139,6 +142,10 @@ class Laboratory:
         self._build()
         self.programs = [Program(self, role) for role in roles]
 
+    def leave_out_what_is_not_simulated(self) -> None:
+        """Go on without the programs that only run for real, such as a flooder."""
+        self.programs = [p for p in self.programs if _kind(p.role) in _SIMULATED]
+
     def _build(self) -> None:
         for host in self.topology.hosts:
             stack = Stack(self.world, host.name, forwards=host.forwards)
@@ -214,7 +221,7 @@ class Laboratory:
         """Make and start the node of a role."""
         kernel, log = self.stacks[role.host].kernel, self._log(role)
         node: Any
-        match role.module.split(".")[2]:
+        match _kind(role):
             case "mobile_node":
                 mobile = fit(role.configuration, MobileNodeConfiguration)
                 return self._mobile_node(mobile, host, log)
@@ -289,6 +296,10 @@ class Laboratory:
         )
         node.start()
         return node
+
+
+def _kind(role: approaches.Program) -> str:
+    return role.module.split(".")[2]
 
 
 def _home_agent(kernel: ModelKernel, settings: HomeAgentSettings | None) -> ModelHomeAgent | None:

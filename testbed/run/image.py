@@ -45,16 +45,22 @@ def warm_kernel() -> None:
         associations.warm_up()  # A kernel that cannot is found out by the run.
 
 
-def rehearse(approach: str, settings: dict[str, Any], topology: Topology) -> None:
-    """Import an approach's programs, and carry out a few bootstraps on the virtual clock."""
+def rehearse(approach: str, settings: dict[str, Any], topology: Topology) -> bool:
+    """Import an approach's programs, and carry out a few bootstraps on the virtual clock.
+
+    Return whether they succeeded: some are to fail, or are part of an attack.
+    """
+    done = []
     with tempfile.TemporaryDirectory() as name:
         prepared = PreparedApproach(approach, Path(name), settings)
         for seed in range(_REPEATS):
             laboratory = prepared.laboratory(topology, World(seed))
             for program in laboratory.programs:
                 importlib.import_module(program.role.module)
+            laboratory.leave_out_what_is_not_simulated()
             laboratory.start()
-            laboratory.run(_DEADLINE, partial(_is_bootstrapped, laboratory))
+            done.append(laboratory.run(_DEADLINE, partial(_is_bootstrapped, laboratory)))
+    return all(done)
 
 
 def _is_bootstrapped(laboratory: Laboratory) -> bool:

@@ -9,7 +9,7 @@ import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from ipaddress import IPv6Address
@@ -162,10 +162,14 @@ class Worker:
         for program in others:
             self._start(net, events, program)
         self._wait_until_ready(events, Counter(program.host for program in others))
-        self._meter = Meter(process.pid for process in self._processes.values())
+        self._meter = Meter(process.pid for process in self._all_processes())
         for program in mobile_node:
             self._start(net, events, program)
         self._assign_processors()
+
+    def _all_processes(self) -> Collection[Process]:
+        """Return those that have begun, and those that wait to."""
+        return {**self._forked, **self._processes}.values()
 
     def _read_meter(self) -> None:
         """Note what each program has used since the mobile node started."""
@@ -319,10 +323,9 @@ class Worker:
     def _finish(self, captures: list[Capture]) -> None:
         """End captures and agents, in this order, and keep the captures."""
         dropped = sum(capture.stop() for capture in captures)
-        processes = {**self._forked, **self._processes}.values()
-        for process in processes:
+        for process in self._all_processes():
             process.send_signal(signal.SIGTERM)
-        for process in processes:
+        for process in self._all_processes():
             stop(process)
         key_log = self.folder / "keys" / "tls.keys"
         secrets = key_log.read_bytes() if key_log.exists() else b""

@@ -1,0 +1,40 @@
+"""What is rehearsed before runs: every variant of every experiment that is there."""
+
+from pathlib import Path
+
+import pytest
+
+from testbed.experiment.spec import Spec
+from testbed.run import image
+
+EXPERIMENTS = sorted(Path("experiments").glob("*.toml"))
+
+
+def variants(path):
+    """Return the variants of an experiment, each as what is rehearsed of it."""
+    spec = Spec.load(path, every_point=False)
+    return {
+        name: (variant.approach, variant.settings, spec.topology(name))
+        for name, variant in spec.variants.items()
+        if spec.settings(name).is_warm
+    }
+
+
+@pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
+def test_whatever_is_warm_can_be_rehearsed(path):
+    for what in variants(path).values():
+        image.rehearse(*what)
+
+
+def test_programs_that_a_script_starts_are_cold_unless_it_is_said():
+    warm = variants(Path("experiments/paper.toml"))
+    assert set(warm) == {"resident", "resident-no-dad"}
+    spec = Spec.load(Path("experiments/paper.toml"), ["settings.warm=true"])
+    assert all(spec.settings(name).is_warm for name in spec.variants)
+    spec = Spec.load(Path("experiments/paper.toml"), ["settings.warm=false"])
+    assert not any(spec.settings(name).is_warm for name in spec.variants)
+
+
+def test_a_rehearsal_is_a_whole_bootstrap():
+    [(approach, settings, topology)] = [variants(Path("experiments/paper.toml"))["resident"]]
+    assert image.rehearse(approach, settings, topology)
