@@ -24,9 +24,9 @@ from testbed.experiment.steps import Expectation, Seconds, Step, Text
 from topologies.model import Shape, Topology
 
 T = TypeVar("T")
-_RUN_SECONDS = 10.0
+_WARM_SECONDS, _COLD_SECONDS = 2.0, 8.0
 _SLOWED = 3  # How many times longer it takes with slower processors and the waits of 2006.
-_ONE_WAYS = 60  # How often a link is crossed by the bootstrap, and before it to measure the link.
+_ONE_WAYS = 45  # How often a link is crossed by the bootstrap, and before it to measure the link.
 _SWEPT = ("links", "settings")
 _MOST_RUNS = 100_000  # Of one experiment in all; at 6 s a run they take a week.
 _MOST_SEED = (1 << 63) - 1
@@ -379,5 +379,6 @@ class Spec:
             for name in there.variants:
                 delays = sum(link.shape.delay for link in there.topology(name).links)
                 factor = _SLOWED if there.slows(name) else 1
-                seconds[key, name] = factor * _RUN_SECONDS + _ONE_WAYS * delays
+                own = _WARM_SECONDS if there.settings(name).is_warm else _COLD_SECONDS
+                seconds[key, name] = factor * own + _ONE_WAYS * delays
         return [seconds[json.dumps(r.parameters, sort_keys=True), r.variant] for r in plan]

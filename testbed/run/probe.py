@@ -8,8 +8,11 @@ import socket
 import struct
 import threading
 import time
-from contextlib import closing, suppress
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from ipaddress import IPv6Address
 from statistics import median
 
@@ -213,24 +216,45 @@ def _rate(network: Network, path: _Path, asked: float, delay: float) -> float:
     return (len(half) - 1) * (_DATAGRAM + _HEADERS) * 8 / (half[-1] - half[0]) / 1e6
 
 
-def measure(network: Network, link: Link) -> Measured:
-    """Measure what a link was asked to do; NetError if it plainly does not do it."""
+def measure(network: Network, links: Sequence[Link]) -> dict[str, Measured]:
+    """Measure what links were asked to do, by name; NetError if one plainly does not do it.
+
+    Who waits for a long link can wait for the others too; short ones have the processor alone.
+    """
+    slow = [link for link in links if link.shape.delay]
+    with ThreadPoolExecutor() as pool:
+        delays = dict(zip(slow, pool.map(partial(_measured_delay, network), slow), strict=True))
+    measured = {}
+    for link in links:
+        delay = delays.get(link) or _measured_delay(network, link)
+        measured[link.name] = _measured(network, link, delay)
+    return measured
+
+
+def _measured_delay(network: Network, link: Link) -> float:
+    with _about(link):
+        return _delay(network, _path(network, link))
+
+
+def _measured(network: Network, link: Link, delay: float) -> Measured:
     asked = link.shape
-    try:
+    with _about(link):
         path = _path(network, link)
         measured = Measured(
-            delay=_delay(network, path),
+            delay=delay,
             rate=_rate(network, path, asked.rate, asked.delay) if asked.rate else None,
             loss=_loss(network, path, asked.delay) if asked.loss else None,
         )
+        if measured.delay < 0.9 * asked.delay:
+            raise NetError(f"{asked.delay} s of delay asked, {measured.delay:.6f} s measured")
+        if measured.rate is not None and measured.rate > 1.25 * asked.rate:
+            raise NetError(f"{asked.rate:g} Mbit/s asked, {measured.rate:.0f} measured")
+    return measured
+
+
+@contextmanager
+def _about(link: Link) -> Iterator[None]:
+    try:
+        yield
     except NetError as error:
         raise NetError(f"link {link.name}: {error}") from None
-    if measured.delay < 0.9 * asked.delay:
-        raise NetError(
-            f"link {link.name}: {asked.delay} s of delay asked, {measured.delay:.6f} s measured"
-        )
-    if measured.rate is not None and measured.rate > 1.25 * asked.rate:
-        raise NetError(
-            f"link {link.name}: {asked.rate:g} Mbit/s asked, {measured.rate:.0f} measured"
-        )
-    return measured

@@ -254,7 +254,8 @@ class Worker:
             self._fork(net, events, [*others, *mobile_node])
         events.collect()
         started = self._timed("fork", started)
-        self.measured = {link.name: asdict(measure(net, link)) for link in self.topology.links}
+        measured = measure(net, self.topology.links)
+        self.measured = {name: asdict(found) for name, found in measured.items()}
         started = self._timed("measure", started)
         hosts = [host.name for host in self.topology.hosts if host.role not in _UNSEEN]
         captures += start_captures(net, hosts)
