@@ -244,22 +244,33 @@ def run_folder(folder: Path, number: int) -> Path:
 
 
 def make_run_folder(folder: Path, number: int) -> Path:
-    """Make and return runs/<number>/: captures/, logs/, and private configuration/ and keys/."""
+    """Make and return runs/<number>/: captures/, logs/, and private configuration/ and keys/.
+
+    FileExistsError if it is there: of several that want to carry out a run, one can make its
+    folder, whatever kernels they are on.
+    """
     run = run_folder(folder, number)
+    run.mkdir()
     for name in ("captures", "logs"):
-        (run / name).mkdir(parents=True, exist_ok=True)
+        (run / name).mkdir()
     for name in ("configuration", "keys"):
-        (run / name).mkdir(mode=0o700, exist_ok=True)
+        (run / name).mkdir(mode=0o700)
     return run
 
 
 def clear_run_folder(folder: Path, number: int) -> None:
-    """Remove what is in the place of runs/<number>/; where a link leads nothing is touched."""
+    """Remove what is in the place of runs/<number>/; where a link leads nothing is touched.
+
+    DataError if it cannot be removed.
+    """
     run = run_folder(folder, number)
-    if run.is_symlink() or run.is_file():
-        run.unlink()
-    else:
-        shutil.rmtree(run, ignore_errors=True)
+    try:
+        if run.is_symlink() or run.is_file():
+            run.unlink()
+        elif run.exists():
+            shutil.rmtree(run)
+    except OSError as error:
+        raise DataError(f"{plain(run)}: {error.strerror}; remove it") from None
 
 
 def append(folder: Path, run: Run) -> None:
@@ -309,7 +320,10 @@ def load(folder: Path) -> Results:
 
 
 def _read_runs(folder: Path) -> tuple[list[Run], list[str]]:
-    """Return the runs, and a warning if the last line is torn; DataError for a run twice."""
+    """Return the runs by number, and a warning if the last line is torn; DataError for one twice.
+
+    Several labs finish them in another order.
+    """
     path = folder / "runs.jsonl"
     lines = read_lines(path, Run)
     first: dict[int, int] = {}
@@ -318,7 +332,8 @@ def _read_runs(folder: Path) -> tuple[list[Run], list[str]]:
             where = f"{plain(path)}:{number}"
             raise DataError(f"{where}: run {run.run} is in line {first[run.run]} already")
         first[run.run] = number
-    return lines.items, [lines.torn] if lines.torn else []
+    runs = sorted(lines.items, key=lambda run: run.run)
+    return runs, [lines.torn] if lines.torn else []
 
 
 def _specification(document: dict[str, Any], folder: Path) -> tuple[Spec | None, str | None]:

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from testbed.experiment.spec import PlannedRun, Spec
-from testbed.results.folder import make_run_folder, missing_runs
+from testbed.results.folder import make_run_folder, missing_runs, run_folder
 from testbed.results.manifest import kernel
 from testbed.run import image
 from testbed.run.namespaces import fork, isolate
@@ -71,7 +71,7 @@ def _lines(output: int, seconds: float) -> Iterator[str]:
 
 def _carry_out(results: Path, spec: Spec, planned: PlannedRun) -> Iterator[dict[str, Any]]:
     began = time.monotonic()
-    log = make_run_folder(results, planned.run) / "logs" / "worker.log"
+    log = run_folder(results, planned.run) / "logs" / "worker.log"
     there = spec.at(planned.parameters)
     worker = Worker(results, planned, there, lambda phase: emit(phase=phase))
     output, writer = os.pipe()
@@ -118,12 +118,19 @@ def _prepare(spec: Spec, variants: Iterable[str]) -> None:
 
 
 def execute(results: Path) -> Iterator[dict[str, Any]]:
-    """Carry out the planned runs that a results folder lacks; yield what the module describes."""
+    """Carry out the planned runs that a results folder lacks; yield what the module describes.
+
+    A run that has a folder is another session's, which has begun with it.
+    """
     spec = Spec.load(results / "spec.toml", every_point=False)
     yield {"kernel": kernel()}
     plan = missing_runs(results)
     _prepare(spec, {planned.variant: None for planned in plan})
     for planned in plan:
+        try:
+            make_run_folder(results, planned.run)
+        except FileExistsError:
+            continue
         yield from _carry_out(results, spec, planned)
 
 
