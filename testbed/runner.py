@@ -7,8 +7,8 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Generator, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -25,6 +25,7 @@ from testbed.experiment.spec import PlannedRun, Spec, SpecError
 from testbed.lab import Lab, LabError
 from testbed.lab.caller import caller, give
 from testbed.lab.job import check_reachable
+from testbed.lab.together import Line, Together
 from testbed.report import page as report
 from testbed.report import plots
 from testbed.results import folder as results
@@ -35,13 +36,16 @@ from topologies.model import HostRole, Topology
 
 
 class Watcher(Protocol):
-    """Is told how an experiment goes on."""
+    """Is told how an experiment goes on; labs are counted from 0."""
 
-    def phase(self, variant: str, phase: str) -> None:
-        """A run has entered a phase."""
+    def phase(self, lab: int, variant: str, phase: str) -> None:
+        """The run under way in a lab has entered a phase."""
 
-    def finished(self) -> None:
-        """A run is over."""
+    def finished(self, lab: int) -> None:
+        """The run under way in a lab is over."""
+
+    def ended(self, lab: int) -> None:
+        """A lab carries out nothing more; a run that was under way in it is lost."""
 
     def stopping(self) -> None:
         """What is under way is being ended; called by a signal's handler, so no output here."""
@@ -53,19 +57,6 @@ class Outcome:
 
     folder: Path
     results: results.Results
-
-
-def _lines(lab: Lab, folder: Path) -> Generator[dict[str, Any], None, None]:
-    """Yield a session's lines."""
-    command = [sys.executable, "-m", "testbed.run.session", str(folder)]
-    with lab.start(command, cwd=PROJECT, log=folder / "lab.log") as job:
-        for line in job.lines():
-            yield json.loads(line)
-        status = job.wait()
-    if status:
-        said = (folder / "lab.log").read_text(errors="replace").strip().splitlines()
-        last = said[-1] if said else "it left no message"
-        raise LabError(f"the session in the {lab.name} lab ended with status {status}: {last}")
 
 
 def analyse(folder: Path, result: Mapping[str, Any], topology: Topology) -> Run:
@@ -149,7 +140,7 @@ def _check(folder: Path) -> None:
 
 
 def begin(
-    spec: Spec, plan: Sequence[PlannedRun], *, lab: Lab, seed: int, root: Path
+    spec: Spec, plan: Sequence[PlannedRun], *, lab: Lab, jobs: int, seed: int, root: Path
 ) -> tuple[Path, Manifest]:
     """Make the results folder with all that the runs need."""
     _check(root)
@@ -159,12 +150,12 @@ def begin(
         shared.mkdir(parents=True, mode=0o700)
         there = spec.at(planned.parameters)
         there.approach(planned.variant).prepare(shared, there.settings(planned.variant))
-    manifest = begin_manifest(folder, lab=lab.name, seed=seed, delays_asked=_asked(spec))
+    manifest = begin_manifest(folder, lab=lab.name, jobs=jobs, seed=seed, delays_asked=_asked(spec))
     results.write_plan(folder, plan)  # Now there is all that its runs need.
     return folder, manifest
 
 
-def begin_again(loaded: results.Results, lab: Lab) -> Manifest:
+def begin_again(loaded: results.Results, lab: Lab, jobs: int) -> Manifest:
     """Clear what interrupted runs left of themselves, and begin the manifest of what is missing."""
     _check(loaded.folder)
     for planned in loaded.missing:
@@ -173,6 +164,7 @@ def begin_again(loaded: results.Results, lab: Lab) -> Manifest:
     return begin_manifest(
         loaded.folder,
         lab=lab.name,
+        jobs=jobs,
         seed=before.seed if before else 0,
         delays_asked=before.delays_asked if before else {},
         before=before,
@@ -209,69 +201,125 @@ def interrupted(folder: Path) -> tuple[results.Results, Spec]:
 
 
 def carry_out(
-    spec: Spec, plan: Sequence[PlannedRun], *, lab: Lab, seed: int, root: Path, watcher: Watcher
+    spec: Spec,
+    plan: Sequence[PlannedRun],
+    *,
+    lab: Lab,
+    jobs: int = 1,
+    seed: int,
+    root: Path,
+    watcher: Watcher,
 ) -> Outcome:
-    """Carry out the planned runs; what is done is kept whatever happens.
+    """Carry out the planned runs, `jobs` at a time; what is done is kept whatever happens.
 
-    Raises LabError if the lab breaks down.
+    Raises LabError if a lab cannot be had, and, when the others have done what they can, if one
+    broke down.
     """
-    folder, manifest = begin(spec, plan, lab=lab, seed=seed, root=root)
+    labs = min(jobs, len(plan))
+    folder, manifest = begin(spec, plan, lab=lab, jobs=labs, seed=seed, root=root)
     with results.held(folder):
-        return _go_on(folder, spec, manifest, lab, watcher)
+        return _Experiment(folder, spec, manifest, lab, watcher).carry_out(labs)
 
 
-def resume(folder: Path, *, lab: Lab, watcher: Watcher) -> Outcome:
+def resume(folder: Path, *, lab: Lab, jobs: int = 1, watcher: Watcher) -> Outcome:
     """Carry out the runs that an interrupted folder lacks, and none twice.
 
-    Raises DataError if nothing is missing or can be had, LabError if the lab breaks down.
+    Raises DataError if nothing is missing or can be had, LabError as carry_out() does.
     """
     with results.held(folder):
         loaded, spec = interrupted(folder)
-        return _go_on(loaded.folder, spec, begin_again(loaded, lab), lab, watcher)
+        labs = min(jobs, len(loaded.missing))
+        manifest = begin_again(loaded, lab, labs)
+        return _Experiment(loaded.folder, spec, manifest, lab, watcher).carry_out(labs)
 
 
-def _go_on(folder: Path, spec: Spec, manifest: Manifest, lab: Lab, watcher: Watcher) -> Outcome:
-    linked = False
-    try:
-        with _interrupts_told(watcher), closing(_lines(lab, folder)) as lines:
-            for line in lines:
-                if "kernel" in line:
-                    manifest.kernel = line["kernel"]
-                    write_manifest(folder, manifest)
-                elif "result" in line:
-                    run = analyse(folder, line["result"], spec.topology(line["result"]["variant"]))
-                    results.append(folder, run)
-                    if not linked:
-                        results.link_latest(folder)
-                        linked = True
-                    watcher.finished()
-                else:
-                    watcher.phase(line["variant"], line["phase"])
-    except KeyboardInterrupt:
-        pass  # The results say what is missing.
-    except LabError as error:
-        _end(folder, manifest)
-        raise LabError(f"{error}\nwhat is done is in {plain(folder)}") from None
-    return Outcome(folder, _end(folder, manifest))
+@dataclass(slots=True)
+class _Experiment:
+    """An experiment under way."""
 
+    folder: Path
+    spec: Spec
+    manifest: Manifest
+    lab: Lab
+    watcher: Watcher
+    linked: bool = False
 
-@contextmanager
-def _interrupts_told(watcher: Watcher) -> Iterator[None]:
-    """Tell of Ctrl-C when it comes: to end a lab may take seconds."""
+    def carry_out(self, labs: int) -> Outcome:
+        """Have so many labs carry out what is missing; one that breaks down stops no other.
 
-    def interrupt(*_: object) -> None:
-        watcher.stopping()
-        raise KeyboardInterrupt
+        Each takes the next run that no other has. All are started by this thread, with which they
+        would die.
+        """
+        command = [sys.executable, "-m", "testbed.run.session", str(self.folder)]
+        broken: list[str] = []
+        sessions = Together()
+        try:
+            with self._interrupts_told(sessions), ExitStack() as held:
+                for number in range(labs):
+                    job = self.lab.start(command, cwd=PROJECT, log=self._log(number))
+                    sessions.add(held.enter_context(job))
+                for event in sessions.told():
+                    if isinstance(event, Line):
+                        self._note(event.job, json.loads(event.text))
+                        continue
+                    self.watcher.ended(event.job)
+                    if event.status:
+                        broken.append(self._reason(event.job, event.status))
+        except LabError as error:
+            broken.append(str(error))
+        outcome = Outcome(self.folder, _end(self.folder, self.manifest))
+        if broken:
+            raise LabError("\n".join([*broken, f"what is done is in {plain(self.folder)}"]))
+        return outcome
 
-    mine = threading.current_thread() is threading.main_thread()
-    if not mine or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
-        yield  # The signal is another's, or ignored.
-        return
-    signal.signal(signal.SIGINT, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+    @contextmanager
+    def _interrupts_told(self, sessions: Together) -> Iterator[None]:
+        """Tell of Ctrl-C when it comes: to end a lab may take seconds.
+
+        What has been carried out before is still kept; the results say what is missing. The second
+        time it ends everything.
+        """
+
+        def interrupt(*_: object) -> None:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            self.watcher.stopping()
+            sessions.stop()
+
+        mine = threading.current_thread() is threading.main_thread()
+        if not mine or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+            yield  # The signal is another's, or ignored.
+            return
+        signal.signal(signal.SIGINT, interrupt)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def _log(self, lab: int) -> Path:
+        return self.folder / (f"lab-{lab + 1}.log" if lab else "lab.log")
+
+    def _reason(self, lab: int, status: int | LabError) -> str:
+        """Say why a session is over too soon."""
+        if isinstance(status, LabError):
+            return str(status)
+        said = self._log(lab).read_text(errors="replace").strip().splitlines()
+        last = said[-1] if said else "it left no message"
+        return f"the session in the {self.lab.name} lab ended with status {status}: {last}"
+
+    def _note(self, lab: int, line: Mapping[str, Any]) -> None:
+        """Keep what a session says."""
+        if "kernel" in line:
+            self.manifest.kernel = line["kernel"]
+            write_manifest(self.folder, self.manifest)
+        elif "result" in line:
+            topology = self.spec.topology(line["result"]["variant"])
+            results.append(self.folder, analyse(self.folder, line["result"], topology))
+            if not self.linked:
+                results.link_latest(self.folder)
+                self.linked = True
+            self.watcher.finished(lab)
+        else:
+            self.watcher.phase(lab, line["variant"], line["phase"])
 
 
 def _end(folder: Path, manifest: Manifest) -> results.Results:

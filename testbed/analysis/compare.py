@@ -19,6 +19,7 @@ from testbed.analysis.fits import interval
 from testbed.base.files import plain
 from testbed.base.jsonl import DataError
 from testbed.results.folder import Results
+from testbed.results.manifest import LABELS
 
 RESAMPLES = 9999
 SIGNIFICANT = 0.05
@@ -129,10 +130,10 @@ def surroundings(loaded: Sequence[Results]) -> list[str]:
     known = [one for one in manifests if one]
     if len(known) < len(manifests):
         told.append("a folder has no manifest: what its runs were made on is not known")
-    for what in ("lab", "kernel", "cpu", "cpus"):
+    for what in ("lab", "jobs", "kernel", "cpu", "cpus"):
         values = dict.fromkeys(str(getattr(one, what)) for one in known)
         if len(values) > 1:
-            told.append(f"the {what} differs: {', '.join(values)}")
+            told.append(f"the {LABELS.get(what, what)} differs: {', '.join(values)}")
     loads = [one.load_before[0] for one in known if one.load_before]
     if loads and max(loads) - min(loads) > LOAD:
         told.append(

@@ -32,7 +32,7 @@ KINDS = ("experiments", "topologies", "approaches", "results")
     "--resume",
     metavar="FOLDER",
     type=FOLDER,
-    help="Go on with an interrupted results folder, in the lab that it began in.",
+    help="Go on with an interrupted results folder, in the lab that it began in, as many at once.",
 )
 def run(
     experiment: str | None,
@@ -51,7 +51,7 @@ def run(
                 "--resume goes on as it was planned:"
                 " without EXPERIMENT, --variant, --set, --runs, --seed"
             )
-        _resume(resume, how["lab"], as_json=how["as_json"])
+        _resume(resume, how["lab"], how["jobs"], as_json=how["as_json"])
         return
     if experiment is None:
         give_up("there is neither an EXPERIMENT to run nor --resume FOLDER to go on with")
@@ -84,7 +84,14 @@ def chosen(
 
 
 def _carry_out(
-    spec: Spec, *, lab: str, runs: int | None, seed: int | None, output: Path, as_json: bool
+    spec: Spec,
+    *,
+    lab: str,
+    jobs: int | None,
+    runs: int | None,
+    seed: int | None,
+    output: Path,
+    as_json: bool,
 ) -> None:
     from testbed import runner
     from testbed.base.jsonl import DataError
@@ -94,22 +101,26 @@ def _carry_out(
 
     handle_interrupts()
     used = spec.experiment.seed if seed is None else seed
+    jobs = jobs or 1
     try:
         plan = spec.plan(runs, used)
         load_paper()
-        place = choose_lab(lab, spec.needs())
+        place = choose_lab(lab, spec.needs(), jobs)
         root = runner.make_output(output)
     except (SpecError, LabError, DataError, OSError) as error:
         give_up(error)
     _follow(
         spec,
         plan,
+        jobs,
         as_json,
-        lambda show: runner.carry_out(spec, plan, lab=place, seed=used, root=root, watcher=show),
+        lambda show: runner.carry_out(
+            spec, plan, lab=place, jobs=jobs, seed=used, root=root, watcher=show
+        ),
     )
 
 
-def _resume(folder: Path, lab: str, *, as_json: bool) -> None:
+def _resume(folder: Path, lab: str, jobs: int | None, *, as_json: bool) -> None:
     from testbed import runner
     from testbed.base.files import plain
     from testbed.base.jsonl import DataError
@@ -122,17 +133,23 @@ def _resume(folder: Path, lab: str, *, as_json: bool) -> None:
         began_in = loaded.manifest.lab if loaded.manifest else lab
         if lab not in ("auto", began_in):
             raise LabError(f"{plain(folder)} began in the {began_in} lab, and goes on there")
-        place = choose_lab(began_in, spec.needs())
+        jobs = jobs or (loaded.manifest.jobs if loaded.manifest else 1)
+        place = choose_lab(began_in, spec.needs(), jobs)
     except (DataError, SpecError, LabError) as error:
         give_up(error)
     _follow(
-        spec, loaded.missing, as_json, lambda show: runner.resume(folder, lab=place, watcher=show)
+        spec,
+        loaded.missing,
+        jobs,
+        as_json,
+        lambda show: runner.resume(folder, lab=place, jobs=jobs, watcher=show),
     )
 
 
 def _follow(
     spec: Spec,
     plan: Sequence[PlannedRun],
+    jobs: int,
     as_json: bool,
     carry_out: Callable[[Watcher], Outcome],
 ) -> None:
@@ -142,14 +159,16 @@ def _follow(
     from testbed.base.words import about, several
     from testbed.lab import LabError
     from testbed.report import page as report
-    from testbed.report.forecast import following
+    from testbed.report.forecast import Forecast, following
 
     console = open_console(stderr=as_json)
-    guessed = spec.durations(plan)
+    forecast = Forecast(spec.durations(plan), jobs)
     variants = several(len({one.variant for one in plan}), "variant")
-    click.echo(f"{several(len(plan), 'run')} of {variants}, {about(sum(guessed))}", err=True)
+    at_once = f", {jobs} at a time" if jobs > 1 else ""
+    runs = f"{several(len(plan), 'run')} of {variants}{at_once}"
+    click.echo(f"{runs}, {about(forecast.left(0.0))}", err=True)
     try:
-        with following(guessed, open_console(stderr=True)) as show:
+        with following(forecast, open_console(stderr=True)) as show:
             outcome = carry_out(show)
     except (LabError, DataError, OSError) as error:
         give_up(error)

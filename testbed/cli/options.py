@@ -46,6 +46,9 @@ _seed_option = click.option("--seed", type=click.IntRange(0), help="Seed of the 
 _variant_option = click.option(
     "--variant", "variants", metavar="NAME", multiple=True, help="Only this variant; repeatable."
 )
+_jobs_option = click.option(
+    "--jobs", type=click.IntRange(1), help="Labs at once, each on a CPU of its own; one by default."
+)
 lab_option = click.option(
     "--lab", type=click.Choice(LABS), default="auto", help="Where the hosts run."
 )
@@ -76,6 +79,7 @@ def carried_out(*, optional: bool = False) -> Callable[[Callable[..., None]], Ca
         _seed_option,
         _variant_option,
         lab_option,
+        _jobs_option,
         set_option,
         output_option,
         json_option,

@@ -44,12 +44,15 @@ def handle_interrupts() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def choose_lab(name: str, needs: Iterable[str] | None = None) -> Lab:
-    """Choose a lab and say which; root that is not needed is given up. Raises LabError."""
+def choose_lab(name: str, needs: Iterable[str] | None = None, at_once: int = 1) -> Lab:
+    """Choose a lab and say which; root that is not needed is given up. Raises LabError.
+
+    There will be `at_once` of it.
+    """
     from testbed.lab.caller import become, caller
     from testbed.lab.choice import KERNEL_FEATURES, choose
 
-    place, why = choose(name, KERNEL_FEATURES if needs is None else needs)
+    place, why = choose(name, KERNEL_FEATURES if needs is None else needs, at_once)
     click.echo(why, err=True)
     user = caller(places.PROJECT)
     if user and place.name != "native":

@@ -1,5 +1,6 @@
 """Which lab to take, and why."""
 
+import os
 from collections.abc import Iterable
 
 from testbed.lab.doctor import FEATURES, Finding, lacking
@@ -13,14 +14,22 @@ KERNEL_FEATURES = tuple(
 )
 
 
-def choose(name: str = "auto", needs: Iterable[str] = KERNEL_FEATURES) -> tuple[Lab, str]:
-    """Return a lab and the line that says which it is and why.
+def choose(
+    name: str = "auto", needs: Iterable[str] = KERNEL_FEATURES, at_once: int = 1
+) -> tuple[Lab, str]:
+    """Return a lab, of which there will be `at_once`, and the line that says which it is and why.
 
     `auto` is native where every kernel feature that is needed is there, else uml. LabError, with
     what to do about it, if the lab asked for or both cannot be had.
     """
     if name not in LABS:
         msg = f"no such lab: {name}; there are {', '.join(LABS)}"
+        raise LabError(msg)
+    if at_once > (cpus := len(os.sched_getaffinity(0))):
+        msg = (
+            f"{at_once} labs at once need a CPU each, and this program may use {cpus}:"
+            " labs that share one lengthen each other's times"
+        )
         raise LabError(msg)
     wanted = tuple(needs)
     missing: dict[str, list[Finding]] = {}
@@ -35,7 +44,7 @@ def choose(name: str = "auto", needs: Iterable[str] = KERNEL_FEATURES) -> tuple[
         missing["uml"] = lacking("uml", wanted)
         if not missing["uml"]:
             lacks = ", ".join(finding.name for finding in missing.get("native", []))
-            return UmlLab(), f"lab: uml {_reason(name, f'native lacks {lacks}')}"
+            return UmlLab(at_once=at_once), f"lab: uml {_reason(name, f'native lacks {lacks}')}"
     raise LabError("\n".join(_complaint(lab, findings) for lab, findings in missing.items()))
 
 

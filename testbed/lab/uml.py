@@ -13,6 +13,7 @@ import termios
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, suppress
+from functools import cached_property
 from pathlib import Path
 from typing import Self
 
@@ -101,9 +102,9 @@ class UmlLab:
 
     name = "uml"
 
-    def __init__(self, memory: int | None = None) -> None:
-        """`memory` in octets; by default 2 GiB, or less where there is less."""
-        self._memory = memory
+    def __init__(self, memory: int | None = None, at_once: int = 1) -> None:
+        """`memory` in octets; by default 2 GiB, or less where `at_once` of these would not fit."""
+        self._wanted, self._at_once = memory, at_once
 
     def start(
         self,
@@ -169,6 +170,11 @@ class UmlLab:
             finally:
                 termios.tcsetattr(terminal, termios.TCSADRAIN, before)
 
+    @cached_property
+    def _memory(self) -> tuple[int, Path]:
+        """Decided before the first of several boots: each would find less."""
+        return uml_host.memory(self._wanted, self._at_once)
+
     def _boot(
         self,
         folder: Path,
@@ -176,7 +182,7 @@ class UmlLab:
         messages: int,
         terminal: int | None = None,
     ) -> subprocess.Popen[bytes]:
-        memory, memory_folder = uml_host.memory(self._memory)
+        memory, memory_folder = self._memory
         cpu = held.enter_context(uml_host.one_cpu())
         environment = {"PATH": os.environ.get("PATH", os.defpath), "TMPDIR": str(memory_folder)}
         environment |= uml_host.preloaded(folder)

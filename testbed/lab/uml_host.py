@@ -137,20 +137,20 @@ class Guard:
                 stdin.flush()
 
 
-def memory(wanted: int | None = None) -> tuple[int, Path]:
+def memory(wanted: int | None = None, at_once: int = 1) -> tuple[int, Path]:
     """Return how much memory (octets) a user-mode kernel can have, and the folder to keep it in.
 
-    The memory is a file that is mapped executable; touching more than the folder can hold would
-    kill the kernel later.
+    So that there is room for `at_once` of them. The memory is a file that is mapped executable;
+    touching more than the folder can hold would kill the kernel later.
     """
-    size = wanted or max(LEAST_MEMORY, min(MEMORY, _available() // 2))
+    size = wanted or max(LEAST_MEMORY, min(MEMORY, _available() // (at_once + 1)))
     first = [Path(os.environ["TMPDIR"])] if "TMPDIR" in os.environ else []
     for folder in (*first, Path(SHARED_MEMORY), *_temporary_folders()):
-        if _has_room(folder, size) and _may_execute(folder):
+        if _has_room(folder, at_once * size) and _may_execute(folder):
             return size, folder
     msg = (
-        f"user-mode Linux needs {size >> 20} MiB free in a folder that is not mounted noexec "
-        "(tried TMPDIR, /dev/shm, /tmp, /var/tmp); set TMPDIR to one"
+        f"user-mode Linux needs {at_once * size >> 20} MiB free in a folder that is not mounted "
+        "noexec (tried TMPDIR, /dev/shm, /tmp, /var/tmp); set TMPDIR to one"
     )
     raise LabError(msg)
 

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -15,66 +16,103 @@ from testbed.trace.phases import TITLES
 
 INTERVAL = 10.0
 """Seconds between two plain lines."""
-STARTING, STOPPING = "starting the lab", "stopping ..."
+STARTING, CONCLUDING, STOPPING = "starting the lab", "summing up", "stopping ..."
+
+
+@dataclass(slots=True)
+class _UnderWay:
+    guessed: float
+    since: float | None
 
 
 class Forecast:
     """The time that planned runs will still take, from what was guessed of them and what they took.
 
     Times in seconds of a monotonic clock. Before a run has ended the guess counts; then the guess
-    as far as it was wrong until now.
+    as far as it was wrong until now. Each of `labs`, counted from 0, takes the next run when it has
+    none.
     """
 
-    def __init__(self, guessed: Sequence[float], now: float) -> None:
-        self._guessed = guessed
-        self._began = self._last = now
-        self.done = 0
-
-    @property
-    def planned(self) -> int:
+    def __init__(self, guessed: Sequence[float], labs: int = 1) -> None:
+        self.planned = len(guessed)
         """How many runs there are."""
-        return len(self._guessed)
+        self.done = 0
+        self._rest = list(reversed(guessed))
+        self._took = self._thought = (
+            0.0  # All that is over, in seconds, and what was guessed of it.
+        )
+        self._under_way: dict[int, _UnderWay] = {}
+        for lab in range(labs):
+            self._take(lab, None)
 
-    def begun(self, now: float) -> None:
-        """Forget the time until the first run begins: the lab starts once."""
-        if not self.done:
-            self._began = self._last = now
+    def _take(self, lab: int, now: float | None) -> None:
+        if self._rest:
+            self._under_way[lab] = _UnderWay(self._rest.pop(), now)
 
-    def finished(self, now: float) -> None:
+    def begun(self, lab: int, now: float) -> None:
+        """Begin to count: a lab starts once."""
+        run = self._under_way.get(lab)
+        if run and run.since is None:
+            run.since = now
+
+    def finished(self, lab: int, now: float) -> None:
         """Count a run."""
-        self.done, self._last = self.done + 1, now
+        self.done += 1
+        if run := self._under_way.pop(lab, None):
+            self._took += now - (now if run.since is None else run.since)
+            self._thought += run.guessed
+        self._take(lab, now)
+
+    def ended(self, lab: int) -> None:
+        """Forget a lab."""
+        self._under_way.pop(lab, None)
 
     def left(self, now: float) -> float:
         """Return the seconds until the last run ends."""
-        guessed = sum(self._guessed[: self.done])
-        factor = (self._last - self._began) / guessed if guessed else 1.0
-        under_way, rest = self._guessed[self.done :][:1], self._guessed[self.done + 1 :]
-        running = max(0.0, factor * sum(under_way) - (now - self._last))
-        return running + factor * sum(rest)
+        factor = self._took / self._thought if self._thought else 1.0
+        running = [
+            max(0.0, factor * run.guessed - (0.0 if run.since is None else now - run.since))
+            for run in self._under_way.values()
+        ]
+        labs = max(1, len(running))
+        return max([(sum(running) + factor * sum(self._rest)) / labs, *running])
 
 
 class Show:
     """Follows an experiment (a runner's Watcher)."""
 
-    def __init__(self, guessed: Sequence[float], due: threading.Event) -> None:
+    def __init__(self, forecast: Forecast, due: threading.Event) -> None:
         """`due` is set when something is to be shown at once."""
-        self._forecast = Forecast(guessed, time.monotonic())
+        self._forecast = forecast
         self._due = due
-        self.doing = STARTING
+        self._doing: dict[int, str] = {}
+        self._stopping = False
 
-    def phase(self, variant: str, phase: str) -> None:
+    @property
+    def doing(self) -> str:
+        """What is under way, in words."""
+        if self._stopping:
+            return STOPPING
+        said = " | ".join(self._doing[lab] for lab in sorted(self._doing))
+        return said or (CONCLUDING if self.done == self._forecast.planned else STARTING)
+
+    def phase(self, lab: int, variant: str, phase: str) -> None:
         """Note the phase that a run has entered."""
-        if self.doing == STARTING:
-            self._forecast.begun(time.monotonic())
-        self.doing = f"{variant}: {TITLES.get(phase, phase)}"
+        self._forecast.begun(lab, time.monotonic())
+        self._doing[lab] = f"{variant}: {TITLES.get(phase, phase)}"
 
-    def finished(self) -> None:
+    def finished(self, lab: int) -> None:
         """Count a run."""
-        self._forecast.finished(time.monotonic())
+        self._forecast.finished(lab, time.monotonic())
+
+    def ended(self, lab: int) -> None:
+        """Forget a lab."""
+        self._forecast.ended(lab)
+        self._doing.pop(lab, None)
 
     def stopping(self) -> None:
         """Have it said at once that what is under way is being ended."""
-        self.doing = STOPPING
+        self._stopping = True
         self._due.set()
 
     @property
@@ -85,7 +123,7 @@ class Show:
     @property
     def left(self) -> str:
         """The time that is left, in words."""
-        if self.doing == STOPPING:
+        if self._stopping:
             return ""
         seconds = self._forecast.left(time.monotonic())
         return f"{about(seconds)} left" if seconds else "any moment"
@@ -98,10 +136,10 @@ class Show:
 
 
 @contextmanager
-def following(guessed: Sequence[float], console: Console) -> Iterator[Show]:
-    """Show how far the runs are that are guessed to take so many seconds each."""
+def following(forecast: Forecast, console: Console) -> Iterator[Show]:
+    """Show how far the runs are."""
     if not console.is_terminal:
-        with _lines(guessed, console) as show:
+        with _lines(forecast, console) as show:
             yield show
         return
     columns = (
@@ -112,22 +150,26 @@ def following(guessed: Sequence[float], console: Console) -> Iterator[Show]:
         TextColumn("{task.fields[show].left}"),
     )
     with Progress(*columns, console=console, transient=True) as bar:
-        yield _OnBar(guessed, bar)
+        yield _OnBar(forecast, bar)
 
 
 class _OnBar(Show):
-    def __init__(self, guessed: Sequence[float], bar: Progress) -> None:
-        super().__init__(guessed, threading.Event())  # A bar is drawn ten times per second anyway.
+    def __init__(self, forecast: Forecast, bar: Progress) -> None:
+        super().__init__(forecast, threading.Event())  # A bar is drawn ten times per second anyway.
         self._bar = bar
-        self._task = bar.add_task(self.doing, total=len(guessed), show=self)
+        self._task = bar.add_task(self.doing, total=forecast.planned, show=self)
 
-    def phase(self, variant: str, phase: str) -> None:
-        super().phase(variant, phase)
+    def phase(self, lab: int, variant: str, phase: str) -> None:
+        super().phase(lab, variant, phase)
         self._bar.update(self._task, description=self.doing)
 
-    def finished(self) -> None:
-        super().finished()
+    def finished(self, lab: int) -> None:
+        super().finished(lab)
         self._bar.advance(self._task)
+
+    def ended(self, lab: int) -> None:
+        super().ended(lab)
+        self._bar.update(self._task, description=self.doing)
 
     def stopping(self) -> None:
         super().stopping()
@@ -135,9 +177,9 @@ class _OnBar(Show):
 
 
 @contextmanager
-def _lines(guessed: Sequence[float], console: Console) -> Iterator[Show]:
+def _lines(forecast: Forecast, console: Console) -> Iterator[Show]:
     due, over = threading.Event(), threading.Event()
-    show = Show(guessed, due)
+    show = Show(forecast, due)
 
     def tell() -> None:
         while True:

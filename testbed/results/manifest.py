@@ -17,20 +17,24 @@ from testbed.base.jsonl import DataError
 from testbed.base.places import DISTRIBUTION, IS_CLONE
 
 GIT_TIMEOUT = 10.0
+LABELS = {"jobs": "number of labs at once"}
+"""What is called otherwise in sentences."""
 
 
 class Manifest(msgspec.Struct, kw_only=True):
     """What a result depends on besides its specification. Loads are 1, 5 and 15 minutes'.
 
-    `kernel` is the one that the hosts ran on, None as long as none has; `caller_kernel` that of
-    the machine on which mip6lab was called. `earlier` are those of the sessions that were
-    interrupted before this one went on. `format` is that of all files of the folder.
+    `jobs` is how many labs carried out runs at once. `kernel` is the one that the hosts ran on,
+    None as long as none has; `caller_kernel` that of the machine on which mip6lab was called.
+    `earlier` are those of the sessions that were interrupted before this one went on. `format` is
+    that of all files of the folder.
     """
 
     format: int = FORMAT
     experiment: str
     run_id: str
     lab: str
+    jobs: int = 1
     kernel: str | None
     caller_kernel: str | None = None
     seed: int
@@ -54,11 +58,12 @@ class Manifest(msgspec.Struct, kw_only=True):
     def changes(self) -> list[str]:
         """Return what was not the same in all sessions, a sentence a thing."""
         told = []
-        for what in ("lab", "kernel", "cpu", "cpus", "python", "commit"):
+        for what in ("lab", "jobs", "kernel", "cpu", "cpus", "python", "commit"):
             found = [getattr(one, what) for one in (*self.earlier, self)]
             values = dict.fromkeys(str(value) for value in found if value is not None)
             if len(values) > 1:
-                told.append(f"the {what} is not the same in all runs: {', '.join(values)}")
+                name = LABELS.get(what, what)
+                told.append(f"the {name} is not the same in all runs: {', '.join(values)}")
         return told
 
 
@@ -87,6 +92,7 @@ def begin_manifest(
     folder: Path,
     *,
     lab: str,
+    jobs: int = 1,
     seed: int,
     delays_asked: Mapping[str, float] | None = None,
     before: Manifest | None = None,
@@ -100,6 +106,7 @@ def begin_manifest(
         experiment=folder.parent.name,
         run_id=folder.name,
         lab=lab,
+        jobs=jobs,
         kernel=None,
         caller_kernel=kernel(),
         seed=seed,

@@ -11,8 +11,15 @@ from testbed.report import forecast
 from testbed.report.forecast import Forecast
 
 
+def begun(guessed, now, labs=1):
+    runs = Forecast(guessed, labs)
+    for lab in range(labs):
+        runs.begun(lab, now)
+    return runs
+
+
 def test_before_a_run_has_ended_the_guess_counts_down():
-    runs = Forecast([6.0, 6.0, 12.0], now=100.0)
+    runs = begun([6.0, 6.0, 12.0], now=100.0)
 
     assert runs.left(100.0) == 24.0
     assert runs.left(104.0) == 20.0
@@ -20,22 +27,45 @@ def test_before_a_run_has_ended_the_guess_counts_down():
 
 
 def test_the_start_of_the_lab_is_no_part_of_a_run():
-    runs = Forecast([6.0, 6.0], now=0.0)
-    runs.begun(60.0)
-    runs.finished(66.0)
+    runs = Forecast([6.0, 6.0])
+    assert runs.left(59.0) == 12.0
+    runs.begun(0, 60.0)
+    runs.begun(0, 61.0)  # Another phase of the same run.
+    runs.finished(0, 66.0)
 
     assert runs.left(66.0) == pytest.approx(6.0)
 
 
 def test_then_it_goes_by_what_runs_took():
-    runs = Forecast([6.0, 6.0, 12.0], now=0.0)
-    runs.finished(12.0)
+    runs = begun([6.0, 6.0, 12.0], now=0.0)
+    runs.finished(0, 12.0)
 
     assert runs.left(12.0) == pytest.approx(2 * 18.0)
     assert runs.left(15.0) == pytest.approx(33.0)
-    runs.finished(24.0)
-    runs.finished(48.0)
+    runs.finished(0, 24.0)
+    runs.finished(0, 48.0)
     assert runs.left(50.0) == 0.0
+
+
+def test_labs_at_once_share_what_is_left():
+    runs = begun([6.0, 6.0, 6.0, 6.0], now=0.0, labs=2)
+
+    assert runs.left(0.0) == 12.0
+    runs.finished(1, 12.0)  # It takes twice as long as was thought, and the other is as far.
+    assert runs.left(12.0) == pytest.approx((0 + 12 + 12) / 2)
+    runs.finished(0, 12.0)
+    assert runs.left(12.0) == pytest.approx(12.0)
+    runs.finished(0, 24.0)
+    assert runs.left(20.0) == pytest.approx(4.0)  # There is none for the first any more.
+    runs.finished(1, 24.0)
+    assert (runs.done, runs.left(24.0)) == (4, 0.0)
+
+
+def test_without_one_lab_the_other_has_to_do_it_all():
+    runs = begun([6.0] * 4, now=0.0, labs=2)
+    runs.ended(0)
+
+    assert runs.left(0.0) == 18.0
 
 
 def test_lines_where_there_is_no_terminal(monkeypatch):
@@ -49,11 +79,27 @@ def test_lines_where_there_is_no_terminal(monkeypatch):
         return written(text)
 
     file.write = write
-    with forecast.following([6.0, 30.0], Console(file=file)) as show:
-        show.phase("plain", "ike")
+    with forecast.following(Forecast([6.0, 30.0]), Console(file=file)) as show:
+        show.phase(0, "plain", "ike")
         assert told.wait(10)
 
     assert "0 of 2 runs, plain: IKE, about 35 seconds left\n" in file.getvalue()
+
+
+def test_every_lab_is_shown_and_then_what_follows():
+    show = forecast.Show(Forecast([6.0, 6.0], 2), threading.Event())
+    said = [show.line]
+    show.phase(1, "two", "ike")
+    show.phase(0, "one", "pana")
+    said.append(show.line)
+    for lab in (0, 1):
+        show.finished(lab)
+        show.ended(lab)
+    said.append(show.line)
+
+    assert said[0] == "0 of 2 runs, starting the lab, about 5 seconds left"
+    assert said[1] == "0 of 2 runs, one: PANA | two: IKE, about 5 seconds left"
+    assert said[2] == "2 of 2 runs, summing up, any moment"
 
 
 def test_what_is_being_stopped_is_said_at_once():
@@ -65,7 +111,7 @@ def test_what_is_being_stopped_is_said_at_once():
         return written(text)
 
     file.write = write
-    with forecast.following([6.0], Console(file=file)) as show:
+    with forecast.following(Forecast([6.0]), Console(file=file)) as show:
         show.stopping()
         assert told.wait(forecast.INTERVAL / 2)
 
@@ -76,8 +122,8 @@ def test_a_bar_on_a_terminal_shows_what_is_left():
     file = io.StringIO()
     console = Console(file=file, force_terminal=True, width=120, highlight=False)
 
-    with forecast.following([30.0], console) as show:
-        show.phase("plain", "pana")
+    with forecast.following(Forecast([30.0]), console) as show:
+        show.phase(0, "plain", "pana")
         show.stopping()
 
     assert "about 30 seconds left" in file.getvalue()

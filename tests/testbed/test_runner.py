@@ -39,9 +39,9 @@ def spec(tmp_path):
     return Spec.load(tmp_path / "made-up.toml")
 
 
-def carry_out(spec, root, lab, watcher=None):
+def carry_out(spec, root, lab, watcher=None, jobs=1):
     return runner.carry_out(
-        spec, spec.plan(), lab=lab, seed=1, root=root, watcher=watcher or Watcher()
+        spec, spec.plan(), lab=lab, jobs=jobs, seed=1, root=root, watcher=watcher or Watcher()
     )
 
 
@@ -63,7 +63,7 @@ def test_an_interruption_is_told_everywhere(spec, tmp_path):
 
     outcome = carry_out(spec, tmp_path, Lab(stop=3), watcher)
 
-    assert watcher.told[-1] == "stopping"
+    assert "stopping" in watcher.told
     loaded = outcome.results
     assert [run.run for run in loaded.runs] == [1, 2]
     text = "2 of 4 planned runs done, missing are one 1, two 1"
@@ -82,7 +82,7 @@ def test_an_interruption_is_told_everywhere(spec, tmp_path):
 
 def test_what_is_missing_is_carried_out_and_nothing_twice(spec, tmp_path):
     folder = carry_out(spec, tmp_path, Lab(stop=3)).folder
-    stale = results.make_run_folder(folder, 3) / "captures" / "stale"
+    stale = results.run_folder(folder, 3) / "captures" / "stale"
     stale.touch()
     lab = Lab()
 
@@ -208,6 +208,7 @@ def test_what_stands_in_the_place_of_a_run_goes_and_what_it_links_to_stays(spec,
     others = tmp_path / "others"
     others.mkdir()
     (others / "precious").touch()
+    results.clear_run_folder(folder, 3)
     results.run_folder(folder, 3).symlink_to(others)
     results.run_folder(folder, 4).touch()
 
@@ -234,6 +235,107 @@ def test_a_lab_that_breaks_down_leaves_a_whole_folder(spec, tmp_path):
 
     folder = (tmp_path / "made-up" / "latest").resolve()
     assert "2 of 4 planned runs done" in told(folder)["report.html"]
+
+
+def test_labs_at_once_share_the_runs(spec, tmp_path):
+    lab, watcher = Lab(at_once=2), Watcher()
+
+    outcome = carry_out(spec, tmp_path, lab, watcher, jobs=2)
+
+    first, second = (job.began for job in lab.jobs)
+    assert sorted(first + second) == [1, 2, 3, 4]
+    assert {first[0], second[0]} == {1, 2}
+    assert first == sorted(first)
+    assert second == sorted(second)
+    assert [run.run for run in outcome.results.runs] == [1, 2, 3, 4]
+    assert outcome.results.warnings == []
+    assert watcher.told.count("finished") == 4
+    assert {"lab 0 ended", "lab 1 ended"} <= set(watcher.told)
+    assert outcome.results.manifest.jobs == 2
+    assert (outcome.folder / "lab.log").exists()
+    assert (outcome.folder / "lab-2.log").exists()
+
+
+def test_there_are_no_more_labs_than_runs(spec, tmp_path):
+    lab = Lab()
+
+    assert carry_out(spec, tmp_path, lab, jobs=7).results.manifest.jobs == 4
+    assert len(lab.jobs) == 4
+
+
+def test_runs_are_read_by_number_whichever_was_over_first(spec, tmp_path):
+    folder = carry_out(spec, tmp_path, Lab()).folder
+    path = folder / "runs.jsonl"
+    path.write_text("".join(reversed(path.read_text().splitlines(keepends=True))))
+
+    assert [run.run for run in runner.conclude(folder).runs] == [1, 2, 3, 4]
+    rows = (folder / "phases.csv").read_text().splitlines()[1:]
+    assert [row.partition(",")[0] for row in rows] == ["1", "2", "3", "4"]
+
+
+def test_a_lab_that_breaks_down_stops_no_other_and_loses_its_run_alone(spec, tmp_path):
+    lab = Lab(stop=2, error=LabError("out of memory"), at_once=2)
+
+    with pytest.raises(LabError, match=r"^out of memory\nwhat is done is in .*made-up"):
+        carry_out(spec, tmp_path, lab, jobs=2)
+
+    folder = (tmp_path / "made-up" / "latest").resolve()
+    assert sorted(lab.carried_out) == [1, 3, 4]
+    assert [planned.run for planned in results.load(folder).missing] == [2]
+    again = Lab()
+    assert runner.resume(folder, lab=again, jobs=2, watcher=Watcher()).results.missing == []
+    assert again.carried_out == [2]
+
+
+def test_a_lab_that_cannot_be_had_ends_the_others_at_once(spec, tmp_path):
+    lab = Lab(refuse=1, error=LabError("no room for two"), at_once=2)
+
+    with pytest.raises(LabError, match="no room for two"):
+        carry_out(spec, tmp_path, lab, jobs=2)
+
+    assert lab.jobs[0].killed.is_set()
+    assert lab.carried_out == []
+
+
+def test_an_interruption_ends_all_labs(spec, tmp_path):
+    lab = Lab(stop=2, at_once=2)
+
+    loaded = carry_out(spec, tmp_path, lab, jobs=2).results
+
+    assert all(job.killed.is_set() for job in lab.jobs)
+    assert 2 in [planned.run for planned in loaded.missing]
+    assert set(lab.carried_out) >= {run.run for run in loaded.runs}
+
+
+def test_what_a_lab_of_another_number_at_once_measured_is_told(spec, tmp_path):
+    folder = carry_out(spec, tmp_path, Lab(stop=2), jobs=1).folder
+
+    loaded = runner.resume(folder, lab=Lab(at_once=2), jobs=2, watcher=Watcher()).results
+
+    assert "the number of labs at once is not the same in all runs: 1, 2" in loaded.warnings
+
+
+def test_a_run_that_cannot_be_cleared_is_named(spec, tmp_path, monkeypatch):
+    folder = carry_out(spec, tmp_path, Lab(stop=3)).folder
+
+    def refuse(*_, **__):
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "rmdir", refuse)
+    with pytest.raises(DataError, match=r"runs/0003: Operation not permitted; remove it"):
+        runner.resume(folder, lab=Lab(), watcher=Watcher())
+
+
+@pytest.mark.usefixtures("spec")
+def test_more_labs_at_once_than_cpus_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0})
+    monkeypatch.chdir(tmp_path)
+
+    done = CliRunner().invoke(cli.main, ["run", "made-up.toml", "--jobs", "2"])
+
+    assert done.exit_code == 2
+    assert done.output.startswith("mip6lab: 2 labs at once need a CPU each, and this program may")
+    assert not (tmp_path / "results").exists()
 
 
 def cut_events(run):
