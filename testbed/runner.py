@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,7 +18,6 @@ import msgspec
 import tomli_w
 
 from agents.core.documents import shown
-from testbed.analysis import stats
 from testbed.base.files import plain
 from testbed.base.jsonl import DataError, read_whole
 from testbed.base.places import PROJECT
@@ -26,8 +26,6 @@ from testbed.lab import Lab, LabError
 from testbed.lab.caller import caller, give
 from testbed.lab.job import check_reachable
 from testbed.lab.together import Line, Together
-from testbed.report import page as report
-from testbed.report import plots
 from testbed.results import folder as results
 from testbed.results.manifest import Manifest, begin_manifest, end_manifest, write_manifest
 from testbed.results.runs import Run
@@ -258,6 +256,7 @@ class _Experiment:
                 for number in range(labs):
                     job = self.lab.start(command, cwd=PROJECT, log=self._log(number))
                     sessions.add(held.enter_context(job))
+                import_module("testbed.report.conclusion")  # Takes a second, as labs do to boot.
                 for event in sessions.told():
                     if isinstance(event, Line):
                         self._note(event.job, json.loads(event.text))
@@ -337,10 +336,9 @@ def conclude(folder: Path) -> results.Results:
 def _write(loaded: results.Results) -> results.Results:
     folder = loaded.folder
     _check_writable(folder)
-    plots.draw(loaded)  # First: what cannot be drawn becomes a warning.
-    stats.write_summary(loaded)
-    results.write_phases_csv(loaded)
-    report.write(loaded)
+    from testbed.report import conclusion  # noqa: PLC0415  # While labs boot, or at the end.
+
+    conclusion.write(loaded)
     if user := caller(PROJECT):
         give(folder.parent, user)
     return loaded

@@ -158,7 +158,6 @@ def _follow(
     from testbed.base.jsonl import DataError
     from testbed.base.words import about, several
     from testbed.lab import LabError
-    from testbed.report import page as report
     from testbed.report.forecast import Forecast, following
 
     console = open_console(stderr=as_json)
@@ -178,7 +177,9 @@ def _follow(
         if loaded.unfinished:
             console.print(loaded.unfinished, soft_wrap=True, markup=False)
     else:
-        report.show(loaded, console)
+        from testbed.report import page
+
+        page.show(loaded, console)
     console.print(f"results: {plain(outcome.folder)}", soft_wrap=True, markup=False)
     if loaded.failed or loaded.missing:
         raise SystemExit(FAILED)
