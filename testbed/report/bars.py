@@ -1,4 +1,4 @@
-"""Bars of phases: their segments, what these show within, and the legend."""
+"""Bars of phases and other parts: their segments, what these show within, and the legend."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from testbed.report.overlays import Overlay
 from testbed.report.style import INK, ON_COLOUR, PHASE_COLOURS, QUIET
 from testbed.results import outcomes
 from testbed.results.folder import Results
-from testbed.trace.phases import PHASES, TITLES
+from testbed.trace.phases import TITLES
 
 UNATTRIBUTED = "unattributed"
 SIZE = 8.5  # Of the text in bars and in the legend.
@@ -28,20 +28,20 @@ def stack(
     lengths: Mapping[str, float],
     tall: float,
     *,
+    colours: Mapping[str, str] = PHASE_COLOURS,
     write: Callable[[float], str] = style.seconds,
     within: Sequence[Overlay] = (),
 ) -> float:
-    """Draw a bar of phases and return where it ends; the axes must have their limits already.
+    """Draw a bar of what has colours, and return where it ends; the axes must have their limits.
 
     A segment says how long it is where that fits on its colour.
     """
     whole = axes.get_xlim()[1]
     per_unit = axes.get_position().width * axes.figure.get_figwidth() / whole  # type: ignore[union-attr]
     left = 0.0
-    for name in PHASES:
+    for name, colour in colours.items():
         length = lengths.get(name, 0.0)
         edge = 0.6 if length > 0.02 * whole else 0.0
-        colour = PHASE_COLOURS[name]
         axes.barh(row, length, tall, left, color=colour, edgecolor="white", lw=edge)
         low, high = _uncovered(left, left + length, within)
         text = write(length)
@@ -76,9 +76,9 @@ def _uncovered(low: float, high: float, within: Iterable[Overlay]) -> tuple[floa
     return low, high
 
 
-def _look(name: str) -> Mapping[str, Any]:
-    if name in PHASE_COLOURS:
-        return {"facecolor": PHASE_COLOURS[name], "edgecolor": QUIET, "lw": 0.3}
+def _look(name: str, colours: Mapping[str, str]) -> Mapping[str, Any]:
+    if name in colours:
+        return {"facecolor": colours[name], "edgecolor": QUIET, "lw": 0.3}
     if name == UNATTRIBUTED:
         return {"facecolor": "white", "edgecolor": QUIET, "hatch": "/////", "lw": 0.7}
     return overlays.look(name)
@@ -93,12 +93,18 @@ def legend_width(names: Iterable[str]) -> float:
     return sum(1.5 * SWATCH + style.width_of(_title(name), SIZE) + GAP for name in names)
 
 
-def legend(fig: Figure, x: float, from_top: float, names: Iterable[str]) -> None:
-    """Explain phases and what is within them, in one line; the place in inches."""
+def legend(
+    fig: Figure,
+    x: float,
+    from_top: float,
+    names: Iterable[str],
+    colours: Mapping[str, str] = PHASE_COLOURS,
+) -> None:
+    """Explain segments and what is within them, in one line; the place in inches."""
     width, height = fig.get_size_inches()
     y = 1 - from_top / height
     for name in names:
         corner = (x / width, y - SWATCH / height / 2)
-        fig.add_artist(Rectangle(corner, SWATCH / width, SWATCH / height, **_look(name)))
+        fig.add_artist(Rectangle(corner, SWATCH / width, SWATCH / height, **_look(name, colours)))
         fig.text((x + 1.5 * SWATCH) / width, y, _title(name), size=SIZE, va="center", color=INK)
         x += legend_width([name])

@@ -16,15 +16,18 @@ from rich.text import Text
 from testbed.analysis.claims import findings
 from testbed.analysis.fits import swept_links
 from testbed.analysis.mechanisms import is_cumulative, share_rows
-from testbed.analysis.stats import Summary, costs, largest_disagreement, phase_summaries, summarise
+from testbed.analysis.stats import Summary, largest_disagreement, phase_summaries, summarise
 from testbed.base.files import FORMAT, plain, replace
 from testbed.base.words import several
 from testbed.report import style, tables
+from testbed.report.costs import cost_rows, pace
 from testbed.report.loads import flood_rows, program_rows
 from testbed.results.folder import Results
 from testbed.trace.phases import PHASES, TITLES, TOTAL
 
 Rows = list[tuple[str, ...]]
+COSTS = "costs"
+"""The figure that has its place beside a table."""
 
 
 def table(results: Results) -> Table:
@@ -132,7 +135,8 @@ def write(results: Results) -> Path:
 
     The figures are in it if they have been drawn. Raises DataError.
     """
-    figures = "".join(_figure(results.folder / "figures", *item) for item in style.FIGURES.items())
+    shown = [item for item in style.FIGURES.items() if item[0] != COSTS]
+    figures = "".join(_figure(results.folder / "figures", *item) for item in shown)
     bootstrapped = any(results.bootstrapped(name) for name in results.variants)
     page = PAGE.substitute(
         format=FORMAT,
@@ -203,15 +207,11 @@ def _failed(results: Results) -> str:
 
 
 def _costs(results: Results) -> str:
-    found = {name: costs(results.of(name)) for name in results.variants}
-    names = list(dict.fromkeys(name for one in found.values() for name in one))
-    if not names:
+    if not any(run.costs for run in results.runs):
         return "<p>Not recorded.</p>"
-    rows = [
-        (name, *(style.seconds(one[name]) if name in one else "-" for one in found.values()))
-        for name in names
-    ]
-    return _html(["median of a run", *found], rows)
+    said = pace(results)
+    figure = _figure(results.folder / "figures", COSTS, style.FIGURES[COSTS])
+    return (f"<p>{escape(said)}</p>\n" if said else "") + _html(*cost_rows(results)) + figure
 
 
 def _manifest(results: Results) -> str:

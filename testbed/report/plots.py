@@ -17,7 +17,7 @@ from testbed.analysis import claims
 from testbed.analysis.fits import swept_links
 from testbed.analysis.stats import Summary, phase_summaries
 from testbed.base.jsonl import DataError
-from testbed.report import bars, curves, ladder, overlays, style
+from testbed.report import bars, costs, curves, ladder, overlays, style
 from testbed.report.style import FAINT, FIGURES, INK, PHASE_COLOURS, QUIET, SETTINGS, spread
 from testbed.results import outcomes
 from testbed.results.folder import Results
@@ -56,6 +56,12 @@ def draw(results: Results) -> list[Path]:
 
 
 def _wanted(results: Results) -> dict[str, Callable[[Results], Drawn]]:
+    """Return what to draw: the times of bootstraps, and last what runs cost."""
+    with_costs = any(run.costs for run in results.runs)
+    return _of_times(results) | ({"costs": costs.costs_figure} if with_costs else {})
+
+
+def _of_times(results: Results) -> dict[str, Callable[[Results], Drawn]]:
     """Return what to draw: a sweep is about distance, approaches are set side by side."""
     wanted: dict[str, Callable[[Results], Drawn]] = {}
     if not any(run.phases for run in results.runs):

@@ -27,10 +27,10 @@ PHASE_COLOURS = {
     "ike_to_binding": YELLOW,
     "binding": GREEN,
 }
-ON_COLOUR = {BLUE: "white", SKY: "black", ORANGE: "black", YELLOW: "black", GREEN: "black"}
 VARIANT_COLOURS = (VERMILLION, BLUE, GREEN, PURPLE, ORANGE, SKY, BLACK)
 INK, QUIET, FAINT = "#222222", "#666666", "#D0D0D0"
 """Text is in the first two: most colours of bars and lines are too faint for it on white."""
+ON_COLOUR = {BLUE: "white"} | dict.fromkeys((SKY, ORANGE, YELLOW, GREEN, PURPLE, FAINT), "black")
 FONT = "DejaVu Sans"
 MARGIN = 0.2  # Inches to the left and right of all text.
 HEADING = 14.0, 9.0  # Sizes of title and subtitle.
@@ -42,6 +42,7 @@ FIGURES = {
     "phases": "Phases of each variant beside the paper's",
     "timeline": "Every message of one run, with the phases shaded",
     "cdf": "Share of bootstraps done within a time",
+    "costs": "What a run takes, by part",
 }
 """Every figure, by the name of its files, and what it shows; in the order of the report."""
 

@@ -8,7 +8,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from matplotlib.patches import Rectangle
 
-from testbed.report import bars, curves, ladder, plots, style
+from testbed.report import bars, costs, curves, ladder, plots, style
 from testbed.results import folder as results
 from testbed.results.runs import Run
 from testbed.trace.phases import PHASES, TOTAL
@@ -44,6 +44,8 @@ def test_text_has_enough_contrast_on_every_colour_that_it_is_written_on():
         assert contrast(colour, "white") >= AA
     for phase, colour in style.PHASE_COLOURS.items():
         assert contrast(style.ON_COLOUR[colour], colour) >= AA, phase
+    for colour in (*costs.COLOURS, style.FAINT):
+        assert contrast(style.ON_COLOUR[colour], colour) >= AA
 
 
 def ended_early(root):
@@ -57,6 +59,17 @@ def ended_early(root):
         run = Run(run=number, variant=name, seed=1, status="failed", reason=said, phases=way)
         results.append(folder, run)
     results.append(folder, Run(run=9, variant="plain", seed=1, status="ok", phases=whole))
+    return results.load(folder)
+
+
+def with_costs(root):
+    """Runs with many parts, and some that ended in their first."""
+    folder = results.create(root, "costs", sample.BASE, "one")
+    names = ("network", "measure", "start", "bootstrap", "steps", "teardown", "closing")
+    every = {name: 2.0 / number for number, name in enumerate(names, 1)}
+    ways = {LONG: every | {"whole": 7.5}, "early": {"network": 0.01, "whole": 0.02}, "none": {}}
+    for number, (name, found) in enumerate(ways.items(), 1):
+        results.append(folder, Run(run=number, variant=name, seed=1, status="failed", costs=found))
     return results.load(folder)
 
 
@@ -86,6 +99,7 @@ FIGURES = {
     "approaches refused": lambda root: curves.stacked_figure(ended_early(root)),
     "phases with parts": lambda root: plots.phases_figure(with_parts(root)),
     "approaches with parts": lambda root: curves.stacked_figure(with_parts(root)),
+    "costs": lambda root: costs.costs_figure(with_costs(root)),
     "rtt": lambda root: curves.rtt_figure(results.load(swept(root))),
     "round trips": lambda root: curves.round_trips_figure(results.load(swept(root))),
     "sweep": lambda root: curves.stacked_figure(results.load(swept(root))),

@@ -36,7 +36,7 @@ def test_every_figure_in_every_format_with_its_data(folder):
     paths = plots.draw(results.load(folder))
 
     assert [path.name for path in paths] == [
-        f"{stem}.{kind}" for stem in ("phases", "cdf", "timeline") for kind in FORMATS
+        f"{stem}.{kind}" for stem in ("phases", "cdf", "timeline", "costs") for kind in FORMATS
     ]
     for path in paths:
         start = path.read_bytes()[:8]
@@ -91,13 +91,18 @@ def test_the_time_axis_is_logarithmic_only_if_the_spread_is_wide(tmp_path, folde
 def test_without_captures_there_is_no_timeline(tmp_path):
     folder = sample.make(tmp_path, runs=2, failed=0, captures=False)
 
-    assert {path.stem for path in plots.draw(results.load(folder))} == {"phases", "cdf"}
+    assert {path.stem for path in plots.draw(results.load(folder))} == {
+        "phases",
+        "cdf",
+        "costs",
+    }
 
 
 def test_a_single_run_and_a_variant_that_never_succeeded(tmp_path):
     folder = sample.make(tmp_path, runs=1, failed=1)
 
-    assert {path.stem for path in plots.draw(results.load(folder))} == {"phases", "cdf", "timeline"}
+    drawn = {path.stem for path in plots.draw(results.load(folder))}
+    assert drawn == {"phases", "cdf", "timeline", "costs"}
     fig, _ = plots.phases_figure(results.load(folder))
     assert "none of 1 run succeeded: timed out <in> IKE" in texts(fig)
 
@@ -128,7 +133,11 @@ def test_a_damaged_capture_costs_only_the_timeline(tmp_path):
     for path in folder.glob("runs/*/captures/A.pcapng"):
         path.write_bytes(path.read_bytes()[:100])
 
-    assert {path.stem for path in plots.draw(results.load(folder))} == {"phases", "cdf"}
+    assert {path.stem for path in plots.draw(results.load(folder))} == {
+        "phases",
+        "cdf",
+        "costs",
+    }
 
 
 def test_the_ladder_ends_with_the_bootstrap(tmp_path):
