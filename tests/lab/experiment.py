@@ -19,10 +19,13 @@ NEEDS = pytest.mark.skipif(
 class Silent:
     """Watches nothing."""
 
-    def phase(self, variant: str, phase: str) -> None:
+    def phase(self, lab: int, variant: str, phase: str) -> None:
         """Ignore it."""
 
-    def finished(self) -> None:
+    def finished(self, lab: int) -> None:
+        """Ignore it."""
+
+    def ended(self, lab: int) -> None:
         """Ignore it."""
 
     def stopping(self) -> None:

@@ -84,10 +84,36 @@ def test_nothing_is_left_when_the_caller_is_killed(tmp_path):
         assert caller.stdout.readline().decode().strip() == str(tmp_path)
         assert at_work(folder)
         caller.kill()
-    deadline = time.monotonic() + 10
-    while at_work(folder) or Path(folder).exists():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    until(lambda: not at_work(folder) and not Path(folder).exists())
+
+
+@installed
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="one CPU")
+def test_two_labs_share_the_runs_and_nothing_is_left_when_the_command_is_killed(tmp_path):
+    (tmp_path / "two.toml").write_text(
+        'name = "two"\napproach = "static"\ntopology = "paper"\nruns = 3\n'
+        "settings.duplicate_address_detection = false\n[variants.only]\n"
+    )
+    command = (sys.executable, "-m", "testbed", "run", "--lab", "uml")
+    begin = (*command, str(tmp_path / "two.toml"), "--jobs", "2", "--output", str(tmp_path))
+    with subprocess.Popen(begin, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as first:
+        until(lambda: len(list(tmp_path.glob("two/2*/runs/*"))) == 2)
+        assert len(at_work(str(uml_host.PREFIX))) >= 2
+        first.kill()
+    [folder] = tmp_path.glob("two/2*")
+    consoles = [path.read_text() for path in folder.glob("lab*.console.log")]
+    own = [line.split("uml_dir=")[1].split()[0] for line in consoles]
+    assert len(set(own)) == 2
+    until(lambda: not any(at_work(one) or Path(one).exists() for one in own))
+
+    resume = (*command, "--resume", str(folder), "--json")
+    done = subprocess.run(resume, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stderr
+    assert "2 at a time" in done.stderr
+    assert json.loads(done.stdout)["done"] == 3
+    runs = [json.loads(line)["run"] for line in (folder / "runs.jsonl").read_text().splitlines()]
+    assert sorted(runs) == [1, 2, 3]
 
 
 @installed
@@ -103,6 +129,17 @@ def test_without_room_it_says_what_to_do(monkeypatch):
     monkeypatch.setattr(uml_host, "_has_room", lambda *_: False)
     with pytest.raises(LabError, match="TMPDIR"):
         uml_host.memory()
+
+
+def test_labs_at_once_share_the_memory_and_need_room_for_all(monkeypatch):
+    rooms = []
+    monkeypatch.setattr(uml_host, "_available", lambda: 6 << 30)
+    monkeypatch.setattr(uml_host, "_has_room", lambda _, size: rooms.append(size) or True)
+
+    sizes = [uml_host.memory(at_once=n)[0] for n in (1, 2, 5, 100)]
+
+    assert sizes == [2 << 30, 2 << 30, 1 << 30, 512 << 20]
+    assert rooms == [2 << 30, 4 << 30, 5 << 30, 50 << 30]
 
 
 def test_without_the_program_it_says_what_to_do(monkeypatch):
@@ -131,6 +168,13 @@ def test_stale_folders_are_swept_and_those_in_use_are_not(tmp_path, monkeypatch)
         uml_host.sweep()
         assert folder.exists()
     assert not folder.exists()
+
+
+def until(condition):
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def at_work(text: str) -> list[str]:
