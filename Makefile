@@ -6,7 +6,7 @@ LAB ?= auto
 LEVEL ?= main
 TOPOLOGY ?= paper
 RESULTS ?= results/paper/latest
-run_options = --lab $(LAB) $(if $(RUNS),--runs $(RUNS)) $(if $(SEED),--seed $(SEED))
+run_options = --lab $(LAB) $(if $(JOBS),--jobs $(JOBS)) $(if $(RUNS),--runs $(RUNS)) $(if $(SEED),--seed $(SEED))
 
 # Files made as root in the user's folder would be in the user's way.
 ifdef SUDO_UID
@@ -27,6 +27,7 @@ help:
 	@echo 'make shell              a shell in the topology (TOPOLOGY=$(TOPOLOGY))'
 	@echo 'make setup              only install what is missing (LEVEL=approaches, LEVEL=tests: more)'
 	@echo 'make clean              remove caches, and what killed runs left'
+	@echo 'JOBS=2                  so many labs at once, each on a CPU of its own'
 	@echo 'LAB=native|uml          where hosts run; auto takes native if this kernel can do it'
 
 setup:
