@@ -21,7 +21,15 @@ Rows = list[tuple[str, ...]]
 SUMS = ("total", "whole")
 """Costs that hold others: a run from its namespaces on, and with what starts and ends it."""
 REST = "rest"
-COLOURS = (style.BLUE, style.SKY, style.ORANGE, style.GREEN, style.PURPLE, style.YELLOW)
+COLOURS = (
+    style.BLUE,
+    style.SKY,
+    style.ORANGE,
+    style.VERMILLION,
+    style.GREEN,
+    style.PURPLE,
+    style.YELLOW,
+)
 ROW, WIDE, BAR = 0.42, 7.0, 0.52  # Inches of a row and of the longest bar; of a row, what is bar.
 
 

@@ -30,7 +30,9 @@ PHASE_COLOURS = {
 VARIANT_COLOURS = (VERMILLION, BLUE, GREEN, PURPLE, ORANGE, SKY, BLACK)
 INK, QUIET, FAINT = "#222222", "#666666", "#D0D0D0"
 """Text is in the first two: most colours of bars and lines are too faint for it on white."""
-ON_COLOUR = {BLUE: "white"} | dict.fromkeys((SKY, ORANGE, YELLOW, GREEN, PURPLE, FAINT), "black")
+ON_COLOUR = {BLUE: "white"} | dict.fromkeys(
+    (SKY, ORANGE, YELLOW, GREEN, VERMILLION, PURPLE, FAINT), "black"
+)
 FONT = "DejaVu Sans"
 MARGIN = 0.2  # Inches to the left and right of all text.
 HEADING = 14.0, 9.0  # Sizes of title and subtitle.
