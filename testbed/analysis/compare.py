@@ -134,6 +134,10 @@ def surroundings(loaded: Sequence[Results]) -> list[str]:
         values = dict.fromkeys(str(getattr(one, what)) for one in known)
         if len(values) > 1:
             told.append(f"the {LABELS.get(what, what)} differs: {', '.join(values)}")
+    for name in dict.fromkeys(name for one in loaded for name in one.variants):
+        were = dict.fromkeys(filter(None, (one.warmth(name) for one in loaded)))
+        if len(were) > 1:
+            told.append(f"the programs of {name} were {', '.join(were)}")
     loads = [one.load_before[0] for one in known if one.load_before]
     if loads and max(loads) - min(loads) > LOAD:
         told.append(

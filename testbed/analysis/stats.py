@@ -109,6 +109,7 @@ def _variant(results: Results, variant: str) -> dict[str, Any]:
         "succeeded": succeeded,
         "success_rate": succeeded / len(runs) if runs else None,
         "bootstrapped": len(good),
+        "programs_were": results.warmth(variant) or None,
         "expected": expectation(results, variant),
         "outcomes": [one.as_json() for one in outcomes(results, variant)],
         "phases": {name: one.as_json() for name, one in phases.items()},

@@ -51,6 +51,7 @@ def table(results: Results) -> Table:
         cells = [_compared(found.get(phase), paper[phase], phase == TOTAL) for phase in paper]
         runs = len(results.of(name))
         good = f"{len(results.succeeded(name))} of {several(runs, 'run')}" if runs else "no run yet"
+        good = ", ".join(filter(None, [good, results.warmth(name)]))
         shown.add_row(Text.assemble(name, (f"\n{good}", "dim")), *cells)
     return shown
 
@@ -101,6 +102,7 @@ def _other_rows(results: Results) -> Rows:
     return [
         ("first packet", "", *first),
         ("runs succeeded", "", *succeeded),
+        ("programs were", "", *(results.warmth(name) or "-" for name in results.variants)),
         ("events differ by", "", *disagreement),
     ]
 

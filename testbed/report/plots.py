@@ -92,9 +92,9 @@ def phases_figure(results: Results) -> Drawn:
     found = {name: phase_summaries(results, name) for name in results.variants}
     within = {name: overlays.overlays(results, name, phases) for name, phases in found.items()}
     shown = {name: phases for name, phases in found.items() if phases}
-    totals = [style.interval(phases[TOTAL]) for phases in shown.values()]
+    totals = {name: _summed_up(results, name, phases) for name, phases in shown.items()}
     names = ("the paper", *found)
-    left = style.MARGIN + 0.15 + max(style.widest(names, 9), style.widest(totals, 7.5))
+    left = style.MARGIN + 0.15 + max(style.widest(names, 9), style.widest(totals.values(), 7.5))
     named = [one.name for several in within.values() for one in several]
     explained = [*PHASES, bars.UNATTRIBUTED, *sorted(set(named))]
     width = max(left + WIDE + style.MARGIN, 2 * style.MARGIN + bars.legend_width(explained))
@@ -118,7 +118,7 @@ def phases_figure(results: Results) -> Drawn:
     )
     for row, (name, phases) in enumerate(shown.items()):
         axes = place(start + row * own_height + 0.5, own_height - 0.76)
-        _to_own_scale(axes, name, phases, within[name])
+        _to_own_scale(axes, name, phases, within[name], totals[name])
     fig.text(
         x,
         0.1 / height,
@@ -128,6 +128,10 @@ def phases_figure(results: Results) -> Drawn:
         color=QUIET,
     )
     return fig, _phases_data(results, found, within)
+
+
+def _summed_up(results: Results, name: str, phases: Mapping[str, Summary]) -> str:
+    return ", ".join(filter(None, [style.interval(phases[TOTAL]), results.warmth(name)]))
 
 
 def _subtitle(results: Results) -> str:
@@ -185,6 +189,7 @@ def _to_own_scale(
     name: str,
     phases: Mapping[str, Summary],
     within: Sequence[overlays.Overlay],
+    total: str,
 ) -> None:
     lengths = [phases[phase].median for phase in PHASES]
     whole = sum(lengths)
@@ -208,7 +213,6 @@ def _to_own_scale(
     axes.set_xlim(0, whole)
     axes.set_ylim(-0.5, 0.5)
     axes.text(-0.012, 1.0, name, ha="right", va="top", **inside)
-    total = style.interval(phases[TOTAL])
     axes.text(-0.012, -0.05, total, ha="right", va="bottom", size=7.5, color=QUIET, **inside)
     axes.set_yticks([])
     for side in ("left", "bottom"):

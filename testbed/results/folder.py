@@ -76,6 +76,11 @@ class Results:
         """Return the runs of a variant that succeeded with a bootstrap: those that have times."""
         return [run for run in self.of(variant) if run.status == "ok"]
 
+    def warmth(self, variant: str) -> str:
+        """Return whether the programs of a variant were warm or cold; nothing without a run."""
+        known = {run.warm for run in self.of(variant)}
+        return " and ".join(word for word, so in (("warm", True), ("cold", False)) if so in known)
+
     def topology(self, variant: str) -> Topology:
         """Return a variant's topology; the paper's if the experiment is not known any more."""
         if self.spec and variant in self.spec.variants:

@@ -29,7 +29,8 @@ class Run(msgspec.Struct, kw_only=True):
     `programs` is what each program, as "B-access_router", used from the mobile node's start to the
     bootstrap's end: `cpu` of `seconds`, and the peak of its `memory` in octets. `flood` is what a
     stranger sent meanwhile and before: `attempts`, packets `sent`, `answered` and `refused`, in
-    `seconds`, and how many bindings were `accepted`.
+    `seconds`, and how many bindings were `accepted`. `warm` is whether programs had rehearsed
+    before they began (testbed.run.image).
     """
 
     format: int = FORMAT
@@ -52,6 +53,7 @@ class Run(msgspec.Struct, kw_only=True):
     processor: dict[str, float] | None = None
     programs: dict[str, dict[str, float]] = {}
     flood: dict[str, float] | None = None
+    warm: bool = False
 
     @property
     def share(self) -> float:

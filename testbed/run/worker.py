@@ -370,6 +370,7 @@ class Worker:
             "continuity": self.continuity,
             "costs": self.costs,
             "programs": self.programs,
+            "warm": self.settings.is_warm,
             "measured": self.measured,
             "processor": asdict(self._processors.processor) if self._processors else None,
         }

@@ -65,6 +65,7 @@ def make(root, runs=10, failed=1, variants=VARIANTS, captures=True):
             phases=phases,
             event_phases={name: value + 0.0002 for name, value in phases.items()},
             first_packet=phases["total"] + 0.004,
+            warm=variant != "script",
             costs={"setup": 0.4, "teardown": 0.2, "bootstrap": phases["total"]},
         )
         if number <= failed:

@@ -201,12 +201,15 @@ def test_what_two_folders_were_made_on(tmp_path):
     other = loaded[1].manifest
     other.lab, other.kernel, other.cpu, other.load_before = "native", "x", "y", (3.0, 0.5, 0.5)
     other.jobs = 2
+    for run in loaded[1].of("resident"):
+        run.warm = False
     told = compare.surroundings(loaded)
+    assert "the programs of resident were warm, cold" in told
     assert told[:2] == [
         "the lab differs: uml, native",
         "the number of labs at once differs: 1, 2",
     ]
-    assert [text.split()[1] for text in told] == ["lab", "number", "kernel", "cpu", "load"]
+    assert [text.split()[1] for text in told] == ["lab", "number", "kernel", "cpu", "programs", "load"]
     assert "no manifest" in compare.surroundings([loaded[0], replace(loaded[1], manifest=None)])[0]
     assert compare.surroundings(loaded[1:]) == []
 

@@ -29,10 +29,10 @@ def test_whatever_is_warm_can_be_rehearsed(path):
 def test_programs_that_a_script_starts_are_cold_unless_it_is_said():
     warm = variants(Path("experiments/paper.toml"))
     assert set(warm) == {"resident", "resident-no-dad"}
-    spec = Spec.load(Path("experiments/paper.toml"), ["settings.warm=true"])
-    assert all(spec.settings(name).is_warm for name in spec.variants)
-    spec = Spec.load(Path("experiments/paper.toml"), ["settings.warm=false"])
-    assert not any(spec.settings(name).is_warm for name in spec.variants)
+    for value in (True, False):
+        setting = f"variants.script.settings.warm={str(value).lower()}"
+        spec = Spec.load(Path("experiments/paper.toml"), [setting])
+        assert spec.settings("script").is_warm == value
 
 
 def test_a_rehearsal_is_a_whole_bootstrap():

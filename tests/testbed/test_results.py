@@ -87,6 +87,7 @@ def test_runs_come_back_as_written(folder):
             "discovery",
             "overlap",
             "costs",
+            "warm",
             "measured",
             "parameters",
             "traffic",
@@ -303,7 +304,7 @@ def test_discovery_and_overlap_of_the_runs_that_have_them(folder):
 def test_the_table(tmp_path):
     text = shown(results.load(sample.make(tmp_path, runs=4, captures=False)))
 
-    for expected in ("to IKE", "3.8 s", "8.4 s", "resident-no-dad", "4 of 4 runs", "faster"):
+    for expected in ("to IKE", "3.8 s", "8.4 s", "4 of 4 runs, warm", "runs, cold", "faster"):
         assert expected in text
     assert "0.26 s of the paper's total" in text
 
