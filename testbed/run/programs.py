@@ -18,6 +18,8 @@ from testbed.run import image
 from testbed.run.net import Network
 
 _GO = b"\n"
+_DAEMONS = "agents.daemons."
+"""Programs that start somebody else's daemon, and then have nothing to do."""
 
 
 class Forked:
@@ -71,7 +73,8 @@ class Forked:
             os.closerange(4, os.sysconf("SC_OPEN_MAX"))
             sys.argv = [self._module, self._argument]
             main: Callable[[], None] = importlib.import_module(self._module).main
-            image.populate()
+            if not self._module.startswith(_DAEMONS):
+                image.populate()
             os.write(3, _GO)
             os.close(3)
             if os.read(0, len(_GO)) == _GO:
