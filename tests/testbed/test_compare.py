@@ -209,7 +209,8 @@ def test_what_two_folders_were_made_on(tmp_path):
         "the lab differs: uml, native",
         "the number of labs at once differs: 1, 2",
     ]
-    assert [text.split()[1] for text in told] == ["lab", "number", "kernel", "cpu", "programs", "load"]
+    named = ["lab", "number", "kernel", "cpu", "programs", "load"]
+    assert [text.split()[1] for text in told] == named
     assert "no manifest" in compare.surroundings([loaded[0], replace(loaded[1], manifest=None)])[0]
     assert compare.surroundings(loaded[1:]) == []
 
