@@ -80,6 +80,10 @@ class Link:
         """Join one more end."""
         self._ends.append(end)
 
+    def detach(self, end: End) -> None:
+        """Leave."""
+        self._ends.remove(end)
+
     def send(self, packet: Packet, sender: End, receiver: End | None = None) -> bool:
         """Carry a packet to one end, or to all others; return whether it was not lost."""
         world, number = self._world, len(self._world.sent)

@@ -1,0 +1,246 @@
+"""What the n-th mobile node costs: bootstraps on the virtual clock while all others are served."""
+
+from __future__ import annotations
+
+import gc
+import resource
+import statistics
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from ipaddress import IPv6Address
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+import msgspec
+import tomli_w
+
+import topologies
+from agents import approaches
+from agents.approaches.scene import HOME_AGENT_ADDRESS, program
+from agents.core.documents import fit
+from agents.eap import ca
+from agents.nodes.mobile_node.settings import MobileNodeConfiguration
+from agents.simulation.host import SimulatedHost
+from agents.simulation.laboratory import Events, Laboratory
+from agents.simulation.stack import Interface, Stack
+from agents.simulation.streams import Tcp
+from agents.simulation.world import World
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+SIZES = (10, 100, 1_000, 10_000)
+"""So many mobile nodes are served when costs are told."""
+
+_SAMPLES = 50
+"""The last mobile nodes of a size are measured, so many at most."""
+
+_AFTERWARDS = ("refresh", "reauthenticate")
+"""What those do then."""
+
+_BOOTSTRAP, _SETTLING = 60.0, 1.0
+"""Virtual seconds that a mobile node has, and after which all that it has caused is over."""
+
+_LIFETIME = 250_000.0
+"""Seconds: nobody's time is over before the last one has come."""
+
+_POOL = "2001:db8:100:0:1::/80"
+_CARE_OF = IPv6Address("2001:db8:a:0:1::")
+_CERTIFICATE = "mobile-node"
+
+_USUAL: Mapping[str, object] = {
+    "duplicate_address_detection": False,
+    "session_lifetime": _LIFETIME,
+    "binding_lifetime": _LIFETIME,
+}
+_IKE: Mapping[str, object] = {"ike_lifetime": _LIFETIME, "esp_lifetime": _LIFETIME}
+SCENES: Mapping[str, Mapping[str, object]] = {
+    "pana-ikev1": {**_USUAL, "ike": {**_IKE, "mode": "aggressive", "group": "ecp256"}},
+    "pana-ikev2": {**_USUAL, "ike": {**_IKE, "liveness": _LIFETIME}},
+}
+"""The settings of approaches: one has the home network in one program, one a home agent apart."""
+
+
+@dataclass(frozen=True, slots=True)
+class Growth:
+    """What was done for the n-th mobile node, and what that has cost.
+
+    `seconds` are medians of CPU time by program, `memory` what the process has grown by since the
+    size before, in octets for each mobile node; None for the first size.
+    """
+
+    scene: str
+    action: str
+    nodes: int
+    seconds: dict[str, float]
+    memory: float | None
+
+    def as_json(self) -> dict[str, object]:
+        """Return plain data."""
+        return asdict(self)
+
+
+class _Told(Events):
+    """Keeps no event; `bootstrapped` tells whether a mobile node has said that it is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bootstrapped = False
+
+    def write(self, line: str) -> None:
+        """Listen for the end of a bootstrap."""
+        self.bootstrapped = self.bootstrapped or '"event": "Bootstrapped"' in line
+
+
+class _MeteredHost(SimulatedHost):
+    """Adds the CPU time of its program to `spent`, under the program's name."""
+
+    program = ""
+
+    def __init__(self, stack: Stack, tcp: Tcp, spent: Counter[str]) -> None:
+        super().__init__(stack, tcp)
+        self._spent = spent
+        self._inside = False
+
+    def enter(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Do what comes from outside."""
+        if self._inside:
+            return super().enter(function, *args, **kwargs)
+        self._inside, begun = True, time.process_time()
+        try:
+            return super().enter(function, *args, **kwargs)
+        finally:
+            self._inside = False
+            self._spent[self.program] += time.process_time() - begun
+
+
+class _Network(Laboratory):
+    """An approach's network, to which one mobile node after the other comes, and stays served."""
+
+    def __init__(self, scene: str, folder: Path, nodes: int) -> None:
+        approach = approaches.load(scene)
+        settings = fit(SCENES[scene], approach.Settings)
+        for part in ("configuration", "keys"):
+            (folder / part).mkdir()
+        approach.prepare(folder, settings)
+        _subscribe(folder / "subscribers.toml", nodes)
+        topology = topologies.load("paper")
+        *serving, self._mobile = approach.compose(settings, topology, folder, folder)
+        self._spent: Counter[str] = Counter()
+        super().__init__(topology, serving, World())
+        self._told = self.events = _Told()
+        self._pki = folder / "pki"
+        files = ca.Files(self._pki / "ca.pem", self._pki / "ca.key")
+        self._authority = ca.CertificateAuthority(ca.Identity.read(files))
+        self._key = ca.generate_key("p256")
+        self.served = 0
+        self.start()
+        self._take()
+
+    def new_host(self, name: str) -> SimulatedHost:
+        """Return what a new program on a host runs in."""
+        return _MeteredHost(self.stacks[name], self._tcp[name], self._spent)
+
+    def make(self, role: approaches.Program, host: SimulatedHost, ready: Callable[[], None]) -> Any:
+        """Make and start the node of a role."""
+        if isinstance(host, _MeteredHost):
+            host.program = role.name.partition("-")[2]
+        return super().make(role, host, ready)
+
+    def serve(self, afterwards: Sequence[str] = ()) -> dict[str, Counter[str]]:
+        """Let another mobile node come, and do as it is told `afterwards`; return what each costs.
+
+        That is CPU seconds by program.
+        """
+        self.served += 1
+        role = self._newcomer()
+        self._told.bootstrapped = False
+        host = self.new_host(role.host)
+        node = host.enter(self.make, role, host, lambda: None)
+        if not self.run(self.world.clock.now + _BOOTSTRAP, lambda: self._told.bootstrapped):
+            raise RuntimeError(f"mobile node {self.served} was not served")
+        costs = {"bootstrap": self._take()}
+        for action in afterwards:
+            node.commands()[action]()
+            costs[action] = self._take()
+        host.kill()
+        return costs
+
+    def _newcomer(self) -> approaches.Program:
+        """Return the next mobile node's program, with a host of its own in the last one's place."""
+        identity, role = _identity(self.served), self._mobile
+        self._authority.issue_client(identity, key=self._key).write(self._pki, _CERTIFICATE)
+        ((name, before),) = self.stacks[role.host].interfaces.items()
+        before.link.detach(before)
+        stack = Stack(self.world, role.host)
+        stack.routes = before.stack.routes
+        addresses = (before.addresses[0], _CARE_OF + self.served)
+        stack.interfaces[name] = Interface(
+            stack, name, before.link, addresses, before.prefixes, before.mac
+        )
+        self.stacks[role.host] = stack
+        configuration = fit(role.configuration, MobileNodeConfiguration)
+        eap = msgspec.structs.replace(configuration.eap, identity=identity)
+        return program(
+            "nodes.mobile_node.main", msgspec.structs.replace(configuration, eap=eap)
+        )
+
+    def _take(self) -> Counter[str]:
+        """Let everything come to an end, and return what it has cost."""
+        self.run(self.world.clock.now + _SETTLING)
+        self.world.sent.clear()
+        taken = self._spent.copy()
+        self._spent.clear()
+        return taken
+
+
+def _identity(number: int) -> str:
+    return f"mn{number}@home.test"
+
+
+def _subscribe(path: Path, nodes: int) -> None:
+    """Write down the home agent, and so many subscribers who share its pool."""
+    agent = {
+        "name": "ha1",
+        "address": str(HOME_AGENT_ADDRESS),
+        "prefix": "2001:db8:100::/64",
+        "pool": _POOL,
+    }
+    subscribers = [{"identity": _identity(n + 1)} for n in range(nodes)]
+    document = {"home_agents": [agent], "subscribers": subscribers}
+    path.write_text(tomli_w.dumps(document), encoding="utf-8")
+
+
+def measure(sizes: Sequence[int] = SIZES, scenes: Iterable[str] = SCENES) -> Iterator[Growth]:
+    """Serve mobile nodes in the order of sizes; yield the costs of each as they are known."""
+    for scene in scenes:
+        with tempfile.TemporaryDirectory(prefix="mip6lab-bench-") as folder:
+            yield from _measure(_Network(scene, Path(folder), sizes[-1]), scene, sizes)
+
+
+def _measure(network: _Network, scene: str, sizes: Sequence[int]) -> Iterator[Growth]:
+    before = None
+    for size in sizes:
+        first, found = network.served, []
+        while network.served < size - _SAMPLES:
+            network.serve()
+        while network.served < size:
+            found.append(network.serve(_AFTERWARDS))
+        octets = _resident()
+        memory = None if before is None else (octets - before) / (size - first)
+        before = octets
+        for action in found[0]:
+            spent = [costs[action] for costs in found]
+            programs = sorted({name for one in spent for name in one})
+            seconds = {p: statistics.median(one[p] for one in spent) for p in programs}
+            yield Growth(scene, action, size, seconds, memory)
+
+
+def _resident() -> int:
+    """Return how many octets of this process are in memory."""
+    gc.collect()
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    return pages * resource.getpagesize()
