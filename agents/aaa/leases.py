@@ -106,6 +106,9 @@ class Leases:
         self._path = path
         self._clock = clock
         self._exhausted: dict[AddressRange, float] = {}
+        self._next: dict[AddressRange, IPv6Address] = {}
+        """Where to look first: behind the last address given out of a pool."""
+
         try:
             self._db = sqlite3.connect(path, timeout=BUSY_TIMEOUT, isolation_level=None)
         except sqlite3.Error as error:
@@ -212,8 +215,8 @@ class Leases:
     ) -> IPv6Address:
         if self._exhausted.get(addresses, now) > now:
             raise LeaseError(f"no home address is free in {addresses}")
-        # Behind the highest lease first, so that a released address rests as long as it can.
-        start = self._after_highest(addresses)
+        # In turn, so that a released address rests as long as it can, and none is looked at twice.
+        start = self._next.get(addresses) or self._after_highest(addresses)
         for begin, end in ((start, addresses.last), (addresses.first, start)):
             rows = self._rows(
                 TAKEN,
@@ -221,6 +224,8 @@ class Leases:
             )
             taken = (int.from_bytes(packed) for (packed,) in rows)
             if (address := _first_free(int(begin), int(end), taken, reserved)) is not None:
+                if addresses.first != addresses.last:
+                    self._next[addresses] = _after(address, addresses)
                 return address
         if addresses.first == addresses.last:
             raise LeaseError(f"home address {addresses.first} {self._why_not(addresses.first)}")
@@ -238,9 +243,7 @@ class Leases:
     def _after_highest(self, addresses: AddressRange) -> IPv6Address:
         query = "SELECT max(address) FROM leases WHERE address BETWEEN ? AND ?"
         ((highest,),) = self._rows(query, (addresses.first.packed, addresses.last.packed))
-        if highest is None or highest == addresses.last.packed:
-            return addresses.first
-        return IPv6Address(highest) + 1
+        return addresses.first if highest is None else _after(IPv6Address(highest), addresses)
 
     def _rows(self, query: str, values: Sequence[object] | Mapping[str, object] = ()) -> Rows:
         """Return the rows of a query, read as they are asked for; raises LeaseError."""
@@ -276,6 +279,10 @@ class Leases:
 
     def __iter__(self) -> Iterator[Lease]:
         return (_lease(*row) for row in self._rows(f"{SELECT} ORDER BY address"))
+
+
+def _after(address: IPv6Address, addresses: AddressRange) -> IPv6Address:
+    return addresses.first if address == addresses.last else address + 1
 
 
 def _lease(identity: str, home_agent: str, address: bytes) -> Lease:

@@ -7,12 +7,12 @@ import resource
 import statistics
 import tempfile
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from ipaddress import IPv6Address
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeAlias, TypeVar
 
 import msgspec
 import tomli_w
@@ -31,6 +31,9 @@ from agents.simulation.world import World
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+Spent: TypeAlias = defaultdict[str, float]
+"""Seconds of CPU time by program."""
 
 SIZES = (10, 100, 1_000, 10_000)
 """So many mobile nodes are served when costs are told."""
@@ -100,7 +103,7 @@ class _MeteredHost(SimulatedHost):
 
     program = ""
 
-    def __init__(self, stack: Stack, tcp: Tcp, spent: Counter[str]) -> None:
+    def __init__(self, stack: Stack, tcp: Tcp, spent: Spent) -> None:
         super().__init__(stack, tcp)
         self._spent = spent
         self._inside = False
@@ -117,19 +120,21 @@ class _MeteredHost(SimulatedHost):
             self._spent[self.program] += time.process_time() - begun
 
 
-class _Network(Laboratory):
+class Network(Laboratory):
     """An approach's network, to which one mobile node after the other comes, and stays served."""
 
-    def __init__(self, scene: str, folder: Path, nodes: int) -> None:
-        approach = approaches.load(scene)
-        settings = fit(SCENES[scene], approach.Settings)
+    def __init__(
+        self, name: str, folder: Path, nodes: int, wanted: Mapping[str, object]
+    ) -> None:
+        approach = approaches.load(name)
+        settings = fit(wanted, approach.Settings)
         for part in ("configuration", "keys"):
             (folder / part).mkdir()
         approach.prepare(folder, settings)
         _subscribe(folder / "subscribers.toml", nodes)
         topology = topologies.load("paper")
         *serving, self._mobile = approach.compose(settings, topology, folder, folder)
-        self._spent: Counter[str] = Counter()
+        self._spent: Spent = defaultdict(float)
         super().__init__(topology, serving, World())
         self._told = self.events = _Told()
         self._pki = folder / "pki"
@@ -150,11 +155,8 @@ class _Network(Laboratory):
             host.program = role.name.partition("-")[2]
         return super().make(role, host, ready)
 
-    def serve(self, afterwards: Sequence[str] = ()) -> dict[str, Counter[str]]:
-        """Let another mobile node come, and do as it is told `afterwards`; return what each costs.
-
-        That is CPU seconds by program.
-        """
+    def serve(self, afterwards: Sequence[str] = ()) -> dict[str, Spent]:
+        """Let another mobile node come, and do as it is told `afterwards`; return what each costs."""
         self.served += 1
         role = self._newcomer()
         self._told.bootstrapped = False
@@ -164,7 +166,8 @@ class _Network(Laboratory):
             raise RuntimeError(f"mobile node {self.served} was not served")
         costs = {"bootstrap": self._take()}
         for action in afterwards:
-            node.commands()[action]()
+            if not node.commands()[action]():
+                raise RuntimeError(f"mobile node {self.served} cannot {action}")
             costs[action] = self._take()
         host.kill()
         return costs
@@ -184,11 +187,9 @@ class _Network(Laboratory):
         self.stacks[role.host] = stack
         configuration = fit(role.configuration, MobileNodeConfiguration)
         eap = msgspec.structs.replace(configuration.eap, identity=identity)
-        return program(
-            "nodes.mobile_node.main", msgspec.structs.replace(configuration, eap=eap)
-        )
+        return program("nodes.mobile_node.main", msgspec.structs.replace(configuration, eap=eap))
 
-    def _take(self) -> Counter[str]:
+    def _take(self) -> Spent:
         """Let everything come to an end, and return what it has cost."""
         self.run(self.world.clock.now + _SETTLING)
         self.world.sent.clear()
@@ -218,10 +219,10 @@ def measure(sizes: Sequence[int] = SIZES, scenes: Iterable[str] = SCENES) -> Ite
     """Serve mobile nodes in the order of sizes; yield the costs of each as they are known."""
     for scene in scenes:
         with tempfile.TemporaryDirectory(prefix="mip6lab-bench-") as folder:
-            yield from _measure(_Network(scene, Path(folder), sizes[-1]), scene, sizes)
+            yield from _measure(Network(scene, Path(folder), sizes[-1], SCENES[scene]), scene, sizes)
 
 
-def _measure(network: _Network, scene: str, sizes: Sequence[int]) -> Iterator[Growth]:
+def _measure(network: Network, scene: str, sizes: Sequence[int]) -> Iterator[Growth]:
     before = None
     for size in sizes:
         first, found = network.served, []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ipaddress import IPv6Address
 
+from agents.core.index import Index
 from agents.ike.constants import LOWEST_ESP_SPI, Role
 from agents.ike.selectors import Selectors
 from agents.ikev1 import events
@@ -16,7 +17,8 @@ class Children:
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
         self._children: dict[int, Child] = {}
-        self._by_holder: dict[str, dict[int, Child]] = {}
+        self._peers = Index[Child, IPv6Address]()
+        self._holders = Index[Child, str]()
         self._reserved: dict[int, str] = {}
         self._unconfirmed: dict[str, int] = {}
 
@@ -48,13 +50,13 @@ class Children:
         """Return the pair with this inbound SPI."""
         return self._children.get(spi)
 
-    def of_peer(self, peer: IPv6Address) -> list[Child]:
+    def of_peer(self, peer: IPv6Address) -> tuple[Child, ...]:
         """Return the pairs with a peer, oldest first."""
-        return [c for c in self._children.values() if c.peer == peer]
+        return self._peers.at(peer)
 
-    def of_holder(self, holder: str) -> list[Child]:
+    def of_holder(self, holder: str) -> tuple[Child, ...]:
         """Return the pairs of a holder, from wherever, oldest first."""
-        return list(self._by_holder.get(holder, {}).values())
+        return self._holders.at(holder)
 
     def by_outbound(self, holder: str, spi: int) -> Child | None:
         """Return the pair of a holder that has this outbound SPI."""
@@ -76,7 +78,8 @@ class Children:
         replaced += left[: max(0, len(left) + 1 - endpoint.config.children_per_peer)]
         self.release(spi)
         self._children[spi] = child
-        self._by_holder.setdefault(child.holder, {})[spi] = child
+        self._peers.put(child, child.peer)
+        self._holders.put(child, child.holder)
         lifetime = child.pair.inbound.lifetime
         endpoint.timers.set((Timer.CHILD_EXPIRES, b"", spi), now + lifetime)
         if child.role is Role.INITIATOR:
@@ -90,10 +93,8 @@ class Children:
         spi = child.pair.inbound.spi
         if self._children.pop(spi, None) is None:
             return
-        there = self._by_holder[child.holder]
-        del there[spi]
-        if not there:
-            del self._by_holder[child.holder]
+        self._peers.put(child, None)
+        self._holders.put(child, None)
         for timer in (Timer.CHILD_EXPIRES, Timer.CHILD_REKEY):
             self._endpoint.timers.cancel((timer, b"", spi))
         spis = (spi, child.pair.outbound.spi)

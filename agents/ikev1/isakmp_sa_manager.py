@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from ipaddress import IPv6Address
 
+from agents.core.index import Index
 from agents.core.machine import Address, PeerError
 from agents.core.reader import WireError
 from agents.crypto.dh import KeyPair
@@ -44,9 +45,9 @@ class IsakmpSaManager:
         self._on_established = on_established
         self._on_removed = on_removed
         self._sas: dict[bytes, IsakmpSa] = {}
-        self._by_peer: dict[IPv6Address, dict[bytes, IsakmpSa]] = {}
+        self._peers = Index[IsakmpSa, IPv6Address]()
+        self._holders = Index[IsakmpSa, str]()
         self._answered: dict[tuple[IPv6Address, bytes], IsakmpSa] = {}
-        self._by_holder: dict[str, dict[bytes, IsakmpSa]] = {}
         limits = self._endpoint.config
         self._unanswered: HalfOpen[bytes] = HalfOpen(
             host=limits.unanswered_limit_per_peer,
@@ -82,13 +83,13 @@ class IsakmpSaManager:
             return sa if sa.n.initiator_cookie == header.initiator_cookie else None
         return None
 
-    def of_peer(self, peer: IPv6Address) -> list[IsakmpSa]:
+    def of_peer(self, peer: IPv6Address) -> tuple[IsakmpSa, ...]:
         """Return the SAs with a peer, oldest first."""
-        return list(self._by_peer.get(peer, {}).values())
+        return self._peers.at(peer)
 
-    def of_holder(self, holder: str) -> list[IsakmpSa]:
+    def of_holder(self, holder: str) -> tuple[IsakmpSa, ...]:
         """Return the SAs, established or not, that a holder's key is known to be for."""
-        return list(self._by_holder.get(holder, {}).values())
+        return self._holders.at(holder)
 
     def usable(self, peer: IPv6Address, now: float) -> IsakmpSa | None:
         """Return the newest established SA if it outlives a negotiation."""
@@ -98,7 +99,7 @@ class IsakmpSaManager:
 
     def established(self, peer: IPv6Address) -> IsakmpSa | None:
         """Return the newest established SA from the local address."""
-        for sa in reversed(self._by_peer.get(peer, {}).values()):
+        for sa in reversed(self.of_peer(peer)):
             if isinstance(sa.n.state, Established) and sa.n.local == self._endpoint.local:
                 return sa
         return None
@@ -148,17 +149,13 @@ class IsakmpSaManager:
 
     def _add(self, sa: IsakmpSa, now: float) -> None:
         self._sas[sa.cookie] = sa
-        self._by_peer.setdefault(sa.n.peer, {})[sa.cookie] = sa
+        self._peers.put(sa, sa.n.peer)
         deadline = now + self._endpoint.config.negotiation_timeout
         self._endpoint.timers.set((Timer.GIVE_UP, sa.cookie, 0), deadline)
         if sa.n.role is Role.RESPONDER:
             self._answered[sa.n.peer, sa.n.initiator_cookie] = sa
             self._unanswered.add(sa.cookie, sa.n.peer)
-        self._know_holder(sa)
-
-    def _know_holder(self, sa: IsakmpSa) -> None:
-        if sa.holder:
-            self._by_holder.setdefault(sa.holder, {})[sa.cookie] = sa
+        self._holders.put(sa, sa.holder or None)
 
     def _transmit(self, sa: IsakmpSa, data: bytes, now: float) -> None:
         """Send a message, again and again if it is on the local host to do so."""
@@ -286,7 +283,7 @@ class IsakmpSaManager:
     def _establish(self, sa: IsakmpSa, state: Established, now: float) -> None:
         endpoint, n = self._endpoint, sa.n
         self._unproven.remove(sa.cookie)
-        self._know_holder(sa)
+        self._holders.put(sa, sa.holder or None)
         endpoint.timers.cancel((Timer.GIVE_UP, sa.cookie, 0))
         sa.expires_at = now + state.lifetime
         endpoint.timers.set((Timer.SA_EXPIRES, sa.cookie, 0), sa.expires_at)
@@ -361,16 +358,11 @@ class IsakmpSaManager:
     def _remove(self, sa: IsakmpSa) -> None:
         cookie, n = sa.cookie, sa.n
         del self._sas[cookie]
-        same_peer = self._by_peer[n.peer]
-        del same_peer[cookie]
-        if not same_peer:
-            del self._by_peer[n.peer]
+        self._peers.put(sa, None)
+        self._holders.put(sa, None)
         if n.role is Role.RESPONDER:
             self._answered.pop((n.peer, n.initiator_cookie), None)
             self._unanswered.remove(cookie)
-        there = self._by_holder.get(sa.holder, {})
-        if there.pop(cookie, None) is not None and not there:
-            del self._by_holder[sa.holder]
         for timer in (Timer.RETRANSMIT, Timer.SA_EXPIRES):
             self._endpoint.timers.cancel((timer, cookie, 0))
         if cookie not in self._unproven:  # What has failed counts until its time would be over.

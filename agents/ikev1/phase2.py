@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from agents.core.machine import PeerError
 from agents.core.reader import WireError
@@ -250,7 +250,7 @@ class Phase2:
         deletion = Deletion(ProtocolId.ESP, tuple(spi.to_bytes(4) for spi in spis))
         self._inform(sa, Payload(PayloadType.DELETE, deletion.encode()))
 
-    def delete(self, sa: IsakmpSa | None, doomed: list[Child], reason: str, now: float) -> None:
+    def delete(self, sa: IsakmpSa | None, doomed: Sequence[Child], reason: str, now: float) -> None:
         """Remove ESP SAs and, if there is an ISAKMP SA to say it over, tell the peer."""
         if doomed and sa is not None:
             self._delete_spis(sa, [child.pair.inbound.spi for child in doomed])

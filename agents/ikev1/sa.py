@@ -95,7 +95,7 @@ class IsakmpSa:
         return Sealer(self.n, state) if isinstance(state, Established) else None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Child:
     """A pair of ESP SAs that is up; it is its holder's, wherever the peer is."""
 

@@ -74,7 +74,7 @@ class InitInitiator:
         state = InitSent(intent, sas.new_nonce(), dh.generate(group), group)
         address = (str(peer), sas.config.port)
         sa = IkeSa(peer, address, sas.local, True, sas.new_spi(), NO_SPI, state)
-        sas.table[sa.spi] = sa
+        sas.add(sa)
         sas.timers.set((Timer.GIVE_UP, sa.spi, 0), now + sas.config.negotiation_timeout)
         sas.events.append(events.IkeStarted(now, peer, Role.INITIATOR))
         self._send(sa, state, now)
@@ -253,7 +253,8 @@ class InitResponder:
         self._make_room(peer, now)
         window = Window(served=Served(message, source, data))
         sa = IkeSa(peer, source, sas.local, False, header.spi_i, spi, state, window)
-        sas.table[spi] = sas.half_open[header.spi_i, source] = sa
+        sas.half_open[header.spi_i, source] = sa
+        sas.add(sa)
         sas.unproven.add(spi, peer)
         sas.timers.set((Timer.GIVE_UP, spi, 0), now + sas.config.negotiation_timeout)
         sas.events.append(events.IkeStarted(now, peer, Role.RESPONDER))

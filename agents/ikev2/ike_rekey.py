@@ -191,7 +191,7 @@ class IkeRekey:
         return IkeSa(sa.peer, sa.address, sa.local, initiator, *spis, state)
 
     def _announce(self, old: IkeSa, new: IkeSa, role: Role, now: float) -> None:
-        self._sas.table[new.spi] = new
+        self._sas.add(new)
         self._sas.identify(new, new.established)
         self._sas.announce(new, role, now, old.spis)
 

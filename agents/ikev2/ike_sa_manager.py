@@ -7,6 +7,7 @@ from enum import Enum, auto
 from ipaddress import IPv6Address
 from typing import TypeAlias
 
+from agents.core.index import Index
 from agents.core.machine import Address
 from agents.eap.names import canonical_identity
 from agents.ike import endpoint as ike
@@ -73,7 +74,7 @@ class IkeSaManager(ike.Endpoint[Config, TimerKey]):
     credentials: Credentials
     allocate: Allocate | None
     table: dict[bytes, IkeSa] = field(default_factory=dict)
-    """IKE SAs by the local SPI."""
+    """IKE SAs by the local SPI: `add` takes one in, `forget` out."""
 
     half_open: dict[tuple[bytes, Address], IkeSa] = field(default_factory=dict)
     """Those of a responder until they are authenticated, by the initiator's SPI and address."""
@@ -88,8 +89,9 @@ class IkeSaManager(ike.Endpoint[Config, TimerKey]):
     One that fails counts for as long as it is known: guesses are as dear as silence.
     """
 
-    _by_identity: dict[str, dict[bytes, IkeSa]] = field(default_factory=dict)
-    """Those whose peers are known, until they are forgotten; oldest first."""
+    _peers: Index[IkeSa, IPv6Address] = field(default_factory=Index)
+    _identities: Index[IkeSa, str] = field(default_factory=Index)
+    """Those whose peers are known, until they are forgotten."""
 
     def __post_init__(self) -> None:
         self.unproven = HalfOpen(
@@ -123,14 +125,18 @@ class IkeSaManager(ike.Endpoint[Config, TimerKey]):
 
     # Tables.
 
-    def of_peer(self, peer: IPv6Address) -> list[IkeSa]:
-        """Return the IKE SAs with a peer that are not closed."""
-        there = (s for s in self.table.values() if s.peer == peer)
-        return [s for s in there if not isinstance(s.state, Closed)]
+    def add(self, sa: IkeSa) -> None:
+        """Take in an IKE SA that has begun."""
+        self.table[sa.spi] = sa
+        self._peers.put(sa, sa.peer)
 
-    def of_identity(self, identity: str) -> list[IkeSa]:
+    def of_peer(self, peer: IPv6Address) -> list[IkeSa]:
+        """Return the IKE SAs with a peer that are not closed, oldest first."""
+        return [s for s in self._peers.at(peer) if not isinstance(s.state, Closed)]
+
+    def of_identity(self, identity: str) -> tuple[IkeSa, ...]:
         """Return the IKE SAs whose peer is known by this identity, oldest first."""
-        return list(self._by_identity.get(canonical_identity(identity), {}).values())
+        return self._identities.at(canonical_identity(identity))
 
     def usable(self, peer: IPv6Address) -> IkeSa | None:
         """Return an IKE SA with a peer that new exchanges may use."""
@@ -139,7 +145,7 @@ class IkeSaManager(ike.Endpoint[Config, TimerKey]):
     def identify(self, sa: IkeSa, state: EapAccepted | Established) -> None:
         """Take an IKE SA to a state in which it is known who the peer is."""
         sa.state = state
-        self._by_identity.setdefault(canonical_identity(sa.identity), {})[sa.spi] = sa
+        self._identities.put(sa, canonical_identity(sa.identity))
 
     def forget(self, sa: IkeSa) -> None:
         """Know nothing more of an IKE SA that is closed."""
@@ -147,10 +153,8 @@ class IkeSaManager(ike.Endpoint[Config, TimerKey]):
             return
         self.timers.cancel((Timer.FORGET, sa.spi, 0))
         self.unproven.remove(sa.spi)
-        identity = canonical_identity(sa.identity)
-        there = self._by_identity.get(identity, {})
-        if there.pop(sa.spi, None) is not None and not there:
-            del self._by_identity[identity]
+        self._peers.put(sa, None)
+        self._identities.put(sa, None)
 
     # IKE SAs that are up.
 

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from ipaddress import IPv6Address, IPv6Network
 
+from agents.core.index import Index
 from agents.core.machine import Event
 from agents.core.timers import Timers
 
@@ -39,14 +40,12 @@ class Expected:
 class Held:
     """The home address of somebody who has been authenticated: for SAs, and to register.
 
-    Without a key the holder has to prove anew who it is. `session` is the one that has brought the
-    hold, if it is to end with that.
+    Without a key the holder has to prove anew who it is.
     """
 
     home_address: IPv6Address
     until: float
     key: Key | None
-    session: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +93,7 @@ class HomeAddresses:
 
         self._held: dict[str, Held] = {}
         self._expected: dict[str, Expected] = {}
+        self._sessions = Index[str, int]()
         self._timers: Timers[IPv6Address] = Timers()
 
     # Whose is it?
@@ -145,14 +145,18 @@ class HomeAddresses:
         key: Key | None = None,
         session: int | None = None,
     ) -> bool:
-        """Let somebody register a home address until then; what it had before ends first."""
+        """Let somebody register a home address until then; what it had before ends first.
+
+        With a `session` the hold ends with that too, unless it is brought again.
+        """
         if not self._may_have(home_address, identity, now):
             return False
         self._expect_no_more(identity, home_address, now)
         if self.home_of(identity) != home_address:
             self.release(identity, now)
         self._owners[home_address] = identity
-        self._held[identity] = Held(home_address, until, key, session)
+        self._held[identity] = Held(home_address, until, key)
+        self._sessions.put(identity, session)
         if until == math.inf:
             self._timers.cancel(home_address)
         else:
@@ -186,12 +190,13 @@ class HomeAddresses:
 
     def release(self, identity: str, now: float) -> None:
         """End what somebody holds, before its time or on time."""
+        self._sessions.put(identity, None)
         if held := self._held.pop(identity, None):
             self._end(held.home_address, identity, now)
 
     def release_session(self, session: int, now: float) -> None:
         """End what a session has brought, unless a later one has brought it again."""
-        for identity in [i for i, held in self._held.items() if held.session == session]:
+        for identity in self._sessions.at(session):
             self.release(identity, now)
 
     def _expect_no_more(self, identity: str, next_home: IPv6Address | None, now: float) -> None:

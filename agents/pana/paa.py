@@ -250,7 +250,7 @@ class Paa:
 
     def _open_stateless(self, source: Address, relay: Address | None, now: float) -> None:
         """Answer a PCI and forget it."""
-        others = tuple(self.sessions.at(host_at(place(source, relay))))
+        others = self.sessions.at(host_at(place(source, relay)))
         for token in self._tokens.current(source, relay, now):
             session, _, data = self._config.stateless_start(token)
             number = self._dialect.session_number(session) if session else None

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Hashable, Iterator
-from typing import Generic, TypeVar
+from collections.abc import Iterator
 
+from agents.core.index import Index
 from agents.core.timers import Timers
 from agents.pana.config import PaaConfig
 from agents.pana.half_open import HalfOpen
@@ -13,39 +13,8 @@ from agents.pana.paa_session import PaaSession
 from agents.pana.paa_table import PaaState
 from agents.pana.places import Host
 
-K = TypeVar("K", bound=Hashable)
-
 LINGER = 60.0
 """Seconds for which a closed session still answers duplicates of the PaC's last request."""
-
-
-class Index(Generic[K]):
-    """Sessions' numbers by a key that several may share, those that have had it longest first."""
-
-    def __init__(self) -> None:
-        self._numbers: dict[K, dict[int, None]] = {}
-        self._key_of: dict[int, K] = {}
-
-    def __len__(self) -> int:
-        return len(self._numbers)
-
-    def at(self, key: K) -> tuple[int, ...]:
-        """Return the sessions that have a key."""
-        return tuple(self._numbers.get(key, ()))
-
-    def put(self, number: int, key: K | None) -> None:
-        """Note a session's key; None forgets the session."""
-        before = self._key_of.get(number)
-        if before == key:
-            return
-        if before is not None:
-            del self._numbers[before][number]
-            if not self._numbers[before]:
-                del self._numbers[before]
-            del self._key_of[number]
-        if key is not None:
-            self._numbers.setdefault(key, {})[number] = None
-            self._key_of[number] = key
 
 
 class SessionTable:
@@ -56,8 +25,8 @@ class SessionTable:
 
     def __init__(self, config: PaaConfig, rng: random.Random) -> None:
         self.half_open = HalfOpen(config, rng)
-        self.hosts = Index[Host]()
-        self.subscribers = Index[str]()
+        self.hosts = Index[PaaSession, Host]()
+        self.subscribers = Index[PaaSession, str]()
         self._max_per_subscriber = config.max_per_subscriber
         self._sessions: dict[int, PaaSession] = {}
         self._lingering: dict[int, float] = {}
@@ -76,9 +45,9 @@ class SessionTable:
         """Return the session of this number."""
         return self._sessions.get(number)
 
-    def at(self, host: Host) -> Iterator[PaaSession]:
-        """Yield the sessions of a host."""
-        return map(self._sessions.__getitem__, self.hosts.at(host))
+    def at(self, host: Host) -> tuple[PaaSession, ...]:
+        """Return the sessions of a host."""
+        return self.hosts.at(host)
 
     def is_free(self, number: int, host: Host) -> bool:
         """Return whether no session but this one holds a host's address."""
@@ -92,12 +61,12 @@ class SessionTable:
     def name(self, session: PaaSession, subscriber: str | None) -> PaaSession | None:
         """Note whose a session is; return the subscriber's oldest if that makes one too many."""
         session.subscriber = subscriber
-        self.subscribers.put(session.number, None)
+        self.subscribers.put(session, None)
         if not subscriber:
             return None
-        self.subscribers.put(session.number, subscriber)
-        numbers = self.subscribers.at(subscriber)
-        return self._sessions[numbers[0]] if len(numbers) > self._max_per_subscriber else None
+        self.subscribers.put(session, subscriber)
+        there = self.subscribers.at(subscriber)
+        return there[0] if len(there) > self._max_per_subscriber else None
 
     def update(self, session: PaaSession, now: float) -> None:
         """Note what became of a session; forget a closed one, if it has answered, a while later."""
@@ -108,19 +77,19 @@ class SessionTable:
             self.half_open.remove(session)
         if session.state is not PaaState.CLOSED:
             self._set_timer(number, session.next_timeout())
-            self.hosts.put(number, session.host)
+            self.hosts.put(session, session.host)
             return
-        self.subscribers.put(number, None)
+        self.subscribers.put(session, None)
         if not (session.proved_at and session.transactions.has_answered):
-            self._forget(number)
+            self._forget(session)
         elif number not in self._lingering:
             for other in self.hosts.at(session.host):
-                if other in self._lingering:
+                if other.number in self._lingering:
                     self._forget(other)
             self._lingering[number] = now + LINGER
             self._timers.set(number, self._lingering[number])
         elif self._lingering[number] <= now:
-            self._forget(number)
+            self._forget(session)
 
     def _set_timer(self, number: int, deadline: float | None) -> None:
         if deadline is None:
@@ -128,9 +97,10 @@ class SessionTable:
         else:
             self._timers.set(number, deadline)
 
-    def _forget(self, number: int) -> None:
+    def _forget(self, session: PaaSession) -> None:
+        number = session.number
         self._timers.cancel(number)
-        self.hosts.put(number, None)
+        self.hosts.put(session, None)
         self._lingering.pop(number, None)
         self._sessions.pop(number, None)
 

@@ -78,6 +78,29 @@ def test_a_large_pool_costs_no_more(leases):
     assert leases.lease("b@home.test", "ha1", huge, {BASE + 1}).address == BASE + 3
 
 
+def test_a_lease_costs_as_much_behind_a_thousand_others(tmp_path, monkeypatch):
+    opened, steps = [], []
+
+    def connect(*arguments, **options):
+        opened.append(sqlite3.Connection(*arguments, **options))
+        return opened[-1]
+
+    def cost(number):
+        del steps[:]
+        leases.lease(f"mn{number}@home.test", "ha1", pool, lifetime=60.0)
+        return len(steps)
+
+    monkeypatch.setattr("agents.aaa.leases.sqlite3.connect", connect)
+    pool = AddressRange(BASE + 1, BASE + 0xFFFF)
+    with Leases(tmp_path / "leases.db") as leases:
+        leases.lease("last@home.test", "ha1", AddressRange(pool.last, pool.last))
+        opened[0].set_progress_handler(lambda: steps.append(1), 1)
+        first = [cost(n) for n in range(10)]
+        for number in range(10, 1000):
+            cost(number)
+        assert max(cost(n) for n in range(1000, 1010)) <= max(first)
+
+
 @pytest.mark.parametrize("content", [b"no database at all" * 100, None])
 def test_a_file_that_cannot_be_used_is_named(tmp_path, content):
     path = tmp_path / "leases.db" if content else tmp_path / "none" / "leases.db"

@@ -141,7 +141,7 @@ class TestExpected:
         homes.expect(HOME, ALICE, EARLY, 0.0)
         homes.hold(HOME, ALICE, 600.0, 1.0, key=EARLY)
         assert not homes.withdraw(ALICE, EARLY.psk, 2.0)  # Of a conversation that ended before.
-        assert homes.usable(ALICE) == Held(HOME, 600.0, EARLY, None)
+        assert homes.usable(ALICE) == Held(HOME, 600.0, EARLY)
         assert hanging.ended == []
 
     def test_what_is_withdrawn_ends(self, homes, hanging):
@@ -157,7 +157,7 @@ class TestExpected:
         homes.expect(HOME, ALICE, EARLY, 1.0)
         assert homes.usable(ALICE) == Expected(HOME, EARLY)
         homes.withdraw(ALICE, EARLY.psk, 2.0)
-        assert homes.usable(ALICE) == Held(HOME, 600.0, LATER, None)
+        assert homes.usable(ALICE) == Held(HOME, 600.0, LATER)
         assert hanging.ended == []
 
     def test_with_the_address_that_was_held_it_ends_once(self, homes, hanging):

@@ -18,9 +18,8 @@ from agents.pana.events import (
 from agents.pana.paa_table import PaaState
 from agents.pana.pac import Pac
 from agents.pana.pac_table import PacState
-from agents.pana.places import Host, canonical, host_at, place
+from agents.pana.places import canonical, host_at, place
 from agents.pana.rfc5191 import RFC5191
-from agents.pana.session_table import Index
 from tests.link import Link
 from tests.pana.fakes import PAA, PAC, FakeAaa, FakePeer, World, reasons, send
 
@@ -341,15 +340,3 @@ def test_an_address_is_one_however_it_is_spelled():
     relays = [("2001:db8:1::e", 716), ("2001:db8:1::f", 716)]
     assert len({host_at(place(("fe80::1", 9), relay)) for relay in relays}) == 2
     assert len({host_at(place(("2001:db8::1", 9), relay)) for relay in (*relays, None)}) == 1
-
-
-def test_hosts_are_forgotten_with_their_sessions():
-    hosts, one = Index[Host](), host_at(place(PAC, None))
-    hosts.put(1, one)
-    hosts.put(2, one)
-    assert set(hosts.at(one)) == {1, 2}
-    hosts.put(1, host_at(place(NEW, None)))
-    hosts.put(2, None)
-    hosts.put(2, None)
-    assert list(hosts.at(one)) == []
-    assert len(hosts) == 1

@@ -82,7 +82,7 @@ class AccessRouter:
         self._candidate = configuration.local.candidate() if configuration.local else None
         self._enforcement = enforcement
         self._log = log
-        self._open: list[int] = []
+        self._open: dict[int, None] = {}
         self._lifetime = configuration.session_lifetime
         pana = PaaConfig(
             mobility=self._offer(configuration),
@@ -176,8 +176,7 @@ class AccessRouter:
                 self._ask(event)
             case events.Authorised(pac=(address, _), session_id=number):
                 self._admit(address)
-                if number not in self._open:
-                    self._open.append(number)
+                self._open[number] = None
             case events.Terminated(pac=(address, _), session_id=number):
                 self._close(number, address)
             case events.Failed(pac=(address, _), session_id=int(number)):
@@ -250,8 +249,7 @@ class AccessRouter:
 
     def _close(self, number: int, address: str) -> None:
         """End a session; its address stays open if another session of the PaC is authorised."""
-        if number in self._open:
-            self._open.remove(number)
+        self._open.pop(number, None)
         self._shut_out(address)
         if self._relay:
             self._relay.machine.forget(number)

@@ -8,6 +8,7 @@ from ipaddress import IPv6Address
 
 from agents.core.eventlog import EventLog
 from agents.core.host import Host, Timer
+from agents.core.index import Index
 from agents.core.unicast import is_unicast
 from agents.ike.constants import PORT as IKE_PORT
 from agents.kernel.port import AccessLink, EnforcementPoint, KernelError
@@ -49,6 +50,7 @@ class Pinholes:
         self._log = log
         self._lifetime = lifetime
         self._pinholes: dict[int, _Pinhole] = {}
+        self._ways = Index[int, tuple[IPv6Address, IPv6Address]]()
 
     def open(self, session: int, address: IPv6Address, home_agent: IPv6Address) -> bool:
         """Open a way for a session; return whether it is open."""
@@ -67,6 +69,7 @@ class Pinholes:
         timer = self._host.timer(partial(self.close, session))
         timer.start(self._lifetime)
         self._pinholes[session] = _Pinhole(address, home_agent, timer)
+        self._ways.put(session, (address, home_agent))
         self._log.write("PinholeOpened", pac=address, home_agent=home_agent)
         return True
 
@@ -80,8 +83,9 @@ class Pinholes:
         if pinhole is None:
             return
         pinhole.timer.stop()
+        self._ways.put(session, None)
         way = (pinhole.address, pinhole.home_agent)
-        if way in ((other.address, other.home_agent) for other in self._pinholes.values()):
+        if self._ways.at(way):
             return
         try:
             self._enforcement.dismiss(*way, IKE_PORT)

@@ -1,0 +1,66 @@
+"""No program does more for a mobile node because others are served: counted, not timed."""
+
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+import agents
+from agents.bench.growth import SCENES, Network
+
+_FEW, _MANY, _EACH = 5, 50, 2
+_REST = 600.0
+"""Virtual seconds after which what is kept for duplicates and late messages is gone."""
+
+_HERE = str(Path(agents.__file__).parent)
+
+
+def _lines(network, afterwards):
+    """Serve a mobile node, and return how many lines each function has run for it."""
+    counts = Counter()
+
+    def count(frame, event, _):
+        if event == "line":
+            code = frame.f_code
+            counts[code.co_filename.removeprefix(_HERE), code.co_firstlineno, code.co_name] += 1
+        return count
+
+    def enter(frame, _event, _):
+        return count if frame.f_code.co_filename.startswith(_HERE) else None
+
+    before = sys.gettrace()
+    sys.settrace(enter)
+    try:
+        network.serve(afterwards)
+    finally:
+        sys.settrace(before)
+    return counts
+
+
+@pytest.mark.parametrize(
+    ("scene", "afterwards"),
+    [
+        ("pana-ikev1", ("refresh", "reauthenticate", "deregister", "terminate")),
+        ("pana-ikev2", ("rekey-ike", "rekey-children", "reauthenticate", "terminate")),
+    ],
+)
+def test_no_function_runs_through_those_who_are_served(tmp_path, scene, afterwards):
+    network = Network(scene, tmp_path, _MANY + _EACH, SCENES[scene])
+    measured = {}
+    for served in (_FEW, _MANY):
+        while network.served < served:
+            network.serve()
+        network.run(network.world.clock.now + _REST)
+        measured[served] = [_lines(network, afterwards) for _ in range(_EACH)]
+    most = Counter()
+    for counts in measured[_FEW]:
+        most |= counts
+    # A loop over all runs a line for each of them at least.
+    more = _MANY - _FEW
+    loops = {
+        where: [counts[where] for counts in measured[_MANY]]
+        for where in measured[_MANY][0]
+        if all(counts[where] >= most[where] + more for counts in measured[_MANY])
+    }
+    assert not loops
