@@ -35,9 +35,6 @@ T = TypeVar("T")
 Spent: TypeAlias = defaultdict[str, float]
 """Seconds of CPU time by program."""
 
-SIZES = (10, 100, 1_000, 10_000)
-"""So many mobile nodes are served when costs are told."""
-
 _SAMPLES = 50
 """The last mobile nodes of a size are measured, so many at most."""
 
@@ -69,13 +66,13 @@ SCENES: Mapping[str, Mapping[str, object]] = {
 
 @dataclass(frozen=True, slots=True)
 class Growth:
-    """What was done for the n-th mobile node, and what that has cost.
+    """What was done for the last of so many mobile nodes, and what that has cost.
 
     `seconds` are medians of CPU time by program, `memory` what the process has grown by since the
     size before, in octets for each mobile node; None for the first size.
     """
 
-    scene: str
+    approach: str
     action: str
     nodes: int
     seconds: dict[str, float]
@@ -123,9 +120,7 @@ class _MeteredHost(SimulatedHost):
 class Network(Laboratory):
     """An approach's network, to which one mobile node after the other comes, and stays served."""
 
-    def __init__(
-        self, name: str, folder: Path, nodes: int, wanted: Mapping[str, object]
-    ) -> None:
+    def __init__(self, name: str, folder: Path, nodes: int, wanted: Mapping[str, object]) -> None:
         approach = approaches.load(name)
         settings = fit(wanted, approach.Settings)
         for part in ("configuration", "keys"):
@@ -156,7 +151,7 @@ class Network(Laboratory):
         return super().make(role, host, ready)
 
     def serve(self, afterwards: Sequence[str] = ()) -> dict[str, Spent]:
-        """Let another mobile node come, and do as it is told `afterwards`; return what each costs."""
+        """Let another mobile node come and do something `afterwards`; return what each costs."""
         self.served += 1
         role = self._newcomer()
         self._told.bootstrapped = False
@@ -215,14 +210,15 @@ def _subscribe(path: Path, nodes: int) -> None:
     path.write_text(tomli_w.dumps(document), encoding="utf-8")
 
 
-def measure(sizes: Sequence[int] = SIZES, scenes: Iterable[str] = SCENES) -> Iterator[Growth]:
-    """Serve mobile nodes in the order of sizes; yield the costs of each as they are known."""
-    for scene in scenes:
+def measure(sizes: Sequence[int], names: Iterable[str] = SCENES) -> Iterator[Growth]:
+    """Serve more and more mobile nodes; yield what the last of each size cost as it is known."""
+    for name in names:
         with tempfile.TemporaryDirectory(prefix="mip6lab-bench-") as folder:
-            yield from _measure(Network(scene, Path(folder), sizes[-1], SCENES[scene]), scene, sizes)
+            network = Network(name, Path(folder), sizes[-1], SCENES[name])
+            yield from _measure(network, name, sizes)
 
 
-def _measure(network: Network, scene: str, sizes: Sequence[int]) -> Iterator[Growth]:
+def _measure(network: Network, name: str, sizes: Sequence[int]) -> Iterator[Growth]:
     before = None
     for size in sizes:
         first, found = network.served, []
@@ -235,9 +231,9 @@ def _measure(network: Network, scene: str, sizes: Sequence[int]) -> Iterator[Gro
         before = octets
         for action in found[0]:
             spent = [costs[action] for costs in found]
-            programs = sorted({name for one in spent for name in one})
+            programs = sorted({program for one in spent for program in one})
             seconds = {p: statistics.median(one[p] for one in spent) for p in programs}
-            yield Growth(scene, action, size, seconds, memory)
+            yield Growth(name, action, size, seconds, memory)
 
 
 def _resident() -> int:

@@ -11,9 +11,20 @@ from testbed.cli.terminal import open_console
 
 
 @click.command()
+@click.option(
+    "--nodes",
+    type=click.IntRange(min=0),
+    default=0,
+    metavar="N",
+    help="Serve so many mobile nodes at once instead, and measure what the last of 10, 100, ... N "
+    "cost; 10,000 take ten minutes.",
+)
 @json_option
-def bench(as_json: bool) -> None:
+def bench(nodes: int, as_json: bool) -> None:
     """Measure what the machines cost, without a network."""
+    if nodes:
+        _growth(nodes, as_json=as_json)
+        return
     from rich.table import Table
 
     from agents.bench.exchanges import measure
@@ -34,4 +45,33 @@ def bench(as_json: bool) -> None:
     for cost in costs:
         times = (cost.median, cost.least, cost.greatest)
         table.add_row(cost.name, *(f"{t * 1000:.3f} ms" for t in times))
+    console.print(table)
+
+
+def _growth(nodes: int, *, as_json: bool) -> None:
+    """Measure what a mobile node costs when more and more are served."""
+    from rich.table import Table
+
+    from agents.bench.growth import measure
+
+    console = open_console()
+    found = []
+    with console.status("measuring") as status:
+        sizes = [*(10**n for n in range(1, 9) if 10**n < nodes), nodes]
+        for growth in measure(sizes):
+            status.update(f"measured: {growth.approach}, {growth.nodes} mobile nodes")
+            found.append(growth)
+    if as_json:
+        click.echo(json.dumps([growth.as_json() for growth in found], indent=1))
+        return
+    programs = sorted({name for growth in found for name in growth.seconds})
+    table = Table(box=None, pad_edge=False)
+    table.add_column("ms of CPU for the last", no_wrap=True)
+    for heading in ("served", *(p.replace("_", " ") for p in programs), "kB each"):
+        table.add_column(heading, justify="right")
+    for growth in found:
+        times = (growth.seconds.get(program) for program in programs)
+        shown = ("" if t is None else f"{t * 1000:.3f}" for t in times)
+        memory = "" if growth.memory is None else f"{growth.memory / 1000:.1f}"
+        table.add_row(f"{growth.approach}, {growth.action}", str(growth.nodes), *shown, memory)
     console.print(table)

@@ -1,13 +1,16 @@
 """No program does more for a mobile node because others are served: counted, not timed."""
 
+import json
 import sys
 from collections import Counter
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 import agents
-from agents.bench.growth import SCENES, Network
+from agents.bench.growth import SCENES, Network, measure
+from testbed.cli import main
 
 _FEW, _MANY, _EACH = 5, 50, 2
 _REST = 600.0
@@ -64,3 +67,23 @@ def test_no_function_runs_through_those_who_are_served(tmp_path, scene, afterwar
         if all(counts[where] >= most[where] + more for counts in measured[_MANY])
     }
     assert not loops
+
+
+def test_the_costs_of_every_program_are_told():
+    told = CliRunner().invoke(main, ["bench", "--nodes", "2", "--json"])
+    found = json.loads(told.stdout)
+    actions = ["bootstrap", "refresh", "reauthenticate"]
+    assert [(f["approach"], f["action"]) for f in found] == [
+        (approach, action) for approach in SCENES for action in actions
+    ]
+    for growth in found:
+        assert growth["nodes"] == 2
+        assert min(growth["seconds"].values()) > 0
+    programs = {"access_router", "home_agent", "home_network", "mobile_node"}
+    assert set(found[3]["seconds"]) == programs
+
+
+def test_what_a_mobile_node_needs_of_memory_is_told():
+    few, more = [g for g in measure([1, 30], ["pana-ikev1"]) if g.action == "bootstrap"]
+    assert few.memory is None
+    assert 1_000 < more.memory < 10_000_000
