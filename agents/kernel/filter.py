@@ -2,26 +2,35 @@
 
 Forwarding and local delivery both begin with a route lookup, and rules decide which tables are
 looked up, for whom. So a handful of rules is the whole filter: nothing but netlink, no packet
-filter modules, no program, and authorising an address is one message. The usual first rule (every
-packet looks up the local table) is replaced by rule 203, behind those for the access interface.
+filter modules, no program. The usual first rule (every packet looks up the local table) is replaced
+by rule 203, behind those for the access interface.
 
     priority  packets                                          verdict
-    100, 101  in from access, from an authorised address       local table, main table
     102       in from access, from and to a pair let           main table
               through for one port, UDP to that port
     110       in from access, from its prefix: UDP 716         local table (that is, this host)
     111       in from access, on-link source: UDP 547          local table
     112       in from access, on-link source or ::: ICMPv6     local table
+    120       in from access                                   dropped, unless it is
+                                                               from an authorised address
+    121, 122  in from access                                   local table, main table
     199       in from access                                   dropped
     200, 201  made on this host                                local table, goes on at 204
     202       from the access prefix, in from elsewhere        dropped (BCP 38)
     203       all                                              local table
-    210       to an authorised address                         main table
     211       back between that pair, UDP to that port         main table
-    220       made on this host, to the access prefix or out   dropped
-              to access: ICMPv6 errors, echo replies
+    220       made on this host, to the access prefix or out   dropped, unless it is
+              to access: ICMPv6 errors, echo replies           to an authorised address
     230       made on this host, to the access prefix          main table
-    240       to the access prefix                             dropped
+    240       to the access prefix                             dropped, unless it is
+                                                               to an authorised address
+    241       to the access prefix                             main table
+
+Who is authorised is written in two tables of routes, by source and by destination. A route to
+nowhere drops all in a table; of an authorised address it says "throw": go on with the next rule.
+Rules are a list, which every lookup goes through, and tables are trees: so neither a packet nor an
+authorisation costs more the more addresses are authorised. By source there is a tree in kernels
+with CONFIG_IPV6_SUBTREES, others refuse to close the filter.
 
 On-link sources are those of the access prefix and link-local ones. ICMPv6 to this host passes
 whatever its type, which a route lookup does not see in what comes in: neighbour and router
@@ -59,6 +68,9 @@ ECHO_REPLIES = (129 << 8, 129 << 8 | 255)
 """Ranges of ICMPv6 type and code, which stand in the place of the ports of a route lookup."""
 
 
+SOURCES, DESTINATIONS = 7101, 7102
+"""The tables of authorised addresses."""
+
 _rule = partial(links.rule, owner=links.OWNER)
 _USUAL = links.rule(0, table=links.LOCAL_TABLE)
 _DROP = Action.BLACKHOLE
@@ -93,6 +105,7 @@ class LinuxEnforcementPoint:
             [
                 *map(links.add_rule, guards),
                 *self._sweep(),
+                *map(links.add_verdict, self._closed()),
                 *map(links.add_rule, self._rules()),
                 links.remove_rule(_USUAL),
                 *map(links.remove_rule, guards),
@@ -101,11 +114,11 @@ class LinuxEnforcementPoint:
 
     def authorise(self, address: IPv6Address) -> None:
         """Let the packets of `address` pass, both ways."""
-        self._socket.transact([links.add_rule(rule) for rule in self._admission(address)])
+        self._socket.transact([links.add_verdict(route) for route in self._admission(address)])
 
     def revoke(self, address: IPv6Address) -> None:
         """Undo authorise()."""
-        self._socket.transact([links.remove_rule(rule) for rule in self._admission(address)])
+        self._socket.transact([links.remove_verdict(route) for route in self._admission(address)])
 
     def admit(self, address: IPv6Address, destination: IPv6Address, port: int) -> None:
         """Let UDP between two hosts pass that goes to this port of either, and nothing else."""
@@ -122,9 +135,10 @@ class LinuxEnforcementPoint:
         self._socket.transact([links.add_rule(_USUAL), *self._sweep()])
 
     def _sweep(self) -> list[Request]:
-        """Return the requests that remove every rule of such a filter, whoever made it."""
+        """Return the requests that remove every part of such a filter, whoever made it."""
         rules = links.owned_rules(self._socket.dump(links.list_rules()), links.OWNER)
-        return [links.remove_rule(rule) for rule in rules]
+        routes = links.owned_verdicts(self._socket.dump(links.list_routes()))
+        return [*map(links.remove_rule, rules), *map(links.remove_verdict, routes)]
 
     def _guards(self) -> list[bytes]:
         interface, prefix = self._access.interface, self._access.prefix
@@ -133,12 +147,13 @@ class LinuxEnforcementPoint:
             _rule(1, _DROP, destination=prefix),
         ]
 
+    def _closed(self) -> list[bytes]:
+        return [links.verdict(table, links.BLACKHOLE) for table in (SOURCES, DESTINATIONS)]
+
     def _admission(self, address: IPv6Address) -> list[bytes]:
-        one, interface = IPv6Network(address), self._access.interface
         return [
-            _rule(100, table=links.LOCAL_TABLE, source=one, incoming=interface),
-            _rule(101, table=links.MAIN_TABLE, source=one, incoming=interface),
-            _rule(210, table=links.MAIN_TABLE, destination=one),
+            links.verdict(SOURCES, links.THROW, source=address),
+            links.verdict(DESTINATIONS, links.THROW, destination=address),
         ]
 
     def _pinhole(self, address: IPv6Address, destination: IPv6Address, port: int) -> list[bytes]:
@@ -163,6 +178,9 @@ class LinuxEnforcementPoint:
                 heard(112, source=source, protocol=_ICMPV6)
                 for source in (prefix, LINK_LOCAL, UNSPECIFIED)
             ),
+            heard(120, table=SOURCES),
+            heard(121),
+            heard(122, table=links.MAIN_TABLE),
             _rule(199, _DROP, incoming=interface),
             made(200, table=links.LOCAL_TABLE),
             made(201, Action.GOTO, target=204),
@@ -170,10 +188,11 @@ class LinuxEnforcementPoint:
             _rule(203, table=links.LOCAL_TABLE),
             _rule(204, Action.NOTHING),
             *(
-                made(220, _DROP, **where, protocol=_ICMPV6, ports=types)
+                made(220, table=DESTINATIONS, **where, protocol=_ICMPV6, ports=types)
                 for types in (ERRORS, ECHO_REPLIES)
                 for where in ({"destination": prefix}, {"outgoing": interface})
             ),
             made(230, table=links.MAIN_TABLE, destination=prefix),
-            _rule(240, _DROP, destination=prefix),
+            _rule(240, table=DESTINATIONS, destination=prefix),
+            _rule(241, table=links.MAIN_TABLE, destination=prefix),
         ]

@@ -22,7 +22,7 @@ from agents.kernel.netlink import (
 )
 
 OWNER = 71
-"""The mark of what is this program's own (FRA_PROTOCOL, NDA_PROTOCOL); no routing daemon's."""
+"""The mark of what is this program's own: rules, routes, neighbours; no routing daemon's."""
 
 MAIN_TABLE = 254
 LOCAL_TABLE = 255
@@ -48,9 +48,10 @@ _PROXY = 8
 _PERMANENT = 0x80
 _PROTOCOL_STATIC = 4
 _SCOPE_UNIVERSE = 0
-UNICAST, LOCAL = 1, 2
-"""What a route does: to another host, to this one (RTN_*)."""
+UNICAST, LOCAL, BLACKHOLE, THROW = 1, 2, 6, 9
+"""What a route does: to another host, to this one, nowhere, on to the next rule (RTN_*)."""
 
+_DESTINATION, _SOURCE, _TABLE = 1, 2, 15
 _FAMILIES, _INET6_FLAGS = 26, 1
 _OWNER = 21
 _NEIGHBOUR_OWNER = 12
@@ -200,6 +201,58 @@ def remove_route(destination: IPv6Network, interface: int, *, table: int = MAIN_
     """Return the request that removes a route."""
     body = _route(destination, interface, table, None)
     return Request("delete route", _DELETE_ROUTE, 0, body, _GONE)
+
+
+def verdict(
+    table: int,
+    kind: int,
+    *,
+    source: IPv6Address | None = None,
+    destination: IPv6Address | None = None,
+) -> bytes:
+    """Return the body of a route that ends a lookup, or has it go on with the next rule.
+
+    It is for packets from and to these addresses, all if none is given, and marked OWNER's.
+    """
+    lengths = (128 if destination else 0, 128 if source else 0)
+    body = _ROUTE.pack(_AF_INET6, *lengths, 0, 0, OWNER, _SCOPE_UNIVERSE, kind, 0)
+    body += _u32(_TABLE, table)
+    if destination:
+        body += attribute(_DESTINATION, destination.packed)
+    if source:
+        body += attribute(_SOURCE, source.packed)
+    return body
+
+
+def add_verdict(body: bytes) -> Request:
+    """Return the request that adds a verdict()."""
+    return Request("add verdict", _NEW_ROUTE, _NEW, body, (errno.EEXIST,))
+
+
+def remove_verdict(body: bytes) -> Request:
+    """Return the request that removes a verdict()."""
+    return Request("delete verdict", _DELETE_ROUTE, 0, body, _GONE)
+
+
+def list_routes() -> Request:
+    """Return the request to dump; its replies are for owned_verdicts()."""
+    return Request("list routes", _GET_ROUTE, 0, _ROUTE.pack(_AF_INET6, *[0] * 8))
+
+
+def owned_verdicts(replies: Iterable[Reply]) -> list[bytes]:
+    """Return the bodies of the verdicts that this program, or one before it, has added."""
+    found = []
+    for reply in replies:
+        fields = _ROUTE.unpack_from(reply.body)
+        if fields[5] == OWNER and fields[7] in (BLACKHOLE, THROW):
+            given = dict(attributes(reply.body[_ROUTE.size :]))
+            ends = {
+                name: IPv6Address(given[kind])
+                for name, kind in (("source", _SOURCE), ("destination", _DESTINATION))
+                if kind in given
+            }
+            found.append(verdict(_U32.unpack(given[_TABLE])[0], fields[7], **ends))
+    return found
 
 
 def find_route(destination: IPv6Address, interface: int = 0) -> Request:

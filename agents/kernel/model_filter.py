@@ -37,10 +37,10 @@ class ModelFilter:
         source, on_link = packet.source, packet.source in self.access.prefix
         if incoming != self.access.interface:
             return not on_link  # 202, 203
-        if source in self.authorised:
-            return True  # 100
         if self._has_pinhole(source, packet.destination, packet):
             return False  # 102: the main table does not lead to this host.
+        if source in self.authorised:
+            return True  # 120, 121
         near = on_link or source in LINK_LOCAL
         heard = packet.visible_protocol, packet.destination_port
         if heard == (UDP, PANA_PORT):
@@ -55,11 +55,11 @@ class ModelFilter:
             return True
         source, destination = packet.source, packet.destination
         if incoming == self.access.interface:
-            # 101, 102, 199
+            # 102, 120, 122
             return source in self.authorised or self._has_pinhole(source, destination, packet)
         if source in self.access.prefix:
             return False  # 202
-        # 210, 211, 240
+        # 211, 240
         return (
             destination in self.authorised
             or self._has_pinhole(destination, source, packet)
@@ -72,7 +72,7 @@ class ModelFilter:
         `outgoing` is the interface that its sender has chosen, if any.
         """
         if self.access is None or packet.destination in self.authorised:
-            return True  # 210
+            return True  # 220
         near = packet.destination in self.access.prefix or outgoing == self.access.interface
         return not (near and _quotes(packet))  # 220, 230
 

@@ -85,6 +85,30 @@ def test_routes():
     assert (m["dst_len"], m.get_attr("RTA_DST")) == (128, str(HOME))
 
 
+def test_verdicts():
+    from pyroute2.netlink.rtnl.rtmsg import rtmsg
+
+    m = read(rtmsg, links.verdict(71, links.THROW, source=HOME))
+    assert (m["dst_len"], m["src_len"], m["type"], m["proto"]) == (0, 128, 9, 71)
+    found = [m.get_attr(f"RTA_{name}") for name in ("DST", "SRC", "TABLE")]
+    assert found == [None, str(HOME), 71]
+    m = read(rtmsg, links.verdict(72, links.BLACKHOLE, destination=HOME))
+    assert (m["dst_len"], m["src_len"], m["type"]) == (128, 0, 6)
+    assert m.get_attr("RTA_DST") == str(HOME)
+
+
+def test_verdicts_are_known_by_their_mark():
+    own = [
+        links.verdict(7101, links.BLACKHOLE),
+        links.verdict(7101, links.THROW, source=HOME),
+        links.verdict(7102, links.THROW, destination=HOME),
+    ]
+    others = own[0][:5] + b"\x04" + own[0][6:]
+    way = links.put_route(IPv6Network(HOME), 7).body
+    replies = [Reply(24, 1, body) for body in (others, *own, way)]
+    assert links.owned_verdicts(replies) == own
+
+
 def test_rules():
     from pyroute2.netlink.rtnl.fibmsg import fibmsg
 

@@ -58,10 +58,15 @@ class Network(Scene):
         self.server.run(f"ip -6 route add default via {ROUTER_CORE}")
         self.router.run("sysctl -qw net.ipv6.conf.all.forwarding=1")
         wait_until(lambda: self.node.pings(SERVER), "a ping passes")
-        self.rules = self.router.run("ip -6 rule")
+        self.rules, self.routes = self.router.run("ip -6 rule"), self.all_routes()
         self.sockets = self.router.inside(lambda: {port: listen(port) for port in PORTS})
         access = AccessLink("access", PREFIX)
         self.filter = self.router.inside(lambda: LinuxEnforcementPoint(access))
+
+    def all_routes(self) -> set[str]:
+        """Return the router's routes, but for those that the kernel makes for itself."""
+        routes = self.router.run("ip -6 route show table all").splitlines()
+        return {route for route in routes if "proto kernel" not in route}
 
     def reaches_router(self, port: int, source: str = NODE) -> bool:
         """Return whether a datagram from the node comes to the router's socket."""
@@ -130,6 +135,17 @@ def test_authorised_and_revoked(network: Network) -> None:
     network.filter.authorise(IPv6Address("2001:db8:a::77"))
     for _ in range(2):
         network.filter.revoke(IPv6Address(NODE))
+    assert passes(network) == (False, False, False)
+
+
+def test_the_rules_are_as_many_for_all_who_are_authorised(network: Network) -> None:
+    network.filter.close_access()
+    rules = network.router.run("ip -6 rule")
+    for number in range(2, 100):
+        network.filter.authorise(PREFIX[number])
+    assert network.router.run("ip -6 rule") == rules
+    assert passes(network) == (True, True, True)
+    network.filter.revoke(IPv6Address(NODE))
     assert passes(network) == (False, False, False)
 
 
@@ -207,6 +223,7 @@ def test_nothing_is_left(network: Network) -> None:
     network.filter.admit(IPv6Address(NODE), IPv6Address(SERVER), 500)
     network.filter.release()
     assert network.router.run("ip -6 rule") == network.rules
+    assert network.all_routes() == network.routes
     assert passes(network) == (True, True, True)
 
 
@@ -378,13 +395,15 @@ def test_what_a_killed_predecessor_left_goes(network: Network) -> None:
         predecessor.admit(IPv6Address(NODE), IPv6Address(SERVER), 500)
         predecessor.close()
     network.filter.close_access()
-    rules = network.router.run("ip -6 rule")
+    rules, routes = network.router.run("ip -6 rule"), network.all_routes()
     assert passes(network) == (False, False, False)
     assert through(network, 500) == (False, False)
     assert set(foreign.splitlines()[1:]) <= set(rules.splitlines())  # But the usual first one.
     network.filter.close_access()
     assert network.router.run("ip -6 rule") == rules
+    assert network.all_routes() == routes
     network.filter.authorise(IPv6Address(NODE))
     assert passes(network) == (True, True, True)
     network.filter.release()
     assert network.router.run("ip -6 rule") == foreign
+    assert network.all_routes() == network.routes
