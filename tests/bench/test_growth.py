@@ -1,16 +1,16 @@
 """No program does more for a mobile node because others are served: counted, not timed."""
 
 import json
+import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 
 import agents
-from agents.bench.growth import SCENES, Network, measure
-from testbed.cli import main
+from agents.bench.growth import SCENES, Network
+from testbed.base.places import PROJECT
 
 _FEW, _MANY, _EACH = 5, 50, 2
 _REST = 600.0
@@ -69,21 +69,20 @@ def test_no_function_runs_through_those_who_are_served(tmp_path, scene, afterwar
     assert not loops
 
 
-def test_the_costs_of_every_program_are_told():
-    told = CliRunner().invoke(main, ["bench", "--nodes", "2", "--json"])
+def test_costs_and_memory_of_all_programs_are_told():
+    command = (sys.executable, "-m", "testbed", "bench", "--nodes", "25", "--json")
+    told = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=True)
     found = json.loads(told.stdout)
-    actions = ["bootstrap", "refresh", "reauthenticate"]
-    assert [(f["approach"], f["action"]) for f in found] == [
-        (approach, action) for approach in SCENES for action in actions
+    assert [(f["approach"], f["nodes"], f["action"]) for f in found] == [
+        (approach, nodes, action)
+        for approach in SCENES
+        for nodes in (10, 25)
+        for action in ("bootstrap", "refresh", "reauthenticate")
     ]
-    for growth in found:
-        assert growth["nodes"] == 2
-        assert min(growth["seconds"].values()) > 0
-    programs = {"access_router", "home_agent", "home_network", "mobile_node"}
-    assert set(found[3]["seconds"]) == programs
-
-
-def test_what_a_mobile_node_needs_of_memory_is_told():
-    few, more = [g for g in measure([1, 30], ["pana-ikev1"]) if g.action == "bootstrap"]
-    assert few.memory is None
-    assert 1_000 < more.memory < 10_000_000
+    assert all(seconds > 0 for f in found for seconds in f["seconds"].values())
+    together, apart = found[0]["seconds"].keys(), found[6]["seconds"].keys()
+    assert together == {"access_router", "home_network", "mobile_node"}
+    assert apart == {*together, "home_agent"}
+    first, second = found[0]["memory"], found[3]["memory"]
+    assert first is None
+    assert 1_000 < second < 10_000_000
