@@ -6,6 +6,8 @@ import random
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import cache
+from typing import Any
 
 from agents.bootstrap.assignment import Assignment
 from agents.core.machine import Address, Event, PeerError
@@ -107,32 +109,36 @@ class PaaSession(Session[PaaState]):
         """Whether the PaC's packets may pass: it is authorised, or has only to confirm that."""
         return self.authorised or self.state is PaaState.WAIT_SUCC_PAN
 
-    def conditions(self) -> dict[str, Callable[[], bool]]:
+    @classmethod
+    @cache
+    def conditions(cls) -> dict[str, Callable[[Any], bool]]:
         """Return the conditions of the PAA's table by their names."""
         return {
             **super().conditions(),
-            "OPTIMIZED_INIT": lambda: self._optimized,
-            "Authorize": lambda: bool(self.authentication.msk),
-            "NONCE_AWAITED": self._awaits_nonce,
-            "error_message": lambda: self.dialect.reports_errors,
-            "LIFETIME_LEFT": self.has_lifetime_left,
-            "REQUEST_OUT": lambda: self.transactions.outstanding is not None,
+            "OPTIMIZED_INIT": lambda self: self._optimized,
+            "Authorize": lambda self: bool(self.authentication.msk),
+            "NONCE_AWAITED": cls._awaits_nonce,
+            "error_message": lambda self: self.dialect.reports_errors,
+            "LIFETIME_LEFT": cls.has_lifetime_left,
+            "REQUEST_OUT": lambda self: self.transactions.outstanding is not None,
         }
 
-    def actions(self) -> dict[str, Callable[[], object]]:
+    @classmethod
+    @cache
+    def actions(cls) -> dict[str, Callable[[Any], object]]:
         """Return the actions of the PAA's table by their names (RFC 5609 section 8.2)."""
         return {
             **super().actions(),
-            "Tx:PAR[S](PRF-Algorithm,Integrity-Algorithm)": self._send_start,
-            "Tx:PAR[S](EAP-Payload,PRF-Algorithm,Integrity-Algorithm)": self._send_start,
-            "Tx:PAR[](EAP-Payload,Nonce?)": self._send_eap,
-            "Tx:PAR[C](EAP-Payload?,Key-Id?)": self._send_result,
-            "Tx:PAN[]": self.answer,
-            "Tx:PNA[A]": self.answer,
-            "Authorised": self._authorise,
-            "Deauthorise": self._deauthorise,
-            "Lose": self._lose,
-            "Withdraw": self.transactions.withdraw,
+            "Tx:PAR[S](PRF-Algorithm,Integrity-Algorithm)": cls._send_start,
+            "Tx:PAR[S](EAP-Payload,PRF-Algorithm,Integrity-Algorithm)": cls._send_start,
+            "Tx:PAR[](EAP-Payload,Nonce?)": cls._send_eap,
+            "Tx:PAR[C](EAP-Payload?,Key-Id?)": cls._send_result,
+            "Tx:PAN[]": cls.answer,
+            "Tx:PNA[A]": cls.answer,
+            "Authorised": cls._authorise,
+            "Deauthorise": cls._deauthorise,
+            "Lose": cls._lose,
+            "Withdraw": lambda self: self.transactions.withdraw(),
         }
 
     # The AAA's calls.

@@ -6,6 +6,8 @@ import random
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cache
+from typing import Any
 
 from agents.bootstrap.assignment import Assignment
 from agents.core.machine import Address, Event, PeerError
@@ -70,34 +72,37 @@ class PacSession(Session[PacState]):
         self._moving = False
         self._last_heard = 0.0
 
-    def conditions(self) -> dict[str, Callable[[], bool]]:
+    @classmethod
+    @cache
+    def conditions(cls) -> dict[str, Callable[[Any], bool]]:
         """Return the conditions of the PaC's table by their names."""
         return {
             **super().conditions(),
-            "started": lambda: self._started,
-            "eap_piggyback": lambda: self.config.piggyback,
-            "eap_renewable": lambda: self.config.renew_eap is not None,
-            "PAR_SEEN": lambda: self._par_seen,
-            "PAR.RESULT_CODE==PANA_SUCCESS": self._is_success,
-            "update_message": lambda: self.dialect.update_kind is Kind.UPDATE,
+            "started": lambda self: self._started,
+            "eap_piggyback": lambda self: self.config.piggyback,
+            "eap_renewable": lambda self: self.config.renew_eap is not None,
+            "PAR_SEEN": lambda self: self._par_seen,
+            "PAR.RESULT_CODE==PANA_SUCCESS": cls._is_success,
+            "update_message": lambda self: self.dialect.update_kind is Kind.UPDATE,
         }
 
-    def actions(self) -> dict[str, Callable[[], object]]:
+    @classmethod
+    @cache
+    def actions(cls) -> dict[str, Callable[[Any], object]]:
         """Return the actions of the PaC's table by their names (RFC 5609 section 7.2)."""
-        request = self.transactions.request
         return {
             **super().actions(),
-            "Tx:PCI[]": self._send_initiation,
-            "Tx:PAN[S](PRF-Algorithm,Integrity-Algorithm)": self._answer_start,
-            "Tx:PAN[S](EAP-Payload,PRF-Algorithm,Integrity-Algorithm)": self._answer_start,
-            "Tx:PAN[](Nonce?)": lambda: self.answer(*self.nonce()),
-            "Tx:PAN[](EAP-Payload,Nonce?)": lambda: self.answer(*self._eap_avp(), *self.nonce()),
-            "Tx:PAR[](EAP-Payload)": lambda: request(Kind.AUTH, *self._eap_avp()),
-            "Tx:PAN[C](Key-Id?)": self._answer_result,
-            "Tx:PNR[A]": lambda: request(Kind.REAUTH),
-            "Tx:PUR[]": self._send_update,
-            "RtxTimerStart(PAN[S]?)": self._repeat_start,
-            "Authorize": self._authorise,
+            "Tx:PCI[]": cls._send_initiation,
+            "Tx:PAN[S](PRF-Algorithm,Integrity-Algorithm)": cls._answer_start,
+            "Tx:PAN[S](EAP-Payload,PRF-Algorithm,Integrity-Algorithm)": cls._answer_start,
+            "Tx:PAN[](Nonce?)": lambda self: self.answer(*self.nonce()),
+            "Tx:PAN[](EAP-Payload,Nonce?)": cls._answer_eap,
+            "Tx:PAR[](EAP-Payload)": cls._send_eap,
+            "Tx:PAN[C](Key-Id?)": cls._answer_result,
+            "Tx:PNR[A]": lambda self: self.transactions.request(Kind.REAUTH),
+            "Tx:PUR[]": cls._send_update,
+            "RtxTimerStart(PAN[S]?)": cls._repeat_start,
+            "Authorize": cls._authorise,
         }
 
     # The owner's calls.
@@ -122,6 +127,12 @@ class PacSession(Session[PacState]):
         return self.fire(Trigger.TERMINATE, now)
 
     # Sending.
+
+    def _answer_eap(self) -> None:
+        self.answer(*self._eap_avp(), *self.nonce())
+
+    def _send_eap(self) -> None:
+        self.transactions.request(Kind.AUTH, *self._eap_avp())
 
     def _send_initiation(self) -> None:
         self._started = True

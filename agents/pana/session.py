@@ -7,8 +7,9 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from math import isinf
-from typing import ClassVar, Generic
+from typing import Any, ClassVar, Generic
 
 from agents.core.machine import Event, PeerError
 from agents.pana.authentication import NONCE_LENGTH, Authentication, Start
@@ -68,7 +69,7 @@ class Session(ABC, Generic[S]):
         self.termination = TerminationCause.ADMINISTRATIVE
         self.error: RefusedError | None = None
         self.cause = ""
-        self.runner = Runner(table, initial, self.conditions(), self.actions())
+        self.runner = Runner(table, initial, self, self.conditions(), self.actions())
 
     @property
     def state(self) -> S:
@@ -92,38 +93,40 @@ class Session(ABC, Generic[S]):
 
     # What the tables name.
 
-    def conditions(self) -> dict[str, Callable[[], bool]]:
+    @classmethod
+    @cache
+    def conditions(cls) -> dict[str, Callable[[Any], bool]]:
         """Return the conditions of both tables by their names."""
-        transactions = self.transactions
         return {
-            "exist_avp(EAP-Payload)": lambda: self.message.has(AvpName.EAP_PAYLOAD),
-            "key_available": lambda: transactions.sa is not None,
-            "PER_FATAL": self._is_fatal,
-            "RTX_COUNTER<RTX_MAX_NUM": lambda: transactions.retransmissions_left,
+            "exist_avp(EAP-Payload)": lambda self: self.message.has(AvpName.EAP_PAYLOAD),
+            "key_available": lambda self: self.transactions.sa is not None,
+            "PER_FATAL": cls._is_fatal,
+            "RTX_COUNTER<RTX_MAX_NUM": lambda self: self.transactions.retransmissions_left,
         }
 
-    def actions(self) -> dict[str, Callable[[], object]]:
+    @classmethod
+    @cache
+    def actions(cls) -> dict[str, Callable[[Any], object]]:
         """Return the actions of both tables by their names (RFC 5609 section 6.1)."""
-        transactions = self.transactions
         return {
-            "Tx:PNR[P]": lambda: transactions.request(Kind.PING),
-            "Tx:PTR[]": self._send_termination,
-            "Tx:PER[]": self._send_error,
-            "Tx:PNA[P]": self.answer,
-            "Tx:PTA[]": self.answer,
-            "Tx:PUA[]": self.answer,
-            "Tx:PEA[]": self._answer_error,
-            "EAP_Restart": self.restart_eap,
-            "TxEAP": self.pass_to_eap,
-            "RtxTimerStart": self.start_timer,
-            "RtxTimerStop": transactions.stop_timer,
-            "Retransmit": transactions.retransmit,
-            "NONCE_SENT=Unset": self.begin_authentication,
-            "SessionTimerReStart(FAILED_SESS_TIMEOUT)": self._start_deadline,
-            "SessionTimerReStart(LIFETIME_SESS_TIMEOUT)": self._start_lifetime,
-            "SessionTimerStop": self._stop_session_timer,
-            "Alive": self.alive,
-            "Disconnect": self._disconnect,
+            "Tx:PNR[P]": lambda self: self.transactions.request(Kind.PING),
+            "Tx:PTR[]": cls._send_termination,
+            "Tx:PER[]": cls._send_error,
+            "Tx:PNA[P]": cls.answer,
+            "Tx:PTA[]": cls.answer,
+            "Tx:PUA[]": cls.answer,
+            "Tx:PEA[]": cls._answer_error,
+            "EAP_Restart": cls.restart_eap,
+            "TxEAP": cls.pass_to_eap,
+            "RtxTimerStart": cls.start_timer,
+            "RtxTimerStop": lambda self: self.transactions.stop_timer(),
+            "Retransmit": lambda self: self.transactions.retransmit(),
+            "NONCE_SENT=Unset": cls.begin_authentication,
+            "SessionTimerReStart(FAILED_SESS_TIMEOUT)": cls._start_deadline,
+            "SessionTimerReStart(LIFETIME_SESS_TIMEOUT)": cls._start_lifetime,
+            "SessionTimerStop": cls._stop_session_timer,
+            "Alive": cls.alive,
+            "Disconnect": cls._disconnect,
         }
 
     @abstractmethod

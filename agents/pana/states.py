@@ -11,6 +11,7 @@ from typing import Generic, TypeVar
 from agents.pana.wire import Kind
 
 S = TypeVar("S", bound=Enum)
+T = TypeVar("T")
 
 
 class Trigger(StrEnum):
@@ -96,17 +97,23 @@ class Transition(Generic[S]):
 Table = tuple[Transition[S], ...]
 
 
-class Runner(Generic[S]):
-    """Runs a table: at most one row per trigger, triggers raised by actions after the move."""
+class Runner(Generic[S, T]):
+    """Runs a table: at most one row per trigger, triggers raised by actions after the move.
+
+    Conditions and actions are the same functions for all machines of a kind, each of which is given
+    as their `subject`.
+    """
 
     def __init__(
         self,
         table: Table[S],
         state: S,
-        conditions: Mapping[str, Callable[[], bool]],
-        actions: Mapping[str, Callable[[], object]],
+        subject: T,
+        conditions: Mapping[str, Callable[[T], bool]],
+        actions: Mapping[str, Callable[[T], object]],
     ) -> None:
         self.state = state
+        self._subject = subject
         self._table = table
         self._conditions = conditions
         self._actions = actions
@@ -114,7 +121,7 @@ class Runner(Generic[S]):
 
     def _holds(self, condition: str) -> bool:
         wanted = not condition.startswith("!")
-        return self._conditions[condition.removeprefix("!")]() is wanted
+        return self._conditions[condition.removeprefix("!")](self._subject) is wanted
 
     def find(self, trigger: Trigger) -> Transition[S] | None:
         """Return the row that the trigger would run now, None if the table has none."""
@@ -144,7 +151,7 @@ class Runner(Generic[S]):
 
     def _take(self, row: Transition[S]) -> None:
         for action in row.actions:
-            self._actions[action]()
+            self._actions[action](self._subject)
         if row.to is not None:
             self.state = row.to
 
