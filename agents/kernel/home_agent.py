@@ -8,6 +8,8 @@ import zlib
 from dataclasses import dataclass
 from ipaddress import IPv6Address, IPv6Network
 
+from agents.core.index import Index
+from agents.ike.esp import EspPair
 from agents.kernel import links, xfrm
 from agents.kernel.associations import REQID
 from agents.kernel.mobility import ACKNOWLEDGEMENT, UPDATE, MobilityKernel, carrying, set_sysctl
@@ -35,11 +37,18 @@ class LinuxHomeAgent(MobilityKernel):
     """A home agent at `address` for the prefix on `interface` (port.HomeAgentKernel).
 
     The kernel has one tunnel for a pair of ends: home addresses that share a care-of address share
-    it. Its name tells the home agent and the care-of address.
+    it. Its name tells the home agent and the care-of address. Unless it is `shared` with programs
+    that make SAs too, forget() knows them all, and need not go through all that the kernel has.
     """
 
-    def __init__(self, address: IPv6Address, interface: str, *, reqid: int = REQID) -> None:
+    def __init__(
+        self, address: IPv6Address, interface: str, *, reqid: int = REQID, shared: bool = True
+    ) -> None:
         super().__init__(reqid=reqid)
+        self._shared = shared
+        self._sas = Index[tuple[IPv6Address, int], IPv6Address]()
+        """SAs that were installed here, by destination and SPI, of each home address."""
+
         self._address = address
         self._interface = interface
         self._index = socket.if_nametoindex(interface)
@@ -126,9 +135,28 @@ class LinuxHomeAgent(MobilityKernel):
     def _find(self, address: IPv6Address, interface: int = 0) -> links.Route:
         return links.decode_route(self._route.query(links.find_route(address, interface)))
 
+    def install(self, pair: EspPair) -> None:
+        """Install both directions of `pair`; an SA with the same SPI is replaced."""
+        for sa in (pair.inbound, pair.outbound):
+            home = sa.destination if sa.source == self._address else sa.source
+            self._sas.put((sa.destination, sa.spi), home)
+        super().install(pair)
+
+    def uninstall(self, pair: EspPair) -> None:
+        """Remove both directions of `pair`."""
+        super().uninstall(pair)
+        for sa in (pair.inbound, pair.outbound):
+            self._sas.put((sa.destination, sa.spi), None)
+
     def forget(self, home_address: IPv6Address) -> None:
         """Remove the SAs of the home address."""
-        self._xfrm.transact(self._removals(self._with(IPv6Network(home_address))))
+        own = self._sas.at(home_address)
+        requests = [xfrm.remove_esp(*sa) for sa in own]
+        if self._shared:
+            requests += self._removals(self._with(IPv6Network(home_address)))
+        self._xfrm.transact(requests)
+        for sa in own:
+            self._sas.put(sa, None)
 
     def _way(self, home: IPv6Address, care_of: IPv6Address) -> tuple[MobilityState, Policy]:
         extension = Extension.ROUTING_TYPE_2

@@ -163,7 +163,8 @@ class ModelHomeAgent(ModelSecurityAssociations):
     def forget(self, home_address: IPv6Address) -> None:
         """Remove the SAs of the home address."""
         self._record("forget", home_address)
-        self.kernel.sad.sweep({self.address, home_address}.issuperset)
+        ends = self.address, home_address
+        self.kernel.sad.clear(ends, ends[::-1])
 
     def reach(self, home_address: IPv6Address, care_of: IPv6Address) -> None:
         """Send Binding Acknowledgements for `home_address` to `care_of` (routing header)."""

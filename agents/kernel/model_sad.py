@@ -94,7 +94,11 @@ class Sad:
 
     def sweep(self, chosen: Callable[[Ends], bool]) -> None:
         """Remove the SAs between these ends, those that are only asked for too."""
-        for ends in filter(chosen, (*self._between, *self._acquiring)):
+        self.clear(*filter(chosen, (*self._between, *self._acquiring)))
+
+    def clear(self, *several: Ends) -> None:
+        """Remove the SAs from one end to the other, those that are only asked for too."""
+        for ends in several:
             self._acquiring.pop(ends, None)
             for key in tuple(self._between.get(ends, ())):
                 self.remove(*key)

@@ -5,14 +5,18 @@ mip6lab exec --lab uml -- .venv/bin/pytest tests/lab/test_home_agent_doors.py
 
 from __future__ import annotations
 
+import re
 import socket
 from collections.abc import Iterator
+from dataclasses import replace
 from ipaddress import IPv6Address
 
 import pytest
 from scapy.layers.inet import UDP
 from scapy.layers.inet6 import HAO, MIP6MH_BU, IPv6, IPv6ExtHdrDestOpt, MIP6OptAltCoA, PadN
 
+from agents.ike.esp import EspPair
+from agents.kernel.associations import LinuxSecurityAssociations
 from agents.kernel.home_agent import LinuxHomeAgent
 from tests.lab.mobility_host import pair
 from tests.lab.mobility_network import (
@@ -219,6 +223,31 @@ def test_a_restarted_home_agent_begins_with_nothing_of_the_one_that_was_killed(
             kernel.release()
 
     network.ha.inside(work)
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_what_others_have_installed_is_looked_for_if_there_are_others(
+    host: Host, shared: bool
+) -> None:
+    host.run("ip link add home type veth peer name other")
+    own, neighbours = pair(at_agent=True), pair(IPv6Address(ANOTHER), at_agent=True)
+    others = EspPair(replace(own.inbound, spi=0x9000), replace(own.outbound, spi=0x9001))
+    left = (neighbours,) if shared else (neighbours, others)
+
+    def work() -> None:
+        agent = IPv6Address(HOME_AGENT)
+        with LinuxHomeAgent(agent, "home", shared=shared) as kernel:
+            kernel.install(own)
+            kernel.install(neighbours)
+            with LinuxSecurityAssociations() as another:
+                another.install(others)
+            for _ in range(2):
+                kernel.forget(IPv6Address(HOME_ADDRESS))
+        states = re.findall(r"proto esp spi (0x\w+)", host.run("ip xfrm state"))
+        spis = {sa.spi for found in left for sa in (found.inbound, found.outbound)}
+        assert {int(spi, 16) for spi in states} == spis
+
+    host.inside(work)
 
 
 def test_home_addresses_share_the_tunnel_to_a_care_of_address(host: Host) -> None:

@@ -44,7 +44,7 @@ def local_kernel(configuration: AccessRouterConfiguration) -> LinuxHomeAgent | N
     if configuration.local is None:
         return None
     settings = configuration.local.home_agent
-    return LinuxHomeAgent(IPv6Address(settings.address), settings.interface)
+    return LinuxHomeAgent(IPv6Address(settings.address), settings.interface, shared=False)
 
 
 def main() -> None:

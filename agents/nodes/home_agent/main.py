@@ -20,7 +20,7 @@ async def serve(configuration: HomeAgentConfiguration, stop: asyncio.Event) -> N
     """Run the home agent until `stop` is set."""
     log = EventLog(configuration.host, "role")
     settings = configuration.home_agent
-    kernel = LinuxHomeAgent(IPv6Address(settings.address), settings.interface)
+    kernel = LinuxHomeAgent(IPv6Address(settings.address), settings.interface, shared=False)
     host = LinuxHost(TlsFiles.of(configuration.diameter_tls))
     node = HomeAgentNode(
         configuration,

@@ -31,8 +31,9 @@ async def serve(configuration: HomeNetworkConfiguration, stop: asyncio.Event) ->
     kernel = launched = None
     if settings:
         address = IPv6Address(settings.address)
-        kernel = LinuxHomeAgent(address, settings.interface)
-        if configuration.launch == "script":
+        script = configuration.launch == "script"
+        kernel = LinuxHomeAgent(address, settings.interface, shared=script)
+        if script:
             ike = configuration.ikev1 or Ikev1Settings()
             launched = LaunchedIke(configuration.work, ike, configuration.host, address)
     node = HomeNetwork(
