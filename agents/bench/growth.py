@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from ipaddress import IPv6Address
 from pathlib import Path
@@ -35,8 +36,8 @@ T = TypeVar("T")
 Spent: TypeAlias = defaultdict[str, float]
 """Seconds of CPU time by program."""
 
-_SAMPLES = 50
-"""The last mobile nodes of a size are measured, so many at most."""
+_FEW, _SAMPLES = 10, 50
+"""Mobile nodes: those in a small network, and those that are measured then, in either in turn."""
 
 _AFTERWARDS = ("refresh", "reauthenticate")
 """What those do then."""
@@ -68,14 +69,16 @@ SCENES: Mapping[str, Mapping[str, object]] = {
 class Growth:
     """What was done for the last of so many mobile nodes, and what that has cost.
 
-    `seconds` are medians of CPU time by program, `memory` what the process has grown by since the
-    size before, in octets for each mobile node; None for the first size.
+    `seconds` are medians of CPU time by program, `times` how many times that is what a network of a
+    few mobile nodes has taken meanwhile. `memory` is what the process has grown by since the size
+    before, in octets for each mobile node; None for the first size.
     """
 
     approach: str
     action: str
     nodes: int
     seconds: dict[str, float]
+    times: dict[str, float]
     memory: float | None
 
     def as_json(self) -> dict[str, object]:
@@ -213,27 +216,43 @@ def _subscribe(path: Path, nodes: int) -> None:
 def measure(sizes: Sequence[int], names: Iterable[str] = SCENES) -> Iterator[Growth]:
     """Serve more and more mobile nodes; yield what the last of each size cost as it is known."""
     for name in names:
-        with tempfile.TemporaryDirectory(prefix="mip6lab-bench-") as folder:
-            network = Network(name, Path(folder), sizes[-1], SCENES[name])
+        with _network(name, sizes[-1]) as network:
             yield from _measure(network, name, sizes)
+
+
+@contextmanager
+def _network(name: str, nodes: int) -> Iterator[Network]:
+    with tempfile.TemporaryDirectory(prefix="mip6lab-bench-") as folder:
+        yield Network(name, Path(folder), nodes, SCENES[name])
 
 
 def _measure(network: Network, name: str, sizes: Sequence[int]) -> Iterator[Growth]:
     before = None
     for size in sizes:
-        first, found = network.served, []
+        first = network.served
         while network.served < size - _SAMPLES:
             network.serve()
-        while network.served < size:
-            found.append(network.serve(_AFTERWARDS))
-        octets = _resident()
-        memory = None if before is None else (octets - before) / (size - first)
-        before = octets
-        for action in found[0]:
-            spent = [costs[action] for costs in found]
-            programs = sorted({program for one in spent for program in one})
-            seconds = {p: statistics.median(one[p] for one in spent) for p in programs}
-            yield Growth(name, action, size, seconds, memory)
+        octets, grown = _resident(), network.served - first
+        memory = None if before is None or not grown else (octets - before) / grown
+        small, large = [], []
+        with _network(name, _FEW + _SAMPLES) as few:
+            while few.served < _FEW:
+                few.serve()
+            while network.served < size:
+                large.append(network.serve(_AFTERWARDS))
+                small.append(few.serve(_AFTERWARDS))
+        before = _resident()
+        for action in large[0]:
+            seconds, usual = _medians(large, action), _medians(small, action)
+            times = {p: s / usual[p] for p, s in seconds.items() if usual.get(p)}
+            yield Growth(name, action, size, seconds, times, memory)
+
+
+def _medians(costs: Sequence[Mapping[str, Spent]], action: str) -> dict[str, float]:
+    """Return the median of what an action has cost each program."""
+    spent = [cost[action] for cost in costs]
+    programs = sorted({program for one in spent for program in one})
+    return {p: statistics.median(one[p] for one in spent) for p in programs}
 
 
 def _resident() -> int:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
 import click
 
 from testbed.cli.options import json_option
 from testbed.cli.terminal import open_console
+
+if TYPE_CHECKING:
+    from agents.bench.growth import Growth
 
 
 @click.command()
@@ -66,12 +70,18 @@ def _growth(nodes: int, *, as_json: bool) -> None:
         return
     programs = sorted({name for growth in found for name in growth.seconds})
     table = Table(box=None, pad_edge=False)
-    table.add_column("ms of CPU for the last", no_wrap=True)
+    table.add_column("ms of CPU (times that of few)", no_wrap=True)
     for heading in ("served", *(p.replace("_", " ") for p in programs), "kB each"):
-        table.add_column(heading, justify="right")
+        table.add_column(heading, justify="right", no_wrap=True)
     for growth in found:
-        times = (growth.seconds.get(program) for program in programs)
-        shown = ("" if t is None else f"{t * 1000:.3f}" for t in times)
+        shown = (_with_ratio(growth, program) for program in programs)
         memory = "" if growth.memory is None else f"{growth.memory / 1000:.1f}"
         table.add_row(f"{growth.approach}, {growth.action}", str(growth.nodes), *shown, memory)
     console.print(table)
+
+
+def _with_ratio(growth: Growth, program: str) -> str:
+    if program not in growth.seconds:
+        return ""
+    shown = f"{growth.seconds[program] * 1000:.2f}"
+    return f"{shown} ({growth.times[program]:.2f})" if program in growth.times else shown
