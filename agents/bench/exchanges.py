@@ -119,7 +119,7 @@ def benchmarks(folder: Path) -> Iterator[tuple[str, Callable[[], None]]]:
 
 @contextmanager
 def _folder() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="mip6lab-bench-") as name:
+    with tempfile.TemporaryDirectory(prefix="bench-mip6lab-") as name:
         yield Path(name)
 
 

@@ -222,7 +222,7 @@ def measure(sizes: Sequence[int], names: Iterable[str] = SCENES) -> Iterator[Gro
 
 @contextmanager
 def _network(name: str, nodes: int) -> Iterator[Network]:
-    with tempfile.TemporaryDirectory(prefix="mip6lab-bench-") as folder:
+    with tempfile.TemporaryDirectory(prefix="bench-mip6lab-") as folder:
         yield Network(name, Path(folder), nodes, SCENES[name])
 
 
