@@ -23,7 +23,9 @@ try sch_htb tc qdisc add dev lo root handle 1: htb
 tc qdisc del dev lo root 2>/dev/null
 try sch_netem tc qdisc add dev lo root netem delay 1ms
 try ip6_tunnel ip link add name tunnel0 type ip6tnl local 2001:db8::1 remote 2001:db8::2
-try policy_routing ip -6 rule add from 2001:db8::1 lookup 100
+# A route by source too: CONFIG_IPV6_SUBTREES.
+try policy_routing sh -ec 'ip -6 rule add from 2001:db8::1 lookup 100
+    ip -6 route add throw default from 2001:db8::1 table 100'
 try xfrm_user ip xfrm policy add src 2001:db8::1/128 dst 2001:db8::2/128 dir out
 # shellcheck disable=SC2086  # The words are meant to be split.
 try esp6 ip xfrm state add $from $esp \
