@@ -13,6 +13,7 @@ import msgspec
 
 from agents.core.configuration import Configuration
 from agents.core.eventlog import EventLog
+from agents.core.patience import patient
 from agents.core.unicast import home_agent_address
 from agents.daemons.daemon import (
     Daemon,
@@ -114,7 +115,7 @@ def kea_configuration(configuration: DhcpServerConfiguration) -> dict[str, Any]:
 
 async def serve(configuration: DhcpServerConfiguration, stop: asyncio.Event) -> None:
     """Run Kea until `stop` is set."""
-    work, deadline = Path(configuration.work), configuration.start_deadline
+    work, deadline = Path(configuration.work), patient(configuration.start_deadline)
     settings = work / "kea-dhcp6.json"
     settings.write_text(json.dumps(kea_configuration(configuration), indent=1), encoding="utf-8")
     addresses = [await link_local_address(configuration.interface, deadline)]

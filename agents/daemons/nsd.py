@@ -12,6 +12,7 @@ import msgspec
 
 from agents.core.configuration import Configuration
 from agents.core.eventlog import EventLog
+from agents.core.patience import patient
 from agents.core.unicast import home_agent_address
 from agents.daemons.daemon import (
     Daemon,
@@ -107,7 +108,7 @@ def nsd_configuration(configuration: DnsServerConfiguration) -> str:
 
 async def serve(configuration: DnsServerConfiguration, stop: asyncio.Event) -> None:
     """Run NSD until `stop` is set."""
-    work, deadline = Path(configuration.work), configuration.start_deadline
+    work, deadline = Path(configuration.work), patient(configuration.start_deadline)
     address = IPv6Address(configuration.address)
     settings = work / "nsd.conf"
     settings.write_text(nsd_configuration(configuration), encoding="utf-8")

@@ -21,11 +21,13 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
+from agents.core.patience import SLOWNESS, patient
 from testbed.experiment.spec import PlannedRun, Spec
 from testbed.results.folder import make_run_folder, missing_runs, run_folder
 from testbed.results.manifest import kernel
 from testbed.run import image
 from testbed.run.namespaces import fork, isolate
+from testbed.run.speed import slowness
 from testbed.run.worker import Worker
 
 _MARGIN = 120.0  # What a run may take besides its bootstrap before it is ended.
@@ -81,7 +83,7 @@ def _carry_out(results: Path, spec: Spec, planned: PlannedRun) -> Iterator[dict[
     os.close(writer)
     result = None
     try:
-        for text in _lines(output, there.variants[planned.variant].timeout + _MARGIN):
+        for text in _lines(output, patient(there.variants[planned.variant].timeout + _MARGIN)):
             line = json.loads(text)
             if "result" in line:
                 result = line["result"]
@@ -136,6 +138,7 @@ def execute(results: Path) -> Iterator[dict[str, Any]]:
 
 def main() -> None:
     """Carry out a session and print its lines."""
+    os.environ[SLOWNESS] = f"{slowness():g}"
     for line in execute(Path(sys.argv[1])):
         emit(**line)
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from agents.approaches import Program
+from agents.core.patience import patient
 from testbed.experiment.spec import PlannedRun, Spec
 from testbed.experiment.steps import TRAFFIC_INTERVAL, Expectation, Step
 from testbed.results.folder import run_folder
@@ -139,6 +140,7 @@ class Worker:
 
     def _events(self, events: Events, seconds: float, waiting_for: str) -> Iterator[dict[str, Any]]:
         """Yield events until the caller has enough; RunError at the deadline."""
+        seconds = patient(seconds)
         deadline = time.monotonic() + seconds
         while (now := time.monotonic()) < deadline:
             event = events.next(min(deadline, now + 0.5))
@@ -235,7 +237,7 @@ class Worker:
     @staticmethod
     def _reach(echo: Echo, home_address: IPv6Address) -> None:
         """Send echo requests from the correspondent node until the mobile node answers."""
-        deadline = time.monotonic() + _REACHABLE_DEADLINE
+        deadline = time.monotonic() + patient(_REACHABLE_DEADLINE)
         while time.monotonic() < deadline:
             echo.send(home_address)
             if echo.receive(_PROBE_INTERVAL) is not None:

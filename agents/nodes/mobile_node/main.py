@@ -8,6 +8,7 @@ from ipaddress import IPv6Address
 from pathlib import Path
 
 from agents.core.eventlog import EventLog
+from agents.core.patience import patient
 from agents.ikev2.config import Credentials
 from agents.kernel.mobile_node import LinuxMobileNode
 from agents.nodes.ike_daemon.credentials import read_credentials
@@ -30,7 +31,7 @@ async def serve(configuration: MobileNodeConfiguration, stop: asyncio.Event) -> 
     try:
         care_of = await care_of_address(
             configuration.interface,
-            _CARE_OF_DEADLINE,
+            patient(_CARE_OF_DEADLINE),
             configuration.first_peer,
             lambda reason: log.write("NoAddressYet", reason=reason),
         )
