@@ -93,6 +93,6 @@ def shell(topology: str, lab: str) -> None:
 @click.command()
 def clean() -> None:
     """Remove what killed labs left: temporary folders of this user. Results stay."""
-    from testbed.lab import uml_host
+    from testbed.lab import host
 
-    click.echo(f"removed {uml_host.sweep()} temporary folders of killed labs")
+    click.echo(f"removed {host.sweep()} temporary folders of killed labs")

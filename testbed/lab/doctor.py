@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from testbed.base.places import how_to_install
-from testbed.lab import uml_host
+from testbed.lab import host, uml_host
 from testbed.lab.job import SYSTEM_PATH, LabError
 from testbed.lab.native import isolated
 
@@ -130,9 +130,9 @@ def _find(feature: Feature, kernel: dict[str, str]) -> Finding:
             here, how = _room()
             remedy = "set TMPDIR to a folder with room that is not mounted noexec"
         case "uml_files":
-            most = uml_host.open_files()
-            here, how = most >= uml_host.LEAST_FILES, f"{most} at most"
-            remedy = f"allow {uml_host.LEAST_FILES} open files: ulimit -n, limits.conf(5)"
+            most = host.open_files()
+            here, how = most >= host.LEAST_FILES, f"{most} at most"
+            remedy = f"allow {host.LEAST_FILES} open files: ulimit -n, limits.conf(5)"
         case "uml_cpu":
             here, how = _compiler()
             remedy = how_to_install(PACKAGES["uml_cpu"])

@@ -1,7 +1,8 @@
 #!/bin/sh
-# Process 1 of the user-mode kernel, on the host's file system: prepares the place, runs the job,
+# Process 1 of a lab's own kernel, on the host's file system: prepares the place, runs the job,
 # writes its exit status, powers off. The kernel hands `job=FOLDER` on in the environment; in the
-# folder are `run` (the job) and, for a job on a terminal, `terminal` (its rows and columns).
+# folder are `run` (the job), `modules` (a link to a folder with one for the kernel's release) and,
+# for a job on a terminal, `terminal` (its device, rows and columns).
 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 export PATH
 
@@ -14,8 +15,9 @@ mount -t devpts -o ptmxmode=666 devpts /dev/pts
 mount -t tmpfs tmpfs /dev/shm
 ln -sf /proc/self/fd /dev/fd
 
-# The modules are the package's own; the caller may not be able to write to /lib/modules.
-ln -s "/usr/lib/uml/modules/$(uname -r)" /run/modules/lib/modules/
+# The modules are the kernel's own; the caller may not be able to write to /lib/modules.
+# shellcheck disable=SC2154  # The kernel's command line sets job.
+ln -s "$job/modules/$(uname -r)" /run/modules/lib/modules/
 printf '#!/bin/sh\nexec modprobe -d /run/modules "$@"\n' >/run/modules/modprobe
 chmod 755 /run/modules/modprobe
 echo /run/modules/modprobe >/proc/sys/kernel/modprobe
@@ -27,11 +29,12 @@ modprobe -d /run/modules -a \
 ip link set lo up
 ulimit -n 65536
 
-# shellcheck disable=SC2154  # The kernel's command line sets it.
 if [ -e "$job/terminal" ]; then
-    read -r rows columns <"$job/terminal"
-    stty -F /dev/tty0 sane rows "$rows" columns "$columns"
-    setsid -c -w sh "$job/run" </dev/tty0 >/dev/tty0 2>&1
+    read -r device rows columns <"$job/terminal"
+    # A console that nobody holds open forgets its size.
+    # shellcheck disable=SC2016  # The inner shell expands it.
+    setsid -c -w sh -c 'stty sane rows "$1" columns "$2"; exec sh "$0/run"' \
+        "$job" "$rows" "$columns" <"$device" >"$device" 2>&1
 else
     sh "$job/run" </dev/null
 fi

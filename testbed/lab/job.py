@@ -10,7 +10,11 @@ SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 # Folders that a lab covers with its own: nothing of the caller's can be reached below them.
 COVERED = ("/dev", "/proc", "/run", "/sys")
 INSIDE = "MIP6LAB_INSIDE"
-KEPT = ("CI", "COLUMNS", "FORCE_COLOR", "NO_COLOR", "PYTHONDONTWRITEBYTECODE", "TERM")
+EMULATED = "MIP6LAB_EMULATED"
+KEPT = (
+    *("CI", "COLUMNS", "FORCE_COLOR", "NO_COLOR", "PYTHONDONTWRITEBYTECODE", "TERM"),
+    EMULATED,  # The native lab in one that is emulated is so too.
+)
 
 
 class LabError(Exception):
@@ -42,7 +46,12 @@ class Lab(Protocol):
 
     @property
     def name(self) -> str:
-        """`native` or `uml`."""
+        """`native`, `uml` or `vm`."""
+        ...
+
+    @property
+    def emulated(self) -> bool:
+        """Whether its processor is emulated, so that all that takes time takes another time."""
         ...
 
     def start(
@@ -78,6 +87,11 @@ class Lab(Protocol):
 def inside() -> str | None:
     """Return the name of the lab that this process runs in, if any."""
     return os.environ.get(INSIDE)
+
+
+def is_emulated() -> bool:
+    """Whether this process runs in a lab with an emulated processor."""
+    return bool(os.environ.get(EMULATED))
 
 
 def job_environment(lab: str, extra: Mapping[str, str] | None) -> dict[str, str]:

@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
-from testbed.lab.job import LabError, check_reachable, job_environment
+from testbed.lab.job import LabError, check_reachable, is_emulated, job_environment
 
 KILL_TIME = 5.0  # s for all processes of a lab to end once they are killed
 ENTER = Path(__file__).with_name("enter.sh")
@@ -69,6 +69,11 @@ class NativeLab:
     """Hosts on this kernel. Needs root."""
 
     name = "native"
+
+    @property
+    def emulated(self) -> bool:
+        """Whether this kernel's processor is emulated, as within the vm lab."""
+        return is_emulated()
 
     def start(
         self,
