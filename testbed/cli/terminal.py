@@ -52,9 +52,11 @@ def choose_lab(name: str, needs: Iterable[str] | None = None, at_once: int = 1) 
     from testbed.lab.caller import become, caller
     from testbed.lab.choice import KERNEL_FEATURES, choose
 
-    place, why = choose(name, KERNEL_FEATURES if needs is None else needs, at_once)
+    def give_up_root() -> None:
+        if user := caller(places.PROJECT):
+            become(user)
+
+    wanted = KERNEL_FEATURES if needs is None else needs
+    place, why = choose(name, wanted, at_once, give_up_root)
     click.echo(why, err=True)
-    user = caller(places.PROJECT)
-    if user and place.name != "native":
-        become(user)
     return place

@@ -1,26 +1,34 @@
 """Which lab to take, and why."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
+from testbed.lab import vm, vm_kernel
 from testbed.lab.doctor import FEATURES, Finding, lacking
 from testbed.lab.job import Lab, LabError
 from testbed.lab.native import NativeLab
 from testbed.lab.uml import UmlLab
+from testbed.lab.vm import VmLab
+from testbed.lab.vm_kernel import Kernel
 
-LABS = ("auto", "native", "uml")
+LABS = ("auto", "native", "vm", "uml")
 KERNEL_FEATURES = tuple(
     n for n, feature in FEATURES.items() if feature.kind == "kernel" and feature.always
 )
+EMULATED = "its processor is emulated, so times and link rates are not a real one's"
 
 
 def choose(
-    name: str = "auto", needs: Iterable[str] = KERNEL_FEATURES, at_once: int = 1
+    name: str = "auto",
+    needs: Iterable[str] = KERNEL_FEATURES,
+    at_once: int = 1,
+    give_up_root: Callable[[], None] = lambda: None,
 ) -> tuple[Lab, str]:
     """Return a lab, of which there will be `at_once`, and the line that says which it is and why.
 
-    `auto` is native where every kernel feature that is needed is there, else uml. LabError, with
-    what to do about it, if the lab asked for or both cannot be had.
+    `auto` is native where every kernel feature that is needed is there, else vm where KVM works,
+    else uml, else vm on an emulated processor. All but native need no root: before they are looked
+    at, `give_up_root` is called. LabError, with what to do about it, if there is none to be had.
     """
     if name not in LABS:
         msg = f"no such lab: {name}; there are {', '.join(LABS)}"
@@ -32,23 +40,31 @@ def choose(
         )
         raise LabError(msg)
     wanted = tuple(needs)
-    missing: dict[str, list[Finding]] = {}
-    if name in {"auto", "native"}:
-        missing["native"] = lacking("native", wanted)
-        if not missing["native"]:
-            return (
-                NativeLab(),
-                f"lab: native {_reason(name, 'this kernel has all that is needed')}",
-            )
-    if name in {"auto", "uml"}:
-        missing["uml"] = lacking("uml", wanted)
-        if not missing["uml"]:
-            lacks = ", ".join(finding.name for finding in missing.get("native", []))
-            return UmlLab(at_once=at_once), f"lab: uml {_reason(name, f'native lacks {lacks}')}"
+    asked = ("native", "vm", "uml") if name == "auto" else (name,)
+    missing = {"native": lacking("native", wanted)} if "native" in asked else {}
+    if "native" in asked and not missing["native"]:
+        return NativeLab(), f"lab: native {_why(name, 'this kernel has all that is needed')}"
+    if asked != ("native",):
+        give_up_root()
+    missing |= {lab: lacking(lab, wanted) for lab in asked if lab != "native"}
+    lacks = f"native lacks {', '.join(finding.name for finding in missing.get('native', []))}"
+    kernel = None if missing.get("vm", True) else vm_kernel.find()
+    if kernel and not vm.lacks_kvm(kernel):
+        return _virtual(kernel, at_once, _why(name, lacks))
+    if "uml" in asked and not missing["uml"]:
+        return UmlLab(at_once=at_once), f"lab: uml {_why(name, lacks)}"
+    if "vm" in asked and not missing["vm"]:
+        return _virtual(kernel or vm_kernel.fetch(), at_once, _why(name, lacks))
     raise LabError("\n".join(_complaint(lab, findings) for lab, findings in missing.items()))
 
 
-def _reason(name: str, reason: str) -> str:
+def _virtual(kernel: Kernel, at_once: int, why: str) -> tuple[Lab, str]:
+    without = vm.lacks_kvm(kernel)
+    line = f"lab: vm {why}" + (f"; {EMULATED} ({without})" if without else "")
+    return VmLab(kernel, emulated=without is not None, at_once=at_once), line
+
+
+def _why(name: str, reason: str) -> str:
     return f"({reason})" if name == "auto" else "(as asked)"
 
 

@@ -4,18 +4,18 @@ import os
 import platform
 import shutil
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from testbed.base.places import how_to_install
-from testbed.lab import host, uml_host
+from testbed.lab import host, uml_host, vm, vm_kernel
 from testbed.lab.job import SYSTEM_PATH, LabError
 from testbed.lab.native import isolated
 
 PROBE = Path(__file__).with_name("probe.sh")
 PROBE_TIME = 20.0  # s; it takes a tenth of one
-KERNEL = "use a kernel with this feature, or the uml lab"
+KERNEL = "use a kernel with this feature, or the uml or the vm lab"
 
 
 @dataclass(frozen=True)
@@ -25,8 +25,8 @@ class Feature:
     name: str
     purpose: str
     kind: str  # right, kernel or tool
-    labs: tuple[str, ...] = ("native", "uml")
-    always: bool = True  # False: only for experiments that name it.
+    labs: tuple[str, ...] = ("native", "uml", "vm")
+    always: bool = True  # False: a lab can do without.
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Finding:
         return asdict(self)
 
 
-NATIVE = ("native",)
+NATIVE, UML, VM = ("native",), ("uml",), ("vm",)
 FEATURES = {
     feature.name: feature
     for feature in (
@@ -76,11 +76,14 @@ FEATURES = {
         Feature("kea-dhcp6", "the approach dhcpv6-ikev2", "tool", always=False),
         Feature("nsd", "the approach dns-ikev2", "tool", always=False),
         Feature("ping", "for use at Mininet's prompt", "tool"),
-        Feature("linux.uml", "the uml lab's kernel", "tool", ("uml",)),
-        Feature("modprobe", "the uml lab's modules", "tool", ("uml",)),
-        Feature("uml_memory", "room for the uml lab's memory", "right", ("uml",)),
-        Feature("uml_files", "files that the uml lab's hosts have open", "right", ("uml",)),
-        Feature("uml_cpu", "the uml lab on a CPU with AMX: a C compiler", "tool", ("uml",)),
+        Feature("linux.uml", "the uml lab's kernel", "tool", UML),
+        Feature("modprobe", "modules of a lab's own kernel", "tool", (*UML, *VM)),
+        Feature("uml_memory", "room for the uml lab's memory", "right", UML),
+        Feature("uml_files", "files that the uml lab's hosts have open", "right", UML),
+        Feature("uml_cpu", "the uml lab on a CPU with AMX: a C compiler", "tool", UML),
+        Feature("qemu", "the vm lab's machine", "tool", VM),
+        Feature("vm_kernel", "the vm lab's kernel", "right", VM),
+        Feature("kvm", "the speed of the vm lab", "right", VM, always=False),
     )
 }
 PACKAGES = {
@@ -95,6 +98,7 @@ PACKAGES = {
     "linux.uml": "user-mode-linux",
     "modprobe": "kmod",
     "uml_cpu": "tcc",
+    "qemu": "qemu-system-arm" if platform.machine() == "aarch64" else "qemu-system-x86",
 }
 
 
@@ -136,6 +140,15 @@ def _find(feature: Feature, kernel: dict[str, str]) -> Finding:
         case "uml_cpu":
             here, how = _compiler()
             remedy = how_to_install(PACKAGES["uml_cpu"])
+        case "qemu":
+            here, how = _told(vm.program)
+            remedy = how_to_install(PACKAGES["qemu"], level=vm.LEVEL)
+        case "vm_kernel":
+            here, how = _virtual_kernel()
+            remedy = f"install apt, dpkg and kmod, or name one: {vm_kernel.NAMED}=/boot/vmlinuz-..."
+        case "kvm":
+            here, how = _accelerated()
+            remedy = f"{how}; without it the processor is emulated"
         case name if feature.kind == "kernel":
             here, how = _kernel_feature(name, kernel)
             remedy = "use sudo to try it, or the uml lab" if here is None else KERNEL
@@ -199,6 +212,33 @@ def _room() -> tuple[bool, str]:
     except LabError as error:
         return False, str(error)
     return True, f"{size >> 20} MiB in {folder}"
+
+
+def _told(find: Callable[[], object]) -> tuple[bool, str]:
+    try:
+        return True, str(find())
+    except LabError as error:
+        return False, str(error)
+
+
+def _virtual_kernel() -> tuple[bool, str]:
+    try:
+        kernel = vm_kernel.find()
+    except LabError as error:
+        return False, str(error)
+    if kernel:
+        return True, str(kernel.image)
+    lacks = vm_kernel.cannot_fetch()
+    return lacks is None, lacks or f"none yet: {vm_kernel.MEGABYTES} MB to be fetched at first use"
+
+
+def _accelerated() -> tuple[bool, str]:
+    try:
+        vm.program()
+        why_not = vm.lacks_kvm(vm_kernel.find())
+    except LabError as error:
+        return False, str(error)
+    return why_not is None, why_not or "a machine was started"
 
 
 def _compiler() -> tuple[bool, str]:

@@ -3,15 +3,17 @@ import os
 import resource
 import stat
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 from testbed.cli import main
-from testbed.lab import LabError, NativeLab, UmlLab, choice, doctor
+from testbed.lab import LabError, NativeLab, UmlLab, VmLab, choice, doctor, vm, vm_kernel
 from testbed.lab.caller import caller, give
 from testbed.lab.choice import choose
 from testbed.lab.doctor import FEATURES, PACKAGES, Finding, examine
+from testbed.lab.vm_kernel import Kernel
 
 
 def found(name: str, *, here: bool) -> Finding:
@@ -21,8 +23,23 @@ def found(name: str, *, here: bool) -> Finding:
 
 def lacks(monkeypatch, **labs: list[str]) -> None:
     monkeypatch.setattr(
-        choice, "lacking", lambda lab, _: [found(name, here=False) for name in labs[lab]]
+        choice, "lacking", lambda lab, _: [found(name, here=False) for name in labs.get(lab, [])]
     )
+
+
+def virtual(monkeypatch, *, kernel: bool = True, kvm: bool) -> list[str]:
+    """Pretend that the vm lab's kernel is at hand, and KVM works; return what is fetched."""
+    fetched: list[str] = []
+    one = Kernel(Path("/boot/vmlinuz-1"), Path("/lib/modules/1"))
+
+    def fetch() -> Kernel:
+        fetched.append("kernel")
+        return one
+
+    monkeypatch.setattr(vm_kernel, "find", lambda: one if kernel else None)
+    monkeypatch.setattr(vm_kernel, "fetch", fetch)
+    monkeypatch.setattr(vm, "lacks_kvm", lambda _: None if kvm else "no /dev/kvm")
+    return fetched
 
 
 def test_every_feature_has_a_finding_that_json_can_carry():
@@ -38,8 +55,12 @@ def test_every_tool_has_a_package_that_the_set_up_installs(request):
     setup = request.config.rootpath / "setup"
     always = {*(setup / "packages-main.txt").read_text().split(), "tcc"}
     more = set((setup / "packages-approaches.txt").read_text().split())
+    tests = set((setup / "packages-tests.txt").read_text().split())
     for name, package in PACKAGES.items():
-        assert package in (always if FEATURES[name].always else more)
+        if FEATURES[name].labs == ("vm",):
+            assert package in tests
+        else:
+            assert package in (always if FEATURES[name].always else more)
     tools = {name for name, feature in FEATURES.items() if feature.kind == "tool"}
     assert tools == set(PACKAGES)
 
@@ -59,28 +80,70 @@ def test_auto_takes_native_if_all_is_there(monkeypatch):
     assert why == "lab: native (this kernel has all that is needed)"
 
 
+def test_auto_takes_vm_where_kvm_works(monkeypatch):
+    lacks(monkeypatch, native=["mip6"])
+    virtual(monkeypatch, kvm=True)
+    lab, why = choose("auto", ["mip6"])
+    assert isinstance(lab, VmLab)
+    assert not lab.emulated
+    assert why == "lab: vm (native lacks mip6)"
+
+
+@pytest.mark.parametrize("kernel", [True, False])
+def test_auto_takes_an_emulated_processor_last_and_says_so(monkeypatch, kernel):
+    lacks(monkeypatch, native=["mip6"], uml=["linux.uml"])
+    fetched = virtual(monkeypatch, kernel=kernel, kvm=False)
+    lab, why = choose("auto", ["mip6"])
+    assert isinstance(lab, VmLab)
+    assert lab.emulated
+    assert why.startswith("lab: vm (native lacks mip6); its processor is emulated")
+    assert "no /dev/kvm" in why
+    assert bool(fetched) is not kernel
+
+
+def test_root_is_given_up_before_a_lab_is_looked_at_that_needs_none(monkeypatch):
+    lacks(monkeypatch, native=["mip6"])
+    virtual(monkeypatch, kvm=True)
+    given_up: list[str] = []
+    real = choice.lacking
+    monkeypatch.setattr(
+        choice,
+        "lacking",
+        lambda lab, needs: [*real(lab, needs)] if lab == "native" or given_up else pytest.fail(lab),
+    )
+    choose("auto", ["mip6"], give_up_root=lambda: given_up.append("root"))
+    assert given_up == ["root"]
+    lacks(monkeypatch)
+    choose("native", ["mip6"], give_up_root=lambda: pytest.fail("the native lab needs root"))
+
+
 def test_auto_takes_uml_and_says_why(monkeypatch):
     lacks(monkeypatch, native=["mip6", "esp6"], uml=[])
+    fetched = virtual(monkeypatch, kernel=False, kvm=False)
     lab, why = choose("auto", ["mip6"])
     assert isinstance(lab, UmlLab)
     assert why == "lab: uml (native lacks mip6, esp6)"
+    assert not fetched
 
 
 def test_what_is_asked_for_is_taken_or_refused(monkeypatch):
     lacks(monkeypatch, native=["mip6"], uml=[])
+    virtual(monkeypatch, kvm=True)
     assert choose("uml")[1] == "lab: uml (as asked)"
+    assert choose("vm")[1] == "lab: vm (as asked)"
     with pytest.raises(LabError, match=r"native lab lacks:\n  mip6 .*: tried; do this"):
         choose("native")
 
 
-def test_if_neither_can_be_had_both_reasons_are_given(monkeypatch):
-    lacks(monkeypatch, native=["root"], uml=["linux.uml"])
-    with pytest.raises(LabError, match=r"(?s)native lab lacks.*root.*uml lab lacks.*linux.uml"):
+def test_if_none_can_be_had_all_reasons_are_given(monkeypatch):
+    lacks(monkeypatch, native=["root"], vm=["qemu"], uml=["linux.uml"])
+    told = r"(?s)native lab lacks.*root.*vm lab lacks.*qemu.*uml lab lacks.*linux.uml"
+    with pytest.raises(LabError, match=told):
         choose()
 
 
 def test_unknown_names_are_refused():
-    with pytest.raises(LabError, match="auto, native, uml"):
+    with pytest.raises(LabError, match="auto, native, vm, uml"):
         choose("moon")
     with pytest.raises(ValueError, match="warp"):
         doctor.lacking("native", ["warp"])
@@ -121,7 +184,9 @@ def test_the_uml_lab_wants_files(monkeypatch):
     [
         ((), "lab uml: usable\n", 0),
         (("nsd",), "lab uml: usable, except for the approach dns-ikev2\n", 0),
-        (("linux.uml", "nsd"), "lab uml: lacks linux.uml\n", 2),
+        (("linux.uml", "nsd"), "lab uml: lacks linux.uml\n", 0),
+        (("linux.uml", "nsd", "qemu"), "lab vm: lacks qemu\n", 2),
+        (("linux.uml", "kvm"), "lab vm: usable, except for the speed of the vm lab\n", 0),
     ],
 )
 def test_the_command_says_which_lab_can_be_used(monkeypatch, missing, said, status):
