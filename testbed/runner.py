@@ -148,7 +148,14 @@ def begin(
         shared.mkdir(parents=True, mode=0o700)
         there = spec.at(planned.parameters)
         there.approach(planned.variant).prepare(shared, there.settings(planned.variant))
-    manifest = begin_manifest(folder, lab=lab.name, jobs=jobs, seed=seed, delays_asked=_asked(spec))
+    manifest = begin_manifest(
+        folder,
+        lab=lab.name,
+        jobs=jobs,
+        emulated=lab.emulated,
+        seed=seed,
+        delays_asked=_asked(spec),
+    )
     results.write_plan(folder, plan)  # Now there is all that its runs need.
     return folder, manifest
 
@@ -163,6 +170,7 @@ def begin_again(loaded: results.Results, lab: Lab, jobs: int) -> Manifest:
         loaded.folder,
         lab=lab.name,
         jobs=jobs,
+        emulated=lab.emulated,
         seed=before.seed if before else 0,
         delays_asked=before.delays_asked if before else {},
         before=before,

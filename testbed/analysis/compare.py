@@ -134,6 +134,8 @@ def surroundings(loaded: Sequence[Results]) -> list[str]:
         values = dict.fromkeys(str(getattr(one, what)) for one in known)
         if len(values) > 1:
             told.append(f"the {LABELS.get(what, what)} differs: {', '.join(values)}")
+    if len({one.emulated for one in known}) > 1:
+        told.append("in some the processor was emulated: their times are not to be compared")
     for name in dict.fromkeys(name for one in loaded for name in one.variants):
         were = dict.fromkeys(filter(None, (one.warmth(name) for one in loaded)))
         if len(were) > 1:

@@ -80,6 +80,7 @@ def summary(results: Results) -> dict[str, Any]:
         "planned": len(results.plan) or len(results.runs),
         "done": len(results.runs),
         "lab": manifest.lab if manifest else None,
+        "emulated": manifest.emulated if manifest else None,
         "paper": results.paper.seconds,
         "paper_unattributed": results.paper.unattributed,
         "variants": {name: _variant(results, name) for name in results.variants},

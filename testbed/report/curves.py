@@ -66,7 +66,7 @@ _WHAT = "lines as fitted to all runs with 95 % bands, points are runs"
 
 
 def _lab(results: Results) -> str:
-    return f", {results.manifest.lab} lab" if results.manifest else ""
+    return f", {results.manifest.where}" if results.manifest else ""
 
 
 def _totals(axes: Axes, results: Results, link: str) -> list[list[Any]]:

@@ -135,7 +135,7 @@ def _summed_up(results: Results, name: str, phases: Mapping[str, Summary]) -> st
 
 
 def _subtitle(results: Results) -> str:
-    lab = f", {results.manifest.lab} lab" if results.manifest else ""
+    lab = f", {results.manifest.where}" if results.manifest else ""
     ours = f"{style.sample(results)}{lab}"
     return f"Experiment {results.experiment}: {ours}. The paper: averages on three 1 GHz hosts."
 

@@ -318,8 +318,8 @@ def load(folder: Path) -> Results:
     if _is_no_link(latest) and folder != latest:
         left = f"{plain(latest)} is no link, and is left alone: it is not the newest results"
         warnings.append(left)
-    changed = manifest.changes() if manifest else []
-    told = [loaded.unfinished, problem, *warnings, *changed, *contradictions(runs)]
+    about = manifest.warnings() if manifest else []
+    told = [loaded.unfinished, problem, *warnings, *about, *contradictions(runs)]
     loaded.warnings.extend(filter(None, told))
     return loaded
 

@@ -20,12 +20,18 @@ GIT_TIMEOUT = 10.0
 LABELS = {"jobs": "number of labs at once"}
 """What is called otherwise in sentences."""
 
+EMULATED = (
+    "the processor was emulated (QEMU without KVM): times and link rates are its own;"
+    " compare them with no other machine's"
+)
+
 
 class Manifest(msgspec.Struct, kw_only=True):
     """What a result depends on besides its specification. Loads are 1, 5 and 15 minutes'.
 
-    `jobs` is how many labs carried out runs at once. `kernel` is the one that the hosts ran on,
-    None as long as none has; `caller_kernel` that of the machine on which mip6lab was called.
+    `jobs` is how many labs carried out runs at once. `emulated` tells whether the hosts' processor
+    was. `kernel` is the one that the hosts ran on, None as long as none has; `caller_kernel` that
+    of the machine on which mip6lab was called.
     `earlier` are those of the sessions that were interrupted before this one went on. `format` is
     that of all files of the folder.
     """
@@ -35,6 +41,7 @@ class Manifest(msgspec.Struct, kw_only=True):
     run_id: str
     lab: str
     jobs: int = 1
+    emulated: bool = False
     kernel: str | None
     caller_kernel: str | None = None
     seed: int
@@ -54,6 +61,19 @@ class Manifest(msgspec.Struct, kw_only=True):
 
     def __post_init__(self) -> None:
         check_format(self.format)
+
+    @property
+    def where(self) -> str:
+        """The lab in the words of a figure."""
+        return f"{self.lab} lab{', emulated processor' if self.emulated else ''}"
+
+    def warnings(self) -> list[str]:
+        """Return what is to be known of all times, a sentence a thing."""
+        sessions = (*self.earlier, self)
+        told = [EMULATED] if any(one.emulated for one in sessions) else []
+        if not all(one.emulated == self.emulated for one in sessions):
+            told.append("the processor was not emulated in all runs")
+        return [*told, *self.changes()]
 
     def changes(self) -> list[str]:
         """Return what was not the same in all sessions, a sentence a thing."""
@@ -94,6 +114,7 @@ def begin_manifest(
     lab: str,
     jobs: int = 1,
     seed: int,
+    emulated: bool = False,
     delays_asked: Mapping[str, float] | None = None,
     before: Manifest | None = None,
 ) -> Manifest:
@@ -107,6 +128,7 @@ def begin_manifest(
         run_id=folder.name,
         lab=lab,
         jobs=jobs,
+        emulated=emulated,
         kernel=None,
         caller_kernel=kernel(),
         seed=seed,

@@ -19,7 +19,7 @@ class Lab:
     With `at_once` no lab ends its first run before so many have begun theirs.
     """
 
-    name = "uml"
+    name, emulated = "uml", False
 
     def __init__(self, *, stop=None, error=None, spoil=None, status="ok", at_once=1, refuse=None):
         self.stop, self.error, self.spoil, self.status = stop, error, spoil, status

@@ -211,6 +211,8 @@ def test_what_two_folders_were_made_on(tmp_path):
     ]
     named = ["lab", "number", "kernel", "cpu", "programs", "load"]
     assert [text.split()[1] for text in told] == named
+    other.emulated = True
+    assert any("emulated" in text for text in compare.surroundings(loaded))
     assert "no manifest" in compare.surroundings([loaded[0], replace(loaded[1], manifest=None)])[0]
     assert compare.surroundings(loaded[1:]) == []
 

@@ -4,6 +4,7 @@ import io
 import json
 import os
 import stat
+from html import escape
 from pathlib import Path
 
 import pytest
@@ -219,6 +220,25 @@ def test_the_manifest_says_what_a_result_depends_on(folder, monkeypatch):
     assert loaded.delays_asked == {"A-B": 0.01}
     monkeypatch.setenv("PATH", "/nonexistent")
     assert begin_manifest(folder, lab="uml", seed=3).commit is None
+
+
+def test_an_emulated_processor_is_told_wherever_times_are_shown(folder):
+    before = begin_manifest(folder, lab="vm", emulated=True, seed=3)
+    results.append(folder, ok(1))
+    shown = io.StringIO()
+
+    loaded = results.load(folder)
+    report.show(loaded, Console(file=shown, width=80))
+
+    told = [warning for warning in loaded.warnings if "emulated" in warning]
+    assert len(told) == 1
+    assert stats.summary(loaded)["emulated"] is True
+    assert told[0] in stats.summary(loaded)["warnings"]
+    assert f"warning: {told[0]}" in shown.getvalue()
+    assert escape(told[0]) in report.write(loaded).read_text()
+    assert loaded.manifest.where == "vm lab, emulated processor"
+    begin_manifest(folder, lab="vm", seed=3, before=before)  # On with KVM.
+    assert "the processor was not emulated in all runs" in results.load(folder).warnings
 
 
 def test_the_papers_figures():
