@@ -18,7 +18,7 @@ endif
 help:
 	@echo 'sudo make experiment    the paper'"'"'s measurement; installs what is missing (RUNS=3: 3 runs per variant)'
 	@echo 'sudo make approaches    all approaches side by side, with Kea and NSD'
-	@echo 'make test               all tests: check, those that need a lab, and the container image (tests/container)'
+	@echo 'make test               all tests: check, those that need a lab or a virtual machine, and the container image'
 	@echo 'make check              fast tests: lint, types, units; needs neither root nor a lab'
 	@echo 'make lint               ruff, mypy and the layers alone'
 	@echo 'make plot               draw the figures again (RESULTS=$(RESULTS))'
@@ -28,7 +28,7 @@ help:
 	@echo 'make setup              only install what is missing (LEVEL=approaches, LEVEL=tests: more)'
 	@echo 'make clean              remove caches, and what killed runs left'
 	@echo 'JOBS=2                  so many labs at once, each on a CPU of its own'
-	@echo 'LAB=native|uml          where hosts run; auto takes native if this kernel can do it'
+	@echo 'LAB=native|vm|uml       where hosts run; auto takes native if this kernel can do it'
 
 setup:
 	@setup/install $(LEVEL)
@@ -45,6 +45,7 @@ test:
 	@setup/install tests
 	@$(MAKE) --no-print-directory check
 	@.venv/bin/python tests/lab/run.py $(LAB)
+	@.venv/bin/python -m pytest -p no:cacheprovider tests/vm
 	@.venv/bin/python -m pytest -p no:cacheprovider tests/container
 
 check: lint
