@@ -52,7 +52,8 @@ def rehearse(approach: str, settings: dict[str, Any], topology: Topology) -> boo
     """
     done = []
     with tempfile.TemporaryDirectory() as name:
-        prepared = PreparedApproach(approach, Path(name), settings)
+        plain = {**settings, "diameter_tls": False}  # Simulated streams have no certificates.
+        prepared = PreparedApproach(approach, Path(name), plain)
         for seed in range(_REPEATS):
             laboratory = prepared.laboratory(topology, World(seed))
             for program in laboratory.programs:

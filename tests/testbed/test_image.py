@@ -35,6 +35,7 @@ def test_programs_that_a_script_starts_are_cold_unless_it_is_said():
         assert spec.settings("script").is_warm == value
 
 
-def test_a_rehearsal_is_a_whole_bootstrap():
-    [(approach, settings, topology)] = [variants(Path("experiments/paper.toml"))["resident"]]
-    assert image.rehearse(approach, settings, topology)
+@pytest.mark.parametrize("diameter_tls", [False, True])
+def test_a_rehearsal_is_a_whole_bootstrap(diameter_tls):
+    approach, settings, topology = variants(Path("experiments/paper.toml"))["resident"]
+    assert image.rehearse(approach, {**settings, "diameter_tls": diameter_tls}, topology)
