@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable, Sequence
 from functools import partial
 from ipaddress import IPv6Address
-from typing import Generic, ParamSpec, Protocol
+from typing import Generic, ParamSpec, Protocol, TypeVar
 
 from agents.core.host import (
     Closable,
@@ -23,6 +23,7 @@ from agents.simulation.stack import Socket, Stack
 from agents.simulation.streams import SimulatedExchange, SimulatedStreams, Tcp
 
 P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class _Opened(Closable, Protocol):
@@ -34,14 +35,24 @@ class _Opened(Closable, Protocol):
 class SimulatedHost(Host):
     """One program over a simulated stack; it can be killed, and another take its place."""
 
-    def __init__(self, stack: Stack, tcp: Tcp) -> None:
+    def __init__(self, stack: Stack, tcp: Tcp, program: str | None = None) -> None:
         super().__init__(random.Random(stack.world.rng.getrandbits(64)))
+        self._program = program or stack.name
+        self._turn = stack.world.turn
         self._stack = stack
         self._tcp = tcp
         self._clock = stack.world.clock
         self._wake = 0
         self._open: list[_Opened] = []
         self._dead = False
+
+    def enter(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Do what comes from outside (agents.core.host); it is this program's turn."""
+        before = self._turn(self._program)
+        try:
+            return super().enter(function, *args, **kwargs)
+        finally:
+            self._turn(before)
 
     def kill(self) -> None:
         """End the program as SIGKILL does: nobody is told, its sockets are gone."""

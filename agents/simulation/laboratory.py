@@ -13,7 +13,6 @@ from typing import Any, TextIO, cast
 from agents import approaches
 from agents.core.documents import fit
 from agents.core.eventlog import EventLog
-from agents.core.host import Closable
 from agents.core.machine import Address
 from agents.daemons.kea import DhcpServerConfiguration
 from agents.daemons.nsd import DnsServerConfiguration
@@ -76,11 +75,19 @@ class Events:
     """Takes event logs' lines; `told` are the events as the harness would read them."""
 
     def __init__(self) -> None:
-        self.told: list[dict[str, Any]] = []
+        self._lines: list[str] = []
+        self._told: list[dict[str, Any]] = []
+
+    @property
+    def told(self) -> list[dict[str, Any]]:
+        """The events so far; they are read here, and cost those nothing who tell them."""
+        self._told += map(json.loads, self._lines)
+        self._lines.clear()
+        return self._told
 
     def write(self, line: str) -> None:
         """Keep one line."""
-        self.told.append(json.loads(line))
+        self._lines.append(line)
 
     def flush(self) -> None:
         """Keep nothing back."""
@@ -106,9 +113,18 @@ class Program:
         self._start()
 
     def _start(self) -> None:
-        laboratory = self._laboratory
-        self.host = host = laboratory.new_host(self.role.host)
-        self.node = host.enter(laboratory.make, self.role, host, self._serves)
+        self.load()
+        self.begin()
+
+    def load(self) -> None:
+        """Make its node, with all files read, and do not start it yet."""
+        self.host = host = self._laboratory.new_host(self.role.host, self.role.name)
+        self.node = host.enter(self._laboratory.make, self.role, host)
+
+    def begin(self) -> None:
+        """Start the node that was made."""
+        if self.host:
+            self.host.enter(self._laboratory.begin, self.node, self._serves)
 
     def _serves(self) -> None:
         ready, self._ready = self._ready, lambda: None
@@ -171,9 +187,9 @@ class Laboratory:
                     stack, name, link, tuple(addresses), tuple(prefixes), mac
                 )
 
-    def new_host(self, name: str) -> SimulatedHost:
+    def new_host(self, name: str, program: str | None = None) -> SimulatedHost:
         """Return what a new program on a host runs in."""
-        return SimulatedHost(self.stacks[name], self._tcp[name])
+        return SimulatedHost(self.stacks[name], self._tcp[name], program)
 
     def start(self) -> None:
         """Start the programs, each when the one before it is ready."""
@@ -217,10 +233,9 @@ class Laboratory:
         stream = cast(TextIO, self.events)
         return EventLog(role.host, "role", stream, lambda: int(clock.now * 1e9))
 
-    def make(self, role: approaches.Program, host: SimulatedHost, ready: Callable[[], None]) -> Any:
-        """Make and start the node of a role."""
+    def make(self, role: approaches.Program, host: SimulatedHost) -> Any:
+        """Make the node of a role."""
         kernel, log = self.stacks[role.host].kernel, self._log(role)
-        node: Any
         match _kind(role):
             case "mobile_node":
                 mobile = fit(role.configuration, MobileNodeConfiguration)
@@ -231,7 +246,7 @@ class Laboratory:
                 enforcement = ModelEnforcementPoint(kernel, link)
                 enforcement.close_access()
                 local = router.local.home_agent if router.local else None
-                node = AccessRouter(
+                return AccessRouter(
                     router,
                     host,
                     enforcement,
@@ -240,10 +255,10 @@ class Laboratory:
                     local_kernel=_home_agent(kernel, local),
                 )
             case "pana_relay":
-                node = PanaRelay(fit(role.configuration, PanaRelayConfiguration), host, log)
+                return PanaRelay(fit(role.configuration, PanaRelayConfiguration), host, log)
             case "home_network":
                 home = fit(role.configuration, HomeNetworkConfiguration)
-                node = HomeNetwork(
+                return HomeNetwork(
                     home,
                     host,
                     _home_agent(kernel, home.home_agent),
@@ -255,19 +270,25 @@ class Laboratory:
                 agent = fit(role.configuration, HomeAgentConfiguration)
                 agent_kernel = ModelHomeAgent(kernel, IPv6Address(agent.home_agent.address))
                 shown = read_credentials(agent.certificate, own=True)
-                node = HomeAgentNode(
+                return HomeAgentNode(
                     agent, host, agent_kernel, log, credentials=shown, epoch=_EPOCH
                 )
             case "kea":
-                ready()
                 return DhcpServer(fit(role.configuration, DhcpServerConfiguration), host)
             case "nsd":
-                ready()
                 return DnsServer(fit(role.configuration, DnsServerConfiguration), host)
             case other:
                 raise ValueError(f"{other} cannot be simulated")
-        node.start(ready, self._failed)
-        return node
+
+    def begin(self, node: Any, ready: Callable[[], None]) -> None:
+        """Start a node; `ready` is called when others may rely on it."""
+        match node:
+            case DhcpServer() | DnsServer():
+                ready()
+            case MobileNode():
+                node.start()
+            case _:
+                node.start(ready, self._failed)
 
     @staticmethod
     def _failed(reason: str) -> None:
@@ -275,7 +296,7 @@ class Laboratory:
 
     def _mobile_node(
         self, configuration: MobileNodeConfiguration, host: SimulatedHost, log: EventLog
-    ) -> Closable:
+    ) -> MobileNode:
         if configuration.launch == "script":
             raise ValueError("a launch script cannot be simulated, for it starts real programs")
         stack = self.stacks[configuration.host]
@@ -283,7 +304,7 @@ class Laboratory:
         care_of = next(a for a in interface.addresses if not a.is_link_local)
         log.write("CareOfAddress", address=care_of)
         psk_file = configuration.psk_file
-        node = MobileNode(
+        return MobileNode(
             configuration,
             host,
             ModelMobileNode(stack.kernel),
@@ -294,8 +315,6 @@ class Laboratory:
             credentials=credentials(configuration),
             preshared=Path(psk_file).read_bytes() if psk_file else None,
         )
-        node.start()
-        return node
 
 
 def _kind(role: approaches.Program) -> str:

@@ -9,7 +9,7 @@ from ipaddress import IPv6Address, IPv6Network
 from agents.core.host import Receive
 from agents.kernel.model import TUNNEL, ModelKernel
 from agents.kernel.packet import ICMPV6, TCP, UDP, Packet
-from agents.simulation.world import Link, World
+from agents.simulation.world import NETWORK, Link, World
 
 _EPHEMERAL = (32768, 61000)
 
@@ -167,8 +167,12 @@ class Stack:
 
     def send(self, packet: Packet, interface: str | None = None) -> bool:
         """Send what this host makes; return whether it went onto a link, or stays here."""
-        made = self.kernel.output(packet, interface)
-        return made is not None and self._emit(made, interface)
+        before = self.world.turn(NETWORK)
+        try:
+            made = self.kernel.output(packet, interface)
+            return made is not None and self._emit(made, interface)
+        finally:
+            self.world.turn(before)
 
     def _emit(self, packet: Packet, interface: str | None = None) -> bool:
         if packet.destination.is_multicast or packet.destination.is_link_local:

@@ -12,6 +12,9 @@ from typing import Protocol
 
 from agents.kernel.packet import Packet
 
+NETWORK = "network"
+"""Who carries packets from host to host, to World's `turn`."""
+
 
 class Clock:
     """Time in seconds, which passes from one appointment to the next."""
@@ -57,10 +60,17 @@ class Sent:
 class World:
     """What simulated hosts share: the clock, randomness, and what happens to packets.
 
-    `loses` decides about every packet that goes onto a link; `sent` keeps them all.
+    `loses` decides about every packet that goes onto a link; `sent` keeps them all. `turn` is told
+    whose code runs from now on, a program's or the NETWORK's, and returns whose ran before.
     """
 
-    def __init__(self, seed: int = 0, loses: Callable[[int, Packet], bool] | None = None) -> None:
+    def __init__(
+        self,
+        seed: int = 0,
+        loses: Callable[[int, Packet], bool] | None = None,
+        turn: Callable[[str], str] | None = None,
+    ) -> None:
+        self.turn = turn or (lambda _: NETWORK)
         self.clock = Clock()
         self.rng = random.Random(seed)
         self.sent: list[Sent] = []

@@ -11,6 +11,10 @@ from testbed.cli.options import json_option
 from testbed.cli.terminal import open_console
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
+    from agents.bench.bootstraps import BootstrapCost
+    from agents.bench.exchanges import Cost
     from agents.bench.growth import Growth
 
 
@@ -25,37 +29,66 @@ if TYPE_CHECKING:
 )
 @json_option
 def bench(nodes: int, as_json: bool) -> None:
-    """Measure what the machines cost, without a network."""
+    """Measure what the machines and whole bootstraps cost, without a network."""
     if nodes:
         _growth(nodes, as_json=as_json)
         return
-    from rich.table import Table
-
-    from agents.bench.exchanges import measure
+    from agents.bench import bootstraps, exchanges
 
     console = open_console()
-    costs = []
+    costs: list[Cost] = []
+    wholes: list[BootstrapCost] = []
     with console.status("measuring") as status:
-        for cost in measure():
+        for cost in exchanges.measure():
             status.update(f"measured: {cost.name}")
             costs.append(cost)
+        for whole in bootstraps.measure():
+            status.update(f"measured: {whole.name}")
+            wholes.append(whole)
     if as_json:
-        click.echo(json.dumps([cost.as_json() for cost in costs], indent=1))
+        plain = {
+            "exchanges": [cost.as_json() for cost in costs],
+            "bootstraps": [whole.as_json() for whole in wholes],
+        }
+        click.echo(json.dumps(plain, indent=1))
         return
+    console.print(_exchanges(costs))
+    console.print()
+    console.print(_bootstraps(wholes))
+
+
+def _table(first: str, *others: str) -> Table:
+    from rich.table import Table
+
     table = Table(box=None, pad_edge=False)
-    table.add_column("exchange, both ends")
-    for heading in ("median", "least", "greatest"):
+    table.add_column(first, no_wrap=True)
+    for heading in others:
         table.add_column(heading, justify="right")
+    return table
+
+
+def _exchanges(costs: list[Cost]) -> Table:
+    table = _table("exchange, both ends", "median", "least", "greatest")
     for cost in costs:
         times = (cost.median, cost.least, cost.greatest)
         table.add_row(cost.name, *(f"{t * 1000:.3f} ms" for t in times))
-    console.print(table)
+    return table
+
+
+def _bootstraps(costs: list[BootstrapCost]) -> Table:
+    nodes = list(dict.fromkeys(node for cost in costs for node in cost.nodes))
+    table = _table(
+        "bootstrap, ms", *(n.replace("_", " ") for n in nodes), "all", "crypto", "times"
+    )
+    for cost in costs:
+        times = (*(cost.nodes.get(n) for n in nodes), cost.total, cost.cryptography)
+        shown = (f"{t * 1000:.2f}" if t is not None else "" for t in times)
+        table.add_row(cost.name, *shown, f"{cost.ratio:.1f}")
+    return table
 
 
 def _growth(nodes: int, *, as_json: bool) -> None:
     """Measure what a mobile node costs when more and more are served."""
-    from rich.table import Table
-
     from agents.bench.growth import measure
 
     console = open_console()
@@ -69,8 +102,7 @@ def _growth(nodes: int, *, as_json: bool) -> None:
         click.echo(json.dumps([growth.as_json() for growth in found], indent=1))
         return
     programs = sorted({name for growth in found for name in growth.seconds})
-    table = Table(box=None, pad_edge=False)
-    table.add_column("ms of CPU (times that of few)", no_wrap=True)
+    table = _table("ms of CPU (times that of few)")
     for heading in ("served", *(p.replace("_", " ") for p in programs), "kB each"):
         table.add_column(heading, justify="right", no_wrap=True)
     for growth in found:
