@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-
 from agents.aaa.choice import Choice
 from agents.aaa.policy import Place
 from agents.bootstrap.assignment import Assignment, Protection, Wish
 from agents.bootstrap.keys import PskSource, ike_psk, ike_root, ike_secret
 from agents.bootstrap.sealed import SealContext, seal
+from agents.core.record import Record, Secret, replace
 from agents.diameter.mobility import granted_features
 from agents.eap.tls import EapKeys
 
 
-@dataclass(frozen=True, slots=True)
-class Admission:
+class Admission(Record, frozen=True):
     """A subscriber that TLS has verified, and the choice made for it: once per conversation.
 
     `protection` and `psk_source` are the server's settings. Without `with_home_address` the home
@@ -24,7 +22,7 @@ class Admission:
     identity: str
     wish: Wish | None
     choice: Choice
-    keys: EapKeys = field(repr=False)
+    keys: Secret[EapKeys]
     protection: Protection
     psk_source: PskSource
     with_home_address: bool

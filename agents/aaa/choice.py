@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from ipaddress import IPv6Address, IPv6Network
 
 from agents.aaa.leases import LeaseError, Leases
@@ -10,11 +9,11 @@ from agents.aaa.policy import Place, places
 from agents.aaa.selection import least_loaded
 from agents.aaa.subscribers import Subscriber, Subscribers
 from agents.bootstrap.assignment import Assignment, Wish
+from agents.core.record import Record
 from agents.core.unicast import is_unicast
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
+class Choice(Record, frozen=True):
     """What was chosen; `problems` say in plain words why better places were passed over.
 
     Without a place there is no assignment.

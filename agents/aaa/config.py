@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass, field
+
+import msgspec
 
 from agents.aaa.conversations import Limits
 from agents.bootstrap.assignment import Protection
 from agents.bootstrap.keys import PskSource
+from agents.core.record import Record
 from agents.eap.tls import TlsServerConfig
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HomeAaaConfig:
+class HomeAaaConfig(Record, frozen=True, kw_only=True):
     """How the home AAA server is set up; times in seconds.
 
     `fragment_size` is in octets of an EAP-TLS packet's data. `session_timeout` is how long an
@@ -37,4 +38,4 @@ class HomeAaaConfig:
     pick_up: bool
     home_agents: Collection[str]
     exchange_timeout: float = 30.0
-    limits: Limits = field(default_factory=Limits)
+    limits: Limits = msgspec.field(default_factory=Limits)

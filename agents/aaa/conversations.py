@@ -12,14 +12,14 @@ from typing import TypeAlias
 from agents.aaa.admission import Admission
 from agents.core.folding import ascii_lower
 from agents.core.quotas import Quotas, Share
+from agents.core.record import Record
 from agents.diameter.eap import DiameterEapAnswer, DiameterEapRequest
 from agents.diameter.mobility import MobilityRequest
 from agents.eap.names import canonical_identity, is_anonymous
 from agents.eap.server import EapServer
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(Record, frozen=True):
     """How many conversations there may be at once: in all, of one NAS, and of one identity there.
 
     One NAS may have half of them, so that a flood through it leaves room for the others; one

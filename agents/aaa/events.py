@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from ipaddress import IPv6Address
 
 from agents.aaa.policy import Place
 from agents.bootstrap.assignment import Assignment
-from agents.core.machine import Event, secret
+from agents.core.machine import Event
+from agents.core.record import Secret
 
 
-@dataclass(frozen=True, slots=True)
-class SubscriberAuthenticated(Event):
+class SubscriberAuthenticated(Event, frozen=True):
     """A subscriber is in; `assignment` and `place` are None without mobility service.
 
     `ike_root` is the root key for `ike_psk` from the EMSK, which itself stays here (RFC 5295
@@ -21,13 +20,12 @@ class SubscriberAuthenticated(Event):
     identity: str
     assignment: Assignment | None
     care_of_address: IPv6Address | None
-    msk: bytes = secret()
-    ike_root: bytes = field(default=b"", repr=False, metadata={"secret": True})
+    msk: Secret[bytes]
+    ike_root: Secret[bytes] = b""
     place: Place | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class SubscriberVerified(Event):
+class SubscriberVerified(Event, frozen=True):
     """A subscriber has been told its assignment ahead of EAP's end, to start IKE at once.
 
     SubscriberAuthenticated or VerificationWithdrawn follows.
@@ -36,36 +34,32 @@ class SubscriberVerified(Event):
     identity: str
     assignment: Assignment
     care_of_address: IPv6Address | None
-    ike_root: bytes = secret()
+    ike_root: Secret[bytes]
 
 
-@dataclass(frozen=True, slots=True)
-class VerificationWithdrawn(Event):
+class VerificationWithdrawn(Event, frozen=True):
     """A subscriber that was told its assignment early has not come to EAP's end."""
 
     identity: str
     assignment: Assignment
-    ike_root: bytes = secret()
+    ike_root: Secret[bytes]
 
 
-@dataclass(frozen=True, slots=True)
-class SubscriberRejected(Event):
+class SubscriberRejected(Event, frozen=True):
     """Somebody who claims to be `identity` is not let in."""
 
     identity: str
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class MobilityRefused(Event):
+class MobilityRefused(Event, frozen=True):
     """A subscriber that asked for mobility service is let in without it."""
 
     identity: str
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class HomeAgentPassedOver(Event):
+class HomeAgentPassedOver(Event, frozen=True):
     """A subscriber got a home agent, but not where the policy would rather have it."""
 
     identity: str

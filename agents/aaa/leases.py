@@ -10,7 +10,6 @@ import sqlite3
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from ipaddress import IPv6Address
 from itertools import chain
 from pathlib import Path
@@ -18,6 +17,7 @@ from types import TracebackType
 from typing import Any, Self, TypeAlias
 
 from agents.aaa.subscribers import AddressRange
+from agents.core.record import Record
 from agents.eap.names import canonical_identity
 
 SEARCH_INTERVAL = 1.0
@@ -86,8 +86,7 @@ class LeaseError(Exception):
     """No home address can be given, or the database cannot be used; the text says why."""
 
 
-@dataclass(frozen=True, slots=True)
-class Lease:
+class Lease(Record, frozen=True):
     """A home address that belongs to an identity at a home agent."""
 
     identity: str

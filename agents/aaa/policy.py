@@ -6,10 +6,10 @@ and answered.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 
 from agents.bootstrap.assignment import Wish
+from agents.core.record import Record
 
 
 class Place(Enum):
@@ -28,8 +28,7 @@ class Subscription(Enum):
     RATHER_LOCAL = "rather local"
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(Record, frozen=True):
     """A row: for these wishes (None: no home agent asked for), offers and subscriptions.
 
     `places` are tried in this order until one can serve; that is where load and free addresses

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from ipaddress import IPv6Address, IPv6Network
 from pathlib import Path
 from typing import Annotated, Literal
@@ -15,6 +14,7 @@ import msgspec
 from agents.aaa.policy import Place, Subscription
 from agents.core import documents
 from agents.core.documents import DocumentError
+from agents.core.record import Record
 from agents.core.unicast import is_unicast
 from agents.eap.names import canonical_identity
 
@@ -23,8 +23,7 @@ class SubscribersError(ValueError):
     """A file of subscribers that cannot be used; the text says where and what to do."""
 
 
-@dataclass(frozen=True, slots=True)
-class AddressRange:
+class AddressRange(Record, frozen=True):
     """Home addresses from `first` to `last`, both included."""
 
     first: IPv6Address
@@ -55,8 +54,7 @@ class AddressRange:
         return result
 
 
-@dataclass(frozen=True, slots=True)
-class HomeAgent:
+class HomeAgent(Record, frozen=True):
     """A home agent, its home link's prefix, and the pool for subscribers without their own.
 
     `host` is its fully qualified domain name; no more than `capacity` subscribers lease there.
@@ -70,8 +68,7 @@ class HomeAgent:
     capacity: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Subscriber:
+class Subscriber(Record, frozen=True):
     """What one subscriber may have.
 
     `home_agents` are those that can serve it, one if that is fixed; none without mobility.

@@ -14,14 +14,14 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from types import ModuleType
+
+from agents.core.record import Record
 
 _OTHERS = ("scene", "settings")
 
 
-@dataclass(frozen=True, slots=True)
-class Program:
+class Program(Record, frozen=True):
     """One program in one host: a Python module and its configuration.
 
     The programs start in the order of the list; each but the mobile node's prints the event
@@ -33,7 +33,7 @@ class Program:
     host: str
     module: str
     configuration: dict[str, object]
-    commands: Mapping[str, tuple[Callable[[str], object], ...]] = field(default_factory=dict)
+    commands: Mapping[str, tuple[Callable[[str], object], ...]] = {}
 
     @property
     def name(self) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv6Address, IPv6Network
 from pathlib import Path
@@ -15,6 +14,7 @@ from agents.approaches import Program
 from agents.approaches.settings import CommonSettings
 from agents.core.configuration import Configuration
 from agents.core.documents import fit
+from agents.core.record import Record
 from agents.diameter.config import PORT, TLS_PORT
 from agents.eap import ca
 from agents.nodes.access_router.settings import AccessRouterConfiguration, LocalHomeAgent
@@ -85,8 +85,7 @@ def prepare(folder: Path, settings: CommonSettings) -> None:
     (folder / "subscribers.toml").write_text(tomli_w.dumps(document), encoding="utf-8")
 
 
-@dataclass(frozen=True, slots=True)
-class Scene:
+class Scene(Record, frozen=True):
     """The hosts of one run, and the usual configurations of what runs in them.
 
     The keyword arguments of its methods add to a configuration or replace parts of it.

@@ -16,13 +16,13 @@ import statistics
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import topologies
 from agents.approaches import Program
 from agents.bench.floor import Floor, counted
+from agents.core.record import Record
 from agents.simulation.laboratory import Laboratory, PreparedApproach
 from agents.simulation.world import NETWORK, World
 
@@ -46,8 +46,7 @@ SCENES: dict[str, tuple[str, str, Mapping[str, object]]] = {
 """Approach, topology and settings by the name that is shown."""
 
 
-@dataclass(frozen=True, slots=True)
-class BootstrapCost:
+class BootstrapCost(Record, frozen=True):
     """Medians of one approach in seconds: each node, what is between them, and the floor."""
 
     name: str

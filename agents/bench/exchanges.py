@@ -8,11 +8,13 @@ import tempfile
 import timeit
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
 from ipaddress import IPv6Address
 from pathlib import Path
 
+import msgspec
+
 from agents.bootstrap.assignment import Assignment
+from agents.core.record import Record
 from agents.crypto.dh import ECP256, MODP2048
 from agents.diameter.eap import DiameterEapAnswer
 from agents.diameter.wire import Message
@@ -31,8 +33,7 @@ _CARE_OF = IPv6Address("2001:db8:a::2")
 _IDENTITY = "mn@home.test"
 
 
-@dataclass(frozen=True, slots=True)
-class Cost:
+class Cost(Record, frozen=True):
     """Median, least and greatest time of one exchange over a few repetitions, in seconds."""
 
     name: str
@@ -42,7 +43,7 @@ class Cost:
 
     def as_json(self) -> dict[str, object]:
         """Return plain data."""
-        return asdict(self)
+        return msgspec.structs.asdict(self)
 
 
 def eap_tls(folder: Path, version: str) -> Callable[[], None]:

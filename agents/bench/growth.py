@@ -10,10 +10,10 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from ipaddress import IPv6Address
 from pathlib import Path
-from typing import Any, ParamSpec, TypeAlias, TypeVar
+from typing import ParamSpec, TypeAlias, TypeVar
 
 import msgspec
 import tomli_w
@@ -22,6 +22,7 @@ import topologies
 from agents import approaches
 from agents.approaches.scene import HOME_AGENT_ADDRESS, program
 from agents.core.documents import fit
+from agents.core.record import Record
 from agents.eap import ca
 from agents.nodes.mobile_node.settings import MobileNodeConfiguration
 from agents.simulation.host import SimulatedHost
@@ -65,8 +66,7 @@ SCENES: Mapping[str, Mapping[str, object]] = {
 """The settings of approaches: one has the home network in one program, one a home agent apart."""
 
 
-@dataclass(frozen=True, slots=True)
-class Growth:
+class Growth(Record, frozen=True):
     """What was done for the last of so many mobile nodes, and what that has cost.
 
     `seconds` are medians of CPU time by program, `times` how many times that is what a network of a
@@ -101,11 +101,10 @@ class _Told(Events):
 class _MeteredHost(SimulatedHost):
     """Adds the CPU time of its program to `spent`, under the program's name."""
 
-    program = ""
-
-    def __init__(self, stack: Stack, tcp: Tcp, spent: Spent) -> None:
+    def __init__(self, stack: Stack, tcp: Tcp, spent: Spent, program: str) -> None:
         super().__init__(stack, tcp)
         self._spent = spent
+        self._name = program
         self._inside = False
 
     def enter(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -117,7 +116,7 @@ class _MeteredHost(SimulatedHost):
             return super().enter(function, *args, **kwargs)
         finally:
             self._inside = False
-            self._spent[self.program] += time.process_time() - begun
+            self._spent[self._name] += time.process_time() - begun
 
 
 class Network(Laboratory):
@@ -143,23 +142,19 @@ class Network(Laboratory):
         self.start()
         self._take()
 
-    def new_host(self, name: str) -> SimulatedHost:
+    def new_host(self, name: str, program: str | None = None) -> SimulatedHost:
         """Return what a new program on a host runs in."""
-        return _MeteredHost(self.stacks[name], self._tcp[name], self._spent)
-
-    def make(self, role: approaches.Program, host: SimulatedHost, ready: Callable[[], None]) -> Any:
-        """Make and start the node of a role."""
-        if isinstance(host, _MeteredHost):
-            host.program = role.name.partition("-")[2]
-        return super().make(role, host, ready)
+        short = (program or "").partition("-")[2]
+        return _MeteredHost(self.stacks[name], self._tcp[name], self._spent, short)
 
     def serve(self, afterwards: Sequence[str] = ()) -> dict[str, Spent]:
         """Let another mobile node come and do something `afterwards`; return what each costs."""
         self.served += 1
         role = self._newcomer()
         self._told.bootstrapped = False
-        host = self.new_host(role.host)
-        node = host.enter(self.make, role, host, lambda: None)
+        host = self.new_host(role.host, role.name)
+        node = host.enter(self.make, role, host)
+        host.enter(self.begin, node, lambda: None)
         if not self.run(self.world.clock.now + _BOOTSTRAP, lambda: self._told.bootstrapped):
             raise RuntimeError(f"mobile node {self.served} was not served")
         costs = {"bootstrap": self._take()}

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import IntEnum
 from ipaddress import IPv6Address
 from typing import Literal, TypeAlias
+
+from agents.core.record import Record
 
 Protection: TypeAlias = Literal["none", "sealed"]
 """How HA and HoA travel to the mobile node: readable by the NAS, or sealed for the node alone."""
@@ -13,8 +14,7 @@ Protection: TypeAlias = Literal["none", "sealed"]
 DEFAULT_PROTECTION: Protection = "none"
 
 
-@dataclass(frozen=True, slots=True)
-class Assignment:
+class Assignment(Record, frozen=True):
     """The home agent and home address that the home AAA server chose for one mobile node.
 
     `home_agent_name` is the home agent's fully qualified domain name; the address goes before it.

@@ -22,7 +22,6 @@ two, SIV shows no more than whether they are equal, where GCM would lose its key
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from ipaddress import IPv6Address
 
 from cryptography.exceptions import InvalidTag
@@ -30,6 +29,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 
 from agents.bootstrap.assignment import Assignment, Wish
 from agents.core.reader import Reader, WireError
+from agents.core.record import Record
 from agents.crypto.emsk import derive, usage_root_key
 from agents.eap.names import canonical_identity
 
@@ -47,8 +47,7 @@ class SealError(ValueError):
     """Sealed octets that are not from the home AAA server, or not for this session."""
 
 
-@dataclass(frozen=True, slots=True)
-class SealContext:
+class SealContext(Record, frozen=True):
     """What sealed octets are bound to; both ends know it without being told.
 
     `identity` is the subscriber's own, also where EAP ran under an anonymous one; `session_id`

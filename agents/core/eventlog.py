@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from enum import Enum
 from ipaddress import IPv6Address, IPv6Network
-from typing import Any, Literal, TextIO, TypeAlias, get_args
+from typing import Literal, TextIO, TypeAlias, get_args
 
 from agents.core.machine import Discarded, Event
 from agents.core.rate import TokenBucket
+from agents.core.record import Record, shown_fields
 
 RoleEvent: TypeAlias = Literal[
     "AaaFailed",
@@ -61,7 +61,12 @@ DISCARDED_PER_SECOND = 10.0
 """How much of what anybody can send is told of; the rest is counted."""
 
 
+_AS_IT_IS = frozenset({type(None), bool, int, float, str})
+
+
 def _plain(value: object) -> object:
+    if type(value) in _AS_IT_IS:
+        return value
     match value:
         case Enum():
             return value.name
@@ -73,17 +78,10 @@ def _plain(value: object) -> object:
             return [_plain(v) for v in value]
         case dict():
             return {str(k): _plain(v) for k, v in value.items()}
-        case _ if dataclasses.is_dataclass(value) and not isinstance(value, type):
-            return _public_fields(value)
-        case None | bool() | int() | float() | str():
-            return value
+        case Record():
+            return {name: _plain(getattr(value, name)) for name in shown_fields(type(value))}
         case _:
             return repr(value)
-
-
-def _public_fields(value: Any) -> dict[str, object]:
-    """Return the fields that repr() shows: a field marked secret is never among them."""
-    return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value) if f.repr}
 
 
 class EventLog:
@@ -114,15 +112,14 @@ class EventLog:
 
     def __call__(self, event: Event) -> None:
         """Log a machine's event; its own time `at` is left out in favour of `t`."""
-        omitted: dict[str, object] = {}
+        fields = {name: getattr(event, name) for name in shown_fields(type(event))}
+        del fields["at"]
         if isinstance(event, Discarded):
             if not self._discarded.take(self.clock() / 1e9):
                 self._omitted += 1
                 return
             if self._omitted:
-                omitted, self._omitted = {"omitted": self._omitted}, 0
-        fields = {**_public_fields(event), **omitted}
-        fields.pop("at", None)
+                fields["omitted"], self._omitted = self._omitted, 0
         self._write(type(event).__name__, fields)
 
     def write(self, event: RoleEvent, **fields: object) -> None:
@@ -130,13 +127,14 @@ class EventLog:
         self._write(event, fields)
 
     def _write(self, event: str, fields: Mapping[str, object]) -> None:
-        line = {
+        line: dict[str, object] = {
             "t": self.clock(),
             "host": self._host,
             "agent": self._agent,
             "event": event,
-            **{k: _plain(v) for k, v in fields.items()},
         }
+        for name, value in fields.items():
+            line[name] = _plain(value)
         # One write per line: several processes may share the pipe (lines stay below PIPE_BUF).
         self.stream.write(json.dumps(line) + "\n")
         self.stream.flush()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import random
 from collections import deque
-from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias
+
+from agents.core.record import Record
 
 Address: TypeAlias = tuple[str, int]
 """An IPv6 address in text and a port (0 where the protocol has none)."""
@@ -22,16 +23,10 @@ class PeerError(Exception):
         self.code = code
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(Record, frozen=True):
     """Something that a machine tells its owner; `at` is the machine's time in seconds."""
 
     at: float
-
-
-def secret() -> Any:
-    """Return a dataclass field that neither repr() nor the event log shows."""
-    return field(repr=False, metadata={"secret": True})
 
 
 class Timed(Protocol):
@@ -69,16 +64,14 @@ class Machine(Timed, Protocol):
         """Take one datagram from `source`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Discarded(Event):
+class Discarded(Event, frozen=True):
     """A message was dropped without an effect; `reason` says why in plain words."""
 
     source: str
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Timing:
+class Timing(Record, frozen=True):
     """Retransmission parameters in seconds, by the names of RFC 8415 section 15 (0: no limit)."""
 
     initial: float  # IRT

@@ -5,14 +5,14 @@ from __future__ import annotations
 import random
 from collections import OrderedDict
 from collections.abc import Hashable
-from dataclasses import dataclass
 from typing import Generic, TypeVar
+
+from agents.core.record import Record
 
 K = TypeVar("K", bound=Hashable)
 
 
-@dataclass(frozen=True, slots=True)
-class Share:
+class Share(Record, frozen=True):
     """A group, and how many entries it may have at once."""
 
     group: Hashable

@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import cache
 from typing import Protocol
 
@@ -14,6 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.utils import CryptographyDeprecationWarning
 
 from agents.core.machine import PeerError
+from agents.core.record import Record
 
 MODP2048 = 14
 ECP256 = 19
@@ -82,8 +82,7 @@ class _ModpKeyPair:
             raise PeerError(f"an unusable public value of {self._group.name}") from error
 
 
-@dataclass(frozen=True, slots=True)
-class ModpGroup:
+class ModpGroup(Record, frozen=True):
     """A group modulo a safe prime with generator 2 (RFC 3526)."""
 
     name: str
@@ -118,8 +117,7 @@ class _EcpKeyPair:
         return self._private.exchange(ec.ECDH(), key)
 
 
-@dataclass(frozen=True, slots=True)
-class EcpGroup:
+class EcpGroup(Record, frozen=True):
     """An elliptic curve modulo a prime; values are x | y, the secret is x (RFC 5903)."""
 
     name: str
@@ -150,8 +148,7 @@ class _Curve25519KeyPair:
             raise PeerError(f"a public value of low order in {self._group.name}") from error
 
 
-@dataclass(frozen=True, slots=True)
-class Curve25519:
+class Curve25519(Record, frozen=True):
     """X25519; values and secrets are strings of octets as RFC 7748 has them (RFC 8031)."""
 
     name: str = "curve25519"

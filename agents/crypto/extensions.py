@@ -6,7 +6,6 @@ The library's reader gives none of them if one has something rare, such as an X.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from ipaddress import IPv6Address
 from typing import Annotated, Self
 
@@ -14,6 +13,7 @@ from cryptography import x509
 from cryptography.hazmat import asn1
 
 from agents.core.reader import Reader, WireError
+from agents.core.record import Record
 
 BOOLEAN, UTF8_STRING = 0x01, 0x0C
 """Tags of DER (X.690)."""
@@ -93,8 +93,7 @@ def _bits(data: bytes) -> frozenset[int]:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class AlternativeNames:
+class AlternativeNames(Record, frozen=True):
     """The names of a subjectAltName that count here."""
 
     mail: tuple[str, ...] = ()
@@ -131,8 +130,7 @@ def _principal_name(data: bytes) -> str | None:
     return name.rest().decode("utf-8") if tag == UTF8_STRING else None
 
 
-@dataclass(frozen=True, slots=True)
-class Extensions:
+class Extensions(Record, frozen=True):
     """What is None is not in the certificate."""
 
     is_ca: bool

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from dataclasses import dataclass
+
+from agents.core.record import Record
 
 
-@dataclass(frozen=True, slots=True)
-class Prf:
+class Prf(Record, frozen=True):
     """A keyed hash used as a pseudo-random function (RFC 7296 section 2.13)."""
 
     hash_name: str
@@ -42,8 +42,7 @@ PRFS = {2: HMAC_SHA1, 5: HMAC_SHA2_256, 6: HMAC_SHA2_384, 7: HMAC_SHA2_512}
 """IKEv2 transform type 2, as PANA and IKEv2 negotiate it."""
 
 
-@dataclass(frozen=True, slots=True)
-class IntegrityAlgorithm:
+class IntegrityAlgorithm(Record, frozen=True):
     """A keyed hash truncated to `length` octets (IKEv2 transform type 3)."""
 
     prf: Prf

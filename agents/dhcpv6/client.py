@@ -6,10 +6,10 @@ import math
 import random
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from agents.core.machine import Address, Discarded, Event, PeerError, Retransmission, Timing
 from agents.core.reader import WireError
+from agents.core.record import Record
 from agents.dhcpv6.events import Failed, HomeAgentLearned, Started
 from agents.dhcpv6.grammar import check
 from agents.dhcpv6.home import Home, HomeInformation, read_first
@@ -46,21 +46,18 @@ _ASKED_WITH_EVERY_HOME = (
 _ALWAYS_ASKED = (OptionCode.INFORMATION_REFRESH_TIME, OptionCode.INF_MAX_RT)
 
 
-@dataclass(frozen=True, slots=True)
-class Idle:
+class Idle(Record, frozen=True):
     """Before the first exchange, and after one that failed."""
 
 
-@dataclass(frozen=True, slots=True)
-class Delaying:
+class Delaying(Record, frozen=True):
     """The first message of an exchange is held back for a random time."""
 
     until: float
     deadline: float
 
 
-@dataclass(frozen=True, slots=True)
-class Requesting:
+class Requesting(Record, frozen=True):
     """An Information-request is out."""
 
     transaction_id: int
@@ -69,8 +66,7 @@ class Requesting:
     deadline: float
 
 
-@dataclass(frozen=True, slots=True)
-class Informed:
+class Informed(Record, frozen=True):
     """The home agent is known until the information is to be refreshed."""
 
     refresh_at: float

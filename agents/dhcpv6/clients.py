@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from ipaddress import IPv6Address
 
 from agents.bootstrap.assignment import Assignment
+from agents.core.record import Record
 
 _INTERFACE_IDENTIFIER = (1 << 64) - 1
 _LINK_LOCAL = 0xFE80 << 112
 
 
-@dataclass(frozen=True, slots=True)
-class Information:
+class Information(Record, frozen=True):
     """The home agent that the AAA server assigned to a client, in its home `network`."""
 
     assignment: Assignment

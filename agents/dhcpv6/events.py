@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from ipaddress import IPv6Address, IPv6Network
 
 from agents.core.machine import Event
 
 
-@dataclass(frozen=True, slots=True)
-class Started(Event):
+class Started(Event, frozen=True):
     """The client has queued the first Information-request of an exchange."""
 
 
-@dataclass(frozen=True, slots=True)
-class HomeAgentLearned(Event):
+class HomeAgentLearned(Event, frozen=True):
     """A Reply has named a home agent; what comes first is preferred.
 
     There is an address or `fqdn`, to be looked up in the DNS. `local` tells a home network that is
@@ -28,15 +25,13 @@ class HomeAgentLearned(Event):
     lifetime: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class Failed(Event):
+class Failed(Event, frozen=True):
     """An exchange ended without a home agent."""
 
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Forwarded(Event):
+class Forwarded(Event, frozen=True):
     """The relay agent has queued a client's message for the servers.
 
     `supplied` tells whether information about the home agent is with it (RFC 6422).
@@ -47,8 +42,7 @@ class Forwarded(Event):
     supplied: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Returned(Event):
+class Returned(Event, frozen=True):
     """The relay agent has queued a server's message for the client."""
 
     client: str

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
 from agents.core.machine import PeerError
+from agents.core.record import Record
 from agents.dhcpv6.wire import Message, MessageType, Option, OptionCode, RelayMessage, label
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(Record, frozen=True):
     """How often an option occurs; `maximum` None means any number."""
 
     code: OptionCode

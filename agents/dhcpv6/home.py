@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import IntEnum
 from ipaddress import IPv6Address, IPv6Network
 from typing import Self
@@ -10,6 +9,7 @@ from typing import Self
 from agents.bootstrap.assignment import Assignment
 from agents.core.machine import PeerError
 from agents.core.reader import Reader, WireError
+from agents.core.record import Record
 from agents.core.unicast import is_unicast
 from agents.dhcpv6.grammar import check_container
 from agents.dhcpv6.wire import Option, OptionCode, decode_name, encode_name, same_name
@@ -23,8 +23,7 @@ class Home(IntEnum):
     UNRESTRICTED = OptionCode.MIP6_UDINF
 
 
-@dataclass(frozen=True, slots=True)
-class HomeInformation:
+class HomeInformation(Record, frozen=True):
     """One Home Network Information option; `network` identifies an IDENTIFIED home network.
 
     `other` are options without a meaning here; they survive.

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from enum import IntEnum
 from ipaddress import IPv6Address
 from typing import Self
 
 from agents.core.folding import ascii_lower
 from agents.core.reader import Reader, WireError
+from agents.core.record import Record
 
 CLIENT_PORT = 546
 SERVER_PORT = 547
@@ -75,8 +75,7 @@ class Status(IntEnum):
     NO_PREFIX_AVAIL = 6
 
 
-@dataclass(frozen=True, slots=True)
-class Option:
+class Option(Record, frozen=True):
     """One option; a code without a meaning here survives as a plain number."""
 
     code: int
@@ -148,8 +147,7 @@ class _Options:
         return None if option is None else option.value
 
 
-@dataclass(frozen=True, slots=True)
-class Message(_Options):
+class Message(Record, _Options, frozen=True):
     """A message between client and server (RFC 8415 section 8)."""
 
     kind: int
@@ -171,8 +169,7 @@ class Message(_Options):
         return head + encode_options(self.options)
 
 
-@dataclass(frozen=True, slots=True)
-class RelayMessage(_Options):
+class RelayMessage(Record, _Options, frozen=True):
     """Relay-forward or Relay-reply (RFC 8415 section 9)."""
 
     kind: int

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
 
+from agents.core.record import Record, replace
 from agents.diameter import dictionary as d
 from agents.diameter.config import NodeConfig, PeerConfig, same_identity
 from agents.diameter.errors import DiameterError, ResultCode, is_protocol_error, result_name
@@ -13,8 +13,7 @@ from agents.diameter.values import IPAddress
 from agents.diameter.wire import Avp, Message
 
 
-@dataclass(frozen=True, slots=True)
-class Link:
+class Link(Record, frozen=True):
     """A transport connection; `names` are those in the peer's certificate, None without TLS.
 
     `source` is where an incoming one came from.
@@ -36,8 +35,7 @@ class Link:
         return self.source in origins if origins or not certified else True
 
 
-@dataclass(frozen=True, slots=True)
-class Capabilities:
+class Capabilities(Record, frozen=True):
     """What a CER or CEA says about its sender.
 
     `security` are the values of Inband-Security-Id. What a peer does for accounting alone is not

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from ipaddress import ip_address
+
+import msgspec
 
 from agents.core.folding import ascii_lower
 from agents.core.machine import Address
+from agents.core.record import Record
 from agents.diameter.dictionary import APPLICATION_EAP, APPLICATION_RELAY
 from agents.diameter.values import IPAddress
 from agents.diameter.wire import MAXIMUM_LENGTH
@@ -15,8 +17,7 @@ PORT = 3868
 TLS_PORT = 5868
 
 
-@dataclass(frozen=True, slots=True)
-class DiameterTimers:
+class DiameterTimers(Record, frozen=True):
     """Deadlines in seconds (RFC 6733 section 12, RFC 3539 section 3.4.1).
 
     `watchdog` is Twinit; the RFC wants at least 6. `reconnect` is Tc, to which the pauses between
@@ -36,8 +37,7 @@ class DiameterTimers:
     probe: float = 3.0
 
 
-@dataclass(frozen=True, slots=True)
-class PeerConfig:
+class PeerConfig(Record, frozen=True):
     """A peer by its Origin-Host. `address` None: it connects to us, not we to it.
 
     It may connect from `sources` alone; where there are none, from `address`, or with TLS from
@@ -64,16 +64,14 @@ class PeerConfig:
         return any(name == "*" or same_identity(name, realm) for name in self.relays)
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
+class Route(Record, frozen=True):
     """Requests for `realm` go to the first usable one of `peers`; `*` is every other realm."""
 
     realm: str
     peers: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class NodeConfig:
+class NodeConfig(Record, frozen=True):
     """One Diameter node.
 
     A peer's own realm needs no route. `relay` makes the node forward requests for other realms.
@@ -96,7 +94,7 @@ class NodeConfig:
     product: str = "mip6lab"
     origin_state_id: int | None = None
     maximum_message: int = MAXIMUM_LENGTH
-    timers: DiameterTimers = field(default_factory=DiameterTimers)
+    timers: DiameterTimers = msgspec.field(default_factory=DiameterTimers)
 
     @property
     def advertised(self) -> tuple[int, ...]:

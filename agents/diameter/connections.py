@@ -5,9 +5,9 @@ from __future__ import annotations
 import random
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 
 from agents.core.machine import Address
+from agents.core.record import Record, replace
 from agents.diameter.capabilities import Capabilities, Link
 from agents.diameter.events import Action, Connect, Send
 from agents.diameter.wire import Message
@@ -25,8 +25,7 @@ class Identifiers:
         return self._next
 
 
-@dataclass(frozen=True, slots=True)
-class Incoming:
+class Incoming(Record, frozen=True):
     """A connection that the peer made, with its acceptable CER."""
 
     link: Link

@@ -8,12 +8,11 @@ agent mean. The care-of address of the mobile node goes to the server in MIP-Car
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from ipaddress import IPv6Address
 from typing import Any
 
 from agents.bootstrap.assignment import Assignment, Wish
-from agents.core.machine import secret
+from agents.core.record import Record, Secret
 from agents.diameter import dictionary as d
 from agents.diameter.errors import is_protocol_error
 from agents.diameter.mobility import (
@@ -33,8 +32,7 @@ _STATELESS = d.AuthSessionState.NO_STATE_MAINTAINED
 """There is no Session-Termination-Request here, neither to send nor to serve."""
 
 
-@dataclass(frozen=True, slots=True)
-class DiameterEapRequest:
+class DiameterEapRequest(Record, frozen=True):
     """A Diameter-EAP-Request (RFC 4072 section 3.1).
 
     `eap_payload` is empty to ask the server for its first EAP packet. `feature_vector` is None
@@ -49,7 +47,7 @@ class DiameterEapRequest:
     origin_host: str
     origin_realm: str
     destination_realm: str
-    eap_payload: bytes = secret()
+    eap_payload: Secret[bytes]
     user_name: str | None = None
     feature_vector: int | None = None
     care_of_address: IPv6Address | None = None
@@ -127,8 +125,7 @@ class DiameterEapRequest:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class DiameterEapAnswer:
+class DiameterEapAnswer(Record, frozen=True):
     """A Diameter-EAP-Answer (RFC 4072 section 3.2).
 
     `session_timeout`, `authorization_lifetime` and `multi_round_timeout` are in seconds, whole
@@ -142,21 +139,21 @@ class DiameterEapAnswer:
     result_code: int
     origin_host: str
     origin_realm: str
-    eap_payload: bytes | None = field(default=None, repr=False, metadata={"secret": True})
-    msk: bytes | None = field(default=None, repr=False, metadata={"secret": True})
+    eap_payload: Secret[bytes | None] = None
+    msk: Secret[bytes | None] = None
     assignment: Assignment | None = None
     session_timeout: float | None = None
     user_name: str | None = None
     error_message: str | None = None
     feature_vector: int | None = None
     state: tuple[bytes, ...] = ()
-    reissued_payload: bytes | None = field(default=None, repr=False)
+    reissued_payload: Secret[bytes | None] = None
     multi_round_timeout: float | None = None
     auth_request_type: int = d.AuthRequestType.AUTHORIZE_AUTHENTICATE
     origin_state_id: int | None = None
     unknown: tuple[Avp, ...] = ()
-    sealed_assignment: bytes | None = field(default=None, repr=False)
-    local_home_agent_key: bytes | None = field(default=None, repr=False, metadata={"secret": True})
+    sealed_assignment: Secret[bytes | None] = None
+    local_home_agent_key: Secret[bytes | None] = None
     authorization_lifetime: float | None = None
     auth_session_state: int = _STATELESS
     re_auth_request_type: int | None = None

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from agents.core.machine import Address, Event
+from agents.core.record import Record, Secret
 from agents.diameter.errors import DiameterError
 from agents.diameter.wire import Message
 
 
-@dataclass(frozen=True, slots=True)
-class Connect:
+class Connect(Record, frozen=True):
     """Open a connection to `address`; report it under this number."""
 
     connection: int
@@ -19,16 +18,14 @@ class Connect:
     address: Address
 
 
-@dataclass(frozen=True, slots=True)
-class Send:
+class Send(Record, frozen=True):
     """Write `data` to a connection."""
 
     connection: int
-    data: bytes = field(repr=False, metadata={"secret": True})
+    data: Secret[bytes]
 
 
-@dataclass(frozen=True, slots=True)
-class Close:
+class Close(Record, frozen=True):
     """Close a connection after what was written before; it is not reported back.
 
     With `reset` it ends by RST, and what was written before may be lost (RFC 6733 section 2.1).
@@ -41,8 +38,7 @@ class Close:
 Action: TypeAlias = Connect | Send | Close
 
 
-@dataclass(frozen=True, slots=True)
-class PeerUp(Event):
+class PeerUp(Event, frozen=True):
     """Capabilities are exchanged and requests may flow."""
 
     peer: str
@@ -51,48 +47,42 @@ class PeerUp(Event):
     initiator: bool
 
 
-@dataclass(frozen=True, slots=True)
-class PeerDown(Event):
+class PeerDown(Event, frozen=True):
     """The connection to a peer that was up is gone."""
 
     peer: str
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class PeerSuspect(Event):
+class PeerSuspect(Event, frozen=True):
     """A peer left a watchdog unanswered; its requests go elsewhere if they can."""
 
     peer: str
 
 
-@dataclass(frozen=True, slots=True)
-class ConnectionFailed(Event):
+class ConnectionFailed(Event, frozen=True):
     """A connection ended before capabilities were exchanged; `peer` empty if not known yet."""
 
     peer: str
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class RequestReceived(Event):
+class RequestReceived(Event, frozen=True):
     """A request for this node; answer it under `token`."""
 
     token: int
     peer: str
-    message: Message = field(repr=False, metadata={"secret": True})
+    message: Secret[Message]
 
 
-@dataclass(frozen=True, slots=True)
-class DuplicateReceived(Event):
+class DuplicateReceived(Event, frozen=True):
     """A request came again; its answer was sent again if there was one."""
 
     peer: str
     end_to_end: int
 
 
-@dataclass(frozen=True, slots=True)
-class RequestSent(Event):
+class RequestSent(Event, frozen=True):
     """A request left for `peer`, with the T flag if it may have been there before."""
 
     token: int
@@ -100,17 +90,15 @@ class RequestSent(Event):
     retransmitted: bool
 
 
-@dataclass(frozen=True, slots=True)
-class AnswerReceived(Event):
+class AnswerReceived(Event, frozen=True):
     """The answer to the request under `token`."""
 
     token: int
     peer: str
-    message: Message = field(repr=False, metadata={"secret": True})
+    message: Secret[Message]
 
 
-@dataclass(frozen=True, slots=True)
-class RequestFailed(Event):
+class RequestFailed(Event, frozen=True):
     """The request under `token` has no usable answer; `error` None: its deadline passed."""
 
     token: int
@@ -118,8 +106,7 @@ class RequestFailed(Event):
     error: DiameterError | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Relayed(Event):
+class Relayed(Event, frozen=True):
     """A request or answer of others went through."""
 
     source: str

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
 from typing import Any
 
+from agents.core.record import Record
 from agents.diameter import dictionary as d
 from agents.diameter.errors import DiameterError, ResultCode
 from agents.diameter.values import GROUPED, Definition
@@ -15,8 +15,7 @@ _MANY = None
 _MAXIMUM_DEPTH = 8
 
 
-@dataclass(frozen=True, slots=True)
-class Occurrence:
+class Occurrence(Record, frozen=True):
     """How often an AVP may be in a message; `maximum` None means without limit."""
 
     definition: Definition[Any]

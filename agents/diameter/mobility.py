@@ -22,10 +22,10 @@ agent proposes with it.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
 from ipaddress import IPv6Address, IPv6Network
 
 from agents.bootstrap.assignment import Assignment, Wish
+from agents.core.record import Record, replace
 from agents.core.unicast import is_unicast
 from agents.diameter import dictionary as d
 from agents.diameter.errors import DiameterError, ResultCode
@@ -38,8 +38,7 @@ _INTEGRATED = d.Mip6Feature.MIP6_INTEGRATED
 _LOCAL = d.Mip6Feature.LOCAL_HOME_AGENT_ASSIGNMENT
 
 
-@dataclass(frozen=True, slots=True)
-class MobilityRequest:
+class MobilityRequest(Record, frozen=True):
     """The three fields of a DiameterEapRequest that ask for a home agent."""
 
     feature_vector: int | None = None

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import random
 from collections import deque
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from agents.core.folding import ascii_lower
 from agents.core.machine import Discarded, Event
 from agents.core.reader import WireError
+from agents.core.record import replace
 from agents.diameter import dictionary as d
 from agents.diameter.capabilities import (
     Link,

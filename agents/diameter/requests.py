@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import replace
 
 from agents.core.folding import ascii_lower
 from agents.core.machine import Discarded, Event
+from agents.core.record import replace
 from agents.diameter import dictionary as d
 from agents.diameter import origins
 from agents.diameter.capabilities import error_answer

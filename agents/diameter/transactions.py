@@ -6,6 +6,7 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 
 from agents.core.folding import ascii_lower
+from agents.core.record import Record
 from agents.core.timers import Timers
 from agents.diameter import dictionary as d
 from agents.diameter.wire import Message
@@ -13,8 +14,7 @@ from agents.diameter.wire import Message
 _MAXIMUM_REMEMBERED = 4096
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(Record, frozen=True):
     """Where a request came from that is not our own."""
 
     connection: int

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 from typing import Generic, TypeAlias, TypeVar
 
 from agents.core.reader import WireError
+from agents.core.record import Record
 from agents.diameter.errors import DiameterError, ResultCode
 from agents.diameter.wire import Avp, decode_avps, encode_avps
 
@@ -17,8 +17,7 @@ IPAddress: TypeAlias = IPv4Address | IPv6Address
 _FAMILY_IPV4, _FAMILY_IPV6 = 1, 2
 
 
-@dataclass(frozen=True, slots=True)
-class Format(Generic[T]):
+class Format(Record, Generic[T], frozen=True):
     """A data format; a value that `decode` takes has between `minimum` and `maximum` octets."""
 
     name: str
@@ -86,8 +85,7 @@ IPV6_OCTETS: Format[IPv6Address] = Format("OctetString", _encode_ipv6, IPv6Addre
 GROUPED: Format[tuple[Avp, ...]] = Format("Grouped", encode_avps, decode_avps)
 
 
-@dataclass(frozen=True, slots=True)
-class Definition(Generic[T]):
+class Definition(Record, Generic[T], frozen=True):
     """One AVP of the dictionary: its code, name, data format and whether it is sent with M."""
 
     code: int

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Self
 
-from agents.core.machine import secret
 from agents.core.reader import Reader, WireError
+from agents.core.record import Record, Secret
 from agents.diameter.errors import ResultCode
 
 VERSION = 1
@@ -40,15 +39,14 @@ class BadMessageError(WireError):
         self.failed = failed
 
 
-@dataclass(frozen=True, slots=True)
-class Avp:
+class Avp(Record, frozen=True):
     """One attribute-value pair (RFC 6733 section 4.1); `value` without padding.
 
     A reserved flag bit is ignored on receipt, as the RFC wants, and does not survive.
     """
 
     code: int
-    value: bytes = secret()
+    value: Secret[bytes]
     mandatory: bool = True
     vendor: int | None = None
     protected: bool = False
@@ -101,8 +99,7 @@ def decode_avps(data: bytes) -> tuple[Avp, ...]:
     return tuple(avps)
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(Record, frozen=True):
     """A Diameter message (RFC 6733 section 3). The node fills in both identifiers."""
 
     command: int

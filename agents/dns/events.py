@@ -2,35 +2,31 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from ipaddress import IPv6Address
 
 from agents.core.machine import Event
+from agents.core.record import Record
 
 
-@dataclass(frozen=True, slots=True)
-class HomeAgent:
+class HomeAgent(Record, frozen=True):
     """One home agent by name; `addresses` are empty if it was not looked up."""
 
     fqdn: str
     addresses: tuple[IPv6Address, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Started(Event):
+class Started(Event, frozen=True):
     """The first query of a lookup is queued."""
 
 
-@dataclass(frozen=True, slots=True)
-class Inconclusive(Event):
+class Inconclusive(Event, frozen=True):
     """An answer about `name` settles nothing; the lookup goes on."""
 
     name: str
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class HomeAgentsFound(Event):
+class HomeAgentsFound(Event, frozen=True):
     """The home agents in the order in which to try them; the first has an address.
 
     What stands before it in the DNS but has no address is left out.
@@ -39,8 +35,7 @@ class HomeAgentsFound(Event):
     home_agents: tuple[HomeAgent, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Failed(Event):
+class Failed(Event, frozen=True):
     """A lookup ended without a home agent."""
 
     reason: str

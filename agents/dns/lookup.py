@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from collections import deque
-from dataclasses import dataclass, replace
 from ipaddress import IPv6Address
 from itertools import islice
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 from agents.core.folding import ascii_lower
 from agents.core.machine import Address, Discarded, Event, PeerError, Retransmission, Timing
 from agents.core.reader import WireError
+from agents.core.record import Record, replace
 from agents.core.unicast import is_unicast
 from agents.dns.events import Failed, HomeAgent, HomeAgentsFound, Inconclusive, Started
 from agents.dns.wire import NO_EDNS, Answer, in_order, normal, query
@@ -30,13 +30,11 @@ _PATIENCE = 2
 """Transmissions of one question after which it is put in another way, or another one."""
 
 
-@dataclass(frozen=True, slots=True)
-class Idle:
+class Idle(Record, frozen=True):
     """No lookup is under way."""
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
+class Question(Record, frozen=True):
     """What is asked, and what has led to it.
 
     `candidates` are home agents to try, the one asked about first; the next `untried` have not been
@@ -67,8 +65,7 @@ class Question:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Asking:
+class Asking(Record, frozen=True):
     """A question is out, or waits to be put again since its answer was inconclusive (`put_off`)."""
 
     question: Question

@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from ipaddress import IPv6Address
 from itertools import accumulate, groupby
 from typing import Self
@@ -19,11 +18,13 @@ import dns.rcode
 import dns.rdataclass
 import dns.rdatatype
 import dns.rrset
+import msgspec
 from dns.rdtypes.IN.AAAA import AAAA
 from dns.rdtypes.IN.SRV import SRV
 
 from agents.core.folding import ascii_lower
 from agents.core.reader import WireError
+from agents.core.record import Record
 
 PORT = 53
 EDNS_PAYLOAD = 1232
@@ -36,8 +37,7 @@ _ABOUT_THE_NAME = frozenset({dns.rcode.NOERROR, dns.rcode.NXDOMAIN, dns.rcode.YX
 """Response codes that tell about the name; others tell about the server, at this moment."""
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(Record, frozen=True):
     """One SRV record (RFC 2782)."""
 
     priority: int
@@ -45,8 +45,7 @@ class Target:
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Record, frozen=True):
     """What an answer says about its question; None where an error does not repeat the question.
 
     `error` is the response code's name if it is not NOERROR, or what is wrong with the records.
@@ -62,8 +61,8 @@ class Answer:
     truncated: bool = False
     name: str = ""
     targets: tuple[Target, ...] = ()
-    aliases: Mapping[str, str] = field(default_factory=dict)
-    addresses: Mapping[str, tuple[IPv6Address, ...]] = field(default_factory=dict)
+    aliases: Mapping[str, str] = msgspec.field(default_factory=dict)
+    addresses: Mapping[str, tuple[IPv6Address, ...]] = msgspec.field(default_factory=dict)
 
     @classmethod
     def decode(cls, data: bytes) -> Self:

@@ -6,7 +6,6 @@ import fcntl
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv6Address
 from pathlib import Path
@@ -19,6 +18,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from agents.core.record import Record
 from agents.crypto.certificates import Certificate, CertificateError
 from agents.eap.names import peer_names, server_names
 
@@ -30,8 +30,7 @@ CA_LIFETIME = timedelta(days=3650)
 LIFETIME = timedelta(days=825)
 
 
-@dataclass(frozen=True, slots=True)
-class Validity:
+class Validity(Record, frozen=True):
     """When a certificate holds."""
 
     not_before: datetime
@@ -44,16 +43,14 @@ class Validity:
         return cls(now - CLOCK_SKEW, now + lifetime)
 
 
-@dataclass(frozen=True, slots=True)
-class Files:
+class Files(Record, frozen=True):
     """Where a certificate and its private key are."""
 
     certificate: Path
     key: Path
 
 
-@dataclass(frozen=True, slots=True)
-class Credentials:
+class Credentials(Record, frozen=True):
     """What `create` made: the CA, the server, and one pair of files for each identity."""
 
     ca: Path
@@ -87,8 +84,7 @@ def read_certificates(path: Path) -> list[x509.Certificate]:
     return found
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
+class Identity(Record, frozen=True):
     """A certificate and its private key, in memory."""
 
     certificate: x509.Certificate
@@ -124,8 +120,7 @@ class Identity:
         return cls(certificate, key)
 
 
-@dataclass(frozen=True, slots=True)
-class CertificateAuthority:
+class CertificateAuthority(Record, frozen=True):
     """Signs certificates for servers and clients, with keys of its own type."""
 
     identity: Identity

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Literal, TypeAlias
 
 from agents.core.reader import WireError
+from agents.core.record import Record
 from agents.crypto.certificates import Certificate
 from agents.eap.names import same_host, server_names
 from agents.eap.tls import EapKeys, TlsClientConfig, TlsEngine
@@ -107,8 +107,7 @@ class TlsMethod:
                 self.decision = Decision.FAIL
 
 
-@dataclass(frozen=True, slots=True)
-class _Answered:
+class _Answered(Record, frozen=True):
     """The last request and what was answered: lastId and lastRespData of RFC 4137."""
 
     identifier: int

@@ -11,7 +11,7 @@ from typing import Literal, TypeAlias
 from cryptography.hazmat.bindings.openssl.binding import Binding
 from OpenSSL import SSL, crypto
 
-from agents.core.machine import secret
+from agents.core.record import Record, Secret
 from agents.crypto.certificates import (
     INVALID_PURPOSE,
     MAX_CHAIN,
@@ -46,12 +46,11 @@ class TlsConfigError(ValueError):
     """A certificate, key or CA file that cannot be used; the text names the file."""
 
 
-@dataclass(frozen=True, slots=True)
-class EapKeys:
+class EapKeys(Record, frozen=True):
     """What EAP-TLS exports (RFC 5216, RFC 9190, both section 2.3): two keys of 64 octets."""
 
-    msk: bytes = secret()
-    emsk: bytes = secret()
+    msk: Secret[bytes]
+    emsk: Secret[bytes]
     session_id: bytes = b""
 
 

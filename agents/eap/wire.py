@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import Self
 
 from agents.core.reader import Reader, WireError
+from agents.core.record import Record
 
 MAXIMUM_MESSAGE = 65536
 """The largest TLS message, in octets, that is reassembled (RFC 5216 section 2.1.5)."""
@@ -34,8 +34,7 @@ FIRST_METHOD = 4
 """Types from here on are authentication methods (RFC 3748 section 5)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Packet:
+class Packet(Record, frozen=True):
     """One EAP packet (RFC 3748 section 4); `type` is None in Success and Failure."""
 
     code: Code
@@ -72,8 +71,7 @@ MORE_FLAG = 0x40
 START_FLAG = 0x20
 
 
-@dataclass(frozen=True, slots=True)
-class TlsData:
+class TlsData(Record, frozen=True):
     """What follows the type in an EAP-TLS packet (RFC 5216 section 3.1)."""
 
     data: bytes = b""

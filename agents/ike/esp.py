@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from enum import Enum
 from ipaddress import IPv6Address
+
+from agents.core.record import Record, Secret
 
 
 class Encryption(Enum):
@@ -32,8 +33,7 @@ class Integrity(Enum):
     HMAC_SHA2_512_256 = ("hmac(sha512)", 256)
 
 
-@dataclass(frozen=True, slots=True)
-class EspSa:
+class EspSa(Record, frozen=True):
     """One direction of a transport-mode ESP SA for one upper-layer protocol.
 
     `lifetime` is in seconds, `message` the only Mobility Header type that it is for, if any. Keys
@@ -45,15 +45,14 @@ class EspSa:
     spi: int
     protocol: int
     encryption: Encryption
-    encryption_key: bytes = field(repr=False)
+    encryption_key: Secret[bytes]
     integrity: Integrity
-    integrity_key: bytes = field(repr=False)
+    integrity_key: Secret[bytes]
     lifetime: float
     message: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class EspPair:
+class EspPair(Record, frozen=True):
     """Both directions of a negotiated SA, as the local host sees them."""
 
     inbound: EspSa

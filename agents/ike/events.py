@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from ipaddress import IPv6Address
 
 from agents.core.machine import Event
@@ -10,16 +9,14 @@ from agents.ike.esp import EspPair
 from agents.ike.selectors import Selectors
 
 
-@dataclass(frozen=True, slots=True)
-class ChildKeyed(Event):
+class ChildKeyed(Event, frozen=True):
     """Responder: the answer is queued; the peer may use the SAs from now on."""
 
     peer: IPv6Address
     pair: EspPair
 
 
-@dataclass(frozen=True, slots=True)
-class ChildEstablished(Event):
+class ChildEstablished(Event, frozen=True):
     """A pair of SAs is up.
 
     IKEv1: message 3 of quick mode is queued (initiator), or was accepted (responder). IKEv2: at
@@ -30,8 +27,7 @@ class ChildEstablished(Event):
     pair: EspPair
 
 
-@dataclass(frozen=True, slots=True)
-class ChildDeleted(Event):
+class ChildDeleted(Event, frozen=True):
     """A pair of SAs has expired, was deleted by either side, or was replaced."""
 
     peer: IPv6Address
@@ -42,8 +38,7 @@ class ChildDeleted(Event):
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Failed(Event):
+class Failed(Event, frozen=True):
     """A negotiation has come to nothing; `selectors` is set if it was for ESP SAs."""
 
     peer: IPv6Address

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from ipaddress import AddressValueError, IPv6Address
 from typing import Self
 
 from agents.core.reader import Reader, WireError
+from agents.core.record import Record
 from agents.ike.constants import IdType
 
 MAX_LENGTH = 1024
@@ -14,8 +14,7 @@ MAX_NAME = 253
 """Octets of an identity, and of an NAI or a domain name (RFC 7542 section 2.3, RFC 1035)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
+class Identity(Record, frozen=True):
     """The body of an ID payload."""
 
     type: int

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from ipaddress import IPv6Address
 
+from agents.core.record import Record, Secret
 from agents.eap.names import canonical_identity
 from agents.ike.identities import Identity
 
@@ -12,11 +12,10 @@ MAX_CANDIDATES = 8
 """Keys that are tried for one address, the latest first: each costs a derivation of keys."""
 
 
-@dataclass(frozen=True, slots=True)
-class PskEntry:
+class PskEntry(Record, frozen=True):
     """One peer's key; `home_address` is the only HoA that its holder may have SAs for."""
 
-    key: bytes = field(repr=False)
+    key: Secret[bytes]
     peer: IPv6Address | None
     identity: str | None
     home_address: IPv6Address | None

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from agents.core.machine import Timing
+from agents.core.record import Record
 from agents.crypto.dh import ECP256, GROUPS, MODP2048
 from agents.crypto.prf import HMAC_SHA1, HMAC_SHA2_256, Prf
 from agents.ike.constants import PORT
@@ -21,8 +20,7 @@ INTEGRITY_KEY_LENGTH = {Integrity.HMAC_SHA1_96: 20, Integrity.HMAC_SHA2_256_128:
 """Key lengths in octets."""
 
 
-@dataclass(frozen=True, slots=True)
-class IkeProposal:
+class IkeProposal(Record, frozen=True):
     """AES-CBC key length in bits, hash (2: SHA-1, 4: SHA-256), and group of phase 1."""
 
     key_bits: int = 128
@@ -41,8 +39,7 @@ class IkeProposal:
         return HASHES[self.hash]
 
 
-@dataclass(frozen=True, slots=True)
-class EspProposal:
+class EspProposal(Record, frozen=True):
     """AES-CBC key length in bits and integrity algorithm of an ESP SA."""
 
     key_bits: int = 128
@@ -65,8 +62,7 @@ TIMING = Timing(initial=1.0, maximum=8.0, count=5)
 """Retransmissions: RFC 2408 section 5.1 leaves them open; the last wait ends after about 23 s."""
 
 
-@dataclass(frozen=True, slots=True)
-class Config:
+class Config(Record, frozen=True):
     """Settings of an `Ikev1`; lists are in order of preference, times in seconds.
 
     `identity` is an NAI (ID_RFC822_ADDR) or an address; without it the local address is sent.

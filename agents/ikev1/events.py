@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from ipaddress import IPv6Address
 
-from agents.core.machine import Event, secret
+from agents.core.machine import Event
+from agents.core.record import Secret
 from agents.ike.constants import Role
 from agents.ike.esp import EspPair
 from agents.ike.events import ChildDeleted, ChildEstablished, ChildKeyed, Failed
@@ -23,8 +23,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class Phase1Started(Event):
+class Phase1Started(Event, frozen=True):
     """The first message of phase 1 is queued or has been accepted."""
 
     peer: IPv6Address
@@ -32,8 +31,7 @@ class Phase1Started(Event):
     role: Role
 
 
-@dataclass(frozen=True, slots=True)
-class Phase1Established(Event):
+class Phase1Established(Event, frozen=True):
     """An ISAKMP SA is up; cookie and key are what Wireshark's decryption table wants."""
 
     peer: IPv6Address
@@ -43,19 +41,17 @@ class Phase1Established(Event):
     """The peer's identity."""
 
     initiator_cookie: bytes
-    encryption_key: bytes = secret()
+    encryption_key: Secret[bytes]
 
 
-@dataclass(frozen=True, slots=True)
-class Phase1Deleted(Event):
+class Phase1Deleted(Event, frozen=True):
     """An ISAKMP SA is gone; the ESP SAs that it made stay."""
 
     peer: IPv6Address
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class ChildAbandoned(Event):
+class ChildAbandoned(Event, frozen=True):
     """Responder: the SAs of a `ChildKeyed` are void, for message 3 never came."""
 
     peer: IPv6Address

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from agents.core.machine import PeerError
+from agents.core.record import Record
 from agents.ikev1.constants import ExchangeType, NotifyType, PayloadType
 from agents.ikev1.wire import Payload
 
@@ -23,8 +23,7 @@ class Encryption:
     NEVER, ALWAYS, EITHER = range(3)
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(Record, frozen=True):
     """The least and greatest count of each payload, and those that come first, in their order.
 
     Payload types that the rule does not name (vendor ids, NAT detection, certificates,

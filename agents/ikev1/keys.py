@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
 
 from agents.core.reader import WireError
+from agents.core.record import Record, Secret
 from agents.crypto.ciphers import AES_BLOCK, aes_cbc_decrypt, aes_cbc_encrypt
 from agents.crypto.prf import Prf
 
@@ -30,8 +30,7 @@ def cipher_key(prf: Prf, skeyid_e: bytes, length: int) -> bytes:
     return output[:length]
 
 
-@dataclass(frozen=True, slots=True)
-class Transcript:
+class Transcript(Record, frozen=True):
     """What both sides of phase 1 have sent, as far as it is authenticated."""
 
     cookie_i: bytes
@@ -52,15 +51,14 @@ def skeyid_of(prf: Prf, psk: bytes, nonces: tuple[bytes, bytes]) -> bytes:
     return prf(psk, nonces[0] + nonces[1])
 
 
-@dataclass(frozen=True, slots=True)
-class Keys:
+class Keys(Record, frozen=True):
     """The keys of an ISAKMP SA (section 5)."""
 
     prf: Prf
-    skeyid: bytes = field(repr=False)
-    skeyid_d: bytes = field(repr=False)
-    skeyid_a: bytes = field(repr=False)
-    encryption: bytes = field(repr=False)
+    skeyid: Secret[bytes]
+    skeyid_d: Secret[bytes]
+    skeyid_a: Secret[bytes]
+    encryption: Secret[bytes]
 
     @classmethod
     def derive(

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from agents.core.machine import PeerError
+from agents.core.record import replace
 from agents.crypto import dh
 from agents.ike.psk import PskEntry
 from agents.ikev1 import grammar

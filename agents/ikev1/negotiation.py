@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv6Address
 from typing import TypeAlias
 
+from agents.core.record import Record, Secret
 from agents.crypto import dh
 from agents.ike.constants import Role
 from agents.ike.identities import Identity
@@ -19,55 +20,49 @@ from agents.ikev1.proposals import IkeChoice
 from agents.ikev1.wire import HEADER_LENGTH, Header, Payload, SecurityAssociation, encode_chain
 
 
-@dataclass(frozen=True, slots=True)
-class Proposed:
+class Proposed(Record, frozen=True):
     """Main mode initiator: message 1 is out."""
 
     offer: SecurityAssociation
 
 
-@dataclass(frozen=True, slots=True)
-class Answered:
+class Answered(Record, frozen=True):
     """Main mode responder: message 2 is out."""
 
     choice: IkeChoice
     offer: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class KeySent:
+class KeySent(Record, frozen=True):
     """Main mode initiator: message 3 is out."""
 
     choice: IkeChoice
     offer: bytes
-    key_pair: dh.KeyPair = field(repr=False)
-    nonce: bytes = field(repr=False)
+    key_pair: Secret[dh.KeyPair]
+    nonce: Secret[bytes]
 
 
-@dataclass(frozen=True, slots=True)
-class Exchanged:
+class Exchanged(Record, frozen=True):
     """Main mode responder: message 4 is out; message 5 shows whose key the peer has."""
 
     choice: IkeChoice
     transcript: Transcript
-    nonces: tuple[bytes, bytes] = field(repr=False)
-    shared: bytes = field(repr=False)
+    nonces: Secret[tuple[bytes, bytes]]
+    shared: Secret[bytes]
 
 
-@dataclass(frozen=True, slots=True)
-class AggressiveAnswered:
+class AggressiveAnswered(Record, frozen=True):
     """Aggressive mode responder: message 2 is out; g^xy is computed when message 3 comes."""
 
     choice: IkeChoice
     transcript: Transcript
-    nonces: tuple[bytes, bytes] = field(repr=False)
-    key_pair: dh.KeyPair = field(repr=False)
+    nonces: Secret[tuple[bytes, bytes]]
+    key_pair: Secret[dh.KeyPair]
     identity: bytes
     """Body of the initiator's ID payload."""
 
 
-@dataclass(frozen=True, slots=True)
-class Keyed:
+class Keyed(Record, frozen=True):
     """Keys are known; the peer's proof is awaited, or is what has come."""
 
     choice: IkeChoice
@@ -76,18 +71,16 @@ class Keyed:
     iv: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class AggressiveSent:
+class AggressiveSent(Record, frozen=True):
     """Aggressive mode initiator: message 1 is out."""
 
     offer: SecurityAssociation
     identity: bytes
-    key_pair: dh.KeyPair = field(repr=False)
-    nonce: bytes = field(repr=False)
+    key_pair: Secret[dh.KeyPair]
+    nonce: Secret[bytes]
 
 
-@dataclass(frozen=True, slots=True)
-class Established:
+class Established(Record, frozen=True):
     """Both sides are authenticated."""
 
     keys: Keys

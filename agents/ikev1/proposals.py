@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
 
 from agents.core.machine import PeerError
+from agents.core.record import Record, replace
 from agents.ikev1.config import ESP_INTEGRITY, Config, EspProposal, IkeProposal
 from agents.ikev1.constants import (
     AUTHENTICATION_PSK,
@@ -29,16 +29,14 @@ MAX_OFFERS = 64
 SPI_LENGTH = 4
 
 
-@dataclass(frozen=True, slots=True)
-class IkeChoice:
+class IkeChoice(Record, frozen=True):
     """What phase 1 has agreed upon; `lifetime` in seconds."""
 
     proposal: IkeProposal
     lifetime: float
 
 
-@dataclass(frozen=True, slots=True)
-class EspChoice:
+class EspChoice(Record, frozen=True):
     """What quick mode has agreed upon; `group` for PFS, `lifetime` in seconds."""
 
     proposal: EspProposal

@@ -5,12 +5,13 @@ from __future__ import annotations
 import hmac
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from ipaddress import IPv6Address
 from typing import TypeAlias
 
 from agents.core.machine import PeerError
 from agents.core.reader import Reader, WireError
+from agents.core.record import Record, Secret, replace
 from agents.crypto import dh
 from agents.ike.constants import Role
 from agents.ike.esp import Encryption, EspPair, EspSa
@@ -42,25 +43,22 @@ from agents.ikev1.wire import (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Requested:
+class Requested(Record, frozen=True):
     """Initiator: message 1 is out."""
 
     offer: SecurityAssociation
-    nonce: bytes = field(repr=False)
-    key_pair: dh.KeyPair | None = field(repr=False)
+    nonce: Secret[bytes]
+    key_pair: Secret[dh.KeyPair | None]
 
 
-@dataclass(frozen=True, slots=True)
-class Replied:
+class Replied(Record, frozen=True):
     """Responder: message 2 is out and the SAs are keyed."""
 
     pair: EspPair
-    hash3: bytes = field(repr=False)
+    hash3: Secret[bytes]
 
 
-@dataclass(frozen=True, slots=True)
-class Done:
+class Done(Record, frozen=True):
     """The SAs are up, or the negotiation has failed; kept to answer duplicates."""
 
     pair: EspPair | None
@@ -78,8 +76,7 @@ class QuickMode:
     state: Requested | Replied | Done
 
 
-@dataclass(frozen=True, slots=True)
-class Sealer:
+class Sealer(Record, frozen=True):
     """Encrypts and opens phase 2 messages of one established ISAKMP SA."""
 
     negotiation: Negotiation

@@ -9,6 +9,7 @@ from ipaddress import IPv6Address
 from typing import TypeAlias
 
 from agents.core.machine import Address, PeerError, Retransmission
+from agents.core.record import Record
 from agents.ike import endpoint as ike
 from agents.ike.constants import Role
 from agents.ike.esp import EspPair
@@ -95,8 +96,7 @@ class IsakmpSa:
         return Sealer(self.n, state) if isinstance(state, Established) else None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Child:
+class Child(Record, frozen=True, eq=False):
     """A pair of ESP SAs that is up; it is its holder's, wherever the peer is."""
 
     peer: IPv6Address

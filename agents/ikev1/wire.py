@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple, Self
 
 from agents.core.reader import Reader, WireError
+from agents.core.record import Record
 from agents.ikev1.constants import DOI_IPSEC, SITUATION_IDENTITY_ONLY, Flag, PayloadType
 
 HEADER_LENGTH = 28
@@ -21,8 +21,7 @@ _GENERIC_HEADER = 4
 _SHORT = 0x8000
 
 
-@dataclass(frozen=True, slots=True)
-class Header:
+class Header(Record, frozen=True):
     """The ISAKMP header (RFC 2408 section 3.1); `length` counts the header too."""
 
     initiator_cookie: bytes
@@ -77,8 +76,7 @@ def split_datagram(data: bytes) -> Message:
     return Message(header, r.rest(), data)
 
 
-@dataclass(frozen=True, slots=True)
-class Payload:
+class Payload(Record, frozen=True):
     """One payload: its type and what follows its generic header."""
 
     type: int
@@ -130,8 +128,7 @@ def decode_padded(first: int, data: bytes) -> tuple[tuple[Payload, ...], bytes]:
     return payloads, data[:used]
 
 
-@dataclass(frozen=True, slots=True)
-class Attribute:
+class Attribute(Record, frozen=True):
     """A data attribute, short (type, value) or long (type, length, value) (section 3.3)."""
 
     type: int
@@ -183,8 +180,7 @@ def _decode_list(r: Reader, kind: int) -> Iterable[Reader]:
         yield r.sub(length - _GENERIC_HEADER)
 
 
-@dataclass(frozen=True, slots=True)
-class Transform:
+class Transform(Record, frozen=True):
     """A transform of a proposal (section 3.6)."""
 
     number: int
@@ -206,8 +202,7 @@ class Transform:
         return head + b"".join(a.encode() for a in self.attributes)
 
 
-@dataclass(frozen=True, slots=True)
-class Proposal:
+class Proposal(Record, frozen=True):
     """A proposal with its transforms (section 3.5)."""
 
     number: int
@@ -235,8 +230,7 @@ class Proposal:
         return head + self.spi + chain
 
 
-@dataclass(frozen=True, slots=True)
-class SecurityAssociation:
+class SecurityAssociation(Record, frozen=True):
     """The body of an SA payload of the IPsec DOI (section 3.4, RFC 2407 section 4.6.1)."""
 
     proposals: tuple[Proposal, ...]
@@ -260,8 +254,7 @@ class SecurityAssociation:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Notification:
+class Notification(Record, frozen=True):
     """The body of a notification payload (section 3.14)."""
 
     protocol: int
@@ -283,8 +276,7 @@ class Notification:
         return head + self.type.to_bytes(2) + self.spi + self.data
 
 
-@dataclass(frozen=True, slots=True)
-class Deletion:
+class Deletion(Record, frozen=True):
     """The body of a delete payload (section 3.15)."""
 
     protocol: int

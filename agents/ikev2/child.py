@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from ipaddress import IPv6Address
 
 from agents.core.machine import PeerError
+from agents.core.record import Record
 from agents.ike.constants import MOBILITY_HEADER
 from agents.ike.esp import EspPair, EspSa
 from agents.ike.selectors import Selectors
@@ -29,8 +29,7 @@ from agents.ikev2.wire import Payload
 TRANSPORT = Notification(NotifyType.USE_TRANSPORT_MODE)
 
 
-@dataclass(frozen=True, slots=True)
-class Agreement:
+class Agreement(Record, frozen=True):
     """What both sides have agreed upon for a CHILD SA; SPIs are (inbound, outbound)."""
 
     choice: EspChoice
@@ -38,8 +37,7 @@ class Agreement:
     spis: tuple[int, int]
 
 
-@dataclass(frozen=True, slots=True)
-class Material:
+class Material(Record, frozen=True):
     """What the keys of a CHILD SA come from: nonces (initiator's, responder's) and g^ir."""
 
     nonces: tuple[bytes, bytes]

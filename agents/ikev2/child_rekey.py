@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from agents.core.machine import PeerError
 from agents.core.reader import WireError
+from agents.core.record import replace
 from agents.ikev2 import events
 from agents.ikev2.child_create import MAX_ATTEMPTS, ChildCreate
 from agents.ikev2.constants import NotifyType, PayloadType, ProtocolId

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from ipaddress import IPv6Address
 from typing import TypeAlias
@@ -12,6 +11,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from agents.core.machine import Timing
+from agents.core.record import Record, Secret
 from agents.crypto.dh import CURVE25519, ECP256, GROUPS, MODP2048
 from agents.crypto.prf import INTEGRITY, PRFS, IntegrityAlgorithm, Prf
 from agents.ike.constants import PORT
@@ -46,8 +46,7 @@ def _check_cipher(encryption: int, key_bits: int, integrity: int) -> None:
         raise ValueError("AES-GCM goes without an integrity algorithm, AES-CBC with one")
 
 
-@dataclass(frozen=True, slots=True)
-class IkeProposal:
+class IkeProposal(Record, frozen=True):
     """Algorithms of an IKE SA by their transform numbers, the key length in bits."""
 
     encryption: int = Encr.AES_GCM_16
@@ -95,8 +94,7 @@ _WIRESHARK_INTEGRITY = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class EspProposal:
+class EspProposal(Record, frozen=True):
     """Algorithms of an ESP SA by their transform numbers, the key length in bits."""
 
     encryption: int = Encr.AES_GCM_16
@@ -154,8 +152,7 @@ all datagrams is lost in either direction, one such test in 4,000 finds a live p
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Grant:
+class Grant(Record, frozen=True):
     """The home address that an authenticated peer may have SAs for, and its home prefix."""
 
     home_address: IPv6Address
@@ -168,8 +165,7 @@ Allocate: TypeAlias = Callable[[str, IPv6Address | None], Grant | None]
 """Given an authenticated identity and the address it asks for, return what it may have."""
 
 
-@dataclass(frozen=True, slots=True)
-class Credentials:
+class Credentials(Record, frozen=True):
     """A host's certificates: its own with the key and those between it and the CA; whom it trusts.
 
     `clock` tells the time of day for the validity of peers' certificates.
@@ -177,7 +173,7 @@ class Credentials:
 
     trusted: tuple[x509.Certificate, ...] = ()
     certificate: x509.Certificate | None = None
-    key: PrivateKey | None = field(default=None, repr=False)
+    key: Secret[PrivateKey | None] = None
     intermediates: tuple[x509.Certificate, ...] = ()
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
 
@@ -190,8 +186,7 @@ class Credentials:
             raise ValueError("only EC and RSA keys are supported")
 
 
-@dataclass(frozen=True, slots=True)
-class Config:
+class Config(Record, frozen=True):
     """Settings of an `Ikev2`; lists are in order of preference, times in seconds.
 
     `identity` is an NAI, a domain name, an address, or a distinguished name as RFC 4514 writes it;

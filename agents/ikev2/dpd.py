@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from agents.core.machine import Address, PeerError
 from agents.core.reader import WireError
+from agents.core.record import replace
 from agents.ikev2.constants import NotifyType
 from agents.ikev2.grammar import Contents
 from agents.ikev2.ike_sa_manager import IkeSaManager

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from ipaddress import IPv6Address, IPv6Network
 
-from agents.core.machine import Event, secret
+from agents.core.machine import Event
+from agents.core.record import Secret
 from agents.ike.constants import Role
 from agents.ike.esp import EspPair
 from agents.ike.events import ChildDeleted, ChildEstablished, ChildKeyed, Failed
@@ -25,16 +25,14 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class IkeStarted(Event):
+class IkeStarted(Event, frozen=True):
     """The first IKE_SA_INIT is queued or has been accepted."""
 
     peer: IPv6Address
     role: Role
 
 
-@dataclass(frozen=True, slots=True)
-class IkeEstablished(Event):
+class IkeEstablished(Event, frozen=True):
     """An IKE SA is up, authenticated or by rekeying another one.
 
     SPIs, algorithms and keys are what Wireshark's ikev2_decryption_table wants, spelt as there.
@@ -54,10 +52,10 @@ class IkeEstablished(Event):
     spi_r: bytes
     encryption: str
     integrity: str
-    sk_ei: bytes = secret()
-    sk_er: bytes = secret()
-    sk_ai: bytes = secret()
-    sk_ar: bytes = secret()
+    sk_ei: Secret[bytes]
+    sk_er: Secret[bytes]
+    sk_ai: Secret[bytes]
+    sk_ar: Secret[bytes]
     replaces: tuple[bytes, bytes] | None = None
     """The SPIs of the IKE SA that this one replaces."""
 
@@ -65,8 +63,7 @@ class IkeEstablished(Event):
     """Responder: the one that this peer may have SAs for."""
 
 
-@dataclass(frozen=True, slots=True)
-class IkeDeleted(Event):
+class IkeDeleted(Event, frozen=True):
     """An IKE SA is gone, and its CHILD SAs unless another one has taken them over."""
 
     peer: IPv6Address
@@ -76,8 +73,7 @@ class IkeDeleted(Event):
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class EapResponse(Event):
+class EapResponse(Event, frozen=True):
     """Responder: an EAP packet for the AAA, to be answered by one of the `eap_` calls.
 
     The first one is an EAP-Response/Identity made from the peer's IDi.
@@ -88,11 +84,10 @@ class EapResponse(Event):
 
     peer: IPv6Address
     identity: str
-    packet: bytes = secret()
+    packet: Secret[bytes]
 
 
-@dataclass(frozen=True, slots=True)
-class EapEnded(Event):
+class EapEnded(Event, frozen=True):
     """Responder: whatever the AAA says, the peer's EAP has come to nothing.
 
     `identity` is whom the AAA had authenticated, if the peer has not proved that it has the key.
@@ -102,8 +97,7 @@ class EapEnded(Event):
     identity: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class AddressAssigned(Event):
+class AddressAssigned(Event, frozen=True):
     """Initiator: the responder has assigned the home address, or said the home prefix."""
 
     peer: IPv6Address
@@ -113,8 +107,7 @@ class AddressAssigned(Event):
     """In seconds; all ones: for ever."""
 
 
-@dataclass(frozen=True, slots=True)
-class ChildRekeyed(Event):
+class ChildRekeyed(Event, frozen=True):
     """The pair of the `ChildEstablished` before replaces another, whose `ChildDeleted` follows."""
 
     peer: IPv6Address

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import Enum, auto
 
 from agents.core.machine import PeerError
+from agents.core.record import Record
 from agents.ikev2.constants import NotifyType, PayloadType
 from agents.ikev2.payloads import Notification
 from agents.ikev2.wire import Payload
@@ -69,8 +69,7 @@ may come with any message, other payloads only where they are named."""
 _EVERYWHERE = frozenset({_T.NOTIFY, _T.VENDOR})
 
 
-@dataclass(frozen=True, slots=True)
-class Contents:
+class Contents(Record, frozen=True):
     """The payloads of a checked message and its notifications."""
 
     payloads: tuple[Payload, ...]

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 from agents.core.machine import PeerError
 from agents.core.reader import WireError
+from agents.core.record import replace
 from agents.eap.lower import FAILURE, SUCCESS, identity_response
 from agents.ike.constants import Role
 from agents.ike.identities import Identity

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from ipaddress import IPv6Address
 
 from agents.core.machine import Address, PeerError
 from agents.core.rate import TokenBucket
 from agents.core.reader import WireError
+from agents.core.record import replace
 from agents.crypto import dh
 from agents.ike.constants import Role
 from agents.ike.half_open import MAX_UNPROVEN

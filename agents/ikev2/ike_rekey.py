@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from agents.core.machine import PeerError
 from agents.core.reader import WireError
+from agents.core.record import replace
 from agents.crypto import dh
 from agents.ike.constants import Role
 from agents.ikev2 import events

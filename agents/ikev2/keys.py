@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
+from agents.core.record import Record, Secret
 from agents.crypto.ciphers import GCM_SALT
 from agents.crypto.prf import Prf
 from agents.ike.esp import Integrity
@@ -21,18 +20,17 @@ INTEGRITY_KEYS = {
 KEY_PAD = b"Key Pad for IKEv2"
 
 
-@dataclass(frozen=True, slots=True)
-class IkeKeys:
+class IkeKeys(Record, frozen=True):
     """The seven keys of an IKE SA (section 2.14); a key of AES-GCM is followed by its salt."""
 
     prf: Prf
-    d: bytes = field(repr=False)
-    ai: bytes = field(repr=False)
-    ar: bytes = field(repr=False)
-    ei: bytes = field(repr=False)
-    er: bytes = field(repr=False)
-    pi: bytes = field(repr=False)
-    pr: bytes = field(repr=False)
+    d: Secret[bytes]
+    ai: Secret[bytes]
+    ar: Secret[bytes]
+    ei: Secret[bytes]
+    er: Secret[bytes]
+    pi: Secret[bytes]
+    pr: Secret[bytes]
 
     @classmethod
     def expand(cls, proposal: IkeProposal, skeyseed: bytes, seed: bytes) -> IkeKeys:
@@ -78,12 +76,11 @@ class IkeKeys:
         return self.prf.plus(self.d, shared + nonces[0] + nonces[1], length)
 
 
-@dataclass(frozen=True, slots=True)
-class EspKeys:
+class EspKeys(Record, frozen=True):
     """The keys of one direction of an ESP SA."""
 
-    encryption: bytes = field(repr=False)
-    integrity: bytes = field(repr=False)
+    encryption: Secret[bytes]
+    integrity: Secret[bytes]
 
 
 def esp_keys(

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from ipaddress import IPv6Address, IPv6Network
 from typing import Self
 
 from agents.core.reader import Reader, WireError
+from agents.core.record import Record
 from agents.ike.constants import MOBILITY_HEADER
 from agents.ikev2.constants import (
     KEY_LENGTH,
@@ -22,8 +22,7 @@ _PROPOSAL, _TRANSFORM = 2, 3
 _HOME_PREFIX_LENGTH = 21
 
 
-@dataclass(frozen=True, slots=True)
-class Transform:
+class Transform(Record, frozen=True):
     """A transform of a proposal (section 3.3.2); `key_bits` if its attributes say nothing else."""
 
     type: int
@@ -52,8 +51,7 @@ class Transform:
         return head + b"".join(a.encode() for a in self.attributes)
 
 
-@dataclass(frozen=True, slots=True)
-class Proposal:
+class Proposal(Record, frozen=True):
     """A proposal with its transforms (section 3.3.1)."""
 
     number: int
@@ -78,8 +76,7 @@ class Proposal:
         return head + self.spi + encode_list([t.encode() for t in self.transforms], _TRANSFORM)
 
 
-@dataclass(frozen=True, slots=True)
-class SecurityAssociation:
+class SecurityAssociation(Record, frozen=True):
     """The body of an SA payload (section 3.3)."""
 
     proposals: tuple[Proposal, ...]
@@ -97,8 +94,7 @@ class SecurityAssociation:
         return encode_list([p.encode() for p in self.proposals], _PROPOSAL)
 
 
-@dataclass(frozen=True, slots=True)
-class KeyExchange:
+class KeyExchange(Record, frozen=True):
     """The body of a KE payload (section 3.4)."""
 
     group: int
@@ -116,8 +112,7 @@ class KeyExchange:
         return self.group.to_bytes(2) + b"\0\0" + self.public
 
 
-@dataclass(frozen=True, slots=True)
-class Tagged:
+class Tagged(Record, frozen=True):
     """A body of one octet and data: CERT and CERTREQ (sections 3.6, 3.7)."""
 
     encoding: int
@@ -134,8 +129,7 @@ class Tagged:
         return bytes([self.encoding]) + self.data
 
 
-@dataclass(frozen=True, slots=True)
-class Authentication:
+class Authentication(Record, frozen=True):
     """The body of an AUTH payload (section 3.8)."""
 
     method: int
@@ -154,8 +148,7 @@ class Authentication:
         return bytes((self.method, 0, 0, 0)) + self.data
 
 
-@dataclass(frozen=True, slots=True)
-class Notification:
+class Notification(Record, frozen=True):
     """The body of a notify payload (section 3.10)."""
 
     type: int
@@ -181,8 +174,7 @@ class Notification:
         return Payload(PayloadType.NOTIFY, self.encode())
 
 
-@dataclass(frozen=True, slots=True)
-class Deletion:
+class Deletion(Record, frozen=True):
     """The body of a delete payload (section 3.11); for IKE there are no SPIs."""
 
     protocol: int
@@ -206,8 +198,7 @@ class Deletion:
         return head + b"".join(self.spis)
 
 
-@dataclass(frozen=True, slots=True)
-class TrafficSelector:
+class TrafficSelector(Record, frozen=True):
     """A range of IPv6 addresses and ports of one protocol, 0 for all (section 3.13.1).
 
     A Mobility Header type lies in the upper eight bits of a port.
@@ -274,8 +265,7 @@ def decode_selectors(body: bytes) -> tuple[TrafficSelector, ...]:
     return tuple(found)
 
 
-@dataclass(frozen=True, slots=True)
-class Configuration:
+class Configuration(Record, frozen=True):
     """The body of a configuration payload (section 3.15): attributes by type, in their order."""
 
     kind: int

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
 
 from agents.core.machine import PeerError
+from agents.core.record import Record, replace
 from agents.crypto.dh import GROUPS
 from agents.ike.constants import LOWEST_ESP_SPI
 from agents.ikev2.config import EspProposal, IkeProposal
@@ -16,8 +16,7 @@ _T = TransformType
 ESP_SPI_LENGTH = 4
 
 
-@dataclass(frozen=True, slots=True)
-class EspChoice:
+class EspChoice(Record, frozen=True):
     """Algorithms of a CHILD SA and the group of its own key exchange."""
 
     proposal: EspProposal

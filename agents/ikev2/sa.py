@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from enum import Enum, auto
 from ipaddress import IPv6Address
 from typing import TypeAlias
 
+import msgspec
+
 from agents.core.machine import Address, Retransmission
+from agents.core.record import Record, Secret
 from agents.crypto.dh import KeyPair
 from agents.eap.lower import EapPeerLike
 from agents.ike.esp import EspPair
@@ -26,25 +29,21 @@ from agents.ikev2.wire import Message, Payload
 # States of a CHILD SA.
 
 
-@dataclass(frozen=True, slots=True)
-class Installed:
+class Installed(Record, frozen=True):
     """In use, and nothing is to become of it yet."""
 
 
-@dataclass(frozen=True, slots=True)
-class Rekeying:
+class Rekeying(Record, frozen=True):
     """The local host has asked for what replaces it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Rekeyed:
+class Rekeyed(Record, frozen=True):
     """The peer has made what replaces it, and is to delete it."""
 
     by: Child
 
 
-@dataclass(frozen=True, slots=True)
-class Deleting:
+class Deleting(Record, frozen=True):
     """Either side is deleting it, or is about to."""
 
 
@@ -58,7 +57,7 @@ class Child:
     initiated: bool
     """Whether the local host began the exchange that has made it."""
 
-    state: Installed | Rekeying | Rekeyed | Deleting = Installed()
+    state: Installed | Rekeying | Rekeyed | Deleting = field(default_factory=Installed)
 
     @property
     def peer(self) -> IPv6Address:
@@ -87,8 +86,7 @@ class Method(Enum):
     EAP = auto()
 
 
-@dataclass(frozen=True, slots=True)
-class Intent:
+class Intent(Record, frozen=True):
     """What an initiator was asked for: selectors of the first CHILD SA, and how to authenticate."""
 
     selectors: Selectors
@@ -98,17 +96,15 @@ class Intent:
     remote_identity: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Transcript:
+class Transcript(Record, frozen=True):
     """What IKE_SA_INIT leaves for AUTH: both messages and nonces, initiator's first."""
 
     messages: tuple[bytes, bytes]
-    nonces: tuple[bytes, bytes] = field(repr=False)
+    nonces: Secret[tuple[bytes, bytes]]
     peer_hashes: frozenset[int]
 
 
-@dataclass(frozen=True, slots=True)
-class Keymat:
+class Keymat(Record, frozen=True):
     """What protects the messages of an IKE SA from IKE_AUTH on."""
 
     proposal: IkeProposal
@@ -116,13 +112,12 @@ class Keymat:
     sealer: Sealer
 
 
-@dataclass(frozen=True, slots=True)
-class InitSent:
+class InitSent(Record, frozen=True):
     """Initiator: IKE_SA_INIT is out."""
 
     intent: Intent
-    nonce: bytes = field(repr=False)
-    key_pair: KeyPair = field(repr=False)
+    nonce: Secret[bytes]
+    key_pair: Secret[KeyPair]
     group: int
     cookie: bytes = b""
     attempts: int = 1
@@ -131,8 +126,7 @@ class InitSent:
     """What an unauthenticated notification has claimed."""
 
 
-@dataclass(frozen=True, slots=True)
-class AuthSent:
+class AuthSent(Record, frozen=True):
     """Initiator: IKE_AUTH is out, the peer is not authenticated yet."""
 
     intent: Intent
@@ -145,8 +139,7 @@ class AuthSent:
     """What an unauthenticated notification has claimed."""
 
 
-@dataclass(frozen=True, slots=True)
-class EapRunning:
+class EapRunning(Record, frozen=True):
     """Initiator: the responder is authenticated and goes on with EAP."""
 
     intent: Intent
@@ -158,8 +151,7 @@ class EapRunning:
     """The peer's identity as text."""
 
 
-@dataclass(frozen=True, slots=True)
-class MskSent:
+class MskSent(Record, frozen=True):
     """Initiator: EAP has succeeded; the proof of its key is out, the responder's is awaited."""
 
     intent: Intent
@@ -168,32 +160,29 @@ class MskSent:
     spi: int
     identity: Identity
     name: str
-    msk: bytes = field(repr=False)
+    msk: Secret[bytes]
 
 
 # The responder's.
 
 
-@dataclass(frozen=True, slots=True)
-class HalfOpen:
+class HalfOpen(Record, frozen=True):
     """Responder: IKE_SA_INIT is answered; keys are computed when IKE_AUTH comes."""
 
     transcript: Transcript
     proposal: IkeProposal
-    key_pair: KeyPair = field(repr=False)
-    public: bytes = field(repr=False)
+    key_pair: Secret[KeyPair]
+    public: Secret[bytes]
 
 
-@dataclass(frozen=True, slots=True)
-class AuthAwaited:
+class AuthAwaited(Record, frozen=True):
     """Responder: keys are known, but no authentic IKE_AUTH has come yet."""
 
     transcript: Transcript
     keymat: Keymat
 
 
-@dataclass(frozen=True, slots=True)
-class EapRelayed:
+class EapRelayed(Record, frozen=True):
     """Responder: EAP goes on between the initiator and the AAA."""
 
     transcript: Transcript
@@ -206,8 +195,7 @@ class EapRelayed:
     """The responder's own proof, sent with the first EAP packet."""
 
 
-@dataclass(frozen=True, slots=True)
-class EapAccepted:
+class EapAccepted(Record, frozen=True):
     """Responder: EAP-Success is out; the initiator has to prove that it has the MSK."""
 
     transcript: Transcript
@@ -217,7 +205,7 @@ class EapAccepted:
     identity: str
     """Whom the AAA has authenticated."""
 
-    msk: bytes = field(repr=False)
+    msk: Secret[bytes]
     grant: Grant | None
     authorised_until: float
 
@@ -225,8 +213,7 @@ class EapAccepted:
 # Both roles'.
 
 
-@dataclass(frozen=True, slots=True)
-class Established:
+class Established(Record, frozen=True):
     """Both sides are authenticated."""
 
     keymat: Keymat
@@ -236,12 +223,11 @@ class Established:
     method: str
     grant: Grant | None = None
     authorised_until: float = math.inf
-    children: dict[int, Child] = field(default_factory=dict)
+    children: dict[int, Child] = msgspec.field(default_factory=dict)
     """By inbound SPI."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Replaced(Established):
+class Replaced(Established, frozen=True, kw_only=True):
     """Its successor has its CHILD SAs; whoever has made that one is to delete this one."""
 
     successor: IkeSa
@@ -249,12 +235,11 @@ class Replaced(Established):
     @classmethod
     def of(cls, state: Established, successor: IkeSa) -> Replaced:
         """Return the state after this one."""
-        same = {f.name: getattr(state, f.name) for f in fields(Established)}
+        same = {name: getattr(state, name) for name in Established.__struct_fields__}
         return cls(**same, successor=successor)
 
 
-@dataclass(frozen=True, slots=True)
-class Closed:
+class Closed(Record, frozen=True):
     """Gone; the last response is kept for duplicates of the last request."""
 
     identity: str
@@ -265,8 +250,7 @@ Responding: TypeAlias = HalfOpen | AuthAwaited | EapRelayed | EapAccepted
 State: TypeAlias = Initiating | Responding | Established | Closed
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(Record, frozen=True):
     """A request that awaits its response."""
 
     message_id: int
@@ -276,8 +260,7 @@ class Request:
     retransmission: Retransmission
 
 
-@dataclass(frozen=True, slots=True)
-class Served:
+class Served(Record, frozen=True):
     """The peer's last request, where it came from, and what was answered."""
 
     message: Message

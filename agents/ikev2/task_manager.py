@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from agents.core.machine import PeerError, Retransmission
 from agents.core.reader import WireError
+from agents.core.record import replace
 from agents.ikev2 import events
 from agents.ikev2.child_create import ChildCreate
 from agents.ikev2.child_delete import ChildDelete

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
+from agents.core.record import Record, Secret
 from agents.crypto.dh import KeyPair
 from agents.ike.selectors import Selectors
 
@@ -14,16 +14,14 @@ if TYPE_CHECKING:
 # Tasks wait in the IKE SA's queue and are carried out one after the other.
 
 
-@dataclass(frozen=True, slots=True)
-class CreateChild:
+class CreateChild(Record, frozen=True):
     """Make a CHILD SA."""
 
     selectors: Selectors
     attempts: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class RekeyChild:
+class RekeyChild(Record, frozen=True):
     """Replace a CHILD SA."""
 
     old: Child
@@ -35,8 +33,7 @@ class RekeyChild:
         return self.old.selectors
 
 
-@dataclass(frozen=True, slots=True)
-class RekeyIke:
+class RekeyIke(Record, frozen=True):
     """Replace the IKE SA."""
 
     group: int | None = None
@@ -45,8 +42,7 @@ class RekeyIke:
     attempts: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class DeleteChildren:
+class DeleteChildren(Record, frozen=True):
     """Delete CHILD SAs."""
 
     children: tuple[Child, ...]
@@ -55,15 +51,13 @@ class DeleteChildren:
     """Inbound SPIs of SAs that the peer has made and the local host has not."""
 
 
-@dataclass(frozen=True, slots=True)
-class DeleteIke:
+class DeleteIke(Record, frozen=True):
     """Delete the IKE SA."""
 
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Probe:
+class Probe(Record, frozen=True):
     """Ask whether the peer lives."""
 
 
@@ -73,50 +67,45 @@ Task: TypeAlias = CreateChild | RekeyChild | RekeyIke | DeleteChildren | DeleteI
 # done the same meanwhile is known here alone, and ends with the request.
 
 
-@dataclass(frozen=True, slots=True)
-class ChildCollision:
+class ChildCollision(Record, frozen=True):
     """The peer has replaced the same CHILD SA by one of its own (section 2.8.1)."""
 
     made: Child
-    lowest_nonce: bytes = field(repr=False)
+    lowest_nonce: Secret[bytes]
     """The lower of the two nonces of the peer's exchange."""
 
 
-@dataclass(frozen=True, slots=True)
-class IkeCollision:
+class IkeCollision(Record, frozen=True):
     """The peer has replaced the same IKE SA by one of its own (section 2.8.2)."""
 
     made: IkeSa
-    lowest_nonce: bytes = field(repr=False)
+    lowest_nonce: Secret[bytes]
     """The lower of the two nonces of the peer's exchange."""
 
 
-@dataclass(frozen=True, slots=True)
-class ChildRequested:
+class ChildRequested(Record, frozen=True):
     """CREATE_CHILD_SA for a CHILD SA is out."""
 
     task: CreateChild | RekeyChild
     spi: int
-    nonce: bytes = field(repr=False)
-    key_pair: KeyPair | None = field(repr=False)
+    nonce: Secret[bytes]
+    key_pair: Secret[KeyPair | None]
     group: int | None
     collision: ChildCollision | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class IkeRekeyRequested:
+class IkeRekeyRequested(Record, frozen=True):
     """CREATE_CHILD_SA for a new IKE SA is out."""
 
     task: RekeyIke
     spi: bytes
-    nonce: bytes = field(repr=False)
-    key_pair: KeyPair = field(repr=False)
+    nonce: Secret[bytes]
+    key_pair: Secret[KeyPair]
     group: int
     collision: IkeCollision | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Initial:
+class Initial(Record, frozen=True):
     """IKE_SA_INIT or IKE_AUTH; the state of the IKE SA says more."""
 
 

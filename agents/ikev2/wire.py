@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NamedTuple, Self
 
 from agents.core.machine import PeerError
 from agents.core.reader import Reader, WireError
+from agents.core.record import Record
 from agents.ikev2.constants import Flag, NotifyType, PayloadType
 
 HEADER_LENGTH = 28
@@ -21,8 +21,7 @@ _CRITICAL = 0x80
 _KNOWN = frozenset(PayloadType)
 
 
-@dataclass(frozen=True, slots=True)
-class Header:
+class Header(Record, frozen=True):
     """The IKE header (section 3.1); the length of the message is computed when it is encoded."""
 
     spi_i: bytes
@@ -92,8 +91,7 @@ def split_datagram(data: bytes) -> Message:
     return Message(header, first, r.rest(), data)
 
 
-@dataclass(frozen=True, slots=True)
-class Payload:
+class Payload(Record, frozen=True):
     """One payload: its type and what follows its generic header."""
 
     type: int
@@ -178,8 +176,7 @@ def encode_list(bodies: Sequence[bytes], kind: int) -> bytes:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Attribute:
+class Attribute(Record, frozen=True):
     """A data attribute, short (type, value) or long (type, length, value) (section 3.3.5)."""
 
     type: int

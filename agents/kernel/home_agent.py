@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from ipaddress import IPv6Address, IPv6Network
 
 from agents.core.index import Index
+from agents.core.record import Record
 from agents.ike.esp import EspPair
 from agents.kernel import links, xfrm
 from agents.kernel.associations import REQID
@@ -18,8 +19,7 @@ from agents.kernel.reverse_path import ReversePathFilter
 from agents.kernel.xfrm import Direction, Extension, MobilityState, Policy
 
 
-@dataclass(frozen=True, slots=True)
-class _Binding:
+class _Binding(Record, frozen=True):
     care_of: IPv6Address
     link_local: IPv6Address | None
 

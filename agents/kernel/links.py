@@ -7,10 +7,10 @@ import socket
 import struct
 import sys
 from collections.abc import Iterable
-from dataclasses import dataclass
 from enum import IntEnum, IntFlag
 from ipaddress import IPv6Address, IPv6Network
 
+from agents.core.record import Record
 from agents.kernel.netlink import (
     CREATE,
     EXCLUSIVE,
@@ -263,8 +263,7 @@ def find_route(destination: IPv6Address, interface: int = 0) -> Request:
     return Request(f"find route to {destination}", _GET_ROUTE, 0, body)
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
+class Route(Record, frozen=True):
     """What a route does with packets (`kind`, RTN_*), and where they leave, on link or not."""
 
     kind: int

@@ -7,10 +7,10 @@ is not protected, bound or authorised as it must be is dropped.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from ipaddress import IPv6Address
 
 from agents.core.host import Closable
+from agents.core.record import Record, replace
 from agents.kernel.model_filter import ModelFilter
 from agents.kernel.model_sad import Sad
 from agents.kernel.packet import MOBILITY_HEADER, Packet
@@ -22,8 +22,7 @@ UPDATE, ACKNOWLEDGEMENT = 5, 6
 """The Mobility Header types that carry a home address (RFC 6275 section 6.1)."""
 
 
-@dataclass(frozen=True, slots=True)
-class HomeRegistration:
+class HomeRegistration(Record, frozen=True):
     """What a mobile node's kernel knows; `tunnel_open` tells whether payload goes through it."""
 
     home_address: IPv6Address
@@ -32,8 +31,7 @@ class HomeRegistration:
     tunnel_open: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Binding:
+class Binding(Record, frozen=True):
     """A tunnel's ends at a home agent."""
 
     home_agent: IPv6Address

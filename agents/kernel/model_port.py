@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import errno
-from dataclasses import replace
 from ipaddress import IPv6Address
 
+from agents.core.record import replace
 from agents.ike.esp import EspPair, EspSa
 from agents.kernel.model import Binding, HomeRegistration, ModelKernel
 from agents.kernel.model_sad import SaKey

@@ -14,9 +14,9 @@ import select
 import socket
 import struct
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Self
 
+from agents.core.record import Record
 from agents.kernel.port import KernelError
 
 ROUTE = 0
@@ -55,8 +55,7 @@ def attributes(data: bytes) -> Iterator[tuple[int, bytes]]:
         offset += length + -length % 4
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(Record, frozen=True):
     """One message to the kernel; `name` is for error texts, errors in `tolerated` are no errors."""
 
     name: str
@@ -66,8 +65,7 @@ class Request:
     tolerated: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(Record, frozen=True):
     """One message from the kernel."""
 
     kind: int

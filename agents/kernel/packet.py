@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from ipaddress import IPv6Address
 
+from agents.core.record import Record
 from agents.ike.esp import EspSa
 
 TCP, UDP, IPV6, ESP, ICMPV6, MOBILITY_HEADER = 6, 17, 41, 50, 58, 135
 _MESSAGE_TYPE = 2  # Where a Mobility Header has it (RFC 6275 section 6.1.1).
 
 
-@dataclass(frozen=True, slots=True)
-class Packet:
+class Packet(Record, frozen=True):
     """One IPv6 packet; `source` and `destination` are those of its header, as routers see them.
 
     `home_address` is that of a Home Address option (RFC 6275 section 6.3), `routing` that of a

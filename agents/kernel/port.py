@@ -7,10 +7,10 @@ error. A call that fails raises KernelError and may be repeated.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from ipaddress import IPv6Address, IPv6Network
 from typing import Protocol
 
+from agents.core.record import Record
 from agents.ike.esp import EspPair
 
 
@@ -18,8 +18,7 @@ class KernelError(OSError):
     """The kernel refused; `errno` is its code, the text names the operation."""
 
 
-@dataclass(frozen=True, slots=True)
-class SaState:
+class SaState(Record, frozen=True):
     """One IPsec security association as the kernel has it, whoever installed it."""
 
     source: IPv6Address
@@ -138,8 +137,7 @@ class EnforcementPoint(Protocol):
         """Remove the filter."""
 
 
-@dataclass(frozen=True, slots=True)
-class AccessLink:
+class AccessLink(Record, frozen=True):
     """An access router's interface and the prefix on it."""
 
     interface: str

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import errno
 import struct
-from dataclasses import dataclass
 from enum import IntEnum
 from ipaddress import IPv6Address, IPv6Network
 
+from agents.core.record import Record
 from agents.ike.esp import EspSa
 from agents.kernel.netlink import CREATE, EXCLUSIVE, Reply, Request, attribute
 from agents.kernel.port import SaState
@@ -75,8 +75,7 @@ class Extension(IntEnum):
     ROUTING_TYPE_2 = 43
 
 
-@dataclass(frozen=True, slots=True)
-class Selector:
+class Selector(Record, frozen=True):
     """Packets from `source` to `destination`; `message` is a Mobility Header type."""
 
     source: IPv6Network
@@ -103,8 +102,7 @@ class Selector:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Template:
+class Template(Record, frozen=True):
     """The state that a policy demands; `optional` means that packets may come without."""
 
     source: IPv6Address
@@ -133,8 +131,7 @@ class Template:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Policy:
+class Policy(Record, frozen=True):
     """One policy of either table."""
 
     selector: Selector
@@ -161,8 +158,7 @@ class Policy:
         return attribute(_POLICY_TYPE, _TYPE.pack(self.table, 0, 0))
 
 
-@dataclass(frozen=True, slots=True)
-class MobilityState:
+class MobilityState(Record, frozen=True):
     """How a home address is carried: between `source` and `destination`, by way of `care_of`."""
 
     source: IPv6Address
@@ -263,8 +259,7 @@ def decode_sa(reply: Reply) -> SaState | None:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class SaWanted:
+class SaWanted(Record, frozen=True):
     """A packet met a policy that demands an IPsec SA, and there is none; the packet is lost."""
 
     source: IPv6Address

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from ipaddress import IPv6Address
 from typing import Protocol, TypeAlias
 
 from agents.core.machine import Event
+from agents.core.record import Record
 from agents.mip6.codec import BindingUpdate, Status
 
 _LINK_LOCAL_PREFIX = 0xFE80 << 112
@@ -37,8 +37,7 @@ class BindingKernel(Protocol):
         """Undo bind()."""
 
 
-@dataclass(frozen=True, slots=True)
-class Tentative:
+class Tentative(Record, frozen=True):
     """Duplicate address detection is under way for `update`, the last one received."""
 
     update: BindingUpdate
@@ -49,8 +48,7 @@ class Tentative:
     due: float
 
 
-@dataclass(frozen=True, slots=True)
-class Bound:
+class Bound(Record, frozen=True):
     """A home registration."""
 
     care_of: IPv6Address
@@ -59,8 +57,7 @@ class Bound:
     expires_at: float
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
+class Ended(Record, frozen=True):
     """A binding that was de-registered: its sequence number counts until `forget_at` (10.3.2)."""
 
     sequence: int
@@ -86,8 +83,7 @@ def link_local_of(home_address: IPv6Address) -> IPv6Address:
     return IPv6Address(_LINK_LOCAL_PREFIX | int(home_address) & _IDENTIFIER)
 
 
-@dataclass(frozen=True, slots=True)
-class BindingCreated(Event):
+class BindingCreated(Event, frozen=True):
     """A home address is bound and intercepted; the acknowledgement is about to leave."""
 
     home_address: IPv6Address
@@ -95,8 +91,7 @@ class BindingCreated(Event):
     lifetime: int
 
 
-@dataclass(frozen=True, slots=True)
-class BindingUpdated(Event):
+class BindingUpdated(Event, frozen=True):
     """A binding was refreshed or moved."""
 
     home_address: IPv6Address
@@ -104,48 +99,42 @@ class BindingUpdated(Event):
     lifetime: int
 
 
-@dataclass(frozen=True, slots=True)
-class BindingRemoved(Event):
+class BindingRemoved(Event, frozen=True):
     """A binding is over; `cause` is "de-registered", "expired" or "no longer authorised"."""
 
     home_address: IPv6Address
     cause: str
 
 
-@dataclass(frozen=True, slots=True)
-class BindingRejected(Event):
+class BindingRejected(Event, frozen=True):
     """A Binding Update was refused."""
 
     home_address: IPv6Address
     status: Status
 
 
-@dataclass(frozen=True, slots=True)
-class DuplicateAddress(Event):
+class DuplicateAddress(Event, frozen=True):
     """Another node on the home link has or wants `address`."""
 
     home_address: IPv6Address
     address: IPv6Address
 
 
-@dataclass(frozen=True, slots=True)
-class KernelRefused(Event):
+class KernelRefused(Event, frozen=True):
     """The kernel did not do its part."""
 
     home_address: IPv6Address
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class NeighbourSolicited(Event):
+class NeighbourSolicited(Event, frozen=True):
     """The owner is to multicast a solicitation for `target` from :: (RFC 4862 section 5.4.2)."""
 
     target: IPv6Address
     nonce: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class NeighbourAdvertised(Event):
+class NeighbourAdvertised(Event, frozen=True):
     """The owner is to multicast an overriding advertisement for `target` (section 10.4.1)."""
 
     target: IPv6Address

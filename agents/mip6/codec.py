@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from enum import IntEnum
 from ipaddress import IPv6Address
 from typing import ClassVar, Self, TypeAlias
 
 from agents.core.reader import Reader, WireError
+from agents.core.record import Record
 
 PROTOCOL = 135
 LIFETIME_UNIT = 4
@@ -57,8 +57,7 @@ class ErrorStatus(IntEnum):
     UNKNOWN_TYPE = 2
 
 
-@dataclass(frozen=True, slots=True)
-class Option:
+class Option(Record, frozen=True):
     """A mobility option that is not known here (section 6.2)."""
 
     kind: int
@@ -119,8 +118,7 @@ def _units(seconds: int) -> int:
     return seconds // LIFETIME_UNIT
 
 
-@dataclass(frozen=True, slots=True)
-class BindingUpdate:
+class BindingUpdate(Record, frozen=True):
     """A Binding Update (section 6.1.7); `lifetime` in seconds, `care_of` from its option."""
 
     KIND: ClassVar[int] = 5
@@ -162,8 +160,7 @@ class BindingUpdate:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class BindingAck:
+class BindingAck(Record, frozen=True):
     """A Binding Acknowledgement (section 6.1.8); `lifetime` and `refresh` in seconds.
 
     `status` is a plain number, for it may be one that Status does not know.
@@ -198,8 +195,7 @@ class BindingAck:
         return cls(status, sequence, lifetime, capable, refresh, tuple(options))
 
 
-@dataclass(frozen=True, slots=True)
-class BindingError:
+class BindingError(Record, frozen=True):
     """A Binding Error (section 6.1.9)."""
 
     KIND: ClassVar[int] = 7
@@ -220,8 +216,7 @@ class BindingError:
         return cls(status, home_address, tuple(_read_options(r)))
 
 
-@dataclass(frozen=True, slots=True)
-class BindingRefreshRequest:
+class BindingRefreshRequest(Record, frozen=True):
     """A Binding Refresh Request (section 6.1.2)."""
 
     KIND: ClassVar[int] = 0
@@ -240,8 +235,7 @@ class BindingRefreshRequest:
         return cls(tuple(_read_options(r)))
 
 
-@dataclass(frozen=True, slots=True)
-class OtherMessage:
+class OtherMessage(Record, frozen=True):
     """A Mobility Header message that is not handled here, such as Home Test Init."""
 
     kind: int

@@ -9,35 +9,32 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from ipaddress import IPv6Address, IPv6Network
 
 from agents.core.index import Index
 from agents.core.machine import Event
+from agents.core.record import Record, Secret
 from agents.core.timers import Timers
 
 _RETRY = 1.0
 """Seconds after which what hangs on a hold is ended again, if something of it was left."""
 
 
-@dataclass(frozen=True, slots=True)
-class Key:
+class Key(Record, frozen=True):
     """A pre-shared key; its holder is known by `care_of` too, if that is given."""
 
-    psk: bytes = field(repr=False)
+    psk: Secret[bytes]
     care_of: IPv6Address | None
 
 
-@dataclass(frozen=True, slots=True)
-class Expected:
+class Expected(Record, frozen=True):
     """The home address of somebody who is being authenticated: for SAs, not to register."""
 
     home_address: IPv6Address
     key: Key
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
+class Held(Record, frozen=True):
     """The home address of somebody who has been authenticated: for SAs, and to register.
 
     Without a key the holder has to prove anew who it is.
@@ -48,8 +45,7 @@ class Held:
     key: Key | None
 
 
-@dataclass(frozen=True, slots=True)
-class HomeAddressRefused(Event):
+class HomeAddressRefused(Event, frozen=True):
     """A home address was not given to somebody."""
 
     home_address: IPv6Address
@@ -57,8 +53,7 @@ class HomeAddressRefused(Event):
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class HomeAddressReleased(Event):
+class HomeAddressReleased(Event, frozen=True):
     """A hold is over, and so is all that hung on it."""
 
     home_address: IPv6Address

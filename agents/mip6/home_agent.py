@@ -9,11 +9,11 @@ from __future__ import annotations
 import random
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from enum import Enum, auto
 from ipaddress import IPv6Address
 
 from agents.core.machine import Address, Discarded, Event
+from agents.core.record import Record, replace
 from agents.core.timers import Timers
 from agents.core.unicast import is_unicast
 from agents.mip6.binding_cache import (
@@ -60,8 +60,7 @@ class _Timer(Enum):
     WAY = auto()
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(Record, frozen=True):
     """What a home agent grants, and its timers; in seconds.
 
     `retransmit` is RetransTimer and `probes` DupAddrDetectTransmits of RFC 4862, `refresh` is sent

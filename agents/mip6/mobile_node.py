@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import random
 from collections import deque
-from dataclasses import dataclass, replace
 from ipaddress import IPv6Address
 
 from agents.core.machine import Address, Discarded, Event
 from agents.core.reader import WireError
+from agents.core.record import Record, replace
 from agents.mip6.codec import (
     LIFETIME_UNIT,
     MAX_LIFETIME,
@@ -27,8 +27,7 @@ _MAX_UPDATES, _RATE_PERIOD = 3, 1.0  # MAX_UPDATE_RATE per second (section 12).
 _MAX_SEQUENCE_RETRIES = 3
 
 
-@dataclass(frozen=True, slots=True)
-class BindingTimers:
+class BindingTimers(Record, frozen=True):
     """Times in seconds by their names in sections 12 and 13.
 
     `refresh` is the part of the granted lifetime after which the binding is refreshed (section
@@ -42,8 +41,7 @@ class BindingTimers:
     patience: float = 120.0
 
 
-@dataclass(frozen=True, slots=True)
-class BindingUpdateSent(Event):
+class BindingUpdateSent(Event, frozen=True):
     """A Binding Update is about to leave; a lifetime of 0 removes the binding."""
 
     sequence: int
@@ -51,8 +49,7 @@ class BindingUpdateSent(Event):
     care_of: IPv6Address
 
 
-@dataclass(frozen=True, slots=True)
-class BindingAccepted(Event):
+class BindingAccepted(Event, frozen=True):
     """The home agent has the binding for `lifetime` seconds; 0 means that it is removed."""
 
     sequence: int
@@ -60,33 +57,28 @@ class BindingAccepted(Event):
     status: Status = Status.ACCEPTED
 
 
-@dataclass(frozen=True, slots=True)
-class BindingRefused(Event):
+class BindingRefused(Event, frozen=True):
     """The home agent refused; nothing is tried again until start() or move()."""
 
     sequence: int
     status: Status
 
 
-@dataclass(frozen=True, slots=True)
-class BindingExpired(Event):
+class BindingExpired(Event, frozen=True):
     """The lifetime ended before a refresh was accepted; trying goes on."""
 
 
-@dataclass(frozen=True, slots=True)
-class Failed(Event):
+class Failed(Event, frozen=True):
     """No answer came; nothing is tried again until start() or move()."""
 
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Idle:
+class Idle(Record, frozen=True):
     """There is no binding, and none is wanted."""
 
 
-@dataclass(frozen=True, slots=True)
-class Registering:
+class Registering(Record, frozen=True):
     """Binding Updates are under way; `sent` holds the sequence number and time of each.
 
     `due` is when the next one leaves, `timeout` the back-off, `expires_at` the end of an older
@@ -102,8 +94,7 @@ class Registering:
     sequence_retries: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Registered:
+class Registered(Record, frozen=True):
     """The home agent has the binding; `refresh_at` is None if it must not be refreshed."""
 
     expires_at: float

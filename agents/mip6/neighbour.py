@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from ipaddress import IPv6Address
 
 from agents.core.reader import Reader, WireError
+from agents.core.record import Record
 from agents.mip6.codec import internet_checksum
 
 ALL_NODES = IPv6Address("ff02::1")
@@ -19,8 +19,7 @@ _OVERRIDE = 0x20000000
 _UNSPECIFIED = IPv6Address("::")
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(Record, frozen=True):
     """Another node's sign of life at `target`; `nonce` marks a solicitation's sender."""
 
     target: IPv6Address

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from agents.core.host import Host, IPAddress, Streams
 from agents.core.machine import Address, Event
+from agents.core.record import Record
 from agents.diameter.config import NodeConfig
 from agents.diameter.errors import DiameterError, ResultCode
 from agents.diameter.events import (
@@ -27,8 +27,7 @@ Handler: TypeAlias = Callable[[Message], Message]
 Outcome: TypeAlias = Callable[[Message | Exception], None]
 
 
-@dataclass(frozen=True, slots=True)
-class _Wait:
+class _Wait(Record, frozen=True):
     """Who is to be told when a realm can be reached, or that it cannot."""
 
     realm: str

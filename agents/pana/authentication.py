@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
+from agents.core.record import Record
 from agents.pana.keys import Suite
 from agents.pana.mobility import MobilityCapability
 from agents.pana.wire import Kind
@@ -12,8 +13,7 @@ NONCE_LENGTH = 20
 """Octets; RFC 5191 section 8.5 has 20 as the maximum, and half of SHA2-256's key is 16."""
 
 
-@dataclass(frozen=True, slots=True)
-class Start:
+class Start(Record, frozen=True):
     """What the start exchange has settled for the whole session.
 
     `nonce_kind` is the exchange that carries the nonces; the octets of request and answer go into
@@ -24,7 +24,7 @@ class Start:
     request: bytes = b""
     answer: bytes = b""
     suite: Suite | None = None
-    capability: MobilityCapability = field(default=MobilityCapability(0))
+    capability: MobilityCapability = MobilityCapability(0)
     isp: str | None = None
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, field, replace
+
+import msgspec
 
 from agents.core.machine import Timing
+from agents.core.record import Record, replace
 from agents.eap.lower import EapPeerLike, identity_request
 from agents.pana.dialect import Dialect
 from agents.pana.keys import AES128_CTR, Algorithms
@@ -20,8 +22,7 @@ REQUEST_TIMING = Timing(initial=1.0, maximum=30.0, count=10)
 """RFC 5191 section 9.1."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SessionConfig:
+class SessionConfig(Record, frozen=True, kw_only=True):
     """What both ends have; times in seconds.
 
     `mobility` is what the PAA offers and the PaC wants. `algorithms` None are the dialect's.
@@ -46,8 +47,7 @@ class SessionConfig:
         return replace(algorithms, encryptions=(AES128_CTR,)) if self.encryption else algorithms
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PacConfig(SessionConfig):
+class PacConfig(SessionConfig, frozen=True, kw_only=True):
     """How a PaC is set up.
 
     `piggyback` puts EAP responses into PAN, else they go in requests of the client's own.
@@ -57,7 +57,7 @@ class PacConfig(SessionConfig):
     """
 
     piggyback: bool = True
-    terms: HostTerms = field(default_factory=HostTerms)
+    terms: HostTerms = msgspec.field(default_factory=HostTerms)
     renew_eap: Callable[[], EapPeerLike] | None = None
     pci_timing: Timing = PCI_TIMING
     liveness: float = 0.0
@@ -67,8 +67,7 @@ class PacConfig(SessionConfig):
             raise ValueError("re-authentication needs renew_eap")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PaaConfig(SessionConfig):
+class PaaConfig(SessionConfig, frozen=True, kw_only=True):
     """How a PAA is set up.
 
     `session_lifetime` in seconds bounds what the AAA grants. `optimized` puts the first EAP request
@@ -86,7 +85,7 @@ class PaaConfig(SessionConfig):
     optimized: bool = False
     stateless: bool = False
     first_request: Callable[[int], bytes] = identity_request
-    terms: NetworkTerms = field(default_factory=NetworkTerms)
+    terms: NetworkTerms = msgspec.field(default_factory=NetworkTerms)
     relays: Collection[str] = ()
     serves: Callable[[HostAddress], bool] = lambda _: True
     max_half_open: int = 256

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import replace
 
 from agents.core.machine import Address
+from agents.core.record import replace
 from agents.pana.grammar import Grammar, GrammarTable
 from agents.pana.keys import Algorithms, KeyMaterial, SecurityAssociation, Suite
 from agents.pana.wire import Avp, AvpName, Kind, Message, Result

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from agents.core.machine import PeerError
 from agents.core.reader import Reader, WireError
+from agents.core.record import Record
 from agents.pana.errors import ErrorCode, RefusedError
 from agents.pana.wire import Avp, AvpName, Kind, Message, UnknownAvp
 
@@ -30,8 +29,7 @@ KINDS = {number: kind for kind, number in TYPES.items()}
 WITHOUT_SESSION = (Kind.INITIATION, Kind.START)
 
 
-@dataclass(frozen=True, slots=True)
-class Code:
+class Code(Record, frozen=True):
     """An AVP's code, how many octets its value may have, and whether its M bit is set."""
 
     code: int

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 from agents.bootstrap.assignment import Assignment
-from agents.core.machine import Address, Event, secret
+from agents.core.machine import Address, Event
+from agents.core.record import Secret
 from agents.pana.mobility import MobilityCapability
 from agents.pana.wire import Result
 
 
-@dataclass(frozen=True, slots=True)
-class Started(Event):
+class Started(Event, frozen=True):
     """The PaC has queued its first PANA-Client-Initiation."""
 
 
-@dataclass(frozen=True, slots=True)
-class Authenticated(Event):
+class Authenticated(Event, frozen=True):
     """The PaC has queued its final answer; `lifetime` in seconds from now.
 
     `assignment` is None unless the PaC asked for a home agent and got one. A successful
@@ -27,31 +24,28 @@ class Authenticated(Event):
     session_id: int
     lifetime: float
     assignment: Assignment | None
-    msk: bytes = secret()
-    sealed: bytes | None = field(default=None, repr=False, metadata={"secret": True})
+    msk: Secret[bytes]
+    sealed: Secret[bytes | None] = None
 
 
-@dataclass(frozen=True, slots=True)
-class AssignmentForetold(Event):
+class AssignmentForetold(Event, frozen=True):
     """The PaC got `sealed` with an EAP request: what the home AAA server tells past the PAA.
 
     Nothing in PANA protects it here; its seal alone tells whether it is to be believed.
     """
 
     session_id: int
-    sealed: bytes = secret()
+    sealed: Secret[bytes]
 
 
-@dataclass(frozen=True, slots=True)
-class Rejected(Event):
+class Rejected(Event, frozen=True):
     """The PAA refused the PaC; `code` is a Result-Code by its number in RFC 5191."""
 
     code: Result
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Failed(Event):
+class Failed(Event, frozen=True):
     """An authentication ended without a session; at the PAA with the session and the PaC."""
 
     reason: str
@@ -59,8 +53,7 @@ class Failed(Event):
     pac: Address | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Terminated(Event):
+class Terminated(Event, frozen=True):
     """An authorised session is over; `pac` is None at the PaC itself.
 
     `cause` is LOGOUT, ADMINISTRATIVE, SESSION_TIMEOUT (RFC 5191 section 8.9), or a reason in
@@ -72,22 +65,19 @@ class Terminated(Event):
     cause: str
 
 
-@dataclass(frozen=True, slots=True)
-class PingAnswered(Event):
+class PingAnswered(Event, frozen=True):
     """The peer has answered a liveness test."""
 
     session_id: int
 
 
-@dataclass(frozen=True, slots=True)
-class Updated(Event):
+class Updated(Event, frozen=True):
     """The PAA has confirmed the PaC's new address."""
 
     session_id: int
 
 
-@dataclass(frozen=True, slots=True)
-class ErrorReported(Event):
+class ErrorReported(Event, frozen=True):
     """The peer has refused a message; `code` is of draft-ietf-pana-pana-12 section 8.16.2.
 
     Without `protected` anyone may have said so, and nothing else has happened.
@@ -99,8 +89,7 @@ class ErrorReported(Event):
     protected: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Notified(Event):
+class Notified(Event, frozen=True):
     """The peer has sent a text to be shown, in the language of an RFC 5646 tag."""
 
     session_id: int
@@ -108,8 +97,7 @@ class Notified(Event):
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class EapResponse(Event):
+class EapResponse(Event, frozen=True):
     """The PAA has an EAP response for the AAA; `mobility`: a Mobile IPv6 home agent is wanted.
 
     `isp` is the name of the provider that the PaC has chosen, None if it leaves that open.
@@ -119,12 +107,11 @@ class EapResponse(Event):
     pac: Address
     mobility: bool
     capability: MobilityCapability
-    packet: bytes = secret()
+    packet: Secret[bytes]
     isp: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Authorised(Event):
+class Authorised(Event, frozen=True):
     """The PaC has confirmed its success; traffic from its address may pass.
 
     `device` is the PaC's device identifier in text, where it was asked for.
@@ -135,8 +122,7 @@ class Authorised(Event):
     device: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class AddressChanged(Event):
+class AddressChanged(Event, frozen=True):
     """An authorised PaC proved that it has moved from `old` to `pac` (RFC 5191 section 5.6)."""
 
     session_id: int

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import Enum
 
 from agents.core.machine import PeerError
+from agents.core.record import Record
 from agents.pana.errors import ErrorCode, RefusedError
 from agents.pana.wire import Avp, AvpName, Kind, Message
 
@@ -20,8 +20,7 @@ class Auth(Enum):
     OPTIONAL = "may do without, but then changes nothing"
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(Record, frozen=True):
     """How often an AVP occurs; `maximum` None means any number."""
 
     name: AvpName
@@ -44,8 +43,7 @@ def some(name: AvpName) -> Rule:
     return Rule(name, 0, None)
 
 
-@dataclass(frozen=True, slots=True)
-class Grammar:
+class Grammar(Record, frozen=True):
     """The AVPs of one message. Unknown AVPs may always be there; AUTH, if any, comes last.
 
     RFC 5191 section 5.5 calls a message with an unrecognised AVP invalid, while its grammar has

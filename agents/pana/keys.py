@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hmac
-from dataclasses import dataclass, field
 
 from agents.core.machine import PeerError
+from agents.core.record import Record, Secret
 from agents.crypto.prf import INTEGRITY, PRFS
 from agents.pana.wire import Message
 
@@ -16,8 +16,7 @@ PRF_HMAC_SHA1, AUTH_HMAC_SHA1_160 = 2, 7
 """What every implementation has (RFC 5191 sections 8.6 and 8.3)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Suite:
+class Suite(Record, frozen=True):
     """One PRF and one integrity algorithm by their IKEv2 transform numbers.
 
     `encryption` is an Encryption-Algorithm of RFC 6786, 0 for none.
@@ -28,8 +27,7 @@ class Suite:
     encryption: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Algorithms:
+class Algorithms(Record, frozen=True):
     """The algorithms that one side supports, the preferred first; no encryption is well too."""
 
     prfs: tuple[int, ...]
@@ -72,11 +70,10 @@ DEFAULT_ALGORITHMS = Algorithms(prfs=(5, PRF_HMAC_SHA1), integrities=(12, AUTH_H
 """HMAC-SHA2-256 and HMAC-SHA2-256-128 are preferred to RFC 5191's MUST."""
 
 
-@dataclass(frozen=True, slots=True)
-class KeyMaterial:
+class KeyMaterial(Record, frozen=True):
     """Everything that a dialect may derive keys from; `is_pac` tells which side asks."""
 
-    msk: bytes = field(repr=False)
+    msk: Secret[bytes]
     start_request: bytes
     start_answer: bytes
     pac_nonce: bytes
@@ -87,15 +84,14 @@ class KeyMaterial:
     is_pac: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class SecurityAssociation:
+class SecurityAssociation(Record, frozen=True):
     """The keys that protect a session's messages; those for encryption are empty without it."""
 
     key_id: int
     integrity: int
-    key: bytes = field(repr=False)
-    encrypt_key: bytes = field(default=b"", repr=False)
-    decrypt_key: bytes = field(default=b"", repr=False)
+    key: Secret[bytes]
+    encrypt_key: Secret[bytes] = b""
+    decrypt_key: Secret[bytes] = b""
 
     @property
     def auth_length(self) -> int:

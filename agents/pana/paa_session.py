@@ -5,12 +5,13 @@ from __future__ import annotations
 import random
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
 from agents.bootstrap.assignment import Assignment
 from agents.core.machine import Address, Event, PeerError
+from agents.core.record import Record, Secret, replace
 from agents.pana.authentication import Authentication, Start
 from agents.pana.config import PaaConfig
 from agents.pana.errors import ErrorCode, RefusedError
@@ -33,14 +34,13 @@ from agents.pana.transactions import Received, Transactions
 from agents.pana.wire import Avp, AvpName, Kind, Message, Result, TerminationCause
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(Record, frozen=True):
     """The AAA's decision that the final request will carry."""
 
     result: Result
     packet: bytes | None
     assignment: Assignment | None = None
-    sealed: bytes | None = field(default=None, repr=False)
+    sealed: Secret[bytes | None] = None
 
 
 @dataclass(slots=True)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import random
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 from agents.bootstrap.assignment import Assignment
 from agents.core.machine import Address, Event, PeerError
+from agents.core.record import replace
 from agents.eap.lower import SUCCESS, EapPeerLike
 from agents.pana.authentication import Authentication, Start
 from agents.pana.config import PacConfig

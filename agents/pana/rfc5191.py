@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hmac
-from dataclasses import replace
 from ipaddress import IPv6Address
 
 from agents.core.machine import Address, PeerError
 from agents.core.reader import Reader
+from agents.core.record import replace
 from agents.crypto.prf import INTEGRITY, PRFS
 from agents.pana import rfc5191_wire as wire
 from agents.pana.dialect import Dialect

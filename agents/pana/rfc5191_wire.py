@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from ipaddress import ip_address
 
 from agents.core.machine import Address, PeerError
 from agents.core.reader import Reader, WireError
+from agents.core.record import Record
 from agents.pana.mobility import VENDOR_ID
 from agents.pana.wire import Avp, AvpName, Kind, Message, UnknownAvp
 
@@ -39,8 +39,7 @@ TYPES: dict[tuple[Kind, bool], tuple[int, int]] = {
 KINDS = {wire: kind for kind, wire in TYPES.items()}
 
 
-@dataclass(frozen=True, slots=True)
-class Code:
+class Code(Record, frozen=True):
     """An AVP's code and vendor, and how many octets its value may have."""
 
     code: int

@@ -6,12 +6,12 @@ import random
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
-from dataclasses import replace
 from functools import cache
 from math import isinf
 from typing import Any, ClassVar, Generic
 
 from agents.core.machine import Event, PeerError
+from agents.core.record import replace
 from agents.pana.authentication import NONCE_LENGTH, Authentication, Start
 from agents.pana.config import SessionConfig
 from agents.pana.errors import FATAL, ErrorCode, RefusedError

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from enum import Enum, StrEnum
 from typing import Generic, TypeVar
 
+from agents.core.record import Record
 from agents.pana.wire import Kind
 
 S = TypeVar("S", bound=Enum)
@@ -79,8 +79,7 @@ RECEIVED = {
 """The trigger of a received message by its kind and whether it is a request."""
 
 
-@dataclass(frozen=True, slots=True)
-class Transition(Generic[S]):
+class Transition(Record, Generic[S], frozen=True):
     """One row of a table: exit condition, exit action, exit state (RFC 5609 section 5).
 
     `conditions` and `actions` are the RFC's names, a condition with "!" is negated, an AVP with

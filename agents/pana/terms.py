@@ -6,12 +6,12 @@ Networks to select (section 5.10), address configuration after PANA (8.12), per-
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import IntEnum, IntFlag
 from ipaddress import IPv4Address, IPv6Address
 
 from agents.core.machine import PeerError
 from agents.core.reader import WireError
+from agents.core.record import Record
 from agents.pana.draft12_wire import decode_avps, encode_avp
 from agents.pana.errors import ErrorCode, RefusedError
 from agents.pana.wire import Avp, AvpName, Message
@@ -39,8 +39,7 @@ FAMILIES = {1: 4, 2: 16, 6: 6}
 """Octets of an address by its IANA address family number: IPv4, IPv6, IEEE 802."""
 
 
-@dataclass(frozen=True, slots=True)
-class Device:
+class Device(Record, frozen=True):
     """A device identifier of Diameter's type Address (RFC 6733 section 4.3.1)."""
 
     family: int
@@ -70,8 +69,7 @@ class Device:
         return Avp(AvpName.DEVICE_ID, self.family.to_bytes(2) + self.address)
 
 
-@dataclass(frozen=True, slots=True)
-class Provider:
+class Provider(Record, frozen=True):
     """A NAP or an ISP; `identifier` is an enterprise number."""
 
     name: str
@@ -103,8 +101,7 @@ def providers(message: Message, name: AvpName) -> tuple[Provider, ...]:
     return tuple(Provider.from_avp(avp) for avp in message.avps if avp.name is name)
 
 
-@dataclass(frozen=True, slots=True)
-class NetworkTerms:
+class NetworkTerms(Record, frozen=True):
     """What a PAA tells. `enforcement_points` are told if the PaC's device identifier is wanted.
 
     `announce` tells PPAC and Protection-Capability in the start request too, where nothing
@@ -163,8 +160,7 @@ class NetworkTerms:
 _ALL = int(Ppac.NONE) | 0x7C000000
 
 
-@dataclass(frozen=True, slots=True)
-class HostTerms:
+class HostTerms(Record, frozen=True):
     """What a PaC can do: address configuration, protection, its device identifier, its ISP.
 
     With `isp` unset the AAA decides by the user's realm.

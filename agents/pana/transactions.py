@@ -7,6 +7,7 @@ from collections import deque
 from dataclasses import dataclass
 
 from agents.core.machine import Address, PeerError, Retransmission, Timing
+from agents.core.record import Record
 from agents.pana.dialect import Dialect
 from agents.pana.errors import RefusedError
 from agents.pana.grammar import Auth
@@ -18,8 +19,7 @@ REPORT_INTERVAL = 1.0
 """Seconds between error reports at least; the draft's section 5.11 wants a limit, names none."""
 
 
-@dataclass(frozen=True, slots=True)
-class Received:
+class Received(Record, frozen=True):
     """A message with the octets it came in, where from, and the relay that carried it."""
 
     message: Message

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from enum import Enum, IntEnum
 from typing import Self
+
+from agents.core.record import Record
 
 
 class Kind(Enum):
@@ -86,8 +87,7 @@ class TerminationCause(IntEnum):
         return known.get(number or 0, f"Termination-Cause {number}")
 
 
-@dataclass(frozen=True, slots=True)
-class UnknownAvp:
+class UnknownAvp(Record, frozen=True):
     """The header of an AVP that has no name here; it survives decoding and encoding."""
 
     code: int
@@ -98,8 +98,7 @@ class UnknownAvp:
         return f"AVP {self.code}" + ("" if self.vendor is None else f" of vendor {self.vendor}")
 
 
-@dataclass(frozen=True, slots=True)
-class Avp:
+class Avp(Record, frozen=True):
     """One attribute-value pair; `value` has no padding."""
 
     name: AvpName | UnknownAvp
@@ -111,8 +110,7 @@ class Avp:
         return cls(name, number.to_bytes(4))
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(Record, frozen=True):
     """One PANA message; `session` is the identifier's octets, empty where there is none.
 
     `flags` are header bits that `kind` and `request` do not imply. `auth_offset` is where the
@@ -125,7 +123,7 @@ class Message:
     sequence: int
     avps: tuple[Avp, ...] = ()
     flags: int = 0
-    auth_offset: int | None = field(default=None, compare=False, repr=False)
+    auth_offset: int | None = None
 
     def values(self, name: AvpName) -> tuple[bytes, ...]:
         """Return the values of every AVP of this name, in order."""

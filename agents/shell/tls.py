@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from dataclasses import dataclass
 from pathlib import Path
 
+from agents.core.record import Record
 from agents.nodes.tls import TlsSettings
 
 _KEY_LOG = "tls.keys"
 
 
-@dataclass(frozen=True, slots=True)
-class TlsFiles:
+class TlsFiles(Record, frozen=True):
     """PEM files for mutual authentication; the certificate's DNS name is the Origin-Host.
 
     `keylog` is where the secrets for Wireshark are appended.

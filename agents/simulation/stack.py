@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from ipaddress import IPv6Address, IPv6Network
 
 from agents.core.host import Receive
+from agents.core.record import replace
 from agents.kernel.model import TUNNEL, ModelKernel
 from agents.kernel.packet import ICMPV6, TCP, UDP, Packet
 from agents.simulation.world import NETWORK, Link, World

@@ -5,11 +5,11 @@ from __future__ import annotations
 import heapq
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from itertools import count
 from typing import Protocol
 
+from agents.core.record import Record
 from agents.kernel.packet import Packet
 
 NETWORK = "network"
@@ -46,8 +46,7 @@ class End(Protocol):
         """Take a packet off the link."""
 
 
-@dataclass(frozen=True, slots=True)
-class Sent:
+class Sent(Record, frozen=True):
     """A packet on its way over a link; `number` counts all packets of a world from 0."""
 
     number: int

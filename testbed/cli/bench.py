@@ -77,9 +77,7 @@ def _exchanges(costs: list[Cost]) -> Table:
 
 def _bootstraps(costs: list[BootstrapCost]) -> Table:
     nodes = list(dict.fromkeys(node for cost in costs for node in cost.nodes))
-    table = _table(
-        "bootstrap, ms", *(n.replace("_", " ") for n in nodes), "all", "crypto", "times"
-    )
+    table = _table("bootstrap, ms", *(n.replace("_", " ") for n in nodes), "all", "crypto", "times")
     for cost in costs:
         times = (*(cost.nodes.get(n) for n in nodes), cost.total, cost.cryptography)
         shown = (f"{t * 1000:.2f}" if t is not None else "" for t in times)

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from ipaddress import IPv6Address
 
 import pytest
@@ -10,6 +9,7 @@ from agents.aaa.leases import Leases
 from agents.aaa.policy import Place
 from agents.aaa.subscribers import parse
 from agents.bootstrap.assignment import Assignment, Wish
+from agents.core.record import replace
 
 FILE = """
 [[home_agents]]

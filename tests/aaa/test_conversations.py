@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import random
-from dataclasses import replace
 
 import pytest
 
 from agents.aaa.conversations import Limits
 from agents.aaa.events import SubscriberRejected
 from agents.aaa.leases import Leases
+from agents.core.record import replace
 from agents.eap import server as eap_server
 from agents.eap.peer import EapPeer
 from agents.eap.wire import Code, Packet, TlsData, Type

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from ipaddress import IPv6Address
 
 import pytest
@@ -16,6 +15,7 @@ from agents.aaa.events import (
 from agents.aaa.leases import Leases
 from agents.bootstrap.assignment import Assignment, Wish
 from agents.bootstrap.sealed import SealContext, SealError, unseal
+from agents.core.record import replace
 from agents.diameter.eap import DiameterEapAnswer
 from agents.diameter.wire import Message
 from agents.eap.peer import EapPeer

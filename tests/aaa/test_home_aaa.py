@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from ipaddress import IPv6Address
 
 import pytest
@@ -12,6 +11,7 @@ from agents.aaa.leases import Leases
 from agents.aaa.policy import Place
 from agents.bootstrap.assignment import Assignment
 from agents.bootstrap.keys import ike_root
+from agents.core.record import replace
 from agents.diameter.dictionary import AuthSessionState, ReAuthRequestType
 from agents.diameter.eap import DiameterEapAnswer, DiameterEapRequest
 from agents.diameter.wire import Message

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from ipaddress import IPv6Address
 
 import pytest
@@ -13,6 +12,7 @@ from agents.aaa.policy import Place
 from agents.bootstrap.assignment import Assignment, Wish
 from agents.bootstrap.keys import ike_psk, ike_root
 from agents.bootstrap.sealed import SealContext, SealError, unseal
+from agents.core.record import replace
 from agents.diameter.eap import DiameterEapAnswer, DiameterEapRequest
 from agents.diameter.mobility import mobility_request
 from agents.diameter.wire import Message

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from ipaddress import IPv6Address
 
 import pytest
@@ -12,6 +11,7 @@ from agents.aaa.home_aaa import LEASE_MARGIN
 from agents.aaa.leases import LeaseError, Leases
 from agents.aaa.subscribers import AddressRange
 from agents.bootstrap.assignment import Assignment
+from agents.core.record import replace
 from tests.aaa.server import home_aaa
 from tests.aaa.test_home_aaa import authenticate, peer_of
 from tests.eap.conversation import Authority

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from ipaddress import IPv6Address
 
 import pytest
@@ -14,6 +13,7 @@ from hypothesis import strategies as st
 from agents.bootstrap import sealed
 from agents.bootstrap.assignment import Assignment, Wish
 from agents.bootstrap.sealed import SealContext, SealError, seal, unseal
+from agents.core.record import replace
 
 EMSK = bytes(range(64, 128))
 ASSIGNMENT = Assignment(

@@ -1,7 +1,6 @@
 """The client: what it asks, when it asks again, what it believes."""
 
 import random
-from dataclasses import replace
 from ipaddress import IPv6Address, IPv6Network
 from itertools import pairwise
 
@@ -10,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.core.machine import Discarded, Timing
+from agents.core.record import replace
 from agents.dhcpv6.client import InformationRequest
 from agents.dhcpv6.events import Failed, HomeAgentLearned, Started
 from agents.dhcpv6.home import Home, HomeInformation

@@ -1,6 +1,5 @@
 """The relay agent: what it adds, whom it tells, what it refuses."""
 
-from dataclasses import replace
 from ipaddress import IPv6Address, IPv6Network
 
 import pytest
@@ -9,6 +8,7 @@ from hypothesis import strategies as st
 
 from agents.bootstrap.assignment import Assignment
 from agents.core.machine import Discarded
+from agents.core.record import replace
 from agents.dhcpv6.events import Failed, Forwarded, HomeAgentLearned, Returned
 from agents.dhcpv6.home import Home, HomeInformation
 from agents.dhcpv6.relay import Relay

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from agents.core.host import Streams, StreamUser
 from agents.core.machine import Address
+from agents.core.record import replace
 from agents.diameter.config import NodeConfig
 from agents.diameter.events import ConnectionFailed
 from agents.diameter.wire import Message

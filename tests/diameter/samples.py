@@ -1,10 +1,10 @@
 """Messages and configurations that several tests use."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from ipaddress import IPv6Address
 
 from agents.bootstrap.assignment import Assignment
+from agents.core.record import replace
 from agents.diameter import dictionary as d
 from agents.diameter.config import DiameterTimers, NodeConfig, PeerConfig
 from agents.diameter.dictionary import Mip6Feature

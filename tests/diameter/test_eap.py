@@ -1,4 +1,3 @@
-from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address
 
 import pytest
@@ -6,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agents.bootstrap.assignment import Assignment
+from agents.core.record import replace
 from agents.diameter import dictionary as d
 from agents.diameter.eap import DiameterEapAnswer, DiameterEapRequest
 from agents.diameter.errors import DiameterError, ResultCode

@@ -1,7 +1,6 @@
-from dataclasses import replace
-
 import pytest
 
+from agents.core.record import replace
 from agents.diameter import dictionary as d
 from agents.diameter.capabilities import (
     base_answer,

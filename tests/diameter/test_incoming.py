@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import random
-from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address
 
 import pytest
 
+from agents.core.record import replace
 from agents.diameter import dictionary as d
 from agents.diameter.capabilities import capabilities_request
 from agents.diameter.config import NodeConfig, PeerConfig

@@ -3,7 +3,6 @@
 import asyncio
 import socket
 import threading
-from dataclasses import replace
 from ipaddress import IPv4Address
 
 import pytest
@@ -12,6 +11,7 @@ from diameter.message.commands.diameter_eap import DiameterEapRequest as OtherRe
 from diameter.node import Node as OtherNode
 from diameter.node.application import SimpleThreadingApplication
 
+from agents.core.record import replace
 from agents.diameter import dictionary as d
 from agents.diameter.config import DiameterTimers, NodeConfig, PeerConfig
 from agents.diameter.dictionary import APPLICATION_EAP

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from ipaddress import IPv6Address
 
 import pytest
@@ -8,6 +7,7 @@ from diameter.message import Message as OtherMessage
 from diameter.message import constants as c
 
 from agents.bootstrap.assignment import Assignment, Wish
+from agents.core.record import replace
 from agents.diameter import dictionary as d
 from agents.diameter.eap import DiameterEapAnswer, DiameterEapRequest
 from agents.diameter.errors import DiameterError

@@ -1,9 +1,9 @@
 import random
-from dataclasses import replace
 
 import pytest
 
 from agents.core.machine import Discarded
+from agents.core.record import replace
 from agents.diameter import dictionary as d
 from agents.diameter.capabilities import error_answer
 from agents.diameter.config import NodeConfig, PeerConfig, Route

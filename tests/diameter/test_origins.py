@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import random
-from dataclasses import replace
 
 import pytest
 
+from agents.core.record import replace
 from agents.diameter import dictionary as d
 from agents.diameter.capabilities import watchdog_request
 from agents.diameter.config import NodeConfig, PeerConfig

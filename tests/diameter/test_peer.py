@@ -1,10 +1,10 @@
 import random
-from dataclasses import replace
 from itertools import pairwise
 
 import pytest
 
 from agents.core.machine import Discarded
+from agents.core.record import replace
 from agents.diameter import dictionary as d
 from agents.diameter.capabilities import (
     capabilities_request,

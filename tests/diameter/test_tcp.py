@@ -5,11 +5,11 @@ import os
 import resource
 import socket
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import replace
 from ipaddress import IPv6Address
 
 import pytest
 
+from agents.core.record import replace
 from agents.diameter import dictionary as d
 from agents.diameter.capabilities import capabilities_request
 from agents.diameter.config import DiameterTimers, NodeConfig, PeerConfig

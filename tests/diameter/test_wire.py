@@ -1,11 +1,11 @@
 import contextlib
-from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from agents.core.reader import Reader, WireError
+from agents.core.record import replace
 from agents.diameter.eap import DiameterEapAnswer, DiameterEapRequest
 from agents.diameter.errors import DiameterError, ResultCode
 from agents.diameter.grammar import check

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import random
-from dataclasses import replace
 from ipaddress import IPv6Address
 
+from agents.core.record import replace
 from agents.ikev1 import Config, IkeProposal, Ikev1, Mode, Selectors
 from tests.ike import COA, HA, HOA, PSK, Ends
 

@@ -1,8 +1,7 @@
-from dataclasses import replace
-
 import pytest
 
 from agents.core.machine import Discarded, Timing
+from agents.core.record import replace
 from agents.ikev1 import (
     ChildAbandoned,
     ChildDeleted,

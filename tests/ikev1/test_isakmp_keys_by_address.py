@@ -1,10 +1,10 @@
 """Whose key it is where several peers are known at one address (RFC 2409 section 5.4)."""
 
 import random
-from dataclasses import replace
 
 import pytest
 
+from agents.core.record import replace
 from agents.ike.psk import MAX_CANDIDATES
 from agents.ikev1 import (
     ChildDeleted,

@@ -1,11 +1,11 @@
 """What hosts without credentials, and single subscribers, can make a responder keep and do."""
 
 import random
-from dataclasses import replace
 
 import pytest
 
 from agents.core.machine import Discarded
+from agents.core.record import replace
 from agents.crypto import dh
 from agents.ike.half_open import MAX_UNPROVEN
 from agents.ikev1 import (

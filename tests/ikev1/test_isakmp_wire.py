@@ -1,5 +1,4 @@
 from contextlib import suppress
-from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -7,6 +6,7 @@ from hypothesis import strategies as st
 
 from agents.core.machine import Discarded, PeerError
 from agents.core.reader import Reader, WireError
+from agents.core.record import replace
 from agents.ike.identities import Identity
 from agents.ikev1 import Config, IkeProposal, Mode, grammar
 from agents.ikev1.constants import ExchangeType, IkeAttribute, PayloadType

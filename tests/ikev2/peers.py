@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import random
-from dataclasses import replace
 from ipaddress import IPv6Address
 
+from agents.core.record import replace
 from agents.ike.esp import EspPair
 from agents.ikev2 import (
     ChildDeleted,

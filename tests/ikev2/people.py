@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from ipaddress import IPv6Address
 from typing import Any
 
+from agents.core.record import replace
 from agents.eap.ca import CertificateAuthority, KeyType
 from agents.eap.peer import EapPeer
 from agents.eap.server import EapServer

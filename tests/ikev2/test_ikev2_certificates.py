@@ -1,6 +1,5 @@
 """Certificates: both kinds of keys, both kinds of AUTH; names, CAs and dates that are refused."""
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import product
 
@@ -8,6 +7,7 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from agents.core.machine import PeerError
+from agents.core.record import replace
 from agents.eap.ca import CertificateAuthority
 from agents.ikev2 import Credentials, Failed, Grant, IkeDeleted, IkeEstablished
 from agents.ikev2.certificates import decode_certificates, verify_chain

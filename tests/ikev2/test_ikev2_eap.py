@@ -1,10 +1,9 @@
 """EAP-TLS inside IKE_AUTH: agents.eap's peer at the initiator, its server behind the responder."""
 
-from dataclasses import replace
-
 import pytest
 
 from agents.core.machine import Discarded
+from agents.core.record import replace
 from agents.ikev2 import EapEnded, EapResponse, Failed, Grant, IkeDeleted, IkeEstablished
 from agents.ikev2.constants import ExchangeType, PayloadType
 from agents.ikev2.wire import Header, Payload

@@ -1,11 +1,11 @@
 """The end of an authorisation: nothing of an identity is left, and nothing new can be made."""
 
 import random
-from dataclasses import replace
 
 import pytest
 
 from agents.core.machine import Discarded
+from agents.core.record import replace
 from agents.ikev2 import ChildEstablished, Failed, IkeDeleted, IkeEstablished, Ikev2
 from tests.ike import COA, ENDS, HA, HOA, PSK, find, settle
 from tests.ikev2.peers import FAST, SELECTORS, pairs

@@ -1,10 +1,9 @@
 """PSK exchanges between two ends: negotiation, refusals, losses, cookies, addresses."""
 
-from dataclasses import replace
-
 import pytest
 
 from agents.core.machine import Timing
+from agents.core.record import replace
 from agents.ike.esp import Encryption, Integrity
 from agents.ikev2 import (
     AddressAssigned,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hmac
-from dataclasses import replace
 
 import pytest
 from cryptography.hazmat.primitives import hashes
@@ -11,6 +10,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 
+from agents.core.record import replace
 from agents.crypto import dh
 from agents.ikev2 import EspProposal, IkeEstablished, IkeProposal
 from agents.ikev2.constants import PayloadType

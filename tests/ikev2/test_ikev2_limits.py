@@ -1,9 +1,9 @@
 """What hosts without credentials, and single subscribers, can make a responder keep and do."""
 
 import random
-from dataclasses import replace
 
 from agents.core.machine import Discarded
+from agents.core.record import replace
 from agents.ike.half_open import MAX_UNPROVEN
 from agents.ikev2 import (
     ChildEstablished,

@@ -1,10 +1,10 @@
 """CREATE_CHILD_SA: rekeying of both kinds of SA, by either side, at once, with losses."""
 
 import random
-from dataclasses import replace
 
 import pytest
 
+from agents.core.record import replace
 from agents.ikev2 import (
     ChildDeleted,
     ChildEstablished,

@@ -1,11 +1,11 @@
 """A peer that has forgotten an IKE SA says so, and is tested, not believed (RFC 7296, 2.21.4)."""
 
 import random
-from dataclasses import replace
 
 import pytest
 
 from agents.core.machine import Discarded
+from agents.core.record import replace
 from agents.ikev2 import Failed, IkeDeleted, Ikev2
 from agents.ikev2.constants import ExchangeType, NotifyType, PayloadType
 from agents.ikev2.payloads import Notification

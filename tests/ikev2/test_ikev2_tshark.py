@@ -1,10 +1,10 @@
 """tshark reads every message, the encrypted ones with the keys that the events give."""
 
 import json
-from dataclasses import replace
 
 import pytest
 
+from agents.core.record import replace
 from agents.ikev2 import Config, EspProposal, IkeEstablished, IkeProposal
 from tests.ike import COA, HA, find
 from tests.ikev2.peers import ASSIGN, FAST, Peers

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import replace
 from ipaddress import IPv6Address, IPv6Network
 
 import pytest
@@ -12,6 +11,7 @@ from hypothesis import strategies as st
 
 from agents.core.machine import Discarded, PeerError
 from agents.core.reader import WireError
+from agents.core.record import replace
 from agents.ike.identities import Identity
 from agents.ikev2 import Config, EspProposal, Failed, IkeDeleted, IkeEstablished, IkeProposal
 from agents.ikev2.certificates import identity_of

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from ipaddress import IPv6Address
 
 import pytest
 
+from agents.core.record import replace
 from agents.ike.esp import Encryption, EspPair, EspSa, Integrity
 from agents.kernel.model import TUNNEL, ModelKernel
 from agents.kernel.model_port import ModelHomeAgent, ModelMobileNode, ModelSecurityAssociations

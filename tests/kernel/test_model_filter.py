@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from ipaddress import IPv6Address, IPv6Network
 
 import pytest
 
+from agents.core.record import replace
 from agents.kernel.model import TUNNEL, ModelKernel
 from agents.kernel.model_port import ModelEnforcementPoint, ModelHomeAgent
 from agents.kernel.packet import ICMPV6, MOBILITY_HEADER, TCP, UDP, Packet

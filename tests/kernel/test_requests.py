@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import replace
 from ipaddress import IPv6Address, IPv6Network
 
 import pytest
 
+from agents.core.record import replace
 from agents.ike.esp import Encryption, EspSa, Integrity
 from agents.kernel import links, xfrm
 from agents.kernel.filter import LinuxEnforcementPoint

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from ipaddress import IPv6Address
 from typing import Any
 
+from agents.core.record import replace
 from agents.diameter import dictionary as d
 from agents.diameter.capabilities import base_answer, capabilities_answer, error_answer
 from agents.diameter.config import PORT, NodeConfig

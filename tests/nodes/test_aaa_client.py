@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
+from agents.core.record import replace
 from agents.diameter import dictionary as d
 from agents.diameter.eap import DiameterEapAnswer
 from agents.diameter.errors import DiameterError, ResultCode

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from ipaddress import IPv6Address
 
 import pytest
 
+from agents.core.record import replace
 from agents.diameter.config import DiameterTimers, NodeConfig, PeerConfig
 from agents.diameter.eap import DiameterEapAnswer
 from agents.diameter.errors import DiameterError, ResultCode

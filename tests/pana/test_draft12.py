@@ -3,7 +3,6 @@
 import contextlib
 import hashlib
 import hmac
-from dataclasses import replace
 from ipaddress import IPv6Address
 
 import pytest
@@ -12,6 +11,7 @@ from hypothesis import strategies as st
 
 from agents.core.machine import PeerError
 from agents.core.reader import WireError
+from agents.core.record import replace
 from agents.pana.dialects import DIALECTS
 from agents.pana.draft12 import DRAFT12, Draft12
 from agents.pana.draft12_wire import CODES, KINDS, decode_avps

@@ -1,10 +1,10 @@
 """The paper's dialect between a PaC and a PAA: messages, terms of access, errors."""
 
-from dataclasses import replace
 from ipaddress import IPv6Address
 
 import pytest
 
+from agents.core.record import replace
 from agents.pana.draft12 import DRAFT12, Draft12
 from agents.pana.errors import ErrorCode
 from agents.pana.events import (

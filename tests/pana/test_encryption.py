@@ -1,7 +1,6 @@
 """RFC 6786: the home agent hidden from those on the link between PAA and PaC."""
 
 import hmac
-from dataclasses import replace
 
 import pytest
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
@@ -10,6 +9,7 @@ from hypothesis import strategies as st
 
 from agents.core.machine import PeerError
 from agents.core.reader import WireError
+from agents.core.record import replace
 from agents.pana.draft12 import DRAFT12
 from agents.pana.encryption import crypt, first_counter
 from agents.pana.events import Authenticated, Failed

@@ -2,11 +2,11 @@
 
 import heapq
 import random
-from dataclasses import replace
 from itertools import count
 
 import pytest
 
+from agents.core.record import replace
 from agents.pana.config import PaaConfig, PacConfig
 from agents.pana.draft12 import DRAFT12
 from agents.pana.events import Authorised, EapResponse, Failed

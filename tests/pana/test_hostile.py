@@ -1,12 +1,12 @@
 """Messages that are late, repeated, forged or broken."""
 
 import random
-from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agents.core.record import replace
 from agents.pana.config import PaaConfig, PacConfig
 from agents.pana.draft12 import DRAFT12
 from agents.pana.events import AddressChanged, Authenticated, Authorised, Failed, Terminated

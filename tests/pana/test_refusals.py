@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
+from agents.core.record import replace
 from agents.pana.draft12 import DRAFT12
 from agents.pana.events import Authenticated, Authorised, Failed, Rejected, Terminated
 from agents.pana.pac_table import PacState

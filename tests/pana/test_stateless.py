@@ -1,10 +1,10 @@
 """A PAA that keeps nothing of a PaC until it has answered the start request."""
 
 import random
-from dataclasses import replace
 
 import pytest
 
+from agents.core.record import replace
 from agents.pana.config import PaaConfig
 from agents.pana.draft12 import DRAFT12
 from agents.pana.events import Authenticated, Authorised, Failed

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from ipaddress import IPv6Address, IPv6Network
 
@@ -12,6 +11,7 @@ from agents.core.configuration import Commands
 from agents.core.eventlog import EventLog
 from agents.core.host import Host
 from agents.core.machine import Event
+from agents.core.record import replace
 from agents.diameter.authorisation import GrantError
 from agents.diameter.eap import DiameterEapAnswer
 from agents.diameter.errors import DiameterError, ResultCode

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 from ipaddress import IPv6Address
 
 from agents.core.eventlog import EventLog
 from agents.core.host import Host, Timer
 from agents.core.index import Index
+from agents.core.record import Record
 from agents.core.unicast import is_unicast
 from agents.ike.constants import PORT as IKE_PORT
 from agents.kernel.port import AccessLink, EnforcementPoint, KernelError
@@ -20,8 +20,7 @@ MAXIMUM = 256
 """Pinholes at once."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Pinhole:
+class _Pinhole(Record, frozen=True):
     address: IPv6Address
     home_agent: IPv6Address
     timer: Timer

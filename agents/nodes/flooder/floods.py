@@ -7,12 +7,13 @@ comes back may draw another one. No attempt is ever brought to its end, and noth
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from ipaddress import IPv6Address, IPv6Network
 from typing import Protocol
 
 from agents.core.machine import PeerError
 from agents.core.reader import Reader, WireError
+from agents.core.record import replace
 from agents.crypto import dh
 from agents.diameter.capabilities import capabilities_request
 from agents.diameter.config import PORT as DIAMETER_PORT

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from functools import partial
 from ipaddress import IPv6Address
 
@@ -11,6 +10,7 @@ from agents.bootstrap.assignment import Assignment
 from agents.core.eventlog import EventLog
 from agents.core.host import Host
 from agents.core.machine import Event
+from agents.core.record import Record, Secret
 from agents.eap.peer import EapPeer
 from agents.eap.tls import EapKeys
 from agents.nodes.mobile_node.settings import PanaSettings
@@ -23,16 +23,15 @@ from agents.pana.pac import Pac
 from agents.pana.pac_table import PacState
 
 
-@dataclass(frozen=True, slots=True)
-class Granted:
+class Granted(Record, frozen=True):
     """Access was granted; the assignment is None unless one was asked for and given.
 
     `sealed` is what the home AAA server tells past the access router.
     """
 
     assignment: Assignment | None
-    sealed: bytes | None = field(repr=False)
-    keys: EapKeys = field(repr=False)
+    sealed: Secret[bytes | None]
+    keys: Secret[EapKeys]
 
 
 class PanaAccess:

@@ -7,13 +7,13 @@ into the home agent's place. Whatever it can do, any operator of an access route
 
 from __future__ import annotations
 
-from dataclasses import replace
 from ipaddress import IPv6Address
 
 from agents.bootstrap.assignment import Assignment
 from agents.bootstrap.keys import ike_psk
 from agents.core.eventlog import EventLog, RoleEvent
 from agents.core.host import Host
+from agents.core.record import replace
 from agents.diameter.eap import DiameterEapAnswer
 from agents.kernel.port import EnforcementPoint, HomeAgentKernel, MobileNodeKernel
 from agents.nodes.access_router.machine import AccessRouter

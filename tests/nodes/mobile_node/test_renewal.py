@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from ipaddress import IPv6Address
 
 import pytest
 
 from agents.bootstrap.assignment import Assignment, Wish
 from agents.bootstrap.sealed import SealContext, seal
+from agents.core.record import replace
 from agents.nodes.retry import FIRST_PAUSE
 from tests.ike import COA
 from tests.nodes.mobile_node.surroundings import (
