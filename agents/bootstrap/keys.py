@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 from ipaddress import IPv6Address
 from typing import Literal, TypeAlias
 
 from agents.bootstrap.assignment import Assignment
 from agents.crypto.emsk import usage_root_key
+from agents.crypto.prf import HMAC_SHA2_256
 
 PSK_LABEL = b"MIPv6-IKE-PSK"
 
@@ -44,4 +43,4 @@ def ike_psk(msk: bytes, assignment: Assignment) -> bytes:
     """
     home_address = assignment.home_address or IPv6Address(0)
     seed = PSK_LABEL + home_address.packed + assignment.home_agent.packed
-    return hmac.new(msk, seed, hashlib.sha256).digest()
+    return HMAC_SHA2_256(msk, seed)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from struct import Struct
+
 
 class WireError(ValueError):
     """Bytes that do not follow the format they claim."""
@@ -25,32 +27,37 @@ class Reader:
         """The number of octets not yet read."""
         return self._end - self._position
 
-    def take(self, length: int) -> bytes:
-        """Return the next `length` octets."""
+    def _advance(self, length: int) -> int:
         start, end = self._position, self._position + length
         if length < 0 or end > self._end:
             raise WireError(f"{length} octets wanted at offset {start}, {self.remaining} left")
         self._position = end
-        return self._data[start:end]
+        return start
 
-    def _number(self, length: int) -> int:
-        return int.from_bytes(self.take(length))
+    def take(self, length: int) -> bytes:
+        """Return the next `length` octets."""
+        start = self._advance(length)
+        return self._data[start : start + length]
+
+    def fields(self, layout: Struct) -> tuple[int, ...]:
+        """Return the next fields, laid out so."""
+        return layout.unpack_from(self._data, self._advance(layout.size))
 
     def u8(self) -> int:
         """Return an unsigned integer of 8 bits."""
-        return self._number(1)
+        return self._data[self._advance(1)]
 
     def u16(self) -> int:
         """Return an unsigned integer of 16 bits."""
-        return self._number(2)
+        return int.from_bytes(self.take(2))
 
     def u24(self) -> int:
         """Return an unsigned integer of 24 bits."""
-        return self._number(3)
+        return int.from_bytes(self.take(3))
 
     def u32(self) -> int:
         """Return an unsigned integer of 32 bits."""
-        return self._number(4)
+        return int.from_bytes(self.take(4))
 
     def rest(self) -> bytes:
         """Return all octets that are left."""

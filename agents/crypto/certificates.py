@@ -227,17 +227,14 @@ class Certificate:
 
 def from_openssl(certificate: crypto.X509) -> Certificate:
     """Read a certificate that OpenSSL has read already; raises CertificateError."""
-    return Certificate.decode(_der(certificate))
-
-
-def _der(certificate: crypto.X509) -> bytes:
     with _reading():
-        return crypto.dump_certificate(crypto.FILETYPE_ASN1, certificate)
+        der = crypto.dump_certificate(crypto.FILETYPE_ASN1, certificate)
+    return _read(der)
 
 
-@lru_cache(maxsize=64)
-def _read_trusted(der: bytes) -> Certificate:
-    # There are few of those, and each path ends in one.
+@lru_cache(maxsize=256)
+def _read(der: bytes) -> Certificate:
+    # Each path ends in one of few, and a peer comes again. What is read is checked every time.
     return Certificate.decode(der)
 
 
@@ -246,9 +243,7 @@ def check_path(path: Sequence[crypto.X509], purpose: Purpose) -> Certificate:
 
     The peer's comes first, whom we trust last; raises CertificateError.
     """
-    *below, last = path
-    trusted = _read_trusted(_der(last))
-    read = [from_openssl(certificate) for certificate in below]
+    *read, trusted = map(from_openssl, path)
     peer = read[0] if read else trusted
     if len(read) > MAX_CHAIN:
         peer.refuse_by_code(TOO_LONG)

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import cache
 from typing import Protocol
 
 from cryptography.hazmat.primitives.asymmetric import dh, ec, x25519
@@ -44,26 +41,16 @@ class KeyPair(Protocol):
         """
 
 
-@contextmanager
-def _finite_field_is_wanted() -> Iterator[None]:
+with warnings.catch_warnings():
     # The library advises against finite fields; modp2048 is what IKEv1 daemons have in common.
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", CryptographyDeprecationWarning)
-        yield
-
-
-@cache
-def _modp_parameters(prime: int) -> dh.DHParameters:
-    with _finite_field_is_wanted():
-        return dh.DHParameterNumbers(prime, 2).parameters()
+    warnings.simplefilter("ignore", CryptographyDeprecationWarning)
+    _ModpNumbers, _ModpPublicNumbers = dh.DHParameterNumbers, dh.DHPublicNumbers
 
 
 class _ModpKeyPair:
     def __init__(self, group: ModpGroup) -> None:
         self._group = group
-        parameters = _modp_parameters(group.prime)
-        with _finite_field_is_wanted():
-            self._private = parameters.generate_private_key()
+        self._private = group.parameters.generate_private_key()
         self.public = self._private.public_key().public_numbers().y.to_bytes(group.length)
 
     def shared(self, peer: bytes) -> bytes:
@@ -73,25 +60,25 @@ class _ModpKeyPair:
         # The prime is a safe prime: outside 2..p-2 lie all subgroups that are small.
         if not 2 <= value <= self._group.prime - 2:
             raise PeerError(f"a public value outside 2..p-2 of {self._group.name}")
-        parameters = _modp_parameters(self._group.prime).parameter_numbers()
+        numbers = self._group.parameters.parameter_numbers()
         try:
-            with _finite_field_is_wanted():
-                key = dh.DHPublicNumbers(value, parameters).public_key()
-                return self._private.exchange(key).rjust(self._group.length, b"\0")
+            key = _ModpPublicNumbers(value, numbers).public_key()
+            return self._private.exchange(key).rjust(self._group.length, b"\0")
         except ValueError as error:
             raise PeerError(f"an unusable public value of {self._group.name}") from error
 
 
-class ModpGroup(Record, frozen=True):
-    """A group modulo a safe prime with generator 2 (RFC 3526)."""
+class ModpGroup:
+    """A group modulo a safe prime with generator 2 (RFC 3526).
 
-    name: str
-    prime: int
+    `length` is that of public values and shared secrets in octets.
+    """
 
-    @property
-    def length(self) -> int:
-        """The length of public values and shared secrets in octets."""
-        return (self.prime.bit_length() + 7) // 8
+    def __init__(self, name: str, prime: int) -> None:
+        self.name = name
+        self.prime = prime
+        self.length = (prime.bit_length() + 7) // 8
+        self.parameters = _ModpNumbers(prime, 2).parameters()
 
     def generate(self) -> KeyPair:
         """Return a fresh key pair."""

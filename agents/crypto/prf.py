@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 
 from agents.core.record import Record
@@ -12,11 +11,8 @@ class Prf(Record, frozen=True):
     """A keyed hash used as a pseudo-random function (RFC 7296 section 2.13)."""
 
     hash_name: str
-
-    @property
-    def length(self) -> int:
-        """The output's length in octets."""
-        return hashlib.new(self.hash_name).digest_size
+    length: int
+    """The output's length in octets."""
 
     def __call__(self, key: bytes, data: bytes) -> bytes:
         """Return prf(key, data)."""
@@ -33,10 +29,10 @@ class Prf(Record, frozen=True):
         return output[:length]
 
 
-HMAC_SHA1 = Prf("sha1")
-HMAC_SHA2_256 = Prf("sha256")
-HMAC_SHA2_384 = Prf("sha384")
-HMAC_SHA2_512 = Prf("sha512")
+HMAC_SHA1 = Prf("sha1", 20)
+HMAC_SHA2_256 = Prf("sha256", 32)
+HMAC_SHA2_384 = Prf("sha384", 48)
+HMAC_SHA2_512 = Prf("sha512", 64)
 
 PRFS = {2: HMAC_SHA1, 5: HMAC_SHA2_256, 6: HMAC_SHA2_384, 7: HMAC_SHA2_512}
 """IKEv2 transform type 2, as PANA and IKEv2 negotiate it."""

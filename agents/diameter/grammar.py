@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import Any
 
 from agents.core.record import Record
@@ -241,9 +240,9 @@ def check(message: Message) -> None:
 def _check_avps(avps: tuple[Avp, ...], grammar: Grammar, depth: int = 0) -> None:
     for avp in avps:
         _check_value(avp, depth)
-    counts = Counter(avp.code for avp in avps if not avp.vendor)
+    codes = [avp.code for avp in avps if not avp.vendor]
     for rule in grammar:
-        count = counts[rule.definition.code]
+        count = codes.count(rule.definition.code)
         if count < rule.minimum:
             raise DiameterError(
                 f"{rule.definition.name} is missing",

@@ -127,14 +127,15 @@ class Definition(Record, Generic[T], frozen=True):
 
     def find(self, avps: Iterable[Avp]) -> T | None:
         """Return the value of the first of these among `avps`, or None; raises as `read`."""
+        code, vendor = self.code, self.vendor
         for avp in avps:
-            if self.is_code_of(avp):
+            if avp.code == code and (avp.vendor or None) == vendor:
                 return self.read(avp)
         return None
 
     def find_all(self, avps: Iterable[Avp]) -> tuple[T, ...]:
         """Return the values of all of these among `avps`; raises as `read`."""
-        return tuple(self.read(avp) for avp in avps if self.is_code_of(avp))
+        return tuple([self.read(avp) for avp in avps if self.is_code_of(avp)])
 
     def need(self, avps: Iterable[Avp]) -> T:
         """Return the value of the first of these; raises as `read`, or MISSING_AVP."""

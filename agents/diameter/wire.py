@@ -19,6 +19,7 @@ REQUEST_FLAG, PROXIABLE_FLAG, ERROR_FLAG, RETRANSMITTED_FLAG = 0x80, 0x40, 0x20,
 VENDOR_FLAG, MANDATORY_FLAG, PROTECTED_FLAG = 0x80, 0x40, 0x20
 
 _HEADER = struct.Struct("!IIIII")
+_LENGTH = (1 << 24) - 1
 _AVP_HEADER = struct.Struct("!II")
 _AVP_VENDOR_HEADER = struct.Struct("!III")
 
@@ -54,7 +55,8 @@ class Avp(Record, frozen=True):
     @classmethod
     def decode(cls, r: Reader) -> Self:
         """Read one AVP with its padding; raises WireError."""
-        code, flags, length = r.u32(), r.u8(), r.u24()
+        code, word = r.fields(_AVP_HEADER)
+        flags, length = word >> 24, word & _LENGTH
         has_vendor = bool(flags & VENDOR_FLAG)
         size = length - (12 if has_vendor else 8)
         if size < 0:
@@ -115,22 +117,20 @@ class Message(Record, frozen=True):
     @classmethod
     def decode(cls, data: bytes) -> Message:
         """Read one whole message; raises WireError, BadMessageError for what has an answer."""
-        r = Reader(data)
-        if message_length(r.take(4)) != len(data):
+        if message_length(data[:4]) != len(data):
             raise WireError(f"a message of {len(data)} octets gives another length in its header")
-        flags, command = r.u8(), r.u24()
-        application, hop_by_hop, end_to_end = r.u32(), r.u32(), r.u32()
-        body, avps, failure = r.rest(), [], None
-        r = Reader(body if data[0] == VERSION else b"")
-        while r.remaining:
-            start = len(body) - r.remaining
+        r = Reader(data)
+        _, word, application, hop_by_hop, end_to_end = r.fields(_HEADER)
+        flags, avps, failure = word >> 24, [], None
+        while r.remaining and data[0] == VERSION:
+            start = len(data) - r.remaining
             try:
                 avps.append(Avp.decode(r))
             except WireError as error:
-                failure = (str(error), _offender(body[start:]))
+                failure = (str(error), _offender(data[start:]))
                 break
         message = cls(
-            command=command,
+            command=word & _LENGTH,
             application=application,
             avps=tuple(avps),
             request=bool(flags & REQUEST_FLAG),
@@ -155,7 +155,8 @@ class Message(Record, frozen=True):
 
     def encode(self) -> bytes:
         """Return the message; raises ValueError if it is longer than its length field."""
-        length = self.length
+        body = encode_avps(self.avps)
+        length = HEADER_LENGTH + len(body)
         if length >> 24:
             raise ValueError(f"the message is too long: {length} octets")
         flags = (
@@ -164,13 +165,16 @@ class Message(Record, frozen=True):
             | (ERROR_FLAG if self.error else 0)
             | (RETRANSMITTED_FLAG if self.retransmitted else 0)
         )
-        return _HEADER.pack(
-            VERSION << 24 | length,
-            flags << 24 | self.command,
-            self.application,
-            self.hop_by_hop,
-            self.end_to_end,
-        ) + encode_avps(self.avps)
+        return (
+            _HEADER.pack(
+                VERSION << 24 | length,
+                flags << 24 | self.command,
+                self.application,
+                self.hop_by_hop,
+                self.end_to_end,
+            )
+            + body
+        )
 
 
 def _offender(rest: bytes) -> Avp:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from struct import Struct
 from typing import NamedTuple, Self
 
 from agents.core.reader import Reader, WireError
@@ -17,7 +18,11 @@ MAX_PAYLOADS = 64
 MAX_PADDING = 32
 """More octets behind the last payload of a decrypted message are an error, not padding."""
 
-_GENERIC_HEADER = 4
+_HEADER = Struct("!BBBBII")
+"""What follows the cookies."""
+
+_GENERIC = Struct("!BxH")
+_GENERIC_HEADER = _GENERIC.size
 _SHORT = 0x8000
 
 
@@ -41,19 +46,24 @@ class Header(Record, frozen=True):
     def decode(cls, r: Reader) -> Self:
         """Read a header; raises WireError for another major version than 1."""
         initiator, responder = r.take(COOKIE_LENGTH), r.take(COOKIE_LENGTH)
-        next_payload, version = r.u8(), r.u8()
+        next_payload, version, *others = r.fields(_HEADER)
         if version >> 4 != VERSION >> 4:
             raise WireError(f"major version {version >> 4}")
-        return cls(initiator, responder, next_payload, r.u8(), r.u8(), r.u32(), r.u32())
+        return cls(initiator, responder, next_payload, *others)
 
     def encode(self) -> bytes:
         """Return the 28 octets of the header."""
         return (
             self.initiator_cookie
             + self.responder_cookie
-            + bytes((self.next_payload, VERSION, self.exchange, self.flags))
-            + self.message_id.to_bytes(4)
-            + self.length.to_bytes(4)
+            + _HEADER.pack(
+                self.next_payload,
+                VERSION,
+                self.exchange,
+                self.flags,
+                self.message_id,
+                self.length,
+            )
         )
 
 
@@ -91,7 +101,7 @@ def encode_chain(payloads: Sequence[Payload]) -> bytes:
     """Return payloads behind one another, each with its generic header (section 3.2)."""
     types = [p.type for p in payloads[1:]] + [0]
     return b"".join(
-        bytes((following, 0)) + (len(p.body) + _GENERIC_HEADER).to_bytes(2) + p.body
+        _GENERIC.pack(following, len(p.body) + _GENERIC_HEADER) + p.body
         for p, following in zip(payloads, types, strict=True)
     )
 
@@ -103,9 +113,8 @@ def decode_chain(first: int, data: bytes) -> tuple[tuple[Payload, ...], int]:
     while following:
         if len(payloads) == MAX_PAYLOADS:
             raise WireError(f"more than {MAX_PAYLOADS} payloads")
-        current, following = following, r.u8()
-        r.u8()  # Reserved.
-        length = r.u16()
+        current = following
+        following, length = r.fields(_GENERIC)
         if length < _GENERIC_HEADER:
             raise WireError(f"a payload of {length} octets")
         payloads.append(Payload(current, r.take(length - _GENERIC_HEADER)))
@@ -172,9 +181,7 @@ def _decode_list(r: Reader, kind: int) -> Iterable[Reader]:
     while following:
         if following != kind:
             raise WireError(f"payload type {following} among those of type {kind}")
-        following = r.u8()
-        r.u8()  # Reserved.
-        length = r.u16()
+        following, length = r.fields(_GENERIC)
         if length < _GENERIC_HEADER:
             raise WireError(f"a payload of {length} octets")
         yield r.sub(length - _GENERIC_HEADER)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from struct import Struct
 from typing import NamedTuple, Self
 
 from agents.core.machine import PeerError
@@ -11,7 +12,11 @@ from agents.core.record import Record
 from agents.ikev2.constants import Flag, NotifyType, PayloadType
 
 HEADER_LENGTH = 28
-GENERIC_HEADER = 4
+_HEADER = Struct("!BBBBII")
+"""What follows the SPIs."""
+
+_GENERIC = Struct("!BBH")
+GENERIC_HEADER = _GENERIC.size
 SPI_LENGTH = 8
 NO_SPI = bytes(SPI_LENGTH)
 MAJOR_VERSION = 2
@@ -69,8 +74,8 @@ class LaterVersionError(WireError):
 def split_datagram(data: bytes) -> Message:
     """Return header and body of a datagram; raises WireError for another major version than 2."""
     r = Reader(data)
-    spi_i, spi_r, first, octet = r.take(SPI_LENGTH), r.take(SPI_LENGTH), r.u8(), r.u8()
-    exchange, flags, message_id, length = r.u8(), r.u8(), r.u32(), r.u32()
+    spi_i, spi_r = r.take(SPI_LENGTH), r.take(SPI_LENGTH)
+    first, octet, exchange, flags, message_id, length = r.fields(_HEADER)
     version = octet >> 4
     if version < MAJOR_VERSION:
         raise WireError(f"major version {version}")
@@ -107,8 +112,7 @@ def encode_chain(payloads: Sequence[Payload]) -> bytes:
     """Return payloads behind one another, each with its generic header (section 3.2)."""
     types = [p.type for p in payloads[1:]] + [0]
     return b"".join(
-        bytes((following, _CRITICAL if p.critical else 0))
-        + (len(p.body) + GENERIC_HEADER).to_bytes(2)
+        _GENERIC.pack(following, _CRITICAL if p.critical else 0, len(p.body) + GENERIC_HEADER)
         + p.body
         for p, following in zip(payloads, types, strict=False)
     )
@@ -124,7 +128,8 @@ def decode_chain(first: int, data: bytes) -> tuple[Payload, ...]:
     while following:
         if len(payloads) == MAX_PAYLOADS:
             raise WireError(f"more than {MAX_PAYLOADS} payloads")
-        kind, following, flags, length = following, r.u8(), r.u8(), r.u16()
+        kind = following
+        following, flags, length = r.fields(_GENERIC)
         if length < GENERIC_HEADER:
             raise WireError(f"a payload of {length} octets")
         critical = bool(flags & _CRITICAL)

@@ -133,9 +133,8 @@ class Dialect(ABC):
         """Encode the message, with AUTH as its last AVP if there is an SA (RFC 5191 5.4)."""
         if sa is None:
             return self.encode(message)
-
-        def with_auth(value: bytes) -> bytes:
-            avps = (*message.avps, Avp(AvpName.AUTH, value))
-            return self.encode(replace(message, avps=avps))
-
-        return with_auth(sa.auth(with_auth(bytes(sa.auth_length))))
+        nothing = bytes(sa.auth_length)
+        avps = (*message.avps, Avp(AvpName.AUTH, nothing))
+        data = self.encode(replace(message, avps=avps))
+        start = len(data) - len(nothing)  # AUTH's length is a multiple of 4: there is no padding.
+        return data[:start] + sa.auth(data)

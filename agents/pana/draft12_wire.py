@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from struct import Struct
+
 from agents.core.machine import PeerError
 from agents.core.reader import Reader, WireError
 from agents.core.record import Record
@@ -11,6 +13,7 @@ from agents.pana.wire import Avp, AvpName, Kind, Message, UnknownAvp
 VERSION = 1
 HEADER_LENGTH = 12
 AVP_HEADER_LENGTH = 8
+_HEADER, _AVP_HEADER = Struct("!BBHHHI"), Struct("!HHHH")
 VENDOR_FLAG, MANDATORY_FLAG = 0x8000, 0x4000
 REQUEST, STATELESS = 0x8000, 0x4000
 
@@ -80,16 +83,9 @@ def encode_avp(avp: Avp) -> bytes:
         code, flags, vendor = avp.name.code, avp.name.flags, avp.name.vendor
     if vendor is not None:
         flags |= VENDOR_FLAG
-    head = AVP_HEADER_LENGTH + (4 if vendor is not None else 0)
-    return (
-        code.to_bytes(2)
-        + flags.to_bytes(2)
-        + (head + len(avp.value)).to_bytes(2)
-        + bytes(2)
-        + (b"" if vendor is None else vendor.to_bytes(4))
-        + avp.value
-        + bytes(-len(avp.value) % 4)
-    )
+    value, more = avp.value, b"" if vendor is None else vendor.to_bytes(4)
+    head = _AVP_HEADER.pack(code, flags, AVP_HEADER_LENGTH + len(more) + len(value), 0)
+    return head + more + value + bytes(-len(value) % 4)
 
 
 def decode_avp(r: Reader) -> Avp:
@@ -97,7 +93,7 @@ def decode_avp(r: Reader) -> Avp:
 
     What is not as CODES has it (M bit where none may be) keeps its header, for an error message.
     """
-    code, flags, length, _ = r.u16(), r.u16(), r.u16(), r.u16()
+    code, flags, length, _ = r.fields(_AVP_HEADER)
     head = AVP_HEADER_LENGTH
     vendor = None
     if flags & VENDOR_FLAG:
@@ -150,21 +146,14 @@ def encode(message: Message) -> bytes:
         avps = (Avp(AvpName.SESSION_ID, message.session), *avps)
     body = b"".join(map(encode_avp, avps))
     flags = message.flags | (REQUEST if message.request else 0)
-    return (
-        bytes((VERSION, 0))
-        + (HEADER_LENGTH + len(body)).to_bytes(2)
-        + flags.to_bytes(2)
-        + TYPES[message.kind].to_bytes(2)
-        + message.sequence.to_bytes(4)
-        + body
-    )
+    length, number = HEADER_LENGTH + len(body), TYPES[message.kind]
+    return _HEADER.pack(VERSION, 0, length, flags, number, message.sequence) + body
 
 
 def decode(data: bytes) -> Message:
     """Parse one datagram (section 6.2); reserved fields and bits are ignored."""
     r = Reader(data)
-    version, _, length, flags, number = r.u8(), r.u8(), r.u16(), r.u16(), r.u16()
-    sequence = r.u32()
+    version, _, length, flags, number, sequence = r.fields(_HEADER)
     if version != VERSION:
         raise RefusedError(f"PANA version {version}", ErrorCode.UNSUPPORTED_VERSION)
     if length != len(data):

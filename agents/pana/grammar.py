@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from enum import Enum
 
 from agents.core.machine import PeerError
@@ -43,6 +43,10 @@ def some(name: AvpName) -> Rule:
     return Rule(name, 0, None)
 
 
+_PROTECTION = may(AvpName.AUTH), may(AvpName.ENCRYPTION_ENCAP)
+"""What every message may carry that can be protected."""
+
+
 class Grammar(Record, frozen=True):
     """The AVPs of one message. Unknown AVPs may always be there; AUTH, if any, comes last.
 
@@ -61,30 +65,29 @@ class Grammar(Record, frozen=True):
         Of a message with Encryption-Encap nothing is missing before that is opened.
         """
         known = [avp.name for avp in message.avps if isinstance(avp.name, AvpName)]
-        rules = {rule.name: rule for rule in self.rules}
-        if self.auth is not Auth.NEVER:
-            rules[AvpName.AUTH] = may(AvpName.AUTH)
-            rules[AvpName.ENCRYPTION_ENCAP] = may(AvpName.ENCRYPTION_ENCAP)
-        for avp in message.avps:
-            if isinstance(avp.name, AvpName) and avp.name not in rules:
-                reason = f"{avp.name.value} is not allowed in {self.label}"
-                raise RefusedError(reason, ErrorCode.AVP_NOT_ALLOWED, avp)
-        for rule in rules.values():
-            self._count(rule, message, closed=AvpName.ENCRYPTION_ENCAP in known)
+        rules = self.rules if self.auth is Auth.NEVER else self.rules + _PROTECTION
+        if sum([known.count(rule.name) for rule in rules]) != len(known):
+            self._refuse_others(message, {rule.name for rule in rules})
+        closed = AvpName.ENCRYPTION_ENCAP in known
+        for rule in rules:
+            count = known.count(rule.name)
+            if count < rule.minimum and not closed:
+                reason = f"{rule.name.value} is missing in {self.label}"
+                raise RefusedError(reason, ErrorCode.MISSING_AVP, Avp(rule.name, b""))
+            if rule.maximum is not None and count > rule.maximum:
+                reason = f"{self.label} has {count} {rule.name.value} AVPs"
+                extra = Avp(rule.name, message.values(rule.name)[rule.maximum])
+                raise RefusedError(reason, ErrorCode.AVP_OCCURS_TOO_MANY_TIMES, extra)
         if AvpName.AUTH in known and message.avps[-1].name is not AvpName.AUTH:
             raise PeerError(f"AUTH is not the last AVP of {self.label}")
         if self.first in known and message.avps[0].name is not self.first:
             raise PeerError(f"{self.first.value} is not the first AVP of {self.label}")
 
-    def _count(self, rule: Rule, message: Message, *, closed: bool) -> None:
-        values = message.values(rule.name)
-        if len(values) < rule.minimum and not closed:
-            reason = f"{rule.name.value} is missing in {self.label}"
-            raise RefusedError(reason, ErrorCode.MISSING_AVP, Avp(rule.name, b""))
-        if rule.maximum is not None and len(values) > rule.maximum:
-            reason = f"{self.label} has {len(values)} {rule.name.value} AVPs"
-            extra = Avp(rule.name, values[rule.maximum])
-            raise RefusedError(reason, ErrorCode.AVP_OCCURS_TOO_MANY_TIMES, extra)
+    def _refuse_others(self, message: Message, allowed: Collection[AvpName]) -> None:
+        for avp in message.avps:
+            if isinstance(avp.name, AvpName) and avp.name not in allowed:
+                reason = f"{avp.name.value} is not allowed in {self.label}"
+                raise RefusedError(reason, ErrorCode.AVP_NOT_ALLOWED, avp)
 
 
 GrammarTable = Mapping[tuple[Kind, bool], Grammar]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ipaddress import ip_address
+from struct import Struct
 
 from agents.core.machine import Address, PeerError
 from agents.core.reader import Reader, WireError
@@ -12,6 +13,7 @@ from agents.pana.wire import Avp, AvpName, Kind, Message, UnknownAvp
 
 HEADER_LENGTH = 16
 AVP_HEADER_LENGTH = 8
+_HEADER = _AVP_HEADER = Struct("!HHHH")
 VENDOR_FLAG = 0x8000
 
 REQUEST, START, COMPLETE, REAUTH, PING = 0x8000, 0x4000, 0x2000, 0x1000, 0x0800
@@ -85,7 +87,7 @@ def encode_avp(avp: Avp) -> bytes:
         code, flags, vendor = avp.name.code, avp.name.flags, avp.name.vendor
     if vendor is not None:
         flags |= VENDOR_FLAG
-    head = code.to_bytes(2) + flags.to_bytes(2) + len(avp.value).to_bytes(2) + bytes(2)
+    head = _AVP_HEADER.pack(code, flags, len(avp.value), 0)
     if vendor is not None:
         head += vendor.to_bytes(4)
     return head + avp.value + bytes(-len(avp.value) % 4)
@@ -93,7 +95,7 @@ def encode_avp(avp: Avp) -> bytes:
 
 def decode_avp(r: Reader) -> Avp:
     """Parse one AVP (RFC 5191 section 6.3); its length field does not count the padding."""
-    code, flags, length, _ = r.u16(), r.u16(), r.u16(), r.u16()
+    code, flags, length, _ = r.fields(_AVP_HEADER)
     vendor = r.u32() if flags & VENDOR_FLAG else None
     value = r.take(length)
     r.take(-length % 4)
@@ -109,21 +111,15 @@ def encode(message: Message) -> bytes:
     """Return the message's octets (RFC 5191 section 6.2)."""
     number, flags = TYPES[message.kind, message.request]
     body = b"".join(map(encode_avp, message.avps))
-    return (
-        bytes(2)
-        + (HEADER_LENGTH + len(body)).to_bytes(2)
-        + (flags | message.flags).to_bytes(2)
-        + number.to_bytes(2)
-        + (message.session or bytes(4))
-        + message.sequence.to_bytes(4)
-        + body
-    )
+    length, session = HEADER_LENGTH + len(body), message.session or bytes(4)
+    head = _HEADER.pack(0, length, flags | message.flags, number)
+    return head + session + message.sequence.to_bytes(4) + body
 
 
 def decode(data: bytes) -> Message:
     """Parse one datagram; reserved fields and bits are ignored (RFC 5191 section 6.2)."""
     r = Reader(data)
-    _, length, flags, number = r.u16(), r.u16(), r.u16(), r.u16()
+    _, length, flags, number = r.fields(_HEADER)
     session, sequence = r.take(4), r.u32()
     if length != len(data):
         raise WireError(f"message length {length} in a datagram of {len(data)} octets")

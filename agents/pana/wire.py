@@ -127,11 +127,14 @@ class Message(Record, frozen=True):
 
     def values(self, name: AvpName) -> tuple[bytes, ...]:
         """Return the values of every AVP of this name, in order."""
-        return tuple(avp.value for avp in self.avps if avp.name is name)
+        return tuple([avp.value for avp in self.avps if avp.name is name])
 
     def value(self, name: AvpName) -> bytes | None:
         """Return the value of the first AVP of this name, None if there is none."""
-        return next((avp.value for avp in self.avps if avp.name is name), None)
+        for avp in self.avps:
+            if avp.name is name:
+                return avp.value
+        return None
 
     def number(self, name: AvpName) -> int | None:
         """Return the first AVP of this name as an unsigned integer, None if there is none."""

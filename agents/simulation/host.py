@@ -216,7 +216,7 @@ class _LinkSocket:
         """Send one IPv6 packet, given with its header, to a group."""
         source = IPv6Address(packet[8:24])
         whole = Packet(source, group, ICMPV6, 0, 0, packet, hop_limit=255)
-        self._interface.link.send(whole, self._interface)
+        self._stack.world.carry(self._interface.link.send, whole, self._interface)
 
     def close(self) -> None:
         """Hear no more."""

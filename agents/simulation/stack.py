@@ -10,7 +10,7 @@ from agents.core.host import Receive
 from agents.core.record import replace
 from agents.kernel.model import TUNNEL, ModelKernel
 from agents.kernel.packet import ICMPV6, TCP, UDP, Packet
-from agents.simulation.world import NETWORK, Link, World
+from agents.simulation.world import Link, World
 
 _EPHEMERAL = (32768, 61000)
 
@@ -56,8 +56,10 @@ class Socket:
 
     def send(self, data: bytes, destination: tuple[str, int]) -> None:
         """Send one datagram; a zone in the destination names the interface."""
-        if not self.is_open:
-            return
+        if self.is_open:
+            self.stack.world.carry(self._send, data, destination)
+
+    def _send(self, data: bytes, destination: tuple[str, int]) -> None:
         host, _, zone = destination[0].partition("%")
         to = IPv6Address(host)
         source = self.address or self.stack.source_for(to, zone or self.interface)
@@ -168,12 +170,8 @@ class Stack:
 
     def send(self, packet: Packet, interface: str | None = None) -> bool:
         """Send what this host makes; return whether it went onto a link, or stays here."""
-        before = self.world.turn(NETWORK)
-        try:
-            made = self.kernel.output(packet, interface)
-            return made is not None and self._emit(made, interface)
-        finally:
-            self.world.turn(before)
+        made = self.kernel.output(packet, interface)
+        return made is not None and self._emit(made, interface)
 
     def _emit(self, packet: Packet, interface: str | None = None) -> bool:
         if packet.destination.is_multicast or packet.destination.is_link_local:

@@ -193,6 +193,9 @@ class SimulatedStreams:
 
     def connect(self, number: int, name: str, address: Address) -> None:  # noqa: ARG002
         """Open a stream to a host."""
+        self._tcp.stack.world.carry(self._connect, number, address)
+
+    def _connect(self, number: int, address: Address) -> None:
         tcp = self._tcp
         source = tcp.stack.source_for(IPv6Address(address[0]), None)
         here = str(source or "::"), next(tcp.ports)
@@ -216,7 +219,7 @@ class SimulatedStreams:
     def send(self, number: int, data: bytes) -> None:
         """Send octets, if the stream is still there."""
         if stream := self.streams.get(number):
-            self._tcp.emit(stream, Kind.DATA, data)
+            self._tcp.stack.world.carry(self._tcp.emit, stream, Kind.DATA, data)
 
     def end(self, number: int, *, reset: bool = False) -> None:
         """End a stream after what was sent before, or by RST."""

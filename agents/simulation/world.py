@@ -7,10 +7,13 @@ import random
 from collections.abc import Callable
 from functools import partial
 from itertools import count
-from typing import Protocol
+from typing import ParamSpec, Protocol, TypeVar
 
 from agents.core.record import Record
 from agents.kernel.packet import Packet
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 NETWORK = "network"
 """Who carries packets from host to host, to World's `turn`."""
@@ -74,6 +77,14 @@ class World:
         self.rng = random.Random(seed)
         self.sent: list[Sent] = []
         self.loses = loses or (lambda _number, _packet: False)
+
+    def carry(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Do something of the network's for a program, whose turn it is again afterwards."""
+        before = self.turn(NETWORK)
+        try:
+            return function(*args, **kwargs)
+        finally:
+            self.turn(before)
 
 
 class Link:
