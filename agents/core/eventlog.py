@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from enum import Enum
+from functools import lru_cache
 from ipaddress import IPv6Address, IPv6Network
 from typing import Literal, TextIO, TypeAlias, get_args
+
+import msgspec
 
 from agents.core.machine import Discarded, Event
 from agents.core.rate import TokenBucket
@@ -61,6 +63,9 @@ DISCARDED_PER_SECOND = 10.0
 """How much of what anybody can send is told of; the rest is counted."""
 
 
+_text = lru_cache(maxsize=256)(str)
+"""Of an address, which takes long to write and comes in many events."""
+
 _AS_IT_IS = frozenset({type(None), bool, int, float, str})
 
 
@@ -71,7 +76,7 @@ def _plain(value: object) -> object:
         case Enum():
             return value.name
         case IPv6Address() | IPv6Network():
-            return str(value)
+            return _text(value)
         case bytes():
             return f"{len(value)} octets"
         case tuple() | list():
@@ -136,5 +141,5 @@ class EventLog:
         for name, value in fields.items():
             line[name] = _plain(value)
         # One write per line: several processes may share the pipe (lines stay below PIPE_BUF).
-        self.stream.write(json.dumps(line) + "\n")
+        self.stream.write(msgspec.json.encode(line).decode() + "\n")
         self.stream.flush()
