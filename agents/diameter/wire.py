@@ -53,18 +53,21 @@ class Avp(Record, frozen=True):
     protected: bool = False
 
     @classmethod
-    def decode(cls, r: Reader) -> Self:
-        """Read one AVP with its padding; raises WireError."""
-        code, word = r.fields(_AVP_HEADER)
+    def decode(cls, data: bytes, start: int) -> tuple[Self, int]:
+        """Return the AVP that starts there, and where the next one does; raises WireError."""
+        if start + 8 > len(data):
+            raise WireError(f"{len(data) - start} octets are no AVP")
+        code, word = _AVP_HEADER.unpack_from(data, start)
         flags, length = word >> 24, word & _LENGTH
-        has_vendor = bool(flags & VENDOR_FLAG)
-        size = length - (12 if has_vendor else 8)
-        if size < 0:
+        value, end = start + (12 if flags & VENDOR_FLAG else 8), start + length
+        following = end + -length % 4
+        if end < value:
             raise WireError(f"AVP {code}: length {length} is less than its header")
-        vendor = r.u32() if has_vendor else None
-        value = r.take(size)
-        r.take(-length % 4)
-        return cls(code, value, bool(flags & MANDATORY_FLAG), vendor, bool(flags & PROTECTED_FLAG))
+        if following > len(data):
+            raise WireError(f"AVP {code}: {length} octets with {len(data) - start} left")
+        vendor = int.from_bytes(data[start + 8 : value]) if flags & VENDOR_FLAG else None
+        mandatory, protected = bool(flags & MANDATORY_FLAG), bool(flags & PROTECTED_FLAG)
+        return cls(code, data[value:end], mandatory, vendor, protected), following
 
     @property
     def length(self) -> int:
@@ -73,10 +76,9 @@ class Avp(Record, frozen=True):
 
     def encode(self) -> bytes:
         """Return the AVP with its padding."""
-        flags = (MANDATORY_FLAG if self.mandatory else 0) | (
-            PROTECTED_FLAG if self.protected else 0
-        )
-        length = self.length
+        flags, length = MANDATORY_FLAG if self.mandatory else 0, self.length
+        if self.protected:
+            flags |= PROTECTED_FLAG
         if self.vendor is None:
             header = _AVP_HEADER.pack(self.code, flags << 24 | length)
         else:
@@ -95,9 +97,10 @@ def encode_avps(avps: Iterable[Avp]) -> bytes:
 
 def decode_avps(data: bytes) -> tuple[Avp, ...]:
     """Read AVPs up to the end of `data`; raises WireError."""
-    r, avps = Reader(data), []
-    while r.remaining:
-        avps.append(Avp.decode(r))
+    avps, start = [], 0
+    while start < len(data):
+        avp, start = Avp.decode(data, start)
+        avps.append(avp)
     return tuple(avps)
 
 
@@ -119,16 +122,15 @@ class Message(Record, frozen=True):
         """Read one whole message; raises WireError, BadMessageError for what has an answer."""
         if message_length(data[:4]) != len(data):
             raise WireError(f"a message of {len(data)} octets gives another length in its header")
-        r = Reader(data)
-        _, word, application, hop_by_hop, end_to_end = r.fields(_HEADER)
-        flags, avps, failure = word >> 24, [], None
-        while r.remaining and data[0] == VERSION:
-            start = len(data) - r.remaining
+        _, word, application, hop_by_hop, end_to_end = _HEADER.unpack_from(data)
+        flags, avps, failure, start = word >> 24, [], None, HEADER_LENGTH
+        while start < len(data) and data[0] == VERSION:
             try:
-                avps.append(Avp.decode(r))
+                avp, start = Avp.decode(data, start)
             except WireError as error:
                 failure = (str(error), _offender(data[start:]))
                 break
+            avps.append(avp)
         message = cls(
             command=word & _LENGTH,
             application=application,

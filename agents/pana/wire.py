@@ -14,6 +14,8 @@ class Kind(Enum):
     ERROR and UPDATE are draft-ietf-pana-pana-12's alone, RELAY is RFC 6345's.
     """
 
+    __hash__ = object.__hash__  # As good for members, and not a call of Python's.
+
     INITIATION = "PCI"
     START = "PA[S]"
     AUTH = "PA"
@@ -32,6 +34,8 @@ class AvpName(Enum):
     RFC 5191 section 8, RFC 6345, RFC 6786, draft-ietf-pana-pana-12 section 8; the last five are
     the project's.
     """
+
+    __hash__ = object.__hash__  # As good for members, and not a call of Python's.
 
     AUTH = "AUTH"
     EAP_PAYLOAD = "EAP-Payload"

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.core.reader import Reader, WireError
+from agents.core.reader import WireError
 from agents.core.record import replace
 from agents.diameter.eap import DiameterEapAnswer, DiameterEapRequest
 from agents.diameter.errors import DiameterError, ResultCode
@@ -189,7 +189,8 @@ def test_deep_groups_are_refused():
         check(replace(message, avps=(*message.avps, *decode_avps(value))))
 
 
-def test_decode_leaves_the_reader_behind_the_padding():
-    reader = Reader(Avp(1, b"a").encode() + b"next")
-    assert Avp.decode(reader).value == b"a"
-    assert reader.rest() == b"next"
+def test_the_next_avp_is_behind_the_padding():
+    data = b"before" + Avp(1, b"a").encode() + b"next"
+    avp, following = Avp.decode(data, len(b"before"))
+    assert avp.value == b"a"
+    assert data[following:] == b"next"
