@@ -5,6 +5,8 @@ from __future__ import annotations
 import warnings
 from typing import Protocol
 
+# The library would import this when it makes the first key.
+from cryptography.hazmat.backends.openssl import backend as _backend  # noqa: F401
 from cryptography.hazmat.primitives.asymmetric import dh, ec, x25519
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.utils import CryptographyDeprecationWarning

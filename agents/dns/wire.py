@@ -15,6 +15,7 @@ import dns.message
 import dns.name
 import dns.opcode
 import dns.rcode
+import dns.rdata
 import dns.rdataclass
 import dns.rdatatype
 import dns.rrset
@@ -25,6 +26,10 @@ from dns.rdtypes.IN.SRV import SRV
 from agents.core.folding import ascii_lower
 from agents.core.reader import WireError
 from agents.core.record import Record
+
+for _kind in (dns.rdatatype.CNAME, dns.rdatatype.NS, dns.rdatatype.SOA, dns.rdatatype.OPT):
+    # The library would import what it finds in an answer when it finds it.
+    dns.rdata.get_rdata_class(dns.rdataclass.ANY, _kind)  # type: ignore[no-untyped-call]
 
 PORT = 53
 EDNS_PAYLOAD = 1232
