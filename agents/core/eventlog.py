@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from enum import Enum
 from functools import lru_cache
 from ipaddress import IPv6Address, IPv6Network
-from typing import Literal, TextIO, TypeAlias, get_args
+from typing import Literal, Protocol, TypeAlias, get_args
 
 import msgspec
 
@@ -89,6 +89,16 @@ def _plain(value: object) -> object:
             return repr(value)
 
 
+class Lines(Protocol):
+    """Where an event log writes."""
+
+    def write(self, line: str, /) -> object:
+        """Take one line."""
+
+    def flush(self) -> object:
+        """Let it be read as soon as may be."""
+
+
 class EventLog:
     """Writes one line per event: {"t": ns, "host": ..., "agent": ..., "event": ..., fields}.
 
@@ -101,7 +111,7 @@ class EventLog:
         self,
         host: str,
         agent: str,
-        stream: TextIO = sys.stdout,
+        stream: Lines = sys.stdout,
         clock: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         self._host = host
@@ -140,6 +150,5 @@ class EventLog:
         }
         for name, value in fields.items():
             line[name] = _plain(value)
-        # One write per line: several processes may share the pipe (lines stay below PIPE_BUF).
         self.stream.write(msgspec.json.encode(line).decode() + "\n")
         self.stream.flush()

@@ -132,6 +132,8 @@ class Endpoint:
             while machine.events or machine.outbox:
                 while machine.events:
                     self._on_event(machine.events.popleft())
+                if machine.outbox:
+                    self._host.before_sending()
                 while machine.outbox:
                     self._send(machine.outbox.popleft())
         finally:
@@ -212,23 +214,25 @@ class Host(ABC):
         self._endpoints: dict[Endpoint, None] = {}
         self._timers: Timers[Timer] = Timers()
         self._put_off: deque[Callable[[], None]] = deque()
-        self._entered = False
+        self.entered = False
+        """Whether it is this program's turn."""
+
         self._alarm: float | None = None
 
     # The loop
 
     def enter(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Do what comes from outside, then what was put off meanwhile, then set the alarm."""
-        if self._entered:
+        if self.entered:
             return function(*args, **kwargs)
-        self._entered = True
+        self.entered = True
         try:
             result = function(*args, **kwargs)
             while self._put_off:
                 self._put_off.popleft()()
             return result
         finally:
-            self._entered = False
+            self.entered = False
             self._set_alarm()
 
     def later(self, action: Callable[[], None]) -> None:
@@ -289,7 +293,7 @@ class Host(ABC):
             timer.action()
 
     def _set_alarm(self) -> None:
-        if self._entered:
+        if self.entered:
             return
         deadline = self.next_timeout()
         if deadline != self._alarm:
@@ -320,6 +324,9 @@ class Host(ABC):
         endpoint = DatagramEndpoint(self, machine, on_event, opened)
         self.attach(endpoint)
         return endpoint
+
+    def before_sending(self) -> None:  # noqa: B027
+        """Take note that others will hear of what has happened: it is told by then."""
 
     # What a subclass supplies
 

@@ -7,7 +7,7 @@ import random
 from collections.abc import Callable, Sequence
 from functools import partial
 from ipaddress import IPv6Address
-from typing import Protocol
+from typing import ParamSpec, Protocol, TypeVar
 
 from agents.core.host import Closable, Host, LinkTransport, Receive, Streams, StreamUser, Transport
 from agents.core.machine import Address
@@ -15,9 +15,13 @@ from agents.kernel.associations import AcquireWatch, SaWatch
 from agents.mip6.codec import PROTOCOL as MOBILITY_HEADER
 from agents.shell.addresses import is_usable
 from agents.shell.duid import node_duid
+from agents.shell.output import OUTPUT
 from agents.shell.sockets import DatagramSocket, LinkSocket
 from agents.shell.streams import Exchange, TcpStreams
 from agents.shell.tls import TlsFiles
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class LinuxHost(Host):
@@ -31,6 +35,21 @@ class LinuxHost(Host):
         self._loop = asyncio.get_running_loop()
         self._handle: asyncio.TimerHandle | None = None
         self._tls = tls
+
+    def enter(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Do what comes from outside (agents.core.host); its events are told in one go."""
+        if self.entered:
+            return function(*args, **kwargs)
+        OUTPUT.hold()
+        try:
+            return super().enter(function, *args, **kwargs)
+        finally:
+            OUTPUT.release()
+
+    def before_sending(self) -> None:
+        """Tell what has happened before others do who have heard of it."""
+        OUTPUT.release()
+        OUTPUT.hold()
 
     def now(self) -> float:
         """Return the event loop's time, which is time.monotonic()."""

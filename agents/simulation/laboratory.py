@@ -8,7 +8,7 @@ from functools import partial
 from ipaddress import IPv6Address, IPv6Network
 from itertools import count
 from pathlib import Path
-from typing import Any, TextIO, cast
+from typing import Any
 
 from agents import approaches
 from agents.core.documents import fit
@@ -230,8 +230,7 @@ class Laboratory:
 
     def _log(self, role: approaches.Program) -> EventLog:
         clock = self.world.clock
-        stream = cast(TextIO, self.events)
-        return EventLog(role.host, "role", stream, lambda: int(clock.now * 1e9))
+        return EventLog(role.host, "role", self.events, lambda: int(clock.now * 1e9))
 
     def make(self, role: approaches.Program, host: SimulatedHost) -> Any:
         """Make the node of a role."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections import deque
 
 from agents.shell.host import LinuxHost
+from agents.shell.output import OUTPUT
 
 
 class Clockwork:
@@ -70,5 +72,43 @@ def test_the_loop_goes_on_after_a_bug_and_tells_of_it():
         await done
         host.report(bug, "again")
         assert told == [bug, bug]
+
+    run(work)
+
+
+class Teller:
+    """A machine that tells of what it does before it sends, and of something after it."""
+
+    def __init__(self):
+        self.outbox, self.events = deque(), deque()
+
+    def speak(self):
+        self.events.extend(["first", "second"])
+        self.outbox.append("message")
+
+    def next_timeout(self):
+        return None
+
+
+def test_events_are_told_in_one_go_and_before_what_follows_from_them_is_sent(monkeypatch):
+    written = []
+    monkeypatch.setattr(os, "write", lambda _, data: written.append(data) or len(data))
+
+    async def work(host, _loop):
+        told, teller = [], Teller()
+
+        def tell(event):
+            OUTPUT.write(f"{event}\n")
+            OUTPUT.flush()
+
+        def send(message):
+            told.append(list(written))
+            tell(f"sent {message}")
+
+        endpoint = host.run(teller, send, tell)
+        written.clear()
+        endpoint.call(teller.speak)
+        assert told == [[b"first\nsecond\n"]]
+        assert written == [b"first\nsecond\n", b"sent message\n"]
 
     run(work)

@@ -13,13 +13,14 @@ from agents.kernel.port import AccessLink
 from agents.nodes.access_router.machine import AccessRouter
 from agents.nodes.access_router.settings import AccessRouterConfiguration
 from agents.shell.host import LinuxHost
+from agents.shell.output import OUTPUT
 from agents.shell.program import run, serve_until
 from agents.shell.tls import TlsFiles
 
 
 async def serve(configuration: AccessRouterConfiguration, stop: asyncio.Event) -> None:
     """Run the access router until `stop` is set."""
-    log = EventLog(configuration.host, "role")
+    log = EventLog(configuration.host, "role", OUTPUT)
     router = AccessRouter(
         configuration,
         LinuxHost(TlsFiles.of(configuration.diameter_tls, configuration.keys)),

@@ -12,13 +12,14 @@ from agents.nodes.home_agent.machine import HomeAgentNode
 from agents.nodes.home_agent.settings import HomeAgentConfiguration
 from agents.nodes.ike_daemon.credentials import read_credentials
 from agents.shell.host import LinuxHost
+from agents.shell.output import OUTPUT
 from agents.shell.program import run, serve_until
 from agents.shell.tls import TlsFiles
 
 
 async def serve(configuration: HomeAgentConfiguration, stop: asyncio.Event) -> None:
     """Run the home agent until `stop` is set."""
-    log = EventLog(configuration.host, "role")
+    log = EventLog(configuration.host, "role", OUTPUT)
     settings = configuration.home_agent
     kernel = LinuxHomeAgent(IPv6Address(settings.address), settings.interface, shared=False)
     host = LinuxHost(TlsFiles.of(configuration.diameter_tls))

@@ -20,13 +20,14 @@ from agents.nodes.home_network.settings import HomeNetworkConfiguration
 from agents.nodes.ike_daemon.settings import Ikev1Settings
 from agents.shell.host import LinuxHost
 from agents.shell.launch import LaunchedIke
+from agents.shell.output import OUTPUT
 from agents.shell.program import run, serve_until
 from agents.shell.tls import TlsFiles
 
 
 async def serve(configuration: HomeNetworkConfiguration, stop: asyncio.Event) -> None:
     """Run the home network until `stop` is set."""
-    log = EventLog(configuration.host, "role")
+    log = EventLog(configuration.host, "role", OUTPUT)
     settings = configuration.home_agent
     kernel = launched = None
     if settings:

@@ -10,6 +10,7 @@ from agents.kernel.mobile_node import LinuxMobileNode
 from agents.nodes.home_registration.machine import RegistrationService
 from agents.nodes.home_registration.settings import RegistrationConfiguration
 from agents.shell.host import LinuxHost
+from agents.shell.output import OUTPUT
 from agents.shell.program import end_with_owner, run
 
 
@@ -24,7 +25,7 @@ async def serve(configuration: RegistrationConfiguration, stop: asyncio.Event) -
         care_of=IPv6Address(configuration.care_of),
         lifetime=configuration.lifetime,
         kernel=kernel,
-        log=EventLog(configuration.host, "role"),
+        log=EventLog(configuration.host, "role", OUTPUT),
         habits=configuration.habits,
     )
     await stop.wait()

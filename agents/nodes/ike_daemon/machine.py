@@ -167,6 +167,7 @@ class IkeDaemon(ABC):
 
     def _install(self, peer: IPv6Address, pair: EspPair) -> bool:
         """Hand a pair to the kernel; return whether this takes it."""
+        self._host.before_sending()  # Others watch the kernel.
         try:
             self._kernel.install(pair)
         except KernelError as error:

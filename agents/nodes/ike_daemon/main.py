@@ -15,13 +15,14 @@ from agents.nodes.ike_daemon.ikev1 import Ikev1Daemon
 from agents.nodes.ike_daemon.settings import IkeConfiguration
 from agents.shell.host import LinuxHost
 from agents.shell.keylog import key_log
+from agents.shell.output import OUTPUT
 from agents.shell.program import end_with_owner, run
 
 
 async def serve(configuration: IkeConfiguration, stop: asyncio.Event) -> None:
     """Run the daemon until `stop` is set."""
     end_with_owner(stop)
-    log = EventLog(configuration.host, "ikev1")
+    log = EventLog(configuration.host, "ikev1", OUTPUT)
     role = log.child("role")
     kernel = LinuxSecurityAssociations()
     service = Ikev1Daemon(

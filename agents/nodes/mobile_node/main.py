@@ -20,6 +20,7 @@ from agents.shell.addresses import NoAddressError, care_of_address
 from agents.shell.host import LinuxHost
 from agents.shell.keylog import key_log
 from agents.shell.launch import Launched, launch
+from agents.shell.output import OUTPUT
 from agents.shell.program import run, take_commands
 
 _CARE_OF_DEADLINE = 30.0
@@ -27,7 +28,7 @@ _CARE_OF_DEADLINE = 30.0
 
 async def serve(configuration: MobileNodeConfiguration, stop: asyncio.Event) -> None:
     """Run the mobile node until `stop` is set."""
-    log = EventLog(configuration.host, "role")
+    log = EventLog(configuration.host, "role", OUTPUT)
     try:
         care_of = await care_of_address(
             configuration.interface,

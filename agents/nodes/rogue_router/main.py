@@ -14,13 +14,14 @@ from agents.nodes.access_router.main import closed_filter, local_kernel
 from agents.nodes.rogue_router.machine import RogueRouter
 from agents.nodes.rogue_router.settings import RogueConfiguration
 from agents.shell.host import LinuxHost
+from agents.shell.output import OUTPUT
 from agents.shell.program import run, serve_until
 from agents.shell.tls import TlsFiles
 
 
 async def serve(configuration: RogueConfiguration, stop: asyncio.Event) -> None:
     """Run the rogue until `stop` is set."""
-    log = EventLog(configuration.host, "role")
+    log = EventLog(configuration.host, "role", OUTPUT)
     false_kernel = None
     if configuration.attack == "alter":
         own = IPv6Address(configuration.own_address)
