@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import random
 from collections import deque
+from functools import lru_cache
+from ipaddress import IPv6Address
 from typing import Any, Protocol, TypeAlias
 
 from agents.core.record import Record
 
 Address: TypeAlias = tuple[str, int]
 """An IPv6 address in text and a port (0 where the protocol has none)."""
+
+
+@lru_cache(maxsize=256)  # A message's source is looked at several times.
+def address_of(host: str) -> IPv6Address:
+    """Return a host's address without its zone."""
+    return IPv6Address(host.partition("%")[0])
 
 
 class PeerError(Exception):

@@ -7,7 +7,15 @@ import random
 from collections import deque
 from collections.abc import Sequence
 
-from agents.core.machine import Address, Discarded, Event, PeerError, Retransmission, Timing
+from agents.core.machine import (
+    Address,
+    Discarded,
+    Event,
+    PeerError,
+    Retransmission,
+    Timing,
+    address_of,
+)
 from agents.core.reader import WireError
 from agents.core.record import Record
 from agents.dhcpv6.events import Failed, HomeAgentLearned, Started
@@ -21,7 +29,6 @@ from agents.dhcpv6.wire import (
     Option,
     OptionCode,
     Status,
-    address_of,
     encode_name,
     is_duid,
     is_host,

@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from ipaddress import IPv6Address
 
 from agents.bootstrap.assignment import Assignment
-from agents.core.machine import Address, Discarded, Event, PeerError
+from agents.core.machine import Address, Discarded, Event, PeerError, address_of
 from agents.core.rate import TokenBucket
 from agents.core.reader import WireError
 from agents.dhcpv6.clients import Clients, Information
@@ -24,7 +24,6 @@ from agents.dhcpv6.wire import (
     Option,
     OptionCode,
     RelayMessage,
-    address_of,
     decode_name,
     is_host,
     label,

@@ -247,11 +247,6 @@ def is_duid(value: bytes) -> bool:
     return 2 < len(value) <= _MAX_DUID
 
 
-def address_of(host: str) -> IPv6Address:
-    """Return a host's address without its zone."""
-    return IPv6Address(host.partition("%")[0])
-
-
 def is_host(address: IPv6Address) -> bool:
     """Return whether a host on a link can have an address."""
     return not (address.is_multicast or address.is_unspecified or address.is_loopback)

@@ -104,4 +104,4 @@ class NodeConfig(Record, frozen=True):
 
 def same_identity(a: str, b: str) -> bool:
     """Compare two DiameterIdentity values (RFC 6733 section 4.3.1: as DNS names)."""
-    return ascii_lower(a) == ascii_lower(b)
+    return a == b or ascii_lower(a) == ascii_lower(b)

@@ -34,8 +34,9 @@ from agents.diameter.wire import Avp
 
 DEFAULT_PREFIX_LENGTH = 64
 
-_INTEGRATED = d.Mip6Feature.MIP6_INTEGRATED
-_LOCAL = d.Mip6Feature.LOCAL_HOME_AGENT_ASSIGNMENT
+_INTEGRATED = int(d.Mip6Feature.MIP6_INTEGRATED)
+_LOCAL = int(d.Mip6Feature.LOCAL_HOME_AGENT_ASSIGNMENT)
+_WISHES = {wish.value: wish for wish in Wish}
 
 
 class MobilityRequest(Record, frozen=True):
@@ -142,7 +143,7 @@ def read_ipv6(definition: Definition[IPAddress], avps: Iterable[Avp]) -> IPv6Add
 def read_wish(avps: Iterable[Avp]) -> Wish | None:
     """Return the value of Home-Agent-Wish; one that is not known counts as absent."""
     value = d.HOME_AGENT_WISH.find(avps)
-    return Wish(value) if value in tuple(Wish) else None
+    return None if value is None else _WISHES.get(value)
 
 
 def _host_name(info: Iterable[Avp]) -> str | None:

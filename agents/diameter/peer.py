@@ -82,7 +82,7 @@ class Peer:
         watchdog = self.watchdog.deadline if self.state in OPEN_STATES else None
         probe = self._probe_until if self._second and self.state in OPEN_STATES else None
         deadlines = (self.deadline, self._reconnection.at, watchdog, probe)
-        return min((t for t in deadlines if t is not None), default=None)
+        return min([t for t in deadlines if t is not None], default=None)
 
     # What the node tells
 

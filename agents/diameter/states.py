@@ -120,7 +120,7 @@ TRANSITIONS: dict[State, dict[Input, _Transition]] = {
 }
 """The table of RFC 6733 section 5.6; what is not listed is discarded."""
 
-OPEN_STATES = frozenset({State.I_OPEN, State.R_OPEN})
+OPEN_STATES = (State.I_OPEN, State.R_OPEN)
 
 COMING_STATES = frozenset(
     {State.WAIT_CONN_ACK, State.WAIT_I_CEA, State.WAIT_CONN_ACK_ELECT, State.WAIT_RETURNS}

@@ -135,7 +135,9 @@ class Definition(Record, Generic[T], frozen=True):
 
     def find_all(self, avps: Iterable[Avp]) -> tuple[T, ...]:
         """Return the values of all of these among `avps`; raises as `read`."""
-        return tuple([self.read(avp) for avp in avps if self.is_code_of(avp)])
+        code, vendor = self.code, self.vendor
+        found = [a for a in avps if a.code == code and (a.vendor or None) == vendor]
+        return tuple([self.read(avp) for avp in found])
 
     def need(self, avps: Iterable[Avp]) -> T:
         """Return the value of the first of these; raises as `read`, or MISSING_AVP."""

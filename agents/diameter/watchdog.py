@@ -76,7 +76,7 @@ class Watchdog:
 
     def received_other(self, now: float) -> None:
         """Note a message that is not a DWA."""
-        if self.state in {WatchdogState.OKAY, WatchdogState.SUSPECT}:
+        if self.state in (WatchdogState.OKAY, WatchdogState.SUSPECT):
             self.state = WatchdogState.OKAY
             self._arm(now)
 
@@ -84,7 +84,7 @@ class Watchdog:
         """Act on the deadline."""
         self._arm(now)
         if not self._pending:
-            if self.state in {WatchdogState.OKAY, WatchdogState.REOPEN}:
+            if self.state in (WatchdogState.OKAY, WatchdogState.REOPEN):
                 self._pending = True
                 return Verdict.PROBE
         elif self.state is WatchdogState.OKAY:

@@ -6,7 +6,7 @@ import struct
 from collections.abc import Iterable
 from typing import Self
 
-from agents.core.reader import Reader, WireError
+from agents.core.reader import WireError
 from agents.core.record import Record, Secret
 from agents.diameter.errors import ResultCode
 
@@ -198,8 +198,9 @@ def message_length(header: bytes, maximum: int = MAXIMUM_LENGTH) -> int:
     Raises WireError if no Diameter message of at most `maximum` octets can begin so. A message of
     another version can: it has an answer (RFC 6733 section 7.1.5).
     """
-    r = Reader(header)
-    version, length = r.u8(), r.u24()
+    if len(header) != 4:
+        raise WireError(f"{len(header)} octets are no header")
+    version, length = header[0], int.from_bytes(header[1:])
     if HEADER_LENGTH <= length <= maximum and length % 4 == 0:
         return length
     if version != VERSION:

@@ -9,7 +9,15 @@ from itertools import islice
 from typing import Any
 
 from agents.core.folding import ascii_lower
-from agents.core.machine import Address, Discarded, Event, PeerError, Retransmission, Timing
+from agents.core.machine import (
+    Address,
+    Discarded,
+    Event,
+    PeerError,
+    Retransmission,
+    Timing,
+    address_of,
+)
 from agents.core.reader import WireError
 from agents.core.record import Record, replace
 from agents.core.unicast import is_unicast
@@ -214,7 +222,7 @@ class HomeAgentLookup:
 
     def _receive(self, data: bytes, source: Address, now: float) -> None:
         state = self.state
-        if (_address(source[0]), source[1]) != (_address(self._server[0]), self._server[1]):
+        if (address_of(source[0]), source[1]) != (address_of(self._server[0]), self._server[1]):
             raise PeerError("not from the DNS server")
         if not isinstance(state, Asking):
             raise PeerError("an answer to no question")
@@ -316,7 +324,3 @@ def _alias(answer: Answer, question: Question) -> str | None:
 
 def _usable(addresses: tuple[IPv6Address, ...]) -> tuple[IPv6Address, ...]:
     return tuple(address for address in addresses if is_unicast(address))
-
-
-def _address(host: str) -> IPv6Address:
-    return IPv6Address(host.partition("%")[0])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import IntEnum
+from struct import Struct
 from typing import Self
 
 from agents.core.reader import Reader, WireError
@@ -10,6 +11,9 @@ from agents.core.record import Record
 
 MAXIMUM_MESSAGE = 65536
 """The largest TLS message, in octets, that is reassembled (RFC 5216 section 2.1.5)."""
+
+
+_HEADER = Struct("!BBH")
 
 
 class Code(IntEnum):
@@ -46,7 +50,7 @@ class Packet(Record, frozen=True):
     def decode(cls, data: bytes) -> Self:
         """Read a packet; octets beyond the length field are padding of the lower layer."""
         r = Reader(data)
-        code, identifier, length = r.u8(), r.u8(), r.u16()
+        code, identifier, length = r.fields(_HEADER)
         if length < 4:
             raise WireError(f"the EAP length is {length}, less than its header")
         body = r.sub(length - 4)

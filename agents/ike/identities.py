@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from ipaddress import AddressValueError, IPv6Address
+from struct import Struct
 from typing import Self
 
 from agents.core.reader import Reader, WireError
 from agents.core.record import Record
 from agents.ike.constants import IdType
 
+_HEADER = Struct("!BBH")
 MAX_LENGTH = 1024
 MAX_NAME = 253
 """Octets of an identity, and of an NAI or a domain name (RFC 7542 section 2.3, RFC 1035)."""
@@ -41,7 +43,7 @@ class Identity(Record, frozen=True):
     def decode(cls, body: bytes) -> Self:
         """Read the body; an address must have its length, a name no more than it may."""
         r = Reader(body)
-        kind, protocol, port = r.u8(), r.u8(), r.u16()
+        kind, protocol, port = r.fields(_HEADER)
         identity = cls(kind, r.rest(), protocol, port)
         if kind == IdType.IPV6_ADDR and len(identity.data) != 16:
             raise WireError(f"an IPv6 address of {len(identity.data)} octets")

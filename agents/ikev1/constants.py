@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from enum import Enum, IntEnum, IntFlag
+from enum import Enum, IntEnum
 
 
 class ExchangeType(IntEnum):
@@ -14,7 +14,7 @@ class ExchangeType(IntEnum):
     QUICK = 32
 
 
-class Flag(IntFlag):
+class Flag(IntEnum):
     """Flags of the ISAKMP header (RFC 2408 section 3.1)."""
 
     ENCRYPTED = 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from ipaddress import IPv6Address
 
 from agents.core.index import Index
@@ -31,6 +32,8 @@ from agents.ikev1.wire import (
 OnEstablished = Callable[[IsakmpSa, float], None]
 OnRemoved = Callable[[IsakmpSa, str, float], None]
 
+_address = lru_cache(maxsize=256)(IPv6Address)
+"""A message's source is looked at several times."""
 
 _GIVES_WAY = "it gives way to newer negotiations"
 
@@ -73,7 +76,7 @@ class IsakmpSaManager:
 
     def find(self, header: Header, source: Address) -> IsakmpSa | None:
         """Return the SA that a message with both cookies belongs to."""
-        peer = IPv6Address(source[0])
+        peer = _address(source[0])
         sa = self._sas.get(header.initiator_cookie)
         if sa is not None and sa.n.role is Role.INITIATOR and sa.n.peer == peer:
             known = sa.n.responder_cookie
@@ -180,7 +183,7 @@ class IsakmpSaManager:
         if header.responder_cookie != NO_COOKIE:
             sa = self.find(header, source)
         else:
-            sa = self._answered.get((IPv6Address(source[0]), header.initiator_cookie))
+            sa = self._answered.get((_address(source[0]), header.initiator_cookie))
             if sa is None:
                 self._respond(message, source, now)
                 return
@@ -198,7 +201,7 @@ class IsakmpSaManager:
 
     def _respond(self, message: Message, source: Address, now: float) -> None:
         header, body, data = message
-        endpoint, peer = self._endpoint, IPv6Address(source[0])
+        endpoint, peer = self._endpoint, _address(source[0])
         mode = Mode.MAIN if header.exchange == ExchangeType.MAIN else Mode.AGGRESSIVE
         try:
             payloads = decode_plain(header.next_payload, body)

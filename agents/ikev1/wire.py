@@ -24,6 +24,7 @@ _HEADER = Struct("!BBBBII")
 _GENERIC = Struct("!BxH")
 _GENERIC_HEADER = _GENERIC.size
 _SHORT = 0x8000
+_PROPOSAL, _TRANSFORM, _ATTRIBUTE = Struct("!BBBB"), Struct("!BBH"), Struct("!HH")
 
 
 class Header(Record, frozen=True):
@@ -163,10 +164,10 @@ class Attribute(Record, frozen=True):
     @classmethod
     def decode(cls, r: Reader) -> Self:
         """Read one attribute."""
-        kind = r.u16()
+        kind, number = r.fields(_ATTRIBUTE)
         if kind & _SHORT:
-            return cls(kind & ~_SHORT, r.take(2), True)
-        return cls(kind, r.take(r.u16()), False)
+            return cls(kind & ~_SHORT, number.to_bytes(2), True)
+        return cls(kind, r.take(number), False)
 
     def encode(self) -> bytes:
         """Return the attribute's octets."""
@@ -197,7 +198,7 @@ class Transform(Record, frozen=True):
     @classmethod
     def decode(cls, r: Reader) -> Self:
         """Read the transform behind its generic header."""
-        number, identifier, _ = r.u8(), r.u8(), r.u16()
+        number, identifier, _ = r.fields(_TRANSFORM)
         attributes = []
         while r.remaining:
             attributes.append(Attribute.decode(r))
@@ -220,7 +221,7 @@ class Proposal(Record, frozen=True):
     @classmethod
     def decode(cls, r: Reader) -> Self:
         """Read the proposal behind its generic header."""
-        number, protocol, spi_length, count = r.u8(), r.u8(), r.u8(), r.u8()
+        number, protocol, spi_length, count = r.fields(_PROPOSAL)
         spi = r.take(spi_length)
         transforms = []
         if count:

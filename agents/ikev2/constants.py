@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from enum import IntEnum, IntFlag
+from enum import IntEnum
 
 
 class ExchangeType(IntEnum):
@@ -14,7 +14,7 @@ class ExchangeType(IntEnum):
     INFORMATIONAL = 37
 
 
-class Flag(IntFlag):
+class Flag(IntEnum):
     """Flags of the IKE header (section 3.1)."""
 
     INITIATOR = 0x08

@@ -6,7 +6,7 @@ import random
 from collections import deque
 from ipaddress import IPv6Address
 
-from agents.core.machine import Address, Discarded, Event
+from agents.core.machine import Address, Discarded, Event, address_of
 from agents.core.reader import WireError
 from agents.core.record import Record, replace
 from agents.mip6.codec import (
@@ -160,7 +160,7 @@ class HomeRegistration:
         except WireError as error:
             self._discard(source, str(error), now)
             return
-        if IPv6Address(source[0].partition("%")[0]) != self.home_agent:
+        if address_of(source[0]) != self.home_agent:
             self._discard(source, "not from the home agent", now)
             return
         self._handle(message, source, now)

@@ -221,12 +221,14 @@ class Session(ABC, Generic[S]):
 
     def deadlines(self) -> tuple[float | None, ...]:
         """Return the deadlines of all timers."""
-        reauth_at = self.reauth_at if self.is_open() else None
+        reauth_at = self.reauth_at
+        if reauth_at is not None and not self.is_open():
+            reauth_at = None
         return self.transactions.deadline, self.session_timer, reauth_at
 
     def next_timeout(self) -> float | None:
         """Return the earliest deadline in seconds, None if no timer runs."""
-        return min((at for at in self.deadlines() if at is not None), default=None)
+        return min([at for at in self.deadlines() if at is not None], default=None)
 
     def handle_timeout(self, now: float) -> None:
         """Retransmit, authenticate again, or end what has no time left."""

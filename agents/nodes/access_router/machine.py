@@ -10,7 +10,7 @@ from agents.bootstrap.assignment import Assignment, Wish
 from agents.core.configuration import Commands
 from agents.core.eventlog import EventLog
 from agents.core.host import Host
-from agents.core.machine import Event
+from agents.core.machine import Event, address_of
 from agents.core.record import replace
 from agents.diameter.authorisation import GrantError
 from agents.diameter.eap import DiameterEapAnswer
@@ -183,7 +183,7 @@ class AccessRouter:
                 self._close(number, address)
             case events.AddressChanged(session_id=number, pac=(new, _), old=(old, _)):
                 if self._relay:
-                    self._relay.machine.move(number, _address(new))
+                    self._relay.machine.move(number, address_of(new))
                 self._admit(new)
                 self._shut_out(old)
             case _:
@@ -192,7 +192,7 @@ class AccessRouter:
     def _admit(self, address: str) -> bool:
         """Let an address pass; return whether it does."""
         try:
-            self._enforcement.authorise(_address(address))
+            self._enforcement.authorise(address_of(address))
         except KernelError as error:
             self._log.write("EnforcementFailed", reason=str(error))
             return False
@@ -203,7 +203,7 @@ class AccessRouter:
         if self._paa.may_pass(address):
             return
         try:
-            self._enforcement.revoke(_address(address))
+            self._enforcement.revoke(address_of(address))
         except KernelError as error:
             self._log.write("EnforcementFailed", reason=str(error))
             self._host.timer(partial(self._shut_out, address)).start(RETRY)
@@ -264,7 +264,7 @@ class AccessRouter:
             event.packet,
             partial(self._answered, event),
             asked=mobility_request(self._wish(event), self._candidate),
-            care_of=_address(event.pac[0]),
+            care_of=address_of(event.pac[0]),
         )
 
     def _answered(self, event: events.EapResponse, answer: DiameterEapAnswer | Exception) -> None:
@@ -317,7 +317,7 @@ class AccessRouter:
         if self._pinholes is None or sealed is None or assignment is None or not event.mobility:
             return None
         if not self._paa.may_pass(address) and not self._pinholes.open(
-            event.session_id, _address(address), assignment.home_agent
+            event.session_id, address_of(address), assignment.home_agent
         ):
             return None
         return sealed
@@ -335,7 +335,7 @@ class AccessRouter:
         self._close_early(event.session_id)
         self._client.forget(event.session_id)  # A re-authentication is a new Diameter session.
         lifetime = min(answer.lifetime or self._lifetime, self._lifetime)
-        care_of = _address(event.pac[0])
+        care_of = address_of(event.pac[0])
         keyed = self._key_local(event.session_id, care_of, answer, lifetime)
         self._supply(event.session_id, care_of, answer.assignment if keyed else None)
         self._endpoint.call(
@@ -368,8 +368,3 @@ def _refusal(code: int | None) -> Result:
     """Return what PANA says for a Diameter result."""
     unauthorised = code in _UNAUTHORISED
     return Result.AUTHORIZATION_REJECTED if unauthorised else Result.AUTHENTICATION_REJECTED
-
-
-def _address(host: str) -> IPv6Address:
-    """Return a mobile node's address without its zone."""
-    return IPv6Address(host.partition("%")[0])
