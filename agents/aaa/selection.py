@@ -13,6 +13,9 @@ def least_loaded(subscriber: Subscriber, leases: Leases) -> list[HomeAgent]:
     the file's order decides. A subscriber with a fixed home agent has that only. A home agent whose
     capacity is used up serves nobody but its own.
     """
+    agents = subscriber.home_agents
+    if len(agents) == 1 and agents[0].capacity is None:
+        return list(agents)
     load = leases.load()
     held = leases.find(subscriber.identity)
 
@@ -24,4 +27,4 @@ def least_loaded(subscriber: Subscriber, leases: Leases) -> list[HomeAgent]:
     def rank(agent: HomeAgent) -> tuple[bool, int]:
         return held is None or held.home_agent != agent.name, load.get(agent.name, 0)
 
-    return sorted(filter(has_room, subscriber.home_agents), key=rank)
+    return sorted(filter(has_room, agents), key=rank)

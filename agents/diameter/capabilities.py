@@ -204,9 +204,9 @@ def base_answer(config: NodeConfig, request: Message) -> Message:
 
 def error_answer(config: NodeConfig, request: Message, error: DiameterError) -> Message:
     """Return an answer with the E bit that refuses a request (RFC 6733 section 7.2)."""
-    avps = [avp for avp in request.avps if d.SESSION_ID.is_code_of(avp)][:1]
+    avps = d.SESSION_ID.among(request.avps)[:1]
     avps += [*_origin(config), d.RESULT_CODE.avp(error.result_code), *_explain(error)]
-    avps += [avp for avp in request.avps if d.PROXY_INFO.is_code_of(avp)]
+    avps += d.PROXY_INFO.among(request.avps)
     return replace(request, avps=tuple(avps), request=False, error=True, retransmitted=False)
 
 

@@ -22,26 +22,44 @@ class Occurrence(Record, frozen=True):
     maximum: int | None
 
 
-Grammar = tuple[Occurrence, ...]
+Rules = tuple[Occurrence, ...]
 
 
-def _one(*definitions: Definition[Any]) -> Grammar:
+class Grammar:
+    """What a message, or a group, may and must have; anything else may be there as well."""
+
+    def __init__(self, *rules: Occurrence) -> None:
+        self.rules = rules
+        self._required = frozenset(r.definition.code for r in rules if r.minimum)
+        self._forbidden = frozenset(r.definition.code for r in rules if r.maximum == 0)
+
+    def obviously_holds(self, codes: list[int]) -> bool:
+        """Return whether no AVP is missing, forbidden, or there twice: most messages are so."""
+        found = frozenset(codes)
+        return (
+            len(found) == len(codes)
+            and found >= self._required
+            and found.isdisjoint(self._forbidden)
+        )
+
+
+def _one(*definitions: Definition[Any]) -> Rules:
     return tuple(Occurrence(definition, 1, 1) for definition in definitions)
 
 
-def _optional(*definitions: Definition[Any]) -> Grammar:
+def _optional(*definitions: Definition[Any]) -> Rules:
     return tuple(Occurrence(definition, 0, 1) for definition in definitions)
 
 
-def _any(*definitions: Definition[Any]) -> Grammar:
+def _any(*definitions: Definition[Any]) -> Rules:
     return tuple(Occurrence(definition, 0, _MANY) for definition in definitions)
 
 
-def _none(*definitions: Definition[Any]) -> Grammar:
+def _none(*definitions: Definition[Any]) -> Rules:
     return tuple(Occurrence(definition, 0, 0) for definition in definitions)
 
 
-_CAPABILITIES: Grammar = (
+_CAPABILITIES: Rules = (
     *_one(d.ORIGIN_HOST, d.ORIGIN_REALM),
     Occurrence(d.HOST_IP_ADDRESS, 1, _MANY),
     *_one(d.VENDOR_ID, d.PRODUCT_NAME),
@@ -54,11 +72,11 @@ _CAPABILITIES: Grammar = (
         d.VENDOR_SPECIFIC_APPLICATION_ID,
     ),
 )
-_BASE_ANSWER: Grammar = (
+_BASE_ANSWER: Rules = (
     *_one(d.RESULT_CODE, d.ORIGIN_HOST, d.ORIGIN_REALM),
     *_optional(d.ERROR_MESSAGE, d.FAILED_AVP),
 )
-_FRAMED: Grammar = (
+_FRAMED: Rules = (
     *_any(d.FRAMED_COMPRESSION, d.FRAMED_IPV6_PREFIX, d.TUNNELING),
     *_optional(
         d.FRAMED_INTERFACE_ID,
@@ -68,7 +86,7 @@ _FRAMED: Grammar = (
         d.FRAMED_PROTOCOL,
     ),
 )
-_EAP_REQUEST: Grammar = (
+_EAP_REQUEST: Rules = (
     *_one(
         d.SESSION_ID,
         d.AUTH_APPLICATION_ID,
@@ -112,7 +130,7 @@ _EAP_REQUEST: Grammar = (
         d.ACCOUNTING_EAP_AUTH_METHOD,
     ),
 )
-_EAP_ANSWER: Grammar = (
+_EAP_ANSWER: Rules = (
     *_one(
         d.SESSION_ID,
         d.AUTH_APPLICATION_ID,
@@ -175,25 +193,27 @@ _EAP_ANSWER: Grammar = (
 )
 
 GRAMMARS: dict[tuple[int, bool], Grammar] = {
-    (d.Command.CAPABILITIES_EXCHANGE, True): _CAPABILITIES,
-    (d.Command.CAPABILITIES_EXCHANGE, False): (
+    (d.Command.CAPABILITIES_EXCHANGE, True): Grammar(*_CAPABILITIES),
+    (d.Command.CAPABILITIES_EXCHANGE, False): Grammar(
         *_CAPABILITIES,
         *_one(d.RESULT_CODE),
         *_optional(d.ERROR_MESSAGE, d.FAILED_AVP),
     ),
-    (d.Command.DEVICE_WATCHDOG, True): (
+    (d.Command.DEVICE_WATCHDOG, True): Grammar(
         *_one(d.ORIGIN_HOST, d.ORIGIN_REALM),
         *_optional(d.ORIGIN_STATE_ID),
     ),
-    (d.Command.DEVICE_WATCHDOG, False): (*_BASE_ANSWER, *_optional(d.ORIGIN_STATE_ID)),
-    (d.Command.DISCONNECT_PEER, True): _one(d.ORIGIN_HOST, d.ORIGIN_REALM, d.DISCONNECT_CAUSE),
-    (d.Command.DISCONNECT_PEER, False): _BASE_ANSWER,
-    (d.Command.DIAMETER_EAP, True): _EAP_REQUEST,
-    (d.Command.DIAMETER_EAP, False): _EAP_ANSWER,
+    (d.Command.DEVICE_WATCHDOG, False): Grammar(*_BASE_ANSWER, *_optional(d.ORIGIN_STATE_ID)),
+    (d.Command.DISCONNECT_PEER, True): Grammar(
+        *_one(d.ORIGIN_HOST, d.ORIGIN_REALM, d.DISCONNECT_CAUSE)
+    ),
+    (d.Command.DISCONNECT_PEER, False): Grammar(*_BASE_ANSWER),
+    (d.Command.DIAMETER_EAP, True): Grammar(*_EAP_REQUEST),
+    (d.Command.DIAMETER_EAP, False): Grammar(*_EAP_ANSWER),
 }
 """The grammars by command code and R bit; every one ends with `* [ AVP ]`."""
 
-ERROR_ANSWER: Grammar = (
+ERROR_ANSWER = Grammar(
     *_one(d.ORIGIN_HOST, d.ORIGIN_REALM, d.RESULT_CODE),
     *_optional(
         d.SESSION_ID,
@@ -208,14 +228,15 @@ ERROR_ANSWER: Grammar = (
 """The grammar of an answer with the E bit, whatever its command (RFC 6733 section 7.2)."""
 
 _MEMBERS: dict[int, Grammar] = {
-    d.VENDOR_SPECIFIC_APPLICATION_ID.code: _one(d.VENDOR_ID),
-    d.PROXY_INFO.code: _one(d.PROXY_HOST, d.PROXY_STATE),
-    d.MIP6_AGENT_INFO.code: (
+    d.VENDOR_SPECIFIC_APPLICATION_ID.code: Grammar(*_one(d.VENDOR_ID)),
+    d.PROXY_INFO.code: Grammar(*_one(d.PROXY_HOST, d.PROXY_STATE)),
+    d.MIP6_AGENT_INFO.code: Grammar(
         Occurrence(d.MIP_HOME_AGENT_ADDRESS, 0, 2),
         *_optional(d.MIP_HOME_AGENT_HOST, d.MIP6_HOME_LINK_PREFIX),
     ),
-    d.MIP_HOME_AGENT_HOST.code: _one(d.DESTINATION_REALM, d.DESTINATION_HOST),
+    d.MIP_HOME_AGENT_HOST.code: Grammar(*_one(d.DESTINATION_REALM, d.DESTINATION_HOST)),
 }
+_ANYTHING = Grammar()
 
 
 def check(message: Message) -> None:
@@ -241,7 +262,9 @@ def _check_avps(avps: tuple[Avp, ...], grammar: Grammar, depth: int = 0) -> None
     for avp in avps:
         _check_value(avp, depth)
     codes = [avp.code for avp in avps if not avp.vendor]
-    for rule in grammar:
+    if grammar.obviously_holds(codes):
+        return
+    for rule in grammar.rules:
         count = codes.count(rule.definition.code)
         if count < rule.minimum:
             raise DiameterError(
@@ -250,7 +273,7 @@ def _check_avps(avps: tuple[Avp, ...], grammar: Grammar, depth: int = 0) -> None
                 failed=rule.definition.blank(),
             )
         if rule.maximum is not None and count > rule.maximum:
-            found = [avp for avp in avps if rule.definition.is_code_of(avp)]
+            found = rule.definition.among(avps)
             code = (
                 ResultCode.AVP_OCCURS_TOO_MANY_TIMES if rule.maximum else ResultCode.AVP_NOT_ALLOWED
             )
@@ -273,4 +296,4 @@ def _check_value(avp: Avp, depth: int) -> None:
         if depth == _MAXIMUM_DEPTH:
             reason = f"{definition.name}: groups lie {depth} deep"
             raise DiameterError(reason, ResultCode.INVALID_AVP_VALUE, failed=definition.blank())
-        _check_avps(value, _MEMBERS.get(definition.code, ()), depth + 1)
+        _check_avps(value, _MEMBERS.get(definition.code, _ANYTHING), depth + 1)

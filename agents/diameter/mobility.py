@@ -115,9 +115,7 @@ def read_assignment(avps: Iterable[Avp]) -> tuple[Assignment | None, Avp | None]
     """
     avps = tuple(avps)
     found = None
-    for avp in avps:
-        if not d.MIP6_AGENT_INFO.is_code_of(avp):
-            continue
+    for avp in d.MIP6_AGENT_INFO.among(avps):
         info = d.MIP6_AGENT_INFO.read(avp)
         home_agent = read_ipv6(d.MIP_HOME_AGENT_ADDRESS, info)
         if home_agent is not None:
@@ -127,7 +125,7 @@ def read_assignment(avps: Iterable[Avp]) -> tuple[Assignment | None, Avp | None]
             if is_unicast(home_agent):
                 return read
             found = found or read
-        elif not any(d.MIP_HOME_AGENT_ADDRESS.is_code_of(member) for member in info):
+        elif not d.MIP_HOME_AGENT_ADDRESS.among(info):
             d.MIP_HOME_AGENT_HOST.need(info)
     return found or (None, None)
 

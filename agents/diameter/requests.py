@@ -26,7 +26,7 @@ from agents.diameter.peer import Peer
 from agents.diameter.routing import Routing
 from agents.diameter.transactions import Origin, Pending, PendingTable, ServedTable
 from agents.diameter.values import Definition, T
-from agents.diameter.wire import Avp, Message
+from agents.diameter.wire import Message
 
 RELAY_TIMEOUT = 30.0
 """Seconds that a relay waits for an answer to somebody else's request."""
@@ -167,10 +167,10 @@ class Requests:
             self._events.append(Discarded(now, self._config.host, "an answer came too late"))
             return
         request = served.request
-        given = any(d.PROXY_INFO.is_code_of(avp) for avp in message.avps)
+        given = d.PROXY_INFO.among(message.avps)
         served.answer = replace(
             message,
-            avps=message.avps if given else (*message.avps, *_proxy_info(request)),
+            avps=message.avps if given else (*message.avps, *d.PROXY_INFO.among(request.avps)),
             request=False,
             retransmitted=False,
             proxiable=request.proxiable,
@@ -323,7 +323,3 @@ def _value(definition: Definition[T], message: Message) -> T | None:
         return definition.find(message.avps)
     except DiameterError:
         return None
-
-
-def _proxy_info(message: Message) -> tuple[Avp, ...]:
-    return tuple(avp for avp in message.avps if d.PROXY_INFO.is_code_of(avp))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from ipaddress import IPv4Address, IPv6Address
 from typing import Generic, TypeAlias, TypeVar
@@ -27,16 +28,7 @@ class Format(Record, Generic[T], frozen=True):
     maximum: int | None = None
 
 
-def _bytes(value: bytes) -> bytes:
-    return value
-
-
-def _encode_text(value: str) -> bytes:
-    return value.encode()
-
-
-def _decode_text(data: bytes) -> str:
-    return data.decode()
+_VISIBLE = re.compile(rb"[!-~]+")
 
 
 def _encode_identity(value: str) -> bytes:
@@ -44,10 +36,9 @@ def _encode_identity(value: str) -> bytes:
 
 
 def _decode_identity(data: bytes) -> str:
-    text = data.decode("ascii")
-    if not text or not text.isprintable() or " " in text:
+    if not _VISIBLE.fullmatch(data):
         raise ValueError("not a DiameterIdentity")
-    return text
+    return data.decode("ascii")
 
 
 def _unsigned(octets: int) -> Callable[[int], bytes]:
@@ -72,14 +63,14 @@ def _encode_ipv6(value: IPv6Address) -> bytes:
     return value.packed
 
 
-OCTET_STRING: Format[bytes] = Format("OctetString", _bytes, _bytes)
-UTF8_STRING: Format[str] = Format("UTF8String", _encode_text, _decode_text)
+OCTET_STRING: Format[bytes] = Format("OctetString", bytes, bytes)
+UTF8_STRING: Format[str] = Format("UTF8String", str.encode, bytes.decode)
 IDENTITY: Format[str] = Format("DiameterIdentity", _encode_identity, _decode_identity, 1)
 URI: Format[str] = Format("DiameterURI", _encode_identity, _decode_identity, 1)
 UNSIGNED32: Format[int] = Format("Unsigned32", _unsigned(4), int.from_bytes, 4, 4)
 ENUMERATED: Format[int] = Format("Enumerated", _unsigned(4), int.from_bytes, 4, 4)
 UNSIGNED64: Format[int] = Format("Unsigned64", _unsigned(8), int.from_bytes, 8, 8)
-TIME: Format[bytes] = Format("Time", _bytes, _bytes, 4, 4)
+TIME: Format[bytes] = Format("Time", bytes, bytes, 4, 4)
 ADDRESS: Format[IPAddress] = Format("Address", _encode_address, _decode_address, 2)
 IPV6_OCTETS: Format[IPv6Address] = Format("OctetString", _encode_ipv6, IPv6Address, 16, 16)
 GROUPED: Format[tuple[Avp, ...]] = Format("Grouped", encode_avps, decode_avps)
@@ -105,6 +96,11 @@ class Definition(Record, Generic[T], frozen=True):
     def is_code_of(self, avp: Avp) -> bool:
         """Tell whether `avp` is one of these."""
         return avp.code == self.code and (avp.vendor or None) == self.vendor
+
+    def among(self, avps: Iterable[Avp]) -> list[Avp]:
+        """Return those of `avps` that are one of these."""
+        code, vendor = self.code, self.vendor
+        return [avp for avp in avps if avp.code == code and (avp.vendor or None) == vendor]
 
     def read(self, avp: Avp) -> T:
         """Return the value; raises DiameterError INVALID_AVP_LENGTH or INVALID_AVP_VALUE."""
@@ -135,9 +131,7 @@ class Definition(Record, Generic[T], frozen=True):
 
     def find_all(self, avps: Iterable[Avp]) -> tuple[T, ...]:
         """Return the values of all of these among `avps`; raises as `read`."""
-        code, vendor = self.code, self.vendor
-        found = [a for a in avps if a.code == code and (a.vendor or None) == vendor]
-        return tuple([self.read(avp) for avp in found])
+        return tuple([self.read(avp) for avp in self.among(avps)])
 
     def need(self, avps: Iterable[Avp]) -> T:
         """Return the value of the first of these; raises as `read`, or MISSING_AVP."""

@@ -22,6 +22,7 @@ _HEADER = struct.Struct("!IIIII")
 _LENGTH = (1 << 24) - 1
 _AVP_HEADER = struct.Struct("!II")
 _AVP_VENDOR_HEADER = struct.Struct("!III")
+_PADDING = tuple(bytes(n) for n in range(4))
 
 
 class BadMessageError(WireError):
@@ -55,19 +56,20 @@ class Avp(Record, frozen=True):
     @classmethod
     def decode(cls, data: bytes, start: int) -> tuple[Self, int]:
         """Return the AVP that starts there, and where the next one does; raises WireError."""
-        if start + 8 > len(data):
-            raise WireError(f"{len(data) - start} octets are no AVP")
+        left = len(data) - start
+        if left < 8:
+            raise WireError(f"{left} octets are no AVP")
         code, word = _AVP_HEADER.unpack_from(data, start)
         flags, length = word >> 24, word & _LENGTH
         value, end = start + (12 if flags & VENDOR_FLAG else 8), start + length
-        following = end + -length % 4
+        padding = -length % 4
         if end < value:
             raise WireError(f"AVP {code}: length {length} is less than its header")
-        if following > len(data):
-            raise WireError(f"AVP {code}: {length} octets with {len(data) - start} left")
+        if length + padding > left:
+            raise WireError(f"AVP {code}: {length} octets with {left} left")
         vendor = int.from_bytes(data[start + 8 : value]) if flags & VENDOR_FLAG else None
-        mandatory, protected = bool(flags & MANDATORY_FLAG), bool(flags & PROTECTED_FLAG)
-        return cls(code, data[value:end], mandatory, vendor, protected), following
+        mandatory, protected = flags & MANDATORY_FLAG != 0, flags & PROTECTED_FLAG != 0
+        return cls(code, data[value:end], mandatory, vendor, protected), end + padding
 
     @property
     def length(self) -> int:
@@ -87,7 +89,7 @@ class Avp(Record, frozen=True):
             )
         if length >> 24:
             raise ValueError(f"AVP {self.code} is too long: {length} octets")
-        return header + self.value + bytes(-length % 4)
+        return header + self.value + _PADDING[-length % 4]
 
 
 def encode_avps(avps: Iterable[Avp]) -> bytes:
@@ -153,7 +155,7 @@ class Message(Record, frozen=True):
     @property
     def length(self) -> int:
         """Octets of the whole message."""
-        return HEADER_LENGTH + sum(avp.length + -avp.length % 4 for avp in self.avps)
+        return HEADER_LENGTH + sum([avp.length + 3 & ~3 for avp in self.avps])
 
     def encode(self) -> bytes:
         """Return the message; raises ValueError if it is longer than its length field."""
