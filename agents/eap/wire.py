@@ -53,12 +53,14 @@ class Packet(Record, frozen=True):
         code, identifier, length = r.fields(_HEADER)
         if length < 4:
             raise WireError(f"the EAP length is {length}, less than its header")
-        body = r.sub(length - 4)
+        body = r.take(length - 4)
         match code:
             case Code.REQUEST | Code.RESPONSE:
-                return cls(Code(code), identifier, body.u8(), body.rest())
+                if not body:
+                    raise WireError("an EAP packet without its type")
+                return cls(Code(code), identifier, body[0], body[1:])
             case Code.SUCCESS | Code.FAILURE:
-                body.finish()
+                Reader(body).finish()
                 return cls(Code(code), identifier)
             case _:
                 raise WireError(f"unknown EAP code {code}")

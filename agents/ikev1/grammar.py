@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 
 from agents.core.machine import PeerError
@@ -74,20 +73,20 @@ def check(exchange: int, number: int, payloads: Sequence[Payload], *, encrypted:
             f"message {number} is {'' if encrypted else 'not '}encrypted",
             NotifyType.PAYLOAD_MALFORMED,
         )
-    counts = Counter(p.type for p in payloads)
+    types = [p.type for p in payloads]
     for kind, (least, most) in rule.counts.items():
-        if not least <= counts[kind] <= most:
+        if not least <= (count := types.count(kind)) <= most:
             name = PayloadType(kind).name
             raise PeerError(
-                f"message {number} has {counts[kind]} {name} payloads",
+                f"message {number} has {count} {name} payloads",
                 NotifyType.PAYLOAD_MALFORMED,
             )
-    for kind in NAMED & set(counts) - set(rule.counts):
+    for kind in NAMED.intersection(types) - rule.counts.keys():
         raise PeerError(
             f"message {number} has a {PayloadType(kind).name} payload",
             NotifyType.INVALID_PAYLOAD_TYPE,
         )
-    if tuple(p.type for p in payloads[: len(rule.first)]) != rule.first:
+    if tuple(types[: len(rule.first)]) != rule.first:
         raise PeerError(
             f"the payloads of message {number} are out of order", NotifyType.PAYLOAD_MALFORMED
         )

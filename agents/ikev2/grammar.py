@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from enum import Enum, auto
 
@@ -66,6 +65,7 @@ RULES: dict[Form, dict[PayloadType, tuple[int, int]]] = {
 """The least and greatest count of each payload; notifications, vendor ids and unknown payloads
 may come with any message, other payloads only where they are named."""
 
+_KNOWN = frozenset(PayloadType)
 _EVERYWHERE = frozenset({_T.NOTIFY, _T.VENDOR})
 
 
@@ -84,13 +84,13 @@ class Contents(Record, frozen=True):
     def check(self, form: Form) -> None:
         """Raise PeerError unless the payloads are those of this message."""
         rule = RULES[form]
-        counts = Counter(p.type for p in self.payloads)
+        types = [p.type for p in self.payloads]
         for kind, (least, most) in rule.items():
-            if not least <= counts[kind] <= most:
-                raise _syntax(form, f"{counts[kind]} {kind.name} payloads")
-        for kind in PayloadType:
-            if counts[kind] and kind not in rule and kind not in _EVERYWHERE:
-                raise _syntax(form, f"a {kind.name} payload")
+            if not least <= (count := types.count(kind)) <= most:
+                raise _syntax(form, f"{count} {kind.name} payloads")
+        for kind in sorted(_KNOWN.intersection(types)):
+            if kind not in rule and kind not in _EVERYWHERE:
+                raise _syntax(form, f"a {PayloadType(kind).name} payload")
 
     def has(self, kind: int) -> bool:
         """Return whether there is a payload of this type."""

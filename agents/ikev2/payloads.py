@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ipaddress import IPv6Address, IPv6Network
+from struct import Struct
 from typing import Self
 
 from agents.core.reader import Reader, WireError
@@ -18,6 +19,7 @@ from agents.ikev2.constants import (
 from agents.ikev2.wire import Attribute, Payload, decode_list, encode_list
 
 MAX_PROPOSALS = 64
+_HEADER, _PROPOSAL_HEADER = Struct("!BBH"), Struct("!BBBB")
 _PROPOSAL, _TRANSFORM = 2, 3
 _HOME_PREFIX_LENGTH = 21
 
@@ -39,7 +41,7 @@ class Transform(Record, frozen=True):
     @classmethod
     def decode(cls, r: Reader) -> Self:
         """Read the transform behind its generic header."""
-        kind, _, identifier = r.u8(), r.u8(), r.u16()
+        kind, _, identifier = r.fields(_HEADER)
         attributes = []
         while r.remaining:
             attributes.append(Attribute.decode(r))
@@ -62,7 +64,7 @@ class Proposal(Record, frozen=True):
     @classmethod
     def decode(cls, r: Reader) -> Self:
         """Read the proposal behind its generic header."""
-        number, protocol, spi_length, count = r.u8(), r.u8(), r.u8(), r.u8()
+        number, protocol, spi_length, count = r.fields(_PROPOSAL_HEADER)
         spi = r.take(spi_length)
         found = decode_list(r.sub(r.remaining), _TRANSFORM) if count else []
         r.finish()
@@ -160,7 +162,7 @@ class Notification(Record, frozen=True):
     def decode(cls, body: bytes) -> Self:
         """Read the body."""
         r = Reader(body)
-        protocol, spi_length, kind = r.u8(), r.u8(), r.u16()
+        protocol, spi_length, kind = r.fields(_HEADER)
         spi = r.take(spi_length)
         return cls(kind, r.rest(), protocol, spi)
 
@@ -184,7 +186,7 @@ class Deletion(Record, frozen=True):
     def decode(cls, body: bytes) -> Self:
         """Read the body."""
         r = Reader(body)
-        protocol, spi_length, count = r.u8(), r.u8(), r.u16()
+        protocol, spi_length, count = r.fields(_HEADER)
         if not spi_length and count:
             raise WireError(f"{count} SPIs of no length")
         spis = tuple(r.take(spi_length) for _ in range(count))
@@ -253,7 +255,7 @@ def decode_selectors(body: bytes) -> tuple[TrafficSelector, ...]:
     count, _ = r.u8(), r.u24()
     found = []
     for _ in range(count):
-        kind, protocol, length = r.u8(), r.u8(), r.u16()
+        kind, protocol, length = r.fields(_HEADER)
         s = r.sub(length - 4)
         if kind != TS_IPV6_ADDR_RANGE:
             continue

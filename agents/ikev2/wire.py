@@ -15,6 +15,7 @@ HEADER_LENGTH = 28
 _HEADER = Struct("!BBBBII")
 """What follows the SPIs."""
 
+_ATTRIBUTE = Struct("!HH")
 _GENERIC = Struct("!BBH")
 GENERIC_HEADER = _GENERIC.size
 SPI_LENGTH = 8
@@ -162,9 +163,7 @@ def decode_list(r: Reader, kind: int) -> list[Reader]:
     while more:
         if more != kind:
             raise WireError(f"substructure {more} among those of type {kind}")
-        more = r.u8()
-        r.u8()  # Reserved.
-        length = r.u16()
+        more, _, length = r.fields(_GENERIC)
         if length < GENERIC_HEADER:
             raise WireError(f"a substructure of {length} octets")
         bodies.append(r.sub(length - GENERIC_HEADER))
@@ -176,7 +175,7 @@ def encode_list(bodies: Sequence[bytes], kind: int) -> bytes:
     """Return substructures behind one another."""
     last = len(bodies) - 1
     return b"".join(
-        bytes((0 if number == last else kind, 0)) + (len(b) + GENERIC_HEADER).to_bytes(2) + b
+        _GENERIC.pack(0 if number == last else kind, 0, len(b) + GENERIC_HEADER) + b
         for number, b in enumerate(bodies)
     )
 
@@ -191,10 +190,10 @@ class Attribute(Record, frozen=True):
     @classmethod
     def decode(cls, r: Reader) -> Self:
         """Read one attribute."""
-        kind = r.u16()
+        kind, number = r.fields(_ATTRIBUTE)
         if kind & 0x8000:
-            return cls(kind & 0x7FFF, r.take(2))
-        return cls(kind, r.take(r.u16()), short=False)
+            return cls(kind & 0x7FFF, number.to_bytes(2))
+        return cls(kind, r.take(number), short=False)
 
     def encode(self) -> bytes:
         """Return the attribute's octets."""
