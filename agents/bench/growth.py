@@ -10,7 +10,6 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
 from ipaddress import IPv6Address
 from pathlib import Path
 from typing import ParamSpec, TypeAlias, TypeVar
@@ -83,7 +82,7 @@ class Growth(Record, frozen=True):
 
     def as_json(self) -> dict[str, object]:
         """Return plain data."""
-        return asdict(self)
+        return msgspec.structs.asdict(self)
 
 
 class _Told(Events):
@@ -95,7 +94,7 @@ class _Told(Events):
 
     def write(self, line: str) -> None:
         """Listen for the end of a bootstrap."""
-        self.bootstrapped = self.bootstrapped or '"event": "Bootstrapped"' in line
+        self.bootstrapped = self.bootstrapped or '"event":"Bootstrapped"' in line
 
 
 class _MeteredHost(SimulatedHost):
