@@ -20,9 +20,17 @@ EAP_MESSAGE, STATE, VENDOR, AUTHENTICATOR = 79, 24, 26, 80
 CODES = {None: AccessChallenge, "success": AccessAccept, "failure": AccessReject}
 
 
+LOOPBACK = "127.0.0.1"
+
+
+def udp(address: str) -> socket.socket:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    return socket.socket(family, socket.SOCK_DGRAM)
+
+
 def free_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
-        s.bind(("127.0.0.1", 0))
+    with udp(LOOPBACK) as s:
+        s.bind((LOOPBACK, 0))
         return s.getsockname()[1]
 
 
@@ -42,12 +50,13 @@ class RadiusServer:
 
     make_server: Callable[[], EapServer]
     port: int = field(default_factory=free_port)
+    address: str = LOOPBACK
     sessions: dict[bytes, EapServer] = field(default_factory=dict)
     error: Exception | None = None
 
     def __enter__(self) -> RadiusServer:
-        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self._socket.bind(("127.0.0.1", self.port))
+        self._socket = udp(self.address)
+        self._socket.bind((self.address, self.port))
         self._socket.settimeout(0.05)
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._serve)
@@ -93,16 +102,16 @@ class RadiusServer:
 class RadiusClient:
     """Carries an EapPeer's conversation to a RADIUS server; each wait has a deadline."""
 
-    def __init__(self, port: int, deadline: float = 5.0) -> None:
-        self._port = port
+    def __init__(self, port: int, deadline: float = 5.0, address: str = LOOPBACK) -> None:
+        self._end = address, port
         self._deadline = deadline
         self.msk: bytes | None = None
 
     def run(self, peer: EapPeer, identity_request: bytes = b"\x01\x2a\x00\x05\x01") -> None:
         packet, state = identity_request, None
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+        with udp(self._end[0]) as s:
             s.settimeout(self._deadline)
-            s.connect(("127.0.0.1", self._port))
+            s.connect(self._end)
             for identifier in range(200):
                 response = peer.handle_request(packet)
                 if response is None:

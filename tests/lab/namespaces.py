@@ -51,6 +51,9 @@ class Host:
     def command(self, *arguments: str) -> list[str]:
         return ["nsenter", "-t", str(self.pid), "-n", *arguments]
 
+    def popen(self, command: list[str], **options: Any) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(self.command(*command), **options)
+
     def run(self, line: str) -> str:
         result = subprocess.run(
             self.command(*line.split()), capture_output=True, text=True, check=False

@@ -10,11 +10,11 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 
-from tests.lab.namespaces import DEADLINE, Host, wait_until
+from tests.lab.namespaces import DEADLINE, wait_until
 
 vici = pytest.importorskip("vici")
 
@@ -55,18 +55,25 @@ PLUGINS = (
 )
 
 
-class Strongswan:
-    """The daemon; `session` is its vici session."""
+class Popener(Protocol):
+    """A host of whatever kind."""
 
-    def __init__(self, host: Host) -> None:
+    def popen(self, command: list[str], **options: Any) -> subprocess.Popen[bytes]:
+        """Start a program in it, as subprocess.Popen() does."""
+
+
+class Strongswan:
+    """The daemon; `session` is its vici session, `settings` are those of strongswan.conf."""
+
+    def __init__(self, host: Popener, settings: str = SETTINGS) -> None:
         self.host = host
         self.folder = Path(tempfile.mkdtemp(prefix="charon-", dir="/run"))
-        settings = self.folder / "strongswan.conf"
-        settings.write_text(SETTINGS.format(folder=self.folder, plugins=PLUGINS))
+        file = self.folder / "strongswan.conf"
+        file.write_text(settings.format(folder=self.folder, plugins=PLUGINS))
         self._output = (self.folder / "output").open("wb")
-        self.process = subprocess.Popen(
-            host.command(CHARON),
-            env=os.environ | {"STRONGSWAN_CONF": str(settings)},
+        self.process = host.popen(
+            [CHARON],
+            env=os.environ | {"STRONGSWAN_CONF": str(file)},
             stdout=self._output,
             stderr=subprocess.STDOUT,
         )
@@ -101,7 +108,11 @@ class Strongswan:
     def initiate(self, connection: str, child: str) -> bool:
         """Initiate a child; return whether it came up."""
         try:
-            list(self.session.initiate({"child": child, "ike": connection, "timeout": "12000"}))
+            list(
+                self.session.initiate(
+                    {"child": child, "ike": connection, "timeout": "12000", "loglevel": "-1"}
+                )
+            )
         except vici.exception.CommandException:
             return False
         return True

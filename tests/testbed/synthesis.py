@@ -86,10 +86,10 @@ def lookup(message):
     return IPv6(src=CN, dst=COA) / UDP(sport=theirs, dport=port) / Raw(data)
 
 
-def ike(exchange, number, message_id=0, version=0x10):
+def ike(exchange, number, message_id=0, version=0x10, cookie=b"initiatr"):
     body = bytes([number]) * 48
     header = ISAKMP(
-        init_cookie=b"initiatr",
+        init_cookie=cookie,
         resp_cookie=bytes(8) if number == 1 and exchange == 2 else b"respondr",
         version=version,
         exch_type=exchange,
@@ -163,10 +163,10 @@ def pana12_exchange(start=0.0, end=0.020):
     return spread(messages, start, end)
 
 
-def ikev1_exchange(start, end, first=2, count=6):
+def ikev1_exchange(start, end, first=2, count=6, cookie=b"initiatr"):
     """Main (or aggressive) mode and quick mode."""
-    data = [ike(first, n) for n in range(1, count + 1)]
-    data += [ike(32, n, message_id=0xABCD) for n in range(1, 4)]
+    data = [ike(first, n, cookie=cookie) for n in range(1, count + 1)]
+    data += [ike(32, n, message_id=0xABCD, cookie=cookie) for n in range(1, 4)]
     sides = [from_mn if n % 2 == 0 else to_mn for n in range(count)] + [from_mn, to_mn, from_mn]
     return spread([side(d, 500) for side, d in zip(sides, data, strict=True)], start, end)
 
