@@ -2,43 +2,20 @@
 
 from __future__ import annotations
 
-import json
-import os
-import select
 import time
 from contextlib import ExitStack
-from ipaddress import IPv6Address, IPv6Interface
+from ipaddress import IPv6Address
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
-from testbed.run.capture import Capture
-from testbed.run.events import LEAST_PRIORITY
 from testbed.run.net import Network, network
-from testbed.run.probe import measure
-from testbed.run.programs import Forked
-from testbed.trace.frames import read_frames
-from tests.lab.namespaces import DEADLINE, wait_until
+from tests.lab.namespaces import wait_until
+from tests.lab.peers.cable import AGENT, AGENT_ADDRESS, NODE, NODE_ADDRESS, TOPOLOGY, Ours, capture
 from tests.lab.peers.timing import negotiations
 from tests.lab.strongswan import Strongswan
-from topologies.model import Host, HostRole, Interface, Link, Topology
 
-NODE, AGENT = "node", "agent"
 HOME = IPv6Address("2001:db8:100::1234")
 PSK = "a pre-shared key of both"
-TOPOLOGY = Topology(
-    "peers",
-    (Host(NODE, HostRole.MOBILE_NODE), Host(AGENT, HostRole.HOME_NETWORK)),
-    (
-        Link(
-            "cable",
-            (
-                Interface(NODE, (IPv6Interface("2001:db8:5::1/64"),)),
-                Interface(AGENT, (IPv6Interface("2001:db8:5::2/64"),)),
-            ),
-        ),
-    ),
-)
-NODE_ADDRESS, AGENT_ADDRESS = (str(end.address) for end in TOPOLOGY.links[0].ends)
 _REST = 0.2  # Seconds before each negotiation, for what the one before has left to do.
 
 # Debian's plugins and log levels; no log is kept, for the lab has no journal.
@@ -130,61 +107,25 @@ class StrongswanPair:
 
 
 class OurPair:
-    """Our daemon in both hosts, forked from this process as a run's programs are."""
+    """Our daemon in both hosts."""
 
     def __init__(self, net: Network, version: int, folder: Path) -> None:
-        self._output, writer = os.pipe()
-        self._rest = b""
-        self._folder = folder
-        self._programs = []
-        ends = {NODE: (NODE_ADDRESS, AGENT_ADDRESS), AGENT: (AGENT_ADDRESS, NODE_ADDRESS)}
-        for name, (local, peer) in ends.items():
-            configuration = {"host": name, "version": version, "local": local, "peer": peer}
-            path = folder / f"{name}.json"
-            path.write_text(json.dumps({**configuration, "home_address": str(HOME), "psk": PSK}))
-            module, log = "tests.lab.peers.ike_program", folder / f"{name}.log"
-            self._programs.append(Forked(net, name, module, str(path), writer, log))
-        os.close(writer)
-        for program in self._programs:
-            program.wait_until_populated()
-            program.go()
-        self._wait_for_both("Ready")
-
-    def _wait_for_both(self, name: str) -> None:
-        """Wait until both have told of an event."""
-        missing, deadline = {NODE, AGENT}, time.monotonic() + DEADLINE
-        while missing:
-            for event in self._events(deadline):
-                if event["event"] == name:
-                    missing.discard(event["host"])
-
-    def _events(self, deadline: float) -> list[dict[str, Any]]:
-        left = deadline - time.monotonic()
-        readable = left > 0 and select.select([self._output], [], [], left)[0]
-        data = os.read(self._output, 1 << 16) if readable else b""
-        assert data, [path.read_text() for path in self._folder.glob("*.log")]
-        *lines, self._rest = (self._rest + data).split(b"\n")
-        return [json.loads(line) for line in lines]
-
-    def _command(self, word: str) -> None:
-        stdin = self._programs[0].stdin
-        assert stdin
-        stdin.write(word.encode() + b"\n")
-        stdin.flush()
+        same = {"version": version, "home_address": str(HOME), "psk": PSK}
+        node = {"host": NODE, "local": NODE_ADDRESS, "peer": AGENT_ADDRESS}
+        agent = {"host": AGENT, "local": AGENT_ADDRESS, "peer": NODE_ADDRESS}
+        ends = {NODE: node | same, AGENT: agent | same}
+        self._programs = Ours(net, folder, "tests.lab.peers.ike_program", ends)
 
     def negotiate(self) -> None:
-        self._command("initiate")
-        self._wait_for_both("ChildEstablished")
+        self._programs.command(NODE, "initiate")
+        self._programs.wait_for("ChildEstablished", (NODE, AGENT))
 
     def delete(self) -> None:
-        self._command("delete")
-        self._wait_for_both("ChildDeleted")
+        self._programs.command(NODE, "delete")
+        self._programs.wait_for("ChildDeleted", (NODE, AGENT))
 
     def close(self) -> None:
-        for program in self._programs:
-            program.kill()
-            program.wait()
-        os.close(self._output)
+        self._programs.close()
 
 
 PAIRS = {"strongSwan": StrongswanPair, "ours": OurPair}
@@ -196,15 +137,13 @@ def session(side: str, version: int, number: int, folder: Path) -> list[float]:
         net = stack.enter_context(network(TOPOLOGY))
         pair: Pair = PAIRS[side](net, version, folder)
         stack.callback(pair.close)
-        measure(net, TOPOLOGY.links[0])  # Both know each other's link-layer address from now on.
-        os.setpriority(os.PRIO_PROCESS, 0, LEAST_PRIORITY)  # We have only to look on.
-        capture = Capture(net, NODE)
-        for _ in range(number):
+
+        def once() -> None:
             time.sleep(_REST)
             pair.negotiate()
             pair.delete()
-        assert capture.stop() == 0, "the capture has gaps"
-        capture.write(folder / "cable.pcapng")
-    found = negotiations(read_frames(folder / "cable.pcapng"), version)
+
+        frames = capture(net, folder, [once] * number)
+    found = negotiations(frames, version)
     assert len(found) == number, f"{len(found)} of {number} negotiations were captured"
     return found

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import statistics
+import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from testbed.trace.dissect import Ike, dissect
+from testbed.trace.dissect import UDP, Ike, dissect, parse
 from testbed.trace.frames import Frame
 
 MAIN, QUICK, IKE_SA_INIT, IKE_AUTH = 2, 32, 34, 35
 NEGOTIATIONS = {1: [MAIN] * 6 + [QUICK] * 3, 2: [IKE_SA_INIT] * 2 + [IKE_AUTH] * 2}
 """The exchanges of each message of a negotiation, by IKE's version."""
+
+ACCESS_ACCEPT, ACCESS_REJECT = 2, 3  # RFC 2865 section 3
 
 
 def negotiations(frames: Iterable[Frame], version: int) -> list[float]:
@@ -29,6 +32,27 @@ def negotiations(frames: Iterable[Frame], version: int) -> list[float]:
         if [m.exchange for m in messages] != wanted or any(m.again for m in messages):
             raise ValueError(f"not a negotiation: {', '.join(m.label for m in messages)}")
         found.append((messages[-1].time - messages[0].time) / 1e9)
+    return found
+
+
+def authentications(frames: Iterable[Frame], port: int) -> list[float]:
+    """Return the seconds from first Access-Request to Access-Accept of each authentication.
+
+    ValueError for a message that was sent again, and for Access-Reject.
+    """
+    found, seen, began = [], set(), None
+    for packet in filter(None, map(parse, frames)):
+        ports = struct.unpack_from("!HH", packet.payload) if packet.protocol == UDP else ()
+        if port not in ports:
+            continue
+        radius = packet.payload[8:]
+        if radius in seen or radius[0] == ACCESS_REJECT:
+            raise ValueError(f"not a plain authentication: RADIUS code {radius[0]}")
+        seen.add(radius)
+        began = packet.time if began is None else began
+        if radius[0] == ACCESS_ACCEPT:
+            found.append((packet.time - began) / 1e9)
+            began = None
     return found
 
 
