@@ -13,7 +13,7 @@ ifdef SUDO_UID
 export PYTHONDONTWRITEBYTECODE := 1
 endif
 
-.PHONY: help setup experiment approaches test check lint plot bench doctor shell clean
+.PHONY: help setup experiment approaches test check lint plot bench peers doctor shell clean
 
 help:
 	@echo 'sudo make experiment    the paper'"'"'s measurement; installs what is missing (RUNS=3: 3 runs per variant)'
@@ -23,6 +23,7 @@ help:
 	@echo 'make lint               ruff, mypy and the layers alone'
 	@echo 'make plot               draw the figures again (RESULTS=$(RESULTS))'
 	@echo 'make bench              what the machines cost, without a network'
+	@echo 'make peers              IKE and EAP-TLS beside strongSwan and hostap, in a lab'
 	@echo 'make doctor             what this machine has of what a lab needs'
 	@echo 'make shell              a shell in the topology (TOPOLOGY=$(TOPOLOGY))'
 	@echo 'make setup              only install what is missing (LEVEL=approaches, LEVEL=tests: more)'
@@ -65,6 +66,10 @@ plot:
 bench:
 	@setup/install main
 	@$(AS_CALLER) $(MIP6LAB) bench
+
+peers:
+	@setup/install tests
+	@$(MIP6LAB) exec --lab $(LAB) -- .venv/bin/python -m tests.lab.peers
 
 doctor:
 	@setup/install main
