@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import gc
 import importlib
+import resource
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -85,11 +86,23 @@ def _mappings() -> Iterator[tuple[int, int, str]]:
 
 def populate() -> None:
     """Map all memory of this process, and make its pages its own; older kernels do nothing."""
-    for start, end, rights in _mappings():
-        private = "w" in rights and "p" in rights
-        advice = _POPULATE_WRITE if private else _POPULATE_READ
-        _LIBC.madvise(ctypes.c_void_p(start), ctypes.c_size_t(end - start), advice)
+    mapped = [(start, end) for start, end, rights in _mappings() if _is_mapped(start, end, rights)]
     # User-mode Linux tells its host of a new page when it is touched; of all when a thread starts.
     thread = threading.Thread(target=int)
     thread.start()
     thread.join()
+    for start, end in mapped:
+        _touch(start, end)
+
+
+def _is_mapped(start: int, end: int, rights: str) -> bool:
+    """Map a part of memory; return whether that could be done with every page."""
+    private = "w" in rights and "p" in rights
+    advice = _POPULATE_WRITE if private else _POPULATE_READ
+    return not _LIBC.madvise(ctypes.c_void_p(start), ctypes.c_size_t(end - start), advice)
+
+
+def _touch(start: int, end: int) -> None:
+    """Read of every page: the host of user-mode Linux, once told of it, maps it only then."""
+    region = (ctypes.c_ubyte * (end - start)).from_address(start)
+    memoryview(region)[:: resource.getpagesize()].tobytes()

@@ -95,7 +95,7 @@ class Ours:
 
 def capture(net: Network, folder: Path, work: Sequence[Callable[[], None]]) -> list[Frame]:
     """Return what goes over the cable while some things are done, one after the other."""
-    measure(net, TOPOLOGY.links[0])  # Both know each other's link-layer address from now on.
+    measure(net, TOPOLOGY.links)  # Both know each other's link-layer address from now on.
     os.setpriority(os.PRIO_PROCESS, 0, LEAST_PRIORITY)  # This process has only to look on.
     running = Capture(net, NODE)
     for do in work:
