@@ -3,7 +3,7 @@
 import pytest
 
 from testbed.trace.frames import Frame, read_frames
-from tests.lab.peers.timing import Spread, Times, negotiations, rows, table
+from tests.lab.peers.timing import Spread, Times, authentications, negotiations, rows, table
 from tests.testbed import synthesis as syn
 
 DELETION = syn.ike(5, 1, message_id=0x5678)
@@ -56,6 +56,37 @@ def test_a_negotiation_that_is_cut_short_makes_no_measurement(frames, version, e
     packets = [*exchange(0.0, 0.030, b"first---"), *exchange(1.0, 1.012, b"second--")[:-1]]
     with pytest.raises(ValueError, match="not a negotiation"):
         negotiations(frames(packets), version)
+
+
+def radius(*messages):
+    """Messages of RADIUS by time, code and a body of their own."""
+    sides = {1: syn.from_mn, 2: syn.to_mn, 11: syn.to_mn}
+    return [
+        (time, sides[code](bytes([code, *body]) + bytes(18), 1812))
+        for time, code, *body in messages
+    ]
+
+
+FIRST = ((0.0, 1, 1), (0.004, 11, 1), (0.006, 1, 2), (0.010, 2, 2))
+SECOND = ((1.0, 1, 3), (1.001, 11, 3), (1.002, 1, 4), (1.003, 2, 4))
+
+
+def test_each_authentication_counts_to_its_access_accept(frames):
+    found = authentications(frames(radius(*FIRST, *SECOND)), 1812)
+    assert found == [pytest.approx(0.010, abs=2e-6), pytest.approx(0.003, abs=2e-6)]
+
+
+@pytest.mark.parametrize(
+    ("messages", "reason"),
+    [
+        ((*FIRST, *SECOND[:-1]), "no Access-Accept"),
+        ((*FIRST, *SECOND[2:]), r"\[4, 2\]"),
+        ((*FIRST, SECOND[0], SECOND[0], SECOND[2], SECOND[3]), "sent again"),
+    ],
+)
+def test_what_is_no_plain_authentication_makes_no_measurement(frames, messages, reason):
+    with pytest.raises(ValueError, match=reason):
+        authentications(frames(radius(*messages)), 1812)
 
 
 def test_a_table_has_both_sides_and_the_ratios_within_rounds():

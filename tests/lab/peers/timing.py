@@ -15,7 +15,7 @@ MAIN, QUICK, IKE_SA_INIT, IKE_AUTH = 2, 32, 34, 35
 NEGOTIATIONS = {1: [MAIN] * 6 + [QUICK] * 3, 2: [IKE_SA_INIT] * 2 + [IKE_AUTH] * 2}
 """The exchanges of each message of a negotiation, by IKE's version."""
 
-ACCESS_ACCEPT, ACCESS_REJECT = 2, 3  # RFC 2865 section 3
+ACCESS_ACCEPT = 2  # RFC 2865 section 3
 
 
 def negotiations(frames: Iterable[Frame], version: int) -> list[float]:
@@ -38,22 +38,23 @@ def negotiations(frames: Iterable[Frame], version: int) -> list[float]:
 def authentications(frames: Iterable[Frame], port: int) -> list[float]:
     """Return the seconds from first Access-Request to Access-Accept of each authentication.
 
-    ValueError for a message that was sent again, and for Access-Reject.
+    ValueError for a message that was sent again, for one that is not accepted, and if one has
+    fewer messages than others, as one that resumes a TLS session has.
     """
-    found, seen, began = [], set(), None
+    conversations: list[list[tuple[int, bytes]]] = [[]]
     for packet in filter(None, map(parse, frames)):
-        ports = struct.unpack_from("!HH", packet.payload) if packet.protocol == UDP else ()
-        if port not in ports:
-            continue
-        radius = packet.payload[8:]
-        if radius in seen or radius[0] == ACCESS_REJECT:
-            raise ValueError(f"not a plain authentication: RADIUS code {radius[0]}")
-        seen.add(radius)
-        began = packet.time if began is None else began
-        if radius[0] == ACCESS_ACCEPT:
-            found.append((packet.time - began) / 1e9)
-            began = None
-    return found
+        if packet.protocol == UDP and port in struct.unpack_from("!HH", packet.payload):
+            conversations[-1].append((packet.time, packet.payload[8:]))
+            if packet.payload[8] == ACCESS_ACCEPT:
+                conversations.append([])
+    if conversations.pop():
+        raise ValueError("the last authentication has no Access-Accept")
+    if len({len(messages) for messages in conversations}) > 1:
+        raise ValueError(f"messages of each: {[len(messages) for messages in conversations]}")
+    for messages in conversations:
+        if len({data for _, data in messages}) < len(messages):
+            raise ValueError("a message was sent again")
+    return [(messages[-1][0] - messages[0][0]) / 1e9 for messages in conversations]
 
 
 class Spread(NamedTuple):
