@@ -39,10 +39,10 @@ from testbed.run.programs import Forked
 
 
 @pytest.fixture
-def place(tmp_path):
+def place(place):
     """A folder with a program in it, whose argument is a file with one word."""
-    (tmp_path / "program.py").write_text(PROGRAM)
-    return tmp_path
+    (place / "program.py").write_text(PROGRAM)
+    return place
 
 
 def carry_out(script: str, folder: Path) -> list[str]:
