@@ -8,13 +8,13 @@ from __future__ import annotations
 import re
 import socket
 from collections.abc import Iterator
-from dataclasses import replace
 from ipaddress import IPv6Address
 
 import pytest
 from scapy.layers.inet import UDP
 from scapy.layers.inet6 import HAO, MIP6MH_BU, IPv6, IPv6ExtHdrDestOpt, MIP6OptAltCoA, PadN
 
+from agents.core.record import replace
 from agents.ike.esp import EspPair
 from agents.kernel.associations import LinuxSecurityAssociations
 from agents.kernel.home_agent import LinuxHomeAgent
