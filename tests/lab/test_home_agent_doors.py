@@ -308,5 +308,6 @@ def test_a_home_agent_knows_its_own_addresses_and_what_leads_away(network: Netwo
 
     network.ha.run("ip -6 route add unreachable 2001:db8:fe::/64")
     network.ha.run(f"ip -6 route add 2001:db8:fd::/64 via {CORRESPONDENT}")
+    wait_until(lambda: "tentative" not in network.ha.run("ip -6 addr show"), "addresses")
     link_local = network.ha.run("ip -6 -o addr show dev home scope link")
     network.ha.inside(work)
