@@ -10,7 +10,9 @@ from __future__ import annotations
 import ctypes
 import gc
 import importlib
+import os
 import resource
+import ssl
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -18,6 +20,8 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+from cryptography.hazmat.bindings.openssl.binding import Binding
 
 from agents.kernel.associations import LinuxSecurityAssociations
 from agents.kernel.port import KernelError
@@ -30,6 +34,7 @@ _DEADLINE = 60.0  # Of the virtual clock.
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD = -1, -2, -3  # mallopt(3)
 _NEVER, _ROOM, _LARGEST = 1 << 30, 1 << 20, 32 << 20  # Octets.
 _POPULATE_READ, _POPULATE_WRITE = 22, 23  # madvise(2), since Linux 5.14
+_SEED = 32  # Octets.
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
 
@@ -73,6 +78,16 @@ def freeze() -> None:
     """Let the garbage collector leave alone what there is: it would write to all of it."""
     gc.collect()
     gc.freeze()
+
+
+def draw_anew() -> None:
+    """Have OpenSSL draw in this process, and those forked from it, what it draws in no other.
+
+    It notices a fork by the process's number. In a new PID namespace some process may have that of
+    the image, and in each run the same: it would have the same keys every time.
+    """
+    ssl.RAND_add(os.urandom(_SEED), _SEED)
+    Binding().lib.RAND_add(os.urandom(_SEED), _SEED, _SEED)  # The cryptography library has its own.
 
 
 def _mappings() -> Iterator[tuple[int, int, str]]:

@@ -52,6 +52,7 @@ def _work(worker: Worker, log: Path, output: int) -> NoReturn:
         os.dup2(descriptor, 2)
         os.dup2(output, 1)
         isolate()
+        image.draw_anew()
         emit(result=worker.execute())
         status = 0
     except BaseException:

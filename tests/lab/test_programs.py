@@ -156,6 +156,37 @@ def test_each_run_has_namespaces_of_its_own_and_takes_all_with_it(place):
     assert lines == [own, "9 b''", own, "9 b''", "True"]
 
 
+def test_no_program_draws_what_that_of_another_run_has_drawn(place):
+    script = """
+    import ssl
+    from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
+    def draw():
+        return X25519PrivateKey.generate().private_bytes_raw().hex(), ssl.RAND_bytes(32).hex()
+
+    draw()
+    image_number, seen = os.getpid(), []
+    for _ in range(2):
+        reader, writer = os.pipe()
+        pid = namespaces.fork()
+        if pid == 0:
+            namespaces.isolate()
+            image.draw_anew()
+            while (program := os.fork()) < image_number:
+                if program == 0:
+                    if os.getpid() == image_number:
+                        os.write(writer, " ".join(draw()).encode())
+                    os._exit(0)
+                os.wait()
+            os.wait()
+            os._exit(0)
+        os.waitpid(pid, 0)
+        seen += os.read(reader, 1000).decode().split()
+    print(len(seen), len(set(seen)))
+    """
+    assert carry_out(script, place) == ["4 4"]
+
+
 def test_a_run_ends_when_the_session_is_killed(place):
     script = """
     reader, writer = os.pipe()
