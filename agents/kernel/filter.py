@@ -38,6 +38,9 @@ discovery and MLD need most types. It does see the type of what this host makes,
 of an unauthorised packet goes on in an answer to it: no echo reply, no error that quotes it.
 Drops are silent for the same reason.
 
+A socket of this host that is connected remembers the routes of its packets, and the kernel looks up
+none until the route or any rule has changed: whoever loses his authorisation is looked up anew.
+
 Fragments have no ports: PANA and DHCPv6 messages must fit the MTU. There is one such filter, on
 one interface, in a network namespace; its rules carry a mark, by which those of a predecessor that
 was killed are found. Like every filter on addresses it trusts the link to carry no sources forged
@@ -73,6 +76,9 @@ SOURCES, DESTINATIONS = 7101, 7102
 
 _rule = partial(links.rule, owner=links.OWNER)
 _USUAL = links.rule(0, table=links.LOCAL_TABLE)
+_FLUSH = _rule(205, Action.NOTHING)
+"""Comes and goes, so that connections look up their routes anew."""
+
 _DROP = Action.BLACKHOLE
 _UDP = socket.IPPROTO_UDP
 _ICMPV6 = socket.IPPROTO_ICMPV6
@@ -117,8 +123,14 @@ class LinuxEnforcementPoint:
         self._socket.transact([links.add_verdict(route) for route in self._admission(address)])
 
     def revoke(self, address: IPv6Address) -> None:
-        """Undo authorise()."""
-        self._socket.transact([links.remove_verdict(route) for route in self._admission(address)])
+        """Undo authorise(), also for connections with this host."""
+        self._socket.transact(
+            [
+                *map(links.remove_verdict, self._admission(address)),
+                links.add_rule(_FLUSH),
+                links.remove_rule(_FLUSH),
+            ]
+        )
 
     def admit(self, address: IPv6Address, destination: IPv6Address, port: int) -> None:
         """Let UDP between two hosts pass that goes to this port of either, and nothing else."""

@@ -19,12 +19,13 @@ from scapy.packet import Packet
 
 from agents.kernel.filter import LinuxEnforcementPoint
 from agents.kernel.port import AccessLink
-from tests.lab.namespaces import Host, Scene, wait_until
+from tests.lab.namespaces import DEADLINE, Host, Scene, wait_until
 from tests.lab.needs import needs
 
 NODE, ROUTER = "2001:db8:a::2", "2001:db8:a::1"
 ROUTER_CORE, SERVER = "2001:db8:c::1", "2001:db8:c::2"
 PREFIX = IPv6Network("2001:db8:a::/64")
+FAMILY = socket.AF_INET6
 PORTS = (716, 547, 999)
 NEIGHBOUR = "2001:db8:a::3"
 STRANGER = "2001:db8:77::1"
@@ -125,6 +126,28 @@ def test_pana_from_addresses_of_other_links_is_refused(network: Network) -> None
     network.filter.close_access()
     assert not network.reaches_router(716, "2001:db8:77::2")
     assert network.reaches_router(716)
+
+
+def test_a_connection_with_the_router_ends_with_the_authorisation(network: Network) -> None:
+    network.filter.close_access()
+    network.filter.authorise(IPv6Address(NODE))
+    server = network.router.inside(lambda: socket.create_server((ROUTER, 0), family=FAMILY))
+    place = server.getsockname()[:2]
+    node = network.node.inside(lambda: socket.create_connection(place, DEADLINE))
+    router, _ = server.accept()
+    with server, node, router:
+        router.settimeout(DEADLINE)
+        for _ in range(2):  # The kernel remembers where packets of a connection went.
+            node.sendall(b"x")
+            assert router.recv(10) == b"x"
+        network.filter.revoke(IPv6Address(NODE))
+        node.sendall(b"y")
+        router.settimeout(0.5)
+        with pytest.raises(TimeoutError):
+            router.recv(10)
+        network.filter.authorise(IPv6Address(NODE))
+        router.settimeout(DEADLINE)
+        assert router.recv(10) == b"y"
 
 
 def test_authorised_and_revoked(network: Network) -> None:
