@@ -6,7 +6,7 @@ which a program has hundreds when it starts, and less than a fifth to make and t
 
 from __future__ import annotations
 
-from typing import Annotated, TypeAlias, TypeVar
+from typing import Annotated, Any, TypeAlias, TypeVar
 
 import msgspec
 from msgspec.structs import replace
@@ -30,6 +30,10 @@ class Record(msgspec.Struct, frozen=True):
     def __repr__(self) -> str:
         fields = ", ".join(f"{name}={getattr(self, name)!r}" for name in shown_fields(type(self)))
         return f"{type(self).__name__}({fields})"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        """Return what repr() shows; msgspec's own would show Rich all fields."""
+        return [(name, getattr(self, name)) for name in shown_fields(type(self))]
 
 
 def shown_fields(kind: type[Record]) -> tuple[str, ...]:

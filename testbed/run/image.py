@@ -23,6 +23,7 @@ from typing import Any
 
 from cryptography.hazmat.bindings.openssl.binding import Binding
 
+from agents import approaches
 from agents.kernel.associations import LinuxSecurityAssociations
 from agents.kernel.port import KernelError
 from agents.simulation.laboratory import Laboratory, PreparedApproach
@@ -59,6 +60,8 @@ def rehearse(approach: str, settings: dict[str, Any], topology: Topology) -> boo
     done = []
     with tempfile.TemporaryDirectory() as name:
         plain = {**settings, "diameter_tls": False}  # Simulated streams have no certificates.
+        if "launch" in approaches.load(approach).Settings.__struct_fields__:
+            plain["launch"] = "resident"  # What a script starts is real, and no part of the image.
         prepared = PreparedApproach(approach, Path(name), plain)
         for seed in range(_REPEATS):
             laboratory = prepared.laboratory(topology, World(seed))

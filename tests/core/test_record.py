@@ -4,6 +4,7 @@ import importlib
 import pkgutil
 
 import pytest
+from rich.pretty import pretty_repr
 
 import agents
 from agents.core.record import Record, Secret, replace, shown_fields
@@ -28,6 +29,7 @@ def below(kind):
 def test_a_secret_is_not_shown_nor_where_it_is_inherited():
     for key in (Key(1, b"secret", b"secret"), NamedKey(1, b"secret", b"secret", "n")):
         assert "secret" not in repr(key)
+        assert pretty_repr(key) == repr(key)
         assert repr(key).startswith(f"{type(key).__name__}(number=1")
     assert shown_fields(NamedKey) == ("number", "name")
 

@@ -39,3 +39,10 @@ def test_programs_that_a_script_starts_are_cold_unless_it_is_said():
 def test_a_rehearsal_is_a_whole_bootstrap(diameter_tls):
     approach, settings, topology = variants(Path("experiments/paper.toml"))["resident"]
     assert image.rehearse(approach, {**settings, "diameter_tls": diameter_tls}, topology)
+
+
+@pytest.mark.parametrize("name", ["script", "paper2006"])
+def test_what_a_script_starts_is_left_out_of_the_rehearsal_of_the_rest(name):
+    spec = Spec.load(Path("experiments/paper.toml"), [f"variants.{name}.settings.warm=true"])
+    variant = spec.variants[name]
+    assert image.rehearse(variant.approach, variant.settings, spec.topology(name))
