@@ -82,6 +82,8 @@ class Forked:
             status = 0
         except SystemExit as end:
             status = end.code if isinstance(end.code, int) else int(end.code is not None)
+            if isinstance(end.code, str):
+                sys.stderr.write(f"{end.code}\n")
         except BaseException:
             traceback.print_exc()
         finally:

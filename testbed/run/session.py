@@ -72,11 +72,13 @@ def _lines(output: int, seconds: float) -> Iterator[str]:
         yield from (line.decode() for line in whole)
 
 
-def _carry_out(results: Path, spec: Spec, planned: PlannedRun) -> Iterator[dict[str, Any]]:
+def _carry_out(
+    results: Path, spec: Spec, planned: PlannedRun, *, warm: bool
+) -> Iterator[dict[str, Any]]:
     began = time.monotonic()
     log = run_folder(results, planned.run) / "logs" / "worker.log"
     there = spec.at(planned.parameters)
-    worker = Worker(results, planned, there, lambda phase: emit(phase=phase))
+    worker = Worker(results, planned, there, warm=warm, entered=lambda phase: emit(phase=phase))
     output, writer = os.pipe()
     pid = fork()
     if pid == 0:
@@ -109,15 +111,24 @@ def _carry_out(results: Path, spec: Spec, planned: PlannedRun) -> Iterator[dict[
     yield {"result": result}
 
 
-def _prepare(spec: Spec, variants: Iterable[str]) -> None:
-    """Make this process the warm image of what the variants run."""
+def _prepare(spec: Spec, variants: Iterable[str]) -> set[str]:
+    """Make this process the warm image of what the variants run; return those that are warm.
+
+    What cannot be rehearsed, such as a network that the virtual clock does not know, runs cold.
+    """
     image.keep_memory()
     image.warm_kernel()
+    warm = set()
     for name in variants:
         if spec.settings(name).is_warm:
             variant = spec.variants[name]
-            image.rehearse(variant.approach, variant.settings, spec.topology(name))
+            try:
+                image.rehearse(variant.approach, variant.settings, spec.topology(name))
+                warm.add(name)
+            except Exception:
+                traceback.print_exc()
     image.freeze()
+    return warm
 
 
 def execute(results: Path) -> Iterator[dict[str, Any]]:
@@ -128,13 +139,13 @@ def execute(results: Path) -> Iterator[dict[str, Any]]:
     spec = Spec.load(results / "spec.toml", every_point=False)
     yield {"kernel": kernel()}
     plan = missing_runs(results)
-    _prepare(spec, {planned.variant: None for planned in plan})
+    warm = _prepare(spec, {planned.variant: None for planned in plan})
     for planned in plan:
         try:
             make_run_folder(results, planned.run)
         except FileExistsError:
             continue
-        yield from _carry_out(results, spec, planned)
+        yield from _carry_out(results, spec, planned, warm=planned.variant in warm)
 
 
 def main() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import signal
 import sys
@@ -14,6 +13,7 @@ from contextlib import ExitStack
 from dataclasses import asdict
 from ipaddress import IPv6Address
 from pathlib import Path
+from secrets import token_hex
 from typing import Any, NoReturn
 
 from agents.approaches import Program
@@ -60,9 +60,15 @@ class Worker:
         results: Path,
         planned: PlannedRun,
         spec: Spec,
+        *,
+        warm: bool,
         entered: Callable[[str], None],
     ) -> None:
-        """`spec` is the experiment at the run's point; `entered` is told each phase."""
+        """`spec` is the experiment at the run's point; `entered` is told each phase.
+
+        `warm` programs are forked, for this process has rehearsed what they do.
+        """
+        self.warm = warm
         self._entered = entered
         self.planned = planned
         self.variant = spec.variants[planned.variant]
@@ -128,7 +134,7 @@ class Worker:
         """Give the hosts slower processors if the settings ask for them."""
         ghz = getattr(self.settings, "processor_ghz", 0.0)
         if ghz:
-            name = f"mip6lab-{self.folder.parent.parent.name}-{self.planned.run}-{os.getppid()}"
+            name = f"mip6lab-{self.folder.parent.parent.name}-{self.planned.run}-{token_hex(4)}"
             self._processors = stack.enter_context(slowed(name, ghz))
 
     def _check_processes(self) -> None:
@@ -252,7 +258,7 @@ class Worker:
     def _run(self, net: Network, events: Events, captures: list[Capture]) -> None:
         started = time.monotonic()
         others, mobile_node = self._compose()
-        if self.settings.is_warm:
+        if self.warm:
             self._fork(net, events, [*others, *mobile_node])
         events.collect()
         started = self._timed("fork", started)
@@ -372,7 +378,7 @@ class Worker:
             "continuity": self.continuity,
             "costs": self.costs,
             "programs": self.programs,
-            "warm": self.settings.is_warm,
+            "warm": self.warm,
             "measured": self.measured,
             "processor": asdict(self._processors.processor) if self._processors else None,
         }
