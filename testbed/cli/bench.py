@@ -63,7 +63,7 @@ def _table(first: str, *others: str) -> Table:
     table = Table(box=None, pad_edge=False)
     table.add_column(first, no_wrap=True)
     for heading in others:
-        table.add_column(heading, justify="right")
+        table.add_column(heading, justify="right", overflow="fold")
     return table
 
 
@@ -100,9 +100,8 @@ def _growth(nodes: int, *, as_json: bool) -> None:
         click.echo(json.dumps([growth.as_json() for growth in found], indent=1))
         return
     programs = sorted({name for growth in found for name in growth.seconds})
-    table = _table("ms of CPU (times that of few)")
-    for heading in ("served", *(p.replace("_", " ") for p in programs), "kB each"):
-        table.add_column(heading, justify="right", no_wrap=True)
+    headings = ("served", *(p.replace("_", " ") for p in programs), "kB each")
+    table = _table("ms of CPU\n(times that of few)", *headings)
     for growth in found:
         shown = (_with_ratio(growth, program) for program in programs)
         memory = "" if growth.memory is None else f"{growth.memory / 1000:.1f}"

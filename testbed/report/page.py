@@ -41,7 +41,8 @@ def table(results: Results) -> Table:
     )
     shown.add_column("", no_wrap=True)
     for name in (*PHASES, TOTAL):
-        shown.add_column(TITLES[name].replace(" to", "\nto"), justify="right", no_wrap=True)
+        title = TITLES[name].replace(" to", "\nto")  # The total's ends give way to long names.
+        shown.add_column(title, justify="right", no_wrap=name != TOTAL, overflow="fold")
     paper = results.paper.seconds
     shown.add_row(
         "the paper", *(f"{paper[name]:g} s" for name in (*PHASES, TOTAL)), end_section=True

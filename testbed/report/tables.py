@@ -38,7 +38,7 @@ FRAMING = frozenset({"TCP", "ICMPv6", "other", "IPv6"})
 def _table(title: str, head: Sequence[str], rows: Rows, left: int = 1) -> Table:
     shown = Table(title=title, **COMPACT)
     for i, name in enumerate(head):
-        shown.add_column(name, justify="left" if i < left else "right", no_wrap=i < left)
+        shown.add_column(name, justify="left" if i < left else "right", overflow="fold")
     for row in rows:
         shown.add_row(*(Text(cell) for cell in row))
     return shown

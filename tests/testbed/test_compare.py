@@ -1,5 +1,6 @@
 """Comparisons, and the command that shows them."""
 
+import io
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +10,8 @@ import pytest
 from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from rich.console import Console
 
 from testbed.analysis import compare
 from testbed.analysis.claims import NOT_SHOWN, SUPPORTED
@@ -234,6 +237,19 @@ def test_the_command_compares(tmp_path):
         assert {one["verdict"] for one in content["comparisons"]} == {"longer", "shorter"}
         supported = [one["verdict"] for one in content["claims"]]
         assert supported == [SUPPORTED, SUPPORTED, NOT_SHOWN, SUPPORTED, NOT_SHOWN]
+
+
+def test_in_80_columns_nothing_of_a_comparison_is_cut(tmp_path):
+    names = {name: f"experiment-of-a-long-name/20260101T000000Z {name}" for name in "ab"}
+    one, other = (Sample(names[name], {(): [0.1234 * k] * 8}) for k, name in enumerate("ab", 1))
+    console = Console(width=80, file=io.StringIO())
+
+    console.print(tables.comparisons(compare.compare([one, other]), TOTAL))
+
+    text = console.file.getvalue()
+    assert "\N{HORIZONTAL ELLIPSIS}" not in text
+    for whole in ("Cliff's", "247 ms", "+123 ms", "longer"):
+        assert whole in text
 
 
 def test_a_baseline_of_several_folders_is_named_by_what_tells_it_apart(tmp_path):

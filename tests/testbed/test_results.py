@@ -276,8 +276,21 @@ def test_a_variant_without_a_success(folder):
     assert "no BA" in report.write(loaded).read_text()
 
 
-def shown(loaded):
-    console = Console(width=140, file=io.StringIO())
+def test_in_80_columns_a_long_name_takes_nothing_from_the_times(folder):
+    slow = {"total": 5.16}
+    for number, changes in enumerate([{}, slow], 1):
+        run = ok(number, "resident-no-dad-cold", phases=TIMES | {"pana_to_ike": 0.9321e-3} | changes)
+        results.append(folder, run)
+
+    text = shown(results.load(folder), width=80)
+
+    assert "\N{HORIZONTAL ELLIPSIS}" not in text
+    for whole in ("resident-no-dad-cold", "0.932 ms", "(1.05 to", "5.16)"):
+        assert whole in text
+
+
+def shown(loaded, width=140):
+    console = Console(width=width, file=io.StringIO())
     report.show(loaded, console)
     return console.file.getvalue()
 
