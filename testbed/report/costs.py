@@ -21,6 +21,19 @@ Rows = list[tuple[str, ...]]
 SUMS = ("total", "whole")
 """Costs that hold others: a run from its namespaces on, and with what starts and ends it."""
 REST = "rest"
+MEANINGS = {
+    "network": "hosts and links are made",
+    "fork": "configurations are written, and warm programs are forked and given their memory",
+    "measure": "delay, rate and loss of the links are measured",
+    "start": "captures are opened; all programs but the mobile node's start, until they are ready",
+    "bootstrap": "the mobile node's programs start (cold ones as interpreters, which is no part of"
+    " its phases), until the correspondent node reaches it",
+    "steps": "what the variant does after its bootstrap",
+    "teardown": "programs end, captures are written, the network goes",
+    "total": "all of these",
+    "whole": "all that the session waited for: the total, and what starts and ends the run",
+}
+"""What happens in each part of a run, for people."""
 COLOURS = (
     style.BLUE,
     style.SKY,
@@ -43,8 +56,16 @@ def cost_rows(results: Results) -> tuple[list[str], Rows]:
     return ["median of a run", *found], rows
 
 
+def meanings(results: Results) -> str:
+    """Say in a sentence what the rows of the table are."""
+    found = _names(costs(results.of(name)) for name in results.variants)
+    told = "; ".join(f"{name}: {MEANINGS[name]}" for name in found if name in MEANINGS)
+    return told and f"{told}."
+
+
 def _names(found: Iterable[Mapping[str, float]]) -> list[str]:
     """Return the names of all costs in the order of runs, sums last; few variants have all."""
+    found = list(found)
     most_first = sorted(found, key=lambda one: len(one.keys() - SUMS), reverse=True)
     parts = dict.fromkeys(name for one in most_first for name in one if name not in SUMS)
     return [*parts, *(name for name in SUMS if any(name in one for one in found))]

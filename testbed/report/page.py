@@ -20,7 +20,7 @@ from testbed.analysis.stats import Summary, largest_disagreement, phase_summarie
 from testbed.base.files import FORMAT, plain, replace
 from testbed.base.words import several
 from testbed.report import style, tables
-from testbed.report.costs import cost_rows, pace
+from testbed.report.costs import cost_rows, meanings, pace
 from testbed.report.loads import flood_rows, program_rows
 from testbed.results.folder import Results
 from testbed.trace.phases import PHASES, TITLES, TOTAL
@@ -28,6 +28,11 @@ from testbed.trace.phases import PHASES, TITLES, TOTAL
 Rows = list[tuple[str, ...]]
 COSTS = "costs"
 """The figure that has its place beside a table."""
+WARMTH = (
+    "Warm programs had rehearsed a bootstrap before they began, as daemons that have been up for a"
+    " while; cold ones were interpreters just started, and did everything for the first time."
+)
+"""What the words mean that Results.warmth() uses."""
 
 
 def table(results: Results) -> Table:
@@ -35,7 +40,8 @@ def table(results: Results) -> Table:
     shown = Table(
         title=f"{results.experiment}: median, and how it compares with the paper's;"
         " the total with its [95 % interval] or, below six runs, (range)",
-        caption=f"{results.paper.unattributed:g} s of the paper's total belong to no phase",
+        caption=f"{results.paper.unattributed:g} s of the paper's total belong to no phase\n"
+        "warm: programs had rehearsed a bootstrap; cold: they had just been started",
         caption_justify="left",
         **tables.COMPACT,
     )
@@ -104,7 +110,7 @@ def _other_rows(results: Results) -> Rows:
         ("first packet", "", *first),
         ("runs succeeded", "", *succeeded),
         ("programs were", "", *(results.warmth(name) or "-" for name in results.variants)),
-        ("events differ by", "", *disagreement),
+        ("events differ by up to", "", *disagreement),
     ]
 
 
@@ -141,6 +147,7 @@ def write(results: Results) -> Path:
     shown = [item for item in style.FIGURES.items() if item[0] != COSTS]
     figures = "".join(_figure(results.folder / "figures", *item) for item in shown)
     bootstrapped = any(results.bootstrapped(name) for name in results.variants)
+    is_known = not results.axes and any(map(results.warmth, results.variants))
     page = PAGE.substitute(
         format=FORMAT,
         title=escape(f"{results.experiment}, {plain(Path(results.folder.name))}"),
@@ -149,7 +156,10 @@ def write(results: Results) -> Path:
         outcomes=_section("What each variant came to", tables.outcome_rows(results))
         if results.expects
         else "",
-        phases=_section("Phases", _phases(results)) if bootstrapped or not results.expects else "",
+        variants=_described(results),
+        phases=_section("Phases", _phases(results)) + _paragraph(WARMTH if is_known else None)
+        if bootstrapped or not results.expects
+        else "",
         mechanisms=_section("What each variant adds", share_rows(results))
         if is_cumulative(results)
         else "",
@@ -209,12 +219,28 @@ def _failed(results: Results) -> str:
     return _html(["run", "variant", "reason"], rows) if rows else "<p>None.</p>"
 
 
+def _paragraph(text: str | None) -> str:
+    return f"<p>{escape(text)}</p>\n" if text else ""
+
+
+def _described(results: Results) -> str:
+    """Return what the variants are; where something is expected of them, outcomes say it."""
+    if results.expects or not results.spec:
+        return ""
+    known = [(name, results.spec.variants.get(name)) for name in results.variants]
+    rows: Rows = [(name, variant.description) for name, variant in known if variant]
+    if not any(said for _, said in rows):
+        return ""
+    return _section("Variants", (["variant", "description"], rows))
+
+
 def _costs(results: Results) -> str:
     if not any(run.costs for run in results.runs):
         return "<p>Not recorded.</p>"
     said = pace(results)
     figure = _figure(results.folder / "figures", COSTS, style.FIGURES[COSTS])
-    return (f"<p>{escape(said)}</p>\n" if said else "") + _html(*cost_rows(results)) + figure
+    table = _html(*cost_rows(results))
+    return _paragraph(said) + table + _paragraph(meanings(results)) + figure
 
 
 def _manifest(results: Results) -> str:
@@ -272,6 +298,7 @@ figcaption { color: #666; font-size: 0.85em; }
 <p>$intro</p>
 $warnings
 $outcomes
+$variants
 $phases
 $mechanisms
 $floods

@@ -10,7 +10,6 @@ import pytest
 from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from rich.console import Console
 
 from testbed.analysis import compare
@@ -239,7 +238,7 @@ def test_the_command_compares(tmp_path):
         assert supported == [SUPPORTED, SUPPORTED, NOT_SHOWN, SUPPORTED, NOT_SHOWN]
 
 
-def test_in_80_columns_nothing_of_a_comparison_is_cut(tmp_path):
+def test_in_80_columns_nothing_of_a_comparison_is_cut():
     names = {name: f"experiment-of-a-long-name/20260101T000000Z {name}" for name in "ab"}
     one, other = (Sample(names[name], {(): [0.1234 * k] * 8}) for k, name in enumerate("ab", 1))
     console = Console(width=80, file=io.StringIO())

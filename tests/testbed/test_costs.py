@@ -91,6 +91,9 @@ def test_the_page_has_table_figure_and_pace(folder):
     section = page[page.index("Costs of a run") : page.index("<h2>Manifest")]
     assert "4 runs in 60 s: 4.00 per minute, 2 at a time." in section
     assert "<td>steps</td><td>-</td><td>9.00 s</td>" in section
+    for part in LIVED:
+        assert section.count(f"{part}: ") == 1, "every row is explained"
+    assert "fork: " not in section
     assert section.count("<img ") == 1
     assert page.count('alt="What a run takes') == 1
     assert "<tr><td>jobs</td><td>2</td></tr>" in page

@@ -276,11 +276,31 @@ def test_a_variant_without_a_success(folder):
     assert "no BA" in report.write(loaded).read_text()
 
 
+def test_the_page_says_what_variants_are_and_what_warm_and_cold_mean(tmp_path):
+    described = '[variants.plain]\ndescription = "as ever, <b>"\n[variants.other]\n'
+    folder = results.create(tmp_path, "paper", sample.BASE + described)
+    for number, name in enumerate(["plain", "other"], 1):
+        results.append(folder, ok(number, name, warm=name == "plain"))
+
+    page = report.write(results.load(folder)).read_text()
+
+    assert "<td>plain</td><td>as ever, &lt;b&gt;</td>" in page
+    assert "<td>programs were</td><td></td><td>warm</td><td>cold</td>" in page
+    assert "Warm programs had rehearsed" in page
+    assert page.index("<h2>Variants") < page.index("<h2>Phases")
+
+
+def test_where_no_variant_is_described_there_is_no_section_of_them(folder):
+    results.append(folder, ok(1))
+
+    assert "<h2>Variants" not in report.write(results.load(folder)).read_text()
+
+
 def test_in_80_columns_a_long_name_takes_nothing_from_the_times(folder):
     slow = {"total": 5.16}
     for number, changes in enumerate([{}, slow], 1):
-        run = ok(number, "resident-no-dad-cold", phases=TIMES | {"pana_to_ike": 0.9321e-3} | changes)
-        results.append(folder, run)
+        phases = TIMES | {"pana_to_ike": 0.9321e-3} | changes
+        results.append(folder, ok(number, "resident-no-dad-cold", phases=phases))
 
     text = shown(results.load(folder), width=80)
 
