@@ -139,7 +139,7 @@ def surroundings(loaded: Sequence[Results]) -> list[str]:
     for name in dict.fromkeys(name for one in loaded for name in one.variants):
         were = dict.fromkeys(filter(None, (one.warmth(name) for one in loaded)))
         if len(were) > 1:
-            told.append(f"the programs of {name} were {', '.join(were)}")
+            told.append(f"the programs of {name} differ: {', '.join(were)}")
     loads = [one.load_before[0] for one in known if one.load_before]
     if loads and max(loads) - min(loads) > LOAD:
         told.append(

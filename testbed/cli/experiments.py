@@ -134,7 +134,8 @@ def _resume(folder: Path, lab: str, jobs: int | None, *, as_json: bool) -> None:
         if lab not in ("auto", began_in):
             raise LabError(f"{plain(folder)} began in the {began_in} lab, and goes on there")
         jobs = jobs or (loaded.manifest.jobs if loaded.manifest else 1)
-        place = choose_lab(began_in, spec.needs(), jobs)
+        asked = "as asked" if lab == began_in else "as before"
+        place = choose_lab(began_in, spec.needs(), jobs, asked)
     except (DataError, SpecError, LabError) as error:
         give_up(error)
     _follow(
@@ -165,7 +166,7 @@ def _follow(
     variants = several(len({one.variant for one in plan}), "variant")
     at_once = f", {jobs} at a time" if jobs > 1 else ""
     runs = f"{several(len(plan), 'run')} of {variants}{at_once}"
-    click.echo(f"{runs}, {about(forecast.left(0.0))}", err=True)
+    click.echo(f"{runs}, {about(forecast.left(0.0))} once the lab has started", err=True)
     try:
         with following(forecast, open_console(stderr=True)) as show:
             outcome = carry_out(show)

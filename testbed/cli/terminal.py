@@ -44,10 +44,12 @@ def handle_interrupts() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def choose_lab(name: str, needs: Iterable[str] | None = None, at_once: int = 1) -> Lab:
+def choose_lab(
+    name: str, needs: Iterable[str] | None = None, at_once: int = 1, asked: str = "as asked"
+) -> Lab:
     """Choose a lab and say which; root that is not needed is given up. Raises LabError.
 
-    There will be `at_once` of it.
+    There will be `at_once` of it; `asked` is why it is named.
     """
     from testbed.lab.caller import become, caller
     from testbed.lab.choice import KERNEL_FEATURES, choose
@@ -57,6 +59,6 @@ def choose_lab(name: str, needs: Iterable[str] | None = None, at_once: int = 1) 
             become(user)
 
     wanted = KERNEL_FEATURES if needs is None else needs
-    place, why = choose(name, wanted, at_once, give_up_root)
+    place, why = choose(name, wanted, at_once, give_up_root, asked)
     click.echo(why, err=True)
     return place

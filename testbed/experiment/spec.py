@@ -371,7 +371,10 @@ class Spec:
         return plan
 
     def durations(self, plan: Sequence[PlannedRun]) -> list[float]:
-        """Return about how many seconds each run takes in user-mode Linux, the slowest lab."""
+        """Return about how many seconds each run takes in user-mode Linux.
+
+        It takes less natively, and several times as long on an emulated processor.
+        """
         points = {json.dumps(run.parameters, sort_keys=True): run.parameters for run in plan}
         seconds = {}
         for key, point in points.items():

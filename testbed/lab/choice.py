@@ -23,12 +23,14 @@ def choose(
     needs: Iterable[str] = KERNEL_FEATURES,
     at_once: int = 1,
     give_up_root: Callable[[], None] = lambda: None,
+    asked: str = "as asked",
 ) -> tuple[Lab, str]:
     """Return a lab, of which there will be `at_once`, and the line that says which it is and why.
 
     `auto` is native where every kernel feature that is needed is there, else vm where KVM works,
     else uml, else vm on an emulated processor. All but native need no root: before they are looked
-    at, `give_up_root` is called. LabError, with what to do about it, if there is none to be had.
+    at, `give_up_root` is called. `asked` is why a lab is named. LabError, with what to do
+    about it, if there is none to be had.
     """
     if name not in LABS:
         msg = f"no such lab: {name}; there are {', '.join(LABS)}"
@@ -36,36 +38,35 @@ def choose(
     if at_once > (cpus := len(os.sched_getaffinity(0))):
         msg = (
             f"{at_once} labs at once need a CPU each, and this program may use {cpus}:"
-            " labs that share one lengthen each other's times"
+            " labs that share one lengthen each other's times;"
+            f" use --jobs {cpus} at most"
         )
         raise LabError(msg)
     wanted = tuple(needs)
-    asked = ("native", "vm", "uml") if name == "auto" else (name,)
-    missing = {"native": lacking("native", wanted)} if "native" in asked else {}
-    if "native" in asked and not missing["native"]:
-        return NativeLab(), f"lab: native {_why(name, 'this kernel has all that is needed')}"
-    if asked != ("native",):
+    looked_at = ("native", "vm", "uml") if name == "auto" else (name,)
+    missing = {"native": lacking("native", wanted)} if "native" in looked_at else {}
+    if "native" in looked_at and not missing["native"]:
+        why = "this kernel has all that is needed" if name == "auto" else asked
+        return NativeLab(), f"lab: native ({why})"
+    if looked_at != ("native",):
         give_up_root()
-    missing |= {lab: lacking(lab, wanted) for lab in asked if lab != "native"}
+    missing |= {lab: lacking(lab, wanted) for lab in looked_at if lab != "native"}
     lacks = f"native lacks {', '.join(finding.name for finding in missing.get('native', []))}"
+    why = lacks if name == "auto" else asked
     kernel = None if missing.get("vm", True) else vm_kernel.find()
     if kernel and not vm.lacks_kvm(kernel):
-        return _virtual(kernel, at_once, _why(name, lacks))
-    if "uml" in asked and not missing["uml"]:
-        return UmlLab(at_once=at_once), f"lab: uml {_why(name, lacks)}"
-    if "vm" in asked and not missing["vm"]:
-        return _virtual(kernel or vm_kernel.fetch(), at_once, _why(name, lacks))
+        return _virtual(kernel, at_once, why)
+    if "uml" in looked_at and not missing["uml"]:
+        return UmlLab(at_once=at_once), f"lab: uml ({why})"
+    if "vm" in looked_at and not missing["vm"]:
+        return _virtual(kernel or vm_kernel.fetch(), at_once, why)
     raise LabError("\n".join(_complaint(lab, findings) for lab, findings in missing.items()))
 
 
 def _virtual(kernel: Kernel, at_once: int, why: str) -> tuple[Lab, str]:
     without = vm.lacks_kvm(kernel)
-    line = f"lab: vm {why}" + (f"; {EMULATED} ({without})" if without else "")
+    line = f"lab: vm ({why})" + (f"; {EMULATED} ({without})" if without else "")
     return VmLab(kernel, emulated=without is not None, at_once=at_once), line
-
-
-def _why(name: str, reason: str) -> str:
-    return f"({reason})" if name == "auto" else "(as asked)"
 
 
 def _complaint(lab: str, findings: list[Finding]) -> str:

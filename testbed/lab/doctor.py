@@ -142,13 +142,14 @@ def _find(feature: Feature, kernel: dict[str, str]) -> Finding:
             remedy = how_to_install(PACKAGES["uml_cpu"])
         case "qemu":
             here, how = _told(vm.program)
+            how = how.partition(";")[0]  # What to do about it is said once.
             remedy = how_to_install(PACKAGES["qemu"], level=vm.LEVEL)
         case "vm_kernel":
             here, how = _virtual_kernel()
             remedy = f"install apt, dpkg and kmod, or name one: {vm_kernel.NAMED}=/boot/vmlinuz-..."
         case "kvm":
             here, how = _accelerated()
-            remedy = f"{how}; without it the processor is emulated"
+            remedy = f"{how}; without KVM the processor is emulated"
         case name if feature.kind == "kernel":
             here, how = _kernel_feature(name, kernel)
             remedy = "use sudo to try it, or the uml lab" if here is None else KERNEL
@@ -235,6 +236,9 @@ def _virtual_kernel() -> tuple[bool, str]:
 def _accelerated() -> tuple[bool, str]:
     try:
         vm.program()
+    except LabError:
+        return False, "not tried: that needs QEMU"
+    try:
         why_not = vm.lacks_kvm(vm_kernel.find())
     except LabError as error:
         return False, str(error)

@@ -164,7 +164,7 @@ def lacks_kvm(kernel: Kernel | None = None) -> str | None:
     if not os.access(KVM, os.R_OK | os.W_OK):
         return f"no right to use {KVM}; ask for the group of its owner"
     if kernel is None:
-        return "not tried: there is no kernel yet"
+        return "not tried: there is no kernel for it before the vm lab's first use"
     with ExitStack() as held:
         folder = held.enter_context(host.job_folder())
         command = [*qemu(kernel, folder, "", emulated=False), "-m", "512M"]

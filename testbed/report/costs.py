@@ -25,7 +25,7 @@ MEANINGS = {
     "network": "hosts and links are made",
     "fork": "configurations are written, and warm programs are forked and given their memory",
     "measure": "delay, rate and loss of the links are measured",
-    "start": "captures are opened; all programs but the mobile node's start, until they are ready",
+    "start": "captures are opened, and all programs but the mobile node's until they are ready",
     "bootstrap": "the mobile node's programs start (cold ones as interpreters, which is no part of"
     " its phases), until the correspondent node reaches it",
     "steps": "what the variant does after its bootstrap",

@@ -86,7 +86,7 @@ class Show:
         self._forecast = forecast
         self._due = due
         self._doing: dict[int, str] = {}
-        self._stopping = False
+        self._begun = self._stopping = False
 
     @property
     def doing(self) -> str:
@@ -98,6 +98,7 @@ class Show:
 
     def phase(self, lab: int, variant: str, phase: str) -> None:
         """Note the phase that a run has entered."""
+        self._begun = True
         self._forecast.begun(lab, time.monotonic())
         self._doing[lab] = f"{variant}: {TITLES.get(phase, phase)}"
 
@@ -126,6 +127,8 @@ class Show:
         if self._stopping:
             return ""
         seconds = self._forecast.left(time.monotonic())
+        if not self._begun:  # Nothing is known of how long a lab takes to boot.
+            return f"then {about(seconds)}"
         return f"{about(seconds)} left" if seconds else "any moment"
 
     @property

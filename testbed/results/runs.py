@@ -12,7 +12,7 @@ from testbed.trace.phases import DISCOVERY, OVERLAP, PHASES, TOTAL, ended_in
 
 
 class Run(msgspec.Struct, kw_only=True):
-    """One line of runs.jsonl: a bootstrap from a cold start. All times in seconds.
+    """One line of runs.jsonl: a bootstrap from its first message on. All times in seconds.
 
     A run is `ok` if it ended in a bootstrap, as it should, and `expected` if it ended otherwise and
     its experiment expects that, with what it came to in `outcome`; both have succeeded. A

@@ -53,7 +53,7 @@ class ExpectedError(Exception):
 
 
 class Worker:
-    """Carries out one run: one bootstrap from a cold start."""
+    """Carries out one run: one bootstrap of a mobile node that knows nothing yet."""
 
     def __init__(
         self,

@@ -206,7 +206,7 @@ def test_what_two_folders_were_made_on(tmp_path):
     for run in loaded[1].of("resident"):
         run.warm = False
     told = compare.surroundings(loaded)
-    assert "the programs of resident were warm, cold" in told
+    assert "the programs of resident differ: warm, cold" in told
     assert told[:2] == [
         "the lab differs: uml, native",
         "the number of labs at once differs: 1, 2",

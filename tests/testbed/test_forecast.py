@@ -97,7 +97,7 @@ def test_every_lab_is_shown_and_then_what_follows():
         show.ended(lab)
     said.append(show.line)
 
-    assert said[0] == "0 of 2 runs, starting the lab, about 5 seconds left"
+    assert said[0] == "0 of 2 runs, starting the lab, then about 5 seconds"
     assert said[1] == "0 of 2 runs, one: PANA | two: IKE, about 5 seconds left"
     assert said[2] == "2 of 2 runs, summing up, any moment"
 
@@ -126,7 +126,7 @@ def test_a_bar_on_a_terminal_shows_what_is_left():
         show.phase(0, "plain", "pana")
         show.stopping()
 
-    assert "about 30 seconds left" in file.getvalue()
+    assert "then about 30 seconds" in file.getvalue()
     assert "stopping ..." in file.getvalue()
 
 

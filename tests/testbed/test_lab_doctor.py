@@ -131,8 +131,20 @@ def test_what_is_asked_for_is_taken_or_refused(monkeypatch):
     virtual(monkeypatch, kvm=True)
     assert choose("uml")[1] == "lab: uml (as asked)"
     assert choose("vm")[1] == "lab: vm (as asked)"
+    assert choose("uml", asked="as before")[1] == "lab: uml (as before)"
     with pytest.raises(LabError, match=r"native lab lacks:\n  mip6 .*: tried; do this"):
         choose("native")
+
+
+def test_what_to_do_about_a_missing_qemu_is_said_once(monkeypatch):
+    monkeypatch.setattr(vm, "SYSTEM_PATH", "/nonexistent")
+    with pytest.raises(LabError) as refused:
+        choose("vm", ["mip6"])
+    told = str(refused.value)
+    assert "qemu (the vm lab's machine): QEMU is not installed; " in told
+    assert told.count(PACKAGES["qemu"]) == 1
+    (kvm,) = examine(["kvm"])
+    assert kvm.remedy == "not tried: that needs QEMU; without KVM the processor is emulated"
 
 
 def test_if_none_can_be_had_all_reasons_are_given(monkeypatch):

@@ -335,6 +335,7 @@ def test_more_labs_at_once_than_cpus_are_refused(tmp_path, monkeypatch):
 
     assert done.exit_code == 2
     assert done.output.startswith("mip6lab: 2 labs at once need a CPU each, and this program may")
+    assert done.output.endswith("; use --jobs 1 at most\n")
     assert not (tmp_path / "results").exists()
 
 
