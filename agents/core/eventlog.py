@@ -6,13 +6,12 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from enum import Enum
-from functools import lru_cache
 from ipaddress import IPv6Address, IPv6Network
 from typing import Literal, Protocol, TypeAlias, get_args
 
 import msgspec
 
-from agents.core.machine import Discarded, Event
+from agents.core.machine import Discarded, Event, text_of
 from agents.core.rate import TokenBucket
 from agents.core.record import Record, shown_fields
 
@@ -63,9 +62,6 @@ DISCARDED_PER_SECOND = 10.0
 """How much of what anybody can send is told of; the rest is counted."""
 
 
-_text = lru_cache(maxsize=256)(str)
-"""Of an address, which takes long to write and comes in many events."""
-
 _AS_IT_IS = frozenset({type(None), bool, int, float, str})
 
 
@@ -75,8 +71,10 @@ def _plain(value: object) -> object:
     match value:
         case Enum():
             return value.name
-        case IPv6Address() | IPv6Network():
-            return _text(value)
+        case IPv6Address():
+            return text_of(value)
+        case IPv6Network():
+            return str(value)
         case bytes():
             return f"{len(value)} octets"
         case tuple() | list():

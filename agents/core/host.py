@@ -15,7 +15,7 @@ from ipaddress import IPv4Address, IPv6Address
 from typing import Any, ParamSpec, Protocol, TypeAlias, TypeVar
 
 from agents.core.machine import Address, Event, Machine, Timed
-from agents.core.timers import Timers
+from agents.core.timers import Timers, earliest
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -96,7 +96,8 @@ class Endpoint:
     """A machine in its host's loop, and what it sends through.
 
     Events come first, then the outbox (see agents.core.machine.Machine). Whoever handles an event
-    may call the machine again: what follows from that is done by the call under way.
+    may call the machine again: what follows from that is done by the call under way. A machine is
+    called only through here if that may bring its next timeout forward: it is asked for it then.
     """
 
     def __init__(
@@ -107,6 +108,9 @@ class Endpoint:
         on_event: Callable[[Event], None],
     ) -> None:
         self.machine = machine
+        self.deadline = machine.next_timeout()
+        """When the machine wants to be called next, as it said after its last call."""
+
         self._host = host
         self._send = send
         self._on_event = on_event
@@ -138,6 +142,7 @@ class Endpoint:
                     self._send(machine.outbox.popleft())
         finally:
             self._busy = False
+            self.deadline = machine.next_timeout()
 
     def close(self) -> None:
         """Stop the machine's timer; nothing is sent any more."""
@@ -274,9 +279,7 @@ class Host(ABC):
         """Return the earliest deadline of all machines and timers."""
         if self._put_off:
             return self.now()
-        deadlines = [endpoint.machine.next_timeout() for endpoint in self._endpoints]
-        deadlines.append(self._timers.next())
-        return min((d for d in deadlines if d is not None), default=None)
+        return earliest(self._timers.next(), *[e.deadline for e in self._endpoints])
 
     def handle_timeout(self, now: float) -> None:
         """Act on every deadline that is not after `now`."""
@@ -285,7 +288,7 @@ class Host(ABC):
 
     def _expire(self, now: float) -> None:
         for endpoint in tuple(self._endpoints):
-            deadline = endpoint.machine.next_timeout()
+            deadline = endpoint.deadline = endpoint.machine.next_timeout()
             if deadline is not None and deadline <= now:
                 endpoint.call(endpoint.machine.handle_timeout, now)
         while timer := self._timers.pop(now):

@@ -20,6 +20,12 @@ def address_of(host: str) -> IPv6Address:
     return IPv6Address(host.partition("%")[0])
 
 
+@lru_cache(maxsize=256)  # It takes long to write, and comes in many messages and events.
+def text_of(address: IPv6Address) -> str:
+    """Return an address in text."""
+    return str(address)
+
+
 class PeerError(Exception):
     """A message that was parsed but that the protocol does not allow.
 

@@ -13,6 +13,15 @@ _SLACK = 64
 """Entries of stopped timers that are not worth clearing away."""
 
 
+def earliest(*deadlines: float | None) -> float | None:
+    """Return the earliest of deadlines, None if there is none."""
+    found = None
+    for deadline in deadlines:
+        if deadline is not None and (found is None or deadline < found):
+            found = deadline
+    return found
+
+
 class Timers(Generic[K]):
     """Deadlines in seconds by key; setting a key again moves its deadline."""
 

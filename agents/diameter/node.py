@@ -15,6 +15,7 @@ from agents.core.folding import ascii_lower
 from agents.core.machine import Discarded, Event
 from agents.core.reader import WireError
 from agents.core.record import replace
+from agents.core.timers import earliest
 from agents.diameter import dictionary as d
 from agents.diameter.capabilities import (
     Link,
@@ -96,9 +97,8 @@ class Node:
 
     def next_timeout(self) -> float | None:
         """Return the earliest deadline, or None if no timer runs."""
-        deadlines = [peer.next_timeout() for peer in self._peers.values()]
-        deadlines += [self._newcomers.next_timeout(), self._requests.next_timeout()]
-        return min((deadline for deadline in deadlines if deadline is not None), default=None)
+        peers = [peer.next_timeout() for peer in self._peers.values()]
+        return earliest(self._newcomers.next_timeout(), self._requests.next_timeout(), *peers)
 
     # Owner's calls
 

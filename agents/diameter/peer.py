@@ -12,6 +12,7 @@ from collections import deque
 
 from agents.core.folding import ascii_lower
 from agents.core.machine import Discarded, Event
+from agents.core.timers import earliest
 from agents.diameter import capabilities, events
 from agents.diameter import dictionary as d
 from agents.diameter.capabilities import Capabilities, Link
@@ -81,8 +82,7 @@ class Peer:
         """Return the earliest deadline."""
         watchdog = self.watchdog.deadline if self.state in OPEN_STATES else None
         probe = self._probe_until if self._second and self.state in OPEN_STATES else None
-        deadlines = (self.deadline, self._reconnection.at, watchdog, probe)
-        return min([t for t in deadlines if t is not None], default=None)
+        return earliest(self.deadline, self._reconnection.at, watchdog, probe)
 
     # What the node tells
 

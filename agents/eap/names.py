@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from agents.core.folding import ascii_lower
@@ -27,6 +28,7 @@ def server_names(certificate: Certificate) -> tuple[str, ...]:
     return certificate.names.domains
 
 
+@lru_cache(maxsize=256)  # A peer is compared with others, and looked up, at every step.
 def canonical_identity(identity: str) -> str:
     """Return an NAI with its realm in lower case, for realms have none (RFC 7542 section 2.4).
 

@@ -25,6 +25,9 @@ class Code(IntEnum):
     FAILURE = 4
 
 
+_CODES = {code.value: code for code in Code}
+
+
 class Type(IntEnum):
     """EAP types (RFC 3748 section 5) that this package handles."""
 
@@ -49,21 +52,21 @@ class Packet(Record, frozen=True):
     @classmethod
     def decode(cls, data: bytes) -> Self:
         """Read a packet; octets beyond the length field are padding of the lower layer."""
-        r = Reader(data)
-        code, identifier, length = r.fields(_HEADER)
-        if length < 4:
-            raise WireError(f"the EAP length is {length}, less than its header")
-        body = r.take(length - 4)
-        match code:
-            case Code.REQUEST | Code.RESPONSE:
-                if not body:
-                    raise WireError("an EAP packet without its type")
-                return cls(Code(code), identifier, body[0], body[1:])
-            case Code.SUCCESS | Code.FAILURE:
-                Reader(body).finish()
-                return cls(Code(code), identifier)
-            case _:
-                raise WireError(f"unknown EAP code {code}")
+        if len(data) < 4:
+            raise WireError(f"{len(data)} octets are no EAP packet")
+        number, identifier, length = _HEADER.unpack_from(data)
+        if not 4 <= length <= len(data):
+            raise WireError(f"the EAP length is {length} in {len(data)} octets")
+        code = _CODES.get(number)
+        if code is None:
+            raise WireError(f"unknown EAP code {number}")
+        if code in (Code.REQUEST, Code.RESPONSE):
+            if length == 4:
+                raise WireError("an EAP packet without its type")
+            return cls(code, identifier, data[4], data[5:length])
+        if length > 4:
+            raise WireError(f"an EAP packet of code {number} with {length} octets")
+        return cls(code, identifier)
 
     def encode(self) -> bytes:
         """Return the packet's octets."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ipaddress import IPv6Address
 
+from agents.core.machine import text_of
 from agents.core.record import Record, Secret
 from agents.eap.names import canonical_identity
 from agents.ike.identities import Identity
@@ -23,7 +24,7 @@ class PskEntry(Record, frozen=True):
     @property
     def name(self) -> str:
         """Whom the key stands for: this, not what its holder claims, is authenticated."""
-        return self.identity or str(self.peer)
+        return self.identity or (text_of(self.peer) if self.peer else "")
 
     @property
     def holder(self) -> str:

@@ -129,7 +129,8 @@ class Negotiation:
 
 def local_identity(n: Negotiation) -> Identity:
     """Return the identity that the configuration gives, by default the local address."""
-    return Identity.of(n.config.identity or str(n.local))
+    name = n.config.identity
+    return Identity.of(name) if name else Identity.of_address(n.local)
 
 
 def encode_message(

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from agents.core.machine import text_of
 from agents.ike.esp import EspPair
 
 if TYPE_CHECKING:
@@ -54,8 +55,8 @@ class KeyLog:
         for sa in (pair.inbound, pair.outbound):
             entry = {
                 "kind": "esp",
-                "source": str(sa.source),
-                "destination": str(sa.destination),
+                "source": text_of(sa.source),
+                "destination": text_of(sa.destination),
                 "spi": sa.spi,
                 "encryption": sa.encryption.value,
                 "encryption_key": sa.encryption_key.hex(),

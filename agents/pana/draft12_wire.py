@@ -5,7 +5,7 @@ from __future__ import annotations
 from struct import Struct
 
 from agents.core.machine import PeerError
-from agents.core.reader import Reader, WireError
+from agents.core.reader import WireError
 from agents.core.record import Record
 from agents.pana.errors import ErrorCode, RefusedError
 from agents.pana.wire import Avp, AvpName, Kind, Message, UnknownAvp
@@ -88,32 +88,38 @@ def encode_avp(avp: Avp) -> bytes:
     return head + more + value + bytes(-len(value) % 4)
 
 
-def decode_avp(r: Reader) -> Avp:
-    """Parse one AVP; its length field counts its header and not the padding (section 6.3).
+def decode_avp(data: bytes, start: int) -> tuple[Avp, int]:
+    """Return the AVP that starts there, and where the next one does (section 6.3).
 
-    What is not as CODES has it (M bit where none may be) keeps its header, for an error message.
+    Its length field counts its header and not the padding. What is not as CODES has it (M bit
+    where none may be) keeps its header, for an error message.
     """
-    code, flags, length, _ = r.fields(_AVP_HEADER)
-    head = AVP_HEADER_LENGTH
-    vendor = None
-    if flags & VENDOR_FLAG:
-        vendor, head = r.u32(), head + 4
+    left = len(data) - start
+    if left < AVP_HEADER_LENGTH:
+        raise WireError(f"{left} octets are no AVP")
+    code, flags, length, _ = _AVP_HEADER.unpack_from(data, start)
+    head = AVP_HEADER_LENGTH + (4 if flags & VENDOR_FLAG else 0)
     if length < head:
         raise WireError(f"AVP {code} of {length} octets, header included")
-    value = r.take(length - head)
-    r.take(-length % 4)
+    padded = length + 3 & ~3
+    if padded > left:
+        raise WireError(f"AVP {code} of {length} octets with {left} left")
+    value = data[start + head : start + length]
     name = NAMES.get(code)
     wrong_flags = name is not None and flags & MANDATORY_FLAG and not CODES[name].mandatory
-    if name is None or vendor is not None or wrong_flags:
-        return Avp(UnknownAvp(code, flags & ~VENDOR_FLAG, vendor), value)
-    return Avp(name, value)
+    if name is not None and not flags & VENDOR_FLAG and not wrong_flags:
+        return Avp(name, value), start + padded
+    vendor = int.from_bytes(data[start + AVP_HEADER_LENGTH : start + head])
+    unknown = UnknownAvp(code, flags & ~VENDOR_FLAG, vendor if flags & VENDOR_FLAG else None)
+    return Avp(unknown, value), start + padded
 
 
 def decode_avps(data: bytes) -> tuple[Avp, ...]:
     """Parse a sequence of AVPs, as a message or a grouped AVP holds it."""
-    r, avps = Reader(data), list[Avp]()
-    while r.remaining:
-        avps.append(decode_avp(r))
+    avps, start = list[Avp](), 0
+    while start < len(data):
+        avp, start = decode_avp(data, start)
+        avps.append(avp)
     return tuple(avps)
 
 
@@ -152,18 +158,20 @@ def encode(message: Message) -> bytes:
 
 def decode(data: bytes) -> Message:
     """Parse one datagram (section 6.2); reserved fields and bits are ignored."""
-    r = Reader(data)
-    version, _, length, flags, number, sequence = r.fields(_HEADER)
+    if len(data) < HEADER_LENGTH:
+        raise WireError(f"{len(data)} octets are no PANA message")
+    version, _, length, flags, number, sequence = _HEADER.unpack_from(data)
     if version != VERSION:
         raise RefusedError(f"PANA version {version}", ErrorCode.UNSUPPORTED_VERSION)
     if length != len(data):
         raise WireError(f"message length {length} in a datagram of {len(data)} octets")
-    avps, auth_offset = list[Avp](), None
-    while r.remaining:
-        start = len(data) - r.remaining
-        avps.append(decode_avp(r))
-        if avps[-1].name is AvpName.AUTH:
+    avps, auth_offset, start = list[Avp](), None, HEADER_LENGTH
+    while start < len(data):
+        avp, following = decode_avp(data, start)
+        avps.append(avp)
+        if avp.name is AvpName.AUTH:
             auth_offset = start + AVP_HEADER_LENGTH
+        start = following
     kind = _kind(number, flags, sequence)
     session = b""
     if avps and avps[0].name is AvpName.SESSION_ID:

@@ -64,7 +64,7 @@ class Grammar(Record, frozen=True):
 
         Of a message with Encryption-Encap nothing is missing before that is opened.
         """
-        known = [avp.name for avp in message.avps if isinstance(avp.name, AvpName)]
+        known = [avp.name for avp in message.avps if type(avp.name) is AvpName]
         rules = self.rules if self.auth is Auth.NEVER else self.rules + _PROTECTION
         if sum([known.count(rule.name) for rule in rules]) != len(known):
             self._refuse_others(message, {rule.name for rule in rules})

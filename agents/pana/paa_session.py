@@ -28,10 +28,12 @@ from agents.pana.paa_table import PAA_TABLE, PaaState
 from agents.pana.places import Host, canonical, host_at, place
 from agents.pana.relocation import Relocation
 from agents.pana.session import Session
-from agents.pana.states import Trigger
+from agents.pana.states import Trigger, by_start
 from agents.pana.terms import Device, providers
 from agents.pana.transactions import Received, Transactions
 from agents.pana.wire import Avp, AvpName, Kind, Message, Result, TerminationCause
+
+_ROWS = by_start(PAA_TABLE)
 
 
 class Verdict(Record, frozen=True):
@@ -83,7 +85,7 @@ class PaaSession(Session[PaaState]):
         transactions = Transactions(
             config.dialect, rng=rng, peer=pac, session=session, outbox=outbox, relay=relay
         )
-        super().__init__(PAA_TABLE, PaaState.INITIAL, config, transactions, rng=rng, events=events)
+        super().__init__(_ROWS, PaaState.INITIAL, config, transactions, rng=rng, events=events)
         self.opener = place(pac, relay)
         self.proved_at: Host | None = None
         self.subscriber: str | None = None

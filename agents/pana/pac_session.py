@@ -29,10 +29,12 @@ from agents.pana.keys import SecurityAssociation, Suite
 from agents.pana.mobility import agree, read_assignment, read_capability
 from agents.pana.pac_table import PAC_TABLE, PacState
 from agents.pana.session import PING_INTERVAL, Session
-from agents.pana.states import Trigger
+from agents.pana.states import Trigger, by_start
 from agents.pana.terms import Device
 from agents.pana.transactions import Received, Transactions
 from agents.pana.wire import Avp, AvpName, Kind, Message, Result, TerminationCause
+
+_ROWS = by_start(PAC_TABLE)
 
 
 @dataclass(slots=True)
@@ -65,7 +67,7 @@ class PacSession(Session[PacState]):
         events: deque[Event],
     ) -> None:
         transactions = Transactions(config.dialect, rng=rng, peer=paa, session=b"", outbox=outbox)
-        super().__init__(PAC_TABLE, PacState.INITIAL, config, transactions, rng=rng, events=events)
+        super().__init__(_ROWS, PacState.INITIAL, config, transactions, rng=rng, events=events)
         self.device = config.terms.device
         self._eap = eap
         self._started = False

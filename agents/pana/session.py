@@ -12,12 +12,13 @@ from typing import Any, ClassVar, Generic
 
 from agents.core.machine import Event, PeerError
 from agents.core.record import replace
+from agents.core.timers import earliest
 from agents.pana.authentication import NONCE_LENGTH, Authentication, Start
 from agents.pana.config import SessionConfig
 from agents.pana.errors import FATAL, ErrorCode, RefusedError
 from agents.pana.events import ErrorReported, Notified
 from agents.pana.keys import KeyMaterial, SecurityAssociation, Suite
-from agents.pana.states import RECEIVED, Runner, S, Table, Trigger
+from agents.pana.states import RECEIVED, Rows, Runner, S, Trigger
 from agents.pana.terms import Device, notification
 from agents.pana.transactions import Received, Transactions, error_avps
 from agents.pana.wire import Avp, AvpName, Kind, Message, TerminationCause
@@ -43,7 +44,7 @@ class Session(ABC, Generic[S]):
 
     def __init__(
         self,
-        table: Table[S],
+        rows: Rows[S],
         initial: S,
         config: SessionConfig,
         transactions: Transactions,
@@ -69,7 +70,7 @@ class Session(ABC, Generic[S]):
         self.termination = TerminationCause.ADMINISTRATIVE
         self.error: RefusedError | None = None
         self.cause = ""
-        self.runner = Runner(table, initial, self, self.conditions(), self.actions())
+        self.runner = Runner(rows, initial, self, self.conditions(), self.actions())
 
     @property
     def state(self) -> S:
@@ -228,7 +229,7 @@ class Session(ABC, Generic[S]):
 
     def next_timeout(self) -> float | None:
         """Return the earliest deadline in seconds, None if no timer runs."""
-        return min([at for at in self.deadlines() if at is not None], default=None)
+        return earliest(*self.deadlines())
 
     def handle_timeout(self, now: float) -> None:
         """Retransmit, authenticate again, or end what has no time left."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import Enum, StrEnum
 from typing import Generic, TypeVar
 
@@ -96,6 +96,23 @@ class Transition(Record, Generic[S], frozen=True):
 Table = tuple[Transition[S], ...]
 
 
+_Condition = tuple[str, bool]
+"""A condition's name, and whether it has to hold."""
+
+
+Rows = Mapping[tuple[S, Trigger], Sequence[tuple[Transition[S], Sequence[_Condition]]]]
+
+
+def by_start(table: Table[S]) -> Rows[S]:
+    """Return the rows of a table by what they start from, in their order."""
+    rows = defaultdict[tuple[S, Trigger], list[tuple[Transition[S], list[_Condition]]]](list)
+    for row in table:
+        conditions = [(name.removeprefix("!"), name[0] != "!") for name in row.conditions]
+        for state in row.states:
+            rows[state, row.trigger].append((row, conditions))
+    return rows
+
+
 class Runner(Generic[S, T]):
     """Runs a table: at most one row per trigger, triggers raised by actions after the move.
 
@@ -105,7 +122,7 @@ class Runner(Generic[S, T]):
 
     def __init__(
         self,
-        table: Table[S],
+        rows: Rows[S],
         state: S,
         subject: T,
         conditions: Mapping[str, Callable[[T], bool]],
@@ -113,20 +130,18 @@ class Runner(Generic[S, T]):
     ) -> None:
         self.state = state
         self._subject = subject
-        self._table = table
+        self._rows = rows
         self._conditions = conditions
         self._actions = actions
         self._raised: deque[Trigger] = deque()
 
-    def _holds(self, condition: str) -> bool:
-        wanted = not condition.startswith("!")
-        return self._conditions[condition.removeprefix("!")](self._subject) is wanted
-
     def find(self, trigger: Trigger) -> Transition[S] | None:
         """Return the row that the trigger would run now, None if the table has none."""
-        for row in self._table:
-            met = row.trigger is trigger and self.state in row.states
-            if met and all(map(self._holds, row.conditions)):
+        for row, conditions in self._rows.get((self.state, trigger), ()):
+            for name, wanted in conditions:
+                if self._conditions[name](self._subject) is not wanted:
+                    break
+            else:
                 return row
         return None
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from agents.core.machine import Address, PeerError, Retransmission, Timing
 from agents.core.record import Record
+from agents.core.timers import earliest
 from agents.pana.dialect import Dialect
 from agents.pana.errors import RefusedError
 from agents.pana.grammar import Auth
@@ -233,9 +234,8 @@ class Transactions:
     @property
     def deadline(self) -> float | None:
         """When something is to be sent again, in seconds."""
-        both = (self.outstanding, self._report)
-        deadlines = [t for it in both if it is not None and (t := it.deadline) is not None]
-        return min(deadlines, default=None)
+        request, report = self.outstanding, self._report
+        return earliest(request.deadline if request else None, report.deadline if report else None)
 
     def expire(self, now: float) -> bool:
         """Return whether the request's timer has run out; see `retransmissions_left`.
@@ -266,23 +266,25 @@ class Transactions:
 
     def check_sequence(self, message: Message) -> None:
         """Raise PeerError unless the sequence number is the expected one (RFC 5191 5.2)."""
-        label = self.dialect.label(message)
         if message.kind is Kind.INITIATION:
             return
-        if not message.request:
+        if message.request:
+            anew = message.kind is Kind.START or self.next_in is None
+            expected = message.sequence if anew else self.next_in
+        else:
             waiting = self.outstanding
             if waiting is None or waiting.kind is not message.kind:
+                label = self.dialect.label(message)
                 raise PeerError(f"{label} answers no outstanding request")
-            if waiting.sequence != message.sequence:
-                raise PeerError(f"{label} with a wrong sequence number")
-        elif message.kind is not Kind.START and self.next_in not in (None, message.sequence):
-            raise PeerError(f"{label} with a wrong sequence number")
+            expected = waiting.sequence
+        if message.sequence != expected:
+            raise PeerError(f"{self.dialect.label(message)} with a wrong sequence number")
 
     def check_auth(self, received: Received, sa: SecurityAssociation | None) -> None:
         """Raise PeerError unless AUTH is right under `sa`, or absent if there is none."""
         message = received.message
-        label = self.dialect.label(message)
-        auth = self.dialect.rules(message).auth
+        rules = self.dialect.rules(message)
+        auth, label = rules.auth, rules.label
         if auth is Auth.NEVER:
             return
         if sa is None:
