@@ -17,6 +17,7 @@ from agents.diameter.values import (
     IDENTITY,
     IPV6_OCTETS,
     OCTET_STRING,
+    SECONDS,
     TIME,
     UNSIGNED32,
     UNSIGNED64,
@@ -102,7 +103,7 @@ class Mip6Feature(IntFlag):
 # RFC 6733
 USER_NAME = Definition(1, "User-Name", UTF8_STRING)
 CLASS = Definition(25, "Class", OCTET_STRING)
-SESSION_TIMEOUT = Definition(27, "Session-Timeout", UNSIGNED32)
+SESSION_TIMEOUT = Definition(27, "Session-Timeout", SECONDS)
 PROXY_STATE = Definition(33, "Proxy-State", OCTET_STRING)
 EVENT_TIMESTAMP = Definition(55, "Event-Timestamp", TIME)
 HOST_IP_ADDRESS = Definition(257, "Host-IP-Address", ADDRESS)
@@ -130,7 +131,7 @@ ROUTE_RECORD = Definition(282, "Route-Record", IDENTITY)
 DESTINATION_REALM = Definition(283, "Destination-Realm", IDENTITY)
 PROXY_INFO = Definition(284, "Proxy-Info", GROUPED)
 RE_AUTH_REQUEST_TYPE = Definition(285, "Re-Auth-Request-Type", ENUMERATED)
-AUTHORIZATION_LIFETIME = Definition(291, "Authorization-Lifetime", UNSIGNED32)
+AUTHORIZATION_LIFETIME = Definition(291, "Authorization-Lifetime", SECONDS)
 REDIRECT_HOST = Definition(292, "Redirect-Host", URI)
 DESTINATION_HOST = Definition(293, "Destination-Host", IDENTITY)
 ERROR_REPORTING_HOST = Definition(294, "Error-Reporting-Host", IDENTITY, mandatory=False)
@@ -138,7 +139,7 @@ ORIGIN_REALM = Definition(296, "Origin-Realm", IDENTITY)
 EXPERIMENTAL_RESULT = Definition(297, "Experimental-Result", GROUPED)
 EXPERIMENTAL_RESULT_CODE = Definition(298, "Experimental-Result-Code", UNSIGNED32)
 INBAND_SECURITY_ID = Definition(299, "Inband-Security-Id", UNSIGNED32)
-MULTI_ROUND_TIME_OUT = Definition(272, "Multi-Round-Time-Out", UNSIGNED32)
+MULTI_ROUND_TIME_OUT = Definition(272, "Multi-Round-Time-Out", SECONDS)
 ACCT_INTERIM_INTERVAL = Definition(85, "Acct-Interim-Interval", UNSIGNED32)
 
 # RFC 4072

@@ -7,7 +7,7 @@ agent mean. The care-of address of the mobile node goes to the server in MIP-Car
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from ipaddress import IPv6Address
 from typing import Any
 
@@ -22,11 +22,11 @@ from agents.diameter.mobility import (
     read_ipv6,
     read_wish,
 )
-from agents.diameter.values import Definition
+from agents.diameter.values import MAXIMUM_SECONDS, Definition
 from agents.diameter.wire import Avp, Message
 
-_MAXIMUM_SECONDS = 0xFFFFFFFF
-"""The longest time; as an Authorization-Lifetime it means for ever (RFC 6733 section 8.9)."""
+_FOR_EVER = float(MAXIMUM_SECONDS)
+"""An Authorization-Lifetime without end (RFC 6733 section 8.9)."""
 
 _STATELESS = d.AuthSessionState.NO_STATE_MAINTAINED
 """There is no Session-Termination-Request here, neither to send nor to serve."""
@@ -69,60 +69,18 @@ class DiameterEapRequest(Record, frozen=True):
 
     def to_message(self) -> Message:
         """Return the message; the node that sends it adds the identifiers."""
-        avps = [
-            d.SESSION_ID.avp(self.session_id),
-            d.AUTH_APPLICATION_ID.avp(d.APPLICATION_EAP),
-            d.ORIGIN_HOST.avp(self.origin_host),
-            d.ORIGIN_REALM.avp(self.origin_realm),
-            d.DESTINATION_REALM.avp(self.destination_realm),
-            d.AUTH_REQUEST_TYPE.avp(self.auth_request_type),
-        ]
-        if self.destination_host is not None:
-            avps.append(d.DESTINATION_HOST.avp(self.destination_host))
-        if self.origin_state_id is not None:
-            avps.append(d.ORIGIN_STATE_ID.avp(self.origin_state_id))
-        if self.user_name is not None:
-            avps.append(d.USER_NAME.avp(self.user_name))
-        avps.append(d.EAP_PAYLOAD.avp(self.eap_payload))
-        avps += [d.STATE.avp(state) for state in self.state]
-        if self.authorization_lifetime is not None:
-            avps.append(d.AUTHORIZATION_LIFETIME.avp(_seconds(self.authorization_lifetime)))
-        if self.auth_session_state is not None:
-            avps.append(d.AUTH_SESSION_STATE.avp(self.auth_session_state))
-        if self.framed_mtu is not None:
-            avps.append(d.FRAMED_MTU.avp(self.framed_mtu))
-        avps += _mobility_avps(self.feature_vector, self.hint)
-        if self.wish is not None:
-            avps.append(d.HOME_AGENT_WISH.avp(self.wish))
-        if self.care_of_address is not None:
-            avps.append(d.MIP_CAREOF_ADDRESS.avp(self.care_of_address))
+        avps = _avps(self, _REQUEST, self.hint)
         return Message(d.Command.DIAMETER_EAP, d.APPLICATION_EAP, (*avps, *self.unknown))
 
     @classmethod
     def from_message(cls, message: Message) -> DiameterEapRequest:
         """Read a request that follows the command's grammar; raises DiameterError."""
-        avps = message.avps
-        hint, used = read_assignment(avps)
-        return cls(
-            session_id=d.SESSION_ID.need(avps),
-            origin_host=d.ORIGIN_HOST.need(avps),
-            origin_realm=d.ORIGIN_REALM.need(avps),
-            destination_realm=d.DESTINATION_REALM.need(avps),
-            eap_payload=d.EAP_PAYLOAD.need(avps),
-            user_name=d.USER_NAME.find(avps),
-            feature_vector=d.MIP6_FEATURE_VECTOR.find(avps),
-            care_of_address=read_ipv6(d.MIP_CAREOF_ADDRESS, avps),
-            state=d.STATE.find_all(avps),
-            destination_host=d.DESTINATION_HOST.find(avps),
-            hint=hint,
-            auth_request_type=d.AUTH_REQUEST_TYPE.need(avps),
-            origin_state_id=d.ORIGIN_STATE_ID.find(avps),
-            unknown=_others(avps, _REQUEST_FIELDS, used),
-            wish=read_wish(avps),
-            authorization_lifetime=_time(d.AUTHORIZATION_LIFETIME, avps),
-            auth_session_state=d.AUTH_SESSION_STATE.find(avps),
-            framed_mtu=d.FRAMED_MTU.find(avps),
-        )
+        values, others = _values(message.avps, _REQUEST)
+        hint, unknown = _assignment(others)
+        values["wish"] = read_wish(message.avps)
+        values["care_of_address"] = read_ipv6(d.MIP_CAREOF_ADDRESS, message.avps)
+        values.setdefault("auth_session_state", None)
+        return cls(hint=hint, unknown=unknown, **values)
 
 
 class DiameterEapAnswer(Record, frozen=True):
@@ -165,46 +123,12 @@ class DiameterEapAnswer(Record, frozen=True):
         RFC 6733 sections 8.9 and 8.13.
         """
         service, authorised = self.session_timeout or None, self.authorization_lifetime
-        times = (service, None if authorised == _MAXIMUM_SECONDS else authorised)
+        times = (service, None if authorised == _FOR_EVER else authorised)
         return min((time for time in times if time is not None), default=None)
 
     def to_message(self) -> Message:
         """Return the message; the node adds identifiers and the request's Proxy-Info."""
-        avps = [
-            d.SESSION_ID.avp(self.session_id),
-            d.AUTH_APPLICATION_ID.avp(d.APPLICATION_EAP),
-            d.AUTH_REQUEST_TYPE.avp(self.auth_request_type),
-            d.RESULT_CODE.avp(self.result_code),
-            d.ORIGIN_HOST.avp(self.origin_host),
-            d.ORIGIN_REALM.avp(self.origin_realm),
-        ]
-        if self.user_name is not None:
-            avps.append(d.USER_NAME.avp(self.user_name))
-        if self.eap_payload is not None:
-            avps.append(d.EAP_PAYLOAD.avp(self.eap_payload))
-        if self.reissued_payload is not None:
-            avps.append(d.EAP_REISSUED_PAYLOAD.avp(self.reissued_payload))
-        if self.msk is not None:
-            avps.append(d.EAP_MASTER_SESSION_KEY.avp(self.msk))
-        if self.multi_round_timeout is not None:
-            avps.append(d.MULTI_ROUND_TIME_OUT.avp(_seconds(self.multi_round_timeout)))
-        if self.error_message is not None:
-            avps.append(d.ERROR_MESSAGE.avp(self.error_message))
-        if self.authorization_lifetime is not None:
-            avps.append(d.AUTHORIZATION_LIFETIME.avp(_seconds(self.authorization_lifetime)))
-        avps.append(d.AUTH_SESSION_STATE.avp(self.auth_session_state))
-        if self.re_auth_request_type is not None:
-            avps.append(d.RE_AUTH_REQUEST_TYPE.avp(self.re_auth_request_type))
-        if self.session_timeout is not None:
-            avps.append(d.SESSION_TIMEOUT.avp(_seconds(self.session_timeout)))
-        avps += [d.STATE.avp(state) for state in self.state]
-        if self.origin_state_id is not None:
-            avps.append(d.ORIGIN_STATE_ID.avp(self.origin_state_id))
-        avps += _mobility_avps(self.feature_vector, self.assignment)
-        if self.sealed_assignment is not None:
-            avps.append(d.SEALED_ASSIGNMENT.avp(self.sealed_assignment))
-        if self.local_home_agent_key is not None:
-            avps.append(d.LOCAL_HOME_AGENT_KEY.avp(self.local_home_agent_key))
+        avps = _avps(self, _ANSWER, self.assignment)
         return Message(
             d.Command.DIAMETER_EAP,
             d.APPLICATION_EAP,
@@ -216,111 +140,132 @@ class DiameterEapAnswer(Record, frozen=True):
     @classmethod
     def from_message(cls, message: Message) -> DiameterEapAnswer:
         """Read an answer that follows the command's grammar; raises DiameterError."""
-        avps = message.avps
-        assignment, used = read_assignment(avps)
-        return cls(
-            session_id=d.SESSION_ID.need(avps),
-            result_code=d.RESULT_CODE.need(avps),
-            origin_host=d.ORIGIN_HOST.need(avps),
-            origin_realm=d.ORIGIN_REALM.need(avps),
-            eap_payload=d.EAP_PAYLOAD.find(avps),
-            msk=d.EAP_MASTER_SESSION_KEY.find(avps),
-            assignment=assignment,
-            session_timeout=_time(d.SESSION_TIMEOUT, avps),
-            user_name=d.USER_NAME.find(avps),
-            error_message=d.ERROR_MESSAGE.find(avps),
-            feature_vector=d.MIP6_FEATURE_VECTOR.find(avps),
-            state=d.STATE.find_all(avps),
-            reissued_payload=d.EAP_REISSUED_PAYLOAD.find(avps),
-            multi_round_timeout=_time(d.MULTI_ROUND_TIME_OUT, avps),
-            auth_request_type=_given(
-                d.AUTH_REQUEST_TYPE, avps, d.AuthRequestType.AUTHORIZE_AUTHENTICATE
-            ),
-            origin_state_id=d.ORIGIN_STATE_ID.find(avps),
-            unknown=_others(avps, _ANSWER_FIELDS, used),
-            sealed_assignment=d.SEALED_ASSIGNMENT.find(avps),
-            local_home_agent_key=d.LOCAL_HOME_AGENT_KEY.find(avps),
-            authorization_lifetime=_time(d.AUTHORIZATION_LIFETIME, avps),
-            auth_session_state=_given(
-                d.AUTH_SESSION_STATE, avps, d.AuthSessionState.STATE_MAINTAINED
-            ),
-            re_auth_request_type=d.RE_AUTH_REQUEST_TYPE.find(avps),
-        )
+        values, others = _values(message.avps, _ANSWER)
+        assignment, unknown = _assignment(others)
+        values.setdefault("auth_session_state", d.AuthSessionState.STATE_MAINTAINED)
+        return cls(assignment=assignment, unknown=unknown, **values)
 
 
-_COMMON_FIELDS: tuple[Definition[Any], ...] = (
-    d.SESSION_ID,
-    d.AUTH_APPLICATION_ID,
-    d.AUTH_REQUEST_TYPE,
-    d.ORIGIN_HOST,
-    d.ORIGIN_REALM,
-    d.USER_NAME,
-    d.EAP_PAYLOAD,
-    d.STATE,
-    d.ORIGIN_STATE_ID,
-    d.MIP6_FEATURE_VECTOR,
-    d.AUTHORIZATION_LIFETIME,
-    d.AUTH_SESSION_STATE,
+class _Fields:
+    """The AVPs that are fields, as they are sent: those of a home agent go before `last`.
+
+    A field that is a tuple has an AVP for each member. Those in `needed` must be there.
+    """
+
+    def __init__(
+        self,
+        first: Mapping[str, Definition[Any]],
+        last: Mapping[str, Definition[Any]],
+        needed: Iterable[str],
+    ) -> None:
+        self.first, self.last = tuple(first.items()), tuple(last.items())
+        fields = {**first, **last}
+        self.needed = {name: fields[name] for name in needed}
+        self.by_code = {(one.code, one.vendor): (name, one) for name, one in fields.items()}
+
+
+_REQUEST = _Fields(
+    {
+        "session_id": d.SESSION_ID,
+        "origin_host": d.ORIGIN_HOST,
+        "origin_realm": d.ORIGIN_REALM,
+        "destination_realm": d.DESTINATION_REALM,
+        "auth_request_type": d.AUTH_REQUEST_TYPE,
+        "destination_host": d.DESTINATION_HOST,
+        "origin_state_id": d.ORIGIN_STATE_ID,
+        "user_name": d.USER_NAME,
+        "eap_payload": d.EAP_PAYLOAD,
+        "state": d.STATE,
+        "authorization_lifetime": d.AUTHORIZATION_LIFETIME,
+        "auth_session_state": d.AUTH_SESSION_STATE,
+        "framed_mtu": d.FRAMED_MTU,
+        "feature_vector": d.MIP6_FEATURE_VECTOR,
+    },
+    {"wish": d.HOME_AGENT_WISH, "care_of_address": d.MIP_CAREOF_ADDRESS},
+    (
+        "session_id",
+        "origin_host",
+        "origin_realm",
+        "destination_realm",
+        "eap_payload",
+        "auth_request_type",
+    ),
 )
-_REQUEST_FIELDS = frozenset(
-    (definition.code, definition.vendor)
-    for definition in (
-        *_COMMON_FIELDS,
-        d.DESTINATION_REALM,
-        d.DESTINATION_HOST,
-        d.FRAMED_MTU,
-        d.MIP_CAREOF_ADDRESS,
-        d.HOME_AGENT_WISH,
-    )
+_ANSWER = _Fields(
+    {
+        "session_id": d.SESSION_ID,
+        "auth_request_type": d.AUTH_REQUEST_TYPE,
+        "result_code": d.RESULT_CODE,
+        "origin_host": d.ORIGIN_HOST,
+        "origin_realm": d.ORIGIN_REALM,
+        "user_name": d.USER_NAME,
+        "eap_payload": d.EAP_PAYLOAD,
+        "reissued_payload": d.EAP_REISSUED_PAYLOAD,
+        "msk": d.EAP_MASTER_SESSION_KEY,
+        "multi_round_timeout": d.MULTI_ROUND_TIME_OUT,
+        "error_message": d.ERROR_MESSAGE,
+        "authorization_lifetime": d.AUTHORIZATION_LIFETIME,
+        "auth_session_state": d.AUTH_SESSION_STATE,
+        "re_auth_request_type": d.RE_AUTH_REQUEST_TYPE,
+        "session_timeout": d.SESSION_TIMEOUT,
+        "state": d.STATE,
+        "origin_state_id": d.ORIGIN_STATE_ID,
+        "feature_vector": d.MIP6_FEATURE_VECTOR,
+    },
+    {"sealed_assignment": d.SEALED_ASSIGNMENT, "local_home_agent_key": d.LOCAL_HOME_AGENT_KEY},
+    ("session_id", "result_code", "origin_host", "origin_realm"),
 )
-_ANSWER_FIELDS = frozenset(
-    (definition.code, definition.vendor)
-    for definition in (
-        *_COMMON_FIELDS,
-        d.RESULT_CODE,
-        d.ERROR_MESSAGE,
-        d.EAP_REISSUED_PAYLOAD,
-        d.EAP_MASTER_SESSION_KEY,
-        d.SESSION_TIMEOUT,
-        d.MULTI_ROUND_TIME_OUT,
-        d.RE_AUTH_REQUEST_TYPE,
-        d.SEALED_ASSIGNMENT,
-        d.LOCAL_HOME_AGENT_KEY,
-    )
-)
+_APPLICATION = d.AUTH_APPLICATION_ID.avp(d.APPLICATION_EAP)
 
 
-def _others(
-    avps: Iterable[Avp], fields: frozenset[tuple[int, int | None]], agent_info: Avp | None
-) -> tuple[Avp, ...]:
-    """Return the AVPs without a field; a home address has one only beside a home agent."""
-    if agent_info is not None:
-        fields |= {(d.MIP_MOBILE_NODE_ADDRESS.code, None)}
-    return tuple(
-        avp
-        for avp in avps
-        if avp is not agent_info and (avp.code, avp.vendor or None) not in fields
-    )
-
-
-def _given(definition: Definition[int], avps: Iterable[Avp], default: int) -> int:
-    value = definition.find(avps)
-    return default if value is None else value
-
-
-def _time(definition: Definition[int], avps: Iterable[Avp]) -> float | None:
-    seconds = definition.find(avps)
-    return None if seconds is None else float(seconds)
-
-
-def _seconds(value: float) -> int:
-    return max(0, min(int(value), _MAXIMUM_SECONDS))
-
-
-def _mobility_avps(feature_vector: int | None, assignment: Assignment | None) -> list[Avp]:
-    avps = []
-    if feature_vector is not None:
-        avps.append(d.MIP6_FEATURE_VECTOR.avp(feature_vector))
-    if assignment is not None:
-        avps += assignment_avps(assignment)
+def _avps(message: Record, fields: _Fields, home_agent: Assignment | None) -> list[Avp]:
+    """Return the AVPs of the fields that have a value; the application follows the session."""
+    avps: list[Avp] = []
+    for name, definition in fields.first:
+        _append(avps, definition, getattr(message, name))
+    avps.insert(1, _APPLICATION)
+    if home_agent is not None:
+        avps += assignment_avps(home_agent)
+    for name, definition in fields.last:
+        _append(avps, definition, getattr(message, name))
     return avps
+
+
+def _append(avps: list[Avp], definition: Definition[Any], value: object) -> None:
+    if isinstance(value, tuple):
+        avps += [definition.avp(one) for one in value]
+    elif value is not None:
+        avps.append(definition.avp(value))
+
+
+def _values(avps: Iterable[Avp], fields: _Fields) -> tuple[dict[str, Any], list[Avp]]:
+    """Return the fields that have AVPs, each the value of the first, and the AVPs without one."""
+    values: dict[str, Any] = {}
+    others = []
+    for avp in avps:
+        known = fields.by_code.get((avp.code, avp.vendor or None))
+        if known is None:
+            if not d.AUTH_APPLICATION_ID.is_code_of(avp):
+                others.append(avp)
+            continue
+        name, definition = known
+        if definition is d.STATE:
+            values[name] = (*values.get(name, ()), definition.read(avp))
+        elif name not in values:
+            values[name] = definition.read(avp)
+    for name, definition in fields.needed.items():
+        if name not in values:
+            raise definition.missing()
+    return values, others
+
+
+def _assignment(avps: list[Avp]) -> tuple[Assignment | None, tuple[Avp, ...]]:
+    """Return the home agent, and the AVPs that say nothing of it.
+
+    A home address has a field only beside a home agent.
+    """
+    assignment, info = read_assignment(avps)
+    if info is not None:
+        address = d.MIP_MOBILE_NODE_ADDRESS
+        avps = [avp for avp in avps if avp is not info and not address.is_code_of(avp)]
+    return assignment, tuple(avps)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
 from typing import Generic, TypeAlias, TypeVar
 
@@ -35,6 +36,7 @@ def _encode_identity(value: str) -> bytes:
     return value.encode("ascii")
 
 
+@lru_cache(maxsize=256)  # Peers have few names, which come in every message.
 def _decode_identity(data: bytes) -> str:
     if not _VISIBLE.fullmatch(data):
         raise ValueError("not a DiameterIdentity")
@@ -50,6 +52,7 @@ def _encode_address(value: IPAddress) -> bytes:
     return family.to_bytes(2) + value.packed
 
 
+@lru_cache(maxsize=256)  # A message's addresses are read by its check, and by its reader.
 def _decode_address(data: bytes) -> IPAddress:
     family = int.from_bytes(data[:2])
     if family == _FAMILY_IPV6:
@@ -57,6 +60,17 @@ def _decode_address(data: bytes) -> IPAddress:
     if family == _FAMILY_IPV4:
         return IPv4Address(data[2:])
     raise ValueError(f"address family {family}")
+
+
+MAXIMUM_SECONDS = 0xFFFFFFFF
+
+
+def _encode_seconds(value: float) -> bytes:
+    return max(0, min(int(value), MAXIMUM_SECONDS)).to_bytes(4)
+
+
+def _decode_seconds(data: bytes) -> float:
+    return float(int.from_bytes(data))
 
 
 def _encode_ipv6(value: IPv6Address) -> bytes:
@@ -68,6 +82,7 @@ UTF8_STRING: Format[str] = Format("UTF8String", str.encode, bytes.decode)
 IDENTITY: Format[str] = Format("DiameterIdentity", _encode_identity, _decode_identity, 1)
 URI: Format[str] = Format("DiameterURI", _encode_identity, _decode_identity, 1)
 UNSIGNED32: Format[int] = Format("Unsigned32", _unsigned(4), int.from_bytes, 4, 4)
+SECONDS: Format[float] = Format("Unsigned32", _encode_seconds, _decode_seconds, 4, 4)
 ENUMERATED: Format[int] = Format("Enumerated", _unsigned(4), int.from_bytes, 4, 4)
 UNSIGNED64: Format[int] = Format("Unsigned64", _unsigned(8), int.from_bytes, 8, 8)
 TIME: Format[bytes] = Format("Time", bytes, bytes, 4, 4)
@@ -137,6 +152,10 @@ class Definition(Record, Generic[T], frozen=True):
         """Return the value of the first of these; raises as `read`, or MISSING_AVP."""
         value = self.find(avps)
         if value is None:
-            reason = f"{self.name} is missing"
-            raise DiameterError(reason, ResultCode.MISSING_AVP, failed=self.blank())
+            raise self.missing()
         return value
+
+    def missing(self) -> DiameterError:
+        """Return the error of a message without one of these."""
+        reason = f"{self.name} is missing"
+        return DiameterError(reason, ResultCode.MISSING_AVP, failed=self.blank())
