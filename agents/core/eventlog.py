@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from enum import Enum
 from ipaddress import IPv6Address, IPv6Network
-from typing import Literal, Protocol, TypeAlias, get_args
+from typing import Any, Literal, Protocol, TypeAlias, get_args
 
 import msgspec
 
@@ -66,25 +66,31 @@ _AS_IT_IS = frozenset({type(None), bool, int, float, str})
 
 
 def _plain(value: object) -> object:
-    if type(value) in _AS_IT_IS:
+    kind = type(value)
+    if kind in _AS_IT_IS:
         return value
-    match value:
-        case Enum():
-            return value.name
-        case IPv6Address():
-            return text_of(value)
-        case IPv6Network():
-            return str(value)
-        case bytes():
-            return f"{len(value)} octets"
-        case tuple() | list():
-            return [_plain(v) for v in value]
-        case dict():
-            return {str(k): _plain(v) for k, v in value.items()}
-        case Record():
-            return {name: _plain(getattr(value, name)) for name in shown_fields(type(value))}
-        case _:
-            return repr(value)
+    way = _WAYS.get(kind)
+    if way is None:
+        way = _WAYS[kind] = next(_WAYS[above] for above in kind.__mro__ if above in _WAYS)
+    return way(value)
+
+
+def _fields(value: Record) -> dict[str, object]:
+    return {name: _plain(getattr(value, name)) for name in shown_fields(type(value))}
+
+
+_WAYS: dict[type, Callable[[Any], object]] = {
+    Enum: lambda value: value.name,
+    IPv6Address: text_of,
+    IPv6Network: str,
+    bytes: lambda value: f"{len(value)} octets",
+    tuple: lambda value: [_plain(v) for v in value],
+    list: lambda value: [_plain(v) for v in value],
+    dict: lambda value: {str(k): _plain(v) for k, v in value.items()},
+    Record: _fields,
+    object: repr,
+}
+"""How to write what JSON has no type for: by its class, or the next one above that is here."""
 
 
 class Lines(Protocol):
@@ -125,7 +131,7 @@ class EventLog:
 
     def __call__(self, event: Event) -> None:
         """Log a machine's event; its own time `at` is left out in favour of `t`."""
-        fields = {name: getattr(event, name) for name in shown_fields(type(event))}
+        fields = _fields(event)
         del fields["at"]
         if isinstance(event, Discarded):
             if not self._discarded.take(self.clock() / 1e9):
@@ -137,7 +143,7 @@ class EventLog:
 
     def write(self, event: RoleEvent, **fields: object) -> None:
         """Log an event of the role itself."""
-        self._write(event, fields)
+        self._write(event, {name: _plain(value) for name, value in fields.items()})
 
     def _write(self, event: str, fields: Mapping[str, object]) -> None:
         line: dict[str, object] = {
@@ -146,7 +152,6 @@ class EventLog:
             "agent": self._agent,
             "event": event,
         }
-        for name, value in fields.items():
-            line[name] = _plain(value)
+        line.update(fields)
         self.stream.write(msgspec.json.encode(line).decode() + "\n")
         self.stream.flush()

@@ -149,7 +149,7 @@ class DiameterEapAnswer(Record, frozen=True):
 class _Fields:
     """The AVPs that are fields, as they are sent: those of a home agent go before `last`.
 
-    A field that is a tuple has an AVP for each member. Those in `needed` must be there.
+    STATE may be there several times. Those in `needed` must be there.
     """
 
     def __init__(
@@ -220,22 +220,22 @@ _APPLICATION = d.AUTH_APPLICATION_ID.avp(d.APPLICATION_EAP)
 
 def _avps(message: Record, fields: _Fields, home_agent: Assignment | None) -> list[Avp]:
     """Return the AVPs of the fields that have a value; the application follows the session."""
-    avps: list[Avp] = []
-    for name, definition in fields.first:
-        _append(avps, definition, getattr(message, name))
+    avps = _written(message, fields.first)
     avps.insert(1, _APPLICATION)
     if home_agent is not None:
         avps += assignment_avps(home_agent)
-    for name, definition in fields.last:
-        _append(avps, definition, getattr(message, name))
+    return avps + _written(message, fields.last)
+
+
+def _written(message: Record, fields: Iterable[tuple[str, Definition[Any]]]) -> list[Avp]:
+    avps = []
+    for name, definition in fields:
+        value = getattr(message, name)
+        if definition is d.STATE:
+            avps += [definition.avp(one) for one in value]
+        elif value is not None:
+            avps.append(definition.avp(value))
     return avps
-
-
-def _append(avps: list[Avp], definition: Definition[Any], value: object) -> None:
-    if isinstance(value, tuple):
-        avps += [definition.avp(one) for one in value]
-    elif value is not None:
-        avps.append(definition.avp(value))
 
 
 def _values(avps: Iterable[Avp], fields: _Fields) -> tuple[dict[str, Any], list[Avp]]:

@@ -22,7 +22,7 @@ agent proposes with it.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from ipaddress import IPv6Address, IPv6Network
+from ipaddress import IPv6Address
 
 from agents.bootstrap.assignment import Assignment, Wish
 from agents.core.record import Record, replace
@@ -88,8 +88,9 @@ def granted_features(*, home_agent: bool, local: bool) -> int:
 
 def agent_info(assignment: Assignment) -> Avp:
     """Return the MIP6-Agent-Info of a home agent; the realm of a name is what its host is in."""
-    link = IPv6Network((assignment.home_agent, assignment.prefix_length), strict=False)
-    prefix = bytes([link.prefixlen]) + link.network_address.packed
+    length = assignment.prefix_length
+    link = int(assignment.home_agent) & ~_host_part(length)
+    prefix = bytes([length]) + link.to_bytes(16)
     info = [d.MIP_HOME_AGENT_ADDRESS.avp(assignment.home_agent)]
     if (name := assignment.home_agent_name) is not None:
         realm = name.partition(".")[2] or name
@@ -153,11 +154,16 @@ def _prefix_length(info: Iterable[Avp]) -> int:
     prefix = d.MIP6_HOME_LINK_PREFIX.find(info)
     if prefix is None:
         return DEFAULT_PREFIX_LENGTH
-    try:
-        return IPv6Network((prefix[1:], prefix[0])).prefixlen
-    except (ValueError, IndexError):
+    link = int.from_bytes(prefix[1:])
+    if len(prefix) != 17 or prefix[0] > 128 or link & _host_part(prefix[0]):
         raise DiameterError(
             "MIP6-Home-Link-Prefix: not a length and a prefix with zeroes behind it",
             ResultCode.INVALID_AVP_VALUE,
             failed=d.MIP6_HOME_LINK_PREFIX.avp(prefix),
-        ) from None
+        )
+    return prefix[0]
+
+
+def _host_part(length: int) -> int:
+    """Return the bits of an address behind a prefix of this length."""
+    return (1 << 128 - length) - 1

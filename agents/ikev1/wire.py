@@ -18,9 +18,7 @@ MAX_PAYLOADS = 64
 MAX_PADDING = 32
 """More octets behind the last payload of a decrypted message are an error, not padding."""
 
-_HEADER = Struct("!BBBBII")
-"""What follows the cookies."""
-
+_HEADER = Struct("!8s8sBBBBII")
 _GENERIC = Struct("!BxH")
 _GENERIC_HEADER = _GENERIC.size
 _SHORT = 0x8000
@@ -44,27 +42,26 @@ class Header(Record, frozen=True):
         return bool(self.flags & Flag.ENCRYPTED)
 
     @classmethod
-    def decode(cls, r: Reader) -> Self:
+    def decode(cls, data: bytes) -> Self:
         """Read a header; raises WireError for another major version than 1."""
-        initiator, responder = r.take(COOKIE_LENGTH), r.take(COOKIE_LENGTH)
-        next_payload, version, *others = r.fields(_HEADER)
+        if len(data) < HEADER_LENGTH:
+            raise WireError(f"{len(data)} octets are no header")
+        initiator, responder, following, version, *others = _HEADER.unpack_from(data)
         if version >> 4 != VERSION >> 4:
             raise WireError(f"major version {version >> 4}")
-        return cls(initiator, responder, next_payload, *others)
+        return cls(initiator, responder, following, *others)
 
     def encode(self) -> bytes:
         """Return the 28 octets of the header."""
-        return (
-            self.initiator_cookie
-            + self.responder_cookie
-            + _HEADER.pack(
-                self.next_payload,
-                VERSION,
-                self.exchange,
-                self.flags,
-                self.message_id,
-                self.length,
-            )
+        return _HEADER.pack(
+            self.initiator_cookie,
+            self.responder_cookie,
+            self.next_payload,
+            VERSION,
+            self.exchange,
+            self.flags,
+            self.message_id,
+            self.length,
         )
 
 
@@ -78,13 +75,12 @@ class Message(NamedTuple):
 
 def split_datagram(data: bytes) -> Message:
     """Return the header and the octets behind it; the length field must fit the datagram."""
-    r = Reader(data)
-    header = Header.decode(r)
+    header = Header.decode(data)
     if header.length != len(data):
         raise WireError(f"the length field says {header.length}, the datagram has {len(data)}")
     if header.initiator_cookie == NO_COOKIE:
         raise WireError("the initiator cookie is zero")
-    return Message(header, r.rest(), data)
+    return Message(header, data[HEADER_LENGTH:], data)
 
 
 class Payload(Record, frozen=True):
@@ -109,17 +105,21 @@ def encode_chain(payloads: Sequence[Payload]) -> bytes:
 
 def decode_chain(first: int, data: bytes) -> tuple[tuple[Payload, ...], int]:
     """Return the payloads that start with type `first` and the number of octets they take."""
-    r, following = Reader(data), first
+    current, start = first, 0
     payloads: list[Payload] = []
-    while following:
+    while current:
         if len(payloads) == MAX_PAYLOADS:
             raise WireError(f"more than {MAX_PAYLOADS} payloads")
-        current = following
-        following, length = r.fields(_GENERIC)
-        if length < _GENERIC_HEADER:
-            raise WireError(f"a payload of {length} octets")
-        payloads.append(Payload(current, r.take(length - _GENERIC_HEADER)))
-    return tuple(payloads), len(data) - r.remaining
+        body = start + _GENERIC_HEADER
+        if len(data) < body:
+            raise WireError(f"{len(data) - start} octets are no payload")
+        following, length = _GENERIC.unpack_from(data, start)
+        end = start + length
+        if not body <= end <= len(data):
+            raise WireError(f"a payload of {length} octets with {len(data) - start} left")
+        payloads.append(Payload(current, data[body:end]))
+        current, start = following, end
+    return tuple(payloads), start
 
 
 def decode_plain(first: int, data: bytes) -> tuple[Payload, ...]:

@@ -145,8 +145,8 @@ class AccessRouter:
             return Wish.EITHER if self._asks_always else None
         capability = event.capability
         return Wish.of(
-            home=bool(capability & MobilityCapability.HOME_DOMAIN_HOME_AGENT),
-            local=bool(capability & MobilityCapability.LOCAL_HOME_AGENT),
+            home=MobilityCapability.HOME_DOMAIN_HOME_AGENT in capability,
+            local=MobilityCapability.LOCAL_HOME_AGENT in capability,
         )
 
     def _supply(self, number: int, client: IPv6Address, assignment: Assignment | None) -> None:
