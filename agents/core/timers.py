@@ -26,16 +26,19 @@ class Timers(Generic[K]):
     """Deadlines in seconds by key; setting a key again moves its deadline."""
 
     def __init__(self) -> None:
-        self._current: dict[K, int] = {}
+        self._current: dict[K, tuple[float, int]] = {}
         self._heap: list[tuple[float, int, K]] = []
         self._serial = count()
 
     def set(self, key: K, deadline: float) -> None:
         """Arm or move the timer `key`."""
-        serial = self._current[key] = next(self._serial)
-        heapq.heappush(self._heap, (deadline, serial, key))
+        before = self._current.get(key)
+        if before is not None and before[0] == deadline:
+            return
+        entry = self._current[key] = (deadline, next(self._serial))
+        heapq.heappush(self._heap, (*entry, key))
         if len(self._heap) > 2 * len(self._current) + _SLACK:
-            self._heap = [e for e in self._heap if self._current.get(e[2]) == e[1]]
+            self._heap = [e for e in self._heap if self._current.get(e[2]) == e[:2]]
             heapq.heapify(self._heap)
 
     def cancel(self, key: K) -> None:
@@ -46,7 +49,7 @@ class Timers(Generic[K]):
         """Return the earliest deadline, or None."""
         while self._heap:
             deadline, serial, key = self._heap[0]
-            if self._current.get(key) == serial:
+            if self._current.get(key) == (deadline, serial):
                 return deadline
             heapq.heappop(self._heap)
         return None

@@ -155,7 +155,9 @@ class Message(Record, frozen=True):
     @property
     def length(self) -> int:
         """Octets of the whole message."""
-        return HEADER_LENGTH + sum([avp.length + 3 & ~3 for avp in self.avps])
+        vendors = sum([avp.vendor is not None for avp in self.avps])
+        values = [len(avp.value) + 3 & ~3 for avp in self.avps]
+        return HEADER_LENGTH + 8 * len(values) + 4 * vendors + sum(values)
 
     def encode(self) -> bytes:
         """Return the message; raises ValueError if it is longer than its length field."""

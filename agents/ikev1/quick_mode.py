@@ -10,7 +10,7 @@ from ipaddress import IPv6Address
 from typing import TypeAlias
 
 from agents.core.machine import PeerError
-from agents.core.reader import Reader, WireError
+from agents.core.reader import WireError
 from agents.core.record import Record, Secret, replace
 from agents.crypto import dh
 from agents.ike.constants import Role
@@ -38,6 +38,7 @@ from agents.ikev1.wire import (
     Notification,
     Payload,
     SecurityAssociation,
+    decode_attributes,
     decode_padded,
     encode_chain,
 )
@@ -282,9 +283,8 @@ def _shorter_lifetime(lifetime: float, payloads: Sequence[Payload]) -> float:
         notification = Notification.decode(body)
         if notification.type != NotifyType.RESPONDER_LIFETIME:
             continue
-        r, kind = Reader(notification.data), 0
-        while r.remaining:
-            attribute = Attribute.decode(r)
+        kind = 0
+        for attribute in decode_attributes(notification.data, 0):
             if attribute.type == EspAttribute.LIFE_TYPE:
                 kind = attribute.number
             elif attribute.type == EspAttribute.LIFE_DURATION and kind == LIFE_SECONDS:

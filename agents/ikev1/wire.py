@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from struct import Struct
 from typing import NamedTuple, Self
 
@@ -98,8 +98,10 @@ def encode_chain(payloads: Sequence[Payload]) -> bytes:
     """Return payloads behind one another, each with its generic header (section 3.2)."""
     types = [p.type for p in payloads[1:]] + [0]
     return b"".join(
-        _GENERIC.pack(following, len(p.body) + _GENERIC_HEADER) + p.body
-        for p, following in zip(payloads, types, strict=True)
+        [
+            _GENERIC.pack(following, len(p.body) + _GENERIC_HEADER) + p.body
+            for p, following in zip(payloads, types, strict=True)
+        ]
     )
 
 
@@ -110,16 +112,21 @@ def decode_chain(first: int, data: bytes) -> tuple[tuple[Payload, ...], int]:
     while current:
         if len(payloads) == MAX_PAYLOADS:
             raise WireError(f"more than {MAX_PAYLOADS} payloads")
-        body = start + _GENERIC_HEADER
-        if len(data) < body:
-            raise WireError(f"{len(data) - start} octets are no payload")
-        following, length = _GENERIC.unpack_from(data, start)
-        end = start + length
-        if not body <= end <= len(data):
-            raise WireError(f"a payload of {length} octets with {len(data) - start} left")
+        following, body, end = _payload_at(data, start)
         payloads.append(Payload(current, data[body:end]))
         current, start = following, end
     return tuple(payloads), start
+
+
+def _payload_at(data: bytes, start: int) -> tuple[int, int, int]:
+    """Return the type of the payload behind the one at `start`, and where this one's body lies."""
+    body = start + _GENERIC_HEADER
+    if len(data) < body:
+        raise WireError(f"{len(data) - start} octets are no payload")
+    following, length = _GENERIC.unpack_from(data, start)
+    if not body <= start + length <= len(data):
+        raise WireError(f"a payload of {length} octets with {len(data) - start} left")
+    return following, body, start + length
 
 
 def decode_plain(first: int, data: bytes) -> tuple[Payload, ...]:
@@ -162,12 +169,17 @@ class Attribute(Record, frozen=True):
         return cls(kind, number.to_bytes(2 if short else 4), short)
 
     @classmethod
-    def decode(cls, r: Reader) -> Self:
-        """Read one attribute."""
-        kind, number = r.fields(_ATTRIBUTE)
+    def decode(cls, data: bytes, start: int) -> tuple[Self, int]:
+        """Return the attribute that starts there, and where the next one does."""
+        value = start + _ATTRIBUTE.size
+        if len(data) < value:
+            raise WireError(f"{len(data) - start} octets are no attribute")
+        kind, number = _ATTRIBUTE.unpack_from(data, start)
         if kind & _SHORT:
-            return cls(kind & ~_SHORT, number.to_bytes(2), True)
-        return cls(kind, r.take(number), False)
+            return cls(kind & ~_SHORT, data[start + 2 : value], True), value
+        if len(data) < value + number:
+            raise WireError(f"an attribute of {number} octets with {len(data) - value} left")
+        return cls(kind, data[value : value + number], False), value + number
 
     def encode(self) -> bytes:
         """Return the attribute's octets."""
@@ -176,16 +188,28 @@ class Attribute(Record, frozen=True):
         return self.type.to_bytes(2) + len(self.value).to_bytes(2) + self.value
 
 
-def _decode_list(r: Reader, kind: int) -> Iterable[Reader]:
-    """Yield the bodies of proposals or transforms, each of which names the next one's type."""
-    following = kind
+def decode_attributes(data: bytes, start: int) -> tuple[Attribute, ...]:
+    """Return the attributes from `start` to the end."""
+    attributes = []
+    while start < len(data):
+        attribute, start = Attribute.decode(data, start)
+        attributes.append(attribute)
+    return tuple(attributes)
+
+
+def _decode_list(kind: int, data: bytes) -> list[bytes]:
+    """Return the bodies of proposals or transforms, each of which names the next one's type."""
+    following, start = kind, 0
+    bodies = []
     while following:
         if following != kind:
             raise WireError(f"payload type {following} among those of type {kind}")
-        following, length = r.fields(_GENERIC)
-        if length < _GENERIC_HEADER:
-            raise WireError(f"a payload of {length} octets")
-        yield r.sub(length - _GENERIC_HEADER)
+        following, body, end = _payload_at(data, start)
+        bodies.append(data[body:end])
+        start = end
+    if start != len(data):
+        raise WireError(f"{len(data) - start} octets behind the last payload")
+    return bodies
 
 
 class Transform(Record, frozen=True):
@@ -196,18 +220,18 @@ class Transform(Record, frozen=True):
     attributes: tuple[Attribute, ...]
 
     @classmethod
-    def decode(cls, r: Reader) -> Self:
+    def decode(cls, body: bytes) -> Self:
         """Read the transform behind its generic header."""
-        number, identifier, _ = r.fields(_TRANSFORM)
-        attributes = []
-        while r.remaining:
-            attributes.append(Attribute.decode(r))
-        return cls(number, identifier, tuple(attributes))
+        start = _TRANSFORM.size
+        if len(body) < start:
+            raise WireError(f"{len(body)} octets are no transform")
+        number, identifier, _ = _TRANSFORM.unpack_from(body)
+        return cls(number, identifier, decode_attributes(body, start))
 
     def encode(self) -> bytes:
         """Return the transform without its generic header."""
         head = bytes((self.number, self.identifier, 0, 0))
-        return head + b"".join(a.encode() for a in self.attributes)
+        return head + b"".join([a.encode() for a in self.attributes])
 
 
 class Proposal(Record, frozen=True):
@@ -219,17 +243,15 @@ class Proposal(Record, frozen=True):
     transforms: tuple[Transform, ...]
 
     @classmethod
-    def decode(cls, r: Reader) -> Self:
+    def decode(cls, body: bytes) -> Self:
         """Read the proposal behind its generic header."""
+        r = Reader(body)
         number, protocol, spi_length, count = r.fields(_PROPOSAL)
-        spi = r.take(spi_length)
-        transforms = []
-        if count:
-            transforms = [Transform.decode(t) for t in _decode_list(r, PayloadType.TRANSFORM)]
-        r.finish()
-        if len(transforms) != count:
-            raise WireError(f"{count} transforms announced, {len(transforms)} found")
-        return cls(number, protocol, spi, tuple(transforms))
+        spi, rest = r.take(spi_length), r.rest()
+        bodies = _decode_list(PayloadType.TRANSFORM, rest) if count or rest else []
+        if len(bodies) != count:
+            raise WireError(f"{count} transforms announced, {len(bodies)} found")
+        return cls(number, protocol, spi, tuple([Transform.decode(one) for one in bodies]))
 
     def encode(self) -> bytes:
         """Return the proposal without its generic header."""
@@ -250,9 +272,8 @@ class SecurityAssociation(Record, frozen=True):
         doi, situation = r.u32(), r.u32()
         if doi != DOI_IPSEC or situation != SITUATION_IDENTITY_ONLY:
             raise WireError(f"DOI {doi}, situation {situation}")
-        proposals = tuple(Proposal.decode(p) for p in _decode_list(r, PayloadType.PROPOSAL))
-        r.finish()
-        return cls(proposals)
+        bodies = _decode_list(PayloadType.PROPOSAL, r.rest())
+        return cls(tuple([Proposal.decode(one) for one in bodies]))
 
     def encode(self) -> bytes:
         """Return the body."""

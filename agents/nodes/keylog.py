@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from agents.core.machine import text_of
 from agents.ike.esp import EspPair
@@ -33,7 +34,7 @@ class KeyLog:
             "initiator_cookie": initiator_cookie.hex(),
             "encryption_key": encryption_key.hex(),
         }
-        self._append("keys.jsonl", json.dumps(entry))
+        self._append("keys.jsonl", msgspec.json.encode(entry).decode())
 
     def ikev2(self, established: IkeEstablished) -> None:
         """Keep the keys of an IKE SA, with the algorithms' names as Wireshark spells them."""
@@ -48,7 +49,7 @@ class KeyLog:
             "sk_ar": established.sk_ar.hex(),
             "integrity": established.integrity,
         }
-        self._append("keys.jsonl", json.dumps(entry))
+        self._append("keys.jsonl", msgspec.json.encode(entry).decode())
 
     def esp(self, pair: EspPair) -> None:
         """Keep the keys of both directions of an ESP SA."""
@@ -63,7 +64,7 @@ class KeyLog:
                 "integrity": sa.integrity.value[0],
                 "integrity_key": sa.integrity_key.hex(),
             }
-            self._append("keys.jsonl", json.dumps(entry))
+            self._append("keys.jsonl", msgspec.json.encode(entry).decode())
 
 
 def _forget(_name: str, _line: str) -> None:

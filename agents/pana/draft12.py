@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+from functools import lru_cache
 from zlib import crc32
 
 from agents.core.machine import Address, PeerError
@@ -150,10 +151,7 @@ class Draft12(Dialect):
 
     def session_number(self, session: bytes) -> int:
         """Return the last part of an own Session-Id, of another's a checksum."""
-        last = session.rpartition(b";")[2]
-        if last.isdigit() and len(last) <= 10 and int(last) < 2**32:
-            return int(last)
-        return crc32(session)
+        return _number(session)
 
     def offer(self, algorithms: Algorithms) -> tuple[Avp, ...]:
         """Return Algorithm: the PAA decides, PSR only tells it beforehand (section 4.3)."""
@@ -224,6 +222,14 @@ class Draft12(Dialect):
         length = INTEGRITY[material.suite.integrity].key_length
         key = PRFS[material.suite.prf].plus(material.msk, seed, length)
         return SecurityAssociation(material.key_id, material.suite.integrity, key)
+
+
+@lru_cache(maxsize=256)  # Every event of a session has it.
+def _number(session: bytes) -> int:
+    last = session.rpartition(b";")[2]
+    if last.isdigit() and len(last) <= 10 and int(last) < 2**32:
+        return int(last)
+    return crc32(session)
 
 
 DRAFT12 = Draft12()
