@@ -5,7 +5,8 @@ C functions; nobody has to keep a list up to date. The floor is what as many suc
 by loops that do nothing else:
 
 - a TLS handshake of both ends over memory, with certificates of the same kind, which each end
-  validates by OpenSSL alone, and the export of EAP's keys;
+  validates by OpenSSL alone; the server's protected word of success (RFC 9190 section 2.5), and the
+  export of EAP's keys and of its Session-Id, at both ends;
 - keys for Diffie-Hellman and shared secrets; signatures, their verification, and that of paths of
   certificates; HMACs, hashes and ciphers over messages of a usual length.
 
@@ -34,6 +35,7 @@ from OpenSSL import SSL, crypto
 from agents.crypto import dh
 from agents.crypto.ciphers import aes_cbc_encrypt
 from agents.eap import ca
+from agents.eap.server import PROTECTED_SUCCESS
 from agents.eap.tls import TlsClientConfig, TlsConfig, TlsServerConfig
 
 Call: TypeAlias = tuple[str, str]
@@ -120,8 +122,12 @@ class Floor:
                 ends.append((here, there))
             with suppress(SSL.WantReadError):
                 there.bio_write(here.bio_read(16384))
+        server.send(PROTECTED_SUCCESS)
+        client.bio_write(server.bio_read(16384))
+        client.recv(1024)
         for end in (client, server):
             end.export_keying_material(b"EXPORTER_EAP_TLS_Key_Material", 128, b"\x0d")
+            end.export_keying_material(b"EXPORTER_EAP_TLS_Method-Id", 64, b"\x0d")
 
     def _verify_path(self) -> None:
         store = crypto.X509Store()

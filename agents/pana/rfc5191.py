@@ -6,7 +6,6 @@ import hmac
 from ipaddress import IPv6Address
 
 from agents.core.machine import Address, PeerError
-from agents.core.reader import Reader
 from agents.core.record import replace
 from agents.crypto.prf import INTEGRITY, PRFS
 from agents.pana import rfc5191_wire as wire
@@ -237,10 +236,7 @@ class Rfc5191(Dialect):
             check_policy(message, (), agreed=agreed)
             return message
         counter = first_counter(sa.key_id, message.session, message.sequence)
-        r = Reader(crypt(sa.decrypt_key, counter, encap))
-        inner: list[Avp] = []
-        while r.remaining:
-            inner.append(wire.decode_avp(r))
+        inner = wire.decode_avps(crypt(sa.decrypt_key, counter, encap))
         check_policy(message, tuple(inner), agreed=True)
         names = [avp.name for avp in message.avps]
         at = names.index(AvpName.ENCRYPTION_ENCAP)

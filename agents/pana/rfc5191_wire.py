@@ -6,14 +6,14 @@ from ipaddress import ip_address
 from struct import Struct
 
 from agents.core.machine import Address, PeerError
-from agents.core.reader import Reader, WireError
+from agents.core.reader import WireError
 from agents.core.record import Record
 from agents.pana.mobility import VENDOR_ID
 from agents.pana.wire import Avp, AvpName, Kind, Message, UnknownAvp
 
 HEADER_LENGTH = 16
 AVP_HEADER_LENGTH = 8
-_HEADER = _AVP_HEADER = Struct("!HHHH")
+_HEADER, _AVP_HEADER = Struct("!HHHH4sI"), Struct("!HHHH")
 VENDOR_FLAG = 0x8000
 
 REQUEST, START, COMPLETE, REAUTH, PING = 0x8000, 0x4000, 0x2000, 0x1000, 0x0800
@@ -93,18 +93,38 @@ def encode_avp(avp: Avp) -> bytes:
     return head + avp.value + bytes(-len(avp.value) % 4)
 
 
-def decode_avp(r: Reader) -> Avp:
-    """Parse one AVP (RFC 5191 section 6.3); its length field does not count the padding."""
-    code, flags, length, _ = r.fields(_AVP_HEADER)
-    vendor = r.u32() if flags & VENDOR_FLAG else None
-    value = r.take(length)
-    r.take(-length % 4)
+def decode_avp(data: bytes, start: int) -> tuple[Avp, int]:
+    """Return the AVP that starts there, and where the next one does (RFC 5191 section 6.3).
+
+    Its length field counts neither the header nor the padding.
+    """
+    left = len(data) - start
+    if left < AVP_HEADER_LENGTH:
+        raise WireError(f"{left} octets are no AVP")
+    code, flags, length, _ = _AVP_HEADER.unpack_from(data, start)
+    head = AVP_HEADER_LENGTH + (4 if flags & VENDOR_FLAG else 0)
+    padded = head + (length + 3 & ~3)
+    if padded > left:
+        raise WireError(f"AVP {code} of {length} octets with {left} left")
+    vendor = None
+    if flags & VENDOR_FLAG:
+        vendor = int.from_bytes(data[start + AVP_HEADER_LENGTH : start + head])
+    value = data[start + head : start + head + length]
     name = NAMES.get((code, vendor))
     if name is None:
-        return Avp(UnknownAvp(code, flags & ~VENDOR_FLAG, vendor), value)
+        return Avp(UnknownAvp(code, flags & ~VENDOR_FLAG, vendor), value), start + padded
     if not CODES[name].minimum <= length <= CODES[name].maximum:
         raise WireError(f"{name.value} of {length} octets")
-    return Avp(name, value)
+    return Avp(name, value), start + padded
+
+
+def decode_avps(data: bytes) -> list[Avp]:
+    """Parse a sequence of AVPs."""
+    avps, start = list[Avp](), 0
+    while start < len(data):
+        avp, start = decode_avp(data, start)
+        avps.append(avp)
+    return avps
 
 
 def encode(message: Message) -> bytes:
@@ -112,23 +132,24 @@ def encode(message: Message) -> bytes:
     number, flags = TYPES[message.kind, message.request]
     body = b"".join(map(encode_avp, message.avps))
     length, session = HEADER_LENGTH + len(body), message.session or bytes(4)
-    head = _HEADER.pack(0, length, flags | message.flags, number)
-    return head + session + message.sequence.to_bytes(4) + body
+    head = _HEADER.pack(0, length, flags | message.flags, number, session, message.sequence)
+    return head + body
 
 
 def decode(data: bytes) -> Message:
     """Parse one datagram; reserved fields and bits are ignored (RFC 5191 section 6.2)."""
-    r = Reader(data)
-    _, length, flags, number = r.fields(_HEADER)
-    session, sequence = r.take(4), r.u32()
+    if len(data) < HEADER_LENGTH:
+        raise WireError(f"{len(data)} octets are no PANA message")
+    _, length, flags, number, session, sequence = _HEADER.unpack_from(data)
     if length != len(data):
         raise WireError(f"message length {length} in a datagram of {len(data)} octets")
-    avps, auth_offset = [], None
-    while r.remaining:
-        start = len(data) - r.remaining
-        avps.append(decode_avp(r))
-        if avps[-1].name is AvpName.AUTH:
+    avps, auth_offset, start = list[Avp](), None, HEADER_LENGTH
+    while start < len(data):
+        avp, following = decode_avp(data, start)
+        avps.append(avp)
+        if avp.name is AvpName.AUTH:
             auth_offset = start + AVP_HEADER_LENGTH
+        start = following
     kind = KINDS.get((number, flags & KIND_FLAGS))
     if kind is None:
         raise PeerError(f"message type {number} with flags {flags:#06x}")
