@@ -131,14 +131,14 @@ class EventLog:
 
     def __call__(self, event: Event) -> None:
         """Log a machine's event; its own time `at` is left out in favour of `t`."""
+        discarded = isinstance(event, Discarded)
+        if discarded and not self._discarded.take(self.clock() / 1e9):
+            self._omitted += 1
+            return
         fields = _fields(event)
         del fields["at"]
-        if isinstance(event, Discarded):
-            if not self._discarded.take(self.clock() / 1e9):
-                self._omitted += 1
-                return
-            if self._omitted:
-                fields["omitted"], self._omitted = self._omitted, 0
+        if discarded and self._omitted:
+            fields["omitted"], self._omitted = self._omitted, 0
         self._write(type(event).__name__, fields)
 
     def write(self, event: RoleEvent, **fields: object) -> None:

@@ -33,6 +33,14 @@ def test_an_identity_keeps_its_address(leases, tmp_path):
         assert [lease.identity for lease in again] == ["a@home.test", "b@home.test"]
 
 
+def test_a_file_that_is_opened_has_no_lease_in_it(leases, tmp_path):
+    """Opening one gives a lease and takes it back."""
+    assert not list(leases)
+    assert not leases.load()
+    with sqlite3.connect(tmp_path / "leases.db") as file:
+        assert not file.execute("SELECT * FROM authorisations").fetchall()
+
+
 def test_a_pool_comes_to_its_end_and_a_released_address_returns(leases):
     for i in range(4):
         leases.lease(f"mn{i}@home.test", "ha1", POOL)

@@ -151,6 +151,22 @@ def test_a_deadline_that_the_machine_has_moved_is_not_acted_on(network, host):
     assert machine.timeouts == [3600.0]
 
 
+def test_other_machines_are_not_asked_for_their_deadlines_after_a_call(host):
+    class Asked(Clockwork):
+        asked = 0
+
+        def next_timeout(self):
+            self.asked += 1
+            return self.deadline
+
+    called, other = Asked(), Asked()
+    endpoint = host.run(called, ignore, ignore)
+    host.run(other, ignore, ignore)
+    before = called.asked, other.asked
+    endpoint.call(called.handle_message, b"ping", AT_HERE, host.now())
+    assert (called.asked, other.asked) == (before[0] + 1, before[1])
+
+
 def test_a_closed_endpoint_neither_sends_nor_wakes(network, host):
     machine, sent = Clockwork(0.01), []
     endpoint = host.run(machine, sent.append, ignore)

@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.core.timers import Timers
+from agents.core.timers import Timers, earliest
 
 
 def test_timers_that_are_stopped_or_moved_do_not_pile_up():
@@ -16,6 +16,20 @@ def test_timers_that_are_stopped_or_moved_do_not_pile_up():
     assert timers.pop(4.0) is None
     assert timers.pop(5.0) == 0
     assert timers.next() is None
+
+
+def test_the_earliest_of_several_deadlines_is_none_if_there_is_none():
+    assert earliest() is earliest(None, None) is None
+    assert earliest(None, 3.0, 1.0, None, 2.0) == 1.0
+
+
+def test_a_deadline_that_is_set_again_keeps_its_place_and_one_that_was_stopped_does_not():
+    timers: Timers[str] = Timers()
+    for key in ("a", "b", "a"):
+        timers.set(key, 1.0)
+    assert timers.pop(1.0) == "a"
+    timers.set("a", 1.0)
+    assert [timers.pop(1.0) for _ in range(3)] == ["b", "a", None]
 
 
 def test_the_earliest_comes_first_whatever_was_moved():
