@@ -199,6 +199,9 @@ def _reason(error: SSL.Error) -> str:
     return words or "an unspecified TLS error"
 
 
+_BIO_READ = 16384
+
+
 class TlsEngine:
     """One TLS session in memory: records in, records out.
 
@@ -256,12 +259,14 @@ class TlsEngine:
             self.failure = session.refusal or f"the TLS handshake failed: {_reason(error)}"
 
     def _drain(self) -> bytes:
-        records = b""
-        while True:
+        records, part = b"", None
+        while part is None or len(part) == _BIO_READ:  # After less than that it is empty.
             try:
-                records += self._connection.bio_read(16384)
+                part = self._connection.bio_read(_BIO_READ)
             except SSL.WantReadError:
-                return records
+                break
+            records += part
+        return records
 
     def protect(self, data: bytes) -> bytes:
         """Return the records that carry `data`, and what was waiting before it."""
