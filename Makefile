@@ -6,7 +6,8 @@ LAB ?= auto
 LEVEL ?= main
 TOPOLOGY ?= paper
 RESULTS ?= results/paper/latest
-run_options = --lab $(LAB) $(if $(JOBS),--jobs $(JOBS)) $(if $(RUNS),--runs $(RUNS)) $(if $(SEED),--seed $(SEED))
+JOBS ?= auto
+run_options = --lab $(LAB) --jobs $(JOBS) $(if $(RUNS),--runs $(RUNS)) $(if $(SEED),--seed $(SEED))
 
 # Files made as root in the user's folder would be in the user's way.
 ifdef SUDO_UID

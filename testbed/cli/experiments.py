@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from testbed.cli.options import (
+    AUTO,
     FOLDER,
     carried_out,
     experiment_argument,
@@ -97,15 +98,16 @@ def _carry_out(
     from testbed.base.jsonl import DataError
     from testbed.experiment.spec import SpecError
     from testbed.lab import LabError
+    from testbed.lab.choice import side_by_side
     from testbed.results.paper import load_paper
 
     handle_interrupts()
     used = spec.experiment.seed if seed is None else seed
-    jobs = jobs or 1
     try:
         plan = spec.plan(runs, used)
         load_paper()
-        place = choose_lab(lab, spec.needs(), jobs)
+        place = choose_lab(lab, spec.needs(), jobs or 1)
+        place, jobs = side_by_side(place) if jobs == AUTO else (place, jobs or 1)
         root = runner.make_output(output)
     except (SpecError, LabError, DataError, OSError) as error:
         give_up(error)

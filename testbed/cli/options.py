@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 from click.shell_completion import CompletionItem
@@ -46,8 +47,24 @@ _seed_option = click.option("--seed", type=click.IntRange(0), help="Seed of the 
 _variant_option = click.option(
     "--variant", "variants", metavar="NAME", multiple=True, help="Only this variant; repeatable."
 )
+AUTO = 0
+"""As many labs at once as keep out of each other's way."""
+
+
+class _Jobs(click.IntRange):
+    """A number from 1, or `auto`."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Any:
+        return AUTO if value in {"auto", AUTO} else super().convert(value, param, ctx)
+
+
 _jobs_option = click.option(
-    "--jobs", type=click.IntRange(1), help="Labs at once, each on a CPU of its own; one by default."
+    "--jobs",
+    type=_Jobs(1),
+    metavar="N|auto",
+    help="Labs at once, each on a CPU of its own; one by default. auto: two in user-mode Linux.",
 )
 lab_option = click.option(
     "--lab", type=click.Choice(LABS), default="auto", help="Where the hosts run."

@@ -63,6 +63,17 @@ def choose(
     raise LabError("\n".join(_complaint(lab, findings) for lab, findings in missing.items()))
 
 
+def side_by_side(lab: Lab) -> tuple[Lab, int]:
+    """Return a lab for as many at once as keep out of each other's way, and that number.
+
+    Two of user-mode Linux, each pinned to its CPU, do not shift each other's times
+    (docs/performance.md); what shares a kernel, or a machine's CPUs, does.
+    """
+    if lab.name == "uml" and len(os.sched_getaffinity(0)) > 1:
+        return UmlLab(at_once=2), 2
+    return lab, 1
+
+
 def _virtual(kernel: Kernel, at_once: int, why: str) -> tuple[Lab, str]:
     without = vm.lacks_kvm(kernel)
     line = f"lab: vm ({why})" + (f"; {EMULATED} ({without})" if without else "")

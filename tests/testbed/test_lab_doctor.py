@@ -212,3 +212,12 @@ def test_the_command_says_which_lab_can_be_used(monkeypatch, missing, said, stat
     assert said in done.output
     assert "lab native: lacks esp6\n" in done.output
     assert done.exit_code == status
+
+
+def test_labs_that_keep_out_of_each_others_way(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2, 3})
+    assert choice.side_by_side(UmlLab())[1] == 2
+    native = NativeLab()
+    assert choice.side_by_side(native) == (native, 1)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0})
+    assert choice.side_by_side(UmlLab())[1] == 1
