@@ -54,9 +54,7 @@ AUTO = 0
 class _Jobs(click.IntRange):
     """A number from 1, or `auto`."""
 
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> Any:
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         return AUTO if value in {"auto", AUTO} else super().convert(value, param, ctx)
 
 
