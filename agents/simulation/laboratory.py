@@ -8,7 +8,7 @@ from functools import partial
 from ipaddress import IPv6Address, IPv6Network
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, TypeAlias
 
 from agents import approaches
 from agents.core.documents import fit
@@ -42,9 +42,6 @@ from agents.simulation.world import Link, World
 from topologies.model import Topology, link_local_address, mac_address
 
 _ECHO_PORT, _ECHO_DEADLINE = 7, 1.0
-_SIMULATED = frozenset(
-    ["access_router", "home_agent", "home_network", "kea", "mobile_node", "nsd", "pana_relay"]
-)
 _EPOCH = 1_000_000_000
 """The time of day in seconds when a simulation begins."""
 
@@ -141,6 +138,10 @@ class Program:
         self._start()
 
 
+_Maker: TypeAlias = Callable[["Laboratory", approaches.Program, SimulatedHost], Any]
+"""Makes the node of a role, which is a program's module."""
+
+
 class Laboratory:
     """A simulated topology in which the roles of one run are started, one after the other.
 
@@ -160,7 +161,7 @@ class Laboratory:
 
     def leave_out_what_is_not_simulated(self) -> None:
         """Go on without the programs that only run for real, such as a flooder."""
-        self.programs = [p for p in self.programs if _kind(p.role) in _SIMULATED]
+        self.programs = [p for p in self.programs if _kind(p.role) in self._makers]
 
     def _build(self) -> None:
         for host in self.topology.hosts:
@@ -209,6 +210,10 @@ class Laboratory:
         """Let time pass until `until`, or until `done`; return whether it is."""
         return self.world.clock.run(until, done)
 
+    def is_bootstrapped(self) -> bool:
+        """Return whether the mobile node says that it is."""
+        return bool(self.events.named("Bootstrapped"))
+
     def exchanges(self, here: str, there: str, destination: IPv6Address) -> bool:
         """Return whether a datagram from one host gets to an address of another, and back."""
         came: list[bytes] = []
@@ -234,50 +239,10 @@ class Laboratory:
 
     def make(self, role: approaches.Program, host: SimulatedHost) -> Any:
         """Make the node of a role."""
-        kernel, log = self.stacks[role.host].kernel, self._log(role)
-        match _kind(role):
-            case "mobile_node":
-                mobile = fit(role.configuration, MobileNodeConfiguration)
-                return self._mobile_node(mobile, host, log)
-            case "access_router":
-                router = fit(role.configuration, AccessRouterConfiguration)
-                link = AccessLink(router.access_interface, IPv6Network(router.access_prefix))
-                enforcement = ModelEnforcementPoint(kernel, link)
-                enforcement.close_access()
-                local = router.local.home_agent if router.local else None
-                return AccessRouter(
-                    router,
-                    host,
-                    enforcement,
-                    log,
-                    epoch=_EPOCH,
-                    local_kernel=_home_agent(kernel, local),
-                )
-            case "pana_relay":
-                return PanaRelay(fit(role.configuration, PanaRelayConfiguration), host, log)
-            case "home_network":
-                home = fit(role.configuration, HomeNetworkConfiguration)
-                return HomeNetwork(
-                    home,
-                    host,
-                    _home_agent(kernel, home.home_agent),
-                    home_aaa(home, lambda: _EPOCH + self.world.clock.now),
-                    log,
-                    keys=preshared_keys(home),
-                )
-            case "home_agent":
-                agent = fit(role.configuration, HomeAgentConfiguration)
-                agent_kernel = ModelHomeAgent(kernel, IPv6Address(agent.home_agent.address))
-                shown = read_credentials(agent.certificate, own=True)
-                return HomeAgentNode(
-                    agent, host, agent_kernel, log, credentials=shown, epoch=_EPOCH
-                )
-            case "kea":
-                return DhcpServer(fit(role.configuration, DhcpServerConfiguration), host)
-            case "nsd":
-                return DnsServer(fit(role.configuration, DnsServerConfiguration), host)
-            case other:
-                raise ValueError(f"{other} cannot be simulated")
+        maker = self._makers.get(_kind(role))
+        if maker is None:
+            raise ValueError(f"{_kind(role)} cannot be simulated")
+        return maker(self, role, host)
 
     def begin(self, node: Any, ready: Callable[[], None]) -> None:
         """Start a node; `ready` is called when others may rely on it."""
@@ -293,12 +258,11 @@ class Laboratory:
     def _failed(reason: str) -> None:
         raise TimeoutError(reason)
 
-    def _mobile_node(
-        self, configuration: MobileNodeConfiguration, host: SimulatedHost, log: EventLog
-    ) -> MobileNode:
+    def _mobile_node(self, role: approaches.Program, host: SimulatedHost) -> MobileNode:
+        configuration = fit(role.configuration, MobileNodeConfiguration)
         if configuration.launch == "script":
             raise ValueError("a launch script cannot be simulated, for it starts real programs")
-        stack = self.stacks[configuration.host]
+        stack, log = self.stacks[role.host], self._log(role)
         interface = stack.interfaces[configuration.interface]
         care_of = next(a for a in interface.addresses if not a.is_link_local)
         log.write("CareOfAddress", address=care_of)
@@ -315,12 +279,72 @@ class Laboratory:
             preshared=Path(psk_file).read_bytes() if psk_file else None,
         )
 
+    def _access_router(self, role: approaches.Program, host: SimulatedHost) -> AccessRouter:
+        configuration = fit(role.configuration, AccessRouterConfiguration)
+        kernel = self.stacks[role.host].kernel
+        prefix = IPv6Network(configuration.access_prefix)
+        enforcement = ModelEnforcementPoint(
+            kernel, AccessLink(configuration.access_interface, prefix)
+        )
+        enforcement.close_access()
+        local = configuration.local.home_agent if configuration.local else None
+        return AccessRouter(
+            configuration,
+            host,
+            enforcement,
+            self._log(role),
+            epoch=_EPOCH,
+            local_kernel=_kernel_of(kernel, local),
+        )
+
+    def _pana_relay(self, role: approaches.Program, host: SimulatedHost) -> PanaRelay:
+        return PanaRelay(fit(role.configuration, PanaRelayConfiguration), host, self._log(role))
+
+    def _home_network(self, role: approaches.Program, host: SimulatedHost) -> HomeNetwork:
+        configuration = fit(role.configuration, HomeNetworkConfiguration)
+        return HomeNetwork(
+            configuration,
+            host,
+            _kernel_of(self.stacks[role.host].kernel, configuration.home_agent),
+            home_aaa(configuration, lambda: _EPOCH + self.world.clock.now),
+            self._log(role),
+            keys=preshared_keys(configuration),
+        )
+
+    def _home_agent(self, role: approaches.Program, host: SimulatedHost) -> HomeAgentNode:
+        configuration = fit(role.configuration, HomeAgentConfiguration)
+        kernel = self.stacks[role.host].kernel
+        return HomeAgentNode(
+            configuration,
+            host,
+            ModelHomeAgent(kernel, IPv6Address(configuration.home_agent.address)),
+            self._log(role),
+            credentials=read_credentials(configuration.certificate, own=True),
+            epoch=_EPOCH,
+        )
+
+    def _kea(self, role: approaches.Program, host: SimulatedHost) -> DhcpServer:
+        return DhcpServer(fit(role.configuration, DhcpServerConfiguration), host)
+
+    def _nsd(self, role: approaches.Program, host: SimulatedHost) -> DnsServer:
+        return DnsServer(fit(role.configuration, DnsServerConfiguration), host)
+
+    _makers: ClassVar[Mapping[str, _Maker]] = {
+        "access_router": _access_router,
+        "home_agent": _home_agent,
+        "home_network": _home_network,
+        "kea": _kea,
+        "mobile_node": _mobile_node,
+        "nsd": _nsd,
+        "pana_relay": _pana_relay,
+    }
+
 
 def _kind(role: approaches.Program) -> str:
     return role.module.split(".")[2]
 
 
-def _home_agent(kernel: ModelKernel, settings: HomeAgentSettings | None) -> ModelHomeAgent | None:
+def _kernel_of(kernel: ModelKernel, settings: HomeAgentSettings | None) -> ModelHomeAgent | None:
     return ModelHomeAgent(kernel, IPv6Address(settings.address)) if settings else None
 
 

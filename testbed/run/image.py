@@ -17,7 +17,6 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +25,7 @@ from cryptography.hazmat.bindings.openssl.binding import Binding
 from agents import approaches
 from agents.kernel.associations import LinuxSecurityAssociations
 from agents.kernel.port import KernelError
-from agents.simulation.laboratory import Laboratory, PreparedApproach
+from agents.simulation.laboratory import PreparedApproach
 from agents.simulation.world import World
 from topologies.model import Topology
 
@@ -69,12 +68,8 @@ def rehearse(approach: str, settings: dict[str, Any], topology: Topology) -> boo
                 importlib.import_module(program.role.module)
             laboratory.leave_out_what_is_not_simulated()
             laboratory.start()
-            done.append(laboratory.run(_DEADLINE, partial(_is_bootstrapped, laboratory)))
+            done.append(laboratory.run(_DEADLINE, laboratory.is_bootstrapped))
     return all(done)
-
-
-def _is_bootstrapped(laboratory: Laboratory) -> bool:
-    return bool(laboratory.events.named("Bootstrapped"))
 
 
 def freeze() -> None:

@@ -42,4 +42,4 @@ def laboratory(name, *, loses=None, seed=1):
 
 def bootstrapped(lab):
     """Return whether the mobile node says that it is done."""
-    return bool(lab.events.named("Bootstrapped"))
+    return lab.is_bootstrapped()
