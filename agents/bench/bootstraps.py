@@ -15,17 +15,18 @@ from __future__ import annotations
 import os
 import statistics
 import time
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import topologies
 from agents.approaches import Program
+from agents.bench import FOLDER
 from agents.bench.floor import Floor, counted
+from agents.bench.watch import Watch
 from agents.core.record import Record
 from agents.simulation.laboratory import Laboratory, PreparedApproach
-from agents.simulation.world import NETWORK, World
+from agents.simulation.world import World
 
 _WARM_UP = 5
 _REPEATS = 40
@@ -77,25 +78,6 @@ class BootstrapCost(Record, frozen=True):
         }
 
 
-class _Watch:
-    """Adds up whose turn takes how long."""
-
-    def __init__(self) -> None:
-        self.reset()
-
-    def reset(self) -> None:
-        """Begin anew, with the network's turn."""
-        self.seconds: dict[str, float] = defaultdict(float)
-        self._who, self._since = NETWORK, time.perf_counter()
-
-    def turn(self, who: str) -> str:
-        """Note whose turn it is; return whose it was."""
-        now, before = time.perf_counter(), self._who
-        self.seconds[before] += now - self._since
-        self._who, self._since = who, now
-        return before
-
-
 class _Bench:
     """One approach, ready to be run again and again."""
 
@@ -103,7 +85,7 @@ class _Bench:
         approach, topology, settings = SCENES[scene]
         self._topology = topologies.load(topology)
         self._prepared = PreparedApproach(approach, folder, {**_NO_WAIT, **settings})
-        self._watch = _Watch()
+        self._watch = Watch()
 
     def _ready(self) -> Laboratory:
         """Return a laboratory in which only the mobile node has not begun."""
@@ -118,11 +100,8 @@ class _Bench:
         return laboratory
 
     def _run(self, laboratory: Laboratory) -> None:
-        def registered() -> bool:
-            return bool(laboratory.events.named("Bootstrapped"))
-
         laboratory.programs[-1].begin()
-        if not laboratory.run(laboratory.world.clock.now + _DEADLINE, registered):
+        if not laboratory.run(laboratory.world.clock.now + _DEADLINE, laboratory.is_bootstrapped):
             raise RuntimeError("the mobile node was not registered")
 
     def measure(
@@ -136,10 +115,9 @@ class _Bench:
             self._run(with_hook)
         for _ in range(repeats):
             laboratory = self._ready()
-            self._watch.reset()
+            self._watch.take()
             self._run(laboratory)
-            self._watch.turn(NETWORK)
-            spent = dict(self._watch.seconds)
+            spent = self._watch.take()
             begun = time.perf_counter()
             floor.run(calls)
             cryptography = time.perf_counter() - begun
@@ -157,7 +135,7 @@ def measure(
 ) -> Iterator[BootstrapCost]:
     """Run the approaches; yield each one's cost as it is known."""
     memory = "/dev/shm" if os.path.isdir("/dev/shm") else None  # noqa: S108
-    with TemporaryDirectory(prefix="mip6lab-bench-", dir=memory) as name:
+    with TemporaryDirectory(prefix=FOLDER, dir=memory) as name:
         folder = Path(name)
         floor = Floor(folder / "floor")
         for scene in scenes:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import msgspec
 
+from agents.bench import FOLDER
 from agents.bootstrap.assignment import Assignment
 from agents.core.record import Record
 from agents.crypto.dh import ECP256, MODP2048
@@ -120,7 +121,7 @@ def benchmarks(folder: Path) -> Iterator[tuple[str, Callable[[], None]]]:
 
 @contextmanager
 def _folder() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="bench-mip6lab-") as name:
+    with tempfile.TemporaryDirectory(prefix=FOLDER) as name:
         yield Path(name)
 
 

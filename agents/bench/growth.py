@@ -7,12 +7,11 @@ import resource
 import statistics
 import tempfile
 import time
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from ipaddress import IPv6Address
 from pathlib import Path
-from typing import ParamSpec, TypeAlias, TypeVar
+from typing import TypeAlias
 
 import msgspec
 import tomli_w
@@ -20,20 +19,17 @@ import tomli_w
 import topologies
 from agents import approaches
 from agents.approaches.scene import HOME_AGENT_ADDRESS, program
+from agents.bench import FOLDER
+from agents.bench.watch import Watch
 from agents.core.documents import fit
 from agents.core.record import Record
 from agents.eap import ca
 from agents.nodes.mobile_node.settings import MobileNodeConfiguration
-from agents.simulation.host import SimulatedHost
 from agents.simulation.laboratory import Events, Laboratory
 from agents.simulation.stack import Interface, Stack
-from agents.simulation.streams import Tcp
-from agents.simulation.world import World
+from agents.simulation.world import NETWORK, World
 
-P = ParamSpec("P")
-T = TypeVar("T")
-
-Spent: TypeAlias = defaultdict[str, float]
+Spent: TypeAlias = dict[str, float]
 """Seconds of CPU time by program."""
 
 _FEW, _SAMPLES = 10, 50
@@ -97,27 +93,6 @@ class _Told(Events):
         self.bootstrapped = self.bootstrapped or '"event":"Bootstrapped"' in line
 
 
-class _MeteredHost(SimulatedHost):
-    """Adds the CPU time of its program to `spent`, under the program's name."""
-
-    def __init__(self, stack: Stack, tcp: Tcp, spent: Spent, program: str) -> None:
-        super().__init__(stack, tcp)
-        self._spent = spent
-        self._name = program
-        self._inside = False
-
-    def enter(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Do what comes from outside."""
-        if self._inside:
-            return super().enter(function, *args, **kwargs)
-        self._inside, begun = True, time.process_time()
-        try:
-            return super().enter(function, *args, **kwargs)
-        finally:
-            self._inside = False
-            self._spent[self._name] += time.process_time() - begun
-
-
 class Network(Laboratory):
     """An approach's network, to which one mobile node after the other comes, and stays served."""
 
@@ -130,8 +105,8 @@ class Network(Laboratory):
         _subscribe(folder / "subscribers.toml", nodes)
         topology = topologies.load("paper")
         *serving, self._mobile = approach.compose(settings, topology, folder, folder)
-        self._spent: Spent = defaultdict(float)
-        super().__init__(topology, serving, World())
+        self._watch = Watch(time.process_time)
+        super().__init__(topology, serving, World(turn=self._watch.turn))
         self._told = self.events = _Told()
         self._pki = folder / "pki"
         files = ca.Files(self._pki / "ca.pem", self._pki / "ca.key")
@@ -140,11 +115,6 @@ class Network(Laboratory):
         self.served = 0
         self.start()
         self._take()
-
-    def new_host(self, name: str, program: str | None = None) -> SimulatedHost:
-        """Return what a new program on a host runs in."""
-        short = (program or "").partition("-")[2]
-        return _MeteredHost(self.stacks[name], self._tcp[name], self._spent, short)
 
     def serve(self, afterwards: Sequence[str] = ()) -> dict[str, Spent]:
         """Let another mobile node come and do something `afterwards`; return what each costs."""
@@ -185,9 +155,9 @@ class Network(Laboratory):
         """Let everything come to an end, and return what it has cost."""
         self.run(self.world.clock.now + _SETTLING)
         self.world.sent.clear()
-        taken = self._spent.copy()
-        self._spent.clear()
-        return taken
+        spent = self._watch.take()
+        del spent[NETWORK]
+        return {name.partition("-")[2]: seconds for name, seconds in spent.items()}
 
 
 def _identity(number: int) -> str:
@@ -216,7 +186,7 @@ def measure(sizes: Sequence[int], names: Iterable[str] = SCENES) -> Iterator[Gro
 
 @contextmanager
 def _network(name: str, nodes: int) -> Iterator[Network]:
-    with tempfile.TemporaryDirectory(prefix="bench-mip6lab-") as folder:
+    with tempfile.TemporaryDirectory(prefix=FOLDER) as folder:
         yield Network(name, Path(folder), nodes, SCENES[name])
 
 
@@ -246,7 +216,7 @@ def _medians(costs: Sequence[Mapping[str, Spent]], action: str) -> dict[str, flo
     """Return the median of what an action has cost each program."""
     spent = [cost[action] for cost in costs]
     programs = sorted({program for one in spent for program in one})
-    return {p: statistics.median(one[p] for one in spent) for p in programs}
+    return {p: statistics.median(one.get(p, 0.0) for one in spent) for p in programs}
 
 
 def _resident() -> int:
