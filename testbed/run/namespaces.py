@@ -38,30 +38,29 @@ def current(kind: str) -> int:
 
 
 @contextmanager
-def inside(namespace: int) -> Iterator[None]:
-    """Make sockets and start programs of this thread in a network namespace."""
+def _coming_back() -> Iterator[None]:
+    """Let this thread be in its own network namespace again afterwards."""
     own = current("net")
     try:
-        enter(namespace, NEWNET)
-        try:
-            yield
-        finally:
-            enter(own, NEWNET)
+        yield
     finally:
+        enter(own, NEWNET)
         os.close(own)
+
+
+@contextmanager
+def inside(namespace: int) -> Iterator[None]:
+    """Make sockets and start programs of this thread in a network namespace."""
+    with _coming_back():
+        enter(namespace, NEWNET)
+        yield
 
 
 def new_network() -> int:
     """Return a descriptor of a new network namespace; the caller stays in its own."""
-    own = current("net")
-    try:
+    with _coming_back():
         unshare(NEWNET)
-        try:
-            return current("net")
-        finally:
-            enter(own, NEWNET)
-    finally:
-        os.close(own)
+        return current("net")
 
 
 def fork() -> int:

@@ -7,7 +7,7 @@ import resource
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import IO
 
 import mininet.net
@@ -42,11 +42,10 @@ class Network:
         if status:
             raise NetError(f"host {host}: {(errors or output).strip() or script}")
 
-    @contextmanager
-    def inside(self, host: str) -> Iterator[None]:
+    def inside(self, host: str) -> AbstractContextManager[None]:
         """Make sockets of this thread in a host's network namespace."""
-        with self.mininet[host].inside():
-            yield
+        within: AbstractContextManager[None] = self.mininet[host].inside()
+        return within
 
     def interfaces(self, host: str) -> list[str]:
         """Return the names of a host's interfaces."""

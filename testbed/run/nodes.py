@@ -14,7 +14,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import cached_property
 from ipaddress import IPv6Address
 from pathlib import Path
@@ -62,11 +62,9 @@ class _InNamespace(Node):  # type: ignore[misc]  # Mininet has no types.
         else:
             self.namespace = namespaces.new_network()
 
-    @contextmanager
-    def inside(self) -> Iterator[None]:
+    def inside(self) -> AbstractContextManager[None]:
         """Make sockets and start programs of this thread in the node's network namespace."""
-        with namespaces.inside(self.namespace):
-            yield
+        return namespaces.inside(self.namespace)
 
     def enter(self) -> None:
         """Move this process into the node's network namespace."""
