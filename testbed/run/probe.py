@@ -12,7 +12,6 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
-from functools import partial
 from ipaddress import IPv6Address
 from statistics import median
 
@@ -221,25 +220,24 @@ def measure(network: Network, links: Sequence[Link]) -> dict[str, Measured]:
 
     Who waits for a long link can wait for the others too; short ones have the processor alone.
     """
+    paths = {link: _path(network, link) for link in links}
+
+    def delay(link: Link) -> float:
+        with _about(link):
+            return _delay(network, paths[link])
+
     slow = [link for link in links if link.shape.delay]
     with ThreadPoolExecutor() as pool:
-        delays = dict(zip(slow, pool.map(partial(_measured_delay, network), slow), strict=True))
-    measured = {}
-    for link in links:
-        delay = delays.get(link) or _measured_delay(network, link)
-        measured[link.name] = _measured(network, link, delay)
-    return measured
+        delays = dict(zip(slow, pool.map(delay, slow), strict=True))
+    return {
+        link.name: _measured(network, link, paths[link], delays.get(link) or delay(link))
+        for link in links
+    }
 
 
-def _measured_delay(network: Network, link: Link) -> float:
-    with _about(link):
-        return _delay(network, _path(network, link))
-
-
-def _measured(network: Network, link: Link, delay: float) -> Measured:
+def _measured(network: Network, link: Link, path: _Path, delay: float) -> Measured:
     asked = link.shape
     with _about(link):
-        path = _path(network, link)
         measured = Measured(
             delay=delay,
             rate=_rate(network, path, asked.rate, asked.delay) if asked.rate else None,
