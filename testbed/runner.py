@@ -18,7 +18,7 @@ import msgspec
 import tomli_w
 
 from agents.core.documents import shown
-from testbed.base.files import plain
+from testbed.base.files import last_line, plain
 from testbed.base.jsonl import DataError, read_whole
 from testbed.base.places import PROJECT
 from testbed.experiment.spec import PlannedRun, Spec, SpecError
@@ -309,8 +309,7 @@ class _Experiment:
         """Say why a session is over too soon."""
         if isinstance(status, LabError):
             return str(status)
-        said = self._log(lab).read_text(errors="replace").strip().splitlines()
-        last = said[-1] if said else "it left no message"
+        last = last_line(self._log(lab))
         return f"the session in the {self.lab.name} lab ended with status {status}: {last}"
 
     def _note(self, lab: int, line: Mapping[str, Any]) -> None:

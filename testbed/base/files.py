@@ -46,6 +46,12 @@ def plain(text: Path | str) -> str:
     return os.fsencode(text).decode(errors="backslashreplace")
 
 
+def last_line(log: Path) -> str:
+    """Return the last line of a program's log, or that there is none."""
+    lines = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
+    return lines[-1] if lines else "it left no message"
+
+
 def write_csv(path: Path, rows: Iterable[Iterable[Any]]) -> Path:
     """Write rows as CSV, the first the names of the columns; `format` is added as the last."""
     text = io.StringIO()

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from agents.core.patience import SLOWNESS, patient
+from testbed.base.files import last_line
 from testbed.experiment.spec import PlannedRun, Spec
 from testbed.results.folder import make_run_folder, missing_runs, run_folder
 from testbed.results.manifest import kernel
@@ -37,11 +38,6 @@ def emit(**line: object) -> None:
     """Print one JSON line for the harness."""
     sys.stdout.write(json.dumps(line) + "\n")
     sys.stdout.flush()
-
-
-def _last_line(log: Path) -> str:
-    lines = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
-    return lines[-1] if lines else "it left no message"
 
 
 def _work(worker: Worker, log: Path, output: int) -> NoReturn:
@@ -103,7 +99,7 @@ def _carry_out(
             "seed": planned.seed,
             "parameters": planned.parameters,
             "status": "failed",
-            "reason": f"the worker ended with status {status}: {_last_line(log)}",
+            "reason": f"the worker ended with status {status}: {last_line(log)}",
             "costs": {},
             "measured": {},
         }

@@ -18,6 +18,7 @@ from typing import Any, NoReturn
 
 from agents.approaches import Program
 from agents.core.patience import patient
+from testbed.base.files import last_line
 from testbed.experiment.spec import PlannedRun, Spec
 from testbed.experiment.steps import TRAFFIC_INTERVAL, Expectation, Step
 from testbed.results.folder import run_folder
@@ -100,13 +101,13 @@ class Worker:
     def _configuration(self, program: Program) -> Path:
         return self.folder / "configuration" / f"{program.name}.json"
 
-    def _log(self, program: Program) -> Path:
-        return self.folder / "logs" / f"{program.name}.log"
+    def _log(self, name: str) -> Path:
+        return self.folder / "logs" / f"{name}.log"
 
     def _fork(self, net: Network, events: Events, programs: Sequence[Program]) -> None:
         """Have warm programs wait in their hosts, with nothing left to do but begin."""
         for program in programs:
-            argument, log = str(self._configuration(program)), self._log(program)
+            argument, log = str(self._configuration(program)), self._log(program.name)
             self._forked[program.name] = Forked(
                 net, program.host, program.module, argument, events.writer, log
             )
@@ -119,7 +120,7 @@ class Worker:
             forked.go()
             return
         command = [sys.executable, "-m", program.module, str(self._configuration(program))]
-        with self._log(program).open("wb") as log:
+        with self._log(program.name).open("wb") as log:
             self._processes[program.name] = net.start(
                 program.host, command, stdout=events.writer, stderr=log
             )
@@ -140,8 +141,7 @@ class Worker:
     def _check_processes(self) -> None:
         for name, process in self._processes.items():
             if process.poll() is not None:
-                log = (self.folder / "logs" / f"{name}.log").read_text(errors="replace")
-                last = (log.strip().splitlines() or ["it left no message"])[-1]
+                last = last_line(self._log(name))
                 raise RunError(f"{name} ended with status {process.returncode}: {last}")
 
     def _events(self, events: Events, seconds: float, waiting_for: str) -> Iterator[dict[str, Any]]:
