@@ -116,10 +116,10 @@ def check_nothing_is_left_of_a_killed_caller(lab: str, program: str, folder: Pat
         assert process.stdout is not None
         place = process.stdout.readline().decode().strip()
         assert process.stdout.readline().decode().strip() == str(folder)
-        assert _at_work(program, place)
+        assert at_work(program, place)
         process.kill()
     deadline = time.monotonic() + PATIENCE
-    while _at_work(program, place) or Path(place).exists():
+    while at_work(program, place) or Path(place).exists():
         assert time.monotonic() < deadline
         time.sleep(0.01)
 
@@ -131,7 +131,7 @@ def check_last_words(lab: GuestLab, folder: Path) -> None:
         job.wait(PATIENCE)
 
 
-def _at_work(program: str, text: str) -> list[str]:
+def at_work(program: str, text: str) -> list[str]:
     """Return the command lines of a program at work that have a text; defunct ones have none."""
     found = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
