@@ -74,6 +74,8 @@ def fit(value: object, kind: type[T], place: str = "") -> T:
         _refuse(place, str(error))
     except RecursionError:
         _refuse(place, "it is nested too deeply")
+    except UnicodeError:
+        _refuse(place, "it has text that is not UTF-8")
     return fitted
 
 

@@ -280,7 +280,8 @@ class Spec:
             raise SpecError(f"{path}: {error}") from None
         for assignment in assignments:
             _assign(document, assignment)
-        spec = cls(document, str(path))
+        changes = "".join(f" --set {assignment}" for assignment in assignments)
+        spec = cls(document, f"{path} with{changes}" if changes else str(path))
         for point in spec.points if every_point and spec.experiment.sweep else ():
             spec.at(point)
         return spec

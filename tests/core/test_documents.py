@@ -71,6 +71,12 @@ def test_what_does_not_fit_is_told_with_its_place_and_what_is_allowed(text, comp
     assert complaint in str(raised.value)
 
 
+@pytest.mark.parametrize("value", [{"name": "x", "colour": "\udcff"}, {"\udcff": 1}])
+def test_text_that_is_not_utf_8_is_refused(value):
+    with pytest.raises(DocumentError, match="not UTF-8"):
+        fit(value, Car)
+
+
 WITHOUT_DOLLAR = st.characters(exclude_characters="$")
 """It would be taken for msgspec's own way of naming a place."""
 
@@ -89,7 +95,7 @@ KEYS = [*Car.__struct_fields__, *Wheel.__struct_fields__]
 def test_whatever_is_wrong_is_found_where_the_type_says_so(value):
     try:
         msgspec.convert(value, Car)
-    except msgspec.ValidationError:
+    except (msgspec.ValidationError, UnicodeError):
         with pytest.raises(DocumentError) as raised:
             fit(value, Car)
         assert "Expected" not in str(raised.value)

@@ -198,6 +198,12 @@ def test_an_approach_has_one_name(tmp_path):
         Spec.load(written(tmp_path, GOOD), ["approach=pana_ikev1"])
 
 
+def test_what_was_changed_is_told_with_what_is_wrong(tmp_path):
+    path = written(tmp_path, GOOD)
+    with pytest.raises(SpecError, match=f"{path} with --set timeout=-1: "):
+        Spec.load(path, ["timeout=-1"])
+
+
 @pytest.mark.parametrize("name", ["approaches", "pana_fast", "rtt"])
 def test_how_ike_negotiates_can_be_set_for_all_approaches(name):
     spec = Spec.load(PROJECT / "experiments" / f"{name}.toml", ["settings.ike.group=ecp256"])
