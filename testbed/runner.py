@@ -147,7 +147,8 @@ def begin(
         shared = folder / "shared" / planned.shared
         shared.mkdir(parents=True, mode=0o700)
         there = spec.at(planned.parameters)
-        there.approach(planned.variant).prepare(shared, there.settings(planned.variant))
+        name = planned.variant
+        there.approach(name).prepare(shared, there.settings(name), there.topology(name))
     manifest = begin_manifest(
         folder,
         lab=lab.name,

@@ -22,9 +22,15 @@ def module(name: str) -> ModuleType:
     return importlib.import_module(f"{__name__}.{name.replace('-', '_')}")
 
 
-def load(name: str) -> Topology:
-    """Return the topology called `name`; LookupError, with those that there are, without one."""
+def load(name: str, **parameters: int) -> Topology:
+    """Return the topology called `name`; LookupError, with those that there are, without one.
+
+    `parameters` are those of its build(); ValueError if it has none.
+    """
     if name not in names():
         raise LookupError(f'no topology is called "{name}"; there are: {", ".join(names())}')
-    topology: Topology = module(name).TOPOLOGY
+    found = module(name)
+    if parameters and not hasattr(found, "build"):
+        raise ValueError(f"topology {name} has no parameters, such as {next(iter(parameters))}")
+    topology: Topology = found.build(**parameters) if parameters else found.TOPOLOGY
     return topology

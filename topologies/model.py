@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import cached_property
 from ipaddress import IPv6Address, IPv6Interface, IPv6Network
 
 
@@ -48,6 +49,11 @@ class Link:
     shape: Shape = Shape()
 
     @property
+    def kind(self) -> str:
+        """Its name without the number that it has where there are several of its kind."""
+        return self.name.rstrip("0123456789")
+
+    @property
     def is_shared(self) -> bool:
         """Whether it has more than two ends."""
         return len(self.ends) > 2
@@ -61,13 +67,15 @@ class Link:
 
 
 class HostRole(StrEnum):
-    """What a host is in a network; no two hosts of a topology have the same role."""
+    """What a host is in a network; several hosts of a topology may be the same."""
 
     MOBILE_NODE = "mobile node"
     FIRST_HOP_ROUTER = "first-hop router"
     PANA_RELAY = "PANA relay"
     ACCESS_ROUTER = "access router"
     HOME_NETWORK = "home network"
+    HOME_AAA = "home AAA server"
+    HOME_AGENT = "home agent"
     CORRESPONDENT_NODE = "correspondent node"
     DHCPV6_SERVER = "DHCPv6 server"
     VISITED_HOME_AGENT = "visited home agent"
@@ -86,24 +94,59 @@ class Host:
     routes: tuple[tuple[IPv6Network, IPv6Address], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Topology:
-    """Hosts and the links between them."""
+    """Hosts and the links between them.
+
+    The mobile nodes of a fleet, of which there may be any number, run in one program.
+    """
 
     name: str
     hosts: tuple[Host, ...]
     links: tuple[Link, ...]
+    is_fleet: bool = False
+
+    @cached_property
+    def _roles(self) -> dict[HostRole, tuple[str, ...]]:
+        named: dict[HostRole, list[str]] = {}
+        for host in self.hosts:
+            named.setdefault(host.role, []).append(host.name)
+        return {role: tuple(names) for role, names in named.items()}
+
+    def hosts_with(self, role: HostRole) -> tuple[str, ...]:
+        """Return the names of the hosts with this role, in their order."""
+        return self._roles.get(role, ())
 
     def host(self, role: HostRole) -> str:
-        """Return the name of the host with this role; KeyError if there is none."""
-        for host in self.hosts:
-            if host.role is role:
-                return host.name
-        raise KeyError(f"topology {self.name} has no {role}")
+        """Return the name of the one host with this role; KeyError if there is none, or several."""
+        found = self.hosts_with(role)
+        if len(found) == 1:
+            return found[0]
+        number = f"{len(found)} hosts that are" if found else "no"
+        raise KeyError(f"topology {self.name} has {number} {role}")
 
     def has(self, role: HostRole) -> bool:
         """Return whether there is a host with this role."""
-        return any(host.role is role for host in self.hosts)
+        return role in self._roles
+
+    def at(self, host: str) -> tuple[tuple[Link, Interface], ...]:
+        """Return the links of a host, each with the host's end, in their order."""
+        return self._ends.get(host, ())
+
+    def end(self, host: str, link: str) -> Interface:
+        """Return the end of a link at a host; KeyError if there is none."""
+        for of, end in self.at(host):
+            if of.name == link:
+                return end
+        return self.link(link).end(host)  # Raises.
+
+    @cached_property
+    def _ends(self) -> dict[str, tuple[tuple[Link, Interface], ...]]:
+        found: dict[str, list[tuple[Link, Interface]]] = {}
+        for link in self.links:
+            for end in link.ends:
+                found.setdefault(end.host, []).append((link, end))
+        return {host: tuple(ends) for host, ends in found.items()}
 
     def link(self, name: str) -> Link:
         """Return the link called `name`; KeyError if there is none."""
@@ -114,16 +157,20 @@ class Topology:
 
     def interface_name(self, host: str, link: str) -> str:
         """Return the name of the network interface that joins `host` to `link`: A-access."""
-        return f"{self.link(link).end(host).host}-{link}"
+        return f"{self.end(host, link).host}-{link}"
 
     def with_links(self, changes: Mapping[str, Shape]) -> Topology:
-        """Return a copy whose named links are shaped otherwise; KeyError for an unknown link."""
-        for name in changes:
+        """Return a copy whose links are shaped otherwise, by their names, or all of a kind.
+
+        KeyError for an unknown link.
+        """
+        for name in changes.keys() - {link.kind for link in self.links}:
             self.link(name)
-        links = tuple(
-            replace(link, shape=changes[link.name]) if link.name in changes else link
-            for link in self.links
-        )
+
+        def shape(link: Link) -> Shape:
+            return changes.get(link.name) or changes.get(link.kind) or link.shape
+
+        links = tuple(replace(link, shape=shape(link)) for link in self.links)
         return replace(self, links=links)
 
     def with_route(self, role: HostRole, network: IPv6Network, next_hop: IPv6Address) -> Topology:
@@ -137,7 +184,8 @@ class Topology:
 
 def mac_address(topology: Topology, link: Link, end: int) -> str:
     """Return the MAC address of one of a link's ends, counted from 0: locally administered."""
-    return f"02:00:00:00:{topology.links.index(link) + 1:02x}:{end + 1:02x}"
+    number, of_link = end + 1, topology.links.index(link) + 1
+    return f"02:00:00:{number >> 8:02x}:{of_link:02x}:{number & 0xFF:02x}"
 
 
 def link_local_address(topology: Topology, link: Link, host: str) -> IPv6Address:
@@ -146,3 +194,8 @@ def link_local_address(topology: Topology, link: Link, host: str) -> IPv6Address
     octets = bytes.fromhex(mac_address(topology, link, end).replace(":", ""))
     identifier = bytes([octets[0] ^ 2]) + octets[1:3] + b"\xff\xfe" + octets[3:]
     return IPv6Address(b"\xfe\x80" + bytes(6) + identifier)
+
+
+def autoconfigured(prefix: IPv6Network, link_local: IPv6Address) -> IPv6Address:
+    """Return the address that a host makes for itself of a prefix (RFC 4862 section 5.5.3)."""
+    return IPv6Address(int(prefix.network_address) | int(link_local) & (1 << 64) - 1)

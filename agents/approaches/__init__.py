@@ -5,7 +5,8 @@ each "_". The module offers
 
 - `Settings`: a msgspec struct, what the experiment may set;
 - `NEEDS`: the kernel features that a run needs, by the names that `mip6lab doctor` shows;
-- `prepare(folder, settings)`: makes what the runs of one variant share, such as certificates;
+- `prepare(folder, settings, topology)`: makes what the runs of one variant share, such
+  as certificates;
 - `compose(settings, topology, shared, run)`: returns the programs of one run.
 """
 
@@ -18,7 +19,7 @@ from types import ModuleType
 
 from agents.core.record import Record
 
-_OTHERS = ("scene", "settings")
+_OTHERS = ("cast", "preparation", "scene", "settings")
 
 
 class Program(Record, frozen=True):

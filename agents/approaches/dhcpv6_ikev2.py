@@ -6,16 +6,11 @@ from pathlib import Path
 from typing import Literal
 
 from agents.approaches import Program
+from agents.approaches.cast import HOME_REALM, VISITED_HOME_AGENT_ADDRESS
 from agents.approaches.pana_ikev2 import Settings as IkeV2Settings
 from agents.approaches.pana_ikev2 import home
-from agents.approaches.scene import (
-    HOME_REALM,
-    KERNEL_NEEDS,
-    VISITED_HOME_AGENT_ADDRESS,
-    Scene,
-    prepare,
-    program,
-)
+from agents.approaches.preparation import prepare
+from agents.approaches.scene import KERNEL_NEEDS, Scene, program
 from agents.daemons.kea import DhcpServerConfiguration, LocalHomeAgent
 from agents.nodes.access_router.settings import RelaySettings
 from agents.nodes.mobile_node.settings import Dhcpv6Settings

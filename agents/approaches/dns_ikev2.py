@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from agents.approaches import Program
+from agents.approaches.cast import HOME_REALM
 from agents.approaches.pana_ikev2 import Settings, home
-from agents.approaches.scene import HOME_AGENT, HOME_REALM, KERNEL_NEEDS, Scene, prepare, program
+from agents.approaches.preparation import prepare
+from agents.approaches.scene import KERNEL_NEEDS, Scene, program
 from agents.daemons.nsd import DnsServerConfiguration, HomeAgentRecord, Zone
 from agents.nodes.mobile_node.settings import DnsSettings
-from topologies.model import HostRole, Topology
+from topologies.model import Topology
 
 NEEDS = (*KERNEL_NEEDS, "nsd")
 __all__ = ["NEEDS", "Settings", "compose", "prepare"]
@@ -18,10 +20,14 @@ __all__ = ["NEEDS", "Settings", "compose", "prepare"]
 def compose(settings: Settings, topology: Topology, shared: Path, run: Path) -> list[Program]:
     """Return the programs of home network and mobile node; the access router only forwards."""
     scene = Scene(settings, topology, shared, run)
-    server = scene.address(HostRole.HOME_NETWORK, "core")
-    records = [HomeAgentRecord(name=HOME_AGENT, addresses=[scene.home_agent_settings().address])]
+    aaa, cast = scene.cast.home_aaa, scene.cast
+    server = str(cast.address(aaa).ip)
+    records = [
+        HomeAgentRecord(name=agent.name, addresses=[str(cast.address(agent).ip)])
+        for agent in cast.home_agents
+    ]
     dns = DnsServerConfiguration(
-        host=scene.host(HostRole.HOME_NETWORK),
+        host=aaa.host,
         address=server,
         work=scene.work,
         zones=[Zone(domain=HOME_REALM, home_agents=records)],

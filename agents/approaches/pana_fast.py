@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Literal
 
 from agents.approaches import Program
-from agents.approaches.scene import KERNEL_NEEDS, Scene, prepare
+from agents.approaches.preparation import prepare
+from agents.approaches.scene import KERNEL_NEEDS, Scene
 from agents.approaches.settings import CommonSettings
 from agents.bootstrap.assignment import Protection
 from agents.bootstrap.keys import PskSource

@@ -8,7 +8,8 @@ from typing import Any, Literal
 import msgspec
 
 from agents.approaches import Program
-from agents.approaches.scene import KERNEL_NEEDS, Scene, prepare
+from agents.approaches.preparation import prepare
+from agents.approaches.scene import KERNEL_NEEDS, Scene
 from agents.approaches.settings import CommonSettings
 from agents.nodes.habits import Habits, Profile, habits
 from agents.nodes.ike_daemon.settings import Ikev1Settings

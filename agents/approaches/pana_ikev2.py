@@ -5,13 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from agents.approaches import Program
-from agents.approaches.scene import (
-    HOME_AGENT,
-    KERNEL_NEEDS,
-    VISITED_HOME_AGENT,
-    Scene,
-    prepare,
-)
+from agents.approaches.cast import VISITED_HOME_AGENT
+from agents.approaches.preparation import prepare
+from agents.approaches.scene import KERNEL_NEEDS, Scene
 from agents.approaches.settings import CommonSettings
 from agents.nodes.ike_daemon.ikev2_settings import Ikev2Settings
 from topologies.model import Topology
@@ -40,6 +36,6 @@ def compose(settings: Settings, topology: Topology, shared: Path, run: Path) -> 
 def home(scene: Scene, ike: Ikev2Settings) -> list[Program]:
     """Return the home network's programs: with EAP, the home agent asks the AAA server."""
     if ike.authentication == "eap":
-        ask = (HOME_AGENT, VISITED_HOME_AGENT)
-        return [scene.home_network(diameter_home_agents=ask), scene.home_agent(ike)]
+        ask = (*(agent.name for agent in scene.cast.home_agents), VISITED_HOME_AGENT)
+        return [scene.home_network(diameter_home_agents=ask), *scene.home_agents(ike)]
     return [scene.home_network(home_agent=scene.home_agent_settings(), ikev2=ike)]

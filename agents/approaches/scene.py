@@ -1,24 +1,34 @@
-"""What every approach has in common: identities, certificates, subscribers, usual programs."""
+"""What every approach has in common: the usual programs of who plays in a topology."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
-from ipaddress import IPv6Address, IPv6Network
+from ipaddress import IPv6Network
 from pathlib import Path
 from typing import Any
 
 import msgspec
-import tomli_w
 
 from agents.approaches import Program
+from agents.approaches.cast import (
+    ACCESS_ROUTER,
+    HOME_AAA,
+    HOME_ADDRESS,
+    HOME_REALM,
+    VISITED_HOME_AGENT,
+    VISITED_HOME_AGENT_ADDRESS,
+    VISITED_REALM,
+    Cast,
+    Node,
+)
+from agents.approaches.preparation import SERVER, file_name
 from agents.approaches.settings import CommonSettings
 from agents.core.configuration import Configuration
 from agents.core.documents import fit
 from agents.core.record import Record
 from agents.diameter.config import PORT, TLS_PORT
-from agents.eap import ca
 from agents.nodes.access_router.settings import AccessRouterConfiguration, LocalHomeAgent
 from agents.nodes.diameter_settings import DiameterPeer
+from agents.nodes.fleet.settings import FleetConfiguration
 from agents.nodes.flooder.settings import FlooderConfiguration
 from agents.nodes.home_agent.settings import HomeAgentConfiguration, HomeAgentSettings
 from agents.nodes.home_network.settings import HomeNetworkConfiguration
@@ -35,54 +45,6 @@ from agents.nodes.tls import TlsSettings
 from topologies.model import HostRole, Topology
 
 KERNEL_NEEDS = ("veth", "xfrm_user", "esp6", "mip6", "ip6_tunnel", "rpfilter", "policy_routing")
-HOME_REALM, VISITED_REALM = "home.test", "visited.test"
-HOME_AAA, HOME_AGENT, ACCESS_ROUTER = "aaa.home.test", "ha.home.test", "ar.visited.test"
-HOME_AGENT_ADDRESS = IPv6Address("2001:db8:100::1")
-VISITED_HOME_AGENT = "ha.visited.test"
-VISITED_HOME_AGENT_ADDRESS = IPv6Address("2001:db8:200::2")
-HOME_ADDRESS = IPv6Address("2001:db8:100::1234")
-_SERVER, _CLIENT = "server", "mobile-node"
-"""The file names of the certificates for EAP-TLS, which hold whatever the identity is."""
-
-
-def _make_certificates(folder: Path, settings: CommonSettings) -> None:
-    made = ca.create(folder, (), server=HOME_AAA, key_type=settings.key_type)
-    authority = ca.CertificateAuthority(ca.Identity.read(ca.Files(made.ca, folder / "ca.key")))
-    for name in (HOME_AAA, ACCESS_ROUTER):
-        authority.issue_server(name, client=True).write(folder, name)
-    # A mobile node may know no more of its home agent than the address.
-    for name, address in (
-        (HOME_AGENT, HOME_AGENT_ADDRESS),
-        (VISITED_HOME_AGENT, VISITED_HOME_AGENT_ADDRESS),
-    ):
-        authority.issue_server(name, addresses=[address], client=True).write(folder, name)
-    issuer, validity = authority, None
-    if settings.credential == "expired":
-        yesterday = datetime.now(UTC) - timedelta(days=1)
-        validity = ca.Validity(yesterday - timedelta(days=30), yesterday)
-    elif settings.credential == "other-ca":
-        issuer = ca.CertificateAuthority.generate("another CA", settings.key_type)
-    issuer.issue_client(settings.identity, validity=validity).write(folder, _CLIENT)
-
-
-def prepare(folder: Path, settings: CommonSettings) -> None:
-    """Make the certificates and the list of subscribers."""
-    _make_certificates(folder / "pki", settings)
-    subscriber = {
-        "identity": settings.identity,
-        "mobility": settings.mobility_subscribed,
-        "home_agent": "ha1",
-        "home_address": str(HOME_ADDRESS),
-        "local_home_agent": settings.local_allowed,
-        "prefer": settings.prefer,
-    }
-    document = {
-        "home_agents": [
-            {"name": "ha1", "address": str(HOME_AGENT_ADDRESS), "prefix": "2001:db8:100::/64"}
-        ],
-        "subscribers": [subscriber] if settings.subscribed else [],
-    }
-    (folder / "subscribers.toml").write_text(tomli_w.dumps(document), encoding="utf-8")
 
 
 class Scene(Record, frozen=True):
@@ -96,13 +58,18 @@ class Scene(Record, frozen=True):
     shared: Path
     run: Path
 
+    @property
+    def cast(self) -> Cast:
+        """Who plays."""
+        return Cast(self.topology)
+
     def host(self, role: HostRole) -> str:
         """Return the name of the host with this role; KeyError if there is none."""
         return self.topology.host(role)
 
     def address(self, role: HostRole, link: str) -> str:
         """Return the address of a role's host on a link."""
-        return str(self.topology.link(link).end(self.host(role)).address)
+        return str(self.topology.end(self.host(role), link).address)
 
     def interface(self, role: HostRole, link: str) -> str:
         """Return the interface of a role's host on a link."""
@@ -135,29 +102,29 @@ class Scene(Record, frozen=True):
         return DiameterPeer(
             host=HOME_AAA,
             realm=HOME_REALM,
-            address=self.address(HostRole.HOME_NETWORK, "core"),
+            address=str(self.cast.address(self.cast.home_aaa).ip),
             port=TLS_PORT if self.settings.diameter_tls else PORT,
         )
 
     @property
     def _guarded(self) -> str:
         """The link on which the access router hears mobile nodes, maybe behind another router."""
-        ends = {end.host for end in self.topology.link("access").ends}
-        return "access" if self.host(HostRole.ACCESS_ROUTER) in ends else "backhaul"
+        return self.cast.access_routers[0].link
 
-    def _access_prefix(self) -> IPv6Network:
-        """Return the smallest prefix of all that the access router hears on that link."""
-        router = self.topology.link(self._guarded).end(self.host(HostRole.ACCESS_ROUTER))
-        prefix = router.addresses[0].network
+    def _access_prefix(self, router: Node) -> IPv6Network:
+        """Return the smallest prefix of all that an access router hears on its link."""
+        prefix = self.cast.address(router).network
+        if router.link != "backhaul":
+            return prefix
         for end in self.topology.link("access").ends:
             while end.advertise and not end.advertise.subnet_of(prefix):
                 prefix = prefix.supernet()
         return prefix
 
     def access_network(self, **changes: Any) -> list[Program]:
-        """Return the access router's program and, where there is one, the PANA relay's."""
+        """Return the access routers' programs and, where there is one, the PANA relay's."""
         if not self.topology.has(HostRole.PANA_RELAY):
-            return [self._access_router(**changes)]
+            return [self._access_router(router, **changes) for router in self.cast.access_routers]
         if self.settings.dialect != "rfc5191":
             raise ValueError("a PANA relay needs dialect = 'rfc5191': RFC 6345 belongs to that")
         relay = PanaRelayConfiguration(
@@ -168,16 +135,17 @@ class Scene(Record, frozen=True):
             address=self.address(HostRole.PANA_RELAY, self._guarded),
             paa=self.address(HostRole.ACCESS_ROUTER, self._guarded),
         )
-        router = self._access_router(pana_relays=(relay.address,), **changes)
+        (here,) = self.cast.access_routers
+        router = self._access_router(here, pana_relays=(relay.address,), **changes)
         return [program("nodes.pana_relay.main", relay), router]
 
-    def _access_router(self, **changes: Any) -> Program:
-        """Return the access router's program: PAA, enforcement point and AAA client."""
+    def _access_router(self, router: Node, **changes: Any) -> Program:
+        """Return an access router's program: PAA, enforcement point and AAA client."""
         usual: dict[str, Any] = {
-            "host": self.host(HostRole.ACCESS_ROUTER),
-            "access_interface": self.interface(HostRole.ACCESS_ROUTER, self._guarded),
-            "access_prefix": str(self._access_prefix()),
-            "address": self.address(HostRole.ACCESS_ROUTER, self._guarded),
+            "host": router.host,
+            "access_interface": self.topology.interface_name(router.host, router.link),
+            "access_prefix": str(self._access_prefix(router)),
+            "address": str(self.cast.address(router).ip),
             "dialect": self.settings.dialect,
             "start": self.settings.pana_start,
             "encryption": self.settings.pana_encryption,
@@ -185,9 +153,9 @@ class Scene(Record, frozen=True):
             "session_lifetime": self.settings.session_lifetime,
             # Half-way from the mobile node's turn to the end.
             "reauth_at": self.settings.reauth_at and (1 + self.settings.reauth_at) / 2,
-            "diameter_identity": ACCESS_ROUTER,
+            "diameter_identity": router.name,
             "diameter_realm": VISITED_REALM,
-            "diameter_tls": self._diameter_tls(ACCESS_ROUTER),
+            "diameter_tls": self._diameter_tls(router.name),
             "keys": self.keys,
             "home": self._home_peer(),
             "local": self._local_home_agent(),
@@ -216,28 +184,41 @@ class Scene(Record, frozen=True):
         return LocalHomeAgent(home_agent=home_agent, home_address=_home_address(home_agent))
 
     def home_agent_settings(self) -> HomeAgentSettings:
-        """Return the home agent of the home network."""
-        return self._home_agent_on("home", HostRole.HOME_NETWORK)
+        """Return the home agent beside the home AAA server; ValueError if they are apart."""
+        (agent, *_), aaa = self.cast.home_agents, self.cast.home_aaa
+        if agent.host != aaa.host:
+            raise ValueError(
+                f"the home agents of topology {self.topology.name} are not beside the home AAA "
+                "server, from which this approach has their keys; use an approach with EAP in IKE"
+            )
+        return self._settings_of(agent)
 
     def _home_agent_on(self, link: str, role: HostRole) -> HomeAgentSettings:
-        end = self.topology.link(link).end(self.host(role))
+        return self._settings_of(Node("", self.host(role), link))
+
+    def _settings_of(self, agent: Node) -> HomeAgentSettings:
+        address = self.cast.address(agent)
         return HomeAgentSettings(
-            address=str(end.address),
-            interface=self.interface(role, link),
-            prefix=str(end.addresses[0].network),
+            address=str(address.ip),
+            interface=self.topology.interface_name(agent.host, agent.link),
+            prefix=str(address.network),
             duplicate_address_detection=self.settings.duplicate_address_detection,
         )
 
+    def _core_address(self, node: Node) -> str:
+        return str(self.topology.end(node.host, "core").address)
+
     def home_network(self, **changes: Any) -> Program:
         """Return the home network's program: the home AAA server, and a configured home agent."""
-        core = self.address(HostRole.HOME_NETWORK, "core")
+        aaa, cast = self.cast.home_aaa, self.cast
+        core = self._core_address(aaa)
         peers = [
-            (ACCESS_ROUTER, VISITED_REALM, self.address(HostRole.ACCESS_ROUTER, "core")),
-            (HOME_AGENT, HOME_REALM, core),  # On the same host.
+            *((r.name, VISITED_REALM, self._core_address(r)) for r in cast.access_routers),
+            *((agent.name, HOME_REALM, self._core_address(agent)) for agent in cast.home_agents),
             (VISITED_HOME_AGENT, VISITED_REALM, str(VISITED_HOME_AGENT_ADDRESS)),
         ]
         usual: dict[str, Any] = {
-            "host": self.host(HostRole.HOME_NETWORK),
+            "host": aaa.host,
             "diameter_identity": HOME_AAA,
             "diameter_realm": HOME_REALM,
             "diameter_address": core,
@@ -248,7 +229,7 @@ class Scene(Record, frozen=True):
             ),
             "subscribers": str(self.shared / "subscribers.toml"),
             "leases": str(self.run / "configuration" / "leases.sqlite"),
-            "tls": self.certificate(_SERVER),
+            "tls": self.certificate(SERVER),
             "work": self.work,
             "eap_fragment_size": self.settings.eap_fragment_size,
             "session_lifetime": self.settings.session_lifetime,
@@ -257,14 +238,19 @@ class Scene(Record, frozen=True):
         }
         return program("nodes.home_network.main", HomeNetworkConfiguration(**(usual | changes)))
 
-    def home_agent(self, ikev2: Ikev2Settings) -> Program:
-        """Return a home agent with IKEv2 and EAP, beside the home AAA server."""
-        configuration = HomeAgentConfiguration(
-            host=self.host(HostRole.HOME_NETWORK),
-            home_agent=self.home_agent_settings(),
-            **self._with_eap(HOME_AGENT, HOME_REALM, ikev2),
-        )
-        return program("nodes.home_agent.main", configuration)
+    def home_agents(self, ikev2: Ikev2Settings) -> list[Program]:
+        """Return the home agents with IKEv2 and EAP, beside the home AAA server or apart."""
+        return [
+            program(
+                "nodes.home_agent.main",
+                HomeAgentConfiguration(
+                    host=agent.host,
+                    home_agent=self._settings_of(agent),
+                    **self._with_eap(agent.name, HOME_REALM, ikev2),
+                ),
+            )
+            for agent in self.cast.home_agents
+        ]
 
     def visited_home_agent(self, ikev2: Ikev2Settings) -> Program:
         """Return a home agent with IKEv2 and EAP in the visited network, on a host of its own."""
@@ -327,7 +313,7 @@ class Scene(Record, frozen=True):
 
     def pana(self, *, mobility: bool = True) -> PanaSettings:
         """Return the mobile node's network access by PANA; a relay is the PAA to it."""
-        paa = self.address(HostRole.ACCESS_ROUTER, self._guarded)
+        paa = str(self.cast.address(self.cast.access_routers[0]).ip)
         if self.topology.has(HostRole.PANA_RELAY):
             paa = self.address(HostRole.PANA_RELAY, "access")
         return PanaSettings(
@@ -340,15 +326,30 @@ class Scene(Record, frozen=True):
         )
 
     def mobile_node(self, **changes: Any) -> Program:
-        """Return the mobile node's program."""
+        """Return the program of the mobile node, or of all of a fleet."""
+        nodes = self.cast.mobile_nodes(self.settings.identity)
+        if not self.topology.is_fleet:
+            return program("nodes.mobile_node.main", self._mobile_node(nodes[0], **changes))
+        routers = {router.link: router for router in self.cast.access_routers}
+        access: PanaSettings | None = changes.get("access")
+        fleet = []
+        for node in nodes:
+            if access:
+                paa = str(self.cast.address(routers[node.link]).ip)
+                changes["access"] = msgspec.structs.replace(access, paa=paa)
+            fleet.append(self._mobile_node(node, **changes))
+        configuration = FleetConfiguration(host=nodes[0].host, nodes=tuple(fleet))
+        return program("nodes.fleet.main", configuration)
+
+    def _mobile_node(self, node: Node, **changes: Any) -> MobileNodeConfiguration:
         settings = self.settings
         usual: dict[str, Any] = {
-            "host": self.host(HostRole.MOBILE_NODE),
-            "interface": self.interface(HostRole.MOBILE_NODE, "access"),
+            "host": node.host,
+            "interface": self.topology.interface_name(node.host, node.link),
             "eap": EapSettings(
-                identity=settings.identity,
+                identity=node.name,
                 server_name=HOME_AAA,
-                tls=self.certificate(_CLIENT),
+                tls=self.certificate(file_name(node, self.cast)),
                 fragment_size=settings.eap_fragment_size,
             ),
             "work": self.work,
@@ -357,7 +358,7 @@ class Scene(Record, frozen=True):
             "protection": settings.protection,
             "binding_lifetime": settings.binding_lifetime,
         }
-        return program("nodes.mobile_node.main", MobileNodeConfiguration(**(usual | changes)))
+        return MobileNodeConfiguration(**(usual | changes))
 
 
 def _home_address(home_agent: HomeAgentSettings) -> str:

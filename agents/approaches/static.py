@@ -5,8 +5,9 @@ from __future__ import annotations
 import secrets
 from pathlib import Path
 
-from agents.approaches import Program, scene
-from agents.approaches.scene import HOME_ADDRESS, KERNEL_NEEDS, Scene
+from agents.approaches import Program, preparation
+from agents.approaches.cast import HOME_ADDRESS
+from agents.approaches.scene import KERNEL_NEEDS, Scene
 from agents.approaches.settings import CommonSettings
 from agents.nodes.home_network.settings import PresharedPeer
 from agents.nodes.ike_daemon.ikev2_settings import Ikev2PskSettings
@@ -23,9 +24,9 @@ class Settings(CommonSettings, frozen=True, forbid_unknown_fields=True, kw_only=
     ike: Ikev2PskSettings = Ikev2PskSettings()
 
 
-def prepare(folder: Path, settings: Settings) -> None:
+def prepare(folder: Path, settings: Settings, topology: Topology) -> None:
     """Make the certificates, the list of subscribers, and the key that both sides have."""
-    scene.prepare(folder, settings)
+    preparation.prepare(folder, settings, topology)
     key = folder / _KEY
     key.touch(mode=0o600)
     key.write_bytes(secrets.token_bytes(32))

@@ -83,14 +83,15 @@ class _Bench:
 
     def __init__(self, scene: str, folder: Path) -> None:
         approach, topology, settings = SCENES[scene]
-        self._topology = topologies.load(topology)
-        self._prepared = PreparedApproach(approach, folder, {**_NO_WAIT, **settings})
+        self._prepared = PreparedApproach(
+            approach, folder, {**_NO_WAIT, **settings}, topologies.load(topology)
+        )
         self._watch = Watch()
 
     def _ready(self) -> Laboratory:
         """Return a laboratory in which only the mobile node has not begun."""
         world = World(turn=self._watch.turn)
-        laboratory = self._prepared.laboratory(self._topology, world)
+        laboratory = self._prepared.laboratory(world)
         *others, mobile = laboratory.programs
         laboratory.programs = others
         laboratory.start()

@@ -18,7 +18,8 @@ import tomli_w
 
 import topologies
 from agents import approaches
-from agents.approaches.scene import HOME_AGENT_ADDRESS, program
+from agents.approaches.cast import HOME_AGENT_ADDRESS
+from agents.approaches.scene import program
 from agents.bench import FOLDER
 from agents.bench.watch import Watch
 from agents.core.documents import fit
@@ -101,9 +102,9 @@ class Network(Laboratory):
         settings = fit(wanted, approach.Settings)
         for part in ("configuration", "keys"):
             (folder / part).mkdir()
-        approach.prepare(folder, settings)
-        _subscribe(folder / "subscribers.toml", nodes)
         topology = topologies.load("paper")
+        approach.prepare(folder, settings, topology)
+        _subscribe(folder / "subscribers.toml", nodes)
         *serving, self._mobile = approach.compose(settings, topology, folder, folder)
         self._watch = Watch(time.process_time)
         super().__init__(topology, serving, World(turn=self._watch.turn))

@@ -135,8 +135,12 @@ def _find(value: Any, kind: inspect.Type, place: str, allowed: str = "") -> None
             _find(value, kind.type, place, said)
         case inspect.UnionType():
             others = [t for t in kind.types if not isinstance(t, inspect.NoneType)]
+            if isinstance(value, Mapping):
+                others = [t for t in others if isinstance(t, inspect.StructType)] or others
             if value is not None and len(others) == 1:
                 _find(value, others[0], place, allowed)
+            elif value is not None and allowed and not any(_fits(value, t) for t in others):
+                _refuse(place, f"{shown(value)} is not allowed; use {allowed}")
         case inspect.StructType():
             _find_in_struct(value, kind, place)
         case inspect.DictType():
@@ -187,7 +191,7 @@ def _find_in_table(value: Any, kind: inspect.DictType, place: str) -> None:
 
 def _find_in_value(value: object, kind: inspect.Type, place: str, allowed: str) -> None:
     if isinstance(kind, inspect.LiteralType):
-        if value in kind.values and not isinstance(value, bool):
+        if _fits(value, kind):
             return
         words = [str(one) for one in kind.values]
         near = nearest(value, words) if isinstance(value, str) else ""
@@ -202,6 +206,10 @@ def _or(words: Sequence[str]) -> str:
 
 def _fits(value: object, kind: inspect.Type) -> bool:
     match kind:
+        case inspect.LiteralType():
+            return value in kind.values and not isinstance(value, bool)
+        case inspect.StructType():
+            return isinstance(value, Mapping)
         case inspect.BoolType():
             return isinstance(value, bool)
         case inspect.IntType() | inspect.FloatType():

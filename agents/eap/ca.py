@@ -234,9 +234,7 @@ def _write(path: Path, data: bytes, mode: int) -> None:
     temporary.unlink(missing_ok=True)
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     with os.fdopen(descriptor, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
+        file.write(data)  # What a power cut leaves of it is unreadable, and made anew.
     temporary.replace(path)
 
 

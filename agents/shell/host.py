@@ -15,6 +15,7 @@ from agents.kernel.associations import AcquireWatch, SaWatch
 from agents.mip6.codec import PROTOCOL as MOBILITY_HEADER
 from agents.shell.addresses import is_usable
 from agents.shell.duid import node_duid
+from agents.shell.namespaces import Namespace
 from agents.shell.output import OUTPUT
 from agents.shell.sockets import DatagramSocket, LinkSocket
 from agents.shell.streams import Exchange, TcpStreams
@@ -27,19 +28,23 @@ T = TypeVar("T")
 class LinuxHost(Host):
     """The host of this process, in the running event loop.
 
-    With `tls` its streams are mutually authenticated TLS.
+    With `tls` its streams are mutually authenticated TLS. A process with several hosts has a
+    `namespace` for each.
     """
 
-    def __init__(self, tls: TlsFiles | None = None) -> None:
+    def __init__(self, tls: TlsFiles | None = None, namespace: Namespace | None = None) -> None:
         super().__init__(random.SystemRandom())
         self._loop = asyncio.get_running_loop()
         self._handle: asyncio.TimerHandle | None = None
         self._tls = tls
+        self._namespace = namespace
 
     def enter(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Do what comes from outside (agents.core.host); its events are told in one go."""
         if self.entered:
             return function(*args, **kwargs)
+        if self._namespace:
+            self._namespace.enter()
         OUTPUT.hold()
         try:
             return super().enter(function, *args, **kwargs)

@@ -30,25 +30,34 @@ def take_commands(commands: Commands, log: EventLog) -> None:
     """
     loop = asyncio.get_running_loop()
     descriptor = sys.stdin.fileno()
+    begun = bytearray()
     try:
-        loop.add_reader(descriptor, lambda: _obey(descriptor, commands, log))
+        loop.add_reader(descriptor, lambda: _read_commands(descriptor, begun, commands, log))
     except PermissionError:
         return  # Standard input is a file: there are no commands.
 
 
-def _obey(descriptor: int, commands: Commands, log: EventLog) -> None:
+def _read_commands(descriptor: int, begun: bytearray, commands: Commands, log: EventLog) -> None:
+    """Obey the lines that are whole; at the end of the input the last one is."""
     data = os.read(descriptor, 4096)
     if not data:
         asyncio.get_running_loop().remove_reader(descriptor)
-    for line in data.decode(errors="replace").splitlines():
-        name, *arguments = line.split() or [""]
-        try:
-            done = commands[name](*arguments)
-        except (KeyError, TypeError, ValueError) as error:
-            log.write("CommandRefused", command=line, reason=repr(error))
-            continue
-        if not done:
-            log.write("CommandRefused", command=line, reason="not possible now")
+    begun += data or b"\n"
+    whole, _, rest = begun.rpartition(b"\n")
+    begun[:] = rest
+    for line in whole.decode(errors="replace").splitlines():
+        _obey(line, commands, log)
+
+
+def _obey(line: str, commands: Commands, log: EventLog) -> None:
+    name, *arguments = line.split() or [""]
+    try:
+        done = commands[name](*arguments)
+    except (KeyError, TypeError, ValueError) as error:
+        log.write("CommandRefused", command=line, reason=repr(error))
+        return
+    if not done:
+        log.write("CommandRefused", command=line, reason="not possible now")
 
 
 def end_with_owner(stop: asyncio.Event) -> None:

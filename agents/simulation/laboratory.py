@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from ipaddress import IPv6Address, IPv6Network
 from itertools import count
 from pathlib import Path
 from typing import Any, ClassVar, TypeAlias
+
+import msgspec
 
 from agents import approaches
 from agents.core.documents import fit
@@ -21,6 +23,7 @@ from agents.kernel.model_port import ModelEnforcementPoint, ModelHomeAgent, Mode
 from agents.kernel.port import AccessLink
 from agents.nodes.access_router.machine import AccessRouter
 from agents.nodes.access_router.settings import AccessRouterConfiguration
+from agents.nodes.fleet.settings import FleetConfiguration
 from agents.nodes.home_agent.machine import HomeAgentNode
 from agents.nodes.home_agent.settings import HomeAgentConfiguration, HomeAgentSettings
 from agents.nodes.home_network.machine import HomeNetwork
@@ -39,7 +42,7 @@ from agents.simulation.servers import DhcpServer, DnsServer
 from agents.simulation.stack import Interface, Stack
 from agents.simulation.streams import Tcp
 from agents.simulation.world import Link, World
-from topologies.model import Topology, link_local_address, mac_address
+from topologies.model import Topology, autoconfigured, link_local_address, mac_address
 
 _ECHO_PORT, _ECHO_DEADLINE = 7, 1.0
 _EPOCH = 1_000_000_000
@@ -47,25 +50,28 @@ _EPOCH = 1_000_000_000
 
 
 class PreparedApproach:
-    """An approach with its certificates and subscribers in a folder; it can be run many times.
+    """An approach in a topology, its certificates and subscribers in a folder, for many runs.
 
     `settings` are those of an experiment's file.
     """
 
-    def __init__(self, name: str, folder: Path, settings: Mapping[str, object]) -> None:
+    def __init__(
+        self, name: str, folder: Path, settings: Mapping[str, object], topology: Topology
+    ) -> None:
+        self._topology = topology
         self._module = approaches.load(name)
         self._settings = fit(settings, self._module.Settings)
         self._folder = folder
-        self._module.prepare(folder, self._settings)
+        self._module.prepare(folder, self._settings, topology)
         self._numbers = count()
 
-    def laboratory(self, topology: Topology, world: World) -> Laboratory:
-        """Return a topology with the approach's programs in it, none of them started."""
+    def laboratory(self, world: World) -> Laboratory:
+        """Return the topology with the approach's programs in it, none of them started."""
         run = self._folder / f"run{next(self._numbers)}"
         for name in ("configuration", "keys"):
             (run / name).mkdir(parents=True)
-        programs = self._module.compose(self._settings, topology, self._folder, run)
-        return Laboratory(topology, programs, world)
+        programs = self._module.compose(self._settings, self._topology, self._folder, run)
+        return Laboratory(self._topology, programs, world)
 
 
 class Events:
@@ -157,7 +163,7 @@ class Laboratory:
         self.stacks: dict[str, Stack] = {}
         self._tcp: dict[str, Tcp] = {}
         self._build()
-        self.programs = [Program(self, role) for role in roles]
+        self.programs = [Program(self, role) for role in _each(roles)]
 
     def leave_out_what_is_not_simulated(self) -> None:
         """Go on without the programs that only run for real, such as a flooder."""
@@ -179,7 +185,7 @@ class Laboratory:
                 prefixes = [a.network for a in end.addresses]
                 stack = self.stacks[end.host]
                 if end.autoconfigure:
-                    addresses += [_autoconfigured(prefix, own) for prefix in advertised]
+                    addresses += [autoconfigured(prefix, own) for prefix in advertised]
                     prefixes += advertised
                     router = next(e.address for e in described.ends if e.advertise)
                     stack.routes.append((IPv6Network("::/0"), router))
@@ -251,6 +257,7 @@ class Laboratory:
                 ready()
             case MobileNode():
                 node.start()
+                ready()
             case _:
                 node.start(ready, self._failed)
 
@@ -344,10 +351,16 @@ def _kind(role: approaches.Program) -> str:
     return role.module.split(".")[2]
 
 
+def _each(roles: Iterable[approaches.Program]) -> Iterator[approaches.Program]:
+    """Yield the roles, in place of a fleet its mobile nodes: here each is a program of its own."""
+    for role in roles:
+        if _kind(role) != "fleet":
+            yield role
+            continue
+        for node in fit(role.configuration, FleetConfiguration).nodes:
+            plain = msgspec.to_builtins(node)
+            yield approaches.Program(node.host, "agents.nodes.mobile_node.main", plain)
+
+
 def _kernel_of(kernel: ModelKernel, settings: HomeAgentSettings | None) -> ModelHomeAgent | None:
     return ModelHomeAgent(kernel, IPv6Address(settings.address)) if settings else None
-
-
-def _autoconfigured(prefix: IPv6Network, link_local: IPv6Address) -> IPv6Address:
-    """Return the address that a host makes for itself of a prefix (RFC 4862 section 5.5.3)."""
-    return IPv6Address(int(prefix.network_address) | int(link_local) & (1 << 64) - 1)

@@ -8,10 +8,10 @@ import itertools
 import json
 import math
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 
@@ -21,14 +21,19 @@ from agents.core.documents import DocumentError, absent, fit, parse_toml, read, 
 from agents.core.settings import zero_or
 from testbed.experiment import steps
 from testbed.experiment.steps import Expectation, Seconds, Step, Text
-from topologies.model import Shape, Topology
+from topologies import operator
+from topologies.model import HostRole, Shape, Topology
 
 T = TypeVar("T")
 _WARM_SECONDS, _COLD_SECONDS = 2.0, 8.0
 _SLOWED = 3  # How many times longer it takes with slower processors and the waits of 2006.
+_EACH_SECONDS = 0.15  # For each mobile node more than one.
 _ONE_WAYS = 45  # How often a link is crossed by the bootstrap, and before it to measure the link.
-_SWEPT = ("links", "settings")
+_OPERATOR = operator.TOPOLOGY.name
+_SWEPT = ("links", "settings", "operator", "arrivals")
+_PREPARED = ("settings.", "operator.")  # What is prepared depends on these.
 _MOST_RUNS = 100_000  # Of one experiment in all; at 6 s a run they take a week.
+_COMMON = ("links", "settings", "operator", "arrivals")
 _MOST_SEED = (1 << 63) - 1
 Name = Annotated[
     str,
@@ -63,8 +68,37 @@ class LinkSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         zero_or(0.1, rate=self.rate)
 
 
+class Operator(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How many there are of each in the topology `operator`."""
+
+    mobile_nodes: Annotated[int, msgspec.Meta(ge=1, le=operator.MOST["mobile_nodes"])] = 10
+    access_routers: Annotated[int, msgspec.Meta(ge=1, le=operator.MOST["access_routers"])] = 1
+    home_agents: Annotated[int, msgspec.Meta(ge=1, le=operator.MOST["home_agents"])] = 1
+
+
+class Poisson(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Mobile nodes come one by one, at random: `rate` a second on average."""
+
+    rate: Annotated[float, msgspec.Meta(gt=0, le=100_000)]
+
+    def times(self, nodes: int, seed: int) -> list[float]:
+        """Return when each of so many begins, in seconds after the first, in order."""
+        rng = random.Random(seed)
+        gaps = [rng.expovariate(self.rate) for _ in range(nodes - 1)]
+        return [0.0, *itertools.accumulate(gaps)]
+
+
+Arrivals = Annotated[
+    Literal["at once"] | Poisson,
+    msgspec.Meta(description="'at once', or a table with the rate a second, as in {rate = 5.0}"),
+]
+
+
 class Variant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One way to run the bootstrap."""
+    """One way to run the bootstrap; of many mobile nodes, in the topology `operator`.
+
+    `arrivals` says when each of them begins.
+    """
 
     approach: Name
     topology: Name
@@ -73,8 +107,16 @@ class Variant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     description: Text = ""
     links: dict[str, LinkSettings] = {}
     settings: dict[str, Any] = {}
+    operator: Operator | None = None
+    arrivals: Arrivals | None = None
     expect: Expectation | None = None
     steps: list[Step] = []
+
+    def starts(self, nodes: int, seed: int) -> list[float]:
+        """Return when each of so many mobile nodes begins, in seconds after the first."""
+        if isinstance(self.arrivals, Poisson):
+            return self.arrivals.times(nodes, seed)
+        return [0.0] * nodes
 
 
 class Experiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -94,6 +136,8 @@ class Experiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     timeout: Seconds = 60.0
     links: dict[str, LinkSettings] = {}
     settings: dict[str, Any] = {}
+    operator: Operator | None = None
+    arrivals: Arrivals | None = None
     sweep: dict[str, Annotated[list[Any], msgspec.Meta(min_length=1)]] = {}
 
 
@@ -111,7 +155,7 @@ class PlannedRun(msgspec.Struct, frozen=True):
     @property
     def shared(self) -> str:
         """The name of the folder of what runs with the same settings share."""
-        swept = {k: v for k, v in self.parameters.items() if k.startswith("settings.")}
+        swept = {k: v for k, v in self.parameters.items() if k.startswith(_PREPARED)}
         if not swept:
             return self.variant
         digest = hashlib.sha256(json.dumps(swept, sort_keys=True).encode()).hexdigest()
@@ -127,6 +171,14 @@ def _merge(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]
         else:
             merged[key] = value
     return merged
+
+
+def _link_names(topology: Topology) -> Iterator[str]:
+    """Yield what links can be called: by their kind, where there are several of it."""
+    for link in topology.links:
+        if link.kind != link.name:
+            yield link.kind
+        yield link.name
 
 
 def parse_assignment(assignment: str, option: str = "--set") -> tuple[list[str], Any]:
@@ -238,7 +290,8 @@ class Spec:
         where = f"{self.source}: sweep: {path}"
         keys = path.split(".")
         if keys[0] not in _SWEPT or len(keys) < 2 or not all(keys):
-            raise SpecError(f"{where}: only links.* and settings.* can be swept")
+            allowed = " and ".join(f"{name}.*" for name in _SWEPT)
+            raise SpecError(f"{where}: only {allowed} can be swept")
         if any(value in values[:i] for i, value in enumerate(values)):
             raise SpecError(f"{where}: a value is there twice")
         for name, variant in self.experiment.variants.items():
@@ -287,9 +340,7 @@ class Spec:
         return spec
 
     def _variant(self, name: str) -> Variant:
-        common: dict[str, Any] = {
-            k: self.document[k] for k in ("links", "settings") if k in self.document
-        }
+        common: dict[str, Any] = {k: self.document[k] for k in _COMMON if k in self.document}
         common["approach"] = self.experiment.approach
         common["topology"] = self.experiment.topology
         common["timeout"] = self.experiment.timeout
@@ -315,16 +366,31 @@ class Spec:
 
     def topology(self, variant: str) -> Topology:
         """Return a variant's topology with its links shaped as asked."""
+        return self._topology(variant, self.variants[variant].operator)
+
+    def small_topology(self, variant: str) -> Topology:
+        """Return a variant's topology with one of each that there may be several of."""
+        wanted = self.variants[variant]
+        return self._topology(variant, Operator(1) if wanted.topology == _OPERATOR else None)
+
+    def _topology(self, variant: str, parameters: Operator | None) -> Topology:
         wanted = self.variants[variant]
         self._expect("topology", wanted.topology, topologies.names())
-        topology = topologies.load(wanted.topology)
+        for name in ("operator", "arrivals"):
+            if getattr(wanted, name) is not None and wanted.topology != _OPERATOR:
+                raise SpecError(
+                    f"{self.source}: variant {variant}: {name}: only the topology {_OPERATOR} has "
+                    f"many mobile nodes; this one is {wanted.topology}"
+                )
+        chosen = msgspec.structs.asdict(parameters) if parameters else {}
+        topology = topologies.load(wanted.topology, **chosen)
         shapes = {n: Shape(s.rate, s.delay, s.loss) for n, s in wanted.links.items()}
         try:
             return topology.with_links(shapes)
         except KeyError as error:
             raise SpecError(
                 f"{self.source}: variant {variant}: links: {error.args[0]}; "
-                f"use one of {', '.join(link.name for link in topology.links)}"
+                f"use one of {', '.join(dict.fromkeys(_link_names(topology)))}"
             ) from None
 
     def slows(self, variant: str) -> bool:
@@ -381,8 +447,10 @@ class Spec:
         for key, point in points.items():
             there = self.at(point)
             for name in there.variants:
-                delays = sum(link.shape.delay for link in there.topology(name).links)
+                topology = there.topology(name)
+                delays = sum({link.kind: link.shape.delay for link in topology.links}.values())
                 factor = _SLOWED if there.slows(name) else 1
                 own = _WARM_SECONDS if there.settings(name).is_warm else _COLD_SECONDS
-                seconds[key, name] = factor * own + _ONE_WAYS * delays
+                more = _EACH_SECONDS * (len(topology.hosts_with(HostRole.MOBILE_NODE)) - 1)
+                seconds[key, name] = factor * own + _ONE_WAYS * delays + more
         return [seconds[json.dumps(r.parameters, sort_keys=True), r.variant] for r in plan]

@@ -31,8 +31,8 @@ class Capture:
     def __init__(self, network: Network, host: str) -> None:
         self.host = host
         self.interfaces = network.interfaces(host)
-        links = (k for k in network.topology.links if host in {end.host for end in k.ends})
-        self._delays_ns = [round(link.shape.delay * 1e9) for link in links]
+        links = network.topology.at(host)
+        self._delays_ns = [round(link.shape.delay * 1e9) for link, _ in links]
         self._packets: list[pcapng.Packet] = []
         with network.inside(host):
             self._sockets = [self._open(name) for name in self.interfaces]

@@ -61,9 +61,9 @@ def rehearse(approach: str, settings: dict[str, Any], topology: Topology) -> boo
         plain = {**settings, "diameter_tls": False}  # Simulated streams have no certificates.
         if "launch" in approaches.load(approach).Settings.__struct_fields__:
             plain["launch"] = "resident"  # What a script starts is real, and no part of the image.
-        prepared = PreparedApproach(approach, Path(name), plain)
+        prepared = PreparedApproach(approach, Path(name), plain, topology)
         for seed in range(_REPEATS):
-            laboratory = prepared.laboratory(topology, World(seed))
+            laboratory = prepared.laboratory(World(seed))
             for program in laboratory.programs:
                 importlib.import_module(program.role.module)
             laboratory.leave_out_what_is_not_simulated()

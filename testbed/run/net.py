@@ -49,8 +49,7 @@ class Network:
 
     def interfaces(self, host: str) -> list[str]:
         """Return the names of a host's interfaces."""
-        links = (link for link in self.topology.links if host in {e.host for e in link.ends})
-        return [self.topology.interface_name(host, link.name) for link in links]
+        return [self.topology.interface_name(host, link.name) for link, _ in self.topology.at(host)]
 
 
 def _prepare_process() -> None:

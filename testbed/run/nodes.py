@@ -364,9 +364,7 @@ def mininet_topology(topology: Topology, *, shells: bool = True) -> Topo:
     for host in topology.hosts:
         interfaces = [
             (topology.interface_name(host.name, link.name), end)
-            for link in topology.links
-            for end in link.ends
-            if end.host == host.name
+            for link, end in topology.at(host.name)
         ]
         topo.addHost(host.name, cls=Ipv6Host, shell=shells, host=host, interfaces=interfaces)
     for link in topology.links:

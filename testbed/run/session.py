@@ -119,7 +119,7 @@ def _prepare(spec: Spec, variants: Iterable[str]) -> set[str]:
         if spec.settings(name).is_warm:
             variant = spec.variants[name]
             try:
-                image.rehearse(variant.approach, variant.settings, spec.topology(name))
+                image.rehearse(variant.approach, variant.settings, spec.small_topology(name))
                 warm.add(name)
             except Exception:
                 traceback.print_exc()

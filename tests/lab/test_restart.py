@@ -38,7 +38,7 @@ class Scenario(Network):
         for name in ("configuration", "keys"):
             (folder / name).mkdir()
         settings = static.Settings()
-        static.prepare(folder, settings)
+        static.prepare(folder, settings, TOPOLOGY)
         home, mobile = static.compose(settings, TOPOLOGY, folder, folder)
         of_home, of_mobile = MODES[mode]
         address, prefix = HOME_AGENT, "2001:db8:100::/64"

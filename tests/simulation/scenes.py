@@ -14,8 +14,9 @@ _DELAY = 0.005
 
 
 @functools.cache
-def _prepared(name):
-    return PreparedApproach(name, Path(tempfile.mkdtemp(prefix="simulated-")), {})
+def _prepared(name, where):
+    folder = Path(tempfile.mkdtemp(prefix="simulated-"))
+    return PreparedApproach(name, folder, {}, _topology(where))
 
 
 SCENES = {name: (name, "paper") for name in approaches.names()} | {
@@ -37,7 +38,7 @@ def _topology(name):
 def laboratory(name, *, loses=None, seed=1):
     """Return a laboratory with the roles of a scene."""
     approach, where = SCENES[name]
-    return _prepared(approach).laboratory(_topology(where), World(seed, loses))
+    return _prepared(approach, where).laboratory(World(seed, loses))
 
 
 def bootstrapped(lab):

@@ -8,7 +8,7 @@ from ipaddress import IPv6Address
 
 import pytest
 
-from agents.approaches.scene import HOME_ADDRESS
+from agents.approaches.cast import HOME_ADDRESS
 from agents.mip6.codec import PROTOCOL as MOBILITY_HEADER
 from tests.simulation.scenes import SCENES, bootstrapped, laboratory
 

@@ -14,7 +14,7 @@ def variants(path):
     """Return the variants of an experiment, each as what is rehearsed of it."""
     spec = Spec.load(path, every_point=False)
     return {
-        name: (variant.approach, variant.settings, spec.topology(name))
+        name: (variant.approach, variant.settings, spec.small_topology(name))
         for name, variant in spec.variants.items()
         if spec.settings(name).is_warm
     }
@@ -45,4 +45,4 @@ def test_a_rehearsal_is_a_whole_bootstrap(diameter_tls):
 def test_what_a_script_starts_is_left_out_of_the_rehearsal_of_the_rest(name):
     spec = Spec.load(Path("experiments/paper.toml"), [f"variants.{name}.settings.warm=true"])
     variant = spec.variants[name]
-    assert image.rehearse(variant.approach, variant.settings, spec.topology(name))
+    assert image.rehearse(variant.approach, variant.settings, spec.small_topology(name))

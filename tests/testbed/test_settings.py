@@ -136,7 +136,7 @@ def load_all(spec: Spec, variant: str, folder: Path) -> None:
     """Prepare a variant and have each of its programs load its configuration."""
     approach, shared = spec.approach(variant), folder / "shared"
     shared.mkdir()
-    approach.prepare(shared, spec.settings(variant))
+    approach.prepare(shared, spec.settings(variant), spec.topology(variant))
     subscribers.load(shared / "subscribers.toml")
     programs = approach.compose(spec.settings(variant), spec.topology(variant), shared, folder)
     assert len({program.name for program in programs}) == len(programs)

@@ -8,6 +8,7 @@ import pytest
 from testbed.base.places import PROJECT
 from testbed.experiment.spec import Spec, SpecError
 from testbed.results.folder import read_plan, write_plan
+from topologies.model import HostRole
 
 PAPER = PROJECT / "experiments" / "paper.toml"
 GOOD = """
@@ -252,3 +253,75 @@ def test_an_expectation_is_checked(tmp_path):
     assert expected.reason == "no .* agent"
     with pytest.raises(SpecError, match=r"variant other: expect: reason: no regular expression"):
         Spec.load(written(tmp_path, bad))
+
+
+MANY = """
+name = "many"
+approach = "pana-ikev2"
+topology = "operator"
+[operator]
+mobile_nodes = 3
+[variants.at-once]
+[variants.one-by-one]
+arrivals.rate = 5.0
+operator.access_routers = 2
+"""
+
+
+def test_how_many_there_are_is_the_experiments_to_say(tmp_path):
+    spec = Spec.load(written(tmp_path, MANY))
+    one, other = spec.topology("at-once"), spec.topology("one-by-one")
+    assert len(one.hosts_with(HostRole.MOBILE_NODE)) == 3
+    assert len(other.hosts_with(HostRole.MOBILE_NODE)) == 3
+    assert other.hosts_with(HostRole.ACCESS_ROUTER) == ("AR1", "AR2")
+    assert one.hosts_with(HostRole.ACCESS_ROUTER) == ("AR1",)
+
+
+def test_their_number_can_be_swept_and_each_is_prepared_apart(tmp_path):
+    text = MANY + '[sweep]\n"operator.mobile_nodes" = [1, 20]\n'
+    spec = Spec.load(written(tmp_path, text))
+    sizes = {
+        len(spec.at(run.parameters).topology(run.variant).hosts_with(HostRole.MOBILE_NODE))
+        for run in spec.plan(1)
+    }
+    assert sizes == {1, 20}
+    assert len({run.shared for run in spec.plan(1)}) == 4
+
+
+def test_links_of_a_kind_are_shaped_together(tmp_path):
+    text = MANY + "[links]\naccess.delay = 0.01\naccess2.delay = 0.02\n"
+    with pytest.raises(
+        SpecError,
+        match="no link access2 in topology operator; use one of access, access1, core, home",
+    ):
+        Spec.load(written(tmp_path, text))
+    text = text.replace("[variants.at-once]", "[variants.at-once]\noperator.access_routers = 2")
+    topology = Spec.load(written(tmp_path, text)).topology("one-by-one")
+    delays = {link.name: link.shape.delay for link in topology.links}
+    assert delays == {"access1": 0.01, "access2": 0.02, "core": 0.0, "home1": 0.0}
+
+
+def test_they_come_at_once_or_at_random_as_the_seed_says(tmp_path):
+    variants = Spec.load(written(tmp_path, MANY)).variants
+    assert variants["at-once"].starts(3, seed=1) == [0.0, 0.0, 0.0]
+    times = variants["one-by-one"].starts(2000, seed=1)
+    assert times == sorted(times) == variants["one-by-one"].starts(2000, seed=1)
+    assert times != variants["one-by-one"].starts(2000, seed=2)
+    assert times[-1] == pytest.approx(2000 / 5.0, rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        ("operator.mobile_nodes=0", "operator.mobile_nodes"),
+        ("operator.mobile_nodes=10000", "operator.mobile_nodes"),
+        ("operator.cars=1", "cars"),
+        ("arrivals=later", "arrivals"),
+        ("variants.one-by-one.arrivals.rate=0", "arrivals"),
+        ("topology=paper", "only the topology operator has many mobile nodes"),
+        ("approach=pana-ikev1", "not beside the home AAA server"),
+    ],
+)
+def test_what_there_cannot_be_of_many_is_said(tmp_path, change, what):
+    with pytest.raises(SpecError, match=what):
+        Spec.load(written(tmp_path, MANY), [change])

@@ -8,11 +8,13 @@ from ipaddress import IPv6Address
 from pathlib import Path
 
 from agents.core.eventlog import EventLog
+from agents.core.host import Host
 from agents.core.patience import patient
 from agents.ikev2.config import Credentials
 from agents.kernel.mobile_node import LinuxMobileNode
 from agents.nodes.ike_daemon.credentials import read_credentials
 from agents.nodes.ike_daemon.settings import Ikev1Settings
+from agents.nodes.keylog import KeyLog
 from agents.nodes.mobile_node.eap import EapPeers
 from agents.nodes.mobile_node.machine import MobileNode
 from agents.nodes.mobile_node.settings import MobileNodeConfiguration
@@ -29,6 +31,17 @@ _CARE_OF_DEADLINE = 30.0
 async def serve(configuration: MobileNodeConfiguration, stop: asyncio.Event) -> None:
     """Run the mobile node until `stop` is set."""
     log = EventLog(configuration.host, "role", OUTPUT)
+    care_of = await find_care_of(configuration, log)
+    keys, trusted = key_log(configuration.keys), credentials(configuration)
+    node = make_node(configuration, LinuxHost(), care_of, log, keys, trusted)
+    take_commands(node.commands(), log)
+    node.start()
+    await stop.wait()
+    node.close()
+
+
+async def find_care_of(configuration: MobileNodeConfiguration, log: EventLog) -> IPv6Address:
+    """Return the address from which the mobile node speaks; NoAddressError without one."""
     try:
         care_of = await care_of_address(
             configuration.interface,
@@ -40,23 +53,31 @@ async def serve(configuration: MobileNodeConfiguration, stop: asyncio.Event) -> 
         log.write("BootstrapFailed", reason=str(error))
         raise
     log.write("CareOfAddress", address=care_of)
-    psk_file, keys = configuration.psk_file, key_log(configuration.keys)
-    node = MobileNode(
+    return care_of
+
+
+def make_node(
+    configuration: MobileNodeConfiguration,
+    host: Host,
+    care_of: IPv6Address,
+    log: EventLog,
+    keys: KeyLog,
+    trusted: Credentials,
+) -> MobileNode:
+    """Return a mobile node of this kernel, in the network namespace in which this program is."""
+    psk_file = configuration.psk_file
+    return MobileNode(
         configuration,
-        LinuxHost(),
+        host,
         LinuxMobileNode(),
         care_of,
         log,
         keys=keys,
         make_eap=EapPeers(configuration.eap, keys),
-        credentials=credentials(configuration),
+        credentials=trusted,
         preshared=Path(psk_file).read_bytes() if psk_file else None,
         launch=partial(_launch, configuration),
     )
-    take_commands(node.commands(), log)
-    node.start()
-    await stop.wait()
-    node.close()
 
 
 def credentials(configuration: MobileNodeConfiguration) -> Credentials:

@@ -1,0 +1,78 @@
+"""Who plays in a topology: the nodes by their names, where they are, one or many of each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from ipaddress import IPv6Address, IPv6Interface
+
+from agents.core.record import Record
+from topologies.model import HostRole, Topology
+
+HOME_REALM, VISITED_REALM = "home.test", "visited.test"
+HOME_AAA, HOME_AGENT, ACCESS_ROUTER = "aaa.home.test", "ha.home.test", "ar.visited.test"
+HOME_AGENT_ADDRESS = IPv6Address("2001:db8:100::1")
+VISITED_HOME_AGENT = "ha.visited.test"
+VISITED_HOME_AGENT_ADDRESS = IPv6Address("2001:db8:200::2")
+HOME_ADDRESS = IPv6Address("2001:db8:100::1234")
+
+
+class Node(Record, frozen=True):
+    """A host by its name in a role, and the link on which it has that role."""
+
+    name: str
+    host: str
+    link: str
+
+
+class Cast(Record, frozen=True):
+    """Who plays in a topology: one of each, or several with numbers in their names."""
+
+    topology: Topology
+
+    @property
+    def home_aaa(self) -> Node:
+        """The home AAA server, on a host of its own or beside a home agent."""
+        apart = self.topology.has(HostRole.HOME_AAA)
+        role = HostRole.HOME_AAA if apart else HostRole.HOME_NETWORK
+        return Node(HOME_AAA, self.topology.host(role), "core")
+
+    @property
+    def home_agents(self) -> tuple[Node, ...]:
+        """The home agents of the home network, each on its home link."""
+        if hosts := self.topology.hosts_with(HostRole.HOME_AGENT):
+            return self._numbered(HOME_AGENT, hosts, "home")
+        return (Node(HOME_AGENT, self.topology.host(HostRole.HOME_NETWORK), "home"),)
+
+    @property
+    def access_routers(self) -> tuple[Node, ...]:
+        """The access routers, each on the link on which it hears mobile nodes."""
+        hosts = self.topology.hosts_with(HostRole.ACCESS_ROUTER)
+        if self.topology.is_fleet:
+            return self._numbered(ACCESS_ROUTER, hosts, "access")
+        (host,) = hosts
+        ends = {end.host for end in self.topology.link("access").ends}
+        return (Node(ACCESS_ROUTER, host, "access" if host in ends else "backhaul"),)
+
+    def mobile_nodes(self, identity: str) -> tuple[Node, ...]:
+        """Return the mobile nodes by their identities; those of a fleet have numbers in them."""
+        hosts = self.topology.hosts_with(HostRole.MOBILE_NODE)
+        if not self.topology.is_fleet:
+            return (Node(identity, self.topology.host(HostRole.MOBILE_NODE), "access"),)
+        user, _, realm = identity.partition("@")
+        return tuple(
+            Node(f"{user}{number:04}@{realm}", host, self.topology.at(host)[0][0].name)
+            for number, host in enumerate(hosts, 1)
+        )
+
+    @staticmethod
+    def _numbered(name: str, hosts: Sequence[str], link: str) -> tuple[Node, ...]:
+        """Return ha1.home.test on its link home1, and so on."""
+        first, _, domain = name.partition(".")
+        return tuple(
+            Node(f"{first}{number}.{domain}", host, f"{link}{number}")
+            for number, host in enumerate(hosts, 1)
+        )
+
+    def address(self, node: Node) -> IPv6Interface:
+        """Return the address of a node on its link, with the link's prefix."""
+        return self.topology.end(node.host, node.link).addresses[0]

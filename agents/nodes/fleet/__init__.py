@@ -1,0 +1,1 @@
+"""Many mobile nodes in one program."""

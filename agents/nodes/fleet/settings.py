@@ -1,0 +1,28 @@
+"""The configuration of many mobile nodes in one program."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+
+from agents.core.configuration import CommandNames, Configuration
+from agents.nodes.mobile_node.settings import MobileNodeConfiguration
+
+
+class FleetConfiguration(Configuration, frozen=True, kw_only=True):
+    """Mobile nodes, each in the network namespace that has its host's name (ip-netns(8)).
+
+    They begin when they are told to: "begin HOST SECONDS", of the clock that events have.
+    """
+
+    nodes: Annotated[tuple[MobileNodeConfiguration, ...], msgspec.Meta(min_length=1)]
+
+    @property
+    def commands(self) -> CommandNames:
+        """What may be asked of the fleet."""
+        return {"begin": (str, float)}
+
+    def __post_init__(self) -> None:
+        if any(node.launch == "script" for node in self.nodes):
+            raise ValueError("a launch script is for one mobile node only")

@@ -1,0 +1,71 @@
+"""Many mobile nodes, access routers and home agents: who is told what about whom."""
+
+from __future__ import annotations
+
+import tomllib
+
+import msgspec
+import pytest
+
+from agents.approaches import dns_ikev2, pana_ikev1, pana_ikev2
+from topologies import operator
+from topologies.model import autoconfigured, link_local_address
+
+
+def composed(folder, approach=pana_ikev2, **parameters):
+    """Return the configurations by host."""
+    topology = operator.build(**parameters)
+    settings = msgspec.convert({}, approach.Settings)
+    return {p.host: p.configuration for p in approach.compose(settings, topology, folder, folder)}
+
+
+def test_each_mobile_node_has_its_own_identity_and_speaks_to_its_own_access_router(tmp_path):
+    made = composed(tmp_path, mobile_nodes=3, access_routers=2)
+    nodes = {node["host"]: node for node in made["MN0001"]["nodes"]}
+    identities = [node["eap"]["identity"] for node in nodes.values()]
+    assert identities == ["mn0001@home.test", "mn0002@home.test", "mn0003@home.test"]
+    assert len({node["eap"]["tls"]["certificate"] for node in nodes.values()}) == 3
+    routers = [made[name]["address"] for name in ("AR1", "AR2", "AR1")]
+    assert [node["access"]["paa"] for node in nodes.values()] == routers
+
+
+def test_the_home_aaa_server_knows_every_access_router_and_home_agent(tmp_path):
+    made = composed(tmp_path, access_routers=2, home_agents=3)
+    known = {peer["host"] for peer in made["AAA"]["diameter_peers"]}
+    clients = {"AR1", "AR2", "HA1", "HA2", "HA3"}
+    assert {made[host]["diameter_identity"] for host in clients} < known
+    assert set(made["AAA"]["diameter_home_agents"]) > {
+        made[host]["diameter_identity"] for host in ("HA1", "HA2", "HA3")
+    }
+
+
+def test_subscribers_share_the_pools_of_all_home_agents(tmp_path):
+    topology = operator.build(mobile_nodes=4, home_agents=2)
+    pana_ikev2.prepare(tmp_path, pana_ikev2.Settings(), topology)
+    document = tomllib.loads((tmp_path / "subscribers.toml").read_text())
+    assert len(document["subscribers"]) == 4
+    assert len({agent["pool"] for agent in document["home_agents"]}) == 2
+
+
+def test_dns_names_every_home_agent(tmp_path):
+    made = dns_ikev2.compose(
+        dns_ikev2.Settings(), operator.build(home_agents=2), tmp_path, tmp_path
+    )
+    (zone,) = next(p for p in made if p.name == "AAA-nsd").configuration["zones"]
+    assert [one["name"] for one in zone["home_agents"]] == ["ha1.home.test", "ha2.home.test"]
+
+
+def test_keys_from_the_home_aaa_server_need_a_home_agent_beside_it(tmp_path):
+    with pytest.raises(ValueError, match="not beside the home AAA server"):
+        composed(tmp_path, pana_ikev1)
+
+
+@pytest.mark.parametrize("nodes", [1, 300])
+def test_every_mobile_node_has_an_address_of_its_own(nodes):
+    topology = operator.build(mobile_nodes=nodes, access_routers=1)
+    link = topology.link("access1")
+    addresses = {
+        autoconfigured(operator.access_network(1), link_local_address(topology, link, end.host))
+        for end in link.ends
+    }
+    assert len(addresses) == nodes + 1
