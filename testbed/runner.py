@@ -12,6 +12,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
+from statistics import median
 from typing import Any, Protocol
 
 import msgspec
@@ -29,7 +30,7 @@ from testbed.lab.together import Line, Together
 from testbed.results import folder as results
 from testbed.results.manifest import Manifest, begin_manifest, end_manifest, write_manifest
 from testbed.results.runs import Run
-from testbed.trace import counts, floods, keys, phases
+from testbed.trace import counts, fleet, floods, keys, phases
 from topologies.model import HostRole, Topology
 
 
@@ -64,21 +65,9 @@ def analyse(folder: Path, result: Mapping[str, Any], topology: Topology) -> Run:
     """
     line = dict(result)
     run = results.run_folder(folder, line["run"])
-    mobile_node = topology.host(HostRole.MOBILE_NODE)
-    capture = run / "captures" / f"{mobile_node}.pcapng"
+    measure = _measure_fleet if topology.is_fleet else _measure
     try:
-        line["flood"] = floods.from_events(run / "events.jsonl")
-        if line["status"] == "ok":
-            seen = phases.from_capture(capture)
-            logged = phases.from_events(run / "events.jsonl", mobile_node)
-            line["phases"] = seen.phases
-            line["event_phases"] = logged.phases
-            line["first_packet"] = seen.first_packet
-            line["discovery"], line["overlap"] = seen.discovery, seen.overlap
-            line["traffic"] = counts.count(run / "captures", topology, seen)
-        else:
-            read_whole(run / "events.jsonl", dict)
-            line["phases"] = phases.reached(capture)
+        measure(line, run, topology)
         if (run / "keys" / "keys.jsonl").exists():
             keys.wireshark_profile(run / "keys")
     except DataError as error:
@@ -86,6 +75,48 @@ def analyse(folder: Path, result: Mapping[str, Any], topology: Topology) -> Run:
             line |= {"status": "failed", "reason": str(error)}
     line["reason"] = plain(line["reason"]) if line.get("reason") else None
     return msgspec.convert(line, Run)
+
+
+def _measure(line: dict[str, Any], run: Path, topology: Topology) -> None:
+    """Add to a run's line what was seen of its mobile node; raises DataError."""
+    mobile_node = topology.host(HostRole.MOBILE_NODE)
+    capture = run / "captures" / f"{mobile_node}.pcapng"
+    line["flood"] = floods.from_events(run / "events.jsonl")
+    if line["status"] != "ok":
+        read_whole(run / "events.jsonl", dict)
+        line["phases"] = phases.reached(capture)
+        return
+    seen = phases.from_capture(capture)
+    line["phases"] = seen.phases
+    line["event_phases"] = phases.from_events(run / "events.jsonl", mobile_node).phases
+    line["first_packet"] = seen.first_packet
+    line["discovery"], line["overlap"] = seen.discovery, seen.overlap
+    line["traffic"] = counts.count(run / "captures", topology, seen)
+
+
+def _measure_fleet(line: dict[str, Any], run: Path, topology: Topology) -> None:
+    """Add to a run's line what was seen of each of its mobile nodes; raises DataError."""
+    captures, members = run / "captures", line.get("members", [])
+    frames = fleet.frames_of(captures, topology)
+    for member in members:
+        own = frames[member["host"]]
+        whole = member["end"] is not None
+        member["phases"] = (
+            phases.from_frames(own, captures / member["host"]).phases
+            if whole
+            else phases.reached_in(own, captures)
+        )
+        member["repeated"] = counts.repeated(own)
+    done = [member for member in members if member["end"] is not None]
+    logged = phases.from_events_of_all(
+        run / "events.jsonl", [member["host"] for member in done]
+    ).values()
+    line["phases"] = _medians([member["phases"] for member in done])
+    line["event_phases"] = _medians([timeline.phases for timeline in logged])
+
+
+def _medians(measured: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    return {name: median(one[name] for one in measured) for name in measured[0]} if measured else {}
 
 
 def _asked(spec: Spec) -> dict[str, float]:

@@ -80,6 +80,8 @@ def _of_times(results: Results) -> dict[str, Callable[[Results], Drawn]]:
         wanted["approaches"] = curves.stacked_figure
         if any(run.traffic for run in results.runs):
             wanted["round_trips"] = curves.round_trips_figure
+    if any(run.members for run in results.runs):
+        return wanted
     return wanted | {"timeline": ladder.timeline_figure}
 
 

@@ -11,6 +11,25 @@ from testbed.trace.counts import Traffic
 from testbed.trace.phases import DISCOVERY, OVERLAP, PHASES, TOTAL, ended_in
 
 
+class Member(msgspec.Struct, kw_only=True):
+    """What one of many mobile nodes came to; times in seconds, `start` and `end` since the first.
+
+    `failures` are attempts that failed before the one that succeeded, or before the end of the run,
+    `reason` why the last of them did. `phases` are from the capture of its access router, those
+    that it went through whole; `repeated` are messages that were sent again, by protocol.
+    """
+
+    host: str
+    start: float
+    end: float | None = None
+    home_agent: str = ""
+    home_address: str = ""
+    failures: int = 0
+    reason: str = ""
+    phases: dict[str, float] = {}
+    repeated: dict[str, int] = {}
+
+
 class Run(msgspec.Struct, kw_only=True):
     """One line of runs.jsonl: a bootstrap from its first message on. All times in seconds.
 
@@ -30,7 +49,8 @@ class Run(msgspec.Struct, kw_only=True):
     bootstrap's end: `cpu` of `seconds`, and the peak of its `memory` in octets. `flood` is what a
     stranger sent meanwhile and before: `attempts`, packets `sent`, `answered` and `refused`, in
     `seconds`, and how many bindings were `accepted`. `warm` is whether programs had rehearsed
-    before they began (testbed.run.image).
+    before they began (testbed.run.image). `members` are the mobile nodes of a fleet; then `phases`
+    and `event_phases` are medians over those that bootstrapped.
     """
 
     format: int = FORMAT
@@ -54,6 +74,7 @@ class Run(msgspec.Struct, kw_only=True):
     programs: dict[str, dict[str, float]] = {}
     flood: dict[str, float] | None = None
     warm: bool = False
+    members: list[Member] = []
 
     @property
     def share(self) -> float:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 NEWNS, NEWPID, NEWNET = 0x00020000, 0x20000000, 0x40000000  # linux/sched.h
 _PR_SET_PDEATHSIG = 1
-_MS_PRIVATE, _MS_REC = 1 << 18, 1 << 14
+_MS_PRIVATE, _MS_REC, _MS_BIND = 1 << 18, 1 << 14, 1 << 12
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _FOLDERS = ("netns", "lock", "home")  # Below /run; see also enter.sh, for programs of a lab.
 
@@ -61,6 +61,13 @@ def new_network() -> int:
     with _coming_back():
         unshare(NEWNET)
         return current("net")
+
+
+def publish(namespace: int, name: str) -> None:
+    """Give a network namespace a name in this mount namespace, as ip-netns(8) does."""
+    place = Path("/run", _FOLDERS[0], name)
+    place.touch()
+    _mount(f"/proc/self/fd/{namespace}", str(place), "", _MS_BIND)
 
 
 def fork() -> int:

@@ -6,7 +6,7 @@ import os
 import resource
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import IO
 
@@ -14,6 +14,7 @@ import mininet.net
 import mininet.node
 from mininet.log import lg
 
+from testbed.run import namespaces
 from testbed.run.nodes import CLI, Mininet, NetError, cleanup, mininet_topology
 from topologies.model import Topology
 
@@ -47,21 +48,28 @@ class Network:
         within: AbstractContextManager[None] = self.mininet[host].inside()
         return within
 
+    def publish(self, hosts: Iterable[str]) -> None:
+        """Let programs find the hosts' network namespaces by their names (ip-netns(8))."""
+        for host in hosts:
+            namespaces.publish(self.mininet[host].namespace, host)
+
     def interfaces(self, host: str) -> list[str]:
         """Return the names of a host's interfaces."""
         return [self.topology.interface_name(host, link.name) for link, _ in self.topology.at(host)]
 
 
-def _prepare_process() -> None:
+def _prepare_process(*, shells: bool) -> None:
     """Do what Mininet needs, instead of Mininet.init(), which changes settings of the machine.
 
     mnexec closes every descriptor that the limit allows, one by one: a low limit saves seconds.
+    Only shells need it, and without them there may be many hosts, each with a few descriptors.
     """
     if os.geteuid() != 0:
         raise NetError("hosts can only be made by root")
     mininet.net.Mininet.inited = mininet.node.Node.isSetup = True
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (_DESCRIPTORS, max(_DESCRIPTORS, hard)))
+    limit = _DESCRIPTORS if shells else max(_DESCRIPTORS, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limit, max(_DESCRIPTORS, hard)))
 
 
 @contextmanager
@@ -70,7 +78,7 @@ def network(topology: Topology, *, shells: bool = False) -> Iterator[Network]:
 
     Raises NetError if the kernel or a tool does not give what the topology asks for.
     """
-    _prepare_process()
+    _prepare_process(shells=shells)
     try:
         described = mininet_topology(topology, shells=shells)
         built = Mininet(described, controller=None, waitConnected=False)

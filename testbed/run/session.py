@@ -27,6 +27,7 @@ from testbed.experiment.spec import PlannedRun, Spec
 from testbed.results.folder import make_run_folder, missing_runs, run_folder
 from testbed.results.manifest import kernel
 from testbed.run import image
+from testbed.run.fleet import FleetWorker
 from testbed.run.namespaces import fork, isolate
 from testbed.run.speed import slowness
 from testbed.run.worker import Worker
@@ -74,7 +75,8 @@ def _carry_out(
     began = time.monotonic()
     log = run_folder(results, planned.run) / "logs" / "worker.log"
     there = spec.at(planned.parameters)
-    worker = Worker(results, planned, there, warm=warm, entered=lambda phase: emit(phase=phase))
+    kind = FleetWorker if there.topology(planned.variant).is_fleet else Worker
+    worker = kind(results, planned, there, warm=warm, entered=lambda phase: emit(phase=phase))
     output, writer = os.pipe()
     pid = fork()
     if pid == 0:
@@ -82,7 +84,7 @@ def _carry_out(
     os.close(writer)
     result = None
     try:
-        for text in _lines(output, patient(there.variants[planned.variant].timeout + _MARGIN)):
+        for text in _lines(output, patient(worker.timeout + _MARGIN)):
             line = json.loads(text)
             if "result" in line:
                 result = line["result"]

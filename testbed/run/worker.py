@@ -76,6 +76,9 @@ class Worker:
         self.settings = spec.settings(planned.variant)
         self.approach = spec.approach(planned.variant)
         self.topology = spec.topology(planned.variant)
+        self.timeout = self.variant.timeout
+        """Seconds that the bootstrap, or the last of many, may take from the first one's start."""
+
         self.shared = results / "shared" / planned.shared
         self.folder = run_folder(results, planned.run)
         self.outcome = ""
@@ -90,13 +93,13 @@ class Worker:
 
     def _compose(self) -> tuple[list[Program], list[Program]]:
         """Return the programs of other hosts, and the mobile node's."""
-        mobile_node = self.topology.host(HostRole.MOBILE_NODE)
+        mobile_nodes = self.topology.hosts_with(HostRole.MOBILE_NODE)
         programs = self.approach.compose(self.settings, self.topology, self.shared, self.folder)
         for program in programs:
             text = json.dumps(program.configuration, indent=1) + "\n"
             self._configuration(program).write_text(text)
-        others = [program for program in programs if program.host != mobile_node]
-        return others, [program for program in programs if program.host == mobile_node]
+        others = [program for program in programs if program.host not in mobile_nodes]
+        return others, [program for program in programs if program.host in mobile_nodes]
 
     def _configuration(self, program: Program) -> Path:
         return self.folder / "configuration" / f"{program.name}.json"
@@ -170,10 +173,14 @@ class Worker:
         for program in others:
             self._start(net, events, program)
         self._wait_until_ready(events, Counter(program.host for program in others))
+        self._begin(net, events, mobile_node)
+        self._assign_processors()
+
+    def _begin(self, net: Network, events: Events, mobile_node: Sequence[Program]) -> None:
+        """Start the mobile node's programs; what is used from now on counts."""
         self._meter = Meter(process.pid for process in self._all_processes())
         for program in mobile_node:
             self._start(net, events, program)
-        self._assign_processors()
 
     def _all_processes(self) -> Collection[Process]:
         """Return those that have begun, and those that wait to."""
@@ -199,7 +206,7 @@ class Worker:
         """Follow the bootstrap to its end; return the home address."""
         phase, mobile_node = "", self.topology.host(HostRole.MOBILE_NODE)
         others: dict[str, str] = {}
-        for event in self._events(events, self.variant.timeout, "binding"):
+        for event in self._events(events, self.timeout, "binding"):
             entered = _ENTERED.get((event["agent"], event["event"]))
             if event["host"] == mobile_node and entered and entered != phase:
                 phase = entered
@@ -240,14 +247,27 @@ class Worker:
         self.outcome = f"home agent {home_agent}"
         return IPv6Address(event["home_address"])
 
-    @staticmethod
-    def _reach(echo: Echo, home_address: IPv6Address) -> None:
-        """Send echo requests from the correspondent node until the mobile node answers."""
+    def _captured(self) -> Sequence[str]:
+        """Return the hosts whose interfaces are captured."""
+        return [host.name for host in self.topology.hosts if host.role not in _UNSEEN]
+
+    def _reach(self, echoes: Mapping[str, Echo], home_address: IPv6Address) -> Echo:
+        """Send echo requests from a correspondent node until the mobile node answers.
+
+        It is the one on the home link, or where there is only one, that.
+        """
+        near = [
+            host
+            for host in echoes
+            for _, end in self.topology.at(host)
+            if home_address in end.addresses[0].network
+        ]
+        echo = echoes[next(iter([*near, *echoes]))]
         deadline = time.monotonic() + patient(_REACHABLE_DEADLINE)
         while time.monotonic() < deadline:
             echo.send(home_address)
             if echo.receive(_PROBE_INTERVAL) is not None:
-                return
+                return echo
         raise RunError(f"the correspondent node gets no answer from {home_address}")
 
     def _timed(self, cost: str, since: float) -> float:
@@ -265,16 +285,16 @@ class Worker:
         measured = measure(net, self.topology.links)
         self.measured = {name: asdict(found) for name, found in measured.items()}
         started = self._timed("measure", started)
-        hosts = [host.name for host in self.topology.hosts if host.role not in _UNSEEN]
-        captures += start_captures(net, hosts)
-        echo = Echo(net, self.topology.host(HostRole.CORRESPONDENT_NODE))
+        captures += start_captures(net, self._captured())
+        correspondents = self.topology.hosts_with(HostRole.CORRESPONDENT_NODE)
+        echoes = {host: Echo(net, host) for host in correspondents}
         self._start_programs(net, events, others, mobile_node)
         started = self._timed("start", started)
         try:
             home_address = self._bootstrap(events)
         finally:
             self._read_meter()
-        self._reach(echo, home_address)
+        echo = self._reach(echoes, home_address)
         started = self._timed("bootstrap", started)
         if self.variant.steps:
             self._live(net, events, Traffic(echo, home_address, TRAFFIC_INTERVAL))
@@ -311,7 +331,7 @@ class Worker:
         if step.run:
             net.execute(step.host, step.run)
         if step.command:
-            self._command(step)
+            self._tell(step.host, f"{step.command}\n")
         if not step.until:
             return
         what = f"{step.until} after {step.host} {step.command or step.run}"
@@ -321,13 +341,14 @@ class Worker:
             if f"{event['host']} {event['event']}" == step.until:
                 return
 
-    def _command(self, step: Step) -> None:
+    def _tell(self, host: str, lines: str) -> None:
+        """Give a host's program lines to read on its standard input."""
         for name, process in self._processes.items():
-            if name.startswith(f"{step.host}-") and process.stdin:
-                process.stdin.write(step.command.encode() + b"\n")
+            if name.startswith(f"{host}-") and process.stdin:
+                process.stdin.write(lines.encode())
                 process.stdin.flush()
                 return
-        raise RunError(f"no program runs in host {step.host}")
+        raise RunError(f"no program runs in host {host}")
 
     def _finish(self, captures: list[Capture]) -> None:
         """End captures and agents, in this order, and keep the captures."""
@@ -381,4 +402,9 @@ class Worker:
             "warm": self.warm,
             "measured": self.measured,
             "processor": asdict(self._processors.processor) if self._processors else None,
+            **self._more(),
         }
+
+    def _more(self) -> dict[str, Any]:
+        """Return what a kind of run adds to its line."""
+        return {}

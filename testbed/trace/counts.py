@@ -152,6 +152,21 @@ def crossings(frames: Iterable[Frame], topology: Topology, link: Link, near: str
     ]
 
 
+def repeated(frames: Iterable[Frame]) -> dict[str, int]:
+    """Return by protocol how many of a mobile node's messages, and of those to it, came again.
+
+    The first frame is to be its own.
+    """
+    found: dict[str, int] = {}
+    reader, own = _Reader(), b""
+    for frame, packet, message in recognise(frames):
+        own = own or frame.data[6:12]
+        crossing = reader.crossing(frame, frame.data[6:12] == own, packet, message)
+        if crossing.again:
+            found[crossing.protocol] = found.get(crossing.protocol, 0) + 1
+    return found
+
+
 class _Reader:
     """Tells what the frames of one link are, and which are there again."""
 

@@ -24,7 +24,7 @@ from testbed.trace.dissect import (
     Tunnelled,
     dissect,
 )
-from testbed.trace.frames import read_frames
+from testbed.trace.frames import Frame, read_frames
 from topologies.model import HostRole
 
 PHASES = ("pana", "pana_to_ike", "ike", "ike_to_binding", "binding")
@@ -141,6 +141,11 @@ def from_capture(path: Path, mobile_node: Collection[IPv6Address] = ()) -> Timel
     return _timeline(_seen(path, mobile_node), path)
 
 
+def from_frames(frames: Iterable[Frame], origin: Path) -> Timeline:
+    """Find the phases in the frames of one mobile node, which are from `origin`; as above."""
+    return _timeline(list(dissect(frames)), origin)
+
+
 def ended_in(whole: Collection[str]) -> str | None:
     """Return the first phase that is not among those gone through whole; None if all are."""
     return next((name for name in PHASES if name not in whole), None)
@@ -151,9 +156,14 @@ def reached(path: Path) -> dict[str, float]:
 
     For bootstraps that did not get through. Raises DataError for a bad file.
     """
+    return reached_in(read_frames(path), path)
+
+
+def reached_in(frames: Iterable[Frame], origin: Path) -> dict[str, float]:
+    """Return the phases that the frames of one mobile node show whole, as reached()."""
     found: list[int] = []
     with suppress(PhaseError):
-        for moment in _moments(_seen(path, ()), path):
+        for moment in _moments(list(dissect(frames)), origin):
             # IKE may start, and even end, while PANA is still going on.
             found.append(max(moment, found[1]) if len(found) in (2, 3) else moment)
     lengths: dict[str, float] = {}
@@ -348,13 +358,30 @@ def from_events(path: Path, host: str) -> Timeline:
     do not know shows in how far the two differ. Raises PhaseError naming the event that is
     missing, or DataError for a bad line.
     """
+    return _logged([e for e in read_whole(path, _Event) if e.host == host], host, path)
+
+
+def from_events_of_all(path: Path, hosts: Iterable[str]) -> dict[str, Timeline]:
+    """Find the phases of those of several hosts that went through all; DataError as above."""
+    told: dict[str, list[_Event]] = {host: [] for host in hosts}
+    for event in read_whole(path, _Event):
+        if event.host in told:
+            told[event.host].append(event)
+    found = {}
+    for host, events in told.items():
+        with suppress(PhaseError):
+            found[host] = _logged(events, host, path)
+    return found
+
+
+def _logged(events: Iterable[_Event], host: str, path: Path) -> Timeline:
     first: dict[str, int] = {}
     with_pana = False
-    for event in read_whole(path, _Event):
-        with_pana |= event.host == host and event.agent == "pana"
+    for event in events:
+        with_pana |= event.agent == "pana"
         for name, wanted in MILESTONES:
             begins = name == "start" and event.event == "Started"
-            if event.host == host and (begins or (event.agent, event.event) in wanted):
+            if begins or (event.agent, event.event) in wanted:
                 first[name] = min(event.t, first.get(name, event.t))
     if not with_pana and "start" in first:
         first["pana_end"] = first["start"]

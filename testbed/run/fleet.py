@@ -1,0 +1,108 @@
+"""One run of many mobile nodes: each begins when it is told to, and is followed to its end."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from ipaddress import IPv6Address
+from typing import Any
+
+from agents.approaches import Program
+from testbed.run.events import Events
+from testbed.run.net import Network
+from testbed.run.probe import Echo
+from testbed.run.usage import Meter
+from testbed.run.worker import RunError, Worker
+from topologies.model import HostRole
+
+_LEAD = 0.1
+"""Seconds between the command to begin and the first beginning."""
+
+
+@dataclass(slots=True)
+class Member:
+    """What a mobile node came to; times in seconds since the first one began.
+
+    `failures` are the attempts that failed before one succeeded, or the time was over.
+    """
+
+    host: str
+    start: float
+    end: float | None = None
+    home_agent: str = ""
+    home_address: str = ""
+    failures: int = 0
+    reason: str = ""
+
+
+class FleetWorker(Worker):
+    """Carries out one run: a bootstrap of each of many mobile nodes."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        hosts = self.topology.hosts_with(HostRole.MOBILE_NODE)
+        starts = self.variant.starts(len(hosts), self.planned.seed)
+        self._members = {h: Member(h, round(s, 6)) for h, s in zip(hosts, starts, strict=True)}
+        self.timeout += max(starts)
+        self._zero = 0.0
+
+    def _run(self, net: Network, *others: Any) -> None:
+        net.publish(self._members)
+        super()._run(net, *others)
+
+    def _captured(self) -> Sequence[str]:
+        """Return the access routers: on their links are all messages of all mobile nodes."""
+        return self.topology.hosts_with(HostRole.ACCESS_ROUTER)
+
+    def _begin(self, net: Network, events: Events, mobile_node: Sequence[Program]) -> None:
+        """Start the fleet, and have all begin in their turn when it is ready."""
+        for program in mobile_node:
+            self._start(net, events, program)
+        self._wait_until_ready(events, Counter(program.host for program in mobile_node))
+        self._meter = Meter(process.pid for process in self._all_processes())
+        (fleet,) = mobile_node
+        self._zero = time.monotonic() + _LEAD
+        lines = [f"begin {m.host} {self._zero + m.start:.6f}\n" for m in self._members.values()]
+        self._tell(fleet.host, "".join(lines))
+
+    def _bootstrap(self, events: Events) -> IPv6Address:
+        """Follow all bootstraps to their ends, or to the run's; return the first home address."""
+        waiting = set(self._members)
+        try:
+            for event in self._events(events, self.timeout, "binding of all"):
+                member = self._members.get(event["host"])
+                if member is None or event["host"] not in waiting:
+                    continue
+                self._note(member, event)
+                if member.end is not None:
+                    waiting.discard(member.host)
+                if not waiting:
+                    break
+        except RunError:
+            self._check_processes()
+        done = [m for m in self._members.values() if m.end is not None]
+        self.outcome = f"{len(done)} of {len(self._members)} mobile nodes bootstrapped"
+        if waiting:
+            lost = [self._members[host] for host in sorted(waiting)]
+            reason = next((m.reason for m in lost if m.reason), "no binding within the time")
+            raise RunError(f"{self.outcome}; {lost[0].host}: {reason}")
+        return IPv6Address(done[0].home_address)
+
+    def _note(self, member: Member, event: Mapping[str, Any]) -> None:
+        if event["event"] == "BootstrapFailed":
+            member.failures += 1
+            member.reason = event["reason"]
+        if event["event"] == "Bootstrapped":
+            member.end = round(event["t"] / 1e9 - self._zero, 6)
+            member.home_agent, member.home_address = event["home_agent"], event["home_address"]
+
+    def _reach(self, echoes: Mapping[str, Echo], home_address: IPv6Address) -> Echo:
+        """Have every mobile node answer echo requests at its home address."""
+        for member in self._members.values():
+            super()._reach(echoes, IPv6Address(member.home_address))
+        return super()._reach(echoes, home_address)
+
+    def _more(self) -> dict[str, Any]:
+        return {"members": [asdict(member) for member in self._members.values()]}
