@@ -76,6 +76,12 @@ class _InNamespace(Node):  # type: ignore[misc]  # Mininet has no types.
         with self.inside():
             return IPRoute()
 
+    def close_netlink(self) -> None:
+        """Close that socket, which has four descriptors, until it is needed again."""
+        if "netlink" in self.__dict__:
+            self.netlink.close()
+            del self.netlink
+
     def index(self, interface: str) -> int:
         """Return an interface's index."""
         with self.inside():
@@ -107,9 +113,7 @@ class _InNamespace(Node):  # type: ignore[misc]  # Mininet has no types.
     def terminate(self) -> None:
         """End the shell; the namespace goes when nothing is in it any more."""
         super().terminate()
-        if "netlink" in self.__dict__:
-            self.netlink.close()
-            del self.netlink
+        self.close_netlink()
         if self.namespace >= 0:
             os.close(self.namespace)
             self.namespace = -1
@@ -134,7 +138,8 @@ class Ipv6Interface(Intf):  # type: ignore[misc]  # Mininet has no types.
         if shape:
             self._shape(index, shape)
         with node.must(f"{self.name}: up"):
-            node.netlink.link("set", index=index, state="up")
+            joined = {"master": node.bridge} if isinstance(node, Bridge) else {}
+            node.netlink.link("set", index=index, state="up", **joined)
         return {}
 
     def _shape(self, index: int, shape: Shape) -> None:
@@ -163,10 +168,13 @@ class Ipv6Interface(Intf):  # type: ignore[misc]  # Mininet has no types.
 
     def updateIP(self) -> str | None:  # noqa: N802
         """Return the usable address of global scope, if there is one."""
-        netlink, index = self.node.netlink, self.node.index(self.name)
-        for found in netlink.get_addr(family=socket.AF_INET6, index=index, scope=_GLOBAL):
-            if not found["flags"] & _TENTATIVE:
-                return str(IPv6Address(found.get_attr("IFA_ADDRESS")))
+        with self.node.inside():
+            lines = Path("/proc/thread-self/net/if_inet6").read_text().splitlines()
+        for line in lines:
+            address, _, _, scope, flags, name = line.split()
+            usable = int(scope, 16) == _GLOBAL and not int(flags, 16) & _TENTATIVE
+            if name == self.name and usable:
+                return str(IPv6Address(bytes.fromhex(address)))
         return None
 
     def IP(self) -> str | None:  # noqa: N802
@@ -339,23 +347,24 @@ def stop(process: Process, *, first: int = signal.SIGTERM) -> int:
 
 
 class Bridge(_InNamespace, Switch):  # type: ignore[misc]
-    """The switch of a shared link, in a network namespace of its own."""
+    """The switch of a shared link, in a network namespace of its own.
+
+    Raises NetError if the kernel has no bridges.
+    """
 
     def __init__(self, name: str, **parameters: Any) -> None:
         # OpenFlow's number of a switch: nobody asks this one for it.
         super().__init__(name, **{**parameters, "dpid": "1", "inNamespace": True})
-
-    def start(self, _controllers: Sequence[object]) -> None:
-        """Join the interfaces; raises NetError if the kernel has no bridges."""
         self.set_ipv6({"all/disable_ipv6": 1, "default/disable_ipv6": 1})
         with self.must("bridge"):
             self.netlink.link(
                 "add", ifname="bridge", kind="bridge", br_stp_state=0, br_mcast_snooping=0
             )
-            bridge = self.index("bridge")
-            for name in self.intfNames():
-                self.netlink.link("set", index=self.index(name), master=bridge)
-            self.netlink.link("set", index=bridge, state="up")
+            self.bridge = self.index("bridge")
+            self.netlink.link("set", index=self.bridge, state="up")
+
+    def start(self, _controllers: Sequence[object]) -> None:
+        """Do nothing: each interface is joined as it is made, before hosts look for routers."""
 
 
 def mininet_topology(topology: Topology, *, shells: bool = True) -> Topo:
@@ -410,6 +419,8 @@ class Mininet(net.Mininet):  # type: ignore[misc]
         for host in self.hosts:
             if isinstance(host, Ipv6Host):
                 host.wait_until_usable()
+        for node in _ALIVE:
+            node.close_netlink()
 
 
 class CLI(cli.CLI):  # type: ignore[misc]
