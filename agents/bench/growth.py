@@ -142,11 +142,10 @@ class Network(Laboratory):
         ((name, before),) = self.stacks[role.host].interfaces.items()
         before.link.detach(before)
         stack = Stack(self.world, role.host)
-        stack.routes = before.stack.routes
+        for network, hop in before.stack.routes.hops:
+            stack.routes.add(network, hop)
         addresses = (before.addresses[0], _CARE_OF + self.served)
-        stack.interfaces[name] = Interface(
-            stack, name, before.link, addresses, before.prefixes, before.mac
-        )
+        Interface(stack, name, before.link, addresses, before.prefixes, before.mac)
         self.stacks[role.host] = stack
         configuration = fit(role.configuration, MobileNodeConfiguration)
         eap = msgspec.structs.replace(configuration.eap, identity=identity)

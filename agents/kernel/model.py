@@ -13,7 +13,7 @@ from agents.core.host import Closable
 from agents.core.record import Record, replace
 from agents.kernel.model_filter import ModelFilter
 from agents.kernel.model_sad import Sad
-from agents.kernel.packet import MOBILITY_HEADER, Packet
+from agents.kernel.packet import MOBILITY_HEADER, Packet, is_link_local, is_multicast
 
 TUNNEL = "tunnel"
 """The interface that packets come in from which input() has taken out of a tunnel."""
@@ -87,7 +87,7 @@ class ModelKernel:
 
         `outgoing` is the interface that the sender has chosen, if any.
         """
-        if packet.destination.is_multicast or self.owns(packet.destination):
+        if is_multicast(packet.destination) or self.owns(packet.destination):
             return packet
         if not self.filter.lets_out(packet, outgoing):
             return None
@@ -95,7 +95,7 @@ class ModelKernel:
             sa = self.sad.outbound(packet)
             if sa is None:
                 return None
-            packet = replace(packet, esp=sa)
+            packet = replace(packet, esp=sa, esp_number=self.sad.next_number(sa))
         return self._intercepted(self._carried(packet))
 
     def _demands_esp(self, protocol: int, local: IPv6Address, remote: IPv6Address) -> bool:
@@ -145,7 +145,9 @@ class ModelKernel:
             return None
         if packet.inner:
             return self._decapsulated(packet, packet.inner)
-        return replace(read, home_address=None, routing=None, esp=None)
+        if read is packet and not packet.esp:
+            return packet
+        return replace(read, home_address=None, routing=None, esp=None, esp_number=0)
 
     def _swapped(self, packet: Packet) -> Packet | None:
         """Put home addresses into the header's fields, as the extension headers' receiver does."""
@@ -155,7 +157,7 @@ class ModelKernel:
             if home is None or ends != (home.home_address, home.home_agent, home.care_of):
                 return None
             packet = replace(packet, destination=packet.routing)
-        return replace(packet, source=packet.home_address or packet.source)
+        return replace(packet, source=packet.home_address) if packet.home_address else packet
 
     def _is_acceptable(self, packet: Packet, read: Packet) -> bool:
         """Check a packet against the policies: all its protection, and none that nobody asked for.
@@ -193,6 +195,6 @@ class ModelKernel:
         The stack has counted the hop.
         """
         ends = packet.source, packet.destination
-        if packet.source.is_unspecified or any(a.is_link_local or a.is_multicast for a in ends):
+        if not int(packet.source) or any(is_link_local(a) or is_multicast(a) for a in ends):
             return None
         return self._intercepted(packet) if self.filter.forwards(packet, incoming) else None

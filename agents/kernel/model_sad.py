@@ -66,6 +66,7 @@ class Sad:
         self._installed: dict[SaKey, tuple[EspSa, float]] = {}
         self._between: dict[Ends, dict[SaKey, None]] = {}
         self._acquiring: dict[Ends, float] = {}
+        self._sent: dict[SaKey, int] = {}
 
     def __iter__(self) -> Iterator[EspSa]:
         return (sa for sa, until in tuple(self._installed.values()) if self._now() < until)
@@ -87,6 +88,12 @@ class Sad:
         self._acquiring.pop(ends, None)
         self.changes.tell()
 
+    def next_number(self, sa: EspSa) -> int:
+        """Return the sequence number of the next packet that an SA protects, from 1."""
+        key = sa.destination, sa.spi
+        number = self._sent[key] = self._sent.get(key, 0) + 1
+        return number
+
     def remove(self, destination: IPv6Address, spi: int) -> None:
         """Remove an SA, if it is there."""
         if self._drop((destination, spi)):
@@ -107,6 +114,7 @@ class Sad:
         found, _ = self._installed.pop(key, (None, 0.0))
         if found is None:
             return False
+        self._sent.pop(key, None)
         ends = found.source, found.destination
         del self._between[ends][key]
         if not self._between[ends]:

@@ -9,6 +9,28 @@ from agents.ike.esp import EspSa
 
 TCP, UDP, IPV6, ESP, ICMPV6, MOBILITY_HEADER = 6, 17, 41, 50, 58, 135
 _MESSAGE_TYPE = 2  # Where a Mobility Header has it (RFC 6275 section 6.1.1).
+_MULTICAST, _LINK_LOCAL = 0xFF, 0xFE80 >> 6
+
+
+def is_multicast(address: IPv6Address) -> bool:
+    """Return whether an address is a group's; a tenth of the time of ipaddress' own property."""
+    return int(address) >> 120 == _MULTICAST
+
+
+def is_link_local(address: IPv6Address) -> bool:
+    """Return whether an address is of one link alone."""
+    return int(address) >> 118 == _LINK_LOCAL
+
+
+class Segment(Record, frozen=True):
+    """What a TCP header has beside the ports (RFC 9293 section 3.1); times in milliseconds."""
+
+    flags: int
+    sequence: int
+    acknowledgement: int = 0
+    window: int = 0
+    sent_at: int = 0
+    echoed: int = 0
 
 
 class Packet(Record, frozen=True):
@@ -16,8 +38,9 @@ class Packet(Record, frozen=True):
 
     `home_address` is that of a Home Address option (RFC 6275 section 6.3), `routing` that of a
     type 2 routing header (section 6.4), `esp` the SA that the sender has used, in transport mode:
-    without the same one nobody reads what it protects. `inner` is what a tunnel carries, `segment`
-    what TCP carries beside its payload.
+    without the same one nobody reads what it protects, and `esp_number` its sequence number.
+    `inner` is what a tunnel carries. The payload is what follows the header of UDP or TCP, and all
+    of an ICMPv6 message or a Mobility Header; the checksums in those are the sender's kernel's.
     """
 
     source: IPv6Address
@@ -31,7 +54,8 @@ class Packet(Record, frozen=True):
     routing: IPv6Address | None = None
     esp: EspSa | None = None
     inner: Packet | None = None
-    segment: object | None = None
+    segment: Segment | None = None
+    esp_number: int = 0
 
     @property
     def message(self) -> int | None:

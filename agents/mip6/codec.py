@@ -287,11 +287,8 @@ def internet_checksum(
 ) -> int:
     """Return the checksum of `data` and the IPv6 pseudo-header (RFC 8200 section 8.1)."""
     pseudo = source.packed + destination.packed + len(data).to_bytes(4) + protocol.to_bytes(4)
-    data = pseudo + data + bytes(len(data) % 2)
-    total = sum(int.from_bytes(data[i : i + 2]) for i in range(0, len(data), 2))
-    while total > 0xFFFF:
-        total = (total & 0xFFFF) + (total >> 16)
-    return total ^ 0xFFFF
+    number = int.from_bytes(pseudo + data + bytes(len(data) % 2))
+    return (number % 0xFFFF or 0xFFFF) ^ 0xFFFF  # The one's complement sum of its 16-bit words.
 
 
 def newer(sequence: int, last: int) -> bool:

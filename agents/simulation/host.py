@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Sequence
 from functools import partial
 from ipaddress import IPv6Address
-from typing import Generic, ParamSpec, Protocol, TypeVar
+from typing import Generic, ParamSpec, Protocol, TypeAlias, TypeVar
 
 from agents.core.host import (
     Closable,
@@ -18,12 +17,24 @@ from agents.core.host import (
     Transport,
 )
 from agents.core.machine import Address
-from agents.kernel.packet import ICMPV6, MOBILITY_HEADER, UDP, Packet
+from agents.kernel.packet import ICMPV6, MOBILITY_HEADER, TCP, UDP, Packet
+from agents.simulation.processor import Thread
 from agents.simulation.stack import Socket, Stack
-from agents.simulation.streams import SimulatedExchange, SimulatedStreams, Tcp
+from agents.simulation.streams import SimulatedExchange, SimulatedStreams
+from agents.simulation.tcp import Tcp
+from agents.simulation.world import Appointment
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+_HEADER = 40
+
+
+TIMER = 0
+"""In place of a protocol: nothing has come in, but a deadline has."""
+
+Service: TypeAlias = Callable[[int, int, bytes], float]
+"""Tells how many seconds of a processor an event takes: protocol, own port, octets."""
 
 
 class _Opened(Closable, Protocol):
@@ -33,16 +44,25 @@ class _Opened(Closable, Protocol):
 
 
 class SimulatedHost(Host):
-    """One program over a simulated stack; it can be killed, and another take its place."""
+    """One program over a simulated stack; it can be killed, and another take its place.
 
-    def __init__(self, stack: Stack, tcp: Tcp, program: str | None = None) -> None:
-        super().__init__(random.Random(stack.world.rng.getrandbits(64)))
+    What it does takes as long as `service` tells, on the host's processors; what it sends leaves at
+    the end of that, and what comes meanwhile waits. Without it nothing takes any time.
+    """
+
+    def __init__(
+        self, stack: Stack, tcp: Tcp, program: str | None = None, service: Service | None = None
+    ) -> None:
         self._program = program or stack.name
+        stack.programs += 1
+        super().__init__(stack.world.random("program", stack.name, self._program, stack.programs))
         self._turn = stack.world.turn
         self._stack = stack
         self._tcp = tcp
         self._clock = stack.world.clock
-        self._wake = 0
+        self._service = service
+        self._thread = Thread()
+        self._alarm_clock: Appointment | None = None
         self._open: list[_Opened] = []
         self._dead = False
 
@@ -60,14 +80,24 @@ class SimulatedHost(Host):
         for one in self._open:
             one.close()
 
-    def _entering(self, function: Callable[P, None]) -> Callable[P, None]:
-        """Return a function that comes in from outside, as long as the program lives."""
+    def serve(self, protocol: int, port: int, data: bytes, action: Callable[[], None]) -> None:
+        """Do what comes from outside when its turn has come, if the program still lives."""
+        if self._dead:
+            return
+        seconds = self._service(protocol, port, data) if self._service else 0.0
+        self._stack.processor.serve(self._thread, seconds, partial(self._act, action))
 
-        def entering(*args: P.args, **kwargs: P.kwargs) -> None:
-            if not self._dead:
-                self.enter(function, *args, **kwargs)
+    def _act(self, action: Callable[[], None]) -> None:
+        if not self._dead:
+            self.enter(action)
 
-        return entering
+    def _receiving(self, protocol: int, port: int, receive: Receive) -> Receive:
+        """Return what takes the datagrams of a socket."""
+
+        def receiving(data: bytes, source: Address) -> None:
+            self.serve(protocol, port, data, partial(receive, data, source))
+
+        return receiving
 
     def _keep(self, opened: _Opened) -> None:
         """Close it when the program is killed, and forget what it has closed itself."""
@@ -80,12 +110,18 @@ class SimulatedHost(Host):
 
     def wake_at(self, deadline: float | None) -> None:
         """Call `handle_timeout` at this time, and not when it was to be before."""
-        self._wake += 1
+        if self._alarm_clock:
+            self._clock.cancel(self._alarm_clock)
+        self._alarm_clock = None
         if deadline is not None:
-            self._clock.at(deadline, partial(self._ring, self._wake))
+            self._alarm_clock = self._clock.at(deadline, self._ring)
 
-    def _ring(self, wake: int) -> None:
-        if wake == self._wake and not self._dead:
+    def _ring(self) -> None:
+        alarm = self._alarm_clock
+        self.serve(TIMER, 0, b"", partial(self._wake, alarm))
+
+    def _wake(self, alarm: Appointment | None) -> None:
+        if alarm is self._alarm_clock:
             self.handle_timeout(self._clock.now)
 
     def report(self, error: Exception, what: str) -> None:  # noqa: ARG002
@@ -108,29 +144,36 @@ class SimulatedHost(Host):
             UDP,
             None if address.is_unspecified else address,
             local[1],
-            self._entering(receive),
+            receive,
             interface,
             IPv6Address(multicast) if multicast else None,
             multicast_hops,
         )
+        self._stack.open(socket)
+        socket.receive = self._receiving(UDP, socket.port, receive)
         self._keep(socket)
-        return self._stack.open(socket)
+        return socket
 
     def open_mobility_headers(self, local: IPv6Address, receive: Receive) -> Transport:
         """Open a socket for Mobility Headers."""
-        socket = Socket(self._stack, MOBILITY_HEADER, local, 0, self._entering(receive))
+        receiving = self._receiving(MOBILITY_HEADER, 0, receive)
+        socket = Socket(self._stack, MOBILITY_HEADER, local, 0, receiving)
         self._keep(socket)
         return self._stack.open(socket)
 
     def open_link(self, interface: str, receive: Callable[[bytes], None]) -> LinkTransport:
         """Hear the claims to addresses on a link, and send Neighbor Discovery there."""
-        opened = _LinkSocket(self._stack, interface, self._entering(receive))
+
+        def receiving(packet: bytes) -> None:
+            self.serve(ICMPV6, 0, packet, partial(receive, packet))
+
+        opened = _LinkSocket(self._stack, interface, receiving)
         self._keep(opened)
         return opened
 
     def open_streams(self, user: StreamUser, listen: Sequence[Address] = ()) -> Streams:
         """Open streams, and accept them at the addresses to listen on."""
-        streams = SimulatedStreams(self._tcp, user, listen)
+        streams = SimulatedStreams(self._tcp, user, listen, partial(self.serve, TCP))
         self._keep(streams)
         return streams
 
@@ -142,7 +185,8 @@ class SimulatedHost(Host):
         answered: Callable[[bytes | OSError], None],
     ) -> Closable:
         """Put one question over a stream of its own."""
-        exchange = SimulatedExchange(self._tcp, query, server, self._entering(answered))
+        serve = partial(self.serve, TCP)
+        exchange = SimulatedExchange(self._tcp, query, server, answered, serve)
         self._keep(exchange)
         return exchange
 
@@ -204,7 +248,7 @@ class _LinkSocket:
         self._stack = stack
         self._interface = stack.interfaces[interface]
         self.link_address = self._interface.mac
-        self._entry = (interface, lambda packet: receive(packet.payload))
+        self._entry = (interface, receive)
         stack.link_listeners.append(self._entry)
 
     @property
@@ -214,8 +258,8 @@ class _LinkSocket:
 
     def send(self, packet: bytes, group: IPv6Address) -> None:
         """Send one IPv6 packet, given with its header, to a group."""
-        source = IPv6Address(packet[8:24])
-        whole = Packet(source, group, ICMPV6, 0, 0, packet, hop_limit=255)
+        source, hops = IPv6Address(packet[8:24]), packet[7]
+        whole = Packet(source, group, ICMPV6, payload=packet[_HEADER:], hop_limit=hops)
         self._stack.world.carry(self._interface.link.send, whole, self._interface)
 
     def close(self) -> None:

@@ -38,10 +38,11 @@ from agents.nodes.mobile_node.settings import MobileNodeConfiguration
 from agents.nodes.pana_relay.machine import PanaRelay
 from agents.nodes.pana_relay.settings import PanaRelayConfiguration
 from agents.simulation.host import SimulatedHost
+from agents.simulation.link import Faults, Link
 from agents.simulation.servers import DhcpServer, DnsServer
 from agents.simulation.stack import Interface, Stack
-from agents.simulation.streams import Tcp
-from agents.simulation.world import Link, World
+from agents.simulation.tcp import Tcp
+from agents.simulation.world import Clock, World
 from topologies.model import Topology, autoconfigured, link_local_address, mac_address
 
 _ECHO_PORT, _ECHO_DEADLINE = 7, 1.0
@@ -151,7 +152,7 @@ _Maker: TypeAlias = Callable[["Laboratory", approaches.Program, SimulatedHost], 
 class Laboratory:
     """A simulated topology in which the roles of one run are started, one after the other.
 
-    Links have the topology's delays; its rates and losses are not simulated (World has `loses`).
+    Links have the topology's delays, rates and losses.
     """
 
     def __init__(
@@ -172,11 +173,14 @@ class Laboratory:
     def _build(self) -> None:
         for host in self.topology.hosts:
             stack = Stack(self.world, host.name, forwards=host.forwards)
-            stack.routes = list(host.routes)
+            for network, hop in host.routes:
+                stack.routes.add(network, hop)
             self.stacks[host.name] = stack
             self._tcp[host.name] = Tcp(stack)
         for described in self.topology.links:
-            link = Link(self.world, described.name, described.shape.delay)
+            shape = described.shape
+            faults = Faults(loss=shape.loss / 100)
+            link = Link(self.world, described.name, shape.delay, shape.rate, faults)
             advertised = [end.advertise for end in described.ends if end.advertise]
             for number, end in enumerate(described.ends):
                 mac = bytes.fromhex(mac_address(self.topology, described, number).replace(":", ""))
@@ -188,11 +192,9 @@ class Laboratory:
                     addresses += [autoconfigured(prefix, own) for prefix in advertised]
                     prefixes += advertised
                     router = next(e.address for e in described.ends if e.advertise)
-                    stack.routes.append((IPv6Network("::/0"), router))
+                    stack.routes.add(IPv6Network("::/0"), router)
                 name = self.topology.interface_name(end.host, described.name)
-                stack.interfaces[name] = Interface(
-                    stack, name, link, tuple(addresses), tuple(prefixes), mac
-                )
+                Interface(stack, name, link, tuple(addresses), tuple(prefixes), mac)
 
     def new_host(self, name: str, program: str | None = None) -> SimulatedHost:
         """Return what a new program on a host runs in."""
@@ -206,7 +208,7 @@ class Laboratory:
         if number < len(self.programs):
             clock = self.world.clock
             following = partial(self._start_from, number + 1)
-            self.programs[number].start(lambda: clock.at(clock.now, following))
+            self.programs[number].start(partial(_soon, clock, following))
 
     def program(self, name: str) -> Program:
         """Return the program of a module such as "mobile_node"."""
@@ -345,6 +347,10 @@ class Laboratory:
         "nsd": _nsd,
         "pana_relay": _pana_relay,
     }
+
+
+def _soon(clock: Clock, action: Callable[[], None]) -> None:
+    clock.at(clock.now, action)
 
 
 def _kind(role: approaches.Program) -> str:

@@ -2,21 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache, partial
 from ipaddress import IPv6Address, IPv6Network
+from typing import TypeAlias
 
 from agents.core.host import Receive
 from agents.core.record import replace
 from agents.kernel.model import TUNNEL, ModelKernel
-from agents.kernel.packet import ICMPV6, TCP, UDP, Packet
-from agents.simulation.world import Link, World
+from agents.kernel.packet import ICMPV6, TCP, UDP, Packet, is_link_local, is_multicast
+from agents.mip6.neighbour import ALL_NODES, solicited_node
+from agents.simulation.frames import ipv6
+from agents.simulation.link import Link, Tap
+from agents.simulation.neighbours import Neighbours
+from agents.simulation.processor import Processor
+from agents.simulation.world import World
 
 _EPHEMERAL = (32768, 61000)
+_BITS = 128
+_MANY = 1 << 16
+
+address_of = lru_cache(_MANY)(IPv6Address)
+text_of: Callable[[IPv6Address], str] = lru_cache(_MANY)(str)
 
 
 class Interface:
-    """One end of a link at a host."""
+    """One end of a link at a host; it is the host's when it is made.
+
+    What passes it is heard by `tap`, if there is one.
+    """
 
     def __init__(
         self,
@@ -30,14 +45,84 @@ class Interface:
         self.stack = stack
         self.name = name
         self.link = link
-        self.addresses = list(addresses)
+        self.addresses: tuple[IPv6Address, ...] = ()
         self.prefixes = prefixes
         self.mac = mac
-        link.attach(self)
+        self.tap: Tap | None = None
+        self.neighbours = Neighbours(self)
+        link.attach(self, hears_all=stack.forwards)
+        link.listen(self, ALL_NODES)
+        stack.interfaces[name] = self
+        for prefix in prefixes:
+            stack.routes.add(prefix, self)
+        for address in addresses:
+            self.add(address)
+
+    def add(self, address: IPv6Address) -> None:
+        """Have one more address."""
+        self.addresses += (address,)
+        self.stack.addresses.add(address)
+        self.link.listen(self, solicited_node(address))
+
+    def remove(self, address: IPv6Address) -> None:
+        """Have an address no more."""
+        self.addresses = tuple(a for a in self.addresses if a != address)
+        self.stack.addresses.discard(address)
+        if solicited_node(address) not in map(solicited_node, self.addresses):
+            self.link.leave(self, solicited_node(address))
+
+    def send(self, packet: Packet, hop: IPv6Address) -> bool:
+        """Send a packet to the next hop, or to a group; return whether it is on its way."""
+        if is_multicast(packet.destination):
+            return self.link.send(packet, self)
+        return self.neighbours.send(packet, hop)
 
     def receive(self, packet: Packet) -> None:
         """Take a packet off the link."""
         self.stack.arrive(packet, self)
+
+
+class Routes:
+    """Ways by prefix: over an interface, or by a next hop to be looked up again."""
+
+    def __init__(self) -> None:
+        self._by_length: dict[int, dict[int, Interface | IPv6Address]] = {}
+        self.hops: list[tuple[IPv6Network, IPv6Address]] = []
+        """The next hops as they were added."""
+
+    def add(self, network: IPv6Network, way: Interface | IPv6Address) -> None:
+        """Add one; the first of a prefix stays, unless the other one is on a link."""
+        length = network.prefixlen
+        ways = self._by_length.setdefault(length, {})
+        prefix = int(network.network_address) >> _BITS - length
+        if isinstance(way, Interface) and isinstance(ways.get(prefix), IPv6Address):
+            del ways[prefix]
+        ways.setdefault(prefix, way)
+        if isinstance(way, IPv6Address):
+            self.hops.append((network, way))
+        self._by_length = dict(sorted(self._by_length.items(), reverse=True))
+
+    def clear(self) -> None:
+        """Forget all next hops; what is on the links stays reachable."""
+        self.hops.clear()
+        for ways in self._by_length.values():
+            for prefix in [p for p, way in ways.items() if isinstance(way, IPv6Address)]:
+                del ways[prefix]
+
+    def _longest(self, destination: IPv6Address) -> Interface | IPv6Address | None:
+        number = int(destination)
+        for length, ways in self._by_length.items():
+            if found := ways.get(number >> _BITS - length):
+                return found
+        return None
+
+    def way(self, destination: IPv6Address) -> tuple[Interface, IPv6Address] | None:
+        """Return the interface and the next hop towards an address, by the longest prefix."""
+        found, hop = self._longest(destination), destination
+        if isinstance(found, IPv6Address):
+            hop = found
+            found = self._longest(hop)
+        return (found, hop) if isinstance(found, Interface) else None
 
 
 @dataclass(eq=False)
@@ -61,28 +146,20 @@ class Socket:
 
     def _send(self, data: bytes, destination: tuple[str, int]) -> None:
         host, _, zone = destination[0].partition("%")
-        to = IPv6Address(host)
+        to = address_of(host)
         source = self.address or self.stack.source_for(to, zone or self.interface)
         if source is None:
             return
-        packet = Packet(
-            source,
-            to,
-            self.protocol,
-            self.port,
-            destination[1],
-            data,
-            hop_limit=self.hops if to.is_multicast else 64,
-        )
-        self.stack.send(packet, zone or (self.interface if to.is_multicast else None))
+        to_group = is_multicast(to)
+        hops = self.hops if to_group else 64
+        packet = Packet(source, to, self.protocol, self.port, destination[1], data, hop_limit=hops)
+        self.stack.send(packet, zone or (self.interface if to_group else None))
 
     def takes(self, packet: Packet, incoming: Interface | None) -> bool:
-        """Return whether a packet is for this socket."""
-        if packet.protocol != self.protocol or packet.destination_port != self.port:
-            return False
+        """Return whether a packet of its protocol for its port is for this socket."""
         if self.interface and incoming and incoming.name != self.interface:
             return False
-        if packet.destination.is_multicast:
+        if is_multicast(packet.destination):
             return packet.destination == self.group
         return self.address in (None, packet.destination)
 
@@ -93,16 +170,77 @@ class Socket:
             self.stack.sockets.remove(self)
 
 
+class Sockets:
+    """The sockets of a stack, by protocol and port."""
+
+    def __init__(self) -> None:
+        self._bound: dict[tuple[int, int], list[Socket]] = {}
+
+    def __iter__(self) -> Iterator[Socket]:
+        return (socket for sockets in self._bound.values() for socket in sockets)
+
+    def __len__(self) -> int:
+        return sum(map(len, self._bound.values()))
+
+    def at(self, protocol: int, port: int) -> list[Socket]:
+        """Return those of a port."""
+        return self._bound.get((protocol, port), [])
+
+    def add(self, socket: Socket) -> None:
+        """Bind one; OSError if another one has the same."""
+        for other in self.at(socket.protocol, socket.port):
+            if (other.address, other.interface) == (socket.address, socket.interface):
+                raise OSError(98, "Address already in use")
+        self._bound.setdefault((socket.protocol, socket.port), []).append(socket)
+        self._listen(socket)
+
+    def remove(self, socket: Socket) -> None:
+        """Unbind one."""
+        key = socket.protocol, socket.port
+        self._bound[key].remove(socket)
+        if not self._bound[key]:
+            del self._bound[key]
+        for interface in self._joined(socket):
+            if not any(
+                other.group == socket.group and interface in self._joined(other) for other in self
+            ):
+                interface.link.leave(interface, socket.group)
+
+    def _listen(self, socket: Socket) -> None:
+        for interface in self._joined(socket):
+            interface.link.listen(interface, socket.group)
+
+    @staticmethod
+    def _joined(socket: Socket) -> list[Interface]:
+        if socket.group is None:
+            return []
+        interfaces = socket.stack.interfaces
+        return [interfaces[socket.interface]] if socket.interface else [*interfaces.values()]
+
+
+Listener: TypeAlias = Callable[[bytes], None]
+
+
 class Stack:
     """One host's network: it outlives the programs that run over it, as a kernel does."""
 
-    def __init__(self, world: World, name: str, *, forwards: bool = False) -> None:
+    def __init__(
+        self, world: World, name: str, *, forwards: bool = False, processors: int = 1
+    ) -> None:
         self.world = world
         self.name = name
+        self.rng = world.random("stack", name)
+        self.processor = Processor(world.clock, processors)
+        self.programs = 0
+        """How many have been on this host so far."""
+
         self.interfaces: dict[str, Interface] = {}
-        self.routes: list[tuple[IPv6Network, IPv6Address]] = []
-        self.sockets: list[Socket] = []
-        self.link_listeners: list[tuple[str, Callable[[Packet], None]]] = []
+        self.addresses: set[IPv6Address] = set()
+        self.routes = Routes()
+        self.sockets = Sockets()
+        self.link_listeners: list[tuple[str, Listener]] = []
+        """Who hears whole packets of ICMPv6, and on which interface."""
+
         self.segments: Callable[[Packet], None] = lambda _: None
         """Who takes what comes in by TCP."""
 
@@ -115,34 +253,24 @@ class Stack:
 
     def owns(self, address: IPv6Address) -> bool:
         """Return whether an address is this host's."""
-        kernel = self.kernel
-        return address == kernel.home_address or any(
-            address in interface.addresses for interface in self.interfaces.values()
-        )
+        home = self.kernel.home
+        return address in self.addresses or (home is not None and address == home.home_address)
 
     def leads_away(self, address: IPv6Address) -> bool:
         """Return whether packets to an address leave this host."""
-        return not self.owns(address) and self._way(address) is not None
+        return not self.owns(address) and self.routes.way(address) is not None
 
     def source_for(self, destination: IPv6Address, interface: str | None) -> IPv6Address | None:
         """Return the address from which this host speaks to another."""
-        if destination.is_multicast or destination.is_link_local:
-            addresses = self.interfaces[interface].addresses if interface else []
-            return next((a for a in addresses if a.is_link_local), None)
-        way = self._way(destination)
-        return next((a for a in way[0].addresses if not a.is_link_local), None) if way else None
+        if is_multicast(destination) or is_link_local(destination):
+            addresses = self.interfaces[interface].addresses if interface else ()
+            return next((a for a in addresses if is_link_local(a)), None)
+        way = self.routes.way(destination)
+        return next((a for a in way[0].addresses if not is_link_local(a)), None) if way else None
 
-    def _way(self, destination: IPv6Address) -> tuple[Interface, IPv6Address] | None:
-        """Return the interface and the next hop towards an address."""
-        for interface in self.interfaces.values():
-            if any(destination in prefix for prefix in interface.prefixes):
-                return interface, destination
-        for network, hop in sorted(self.routes, key=lambda r: -r[0].prefixlen):
-            if destination in network:
-                for interface in self.interfaces.values():
-                    if any(hop in prefix for prefix in interface.prefixes):
-                        return interface, hop
-        return None
+    def proxies(self, address: IPv6Address) -> bool:
+        """Return whether this host answers for an address on its links (RFC 6275 10.4.1)."""
+        return self.kernel.intercepts(address)
 
     # Sockets
 
@@ -152,64 +280,50 @@ class Stack:
             raise OSError(99, "Cannot assign requested address")
         if socket.protocol == UDP and socket.port == 0:
             socket.port = self._free_port()
-        for other in self.sockets:
-            same = (other.protocol, other.port, other.address, other.interface)
-            if same == (socket.protocol, socket.port, socket.address, socket.interface):
-                raise OSError(98, "Address already in use")
-        self.sockets.append(socket)
+        self.sockets.add(socket)
         return socket
 
     def _free_port(self) -> int:
         """Return a port at random, as Linux chooses them."""
-        taken = {socket.port for socket in self.sockets}
-        while (port := self.world.rng.randrange(*_EPHEMERAL)) in taken:
+        while self.sockets.at(UDP, port := self.rng.randrange(*_EPHEMERAL)):
             pass
         return port
 
     # Packets
 
     def send(self, packet: Packet, interface: str | None = None) -> bool:
-        """Send what this host makes; return whether it went onto a link, or stays here."""
+        """Send what this host makes; return whether it is on its way, or stays here."""
         made = self.kernel.output(packet, interface)
         return made is not None and self._emit(made, interface)
 
     def _emit(self, packet: Packet, interface: str | None = None) -> bool:
-        if packet.destination.is_multicast or packet.destination.is_link_local:
+        destination = packet.destination
+        if is_multicast(destination) or is_link_local(destination):
             out = self.interfaces[interface] if interface else None
-            return out is not None and self._transmit(packet, out, packet.destination)
-        if self.owns(packet.destination):
-            self.world.clock.at(self.world.clock.now, lambda: self._deliver(packet, None))
+            return out is not None and out.send(packet, destination)
+        if self.owns(destination):
+            self.world.clock.at(self.world.clock.now, partial(self._deliver, packet, None))
             return True
-        way = self._way(packet.destination)
-        return way is not None and self._transmit(packet, *way)
-
-    def _transmit(self, packet: Packet, out: Interface, hop: IPv6Address) -> bool:
-        if hop.is_multicast:
-            return out.link.send(packet, out)
-        for end in out.link.neighbours(out):
-            if isinstance(end, Interface) and (hop in end.addresses or end.stack.proxies(hop)):
-                return out.link.send(packet, out, end)
-        return False
-
-    def proxies(self, address: IPv6Address) -> bool:
-        """Return whether this host answers for an address on its links (RFC 6275 10.4.1)."""
-        return self.kernel.intercepts(address)
+        way = self.routes.way(destination)
+        return way is not None and way[0].send(packet, way[1])
 
     def arrive(self, packet: Packet, incoming: Interface) -> None:
         """Take a packet off a link."""
         if packet.protocol == ICMPV6:
-            for name, listener in tuple(self.link_listeners):
-                if name == incoming.name:
-                    listener(packet)
-        if packet.destination.is_multicast or self.owns(packet.destination):
+            if self.link_listeners:
+                octets = ipv6(packet)
+                for name, listener in tuple(self.link_listeners):
+                    if name == incoming.name:
+                        listener(octets)
+            incoming.neighbours.hear(packet)
+        if is_multicast(packet.destination) or self.owns(packet.destination):
             if self.kernel.admits(packet, incoming.name):
                 self._deliver(packet, incoming)
         elif self.forwards:
             self._forward(packet, incoming.name)
 
     def _forward(self, packet: Packet, incoming: str) -> None:
-        way = self._way(packet.destination)
-        if packet.hop_limit <= 1 or way is None:
+        if packet.hop_limit <= 1 or self.routes.way(packet.destination) is None:
             return
         passed = self.kernel.forward(replace(packet, hop_limit=packet.hop_limit - 1), incoming)
         if passed is not None:
@@ -219,17 +333,17 @@ class Stack:
         taken = self.kernel.input(packet)
         if taken is None:
             return
-        if not taken.destination.is_multicast and not self.owns(taken.destination):
+        if not is_multicast(taken.destination) and not self.owns(taken.destination):
             if self.forwards:
                 self._forward(taken, TUNNEL)
             return
         if taken.protocol == TCP:
             self.segments(taken)
             return
-        source = str(taken.source)
-        if taken.source.is_link_local and incoming:
+        source = text_of(taken.source)
+        if incoming and is_link_local(taken.source):
             source += f"%{incoming.name}"
-        for socket in tuple(self.sockets):
+        for socket in tuple(self.sockets.at(taken.protocol, taken.destination_port)):
             if socket.takes(taken, incoming):
                 socket.receive(taken.payload, (source, taken.source_port))
                 return

@@ -1,13 +1,12 @@
-"""A virtual clock, and the links that carry packets between simulated network stacks."""
+"""What simulated hosts share: a virtual clock, randomness, and what becomes of packets."""
 
 from __future__ import annotations
 
 import heapq
 import random
 from collections.abc import Callable
-from functools import partial
 from itertools import count
-from typing import ParamSpec, Protocol, TypeVar
+from typing import ParamSpec, TypeVar
 
 from agents.core.record import Record
 from agents.kernel.packet import Packet
@@ -18,6 +17,19 @@ T = TypeVar("T")
 NETWORK = "network"
 """Who carries packets from host to host, to World's `turn`."""
 
+_FEW = 64
+"""Cancelled appointments that are not worth a look at all others."""
+
+
+class Appointment:
+    """Something to be done at a time, unless it is cancelled; `action` is None afterwards."""
+
+    __slots__ = ("action", "time")
+
+    def __init__(self, time: float, action: Callable[[], object]) -> None:
+        self.time = time
+        self.action: Callable[[], object] | None = action
+
 
 class Clock:
     """Time in seconds, which passes from one appointment to the next."""
@@ -25,11 +37,30 @@ class Clock:
     def __init__(self) -> None:
         self.now = 0.0
         self._order = count()
-        self._appointments: list[tuple[float, int, Callable[[], None]]] = []
+        self._appointments: list[tuple[float, int, Appointment]] = []
+        self._cancelled = 0
 
-    def at(self, time: float, action: Callable[[], None]) -> None:
+    def at(self, time: float, action: Callable[[], object]) -> Appointment:
         """Act at a time; one that is past is now."""
-        heapq.heappush(self._appointments, (max(time, self.now), next(self._order), action))
+        made = Appointment(max(time, self.now), action)
+        heapq.heappush(self._appointments, (made.time, next(self._order), made))
+        return made
+
+    def cancel(self, appointment: Appointment) -> None:
+        """Do not act; those that are cancelled are thrown away before they are the most."""
+        if appointment.action is None:
+            return
+        appointment.action = None
+        self._cancelled += 1
+        if self._cancelled > _FEW and 2 * self._cancelled > len(self._appointments):
+            self._appointments = [entry for entry in self._appointments if entry[2].action]
+            heapq.heapify(self._appointments)
+            self._cancelled = 0
+
+    @property
+    def appointments(self) -> int:
+        """How many there are, with those that are cancelled and not thrown away yet."""
+        return len(self._appointments)
 
     def run(self, until: float, done: Callable[[], bool] = lambda: False) -> bool:
         """Let time pass until `until`, or until `done`; return whether it is."""
@@ -37,16 +68,15 @@ class Clock:
             if not self._appointments or self._appointments[0][0] > until:
                 self.now = max(self.now, until)
                 return False
-            self.now, _, action = heapq.heappop(self._appointments)
+            time, _, appointment = heapq.heappop(self._appointments)
+            action = appointment.action
+            if action is None:
+                self._cancelled -= 1
+                continue
+            appointment.action = None
+            self.now = time
             action()
         return True
-
-
-class End(Protocol):
-    """A network stack's interface on a link."""
-
-    def receive(self, packet: Packet) -> None:
-        """Take a packet off the link."""
 
 
 class Sent(Record, frozen=True):
@@ -62,8 +92,9 @@ class Sent(Record, frozen=True):
 class World:
     """What simulated hosts share: the clock, randomness, and what happens to packets.
 
-    `loses` decides about every packet that goes onto a link; `sent` keeps them all. `turn` is told
-    whose code runs from now on, a program's or the NETWORK's, and returns whose ran before.
+    `loses` decides about every packet that goes onto a link; `sent` keeps them all if it is to
+    `record`. `turn` is told whose code runs from now on, a program's or the NETWORK's, and returns
+    whose ran before.
     """
 
     def __init__(
@@ -71,12 +102,22 @@ class World:
         seed: int = 0,
         loses: Callable[[int, Packet], bool] | None = None,
         turn: Callable[[str], str] | None = None,
+        *,
+        record: bool = True,
     ) -> None:
         self.turn = turn or (lambda _: NETWORK)
         self.clock = Clock()
-        self.rng = random.Random(seed)
+        self.seed = seed
+        self.packets = 0
+        """How many have gone onto a link."""
+
         self.sent: list[Sent] = []
-        self.loses = loses or (lambda _number, _packet: False)
+        self.loses = loses
+        self._record = record
+
+    def random(self, *names: object) -> random.Random:
+        """Return randomness for one purpose, which no other one takes anything from."""
+        return random.Random(" ".join(map(str, (self.seed, *names))))
 
     def carry(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Do something of the network's for a program, whose turn it is again afterwards."""
@@ -86,35 +127,11 @@ class World:
         finally:
             self.turn(before)
 
-
-class Link:
-    """Carries every packet to all other ends, `delay` seconds later."""
-
-    def __init__(self, world: World, name: str, delay: float = 0.0) -> None:
-        self._world = world
-        self.name = name
-        self.delay = delay
-        self._ends: list[End] = []
-
-    def attach(self, end: End) -> None:
-        """Join one more end."""
-        self._ends.append(end)
-
-    def detach(self, end: End) -> None:
-        """Leave."""
-        self._ends.remove(end)
-
-    def send(self, packet: Packet, sender: End, receiver: End | None = None) -> bool:
-        """Carry a packet to one end, or to all others; return whether it was not lost."""
-        world, number = self._world, len(self._world.sent)
-        lost = world.loses(number, packet)
-        world.sent.append(Sent(number, world.clock.now, self.name, packet, lost))
-        if lost:
-            return False
-        for end in [receiver] if receiver else self.neighbours(sender):
-            world.clock.at(world.clock.now + self.delay, partial(end.receive, packet))
-        return True
-
-    def neighbours(self, sender: End) -> list[End]:
-        """Return the other ends."""
-        return [end for end in self._ends if end is not sender]
+    def loses_next(self, link: str, packet: Packet) -> bool:
+        """Count and keep a packet that goes onto a link; return whether it is to be lost."""
+        number = self.packets
+        self.packets += 1
+        lost = self.loses is not None and self.loses(number, packet)
+        if self._record:
+            self.sent.append(Sent(number, self.clock.now, link, packet, lost))
+        return lost

@@ -145,7 +145,7 @@ def test_an_sa_for_one_message_protects_no_other():
 def test_another_message_goes_without_the_option():
     ends = Ends()
     sent = ends.mn.output(message(ERROR))
-    assert sent == replace(message(ERROR), esp=pair().inbound)
+    assert sent == replace(message(ERROR), esp=pair().inbound, esp_number=1)
     assert ends.ha.input(sent) == message(ERROR)
     ends.agent.bind(HOME, CARE_OF, None)
     ends.node.open_tunnel()
@@ -269,7 +269,7 @@ def test_without_a_way_it_goes_home_as_it_is():
     """One who has returned home gets it there (RFC 6275 section 10.3.2)."""
     ends = Ends()
     sent = ends.ha.output(acknowledgement())
-    assert sent == replace(acknowledgement(), esp=pair().outbound)
+    assert sent == replace(acknowledgement(), esp=pair().outbound, esp_number=1)
     assert ends.mn.input(sent) is None  # This one is away, and asks for the routing header.
     ends.agent.reach(HOME, CARE_OF)
     assert ends.down(acknowledgement()) == acknowledgement()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from ipaddress import IPv6Address, IPv6Network
+from itertools import permutations
 from typing import Any, cast
 
 from agents.core.eventlog import EventLog
@@ -14,9 +15,10 @@ from agents.kernel.packet import UDP, Packet
 from agents.kernel.port import AccessLink
 from agents.simulation.host import SimulatedHost
 from agents.simulation.laboratory import Events
+from agents.simulation.link import Link
 from agents.simulation.stack import Interface, Stack
-from agents.simulation.streams import Tcp
-from agents.simulation.world import Link, World
+from agents.simulation.tcp import Tcp
+from agents.simulation.world import World
 
 ACCESS, CORE, HOME = "2001:db8:a::/64", "2001:db8:c::/64", "2001:db8:100::/56"
 VISITED = "2001:db8:b::/64"
@@ -46,18 +48,18 @@ class Net:
         inward = (access, ACCESS, ROUTER), (visited, VISITED, str(LOCAL_HA))
         self._host("B", [(HOME, AAA)], *inward, (core, CORE, NAS))
         self._host("C", [("::/0", NAS)], (core, CORE, AAA), (home, HOME, str(HA)))
+        acquaint(*(i for stack in self.stacks.values() for i in stack.interfaces.values()))
 
     def _host(self, name: str, routes: list[tuple[str, str]], *ends: tuple[Any, ...]) -> None:
         stack = self.stacks[name] = Stack(self.world, name, forwards=name in "BC")
-        stack.routes = [(IPv6Network(to), IPv6Address(hop)) for to, hop in routes]
+        for to, hop in routes:
+            stack.routes.add(IPv6Network(to), IPv6Address(hop))
         self._tcp[name] = Tcp(stack)
         for link, prefix, *addresses in ends:
             mac = bytes([2, 0, 0, 0, ord(name), len(stack.interfaces)])
             own = [IPv6Address(f"fe80::{ord(name):x}"), *map(IPv6Address, addresses)]
             networks = (IPv6Network(prefix), IPv6Network("fe80::/64"))
-            stack.interfaces[link.name] = Interface(
-                stack, link.name, link, tuple(own), networks, mac
-            )
+            Interface(stack, link.name, link, tuple(own), networks, mac)
 
     def program(self, name: str) -> SimulatedHost:
         """Return what a new program on a host runs in."""
@@ -92,6 +94,14 @@ class Net:
     def forging(self, source: Address) -> Callable[[Receive], Forger]:
         """Return what opens a transport on the access link that sends from an address of others."""
         return lambda _receive: Forger(self.stacks["D"].interfaces["access"], source)
+
+
+def acquaint(*interfaces: Interface) -> None:
+    """Let those on the same link know each other, so that they need not ask."""
+    for one, other in permutations(interfaces, 2):
+        if one.link is other.link:
+            for address in other.addresses:
+                one.neighbours.learn(address, other.mac)
 
 
 class Forger:

@@ -10,9 +10,11 @@ from agents.core.eventlog import EventLog
 from agents.kernel.model_port import ModelHomeAgent, ModelMobileNode
 from agents.simulation.host import SimulatedHost
 from agents.simulation.laboratory import Events
+from agents.simulation.link import Link
 from agents.simulation.stack import Interface, Stack
-from agents.simulation.streams import Tcp
-from agents.simulation.world import Link, World
+from agents.simulation.tcp import Tcp
+from agents.simulation.world import World
+from tests.nodes.net import acquaint
 
 INTERFACE = "eth0"
 DELAY = 0.001
@@ -27,7 +29,7 @@ class Network:
     def __init__(self) -> None:
         self.world = World()
         self.link = Link(self.world, "link", DELAY)
-        self.nodes = 0
+        self.interfaces: list[Interface] = []
 
     @property
     def now(self) -> float:
@@ -50,16 +52,16 @@ class Node:
     """A host on the link, with one program and its log."""
 
     def __init__(self, network: Network, name: str, *addresses: IPv6Address) -> None:
-        network.nodes += 1
         self.name = name
         self.network = network
         self.stack = Stack(network.world, name)
-        own = IPv6Address("fe80::") + network.nodes
-        mac = bytes([2, 0, 0, 0, 0, network.nodes])
+        own = IPv6Address("fe80::") + len(network.interfaces) + 1
+        mac = bytes([2, 0, 0, 0, 0, len(network.interfaces) + 1])
         self._interface = Interface(
             self.stack, INTERFACE, network.link, (own, *addresses), _ON_LINK, mac
         )
-        self.stack.interfaces[INTERFACE] = self._interface
+        network.interfaces.append(self._interface)
+        acquaint(*network.interfaces)
         self.host = SimulatedHost(self.stack, Tcp(self.stack))
         self._events = Events()
         clock = network.world.clock
@@ -68,11 +70,12 @@ class Node:
 
     def add(self, address: IPv6Address) -> None:
         """Give the host another address."""
-        self._interface.addresses.append(address)
+        self._interface.add(address)
+        acquaint(*self.network.interfaces)
 
     def remove(self, address: IPv6Address) -> None:
         """Take an address from the host."""
-        self._interface.addresses.remove(address)
+        self._interface.remove(address)
 
     def mobile_node_kernel(self) -> Any:
         """Return the kernel's part in a mobile node; it keeps `calls`, and refuses `failures`."""

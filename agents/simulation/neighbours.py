@@ -1,0 +1,157 @@
+"""Address resolution on a link (RFC 4861): what is sent to a neighbour waits until it is known.
+
+A neighbour that is known stays so; that it is still there is not asked again (section 7.3).
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from ipaddress import IPv6Address
+from typing import TYPE_CHECKING
+
+from agents.kernel.packet import ICMPV6, Packet, is_link_local
+from agents.mip6.neighbour import ALL_NODES, solicited_node
+
+if TYPE_CHECKING:
+    from agents.simulation.stack import Interface
+    from agents.simulation.world import Appointment
+
+SOLICITATION, ADVERTISEMENT = 135, 136
+_SOURCE_ADDRESS, _TARGET_ADDRESS = 1, 2
+_ROUTER, _SOLICITED, _OVERRIDE = 0x80, 0x40, 0x20
+_HOP_LIMIT = 255
+_TARGET, _OPTIONS = slice(8, 24), 24
+
+_INTERVAL, _ATTEMPTS = 1.0, 3
+"""Seconds between questions, and how many there are (section 10)."""
+
+_QUEUE = 100
+"""Packets that wait for one neighbour at most; Linux counts their octets."""
+
+
+class _Resolution:
+    """Packets that wait for a neighbour, and when it is asked for again."""
+
+    def __init__(self, packet: Packet) -> None:
+        self.packets = [packet]
+        self.asked = 0
+        self.next: Appointment | None = None
+
+
+class Neighbours:
+    """The neighbours of one interface."""
+
+    def __init__(self, interface: Interface) -> None:
+        self._interface = interface
+        self._known: dict[IPv6Address, bytes] = {}
+        self._waiting: dict[IPv6Address, _Resolution] = {}
+
+    def forget(self) -> None:
+        """Know nobody any more."""
+        self._known.clear()
+
+    def send(self, packet: Packet, hop: IPv6Address) -> bool:
+        """Send a packet now or later; return whether it has not been lost."""
+        interface = self._interface
+        if known := self._known.get(hop):
+            return interface.link.send(packet, interface, known)
+        waiting = self._waiting.get(hop)
+        if waiting is None:
+            waiting = self._waiting[hop] = _Resolution(packet)
+            self._ask(hop, waiting)
+        elif len(waiting.packets) < _QUEUE:
+            waiting.packets.append(packet)
+        return True
+
+    def _ask(self, hop: IPv6Address, waiting: _Resolution) -> None:
+        """Ask for a neighbour's link-layer address, from the address of who sends to it."""
+        if waiting.asked == _ATTEMPTS:
+            del self._waiting[hop]
+            return
+        waiting.asked += 1
+        interface = self._interface
+        addresses = interface.addresses
+        source = waiting.packets[0].source
+        if source not in addresses:
+            source = next((a for a in addresses if is_link_local(a)), addresses[0])
+        body = _message(SOLICITATION, 0, hop, _SOURCE_ADDRESS, interface.mac)
+        group = solicited_node(hop)
+        interface.link.send(_packet(source, group, body), interface)
+        clock = interface.stack.world.clock
+        waiting.next = clock.at(clock.now + _INTERVAL, partial(self._ask, hop, waiting))
+
+    def hear(self, packet: Packet) -> None:
+        """Take an ICMPv6 message off the link."""
+        body = packet.payload
+        if packet.hop_limit != _HOP_LIMIT or len(body) < _OPTIONS:
+            return
+        target = IPv6Address(body[_TARGET])
+        if body[0] == SOLICITATION:
+            self._asked(packet.source, target, _option(body, _SOURCE_ADDRESS))
+        elif body[0] == ADVERTISEMENT:
+            self._told(target, _option(body, _TARGET_ADDRESS), bool(body[4] & _OVERRIDE))
+
+    def _asked(self, source: IPv6Address, target: IPv6Address, mac: bytes | None) -> None:
+        """Answer who asks for an address of this host, or whether it is taken."""
+        interface = self._interface
+        stack = interface.stack
+        if target not in interface.addresses and not stack.proxies(target):
+            return
+        flags = _ROUTER if stack.forwards else 0
+        flags |= 0 if stack.proxies(target) else _OVERRIDE
+        is_known = int(source) != 0
+        body = _message(
+            ADVERTISEMENT,
+            flags | (_SOLICITED if is_known else 0),
+            target,
+            _TARGET_ADDRESS,
+            interface.mac,
+        )
+        own = target if target in interface.addresses else interface.addresses[0]
+        if not is_known:
+            interface.link.send(_packet(own, ALL_NODES, body), interface)
+            return
+        if mac:
+            self.learn(source, mac)
+        answer = _packet(own, source, body)
+        interface.link.send(answer, interface, self._known.get(source) or mac)
+
+    def _told(self, target: IPv6Address, mac: bytes | None, overrides: bool) -> None:
+        """Note where a neighbour is; what nobody wanted to know is not noted (section 7.2.5)."""
+        if mac and (target in self._waiting or (overrides and target in self._known)):
+            self.learn(target, mac)
+
+    def learn(self, address: IPv6Address, mac: bytes) -> None:
+        """Know where a neighbour is, and send what waits for it."""
+        self._known[address] = mac
+        waiting, interface = self._waiting.pop(address, None), self._interface
+        if waiting is None:
+            return
+        if waiting.next:
+            interface.stack.world.clock.cancel(waiting.next)
+        for packet in waiting.packets:
+            interface.link.send(packet, interface, mac)
+
+
+def _message(kind: int, flags: int, target: IPv6Address, option: int, link_address: bytes) -> bytes:
+    """Return a message with a checksum of 0 (sections 4.3, 4.4)."""
+    return (
+        bytes((kind, 0, 0, 0, flags, 0, 0, 0)) + target.packed + bytes((option, 1)) + link_address
+    )
+
+
+def _packet(source: IPv6Address, destination: IPv6Address, body: bytes) -> Packet:
+    return Packet(source, destination, ICMPV6, payload=body, hop_limit=_HOP_LIMIT)
+
+
+def _option(body: bytes, wanted: int) -> bytes | None:
+    """Return the link-layer address in an option (section 4.6.1)."""
+    at = _OPTIONS
+    while at + 8 <= len(body):
+        kind, length = body[at], 8 * body[at + 1]
+        if kind == wanted:
+            return body[at + 2 : at + 8]
+        if not length:
+            break
+        at += length
+    return None

@@ -1,0 +1,130 @@
+"""Captures of simulated bootstraps: tshark reads them, deciphers them, and finds no fault."""
+
+from __future__ import annotations
+
+from ipaddress import IPv6Address
+
+import pytest
+
+from agents.ike.esp import Encryption, EspPair, EspSa, Integrity
+from agents.kernel.packet import ICMPV6, MOBILITY_HEADER, UDP, Packet
+from agents.nodes.keylog import KeyLog
+from agents.simulation.frames import frames, ipv6, size
+from testbed.trace import keys, pcapng
+from testbed.trace.dissect import dissect
+from testbed.trace.frames import read_frames
+from tests.simulation.scenes import bootstrapped, laboratory
+from tests.wireshark import FAULTS, rows
+
+CHECKS = [
+    word for name in ("udp.check_checksum", "tcp.check_checksum") for word in ("-o", f"{name}:TRUE")
+]
+A, B = IPv6Address("2001:db8::a"), IPv6Address("2001:db8::b")
+HOME = IPv6Address("2001:db8:1::1")
+MACS = bytes([2, 0, 0, 0, 0, 1]), bytes([2, 0, 0, 0, 0, 2])
+UPDATE = bytes.fromhex("3b01050000000001c0000069") + bytes(4)
+
+
+def capture(interface, path):
+    """Capture at an interface; return what writes the capture."""
+    packets = []
+
+    def tap(time, frame):
+        packets.append(pcapng.Packet(round(time * 1e9), 0, frame))
+
+    interface.tap = tap
+    return lambda: pcapng.write(path, [interface.name], packets)
+
+
+def profile_of(folder, sas):
+    """Return a profile for tshark with the keys of SAs."""
+    lines = []
+    for sa in sas:
+        KeyLog(lambda _name, line: lines.append(line)).esp(EspPair(sa, sa))
+    (folder / "keys.jsonl").write_text("".join(f"{line}\n" for line in lines))
+    return keys.wireshark_profile(folder)
+
+
+@pytest.mark.parametrize("name", [*approaches.names(), "pana-ikev2 through a relay"])
+def test_tshark_reads_all_of_a_bootstrap_and_finds_no_fault(name, tmp_path):
+    lab = laboratory(name)
+    paths = {}
+    for host in "AC":
+        interface = next(iter(lab.stacks[host].interfaces.values()))
+        path = tmp_path / f"{host}.pcapng"
+        paths[path] = capture(interface, path)
+    lab.start()
+    assert lab.run(60.0, lambda: bootstrapped(lab))
+    lab.run(lab.world.clock.now + 3.0)
+    profile = profile_of(tmp_path, lab.stacks["A"].kernel.sad)
+    for path, write in paths.items():
+        write()
+        faults = rows(path, "_ws.expert.message", where=FAULTS, options=CHECKS, profile=profile)
+        assert [fault for fault in faults if not fault.startswith("Unknown AVP")] == []
+    own = tmp_path / "A.pcapng"
+    headers = rows(own, "mip6.mhtype", "esp.icv_good", where="mip6.mhtype and esp", profile=profile)
+    assert {tuple(header.split("\t")) for header in headers} >= {("5", "1"), ("6", "1")}
+    labels = {message.label for message in dissect(read_frames(own))}
+    assert {"Binding Update in ESP", "Binding Ack in ESP"} <= labels
+
+
+def sa(encryption, key, integrity=Integrity.NONE, integrity_key=b""):
+    return EspSa(
+        A, B, 0x1234, MOBILITY_HEADER, encryption, key, integrity, integrity_key, lifetime=60.0
+    )
+
+
+PROTECTION = [
+    sa(Encryption.AES_GCM_16, bytes(range(20))),
+    sa(Encryption.AES_GCM_16, bytes(range(36))),
+    *(
+        sa(Encryption.AES_CBC, bytes(range(32)), integrity, bytes(range(length)))
+        for integrity, length in (
+            (Integrity.HMAC_SHA1_96, 20),
+            (Integrity.HMAC_SHA2_256_128, 32),
+            (Integrity.HMAC_SHA2_384_192, 48),
+            (Integrity.HMAC_SHA2_512_256, 64),
+        )
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    "used", PROTECTION, ids=lambda s: f"{s.encryption.value}{s.integrity.name}"
+)
+def test_tshark_deciphers_what_is_protected(used, tmp_path):
+    packet = Packet(
+        A, B, MOBILITY_HEADER, payload=UPDATE, home_address=HOME, esp=used, esp_number=7
+    )
+    path = tmp_path / "esp.pcapng"
+    pcapng.write(path, ["eth0"], [pcapng.Packet(0, 0, f) for f in frames(packet, *MACS)])
+    profile = profile_of(tmp_path, [used])
+    assert rows(path, "frame.number", where=FAULTS, profile=profile) == []
+    fields = "esp.sequence", "mip6.mhtype", "esp.icv_good"
+    assert rows(path, *fields, profile=profile)[0].split("\t") == ["7", "5", "1"]
+
+
+@pytest.mark.parametrize(
+    "packet",
+    [
+        Packet(A, B, UDP, 1, 2, b"odd"),
+        Packet(A, B, UDP, 1, 2, bytes(1452)),
+        Packet(A, B, UDP, 1, 2, bytes(1453)),
+        Packet(A, B, UDP, 1, 2, bytes(5000)),
+        Packet(A, B, ICMPV6, payload=bytes((128, 0)) + bytes(6)),
+        Packet(A, B, MOBILITY_HEADER, payload=UPDATE, routing=HOME),
+        Packet(A, B, UDP, 1, 2, bytes(1450)).encapsulated(HOME, B),
+        *(
+            Packet(A, B, MOBILITY_HEADER, payload=UPDATE, home_address=HOME, esp=used)
+            for used in PROTECTION
+        ),
+    ],
+)
+def test_the_size_of_a_packet_is_that_of_its_frames(packet, tmp_path):
+    made = frames(packet, *MACS)
+    assert size(packet) == sum(map(len, made))
+    assert max(map(len, made)) <= 1514
+    assert (len(made) > 1) == (len(ipv6(packet)) > 1500)
+    path = tmp_path / "packet.pcapng"
+    pcapng.write(path, ["eth0"], [pcapng.Packet(0, 0, frame) for frame in made])
+    assert rows(path, "frame.number", where=FAULTS, options=CHECKS) == []
