@@ -6,6 +6,7 @@ from ipaddress import IPv6Address
 
 import pytest
 
+from agents import approaches
 from agents.ike.esp import Encryption, EspPair, EspSa, Integrity
 from agents.kernel.packet import ICMPV6, MOBILITY_HEADER, UDP, Packet
 from agents.nodes.keylog import KeyLog
