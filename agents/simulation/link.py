@@ -19,7 +19,7 @@ BURST = 15 * 1024
 QUEUE = 1000
 """Packets that wait at an interface at most: what netem takes by default."""
 
-_ETHERNET = 14
+_ETHERNET, _TWO = 14, 2
 
 
 class Faults(Record, frozen=True):
@@ -200,14 +200,10 @@ class Link:
             end = self._ends.get(receiver)
             return [end] if end else []
         ends = self._ends
-        if len(ends) > 2 and is_multicast(packet.destination):
-            all_groups = self._listening.get(None, {})
-            return [
-                end
-                for end in all_groups | self._listening.get(packet.destination, {})
-                if end is not sender
-            ]
-        return [end for end in ends.values() if end is not sender]
+        if len(ends) <= _TWO or not is_multicast(packet.destination):
+            return [end for end in ends.values() if end is not sender]
+        listening = self._listening.get(None, {}) | self._listening.get(packet.destination, {})
+        return [end for end in listening if end is not sender]
 
 
 def happens(chance: Callable[[], float], probability: float) -> bool:

@@ -43,7 +43,7 @@ class Neighbours:
 
     def __init__(self, interface: Interface) -> None:
         self._interface = interface
-        self._known: dict[IPv6Address, bytes] = {}
+        self._known: dict[int, bytes] = {}  # By the address as a number.
         self._waiting: dict[IPv6Address, _Resolution] = {}
 
     def forget(self) -> None:
@@ -53,7 +53,7 @@ class Neighbours:
     def send(self, packet: Packet, hop: IPv6Address) -> bool:
         """Send a packet now or later; return whether it has not been lost."""
         interface = self._interface
-        if known := self._known.get(hop):
+        if known := self._known.get(int(hop)):
             return interface.link.send(packet, interface, known)
         waiting = self._waiting.get(hop)
         if waiting is None:
@@ -114,16 +114,16 @@ class Neighbours:
         if mac:
             self.learn(source, mac)
         answer = _packet(own, source, body)
-        interface.link.send(answer, interface, self._known.get(source) or mac)
+        interface.link.send(answer, interface, self._known.get(int(source)) or mac)
 
     def _told(self, target: IPv6Address, mac: bytes | None, overrides: bool) -> None:
         """Note where a neighbour is; what nobody wanted to know is not noted (section 7.2.5)."""
-        if mac and (target in self._waiting or (overrides and target in self._known)):
+        if mac and (target in self._waiting or (overrides and int(target) in self._known)):
             self.learn(target, mac)
 
     def learn(self, address: IPv6Address, mac: bytes) -> None:
         """Know where a neighbour is, and send what waits for it."""
-        self._known[address] = mac
+        self._known[int(address)] = mac
         waiting, interface = self._waiting.pop(address, None), self._interface
         if waiting is None:
             return

@@ -1,0 +1,157 @@
+"""Links: how long packets take at a rate, which are lost, and what else goes wrong on the way."""
+
+from __future__ import annotations
+
+from ipaddress import IPv6Address, IPv6Network
+
+import pytest
+
+from agents.kernel.packet import UDP, Packet
+from agents.simulation.frames import size
+from agents.simulation.host import SimulatedHost
+from agents.simulation.link import BURST, NO_FAULTS, QUEUE, Faults, Link
+from agents.simulation.stack import Interface, Stack
+from agents.simulation.tcp import Tcp
+from agents.simulation.world import World
+
+DELAY = 0.01
+PREFIX = IPv6Network("2001:db8::/64")
+ANYWHERE = IPv6Address("::")
+COUNT = 500
+
+
+class Pair:
+    """Two hosts on a link; `came` are the datagrams that arrive, with their times."""
+
+    def __init__(self, seed=1, rate=0.0, faults=NO_FAULTS):
+        self.world = World(seed)
+        self.link = Link(self.world, "link", DELAY, rate)
+        self.hosts = [self._host(number) for number in (1, 2)]
+        self.came = []
+        here, there = self.hosts
+        there.open_datagrams(("2001:db8::2", 7), self._take)
+        self._socket = here.open_datagrams(("2001:db8::1", 7), lambda *_: None)
+        self.send(b"resolve")
+        self.world.clock.run(1.0)
+        self.link.faults = faults
+        self.came.clear()
+        self.world.sent.clear()
+
+    def _host(self, number):
+        stack = Stack(self.world, f"h{number}")
+        address = IPv6Address(f"2001:db8::{number}")
+        mac = bytes([2, 0, 0, 0, 0, number])
+        Interface(stack, "eth0", self.link, (address,), (PREFIX,), mac)
+        return SimulatedHost(stack, Tcp(stack))
+
+    def _take(self, data, _source):
+        self.came.append((self.world.clock.now - 1.0, data))
+
+    def send(self, data):
+        self._socket.send(data, ("2001:db8::2", 7))
+
+    def run(self, seconds=10.0):
+        self.world.clock.run(self.world.clock.now + seconds)
+
+    def numbers(self):
+        return [int(data) for _, data in self.came]
+
+
+def send_all(pair, seconds=0.001):
+    """Send datagrams in time; return the numbers of those that came."""
+    for n in range(COUNT):
+        pair.send(b"%d" % n)
+        pair.run(seconds)
+    pair.run()
+    return pair.numbers()
+
+
+def test_a_rate_holds_back_what_is_more_than_a_burst():
+    pair = Pair(rate=1.0)
+    for _ in range(100):
+        pair.send(bytes(1000))
+    pair.run()
+    packet = next(s.packet for s in pair.world.sent if s.packet.protocol == UDP)
+    each = size(packet)
+    at_once = [at for at, _ in pair.came if at == pytest.approx(DELAY)]
+    assert len(at_once) == BURST // each + 1
+    assert pair.came[-1][0] == pytest.approx(DELAY + (99 * each - BURST) * 8e-6)
+    assert len(pair.came) == 100
+
+
+def test_without_a_rate_all_take_the_delay():
+    pair = Pair()
+    for _ in range(QUEUE):
+        pair.send(bytes(1000))
+    pair.run()
+    assert {round(at, 9) for at, _ in pair.came} == {DELAY}
+
+
+def test_what_finds_the_queue_full_is_lost():
+    pair = Pair(rate=1.0)
+    for n in range(2 * QUEUE):
+        pair.send(b"%d" % n)
+    pair.run()
+    assert pair.numbers() == list(range(QUEUE))
+    pair.send(b"7")
+    pair.run()
+    assert pair.numbers()[-1] == 7
+
+
+def test_loss_is_that_share_and_the_same_for_the_same_seed():
+    first, again = (send_all(Pair(faults=Faults(loss=0.2))) for _ in range(2))
+    assert first == again != send_all(Pair(seed=2, faults=Faults(loss=0.2)))
+    assert len(first) == pytest.approx(0.8 * COUNT, rel=0.1)
+
+
+def test_what_happens_on_one_link_changes_nothing_on_another():
+    def came(others):
+        pair = Pair(faults=Faults(loss=0.2))
+        other = Link(pair.world, "other", faults=Faults(loss=0.5))
+        end = Interface(Stack(pair.world, "elsewhere"), "eth0", other, (), (), bytes(6))
+        for _ in range(others):
+            other.send(Packet(ANYWHERE, ANYWHERE, UDP), end)
+        return send_all(pair)
+
+    assert came(0) == came(50)
+
+
+def test_losses_in_bursts_come_together():
+    came = send_all(Pair(faults=Faults(burst_begins=0.02, burst_ends=0.2)))
+    lost = sorted(set(range(COUNT)) - set(came))
+    runs = sum(1 for n in lost if n - 1 not in lost)
+    assert 0 < runs <= len(lost) / 2.5
+
+
+def test_what_is_duplicated_comes_twice():
+    came = send_all(Pair(faults=Faults(duplication=0.3)))
+    assert set(came) == set(range(COUNT))
+    assert len(came) == pytest.approx(1.3 * COUNT, rel=0.1)
+
+
+def test_what_is_reordered_overtakes_what_is_delayed():
+    came = send_all(Pair(faults=Faults(reordering=0.1)))
+    assert sorted(came) == list(range(COUNT)) != came
+
+
+def test_what_is_corrupted_is_seen_and_not_taken():
+    pair = Pair(faults=Faults(corruption=0.2))
+    frames = []
+    pair.hosts[1]._stack.interfaces["eth0"].tap = lambda _time, frame: frames.append(frame)
+    came = send_all(pair)
+    assert len(came) == pytest.approx(0.8 * COUNT, rel=0.1)
+    assert len(frames) == COUNT
+
+
+def test_a_tap_hears_a_frame_at_both_ends_when_it_arrives():
+    pair = Pair()
+    heard = []
+    for host in pair.hosts:
+        interface = host._stack.interfaces["eth0"]
+        interface.tap = lambda time, frame: heard.append((time, frame))
+    pair.send(b"x")
+    pair.run()
+    (at, frame), (then, same) = heard
+    assert frame == same
+    assert at == then == pytest.approx(1.0 + DELAY)
+    assert frame[-1:] == b"x"
