@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterable
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
+from struct import Struct
 from typing import Generic, TypeAlias, TypeVar
 
 from agents.core.reader import WireError
@@ -17,6 +18,7 @@ T = TypeVar("T")
 IPAddress: TypeAlias = IPv4Address | IPv6Address
 
 _FAMILY_IPV4, _FAMILY_IPV6 = 1, 2
+_UNSIGNED32, _UNSIGNED64 = Struct("!I"), Struct("!Q")
 
 
 class Format(Record, Generic[T], frozen=True):
@@ -41,10 +43,6 @@ def _decode_identity(data: bytes) -> str:
     if not _VISIBLE.fullmatch(data):
         raise ValueError("not a DiameterIdentity")
     return data.decode("ascii")
-
-
-def _unsigned(octets: int) -> Callable[[int], bytes]:
-    return lambda value: value.to_bytes(octets)
 
 
 def _encode_address(value: IPAddress) -> bytes:
@@ -81,10 +79,10 @@ OCTET_STRING: Format[bytes] = Format("OctetString", bytes, bytes)
 UTF8_STRING: Format[str] = Format("UTF8String", str.encode, bytes.decode)
 IDENTITY: Format[str] = Format("DiameterIdentity", _encode_identity, _decode_identity, 1)
 URI: Format[str] = Format("DiameterURI", _encode_identity, _decode_identity, 1)
-UNSIGNED32: Format[int] = Format("Unsigned32", _unsigned(4), int.from_bytes, 4, 4)
+UNSIGNED32: Format[int] = Format("Unsigned32", _UNSIGNED32.pack, int.from_bytes, 4, 4)
 SECONDS: Format[float] = Format("Unsigned32", _encode_seconds, _decode_seconds, 4, 4)
-ENUMERATED: Format[int] = Format("Enumerated", _unsigned(4), int.from_bytes, 4, 4)
-UNSIGNED64: Format[int] = Format("Unsigned64", _unsigned(8), int.from_bytes, 8, 8)
+ENUMERATED: Format[int] = Format("Enumerated", _UNSIGNED32.pack, int.from_bytes, 4, 4)
+UNSIGNED64: Format[int] = Format("Unsigned64", _UNSIGNED64.pack, int.from_bytes, 8, 8)
 TIME: Format[bytes] = Format("Time", bytes, bytes, 4, 4)
 ADDRESS: Format[IPAddress] = Format("Address", _encode_address, _decode_address, 2)
 IPV6_OCTETS: Format[IPv6Address] = Format("OctetString", _encode_ipv6, IPv6Address, 16, 16)

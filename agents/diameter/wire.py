@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable
-from typing import Self
 
 from agents.core.reader import WireError
 from agents.core.record import Record, Secret
@@ -53,42 +52,20 @@ class Avp(Record, frozen=True):
     vendor: int | None = None
     protected: bool = False
 
-    @classmethod
-    def decode(cls, data: bytes, start: int) -> tuple[Self, int]:
-        """Return the AVP that starts there, and where the next one does; raises WireError."""
-        left = len(data) - start
-        if left < 8:
-            raise WireError(f"{left} octets are no AVP")
-        code, word = _AVP_HEADER.unpack_from(data, start)
-        flags, length = word >> 24, word & _LENGTH
-        value, end = start + (12 if flags & VENDOR_FLAG else 8), start + length
-        padding = -length % 4
-        if end < value:
-            raise WireError(f"AVP {code}: length {length} is less than its header")
-        if length + padding > left:
-            raise WireError(f"AVP {code}: {length} octets with {left} left")
-        vendor = int.from_bytes(data[start + 8 : value]) if flags & VENDOR_FLAG else None
-        mandatory, protected = flags & MANDATORY_FLAG != 0, flags & PROTECTED_FLAG != 0
-        return cls(code, data[value:end], mandatory, vendor, protected), end + padding
-
-    @property
-    def length(self) -> int:
-        """Octets of header and value, without padding."""
-        return (8 if self.vendor is None else 12) + len(self.value)
-
     def encode(self) -> bytes:
         """Return the AVP with its padding."""
-        flags, length = MANDATORY_FLAG if self.mandatory else 0, self.length
+        flags, vendor = MANDATORY_FLAG if self.mandatory else 0, self.vendor
+        length = len(self.value) + (8 if vendor is None else 12)
+        if length >> 24:
+            raise ValueError(f"AVP {self.code} is too long: {length} octets")
         if self.protected:
             flags |= PROTECTED_FLAG
-        if self.vendor is None:
+        if vendor is None:
             header = _AVP_HEADER.pack(self.code, flags << 24 | length)
         else:
             header = _AVP_VENDOR_HEADER.pack(
-                self.code, (flags | VENDOR_FLAG) << 24 | length, self.vendor
+                self.code, (flags | VENDOR_FLAG) << 24 | length, vendor
             )
-        if length >> 24:
-            raise ValueError(f"AVP {self.code} is too long: {length} octets")
         return header + self.value + _PADDING[-length % 4]
 
 
@@ -97,12 +74,35 @@ def encode_avps(avps: Iterable[Avp]) -> bytes:
     return b"".join([avp.encode() for avp in avps])
 
 
+def _read_avps(data: bytes, start: int) -> tuple[list[Avp], int, str]:
+    """Return the AVPs from `start` on, where they end, and why that is not the end of `data`."""
+    avps, size = list[Avp](), len(data)
+    while start < size:
+        if size - start < 8:
+            return avps, start, f"{size - start} octets are no AVP"
+        code, word = _AVP_HEADER.unpack_from(data, start)
+        flags, length = word >> 24, word & _LENGTH
+        value, end = start + 8, start + length
+        following = end + (-length & 3)
+        vendor = None
+        if flags & VENDOR_FLAG:
+            value = start + 12
+            vendor = int.from_bytes(data[start + 8 : value])
+        if end < value:
+            return avps, start, f"AVP {code}: length {length} is less than its header"
+        if following > size:
+            return avps, start, f"AVP {code}: {length} octets with {size - start} left"
+        mandatory, protected = flags & MANDATORY_FLAG != 0, flags & PROTECTED_FLAG != 0
+        avps.append(Avp(code, data[value:end], mandatory, vendor, protected))
+        start = following
+    return avps, start, ""
+
+
 def decode_avps(data: bytes) -> tuple[Avp, ...]:
     """Read AVPs up to the end of `data`; raises WireError."""
-    avps, start = [], 0
-    while start < len(data):
-        avp, start = Avp.decode(data, start)
-        avps.append(avp)
+    avps, _, failure = _read_avps(data, 0)
+    if failure:
+        raise WireError(failure)
     return tuple(avps)
 
 
@@ -125,31 +125,25 @@ class Message(Record, frozen=True):
         if message_length(data[:4]) != len(data):
             raise WireError(f"a message of {len(data)} octets gives another length in its header")
         _, word, application, hop_by_hop, end_to_end = _HEADER.unpack_from(data)
-        flags, avps, failure, start = word >> 24, [], None, HEADER_LENGTH
-        while start < len(data) and data[0] == VERSION:
-            try:
-                avp, start = Avp.decode(data, start)
-            except WireError as error:
-                failure = (str(error), _offender(data[start:]))
-                break
-            avps.append(avp)
+        flags, known = word >> 24, data[0] == VERSION
+        avps, end, failure = _read_avps(data, HEADER_LENGTH) if known else ([], 0, "")
         message = cls(
-            command=word & _LENGTH,
-            application=application,
-            avps=tuple(avps),
-            request=bool(flags & REQUEST_FLAG),
-            proxiable=bool(flags & PROXIABLE_FLAG),
-            error=bool(flags & ERROR_FLAG),
-            retransmitted=bool(flags & RETRANSMITTED_FLAG),
-            hop_by_hop=hop_by_hop,
-            end_to_end=end_to_end,
+            word & _LENGTH,
+            application,
+            tuple(avps),
+            flags & REQUEST_FLAG != 0,
+            flags & PROXIABLE_FLAG != 0,
+            flags & ERROR_FLAG != 0,
+            flags & RETRANSMITTED_FLAG != 0,
+            hop_by_hop,
+            end_to_end,
         )
-        if data[0] != VERSION:
+        if not known:
             reason = f"version {data[0]} is not Diameter's"
             raise BadMessageError(reason, ResultCode.UNSUPPORTED_VERSION, message)
-        if failure is not None:
-            reason, failed = failure
-            raise BadMessageError(reason, ResultCode.INVALID_AVP_LENGTH, message, failed)
+        if failure:
+            failed = _offender(data[end:])
+            raise BadMessageError(failure, ResultCode.INVALID_AVP_LENGTH, message, failed)
         return message
 
     @property
