@@ -76,7 +76,10 @@ def _plain(value: object) -> object:
 
 
 def _fields(value: Record) -> dict[str, object]:
-    return {name: _plain(getattr(value, name)) for name in shown_fields(type(value))}
+    return {
+        name: one if type(one := getattr(value, name)) in _AS_IT_IS else _plain(one)
+        for name in shown_fields(type(value))
+    }
 
 
 _WAYS: dict[type, Callable[[Any], object]] = {
@@ -146,12 +149,12 @@ class EventLog:
         self._write(event, {name: _plain(value) for name, value in fields.items()})
 
     def _write(self, event: str, fields: Mapping[str, object]) -> None:
-        line: dict[str, object] = {
+        line = {
             "t": self.clock(),
             "host": self._host,
             "agent": self._agent,
             "event": event,
+            **fields,
         }
-        line.update(fields)
         self.stream.write(msgspec.json.encode(line).decode() + "\n")
         self.stream.flush()
