@@ -1,7 +1,8 @@
 """What whole bootstraps cost: all nodes of an approach in memory, on the virtual clock.
 
 Measured is from the mobile node's first step to its registration at the home agent. All programs
-are up and have read their files, as in the laboratory; a few bootstraps before warm them up. Every
+are up and have read their files, as in the laboratory; a few bootstraps before warm them up, and
+what there is then the garbage collector leaves alone, as in a warm variant's programs. Every
 bootstrap begins with new programs, so that none finds anything of another's. Each node has what
 runs in its host's loop; carrying packets is the network's, which is a model and counts for nobody.
 Of what the kernel does, IPsec and its set-up, there is only that model too.
@@ -12,6 +13,7 @@ waits for nothing, for its files are in memory. Of all times the median is kept.
 
 from __future__ import annotations
 
+import gc
 import os
 import statistics
 import time
@@ -111,6 +113,8 @@ class _Bench:
         """Yield the nodes' seconds, the network's, and those of the same cryptography alone."""
         for _ in range(_WARM_UP):
             self._run(self._ready())
+        gc.collect()
+        gc.freeze()
         with_hook = self._ready()
         with counted() as calls:
             self._run(with_hook)

@@ -7,11 +7,14 @@ by loops that do nothing else:
 - a TLS handshake of both ends over memory, with certificates of the same kind, which each end
   validates by OpenSSL alone; the server's protected word of success (RFC 9190 section 2.5), and the
   export of EAP's keys and of its Session-Id, at both ends;
-- keys for Diffie-Hellman and shared secrets; signatures, their verification, and that of paths of
-  certificates; HMACs, hashes and ciphers over messages of a usual length.
+- keys for Diffie-Hellman and shared secrets, with the public values as they are sent; signatures,
+  their verification, and that of paths of certificates; HMACs, hashes and ciphers over messages of
+  a usual length;
+- reading a peer's certificate: by OpenSSL, which validates its path, and for its key.
 
-Not in it: reading certificates and keys from files, which is done at the start of a program; the
-second look at a peer's certificate that agents.crypto.certificates takes; all of Python's own.
+Not in it: reading certificates and keys from files, which is done at the start of a program; what
+agents.crypto.certificates looks at in a certificate besides; OpenSSL's calls back, those of the TLS
+handshake among them; all of Python's own.
 """
 
 from __future__ import annotations
@@ -27,8 +30,9 @@ from types import FrameType
 from typing import TypeAlias
 
 from cryptography import x509
+from cryptography.hazmat.bindings.openssl.binding import Binding
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, x25519
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM, AESSIV
 from OpenSSL import SSL, crypto
 
@@ -71,12 +75,13 @@ class Floor:
         client = made.clients[_IDENTITY]
         self._client = _context(TlsClientConfig(made.ca, client.certificate, client.key))
         self._server = _context(TlsServerConfig(made.ca, made.server.certificate, made.server.key))
-        self._anchor, self._own = (
-            crypto.X509.from_cryptography(x509.load_pem_x509_certificate(path.read_bytes()))
+        self._anchor, certificate = (
+            crypto.load_certificate(crypto.FILETYPE_PEM, path.read_bytes())
             for path in (made.ca, made.server.certificate)
         )
-        elliptic, edwards = ec.generate_private_key(ec.SECP256R1()), x25519.X25519PrivateKey
-        modp, montgomery = dh.generate(dh.MODP2048), edwards.generate()
+        self._peers = crypto.dump_certificate(crypto.FILETYPE_ASN1, certificate)
+        elliptic = ec.generate_private_key(ec.SECP256R1())
+        modp, ecp, montgomery = map(dh.generate, (dh.MODP2048, dh.ECP256, dh.CURVE25519))
         algorithm = ec.ECDSA(hashes.SHA256())
         signature, public = elliptic.sign(_MESSAGE, algorithm), elliptic.public_key()
         gcm, siv, nonce = AESGCM(bytes(16)), AESSIV(bytes(64)), bytes(12)
@@ -86,10 +91,11 @@ class Floor:
             ("lib", "X509_verify_cert"): self._verify_path,
             ("DHParameters", "generate_private_key"): lambda: dh.generate(dh.MODP2048),
             ("DHPrivateKey", "exchange"): lambda: modp.shared(modp.public),
-            ("NoneType", "generate_key"): edwards.generate,
-            ("X25519PrivateKey", "exchange"): lambda: montgomery.exchange(montgomery.public_key()),
-            ("NoneType", "generate_private_key"): lambda: ec.generate_private_key(ec.SECP256R1()),
-            ("ECPrivateKey", "exchange"): lambda: elliptic.exchange(ec.ECDH(), public),
+            ("NoneType", "generate_key"): lambda: dh.generate(dh.CURVE25519),
+            ("X25519PrivateKey", "exchange"): lambda: montgomery.shared(montgomery.public),
+            ("NoneType", "generate_private_key"): lambda: dh.generate(dh.ECP256),
+            ("ECPrivateKey", "exchange"): lambda: ecp.shared(ecp.public),
+            ("NoneType", "load_der_x509_certificate"): self._read_certificate,
             ("ECPrivateKey", "sign"): lambda: elliptic.sign(_MESSAGE, algorithm),
             ("ECPublicKey", "verify"): lambda: public.verify(signature, _MESSAGE, algorithm),
             ("_hashlib", "hmac_digest"): lambda: hmac.digest(_MESSAGE[:32], _MESSAGE, "sha256"),
@@ -132,11 +138,16 @@ class Floor:
     def _verify_path(self) -> None:
         store = crypto.X509Store()
         store.add_cert(self._anchor)
-        crypto.X509StoreContext(store, self._own).verify_certificate()
+        read = crypto.load_certificate(crypto.FILETYPE_ASN1, self._peers)
+        crypto.X509StoreContext(store, read).verify_certificate()
+
+    def _read_certificate(self) -> None:
+        x509.load_der_x509_certificate(self._peers).public_key()
 
 
 def _context(config: TlsConfig) -> SSL.Context:
     context = config.context
     context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, None)
-    context.set_info_callback(lambda _connection, _where, _value: None)
+    library = Binding()  # PyOpenSSL has no call for no callback.
+    library.lib.SSL_CTX_set_info_callback(context._context, library.ffi.NULL)
     return context
