@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import random
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -47,6 +48,7 @@ Call: TypeAlias = tuple[str, str]
 
 _MESSAGE = bytes(192)
 _IDENTITY = "mn@home.test"
+_RANDOM = random.SystemRandom()
 
 
 @contextmanager
@@ -81,7 +83,9 @@ class Floor:
         )
         self._peers = crypto.dump_certificate(crypto.FILETYPE_ASN1, certificate)
         elliptic = ec.generate_private_key(ec.SECP256R1())
-        modp, ecp, montgomery = map(dh.generate, (dh.MODP2048, dh.ECP256, dh.CURVE25519))
+        modp, ecp, montgomery = (
+            dh.generate(group, _RANDOM) for group in (dh.MODP2048, dh.ECP256, dh.CURVE25519)
+        )
         algorithm = ec.ECDSA(hashes.SHA256())
         signature, public = elliptic.sign(_MESSAGE, algorithm), elliptic.public_key()
         gcm, siv, nonce = AESGCM(bytes(16)), AESSIV(bytes(64)), bytes(12)
@@ -89,11 +93,10 @@ class Floor:
         self._calls: dict[Call, Callable[[], object]] = {
             ("lib", "SSL_set_accept_state"): self._shake_hands,
             ("lib", "X509_verify_cert"): self._verify_path,
-            ("DHParameters", "generate_private_key"): lambda: dh.generate(dh.MODP2048),
             ("DHPrivateKey", "exchange"): lambda: modp.shared(modp.public),
-            ("NoneType", "generate_key"): lambda: dh.generate(dh.CURVE25519),
+            ("NoneType", "from_private_bytes"): lambda: dh.generate(dh.CURVE25519, _RANDOM),
             ("X25519PrivateKey", "exchange"): lambda: montgomery.shared(montgomery.public),
-            ("NoneType", "generate_private_key"): lambda: dh.generate(dh.ECP256),
+            ("NoneType", "derive_private_key"): lambda: dh.generate(dh.ECP256, _RANDOM),
             ("ECPrivateKey", "exchange"): lambda: ecp.shared(ecp.public),
             ("NoneType", "load_der_x509_certificate"): self._read_certificate,
             ("ECPrivateKey", "sign"): lambda: elliptic.sign(_MESSAGE, algorithm),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import warnings
 from typing import Protocol
 
@@ -31,6 +32,9 @@ _MODP2048_PRIME = int(
 )
 
 
+_ECP256_ORDER = 0xFFFFFFFF_00000000_FFFFFFFF_FFFFFFFF_BCE6FAAD_A7179E84_F3B9CAC2_FC632551
+
+
 class KeyPair(Protocol):
     """An ephemeral private key and its public value as the KE payload carries it."""
 
@@ -47,13 +51,21 @@ with warnings.catch_warnings():
     # The library advises against finite fields; modp2048 is what IKEv1 daemons have in common.
     warnings.simplefilter("ignore", CryptographyDeprecationWarning)
     _ModpNumbers, _ModpPublicNumbers = dh.DHParameterNumbers, dh.DHPublicNumbers
+    _ModpPrivateNumbers = dh.DHPrivateNumbers
+
+_GENERATOR = 2
+_EXPONENT = 225
+"""Bits of private values modulo 2048-bit safe primes (RFC 7919 appendix A.1), the first one set."""
 
 
 class _ModpKeyPair:
-    def __init__(self, group: ModpGroup) -> None:
+    def __init__(self, group: ModpGroup, rng: random.Random) -> None:
         self._group = group
-        self._private = group.parameters.generate_private_key()
-        self.public = self._private.public_key().public_numbers().y.to_bytes(group.length)
+        # The library computes no public value from a private one, but what it shares with another:
+        # with the generator's own, that is the public value.
+        private = 1 << _EXPONENT - 1 | rng.getrandbits(_EXPONENT - 1)
+        self._private = _ModpPrivateNumbers(private, group.base).private_key()
+        self.public = self.shared(_GENERATOR.to_bytes(group.length))
 
     def shared(self, peer: bytes) -> bytes:
         if len(peer) != self._group.length:
@@ -62,9 +74,8 @@ class _ModpKeyPair:
         # The prime is a safe prime: outside 2..p-2 lie all subgroups that are small.
         if not 2 <= value <= self._group.prime - 2:
             raise PeerError(f"a public value outside 2..p-2 of {self._group.name}")
-        numbers = self._group.parameters.parameter_numbers()
         try:
-            key = _ModpPublicNumbers(value, numbers).public_key()
+            key = _ModpPublicNumbers(value, self._group.base.parameter_numbers).public_key()
             return self._private.exchange(key).rjust(self._group.length, b"\0")
         except ValueError as error:
             raise PeerError(f"an unusable public value of {self._group.name}") from error
@@ -80,17 +91,17 @@ class ModpGroup:
         self.name = name
         self.prime = prime
         self.length = (prime.bit_length() + 7) // 8
-        self.parameters = _ModpNumbers(prime, 2).parameters()
+        self.base = _ModpPublicNumbers(_GENERATOR, _ModpNumbers(prime, _GENERATOR))
 
-    def generate(self) -> KeyPair:
+    def generate(self, rng: random.Random) -> KeyPair:
         """Return a fresh key pair."""
-        return _ModpKeyPair(self)
+        return _ModpKeyPair(self, rng)
 
 
 class _EcpKeyPair:
-    def __init__(self, group: EcpGroup) -> None:
+    def __init__(self, group: EcpGroup, rng: random.Random) -> None:
         self._group = group
-        self._private = ec.generate_private_key(group.curve)
+        self._private = ec.derive_private_key(rng.randrange(1, group.order), group.curve)
         point = self._private.public_key().public_bytes(
             Encoding.X962, PublicFormat.UncompressedPoint
         )
@@ -111,21 +122,22 @@ class EcpGroup(Record, frozen=True):
 
     name: str
     curve: ec.EllipticCurve
+    order: int
 
     @property
     def length(self) -> int:
         """The length of one coordinate and of the shared secret in octets."""
         return (self.curve.key_size + 7) // 8
 
-    def generate(self) -> KeyPair:
+    def generate(self, rng: random.Random) -> KeyPair:
         """Return a fresh key pair."""
-        return _EcpKeyPair(self)
+        return _EcpKeyPair(self, rng)
 
 
 class _Curve25519KeyPair:
-    def __init__(self, group: Curve25519) -> None:
+    def __init__(self, group: Curve25519, rng: random.Random) -> None:
         self._group = group
-        self._private = x25519.X25519PrivateKey.generate()
+        self._private = x25519.X25519PrivateKey.from_private_bytes(rng.randbytes(group.length))
         self.public = self._private.public_key().public_bytes_raw()
 
     def shared(self, peer: bytes) -> bytes:
@@ -147,19 +159,22 @@ class Curve25519(Record, frozen=True):
         """The length of public values and of the shared secret in octets."""
         return 32
 
-    def generate(self) -> KeyPair:
+    def generate(self, rng: random.Random) -> KeyPair:
         """Return a fresh key pair."""
-        return _Curve25519KeyPair(self)
+        return _Curve25519KeyPair(self, rng)
 
 
 GROUPS: dict[int, ModpGroup | EcpGroup | Curve25519] = {
     MODP2048: ModpGroup("modp2048", _MODP2048_PRIME),
-    ECP256: EcpGroup("ecp256", ec.SECP256R1()),
+    ECP256: EcpGroup("ecp256", ec.SECP256R1(), _ECP256_ORDER),
     CURVE25519: Curve25519(),
 }
 """The groups that are supported, by the number that IKEv1 and IKEv2 share (31: IKEv2 alone)."""
 
 
-def generate(group: int) -> KeyPair:
-    """Return a fresh key pair of group number `group`; raises KeyError if it is not supported."""
-    return GROUPS[group].generate()
+def generate(group: int, rng: random.Random) -> KeyPair:
+    """Return a fresh key pair of group number `group`; raises KeyError if it is not supported.
+
+    `rng` is what a host draws from: the system's randomness, or a simulation's.
+    """
+    return GROUPS[group].generate(rng)

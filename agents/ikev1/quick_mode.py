@@ -138,7 +138,7 @@ def request(
     """Start a quick mode; `ids` are the message id and the local SPI. Return it and message 1."""
     message_id, spi = ids
     offer, nonce = offer_esp(config, spi), rng.randbytes(NONCE_LENGTH)
-    key_pair = None if config.pfs is None else dh.generate(config.pfs)
+    key_pair = None if config.pfs is None else dh.generate(config.pfs, rng)
     payloads = [Payload(PayloadType.SA, offer.encode()), Payload(PayloadType.NONCE, nonce)]
     if key_pair:
         payloads.append(Payload(PayloadType.KE, key_pair.public))
@@ -254,7 +254,7 @@ def reply(
     supported: frozenset[int | None] = frozenset({None, *dh.GROUPS})
     groups = supported if config.pfs is None else frozenset({config.pfs})
     choice, answer = choose_esp(offer, config, groups, spi)
-    key_pair = None if choice.group is None else dh.generate(choice.group)
+    key_pair = None if choice.group is None else dh.generate(choice.group, rng)
     shared, nonce = _shared(key_pair, payloads), rng.randbytes(NONCE_LENGTH)
     nonces = (_nonce(payloads), nonce)
     answers = [Payload(PayloadType.SA, answer.encode()), Payload(PayloadType.NONCE, nonce)]

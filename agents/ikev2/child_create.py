@@ -51,7 +51,7 @@ class ChildCreate:
     ) -> None:
         """Send the request for a CHILD SA, with these payloads in front."""
         sas, group = self._sas, self._sas.config.pfs
-        key_pair = dh.generate(group) if group else None
+        key_pair = dh.generate(group, sas.rng) if group else None
         requested = ChildRequested(task, sas.new_esp_spi(), sas.new_nonce(), key_pair, group)
         offer, selectors = child.offer_payloads(sas, task.selectors, requested.spi, group)
         payloads = [*before, child.TRANSPORT.payload(), *offer]
@@ -147,7 +147,7 @@ class ChildCreate:
         try:
             if group != sent and group is not None:
                 raise WrongGroupError(group)
-            pair = dh.generate(group) if group else None
+            pair = dh.generate(group, sas.rng) if group else None
             shared = pair.shared(ke.public) if pair and ke else b""
         except PeerError:
             sas.esp_spis.discard(agreement.spis[0])

@@ -71,7 +71,7 @@ class InitInitiator:
         """Begin with a peer."""
         sas = self._sas
         group = sas.config.proposals[0].group
-        state = InitSent(intent, sas.new_nonce(), dh.generate(group), group)
+        state = InitSent(intent, sas.new_nonce(), dh.generate(group, sas.rng), group)
         address = (str(peer), sas.config.port)
         sa = IkeSa(peer, address, sas.local, True, sas.new_spi(), NO_SPI, state)
         sas.add(sa)
@@ -122,7 +122,9 @@ class InitInitiator:
             and supported_group(group, self._sas.config.proposals)
             and state.attempts < MAX_ATTEMPTS
         ):
-            self._send(sa, replace(again, group=group, key_pair=dh.generate(group)), now)
+            self._send(
+                sa, replace(again, group=group, key_pair=dh.generate(group, self._sas.rng)), now
+            )
             return
         if (error := contents.error) is None:
             raise PeerError("neither an SA nor a notification of an error")
@@ -235,7 +237,7 @@ class InitResponder:
             wish = Notification(NotifyType.INVALID_KE_PAYLOAD, proposal.group.to_bytes(2))
             self.refuse(header, source, wish)
             return
-        pair, spi = dh.generate(proposal.group), sas.new_spi()
+        pair, spi = dh.generate(proposal.group, sas.rng), sas.new_spi()
         ours = sas.new_nonce()
         payloads = [
             Payload(PayloadType.SA, answer(chosen).encode()),

@@ -58,7 +58,7 @@ class IkeRekey:
         if isinstance(sa.state, Replaced):
             return
         group = task.group or sa.established.keymat.proposal.group
-        pair = dh.generate(group)
+        pair = dh.generate(group, sas.rng)
         requested = IkeRekeyRequested(task, sas.new_spi(), sas.new_nonce(), pair, group)
         # The group of the KE is offered first: it is the one that the peer is known to take.
         proposals = sorted(sas.config.proposals, key=lambda p: p.group != group)
@@ -153,7 +153,7 @@ class IkeRekey:
             raise PeerError("an IKE SPI of a wrong length", NotifyType.INVALID_SYNTAX)
         if ke.group != proposal.group:
             raise WrongGroupError(proposal.group)
-        pair, ours = dh.generate(proposal.group), sas.new_nonce()
+        pair, ours = dh.generate(proposal.group, sas.rng), sas.new_nonce()
         nonces = check_nonce(contents.get(PayloadType.NONCE)), ours
         shared, spis = pair.shared(ke.public), (chosen.spi, sas.new_spi())
         new = self._make(sa, proposal, spis, nonces, shared, initiator=False)

@@ -22,8 +22,8 @@ class Spy:
         self.secrets = []
         generate = dh.generate
 
-        def spied(group):
-            key_pair = generate(group)
+        def spied(group, rng):
+            key_pair = generate(group, rng)
             shared = key_pair.shared
 
             def keep(public):

@@ -185,7 +185,7 @@ def test_neighbours_get_in_while_the_hosts_of_a_link_fill_it():
 def test_an_aggressive_first_message_costs_no_exponentiation(monkeypatch):
     made = []
     original = dh.generate
-    monkeypatch.setattr(dh, "generate", lambda group: made.append(group) or original(group))
+    monkeypatch.setattr(dh, "generate", lambda *what: made.append(what) or original(*what))
     messages = [first(seed, AGGRESSIVE) for seed in range(50)]
     ha = home_agent(AGGRESSIVE)
     made.clear()

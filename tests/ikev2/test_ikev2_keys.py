@@ -36,8 +36,8 @@ class Oracle:
         self.ike, self.esp = ike, esp
         self.pairs: list[dh.KeyPair] = []
 
-        def generate(group):
-            self.pairs.append(dh.GROUPS[group].generate())
+        def generate(group, rng):
+            self.pairs.append(dh.GROUPS[group].generate(rng))
             return self.pairs[-1]
 
         monkeypatch.setattr(dh, "generate", generate)

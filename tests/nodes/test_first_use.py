@@ -17,8 +17,10 @@ print(*sorted(set(sys.modules) - before))
 
 KEYS = """
 from agents.crypto import dh
+import random
+rng = random.SystemRandom()
 for group in dh.GROUPS:
-    dh.generate(group).shared(dh.generate(group).public)
+    dh.generate(group, rng).shared(dh.generate(group, rng).public)
 """
 
 KEY_FILES = """

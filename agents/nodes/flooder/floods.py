@@ -177,7 +177,7 @@ class Ikev2Init:
     def __init__(self, config: IkeV2Config, rng: random.Random) -> None:
         self._config, self._rng = config, rng
         group = config.proposals[0].group
-        self._pair, self._nonce = dh.generate(group), rng.randbytes(NONCE_LENGTH)
+        self._pair, self._nonce = dh.generate(group, rng), rng.randbytes(NONCE_LENGTH)
         self._payloads = [
             ikev2.Payload(PayloadType.SA, offer_ike(config.proposals).encode()),
             ikev2.Payload(PayloadType.KE, KeyExchange(group, self._pair.public).encode()),
