@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 from collections.abc import Iterable
 from ipaddress import IPv6Address, IPv6Network
 from typing import Self
@@ -114,18 +115,29 @@ class LinuxSecurityAssociations:
             bytes(integrity_key),
             60,
         )
-        self._xfrm.transact(xfrm.add_esp(sa, self._reqid))
-        self._xfrm.transact([xfrm.remove_esp(loopback, 0x100)])
+        self._install(sa)
+        self._uninstall(sa)
 
     def install(self, pair: EspPair) -> None:
         """Install both directions of `pair`; an SA with the same SPI is replaced."""
-        requests = xfrm.add_esp(pair.inbound, self._reqid)
-        self._xfrm.transact(requests + xfrm.add_esp(pair.outbound, self._reqid))
+        self._install(pair.inbound, pair.outbound)
 
     def uninstall(self, pair: EspPair) -> None:
         """Remove both directions of `pair`."""
-        both = (pair.inbound, pair.outbound)
-        self._xfrm.transact([xfrm.remove_esp(sa.destination, sa.spi) for sa in both])
+        self._uninstall(pair.inbound, pair.outbound)
+
+    def _install(self, *sas: EspSa) -> None:
+        additions = [xfrm.add_esp(sa, self._reqid) for sa in sas]
+        try:
+            self._xfrm.transact(additions)
+        except KernelError as error:
+            if error.errno != errno.EEXIST:
+                raise
+            self._uninstall(*sas)
+            self._xfrm.transact(additions)
+
+    def _uninstall(self, *sas: EspSa) -> None:
+        self._xfrm.transact([xfrm.remove_esp(sa.destination, sa.spi) for sa in sas])
 
     def sas_between(self, source: IPv6Address, destination: IPv6Address) -> list[SaState]:
         """Return the usable ESP SAs from `source` to `destination` (SPI 0: not yet negotiated)."""

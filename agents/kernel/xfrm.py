@@ -85,21 +85,36 @@ class Selector(Record, frozen=True):
 
     def encode(self) -> bytes:
         """Return struct xfrm_selector; the message type lies in the source port."""
-        port, mask = (0, 0) if self.message is None else (self.message, 0xFFFF)
-        return _SELECTOR.pack(
-            self.destination.network_address.packed,
-            self.source.network_address.packed,
-            0,
-            0,
-            port.to_bytes(2),
-            mask,
-            _AF_INET6,
-            self.destination.prefixlen,
-            self.source.prefixlen,
+        source, destination = self.source, self.destination
+        return _selector(
+            (source.network_address, source.prefixlen),
+            (destination.network_address, destination.prefixlen),
             self.protocol,
-            0,
-            0,
+            self.message,
         )
+
+
+def _selector(
+    source: tuple[IPv6Address, int],
+    destination: tuple[IPv6Address, int],
+    protocol: int,
+    message: int | None,
+) -> bytes:
+    port, mask = (0, 0) if message is None else (message, 0xFFFF)
+    return _SELECTOR.pack(
+        destination[0].packed,
+        source[0].packed,
+        0,
+        0,
+        port.to_bytes(2),
+        mask,
+        _AF_INET6,
+        destination[1],
+        source[1],
+        protocol,
+        0,
+        0,
+    )
 
 
 class Template(Record, frozen=True):
@@ -196,16 +211,15 @@ class MobilityState(Record, frozen=True):
 _NEW = CREATE | EXCLUSIVE
 
 
-def add_esp(sa: EspSa, reqid: int) -> list[Request]:
-    """Return the requests that install `sa`; one with the same SPI and destination goes first."""
-    ends = IPv6Network(sa.source), IPv6Network(sa.destination)
-    selector = Selector(*ends, sa.protocol, sa.message).encode()
+def add_esp(sa: EspSa, reqid: int) -> Request:
+    """Return the request that installs `sa` where none has the same SPI and destination."""
+    # A network is made of an address slowly.
+    selector = _selector((sa.source, 128), (sa.destination, 128), sa.protocol, sa.message)
     identity = _SA_ID.pack(sa.destination.packed, sa.spi.to_bytes(4), ESP)
-    hard = int(sa.lifetime)
-    lifetime = _lifetime(0, hard)
+    lifetime = _lifetime(0, int(sa.lifetime))
     tail = _sa_tail(sa.source, lifetime, reqid, Mode.TRANSPORT, 0, window=32)
     body = selector + identity + tail + _algorithms(sa)
-    return [remove_esp(sa.destination, sa.spi), Request("add ESP SA", NEW_SA, _NEW, body)]
+    return Request("add ESP SA", NEW_SA, _NEW, body)
 
 
 def _algorithms(sa: EspSa) -> bytes:

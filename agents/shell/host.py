@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import Callable, Sequence
 from functools import partial
 from ipaddress import IPv6Address
@@ -17,6 +16,7 @@ from agents.shell.addresses import is_usable
 from agents.shell.duid import node_duid
 from agents.shell.namespaces import Namespace
 from agents.shell.output import OUTPUT
+from agents.shell.randomness import RANDOM
 from agents.shell.sockets import DatagramSocket, LinkSocket
 from agents.shell.streams import Exchange, TcpStreams
 from agents.shell.tls import TlsFiles
@@ -33,7 +33,7 @@ class LinuxHost(Host):
     """
 
     def __init__(self, tls: TlsFiles | None = None, namespace: Namespace | None = None) -> None:
-        super().__init__(random.SystemRandom())
+        super().__init__(RANDOM)
         self._loop = asyncio.get_running_loop()
         self._handle: asyncio.TimerHandle | None = None
         self._tls = tls

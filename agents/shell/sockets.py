@@ -15,7 +15,6 @@ from agents.core.host import Receive
 from agents.core.machine import Address
 
 _MAX_DATAGRAM = 65535
-_BATCH = 32
 _LOST = {
     errno.EACCES,
     errno.EADDRNOTAVAIL,
@@ -40,7 +39,7 @@ def socket_address(address: Address) -> tuple[str, int, int, int]:
 
 
 class _Socket:
-    """A socket that is read as datagrams come in, a batch at a time."""
+    """A socket that is read as datagrams come in: one whenever the loop finds some."""
 
     def __init__(self, family: int, kind: int, protocol: int) -> None:
         self._loop = asyncio.get_running_loop()
@@ -59,18 +58,13 @@ class _Socket:
                 raise
 
     def _readable(self) -> None:
-        for _ in range(_BATCH):
-            try:
-                data, source = self._socket.recvfrom(_MAX_DATAGRAM)
-            except (BlockingIOError, ValueError):  # It may have been closed meanwhile.
-                return
-            except OSError as error:  # An ICMPv6 error about an earlier datagram.
-                if self._socket.fileno() < 0:
-                    return
-                if error.errno not in _LOST:
-                    raise
-            else:
-                self._take(data, source)
+        try:
+            data, source = self._socket.recvfrom(_MAX_DATAGRAM)
+        except OSError as error:  # An ICMPv6 error about an earlier datagram.
+            if error.errno not in _LOST:
+                raise
+        else:
+            self._take(data, source)
 
     def _take(self, data: bytes, source: tuple[Any, ...]) -> None:
         raise NotImplementedError

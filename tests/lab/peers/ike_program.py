@@ -15,6 +15,7 @@ from agents.nodes.ike_daemon.ikev2_settings import Ikev2PskSettings
 from agents.nodes.ike_daemon.settings import Ikev1Settings
 from agents.nodes.keylog import KeyLog
 from agents.shell.host import LinuxHost
+from agents.shell.output import OUTPUT
 from agents.shell.program import run, take_commands
 
 
@@ -30,7 +31,7 @@ class IkeConfiguration(Configuration, frozen=True, kw_only=True):
 
 async def serve(configuration: IkeConfiguration, stop: asyncio.Event) -> None:
     """Run the daemon until `stop` is set."""
-    log = EventLog(configuration.host, f"ikev{configuration.version}")
+    log = EventLog(configuration.host, f"ikev{configuration.version}", OUTPUT)
     local, peer, home = (
         IPv6Address(a)
         for a in (configuration.local, configuration.peer, configuration.home_address)
