@@ -245,6 +245,9 @@ class Host(ABC):
         self._put_off.append(action)
         self._set_alarm()
 
+    def when_idle(self, action: Callable[[], None]) -> None:  # noqa: B027
+        """Act when nothing else is to be expected, perhaps never: to be ahead of need."""
+
     def timer(self, action: Callable[[], None]) -> Timer:
         """Return a timer that is not running."""
         return Timer(self, action)

@@ -178,3 +178,23 @@ def generate(group: int, rng: random.Random) -> KeyPair:
     `rng` is what a host draws from: the system's randomness, or a simulation's.
     """
     return GROUPS[group].generate(rng)
+
+
+class KeyPairs:
+    """Fresh key pairs, one of which may have been made ahead of need.
+
+    Each is given out once: none is used twice (RFC 7296 section 2.12).
+    """
+
+    def __init__(self, rng: random.Random) -> None:
+        self._rng = rng
+        self._ready: dict[int, KeyPair] = {}
+
+    def prepare(self, group: int) -> None:
+        """Have the next key pair of a group ready."""
+        if group not in self._ready:
+            self._ready[group] = generate(group, self._rng)
+
+    def take(self, group: int) -> KeyPair:
+        """Return a key pair that nobody has; raises KeyError if the group is not supported."""
+        return self._ready.pop(group, None) or generate(group, self._rng)

@@ -11,6 +11,7 @@ from typing import Generic, TypeVar
 
 from agents.core.machine import Address, Discarded, Event
 from agents.core.timers import Timers
+from agents.crypto.dh import KeyPairs
 from agents.ike.psk import PskStore
 
 C = TypeVar("C")
@@ -25,9 +26,13 @@ class Endpoint(Generic[C, K]):
     local: IPv6Address
     config: C
     psks: PskStore = field(default_factory=PskStore, kw_only=True)
+    key_pairs: KeyPairs = field(init=False)
     timers: Timers[K] = field(default_factory=Timers, kw_only=True)
     outbox: deque[tuple[bytes, Address]] = field(default_factory=deque, kw_only=True)
     events: deque[Event] = field(default_factory=deque, kw_only=True)
+
+    def __post_init__(self) -> None:
+        self.key_pairs = KeyPairs(self.rng)
 
     def send(self, data: bytes, address: Address) -> None:
         """Queue a datagram."""

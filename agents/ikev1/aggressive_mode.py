@@ -41,7 +41,7 @@ from agents.ikev1.wire import (
 
 def start(n: Negotiation) -> bytes:
     """Return message 1."""
-    offer, key_pair = offer_ike(n.config), dh.generate(n.config.proposals[0].group, n.rng)
+    offer, key_pair = offer_ike(n.config), n.key_pairs.take(n.config.proposals[0].group)
     nonce, identity = n.rng.randbytes(NONCE_LENGTH), local_identity(n).encode()
     n.state = AggressiveSent(offer, identity, key_pair, nonce)
     return encode_plain(
@@ -74,7 +74,7 @@ def take_1(n: Negotiation, payloads: Sequence[Payload], pairs: dict[int, dh.KeyP
     public_i, nonce_i = grammar.find(payloads, PayloadType.KE), nonce_of(payloads)
     group, nonce = choice.proposal.group, n.rng.randbytes(NONCE_LENGTH)
     if group not in pairs:
-        pairs[group] = dh.generate(group, n.rng)
+        pairs[group] = n.key_pairs.take(group)
     key_pair, nonces = pairs[group], (nonce_i, nonce)
     transcript = Transcript(
         n.initiator_cookie, n.responder_cookie, public_i, key_pair.public, offer

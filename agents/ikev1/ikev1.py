@@ -90,6 +90,11 @@ class Ikev1:
         alone = self._endpoint.config.initial_contact and not self._children.of_peer(peer)
         self._sas.initiate(peer, selectors, now, initial_contact=alone)
 
+    def prepare(self) -> None:
+        """Do ahead of need what the next negotiation would take most of its time for."""
+        endpoint = self._endpoint
+        endpoint.key_pairs.prepare(endpoint.config.proposals[0].group)
+
     def connected(self, peer: IPv6Address) -> bool:
         """Return whether an ISAKMP SA with a peer is up, or is being made."""
         return bool(self._sas.of_peer(peer))

@@ -146,6 +146,7 @@ class IsakmpSaManager:
             role=role,
             mode=mode,
             psks=endpoint.psks,
+            key_pairs=endpoint.key_pairs,
             initiator_cookie=cookies[0],
             responder_cookie=cookies[1],
         )

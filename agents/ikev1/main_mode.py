@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 from agents.core.machine import PeerError
 from agents.core.record import replace
-from agents.crypto import dh
 from agents.ike.psk import PskEntry
 from agents.ikev1 import grammar
 from agents.ikev1.authentication import (
@@ -64,7 +63,7 @@ def take_2(n: Negotiation, state: Proposed, payloads: Sequence[Payload]) -> byte
     """Choose the group that the responder has chosen, and begin the key exchange."""
     answer = SecurityAssociation.decode(grammar.find(payloads, PayloadType.SA))
     choice = accept_ike(state.offer, answer)
-    key_pair, nonce = dh.generate(choice.proposal.group, n.rng), n.rng.randbytes(NONCE_LENGTH)
+    key_pair, nonce = n.key_pairs.take(choice.proposal.group), n.rng.randbytes(NONCE_LENGTH)
     n.state = KeySent(choice, state.offer.encode(), key_pair, nonce)
     return encode_plain(
         n, [Payload(PayloadType.KE, key_pair.public), Payload(PayloadType.NONCE, nonce)]
@@ -74,7 +73,7 @@ def take_2(n: Negotiation, state: Proposed, payloads: Sequence[Payload]) -> byte
 def take_3(n: Negotiation, state: Answered, payloads: Sequence[Payload]) -> bytes:
     """Compute g^xy; whose key it goes with shows message 5."""
     public_i, nonce_i = grammar.find(payloads, PayloadType.KE), nonce_of(payloads)
-    key_pair, nonce = dh.generate(state.choice.proposal.group, n.rng), n.rng.randbytes(NONCE_LENGTH)
+    key_pair, nonce = n.key_pairs.take(state.choice.proposal.group), n.rng.randbytes(NONCE_LENGTH)
     shared = agree(key_pair, public_i)
     transcript = Transcript(
         n.initiator_cookie, n.responder_cookie, public_i, key_pair.public, state.offer

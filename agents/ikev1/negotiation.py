@@ -113,6 +113,7 @@ class Negotiation:
     role: Role
     mode: Mode
     psks: PskStore
+    key_pairs: dh.KeyPairs
     initiator_cookie: bytes
     responder_cookie: bytes
     entry: PskEntry | None = None

@@ -9,7 +9,6 @@ from agents.core.machine import Address, PeerError
 from agents.core.rate import TokenBucket
 from agents.core.reader import WireError
 from agents.core.record import replace
-from agents.crypto import dh
 from agents.ike.constants import Role
 from agents.ike.half_open import MAX_UNPROVEN
 from agents.ikev2 import events
@@ -71,7 +70,7 @@ class InitInitiator:
         """Begin with a peer."""
         sas = self._sas
         group = sas.config.proposals[0].group
-        state = InitSent(intent, sas.new_nonce(), dh.generate(group, sas.rng), group)
+        state = InitSent(intent, sas.new_nonce(), sas.key_pairs.take(group), group)
         address = (str(peer), sas.config.port)
         sa = IkeSa(peer, address, sas.local, True, sas.new_spi(), NO_SPI, state)
         sas.add(sa)
@@ -122,9 +121,8 @@ class InitInitiator:
             and supported_group(group, self._sas.config.proposals)
             and state.attempts < MAX_ATTEMPTS
         ):
-            self._send(
-                sa, replace(again, group=group, key_pair=dh.generate(group, self._sas.rng)), now
-            )
+            key_pair = self._sas.key_pairs.take(group)
+            self._send(sa, replace(again, group=group, key_pair=key_pair), now)
             return
         if (error := contents.error) is None:
             raise PeerError("neither an SA nor a notification of an error")
@@ -237,7 +235,7 @@ class InitResponder:
             wish = Notification(NotifyType.INVALID_KE_PAYLOAD, proposal.group.to_bytes(2))
             self.refuse(header, source, wish)
             return
-        pair, spi = dh.generate(proposal.group, sas.rng), sas.new_spi()
+        pair, spi = sas.key_pairs.take(proposal.group), sas.new_spi()
         ours = sas.new_nonce()
         payloads = [
             Payload(PayloadType.SA, answer(chosen).encode()),

@@ -122,6 +122,10 @@ class Ikev2:
             peer, Intent(selectors, method, psk, eap, remote_identity), now
         )
 
+    def prepare(self) -> None:
+        """Do ahead of need what the next negotiation would take most of its time for."""
+        self.sas.key_pairs.prepare(self.sas.config.proposals[0].group)
+
     def connected(self, peer: IPv6Address) -> bool:
         """Return whether an IKE SA with a peer is up, or the local host is making one."""
         return self._running(peer) is not None

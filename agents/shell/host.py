@@ -21,6 +21,9 @@ from agents.shell.sockets import DatagramSocket, LinkSocket
 from agents.shell.streams import Exchange, TcpStreams
 from agents.shell.tls import TlsFiles
 
+_REST = 0.1
+"""Seconds after which nothing of a negotiation, nor of what it was for, is under way any more."""
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -67,6 +70,10 @@ class LinuxHost(Host):
         self._handle = None
         if deadline is not None:
             self._handle = self._loop.call_at(deadline, self._wake, deadline)
+
+    def when_idle(self, action: Callable[[], None]) -> None:
+        """Act in a while, when what is under way is over."""
+        self._loop.call_later(_REST, action)
 
     def _wake(self, deadline: float) -> None:
         self._handle = None

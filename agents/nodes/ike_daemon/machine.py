@@ -43,6 +43,9 @@ class IkeMachine(Machine, Protocol):
     def delete(self, peer: IPv6Address, now: float) -> None:
         """Delete what there is with a peer: ESP SAs are gone when this returns."""
 
+    def prepare(self) -> None:
+        """Do ahead of need what the next negotiation would take most of its time for."""
+
     def connected(self, peer: IPv6Address) -> bool:
         """Return whether an IKE SA with a peer is up, or is being made."""
 
@@ -79,6 +82,7 @@ class IkeDaemon(ABC):
         """With whom this host makes SAs."""
 
         self._endpoint = host.datagrams(machine, (str(machine.local), PORT), self._take)
+        machine.prepare()
 
     # Keys
 
@@ -175,6 +179,7 @@ class IkeDaemon(ABC):
             self._on_failure(f"IKE with {peer}: the kernel does not take the SAs: {error}")
             return False
         self._keys.esp(pair)
+        self._host.when_idle(self._machine.prepare)
         return True
 
     def _uninstall(self, pair: EspPair) -> None:
