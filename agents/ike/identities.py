@@ -6,6 +6,7 @@ from ipaddress import AddressValueError, IPv6Address
 from struct import Struct
 from typing import Self
 
+from agents.core.machine import text_of
 from agents.core.reader import Reader, WireError
 from agents.core.record import Record
 from agents.ike.constants import IdType
@@ -65,7 +66,7 @@ class Identity(Record, frozen=True):
     def text(self) -> str:
         """The identity for people, and as the owner knows it."""
         if self.type == IdType.IPV6_ADDR:
-            return str(IPv6Address(self.data))
+            return text_of(IPv6Address(self.data))
         if self.type in (IdType.FQDN, IdType.RFC822_ADDR):
             return self.data.decode("utf-8", "backslashreplace")
         return f"identity of type {self.type}: {self.data.hex()}"

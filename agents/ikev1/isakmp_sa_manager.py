@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
 from ipaddress import IPv6Address
 
 from agents.core.index import Index
-from agents.core.machine import Address, PeerError
+from agents.core.machine import Address, PeerError, address_of, text_of
 from agents.core.reader import WireError
 from agents.crypto.dh import KeyPair
 from agents.ike.constants import Role
@@ -31,9 +30,6 @@ from agents.ikev1.wire import (
 
 OnEstablished = Callable[[IsakmpSa, float], None]
 OnRemoved = Callable[[IsakmpSa, str, float], None]
-
-_address = lru_cache(maxsize=256)(IPv6Address)
-"""A message's source is looked at several times."""
 
 _GIVES_WAY = "it gives way to newer negotiations"
 
@@ -76,7 +72,7 @@ class IsakmpSaManager:
 
     def find(self, header: Header, source: Address) -> IsakmpSa | None:
         """Return the SA that a message with both cookies belongs to."""
-        peer = _address(source[0])
+        peer = address_of(source[0])
         sa = self._sas.get(header.initiator_cookie)
         if sa is not None and sa.n.role is Role.INITIATOR and sa.n.peer == peer:
             known = sa.n.responder_cookie
@@ -125,7 +121,7 @@ class IsakmpSaManager:
         negotiation = self._negotiation(peer, Role.INITIATOR, endpoint.config.mode)
         negotiation.entry = known[0]
         negotiation.initial_contact = initial_contact and not self.of_peer(peer)
-        sa = IsakmpSa(negotiation, (str(peer), endpoint.config.port), pending=pending)
+        sa = IsakmpSa(negotiation, (text_of(peer), endpoint.config.port), pending=pending)
         self._add(sa, now)
         endpoint.events.append(events.Phase1Started(now, peer, negotiation.mode, Role.INITIATOR))
         self._transmit(sa, phase1.start(negotiation), now)
@@ -184,7 +180,7 @@ class IsakmpSaManager:
         if header.responder_cookie != NO_COOKIE:
             sa = self.find(header, source)
         else:
-            sa = self._answered.get((_address(source[0]), header.initiator_cookie))
+            sa = self._answered.get((address_of(source[0]), header.initiator_cookie))
             if sa is None:
                 self._respond(message, source, now)
                 return
@@ -202,7 +198,7 @@ class IsakmpSaManager:
 
     def _respond(self, message: Message, source: Address, now: float) -> None:
         header, body, data = message
-        endpoint, peer = self._endpoint, _address(source[0])
+        endpoint, peer = self._endpoint, address_of(source[0])
         mode = Mode.MAIN if header.exchange == ExchangeType.MAIN else Mode.AGGRESSIVE
         try:
             payloads = decode_plain(header.next_payload, body)

@@ -37,7 +37,8 @@ def auth_payload(auth: Authentication) -> Payload:
 
 def local_identity(config: Config, local: IPv6Address) -> Identity:
     """Return the identity that the configuration gives, by default the local address."""
-    return identity_of(config.identity or str(local))
+    name = config.identity
+    return identity_of(name) if name else Identity.of_address(local)
 
 
 def check_nonce(nonce: bytes) -> bytes:

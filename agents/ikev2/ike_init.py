@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from ipaddress import IPv6Address
 
-from agents.core.machine import Address, PeerError
+from agents.core.machine import Address, PeerError, address_of, text_of
 from agents.core.rate import TokenBucket
 from agents.core.reader import WireError
 from agents.core.record import replace
@@ -71,7 +71,7 @@ class InitInitiator:
         sas = self._sas
         group = sas.config.proposals[0].group
         state = InitSent(intent, sas.new_nonce(), sas.key_pairs.take(group), group)
-        address = (str(peer), sas.config.port)
+        address = (text_of(peer), sas.config.port)
         sa = IkeSa(peer, address, sas.local, True, sas.new_spi(), NO_SPI, state)
         sas.add(sa)
         sas.timers.set((Timer.GIVE_UP, sa.spi, 0), now + sas.config.negotiation_timeout)
@@ -190,7 +190,7 @@ class InitResponder:
             self._answer(message, contents, nonce, source, now)
         except (WireError, PeerError) as error:
             if getattr(error, "code", None) in _ANSWERED:
-                failed = events.Failed(now, IPv6Address(source[0]), f"IKE_SA_INIT: {error}")
+                failed = events.Failed(now, address_of(source[0]), f"IKE_SA_INIT: {error}")
                 sas.events.append(failed)
                 self.refuse(header, source, error_notification(error))
             else:
@@ -201,7 +201,7 @@ class InitResponder:
     ) -> bool:
         sas = self._sas
         few = len(sas.unproven) < sas.config.cookie_threshold
-        if few and not sas.unproven.of_host(IPv6Address(source[0])):
+        if few and not sas.unproven.of_host(address_of(source[0])):
             return False
         note = contents.note(NotifyType.COOKIE)
         return note is None or not self._cookies.check(note.data, nonce, source, header.spi_i, now)
@@ -225,7 +225,7 @@ class InitResponder:
     def _answer(
         self, message: Message, contents: Contents, nonce: bytes, source: Address, now: float
     ) -> None:
-        sas, header, peer = self._sas, message.header, IPv6Address(source[0])
+        sas, header, peer = self._sas, message.header, address_of(source[0])
         if sas.unproven.full(peer):
             raise PeerError("too many half-open IKE SAs with this host")
         offer = SecurityAssociation.decode(contents.get(PayloadType.SA))

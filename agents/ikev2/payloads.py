@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from ipaddress import IPv6Address, IPv6Network
 from struct import Struct
 from typing import Self
@@ -65,17 +66,34 @@ class Proposal(Record, frozen=True):
     def decode(cls, r: Reader) -> Self:
         """Read the proposal behind its generic header."""
         number, protocol, spi_length, count = r.fields(_PROPOSAL_HEADER)
-        spi = r.take(spi_length)
-        found = decode_list(r.sub(r.remaining), _TRANSFORM) if count else []
-        r.finish()
-        if len(found) != count:
-            raise WireError(f"{count} transforms announced, {len(found)} found")
-        return cls(number, protocol, spi, tuple(Transform.decode(t) for t in found))
+        spi, rest = r.take(spi_length), r.rest()
+        decode = _known_transforms if len(rest) <= _MAX_KNOWN else _transforms
+        return cls(number, protocol, spi, decode(rest, count))
 
     def encode(self) -> bytes:
         """Return the proposal without its generic header."""
         head = bytes((self.number, self.protocol, len(self.spi), len(self.transforms)))
-        return head + self.spi + encode_list([t.encode() for t in self.transforms], _TRANSFORM)
+        return head + self.spi + _encoded(self.transforms)
+
+
+def _transforms(data: bytes, count: int) -> tuple[Transform, ...]:
+    r = Reader(data)
+    found = decode_list(r, _TRANSFORM) if count else []
+    r.finish()
+    if len(found) != count:
+        raise WireError(f"{count} transforms announced, {len(found)} found")
+    return tuple(Transform.decode(t) for t in found)
+
+
+_MAX_KNOWN = 256
+"""Octets of transforms that are remembered once they have been read."""
+
+_known_transforms = lru_cache(maxsize=64)(_transforms)  # Peers propose the same every time.
+
+
+@lru_cache(maxsize=64)
+def _encoded(transforms: tuple[Transform, ...]) -> bytes:
+    return encode_list([t.encode() for t in transforms], _TRANSFORM)
 
 
 class SecurityAssociation(Record, frozen=True):

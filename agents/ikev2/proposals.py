@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 from agents.core.machine import PeerError
 from agents.core.record import Record, replace
@@ -23,6 +24,7 @@ class EspChoice(Record, frozen=True):
     group: int | None
 
 
+@lru_cache(maxsize=64)
 def _ike_transforms(p: IkeProposal) -> tuple[Transform, ...]:
     integrity = () if p.is_aead else (Transform.of(_T.INTEG, p.integrity),)
     return (
@@ -33,6 +35,7 @@ def _ike_transforms(p: IkeProposal) -> tuple[Transform, ...]:
     )
 
 
+@lru_cache(maxsize=64)
 def _esp_transforms(choice: EspChoice) -> tuple[Transform, ...]:
     p = choice.proposal
     integrity = () if p.integrity == NONE else (Transform.of(_T.INTEG, p.integrity),)
