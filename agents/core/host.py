@@ -302,7 +302,8 @@ class Host(ABC):
         if self.entered:
             return
         deadline = self.next_timeout()
-        if deadline != self._alarm:
+        # To be called once too early costs less than to move the alarm with every message.
+        if deadline is not None and (self._alarm is None or deadline < self._alarm):
             self._alarm = deadline
             self.wake_at(deadline)
 
@@ -341,7 +342,7 @@ class Host(ABC):
         """Return the time in seconds, of a clock that only goes forward."""
 
     @abstractmethod
-    def wake_at(self, deadline: float | None) -> None:
+    def wake_at(self, deadline: float) -> None:
         """Call `handle_timeout` at this time, and not when it was to be before."""
 
     @abstractmethod

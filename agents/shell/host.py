@@ -63,13 +63,11 @@ class LinuxHost(Host):
         """Return the event loop's time, which is time.monotonic()."""
         return self._loop.time()
 
-    def wake_at(self, deadline: float | None) -> None:
+    def wake_at(self, deadline: float) -> None:
         """Call `handle_timeout` at this time, and not when it was to be before."""
         if self._handle:
             self._handle.cancel()
-        self._handle = None
-        if deadline is not None:
-            self._handle = self._loop.call_at(deadline, self._wake, deadline)
+        self._handle = self._loop.call_at(deadline, self._wake, deadline)
 
     def when_idle(self, action: Callable[[], None]) -> None:
         """Act in a while, when what is under way is over."""

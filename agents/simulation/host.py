@@ -108,13 +108,11 @@ class SimulatedHost(Host):
         """Return the virtual time."""
         return self._clock.now
 
-    def wake_at(self, deadline: float | None) -> None:
+    def wake_at(self, deadline: float) -> None:
         """Call `handle_timeout` at this time, and not when it was to be before."""
         if self._alarm_clock:
             self._clock.cancel(self._alarm_clock)
-        self._alarm_clock = None
-        if deadline is not None:
-            self._alarm_clock = self._clock.at(deadline, self._ring)
+        self._alarm_clock = self._clock.at(deadline, self._ring)
 
     def _ring(self) -> None:
         alarm = self._alarm_clock

@@ -42,7 +42,7 @@ class LoneHost(Host):
     def now(self) -> float:
         return self.clock
 
-    def wake_at(self, deadline: float | None) -> None:
+    def wake_at(self, deadline: float) -> None:
         """Do nothing: `advance` looks for itself."""
 
     def advance(self, seconds: float) -> None:
