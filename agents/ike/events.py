@@ -9,18 +9,11 @@ from agents.ike.esp import EspPair
 from agents.ike.selectors import Selectors
 
 
-class ChildKeyed(Event, frozen=True):
-    """Responder: the answer is queued; the peer may use the SAs from now on."""
-
-    peer: IPv6Address
-    pair: EspPair
-
-
 class ChildEstablished(Event, frozen=True):
     """A pair of SAs is up.
 
-    IKEv1: message 3 of quick mode is queued (initiator), or was accepted (responder). IKEv2: at
-    the responder it follows its `ChildKeyed` at once.
+    IKEv1: message 3 of quick mode is queued (initiator), or was accepted (responder). IKEv2: the
+    answer was accepted (initiator), or is queued (responder).
     """
 
     peer: IPv6Address

@@ -8,7 +8,7 @@ from agents.core.machine import Event
 from agents.core.record import Secret
 from agents.ike.constants import Role
 from agents.ike.esp import EspPair
-from agents.ike.events import ChildDeleted, ChildEstablished, ChildKeyed, Failed
+from agents.ike.events import ChildDeleted, ChildEstablished, Failed
 from agents.ikev1.constants import Mode
 
 __all__ = [
@@ -49,6 +49,13 @@ class Phase1Deleted(Event, frozen=True):
 
     peer: IPv6Address
     reason: str
+
+
+class ChildKeyed(Event, frozen=True):
+    """Responder: message 2 of quick mode is queued; the peer may use the SAs from now on."""
+
+    peer: IPv6Address
+    pair: EspPair
 
 
 class ChildAbandoned(Event, frozen=True):

@@ -123,7 +123,7 @@ class ChildCreate:
     def answer(self, sa: IkeSa, contents: Contents, now: float) -> None:
         """Take a request and answer it; raises PeerError or WireError for one that is refused."""
         made, payloads, _ = self.serve(sa, contents, self._sas.config.children_limit, now)
-        self.take(made, now)
+        self._sas.add_child(made, now)
         self._tasks.respond(sa, payloads)
 
     def serve(
@@ -165,8 +165,3 @@ class ChildCreate:
         if self._sas.config.pfs is not None:
             return (self._sas.config.pfs,)
         return (sent, None, *dh.GROUPS) if sent in dh.GROUPS else (None, *dh.GROUPS)
-
-    def take(self, made: Child, now: float) -> None:
-        """Take a CHILD SA that the peer has asked for, before it is told so."""
-        self._sas.events.append(events.ChildKeyed(now, made.peer, made.pair))
-        self._sas.add_child(made, now)

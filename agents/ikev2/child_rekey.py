@@ -152,7 +152,7 @@ class ChildRekey:
             raise temporary("the CHILD SA is being deleted")
         limit = 2 * self._sas.config.children_limit  # Old ones and new ones.
         made, payloads, lowest_nonce = self._create.serve(sa, contents, limit, now)
-        self._create.take(made, now)
+        self._sas.add_child(made, now)
         self._sas.events.append(events.ChildRekeyed(now, made.peer, old.pair, made.pair))
         purpose = sa.purpose
         if isinstance(old.state, Rekeying) and isinstance(purpose, ChildRequested):

@@ -8,13 +8,12 @@ from agents.core.machine import Event
 from agents.core.record import Secret
 from agents.ike.constants import Role
 from agents.ike.esp import EspPair
-from agents.ike.events import ChildDeleted, ChildEstablished, ChildKeyed, Failed
+from agents.ike.events import ChildDeleted, ChildEstablished, Failed
 
 __all__ = [
     "AddressAssigned",
     "ChildDeleted",
     "ChildEstablished",
-    "ChildKeyed",
     "ChildRekeyed",
     "EapEnded",
     "EapResponse",

@@ -292,7 +292,6 @@ class AuthResponder:
             return [error_notification(error).payload()]
         material = child.Material(transcript.nonces)
         made = child.make(sas, sa, agreement, material, now, initiated=False)
-        sas.events.append(events.ChildKeyed(now, sa.peer, made.pair))
         sas.add_child(made, now)
         offer, selectors = child.answer_payloads(agreement, chosen)
         return config + offer + selectors

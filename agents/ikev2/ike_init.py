@@ -121,8 +121,8 @@ class InitInitiator:
             and supported_group(group, self._sas.config.proposals)
             and state.attempts < MAX_ATTEMPTS
         ):
-            key_pair = self._sas.key_pairs.take(group)
-            self._send(sa, replace(again, group=group, key_pair=key_pair), now)
+            pair = self._sas.key_pairs.take(group)
+            self._send(sa, replace(again, group=group, key_pair=pair), now)
             return
         if (error := contents.error) is None:
             raise PeerError("neither an SA nor a notification of an error")

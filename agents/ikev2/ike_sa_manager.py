@@ -94,7 +94,7 @@ class IkeSaManager(ike.Endpoint[Config, TimerKey]):
     """Those whose peers are known, until they are forgotten."""
 
     def __post_init__(self) -> None:
-        Endpoint.__post_init__(self)  # A slotted dataclass has no super().
+        ike.Endpoint.__post_init__(self)  # A slotted dataclass has no super().
         self.unproven = HalfOpen(
             host=self.config.half_open_limit_per_peer,
             link=self.config.half_open_limit_per_link,

@@ -106,3 +106,11 @@ def test_a_key_pair_comes_of_what_the_host_draws_and_of_nothing_else(number):
     one, same, other = (dh.generate(number, random.Random(seed)) for seed in (1, 1, 2))
     assert one.public == same.public != other.public
     assert one.shared(other.public) == other.shared(same.public)
+
+
+def test_a_key_pair_made_ahead_is_given_out_once():
+    same, pairs = random.Random(1), dh.KeyPairs(random.Random(1))
+    pairs.prepare(dh.CURVE25519)
+    pairs.prepare(dh.CURVE25519)
+    given = [pairs.take(dh.CURVE25519).public for _ in range(3)]
+    assert given == [dh.generate(dh.CURVE25519, same).public for _ in range(3)]

@@ -10,7 +10,6 @@ from agents.ike.esp import EspPair
 from agents.ikev2 import (
     ChildDeleted,
     ChildEstablished,
-    ChildKeyed,
     Config,
     Credentials,
     EspProposal,
@@ -74,7 +73,7 @@ def pairs(machine: Ikev2) -> list[EspPair]:
     """Return the ESP SAs that a machine's owner has in the kernel, oldest first."""
     live: dict[int, EspPair] = {}
     for event in machine.events:
-        if isinstance(event, ChildKeyed | ChildEstablished):
+        if isinstance(event, ChildEstablished):
             live[event.pair.inbound.spi] = event.pair
         elif isinstance(event, ChildDeleted):
             del live[event.pair.inbound.spi]

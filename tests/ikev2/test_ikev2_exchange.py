@@ -9,7 +9,6 @@ from agents.ikev2 import (
     AddressAssigned,
     ChildDeleted,
     ChildEstablished,
-    ChildKeyed,
     ChildRekeyed,
     Config,
     EspProposal,
@@ -76,7 +75,7 @@ def test_order_of_events():
     peers = Peers()
     peers.connect(5.0)
     assert names(peers.mn) == ["IkeStarted", "IkeEstablished", "ChildEstablished"]
-    assert names(peers.ha) == ["IkeStarted", "IkeEstablished", "ChildKeyed", "ChildEstablished"]
+    assert names(peers.ha) == ["IkeStarted", "IkeEstablished", "ChildEstablished"]
     (established,) = find(peers.ha, IkeEstablished)
     assert (established.identity, established.method) == (str(COA), "psk")
     assert established.home_address == HOA
@@ -245,7 +244,7 @@ def test_selectors_that_the_peer_may_not_have(wanted):
     (reason,) = peers.reasons(peers.ha, Failed)
     assert f"whose home address is {HOA}" in reason
     assert peers.reasons(peers.mn, Failed) == ["CHILD SA: the peer says TS_UNACCEPTABLE"]
-    assert not find(peers.ha, ChildKeyed)
+    assert not find(peers.ha, ChildEstablished)
 
 
 # RFC 4877 section 7.2.1: Binding Updates one way, Acknowledgements the other; RFC 4301 section

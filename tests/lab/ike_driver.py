@@ -70,7 +70,7 @@ class Driver(ABC, Generic[M]):
         match event:
             case ikev1.ChildKeyed() | ikev1.ChildEstablished():
                 self.kernel.install(event.pair)
-            case ikev2.ChildKeyed() | ikev2.ChildEstablished():
+            case ikev2.ChildEstablished():
                 self.kernel.install(event.pair)
             case ikev1.ChildAbandoned() | ikev1.ChildDeleted() | ikev2.ChildDeleted():
                 self.kernel.uninstall(event.pair)
