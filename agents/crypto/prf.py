@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-import hmac
+from cryptography.hazmat.primitives.hashes import SHA1, SHA256, SHA384, SHA512
+from cryptography.hazmat.primitives.hmac import HMAC
 
 from agents.core.record import Record
+
+_HASHES = {"sha1": SHA1(), "sha256": SHA256(), "sha384": SHA384(), "sha512": SHA512()}  # noqa: S303
 
 
 class Prf(Record, frozen=True):
@@ -16,7 +19,9 @@ class Prf(Record, frozen=True):
 
     def __call__(self, key: bytes, data: bytes) -> bytes:
         """Return prf(key, data)."""
-        return hmac.digest(key, data, self.hash_name)
+        function = HMAC(key, _HASHES[self.hash_name])
+        function.update(data)
+        return function.finalize()
 
     def plus(self, key: bytes, seed: bytes, length: int) -> bytes:
         """Return `length` octets of prf+ (RFC 7296 section 2.13); at most 255 blocks."""
