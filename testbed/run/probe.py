@@ -67,14 +67,15 @@ class Echo:
                 return int(sequence)
         return None
 
-    def round_trip(self, destination: IPv6Address, wait: float) -> float | None:
-        """Return one round trip's time in seconds, or None if no answer comes in time."""
-        sent = time.monotonic()
-        sequence = self.send(destination)
-        while (left := sent + wait - time.monotonic()) > 0:
-            if self.receive(left) == sequence:
-                return time.monotonic() - sent
-        return None
+    def round_trips(self, destinations: Sequence[IPv6Address], wait: float) -> list[float]:
+        """Return how long the answers took that came within `wait` seconds, all asked at once."""
+        sent = {self.send(destination): time.monotonic() for destination in destinations}
+        deadline, times = time.monotonic() + wait, []
+        while sent and (left := deadline - time.monotonic()) > 0:
+            sequence = self.receive(left)
+            if sequence in sent:
+                times.append(time.monotonic() - sent.pop(sequence))
+        return times
 
     def close(self) -> None:
         """Close the socket."""
@@ -153,19 +154,18 @@ def _path(network: Network, link: Link) -> _Path:
     return _Path(near.host, far.host, far.address, IPv6Address(f"{link_local}%{scope}"))
 
 
-def _delay(network: Network, path: _Path) -> float:
+def _delay(network: Network, path: _Path, *, at_once: bool) -> float:
     """Return half of the median of a few round trips in seconds.
 
-    The first ones have both ends resolve each other's addresses, as on links that are in use: no
-    bootstrap after it waits for that, whichever host it has begin.
+    Others before them have both ends resolve each other's addresses, as on links that are in use:
+    no bootstrap after it waits for that, whichever host it has begin.
     """
+    both = (path.destination, path.link_local)
+    probes = both * _DELAY_PROBES
     with closing(Echo(network, path.host)) as echo:
-        times = [
-            echo.round_trip(destination, _REPLY_DEADLINE)
-            for destination in (path.destination, path.link_local)
-            for _ in range(_DELAY_PROBES)
-        ]
-    answered = [t for t in times if t is not None]
+        echo.round_trips(both, _REPLY_DEADLINE)
+        rounds = [probes] if at_once else [(probe,) for probe in probes]
+        answered = [t for sent in rounds for t in echo.round_trips(sent, _REPLY_DEADLINE)]
     if not answered:
         raise NetError(f"{path.host} gets no echo from {path.far_host}")
     return median(answered) / 2
@@ -224,7 +224,7 @@ def measure(network: Network, links: Sequence[Link]) -> dict[str, Measured]:
 
     def delay(link: Link) -> float:
         with _about(link):
-            return _delay(network, paths[link])
+            return _delay(network, paths[link], at_once=link.shape.delay > 0)
 
     slow = [link for link in links if link.shape.delay]
     with ThreadPoolExecutor() as pool:
