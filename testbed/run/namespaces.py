@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import select
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -75,14 +76,19 @@ def fork() -> int:
 
     It is killed with its parent, and all that it starts with it.
     """
-    own = current("pid_for_children")
-    unshare(NEWPID)
-    pid = os.fork()
+    own, parent, pid = current("pid_for_children"), os.pidfd_open(os.getpid()), -1
+    try:
+        unshare(NEWPID)
+        pid = os.fork()
+    finally:
+        if pid:
+            enter(own, NEWPID)  # Else this process's next child could not have one of its own.
+        os.close(own)
     if pid == 0:
         _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-        return pid
-    enter(own, NEWPID)  # Else this process's next child could not have one of its own.
-    os.close(own)
+        if select.select([parent], [], [], 0)[0]:  # It had ended before that.
+            os._exit(1)
+    os.close(parent)
     return pid
 
 
