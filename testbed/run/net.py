@@ -68,8 +68,8 @@ def _prepare_process(*, shells: bool) -> None:
         raise NetError("hosts can only be made by root")
     mininet.net.Mininet.inited = mininet.node.Node.isSetup = True
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    limit = _DESCRIPTORS if shells else max(_DESCRIPTORS, hard)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (limit, max(_DESCRIPTORS, hard)))
+    few = _DESCRIPTORS if hard == resource.RLIM_INFINITY else min(_DESCRIPTORS, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (few if shells else hard, hard))
 
 
 @contextmanager

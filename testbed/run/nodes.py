@@ -27,6 +27,7 @@ from mininet.node import Node, Switch
 from mininet.topo import Topo
 from pyroute2 import IPRoute, NetlinkError
 
+from agents.core.patience import patient
 from testbed.run import namespaces
 from topologies import model
 from topologies.model import Host, Interface, Shape, Topology, mac_address
@@ -296,12 +297,13 @@ class Ipv6Host(_InNamespace):
             self._radvd = self.popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
     def wait_until_usable(self) -> None:
-        """Wait until each interface has the address that it should; NetError after 10 s."""
-        deadline = time.monotonic() + _ADDRESS_DEADLINE
+        """Wait until each interface has the address that it should; NetError after 10 s or more."""
+        seconds = patient(_ADDRESS_DEADLINE)
+        deadline = time.monotonic() + seconds
         for name, interface in self._interfaces:
             while (interface.addresses or interface.autoconfigure) and not self.intf(name).IP():
                 if time.monotonic() > deadline:
-                    late = f"after {_ADDRESS_DEADLINE:g} s"
+                    late = f"after {seconds:g} s"
                     raise NetError(f"{self.name} has no usable address on {name} {late}")
                 time.sleep(_POLL)
 
