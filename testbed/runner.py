@@ -22,13 +22,14 @@ from agents.core.documents import shown
 from testbed.base.files import last_line, plain
 from testbed.base.jsonl import DataError, read_whole
 from testbed.base.places import PROJECT
+from testbed.cluster.client import Cluster, Dispatch
 from testbed.experiment.spec import PlannedRun, Spec, SpecError
 from testbed.lab import Lab, LabError
 from testbed.lab.caller import caller, give
 from testbed.lab.job import check_reachable
 from testbed.lab.together import Line, Together
 from testbed.results import folder as results
-from testbed.results.manifest import Manifest, begin_manifest, end_manifest, write_manifest
+from testbed.results.manifest import Machine, Manifest, begin_manifest, end_manifest, write_manifest
 from testbed.results.runs import Run
 from testbed.trace import counts, fleet, floods, keys, phases
 from topologies.model import HostRole, Topology
@@ -169,7 +170,7 @@ def _check(folder: Path) -> None:
 
 
 def begin(
-    spec: Spec, plan: Sequence[PlannedRun], *, lab: Lab, jobs: int, seed: int, root: Path
+    spec: Spec, plan: Sequence[PlannedRun], *, lab: Lab | Cluster, jobs: int, seed: int, root: Path
 ) -> tuple[Path, Manifest]:
     """Make the results folder with all that the runs need."""
     _check(root)
@@ -187,12 +188,17 @@ def begin(
         emulated=lab.emulated,
         seed=seed,
         delays_asked=_asked(spec),
+        workers=_workers(lab),
     )
     results.write_plan(folder, plan)  # Now there is all that its runs need.
     return folder, manifest
 
 
-def begin_again(loaded: results.Results, lab: Lab, jobs: int) -> Manifest:
+def _workers(lab: Lab | Cluster) -> Mapping[str, Machine]:
+    return lab.workers if isinstance(lab, Cluster) else {}
+
+
+def begin_again(loaded: results.Results, lab: Lab | Cluster, jobs: int) -> Manifest:
     """Clear what interrupted runs left of themselves, and begin the manifest of what is missing."""
     _check(loaded.folder)
     for planned in loaded.missing:
@@ -205,6 +211,7 @@ def begin_again(loaded: results.Results, lab: Lab, jobs: int) -> Manifest:
         emulated=lab.emulated,
         seed=before.seed if before else 0,
         delays_asked=before.delays_asked if before else {},
+        workers=_workers(lab),
         before=before,
     )
 
@@ -242,13 +249,15 @@ def carry_out(
     spec: Spec,
     plan: Sequence[PlannedRun],
     *,
-    lab: Lab,
+    lab: Lab | Cluster,
     jobs: int = 1,
     seed: int,
     root: Path,
     watcher: Watcher,
 ) -> Outcome:
     """Carry out the planned runs, `jobs` at a time; what is done is kept whatever happens.
+
+    On a cluster its workers decide how many are carried out at a time.
 
     Raises LabError if a lab cannot be had, and, when the others have done what they can, if one
     broke down.
@@ -259,7 +268,7 @@ def carry_out(
         return _Experiment(folder, spec, manifest, lab, watcher).carry_out(labs)
 
 
-def resume(folder: Path, *, lab: Lab, jobs: int = 1, watcher: Watcher) -> Outcome:
+def resume(folder: Path, *, lab: Lab | Cluster, jobs: int = 1, watcher: Watcher) -> Outcome:
     """Carry out the runs that an interrupted folder lacks, and none twice.
 
     Raises DataError if nothing is missing or can be had, LabError as carry_out() does.
@@ -278,7 +287,7 @@ class _Experiment:
     folder: Path
     spec: Spec
     manifest: Manifest
-    lab: Lab
+    lab: Lab | Cluster
     watcher: Watcher
     linked: bool = False
 
@@ -288,14 +297,9 @@ class _Experiment:
         Each takes the next run that no other has. All are started by this thread, with which they
         would die.
         """
-        command = [sys.executable, "-m", "testbed.run.session", str(self.folder)]
         broken: list[str] = []
-        sessions = Together()
         try:
-            with self._interrupts_told(sessions), ExitStack() as held:
-                for number in range(labs):
-                    job = self.lab.start(command, cwd=PROJECT, log=self._log(number))
-                    sessions.add(held.enter_context(job))
+            with self._sessions(labs) as sessions:
                 import_module("testbed.report.conclusion")  # Takes a second, as labs do to boot.
                 for event in sessions.told():
                     if isinstance(event, Line):
@@ -306,13 +310,31 @@ class _Experiment:
                         broken.append(self._reason(event.job, event.status))
         except LabError as error:
             broken.append(str(error))
+        self.manifest.workers = dict(_workers(self.lab))  # Some may have come later.
         outcome = Outcome(self.folder, _end(self.folder, self.manifest))
         if broken:
             raise LabError("\n".join([*broken, f"what is done is in {plain(self.folder)}"]))
         return outcome
 
     @contextmanager
-    def _interrupts_told(self, sessions: Together) -> Iterator[None]:
+    def _sessions(self, labs: int) -> Iterator[Together | Dispatch]:
+        """Have so many sessions at work here, or those of a cluster."""
+        if isinstance(self.lab, Cluster):
+            dispatch = self.lab.dispatch(self.folder, results.missing_runs(self.folder))
+            with self._interrupts_told(dispatch):
+                yield dispatch
+            return
+        command = [sys.executable, "-m", "testbed.run.session", str(self.folder)]
+        sessions = Together()
+        with self._interrupts_told(sessions), ExitStack() as held:
+            for number in range(labs):
+                log = results.lab_log(self.folder, number)
+                job = self.lab.start(command, cwd=PROJECT, log=log)
+                sessions.add(held.enter_context(job))
+            yield sessions
+
+    @contextmanager
+    def _interrupts_told(self, sessions: Together | Dispatch) -> Iterator[None]:
         """Tell of Ctrl-C when it comes: to end a lab may take seconds.
 
         What has been carried out before is still kept; the results say what is missing. The second
@@ -334,14 +356,11 @@ class _Experiment:
         finally:
             signal.signal(signal.SIGINT, signal.default_int_handler)
 
-    def _log(self, lab: int) -> Path:
-        return self.folder / (f"lab-{lab + 1}.log" if lab else "lab.log")
-
     def _reason(self, lab: int, status: int | LabError) -> str:
         """Say why a session is over too soon."""
         if isinstance(status, LabError):
             return str(status)
-        last = last_line(self._log(lab))
+        last = last_line(results.lab_log(self.folder, lab))
         return f"the session in the {self.lab.name} lab ended with status {status}: {last}"
 
     def _note(self, lab: int, line: Mapping[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 DISTRIBUTION = "mip6-bootstrap-testbed"
@@ -28,3 +29,9 @@ def how_to_install(*packages: str, level: str = "") -> str:
         more = f" LEVEL={level}" if level else ""
         return f"package {', '.join(packages)}; run once: sudo make setup{more}"
     return f"{_INSTALL} {' '.join(packages)}"
+
+
+def how_to_install_extra(extra: str) -> str:
+    """Return what brings an extra of this distribution into this environment."""
+    what = f"--editable '{PROJECT}[{extra}]'" if IS_CLONE else f"'{DISTRIBUTION}[{extra}]'"
+    return f"{sys.executable} -m pip install {what}"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,9 @@ from testbed.cli.options import (
 from testbed.cli.terminal import FAILED, choose_lab, give_up, handle_interrupts, open_console
 
 if TYPE_CHECKING:
+    from testbed.cluster.client import Cluster
     from testbed.experiment.spec import PlannedRun, Spec
+    from testbed.lab import Lab
     from testbed.runner import Outcome, Watcher
 
 KINDS = ("experiments", "topologies", "approaches", "results")
@@ -52,7 +55,7 @@ def run(
                 "--resume goes on as it was planned:"
                 " without EXPERIMENT, --variant, --set, --runs, --seed"
             )
-        _resume(resume, how["lab"], how["jobs"], as_json=how["as_json"])
+        _resume(resume, how["lab"], how["jobs"], how["scheduler"], as_json=how["as_json"])
         return
     if experiment is None:
         give_up("there is neither an EXPERIMENT to run nor --resume FOLDER to go on with")
@@ -89,6 +92,7 @@ def _carry_out(
     *,
     lab: str,
     jobs: int | None,
+    scheduler: str | None,
     runs: int | None,
     seed: int | None,
     output: Path,
@@ -98,7 +102,6 @@ def _carry_out(
     from testbed.base.jsonl import DataError
     from testbed.experiment.spec import SpecError
     from testbed.lab import LabError
-    from testbed.lab.choice import side_by_side
     from testbed.results.paper import load_paper
 
     handle_interrupts()
@@ -106,23 +109,51 @@ def _carry_out(
     try:
         plan = spec.plan(runs, used)
         load_paper()
-        place = choose_lab(lab, spec.needs(), jobs or 1)
-        place, jobs = side_by_side(place) if jobs == AUTO else (place, jobs or 1)
-        root = runner.make_output(output)
+        with _place(lab, spec.needs(), jobs, scheduler) as (place, at_once):
+            root = runner.make_output(output)
+            _follow(
+                spec,
+                plan,
+                at_once,
+                as_json,
+                lambda show: runner.carry_out(
+                    spec, plan, lab=place, jobs=at_once, seed=used, root=root, watcher=show
+                ),
+            )
     except (SpecError, LabError, DataError, OSError) as error:
         give_up(error)
-    _follow(
-        spec,
-        plan,
-        jobs,
-        as_json,
-        lambda show: runner.carry_out(
-            spec, plan, lab=place, jobs=jobs, seed=used, root=root, watcher=show
-        ),
-    )
 
 
-def _resume(folder: Path, lab: str, jobs: int | None, *, as_json: bool) -> None:
+@contextmanager
+def _place(
+    lab: str,
+    needs: Collection[str],
+    jobs: int | None,
+    scheduler: str | None,
+    asked: str = "as asked",
+) -> Iterator[tuple[Lab | Cluster, int]]:
+    """Have where runs are carried out, and how many at once; say which. Raises LabError."""
+    from testbed.cluster.client import connected
+    from testbed.lab import LabError
+    from testbed.lab.choice import side_by_side
+
+    if scheduler is None:
+        place = choose_lab(lab, needs, jobs or 1, asked)
+        yield side_by_side(place) if jobs == AUTO else (place, jobs or 1)
+        return
+    if jobs is not None:
+        raise LabError(
+            "--jobs is how many labs this machine has at once; with --scheduler that is up to the"
+            " workers: dask worker --nworkers N --nthreads 1"
+        )
+    with connected(scheduler, lab, needs) as cluster:
+        click.echo(cluster, err=True)
+        yield cluster, cluster.jobs
+
+
+def _resume(
+    folder: Path, lab: str, jobs: int | None, scheduler: str | None, *, as_json: bool
+) -> None:
     from testbed import runner
     from testbed.base.files import plain
     from testbed.base.jsonl import DataError
@@ -135,18 +166,20 @@ def _resume(folder: Path, lab: str, jobs: int | None, *, as_json: bool) -> None:
         began_in = loaded.manifest.lab if loaded.manifest else lab
         if lab not in ("auto", began_in):
             raise LabError(f"{plain(folder)} began in the {began_in} lab, and goes on there")
-        jobs = jobs or (loaded.manifest.jobs if loaded.manifest else 1)
+        if jobs is None and scheduler is None:
+            before = loaded.manifest
+            jobs = before.jobs if before and not before.workers else 1
         asked = "as asked" if lab == began_in else "as before"
-        place = choose_lab(began_in, spec.needs(), jobs, asked)
+        with _place(began_in, spec.needs(), jobs, scheduler, asked) as (place, at_once):
+            _follow(
+                spec,
+                loaded.missing,
+                at_once,
+                as_json,
+                lambda show: runner.resume(folder, lab=place, jobs=at_once, watcher=show),
+            )
     except (DataError, SpecError, LabError) as error:
         give_up(error)
-    _follow(
-        spec,
-        loaded.missing,
-        jobs,
-        as_json,
-        lambda show: runner.resume(folder, lab=place, jobs=jobs, watcher=show),
-    )
 
 
 def _follow(

@@ -64,6 +64,11 @@ _jobs_option = click.option(
     metavar="N|auto",
     help="Labs at once, each on a CPU of its own; one by default. auto: two in user-mode Linux.",
 )
+_scheduler_option = click.option(
+    "--scheduler",
+    metavar="ADDRESS",
+    help="Carry the runs out on the workers of a Dask scheduler, as tcp://host:8786.",
+)
 lab_option = click.option(
     "--lab", type=click.Choice(LABS), default="auto", help="Where the hosts run."
 )
@@ -95,6 +100,7 @@ def carried_out(*, optional: bool = False) -> Callable[[Callable[..., None]], Ca
         _variant_option,
         lab_option,
         _jobs_option,
+        _scheduler_option,
         set_option,
         output_option,
         json_option,

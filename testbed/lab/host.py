@@ -109,10 +109,10 @@ def end(process: subprocess.Popen[bytes]) -> None:
 
 
 class Guard:
-    """Sees to it that nothing is left of a process group if this process is killed."""
+    """Sees to it that nothing is left of a folder and a process group if this process is killed."""
 
     def __init__(self, folder: Path) -> None:
-        """`folder` goes too."""
+        """Guard nothing yet."""
         self._process = subprocess.Popen(
             ("/bin/sh", str(GUARD), str(folder)),
             stdin=subprocess.PIPE,
@@ -122,9 +122,9 @@ class Guard:
             start_new_session=True,  # What kills this process's group must not kill the guard.
         )
 
-    def watch(self, group: int) -> None:
-        """Name the process group."""
-        self._tell(f"{group}\n")
+    def watch(self, group: int | None = None) -> None:
+        """Guard the folder, and a process group if it is named."""
+        self._tell(f"{group or ''}\n")
 
     def close(self) -> None:
         """Let the guard go: the group is over."""

@@ -248,6 +248,11 @@ def run_folder(folder: Path, number: int) -> Path:
     return folder / "runs" / f"{number:04}"
 
 
+def lab_log(folder: Path, lab: int) -> Path:
+    """Return the path of what a lab's session complains in; labs are counted from 0."""
+    return folder / (f"lab-{lab + 1}.log" if lab else "lab.log")
+
+
 def make_run_folder(folder: Path, number: int) -> Path:
     """Make and return runs/<number>/: captures/, logs/, and private configuration/ and keys/.
 

@@ -26,12 +26,29 @@ EMULATED = (
 )
 
 
+class Machine(msgspec.Struct, kw_only=True, frozen=True):
+    """What a result depends on of the machine that its lab is on."""
+
+    cpu: str
+    cpus: int
+    python: str
+    kernel: str
+
+
+def this_machine() -> Machine:
+    """Return what this machine is."""
+    return Machine(
+        cpu=_cpu(), cpus=os.cpu_count() or 1, python=platform.python_version(), kernel=kernel()
+    )
+
+
 class Manifest(msgspec.Struct, kw_only=True):
     """What a result depends on besides its specification. Loads are 1, 5 and 15 minutes'.
 
     `jobs` is how many labs carried out runs at once. `emulated` tells whether the hosts' processor
     was. `kernel` is the one that the hosts ran on, None as long as none has; `caller_kernel` that
     of the machine on which mip6lab was called.
+    `workers` are the machines that carried out the runs, by address, if that was not this one.
     `earlier` are those of the sessions that were interrupted before this one went on. `format` is
     that of all files of the folder.
     """
@@ -57,6 +74,7 @@ class Manifest(msgspec.Struct, kw_only=True):
     delays_measured: dict[str, float] = {}
     started: str
     ended: str | None = None
+    workers: dict[str, Machine] = {}
     earlier: list[Manifest] = []
 
     def __post_init__(self) -> None:
@@ -84,6 +102,10 @@ class Manifest(msgspec.Struct, kw_only=True):
             if len(values) > 1:
                 name = LABELS.get(what, what)
                 told.append(f"the {name} is not the same in all runs: {', '.join(values)}")
+        for what in ("cpu", "kernel", "python"):
+            values = dict.fromkeys(getattr(one, what) for one in self.workers.values())
+            if len(values) > 1:
+                told.append(f"the {what} is not the same on all workers: {', '.join(values)}")
         return told
 
 
@@ -116,6 +138,7 @@ def begin_manifest(
     seed: int,
     emulated: bool = False,
     delays_asked: Mapping[str, float] | None = None,
+    workers: Mapping[str, Machine] | None = None,
     before: Manifest | None = None,
 ) -> Manifest:
     """Write manifest.json as far as it is known before the first run. Delays in seconds.
@@ -141,6 +164,7 @@ def begin_manifest(
         load_before=os.getloadavg(),
         delays_asked=dict(delays_asked or {}),
         started=_now(),
+        workers=dict(workers or {}),
         earlier=[*before.earlier, msgspec.structs.replace(before, earlier=[])] if before else [],
     )
     write_manifest(folder, manifest)

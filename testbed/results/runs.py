@@ -50,7 +50,8 @@ class Run(msgspec.Struct, kw_only=True):
     stranger sent meanwhile and before: `attempts`, packets `sent`, `answered` and `refused`, in
     `seconds`, and how many bindings were `accepted`. `warm` is whether programs had rehearsed
     before they began (testbed.run.image). `members` are the mobile nodes of a fleet; then `phases`
-    and `event_phases` are medians over those that bootstrapped.
+    and `event_phases` are medians over those that bootstrapped. `worker` is the address of the
+    cluster's worker that carried it out, empty if that was this machine.
     """
 
     format: int = FORMAT
@@ -75,6 +76,7 @@ class Run(msgspec.Struct, kw_only=True):
     flood: dict[str, float] | None = None
     warm: bool = False
     members: list[Member] = []
+    worker: str = ""
 
     @property
     def share(self) -> float:

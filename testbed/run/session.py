@@ -1,11 +1,12 @@
 """The runs of an experiment, one after the other, each in a child of this process.
 
-A program, inside a lab: python -m testbed.run.session RESULTS. It prints JSON lines:
+A program, inside a lab: python -m testbed.run.session RESULTS [--fed]. It prints JSON lines:
 {"kernel": ...} first, then {"run": N, "variant": ..., "phase": ...} as a run goes on and
 {"result": {...}} at its end.
 
 What a run needs is imported here, and rehearsed, once. A run is process 1 of namespaces of its
-own, so that nothing of it is left, however it ends.
+own, so that nothing of it is left, however it ends. A session that is fed waits for more to be
+planned, until it is killed.
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ from testbed.run.namespaces import fork, isolate
 from testbed.run.speed import slowness
 from testbed.run.worker import Worker
 
+FED = "--fed"
+_POLL = 0.05  # s between two looks at whether more is planned
 _MARGIN = 120.0  # What a run may take besides its bootstrap before it is ended.
 
 
@@ -129,7 +132,7 @@ def _prepare(spec: Spec, variants: Iterable[str]) -> set[str]:
     return warm
 
 
-def execute(results: Path) -> Iterator[dict[str, Any]]:
+def execute(results: Path, *, fed: bool = False) -> Iterator[dict[str, Any]]:
     """Carry out the planned runs that a results folder lacks; yield what the module describes.
 
     A run that has a folder is another session's, which has begun with it.
@@ -137,19 +140,25 @@ def execute(results: Path) -> Iterator[dict[str, Any]]:
     spec = Spec.load(results / "spec.toml", every_point=False)
     yield {"kernel": kernel()}
     plan = missing_runs(results)
-    warm = _prepare(spec, {planned.variant: None for planned in plan})
-    for planned in plan:
-        try:
-            make_run_folder(results, planned.run)
-        except FileExistsError:
-            continue
-        yield from _carry_out(results, spec, planned, warm=planned.variant in warm)
+    warm = _prepare(spec, spec.variants if fed else {planned.variant: None for planned in plan})
+    while plan or fed:
+        for planned in plan:
+            try:
+                make_run_folder(results, planned.run)
+            except FileExistsError:
+                continue
+            yield from _carry_out(results, spec, planned, warm=planned.variant in warm)
+        if not fed:
+            return
+        time.sleep(_POLL)
+        plan = missing_runs(results)
 
 
 def main() -> None:
     """Carry out a session and print its lines."""
     os.environ[SLOWNESS] = f"{slowness():g}"
-    for line in execute(Path(sys.argv[1])):
+    results, *how = sys.argv[1:]
+    for line in execute(Path(results), fed=how == [FED]):
         emit(**line)
 
 

@@ -1,0 +1,42 @@
+"""Loaded by Dask workers of tests: their lab is a process of this machine, or what is asked."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from testbed.base.places import PROJECT
+from testbed.cluster import worker
+from testbed.lab import LabError
+from testbed.lab.native import NativeJob
+
+ASKED = os.environ.get("MIP6LAB_TEST_WORKER", "")
+
+
+class Lab:
+    name, emulated = "uml", False
+
+    def start(self, command, *, cwd, log):
+        del cwd
+        die = ("setpriv", "--pdeathsig", "KILL", "--")
+        session = (*die, sys.executable, "-m", "tests.testbed.cluster_session", *command[3:])
+        with log.open("ab") as errors:
+            return NativeJob(
+                subprocess.Popen(session, cwd=PROJECT, stdout=subprocess.PIPE, stderr=errors)
+            )
+
+
+def choose(*_):
+    if ASKED == "no lab":
+        raise LabError("the uml lab lacks: a kernel")
+    return Lab(), "lab: uml"
+
+
+worker.choose = choose
+if ASKED == "other version":
+    worker.sources = lambda: "0123456789ab"
+if ASKED == "no product":  # As a worker in another environment.
+    sys.path[:] = [path for path in sys.path if not (Path(path or ".") / "testbed").is_dir()]
+    for name in [name for name in sys.modules if name.partition(".")[0] == "testbed"]:
+        del sys.modules[name]
+    sys.meta_path[:] = [one for one in sys.meta_path if "editable" not in repr(one)]
