@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import threading
@@ -25,6 +26,7 @@ from testbed.lab import LabError
 from testbed.lab.together import Ended, Line
 from testbed.results import folder as results
 from testbed.results.manifest import Machine
+from testbed.results.runs import failed
 
 CONNECT = 10.0  # s for the scheduler to answer, and for a first worker to be there
 ABSENCE = 60.0  # s without a worker after which nothing more is expected
@@ -50,6 +52,7 @@ class Dispatch:
     plan: Sequence[PlannedRun]
     _experiment: str = field(default_factory=lambda: f"mip6lab-{token_hex(8)}")
     _told: SimpleQueue[Any] = field(default_factory=SimpleQueue)
+    _planned: dict[int, PlannedRun] = field(default_factory=dict)
     _futures: dict[int, Any] = field(default_factory=dict)
     _slots: dict[tuple[str, int], int] = field(default_factory=dict)
     _shared: dict[str, Parcel] = field(default_factory=dict)
@@ -90,7 +93,7 @@ class Dispatch:
                     return
                 case (str(address), int(thread), str(text)):
                     yield from self._phase(self._slot(address, thread), text)
-                case int(number):
+                case int(number) if number in self._futures:
                     broken = False
                     for line in self._finished(number):
                         broken |= isinstance(line, Ended) and line.status != 0
@@ -109,7 +112,7 @@ class Dispatch:
             order = Order(
                 experiment=self._experiment,
                 lab=self.cluster.name,
-                sources=worker.sources(),
+                sources=self.cluster.sources,
                 spec=spec,
                 planned=planned,
                 shared=self._shared[planned.shared],
@@ -117,7 +120,7 @@ class Dispatch:
             future = self.cluster.client.submit(
                 worker.carry_out, order, self.cluster.needs, key=order.key, retries=_RETRIES
             )
-            self._futures[planned.run] = future
+            self._planned[planned.run], self._futures[planned.run] = planned, future
             self._await(planned.run)
 
     def _await(self, number: int) -> None:
@@ -141,8 +144,7 @@ class Dispatch:
         """Put a run's folder in its place, and yield what is to be told of it."""
         from distributed import KilledWorker  # noqa: PLC0415  # Of an extra.
 
-        planned = next(one for one in self.plan if one.run == number)
-        future = self._futures[number]
+        planned, future = self._planned[number], self._futures[number]
         slot = self._at.get(number, 0)
         try:
             outcome: Outcome = future.result(timeout=_GATHER)
@@ -158,7 +160,7 @@ class Dispatch:
             )
             results.clear_run_folder(self.folder, number)
             results.make_run_folder(self.folder, number)
-            yield Line(slot, json.dumps({"result": _failed(planned, reason)}))
+            yield Line(slot, json.dumps({"result": failed(planned, reason)}))
         except (LabError, UnusableError) as error:
             yield Ended(slot, LabError(f"run {number}, on a worker of the cluster: {error}"))
         except Exception as error:
@@ -171,7 +173,7 @@ class Dispatch:
             yield Ended(slot, LabError(f"run {number}, on a worker of the cluster: {text}"))
         else:
             yield from self._place(planned, outcome)
-        del self._futures[number]
+        del self._futures[number], self._planned[number]
         self._at.pop(number, None)
 
     def _place(self, planned: PlannedRun, outcome: Outcome) -> Iterator[Line]:
@@ -196,18 +198,6 @@ class Dispatch:
             client.unsubscribe_topic(self._experiment)
             _at_most(_CLOSE, lambda: client.cancel(futures))
             _at_most(_CLOSE, lambda: client.run(worker.end, self._experiment, on_error="ignore"))
-
-
-def _failed(planned: PlannedRun, reason: str) -> dict[str, Any]:
-    return {
-        "run": planned.run,
-        "variant": planned.variant,
-        "seed": planned.seed,
-        "parameters": planned.parameters,
-        "status": "failed",
-        "reason": reason,
-        "costs": {},
-    }
 
 
 class _Watched:
@@ -239,6 +229,7 @@ class Cluster:
     def __init__(self, client: Any, address: str, needs: Collection[str]) -> None:
         self.client, self.address, self.needs = client, address, sorted(needs)
         self.name, self.emulated, self.jobs = "", False, 0
+        self.sources = worker.sources()
         self.workers: dict[str, Machine] = {}
 
     def dispatch(self, folder: Path, plan: Sequence[PlannedRun]) -> Dispatch:
@@ -282,7 +273,7 @@ class Cluster:
     def _examine(self, lab: str, addresses: list[str] | None) -> list[Fitness]:
         """Return what workers are, all by default; one that is just lost is none."""
         found: dict[str, Fitness | Exception] = self.client.run(
-            worker.look, lab, self.needs, worker.sources(), workers=addresses, on_error="return"
+            worker.look, lab, self.needs, self.sources, workers=addresses, on_error="return"
         )
         fit = {name: one for name, one in found.items() if isinstance(one, Fitness)}
         told = [
@@ -331,12 +322,20 @@ def connected(address: str, lab: str, needs: Collection[str]) -> Iterator[Cluste
     LabError, with what to do, if there is none, or a worker cannot be used.
     """
     try:
-        from distributed import Client  # noqa: PLC0415  # Of an extra.
+        from distributed import Client, Security  # noqa: PLC0415  # Of an extra.
+        from distributed.comm import connect  # noqa: PLC0415
     except ImportError:
         raise LabError(f"--scheduler needs Dask: {how_to_install_extra('cluster')}") from None
     # What it has to say is said here, in words.
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
+
+    async def reach() -> None:
+        """A client that has not reached its scheduler would wait for 20 s when it goes."""
+        arguments = Security().get_connection_args("client")
+        await (await connect(address, timeout=CONNECT, **arguments)).close()
+
     try:
+        asyncio.run(reach())
         client = Client(address, timeout=CONNECT, set_as_default=False)
     except (OSError, ValueError, TypeError, RuntimeError) as error:
         raise LabError(_no_scheduler(address, error)) from None
@@ -360,14 +359,15 @@ def _at_most(seconds: float, call: Callable[[], object]) -> None:
 
 
 def _no_scheduler(address: str, error: Exception) -> str:
+    tls = "; TLS takes its certificates from Dask's configuration (distributed.comm.tls)"
     if isinstance(error, OSError):
         return (
             f"no Dask scheduler answers at {address} within {CONNECT:.0f} s; start one there:"
             f" {_SCHEDULER}; then its workers: {_WORKERS.format(address)}"
+            f"{tls if address.startswith('tls') else ''}"
         )
     if address.startswith("tls"):
-        return (
-            f"{address}: {error}; TLS takes its certificates from Dask's configuration"
-            " (distributed.comm.tls)"
-        )
+        return f"{address}: {error}{tls}"
+    if "encryption" in str(error):
+        return f"{address}: {error}; an address that is encrypted begins with tls://"
     return f"{address}: {error}; a scheduler's address is such as tcp://host:8786"

@@ -30,6 +30,7 @@ from testbed.results.manifest import Machine, this_machine
 
 IDLE = 60.0  # s that a lab waits for its next run
 _LOOK = 0.5  # s between two looks at whether a run is still wanted
+_THERE = ("running", "paused", "closing_gracefully")  # what a worker is before it is lost
 _PACKAGES = ("agents", "testbed", "topologies")
 
 
@@ -260,8 +261,10 @@ def carry_out(order: Order, needs: Collection[str]) -> Outcome:
     key = worker.get_current_task()
 
     def wanted() -> bool:
+        """Whether the client is there and has not taken it back, and the scheduler is there."""
         task = worker.state.tasks.get(key)
-        return task is not None and task.state != "cancelled"  # Nor has the client gone.
+        there = worker.status.name in _THERE
+        return there and task is not None and task.state != "cancelled"
 
     def tell(line: str) -> None:
         worker.log_event(order.experiment, [worker.address, slot, line])

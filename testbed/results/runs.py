@@ -7,6 +7,7 @@ from typing import Any, Literal
 import msgspec
 
 from testbed.base.files import FORMAT, check_format
+from testbed.experiment.spec import PlannedRun
 from testbed.trace.counts import Traffic
 from testbed.trace.phases import DISCOVERY, OVERLAP, PHASES, TOTAL, ended_in
 
@@ -112,3 +113,16 @@ class Run(msgspec.Struct, kw_only=True):
             missing = [name for name in (*PHASES, TOTAL) if name not in (self.phases or {})]
             if missing:
                 raise ValueError(f"run {self.run} is ok but has no {', '.join(missing)}")
+
+
+def failed(planned: PlannedRun, reason: str) -> dict[str, Any]:
+    """Return the result of a run of which nothing is left but why."""
+    return {
+        "run": planned.run,
+        "variant": planned.variant,
+        "seed": planned.seed,
+        "parameters": planned.parameters,
+        "status": "failed",
+        "reason": reason,
+        "costs": {},
+    }

@@ -27,6 +27,7 @@ from testbed.base.files import last_line
 from testbed.experiment.spec import PlannedRun, Spec
 from testbed.results.folder import make_run_folder, missing_runs, run_folder
 from testbed.results.manifest import kernel
+from testbed.results.runs import failed
 from testbed.run import image
 from testbed.run.fleet import FleetWorker
 from testbed.run.namespaces import fork, isolate
@@ -98,16 +99,7 @@ def _carry_out(
         os.close(output)
         status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     if result is None:
-        result = {
-            "run": planned.run,
-            "variant": planned.variant,
-            "seed": planned.seed,
-            "parameters": planned.parameters,
-            "status": "failed",
-            "reason": f"the worker ended with status {status}: {last_line(log)}",
-            "costs": {},
-            "measured": {},
-        }
+        result = failed(planned, f"the worker ended with status {status}: {last_line(log)}")
     result["costs"]["whole"] = round(time.monotonic() - began, 6)
     yield {"result": result}
 

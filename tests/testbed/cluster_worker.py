@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
+
 from testbed.base.places import PROJECT
 from testbed.cluster import worker
 from testbed.lab import LabError
@@ -35,6 +37,9 @@ def choose(*_):
 worker.choose = choose
 if ASKED == "other version":
     worker.sources = lambda: "0123456789ab"
+if ASKED == "one CPU":
+    machine = msgspec.structs.replace(worker.this_machine(), cpus=1)
+    worker.this_machine = lambda: machine
 if ASKED == "no product":  # As a worker in another environment.
     sys.path[:] = [path for path in sys.path if not (Path(path or ".") / "testbed").is_dir()]
     for name in [name for name in sys.modules if name.partition(".")[0] == "testbed"]:

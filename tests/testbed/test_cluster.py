@@ -12,21 +12,20 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from distributed import Client
 
 from testbed import cli, runner
 from testbed.base.places import PROJECT
 from testbed.cluster import client
 from testbed.cluster.client import connected
 from testbed.cluster.parcel import pack, unpack
-from testbed.cluster.worker import Fitness
 from testbed.experiment.spec import Spec
 from testbed.lab import LabError, host, inside
 from testbed.lab.doctor import lacking
 from testbed.report import plots
 from testbed.results import folder as results
-from testbed.results.manifest import Machine
 from tests import guests
-from tests.testbed.dask_cluster import DaskCluster, until
+from tests.testbed.dask_cluster import PATIENCE, DaskCluster, until
 from tests.testbed.stand_ins import KERNEL, Watcher
 
 SPEC = """
@@ -37,19 +36,12 @@ runs = 2
 [variants.one]
 [variants.two]
 """
-crowded = client._crowded  # Before a fixture replaces it.
 WORKER = "tests.testbed.cluster_worker"
 
 
 @pytest.fixture(autouse=True)
 def no_figures(monkeypatch):
     monkeypatch.setattr(plots, "draw", lambda _: [])
-
-
-@pytest.fixture(autouse=True)
-def many_processors(monkeypatch):
-    """The workers are on one machine here, and its labs need no processor of their own."""
-    monkeypatch.setattr(client, "_crowded", lambda _: [])
 
 
 @pytest.fixture
@@ -278,17 +270,16 @@ def test_a_lab_that_breaks_down_again_and_again_loses_its_run_alone(spec, tmp_pa
 
 
 def test_a_scheduler_that_goes_is_told_and_what_is_done_is_kept(spec, tmp_path, place, dask):
-    worker = dask.add_worker()
+    dask.add_worker()
     (place / "go-1").touch()
-    killer = in_the_background(
-        lambda: (until(lambda: 2 in began(place)), dask.scheduler.kill(), worker.kill())
-    )
+    killer = in_the_background(lambda: (until(lambda: 2 in began(place)), dask.scheduler.kill()))
 
     with pytest.raises(LabError, match=f"the scheduler at {dask.address} is gone\nwhat is done"):
         carry_out(spec, dask, tmp_path)
 
     killer.join()
     assert [line["run"] for line in lines((tmp_path / "made-up" / "latest").resolve())] == [1]
+    until(lambda: not left_over(dask))
 
 
 def test_that_no_worker_comes_back_is_told(spec, tmp_path, place, dask, monkeypatch):
@@ -356,12 +347,15 @@ def test_what_the_command_line_lacks_is_said(tmp_path, monkeypatch, arguments, c
     assert not (tmp_path / "results").exists()
 
 
-def test_slots_that_would_share_a_processor_are_refused():
-    machine = Machine(cpu="a", cpus=2, python="3", kernel="Linux")
-    fit = [Fitness("uml", False, 1, host, machine) for host in ("here", "here", "here", "there")]
+def test_slots_that_would_share_a_processor_are_refused(dask):
+    for _ in range(2):
+        dask.add_worker("one CPU")
+    with Client(dask.address, set_as_default=False) as here:
+        here.wait_for_workers(2, timeout=PATIENCE)
 
-    [told] = crowded(fit)
-    assert told.startswith("machine here: its workers have 3 slots and it has 2 CPUs")
+    with pytest.raises(LabError) as refused, connected(dask.address, "auto", ()):
+        pass
+    assert "its workers have 2 slots and it has 1 CPUs; labs that share" in str(refused.value)
 
 
 def test_a_folder_travels_with_its_modes_and_without_links(tmp_path):
