@@ -7,6 +7,7 @@ import stat
 from html import escape
 from pathlib import Path
 
+import msgspec
 import pytest
 from rich.console import Console
 
@@ -16,7 +17,7 @@ from testbed.report import page as report
 from testbed.report import style
 from testbed.results import folder as results
 from testbed.results import paper
-from testbed.results.manifest import begin_manifest, end_manifest
+from testbed.results.manifest import begin_manifest, end_manifest, this_machine
 from testbed.results.runs import Run
 from testbed.trace.phases import PHASES
 from tests.testbed import sample
@@ -95,6 +96,7 @@ def test_runs_come_back_as_written(folder):
             "processor",
             "programs",
             "flood",
+            "worker",
         ),
     }
 
@@ -239,6 +241,17 @@ def test_an_emulated_processor_is_told_wherever_times_are_shown(folder):
     assert loaded.manifest.where == "vm lab, emulated processor"
     begin_manifest(folder, lab="vm", seed=3, before=before)  # On with KVM.
     assert "the processor was not emulated in all runs" in results.load(folder).warnings
+
+
+def test_what_is_not_the_same_on_all_workers_is_told(folder):
+    one = this_machine()
+    workers = {"tcp://a:1": one, "tcp://b:1": msgspec.structs.replace(one, cpu="another")}
+    begin_manifest(folder, lab="uml", seed=3, workers=workers)
+
+    loaded = results.load(folder)
+
+    assert loaded.manifest.workers == workers
+    assert f"the cpu is not the same on all workers: {one.cpu}, another" in loaded.warnings
 
 
 def test_the_papers_figures():
