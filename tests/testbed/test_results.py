@@ -95,6 +95,7 @@ def test_runs_come_back_as_written(folder):
             "traffic",
             "processor",
             "programs",
+            "members",
             "flood",
             "worker",
         ),
