@@ -82,8 +82,7 @@ def _size(packet: Packet) -> int:
     if packet.protocol == UDP:
         length += _UDP_HEADER
     elif packet.segment:
-        is_syn = packet.segment.flags & SYN
-        length += _TCP_HEADER + (_SYN_OPTIONS if is_syn else TIMESTAMPS)
+        length += _TCP_HEADER + _options_size(packet.segment)
     if packet.esp:
         length = _protected_size(packet.esp, length)
     extensions = (packet.home_address is not None) + (packet.routing is not None)
@@ -131,15 +130,22 @@ def _upper(packet: Packet) -> bytes:
     return blank[:at] + checksum.to_bytes(2) + blank[at + 2 :]
 
 
+def _options_size(segment: Segment) -> int:
+    """Return the octets of a segment's options; who has no stream sends none with its RST."""
+    if segment.flags & SYN:
+        return _SYN_OPTIONS
+    return TIMESTAMPS if segment.window else 0
+
+
 def _segment(segment: Segment) -> bytes:
     """Return a TCP header after its ports, with the options that Linux has in it."""
+    size, options, window = _options_size(segment), b"", segment.window
     times = b"\x08\x0a" + _TIMES.pack(segment.sent_at, segment.echoed)
-    if segment.flags & SYN:
+    if size == _SYN_OPTIONS:
         options = b"\x02\x04" + MSS.to_bytes(2) + b"\x04\x02" + times
         options += bytes((1, 3, 3, _WINDOW_SCALE))
-        window = segment.window
-    else:
-        options, window = b"\1\1" + times, segment.window >> _WINDOW_SCALE
+    elif size:
+        options, window = b"\1\1" + times, window >> _WINDOW_SCALE
     offset = _TCP_HEADER + len(options) << 2
     numbers = segment.sequence, segment.acknowledgement
     return _SEGMENT.pack(*numbers, offset, segment.flags, window, 0, 0) + options

@@ -8,7 +8,7 @@ import pytest
 
 from agents import approaches
 from agents.ike.esp import Encryption, EspPair, EspSa, Integrity
-from agents.kernel.packet import ICMPV6, MOBILITY_HEADER, UDP, Packet
+from agents.kernel.packet import ICMPV6, MOBILITY_HEADER, TCP, UDP, Packet, Segment
 from agents.nodes.keylog import KeyLog
 from agents.simulation.frames import frames, ipv6, size
 from testbed.trace import keys, pcapng
@@ -109,6 +109,9 @@ def test_tshark_deciphers_what_is_protected(used, tmp_path):
     "packet",
     [
         Packet(A, B, UDP, 1, 2, b"odd"),
+        Packet(A, B, TCP, 1, 2, segment=Segment(0x14, 0, 1)),
+        Packet(A, B, TCP, 1, 2, segment=Segment(0x02, 7, 0, 64800, 1, 2)),
+        Packet(A, B, TCP, 1, 2, b"x", segment=Segment(0x18, 7, 1, 64800, 1, 2)),
         Packet(A, B, UDP, 1, 2, bytes(1452)),
         Packet(A, B, UDP, 1, 2, bytes(1453)),
         Packet(A, B, UDP, 1, 2, bytes(5000)),
