@@ -133,6 +133,13 @@ class Neighbours:
             interface.link.send(packet, interface, mac)
 
 
+def acquaint(one: Interface, other: Interface) -> None:
+    """Let two on a link know each other, as after a ping, so that neither has to ask."""
+    for here, there in ((one, other), (other, one)):
+        for address in there.addresses:
+            here.neighbours.learn(address, there.mac)
+
+
 def _message(kind: int, flags: int, target: IPv6Address, option: int, link_address: bytes) -> bytes:
     """Return a message with a checksum of 0 (sections 4.3, 4.4)."""
     return (

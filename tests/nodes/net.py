@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from ipaddress import IPv6Address, IPv6Network
-from itertools import permutations
+from itertools import combinations
 from typing import Any, cast
 
 from agents.core.eventlog import EventLog
@@ -16,6 +16,7 @@ from agents.kernel.port import AccessLink
 from agents.simulation.host import SimulatedHost
 from agents.simulation.laboratory import Events
 from agents.simulation.link import Link
+from agents.simulation.neighbours import acquaint
 from agents.simulation.stack import Interface, Stack
 from agents.simulation.tcp import Tcp
 from agents.simulation.world import World
@@ -48,7 +49,7 @@ class Net:
         inward = (access, ACCESS, ROUTER), (visited, VISITED, str(LOCAL_HA))
         self._host("B", [(HOME, AAA)], *inward, (core, CORE, NAS))
         self._host("C", [("::/0", NAS)], (core, CORE, AAA), (home, HOME, str(HA)))
-        acquaint(*(i for stack in self.stacks.values() for i in stack.interfaces.values()))
+        acquaint_all(*(i for stack in self.stacks.values() for i in stack.interfaces.values()))
 
     def _host(self, name: str, routes: list[tuple[str, str]], *ends: tuple[Any, ...]) -> None:
         stack = self.stacks[name] = Stack(self.world, name, forwards=name in "BC")
@@ -96,12 +97,11 @@ class Net:
         return lambda _receive: Forger(self.stacks["D"].interfaces["access"], source)
 
 
-def acquaint(*interfaces: Interface) -> None:
+def acquaint_all(*interfaces: Interface) -> None:
     """Let those on the same link know each other, so that they need not ask."""
-    for one, other in permutations(interfaces, 2):
+    for one, other in combinations(interfaces, 2):
         if one.link is other.link:
-            for address in other.addresses:
-                one.neighbours.learn(address, other.mac)
+            acquaint(one, other)
 
 
 class Forger:

@@ -14,7 +14,7 @@ from agents.simulation.link import Link
 from agents.simulation.stack import Interface, Stack
 from agents.simulation.tcp import Tcp
 from agents.simulation.world import World
-from tests.nodes.net import acquaint
+from tests.nodes.net import acquaint_all
 
 INTERFACE = "eth0"
 DELAY = 0.001
@@ -61,7 +61,7 @@ class Node:
             self.stack, INTERFACE, network.link, (own, *addresses), _ON_LINK, mac
         )
         network.interfaces.append(self._interface)
-        acquaint(*network.interfaces)
+        acquaint_all(*network.interfaces)
         self.host = SimulatedHost(self.stack, Tcp(self.stack))
         self._events = Events()
         clock = network.world.clock
@@ -71,7 +71,7 @@ class Node:
     def add(self, address: IPv6Address) -> None:
         """Give the host another address."""
         self._interface.add(address)
-        acquaint(*self.network.interfaces)
+        acquaint_all(*self.network.interfaces)
 
     def remove(self, address: IPv6Address) -> None:
         """Take an address from the host."""

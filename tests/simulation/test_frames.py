@@ -131,4 +131,5 @@ def test_the_size_of_a_packet_is_that_of_its_frames(packet, tmp_path):
     assert (len(made) > 1) == (len(ipv6(packet)) > 1500)
     path = tmp_path / "packet.pcapng"
     pcapng.write(path, ["eth0"], [pcapng.Packet(0, 0, frame) for frame in made])
-    assert rows(path, "frame.number", where=FAULTS, options=CHECKS) == []
+    faults = f"({FAULTS}) and not tcp.flags.reset == 1"
+    assert rows(path, "frame.number", where=faults, options=CHECKS) == []
