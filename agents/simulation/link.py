@@ -65,8 +65,8 @@ class End(Protocol):
 class _Way:
     """The way out at one end: traffic control's queue, rate and delay."""
 
-    def __init__(self, rng: random.Random) -> None:
-        self.rng = rng
+    def __init__(self) -> None:
+        self.rng: random.Random | None = None
         self.free = 0.0
         """When all that has left would have left at the link's rate."""
 
@@ -130,13 +130,15 @@ class Link:
             return False
         way = self._ways.get(sender.mac)
         if way is None:
-            way = self._ways[sender.mac] = _Way(self._world.random(self.name, sender.mac.hex()))
+            way = self._ways[sender.mac] = _Way()
         if self.faults is NO_FAULTS:
             return self._put(packet, sender, receiver, way, self.delay)
         return self._risk(packet, sender, receiver, way)
 
     def _risk(self, packet: Packet, sender: End, receiver: bytes | None, way: _Way) -> bool:
-        faults, chance = self.faults, way.rng.random
+        faults = self.faults
+        rng = way.rng = way.rng or self._world.random(self.name, sender.mac.hex())
+        chance = rng.random
         if way.bursting:
             way.bursting = not happens(chance, faults.burst_ends)
         else:
@@ -145,7 +147,7 @@ class Link:
             return False
         for _ in range(1 + happens(chance, faults.duplication)):
             delay = 0.0 if happens(chance, faults.reordering) else self.delay
-            bit = way.rng.randrange(1 << 16) if happens(chance, faults.corruption) else None
+            bit = rng.randrange(1 << 16) if happens(chance, faults.corruption) else None
             self._put(packet, sender, receiver, way, delay, bit)
         return True
 

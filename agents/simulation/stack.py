@@ -84,8 +84,12 @@ class Routes:
         self.hops: list[tuple[IPv6Network, IPv6Address]] = []
         """The next hops as they were added."""
 
+        self._interfaces: dict[int, Interface | IPv6Address | None] = {}
+        """What leads to a next hop, by that as a number."""
+
     def add(self, network: IPv6Network, way: Interface | IPv6Address) -> None:
         """Add one; the first of a prefix stays, unless the other one is on a link."""
+        self._interfaces.clear()
         length = network.prefixlen
         ways = self._by_length.setdefault(length, {})
         prefix = int(network.network_address) >> _BITS - length
@@ -99,6 +103,7 @@ class Routes:
     def clear(self) -> None:
         """Forget all next hops; what is on the links stays reachable."""
         self.hops.clear()
+        self._interfaces.clear()
         for ways in self._by_length.values():
             for prefix in [p for p, way in ways.items() if isinstance(way, IPv6Address)]:
                 del ways[prefix]
@@ -112,11 +117,15 @@ class Routes:
 
     def way(self, destination: IPv6Address) -> tuple[Interface, IPv6Address] | None:
         """Return the interface and the next hop towards an address, by the longest prefix."""
-        found, hop = self._longest(destination), destination
-        if isinstance(found, IPv6Address):
-            hop = found
-            found = self._longest(hop)
-        return (found, hop) if isinstance(found, Interface) else None
+        found = self._longest(destination)
+        if isinstance(found, Interface):
+            return found, destination
+        if found is None:
+            return None
+        known = self._interfaces.get(int(found))
+        if known is None:
+            known = self._interfaces[int(found)] = self._longest(found)
+        return (known, found) if isinstance(known, Interface) else None
 
 
 @dataclass(eq=False)
@@ -324,7 +333,7 @@ class Stack:
             self._forward(packet, incoming.name)
 
     def _forward(self, packet: Packet, incoming: str) -> None:
-        if packet.hop_limit <= 1 or self.routes.way(packet.destination) is None:
+        if packet.hop_limit <= 1:
             return
         passed = self.kernel.forward(replace(packet, hop_limit=packet.hop_limit - 1), incoming)
         if passed is not None:

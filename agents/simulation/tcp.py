@@ -249,8 +249,9 @@ class Stream:
         self._acknowledged, self._duplicates = upto, 0
         while self._flight and self._flight[0].end <= upto:
             piece = self._flight.popleft()
-            slow = self._window < self._threshold
-            self._window += 1 if slow else 1 / self._window
+            if piece.data:
+                slow = self._window < self._threshold
+                self._window += 1 if slow else 1 / self._window
             if piece.sent_at is not None:
                 self._measure(self._clock.now - piece.sent_at)
         self._timeout = self._usual_timeout()
@@ -345,6 +346,8 @@ class Stream:
         had_gap = bool(self._early)
         came, ends = self._join(data[known:], ends)
         self._peer_ended = self._peer_ended or ends
+        if ends:
+            self._quick = 0  # This end's own FIN is expected to go with it.
         self._unacknowledged += len(came) + ends
         self._largest = max(self._largest, len(data))
         self._plan_acknowledgement(at_once=had_gap or (ends and self._ended))

@@ -68,7 +68,7 @@ class Ends:
 
     def lose(self, rule):
         """Lose packets from now on by their number."""
-        begun = len(self.net.world.sent)
+        begun = self.net.world.packets
         self.net.world.loses = lambda number, _packet: rule(number - begun)
 
 
