@@ -74,9 +74,9 @@ def test_what_updates_a_binding_is_protected_on_every_link(name):
 
 @pytest.mark.parametrize("name", SCENES)
 def test_any_message_may_be_lost(name):
-    count = len(bootstrap(name).world.sent)
+    sent = bootstrap(name).world.sent
     failed = []
-    for lost in range(count):
+    for lost in [one.number for one in sent if one.packet.payload]:  # TCP's acknowledgements apart.
         lab = bootstrap(name, loses=lambda number, _, lost=lost: number == lost)
         if not (bootstrapped(lab) and reached_again(lab, SETTLED)):
             failed.append((lost, lab.world.sent[lost], complaints(lab)))
