@@ -109,18 +109,24 @@ class DnsServer:
         response.flags |= dns.flags.AA
         question = query.question[0]
         zone = self._zone(question.name)
-        if zone is None:
+        if zone is None or zone.origin is None:
             response.set_rcode(dns.rcode.REFUSED)
             return response
         if zone.get_node(question.name) is None:
             response.set_rcode(dns.rcode.NXDOMAIN)
         found = self._records(question.name, question.rdtype)
-        if found is not None:
-            response.answer.append(found)
-            if question.rdtype == dns.rdatatype.SRV:
-                targets = {rdata.target for rdata in found}
-                extra = [self._records(t, dns.rdatatype.AAAA) for t in sorted(targets)]
-                response.additional.extend(records for records in extra if records is not None)
+        if found is None:
+            start = self._records(zone.origin, dns.rdatatype.SOA)
+            response.authority.extend(filter(None, [start]))
+            return response
+        servers = self._records(zone.origin, dns.rdatatype.NS)
+        response.answer.append(found)
+        response.authority.extend(filter(None, [servers]))
+        names = [rdata.target for rdata in servers or ()]
+        if question.rdtype == dns.rdatatype.SRV:
+            names += sorted({rdata.target for rdata in found})
+        extra = [self._records(name, dns.rdatatype.AAAA) for name in names]
+        response.additional.extend(records for records in extra if records is not None)
         return response
 
     def _records(

@@ -1,0 +1,55 @@
+"""The simulated DNS server answers with the sections that NSD was captured to have."""
+
+from __future__ import annotations
+
+import dns.message
+import pytest
+
+from agents.daemons.nsd import DnsServerConfiguration, HomeAgentRecord, Zone
+from agents.simulation.servers import DnsServer
+from tests.nodes.net import AAA, COA, Net
+
+SERVICE, AGENT = "_mip6._ipv6.home.test.", "ha.home.test."
+
+
+@pytest.fixture
+def ask():
+    net, answers = Net(), []
+    agent = HomeAgentRecord(name="ha.home.test", addresses=["2001:db8:100::1"])
+    zone = Zone(domain="home.test", home_agents=[agent])
+    settings = DnsServerConfiguration(host="C", address=AAA, work="", zones=[zone])
+    DnsServer(settings, net.program("C"))
+
+    def ask(name, kind):
+        socket = net.program("A").open_datagrams(
+            (str(COA), 0), lambda data, _: answers.append(data)
+        )
+        socket.send(dns.message.make_query(name, kind, use_edns=0).to_wire(), (AAA, 53))
+        net.run(1.0)
+        return dns.message.from_wire(answers.pop())
+
+    return ask
+
+
+def names(section):
+    return [(str(records.name), records.rdtype.name) for records in section]
+
+
+def test_a_service_brings_its_server_and_the_zones(ask):
+    answer = ask(SERVICE, "SRV")
+    assert names(answer.answer) == [(SERVICE, "SRV")]
+    assert names(answer.authority) == [("home.test.", "NS")]
+    assert names(answer.additional) == [("ns.home.test.", "AAAA"), (AGENT, "AAAA")]
+    assert answer.edns == 0
+
+
+def test_an_address_brings_the_zones_server(ask):
+    answer = ask(AGENT, "AAAA")
+    assert names(answer.authority) == [("home.test.", "NS")]
+    assert names(answer.additional) == [("ns.home.test.", "AAAA")]
+
+
+def test_what_a_name_does_not_have_is_told_with_the_zones_start(ask):
+    answer = ask(AGENT, "SRV")
+    assert answer.answer == []
+    assert names(answer.authority) == [("home.test.", "SOA")]
