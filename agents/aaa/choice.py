@@ -6,8 +6,8 @@ from ipaddress import IPv6Address, IPv6Network
 
 from agents.aaa.leases import LeaseError, Leases
 from agents.aaa.policy import Place, places
-from agents.aaa.selection import least_loaded
-from agents.aaa.subscribers import Subscriber, Subscribers
+from agents.aaa.selection import Fleet
+from agents.aaa.subscribers import HomeAgent, Subscriber, Subscribers
 from agents.bootstrap.assignment import Assignment, Wish
 from agents.core.record import Record
 from agents.core.unicast import is_unicast
@@ -30,19 +30,27 @@ class Choice(Record, frozen=True):
 
 
 class Chooser:
-    """Chooses home agents for subscribers, who may use them for `lifetime` seconds."""
+    """Chooses home agents of `fleet` for subscribers, who may use them for `lifetime` seconds."""
 
-    def __init__(self, subscribers: Subscribers, leases: Leases, lifetime: float) -> None:
+    def __init__(
+        self, subscribers: Subscribers, leases: Leases, lifetime: float, fleet: Fleet | None = None
+    ) -> None:
+        self._fleet = fleet or Fleet(subscribers.home_agents.values())
         self._lifetime = lifetime
         self._subscribers = subscribers
         self._leases = leases
 
     def choose(
-        self, subscriber: Subscriber, wish: Wish | None, candidate: Assignment | None
+        self,
+        subscriber: Subscriber,
+        wish: Wish | None,
+        candidate: Assignment | None,
+        asking: HomeAgent | None = None,
     ) -> Choice:
         """Return the choice for a subscriber who asks with `wish`, None if for no home agent.
 
-        `candidate` is what the visited network offers.
+        `candidate` is what the visited network offers; `asking` a home agent that the subscriber
+        has turned to by itself, which is that or none.
         """
         order = places(wish, offered=candidate is not None, subscription=subscriber.subscription)
         if wish is not None and not order:
@@ -51,7 +59,7 @@ class Chooser:
         for place in order:
             try:
                 assignment = (
-                    self._lease(subscriber)
+                    self._lease(subscriber, asking)
                     if place is Place.HOME or candidate is None
                     else self._accept(candidate)
                 )
@@ -61,11 +69,14 @@ class Chooser:
             return Choice(place, assignment, tuple(problems))
         return Choice(problems=tuple(problems))
 
-    def _lease(self, subscriber: Subscriber) -> Assignment:
+    def _lease(self, subscriber: Subscriber, asking: HomeAgent | None) -> Assignment:
         """Return the best home agent's assignment that can be had; raises LeaseError."""
         reserved = self._subscribers.reserved(subscriber)
         problem = LeaseError("no home agent can serve this subscriber")
-        for agent in least_loaded(subscriber, self._leases):
+        self._leases.expire()
+        for agent in self._fleet.candidates(subscriber, self._leases):
+            if asking is not None and agent.name != asking.name:
+                continue
             if (addresses := subscriber.addresses(agent)) is None:
                 continue
             try:

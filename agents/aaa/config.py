@@ -7,6 +7,7 @@ from collections.abc import Collection
 import msgspec
 
 from agents.aaa.conversations import Limits
+from agents.aaa.selection import Strategy
 from agents.bootstrap.assignment import Protection
 from agents.bootstrap.keys import PskSource
 from agents.core.record import Record
@@ -24,7 +25,9 @@ class HomeAaaConfig(Record, frozen=True, kw_only=True):
     answer. With `early` a sealed assignment goes out as soon as TLS has verified the subscriber, a
     round of EAP before the end (TLS 1.3 only); with `pick_up` the NAS may have started EAP-TLS.
     `home_agents` are the Diameter identities of those that ask for themselves (RFC 5778): if there
-    are any, they are told the home address, and a NAS the home agent only (RFC 5447).
+    are any, they are told the home address, and a NAS the home agent only (RFC 5447). Home agents
+    whose hosts are among `peers`, Diameter identities, ask for the keys of IKE (RFC 6738); the
+    others have them from whoever runs this server. `selection` is how home agents are chosen.
     """
 
     origin_host: str
@@ -37,5 +40,7 @@ class HomeAaaConfig(Record, frozen=True, kw_only=True):
     early: bool
     pick_up: bool
     home_agents: Collection[str]
+    peers: Collection[str] = ()
+    selection: Strategy = "least-loaded"
     exchange_timeout: float = 30.0
     limits: Limits = msgspec.field(default_factory=Limits)

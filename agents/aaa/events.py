@@ -15,6 +15,7 @@ class SubscriberAuthenticated(Event, frozen=True):
 
     `ike_root` is the root key for `ike_psk` from the EMSK, which itself stays here (RFC 5295
     section 6). A local home agent, one in the visited network, gets its key with the answer.
+    `client` is who asked, and what it calls the session.
     """
 
     identity: str
@@ -23,6 +24,7 @@ class SubscriberAuthenticated(Event, frozen=True):
     msk: Secret[bytes]
     ike_root: Secret[bytes] = b""
     place: Place | None = None
+    client: tuple[str, str] | None = None
 
 
 class SubscriberVerified(Event, frozen=True):
@@ -61,6 +63,27 @@ class MobilityRefused(Event, frozen=True):
 
 class HomeAgentPassedOver(Event, frozen=True):
     """A subscriber got a home agent, but not where the policy would rather have it."""
+
+    identity: str
+    reason: str
+
+
+class KeyDelivered(Event, frozen=True):
+    """A home agent has been told that a subscriber is authorised, and the key if it wanted one."""
+
+    identity: str
+    home_agent: str
+
+
+class KeyRefused(Event, frozen=True):
+    """A home agent has asked for somebody who is not authorised there."""
+
+    identity: str
+    home_agent: str
+
+
+class SessionEnded(Event, frozen=True):
+    """A subscriber's mobility session and its lease are over."""
 
     identity: str
     reason: str

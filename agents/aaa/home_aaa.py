@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import deque
+from collections.abc import Callable
 
 from agents.aaa.admission import Admission
 from agents.aaa.choice import Choice, Chooser
@@ -18,16 +19,22 @@ from agents.aaa.events import (
     VerificationWithdrawn,
 )
 from agents.aaa.leases import Leases
-from agents.aaa.subscribers import Subscriber, Subscribers
+from agents.aaa.policy import Place
+from agents.aaa.selection import Fleet
+from agents.aaa.sessions import Sessions
+from agents.aaa.subscribers import HomeAgent, Subscriber, Subscribers
 from agents.bootstrap.assignment import Wish
 from agents.core.folding import ascii_lower
+from agents.core.later import Later
 from agents.core.machine import Event
 from agents.core.quotas import NoRoomError
 from agents.core.reader import WireError
-from agents.diameter.dictionary import AuthRequestType, ReAuthRequestType
+from agents.core.timers import earliest
+from agents.diameter.dictionary import AuthRequestType, AuthSessionState, ReAuthRequestType
 from agents.diameter.eap import DiameterEapAnswer, DiameterEapRequest
 from agents.diameter.errors import ResultCode
 from agents.diameter.mobility import offered_home_agent, requested_wish
+from agents.diameter.sessions import KeyAnswer, KeyRequest, SessionEnd
 from agents.eap.server import EapServer
 from agents.eap.tls import EapKeys
 from agents.eap.wire import Code, Packet, TlsData, Type
@@ -65,28 +72,86 @@ class HomeAaa:
     ) -> None:
         _ = config.tls.context  # Built now, so that a bad file shows at the start.
         self._subscribers = subscribers
-        self._chooser = Chooser(subscribers, leases, config.session_timeout + LEASE_MARGIN)
+        peers = frozenset(map(ascii_lower, config.peers))
+        self._agents = {
+            ascii_lower(agent.host): agent
+            for agent in subscribers.home_agents.values()
+            if agent.host and ascii_lower(agent.host) in peers
+        }
+        """The home agents that are Diameter peers, by their hosts."""
+
+        self._hosts = {agent.address: agent.host for agent in self._agents.values()}
+        self.reaches: Callable[[str], bool] = lambda _: True
+        """Tells whether a Diameter peer can be reached; its owner knows."""
+
+        self.fleet = Fleet(subscribers.home_agents.values(), config.selection, self._has_failed)
+        lifetime = config.session_timeout + LEASE_MARGIN
+        self._chooser = Chooser(subscribers, leases, lifetime, self.fleet)
+        self.sessions = Sessions(
+            config.origin_host,
+            config.origin_realm,
+            hosts=self._hosts.get,
+            leases=leases,
+            psk_source=config.psk_source,
+        )
         self._config = config
         self._home_agents = frozenset(map(ascii_lower, config.home_agents))
-        self._sessions = Conversations(
+        self._conversations = Conversations(
             config.exchange_timeout, config.limits, rng or random.SystemRandom()
         )
         self.events: deque[Event] = deque()
 
+    def _has_failed(self, agent: HomeAgent) -> bool:
+        host = self._hosts.get(agent.address)
+        return host is not None and not self.reaches(host)
+
     def next_timeout(self) -> float | None:
-        """Return when the next conversation is given up or forgotten."""
-        return self._sessions.next_timeout()
+        """Return when the next conversation is given up or forgotten, or a session ends."""
+        return earliest(self._conversations.next_timeout(), self.sessions.next_timeout())
 
     def handle_timeout(self, now: float) -> None:
-        """Forget every session whose deadline has come."""
-        for session in self._sessions.expired(now):
+        """Forget every conversation and end every session whose deadline has come."""
+        self.sessions.handle_timeout(now)
+        self.events += self._of_sessions()
+        for session in self._conversations.expired(now):
             if not session.ended:
                 self._reject(session, "the conversation was not finished in time", now)
+
+    def _of_sessions(self) -> list[Event]:
+        """Return what the sessions have told."""
+        told = list(self.sessions.events)
+        self.sessions.events.clear()
+        return told
+
+    def handle_key(self, request: KeyRequest, now: float) -> KeyAnswer | Later[KeyAnswer]:
+        """Answer a home agent that asks for a key, or later (RFC 6738)."""
+        self._hear_load(request.origin_host, request.load)
+        answer = self.sessions.handle_key(request, now)
+        self.events += self._of_sessions()
+        return answer
+
+    def handle_end(self, request: SessionEnd, now: float) -> ResultCode:
+        """Take a client's word that its session is over (RFC 6733 section 8.4)."""
+        self._hear_load(request.origin_host, request.load)
+        result = self.sessions.handle_end(request, now)
+        self.events += self._of_sessions()
+        return result
+
+    def _hear_load(self, host: str, load: int | None) -> None:
+        agent = self._agents.get(ascii_lower(host))
+        if agent is not None and load is not None:
+            self.fleet.tell(agent.name, load)
+
+    def withdraw(self, identity: str, now: float) -> SessionEnd | None:
+        """End a subscriber's session and lease; return what its home agent has to be told."""
+        told = self.sessions.withdraw_subscriber(identity, now)
+        self.events += self._of_sessions()
+        return told
 
     def handle(self, request: DiameterEapRequest, now: float) -> DiameterEapAnswer:
         """Return the answer to one request; a duplicate gets the answer that it got before."""
         self.handle_timeout(now)
-        session = self._sessions.find(request)
+        session = self._conversations.find(request)
         if session is None:
             return self._open(request, now)
         if session.answer is not None and request.eap_payload == session.payload:
@@ -111,7 +176,7 @@ class HomeAaa:
                 identity = packet.data.decode(errors="replace")
         server = self._eap_server(request.framed_mtu)
         try:
-            session, displaced = self._sessions.open(request, identity, server, now)
+            session, displaced = self._conversations.open(request, identity, server, now)
         except NoRoomError as error:
             return self._refuse(request, ResultCode.TOO_BUSY, f"too many conversations: {error}")
         self._give_way(displaced, now)
@@ -150,7 +215,7 @@ class HomeAaa:
         self, session: Conversation, request: DiameterEapRequest, packet: bytes, now: float
     ) -> DiameterEapAnswer:
         session.request = packet
-        self._give_way(self._sessions.advance(session), now)
+        self._give_way(self._conversations.advance(session), now)
         fields = self._verify(session, request, now) if self._config.early else {}
         answer = self._answer(request, ResultCode.MULTI_ROUND_AUTH, eap_payload=packet, **fields)
         return session.remember(request, answer)
@@ -165,11 +230,11 @@ class HomeAaa:
         assignment = admission.choice.assignment if admission else None
         if admission is None or fields is None or assignment is None:
             return {}
-        self.events.append(
-            SubscriberVerified(
-                now, admission.identity, assignment, session.care_of_address, admission.root
-            )
+        event = SubscriberVerified(
+            now, admission.identity, assignment, session.care_of_address, admission.root
         )
+        self.events.append(event)
+        self.sessions.expect(event)
         return fields
 
     def _discard(
@@ -196,7 +261,8 @@ class HomeAaa:
         if session.admission is None and subscriber is not None:
             service = request.auth_request_type != AuthRequestType.AUTHENTICATE_ONLY
             wish = requested_wish(session.mobility) if service else None
-            choice = self._choose(subscriber, session, wish, now)
+            asking = self._agents.get(ascii_lower(request.origin_host))
+            choice = self._choose(subscriber, session, wish, asking, now)
             session.admission = Admission(
                 subscriber.identity,
                 wish,
@@ -226,21 +292,32 @@ class HomeAaa:
             **self._bound(request),
             user_name=admission.identity,
             feature_vector=admission.features() if asked else None,
+            auth_session_state=self._kept_state(request),
             **admission.final_fields(),
         )
-        self.events.append(
-            SubscriberAuthenticated(
-                now,
-                admission.identity,
-                admission.choice.assignment,
-                session.care_of_address,
-                keys.msk,
-                admission.root,
-                admission.choice.place,
-            )
+        event = SubscriberAuthenticated(
+            now,
+            admission.identity,
+            admission.choice.assignment,
+            session.care_of_address,
+            keys.msk,
+            admission.root,
+            admission.choice.place,
+            session.key,
         )
-        self._sessions.end(session, now)
+        self.events.append(event)
+        if admission.choice.place is Place.HOME:
+            self.sessions.authorise(event, self._config.session_timeout)
+            self.events += self._of_sessions()
+        self._conversations.end(session, now)
         return session.remember(request, answer)
+
+    @staticmethod
+    def _kept_state(request: DiameterEapRequest) -> AuthSessionState:
+        """Return whether the end of a session is to be told, which is as the NAS hints."""
+        if request.auth_session_state == AuthSessionState.STATE_MAINTAINED:
+            return AuthSessionState.STATE_MAINTAINED
+        return AuthSessionState.NO_STATE_MAINTAINED
 
     def _bound(self, request: DiameterEapRequest) -> dict[str, object]:
         """Return fields of the answer to a NAS that bounds its lifetime (RFC 6733 section 8.9)."""
@@ -253,10 +330,16 @@ class HomeAaa:
         }
 
     def _choose(
-        self, subscriber: Subscriber, session: Conversation, wish: Wish | None, now: float
+        self,
+        subscriber: Subscriber,
+        session: Conversation,
+        wish: Wish | None,
+        asking: HomeAgent | None,
+        now: float,
     ) -> Choice:
         """Return the choice, and tell why it is not a better one."""
-        choice = self._chooser.choose(subscriber, wish, offered_home_agent(session.mobility))
+        offer = offered_home_agent(session.mobility)
+        choice = self._chooser.choose(subscriber, wish, offer, asking)
         if choice.problems:
             kind = MobilityRefused if choice.place is None else HomeAgentPassedOver
             self.events.append(kind(now, subscriber.identity, "; ".join(choice.problems)))
@@ -271,7 +354,7 @@ class HomeAaa:
         reason: str,
     ) -> DiameterEapAnswer:
         self._reject(session, reason, now)
-        self._sessions.end(session, now)
+        self._conversations.end(session, now)
         answer = self._answer(
             request,
             ResultCode.AUTHENTICATION_REJECTED,
@@ -290,11 +373,12 @@ class HomeAaa:
         identity = server.identity or server.peer_name or "unknown"
         self.events.append(SubscriberRejected(now, identity, reason))
         if admission and admission.choice.assignment and admission.early_fields():
-            self.events.append(
-                VerificationWithdrawn(
-                    now, admission.identity, admission.choice.assignment, admission.root
-                )
+            event = VerificationWithdrawn(
+                now, admission.identity, admission.choice.assignment, admission.root
             )
+            self.events.append(event)
+            self.sessions.withdraw(event)
+            self.events += self._of_sessions()
 
     def _unknown_session(self, request: DiameterEapRequest) -> DiameterEapAnswer:
         text = "no such conversation is open; start again"

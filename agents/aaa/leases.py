@@ -78,6 +78,14 @@ WHERE address BETWEEN :first AND :last AND identity != :identity AND until > :no
 ORDER BY address
 """
 
+EXPIRED = "SELECT 1 FROM authorisations WHERE until <= ? LIMIT 1"
+EXPIRE = (
+    "DELETE FROM leases WHERE (address, identity) IN "
+    "(SELECT address, identity FROM authorisations WHERE until <= ?)"
+)
+EXPIRE_OTHERS = f"{EXPIRE} AND identity != ?"
+FORGET = "DELETE FROM authorisations WHERE until <= ?"
+
 Rows: TypeAlias = Iterator[tuple[Any, ...]]
 SELECT = "SELECT identity, home_agent, address FROM leases"
 
@@ -97,7 +105,8 @@ class Lease(Record, frozen=True):
 class Leases:
     """The leases in one SQLite file, which several processes may use at once.
 
-    A lease lasts until `release`, or until its owner's subscription no longer allows it. `clock`
+    A lease lasts until `release`, until the last authorisation that came with it ends, or until
+    its owner's subscription no longer allows it; without an authorisation it does not end. `clock`
     gives the time in seconds, the same for all processes and after a restart.
     """
 
@@ -196,7 +205,8 @@ class Leases:
         if held is None or not self._fits(held, home_agent, addresses, reserved):
             held = self._give(identity, home_agent, addresses, reserved, now)
         if lifetime > 0:
-            self._db.execute("DELETE FROM authorisations WHERE until <= ?", (now,))
+            self._db.execute(EXPIRE_OTHERS, (now, identity))
+            self._db.execute(FORGET, (now,))
             self._db.execute(AUTHORISE, (held.address.packed, identity, now + lifetime))
         return held
 
@@ -294,6 +304,15 @@ class Leases:
                 "DELETE FROM leases WHERE identity = ?", (canonical_identity(identity),)
             )
         return cursor.rowcount > 0
+
+    def expire(self) -> None:
+        """End the leases whose holders are authorised for no longer; raises LeaseError."""
+        now = self._clock()
+        if any(self._rows(EXPIRED, (now,))):
+            self._exhausted.clear()
+            with self._transaction():
+                self._db.execute(EXPIRE, (now,))
+                self._db.execute(FORGET, (now,))
 
     def load(self) -> dict[str, int]:
         """Return the number of leases at each home agent that has any."""

@@ -7,13 +7,14 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from ipaddress import IPv6Address, IPv6Network
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeAlias
 
 import msgspec
 
 from agents.aaa.policy import Place, Subscription
 from agents.core import documents
 from agents.core.documents import DocumentError
+from agents.core.folding import ascii_lower
 from agents.core.record import Record
 from agents.core.unicast import is_unicast
 from agents.eap.names import canonical_identity
@@ -54,10 +55,15 @@ class AddressRange(Record, frozen=True):
         return result
 
 
+State: TypeAlias = Literal["serve", "drain"]
+
+
 class HomeAgent(Record, frozen=True):
     """A home agent, its home link's prefix, and the pool for subscribers without their own.
 
-    `host` is its fully qualified domain name; no more than `capacity` subscribers lease there.
+    `host` is its fully qualified domain name, and its Diameter identity if it is on a host of its
+    own; no more than `capacity` subscribers lease there. `weight` is its strength beside others'
+    (`agents.aaa.selection`), `state` what it begins with.
     """
 
     name: str
@@ -66,6 +72,8 @@ class HomeAgent(Record, frozen=True):
     pool: AddressRange | None = None
     host: str | None = None
     capacity: int | None = None
+    weight: float = 1.0
+    state: State = "serve"
 
 
 class Subscriber(Record, frozen=True):
@@ -137,6 +145,8 @@ class _HomeAgent(msgspec.Struct, forbid_unknown_fields=True):
     pool: str | None = None
     host: str | None = None
     capacity: Annotated[int, msgspec.Meta(ge=0)] | None = None
+    weight: Annotated[float, msgspec.Meta(gt=0, le=1e6)] = 1.0
+    state: State = "serve"
 
 
 class _Subscriber(msgspec.Struct, forbid_unknown_fields=True):
@@ -188,6 +198,7 @@ class _Check:
         ]
         self._unique("home_agents", "name", [agent.name for agent in agents])
         self._unique("home_agents", "address", [str(agent.address) for agent in agents])
+        self._unique("home_agents", "host", [ascii_lower(a.host) for a in agents if a.host])
         by_name = {agent.name: agent for agent in agents}
         subscribers = [
             self._subscriber(f"subscribers[{i}]", entry, by_name)
@@ -235,7 +246,9 @@ class _Check:
         if pool is not None and not (pool.first in prefix and pool.last in prefix):
             raise self._error(f"{place}.pool", f"{entry.pool!r} lies outside the prefix {prefix}")
         host = self._host(f"{place}.host", entry.host)
-        return HomeAgent(entry.name, address, prefix, pool, host, entry.capacity)
+        return HomeAgent(
+            entry.name, address, prefix, pool, host, entry.capacity, entry.weight, entry.state
+        )
 
     def _host(self, place: str, text: str | None) -> str | None:
         if text is None:

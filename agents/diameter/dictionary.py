@@ -1,8 +1,9 @@
 """AVP definitions, commands and applications.
 
 RFC 6733 section 4.5 (base), RFC 4072 section 4 (EAP), RFC 5447 section 4.2 and RFC 5778 section 6
-(Mobile IPv6), RFC 7155 section 4 (NAS). A P bit is never sent. The Mobile IPv6 AVPs go without M
-in the EAP application, so that a server which does not know them passes them over.
+(Mobile IPv6), RFC 6738 section 6 and RFC 6734 section 3 (keys for IKE), RFC 7155 section 4 (NAS). A
+P bit is never sent. The Mobile IPv6 AVPs go without M in the EAP application, so that a server
+which does not know them passes them over.
 """
 
 from __future__ import annotations
@@ -28,6 +29,9 @@ from agents.diameter.values import (
 
 APPLICATION_COMMON = 0
 APPLICATION_EAP = 5
+APPLICATION_IKE_SK = 11
+"""Pre-shared keys for IKE (RFC 6738)."""
+
 APPLICATION_RELAY = 0xFFFFFFFF
 
 EXAMPLE_VENDOR = 32473
@@ -35,12 +39,15 @@ EXAMPLE_VENDOR = 32473
 
 
 class Command(IntEnum):
-    """Command codes (RFC 6733 section 3.1, RFC 4072 section 3)."""
+    """Command codes (RFC 6733 section 3.1, RFC 4072 section 3, RFC 6738 section 5)."""
 
     CAPABILITIES_EXCHANGE = 257
+    ABORT_SESSION = 274
+    SESSION_TERMINATION = 275
     DEVICE_WATCHDOG = 280
     DISCONNECT_PEER = 282
     DIAMETER_EAP = 268
+    IKEV2_SK = 329
 
 
 PEER_COMMANDS = frozenset(
@@ -48,7 +55,12 @@ PEER_COMMANDS = frozenset(
 )
 """What peers say about their connection itself."""
 
-COMMANDS: dict[int, frozenset[int]] = {APPLICATION_EAP: frozenset({Command.DIAMETER_EAP})}
+_OF_SESSIONS = frozenset({Command.SESSION_TERMINATION, Command.ABORT_SESSION})
+
+COMMANDS: dict[int, frozenset[int]] = {
+    APPLICATION_EAP: _OF_SESSIONS | {Command.DIAMETER_EAP},
+    APPLICATION_IKE_SK: _OF_SESSIONS | {Command.IKEV2_SK},
+}
 """The commands of each application."""
 
 
@@ -81,6 +93,17 @@ class ReAuthRequestType(IntEnum):
     AUTHORIZE_ONLY = 0
     AUTHORIZE_AUTHENTICATE = 1
 
+
+class TerminationCause(IntEnum):
+    """Values of Termination-Cause (RFC 6733 section 8.15)."""
+
+    LOGOUT = 1
+    ADMINISTRATIVE = 4
+    AUTH_EXPIRED = 6
+
+
+KEY_TYPE_IKEV2_SK = 3
+"""The Key-Type of a pre-shared key for IKE (RFC 6738 section 8.3)."""
 
 SERVICE_TYPE_FRAMED = 2
 """The Service-Type of network access (RFC 2865 section 5.6)."""
@@ -135,6 +158,7 @@ AUTHORIZATION_LIFETIME = Definition(291, "Authorization-Lifetime", SECONDS)
 REDIRECT_HOST = Definition(292, "Redirect-Host", URI)
 DESTINATION_HOST = Definition(293, "Destination-Host", IDENTITY)
 ERROR_REPORTING_HOST = Definition(294, "Error-Reporting-Host", IDENTITY, mandatory=False)
+TERMINATION_CAUSE = Definition(295, "Termination-Cause", ENUMERATED)
 ORIGIN_REALM = Definition(296, "Origin-Realm", IDENTITY)
 EXPERIMENTAL_RESULT = Definition(297, "Experimental-Result", GROUPED)
 EXPERIMENTAL_RESULT_CODE = Definition(298, "Experimental-Result-Code", UNSIGNED32)
@@ -160,10 +184,23 @@ MIP_HOME_AGENT_HOST = Definition(348, "MIP-Home-Agent-Host", GROUPED, mandatory=
 MIP6_AGENT_INFO = Definition(486, "MIP6-Agent-Info", GROUPED, mandatory=False)
 MIP_CAREOF_ADDRESS = Definition(487, "MIP-Careof-Address", ADDRESS, mandatory=False)
 
+# RFC 6734
+KEY = Definition(581, "Key", GROUPED)
+KEY_TYPE = Definition(582, "Key-Type", ENUMERATED)
+KEYING_MATERIAL = Definition(583, "Keying-Material", OCTET_STRING)
+KEY_LIFETIME = Definition(584, "Key-Lifetime", SECONDS)
+
+# RFC 6738
+IKEV2_IDENTITY = Definition(590, "IKEv2-Identity", GROUPED)
+INITIATOR_IDENTITY = Definition(591, "Initiator-Identity", GROUPED)
+ID_TYPE = Definition(592, "ID-Type", ENUMERATED)
+IDENTIFICATION_DATA = Definition(593, "Identification-Data", UTF8_STRING)
+
 # This project's own, without M
 HOME_AGENT_WISH = Definition(1, "Home-Agent-Wish", ENUMERATED, False, EXAMPLE_VENDOR)
 SEALED_ASSIGNMENT = Definition(2, "Sealed-Assignment", OCTET_STRING, False, EXAMPLE_VENDOR)
 LOCAL_HOME_AGENT_KEY = Definition(3, "Local-Home-Agent-Key", OCTET_STRING, False, EXAMPLE_VENDOR)
+HOME_AGENT_LOAD = Definition(4, "Home-Agent-Load", UNSIGNED32, False, EXAMPLE_VENDOR)
 
 # RFC 7155
 STATE = Definition(24, "State", OCTET_STRING)

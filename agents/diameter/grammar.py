@@ -192,6 +192,19 @@ _EAP_ANSWER: Rules = (
     ),
 )
 
+_SESSION_REQUEST: Rules = _one(
+    d.SESSION_ID, d.ORIGIN_HOST, d.ORIGIN_REALM, d.DESTINATION_REALM, d.AUTH_APPLICATION_ID
+)
+_SESSION_ANSWER: Rules = (
+    *_one(d.SESSION_ID, d.RESULT_CODE, d.ORIGIN_HOST, d.ORIGIN_REALM),
+    *_optional(d.USER_NAME, d.ORIGIN_STATE_ID, d.ERROR_MESSAGE, d.ERROR_REPORTING_HOST),
+    *_any(d.FAILED_AVP, d.CLASS, d.PROXY_INFO, d.ROUTE_RECORD),
+)
+_ON_THE_WAY: Rules = (
+    *_optional(d.USER_NAME, d.ORIGIN_STATE_ID),
+    *_any(d.PROXY_INFO, d.ROUTE_RECORD),
+)
+
 GRAMMARS: dict[tuple[int, bool], Grammar] = {
     (d.Command.CAPABILITIES_EXCHANGE, True): Grammar(*_CAPABILITIES),
     (d.Command.CAPABILITIES_EXCHANGE, False): Grammar(
@@ -210,6 +223,38 @@ GRAMMARS: dict[tuple[int, bool], Grammar] = {
     (d.Command.DISCONNECT_PEER, False): Grammar(*_BASE_ANSWER),
     (d.Command.DIAMETER_EAP, True): Grammar(*_EAP_REQUEST),
     (d.Command.DIAMETER_EAP, False): Grammar(*_EAP_ANSWER),
+    (d.Command.IKEV2_SK, True): Grammar(
+        *_SESSION_REQUEST,
+        *_one(d.AUTH_REQUEST_TYPE, d.IKEV2_IDENTITY),
+        *_optional(d.DESTINATION_HOST, d.AUTH_SESSION_STATE, d.MIP_CAREOF_ADDRESS),
+        *_ON_THE_WAY,
+        *_none(d.RESULT_CODE, d.KEY),
+    ),
+    (d.Command.IKEV2_SK, False): Grammar(
+        *_SESSION_ANSWER,
+        *_one(d.AUTH_APPLICATION_ID, d.AUTH_REQUEST_TYPE),
+        *_optional(
+            d.KEY,
+            d.AUTHORIZATION_LIFETIME,
+            d.AUTH_GRACE_PERIOD,
+            d.AUTH_SESSION_STATE,
+            d.RE_AUTH_REQUEST_TYPE,
+            d.SESSION_TIMEOUT,
+            d.MIP6_AGENT_INFO,
+            d.MIP_MOBILE_NODE_ADDRESS,
+        ),
+    ),
+    (d.Command.SESSION_TERMINATION, True): Grammar(
+        *_SESSION_REQUEST,
+        *_one(d.TERMINATION_CAUSE),
+        *_optional(d.DESTINATION_HOST),
+        *_ON_THE_WAY,
+    ),
+    (d.Command.SESSION_TERMINATION, False): Grammar(*_SESSION_ANSWER),
+    (d.Command.ABORT_SESSION, True): Grammar(
+        *_SESSION_REQUEST, *_one(d.DESTINATION_HOST), *_ON_THE_WAY
+    ),
+    (d.Command.ABORT_SESSION, False): Grammar(*_SESSION_ANSWER),
 }
 """The grammars by command code and R bit; every one ends with `* [ AVP ]`."""
 
@@ -235,6 +280,9 @@ _MEMBERS: dict[int, Grammar] = {
         *_optional(d.MIP_HOME_AGENT_HOST, d.MIP6_HOME_LINK_PREFIX),
     ),
     d.MIP_HOME_AGENT_HOST.code: Grammar(*_one(d.DESTINATION_REALM, d.DESTINATION_HOST)),
+    d.IKEV2_IDENTITY.code: Grammar(*_one(d.INITIATOR_IDENTITY)),
+    d.INITIATOR_IDENTITY.code: Grammar(*_one(d.ID_TYPE, d.IDENTIFICATION_DATA)),
+    d.KEY.code: Grammar(*_one(d.KEY_TYPE, d.KEYING_MATERIAL), *_optional(d.KEY_LIFETIME)),
 }
 _ANYTHING = Grammar()
 

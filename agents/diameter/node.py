@@ -41,6 +41,7 @@ from agents.diameter.requests import Requests
 from agents.diameter.routing import Routing, usable
 from agents.diameter.states import State
 from agents.diameter.values import IPAddress
+from agents.diameter.watchdog import WatchdogState
 from agents.diameter.wire import BadMessageError, Message, message_length
 
 _REPORT_INTERVAL = 1.0
@@ -90,6 +91,13 @@ class Node:
     def state(self, peer: str) -> State:
         """Return the state of a peer; KeyError if it is not known."""
         return self._peers[ascii_lower(peer)].state
+
+    def reaches(self, peer: str) -> bool:
+        """Tell whether a peer is there, as far as the watchdog knows."""
+        known = self._peers.get(ascii_lower(peer))
+        if known is None or known.connection is None:
+            return False
+        return known.watchdog.state is not WatchdogState.SUSPECT
 
     def usable(self, realm: str, application: int = d.APPLICATION_EAP) -> bool:
         """Tell whether a request for `realm` would be sent at once."""

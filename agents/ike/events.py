@@ -6,6 +6,7 @@ from ipaddress import IPv6Address
 
 from agents.core.machine import Event
 from agents.ike.esp import EspPair
+from agents.ike.identities import Identity
 from agents.ike.selectors import Selectors
 
 
@@ -37,3 +38,14 @@ class Failed(Event, frozen=True):
     peer: IPv6Address
     reason: str
     selectors: Selectors | None = None
+
+
+class KeyWanted(Event, frozen=True):
+    """Responder: IKE with a peer waits for the pre-shared key of `identity`, to be given as `spi`.
+
+    Whoever answers tells so, in time, even if there is none.
+    """
+
+    peer: IPv6Address
+    identity: Identity
+    spi: bytes

@@ -112,6 +112,12 @@ class Config(Record, frozen=True):
     children_per_peer: int = 4
     """Pairs of ESP SAs of one identity; while one replaces another there are two."""
 
+    asks_keys: bool = False
+    """Whether a responder's owner is asked for a pre-shared key for every ISAKMP SA (`KeyWanted`).
+
+    In aggressive mode message 1 has it asked, whoever has sent that; in main mode message 5.
+    """
+
     initial_contact: bool = True
     port: int = PORT
 

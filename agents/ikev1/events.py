@@ -8,7 +8,7 @@ from agents.core.machine import Event
 from agents.core.record import Secret
 from agents.ike.constants import Role
 from agents.ike.esp import EspPair
-from agents.ike.events import ChildDeleted, ChildEstablished, Failed
+from agents.ike.events import ChildDeleted, ChildEstablished, Failed, KeyWanted
 from agents.ikev1.constants import Mode
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "ChildEstablished",
     "ChildKeyed",
     "Failed",
+    "KeyWanted",
     "Phase1Deleted",
     "Phase1Established",
     "Phase1Started",

@@ -76,6 +76,15 @@ class Ikev1:
         """Forget a key; SAs that were made with it stay until `delete` or `delete_identity`."""
         self._endpoint.psks.remove(peer, identity)
 
+    def give_key(self, spi: bytes, entry: PskEntry | None, now: float) -> None:
+        """Answer `KeyWanted`: its ISAKMP SA goes on with this key, or ends if there is none."""
+        self._sas.give_key(spi, entry, now)
+
+    def serves(self, identity: str) -> bool:
+        """Return whether there is any SA with the holder of a key, or one is being made."""
+        holder = canonical_identity(identity)
+        return bool(self._sas.of_holder(holder) or self._children.of_holder(holder))
+
     def initiate(self, peer: IPv6Address, selectors: Selectors | None, now: float) -> None:
         """Make SAs for `selectors` with a peer: phase 1 if it is not up, then quick mode.
 

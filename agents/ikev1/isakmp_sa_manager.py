@@ -11,10 +11,12 @@ from agents.core.reader import WireError
 from agents.crypto.dh import KeyPair
 from agents.ike.constants import Role
 from agents.ike.half_open import MAX_UNPROVEN, HalfOpen
+from agents.ike.identities import Identity
+from agents.ike.psk import PskEntry, PskStore
 from agents.ike.selectors import Selectors
 from agents.ikev1 import aggressive_mode, events, grammar, main_mode, phase1
 from agents.ikev1.constants import ExchangeType, Mode, NotifyType, PayloadType, ProtocolId
-from agents.ikev1.negotiation import Established, Negotiation
+from agents.ikev1.negotiation import Established, Exchanged, KeyAwaited, Negotiation
 from agents.ikev1.sa import Endpoint, IsakmpSa, Timer, is_fatal
 from agents.ikev1.wire import (
     COOKIE_LENGTH,
@@ -26,6 +28,7 @@ from agents.ikev1.wire import (
     Payload,
     decode_plain,
     encode_chain,
+    split_datagram,
 )
 
 OnEstablished = Callable[[IsakmpSa, float], None]
@@ -130,6 +133,7 @@ class IsakmpSaManager:
         self, peer: IPv6Address, role: Role, mode: Mode, cookie: bytes = b""
     ) -> Negotiation:
         endpoint = self._endpoint
+        asks = role is Role.RESPONDER and endpoint.config.asks_keys
         own = NO_COOKIE
         while own == NO_COOKIE or own in self._sas:
             own = endpoint.rng.randbytes(COOKIE_LENGTH)
@@ -141,7 +145,7 @@ class IsakmpSaManager:
             peer=peer,
             role=role,
             mode=mode,
-            psks=endpoint.psks,
+            psks=PskStore() if asks else endpoint.psks,
             key_pairs=endpoint.key_pairs,
             initiator_cookie=cookies[0],
             responder_cookie=cookies[1],
@@ -206,6 +210,9 @@ class IsakmpSaManager:
             n = self._negotiation(peer, Role.RESPONDER, mode, header.initiator_cookie)
             if mode is Mode.MAIN:
                 reply = main_mode.take_1(n, payloads)
+            elif endpoint.config.asks_keys:
+                reply, n.state = None, KeyAwaited(tuple(payloads))
+                identity = Identity.decode(grammar.find(payloads, PayloadType.ID))
             else:
                 reply = aggressive_mode.take_1(n, payloads, self._key_pairs)
         except (WireError, PeerError) as error:
@@ -220,7 +227,48 @@ class IsakmpSaManager:
         sa = IsakmpSa(n, source, first_message=data, last_received=data)
         self._add(sa, now)
         endpoint.events.append(events.Phase1Started(now, peer, mode, Role.RESPONDER))
+        if reply is None:
+            endpoint.events.append(events.KeyWanted(now, peer, identity, sa.cookie))
+        else:
+            self._transmit(sa, reply, now)
+
+    def give_key(self, cookie: bytes, entry: PskEntry | None, now: float) -> None:
+        """Go on with the pre-shared key that an SA waits for, or end it if there is none."""
+        sa = self._sas.get(cookie)
+        if sa is None:
+            return
+        if entry is not None:
+            sa.n.psks.add(entry)
+        held, sa.held = sa.held, None
+        if isinstance(sa.n.state, KeyAwaited):
+            self._answer_aggressive(sa, sa.n.state, now)
+        elif held is not None:
+            self._advance(sa, held, now)
+
+    def _answer_aggressive(self, sa: IsakmpSa, state: KeyAwaited, now: float) -> None:
+        try:
+            reply = aggressive_mode.take_1(sa.n, state.payloads, self._key_pairs)
+        except (WireError, PeerError) as error:
+            if is_fatal(error):
+                header = split_datagram(sa.first_message).header
+                self._notify_unprotected(header, getattr(error, "code", None), sa.address)
+            self.fail(sa, f"{sa.n.mode.value} mode: {error}", now)
+            return
+        self._holders.put(sa, sa.holder or None)
         self._transmit(sa, reply, now)
+
+    def _must_ask(self, sa: IsakmpSa, message: Message, now: float) -> bool:
+        """Return whether message 5 of main mode waits for the key, which the owner is asked for."""
+        n = sa.n
+        if not (n.config.asks_keys and isinstance(n.state, Exchanged)):
+            return False
+        if n.psks.by_address(n.peer) or sa.was_asked:
+            return sa.held is not None
+        phase1.screen(message, phase1.awaited(n))
+        sa.held, sa.was_asked = message, True
+        identity = Identity.of_address(n.peer)
+        self._endpoint.events.append(events.KeyWanted(now, n.peer, identity, sa.cookie))
+        return True
 
     def _notify_unprotected(self, header: Header, code: int | None, address: Address) -> None:
         notification = Notification(ProtocolId.ISAKMP, code or NotifyType.PAYLOAD_MALFORMED)
@@ -243,6 +291,8 @@ class IsakmpSaManager:
             endpoint.discard(sa.address, "too many phase 1 negotiations with this host", now)
             return
         try:
+            if self._must_ask(sa, message, now):
+                return
             reply = phase1.advance(n, message)
         except (WireError, PeerError) as error:
             reason = f"{n.mode.value} mode message {number}: {error}"

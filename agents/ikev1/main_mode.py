@@ -51,7 +51,7 @@ def start(n: Negotiation) -> bytes:
 
 def take_1(n: Negotiation, payloads: Sequence[Payload]) -> bytes:
     """Answer message 1 with message 2."""
-    if not n.psks.by_address(n.peer):
+    if not n.config.asks_keys and not n.psks.by_address(n.peer):
         raise no_psk(n.peer)
     offer = grammar.find(payloads, PayloadType.SA)
     choice, answer = choose_ike(SecurityAssociation.decode(offer), n.config)

@@ -51,6 +51,12 @@ class Exchanged(Record, frozen=True):
     shared: Secret[bytes]
 
 
+class KeyAwaited(Record, frozen=True):
+    """Aggressive mode responder: the owner has been asked for the key; `payloads` of message 1."""
+
+    payloads: tuple[Payload, ...]
+
+
 class AggressiveAnswered(Record, frozen=True):
     """Aggressive mode responder: message 2 is out; g^xy is computed when message 3 comes."""
 
@@ -97,6 +103,7 @@ State: TypeAlias = (
     | Exchanged
     | Keyed
     | AggressiveSent
+    | KeyAwaited
     | AggressiveAnswered
     | Established
 )

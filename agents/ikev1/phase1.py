@@ -46,7 +46,7 @@ def awaited(n: Negotiation) -> int:
     return STEPS.get((n.mode, n.role, type(n.state)), (0, None))[0]
 
 
-def _screen(message: Message, number: int) -> None:
+def screen(message: Message, number: int) -> None:
     """Raise an error for what cannot be the peer's proof, before anything is computed for it."""
     header, body, _ = message
     if not header.encrypted:
@@ -64,7 +64,7 @@ def advance(n: Negotiation, message: Message) -> bytes | None:
     number, handler = STEPS[n.mode, n.role, type(n.state)]
     state, header = n.state, message.header
     if isinstance(state, Keyed | Exchanged | AggressiveAnswered):
-        _screen(message, number)
+        screen(message, number)
         return handler(n, state, message)
     payloads = decode_plain(header.next_payload, message.body)
     grammar.check(header.exchange, number, payloads, encrypted=header.encrypted)

@@ -71,6 +71,11 @@ class IsakmpSa:
     early: Message | None = None
     """One quick mode request that came before phase 1 was complete."""
 
+    held: Message | None = None
+    """Message 5 of main mode, while the owner looks for the key."""
+
+    was_asked: bool = False
+
     hint: str = ""
     """What an unauthenticated notification has claimed."""
 

@@ -203,6 +203,9 @@ class Config(Record, frozen=True):
     accept_eap: bool = False
     """Whether a responder authenticates peers by EAP, for which it needs a certificate."""
 
+    asks_keys: bool = False
+    """Whether a responder's owner is asked for a pre-shared key for every IKE SA (`KeyWanted`)."""
+
     accept_certificates: bool = True
     """Whether a responder authenticates peers by certificates."""
 

@@ -8,7 +8,7 @@ from agents.core.machine import Event
 from agents.core.record import Secret
 from agents.ike.constants import Role
 from agents.ike.esp import EspPair
-from agents.ike.events import ChildDeleted, ChildEstablished, Failed
+from agents.ike.events import ChildDeleted, ChildEstablished, Failed, KeyWanted
 
 __all__ = [
     "AddressAssigned",
@@ -21,6 +21,7 @@ __all__ = [
     "IkeDeleted",
     "IkeEstablished",
     "IkeStarted",
+    "KeyWanted",
 ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from agents.core.machine import PeerError
 from agents.core.reader import WireError
@@ -36,6 +37,7 @@ from agents.ikev2.sa import (
     EapRelayed,
     Established,
     IkeSa,
+    KeyAwaited,
     Keymat,
     Transcript,
 )
@@ -96,27 +98,60 @@ class AuthResponder:
             return
         auth = Authentication.decode(contents.get(PayloadType.AUTH))
         octets = octets_i(keys, state.transcript, body)
-        grant = None
         if auth.method == AuthMethod.SHARED_KEY:
-            entry = self._whose_key(sa, state.keymat, identity, auth, octets)
-            proof = self._prove_secret(sa, state, entry.key, named=True)
-            name, method = entry.name, "psk"
-            if entry.home_address is not None:
-                grant = Grant(entry.home_address)
-        elif not sas.config.accept_certificates:
+            if sas.config.asks_keys:
+                sa.state = KeyAwaited(state.transcript, state.keymat, contents)
+                sas.events.append(events.KeyWanted(now, sa.peer, identity, sa.spi_r))
+                return
+            self._take_key(sa, state, contents, sas.psks.by_identity(identity, sa.peer), now)
+            return
+        if not sas.config.accept_certificates:
             raise refused(f"{identity.text} has a certificate, which is not enough here")
-        else:
-            name, _ = check_certificate(sas.credentials, identity, auth, octets, contents)
-            proof, method = self._prove_certificate(sa, state), "certificate"
-        up = Established(state.keymat, name, method, grant)
+        name, _ = check_certificate(sas.credentials, identity, auth, octets, contents)
+        proof = self._prove_certificate(sa, state)
+        up = Established(state.keymat, name, "certificate")
         self._finish(sa, up, proof, contents, state.transcript, now)
 
+    def give_key(self, spi: bytes, entry: PskEntry | None, now: float) -> None:
+        """Go on with the pre-shared key that an IKE SA waits for, or end it if there is none."""
+        sa = self._sas.table.get(spi)
+        if sa is None or not isinstance(sa.state, KeyAwaited):
+            return
+        try:
+            self._take_key(sa, sa.state, sa.state.offer, [entry] if entry else [], now)
+        except (WireError, PeerError) as error:
+            self.refuse(sa, error, now)
+
+    def _take_key(
+        self,
+        sa: IkeSa,
+        state: AuthAwaited | KeyAwaited,
+        contents: Contents,
+        keys: Sequence[PskEntry],
+        now: float,
+    ) -> None:
+        """Authenticate a peer by the one of these keys that it has."""
+        body = contents.get(PayloadType.ID_I)
+        auth = Authentication.decode(contents.get(PayloadType.AUTH))
+        octets = octets_i(state.keymat.keys, state.transcript, body)
+        entry = self._whose_key(sa, state.keymat, keys, Identity.decode(body), auth, octets)
+        proof = self._prove_secret(sa, state, entry.key, named=True)
+        grant = None if entry.home_address is None else Grant(entry.home_address)
+        up = Established(state.keymat, entry.name, "psk", grant)
+        self._finish(sa, up, proof, contents, state.transcript, now)
+
+    @staticmethod
     def _whose_key(
-        self, sa: IkeSa, keymat: Keymat, identity: Identity, auth: Authentication, octets: bytes
+        sa: IkeSa,
+        keymat: Keymat,
+        known: Sequence[PskEntry],
+        identity: Identity,
+        auth: Authentication,
+        octets: bytes,
     ) -> PskEntry:
         """Return the key that AUTH is made with; several peers may be at one address."""
         error = refused(f"no pre-shared key for {identity.text} at {sa.peer}")
-        for entry in self._sas.psks.by_identity(identity, sa.peer):
+        for entry in known:
             try:
                 check_psk(keymat.keys, entry, auth, octets)
             except PeerError as problem:
@@ -126,7 +161,12 @@ class AuthResponder:
         raise error
 
     def _prove_secret(
-        self, sa: IkeSa, state: AuthAwaited | EapAccepted, secret: bytes, *, named: bool
+        self,
+        sa: IkeSa,
+        state: AuthAwaited | KeyAwaited | EapAccepted,
+        secret: bytes,
+        *,
+        named: bool,
     ) -> list[Payload]:
         """Return AUTH by a pre-shared key or the MSK, behind the local identity if `named`."""
         keys, body = state.keymat.keys, local_identity(self._sas.config, sa.local).encode()

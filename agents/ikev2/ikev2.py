@@ -83,6 +83,10 @@ class Ikev2:
         """Forget a key; SAs that were made with it stay until `delete` or `delete_identity`."""
         self.sas.psks.remove(peer, identity)
 
+    def give_key(self, spi: bytes, entry: PskEntry | None, now: float) -> None:
+        """Answer `KeyWanted`: its IKE SA goes on with this key, or ends if there is none."""
+        self._receiver.auth_responder.give_key(spi, entry, now)
+
     # What the owner wants.
 
     def initiate(

@@ -182,6 +182,15 @@ class AuthAwaited(Record, frozen=True):
     keymat: Keymat
 
 
+class KeyAwaited(Record, frozen=True):
+    """Responder: the owner has been asked for the pre-shared key of whom the peer claims to be."""
+
+    transcript: Transcript
+    keymat: Keymat
+    offer: Contents
+    """The first IKE_AUTH request."""
+
+
 class EapRelayed(Record, frozen=True):
     """Responder: EAP goes on between the initiator and the AAA."""
 
@@ -246,7 +255,7 @@ class Closed(Record, frozen=True):
 
 
 Initiating: TypeAlias = InitSent | AuthSent | EapRunning | MskSent
-Responding: TypeAlias = HalfOpen | AuthAwaited | EapRelayed | EapAccepted
+Responding: TypeAlias = HalfOpen | AuthAwaited | KeyAwaited | EapRelayed | EapAccepted
 State: TypeAlias = Initiating | Responding | Established | Closed
 
 

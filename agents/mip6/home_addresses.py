@@ -91,6 +91,10 @@ class HomeAddresses:
         self._sessions = Index[str, int]()
         self._timers: Timers[IPv6Address] = Timers()
 
+    def __len__(self) -> int:
+        """Return how many home addresses may be registered at present."""
+        return len(self._held)
+
     # Whose is it?
 
     def holder(self, home_address: IPv6Address) -> str | None:

@@ -10,13 +10,15 @@ from agents.core.eventlog import EventLog
 from agents.core.host import Host
 from agents.core.reader import WireError
 from agents.diameter.authorisation import check_authorisation
+from agents.diameter.dictionary import APPLICATION_EAP, AuthSessionState
 from agents.diameter.eap import DiameterEapAnswer, DiameterEapRequest
-from agents.diameter.errors import DiameterError, is_refusal
+from agents.diameter.errors import DiameterError, ResultCode, is_refusal
 from agents.diameter.mobility import MobilityRequest
+from agents.diameter.sessions import SessionEnd
 from agents.diameter.wire import Message
 from agents.eap.server import MAXIMUM_IDENTITY
 from agents.eap.wire import Code, Packet, Type
-from agents.nodes.diameter import DiameterService
+from agents.nodes.diameter import DiameterService, Handler, Outcome
 from agents.nodes.diameter_settings import AaaClientConfiguration, node_config
 
 _CONNECTION_TIMEOUT = 30.0
@@ -37,37 +39,53 @@ class _Conversation:
 
 
 class AaaClient:
-    """Carries EAP to the home AAA server (RFC 4072 section 2).
+    """Carries EAP to the home AAA server (RFC 4072 section 2), and tells it when sessions end.
 
     A conversation is one Diameter session, and has a key of the caller's. `epoch` is the time of
-    day in seconds at the start, which goes into the names of sessions.
+    day in seconds at the start, which goes into the names of sessions. `handler` answers what the
+    server asks, `application` is what it has to serve.
     """
 
     def __init__(
-        self, configuration: AaaClientConfiguration, host: Host, log: EventLog, *, epoch: int
+        self,
+        configuration: AaaClientConfiguration,
+        host: Host,
+        log: EventLog,
+        *,
+        epoch: int,
+        handler: Handler | None = None,
+        application: int = APPLICATION_EAP,
     ) -> None:
-        self._identity = configuration.diameter_identity
-        self._realm = configuration.diameter_realm
-        self._home_realm = configuration.home_realm or configuration.home.realm
+        self.identity = configuration.diameter_identity
+        self.realm = configuration.diameter_realm
+        self.home_realm = configuration.home_realm or configuration.home.realm
+        self._application = application
         self._service = DiameterService(
             host,
             node_config(
-                self._identity,
-                self._realm,
+                self.identity,
+                self.realm,
                 [configuration.home],
                 tls=configuration.diameter_tls is not None,
+                applications=(application,),
+                watchdog=configuration.diameter_watchdog,
             ),
+            handler=handler,
             on_event=log.child("diameter"),
             request_timeout=configuration.aaa_timeout,
         )
         self._epoch = epoch
         self._next = host.rng.getrandbits(32)
         self._conversations: dict[Hashable, _Conversation] = {}
+        self._granted: dict[Hashable, str] = {}
+        """The sessions whose end the server wants to hear of."""
 
     def start(self, connected: Callable[[], None], failed: Callable[[str], None]) -> None:
         """Connect to the home AAA server; tell when that is done, or that it cannot be."""
         self._service.start()
-        self._service.when_usable(self._home_realm, _CONNECTION_TIMEOUT, connected, failed)
+        self._service.when_usable(
+            self.home_realm, _CONNECTION_TIMEOUT, connected, failed, self._application
+        )
 
     def stop(self, stopped: Callable[[], None]) -> None:
         """Disconnect, and tell when that is done."""
@@ -75,11 +93,21 @@ class AaaClient:
 
     def _conversation(self, key: Hashable) -> _Conversation:
         if key not in self._conversations:
-            # RFC 6733 section 8.8: identity, high and low 32 bits.
-            self._next += 1
-            name = f"{self._identity};{self._epoch};{self._next & 0xFFFFFFFF}"
-            self._conversations[key] = _Conversation(name)
+            self._conversations[key] = _Conversation(self.new_session())
         return self._conversations[key]
+
+    def new_session(self) -> str:
+        """Return a Session-Id: identity, high and low 32 bits (RFC 6733 section 8.8)."""
+        self._next += 1
+        return f"{self.identity};{self._epoch};{self._next & 0xFFFFFFFF}"
+
+    def submit(self, message: Message, outcome: Outcome) -> int:
+        """Send a request to the home realm; `outcome` hears in time what becomes of it."""
+        return self._service.submit(message, outcome)
+
+    def withdraw(self, token: int) -> None:
+        """Forget a request that was submitted; its outcome is not called."""
+        self._service.withdraw(token)
 
     def ask(
         self,
@@ -100,9 +128,9 @@ class AaaClient:
         conversation.user_name = user_name or _identity(packet) or conversation.user_name
         request = DiameterEapRequest(
             session_id=conversation.session_id,
-            origin_host=self._identity,
-            origin_realm=self._realm,
-            destination_realm=self._home_realm,
+            origin_host=self.identity,
+            origin_realm=self.realm,
+            destination_realm=self.home_realm,
             destination_host=conversation.server,
             eap_payload=packet,
             user_name=conversation.user_name,
@@ -111,14 +139,48 @@ class AaaClient:
             wish=asked.wish,
             care_of_address=care_of,
             state=conversation.state,
+            auth_session_state=AuthSessionState.STATE_MAINTAINED,
         )
-        self._service.submit(
-            request.to_message(), lambda outcome: answered(_checked(outcome, conversation))
-        )
+
+        def take(outcome: Message | Exception) -> None:
+            answer = _checked(outcome, conversation)
+            if isinstance(answer, DiameterEapAnswer) and answer.result_code == ResultCode.SUCCESS:
+                self._note(key, conversation, answer)
+            answered(answer)
+
+        self._service.submit(request.to_message(), take)
+
+    def _note(self, key: Hashable, conversation: _Conversation, answer: DiameterEapAnswer) -> None:
+        """Know whether the server wants to hear of the session's end; one before it counts no more.
+
+        The server knows that too, by the authentication.
+        """
+        if answer.auth_session_state == AuthSessionState.STATE_MAINTAINED:
+            self._granted[key] = conversation.session_id
+        else:
+            self._granted.pop(key, None)
 
     def forget(self, key: Hashable) -> None:
         """Drop what is kept for a conversation, which may wait for an answer still."""
         self._conversations.pop(key, None)
+
+    def end(self, key: Hashable) -> None:
+        """Tell the server that a session is over, if it wants to hear of that."""
+        session_id = self._granted.pop(key, None)
+        if session_id is not None:
+            self.terminate(session_id)
+
+    def terminate(self, session_id: str, load: int | None = None) -> None:
+        """Send a Session-Termination-Request; what comes of it does not matter here."""
+        request = SessionEnd(
+            session_id=session_id,
+            application=self._application,
+            origin_host=self.identity,
+            origin_realm=self.realm,
+            destination_realm=self.home_realm,
+            load=load,
+        )
+        self._service.submit(request.to_message(), lambda _: None)
 
 
 def _checked(

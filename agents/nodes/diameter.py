@@ -6,9 +6,11 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 from agents.core.host import Host, IPAddress, Streams
+from agents.core.later import Later
 from agents.core.machine import Address, Event
 from agents.core.record import Record
 from agents.diameter.config import NodeConfig
+from agents.diameter.dictionary import APPLICATION_EAP
 from agents.diameter.errors import DiameterError, ResultCode
 from agents.diameter.events import (
     AnswerReceived,
@@ -23,7 +25,7 @@ from agents.diameter.events import (
 from agents.diameter.node import Node
 from agents.diameter.wire import Message
 
-Handler: TypeAlias = Callable[[Message], Message]
+Handler: TypeAlias = Callable[[Message], Message | Later[Message]]
 Outcome: TypeAlias = Callable[[Message | Exception], None]
 
 
@@ -31,6 +33,7 @@ class _Wait(Record, frozen=True):
     """Who is to be told when a realm can be reached, or that it cannot."""
 
     realm: str
+    application: int
     then: Callable[[], None]
     late: Callable[[str], None]
 
@@ -76,16 +79,21 @@ class DiameterService:
         self._endpoint.call(self._node.start, self._host.now())
 
     def when_usable(
-        self, realm: str, seconds: float, then: Callable[[], None], late: Callable[[str], None]
+        self,
+        realm: str,
+        seconds: float,
+        then: Callable[[], None],
+        late: Callable[[str], None],
+        application: int = APPLICATION_EAP,
     ) -> None:
         """Tell when requests for `realm` can be sent, or that they cannot in so many seconds."""
-        self._wait = _Wait(realm, then, late)
+        self._wait = _Wait(realm, application, then, late)
         self._deadline.start(seconds)
         self._look()
 
     def _look(self) -> None:
         wait = self._wait
-        if wait and self._node.usable(wait.realm):
+        if wait and self._node.usable(wait.realm, wait.application):
             self._wait = None
             self._deadline.stop()
             wait.then()
@@ -208,7 +216,17 @@ class DiameterService:
             refusal = DiameterError("internal error", ResultCode.UNABLE_TO_COMPLY)
             self._node.reject(token, refusal, now)
         else:
-            self._node.answer(token, answer, now)
+            if isinstance(answer, Later):
+                answer.then(lambda told: self._endpoint.call(self._answer, token, told))
+            else:
+                self._node.answer(token, answer, now)
+
+    def _answer(self, token: int, answer: Message) -> None:
+        self._node.answer(token, answer, self._host.now())
+
+    def reaches(self, peer: str) -> bool:
+        """Tell whether a peer is there, as far as the watchdog knows."""
+        return self._node.reaches(peer)
 
     def _act(self, action: Any) -> None:
         streams = self.streams

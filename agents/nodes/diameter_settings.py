@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from ipaddress import ip_address
-from typing import Annotated
+from typing import Annotated, TypeAlias
 
 import msgspec
 
 from agents.core.configuration import Configuration
-from agents.diameter.config import PORT, NodeConfig, PeerConfig
+from agents.diameter.config import PORT, DiameterTimers, NodeConfig, PeerConfig
+from agents.diameter.dictionary import APPLICATION_EAP
 from agents.nodes.tls import TlsSettings
 
 
@@ -42,11 +43,28 @@ class DiameterPeer(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
         )
 
 
+Watchdog: TypeAlias = Annotated[float, msgspec.Meta(ge=6, le=3600)]
+"""Twinit in seconds: a peer that says nothing for two of them is out of reach (RFC 3539 3.4.1)."""
+
+
 def node_config(
-    host: str, realm: str, peers: Iterable[DiameterPeer], *, tls: bool = False
+    host: str,
+    realm: str,
+    peers: Iterable[DiameterPeer],
+    *,
+    tls: bool = False,
+    applications: tuple[int, ...] = (APPLICATION_EAP,),
+    watchdog: float = DiameterTimers().watchdog,
 ) -> NodeConfig:
     """Return the configuration of a node that knows `peers`; with `tls` certificates say who."""
-    return NodeConfig(host, realm, tuple(peer.config() for peer in peers), tls=tls)
+    return NodeConfig(
+        host,
+        realm,
+        tuple(peer.config() for peer in peers),
+        applications=applications,
+        tls=tls,
+        timers=DiameterTimers(watchdog=watchdog),
+    )
 
 
 class AaaClientConfiguration(Configuration, frozen=True, kw_only=True):
@@ -61,3 +79,4 @@ class AaaClientConfiguration(Configuration, frozen=True, kw_only=True):
     home_realm: str | None = None
     diameter_tls: TlsSettings | None = None
     aaa_timeout: Annotated[float, msgspec.Meta(gt=0, le=86400)] = 10.0
+    diameter_watchdog: Watchdog = 30.0

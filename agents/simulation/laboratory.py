@@ -25,11 +25,11 @@ from agents.nodes.access_router.machine import AccessRouter
 from agents.nodes.access_router.settings import AccessRouterConfiguration
 from agents.nodes.fleet.settings import FleetConfiguration
 from agents.nodes.home_agent.machine import HomeAgentNode
+from agents.nodes.home_agent.main import credentials as home_agent_credentials
 from agents.nodes.home_agent.settings import HomeAgentConfiguration, HomeAgentSettings
 from agents.nodes.home_network.machine import HomeNetwork
 from agents.nodes.home_network.main import home_aaa, preshared_keys
 from agents.nodes.home_network.settings import HomeNetworkConfiguration
-from agents.nodes.ike_daemon.credentials import read_credentials
 from agents.nodes.keylog import KeyLog
 from agents.nodes.mobile_node.eap import EapPeers
 from agents.nodes.mobile_node.machine import MobileNode
@@ -328,7 +328,7 @@ class Laboratory:
             host,
             ModelHomeAgent(kernel, IPv6Address(configuration.home_agent.address)),
             self._log(role),
-            credentials=read_credentials(configuration.certificate, own=True),
+            credentials=home_agent_credentials(configuration),
             epoch=_EPOCH,
         )
 

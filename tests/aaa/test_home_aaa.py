@@ -114,7 +114,16 @@ def test_a_subscriber_gets_key_home_agent_and_home_address(aaa, authority):
     assert (answer.user_name, answer.origin_host) == (IDENTITY, "aaa.home.test")
     root = ike_root(peer.keys.emsk)
     assert list(aaa.events) == [
-        SubscriberAuthenticated(5.0, IDENTITY, FIXED, CARE_OF, peer.keys.msk, root, Place.HOME)
+        SubscriberAuthenticated(
+            5.0,
+            IDENTITY,
+            FIXED,
+            CARE_OF,
+            peer.keys.msk,
+            root,
+            Place.HOME,
+            ("b.visited.test", "b;1"),
+        )
     ]
     assert repr(peer.keys.msk) not in repr(aaa.events)
     assert repr(root) not in repr(aaa.events)

@@ -9,8 +9,7 @@ from ipaddress import IPv6Address
 import pytest
 
 from agents.aaa.leases import LeaseError, Leases
-from agents.aaa.selection import least_loaded
-from agents.aaa.subscribers import AddressRange, parse
+from agents.aaa.subscribers import AddressRange
 
 BASE = IPv6Address("2001:db8:100::")
 POOL = AddressRange(BASE + 0x1000, BASE + 0x1003)
@@ -214,37 +213,3 @@ def test_two_processes_at_once_never_give_an_address_twice(tmp_path):
         assert len(addresses) == len(set(addresses)) == 60
     assert {IPv6Address(line) for line in given} == set(addresses)
     assert any(line.startswith("no home") for output in outputs for line in output)
-
-
-TWO_AGENTS = """
-[[home_agents]]
-name = "ha1"
-address = "2001:db8:100::1"
-prefix = "2001:db8:100::/64"
-pool = "2001:db8:100::/64"
-[[home_agents]]
-name = "ha2"
-address = "2001:db8:200::1"
-prefix = "2001:db8:200::/64"
-pool = "2001:db8:200::/64"
-[[subscribers]]
-identity = "any@home.test"
-[[subscribers]]
-identity = "fixed@home.test"
-home_agent = "ha1"
-"""
-
-
-def test_the_home_agent_with_fewer_leases_is_first(leases):
-    subscribers = parse(TWO_AGENTS)
-    anybody, fixed = subscribers.find("any@home.test"), subscribers.find("fixed@home.test")
-
-    def names(subscriber):
-        return [agent.name for agent in least_loaded(subscriber, leases)]
-
-    assert names(anybody) == ["ha1", "ha2"]
-    leases.lease("x@home.test", "ha1", POOL)
-    assert names(anybody) == ["ha2", "ha1"]
-    assert names(fixed) == ["ha1"]
-    leases.lease("any@home.test", "ha1", POOL)
-    assert names(anybody) == ["ha1", "ha2"]

@@ -257,6 +257,7 @@ class AccessRouter:
         if self._local:
             self._local[0].release_session(number)
         self._client.forget(number)
+        self._client.end(number)
 
     def _ask(self, event: events.EapResponse) -> None:
         self._client.ask(
@@ -292,6 +293,7 @@ class AccessRouter:
         if pac is None:
             self._log.write("AaaLate", session_id=number)
             self._client.forget(number)
+            self._client.end(number)
             return
         event = replace(event, pac=pac)  # It may have moved while the AAA server was asked.
         if answer.result_code == ResultCode.MULTI_ROUND_AUTH:

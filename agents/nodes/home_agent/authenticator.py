@@ -41,6 +41,8 @@ class EapAuthenticator:
         self._client = client
         self._home_agent = home_agent
         self._log = log
+        if configuration.ikev2 is None:
+            raise ValueError("EAP is IKEv2's")
         self._ike = Ikev2Daemon(
             host,
             home_agent.address,
@@ -55,6 +57,10 @@ class EapAuthenticator:
         self._ike.on_eap_ended = client.forget
         self._ike.on_gone = home_agent.release
         home_agent.on_released.append(self._ike.delete_identity)
+        home_agent.on_released.append(self._end_session)
+        self._sessions: dict[str, bytes] = {}
+        """By which IKE SA each subscriber has been authenticated last."""
+
         self._asked = mobility_request(Wish.EITHER)
         if configuration.proposed_home_address:
             proposed = IPv6Address(configuration.proposed_home_address)
@@ -70,6 +76,10 @@ class EapAuthenticator:
             care_of=event.peer,
             user_name=event.identity,
         )
+
+    def _end_session(self, identity: str) -> None:
+        """Tell the AAA server that a subscriber is served no more (RFC 5778 section 4.3.1)."""
+        self._client.end(self._sessions.pop(identity, None))
 
     def _answered(self, event: ikev2.EapResponse, answer: DiameterEapAnswer | Exception) -> None:
         if isinstance(answer, Exception):
@@ -93,6 +103,7 @@ class EapAuthenticator:
         if not self._ike.awaits_eap(event.ike_spi):
             self._log.write("AaaLate", ike_spi=event.ike_spi.hex())
             self._client.forget(event.ike_spi)
+            self._client.end(event.ike_spi)
             return
         if answer.result_code == ResultCode.MULTI_ROUND_AUTH:
             again = packet or answer.reissued_payload
@@ -113,14 +124,19 @@ class EapAuthenticator:
         ):
             instead = assignment.home_agent if assignment else "no home agent"
             self._log.write("AaaRefused", reason=f"it assigns {instead} to {identity}")
+            self._client.end(event.ike_spi)
             self._ike.eap_failure(event.ike_spi, None)
             return
         lifetime = answer.lifetime
         held = self._home_agent.hold(identity, assignment.home_address, lifetime)
         grant = self._home_agent.grant(identity)
         if not held or grant is None:
+            self._client.end(event.ike_spi)
             self._ike.eap_failure(event.ike_spi, None)
             return
+        if (before := self._sessions.get(identity)) is not None:
+            self._client.end(before)
+        self._sessions[identity] = event.ike_spi
         self._ike.eap_success(
             event.ike_spi,
             packet,

@@ -6,18 +6,24 @@ from collections.abc import Callable
 
 from agents.core.eventlog import EventLog
 from agents.core.host import Host
+from agents.diameter.dictionary import APPLICATION_IKE_SK, Command
+from agents.diameter.errors import DiameterError, ResultCode
+from agents.diameter.sessions import SessionEnd, session_answer
+from agents.diameter.wire import Message
 from agents.ikev2.config import Credentials
 from agents.kernel.port import HomeAgentKernel
 from agents.nodes.aaa_client import AaaClient
 from agents.nodes.home_agent.authenticator import EapAuthenticator
+from agents.nodes.home_agent.key_client import KeyClient
 from agents.nodes.home_agent.service import HomeAgentService
 from agents.nodes.home_agent.settings import HomeAgentConfiguration
 
 
 class HomeAgentNode:
-    """A home agent apart from the AAA server (RFC 5778): binding cache, IKEv2, Diameter client.
+    """A home agent apart from the AAA server (RFC 5778): binding cache, IKE, Diameter client.
 
-    `credentials` are what IKEv2 shows and trusts, `epoch` the time of day in seconds at the start.
+    `credentials` are what IKEv2 shows and trusts if it authenticates by EAP, `epoch` the time of
+    day in seconds at the start.
     """
 
     def __init__(
@@ -31,10 +37,34 @@ class HomeAgentNode:
         epoch: int,
     ) -> None:
         self._home_agent = HomeAgentService(host, kernel, configuration.home_agent, log)
-        self._client = AaaClient(configuration, host, log, epoch=epoch)
-        self._authenticator = EapAuthenticator(
-            host, configuration, self._client, self._home_agent, log, credentials=credentials
-        )
+        self._authenticator: EapAuthenticator | KeyClient
+        if configuration.by_eap:
+            self._client = AaaClient(configuration, host, log, epoch=epoch)
+            self._authenticator = EapAuthenticator(
+                host, configuration, self._client, self._home_agent, log, credentials=credentials
+            )
+        else:
+            self._client = AaaClient(
+                configuration,
+                host,
+                log,
+                epoch=epoch,
+                handler=self._serve,
+                application=APPLICATION_IKE_SK,
+            )
+            self._authenticator = KeyClient(
+                host, configuration, self._client, self._home_agent, log
+            )
+
+    def _serve(self, message: Message) -> Message:
+        """Answer the AAA server, which may want a session to end."""
+        if (
+            not isinstance(self._authenticator, KeyClient)
+            or message.command != Command.ABORT_SESSION
+        ):
+            raise DiameterError("this is a client", ResultCode.COMMAND_UNSUPPORTED)
+        result = self._authenticator.abort(SessionEnd.from_message(message))
+        return session_answer(message, result, self._client.identity, self._client.realm)
 
     def start(self, ready: Callable[[], None], failed: Callable[[str], None]) -> None:
         """Connect to the home AAA server; tell when that is done, or that it cannot be."""

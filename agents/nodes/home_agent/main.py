@@ -7,6 +7,7 @@ import time
 from ipaddress import IPv6Address
 
 from agents.core.eventlog import EventLog
+from agents.ikev2.config import Credentials
 from agents.kernel.home_agent import LinuxHomeAgent
 from agents.nodes.home_agent.machine import HomeAgentNode
 from agents.nodes.home_agent.settings import HomeAgentConfiguration
@@ -28,10 +29,17 @@ async def serve(configuration: HomeAgentConfiguration, stop: asyncio.Event) -> N
         host,
         kernel,
         log,
-        credentials=read_credentials(configuration.certificate, own=True),
+        credentials=credentials(configuration),
         epoch=int(time.time()),
     )
     await serve_until(stop, node, log)
+
+
+def credentials(configuration: HomeAgentConfiguration) -> Credentials:
+    """Return what IKEv2 shows and trusts, nothing where the keys are the AAA server's."""
+    if configuration.certificate is None:
+        return Credentials()
+    return read_credentials(configuration.certificate, own=True)
 
 
 def main() -> None:

@@ -7,6 +7,7 @@ import msgspec
 from agents.core.unicast import home_agent_address
 from agents.nodes.diameter_settings import AaaClientConfiguration
 from agents.nodes.ike_daemon.ikev2_settings import Ikev2Settings
+from agents.nodes.ike_daemon.settings import Ikev1Settings
 from agents.nodes.tls import TlsSettings
 
 
@@ -27,11 +28,24 @@ class HomeAgentConfiguration(AaaClientConfiguration, frozen=True, kw_only=True):
 
     A home agent in a visited network proposes itself with `proposed_home_address`, the one home
     address that it has to give: it serves one mobile node at a time, whom the home AAA server lets
-    have it.
+    have it. With EAP it needs a `certificate`, and its `identity` is in that; otherwise it asks the
+    home AAA server for IKE's keys.
     """
 
     home_agent: HomeAgentSettings
-    ikev2: Ikev2Settings
-    certificate: TlsSettings
+    ikev1: Ikev1Settings | None = None
+    ikev2: Ikev2Settings | None = None
+    certificate: TlsSettings | None = None
     identity: str
     proposed_home_address: str | None = None
+
+    @property
+    def by_eap(self) -> bool:
+        """Whether mobile nodes authenticate by EAP, rather than by a key from the AAA server."""
+        return self.ikev2 is not None and self.ikev2.authentication == "eap"
+
+    def __post_init__(self) -> None:
+        if (self.ikev1 is None) == (self.ikev2 is None):
+            raise ValueError("either ikev1 or ikev2 is needed")
+        if self.by_eap and self.certificate is None:
+            raise ValueError("IKEv2 with EAP needs a certificate")

@@ -16,10 +16,17 @@ from agents.aaa.home_aaa import HomeAaa
 from agents.aaa.policy import Place
 from agents.bootstrap.assignment import Assignment
 from agents.bootstrap.keys import ike_psk, ike_secret
+from agents.core.configuration import Commands
 from agents.core.eventlog import EventLog
+from agents.core.folding import ascii_lower
 from agents.core.host import Closable, Host
+from agents.core.later import Later
 from agents.core.machine import Event
+from agents.diameter.dictionary import APPLICATION_EAP, APPLICATION_IKE_SK, Command
 from agents.diameter.eap import DiameterEapRequest
+from agents.diameter.errors import DiameterError, ResultCode
+from agents.diameter.events import PeerUp
+from agents.diameter.sessions import KeyRequest, SessionEnd, session_answer
 from agents.diameter.wire import Message
 from agents.kernel.port import HomeAgentKernel
 from agents.nodes.diameter import DiameterService
@@ -27,6 +34,12 @@ from agents.nodes.diameter_settings import node_config
 from agents.nodes.home_agent.preshared import PresharedIke
 from agents.nodes.home_agent.service import HomeAgentService
 from agents.nodes.home_network.settings import HomeNetworkConfiguration
+
+PATIENCE = 30.0
+"""Seconds after the start for which a home agent that has not come yet is not missed.
+
+That is Tc, the longest pause until it tries again (RFC 6733 section 2.1).
+"""
 
 
 class KeyDistribution:
@@ -60,7 +73,8 @@ class KeyDistribution:
     def expect(self, event: SubscriberVerified) -> None:
         """Share the key of a subscriber that may begin IKE before EAP ends."""
         home_address = event.assignment.home_address
-        if home_address is not None:
+        here = event.assignment.home_agent == self._home_agent.address
+        if home_address is not None and here:
             psk = ike_psk(event.ike_root, event.assignment)
             self._ike.expect(event.identity, home_address, psk, event.care_of_address)
 
@@ -72,6 +86,8 @@ class KeyDistribution:
         """Share the key that follows from the subscriber's authentication while this lasts."""
         assignment = event.assignment
         if assignment is None or assignment.home_address is None or event.place is Place.LOCAL:
+            return
+        if assignment.home_agent != self._home_agent.address:
             return
         secret = ike_secret(self._configuration.psk_source, event.msk, event.ike_root)
         psk = ike_psk(secret, assignment)
@@ -112,22 +128,56 @@ class AaaServer:
     """The home AAA server's answers, and what follows from them for the home agent."""
 
     def __init__(
-        self, host: Host, aaa: HomeAaa, distribution: KeyDistribution | None, log: EventLog
+        self,
+        host: Host,
+        aaa: HomeAaa,
+        distribution: KeyDistribution | None,
+        log: EventLog,
+        origin: tuple[str, str],
     ) -> None:
+        self._origin = origin
         self._host = host
         self._aaa = aaa
         self._distribution = distribution
         self._log = log
         self._timer = host.timer(self._expire)
 
-    def answer(self, message: Message) -> Message:
-        """Answer a Diameter-EAP-Request.
+    def answer(self, message: Message) -> Message | Later[Message]:
+        """Answer a request.
 
         What an authenticated mobile node needs of this host is there before the answer leaves.
         """
-        answer = self._aaa.handle(DiameterEapRequest.from_message(message), self._host.now())
+        match message.command:
+            case Command.IKEV2_SK:
+                return self._give_key(KeyRequest.from_message(message))
+            case Command.SESSION_TERMINATION:
+                return self._end(message)
+            case Command.DIAMETER_EAP:
+                request = DiameterEapRequest.from_message(message)
+                answer = self._aaa.handle(request, self._host.now())
+                self._follow()
+                return answer.to_message()
+        raise DiameterError("this is a server", ResultCode.COMMAND_UNSUPPORTED)
+
+    def _give_key(self, request: KeyRequest) -> Message | Later[Message]:
+        answer = self._aaa.handle_key(request, self._host.now())
         self._follow()
-        return answer.to_message()
+        if not isinstance(answer, Later):
+            return answer.to_message()
+        later = Later[Message]()
+        answer.then(lambda told: later.settle(told.to_message()))
+        return later
+
+    def _end(self, message: Message) -> Message:
+        result = self._aaa.handle_end(SessionEnd.from_message(message), self._host.now())
+        self._follow()
+        return session_answer(message, result, *self._origin)
+
+    def withdraw(self, identity: str) -> SessionEnd | None:
+        """End a subscriber's session; return what its home agent has to be told."""
+        told = self._aaa.withdraw(identity, self._host.now())
+        self._follow()
+        return told
 
     def _expire(self) -> None:
         self._aaa.handle_timeout(self._host.now())
@@ -184,7 +234,13 @@ class HomeNetwork:
             self._distribution = KeyDistribution(
                 host, configuration, self._home_agent, log, keys=keys, launched=launched
             )
-        self._server = AaaServer(host, aaa, self._distribution, log.child("aaa"))
+        origin = configuration.diameter_identity, configuration.diameter_realm
+        self._server = AaaServer(host, aaa, self._distribution, log.child("aaa"), origin)
+        self._aaa = aaa
+        self._log = log.child("diameter")
+        self._host = host
+        self._until = host.now() + PATIENCE
+        self._seen: set[str] = set()
         self._service = DiameterService(
             host,
             node_config(
@@ -192,11 +248,36 @@ class HomeNetwork:
                 configuration.diameter_realm,
                 configuration.diameter_peers,
                 tls=configuration.diameter_tls is not None,
+                applications=(APPLICATION_EAP, APPLICATION_IKE_SK),
+                watchdog=configuration.diameter_watchdog,
             ),
             listen=[(configuration.diameter_address, configuration.diameter_port)],
             handler=self._server.answer,
-            on_event=log.child("diameter"),
+            on_event=self._hear,
         )
+        aaa.reaches = self._reaches
+
+    def _hear(self, event: Event) -> None:
+        self._log(event)
+        if isinstance(event, PeerUp):
+            self._seen.add(ascii_lower(event.peer))
+
+    def _reaches(self, host: str) -> bool:
+        """Return whether a home agent is there; whoever may not have come yet has some time."""
+        if self._service.reaches(host):
+            return True
+        return ascii_lower(host) not in self._seen and self._host.now() < self._until
+
+    def commands(self) -> Commands:
+        """What may be asked of this host while it runs."""
+        fleet = self._aaa.fleet
+        return {"drain": fleet.drain, "undrain": fleet.undrain, "withdraw": self._withdraw}
+
+    def _withdraw(self, identity: str) -> bool:
+        told = self._server.withdraw(identity)
+        if told is not None:
+            self._service.submit(told.to_message(), lambda _: None)
+        return True
 
     def start(self, ready: Callable[[], None], failed: Callable[[str], None]) -> None:
         """Listen; tell when that is done, or that an address is not to be had."""

@@ -46,7 +46,7 @@ async def serve(configuration: HomeNetworkConfiguration, stop: asyncio.Event) ->
         keys=preshared_keys(configuration),
         launched=launched,
     )
-    await serve_until(stop, node, log)
+    await serve_until(stop, node, log, node.commands())
 
 
 def preshared_keys(configuration: HomeNetworkConfiguration) -> dict[str, bytes]:
@@ -75,6 +75,8 @@ def home_aaa(
             early=configuration.early,
             pick_up=configuration.pick_up,
             home_agents=configuration.diameter_home_agents,
+            peers=[peer.host for peer in configuration.diameter_peers],
+            selection=configuration.selection,
         ),
     )
 

@@ -6,12 +6,13 @@ from typing import Literal
 
 import msgspec
 
+from agents.aaa.selection import Strategy
 from agents.bootstrap.assignment import DEFAULT_PROTECTION, Protection
 from agents.bootstrap.keys import PskSource
-from agents.core.configuration import Configuration
+from agents.core.configuration import CommandNames, Configuration
 from agents.core.settings import FragmentSize, SessionLifetime
 from agents.diameter.config import PORT
-from agents.nodes.diameter_settings import DiameterPeer
+from agents.nodes.diameter_settings import DiameterPeer, Watchdog
 from agents.nodes.home_agent.settings import HomeAgentSettings
 from agents.nodes.ike_daemon.ikev2_settings import Ikev2Settings
 from agents.nodes.ike_daemon.settings import Ikev1Settings
@@ -32,7 +33,8 @@ class HomeNetworkConfiguration(Configuration, frozen=True, kw_only=True):
     Without `home_agent` the AAA server is alone; `diameter_home_agents` are the peers that ask for
     home addresses themselves. `ikev2` here authenticates by pre-shared keys: those of `preshared`,
     and those that the AAA server derives. With `early` a mobile node that TLS has verified may
-    begin IKE before EAP ends; with `pick_up` the NAS may have started EAP-TLS.
+    begin IKE before EAP ends; with `pick_up` the NAS may have started EAP-TLS. Home agents whose
+    hosts are among the peers ask for the keys of IKE; `selection` is how home agents are chosen.
     """
 
     diameter_identity: str
@@ -42,6 +44,8 @@ class HomeNetworkConfiguration(Configuration, frozen=True, kw_only=True):
     diameter_tls: TlsSettings | None = None
     diameter_peers: tuple[DiameterPeer, ...]
     diameter_home_agents: tuple[str, ...] = ()
+    diameter_watchdog: Watchdog = 30.0
+    selection: Strategy = "least-loaded"
     subscribers: str
     leases: str
     tls: TlsSettings
@@ -57,6 +61,11 @@ class HomeNetworkConfiguration(Configuration, frozen=True, kw_only=True):
     launch: Literal["resident", "script"] = "resident"
     early: bool = False
     pick_up: bool = False
+
+    @property
+    def commands(self) -> CommandNames:
+        """Home agents by their names, subscribers by their identities."""
+        return {"drain": (str,), "undrain": (str,), "withdraw": (str,)}
 
     def __post_init__(self) -> None:
         resident = self.launch == "resident" and self.psk_source == "emsk"

@@ -8,6 +8,7 @@ from typing import Any
 
 from agents.core.host import Closable, Host
 from agents.core.machine import Event
+from agents.core.record import replace
 from agents.eap.lower import EapPeerLike
 from agents.ike.esp import EspPair
 from agents.ike.selectors import Selectors
@@ -31,9 +32,11 @@ class Ikev1Daemon(IkeDaemon):
         *,
         identity: str | None,
         habits: Habits | None = None,
+        asks_keys: bool = False,
         **options: Any,
     ) -> None:
-        machine = Ikev1(rng=host.rng, local=local, config=settings.config(identity))
+        config = replace(settings.config(identity), asks_keys=asks_keys)
+        machine = Ikev1(rng=host.rng, local=local, config=config)
         super().__init__(host, machine, **options)
         self._habits = habits or Habits()
         self._demand: Closable | None = None

@@ -8,6 +8,7 @@ from typing import Any
 
 from agents.core.host import Host
 from agents.core.machine import Event
+from agents.core.record import replace
 from agents.eap.lower import EapPeerLike
 from agents.ike.selectors import Selectors
 from agents.ikev2 import Ikev2, events
@@ -36,6 +37,7 @@ class Ikev2Daemon(IkeDaemon):
         identity: str | None,
         credentials: Credentials | None = None,
         allocate: Allocate | None = None,
+        asks_keys: bool = False,
         **options: Any,
     ) -> None:
         self._allocates = allocate is not None
@@ -47,7 +49,7 @@ class Ikev2Daemon(IkeDaemon):
         machine = Ikev2(
             rng=host.rng,
             local=local,
-            config=settings.config(identity, responder=responder),
+            config=replace(settings.config(identity, responder=responder), asks_keys=asks_keys),
             credentials=credentials or Credentials(),
             allocate=allocate,
         )

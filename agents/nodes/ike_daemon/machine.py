@@ -15,6 +15,7 @@ from agents.eap.lower import EapPeerLike
 from agents.ike import events
 from agents.ike.constants import PORT
 from agents.ike.esp import EspPair
+from agents.ike.psk import PskEntry
 from agents.kernel.port import KernelError, SecurityAssociations
 from agents.nodes.keylog import KeyLog
 
@@ -37,6 +38,12 @@ class IkeMachine(Machine, Protocol):
     def remove_psk(self, *, identity: str | None) -> None:
         """Forget the key of a peer."""
 
+    def give_key(self, spi: bytes, entry: PskEntry | None, now: float) -> None:
+        """Answer `KeyWanted`."""
+
+    def serves(self, identity: str) -> bool:
+        """Return whether there is any IKE SA, or with IKEv1 any SA, with whom was so called."""
+
     def delete_identity(self, identity: str, now: float) -> None:
         """Delete what was made with whom was authenticated so."""
 
@@ -57,7 +64,8 @@ class IkeDaemon(ABC):
     """IKE on UDP port 500; the kernel's SAs are kept as negotiated.
 
     `on_failure` hears why this host has no SAs with the peer that it wants some with, `on_lost`
-    that all with a peer are gone, of which the peer was told or not.
+    that all with a peer are gone, of which the peer was told or not. A responder's owner sets
+    `on_key_wanted` if it is asked for keys, and `on_removed` to hear of ESP SAs that are gone.
     """
 
     def __init__(
@@ -78,6 +86,8 @@ class IkeDaemon(ABC):
         self._log = log
         self._on_failure = on_failure
         self._on_lost = on_lost
+        self.on_key_wanted: Callable[[events.KeyWanted], None] = lambda _: None
+        self.on_removed: Callable[[EspPair], None] = lambda _: None
         self._sought: IPv6Address | None = None
         """With whom this host makes SAs."""
 
@@ -100,6 +110,14 @@ class IkeDaemon(ABC):
     def remove_psk(self, identity: str) -> None:
         """Forget the key of a peer; SAs made with it stay until `delete_identity`."""
         self._machine.remove_psk(identity=identity)
+
+    def give_key(self, spi: bytes, entry: PskEntry | None) -> None:
+        """Go on with a peer that waits for its key, or refuse it if there is none."""
+        self._endpoint.call(self._machine.give_key, spi, entry, self._host.now())
+
+    def serves(self, identity: str) -> bool:
+        """Return whether there is any IKE SA, or with IKEv1 any SA, with somebody."""
+        return self._machine.serves(identity)
 
     def delete_identity(self, identity: str) -> None:
         """Delete the SAs of a peer: ESP SAs are out of the kernel when this returns."""
@@ -148,6 +166,9 @@ class IkeDaemon(ABC):
 
     def _take(self, event: Event) -> None:
         self._log(event)
+        if isinstance(event, events.KeyWanted):
+            self.on_key_wanted(event)
+            return
         self._handle(event)
         if isinstance(event, events.Failed) and self._is_setback(event.peer):
             self._on_failure(f"IKE with {event.peer}: {event.reason}")
@@ -187,6 +208,7 @@ class IkeDaemon(ABC):
             self._kernel.uninstall(pair)
         except KernelError as error:  # The others are to go all the same.
             self._log.write("KernelFailed", reason=str(error))
+        self.on_removed(pair)
 
     def close(self) -> None:
         """Close the socket."""

@@ -36,6 +36,7 @@ class Aaa:
     homes: dict[str, IPv6Address] = field(default_factory=HOME.copy)
     lifetime: float | None = None
     servers: dict[bytes, EapServer] = field(default_factory=dict)
+    ended: list[bytes | None] = field(default_factory=list)
 
     def ask(self, key: bytes, packet: bytes, answered: Any, **_: object) -> None:
         server = self.servers.setdefault(key, EapServer(self.authority.server_config()))
@@ -59,6 +60,9 @@ class Aaa:
 
     def forget(self, key: bytes) -> None:
         self.servers.pop(key, None)
+
+    def end(self, key: bytes | None) -> None:
+        self.ended.append(key)
 
 
 class EapWorld(World):

@@ -1,0 +1,291 @@
+"""The mobility sessions of authenticated subscribers, and the keys that their home agents ask for.
+
+A session begins with an authentication, and ends when both who may serve it have said so: the NAS
+that authenticated the subscriber, and the home agent that asked for the key. It ends in any case
+with the time that was granted, and when the operator withdraws it. What is known here is gone with
+the program: the subscriber authenticates anew then, while its lease is on disk.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from ipaddress import IPv6Address
+from typing import TypeAlias
+
+from agents.aaa.events import (
+    KeyDelivered,
+    KeyRefused,
+    SessionEnded,
+    SubscriberAuthenticated,
+    SubscriberVerified,
+    VerificationWithdrawn,
+)
+from agents.aaa.leases import LeaseError, Leases
+from agents.bootstrap.assignment import Assignment
+from agents.bootstrap.keys import PskSource, ike_psk, ike_secret
+from agents.core.folding import ascii_lower
+from agents.core.index import Index
+from agents.core.later import Later
+from agents.core.machine import Event
+from agents.core.record import Record, Secret
+from agents.core.timers import Timers
+from agents.diameter.dictionary import APPLICATION_IKE_SK
+from agents.diameter.errors import ResultCode
+from agents.diameter.sessions import KeyAnswer, KeyRequest, SessionEnd
+from agents.eap.names import canonical_identity
+
+Peer: TypeAlias = tuple[str, str]
+"""A client's Origin-Host in lower case, and its Session-Id, which means nothing without it."""
+
+_NO_KEY = "no session of this subscriber is this home agent's"
+"""What any refusal says: nobody learns from it whether there is a session elsewhere."""
+
+
+class Expected(Record, frozen=True):
+    """A key that counts when EAP has come to its end, if it does."""
+
+    assignment: Assignment
+    psk: Secret[bytes]
+
+
+@dataclass(slots=True)
+class Session:
+    """What one subscriber has been authorised for; without `assignment` nothing yet."""
+
+    identity: str
+    assignment: Assignment | None = None
+    psk: bytes = field(default=b"", repr=False)
+    until: float = 0.0
+    access: Peer | None = None
+    home: Peer | None = None
+    expected: Expected | None = None
+    waiting: tuple[KeyRequest, Later[KeyAnswer]] | None = None
+
+
+class Sessions:
+    """Gives the key of a subscriber to the home agent that it is assigned to, and to no other.
+
+    `hosts` returns the Diameter identity of a home agent, None of one that has its keys otherwise:
+    its sessions end with their time. Leases end with their sessions.
+    """
+
+    def __init__(
+        self,
+        origin_host: str,
+        origin_realm: str,
+        *,
+        hosts: Callable[[IPv6Address], str | None],
+        leases: Leases,
+        psk_source: PskSource,
+    ) -> None:
+        self.events: deque[Event] = deque()
+        self._origin = origin_host, origin_realm
+        self._hosts = hosts
+        self._leases = leases
+        self._psk_source = psk_source
+        self._sessions: dict[str, Session] = {}
+        self._care_of = Index[str, IPv6Address]()
+        self._peers: dict[Peer, str] = {}
+        self._timers: Timers[str] = Timers()
+
+    def __len__(self) -> int:
+        return len(self._sessions)
+
+    # What authentication brings
+
+    def expect(self, event: SubscriberVerified) -> None:
+        """A subscriber may begin IKE: who asks for its key waits for the end of EAP."""
+        if event.assignment.home_address is not None:
+            session = self._session(event.identity)
+            psk = ike_psk(event.ike_root, event.assignment)
+            session.expected = Expected(event.assignment, psk)
+            self._place(canonical_identity(event.identity), event.care_of_address)
+
+    def withdraw(self, event: VerificationWithdrawn) -> None:
+        """EAP has come to nothing: what was before counts again."""
+        name = canonical_identity(event.identity)
+        session = self._sessions.get(name)
+        psk = ike_psk(event.ike_root, event.assignment)
+        if session is None or session.expected is None or session.expected.psk != psk:
+            return
+        session.expected = None
+        if session.assignment is None:
+            self._forget(name)
+        self._settle(session, event.at)
+
+    def authorise(self, event: SubscriberAuthenticated, lifetime: float) -> None:
+        """A subscriber has been authenticated; what it had before is over if it is not the same."""
+        assignment = event.assignment
+        if assignment is None:
+            return
+        session, name = self._session(event.identity), canonical_identity(event.identity)
+        if session.assignment and session.assignment.home_agent != assignment.home_agent:
+            self._name_home(session, None)
+        secret = ike_secret(self._psk_source, event.msk, event.ike_root)
+        session.assignment, session.psk = assignment, ike_psk(secret, assignment)
+        session.until, session.expected = event.at + lifetime, None
+        client = event.client
+        if client is not None and self._is_at(client[0], assignment):
+            self._name_home(session, client)
+        else:
+            self._name_access(session, client)
+        self._place(name, event.care_of_address)
+        self._timers.set(name, session.until)
+        self._settle(session, event.at)
+
+    def _session(self, identity: str) -> Session:
+        return self._sessions.setdefault(canonical_identity(identity), Session(identity))
+
+    def _place(self, name: str, care_of: IPv6Address | None) -> None:
+        """Note where a subscriber is, as the last one there."""
+        self._care_of.put(name, None)
+        self._care_of.put(name, care_of)
+
+    def _name_access(self, session: Session, peer: Peer | None) -> None:
+        session.access = self._named(session, session.access, peer)
+
+    def _name_home(self, session: Session, peer: Peer | None) -> None:
+        session.home = self._named(session, session.home, peer)
+
+    def _named(self, session: Session, before: Peer | None, peer: Peer | None) -> Peer | None:
+        """Know a session by what a client calls it, and not by what it was called before."""
+        if before is not None:
+            self._peers.pop(before, None)
+        if peer is not None:
+            self._peers[peer] = canonical_identity(session.identity)
+        return peer
+
+    # The home agent asks
+
+    def handle_key(self, request: KeyRequest, now: float) -> KeyAnswer | Later[KeyAnswer]:
+        """Return the key for an IKE SA, or a refusal, or what will be told when EAP has ended."""
+        self.handle_timeout(now)
+        session = self._asked(request)
+        if session is not None and session.expected is not None and not request.renews:
+            later = Later[KeyAnswer]()
+            before, session.waiting = session.waiting, (request, later)
+            if before is not None:
+                before[1].settle(self._refuse(before[0], now))
+            return later
+        return self._answer(request, session, now)
+
+    def _asked(self, request: KeyRequest) -> Session | None:
+        """Return the session that is asked for; at an address the latest one counts."""
+        name = canonical_identity(request.identity.text)
+        if (address := request.identity.address) is not None:
+            there = self._care_of.at(address)
+            name = there[-1] if there else ""
+        return self._sessions.get(name)
+
+    def _answer(self, request: KeyRequest, session: Session | None, now: float) -> KeyAnswer:
+        assignment = session.assignment if session else None
+        if session is None or assignment is None or session.access is None:
+            return self._refuse(request, now)
+        peer = ascii_lower(request.origin_host), request.session_id
+        if not self._is_at(peer[0], assignment) or (request.renews and session.home != peer):
+            return self._refuse(request, now)
+        self._name_home(session, peer)
+        self.events.append(KeyDelivered(now, session.identity, request.origin_host))
+        return KeyAnswer(
+            session_id=request.session_id,
+            result_code=ResultCode.SUCCESS,
+            origin_host=self._origin[0],
+            origin_realm=self._origin[1],
+            identity=session.identity,
+            key=None if request.renews else session.psk,
+            assignment=assignment,
+            lifetime=session.until - now,
+            renews=request.renews,
+        )
+
+    def _is_at(self, host: str, assignment: Assignment) -> bool:
+        """Return whether a Diameter node is the home agent of an assignment."""
+        own = self._hosts(assignment.home_agent)
+        return own is not None and ascii_lower(own) == host
+
+    def _refuse(self, request: KeyRequest, now: float) -> KeyAnswer:
+        self.events.append(KeyRefused(now, request.identity.text, request.origin_host))
+        return KeyAnswer(
+            session_id=request.session_id,
+            result_code=ResultCode.AUTHORIZATION_REJECTED,
+            origin_host=self._origin[0],
+            origin_realm=self._origin[1],
+            renews=request.renews,
+            error_message=_NO_KEY,
+        )
+
+    def _settle(self, session: Session, now: float) -> None:
+        """Answer who has waited for the end of EAP."""
+        waiting, session.waiting = session.waiting, None
+        if waiting is not None:
+            request, later = waiting
+            later.settle(self._answer(request, session, now))
+
+    # The end
+
+    def handle_end(self, request: SessionEnd, now: float) -> ResultCode:
+        """Take a client's word that its session is over."""
+        peer = ascii_lower(request.origin_host), request.session_id
+        name = self._peers.get(peer)
+        if name is None:
+            return ResultCode.UNKNOWN_SESSION_ID
+        session = self._sessions[name]
+        if session.access == peer:
+            self._name_access(session, None)
+        else:
+            self._name_home(session, None)
+        home_agent = session.assignment.home_agent if session.assignment else None
+        remote = home_agent is not None and self._hosts(home_agent) is not None
+        if session.access is None and session.home is None and remote:
+            self._end(name, "terminated", now)
+        return ResultCode.SUCCESS
+
+    def withdraw_subscriber(self, identity: str, now: float) -> SessionEnd | None:
+        """End a subscriber's session and lease; return what its home agent has to be told."""
+        name = canonical_identity(identity)
+        session = self._sessions.get(name)
+        home = session.home if session else None
+        self._end(name, "withdrawn", now)
+        if session is None or home is None:
+            return None
+        host, session_id = home
+        return SessionEnd(
+            session_id=session_id,
+            application=APPLICATION_IKE_SK,
+            origin_host=self._origin[0],
+            origin_realm=self._origin[1],
+            destination_realm=host.partition(".")[2] or host,
+            destination_host=host,
+            aborts=True,
+        )
+
+    def _end(self, name: str, reason: str, now: float) -> None:
+        session = self._forget(name)
+        if session is None:
+            return
+        try:
+            self._leases.release(name)
+        except LeaseError as error:  # It ends with its time, then.
+            reason = f"{reason}; {error}"
+        self.events.append(SessionEnded(now, session.identity, reason))
+        self._settle(Session(session.identity, waiting=session.waiting), now)
+
+    def _forget(self, name: str) -> Session | None:
+        session = self._sessions.pop(name, None)
+        if session is not None:
+            self._name_access(session, None)
+            self._name_home(session, None)
+            self._care_of.put(name, None)
+            self._timers.cancel(name)
+        return session
+
+    def next_timeout(self) -> float | None:
+        """Return when the next session ends."""
+        return self._timers.next()
+
+    def handle_timeout(self, now: float) -> None:
+        """End every session whose time is over."""
+        while (name := self._timers.pop(now)) is not None:
+            self._end(name, "expired", now)

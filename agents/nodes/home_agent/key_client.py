@@ -1,0 +1,301 @@
+"""IKE of a home agent whose keys the home AAA server has, on another host (RFC 6738)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from enum import Enum, auto
+from functools import partial
+from ipaddress import IPv6Address
+from typing import Any
+
+from agents.core.eventlog import EventLog
+from agents.core.host import Host
+from agents.core.record import Record
+from agents.core.timers import Timers
+from agents.diameter.errors import DiameterError, ResultCode
+from agents.diameter.sessions import KeyAnswer, KeyRequest, SessionEnd
+from agents.diameter.wire import Message
+from agents.ike.esp import EspPair
+from agents.ike.events import KeyWanted
+from agents.ike.half_open import HalfOpen
+from agents.ike.identities import Identity
+from agents.ike.psk import PskEntry
+from agents.kernel.port import KernelError
+from agents.nodes.aaa_client import AaaClient
+from agents.nodes.home_agent.service import HomeAgentService
+from agents.nodes.home_agent.settings import HomeAgentConfiguration
+from agents.nodes.ike_daemon.ikev1 import Ikev1Daemon
+from agents.nodes.ike_daemon.ikev2 import Ikev2Daemon
+from agents.nodes.ike_daemon.machine import IkeDaemon
+from agents.nodes.keylog import KeyLog
+
+RENEW_AT = 0.9
+"""The part of an authorisation after which the server is asked whether it goes on.
+
+The mobile node authenticates anew before (`PanaSettings.reauth_at`, 0.8), and nobody tells here.
+"""
+
+IDLE = 30.0
+"""Seconds without any SA of a subscriber after which it is taken to be gone, not to come back.
+
+One negotiation of IKE may last as long (`negotiation_timeout`).
+"""
+
+RETRY = 10.0
+"""Seconds until the server is asked again that has not answered."""
+
+QUESTIONS, OF_LINK, OF_HOST = 256, 64, 8
+"""How many questions may be under way: in all, for peers of one /64, and for one address.
+
+In aggressive mode anybody can have one put, in anybody's name.
+"""
+
+
+class _Timer(Enum):
+    """What a subscriber's deadline is for."""
+
+    RENEW = auto()
+    IDLE = auto()
+
+
+class _Served(Record, frozen=True):
+    """A subscriber that is served here: its Diameter session, and until when it is authorised."""
+
+    session_id: str
+    until: float
+
+
+class KeyClient:
+    """IKE of a home agent that asks the home AAA server for a peer's key, once for each IKE SA.
+
+    No key is kept: the server is asked whether the peer is still authorised, and for the key that
+    counts now. What it grants ends when it says, when nothing is left of the subscriber's SAs, or
+    when it takes it back; the server is told of every end.
+    """
+
+    def __init__(
+        self,
+        host: Host,
+        configuration: HomeAgentConfiguration,
+        client: AaaClient,
+        home_agent: HomeAgentService,
+        log: EventLog,
+    ) -> None:
+        self._host = host
+        self._client = client
+        self._home_agent = home_agent
+        self._log = log
+        self._served: dict[str, _Served] = {}
+        self._identities: dict[str, str] = {}
+        """The subscribers by their Session-Ids."""
+
+        self._timers: Timers[tuple[_Timer, str]] = Timers()
+        self._alarm = host.timer(self._expire)
+        self._waiting: HalfOpen[bytes] = HalfOpen(
+            host=OF_HOST, link=OF_LINK, total=QUESTIONS, rng=host.rng
+        )
+        self._questions: dict[bytes, int] = {}
+        self._ike = _daemon(host, configuration, home_agent, log)
+        self._ike.on_key_wanted = self._ask
+        self._ike.on_removed = self._missed
+        home_agent.on_released.append(self._released)
+
+    # A key for an IKE SA
+
+    def _ask(self, event: KeyWanted) -> None:
+        """Ask for the key of a peer, whose address or name IKE knows."""
+        while (oldest := self._waiting.giving_way(event.peer)) is not None:
+            self._client.withdraw(self._questions[oldest])
+            self._answered(oldest)
+            self._ike.give_key(oldest, None)
+        session_id = self._client.new_session()
+        request = self._request(session_id, event.identity, care_of=event.peer)
+        self._waiting.add(event.spi, event.peer)
+        taken = partial(self._take_key, event, session_id)
+        self._questions[event.spi] = self._submit(request, taken)
+
+    def _answered(self, spi: bytes) -> None:
+        self._waiting.remove(spi)
+        self._questions.pop(spi, None)
+
+    def _request(
+        self,
+        session_id: str,
+        identity: Identity,
+        *,
+        care_of: IPv6Address | None = None,
+        renews: bool = False,
+    ) -> KeyRequest:
+        client = self._client
+        return KeyRequest(
+            session_id=session_id,
+            origin_host=client.identity,
+            origin_realm=client.realm,
+            destination_realm=client.home_realm,
+            identity=identity,
+            care_of_address=care_of,
+            load=len(self._home_agent.homes),
+            renews=renews,
+        )
+
+    def _submit(
+        self, request: KeyRequest, answered: Callable[[KeyAnswer | Exception], None]
+    ) -> int:
+        def take(outcome: Message | Exception) -> None:
+            try:
+                answered(outcome if isinstance(outcome, Exception) else _read(outcome))
+            except DiameterError as error:
+                answered(error)
+
+        return self._client.submit(request.to_message(), take)
+
+    def _take_key(self, event: KeyWanted, session_id: str, answer: KeyAnswer | Exception) -> None:
+        self._answered(event.spi)
+        entry = None
+        try:
+            if isinstance(answer, Exception):
+                raise answer
+            entry = self._hold(event, session_id, answer)
+        except (DiameterError, TimeoutError, KernelError) as error:
+            reason = str(error) or type(error).__name__
+            name = event.identity.text
+            self._log.write("AaaRefused", peer=event.peer, identity=name, reason=reason)
+        finally:
+            self._ike.give_key(event.spi, entry)
+
+    def _hold(self, event: KeyWanted, session_id: str, answer: KeyAnswer) -> PskEntry:
+        """Let a subscriber register what it is assigned; return its key, or raise an error."""
+        identity, assignment = answer.identity, answer.assignment
+        if not identity or not answer.key or assignment is None or assignment.home_address is None:
+            reason = "the answer lacks the subscriber, its key or its home address"
+            raise DiameterError(reason, ResultCode.MISSING_AVP)
+        home_address = assignment.home_address
+        here = assignment.home_agent == self._home_agent.address
+        if not here or not self._home_agent.hold(identity, home_address, answer.lifetime):
+            self._client.terminate(session_id)
+            where = f"{home_address} at {assignment.home_agent}"
+            raise DiameterError(f"{identity} cannot have {where}", ResultCode.INVALID_AVP_VALUE)
+        self._note(identity, session_id, answer.lifetime)
+        return PskEntry(answer.key, event.peer, identity, home_address)
+
+    # How long it is good for
+
+    def _note(self, identity: str, session_id: str, lifetime: float | None) -> None:
+        """Know that a subscriber is served, and when to ask about it again."""
+        now = self._host.now()
+        until = math.inf if lifetime is None else now + lifetime
+        if before := self._served.get(identity):
+            self._identities.pop(before.session_id, None)
+        self._served[identity] = _Served(session_id, until)
+        self._identities[session_id] = identity
+        if lifetime is not None:
+            self._timers.set((_Timer.RENEW, identity), now + RENEW_AT * lifetime)
+        self._watch(identity)
+
+    def _watch(self, identity: str) -> None:
+        """Look in a while whether a subscriber has SAs here, or makes some."""
+        if identity in self._served:
+            self._timers.set((_Timer.IDLE, identity), self._host.now() + IDLE)
+            self._arm()
+
+    def _missed(self, pair: EspPair) -> None:
+        """Some ESP SAs are gone: maybe they were the last ones."""
+        identity = self._home_agent.homes.holder(pair.inbound.source)
+        if identity is not None:
+            self._watch(identity)
+
+    def _arm(self) -> None:
+        deadline = self._timers.next()
+        if deadline is None:
+            self._alarm.stop()
+        else:
+            self._alarm.start_at(deadline)
+
+    def _expire(self) -> None:
+        while (key := self._timers.pop(self._host.now())) is not None:
+            timer, identity = key
+            if timer is _Timer.RENEW:
+                self._renew(identity)
+            elif not self._ike.serves(identity):
+                self._home_agent.release(identity)
+        self._arm()
+
+    def _renew(self, identity: str) -> None:
+        """Ask whether a subscriber is authorised for longer."""
+        served = self._served[identity]
+        request = self._request(served.session_id, Identity.of(identity), renews=True)
+        self._submit(request, partial(self._take_renewal, identity, served))
+
+    def _take_renewal(self, identity: str, served: _Served, answer: KeyAnswer | Exception) -> None:
+        """Prolong what a subscriber has, or let it end in time."""
+        if self._served.get(identity) is not served:
+            return
+        if isinstance(answer, Exception):
+            reason = str(answer) or type(answer).__name__
+            self._log.write("AaaFailed", identity=identity, reason=reason)
+            left = served.until - self._host.now()
+            if not isinstance(answer, DiameterError) and left > 2 * RETRY:
+                self._timers.set((_Timer.RENEW, identity), self._host.now() + RETRY)
+                self._arm()
+            return
+        assignment = answer.assignment
+        home_address = assignment.home_address if assignment else None
+        if home_address == self._home_agent.homes.home_of(identity) and home_address is not None:
+            self._home_agent.hold(identity, home_address, answer.lifetime)
+            self._note(identity, served.session_id, answer.lifetime)
+
+    # Its end
+
+    def _released(self, identity: str) -> None:
+        """End the SAs of a subscriber that has nothing here any more, and tell the server."""
+        self._ike.delete_identity(identity)
+        served = self._served.pop(identity, None)
+        for timer in _Timer:
+            self._timers.cancel((timer, identity))
+        if served is not None:
+            self._identities.pop(served.session_id, None)
+            self._client.terminate(served.session_id, len(self._home_agent.homes))
+
+    def abort(self, request: SessionEnd) -> ResultCode:
+        """End a session that the server takes back (RFC 5778 section 4.3.3)."""
+        identity = self._identities.get(request.session_id)
+        if identity is None:
+            return ResultCode.UNKNOWN_SESSION_ID
+        self._home_agent.release(identity)
+        return ResultCode.SUCCESS
+
+    def close(self) -> None:
+        """Close IKE's socket."""
+        self._alarm.stop()
+        self._ike.close()
+
+
+def _read(message: Message) -> KeyAnswer:
+    """Return an answer that grants something; raises DiameterError for any other."""
+    answer = KeyAnswer.from_message(message)
+    if answer.result_code != ResultCode.SUCCESS:
+        reason = answer.error_message or "no reason given"
+        raise DiameterError(f"{answer.origin_host} refuses: {reason}", answer.result_code)
+    return answer
+
+
+def _daemon(
+    host: Host,
+    configuration: HomeAgentConfiguration,
+    home_agent: HomeAgentService,
+    log: EventLog,
+) -> IkeDaemon:
+    options: dict[str, Any] = {
+        "kernel": home_agent.kernel,
+        "keys": KeyLog(None),
+        "identity": None,
+        "asks_keys": True,
+    }
+    if configuration.ikev1 is not None:
+        options["log"] = log.child("ikev1")
+        return Ikev1Daemon(host, home_agent.address, configuration.ikev1, **options)
+    if configuration.ikev2 is None:
+        raise ValueError("neither IKEv1 nor IKEv2 is configured")
+    options |= {"log": log.child("ikev2"), "allocate": home_agent.grant}
+    return Ikev2Daemon(host, home_agent.address, configuration.ikev2, **options)
