@@ -32,9 +32,13 @@ class Cast(Record, frozen=True):
     @property
     def home_aaa(self) -> Node:
         """The home AAA server, on a host of its own or beside a home agent."""
-        apart = self.topology.has(HostRole.HOME_AAA)
-        role = HostRole.HOME_AAA if apart else HostRole.HOME_NETWORK
+        role = HostRole.HOME_AAA if self.is_home_aaa_apart else HostRole.HOME_NETWORK
         return Node(HOME_AAA, self.topology.host(role), "core")
+
+    @property
+    def is_home_aaa_apart(self) -> bool:
+        """Whether the home AAA server is on a host of its own."""
+        return self.topology.has(HostRole.HOME_AAA)
 
     @property
     def home_agents(self) -> tuple[Node, ...]:

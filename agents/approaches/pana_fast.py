@@ -46,8 +46,7 @@ def compose(settings: Settings, topology: Topology, shared: Path, run: Path) -> 
     scene, early = Scene(settings, topology, shared, run), settings.early
     return [
         *scene.strangers(ikev2=settings.ike),
-        scene.home_network(
-            home_agent=scene.home_agent_settings(),
+        *scene.home(
             ikev2=settings.ike,
             early=early,
             pick_up=settings.first_request == "tls",

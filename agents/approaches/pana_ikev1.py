@@ -59,12 +59,12 @@ class Settings(CommonSettings, frozen=True, forbid_unknown_fields=True, kw_only=
 def compose(settings: Settings, topology: Topology, shared: Path, run: Path) -> list[Program]:
     """Return the programs of home network, access router and mobile node."""
     scene = Scene(settings, topology, shared, run)
-    ike = {"launch": settings.launch_mode, "ikev1": settings.ike}
+    ike: dict[str, Any] = {"launch": settings.launch_mode, "ikev1": settings.ike}
     daemons = settings.all_habits
     of_daemons = {} if daemons == Habits() else {"habits": daemons}
     return [
         *scene.strangers(ikev1=settings.ike),
-        scene.home_network(home_agent=scene.home_agent_settings(), **ike),
+        *scene.home(**ike),
         *scene.access_network(),
         scene.mobile_node(access=scene.pana(), **ike, **of_daemons),
     ]

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from ipaddress import IPv6Interface
 from pathlib import Path
 
+import msgspec
 import tomli_w
 
 from agents.approaches.cast import (
@@ -16,7 +17,7 @@ from agents.approaches.cast import (
     Cast,
     Node,
 )
-from agents.approaches.settings import CommonSettings
+from agents.approaches.settings import CommonSettings, HomeAgentSettings
 from agents.eap import ca
 from topologies.model import Topology
 
@@ -68,14 +69,26 @@ def prepare(folder: Path, settings: CommonSettings, topology: Topology) -> None:
         }
         for node in cast.mobile_nodes(settings.identity)
     ]
+    agents = {f"ha{number}": agent for number, agent in enumerate(cast.home_agents, 1)}
+    if unknown := settings.home_agents.keys() - agents:
+        known = ", ".join(agents)
+        raise ValueError(f"home_agents: there is no {min(unknown)!r}, but {known}")
     document = {
         "home_agents": [
-            _home_agent(f"ha{number}", cast.address(agent), pool=topology.is_fleet)
-            for number, agent in enumerate(cast.home_agents, 1)
+            _home_agent(name, cast.address(agent), pool=topology.is_fleet)
+            | ({"host": agent.name} if cast.is_home_aaa_apart else {})
+            | _limits(settings, name)
+            for name, agent in agents.items()
         ],
         "subscribers": subscribers if settings.subscribed else [],
     }
     (folder / "subscribers.toml").write_text(tomli_w.dumps(document), encoding="utf-8")
+
+
+def _limits(settings: CommonSettings, name: str) -> dict[str, object]:
+    """Return what is set of a home agent; TOML has no null."""
+    limits = settings.home_agents.get(name, HomeAgentSettings())
+    return {k: v for k, v in msgspec.to_builtins(limits).items() if v is not None}
 
 
 def _home_agent(name: str, address: IPv6Interface, *, pool: bool) -> dict[str, object]:

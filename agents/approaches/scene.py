@@ -235,18 +235,40 @@ class Scene(Record, frozen=True):
             "session_lifetime": self.settings.session_lifetime,
             "psk_source": self.settings.psk_source,
             "protection": self.settings.protection,
+            "diameter_watchdog": self.settings.diameter_watchdog,
+            "selection": self.settings.selection,
         }
         return program("nodes.home_network.main", HomeNetworkConfiguration(**(usual | changes)))
 
-    def home_agents(self, ikev2: Ikev2Settings) -> list[Program]:
-        """Return the home agents with IKEv2 and EAP, beside the home AAA server or apart."""
+    def home(
+        self,
+        *,
+        ikev1: Ikev1Settings | None = None,
+        ikev2: Ikev2Settings | None = None,
+        **changes: Any,
+    ) -> list[Program]:
+        """Return the home network's programs where IKE's keys come from the home AAA server.
+
+        A home agent beside it is a part of it; those apart ask for the keys.
+        """
+        if self.cast.is_home_aaa_apart:
+            if changes.pop("launch", "resident") != "resident":
+                raise ValueError("no script starts IKE at a home agent apart from the AAA server")
+            return [self.home_network(**changes), *self.home_agents(ikev1=ikev1, ikev2=ikev2)]
+        here = self.home_agent_settings()
+        return [self.home_network(home_agent=here, ikev1=ikev1, ikev2=ikev2, **changes)]
+
+    def home_agents(
+        self, *, ikev1: Ikev1Settings | None = None, ikev2: Ikev2Settings | None = None
+    ) -> list[Program]:
+        """Return the home agents as programs of their own, beside the home AAA server or apart."""
         return [
             program(
                 "nodes.home_agent.main",
                 HomeAgentConfiguration(
                     host=agent.host,
                     home_agent=self._settings_of(agent),
-                    **self._with_eap(agent.name, HOME_REALM, ikev2),
+                    **self._as_client(agent.name, HOME_REALM, ikev1, ikev2),
                 ),
             )
             for agent in self.cast.home_agents
@@ -259,14 +281,19 @@ class Scene(Record, frozen=True):
             host=self.host(HostRole.VISITED_HOME_AGENT),
             home_agent=home_agent,
             proposed_home_address=_home_address(home_agent),
-            **self._with_eap(VISITED_HOME_AGENT, VISITED_REALM, ikev2),
+            **self._as_client(VISITED_HOME_AGENT, VISITED_REALM, None, ikev2),
         )
         return program("nodes.home_agent.main", configuration)
 
-    def _with_eap(self, name: str, realm: str, ikev2: Ikev2Settings) -> dict[str, Any]:
+    def _as_client(
+        self, name: str, realm: str, ikev1: Ikev1Settings | None, ikev2: Ikev2Settings | None
+    ) -> dict[str, Any]:
+        by_eap = ikev2 is not None and ikev2.authentication == "eap"
         return {
+            "ikev1": ikev1,
             "ikev2": ikev2,
-            "certificate": self.certificate(name),
+            "certificate": self.certificate(name) if by_eap else None,
+            "diameter_watchdog": self.settings.diameter_watchdog,
             "identity": name,
             "diameter_identity": name,
             "diameter_realm": realm,

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
+from agents.aaa.selection import Strategy
+from agents.aaa.subscribers import State
 from agents.bootstrap.assignment import DEFAULT_PROTECTION, Protection
 from agents.bootstrap.keys import PskSource
 from agents.core.settings import (
@@ -16,14 +18,26 @@ from agents.core.settings import (
     PartOfLifetime,
     SessionLifetime,
 )
+from agents.nodes.diameter_settings import Watchdog
 from agents.nodes.flooder.settings import FloodSettings
 from agents.nodes.mobile_node.settings import WishName
 
 IDENTITY = "mn@home.test"
 
 
+class HomeAgentSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What the home AAA server knows of a home agent beside its addresses."""
+
+    weight: Annotated[float, msgspec.Meta(gt=0, le=1e6)] = 1.0
+    capacity: Annotated[int, msgspec.Meta(ge=0)] | None = None
+    state: State = "serve"
+
+
 class CommonSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What an experiment may set whatever the approach; times in seconds."""
+    """What an experiment may set whatever the approach; times in seconds.
+
+    `home_agents` are by their names: ha1, ha2, ...
+    """
 
     dialect: DialectName = "rfc5191"
     pana_start: Literal["stateful", "stateless", "optimized"] = "stateful"
@@ -51,6 +65,9 @@ class CommonSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     psk_source: PskSource = "msk"
     protection: Protection = DEFAULT_PROTECTION
     warm: bool | None = None
+    diameter_watchdog: Watchdog = 30.0
+    selection: Strategy = "least-loaded"
+    home_agents: dict[str, HomeAgentSettings] = {}
 
     @property
     def is_warm(self) -> bool:
