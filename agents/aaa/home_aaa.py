@@ -34,7 +34,7 @@ from agents.diameter.dictionary import AuthRequestType, AuthSessionState, ReAuth
 from agents.diameter.eap import DiameterEapAnswer, DiameterEapRequest
 from agents.diameter.errors import ResultCode
 from agents.diameter.mobility import offered_home_agent, requested_wish
-from agents.diameter.sessions import KeyAnswer, KeyRequest, SessionEnd
+from agents.diameter.sessions import KeyAnswer, KeyRequest, SessionRequest
 from agents.eap.server import EapServer
 from agents.eap.tls import EapKeys
 from agents.eap.wire import Code, Packet, TlsData, Type
@@ -94,6 +94,7 @@ class HomeAaa:
             leases=leases,
             psk_source=config.psk_source,
         )
+        self.outbox = self.sessions.outbox
         self._config = config
         self._home_agents = frozenset(map(ascii_lower, config.home_agents))
         self._conversations = Conversations(
@@ -130,7 +131,7 @@ class HomeAaa:
         self.events += self._of_sessions()
         return answer
 
-    def handle_end(self, request: SessionEnd, now: float) -> ResultCode:
+    def handle_end(self, request: SessionRequest, now: float) -> ResultCode:
         """Take a client's word that its session is over (RFC 6733 section 8.4)."""
         self._hear_load(request.origin_host, request.load)
         result = self.sessions.handle_end(request, now)
@@ -142,11 +143,10 @@ class HomeAaa:
         if agent is not None and load is not None:
             self.fleet.tell(agent.name, load)
 
-    def withdraw(self, identity: str, now: float) -> SessionEnd | None:
-        """End a subscriber's session and lease; return what its home agent has to be told."""
-        told = self.sessions.withdraw_subscriber(identity, now)
+    def withdraw(self, identity: str, now: float) -> None:
+        """End a subscriber's session and lease."""
+        self.sessions.withdraw_subscriber(identity, now)
         self.events += self._of_sessions()
-        return told
 
     def handle(self, request: DiameterEapRequest, now: float) -> DiameterEapAnswer:
         """Return the answer to one request; a duplicate gets the answer that it got before."""

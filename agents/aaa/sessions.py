@@ -31,9 +31,9 @@ from agents.core.later import Later
 from agents.core.machine import Event
 from agents.core.record import Record, Secret
 from agents.core.timers import Timers
-from agents.diameter.dictionary import APPLICATION_IKE_SK
+from agents.diameter.dictionary import APPLICATION_IKE_SK, Command
 from agents.diameter.errors import ResultCode
-from agents.diameter.sessions import KeyAnswer, KeyRequest, SessionEnd
+from agents.diameter.sessions import KeyAnswer, KeyRequest, SessionRequest
 from agents.eap.names import canonical_identity
 
 Peer: TypeAlias = tuple[str, str]
@@ -60,6 +60,9 @@ class Session:
     until: float = 0.0
     access: Peer | None = None
     home: Peer | None = None
+    by_key: bool = False
+    """Whether the home agent has asked for the key, rather than carried EAP."""
+
     expected: Expected | None = None
     waiting: tuple[KeyRequest, Later[KeyAnswer]] | None = None
 
@@ -81,6 +84,7 @@ class Sessions:
         psk_source: PskSource,
     ) -> None:
         self.events: deque[Event] = deque()
+        self.outbox: deque[SessionRequest] = deque()
         self._origin = origin_host, origin_realm
         self._hosts = hosts
         self._leases = leases
@@ -129,11 +133,13 @@ class Sessions:
         client = event.client
         if client is not None and self._is_at(client[0], assignment):
             self._name_home(session, client)
+            session.by_key = False
         else:
             self._name_access(session, client)
         self._place(name, event.care_of_address)
         self._timers.set(name, session.until)
         self._settle(session, event.at)
+        self._order(session, Command.RE_AUTH)
 
     def _session(self, identity: str) -> Session:
         return self._sessions.setdefault(canonical_identity(identity), Session(identity))
@@ -187,6 +193,7 @@ class Sessions:
         if not self._is_at(peer[0], assignment) or (request.renews and session.home != peer):
             return self._refuse(request, now)
         self._name_home(session, peer)
+        session.by_key = True
         self.events.append(KeyDelivered(now, session.identity, request.origin_host))
         return KeyAnswer(
             session_id=request.session_id,
@@ -225,7 +232,7 @@ class Sessions:
 
     # The end
 
-    def handle_end(self, request: SessionEnd, now: float) -> ResultCode:
+    def handle_end(self, request: SessionRequest, now: float) -> ResultCode:
         """Take a client's word that its session is over."""
         peer = ascii_lower(request.origin_host), request.session_id
         name = self._peers.get(peer)
@@ -242,24 +249,28 @@ class Sessions:
             self._end(name, "terminated", now)
         return ResultCode.SUCCESS
 
-    def withdraw_subscriber(self, identity: str, now: float) -> SessionEnd | None:
-        """End a subscriber's session and lease; return what its home agent has to be told."""
+    def withdraw_subscriber(self, identity: str, now: float) -> None:
+        """End a subscriber's session and lease."""
         name = canonical_identity(identity)
-        session = self._sessions.get(name)
-        home = session.home if session else None
+        if (session := self._sessions.get(name)) is not None:
+            self._order(session, Command.ABORT_SESSION)
         self._end(name, "withdrawn", now)
-        if session is None or home is None:
-            return None
-        host, session_id = home
-        return SessionEnd(
+
+    def _order(self, session: Session, command: Command) -> None:
+        """Tell the home agent that has a session what to do about it, if one has it."""
+        if session.home is None or not session.by_key:
+            return
+        host, session_id = session.home
+        request = SessionRequest(
+            command=command,
             session_id=session_id,
             application=APPLICATION_IKE_SK,
             origin_host=self._origin[0],
             origin_realm=self._origin[1],
             destination_realm=host.partition(".")[2] or host,
             destination_host=host,
-            aborts=True,
         )
+        self.outbox.append(request)
 
     def _end(self, name: str, reason: str, now: float) -> None:
         session = self._forget(name)

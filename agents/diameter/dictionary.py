@@ -42,6 +42,7 @@ class Command(IntEnum):
     """Command codes (RFC 6733 section 3.1, RFC 4072 section 3, RFC 6738 section 5)."""
 
     CAPABILITIES_EXCHANGE = 257
+    RE_AUTH = 258
     ABORT_SESSION = 274
     SESSION_TERMINATION = 275
     DEVICE_WATCHDOG = 280
@@ -55,7 +56,7 @@ PEER_COMMANDS = frozenset(
 )
 """What peers say about their connection itself."""
 
-_OF_SESSIONS = frozenset({Command.SESSION_TERMINATION, Command.ABORT_SESSION})
+_OF_SESSIONS = frozenset({Command.RE_AUTH, Command.SESSION_TERMINATION, Command.ABORT_SESSION})
 
 COMMANDS: dict[int, frozenset[int]] = {
     APPLICATION_EAP: _OF_SESSIONS | {Command.DIAMETER_EAP},
@@ -98,8 +99,6 @@ class TerminationCause(IntEnum):
     """Values of Termination-Cause (RFC 6733 section 8.15)."""
 
     LOGOUT = 1
-    ADMINISTRATIVE = 4
-    AUTH_EXPIRED = 6
 
 
 KEY_TYPE_IKEV2_SK = 3

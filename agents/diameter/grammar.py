@@ -255,6 +255,10 @@ GRAMMARS: dict[tuple[int, bool], Grammar] = {
         *_SESSION_REQUEST, *_one(d.DESTINATION_HOST), *_ON_THE_WAY
     ),
     (d.Command.ABORT_SESSION, False): Grammar(*_SESSION_ANSWER),
+    (d.Command.RE_AUTH, True): Grammar(
+        *_SESSION_REQUEST, *_one(d.DESTINATION_HOST, d.RE_AUTH_REQUEST_TYPE), *_ON_THE_WAY
+    ),
+    (d.Command.RE_AUTH, False): Grammar(*_SESSION_ANSWER),
 }
 """The grammars by command code and R bit; every one ends with `* [ AVP ]`."""
 

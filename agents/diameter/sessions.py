@@ -2,7 +2,7 @@
 
 The home agent asks for the key by the identity that IKE has been told (RFC 6738 section 4). Main
 mode of IKEv1 tells none before the key is needed, but the care-of address is one to it (RFC 2409
-section 5.4). Either side may end a session (RFC 6733 sections 8.4 and 8.5, RFC 5778 section 4.3).
+section 5.4). Either side may end a session (RFC 5778 section 4.3).
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from agents.ike.constants import IdType
 from agents.ike.identities import Identity
 
 _APPLICATION = d.AUTH_APPLICATION_ID.avp(d.APPLICATION_IKE_SK)
-_ABORT = d.Command.ABORT_SESSION
 
 
 class KeyRequest(Record, frozen=True, kw_only=True):
@@ -182,23 +181,22 @@ def _keying_material(avps: tuple[Avp, ...]) -> bytes:
     return material
 
 
-class SessionEnd(Record, frozen=True, kw_only=True):
-    """A Session-Termination-Request, or with `aborts` an Abort-Session-Request.
+class SessionRequest(Record, frozen=True, kw_only=True):
+    """A Session-Termination-, Abort-Session- or Re-Auth-Request about a session.
 
-    The client tells the server by the first that a session is over, and the server the client by
-    the second that it has to be (RFC 6733 sections 8.4.1 and 8.5.1). `destination_host` is needed
-    for the second.
+    The client tells the server by the first that a session is over (RFC 6733 section 8.4.1); the
+    server tells the client by the second that it has to be (8.5.1), and by the third that it is
+    to ask once more what is authorised (8.3.1). The server names the client in `destination_host`.
     """
 
+    command: int
     session_id: str
     application: int
     origin_host: str
     origin_realm: str
     destination_realm: str
     destination_host: str | None = None
-    cause: int = d.TerminationCause.LOGOUT
     load: int | None = None
-    aborts: bool = False
 
     def to_message(self) -> Message:
         """Return the message; the node that sends it adds the identifiers."""
@@ -211,35 +209,34 @@ class SessionEnd(Record, frozen=True, kw_only=True):
         ]
         if self.destination_host is not None:
             avps.append(d.DESTINATION_HOST.avp(self.destination_host))
-        if not self.aborts:
-            avps.append(d.TERMINATION_CAUSE.avp(self.cause))
+        if self.command == d.Command.SESSION_TERMINATION:
+            avps.append(d.TERMINATION_CAUSE.avp(d.TerminationCause.LOGOUT))
+        elif self.command == d.Command.RE_AUTH:
+            avps.append(d.RE_AUTH_REQUEST_TYPE.avp(d.ReAuthRequestType.AUTHORIZE_ONLY))
         if self.load is not None:
             avps.append(d.HOME_AGENT_LOAD.avp(self.load))
-        command = _ABORT if self.aborts else d.Command.SESSION_TERMINATION
-        return Message(command, self.application, tuple(avps))
+        return Message(self.command, self.application, tuple(avps))
 
     @classmethod
-    def from_message(cls, message: Message) -> SessionEnd:
+    def from_message(cls, message: Message) -> SessionRequest:
         """Read a request that follows its command's grammar; raises DiameterError."""
         avps = message.avps
-        aborts = message.command == _ABORT
         return cls(
+            command=message.command,
             session_id=d.SESSION_ID.need(avps),
             application=message.application,
             origin_host=d.ORIGIN_HOST.need(avps),
             origin_realm=d.ORIGIN_REALM.need(avps),
             destination_realm=d.DESTINATION_REALM.need(avps),
             destination_host=d.DESTINATION_HOST.find(avps),
-            cause=0 if aborts else d.TERMINATION_CAUSE.need(avps),
             load=d.HOME_AGENT_LOAD.find(avps),
-            aborts=aborts,
         )
 
 
 def session_answer(
     request: Message, result_code: int, origin_host: str, origin_realm: str
 ) -> Message:
-    """Return the answer to a SessionEnd (RFC 6733 sections 8.4.2 and 8.5.2)."""
+    """Return the answer to a SessionRequest (RFC 6733 sections 8.3.2, 8.4.2 and 8.5.2)."""
     avps = (
         d.SESSION_ID.avp(d.SESSION_ID.need(request.avps)),
         d.RESULT_CODE.avp(result_code),

@@ -60,6 +60,13 @@ class Dpd:
         known = sa.initiator or sa.window.heard
         if sa.up and known and now >= sa.window.suspected_at + SUSPECT_AGAIN:
             sa.window.suspected_at = now
-            if sa.window.request is None:
-                self._tasks.ask(sa, Probe(), now)
-            self._tasks.hasten(sa, now)
+            self.suspect(sa, now)
+
+    def suspect(self, sa: IkeSa, now: float) -> None:
+        """Ask whether the peer lives, which there is reason to doubt; a request under way asks too.
+
+        It has less time than usual to answer.
+        """
+        if sa.window.request is None:
+            self._tasks.ask(sa, Probe(), now)
+        self._tasks.hasten(sa, now)

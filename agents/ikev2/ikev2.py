@@ -155,6 +155,16 @@ class Ikev2:
         )
         return self.sas.usable(peer) or next(making, None)
 
+    def suspect(self, peer: IPv6Address, now: float) -> bool:
+        """Find out soon whether a peer still has the IKE SA; return whether there is one.
+
+        Without an answer it is deleted: `Config.timing_suspected`.
+        """
+        sa = self.sas.usable(peer)
+        if sa is not None:
+            self._tasks.dpd.suspect(sa, now)
+        return sa is not None
+
     def rekey_ike(self, peer: IPv6Address, now: float) -> bool:
         """Replace the IKE SA with a peer now; return whether there is one."""
         sa = self.sas.usable(peer)

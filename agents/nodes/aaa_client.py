@@ -10,11 +10,11 @@ from agents.core.eventlog import EventLog
 from agents.core.host import Host
 from agents.core.reader import WireError
 from agents.diameter.authorisation import check_authorisation
-from agents.diameter.dictionary import APPLICATION_EAP, AuthSessionState
+from agents.diameter.dictionary import APPLICATION_EAP, AuthSessionState, Command
 from agents.diameter.eap import DiameterEapAnswer, DiameterEapRequest
 from agents.diameter.errors import DiameterError, ResultCode, is_refusal
 from agents.diameter.mobility import MobilityRequest
-from agents.diameter.sessions import SessionEnd
+from agents.diameter.sessions import SessionRequest
 from agents.diameter.wire import Message
 from agents.eap.server import MAXIMUM_IDENTITY
 from agents.eap.wire import Code, Packet, Type
@@ -172,7 +172,8 @@ class AaaClient:
 
     def terminate(self, session_id: str, load: int | None = None) -> None:
         """Send a Session-Termination-Request; what comes of it does not matter here."""
-        request = SessionEnd(
+        request = SessionRequest(
+            command=Command.SESSION_TERMINATION,
             session_id=session_id,
             application=self._application,
             origin_host=self.identity,

@@ -21,9 +21,9 @@ from agents.aaa.subscribers import AddressRange
 from agents.bootstrap.assignment import Assignment
 from agents.bootstrap.keys import ike_psk
 from agents.core.later import Later
-from agents.diameter.dictionary import APPLICATION_IKE_SK
+from agents.diameter.dictionary import APPLICATION_IKE_SK, Command
 from agents.diameter.errors import ResultCode
-from agents.diameter.sessions import KeyRequest, SessionEnd
+from agents.diameter.sessions import KeyRequest, SessionRequest
 from agents.ike.identities import Identity
 
 MN, OTHER = "mn@home.test", "other@home.test"
@@ -75,7 +75,8 @@ class World:
 
     def end(self, session, host=NAS):
         return self.sessions.handle_end(
-            SessionEnd(
+            SessionRequest(
+                command=Command.SESSION_TERMINATION,
                 session_id=session,
                 application=APPLICATION_IKE_SK,
                 origin_host=host,
@@ -87,6 +88,12 @@ class World:
 
     def held(self, who=MN):
         return self.leases.find(who) is not None
+
+    def orders(self):
+        """Return what home agents are told to do, once."""
+        orders = [(o.command, o.session_id, o.destination_host) for o in self.sessions.outbox]
+        self.sessions.outbox.clear()
+        return orders
 
     def told(self, kind):
         return [event for event in self.sessions.events if isinstance(event, kind)]
@@ -242,11 +249,22 @@ def test_only_the_home_agent_that_has_a_session_can_renew_it(world):
 def test_a_withdrawn_subscriber_has_neither_key_nor_lease_and_its_home_agent_is_told(world):
     world.authenticate()
     world.ask()
-    told = world.sessions.withdraw_subscriber("mn@HOME.test", world.now)
-    assert (told.aborts, told.session_id, told.destination_host) == (True, "s1", "ha1.home.test")
+    world.sessions.withdraw_subscriber("mn@HOME.test", world.now)
+    assert world.orders() == [(Command.ABORT_SESSION, "s1", "ha1.home.test")]
     assert not world.held()
     assert world.ask().key is None
-    assert world.sessions.withdraw_subscriber(MN, world.now) is None
+    world.sessions.withdraw_subscriber(MN, world.now)
+    assert world.orders() == []
+
+
+def test_a_home_agent_hears_that_its_subscriber_is_authorised_for_longer(world):
+    world.authenticate()
+    assert world.orders() == []
+    world.ask()
+    world.authenticate()
+    assert world.orders() == [(Command.RE_AUTH, "s1", "ha1.home.test")]
+    world.authenticate(agent=HA2)
+    assert world.orders() == []
 
 
 def test_an_address_is_nobody_elses_until_the_last_authorisation_for_it_ends(world):

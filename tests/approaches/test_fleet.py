@@ -7,7 +7,9 @@ import tomllib
 import msgspec
 import pytest
 
-from agents.approaches import dns_ikev2, pana_ikev1, pana_ikev2
+from agents.aaa import subscribers
+from agents.approaches import dns_ikev2, pana_ikev1, pana_ikev2, static
+from agents.approaches.settings import HomeAgentSettings
 from topologies import operator
 from topologies.model import autoconfigured, link_local_address
 
@@ -55,9 +57,39 @@ def test_dns_names_every_home_agent(tmp_path):
     assert [one["name"] for one in zone["home_agents"]] == ["ha1.home.test", "ha2.home.test"]
 
 
-def test_keys_from_the_home_aaa_server_need_a_home_agent_beside_it(tmp_path):
+def test_home_agents_apart_from_the_home_aaa_server_ask_it_for_their_keys(tmp_path):
+    made = composed(tmp_path, pana_ikev1, home_agents=2)
+    assert made["AAA"]["home_agent"] is None
+    for host in ("HA1", "HA2"):
+        assert made[host]["ikev1"] is not None
+        assert made[host]["certificate"] is None
+
+
+def test_no_script_starts_ike_there(tmp_path):
+    topology = operator.build()
+    settings = pana_ikev1.Settings(launch="script")
+    with pytest.raises(ValueError, match="no script"):
+        pana_ikev1.compose(settings, topology, tmp_path, tmp_path)
+
+
+def test_preconfigured_keys_need_a_home_agent_beside_the_home_aaa_server(tmp_path):
     with pytest.raises(ValueError, match="not beside the home AAA server"):
-        composed(tmp_path, pana_ikev1)
+        composed(tmp_path, static)
+
+
+def test_what_is_set_of_a_home_agent_reaches_the_home_aaa_server(tmp_path):
+    topology = operator.build(home_agents=2)
+    limits = {"ha2": HomeAgentSettings(weight=3.0, capacity=7, state="drain")}
+    pana_ikev1.prepare(tmp_path, pana_ikev1.Settings(home_agents=limits), topology)
+    agents = subscribers.load(tmp_path / "subscribers.toml").home_agents
+    assert (agents["ha1"].weight, agents["ha1"].host) == (1.0, "ha1.home.test")
+    assert (agents["ha2"].weight, agents["ha2"].capacity, agents["ha2"].state) == (3.0, 7, "drain")
+
+
+def test_a_home_agent_that_is_not_there_cannot_be_set(tmp_path):
+    settings = pana_ikev1.Settings(home_agents={"ha3": HomeAgentSettings()})
+    with pytest.raises(ValueError, match="there is no 'ha3', but ha1, ha2"):
+        pana_ikev1.prepare(tmp_path, settings, operator.build(home_agents=2))
 
 
 @pytest.mark.parametrize("nodes", [1, 300])

@@ -10,6 +10,7 @@ from agents.nodes.ike_daemon.credentials import read_credentials
 from agents.nodes.ike_daemon.ikev1 import Ikev1Daemon
 from agents.nodes.ike_daemon.ikev2 import Ikev2Daemon
 from agents.nodes.ike_daemon.ikev2_settings import Ikev2PskSettings, Ikev2Settings
+from agents.nodes.ike_daemon.machine import IkeDaemon
 from agents.nodes.ike_daemon.settings import Ikev1Settings
 from agents.nodes.keylog import KeyLog
 from agents.nodes.tls import TlsSettings
@@ -32,12 +33,13 @@ class Subscriber:
         self._kernel = net.mobile_node(name)
         self._registration: RegistrationService | None = None
         self.failures: list[str] = []
+        self._ike: IkeDaemon | None = None
         self.assigned: IPv6Address | None = None
 
     def ikev1(self, psk: bytes, home_address: IPv6Address) -> bool:
         """Make SAs by IKEv1; return whether that is possible."""
         self._take(home_address)
-        service = Ikev1Daemon(
+        service = self._ike = Ikev1Daemon(
             self._host,
             self._care_of,
             Ikev1Settings(group="ecp256"),
@@ -60,7 +62,7 @@ class Subscriber:
         trusted: TlsSettings | None = None,
     ) -> bool:
         """Make SAs by IKEv2, for the home address that it is told; return whether it could."""
-        service = Ikev2Daemon(
+        service = self._ike = Ikev2Daemon(
             self._host,
             self._care_of,
             Ikev2PskSettings() if psk else Ikev2Settings(),
@@ -105,6 +107,11 @@ class Subscriber:
         )
         self._net.run(1.0, lambda: self._registration.bootstrapped)
         return self._registration.bootstrapped
+
+    def leave(self) -> None:
+        """End the SAs with the home agent, and tell it so."""
+        if self._ike:
+            self._ike.leave(self._home_agent)
 
     def vanish(self) -> None:
         """Be gone without a word."""

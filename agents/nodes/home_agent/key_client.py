@@ -13,8 +13,9 @@ from agents.core.eventlog import EventLog
 from agents.core.host import Host
 from agents.core.record import Record
 from agents.core.timers import Timers
+from agents.diameter.dictionary import Command
 from agents.diameter.errors import DiameterError, ResultCode
-from agents.diameter.sessions import KeyAnswer, KeyRequest, SessionEnd
+from agents.diameter.sessions import KeyAnswer, KeyRequest, SessionRequest
 from agents.diameter.wire import Message
 from agents.ike.esp import EspPair
 from agents.ike.events import KeyWanted
@@ -33,7 +34,8 @@ from agents.nodes.keylog import KeyLog
 RENEW_AT = 0.9
 """The part of an authorisation after which the server is asked whether it goes on.
 
-The mobile node authenticates anew before (`PanaSettings.reauth_at`, 0.8), and nobody tells here.
+The mobile node has authenticated anew by then (`PanaSettings.reauth_at`, 0.8), of which the server
+has told, unless that was lost.
 """
 
 IDLE = 30.0
@@ -257,12 +259,15 @@ class KeyClient:
             self._identities.pop(served.session_id, None)
             self._client.terminate(served.session_id, len(self._home_agent.homes))
 
-    def abort(self, request: SessionEnd) -> ResultCode:
-        """End a session that the server takes back (RFC 5778 section 4.3.3)."""
+    def obey(self, request: SessionRequest) -> ResultCode:
+        """Ask once more about a session, or end it, as the server wants (RFC 6733 8.3, 8.5)."""
         identity = self._identities.get(request.session_id)
         if identity is None:
             return ResultCode.UNKNOWN_SESSION_ID
-        self._home_agent.release(identity)
+        if request.command == Command.RE_AUTH:
+            self._renew(identity)
+        else:
+            self._home_agent.release(identity)
         return ResultCode.SUCCESS
 
     def close(self) -> None:

@@ -8,7 +8,7 @@ from agents.core.eventlog import EventLog
 from agents.core.host import Host
 from agents.diameter.dictionary import APPLICATION_IKE_SK, Command
 from agents.diameter.errors import DiameterError, ResultCode
-from agents.diameter.sessions import SessionEnd, session_answer
+from agents.diameter.sessions import SessionRequest, session_answer
 from agents.diameter.wire import Message
 from agents.ikev2.config import Credentials
 from agents.kernel.port import HomeAgentKernel
@@ -17,6 +17,8 @@ from agents.nodes.home_agent.authenticator import EapAuthenticator
 from agents.nodes.home_agent.key_client import KeyClient
 from agents.nodes.home_agent.service import HomeAgentService
 from agents.nodes.home_agent.settings import HomeAgentConfiguration
+
+_ORDERS = (Command.ABORT_SESSION, Command.RE_AUTH)
 
 
 class HomeAgentNode:
@@ -57,13 +59,10 @@ class HomeAgentNode:
             )
 
     def _serve(self, message: Message) -> Message:
-        """Answer the AAA server, which may want a session to end."""
-        if (
-            not isinstance(self._authenticator, KeyClient)
-            or message.command != Command.ABORT_SESSION
-        ):
+        """Answer the AAA server, which may want a session to end, or to be asked about it."""
+        if not isinstance(self._authenticator, KeyClient) or message.command not in _ORDERS:
             raise DiameterError("this is a client", ResultCode.COMMAND_UNSUPPORTED)
-        result = self._authenticator.abort(SessionEnd.from_message(message))
+        result = self._authenticator.obey(SessionRequest.from_message(message))
         return session_answer(message, result, self._client.identity, self._client.realm)
 
     def start(self, ready: Callable[[], None], failed: Callable[[str], None]) -> None:

@@ -26,7 +26,7 @@ from agents.diameter.dictionary import APPLICATION_EAP, APPLICATION_IKE_SK, Comm
 from agents.diameter.eap import DiameterEapRequest
 from agents.diameter.errors import DiameterError, ResultCode
 from agents.diameter.events import PeerUp
-from agents.diameter.sessions import KeyRequest, SessionEnd, session_answer
+from agents.diameter.sessions import KeyRequest, SessionRequest, session_answer
 from agents.diameter.wire import Message
 from agents.kernel.port import HomeAgentKernel
 from agents.nodes.diameter import DiameterService
@@ -136,6 +136,7 @@ class AaaServer:
         origin: tuple[str, str],
     ) -> None:
         self._origin = origin
+        self.send: Callable[[SessionRequest], object] = lambda _: None
         self._host = host
         self._aaa = aaa
         self._distribution = distribution
@@ -169,15 +170,15 @@ class AaaServer:
         return later
 
     def _end(self, message: Message) -> Message:
-        result = self._aaa.handle_end(SessionEnd.from_message(message), self._host.now())
+        result = self._aaa.handle_end(SessionRequest.from_message(message), self._host.now())
         self._follow()
         return session_answer(message, result, *self._origin)
 
-    def withdraw(self, identity: str) -> SessionEnd | None:
-        """End a subscriber's session; return what its home agent has to be told."""
-        told = self._aaa.withdraw(identity, self._host.now())
+    def withdraw(self, identity: str) -> bool:
+        """End a subscriber's session and lease."""
+        self._aaa.withdraw(identity, self._host.now())
         self._follow()
-        return told
+        return True
 
     def _expire(self) -> None:
         self._aaa.handle_timeout(self._host.now())
@@ -187,6 +188,8 @@ class AaaServer:
         """Take the AAA server's events, and let it give up conversations in time."""
         while self._aaa.events:
             self._take(self._aaa.events.popleft())
+        while self._aaa.outbox:
+            self.send(self._aaa.outbox.popleft())
         deadline = self._aaa.next_timeout()
         if deadline is None:
             self._timer.stop()
@@ -256,6 +259,7 @@ class HomeNetwork:
             on_event=self._hear,
         )
         aaa.reaches = self._reaches
+        self._server.send = self._send
 
     def _hear(self, event: Event) -> None:
         self._log(event)
@@ -271,13 +275,11 @@ class HomeNetwork:
     def commands(self) -> Commands:
         """What may be asked of this host while it runs."""
         fleet = self._aaa.fleet
-        return {"drain": fleet.drain, "undrain": fleet.undrain, "withdraw": self._withdraw}
+        return {"drain": fleet.drain, "undrain": fleet.undrain, "withdraw": self._server.withdraw}
 
-    def _withdraw(self, identity: str) -> bool:
-        told = self._server.withdraw(identity)
-        if told is not None:
-            self._service.submit(told.to_message(), lambda _: None)
-        return True
+    def _send(self, request: SessionRequest) -> None:
+        """Tell a home agent; what it does not hear it finds out when its time is over."""
+        self._service.submit(request.to_message(), lambda _: None)
 
     def start(self, ready: Callable[[], None], failed: Callable[[str], None]) -> None:
         """Listen; tell when that is done, or that an address is not to be had."""

@@ -128,7 +128,9 @@ class RegistrationService:
                 self._unanswered += 1
                 if self._unanswered % SILENCE == 0:
                     self._on_silence()
-            case events.BindingAccepted(lifetime=0) | events.BindingExpired():
+            case events.BindingExpired():  # Those that were not answered are so still.
+                self._try(self._kernel.close_tunnel)
+            case events.BindingAccepted(lifetime=0):
                 self._unanswered = 0
                 self._try(self._kernel.close_tunnel)
             case events.BindingAccepted():

@@ -90,8 +90,8 @@ class Ikev2Daemon(IkeDaemon):
             self.initiate(home_agent, home_address)
 
     def probe(self, home_agent: IPv6Address) -> None:
-        """Rekey the IKE SA, which a home agent does who has it."""
-        self.rekey_ike(home_agent)
+        """Ask the home agent whether it lives, and give the SAs up if it does not answer soon."""
+        self._endpoint.call(self._machine.suspect, home_agent, self._host.now())
 
     def rekey_ike(self, home_agent: IPv6Address) -> bool:
         """Replace the IKE SA; return whether there is one."""

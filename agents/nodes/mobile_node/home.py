@@ -88,7 +88,7 @@ class HomeConnection:
             "keys": keys,
             "log": self._log.child(version),
             "on_failure": self._ike_failed,
-            "on_lost": self._retry.later,
+            "on_lost": self._lose,
         }
         if configuration.ikev1:
             ikev1, habits = configuration.ikev1, configuration.habits
@@ -202,12 +202,17 @@ class HomeConnection:
         self._is_lost = True
         self._fail(reason)
 
+    def _lose(self) -> None:
+        """The home agent has ended the SAs, or does not answer: it may serve this host no more."""
+        self._is_lost = True
+        self._retry.later()
+
     def _negotiate_again(self) -> None:
         """Make SAs anew, and register; a key from network access may be nobody else's now."""
         if self._registration and not self._wanted:
             return
-        if self._is_lost and not self._configuration.ike_by_eap and self._another_key():
-            return  # What follows from that renews the SAs.
+        if self._is_lost and self._another_key():
+            return  # What follows from that renews the SAs, or makes some with another home agent.
         self._is_lost = False
         self._initiate()
         if self._registration:

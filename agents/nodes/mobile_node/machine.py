@@ -183,8 +183,9 @@ class MobileNode:
         return self._trust.psk(assignment, self._granted.keys if self._granted else None)
 
     def _another_key(self) -> bool:
-        """Authenticate once more, if that is where IKE's key comes from."""
-        if self._access is None or self._trust.preshared is not None:
+        """Authenticate once more, if that is where the home agent or IKE's key comes from."""
+        known = self._configuration.discovery is not None and self._configuration.ike_by_eap
+        if self._access is None or self._trust.preshared is not None or known:
             return False
         return self._access.reauthenticate()
 

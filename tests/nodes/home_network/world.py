@@ -17,6 +17,7 @@ from agents.core.machine import Event
 from agents.diameter.eap import DiameterEapAnswer, DiameterEapRequest
 from agents.diameter.errors import ResultCode
 from agents.diameter.mobility import MobilityRequest
+from agents.diameter.sessions import SessionRequest
 from agents.nodes.aaa_client import AaaClient
 from agents.nodes.diameter_settings import AaaClientConfiguration, DiameterPeer
 from agents.nodes.home_agent.settings import HomeAgentSettings
@@ -39,6 +40,7 @@ class HomeAaa:
 
     def __init__(self) -> None:
         self.events: deque[Event] = deque()
+        self.outbox: deque[SessionRequest] = deque()
 
     def handle(self, request: DiameterEapRequest, _now: float) -> DiameterEapAnswer:
         code = ResultCode.MULTI_ROUND_AUTH

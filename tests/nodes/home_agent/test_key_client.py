@@ -1,0 +1,331 @@
+"""A home agent that asks the home AAA server for IKE's keys, and what it makes of the answers.
+
+The server says what a test wants; subscribers speak IKE of either version with the home agent.
+"""
+
+from __future__ import annotations
+
+from ipaddress import IPv6Address
+
+import pytest
+
+from agents.bootstrap.assignment import Assignment
+from agents.core.later import Later
+from agents.core.record import replace
+from agents.diameter import dictionary as d
+from agents.diameter.config import NodeConfig, PeerConfig
+from agents.diameter.errors import DiameterError, ResultCode
+from agents.diameter.sessions import KeyAnswer, KeyRequest, SessionRequest, session_answer
+from agents.ikev1.config import Config
+from agents.ikev1.constants import Mode
+from agents.ikev1.ikev1 import Ikev1
+from agents.ikev2.config import Credentials
+from agents.nodes.diameter import DiameterService
+from agents.nodes.diameter_settings import DiameterPeer
+from agents.nodes.home_agent.key_client import IDLE, OF_HOST, RENEW_AT
+from agents.nodes.home_agent.machine import HomeAgentNode
+from agents.nodes.home_agent.settings import HomeAgentConfiguration, HomeAgentSettings
+from agents.nodes.ike_daemon.ikev2_settings import Ikev2PskSettings
+from agents.nodes.ike_daemon.settings import Ikev1Settings
+from tests.nodes.net import AAA, COA, HA, HOME, OTHER_COA, Net
+from tests.nodes.subscriber import Subscriber
+
+NAME, HOA, OTHER_HOA = "mn@home.test", HA + 0x1234, HA + 0x5678
+KEY, NEXT_KEY = bytes(32), bytes([1]) * 32
+LIFETIME = 600.0
+HOST, SERVER = "ha1.home.test", "aaa.home.test"
+
+
+class World:
+    """The home agent, and a server whose next answers are `grants`: by the identity asked for."""
+
+    def __init__(self, version=2, mode="main"):
+        self.version, self.mode = version, mode
+        self.net = Net()
+        self.kernel = self.net.home_agent()
+        self.asked, self.ended = [], []
+        self.key, self.granted = KEY, {}
+        self.silent = False
+        config = NodeConfig(
+            SERVER,
+            "home.test",
+            (PeerConfig(HOST, "home.test", sources=(IPv6Address(AAA),)),),
+            applications=(5, 11),
+        )
+        self.service = DiameterService(
+            self.net.program("C"), config, handler=self._answer, listen=[(AAA, 3868)]
+        )
+        self.service.start()
+        configuration = HomeAgentConfiguration(
+            host="C",
+            diameter_identity=HOST,
+            diameter_realm="home.test",
+            home=DiameterPeer(host=SERVER, realm="home.test", address=AAA),
+            home_agent=HomeAgentSettings(
+                address=str(HA), interface="home", prefix=HOME, duplicate_address_detection=False
+            ),
+            ikev1=Ikev1Settings(mode=mode, group="ecp256") if version == 1 else None,
+            ikev2=Ikev2PskSettings() if version == 2 else None,
+            identity=HOST,
+        )
+        node = HomeAgentNode(
+            configuration,
+            self.net.program("C"),
+            self.kernel,
+            self.net.log("C"),
+            credentials=Credentials(),
+            epoch=7,
+        )
+        up = []
+        node.start(lambda: up.append(True), up.append)
+        assert self.net.run(5.0, lambda: up)
+        assert up == [True]
+
+    def _answer(self, message):
+        if message.command == d.Command.SESSION_TERMINATION:
+            self.ended.append(SessionRequest.from_message(message))
+            return session_answer(message, ResultCode.SUCCESS, SERVER, "home.test")
+        request = KeyRequest.from_message(message)
+        self.asked.append(request)
+        if self.silent:
+            return Later()
+        answer = KeyAnswer(
+            session_id=request.session_id,
+            result_code=ResultCode.SUCCESS,
+            origin_host=SERVER,
+            origin_realm="home.test",
+            identity=NAME,
+            key=None if request.renews else self.key,
+            assignment=Assignment(HA, 56, HOA),
+            lifetime=LIFETIME,
+            renews=request.renews,
+        )
+        return replace(answer, **self.granted).to_message()
+
+    def refuse(self):
+        code = ResultCode.AUTHORIZATION_REJECTED
+        self.granted = {"result_code": code, "key": None, "assignment": None, "identity": None}
+
+    def connect(self, key=KEY, home=HOA, care_of=COA):
+        node = Subscriber(self.net, care_of)
+        if self.version == 1:
+            node.ikev1(key, home)
+        else:
+            node.ikev2(NAME, psk=key)
+        return node
+
+    def order(self, command, session_id):
+        """Have the server tell the home agent something; return the result."""
+        request = SessionRequest(
+            command=command,
+            session_id=session_id,
+            application=11,
+            origin_host=SERVER,
+            origin_realm="home.test",
+            destination_realm="home.test",
+            destination_host=HOST,
+        )
+        answers = []
+        self.service.submit(request.to_message(), answers.append)
+        assert self.net.run(5.0, lambda: answers)
+        if isinstance(answers[0], DiameterError):
+            return answers[0].code
+        return d.RESULT_CODE.find(answers[0].avps)
+
+
+@pytest.fixture(params=[1, 2])
+def world(request):
+    return World(request.param)
+
+
+def test_who_has_the_key_that_the_server_tells_gets_sas_and_can_register(world):
+    node = world.connect()
+    assert node.secured
+    assert node.register()
+    assert set(world.kernel.bound) == {HOA}
+    [asked] = world.asked
+    assert asked.origin_host == HOST
+    assert asked.care_of_address == COA
+    assert asked.load == 0
+
+
+def test_main_mode_asks_by_the_address_and_what_tells_a_name_by_that(world):
+    world.connect()
+    expected = str(COA) if world.version == 1 else NAME
+    assert world.asked[0].identity.text == expected
+
+
+@pytest.mark.parametrize("mode", ["main", "aggressive"])
+def test_the_key_of_the_server_counts_in_either_mode(mode):
+    world = World(1, mode)
+    assert world.connect().secured
+    assert not World(1, mode).connect(NEXT_KEY).secured
+
+
+def test_who_has_another_key_gets_nothing(world):
+    assert not world.connect(NEXT_KEY).secured
+
+
+def test_every_ike_sa_gets_the_key_that_counts_then(world):
+    world.connect().vanish()
+    world.key = NEXT_KEY
+    assert world.connect(NEXT_KEY).secured
+    assert len(world.asked) == 2
+
+
+def test_who_is_refused_gets_nothing_and_is_told_so(world):
+    world.refuse()
+    node = world.connect()
+    assert not node.secured
+    assert node.failures
+    assert world.net.told("AaaRefused")
+    assert set(world.kernel.bound) == set()
+
+
+def test_a_server_that_does_not_answer_is_waited_for_and_no_longer(world):
+    world.silent = True
+    node = world.connect()
+    assert not node.secured
+    assert node.failures
+    world.silent = False
+    world.net.run(40.0)
+    node.vanish()
+    assert world.connect().secured
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"assignment": None},
+        {"assignment": Assignment(HA + 1, 56, HOA)},
+        {"assignment": Assignment(HA, 56, None)},
+        {"assignment": Assignment(HA, 56, HA)},
+        {"assignment": Assignment(HA, 56, IPv6Address("2001:db8:fff::1"))},
+        {"identity": None},
+        {"key": None},
+    ],
+)
+def test_what_the_server_cannot_mean_has_no_effect(world, wrong):
+    world.granted = wrong
+    assert not world.connect().secured
+    assert set(world.kernel.bound) == set()
+
+
+def test_a_home_address_that_another_holds_is_not_given(world):
+    assert world.connect().secured
+    world.granted = {"identity": "other@home.test"}
+    assert not world.connect(care_of=OTHER_COA).secured
+    # The server hears that nothing came of it.
+    assert world.ended[-1].session_id == world.asked[-1].session_id
+
+
+# Renewal and end
+
+
+def test_the_server_is_asked_in_time_whether_it_goes_on(world):
+    node = world.connect()
+    world.net.run(RENEW_AT * LIFETIME + 1.0)
+    assert [a.renews for a in world.asked] == [False, True]
+    assert world.asked[1].session_id == world.asked[0].session_id
+    assert world.asked[1].identity.text == NAME
+    world.net.run(LIFETIME)
+    assert node.register()
+
+
+def test_without_an_authorisation_everything_ends_in_time_and_the_server_is_told(world):
+    node = world.connect()
+    assert node.register()
+    world.refuse()
+    world.net.run(LIFETIME - 5.0)
+    assert set(world.kernel.bound) == {HOA}
+    world.net.run(10.0)
+    assert set(world.kernel.bound) == set()
+    assert not node.register()
+    assert [e.session_id for e in world.ended] == [world.asked[0].session_id]
+
+
+def test_a_server_that_is_away_for_a_while_is_asked_again(world):
+    node = world.connect()
+    world.silent = True
+    world.net.run(RENEW_AT * LIFETIME + 5.0)
+    world.silent = False
+    world.net.run(LIFETIME)
+    assert node.register()
+
+
+def test_the_server_may_have_it_asked_at_any_time(world):
+    node = world.connect()
+    world.net.run(LIFETIME / 2)
+    assert world.order(d.Command.RE_AUTH, world.asked[0].session_id) == ResultCode.SUCCESS
+    world.net.run(1.0)
+    assert world.asked[-1].renews
+    world.refuse()
+    world.net.run(LIFETIME * 0.9)  # By half of it longer than at first.
+    assert node.register()
+
+
+def test_the_server_may_end_it_at_any_time(world):
+    node = world.connect()
+    assert node.register()
+    session_id = world.asked[0].session_id
+    assert world.order(d.Command.ABORT_SESSION, session_id) == ResultCode.SUCCESS
+    assert set(world.kernel.bound) == set()
+    assert not node.register()
+    assert world.order(d.Command.ABORT_SESSION, session_id) == ResultCode.UNKNOWN_SESSION_ID
+
+
+def test_a_session_that_is_not_there_cannot_be_ended(world):
+    node = world.connect()
+    assert world.order(d.Command.ABORT_SESSION, "nobody's") == ResultCode.UNKNOWN_SESSION_ID
+    assert node.register()
+
+
+def test_who_has_left_is_gone_after_a_while_and_the_server_is_told(world):
+    node = world.connect()
+    assert node.register()
+    node.leave()
+    world.net.run(IDLE - 5.0)
+    assert world.ended == []
+    world.net.run(10.0)
+    assert [e.session_id for e in world.ended] == [world.asked[0].session_id]
+    assert world.ended[0].load == 0
+    assert set(world.kernel.bound) == set()
+
+
+def test_who_comes_back_at_once_was_not_away(world):
+    node = world.connect()
+    assert node.register()
+    node.leave()
+    world.net.run(1.0)
+    node.vanish()
+    assert world.connect().secured
+    world.net.run(2 * IDLE)
+    assert world.ended == []
+    assert set(world.kernel.bound) == {HOA}
+
+
+def test_who_never_completes_ike_is_gone_after_a_while(world):
+    assert not world.connect(NEXT_KEY).secured
+    world.net.run(2 * IDLE)
+    assert [e.session_id for e in world.ended] == [a.session_id for a in world.asked][-1:]
+
+
+def test_forged_first_messages_have_no_more_questions_put_than_a_host_may():
+    world = World(1, "aggressive")
+    world.silent = True
+    forged = world.net.program("D").open_datagrams((str(OTHER_COA), 500), lambda *_: None)
+    for _ in range(10 * OF_HOST):
+        config = Config(mode=Mode.AGGRESSIVE, identity=NAME)
+        flooder = Ikev1(rng=world.net.program("D").rng, local=OTHER_COA, config=config)
+        flooder.add_psk(NEXT_KEY, peer=HA, home_address=HOA)
+        flooder.initiate(HA, None, world.net.clock.now)
+        for data, address in flooder.outbox:
+            forged.send(data, address)
+    world.net.run(1.0)
+    waiting = world.net.told("KeyWanted")
+    assert waiting
+    refused = [e for e in world.net.told("Failed") if e["agent"] == "ikev1"]
+    assert len(waiting) - len(refused) <= OF_HOST
+    world.silent = False
+    forged.close()
+    assert world.connect().secured
