@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -129,7 +130,22 @@ def _variant(results: Results, variant: str) -> dict[str, Any]:
             {"run": run.run, "reason": run.reason} for run in runs if run.status == "failed"
         ],
         **({"traffic": found} if (found := traffic(good)) else {}),
+        **({"fleet": fleet(good)} if any(run.members for run in good) else {}),
         **(_swept(results, variant) if results.axes else {}),
+    }
+
+
+def fleet(runs: Iterable[Run]) -> dict[str, Any]:
+    """Return how many mobile nodes each home agent got in each run, and how some came to move."""
+    members = [run.members for run in runs]
+    chosen = [Counter(member.home_agent for member in there) for there in members]
+    agents = sorted({agent for counts in chosen for agent in counts})
+    moves = [member.moved.parts for there in members for member in there if member.moved]
+    parts = moves[0] if moves else {}
+    found = {part: summarise([move[part] for move in moves]) for part in parts}
+    return {
+        "home_agents": {agent: [counts[agent] for counts in chosen] for agent in agents},
+        "moves": {part: one.as_json() for part, one in found.items() if one},
     }
 
 

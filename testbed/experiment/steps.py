@@ -14,7 +14,7 @@ import msgspec
 from agents.approaches import Program
 from agents.core.documents import absent, nearest
 from agents.core.eventlog import known_events
-from topologies.model import Topology
+from topologies.model import HostRole, Topology
 
 TRAFFIC_INTERVAL = 0.02
 """Seconds between the packets of the correspondent node while steps are carried out."""
@@ -65,6 +65,10 @@ class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     the event `until` ("A PingAnswered": host and event), for which it has `timeout` seconds, and
     when `packets` more of the traffic were answered. The traffic is judged up to the first step
     that `cuts` it.
+
+    With `kill` the host is off its links and its program killed, as if it had no power any more. In
+    a fleet `moves`, a home agent's host, has the step last until each mobile node that was there is
+    reachable at another one; it is measured how long that takes.
     """
 
     host: Text
@@ -74,10 +78,20 @@ class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     packets: Annotated[int, msgspec.Meta(ge=0, le=10_000_000)] = 0
     timeout: Seconds = 15.0
     cuts: bool = False
+    kill: bool = False
+    moves: Text = ""
+
+    @property
+    def name(self) -> str:
+        """What the host does, in words."""
+        return self.command or self.run or ("is killed" if self.kill else "goes on")
 
     def __post_init__(self) -> None:
-        if not (self.command.strip() or self.run.strip() or self.until or self.packets):
-            raise ValueError("a step needs `command`, `run`, `until` or `packets`")
+        acts = self.command.strip() or self.run.strip() or self.kill
+        if not (acts or self.until or self.packets or self.moves):
+            raise ValueError("a step needs `command`, `run`, `kill`, `until`, `moves` or `packets`")
+        if self.kill and self.command.strip():
+            raise ValueError("a step cannot `kill` a program and give it a `command`")
         if (least := self.packets * TRAFFIC_INTERVAL) > self.timeout:
             raise ValueError(
                 f"{self.packets} packets take {least:g} s at least; "
@@ -107,6 +121,10 @@ def check(
             )
         if step.command:
             _check_command(f"{place}.command", step, programs)
+        if step.kill and step.host not in programs:
+            raise ValueError(f"{place}.kill: no program runs in host {step.host}")
+        if step.moves:
+            _check_moves(f"{place}.moves", step.moves, topology)
         if step.until:
             _check_event(f"{place}.until", step.until, programs)
         uncut = uncut and not step.cuts
@@ -140,6 +158,14 @@ def _check_event(place: str, text: str, programs: dict[str, Program]) -> None:
         raise ValueError(f"{place}: {absent(what, host, sorted(programs))}")
     if event not in (known := known_events()):
         raise ValueError(f"{place}: no program tells of {event!r}{nearest(event, known)}")
+
+
+def _check_moves(place: str, host: str, topology: Topology) -> None:
+    if not topology.is_fleet:
+        raise ValueError(f"{place}: there is one mobile node only; this is for topology operator")
+    agents = topology.hosts_with(HostRole.HOME_AGENT)
+    if host not in agents:
+        raise ValueError(f"{place}: {absent(f'home agent {host!r}', host, sorted(agents))}")
 
 
 def _check_command(place: str, step: Step, programs: dict[str, Program]) -> None:

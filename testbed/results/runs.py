@@ -12,12 +12,37 @@ from testbed.trace.counts import Traffic
 from testbed.trace.phases import DISCOVERY, OVERLAP, PHASES, TOTAL, ended_in
 
 
+class Moved(msgspec.Struct, kw_only=True):
+    """How a mobile node came from one home agent to another; times in seconds since the step began.
+
+    Until `noticed` it had SAs with the one before; by `bootstrapped` it had some with the other,
+    and by `registered` its home address there was.
+    """
+
+    home_agent: str
+    home_address: str
+    noticed: float
+    bootstrapped: float
+    registered: float
+
+    @property
+    def parts(self) -> dict[str, float]:
+        """How long it took: the parts, and the `recovery` that they add up to."""
+        return {
+            "detection": self.noticed,
+            "bootstrap": self.bootstrapped - self.noticed,
+            "registration": self.registered - self.bootstrapped,
+            "recovery": self.registered,
+        }
+
+
 class Member(msgspec.Struct, kw_only=True):
     """What one of many mobile nodes came to; times in seconds, `start` and `end` since the first.
 
     `failures` are attempts that failed before the one that succeeded, or before the end of the run,
     `reason` why the last of them did. `phases` are from the capture of its access router, those
-    that it went through whole; `repeated` are messages that were sent again, by protocol.
+    that it went through whole; `repeated` are messages that were sent again, by protocol. `moved`
+    is how it came to another home agent, where it had to.
     """
 
     host: str
@@ -29,6 +54,7 @@ class Member(msgspec.Struct, kw_only=True):
     reason: str = ""
     phases: dict[str, float] = {}
     repeated: dict[str, int] = {}
+    moved: Moved | None = None
 
 
 class Run(msgspec.Struct, kw_only=True):

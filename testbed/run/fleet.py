@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from ipaddress import IPv6Address
 from typing import Any
 
 from agents.approaches import Program
+from testbed.experiment.steps import Step
 from testbed.run.events import Events
 from testbed.run.net import Network
 from testbed.run.probe import Echo
@@ -22,10 +23,37 @@ _LEAD = 0.1
 
 
 @dataclass(slots=True)
+class Move:
+    """A mobile node's way to another home agent, as testbed.results.runs.Moved has it."""
+
+    home_agent: str = ""
+    home_address: str = ""
+    noticed: float | None = None
+    bootstrapped: float | None = None
+    registered: float | None = None
+
+    def note(self, event: Mapping[str, Any], since: float, before: str) -> None:
+        """Take note of an event of the mobile node's."""
+        at = round(event["t"] / 1e9 - since, 6)
+        match event["event"]:
+            case "ChildDeleted" if self.noticed is None:
+                self.noticed = at
+            case "AssignmentChanged":
+                self.noticed = at if self.noticed is None else self.noticed
+                self.bootstrapped = None
+            case "ChildEstablished":
+                self.bootstrapped = at
+            case "Bootstrapped" if event["home_agent"] != before:
+                self.home_agent, self.home_address = event["home_agent"], event["home_address"]
+                self.registered = at
+
+
+@dataclass(slots=True)
 class Member:
     """What a mobile node came to; times in seconds since the first one began.
 
-    `failures` are the attempts that failed before one succeeded, or the time was over.
+    `failures` are the attempts that failed before one succeeded, or the time was over. `moved` is
+    its way to another home agent.
     """
 
     host: str
@@ -35,6 +63,14 @@ class Member:
     home_address: str = ""
     failures: int = 0
     reason: str = ""
+    moved: Move | None = None
+
+    @property
+    def place(self) -> tuple[str, str]:
+        """Home agent and home address at present."""
+        if self.moved:
+            return self.moved.home_agent, self.moved.home_address
+        return self.home_agent, self.home_address
 
 
 class FleetWorker(Worker):
@@ -97,6 +133,44 @@ class FleetWorker(Worker):
         if event["event"] == "Bootstrapped":
             member.end = round(event["t"] / 1e9 - self._zero, 6)
             member.home_agent, member.home_address = event["home_agent"], event["home_address"]
+
+    def _carry_out(self, net: Network, events: Events, step: Step) -> None:
+        since = time.monotonic()
+        super()._carry_out(net, events, step)
+        if step.moves:
+            ends = {str(e.address) for _, e in self.topology.at(step.moves) if e.addresses}
+            moving = {h: m for h, m in self._members.items() if m.place[0] in ends}
+            self._follow_moves(events, step, moving, since)
+            self._reach_again(net, moving.values())
+
+    def _follow_moves(
+        self, events: Events, step: Step, moving: Mapping[str, Member], since: float
+    ) -> None:
+        """Follow mobile nodes until each is registered with another home agent."""
+        before = {host: member.place[0] for host, member in moving.items()}
+        waiting = {host: Move() for host in moving}
+        what = f"registration elsewhere of those at {step.moves}"
+        for event in self._events(events, step.timeout, what) if waiting else ():
+            host = event["host"]
+            if (move := waiting.get(host)) is None:
+                continue
+            move.note(event, since, before[host])
+            if move.registered is not None:
+                moving[host].moved = waiting.pop(host)
+            if not waiting:
+                break
+        self.outcome += f"; {len(moving)} moved from {step.moves}"
+
+    def _reach_again(self, net: Network, moved: Iterable[Member]) -> None:
+        """Have those that have moved answer; no two mobile nodes may have one home address."""
+        owners = Counter(member.place[1] for member in self._members.values())
+        for address, times in owners.items():
+            if times > 1:
+                raise RunError(f"home address {address} is that of {times} mobile nodes")
+        hosts = self.topology.hosts_with(HostRole.CORRESPONDENT_NODE)
+        echoes = {host: Echo(net, host) for host in hosts}
+        for member in moved:
+            super()._reach(echoes, IPv6Address(member.place[1]))
 
     def _reach(self, echoes: Mapping[str, Echo], home_address: IPv6Address) -> Echo:
         """Have every mobile node answer echo requests at its home address."""

@@ -307,7 +307,7 @@ class Worker:
             for step in self.variant.steps:
                 if step.cuts and found is None:
                     found = traffic.stop()
-                self._entered(f"{step.host} {step.command or step.run}")
+                self._entered(f"{step.host} {step.name}")
                 events.drain()
                 self._carry_out(net, events, step)
                 if step.packets and found is None:
@@ -330,16 +330,27 @@ class Worker:
     def _carry_out(self, net: Network, events: Events, step: Step) -> None:
         if step.run:
             net.execute(step.host, step.run)
+        if step.kill:
+            self._kill(net, step.host)
         if step.command:
             self._tell(step.host, f"{step.command}\n")
         if not step.until:
             return
-        what = f"{step.until} after {step.host} {step.command or step.run}"
+        what = f"{step.until} after {step.host} {step.name}"
         for event in self._events(events, step.timeout, what):
             if event["event"] == "CommandRefused":
                 raise RunError(f"{step.host} {step.command}: {event['reason']}")
             if f"{event['host']} {event['event']}" == step.until:
                 return
+
+    def _kill(self, net: Network, host: str) -> None:
+        """Take a host off its links, and kill its programs: nobody hears of it."""
+        lines = [f"ip link set {name} down" for name in net.interfaces(host)]
+        net.execute(host, "\n".join(lines))
+        for name in [name for name in self._processes if name.startswith(f"{host}-")]:
+            process = self._processes.pop(name)
+            process.kill()
+            process.wait()
 
     def _tell(self, host: str, lines: str) -> None:
         """Give a host's program lines to read on its standard input."""

@@ -48,7 +48,7 @@ def test_a_step_that_can_be_taken_is_accepted(step):
         ({"command": "move"}, "move takes 1 arguments, not 0"),
         ({"command": "move there"}, "move: .*'there'"),
         ({"command": "ping\nping"}, r"steps\[1\]\.command: .* use one line"),
-        ({"host": "C"}, "the program in host C takes no commands"),
+        ({"host": "C"}, "there is no command 'ping'; use one of drain, undrain"),
         ({"host": "CN"}, "no program runs in host CN"),
         ({"until": "A PingAnsered"}, "no program tells of 'PingAnsered', perhaps PingAnswered"),
         ({"until": "PingAnswered"}, "there is no host with a program, 'PingAnswered'"),
