@@ -61,6 +61,9 @@ class Fleet:
 
         Among equals the file's order decides.
         """
+        agents = subscriber.home_agents
+        if len(agents) == 1 and agents[0].capacity is None and not self._drained:
+            return [agent for agent in agents if not self._failed(agent)]
         load = leases.load()
         held = leases.find(subscriber.identity)
         own = held.home_agent if held else None
@@ -78,4 +81,4 @@ class Fleet:
             weight = agent.weight if self._strategy == "weighted" else 1.0
             return agent.name in self._drained, agent.name != own, used(agent) / weight
 
-        return sorted(filter(may_serve, subscriber.home_agents), key=rank)
+        return sorted(filter(may_serve, agents), key=rank)

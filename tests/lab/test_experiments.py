@@ -10,6 +10,7 @@ from tests.lab.experiment import NEEDS, carry_out_here
 pytestmark = NEEDS
 SERVERS = {
     "approaches": ["kea-dhcp6", "nsd"],
+    "ha_balance": [],
     "ha_choice": ["kea-dhcp6"],
     "pana_life": [],
     "pana_relay": [],

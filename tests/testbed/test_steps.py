@@ -37,6 +37,47 @@ def test_a_step_that_can_be_taken_is_accepted(step):
     assert len(spec({"steps": [GOOD, step]}).variants["v"].steps) == 2
 
 
+def fleet(step: dict[str, object]) -> Spec:
+    variant = {"steps": [step], "operator": {"mobile_nodes": 2, "home_agents": 2}}
+    document = {
+        "name": "one",
+        "approach": "pana-ikev1",
+        "topology": "operator",
+        "variants": {"v": variant},
+    }
+    return Spec(document, "one.toml")
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        {"host": "HA1", "kill": True, "moves": "HA1"},
+        {"host": "HA2", "kill": True},
+        {"host": "AAA", "command": "drain ha1", "moves": "HA1"},
+    ],
+)
+def test_a_step_of_a_fleet_that_can_be_taken_is_accepted(step):
+    assert len(fleet(step).variants["v"].steps) == 1
+
+
+@pytest.mark.parametrize(
+    ("step", "complaint"),
+    [
+        ({"host": "CN1", "kill": True}, r"steps\[0\]\.kill: no program runs in host CN1"),
+        ({"host": "HA1", "kill": True, "command": "drain ha1"}, "cannot `kill` a program and give"),
+        ({"host": "AAA", "moves": "AAA"}, "there is no home agent 'AAA'; use one of HA1, HA2"),
+    ],
+)
+def test_a_step_that_no_fleet_can_take_is_refused(step, complaint):
+    with pytest.raises(SpecError, match=complaint):
+        fleet(step)
+
+
+def test_one_mobile_node_alone_is_not_followed_to_another_home_agent():
+    with pytest.raises(SpecError, match=r"steps\[0\]\.moves: there is one mobile node only"):
+        spec({"steps": [{"host": "C", "moves": "C"}]})
+
+
 @pytest.mark.parametrize(
     ("changes", "complaint"),
     [
