@@ -369,9 +369,15 @@ class Spec:
         return self._topology(variant, self.variants[variant].operator)
 
     def small_topology(self, variant: str) -> Topology:
-        """Return a variant's topology with one of each that there may be several of."""
+        """Return a variant's topology with one mobile node and one access router at most.
+
+        All home agents stay, which settings may name.
+        """
         wanted = self.variants[variant]
-        return self._topology(variant, Operator(1) if wanted.topology == _OPERATOR else None)
+        if wanted.topology != _OPERATOR:
+            return self._topology(variant, None)
+        agents = (wanted.operator or Operator()).home_agents
+        return self._topology(variant, Operator(1, home_agents=agents))
 
     def _topology(self, variant: str, parameters: Operator | None) -> Topology:
         wanted = self.variants[variant]
