@@ -27,6 +27,7 @@ from testbed.experiment.spec import PlannedRun, Spec, SpecError
 from testbed.lab import Lab, LabError
 from testbed.lab.caller import caller, give
 from testbed.lab.job import check_reachable
+from testbed.lab.sim import SimLab
 from testbed.lab.together import Line, Together
 from testbed.results import folder as results
 from testbed.results.manifest import Machine, Manifest, begin_manifest, end_manifest, write_manifest
@@ -190,6 +191,12 @@ def begin(
         delays_asked=_asked(spec),
         workers=_workers(lab),
     )
+    if isinstance(lab, SimLab):
+        from testbed.run import services  # noqa: PLC0415  # It imports all programs.
+
+        times = services.keep(folder, spec, plan, lab.services, lab.slowness)
+        manifest.services = times.origin
+        write_manifest(folder, manifest)
     results.write_plan(folder, plan)  # Now there is all that its runs need.
     return folder, manifest
 
@@ -324,7 +331,8 @@ class _Experiment:
             with self._interrupts_told(dispatch):
                 yield dispatch
             return
-        command = [sys.executable, "-m", "testbed.run.session", str(self.folder)]
+        program = "simulation" if isinstance(self.lab, SimLab) else "session"
+        command = [sys.executable, "-m", f"testbed.run.{program}", str(self.folder)]
         sessions = Together()
         with self._interrupts_told(sessions), ExitStack() as held:
             for number in range(labs):

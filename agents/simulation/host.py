@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 from ipaddress import IPv6Address
-from typing import Generic, ParamSpec, Protocol, TypeAlias, TypeVar
+from typing import Generic, ParamSpec, Protocol, TypeVar
 
 from agents.core.host import (
     Closable,
@@ -19,6 +19,7 @@ from agents.core.host import (
 from agents.core.machine import Address
 from agents.kernel.packet import ICMPV6, MOBILITY_HEADER, TCP, UDP, Packet
 from agents.simulation.processor import Thread
+from agents.simulation.services import Service, Took
 from agents.simulation.stack import Socket, Stack
 from agents.simulation.streams import SimulatedExchange, SimulatedStreams
 from agents.simulation.tcp import Tcp
@@ -33,9 +34,6 @@ _HEADER = 40
 TIMER = 0
 """In place of a protocol: nothing has come in, but a deadline has."""
 
-Service: TypeAlias = Callable[[int, int, bytes], float]
-"""Tells how many seconds of a processor an event takes: protocol, own port, octets."""
-
 
 class _Opened(Closable, Protocol):
     @property
@@ -46,8 +44,8 @@ class _Opened(Closable, Protocol):
 class SimulatedHost(Host):
     """One program over a simulated stack; it can be killed, and another take its place.
 
-    What it does takes as long as `service` tells, on the host's processors; what it sends leaves at
-    the end of that, and what comes meanwhile waits. Without it nothing takes any time.
+    What it does takes as long as `service` tells, on the host's processors, and what it sends
+    leaves in that time; what comes meanwhile waits. Without it nothing takes any time.
     """
 
     def __init__(
@@ -84,11 +82,18 @@ class SimulatedHost(Host):
         """Do what comes from outside when its turn has come, if the program still lives."""
         if self._dead:
             return
-        seconds = self._service(protocol, port, data) if self._service else 0.0
-        self._stack.processor.serve(self._thread, seconds, partial(self._act, action))
+        serve = self._stack.processor.serve
+        took = self._service(protocol, port, data) if self._service else Took()
+        first = took.sends[0] if took.sends else took.total
+        lags = tuple(sent - first for sent in took.sends)
+        serve(self._thread, first, partial(self._act, action, lags))
+        if rest := took.total - first:
+            serve(self._thread, rest, _nothing)
 
-    def _act(self, action: Callable[[], None]) -> None:
-        if not self._dead:
+    def _act(self, action: Callable[[], None], lags: tuple[float, ...]) -> None:
+        if self._dead:
+            return
+        with self._stack.world.lagging(lags):
             self.enter(action)
 
     def _receiving(self, protocol: int, port: int, receive: Receive) -> Receive:
@@ -209,6 +214,10 @@ class SimulatedHost(Host):
     def duid(self, interface: str) -> bytes:
         """Return a DUID-LL (RFC 8415 section 11.4)."""
         return b"\x00\x03\x00\x01" + self._stack.interfaces[interface].mac
+
+
+def _nothing() -> None:
+    """Only take time."""
 
 
 class _News(Generic[P]):

@@ -40,13 +40,14 @@ from agents.nodes.pana_relay.settings import PanaRelayConfiguration
 from agents.simulation.host import SimulatedHost
 from agents.simulation.link import Faults, Link
 from agents.simulation.servers import DhcpServer, DnsServer
+from agents.simulation.services import Service
 from agents.simulation.stack import Interface, Stack
 from agents.simulation.tcp import Tcp
 from agents.simulation.world import Clock, World
 from topologies.model import Topology, autoconfigured, link_local_address, mac_address
 
 _ECHO_PORT, _ECHO_DEADLINE = 7, 1.0
-_EPOCH = 1_000_000_000
+EPOCH = 1_000_000_000
 """The time of day in seconds when a simulation begins."""
 
 
@@ -122,7 +123,7 @@ class Program:
 
     def load(self) -> None:
         """Make its node, with all files read, and do not start it yet."""
-        self.host = host = self._laboratory.new_host(self.role.host, self.role.name)
+        self.host = host = self._laboratory.host_for(self.role)
         self.node = host.enter(self._laboratory.make, self.role, host)
 
     def begin(self) -> None:
@@ -144,6 +145,17 @@ class Program:
         self.kill()
         self._start()
 
+    def obey(self, command: str) -> None:
+        """Give it a command, as on its standard input: a name and its arguments."""
+        if self.host:
+            self.host.enter(self._obey, command)
+
+    def _obey(self, command: str) -> None:
+        name, *arguments = command.split()
+        if not self.node.commands()[name](*arguments):
+            log = self._laboratory.log(self.role.host)
+            log.write("CommandRefused", command=command, reason="not possible now")
+
 
 _Maker: TypeAlias = Callable[["Laboratory", approaches.Program, SimulatedHost], Any]
 """Makes the node of a role, which is a program's module."""
@@ -152,23 +164,37 @@ _Maker: TypeAlias = Callable[["Laboratory", approaches.Program, SimulatedHost], 
 class Laboratory:
     """A simulated topology in which the roles of one run are started, one after the other.
 
-    Links have the topology's delays, rates and losses.
+    Links have the topology's delays, rates and losses. `events` take what the programs tell, `keys`
+    what Wireshark needs. What a program does takes as long as its `service` tells, or no time.
     """
 
     def __init__(
-        self, topology: Topology, roles: Sequence[approaches.Program], world: World
+        self,
+        topology: Topology,
+        roles: Sequence[approaches.Program],
+        world: World,
+        events: Events | None = None,
+        keys: KeyLog | None = None,
+        service: Callable[[approaches.Program], Service] | None = None,
     ) -> None:
         self.topology = topology
         self.world = world
-        self.events = Events()
+        self.events = events or Events()
+        self._keys = keys or KeyLog()
+        self._service = service
         self.stacks: dict[str, Stack] = {}
         self._tcp: dict[str, Tcp] = {}
         self._build()
         self.programs = [Program(self, role) for role in _each(roles)]
 
+    @classmethod
+    def has(cls, role: approaches.Program) -> bool:
+        """Return whether a role can be simulated; some only run for real, such as a flooder."""
+        return kind_of_program(role) in cls._makers
+
     def leave_out_what_is_not_simulated(self) -> None:
-        """Go on without the programs that only run for real, such as a flooder."""
-        self.programs = [p for p in self.programs if _kind(p.role) in self._makers]
+        """Go on without the programs that only run for real."""
+        self.programs = [p for p in self.programs if self.has(p.role)]
 
     def _build(self) -> None:
         for host in self.topology.hosts:
@@ -196,6 +222,11 @@ class Laboratory:
                 name = self.topology.interface_name(end.host, described.name)
                 Interface(stack, name, link, tuple(addresses), tuple(prefixes), mac)
 
+    def host_for(self, role: approaches.Program) -> SimulatedHost:
+        """Return what the program of a role runs in."""
+        service = self._service(role) if self._service else None
+        return SimulatedHost(self.stacks[role.host], self._tcp[role.host], role.name, service)
+
     def new_host(self, name: str, program: str | None = None) -> SimulatedHost:
         """Return what a new program on a host runs in."""
         return SimulatedHost(self.stacks[name], self._tcp[name], program)
@@ -206,9 +237,13 @@ class Laboratory:
 
     def _start_from(self, number: int) -> None:
         if number < len(self.programs):
-            clock = self.world.clock
+            program, clock = self.programs[number], self.world.clock
             following = partial(self._start_from, number + 1)
-            self.programs[number].start(partial(_soon, clock, following))
+            program.start(partial(self._told_ready, program, partial(_soon, clock, following)))
+
+    def _told_ready(self, program: Program, following: Callable[[], None]) -> None:
+        self.log(program.role.host).write("Ready")
+        following()
 
     def program(self, name: str) -> Program:
         """Return the program of a module such as "mobile_node"."""
@@ -241,15 +276,16 @@ class Laboratory:
         asking.close()
         return bool(came)
 
-    def _log(self, role: approaches.Program) -> EventLog:
+    def log(self, host: str) -> EventLog:
+        """Return the event log of a program on a host."""
         clock = self.world.clock
-        return EventLog(role.host, "role", self.events, lambda: int(clock.now * 1e9))
+        return EventLog(host, "role", self.events, lambda: int(clock.now * 1e9))
 
     def make(self, role: approaches.Program, host: SimulatedHost) -> Any:
         """Make the node of a role."""
-        maker = self._makers.get(_kind(role))
+        maker = self._makers.get(kind_of_program(role))
         if maker is None:
-            raise ValueError(f"{_kind(role)} cannot be simulated")
+            raise ValueError(f"{kind_of_program(role)} cannot be simulated")
         return maker(self, role, host)
 
     def begin(self, node: Any, ready: Callable[[], None]) -> None:
@@ -271,7 +307,7 @@ class Laboratory:
         configuration = fit(role.configuration, MobileNodeConfiguration)
         if configuration.launch == "script":
             raise ValueError("a launch script cannot be simulated, for it starts real programs")
-        stack, log = self.stacks[role.host], self._log(role)
+        stack, log = self.stacks[role.host], self.log(role.host)
         interface = stack.interfaces[configuration.interface]
         care_of = next(a for a in interface.addresses if not a.is_link_local)
         log.write("CareOfAddress", address=care_of)
@@ -282,8 +318,8 @@ class Laboratory:
             ModelMobileNode(stack.kernel),
             care_of,
             log,
-            keys=KeyLog(),
-            make_eap=EapPeers(configuration.eap, KeyLog()),
+            keys=self._keys,
+            make_eap=EapPeers(configuration.eap, self._keys),
             credentials=credentials(configuration),
             preshared=Path(psk_file).read_bytes() if psk_file else None,
         )
@@ -301,13 +337,13 @@ class Laboratory:
             configuration,
             host,
             enforcement,
-            self._log(role),
-            epoch=_EPOCH,
+            self.log(role.host),
+            epoch=EPOCH,
             local_kernel=_kernel_of(kernel, local),
         )
 
     def _pana_relay(self, role: approaches.Program, host: SimulatedHost) -> PanaRelay:
-        return PanaRelay(fit(role.configuration, PanaRelayConfiguration), host, self._log(role))
+        return PanaRelay(fit(role.configuration, PanaRelayConfiguration), host, self.log(role.host))
 
     def _home_network(self, role: approaches.Program, host: SimulatedHost) -> HomeNetwork:
         configuration = fit(role.configuration, HomeNetworkConfiguration)
@@ -315,8 +351,8 @@ class Laboratory:
             configuration,
             host,
             _kernel_of(self.stacks[role.host].kernel, configuration.home_agent),
-            home_aaa(configuration, lambda: _EPOCH + self.world.clock.now),
-            self._log(role),
+            home_aaa(configuration, lambda: EPOCH + self.world.clock.now),
+            self.log(role.host),
             keys=preshared_keys(configuration),
         )
 
@@ -327,9 +363,9 @@ class Laboratory:
             configuration,
             host,
             ModelHomeAgent(kernel, IPv6Address(configuration.home_agent.address)),
-            self._log(role),
+            self.log(role.host),
             credentials=home_agent_credentials(configuration),
-            epoch=_EPOCH,
+            epoch=EPOCH,
         )
 
     def _kea(self, role: approaches.Program, host: SimulatedHost) -> DhcpServer:
@@ -353,14 +389,15 @@ def _soon(clock: Clock, action: Callable[[], None]) -> None:
     clock.at(clock.now, action)
 
 
-def _kind(role: approaches.Program) -> str:
+def kind_of_program(role: approaches.Program) -> str:
+    """Return what a program is, as "access_router"."""
     return role.module.split(".")[2]
 
 
 def _each(roles: Iterable[approaches.Program]) -> Iterator[approaches.Program]:
     """Yield the roles, in place of a fleet its mobile nodes: here each is a program of its own."""
     for role in roles:
-        if _kind(role) != "fleet":
+        if kind_of_program(role) != "fleet":
             yield role
             continue
         for node in fit(role.configuration, FleetConfiguration).nodes:

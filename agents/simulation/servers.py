@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ipaddress import IPv6Address, IPv6Network
 
+import dns.edns
 import dns.flags
 import dns.message
 import dns.name
@@ -29,6 +30,11 @@ from agents.dhcpv6.wire import (
 )
 from agents.dns.wire import PORT
 
+_SUPPLIED = frozenset((Home.IDENTIFIED, Home.UNRESTRICTED))
+"""The options of a relay agent that go to the client, whether it asks for them or not."""
+
+_PAYLOAD = 1232
+_NOT_AUTHORITATIVE = dns.edns.EDEOption(dns.edns.EDECode.NOT_AUTHORITATIVE)
 _SERVER_DUID = bytes.fromhex("000200007ed901")
 """A DUID-EN (RFC 8415 section 11.3) of the enterprise number for examples (RFC 5612)."""
 
@@ -80,7 +86,7 @@ class DhcpServer:
         options = [request.first(OptionCode.CLIENT_ID), Option(OptionCode.SERVER_ID, _SERVER_DUID)]
         if self._local and Home.LOCAL in asked:
             options.append(self._local.to_option())
-        options += [option for option in supplied if option.code in asked]
+        options += [option for option in supplied if option.code in _SUPPLIED]
         return Message(MessageType.REPLY, request.transaction_id, tuple(filter(None, options)))
 
 
@@ -98,42 +104,53 @@ class DnsServer:
         self._socket: Transport = host.open_datagrams((configuration.address, PORT), self._take)
 
     def _take(self, data: bytes, source: Address) -> None:
+        if answer := self.answer(data):
+            self._socket.send(answer, source)
+
+    def answer(self, data: bytes) -> bytes | None:
+        """Return the answer to a query; None for what is none."""
         try:
             query = dns.message.from_wire(data)
         except Exception:  # Whatever dnspython says of it.
-            return
-        self._socket.send(self._answer(query).to_wire(), source)
+            return None
+        return self._answer(query).to_wire(want_shuffle=False)
 
     def _answer(self, query: dns.message.Message) -> dns.message.Message:
-        response = dns.message.make_response(query)
-        response.flags |= dns.flags.AA
+        response = dns.message.make_response(query, our_payload=_PAYLOAD)
         question = query.question[0]
         zone = self._zone(question.name)
         if zone is None or zone.origin is None:
             response.set_rcode(dns.rcode.REFUSED)
+            if query.edns >= 0:
+                response.use_edns(0, payload=_PAYLOAD, options=[_NOT_AUTHORITATIVE])
             return response
-        if zone.get_node(question.name) is None:
-            response.set_rcode(dns.rcode.NXDOMAIN)
-        found = self._records(question.name, question.rdtype)
+        response.flags |= dns.flags.AA
+        found = zone.get_rrset(question.name, question.rdtype)
         if found is None:
-            start = self._records(zone.origin, dns.rdatatype.SOA)
-            response.authority.extend(filter(None, [start]))
+            if not any(name.is_subdomain(question.name) for name in zone):
+                response.set_rcode(dns.rcode.NXDOMAIN)
+            response.authority.append(_records(zone, zone.origin, dns.rdatatype.SOA))
             return response
-        servers = self._records(zone.origin, dns.rdatatype.NS)
         response.answer.append(found)
-        response.authority.extend(filter(None, [servers]))
-        names = [rdata.target for rdata in servers or ()]
+        servers = _records(zone, zone.origin, dns.rdatatype.NS)
+        response.authority.append(servers)
+        names = [rdata.target for rdata in servers]
         if question.rdtype == dns.rdatatype.SRV:
-            names += sorted({rdata.target for rdata in found})
-        extra = [self._records(name, dns.rdatatype.AAAA) for name in names]
-        response.additional.extend(records for records in extra if records is not None)
+            names += [rdata.target for rdata in found]
+        own = [name for name in names if name.is_subdomain(zone.origin)]
+        addresses = [zone.get_rrset(name, dns.rdatatype.AAAA) for name in own]
+        response.additional += [records for records in addresses if records is not None]
         return response
-
-    def _records(
-        self, name: dns.name.Name, kind: dns.rdatatype.RdataType
-    ) -> dns.rrset.RRset | None:
-        zone = self._zone(name)
-        return zone.get_rrset(name, kind) if zone else None
 
     def _zone(self, name: dns.name.Name) -> dns.zone.Zone | None:
         return next((z for z in self._zones if z.origin and name.is_subdomain(z.origin)), None)
+
+
+def _records(
+    zone: dns.zone.Zone, name: dns.name.Name, kind: dns.rdatatype.RdataType
+) -> dns.rrset.RRset:
+    """Return records that every zone has."""
+    found = zone.get_rrset(name, kind)
+    if found is None:
+        raise ValueError(f"{name} has no {kind.name}")
+    return found

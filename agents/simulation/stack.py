@@ -19,6 +19,7 @@ from agents.simulation.neighbours import Neighbours
 from agents.simulation.processor import Processor
 from agents.simulation.world import World
 
+_ECHO_REQUEST, _ECHO_REPLY = bytes([128]), bytes([129])
 _EPHEMERAL = (32768, 61000)
 _BITS = 128
 _MANY = 1 << 16
@@ -250,6 +251,9 @@ class Stack:
         """Who takes what comes in by TCP."""
 
         self.forwards = forwards
+        self.forwarding = 0.0
+        """Seconds that it takes to forward a packet."""
+
         self.kernel = ModelKernel(
             owns=self.owns, leads_away=self.leads_away, now=lambda: world.clock.now
         )
@@ -301,7 +305,13 @@ class Stack:
     def send(self, packet: Packet, interface: str | None = None) -> bool:
         """Send what this host makes; return whether it is on its way, or stays here."""
         made = self.kernel.output(packet, interface)
-        return made is not None and self._emit(made, interface)
+        if made is None:
+            return False
+        if lag := self.world.lag:
+            clock = self.world.clock
+            clock.at(clock.now + lag, partial(self._emit, made, interface))
+            return True
+        return self._emit(made, interface)
 
     def _emit(self, packet: Packet, interface: str | None = None) -> bool:
         destination = packet.destination
@@ -336,8 +346,20 @@ class Stack:
         if packet.hop_limit <= 1:
             return
         passed = self.kernel.forward(replace(packet, hop_limit=packet.hop_limit - 1), incoming)
-        if passed is not None:
+        if passed is None:
+            return
+        if self.forwarding:
+            clock = self.world.clock
+            clock.at(clock.now + self.forwarding, partial(self._emit, passed))
+        else:
             self._emit(passed)
+
+    def _answer(self, request: Packet, incoming: Interface | None) -> None:
+        """Answer an echo request, as the kernel does (RFC 4443 section 4.2)."""
+        if not is_multicast(request.destination):
+            reply = _ECHO_REPLY + request.payload[1:]
+            answer = Packet(request.destination, request.source, ICMPV6, payload=reply)
+            self.send(answer, incoming.name if incoming else None)
 
     def _deliver(self, packet: Packet, incoming: Interface | None) -> None:
         taken = self.kernel.input(packet)
@@ -350,6 +372,9 @@ class Stack:
             return
         if taken.protocol == TCP:
             self.segments(taken)
+            return
+        if taken.protocol == ICMPV6 and taken.payload[:1] == _ECHO_REQUEST:
+            self._answer(taken, incoming)
             return
         source = text_of(taken.source)
         if incoming and is_link_local(taken.source):

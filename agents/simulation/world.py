@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import heapq
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from itertools import count
 from typing import ParamSpec, TypeVar
 
@@ -113,6 +114,10 @@ class World:
 
         self.sent: list[Sent] = []
         self.loses = loses
+        self.lag = self._last_lag = 0.0
+        """Seconds after which what is being sent leaves its program."""
+
+        self.lags: Iterator[float] = iter(())
         self._record = record
 
     def random(self, *names: object) -> random.Random:
@@ -122,10 +127,22 @@ class World:
     def carry(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Do something of the network's for a program, whose turn it is again afterwards."""
         before = self.turn(NETWORK)
+        self.lag = next(self.lags, self._last_lag)
+        self._last_lag = self.lag
         try:
             return function(*args, **kwargs)
         finally:
+            self.lag = 0.0
             self.turn(before)
+
+    @contextmanager
+    def lagging(self, lags: Iterable[float]) -> Iterator[None]:
+        """Let what a program sends meanwhile leave so many seconds later, each in its turn."""
+        self.lags = iter(lags)
+        try:
+            yield
+        finally:
+            self.lags, self._last_lag = iter(()), 0.0
 
     def loses_next(self, link: str, packet: Packet) -> bool:
         """Count and keep a packet that goes onto a link; return whether it is to be lost."""

@@ -41,6 +41,7 @@ for _command in (
     results.plot,
     results.report,
     results.compare,
+    results.agree,
     labs.doctor,
     labs.execute,
     labs.shell,

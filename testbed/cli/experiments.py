@@ -27,6 +27,12 @@ if TYPE_CHECKING:
     from testbed.lab import Lab
     from testbed.runner import Outcome, Watcher
 
+_SIMULATED = 0.1
+"""Seconds that a run on the virtual clock takes to compute."""
+
+_PLANNED = ("runs", "seed", "services", "slowness")
+"""Options that a plan was made with."""
+
 KINDS = ("experiments", "topologies", "approaches", "results")
 
 
@@ -50,10 +56,11 @@ def run(
     All of it goes to OUTPUT/NAME/RUN-ID, beside it a link to it, latest.
     """
     if resume:
-        if experiment or variants or assignments or how["runs"] or how["seed"] is not None:
+        planned = any(how[name] is not None for name in _PLANNED)
+        if experiment or variants or assignments or planned:
             give_up(
                 "--resume goes on as it was planned:"
-                " without EXPERIMENT, --variant, --set, --runs, --seed"
+                " without EXPERIMENT, --variant, --set, --runs, --seed, --services, --slowness"
             )
         _resume(resume, how["lab"], how["jobs"], how["scheduler"], as_json=how["as_json"])
         return
@@ -93,6 +100,8 @@ def _carry_out(
     lab: str,
     jobs: int | None,
     scheduler: str | None,
+    services: Path | None,
+    slowness: float | None,
     runs: int | None,
     seed: int | None,
     output: Path,
@@ -110,9 +119,10 @@ def _carry_out(
         plan = spec.plan(runs, used)
         load_paper()
         with _place(lab, spec.needs(), jobs, scheduler) as (place, at_once):
+            _prepare_simulation(spec, place, services, slowness)
             root = runner.make_output(output)
             _follow(
-                spec,
+                _durations(spec, plan, place),
                 plan,
                 at_once,
                 as_json,
@@ -141,6 +151,8 @@ def _place(
         place = choose_lab(lab, needs, jobs or 1, asked)
         yield side_by_side(place) if jobs == AUTO else (place, jobs or 1)
         return
+    if lab == "sim":
+        raise LabError("the sim lab is a process of this machine: leave out --scheduler")
     if jobs is not None:
         raise LabError(
             "--jobs is how many labs this machine has at once; with --scheduler that is up to the"
@@ -149,6 +161,25 @@ def _place(
     with connected(scheduler, lab, needs) as cluster:
         click.echo(cluster, err=True)
         yield cluster, cluster.jobs
+
+
+def _prepare_simulation(
+    spec: Spec, lab: Lab | Cluster, services: Path | None, slowness: float | None
+) -> None:
+    """Tell the sim lab its service times; raise LabError for what it cannot do, or no other can."""
+    from testbed.lab import LabError, SimLab
+
+    if not isinstance(lab, SimLab):
+        if services or slowness is not None:
+            option = "--services" if services else "--slowness"
+            raise LabError(f"{option} is for the sim lab; in {lab.name} hosts take their own time")
+        return
+    from testbed.experiment.simulable import obstacles
+    from testbed.run.simulated import can_run
+
+    lab.services, lab.slowness = services, slowness
+    if found := obstacles(spec, can_run):
+        raise LabError("\n".join(["the sim lab cannot carry this out:", *found]))
 
 
 def _resume(
@@ -172,7 +203,7 @@ def _resume(
         asked = "as asked" if lab == began_in else "as before"
         with _place(began_in, spec.needs(), jobs, scheduler, asked) as (place, at_once):
             _follow(
-                spec,
+                _durations(spec, loaded.missing, place),
                 loaded.missing,
                 at_once,
                 as_json,
@@ -182,8 +213,13 @@ def _resume(
         give_up(error)
 
 
+def _durations(spec: Spec, plan: Sequence[PlannedRun], lab: Lab | Cluster) -> list[float]:
+    """Return about how many seconds each run takes."""
+    return [_SIMULATED] * len(plan) if lab.name == "sim" else spec.durations(plan)
+
+
 def _follow(
-    spec: Spec,
+    durations: Sequence[float],
     plan: Sequence[PlannedRun],
     jobs: int,
     as_json: bool,
@@ -197,7 +233,7 @@ def _follow(
     from testbed.report.forecast import Forecast, following
 
     console = open_console(stderr=as_json)
-    forecast = Forecast(spec.durations(plan), jobs)
+    forecast = Forecast(durations, jobs)
     variants = several(len({one.variant for one in plan}), "variant")
     at_once = f", {jobs} at a time" if jobs > 1 else ""
     runs = f"{several(len(plan), 'run')} of {variants}{at_once}"

@@ -20,7 +20,7 @@ from testbed.cli.terminal import UNUSABLE, choose_lab, give_up, handle_interrupt
 def doctor(as_json: bool) -> None:
     """List what the labs need, what it is for, and whether it is here."""
     from testbed.lab.choice import LABS
-    from testbed.lab.doctor import FEATURES, PACKAGES, examine
+    from testbed.lab.doctor import FEATURES, PACKAGES, REAL, examine
 
     findings = examine()
     if as_json:
@@ -34,11 +34,11 @@ def doctor(as_json: bool) -> None:
         table.add_column(heading)
     signs = {True: "[green]yes[/]", False: "[red]no[/]", None: "[yellow]?[/]"}
     for finding in findings:
-        labs = "all" if len(finding.labs) == len(LABS) - 1 else " ".join(finding.labs)
+        labs = "all" if set(finding.labs) == REAL else " ".join(finding.labs)
         table.add_row(finding.name, signs[finding.here], labs, finding.purpose, finding.remedy)
     console.print(table)
     usable: list[str] = []
-    for name in LABS[1:]:
+    for name in [lab for lab in LABS if lab in REAL]:
         missing = [f for f in findings if name in f.labs and f.here is False]
         if lacks := ", ".join(f.name for f in missing if FEATURES[f.name].always):
             console.print(f"lab {name}: lacks {lacks}")
@@ -46,6 +46,7 @@ def doctor(as_json: bool) -> None:
         usable.append(name)
         less = ", ".join(f.purpose for f in missing)
         console.print(f"lab {name}: usable{less and f', except for {less}'}", soft_wrap=True)
+    console.print("lab sim: usable; it needs nothing, for its hosts are models", soft_wrap=True)
     missing = [f for f in findings if f.here is False and f.name in PACKAGES]
     # One lab is enough, and the vm lab's packages are of a higher level than the others'.
     of_use = [f for f in missing if f.labs != ("vm",)] if usable else missing

@@ -62,7 +62,8 @@ _jobs_option = click.option(
     "--jobs",
     type=_Jobs(1),
     metavar="N|auto",
-    help="Labs at once, each on a CPU of its own; one by default. auto: two in user-mode Linux.",
+    help="Labs at once, each on a CPU of its own; one by default. auto: two in user-mode Linux, "
+    "as many as there are CPUs in the simulator.",
 )
 _scheduler_option = click.option(
     "--scheduler",
@@ -70,7 +71,21 @@ _scheduler_option = click.option(
     help="Carry the runs out on the workers of a Dask scheduler, as tcp://host:8786.",
 )
 lab_option = click.option(
-    "--lab", type=click.Choice(LABS), default="auto", help="Where the hosts run."
+    "--lab",
+    type=click.Choice(LABS),
+    default="auto",
+    help="Where the hosts run; sim: nowhere, they are models.",
+)
+_services_option = click.option(
+    "--services",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Service times of simulated hosts: services.json of earlier results; else measured.",
+)
+_slowness_option = click.option(
+    "--slowness",
+    type=click.FloatRange(0, 1000),
+    metavar="TIMES",
+    help="How many times slower simulated hosts are than their service times.",
 )
 set_option = click.option(
     "--set",
@@ -101,6 +116,8 @@ def carried_out(*, optional: bool = False) -> Callable[[Callable[..., None]], Ca
         lab_option,
         _jobs_option,
         _scheduler_option,
+        _services_option,
+        _slowness_option,
         set_option,
         output_option,
         json_option,

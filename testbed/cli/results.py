@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from testbed.cli.options import FOLDER, folder_argument, json_option
-from testbed.cli.terminal import give_up, open_console
+from testbed.cli.terminal import FAILED, give_up, open_console
 from testbed.trace.phases import DISCOVERY, PHASES, TOTAL
 
 if TYPE_CHECKING:
@@ -103,3 +103,32 @@ def compare(
     console = open_console()
     console.print(tables.comparisons(made, phase), "")
     console.print(tables.claims(found))
+
+
+@click.command()
+@click.argument("simulated", type=FOLDER)
+@click.argument("real", type=FOLDER)
+@json_option
+def agree(simulated: Path, real: Path, as_json: bool) -> None:
+    """Hold SIMULATED results against those of a REAL lab; the figure goes to SIMULATED/figures."""
+    from testbed.analysis.agreement import agreement
+    from testbed.base.jsonl import DataError
+    from testbed.report import style
+    from testbed.report.agreement import agreement_figure, tables
+    from testbed.results import folder as results
+
+    try:
+        pair = results.load(simulated), results.load(real)
+        found = agreement(*pair)
+        figure, data = agreement_figure(found, *pair)
+        style.save(figure, pair[0].folder / "figures", "agreement", data)
+    except (DataError, OSError) as error:
+        give_up(error)
+    if as_json:
+        click.echo(json.dumps(found.as_json(), indent=1))
+    else:
+        console = open_console()
+        for table in tables(found):
+            console.print(table, "")
+    if not found.whole:
+        raise SystemExit(FAILED)

@@ -2,7 +2,8 @@
 
 from testbed.lab.job import Lab, LabError, inside
 from testbed.lab.native import NativeLab
+from testbed.lab.sim import SimLab
 from testbed.lab.uml import UmlLab
 from testbed.lab.vm import VmLab
 
-__all__ = ["Lab", "LabError", "NativeLab", "UmlLab", "VmLab", "inside"]
+__all__ = ["Lab", "LabError", "NativeLab", "SimLab", "UmlLab", "VmLab", "inside"]

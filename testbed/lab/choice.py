@@ -7,11 +7,12 @@ from testbed.lab import vm, vm_kernel
 from testbed.lab.doctor import FEATURES, Finding, lacking
 from testbed.lab.job import Lab, LabError
 from testbed.lab.native import NativeLab
+from testbed.lab.sim import SimLab
 from testbed.lab.uml import UmlLab
 from testbed.lab.vm import VmLab
 from testbed.lab.vm_kernel import Kernel
 
-LABS = ("auto", "native", "vm", "uml")
+LABS = ("auto", "native", "vm", "uml", "sim")
 KERNEL_FEATURES = tuple(
     n for n, feature in FEATURES.items() if feature.kind == "kernel" and feature.always
 )
@@ -28,13 +29,16 @@ def choose(
     """Return a lab, of which there will be `at_once`, and the line that says which it is and why.
 
     `auto` is native where every kernel feature that is needed is there, else vm where KVM works,
-    else uml, else vm on an emulated processor. All but native need no root: before they are looked
-    at, `give_up_root` is called. `asked` is why a lab is named. LabError, with what to do
-    about it, if there is none to be had.
+    else uml, else vm on an emulated processor; sim needs nothing, and is taken by its name alone.
+    All but native need no root: before they are looked at, `give_up_root` is called. `asked` is why
+    a lab is named. LabError, with what to do about it, if there is none to be had.
     """
     if name not in LABS:
         msg = f"no such lab: {name}; there are {', '.join(LABS)}"
         raise LabError(msg)
+    if name == "sim":
+        give_up_root()
+        return SimLab(), f"lab: sim ({asked}); all times are a model's (docs/simulator.md)"
     if at_once > (cpus := len(os.sched_getaffinity(0))):
         msg = (
             f"{at_once} labs at once need a CPU each, and this program may use {cpus}:"
@@ -67,8 +71,11 @@ def side_by_side(lab: Lab) -> tuple[Lab, int]:
     """Return a lab for as many at once as keep out of each other's way, and that number.
 
     Two of user-mode Linux, each pinned to its CPU, do not shift each other's times
-    (docs/performance.md); what shares a kernel, or a machine's CPUs, does.
+    (docs/performance.md); what shares a kernel, or a machine's CPUs, does. A virtual clock is
+    nobody's but its process's.
     """
+    if lab.name == "sim":
+        return lab, len(os.sched_getaffinity(0))
     if lab.name == "uml" and len(os.sched_getaffinity(0)) > 1:
         return UmlLab(at_once=2), 2
     return lab, 1

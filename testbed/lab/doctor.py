@@ -47,6 +47,9 @@ class Finding:
 
 
 NATIVE, UML, VM = ("native",), ("uml",), ("vm",)
+REAL = frozenset(("native", "uml", "vm"))
+"""The labs that need something; the sim lab does not."""
+
 FEATURES = {
     feature.name: feature
     for feature in (

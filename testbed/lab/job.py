@@ -46,7 +46,7 @@ class Lab(Protocol):
 
     @property
     def name(self) -> str:
-        """`native`, `uml` or `vm`."""
+        """`native`, `uml`, `vm` or `sim`."""
         ...
 
     @property

@@ -24,8 +24,8 @@ def isolated(command: Sequence[str]) -> list[str]:
     return [*die_with_parent, *apart, "/bin/sh", str(ENTER), *command]
 
 
-class NativeJob:
-    """A command in namespaces of this kernel."""
+class ProcessJob:
+    """A command in a process of its own, or in namespaces of this kernel."""
 
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
         self._process = process
@@ -82,12 +82,12 @@ class NativeLab:
         cwd: Path,
         log: Path | None = None,
         environment: Mapping[str, str] | None = None,
-    ) -> NativeJob:
+    ) -> ProcessJob:
         """Start a command in namespaces of its own."""
         check(cwd)
         errors = log.open("ab") if log else None
         try:
-            return NativeJob(
+            return ProcessJob(
                 subprocess.Popen(
                     isolated(command),
                     cwd=cwd,
@@ -120,7 +120,7 @@ class NativeLab:
                 cwd=cwd,
                 env=job_environment(self.name, environment),
             )
-            return NativeJob(process).wait()
+            return ProcessJob(process).wait()
         finally:
             signal.signal(signal.SIGINT, before)
 

@@ -30,6 +30,8 @@ MEANINGS = {
     " its phases), until the correspondent node reaches it",
     "steps": "what the variant does after its bootstrap",
     "teardown": "programs end, captures are written, the network goes",
+    "simulation": "the run on its virtual clock",
+    "writing": "its captures, events and keys are written",
     "total": "all of these",
     "whole": "all that the session waited for: the total, and what starts and ends the run",
 }

@@ -25,6 +25,11 @@ EMULATED = (
     " compare them with no other machine's"
 )
 
+SIMULATED = (
+    "nothing ran: hosts, kernels and links were models on a virtual clock,"
+    " with service times {} (docs/simulator.md)"
+)
+
 
 class Machine(msgspec.Struct, kw_only=True, frozen=True):
     """What a result depends on of the machine that its lab is on."""
@@ -38,7 +43,7 @@ class Machine(msgspec.Struct, kw_only=True, frozen=True):
 def this_machine() -> Machine:
     """Return what this machine is."""
     return Machine(
-        cpu=_cpu(), cpus=os.cpu_count() or 1, python=platform.python_version(), kernel=kernel()
+        cpu=cpu(), cpus=os.cpu_count() or 1, python=platform.python_version(), kernel=kernel()
     )
 
 
@@ -46,8 +51,9 @@ class Manifest(msgspec.Struct, kw_only=True):
     """What a result depends on besides its specification. Loads are 1, 5 and 15 minutes'.
 
     `jobs` is how many labs carried out runs at once. `emulated` tells whether the hosts' processor
-    was. `kernel` is the one that the hosts ran on, None as long as none has; `caller_kernel` that
-    of the machine on which mip6lab was called.
+    was. `services` is where the service times of simulated hosts are from. `kernel` is the one that
+    the hosts ran on, None as long as none has; `caller_kernel` that of the machine on which mip6lab
+    was called.
     `workers` are the machines that carried out the runs, by address, if that was not this one.
     `earlier` are those of the sessions that were interrupted before this one went on. `format` is
     that of all files of the folder.
@@ -59,6 +65,7 @@ class Manifest(msgspec.Struct, kw_only=True):
     lab: str
     jobs: int = 1
     emulated: bool = False
+    services: str | None = None
     kernel: str | None
     caller_kernel: str | None = None
     seed: int
@@ -89,6 +96,7 @@ class Manifest(msgspec.Struct, kw_only=True):
         """Return what is to be known of all times, a sentence a thing."""
         sessions = (*self.earlier, self)
         told = [EMULATED] if any(one.emulated for one in sessions) else []
+        told += [SIMULATED.format(self.services)] if self.services else []
         if not all(one.emulated == self.emulated for one in sessions):
             told.append("the processor was not emulated in all runs")
         return [*told, *self.changes()]
@@ -155,7 +163,7 @@ def begin_manifest(
         kernel=None,
         caller_kernel=kernel(),
         seed=seed,
-        cpu=_cpu(),
+        cpu=cpu(),
         cpus=os.cpu_count() or 1,
         python=platform.python_version(),
         packages=_packages(),
@@ -187,7 +195,8 @@ def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def _cpu() -> str:
+def cpu() -> str:
+    """Return the name of this machine's processor."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

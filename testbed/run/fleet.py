@@ -13,6 +13,7 @@ from agents.approaches import Program
 from testbed.experiment.steps import Step
 from testbed.run.events import Events
 from testbed.run.net import Network
+from testbed.run.parts import Told
 from testbed.run.probe import Echo
 from testbed.run.usage import Meter
 from testbed.run.worker import RunError, Worker
@@ -103,7 +104,7 @@ class FleetWorker(Worker):
         lines = [f"begin {m.host} {self._zero + m.start:.6f}\n" for m in self._members.values()]
         self._tell(fleet.host, "".join(lines))
 
-    def _bootstrap(self, events: Events) -> IPv6Address:
+    def _bootstrap(self, events: Told) -> IPv6Address:
         """Follow all bootstraps to their ends, or to the run's; return the first home address."""
         waiting = set(self._members)
         try:

@@ -27,6 +27,7 @@ from testbed.run.cpu import CpuError, Processors, slowed
 from testbed.run.events import Events
 from testbed.run.net import Network, network
 from testbed.run.nodes import NetError, Process, stop
+from testbed.run.parts import Echoes, Shells, Told
 from testbed.run.probe import Echo, Traffic, measure
 from testbed.run.programs import Forked
 from testbed.run.usage import Meter
@@ -147,7 +148,7 @@ class Worker:
                 last = last_line(self._log(name))
                 raise RunError(f"{name} ended with status {process.returncode}: {last}")
 
-    def _events(self, events: Events, seconds: float, waiting_for: str) -> Iterator[dict[str, Any]]:
+    def _events(self, events: Told, seconds: float, waiting_for: str) -> Iterator[dict[str, Any]]:
         """Yield events until the caller has enough; RunError at the deadline."""
         seconds = patient(seconds)
         deadline = time.monotonic() + seconds
@@ -192,7 +193,7 @@ class Worker:
             running = {name: process.pid for name, process in self._processes.items()}
             self.programs = self._meter.read(running)
 
-    def _wait_until_ready(self, events: Events, waiting: Counter[str]) -> None:
+    def _wait_until_ready(self, events: Told, waiting: Counter[str]) -> None:
         """Wait until as many programs of each host are ready as `waiting` counts."""
         if not waiting:
             return
@@ -202,7 +203,7 @@ class Worker:
             if not waiting:
                 return
 
-    def _bootstrap(self, events: Events) -> IPv6Address:
+    def _bootstrap(self, events: Told) -> IPv6Address:
         """Follow the bootstrap to its end; return the home address."""
         phase, mobile_node = "", self.topology.host(HostRole.MOBILE_NODE)
         others: dict[str, str] = {}
@@ -300,7 +301,7 @@ class Worker:
             self._live(net, events, Traffic(echo, home_address, TRAFFIC_INTERVAL))
             self._timed("steps", started)
 
-    def _live(self, net: Network, events: Events, traffic: Traffic) -> None:
+    def _live(self, net: Shells, events: Told, traffic: Echoes) -> None:
         """Carry out the steps after the bootstrap, while traffic goes to the home address."""
         found: dict[str, float] | None = None
         try:
@@ -327,7 +328,7 @@ class Worker:
             allowed = f"{expected.lost} may be"
             raise RunError(f"{lost:.0f} packets of the correspondent node were lost; {allowed}")
 
-    def _carry_out(self, net: Network, events: Events, step: Step) -> None:
+    def _carry_out(self, net: Shells, events: Told, step: Step) -> None:
         if step.run:
             net.execute(step.host, step.run)
         if step.kill:
@@ -399,6 +400,9 @@ class Worker:
         except ExpectedError as end:
             status, self.outcome = "expected", str(end)
         self._timed("total", begun)
+        return self._result(status, reason)
+
+    def _result(self, status: str, reason: str | None) -> dict[str, Any]:
         return {
             "run": self.planned.run,
             "variant": self.planned.variant,

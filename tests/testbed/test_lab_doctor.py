@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from testbed.cli import main
-from testbed.lab import LabError, NativeLab, UmlLab, VmLab, choice, doctor, vm, vm_kernel
+from testbed.lab import LabError, NativeLab, SimLab, UmlLab, VmLab, choice, doctor, vm, vm_kernel
 from testbed.lab.caller import caller, give
 from testbed.lab.choice import choose
 from testbed.lab.doctor import FEATURES, PACKAGES, Finding, examine
@@ -221,3 +221,20 @@ def test_labs_that_keep_out_of_each_others_way(monkeypatch):
     assert choice.side_by_side(native) == (native, 1)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0})
     assert choice.side_by_side(UmlLab())[1] == 1
+
+
+def test_the_simulator_is_taken_by_its_name_alone_and_lacks_nothing(monkeypatch):
+    lacks(monkeypatch, native=["root"], uml=["linux.uml"], vm=["qemu"])
+    gave_up: list[str] = []
+    lab, line = choose("sim", at_once=99, give_up_root=lambda: gave_up.append("root"))
+    assert isinstance(lab, SimLab)
+    assert line.startswith("lab: sim (as asked)")
+    assert gave_up == ["root"]
+    assert choice.side_by_side(lab) == (lab, len(os.sched_getaffinity(0)))
+    with pytest.raises(LabError):
+        choose("auto")
+
+
+def test_doctor_names_the_simulator():
+    done = CliRunner().invoke(main, ["doctor"])
+    assert "lab sim: usable" in done.output

@@ -1,0 +1,122 @@
+"""A simulation held against a real lab: the same round trips, and phases about as long."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from statistics import median
+from typing import Any
+
+from testbed.base.files import plain
+from testbed.base.jsonl import DataError
+from testbed.results.folder import Results
+from testbed.trace.phases import PHASES, TOTAL
+
+TOLERANCE = 0.10
+"""By how much a phase's median may differ, as a part of the real one."""
+
+LEAST_DELAY = 0.02
+"""Seconds, one way, of the longest link of a point from which on phases are judged."""
+
+_DELAY = ".delay"
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """One phase of a variant at a point of a sweep's grid: its medians in seconds.
+
+    It is `judged` if it holds a round trip over a link that is long; else it is computing time.
+    """
+
+    variant: str
+    point: dict[str, Any]
+    name: str
+    simulated: float
+    real: float
+    judged: bool
+
+    @property
+    def deviation(self) -> float:
+        """The simulated median's deviation, as a part of the real one."""
+        return self.simulated / self.real - 1 if self.real else 0.0
+
+    @property
+    def agrees(self) -> bool:
+        """Whether that is within the tolerance, as far as it is judged."""
+        return not self.judged or abs(self.deviation) <= TOLERANCE
+
+
+@dataclass(frozen=True, slots=True)
+class RoundTrips:
+    """The round trips of a variant over a link, of every run."""
+
+    variant: str
+    link: str
+    simulated: tuple[int, ...]
+    real: tuple[int, ...]
+
+    @property
+    def agrees(self) -> bool:
+        """Whether the usual numbers are the same."""
+        return median(self.simulated) == median(self.real)
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """How far two results agree, over the variants and points that both have."""
+
+    phases: list[Phase]
+    round_trips: list[RoundTrips]
+
+    @property
+    def whole(self) -> bool:
+        """Whether everything that is judged agrees."""
+        return all(p.agrees for p in self.phases) and all(t.agrees for t in self.round_trips)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as plain data."""
+        return {
+            "agrees": self.whole,
+            "tolerance": TOLERANCE,
+            "phases": [asdict(one) | {"agrees": one.agrees} for one in self.phases],
+            "round_trips": [asdict(one) | {"agrees": one.agrees} for one in self.round_trips],
+        }
+
+
+def agreement(simulated: Results, real: Results) -> Agreement:
+    """Compare two results; DataError if they have no bootstrap at the same point in common."""
+    phases = list(_phases(simulated, real))
+    if not phases:
+        where = f"{plain(simulated.folder)} and {plain(real.folder)}"
+        raise DataError(f"{where} have no variant's bootstrap at the same point in common")
+    return Agreement(phases, list(_round_trips(simulated, real)))
+
+
+def _phases(simulated: Results, real: Results) -> Iterator[Phase]:
+    for point in real.points:
+        if point not in simulated.points:
+            continue
+        here, there = simulated.at(point), real.at(point)
+        long = max((v for path, v in point.items() if path.endswith(_DELAY)), default=0.0)
+        for variant in real.variants:
+            for name in (*PHASES, TOTAL):
+                ours, theirs = here.values(variant, name), there.values(variant, name)
+                if ours and theirs:
+                    length = median(ours)
+                    judged = long >= LEAST_DELAY and length >= 2 * LEAST_DELAY
+                    yield Phase(variant, point, name, length, median(theirs), judged)
+
+
+def _round_trips(simulated: Results, real: Results) -> Iterator[RoundTrips]:
+    for variant in real.variants:
+        ours, theirs = _counts(simulated, variant), _counts(real, variant)
+        for link in sorted(ours.keys() & theirs.keys()):
+            yield RoundTrips(variant, link, tuple(ours[link]), tuple(theirs[link]))
+
+
+def _counts(results: Results, variant: str) -> dict[str, list[int]]:
+    counts: dict[str, list[int]] = {}
+    for run in results.bootstrapped(variant):
+        for name, link in (run.traffic.links if run.traffic else {}).items():
+            counts.setdefault(name, []).append(link.round_trips)
+    return counts

@@ -1,0 +1,56 @@
+"""What of an experiment cannot be carried out on a virtual clock, said before anything starts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from ipaddress import IPv6Interface
+from pathlib import Path
+
+from agents.approaches import Program
+from testbed.experiment.spec import Spec
+
+_ADDRESS = re.compile(r"ip -6 address add (?P<address>\S+) dev (?P<interface>\S+) nodad")
+
+
+def added_address(script: str) -> tuple[str, IPv6Interface] | None:
+    """Return interface and address of the one shell command that the simulator knows."""
+    found = _ADDRESS.fullmatch(script.strip())
+    try:
+        return (found["interface"], IPv6Interface(found["address"])) if found else None
+    except ValueError:
+        return None
+
+
+def obstacles(spec: Spec, can_run: Callable[[Program], bool]) -> list[str]:
+    """Return why variants cannot be simulated, a line each; `can_run` tells of a program."""
+    found: dict[str, None] = {}
+    swept = [{path: v} for path, values in spec.experiment.sweep.items() for v in values]
+    for there in [spec.at(point) for point in swept] or [spec]:
+        for name in there.variants:
+            found |= dict.fromkeys(f"variant {name}: {why}" for why in _of(there, name, can_run))
+    return list(found)
+
+
+def _of(spec: Spec, variant: str, can_run: Callable[[Program], bool]) -> Iterator[str]:
+    settings = spec.settings(variant)
+    if getattr(settings, "launch_mode", "resident") == "script":
+        yield 'a launch script starts real programs: set settings.launch = "resident"'
+    elif not settings.is_warm:
+        yield "programs that begin cold have a real interpreter to warm up: leave out settings.warm"
+    if spec.slows(variant):
+        yield "slower processors are a kernel's: set settings.habits.processor_ghz = 0"
+    if settings.diameter_tls:
+        yield "streams have no TLS there: leave out settings.diameter_tls"
+    if spec.topology(variant).is_fleet:
+        yield "experiments with many mobile nodes run for real only"
+        return
+    composed = spec.approach(variant).compose(settings, spec.topology(variant), Path(), Path())
+    for program in composed:
+        if not can_run(program):
+            kind = program.module.split(".")[2].replace("_", " ")
+            yield f"the {kind} on host {program.host} sends from real sockets"
+    for number, step in enumerate(spec.variants[variant].steps):
+        if step.run and added_address(step.run) is None:
+            known = "only 'ip -6 address add ADDRESS dev INTERFACE nodad' is known"
+            yield f"steps[{number}].run: there is no shell; {known}"

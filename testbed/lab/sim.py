@@ -1,0 +1,64 @@
+"""The sim lab: no hosts at all, but a model of them in one process (docs/simulator.md)."""
+
+import subprocess
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from testbed.lab.job import LabError, job_environment
+from testbed.lab.native import ProcessJob
+
+
+class SimLab:
+    """A process of the caller's, in which the machines go on by a virtual clock."""
+
+    name = "sim"
+    emulated = False
+
+    def __init__(self, services: Path | None = None, slowness: float | None = None) -> None:
+        """`services` is a file of service times; without it they are measured.
+
+        Hosts are `slowness` times slower than that; None is once, or what the file says.
+        """
+        self.services = services
+        self.slowness = slowness
+
+    def start(
+        self,
+        command: Sequence[str],
+        *,
+        cwd: Path,
+        log: Path | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> ProcessJob:
+        """Start a command; it ends when its caller does, however that ends."""
+        errors = log.open("ab") if log else None
+        own = {"HOME": str(Path.home()), "TMPDIR": tempfile.gettempdir()}
+        try:
+            return ProcessJob(
+                subprocess.Popen(
+                    ("setpriv", "--pdeathsig", "KILL", "--", *command),
+                    cwd=cwd,
+                    env=job_environment(self.name, {**own, **(environment or {})}),
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE,
+                    stderr=errors or subprocess.STDOUT,
+                    start_new_session=True,  # The terminal's SIGINT is the caller's to handle.
+                )
+            )
+        finally:
+            if errors:
+                errors.close()
+
+    def interact(
+        self,
+        command: Sequence[str],
+        *,
+        cwd: Path,
+        environment: Mapping[str, str] | None = None,
+        reads: bool = False,
+    ) -> int:
+        """Refuse: there is no host to run a command in."""
+        del command, cwd, environment, reads
+        msg = "the sim lab has no hosts to run commands in: use another lab"
+        raise LabError(msg)

@@ -1,0 +1,32 @@
+"""What a run needs of its hosts, whether they are a kernel's or a model."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+
+class Told(Protocol):
+    """The events of all programs, one by one."""
+
+    def next(self, deadline: float) -> dict[str, Any] | None:
+        """Return the next event, or None at the deadline."""
+
+    def drain(self) -> None:
+        """Forget the events that have not been asked for."""
+
+
+class Shells(Protocol):
+    """The hosts' shells."""
+
+    def execute(self, host: str, script: str) -> object:
+        """Run a script in a host."""
+
+
+class Echoes(Protocol):
+    """Echo requests to the home address, at a steady pace."""
+
+    def wait_for(self, packets: int, timeout: float) -> None:
+        """Wait until this many more requests are answered, for so many seconds."""
+
+    def stop(self) -> dict[str, float]:
+        """Stop; return the requests sent and answered and the longest silence in seconds."""

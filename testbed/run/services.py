@@ -1,0 +1,142 @@
+"""The service times of simulated programs: measured on this machine, kept with the results."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+
+from agents.approaches import Program
+from agents.bench.services import hop, measure
+from agents.simulation.laboratory import kind_of_program
+from agents.simulation.services import Known, Service, Services, Took
+from testbed.base.files import FORMAT, check_format, plain, write_json
+from testbed.base.jsonl import DataError
+from testbed.experiment.spec import PlannedRun, Spec
+from testbed.results.manifest import cpu
+
+FILE = "services.json"
+Seconds = Annotated[float, msgspec.Meta(ge=0, le=60)]
+Slowness = Annotated[float, msgspec.Meta(ge=0, le=1000)]
+
+
+class _Event(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
+    """One kind of event (agents.simulation.services.Known)."""
+
+    protocol: int
+    port: int
+    message: str
+    shortest: int
+    longest: int
+    sends: list[Seconds]
+    total: Seconds
+
+    @classmethod
+    def of(cls, known: Known) -> _Event:
+        """Return what is kept of an event."""
+        took = known.took
+        sends = [round(seconds, 7) for seconds in took.sends]
+        return cls(*known.kind, known.shortest, known.longest, sends, round(took.total, 7))
+
+    @property
+    def known(self) -> Known:
+        """The event as the simulator takes it."""
+        took = Took(tuple(self.sends), self.total)
+        kind = self.protocol, self.port, self.message
+        return Known(*kind, self.shortest, self.longest, took)
+
+
+class ServiceTimes(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """What programs take of a processor for each event, in seconds, and where that was measured.
+
+    `hop` is what the kernel takes to hand one message on. `prepared` are the programs of each
+    variant, by the name of what its runs share. A lab's hosts are `slowness` times slower.
+    """
+
+    format: int = FORMAT
+    cpu: str
+    measured: str
+    hop: Seconds
+    slowness: Slowness = 1.0
+    prepared: dict[str, dict[str, list[_Event]]]
+
+    def __post_init__(self) -> None:
+        check_format(self.format)
+
+    @property
+    def origin(self) -> str:
+        """Where they are from, in words."""
+        times = "" if self.slowness == 1 else f", times {self.slowness:g}"
+        return f"measured {self.measured} on {self.cpu}{times}"
+
+    @property
+    def forwarding(self) -> float:
+        """Seconds that it takes to forward a packet."""
+        return self.slowness * self.hop
+
+    def of(self, shared: str) -> Callable[[Program], Service]:
+        """Return what tells the service times of the programs of a run."""
+        programs = {
+            name: Services((event.known for event in events), self.hop, self.slowness)
+            for name, events in self.prepared[shared].items()
+        }
+        nothing = Services((), self.hop, self.slowness)
+        return lambda role: programs.get(kind_of_program(role), nothing)
+
+
+def keep(
+    folder: Path,
+    spec: Spec,
+    plan: Sequence[PlannedRun],
+    given: Path | None = None,
+    slowness: float | None = None,
+) -> ServiceTimes:
+    """Measure service times, or take those of a file, and keep them with the results.
+
+    `slowness` is the file's if it is None.
+
+    Raises DataError for a bad file, or one that has not all that the planned runs need.
+    """
+    wanted = {planned.shared: planned for planned in plan}
+    if given:
+        times = read(given)
+        if lacks := sorted(wanted.keys() - times.prepared.keys()):
+            raise DataError(f"{plain(given)}: it has no service times of {', '.join(lacks)}")
+    else:
+        times = ServiceTimes(
+            cpu=cpu(),
+            measured=datetime.now(UTC).isoformat(timespec="seconds"),
+            hop=round(hop(), 7),
+            prepared={
+                shared: _measure(folder, spec.at(planned.parameters), planned)
+                for shared, planned in wanted.items()
+            },
+        )
+    if slowness is not None:
+        times.slowness = slowness
+    write_json(folder / FILE, times)
+    return times
+
+
+def _measure(folder: Path, there: Spec, planned: PlannedRun) -> dict[str, list[_Event]]:
+    name = planned.variant
+    found = measure(
+        there.approach(name),
+        there.settings(name),
+        there.topology(name),
+        folder / "shared" / planned.shared,
+    )
+    return {program: [_Event.of(known) for known in events] for program, events in found.items()}
+
+
+def read(path: Path) -> ServiceTimes:
+    """Read what was kept; raises DataError."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=ServiceTimes)
+    except OSError as error:
+        raise DataError(f"{plain(path)}: {error.strerror}") from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise DataError(f"{plain(path)}: {error}") from None

@@ -1,0 +1,312 @@
+"""One run on a virtual clock: what the lab's worker does, with models of hosts and links."""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+import time
+from collections import Counter, defaultdict, deque
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from ipaddress import IPv6Address
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from agents.approaches import Program
+from agents.kernel.packet import ICMPV6
+from agents.nodes.keylog import KeyLog
+from agents.simulation.laboratory import EPOCH, Events, Laboratory
+from agents.simulation.services import Service
+from agents.simulation.stack import Socket, Stack
+from agents.simulation.world import Clock, World
+from testbed.experiment.simulable import added_address
+from testbed.experiment.spec import PlannedRun, Spec
+from testbed.experiment.steps import TRAFFIC_INTERVAL
+from testbed.run.parts import Told
+from testbed.run.worker import ExpectedError, RunError, Worker
+from testbed.trace import pcapng
+from topologies.model import HostRole, Link, link_local_address
+
+_REQUEST, _REPLY = 128, 129
+_ECHO = struct.Struct("!BBHHH")
+_DATA = bytes(56)
+_IDENTIFIER = 1
+_PROBES = 3  # To each address of a link.
+_PROBE_DEADLINE, _REACHABLE_DEADLINE = 5.0, 10.0
+_PROBE_INTERVAL = 0.02
+_SOURCE = slice(6, 12)
+_NS = 10**9
+
+
+can_run = Laboratory.has
+"""Whether a program can be simulated."""
+
+
+class _Log(Events):
+    """The events of all programs: kept as lines, and handed out one by one as time passes."""
+
+    def __init__(self, clock: Clock) -> None:
+        super().__init__()
+        self._clock = clock
+        self._unread: deque[str] = deque()
+        self.lines: list[str] = []
+
+    def write(self, line: str) -> None:
+        """Keep one line."""
+        self.lines.append(line)
+        self._unread.append(line)
+
+    def next(self, deadline: float) -> dict[str, Any] | None:
+        """Let time pass until there is an event that was not handed out; None at the deadline."""
+        if not self._clock.run(deadline, lambda: bool(self._unread)):
+            return None
+        event: dict[str, Any] = json.loads(self._unread.popleft())
+        return event
+
+    def drain(self) -> None:
+        """Forget the events that have not been asked for."""
+        self._unread.clear()
+
+
+class _Keys:
+    """Keys for Wireshark, in memory until the run is over."""
+
+    def __init__(self) -> None:
+        self._lines: dict[str, list[str]] = defaultdict(list)
+        self.log = KeyLog(lambda name, line: self._lines[name].append(line))
+
+    def write(self, folder: Path) -> None:
+        """Write the files, which nobody but their owner can read."""
+        for name, lines in self._lines.items():
+            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+            with os.fdopen(os.open(folder / name, flags, 0o600), "w") as file:
+                file.writelines(f"{line}\n" for line in lines)
+
+    @property
+    def tls(self) -> bytes:
+        """The secrets that captures carry."""
+        return "".join(f"{line}\n" for line in self._lines["tls.keys"]).encode()
+
+
+class _Capture:
+    """What passes the interfaces of a host: what it sends, when it enters the link."""
+
+    def __init__(self, stack: Stack) -> None:
+        self._stack = stack
+        self._packets: list[pcapng.Packet] = []
+        for number, interface in enumerate(stack.interfaces.values()):
+            delay = interface.link.delay
+            interface.tap = partial(self._take, number, interface.mac, delay)
+
+    def _take(self, number: int, mac: bytes, delay: float, now: float, frame: bytes) -> None:
+        entered = now - delay if frame[_SOURCE] == mac else now
+        time_ns = EPOCH * _NS + round(entered * _NS)
+        self._packets.append(pcapng.Packet(time_ns, number, frame))
+
+    def write(self, folder: Path, tls_key_log: bytes) -> None:
+        """Write the capture in order of time, with the TLS secrets embedded."""
+        self._packets.sort(key=lambda packet: packet.time_ns)
+        path = folder / f"{self._stack.name}.pcapng"
+        pcapng.write(path, list(self._stack.interfaces), self._packets, tls_key_log)
+
+
+class _Echo:
+    """An ICMPv6 echo client (RFC 4443 section 4) on a host; `answered` gets the numbers."""
+
+    def __init__(self, stack: Stack, answered: Callable[[int], None]) -> None:
+        self._answered = answered
+        self._sent = 0
+        self._socket = stack.open(Socket(stack, ICMPV6, None, 0, self._take))
+
+    def send(self, destination: str) -> None:
+        """Send one request; a link-local destination has its interface for a zone."""
+        self._sent += 1
+        header = _ECHO.pack(_REQUEST, 0, 0, _IDENTIFIER, self._sent)
+        self._socket.send(header + _DATA, (destination, 0))
+
+    def _take(self, data: bytes, _source: object) -> None:
+        kind, _, _, _, number = _ECHO.unpack_from(data)
+        if kind == _REPLY:
+            self._answered(number)
+
+    def close(self) -> None:
+        """Close the socket."""
+        self._socket.close()
+
+
+class _Traffic:
+    """Echo requests at a steady pace until they are stopped, and the longest silence meanwhile."""
+
+    def __init__(self, stack: Stack, destination: IPv6Address) -> None:
+        self._clock = stack.world.clock
+        self._destination = str(destination)
+        self._sent = self._answered = 0
+        self._heard, self._silence = self._clock.now, 0.0
+        self._stopped = False
+        self._echo = _Echo(stack, self._hear)
+        self._send()
+
+    def _send(self) -> None:
+        if not self._stopped:
+            self._sent += 1
+            self._echo.send(self._destination)
+            self._clock.at(self._clock.now + TRAFFIC_INTERVAL, self._send)
+
+    def _hear(self, _number: int) -> None:
+        self._answered += 1
+        self._silence = max(self._silence, self._clock.now - self._heard)
+        self._heard = self._clock.now
+
+    def wait_for(self, packets: int, timeout: float) -> None:
+        """Wait until this many more requests are answered; RunError after `timeout` seconds."""
+        wanted = self._answered + packets
+        if not self._clock.run(self._clock.now + timeout, lambda: self._answered >= wanted):
+            missing = wanted - self._answered
+            raise RunError(f"{missing} of {packets} packets were not answered in time")
+
+    def stop(self) -> dict[str, float]:
+        """Stop; return the requests sent and answered and the longest silence in seconds."""
+        if not self._stopped:  # The last request has as long as any other.
+            self._clock.run(self._clock.now + TRAFFIC_INTERVAL)
+            self._stopped = True
+            self._echo.close()
+            self._silence = max(self._silence, self._clock.now - self._heard)
+        return {"sent": self._sent, "answered": self._answered, "silence": round(self._silence, 6)}
+
+
+def _measured(laboratory: Laboratory, link: Link) -> dict[str, float | None]:
+    """Return a link's delay by echoes over it, and its rate and loss as they are set.
+
+    As in a lab, both ends know each other's addresses by then: no bootstrap waits for that.
+    """
+    near, far = link.ends[:2] if link.ends[1].addresses else reversed(link.ends[:2])
+    topology, clock = laboratory.topology, laboratory.world.clock
+    zone = topology.interface_name(near.host, link.name)
+    link_local = f"{link_local_address(topology, link, far.host)}%{zone}"
+    began, times = clock.now, list[float]()
+    echo = _Echo(laboratory.stacks[near.host], lambda _: times.append(clock.now - began))
+    for destination in (str(far.address), link_local):
+        for _ in range(_PROBES):
+            began, wanted = clock.now, len(times) + 1
+            echo.send(destination)
+            clock.run(began + _PROBE_DEADLINE, lambda: len(times) >= wanted)  # noqa: B023
+    echo.close()
+    if not times:
+        raise RunError(f"link {link.name}: {near.host} gets no echo from {far.host}")
+    return {
+        "delay": median(times) / 2,
+        "rate": link.shape.rate or None,
+        "loss": link.shape.loss or None,
+    }
+
+
+class SimulatedWorker(Worker):
+    """Carries out one run; time passes only as far as something happens in it."""
+
+    def __init__(
+        self,
+        results: Path,
+        planned: PlannedRun,
+        spec: Spec,
+        service: Callable[[Program], Service],
+        forwarding: float,
+    ) -> None:
+        """`service` tells what programs take for what they do; routers are `forwarding` as long."""
+        super().__init__(results, planned, spec, warm=True, entered=lambda _: None)
+        self._service, self._forwarding = service, forwarding
+        self._captures: list[_Capture] = []
+        self._world = World(planned.seed, record=False)
+        self._told = _Log(self._world.clock)
+        self._secrets = _Keys()
+
+    def execute(self) -> dict[str, Any]:
+        """Carry out the run; return its line for runs.jsonl, without what analysis adds."""
+        status, reason = "ok", None
+        begun = time.monotonic()
+        others, mobile_nodes = self._compose()
+        self._laboratory = Laboratory(
+            self.topology,
+            [*others, *mobile_nodes],
+            self._world,
+            self._told,
+            self._secrets.log,
+            self._service,
+        )
+        try:
+            self._simulate(others)
+        except (RunError, TimeoutError) as error:
+            status, reason = "failed", str(error)
+        except ExpectedError as end:
+            status, self.outcome = "expected", str(end)
+        simulated = self._timed("simulation", begun)
+        self._write()
+        self._timed("writing", simulated)
+        self._timed("total", begun)
+        return self._result(status, reason)
+
+    def _simulate(self, others: Sequence[Program]) -> None:
+        laboratory = self._laboratory
+        for stack in laboratory.stacks.values():
+            stack.forwarding = self._forwarding
+        self.measured = {link.name: _measured(laboratory, link) for link in self.topology.links}
+        self._captures = [_Capture(laboratory.stacks[host]) for host in self._captured()]
+        laboratory.start()
+        self._wait_until_ready(self._told, Counter(program.host for program in others))
+        home_address = self._bootstrap(self._told)
+        correspondent = laboratory.stacks[self.topology.host(HostRole.CORRESPONDENT_NODE)]
+        _reach(correspondent, home_address)
+        if self.variant.steps:
+            self._live(_Network(laboratory), self._told, _Traffic(correspondent, home_address))
+
+    def _events(self, events: Told, seconds: float, waiting_for: str) -> Iterator[dict[str, Any]]:
+        """Yield events until the caller has enough; RunError at the deadline."""
+        deadline = self._world.clock.now + seconds
+        while event := events.next(deadline):
+            yield event
+        raise RunError(f"no {waiting_for} within {seconds:g} s")
+
+    def _tell(self, host: str, lines: str) -> None:
+        """Give a host's program commands."""
+        for program in self._laboratory.programs:
+            if program.role.host == host:
+                for line in lines.splitlines():
+                    program.obey(line)
+                return
+        raise RunError(f"no program runs in host {host}")
+
+    def _write(self) -> None:
+        """Keep events, keys and captures."""
+        (self.folder / "events.jsonl").write_text("".join(self._told.lines))
+        self._secrets.write(self.folder / "keys")
+        for capture in self._captures:
+            capture.write(self.folder / "captures", self._secrets.tls)
+
+
+class _Network:
+    """The hosts, for steps after a bootstrap."""
+
+    def __init__(self, laboratory: Laboratory) -> None:
+        self._laboratory = laboratory
+
+    def execute(self, host: str, script: str) -> None:
+        """Carry out the one shell command that is known here."""
+        added = added_address(script)
+        if added is None:
+            raise RunError(f"{host}: {script}: there is no shell")
+        name, address = added
+        self._laboratory.stacks[host].interfaces[name].add(address.ip)
+
+
+def _reach(correspondent: Stack, home_address: IPv6Address) -> None:
+    """Send echo requests from the correspondent node until the mobile node answers."""
+    clock, came = correspondent.world.clock, list[int]()
+    echo = _Echo(correspondent, came.append)
+    deadline = clock.now + _REACHABLE_DEADLINE
+    while not came and clock.now < deadline:
+        echo.send(str(home_address))
+        clock.run(clock.now + _PROBE_INTERVAL, lambda: bool(came))
+    echo.close()
+    if not came:
+        raise RunError(f"the correspondent node gets no answer from {home_address}")

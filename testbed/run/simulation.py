@@ -1,0 +1,68 @@
+"""The runs of an experiment on a virtual clock, one after the other, all in this process.
+
+A program, in the sim lab: python -m testbed.run.simulation RESULTS. It prints the lines of
+testbed.run.session.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from testbed.base.files import last_line
+from testbed.experiment.spec import PlannedRun, Spec
+from testbed.results.folder import make_run_folder, missing_runs, run_folder
+from testbed.results.runs import failed
+from testbed.run import image
+from testbed.run.services import FILE, ServiceTimes, read
+from testbed.run.session import emit
+from testbed.run.simulated import SimulatedWorker
+
+KERNEL = "none (simulated)"
+
+
+def _carry_out(
+    results: Path, spec: Spec, planned: PlannedRun, times: ServiceTimes
+) -> dict[str, Any]:
+    began = time.monotonic()
+    there, service = spec.at(planned.parameters), times.of(planned.shared)
+    log = run_folder(results, planned.run) / "logs" / "worker.log"
+    try:
+        result = SimulatedWorker(results, planned, there, service, times.forwarding).execute()
+    except Exception:  # A bug, which ends this run alone.
+        log.write_text(traceback.format_exc())
+        result = failed(planned, last_line(log))
+    result["costs"]["whole"] = round(time.monotonic() - began, 6)
+    return result
+
+
+def execute(results: Path) -> Iterator[dict[str, Any]]:
+    """Carry out the planned runs that a results folder lacks; yield a session's lines.
+
+    A run that has a folder is another session's, which has begun with it.
+    """
+    spec = Spec.load(results / "spec.toml", every_point=False)
+    yield {"kernel": KERNEL}
+    plan, times = missing_runs(results), read(results / FILE)
+    image.freeze()
+    for planned in plan:
+        try:
+            make_run_folder(results, planned.run)
+        except FileExistsError:
+            continue
+        yield {"run": planned.run, "variant": planned.variant, "phase": "simulation"}
+        yield {"result": _carry_out(results, spec, planned, times)}
+
+
+def main() -> None:
+    """Carry out a session and print its lines."""
+    for line in execute(Path(sys.argv[1])):
+        emit(**line)
+
+
+if __name__ == "__main__":
+    main()

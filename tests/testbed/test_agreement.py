@@ -1,0 +1,85 @@
+"""A simulation held against a real lab."""
+
+import json
+from dataclasses import replace
+
+import msgspec
+import pytest
+from click.testing import CliRunner
+
+from testbed.analysis.agreement import agreement
+from testbed.base.jsonl import DataError
+from testbed.cli import main
+from testbed.results import folder as results
+from tests.testbed import sample
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory):
+    return results.load(sample.swept(tmp_path_factory.mktemp("results")))
+
+
+def longer(loaded, factor, *phases):
+    """Return the same results with phases so many times as long."""
+    runs = [
+        msgspec.structs.replace(
+            run, phases={n: t * (factor if n in phases else 1) for n, t in run.phases.items()}
+        )
+        if run.status == "ok"
+        else run
+        for run in loaded.runs
+    ]
+    return replace(loaded, runs=runs)
+
+
+def test_the_same_results_agree(swept):
+    found = agreement(swept, swept)
+    assert found.whole
+    assert {one.variant for one in found.phases} == set(swept.variants)
+    assert any(one.judged for one in found.phases)
+    assert all(one.deviation == 0 for one in found.phases)
+
+
+@pytest.mark.parametrize(("factor", "agrees"), [(1.09, True), (0.89, False), (1.2, False)])
+def test_a_long_phase_may_be_off_by_a_tenth(swept, factor, agrees):
+    assert agreement(longer(swept, factor, "total"), swept).whole is agrees
+
+
+def test_computing_time_is_not_judged(swept):
+    found = agreement(longer(swept, 0.1, "ike_to_binding"), swept)
+    assert found.whole
+    assert any(one.name == "ike_to_binding" and one.deviation < -0.5 for one in found.phases)
+
+
+def test_a_round_trip_more_is_a_difference(swept):
+    def more(run):
+        if not run.traffic:
+            return run
+        links = {
+            name: msgspec.structs.replace(link, round_trips=link.round_trips + 1)
+            for name, link in run.traffic.links.items()
+        }
+        return msgspec.structs.replace(
+            run, traffic=msgspec.structs.replace(run.traffic, links=links)
+        )
+
+    found = agreement(replace(swept, runs=[more(run) for run in swept.runs]), swept)
+    assert found.round_trips
+    assert not any(one.agrees for one in found.round_trips)
+    assert not found.whole
+
+
+def test_results_with_nothing_in_common_cannot_be_compared(swept):
+    with pytest.raises(DataError, match="in common"):
+        agreement(replace(swept, runs=[]), swept)
+
+
+def test_the_command_draws_it_and_tells_by_its_exit_status(swept):
+    folder = str(swept.folder)
+    done = CliRunner().invoke(main, ["agree", folder, folder, "--json"])
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.output)["agrees"]
+    for kind in ("png", "svg", "csv"):
+        assert (swept.folder / "figures" / f"agreement.{kind}").stat().st_size
+    done = CliRunner().invoke(main, ["agree", folder, folder])
+    assert "differs" not in done.output

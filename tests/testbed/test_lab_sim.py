@@ -1,0 +1,309 @@
+"""The sim lab: whole experiments on the virtual clock, by the command line."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from testbed.base.places import PROJECT
+from testbed.cli import main
+from testbed.lab import UmlLab
+from testbed.results import folder as results
+from testbed.trace.frames import read_frames
+from tests.wireshark import FAULTS, tshark
+
+RUN = (sys.executable, "-m", "testbed", "run", "--lab", "sim")
+ONE = """
+name = "one"
+approach = "pana-ikev1"
+topology = "paper"
+runs = 2
+links.access.delay = 0.02
+settings.duplicate_address_detection = false
+[variants.only]
+"""
+ALL = """
+name = "all"
+approach = "static"
+topology = "paper"
+runs = 1
+seed = 5
+links.access.delay = 0.005
+[variants.static]
+[variants.pana-ikev1]
+approach = "pana-ikev1"
+[variants.pana-ikev2]
+approach = "pana-ikev2"
+[variants.pana-fast]
+approach = "pana-fast"
+[variants.dns-ikev2]
+approach = "dns-ikev2"
+[variants.dhcpv6-ikev2]
+approach = "dhcpv6-ikev2"
+topology = "dhcpv6"
+"""
+STEPS = """
+name = "steps"
+approach = "pana-ikev1"
+topology = "paper"
+runs = 1
+[variants.moves]
+expect.silence = 0.1
+steps = [
+    { host = "A", command = "ping", until = "A PingAnswered", packets = 5 },
+    { host = "A", run = "ip -6 address add 2001:db8:a::abcd/64 dev A-access nodad", command =\
+ "move 2001:db8:a::abcd", until = "A BindingAccepted", packets = 5 },
+    { host = "A", command = "deregister", until = "A BindingAccepted", cuts = true },
+]
+[variants.refused]
+settings.subscribed = false
+expect.reason = "refused"
+[variants.never]
+timeout = 0.05
+links.access.delay = 0.02
+"""
+
+
+def carry_out(folder, text, *options):
+    """Carry out an experiment; return the folder of its results."""
+    path = folder / "experiment.toml"
+    path.write_text(text)
+    command = (*RUN, str(path), "--output", str(folder), *options)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=PROJECT)
+    assert done.returncode in (0, 1), done.stderr
+    [made] = {line.parent for line in folder.glob("*/2*/runs.jsonl")}
+    return made
+
+
+@pytest.fixture(scope="module")
+def one(tmp_path_factory):
+    return carry_out(tmp_path_factory.mktemp("one"), ONE, "--jobs", "2")
+
+
+@pytest.fixture(scope="module")
+def every(tmp_path_factory):
+    return carry_out(tmp_path_factory.mktemp("every"), ALL)
+
+
+def test_an_experiment_has_the_results_of_any_lab(one):
+    loaded = results.load(one)
+    assert [run.status for run in loaded.runs] == ["ok", "ok"]
+    assert (loaded.manifest.lab, loaded.manifest.jobs) == ("sim", 2)
+    assert loaded.manifest.kernel == "none (simulated)"
+    assert loaded.manifest.services.startswith("measured")
+    assert any("nothing ran" in warning for warning in loaded.warnings)
+    assert loaded.manifest.delays_measured["only: access"] == pytest.approx(0.02, abs=1e-4)
+    for name in ("summary.json", "report.html", "phases.csv"):
+        assert (one / name).exists()
+    assert list((one / "figures").glob("*.svg"))
+    run = loaded.runs[0]
+    assert run.traffic.links["access"].round_trips == 11
+    assert run.phases["total"] == pytest.approx(11 * 0.04, abs=0.1)
+    assert run.event_phases["total"] == pytest.approx(run.phases["total"], abs=0.01)
+
+
+def test_captures_are_read_by_wireshark_with_the_keys_of_the_run(one):
+    run = one / "runs" / "0001"
+    assert (run / "keys" / "keys.jsonl").stat().st_mode & 0o777 == 0o600
+    capture = run / "captures" / "A.pcapng"
+    profile = run / "keys" / "wireshark"
+    assert tshark(capture, "-Y", FAULTS, profile=profile) == ""
+    shown = tshark(capture, "-Y", "mipv6", profile=profile)
+    assert "Binding Update" in shown
+    assert "Binding Acknowledgement" in shown
+    assert "Client Hello" in tshark(capture, profile=profile)
+
+
+def trace(folder):
+    """Return all that happened in the runs: events without what is not drawn, frames as masked."""
+    told = {}
+    for run in sorted((folder / "runs").iterdir()):
+        told[run.name] = (
+            (run / "events.jsonl").read_text(),
+            {
+                path.name: [(f.time, masked(f.data)) for f in read_frames(path)]
+                for path in sorted((run / "captures").iterdir())
+            },
+        )
+    return told
+
+
+CLEAR = {500: 28, 716: 16}
+"""Octets of a message's own header, by the port: what follows is keyed by TLS, or TLS itself."""
+
+SA_INIT, MAIN = 34, 2
+
+
+def masked(frame):
+    """Return the octets of a frame that TLS has no part in, and so nothing that it has keyed.
+
+    Signatures in it are of one length or another: so are messages, and what TCP counts.
+    """
+    protocol, upper = frame[20], frame[54:]
+    if protocol == 58:
+        return frame
+    if protocol == 6:
+        return frame[:18], frame[20:54], upper[:4], upper[13:16]
+    if protocol == 17:
+        ports = {int.from_bytes(upper[:2]), int.from_bytes(upper[2:4])}
+        keyed = [CLEAR[port] for port in ports if port in CLEAR]
+        is_clear = 500 in ports and (upper[26] == SA_INIT or (upper[26] == MAIN and not upper[27]))
+        if not keyed or is_clear:
+            return frame
+        header = upper[8 : 8 + keyed[0]]
+        length = slice(2, 4) if 716 in ports else slice(24, 28)
+        return frame[:18], frame[20:54], upper[:4], header[: length.start], header[length.stop :]
+    return frame[: 54 + 24 + 8]  # Home Address option or routing header, SPI and number.
+
+
+def again(folder, there, seed=None):
+    """Return results of the same prepared experiment once more, in a process of its own."""
+    shutil.copytree(folder, there, ignore=shutil.ignore_patterns("runs", "runs.jsonl"))
+    (there / "runs").mkdir()
+    (there / "runs.jsonl").touch()
+    if seed is not None:
+        plan = json.loads((there / "plan.json").read_text())
+        for run in plan["runs"]:
+            run["seed"] += seed
+        (there / "plan.json").write_text(json.dumps(plan))
+    for path in (folder / "shared").rglob("*.toml"):
+        assert path.exists()
+    command = (sys.executable, "-m", "testbed.run.simulation", str(there))
+    subprocess.run(command, check=True, capture_output=True, cwd=PROJECT)
+    return there
+
+
+def test_the_same_seed_makes_the_same_trace_and_another_does_not(every, tmp_path):
+    first = trace(every)
+    assert trace(again(every, tmp_path / "same")) == first
+    other = trace(again(every, tmp_path / "other", seed=1))
+    assert other.keys() == first.keys()
+    assert all(other[run][1] != first[run][1] for run in first)
+
+
+def test_without_tls_every_octet_is_the_same(every, tmp_path):
+    [static] = [run for run in results.load(every).runs if run.variant == "static"]
+    captures = f"runs/{static.run:04}/captures"
+    there = again(every, tmp_path / "same")
+    for path in (every / captures).iterdir():
+        assert (there / captures / path.name).read_bytes() == path.read_bytes()
+
+
+def test_what_follows_a_bootstrap_is_simulated_too(tmp_path):
+    runs = {run.variant: run for run in results.load(carry_out(tmp_path, STEPS)).runs}
+    assert runs["moves"].status == "ok"
+    assert runs["moves"].continuity["answered"] >= 10
+    assert runs["refused"].status == "expected"
+    assert runs["never"].status == "failed"
+    assert "no binding within 0.05 s" in runs["never"].reason
+
+
+def test_what_was_killed_is_gone_and_can_be_gone_on_with(tmp_path):
+    (tmp_path / "long.toml").write_text(ONE.replace("runs = 2", "runs = 40"))
+    begin = (*RUN, str(tmp_path / "long.toml"), "--jobs", "2", "--output", str(tmp_path))
+    with subprocess.Popen(begin, cwd=PROJECT, stderr=subprocess.DEVNULL) as first:
+        until(lambda: [*tmp_path.glob("one/2*/runs/0003")])
+        first.send_signal(signal.SIGKILL)
+    [folder] = tmp_path.glob("one/2*")
+    until(lambda: not at_work(str(folder)))
+    before = (folder / "services.json").read_bytes()
+
+    resumed = subprocess.run(
+        (*RUN, "--resume", str(folder), "--json"), capture_output=True, text=True, check=False
+    )
+
+    assert resumed.returncode == 0, resumed.stderr
+    assert "2 at a time" in resumed.stderr
+    runs = [json.loads(line)["run"] for line in (folder / "runs.jsonl").read_text().splitlines()]
+    assert sorted(runs) == list(range(1, 41))
+    assert (folder / "services.json").read_bytes() == before
+
+
+def until(done):
+    deadline = time.monotonic() + 60
+    while not done():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def at_work(text):
+    """Return the processes that have a text in their command line."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal() and int(entry.name) != os.getpid():
+            try:
+                line = (entry / "cmdline").read_bytes().decode(errors="replace")
+            except OSError:
+                continue
+            if text in line:
+                found.append(entry.name)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("experiment", "told"),
+    [
+        ("paper", "variant script: a launch script starts real programs"),
+        ("paper", "variant resident-no-dad-cold: programs that begin cold"),
+        ("paper", "variant paper2006: slower processors"),
+        ("floods", "variant pana-eap: the flooder on host E"),
+        ("rogue_router", "rogue router on host B"),
+    ],
+)
+def test_what_cannot_be_simulated_is_said_before_anything_starts(experiment, told, tmp_path):
+    done = CliRunner().invoke(main, ["run", experiment, "--lab", "sim", "--output", str(tmp_path)])
+    assert done.exit_code == 2
+    assert told in done.output
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("setting", "told"),
+    [
+        ("settings.diameter_tls=true", "streams have no TLS"),
+        ('variants.eap.steps=[{host="A",run="ip link set A-access down"}]', "there is no shell"),
+    ],
+)
+def test_so_is_what_a_setting_or_a_step_asks_for(setting, told, tmp_path):
+    command = ["run", "rekey", "--lab", "sim", "--set", setting, "--output", str(tmp_path)]
+    done = CliRunner().invoke(main, command)
+    assert done.exit_code == 2
+    assert told in done.output
+
+
+@pytest.mark.parametrize("option", [("--services", "services.json"), ("--slowness", "2")])
+def test_service_times_are_the_simulators_only(option, monkeypatch, tmp_path):
+    monkeypatch.setattr("testbed.cli.experiments.choose_lab", lambda *_: UmlLab())
+    command = ["run", "rekey", "--lab", "uml", *option, "--output", str(tmp_path)]
+    done = CliRunner().invoke(main, command)
+    assert done.exit_code == 2
+    assert f"{option[0]} is for the sim lab" in done.output
+
+
+def test_hosts_may_be_slower_than_measured(one, tmp_path):
+    fast = results.load(one)
+    given = ("--services", str(one / "services.json"), "--slowness", "10")
+    slow = results.load(carry_out(tmp_path, ONE, *given))
+    assert slow.manifest.services == f"{fast.manifest.services}, times 10"
+    computed = [loaded.runs[0].phases["total"] - 11 * 0.04 for loaded in (fast, slow)]
+    assert computed[1] == pytest.approx(10 * computed[0], rel=0.01)
+
+
+def test_service_times_of_another_experiment_are_refused(one, tmp_path):
+    given = ["--services", str(one / "services.json"), "--output", str(tmp_path)]
+    done = CliRunner().invoke(main, ["run", "rekey", "--lab", "sim", *given])
+    assert done.exit_code == 2
+    assert "no service times of eap" in done.output
+
+
+def test_there_is_no_host_to_run_a_command_in():
+    done = CliRunner().invoke(main, ["exec", "--lab", "sim", "true"])
+    assert done.exit_code == 2
+    assert "no hosts" in done.output
