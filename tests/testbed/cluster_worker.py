@@ -10,7 +10,7 @@ import msgspec
 from testbed.base.places import PROJECT
 from testbed.cluster import worker
 from testbed.lab import LabError
-from testbed.lab.native import NativeJob
+from testbed.lab.native import ProcessJob
 
 ASKED = os.environ.get("MIP6LAB_TEST_WORKER", "")
 
@@ -23,7 +23,7 @@ class Lab:
         die = ("setpriv", "--pdeathsig", "KILL", "--")
         session = (*die, sys.executable, "-m", "tests.testbed.cluster_session", *command[3:])
         with log.open("ab") as errors:
-            return NativeJob(
+            return ProcessJob(
                 subprocess.Popen(session, cwd=PROJECT, stdout=subprocess.PIPE, stderr=errors)
             )
 
