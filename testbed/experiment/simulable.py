@@ -51,6 +51,8 @@ def _of(spec: Spec, variant: str, can_run: Callable[[Program], bool]) -> Iterato
             kind = program.module.split(".")[2].replace("_", " ")
             yield f"the {kind} on host {program.host} sends from real sockets"
     for number, step in enumerate(spec.variants[variant].steps):
+        if step.kill:
+            yield f"steps[{number}].kill: hosts are not taken off their links"
         if step.run and added_address(step.run) is None:
             known = "only 'ip -6 address add ADDRESS dev INTERFACE nodad' is known"
             yield f"steps[{number}].run: there is no shell; {known}"

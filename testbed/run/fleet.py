@@ -13,7 +13,7 @@ from agents.approaches import Program
 from testbed.experiment.steps import Step
 from testbed.run.events import Events
 from testbed.run.net import Network
-from testbed.run.parts import Told
+from testbed.run.parts import Shells, Told
 from testbed.run.probe import Echo
 from testbed.run.usage import Meter
 from testbed.run.worker import RunError, Worker
@@ -135,7 +135,7 @@ class FleetWorker(Worker):
             member.end = round(event["t"] / 1e9 - self._zero, 6)
             member.home_agent, member.home_address = event["home_agent"], event["home_address"]
 
-    def _carry_out(self, net: Network, events: Events, step: Step) -> None:
+    def _carry_out(self, net: Shells, events: Told, step: Step) -> None:
         since = time.monotonic()
         super()._carry_out(net, events, step)
         if step.moves:
@@ -145,7 +145,7 @@ class FleetWorker(Worker):
             self._reach_again(net, moving.values())
 
     def _follow_moves(
-        self, events: Events, step: Step, moving: Mapping[str, Member], since: float
+        self, events: Told, step: Step, moving: Mapping[str, Member], since: float
     ) -> None:
         """Follow mobile nodes until each is registered with another home agent."""
         before = {host: member.place[0] for host, member in moving.items()}
@@ -162,7 +162,7 @@ class FleetWorker(Worker):
                 break
         self.outcome += f"; {len(moving)} moved from {step.moves}"
 
-    def _reach_again(self, net: Network, moved: Iterable[Member]) -> None:
+    def _reach_again(self, net: Shells, moved: Iterable[Member]) -> None:
         """Have those that have moved answer; no two mobile nodes may have one home address."""
         owners = Counter(member.place[1] for member in self._members.values())
         for address, times in owners.items():

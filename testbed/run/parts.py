@@ -21,6 +21,9 @@ class Shells(Protocol):
     def execute(self, host: str, script: str) -> object:
         """Run a script in a host."""
 
+    def interfaces(self, host: str) -> list[str]:
+        """Return the names of a host's interfaces."""
+
 
 class Echoes(Protocol):
     """Echo requests to the home address, at a steady pace."""

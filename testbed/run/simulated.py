@@ -290,6 +290,10 @@ class _Network:
     def __init__(self, laboratory: Laboratory) -> None:
         self._laboratory = laboratory
 
+    def interfaces(self, host: str) -> list[str]:
+        """Return the names of a host's interfaces."""
+        return [*self._laboratory.stacks[host].interfaces]
+
     def execute(self, host: str, script: str) -> None:
         """Carry out the one shell command that is known here."""
         added = added_address(script)

@@ -344,7 +344,7 @@ class Worker:
             if f"{event['host']} {event['event']}" == step.until:
                 return
 
-    def _kill(self, net: Network, host: str) -> None:
+    def _kill(self, net: Shells, host: str) -> None:
         """Take a host off its links, and kill its programs: nobody hears of it."""
         lines = [f"ip link set {name} down" for name in net.interfaces(host)]
         net.execute(host, "\n".join(lines))
