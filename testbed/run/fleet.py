@@ -142,7 +142,7 @@ class FleetWorker(Worker):
             ends = {str(e.address) for _, e in self.topology.at(step.moves) if e.addresses}
             moving = {h: m for h, m in self._members.items() if m.place[0] in ends}
             self._follow_moves(events, step, moving, since)
-            self._reach_again(net, moving.values())
+            self._reach_again(net, moving.values())  # type: ignore[arg-type]  # It is real here.
 
     def _follow_moves(
         self, events: Told, step: Step, moving: Mapping[str, Member], since: float
@@ -162,7 +162,7 @@ class FleetWorker(Worker):
                 break
         self.outcome += f"; {len(moving)} moved from {step.moves}"
 
-    def _reach_again(self, net: Shells, moved: Iterable[Member]) -> None:
+    def _reach_again(self, net: Network, moved: Iterable[Member]) -> None:
         """Have those that have moved answer; no two mobile nodes may have one home address."""
         owners = Counter(member.place[1] for member in self._members.values())
         for address, times in owners.items():
