@@ -77,8 +77,9 @@ class Run(msgspec.Struct, kw_only=True):
     stranger sent meanwhile and before: `attempts`, packets `sent`, `answered` and `refused`, in
     `seconds`, and how many bindings were `accepted`. `warm` is whether programs had rehearsed
     before they began (testbed.run.image). `members` are the mobile nodes of a fleet; then `phases`
-    and `event_phases` are medians over those that bootstrapped. `worker` is the address of the
-    cluster's worker that carried it out, empty if that was this machine.
+    and `event_phases` are medians over those that bootstrapped. `overflows` are datagrams for which
+    the sockets of a host had no room. `worker` is the address of the cluster's worker that carried
+    it out, empty if that was this machine.
     """
 
     format: int = FORMAT
@@ -103,6 +104,7 @@ class Run(msgspec.Struct, kw_only=True):
     flood: dict[str, float] | None = None
     warm: bool = False
     members: list[Member] = []
+    overflows: dict[str, int] = {}
     worker: str = ""
 
     @property

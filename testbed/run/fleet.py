@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from ipaddress import IPv6Address
+from pathlib import Path
 from typing import Any
 
 from agents.approaches import Program
 from testbed.experiment.steps import Step
+from testbed.run.capture import Capture
 from testbed.run.events import Events
 from testbed.run.net import Network
 from testbed.run.parts import Shells, Told
@@ -19,6 +21,7 @@ from testbed.run.usage import Meter
 from testbed.run.worker import RunError, Worker
 from topologies.model import HostRole
 
+_OVERFLOWS = ("Udp6RcvbufErrors", "Ip6InDiscards")
 _LEAD = 0.1
 """Seconds between the command to begin and the first beginning."""
 
@@ -84,8 +87,11 @@ class FleetWorker(Worker):
         self._members = {h: Member(h, round(s, 6)) for h, s in zip(hosts, starts, strict=True)}
         self.timeout += max(starts)
         self._zero = 0.0
+        self._net: Network | None = None
+        self._overflows: dict[str, int] = {}
 
     def _run(self, net: Network, *others: Any) -> None:
+        self._net = net
         net.publish(self._members)
         super()._run(net, *others)
 
@@ -179,5 +185,25 @@ class FleetWorker(Worker):
             super()._reach(echoes, IPv6Address(member.home_address))
         return super()._reach(echoes, home_address)
 
+    def _finish(self, captures: list[Capture]) -> None:
+        if self._net:
+            self._overflows = {host: overflows(self._net, host) for host in self._others()}
+        super()._finish(captures)
+
+    def _others(self) -> Iterator[str]:
+        """Yield the hosts that serve the mobile nodes."""
+        for host in self.topology.hosts:
+            if host.role not in (HostRole.MOBILE_NODE, HostRole.CORRESPONDENT_NODE):
+                yield host.name
+
     def _more(self) -> dict[str, Any]:
-        return {"members": [asdict(member) for member in self._members.values()]}
+        members = [asdict(member) for member in self._members.values()]
+        return {"members": members, "overflows": self._overflows}
+
+
+def overflows(net: Network, host: str) -> int:
+    """Return how many datagrams a host's sockets have had no room for (proc_net_snmp6)."""
+    with net.inside(host):
+        text = Path("/proc/thread-self/net/snmp6").read_text()
+    counters = dict(line.split() for line in text.splitlines())
+    return sum(int(counters.get(name, 0)) for name in _OVERFLOWS)
