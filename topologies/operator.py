@@ -47,7 +47,11 @@ def _at(address: IPv6Address) -> tuple[IPv6Interface, ...]:
 
 
 def build(mobile_nodes: int = 10, access_routers: int = 1, home_agents: int = 1) -> Topology:
-    """Return the network with so many of each; mobile nodes take turns at the access routers."""
+    """Return the network with so many of each; mobile nodes take turns at the access routers.
+
+    There is no access router without a mobile node.
+    """
+    access_routers = min(access_routers, mobile_nodes)
     nodes = [f"MN{number:04}" for number in range(1, mobile_nodes + 1)]
     routers, agents = range(1, access_routers + 1), range(1, home_agents + 1)
     networks = {access_network(i): _router_in_core(i) for i in routers}

@@ -3,68 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy import stats as scipy_stats
 
+from testbed.analysis import fleets
 from testbed.analysis.fits import fits
+from testbed.analysis.samples import Summary, summarise
 from testbed.base.files import FORMAT, write_json
 from testbed.results.folder import Results
 from testbed.results.outcomes import expectation, outcomes
 from testbed.results.runs import Run
 from testbed.trace.counts import Count
 from testbed.trace.phases import DISCOVERY, OVERLAP, PHASES, TOTAL, disagreement
-
-CONFIDENCE = 0.95
-
-
-@dataclass(frozen=True, slots=True)
-class Summary:
-    """A sample's median, mean, quartiles and range, and the 95 % interval of its median.
-
-    `ci95` is the one of the sign test: two values of the sample, whatever the distribution. Below
-    six values there is none: even the least and the greatest have the median between them in
-    1 - 2^(1-n) of all samples only, of three in 75 %.
-    """
-
-    n: int
-    median: float
-    mean: float
-    quartiles: tuple[float, float]
-    range: tuple[float, float]
-    ci95: tuple[float, float] | None
-
-    def as_json(self) -> dict[str, Any]:
-        """Return it in the form of summary.json."""
-        return {
-            "median": self.median,
-            "mean": self.mean,
-            "ci95": list(self.ci95) if self.ci95 else None,
-            "n": self.n,
-            "quartiles": list(self.quartiles),
-            "range": list(self.range),
-        }
-
-
-def summarise(values: Sequence[float]) -> Summary | None:
-    """Summarise a sample; None if it is empty."""
-    if not values:
-        return None
-    sample = np.asarray(values, dtype=float)
-    low, high = np.quantile(sample, [0.25, 0.75])
-    ends = scipy_stats.quantile_test(sample, p=0.5).confidence_interval(CONFIDENCE)
-    return Summary(
-        n=len(sample),
-        median=float(np.median(sample)),
-        mean=float(np.mean(sample)),
-        quartiles=(float(low), float(high)),
-        range=(float(np.min(sample)), float(np.max(sample))),
-        ci95=None if np.isnan([ends.low, ends.high]).any() else (float(ends.low), float(ends.high)),
-    )
 
 
 def ratio(seconds: float, paper: float) -> float:
@@ -132,6 +85,7 @@ def _variant(results: Results, variant: str) -> dict[str, Any]:
         **({"traffic": found} if (found := traffic(good)) else {}),
         **({"fleet": fleet(good)} if any(run.members for run in good) else {}),
         **(_swept(results, variant) if results.axes else {}),
+        **fleets.as_json(results, variant),
     }
 
 

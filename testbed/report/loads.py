@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from testbed.analysis.stats import phase_summaries, programs, summarise
+from testbed.analysis.samples import summarise
+from testbed.analysis.stats import phase_summaries, programs
 from testbed.report import style
 from testbed.results.folder import Results
 from testbed.results.runs import Run

@@ -9,7 +9,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
-from testbed.analysis.stats import Summary, summarise
+from testbed.analysis.samples import Summary, summarise
 from testbed.report.style import PHASE_COLOURS, PURPLE
 from testbed.results.folder import Results
 from testbed.trace.phases import DISCOVERY, OVERLAP

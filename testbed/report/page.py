@@ -16,7 +16,8 @@ from rich.text import Text
 from testbed.analysis.claims import findings
 from testbed.analysis.fits import swept_links
 from testbed.analysis.mechanisms import is_cumulative, share_rows
-from testbed.analysis.stats import Summary, largest_disagreement, phase_summaries, summarise
+from testbed.analysis.samples import Summary, summarise
+from testbed.analysis.stats import largest_disagreement, phase_summaries
 from testbed.base.files import FORMAT, plain, replace
 from testbed.base.words import several
 from testbed.report import style, tables

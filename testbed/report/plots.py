@@ -15,9 +15,10 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 
 from testbed.analysis import claims
 from testbed.analysis.fits import swept_links
-from testbed.analysis.stats import Summary, phase_summaries
+from testbed.analysis.samples import Summary
+from testbed.analysis.stats import phase_summaries
 from testbed.base.jsonl import DataError
-from testbed.report import bars, costs, curves, ladder, overlays, style
+from testbed.report import bars, costs, curves, fleets, ladder, overlays, style
 from testbed.report.style import FAINT, FIGURES, INK, PHASE_COLOURS, QUIET, SETTINGS, spread
 from testbed.results import outcomes
 from testbed.results.folder import Results
@@ -81,7 +82,11 @@ def _of_times(results: Results) -> dict[str, Callable[[Results], Drawn]]:
         if any(run.traffic for run in results.runs):
             wanted["round_trips"] = curves.round_trips_figure
     if any(run.members for run in results.runs):
-        return wanted
+        of_fleets = {
+            "fleet_times": fleets.distribution_figure,
+            "fleet_growth": fleets.growth_figure,
+        }
+        return wanted | of_fleets
     return wanted | {"timeline": ladder.timeline_figure}
 
 

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import TextPath
 
-from testbed.analysis.stats import Summary
+from testbed.analysis.samples import Summary
 from testbed.base.files import write_csv
 from testbed.results.folder import Results
 
@@ -41,6 +41,8 @@ FIGURES = {
     "rtt": "Total time against the round-trip time of each link",
     "approaches": "Phases of the approaches, of a sweep at its first and its last point",
     "round_trips": "Round trips of the critical path, as fitted and as counted",
+    "fleet_times": "Share of many mobile nodes done with a phase within a time, by their number",
+    "fleet_growth": "What a bootstrap costs against the number of mobile nodes",
     "phases": "Phases of each variant beside the paper's",
     "timeline": "Every message of one run, with the phases shaded",
     "cdf": "Share of bootstraps done within a time",

@@ -1,0 +1,154 @@
+"""What runs of many mobile nodes came to, and how what one costs grows with their number."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+from testbed.analysis.samples import summarise
+from testbed.results.folder import Results
+from testbed.results.runs import Member, Run
+from testbed.trace.phases import PHASES, TOTAL
+
+PERCENTILES = (50, 90, 99, 100)
+_COMPARED_FROM = 10
+"""Mobile nodes of the least number that others are compared with: fewer cost too little to tell."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """The runs of a variant with one number of mobile nodes, at one point of a sweep."""
+
+    variant: str
+    nodes: int
+    runs: Sequence[Run]
+
+    @property
+    def members(self) -> list[Member]:
+        """All mobile nodes of all runs."""
+        return [member for run in self.runs for member in run.members]
+
+    @property
+    def bootstrapped(self) -> list[Member]:
+        """Those that came to their end."""
+        return [member for member in self.members if member.end is not None]
+
+    def values(self, phase: str) -> list[float]:
+        """Return a phase's times in seconds, those of all mobile nodes that went through all."""
+        return [member.phases[phase] for member in self.bootstrapped if phase in member.phases]
+
+    @property
+    def cpu(self) -> dict[str, float]:
+        """Seconds of CPU time for each bootstrap by role, medians over the runs."""
+        return _medians({r: s / self.nodes for r, s in _sums(run, "cpu")} for run in self.runs)
+
+    @property
+    def memory(self) -> dict[str, float]:
+        """Peaks of memory in octets by role, of the programs that have it together; medians."""
+        return _medians(dict(_sums(run, "memory")) for run in self.runs)
+
+    @property
+    def repeated(self) -> dict[str, float]:
+        """Messages that were sent again for each bootstrap, by protocol."""
+        found: dict[str, float] = {}
+        for member in self.members:
+            for protocol, number in member.repeated.items():
+                found[protocol] = found.get(protocol, 0) + number / len(self.members)
+        return found
+
+    @property
+    def failures(self) -> int:
+        """Attempts that failed."""
+        return sum(member.failures for member in self.members)
+
+    def up(self, percent: float) -> float | None:
+        """Return the seconds until so many percent of all were up, a median; None if it was not."""
+        needed = int(np.ceil(self.nodes * percent / 100))
+        ends = [sorted(m.end for m in run.members if m.end is not None) for run in self.runs]
+        return median(one[needed - 1] for one in ends) if min(map(len, ends)) >= needed else None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it in the form of summary.json."""
+        phases = {name: summarise(self.values(name)) for name in (*PHASES, TOTAL)}
+        return {
+            "mobile_nodes": self.nodes,
+            "runs": len(self.runs),
+            "success_rate": len(self.bootstrapped) / len(self.members),
+            "failed_attempts": self.failures,
+            "repeated": self.repeated,
+            "overflows": sum(sum(run.overflows.values()) for run in self.runs),
+            "phases": {
+                name: one.as_json() | {"percentiles": self._percentiles(name)}
+                for name, one in phases.items()
+                if one
+            },
+            "up": {str(percent): self.up(percent) for percent in PERCENTILES},
+            "cpu": self.cpu,
+            "cpu_total": sum(self.cpu.values()),
+            "memory": self.memory,
+        }
+
+    def _percentiles(self, phase: str) -> dict[str, float]:
+        found = np.percentile(self.values(phase), PERCENTILES)
+        return {str(p): float(value) for p, value in zip(PERCENTILES, found, strict=True)}
+
+
+def _sums(run: Run, what: str) -> Iterator[tuple[str, float]]:
+    """Yield what a run's programs used by their role, those of one role together."""
+    found: dict[str, float] = {}
+    for program, used in run.programs.items():
+        role = program.partition("-")[2]
+        found[role] = found.get(role, 0.0) + used[what]
+    yield from found.items()
+
+
+def _medians(measured: Iterable[dict[str, float]]) -> dict[str, float]:
+    all_of = list(measured)
+    roles = dict.fromkeys(role for one in all_of for role in one)
+    return {role: median(one[role] for one in all_of if role in one) for role in roles}
+
+
+def fleets(results: Results, variant: str) -> list[Fleet]:
+    """Return a variant's fleets by their numbers; none if it has one mobile node."""
+    found: dict[tuple[int, str], list[Run]] = {}
+    for run in results.of(variant):
+        if run.members:
+            point = {k: v for k, v in run.parameters.items() if k != "operator.mobile_nodes"}
+            found.setdefault((len(run.members), str(point)), []).append(run)
+    return [Fleet(variant, nodes, found[nodes, at]) for nodes, at in sorted(found)]
+
+
+def as_json(results: Results, variant: str) -> dict[str, Any]:
+    """Return what summary.json says of a variant with many mobile nodes; nothing of another.
+
+    `cpu_growth` is by how many times a bootstrap costs more than among the first ten, and
+    `memory_growth` what each mobile node more takes of memory, in octets by role.
+    """
+    found = fleets(results, variant)
+    if not found:
+        return {}
+    usual = next((one for one in found if one.nodes >= _COMPARED_FROM), None)
+    growth = {
+        str(one.nodes): sum(one.cpu.values()) / sum(usual.cpu.values())
+        for one in found
+        if usual and one.nodes >= usual.nodes and sum(usual.cpu.values())
+    }
+    return {
+        "fleets": [one.as_json() for one in found],
+        "cpu_growth": growth,
+        "memory_growth": _slopes(found),
+    }
+
+
+def _slopes(found: Sequence[Fleet]) -> dict[str, float]:
+    """Return by role the octets that each mobile node more takes: the line of least squares."""
+    if len({one.nodes for one in found}) < 2:
+        return {}
+    nodes = [one.nodes for one in found]
+    memory = [one.memory for one in found]
+    roles = [role for role in memory[0] if all(role in one for one in memory)]
+    return {role: float(np.polyfit(nodes, [one[role] for one in memory], 1)[0]) for role in roles}
