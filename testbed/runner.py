@@ -377,8 +377,9 @@ class _Experiment:
             self.manifest.kernel = line["kernel"]
             write_manifest(self.folder, self.manifest)
         elif "result" in line:
-            topology = self.spec.topology(line["result"]["variant"])
-            results.append(self.folder, analyse(self.folder, line["result"], topology))
+            result = line["result"]
+            topology = self.spec.at(result["parameters"]).topology(result["variant"])
+            results.append(self.folder, analyse(self.folder, result, topology))
             if not self.linked:
                 results.link_latest(self.folder)
                 self.linked = True
