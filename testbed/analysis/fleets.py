@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import Any
@@ -44,12 +44,23 @@ class Fleet:
     @property
     def cpu(self) -> dict[str, float]:
         """Seconds of CPU time for each bootstrap by role, medians over the runs."""
-        return _medians({r: s / self.nodes for r, s in _sums(run, "cpu")} for run in self.runs)
+        return _medians(
+            {role: sum(used) / self.nodes for role, used in _used(run, "cpu").items()}
+            for run in self.runs
+        )
 
     @property
     def memory(self) -> dict[str, float]:
-        """Peaks of memory in octets by role, of the programs that have it together; medians."""
-        return _medians(dict(_sums(run, "memory")) for run in self.runs)
+        """Peak of memory of a program in octets, by role: means, and medians over the runs."""
+        return _medians(
+            {role: sum(used) / len(used) for role, used in _used(run, "memory").items()}
+            for run in self.runs
+        )
+
+    @property
+    def programs(self) -> dict[str, int]:
+        """How many programs have each role."""
+        return {role: len(used) for role, used in _used(self.runs[0], "cpu").items()}
 
     @property
     def repeated(self) -> dict[str, float]:
@@ -97,13 +108,12 @@ class Fleet:
         return {str(p): float(value) for p, value in zip(PERCENTILES, found, strict=True)}
 
 
-def _sums(run: Run, what: str) -> Iterator[tuple[str, float]]:
-    """Yield what a run's programs used by their role, those of one role together."""
-    found: dict[str, float] = {}
+def _used(run: Run, what: str) -> dict[str, list[float]]:
+    """Return what each of a run's programs used, by role."""
+    found: dict[str, list[float]] = {}
     for program, used in run.programs.items():
-        role = program.partition("-")[2]
-        found[role] = found.get(role, 0.0) + used[what]
-    yield from found.items()
+        found.setdefault(program.partition("-")[2], []).append(used[what])
+    return found
 
 
 def _medians(measured: Iterable[dict[str, float]]) -> dict[str, float]:
@@ -145,10 +155,14 @@ def as_json(results: Results, variant: str) -> dict[str, Any]:
 
 
 def _slopes(found: Sequence[Fleet]) -> dict[str, float]:
-    """Return by role the octets that each mobile node more takes: the line of least squares."""
-    if len({one.nodes for one in found}) < 2:
-        return {}
-    nodes = [one.nodes for one in found]
-    memory = [one.memory for one in found]
-    roles = [role for role in memory[0] if all(role in one for one in memory)]
-    return {role: float(np.polyfit(nodes, [one[role] for one in memory], 1)[0]) for role in roles}
+    """Return by role the octets that each mobile node more takes: the line of least squares.
+
+    Fleets with fewer programs than others have, as of few mobile nodes, are left out.
+    """
+    slopes = {}
+    for role, programs in found[-1].programs.items():
+        alike = [one for one in found if one.programs.get(role) == programs]
+        if len({one.nodes for one in alike}) > 1:
+            octets = [one.memory[role] * programs for one in alike]
+            slopes[role] = float(np.polyfit([one.nodes for one in alike], octets, 1)[0])
+    return slopes

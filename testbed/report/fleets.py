@@ -32,8 +32,8 @@ def _subtitle(results: Results) -> str:
 def distribution_figure(results: Results) -> Drawn:
     """Draw for each variant and phase the share of mobile nodes done with it within a time."""
     rows: list[list[Any]] = [["variant", "mobile_nodes", "phase", "seconds", "share"]]
-    panel, tall, gap, left, head = 2.35, 1.75, 0.25, 0.75, 1.0
-    height = head + len(results.variants) * (tall + 0.75)
+    panel, tall, gap, left, head = 2.35, 1.75, 0.25, 0.75, 1.35
+    height = head + len(results.variants) * (tall + 0.75) - 0.35
     width = left + len(_SHOWN) * (panel + gap) + 0.9
     title = "How long mobile nodes take, by how many there are"
     fig = style.figure(width, height, title, _subtitle(results))
@@ -90,12 +90,12 @@ def growth_figure(results: Results) -> Drawn:
     rows: list[list[Any]] = [["variant", "mobile_nodes", "what", "of", "value"]]
     panels: list[tuple[str, Callable[[Fleet], dict[str, float]], float]] = [
         ("CPU time of a bootstrap, ms", lambda fleet: fleet.cpu, 1e3),
-        ("peak memory of a role's programs, MiB", lambda fleet: fleet.memory, 1 / _MIB),
+        ("peak memory of a program, MiB", lambda fleet: fleet.memory, 1 / _MIB),
         ("messages sent again, a bootstrap", lambda fleet: fleet.repeated, 1.0),
     ]
-    panel, tall, gap, left, head = 3.1, 2.0, 0.6, 0.7, 1.0
-    height = head + len(results.variants) * (tall + 0.95)
-    width = left + len(panels) * (panel + gap) + 0.85
+    panel, tall, gap, left, head = 3.1, 2.0, 0.6, 0.5, 1.35
+    height = head + len(results.variants) * (tall + 0.95) - 0.4
+    width = left + len(panels) * (panel + gap) - gap + 0.3
     title = "What a bootstrap costs, by how many mobile nodes there are"
     fig = style.figure(width, height, title, _subtitle(results))
     width = fig.get_figwidth()
@@ -117,7 +117,10 @@ def growth_figure(results: Results) -> Drawn:
             if i == len(results.variants) - 1:
                 axes.set_xlabel("mobile nodes")
             if j != 1 and axes.get_legend_handles_labels()[0]:
-                axes.legend(frameon=False, fontsize=7.5, handlelength=1.2, loc="best")
+                axes.legend(
+                    frameon=False, fontsize=7.5, handlelength=1.2, loc="upper right", ncols=3,
+                    columnspacing=1.0,
+                )  # fmt: skip
     return fig, rows
 
 
@@ -125,7 +128,7 @@ def _total(axes: Axes, found: Sequence[Fleet]) -> None:
     x = [fleet.nodes for fleet in found]
     totals = [1e3 * sum(fleet.cpu.values()) for fleet in found]
     axes.plot(x, totals, color=INK, lw=1.6, marker="o", ms=4, label="all together")
-    axes.set_ylim(bottom=0)
+    axes.set_ylim(0, 1.35 * max(totals, default=1.0))
 
 
 def _lines(
@@ -152,8 +155,12 @@ def _lines(
     axes.set_xscale("log")
     axes.set_xticks(numbers, [str(number) for number in numbers])
     axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.set_xlim(numbers[0] / 1.2, numbers[-1] * 1.2)
     axes.yaxis.set_major_locator(MaxNLocator(5))
     axes.set_ylim(bottom=0)
+    if not names:
+        axes.text(0.5, 0.5, "none", transform=axes.transAxes, ha="center", color=QUIET)
+        axes.set_yticks([])
     axes.grid(color=FAINT, lw=0.5)
     axes.set_axisbelow(True)
     return [

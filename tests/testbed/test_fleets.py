@@ -1,0 +1,133 @@
+"""Many mobile nodes: whose frames are whose, what summaries and figures say of them."""
+
+from dataclasses import replace
+from ipaddress import IPv6Address
+
+import pytest
+
+from testbed.analysis import fleets
+from testbed.analysis.stats import summary
+from testbed.report import conclusion
+from testbed.results import folder as results
+from testbed.results.runs import Member, Run
+from testbed.trace import counts, fleet, pcapng, phases
+from testbed.trace.dissect import dissect
+from testbed.trace.frames import read_frames
+from tests.testbed import synthesis as syn
+from topologies import operator
+from topologies.model import HostRole, Shape, mac_address
+
+DELAY = 0.01
+SPEC = """
+name = "many"
+approach = "pana-ikev2"
+topology = "operator"
+[sweep]
+"operator.mobile_nodes" = [10, 20]
+[variants.at-once]
+"""
+OWN = {IPv6Address(syn.LINK_A), IPv6Address(syn.COA)}
+ENDS = (0.1, 0.11, 0.15, 0.16, 0.2)
+
+
+def captured(folder, topology, starts):
+    """Write what the access routers capture of bootstraps, all of the same length."""
+    syn.write(folder / "one.pcapng", syn.bootstrap(ENDS))
+    frames = read_frames(folder / "one.pcapng")
+    for router in topology.hosts_with(HostRole.ACCESS_ROUTER):
+        (link, end), _ = topology.at(router)
+        macs = {
+            one.host: bytes.fromhex(mac_address(topology, link, number).replace(":", ""))
+            for number, one in enumerate(link.ends)
+        }
+        here = macs.pop(end.host)
+        packets = []
+        for host, mac in macs.items():
+            for frame in frames:
+                outward = IPv6Address(frame.data[22:38]) in OWN
+                ends = here + mac if outward else mac + here
+                late = starts[host] + (DELAY if outward else -DELAY)
+                time = frame.time + round(late * 1e9)
+                packets.append(pcapng.Packet(time, 0, ends + frame.data[12:]))
+        packets.sort(key=lambda packet: packet.time_ns)
+        pcapng.write(folder / f"{router}.pcapng", [f"{router}-{link.name}"], packets)
+
+
+@pytest.fixture
+def topology():
+    return operator.build(mobile_nodes=3, access_routers=2).with_links(
+        {"access": Shape(delay=DELAY)}
+    )
+
+
+def test_each_mobile_node_has_its_own_times_as_at_its_own_interface(tmp_path, topology):
+    captured(tmp_path, topology, {"MN0001": 0.0, "MN0002": 0.003, "MN0003": 0.05})
+    frames = fleet.frames_of(tmp_path, topology)
+    alone = phases.from_capture(tmp_path / "one.pcapng")
+    assert set(frames) == {"MN0001", "MN0002", "MN0003"}
+    for own in frames.values():
+        seen = phases.from_frames(own, tmp_path)
+        assert seen.phases == pytest.approx(alone.phases, abs=1e-6)
+
+
+def test_what_is_sent_again_is_counted_for_its_mobile_node(tmp_path, topology):
+    captured(tmp_path, topology, dict.fromkeys(("MN0001", "MN0002", "MN0003"), 0.0))
+    frames = fleet.frames_of(tmp_path, topology)["MN0001"]
+    assert counts.repeated(frames) == {}
+    again = [replace(frame, time=frame.time + 1) for frame in frames for _ in range(2)]
+    found = counts.repeated(again)
+    assert found["PANA"] == sum(1 for m in dissect(frames) if m.protocol == "PANA")
+
+
+def made(root, *, lost=0):
+    """Write results of two fleets, in the larger of which some have not come to their end."""
+    folder = results.create(root, "many", SPEC, "20260101T000000Z")
+    for number, nodes in enumerate((10, 20), 1):
+        times = {"pana": 0.1, "pana_to_ike": 0.0, "ike": 0.2, "ike_to_binding": 0.0}
+        times |= {"binding": 0.1, "total": 0.4}
+        members = [
+            Member(host=f"MN{n:04}", start=0.0, end=0.4 + n / 100, phases=times)
+            for n in range(nodes)
+        ]
+        for member in members[: lost if nodes == 20 else 0]:
+            member.end, member.failures, member.phases = None, 2, {}
+        used = {"cpu": 0.02 * nodes, "seconds": 1.0, "memory": 1e6 + 1e3 * nodes}
+        run = Run(
+            run=number,
+            variant="at-once",
+            seed=1,
+            status="failed" if lost and nodes == 20 else "ok",
+            reason="some are lost" if lost else None,
+            phases=times,
+            parameters={"operator.mobile_nodes": nodes},
+            programs={"AR1-access_router": used, "AR2-access_router": used, "MN0001-fleet": used},
+            members=members,
+        )
+        results.append(folder, run)
+    return results.load(folder)
+
+
+def test_costs_are_for_each_bootstrap_and_role_and_compared_with_those_of_ten(tmp_path):
+    found = fleets.as_json(made(tmp_path), "at-once")
+    assert found["fleets"][0]["cpu"] == pytest.approx({"access_router": 0.04, "fleet": 0.02})
+    assert found["cpu_growth"] == pytest.approx({"10": 1.0, "20": 1.0})
+    assert found["memory_growth"] == pytest.approx({"access_router": 2000.0, "fleet": 1000.0})
+
+
+def test_who_did_not_get_through_counts(tmp_path):
+    small, large = fleets.fleets(made(tmp_path, lost=5), "at-once")
+    assert small.as_json()["success_rate"] == 1.0
+    assert large.as_json()["success_rate"] == 0.75
+    assert large.failures == 10
+    assert large.up(50) == pytest.approx(0.4 + 0.14)
+    assert (large.up(75), large.up(99)) == (pytest.approx(0.4 + 0.19), None)
+
+
+def test_figures_and_summary_are_drawn_of_fleets_only(tmp_path):
+    many = made(tmp_path)
+    conclusion.write(many)
+    drawn = {path.name for path in (many.folder / "figures").iterdir()}
+    assert {"fleet_times.png", "fleet_growth.png", "fleet_growth.csv"} <= drawn
+    assert "timeline.png" not in drawn
+    variant = summary(many)["variants"]["at-once"]
+    assert [one["mobile_nodes"] for one in variant["fleets"]] == [10, 20]
