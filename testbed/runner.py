@@ -378,7 +378,7 @@ class _Experiment:
             write_manifest(self.folder, self.manifest)
         elif "result" in line:
             result = line["result"]
-            topology = self.spec.at(result["parameters"]).topology(result["variant"])
+            topology = self.spec.at(result.get("parameters", {})).topology(result["variant"])
             results.append(self.folder, analyse(self.folder, result, topology))
             if not self.linked:
                 results.link_latest(self.folder)
