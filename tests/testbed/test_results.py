@@ -96,6 +96,7 @@ def test_runs_come_back_as_written(folder):
             "processor",
             "programs",
             "members",
+            "overflows",
             "flood",
             "worker",
         ),
