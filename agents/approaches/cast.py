@@ -16,6 +16,12 @@ VISITED_HOME_AGENT_ADDRESS = IPv6Address("2001:db8:200::2")
 HOME_ADDRESS = IPv6Address("2001:db8:100::1234")
 
 
+def numbered(name: str, number: int) -> str:
+    """Return the name of one of a fleet: mn0007@home.test of mn@home.test."""
+    user, at, realm = name.partition("@")
+    return f"{user}{number:04}{at}{realm}"
+
+
 class Node(Record, frozen=True):
     """A host by its name in a role, and the link on which it has that role."""
 
@@ -62,9 +68,8 @@ class Cast(Record, frozen=True):
         hosts = self.topology.hosts_with(HostRole.MOBILE_NODE)
         if not self.topology.is_fleet:
             return (Node(identity, self.topology.host(HostRole.MOBILE_NODE), "access"),)
-        user, _, realm = identity.partition("@")
         return tuple(
-            Node(f"{user}{number:04}@{realm}", host, self.topology.at(host)[0][0].name)
+            Node(numbered(identity, number), host, self.topology.at(host)[0][0].name)
             for number, host in enumerate(hosts, 1)
         )
 

@@ -24,6 +24,9 @@ from topologies.model import Topology
 _POOL = 1 << 32
 """Where home addresses for many begin on a home link, with room for as many."""
 
+MOST_CERTIFICATES = 10_000
+"""Mobile nodes that get one; more are simulated without (agents.simulation.public_keys)."""
+
 SERVER, _CLIENT = "server", "mobile-node"
 """The file names of the certificates for EAP-TLS, which hold whatever the identity is."""
 
@@ -45,7 +48,7 @@ def _make_certificates(folder: Path, settings: CommonSettings, cast: Cast) -> No
         validity = ca.Validity(yesterday - timedelta(days=30), yesterday)
     elif settings.credential == "other-ca":
         issuer = ca.CertificateAuthority.generate("another CA", settings.key_type)
-    for node in cast.mobile_nodes(settings.identity):
+    for node in cast.mobile_nodes(settings.identity)[:MOST_CERTIFICATES]:
         issuer.issue_client(node.name, validity=validity).write(folder, file_name(node, cast))
 
 

@@ -159,6 +159,8 @@ class Scene(Record, frozen=True):
             "keys": self.keys,
             "home": self._home_peer(),
             "local": self._local_home_agent(),
+            "crowd": self.settings.crowd,
+            "aaa_timeout": self.settings.crowd.aaa_timeout,
         }
         if self.settings.rogue is None:
             return program(
@@ -299,6 +301,8 @@ class Scene(Record, frozen=True):
             "diameter_realm": realm,
             "diameter_tls": self._diameter_tls(name),
             "home": self._home_peer(),
+            "crowd": self.settings.crowd,
+            "aaa_timeout": self.settings.crowd.aaa_timeout,
         }
 
     def strangers(
@@ -384,6 +388,7 @@ class Scene(Record, frozen=True):
             "psk_source": settings.psk_source,
             "protection": settings.protection,
             "binding_lifetime": settings.binding_lifetime,
+            "crowd": settings.crowd,
         }
         return MobileNodeConfiguration(**(usual | changes))
 

@@ -18,6 +18,7 @@ from agents.core.settings import (
     PartOfLifetime,
     SessionLifetime,
 )
+from agents.nodes.crowd import USUAL, CrowdSettings
 from agents.nodes.diameter_settings import Watchdog
 from agents.nodes.flooder.settings import FloodSettings
 from agents.nodes.mobile_node.settings import WishName
@@ -64,6 +65,7 @@ class CommonSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     flood: FloodSettings | None = None
     psk_source: PskSource = "msk"
     protection: Protection = DEFAULT_PROTECTION
+    crowd: CrowdSettings = USUAL
     warm: bool | None = None
     diameter_watchdog: Watchdog = 30.0
     selection: Strategy = "least-loaded"

@@ -74,7 +74,8 @@ class PaaConfig(SessionConfig, frozen=True, kw_only=True):
     into the start request; `stateless` keeps nothing of a PaC until it has answered that, and so
     does every PAA as soon as half of `max_half_open` authentications are under way, or one of the
     same host: forged addresses get no further. Who does answer may have `max_half_open_per_host`
-    under way; when there are `max_half_open` in all, one of those that have not come far gives way.
+    under way; when there are `max_half_open` in all, a newcomer `displaces` one of those that have
+    not come far, or is not heard.
     `first_request` makes the first EAP request, usually for the identity, out of its identifier;
     another must be vestigial, for the AAA never sees it (RFC 3579 section 2.1). `serves` tells
     which addresses PaCs can have; messages from others are dropped. Messages of `relays` alone are
@@ -90,6 +91,7 @@ class PaaConfig(SessionConfig, frozen=True, kw_only=True):
     serves: Callable[[HostAddress], bool] = lambda _: True
     max_half_open: int = 256
     """Under way at once: eight per second, if each lasts as long as it may."""
+    displaces: bool = True
     max_half_open_per_host: int = 4
     """One, and a few given up by a PaC that has started again."""
     max_per_subscriber: int = 4

@@ -33,6 +33,7 @@ class HalfOpen:
 
     def __init__(self, config: PaaConfig, rng: random.Random) -> None:
         self._limit = config.max_half_open
+        self._displaces = config.displaces
         self._per_host = config.max_half_open_per_host
         self._stateless_from = 0 if config.stateless else (self._limit + 1) // 2
         self._sessions: dict[Place, PaaSession] = {}
@@ -66,6 +67,8 @@ class HalfOpen:
             raise PeerError(f"{self._per_host} authentications of this host are under way")
         if len(self._sessions) < self._limit:
             return None
+        if not self._displaces:
+            raise PeerError(f"{self._limit} authentications are under way")
         occupied = [stage for stage in self._stages if len(stage)]
         if not occupied:
             raise PeerError(f"{self._limit} PaCs have yet to confirm their success")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from agents.nodes.crowd import CrowdSettings
 from agents.nodes.retry import LONGEST_PAUSE, Retry
 from tests.nodes.simulated import Network, Node
 
@@ -60,3 +61,16 @@ def test_there_is_one_timer(network):
     attempts.close()
     network.run(10.0)
     assert made == [0.25]
+
+
+def test_pauses_of_many_may_differ_by_a_part_at_random(network):
+    crowd = CrowdSettings(retry_first=10.0, retry_longest=40.0, retry_jitter=0.5)
+    pauses, made = [], []
+    for number in range(20):
+        asked, before = network.now, len(made)
+        attempts = Retry(Node(network, f"N{number}").host, lambda: made.append(network.now), crowd)
+        attempts.later()
+        network.until(lambda: len(made) > before, 100.0)  # noqa: B023
+        pauses.append(made[-1] - asked)
+    assert all(5.0 <= pause <= 15.0 for pause in pauses)
+    assert max(pauses) - min(pauses) > 4.0

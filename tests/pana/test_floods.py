@@ -238,3 +238,14 @@ def test_failed_authentications_leave_nothing_behind(dialect, start):
     assert len(world.server.only(Failed)) == 100
     assert len(world.paa.sessions) == 0
     assert world.paa.next_timeout() is None
+
+
+def test_where_newcomers_wait_what_has_begun_is_ended_and_they_are_heard_later(dialect):
+    """The choice for a storm of honest hosts: nobody who has begun is displaced."""
+    limits = {"max_half_open": 4, "displaces": False, "stateless": True}
+    world = World(dialect=dialect, paa=limits, aaa=FakeAaa(mute_after=1))
+    for number in range(8):
+        knock(world, (f"2001:db8:1::{number + 0x100:x}", 5000))
+    assert len(world.paa.sessions) == limits["max_half_open"]
+    assert not world.server.only(Failed)
+    assert "4 authentications are under way" in reasons(world.server.log)

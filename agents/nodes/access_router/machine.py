@@ -26,7 +26,7 @@ from agents.nodes.access_router.settings import AccessRouterConfiguration
 from agents.nodes.home_agent.preshared import PresharedIke
 from agents.nodes.home_agent.service import HomeAgentService
 from agents.pana import events
-from agents.pana.config import PaaConfig
+from agents.pana.config import REQUEST_TIMING, PaaConfig
 from agents.pana.dialect import PORT, Dialect
 from agents.pana.dialects import DIALECTS
 from agents.pana.draft12 import Draft12
@@ -95,6 +95,10 @@ class AccessRouter:
             first_request=_FIRST_REQUESTS[configuration.first_request],
             relays=configuration.pana_relays,
             serves=self._can_be_a_hosts,
+            request_timing=replace(REQUEST_TIMING, initial=configuration.crowd.timeout),
+            auth_timeout=configuration.crowd.patience,
+            max_half_open=configuration.crowd.half_open,
+            displaces=configuration.crowd.newcomers == "displace",
         )
         self._paa = Paa(pana, rng=host.rng)
         self._pinholes = Pinholes(host, enforcement, link, log) if configuration.early else None

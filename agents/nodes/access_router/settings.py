@@ -11,6 +11,7 @@ from agents.bootstrap.assignment import Assignment
 from agents.core.configuration import CommandNames
 from agents.core.settings import DialectName, PartOfLifetime, SessionLifetime
 from agents.dhcpv6.wire import ALL_SERVERS
+from agents.nodes.crowd import USUAL, CrowdSettings
 from agents.nodes.diameter_settings import AaaClientConfiguration
 from agents.nodes.home_agent.settings import HomeAgentSettings
 from agents.nodes.ike_daemon.settings import Ikev1Settings
@@ -75,6 +76,7 @@ class AccessRouterConfiguration(AaaClientConfiguration, frozen=True, kw_only=Tru
     pana_relays: tuple[str, ...] = ()
     session_lifetime: SessionLifetime = 3600.0
     reauth_at: PartOfLifetime = 0.9
+    crowd: CrowdSettings = USUAL
 
     @property
     def commands(self) -> CommandNames:

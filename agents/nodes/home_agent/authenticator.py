@@ -52,6 +52,7 @@ class EapAuthenticator:
             keys=KeyLog(None),
             log=log.child("ikev2"),
             credentials=credentials,
+            crowd=configuration.crowd,
         )
         self._ike.on_eap = self._on_eap
         self._ike.on_eap_ended = client.forget

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from agents.core.unicast import home_agent_address
+from agents.nodes.crowd import USUAL, CrowdSettings
 from agents.nodes.diameter_settings import AaaClientConfiguration
 from agents.nodes.ike_daemon.ikev2_settings import Ikev2Settings
 from agents.nodes.ike_daemon.settings import Ikev1Settings
@@ -38,6 +39,7 @@ class HomeAgentConfiguration(AaaClientConfiguration, frozen=True, kw_only=True):
     certificate: TlsSettings | None = None
     identity: str
     proposed_home_address: str | None = None
+    crowd: CrowdSettings = USUAL
 
     @property
     def by_eap(self) -> bool:

@@ -55,19 +55,24 @@ def preshared_keys(configuration: HomeNetworkConfiguration) -> dict[str, bytes]:
 
 
 def home_aaa(
-    configuration: HomeNetworkConfiguration, clock: Callable[[], float] = time.time
+    configuration: HomeNetworkConfiguration,
+    clock: Callable[[], float] = time.time,
+    *,
+    durable: bool = True,
+    tls: Callable[..., TlsServerConfig] = TlsServerConfig,
 ) -> HomeAaa:
     """Return the home AAA server that is configured, with its files read.
 
-    `clock` is the time of day in seconds, which leases outlive the program by.
+    `clock` is the time of day in seconds, which leases outlive the program by, and a power cut too
+    if they are `durable`. `tls` makes the sessions of EAP-TLS.
     """
     return HomeAaa(
         subscribers.load(Path(configuration.subscribers)),
-        Leases(Path(configuration.leases), clock),
+        Leases(Path(configuration.leases), clock, durable=durable),
         HomeAaaConfig(
             origin_host=configuration.diameter_identity,
             origin_realm=configuration.diameter_realm,
-            tls=TlsServerConfig(**configuration.tls.arguments()),
+            tls=tls(**configuration.tls.arguments()),
             fragment_size=configuration.eap_fragment_size,
             session_timeout=configuration.session_lifetime,
             protection=configuration.protection,

@@ -12,7 +12,8 @@ from agents.core.record import replace
 from agents.eap.lower import EapPeerLike
 from agents.ike.selectors import Selectors
 from agents.ikev2 import Ikev2, events
-from agents.ikev2.config import Allocate, Credentials, Grant
+from agents.ikev2.config import TIMING, Allocate, Credentials, Grant
+from agents.nodes.crowd import USUAL, CrowdSettings
 from agents.nodes.ike_daemon.ikev2_settings import Ikev2Settings
 from agents.nodes.ike_daemon.machine import IkeDaemon
 
@@ -38,6 +39,7 @@ class Ikev2Daemon(IkeDaemon):
         credentials: Credentials | None = None,
         allocate: Allocate | None = None,
         asks_keys: bool = False,
+        crowd: CrowdSettings = USUAL,
         **options: Any,
     ) -> None:
         self._allocates = allocate is not None
@@ -49,7 +51,14 @@ class Ikev2Daemon(IkeDaemon):
         machine = Ikev2(
             rng=host.rng,
             local=local,
-            config=replace(settings.config(identity, responder=responder), asks_keys=asks_keys),
+            config=replace(
+                settings.config(identity, responder=responder),
+                asks_keys=asks_keys,
+                timing=replace(TIMING, initial=crowd.timeout),
+                negotiation_timeout=crowd.patience,
+                half_open_limit=crowd.ike_half_open,
+                half_open_limit_per_link=crowd.ike_half_open_per_link,
+            ),
             credentials=credentials or Credentials(),
             allocate=allocate,
         )

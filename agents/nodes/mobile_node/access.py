@@ -10,13 +10,14 @@ from agents.bootstrap.assignment import Assignment
 from agents.core.eventlog import EventLog
 from agents.core.host import Host
 from agents.core.machine import Event
-from agents.core.record import Record, Secret
+from agents.core.record import Record, Secret, replace
 from agents.eap.peer import EapPeer
 from agents.eap.tls import EapKeys
+from agents.nodes.crowd import USUAL, CrowdSettings
 from agents.nodes.mobile_node.settings import PanaSettings
 from agents.nodes.retry import Retry
 from agents.pana import events
-from agents.pana.config import PacConfig
+from agents.pana.config import PCI_TIMING, REQUEST_TIMING, PacConfig
 from agents.pana.dialect import PORT
 from agents.pana.dialects import DIALECTS
 from agents.pana.pac import Pac
@@ -52,7 +53,9 @@ class PanaAccess:
         on_granted: Callable[[Granted], None],
         on_failure: Callable[[str], None],
         on_foretold: Callable[[bytes, EapKeys], None] | None = None,
+        crowd: CrowdSettings = USUAL,
     ) -> None:
+        self._crowd = crowd
         self._host = host
         self._log = log
         self._on_granted = on_granted
@@ -64,7 +67,7 @@ class PanaAccess:
         """The address that it goes on from."""
         self._wanted = True
         self._served = False
-        self._retry = Retry(host, self._begin_anew)
+        self._retry = Retry(host, self._begin_anew, crowd)
         self._pac = self._make_pac()
         self._endpoint = host.datagrams(self._pac, (str(care_of), 0), self._handle)
         self.on_moved: Callable[[], None] | None = None
@@ -79,6 +82,9 @@ class PanaAccess:
             renew_eap=self._make_eap,
             liveness=settings.liveness,
             reauth_at=settings.reauth_at,
+            pci_timing=replace(PCI_TIMING, initial=self._crowd.timeout),
+            request_timing=replace(REQUEST_TIMING, initial=self._crowd.timeout),
+            auth_timeout=self._crowd.patience,
         )
         return Pac((settings.paa, PORT), self._make_eap(), config, rng=self._host.rng)
 

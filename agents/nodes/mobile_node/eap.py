@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from agents.eap.peer import EapPeer
 from agents.eap.tls import TlsClientConfig
 from agents.nodes.keylog import KeyLog
@@ -11,12 +13,17 @@ from agents.nodes.mobile_node.settings import EapSettings
 class EapPeers:
     """Makes EAP peers that share one TLS context; raises TlsConfigError for a bad file."""
 
-    def __init__(self, settings: EapSettings, keys: KeyLog) -> None:
+    def __init__(
+        self,
+        settings: EapSettings,
+        keys: KeyLog,
+        make: Callable[..., TlsClientConfig] = TlsClientConfig,
+    ) -> None:
         self._settings = settings
-        self._tls = TlsClientConfig(
+        self._tls = make(
             **settings.tls.arguments(), server_names=(settings.server_name,), keylog=keys.tls
         )
-        _ = self._tls.context  # Built now: a bad file shows at the start, and no run waits for it.
+        self._tls.prepare()
 
     def __call__(self) -> EapPeer:
         """Return a peer for one conversation."""

@@ -66,7 +66,7 @@ class HomeConnection:
         self._psk = psk
         self._another_key = another_key
         self._make_eap = make_eap
-        self._retry = Retry(host, self._negotiate_again)
+        self._retry = Retry(host, self._negotiate_again, configuration.crowd)
         self._ike = self._daemon(keys, credentials)
         self._launched: Closable | None = None
         self._registration: RegistrationService | None = None
@@ -96,7 +96,12 @@ class HomeConnection:
         if configuration.ikev2 is None:
             raise ValueError("neither IKEv1 nor IKEv2 is configured")
         daemon = Ikev2Daemon(
-            host, self._care_of, configuration.ikev2, credentials=credentials, **options
+            host,
+            self._care_of,
+            configuration.ikev2,
+            credentials=credentials,
+            crowd=configuration.crowd,
+            **options,
         )
         daemon.on_address = self._take_address
         return daemon

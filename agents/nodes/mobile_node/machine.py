@@ -69,7 +69,7 @@ class MobileNode:
         self._granted: Granted | None = None
         self._foretold: Assignment | None = None
         self._discovery: Discovery | None = None
-        self._retry = Retry(host, self._find_home_agent)
+        self._retry = Retry(host, self._find_home_agent, configuration.crowd)
         self._access = self._make_access(make_eap)
         self._home = HomeConnection(
             configuration,
@@ -98,12 +98,19 @@ class MobileNode:
             on_granted=self._take_access,
             on_failure=self._tell_failure,
             on_foretold=self._take_foretold if self._configuration.early else None,
+            crowd=self._configuration.crowd,
         )
         access.on_moved = self._take_movement
         return access
 
     def start(self) -> None:
-        """Begin with the first stage there is."""
+        """Begin with the first stage there is, at once or after a random time."""
+        if most := self._configuration.crowd.start_delay:
+            self._host.timer(self._begin).start(self._host.rng.uniform(0, most))
+        else:
+            self._begin()
+
+    def _begin(self) -> None:
         if self._access:
             self._access.start()
         else:

@@ -13,6 +13,7 @@ from agents.bootstrap.keys import PskSource
 from agents.core.configuration import CommandNames, Configuration
 from agents.core.settings import BindingLifetime, DialectName, FragmentSize, PartOfLifetime
 from agents.core.unicast import home_agent_address
+from agents.nodes.crowd import USUAL, CrowdSettings
 from agents.nodes.habits import Habits
 from agents.nodes.ike_daemon.ikev2_settings import Ikev2Settings
 from agents.nodes.ike_daemon.settings import Ikev1Settings
@@ -123,6 +124,7 @@ class MobileNodeConfiguration(Configuration, frozen=True, kw_only=True):
     binding_lifetime: BindingLifetime = 420.0
     launch: Literal["resident", "script"] = "resident"
     habits: Habits = Habits()
+    crowd: CrowdSettings = USUAL
     keys: str | None = None
 
     @property
