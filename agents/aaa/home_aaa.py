@@ -70,7 +70,7 @@ class HomeAaa:
         *,
         rng: random.Random | None = None,
     ) -> None:
-        _ = config.tls.context  # Built now, so that a bad file shows at the start.
+        config.tls.prepare()
         self._subscribers = subscribers
         peers = frozenset(map(ascii_lower, config.peers))
         self._agents = {

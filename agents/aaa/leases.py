@@ -107,10 +107,13 @@ class Leases:
 
     A lease lasts until `release`, until the last authorisation that came with it ends, or until
     its owner's subscription no longer allows it; without an authorisation it does not end. `clock`
-    gives the time in seconds, the same for all processes and after a restart.
+    gives the time in seconds, the same for all processes and after a restart. What is not `durable`
+    outlives its processes, but no power cut.
     """
 
-    def __init__(self, path: Path, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, path: Path, clock: Callable[[], float] = time.time, *, durable: bool = True
+    ) -> None:
         self._path = path
         self._clock = clock
         self._exhausted: dict[AddressRange, float] = {}
@@ -126,7 +129,7 @@ class Leases:
             # Another process that opens the file at this moment sets the mode for both.
             with suppress(sqlite3.OperationalError):
                 self._db.execute("PRAGMA journal_mode = WAL")
-            self._db.execute("PRAGMA synchronous = FULL")
+            self._db.execute(f"PRAGMA synchronous = {'FULL' if durable else 'OFF'}")
             self._db.executescript(SCHEMA)
             self._rehearse()
         except sqlite3.Error as error:

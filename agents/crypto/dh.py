@@ -47,6 +47,21 @@ class KeyPair(Protocol):
         """
 
 
+class Group(Protocol):
+    """A Diffie-Hellman group."""
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+
+    @property
+    def length(self) -> int:
+        """The length of the shared secret in octets."""
+
+    def generate(self, rng: random.Random) -> KeyPair:
+        """Return a fresh key pair."""
+
+
 with warnings.catch_warnings():
     # The library advises against finite fields; modp2048 is what IKEv1 daemons have in common.
     warnings.simplefilter("ignore", CryptographyDeprecationWarning)
@@ -164,7 +179,7 @@ class Curve25519(Record, frozen=True):
         return _Curve25519KeyPair(self, rng)
 
 
-GROUPS: dict[int, ModpGroup | EcpGroup | Curve25519] = {
+GROUPS: dict[int, Group] = {
     MODP2048: ModpGroup("modp2048", _MODP2048_PRIME),
     ECP256: EcpGroup("ecp256", ec.SECP256R1(), _ECP256_ORDER),
     CURVE25519: Curve25519(),

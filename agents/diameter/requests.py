@@ -163,10 +163,10 @@ class Requests:
     def answer(self, token: int, message: Message, now: float) -> None:
         """Answer a received request; identifiers, P bit and Proxy-Info come from the request."""
         served = self._served.answered(token)
-        if served is None:
+        if served is None or served.request is None:
             self._events.append(Discarded(now, self._config.host, "an answer came too late"))
             return
-        request = served.request
+        request, served.request = served.request, None
         given = d.PROXY_INFO.among(message.avps)
         served.answer = replace(
             message,
@@ -181,8 +181,9 @@ class Requests:
     def reject(self, token: int, error: DiameterError, now: float) -> None:
         """Answer a received request with an error."""
         served = self._served.answered(token)
-        if served is not None:
+        if served is not None and served.request is not None:
             served.answer = error_answer(self._config, served.request, error)
+            served.request = None
             self._return(served.answer, served.origin, now)
 
     def handle_request(self, peer: Peer, connection: int, message: Message, now: float) -> None:

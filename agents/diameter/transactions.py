@@ -126,10 +126,10 @@ def _key(request: Message) -> _Key:
 
 @dataclass(slots=True)
 class Served:
-    """A request that came to us, and the answer once there is one."""
+    """A request that came to us; once there is an answer, that instead."""
 
     token: int
-    request: Message
+    request: Message | None
     origin: Origin
     expires_at: float
     answer: Message | None = None
@@ -152,7 +152,9 @@ class ServedTable:
         served = self._by_key.get(_key(request))
         if served is None:
             return None
-        served.origin, served.request = origin, request
+        served.origin = origin
+        if served.answer is None:
+            served.request = request
         return served
 
     def add(self, token: int, request: Message, origin: Origin, now: float) -> None:

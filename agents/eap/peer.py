@@ -10,7 +10,7 @@ from agents.core.reader import WireError
 from agents.core.record import Record
 from agents.crypto.certificates import Certificate
 from agents.eap.names import same_host, server_names
-from agents.eap.tls import EapKeys, TlsClientConfig, TlsEngine
+from agents.eap.tls import EapKeys, TlsClientConfig
 from agents.eap.wire import (
     FIRST_METHOD,
     Code,
@@ -44,7 +44,7 @@ class TlsMethod:
     def __init__(self, config: TlsClientConfig, fragment_size: int) -> None:
         self._config = config
         self._fragment_size = fragment_size
-        self._engine = TlsEngine(config.context, server=False, check_name=self._check_name)
+        self._engine = config.engine(server=False, check_name=self._check_name)
         self._reassembly = Reassembly()
         self._pending: deque[TlsData] = deque()
         self._started = False

@@ -10,7 +10,7 @@ from typing import Literal, TypeAlias
 from agents.core.reader import WireError
 from agents.crypto.certificates import Certificate
 from agents.eap.names import find_identity, is_anonymous, peer_names
-from agents.eap.tls import EapKeys, TlsEngine, TlsServerConfig
+from agents.eap.tls import EapKeys, Engine, TlsServerConfig
 from agents.eap.wire import Code, Packet, Reassembly, TlsData, Type, fragment
 
 Outcome: TypeAlias = Literal["success", "failure"]
@@ -65,13 +65,13 @@ class EapServer:
         if fragment_size < 1:
             raise ValueError(f"fragment_size is {fragment_size}, but must be at least 1")
         self._config = tls
-        self._context = tls.context  # Read now, so that a bad file shows at the start.
+        tls.prepare()
         self._fragment_size = fragment_size
         self._authorise = authorise or (lambda _: None)
         self._identifier = identifier
         self._pick_up = pick_up
         self._state = State.INITIALIZE
-        self._engine: TlsEngine | None = None
+        self._engine: Engine | None = None
         self._reassembly = Reassembly()
         self._pending: deque[TlsData] = deque()
         self._rounds = 0
@@ -115,10 +115,10 @@ class EapServer:
         """Whether TLS has verified that the peer is `peer_name`."""
         return self._state is State.CONFIRMATION or self.outcome == "success"
 
-    def _tls(self) -> TlsEngine:
+    def _tls(self) -> Engine:
         """Return the TLS session; there is none before a peer has sent TLS data."""
         if self._engine is None:
-            self._engine = TlsEngine(self._context, server=True, check_name=self._check_name)
+            self._engine = self._config.engine(server=True, check_name=self._check_name)
         return self._engine
 
     def _handle(self, packet: Packet) -> bytes:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Literal, Protocol, TypeAlias
 
 from cryptography.hazmat.bindings.openssl.binding import Binding
 from OpenSSL import SSL, crypto
@@ -40,6 +40,31 @@ GROUPS = b"P-256:X25519:P-384:P-521"
 OpenSSL's own choice begins with a hybrid so large that it costs two more EAP rounds. A certificate
 with an EC key needs its curve among them (RFC 8422 section 5.1.1).
 """
+
+
+class Engine(Protocol):
+    """One TLS session in memory: records in, records out.
+
+    After a failure `failure` says why, and what `feed` returned holds the alert to send.
+    """
+
+    finished: bool
+    failure: str | None
+    alert_received: bool
+    received: bytes
+
+    @property
+    def version(self) -> str:
+        """The negotiated version, "1.2" or "1.3"."""
+
+    def feed(self, records: bytes) -> bytes:
+        """Take TLS records of the peer, none at the client's start; return those to send."""
+
+    def protect(self, data: bytes) -> bytes:
+        """Return the records that carry `data`, and what was waiting before it."""
+
+    def keys(self) -> EapKeys:
+        """Return MSK, EMSK and Session-Id (RFC 5216 section 2.3, RFC 9190 section 2.3)."""
 
 
 class TlsConfigError(ValueError):
@@ -92,6 +117,14 @@ class TlsConfig:
             keylog = self.keylog
             context.set_keylog_callback(lambda _, line: keylog(line.decode("ascii")))
         return context
+
+    def engine(self, *, server: bool, check_name: NameCheck) -> Engine:
+        """Return a new TLS session, which asks `check_name` about the peer's certificate."""
+        return TlsEngine(self.context, server=server, check_name=check_name)
+
+    def prepare(self) -> None:
+        """Read the files now, so that a bad one shows at the start and no session waits."""
+        _ = self.context
 
     def _load_files(self, context: SSL.Context) -> None:
         steps: tuple[tuple[str, Path, Callable[[], None]], ...] = (
@@ -203,10 +236,7 @@ _BIO_READ = 16384
 
 
 class TlsEngine:
-    """One TLS session in memory: records in, records out.
-
-    After a failure `failure` says why, and what `feed` returned holds the alert to send.
-    """
+    """OpenSSL's session in memory (Engine)."""
 
     def __init__(self, context: SSL.Context, *, server: bool, check_name: NameCheck) -> None:
         self._connection = SSL.Connection(context, None)

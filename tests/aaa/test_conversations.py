@@ -10,7 +10,7 @@ from agents.aaa.conversations import Limits
 from agents.aaa.events import SubscriberRejected
 from agents.aaa.leases import Leases
 from agents.core.record import replace
-from agents.eap import server as eap_server
+from agents.eap import tls as eap_tls
 from agents.eap.peer import EapPeer
 from agents.eap.wire import Code, Packet, TlsData, Type
 from tests.aaa.server import home_aaa
@@ -232,14 +232,15 @@ def test_a_session_id_belongs_to_the_nas_that_uses_it(authority, leases):
 
 def test_there_is_no_tls_before_the_client_hello(authority, leases, monkeypatch):
     engines = []
-    engine = eap_server.TlsEngine
-    monkeypatch.setattr(
-        eap_server,
-        "TlsEngine",
-        lambda *args, **options: engines.append(1) or engine(*args, **options),
-    )
+    engine = eap_tls.TlsEngine
+
+    def begin(context, *, server, check_name):
+        engines.append("server" if server else "peer")
+        return engine(context, server=server, check_name=check_name)
+
+    monkeypatch.setattr(eap_tls, "TlsEngine", begin)
     aaa = make(authority, leases)
     flood(aaa, 10)
     assert not engines
     assert authenticate(aaa, peer_of(authority)).result_code == SUCCESS
-    assert len(engines) == 1
+    assert sorted(engines) == ["peer", "server"]
