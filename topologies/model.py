@@ -184,14 +184,24 @@ class Topology:
 
 def mac_address(topology: Topology, link: Link, end: int) -> str:
     """Return the MAC address of one of a link's ends, counted from 0: locally administered."""
-    number, of_link = end + 1, topology.links.index(link) + 1
-    return f"02:00:00:{number >> 8:02x}:{of_link:02x}:{number & 0xFF:02x}"
+    return numbered_mac(topology.links.index(link), end)
+
+
+def numbered_mac(link: int, end: int) -> str:
+    """Return the MAC address of an end of a link, both counted from 0."""
+    number, of_link = end + 1, link + 1
+    high, middle = number >> 16, number >> 8 & 0xFF
+    return f"02:00:{high:02x}:{middle:02x}:{of_link:02x}:{number & 0xFF:02x}"
 
 
 def link_local_address(topology: Topology, link: Link, host: str) -> IPv6Address:
     """Return the link-local address of a host on a link (RFC 4291 appendix A)."""
     end = link.ends.index(link.end(host))
-    octets = bytes.fromhex(mac_address(topology, link, end).replace(":", ""))
+    return link_local_of(bytes.fromhex(mac_address(topology, link, end).replace(":", "")))
+
+
+def link_local_of(octets: bytes) -> IPv6Address:
+    """Return the link-local address of an interface by its MAC address."""
     identifier = bytes([octets[0] ^ 2]) + octets[1:3] + b"\xff\xfe" + octets[3:]
     return IPv6Address(b"\xfe\x80" + bytes(6) + identifier)
 

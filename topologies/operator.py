@@ -16,8 +16,11 @@ from ipaddress import IPv6Address, IPv6Interface, IPv6Network
 
 from topologies.model import Host, HostRole, Interface, Link, Topology
 
-MOST: Mapping[str, int] = {"mobile_nodes": 9999, "access_routers": 99, "home_agents": 99}
-"""The parameters, each with its greatest value: what names of interfaces have room for."""
+MOST: Mapping[str, int] = {"mobile_nodes": 1_000_000, "access_routers": 99, "home_agents": 99}
+"""The parameters, each with its greatest value."""
+
+MOST_REAL = 9999
+"""Mobile nodes for which names of a kernel's interfaces have room (IFNAMSIZ)."""
 
 AAA = IPv6Address("2001:db8:b::2")
 _CORE = IPv6Network("2001:db8:b::/64")

@@ -31,6 +31,9 @@ T = TypeVar("T")
 _HEADER = 40
 
 
+_OVERHEAD = 640
+"""Octets that Linux counts for a datagram beside its own."""
+
 TIMER = 0
 """In place of a protocol: nothing has come in, but a deadline has."""
 
@@ -46,6 +49,8 @@ class SimulatedHost(Host):
 
     What it does takes as long as `service` tells, on the host's processors, and what it sends
     leaves in that time; what comes meanwhile waits. Without it nothing takes any time.
+    On a host with several processors it has as many threads, which share its work as several
+    servers behind a balancer would that know the same.
     """
 
     def __init__(
@@ -59,7 +64,7 @@ class SimulatedHost(Host):
         self._tcp = tcp
         self._clock = stack.world.clock
         self._service = service
-        self._thread = Thread()
+        self._threads = tuple(Thread() for _ in range(stack.processors))
         self._alarm_clock: Appointment | None = None
         self._open: list[_Opened] = []
         self._dead = False
@@ -86,9 +91,12 @@ class SimulatedHost(Host):
         took = self._service(protocol, port, data) if self._service else Took()
         first = took.sends[0] if took.sends else took.total
         lags = tuple(sent - first for sent in took.sends)
-        serve(self._thread, first, partial(self._act, action, lags))
+        thread = self._threads[0]
+        if len(self._threads) > 1:
+            thread = min(self._threads, key=Thread.__len__)
+        serve(thread, first, partial(self._act, action, lags))
         if rest := took.total - first:
-            serve(self._thread, rest, _nothing)
+            serve(thread, rest, _nothing)
 
     def _act(self, action: Callable[[], None], lags: tuple[float, ...]) -> None:
         if self._dead:
@@ -98,11 +106,30 @@ class SimulatedHost(Host):
 
     def _receiving(self, protocol: int, port: int, receive: Receive) -> Receive:
         """Return what takes the datagrams of a socket."""
+        room = self._stack.receive_buffer
+        if not room:
 
-        def receiving(data: bytes, source: Address) -> None:
-            self.serve(protocol, port, data, partial(receive, data, source))
+            def receiving(data: bytes, source: Address) -> None:
+                self.serve(protocol, port, data, partial(receive, data, source))
 
-        return receiving
+            return receiving
+        waiting = 0
+
+        def take(data: bytes, source: Address) -> None:
+            nonlocal waiting
+            waiting -= _OVERHEAD + len(data)
+            receive(data, source)
+
+        def queueing(data: bytes, source: Address) -> None:
+            nonlocal waiting
+            if waiting + _OVERHEAD + len(data) > room:
+                if tally := self._stack.world.tally:
+                    tally.dropped[self._stack.name] += 1
+                return
+            waiting += _OVERHEAD + len(data)
+            self.serve(protocol, port, data, partial(take, data, source))
+
+        return queueing
 
     def _keep(self, opened: _Opened) -> None:
         """Close it when the program is killed, and forget what it has closed itself."""

@@ -16,8 +16,12 @@ from agents import approaches
 from agents.core.documents import fit
 from agents.core.eventlog import EventLog
 from agents.core.machine import Address
+from agents.core.record import Record
 from agents.daemons.kea import DhcpServerConfiguration
 from agents.daemons.nsd import DnsServerConfiguration
+from agents.eap.peer import EapPeer
+from agents.eap.tls import TlsServerConfig
+from agents.ikev2.config import Credentials
 from agents.kernel.model import ModelKernel
 from agents.kernel.model_port import ModelEnforcementPoint, ModelHomeAgent, ModelMobileNode
 from agents.kernel.port import AccessLink
@@ -34,7 +38,7 @@ from agents.nodes.keylog import KeyLog
 from agents.nodes.mobile_node.eap import EapPeers
 from agents.nodes.mobile_node.machine import MobileNode
 from agents.nodes.mobile_node.main import credentials
-from agents.nodes.mobile_node.settings import MobileNodeConfiguration
+from agents.nodes.mobile_node.settings import EapSettings, MobileNodeConfiguration
 from agents.nodes.pana_relay.machine import PanaRelay
 from agents.nodes.pana_relay.settings import PanaRelayConfiguration
 from agents.simulation.host import SimulatedHost
@@ -74,6 +78,24 @@ class PreparedApproach:
             (run / name).mkdir(parents=True)
         programs = self._module.compose(self._settings, self._topology, self._folder, run)
         return Laboratory(self._topology, programs, world)
+
+
+def _usual_log(laboratory: Laboratory, host: str) -> EventLog:
+    return EventLog(host, "role", laboratory.events, laboratory.nanoseconds)
+
+
+class Provision(Record, frozen=True, kw_only=True):
+    """What hosts have: `processors` by host, octets that may wait at a socket, how TLS is made.
+
+    `log` makes the event logs of their programs.
+    """
+
+    processors: Mapping[str, int] = {}
+    receive_buffer: int = 0
+    eap_peers: Callable[[EapSettings, KeyLog], Callable[[], EapPeer]] = EapPeers
+    server_tls: Callable[..., TlsServerConfig] = TlsServerConfig
+    credentials: Callable[[MobileNodeConfiguration], Credentials] = credentials
+    log: Callable[[Laboratory, str], EventLog] = _usual_log
 
 
 class Events:
@@ -176,8 +198,11 @@ class Laboratory:
         events: Events | None = None,
         keys: KeyLog | None = None,
         service: Callable[[approaches.Program], Service] | None = None,
+        provision: Provision | None = None,
     ) -> None:
         self.topology = topology
+        self._provision = provision or Provision()
+        self.links: dict[str, Link] = {}
         self.world = world
         self.events = events or Events()
         self._keys = keys or KeyLog()
@@ -190,7 +215,7 @@ class Laboratory:
     @classmethod
     def has(cls, role: approaches.Program) -> bool:
         """Return whether a role can be simulated; some only run for real, such as a flooder."""
-        return kind_of_program(role) in cls._makers
+        return kind_of_program(role) in (*cls._makers, "fleet")
 
     def leave_out_what_is_not_simulated(self) -> None:
         """Go on without the programs that only run for real."""
@@ -198,7 +223,9 @@ class Laboratory:
 
     def _build(self) -> None:
         for host in self.topology.hosts:
-            stack = Stack(self.world, host.name, forwards=host.forwards)
+            count = self._provision.processors.get(host.name, 1)
+            stack = Stack(self.world, host.name, forwards=host.forwards, processors=count)
+            stack.receive_buffer = self._provision.receive_buffer
             for network, hop in host.routes:
                 stack.routes.add(network, hop)
             self.stacks[host.name] = stack
@@ -207,6 +234,7 @@ class Laboratory:
             shape = described.shape
             faults = Faults(loss=shape.loss / 100)
             link = Link(self.world, described.name, shape.delay, shape.rate, faults)
+            self.links[described.name] = link
             advertised = [end.advertise for end in described.ends if end.advertise]
             for number, end in enumerate(described.ends):
                 mac = bytes.fromhex(mac_address(self.topology, described, number).replace(":", ""))
@@ -224,8 +252,24 @@ class Laboratory:
 
     def host_for(self, role: approaches.Program) -> SimulatedHost:
         """Return what the program of a role runs in."""
-        service = self._service(role) if self._service else None
-        return SimulatedHost(self.stacks[role.host], self._tcp[role.host], role.name, service)
+        stack = self.stacks[role.host]
+        return SimulatedHost(stack, self._tcp[role.host], role.name, self._service_of(role))
+
+    def _service_of(self, role: approaches.Program) -> Service | None:
+        return self._service(role) if self._service else None
+
+    def mobile_node_in(
+        self,
+        stack: Stack,
+        configuration: MobileNodeConfiguration,
+        care_of: IPv6Address,
+        log: EventLog,
+        role: approaches.Program,
+    ) -> tuple[SimulatedHost, MobileNode]:
+        """Return a mobile node on a host that is not the topology's, not started yet."""
+        host = SimulatedHost(stack, Tcp(stack), role.name, self._service_of(role))
+        node = host.enter(self._mobile_node_at, stack, configuration, care_of, log, host)
+        return host, node
 
     def new_host(self, name: str, program: str | None = None) -> SimulatedHost:
         """Return what a new program on a host runs in."""
@@ -277,10 +321,13 @@ class Laboratory:
         asking.close()
         return bool(came)
 
+    def nanoseconds(self) -> int:
+        """Return the virtual time."""
+        return int(self.world.clock.now * 1e9)
+
     def log(self, host: str) -> EventLog:
         """Return the event log of a program on a host."""
-        clock = self.world.clock
-        return EventLog(host, "role", self.events, lambda: int(clock.now * 1e9))
+        return self._provision.log(self, host)
 
     def make(self, role: approaches.Program, host: SimulatedHost) -> Any:
         """Make the node of a role."""
@@ -312,6 +359,16 @@ class Laboratory:
         interface = stack.interfaces[configuration.interface]
         care_of = next(a for a in interface.addresses if not a.is_link_local)
         log.write("CareOfAddress", address=care_of)
+        return self._mobile_node_at(stack, configuration, care_of, log, host)
+
+    def _mobile_node_at(
+        self,
+        stack: Stack,
+        configuration: MobileNodeConfiguration,
+        care_of: IPv6Address,
+        log: EventLog,
+        host: SimulatedHost,
+    ) -> MobileNode:
         psk_file = configuration.psk_file
         return MobileNode(
             configuration,
@@ -320,8 +377,8 @@ class Laboratory:
             care_of,
             log,
             keys=self._keys,
-            make_eap=EapPeers(configuration.eap, self._keys),
-            credentials=credentials(configuration),
+            make_eap=self._provision.eap_peers(configuration.eap, self._keys),
+            credentials=self._provision.credentials(configuration),
             preshared=Path(psk_file).read_bytes() if psk_file else None,
         )
 
@@ -352,7 +409,12 @@ class Laboratory:
             configuration,
             host,
             _kernel_of(self.stacks[role.host].kernel, configuration.home_agent),
-            home_aaa(configuration, lambda: EPOCH + self.world.clock.now),
+            home_aaa(
+                configuration,
+                lambda: EPOCH + self.world.clock.now,
+                durable=False,
+                tls=self._provision.server_tls,
+            ),
             self.log(role.host),
             keys=preshared_keys(configuration),
         )

@@ -67,7 +67,7 @@ class _Way:
 
     def __init__(self) -> None:
         self.rng: random.Random | None = None
-        self.free = 0.0
+        self.free = self.piped = 0.0
         """When all that has left would have left at the link's rate."""
 
         self.waiting = 0
@@ -172,6 +172,20 @@ class Link:
         way.waiting += 1
         clock.at(leaves, partial(self._pass, packet, sender, receiver, way, wrong_bit))
         return True
+
+    def book(self, sender: End, octets: int) -> float:
+        """Return when so many octets arrive that a program sends now; nothing else is done."""
+        way = self._ways.get(sender.mac)
+        if way is None:
+            way = self._ways[sender.mac] = _Way()
+        world = self._world
+        leaves = world.clock.now + world.lag + self.delay
+        if self.rate:
+            per_octet = 8e-6 / self.rate
+            leaves = max(leaves, way.free - BURST * per_octet)
+            way.free = max(way.free, leaves) + octets * per_octet
+        way.piped = max(leaves, way.piped)
+        return way.piped
 
     def _pass(
         self,

@@ -15,6 +15,10 @@ class Thread:
     def __init__(self) -> None:
         self.work: deque[tuple[float, Callable[[], None]]] = deque()
 
+    def __len__(self) -> int:
+        """Return how much waits for it."""
+        return len(self.work)
+
 
 class Processor:
     """So many processors, and the threads that wait for one in the order of their coming."""
@@ -23,6 +27,8 @@ class Processor:
         self._clock = clock
         self._idle = count
         self._ready: deque[Thread] = deque()
+        self.busy = 0.0
+        """Seconds of processors that were used."""
 
     def serve(self, thread: Thread, seconds: float, action: Callable[[], None]) -> None:
         """Let a thread act at the end of so many seconds of its own on a processor."""
@@ -39,6 +45,7 @@ class Processor:
             self._idle -= 1
             thread = self._ready.popleft()
             seconds, _ = thread.work[0]
+            self.busy += seconds
             self._clock.at(self._clock.now + seconds, partial(self._finish, thread))
 
     def _finish(self, thread: Thread) -> None:

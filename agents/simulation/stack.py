@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from functools import lru_cache, partial
+from functools import cached_property, lru_cache, partial
 from ipaddress import IPv6Address, IPv6Network
 from typing import TypeAlias
 
 from agents.core.host import Receive
 from agents.core.record import replace
 from agents.kernel.model import TUNNEL, ModelKernel
-from agents.kernel.packet import ICMPV6, TCP, UDP, Packet, is_link_local, is_multicast
+from agents.kernel.packet import (
+    ICMPV6,
+    MOBILITY_HEADER,
+    TCP,
+    UDP,
+    Packet,
+    is_link_local,
+    is_multicast,
+)
 from agents.mip6.neighbour import ALL_NODES, solicited_node
 from agents.simulation.frames import ipv6
 from agents.simulation.link import Link, Tap
@@ -26,6 +35,10 @@ _MANY = 1 << 16
 
 address_of = lru_cache(_MANY)(IPv6Address)
 text_of: Callable[[IPv6Address], str] = lru_cache(_MANY)(str)
+
+
+_NAMES = {53: "DNS", 500: "IKE", 546: "DHCPv6", 547: "DHCPv6", 716: "PANA"}
+"""Protocols by their ports."""
 
 
 class Interface:
@@ -154,10 +167,17 @@ class Socket:
         source = self.address or self.stack.source_for(to, zone or self.interface)
         if source is None:
             return
+        if tally := self.stack.world.tally:
+            tally.note(self._protocol(destination[1]), (int(source), self.port, int(to)), data)
         to_group = is_multicast(to)
         hops = self.hops if to_group else 64
         packet = Packet(source, to, self.protocol, self.port, destination[1], data, hop_limit=hops)
         self.stack.send(packet, zone or (self.interface if to_group else None))
+
+    def _protocol(self, port: int) -> str:
+        if self.protocol == MOBILITY_HEADER:
+            return "MIPv6"
+        return _NAMES.get(port) or _NAMES.get(self.port) or "other"
 
     def takes(self, packet: Packet, incoming: Interface | None) -> bool:
         """Return whether a packet of its protocol for its port is for this socket."""
@@ -233,8 +253,11 @@ class Stack:
     ) -> None:
         self.world = world
         self.name = name
-        self.rng = world.random("stack", name)
         self.processor = Processor(world.clock, processors)
+        self.processors = processors
+        self.receive_buffer = 0
+        """Octets that wait for a program at one of its sockets at most; 0: any number."""
+
         self.programs = 0
         """How many have been on this host so far."""
 
@@ -257,6 +280,11 @@ class Stack:
         self.kernel = ModelKernel(
             owns=self.owns, leads_away=self.leads_away, now=lambda: world.clock.now
         )
+
+    @cached_property
+    def rng(self) -> random.Random:
+        """Its kernel's randomness."""
+        return self.world.random("stack", self.name)
 
     # Addresses and routes
 

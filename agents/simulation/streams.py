@@ -49,6 +49,8 @@ class SimulatedStreams:
     def send(self, number: int, data: bytes) -> None:
         """Send octets, if the stream is still there."""
         if stream := self._streams.get(number):
+            if tally := self._tcp.stack.world.tally:
+                tally.messages["Diameter"] += 1
             self._tcp.stack.world.carry(stream.send, data)
 
     def end(self, number: int, *, reset: bool = False) -> None:

@@ -17,7 +17,8 @@ from typing import Protocol, TypeAlias
 from agents.core.machine import Address
 from agents.kernel.packet import TCP, Packet, Segment
 from agents.simulation.frames import MSS, SYN, TIMESTAMPS
-from agents.simulation.stack import Stack, address_of
+from agents.simulation.link import NO_FAULTS, Link
+from agents.simulation.stack import Interface, Stack, address_of
 from agents.simulation.world import Appointment
 
 FIN, RST, PSH, ACK = 0x01, 0x04, 0x08, 0x10
@@ -43,6 +44,9 @@ _HALF_OPEN = 60.0
 
 _INITIAL_WINDOW = 10
 _DUPLICATES = 3
+_HEADERS = 14 + 40 + 20 + TIMESTAMPS
+"""Octets before a segment's own in its frame."""
+
 _SEGMENT_SIZE = MSS - TIMESTAMPS
 _WINDOW = 64800
 _MASK = 0xFFFFFFFF
@@ -104,6 +108,10 @@ class Stream:
         self._first = tcp.stack.rng.getrandbits(32)
         self._sent = self._acknowledged = 0
         self._flight: deque[_Piece] = deque()
+        self._piped: tuple[Link, Interface, Stream] | None = None
+        self._lost = 0
+        """How many of them are taken for lost."""
+
         self._pending = bytearray()
         self._ends = self._ended = self._peer_ended = False
         self._timer: Appointment | None = None
@@ -134,8 +142,28 @@ class Stream:
 
     def send(self, data: bytes) -> None:
         """Send octets."""
+        if self._tcp.stack.world.pipes and (pipe := self._pipe()):
+            link, interface, peer = pipe
+            segments = -(-len(data) // _SEGMENT_SIZE)
+            arrives = link.book(interface, len(data) + segments * _HEADERS)
+            self._clock.at(arrives, partial(peer.take_piped, data))
+            return
         self._pending += data
         self._push()
+
+    def _pipe(self) -> tuple[Link, Interface, Stream] | None:
+        """Return the way to the other end, if it is open and on the same link, without faults."""
+        if self._piped is None and self.state is State.ESTABLISHED and not self._flight:
+            way = self._tcp.stack.routes.way(self.there[0])
+            peer = self._tcp.stack.world.streams.get((*self.key[2:], *self.key[:2]))
+            if way and peer and way[1] == self.there[0] and way[0].link.faults == NO_FAULTS:
+                self._piped = way[0].link, way[0], peer
+        return self._piped
+
+    def take_piped(self, data: bytes) -> None:
+        """Take octets that came without segments."""
+        if self.user:
+            self.user.received(self, data)
 
     def end(self) -> None:
         """End it after what was sent before; its user hears no more."""
@@ -160,19 +188,21 @@ class Stream:
 
     def _forget(self) -> None:
         self._tcp.streams.pop(self.key, None)
+        self._tcp.stack.world.streams.pop(self.key, None)
         for appointment in (self._timer, self._acknowledging):
             if appointment:
                 self._clock.cancel(appointment)
         self._timer = self._acknowledging = None
         self._flight.clear()
+        self._lost = 0
         self._pending.clear()
 
     # Sending
 
     def _push(self) -> None:
         """Send what the window allows: first what was lost, then what is new."""
-        under_way = sum(piece.under_way for piece in self._flight)
-        for piece in self._flight if under_way < len(self._flight) else ():
+        under_way = len(self._flight) - self._lost
+        for piece in self._flight if self._lost else ():
             if under_way < self._window and not piece.under_way:
                 self._repeat(piece)
                 under_way += 1
@@ -198,6 +228,7 @@ class Stream:
             self._arm()
 
     def _repeat(self, piece: _Piece) -> None:
+        self._lost -= not piece.under_way
         piece.under_way, piece.sent_at = True, None
         self._transmit(piece.flags, piece.start, piece.data)
 
@@ -235,6 +266,7 @@ class Stream:
         self._threshold, self._window = max(len(self._flight) / 2, 2.0), 1.0
         for piece in self._flight:
             piece.under_way = False
+        self._lost = len(self._flight)
         self._push()
         self._arm()
 
@@ -249,6 +281,7 @@ class Stream:
         self._acknowledged, self._duplicates = upto, 0
         while self._flight and self._flight[0].end <= upto:
             piece = self._flight.popleft()
+            self._lost -= not piece.under_way
             if piece.data:
                 slow = self._window < self._threshold
                 self._window += 1 if slow else 1 / self._window
@@ -414,13 +447,17 @@ class Tcp:
         source = self.stack.source_for(there[0], None)
         here = source or IPv6Address(0), next(self._ports)
         stream = Stream(self, here, there, user)
-        self.streams[stream.key] = stream
+        self._keep(stream)
         if source:
             stream.open()
         else:
             clock = self.stack.world.clock
             clock.at(clock.now, partial(stream.lose, "Network is unreachable"))
         return stream
+
+    def _keep(self, stream: Stream) -> None:
+        self.streams[stream.key] = stream
+        self.stack.world.streams[stream.key] = stream
 
     def transmit(
         self,
@@ -457,7 +494,7 @@ class Tcp:
             self._refuse(packet, segment)
             return
         stream = Stream(self, here, (packet.source, packet.source_port), user)
-        self.streams[stream.key] = stream
+        self._keep(stream)
         stream.begin(segment)
         stream.accept()
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import heapq
 import random
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import count
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from agents.core.record import Record
 from agents.kernel.packet import Packet
@@ -90,6 +91,28 @@ class Sent(Record, frozen=True):
     lost: bool
 
 
+class Tally:
+    """What is sent: messages by protocol, and those that are the same as the one before.
+
+    That is the last one between the same two sockets. `dropped` are those for which there was no
+    room at a host.
+    """
+
+    def __init__(self) -> None:
+        self.messages: Counter[str] = Counter()
+        self.repeated: Counter[str] = Counter()
+        self.dropped: Counter[str] = Counter()
+        self._last: dict[Hashable, int] = {}
+
+    def note(self, protocol: str, flow: Hashable, data: bytes) -> None:
+        """Count one message."""
+        self.messages[protocol] += 1
+        number = hash(data)
+        if self._last.get(flow) == number:
+            self.repeated[protocol] += 1
+        self._last[flow] = number
+
+
 class World:
     """What simulated hosts share: the clock, randomness, and what happens to packets.
 
@@ -111,6 +134,15 @@ class World:
         self.seed = seed
         self.packets = 0
         """How many have gone onto a link."""
+
+        self.tally: Tally | None = None
+        """Where messages are counted, if they are."""
+
+        self.pipes = False
+        """Whether streams carry octets without segments: in order, as fast as their link."""
+
+        self.streams: dict[Hashable, Any] = {}
+        """All ends of streams (agents.simulation.tcp), by who sends to them."""
 
         self.sent: list[Sent] = []
         self.loses = loses

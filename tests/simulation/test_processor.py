@@ -6,7 +6,8 @@ import pytest
 
 from agents.simulation.host import TIMER, SimulatedHost
 from agents.simulation.processor import Processor, Thread
-from agents.simulation.world import Clock
+from agents.simulation.services import Took
+from agents.simulation.world import Clock, Tally
 from tests.nodes.net import AAA, COA, Net
 
 PORT = 716
@@ -47,8 +48,11 @@ def test_what_takes_no_time_is_done_at_once():
 class Server:
     """Echoes datagrams on host C, each of which takes a second of it."""
 
-    def __init__(self):
+    def __init__(self, processors=1, receive_buffer=0):
         self.net = Net()
+        stack = self.net.stacks["C"]
+        stack.processors, stack.receive_buffer = processors, receive_buffer
+        stack.processor = Processor(self.net.clock, processors)
         self.asked = []
         self.host = SimulatedHost(self.net.stacks["C"], self.net._tcp["C"], "c", self._service)
         self.socket = self.host.open_datagrams((AAA, PORT), self._answer)
@@ -58,7 +62,7 @@ class Server:
 
     def _service(self, protocol, port, data):
         self.asked.append((protocol, port, data))
-        return 0.0 if protocol == TIMER else 1.0
+        return Took((), 0.0 if protocol == TIMER else 1.0)
 
     def _answer(self, data, source):
         self.socket.send(data, source)
@@ -98,3 +102,24 @@ def test_a_program_that_is_killed_does_nothing_more():
     server.host.kill()
     server.net.run(10.0)
     assert server.answers == []
+
+
+def test_servers_behind_a_balancer_share_the_work_of_one_program():
+    server = Server(processors=2)
+    for data in (b"1", b"2", b"3"):
+        server.ask(data)
+    server.net.run(10.0)
+    times = [at - 2 * WAY for at, _ in server.answers]
+    assert times == pytest.approx([1.0, 1.0, 2.0])
+
+
+def test_a_datagram_for_which_there_is_no_room_is_dropped():
+    server = Server(receive_buffer=1300)  # For two, as Linux counts them.
+    server.net.stacks["C"].world.tally = tally = Tally()
+    for data in (b"1", b"2", b"3"):
+        server.ask(data)
+    server.net.run(10.0)
+    assert [data for _, data in server.answers] == [b"1", b"2"]
+    assert tally.dropped == {"C": 1}
+    assert tally.messages["PANA"] == 5
+    assert not tally.repeated
