@@ -7,7 +7,8 @@ import resource
 import statistics
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import tracemalloc
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from ipaddress import IPv6Address
 from pathlib import Path
@@ -67,7 +68,8 @@ class Growth(Record, frozen=True):
 
     `seconds` are medians of CPU time by program, `times` how many times that is what a network of a
     few mobile nodes has taken meanwhile. `memory` is what the process has grown by since the size
-    before, in octets for each mobile node; None for the first size.
+    before, in octets for each mobile node; None for the first size. `held` is what each program has
+    of that in Python's objects, whatever the number; OpenSSL's come to it.
     """
 
     approach: str
@@ -76,6 +78,7 @@ class Growth(Record, frozen=True):
     seconds: dict[str, float]
     times: dict[str, float]
     memory: float | None
+    held: Mapping[str, float] = msgspec.field(default_factory=dict)
 
     def as_json(self) -> dict[str, object]:
         """Return plain data."""
@@ -97,7 +100,14 @@ class _Told(Events):
 class Network(Laboratory):
     """An approach's network, to which one mobile node after the other comes, and stays served."""
 
-    def __init__(self, name: str, folder: Path, nodes: int, wanted: Mapping[str, object]) -> None:
+    def __init__(
+        self,
+        name: str,
+        folder: Path,
+        nodes: int,
+        wanted: Mapping[str, object],
+        clock: Callable[[], float] = time.process_time,
+    ) -> None:
         approach = approaches.load(name)
         settings = fit(wanted, approach.Settings)
         for part in ("configuration", "keys"):
@@ -106,7 +116,7 @@ class Network(Laboratory):
         approach.prepare(folder, settings, topology)
         _subscribe(folder / "subscribers.toml", nodes)
         *serving, self._mobile = approach.compose(settings, topology, folder, folder)
-        self._watch = Watch(time.process_time)
+        self._watch = Watch(clock)
         super().__init__(topology, serving, World(turn=self._watch.turn))
         self._told = self.events = _Told()
         self._pki = folder / "pki"
@@ -181,16 +191,30 @@ def measure(sizes: Sequence[int], names: Iterable[str] = SCENES) -> Iterator[Gro
     """Serve more and more mobile nodes; yield what the last of each size cost as it is known."""
     for name in names:
         with _network(name, sizes[-1]) as network:
-            yield from _measure(network, name, sizes)
+            yield from _measure(network, name, sizes, _held(name))
 
 
 @contextmanager
-def _network(name: str, nodes: int) -> Iterator[Network]:
+def _network(
+    name: str, nodes: int, clock: Callable[[], float] = time.process_time
+) -> Iterator[Network]:
     with tempfile.TemporaryDirectory(prefix=FOLDER) as folder:
-        yield Network(name, Path(folder), nodes, SCENES[name])
+        yield Network(name, Path(folder), nodes, SCENES[name], clock)
 
 
-def _measure(network: Network, name: str, sizes: Sequence[int]) -> Iterator[Growth]:
+def _held(name: str) -> Spent:
+    """Return the octets that each program keeps of one bootstrap."""
+    tracemalloc.start()
+    try:
+        traced = _network(name, 2 * _FEW, lambda: tracemalloc.get_traced_memory()[0])
+        with traced as network:
+            kept = [network.serve() for _ in range(2 * _FEW)][_FEW:]
+        return {p: max(0.0, octets) for p, octets in _medians(kept, "bootstrap").items()}
+    finally:
+        tracemalloc.stop()
+
+
+def _measure(network: Network, name: str, sizes: Sequence[int], held: Spent) -> Iterator[Growth]:
     before = None
     for size in sizes:
         first = network.served
@@ -209,7 +233,9 @@ def _measure(network: Network, name: str, sizes: Sequence[int]) -> Iterator[Grow
         for action in large[0]:
             seconds, usual = _medians(large, action), _medians(small, action)
             times = {p: s / usual[p] for p, s in seconds.items() if usual.get(p)}
-            yield Growth(name, action, size, seconds, times, memory)
+            yield Growth(
+                name, action, size, seconds, times, memory, held if action == "bootstrap" else {}
+            )
 
 
 def _medians(costs: Sequence[Mapping[str, Spent]], action: str) -> dict[str, float]:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     type=click.IntRange(min=0),
     default=0,
     metavar="N",
-    help="Serve so many mobile nodes at once instead, and measure what the last of 10, 100, ... N "
+    help="Serve so many mobile nodes at once instead, and measure what the last of 1, 10, ... N "
     "cost; 10,000 take ten minutes.",
 )
 @json_option
@@ -92,7 +92,7 @@ def _growth(nodes: int, *, as_json: bool) -> None:
     console = open_console()
     found = []
     with console.status("measuring") as status:
-        sizes = [*(10**n for n in range(1, 9) if 10**n < nodes), nodes]
+        sizes = [*(10**n for n in range(9) if 10**n < nodes), nodes]
         for growth in measure(sizes):
             status.update(f"measured: {growth.approach}, {growth.nodes} mobile nodes")
             found.append(growth)

@@ -82,16 +82,18 @@ def test_the_costs_of_every_program_are_told():
     assert [(f["approach"], f["nodes"], f["action"]) for f in found] == [
         (approach, nodes, action)
         for approach in SCENES
-        for nodes in (10, 12)
+        for nodes in (1, 10, 12)
         for action in ("bootstrap", "refresh", "reauthenticate")
     ]
-    together, apart = found[0]["seconds"].keys(), found[6]["seconds"].keys()
+    together, apart = found[0]["seconds"].keys(), found[-1]["seconds"].keys()
     assert together == {"access_router", "home_network", "mobile_node"}
     assert apart == {*together, "home_agent"}
     for growth in found:
         assert min(growth["seconds"].values()) > 0
         if growth["action"] == "bootstrap":
             assert growth["times"].keys() == growth["seconds"].keys()
+            assert growth["held"].keys() == growth["seconds"].keys()
+            assert all(1_000 < octets < 200_000 for octets in growth["held"].values())
 
 
 MEMORY = """
