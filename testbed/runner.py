@@ -34,6 +34,7 @@ from testbed.results.manifest import Machine, Manifest, begin_manifest, end_mani
 from testbed.results.runs import Run
 from testbed.trace import counts, fleet, floods, keys, phases
 from topologies.model import HostRole, Topology
+from topologies.operator import MOST_REAL
 
 
 class Watcher(Protocol):
@@ -99,6 +100,8 @@ def _measure(line: dict[str, Any], run: Path, topology: Topology) -> None:
 def _measure_fleet(line: dict[str, Any], run: Path, topology: Topology) -> None:
     """Add to a run's line what was seen of each of its mobile nodes; raises DataError."""
     captures, members = run / "captures", line.get("members", [])
+    if line.get("crowd") and not any(captures.glob("*.pcapng")):
+        return  # There are no captures of so many: phases are from events.
     frames = fleet.frames_of(captures, topology)
     for member in members:
         own = frames[member["host"]]
@@ -170,11 +173,24 @@ def _check(folder: Path) -> None:
         raise LabError(f"{plain(folder)}: its name is not UTF-8; keep results in another folder")
 
 
+def _check_names(spec: Spec, plan: Sequence[PlannedRun]) -> None:
+    """Raise LabError if there are more hosts than a kernel has names for."""
+    for planned in {run.shared: run for run in plan}.values():
+        there = spec.at(planned.parameters).variants[planned.variant].operator
+        if there and there.mobile_nodes > MOST_REAL:
+            raise LabError(
+                f"variant {planned.variant}: {there.mobile_nodes} mobile nodes; "
+                f"at most {MOST_REAL} have names for their interfaces in a kernel: use --lab sim"
+            )
+
+
 def begin(
     spec: Spec, plan: Sequence[PlannedRun], *, lab: Lab | Cluster, jobs: int, seed: int, root: Path
 ) -> tuple[Path, Manifest]:
     """Make the results folder with all that the runs need."""
     _check(root)
+    if not isinstance(lab, SimLab):
+        _check_names(spec, plan)
     folder = results.create(root, spec.experiment.name, tomli_w.dumps(spec.document))
     for planned in {run.shared: run for run in plan}.values():
         shared = folder / "shared" / planned.shared

@@ -112,7 +112,7 @@ def _used(run: Run, what: str) -> dict[str, list[float]]:
     """Return what each of a run's programs used, by role."""
     found: dict[str, list[float]] = {}
     for program, used in run.programs.items():
-        found.setdefault(program.partition("-")[2], []).append(used[what])
+        found.setdefault(program.partition("-")[2], []).append(used.get(what, 0.0))
     return found
 
 

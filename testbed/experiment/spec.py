@@ -30,10 +30,10 @@ _SLOWED = 3  # How many times longer it takes with slower processors and the wai
 _EACH_SECONDS = 0.15  # For each mobile node more than one.
 _ONE_WAYS = 45  # How often a link is crossed by the bootstrap, and before it to measure the link.
 _OPERATOR = operator.TOPOLOGY.name
-_SWEPT = ("links", "settings", "operator", "arrivals")
+_SWEPT = ("links", "settings", "operator", "arrivals", "simulation")
 _PREPARED = ("settings.", "operator.")  # What is prepared depends on these.
 _MOST_RUNS = 100_000  # Of one experiment in all; at 6 s a run they take a week.
-_COMMON = ("links", "settings", "operator", "arrivals")
+_COMMON = ("links", "settings", "operator", "arrivals", "simulation")
 _MOST_SEED = (1 << 63) - 1
 Name = Annotated[
     str,
@@ -88,6 +88,21 @@ class Poisson(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return [0.0, *itertools.accumulate(gaps)]
 
 
+class Simulation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the sim lab alone has.
+
+    Public keys are `real`, or a `model` whose messages are as long, for many mobile nodes. At a
+    socket `receive_buffer` octets wait for its program at most, as Linux counts them; 0: any
+    number. The home AAA server is `home_aaa_servers` that share their work and what they know. Up
+    to so many mobile nodes their access routers' `captures` are kept.
+    """
+
+    public_keys: Literal["real", "model"] = "real"
+    receive_buffer: Annotated[int, msgspec.Meta(ge=0, le=1 << 30)] = 212_992
+    home_aaa_servers: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 1
+    captures: Annotated[int, msgspec.Meta(ge=0, le=1000)] = 200
+
+
 Arrivals = Annotated[
     Literal["at once"] | Poisson,
     msgspec.Meta(description="'at once', or a table with the rate a second, as in {rate = 5.0}"),
@@ -109,6 +124,7 @@ class Variant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     settings: dict[str, Any] = {}
     operator: Operator | None = None
     arrivals: Arrivals | None = None
+    simulation: Simulation = Simulation()
     expect: Expectation | None = None
     steps: list[Step] = []
 
@@ -138,6 +154,7 @@ class Experiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     settings: dict[str, Any] = {}
     operator: Operator | None = None
     arrivals: Arrivals | None = None
+    simulation: Simulation = Simulation()
     sweep: dict[str, Annotated[list[Any], msgspec.Meta(min_length=1)]] = {}
 
 
@@ -266,7 +283,8 @@ class Spec:
         settings, topology = self.settings(variant), self.topology(variant)
         wanted = self.variants[variant]
         try:
-            programs = self.approach(variant).compose(settings, topology, Path(), Path())
+            few = self.sample_topology(variant)
+            programs = self.approach(variant).compose(settings, few, Path(), Path())
             steps.check(wanted.expect, wanted.steps, topology, programs)
         except (KeyError, ValueError) as error:
             text = error.args[0] if isinstance(error, KeyError) else error
@@ -367,6 +385,16 @@ class Spec:
     def topology(self, variant: str) -> Topology:
         """Return a variant's topology with its links shaped as asked."""
         return self._topology(variant, self.variants[variant].operator)
+
+    def sample_topology(self, variant: str) -> Topology:
+        """Return a variant's topology with one mobile node behind each access router."""
+        wanted = self.variants[variant].operator
+        if self.variants[variant].topology != _OPERATOR:
+            return self.topology(variant)
+        there = wanted or Operator()
+        return self._topology(
+            variant, msgspec.structs.replace(there, mobile_nodes=there.access_routers)
+        )
 
     def small_topology(self, variant: str) -> Topology:
         """Return a variant's topology with one mobile node and one access router at most.

@@ -57,7 +57,8 @@ def _use(use: dict[str, float] | None) -> str:
     """Write the part of a CPU that a program took, and its peak memory."""
     if not use or not use["seconds"]:
         return "-"
-    return f"{100 * use['cpu'] / use['seconds']:.0f} % CPU\n{use['memory'] / MIB:.0f} MiB"
+    share = f"{100 * use['cpu'] / use['seconds']:.0f} % CPU"
+    return f"{share}\n{use['memory'] / MIB:.0f} MiB" if "memory" in use else share
 
 
 def _rate(runs: Sequence[Run]) -> str:

@@ -20,7 +20,7 @@ from testbed.analysis.samples import Summary, summarise
 from testbed.analysis.stats import largest_disagreement, phase_summaries
 from testbed.base.files import FORMAT, plain, replace
 from testbed.base.words import several
-from testbed.report import style, tables
+from testbed.report import storms, style, tables
 from testbed.report.costs import cost_rows, meanings, pace
 from testbed.report.loads import flood_rows, program_rows
 from testbed.results.folder import Results
@@ -176,6 +176,9 @@ def write(results: Results) -> Path:
         floods=_section("Under floods", flood_rows(results))
         if any(run.flood for run in results.runs)
         else "",
+        storms=_section("Many mobile nodes at once", storms.rows(results))
+        if storms.storms(results)
+        else "",
         programs=_section("CPU and peak memory of the programs", program_rows(results))
         if any(run.programs for run in results.runs)
         else "",
@@ -309,6 +312,7 @@ $traffic
 $claims
 <h2>Failed runs</h2>
 $failed
+$storms
 $programs
 <h2>Costs of a run</h2>
 $costs

@@ -18,7 +18,7 @@ from testbed.analysis.fits import swept_links
 from testbed.analysis.samples import Summary
 from testbed.analysis.stats import phase_summaries
 from testbed.base.jsonl import DataError
-from testbed.report import bars, costs, curves, fleets, ladder, overlays, style
+from testbed.report import bars, costs, curves, fleets, ladder, overlays, storms, style
 from testbed.report.style import FAINT, FIGURES, INK, PHASE_COLOURS, QUIET, SETTINGS, spread
 from testbed.results import outcomes
 from testbed.results.folder import Results
@@ -65,6 +65,8 @@ def _wanted(results: Results) -> dict[str, Callable[[Results], Drawn]]:
 def _of_times(results: Results) -> dict[str, Callable[[Results], Drawn]]:
     """Return what to draw: a sweep is about distance, approaches are set side by side."""
     wanted: dict[str, Callable[[Results], Drawn]] = {}
+    if any(run.crowd and run.crowd.curve for run in results.runs):
+        wanted["storm"] = storms.figure
     if not any(run.phases for run in results.runs):
         return wanted
     bootstrapped = any(results.bootstrapped(name) for name in results.variants)

@@ -43,6 +43,7 @@ FIGURES = {
     "round_trips": "Round trips of the critical path, as fitted and as counted",
     "fleet_times": "Share of many mobile nodes done with a phase within a time, by their number",
     "fleet_growth": "What a bootstrap costs against the number of mobile nodes",
+    "storm": "Mobile nodes that are up against time",
     "phases": "Phases of each variant beside the paper's",
     "timeline": "Every message of one run, with the phases shaded",
     "cdf": "Share of bootstraps done within a time",

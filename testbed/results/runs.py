@@ -57,6 +57,32 @@ class Member(msgspec.Struct, kw_only=True):
     moved: Moved | None = None
 
 
+class Crowd(msgspec.Struct, kw_only=True):
+    """What many mobile nodes came to on a virtual clock; times in seconds since the first began.
+
+    `up` is when 50, 99 and 100 % had bootstrapped, `curve` when how many had. `messages` were sent,
+    by protocol, and of those were `repeated` unchanged; `dropped` are datagrams for which there was
+    no room, by host. `failures` are attempts that failed, `unanswered` requests that were given up
+    before the home AAA server answered, `late` answers that nobody waited for any more. `busy` is
+    how long the processors of a host worked; `simulator` is what the network took of this machine's
+    CPU, as `programs` say it of the nodes. `public_keys` were "real" or a "model".
+    """
+
+    nodes: int
+    up: dict[str, float]
+    curve: list[tuple[float, int]]
+    messages: dict[str, int]
+    repeated: dict[str, int]
+    dropped: dict[str, int]
+    failures: int
+    late: int
+    unanswered: int
+    busy: dict[str, float]
+    simulator: float
+    seconds: float
+    public_keys: str
+
+
 class Run(msgspec.Struct, kw_only=True):
     """One line of runs.jsonl: a bootstrap from its first message on. All times in seconds.
 
@@ -106,6 +132,7 @@ class Run(msgspec.Struct, kw_only=True):
     members: list[Member] = []
     overflows: dict[str, int] = {}
     worker: str = ""
+    crowd: Crowd | None = None
 
     @property
     def share(self) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -110,10 +110,7 @@ def keep(
             cpu=cpu(),
             measured=datetime.now(UTC).isoformat(timespec="seconds"),
             hop=round(hop(), 7),
-            prepared={
-                shared: _measure(folder, spec.at(planned.parameters), planned)
-                for shared, planned in wanted.items()
-            },
+            prepared=_prepared(folder, spec, wanted),
         )
     if slowness is not None:
         times.slowness = slowness
@@ -121,12 +118,29 @@ def keep(
     return times
 
 
+def _prepared(
+    folder: Path, spec: Spec, wanted: Mapping[str, PlannedRun]
+) -> dict[str, dict[str, list[_Event]]]:
+    """Measure what is wanted; one time for all that differ in what many do at once alone."""
+    found: dict[str, dict[str, list[_Event]]] = {}
+    known: dict[str, dict[str, list[_Event]]] = {}
+    for shared, planned in wanted.items():
+        there, name = spec.at(planned.parameters), planned.variant
+        settings = msgspec.to_builtins(there.settings(name))
+        topology = there.small_topology(name).name
+        key = repr((there.variants[name].approach, topology, {**settings, "crowd": None}))
+        if key not in known:
+            known[key] = _measure(folder, there, planned)
+        found[shared] = known[key]
+    return found
+
+
 def _measure(folder: Path, there: Spec, planned: PlannedRun) -> dict[str, list[_Event]]:
     name = planned.variant
     found = measure(
         there.approach(name),
         there.settings(name),
-        there.topology(name),
+        there.small_topology(name),
         folder / "shared" / planned.shared,
     )
     return {program: [_Event.of(known) for known in events] for program, events in found.items()}

@@ -90,7 +90,7 @@ class _Keys:
         return "".join(f"{line}\n" for line in self._lines["tls.keys"]).encode()
 
 
-class _Capture:
+class Capture:
     """What passes the interfaces of a host: what it sends, when it enters the link."""
 
     def __init__(self, stack: Stack) -> None:
@@ -216,7 +216,7 @@ class SimulatedWorker(Worker):
         """`service` tells what programs take for what they do; routers are `forwarding` as long."""
         super().__init__(results, planned, spec, warm=True, entered=lambda _: None)
         self._service, self._forwarding = service, forwarding
-        self._captures: list[_Capture] = []
+        self._captures: list[Capture] = []
         self._world = World(planned.seed, record=False)
         self._told = _Log(self._world.clock)
         self._secrets = _Keys()
@@ -251,7 +251,7 @@ class SimulatedWorker(Worker):
         for stack in laboratory.stacks.values():
             stack.forwarding = self._forwarding
         self.measured = {link.name: _measured(laboratory, link) for link in self.topology.links}
-        self._captures = [_Capture(laboratory.stacks[host]) for host in self._captured()]
+        self._captures = [Capture(laboratory.stacks[host]) for host in self._captured()]
         laboratory.start()
         self._wait_until_ready(self._told, Counter(program.host for program in others))
         home_address = self._bootstrap(self._told)

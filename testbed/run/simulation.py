@@ -18,6 +18,7 @@ from testbed.experiment.spec import PlannedRun, Spec
 from testbed.results.folder import make_run_folder, missing_runs, run_folder
 from testbed.results.runs import failed
 from testbed.run import image
+from testbed.run.crowd import CrowdWorker
 from testbed.run.services import FILE, ServiceTimes, read
 from testbed.run.session import emit
 from testbed.run.simulated import SimulatedWorker
@@ -32,7 +33,9 @@ def _carry_out(
     there, service = spec.at(planned.parameters), times.of(planned.shared)
     log = run_folder(results, planned.run) / "logs" / "worker.log"
     try:
-        result = SimulatedWorker(results, planned, there, service, times.forwarding).execute()
+        is_fleet = there.small_topology(planned.variant).is_fleet
+        kind = CrowdWorker if is_fleet else SimulatedWorker
+        result = kind(results, planned, there, service, times.forwarding).execute()
     except Exception:  # A bug, which ends this run alone.
         log.write_text(traceback.format_exc())
         result = failed(planned, last_line(log))

@@ -314,7 +314,7 @@ def test_they_come_at_once_or_at_random_as_the_seed_says(tmp_path):
     ("change", "what"),
     [
         ("operator.mobile_nodes=0", "operator.mobile_nodes"),
-        ("operator.mobile_nodes=10000", "operator.mobile_nodes"),
+        ("operator.mobile_nodes=1000001", "operator.mobile_nodes"),
         ("operator.cars=1", "cars"),
         ("arrivals=later", "arrivals"),
         ("variants.one-by-one.arrivals.rate=0", "arrivals"),

@@ -1,0 +1,298 @@
+"""One run of many mobile nodes on a virtual clock, each made when it begins."""
+
+from __future__ import annotations
+
+import gc
+import json
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from agents.approaches import Program
+from agents.approaches.cast import numbered
+from agents.core.documents import fit
+from agents.core.eventlog import EventLog
+from agents.nodes.fleet.settings import FleetConfiguration
+from agents.nodes.mobile_node.settings import MobileNodeConfiguration
+from agents.simulation import public_keys
+from agents.simulation.fleet import Newcomers, Teller, without_public_keys
+from agents.simulation.laboratory import Laboratory, Provision
+from agents.simulation.services import Service
+from agents.simulation.world import NETWORK, Tally, World
+from testbed.experiment.spec import PlannedRun, Spec
+from testbed.run.fleet import Member
+from testbed.run.simulated import Capture, SimulatedWorker
+from testbed.run.worker import RunError
+from testbed.trace.phases import MILESTONES, PhaseError, Timeline, from_moments
+from topologies.model import HostRole
+
+SETTLED = 1.0
+"""Seconds of the virtual clock in which the programs that are not mobile nodes become ready."""
+
+MOST_MEMBERS = 10_000
+"""Mobile nodes of which each is kept in a run's line; of more there is only what all came to."""
+
+POINTS = 200
+_STARTS = {("pana", "Started"), ("ikev1", "Started"), ("ikev2", "Started"), ("dhcpv6", "Started")}
+_MOMENTS: Mapping[tuple[str, str], Sequence[str]] = {
+    event: [name for name, wanted in MILESTONES if event in wanted]
+    for event in {event for _, wanted in MILESTONES for event in wanted}
+}
+_KINDS = {HostRole.HOME_AAA, HostRole.HOME_AGENT, HostRole.ACCESS_ROUTER}
+
+
+class _Written(EventLog):
+    """An event log that tells of events, too."""
+
+    def __init__(self, host: str, agent: str, *arguments: Any, take: Any) -> None:
+        super().__init__(host, agent, *arguments)
+        self._names, self._take = (host, agent), take
+
+    def child(self, agent: str) -> EventLog:
+        """Return a log for another agent in the same host."""
+        return _Written(self._names[0], agent, self.stream, self.clock, take=self._take)
+
+    def _write(self, event: str, fields: Mapping[str, object]) -> None:
+        super()._write(event, fields)
+        self._take(*self._names, event, self.clock(), fields)
+
+
+class _Watch:
+    """Adds up the CPU time of each kind of program, as "mobile_node"."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = defaultdict(float)
+        self._who, self._since = NETWORK, time.process_time()
+
+    def turn(self, who: str) -> str:
+        """Note whose turn it is; return whose it was."""
+        now, before = time.process_time(), self._who
+        self.seconds[before.partition("-")[2] or before] += now - self._since
+        self._who, self._since = who, now
+        return before
+
+
+class CrowdWorker(SimulatedWorker):
+    """Carries out one run: a bootstrap of each of many mobile nodes."""
+
+    def __init__(
+        self,
+        results: Path,
+        planned: PlannedRun,
+        spec: Spec,
+        service: Callable[[Program], Service],
+        forwarding: float,
+    ) -> None:
+        super().__init__(results, planned, spec, service, forwarding)
+        self._nodes = len(self.topology.hosts_with(HostRole.MOBILE_NODE))
+        self.topology = spec.sample_topology(planned.variant)
+        self._simulation = self.variant.simulation
+        self._starts = self.variant.starts(self._nodes, planned.seed)
+        self.timeout += max(self._starts)
+        self._watch = _Watch()
+        self._world = World(planned.seed, turn=self._watch.turn, record=False)
+        self._world.tally = self._tally = Tally()
+        self._world.pipes = not self._is_captured
+        self._told = type(self._told)(self._world.clock)
+        self._first: dict[str, dict[str, int]] = {}
+        self._members: dict[str, Member] = {}
+        self._counted: Counter[tuple[str, str]] = Counter()
+        self._ends: list[float] = []
+        self._zero = 0.0
+
+    @property
+    def _is_captured(self) -> bool:
+        return self._nodes <= self._simulation.captures
+
+    # Making it
+
+    def _provision(self, sample: MobileNodeConfiguration, home_aaa: Program) -> Provision:
+        own = dict.fromkeys(
+            self.topology.hosts_with(HostRole.HOME_AAA), self._simulation.home_aaa_servers
+        )
+        common: dict[str, Any] = {
+            "processors": own,
+            "receive_buffer": self._simulation.receive_buffer,
+            "log": self._log_of,
+        }
+        if self._simulation.public_keys == "real":
+            return Provision(**common)
+        rng = self._world.random("TLS")
+        return without_public_keys(Provision(**common), sample, home_aaa, rng)
+
+    def _log_of(self, laboratory: Laboratory, host: str) -> EventLog:
+        now = laboratory.nanoseconds
+        if self._is_captured:
+            return _Written(host, "role", self._told, now, take=self._take)
+        return Teller(host, "role", self._take, now)
+
+    def _prepare(self) -> Newcomers:
+        others, (fleet,) = self._compose()
+        samples = fit(fleet.configuration, FleetConfiguration).nodes
+        home_aaa = next(p for p in others if p.module == "agents.nodes.home_network.main")
+        self._laboratory = Laboratory(
+            self.topology,
+            others,
+            self._world,
+            self._told,
+            self._secrets.log if self._is_captured else None,
+            self._service,
+            self._provision(samples[0], home_aaa),
+        )
+        for stack in self._laboratory.stacks.values():
+            stack.forwarding = self._forwarding
+        if self._is_captured:
+            routers = self.topology.hosts_with(HostRole.ACCESS_ROUTER)
+            self._captures = [Capture(self._laboratory.stacks[host]) for host in routers]
+        return Newcomers(self._laboratory, samples, self.settings.identity, self._log_of)
+
+    # Carrying it out
+
+    def execute(self) -> dict[str, Any]:
+        """Carry out the run; return its line for runs.jsonl, without what analysis adds."""
+        status, reason, begun = "ok", None, time.monotonic()
+        with ExitStack() as stack:
+            gc.disable()  # It would look at what stays, again and again.
+            stack.callback(gc.enable)
+            if self._simulation.public_keys == "model":
+                stack.enter_context(public_keys.without_diffie_hellman())
+            self._newcomers = self._prepare()
+            try:
+                self._simulate_all()
+            except (RunError, TimeoutError) as error:
+                expected = self.variant.expect
+                status, reason = "failed", str(error)
+                if expected and expected.reason:
+                    status, self.outcome, reason = "expected", str(error), None
+        simulated = self._timed("simulation", begun)
+        self._write()
+        self._timed("writing", simulated)
+        self._timed("total", begun)
+        return self._result(status, reason)
+
+    def _simulate_all(self) -> None:
+        laboratory, clock = self._laboratory, self._world.clock
+        laboratory.start()
+        laboratory.run(SETTLED)
+        self._zero = clock.now
+        self._tally.messages.clear()
+        self._before = {name: stack.processor.busy for name, stack in laboratory.stacks.items()}
+        self._watch.seconds.clear()
+        self._begin_from(1)
+        ends, nodes = self._ends, self._nodes
+        done = laboratory.run(self._zero + self.timeout, lambda: len(ends) == nodes)
+        self._watch.turn(NETWORK)
+        self.outcome = f"{len(self._ends)} of {self._nodes} mobile nodes bootstrapped"
+        self.programs = {
+            f"all-{kind}": {"cpu": round(seconds, 6), "seconds": round(clock.now - self._zero, 6)}
+            for kind, seconds in self._watch.seconds.items()
+            if kind != NETWORK
+        }
+        if not done:
+            raise RunError(f"{self.outcome} in {self.timeout:g} s")
+
+    def _begin_from(self, number: int) -> None:
+        """Begin a mobile node, and have the next one begin in its turn."""
+        clock = self._world.clock
+        host = numbered("MN", number)
+        self._first[host] = {}
+        if self._nodes <= MOST_MEMBERS:
+            self._members[host] = Member(host, round(self._starts[number - 1], 6))
+        self._newcomers.begin(number)
+        if number < self._nodes:
+            following = self._zero + self._starts[number]
+            clock.at(following, partial(self._begin_from, number + 1))
+
+    def _take(self, host: str, agent: str, event: str, now: int, told: Any) -> None:
+        """Hear of an event."""
+        first = self._first.get(host)
+        self._counted[agent, event] += 1
+        if first is None:
+            return
+        if (agent, event) in _MOMENTS:
+            for name in _MOMENTS[agent, event]:
+                first.setdefault(name, now)
+        member = self._members.get(host)
+        if event == "Bootstrapped" and "up" not in first:
+            first["up"] = now
+            self._ends.append(now / 1e9 - self._zero)
+            if member:
+                member.end = round(now / 1e9 - self._zero, 6)
+                member.home_agent = str(told["home_agent"])
+                member.home_address = str(told["home_address"])
+        elif event == "BootstrapFailed" and member:
+            member.failures += 1
+            member.reason = told["reason"]
+
+    # What came of it
+
+    def _timelines(self) -> Iterator[tuple[str, Timeline]]:
+        for host, first in self._first.items():
+            if "up" in first:
+                try:
+                    yield host, from_moments(first, f"host {host}")
+                except PhaseError:
+                    continue
+
+    def _more(self) -> dict[str, Any]:
+        members = {host: asdict(member) for host, member in self._members.items()}
+        phases: dict[str, list[float]] = defaultdict(list)
+        for host, timeline in self._timelines():
+            for name, seconds in timeline.phases.items():
+                phases[name].append(seconds)
+            if host in members:
+                members[host]["phases"] = timeline.phases
+        medians = {name: sorted(values)[len(values) // 2] for name, values in phases.items()}
+        return {
+            "members": list(members.values()),
+            "phases": medians,
+            "event_phases": medians,
+            "crowd": self._crowd(),
+        }
+
+    def _crowd(self) -> dict[str, Any]:
+        ends, count = sorted(self._ends), self._nodes
+        up = {
+            name: round(ends[needed - 1], 6)
+            for name, part in (("50", 0.5), ("99", 0.99), ("100", 1.0))
+            if len(ends) >= (needed := max(1, -int(-part * count // 1)))
+        }
+        step = max(1, len(ends) // POINTS)
+        curve = [(round(ends[i], 3), i + 1) for i in range(0, len(ends), step)]
+        if ends:
+            curve.append((round(ends[-1], 3), len(ends)))
+        stacks, before = self._laboratory.stacks, self._before
+        by_name = self._counted
+        return {
+            "nodes": count,
+            "up": up,
+            "curve": curve,
+            "messages": dict(self._tally.messages),
+            "repeated": dict(self._tally.repeated),
+            "dropped": dict(self._tally.dropped),
+            "failures": by_name["role", "BootstrapFailed"],
+            "late": sum(n for (_, event), n in by_name.items() if event == "AaaLate"),
+            "unanswered": sum(n for (_, event), n in by_name.items() if event == "AaaFailed"),
+            "busy": {
+                host: round(stacks[host].processor.busy - before[host], 6)
+                for role in _KINDS
+                for host in self.topology.hosts_with(role)
+            },
+            "simulator": round(self._watch.seconds[NETWORK], 6),
+            "seconds": round(self._world.clock.now - self._zero, 6),
+            "public_keys": self._simulation.public_keys,
+        }
+
+    def _write(self) -> None:
+        if self._is_captured:
+            super()._write()
+        else:
+            (self.folder / "events.jsonl").write_text("")
+            (self.folder / "counts.json").write_text(
+                json.dumps({" ".join(key): n for key, n in sorted(self._counted.items())}, indent=1)
+            )

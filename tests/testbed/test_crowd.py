@@ -1,0 +1,136 @@
+"""Many mobile nodes in the sim lab: what is left of them, and what brings them up in a storm."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from testbed.base.places import PROJECT
+from testbed.results import folder as results
+from testbed.trace.phases import PHASES, TOTAL
+
+FEW = """
+name = "few"
+approach = "pana-ikev2"
+topology = "operator"
+runs = 1
+timeout = 60.0
+[operator]
+mobile_nodes = 12
+access_routers = 2
+home_agents = 2
+[links]
+access.delay = 0.005
+core.delay = 0.01
+[variants.real]
+[variants.model]
+simulation = { public_keys = "model", captures = 0 }
+[variants.jittered]
+settings.crowd.start_delay = 10.0
+simulation = { public_keys = "model", captures = 0 }
+[variants.crowded]
+timeout = 4.0
+expect.reason = "bootstrapped"
+settings.crowd = { half_open = 1, newcomers = "wait" }
+simulation = { public_keys = "model", captures = 0 }
+[variants.served]
+arrivals.rate = 50.0
+simulation = { public_keys = "model", captures = 0, home_aaa_servers = 4 }
+"""
+
+
+@pytest.fixture(scope="module")
+def few(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("few")
+    (folder / "few.toml").write_text(FEW)
+    command = (sys.executable, "-m", "testbed", "run", "--lab", "sim", str(folder / "few.toml"))
+    done = subprocess.run(
+        (*command, "--output", str(folder)),
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=PROJECT,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return results.load(folder / "few" / "latest")
+
+
+def run_of(loaded, variant):
+    (run,) = loaded.of(variant)
+    return run
+
+
+def test_each_mobile_node_is_followed_to_its_end(few):
+    run = run_of(few, "real")
+    assert run.status == "ok"
+    assert [member.host for member in run.members] == [f"MN{n:04}" for n in range(1, 13)]
+    for member in run.members:
+        assert set(member.phases) == {*PHASES, TOTAL}
+        assert member.phases[TOTAL] == pytest.approx(member.end - member.start, abs=0.02)
+    assert len({member.home_address for member in run.members}) == 12
+    assert len({member.home_agent for member in run.members}) == 2
+
+
+def test_phases_of_captures_and_of_events_are_the_same(few):
+    run = run_of(few, "real")
+    for phase, seconds in run.phases.items():
+        assert run.event_phases[phase] == pytest.approx(seconds, abs=0.02)
+
+
+def test_captures_are_of_the_access_routers_and_only_of_few(few):
+    folder = few.folder / "runs"
+    kept = {
+        run.variant: sorted(p.name for p in (folder / f"{run.run:04}" / "captures").iterdir())
+        for run in few.runs
+    }
+    assert kept["real"] == ["AR1.pcapng", "AR2.pcapng"]
+    assert kept["model"] == []
+
+
+def test_a_model_of_public_keys_changes_neither_times_nor_messages(few):
+    real, model = run_of(few, "real").crowd, run_of(few, "model").crowd
+    assert model.messages == real.messages
+    assert model.repeated == real.repeated
+    for part, seconds in real.up.items():
+        assert model.up[part] == pytest.approx(seconds, rel=0.02)
+
+
+def test_a_delay_at_random_spreads_the_beginnings(few):
+    curve = run_of(few, "jittered").crowd.curve
+    assert curve[0][0] > 1.4  # What a bootstrap takes.
+    assert 5.0 < curve[-1][0] - curve[0][0] <= 10.0
+
+
+def test_who_has_to_wait_is_heard_later_and_none_is_displaced(few):
+    run = run_of(few, "crowded")
+    assert run.status == "expected"
+    assert 2 <= run.crowd.curve[-1][1] < 12
+    assert run.crowd.failures == 0
+    assert run.crowd.repeated["PANA"] > 0
+
+
+def test_several_home_aaa_servers_and_arrivals_at_random(few):
+    run = run_of(few, "served")
+    assert [member.start for member in run.members] == sorted(m.start for m in run.members)
+    assert run.members[-1].start > 0.05
+
+
+def test_the_report_has_the_storm(few):
+    page = (few.folder / "report.html").read_text()
+    assert "Many mobile nodes at once" in page
+    assert (few.folder / "figures" / "storm.svg").exists()
+    rows = (few.folder / "figures" / "storm.csv").read_text().splitlines()
+    assert rows[0].startswith("variant,seconds,up,part")
+
+
+def test_the_same_seed_has_the_same_times(few, tmp_path):
+    """With the same service times; public keys draw for themselves, and do not matter."""
+    again = tmp_path / "few.toml"
+    again.write_text(FEW.partition("[variants.jittered]")[0])
+    command = (sys.executable, "-m", "testbed", "run", "--lab", "sim", str(again))
+    services = ("--services", str(few.folder / "services.json"), "--output", str(tmp_path))
+    subprocess.run((*command, *services), capture_output=True, check=True, cwd=PROJECT)
+    made = results.load(tmp_path / "few" / "latest")
+    assert run_of(made, "model").crowd.curve == run_of(few, "model").crowd.curve
