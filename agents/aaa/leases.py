@@ -40,6 +40,7 @@ CREATE TABLE IF NOT EXISTS authorisations (
     until    REAL NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS authorisations_by_end ON authorisations (until);
+CREATE INDEX IF NOT EXISTS authorisations_by_identity ON authorisations (identity);
 -- The number of leases at a home agent: to count them for every request would take longer and
 -- longer.
 CREATE TABLE IF NOT EXISTS loads (
@@ -75,6 +76,13 @@ SELECT address FROM leases WHERE address BETWEEN :first AND :last AND identity !
 UNION
 SELECT address FROM authorisations
 WHERE address BETWEEN :first AND :last AND identity != :identity AND until > :now
+ORDER BY address
+"""
+
+RESTING = """
+SELECT address FROM authorisations
+WHERE identity = :identity AND address BETWEEN :first AND :last AND until > :now
+EXCEPT SELECT address FROM leases WHERE identity = :identity
 ORDER BY address
 """
 
@@ -248,6 +256,12 @@ class Leases:
         reserved: Collection[IPv6Address],
         now: float,
     ) -> IPv6Address:
+        first, last = addresses.first.packed, addresses.last.packed
+        own = {"first": first, "last": last, "identity": identity, "now": now}
+        # Nobody else gets what rests of its own: who comes and goes uses up no more than that.
+        for (packed,) in self._rows(RESTING, own):
+            if (address := IPv6Address(packed)) not in reserved:
+                return address
         if self._exhausted.get(addresses, now) > now:
             raise LeaseError(f"no home address is free in {addresses}")
         # In turn, so that a released address rests as long as it can, and none is looked at twice.

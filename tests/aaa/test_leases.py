@@ -50,6 +50,37 @@ def test_a_pool_comes_to_its_end_and_a_released_address_returns(leases):
     assert leases.lease("late@home.test", "ha1", POOL).address == BASE + 0x1002
 
 
+def test_who_comes_and_goes_uses_up_one_address(tmp_path):
+    now = [1e9]
+    with Leases(tmp_path / "leases.db", lambda: now[0]) as leases:
+        for _ in range(10):
+            first = leases.lease("a@home.test", "ha1", POOL, lifetime=100.0)
+            assert leases.release("a@home.test")
+            now[0] += 1.0
+        assert first.address == POOL.first
+        others = {leases.lease(f"{i}@home.test", "ha1", POOL).address for i in range(3)}
+        assert len(others | {first.address}) == 4
+
+
+def test_who_moves_to_and_fro_uses_up_one_address_at_each_home_agent(tmp_path):
+    other = AddressRange(BASE + 0x2000, BASE + 0x2001)
+    with Leases(tmp_path / "leases.db", lambda: 1e9) as leases:
+        given = {
+            leases.lease("a@home.test", name, pool, lifetime=100.0).address
+            for _ in range(10)
+            for name, pool in (("ha1", POOL), ("ha2", other))
+        }
+    assert given == {POOL.first, other.first}
+
+
+def test_what_rests_is_not_given_to_its_last_holder_where_it_is_reserved_now(tmp_path):
+    with Leases(tmp_path / "leases.db", lambda: 1e9) as leases:
+        leases.lease("a@home.test", "ha1", POOL, lifetime=100.0)
+        leases.release("a@home.test")
+        again = leases.lease("a@home.test", "ha1", POOL, {POOL.first}, lifetime=100.0)
+    assert again.address == POOL.first + 1
+
+
 def test_reserved_addresses_are_not_given(leases):
     given = {
         leases.lease(f"mn{i}@home.test", "ha1", POOL, {POOL.first, POOL.last}).address
