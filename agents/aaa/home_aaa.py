@@ -126,27 +126,29 @@ class HomeAaa:
 
     def handle_key(self, request: KeyRequest, now: float) -> KeyAnswer | Later[KeyAnswer]:
         """Answer a home agent that asks for a key, or later (RFC 6738)."""
-        self._hear_load(request.origin_host, request.load)
+        self.hear_load(request.origin_host, request.load)
         answer = self.sessions.handle_key(request, now)
         self.events += self._of_sessions()
         return answer
 
     def handle_end(self, request: SessionRequest, now: float) -> ResultCode:
         """Take a client's word that its session is over (RFC 6733 section 8.4)."""
-        self._hear_load(request.origin_host, request.load)
+        self.hear_load(request.origin_host, request.load)
         result = self.sessions.handle_end(request, now)
         self.events += self._of_sessions()
         return result
 
-    def _hear_load(self, host: str, load: int | None) -> None:
+    def hear_load(self, host: str, load: int | None) -> None:
+        """Note how many home addresses are in use at a home agent, if a peer is one and says so."""
         agent = self._agents.get(ascii_lower(host))
         if agent is not None and load is not None:
             self.fleet.tell(agent.name, load)
 
-    def withdraw(self, identity: str, now: float) -> None:
-        """End a subscriber's session and lease."""
-        self.sessions.withdraw_subscriber(identity, now)
+    def withdraw(self, identity: str, now: float) -> bool:
+        """End a subscriber's session and lease; return whether there was either."""
+        ended = self.sessions.withdraw_subscriber(identity, now)
         self.events += self._of_sessions()
+        return ended
 
     def handle(self, request: DiameterEapRequest, now: float) -> DiameterEapAnswer:
         """Return the answer to one request; a duplicate gets the answer that it got before."""

@@ -63,8 +63,11 @@ class Session:
     by_key: bool = False
     """Whether the home agent has asked for the key, rather than carried EAP."""
 
+    left: dict[str, str] = field(default_factory=dict)
+    """The sessions of home agents that had it before, by their hosts."""
+
     expected: Expected | None = None
-    waiting: tuple[KeyRequest, Later[KeyAnswer]] | None = None
+    waiting: list[tuple[KeyRequest, Later[KeyAnswer]]] = field(default_factory=list)
 
 
 class Sessions:
@@ -126,6 +129,8 @@ class Sessions:
             return
         session, name = self._session(event.identity), canonical_identity(event.identity)
         if session.assignment and session.assignment.home_agent != assignment.home_agent:
+            if session.home is not None and session.by_key:
+                session.left.update((session.home,))
             self._name_home(session, None)
         secret = ike_secret(self._psk_source, event.msk, event.ike_root)
         session.assignment, session.psk = assignment, ike_psk(secret, assignment)
@@ -139,7 +144,8 @@ class Sessions:
         self._place(name, event.care_of_address)
         self._timers.set(name, session.until)
         self._settle(session, event.at)
-        self._order(session, Command.RE_AUTH)
+        if session.home is not None and session.by_key:
+            self._order(session, session.home, Command.RE_AUTH)
 
     def _session(self, identity: str) -> Session:
         return self._sessions.setdefault(canonical_identity(identity), Session(identity))
@@ -169,13 +175,15 @@ class Sessions:
         """Return the key for an IKE SA, or a refusal, or what will be told when EAP has ended."""
         self.handle_timeout(now)
         session = self._asked(request)
-        if session is not None and session.expected is not None and not request.renews:
-            later = Later[KeyAnswer]()
-            before, session.waiting = session.waiting, (request, later)
-            if before is not None:
-                before[1].settle(self._refuse(before[0], now))
-            return later
-        return self._answer(request, session, now)
+        expected = session.expected if session else None
+        if session is None or expected is None or request.renews:
+            return self._answer(request, session, now)
+        if not self._is_at(ascii_lower(request.origin_host), expected.assignment):
+            return self._answer(request, session, now)
+        # Several wait: anybody can have a home agent ask in a subscriber's name.
+        later = Later[KeyAnswer]()
+        session.waiting.append((request, later))
+        return later
 
     def _asked(self, request: KeyRequest) -> Session | None:
         """Return the session that is asked for; at an address the latest one counts."""
@@ -190,8 +198,10 @@ class Sessions:
         if session is None or assignment is None or session.access is None:
             return self._refuse(request, now)
         peer = ascii_lower(request.origin_host), request.session_id
-        if not self._is_at(peer[0], assignment) or (request.renews and session.home != peer):
+        if not self._is_at(peer[0], assignment):
             return self._refuse(request, now)
+        # To renew is to say which session counts there: the answer about a later one may have been
+        # lost, and this program may have been started again.
         self._name_home(session, peer)
         session.by_key = True
         self.events.append(KeyDelivered(now, session.identity, request.origin_host))
@@ -225,9 +235,8 @@ class Sessions:
 
     def _settle(self, session: Session, now: float) -> None:
         """Answer who has waited for the end of EAP."""
-        waiting, session.waiting = session.waiting, None
-        if waiting is not None:
-            request, later = waiting
+        waiting, session.waiting = session.waiting, []
+        for request, later in waiting:
             later.settle(self._answer(request, session, now))
 
     # The end
@@ -249,18 +258,19 @@ class Sessions:
             self._end(name, "terminated", now)
         return ResultCode.SUCCESS
 
-    def withdraw_subscriber(self, identity: str, now: float) -> None:
-        """End a subscriber's session and lease."""
+    def withdraw_subscriber(self, identity: str, now: float) -> bool:
+        """End a subscriber's session and lease; return whether there was either."""
         name = canonical_identity(identity)
         if (session := self._sessions.get(name)) is not None:
-            self._order(session, Command.ABORT_SESSION)
-        self._end(name, "withdrawn", now)
+            if session.home is not None and session.by_key:
+                session.left.update((session.home,))
+            for peer in session.left.items():
+                self._order(session, peer, Command.ABORT_SESSION)
+        return self._end(name, "withdrawn", now)
 
-    def _order(self, session: Session, command: Command) -> None:
-        """Tell the home agent that has a session what to do about it, if one has it."""
-        if session.home is None or not session.by_key:
-            return
-        host, session_id = session.home
+    def _order(self, session: Session, peer: Peer, command: Command) -> None:
+        """Tell a home agent what to do about a session."""
+        host, session_id = peer
         request = SessionRequest(
             command=command,
             session_id=session_id,
@@ -269,19 +279,23 @@ class Sessions:
             origin_realm=self._origin[1],
             destination_realm=host.partition(".")[2] or host,
             destination_host=host,
+            user_name=session.identity,
         )
         self.outbox.append(request)
 
-    def _end(self, name: str, reason: str, now: float) -> None:
-        session = self._forget(name)
-        if session is None:
-            return
+    def _end(self, name: str, reason: str, now: float) -> bool:
+        """End a session, if there is one, and the lease; return whether there was either."""
+        session, released = self._forget(name), False
         try:
-            self._leases.release(name)
+            released = self._leases.release(name)
         except LeaseError as error:  # It ends with its time, then.
             reason = f"{reason}; {error}"
-        self.events.append(SessionEnded(now, session.identity, reason))
-        self._settle(Session(session.identity, waiting=session.waiting), now)
+        if session is None and not released:
+            return False
+        ended = session or Session(name)
+        self.events.append(SessionEnded(now, ended.identity, reason))
+        self._settle(Session(ended.identity, waiting=ended.waiting), now)
+        return True
 
     def _forget(self, name: str) -> Session | None:
         session = self._sessions.pop(name, None)

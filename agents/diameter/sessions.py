@@ -186,7 +186,8 @@ class SessionRequest(Record, frozen=True, kw_only=True):
 
     The client tells the server by the first that a session is over (RFC 6733 section 8.4.1); the
     server tells the client by the second that it has to be (8.5.1), and by the third that it is
-    to ask once more what is authorised (8.3.1). The server names the client in `destination_host`.
+    to ask once more what is authorised (8.3.1). The server names the client in `destination_host`,
+    and the subscriber, whose session the client may know by another Session-Id.
     """
 
     command: int
@@ -196,6 +197,7 @@ class SessionRequest(Record, frozen=True, kw_only=True):
     origin_realm: str
     destination_realm: str
     destination_host: str | None = None
+    user_name: str | None = None
     load: int | None = None
 
     def to_message(self) -> Message:
@@ -209,6 +211,8 @@ class SessionRequest(Record, frozen=True, kw_only=True):
         ]
         if self.destination_host is not None:
             avps.append(d.DESTINATION_HOST.avp(self.destination_host))
+        if self.user_name is not None:
+            avps.append(d.USER_NAME.avp(self.user_name))
         if self.command == d.Command.SESSION_TERMINATION:
             avps.append(d.TERMINATION_CAUSE.avp(d.TerminationCause.LOGOUT))
         elif self.command == d.Command.RE_AUTH:
@@ -229,6 +233,7 @@ class SessionRequest(Record, frozen=True, kw_only=True):
             origin_realm=d.ORIGIN_REALM.need(avps),
             destination_realm=d.DESTINATION_REALM.need(avps),
             destination_host=d.DESTINATION_HOST.find(avps),
+            user_name=d.USER_NAME.find(avps),
             load=d.HOME_AGENT_LOAD.find(avps),
         )
 

@@ -91,6 +91,7 @@ class World:
 
     def orders(self):
         """Return what home agents are told to do, once."""
+        assert {o.user_name for o in self.sessions.outbox} <= {MN}
         orders = [(o.command, o.session_id, o.destination_host) for o in self.sessions.outbox]
         self.sessions.outbox.clear()
         return orders
@@ -238,12 +239,57 @@ def test_the_word_about_an_authentication_that_another_has_replaced_does_not_cou
 def test_only_the_home_agent_that_has_a_session_can_renew_it(world):
     world.authenticate()
     world.ask(session="s1")
-    assert world.ask(session="other", renews=True).result_code != ResultCode.SUCCESS
+    answer = world.ask(host="ha2.home.test", session="s1", renews=True)
+    assert answer.result_code != ResultCode.SUCCESS
     world.now += 80.0
     world.authenticate()
     world.now += 10.0
     answer = world.ask(session="s1", renews=True)
     assert (answer.result_code, answer.key, answer.lifetime) == (ResultCode.SUCCESS, None, 90.0)
+
+
+def test_the_session_that_a_home_agent_renews_is_the_one_that_counts(world):
+    """The answer about a later one was lost, or its question has given way to others."""
+    world.authenticate()
+    world.ask(session="s1")
+    world.ask(session="lost")
+    world.authenticate()
+    assert world.ask(session="s1", renews=True).result_code == ResultCode.SUCCESS
+    assert world.end("lost", "ha1.home.test") == ResultCode.UNKNOWN_SESSION_ID
+    world.orders()
+    world.sessions.withdraw_subscriber(MN, world.now)
+    assert world.orders() == [(Command.ABORT_SESSION, "s1", "ha1.home.test")]
+
+
+def test_a_home_agent_renews_what_the_server_has_forgotten_and_authorised_again(world):
+    world.authenticate()
+    world.ask(session="s1")
+    restarted = World(world.leases)
+    assert restarted.ask(session="s1", renews=True).result_code != ResultCode.SUCCESS
+    restarted.authenticate()
+    assert restarted.ask(session="s1", renews=True).result_code == ResultCode.SUCCESS
+
+
+def test_a_withdrawn_subscriber_that_had_moved_loses_what_it_had_before_too(world):
+    world.authenticate()
+    world.ask(session="s1")
+    world.authenticate(agent=HA2)
+    world.ask(session="t1", host="ha2.home.test")
+    world.orders()
+    world.sessions.withdraw_subscriber(MN, world.now)
+    assert sorted(world.orders()) == [
+        (Command.ABORT_SESSION, "s1", "ha1.home.test"),
+        (Command.ABORT_SESSION, "t1", "ha2.home.test"),
+    ]
+
+
+def test_a_lease_without_a_session_is_withdrawn_too(world):
+    world.authenticate()
+    restarted = World(world.leases)
+    assert restarted.sessions.withdraw_subscriber("mn@HOME.test", restarted.now)
+    assert not restarted.held()
+    assert restarted.told(SessionEnded) == [SessionEnded(restarted.now, MN, "withdrawn")]
+    assert not restarted.sessions.withdraw_subscriber(MN, restarted.now)
 
 
 def test_a_withdrawn_subscriber_has_neither_key_nor_lease_and_its_home_agent_is_told(world):
@@ -306,14 +352,19 @@ def test_who_waits_for_the_end_of_eap_is_refused_if_that_is_a_failure(world):
     assert len(world.sessions) == 0
 
 
-def test_of_two_who_wait_the_later_one_does(world):
+def test_nobody_who_asks_in_a_subscribers_name_keeps_it_from_its_key(world):
     verify(world)
     first, second = [], []
     world.ask(session="s1").then(first.append)
     world.ask(session="s2").then(second.append)
-    assert [a.result_code for a in first] == [ResultCode.AUTHORIZATION_REJECTED]
-    world.authenticate()
-    assert [a.result_code for a in second] == [ResultCode.SUCCESS]
+    assert first == second == []
+    key, _ = world.authenticate()
+    assert [a.key for a in first + second] == [key, key]
+
+
+def test_a_home_agent_to_which_nobody_comes_is_refused_at_once(world):
+    verify(world)
+    assert world.ask(host="ha2.home.test") == world.ask(OTHER, host="ha2.home.test")
 
 
 def test_a_session_that_ends_meanwhile_leaves_nobody_waiting(world):

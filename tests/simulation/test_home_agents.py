@@ -238,6 +238,32 @@ def test_any_node_may_be_restarted(name, host):
     assert given_twice(lab) == set()
 
 
+@pytest.mark.parametrize("name", ["pana-ikev1", "pana-ikev2 with a key"])
+def test_authorisation_goes_on_at_the_home_agent_after_a_restart_of_the_server(name):
+    lab = Lab(name, 2, 1, session_lifetime=30.0)
+    lab.run(5.0)
+    lab.program("AAA").restart()
+    for _ in range(60):
+        lab.run(1.0)
+        assert lab.unreachable() == []
+    assert len(lab.events.named("Bootstrapped")) == 2
+
+
+def test_what_a_home_agent_has_told_of_its_load_ends_with_its_connection():
+    full = _Frozen({"ha1": {"capacity": 10}})
+    lab = Lab("pana-ikev2 with a key", 1, 1, home_agents=full)
+    [host] = lab.at()
+    lab.program(host).kill()
+    lab.command("AAA", "withdraw", f"mn{int(host[2:]):04}@home.test")
+    lab.run(1.0)
+    lab.ask("HA1", key_question("nobody@home.test", host="ha1.home.test", load=10))
+    lab.program(host).restart()
+    lab.run(30.0)
+    assert len(lab.events.named("Bootstrapped")) == 1
+    lab.program("HA1").restart()
+    assert lab.until(lambda: len(lab.events.named("Bootstrapped")) == 2, FIRST)
+
+
 def test_the_last_home_agent_that_fails_is_waited_for():
     lab = Lab("pana-ikev2 with a key", 2, 1, **BRISK)
     lab.program("HA1").kill()
@@ -287,7 +313,7 @@ def test_a_lease_ends_when_nas_and_home_agent_have_said_so():
 # Who lies
 
 
-def key_question(who, session="forged;1;1", host="ha2.home.test"):
+def key_question(who, session="forged;1;1", host="ha2.home.test", load=None):
     from agents.diameter.sessions import KeyRequest
     from agents.ike.identities import Identity
 
@@ -297,6 +323,7 @@ def key_question(who, session="forged;1;1", host="ha2.home.test"):
         origin_realm="home.test",
         destination_realm="home.test",
         identity=Identity.of(who),
+        load=load,
     ).to_message()
 
 

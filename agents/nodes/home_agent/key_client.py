@@ -47,6 +47,9 @@ One negotiation of IKE may last as long (`negotiation_timeout`).
 RETRY = 10.0
 """Seconds until the server is asked again that has not answered."""
 
+_FINAL = 5000
+"""From here on result codes are permanent failures (RFC 6733 section 7.1.5)."""
+
 QUESTIONS, OF_LINK, OF_HOST = 256, 64, 8
 """How many questions may be under way: in all, for peers of one /64, and for one address.
 
@@ -237,7 +240,8 @@ class KeyClient:
             reason = str(answer) or type(answer).__name__
             self._log.write("AaaFailed", identity=identity, reason=reason)
             left = served.until - self._host.now()
-            if not isinstance(answer, DiameterError) and left > 2 * RETRY:
+            final = isinstance(answer, DiameterError) and answer.result_code >= _FINAL
+            if not final and left > 2 * RETRY:
                 self._timers.set((_Timer.RENEW, identity), self._host.now() + RETRY)
                 self._arm()
             return
@@ -262,6 +266,8 @@ class KeyClient:
     def obey(self, request: SessionRequest) -> ResultCode:
         """Ask once more about a session, or end it, as the server wants (RFC 6733 8.3, 8.5)."""
         identity = self._identities.get(request.session_id)
+        if identity is None and request.user_name in self._served:
+            identity = request.user_name  # The answer about that session never came.
         if identity is None:
             return ResultCode.UNKNOWN_SESSION_ID
         if request.command == Command.RE_AUTH:

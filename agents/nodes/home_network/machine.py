@@ -175,10 +175,10 @@ class AaaServer:
         return session_answer(message, result, *self._origin)
 
     def withdraw(self, identity: str) -> bool:
-        """End a subscriber's session and lease."""
-        self._aaa.withdraw(identity, self._host.now())
+        """End a subscriber's session and lease; return whether there was either."""
+        ended = self._aaa.withdraw(identity, self._host.now())
         self._follow()
-        return True
+        return ended
 
     def _expire(self) -> None:
         self._aaa.handle_timeout(self._host.now())
@@ -265,6 +265,7 @@ class HomeNetwork:
         self._log(event)
         if isinstance(event, PeerUp):
             self._seen.add(ascii_lower(event.peer))
+            self._aaa.hear_load(event.peer, 0)  # It may have been started again.
 
     def _reaches(self, host: str) -> bool:
         """Return whether a home agent is there; whoever may not have come yet has some time."""

@@ -114,7 +114,7 @@ class World:
             node.ikev2(NAME, psk=key)
         return node
 
-    def order(self, command, session_id):
+    def order(self, command, session_id, user_name=None):
         """Have the server tell the home agent something; return the result."""
         request = SessionRequest(
             command=command,
@@ -124,6 +124,7 @@ class World:
             origin_realm="home.test",
             destination_realm="home.test",
             destination_host=HOST,
+            user_name=user_name,
         )
         answers = []
         self.service.submit(request.to_message(), answers.append)
@@ -253,6 +254,17 @@ def test_a_server_that_is_away_for_a_while_is_asked_again(world):
     assert node.register()
 
 
+@pytest.mark.parametrize("code", [ResultCode.UNABLE_TO_DELIVER, ResultCode.TOO_BUSY])
+def test_a_server_that_cannot_be_asked_for_a_while_is_asked_again(world, code):
+    node = world.connect()
+    nothing = {"key": None, "assignment": None, "identity": None}
+    world.granted = {"result_code": code, **nothing}
+    world.net.run(RENEW_AT * LIFETIME + 5.0)
+    world.granted = {}
+    world.net.run(LIFETIME)
+    assert node.register()
+
+
 def test_the_server_may_have_it_asked_at_any_time(world):
     node = world.connect()
     world.net.run(LIFETIME / 2)
@@ -274,9 +286,23 @@ def test_the_server_may_end_it_at_any_time(world):
     assert world.order(d.Command.ABORT_SESSION, session_id) == ResultCode.UNKNOWN_SESSION_ID
 
 
+def test_a_subscriber_whose_session_the_server_knows_by_another_name_is_ended_by_its_own(world):
+    node = world.connect()
+    assert node.register()
+    world.silent = True
+    world.connect(care_of=OTHER_COA)  # The server may have answered what was not waited for.
+    lost = world.asked[-1].session_id
+    assert world.order(d.Command.ABORT_SESSION, lost) == ResultCode.UNKNOWN_SESSION_ID
+    assert world.order(d.Command.ABORT_SESSION, lost, NAME) == ResultCode.SUCCESS
+    assert set(world.kernel.bound) == set()
+    assert not node.register()
+
+
 def test_a_session_that_is_not_there_cannot_be_ended(world):
     node = world.connect()
     assert world.order(d.Command.ABORT_SESSION, "nobody's") == ResultCode.UNKNOWN_SESSION_ID
+    order = world.order(d.Command.ABORT_SESSION, "nobody's", "other@home.test")
+    assert order == ResultCode.UNKNOWN_SESSION_ID
     assert node.register()
 
 

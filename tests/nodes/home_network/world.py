@@ -46,6 +46,9 @@ class HomeAaa:
         code = ResultCode.MULTI_ROUND_AUTH
         return DiameterEapAnswer(request.session_id, code, SERVER.host, SERVER.realm)
 
+    def hear_load(self, _host: str, _load: int) -> None:
+        pass
+
     def next_timeout(self) -> None:
         return None
 
