@@ -229,7 +229,8 @@ class Leases:
         reserved: Collection[IPv6Address],
         now: float,
     ) -> Lease:
-        address = self._free(identity, addresses, reserved, now)
+        address = self._resting(identity, addresses, reserved, now)
+        address = address or self._free(identity, addresses, reserved, now)
         self._db.execute(
             "INSERT INTO leases (identity, home_agent, address) VALUES (?, ?, ?) "
             "ON CONFLICT (identity) DO UPDATE "
@@ -249,6 +250,19 @@ class Leases:
         allowed = held.address in addresses and held.address not in reserved
         return allowed and held.home_agent == home_agent
 
+    def _resting(
+        self,
+        identity: str,
+        addresses: AddressRange,
+        reserved: Collection[IPv6Address],
+        now: float,
+    ) -> IPv6Address | None:
+        """Return an address that `identity` has had and nobody else can get yet."""
+        first, last = addresses.first.packed, addresses.last.packed
+        own = {"first": first, "last": last, "identity": identity, "now": now}
+        rest = (IPv6Address(packed) for (packed,) in self._rows(RESTING, own))
+        return next((address for address in rest if address not in reserved), None)
+
     def _free(
         self,
         identity: str,
@@ -256,12 +270,6 @@ class Leases:
         reserved: Collection[IPv6Address],
         now: float,
     ) -> IPv6Address:
-        first, last = addresses.first.packed, addresses.last.packed
-        own = {"first": first, "last": last, "identity": identity, "now": now}
-        # Nobody else gets what rests of its own: who comes and goes uses up no more than that.
-        for (packed,) in self._rows(RESTING, own):
-            if (address := IPv6Address(packed)) not in reserved:
-                return address
         if self._exhausted.get(addresses, now) > now:
             raise LeaseError(f"no home address is free in {addresses}")
         # In turn, so that a released address rests as long as it can, and none is looked at twice.
