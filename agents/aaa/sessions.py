@@ -39,6 +39,9 @@ from agents.eap.names import canonical_identity
 Peer: TypeAlias = tuple[str, str]
 """A client's Origin-Host in lower case, and its Session-Id, which means nothing without it."""
 
+MAXIMUM_WAITING = 256
+"""Questions that wait for the end of one EAP conversation: a home agent puts no more at once."""
+
 _NO_KEY = "no session of this subscriber is this home agent's"
 """What any refusal says: nobody learns from it whether there is a session elsewhere."""
 
@@ -182,6 +185,9 @@ class Sessions:
             return self._answer(request, session, now)
         # Several wait: anybody can have a home agent ask in a subscriber's name.
         later = Later[KeyAnswer]()
+        if len(session.waiting) >= MAXIMUM_WAITING:
+            oldest, answer = session.waiting.pop(0)
+            answer.settle(self._refuse(oldest, now))
         session.waiting.append((request, later))
         return later
 

@@ -16,7 +16,7 @@ from agents.aaa.events import (
 )
 from agents.aaa.leases import Leases
 from agents.aaa.policy import Place
-from agents.aaa.sessions import Sessions
+from agents.aaa.sessions import MAXIMUM_WAITING, Sessions
 from agents.aaa.subscribers import AddressRange
 from agents.bootstrap.assignment import Assignment
 from agents.bootstrap.keys import ike_psk
@@ -360,6 +360,16 @@ def test_nobody_who_asks_in_a_subscribers_name_keeps_it_from_its_key(world):
     assert first == second == []
     key, _ = world.authenticate()
     assert [a.key for a in first + second] == [key, key]
+
+
+def test_no_more_wait_than_a_home_agent_asks_at_once(world):
+    verify(world)
+    answers = []
+    for number in range(MAXIMUM_WAITING + 1):
+        world.ask(session=f"s{number}").then(answers.append)
+    assert [a.session_id for a in answers] == ["s0"]
+    world.authenticate()
+    assert len(answers) == MAXIMUM_WAITING + 1
 
 
 def test_a_home_agent_to_which_nobody_comes_is_refused_at_once(world):

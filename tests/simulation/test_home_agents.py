@@ -296,6 +296,17 @@ def test_a_withdrawn_subscriber_loses_what_it_has_at_once():
     assert len(agent._home_agent.homes) == 1
 
 
+def test_a_subscriber_is_withdrawn_though_its_home_agent_has_missed_an_answer():
+    lab = Lab("pana-ikev2 with a key")
+    lab.run(3.0)
+    name = f"mn{int(min(lab.at_home_agent(HA1))[2:]):04}@home.test"
+    agent = lab.program("HA1").node
+    lab.ask("HA1", key_question(name, host="ha1.home.test"))  # IKE has given it up meanwhile.
+    lab.command("AAA", "withdraw", name)
+    lab.run(0.1)
+    assert len(agent._home_agent.homes) == 1
+
+
 def test_a_lease_ends_when_nas_and_home_agent_have_said_so():
     lab = Lab("pana-ikev2 with a key", 1, 1)
     lab.run(3.0)
