@@ -113,6 +113,13 @@ class Subscriber:
         if self._ike:
             self._ike.leave(self._home_agent)
 
+    def leave_children(self) -> None:
+        """End the ESP SAs with the home agent, and keep IKEv2's own."""
+        machine = self._ike._machine
+        for sa in machine.sas.of_peer(self._home_agent):
+            for spi in list(sa.children):
+                self._ike._endpoint.call(machine.delete_child, spi, self._net.clock.now)
+
     def vanish(self) -> None:
         """Be gone without a word."""
         self._host.kill()

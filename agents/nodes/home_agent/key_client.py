@@ -222,7 +222,9 @@ class KeyClient:
             timer, identity = key
             if timer is _Timer.RENEW:
                 self._renew(identity)
-            elif not self._ike.serves(identity):
+            elif self._ike.serves(identity):
+                self._watch(identity)  # An IKE SA may go that has no ESP SAs any more.
+            else:
                 self._home_agent.release(identity)
         self._arm()
 

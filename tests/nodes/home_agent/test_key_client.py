@@ -318,6 +318,18 @@ def test_who_has_left_is_gone_after_a_while_and_the_server_is_told(world):
     assert set(world.kernel.bound) == set()
 
 
+def test_who_has_left_an_ike_sa_without_esp_sas_is_gone_too():
+    world = World(2)
+    node = world.connect()
+    assert node.register()
+    node.leave_children()
+    world.net.run(2 * IDLE)
+    assert world.ended == []
+    node.leave()
+    world.net.run(2 * IDLE)
+    assert [e.session_id for e in world.ended] == [world.asked[0].session_id]
+
+
 def test_who_comes_back_at_once_was_not_away(world):
     node = world.connect()
     assert node.register()
