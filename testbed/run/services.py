@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -103,7 +103,8 @@ def keep(
     wanted = {planned.shared: planned for planned in plan}
     if given:
         times = read(given)
-        if lacks := sorted(wanted.keys() - times.prepared.keys()):
+        lacks = sorted(what for one in wanted.values() for what in _lacks(times, spec, one))
+        if lacks:
             raise DataError(f"{plain(given)}: it has no service times of {', '.join(lacks)}")
     else:
         times = ServiceTimes(
@@ -133,6 +134,20 @@ def _prepared(
             known[key] = _measure(folder, there, planned)
         found[shared] = known[key]
     return found
+
+
+def _lacks(times: ServiceTimes, spec: Spec, planned: PlannedRun) -> Iterator[str]:
+    """Yield what has no times: all of a variant, or some of its programs."""
+    programs = times.prepared.get(planned.shared)
+    if programs is None:
+        yield planned.shared
+        return
+    there, name = spec.at(planned.parameters), planned.variant
+    topology = there.small_topology(name)
+    roles = there.approach(name).compose(there.settings(name), topology, Path(), Path())
+    for program in sorted({kind_of_program(role) for role in roles}):
+        if not programs.get(program):
+            yield f"the {program.replace('_', ' ')} of {planned.shared}"
 
 
 def _measure(folder: Path, there: Spec, planned: PlannedRun) -> dict[str, list[_Event]]:

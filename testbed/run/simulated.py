@@ -10,6 +10,7 @@ from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from ipaddress import IPv6Address
+from math import ceil
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -33,7 +34,7 @@ _REQUEST, _REPLY = 128, 129
 _ECHO = struct.Struct("!BBHHH")
 _DATA = bytes(56)
 _IDENTIFIER = 1
-_PROBES = 3  # To each address of a link.
+_PROBES = 3  # To each address of a link, that come back.
 _PROBE_DEADLINE, _REACHABLE_DEADLINE = 5.0, 10.0
 _PROBE_INTERVAL = 0.02
 _SOURCE = slice(6, 12)
@@ -186,9 +187,10 @@ def _measured(laboratory: Laboratory, link: Link) -> dict[str, float | None]:
     zone = topology.interface_name(near.host, link.name)
     link_local = f"{link_local_address(topology, link, far.host)}%{zone}"
     began, times = clock.now, list[float]()
+    probes = ceil(_PROBES / (1 - link.shape.loss / 100) ** 2)
     echo = _Echo(laboratory.stacks[near.host], lambda _: times.append(clock.now - began))
     for destination in (str(far.address), link_local):
-        for _ in range(_PROBES):
+        for _ in range(probes):
             began, wanted = clock.now, len(times) + 1
             echo.send(destination)
             clock.run(began + _PROBE_DEADLINE, lambda: len(times) >= wanted)  # noqa: B023

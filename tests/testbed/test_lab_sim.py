@@ -303,6 +303,30 @@ def test_service_times_of_another_experiment_are_refused(one, tmp_path):
     assert "no service times of eap" in done.output
 
 
+def test_service_times_without_those_of_a_program_are_refused(one, tmp_path):
+    times = json.loads((one / "services.json").read_text())
+    times["prepared"]["only"]["home_network"] = []
+    file, experiment = tmp_path / "services.json", tmp_path / "one.toml"
+    file.write_text(json.dumps(times))
+    experiment.write_text(ONE)
+    given = ["--services", str(file), "--output", str(tmp_path)]
+    done = CliRunner().invoke(main, ["run", str(experiment), "--lab", "sim", *given])
+    assert done.exit_code == 2
+    assert "no service times of the home network of only" in done.output
+
+
+def test_a_link_that_loses_half_of_everything_is_measured_all_the_same(tmp_path):
+    lossy = 'name = "lossy"\napproach = "static"\ntopology = "paper"\nruns = 12\n[variants.only]\n'
+    experiment = tmp_path / "lossy.toml"
+    experiment.write_text(f"{lossy}links.access.loss = 50\nlinks.access.delay = 0.1\n")
+    command = [*RUN, str(experiment), "--output", str(tmp_path), "--json"]
+    subprocess.run(command, cwd=PROJECT, check=False, capture_output=True, timeout=120)
+    (folder,) = (tmp_path / "lossy").glob("2*")
+    runs = results.load(folder).runs
+    assert len(runs) == 12
+    assert [run.measured["access"]["delay"] for run in runs] == pytest.approx([0.1] * 12, rel=0.01)
+
+
 def test_there_is_no_host_to_run_a_command_in():
     done = CliRunner().invoke(main, ["exec", "--lab", "sim", "true"])
     assert done.exit_code == 2
