@@ -241,24 +241,32 @@ class Exchange:
         answered: Callable[[bytes | OSError], None],
     ) -> None:
         self._answered = answered
-        exchange = self._exchange(query, local, server)
-        self._task = asyncio.get_running_loop().create_task(exchange)
+        self._loop = asyncio.get_running_loop()
+        # Made here, for when its task goes on this program may be in another namespace.
+        self._socket = socket.socket(socket.AF_INET6)
+        self._socket.setblocking(False)
+        self._task = self._loop.create_task(self._exchange(query, local, server))
+        self._task.add_done_callback(lambda _: self._socket.close())
 
     async def _exchange(self, query: bytes, local: Address, server: Address) -> None:
         answer: bytes | OSError
         try:
-            reader, writer = await asyncio.open_connection(*server, local_addr=local)
-            try:
-                writer.write(len(query).to_bytes(2) + query)
-                length = int.from_bytes(await reader.readexactly(2))
-                answer = await reader.readexactly(length)
-            finally:
-                writer.close()
-        except asyncio.IncompleteReadError:
-            answer = ConnectionError("the server closed the connection")
+            self._socket.bind(local)
+            await self._loop.sock_connect(self._socket, server)
+            await self._loop.sock_sendall(self._socket, len(query).to_bytes(2) + query)
+            answer = await self._receive(int.from_bytes(await self._receive(2)))
         except OSError as error:
             answer = error
         self._answered(answer)
+
+    async def _receive(self, count: int) -> bytes:
+        data = b""
+        while len(data) < count:
+            more = await self._loop.sock_recv(self._socket, count - len(data))
+            if not more:
+                raise ConnectionError("the server closed the connection")
+            data += more
+        return data
 
     def close(self) -> None:
         """Wait for the answer no longer."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 from collections import deque
 
 from agents.shell.host import LinuxHost
@@ -110,5 +111,37 @@ def test_events_are_told_in_one_go_and_before_what_follows_from_them_is_sent(mon
         endpoint.call(teller.speak)
         assert told == [[b"first\nsecond\n"]]
         assert written == [b"first\nsecond\n", b"sent message\n"]
+
+    run(work)
+
+
+class Place:
+    """A network namespace by name, and where this process is."""
+
+    current = None
+
+    def enter(self):
+        Place.current = self
+
+
+def test_a_stream_is_of_the_namespace_of_the_host_that_asks(monkeypatch):
+    made = []
+
+    class Noted(socket.socket):
+        def __init__(self, *arguments, **options):
+            super().__init__(*arguments, **options)
+            made.append(Place.current)
+
+    async def work(_, loop):
+        asking, other, answered = Place(), Place(), loop.create_future()
+        closed = await asyncio.start_server(lambda _, writer: writer.close(), "::1", 0)
+        server = closed.sockets[0].getsockname()[:2]
+        monkeypatch.setattr(socket, "socket", Noted)
+        host = LinuxHost(namespace=asking)
+        host.enter(host.exchange, b"?", ("::1", 0), server, answered.set_result)
+        LinuxHost(namespace=other).enter(lambda: None)  # Before the loop has gone on.
+        assert isinstance(await answered, ConnectionError)
+        assert made[0] is asking  # The next one is the server's.
+        closed.close()
 
     run(work)
