@@ -172,7 +172,11 @@ class Dispatch:
             text = f"{type(error).__name__}: {error}"
             yield Ended(slot, LabError(f"run {number}, on a worker of the cluster: {text}"))
         else:
-            yield from self._place(planned, outcome)
+            try:
+                yield from self._place(planned, outcome)
+            except ValueError as error:
+                text = f"worker {outcome.worker} of the cluster sent no result: {error}"
+                yield Ended(slot, LabError(f"run {number}: {text}"))
         del self._futures[number], self._planned[number]
         self._at.pop(number, None)
 

@@ -8,7 +8,9 @@ import stat
 import subprocess
 import sys
 import threading
+import tomllib
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner
@@ -19,6 +21,7 @@ from testbed.base.places import PROJECT
 from testbed.cluster import client
 from testbed.cluster.client import connected
 from testbed.cluster.parcel import pack, unpack
+from testbed.cluster.worker import Outcome
 from testbed.experiment.spec import Spec
 from testbed.lab import LabError, host, inside
 from testbed.lab.doctor import lacking
@@ -381,3 +384,21 @@ def test_nothing_is_unpacked_elsewhere(tmp_path, name):
     with pytest.raises(ValueError, match="is not within the folder"):
         unpack([(".", 0o755, None), (name, 0o644, b"")], tmp_path / "in")
     assert [path.name for path in tmp_path.iterdir()] == ["in"]
+
+
+@pytest.mark.parametrize(
+    ("folder", "lines"), [([("../out", 0o644, b"")], []), ([(".", 0o700, None)], ["{"])]
+)
+def test_a_worker_that_sends_no_result_ends_the_session_in_words(tmp_path, folder, lines):
+    there = results.create(tmp_path, "made-up", SPEC)
+    plan = Spec(tomllib.loads(SPEC), "spec").plan(1)[:1]
+    (there / "shared" / plan[0].shared).mkdir(parents=True)
+    outcome = Outcome("tcp://worker", 1, lines, folder, b"")
+    sent = SimpleNamespace(add_done_callback=lambda done: done(None), result=lambda **_: outcome)
+    scheduler = SimpleNamespace(
+        status="closed", subscribe_topic=lambda *_: None, submit=lambda *_, **__: sent
+    )
+    cluster = client.Cluster(scheduler, "tcp://scheduler", ())
+    cluster.count_slots = lambda: 1
+    (ended,) = cluster.dispatch(there, plan).told()
+    assert "run 1: worker tcp://worker of the cluster sent no result" in str(ended.status)
