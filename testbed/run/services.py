@@ -145,7 +145,8 @@ def _lacks(times: ServiceTimes, spec: Spec, planned: PlannedRun) -> Iterator[str
     there, name = spec.at(planned.parameters), planned.variant
     topology = there.small_topology(name)
     roles = there.approach(name).compose(there.settings(name), topology, Path(), Path())
-    for program in sorted({kind_of_program(role) for role in roles}):
+    kinds = {kind_of_program(role).replace("fleet", "mobile_node") for role in roles}
+    for program in sorted(kinds):
         if not programs.get(program):
             yield f"the {program.replace('_', ' ')} of {planned.shared}"
 
