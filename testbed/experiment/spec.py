@@ -213,10 +213,16 @@ def parse_assignment(assignment: str, option: str = "--set") -> tuple[list[str],
 
 def _assign(document: dict[str, Any], assignment: str) -> None:
     keys, value = parse_assignment(assignment)
+    path = ".".join(keys)
+    swept = document.get("sweep")
+    if isinstance(swept, Mapping) and path in swept:
+        raise SpecError(
+            f"--set {assignment}: without effect, for the experiment sweeps it; "
+            f"use --set 'sweep.\"{path}\"=[{assignment.partition('=')[2]}]'"
+        )
     variants = document.get("variants")
     own = variants.values() if isinstance(variants, Mapping) else ()
     if own and all(isinstance(v, Mapping) and _has(v, keys) for v in own):
-        path = ".".join(keys)
         raise SpecError(
             f"--set {assignment}: without effect, for every variant sets it itself; "
             f"set variants.NAME.{path}"

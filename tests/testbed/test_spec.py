@@ -137,6 +137,16 @@ def test_an_assignment_that_no_variant_would_heed_is_refused(tmp_path):
         Spec.load(written(tmp_path, both), ["settings.launch=script"])
 
 
+def test_so_is_an_assignment_of_what_is_swept(tmp_path):
+    swept = GOOD + '[sweep]\n"links.home.delay" = [0.0, 0.1]\n'
+    path = written(tmp_path, swept)
+
+    with pytest.raises(SpecError, match=r"""use --set 'sweep\."links\.home\.delay"=\[0\.2\]'"""):
+        Spec.load(path, ["links.home.delay=0.2"])
+    spec = Spec.load(path, ['sweep."links.home.delay"=[0.2]'])
+    assert spec.points == [{"links.home.delay": 0.2}]
+
+
 def test_a_missing_file_is_said(tmp_path):
     with pytest.raises(SpecError, match=r"none\.toml: cannot be read: No such file"):
         Spec.load(tmp_path / "none.toml")
