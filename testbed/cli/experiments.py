@@ -179,7 +179,11 @@ def _prepare_simulation(
 
     lab.services, lab.slowness = services, slowness
     if found := obstacles(spec, can_run):
-        raise LabError("\n".join(["the sim lab cannot carry this out:", *found]))
+        lines = ["the sim lab cannot carry this out:", *found]
+        able = [v for v in spec.variants if not any(f.startswith(f"variant {v}: ") for f in found)]
+        if able:
+            lines.append(f"it can carry out the others: {' '.join(f'--variant {v}' for v in able)}")
+        raise LabError("\n".join(lines))
 
 
 def _resume(

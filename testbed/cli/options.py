@@ -81,9 +81,19 @@ _services_option = click.option(
     type=click.Path(path_type=Path, dir_okay=False),
     help="Service times of simulated hosts: services.json of earlier results; else measured.",
 )
+
+
+class _Times(click.FloatRange):
+    """A factor within limits; "nan" is none."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        factor = super().convert(value, param, ctx)
+        return self.fail(f"{value} is no number.", param, ctx) if factor != factor else factor
+
+
 _slowness_option = click.option(
     "--slowness",
-    type=click.FloatRange(0, 1000),
+    type=_Times(0.01, 1000),  # With times of nothing at all, nobody could tell what came first.
     metavar="TIMES",
     help="How many times slower simulated hosts are than their service times.",
 )

@@ -20,7 +20,7 @@ from testbed.results.manifest import cpu
 
 FILE = "services.json"
 Seconds = Annotated[float, msgspec.Meta(ge=0, le=60)]
-Slowness = Annotated[float, msgspec.Meta(ge=0, le=1000)]
+Slowness = Annotated[float, msgspec.Meta(ge=0.01, le=1000)]
 
 
 class _Event(msgspec.Struct, array_like=True, forbid_unknown_fields=True):

@@ -296,6 +296,21 @@ def test_hosts_may_be_slower_than_measured(one, tmp_path):
     assert computed[1] == pytest.approx(10 * computed[0], rel=0.01)
 
 
+@pytest.mark.parametrize("slowness", ["nan", "0", "-1", "1001"])
+def test_how_much_slower_has_limits(slowness, tmp_path):
+    done = CliRunner().invoke(
+        main, ["run", "rekey", "--lab", "sim", "--slowness", slowness, "--output", str(tmp_path)]
+    )
+    assert done.exit_code == 2
+    assert "'--slowness'" in done.output
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_variants_that_can_be_simulated_are_named(tmp_path):
+    done = CliRunner().invoke(main, ["run", "paper", "--lab", "sim", "--output", str(tmp_path)])
+    assert "the others: --variant resident --variant resident-no-dad\n" in done.output
+
+
 def test_service_times_of_another_experiment_are_refused(one, tmp_path):
     given = ["--services", str(one / "services.json"), "--output", str(tmp_path)]
     done = CliRunner().invoke(main, ["run", "rekey", "--lab", "sim", *given])
