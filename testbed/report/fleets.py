@@ -73,11 +73,14 @@ def _share(axes: Axes, fleet: Fleet, phase: str, colour: str) -> list[list[Any]]
 
 
 def _time_axis(axes: Axes) -> None:
-    axes.set_xscale("log")
+    if axes.dataLim.x1 > style.LOG_FROM * axes.dataLim.x0:
+        axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(numticks=6))
+        axes.xaxis.set_minor_formatter(NullFormatter())
+    else:
+        axes.xaxis.set_major_locator(MaxNLocator(4))
     axes.set_ylim(0, 1.02)
     axes.set_yticks([0, 0.5, 1])
-    axes.xaxis.set_major_locator(LogLocator(numticks=6))
-    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.xaxis.set_major_formatter(
         FuncFormatter(lambda x, _: f"{x:g} s" if x >= 1 else f"{x * 1e3:g} ms")
     )
@@ -141,6 +144,7 @@ def _lines(
 ) -> list[list[Any]]:
     """Draw a line for each role, or protocol, over the number of mobile nodes."""
     measured = [values(fleet) for fleet in found]
+    most = max((factor * value for one in measured for value in one.values()), default=0.0)
     names = list(dict.fromkeys(name for one in measured for name in one))
     for number, name in enumerate(names):
         place = known.index(name) if name in known else number
@@ -155,11 +159,13 @@ def _lines(
     axes.set_xscale("log")
     axes.set_xticks(numbers, [str(number) for number in numbers])
     axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.set_xlim(numbers[0] / 1.2, numbers[-1] * 1.2)
+    if numbers:  # A variant of an interrupted experiment may have none.
+        axes.set_xlim(numbers[0] / 1.2, numbers[-1] * 1.2)
     axes.yaxis.set_major_locator(MaxNLocator(5))
-    axes.set_ylim(bottom=0)
+    axes.set_ylim(0, 1.1 * most or 1.0)
     if not names:
-        axes.text(0.5, 0.5, "none", transform=axes.transAxes, ha="center", color=QUIET)
+        none = "none" if found else "no runs yet"
+        axes.text(0.5, 0.5, none, transform=axes.transAxes, ha="center", color=QUIET)
         axes.set_yticks([])
     axes.grid(color=FAINT, lw=0.5)
     axes.set_axisbelow(True)

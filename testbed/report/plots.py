@@ -27,7 +27,6 @@ from testbed.trace.phases import PHASES, TITLES, TOTAL
 Drawn = tuple[Figure, list[list[Any]]]  # A figure and its data.
 
 MARKERS = "os^Dv*P"
-LOG_FROM = 30.0
 LABEL = 0.1  # The width of a label, as a share of the axis.
 BAR = 0.52
 WIDE = 8.3  # Inches of a bar as long as the axis.
@@ -268,7 +267,7 @@ def cdf_figure(results: Results) -> Drawn:
     axes = fig.add_axes((0.085, 0.55 / height, 0.89, 3.0 / height))
     paper = results.paper.total
     everything = [value for values in totals.values() for value in values]
-    logarithmic = max(everything) > LOG_FROM * min(everything)
+    logarithmic = max(everything) > style.LOG_FROM * min(everything)
     ends = (min(everything) / 1.6, max(*everything, paper) * 1.6)
     if not logarithmic:
         room = 0.08 * (max(everything) - min(everything)) or 0.1 * max(everything)

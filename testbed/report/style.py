@@ -36,6 +36,7 @@ ON_COLOUR = {BLUE: "white"} | dict.fromkeys(
 FONT = "DejaVu Sans"
 MARGIN = 0.2  # Inches to the left and right of all text.
 HEADING = 14.0, 9.0  # Sizes of title and subtitle.
+LOG_FROM = 30.0  # An axis of times is logarithmic if the longest is so many times the shortest.
 
 FIGURES = {
     "rtt": "Total time against the round-trip time of each link",

@@ -8,6 +8,7 @@ import pytest
 from testbed.analysis import fleets
 from testbed.analysis.stats import summary
 from testbed.report import conclusion
+from testbed.report import fleets as figures
 from testbed.results import folder as results
 from testbed.results.runs import Member, Run
 from testbed.trace import counts, fleet, pcapng, phases
@@ -79,9 +80,9 @@ def test_what_is_sent_again_is_counted_for_its_mobile_node(tmp_path, topology):
     assert found["PANA"] == sum(1 for m in dissect(frames) if m.protocol == "PANA")
 
 
-def made(root, *, lost=0):
+def made(root, *, lost=0, spec=SPEC):
     """Write results of two fleets, in the larger of which some have not come to their end."""
-    folder = results.create(root, "many", SPEC, "20260101T000000Z")
+    folder = results.create(root, "many", spec, "20260101T000000Z")
     for number, nodes in enumerate((10, 20), 1):
         times = {"pana": 0.1, "pana_to_ike": 0.0, "ike": 0.2, "ike_to_binding": 0.0}
         times |= {"binding": 0.1, "total": 0.4}
@@ -131,3 +132,18 @@ def test_figures_and_summary_are_drawn_of_fleets_only(tmp_path):
     assert "timeline.png" not in drawn
     variant = summary(many)["variants"]["at-once"]
     assert [one["mobile_nodes"] for one in variant["fleets"]] == [10, 20]
+
+
+def test_they_are_drawn_before_all_variants_have_runs(tmp_path):
+    many = made(tmp_path, spec=f"{SPEC}[variants.not-yet]\n")
+    conclusion.write(many)
+    assert (many.folder / "figures" / "fleet_growth.png").is_file()
+
+
+def test_their_axes_tell_times_and_have_room_for_all(tmp_path):
+    many = made(tmp_path)
+    for axes in figures.distribution_figure(many)[0].axes:
+        low, high = axes.get_xlim()
+        assert sum(low <= tick <= high for tick in axes.get_xticks()) >= 2
+    for axes in figures.growth_figure(many)[0].axes:
+        assert axes.get_ylim()[1] > 1.05 * axes.dataLim.y1
