@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -88,7 +89,7 @@ class _Times(click.FloatRange):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         factor = super().convert(value, param, ctx)
-        return self.fail(f"{value} is no number.", param, ctx) if factor != factor else factor
+        return self.fail(f"{value} is no number.", param, ctx) if math.isnan(factor) else factor
 
 
 _slowness_option = click.option(
