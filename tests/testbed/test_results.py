@@ -97,6 +97,7 @@ def test_runs_come_back_as_written(folder):
             "programs",
             "members",
             "overflows",
+            "crowd",
             "flood",
             "worker",
         ),
