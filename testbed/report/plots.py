@@ -88,6 +88,8 @@ def _of_times(results: Results) -> dict[str, Callable[[Results], Drawn]]:
             "fleet_growth": fleets.growth_figure,
         }
         return wanted | of_fleets
+    if any(run.crowd for run in results.runs):
+        return wanted
     return wanted | {"timeline": ladder.timeline_figure}
 
 

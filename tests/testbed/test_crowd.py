@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import subprocess
 import sys
 
@@ -9,6 +11,7 @@ import pytest
 
 from testbed.base.places import PROJECT
 from testbed.results import folder as results
+from testbed.runner import conclude
 from testbed.trace.phases import PHASES, TOTAL
 
 FEW = """
@@ -123,6 +126,18 @@ def test_the_report_has_the_storm(few):
     assert (few.folder / "figures" / "storm.svg").exists()
     rows = (few.folder / "figures" / "storm.csv").read_text().splitlines()
     assert rows[0].startswith("variant,seconds,up,part")
+
+
+def test_of_so_many_that_none_is_kept_there_is_a_report_too(few, tmp_path):
+    """A run of more than MOST_MEMBERS keeps what all came to, and no captures."""
+    copy = tmp_path / "many"
+    shutil.copytree(few.folder, copy)
+    lines = [json.loads(line) for line in (copy / "runs.jsonl").read_text().splitlines()]
+    kept = "".join(json.dumps({**line, "members": []}) + "\n" for line in lines)
+    (copy / "runs.jsonl").write_text(kept)
+    shutil.rmtree(copy / "runs")
+    conclude(copy)
+    assert "Many mobile nodes at once" in (copy / "report.html").read_text()
 
 
 def test_the_same_seed_has_the_same_times(few, tmp_path):

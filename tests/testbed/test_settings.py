@@ -138,7 +138,9 @@ def load_all(spec: Spec, variant: str, folder: Path) -> None:
     shared.mkdir()
     approach.prepare(shared, spec.settings(variant), spec.sample_topology(variant))
     subscribers.load(shared / "subscribers.toml")
-    programs = approach.compose(spec.settings(variant), spec.sample_topology(variant), shared, folder)
+    programs = approach.compose(
+        spec.settings(variant), spec.sample_topology(variant), shared, folder
+    )
     assert len({program.name for program in programs}) == len(programs)
     for program in programs:
         path = folder / f"{program.name}.json"
