@@ -26,9 +26,9 @@ class Program(Record, frozen=True):
     """One program in one host: a Python module and its configuration.
 
     The programs start in the order of the list; each but the mobile node's prints the event
-    "Ready" when it serves. The mobile node ends with the event "Bootstrapped" (home_address,
-    home_agent) or "BootstrapFailed" (reason). `commands` are those that it takes on its standard
-    input, each with what reads its arguments.
+    "Ready" when it serves. The mobile node prints "AttemptFailed" (attempt, stage, reason) for each
+    attempt that fails, and tries again until it prints "Bootstrapped" (home_address, home_agent).
+    `commands` are those that it takes on its standard input, each with what reads its arguments.
     """
 
     host: str

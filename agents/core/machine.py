@@ -131,3 +131,9 @@ class Retransmission:
         self.deadline = now + self._interval
         self._cap_duration()
         return True
+
+    def slow_down(self, now: float) -> None:
+        """Let the next deadline, and those after it, be as far apart as they come to be."""
+        self._interval = self._timing.maximum * (1 + self._random())
+        self.deadline = now + self._interval
+        self._cap_duration()

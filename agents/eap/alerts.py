@@ -48,6 +48,18 @@ class Alert(IntEnum):
 CLOSURES = (Alert.CLOSE_NOTIFY, Alert.USER_CANCELED)
 """The only ones that TLS 1.3 does not take as fatal, whatever their level (section 6)."""
 
+OF_CERTIFICATES = (
+    Alert.BAD_CERTIFICATE,
+    Alert.UNSUPPORTED_CERTIFICATE,
+    Alert.CERTIFICATE_REVOKED,
+    Alert.CERTIFICATE_EXPIRED,
+    Alert.CERTIFICATE_UNKNOWN,
+    Alert.UNKNOWN_CA,
+    Alert.ACCESS_DENIED,
+    Alert.CERTIFICATE_REQUIRED,
+)
+"""Those that say who one is will not do (RFC 8446 section 6.2)."""
+
 
 def alert_name(code: int) -> str:
     """Return an alert's name in words, or its number."""

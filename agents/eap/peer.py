@@ -62,6 +62,11 @@ class TlsMethod:
             f"not {' or '.join(wanted)}"
         )
 
+    @property
+    def refused(self) -> bool:
+        """Whether a certificate is why it failed."""
+        return self.failure is not None and self._engine.certificate_refused
+
     def process(self, part: TlsData) -> TlsData:
         """Return the answer to one EAP-TLS request; raises WireError if it does not fit."""
         if part.start:
@@ -136,6 +141,11 @@ class EapPeer:
         self.discarded = ""
         self.notification = ""
         self.keys: EapKeys | None = None
+
+    @property
+    def refused(self) -> bool:
+        """Whether either end has refused the other's certificate, which may be the same again."""
+        return self._method is not None and self._method.refused
 
     @property
     def early_keys(self) -> EapKeys | None:

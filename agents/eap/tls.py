@@ -22,7 +22,7 @@ from agents.crypto.certificates import (
     check_path,
     from_openssl,
 )
-from agents.eap.alerts import CLOSURES, FATAL, alert_name
+from agents.eap.alerts import CLOSURES, FATAL, OF_CERTIFICATES, alert_name
 from agents.eap.wire import Type
 
 TlsVersion: TypeAlias = Literal["1.2", "1.3"]
@@ -56,6 +56,10 @@ class Engine(Protocol):
     @property
     def version(self) -> str:
         """The negotiated version, "1.2" or "1.3"."""
+
+    @property
+    def certificate_refused(self) -> bool:
+        """Whether the certificate of either end is why it failed."""
 
     def feed(self, records: bytes) -> bytes:
         """Take TLS records of the peer, none at the client's start; return those to send."""
@@ -279,6 +283,11 @@ class TlsEngine:
             self.finished = True
         while True:
             self.received += self._connection.recv(1024)
+
+    @property
+    def certificate_refused(self) -> bool:
+        """Whether the certificate of either end is why it failed."""
+        return self._session.refusal is not None or self._session.alert in OF_CERTIFICATES
 
     def _fail(self, error: SSL.Error) -> None:
         session = self._session

@@ -25,13 +25,16 @@ from agents.mip6.codec import (
 
 _MAX_UPDATES, _RATE_PERIOD = 3, 1.0  # MAX_UPDATE_RATE per second (section 12).
 _MAX_SEQUENCE_RETRIES = 3
+_REMEMBERED = 16
+"""Updates of which a late acknowledgement counts."""
 
 
 class BindingTimers(Record, frozen=True):
     """Times in seconds by their names in sections 12 and 13.
 
     `refresh` is the part of the granted lifetime after which the binding is refreshed (section
-    11.7.1: "well before the expiration"), `patience` how long one registration is tried.
+    11.7.1: "well before the expiration"). `patience` is after how long without an answer that is
+    told, again and again, and how long a binding is tried to be removed.
     """
 
     first: float = 1.5  # InitialBindackTimeoutFirstReg
@@ -68,8 +71,14 @@ class BindingExpired(Event, frozen=True):
     """The lifetime ended before a refresh was accepted; trying goes on."""
 
 
+class Unanswered(Event, frozen=True):
+    """No answer has come; trying goes on, every MAX_BINDACK_TIMEOUT (section 11.8)."""
+
+    reason: str
+
+
 class Failed(Event, frozen=True):
-    """No answer came; nothing is tried again until start() or move()."""
+    """Nothing comes of it; nothing is tried again until start() or move()."""
 
     reason: str
 
@@ -79,17 +88,17 @@ class Idle(Record, frozen=True):
 
 
 class Registering(Record, frozen=True):
-    """Binding Updates are under way; `sent` holds the sequence number and time of each.
+    """Binding Updates are under way; `sent` holds sequence number and time of the last ones.
 
     `due` is when the next one leaves, `timeout` the back-off, `expires_at` the end of an older
-    binding that is still valid.
+    binding that is still valid. At `impatient_at` there has been no answer for long.
     """
 
     lifetime: int
     sent: tuple[tuple[int, float], ...]
     due: float
     timeout: float
-    give_up_at: float
+    impatient_at: float
     expires_at: float | None
     sequence_retries: int = 0
 
@@ -190,8 +199,8 @@ class HomeRegistration:
             case Registering(expires_at=float() as expiry) as state if expiry <= now:
                 self.state = replace(state, expires_at=None)
                 self.events.append(BindingExpired(now))
-            case Registering(give_up_at=give_up_at) if give_up_at <= now:
-                self._fail("no answer from the home agent", now)
+            case Registering(impatient_at=at) as state if at <= now:
+                self._lose_patience(state, now)
             case Registering(due=due) as state if due <= now:
                 self._send(state, now)
             case Registered(refresh_at=float() as refresh_at) if refresh_at <= now:
@@ -203,8 +212,8 @@ class HomeRegistration:
     def next_timeout(self) -> float | None:
         """Return the earliest deadline, or None if no timer runs."""
         match self.state:
-            case Registering(due=due, give_up_at=give_up_at, expires_at=expires_at):
-                return min(t for t in (due, give_up_at, expires_at) if t is not None)
+            case Registering(due=due, impatient_at=at, expires_at=expires_at):
+                return min(t for t in (due, at, expires_at) if t is not None)
             case Registered(expires_at=expires_at, refresh_at=refresh_at):
                 return expires_at if refresh_at is None else min(refresh_at, expires_at)
             case _:
@@ -222,7 +231,7 @@ class HomeRegistration:
             sent=(),
             due=now,
             timeout=timers.first if expiry is None else timers.initial,
-            give_up_at=now + timers.patience,
+            impatient_at=now + timers.patience,
             expires_at=expiry,
         )
         self._send(state, now)
@@ -245,7 +254,7 @@ class HomeRegistration:
         self.events.append(BindingUpdateSent(now, self._sequence, state.lifetime, self.care_of))
         self.state = replace(
             state,
-            sent=(*state.sent, (self._sequence, now)),
+            sent=(*state.sent[1 - _REMEMBERED :], (self._sequence, now)),
             due=now + state.timeout,
             timeout=min(2 * state.timeout, self._timers.maximum),
         )
@@ -290,6 +299,15 @@ class HomeRegistration:
     def _refused(self, sequence: int, status: Status, now: float) -> None:
         self.state = Idle()
         self.events.append(BindingRefused(now, sequence, status))
+
+    def _lose_patience(self, state: Registering, now: float) -> None:
+        """Tell that there is no answer, and go on; only the end of a binding comes by itself."""
+        reason = "no answer from the home agent"
+        if state.lifetime:
+            self.state = replace(state, impatient_at=now + self._timers.patience)
+            self.events.append(Unanswered(now, reason))
+        else:
+            self._fail(reason, now)
 
     def _fail(self, reason: str, now: float) -> None:
         self.state = Idle()

@@ -15,7 +15,8 @@ class CrowdSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
 
     A mobile node begins after a random time of up to `start_delay` seconds (as SOL_MAX_DELAY has
     it, RFC 8415 section 18.2.1). After a failure it pauses for `retry_first` seconds, then for
-    twice as long up to `retry_longest`, each longer or shorter by a part `retry_jitter` at most.
+    twice as long up to `retry_longest`, each longer or shorter by a part `retry_jitter` at most,
+    which is RAND's of RFC 8415 section 15.
     Messages are sent again after `timeout` seconds first. An authentication by PANA or in IKE may
     last `patience`, an answer of the AAA server `aaa_timeout`.
 
@@ -27,7 +28,7 @@ class CrowdSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     start_delay: Seconds = 0.0
     retry_first: Seconds = 0.25
     retry_longest: Seconds = 60.0
-    retry_jitter: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.0
+    retry_jitter: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.1
     timeout: Annotated[float, msgspec.Meta(gt=0, le=600)] = 1.0
     patience: Annotated[float, msgspec.Meta(ge=1, le=86400)] = 30.0
     aaa_timeout: Annotated[float, msgspec.Meta(ge=1, le=86400)] = 10.0

@@ -6,15 +6,26 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from pathlib import Path
-from typing import NoReturn, Protocol, TypeVar
+from typing import Any, NoReturn, Protocol, TypeVar
 
 from agents.core.configuration import Commands, ConfigurationError, load
 from agents.core.eventlog import EventLog
 
 T = TypeVar("T")
+
+
+async def unless_ended(stop: asyncio.Event, outcome: Coroutine[Any, Any, T]) -> T | None:
+    """Wait for an outcome, and return None if `stop` is set before it is there."""
+    waiting, stopping = asyncio.ensure_future(outcome), asyncio.ensure_future(stop.wait())
+    try:
+        await asyncio.wait((waiting, stopping), return_when=asyncio.FIRST_COMPLETED)
+        return waiting.result() if waiting.done() else None
+    finally:
+        waiting.cancel()
+        stopping.cancel()
 
 
 def fail(program: str, text: object) -> NoReturn:

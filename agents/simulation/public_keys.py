@@ -102,6 +102,11 @@ class ModelEngine:
         self.alert_received = False
         self.received = b""
 
+    @property
+    def certificate_refused(self) -> bool:
+        """Whether it failed: there is nothing else to fail for."""
+        return self.failure is not None
+
     def feed(self, records: bytes) -> bytes:
         """Take a flight of the peer's; return the next one."""
         if self.failure is not None:

@@ -65,6 +65,7 @@ def _variant(results: Results, variant: str) -> dict[str, Any]:
         "success_rate": succeeded / len(runs) if runs else None,
         "bootstrapped": len(good),
         "programs_were": results.warmth(variant) or None,
+        "attempts": attempts(runs),
         "expected": expectation(results, variant),
         "outcomes": [one.as_json() for one in outcomes(results, variant)],
         "phases": {name: one.as_json() for name, one in phases.items()},
@@ -87,6 +88,12 @@ def _variant(results: Results, variant: str) -> dict[str, Any]:
         **(_swept(results, variant) if results.axes else {}),
         **fleets.as_json(results, variant),
     }
+
+
+def attempts(runs: Iterable[Run]) -> dict[str, int]:
+    """Return how many runs took so many attempts, fewest first; of some that is not known."""
+    counted = Counter(run.attempts for run in runs if run.attempts)
+    return {str(number): counted[number] for number in sorted(counted)}
 
 
 def fleet(runs: Iterable[Run]) -> dict[str, Any]:

@@ -54,6 +54,9 @@ class SpecError(Exception):
     """An experiment that cannot be run; the text says what is wrong and where."""
 
 
+Attempts = Annotated[int, msgspec.Meta(ge=0, le=1_000_000)]
+
+
 class LinkSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Rate in Mbit/s (0: unlimited), one-way delay in seconds, loss in percent.
 
@@ -112,13 +115,15 @@ Arrivals = Annotated[
 class Variant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One way to run the bootstrap; of many mobile nodes, in the topology `operator`.
 
-    `arrivals` says when each of them begins.
+    A mobile node tries until it is bootstrapped; a run has failed when so many `attempts` have (0:
+    any number, within `timeout`). `arrivals` says when each of many mobile nodes begins.
     """
 
     approach: Name
     topology: Name
     timeout: Seconds
     runs: Runs
+    attempts: Attempts
     description: Text = ""
     links: dict[str, LinkSettings] = {}
     settings: dict[str, Any] = {}
@@ -138,7 +143,8 @@ class Variant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Experiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """An experiment's file: common values, and the variants that change some of them.
 
-    In one that is `cumulative`, each variant adds one thing to the variant before it.
+    In one that is `cumulative`, each variant adds one thing to the variant before it. One mobile
+    node has one of the `attempts`, many have any number, unless they are said.
     """
 
     name: Name
@@ -150,6 +156,7 @@ class Experiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     runs: Runs = 10
     seed: Annotated[int, msgspec.Meta(ge=0, le=_MOST_SEED)] = 1
     timeout: Seconds = 60.0
+    attempts: Attempts | None = None
     links: dict[str, LinkSettings] = {}
     settings: dict[str, Any] = {}
     operator: Operator | None = None
@@ -370,6 +377,10 @@ class Spec:
         common["timeout"] = self.experiment.timeout
         common["runs"] = self.experiment.runs
         merged = _merge(common, self.experiment.variants[name])
+        usual = 0 if merged["topology"] == _OPERATOR else 1
+        merged.setdefault(
+            "attempts", usual if self.experiment.attempts is None else self.experiment.attempts
+        )
         return self._fit(merged, Variant, f"variant {name}: ")
 
     def approach(self, variant: str) -> ModuleType:

@@ -13,7 +13,7 @@ from testbed.analysis.claims import CONTRADICTED, SUPPORTED, Finding
 from testbed.analysis.compare import Comparison, axis, position, written
 from testbed.analysis.fits import Counted, Estimate, Fit, fits, swept_links
 from testbed.analysis.mechanisms import share_rows
-from testbed.analysis.stats import phase_summaries, traffic
+from testbed.analysis.stats import attempts, phase_summaries, traffic
 from testbed.base.words import several
 from testbed.report import style
 from testbed.report.loads import flood_rows
@@ -143,8 +143,17 @@ def outcome_rows(results: Results) -> tuple[list[str], Rows]:
         good = f"{len(results.succeeded(name))}/{len(results.of(name))}"
         expected = outcomes.expectation(results, name)
         description = variant.description if variant else ""
-        rows.append((name, description, expected, "\n".join(came_to) or "no run yet", good))
-    return ["variant", "description", "expected", "came to", "runs as expected"], rows
+        tried = _attempts(attempts(results.of(name)))
+        ended = "\n".join(came_to) or "no run yet"
+        rows.append((name, description, expected, ended, tried, good))
+    return ["variant", "description", "expected", "came to", "attempts", "runs as expected"], rows
+
+
+def _attempts(counted: dict[str, int]) -> str:
+    """Write how many attempts runs took, where they differ for how many runs."""
+    if len(counted) <= 1:
+        return "".join(counted) or "-"
+    return "\n".join(f"{number} ({several(runs, 'run')})" for number, runs in counted.items())
 
 
 def way(outcome: outcomes.Outcome) -> str:
@@ -215,10 +224,13 @@ def came_to(results: Results) -> Table:
     """Return what was expected of each variant, and what it came to, for the terminal."""
     shown = Table(title="what each variant came to, and runs as expected", **COMPACT)
     _, rows = outcome_rows(results)
-    for name in ("variant", "description", "came to", "runs"):  # The description says the rest.
+    tried = any(row[4] not in ("-", "1") for row in rows)
+    head = ["variant", "description", "came to", *(["attempts"] if tried else []), "runs"]
+    for name in head:  # The description says the rest.
         shown.add_column(name, overflow="fold", no_wrap=name in ("variant", "runs"))
-    for name, description, _, ended, good in rows:
-        shown.add_row(*map(Text, (name, description, ended, good)))
+    for name, description, _, ended, attempted, good in rows:
+        more = [attempted] if tried else []
+        shown.add_row(*map(Text, (name, description, ended, *more, good)))
     return shown
 
 

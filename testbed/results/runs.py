@@ -88,7 +88,8 @@ class Run(msgspec.Struct, kw_only=True):
 
     A run is `ok` if it ended in a bootstrap, as it should, and `expected` if it ended otherwise and
     its experiment expects that, with what it came to in `outcome`; both have succeeded. A
-    `failed` one says why in `reason`.
+    `failed` one says why in `reason`. It took so many `attempts` of all its mobile nodes; 0 is not
+    known.
 
     `phases` are from the capture, those that a run which is not `ok` went through whole, without
     `total`; `event_phases` are from the agents' events; `first_packet` counts from the start of the
@@ -115,6 +116,7 @@ class Run(msgspec.Struct, kw_only=True):
     status: Literal["ok", "expected", "failed"]
     reason: str | None = None
     outcome: str = ""
+    attempts: int = 0
     continuity: dict[str, float] | None = None
     phases: dict[str, float] | None = None
     event_phases: dict[str, float] | None = None

@@ -103,6 +103,8 @@ class CrowdWorker(SimulatedWorker):
         self._members: dict[str, Member] = {}
         self._counted: Counter[tuple[str, str]] = Counter()
         self._ends: list[float] = []
+        self._failures: Counter[str] = Counter()
+        self._given_up = 0
         self._zero = 0.0
 
     @property
@@ -185,7 +187,7 @@ class CrowdWorker(SimulatedWorker):
         self._watch.seconds.clear()
         self._begin_from(1)
         ends, nodes = self._ends, self._nodes
-        done = laboratory.run(self._zero + self.timeout, lambda: len(ends) == nodes)
+        laboratory.run(self._zero + self.timeout, lambda: len(ends) + self._given_up == nodes)
         self._watch.turn(NETWORK)
         self.outcome = f"{len(self._ends)} of {self._nodes} mobile nodes bootstrapped"
         self.programs = {
@@ -193,7 +195,8 @@ class CrowdWorker(SimulatedWorker):
             for kind, seconds in self._watch.seconds.items()
             if kind != NETWORK
         }
-        if not done:
+        self.attempts = self._failures.total() + len(ends)
+        if len(ends) < nodes:
             raise RunError(f"{self.outcome} in {self.timeout:g} s")
 
     def _begin_from(self, number: int) -> None:
@@ -218,16 +221,23 @@ class CrowdWorker(SimulatedWorker):
             for name in _MOMENTS[agent, event]:
                 first.setdefault(name, now)
         member = self._members.get(host)
-        if event == "Bootstrapped" and "up" not in first:
+        if event == "Bootstrapped" and not self._is_over(host):
             first["up"] = now
             self._ends.append(now / 1e9 - self._zero)
             if member:
                 member.end = round(now / 1e9 - self._zero, 6)
                 member.home_agent = str(told["home_agent"])
                 member.home_address = str(told["home_address"])
-        elif event == "BootstrapFailed" and member:
-            member.failures += 1
-            member.reason = told["reason"]
+        elif event == "AttemptFailed" and not self._is_over(host):
+            self._failures[host] += 1
+            self._given_up += self._is_over(host)
+            if member:
+                member.failures += 1
+                member.reason = told["reason"]
+
+    def _is_over(self, host: str) -> bool:
+        """Return whether a mobile node is up, or has made all attempts that it is allowed."""
+        return "up" in self._first[host] or self._failures[host] == (self.variant.attempts or -1)
 
     # What came of it
 
@@ -275,7 +285,7 @@ class CrowdWorker(SimulatedWorker):
             "messages": dict(self._tally.messages),
             "repeated": dict(self._tally.repeated),
             "dropped": dict(self._tally.dropped),
-            "failures": by_name["role", "BootstrapFailed"],
+            "failures": self._failures.total(),
             "late": sum(n for (_, event), n in by_name.items() if event == "AaaLate"),
             "unanswered": sum(n for (_, event), n in by_name.items() if event == "AaaFailed"),
             "busy": {

@@ -119,22 +119,23 @@ class FleetWorker(Worker):
                 if member is None or event["host"] not in waiting:
                     continue
                 self._note(member, event)
-                if member.end is not None:
+                if member.end is not None or member.failures == self.variant.attempts:
                     waiting.discard(member.host)
                 if not waiting:
                     break
         except RunError:
             self._check_processes()
         done = [m for m in self._members.values() if m.end is not None]
+        self.attempts = sum(m.failures + (m.end is not None) for m in self._members.values())
         self.outcome = f"{len(done)} of {len(self._members)} mobile nodes bootstrapped"
-        if waiting:
-            lost = [self._members[host] for host in sorted(waiting)]
+        lost = [m for m in self._members.values() if m.end is None]
+        if lost:
             reason = next((m.reason for m in lost if m.reason), "no binding within the time")
             raise RunError(f"{self.outcome}; {lost[0].host}: {reason}")
         return IPv6Address(done[0].home_address)
 
     def _note(self, member: Member, event: Mapping[str, Any]) -> None:
-        if event["event"] == "BootstrapFailed":
+        if event["event"] == "AttemptFailed":
             member.failures += 1
             member.reason = event["reason"]
         if event["event"] == "Bootstrapped":

@@ -83,6 +83,9 @@ class Worker:
         self.shared = results / "shared" / planned.shared
         self.folder = run_folder(results, planned.run)
         self.outcome = ""
+        self.attempts = 0
+        """How many the mobile node has made, and those of which it was told how they ended."""
+
         self.continuity: dict[str, float] | None = None
         self.costs: dict[str, float] = {}
         self.programs: dict[str, dict[str, float]] = {}
@@ -215,7 +218,9 @@ class Worker:
             if event["host"] != mobile_node and event["event"].endswith(_BAD_NEWS):
                 others[event["host"]] = f"{event['host']} {event['agent']}: {event.get('reason')}"
             self._compare(event)
-            if event["event"] == "BootstrapFailed":
+            if event["event"] in ("AttemptFailed", "Bootstrapped"):
+                self.attempts += 1
+            if event["event"] == "AttemptFailed" and self.attempts == self.variant.attempts:
                 self._judge_failure("; ".join([event["reason"], *others.values()]))
             if event["event"] == "Bootstrapped":
                 return self._judge_success(event)
@@ -411,6 +416,7 @@ class Worker:
             "status": status,
             "reason": reason,
             "outcome": self.outcome,
+            "attempts": self.attempts,
             "continuity": self.continuity,
             "costs": self.costs,
             "programs": self.programs,

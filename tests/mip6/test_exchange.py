@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 from agents.mip6.binding_cache import Bound, Ended
@@ -10,9 +12,9 @@ from agents.mip6.mobile_node import (
     BindingAccepted,
     BindingExpired,
     BindingTimers,
-    Failed,
     Idle,
     Registered,
+    Unanswered,
 )
 from tests.mip6.nodes import (
     CARE_OF,
@@ -98,15 +100,27 @@ def test_lost_refresh_is_resent_after_a_second():
     assert [at for at, _ in messages(over)][2:] == [315.0, 316.0, 316.01]
 
 
-def test_back_off_doubles_up_to_32_seconds_and_ends():
+def test_back_off_doubles_up_to_32_seconds_and_does_not_end():
     mn, (ha, _) = mobile_node(), home_agent()
-    over = link(mn, ha, drop=range(100))
+    over = link(mn, ha, drop=range(20))
     mn.start(0.0)
-    over.run(until=500.0)
+    over.run(until=490.0)
     times = [at for at, _ in messages(over)]
-    assert times == [0.0, 1.5, 4.5, 10.5, 22.5, 46.5, 78.5, 110.5]
-    assert mn.events[-1] == Failed(120.0, "no answer from the home agent")
-    assert mn.next_timeout() is None
+    assert times[:8] == [0.0, 1.5, 4.5, 10.5, 22.5, 46.5, 78.5, 110.5]
+    assert {later - at for at, later in itertools.pairwise(times[5:])} == {32.0}
+    told = [event for event in mn.events if isinstance(event, Unanswered)]
+    assert told == [Unanswered(120.0 * n, "no answer from the home agent") for n in (1, 2, 3, 4)]
+    over.run(until=700.0)
+    assert isinstance(mn.state, Registered)
+
+
+def test_of_many_updates_the_last_ones_are_remembered():
+    mn = mobile_node()
+    mn.start(0.0)
+    while (at := mn.next_timeout()) < 3600.0:
+        mn.handle_timeout(at)
+    assert len(mn.state.sent) == 16
+    assert mn.state.sent[-1][1] > 3500.0
 
 
 def test_slow_acknowledgement_of_an_earlier_update_counts():

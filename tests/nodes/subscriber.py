@@ -104,6 +104,8 @@ class Subscriber:
             lifetime=420.0,
             kernel=self._kernel,
             log=self._log,
+            on_failure=lambda reason, **_: self.failures.append(reason),
+            on_unanswered=self.failures.append,
         )
         self._net.run(1.0, lambda: self._registration.bootstrapped)
         return self._registration.bootstrapped

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
 from agents.nodes.crowd import CrowdSettings
-from agents.nodes.retry import LONGEST_PAUSE, Retry
+from agents.nodes.retry import FIRST_PAUSE, LONGEST_PAUSE, Retry
 from tests.nodes.simulated import Network, Node
+
+STEADY = CrowdSettings(retry_jitter=0.0)
 
 
 @pytest.fixture
@@ -16,7 +20,7 @@ def network():
 
 def test_the_pause_doubles_until_an_attempt_lasts(network):
     made = []
-    attempts = Retry(Node(network, "A").host, lambda: made.append(network.now))
+    attempts = Retry(Node(network, "A").host, lambda: made.append(network.now), STEADY)
 
     def pause():
         """Have another attempt made, and return how long that took."""
@@ -42,16 +46,46 @@ def test_an_attempt_that_fails_at_once_is_made_less_and_less_often(network):
         attempts.later()
 
     made = []
-    attempts = Retry(Node(network, "A").host, fail)
+    attempts = Retry(Node(network, "A").host, fail, STEADY)
     attempts.later()
     network.run(3600.0)
     assert 60 < len(made) < 70
     assert made[-1] - made[-2] == LONGEST_PAUSE
 
 
+def test_what_is_refused_for_good_has_the_longest_pause_at_once(network):
+    def fail():
+        made.append(network.now)
+        attempts.later(refused=True)
+
+    made = []
+    attempts = Retry(Node(network, "A").host, fail, STEADY)
+    fail()
+    network.run(3600.0)
+    assert made == [LONGEST_PAUSE * number for number in range(61)]
+
+
+def test_usually_pauses_are_longer_or_shorter_by_a_tenth_at_random(network):
+    """RFC 8415 section 15: RT = RTprev + RTprev + RAND * RTprev, from IRT + RAND * IRT on."""
+
+    def fail():
+        made.append(network.now)
+        attempts.later()
+
+    made = []
+    attempts = Retry(Node(network, "A").host, fail)
+    fail()
+    network.run(3600.0)
+    pauses = [later - at for at, later in pairwise(made)]
+    assert all(0.9 * LONGEST_PAUSE <= pause <= 1.1 * LONGEST_PAUSE for pause in pauses[10:])
+    assert 0.9 * FIRST_PAUSE <= pauses[0] <= 1.1 * FIRST_PAUSE
+    assert all(1.9 <= later / pause <= 2.1 for pause, later in pairwise(pauses[:6]))
+    assert len(set(pauses)) == len(pauses)
+
+
 def test_there_is_one_timer(network):
     made = []
-    attempts = Retry(Node(network, "A").host, lambda: made.append(network.now))
+    attempts = Retry(Node(network, "A").host, lambda: made.append(network.now), STEADY)
     attempts.later()
     network.run(0.125)
     attempts.later()

@@ -36,6 +36,7 @@ class FakePeer:
     def __init__(self, rounds=2, msk=MSK, mute_at=None, deny=False, early=False):
         self.outcome = None
         self.reason = ""
+        self.refused = False
         self.keys = None
         self.early_keys = None
         self.requests = []

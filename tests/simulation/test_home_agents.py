@@ -128,7 +128,7 @@ def test_all_are_reachable_with_as_many_at_each_home_agent(name):
     assert Counter(lab.at().values()) == {HA1: 2, HA2: 2}
     lab.run(3.0)
     assert lab.unreachable() == []
-    assert lab.events.named("BootstrapFailed") == []
+    assert lab.events.named("AttemptFailed") == []
 
 
 @pytest.mark.parametrize("name", WITH_KEYS)

@@ -15,6 +15,7 @@ from click.testing import CliRunner
 from testbed.base.places import PROJECT
 from testbed.cli import main
 from testbed.lab import UmlLab
+from testbed.report import tables
 from testbed.results import folder as results
 from testbed.trace.frames import read_frames
 from tests.wireshark import FAULTS, tshark
@@ -68,6 +69,23 @@ expect.reason = "refused"
 [variants.never]
 timeout = 0.05
 links.access.delay = 0.02
+"""
+
+
+ATTEMPTS = """
+name = "attempts"
+approach = "pana-ikev1"
+topology = "paper"
+runs = 8
+timeout = 3600.0
+[variants.lossy]
+attempts = 0
+links.access.loss = 30
+[variants.refused]
+attempts = 3
+runs = 1
+settings.subscribed = false
+expect.reason = "refused"
 """
 
 
@@ -203,6 +221,21 @@ def test_what_follows_a_bootstrap_is_simulated_too(tmp_path):
     assert runs["refused"].status == "expected"
     assert runs["never"].status == "failed"
     assert "no binding within 0.05 s" in runs["never"].reason
+
+
+def test_as_many_attempts_are_made_as_are_allowed_and_told(tmp_path):
+    loaded = results.load(carry_out(tmp_path, ATTEMPTS))
+    for run in loaded.runs:
+        lines = (loaded.folder / "runs" / f"{run.run:04}" / "events.jsonl").read_text().splitlines()
+        names = [json.loads(line)["event"] for line in lines]
+        failed, done = names.count("AttemptFailed"), names.count("Bootstrapped")
+        assert run.attempts == failed + done
+        assert (failed, done) == (3, 0) if run.variant == "refused" else done == 1
+    assert any(run.attempts > 1 for run in loaded.runs if run.variant == "lossy")
+    made = json.loads((loaded.folder / "summary.json").read_text())["variants"]
+    assert made["refused"]["attempts"] == {"3": 1}
+    assert sum(made["lossy"]["attempts"].values()) == 8
+    assert "3" in tables.outcome_rows(loaded)[1][1]
 
 
 def test_what_was_killed_is_gone_and_can_be_gone_on_with(tmp_path):

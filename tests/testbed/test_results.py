@@ -81,7 +81,7 @@ def test_runs_come_back_as_written(folder):
     assert loaded.failed == runs[1:]
     assert loaded.values("resident", "binding") == [1.0]
     assert set(json.loads((folder / "runs.jsonl").read_text().splitlines()[0])) == {
-        *("format", "run", "variant", "seed", "status", "reason", "outcome", "continuity"),
+        *("format", "run", "variant", "seed", "status", "reason", "outcome", "attempts"),
         *(
             "phases",
             "event_phases",

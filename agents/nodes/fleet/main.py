@@ -11,11 +11,12 @@ from agents.core.eventlog import EventLog
 from agents.nodes.fleet.settings import FleetConfiguration
 from agents.nodes.mobile_node.machine import MobileNode
 from agents.nodes.mobile_node.main import credentials, find_care_of, make_node
+from agents.nodes.retry import Attempts
 from agents.shell.host import LinuxHost
 from agents.shell.keylog import key_log
 from agents.shell.namespaces import Namespace
 from agents.shell.output import OUTPUT
-from agents.shell.program import run, take_commands
+from agents.shell.program import run, take_commands, unless_ended
 
 
 class Member:
@@ -42,11 +43,13 @@ async def _members(configuration: FleetConfiguration) -> dict[str, Member]:
     for settings in configuration.nodes:
         namespace, log = Namespace(settings.host), EventLog(settings.host, "role", OUTPUT)
         namespace.enter()
-        places.append((settings, namespace, log, await find_care_of(settings, log)))
+        attempts = Attempts(log)
+        care_of = await find_care_of(settings, log, attempts)
+        places.append((settings, namespace, log, attempts, care_of))
     members = {}
-    for settings, namespace, log, care_of in places:
+    for settings, namespace, log, attempts, care_of in places:
         host = LinuxHost(namespace=namespace)
-        node = host.enter(partial(make_node, settings, host, care_of, log, keys, trusted))
+        node = host.enter(partial(make_node, settings, host, care_of, log, attempts, keys, trusted))
         members[settings.host] = Member(host, node)
     return members
 
@@ -56,7 +59,9 @@ async def serve(configuration: FleetConfiguration, stop: asyncio.Event) -> None:
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # A mobile node has about ten.
     log = EventLog(configuration.host, "role", OUTPUT)
-    members = await _members(configuration)
+    members = await unless_ended(stop, _members(configuration))
+    if members is None:
+        return
 
     def begin(host: str, at: str) -> bool:
         members[host].begin(float(at))

@@ -7,17 +7,34 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from ipaddress import IPv6Address
+from typing import Protocol
 
 from agents.core.eventlog import EventLog
 from agents.core.host import Closable, Host
 from agents.core.machine import Event
 from agents.kernel.port import KernelError, MobileNodeKernel
 from agents.mip6 import mobile_node as events
+from agents.mip6.codec import Status
 from agents.mip6.mobile_node import HomeRegistration
 from agents.nodes.habits import Habits
 
 SILENCE = 4
 """Binding Updates without an answer, which take 10.5 s (RFC 6275 section 12)."""
+
+
+_FOR_GOOD = (
+    Status.ADMINISTRATIVELY_PROHIBITED,
+    Status.HOME_REGISTRATION_NOT_SUPPORTED,
+    Status.NOT_HOME_SUBNET,
+)
+"""Refusals that follow from how either end is set up."""
+
+
+class Failure(Protocol):
+    """Who hears that a registration is not to be had, and whether another try would be as vain."""
+
+    def __call__(self, reason: str, *, refused: bool) -> None:
+        """Take the reason."""
 
 
 class RegistrationService:
@@ -26,7 +43,8 @@ class RegistrationService:
     The SAs are looked for in the kernel, so that any IKE daemon will do. If the kernel's ACQUIRE
     is what starts IKE, the first Binding Update does not wait: it is what makes the kernel ask,
     and is lost. `on_failure` hears that no registration is under way any more, `on_silence` that
-    the home agent leaves Binding Updates unanswered: it may have lost the SAs.
+    the home agent leaves Binding Updates unanswered: it may have lost the SAs. `on_unanswered`
+    hears, of an attempt that has lasted for long, that it goes on.
     """
 
     def __init__(
@@ -40,11 +58,13 @@ class RegistrationService:
         kernel: MobileNodeKernel,
         log: EventLog,
         habits: Habits | None = None,
-        on_failure: Callable[[], None] = lambda: None,
+        on_failure: Failure,
+        on_unanswered: Callable[[str], None],
         on_silence: Callable[[], None] = lambda: None,
     ) -> None:
         self._habits = habits or Habits()
         self._on_failure = on_failure
+        self._on_unanswered = on_unanswered
         self._on_silence = on_silence
         self._unanswered = 0
         self.home_address = home_address
@@ -138,7 +158,10 @@ class RegistrationService:
                 self._use_tunnel()
             case events.BindingRefused():
                 self._unanswered = 0
-                self._fail(f"the home agent refused the binding: {event.status.name}")
+                reason = f"the home agent refused the binding: {event.status.name}"
+                self._fail(reason, refused=event.status in _FOR_GOOD)
+            case events.Unanswered():
+                self._on_unanswered(f"home registration: {event.reason}")
             case events.Failed():
                 self._fail(f"home registration: {event.reason}")
             case _:
@@ -166,10 +189,9 @@ class RegistrationService:
             return False
         return True
 
-    def _fail(self, reason: str) -> None:
+    def _fail(self, reason: str, *, refused: bool = False) -> None:
         self._try(self._kernel.close_tunnel)
-        self._role_log.write("BootstrapFailed", reason=reason)
-        self._on_failure()
+        self._on_failure(reason, refused=refused)
 
     def close(self) -> None:
         """Close the sockets."""

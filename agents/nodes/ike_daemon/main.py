@@ -13,6 +13,7 @@ from agents.kernel.associations import LinuxSecurityAssociations
 from agents.nodes.ike_daemon import peers
 from agents.nodes.ike_daemon.ikev1 import Ikev1Daemon
 from agents.nodes.ike_daemon.settings import IkeConfiguration
+from agents.nodes.retry import Attempts, Retry
 from agents.shell.host import LinuxHost
 from agents.shell.keylog import key_log
 from agents.shell.output import OUTPUT
@@ -24,16 +25,24 @@ async def serve(configuration: IkeConfiguration, stop: asyncio.Event) -> None:
     end_with_owner(stop)
     log = EventLog(configuration.host, "ikev1", OUTPUT)
     role = log.child("role")
-    kernel = LinuxSecurityAssociations()
+    kernel, host = LinuxSecurityAssociations(), LinuxHost()
+    attempts, retry = Attempts(role), Retry(host, lambda: _initiate(configuration, service))
+
+    def failed(reason: str) -> None:
+        if configuration.initiate:
+            attempts.fail("ike", reason)
+            retry.later()
+
     service = Ikev1Daemon(
-        LinuxHost(),
+        host,
         IPv6Address(configuration.local),
         configuration.settings,
         identity=configuration.identity,
         kernel=kernel,
         keys=key_log(configuration.keys),
         log=log,
-        on_failure=lambda reason: role.write("BootstrapFailed", reason=reason),
+        on_failure=failed,
+        on_lost=retry.later if configuration.initiate else lambda: None,
         habits=configuration.habits,
     )
     for peer in configuration.peers:
@@ -45,12 +54,19 @@ async def serve(configuration: IkeConfiguration, stop: asyncio.Event) -> None:
         folder.read()
     role.write("IkeDaemonReady")
     if configuration.initiate:
-        first = configuration.peers[0]
-        if first.address is None:
-            raise ConfigurationError("the peer to begin with has no address")
-        service.initiate(IPv6Address(first.address), IPv6Address(first.home_address))
+        retry.begun()
+        _initiate(configuration, service)
     await stop.wait()
+    retry.close()
     service.close()
+
+
+def _initiate(configuration: IkeConfiguration, service: Ikev1Daemon) -> None:
+    """Make SAs with the first peer."""
+    first = configuration.peers[0]
+    if first.address is None:
+        raise ConfigurationError("the peer to begin with has no address")
+    service.initiate(IPv6Address(first.address), IPv6Address(first.home_address))
 
 
 def main() -> None:

@@ -15,7 +15,7 @@ from agents.eap.peer import EapPeer
 from agents.eap.tls import EapKeys
 from agents.nodes.crowd import USUAL, CrowdSettings
 from agents.nodes.mobile_node.settings import PanaSettings
-from agents.nodes.retry import Retry
+from agents.nodes.retry import Attempts, Retry
 from agents.pana import events
 from agents.pana.config import PCI_TIMING, REQUEST_TIMING, PacConfig
 from agents.pana.dialect import PORT
@@ -38,8 +38,7 @@ class Granted(Record, frozen=True):
 class PanaAccess:
     """A PaC on its socket, and another when its session has ended otherwise than by `terminate`.
 
-    `on_granted` hears of every authentication, `on_failure` of those that failed before the first
-    one that did not.
+    `on_granted` hears of every authentication; of one that fails `attempts` tells.
     """
 
     def __init__(
@@ -50,8 +49,8 @@ class PanaAccess:
         care_of: IPv6Address,
         *,
         log: EventLog,
+        attempts: Attempts,
         on_granted: Callable[[Granted], None],
-        on_failure: Callable[[str], None],
         on_foretold: Callable[[bytes, EapKeys], None] | None = None,
         crowd: CrowdSettings = USUAL,
     ) -> None:
@@ -59,14 +58,13 @@ class PanaAccess:
         self._host = host
         self._log = log
         self._on_granted = on_granted
-        self._on_failure = on_failure
+        self._attempts = attempts
         self._on_foretold = on_foretold
         self._settings = settings
         self._new_eap = make_eap
         self.care_of = self._known_at = care_of
         """The address that it goes on from."""
         self._wanted = True
-        self._served = False
         self._retry = Retry(host, self._begin_anew, crowd)
         self._pac = self._make_pac()
         self._endpoint = host.datagrams(self._pac, (str(care_of), 0), self._handle)
@@ -106,8 +104,7 @@ class PanaAccess:
             local = str(self.care_of), 0
             self._endpoint = self._host.datagrams(self._pac, local, self._handle)
         except OSError as error:
-            self._log.write("AccessFailed", reason=f"{self.care_of}: {error.strerror}")
-            self._retry.later()
+            self._fail(f"{self.care_of}: {error.strerror}")
             return
         self.start()
 
@@ -158,19 +155,22 @@ class PanaAccess:
             case events.Updated():
                 self._confirm_address()
             case events.Authenticated() if self._eap.keys:
-                self._served = True
                 self._on_granted(Granted(event.assignment, event.sealed, self._eap.keys))
                 self._confirm_address()
             case events.Terminated():
                 self._retry.later()
             case events.AssignmentForetold() if self._on_foretold and self._eap.early_keys:
                 self._on_foretold(event.sealed, self._eap.early_keys)
-            case events.Rejected() | events.Failed():
-                if not self._served:
-                    self._on_failure(f"PANA: {event.reason}")
-                self._retry.later()
+            case events.Rejected():
+                self._fail(event.reason, refused=self._eap.refused)
+            case events.Failed():
+                self._fail(event.reason)
             case _:
                 pass
+
+    def _fail(self, reason: str, *, refused: bool = False) -> None:
+        self._attempts.fail("pana", f"PANA: {reason}")
+        self._retry.later(refused=refused)
 
     def _confirm_address(self) -> None:
         """Tell the owner that the PAA knows this host's address, if that is a new one."""

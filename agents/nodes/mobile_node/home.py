@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from ipaddress import IPv6Address
 from typing import Any, Protocol
 
 from agents.bootstrap.assignment import Assignment
 from agents.core.eventlog import EventLog
 from agents.core.host import Closable, Host
-from agents.eap.lower import EapPeerLike
+from agents.eap.peer import EapPeer
 from agents.ikev2.config import Credentials
 from agents.kernel.port import KernelError, MobileNodeKernel
 from agents.nodes.home_registration.machine import RegistrationService
@@ -17,7 +18,7 @@ from agents.nodes.ike_daemon.ikev1 import Ikev1Daemon
 from agents.nodes.ike_daemon.ikev2 import Ikev2Daemon
 from agents.nodes.keylog import KeyLog
 from agents.nodes.mobile_node.settings import MobileNodeConfiguration
-from agents.nodes.retry import Retry
+from agents.nodes.retry import Attempts, Retry, Stage
 
 
 class Launch(Protocol):
@@ -49,12 +50,13 @@ class HomeConnection:
         care_of: IPv6Address,
         log: EventLog,
         *,
+        attempts: Attempts,
         keys: KeyLog,
         credentials: Credentials,
         launch: Launch | None,
         psk: Callable[[Assignment], bytes | None],
         another_key: Callable[[], bool],
-        make_eap: Callable[[], EapPeerLike],
+        make_eap: Callable[[], EapPeer],
     ) -> None:
         self._configuration = configuration
         self._host = host
@@ -62,10 +64,12 @@ class HomeConnection:
         kernel.clear()
         self._care_of = care_of
         self._log = log
+        self._attempts = attempts
         self._launch = launch
         self._psk = psk
         self._another_key = another_key
         self._make_eap = make_eap
+        self._eap: EapPeer | None = None
         self._retry = Retry(host, self._negotiate_again, configuration.crowd)
         self._ike = self._daemon(keys, credentials)
         self._launched: Closable | None = None
@@ -151,9 +155,9 @@ class HomeConnection:
             return
         psk = psk or self._psk(assignment)
         if not configuration.ike_by_eap and psk is None:
-            self._fail("IKE is to use a pre-shared key, and there is none")
+            self._fail("ike", "IKE is to use a pre-shared key, and there is none")
             return
-        eap = self._make_eap() if configuration.ike_by_eap else None
+        eap = self._eap = self._make_eap() if configuration.ike_by_eap else None
         self._retry.begun()
         known = self._registration
         home_address = known.home_address if known else assignment.home_address
@@ -181,31 +185,34 @@ class HomeConnection:
                 kernel=self._kernel,
                 log=self._log,
                 habits=self._configuration.habits,
-                on_failure=self._retry.later,
+                on_failure=self._registration_failed,
+                on_unanswered=partial(self._attempts.fail, "binding"),
                 on_silence=self._test_home_agent,
             )
         except OSError as error:
-            self._fail(f"{home_address} cannot be registered: {error}")
+            self._fail("binding", f"{home_address} cannot be registered: {error}")
 
     def _start_daemons(self, assignment: Assignment) -> None:
         """Start the daemons by the script that writes their configurations."""
         psk, home_address = self._psk(assignment), assignment.home_address
         if self._launch is None or psk is None or home_address is None:
-            self._fail("the daemons need a pre-shared key and a home address")
+            self._fail("ike", "the daemons need a pre-shared key and a home address")
             return
         self._launched = self._launch(psk, assignment.home_agent, home_address, self._care_of)
 
     # Failures
 
-    def _fail(self, reason: str) -> None:
+    def _fail(self, stage: Stage, reason: str, *, refused: bool = False) -> None:
         """Tell that an attempt has failed; there will be another."""
-        bootstrapped = self._registration is not None and self._registration.bootstrapped
-        self._log.write("IkeFailed" if bootstrapped else "BootstrapFailed", reason=reason)
-        self._retry.later()
+        self._attempts.fail(stage, reason)
+        self._retry.later(refused=refused)
 
     def _ike_failed(self, reason: str) -> None:
         self._is_lost = True
-        self._fail(reason)
+        self._fail("ike", reason, refused=self._eap is not None and self._eap.refused)
+
+    def _registration_failed(self, reason: str, *, refused: bool) -> None:
+        self._fail("binding", reason, refused=refused)
 
     def _lose(self) -> None:
         """The home agent has ended the SAs, or does not answer: it may serve this host no more."""

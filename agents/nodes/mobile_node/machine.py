@@ -30,15 +30,15 @@ from agents.nodes.mobile_node.settings import (
     StaticSettings,
 )
 from agents.nodes.mobile_node.trust import Trust
-from agents.nodes.retry import Retry
+from agents.nodes.retry import Attempts, Retry, Stage
 
 
 class MobileNode:
     """Carries out the bootstrap; each stage calls the next, and is tried again when it fails.
 
     `make_eap` returns an EAP peer for one conversation, `credentials` are IKEv2's, `preshared` is
-    a preconfigured key for IKE. `launch` starts the daemons by script, if that is how the bootstrap
-    goes on.
+    a preconfigured key for IKE. `attempts` are those made so far. `launch` starts the daemons by
+    script, if that is how the bootstrap goes on.
     """
 
     def __init__(
@@ -52,6 +52,7 @@ class MobileNode:
         keys: KeyLog,
         make_eap: Callable[[], EapPeer],
         credentials: Credentials,
+        attempts: Attempts | None = None,
         preshared: bytes | None = None,
         launch: Launch | None = None,
     ) -> None:
@@ -69,6 +70,7 @@ class MobileNode:
         self._granted: Granted | None = None
         self._foretold: Assignment | None = None
         self._discovery: Discovery | None = None
+        self._attempts = attempts or Attempts(log)
         self._retry = Retry(host, self._find_home_agent, configuration.crowd)
         self._access = self._make_access(make_eap)
         self._home = HomeConnection(
@@ -77,6 +79,7 @@ class MobileNode:
             kernel,
             care_of,
             log,
+            attempts=self._attempts,
             keys=keys,
             credentials=credentials,
             launch=launch,
@@ -95,8 +98,8 @@ class MobileNode:
             make_eap,
             self._care_of,
             log=self._log.child("pana"),
+            attempts=self._attempts,
             on_granted=self._take_access,
-            on_failure=self._tell_failure,
             on_foretold=self._take_foretold if self._configuration.early else None,
             crowd=self._configuration.crowd,
         )
@@ -116,12 +119,9 @@ class MobileNode:
         else:
             self._find_home_agent()
 
-    def _tell_failure(self, reason: str) -> None:
-        self._log.write("BootstrapFailed", reason=reason)
-
-    def _fail(self, reason: str) -> None:
+    def _fail(self, reason: str, stage: Stage = "pana") -> None:
         """Tell that no home agent is known; it will be looked for again."""
-        self._tell_failure(reason)
+        self._attempts.fail(stage, reason)
         self._retry.later()
 
     # Network access
@@ -222,10 +222,10 @@ class MobileNode:
                 self._care_of,
                 log=self._log,
                 on_found=self._home.take,
-                on_failure=self._fail,
+                on_failure=partial(self._fail, stage="discovery"),
             )
         except OSError as error:
-            self._fail(f"no home agent can be looked for: {error.strerror}")
+            self._fail(f"no home agent can be looked for: {error.strerror}", "discovery")
             return
         self._discovery.start()
 

@@ -18,12 +18,13 @@ from agents.nodes.keylog import KeyLog
 from agents.nodes.mobile_node.eap import EapPeers
 from agents.nodes.mobile_node.machine import MobileNode
 from agents.nodes.mobile_node.settings import MobileNodeConfiguration
+from agents.nodes.retry import Attempts
 from agents.shell.addresses import NoAddressError, care_of_address
 from agents.shell.host import LinuxHost
 from agents.shell.keylog import key_log
 from agents.shell.launch import Launched, launch
 from agents.shell.output import OUTPUT
-from agents.shell.program import run, take_commands
+from agents.shell.program import run, take_commands, unless_ended
 
 _CARE_OF_DEADLINE = 30.0
 
@@ -31,29 +32,35 @@ _CARE_OF_DEADLINE = 30.0
 async def serve(configuration: MobileNodeConfiguration, stop: asyncio.Event) -> None:
     """Run the mobile node until `stop` is set."""
     log = EventLog(configuration.host, "role", OUTPUT)
-    care_of = await find_care_of(configuration, log)
+    attempts = Attempts(log)
+    care_of = await unless_ended(stop, find_care_of(configuration, log, attempts))
+    if care_of is None:
+        return
     keys, trusted = key_log(configuration.keys), credentials(configuration)
-    node = make_node(configuration, LinuxHost(), care_of, log, keys, trusted)
+    node = make_node(configuration, LinuxHost(), care_of, log, attempts, keys, trusted)
     take_commands(node.commands(), log)
     node.start()
     await stop.wait()
     node.close()
 
 
-async def find_care_of(configuration: MobileNodeConfiguration, log: EventLog) -> IPv6Address:
-    """Return the address from which the mobile node speaks; NoAddressError without one."""
-    try:
-        care_of = await care_of_address(
-            configuration.interface,
-            patient(_CARE_OF_DEADLINE),
-            configuration.first_peer,
-            lambda reason: log.write("NoAddressYet", reason=reason),
-        )
-    except NoAddressError as error:
-        log.write("BootstrapFailed", reason=str(error))
-        raise
-    log.write("CareOfAddress", address=care_of)
-    return care_of
+async def find_care_of(
+    configuration: MobileNodeConfiguration, log: EventLog, attempts: Attempts
+) -> IPv6Address:
+    """Return the address from which the mobile node speaks, as soon as there is one."""
+    while True:
+        try:
+            care_of = await care_of_address(
+                configuration.interface,
+                patient(_CARE_OF_DEADLINE),
+                configuration.first_peer,
+                lambda reason: log.write("NoAddressYet", reason=reason),
+            )
+        except NoAddressError as error:
+            attempts.fail("address", str(error))
+        else:
+            log.write("CareOfAddress", address=care_of)
+            return care_of
 
 
 def make_node(
@@ -61,6 +68,7 @@ def make_node(
     host: Host,
     care_of: IPv6Address,
     log: EventLog,
+    attempts: Attempts,
     keys: KeyLog,
     trusted: Credentials,
 ) -> MobileNode:
@@ -72,6 +80,7 @@ def make_node(
         LinuxMobileNode(),
         care_of,
         log,
+        attempts=attempts,
         keys=keys,
         make_eap=EapPeers(configuration.eap, keys),
         credentials=trusted,

@@ -32,11 +32,7 @@ class RogueLog(EventLog):
 
     def write(self, event: RoleEvent, **fields: object) -> None:
         """Log an event of the rogue's own stages by what it means here."""
-        names: dict[str, RoleEvent] = {
-            "Bootstrapped": "Impersonated",
-            "BootstrapFailed": "ImpersonationFailed",
-        }
-        super().write(names.get(event, event), **fields)
+        super().write("Impersonated" if event == "Bootstrapped" else event, **fields)
 
 
 class RogueRouter(AccessRouter):
@@ -130,9 +126,11 @@ class RogueRouter(AccessRouter):
             lifetime=420.0,
             kernel=self._kernel,
             log=self._rogue_log,
+            on_failure=self._failed,
+            on_unanswered=self._failed,
         )
 
-    def _failed(self, reason: str) -> None:
+    def _failed(self, reason: str, **_: object) -> None:
         self._rogue_log.write("ImpersonationFailed", reason=reason)
 
 

@@ -28,7 +28,7 @@ class MobileNode(Node):
     def __init__(self, network, **habits):
         super().__init__(network, "A", COA, COA + 1, COA + 2)
         self.kernel = self.mobile_node_kernel()
-        self.silent, self.failed = [], []
+        self.silent, self.unanswered, self.failed = [], [], []
         self.service = RegistrationService(
             self.host,
             home_address=HOA,
@@ -38,7 +38,8 @@ class MobileNode(Node):
             kernel=self.kernel,
             log=self.log,
             habits=Habits(**habits),
-            on_failure=lambda: self.failed.append(network.now),
+            on_failure=lambda _, *, refused: self.failed.append((network.now, refused)),
+            on_unanswered=lambda _: self.unanswered.append(network.now),
             on_silence=lambda: self.silent.append(network.now),
         )
 
@@ -116,23 +117,32 @@ def test_if_the_kernel_is_to_start_ike_the_first_updates_do_not_wait_and_are_los
     assert mn.registered() == [COA]
 
 
-def test_its_owner_hears_of_silence_and_in_the_end_of_the_failure(network):
+def test_its_owner_hears_of_silence_while_it_goes_on(network):
     mn = MobileNode(network)
     mn.kernel.install(PAIR)
     network.run(119.0)
     assert mn.silent[0] == 10.5  # At the fourth update.
     assert mn.failed == []
+    assert mn.unanswered == []
     network.run(2.0)
-    assert mn.failed == [120.0]
-    assert mn.names("role") == ["BootstrapFailed"]
+    assert mn.unanswered == [120.0]
+    network.run(3000.0)
+    assert mn.failed == []
+    assert len(mn.registered()) > 90
+    HomeAgent(network, Status.ACCEPTED)
+    mn.logged("Bootstrapped")
 
 
-def test_a_refusal_is_no_silence(network):
-    HomeAgent(network, Status.INSUFFICIENT_RESOURCES)
+@pytest.mark.parametrize(
+    ("status", "for_good"),
+    [(Status.INSUFFICIENT_RESOURCES, False), (Status.ADMINISTRATIVELY_PROHIBITED, True)],
+)
+def test_a_refusal_is_no_silence(network, status, for_good):
+    HomeAgent(network, status)
     mn = MobileNode(network)
     mn.kernel.install(PAIR)
     for refused in range(1, 10):
         mn.logged("BindingRefused", refused)
         mn.service.renew()
-    assert len(mn.failed) == 9
+    assert [refused for _, refused in mn.failed] == [for_good] * 9
     assert mn.silent == []

@@ -193,7 +193,7 @@ def test_a_home_agent_that_is_not_found_is_looked_for_again(authority):
     AccessNetwork(network, authority)
     agent = HomeAgent(network, authority=authority)
     mn = Mobile(network, authority, discovery=BY_DNS, ikev2=IKEV2_EAP)
-    mn.logged("BootstrapFailed", 2)
+    mn.logged("AttemptFailed", 2)
     dns_server(Node(network, "D", SERVER), [HA])
     mn.logged("Bootstrapped")
     assert len(agent.updates) == 1
@@ -206,7 +206,7 @@ def test_a_port_that_another_program_has_is_tried_again(authority):
     dhcpv6_server(Node(network, "D", SERVER), home(HA))
     local = str(COA), CLIENT_PORT
     other = mn.host.open_datagrams(local, lambda *_: None, interface=INTERFACE)
-    mn.logged("BootstrapFailed", 3)
+    mn.logged("AttemptFailed", 3)
     other.close()
     mn.logged("HomeAgentLearned")
 

@@ -86,8 +86,8 @@ def test_ikev2_keeps_its_sas_and_makes_others_only_where_there_are_none(make, up
 def test_who_is_let_in_without_a_home_agent_asks_again_when_access_is_busy(make):
     network = make()
     network.access.assignment = None
-    network.mn.logged("BootstrapFailed")
-    network.run(FIRST_PAUSE - DELAY)
+    network.mn.logged("AttemptFailed")
+    network.run(0.9 * FIRST_PAUSE - DELAY)
     assert network.mn.command("ping")
     network.run(1.0)
     network.access.assignment = HOME
