@@ -83,6 +83,7 @@ def test_runs_come_back_as_written(folder):
     assert set(json.loads((folder / "runs.jsonl").read_text().splitlines()[0])) == {
         *("format", "run", "variant", "seed", "status", "reason", "outcome", "attempts"),
         *(
+            "continuity",
             "phases",
             "event_phases",
             "first_packet",
