@@ -35,6 +35,7 @@ RoleEvent: TypeAlias = Literal[
     "ImpersonationFailed",
     "KernelFailed",
     "NoAddressYet",
+    "NotReadyYet",
     "PeerRefused",
     "PinholeClosed",
     "PinholeOpened",

@@ -60,6 +60,7 @@ class AaaClient:
         self.realm = configuration.diameter_realm
         self.home_realm = configuration.home_realm or configuration.home.realm
         self._application = application
+        self._log = log
         self._service = DiameterService(
             host,
             node_config(
@@ -80,11 +81,15 @@ class AaaClient:
         self._granted: dict[Hashable, str] = {}
         """The sessions whose end the server wants to hear of."""
 
-    def start(self, connected: Callable[[], None], failed: Callable[[str], None]) -> None:
-        """Connect to the home AAA server; tell when that is done, or that it cannot be."""
+    def start(self, connected: Callable[[], None]) -> None:
+        """Connect to the home AAA server, however long that takes; tell when it is done."""
         self._service.start()
         self._service.when_usable(
-            self.home_realm, _CONNECTION_TIMEOUT, connected, failed, self._application
+            self.home_realm,
+            _CONNECTION_TIMEOUT,
+            connected,
+            lambda reason: self._log.write("NotReadyYet", reason=reason),
+            self._application,
         )
 
     def stop(self, stopped: Callable[[], None]) -> None:

@@ -30,12 +30,13 @@ Outcome: TypeAlias = Callable[[Message | Exception], None]
 
 
 class _Wait(Record, frozen=True):
-    """Who is to be told when a realm can be reached, or that it cannot."""
+    """Who is to be told when a realm can be reached, and every so many seconds why not yet."""
 
     realm: str
     application: int
     then: Callable[[], None]
     late: Callable[[str], None]
+    seconds: float
 
 
 class DiameterService:
@@ -86,8 +87,8 @@ class DiameterService:
         late: Callable[[str], None],
         application: int = APPLICATION_EAP,
     ) -> None:
-        """Tell when requests for `realm` can be sent, or that they cannot in so many seconds."""
-        self._wait = _Wait(realm, application, then, late)
+        """Tell when requests for `realm` can be sent, and why not yet every so many seconds."""
+        self._wait = _Wait(realm, application, then, late, seconds)
         self._deadline.start(seconds)
         self._look()
 
@@ -99,12 +100,13 @@ class DiameterService:
             wait.then()
 
     def _too_late(self) -> None:
-        wait, self._wait = self._wait, None
+        wait = self._wait
         if wait is None:
             return
-        reason = f"no Diameter peer for realm {wait.realm!r} in time"
+        reason = f"no Diameter peer for realm {wait.realm!r} yet"
         if self._last_failure:
             reason += f": {self._last_failure}"
+        self._deadline.start(wait.seconds)
         wait.late(reason)
 
     def submit(self, message: Message, outcome: Outcome, timeout: float | None = None) -> int:

@@ -80,8 +80,8 @@ def end_with_owner(stop: asyncio.Event) -> None:
 class Node(Protocol):
     """What a program runs."""
 
-    def start(self, ready: Callable[[], None], failed: Callable[[str], None]) -> None:
-        """Begin; tell when others may rely on it, or that this cannot be."""
+    def start(self, ready: Callable[[], None]) -> None:
+        """Begin; tell when others may rely on it, however long that takes."""
 
     def stop(self, stopped: Callable[[], None]) -> None:
         """End, and tell when that is done."""
@@ -90,25 +90,18 @@ class Node(Protocol):
 async def serve_until(
     stop: asyncio.Event, node: Node, log: EventLog, commands: Commands | None = None
 ) -> None:
-    """Run a node until `stop` is set; TimeoutError if it cannot begin."""
-    loop = asyncio.get_running_loop()
-    failure: asyncio.Future[None] = loop.create_future()
+    """Run a node until `stop` is set."""
 
     def ready() -> None:
         if commands:
             take_commands(commands, log)
         log.write("Ready", pid=os.getpid())
 
-    node.start(ready, lambda reason: failure.set_exception(TimeoutError(reason)))
-    stopping = asyncio.ensure_future(stop.wait())
-    await asyncio.wait((stopping, failure), return_when=asyncio.FIRST_COMPLETED)
+    node.start(ready)
+    await stop.wait()
     ended = asyncio.Event()
     node.stop(ended.set)
     await ended.wait()
-    if failure.done():
-        stopping.cancel()
-        failure.result()
-    failure.cancel()
 
 
 def run(program: str, kind: type[T], serve: Callable[[T, asyncio.Event], Awaitable[None]]) -> None:

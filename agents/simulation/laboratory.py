@@ -345,11 +345,7 @@ class Laboratory:
                 node.start()
                 ready()
             case _:
-                node.start(ready, self._failed)
-
-    @staticmethod
-    def _failed(reason: str) -> None:
-        raise TimeoutError(reason)
+                node.start(ready)
 
     def _mobile_node(self, role: approaches.Program, host: SimulatedHost) -> MobileNode:
         configuration = fit(role.configuration, MobileNodeConfiguration)

@@ -166,7 +166,7 @@ class CrowdWorker(SimulatedWorker):
             self._newcomers = self._prepare()
             try:
                 self._simulate_all()
-            except (RunError, TimeoutError) as error:
+            except RunError as error:
                 expected = self.variant.expect
                 status, reason = "failed", str(error)
                 if expected and expected.reason:

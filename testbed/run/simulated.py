@@ -238,7 +238,7 @@ class SimulatedWorker(Worker):
         )
         try:
             self._simulate(others)
-        except (RunError, TimeoutError) as error:
+        except RunError as error:
             status, reason = "failed", str(error)
         except ExpectedError as end:
             status, self.outcome = "expected", str(end)

@@ -200,11 +200,17 @@ class Worker:
         """Wait until as many programs of each host are ready as `waiting` counts."""
         if not waiting:
             return
-        for event in self._events(events, _READY_DEADLINE, "readiness of every program"):
-            if event["event"] == "Ready":
-                waiting -= Counter([event["host"]])
-            if not waiting:
-                return
+        reasons: dict[str, str] = {}
+        try:
+            for event in self._events(events, _READY_DEADLINE, "readiness of every program"):
+                if event["event"] == "NotReadyYet":
+                    reasons[event["host"]] = f"{event['host']}: {event['reason']}"
+                if event["event"] == "Ready":
+                    waiting -= Counter([event["host"]])
+                if not waiting:
+                    return
+        except RunError as error:
+            raise RunError("; ".join([str(error), *reasons.values()])) from None
 
     def _bootstrap(self, events: Told) -> IPv6Address:
         """Follow the bootstrap to its end; return the home address."""

@@ -66,7 +66,7 @@ class Running:
             realm,
             seconds,
             lambda: usable.set_result(None),
-            lambda reason: usable.set_exception(TimeoutError(reason)),
+            lambda reason: usable.done() or usable.set_exception(TimeoutError(reason)),
         )
         await usable
 

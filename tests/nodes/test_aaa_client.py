@@ -37,7 +37,7 @@ class World:
         )
         self.client = AaaClient(configuration, self.net.program("B"), self.net.log("B"), epoch=7)
         up = []
-        self.client.start(lambda: up.append(True), up.append)
+        self.client.start(lambda: up.append(True))
         assert self.net.run(5.0, lambda: up)
         assert up == [True]
 

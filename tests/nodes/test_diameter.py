@@ -174,12 +174,16 @@ def test_the_outcome_of_a_request_that_is_withdrawn_is_not_told():
     assert outcomes == []
 
 
-def test_a_peer_that_is_not_there_in_time_is_told_with_the_reason():
-    pair = Pair(served=False)
-    reason = pair.here.usable(seconds=3.0)
-    assert reason == f"no Diameter peer for realm {SERVER_REALM!r} in time: Connection refused"
+def test_a_peer_that_is_not_there_is_waited_for_and_why_is_told_now_and_then():
+    pair, usable, late = Pair(served=False), [], []
+    pair.here.service.when_usable(SERVER_REALM, 3.0, lambda: usable.append(True), late.append)
+    pair.net.run(3600.0)
+    assert late == [f"no Diameter peer for realm {SERVER_REALM!r} yet: Connection refused"] * 1200
     pair.serve()
-    assert isinstance(pair.here.usable(seconds=10.0), float)
+    assert pair.net.run(60.0, lambda: usable)
+    told = len(late)
+    pair.net.run(60.0)
+    assert len(late) == told
 
 
 def test_stopping_disconnects():

@@ -212,9 +212,9 @@ class AccessRouter:
             self._log.write("EnforcementFailed", reason=str(error))
             self._host.timer(partial(self._shut_out, address)).start(RETRY)
 
-    def start(self, ready: Callable[[], None], failed: Callable[[str], None]) -> None:
-        """Connect to the home AAA server; tell when that is done, or that it cannot be."""
-        self._client.start(ready, failed)
+    def start(self, ready: Callable[[], None]) -> None:
+        """Connect to the home AAA server, however long that takes; tell when it is done."""
+        self._client.start(ready)
 
     def stop(self, stopped: Callable[[], None]) -> None:
         """Close the sockets and disconnect; tell when that is done.

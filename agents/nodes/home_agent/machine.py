@@ -65,9 +65,9 @@ class HomeAgentNode:
         result = self._authenticator.obey(SessionRequest.from_message(message))
         return session_answer(message, result, self._client.identity, self._client.realm)
 
-    def start(self, ready: Callable[[], None], failed: Callable[[str], None]) -> None:
-        """Connect to the home AAA server; tell when that is done, or that it cannot be."""
-        self._client.start(ready, failed)
+    def start(self, ready: Callable[[], None]) -> None:
+        """Connect to the home AAA server, however long that takes; tell when it is done."""
+        self._client.start(ready)
 
     def stop(self, stopped: Callable[[], None]) -> None:
         """Close the sockets and disconnect; tell when that is done."""

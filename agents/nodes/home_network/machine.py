@@ -34,6 +34,7 @@ from agents.nodes.diameter_settings import node_config
 from agents.nodes.home_agent.preshared import PresharedIke
 from agents.nodes.home_agent.service import HomeAgentService
 from agents.nodes.home_network.settings import HomeNetworkConfiguration
+from agents.nodes.retry import Retry
 
 PATIENCE = 30.0
 """Seconds after the start for which a home agent that has not come yet is not missed.
@@ -242,6 +243,8 @@ class HomeNetwork:
         self._aaa = aaa
         self._log = log.child("diameter")
         self._host = host
+        self._retry = Retry(host, self._listen)
+        self._ready: Callable[[], None] = lambda: None
         self._until = host.now() + PATIENCE
         self._seen: set[str] = set()
         self._service = DiameterService(
@@ -282,18 +285,23 @@ class HomeNetwork:
         """Tell a home agent; what it does not hear it finds out when its time is over."""
         self._service.submit(request.to_message(), lambda _: None)
 
-    def start(self, ready: Callable[[], None], failed: Callable[[str], None]) -> None:
-        """Listen; tell when that is done, or that an address is not to be had."""
+    def start(self, ready: Callable[[], None]) -> None:
+        """Listen, as soon as the address is to be had; tell when that is done."""
+        self._ready = ready
+        self._listen()
+
+    def _listen(self) -> None:
         try:
             self._service.start()
         except OSError as error:
-            failed(str(error))
+            self._log.write("NotReadyYet", reason=str(error))
+            self._retry.later()
         else:
-            ready()
+            self._ready()
 
     def stop(self, stopped: Callable[[], None]) -> None:
         """Close the sockets and disconnect; tell when that is done."""
-        for part in (self._server, self._distribution, self._home_agent):
+        for part in (self._retry, self._server, self._distribution, self._home_agent):
             if part:
                 part.close()
         self._service.stop(stopped)

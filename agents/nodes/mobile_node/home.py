@@ -37,9 +37,10 @@ class Launch(Protocol):
 class HomeConnection:
     """IKE and the home registration with one home agent after the other, or a script for both.
 
-    `psk` returns the pre-shared key for an assignment; where that comes from network access,
-    `another_key` asks for an authentication more, of which renew() is the end, and returns whether
-    there will be one. `make_eap` returns EAP's next conversation. What fails is tried again.
+    `psk` returns the pre-shared key for an assignment. `go_back` has the stage done once more in
+    which the key or the home agent comes from, of which renew() or take() is the end, and returns
+    whether there will be one. `make_eap` returns EAP's next conversation. What fails is tried
+    again.
     """
 
     def __init__(
@@ -55,7 +56,7 @@ class HomeConnection:
         credentials: Credentials,
         launch: Launch | None,
         psk: Callable[[Assignment], bytes | None],
-        another_key: Callable[[], bool],
+        go_back: Callable[[], bool],
         make_eap: Callable[[], EapPeer],
     ) -> None:
         self._configuration = configuration
@@ -67,7 +68,7 @@ class HomeConnection:
         self._attempts = attempts
         self._launch = launch
         self._psk = psk
-        self._another_key = another_key
+        self._go_back = go_back
         self._make_eap = make_eap
         self._eap: EapPeer | None = None
         self._retry = Retry(host, self._negotiate_again, configuration.crowd)
@@ -120,7 +121,9 @@ class HomeConnection:
         if assignment != self.assignment:
             self.begin(assignment)
         else:
+            self._is_lost = False
             self._initiate()
+            self._refresh()
         if self._ike:
             self._home_address = assignment.home_address or self._home_address
             self._register()
@@ -136,7 +139,7 @@ class HomeConnection:
                 self._kernel.clear()
             except KernelError as error:  # Who registers has it cleared again.
                 self._log.write("KernelFailed", reason=str(error))
-        self.assignment, self._home_address = assignment, None
+        self.assignment, self._home_address, self._is_lost = assignment, None, False
         if self._ike:
             self._initiate(psk)
         else:
@@ -220,17 +223,20 @@ class HomeConnection:
         self._retry.later()
 
     def _negotiate_again(self) -> None:
-        """Make SAs anew, and register; a key from network access may be nobody else's now."""
+        """Make SAs anew, and register; key and home agent may be others by now."""
         if self._registration and not self._wanted:
             return
-        if self._is_lost and self._another_key():
+        if self._is_lost and self._go_back():
             return  # What follows from that renews the SAs, or makes some with another home agent.
         self._is_lost = False
         self._initiate()
-        if self._registration:
+        self._refresh()
+        self._register()
+
+    def _refresh(self) -> None:
+        """Register once more, if there is a registration and it is wanted."""
+        if self._registration and self._wanted:
             self._registration.renew()
-        else:
-            self._register()
 
     def _test_home_agent(self) -> None:
         """The home agent does not answer what SAs protect: it may have lost them."""
@@ -253,8 +259,7 @@ class HomeConnection:
             ike.renew(assignment.home_agent, assignment.home_address, psk)
         else:
             self._initiate()
-        if self._registration and self._wanted:
-            self._registration.renew()
+        self._refresh()
 
     def move(self, care_of: IPv6Address) -> None:
         """Go on from another care-of address."""

@@ -84,7 +84,7 @@ class MobileNode:
             credentials=credentials,
             launch=launch,
             psk=self._psk,
-            another_key=self._another_key,
+            go_back=self._go_back,
             make_eap=make_eap,
         )
 
@@ -120,9 +120,12 @@ class MobileNode:
             self._find_home_agent()
 
     def _fail(self, reason: str, stage: Stage = "pana") -> None:
-        """Tell that no home agent is known; it will be looked for again."""
+        """Tell that no home agent was found; without one from before it is looked for again."""
         self._attempts.fail(stage, reason)
-        self._retry.later()
+        if stage == "discovery" and self._home.assignment:
+            self._home.renew()
+        else:
+            self._retry.later()
 
     # Network access
 
@@ -189,12 +192,16 @@ class MobileNode:
         """Return IKE's pre-shared key, from what EAP has granted so far."""
         return self._trust.psk(assignment, self._granted.keys if self._granted else None)
 
-    def _another_key(self) -> bool:
-        """Authenticate once more, if that is where the home agent or IKE's key comes from."""
-        known = self._configuration.discovery is not None and self._configuration.ike_by_eap
-        if self._access is None or self._trust.preshared is not None or known:
-            return False
-        return self._access.reauthenticate()
+    def _go_back(self) -> bool:
+        """Go back to where the home agent or IKE's key comes from; return whether that can be."""
+        discovery = self._configuration.discovery
+        known = discovery is not None and self._configuration.ike_by_eap
+        if self._access and self._trust.preshared is None and not known:
+            return self._access.reauthenticate()
+        if isinstance(discovery, Dhcpv6Settings | DnsSettings):
+            self._discover(discovery)
+            return True
+        return False
 
     # The home agent
 

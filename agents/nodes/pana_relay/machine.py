@@ -46,7 +46,7 @@ class PanaRelay:
         side = self._backhaul if datagram[1] == self._paa else self._access
         side.send(*datagram)
 
-    def start(self, ready: Callable[[], None], failed: Callable[[str], None]) -> None:  # noqa: ARG002
+    def start(self, ready: Callable[[], None]) -> None:
         """Tell that it serves: it waits for nobody."""
         ready()
 

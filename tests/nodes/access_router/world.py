@@ -79,7 +79,7 @@ class World:
             local_kernel=self.local,
         )
         up = []
-        self.router.start(lambda: up.append(True), up.append)
+        self.router.start(lambda: up.append(True))
         assert self.net.run(5.0, lambda: up)
         assert up == [True]
 

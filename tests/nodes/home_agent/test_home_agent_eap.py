@@ -64,7 +64,7 @@ class World:
             epoch=1,
         )
         up = []
-        self.node.start(lambda: up.append(True), up.append)
+        self.node.start(lambda: up.append(True))
         assert self.net.run(5.0, lambda: up)
         assert up == [True]
 

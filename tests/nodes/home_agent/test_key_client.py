@@ -77,7 +77,7 @@ class World:
             epoch=7,
         )
         up = []
-        node.start(lambda: up.append(True), up.append)
+        node.start(lambda: up.append(True))
         assert self.net.run(5.0, lambda: up)
         assert up == [True]
 

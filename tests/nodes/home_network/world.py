@@ -92,12 +92,12 @@ class World:
             launched=launched,
         )
         up = []
-        self._node.start(lambda: up.append(True), up.append)
+        self._node.start(lambda: up.append(True))
         router = AaaClientConfiguration(
             host="B", diameter_identity="b.test", diameter_realm="test", home=SERVER
         )
         self._client = AaaClient(router, self.net.program("B"), self.net.log("B"), epoch=1)
-        self._client.start(lambda: up.append(True), up.append)
+        self._client.start(lambda: up.append(True))
         assert self.net.run(5.0, lambda: len(up) == 2)
         assert up == [True, True]
 

@@ -35,6 +35,7 @@ from tests.nodes.mobile_node.surroundings import IKEV2_EAP, AccessNetwork, HomeA
 from tests.nodes.simulated import DELAY, INTERFACE, Network, Node
 
 HERE, SERVER = IPv6Address("2001:db8:a::2"), IPv6Address("2001:db8:a::53")
+OTHER = Assignment(IPv6Address("2001:db8:300::1"), 64, IPv6Address("2001:db8:300::1234"))
 HA, OTHER_HA = IPv6Address("2001:db8:100::1"), IPv6Address("2001:db8:100::2")
 SERVICE = "_mip6._ipv6.home.test."
 DUID = bytes.fromhex("000200007ed901")
@@ -85,6 +86,7 @@ def dns_server(node, *answers):
             server.send(respond(query, addresses), source)
 
     server = node.host.open_datagrams((str(SERVER), PORT), take)
+    return server
 
 
 class Truncated:
@@ -197,6 +199,28 @@ def test_a_home_agent_that_is_not_found_is_looked_for_again(authority):
     dns_server(Node(network, "D", SERVER), [HA])
     mn.logged("Bootstrapped")
     assert len(agent.updates) == 1
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_who_loses_its_home_agent_looks_for_it_again_and_takes_it_or_another(authority, elsewhere):
+    network = Network()
+    AccessNetwork(network, authority)
+    first = HomeAgent(network, authority=authority)
+    server = Node(network, "D", SERVER)
+    known = dns_server(server, [HA])
+    mn = Mobile(network, authority, discovery=BY_DNS, ikev2=IKEV2_EAP)
+    mn.logged("Bootstrapped")
+    known.close()
+    if elsewhere:
+        other = HomeAgent(network, OTHER, authority=authority)
+        dns_server(server, [OTHER.home_agent])
+    first.end()
+    if elsewhere:
+        mn.logged("Bootstrapped", 2)
+        assert len(other.updates) == 1
+    else:  # Nobody answers: what was known before is tried.
+        network.until(lambda: len(first.updates) == 2)
+        assert [one["stage"] for one in mn.told("AttemptFailed")] == ["discovery"]
 
 
 def test_a_port_that_another_program_has_is_tried_again(authority):
