@@ -95,6 +95,9 @@ class Link:
         self.delay = delay
         self.rate = rate
         self.faults = faults if faults != NO_FAULTS else NO_FAULTS
+        self.is_cut = False
+        """Whether nothing gets through; what is under way is lost, too."""
+
         self._ends: dict[bytes, End] = {}
         self._ways: dict[bytes, _Way] = {}
         self._listening: dict[IPv6Address | None, dict[End, None]] = {}
@@ -126,7 +129,7 @@ class Link:
 
     def send(self, packet: Packet, sender: End, receiver: bytes | None = None) -> bool:
         """Carry a packet to a neighbour, or to all who listen; return whether it was not lost."""
-        if self._world.loses_next(self.name, packet):
+        if self.is_cut or self._world.loses_next(self.name, packet):
             return False
         way = self._ways.get(sender.mac)
         if way is None:
@@ -197,6 +200,8 @@ class Link:
     ) -> None:
         """Let a packet leave its queue, and arrive."""
         way.waiting -= 1
+        if self.is_cut:
+            return
         receivers = self._receivers(packet, sender, receiver)
         taps = [end.tap for end in (sender, *receivers) if end.tap]
         if taps:
