@@ -13,6 +13,7 @@ from agents.core.eventlog import EventLog
 from agents.core.host import Host
 from agents.core.record import Record
 from agents.core.timers import Timers
+from agents.diameter.config import same_identity
 from agents.diameter.dictionary import Command
 from agents.diameter.errors import DiameterError, ResultCode
 from agents.diameter.sessions import KeyAnswer, KeyRequest, SessionRequest
@@ -64,9 +65,20 @@ class _Timer(Enum):
     IDLE = auto()
 
 
-class _Served(Record, frozen=True):
-    """A subscriber that is served here: its Diameter session, and until when it is authorised."""
+class _Question(Record, frozen=True):
+    """A question for a key that is under way: the request's token, and its Diameter session."""
 
+    token: int
+    session_id: str
+
+
+class _Served(Record, frozen=True):
+    """A subscriber that is served here, and until when it is authorised.
+
+    `server` has authorised it, in this Diameter session, and may take that back.
+    """
+
+    server: str
     session_id: str
     until: float
 
@@ -100,7 +112,7 @@ class KeyClient:
         self._waiting: HalfOpen[bytes] = HalfOpen(
             host=OF_HOST, link=OF_LINK, total=QUESTIONS, rng=host.rng
         )
-        self._questions: dict[bytes, int] = {}
+        self._questions: dict[bytes, _Question] = {}
         self._ike = _daemon(host, configuration, home_agent, log)
         self._ike.on_key_wanted = self._ask
         self._ike.on_removed = self._missed
@@ -111,14 +123,18 @@ class KeyClient:
     def _ask(self, event: KeyWanted) -> None:
         """Ask for the key of a peer, whose address or name IKE knows."""
         while (oldest := self._waiting.giving_way(event.peer)) is not None:
-            self._client.withdraw(self._questions[oldest])
-            self._answered(oldest)
-            self._ike.give_key(oldest, None)
+            self._give_up(oldest)
         session_id = self._client.new_session()
         request = self._request(session_id, event.identity, care_of=event.peer)
         self._waiting.add(event.spi, event.peer)
         taken = partial(self._take_key, event, session_id)
-        self._questions[event.spi] = self._submit(request, taken)
+        self._questions[event.spi] = _Question(self._submit(request, taken), session_id)
+
+    def _give_up(self, spi: bytes) -> None:
+        """Wait for an answer no longer."""
+        self._client.withdraw(self._questions[spi].token)
+        self._answered(spi)
+        self._ike.give_key(spi, None)
 
     def _answered(self, spi: bytes) -> None:
         self._waiting.remove(spi)
@@ -181,18 +197,18 @@ class KeyClient:
             self._client.terminate(session_id)
             where = f"{home_address} at {assignment.home_agent}"
             raise DiameterError(f"{identity} cannot have {where}", ResultCode.INVALID_AVP_VALUE)
-        self._note(identity, session_id, answer.lifetime)
+        self._note(identity, session_id, answer)
         return PskEntry(answer.key, event.peer, identity, home_address)
 
     # How long it is good for
 
-    def _note(self, identity: str, session_id: str, lifetime: float | None) -> None:
+    def _note(self, identity: str, session_id: str, answer: KeyAnswer) -> None:
         """Know that a subscriber is served, and when to ask about it again."""
-        now = self._host.now()
+        now, lifetime = self._host.now(), answer.lifetime
         until = math.inf if lifetime is None else now + lifetime
         if before := self._served.get(identity):
             self._identities.pop(before.session_id, None)
-        self._served[identity] = _Served(session_id, until)
+        self._served[identity] = _Served(answer.origin_host, session_id, until)
         self._identities[session_id] = identity
         if lifetime is not None:
             self._timers.set((_Timer.RENEW, identity), now + RENEW_AT * lifetime)
@@ -251,7 +267,7 @@ class KeyClient:
         home_address = assignment.home_address if assignment else None
         if home_address == self._home_agent.homes.home_of(identity) and home_address is not None:
             self._home_agent.hold(identity, home_address, answer.lifetime)
-            self._note(identity, served.session_id, answer.lifetime)
+            self._note(identity, served.session_id, answer)
 
     # Its end
 
@@ -267,12 +283,20 @@ class KeyClient:
 
     def obey(self, request: SessionRequest) -> ResultCode:
         """Ask once more about a session, or end it, as the server wants (RFC 6733 8.3, 8.5)."""
+        ends = request.command != Command.RE_AUTH
+        asked = [
+            spi for spi, one in self._questions.items() if one.session_id == request.session_id
+        ]
+        if asked and ends:  # Its answer is lost, or will be one that was given before.
+            self._give_up(asked[0])
         identity = self._identities.get(request.session_id)
         if identity is None and request.user_name in self._served:
             identity = request.user_name  # The answer about that session never came.
         if identity is None:
+            return ResultCode.SUCCESS if asked and ends else ResultCode.UNKNOWN_SESSION_ID
+        if not same_identity(request.origin_host, self._served[identity].server):
             return ResultCode.UNKNOWN_SESSION_ID
-        if request.command == Command.RE_AUTH:
+        if not ends:
             self._renew(identity)
         else:
             self._home_agent.release(identity)

@@ -46,6 +46,8 @@ class World:
         self.asked, self.ended = [], []
         self.key, self.granted = KEY, {}
         self.silent = False
+        self.meanwhile = lambda *_: None
+        """What happens a second after a question that is not answered at once."""
         config = NodeConfig(
             SERVER,
             "home.test",
@@ -60,7 +62,7 @@ class World:
             host="C",
             diameter_identity=HOST,
             diameter_realm="home.test",
-            home=DiameterPeer(host=SERVER, realm="home.test", address=AAA),
+            home=DiameterPeer(host=SERVER, realm="home.test", address=AAA, relays=("home.test",)),
             home_agent=HomeAgentSettings(
                 address=str(HA), interface="home", prefix=HOME, duplicate_address_detection=False
             ),
@@ -88,7 +90,13 @@ class World:
         request = KeyRequest.from_message(message)
         self.asked.append(request)
         if self.silent:
-            return Later()
+            later = Later()
+            self.net.clock.at(self.net.clock.now + 1.0, lambda: self.meanwhile(request, later))
+            return later
+        return self.grant(request)
+
+    def grant(self, request):
+        """Return the answer that a test wants."""
         answer = KeyAnswer(
             session_id=request.session_id,
             result_code=ResultCode.SUCCESS,
@@ -114,24 +122,34 @@ class World:
             node.ikev2(NAME, psk=key)
         return node
 
-    def order(self, command, session_id, user_name=None):
-        """Have the server tell the home agent something; return the result."""
+    def order(self, command, session_id, user_name=None, origin=SERVER):
+        """Have the server tell the home agent something; return the result.
+
+        With another `origin` it is who relays that.
+        """
+        answers = self.begin_order(command, session_id, user_name, origin)
+        assert self.net.run(5.0, lambda: answers)
+        if isinstance(answers[0], DiameterError):
+            return answers[0].code
+        return d.RESULT_CODE.find(answers[0].avps)
+
+    def begin_order(self, command, session_id, user_name=None, origin=SERVER):
+        """Have the server tell it; return where the answer will be."""
         request = SessionRequest(
             command=command,
             session_id=session_id,
             application=11,
-            origin_host=SERVER,
+            origin_host=origin,
             origin_realm="home.test",
             destination_realm="home.test",
             destination_host=HOST,
             user_name=user_name,
         )
-        answers = []
-        self.service.submit(request.to_message(), answers.append)
-        assert self.net.run(5.0, lambda: answers)
-        if isinstance(answers[0], DiameterError):
-            return answers[0].code
-        return d.RESULT_CODE.find(answers[0].avps)
+        message, answers = request.to_message(), []
+        if origin != SERVER:
+            message = replace(message, avps=(*message.avps, d.ROUTE_RECORD.avp(origin)))
+        self.service.submit(message, answers.append)
+        return answers
 
 
 @pytest.fixture(params=[1, 2])
@@ -296,6 +314,34 @@ def test_a_subscriber_whose_session_the_server_knows_by_another_name_is_ended_by
     assert world.order(d.Command.ABORT_SESSION, lost, NAME) == ResultCode.SUCCESS
     assert set(world.kernel.bound) == set()
     assert not node.register()
+
+
+def test_a_question_under_way_can_be_ended_and_its_answer_is_too_late_then(world):
+    told = []
+
+    def withdraw(request, later):
+        told.append(world.begin_order(d.Command.ABORT_SESSION, request.session_id, NAME))
+        answer = world.grant(request)
+        world.net.clock.at(world.net.clock.now + 1.0, lambda: later.settle(answer))
+
+    world.silent, world.meanwhile = True, withdraw
+    assert not world.connect().secured
+    world.net.run(5.0)
+    assert told
+    assert all(d.RESULT_CODE.find(one.avps) == ResultCode.SUCCESS for (one,) in told)
+    assert not [*world.kernel.bound]
+
+
+@pytest.mark.parametrize("command", [d.Command.ABORT_SESSION, d.Command.RE_AUTH])
+def test_nobody_orders_but_the_server_that_has_authorised_it(world, command):
+    node = world.connect()
+    session_id, questions = world.asked[0].session_id, len(world.asked)
+    for session in (session_id, "nobody's"):
+        order = world.order(command, session, NAME, origin="ha2.home.test")
+        assert order == ResultCode.UNKNOWN_SESSION_ID
+    assert node.register()
+    assert len(world.asked) == questions
+    assert world.order(command, session_id, NAME, origin=SERVER.upper()) == ResultCode.SUCCESS
 
 
 def test_a_session_that_is_not_there_cannot_be_ended(world):
