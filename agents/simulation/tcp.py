@@ -49,6 +49,9 @@ _HEADERS = 14 + 40 + 20 + TIMESTAMPS
 
 _SEGMENT_SIZE = MSS - TIMESTAMPS
 _WINDOW = 64800
+_MOST_EARLY = 6 << 20
+"""Octets behind a gap that a receiver keeps at most: what Linux lets its window grow to."""
+
 _MASK = 0xFFFFFFFF
 _PORTS = range(32768, 61000)
 
@@ -315,23 +318,23 @@ class Stream:
     # Receiving
 
     def take(self, packet: Packet, segment: Segment) -> None:
-        """Take a segment of this stream."""
+        """Take a segment, if it can be the other end's (RFC 9293 section 3.10.7, RFC 5961)."""
         flags = segment.flags
         acknowledged = (segment.acknowledgement - self._first) & _MASK
-        if flags & RST:
-            self.lose(REFUSED if self.state is State.SYN_SENT else RESET)
-            return
         if self.state is State.SYN_SENT:
-            if flags & SYN and flags & ACK and acknowledged == 1:
-                self.begin(segment)
-                self.state = State.ESTABLISHED
-                self._acknowledge(1, is_bare=False)
-                self._transmit(ACK, self._sent, b"")
-                if self.user:
-                    self.user.opened(self)
+            if flags & ACK and acknowledged == 1:
+                self._take_first(segment)
+            return
+        if flags & RST:
+            self._take_reset(segment)
             return
         if flags & SYN:
             self._answer_again()
+            return
+        if not flags & ACK:
+            return
+        if acknowledged > self._sent:
+            self._transmit(ACK, self._sent, b"")
             return
         self._echo = segment.sent_at
         if self.state is State.SYN_RECEIVED:
@@ -345,6 +348,26 @@ class Stream:
             self._acknowledge(acknowledged, is_bare=not packet.payload and not flags & FIN)
         if packet.payload or flags & FIN:
             self._take_octets(segment, packet.payload, bool(flags & FIN))
+
+    def _take_first(self, segment: Segment) -> None:
+        """Take what answers the SYN."""
+        if segment.flags & RST:
+            self.lose(REFUSED)
+        elif segment.flags & SYN:
+            self.begin(segment)
+            self.state = State.ESTABLISHED
+            self._acknowledge(1, is_bare=False)
+            self._transmit(ACK, self._sent, b"")
+            if self.user:
+                self.user.opened(self)
+
+    def _take_reset(self, segment: Segment) -> None:
+        """End, if the RST is where the stream is; who means it says so again when he is asked."""
+        ahead = (segment.sequence - self._first_there - self._taken) & _MASK
+        if ahead == 0:
+            self.lose(RESET)
+        elif ahead < _MOST_EARLY:
+            self._transmit(ACK, self._sent, b"")
 
     def begin(self, segment: Segment) -> None:
         """Take the other end's SYN."""
@@ -366,7 +389,8 @@ class Stream:
     def _take_octets(self, segment: Segment, data: bytes, ends: bool) -> None:
         start = (segment.sequence - self._first_there) & _MASK
         if start > self._taken and start - self._taken < _MASK >> 1:
-            self._early[start] = data, ends
+            if start - self._taken + len(data) <= _MOST_EARLY:
+                self._early[start] = data, ends
             self._transmit(ACK, self._sent, b"")
             return
         known = (self._taken - start) & _MASK

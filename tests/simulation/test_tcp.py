@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import random
+from ipaddress import IPv6Address
+
 import pytest
 
-from agents.kernel.packet import TCP
+from agents.core.record import replace
+from agents.kernel.packet import TCP, Packet, Segment
 from agents.simulation.tcp import ACK, FIN, PSH, RST, SYN
 from tests.nodes.net import AAA, COA
 from tests.simulation.test_streams import WAY, Ends
@@ -110,3 +114,100 @@ def test_what_is_lost_comes_again_after_the_round_trip_and_the_margin(wire):
     wire.run()
     first, again = (at for _, octets, at in wire.segments(str(COA)) if octets)
     assert again - first == pytest.approx(2 * WAY + 0.2, abs=0.001)
+
+
+class Third(Wire):
+    """Somebody beside the two ends, who guesses numbers; `last` is the mobile node's segment."""
+
+    def __init__(self):
+        super().__init__()
+        self.here.streams.send(1, b"before")
+        self.run()
+        sent = [s.packet for s in self.net.world.sent if s.packet.protocol == TCP]
+        self.last = next(p for p in sent if p.payload)
+        self.next = replace(self.last.segment, sequence=self.last.segment.sequence + 6)
+        self.net.world.sent.clear()
+
+    def forge(self, segment, data=b""):
+        """Send the server a segment in the mobile node's name."""
+        packet = replace(self.last, segment=segment, payload=data)
+        interface = self.net.stacks["D"].interfaces["access"]
+        interface.link.send(packet, interface)
+        self.run()
+
+    def lives(self):
+        """Tell whether the stream goes on, and nobody has heard of anything else."""
+        self.here.streams.send(1, b"after")
+        self.run()
+        return b"".join(self.there.data()) == b"beforeafter" and not self.here.told
+
+
+@pytest.fixture
+def third():
+    return Third()
+
+
+@pytest.mark.parametrize("off", [-1, 1, 1000, 1 << 30, 1 << 31, -(1 << 30)])
+def test_an_rst_whose_number_is_not_the_next_ends_nothing(third, off):
+    number = (third.next.sequence + off) % (1 << 32)
+    third.forge(Segment(RST, number))
+    third.forge(replace(third.next, flags=RST | ACK, sequence=number))
+    assert third.lives()
+
+
+def test_the_next_number_ends_a_stream(third):
+    third.forge(Segment(RST, third.next.sequence))
+    assert third.there.told[-1] == ("closed", 1, "Connection reset")
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"flags": PSH},
+        {"flags": SYN},
+        {"flags": 0},
+        {"acknowledgement": 1},
+        {"acknowledgement": 1 << 31},
+        {"sequence": 1},
+        {"sequence": 1 << 31},
+    ],
+)
+def test_octets_without_the_streams_numbers_are_not_taken(third, changed):
+    named = {k: (getattr(third.next, k) + v) % (1 << 32) for k, v in changed.items()}
+    if "flags" in changed:
+        named = changed
+    if "sequence" in changed:
+        named["sequence"] += 7 << 20  # Beyond any window.
+        named["sequence"] %= 1 << 32
+    third.forge(replace(third.next, **named), b"forged")
+    assert third.lives()
+
+
+def test_octets_behind_a_long_gap_come_in_order_in_the_end(wire):
+    data = random.Random(1).randbytes(7 << 20)
+    wire.lose(lambda number: number == 0)
+    wire.here.streams.send(1, data)
+    wire.run(10.0)
+    assert b"".join(wire.there.data()) == data
+
+
+def test_a_refusal_that_is_not_about_the_syn_is_none():
+    wire = Wire(connected=False)
+    wire.here.connect()
+    (syn,) = [s.packet for s in wire.net.world.sent if s.packet.protocol == TCP]
+    interface = wire.net.stacks["D"].interfaces["access"]
+    for segment in (Segment(RST, 0), Segment(RST | ACK, 0, syn.segment.sequence)):
+        forged = Packet(
+            IPv6Address(AAA), COA, TCP, syn.destination_port, syn.source_port, segment=segment
+        )
+        interface.link.send(forged, interface)
+    wire.run()
+    assert wire.here.told == [("connected", 1)]
+
+
+def test_a_reset_ends_the_other_end_though_octets_before_it_are_lost(wire):
+    wire.lose(lambda number: number == 0)
+    wire.here.streams.send(1, b"x")
+    wire.here.streams.end(1, reset=True)
+    wire.run()
+    assert wire.there.told == [("closed", 1, "Connection reset")]
