@@ -187,10 +187,15 @@ def _check_names(spec: Spec, plan: Sequence[PlannedRun]) -> None:
 def begin(
     spec: Spec, plan: Sequence[PlannedRun], *, lab: Lab | Cluster, jobs: int, seed: int, root: Path
 ) -> tuple[Path, Manifest]:
-    """Make the results folder with all that the runs need."""
+    """Make the results folder with all that the runs need; raises DataError, before, or OSError."""
     _check(root)
+    taken = None
     if not isinstance(lab, SimLab):
         _check_names(spec, plan)
+    elif lab.services:
+        from testbed.run import services  # noqa: PLC0415  # It imports all programs.
+
+        taken = services.take(lab.services, spec, plan)
     folder = results.create(root, spec.experiment.name, tomli_w.dumps(spec.document))
     for planned in {run.shared: run for run in plan}.values():
         shared = folder / "shared" / planned.shared
@@ -208,9 +213,9 @@ def begin(
         workers=_workers(lab),
     )
     if isinstance(lab, SimLab):
-        from testbed.run import services  # noqa: PLC0415  # It imports all programs.
+        from testbed.run import services  # noqa: PLC0415
 
-        times = services.keep(folder, spec, plan, lab.services, lab.slowness)
+        times = services.keep(folder, spec, plan, taken, lab.slowness)
         manifest.services = times.origin
         write_manifest(folder, manifest)
     results.write_plan(folder, plan)  # Now there is all that its runs need.

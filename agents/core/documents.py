@@ -60,6 +60,8 @@ def load(path: Path, kind: type[T]) -> T:
         return fit(msgspec.json.decode(text), kind)
     except msgspec.DecodeError as error:
         raise DocumentError(f"not JSON: {error}") from None
+    except RecursionError:
+        raise DocumentError("not JSON that can be used: it is nested too deeply") from None
 
 
 def fit(value: object, kind: type[T], place: str = "") -> T:

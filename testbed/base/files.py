@@ -29,7 +29,7 @@ def unknown_format(content: bytes) -> str | None:
     """Tell of JSON whose format this version cannot read; None if that is not what is wrong."""
     try:
         found = msgspec.json.decode(content, type=_Format).format
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     return None if found == FORMAT else _unknown(found)
 

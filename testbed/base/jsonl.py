@@ -1,11 +1,11 @@
-"""JSON-lines files that survive a kill: one object per line; a torn last line is told apart."""
+"""JSON files, and those of JSON lines, which survive a kill: a torn last line is told apart."""
 
 from __future__ import annotations
 
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import msgspec
 
@@ -13,10 +13,29 @@ from testbed.base.files import plain, unknown_format
 
 T = TypeVar("T")
 LINE_LIMIT = 16 * 1024 * 1024
+_MOST = 256 << 20  # Octets of a file: /dev/zero has no end.
+_TOO_DEEP = "it is nested too deeply"
 
 
 class DataError(Exception):
     """A file of a run or of its results that cannot be used: what, and in which file and line."""
+
+
+def read_json(path: Path, of: Any) -> Any:
+    """Read a file that holds one `of`; raises DataError."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(_MOST + 1)
+    except OSError as error:
+        raise DataError(f"{plain(path)}: {error.strerror}") from None
+    if len(content) > _MOST:
+        raise DataError(f"{plain(path)}: it is longer than {_MOST >> 20} MiB")
+    try:
+        return msgspec.json.decode(content, type=of)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise DataError(f"{plain(path)}: {unknown_format(content) or error}") from None
+    except RecursionError:
+        raise DataError(f"{plain(path)}: {_TOO_DEEP}") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +81,8 @@ def read_lines(path: Path, of: type[T]) -> Lines[T]:
                     if not line.endswith(b"\n") and len(line) < LINE_LIMIT:
                         return Lines(items, numbers, f"{where}: the last line is not finished")
                     raise DataError(f"{where}: {unknown_format(line) or error}") from None
+                except RecursionError:
+                    raise DataError(f"{plain(path)}:{number}: {_TOO_DEEP}") from None
     except OSError as error:
         raise DataError(f"{plain(path)}: {error.strerror}") from None
     return Lines(items, numbers)
@@ -93,7 +114,7 @@ def append_line(path: Path, item: object) -> None:
 def _is_whole(line: bytes) -> bool:
     try:
         msgspec.json.decode(line)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return False
     return True
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.option(
     "--nodes",
-    type=click.IntRange(min=0),
+    type=click.IntRange(0, 1_000_000),
     default=0,
     metavar="N",
     help="Serve so many mobile nodes at once instead, and measure what the last of 1, 10, ... N "

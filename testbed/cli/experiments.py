@@ -213,7 +213,7 @@ def _resume(
                 as_json,
                 lambda show: runner.resume(folder, lab=place, jobs=at_once, watcher=show),
             )
-    except (DataError, SpecError, LabError) as error:
+    except (DataError, SpecError, LabError, OSError) as error:
         give_up(error)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,29 @@ import click
 from click.shell_completion import CompletionItem
 
 import topologies
+from agents.core.documents import shown
 from testbed.base import places
+from testbed.base.files import plain
 from testbed.lab.choice import LABS
+
+
+def _reached(path: Path, param: click.Parameter | None, ctx: click.Context | None) -> None:
+    """Refuse a path of which nobody can tell whether something is there."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    except OSError as error:
+        raise click.BadParameter(f"{shown(plain(path))}: {error.strerror}", ctx, param) from None
+
+
+class _Path(click.Path):
+    """A path, whether something is there or not."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        path = super().convert(value, param, ctx)
+        _reached(Path(os.fsdecode(path)), param, ctx)
+        return path
 
 
 class Shipped(click.ParamType[str]):
@@ -22,6 +44,12 @@ class Shipped(click.ParamType[str]):
         self.name = name
         self._names = names
         self._files = files
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Refuse what cannot be looked for."""
+        if self._files:
+            _reached(Path(value), param, ctx)
+        return value
 
     def shell_complete(
         self,
@@ -36,7 +64,7 @@ class Shipped(click.ParamType[str]):
 
 EXPERIMENT = Shipped("experiment", lambda: list(places.experiments()), files=True)
 TOPOLOGY = Shipped("topology", topologies.names, files=False)
-FOLDER = click.Path(path_type=Path, file_okay=False)
+FOLDER = _Path(path_type=Path, file_okay=False)
 
 experiment_argument = click.argument("experiment", type=EXPERIMENT)
 topology_argument = click.argument("topology", default="paper", type=TOPOLOGY)
@@ -79,7 +107,7 @@ lab_option = click.option(
 )
 _services_option = click.option(
     "--services",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=_Path(path_type=Path, dir_okay=False),
     help="Service times of simulated hosts: services.json of earlier results; else measured.",
 )
 

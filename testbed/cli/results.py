@@ -86,7 +86,7 @@ def compare(
         loaded = [results.load(folder) for folder in folders]
         made = comparison.compare(comparison.samples(loaded, phase, fixed), baseline)
         found = claims.findings(loaded)
-    except (DataError, SpecError) as error:
+    except (DataError, SpecError, OSError) as error:
         give_up(error)
     warnings = comparison.surroundings(loaded)
     for warning in warnings:

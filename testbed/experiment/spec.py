@@ -35,6 +35,7 @@ _PREPARED = ("settings.", "operator.")  # What is prepared depends on these.
 _MOST_RUNS = 100_000  # Of one experiment in all; at 6 s a run they take a week.
 _COMMON = ("links", "settings", "operator", "arrivals", "simulation")
 _MOST_SEED = (1 << 63) - 1
+_SAID = 200  # Letters of an assignment that a message repeats.
 Name = Annotated[
     str,
     msgspec.Meta(
@@ -205,12 +206,19 @@ def _link_names(topology: Topology) -> Iterator[str]:
         yield link.name
 
 
+def _brief(text: str) -> str:
+    """Return what somebody has written, as far as a message needs it."""
+    return text if len(text) <= _SAID else f"{text[:_SAID]}... ({len(text)} letters)"
+
+
 def parse_assignment(assignment: str, option: str = "--set") -> tuple[list[str], Any]:
     """Read one `key.subkey=value`; the value is TOML, or a string if it is not."""
     path, separator, text = assignment.partition("=")
     keys = _keys(path)
     if not separator or not keys:
-        raise SpecError(f"{option} {assignment}: expected KEY=VALUE, as in settings.launch=script")
+        raise SpecError(
+            f"{option} {_brief(assignment)}: expected KEY=VALUE, as in settings.launch=script"
+        )
     try:
         document = parse_toml(f"value = {text}")
     except DocumentError:
@@ -220,24 +228,24 @@ def parse_assignment(assignment: str, option: str = "--set") -> tuple[list[str],
 
 def _assign(document: dict[str, Any], assignment: str) -> None:
     keys, value = parse_assignment(assignment)
-    path = ".".join(keys)
+    path, said = ".".join(keys), _brief(assignment)
     swept = document.get("sweep")
     if isinstance(swept, Mapping) and path in swept:
         raise SpecError(
-            f"--set {assignment}: without effect, for the experiment sweeps it; "
-            f"use --set 'sweep.\"{path}\"=[{assignment.partition('=')[2]}]'"
+            f"--set {said}: without effect, for the experiment sweeps it; "
+            f"use --set 'sweep.\"{path}\"=[{_brief(assignment.partition('=')[2])}]'"
         )
     variants = document.get("variants")
     own = variants.values() if isinstance(variants, Mapping) else ()
     if own and all(isinstance(v, Mapping) and _has(v, keys) for v in own):
         raise SpecError(
-            f"--set {assignment}: without effect, for every variant sets it itself; "
+            f"--set {said}: without effect, for every variant sets it itself; "
             f"set variants.NAME.{path}"
         )
     named = keys[1] if keys[0] == "variants" and len(keys) > 1 else None
     if named is not None and isinstance(variants, Mapping) and named not in variants:
-        raise SpecError(f"--set {assignment}: {absent(f'variant {named}', named, variants)}")
-    _put(document, keys, value, f"--set {assignment}")
+        raise SpecError(f"--set {said}: {absent(f'variant {named}', named, variants)}")
+    _put(document, keys, value, f"--set {said}")
 
 
 def _keys(path: str) -> list[str]:
@@ -364,7 +372,7 @@ class Spec:
             raise SpecError(f"{path}: {error}") from None
         for assignment in assignments:
             _assign(document, assignment)
-        changes = "".join(f" --set {assignment}" for assignment in assignments)
+        changes = "".join(f" --set {_brief(assignment)}" for assignment in assignments)
         spec = cls(document, f"{path} with{changes}" if changes else str(path))
         for point in spec.points if every_point and spec.experiment.sweep else ():
             spec.at(point)

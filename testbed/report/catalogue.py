@@ -56,8 +56,13 @@ def _results(results: Path) -> dict[str, str]:
         folder = lines.parent
         if folder.is_symlink():
             continue
-        newest = ", the latest" if (folder.parent / LATEST).resolve() == folder.resolve() else ""
-        found[plain(folder)] = f"{_extent(folder, len(lines.read_bytes().splitlines()))}{newest}"
+        latest = folder.parent / LATEST
+        try:
+            newest = ", the latest" if latest.exists() and latest.samefile(folder) else ""
+            extent = _extent(folder, len(lines.read_bytes().splitlines()))
+        except OSError as error:
+            newest, extent = "", f"{lines.name} cannot be read: {error.strerror}"
+        found[plain(folder)] = f"{extent}{newest}"
     return found
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
-import tomllib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,16 +17,16 @@ from typing import Any
 
 import msgspec
 
+from agents.core.documents import DocumentError, parse_toml, read
 from testbed.base.files import (
     FORMAT,
     check_format,
     plain,
     replace,
-    unknown_format,
     write_csv,
     write_json,
 )
-from testbed.base.jsonl import DataError, append_line, read_lines
+from testbed.base.jsonl import DataError, append_line, read_json, read_lines
 from testbed.experiment.spec import PlannedRun, Spec, SpecError
 from testbed.results.manifest import Manifest, read_manifest
 from testbed.results.paper import Paper, load_paper
@@ -188,16 +187,9 @@ def write_plan(folder: Path, plan: Sequence[PlannedRun]) -> None:
 def read_plan(folder: Path) -> list[PlannedRun]:
     """Read what write_plan() wrote, nothing without it; raises DataError."""
     path = folder / "plan.json"
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError:
+    if not path.exists():
         return []
-    except OSError as error:
-        raise DataError(f"{plain(path)}: {error.strerror}") from None
-    try:
-        plan = msgspec.json.decode(content, type=_Plan | list[PlannedRun])
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise DataError(f"{plain(path)}: {unknown_format(content) or error}") from None
+    plan = read_json(path, _Plan | list[PlannedRun])
     runs = plan if isinstance(plan, list) else plan.runs  # The first results had a bare list.
     wrong = [n for n, times in Counter(one.run for one in runs).items() if times > 1 or n < 1]
     if wrong:
@@ -371,8 +363,8 @@ def read_spec(path: Path) -> dict[str, Any]:
     if not path.exists():
         return {}
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        return parse_toml(read(path))
+    except DocumentError as error:
         raise DataError(f"{plain(path)}: {error}") from None
 
 

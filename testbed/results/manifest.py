@@ -12,8 +12,8 @@ from pathlib import Path
 
 import msgspec
 
-from testbed.base.files import FORMAT, check_format, plain, unknown_format, write_json
-from testbed.base.jsonl import DataError
+from testbed.base.files import FORMAT, check_format, write_json
+from testbed.base.jsonl import read_json
 from testbed.base.places import DISTRIBUTION, IS_CLONE
 
 GIT_TIMEOUT = 10.0
@@ -122,14 +122,8 @@ def read_manifest(folder: Path) -> Manifest | None:
     path = folder / "manifest.json"
     if not path.exists():
         return None
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{plain(path)}: {error.strerror}") from None
-    try:
-        return msgspec.json.decode(content, type=Manifest)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise DataError(f"{plain(path)}: {unknown_format(content) or error}") from None
+    manifest: Manifest = read_json(path, Manifest)
+    return manifest
 
 
 def kernel() -> str:

@@ -14,7 +14,7 @@ from agents.bench.services import hop, measure
 from agents.simulation.laboratory import kind_of_program
 from agents.simulation.services import Known, Service, Services, Took
 from testbed.base.files import FORMAT, check_format, plain, write_json
-from testbed.base.jsonl import DataError
+from testbed.base.jsonl import DataError, read_json
 from testbed.experiment.spec import PlannedRun, Spec
 from testbed.results.manifest import cpu
 
@@ -87,32 +87,32 @@ class ServiceTimes(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
         return lambda role: programs.get(kind_of_program(role), nothing)
 
 
+def take(path: Path, spec: Spec, plan: Sequence[PlannedRun]) -> ServiceTimes:
+    """Read what was kept of other runs; DataError if it has not all that the planned ones need."""
+    times, wanted = read(path), {planned.shared: planned for planned in plan}
+    lacks = sorted(what for one in wanted.values() for what in _lacks(times, spec, one))
+    if lacks:
+        raise DataError(f"{plain(path)}: it has no service times of {', '.join(lacks)}")
+    return times
+
+
 def keep(
     folder: Path,
     spec: Spec,
     plan: Sequence[PlannedRun],
-    given: Path | None = None,
+    taken: ServiceTimes | None = None,
     slowness: float | None = None,
 ) -> ServiceTimes:
-    """Measure service times, or take those of a file, and keep them with the results.
+    """Keep service times with the results; they are measured if none were taken.
 
-    `slowness` is the file's if it is None.
-
-    Raises DataError for a bad file, or one that has not all that the planned runs need.
+    `slowness` is theirs if it is None.
     """
-    wanted = {planned.shared: planned for planned in plan}
-    if given:
-        times = read(given)
-        lacks = sorted(what for one in wanted.values() for what in _lacks(times, spec, one))
-        if lacks:
-            raise DataError(f"{plain(given)}: it has no service times of {', '.join(lacks)}")
-    else:
-        times = ServiceTimes(
-            cpu=cpu(),
-            measured=datetime.now(UTC).isoformat(timespec="seconds"),
-            hop=round(hop(), 7),
-            prepared=_prepared(folder, spec, wanted),
-        )
+    times = taken or ServiceTimes(
+        cpu=cpu(),
+        measured=datetime.now(UTC).isoformat(timespec="seconds"),
+        hop=round(hop(), 7),
+        prepared=_prepared(folder, spec, {planned.shared: planned for planned in plan}),
+    )
     if slowness is not None:
         times.slowness = slowness
     write_json(folder / FILE, times)
@@ -164,9 +164,5 @@ def _measure(folder: Path, there: Spec, planned: PlannedRun) -> dict[str, list[_
 
 def read(path: Path) -> ServiceTimes:
     """Read what was kept; raises DataError."""
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=ServiceTimes)
-    except OSError as error:
-        raise DataError(f"{plain(path)}: {error.strerror}") from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise DataError(f"{plain(path)}: {error}") from None
+    times: ServiceTimes = read_json(path, ServiceTimes)
+    return times

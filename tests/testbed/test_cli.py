@@ -158,6 +158,38 @@ def test_an_experiment_has_a_path_or_a_name(tmp_path, monkeypatch):
     assert all(name in said for name in experiments())
 
 
+LOOP = "loop"
+LONG = 5000 * "a"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("validate", LONG), "File name too long"),
+        (("run", LOOP), "Too many levels of symbolic links"),
+        (("run", "--resume", LOOP), "Too many levels of symbolic links"),
+        (("run", "--resume", LONG), "File name too long"),
+        (("run", "paper", "--output", LOOP), "Too many levels of symbolic links"),
+        (("run", "paper", "--lab", "sim", "--services", LOOP), "Too many levels of symbolic links"),
+        (("report", LOOP), "Too many levels of symbolic links"),
+        (("plot", LONG), "File name too long"),
+        (("compare", LOOP), "Too many levels of symbolic links"),
+        (("agree", ".", LOOP), "Too many levels of symbolic links"),
+        (("bench", "--nodes", "9" * 30), "0<=x<=1000000"),
+        (("validate", "paper", "--set", f"settings.launch={LONG}"), "use resident or script"),
+        (("validate", "paper", "--set", f"sweep.{LONG}=1"), "letters)"),
+        (("compare", ".", "--at", LONG), "expected KEY=VALUE"),
+    ],
+)
+def test_odd_arguments_are_refused_in_a_few_words(arguments, told, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path(LOOP).symlink_to(LOOP)
+    status, said = invoke(*arguments)
+    assert status == 2
+    assert told in said
+    assert len(said) < 1500
+
+
 @pytest.fixture
 def no_lab(monkeypatch):
     """A machine on which it is an error to choose a lab."""
@@ -220,6 +252,20 @@ def test_what_there_is_can_be_listed(tmp_path):
         str(tmp_path / "paper" / "2"): "0 of 2 runs",
     }
     assert invoke("list", "topologies")[1].startswith("attacked ")
+
+
+def test_results_that_cannot_be_read_are_listed_as_such(tmp_path):
+    (tmp_path / "paper" / "1" / "runs.jsonl").mkdir(parents=True)
+    results.create(tmp_path, "paper", run_id="2")
+    (tmp_path / "paper" / "latest").symlink_to("latest")
+
+    status, said = invoke("list", "results", "--output", str(tmp_path))
+
+    assert status == 0
+    assert said.splitlines() == [
+        f"{tmp_path}/paper/1  runs.jsonl cannot be read: Is a directory",
+        f"{tmp_path}/paper/2  0 runs",
+    ]
 
 
 @pytest.fixture(scope="module")

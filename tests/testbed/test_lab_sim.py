@@ -349,6 +349,25 @@ def test_service_times_of_another_experiment_are_refused(one, tmp_path):
     done = CliRunner().invoke(main, ["run", "rekey", "--lab", "sim", *given])
     assert done.exit_code == 2
     assert "no service times of eap" in done.output
+    assert not [*tmp_path.iterdir()]
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ('{"format": 2, "more": []}', "format 2, and this version of mip6lab reads format 1"),
+        ('{"format": 1}', "missing required field `cpu`"),
+        pytest.param('{"x": ' + 10**5 * "[", "contains unknown field `x`", id="deep"),
+    ],
+)
+def test_service_times_that_cannot_be_read_are_refused(content, told, tmp_path):
+    file = tmp_path / "services.json"
+    file.write_text(content)
+    given = ["--variant", "resident", "--services", str(file), "--output", str(tmp_path / "out")]
+    done = CliRunner().invoke(main, ["run", "paper", "--lab", "sim", *given])
+    assert done.exit_code == 2
+    assert told in done.output
+    assert not [*(tmp_path / "out").iterdir()]
 
 
 def test_service_times_without_those_of_a_program_are_refused(one, tmp_path):

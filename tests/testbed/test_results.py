@@ -201,12 +201,29 @@ def test_what_is_not_there_is_named(tmp_path, folder):
         results.load(folder.parent)
 
 
-@pytest.mark.parametrize("name", ["spec.toml", "manifest.json"])
-def test_a_damaged_file_is_named(folder, name):
+@pytest.mark.parametrize(
+    "content",
+    [
+        "{[",
+        "\0",
+        pytest.param('{"x": ' + 10**5 * "[", id="deep JSON"),
+        pytest.param(f"x = {10**5 * '['}", id="deep TOML"),
+    ],
+)
+@pytest.mark.parametrize("name", ["spec.toml", "manifest.json", "plan.json", "runs.jsonl"])
+def test_a_damaged_file_is_named(folder, name, content):
     results.append(folder, ok(1))
-    (folder / name).write_text("{[")
+    (folder / name).write_text(f"{content}\n")
 
     with pytest.raises(DataError, match=name):
+        results.load(folder)
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "plan.json", "spec.toml"])
+def test_a_file_without_an_end_is_refused(folder, name):
+    (folder / name).unlink(missing_ok=True)
+    (folder / name).symlink_to("/dev/zero")
+    with pytest.raises(DataError, match=rf"{name}: .*it is longer than \d+ MiB"):
         results.load(folder)
 
 
