@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from statistics import median
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 import tomli_w
@@ -35,6 +35,9 @@ from testbed.results.runs import Run
 from testbed.trace import counts, fleet, floods, keys, phases
 from topologies.model import HostRole, Topology
 from topologies.operator import MOST_REAL
+
+if TYPE_CHECKING:
+    from testbed.run.services import ServiceTimes
 
 
 class Watcher(Protocol):
@@ -197,6 +200,31 @@ def begin(
 
         taken = services.take(lab.services, spec, plan)
     folder = results.create(root, spec.experiment.name, tomli_w.dumps(spec.document))
+    with _located(folder):
+        return folder, _prepare(folder, spec, plan, lab, jobs, seed, taken)
+
+
+@contextmanager
+def _located(folder: Path) -> Iterator[None]:
+    """Have an OSError name the results folder if it names no file: a disk was full, perhaps."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        raise OSError(error.errno, error.strerror, str(folder)) from None
+
+
+def _prepare(
+    folder: Path,
+    spec: Spec,
+    plan: Sequence[PlannedRun],
+    lab: Lab | Cluster,
+    jobs: int,
+    seed: int,
+    taken: ServiceTimes | None,
+) -> Manifest:
+    """Fill a results folder with all that its runs need."""
     for planned in {run.shared: run for run in plan}.values():
         shared = folder / "shared" / planned.shared
         shared.mkdir(parents=True, mode=0o700)
@@ -219,7 +247,7 @@ def begin(
         manifest.services = times.origin
         write_manifest(folder, manifest)
     results.write_plan(folder, plan)  # Now there is all that its runs need.
-    return folder, manifest
+    return manifest
 
 
 def _workers(lab: Lab | Cluster) -> Mapping[str, Machine]:
@@ -292,7 +320,7 @@ def carry_out(
     """
     labs = min(jobs, len(plan))
     folder, manifest = begin(spec, plan, lab=lab, jobs=labs, seed=seed, root=root)
-    with results.held(folder):
+    with results.held(folder), _located(folder):
         return _Experiment(folder, spec, manifest, lab, watcher).carry_out(labs)
 
 
@@ -301,7 +329,7 @@ def resume(folder: Path, *, lab: Lab | Cluster, jobs: int = 1, watcher: Watcher)
 
     Raises DataError if nothing is missing or can be had, LabError as carry_out() does.
     """
-    with results.held(folder):
+    with results.held(folder), _located(folder):
         loaded, spec = interrupted(folder)
         labs = min(jobs, len(loaded.missing))
         manifest = begin_again(loaded, lab, labs)

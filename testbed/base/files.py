@@ -69,12 +69,12 @@ def write_json(path: Path, content: Any) -> Path:
 
 
 def replace(path: Path, text: str) -> Path:
-    """Write a text file, whole or not at all."""
+    """Write a text file, whole or not at all; an OSError names it."""
     fresh = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         fresh.write_text(text, encoding="utf-8")
         fresh.replace(path)
-    except OSError:
+    except OSError as error:
         fresh.unlink(missing_ok=True)
-        raise
+        raise OSError(error.errno, error.strerror, str(path)) from None
     return path

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import msgspec
 
+from agents.aaa.leases import LeaseError
 from agents.approaches import Program
 from agents.bench.services import hop, measure
 from agents.simulation.laboratory import kind_of_program
@@ -105,7 +106,7 @@ def keep(
 ) -> ServiceTimes:
     """Keep service times with the results; they are measured if none were taken.
 
-    `slowness` is theirs if it is None.
+    `slowness` is theirs if it is None. DataError or OSError if there is no room for any.
     """
     times = taken or ServiceTimes(
         cpu=cpu(),
@@ -152,13 +153,12 @@ def _lacks(times: ServiceTimes, spec: Spec, planned: PlannedRun) -> Iterator[str
 
 
 def _measure(folder: Path, there: Spec, planned: PlannedRun) -> dict[str, list[_Event]]:
-    name = planned.variant
-    found = measure(
-        there.approach(name),
-        there.settings(name),
-        there.small_topology(name),
-        folder / "shared" / planned.shared,
-    )
+    name, shared = planned.variant, folder / "shared" / planned.shared
+    settings, topology = there.settings(name), there.small_topology(name)
+    try:
+        found = measure(there.approach(name), settings, topology, shared)
+    except LeaseError as error:
+        raise DataError(str(error)) from None
     return {program: [_Event.of(known) for known in events] for program, events in found.items()}
 
 

@@ -344,6 +344,18 @@ def test_the_variants_that_can_be_simulated_are_named(tmp_path):
     assert "the others: --variant resident --variant resident-no-dad\n" in done.output
 
 
+@pytest.mark.parametrize(
+    ("octets", "where"), [(500, "Z: File too large"), (20_000, "leases.sqlite: not a usable")]
+)
+def test_a_disk_without_room_is_told_in_words(octets, where, tmp_path):
+    command = [sys.executable, "-m", "testbed", "run", "paper", "--variant", "resident"]
+    options = ["--lab", "sim", "--runs", "1", "--output", str(tmp_path)]
+    limited = ["prlimit", f"--fsize={octets}", *command, *options]
+    done = subprocess.run(limited, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert where in done.stderr.splitlines()[-1]
+
+
 def test_service_times_of_another_experiment_are_refused(one, tmp_path):
     given = ["--services", str(one / "services.json"), "--output", str(tmp_path)]
     done = CliRunner().invoke(main, ["run", "rekey", "--lab", "sim", *given])
