@@ -9,7 +9,7 @@ from functools import partial
 from ipaddress import IPv6Address
 from typing import TYPE_CHECKING
 
-from agents.kernel.packet import ICMPV6, Packet, is_link_local
+from agents.kernel.packet import ICMPV6, Packet, is_link_local, is_multicast
 from agents.mip6.neighbour import ALL_NODES, solicited_node
 
 if TYPE_CHECKING:
@@ -81,15 +81,22 @@ class Neighbours:
         waiting.next = clock.at(clock.now + _INTERVAL, partial(self._ask, hop, waiting))
 
     def hear(self, packet: Packet) -> None:
-        """Take an ICMPv6 message off the link."""
+        """Take an ICMPv6 message off the link, if it is a valid one (sections 7.1.1, 7.1.2)."""
         body = packet.payload
-        if packet.hop_limit != _HOP_LIMIT or len(body) < _OPTIONS:
+        if packet.hop_limit != _HOP_LIMIT or len(body) < _OPTIONS or body[1]:
             return
-        target = IPv6Address(body[_TARGET])
+        target, options = IPv6Address(body[_TARGET]), _read_options(body)
+        if options is None or is_multicast(target) or is_multicast(packet.source):
+            return
         if body[0] == SOLICITATION:
-            self._asked(packet.source, target, _option(body, _SOURCE_ADDRESS))
+            mac = options.get(_SOURCE_ADDRESS)
+            if not int(packet.source) and (mac or packet.destination != solicited_node(target)):
+                return
+            self._asked(packet.source, target, mac)
         elif body[0] == ADVERTISEMENT:
-            self._told(target, _option(body, _TARGET_ADDRESS), bool(body[4] & _OVERRIDE))
+            if is_multicast(packet.destination) and body[4] & _SOLICITED:
+                return
+            self._told(target, options.get(_TARGET_ADDRESS), bool(body[4] & _OVERRIDE))
 
     def _asked(self, source: IPv6Address, target: IPv6Address, mac: bytes | None) -> None:
         """Answer who asks for an address of this host, or whether it is taken."""
@@ -151,14 +158,14 @@ def _packet(source: IPv6Address, destination: IPv6Address, body: bytes) -> Packe
     return Packet(source, destination, ICMPV6, payload=body, hop_limit=_HOP_LIMIT)
 
 
-def _option(body: bytes, wanted: int) -> bytes | None:
-    """Return the link-layer address in an option (section 4.6.1)."""
+def _read_options(body: bytes) -> dict[int, bytes] | None:
+    """Return what is in the options, by their types; None if one has no length (section 4.6)."""
+    found: dict[int, bytes] = {}
     at = _OPTIONS
-    while at + 8 <= len(body):
-        kind, length = body[at], 8 * body[at + 1]
-        if kind == wanted:
-            return body[at + 2 : at + 8]
-        if not length:
-            break
+    while at < len(body):
+        length = 8 * body[at + 1] if at + 1 < len(body) else 0
+        if not length or at + length > len(body):
+            return None
+        found.setdefault(body[at], body[at + 2 : at + 8])
         at += length
-    return None
+    return found

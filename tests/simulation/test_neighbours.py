@@ -112,6 +112,49 @@ def test_a_home_agent_answers_for_who_is_away(net):
     assert read_claim(ipv6(answer)).target == home
 
 
+OWN, MAC = IPv6Address(ROUTER), bytes([2, 0, 0, 0, 0, 0x66])
+LINK_ADDRESS, NO_LENGTH, TOO_LONG = bytes((1, 1)) + MAC, bytes((14, 0)) + MAC, bytes((14, 2)) + MAC
+UNSPECIFIED = IPv6Address("::")
+
+
+@pytest.mark.parametrize(
+    ("source", "to", "code", "options", "hops"),
+    [
+        (COA, solicited_node(OWN), 1, LINK_ADDRESS, 255),
+        (COA, solicited_node(OWN), 0, LINK_ADDRESS + NO_LENGTH, 255),
+        (COA, solicited_node(OWN), 0, LINK_ADDRESS + TOO_LONG, 255),
+        (COA, solicited_node(OWN), 0, LINK_ADDRESS + b"\1", 255),
+        (COA, solicited_node(OWN), 0, LINK_ADDRESS, 254),
+        (ALL_NODES, solicited_node(OWN), 0, LINK_ADDRESS, 255),
+        (UNSPECIFIED, solicited_node(OWN), 0, LINK_ADDRESS, 255),
+        (UNSPECIFIED, OWN, 0, b"", 255),
+    ],
+)
+def test_a_solicitation_that_is_not_valid_is_neither_answered_nor_believed(
+    net, source, to, code, options, hops
+):
+    interface = net.net.stacks["B"].interfaces["access"]
+    body = bytes((135, code)) + bytes(6) + OWN.packed + options
+    interface.stack.arrive(Packet(source, to, ICMPV6, payload=body, hop_limit=hops), interface)
+    net.net.run(1.0)
+    assert net.sent(ICMPV6) == []
+
+
+def test_an_advertisement_that_is_not_valid_is_not_believed(net):
+    net.send()
+    interface = net.net.stacks["A"].interfaces["access"]
+    option = bytes((2, 1)) + MAC
+    for flags, to, options in (
+        (0x20, COA, option + NO_LENGTH),
+        (0x60, ALL_NODES, option),
+        (0x20, COA, b""),
+    ):
+        body = bytes((136, 0, 0, 0, flags)) + bytes(3) + OWN.packed + options
+        interface.neighbours.hear(Packet(OWN, to, ICMPV6, payload=body, hop_limit=255))
+    net.net.run(1.0)
+    assert net.came
+
+
 def test_there_is_no_question_about_an_address_of_this_host(net):
     net.net.stacks["B"].send(Packet(IPv6Address(NAS), IPv6Address(ROUTER), UDP, 1, 2))
     net.net.run(1.0)
