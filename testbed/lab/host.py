@@ -15,6 +15,7 @@ from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 
 from testbed.lab.job import COVERED, LabError
+from testbed.lab.process import DIE_WITH_PARENT
 
 GUARD = Path(__file__).with_name("guard.sh")
 PREFIX = "mip6lab-"
@@ -84,11 +85,10 @@ def spawn(
 
     What it says goes to the descriptor `messages`, and its standard output to `stdout` if given.
     """
-    prefix = ("setpriv", "--pdeathsig", "KILL", "--")
     limits = ("prlimit", "--core=0", f"--nofile={open_files()}:", "--")
     guard = held.enter_context(closing(Guard(folder)))
     process = subprocess.Popen(
-        (*prefix, *limits, *command),
+        (*DIE_WITH_PARENT, *limits, *command),
         env={"PATH": os.environ.get("PATH", os.defpath), **(environment or {})},
         stdin=stdin,
         stdout=messages if stdout is None else stdout,

@@ -1,12 +1,11 @@
 """The sim lab: no hosts at all, but a model of them in one process (docs/simulator.md)."""
 
-import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from testbed.lab.job import LabError, job_environment
-from testbed.lab.native import ProcessJob
+from testbed.lab.process import DIE_WITH_PARENT, ProcessJob
 
 
 class SimLab:
@@ -32,23 +31,10 @@ class SimLab:
         environment: Mapping[str, str] | None = None,
     ) -> ProcessJob:
         """Start a command; it ends when its caller does, however that ends."""
-        errors = log.open("ab") if log else None
         own = {"HOME": str(Path.home()), "TMPDIR": tempfile.gettempdir()}
-        try:
-            return ProcessJob(
-                subprocess.Popen(
-                    ("setpriv", "--pdeathsig", "KILL", "--", *command),
-                    cwd=cwd,
-                    env=job_environment(self.name, {**own, **(environment or {})}),
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.PIPE,
-                    stderr=errors or subprocess.STDOUT,
-                    start_new_session=True,  # The terminal's SIGINT is the caller's to handle.
-                )
-            )
-        finally:
-            if errors:
-                errors.close()
+        variables = job_environment(self.name, {**own, **(environment or {})})
+        guarded = (*DIE_WITH_PARENT, *command)
+        return ProcessJob.start(guarded, cwd=cwd, log=log, environment=variables)
 
     def interact(
         self,

@@ -1,7 +1,6 @@
 """Loaded by Dask workers of tests: their lab is a process of this machine, or what is asked."""
 
 import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import msgspec
 from testbed.base.places import PROJECT
 from testbed.cluster import worker
 from testbed.lab import LabError
-from testbed.lab.native import ProcessJob
+from testbed.lab.process import DIE_WITH_PARENT, ProcessJob
 
 ASKED = os.environ.get("MIP6LAB_TEST_WORKER", "")
 
@@ -20,12 +19,11 @@ class Lab:
 
     def start(self, command, *, cwd, log):
         del cwd
-        die = ("setpriv", "--pdeathsig", "KILL", "--")
-        session = (*die, sys.executable, "-m", "tests.testbed.cluster_session", *command[3:])
-        with log.open("ab") as errors:
-            return ProcessJob(
-                subprocess.Popen(session, cwd=PROJECT, stdout=subprocess.PIPE, stderr=errors)
-            )
+        session = (*DIE_WITH_PARENT, sys.executable, "-m", "tests.testbed.cluster_session")
+        arguments = command[3:]
+        return ProcessJob.start(
+            (*session, *arguments), cwd=PROJECT, log=log, environment=dict(os.environ)
+        )
 
 
 def choose(*_):
