@@ -248,8 +248,7 @@ def lab_log(folder: Path, lab: int) -> Path:
 def make_run_folder(folder: Path, number: int) -> Path:
     """Make and return runs/<number>/: captures/, logs/, and private configuration/ and keys/.
 
-    FileExistsError if it is there: of several that want to carry out a run, one can make its
-    folder, whatever kernels they are on.
+    FileExistsError if it is there.
     """
     run = run_folder(folder, number)
     run.mkdir()
@@ -258,6 +257,19 @@ def make_run_folder(folder: Path, number: int) -> Path:
     for name in ("configuration", "keys"):
         (run / name).mkdir(mode=0o700)
     return run
+
+
+def take(folder: Path, plan: Iterable[PlannedRun]) -> Iterator[PlannedRun]:
+    """Make the folders of the runs, each when its turn comes; yield those that nobody else has.
+
+    Of several that want to carry out a run one can make its folder, whatever kernels they are on.
+    """
+    for planned in plan:
+        try:
+            make_run_folder(folder, planned.run)
+        except FileExistsError:
+            continue
+        yield planned
 
 
 def clear_run_folder(folder: Path, number: int) -> None:

@@ -25,7 +25,7 @@ from typing import Any, NoReturn
 from agents.core.patience import SLOWNESS, patient
 from testbed.base.files import last_line
 from testbed.experiment.spec import PlannedRun, Spec
-from testbed.results.folder import make_run_folder, missing_runs, run_folder
+from testbed.results.folder import missing_runs, run_folder, take
 from testbed.results.manifest import kernel
 from testbed.results.runs import failed
 from testbed.run import image
@@ -125,20 +125,13 @@ def _prepare(spec: Spec, variants: Iterable[str]) -> set[str]:
 
 
 def execute(results: Path, *, fed: bool = False) -> Iterator[dict[str, Any]]:
-    """Carry out the planned runs that a results folder lacks; yield what the module describes.
-
-    A run that has a folder is another session's, which has begun with it.
-    """
+    """Carry out the planned runs that a results folder lacks; yield what the module describes."""
     spec = Spec.load(results / "spec.toml", every_point=False)
     yield {"kernel": kernel()}
     plan = missing_runs(results)
     warm = _prepare(spec, spec.variants if fed else {planned.variant: None for planned in plan})
     while plan or fed:
-        for planned in plan:
-            try:
-                make_run_folder(results, planned.run)
-            except FileExistsError:
-                continue
+        for planned in take(results, plan):
             yield from _carry_out(results, spec, planned, warm=planned.variant in warm)
         if not fed:
             return

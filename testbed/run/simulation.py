@@ -15,7 +15,7 @@ from typing import Any
 
 from testbed.base.files import last_line
 from testbed.experiment.spec import PlannedRun, Spec
-from testbed.results.folder import make_run_folder, missing_runs, run_folder
+from testbed.results.folder import missing_runs, run_folder, take
 from testbed.results.runs import failed
 from testbed.run import image
 from testbed.run.crowd import CrowdWorker
@@ -44,19 +44,12 @@ def _carry_out(
 
 
 def execute(results: Path) -> Iterator[dict[str, Any]]:
-    """Carry out the planned runs that a results folder lacks; yield a session's lines.
-
-    A run that has a folder is another session's, which has begun with it.
-    """
+    """Carry out the planned runs that a results folder lacks; yield a session's lines."""
     spec = Spec.load(results / "spec.toml", every_point=False)
     yield {"kernel": KERNEL}
     plan, times = missing_runs(results), read(results / FILE)
     image.freeze()
-    for planned in plan:
-        try:
-            make_run_folder(results, planned.run)
-        except FileExistsError:
-            continue
+    for planned in take(results, plan):
         yield {"run": planned.run, "variant": planned.variant, "phase": "simulation"}
         yield {"result": _carry_out(results, spec, planned, times)}
 

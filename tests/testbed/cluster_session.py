@@ -19,11 +19,8 @@ def main():
     print(json.dumps({"kernel": KERNEL}), flush=True)
     print("a complaint", file=sys.stderr, flush=True)
     while True:
-        for planned in results.missing_runs(folder):
-            try:
-                run = results.make_run_folder(folder, planned.run)
-            except FileExistsError:
-                continue
+        for planned in results.take(folder, results.missing_runs(folder)):
+            run = results.run_folder(folder, planned.run)
             began = {"run": planned.run, "variant": planned.variant, "phase": "pana"}
             print(json.dumps(began), flush=True)
             shared = folder / "shared" / planned.shared

@@ -55,11 +55,8 @@ class Job:
 
     def lines(self):
         yield json.dumps({"kernel": KERNEL})
-        for planned in results.missing_runs(self.folder):
-            try:
-                run = results.make_run_folder(self.folder, planned.run)
-            except FileExistsError:
-                continue
+        for planned in results.take(self.folder, results.missing_runs(self.folder)):
+            run = results.run_folder(self.folder, planned.run)
             self.began.append(planned.run)
             yield json.dumps({"run": planned.run, "variant": planned.variant, "phase": "pana"})
             if len(self.began) == 1:
