@@ -2,11 +2,12 @@
 
 import functools
 import tempfile
-from dataclasses import replace
+from dataclasses import replace as replace_fields
 from pathlib import Path
 
 import topologies
 from agents import approaches
+from agents.core.record import replace
 from agents.simulation.laboratory import PreparedApproach
 from agents.simulation.world import World
 
@@ -31,7 +32,7 @@ SCENES = {name: (name, "paper") for name in approaches.names()} | {
 
 def _topology(name):
     plain = topologies.load(name)
-    shapes = {link.name: replace(link.shape, delay=_DELAY) for link in plain.links}
+    shapes = {link.name: replace_fields(link.shape, delay=_DELAY) for link in plain.links}
     return plain.with_links(shapes)
 
 
@@ -39,6 +40,27 @@ def laboratory(name, *, loses=None, seed=1):
     """Return a laboratory with the roles of a scene."""
     approach, where = SCENES[name]
     return _prepared(approach, where).laboratory(World(seed, loses))
+
+
+def messages(sent):
+    """Return the numbers of all messages, each as it is on one of the links that it crosses.
+
+    That is its first link, or its second, and so on in turn: who forwards it keeps nothing of it,
+    so that its ends cannot tell on which link it was lost. TCP's acknowledgements are no messages.
+    """
+    crossings = []
+    under_way = {}
+    for one in sent:
+        if not one.packet.payload:
+            continue
+        packet = replace(one.packet, hop_limit=0)
+        links = under_way.get(packet, {})
+        if not links or one.link in links:
+            links = under_way[packet] = {}
+            crossings.append(links)
+        links[one.link] = one.number
+    numbers = [[*links.values()] for links in crossings]
+    return [each[turn % len(each)] for turn, each in enumerate(numbers)]
 
 
 def bootstrapped(lab):

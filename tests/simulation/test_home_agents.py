@@ -13,6 +13,7 @@ from agents.core.reader import WireError
 from agents.diameter import dictionary as d
 from agents.simulation.laboratory import PreparedApproach
 from agents.simulation.world import World
+from tests.simulation.scenes import messages
 from topologies import operator
 
 _DELAY = 0.005
@@ -141,9 +142,8 @@ def test_a_key_is_asked_for_once_for_each_ike_sa(name):
 @pytest.mark.parametrize("name", WITH_KEYS)
 def test_any_message_may_be_lost(name):
     whole = Lab(name, 1, 1)
-    count = len(whole.world.sent)
     failed = []
-    for lost in range(count):
+    for lost in messages(whole.world.sent):
         lab = Lab(name, 1, 1, bootstraps=False, loses=lambda number, _, lost=lost: number == lost)
         if not lab.until(lambda lab=lab: lab.at(), FIRST) or lab.unreachable():
             failed.append((lost, whole.world.sent[lost]))
