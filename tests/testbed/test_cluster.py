@@ -25,7 +25,6 @@ from testbed.cluster.worker import Outcome
 from testbed.experiment.spec import Spec
 from testbed.lab import LabError, host, inside
 from testbed.lab.doctor import lacking
-from testbed.report import plots
 from testbed.results import folder as results
 from tests import guests
 from tests.testbed.dask_cluster import PATIENCE, DaskCluster, until
@@ -41,10 +40,7 @@ runs = 2
 """
 WORKER = "tests.testbed.cluster_worker"
 
-
-@pytest.fixture(autouse=True)
-def no_figures(monkeypatch):
-    monkeypatch.setattr(plots, "draw", lambda _: [])
+pytestmark = pytest.mark.usefixtures("no_figures")
 
 
 @pytest.fixture

@@ -81,6 +81,7 @@ def test_runs_per_minute(folder, sessions, said):
     assert costs.pace(loaded) is None
 
 
+@pytest.mark.usefixtures("one_format")
 def test_the_page_has_table_figure_and_pace(folder):
     manifest = write_manifest(folder, (2, "12:00:00", "12:01:00"))
     loaded = replace(results.load(folder), manifest=manifest)

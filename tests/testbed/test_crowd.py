@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
 
 import pytest
 
-from testbed.base.places import PROJECT
 from testbed.results import folder as results
 from testbed.runner import conclude
 from testbed.trace.phases import PHASES, TOTAL
+from tests.testbed.simulated import carry_out
 
 FEW = """
 name = "few"
@@ -46,18 +44,7 @@ simulation = { public_keys = "model", captures = 0, home_aaa_servers = 4 }
 
 @pytest.fixture(scope="module")
 def few(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("few")
-    (folder / "few.toml").write_text(FEW)
-    command = (sys.executable, "-m", "testbed", "run", "--lab", "sim", str(folder / "few.toml"))
-    done = subprocess.run(
-        (*command, "--output", str(folder)),
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=PROJECT,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return results.load(folder / "few" / "latest")
+    return results.load(carry_out(tmp_path_factory.mktemp("few"), FEW))
 
 
 def run_of(loaded, variant):
@@ -120,16 +107,10 @@ def test_several_home_aaa_servers_and_arrivals_at_random(few):
     assert run.members[-1].start > 0.05
 
 
-def test_the_report_has_the_storm(few):
-    page = (few.folder / "report.html").read_text()
-    assert "Many mobile nodes at once" in page
-    assert (few.folder / "figures" / "storm.svg").exists()
-    rows = (few.folder / "figures" / "storm.csv").read_text().splitlines()
-    assert rows[0].startswith("variant,seconds,up,part")
-
-
-def test_of_so_many_that_none_is_kept_there_is_a_report_too(few, tmp_path):
+@pytest.mark.usefixtures("one_format")
+def test_the_report_has_the_storm_and_of_so_many_that_none_is_kept_too(few, tmp_path):
     """A run of more than MOST_MEMBERS keeps what all came to, and no captures."""
+    assert "Many mobile nodes at once" in (few.folder / "report.html").read_text()
     copy = tmp_path / "many"
     shutil.copytree(few.folder, copy)
     lines = [json.loads(line) for line in (copy / "runs.jsonl").read_text().splitlines()]
@@ -138,14 +119,14 @@ def test_of_so_many_that_none_is_kept_there_is_a_report_too(few, tmp_path):
     shutil.rmtree(copy / "runs")
     conclude(copy)
     assert "Many mobile nodes at once" in (copy / "report.html").read_text()
+    assert (copy / "figures" / "storm.svg").exists()
+    rows = (copy / "figures" / "storm.csv").read_text().splitlines()
+    assert rows[0].startswith("variant,seconds,up,part")
 
 
 def test_the_same_seed_has_the_same_times(few, tmp_path):
     """With the same service times; public keys draw for themselves, and do not matter."""
-    again = tmp_path / "few.toml"
-    again.write_text(FEW.partition("[variants.jittered]")[0])
-    command = (sys.executable, "-m", "testbed", "run", "--lab", "sim", str(again))
-    services = ("--services", str(few.folder / "services.json"), "--output", str(tmp_path))
-    subprocess.run((*command, *services), capture_output=True, check=True, cwd=PROJECT)
-    made = results.load(tmp_path / "few" / "latest")
+    text = FEW.partition("[variants.jittered]")[0]
+    services = ("--services", str(few.folder / "services.json"))
+    made = results.load(carry_out(tmp_path, text, *services))
     assert run_of(made, "model").crowd.curve == run_of(few, "model").crowd.curve

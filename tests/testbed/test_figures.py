@@ -180,11 +180,12 @@ def test_a_text_is_shortened_to_its_room():
     assert style.width_of(cut, 9) <= 1.0
 
 
+@pytest.mark.usefixtures("one_format")
 def test_figures_of_other_runs_do_not_stay(tmp_path):
     loaded = results.load(sample.make(tmp_path, runs=1, failed=0))
     plots.draw(loaded)
     figures = loaded.folder / "figures"
-    assert (figures / "timeline.png").exists()
+    assert (figures / "timeline.svg").exists()
     for capture in loaded.folder.glob("runs/*/captures/A.pcapng"):
         capture.write_bytes(capture.read_bytes()[:100])
     again = results.load(loaded.folder)
@@ -192,11 +193,12 @@ def test_figures_of_other_runs_do_not_stay(tmp_path):
     plots.draw(again)
 
     assert not list(figures.glob("timeline.*"))
-    assert (figures / "phases.png").exists()
+    assert (figures / "phases.svg").exists()
     [warning] = again.warnings
     assert warning.startswith("figure timeline: ")
 
 
+@pytest.mark.usefixtures("one_format")
 def test_without_any_run_no_figure_stays(tmp_path):
     loaded = results.load(sample.make(tmp_path, runs=1, failed=0))
     plots.draw(loaded)

@@ -124,20 +124,22 @@ def test_who_did_not_get_through_counts(tmp_path):
     assert (large.up(75), large.up(99)) == (pytest.approx(0.4 + 0.19), None)
 
 
+@pytest.mark.usefixtures("one_format")
 def test_figures_and_summary_are_drawn_of_fleets_only(tmp_path):
     many = made(tmp_path)
     conclusion.write(many)
     drawn = {path.name for path in (many.folder / "figures").iterdir()}
-    assert {"fleet_times.png", "fleet_growth.png", "fleet_growth.csv"} <= drawn
-    assert "timeline.png" not in drawn
+    assert {"fleet_times.svg", "fleet_growth.svg", "fleet_growth.csv"} <= drawn
+    assert "timeline.svg" not in drawn
     variant = summary(many)["variants"]["at-once"]
     assert [one["mobile_nodes"] for one in variant["fleets"]] == [10, 20]
 
 
+@pytest.mark.usefixtures("one_format")
 def test_they_are_drawn_before_all_variants_have_runs(tmp_path):
     many = made(tmp_path, spec=f"{SPEC}[variants.not-yet]\n")
     conclusion.write(many)
-    assert (many.folder / "figures" / "fleet_growth.png").is_file()
+    assert (many.folder / "figures" / "fleet_growth.svg").is_file()
 
 
 def test_their_axes_tell_times_and_have_room_for_all(tmp_path):

@@ -18,9 +18,10 @@ from testbed.lab import UmlLab
 from testbed.report import tables
 from testbed.results import folder as results
 from testbed.trace.frames import read_frames
+from tests.testbed.simulated import RUN, carry_out
 from tests.wireshark import FAULTS, tshark
 
-RUN = (sys.executable, "-m", "testbed", "run", "--lab", "sim")
+PROGRAM = (sys.executable, "-m", "testbed")
 ONE = """
 name = "one"
 approach = "pana-ikev1"
@@ -89,20 +90,9 @@ expect.reason = "refused"
 """
 
 
-def carry_out(folder, text, *options):
-    """Carry out an experiment; return the folder of its results."""
-    path = folder / "experiment.toml"
-    path.write_text(text)
-    command = (*RUN, str(path), "--output", str(folder), *options)
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=PROJECT)
-    assert done.returncode in (0, 1), done.stderr
-    [made] = {line.parent for line in folder.glob("*/2*/runs.jsonl")}
-    return made
-
-
 @pytest.fixture(scope="module")
 def one(tmp_path_factory):
-    return carry_out(tmp_path_factory.mktemp("one"), ONE, "--jobs", "2")
+    return carry_out(tmp_path_factory.mktemp("one"), ONE, "--jobs", "2", drawn=True)
 
 
 @pytest.fixture(scope="module")
@@ -238,9 +228,10 @@ def test_as_many_attempts_are_made_as_are_allowed_and_told(tmp_path):
     assert "3" in tables.outcome_rows(loaded)[1][1]
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_what_was_killed_is_gone_and_can_be_gone_on_with(tmp_path):
-    (tmp_path / "long.toml").write_text(ONE.replace("runs = 2", "runs = 40"))
-    begin = (*RUN, str(tmp_path / "long.toml"), "--jobs", "2", "--output", str(tmp_path))
+    (tmp_path / "long.toml").write_text(ONE.replace("runs = 2", "runs = 16"))
+    begin = (*PROGRAM, *RUN, str(tmp_path / "long.toml"), "--jobs", "2", "--output", str(tmp_path))
     with subprocess.Popen(begin, cwd=PROJECT, stderr=subprocess.DEVNULL) as first:
         until(lambda: [*tmp_path.glob("one/2*/runs/0003")])
         first.send_signal(signal.SIGKILL)
@@ -248,14 +239,12 @@ def test_what_was_killed_is_gone_and_can_be_gone_on_with(tmp_path):
     until(lambda: not at_work(str(folder)))
     before = (folder / "services.json").read_bytes()
 
-    resumed = subprocess.run(
-        (*RUN, "--resume", str(folder), "--json"), capture_output=True, text=True, check=False
-    )
+    resumed = CliRunner().invoke(main, [*RUN, "--resume", str(folder), "--json"])
 
-    assert resumed.returncode == 0, resumed.stderr
+    assert resumed.exit_code == 0, resumed.stderr
     assert "2 at a time" in resumed.stderr
     runs = [json.loads(line)["run"] for line in (folder / "runs.jsonl").read_text().splitlines()]
-    assert sorted(runs) == list(range(1, 41))
+    assert sorted(runs) == list(range(1, 17))
     assert (folder / "services.json").read_bytes() == before
 
 
@@ -396,11 +385,8 @@ def test_service_times_without_those_of_a_program_are_refused(one, tmp_path):
 
 def test_a_link_that_loses_half_of_everything_is_measured_all_the_same(tmp_path):
     lossy = 'name = "lossy"\napproach = "static"\ntopology = "paper"\nruns = 12\n[variants.only]\n'
-    experiment = tmp_path / "lossy.toml"
-    experiment.write_text(f"{lossy}links.access.loss = 50\nlinks.access.delay = 0.1\n")
-    command = [*RUN, str(experiment), "--output", str(tmp_path), "--json"]
-    subprocess.run(command, cwd=PROJECT, check=False, capture_output=True, timeout=120)
-    (folder,) = (tmp_path / "lossy").glob("2*")
+    text = f"{lossy}links.access.loss = 50\nlinks.access.delay = 0.1\n"
+    folder = carry_out(tmp_path, text)
     runs = results.load(folder).runs
     assert len(runs) == 12
     assert [run.measured["access"]["delay"] for run in runs] == pytest.approx([0.1] * 12, rel=0.01)

@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 from testbed import runner
 from testbed.analysis import claims
 from testbed.report import loads
@@ -74,6 +76,7 @@ def test_a_row_tells_of_runs_flood_and_the_attacked_programs(tmp_path):
     assert rows[1] == ("flooded", "1/2", "200\n(150)", "500 ms", "50 % CPU\n40 MiB")
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_summary_and_report_have_them(tmp_path):
     folder = made(tmp_path, failed=0).folder
     runner.conclude(folder)

@@ -63,6 +63,7 @@ def shown(loaded):
     return console.file.getvalue()
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_a_refusal_that_was_expected_is_a_success_everywhere(loaded):
     folder = loaded.folder
     runner.conclude(folder)
@@ -109,6 +110,7 @@ def test_the_data_of_a_figure_have_how_far_it_went(loaded):
     assert ["refused", "pana", 0.05, "", "", "", 1] in rows
 
 
+@pytest.mark.usefixtures("one_format")
 def test_an_experiment_without_any_bootstrap_has_a_figure_and_no_empty_sections(tmp_path):
     loaded = made(tmp_path, line(1, "refused", "expected", outcome=REFUSAL, phases={"pana": 0.05}))
     folder = runner.conclude(loaded.folder).folder
@@ -118,7 +120,7 @@ def test_an_experiment_without_any_bootstrap_has_a_figure_and_no_empty_sections(
     assert "1 of 1 run ended as expected" in page
     assert "data:image/svg+xml" in page
     assert "<h2>Phases</h2>" not in page
-    assert [path.stem for path in (folder / "figures").glob("*.png")] == ["phases"]
+    assert [path.stem for path in (folder / "figures").glob("*.svg")] == ["phases"]
 
 
 def test_what_was_not_expected_is_told_apart(tmp_path):

@@ -88,6 +88,7 @@ def test_the_time_axis_is_logarithmic_only_if_the_spread_is_wide(tmp_path, folde
     assert labels[0].startswith("resident: n = 9 of 10, median 1.0")
 
 
+@pytest.mark.usefixtures("one_format")
 def test_without_captures_there_is_no_timeline(tmp_path):
     folder = sample.make(tmp_path, runs=2, failed=0, captures=False)
 
@@ -98,6 +99,7 @@ def test_without_captures_there_is_no_timeline(tmp_path):
     }
 
 
+@pytest.mark.usefixtures("one_format")
 def test_a_single_run_and_a_variant_that_never_succeeded(tmp_path):
     folder = sample.make(tmp_path, runs=1, failed=1)
 
@@ -107,6 +109,7 @@ def test_a_single_run_and_a_variant_that_never_succeeded(tmp_path):
     assert "none of 1 run succeeded: timed out <in> IKE" in texts(fig)
 
 
+@pytest.mark.usefixtures("one_format")
 def test_nothing_succeeded_nothing_drawn(tmp_path):
     folder = results.create(tmp_path, "paper")
     results.append(folder, Run(run=1, variant="x", seed=1, status="failed", reason="no"))
@@ -128,6 +131,7 @@ def test_the_timeline_takes_the_middle_run_of_the_fastest_variant_with_a_capture
     assert ladder.typical_run(loaded).variant == "resident"
 
 
+@pytest.mark.usefixtures("one_format")
 def test_a_damaged_capture_costs_only_the_timeline(tmp_path):
     folder = sample.make(tmp_path, runs=1, failed=0)
     for path in folder.glob("runs/*/captures/A.pcapng"):

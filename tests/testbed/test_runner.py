@@ -12,7 +12,6 @@ from testbed import cli, runner
 from testbed.base.jsonl import DataError
 from testbed.experiment.spec import Spec
 from testbed.lab import LabError
-from testbed.report import plots
 from testbed.results import folder as results
 from tests.testbed import synthesis as syn
 from tests.testbed.stand_ins import KERNEL, Lab, Watcher
@@ -26,11 +25,7 @@ runs = 2
 [variants.two]
 """
 
-
-@pytest.fixture(autouse=True)
-def no_figures(monkeypatch):
-    """Drawing takes seconds, and is tested by itself."""
-    monkeypatch.setattr(plots, "draw", lambda _: [])
+pytestmark = pytest.mark.usefixtures("no_figures")
 
 
 @pytest.fixture

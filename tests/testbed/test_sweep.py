@@ -242,6 +242,7 @@ def test_points_are_in_the_order_of_their_values(swept):
     assert len(loaded.at({"links.core.delay": 0.1}).runs) == 4 * 3 * 2
 
 
+@pytest.mark.usefixtures("one_format")
 def test_the_figures_of_a_sweep(tmp_path):
     folder = sample.swept(tmp_path, failed=3)
 
@@ -271,6 +272,7 @@ def test_a_sweep_of_too_few_runs_is_drawn_without_a_band(tmp_path):
     assert any("24 successful runs" in text.get_text() for text in fig.texts)
 
 
+@pytest.mark.usefixtures("one_format")
 def test_the_figures_survive_points_without_success(tmp_path):
     folder = sample.swept(tmp_path, runs=1, failed=20)
 

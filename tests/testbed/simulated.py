@@ -1,0 +1,23 @@
+"""Experiments on the virtual clock by the command line, for tests of what comes of them."""
+
+import pytest
+from click.testing import CliRunner
+
+from testbed.cli import main
+from testbed.report import plots, style
+
+RUN = ("run", "--lab", "sim")
+
+
+def carry_out(folder, text, *options, drawn=False):
+    """Carry out an experiment, its figures `drawn` as SVG or not; return its results' folder."""
+    path = folder / "experiment.toml"
+    path.write_text(text)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(style, "FORMATS", {"svg": style.FORMATS["svg"]})
+        if not drawn:
+            patch.setattr(plots, "draw", lambda _: [])
+        done = CliRunner().invoke(main, [*RUN, str(path), "--output", str(folder), *options])
+    assert done.exit_code in (0, 1), done.output
+    [made] = {line.parent for line in folder.glob("*/2*/runs.jsonl")}
+    return made
