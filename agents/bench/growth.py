@@ -34,7 +34,7 @@ from agents.simulation.world import NETWORK, World
 Spent: TypeAlias = dict[str, float]
 """Seconds of CPU time by program."""
 
-_FEW, _SAMPLES = 10, 50
+_FEW, SAMPLES = 10, 50
 """Mobile nodes: those in a small network, and those that are measured then, in either in turn."""
 
 _AFTERWARDS = ("refresh", "reauthenticate")
@@ -187,11 +187,16 @@ def _subscribe(path: Path, nodes: int) -> None:
     path.write_text(tomli_w.dumps(document), encoding="utf-8")
 
 
-def measure(sizes: Sequence[int], names: Iterable[str] = SCENES) -> Iterator[Growth]:
-    """Serve more and more mobile nodes; yield what the last of each size cost as it is known."""
+def measure(
+    sizes: Sequence[int], names: Iterable[str] = SCENES, samples: int = SAMPLES
+) -> Iterator[Growth]:
+    """Serve more and more mobile nodes; yield what the last of each size cost as it is known.
+
+    The last are so many `samples`.
+    """
     for name in names:
         with _network(name, sizes[-1]) as network:
-            yield from _measure(network, name, sizes, _held(name))
+            yield from _measure(network, name, sizes, samples)
 
 
 @contextmanager
@@ -214,16 +219,16 @@ def _held(name: str) -> Spent:
         tracemalloc.stop()
 
 
-def _measure(network: Network, name: str, sizes: Sequence[int], held: Spent) -> Iterator[Growth]:
-    before = None
+def _measure(network: Network, name: str, sizes: Sequence[int], samples: int) -> Iterator[Growth]:
+    held, before = _held(name), None
     for size in sizes:
         first = network.served
-        while network.served < size - _SAMPLES:
+        while network.served < size - samples:
             network.serve()
         octets, grown = _resident(), network.served - first
         memory = None if before is None or not grown else (octets - before) / grown
         small, large = [], []
-        with _network(name, _FEW + _SAMPLES) as few:
+        with _network(name, _FEW + samples) as few:
             while few.served < _FEW:
                 few.serve()
             while network.served < size:
