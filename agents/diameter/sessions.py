@@ -39,16 +39,13 @@ class KeyRequest(Record, frozen=True, kw_only=True):
 
     def to_message(self) -> Message:
         """Return the message; the node that sends it adds the identifiers."""
-        kind = d.AuthRequestType
         avps = [
             d.SESSION_ID.avp(self.session_id),
             _APPLICATION,
             d.ORIGIN_HOST.avp(self.origin_host),
             d.ORIGIN_REALM.avp(self.origin_realm),
             d.DESTINATION_REALM.avp(self.destination_realm),
-            d.AUTH_REQUEST_TYPE.avp(
-                kind.AUTHORIZE_ONLY if self.renews else kind.AUTHORIZE_AUTHENTICATE
-            ),
+            _request_type(renews=self.renews),
             d.IKEV2_IDENTITY.avp((d.INITIATOR_IDENTITY.avp(_identity_avps(self.identity)),)),
         ]
         if self.care_of_address is not None:
@@ -69,7 +66,7 @@ class KeyRequest(Record, frozen=True, kw_only=True):
             identity=_identity(d.INITIATOR_IDENTITY.need(d.IKEV2_IDENTITY.need(avps))),
             care_of_address=read_ipv6(d.MIP_CAREOF_ADDRESS, avps),
             load=d.HOME_AGENT_LOAD.find(avps),
-            renews=d.AUTH_REQUEST_TYPE.need(avps) == d.AuthRequestType.AUTHORIZE_ONLY,
+            renews=_renews(avps),
         )
 
 
@@ -93,13 +90,10 @@ class KeyAnswer(Record, frozen=True, kw_only=True):
 
     def to_message(self) -> Message:
         """Return the message; the node adds identifiers and the request's Proxy-Info."""
-        kind = d.AuthRequestType
         avps = [
             d.SESSION_ID.avp(self.session_id),
             _APPLICATION,
-            d.AUTH_REQUEST_TYPE.avp(
-                kind.AUTHORIZE_ONLY if self.renews else kind.AUTHORIZE_AUTHENTICATE
-            ),
+            _request_type(renews=self.renews),
             d.RESULT_CODE.avp(self.result_code),
             d.ORIGIN_HOST.avp(self.origin_host),
             d.ORIGIN_REALM.avp(self.origin_realm),
@@ -141,9 +135,19 @@ class KeyAnswer(Record, frozen=True, kw_only=True):
             key=_keying_material(key) if key else None,
             assignment=read_assignment(avps)[0],
             lifetime=min((time for time in times if time is not None), default=None),
-            renews=d.AUTH_REQUEST_TYPE.need(avps) == d.AuthRequestType.AUTHORIZE_ONLY,
+            renews=_renews(avps),
             error_message=d.ERROR_MESSAGE.find(avps),
         )
+
+
+def _request_type(*, renews: bool) -> Avp:
+    """Return what is asked for: who has a key already asks to be authorised alone."""
+    kind = d.AuthRequestType
+    return d.AUTH_REQUEST_TYPE.avp(kind.AUTHORIZE_ONLY if renews else kind.AUTHORIZE_AUTHENTICATE)
+
+
+def _renews(avps: tuple[Avp, ...]) -> bool:
+    return d.AUTH_REQUEST_TYPE.need(avps) == d.AuthRequestType.AUTHORIZE_ONLY
 
 
 def _identity_avps(identity: Identity) -> tuple[Avp, ...]:
