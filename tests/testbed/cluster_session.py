@@ -1,17 +1,18 @@
 """A session in which runs take no time, once they may go on: cluster_session.py RESULTS --fed.
 
-It says in MIP6LAB_TEST what it does: a file for each beginning of a run.
+It says in MIP6LAB_TEST what it does: a file for each beginning of a run. There is what each leaves.
 """
 
 import json
 import os
+import shutil
 import sys
 import time
 from pathlib import Path
 
 from testbed.results import folder as results
-from tests.testbed import synthesis as syn
-from tests.testbed.stand_ins import KERNEL
+
+KERNEL = "Linux 6.1.0 #1 x86_64"
 
 
 def main():
@@ -30,8 +31,8 @@ def main():
                 time.sleep(0.02)
             if (place / f"break-{planned.run}").exists():
                 sys.exit("out of memory")
-            syn.write(run / "captures" / "A.pcapng", syn.bootstrap())
-            syn.write_events(run / "events.jsonl")
+            shutil.copy(place / "A.pcapng", run / "captures")
+            shutil.copy(place / "events.jsonl", run)
             (run / "keys" / "secret").touch(mode=0o600)
             line = {"run": planned.run, "variant": planned.variant, "seed": planned.seed}
             print(json.dumps({"result": line | {"status": "ok", "costs": {}}}), flush=True)

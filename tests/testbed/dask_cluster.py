@@ -1,14 +1,18 @@
 """A Dask cluster of processes of this machine."""
 
 import json
+import multiprocessing
 import os
-import subprocess
 import sys
 import time
 
 from testbed.base.places import PROJECT
 
 PATIENCE = 60.0
+
+# All processes are forked from one that has imported what takes each of them a second.
+_processes = multiprocessing.get_context("forkserver")
+_processes.set_forkserver_preload(["distributed.cli", "testbed.cluster.worker"])
 
 
 def until(met):
@@ -18,6 +22,22 @@ def until(met):
         assert time.monotonic() < deadline
         time.sleep(0.05)
     return found
+
+
+def _dask(arguments, environment, log):
+    """Be `dask` on the command line."""
+    with open(log, "wb") as output:
+        os.dup2(output.fileno(), 1)
+        os.dup2(output.fileno(), 2)
+    os.chdir(PROJECT)
+    os.environ.update(environment)
+    sys.argv = ["dask", *arguments]
+
+    import dask.config
+    from dask.__main__ import main
+
+    dask.config.refresh()
+    main()
 
 
 class DaskCluster:
@@ -30,7 +50,7 @@ class DaskCluster:
         self.place, self.preload = place, preload
         self.temporary = place / "tmp"
         self.temporary.mkdir()
-        self._environment = os.environ | {
+        self._environment = {
             "TMPDIR": str(self.temporary),
             "MIP6LAB_TEST": str(place),
             "DASK_TEMPORARY_DIRECTORY": str(place),
@@ -45,14 +65,10 @@ class DaskCluster:
         self.address = json.loads(until(lambda: file.exists() and file.read_text()))["address"]
 
     def _start(self, what, *options, **environment):
-        with (self.place / f"{what}-{len(self._processes)}.log").open("wb") as log:
-            process = subprocess.Popen(
-                (sys.executable, "-m", "dask", what, *options),
-                cwd=PROJECT,
-                env=self._environment | environment,
-                stdout=log,
-                stderr=log,
-            )
+        log = self.place / f"{what}-{len(self._processes)}.log"
+        arguments = (what, *options), self._environment | environment, log
+        process = _processes.Process(target=_dask, args=arguments)
+        process.start()
         self._processes.append(process)
         return process
 
@@ -70,4 +86,4 @@ class DaskCluster:
     def __exit__(self, *_):
         for process in reversed(self._processes):
             process.kill()
-            process.wait()
+            process.join()

@@ -27,8 +27,10 @@ from testbed.lab import LabError, host, inside
 from testbed.lab.doctor import lacking
 from testbed.results import folder as results
 from tests import guests
+from tests.testbed import synthesis as syn
+from tests.testbed.cluster_session import KERNEL
 from tests.testbed.dask_cluster import PATIENCE, DaskCluster, until
-from tests.testbed.stand_ins import KERNEL, Watcher
+from tests.testbed.stand_ins import Watcher
 
 SPEC = """
 name = "made-up"
@@ -47,6 +49,8 @@ pytestmark = pytest.mark.usefixtures("no_figures")
 def place(tmp_path):
     folder = tmp_path / "cluster"
     folder.mkdir()
+    syn.write(folder / "A.pcapng", syn.bootstrap())
+    syn.write_events(folder / "events.jsonl")
     return folder
 
 
