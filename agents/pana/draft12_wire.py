@@ -8,11 +8,10 @@ from agents.core.machine import PeerError
 from agents.core.reader import WireError
 from agents.core.record import Record
 from agents.pana.errors import ErrorCode, RefusedError
-from agents.pana.wire import Avp, AvpName, Kind, Message, UnknownAvp
+from agents.pana.wire import AVP_HEADER_LENGTH, Avp, AvpName, Kind, Message, UnknownAvp, read_avps
 
 VERSION = 1
 HEADER_LENGTH = 12
-AVP_HEADER_LENGTH = 8
 _HEADER, _AVP_HEADER = Struct("!BBHHHI"), Struct("!HHHH")
 VENDOR_FLAG, MANDATORY_FLAG = 0x8000, 0x4000
 REQUEST, STATELESS = 0x8000, 0x4000
@@ -116,11 +115,7 @@ def decode_avp(data: bytes, start: int) -> tuple[Avp, int]:
 
 def decode_avps(data: bytes) -> tuple[Avp, ...]:
     """Parse a sequence of AVPs, as a message or a grouped AVP holds it."""
-    avps, start = list[Avp](), 0
-    while start < len(data):
-        avp, start = decode_avp(data, start)
-        avps.append(avp)
-    return tuple(avps)
+    return tuple(read_avps(data, 0, decode_avp)[0])
 
 
 def check_avp(avp: Avp) -> None:
@@ -165,13 +160,7 @@ def decode(data: bytes) -> Message:
         raise RefusedError(f"PANA version {version}", ErrorCode.UNSUPPORTED_VERSION)
     if length != len(data):
         raise WireError(f"message length {length} in a datagram of {len(data)} octets")
-    avps, auth_offset, start = list[Avp](), None, HEADER_LENGTH
-    while start < len(data):
-        avp, following = decode_avp(data, start)
-        avps.append(avp)
-        if avp.name is AvpName.AUTH:
-            auth_offset = start + AVP_HEADER_LENGTH
-        start = following
+    avps, auth_offset = read_avps(data, HEADER_LENGTH, decode_avp)
     kind = _kind(number, flags, sequence)
     session = b""
     if avps and avps[0].name is AvpName.SESSION_ID:

@@ -9,10 +9,9 @@ from agents.core.machine import Address, PeerError
 from agents.core.reader import WireError
 from agents.core.record import Record
 from agents.pana.mobility import VENDOR_ID
-from agents.pana.wire import Avp, AvpName, Kind, Message, UnknownAvp
+from agents.pana.wire import AVP_HEADER_LENGTH, Avp, AvpName, Kind, Message, UnknownAvp, read_avps
 
 HEADER_LENGTH = 16
-AVP_HEADER_LENGTH = 8
 _HEADER, _AVP_HEADER = Struct("!HHHH4sI"), Struct("!HHHH")
 VENDOR_FLAG = 0x8000
 
@@ -120,11 +119,7 @@ def decode_avp(data: bytes, start: int) -> tuple[Avp, int]:
 
 def decode_avps(data: bytes) -> list[Avp]:
     """Parse a sequence of AVPs."""
-    avps, start = list[Avp](), 0
-    while start < len(data):
-        avp, start = decode_avp(data, start)
-        avps.append(avp)
-    return avps
+    return read_avps(data, 0, decode_avp)[0]
 
 
 def encode(message: Message) -> bytes:
@@ -143,13 +138,7 @@ def decode(data: bytes) -> Message:
     _, length, flags, number, session, sequence = _HEADER.unpack_from(data)
     if length != len(data):
         raise WireError(f"message length {length} in a datagram of {len(data)} octets")
-    avps, auth_offset, start = list[Avp](), None, HEADER_LENGTH
-    while start < len(data):
-        avp, following = decode_avp(data, start)
-        avps.append(avp)
-        if avp.name is AvpName.AUTH:
-            auth_offset = start + AVP_HEADER_LENGTH
-        start = following
+    avps, auth_offset = read_avps(data, HEADER_LENGTH, decode_avp)
     kind = KINDS.get((number, flags & KIND_FLAGS))
     if kind is None:
         raise PeerError(f"message type {number} with flags {flags:#06x}")

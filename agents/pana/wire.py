@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import Enum, IntEnum
 from typing import Self
 
 from agents.core.record import Record
+
+AVP_HEADER_LENGTH = 8
+"""Octets before an AVP's value, in both dialects, unless it is a vendor's."""
 
 
 class Kind(Enum):
@@ -112,6 +116,23 @@ class Avp(Record, frozen=True):
     def u32(cls, name: AvpName, number: int) -> Self:
         """Return an AVP of type Unsigned32."""
         return cls(name, number.to_bytes(4))
+
+
+def read_avps(
+    data: bytes, start: int, decode: Callable[[bytes, int], tuple[Avp, int]]
+) -> tuple[list[Avp], int | None]:
+    """Return the AVPs from `start` to the end, and where the value of AUTH is among them.
+
+    `decode` returns the AVP that starts somewhere, and where the next one does.
+    """
+    avps, auth_offset = list[Avp](), None
+    while start < len(data):
+        avp, following = decode(data, start)
+        avps.append(avp)
+        if avp.name is AvpName.AUTH:
+            auth_offset = start + AVP_HEADER_LENGTH
+        start = following
+    return avps, auth_offset
 
 
 class Message(Record, frozen=True):
