@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -154,9 +155,12 @@ def shortened(text: str, room: float, size: float) -> str:
     text = text.replace("$", r"\$")  # Else it would begin a formula.
     if width_of(text, size) <= room:
         return text
-    while text and width_of(f"{text}\N{HORIZONTAL ELLIPSIS}", size) > room:
-        text = text[:-1].rstrip()
-    return f"{text}\N{HORIZONTAL ELLIPSIS}"
+
+    def cut(length: int) -> str:
+        return f"{text[:length].rstrip()}\N{HORIZONTAL ELLIPSIS}"
+
+    lengths = range(1, len(text) + 1)
+    return cut(bisect(lengths, room, key=lambda length: width_of(cut(length), size)))
 
 
 def spread(places: Sequence[float], apart: float) -> list[float]:
