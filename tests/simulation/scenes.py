@@ -8,6 +8,7 @@ from pathlib import Path
 import topologies
 from agents import approaches
 from agents.core.record import replace
+from agents.kernel.packet import ICMPV6
 from agents.simulation.laboratory import PreparedApproach
 from agents.simulation.world import World
 
@@ -28,6 +29,11 @@ SCENES = {name: (name, "paper") for name in approaches.names()} | {
     "pana-ikev2 through a router": ("pana-ikev2", "routed"),
 }
 """Approach and topology by the name of a scene."""
+
+LONGER = {name for name, (_, topology) in SCENES.items() if topology in ("relayed", "routed")}
+"""Scenes with a router before the access router: PANA and neighbours see it, all else passes."""
+
+_PANA = 716
 
 
 def _topology(name):
@@ -61,6 +67,17 @@ def messages(sent):
         links[one.link] = one.number
     numbers = [[*links.values()] for links in crossings]
     return [each[turn % len(each)] for turn, each in enumerate(numbers)]
+
+
+def messages_of(name, sent):
+    """Return the numbers of a scene's own messages; others go as without its router."""
+    if name in LONGER:
+        sent = [one for one in sent if one.packet.protocol == ICMPV6 or _PANA in ports(one.packet)]
+    return messages(sent)
+
+
+def ports(packet):
+    return packet.source_port, packet.destination_port
 
 
 def bootstrapped(lab):
