@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from testbed.lab import Lab
     from testbed.runner import Outcome, Watcher
 
-_SIMULATED = 0.1
-"""Seconds that a run on the virtual clock takes to compute."""
+_SIMULATED, _SIMULATED_EACH = 0.1, 0.025
+"""Seconds that a simulated run takes to compute: with one mobile node, and for each one more."""
 
 _PLANNED = ("runs", "seed", "services", "slowness")
 """Options that a plan was made with."""
@@ -124,6 +124,7 @@ def _carry_out(
             _follow(
                 _durations(spec, plan, place),
                 plan,
+                place,
                 at_once,
                 as_json,
                 lambda show: runner.carry_out(
@@ -183,6 +184,8 @@ def _prepare_simulation(
         able = [v for v in spec.variants if not any(f.startswith(f"variant {v}: ") for f in found)]
         if able:
             lines.append(f"it can carry out the others: {' '.join(f'--variant {v}' for v in able)}")
+        else:
+            lines.append("a lab with a kernel can: leave out --lab sim")
         raise LabError("\n".join(lines))
 
 
@@ -209,6 +212,7 @@ def _resume(
             _follow(
                 _durations(spec, loaded.missing, place),
                 loaded.missing,
+                place,
                 at_once,
                 as_json,
                 lambda show: runner.resume(folder, lab=place, jobs=at_once, watcher=show),
@@ -219,12 +223,23 @@ def _resume(
 
 def _durations(spec: Spec, plan: Sequence[PlannedRun], lab: Lab | Cluster) -> list[float]:
     """Return about how many seconds each run takes."""
-    return [_SIMULATED] * len(plan) if lab.name == "sim" else spec.durations(plan)
+    if lab.name != "sim":
+        return spec.durations(plan)
+    points = {json.dumps(run.parameters): run.parameters for run in plan}
+    operators = {
+        (key, name): variant.operator
+        for key, point in points.items()
+        for name, variant in spec.at(point).variants.items()
+    }
+    there = (operators[json.dumps(run.parameters), run.variant] for run in plan)
+    more = (operator.mobile_nodes - 1 if operator else 0 for operator in there)
+    return [_SIMULATED + _SIMULATED_EACH * others for others in more]
 
 
 def _follow(
     durations: Sequence[float],
     plan: Sequence[PlannedRun],
+    lab: Lab | Cluster,
     jobs: int,
     as_json: bool,
     carry_out: Callable[[Watcher], Outcome],
@@ -234,16 +249,22 @@ def _follow(
     from testbed.base.jsonl import DataError
     from testbed.base.words import about, several
     from testbed.lab import LabError
-    from testbed.report.forecast import Forecast, following
+    from testbed.report.forecast import STARTING, Forecast, following
 
     console = open_console(stderr=as_json)
     forecast = Forecast(durations, jobs)
     variants = several(len({one.variant for one in plan}), "variant")
     at_once = f", {jobs} at a time" if jobs > 1 else ""
     runs = f"{several(len(plan), 'run')} of {variants}{at_once}"
-    click.echo(f"{runs}, {about(forecast.left(0.0))} once the lab has started", err=True)
+    # Of what is simulated nothing starts, but service times come first.
+    begins, first = (
+        ("once service times are there", "preparing service times")
+        if lab.name == "sim"
+        else ("once the lab has started", STARTING)
+    )
+    click.echo(f"{runs}, {about(forecast.left(0.0))} {begins}", err=True)
     try:
-        with following(forecast, open_console(stderr=True)) as show:
+        with following(forecast, open_console(stderr=True), first) as show:
             outcome = carry_out(show)
     except (LabError, DataError, OSError) as error:
         give_up(error)

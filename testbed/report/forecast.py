@@ -16,7 +16,8 @@ from testbed.trace.phases import TITLES
 
 INTERVAL = 10.0
 """Seconds between two plain lines."""
-STARTING, CONCLUDING, STOPPING = "starting the lab", "summing up", "stopping ..."
+STARTING, STOPPING = "starting the lab", "stopping ..."
+CONCLUDING = "drawing figures and writing the report"
 
 
 @dataclass(slots=True)
@@ -28,9 +29,9 @@ class _UnderWay:
 class Forecast:
     """The time that planned runs will still take, from what was guessed of them and what they took.
 
-    Times in seconds of a monotonic clock. Before a run has ended the guess counts; then the guess
-    as far as it was wrong until now. Each of `labs`, counted from 0, takes the next run when it has
-    none.
+    Times in seconds of a monotonic clock. Before a run has ended, or takes longer than was thought,
+    the guess counts; then the guess as far as it was wrong until now. Each of `labs`, counted from
+    0, takes the next run when it has none.
     """
 
     def __init__(self, guessed: Sequence[float], labs: int = 1) -> None:
@@ -69,11 +70,15 @@ class Forecast:
 
     def left(self, now: float) -> float:
         """Return the seconds until the last run ends."""
-        factor = self._took / self._thought if self._thought else 1.0
-        running = [
-            max(0.0, factor * run.guessed - (0.0 if run.since is None else now - run.since))
+        under_way = [
+            (run.guessed, 0.0 if run.since is None else now - run.since)
             for run in self._under_way.values()
         ]
+        factor = self._took / self._thought if self._thought else 1.0
+        late = [(thought, took) for thought, took in under_way if took > factor * thought]
+        if thought := self._thought + sum(thought for thought, _ in late):
+            factor = (self._took + sum(took for _, took in late)) / thought
+        running = [max(0.0, factor * thought - took) for thought, took in under_way]
         labs = max(1, len(running))
         return max([(sum(running) + factor * sum(self._rest)) / labs, *running])
 
@@ -81,9 +86,10 @@ class Forecast:
 class Show:
     """Follows an experiment (a runner's Watcher)."""
 
-    def __init__(self, forecast: Forecast, due: threading.Event) -> None:
-        """`due` is set when something is to be shown at once."""
+    def __init__(self, forecast: Forecast, due: threading.Event, starting: str = STARTING) -> None:
+        """`due` is set when something is to be shown at once; `starting` is what comes first."""
         self._forecast = forecast
+        self._starting = starting
         self._due = due
         self._doing: dict[int, str] = {}
         self._begun = self._stopping = False
@@ -93,8 +99,9 @@ class Show:
         """What is under way, in words."""
         if self._stopping:
             return STOPPING
-        said = " | ".join(self._doing[lab] for lab in sorted(self._doing))
-        return said or (CONCLUDING if self.done == self._forecast.planned else STARTING)
+        if self._concludes:
+            return CONCLUDING
+        return " | ".join(self._doing[lab] for lab in sorted(self._doing)) or self._starting
 
     def phase(self, lab: int, variant: str, phase: str) -> None:
         """Note the phase that a run has entered."""
@@ -122,14 +129,18 @@ class Show:
         return self._forecast.done
 
     @property
+    def _concludes(self) -> bool:
+        return self.done == self._forecast.planned
+
+    @property
     def left(self) -> str:
-        """The time that is left, in words."""
-        if self._stopping:
+        """The time that is left, in words; nothing where that is not known."""
+        if self._stopping or self._concludes:
             return ""
         seconds = self._forecast.left(time.monotonic())
         if not self._begun:  # Nothing is known of how long a lab takes to boot.
             return f"then {about(seconds)}"
-        return f"{about(seconds)} left" if seconds else "any moment"
+        return f"{about(seconds)} left" if seconds else "longer than expected"
 
     @property
     def line(self) -> str:
@@ -139,10 +150,10 @@ class Show:
 
 
 @contextmanager
-def following(forecast: Forecast, console: Console) -> Iterator[Show]:
-    """Show how far the runs are."""
+def following(forecast: Forecast, console: Console, starting: str = STARTING) -> Iterator[Show]:
+    """Show how far the runs are; `starting` is what comes before the first."""
     if not console.is_terminal:
-        with _lines(forecast, console) as show:
+        with _lines(forecast, console, starting) as show:
             yield show
         return
     columns = (
@@ -153,12 +164,13 @@ def following(forecast: Forecast, console: Console) -> Iterator[Show]:
         TextColumn("{task.fields[show].left}"),
     )
     with Progress(*columns, console=console, transient=True) as bar:
-        yield _OnBar(forecast, bar)
+        yield _OnBar(forecast, bar, starting)
 
 
 class _OnBar(Show):
-    def __init__(self, forecast: Forecast, bar: Progress) -> None:
-        super().__init__(forecast, threading.Event())  # A bar is drawn ten times per second anyway.
+    def __init__(self, forecast: Forecast, bar: Progress, starting: str) -> None:
+        # A bar is drawn ten times per second anyway.
+        super().__init__(forecast, threading.Event(), starting)
         self._bar = bar
         self._task = bar.add_task(self.doing, total=forecast.planned, show=self)
 
@@ -180,9 +192,9 @@ class _OnBar(Show):
 
 
 @contextmanager
-def _lines(forecast: Forecast, console: Console) -> Iterator[Show]:
+def _lines(forecast: Forecast, console: Console, starting: str) -> Iterator[Show]:
     due, over = threading.Event(), threading.Event()
-    show = Show(forecast, due)
+    show = Show(forecast, due, starting)
 
     def tell() -> None:
         while True:
