@@ -19,6 +19,8 @@ LEAST_DELAY = 0.02
 """Seconds, one way, of the longest link of a point from which on phases are judged."""
 
 _DELAY = ".delay"
+SIM = "sim"
+"""The lab of what is simulated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,21 @@ class Agreement:
             "phases": [asdict(one) | {"agrees": one.agrees} for one in self.phases],
             "round_trips": [asdict(one) | {"agrees": one.agrees} for one in self.round_trips],
         }
+
+
+def check_labs(simulated: Results, real: Results) -> None:
+    """Raise DataError if the first results are known to be no simulation's, or the second one's."""
+    for results, wanted, lab in ((simulated, True, "no simulation"), (real, False, "a simulation")):
+        manifest = results.manifest
+        if manifest and (manifest.lab == SIM) is not wanted:
+            raise DataError(
+                f"{plain(results.folder)} is {lab}, but of the lab {manifest.lab};"
+                " first goes what --lab sim left, then what another lab did:"
+                " mip6lab agree SIMULATED REAL"
+                if wanted
+                else f"{plain(results.folder)} is {lab} too; what is to be held against it is of"
+                " another lab: mip6lab agree SIMULATED REAL"
+            )
 
 
 def agreement(simulated: Results, real: Results) -> Agreement:

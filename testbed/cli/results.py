@@ -67,7 +67,8 @@ def _conclude(folder: Path) -> Results:
     "point",
     metavar="KEY=VALUE",
     multiple=True,
-    help="A point of a sweep, as in links.access.delay=0.05; else all, each by itself.",
+    help="Only these points of a sweep, as in links.access.delay=0.05; repeatable. Without it all,"
+    " and each run beside those at its own point.",
 )
 @json_option
 def compare(
@@ -111,7 +112,7 @@ def compare(
 @json_option
 def agree(simulated: Path, real: Path, as_json: bool) -> None:
     """Hold SIMULATED results against those of a REAL lab; the figure goes to SIMULATED/figures."""
-    from testbed.analysis.agreement import agreement
+    from testbed.analysis.agreement import agreement, check_labs
     from testbed.base.jsonl import DataError
     from testbed.report import style
     from testbed.report.agreement import agreement_figure, tables
@@ -119,6 +120,7 @@ def agree(simulated: Path, real: Path, as_json: bool) -> None:
 
     try:
         pair = results.load(simulated), results.load(real)
+        check_labs(*pair)
         found = agreement(*pair)
         figure, data = agreement_figure(found, *pair)
         style.save(figure, pair[0].folder / "figures", "agreement", data)

@@ -32,19 +32,21 @@ def tables(found: Agreement) -> list[Table]:
     for one in sorted(found.round_trips, key=lambda r: (r.variant, r.link)):
         cells = (one.variant, one.link, _numbers(one.simulated), _numbers(one.real))
         trips.add_row(*map(Text, cells), _verdict(agrees=one.agrees))
+    if not (worst := _worst(found)):
+        return [trips]  # Without delay all is computing time.
     title = f"phases with a round trip of {2 * LEAST_DELAY * 1e3:g} ms or more: how far off at most"
     phases = Table(title=title, **COMPACT)
     for heading in ("variant", "phase", "at", "simulated", "real", "off", ""):
         phases.add_column(heading)
-    for worst in _worst(found):
+    for phase in worst:
         phases.add_row(
-            worst.variant,
-            TITLES[worst.name],
-            written(worst.point),
-            style.seconds(worst.simulated),
-            style.seconds(worst.real),
-            f"{100 * worst.deviation:+.1f} %",
-            _verdict(agrees=worst.agrees),
+            phase.variant,
+            TITLES[phase.name],
+            written(phase.point),
+            style.seconds(phase.simulated),
+            style.seconds(phase.real),
+            f"{100 * phase.deviation:+.1f} %",
+            _verdict(agrees=phase.agrees),
         )
     return [trips, phases]
 
@@ -102,14 +104,10 @@ def _drawn(found: Agreement, simulated: Results, real: Results) -> tuple[Figure,
     return fig, rows
 
 
-def _time(value: float, _position: int) -> str:
-    return f"{value:g} s" if value >= 1 else f"{value * 1e3:g} ms"
-
-
 def _grid(axes: Axes) -> None:
     axes.grid(color=FAINT, lw=0.5)
     axes.set_axisbelow(True)
-    axes.xaxis.set_major_formatter(FuncFormatter(_time))
+    axes.xaxis.set_major_formatter(FuncFormatter(style.time))
 
 
 def _against(axes: Axes, found: Agreement, labs: list[str]) -> None:
@@ -131,7 +129,7 @@ def _against(axes: Axes, found: Agreement, labs: list[str]) -> None:
     for one in (axes.xaxis, axes.yaxis):
         one.set_major_locator(LogLocator(10))
         one.set_minor_formatter(NullFormatter())
-    axes.yaxis.set_major_formatter(FuncFormatter(_time))
+    axes.yaxis.set_major_formatter(FuncFormatter(style.time))
     axes.set_xlabel(f"median in the {labs[1]} lab")
     axes.set_ylabel(f"median in the {labs[0]} lab")
     axes.set_title("each phase at each point", loc="left", size=10, weight="bold", color=INK)

@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import TextPath
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from testbed.analysis.samples import Summary
 from testbed.base.files import write_csv
@@ -46,7 +48,7 @@ FIGURES = {
     "fleet_times": "Share of many mobile nodes done with a phase within a time, by their number",
     "fleet_growth": "What a bootstrap costs against the number of mobile nodes",
     "storm": "Mobile nodes that are up against time",
-    "phases": "Phases of each variant beside the paper's",
+    "phases": "Phases of each variant",
     "timeline": "Every message of one run, with the phases shaded",
     "cdf": "Share of bootstraps done within a time",
     "costs": "What a run takes, by part",
@@ -177,6 +179,19 @@ def spread(places: Sequence[float], apart: float) -> list[float]:
         moved[i] = min(moved[i], high)
         high = moved[i] - apart
     return moved
+
+
+def time(value: float, _position: int = 0) -> str:
+    """Write a time in seconds at an axis."""
+    return f"{value:g} s" if value >= 1 or not value else f"{value * 1e3:g} ms"
+
+
+def log_times(axes: Axes) -> None:
+    """Have an axis of times be logarithmic, with as many ticks as tell them."""
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(FuncFormatter(time))
+    axes.xaxis.set_minor_formatter(NullFormatter())
 
 
 def save(fig: Figure, folder: Path, stem: str, data: Iterable[Sequence[Any]]) -> list[Path]:

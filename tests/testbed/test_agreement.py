@@ -1,6 +1,7 @@
 """A simulation held against a real lab."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import msgspec
@@ -10,6 +11,7 @@ from click.testing import CliRunner
 from testbed.analysis.agreement import agreement
 from testbed.base.jsonl import DataError
 from testbed.cli import main
+from testbed.report.agreement import tables
 from testbed.results import folder as results
 from tests.testbed import sample
 
@@ -74,13 +76,42 @@ def test_results_with_nothing_in_common_cannot_be_compared(swept):
         agreement(replace(swept, runs=[]), swept)
 
 
+@pytest.fixture
+def simulated(swept, tmp_path):
+    """The same results, as if they had been simulated."""
+    folder = tmp_path / "simulated"
+    shutil.copytree(swept.folder, folder)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    (folder / "manifest.json").write_text(json.dumps(manifest | {"lab": "sim"}))
+    return folder
+
+
 @pytest.mark.usefixtures("one_format")
-def test_the_command_draws_it_and_tells_by_its_exit_status(swept):
-    folder = str(swept.folder)
-    done = CliRunner().invoke(main, ["agree", folder, folder, "--json"])
+def test_the_command_draws_it_and_tells_by_its_exit_status(swept, simulated):
+    folders = str(simulated), str(swept.folder)
+    done = CliRunner().invoke(main, ["agree", *folders, "--json"])
     assert done.exit_code == 0, done.output
     assert json.loads(done.output)["agrees"]
     for kind in ("svg", "csv"):
-        assert (swept.folder / "figures" / f"agreement.{kind}").stat().st_size
-    done = CliRunner().invoke(main, ["agree", folder, folder])
+        assert (simulated / "figures" / f"agreement.{kind}").stat().st_size
+    done = CliRunner().invoke(main, ["agree", *folders])
     assert "differs" not in done.output
+
+
+def test_only_a_simulation_is_held_against_a_lab_and_in_this_order(swept, simulated):
+    for pair, complaint in (
+        ((swept.folder, simulated), "no simulation"),
+        ((swept.folder, swept.folder), "no simulation"),
+        ((simulated, simulated), "a simulation too"),
+    ):
+        done = CliRunner().invoke(main, ["agree", *map(str, pair)])
+        assert done.exit_code == 2
+        assert complaint in done.stderr
+        assert "mip6lab agree SIMULATED REAL" in done.stderr
+
+
+def test_where_all_is_computing_time_there_is_no_empty_table(swept):
+    found = agreement(swept, swept)
+    assert len(tables(found)) == 2
+    short = [replace(phase, judged=False) for phase in found.phases]
+    assert len(tables(replace(found, phases=short))) == 1
