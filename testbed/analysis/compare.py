@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from scipy import stats as scipy_stats
 
+from agents.core.documents import shown
 from testbed.analysis.fits import interval
 from testbed.base.files import plain
 from testbed.base.jsonl import DataError
@@ -103,13 +104,16 @@ def samples(loaded: Sequence[Results], phase: str, fixed: Mapping[str, Any]) -> 
     """
     unknown = set(fixed).difference(*(one.axes for one in loaded))
     if unknown:
-        raise DataError(f"{', '.join(sorted(unknown))}: not swept in these results")
+        swept = ", ".join(dict.fromkeys(path for one in loaded for path in one.axes))
+        named = ", ".join(sorted(unknown))
+        raise DataError(f"{named}: not swept in these results; swept are: {swept or 'none'}")
     found = []
     for one, called in zip(loaded, names(loaded), strict=True):
         own = {path: value for path, value in fixed.items() if path in one.axes}
         points = one.at(own).points
         if not points:
-            raise DataError(f"{one.folder}: no run at {written(own)}")
+            swept = "; ".join(f"{path}: {', '.join(map(shown, one.axes[path]))}" for path in own)
+            raise DataError(f"{one.folder}: no run at {written(own)}; there are {swept}")
         for variant in one.variants:
             times = {
                 written({k: v for k, v in point.items() if k not in own}): values

@@ -11,6 +11,7 @@ from testbed.cli.options import json_option
 from testbed.cli.terminal import open_console
 
 if TYPE_CHECKING:
+    from rich.status import Status
     from rich.table import Table
 
     from agents.bench.bootstraps import BootstrapCost
@@ -40,10 +41,10 @@ def bench(nodes: int, as_json: bool) -> None:
     wholes: list[BootstrapCost] = []
     with console.status("measuring") as status:
         for cost in exchanges.measure():
-            status.update(f"measured: {cost.name}")
+            _tell(status, cost.name)
             costs.append(cost)
         for whole in bootstraps.measure():
-            status.update(f"measured: {whole.name}")
+            _tell(status, whole.name)
             wholes.append(whole)
     if as_json:
         plain = {
@@ -55,6 +56,13 @@ def bench(nodes: int, as_json: bool) -> None:
     console.print(_exchanges(costs))
     console.print()
     console.print(_bootstraps(wholes))
+
+
+def _tell(status: Status, what: str) -> None:
+    """Say how far it is, where there is no terminal in a line."""
+    status.update(f"measured: {what}")
+    if not status.console.is_terminal:
+        click.echo(f"measured: {what}", err=True)
 
 
 def _table(first: str, *others: str) -> Table:
@@ -77,7 +85,9 @@ def _exchanges(costs: list[Cost]) -> Table:
 
 def _bootstraps(costs: list[BootstrapCost]) -> Table:
     nodes = list(dict.fromkeys(node for cost in costs for node in cost.nodes))
-    table = _table("bootstrap, ms", *(n.replace("_", " ") for n in nodes), "all", "crypto", "times")
+    table = _table(
+        "bootstrap, ms", *(n.replace("_", " ") for n in nodes), "all", "crypto", "all/crypto"
+    )
     for cost in costs:
         times = (*(cost.nodes.get(n) for n in nodes), cost.total, cost.cryptography)
         shown = (f"{t * 1000:.2f}" if t is not None else "" for t in times)
@@ -94,7 +104,7 @@ def _growth(nodes: int, *, as_json: bool) -> None:
     with console.status("measuring") as status:
         sizes = [*(10**n for n in range(9) if 10**n < nodes), nodes]
         for growth in measure(sizes):
-            status.update(f"measured: {growth.approach}, {growth.nodes} mobile nodes")
+            _tell(status, f"{growth.approach}, {growth.action}, {growth.nodes} mobile nodes")
             found.append(growth)
     if as_json:
         click.echo(json.dumps([growth.as_json() for growth in found], indent=1))

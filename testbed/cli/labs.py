@@ -11,7 +11,7 @@ from typing import NoReturn
 import click
 
 from testbed.base import places
-from testbed.cli.options import json_option, lab_option, topology_argument
+from testbed.cli.options import json_option, real_lab_option, topology_argument
 from testbed.cli.terminal import UNUSABLE, choose_lab, give_up, handle_interrupts, open_console
 
 
@@ -72,7 +72,7 @@ def _interact(
 
 
 @click.command("exec", context_settings={"ignore_unknown_options": True})
-@lab_option
+@real_lab_option
 @click.option("-i", "--stdin", is_flag=True, help="Hand standard input on, if it is no terminal.")
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 def execute(lab: str, stdin: bool, command: Sequence[str]) -> None:
@@ -82,7 +82,7 @@ def execute(lab: str, stdin: bool, command: Sequence[str]) -> None:
 
 @click.command()
 @topology_argument
-@lab_option
+@real_lab_option
 def shell(topology: str, lab: str) -> None:
     """Build TOPOLOGY in a lab and open Mininet's prompt in it, or carry out a script from stdin."""
     import topologies

@@ -99,11 +99,17 @@ _scheduler_option = click.option(
     metavar="ADDRESS",
     help="Carry the runs out on the workers of a Dask scheduler, as tcp://host:8786.",
 )
-lab_option = click.option(
+_lab_option = click.option(
     "--lab",
     type=click.Choice(LABS),
     default="auto",
     help="Where the hosts run; sim: nowhere, they are models.",
+)
+real_lab_option = click.option(
+    "--lab",
+    type=click.Choice([lab for lab in LABS if lab != "sim"]),
+    default="auto",
+    help="Where the hosts run.",
 )
 _services_option = click.option(
     "--services",
@@ -131,7 +137,7 @@ set_option = click.option(
     "assignments",
     metavar="KEY=VALUE",
     multiple=True,
-    help="Change a value of the experiment, as in settings.ike.mode=aggressive.",
+    help="Change a value of the experiment, as in settings.ike.mode=aggressive; repeatable.",
 )
 output_option = click.option(
     "--output",
@@ -152,7 +158,7 @@ def carried_out(*, optional: bool = False) -> Callable[[Callable[..., None]], Ca
         _runs_option,
         _seed_option,
         _variant_option,
-        lab_option,
+        _lab_option,
         _jobs_option,
         _scheduler_option,
         _services_option,

@@ -46,5 +46,5 @@ class SimLab:
     ) -> int:
         """Refuse: there is no host to run a command in."""
         del command, cwd, environment, reads
-        msg = "the sim lab has no hosts to run commands in: use another lab"
+        msg = "the sim lab has no hosts to run commands in: use --lab uml, vm or native"
         raise LabError(msg)

@@ -297,6 +297,8 @@ def test_folders_of_different_labs_are_compared_with_a_warning(tmp_path):
         (["compare", "/nonexistent"], "no such results folder"),
         (["compare", "FOLDER", "--at", "x"], "KEY=VALUE"),
         (["compare", "FOLDER", "--baseline", "x"], '"x" has no successful run'),
+        (["compare", "FOLDER", "--at", "links.access.delay=9"], "there are links.access.delay: 0"),
+        (["compare", "FOLDER", "--at", "runs=9"], "swept are: links.access.delay"),
         (["run", "SWEEP"], "is a sweep: mip6lab sweep"),
         (["sweep", "PAPER"], "has no .sweep.: mip6lab run"),
     ],
