@@ -64,11 +64,18 @@ class Fleet:
 
     @property
     def repeated(self) -> dict[str, float]:
-        """Messages that were sent again for each bootstrap, by protocol."""
+        """Messages that were sent again for each bootstrap, by protocol.
+
+        Where there are no captures of each mobile node the simulator counted them.
+        """
         found: dict[str, float] = {}
-        for member in self.members:
-            for protocol, number in member.repeated.items():
-                found[protocol] = found.get(protocol, 0) + number / len(self.members)
+        for run in self.runs:
+            of_each = [member.repeated for member in run.members]
+            if run.crowd and not any(of_each):
+                of_each = [run.crowd.repeated]
+            for one in of_each:
+                for protocol, number in one.items():
+                    found[protocol] = found.get(protocol, 0) + number / len(self.members)
         return found
 
     @property

@@ -18,15 +18,24 @@ from testbed.trace.phases import TITLES, TOTAL
 
 _SHOWN = ("pana", "ike", "binding", TOTAL)
 _LEAST = 1e-4  # Seconds, the beginning of a logarithmic axis.
+_APART = 0.1  # The least that an axis of times is long, as a part of the longest.
 _MARKS = "os^Dv*P"
 _MIB = 1 << 20
+_CPU = 1e3
 Drawn = tuple[Figure, list[list[Any]]]
 
 
 def _subtitle(results: Results) -> str:
-    count = sum(len(run.members) for run in results.runs)
+    counts = {len(run.members) for run in results.runs} - {0}
+    each = " to ".join(map(str, sorted({min(counts), max(counts)}))) if counts else "no"
     lab = f", {results.manifest.where}" if results.manifest else ""
-    return f"Experiment {results.experiment}: {several(count, 'mobile node')} in all runs{lab}"
+    runs = several(len(results.runs), "run")
+    return f"Experiment {results.experiment}: {runs} of {each} mobile nodes{lab}"
+
+
+def grow(results: Results) -> bool:
+    """Return whether a variant has different numbers of mobile nodes to be compared."""
+    return any(len({f.nodes for f in fleets(results, name)}) > 1 for name in results.variants)
 
 
 def distribution_figure(results: Results) -> Drawn:
@@ -78,31 +87,40 @@ def _time_axis(axes: Axes) -> None:
         axes.xaxis.set_major_locator(LogLocator(numticks=6))
         axes.xaxis.set_minor_formatter(NullFormatter())
     else:
+        _widen(axes)
         axes.xaxis.set_major_locator(MaxNLocator(4))
     axes.set_ylim(0, 1.02)
     axes.set_yticks([0, 0.5, 1])
-    axes.xaxis.set_major_formatter(
-        FuncFormatter(lambda x, _: f"{x:g} s" if x >= 1 else f"{x * 1e3:g} ms")
-    )
+    axes.xaxis.set_major_formatter(FuncFormatter(style.time))
     axes.grid(color=FAINT, lw=0.5)
     axes.set_axisbelow(True)
+
+
+def _widen(axes: Axes) -> None:
+    """Give an axis of times that are about the same a tenth of them: less is no difference."""
+    low, high = axes.dataLim.x0, axes.dataLim.x1
+    if high - low < _APART * high:
+        middle, half = (low + high) / 2, _APART * high / 2
+        axes.set_xlim(middle - 1.1 * half, middle + 1.1 * half)
 
 
 def growth_figure(results: Results) -> Drawn:
     """Draw against the number of mobile nodes what a bootstrap costs, and what was sent again."""
     rows: list[list[Any]] = [["variant", "mobile_nodes", "what", "of", "value"]]
     panels: list[tuple[str, Callable[[Fleet], dict[str, float]], float]] = [
-        ("CPU time of a bootstrap, ms", lambda fleet: fleet.cpu, 1e3),
+        ("CPU time of a bootstrap, ms", lambda fleet: fleet.cpu, _CPU),
         ("peak memory of a program, MiB", lambda fleet: fleet.memory, 1 / _MIB),
         ("messages sent again, a bootstrap", lambda fleet: fleet.repeated, 1.0),
     ]
     panel, tall, gap, left, head = 3.1, 2.0, 0.6, 0.5, 1.35
     height = head + len(results.variants) * (tall + 0.95) - 0.4
     width = left + len(panels) * (panel + gap) - gap + 0.3
+    every = [fleet for name in results.variants for fleet in fleets(results, name)]
+    # Of a simulation there is no memory, and where nothing was sent again there is nothing to see.
+    panels = [one for one in panels if any(any(one[1](fleet).values()) for fleet in every)]
     title = "What a bootstrap costs, by how many mobile nodes there are"
     fig = style.figure(width, height, title, _subtitle(results))
     width = fig.get_figwidth()
-    every = [fleet for name in results.variants for fleet in fleets(results, name)]
     roles = list(dict.fromkeys(role for fleet in every for role in fleet.cpu))
     for i, name in enumerate(results.variants):
         found = fleets(results, name)
@@ -111,15 +129,16 @@ def growth_figure(results: Results) -> Drawn:
             place = (left + j * (panel + gap)) / width, bottom / height
             axes = fig.add_axes((*place, panel / width, tall / height))
             rows += _lines(axes, found, what, values, factor, roles)
-            if not j:
+            if factor == _CPU:
                 _total(axes, found)
+            if not j:
                 axes.text(
                     0, 1.17, name, transform=axes.transAxes, size=10, weight="bold", color=INK
                 )
             axes.set_title(what, loc="left", size=9, color=QUIET)
             if i == len(results.variants) - 1:
                 axes.set_xlabel("mobile nodes")
-            if j != 1 and axes.get_legend_handles_labels()[0]:
+            if factor != 1 / _MIB and axes.get_legend_handles_labels()[0]:
                 axes.legend(
                     frameon=False, fontsize=7.5, handlelength=1.2, loc="upper right", ncols=3,
                     columnspacing=1.0,

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from testbed.analysis.claims import findings
+from testbed.analysis.claims import NOT_SHOWN, findings
 from testbed.analysis.fits import swept_links
 from testbed.analysis.mechanisms import is_cumulative, share_rows
 from testbed.analysis.samples import Summary, summarise
@@ -38,10 +38,12 @@ WARMTH = (
 
 def table(results: Results) -> Table:
     """Return the phases for the terminal: a row for the paper, and one for each variant."""
+    compared = "" if results.of_many else ", and how it compares with the paper's"
+    left = f"{results.paper.unattributed:g} s of the paper's total belong to no phase\n"
     shown = Table(
-        title=f"{results.experiment}: median, and how it compares with the paper's;"
+        title=f"{results.experiment}: median{compared};"
         " the total with its [95 % interval] or, below six runs, (range)",
-        caption=f"{results.paper.unattributed:g} s of the paper's total belong to no phase\n"
+        caption=f"{'' if results.of_many else left}"
         "warm: programs had rehearsed a bootstrap; cold: they had just been started",
         caption_justify="left",
         **tables.COMPACT,
@@ -50,13 +52,16 @@ def table(results: Results) -> Table:
     for name in (*PHASES, TOTAL):
         title = TITLES[name].replace(" to", "\nto")  # The total's ends give way to long names.
         shown.add_column(title, justify="right", no_wrap=name != TOTAL, overflow="fold")
-    paper = results.paper.seconds
-    shown.add_row(
-        "the paper", *(f"{paper[name]:g} s" for name in (*PHASES, TOTAL)), end_section=True
-    )
+    paper = {} if results.of_many else results.paper.seconds
+    if paper:
+        stated = (f"{paper[name]:g} s" for name in (*PHASES, TOTAL))
+        shown.add_row("the paper", *stated, end_section=True)
     for name in results.variants:
         found = phase_summaries(results, name)
-        cells = [_compared(found.get(phase), paper[phase], phase == TOTAL) for phase in paper]
+        cells = (
+            _compared(found.get(phase), paper.get(phase, 0.0), phase == TOTAL)
+            for phase in (*PHASES, TOTAL)
+        )
         runs = len(results.of(name))
         good = f"{len(results.succeeded(name))} of {several(runs, 'run')}" if runs else "no run yet"
         good = ", ".join(filter(None, [good, results.warmth(name)]))
@@ -75,8 +80,13 @@ def _compared(summary: Summary | None, paper: float, with_ends: bool) -> Text:
 
 def _phase_rows(results: Results) -> Rows:
     """Return a row per phase: title, the paper's time, and two lines per variant."""
-    paper = results.paper.seconds
     found = [phase_summaries(results, name) for name in results.variants]
+    if results.of_many:
+        return [
+            (TITLES[name], *(_cell(one.get(name), 0.0) for one in found))
+            for name in (*PHASES, TOTAL)
+        ]
+    paper = results.paper.seconds
     rows = [
         (TITLES[name], f"{paper[name]:g} s", *(_cell(one.get(name), paper[name]) for one in found))
         for name in (*PHASES, TOTAL)
@@ -88,17 +98,25 @@ def _phase_rows(results: Results) -> Rows:
 def _cell(summary: Summary | None, paper: float) -> str:
     if not summary:
         return "-"
-    return f"{style.interval(summary)}\n{style.against_paper(summary.median, paper)}"
+    compared = style.against_paper(summary.median, paper)
+    return "\n".join(filter(None, [style.interval(summary), compared]))
+
+
+def _phases_title(results: Results) -> str:
+    return "Total time at each point" if results.axes else "Phases"
 
 
 def _phases(results: Results) -> tuple[Sequence[str], Rows]:
     if results.axes:
         return tables.point_rows(results)
-    head = ["phase", "paper", *results.variants]
-    return head, [*_phase_rows(results), *_other_rows(results)]
+    beside = [] if results.of_many else ["paper"]
+    head = ["phase", *beside, *results.variants]
+    others = [(title, *("" for _ in beside), *cells) for title, cells in _other_rows(results)]
+    return head, [*_phase_rows(results), *others]
 
 
-def _other_rows(results: Results) -> Rows:
+def _other_rows(results: Results) -> list[tuple[str, list[str]]]:
+    """Return what else is known of each variant, by titles; no row of nothing."""
     succeeded, first, disagreement = [], [], []
     for name in results.variants:
         good = results.bootstrapped(name)
@@ -106,13 +124,16 @@ def _other_rows(results: Results) -> Rows:
         arrived = summarise([run.first_packet for run in good if run.first_packet is not None])
         first.append(style.seconds(arrived.median) if arrived else "-")
         largest = largest_disagreement(good)
-        disagreement.append(style.seconds(max(largest.values())) if largest else "-")
-    return [
-        ("first packet", "", *first),
-        ("runs succeeded", "", *succeeded),
-        ("programs were", "", *(results.warmth(name) or "-" for name in results.variants)),
-        ("events differ by up to", "", *disagreement),
+        # Without captures phases are the events', and agree with them.
+        differs = largest and max(largest.values())
+        disagreement.append(style.seconds(max(largest.values())) if differs else "-")
+    rows = [
+        ("first packet", first),
+        ("runs succeeded", succeeded),
+        ("programs were", [results.warmth(name) or "-" for name in results.variants]),
+        ("events differ by up to", disagreement),
     ]
+    return [(title, cells) for title, cells in rows if set(cells) != {"-"}]
 
 
 def show(results: Results, console: Console) -> None:
@@ -128,6 +149,8 @@ def show(results: Results, console: Console) -> None:
         shown.append(tables.mechanisms(results))
     if any(run.traffic for run in results.runs) and not results.expects:
         shown.append(tables.messages(results))
+    if results.of_many:
+        shown.append(tables.of_many(results))
     if any(run.flood for run in results.runs):
         shown.append(tables.floods(results))
     for one in shown:
@@ -158,7 +181,8 @@ def write(results: Results) -> Path:
         if results.expects
         else "",
         variants=_described(results),
-        phases=_section("Phases", _phases(results)) + _paragraph(WARMTH if is_known else None)
+        phases=_section(_phases_title(results), _phases(results))
+        + _paragraph(WARMTH if is_known else None)
         if bootstrapped or not results.expects
         else "",
         mechanisms=_section("What each variant adds", share_rows(results))
@@ -170,11 +194,16 @@ def write(results: Results) -> Path:
         traffic=_section("Messages and octets on each link", tables.traffic_rows(results))
         if any(run.traffic for run in results.runs)
         else "",
-        claims=_section("Claims", tables.claim_rows(findings([results]))),
+        claims=_claims(results),
         figures=f"<h2>Figures</h2>\n{figures}" if figures else "",
         failed=_failed(results),
         floods=_section("Under floods", flood_rows(results))
         if any(run.flood for run in results.runs)
+        else "",
+        fleets=_section(
+            "When mobile nodes were up, and at which home agent", tables.fleet_rows(results)
+        )
+        if any(run.members for run in results.runs)
         else "",
         storms=_section("Many mobile nodes at once", storms.rows(results))
         if storms.storms(results)
@@ -198,12 +227,27 @@ def _intro(results: Results) -> str:
     said += "ended as expected." if results.expects else "succeeded."
     if results.expects and not any(results.bootstrapped(name) for name in results.variants):
         return f"{said} Times are measured on the wire at the mobile node."
+    paper = (
+        ""
+        if results.of_many or results.axes
+        else f"; the paper's are averages ({results.paper.title}, section {results.paper.section})"
+    )
+    where = "for each mobile node" if results.of_many else "on the wire at the mobile node"
     return (
         f"{said} Times are medians over the bootstraps"
-        " with their [95 % intervals] or, below six runs, (ranges: least to greatest), measured on"
-        " the wire at the mobile node; the paper's"
-        f" are averages ({results.paper.title}, section {results.paper.section})."
+        " with their [95 % intervals] or, below six runs, (ranges: least to greatest), measured"
+        f" {where}{paper}."
     )
+
+
+def _claims(results: Results) -> str:
+    """Return what is claimed as far as these runs decide it, and where the rest is."""
+    found = findings([results])
+    decided = [one for one in found if one.verdict != NOT_SHOWN]
+    rest = f"{several(len(found) - len(decided), 'claim')}, of which these runs show nothing"
+    hint = f"{'Not listed: ' if decided else ''}{rest}: mip6lab compare says what each needs."
+    section = _html(*tables.claim_rows(decided)) if decided else ""
+    return f"<h2>Claims</h2>\n{section}{_paragraph(hint if len(decided) < len(found) else None)}"
 
 
 def _figure(folder: Path, stem: str, caption: str) -> str:
@@ -312,6 +356,7 @@ $traffic
 $claims
 <h2>Failed runs</h2>
 $failed
+$fleets
 $storms
 $programs
 <h2>Costs of a run</h2>

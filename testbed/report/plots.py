@@ -11,7 +11,7 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from testbed.analysis import claims
 from testbed.analysis.fits import swept_links
@@ -73,7 +73,8 @@ def _of_times(results: Results) -> dict[str, Callable[[Results], Drawn]]:
         wanted["phases"] = phases_figure
     if not bootstrapped:
         return wanted
-    if not results.axes:
+    more = max(len(results.bootstrapped(name)) for name in results.variants) > 1
+    if more and not results.axes and not results.of_many:  # Fleets have a figure of their own.
         wanted["cdf"] = cdf_figure
     if swept_links(results):
         wanted["rtt"] = curves.rtt_figure
@@ -83,19 +84,19 @@ def _of_times(results: Results) -> dict[str, Callable[[Results], Drawn]]:
         if any(run.traffic for run in results.runs):
             wanted["round_trips"] = curves.round_trips_figure
     if any(run.members for run in results.runs):
-        of_fleets = {
-            "fleet_times": fleets.distribution_figure,
-            "fleet_growth": fleets.growth_figure,
-        }
-        return wanted | of_fleets
+        wanted["fleet_times"] = fleets.distribution_figure
+        if fleets.grow(results):
+            wanted["fleet_growth"] = fleets.growth_figure
+        return wanted
     if any(run.crowd for run in results.runs):
         return wanted
     return wanted | {"timeline": ladder.timeline_figure}
 
 
 def phases_figure(results: Results) -> Drawn:
-    """Draw each variant's median phases beside the paper's, to one scale and each to its own.
+    """Draw each variant's median phases, to one scale and each to its own.
 
+    The paper's are beside them, unless there are many mobile nodes.
     Of a variant without a bootstrap there are the phases that its runs went through, and how they
     ended.
     """
@@ -103,10 +104,11 @@ def phases_figure(results: Results) -> Drawn:
     within = {name: overlays.overlays(results, name, phases) for name, phases in found.items()}
     shown = {name: phases for name, phases in found.items() if phases}
     totals = {name: _summed_up(results, name, phases) for name, phases in shown.items()}
-    names = ("the paper", *found)
+    names = (*_paper_row(results), *found)
     left = style.MARGIN + 0.15 + max(style.widest(names, 9), style.widest(totals.values(), 7.5))
     named = [one.name for several in within.values() for one in several]
-    explained = [*PHASES, bars.UNATTRIBUTED, *sorted(set(named))]
+    unattributed = [] if results.of_many else [bars.UNATTRIBUTED]
+    explained = [*PHASES, *unattributed, *sorted(set(named))]
     width = max(left + WIDE + style.MARGIN, 2 * style.MARGIN + bars.legend_width(explained))
     top, scale_height, own_height, bottom = 1.1, 0.1 + 0.42 * len(names), 1.02, 0.3
     gap = 0.6
@@ -147,7 +149,12 @@ def _summed_up(results: Results, name: str, phases: Mapping[str, Summary]) -> st
 def _subtitle(results: Results) -> str:
     lab = f", {results.manifest.where}" if results.manifest else ""
     ours = f"{style.sample(results)}{lab}"
-    return f"Experiment {results.experiment}: {ours}. The paper: averages on three 1 GHz hosts."
+    paper = "" if results.of_many else ". The paper: averages on three 1 GHz hosts."
+    return f"Experiment {results.experiment}: {ours}{paper}"
+
+
+def _paper_row(results: Results) -> list[str]:
+    return [] if results.of_many else ["the paper"]
 
 
 Within = Mapping[str, Sequence[overlays.Overlay]]
@@ -159,23 +166,27 @@ def _to_one_scale(
     paper = results.paper.seconds
     extra = results.paper.unattributed
     ways = [sum(outcomes.way(results, name).values()) for name in found if not found[name]]
-    longest = max([paper[TOTAL], *(p[TOTAL].median for p in found.values() if p), *ways])
+    beside = _paper_row(results)
+    papers = [paper[TOTAL]] if beside else []
+    longest = max([*papers, *(p[TOTAL].median for p in found.values() if p), *ways])
     whole = longest * WIDE / (WIDE - TOTALS)
     axes.set_xlim(0, whole)
-    attributed = bars.stack(axes, 0, paper, BAR, write=lambda value: f"{value:g} s")
-    axes.barh(0, extra, BAR, attributed, color="white", edgecolor=QUIET, hatch="/////", lw=0.7)
-    _total(axes, 0, attributed + extra, f"{paper[TOTAL]:g} s", "as stated")
-    for row, (name, phases) in enumerate(found.items(), 1):
+    if beside:
+        attributed = bars.stack(axes, 0, paper, BAR, write=lambda value: f"{value:g} s")
+        axes.barh(0, extra, BAR, attributed, color="white", edgecolor=QUIET, hatch="/////", lw=0.7)
+        _total(axes, 0, attributed + extra, f"{paper[TOTAL]:g} s", "as stated")
+    for row, (name, phases) in enumerate(found.items(), len(beside)):
         if not phases:
             bars.ended(axes, row, results, name, BAR)
             continue
         lengths = {phase: phases[phase].median for phase in PHASES}
         end = bars.stack(axes, row, lengths, BAR, within=within[name])
         median = phases[TOTAL].median
-        note = style.against_paper(median, paper[TOTAL])
+        note = style.against_paper(median, paper[TOTAL]) if beside else ""
         _total(axes, row, end, style.seconds(median), note)
-    axes.set_ylim(len(found) + 0.5, -0.5)
-    axes.set_yticks(range(len(found) + 1), ["the paper", *found], color=INK)
+    rows = [*beside, *found]
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.set_yticks(range(len(rows)), rows, color=INK)
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g} s"))
@@ -237,9 +248,10 @@ def _phases_data(
     results: Results, found: Mapping[str, Mapping[str, Summary]], within: Within
 ) -> list[list[Any]]:
     rows: list[list[Any]] = [["variant", "phase", "seconds", "mean", "ci_low", "ci_high", "n"]]
-    for name, value in results.paper.seconds.items():
-        rows.append(["paper", name, value, value, "", "", ""])
-    rows.append(["paper", "unattributed", results.paper.unattributed, "", "", "", ""])
+    if not results.of_many:
+        for name, value in results.paper.seconds.items():
+            rows.append(["paper", name, value, value, "", "", ""])
+        rows.append(["paper", "unattributed", results.paper.unattributed, "", "", "", ""])
     for variant, phases in found.items():
         for name, one in phases.items():
             ends = one.ci95 or ("", "")
@@ -304,14 +316,10 @@ def _label(results: Results, name: str, totals: Sequence[float]) -> str:
 
 def _finish_cdf(axes: Axes, ends: tuple[float, float], logarithmic: bool) -> None:
     if logarithmic:
-        axes.set_xscale("log")
-        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axes.xaxis.set_minor_formatter(NullFormatter())
+        style.log_times(axes)
     axes.set_xlim(*ends)
     axes.set_ylim(0, 1.02)
-    axes.xaxis.set_major_formatter(
-        FuncFormatter(lambda x, _: f"{x:g} s" if x >= 1 else f"{x * 1e3:g} ms")
-    )
+    axes.xaxis.set_major_formatter(FuncFormatter(style.time))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y * 100:.0f} %"))
     axes.set_xlabel(
         "total time from the first message of the bootstrap to the Binding Acknowledgement"

@@ -15,29 +15,36 @@ from testbed.results.runs import Crowd
 
 Rows = list[tuple[str, ...]]
 COLLAPSED = 0.5
-"""The part of the home AAA server's answers that came too late, from which it is a collapse."""
+"""The part of all attempts that failed, from which on it is a collapse."""
 
 
 def storms(results: Results) -> dict[str, Crowd]:
     """Return what the last run of each variant came to, of those with many mobile nodes."""
-    return {run.variant: run.crowd for run in results.runs if run.crowd}
+    found = {run.variant: run.crowd for run in results.runs if run.crowd}
+    return {name: found[name] for name in results.variants if name in found}
 
 
 def wasted(crowd: Crowd) -> float:
-    """Return the part of the attempts' work that nobody waited for any more: of all that failed."""
+    """Return the part of all attempts that failed."""
     ended = crowd.failures + (crowd.curve[-1][1] if crowd.curve else 0)
     return crowd.failures / ended if ended else 0.0
 
 
 def is_collapse(crowd: Crowd) -> bool:
-    """Return whether most of what the servers did was for attempts that were given up."""
+    """Return whether most attempts failed."""
     return wasted(crowd) > COLLAPSED
 
 
 def rows(results: Results) -> tuple[list[str], Rows]:
     """Return a row per variant: when how many are up, and what was sent."""
     head = ["variant", "up", "50 %", "99 %", "100 %", "messages\neach", "sent\nagain"]
-    head += ["no room", "attempts\nfailed", "answers\ntoo late", "collapse", "public keys"]
+    head += [
+        "datagrams\ndropped",
+        "attempts\nfailed",
+        "answers\ntoo late",
+        "collapse",
+        "public keys",
+    ]
     shown: Rows = []
     for name, crowd in storms(results).items():
         up = crowd.curve[-1][1] if crowd.curve else 0
@@ -86,17 +93,20 @@ def figure(results: Results) -> tuple[Figure, list[list[Any]]]:
         parts = [up / crowd.nodes for _, up in crowd.curve]
         colour = style.VARIANT_COLOURS[i % len(style.VARIANT_COLOURS)]
         ways = ("-", "--", "-.", ":")
-        axes.step(times, parts, where="post", color=colour, lw=1.6, ls=ways[i // 7 % 4])
+        # Every other one is dashed and above the rest: curves that coincide both show.
+        way = i % 2 + 2 * (i // 7 % 2)
+        look: Any = {"ls": ways[way], "zorder": 2 + way / 10}
+        axes.step(times, parts, where="post", color=colour, lw=1.6, **look)
         data += [[name, t, up, up / crowd.nodes] for t, up in crowd.curve]
         if times:
             axes.plot(times[-1], parts[-1], "o", color=colour, ms=4)
             ends.append((parts[-1], times[-1], name, colour))
-    axes.set_xscale("log")
+    style.log_times(axes)
     axes.set_xlim(right=last * 1.1)
     axes.set_ylim(0, 1.03)
     axes.yaxis.set_major_formatter(PercentFormatter(1.0))
-    axes.set_xlabel("seconds since the first one was switched on")
-    axes.set_ylabel("up")
+    axes.set_xlabel("time since the first one was switched on")
+    axes.set_ylabel("mobile nodes that are up")
     axes.grid(axis="y", color=FAINT, lw=0.6)
     order = sorted(ends)
     places = style.spread([part for part, *_ in order], 0.055)

@@ -12,10 +12,11 @@ from rich.text import Text
 from testbed.analysis.claims import CONTRADICTED, SUPPORTED, Finding
 from testbed.analysis.compare import Comparison, axis, position, written
 from testbed.analysis.fits import Counted, Estimate, Fit, fits, swept_links
+from testbed.analysis.fleets import PERCENTILES, fleets
 from testbed.analysis.mechanisms import share_rows
-from testbed.analysis.stats import attempts, phase_summaries, traffic
+from testbed.analysis.stats import attempts, fleet, phase_summaries, traffic
 from testbed.base.words import several
-from testbed.report import style
+from testbed.report import storms, style
 from testbed.report.loads import flood_rows
 from testbed.results import outcomes
 from testbed.results.folder import Results
@@ -154,6 +155,41 @@ def _attempts(counted: dict[str, int]) -> str:
     if len(counted) <= 1:
         return "".join(counted) or "-"
     return "\n".join(f"{number} ({several(runs, 'run')})" for number, runs in counted.items())
+
+
+def fleet_rows(results: Results) -> tuple[list[str], Rows]:
+    """Return a row per variant and number of mobile nodes: when they were up, and where."""
+    found = [one for name in results.variants for one in fleets(results, name)]
+    chosen = [fleet(one.runs) for one in found]
+    moves = list(dict.fromkeys(part for there in chosen for part in there["moves"]))
+    rows: Rows = []
+    for one, there in zip(found, chosen, strict=True):
+        up = map(one.up, PERCENTILES)
+        moved = (there["moves"].get(part) for part in moves)
+        rows.append(
+            (
+                one.variant,
+                str(one.nodes),
+                f"{len(one.bootstrapped)} of {len(one.members)}",
+                *("-" if seconds is None else style.seconds(seconds) for seconds in up),
+                str(one.failures),
+                "\n".join(
+                    f"{agent or 'none'}: {', '.join(map(str, numbers))}"
+                    for agent, numbers in there["home_agents"].items()
+                ),
+                *(style.seconds(part["median"]) if part else "-" for part in moved),
+            )
+        )
+    head = ["variant", "nodes", "up", *(f"{percent} %" for percent in PERCENTILES)]
+    head += ["attempts\nfailed", "at home agent", *(f"move:\n{part}" for part in moves)]
+    return head, rows
+
+
+def of_many(results: Results) -> Table:
+    """Return when how many mobile nodes were up, for the terminal."""
+    if any(run.members for run in results.runs):
+        return _table("many mobile nodes: when so many were up", *fleet_rows(results))
+    return _table("many mobile nodes: when so many were up", *storms.rows(results))
 
 
 def way(outcome: outcomes.Outcome) -> str:

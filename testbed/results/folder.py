@@ -87,6 +87,11 @@ class Results:
         return paper.TOPOLOGY
 
     @property
+    def of_many(self) -> bool:
+        """Whether runs have many mobile nodes: the paper's times, of one, say nothing of them."""
+        return any(run.members or run.crowd for run in self.runs)
+
+    @property
     def expects(self) -> bool:
         """Whether something in particular is expected of a variant."""
         return bool(self.spec and any(one.expect for one in self.spec.variants.values()))

@@ -3,14 +3,15 @@
 from dataclasses import replace
 from ipaddress import IPv6Address
 
+import msgspec
 import pytest
 
 from testbed.analysis import fleets
 from testbed.analysis.stats import summary
-from testbed.report import conclusion
+from testbed.report import conclusion, tables
 from testbed.report import fleets as figures
 from testbed.results import folder as results
-from testbed.results.runs import Member, Run
+from testbed.results.runs import Member, Moved, Run
 from testbed.trace import counts, fleet, pcapng, phases
 from testbed.trace.dissect import dissect
 from testbed.trace.frames import read_frames
@@ -133,6 +134,56 @@ def test_figures_and_summary_are_drawn_of_fleets_only(tmp_path):
     assert "timeline.svg" not in drawn
     variant = summary(many)["variants"]["at-once"]
     assert [one["mobile_nodes"] for one in variant["fleets"]] == [10, 20]
+
+
+@pytest.mark.usefixtures("one_format")
+def test_beside_many_mobile_nodes_there_is_no_paper_and_no_panel_of_nothing(tmp_path):
+    many = made(tmp_path)
+    conclusion.write(many)
+    page = (many.folder / "report.html").read_text()
+    assert "the paper's are averages" not in page
+    assert "When mobile nodes were up" in page
+    fig, rows = figures.growth_figure(many)
+    assert {row[2] for row in rows[1:]} == {
+        "CPU time of a bootstrap, ms", "peak memory of a program, MiB",
+    }  # fmt: skip
+    assert len(fig.axes) == 2  # Nothing was sent again.
+
+
+def test_what_grows_with_a_number_has_several_numbers(tmp_path):
+    many = made(tmp_path)
+    assert figures.grow(many)
+    assert not figures.grow(replace(many, runs=[r for r in many.runs if len(r.members) == 10]))
+
+
+def test_a_row_tells_when_they_were_up_and_where(tmp_path):
+    head, rows = tables.fleet_rows(made(tmp_path, lost=5))
+    small, large = (dict(zip(head, row, strict=True)) for row in rows)
+    assert (small["nodes"], small["up"], small["100 %"]) == ("10", "10 of 10", "490 ms")
+    assert (large["nodes"], large["up"], large["100 %"]) == ("20", "15 of 20", "-")
+
+
+def test_a_move_has_its_parts_in_the_row_and_others_have_none(tmp_path):
+    many = made(tmp_path, spec=f"{SPEC}[variants.moving]\n")
+    moved = Moved(
+        home_agent="2001:db8::1", home_address="2001:db8::2",
+        noticed=2.0, bootstrapped=3.0, registered=3.5,
+    )  # fmt: skip
+    member = Member(host="MN1", start=0.0, end=0.4, home_agent="2001:db8::1", moved=moved)
+    run = msgspec.structs.replace(many.runs[0], run=3, variant="moving", members=[member])
+    head, rows = tables.fleet_rows(
+        replace(many, runs=[*many.runs, run], variants=["at-once", "moving"])
+    )
+    assert head[-4:] == ["move:\n" + part for part in moved.parts]
+    assert rows[0][-4:] == ("-",) * 4
+    assert rows[-1][-5:] == ("2001:db8::1: 1", "2.00 s", "1.00 s", "500 ms", "3.50 s")
+
+
+def test_times_that_are_about_the_same_have_an_axis_of_a_tenth_of_them(tmp_path):
+    many = made(tmp_path)
+    for axes in figures.distribution_figure(many)[0].axes:
+        low, high = axes.get_xlim()
+        assert high - low >= 0.1 * axes.dataLim.x0
 
 
 @pytest.mark.usefixtures("one_format")

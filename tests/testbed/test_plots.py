@@ -92,11 +92,8 @@ def test_the_time_axis_is_logarithmic_only_if_the_spread_is_wide(tmp_path, folde
 def test_without_captures_there_is_no_timeline(tmp_path):
     folder = sample.make(tmp_path, runs=2, failed=0, captures=False)
 
-    assert {path.stem for path in plots.draw(results.load(folder))} == {
-        "phases",
-        "cdf",
-        "costs",
-    }
+    drawn = {path.stem for path in plots.draw(results.load(folder))}
+    assert drawn == {"phases", "costs"}
 
 
 @pytest.mark.usefixtures("one_format")
@@ -104,7 +101,7 @@ def test_a_single_run_and_a_variant_that_never_succeeded(tmp_path):
     folder = sample.make(tmp_path, runs=1, failed=1)
 
     drawn = {path.stem for path in plots.draw(results.load(folder))}
-    assert drawn == {"phases", "cdf", "timeline", "costs"}
+    assert drawn == {"phases", "timeline", "costs"}  # One run has no distribution.
     fig, _ = plots.phases_figure(results.load(folder))
     assert "none of 1 run succeeded: timed out <in> IKE" in texts(fig)
 
@@ -137,11 +134,8 @@ def test_a_damaged_capture_costs_only_the_timeline(tmp_path):
     for path in folder.glob("runs/*/captures/A.pcapng"):
         path.write_bytes(path.read_bytes()[:100])
 
-    assert {path.stem for path in plots.draw(results.load(folder))} == {
-        "phases",
-        "cdf",
-        "costs",
-    }
+    drawn = {path.stem for path in plots.draw(results.load(folder))}
+    assert drawn == {"phases", "costs"}
 
 
 def test_the_ladder_ends_with_the_bootstrap(tmp_path):
