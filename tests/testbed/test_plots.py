@@ -93,7 +93,7 @@ def test_without_captures_there_is_no_timeline(tmp_path):
     folder = sample.make(tmp_path, runs=2, failed=0, captures=False)
 
     drawn = {path.stem for path in plots.draw(results.load(folder))}
-    assert drawn == {"phases", "costs"}
+    assert drawn == {"phases", "cdf", "costs"}
 
 
 @pytest.mark.usefixtures("one_format")
