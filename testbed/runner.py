@@ -7,12 +7,12 @@ import os
 import signal
 import sys
 import threading
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
-from statistics import median
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
@@ -21,6 +21,7 @@ import tomli_w
 from agents.core.documents import shown
 from testbed.base.files import last_line, plain
 from testbed.base.jsonl import DataError, read_whole
+from testbed.base.medians import medians
 from testbed.base.places import PROJECT
 from testbed.cluster.client import Cluster, Dispatch
 from testbed.experiment.spec import PlannedRun, Spec, SpecError
@@ -103,6 +104,7 @@ def _measure(line: dict[str, Any], run: Path, topology: Topology) -> None:
 def _measure_fleet(line: dict[str, Any], run: Path, topology: Topology) -> None:
     """Add to a run's line what was seen of each of its mobile nodes; raises DataError."""
     captures, members = run / "captures", line.get("members", [])
+    _check_home_addresses(members)
     if line.get("crowd") and not any(captures.glob("*.pcapng")):
         return  # There are no captures of so many: phases are from events.
     frames = fleet.frames_of(captures, topology)
@@ -119,12 +121,17 @@ def _measure_fleet(line: dict[str, Any], run: Path, topology: Topology) -> None:
     logged = phases.from_events_of_all(
         run / "events.jsonl", [member["host"] for member in done]
     ).values()
-    line["phases"] = _medians([member["phases"] for member in done])
-    line["event_phases"] = _medians([timeline.phases for timeline in logged])
+    line["phases"] = medians(member["phases"] for member in done)
+    line["event_phases"] = medians(timeline.phases for timeline in logged)
 
 
-def _medians(measured: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    return {name: median(one[name] for one in measured) for name in measured[0]} if measured else {}
+def _check_home_addresses(members: Sequence[Mapping[str, Any]]) -> None:
+    """Raise DataError if two mobile nodes have one home address at the end."""
+    places = [member.get("moved") or member for member in members]
+    owners = Counter(filter(None, (place.get("home_address") for place in places)))
+    for address, times in owners.items():
+        if times > 1:
+            raise DataError(f"home address {address} is that of {times} mobile nodes")
 
 
 def _asked(spec: Spec) -> dict[str, float]:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
 import numpy as np
 
-from testbed.analysis.samples import summarise
+from testbed.analysis.samples import Summary, summarise
+from testbed.base.medians import medians
 from testbed.results.folder import Results
 from testbed.results.runs import Member, Run
 from testbed.trace.phases import PHASES, TOTAL
@@ -44,7 +46,7 @@ class Fleet:
     @property
     def cpu(self) -> dict[str, float]:
         """Seconds of CPU time for each bootstrap by role, medians over the runs."""
-        return _medians(
+        return medians(
             {role: sum(used) / self.nodes for role, used in _used(run, "cpu").items()}
             for run in self.runs
         )
@@ -52,7 +54,7 @@ class Fleet:
     @property
     def memory(self) -> dict[str, float]:
         """Peak of memory of a program in octets, by role: means, and medians over the runs."""
-        return _medians(
+        return medians(
             {role: sum(used) / len(used) for role, used in _used(run, "memory").items()}
             for run in self.runs
         )
@@ -89,6 +91,24 @@ class Fleet:
         ends = [sorted(m.end for m in run.members if m.end is not None) for run in self.runs]
         return median(one[needed - 1] for one in ends) if min(map(len, ends)) >= needed else None
 
+    @property
+    def home_agents(self) -> dict[str, list[int]]:
+        """How many mobile nodes each home agent got in each run that succeeded."""
+        good = [run.members for run in self.runs if run.status == "ok"]
+        chosen = [Counter(member.home_agent for member in there) for there in good]
+        agents = sorted({agent for counts in chosen for agent in counts})
+        return {agent: [counts[agent] for counts in chosen] for agent in agents}
+
+    @property
+    def moves(self) -> dict[str, Summary]:
+        """How long those that had to move to another home agent took, by part."""
+        good = [member for run in self.runs if run.status == "ok" for member in run.members]
+        moves = [member.moved.parts for member in good if member.moved]
+        found = (
+            {part: summarise([move[part] for move in moves]) for part in moves[0]} if moves else {}
+        )
+        return {part: one for part, one in found.items() if one}
+
     def as_json(self) -> dict[str, Any]:
         """Return it in the form of summary.json."""
         phases = {name: summarise(self.values(name)) for name in (*PHASES, TOTAL)}
@@ -108,6 +128,8 @@ class Fleet:
             "cpu": self.cpu,
             "cpu_total": sum(self.cpu.values()),
             "memory": self.memory,
+            "home_agents": self.home_agents,
+            "moves": {part: one.as_json() for part, one in self.moves.items()},
         }
 
     def _percentiles(self, phase: str) -> dict[str, float]:
@@ -121,12 +143,6 @@ def _used(run: Run, what: str) -> dict[str, list[float]]:
     for program, used in run.programs.items():
         found.setdefault(program.partition("-")[2], []).append(used.get(what, 0.0))
     return found
-
-
-def _medians(measured: Iterable[dict[str, float]]) -> dict[str, float]:
-    all_of = list(measured)
-    roles = dict.fromkeys(role for one in all_of for role in one)
-    return {role: median(one[role] for one in all_of if role in one) for role in roles}
 
 
 def fleets(results: Results, variant: str) -> list[Fleet]:

@@ -13,6 +13,7 @@ from testbed.analysis import fleets
 from testbed.analysis.fits import fits
 from testbed.analysis.samples import Summary, summarise
 from testbed.base.files import FORMAT, write_json
+from testbed.base.medians import medians
 from testbed.results.folder import Results
 from testbed.results.outcomes import expectation, outcomes
 from testbed.results.runs import Run
@@ -84,7 +85,6 @@ def _variant(results: Results, variant: str) -> dict[str, Any]:
             {"run": run.run, "reason": run.reason} for run in runs if run.status == "failed"
         ],
         **({"traffic": found} if (found := traffic(good)) else {}),
-        **({"fleet": fleet(good)} if any(run.members for run in good) else {}),
         **(_swept(results, variant) if results.axes else {}),
         **fleets.as_json(results, variant),
     }
@@ -94,20 +94,6 @@ def attempts(runs: Iterable[Run]) -> dict[str, int]:
     """Return how many runs took so many attempts, fewest first; of some that is not known."""
     counted = Counter(run.attempts for run in runs if run.attempts)
     return {str(number): counted[number] for number in sorted(counted)}
-
-
-def fleet(runs: Iterable[Run]) -> dict[str, Any]:
-    """Return how many mobile nodes each home agent got in each run, and how some came to move."""
-    members = [run.members for run in runs]
-    chosen = [Counter(member.home_agent for member in there) for there in members]
-    agents = sorted({agent for counts in chosen for agent in counts})
-    moves = [member.moved.parts for there in members for member in there if member.moved]
-    parts = moves[0] if moves else {}
-    found = {part: summarise([move[part] for move in moves]) for part in parts}
-    return {
-        "home_agents": {agent: [counts[agent] for counts in chosen] for agent in agents},
-        "moves": {part: one.as_json() for part, one in found.items() if one},
-    }
 
 
 def _swept(results: Results, variant: str) -> dict[str, Any]:
@@ -169,21 +155,13 @@ def largest_disagreement(runs: Iterable[Run]) -> dict[str, float]:
 
 def costs(runs: Iterable[Run]) -> dict[str, float]:
     """Return the median of each cost of a run in seconds."""
-    found: dict[str, list[float]] = {}
-    for run in runs:
-        for name, seconds in run.costs.items():
-            found.setdefault(name, []).append(seconds)
-    return {name: float(np.median(values)) for name, values in found.items()}
+    return medians(run.costs for run in runs)
 
 
 def programs(runs: Iterable[Run]) -> dict[str, dict[str, float]]:
     """Return the medians of what each program used, by its name and the names of Run.programs."""
-    found: dict[str, dict[str, list[float]]] = {}
+    used: dict[str, list[dict[str, float]]] = {}
     for run in runs:
-        for program, used in run.programs.items():
-            for name, value in used.items():
-                found.setdefault(program, {}).setdefault(name, []).append(value)
-    return {
-        program: {name: float(np.median(values)) for name, values in used.items()}
-        for program, used in found.items()
-    }
+        for program, one in run.programs.items():
+            used.setdefault(program, []).append(one)
+    return {program: medians(each) for program, each in used.items()}

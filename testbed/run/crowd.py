@@ -24,6 +24,7 @@ from agents.simulation.fleet import Newcomers, Teller, without_public_keys
 from agents.simulation.laboratory import Laboratory, Provision
 from agents.simulation.services import Service
 from agents.simulation.world import NETWORK, Tally, World
+from testbed.base.medians import medians
 from testbed.experiment.spec import PlannedRun, Spec
 from testbed.run.fleet import Member
 from testbed.run.simulated import Capture, SimulatedWorker
@@ -226,8 +227,9 @@ class CrowdWorker(SimulatedWorker):
             self._ends.append(now / 1e9 - self._zero)
             if member:
                 member.end = round(now / 1e9 - self._zero, 6)
-                member.home_agent = str(told["home_agent"])
-                member.home_address = str(told["home_address"])
+        if event == "Bootstrapped" and member:
+            member.home_agent = str(told["home_agent"])
+            member.home_address = str(told["home_address"])
         elif event == "AttemptFailed" and not self._is_over(host):
             self._failures[host] += 1
             self._given_up += self._is_over(host)
@@ -251,17 +253,14 @@ class CrowdWorker(SimulatedWorker):
 
     def _more(self) -> dict[str, Any]:
         members = {host: asdict(member) for host, member in self._members.items()}
-        phases: dict[str, list[float]] = defaultdict(list)
-        for host, timeline in self._timelines():
-            for name, seconds in timeline.phases.items():
-                phases[name].append(seconds)
-            if host in members:
-                members[host]["phases"] = timeline.phases
-        medians = {name: sorted(values)[len(values) // 2] for name, values in phases.items()}
+        timelines = dict(self._timelines())
+        for host in members.keys() & timelines.keys():
+            members[host]["phases"] = timelines[host].phases
+        phases = medians(timeline.phases for timeline in timelines.values())
         return {
             "members": list(members.values()),
-            "phases": medians,
-            "event_phases": medians,
+            "phases": phases,
+            "event_phases": phases,
             "crowd": self._crowd(),
         }
 

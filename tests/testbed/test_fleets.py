@@ -12,6 +12,7 @@ from testbed.report import conclusion, tables
 from testbed.report import fleets as figures
 from testbed.results import folder as results
 from testbed.results.runs import Member, Moved, Run
+from testbed.runner import analyse
 from testbed.trace import counts, fleet, pcapng, phases
 from testbed.trace.dissect import dissect
 from testbed.trace.frames import read_frames
@@ -79,6 +80,22 @@ def test_what_is_sent_again_is_counted_for_its_mobile_node(tmp_path, topology):
     again = [replace(frame, time=frame.time + 1) for frame in frames for _ in range(2)]
     found = counts.repeated(again)
     assert found["PANA"] == sum(1 for m in dissect(frames) if m.protocol == "PANA")
+
+
+MOVED = Moved(home_agent="::2", home_address="::a", noticed=1, bootstrapped=2, registered=3)
+
+
+@pytest.mark.parametrize("moved", [None, msgspec.to_builtins(MOVED)])
+def test_no_two_mobile_nodes_may_have_one_home_address(tmp_path, topology, moved):
+    own = "::b" if moved else "::a"
+    members = [
+        {"host": "MN0001", "start": 0.0, "end": 1.0, "home_address": "::a"},
+        {"host": "MN0002", "start": 0.0, "end": 1.0, "home_address": own, "moved": moved},
+        {"host": "MN0003", "start": 0.0},
+    ]
+    line = {"run": 1, "variant": "many", "seed": 1, "status": "ok", "members": members}
+    run = analyse(tmp_path, line, topology)
+    assert (run.status, run.reason) == ("failed", "home address ::a is that of 2 mobile nodes")
 
 
 def made(root, *, lost=0, spec=SPEC):

@@ -1,6 +1,6 @@
 """How mobile nodes come to another home agent: from their events to what is summed up."""
 
-from testbed.analysis.stats import fleet
+from testbed.analysis.fleets import Fleet
 from testbed.results.runs import Member, Moved, Run
 from testbed.run.fleet import Move
 
@@ -55,9 +55,9 @@ def test_parts_add_up_and_home_agents_are_counted():
     ]
     phases = dict.fromkeys(("pana", "pana_to_ike", "ike", "ike_to_binding", "binding", "total"), 0)
     run = Run(run=1, variant="v", seed=1, status="ok", phases=phases, members=members)
-    found = fleet([run, run])
-    assert found["home_agents"] == {HA1: [1, 1], HA2: [2, 2]}
-    medians = {part: one["median"] for part, one in found["moves"].items()}
+    fleet = Fleet("v", 3, [run, run])
+    assert fleet.home_agents == {HA1: [1, 1], HA2: [2, 2]}
+    medians = {part: one.median for part, one in fleet.moves.items()}
     parts = ("detection", "bootstrap", "registration")
     assert medians["recovery"] == 26.1
     assert abs(sum(medians[part] for part in parts) - 26.1) < 1e-9
