@@ -7,7 +7,7 @@ import json
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -28,7 +28,6 @@ from testbed.base.medians import medians
 from testbed.experiment.spec import PlannedRun, Spec
 from testbed.run.fleet import Member
 from testbed.run.simulated import Capture, SimulatedWorker
-from testbed.run.worker import RunError
 from testbed.trace.phases import MILESTONES, PhaseError, Timeline, from_moments
 from topologies.model import HostRole
 
@@ -104,6 +103,7 @@ class CrowdWorker(SimulatedWorker):
         self._members: dict[str, Member] = {}
         self._counted: Counter[tuple[str, str]] = Counter()
         self._ends: list[float] = []
+        self._home_agents: set[str] = set()
         self._failures: Counter[str] = Counter()
         self._given_up = 0
         self._zero = 0.0
@@ -134,7 +134,8 @@ class CrowdWorker(SimulatedWorker):
             return _Written(host, "role", self._told, now, take=self._take)
         return Teller(host, "role", self._take, now)
 
-    def _prepare(self) -> Newcomers:
+    def _prepare(self) -> None:
+        """Make the network without its mobile nodes, and who makes those."""
         others, (fleet,) = self._compose()
         samples = fit(fleet.configuration, FleetConfiguration).nodes
         home_aaa = next(p for p in others if p.module == "agents.nodes.home_network.main")
@@ -152,33 +153,25 @@ class CrowdWorker(SimulatedWorker):
         if self._is_captured:
             routers = self.topology.hosts_with(HostRole.ACCESS_ROUTER)
             self._captures = [Capture(self._laboratory.stacks[host]) for host in routers]
-        return Newcomers(self._laboratory, samples, self.settings.identity, self._log_of)
+        self._newcomers = Newcomers(self._laboratory, samples, self.settings.identity, self._log_of)
 
     # Carrying it out
 
-    def execute(self) -> dict[str, Any]:
-        """Carry out the run; return its line for runs.jsonl, without what analysis adds."""
-        status, reason, begun = "ok", None, time.monotonic()
-        with ExitStack() as stack:
-            gc.disable()  # It would look at what stays, again and again.
-            stack.callback(gc.enable)
+    @contextmanager
+    def _surroundings(self) -> Iterator[None]:
+        """Have no garbage looked for, and the model of public keys if it is wanted."""
+        gc.disable()  # It would look at what stays, again and again.
+        try:
             if self._simulation.public_keys == "model":
-                stack.enter_context(public_keys.without_diffie_hellman())
-            self._newcomers = self._prepare()
-            try:
-                self._simulate_all()
-            except RunError as error:
-                expected = self.variant.expect
-                status, reason = "failed", str(error)
-                if expected and expected.reason:
-                    status, self.outcome, reason = "expected", str(error), None
-        simulated = self._timed("simulation", begun)
-        self._write()
-        self._timed("writing", simulated)
-        self._timed("total", begun)
-        return self._result(status, reason)
+                with public_keys.without_diffie_hellman():
+                    yield
+            else:
+                yield
+        finally:
+            gc.enable()
 
-    def _simulate_all(self) -> None:
+    def _simulate(self) -> None:
+        """Have all begin, and follow them to their ends."""
         laboratory, clock = self._laboratory, self._world.clock
         laboratory.start()
         laboratory.run(SETTLED)
@@ -198,7 +191,9 @@ class CrowdWorker(SimulatedWorker):
         }
         self.attempts = self._failures.total() + len(ends)
         if len(ends) < nodes:
-            raise RunError(f"{self.outcome} in {self.timeout:g} s")
+            self._judge_failure(f"{self.outcome} in {self.timeout:g} s")
+        for home_agent in sorted(self._home_agents):
+            self._judge_success(home_agent)
 
     def _begin_from(self, number: int) -> None:
         """Begin a mobile node, and have the next one begin in its turn."""
@@ -227,7 +222,8 @@ class CrowdWorker(SimulatedWorker):
             self._ends.append(now / 1e9 - self._zero)
             if member:
                 member.end = round(now / 1e9 - self._zero, 6)
-        if event == "Bootstrapped" and member:
+            self._home_agents.add(str(told["home_agent"]))
+        if event == "Bootstrapped" and member and member.end is not None:
             member.home_agent = str(told["home_agent"])
             member.home_address = str(told["home_address"])
         elif event == "AttemptFailed" and not self._is_over(host):

@@ -7,7 +7,8 @@ import os
 import struct
 import time
 from collections import Counter, defaultdict, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from ipaddress import IPv6Address
 from math import ceil
@@ -225,37 +226,46 @@ class SimulatedWorker(Worker):
 
     def execute(self) -> dict[str, Any]:
         """Carry out the run; return its line for runs.jsonl, without what analysis adds."""
-        status, reason = "ok", None
-        begun = time.monotonic()
-        others, mobile_nodes = self._compose()
-        self._laboratory = Laboratory(
-            self.topology,
-            [*others, *mobile_nodes],
-            self._world,
-            self._told,
-            self._secrets.log,
-            self._service,
-        )
-        try:
-            self._simulate(others)
-        except RunError as error:
-            status, reason = "failed", str(error)
-        except ExpectedError as end:
-            status, self.outcome = "expected", str(end)
+        status, reason, begun = "ok", None, time.monotonic()
+        with self._surroundings():
+            self._prepare()
+            try:
+                self._simulate()
+            except RunError as error:
+                status, reason = "failed", str(error)
+            except ExpectedError as end:
+                status, self.outcome = "expected", str(end)
         simulated = self._timed("simulation", begun)
         self._write()
         self._timed("writing", simulated)
         self._timed("total", begun)
         return self._result(status, reason)
 
-    def _simulate(self, others: Sequence[Program]) -> None:
+    def _surroundings(self) -> AbstractContextManager[None]:
+        """Return what the run is carried out in."""
+        return nullcontext()
+
+    def _prepare(self) -> None:
+        """Make the network, with all programs in it."""
+        self._others, mobile_nodes = self._compose()
+        self._laboratory = Laboratory(
+            self.topology,
+            [*self._others, *mobile_nodes],
+            self._world,
+            self._told,
+            self._secrets.log,
+            self._service,
+        )
+
+    def _simulate(self) -> None:
+        """Carry out what the run is about; RunError, or ExpectedError if it ends as expected."""
         laboratory = self._laboratory
         for stack in laboratory.stacks.values():
             stack.forwarding = self._forwarding
         self.measured = {link.name: _measured(laboratory, link) for link in self.topology.links}
         self._captures = [Capture(laboratory.stacks[host]) for host in self._captured()]
         laboratory.start()
-        self._wait_until_ready(self._told, Counter(program.host for program in others))
+        self._wait_until_ready(self._told, Counter(program.host for program in self._others))
         home_address = self._bootstrap(self._told)
         correspondent = laboratory.stacks[self.topology.host(HostRole.CORRESPONDENT_NODE)]
         _reach(correspondent, home_address)

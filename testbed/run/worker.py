@@ -229,7 +229,9 @@ class Worker:
             if event["event"] == "AttemptFailed" and self.attempts == self.variant.attempts:
                 self._judge_failure("; ".join([event["reason"], *others.values()]))
             if event["event"] == "Bootstrapped":
-                return self._judge_success(event)
+                self._judge_success(event["home_agent"])
+                self.outcome = f"home agent {event['home_agent']}"
+                return IPv6Address(event["home_address"])
         raise AssertionError  # _events() raises before it ends.
 
     def _compare(self, event: Mapping[str, Any]) -> None:
@@ -243,21 +245,20 @@ class Worker:
             raise ExpectedError(f"{expected.event}{f': {told}' if told else ''}")
 
     def _judge_failure(self, reason: str) -> NoReturn:
+        """End a run without a bootstrap, which may be what was wanted."""
         expected = self.variant.expect
         if expected and expected.reason and re.search(expected.reason, reason):
             raise ExpectedError(reason)
         raise RunError(reason)
 
-    def _judge_success(self, event: Mapping[str, Any]) -> IPv6Address:
-        """Return the home address, if a bootstrap with this home agent is what was wanted."""
-        expected, home_agent = self.variant.expect, event["home_agent"]
+    def _judge_success(self, home_agent: str) -> None:
+        """Raise RunError if a bootstrap with this home agent is not what was wanted."""
+        expected = self.variant.expect
         if expected and (expected.reason or expected.event):
             wanted = expected.reason or expected.event
             raise RunError(f"it succeeded with home agent {home_agent}; expected was: {wanted}")
         if expected and expected.home_agent not in ("", home_agent):
             raise RunError(f"the home agent is {home_agent}, expected was {expected.home_agent}")
-        self.outcome = f"home agent {home_agent}"
-        return IPv6Address(event["home_address"])
 
     def _captured(self) -> Sequence[str]:
         """Return the hosts whose interfaces are captured."""

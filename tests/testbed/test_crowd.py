@@ -39,6 +39,13 @@ simulation = { public_keys = "model", captures = 0 }
 [variants.served]
 arrivals.rate = 50.0
 simulation = { public_keys = "model", captures = 0, home_aaa_servers = 4 }
+[variants.late]
+timeout = 1.0
+expect.reason = "refused"
+simulation = { public_keys = "model", captures = 0 }
+[variants.not-refused]
+expect.reason = "refused"
+simulation = { public_keys = "model", captures = 0 }
 """
 
 
@@ -99,6 +106,14 @@ def test_who_has_to_wait_is_heard_later_and_none_is_displaced(few):
     assert 2 <= run.crowd.curve[-1][1] < 12
     assert run.crowd.failures == 0
     assert run.crowd.repeated["PANA"] > 0
+
+
+def test_a_storm_that_ends_otherwise_than_expected_has_failed(few):
+    late, up = run_of(few, "late"), run_of(few, "not-refused")
+    assert (late.status, up.status) == ("failed", "failed")
+    assert late.reason == "0 of 12 mobile nodes bootstrapped in 1 s"
+    assert up.reason.startswith("it succeeded with home agent 2001:db8:100::1; expected was: ref")
+    assert len([member for member in up.members if member.end]) == 12
 
 
 def test_several_home_aaa_servers_and_arrivals_at_random(few):
