@@ -14,7 +14,7 @@ from testbed.analysis.compare import Comparison, axis, position, written
 from testbed.analysis.fits import Counted, Estimate, Fit, fits, swept_links
 from testbed.analysis.fleets import PERCENTILES, fleets
 from testbed.analysis.mechanisms import share_rows
-from testbed.analysis.stats import attempts, fleet, phase_summaries, traffic
+from testbed.analysis.stats import attempts, phase_summaries, traffic
 from testbed.base.words import several
 from testbed.report import storms, style
 from testbed.report.loads import flood_rows
@@ -160,12 +160,11 @@ def _attempts(counted: dict[str, int]) -> str:
 def fleet_rows(results: Results) -> tuple[list[str], Rows]:
     """Return a row per variant and number of mobile nodes: when they were up, and where."""
     found = [one for name in results.variants for one in fleets(results, name)]
-    chosen = [fleet(one.runs) for one in found]
-    moves = list(dict.fromkeys(part for there in chosen for part in there["moves"]))
+    moves = list(dict.fromkeys(part for one in found for part in one.moves))
     rows: Rows = []
-    for one, there in zip(found, chosen, strict=True):
+    for one in found:
         up = map(one.up, PERCENTILES)
-        moved = (there["moves"].get(part) for part in moves)
+        moved = (one.moves.get(part) for part in moves)
         rows.append(
             (
                 one.variant,
@@ -175,9 +174,9 @@ def fleet_rows(results: Results) -> tuple[list[str], Rows]:
                 str(one.failures),
                 "\n".join(
                     f"{agent or 'none'}: {', '.join(map(str, numbers))}"
-                    for agent, numbers in there["home_agents"].items()
+                    for agent, numbers in one.home_agents.items()
                 ),
-                *(style.seconds(part["median"]) if part else "-" for part in moved),
+                *(style.seconds(part.median) if part else "-" for part in moved),
             )
         )
     head = ["variant", "nodes", "up", *(f"{percent} %" for percent in PERCENTILES)]
