@@ -173,6 +173,8 @@ def test_who_is_at_a_drained_home_agent_moves_when_it_authenticates(name):
     moving = lab.at_home_agent(HA1)
     assert lab.until(lambda: not lab.at_home_agent(HA1), 60.0)
     assert len(moving) == 2
+    told = Counter(event["host"] for event in lab.events.named("Authenticated"))
+    assert {told[host] for host in moving} == {2}  # The second time it was told to move.
     assert lab.unreachable() == []
     assert given_twice(lab) == set()
     # The old home agent has let go of them, and said so.

@@ -86,7 +86,7 @@ class Ikev1Daemon(IkeDaemon):
 
     def probe(self, home_agent: IPv6Address) -> None:
         """Give the SAs up: IKEv1 has no exchange that asks whether a peer has them."""
-        self.leave(home_agent)
+        self._endpoint.call(self._machine.delete, home_agent, self._host.now())
 
     def move(self, local: IPv6Address) -> None:
         """Negotiate from another address from now on; ESP SAs stay."""

@@ -166,7 +166,7 @@ class Ikev2Daemon(IkeDaemon):
                 self._keys.ikev2(event)
             case events.IkeDeleted():
                 self._miss_peer(event.identity)
-                if not self._machine.connected(event.peer):
+                if event.peer == self._sought and not self._machine.connected(event.peer):
                     self._on_lost()
             case events.AddressAssigned() if event.home_address:
                 self.on_address(event.home_address)

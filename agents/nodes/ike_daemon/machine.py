@@ -64,7 +64,7 @@ class IkeDaemon(ABC):
     """IKE on UDP port 500; the kernel's SAs are kept as negotiated.
 
     `on_failure` hears why this host has no SAs with the peer that it wants some with, `on_lost`
-    that all with a peer are gone, of which the peer was told or not. A responder's owner sets
+    that all with that one are gone, of which it was told or not. A responder's owner sets
     `on_key_wanted` if it is asked for keys, and `on_removed` to hear of ESP SAs that are gone.
     """
 
@@ -149,7 +149,9 @@ class IkeDaemon(ABC):
         """Find out whether the home agent still has the SAs; without them they are lost here."""
 
     def leave(self, home_agent: IPv6Address) -> None:
-        """Delete the SAs with a home agent: ESP SAs are out of the kernel when this returns."""
+        """Want no SAs with a home agent: ESP SAs are out of the kernel when this returns."""
+        if home_agent == self._sought:
+            self._sought = None
         self._endpoint.call(self._machine.delete, home_agent, self._host.now())
 
     def secured(self, home_agent: IPv6Address) -> bool:
@@ -187,7 +189,7 @@ class IkeDaemon(ABC):
             return
         if self._machine.connected(peer):
             self._on_failure(f"IKE with {peer}: no ESP SAs are left: {reason}")
-        else:
+        elif peer == self._sought:
             self._on_lost()
 
     def _install(self, peer: IPv6Address, pair: EspPair) -> bool:

@@ -163,3 +163,11 @@ def test_the_end_of_an_authorisation_takes_its_sas_out_of_the_kernel_at_once(bot
     ha.service.delete_identity(str(COA))
     assert not ha.kernel.sas_between(HOA, HA)
     assert "ChildDeleted" in ha.names()
+
+
+def test_sas_that_are_left_are_not_lost(both):
+    mn, _ = both
+    mn.service.leave(HA)
+    mn.logged("IkeDeleted")
+    assert not mn.lost
+    assert not mn.failures
