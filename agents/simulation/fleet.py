@@ -88,7 +88,7 @@ class Newcomers:
         )
         eap = msgspec.structs.replace(sample.eap, identity=identity, tls=tls)
         configuration = msgspec.structs.replace(sample, host=host, eap=eap)
-        stack = Stack(laboratory.world, host)
+        stack = laboratory.stacks[host] = Stack(laboratory.world, host)
         care_of = self._join(stack, link, turn, number, sample.interface)
         log = self._log(laboratory, host)
         role = approaches.Program(host, MODULE, {})

@@ -294,6 +294,10 @@ class Laboratory:
         """Return the program of a module such as "mobile_node"."""
         return next(p for p in self.programs if f".{name}." in f"{p.role.module}.")
 
+    def programs_on(self, host: str) -> list[Program]:
+        """Return the programs of a host; the first of them takes its commands."""
+        return [program for program in self.programs if program.role.host == host]
+
     def run(self, until: float, done: Callable[[], bool] = lambda: False) -> bool:
         """Let time pass until `until`, or until `done`; return whether it is."""
         return self.world.clock.run(until, done)

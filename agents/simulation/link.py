@@ -108,8 +108,12 @@ class Link:
         if hears_all:
             self.listen(end, None)
 
+    def connects(self, end: End) -> bool:
+        """Return whether an end is on this link, and the link is not cut."""
+        return not self.is_cut and self._ends.get(end.mac) is end
+
     def detach(self, end: End) -> None:
-        """Leave."""
+        """Leave; what waits at the way out is lost."""
         if self._ends.get(end.mac) is end:
             del self._ends[end.mac]
             self._ways.pop(end.mac, None)
@@ -129,7 +133,7 @@ class Link:
 
     def send(self, packet: Packet, sender: End, receiver: bytes | None = None) -> bool:
         """Carry a packet to a neighbour, or to all who listen; return whether it was not lost."""
-        if self.is_cut or self._world.loses_next(self.name, packet):
+        if not self.connects(sender) or self._world.loses_next(self.name, packet):
             return False
         way = self._ways.get(sender.mac)
         if way is None:
@@ -200,7 +204,7 @@ class Link:
     ) -> None:
         """Let a packet leave its queue, and arrive."""
         way.waiting -= 1
-        if self.is_cut:
+        if not self.connects(sender):
             return
         receivers = self._receivers(packet, sender, receiver)
         taps = [end.tap for end in (sender, *receivers) if end.tap]

@@ -307,6 +307,11 @@ class Stack:
         way = self.routes.way(destination)
         return next((a for a in way[0].addresses if not is_link_local(a)), None) if way else None
 
+    def unplug(self) -> None:
+        """Leave all links: nothing is sent there, or heard, any more."""
+        for interface in self.interfaces.values():
+            interface.link.detach(interface)
+
     def proxies(self, address: IPv6Address) -> bool:
         """Return whether this host answers for an address on its links (RFC 6275 10.4.1)."""
         return self.kernel.intercepts(address)

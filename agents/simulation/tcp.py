@@ -17,9 +17,9 @@ from typing import Protocol, TypeAlias
 from agents.core.machine import Address
 from agents.kernel.packet import TCP, Packet, Segment
 from agents.simulation.frames import MSS, SYN, TIMESTAMPS
-from agents.simulation.link import NO_FAULTS, Link
+from agents.simulation.link import NO_FAULTS
 from agents.simulation.stack import Interface, Stack, address_of
-from agents.simulation.world import Appointment
+from agents.simulation.world import Appointment, Clock
 
 FIN, RST, PSH, ACK = 0x01, 0x04, 0x08, 0x10
 REFUSED, RESET, TIMED_OUT = "Connection refused", "Connection reset", "Connection timed out"
@@ -97,6 +97,30 @@ class _Piece:
         return self.start + len(self.data) + bool(self.flags & (SYN | FIN))
 
 
+@dataclass(frozen=True, slots=True)
+class _Pipe:
+    """A way to the other end of a stream for octets without segments, over one link."""
+
+    near: Interface
+    far: Interface
+    peer: Stream
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the link connects both ends."""
+        return self.near.link.connects(self.near) and self.near.link.connects(self.far)
+
+    def carry(self, data: bytes, clock: Clock) -> None:
+        """Have octets arrive."""
+        segments = -(-len(data) // _SEGMENT_SIZE)
+        arrives = self.near.link.book(self.near, len(data) + segments * _HEADERS)
+        clock.at(arrives, partial(self._bring, data))
+
+    def _bring(self, data: bytes) -> None:
+        if self.is_whole and self.peer.user:
+            self.peer.user.received(self.peer, data)
+
+
 class Stream:
     """One end of a stream. Numbers are relative to the initial sequence numbers."""
 
@@ -111,7 +135,7 @@ class Stream:
         self._first = tcp.stack.rng.getrandbits(32)
         self._sent = self._acknowledged = 0
         self._flight: deque[_Piece] = deque()
-        self._piped: tuple[Link, Interface, Stream] | None = None
+        self._piped: _Pipe | None = None
         self._lost = 0
         """How many of them are taken for lost."""
 
@@ -146,27 +170,25 @@ class Stream:
     def send(self, data: bytes) -> None:
         """Send octets."""
         if self._tcp.stack.world.pipes and (pipe := self._pipe()):
-            link, interface, peer = pipe
-            segments = -(-len(data) // _SEGMENT_SIZE)
-            arrives = link.book(interface, len(data) + segments * _HEADERS)
-            self._clock.at(arrives, partial(peer.take_piped, data))
+            pipe.carry(data, self._clock)
             return
         self._pending += data
         self._push()
 
-    def _pipe(self) -> tuple[Link, Interface, Stream] | None:
+    def _pipe(self) -> _Pipe | None:
         """Return the way to the other end, if it is open and on the same link, without faults."""
         if self._piped is None and self.state is State.ESTABLISHED and not self._flight:
             way = self._tcp.stack.routes.way(self.there[0])
             peer = self._tcp.stack.world.streams.get((*self.key[2:], *self.key[:2]))
-            if way and peer and way[1] == self.there[0] and way[0].link.faults == NO_FAULTS:
-                self._piped = way[0].link, way[0], peer
-        return self._piped
+            back = peer and peer.way_back()
+            if way and peer and back and way[1] == self.there[0] and back.link.faults == NO_FAULTS:
+                self._piped = _Pipe(way[0], back, peer)
+        return self._piped if self._piped and self._piped.is_whole else None
 
-    def take_piped(self, data: bytes) -> None:
-        """Take octets that came without segments."""
-        if self.user:
-            self.user.received(self, data)
+    def way_back(self) -> Interface | None:
+        """Return the interface towards the other end."""
+        way = self._tcp.stack.routes.way(self.there[0])
+        return way[0] if way else None
 
     def end(self) -> None:
         """End it after what was sent before; its user hears no more."""

@@ -8,7 +8,10 @@ from ipaddress import IPv6Interface
 from pathlib import Path
 
 from agents.approaches import Program
-from testbed.experiment.spec import Spec
+from testbed.experiment.spec import Operator, Spec
+
+MOST_MEMBERS = 10_000
+"""Mobile nodes of which each is kept in a run's line; of more there is only what all came to."""
 
 _ADDRESS = re.compile(r"ip -6 address add (?P<address>\S+) dev (?P<interface>\S+) nodad")
 
@@ -43,16 +46,15 @@ def _of(spec: Spec, variant: str, can_run: Callable[[Program], bool]) -> Iterato
     if settings.diameter_tls:
         yield "streams have no TLS there: leave out settings.diameter_tls"
     few = spec.sample_topology(variant)
-    if few.is_fleet and spec.variants[variant].steps:
-        yield "what many mobile nodes do after their bootstraps: leave out steps"
     composed = spec.approach(variant).compose(settings, few, Path(), Path())
     for program in composed:
         if not can_run(program):
             kind = program.module.split(".")[2].replace("_", " ")
             yield f"the {kind} on host {program.host} sends from real sockets"
+    nodes = (spec.variants[variant].operator or Operator()).mobile_nodes
     for number, step in enumerate(spec.variants[variant].steps):
-        if step.kill:
-            yield f"steps[{number}].kill: hosts are not taken off their links"
         if step.run and added_address(step.run) is None:
             known = "only 'ip -6 address add ADDRESS dev INTERFACE nodad' is known"
             yield f"steps[{number}].run: there is no shell; {known}"
+        if few.is_fleet and nodes > MOST_MEMBERS:
+            yield f"steps[{number}]: of more than {MOST_MEMBERS} mobile nodes none is followed"

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
+from ipaddress import IPv6Address
 from pathlib import Path
 from typing import Any
 
@@ -25,17 +26,17 @@ from agents.simulation.laboratory import Laboratory, Provision
 from agents.simulation.services import Service
 from agents.simulation.world import NETWORK, Tally, World
 from testbed.base.medians import medians
+from testbed.experiment.simulable import MOST_MEMBERS
 from testbed.experiment.spec import PlannedRun, Spec
-from testbed.run.fleet import Member
-from testbed.run.simulated import Capture, SimulatedWorker
+from testbed.experiment.steps import Step
+from testbed.run.members import Member, at_home_agent, check_home_addresses, follow_moves
+from testbed.run.parts import Shells, Told
+from testbed.run.simulated import Capture, Heard, SimulatedWorker
 from testbed.trace.phases import MILESTONES, PhaseError, Timeline, from_moments
 from topologies.model import HostRole
 
 SETTLED = 1.0
 """Seconds of the virtual clock in which the programs that are not mobile nodes become ready."""
-
-MOST_MEMBERS = 10_000
-"""Mobile nodes of which each is kept in a run's line; of more there is only what all came to."""
 
 POINTS = 200
 _STARTS = {("pana", "Started"), ("ikev1", "Started"), ("ikev2", "Started"), ("dhcpv6", "Started")}
@@ -78,7 +79,7 @@ class _Watch:
 
 
 class CrowdWorker(SimulatedWorker):
-    """Carries out one run: a bootstrap of each of many mobile nodes."""
+    """Carries out one run: a bootstrap of each of many mobile nodes, and steps after them."""
 
     def __init__(
         self,
@@ -107,6 +108,8 @@ class CrowdWorker(SimulatedWorker):
         self._failures: Counter[str] = Counter()
         self._given_up = 0
         self._zero = 0.0
+        self._bootstraps: dict[str, Any] | None = None
+        self._heard: Heard[dict[str, Any]] | None = None
 
     @property
     def _is_captured(self) -> bool:
@@ -190,10 +193,29 @@ class CrowdWorker(SimulatedWorker):
             if kind != NETWORK
         }
         self.attempts = self._failures.total() + len(ends)
+        self._bootstraps = self._crowd()
         if len(ends) < nodes:
             self._judge_failure(f"{self.outcome} in {self.timeout:g} s")
         for home_agent in sorted(self._home_agents):
             self._judge_success(home_agent)
+        if self._is_captured or self.variant.steps:
+            self._heard = heard = Heard[dict[str, Any]](clock)
+            homes = [IPv6Address(member.home_address) for member in self._members.values()]
+            for home_address in homes:
+                self._answers(home_address)
+            self._go_on(heard, homes[0])
+
+    def _carry_out(self, net: Shells, events: Told, step: Step) -> None:
+        since = self._world.clock.now
+        super()._carry_out(net, events, step)
+        if step.moves:
+            moving = at_home_agent(self._members.values(), step.moves, self.topology)
+            what = f"registration elsewhere of those at {step.moves}"
+            follow_moves(moving, self._events(events, step.timeout, what), since)
+            self.outcome += f"; {len(moving)} moved from {step.moves}"
+            check_home_addresses(self._members.values())
+            for member in moving:
+                self._answers(IPv6Address(member.place[1]))
 
     def _begin_from(self, number: int) -> None:
         """Begin a mobile node, and have the next one begin in its turn."""
@@ -211,6 +233,11 @@ class CrowdWorker(SimulatedWorker):
         """Hear of an event."""
         first = self._first.get(host)
         self._counted[agent, event] += 1
+        if self._heard:
+            fields = told.items() if isinstance(told, Mapping) else ()
+            known = {"t": now, "host": host, "agent": agent, "event": event}
+            self._heard.add({name: str(value) for name, value in fields} | known)
+            return
         if first is None:
             return
         if (agent, event) in _MOMENTS:
@@ -257,7 +284,7 @@ class CrowdWorker(SimulatedWorker):
             "members": list(members.values()),
             "phases": phases,
             "event_phases": phases,
-            "crowd": self._crowd(),
+            "crowd": self._bootstraps,
         }
 
     def _crowd(self) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from ipaddress import IPv6Address
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from agents.approaches import Program
 from testbed.experiment.steps import Step
 from testbed.run.capture import Capture
 from testbed.run.events import Events
+from testbed.run.members import Member, at_home_agent, check_home_addresses, follow_moves
 from testbed.run.net import Network
 from testbed.run.parts import Shells, Told
 from testbed.run.probe import Echo
@@ -24,57 +25,6 @@ from topologies.model import HostRole
 _OVERFLOWS = ("Udp6RcvbufErrors", "Ip6InDiscards")
 _LEAD = 0.1
 """Seconds between the command to begin and the first beginning."""
-
-
-@dataclass(slots=True)
-class Move:
-    """A mobile node's way to another home agent, as testbed.results.runs.Moved has it."""
-
-    home_agent: str = ""
-    home_address: str = ""
-    noticed: float | None = None
-    bootstrapped: float | None = None
-    registered: float | None = None
-
-    def note(self, event: Mapping[str, Any], since: float, before: str) -> None:
-        """Take note of an event of the mobile node's."""
-        at = round(event["t"] / 1e9 - since, 6)
-        match event["event"]:
-            case "ChildDeleted" if self.noticed is None:
-                self.noticed = at
-            case "AssignmentChanged":
-                self.noticed = at if self.noticed is None else self.noticed
-                self.bootstrapped = None
-            case "ChildEstablished":
-                self.bootstrapped = at
-            case "Bootstrapped" if event["home_agent"] != before:
-                self.home_agent, self.home_address = event["home_agent"], event["home_address"]
-                self.registered = at
-
-
-@dataclass(slots=True)
-class Member:
-    """What a mobile node came to; times in seconds since the first one began.
-
-    `failures` are the attempts that failed before one succeeded, or the time was over. `moved` is
-    its way to another home agent.
-    """
-
-    host: str
-    start: float
-    end: float | None = None
-    home_agent: str = ""
-    home_address: str = ""
-    failures: int = 0
-    reason: str = ""
-    moved: Move | None = None
-
-    @property
-    def place(self) -> tuple[str, str]:
-        """Home agent and home address at present."""
-        if self.moved:
-            return self.moved.home_agent, self.moved.home_address
-        return self.home_agent, self.home_address
 
 
 class FleetWorker(Worker):
@@ -148,28 +98,12 @@ class FleetWorker(Worker):
         since = time.monotonic()
         super()._carry_out(net, events, step)
         if step.moves:
-            ends = {str(e.address) for _, e in self.topology.at(step.moves) if e.addresses}
-            moving = {h: m for h, m in self._members.items() if m.place[0] in ends}
-            self._follow_moves(events, step, moving, since)
-            self._reach_again(net, moving.values())  # type: ignore[arg-type]  # It is real here.
-
-    def _follow_moves(
-        self, events: Told, step: Step, moving: Mapping[str, Member], since: float
-    ) -> None:
-        """Follow mobile nodes until each is registered with another home agent."""
-        before = {host: member.place[0] for host, member in moving.items()}
-        waiting = {host: Move() for host in moving}
-        what = f"registration elsewhere of those at {step.moves}"
-        for event in self._events(events, step.timeout, what) if waiting else ():
-            host = event["host"]
-            if (move := waiting.get(host)) is None:
-                continue
-            move.note(event, since, before[host])
-            if move.registered is not None:
-                moving[host].moved = waiting.pop(host)
-            if not waiting:
-                break
-        self.outcome += f"; {len(moving)} moved from {step.moves}"
+            moving = at_home_agent(self._members.values(), step.moves, self.topology)
+            what = f"registration elsewhere of those at {step.moves}"
+            follow_moves(moving, self._events(events, step.timeout, what), since)
+            self.outcome += f"; {len(moving)} moved from {step.moves}"
+            check_home_addresses(self._members.values())
+            self._reach_again(net, moving)  # type: ignore[arg-type]  # It is real here.
 
     def _reach_again(self, net: Network, moved: Iterable[Member]) -> None:
         """Have those that have moved answer."""

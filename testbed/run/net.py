@@ -57,6 +57,11 @@ class Network:
         """Return the names of a host's interfaces."""
         return [self.topology.interface_name(host, link.name) for link, _ in self.topology.at(host)]
 
+    def unplug(self, host: str) -> None:
+        """Take a host off its links."""
+        lines = [f"ip link set {name} down" for name in self.interfaces(host)]
+        self.execute(host, "\n".join(lines))
+
 
 def _prepare_process(*, shells: bool) -> None:
     """Do what Mininet needs, instead of Mininet.init(), which changes settings of the machine.

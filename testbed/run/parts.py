@@ -21,8 +21,8 @@ class Shells(Protocol):
     def execute(self, host: str, script: str) -> object:
         """Run a script in a host."""
 
-    def interfaces(self, host: str) -> list[str]:
-        """Return the names of a host's interfaces."""
+    def unplug(self, host: str) -> None:
+        """Take a host off its links."""
 
 
 class Echoes(Protocol):

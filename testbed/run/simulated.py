@@ -14,7 +14,7 @@ from ipaddress import IPv6Address
 from math import ceil
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from agents.approaches import Program
 from agents.kernel.packet import ICMPV6
@@ -29,7 +29,9 @@ from testbed.experiment.steps import TRAFFIC_INTERVAL
 from testbed.run.parts import Told
 from testbed.run.worker import ExpectedError, RunError, Worker
 from testbed.trace import pcapng
-from topologies.model import HostRole, Link, link_local_address
+from topologies.model import Link, link_local_address
+
+T = TypeVar("T")
 
 _REQUEST, _REPLY = 128, 129
 _ECHO = struct.Struct("!BBHHH")
@@ -46,30 +48,48 @@ can_run = Laboratory.has
 """Whether a program can be simulated."""
 
 
+class Heard(Generic[T]):
+    """Events that are handed out one by one as time passes."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._unread: deque[T] = deque()
+
+    def add(self, event: T) -> None:
+        """Take note of one."""
+        self._unread.append(event)
+
+    def next(self, deadline: float) -> T | None:
+        """Let time pass until there is an event that was not handed out; None at the deadline."""
+        heard = self._clock.run(deadline, lambda: bool(self._unread))
+        return self._unread.popleft() if heard else None
+
+    def drain(self) -> None:
+        """Forget the events that have not been asked for."""
+        self._unread.clear()
+
+
 class _Log(Events):
-    """The events of all programs: kept as lines, and handed out one by one as time passes."""
+    """The events of all programs: kept as lines, and handed out one by one."""
 
     def __init__(self, clock: Clock) -> None:
         super().__init__()
-        self._clock = clock
-        self._unread: deque[str] = deque()
+        self._heard = Heard[str](clock)
         self.lines: list[str] = []
 
     def write(self, line: str) -> None:
         """Keep one line."""
         self.lines.append(line)
-        self._unread.append(line)
+        self._heard.add(line)
 
     def next(self, deadline: float) -> dict[str, Any] | None:
         """Let time pass until there is an event that was not handed out; None at the deadline."""
-        if not self._clock.run(deadline, lambda: bool(self._unread)):
-            return None
-        event: dict[str, Any] = json.loads(self._unread.popleft())
-        return event
+        line = self._heard.next(deadline)
+        return json.loads(line) if line else None
 
     def drain(self) -> None:
         """Forget the events that have not been asked for."""
-        self._unread.clear()
+        self._heard.drain()
 
 
 class _Keys:
@@ -170,9 +190,9 @@ class _Traffic:
 
     def stop(self) -> dict[str, float]:
         """Stop; return the requests sent and answered and the longest silence in seconds."""
-        if not self._stopped:  # The last request has as long as any other.
+        if not self._stopped:
+            self._stopped = True  # The last request has as long as any other.
             self._clock.run(self._clock.now + TRAFFIC_INTERVAL)
-            self._stopped = True
             self._echo.close()
             self._silence = max(self._silence, self._clock.now - self._heard)
         return {"sent": self._sent, "answered": self._answered, "silence": round(self._silence, 6)}
@@ -267,10 +287,20 @@ class SimulatedWorker(Worker):
         laboratory.start()
         self._wait_until_ready(self._told, Counter(program.host for program in self._others))
         home_address = self._bootstrap(self._told)
-        correspondent = laboratory.stacks[self.topology.host(HostRole.CORRESPONDENT_NODE)]
-        _reach(correspondent, home_address)
+        self._go_on(self._told, home_address)
+
+    def _go_on(self, events: Told, home_address: IPv6Address) -> None:
+        """Have the mobile node answer, and carry out the steps after its bootstrap."""
+        correspondent = self._answers(home_address)
         if self.variant.steps:
-            self._live(_Network(laboratory), self._told, _Traffic(correspondent, home_address))
+            traffic = _Traffic(correspondent, home_address)
+            self._live(_Network(self._laboratory), events, traffic)
+
+    def _answers(self, home_address: IPv6Address) -> Stack:
+        """Have a mobile node answer echo requests; return the host that they were from."""
+        correspondent = self._laboratory.stacks[self._correspondent(home_address)]
+        _reach(correspondent, home_address)
+        return correspondent
 
     def _events(self, events: Told, seconds: float, waiting_for: str) -> Iterator[dict[str, Any]]:
         """Yield events until the caller has enough; RunError at the deadline."""
@@ -281,12 +311,16 @@ class SimulatedWorker(Worker):
 
     def _tell(self, host: str, lines: str) -> None:
         """Give a host's program commands."""
-        for program in self._laboratory.programs:
-            if program.role.host == host:
-                for line in lines.splitlines():
-                    program.obey(line)
-                return
-        raise RunError(f"no program runs in host {host}")
+        programs = self._laboratory.programs_on(host)
+        if not programs:
+            raise RunError(f"no program runs in host {host}")
+        for line in lines.splitlines():
+            programs[0].obey(line)
+
+    def _kill(self, host: str) -> None:
+        """Kill a host's programs."""
+        for program in self._laboratory.programs_on(host):
+            program.kill()
 
     def _write(self) -> None:
         """Keep events, keys and captures."""
@@ -302,9 +336,9 @@ class _Network:
     def __init__(self, laboratory: Laboratory) -> None:
         self._laboratory = laboratory
 
-    def interfaces(self, host: str) -> list[str]:
-        """Return the names of a host's interfaces."""
-        return [*self._laboratory.stacks[host].interfaces]
+    def unplug(self, host: str) -> None:
+        """Take a host off its links."""
+        self._laboratory.stacks[host].unplug()
 
     def execute(self, host: str, script: str) -> None:
         """Carry out the one shell command that is known here."""

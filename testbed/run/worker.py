@@ -264,18 +264,20 @@ class Worker:
         """Return the hosts whose interfaces are captured."""
         return [host.name for host in self.topology.hosts if host.role not in _UNSEEN]
 
-    def _reach(self, echoes: Mapping[str, Echo], home_address: IPv6Address) -> Echo:
-        """Send echo requests from a correspondent node until the mobile node answers.
-
-        It is the one on the home link, or where there is only one, that.
-        """
+    def _correspondent(self, home_address: IPv6Address) -> str:
+        """Return the correspondent node on the home link, or where there is only one, that."""
+        there = self.topology.hosts_with(HostRole.CORRESPONDENT_NODE)
         near = [
             host
-            for host in echoes
+            for host in there
             for _, end in self.topology.at(host)
             if home_address in end.addresses[0].network
         ]
-        echo = echoes[next(iter([*near, *echoes]))]
+        return [*near, *there][0]
+
+    def _reach(self, echoes: Mapping[str, Echo], home_address: IPv6Address) -> Echo:
+        """Send echo requests from its correspondent node until the mobile node answers."""
+        echo = echoes[self._correspondent(home_address)]
         deadline = time.monotonic() + patient(_REACHABLE_DEADLINE)
         while time.monotonic() < deadline:
             echo.send(home_address)
@@ -344,7 +346,8 @@ class Worker:
         if step.run:
             net.execute(step.host, step.run)
         if step.kill:
-            self._kill(net, step.host)
+            net.unplug(step.host)
+            self._kill(step.host)
         if step.command:
             self._tell(step.host, f"{step.command}\n")
         if not step.until:
@@ -356,10 +359,8 @@ class Worker:
             if f"{event['host']} {event['event']}" == step.until:
                 return
 
-    def _kill(self, net: Shells, host: str) -> None:
-        """Take a host off its links, and kill its programs: nobody hears of it."""
-        lines = [f"ip link set {name} down" for name in net.interfaces(host)]
-        net.execute(host, "\n".join(lines))
+    def _kill(self, host: str) -> None:
+        """Kill a host's programs."""
         for name in [name for name in self._processes if name.startswith(f"{host}-")]:
             process = self._processes.pop(name)
             process.kill()

@@ -86,16 +86,11 @@ class Lab:
         return {host for host, where in self.at().items() if where == agent}
 
     def program(self, host):
-        return next(p for p in self.lab.programs if p.role.host == host)
+        return self.lab.programs_on(host)[0]
 
     def command(self, host, name, *arguments):
         program = self.program(host)
         assert program.host.enter(program.node.commands()[name], *arguments)
-
-    def fail(self, host):
-        """Have a host lose its power."""
-        self.lab.stacks[host].interfaces.clear()
-        self.program(host).kill()
 
     def unreachable(self):
         """Return the mobile nodes that a correspondent node does not reach."""
@@ -200,9 +195,8 @@ def test_who_was_at_a_home_agent_that_fails_is_reachable_at_another(name, how):
     lab.run(20.0)
     before, victims = lab.homes(), lab.at_home_agent(HA1)
     if how == "power":
-        lab.fail("HA1")
-    else:
-        lab.program("HA1").kill()
+        lab.lab.stacks["HA1"].unplug()
+    lab.program("HA1").kill()
     assert lab.until(lambda: not lab.at_home_agent(HA1), RECOVERY)
     assert victims
     assert lab.unreachable() == []

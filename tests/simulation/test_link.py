@@ -26,9 +26,9 @@ class Pair:
     def __init__(self, seed=1, rate=0.0, faults=NO_FAULTS):
         self.world = World(seed)
         self.link = Link(self.world, "link", DELAY, rate)
-        self.hosts = [self._host(number) for number in (1, 2)]
+        self.stacks = [Stack(self.world, f"h{number}") for number in (1, 2)]
         self.came = []
-        here, there = self.hosts
+        here, there = (self._host(stack, n) for n, stack in enumerate(self.stacks, 1))
         there.open_datagrams(("2001:db8::2", 7), self._take)
         self._socket = here.open_datagrams(("2001:db8::1", 7), lambda *_: None)
         self.send(b"resolve")
@@ -37,8 +37,7 @@ class Pair:
         self.came.clear()
         self.world.sent.clear()
 
-    def _host(self, number):
-        stack = Stack(self.world, f"h{number}")
+    def _host(self, stack, number):
         address = IPv6Address(f"2001:db8::{number}")
         mac = bytes([2, 0, 0, 0, 0, number])
         Interface(stack, "eth0", self.link, (address,), (PREFIX,), mac)
@@ -137,7 +136,7 @@ def test_what_is_reordered_overtakes_what_is_delayed():
 def test_what_is_corrupted_is_seen_and_not_taken():
     pair = Pair(faults=Faults(corruption=0.2))
     frames = []
-    pair.hosts[1]._stack.interfaces["eth0"].tap = lambda _time, frame: frames.append(frame)
+    pair.stacks[1].interfaces["eth0"].tap = lambda _time, frame: frames.append(frame)
     came = send_all(pair)
     assert len(came) == pytest.approx(0.8 * COUNT, rel=0.1)
     assert len(frames) == COUNT
@@ -146,8 +145,8 @@ def test_what_is_corrupted_is_seen_and_not_taken():
 def test_a_tap_hears_a_frame_at_both_ends_when_it_arrives():
     pair = Pair()
     heard = []
-    for host in pair.hosts:
-        interface = host._stack.interfaces["eth0"]
+    for stack in pair.stacks:
+        interface = stack.interfaces["eth0"]
         interface.tap = lambda time, frame: heard.append((time, frame))
     pair.send(b"x")
     pair.run()
@@ -155,3 +154,23 @@ def test_a_tap_hears_a_frame_at_both_ends_when_it_arrives():
     assert frame == same
     assert at == then == pytest.approx(1.0 + DELAY)
     assert frame[-1:] == b"x"
+
+
+def test_a_host_off_its_links_sends_nothing_and_hears_nothing():
+    pair = Pair()
+    pair.send(b"1")
+    pair.send(b"2")
+    pair.run(DELAY / 2)  # They are on their way out.
+    pair.stacks[0].unplug()
+    pair.send(b"3")
+    pair.run()
+    assert pair.numbers() == []
+
+
+def test_to_a_host_off_its_links_nothing_comes():
+    pair = Pair()
+    pair.send(b"1")
+    pair.stacks[1].unplug()
+    pair.send(b"2")
+    pair.run()
+    assert pair.numbers() == []

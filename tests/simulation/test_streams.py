@@ -309,3 +309,20 @@ def test_an_exchange_without_an_answer_is_an_error(ask):
 
 def test_an_exchange_that_is_closed_answers_nothing(ask):
     assert ask(b"?", wait=0.003) == []
+
+
+@pytest.mark.parametrize("pipes", [False, True])
+def test_a_host_without_power_is_missed_by_no_end_but_by_time_alone(pipes):
+    """Also where streams have no segments: what is sent is sent again until it is given up."""
+    ends = Ends()
+    ends.net.world.pipes = pipes
+    ends.here.streams.send(1, b"before")
+    ends.run()
+    assert ends.there.data() == [b"before"]
+    ends.net.stacks["C"].unplug()
+    ends.there.program.kill()
+    ends.here.streams.send(1, b"after")
+    ends.run(60.0)
+    assert [entry[0] for entry in ends.here.told if entry[0] != "connected"] == []
+    ends.run(600.0)
+    assert ends.here.told[-1] == ("closed", 1, "Connection timed out")

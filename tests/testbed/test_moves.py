@@ -2,7 +2,7 @@
 
 from testbed.analysis.fleets import Fleet
 from testbed.results.runs import Member, Moved, Run
-from testbed.run.fleet import Move
+from testbed.run.members import Move
 
 HA1, HA2 = "2001:db8:100::1", "2001:db8:101::1"
 FAILOVER = [
