@@ -41,6 +41,8 @@ from agents.nodes.mobile_node.main import credentials
 from agents.nodes.mobile_node.settings import EapSettings, MobileNodeConfiguration
 from agents.nodes.pana_relay.machine import PanaRelay
 from agents.nodes.pana_relay.settings import PanaRelayConfiguration
+from agents.nodes.rogue_router.machine import RogueRouter
+from agents.nodes.rogue_router.settings import RogueConfiguration
 from agents.simulation.host import SimulatedHost
 from agents.simulation.link import Faults, Link
 from agents.simulation.servers import DhcpServer, DnsServer
@@ -385,19 +387,27 @@ class Laboratory:
     def _access_router(self, role: approaches.Program, host: SimulatedHost) -> AccessRouter:
         configuration = fit(role.configuration, AccessRouterConfiguration)
         kernel = self.stacks[role.host].kernel
-        prefix = IPv6Network(configuration.access_prefix)
-        enforcement = ModelEnforcementPoint(
-            kernel, AccessLink(configuration.access_interface, prefix)
-        )
-        enforcement.close_access()
-        local = configuration.local.home_agent if configuration.local else None
         return AccessRouter(
             configuration,
             host,
-            enforcement,
+            _closed_filter(kernel, configuration),
             self.log(role.host),
             epoch=EPOCH,
-            local_kernel=_kernel_of(kernel, local),
+            local_kernel=_local_kernel(kernel, configuration),
+        )
+
+    def _rogue_router(self, role: approaches.Program, host: SimulatedHost) -> RogueRouter:
+        configuration = fit(role.configuration, RogueConfiguration)
+        kernel = self.stacks[role.host].kernel
+        return RogueRouter(
+            configuration,
+            host,
+            _closed_filter(kernel, configuration),
+            self.log(role.host),
+            epoch=EPOCH,
+            local_kernel=_local_kernel(kernel, configuration),
+            victim_kernel=ModelMobileNode(kernel),
+            false_kernel=ModelHomeAgent(kernel, IPv6Address(configuration.own_address)),
         )
 
     def _pana_relay(self, role: approaches.Program, host: SimulatedHost) -> PanaRelay:
@@ -445,6 +455,7 @@ class Laboratory:
         "mobile_node": _mobile_node,
         "nsd": _nsd,
         "pana_relay": _pana_relay,
+        "rogue_router": _rogue_router,
     }
 
 
@@ -466,6 +477,22 @@ def _each(roles: Iterable[approaches.Program]) -> Iterator[approaches.Program]:
         for node in fit(role.configuration, FleetConfiguration).nodes:
             plain = msgspec.to_builtins(node)
             yield approaches.Program(node.host, "agents.nodes.mobile_node.main", plain)
+
+
+def _closed_filter(
+    kernel: ModelKernel, configuration: AccessRouterConfiguration
+) -> ModelEnforcementPoint:
+    """Return the filter on the access link, which nobody passes yet."""
+    link = AccessLink(configuration.access_interface, IPv6Network(configuration.access_prefix))
+    enforcement = ModelEnforcementPoint(kernel, link)
+    enforcement.close_access()
+    return enforcement
+
+
+def _local_kernel(
+    kernel: ModelKernel, configuration: AccessRouterConfiguration
+) -> ModelHomeAgent | None:
+    return _kernel_of(kernel, configuration.local.home_agent if configuration.local else None)
 
 
 def _kernel_of(kernel: ModelKernel, settings: HomeAgentSettings | None) -> ModelHomeAgent | None:

@@ -228,6 +228,15 @@ def test_as_many_attempts_are_made_as_are_allowed_and_told(tmp_path):
     assert "3" in tables.outcome_rows(loaded)[1][1]
 
 
+def test_what_a_malicious_access_router_can_do_is_simulated(tmp_path):
+    command = (*PROGRAM, *RUN, "rogue_router", "--output", str(tmp_path))
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=PROJECT)
+    assert done.returncode == 0, done.stdout + done.stderr
+    runs = {run.variant: run for run in results.load(tmp_path / "rogue-router" / "latest").runs}
+    assert runs["impersonate-msk"].outcome == "B Impersonated: 2001:db8:100::1"
+    assert {run.status for run in runs.values()} == {"expected"}
+
+
 @pytest.mark.usefixtures("no_figures")
 def test_what_was_killed_is_gone_and_can_be_gone_on_with(tmp_path):
     (tmp_path / "long.toml").write_text(ONE.replace("runs = 2", "runs = 16"))
@@ -276,7 +285,7 @@ def at_work(text):
         ("paper", "variant resident-no-dad-cold: programs that begin cold"),
         ("paper", "variant paper2006: slower processors"),
         ("floods", "variant pana-eap: the flooder on host E"),
-        ("rogue_router", "rogue router on host B"),
+        ("floods", "variant ikev2-auth: the flooder on host X"),
     ],
 )
 def test_what_cannot_be_simulated_is_said_before_anything_starts(experiment, told, tmp_path):

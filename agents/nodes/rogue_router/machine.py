@@ -82,7 +82,7 @@ class RogueRouter(AccessRouter):
             super()._accept(event, packet, msk, self._altered(event, msk, answer))
         elif assignment is None or assignment.home_address is None:
             self._failed("the home agent and home address are not to be seen")
-        else:
+        elif self._registration is None:  # The mobile node that comes again changes nothing.
             self._impersonate(assignment, assignment.home_address, msk)
 
     def _altered(
