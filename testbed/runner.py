@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -208,7 +209,11 @@ def begin(
         taken = services.take(lab.services, spec, plan)
     folder = results.create(root, spec.experiment.name, tomli_w.dumps(spec.document))
     with _located(folder):
-        return folder, _prepare(folder, spec, plan, lab, jobs, seed, taken)
+        try:
+            return folder, _prepare(folder, spec, plan, lab, jobs, seed, taken)
+        except BaseException:  # Also Ctrl-C: nothing can be made of what has no plan.
+            shutil.rmtree(folder)
+            raise
 
 
 @contextmanager
@@ -231,7 +236,7 @@ def _prepare(
     seed: int,
     taken: ServiceTimes | None,
 ) -> Manifest:
-    """Fill a results folder with all that its runs need."""
+    """Put all that the runs need into a results folder, and the plan last."""
     for planned in {run.shared: run for run in plan}.values():
         shared = folder / "shared" / planned.shared
         shared.mkdir(parents=True, mode=0o700)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 
@@ -50,11 +50,35 @@ class _Event(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
         return Known(*kind, self.shortest, self.longest, took)
 
 
+class _With(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a variant's service times are measured with."""
+
+    approach: str
+    topology: str
+    settings: dict[str, Any]
+
+    @classmethod
+    def of(cls, spec: Spec, planned: PlannedRun) -> _With:
+        """Return that of a run, but for what many do at once, which changes no service time."""
+        there, name = spec.at(planned.parameters), planned.variant
+        settings = {**msgspec.to_builtins(there.settings(name)), "crowd": None}
+        topology = there.small_topology(name).name
+        return cls(approach=there.variants[name].approach, topology=topology, settings=settings)
+
+    def differs(self, other: _With) -> Iterator[str]:
+        """Yield the settings that are not the same."""
+        for name in dict.fromkeys((*self.settings, *other.settings)):
+            if self.settings.get(name) != other.settings.get(name):
+                yield f"settings.{name}"
+
+
 class ServiceTimes(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """What programs take of a processor for each event, in seconds, and where that was measured.
 
     `hop` is what the kernel takes to hand one message on. `prepared` are the programs of each
-    variant, by the name of what its runs share. A lab's hosts are `slowness` times slower.
+    variant, by the name of what its runs share, measured with that which `measured_with` tells.
+    Of the runs that they are used for `others` are the settings that differ from that. A lab's
+    hosts are `slowness` times slower.
     """
 
     format: int = FORMAT
@@ -63,6 +87,8 @@ class ServiceTimes(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     hop: Seconds
     slowness: Slowness = 1.0
     prepared: dict[str, dict[str, list[_Event]]]
+    measured_with: dict[str, _With] = {}
+    others: list[str] = []
 
     def __post_init__(self) -> None:
         check_format(self.format)
@@ -71,7 +97,8 @@ class ServiceTimes(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     def origin(self) -> str:
         """Where they are from, in words."""
         times = "" if self.slowness == 1 else f", times {self.slowness:g}"
-        return f"measured {self.measured} on {self.cpu}{times}"
+        others = f", with other settings: {', '.join(self.others)}" if self.others else ""
+        return f"measured {self.measured} on {self.cpu}{times}{others}"
 
     @property
     def forwarding(self) -> float:
@@ -94,6 +121,7 @@ def take(path: Path, spec: Spec, plan: Sequence[PlannedRun]) -> ServiceTimes:
     lacks = sorted(what for one in wanted.values() for what in _lacks(times, spec, one))
     if lacks:
         raise DataError(f"{plain(path)}: it has no service times of {', '.join(lacks)}")
+    times.others = sorted(set(_others(times, spec, wanted)))
     return times
 
 
@@ -108,11 +136,13 @@ def keep(
 
     `slowness` is theirs if it is None. DataError or OSError if there is no room for any.
     """
+    wanted = {planned.shared: planned for planned in plan}
     times = taken or ServiceTimes(
         cpu=cpu(),
         measured=datetime.now(UTC).isoformat(timespec="seconds"),
         hop=round(hop(), 7),
-        prepared=_prepared(folder, spec, {planned.shared: planned for planned in plan}),
+        prepared=_prepared(folder, spec, wanted),
+        measured_with={shared: _With.of(spec, one) for shared, one in wanted.items()},
     )
     if slowness is not None:
         times.slowness = slowness
@@ -127,22 +157,32 @@ def _prepared(
     found: dict[str, dict[str, list[_Event]]] = {}
     known: dict[str, dict[str, list[_Event]]] = {}
     for shared, planned in wanted.items():
-        there, name = spec.at(planned.parameters), planned.variant
-        settings = msgspec.to_builtins(there.settings(name))
-        topology = there.small_topology(name).name
-        key = repr((there.variants[name].approach, topology, {**settings, "crowd": None}))
+        key = repr(_With.of(spec, planned))
         if key not in known:
-            known[key] = _measure(folder, there, planned)
+            known[key] = _measure(folder, spec.at(planned.parameters), planned)
         found[shared] = known[key]
     return found
 
 
+def _others(times: ServiceTimes, spec: Spec, wanted: Mapping[str, PlannedRun]) -> Iterator[str]:
+    """Yield what the runs have otherwise than what the service times were measured with."""
+    for shared, planned in wanted.items():
+        if before := times.measured_with.get(shared):
+            yield from before.differs(_With.of(spec, planned))
+        else:
+            yield "not told"  # In files of before.
+
+
 def _lacks(times: ServiceTimes, spec: Spec, planned: PlannedRun) -> Iterator[str]:
     """Yield what has no times: all of a variant, or some of its programs."""
-    programs = times.prepared.get(planned.shared)
+    programs, before = times.prepared.get(planned.shared), times.measured_with.get(planned.shared)
     if programs is None:
         yield planned.shared
         return
+    now = _With.of(spec, planned)
+    for what in ("approach", "topology"):
+        if before and getattr(before, what) != getattr(now, what):
+            yield f"{planned.shared} with the {what} {getattr(now, what)}"
     there, name = spec.at(planned.parameters), planned.variant
     topology = there.small_topology(name)
     roles = there.approach(name).compose(there.settings(name), topology, Path(), Path())

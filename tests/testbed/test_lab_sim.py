@@ -380,6 +380,35 @@ def test_service_times_that_cannot_be_read_are_refused(content, told, tmp_path):
     assert not [*(tmp_path / "out").iterdir()]
 
 
+def test_service_times_that_were_measured_with_other_settings_are_told(one, tmp_path):
+    other = ONE + "settings.ike.mode = 'aggressive'\nruns = 1\n"
+    loaded = results.load(carry_out(tmp_path, other, "--services", str(one / "services.json")))
+    assert loaded.manifest.services.endswith("with other settings: settings.ike")
+    assert any("settings.ike" in warning for warning in loaded.warnings)
+
+
+def test_service_times_of_another_approach_by_the_same_name_are_refused(one, tmp_path):
+    experiment = tmp_path / "one.toml"
+    experiment.write_text(ONE.replace('"pana-ikev1"', '"pana-ikev2"'))
+    given = ["--services", str(one / "services.json"), "--output", str(tmp_path)]
+    done = CliRunner().invoke(main, ["run", str(experiment), "--lab", "sim", *given])
+    assert done.exit_code == 2
+    assert "no service times of only with the approach pana-ikev2" in done.output
+    assert not [*tmp_path.glob("one/*")]
+
+
+def test_ctrl_c_while_service_times_are_measured_leaves_nothing(tmp_path):
+    (tmp_path / "one.toml").write_text(ONE)
+    command = (*RUN, str(tmp_path / "one.toml"), "--output", str(tmp_path / "results"))
+    with subprocess.Popen(
+        command, cwd=PROJECT, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+    ) as run:
+        until(lambda: [*tmp_path.glob("results/one/2*/shared/only/*")])
+        run.send_signal(signal.SIGINT)
+    assert run.returncode != 0
+    assert not [*tmp_path.glob("results/one/*")]
+
+
 def test_service_times_without_those_of_a_program_are_refused(one, tmp_path):
     times = json.loads((one / "services.json").read_text())
     times["prepared"]["only"]["home_network"] = []
