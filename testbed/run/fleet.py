@@ -69,7 +69,7 @@ class FleetWorker(Worker):
                 if member is None or event["host"] not in waiting:
                     continue
                 self._note(member, event)
-                if member.end is not None or member.failures == self.variant.attempts:
+                if member.is_over(self.variant.attempts):
                     waiting.discard(member.host)
                 if not waiting:
                     break

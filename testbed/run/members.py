@@ -54,6 +54,10 @@ class Member:
     reason: str = ""
     moved: Move | None = None
 
+    def is_over(self, attempts: int) -> bool:
+        """Return whether it is up, or has made all attempts that it is allowed (0: any number)."""
+        return self.end is not None or 0 < attempts <= self.failures
+
     @property
     def place(self) -> tuple[str, str]:
         """Home agent and home address at present."""

@@ -2,6 +2,7 @@
 
 from testbed.analysis.fleets import Fleet
 from testbed.results.runs import Member, Moved, Run
+from testbed.run.members import Member as Running
 from testbed.run.members import Move
 
 HA1, HA2 = "2001:db8:100::1", "2001:db8:101::1"
@@ -61,3 +62,15 @@ def test_parts_add_up_and_home_agents_are_counted():
     parts = ("detection", "bootstrap", "registration")
     assert medians["recovery"] == 26.1
     assert abs(sum(medians[part] for part in parts) - 26.1) < 1e-9
+
+
+def test_a_mobile_node_is_over_when_it_is_up_or_has_made_all_attempts():
+    member = Running("MN0001", start=0.0)
+    assert not member.is_over(0)  # Any number.
+    assert not member.is_over(1)
+    member.failures = 2
+    assert not member.is_over(0)
+    assert not member.is_over(3)
+    assert member.is_over(2)
+    member.end = 1.0
+    assert member.is_over(0)
