@@ -107,6 +107,7 @@ def check(
 ) -> None:
     """Raise ValueError, with the place, for what these hosts and programs cannot do."""
     programs: dict[str, Program] = {}
+    composed = list(composed)
     for program in composed:
         programs.setdefault(program.host, program)  # The first of a host takes its commands.
     if expected:
@@ -124,7 +125,7 @@ def check(
         if step.kill and step.host not in programs:
             raise ValueError(f"{place}.kill: no program runs in host {step.host}")
         if step.moves:
-            _check_moves(f"{place}.moves", step.moves, topology)
+            _check_moves(f"{place}.moves", step.moves, topology, composed)
         if step.until:
             _check_event(f"{place}.until", step.until, programs)
         uncut = uncut and not step.cuts
@@ -160,12 +161,16 @@ def _check_event(place: str, text: str, programs: dict[str, Program]) -> None:
         raise ValueError(f"{place}: no program tells of {event!r}{nearest(event, known)}")
 
 
-def _check_moves(place: str, host: str, topology: Topology) -> None:
+def _check_moves(place: str, host: str, topology: Topology, composed: Iterable[Program]) -> None:
     if not topology.is_fleet:
         raise ValueError(f"{place}: there is one mobile node only; this is for topology operator")
     agents = topology.hosts_with(HostRole.HOME_AGENT)
     if host not in agents:
         raise ValueError(f"{place}: {absent(f'home agent {host!r}', host, sorted(agents))}")
+    if len(agents) == 1:
+        raise ValueError(f"{place}: there is no other home agent; set operator.home_agents = 2")
+    if any(program.module == "agents.daemons.nsd" for program in composed):
+        raise ValueError(f"{place}: by DNS a mobile node asks for the same home agent again")
 
 
 def _check_command(place: str, step: Step, programs: dict[str, Program]) -> None:

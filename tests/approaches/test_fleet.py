@@ -101,3 +101,40 @@ def test_every_mobile_node_has_an_address_of_its_own(nodes):
         for end in link.ends
     }
     assert len(addresses) == nodes + 1
+
+
+def zone(folder, **settings):
+    """Return the weights of the home agents in the DNS by their names."""
+    topology = operator.build(2, 1, 3)
+    wanted = msgspec.convert(settings, dns_ikev2.Settings)
+    made = dns_ikev2.compose(wanted, topology, folder, folder)
+    [dns] = [p.configuration for p in made if p.module == "agents.daemons.nsd"]
+    [found] = dns["zones"]
+    return {one["name"].partition(".")[0]: one["weight"] for one in found["home_agents"]}
+
+
+def test_the_dns_deals_mobile_nodes_out_as_the_home_aaa_server_would(tmp_path):
+    assert len(set(zone(tmp_path).values())) == 1
+    assert 0 not in zone(tmp_path).values()
+    agents = {"ha1": {"state": "drain"}, "ha2": {"weight": 2.0}, "ha3": {"weight": 3.0}}
+    weights = zone(tmp_path, selection="weighted", home_agents=agents)
+    assert weights.keys() == {"ha2", "ha3"}
+    assert weights["ha3"] / weights["ha2"] == 1.5
+
+
+def test_great_weights_find_room_in_the_dns(tmp_path):
+    agents = {"ha1": {"weight": 1e6}, "ha2": {"weight": 0.001}}
+    weights = zone(tmp_path, selection="weighted", home_agents=agents)
+    assert (weights["ha1"], weights["ha2"]) == (65535, 1)
+
+
+@pytest.mark.parametrize(
+    ("agents", "told"),
+    [
+        ({"ha2": {"capacity": 5}}, r"home_agents\.ha2\.capacity: by DNS the mobile node picks"),
+        ({f"ha{n}": {"state": "drain"} for n in (1, 2, 3)}, "all are drained"),
+    ],
+)
+def test_what_the_dns_cannot_say_is_refused(tmp_path, agents, told):
+    with pytest.raises(ValueError, match=told):
+        zone(tmp_path, home_agents=agents)

@@ -37,11 +37,11 @@ def test_a_step_that_can_be_taken_is_accepted(step):
     assert len(spec({"steps": [GOOD, step]}).variants["v"].steps) == 2
 
 
-def fleet(step: dict[str, object]) -> Spec:
-    variant = {"steps": [step], "operator": {"mobile_nodes": 2, "home_agents": 2}}
+def fleet(step: dict[str, object], agents: int = 2, approach: str = "pana-ikev1") -> Spec:
+    variant = {"steps": [step], "operator": {"mobile_nodes": 2, "home_agents": agents}}
     document = {
         "name": "one",
-        "approach": "pana-ikev1",
+        "approach": approach,
         "topology": "operator",
         "variants": {"v": variant},
     }
@@ -71,6 +71,14 @@ def test_a_step_of_a_fleet_that_can_be_taken_is_accepted(step):
 def test_a_step_that_no_fleet_can_take_is_refused(step, complaint):
     with pytest.raises(SpecError, match=complaint):
         fleet(step)
+
+
+def test_nobody_moves_where_there_is_no_other_home_agent_or_none_is_asked_for():
+    step = {"host": "HA1", "kill": True, "moves": "HA1"}
+    with pytest.raises(SpecError, match=r"steps\[0\]\.moves: there is no other home agent"):
+        fleet(step, agents=1)
+    with pytest.raises(SpecError, match=r"by DNS a mobile node asks for the same home agent"):
+        fleet(step, approach="dns-ikev2")
 
 
 def test_one_mobile_node_alone_is_not_followed_to_another_home_agent():
