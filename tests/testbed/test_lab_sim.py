@@ -399,7 +399,8 @@ def test_service_times_of_another_approach_by_the_same_name_are_refused(one, tmp
 
 def test_ctrl_c_while_service_times_are_measured_leaves_nothing(tmp_path):
     (tmp_path / "one.toml").write_text(ONE)
-    command = (*RUN, str(tmp_path / "one.toml"), "--output", str(tmp_path / "results"))
+    there = str(tmp_path / "results")
+    command = (*PROGRAM, *RUN, str(tmp_path / "one.toml"), "--output", there)
     with subprocess.Popen(
         command, cwd=PROJECT, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
     ) as run:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 
 import pytest
-from click.testing import CliRunner
 
-from testbed.cli import main
 from testbed.results import folder as results
+from tests.testbed.simulated import carry_out
 
 HA1, HA2 = "2001:db8:100::1", "2001:db8:101::1"
 FLEET = """
@@ -48,20 +47,15 @@ steps = [{ host = "C", kill = true, packets = 5, timeout = 5.0 }]
 """
 
 
-def carry_out(folder, text):
+def made(folder, text):
     """Carry out an experiment; return its runs by their variants, and their folder."""
-    path = folder / "experiment.toml"
-    path.write_text(text)
-    command = ["run", str(path), "--lab", "sim", "--output", str(folder)]
-    done = CliRunner().invoke(main, command)
-    assert done.exit_code in (0, 1), done.output
-    [made] = {line.parent for line in folder.glob("*/2*/runs.jsonl")}
-    return {run.variant: run for run in results.load(made).runs}, made
+    there = carry_out(folder, text)
+    return {run.variant: run for run in results.load(there).runs}, there
 
 
 @pytest.fixture(scope="module")
 def fleet(tmp_path_factory):
-    return carry_out(tmp_path_factory.mktemp("fleet"), FLEET)
+    return made(tmp_path_factory.mktemp("fleet"), FLEET)
 
 
 @pytest.mark.parametrize("variant", ["captured", "counted", "drained"])
@@ -112,7 +106,7 @@ def test_who_comes_to_no_other_home_agent_in_time_fails_the_run(fleet):
 
 
 def test_the_host_of_a_single_mobile_nodes_home_agent_can_be_killed(tmp_path):
-    runs, _ = carry_out(tmp_path, ONE)
+    runs, _ = made(tmp_path, ONE)
     assert runs["killed"].status == "ok", runs["killed"].reason
     assert runs["still"].status == "failed"
     assert "packets were not answered in time" in runs["still"].reason
