@@ -95,7 +95,8 @@ def test_what_is_counted_of_a_storm_ends_with_the_last_bootstrap(fleet):
 
 def test_summary_has_the_recovery_by_its_parts(fleet):
     summary = json.loads((fleet[1] / "summary.json").read_text())
-    moves = summary["variants"]["captured"]["fleet"]["moves"]
+    (found,) = summary["variants"]["captured"]["fleets"]
+    moves = found["moves"]
     assert {*moves} == {"detection", "bootstrap", "registration", "recovery"}
 
 
