@@ -29,7 +29,7 @@ from testbed.base.medians import medians
 from testbed.experiment.simulable import MOST_MEMBERS
 from testbed.experiment.spec import PlannedRun, Spec
 from testbed.experiment.steps import Step
-from testbed.run.members import Member, at_home_agent, check_home_addresses, follow_moves
+from testbed.run.members import Member, at_home_agent, follow_moves
 from testbed.run.parts import Shells, Told
 from testbed.run.simulated import Capture, Heard, SimulatedWorker
 from testbed.trace.phases import MILESTONES, PhaseError, Timeline, from_moments
@@ -213,7 +213,6 @@ class CrowdWorker(SimulatedWorker):
             what = f"registration elsewhere of those at {step.moves}"
             follow_moves(moving, self._events(events, step.timeout, what), since)
             self.outcome += f"; {len(moving)} moved from {step.moves}"
-            check_home_addresses(self._members.values())
             for member in moving:
                 self._answers(IPv6Address(member.place[1]))
 

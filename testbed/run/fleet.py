@@ -14,7 +14,7 @@ from agents.approaches import Program
 from testbed.experiment.steps import Step
 from testbed.run.capture import Capture
 from testbed.run.events import Events
-from testbed.run.members import Member, at_home_agent, check_home_addresses, follow_moves
+from testbed.run.members import Member, at_home_agent, follow_moves
 from testbed.run.net import Network
 from testbed.run.parts import Shells, Told
 from testbed.run.probe import Echo
@@ -102,7 +102,6 @@ class FleetWorker(Worker):
             what = f"registration elsewhere of those at {step.moves}"
             follow_moves(moving, self._events(events, step.timeout, what), since)
             self.outcome += f"; {len(moving)} moved from {step.moves}"
-            check_home_addresses(self._members.values())
             self._reach_again(net, moving)  # type: ignore[arg-type]  # It is real here.
 
     def _reach_again(self, net: Network, moved: Iterable[Member]) -> None:

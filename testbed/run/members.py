@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from testbed.run.worker import RunError
 from topologies.model import Topology
 
 
@@ -90,11 +88,3 @@ def follow_moves(
             del waiting[member.host]
         if not waiting:
             break
-
-
-def check_home_addresses(members: Iterable[Member]) -> None:
-    """Raise RunError if two mobile nodes have one home address."""
-    owners = Counter(member.place[1] for member in members)
-    for address, times in owners.items():
-        if times > 1:
-            raise RunError(f"home address {address} is that of {times} mobile nodes")
