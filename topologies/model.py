@@ -30,11 +30,43 @@ class Interface:
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What a link does to traffic: rate in Mbit/s, one-way delay in seconds, loss in percent."""
+    """What a link does to traffic: rate in Mbit/s, one-way delay in seconds, faults in percent.
+
+    Faults are of packets, and independent in each direction. A burst (Gilbert and Elliott's model)
+    begins behind a packet with the chance `burst_begins` and ends with `burst_ends`; in it
+    `burst_loss` is lost, and `loss` outside: netem's `loss gemodel p r 1-h 1-k`. What is reordered
+    overtakes all that is delayed. What is corrupted has one bit wrong.
+    """
 
     rate: float = 100.0
     delay: float = 0.0
     loss: float = 0.0
+    burst_begins: float = 0.0
+    burst_ends: float = 100.0
+    burst_loss: float = 100.0
+    duplication: float = 0.0
+    reordering: float = 0.0
+    corruption: float = 0.0
+
+    @property
+    def calm(self) -> Shape:
+        """The same link without faults."""
+        return Shape(self.rate, self.delay)
+
+    @property
+    def mean_loss(self) -> float:
+        """The percentage that is lost in the long run."""
+        if not self.burst_begins:
+            return self.loss
+        bursting = self.burst_begins / (self.burst_begins + self.burst_ends)
+        return self.loss + bursting * (self.burst_loss - self.loss)
+
+    @property
+    def is_faulty(self) -> bool:
+        """Whether anything goes wrong."""
+        return any(
+            (self.loss, self.burst_begins, self.duplication, self.reordering, self.corruption)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +89,14 @@ class Link:
     def is_shared(self) -> bool:
         """Whether it has more than two ends."""
         return len(self.ends) > 2
+
+    @property
+    def is_bridged(self) -> bool:
+        """Whether a lab has a bridge between its ends: if it is shared, or things go wrong on it.
+
+        What goes wrong does so behind the bridge, where each end's captures have what it has sent.
+        """
+        return self.is_shared or self.shape.is_faulty
 
     def end(self, host: str) -> Interface:
         """Return the end at `host`; KeyError if the link does not touch it."""

@@ -44,13 +44,19 @@ from agents.nodes.pana_relay.settings import PanaRelayConfiguration
 from agents.nodes.rogue_router.machine import RogueRouter
 from agents.nodes.rogue_router.settings import RogueConfiguration
 from agents.simulation.host import SimulatedHost
-from agents.simulation.link import Faults, Link
+from agents.simulation.link import Link
 from agents.simulation.servers import DhcpServer, DnsServer
 from agents.simulation.services import Service
 from agents.simulation.stack import Interface, Stack
 from agents.simulation.tcp import Tcp
 from agents.simulation.world import Clock, World
-from topologies.model import Topology, autoconfigured, link_local_address, mac_address
+from topologies.model import (
+    HostRole,
+    Topology,
+    autoconfigured,
+    link_local_address,
+    mac_address,
+)
 
 _ECHO_PORT, _ECHO_DEADLINE = 7, 1.0
 EPOCH = 1_000_000_000
@@ -233,9 +239,7 @@ class Laboratory:
             self.stacks[host.name] = stack
             self._tcp[host.name] = Tcp(stack)
         for described in self.topology.links:
-            shape = described.shape
-            faults = Faults(loss=shape.loss / 100)
-            link = Link(self.world, described.name, shape.delay, shape.rate, faults)
+            link = Link(self.world, described.name, described.shape.calm)
             self.links[described.name] = link
             advertised = [end.advertise for end in described.ends if end.advertise]
             for number, end in enumerate(described.ends):
@@ -281,9 +285,16 @@ class Laboratory:
         """Start the programs, each when the one before it is ready."""
         self._start_from(0)
 
+    def go_wrong(self) -> None:
+        """Give the links their faults: others than a mobile node have got ready without."""
+        for described in self.topology.links:
+            self.links[described.name].shape = described.shape
+
     def _start_from(self, number: int) -> None:
         if number < len(self.programs):
             program, clock = self.programs[number], self.world.clock
+            if program.role.host in self.topology.hosts_with(HostRole.MOBILE_NODE):
+                self.go_wrong()
             following = partial(self._start_from, number + 1)
             program.start(partial(self._told_ready, program, partial(_soon, clock, following)))
 

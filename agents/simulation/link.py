@@ -6,12 +6,12 @@ import random
 from collections.abc import Callable
 from functools import partial
 from ipaddress import IPv6Address
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
-from agents.core.record import Record
 from agents.kernel.packet import Packet, is_multicast
 from agents.simulation.frames import frames, link_address, size
 from agents.simulation.world import World
+from topologies.model import Shape
 
 BURST = 15 * 1024
 """Octets that may leave an interface at once, as the lab's token buckets have it."""
@@ -19,27 +19,10 @@ BURST = 15 * 1024
 QUEUE = 1000
 """Packets that wait at an interface at most: what netem takes by default."""
 
+STILL = Shape(rate=0.0)
+"""A link that does nothing to packets."""
+
 _ETHERNET, _TWO = 14, 2
-
-
-class Faults(Record, frozen=True):
-    """What goes wrong on a link, as probabilities, independently in each direction.
-
-    What is reordered overtakes everything that is delayed. What is corrupted has one bit wrong, of
-    which a checksum tells whoever it is for. In a burst (Gilbert and Elliott's model), which begins
-    and ends before a packet with these probabilities, so much more is lost.
-    """
-
-    loss: float = 0.0
-    duplication: float = 0.0
-    reordering: float = 0.0
-    corruption: float = 0.0
-    burst_begins: float = 0.0
-    burst_ends: float = 1.0
-    burst_loss: float = 1.0
-
-
-NO_FAULTS = Faults()
 
 
 class Tap(Protocol):
@@ -74,33 +57,46 @@ class _Way:
         self.bursting = False
 
 
+class _OnItsWay(NamedTuple):
+    """A packet on a link, with its frames if they were heard where it was sent."""
+
+    packet: Packet
+    sender: End
+    receiver: bytes | None
+    way: _Way
+    parts: list[bytes] | None
+
+
 class Link:
     """Carries packets to one end or to several: a switch that knows who listens to which group.
 
-    `delay` is in seconds, `rate` in Mbit/s (0: no limit). Both are at the way out of each end, as
-    traffic control has them: there a frame is heard when it has passed it, and so when it arrives.
-    An end that `hears_all` gets what is for any group, and so does the only other one.
+    Its shape is at the way out of each end, as traffic control has it. A frame is heard when it is
+    sent, whatever becomes of it, and where it arrives. What is corrupted is heard and not taken:
+    a checksum tells whoever it is for. An end that `hears_all` gets what is for any group, and so
+    does the only other one.
     """
 
-    def __init__(
-        self,
-        world: World,
-        name: str,
-        delay: float = 0.0,
-        rate: float = 0.0,
-        faults: Faults = NO_FAULTS,
-    ) -> None:
+    def __init__(self, world: World, name: str, shape: Shape = STILL) -> None:
         self._world = world
         self.name = name
-        self.delay = delay
-        self.rate = rate
-        self.faults = faults if faults != NO_FAULTS else NO_FAULTS
         self.is_cut = False
         """Whether nothing gets through; what is under way is lost, too."""
 
+        self.shape = shape
         self._ends: dict[bytes, End] = {}
         self._ways: dict[bytes, _Way] = {}
         self._listening: dict[IPv6Address | None, dict[End, None]] = {}
+
+    @property
+    def shape(self) -> Shape:
+        """What it does to packets; it may change."""
+        return self._shape
+
+    @shape.setter
+    def shape(self, shape: Shape) -> None:
+        self._shape = shape
+        self._delay, self._rate = shape.delay, shape.rate
+        self.is_faulty = shape.is_faulty
 
     def attach(self, end: End, *, hears_all: bool = False) -> None:
         """Join one more end; one that has the same link-layer address is gone by then."""
@@ -133,51 +129,52 @@ class Link:
 
     def send(self, packet: Packet, sender: End, receiver: bytes | None = None) -> bool:
         """Carry a packet to a neighbour, or to all who listen; return whether it was not lost."""
-        if not self.connects(sender) or self._world.loses_next(self.name, packet):
+        if not self.connects(sender):
+            return False
+        parts = None
+        if sender.tap:
+            parts = frames(packet, sender.mac, link_address(packet, receiver))
+            for part in parts:
+                sender.tap(self._world.clock.now, part)
+        if self._world.loses_next(self.name, packet):
             return False
         way = self._ways.get(sender.mac)
         if way is None:
             way = self._ways[sender.mac] = _Way()
-        if self.faults is NO_FAULTS:
-            return self._put(packet, sender, receiver, way, self.delay)
-        return self._risk(packet, sender, receiver, way)
+        on_its_way = _OnItsWay(packet, sender, receiver, way, parts)
+        if self.is_faulty:
+            return self._risk(on_its_way)
+        return self._put(on_its_way, self._delay)
 
-    def _risk(self, packet: Packet, sender: End, receiver: bytes | None, way: _Way) -> bool:
-        faults = self.faults
-        rng = way.rng = way.rng or self._world.random(self.name, sender.mac.hex())
+    def _risk(self, sent: _OnItsWay) -> bool:
+        """Let go wrong what does, as netem has it."""
+        shape, way = self._shape, sent.way
+        rng = way.rng = way.rng or self._world.random(self.name, sent.sender.mac.hex())
         chance = rng.random
-        if way.bursting:
-            way.bursting = not happens(chance, faults.burst_ends)
-        else:
-            way.bursting = happens(chance, faults.burst_begins)
-        if happens(chance, faults.loss) or (way.bursting and happens(chance, faults.burst_loss)):
+        loss = shape.burst_loss if way.bursting else shape.loss
+        turns = shape.burst_ends if way.bursting else shape.burst_begins
+        way.bursting ^= happens(chance, turns)
+        if happens(chance, loss):
             return False
-        for _ in range(1 + happens(chance, faults.duplication)):
-            delay = 0.0 if happens(chance, faults.reordering) else self.delay
-            bit = rng.randrange(1 << 16) if happens(chance, faults.corruption) else None
-            self._put(packet, sender, receiver, way, delay, bit)
+        for _ in range(1 + happens(chance, shape.duplication)):
+            delay = 0.0 if happens(chance, shape.reordering) else self._delay
+            wrong_bit = rng.randrange(1 << 16) if happens(chance, shape.corruption) else None
+            self._put(sent, delay, wrong_bit)
         return True
 
-    def _put(
-        self,
-        packet: Packet,
-        sender: End,
-        receiver: bytes | None,
-        way: _Way,
-        delay: float,
-        wrong_bit: int | None = None,
-    ) -> bool:
+    def _put(self, sent: _OnItsWay, delay: float, wrong_bit: int | None = None) -> bool:
         """Put a packet into the queue; return whether there was room."""
+        way = sent.way
         if way.waiting >= QUEUE:
             return False
         clock = self._world.clock
         leaves = clock.now + delay
-        if self.rate:
-            per_octet = 8e-6 / self.rate
+        if self._rate:
+            per_octet = 8e-6 / self._rate
             leaves = max(leaves, way.free - BURST * per_octet)
-            way.free = max(way.free, leaves) + size(packet) * per_octet
+            way.free = max(way.free, leaves) + size(sent.packet) * per_octet
         way.waiting += 1
-        clock.at(leaves, partial(self._pass, packet, sender, receiver, way, wrong_bit))
+        clock.at(leaves, partial(self._pass, sent, wrong_bit))
         return True
 
     def book(self, sender: End, octets: int) -> float:
@@ -186,32 +183,26 @@ class Link:
         if way is None:
             way = self._ways[sender.mac] = _Way()
         world = self._world
-        leaves = world.clock.now + world.lag + self.delay
-        if self.rate:
-            per_octet = 8e-6 / self.rate
+        leaves = world.clock.now + world.lag + self._delay
+        if self._rate:
+            per_octet = 8e-6 / self._rate
             leaves = max(leaves, way.free - BURST * per_octet)
             way.free = max(way.free, leaves) + octets * per_octet
         way.piped = max(leaves, way.piped)
         return way.piped
 
-    def _pass(
-        self,
-        packet: Packet,
-        sender: End,
-        receiver: bytes | None,
-        way: _Way,
-        wrong_bit: int | None,
-    ) -> None:
+    def _pass(self, sent: _OnItsWay, wrong_bit: int | None) -> None:
         """Let a packet leave its queue, and arrive."""
-        way.waiting -= 1
-        if not self.connects(sender):
+        sent.way.waiting -= 1
+        if not self.connects(sent.sender):
             return
+        packet, sender, receiver = sent.packet, sent.sender, sent.receiver
         receivers = self._receivers(packet, sender, receiver)
-        taps = [end.tap for end in (sender, *receivers) if end.tap]
+        taps = [end.tap for end in receivers if end.tap]
         if taps:
-            parts = frames(packet, sender.mac, link_address(packet, receiver))
+            parts = sent.parts or frames(packet, sender.mac, link_address(packet, receiver))
             if wrong_bit is not None:
-                parts[0] = _with_wrong_bit(parts[0], wrong_bit)
+                parts = [_with_wrong_bit(parts[0], wrong_bit), *parts[1:]]
             now = self._world.clock.now
             for tap in taps:
                 for part in parts:
@@ -231,9 +222,12 @@ class Link:
         return [end for end in listening if end is not sender]
 
 
-def happens(chance: Callable[[], float], probability: float) -> bool:
-    """Return whether something of a probability happens; what cannot takes no randomness."""
-    return probability > 0 and chance() < probability
+def happens(chance: Callable[[], float], percent: float) -> bool:
+    """Return whether something happens that does so in this percentage of cases.
+
+    What cannot happen takes no randomness.
+    """
+    return percent > 0 and 100 * chance() < percent
 
 
 def _with_wrong_bit(frame: bytes, bit: int) -> bytes:

@@ -17,7 +17,6 @@ from typing import Protocol, TypeAlias
 from agents.core.machine import Address
 from agents.kernel.packet import TCP, Packet, Segment
 from agents.simulation.frames import MSS, SYN, TIMESTAMPS
-from agents.simulation.link import NO_FAULTS
 from agents.simulation.stack import Interface, Stack, address_of
 from agents.simulation.world import Appointment, Clock
 
@@ -181,7 +180,8 @@ class Stream:
             way = self._tcp.stack.routes.way(self.there[0])
             peer = self._tcp.stack.world.streams.get((*self.key[2:], *self.key[:2]))
             back = peer and peer.way_back()
-            if way and peer and back and way[1] == self.there[0] and back.link.faults == NO_FAULTS:
+            whole = back and not back.link.is_faulty
+            if way and peer and back and way[1] == self.there[0] and whole:
                 self._piped = _Pipe(way[0], back, peer)
         return self._piped if self._piped and self._piped.is_whole else None
 

@@ -19,7 +19,7 @@ from agents.core.documents import shown
 from testbed.analysis.fits import interval
 from testbed.base.files import plain
 from testbed.base.jsonl import DataError
-from testbed.results.folder import Results
+from testbed.results.folder import Results, flat
 from testbed.results.manifest import LABELS
 
 RESAMPLES = 9999
@@ -159,6 +159,9 @@ def axis(path: str) -> str:
 
 def position(path: str, value: object) -> str:
     """Write a value of a grid's axis for people; delays in milliseconds."""
+    if isinstance(value, Mapping):
+        parts = [f"{name.replace('.', ' ')} {part}" for name, part in flat(value)]
+        return ", ".join(parts) or "as they are"
     return f"{value * 1e3:g} ms" if isinstance(value, float) and _is_delay(path) else str(value)
 
 

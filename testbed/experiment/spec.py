@@ -31,6 +31,7 @@ _EACH_SECONDS = 0.15  # For each mobile node more than one.
 _ONE_WAYS = 45  # How often a link is crossed by the bootstrap, and before it to measure the link.
 _OPERATOR = operator.TOPOLOGY.name
 _SWEPT = ("links", "settings", "operator", "arrivals", "simulation")
+_TOGETHER = "links"  # May be swept as tables: several links and faults at once.
 _PREPARED = ("settings.", "operator.")  # What is prepared depends on these.
 _MOST_RUNS = 100_000  # Of one experiment in all; at 6 s a run they take a week.
 _COMMON = ("links", "settings", "operator", "arrivals", "simulation")
@@ -51,6 +52,11 @@ Delay = Annotated[
 ]
 
 
+_MOST_LOSS = 50  # With more the harness could not measure links in time.
+Percent = Annotated[float, msgspec.Meta(ge=0, le=100)]
+Half = Annotated[float, msgspec.Meta(ge=0, le=_MOST_LOSS)]
+
+
 class SpecError(Exception):
     """An experiment that cannot be run; the text says what is wrong and where."""
 
@@ -59,17 +65,41 @@ Attempts = Annotated[int, msgspec.Meta(ge=0, le=1_000_000)]
 
 
 class LinkSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Rate in Mbit/s (0: unlimited), one-way delay in seconds, loss in percent.
+    """Rate in Mbit/s (0: unlimited), one-way delay in seconds, faults in percent.
 
-    The bounds are what Mininet sets and what can be measured before each run (testbed.run.probe).
+    They are those of topologies.model.Shape. The bounds are what can be set, and what can be
+    measured before each run (testbed.run.probe).
     """
 
     rate: Annotated[float, msgspec.Meta(ge=0, le=1000)] = 100.0
     delay: Delay = 0.0
-    loss: Annotated[float, msgspec.Meta(ge=0, le=50)] = 0.0
+    loss: Half = 0.0
+    burst_begins: Percent = 0.0
+    burst_ends: Annotated[float, msgspec.Meta(ge=0.1, le=100)] = 100.0
+    burst_loss: Percent = 100.0
+    duplication: Percent = 0.0
+    reordering: Percent = 0.0
+    corruption: Half = 0.0
 
     def __post_init__(self) -> None:
         zero_or(0.1, rate=self.rate)
+        shape = self.shape
+        if shape.mean_loss > _MOST_LOSS:
+            raise ValueError(
+                f"with bursts {shape.mean_loss:.0f} % are lost in the long run; at most "
+                f"{_MOST_LOSS} % may be: let them begin more rarely (burst_begins), end sooner "
+                "(burst_ends), or lose less (burst_loss)"
+            )
+        if shape.reordering and not shape.delay:
+            raise ValueError(
+                "reordering without delay: what overtakes must have something to overtake; "
+                "give the link a delay too"
+            )
+
+    @property
+    def shape(self) -> Shape:
+        """The same in a topology's words."""
+        return Shape(**msgspec.structs.asdict(self))
 
 
 class Operator(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -328,9 +358,9 @@ class Spec:
     def _check_axis(self, path: str, values: Sequence[object]) -> None:
         where = f"{self.source}: sweep: {path}"
         keys = path.split(".")
-        if keys[0] not in _SWEPT or len(keys) < 2 or not all(keys):
+        if keys[0] not in _SWEPT or (len(keys) < 2 and path != _TOGETHER) or not all(keys):
             allowed = " and ".join(f"{name}.*" for name in _SWEPT)
-            raise SpecError(f"{where}: only {allowed} can be swept")
+            raise SpecError(f"{where}: only {allowed}, and {_TOGETHER} as tables, can be swept")
         if any(value in values[:i] for i, value in enumerate(values)):
             raise SpecError(f"{where}: a value is there twice")
         for name, variant in self.experiment.variants.items():
@@ -443,7 +473,7 @@ class Spec:
                 )
         chosen = msgspec.structs.asdict(parameters) if parameters else {}
         topology = topologies.load(wanted.topology, **chosen)
-        shapes = {n: Shape(s.rate, s.delay, s.loss) for n, s in wanted.links.items()}
+        shapes = {name: link.shape for name, link in wanted.links.items()}
         try:
             return topology.with_links(shapes)
         except KeyError as error:
@@ -465,10 +495,10 @@ class Spec:
                 needs |= set(spec.approach(name).NEEDS)
                 needs |= {"cgroup_cpu"} if spec.slows(name) else set()
                 links = spec.topology(name).links
-                needs |= {"bridge"} if any(link.is_shared for link in links) else set()
+                needs |= {"bridge"} if any(link.is_bridged for link in links) else set()
                 shapes = [link.shape for link in links]
                 needs |= {"sch_htb"} if any(s.rate for s in shapes) else set()
-                needs |= {"sch_netem"} if any(s.delay or s.loss for s in shapes) else set()
+                needs |= {"sch_netem"} if any(s.delay or s.is_faulty for s in shapes) else set()
         return needs
 
     def plan(self, runs: int | None = None, seed: int | None = None) -> list[PlannedRun]:

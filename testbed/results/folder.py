@@ -156,10 +156,22 @@ class Results:
         return [run.phases[phase] for run in good if run.phases]
 
 
-def _in_order(value: Any) -> tuple[bool, float, str]:
-    """Sort numbers by value, and what is none behind them by its text."""
+def _in_order(value: Any) -> tuple[bool, list[str], list[float], str]:
+    """Sort numbers by value, tables by their keys and then values, and all else by its text."""
+    if isinstance(value, dict):
+        parts = dict(flat(value))
+        return True, [*parts], [v for v in parts.values() if isinstance(v, int | float)], ""
     number = isinstance(value, int | float)
-    return not number, float(value) if number else 0.0, str(value)
+    return not number, [], [float(value)] if number else [], str(value)
+
+
+def flat(table: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the values of a table and those in it, each with its dotted path."""
+    for key, value in table.items():
+        if isinstance(value, Mapping):
+            yield from flat(value, f"{above}{key}.")
+        else:
+            yield f"{above}{key}", value
 
 
 def create(root: Path, experiment: str, spec: str = "", run_id: str | None = None) -> Path:

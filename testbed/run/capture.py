@@ -2,7 +2,8 @@
 
 The kernel stamps and keeps the packets, so that capturing costs no process and no time of the
 machine while a bootstrap runs. A packet that leaves is stamped behind the delay that the interface
-emulates; what is kept is the time before it, when the packet entered the link.
+emulates; what is kept is the time before it, when the packet entered the link. Of a link on which
+things go wrong the delay is behind the packet socket (testbed.run.nodes), and what is lost is kept.
 """
 
 from __future__ import annotations
@@ -25,6 +26,27 @@ _OUTGOING = 4  # linux/if_packet.h
 _DRAIN_INTERVAL = 1.0
 
 
+def packet_socket(interface: str) -> socket.socket:
+    """Return a socket that hears all frames of an interface, with their times, and never waits."""
+    # Protocol 0 receives nothing until the socket is bound to its interface.
+    opened = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+    opened.setblocking(False)
+    opened.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _BUFFER)
+    opened.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+    opened.bind((interface, _ETH_P_ALL))
+    return opened
+
+
+def receive(opened: socket.socket) -> tuple[int, bool, bytes] | None:
+    """Return the next frame's time in nanoseconds, whether it leaves, and itself; None if none."""
+    try:
+        data, ancillary, _, (_, _, kind, *_) = opened.recvmsg(_MAX_FRAME, 64)
+    except BlockingIOError:
+        return None
+    seconds, nanoseconds = struct.unpack("qq", ancillary[0][2])
+    return seconds * 1_000_000_000 + nanoseconds, kind == _OUTGOING, data
+
+
 class Capture:
     """A running capture of one host's interfaces, from the moment it is made."""
 
@@ -32,23 +54,15 @@ class Capture:
         self.host = host
         self.interfaces = network.interfaces(host)
         links = network.topology.at(host)
-        self._delays_ns = [round(link.shape.delay * 1e9) for link, _ in links]
+        self._delays_ns = [
+            0 if link.shape.is_faulty else round(link.shape.delay * 1e9) for link, _ in links
+        ]
         self._packets: list[pcapng.Packet] = []
         with network.inside(host):
-            self._sockets = [self._open(name) for name in self.interfaces]
+            self._sockets = [packet_socket(name) for name in self.interfaces]
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._keep_draining, daemon=True)
         self._thread.start()
-
-    @staticmethod
-    def _open(interface: str) -> socket.socket:
-        # Protocol 0 receives nothing until the socket is bound to its interface.
-        opened = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
-        opened.setblocking(False)
-        opened.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _BUFFER)
-        opened.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
-        opened.bind((interface, _ETH_P_ALL))
-        return opened
 
     def _keep_draining(self) -> None:
         while not self._stopped.wait(_DRAIN_INTERVAL):
@@ -56,14 +70,9 @@ class Capture:
 
     def _drain(self) -> None:
         for index, opened in enumerate(self._sockets):
-            while True:
-                try:
-                    data, ancillary, _, (_, _, kind, *_) = opened.recvmsg(_MAX_FRAME, 64)
-                except BlockingIOError:
-                    break
-                seconds, nanoseconds = struct.unpack("qq", ancillary[0][2])
-                time_ns = seconds * 1_000_000_000 + nanoseconds
-                if kind == _OUTGOING:
+            while found := receive(opened):
+                time_ns, leaves, data = found
+                if leaves:
                     time_ns -= self._delays_ns[index]
                 self._packets.append(pcapng.Packet(time_ns, index, data))
 

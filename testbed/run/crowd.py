@@ -178,6 +178,7 @@ class CrowdWorker(SimulatedWorker):
         laboratory, clock = self._laboratory, self._world.clock
         laboratory.start()
         laboratory.run(SETTLED)
+        laboratory.go_wrong()
         self._zero = clock.now
         self._tally.messages.clear()
         self._before = {name: stack.processor.busy for name, stack in laboratory.stacks.items()}

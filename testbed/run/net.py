@@ -15,7 +15,7 @@ import mininet.node
 from mininet.log import lg
 
 from testbed.run import namespaces
-from testbed.run.nodes import CLI, Mininet, NetError, cleanup, mininet_topology
+from testbed.run.nodes import CLI, Mininet, NetError, bridge_port, cleanup, mininet_topology
 from topologies.model import Topology
 
 _DESCRIPTORS = 1024
@@ -52,6 +52,16 @@ class Network:
         """Let programs find the hosts' network namespaces by their names (ip-netns(8))."""
         for host in hosts:
             namespaces.publish(self.mininet[host].namespace, host)
+
+    def go_wrong(self, *, wrong: bool = True) -> None:
+        """Give links their faults, which they do not have before, or take them away."""
+        for link in self.topology.links:
+            if link.shape.is_faulty:
+                bridge = self.mininet[link.name]
+                for end in link.ends:
+                    port = bridge.intf(bridge_port(link, end))
+                    port.emulate(link.shape if wrong else link.shape.calm)
+                bridge.close_netlink()
 
     def interfaces(self, host: str) -> list[str]:
         """Return the names of a host's interfaces."""
@@ -99,5 +109,6 @@ def prompt(topology: Topology) -> None:
     for handler in lg.handlers:
         handler.setStream(sys.stdout)
     with network(topology, shells=True) as running:
+        running.go_wrong()
         CLI(running.mininet)
         running.mininet.stop()

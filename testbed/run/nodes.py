@@ -29,13 +29,14 @@ from pyroute2 import IPRoute, NetlinkError
 
 from agents.core.patience import patient
 from testbed.run import namespaces
+from testbed.run.netem import set_netem
 from topologies import model
 from topologies.model import Host, Interface, Shape, Topology, mac_address
 
 _ADDRESS_DEADLINE = 10.0
 _STOP_DEADLINE = 2.0
 _POLL = 0.02
-_ROOT, _RATE, _CLASS, _DELAY = "ffff:ffff", "5:0", "5:1", "10:0"
+_ROOT, _RATE, _CLASS, _NETEM = 0xFFFFFFFF, 0x50000, 0x50001, 0x100000
 _BURST = 15 * 1024  # Octets, as Mininet has it.
 _QUANTUM = 200_000  # Octets. A link's one class takes turns with none; a warning without a value.
 _NODAD, _TENTATIVE, _GLOBAL = 0x02, 0x40, 0  # linux/if_addr.h, linux/rtnetlink.h
@@ -137,19 +138,22 @@ class Ipv6Interface(Intf):  # type: ignore[misc]  # Mininet has no types.
                     request = struct.pack("16sP", self.name.encode(), ctypes.addressof(off))
                     fcntl.ioctl(any_socket, _SIOCETHTOOL, request)
         if shape:
-            self._shape(index, shape)
+            self._limit(index, shape)
+            if shape.delay or shape.is_faulty:
+                self.emulate(shape.calm)
         with node.must(f"{self.name}: up"):
             joined = {"master": node.bridge} if isinstance(node, Bridge) else {}
             node.netlink.link("set", index=index, state="up", **joined)
         return {}
 
-    def _shape(self, index: int, shape: Shape) -> None:
-        """Limit the rate, then add delay and loss, as Mininet's TCIntf does."""
-        netlink, root = self.node.netlink, _ROOT
+    def _limit(self, index: int, shape: Shape) -> None:
+        """Limit the rate, as Mininet's TCIntf does."""
+        netlink = self.node.netlink
+        self._netem_below = _CLASS if shape.rate else _ROOT
         if shape.rate:
             with self.node.must(f"{self.name}: htb"):
                 rate = round(shape.rate * 1e6 / 8)  # In octets/s.
-                netlink.tc("add", "htb", index, _RATE, default=1, parent=root)
+                netlink.tc("add", "htb", index, _RATE, default=1, parent=_ROOT)
                 netlink.tc(
                     "add-class",
                     "htb",
@@ -161,11 +165,12 @@ class Ipv6Interface(Intf):  # type: ignore[misc]  # Mininet has no types.
                     burst=_BURST,
                     quantum=_QUANTUM,
                 )
-            root = _CLASS
-        if shape.delay or shape.loss:
-            with self.node.must(f"{self.name}: netem"):
-                delay = round(shape.delay * 1e6)  # In microseconds.
-                netlink.tc("add", "netem", index, _DELAY, delay=delay, loss=shape.loss, parent=root)
+
+    def emulate(self, shape: Shape) -> None:
+        """Have what leaves delayed, and go wrong."""
+        with self.node.must(f"{self.name}: netem"):
+            index = self.node.index(self.name)
+            set_netem(self.node.netlink, index, _NETEM, self._netem_below, shape)
 
     def updateIP(self) -> str | None:  # noqa: N802
         """Return the usable address of global scope, if there is one."""
@@ -349,7 +354,7 @@ def stop(process: Process, *, first: int = signal.SIGTERM) -> int:
 
 
 class Bridge(_InNamespace, Switch):  # type: ignore[misc]
-    """The switch of a shared link, in a network namespace of its own.
+    """The switch of a link, in a network namespace of its own.
 
     Raises NetError if the kernel has no bridges.
     """
@@ -369,6 +374,11 @@ class Bridge(_InNamespace, Switch):  # type: ignore[misc]
         """Do nothing: each interface is joined as it is made, before hosts look for routers."""
 
 
+def bridge_port(link: model.Link, end: Interface) -> str:
+    """Return the name of a bridge's interface towards an end of its link."""
+    return f"{link.name}-{end.host}"
+
+
 def mininet_topology(topology: Topology, *, shells: bool = True) -> Topo:
     """Return `topology` as Mininet's own class; its prompt needs a shell in each host."""
     topo = Topo()
@@ -384,11 +394,15 @@ def mininet_topology(topology: Topology, *, shells: bool = True) -> Topo:
 
 
 def _add_link(topo: Topo, topology: Topology, link: model.Link, *, shells: bool) -> None:
-    """Join the ends of a link; of a shared one each with its bridge, which shapes nothing."""
+    """Join the ends of a link, or each with its bridge.
+
+    It is shaped where it leaves a host, but what goes wrong does so where it leaves the bridge:
+    there nobody has captured it yet but its sender, and only its receiver will.
+    """
     names = [topology.interface_name(end.host, link.name) for end in link.ends]
     addresses = [mac_address(topology, link, i) for i in range(len(names))]
     usual: dict[str, Any] = {"cls": VethLink, "intf": Ipv6Interface}
-    if not link.is_shared:
+    if not link.is_bridged:
         topo.addLink(
             *(end.host for end in link.ends),
             intfName1=names[0],
@@ -400,14 +414,15 @@ def _add_link(topo: Topo, topology: Topology, link: model.Link, *, shells: bool)
         )
         return
     topo.addSwitch(link.name, cls=Bridge, shell=shells)
+    shaped = "params2" if link.shape.is_faulty else "params1"
     for end, name, address in zip(link.ends, names, addresses, strict=True):
         topo.addLink(
             end.host,
             link.name,
             intfName1=name,
-            intfName2=f"{link.name}-{end.host}",
+            intfName2=bridge_port(link, end),
             addr1=address,
-            params1={"shape": link.shape},
+            **{shaped: {"shape": link.shape}},
             **usual,
         )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import select
 import socket
 import struct
@@ -11,10 +10,11 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from ipaddress import IPv6Address
 from statistics import median
 
+from testbed.run.faults import measure_faults
 from testbed.run.net import Network
 from testbed.run.nodes import NetError
 from topologies.model import Link, link_local_address
@@ -27,7 +27,6 @@ _DATAGRAM = 1400
 _HEADERS = 14 + 40 + 8
 _SO_SNDBUFFORCE, _SO_RCVBUFFORCE = 32, 33
 _BUFFER = 8 << 20
-_LOSS_PROBES = 200
 _DELAY_PROBES = 3  # To each address.
 _REPLY_DEADLINE = 2.0
 
@@ -126,14 +125,17 @@ class Traffic:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """A link as measured: one-way delay in seconds, rate in Mbit/s and loss in percent.
+    """A link as measured: one-way delay in seconds, rate in Mbit/s, faults in percent.
 
     None is what was not measured, because nothing was asked for.
     """
 
     delay: float
     rate: float | None
-    loss: float | None
+    loss: float | None = None
+    duplication: float | None = None
+    reordering: float | None = None
+    corruption: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,17 +171,6 @@ def _delay(network: Network, path: _Path, *, at_once: bool) -> float:
     if not answered:
         raise NetError(f"{path.host} gets no echo from {path.far_host}")
     return median(answered) / 2
-
-
-def _loss(network: Network, path: _Path, delay: float) -> float:
-    """Return the loss of one way in percent, from echoes that cross the link twice."""
-    with closing(Echo(network, path.host)) as echo:
-        for _ in range(_LOSS_PROBES):
-            echo.send(path.destination)
-        received = 0
-        while echo.receive(4 * delay + 0.2) is not None:
-            received += 1
-    return 100 * (1 - math.sqrt(received / _LOSS_PROBES))
 
 
 def _udp_socket(network: Network, host: str) -> socket.socket:
@@ -218,6 +209,7 @@ def _rate(network: Network, path: _Path, asked: float, delay: float) -> float:
 def measure(network: Network, links: Sequence[Link]) -> dict[str, Measured]:
     """Measure what links were asked to do, by name; NetError if one plainly does not do it.
 
+    Faults are measured last: delay and rate could not be told with them.
     Who waits for a long link can wait for the others too; short ones have the processor alone.
     """
     paths = {link: _path(network, link) for link in links}
@@ -229,10 +221,17 @@ def measure(network: Network, links: Sequence[Link]) -> dict[str, Measured]:
     slow = [link for link in links if link.shape.delay]
     with ThreadPoolExecutor() as pool:
         delays = dict(zip(slow, pool.map(delay, slow), strict=True))
-    return {
+    found = {
         link.name: _measured(network, link, paths[link], delays.get(link) or delay(link))
         for link in links
     }
+    network.go_wrong()
+    for link in links:
+        if link.shape.is_faulty:
+            faults = measure_faults(network, link)
+            found[link.name] = replace(found[link.name], **asdict(faults))
+    network.go_wrong(wrong=False)
+    return found
 
 
 def _measured(network: Network, link: Link, path: _Path, delay: float) -> Measured:
@@ -241,7 +240,6 @@ def _measured(network: Network, link: Link, path: _Path, delay: float) -> Measur
         measured = Measured(
             delay=delay,
             rate=_rate(network, path, asked.rate, asked.delay) if asked.rate else None,
-            loss=_loss(network, path, asked.delay) if asked.loss else None,
         )
         if measured.delay < 0.9 * asked.delay:
             raise NetError(f"{asked.delay} s of delay asked, {measured.delay:.6f} s measured")

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from ipaddress import IPv6Address
-from math import ceil
 from pathlib import Path
 from statistics import median
 from typing import Any, Generic, TypeVar
@@ -37,10 +36,9 @@ _REQUEST, _REPLY = 128, 129
 _ECHO = struct.Struct("!BBHHH")
 _DATA = bytes(56)
 _IDENTIFIER = 1
-_PROBES = 3  # To each address of a link, that come back.
+_PROBES = 3  # To each address of a link.
 _PROBE_DEADLINE, _REACHABLE_DEADLINE = 5.0, 10.0
 _PROBE_INTERVAL = 0.02
-_SOURCE = slice(6, 12)
 _NS = 10**9
 
 
@@ -119,12 +117,10 @@ class Capture:
         self._stack = stack
         self._packets: list[pcapng.Packet] = []
         for number, interface in enumerate(stack.interfaces.values()):
-            delay = interface.link.delay
-            interface.tap = partial(self._take, number, interface.mac, delay)
+            interface.tap = partial(self._take, number)
 
-    def _take(self, number: int, mac: bytes, delay: float, now: float, frame: bytes) -> None:
-        entered = now - delay if frame[_SOURCE] == mac else now
-        time_ns = EPOCH * _NS + round(entered * _NS)
+    def _take(self, number: int, now: float, frame: bytes) -> None:
+        time_ns = EPOCH * _NS + round(now * _NS)
         self._packets.append(pcapng.Packet(time_ns, number, frame))
 
     def write(self, folder: Path, tls_key_log: bytes) -> None:
@@ -199,7 +195,7 @@ class _Traffic:
 
 
 def _measured(laboratory: Laboratory, link: Link) -> dict[str, float | None]:
-    """Return a link's delay by echoes over it, and its rate and loss as they are set.
+    """Return a link's delay by echoes over it, and its rate and faults as they are set.
 
     As in a lab, both ends know each other's addresses by then: no bootstrap waits for that.
     """
@@ -208,10 +204,9 @@ def _measured(laboratory: Laboratory, link: Link) -> dict[str, float | None]:
     zone = topology.interface_name(near.host, link.name)
     link_local = f"{link_local_address(topology, link, far.host)}%{zone}"
     began, times = clock.now, list[float]()
-    probes = ceil(_PROBES / (1 - link.shape.loss / 100) ** 2)
     echo = _Echo(laboratory.stacks[near.host], lambda _: times.append(clock.now - began))
     for destination in (str(far.address), link_local):
-        for _ in range(probes):
+        for _ in range(_PROBES):
             began, wanted = clock.now, len(times) + 1
             echo.send(destination)
             clock.run(began + _PROBE_DEADLINE, lambda: len(times) >= wanted)  # noqa: B023
@@ -221,7 +216,10 @@ def _measured(laboratory: Laboratory, link: Link) -> dict[str, float | None]:
     return {
         "delay": median(times) / 2,
         "rate": link.shape.rate or None,
-        "loss": link.shape.loss or None,
+        "loss": link.shape.mean_loss if link.shape.is_faulty else None,
+        "duplication": link.shape.duplication or None,
+        "reordering": link.shape.reordering or None,
+        "corruption": link.shape.corruption or None,
     }
 
 

@@ -172,11 +172,13 @@ class Worker:
     ) -> None:
         """Start every program; all but the mobile node's must say that they are ready.
 
-        Events from before that, such as first attempts to connect, are of no interest.
+        Events from before that, such as first attempts to connect, are of no interest. Then links
+        go wrong that should.
         """
         for program in others:
             self._start(net, events, program)
         self._wait_until_ready(events, Counter(program.host for program in others))
+        net.go_wrong()
         self._begin(net, events, mobile_node)
         self._assign_processors()
 

@@ -20,6 +20,7 @@ from agents.simulation.neighbours import acquaint
 from agents.simulation.stack import Interface, Stack
 from agents.simulation.tcp import Tcp
 from agents.simulation.world import World
+from topologies.model import Shape
 
 ACCESS, CORE, HOME = "2001:db8:a::/64", "2001:db8:c::/64", "2001:db8:100::/56"
 VISITED = "2001:db8:b::/64"
@@ -42,7 +43,9 @@ class Net:
         self.stacks: dict[str, Stack] = {}
         self._tcp: dict[str, Tcp] = {}
         names = ("access", "core", "home", "visited")
-        access, core, home, visited = (Link(self.world, name, 0.001) for name in names)
+        access, core, home, visited = (
+            Link(self.world, name, Shape(rate=0.0, delay=0.001)) for name in names
+        )
         away = [("::/0", ROUTER)]
         self._host("A", away, (access, ACCESS, str(COA), str(NEXT_COA)))
         self._host("D", away, (access, ACCESS, str(OTHER_COA)))

@@ -15,6 +15,7 @@ from agents.simulation.stack import Interface, Stack
 from agents.simulation.tcp import Tcp
 from agents.simulation.world import World
 from tests.nodes.net import acquaint_all
+from topologies.model import Shape
 
 INTERFACE = "eth0"
 DELAY = 0.001
@@ -28,7 +29,7 @@ class Network:
 
     def __init__(self) -> None:
         self.world = World()
-        self.link = Link(self.world, "link", DELAY)
+        self.link = Link(self.world, "link", Shape(rate=0.0, delay=DELAY))
         self.interfaces: list[Interface] = []
 
     @property

@@ -10,6 +10,7 @@ from agents.simulation.link import Link
 from agents.simulation.stack import Interface, Stack
 from agents.simulation.tcp import Tcp
 from agents.simulation.world import Clock, World
+from topologies.model import Shape
 
 PREFIX = IPv6Network("2001:db8:a::/64")
 CORE = IPv6Network("2001:db8:c::/64")
@@ -48,7 +49,9 @@ class Access:
 
     def __init__(self, count):
         self.world = World(record=False)
-        self.access, self.core = (Link(self.world, name, 0.001) for name in ("access", "core"))
+        self.access, self.core = (
+            Link(self.world, name, Shape(rate=0.0, delay=0.001)) for name in ("access", "core")
+        )
         ends = (self.access, ROUTER, PREFIX), (self.core, NEAR, CORE)
         host(self.world, "router", 1, *ends, forwards=True)
         server = host(self.world, "server", 2, (self.core, SERVER, CORE))

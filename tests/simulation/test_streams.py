@@ -7,6 +7,7 @@ import random
 import pytest
 
 from tests.nodes.net import AAA, COA, Net
+from topologies.model import Shape
 
 SERVER = (AAA, 3868)
 WAY = 0.002
@@ -136,7 +137,7 @@ def test_many_packets_may_be_lost(seed):
 def test_a_long_way_is_no_loss():
     ends = Ends(connected=False)
     for interface in ends.net.stacks["B"].interfaces.values():
-        interface.link.delay = 0.2
+        interface.link.shape = Shape(rate=0.0, delay=0.2)
     ends.here.connect()
     ends.run(5.0)
     for _ in range(3):
