@@ -3,10 +3,10 @@
 One path is walked back in time from the Binding Acknowledgement, over the captures of all links,
 which share one clock. At the mobile node's link what came was caused by the last message sent in
 the same protocol, and what was sent by what it had waited for: each such pair is one round trip.
-While the mobile node waited, the path went on over the links beyond: their round trips count as
-far as they are part of that wait. Messages that were sent again are left out, and so are
-acknowledgements of TCP. Address resolution on a link counts: the packet that waits for it waits a
-round trip.
+While the mobile node waited, the path went on over the links beyond: their round trips count as far
+as they are part of that wait. Messages that were sent again are left out, and so are
+acknowledgements of TCP. Those are counted apart, at the end that sends them. Address resolution on
+a link counts: the packet that waits for it waits a round trip.
 """
 
 from __future__ import annotations
@@ -34,7 +34,10 @@ BY_DIAMETER = IKE | {"PANA"}
 
 
 class Count(msgspec.Struct):
-    """Messages of a protocol, those sent again among them, and the octets of their frames."""
+    """Messages of a protocol at the near end of a link, and the octets of their frames.
+
+    `repeated` were sent again: retransmissions, counted where they were sent, of what was lost too.
+    """
 
     messages: int = 0
     octets: int = 0
@@ -113,24 +116,45 @@ def count(captures: Path, topology: Topology, timeline: Timeline) -> Traffic:
     A link is read from the capture of its end nearer to the mobile node; links without are left
     out. Raises DataError for a bad capture.
     """
-    end = timeline.start + round(timeline.binding_end * 1e9)
     near = near_ends(topology)
     frames = {
         host: read_frames(path)
-        for host in dict.fromkeys(near.values())
+        for host in dict.fromkeys(end.host for link in topology.links for end in link.ends[:2])
         if (path := captures / f"{host}.pcapng").exists()
     }
+    ends = timeline.start, timeline.start + round(timeline.binding_end * 1e9)
     seen: dict[str, list[Crossing]] = {}
+    sent: dict[str, list[Crossing]] = {}
     for name, host in near.items():
         if host in frames:
-            found = crossings(frames[host], topology, topology.link(name), host)
-            seen[name] = [c for c in found if timeline.start <= c.time <= end]
+            seen[name], sent[name] = _on_link(frames, topology, topology.link(name), host, ends)
     every = [crossing for one in seen.values() for crossing in one]
     answered = [str(address) for c in every for address in c.home_agents]
     updates = [c.destination for c in every if c.protocol == MIPV6 and c.outward]
     trips = round_trips(seen, beyond(topology))
-    links = {name: LinkTraffic(trips[name], _protocols(one)) for name, one in seen.items()}
+    links = {
+        name: LinkTraffic(trips[name], _protocols(one, sent[name])) for name, one in seen.items()
+    }
     return Traffic(links, list(dict.fromkeys(answered)), str(updates[0]) if updates else None)
+
+
+def _on_link(
+    frames: Mapping[str, Sequence[Frame]],
+    topology: Topology,
+    link: Link,
+    near: str,
+    ends: tuple[int, int],
+) -> tuple[list[Crossing], list[Crossing]]:
+    """Return what is seen at a link's near end in a time, and what each end has sent."""
+
+    def heard_at(host: str) -> list[Crossing]:
+        found = crossings(frames[host], topology, link, near)
+        return [c for c in found if ends[0] <= c.time <= ends[1]]
+
+    seen = heard_at(near)
+    far = next((e.host for e in link.ends[:2] if e.host != near and e.host in frames), None)
+    there = heard_at(far) if far else seen
+    return seen, [c for c in seen if c.outward] + [c for c in there if not c.outward]
 
 
 def crossings(frames: Iterable[Frame], topology: Topology, link: Link, near: str) -> list[Crossing]:
@@ -254,13 +278,14 @@ class _Reader:
         return before == now
 
 
-def _protocols(seen: Sequence[Crossing]) -> dict[str, Count]:
+def _protocols(seen: Sequence[Crossing], sent: Sequence[Crossing]) -> dict[str, Count]:
     counts: dict[str, Count] = {}
     for crossing in seen:
         one = counts.setdefault(crossing.protocol, Count())
         one.messages += crossing.messages
         one.octets += crossing.octets
-        one.repeated += crossing.again
+    for crossing in sent:
+        counts.setdefault(crossing.protocol, Count()).repeated += crossing.again
     return counts
 
 

@@ -1,7 +1,8 @@
 """Recognises the bootstrap's messages in captured frames: PANA, DHCPv6, DNS, IKE, Mobile IPv6.
 
 It shares no code with the agents, so that a measurement does not depend on what it measures.
-Frames that are none of these messages, malformed ones among them, are passed over.
+Frames that are none of these messages, malformed ones and those with a wrong checksum among them,
+are passed over.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ HOP_BY_HOP, UDP, IPV6, ROUTING, FRAGMENT, ESP, DESTINATION, MOBILITY = (
     60,
     135,
 )
+TCP, ICMPV6 = 6, 58
+SUMMED = frozenset({TCP, UDP, ICMPV6, MOBILITY})
 HOME_ADDRESS_OPTION = 0xC9
 RELAYED_MESSAGE = 11
 BINDING_UPDATE, BINDING_ACK = 5, 6
@@ -212,7 +215,10 @@ def recognise(frames: Iterable[Frame]) -> Iterator[tuple[Frame, Packet | None, S
 
 
 def parse(frame: Frame) -> Packet | None:
-    """Walk the IPv6 extension headers; None for other packets and later fragments."""
+    """Walk the IPv6 extension headers; None for other packets and later fragments.
+
+    Nor is there one of what its receiver would drop for its checksum (RFC 8200 section 8.1).
+    """
     data, offset = frame.data, 12
     while data[offset : offset + 2] == b"\x81\x00":
         offset += 4
@@ -223,17 +229,29 @@ def parse(frame: Frame) -> Packet | None:
     source, destination = IPv6Address(data[8:24]), IPv6Address(data[24:40])
     data = data[40 : 40 + length]
     home_address = routed_to = None
+    is_whole = len(data) == length
     while protocol in (HOP_BY_HOP, ROUTING, FRAGMENT, DESTINATION):
         size = 8 if protocol == FRAGMENT else 8 + 8 * data[1]
         header = data[:size]
-        if protocol == FRAGMENT and struct.unpack_from("!H", header, 2)[0] & 0xFFF8:
-            return None
+        if protocol == FRAGMENT:
+            offset, is_whole = struct.unpack_from("!H", header, 2)[0], False
+            if offset & 0xFFF8:
+                return None
         if protocol == ROUTING and header[2] == 2:
             routed_to = IPv6Address(header[8:24])
         if protocol == DESTINATION:
             home_address = _home_address(header) or home_address
         protocol, data = header[0], data[size:]
+    if is_whole and protocol in SUMMED:
+        ends = (home_address or source).packed + (routed_to or destination).packed
+        if _sum(ends + struct.pack("!II", len(data), protocol) + data):
+            return None
     return Packet(frame.time, source, destination, protocol, data, home_address, routed_to)
+
+
+def _sum(data: bytes) -> int:
+    """Return the Internet checksum of octets that have their own, 0 if it is right (RFC 1071)."""
+    return int.from_bytes(data + bytes(len(data) % 2)) % 0xFFFF
 
 
 def _home_address(header: bytes) -> IPv6Address | None:
