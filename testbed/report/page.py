@@ -15,12 +15,13 @@ from rich.text import Text
 
 from testbed.analysis.claims import NOT_SHOWN, findings
 from testbed.analysis.fits import swept_links
+from testbed.analysis.losses import samples
 from testbed.analysis.mechanisms import is_cumulative, share_rows
 from testbed.analysis.samples import Summary, summarise
 from testbed.analysis.stats import largest_disagreement, phase_summaries
 from testbed.base.files import FORMAT, plain, replace
 from testbed.base.words import several
-from testbed.report import storms, style, tables
+from testbed.report import losses, storms, style, tables
 from testbed.report.costs import cost_rows, meanings, pace
 from testbed.report.loads import flood_rows, program_rows
 from testbed.results.folder import Results
@@ -194,6 +195,7 @@ def write(results: Results) -> Path:
         traffic=_section("Messages and octets on each link", tables.traffic_rows(results))
         if any(run.traffic for run in results.runs)
         else "",
+        losses=_section("Over bad links", losses.rows(results)) if samples(results) else "",
         claims=_claims(results),
         figures=f"<h2>Figures</h2>\n{figures}" if figures else "",
         failed=_failed(results),
@@ -352,6 +354,7 @@ $mechanisms
 $floods
 $fitted
 $figures
+$losses
 $traffic
 $claims
 <h2>Failed runs</h2>

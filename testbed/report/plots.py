@@ -15,10 +15,11 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from testbed.analysis import claims
 from testbed.analysis.fits import swept_links
+from testbed.analysis.losses import samples
 from testbed.analysis.samples import Summary
 from testbed.analysis.stats import phase_summaries
 from testbed.base.jsonl import DataError
-from testbed.report import bars, costs, curves, fleets, ladder, overlays, storms, style
+from testbed.report import bars, costs, curves, fleets, ladder, losses, overlays, storms, style
 from testbed.report.style import FAINT, FIGURES, INK, PHASE_COLOURS, QUIET, SETTINGS, spread
 from testbed.results import outcomes
 from testbed.results.folder import Results
@@ -79,6 +80,8 @@ def _of_times(results: Results) -> dict[str, Callable[[Results], Drawn]]:
     if swept_links(results):
         wanted["rtt"] = curves.rtt_figure
     several = len({one.approach for one in claims.variants([results])}) > 1
+    if samples(results):
+        wanted["loss"] = losses.figure
     if results.axes or several:
         wanted["approaches"] = curves.stacked_figure
         if any(run.traffic for run in results.runs):

@@ -43,6 +43,7 @@ LOG_FROM = 30.0  # An axis of times is logarithmic if the longest is so many tim
 
 FIGURES = {
     "rtt": "Total time against the round-trip time of each link",
+    "loss": "Success and total time against what goes wrong on links",
     "approaches": "Phases of the approaches, of a sweep at its first and its last point",
     "round_trips": "Round trips of the critical path, as fitted and as counted",
     "fleet_times": "Share of many mobile nodes done with a phase within a time, by their number",
