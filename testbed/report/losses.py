@@ -39,7 +39,7 @@ def figure(results: Results) -> tuple[Figure, list[list[Any]]]:
         height,
         "What bad links do to a bootstrap",
         f"Experiment {results.experiment}{lab}: packets, independently in each direction;"
-        f" {_each(found)} runs of each variant at each point",
+        f" runs of each variant at each point: {_each(found)}",
     )
     width = fig.get_figwidth()
     rows: list[list[Any]] = [_HEAD]

@@ -26,13 +26,8 @@ class Pair:
 
     def __init__(self, seed=1, rate=0.0, **faults):
         self.world = World(seed)
-<<<<<<< HEAD
-        self.link = Link(self.world, "link", DELAY, rate)
-        self.stacks = [Stack(self.world, f"h{number}") for number in (1, 2)]
-=======
         self.link = Link(self.world, "link", Shape(rate, DELAY))
-        self.hosts = [self._host(number) for number in (1, 2)]
->>>>>>> 765427b (Links: bursts, duplication, reordering and corruption, in the lab and in the simulator by the same names; what is lost is captured where it is sent)
+        self.stacks = [Stack(self.world, f"h{number}") for number in (1, 2)]
         self.came = []
         here, there = (self._host(stack, n) for n, stack in enumerate(self.stacks, 1))
         there.open_datagrams(("2001:db8::2", 7), self._take)
@@ -162,7 +157,6 @@ def test_a_tap_hears_a_frame_where_it_is_sent_and_where_it_arrives():
     assert frame[-1:] == b"x"
 
 
-<<<<<<< HEAD
 def test_a_host_off_its_links_sends_nothing_and_hears_nothing():
     pair = Pair()
     pair.send(b"1")
@@ -181,12 +175,13 @@ def test_to_a_host_off_its_links_nothing_comes():
     pair.send(b"2")
     pair.run()
     assert pair.numbers() == []
-=======
+
+
 def test_what_is_lost_is_heard_where_it_is_sent():
     pair = Pair(loss=20.0)
     heard = [[], []]
-    for host, frames in zip(pair.hosts, heard, strict=True):
-        host._stack.interfaces["eth0"].tap = lambda _, frame, to=frames: to.append(frame)
+    for stack, frames in zip(pair.stacks, heard, strict=True):
+        stack.interfaces["eth0"].tap = lambda _, frame, to=frames: to.append(frame)
     came = send_all(pair)
     assert [len(frames) for frames in heard] == [COUNT, len(came)]
 
@@ -201,4 +196,3 @@ def test_of_bursts_and_between_them_as_much_is_lost_as_it_says(burst_loss):
         for seed in range(20)
     )
     assert 100 * (1 - came / 20 / COUNT) == pytest.approx(shape.mean_loss, rel=0.1)
->>>>>>> 765427b (Links: bursts, duplication, reordering and corruption, in the lab and in the simulator by the same names; what is lost is captured where it is sent)

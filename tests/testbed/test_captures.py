@@ -111,3 +111,15 @@ def test_random_bytes_are_no_capture(tmp_path_factory, data):
     path.write_bytes(data)
     with pytest.raises(DataError):
         from_capture(path)
+
+
+@pytest.mark.parametrize("bit", [0, 7, 100, 399])
+def test_a_message_with_a_wrong_checksum_is_none(capture, bit):
+    frames = read_frames(capture(syn.bootstrap()))
+    [first, *_] = dissect(frames)
+    at = next(i for i, frame in enumerate(frames) if frame.time == first.time)
+    data = bytearray(frames[at].data)
+    place = 14 + 8 + bit // 8 % (len(data) - 22)  # Behind what no checksum covers.
+    data[place] ^= 1 << bit % 8
+    frames[at] = replace(frames[at], data=bytes(data))
+    assert first not in list(dissect(frames))

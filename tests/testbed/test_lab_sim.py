@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from testbed.analysis import losses
 from testbed.base.places import PROJECT
 from testbed.cli import main
 from testbed.lab import UmlLab
@@ -429,6 +430,34 @@ def test_a_link_that_loses_half_of_everything_is_measured_all_the_same(tmp_path)
     runs = results.load(folder).runs
     assert len(runs) == 12
     assert [run.measured["access"]["delay"] for run in runs] == pytest.approx([0.1] * 12, rel=0.01)
+    assert {run.measured["access"]["loss"] for run in runs} == {50.0}
+
+
+BAD = """
+attempts = 0
+timeout = 3600
+[links.access]
+delay = 0.01
+loss = 30
+[links.core]
+delay = 0.01
+loss = 30
+[variants.static]"""
+
+
+def test_where_much_is_lost_all_bootstrap_and_capture_and_events_agree(tmp_path):
+    everything = ALL.replace("links.access.delay = 0.005\n[variants.static]", BAD)
+    loaded = results.load(carry_out(tmp_path, everything.replace("runs = 1\n", "runs = 2\n")))
+    assert len(loaded.runs) == 12
+    for run in loaded.runs:
+        assert run.status == "ok", run.reason
+        for phase, seconds in run.phases.items():
+            assert seconds == pytest.approx(run.event_phases[phase], abs=0.02), (run.variant, phase)
+        traffic = run.traffic.links["access"].protocols.values()
+        assert sum(count.repeated for count in traffic) > 0
+    (sample, *_) = [s for s in losses.samples(loaded) if s.variant == "static"]
+    assert sample.condition == losses.Condition(("access", "core"), "loss", 30.0)
+    assert sample.success == 1.0
 
 
 def test_there_is_no_host_to_run_a_command_in():

@@ -101,6 +101,19 @@ def test_assignments_change_the_experiment(tmp_path):
         ("delay = 0.02", "rate = 0.001", r"links\.core: rate: 0\.001 .*; use 0, or 0\.1 or more"),
         ("delay = 0.02", "rate = 1001", r"links\.core\.rate: 1001 .* from 0 to 1000"),
         ("delay = 0.02", "loss = 99", r"links\.core\.loss: 99 .* from 0 to 50"),
+        ("delay = 0.02", "corruption = 51", r"links\.core\.corruption: 51 .* from 0 to 50"),
+        ("delay = 0.02", "duplication = 101", r"links\.core\.duplication: 101 .* from 0 to 100"),
+        ("delay = 0.02", "burst_ends = 0", r"links\.core\.burst_ends: 0 .* from 0\.1 to 100"),
+        (
+            "delay = 0.02",
+            "burst_begins = 50\nburst_ends = 1",
+            r"links\.core: with bursts 98 % are lost .* at most 50 % .* \(burst_loss\)",
+        ),
+        (
+            "delay = 0.02",
+            "reordering = 5",
+            r"links\.core: reordering without delay: .* a delay too",
+        ),
         (
             'launch = "script"',
             'launch = "rocket"',
