@@ -79,8 +79,8 @@ class Link:
     def __init__(self, world: World, name: str, shape: Shape = STILL) -> None:
         self._world = world
         self.name = name
-        self.is_cut = False
-        """Whether nothing gets through; what is under way is lost, too."""
+        self.cut_off: set[End] = set()
+        """The ends that nothing passes; what is under way there is lost, too."""
 
         self.shape = shape
         self._ends: dict[bytes, End] = {}
@@ -105,8 +105,8 @@ class Link:
             self.listen(end, None)
 
     def connects(self, end: End) -> bool:
-        """Return whether an end is on this link, and the link is not cut."""
-        return not self.is_cut and self._ends.get(end.mac) is end
+        """Return whether an end is on this link, and is not cut off."""
+        return end not in self.cut_off and self._ends.get(end.mac) is end
 
     def detach(self, end: End) -> None:
         """Leave; what waits at the way out is lost."""
@@ -198,6 +198,8 @@ class Link:
             return
         packet, sender, receiver = sent.packet, sent.sender, sent.receiver
         receivers = self._receivers(packet, sender, receiver)
+        if self.cut_off:
+            receivers = [end for end in receivers if end not in self.cut_off]
         taps = [end.tap for end in receivers if end.tap]
         if taps:
             parts = sent.parts or frames(packet, sender.mac, link_address(packet, receiver))

@@ -16,6 +16,7 @@ from agents import approaches
 from agents.approaches.cast import HOME_ADDRESS
 from agents.core.record import Record
 from agents.simulation.laboratory import Laboratory, PreparedApproach, Program
+from agents.simulation.stack import Interface
 from agents.simulation.world import World
 from topologies.model import HostRole
 
@@ -90,23 +91,24 @@ def topology_of(approach: str) -> str:
 
 def suffer(lab: Laboratory, outage: Outage) -> None:
     """Let an outage begin and end; a host without power is off its links, too."""
-    links, programs = _parts(lab, outage)
-    for name in links:
-        lab.links[name].is_cut = True
+    ends, programs = _parts(lab, outage)
+    for end in ends:
+        end.link.cut_off.add(end)
     for program in programs:
         program.kill()
     lab.run(lab.world.clock.now + outage.seconds)
-    for name in links:
-        lab.links[name].is_cut = False
+    for end in ends:
+        end.link.cut_off.discard(end)
     for program in programs:
         program.restart()
 
 
-def _parts(lab: Laboratory, outage: Outage) -> tuple[list[str], list[Program]]:
+def _parts(lab: Laboratory, outage: Outage) -> tuple[list[Interface], list[Program]]:
     if outage.kind == "link":
-        return [outage.name], []
-    links = [link.name for link, _ in lab.topology.at(outage.name)]
-    return links, [program for program in lab.programs if program.role.host == outage.name]
+        interfaces = [end for stack in lab.stacks.values() for end in stack.interfaces.values()]
+        return [end for end in interfaces if end.link.name == outage.name], []
+    programs = [program for program in lab.programs if program.role.host == outage.name]
+    return [*lab.stacks[outage.name].interfaces.values()], programs
 
 
 def back(lab: Laboratory, within: float = LONGEST + BOOTSTRAP) -> Recovery | None:

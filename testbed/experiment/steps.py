@@ -66,9 +66,11 @@ class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     when `packets` more of the traffic were answered. The traffic is judged up to the first step
     that `cuts` it.
 
-    With `kill` the host is off its links and its program killed, as if it had no power any more. In
-    a fleet `moves`, a home agent's host, has the step last until each mobile node that was there is
-    reachable at another one; it is measured how long that takes.
+    With `cut` nothing passes the host's end of a link any more, until another step of the host has
+    it `heal`. A step `lasts` so many seconds at least. With `kill` the host is off its links and
+    its program killed, as if it had no power any more. In a fleet `moves`, a home agent's host, has
+    the step last until each mobile node that was there is reachable at another one; it is measured
+    how long that takes.
     """
 
     host: Text
@@ -79,17 +81,29 @@ class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     timeout: Seconds = 15.0
     cuts: bool = False
     kill: bool = False
+    cut: Text = ""
+    heal: Text = ""
+    lasts: Annotated[float, msgspec.Meta(ge=0, le=86400)] = 0.0
     moves: Text = ""
 
     @property
     def name(self) -> str:
         """What the host does, in words."""
-        return self.command or self.run or ("is killed" if self.kill else "goes on")
+        others = {
+            f"loses {self.cut}": self.cut,
+            f"has {self.heal} back": self.heal,
+            "is killed": self.kill,
+        }
+        done = [name for name, is_so in others.items() if is_so]
+        return self.command or self.run or " and ".join(done) or "goes on"
 
     def __post_init__(self) -> None:
-        acts = self.command.strip() or self.run.strip() or self.kill
-        if not (acts or self.until or self.packets or self.moves):
-            raise ValueError("a step needs `command`, `run`, `kill`, `until`, `moves` or `packets`")
+        acts = self.command.strip() or self.run.strip() or self.kill or self.cut or self.heal
+        if not (acts or self.until or self.packets or self.moves or self.lasts):
+            raise ValueError(
+                "a step needs `command`, `run`, `kill`, `cut`, `heal`, `lasts`, `until`, `moves` "
+                "or `packets`"
+            )
         if self.kill and self.command.strip():
             raise ValueError("a step cannot `kill` a program and give it a `command`")
         if (least := self.packets * TRAFFIC_INTERVAL) > self.timeout:
@@ -122,6 +136,12 @@ def check(
             )
         if step.command:
             _check_command(f"{place}.command", step, programs)
+        for what in ("cut", "heal"):
+            if link := getattr(step, what):
+                links = [one.name for one, _ in topology.at(step.host)]
+                if link not in links:
+                    missing = absent(f"link {link!r} of host {step.host}", link, sorted(links))
+                    raise ValueError(f"{place}.{what}: {missing}")
         if step.kill and step.host not in programs:
             raise ValueError(f"{place}.kill: no program runs in host {step.host}")
         if step.moves:

@@ -63,6 +63,18 @@ class Network:
                     port.emulate(link.shape if wrong else link.shape.calm)
                 bridge.close_netlink()
 
+    def cut(self, host: str, link: str) -> None:
+        """Drop what passes a host's end of a link; addresses, routes and shape stay as they are."""
+        name = self.topology.interface_name(host, link)
+        drop = f"tc filter add dev {name} {{}} matchall action drop"
+        lines = [drop.format(way) for way in ("ingress", "egress")]
+        self.execute(host, "\n".join([f"tc qdisc add dev {name} clsact", *lines]))
+
+    def heal(self, host: str, link: str) -> None:
+        """Undo cut()."""
+        name = self.topology.interface_name(host, link)
+        self.execute(host, f"tc qdisc del dev {name} clsact")
+
     def interfaces(self, host: str) -> list[str]:
         """Return the names of a host's interfaces."""
         return [self.topology.interface_name(host, link.name) for link, _ in self.topology.at(host)]

@@ -24,6 +24,12 @@ class Shells(Protocol):
     def unplug(self, host: str) -> None:
         """Take a host off its links."""
 
+    def cut(self, host: str, link: str) -> None:
+        """Let nothing pass a host's end of a link, in neither direction."""
+
+    def heal(self, host: str, link: str) -> None:
+        """Undo cut()."""
+
 
 class Echoes(Protocol):
     """Echo requests to the home address, at a steady pace."""

@@ -20,7 +20,7 @@ from agents.kernel.packet import ICMPV6
 from agents.nodes.keylog import KeyLog
 from agents.simulation.laboratory import EPOCH, Events, Laboratory
 from agents.simulation.services import Service
-from agents.simulation.stack import Socket, Stack
+from agents.simulation.stack import Interface, Socket, Stack
 from agents.simulation.world import Clock, World
 from testbed.experiment.simulable import added_address
 from testbed.experiment.spec import PlannedRun, Spec
@@ -307,6 +307,9 @@ class SimulatedWorker(Worker):
             yield event
         raise RunError(f"no {waiting_for} within {seconds:g} s")
 
+    def _let_pass(self, seconds: float) -> None:
+        self._world.clock.run(self._world.clock.now + seconds)
+
     def _tell(self, host: str, lines: str) -> None:
         """Give a host's program commands."""
         programs = self._laboratory.programs_on(host)
@@ -337,6 +340,20 @@ class _Network:
     def unplug(self, host: str) -> None:
         """Take a host off its links."""
         self._laboratory.stacks[host].unplug()
+
+    def cut(self, host: str, link: str) -> None:
+        """Let nothing pass a host's end of a link, in neither direction."""
+        end = self._end(host, link)
+        end.link.cut_off.add(end)
+
+    def heal(self, host: str, link: str) -> None:
+        """Undo cut()."""
+        end = self._end(host, link)
+        end.link.cut_off.discard(end)
+
+    def _end(self, host: str, link: str) -> Interface:
+        name = self._laboratory.topology.interface_name(host, link)
+        return self._laboratory.stacks[host].interfaces[name]
 
     def execute(self, host: str, script: str) -> None:
         """Carry out the one shell command that is known here."""

@@ -350,8 +350,13 @@ class Worker:
         if step.kill:
             net.unplug(step.host)
             self._kill(step.host)
+        if step.cut:
+            net.cut(step.host, step.cut)
+        if step.heal:
+            net.heal(step.host, step.heal)
         if step.command:
             self._tell(step.host, f"{step.command}\n")
+        self._let_pass(step.lasts)
         if not step.until:
             return
         what = f"{step.until} after {step.host} {step.name}"
@@ -360,6 +365,13 @@ class Worker:
                 raise RunError(f"{step.host} {step.command}: {event['reason']}")
             if f"{event['host']} {event['event']}" == step.until:
                 return
+
+    def _let_pass(self, seconds: float) -> None:
+        """Let time pass, and have the run fail if a program ends meanwhile."""
+        deadline = time.monotonic() + seconds
+        while (left := deadline - time.monotonic()) > 0:
+            time.sleep(min(left, 0.5))
+            self._check_processes()
 
     def _kill(self, host: str) -> None:
         """Kill a host's programs."""

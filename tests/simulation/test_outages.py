@@ -61,16 +61,18 @@ def test_a_home_network_killed_amid_a_bootstrap_is_one_attempt_lost(prepared, na
 
 def test_what_is_cut_carries_nothing_and_loses_what_is_under_way(prepared):
     lab = outages.registered(prepared("static"))
-    link = lab.links["core"]
+    link, end = lab.links["core"], lab.stacks["B"].interfaces["B-core"]
 
     def reaches():
         return lab.exchanges("CN", "A", HOME_ADDRESS)
 
     assert reaches()
     link.delay = 0.5
-    lab.world.clock.at(lab.world.clock.now + 0.25, lambda: setattr(link, "is_cut", True))
+    lab.world.clock.at(lab.world.clock.now + 0.25, lambda: link.cut_off.add(end))
     assert not reaches()
-    link.delay, link.is_cut = 0.0, False
+    link.delay = 0.0
+    assert not reaches()
+    link.cut_off.clear()
     assert reaches()
 
 

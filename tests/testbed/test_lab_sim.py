@@ -74,6 +74,19 @@ links.access.delay = 0.02
 """
 
 
+CUT = """
+name = "cut"
+approach = "pana-ikev2"
+topology = "paper"
+runs = 1
+[variants.healed]
+steps = [
+    { host = "B", cut = "access", lasts = 20.0 },
+    { host = "B", heal = "access", packets = 25 },
+]
+[variants.stays]
+steps = [{ host = "C", cut = "core" }, { host = "C", packets = 25 }]
+"""
 ATTEMPTS = """
 name = "attempts"
 approach = "pana-ikev1"
@@ -236,6 +249,16 @@ def test_what_a_malicious_access_router_can_do_is_simulated(tmp_path):
     runs = {run.variant: run for run in results.load(tmp_path / "rogue-router" / "latest").runs}
     assert runs["impersonate-msk"].outcome == "B Impersonated: 2001:db8:100::1"
     assert {run.status for run in runs.values()} == {"expected"}
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_a_link_may_be_cut_and_healed(tmp_path):
+    loaded = results.load(carry_out(tmp_path, CUT))
+    found = {run.variant: run for run in loaded.runs}
+    assert found["healed"].status == "ok"
+    assert 20.0 < found["healed"].continuity["silence"] < 25.0
+    assert found["stays"].status == "failed"
+    assert "25 of 25 packets were not answered" in found["stays"].reason
 
 
 @pytest.mark.usefixtures("no_figures")

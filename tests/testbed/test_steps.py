@@ -31,6 +31,8 @@ GOOD = {"host": "A", "command": "ping", "until": "A PingAnswered"}
         {"host": "CN", "run": "true"},
         {"host": "A", "until": "C ChildRekeyed", "timeout": 60.0},
         {"host": "A", "packets": 25},
+        {"host": "B", "cut": "core", "lasts": 200.0},
+        {"host": "CN", "heal": "home", "packets": 1},
     ],
 )
 def test_a_step_that_can_be_taken_is_accepted(step):
@@ -103,6 +105,9 @@ def test_one_mobile_node_alone_is_not_followed_to_another_home_agent():
         ({"until": "PingAnswered"}, "there is no host with a program, 'PingAnswered'"),
         ({"until": "CN Ready"}, "there is no host with a program, 'CN', perhaps C; use one of A"),
         ({"command": "", "until": ""}, r"steps\[1\]: a step needs `command`, `run`,"),
+        ({"cut": "home"}, "there is no link 'home' of host A; use one of access"),
+        ({"host": "B", "command": "", "heal": "cor"}, "there is no link 'cor' .* perhaps core"),
+        ({"lasts": -1.0}, r"steps\[1\]\.lasts"),
         ({"run": "true\0"}, r"steps\[1\]\.run: .* use a shell script"),
         ({"packets": 1000}, "1000 packets take 20 s at least; the step's timeout is 15 s"),
         ({"timeout": 1e9}, r"steps\[1\]\.timeout: 1000000000\.0 is not allowed"),
