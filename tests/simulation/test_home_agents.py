@@ -12,6 +12,7 @@ import pytest
 from agents.core.reader import WireError
 from agents.diameter import dictionary as d
 from agents.simulation.laboratory import PreparedApproach
+from agents.simulation.outages import BOOTSTRAP, LONGEST, Outage, suffer
 from agents.simulation.world import World
 from tests.simulation.scenes import messages
 from topologies import operator
@@ -231,6 +232,21 @@ def test_any_node_may_be_restarted(name, host):
         lab.run(3.0)
     lab.run(30.0)
     assert lab.unreachable() == []
+    assert given_twice(lab) == set()
+
+
+@pytest.mark.parametrize("seconds", [100.0, 3000.0])
+@pytest.mark.parametrize("host", ["AAA", "HA1", "AR1"])
+@pytest.mark.parametrize("name", ["pana-ikev1", "pana-ikev2 with EAP", "pana-fast"])
+@pytest.mark.parametrize("amid", [False, True])
+def test_after_an_outage_of_any_node_all_are_back(name, host, seconds, amid):
+    lab = Lab(name, 2, 1, bootstraps=not amid)
+    lab.run(0.1 if amid else 3.0)
+    suffer(lab.lab, Outage("host", host, seconds))
+    end = lab.now + LONGEST + BOOTSTRAP
+    while len(lab.at()) < lab.nodes or lab.unreachable():
+        assert lab.now < end
+        lab.run(3.0)
     assert given_twice(lab) == set()
 
 
