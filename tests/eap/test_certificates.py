@@ -32,6 +32,7 @@ def test_a_client_certificate_out_of_date(authority, tmp_path, version, case):
     assert f"CN={IDENTITY} refused" in conversation.server.reason
     assert reason in conversation.server.reason
     assert alert in conversation.peer.reason
+    assert conversation.peer.refused
     assert conversation.server.peer_name is None
 
 
@@ -44,6 +45,7 @@ def test_a_server_certificate_out_of_date(authority, tmp_path, version):
     ).run()
     conversation.assert_failure()
     assert "expired on " in conversation.peer.reason
+    assert conversation.peer.refused
     assert "certificate expired" in conversation.server.reason
 
 
@@ -56,6 +58,7 @@ def test_a_client_of_another_ca(authority, other_authority, version):
     conversation.assert_failure()
     assert "unknown CA" in conversation.server.reason
     assert "unknown ca" in conversation.peer.reason
+    assert conversation.peer.refused
 
 
 @pytest.mark.parametrize("version", VERSIONS)

@@ -9,7 +9,7 @@ import pytest
 
 from agents.nodes.mobile_node.access import PanaAccess
 from agents.nodes.mobile_node.settings import PanaSettings
-from agents.nodes.retry import Attempts
+from agents.nodes.retry import LONGEST_PAUSE, Attempts
 from agents.pana.config import PaaConfig
 from agents.pana.events import Authorised
 from agents.pana.paa import Paa
@@ -28,12 +28,12 @@ class Access(Network):
         self.server = PaaWithAaa(Paa(PaaConfig(), rng=random.Random(1)), FakeAaa())
         router = Node(self, "B", IPv6Address(PAA[0]))
         self._endpoint = router.host.datagrams(self.server, PAA, lambda _: None)
-        self.granted, self.moved = [], []
+        self.granted, self.moved, self.peers = [], [], []
         self.mn = Node(self, "A", COA)
         self.access = PanaAccess(
             self.mn.host,
             PanaSettings(paa=PAA[0]),
-            FakePeer,
+            self._new_peer,
             COA,
             log=self.mn.log,
             attempts=Attempts(self.mn.log),
@@ -41,6 +41,10 @@ class Access(Network):
         )
         self.access.on_moved = lambda: self.moved.append(self.access.care_of)
         self.access.start()
+
+    def _new_peer(self):
+        self.peers.append(FakePeer())
+        return self.peers[-1]
 
     @property
     def failed(self):
@@ -142,6 +146,16 @@ def test_it_tells_of_every_attempt_that_fails_until_it_is_let_in(newcomer):
     newcomer.accept()
     newcomer.until(lambda: newcomer.granted)
     assert len(newcomer.failed) == 3
+
+
+def test_who_is_refused_for_a_certificate_tries_again_with_the_longest_pauses(newcomer):
+    newcomer.refuse()
+    newcomer.peers[-1].refused = True
+    newcomer.mn.logged("AttemptFailed")
+    refused = newcomer.now
+    newcomer.accept()
+    newcomer.until(lambda: newcomer.granted, 2 * LONGEST_PAUSE)
+    assert newcomer.now == pytest.approx(refused + LONGEST_PAUSE, rel=0.11)
 
 
 def test_after_that_it_tries_again(network):
