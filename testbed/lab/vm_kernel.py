@@ -19,7 +19,10 @@ from testbed.lab.job import SYSTEM_PATH, LabError
 NAMED = "MIP6LAB_KERNEL"
 # What the first program needs to find the host's files, and what the lab's hosts are made of.
 FIRST = ("virtio_pci", "9pnet_virtio", "9p", "virtio_console")
-NEEDED = (*FIRST, "veth", "sch_htb", "sch_netem", "xfrm_user", "esp6", "mip6", "ip6_tunnel")
+NEEDED = (
+    *(*FIRST, "veth", "bridge", "sch_htb", "sch_netem", "sch_ingress", "cls_matchall", "act_gact"),
+    *("xfrm_user", "esp6", "mip6", "ip6_tunnel"),
+)
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}  # Debian's names for machines
 TOOLS = ("apt-get", "apt-cache", "dpkg-deb", "depmod")
 # Of the package's 400 MB, 350 drive what no virtual machine has.
