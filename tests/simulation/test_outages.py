@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -67,10 +68,11 @@ def test_what_is_cut_carries_nothing_and_loses_what_is_under_way(prepared):
         return lab.exchanges("CN", "A", HOME_ADDRESS)
 
     assert reaches()
-    link.delay = 0.5
+    shape = link.shape
+    link.shape = replace(shape, delay=0.5)
     lab.world.clock.at(lab.world.clock.now + 0.25, lambda: link.cut_off.add(end))
     assert not reaches()
-    link.delay = 0.0
+    link.shape = shape
     assert not reaches()
     link.cut_off.clear()
     assert reaches()

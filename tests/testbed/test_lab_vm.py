@@ -16,6 +16,7 @@ from testbed.lab.first_files import archive, pack
 from testbed.lab.guest import Boot
 
 RELEASE = "6.1.0-1-test"
+SCHEDULING = ("act_gact", "cls_matchall", "sch_htb", "sch_ingress", "sch_netem")
 DEPENDS = {
     "kernel/drivers/virtio/virtio.ko": [],
     "kernel/drivers/virtio/virtio_pci.ko": ["kernel/drivers/virtio/virtio.ko"],
@@ -25,8 +26,8 @@ DEPENDS = {
     "kernel/drivers/char/virtio_console.ko.xz": ["kernel/drivers/virtio/virtio.ko"],
     "kernel/net/ipv6/esp6.ko": [],
     "kernel/net/ipv6/ip6_tunnel.ko": [],
-    "kernel/net/sched/sch_htb.ko": [],
-    "kernel/net/sched/sch_netem.ko": [],
+    "kernel/net/bridge/bridge.ko": [],
+    **{f"kernel/net/sched/{name}.ko": [] for name in SCHEDULING},
     "kernel/net/xfrm/xfrm_user.ko": [],
 }
 BUILT_IN = ("kernel/drivers/net/veth.ko", "kernel/net/ipv6/mip6.ko")
