@@ -435,6 +435,7 @@ class Laboratory:
                 lambda: EPOCH + self.world.clock.now,
                 durable=False,
                 tls=self._provision.server_tls,
+                rng=host.rng,
             ),
             self.log(role.host),
             keys=preshared_keys(configuration),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import time
 from collections.abc import Callable
 from ipaddress import IPv6Address
@@ -60,11 +61,12 @@ def home_aaa(
     *,
     durable: bool = True,
     tls: Callable[..., TlsServerConfig] = TlsServerConfig,
+    rng: random.Random | None = None,
 ) -> HomeAaa:
     """Return the home AAA server that is configured, with its files read.
 
     `clock` is the time of day in seconds, which leases outlive the program by, and a power cut too
-    if they are `durable`. `tls` makes the sessions of EAP-TLS.
+    if they are `durable`. `tls` makes the sessions of EAP-TLS, `rng` chooses who gives way.
     """
     return HomeAaa(
         subscribers.load(Path(configuration.subscribers)),
@@ -83,6 +85,7 @@ def home_aaa(
             peers=[peer.host for peer in configuration.diameter_peers],
             selection=configuration.selection,
         ),
+        rng=rng,
     )
 
 
