@@ -121,16 +121,18 @@ def without_public_keys(
     sample: MobileNodeConfiguration,
     home_aaa: approaches.Program,
     rng: random.Random,
+    lengths: public_keys.Flights | None = None,
 ) -> Provision:
     """Return hosts with a model of EAP-TLS, with flights as long as those of the sample's would be.
 
-    What mobile nodes trust is read once for all.
+    They are measured, unless `lengths` tells them. What mobile nodes trust is read once for all.
     """
-    tls = sample.eap.tls.arguments()
-    server = fit(home_aaa.configuration, HomeNetworkConfiguration).tls.arguments()
-    lengths = public_keys.flights(
-        tls["ca"], server["certificate"], server["key"], tls["certificate"], tls["key"]
-    )
+    if lengths is None:
+        tls = sample.eap.tls.arguments()
+        server = fit(home_aaa.configuration, HomeNetworkConfiguration).tls.arguments()
+        lengths = public_keys.flights(
+            tls["ca"], server["certificate"], server["key"], tls["certificate"], tls["key"]
+        )
     trusted = credentials(sample)
 
     def eap_peers(settings: EapSettings, keys: KeyLog) -> EapPeers:

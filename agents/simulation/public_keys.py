@@ -1,6 +1,7 @@
 """A stand-in for public keys, which take most of what a simulated bootstrap costs this machine.
 
-Flights of EAP-TLS are as long as OpenSSL's and say who sends them; keys come from both randoms.
+Flights of EAP-TLS are as long as OpenSSL's and say who sends them; keys come from both randoms, and
+what is altered on the way is refused.
 Diffie-Hellman's values are as long as a group's. Nobody is to be kept out here: what is checked is
 that a name may do what it wants, not that who has it is who it is. What the real ones take of a
 simulated processor is measured with them (agents.bench.services).
@@ -32,8 +33,19 @@ from agents.eap.tls import (
 )
 from agents.eap.wire import Type
 
-_RANDOM, _ALERT = 32, bytes((21, 3, 3, 0, 2, 2, 46))
+_ALERT = bytes((21, 3, 3, 0, 2, 2, 46))
 _SUCCESS_HEADER = 5
+_HANDSHAKE = bytes((22, 3, 3))
+"""What the header of a record with handshake messages begins with (RFC 8446 section 5.1)."""
+
+_CLIENT, _SERVER = 1, 2
+"""The types of the first message: ClientHello, ServerHello."""
+
+_RANDOM, _NAME = slice(6, 38), 38
+"""Where a flight has the sender's random, and where its name begins."""
+
+_DIGEST = 16
+"""Octets at the end of a flight by which it is known to be whole."""
 
 
 class Flights(Record, frozen=True):
@@ -93,7 +105,7 @@ class ModelEngine:
     ) -> None:
         self._own = own.encode()
         self._lengths = lengths
-        self._random = rng.randbytes(_RANDOM)
+        self._random = rng.randbytes(32)
         self._server = server
         self._check_name = check_name
         self._shared = b""
@@ -127,24 +139,35 @@ class ModelEngine:
     def _ask(self, records: bytes) -> bytes:
         if not records:
             return self._flight(self._lengths.hello)
-        self._shared = self._random + records[:_RANDOM]
+        if not _is_whole(records):
+            return self._fail("altered on the way")
+        self._shared = self._random + records[_RANDOM]
         return self._judge(_Names(domains=(_name(records),)), self._lengths.client)
 
     def _serve(self, records: bytes) -> bytes:
+        if not _is_whole(records):
+            return self._fail("altered on the way")
         if not self._shared:
-            self._shared = records[:_RANDOM] + self._random
+            self._shared = records[_RANDOM] + self._random
             return self._flight(self._lengths.server)
         return self._judge(_Names(mail=(_name(records),)), self._lengths.tickets)
 
+    def _fail(self, reason: str) -> bytes:
+        self.failure = reason
+        return _ALERT
+
     def _judge(self, names: _Names, answer: int) -> bytes:
-        self.failure = self._check_name(cast(Certificate, _Named(names)))
-        if self.failure is not None:
-            return _ALERT
+        refusal = self._check_name(cast(Certificate, _Named(names)))
+        if refusal is not None:
+            return self._fail(refusal)
         self.finished = True
         return self._flight(answer) if answer else b""
 
     def _flight(self, length: int) -> bytes:
-        return (self._random + self._own + b"\0").ljust(length, b"\0")
+        header = _HANDSHAKE + (length - 5).to_bytes(2)
+        kind = bytes((_SERVER if self._server else _CLIENT,))
+        flight = (header + kind + self._random + self._own).ljust(length - _DIGEST, b"\0")
+        return flight + _digest(flight)
 
     def protect(self, data: bytes) -> bytes:
         """Return as many octets as the records that would carry `data`."""
@@ -158,7 +181,16 @@ class ModelEngine:
 
 
 def _name(flight: bytes) -> str:
-    return flight[_RANDOM : flight.index(0, _RANDOM)].decode()
+    return flight[_NAME : flight.index(0, _NAME)].decode()
+
+
+def _digest(flight: bytes) -> bytes:
+    return hashlib.blake2b(flight, digest_size=_DIGEST).digest()
+
+
+def _is_whole(flight: bytes) -> bool:
+    """Return whether nobody has altered a flight, which TLS knows at the latest at its end."""
+    return len(flight) > _NAME + _DIGEST and flight[-_DIGEST:] == _digest(flight[:-_DIGEST])
 
 
 @dataclass(frozen=True)
