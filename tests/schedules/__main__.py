@@ -1,0 +1,114 @@
+"""Carries out schedules by their seeds, on all processors; prints those that fail, minimised.
+
+python -m tests.schedules --count 100000          seeds 0 to 99,999, their scenes in turn
+python -m tests.schedules --seed 17               one of them, with all that is told
+python -m tests.schedules --scene static --seed 17
+"""
+
+import argparse
+import os
+import sys
+import time
+from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+
+from tests.schedules.carried_out import carry_out
+from tests.schedules.minimise import minimise
+from tests.schedules.scenes import NAMES, scene
+from tests.schedules.schedule import draw
+
+_CHUNK = 10
+_SHOWN = 10
+"""Failures that are minimised and shown at most; all are counted."""
+
+
+def schedule_of(seed, name=None):
+    """Return the schedule of a seed; scenes take turns unless one is named."""
+    return draw(seed, scene(name or NAMES[seed % len(NAMES)]))
+
+
+def _carried_out(seeds, name):
+    return [carry_out(schedule_of(seed, name)) for seed in seeds]
+
+
+def fewest_faults(outcome):
+    """Return the schedule of a failure, with as few faults as break the same invariant."""
+    return minimise(outcome.schedule, lambda fewer: carry_out(fewer).broken == outcome.broken)
+
+
+def _show(outcome):
+    print(f"\nseed {outcome.schedule.seed}: {outcome.reason}", flush=True)
+    print(f"  {fewest_faults(outcome)}")
+    again = f"--scene {outcome.schedule.scene!r} --seed {outcome.schedule.seed}"
+    print(f"  again: python -m tests.schedules {again}", flush=True)
+
+
+def _tell(now, host, agent, name, told):
+    if name != "Discarded":
+        print(f"{now:10.4f} {host} {agent} {name} {told if isinstance(told, dict) else ''}")
+
+
+def _one(seed, name, faults):
+    schedule = schedule_of(seed, name)
+    if faults is not None:
+        wanted = {int(number) for number in faults.split(",") if number}
+        schedule = schedule.with_faults(f for i, f in enumerate(schedule.faults) if i in wanted)
+    print(schedule)
+    outcome = carry_out(schedule, _tell)
+    print(outcome.reason or f"all invariants hold; recovered after {outcome.recovered:.1f} s")
+    return int(outcome.broken is not None)
+
+
+def _many(first, count, name, jobs):
+    for one in (name,) if name else NAMES:  # Before the processes are: they share what is prepared.
+        scene(one)
+    chunks = [
+        range(at, min(at + _CHUNK, first + count)) for at in range(first, first + count, _CHUNK)
+    ]
+    begun, broken, done, slowest = time.monotonic(), Counter(), 0, Counter()
+    with ProcessPoolExecutor(jobs) as pool:
+        for outcomes in pool.map(partial(_carried_out, name=name), chunks):
+            for outcome in outcomes:
+                done += 1
+                where = outcome.schedule.scene
+                if outcome.broken is None:
+                    slowest[where] = max(slowest[where], outcome.recovered)
+                    continue
+                broken[outcome.broken] += 1
+                if broken.total() <= _SHOWN:
+                    _show(outcome)
+            _progress(done, count, broken, begun)
+    print()
+    for where, seconds in slowest.items():
+        print(f"{where}: recovered within {seconds:.0f} s")
+    return int(bool(broken))
+
+
+def _progress(done, count, broken, begun):
+    rate = done / (time.monotonic() - begun)
+    text = f"{done} of {count} schedules, {rate:.1f} a second, {broken.total()} failed"
+    end = "\r" if sys.stdout.isatty() else "\n"
+    if end == "\r" or done % 1000 < _CHUNK:
+        print(text, end=end, flush=True)
+
+
+def main():
+    """Run the program."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.schedules", description=__doc__.split("\n")[0]
+    )
+    parser.add_argument("--count", type=int, default=1000, help="how many schedules (1000)")
+    parser.add_argument("--first", type=int, default=0, help="the first seed (0)")
+    parser.add_argument("--seed", type=int, help="carry out this one alone, and tell what happens")
+    parser.add_argument("--faults", help="of that only the faults with these numbers, as 0,3,4")
+    parser.add_argument("--scene", choices=NAMES, help="one scene; they take turns otherwise")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes (all CPUs)")
+    options = parser.parse_args()
+    if options.seed is not None:
+        return _one(options.seed, options.scene, options.faults)
+    return _many(options.first, options.count, options.scene, options.jobs)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
