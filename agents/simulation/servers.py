@@ -8,13 +8,14 @@ import dns.edns
 import dns.flags
 import dns.message
 import dns.name
+import dns.opcode
 import dns.rcode
 import dns.rdatatype
 import dns.rrset
 import dns.zone
 
 from agents.core.host import Host, Transport
-from agents.core.machine import Address
+from agents.core.machine import Address, PeerError
 from agents.core.reader import WireError
 from agents.daemons.kea import DhcpServerConfiguration
 from agents.daemons.nsd import DnsServerConfiguration, zone_text
@@ -56,12 +57,12 @@ class DhcpServer:
     def _take(self, data: bytes, source: Address) -> None:
         try:
             answer = self.answer(data)
-        except WireError:
+        except (WireError, PeerError):
             return
         self._socket.send(answer, source)
 
     def answer(self, data: bytes) -> bytes:
-        """Return the answer to a message; WireError for one that breaks the grammar."""
+        """Return the answer to a message; WireError or PeerError for one that is not to be had."""
         if data[:1] != bytes([MessageType.RELAY_FORWARD]):
             return self._reply(Message.decode(data), ()).encode()
         forward = RelayMessage.decode(data)
@@ -108,11 +109,17 @@ class DnsServer:
             self._socket.send(answer, source)
 
     def answer(self, data: bytes) -> bytes | None:
-        """Return the answer to a query; None for what is none."""
+        """Return the answer to a query; None for what is none, such as an answer."""
         try:
             query = dns.message.from_wire(data)
         except Exception:  # Whatever dnspython says of it.
             return None
+        if query.flags & dns.flags.QR:
+            return None
+        if query.opcode() != dns.opcode.QUERY:
+            return _error(query, dns.rcode.NOTIMP).to_wire()
+        if len(query.question) != 1:
+            return _error(query, dns.rcode.FORMERR).to_wire()
         return self._answer(query).to_wire(want_shuffle=False)
 
     def _answer(self, query: dns.message.Message) -> dns.message.Message:
@@ -144,6 +151,15 @@ class DnsServer:
 
     def _zone(self, name: dns.name.Name) -> dns.zone.Zone | None:
         return next((z for z in self._zones if z.origin and name.is_subdomain(z.origin)), None)
+
+
+def _error(query: dns.message.Message, code: dns.rcode.Rcode) -> dns.message.Message:
+    """Return what is answered to a message that is no question (RFC 1035 section 4.1.1)."""
+    answer = dns.message.Message(query.id)
+    answer.flags = dns.flags.QR
+    answer.set_opcode(query.opcode())
+    answer.set_rcode(code)
+    return answer
 
 
 def _records(

@@ -80,3 +80,23 @@ def test_relay_agents_are_answered_as_by_kea(host, settings, name):
 def test_what_is_no_query_gets_no_answer(host):
     settings = {"host": "D", "address": ADDRESS, "work": "/", "zones": ZONES}
     assert DnsServer(fit(settings, DnsServerConfiguration), host).answer(b"nothing") is None
+
+
+def test_no_alteration_of_a_message_breaks_the_dhcpv6_server():
+    world = World()
+    server, asking = Stack(world, "D"), Stack(world, "B")
+    link, prefix = Link(world, "service"), (IPv6Network("2001:db8:b::/64"),)
+    here, there = IPv6Address(ADDRESS), IPv6Address("2001:db8:b::1")
+    Interface(server, "D-eth0", link, (here,), prefix, bytes(6))
+    Interface(asking, "B-eth0", link, (there,), prefix, bytes(5) + b"\1")
+    common = {"host": "D", "interface": "D-eth0", "work": "/", "address": ADDRESS}
+    DhcpServer(fit(common, DhcpServerConfiguration), SimulatedHost(server, Tcp(server)))
+    query = bytes.fromhex(next(iter(ANSWERS["kea"]["plain"].values()))["query"])
+    answers = []
+    socket = SimulatedHost(asking, Tcp(asking)).open_datagrams(
+        (str(there), 547), lambda data, _: answers.append(data)
+    )
+    for bit in range(8 * len(query)):
+        socket.send((int.from_bytes(query) ^ 1 << bit).to_bytes(len(query)), (ADDRESS, 547))
+        world.clock.run(world.clock.now + 1.0)
+    assert 0 < len(answers) < 8 * len(query)
