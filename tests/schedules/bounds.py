@@ -17,6 +17,7 @@ from agents.pana.config import PCI_TIMING, REQUEST_TIMING
 from tests.schedules.scenes import BINDING, IKE_LIVENESS
 
 _ATTEMPTS = 2
+_PAUSE = USUAL.retry_longest * (1 + USUAL.retry_jitter)
 
 
 def longest_pause(timing):
@@ -51,11 +52,11 @@ def regaining():
     """Return how many seconds all stages take that are begun anew, each in vain at first."""
     diameter = DiameterTimers()
     connection = diameter.reconnect + diameter.connect + diameter.capabilities
-    access = longest_pause(PCI_TIMING) + USUAL.patience + USUAL.retry_longest
-    discovery = longest_pause(QUERY_TIMING) + USUAL.retry_longest
+    access = longest_pause(PCI_TIMING) + USUAL.patience + _PAUSE
+    discovery = longest_pause(QUERY_TIMING) + _PAUSE
     ike = max(given_up_after(TIMING), given_up_after(IKEV1_TIMING), USUAL.patience)
-    ike += USUAL.retry_longest
-    binding = BindingTimers().maximum + USUAL.retry_longest
+    ike += _PAUSE
+    binding = BindingTimers().maximum + _PAUSE
     return connection + _ATTEMPTS * (access + discovery + ike + binding)
 
 
