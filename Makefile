@@ -7,6 +7,7 @@ LEVEL ?= main
 TOPOLOGY ?= paper
 RESULTS ?= results/paper/latest
 JOBS ?= auto
+SCHEDULES ?= 1000
 run_options = --lab $(LAB) --jobs $(JOBS) $(if $(RUNS),--runs $(RUNS)) $(if $(SEED),--seed $(SEED))
 
 # Files made as root in the user's folder would be in the user's way.
@@ -14,13 +15,14 @@ ifdef SUDO_UID
 export PYTHONDONTWRITEBYTECODE := 1
 endif
 
-.PHONY: help setup experiment approaches test check lint plot bench peers doctor shell clean
+.PHONY: help setup experiment approaches test check fuzz lint plot bench peers doctor shell clean
 
 help:
 	@echo 'sudo make experiment    the paper'"'"'s measurement; installs what is missing (RUNS=3: 3 runs per variant)'
 	@echo 'sudo make approaches    all approaches side by side, with Kea and NSD'
 	@echo 'make test               all tests: check, those that need a lab or a virtual machine, and the container image'
 	@echo 'make check              fast tests: lint, types, units; needs neither root nor a lab'
+	@echo 'make fuzz               so many schedules of faults in the simulator (SCHEDULES=1000, SEED=17: that one)'
 	@echo 'make lint               ruff, mypy and the layers alone'
 	@echo 'make plot               draw the figures again (RESULTS=$(RESULTS))'
 	@echo 'make bench              what the machines cost, without a network'
@@ -52,6 +54,11 @@ test:
 
 check: lint
 	@$(AS_CALLER) .venv/bin/python -m pytest -n auto
+
+fuzz:
+	@setup/install tests
+	@$(AS_CALLER) .venv/bin/python -m tests.schedules \
+		$(if $(SEED),--seed $(SEED),--count $(SCHEDULES)) $(if $(SCENE),--scene '$(SCENE)')
 
 lint:
 	@setup/install tests

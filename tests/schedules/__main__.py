@@ -79,7 +79,7 @@ def _many(first, count, name, jobs):
                 if broken.total() <= _SHOWN:
                     _show(outcome)
             _progress(done, count, broken, begun)
-    print()
+    print(f"\n{done} schedules, {broken.total()} of them failed")
     for where, seconds in slowest.items():
         print(f"{where}: recovered within {seconds:.0f} s")
     return int(bool(broken))
@@ -93,8 +93,8 @@ def _progress(done, count, broken, begun):
         print(text, end=end, flush=True)
 
 
-def main():
-    """Run the program."""
+def main(arguments=None):
+    """Run the program; return its exit status."""
     parser = argparse.ArgumentParser(
         prog="python -m tests.schedules", description=__doc__.split("\n")[0]
     )
@@ -104,7 +104,7 @@ def main():
     parser.add_argument("--faults", help="of that only the faults with these numbers, as 0,3,4")
     parser.add_argument("--scene", choices=NAMES, help="one scene; they take turns otherwise")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes (all CPUs)")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     if options.seed is not None:
         return _one(options.seed, options.scene, options.faults)
     return _many(options.first, options.count, options.scene, options.jobs)

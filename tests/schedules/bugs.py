@@ -55,6 +55,5 @@ BUGS = {
     "AUTH is not checked": (auth_is_not_checked, 5),
     "leases are forgotten": (leases_are_forgotten, 1),
     "updates in clear are taken": (updates_in_clear_are_taken, 4),
-    "half-open is not limited": (half_open_is_not_limited, 6),
 }
 """Each with the invariant that tells of it."""

@@ -103,6 +103,7 @@ class _Run:
             self.run(self.now)  # What the last fault brings about.
         self.network.heal()
         self.healed = max(self.now, self.network.late, READY + max(self.schedule.starts))
+        self.run(self.healed)
         self._recover(may)
 
     def _recover(self, may):

@@ -1,6 +1,5 @@
 """Carries out the faults of a schedule: on links, on programs, and by strangers."""
 
-from dataclasses import dataclass
 from functools import partial
 from ipaddress import IPv6Address
 
@@ -39,12 +38,6 @@ def altered(packet, bit):
     return replace(packet, payload=bytes(octets))
 
 
-@dataclass
-class _Cut:
-    link: str
-    until: float
-
-
 class Network:
     """The links of a laboratory, with the faults of a schedule from now on until `heal`.
 
@@ -67,7 +60,7 @@ class Network:
         self.step = 0
         self.faulty = True
         self.late = 0.0
-        """When the last packet arrives that was doubled or late."""
+        """Until when something of a fault is to come: a packet that is late, a look at a burst."""
 
         for link in laboratory.links.values():
             link.send = partial(self._send, link, link.send)
@@ -102,9 +95,11 @@ class Network:
                 return wrong is not None and send(wrong, sender, receiver)
 
     def _later(self, seconds, send, *arguments):
-        at = self._clock.now + seconds
-        self.late = max(self.late, at)
-        self._clock.at(at, partial(send, *arguments))
+        self._at(self._clock.now + seconds, partial(send, *arguments))
+
+    def _at(self, time, action):
+        self.late = max(self.late, time)
+        self._clock.at(time, action)
 
     def _do(self, fault):
         getattr(self, f"_{fault.kind}")(fault)
@@ -201,7 +196,7 @@ class Network:
         stack = self._laboratory.stacks[where]
         source = stack.source_for(first.destination, None)
         check = partial(self._watch.check_memory, self._watch.held())
-        self._clock.at(self._clock.now + _SOON, check)
+        self._at(self._clock.now + _SOON, check)
         for number in range(BURST):
             payload = first.payload
             if port == IKE_PORT:

@@ -6,6 +6,8 @@ stranger on the core link, and the last mobile node of several is no subscriber.
 """
 
 import functools
+import itertools
+import os
 import tempfile
 import tomllib
 from dataclasses import dataclass, field, replace
@@ -14,6 +16,7 @@ from pathlib import Path
 
 import tomli_w
 
+from agents.core import record
 from agents.core.documents import fit
 from agents.nodes.mobile_node.machine import MobileNode
 from agents.nodes.mobile_node.settings import MobileNodeConfiguration
@@ -99,6 +102,9 @@ _STEPS = (100, 200, 400)
 """Packets in which a mobile node has bootstrapped, two have, and sessions are renewed."""
 
 
+_numbers = itertools.count()
+
+
 class ScheduledLaboratory(Laboratory):
     """A laboratory in which a program that cannot start is started again, as by systemd."""
 
@@ -151,12 +157,20 @@ class Scene:
 
     def laboratory(self, world, log):
         """Return the network without anything in it of what was before."""
-        for old in self.folder.rglob("leases.sqlite*"):
-            old.unlink()
-        (aaa,) = (r for r in self.roles if kind_of_program(r) == "home_network")
+        for old in self.folder.glob(f"leases-{os.getpid()}-*"):
+            old.unlink(missing_ok=True)
+        # A name of its own, for who had the one before may close it at any time.
+        leases = self.folder / f"leases-{os.getpid()}-{next(_numbers)}.sqlite"
+        roles = [
+            record.replace(role, configuration={**role.configuration, "leases": str(leases)})
+            if kind_of_program(role) == "home_network"
+            else role
+            for role in self.roles
+        ]
+        (aaa,) = (r for r in roles if kind_of_program(r) == "home_network")
         sample, rng = next(iter(self.mobile.values())), world.random("TLS")
         provision = without_public_keys(Provision(log=log), sample, aaa, rng, _FLIGHTS)
-        return ScheduledLaboratory(self.topology, self.roles, world, provision=provision)
+        return ScheduledLaboratory(self.topology, roles, world, provision=provision)
 
 
 def _orders(roles):

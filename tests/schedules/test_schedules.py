@@ -1,0 +1,79 @@
+"""Some hundred schedules by fixed seeds, and what was found once, as short as can be.
+
+`make fuzz` carries out any number of them.
+"""
+
+import pytest
+
+from tests.schedules.__main__ import main
+from tests.schedules.carried_out import carry_out
+from tests.schedules.scenes import NAMES, scene
+from tests.schedules.schedule import Fault, Schedule, draw
+
+SEEDS = 16
+"""Schedules of each scene."""
+
+FOUND = {
+    "a home agent's address is altered in a DNS answer": Schedule(
+        "dns-ikev2", 1, (0.0,), (Fault(14, "alter", number=1108),)
+    ),
+    "a home agent's address is altered in a Reply of DHCPv6": Schedule(
+        "dhcpv6-ikev2", 1, (0.0,), (Fault(52, "alter", number=644),)
+    ),
+}
+"""Minimal schedules after which once an invariant did not hold, by what happens in them."""
+
+
+@pytest.mark.parametrize(
+    ("name", "seeds"),
+    [(name, range(at, at + SEEDS // 2)) for name in NAMES for at in (0, SEEDS // 2)],
+)
+def test_every_invariant_holds(name, seeds):
+    outcomes = [carry_out(draw(seed, scene(name))) for seed in seeds]
+    assert [f"{o.schedule}\n{o.reason}" for o in outcomes if o.broken is not None] == []
+
+
+@pytest.mark.parametrize("what", FOUND)
+def test_what_was_found_once_does_not_come_back(what):
+    assert carry_out(FOUND[what]).reason == ""
+
+
+@pytest.mark.parametrize("name", ["pana-ikev2", "pana-fast beside"])
+def test_a_seed_is_always_the_same_schedule_with_the_same_events(name):
+    told = []
+    for _ in range(2):
+        events = []
+        outcome = carry_out(draw(3, scene(name)), lambda *event, to=events: to.append(event[:4]))
+        told.append((outcome, events))
+    assert told[0] == told[1]
+    assert len(told[0][1]) > 50
+
+
+def test_the_faults_of_a_schedule_happen():
+    """Each kind of fault is one that nodes take note of."""
+    quiet = Schedule("pana-ikev2", 1, (0.0,), (Fault(399, "drop"),))
+    events = {}
+    for kind, what, number in (
+        ("", "", 0.0),
+        ("drop", "", 0.0),
+        ("delay", "", 3.0),
+        ("alter", "", 5.0),
+        ("crash", "AR1-access_router", 2.0),
+        ("cut", "access1", 3.0),
+        ("burst", "pana", 0.0),
+    ):
+        faults = tuple(Fault(step, kind, what, number) for step in (30, 34, 41) if kind)
+        events[kind] = []
+        outcome = carry_out(
+            quiet.with_faults(faults + quiet.faults),
+            lambda *event, to=events[kind]: to.append(event[:4]),
+        )
+        assert outcome.reason == ""
+    assert len({tuple(one) for one in events.values()}) == len(events)
+
+
+def test_the_command_line_tells_what_came_of_a_seed(capsys):
+    assert main(["--seed", "12"]) == 0
+    assert "all invariants hold" in capsys.readouterr().out
+    assert main(["--count", "13", "--jobs", "1"]) == 0
+    assert "13 schedules" in capsys.readouterr().out
