@@ -65,7 +65,7 @@ class PanaAccess:
         self.care_of = self._known_at = care_of
         """The address that it goes on from."""
         self._wanted = True
-        self._retry = Retry(host, self._begin_anew, crowd)
+        self._retry = Retry(host, self.begin_anew, crowd)
         self._pac = self._make_pac()
         self._endpoint = host.datagrams(self._pac, (str(care_of), 0), self._handle)
         self.on_moved: Callable[[], None] | None = None
@@ -95,7 +95,11 @@ class PanaAccess:
         self._retry.begun()
         self._endpoint.call(self._pac.start, self._host.now())
 
-    def _begin_anew(self) -> None:
+    def begin_anew(self) -> None:
+        """Begin another session, from the start, where the wish for a home agent is told.
+
+        A session that is there is left to the PAA, which lets this host pass until another is up.
+        """
         if not self._wanted:
             return
         self._endpoint.close()

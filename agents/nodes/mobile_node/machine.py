@@ -215,8 +215,7 @@ class MobileNode:
             case Dhcpv6Settings() | DnsSettings() as settings:
                 self._discover(settings)
             case None if self._access:
-                if not self._access.reauthenticate():
-                    self._retry.later()
+                self._access.begin_anew()
 
     def _discover(self, settings: Dhcpv6Settings | DnsSettings) -> None:
         if self._discovery:
