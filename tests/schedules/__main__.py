@@ -2,7 +2,7 @@
 
 python -m tests.schedules --count 100000          seeds 0 to 99,999, their scenes in turn
 python -m tests.schedules --seed 17               one of them, with all that is told
-python -m tests.schedules --scene static --seed 17
+python -m tests.schedules --scene static --seed 17 --faults 0,3    only two of its faults
 """
 
 import argparse
@@ -38,10 +38,13 @@ def fewest_faults(outcome):
 
 
 def _show(outcome):
-    print(f"\nseed {outcome.schedule.seed}: {outcome.reason}", flush=True)
-    print(f"  {fewest_faults(outcome)}")
-    again = f"--scene {outcome.schedule.scene!r} --seed {outcome.schedule.seed}"
-    print(f"  again: python -m tests.schedules {again}", flush=True)
+    whole = outcome.schedule
+    again = f"python -m tests.schedules --scene {whole.scene!r} --seed {whole.seed}"
+    print(f"\nseed {whole.seed}: {outcome.reason}\n  again: {again}", flush=True)
+    fewest = fewest_faults(outcome)
+    kept = ",".join(str(n) for n, fault in enumerate(whole.faults) if fault in fewest.faults)
+    print(f"  with {len(fewest.faults)} of {len(whole.faults)} faults: {again} --faults {kept}")
+    print(f"  {fewest}\n  as a test: {fewest!r}", flush=True)
 
 
 def _tell(now, host, agent, name, told):
@@ -89,7 +92,7 @@ def _progress(done, count, broken, begun):
     rate = done / (time.monotonic() - begun)
     text = f"{done} of {count} schedules, {rate:.1f} a second, {broken.total()} failed"
     end = "\r" if sys.stdout.isatty() else "\n"
-    if end == "\r" or done % 1000 < _CHUNK:
+    if end == "\r" or done % 100 < _CHUNK:
         print(text, end=end, flush=True)
 
 

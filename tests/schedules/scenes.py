@@ -5,9 +5,11 @@ several mobile nodes and a DHCPv6 server, where a home agent is beside it. In ea
 stranger on the core link, and the last mobile node of several is no subscriber.
 """
 
+import atexit
 import functools
 import itertools
 import os
+import shutil
 import tempfile
 import tomllib
 from dataclasses import dataclass, field, replace
@@ -194,6 +196,7 @@ def scene(name):
     topology = build()
     memory = Path("/dev/shm")
     folder = Path(tempfile.mkdtemp(prefix="schedules-", dir=memory if memory.is_dir() else None))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     usual = {"session_lifetime": SESSION, "binding_lifetime": BINDING, "diameter_watchdog": 6.0}
     prepared = PreparedApproach(approach, folder, usual | settings, topology)
     if topology.is_fleet:

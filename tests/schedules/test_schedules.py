@@ -20,6 +20,9 @@ FOUND = {
     "a home agent's address is altered in a Reply of DHCPv6": Schedule(
         "dhcpv6-ikev2", 1, (0.0,), (Fault(52, "alter", number=644),)
     ),
+    "the wish for a home agent is altered in the answer to PANA's start": Schedule(
+        "pana-ikev1 draft12", 1, (0.0,), (Fault(7, "alter", number=408),)
+    ),
 }
 """Minimal schedules after which once an invariant did not hold, by what happens in them."""
 
