@@ -20,7 +20,6 @@ import tomli_w
 
 from agents.core import record
 from agents.core.documents import fit
-from agents.nodes.mobile_node.machine import MobileNode
 from agents.nodes.mobile_node.settings import MobileNodeConfiguration
 from agents.simulation.fleet import without_public_keys
 from agents.simulation.laboratory import (
@@ -107,23 +106,6 @@ _STEPS = (100, 200, 400)
 _numbers = itertools.count()
 
 
-class ScheduledLaboratory(Laboratory):
-    """A laboratory in which a program that cannot start is started again, as by systemd."""
-
-    def begin(self, node, ready):
-        """Start a node; `ready` is called when others may rely on it."""
-        if hasattr(node, "start") and not isinstance(node, MobileNode):
-            node.start(ready, lambda _: self._again(node))
-        else:
-            super().begin(node, ready)
-
-    def _again(self, node):
-        program = next(p for p in self.programs if p.node is node)
-        self.world.clock.at(
-            self.world.clock.now + 1.0, lambda: program.node is node and program.restart()
-        )
-
-
 @dataclass(frozen=True)
 class Scene:
     """One network, prepared; `programs` may be killed, `links` cut, `orders` given."""
@@ -172,7 +154,7 @@ class Scene:
         (aaa,) = (r for r in roles if kind_of_program(r) == "home_network")
         sample, rng = next(iter(self.mobile.values())), world.random("TLS")
         provision = without_public_keys(Provision(log=log), sample, aaa, rng, _FLIGHTS)
-        return ScheduledLaboratory(self.topology, roles, world, provision=provision)
+        return Laboratory(self.topology, roles, world, provision=provision)
 
 
 def _orders(roles):
