@@ -94,6 +94,35 @@ def write(folder: Path, holder: Identity, between: Sequence[Identity], name: str
     return files
 
 
+def issue_crl(
+    issuer: Identity,
+    revoked: Iterable[x509.Certificate],
+    *,
+    validity: Validity = VALID,
+    extensions: Iterable[tuple[x509.ExtensionType, bool]] = (),
+    entry: Iterable[tuple[x509.ExtensionType, bool]] = (),
+) -> bytes:
+    """Return a CRL in PEM, each of whose entries has the extensions of `entry`."""
+    builder = (
+        x509.CertificateRevocationListBuilder()
+        .issuer_name(issuer.certificate.subject)
+        .last_update(validity.not_before)
+        .next_update(validity.not_after)
+    )
+    for extension, critical in extensions:
+        builder = builder.add_extension(extension, critical)
+    for certificate in revoked:
+        one = (
+            x509.RevokedCertificateBuilder()
+            .serial_number(certificate.serial_number)
+            .revocation_date(validity.not_before)
+        )
+        for extension, critical in entry:
+            one = one.add_extension(extension, critical)
+        builder = builder.add_revoked_certificate(one.build())
+    return builder.sign(issuer.key, hashes.SHA256()).public_bytes(Encoding.PEM)
+
+
 def tlv(tag: int, *contents: bytes) -> bytes:
     """Return a value in DER."""
     data = b"".join(contents)

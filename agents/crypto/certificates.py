@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Enum
 from functools import cached_property, lru_cache
-from typing import NoReturn, Self
+from typing import NoReturn, Protocol, Self
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -238,10 +238,20 @@ def _read(der: bytes) -> Certificate:
     return Certificate.decode(der)
 
 
-def check_path(path: Sequence[crypto.X509], purpose: Purpose) -> Certificate:
+class Revocations(Protocol):
+    """What is known of certificates that were withdrawn."""
+
+    def check(self, path: Sequence[Certificate], at: datetime) -> None:
+        """Raise CertificateError unless none of a path, but the last, was by that time."""
+
+
+def check_path(
+    path: Sequence[crypto.X509], purpose: Purpose, revocations: Revocations | None, at: datetime
+) -> Certificate:
     """Return the peer's certificate if its path, which OpenSSL has validated, is as it has to be.
 
-    The peer's comes first, whom we trust last; raises CertificateError.
+    The peer's comes first, whom we trust last; raises CertificateError. Without `revocations`
+    nothing is asked of them.
     """
     *read, trusted = map(from_openssl, path)
     peer = read[0] if read else trusted
@@ -255,6 +265,8 @@ def check_path(path: Sequence[crypto.X509], purpose: Purpose) -> Certificate:
         if not issuer.extensions.is_ca:  # Key usage alone would do for OpenSSL.
             issuer.refuse_by_code(INVALID_CA)
     peer.check_purpose(purpose)  # This reads the extensions, whatever the purpose.
+    if revocations is not None:
+        revocations.check((*read, trusted), at)
     constrained = any(issuer.constrains_names for issuer in (*read[1:], trusted))
     return replace(peer, constrained=True) if constrained else peer
 
@@ -264,6 +276,7 @@ def verify(
     trusted: Sequence[x509.Certificate],
     purpose: Purpose,
     at: datetime,
+    revocations: Revocations | None = None,
 ) -> Certificate:
     """Return the first of a peer's certificates if someone trusted stands behind it at that time.
 
@@ -280,4 +293,4 @@ def verify(
         path = crypto.X509StoreContext(store, own, others).get_verified_chain()
     except crypto.X509StoreContextError as error:
         from_openssl(error.certificate).refuse_by_code(error.errors[0])
-    return check_path(path, purpose)
+    return check_path(path, purpose, revocations, at)

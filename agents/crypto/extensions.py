@@ -27,7 +27,7 @@ NAME_CONSTRAINTS = "2.5.29.30"
 USER_PRINCIPAL_NAME = bytes.fromhex("2b060104018237140203")
 """Object identifiers as DER has them."""
 
-DIGITAL_SIGNATURE, NON_REPUDIATION = 0, 1
+DIGITAL_SIGNATURE, NON_REPUDIATION, CRL_SIGN = 0, 1, 6
 """Bits of the key usage."""
 
 
@@ -141,6 +141,11 @@ class Extensions(Record, frozen=True):
     """The object identifiers of the extended key usage."""
 
     names: AlternativeNames | None
+
+    @property
+    def may_sign_crls(self) -> bool:
+        """Whether the key may sign lists of what is revoked (section 4.2.1.3)."""
+        return self.usage is None or CRL_SIGN in self.usage
 
     @classmethod
     def decode(cls, raw: Mapping[str, bytes]) -> Self:

@@ -28,6 +28,7 @@ PrivateKey: TypeAlias = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 CLOCK_SKEW = timedelta(days=1)
 CA_LIFETIME = timedelta(days=3650)
 LIFETIME = timedelta(days=825)
+LIST_LIFETIME = timedelta(days=30)
 
 
 class Validity(Record, frozen=True):
@@ -168,6 +169,29 @@ class CertificateAuthority(Record, frozen=True):
         alternatives = x509.SubjectAlternativeName([x509.RFC822Name(identity)])
         usages = [ExtendedKeyUsageOID.CLIENT_AUTH]
         return self._issue(identity, alternatives, usages, validity, key)
+
+    def revoke(
+        self, withdrawn: Iterable[x509.Certificate], validity: Validity | None = None
+    ) -> x509.CertificateRevocationList:
+        """Return the list of what was withdrawn, which holds for a month (RFC 5280 section 5)."""
+        holds = validity or Validity.from_now(LIST_LIFETIME)
+        builder = (
+            x509.CertificateRevocationListBuilder()
+            .issuer_name(self.identity.certificate.subject)
+            .last_update(holds.not_before)
+            .next_update(holds.not_after)
+            .add_extension(x509.CRLNumber(int(holds.not_before.timestamp())), critical=False)
+            .add_extension(
+                x509.AuthorityKeyIdentifier.from_issuer_public_key(self.identity.key.public_key()),
+                critical=False,
+            )
+        )
+        for certificate in withdrawn:
+            entry = x509.RevokedCertificateBuilder().serial_number(certificate.serial_number)
+            builder = builder.add_revoked_certificate(
+                entry.revocation_date(holds.not_before).build()
+            )
+        return builder.sign(self.identity.key, hashes.SHA256())
 
     def _issue(
         self,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Literal, Protocol, TypeAlias
@@ -19,9 +20,11 @@ from agents.crypto.certificates import (
     Certificate,
     CertificateError,
     Purpose,
+    Revocations,
     check_path,
     from_openssl,
 )
+from agents.crypto.revocation import RevocationError, RevocationLists
 from agents.eap.alerts import CLOSURES, FATAL, OF_CERTIFICATES, alert_name
 from agents.eap.wire import Type
 
@@ -87,6 +90,7 @@ class EapKeys(Record, frozen=True):
 class TlsConfig:
     """Files and versions that both ends have; `keylog` gets a line of NSS key log per secret.
 
+    With `crl` the peer's certificate has to be known as not withdrawn (RFC 5216 section 5.4).
     The TLS context is built once, at first use, and shared by all sessions.
     """
 
@@ -96,6 +100,8 @@ class TlsConfig:
     minimum_version: TlsVersion = "1.2"
     maximum_version: TlsVersion = "1.3"
     keylog: Callable[[str], None] | None = field(default=None, repr=False, compare=False)
+    crl: Path | None = None
+    clock: Callable[[], datetime] = field(default=lambda: datetime.now(UTC), compare=False)
 
     @cached_property
     def context(self) -> SSL.Context:
@@ -124,11 +130,25 @@ class TlsConfig:
 
     def engine(self, *, server: bool, check_name: NameCheck) -> Engine:
         """Return a new TLS session, which asks `check_name` about the peer's certificate."""
-        return TlsEngine(self.context, server=server, check_name=check_name)
+        purpose = Purpose.TLS_CLIENT if server else Purpose.TLS_SERVER
+        judge = Judge(purpose, check_name, self.revocations, self.clock)
+        return TlsEngine(self.context, judge, server=server)
+
+    @cached_property
+    def revocations(self) -> RevocationLists | None:
+        """What is known of certificates that were withdrawn; raises TlsConfigError."""
+        if self.crl is None:
+            return None
+        lists = RevocationLists(self.crl)
+        try:
+            lists.read()
+        except RevocationError as error:
+            raise TlsConfigError(str(error)) from error
+        return lists
 
     def prepare(self) -> None:
         """Read the files now, so that a bad one shows at the start and no session waits."""
-        _ = self.context
+        _ = self.context, self.revocations
 
     def _load_files(self, context: SSL.Context) -> None:
         steps: tuple[tuple[str, Path, Callable[[], None]], ...] = (
@@ -175,12 +195,25 @@ def _set_groups(context: SSL.Context) -> None:
         raise TlsConfigError(f"TLS: OpenSSL does not know the groups {GROUPS.decode()}")
 
 
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """How a session judges the peer's certificate, at the time that `clock` tells."""
+
+    purpose: Purpose
+    check_name: NameCheck
+    revocations: Revocations | None
+    clock: Callable[[], datetime]
+
+    def refusal(self, path: Sequence[crypto.X509]) -> str | None:
+        """Return why a path is refused that OpenSSL has validated; raises CertificateError."""
+        return self.check_name(check_path(path, self.purpose, self.revocations, self.clock()))
+
+
 @dataclass(slots=True)
 class _Session:
     """What OpenSSL's callbacks learn in one session."""
 
-    purpose: Purpose
-    check_name: NameCheck
+    judge: Judge
     path: dict[int, crypto.X509] = field(default_factory=dict)
     """The peer's certificates by depth, its own at 0."""
 
@@ -203,12 +236,13 @@ def _verify(
         session.path[depth] = certificate
         if error == INVALID_PURPOSE:  # OpenSSL does not know anyExtendedKeyUsage.
             if not depth:
-                from_openssl(certificate).check_purpose(session.purpose)
+                from_openssl(certificate).check_purpose(session.judge.purpose)
         elif not ok:
             from_openssl(certificate).refuse_by_code(error)
         elif not depth:
-            path = [session.path[n] for n in sorted(session.path)]
-            session.refusal = session.check_name(check_path(path, session.purpose))
+            session.refusal = session.judge.refusal(
+                [session.path[depth] for depth in sorted(session.path)]
+            )
     except CertificateError as problem:
         session.refusal = str(problem)
     return session.refusal is None
@@ -242,10 +276,9 @@ _BIO_READ = 16384
 class TlsEngine:
     """OpenSSL's session in memory (Engine)."""
 
-    def __init__(self, context: SSL.Context, *, server: bool, check_name: NameCheck) -> None:
+    def __init__(self, context: SSL.Context, judge: Judge, *, server: bool) -> None:
         self._connection = SSL.Connection(context, None)
-        purpose = Purpose.TLS_CLIENT if server else Purpose.TLS_SERVER
-        self._session = _Session(purpose, check_name)
+        self._session = _Session(judge)
         self._connection.set_app_data(self._session)
         if server:
             self._connection.set_accept_state()

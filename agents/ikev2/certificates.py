@@ -75,7 +75,13 @@ def verify_chain(credentials: Credentials, chain: Sequence[x509.Certificate]) ->
     if not credentials.trusted:
         raise refused("no CA is trusted here")
     with _refusing():
-        return verify(chain, credentials.trusted, Purpose.IKE, credentials.clock())
+        return verify(
+            chain,
+            credentials.trusted,
+            Purpose.IKE,
+            credentials.clock(),
+            credentials.revocations,
+        )
 
 
 def names(certificate: Certificate) -> frozenset[str]:

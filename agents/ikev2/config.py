@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from agents.core.machine import Timing
 from agents.core.record import Record, Secret
+from agents.crypto.certificates import Revocations
 from agents.crypto.dh import CURVE25519, ECP256, GROUPS, MODP2048
 from agents.crypto.prf import INTEGRITY, PRFS, IntegrityAlgorithm, Prf
 from agents.ike.constants import PORT
@@ -168,7 +169,8 @@ Allocate: TypeAlias = Callable[[str, IPv6Address | None], Grant | None]
 class Credentials(Record, frozen=True):
     """A host's certificates: its own with the key and those between it and the CA; whom it trusts.
 
-    `clock` tells the time of day for the validity of peers' certificates.
+    `clock` tells the time of day for the validity of peers' certificates. With `revocations` they
+    have to be known as not withdrawn.
     """
 
     trusted: tuple[x509.Certificate, ...] = ()
@@ -176,6 +178,7 @@ class Credentials(Record, frozen=True):
     key: Secret[PrivateKey | None] = None
     intermediates: tuple[x509.Certificate, ...] = ()
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+    revocations: Revocations | None = None
 
     def __post_init__(self) -> None:
         if (self.certificate is None) != (self.key is None):

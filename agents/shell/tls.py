@@ -15,13 +15,14 @@ _KEY_LOG = "tls.keys"
 class TlsFiles(Record, frozen=True):
     """PEM files for mutual authentication; the certificate's DNS name is the Origin-Host.
 
-    `keylog` is where the secrets for Wireshark are appended.
+    `keylog` is where the secrets for Wireshark are appended, `crl` has what CAs have withdrawn.
     """
 
     certificate: Path
     key: Path
     authority: Path
     keylog: Path | None = None
+    crl: Path | None = None
 
     @classmethod
     def of(cls, settings: TlsSettings | None, keys: str | None = None) -> TlsFiles | None:
@@ -29,7 +30,8 @@ class TlsFiles(Record, frozen=True):
         if settings is None:
             return None
         key_log = Path(keys) / _KEY_LOG if keys else None
-        return cls(Path(settings.certificate), Path(settings.key), Path(settings.ca), key_log)
+        crl = Path(settings.crl) if settings.crl else None
+        return cls(Path(settings.certificate), Path(settings.key), Path(settings.ca), key_log, crl)
 
     def context(self, *, server: bool) -> ssl.SSLContext:
         """Return a context for one side; raises ValueError naming the file that is no good."""
@@ -41,6 +43,12 @@ class TlsFiles(Record, frozen=True):
             context.load_verify_locations(self.authority)
         except OSError as error:
             raise ValueError(f"{self.authority}: no CA certificate: {error}") from error
+        if self.crl is not None:
+            try:
+                context.load_verify_locations(self.crl)
+            except OSError as error:
+                raise ValueError(f"{self.crl}: no CRL: {error}") from error
+            context.verify_flags |= ssl.VerifyFlags.VERIFY_CRL_CHECK_CHAIN
         try:
             context.load_cert_chain(self.certificate, self.key)
         except OSError as error:

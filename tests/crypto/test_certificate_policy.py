@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import timedelta
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from OpenSSL import crypto
 
 from agents.core.machine import PeerError
 from agents.crypto.certificates import Certificate as Read
 from agents.crypto.certificates import CertificateError, Purpose, check_path, verify
+from agents.crypto.revocation import RevocationError, RevocationLists
 from agents.eap.ca import Identity
 from agents.eap.peer import EapPeer
 from agents.eap.server import EapServer
-from agents.eap.tls import TlsClientConfig, TlsServerConfig
+from agents.eap.tls import TlsClientConfig, TlsConfigError, TlsServerConfig
 from agents.ikev2 import Credentials
 from agents.ikev2.certificates import verify_chain
 from tests.eap.conversation import Conversation
@@ -29,8 +31,10 @@ from tests.pki import (
     NOT_YET,
     issue,
     issue_ca,
+    issue_crl,
     issue_leaf,
     pem,
+    sign,
     tlv,
     usage,
     write,
@@ -40,6 +44,7 @@ NO_CA = "no CA that may issue certificates"
 UNKNOWN = "of an unknown CA"
 ROOT = issue_ca("root", None, usage("key_cert_sign", "crl_sign"))
 GOOD = issue_leaf(ROOT)
+NOW = datetime.now(UTC)
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,8 @@ class Shown:
     leaf: Identity
     between: tuple[Identity, ...] = ()
     trusted: Identity = ROOT
+    crl: bytes | None = None
+    """What is known to be withdrawn, in PEM; None: nobody asks."""
 
 
 def below(*cas: Identity) -> Shown:
@@ -166,6 +173,104 @@ REFUSED: dict[str, tuple[Callable[[], Shown], str]] = {
 }
 
 
+def withdrawn(*holders: Identity, by: Identity = ROOT, **more) -> bytes:
+    """A CRL of a CA with these certificates on it."""
+    return issue_crl(by, [holder.certificate for holder in holders], **more)
+
+
+def listed(*crls: bytes, shown: Shown | None = None) -> Shown:
+    return replace(shown or Shown(GOOD), crl=b"".join(crls))
+
+
+LOWER = issue_ca("lower CA", ROOT, usage("key_cert_sign", "crl_sign"))
+NOT_FOR_LISTS = issue_ca("no lists", ROOT, usage("key_cert_sign"))
+SILENT = issue_ca("silent CA", ROOT)
+OTHER = issue_leaf(ROOT)
+UNKNOWN_EXTENSION = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.4"), b"\5\0")
+ON_HOLD = x509.CRLReason(x509.ReasonFlags.certificate_hold)
+OF_CAS_ALONE = x509.IssuingDistributionPoint(None, None, False, True, None, False, False)
+
+# RFC 5280 sections 5 and 6.3.
+TAKEN |= {
+    "not on the CRL": lambda: listed(withdrawn()),
+    "another is on the CRL": lambda: listed(withdrawn(OTHER)),
+    "a CRL with an extension that may be passed over": lambda: listed(
+        withdrawn(extensions=[(UNKNOWN_EXTENSION, False)])
+    ),
+    "an entry with an extension that may be passed over": lambda: listed(
+        withdrawn(OTHER, entry=[(ON_HOLD, False)])
+    ),
+    "CRLs of all of its issuers": lambda: listed(
+        withdrawn(), withdrawn(by=LOWER), shown=below(LOWER)
+    ),
+    "a CRL of an issuer without key usage": lambda: listed(
+        withdrawn(), withdrawn(by=SILENT), shown=below(SILENT)
+    ),
+    "on an older CRL than the newest": lambda: listed(
+        withdrawn(), withdrawn(GOOD, validity=LONG_AGO)
+    ),
+    "on the CRL of another CA of the same name": lambda: listed(
+        withdrawn(), withdrawn(GOOD, by=issue_ca("root"))
+    ),
+    "the CA that is trusted is on its own CRL": lambda: listed(withdrawn(ROOT)),
+}
+REFUSED |= {
+    "revoked": (lambda: listed(withdrawn(OTHER, GOOD)), "refused: it was revoked on 20"),
+    "held back for now": (
+        lambda: listed(withdrawn(GOOD, entry=[(ON_HOLD, False)])),
+        "it was revoked",
+    ),
+    "revoked since the older of two CRLs": (
+        lambda: listed(withdrawn(GOOD), withdrawn(validity=LONG_AGO)),
+        "it was revoked",
+    ),
+    "a lower CA that is revoked": (
+        lambda: listed(withdrawn(LOWER), withdrawn(by=LOWER), shown=below(LOWER)),
+        "certificate CN=lower CA refused: it was revoked",
+    ),
+    "no CRL of its issuer": (
+        lambda: listed(withdrawn(by=LOWER)),
+        "there is no CRL of its issuer",
+    ),
+    "no CRL of a lower CA": (
+        lambda: listed(withdrawn(), shown=below(LOWER)),
+        "certificate CN=leaf refused: there is no CRL of its issuer",
+    ),
+    "a CRL that another has signed": (
+        lambda: listed(withdrawn(by=issue_ca("root"))),
+        "there is no CRL of its issuer",
+    ),
+    "a CRL of an issuer that may not sign any": (
+        lambda: listed(withdrawn(), withdrawn(by=NOT_FOR_LISTS), shown=below(NOT_FOR_LISTS)),
+        "its issuer may not sign CRLs",
+    ),
+    "a CRL that is out of date": (
+        lambda: listed(withdrawn(validity=LONG_AGO)),
+        "the CRL of CN=root is out of date since 20",
+    ),
+    "a CRL that is not valid yet": (
+        lambda: listed(withdrawn(validity=NOT_YET)),
+        "the CRL of CN=root is not valid yet",
+    ),
+    "a CRL with a critical extension that nobody knows": (
+        lambda: listed(withdrawn(extensions=[(UNKNOWN_EXTENSION, True)])),
+        "the CRL of CN=root has a critical extension",
+    ),
+    "a CRL of changes alone": (
+        lambda: listed(withdrawn(extensions=[(x509.DeltaCRLIndicator(1), True)])),
+        "has a critical extension",
+    ),
+    "a CRL of some certificates alone": (
+        lambda: listed(withdrawn(extensions=[(OF_CAS_ALONE, True)])),
+        "has a critical extension",
+    ),
+    "an entry with a critical extension that nobody knows": (
+        lambda: listed(withdrawn(OTHER, entry=[(UNKNOWN_EXTENSION, True)])),
+        "has an entry with a critical extension",
+    ),
+}
+
+
 def by_eap_server(shown: Shown, folder) -> str | None:
     """Show it to an EAP server as a client's; return why it is refused."""
     return _converse(shown, folder, client=True)
@@ -183,10 +288,17 @@ def _converse(shown: Shown, folder, *, client: bool) -> str | None:
     good = write(folder, GOOD, (), "good")
     ca, trusted = folder / "root", folder / "trusted"
     ours, theirs = (mine, good) if client else (good, mine)
+    crl = write_crl(folder, shown)
     peer = TlsClientConfig(
-        ca if client else trusted, ours.certificate, ours.key, server_names=(DOMAIN,)
+        ca if client else trusted,
+        ours.certificate,
+        ours.key,
+        server_names=(DOMAIN,),
+        crl=None if client else crl,
     )
-    server = TlsServerConfig(trusted if client else ca, theirs.certificate, theirs.key)
+    server = TlsServerConfig(
+        trusted if client else ca, theirs.certificate, theirs.key, crl=crl if client else None
+    )
     run = Conversation(EapPeer(MAIL, peer), EapServer(server)).run()
     if run.server.outcome == "success":
         run.assert_success()
@@ -197,11 +309,20 @@ def _converse(shown: Shown, folder, *, client: bool) -> str | None:
     return judge.reason
 
 
-def by_ike(shown: Shown, _) -> str | None:
+def write_crl(folder, shown: Shown):
+    if shown.crl is None:
+        return None
+    (folder / "crl").write_bytes(shown.crl)
+    return folder / "crl"
+
+
+def by_ike(shown: Shown, folder) -> str | None:
     """Show it to IKEv2; return why it is refused."""
     chain = [i.certificate for i in (shown.leaf, *shown.between)]
+    crl = write_crl(folder, shown)
+    revocations = RevocationLists(crl) if crl else None
     try:
-        verify_chain(Credentials((shown.trusted.certificate,)), chain)
+        verify_chain(Credentials((shown.trusted.certificate,), revocations=revocations), chain)
     except PeerError as error:
         return str(error)
     return None
@@ -278,11 +399,11 @@ def test_weak_keys_are_refused(purpose):
     weak = rsa.generate_private_key(public_exponent=65537, key_size=1024)
     path = [openssl(c) for c in (issue_leaf(ROOT, key=weak), ROOT)]
     with pytest.raises(CertificateError, match="its key has only 1024 bits"):
-        check_path(path, purpose)
+        check_path(path, purpose, None, NOW)
     small = issue_ca("root", key=ec.generate_private_key(ec.SECP192R1()))
     path = [openssl(c) for c in (issue_leaf(small), small)]
     with pytest.raises(CertificateError, match="CN=root refused: its key has only 192 bits"):
-        check_path(path, purpose)
+        check_path(path, purpose, None, NOW)
 
 
 def test_weak_signatures_are_refused():
@@ -294,7 +415,7 @@ def test_weak_signatures_are_refused():
     weak = tlv(0x30, inner, sha1, tlv(3, b"\0" * 9))
     path = [crypto.load_certificate(crypto.FILETYPE_ASN1, weak), openssl(ROOT)]
     with pytest.raises(CertificateError, match="weak algorithm, sha1"):
-        check_path(path, Purpose.IKE)
+        check_path(path, Purpose.IKE, None, NOW)
 
 
 def test_the_time_is_the_callers():
@@ -308,3 +429,43 @@ def test_the_time_is_the_callers():
 def test_names_are_those_of_the_certificate():
     names = Read.of(GOOD.certificate).names
     assert (names.mail, names.domains, names.addresses) == ((MAIL,), (DOMAIN,), ())
+
+
+# RFC 5280 section 5.1.2.5 demands nextUpdate.
+def test_a_list_that_does_not_say_until_when_it_holds_is_of_no_use(tmp_path):
+    tbs = x509.load_pem_x509_crl(withdrawn()).tbs_certlist_bytes
+    shorter = tlv(0x30, tbs[3 if tbs[1] == 0x81 else 2 : tbs.rindex(b"\x17\x0d")])
+    crl = x509.load_der_x509_crl(sign(shorter, ROOT.key))
+    shown = listed(crl.public_bytes(Encoding.PEM))
+    assert "does not say until when it holds" in by_ike(shown, tmp_path)
+
+
+def test_a_list_is_read_again_when_it_has_changed(tmp_path):
+    path, chain = tmp_path / "crl", [GOOD.certificate]
+    path.write_bytes(withdrawn())
+    known = Credentials((ROOT.certificate,), revocations=RevocationLists(path))
+    assert verify_chain(known, chain).subject == "CN=leaf"
+    path.write_bytes(withdrawn(GOOD))
+    with pytest.raises(PeerError, match="it was revoked on"):
+        verify_chain(known, chain)
+
+
+@pytest.mark.parametrize("contents", [None, b"", b"no list", withdrawn()[:200]])
+def test_without_a_list_that_can_be_read_nobody_is_taken(contents, tmp_path):
+    path, chain = tmp_path / "crl", [GOOD.certificate]
+    path.write_bytes(withdrawn())
+    known = Credentials((ROOT.certificate,), revocations=RevocationLists(path))
+    verify_chain(known, chain)
+    if contents is None:
+        path.unlink()
+    else:
+        path.write_bytes(contents)
+    with pytest.raises(PeerError, match=f"{path}: "):
+        verify_chain(known, chain)
+    # A program does not begin with such a file.
+    with pytest.raises(RevocationError):
+        RevocationLists(path).read()
+    good = write(tmp_path, GOOD, (), "good")
+    (tmp_path / "root").write_bytes(pem([ROOT.certificate]))
+    with pytest.raises(TlsConfigError, match=f"{path}: "):
+        TlsServerConfig(tmp_path / "root", good.certificate, good.key, crl=path).prepare()

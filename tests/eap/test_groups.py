@@ -9,7 +9,6 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from agents.eap.peer import EapPeer
 from agents.eap.server import EapServer
-from agents.eap.tls import TlsEngine
 from agents.eap.wire import Code, Packet, TlsData, Type
 from tests.eap.conversation import IDENTITY, SERVER, Conversation
 
@@ -77,7 +76,7 @@ def test_a_peer_that_has_one_group_alone(rsa_authority, version, group, ours):
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     other = context.wrap_bio(incoming, outgoing, server_side=server)
     config = authority.client_config(version) if server else authority.server_config(version)
-    engine = TlsEngine(config.context, server=not server, check_name=lambda _: None)
+    engine = config.engine(server=not server, check_name=lambda _: None)
     done = False
     records = engine.feed(b"") if server else b""
     for _ in range(6):

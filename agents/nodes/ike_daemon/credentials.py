@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from agents.core.configuration import ConfigurationError
+from agents.crypto.revocation import RevocationError, RevocationLists
 from agents.eap.ca import Files, Identity, read_certificates
-from agents.ikev2.config import (
-    Credentials,
-)
+from agents.ikev2.config import Credentials
 from agents.nodes.tls import TlsSettings
 
 
@@ -18,10 +17,13 @@ def read_credentials(tls: TlsSettings | None, *, own: bool) -> Credentials:
         return Credentials()
     try:
         trusted = tuple(read_certificates(Path(tls.ca)))
+        revocations = RevocationLists(Path(tls.crl)) if tls.crl else None
+        if revocations:
+            revocations.read()
         if not own:
-            return Credentials(trusted)
+            return Credentials(trusted, revocations=revocations)
         pair = Identity.read(Files(Path(tls.certificate), Path(tls.key)))
         _, *between = read_certificates(Path(tls.certificate))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RevocationError) as error:
         raise ConfigurationError(f"IKEv2's certificates: {error}") from None
-    return Credentials(trusted, pair.certificate, pair.key, tuple(between))
+    return Credentials(trusted, pair.certificate, pair.key, tuple(between), revocations=revocations)
