@@ -73,12 +73,14 @@ class Shape:
 class Link:
     """A link between two hosts; one with more ends is shared, as by a switch.
 
-    What is measured of it, and counted on it, is between its first two ends.
+    What is measured of it, and counted on it, is between its first two ends. On a `hub` every end
+    hears every frame, as on a radio link or on a cable that is tapped.
     """
 
     name: str
     ends: tuple[Interface, ...]
     shape: Shape = Shape()
+    hub: bool = False
 
     @property
     def kind(self) -> str:
@@ -122,6 +124,7 @@ class HostRole(StrEnum):
     VISITED_NEIGHBOUR = "visited neighbour"
     ACCESS_STRANGER = "stranger on the access link"
     CORE_STRANGER = "stranger on the core link"
+    HOME_STRANGER = "stranger on the home link"
 
 
 @dataclass(frozen=True, slots=True)

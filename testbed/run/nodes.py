@@ -356,16 +356,23 @@ def stop(process: Process, *, first: int = signal.SIGTERM) -> int:
 class Bridge(_InNamespace, Switch):  # type: ignore[misc]
     """The switch of a link, in a network namespace of its own.
 
-    Raises NetError if the kernel has no bridges.
+    A hub forgets at once where it has seen an address. Raises NetError if the kernel has no
+    bridges.
     """
 
-    def __init__(self, name: str, **parameters: Any) -> None:
+    def __init__(self, name: str, *, hub: bool = False, **parameters: Any) -> None:
         # OpenFlow's number of a switch: nobody asks this one for it.
         super().__init__(name, **{**parameters, "dpid": "1", "inNamespace": True})
         self.set_ipv6({"all/disable_ipv6": 1, "default/disable_ipv6": 1})
         with self.must("bridge"):
+            forgets = {"br_ageing_time": 0} if hub else {}
             self.netlink.link(
-                "add", ifname="bridge", kind="bridge", br_stp_state=0, br_mcast_snooping=0
+                "add",
+                ifname="bridge",
+                kind="bridge",
+                br_stp_state=0,
+                br_mcast_snooping=0,
+                **forgets,
             )
             self.bridge = self.index("bridge")
             self.netlink.link("set", index=self.bridge, state="up")
@@ -413,7 +420,7 @@ def _add_link(topo: Topo, topology: Topology, link: model.Link, *, shells: bool)
             **usual,
         )
         return
-    topo.addSwitch(link.name, cls=Bridge, shell=shells)
+    topo.addSwitch(link.name, cls=Bridge, hub=link.hub, shell=shells)
     shaped = "params2" if link.shape.is_faulty else "params1"
     for end, name, address in zip(link.ends, names, addresses, strict=True):
         topo.addLink(
