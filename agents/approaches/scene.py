@@ -20,16 +20,19 @@ from agents.approaches.cast import (
     Cast,
     Node,
 )
-from agents.approaches.preparation import SERVER, file_name
-from agents.approaches.settings import CommonSettings
+from agents.approaches.preparation import ANOTHER_CERTIFICATE, CRL, SERVER, file_name
+from agents.approaches.settings import ANOTHER, CommonSettings
 from agents.core.configuration import Configuration
 from agents.core.documents import fit
 from agents.core.record import Record
 from agents.diameter.config import PORT, TLS_PORT
 from agents.nodes.access_router.settings import AccessRouterConfiguration, LocalHomeAgent
+from agents.nodes.attacker.attack import End, Known, Place
+from agents.nodes.attacker.settings import AttackerConfiguration, AttackName
+from agents.nodes.attacker.table import ATTACKS
 from agents.nodes.diameter_settings import DiameterPeer
 from agents.nodes.fleet.settings import FleetConfiguration
-from agents.nodes.flooder.settings import FlooderConfiguration
+from agents.nodes.flooder.settings import FlooderConfiguration, FloodSettings
 from agents.nodes.home_agent.settings import HomeAgentConfiguration, HomeAgentSettings
 from agents.nodes.home_network.settings import HomeNetworkConfiguration
 from agents.nodes.ike_daemon.ikev2_settings import Ikev2Settings
@@ -42,9 +45,24 @@ from agents.nodes.mobile_node.settings import (
 from agents.nodes.pana_relay.settings import PanaRelayConfiguration
 from agents.nodes.rogue_router.settings import RogueConfiguration
 from agents.nodes.tls import TlsSettings
-from topologies.model import HostRole, Topology
+from topologies.model import (
+    HostRole,
+    Link,
+    Topology,
+    autoconfigured,
+    link_local_address,
+    mac_address,
+)
 
 KERNEL_NEEDS = ("veth", "xfrm_user", "esp6", "mip6", "ip6_tunnel", "rpfilter", "policy_routing")
+
+_ATTACKERS: dict[Place, tuple[HostRole, str]] = {
+    "access": (HostRole.ACCESS_STRANGER, "access"),
+    "core": (HostRole.CORE_STRANGER, "core"),
+    "home": (HostRole.HOME_STRANGER, "home"),
+    "router": (HostRole.ACCESS_ROUTER, "core"),
+}
+"""Where attackers are: the host, and its link."""
 
 
 class Scene(Record, frozen=True):
@@ -92,6 +110,7 @@ class Scene(Record, frozen=True):
             ca=str(pki / "ca.pem"),
             certificate=str(pki / f"{name}.pem"),
             key=str(pki / f"{name}.key"),
+            crl=str(pki / CRL) if self.settings.crl != "none" else None,
             version=self.settings.tls_version,
         )
 
@@ -308,14 +327,73 @@ class Scene(Record, frozen=True):
     def strangers(
         self, *, ikev1: Ikev1Settings | None = None, ikev2: Ikev2Settings | None = None
     ) -> list[Program]:
-        """Return who floods a node, if anybody does: a stranger of the topology `attacked`.
+        """Return who attacks, if anybody does: strangers of the topology `attacked`.
 
-        PANA is attacked from the access link, all else from the core link. Where IKE is, it is to
+        PANA is flooded from the access link, all else from the core link. Where IKE is, it is to
         negotiate as the home agent does.
         """
-        flood = self.settings.flood
-        if flood is None:
-            return []
+        found = []
+        if self.settings.attack:
+            found.append(self._attacker(self.settings.attack, ikev1, ikev2))
+        if self.settings.flood:
+            found.append(self._flooder(self.settings.flood, ikev1, ikev2))
+        return found
+
+    def _attacker(
+        self, attack: AttackName, ikev1: Ikev1Settings | None, ikev2: Ikev2Settings | None
+    ) -> Program:
+        """Return the attacker's program; it has another subscriber's credentials."""
+        role, name = _ATTACKERS[ATTACKS[attack].place]
+        host, link = self.host(role), self.topology.link(name)
+        own = [end.host for end in link.ends].index(host)
+        near, far, here = (self._end(link, number) for number in (0, 1, own))
+        credentials = self.certificate(ANOTHER_CERTIFICATE)
+        subscriber = None
+        if name == "access":
+            subscriber = self._mobile_node(
+                Node(ANOTHER, host, name),
+                access=self.pana(),
+                ikev1=ikev1,
+                ikev2=ikev2,
+                keys=None,
+                eap=EapSettings(identity=ANOTHER, server_name=HOME_AAA, tls=credentials),
+            )
+        known = Known(
+            own=here,
+            near=near,
+            far=far,
+            identity=self.settings.identity,
+            home_address=str(HOME_ADDRESS),
+            home_agent=self.home_agent_settings().address,
+            core_address=self.address(HostRole.HOME_NETWORK, "core"),
+            server_name=HOME_AAA,
+            router_name=ACCESS_ROUTER,
+            router_realm=VISITED_REALM,
+            own_identity=ANOTHER,
+            tls=credentials,
+        )
+        configuration = AttackerConfiguration(
+            host=host,
+            attack=attack,
+            interface=self.topology.interface_name(host, name),
+            known=known,
+            subscriber=subscriber,
+        )
+        return program("nodes.attacker.main", configuration)
+
+    def _end(self, link: Link, number: int) -> End:
+        """Return a host on a link by its addresses; autoconfigured ones are by their MAC's."""
+        end = link.ends[number]
+        mac = mac_address(self.topology, link, number)
+        if end.addresses:
+            return End(str(end.address), mac)
+        prefix = next(one.advertise for one in link.ends if one.advertise)
+        local = link_local_address(self.topology, link, end.host)
+        return End(str(autoconfigured(prefix, local)), mac)
+
+    def _flooder(
+        self, flood: FloodSettings, ikev1: Ikev1Settings | None, ikev2: Ikev2Settings | None
+    ) -> Program:
         stranger, link = HostRole.CORE_STRANGER, "core"
         if flood.attack.startswith("pana_"):
             stranger, link = HostRole.ACCESS_STRANGER, "access"
@@ -334,13 +412,14 @@ class Scene(Record, frozen=True):
             identity=self.settings.identity,
             home_address=str(HOME_ADDRESS),
             home_prefix=self.home_agent_settings().prefix,
+            false_prefix=str(self._access_prefix(self.cast.access_routers[0])),
             diameter_identity=ACCESS_ROUTER,
             diameter_realm=VISITED_REALM,
             dialect=self.settings.dialect,
             ikev1=ikev1 or Ikev1Settings(),
             ikev2=ikev2 or Ikev2Settings(),
         )
-        return [program("nodes.flooder.main", configuration)]
+        return program("nodes.flooder.main", configuration)
 
     def pana(self, *, mobility: bool = True) -> PanaSettings:
         """Return the mobile node's network access by PANA; a relay is the PAA to it."""

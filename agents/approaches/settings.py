@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeAlias
 
 import msgspec
 
@@ -18,12 +18,32 @@ from agents.core.settings import (
     PartOfLifetime,
     SessionLifetime,
 )
+from agents.nodes.attacker.settings import AttackName
 from agents.nodes.crowd import USUAL, CrowdSettings
 from agents.nodes.diameter_settings import Watchdog
 from agents.nodes.flooder.settings import FloodSettings
 from agents.nodes.mobile_node.settings import WishName
+from agents.nodes.rogue_router.settings import Attack
 
 IDENTITY = "mn@home.test"
+ANOTHER = "another@home.test"
+"""A subscriber too."""
+
+Credential: TypeAlias = Literal["valid", "expired", "other-ca", "revoked", "another's"]
+"""What is to be said of a certificate; one of another's names somebody else."""
+
+
+HOSTILE = (
+    "attack",
+    "flood",
+    "rogue",
+    "credential",
+    "aaa_credential",
+    "home_agent_credential",
+    "crl",
+    "home_addresses",
+)
+"""What makes a run one of an attack: without these it is an ordinary bootstrap."""
 
 
 class HomeAgentSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -37,7 +57,8 @@ class HomeAgentSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
 class CommonSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What an experiment may set whatever the approach; times in seconds.
 
-    `home_agents` are by their names: ha1, ha2, ...
+    `home_agents` are by their names: ha1, ha2, ... There are so many `home_addresses` for all
+    subscribers; by default each has one of its own, but in a fleet.
     """
 
     dialect: DialectName = "rfc5191"
@@ -53,7 +74,10 @@ class CommonSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     binding_lifetime: BindingLifetime = 420.0
     reauth_at: PartOfLifetime = 0.8
     diameter_tls: bool = False
-    credential: Literal["valid", "expired", "other-ca"] = "valid"
+    credential: Credential = "valid"
+    aaa_credential: Credential = "valid"
+    home_agent_credential: Credential = "valid"
+    crl: Literal["none", "valid", "outdated"] = "none"
     subscribed: bool = True
     mobility_subscribed: bool = True
     mobility_wanted: bool = True
@@ -61,8 +85,9 @@ class CommonSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     local_offered: bool = False
     local_allowed: bool = False
     prefer: Literal["home", "local"] = "home"
-    rogue: Literal["impersonate", "alter"] | None = None
+    rogue: Attack | None = None
     flood: FloodSettings | None = None
+    attack: AttackName | None = None
     psk_source: PskSource = "msk"
     protection: Protection = DEFAULT_PROTECTION
     crowd: CrowdSettings = USUAL
@@ -70,6 +95,7 @@ class CommonSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     diameter_watchdog: Watchdog = 30.0
     selection: Strategy = "least-loaded"
     home_agents: dict[str, HomeAgentSettings] = {}
+    home_addresses: Annotated[int, msgspec.Meta(ge=1, le=1 << 32)] | None = None
 
     @property
     def is_warm(self) -> bool:

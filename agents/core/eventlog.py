@@ -25,6 +25,7 @@ RoleEvent: TypeAlias = Literal[
     "AttemptFailed",
     "BindingUpdateDropped",
     "Bootstrapped",
+    "Breached",
     "CareOfAddress",
     "CommandRefused",
     "EarlyStartRefused",
@@ -42,6 +43,7 @@ RoleEvent: TypeAlias = Literal[
     "PinholeRefused",
     "Ready",
     "RenewalRefused",
+    "Repelled",
 ]
 """What roles tell of themselves, beside the events of their machines."""
 

@@ -15,6 +15,7 @@ from agents.core.host import Receive
 from agents.core.machine import Address
 
 _MAX_DATAGRAM = 65535
+_SOL_PACKET, _ADD_MEMBERSHIP, _PROMISCUOUS = 263, 1, 1  # linux/if_packet.h
 _LOST = {
     errno.EACCES,
     errno.EADDRNOTAVAIL,
@@ -74,6 +75,17 @@ class _Socket:
         if self._socket.fileno() >= 0:
             self._loop.remove_reader(self._socket)
             self._socket.close()
+
+
+def hearing_all(interface: str, kind: int, protocol: int) -> socket.socket:
+    """Return a packet socket that hears all frames on a link, whoever they are for (packet(7))."""
+    opened = socket.socket(socket.AF_PACKET, kind, 0)
+    opened.setblocking(False)
+    opened.bind((interface, protocol))
+    number = socket.if_nametoindex(interface)
+    membership = struct.pack("iHH8s", number, _PROMISCUOUS, 0, b"")
+    opened.setsockopt(_SOL_PACKET, _ADD_MEMBERSHIP, membership)
+    return opened
 
 
 class DatagramSocket(_Socket):

@@ -147,7 +147,8 @@ class Variant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One way to run the bootstrap; of many mobile nodes, in the topology `operator`.
 
     A mobile node tries until it is bootstrapped; a run has failed when so many `attempts` have (0:
-    any number, within `timeout`). `arrivals` says when each of many mobile nodes begins.
+    any number, within `timeout`). `arrivals` says when each of many mobile nodes begins. Of an
+    attack, `threat` says where in the RFCs it is foreseen.
     """
 
     approach: Name
@@ -156,6 +157,7 @@ class Variant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     runs: Runs
     attempts: Attempts
     description: Text = ""
+    threat: Text = ""
     links: dict[str, LinkSettings] = {}
     settings: dict[str, Any] = {}
     operator: Operator | None = None

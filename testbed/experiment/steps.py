@@ -43,19 +43,25 @@ class Expectation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     regular expression, is what the bootstrap must fail for. `home_agent` is the address of the one
     that the mobile node must end up with. `silence` is how long, in seconds, the correspondent node
     may get no answer while steps are carried out, `lost` how many of its packets may stay without.
+    `attempt`, a regular expression too, is what an attempt before the successful one must fail for.
+    `must` says all of it in words.
     """
+
+    must: Text = ""
 
     event: Text = ""
     reason: Text = ""
+    attempt: Text = ""
     home_agent: Text = ""
     silence: Seconds | None = None
     lost: Annotated[int, msgspec.Meta(ge=0, le=10_000_000)] | None = None
 
     def __post_init__(self) -> None:
-        try:
-            re.compile(self.reason)
-        except (re.error, OverflowError, RecursionError) as error:
-            raise ValueError(f"reason: no regular expression: {error}") from None
+        for name in ("reason", "attempt"):
+            try:
+                re.compile(getattr(self, name))
+            except (re.error, OverflowError, RecursionError) as error:
+                raise ValueError(f"{name}: no regular expression: {error}") from None
 
 
 class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

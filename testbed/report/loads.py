@@ -12,7 +12,7 @@ from testbed.results.runs import Run
 from testbed.trace.phases import TOTAL
 
 MIB = 1 << 20
-STRANGERS = "flooder"
+STRANGERS = ("flooder", "attacker")
 Rows = list[tuple[str, ...]]
 
 
@@ -20,7 +20,14 @@ def flood_rows(results: Results) -> tuple[list[str], Rows]:
     """Return a row per variant: runs that succeeded, the flood, and each attacked program's use."""
     used = {name: programs(results.of(name)) for name in results.variants}
     servers = [name for name in _names(used.values()) if not _is_other(name)]
-    head = ["variant", "runs", "packets/s\n(answers)", "total", *(_two_lines(s) for s in servers)]
+    head = [
+        "variant",
+        "runs",
+        "packets/s\n(answers)",
+        "octets back\nfor one",
+        "total",
+        *(_two_lines(s) for s in servers),
+    ]
     rows: Rows = []
     for name in results.variants:
         runs = results.of(name)
@@ -28,7 +35,7 @@ def flood_rows(results: Results) -> tuple[list[str], Rows]:
         cells = [_use(used[name].get(server)) for server in servers]
         shown = "\n".join(filter(None, style.parts(total))) if total else "-"
         good = f"{len(results.succeeded(name))}/{len(runs)}"
-        rows.append((name, good, _rate(runs), shown, *cells))
+        rows.append((name, good, _rate(runs), _amplification(runs), shown, *cells))
     return head, rows
 
 
@@ -47,7 +54,7 @@ def _names(used: Iterable[Mapping[str, object]]) -> list[str]:
 
 def _is_other(program: str) -> bool:
     """Return whether a program is the mobile node's or a stranger's, and not attacked."""
-    return program.endswith(("mobile_node", STRANGERS))
+    return program.endswith(("mobile_node", *STRANGERS))
 
 
 def _two_lines(program: str) -> str:
@@ -65,6 +72,13 @@ def _use(use: dict[str, float] | None) -> str:
 
 def _seconds(use: dict[str, float] | None) -> str:
     return f"{style.seconds(use['cpu'])} CPU" if use else "-"
+
+
+def _amplification(runs: Sequence[Run]) -> str:
+    """Write how many octets came back for one that a stranger sent; older results do not know."""
+    floods = [run.flood for run in runs if run.flood and run.flood.get("octets")]
+    found = summarise([flood["octets_back"] / flood["octets"] for flood in floods])
+    return f"{found.median:.2f}" if found else "-"
 
 
 def _rate(runs: Sequence[Run]) -> str:

@@ -142,7 +142,9 @@ def show(results: Results, console: Console) -> None:
 
     Then what is to be known of them, and why runs failed.
     """
-    if results.expects:
+    if tables.is_of_attacks(results):
+        shown = [tables.attacks(results)]
+    elif results.expects:
         shown = [tables.came_to(results)]
     else:
         shown = tables.sweep(results) if results.axes else [table(results)]
@@ -178,9 +180,7 @@ def write(results: Results) -> Path:
         title=escape(f"{results.experiment}, {plain(Path(results.folder.name))}"),
         intro=escape(_intro(results)),
         warnings="".join(f"<p class=warning>{escape(text)}</p>" for text in results.warnings),
-        outcomes=_section("What each variant came to", tables.outcome_rows(results))
-        if results.expects
-        else "",
+        outcomes=_outcomes(results),
         variants=_described(results),
         phases=_section(_phases_title(results), _phases(results))
         + _paragraph(WARMTH if is_known else None)
@@ -221,6 +221,15 @@ def write(results: Results) -> Path:
 
 def _section(title: str, content: tuple[Sequence[str], Rows]) -> str:
     return f"<h2>{escape(title)}</h2>\n{_html(*content)}"
+
+
+def _outcomes(results: Results) -> str:
+    """Return what came of attacks, or of variants of which something is expected."""
+    if tables.is_of_attacks(results):
+        return _section("Attacks, and what came of them", tables.attack_rows(results))
+    if results.expects:
+        return _section("What each variant came to", tables.outcome_rows(results))
+    return ""
 
 
 def _intro(results: Results) -> str:

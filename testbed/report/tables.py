@@ -191,6 +191,30 @@ def of_many(results: Results) -> Table:
     return _table("many mobile nodes: when so many were up", *storms.rows(results))
 
 
+def is_of_attacks(results: Results) -> bool:
+    """Return whether an experiment is about attacks."""
+    return results.spec is not None and any(v.threat for v in results.spec.variants.values())
+
+
+def attack_rows(results: Results) -> tuple[list[str], Rows]:
+    """Return a row per attack: where it is foreseen, what must happen, what did, the verdict."""
+    rows: Rows = []
+    for name in results.variants:
+        variant = results.spec.variants.get(name) if results.spec else None
+        found = outcomes.outcomes(results, name)
+        as_it_must = bool(found) and all(one.as_expected for one in found)
+        rows.append(
+            (
+                f"{name}: {variant.description}" if variant else name,
+                variant.threat if variant else "",
+                outcomes.expectation(results, name),
+                "\n".join(one.text for one in found) or "no run yet",
+                "as it must be" if as_it_must else "NOT AS IT MUST BE" if found else "-",
+            )
+        )
+    return ["attack", "threat", "what must happen", "what happened", "verdict"], rows
+
+
 def way(outcome: outcomes.Outcome) -> str:
     """Write how far runs got; empty if that is not known."""
     if outcome.ended_in is None:
@@ -266,6 +290,18 @@ def came_to(results: Results) -> Table:
     for name, description, _, ended, attempted, good in rows:
         more = [attempted] if tried else []
         shown.add_row(*map(Text, (name, description, ended, *more, good)))
+    return shown
+
+
+def attacks(results: Results) -> Table:
+    """Return the attacks, and whether what must happen did, for the terminal."""
+    shown = Table(title="attacks", show_lines=True, **COMPACT)
+    head, rows = attack_rows(results)
+    for name in head:
+        shown.add_column(name, overflow="fold")
+    for *cells, verdict in rows:
+        colour = {"as it must be": "green", "-": ""}.get(verdict, "red")
+        shown.add_row(*map(Text, cells), Text(verdict, style=colour))
     return shown
 
 

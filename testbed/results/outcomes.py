@@ -76,6 +76,8 @@ def expectation(results: Results, variant: str) -> str:
     expect = wanted.expect if wanted else None
     if not wanted or not expect:
         return "a bootstrap"
+    if expect.must:
+        return expect.must
     told = [
         _reason(expect.reason, of_many=wanted.operator is not None) if expect.reason else "",
         expect.event or ("" if expect.reason else "a bootstrap"),

@@ -102,11 +102,11 @@ class Run(msgspec.Struct, kw_only=True):
     `programs` is what each program, as "B-access_router", used from the mobile node's start to the
     bootstrap's end: `cpu` of `seconds`, and the peak of its `memory` in octets. `flood` is what a
     stranger sent meanwhile and before: `attempts`, packets `sent`, `answered` and `refused`, in
-    `seconds`, and how many bindings were `accepted`. `warm` is whether programs had rehearsed
-    before they began (testbed.run.image). `members` are the mobile nodes of a fleet; then `phases`
-    and `event_phases` are medians over those that bootstrapped. `overflows` are datagrams for which
-    the sockets of a host had no room. `worker` is the address of the cluster's worker that carried
-    it out, empty if that was this machine.
+    `seconds`, `octets` there and `octets_back`, and how many bindings were `accepted`. `warm` is
+    whether programs had rehearsed before they began (testbed.run.image). `members` are the mobile
+    nodes of a fleet; then `phases` and `event_phases` are medians over those that bootstrapped.
+    `overflows` are datagrams for which the sockets of a host had no room. `worker` is the address
+    of the cluster's worker that carried it out, empty if that was this machine.
     """
 
     format: int = FORMAT

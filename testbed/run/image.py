@@ -23,6 +23,8 @@ from typing import Any
 from cryptography.hazmat.bindings.openssl.binding import Binding
 
 from agents import approaches
+from agents.approaches.settings import HOSTILE
+from agents.core.documents import fit
 from agents.kernel.associations import LinuxSecurityAssociations
 from agents.kernel.port import KernelError
 from agents.simulation.laboratory import PreparedApproach
@@ -51,11 +53,20 @@ def warm_kernel() -> None:
         associations.warm_up()  # A kernel that cannot is found out by the run.
 
 
-def rehearse(approach: str, settings: dict[str, Any], topology: Topology) -> bool:
-    """Import an approach's programs, and carry out a few bootstraps on the virtual clock.
+def import_programs(approach: str, settings: dict[str, Any], topology: Topology) -> None:
+    """Import the programs of an approach, those of attackers too."""
+    module = approaches.load(approach)
+    for program in module.compose(fit(settings, module.Settings), topology, Path(), Path()):
+        importlib.import_module(program.module)
 
-    Return whether they succeeded: some are to fail, or are part of an attack.
-    """
+
+def peaceful(settings: dict[str, Any]) -> dict[str, Any]:
+    """Return settings without what makes a run one of an attack, which is not rehearsed."""
+    return {name: value for name, value in settings.items() if name not in HOSTILE}
+
+
+def rehearse(approach: str, settings: dict[str, Any], topology: Topology) -> bool:
+    """Carry out a few bootstraps on the virtual clock; return whether they succeeded."""
     done = []
     with tempfile.TemporaryDirectory() as name:
         plain = {**settings, "diameter_tls": False}  # Simulated streams have no certificates.
@@ -64,8 +75,6 @@ def rehearse(approach: str, settings: dict[str, Any], topology: Topology) -> boo
         prepared = PreparedApproach(approach, Path(name), plain, topology)
         for seed in range(_REPEATS):
             laboratory = prepared.laboratory(World(seed))
-            for program in laboratory.programs:
-                importlib.import_module(program.role.module)
             laboratory.leave_out_what_is_not_simulated()
             laboratory.start()
             done.append(laboratory.run(_DEADLINE, laboratory.is_bootstrapped))

@@ -43,7 +43,12 @@ _ENTERED = {
     for event in events
 } | dict.fromkeys(IKE_STARTS, "ike")
 _BAD_NEWS = ("Rejected", "Refused", "Failed")
-_UNSEEN = {HostRole.CORRESPONDENT_NODE, HostRole.ACCESS_STRANGER, HostRole.CORE_STRANGER}
+_UNSEEN = {
+    HostRole.CORRESPONDENT_NODE,
+    HostRole.ACCESS_STRANGER,
+    HostRole.CORE_STRANGER,
+    HostRole.HOME_STRANGER,
+}
 
 
 class RunError(Exception):
@@ -85,6 +90,8 @@ class Worker:
         self.outcome = ""
         self.attempts = 0
         """How many the mobile node has made, and those of which it was told how they ended."""
+
+        self._refusals: list[str] = []
 
         self.continuity: dict[str, float] | None = None
         self.costs: dict[str, float] = {}
@@ -226,13 +233,19 @@ class Worker:
             if event["host"] != mobile_node and event["event"].endswith(_BAD_NEWS):
                 others[event["host"]] = f"{event['host']} {event['agent']}: {event.get('reason')}"
             self._compare(event)
+            if event["host"] != mobile_node:
+                continue
             if event["event"] in ("AttemptFailed", "Bootstrapped"):
                 self.attempts += 1
+            if event["event"] == "AttemptFailed":
+                self._refusals.append(event["reason"])
             if event["event"] == "AttemptFailed" and self.attempts == self.variant.attempts:
                 self._judge_failure("; ".join([event["reason"], *others.values()]))
             if event["event"] == "Bootstrapped":
                 self._judge_success(event["home_agent"])
-                self.outcome = f"home agent {event['home_agent']}"
+                self.outcome = "; then ".join(
+                    [*self._refusals, f"home agent {event['home_agent']}"]
+                )
                 return IPv6Address(event["home_address"])
         raise AssertionError  # _events() raises before it ends.
 
@@ -261,6 +274,9 @@ class Worker:
             raise RunError(f"it succeeded with home agent {home_agent}; expected was: {wanted}")
         if expected and expected.home_agent not in ("", home_agent):
             raise RunError(f"the home agent is {home_agent}, expected was {expected.home_agent}")
+        wanted = expected.attempt if expected else ""
+        if wanted and not any(re.search(wanted, reason) for reason in self._refusals):
+            raise RunError(f"no attempt failed for: {wanted}; but: {self._refusals}")
 
     def _captured(self) -> Sequence[str]:
         """Return the hosts whose interfaces are captured."""
@@ -363,7 +379,11 @@ class Worker:
         for event in self._events(events, step.timeout, what):
             if event["event"] == "CommandRefused":
                 raise RunError(f"{step.host} {step.command}: {event['reason']}")
+            if event["event"] == "Breached":
+                raise RunError(f"{event['host']}, {event['attack']}: it got {event['outcome']}")
             if f"{event['host']} {event['event']}" == step.until:
+                told = event.get("outcome")
+                self.outcome += f"; {event['host']}: {told}" if told else ""
                 return
 
     def _let_pass(self, seconds: float) -> None:

@@ -14,7 +14,9 @@ class _Event(msgspec.Struct):
     seconds: float = 0.0
     attempts: int = 0
     sent: int = 0
+    octets: int = 0
     answered: int = 0
+    octets_back: int = 0
     accepted: int = 0
     refused: int = 0
 

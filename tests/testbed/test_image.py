@@ -1,5 +1,6 @@
 """What is rehearsed before runs: every variant of every experiment that is there."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -22,8 +23,23 @@ def variants(path):
 
 @pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
 def test_whatever_is_warm_can_be_rehearsed(path):
-    for what in variants(path).values():
-        image.rehearse(*what)
+    rehearsed = []
+    for approach, settings, topology in variants(path).values():
+        image.import_programs(approach, settings, topology)
+        what = approach, image.peaceful(settings), topology
+        if what not in rehearsed:
+            rehearsed.append(what)
+            image.rehearse(*what)
+
+
+def test_an_attack_is_not_rehearsed_but_the_bootstrap_that_it_is_made_on():
+    approach, settings, topology = variants(Path("experiments/attacks.toml"))["client-expired"]
+    assert not image.rehearse(approach, settings, topology)
+    assert image.rehearse(approach, image.peaceful(settings), topology)
+    approach, settings, topology = variants(Path("experiments/attacks.toml"))["pana-flip"]
+    sys.modules.pop("agents.nodes.attacker.main", None)
+    image.import_programs(approach, settings, topology)
+    assert "agents.nodes.attacker.main" in sys.modules
 
 
 def test_programs_that_a_script_starts_are_cold_unless_it_is_said():

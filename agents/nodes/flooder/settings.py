@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from ipaddress import IPv6Address, IPv6Network
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias, get_args
 
 import msgspec
 
@@ -34,6 +34,8 @@ AttackName: TypeAlias = Literal[
     "diameter",
 ]
 
+OneWay: TypeAlias = Literal["pana_initiation", "ikev1_main", "ikev2_init"]
+"""Those that do without an answer."""
 
 PORTS = 40_000
 """That datagrams come from, one after the other."""
@@ -44,10 +46,12 @@ LABORATORY = IPv6Network("2001:db8::/32")
 class FloodSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What a stranger does: `rate` attempts per second, `limit` in all.
 
-    The mobile node starts when `head_start` of them have been made.
+    They come from its own address, or each from a `false` one. The mobile node starts when
+    `head_start` of them have been made.
     """
 
     attack: AttackName
+    sources: Literal["own", "false"] = "own"
     rate: Annotated[float, msgspec.Meta(gt=0, le=2000)] = 200.0
     head_start: Annotated[int, msgspec.Meta(ge=1, le=PORTS)] = 1
     limit: Annotated[int, msgspec.Meta(ge=1, le=PORTS)] = 30_000
@@ -56,13 +60,16 @@ class FloodSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     def __post_init__(self) -> None:
         if self.head_start > self.limit:
             raise ValueError(f"a head start of {self.head_start} attempts, of {self.limit} in all")
+        if self.sources == "false" and self.attack not in get_args(OneWay):
+            known = ", ".join(get_args(OneWay))
+            raise ValueError(f"{self.attack} wants answers: false sources go with {known}")
 
 
 class FlooderConfiguration(Configuration, frozen=True, kw_only=True):
     """Whom it attacks, from where, and what it knows.
 
     `identity` is a subscriber's, `home_address` that subscriber's own, `home_prefix` the home
-    link's, and `diameter_identity` the access router's.
+    link's, `false_prefix` that of false sources, and `diameter_identity` the access router's.
     """
 
     flood: FloodSettings
@@ -72,6 +79,7 @@ class FlooderConfiguration(Configuration, frozen=True, kw_only=True):
     identity: str
     home_address: str
     home_prefix: str
+    false_prefix: str
     diameter_identity: str
     diameter_realm: str
     dialect: DialectName = "rfc5191"

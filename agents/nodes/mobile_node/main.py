@@ -71,13 +71,14 @@ def make_node(
     attempts: Attempts,
     keys: KeyLog,
     trusted: Credentials,
+    kernel: LinuxMobileNode | None = None,
 ) -> MobileNode:
     """Return a mobile node of this kernel, in the network namespace in which this program is."""
     psk_file = configuration.psk_file
     return MobileNode(
         configuration,
         host,
-        LinuxMobileNode(),
+        kernel or LinuxMobileNode(),
         care_of,
         log,
         attempts=attempts,

@@ -7,7 +7,7 @@ into the home agent's place. Whatever it can do, any operator of an access route
 
 from __future__ import annotations
 
-from ipaddress import IPv6Address
+from ipaddress import IPv6Address, IPv6Network
 
 from agents.bootstrap.assignment import Assignment
 from agents.bootstrap.keys import ike_psk
@@ -25,6 +25,9 @@ from agents.nodes.ike_daemon.ikev1 import Ikev1Daemon
 from agents.nodes.keylog import KeyLog
 from agents.nodes.rogue_router.settings import RogueConfiguration
 from agents.pana import events
+
+_CLAIMED = 0xC
+"""The number of the correspondent node on the home link."""
 
 
 class RogueLog(EventLog):
@@ -62,6 +65,9 @@ class RogueRouter(AccessRouter):
         self._registration: RegistrationService | None = None
         self._kernel = victim_kernel
         self._kernel.warm_up()
+        if configuration.attack == "claim":
+            home = IPv6Network(configuration.home_prefix)
+            self._candidate = Assignment(home[_CLAIMED], home.prefixlen, home[_CLAIMED + 1])
         self._false: tuple[HomeAgentService, PresharedIke] | None = None
         if configuration.attack == "alter" and false_kernel:
             settings = HomeAgentSettings(
@@ -80,6 +86,8 @@ class RogueRouter(AccessRouter):
         assignment = answer.assignment
         if self._rogue.attack == "alter":
             super()._accept(event, packet, msk, self._altered(event, msk, answer))
+        elif self._rogue.attack == "claim":
+            super()._accept(event, packet, msk, answer)
         elif assignment is None or assignment.home_address is None:
             self._failed("the home agent and home address are not to be seen")
         elif self._registration is None:  # The mobile node that comes again changes nothing.

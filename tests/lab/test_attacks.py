@@ -1,0 +1,58 @@
+"""Attacks on a real kernel: what must happen happens, and a run tells when it does not."""
+
+import shutil
+
+import pytest
+
+from testbed.base.places import PROJECT
+from tests.lab.experiment import NEEDS, carry_out_here
+from tests.lab.needs import needs
+
+pytestmark = [NEEDS, needs("bridge")]
+ATTACKS = PROJECT / "experiments" / "attacks.toml"
+SOME = (
+    "diameter-without-tls",
+    "home-address-claim",
+    "home-agent-revoked",
+    "lease-exhaustion",
+    "others-home-address",
+    "pana-replay",
+    "rogue-paa-md5",
+)
+THEFT = """
+name = "theft"
+approach = "pana-ikev1"
+topology = "attacked"
+runs = 1
+[variants.while-the-session-lasts]
+threat = "RFC 4016 6.4"
+settings.attack = "service-theft"
+settings.duplicate_address_detection = false
+steps = [{ host = "E", command = "attack", until = "E Repelled" }]
+"""
+
+
+@pytest.fixture(scope="module")
+def runs(place):
+    outcome = carry_out_here(ATTACKS, place, variants=SOME)
+    return {run.variant: run for run in outcome.results.runs}
+
+
+@pytest.mark.parametrize("attack", SOME)
+def test_what_must_happen_happens(runs, attack):
+    assert (runs[attack].reason, runs[attack].status in {"ok", "expected"}) == (None, True)
+
+
+@pytest.mark.skipif(not shutil.which("ping"), reason="ping is not installed")
+def test_the_home_agent_is_not_deceived_by_its_neighbours(place):
+    outcome = carry_out_here(ATTACKS, place, variants=["home-address-spoof"])
+    assert not [run.reason for run in outcome.results.failed]
+
+
+# On a link without protection the filter goes by addresses (docs/security.md, Limits).
+def test_an_attack_that_succeeds_fails_the_run(place, tmp_path):
+    path = tmp_path / "theft.toml"
+    path.write_text(THEFT)
+    [run] = carry_out_here(path, place).results.runs
+    assert run.status == "failed"
+    assert run.reason == "E, service-theft: it got answers from beyond the filter"
