@@ -58,6 +58,7 @@ def test_only_hosts_of_a_laboratory_are_targets(tmp_path):
         ({"limit": 10**6}, "limit"),
         ({"head_start": 20, "limit": 10}, "head start of 20"),
         ({"attack": "arp"}, "arp"),
+        ({"attack": "pana_eap", "sources": "false"}, "pana_eap wants answers"),
     ],
 )
 def test_floods_are_bounded(settings, complaint):
