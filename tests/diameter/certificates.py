@@ -43,6 +43,20 @@ class Authority:
             .not_valid_after(now + timedelta(days=days))
         )
 
+    def withdraw(self, *withdrawn: TlsFiles, days: int = 1) -> Path:
+        """Return a CRL of this authority with these certificates on it."""
+        now = datetime.now(UTC)
+        builder = x509.CertificateRevocationListBuilder().issuer_name(self._name)
+        builder = builder.last_update(now - timedelta(days=2))
+        builder = builder.next_update(now + timedelta(days=days))
+        for files in withdrawn:
+            certificate = x509.load_pem_x509_certificate(files.certificate.read_bytes())
+            entry = x509.RevokedCertificateBuilder().serial_number(certificate.serial_number)
+            builder = builder.add_revoked_certificate(entry.revocation_date(now).build())
+        path = self._directory / f"crl{len(withdrawn)}{days}.pem"
+        path.write_bytes(builder.sign(self._key, hashes.SHA256()).public_bytes(Encoding.PEM))
+        return path
+
     def issue(self, host: str, *, days: int = 1, authority: Authority | None = None) -> TlsFiles:
         """Return files for `host`, who trusts `authority` (this one if None)."""
         key = ec.generate_private_key(ec.SECP256R1())

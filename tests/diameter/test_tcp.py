@@ -102,8 +102,10 @@ def authority(tmp_path_factory):
 def test_tls(authority, tmp_path):
     async def run():
         keylog = tmp_path / "keys"
-        mine = replace(authority.issue(CLIENT), keylog=keylog)
-        async with both(server_tls=authority.issue(SERVER), client_tls=mine) as (here, _):
+        crl = authority.withdraw()
+        mine = replace(authority.issue(CLIENT), keylog=keylog, crl=crl)
+        server_tls = replace(authority.issue(SERVER), crl=crl)
+        async with both(server_tls=server_tls, client_tls=mine) as (here, _):
             await here.usable(SERVER_REALM)
             answer = await here.request(REQUEST.to_message())
             assert DiameterEapAnswer.from_message(answer) == ANSWER
@@ -121,6 +123,9 @@ def test_tls(authority, tmp_path):
         ("server has another name", "ostname mismatch", ""),
         ("client has another name", "3010", "the certificate is not one of"),
         ("client speaks no TLS", "closed", "TLS failed"),
+        ("revoked is the client's certificate", "the peer closed", "certificate revoked"),
+        ("revoked is the server's certificate", "certificate revoked", "the peer closed"),
+        ("outdated is the CRL", "CRL has expired", "the peer closed"),
     ],
 )
 def test_bad_certificates(tmp_path, case, here_says, there_says):
@@ -136,6 +141,12 @@ def test_bad_certificates(tmp_path, case, here_says, there_says):
                 there_tls = other.issue(SERVER, authority=authority)
             case ["server", _]:
                 there_tls = authority.issue("elsewhere.test")
+            case ["revoked", "is the client's certificate"]:
+                there_tls = replace(there_tls, crl=authority.withdraw(here_tls))
+            case ["revoked", _]:
+                here_tls = replace(here_tls, crl=authority.withdraw(there_tls))
+            case ["outdated", _]:
+                here_tls = replace(here_tls, crl=authority.withdraw(days=-1))
             case ["client", "has another name"]:
                 here_tls = authority.issue("elsewhere.test")
             case _:
@@ -159,6 +170,8 @@ def test_missing_and_bad_tls_files(authority, tmp_path):
         replace(good, authority=bad),
         replace(good, certificate=bad),
         replace(good, key=tmp_path / "none.pem"),
+        replace(good, crl=tmp_path / "none.pem"),
+        replace(good, crl=bad),
     ):
         with pytest.raises(ValueError, match=r"none\.pem|bad\.pem"):
             files.context(server=True)
