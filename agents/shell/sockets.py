@@ -8,6 +8,7 @@ import errno
 import socket
 import struct
 from collections.abc import Callable
+from contextlib import suppress
 from ipaddress import IPv6Address
 from typing import Any
 
@@ -15,6 +16,14 @@ from agents.core.host import Receive
 from agents.core.machine import Address
 
 _MAX_DATAGRAM = 65535
+_SO_SNDBUFFORCE = 32  # asm-generic/socket.h
+_SEND_BUFFER = 4 << 20
+"""Octets that may wait for link-layer addresses: a kernel keeps 1024 that nobody answers for 3 s.
+
+One buffer is for all to whom a socket speaks. Were it as small as usual, few hundred datagrams per
+second to addresses that nobody has would keep all others from an answer (RFC 6583 section 6).
+"""
+
 _SOL_PACKET, _ADD_MEMBERSHIP, _PROMISCUOUS = 263, 1, 1  # linux/if_packet.h
 _LOST = {
     errno.EACCES,
@@ -46,6 +55,8 @@ class _Socket:
         self._loop = asyncio.get_running_loop()
         self._socket = socket.socket(family, kind, protocol)
         self._socket.setblocking(False)
+        with suppress(PermissionError):
+            self._socket.setsockopt(socket.SOL_SOCKET, _SO_SNDBUFFORCE, _SEND_BUFFER)
 
     def _read_on(self) -> None:
         self._loop.add_reader(self._socket, self._readable)

@@ -138,7 +138,7 @@ def _credentials(known: Known, **more: object) -> TlsClientConfig:
 
 
 class OldTlsClient(Client):
-    """A subscriber whose TLS ends at 1.2, where the server demands 1.3 (RFC 9190 section 5.1)."""
+    """A subscriber whose TLS ends at 1.2, where the server demands 1.3."""
 
     def eap(self) -> EapPeerLike:
         """Return a peer that offers TLS 1.2 and no more."""
