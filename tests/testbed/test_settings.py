@@ -208,7 +208,10 @@ def test_an_identity_is_an_nai_that_a_certificate_can_hold(identity, tmp_path):
         ({"ike": {"key_bits": 129}}, r"settings\.ike\.key_bits: 129 .* 128, 192 or 256"),
         ({"eap_fragment_size": "1000"}, "'1000' is not allowed; use a whole number from 100"),
         ({"subscribed": 1}, "subscribed: 1 is not allowed; use true or false"),
-        ({"rogue": "alte"}, "rogue: 'alte' is not known, perhaps alter; use alter or impersonate"),
+        (
+            {"rogue": "alte"},
+            "rogue: 'alte' is not known, perhaps alter; use alter, claim or impersonate",
+        ),
         ({"psk_source": "emsk", "launch": "moon"}, "launch: 'moon' is not known"),
     ],
 )
