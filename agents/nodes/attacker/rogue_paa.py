@@ -106,7 +106,7 @@ class RoguePaa(Attack):
 
     def _end(self, event: events.EapResponse, now: float) -> None:
         """Say that EAP has succeeded, and wait whether that is believed."""
-        self._ends = now + self.patience
+        self._ends = self._ends or now + self.patience
         self.told = "its success is not believed"
         success = Packet(Code.SUCCESS, event.packet[1]).encode()
         msk = self.rng.randbytes(_MSK_LENGTH)
@@ -150,6 +150,6 @@ class OtherCaPaa(RoguePaa):
         elif request and server.outcome is None:
             self._paa.eap_request(event.session_id, request, now)
         else:
-            self._ends = now + self.patience
+            self._ends = self._ends or now + self.patience
             self.told = f"its certificate is refused: {server.reason}"
             self._paa.reject(event.session_id, request, Result.AUTHENTICATION_REJECTED, now)
