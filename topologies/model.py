@@ -98,7 +98,7 @@ class Link:
 
         What goes wrong does so behind the bridge, where each end's captures have what it has sent.
         """
-        return self.is_shared or self.shape.is_faulty
+        return self.hub or self.is_shared or self.shape.is_faulty
 
     def end(self, host: str) -> Interface:
         """Return the end at `host`; KeyError if the link does not touch it."""

@@ -64,7 +64,7 @@ class TlsMethod:
 
     @property
     def refused(self) -> bool:
-        """Whether a certificate is why it failed."""
+        """Whether the server, which has proved who it is, refused the peer's certificate."""
         return self.failure is not None and self._engine.certificate_refused
 
     def process(self, part: TlsData) -> TlsData:
@@ -144,7 +144,7 @@ class EapPeer:
 
     @property
     def refused(self) -> bool:
-        """Whether either end has refused the other's certificate, which may be the same again."""
+        """Whether the server has refused the certificate, which will be the same next time."""
         return self._method is not None and self._method.refused
 
     @property

@@ -116,8 +116,8 @@ class ModelEngine:
 
     @property
     def certificate_refused(self) -> bool:
-        """Whether it failed: there is nothing else to fail for."""
-        return self.failure is not None
+        """Whether the other end, which has proved who it is, refused this end's certificate."""
+        return self.finished and self.failure is not None
 
     def feed(self, records: bytes) -> bytes:
         """Take a flight of the peer's; return the next one."""

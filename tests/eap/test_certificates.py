@@ -32,7 +32,7 @@ def test_a_client_certificate_out_of_date(authority, tmp_path, version, case):
     assert f"CN={IDENTITY} refused" in conversation.server.reason
     assert reason in conversation.server.reason
     assert alert in conversation.peer.reason
-    assert conversation.peer.refused
+    assert conversation.peer.refused == (version == "1.3")  # In 1.2 anybody may say so.
     assert conversation.server.peer_name is None
 
 
@@ -45,7 +45,7 @@ def test_a_server_certificate_out_of_date(authority, tmp_path, version):
     ).run()
     conversation.assert_failure()
     assert "expired on " in conversation.peer.reason
-    assert conversation.peer.refused
+    assert not conversation.peer.refused  # Another server may do.
     assert "certificate expired" in conversation.server.reason
 
 
@@ -58,7 +58,7 @@ def test_a_client_of_another_ca(authority, other_authority, version):
     conversation.assert_failure()
     assert "unknown CA" in conversation.server.reason
     assert "unknown ca" in conversation.peer.reason
-    assert conversation.peer.refused
+    assert conversation.peer.refused == (version == "1.3")
 
 
 @pytest.mark.parametrize("version", VERSIONS)
