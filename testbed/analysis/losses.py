@@ -114,7 +114,7 @@ def samples(results: Results) -> list[Sample]:
     found = []
     for point in results.points:
         spec, there = results.spec.at(point), results.at(point)
-        for variant in results.variants:
+        for variant in filter(spec.variants.__contains__, results.variants):
             shapes: dict[str, Any] = {
                 link.name: link.shape for link in spec.topology(variant).links
             }

@@ -486,4 +486,4 @@ def test_where_much_is_lost_all_bootstrap_and_capture_and_events_agree(tmp_path)
 def test_there_is_no_host_to_run_a_command_in():
     done = CliRunner().invoke(main, ["exec", "--lab", "sim", "true"])
     assert done.exit_code == 2
-    assert "no hosts" in done.output
+    assert "'sim' is not one of" in done.output

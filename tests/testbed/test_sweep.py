@@ -107,7 +107,7 @@ def test_the_estimate_grows_with_runs_and_delays(tmp_path):
         ("links.core.delay", "links.cord.delay", "no link cord"),
         ("links.core.delay", "links.core.delai", "unknown key delai, perhaps delay"),
         ("links.core.delay", "runs", r"only links\.\* and settings\.\*"),
-        ("links.core.delay", "links", r"only links\.\* and settings\.\*"),
+        ("links.core.delay", "links", "links.access.delay, which is swept too, is a part of it"),
         ("links.core.delay", "links..delay", r"only links\.\* and settings\.\*"),
         ("links.core.delay", "settings.ike.mode", "variant aggressive sets it too"),
         ("0.02, 0.1]", "0.02, 0.02]", "twice"),
