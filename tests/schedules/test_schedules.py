@@ -23,6 +23,20 @@ FOUND = {
     "the wish for a home agent is altered in the answer to PANA's start": Schedule(
         "pana-ikev1 draft12", 1, (0.0,), (Fault(7, "alter", number=408),)
     ),
+    "EAP has no end after its early one, and then there is no home agent": Schedule(
+        "pana-fast",
+        103215,
+        (1.5, 0.0),
+        (
+            Fault(21, "double", number=0.5419),
+            Fault(26, "double", number=0.0009),
+            Fault(36, "double", number=0.6544),
+            Fault(67, "alter", number=2053),
+            Fault(141, "burst", "ike"),
+            Fault(193, "crash", "HA1-home_agent", 20.0),
+            Fault(392, "alter", number=3027),
+        ),
+    ),
 }
 """Minimal schedules after which once an invariant did not hold, by what happens in them."""
 

@@ -124,9 +124,7 @@ class HomeConnection:
             self._is_lost = False
             self._initiate()
             self._refresh()
-        if self._ike:
-            self._home_address = assignment.home_address or self._home_address
-            self._register()
+        self._go_on(assignment)
 
     def begin(self, assignment: Assignment, psk: bytes | None = None) -> None:
         """Make SAs with a home agent, in place of the one before; register nothing yet."""
@@ -170,6 +168,12 @@ class HomeConnection:
         """Go on with the home address that the home agent has assigned by IKEv2."""
         if self._registration is None:
             self._home_address = home_address
+            self._register()
+
+    def _go_on(self, assignment: Assignment) -> None:
+        """Have registered what is assigned; where there is a script, its daemons do that."""
+        if self._ike:
+            self._home_address = assignment.home_address or self._home_address
             self._register()
 
     def _register(self) -> None:
@@ -260,6 +264,7 @@ class HomeConnection:
         else:
             self._initiate()
         self._refresh()
+        self._go_on(assignment)  # It may be one that was begun early, by an EAP without an end.
 
     def move(self, care_of: IPv6Address) -> None:
         """Go on from another care-of address."""

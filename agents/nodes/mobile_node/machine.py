@@ -68,7 +68,8 @@ class MobileNode:
             preshared=preshared,
         )
         self._granted: Granted | None = None
-        self._foretold: Assignment | None = None
+        self._foretold: tuple[EapKeys, Assignment] | None = None
+        """What was sealed before an EAP's end, and that EAP's keys."""
         self._discovery: Discovery | None = None
         self._attempts = attempts or Attempts(log)
         self._retry = Retry(host, self._find_home_agent, configuration.crowd)
@@ -144,7 +145,7 @@ class MobileNode:
     def _take_delivered(self, granted: Granted) -> None:
         """Go on with the home agent that network access has delivered."""
         try:
-            assignment = self._trust.assignment(granted, self._foretold)
+            assignment = self._trust.assignment(granted, self._told_before(granted.keys))
         except SealError as error:
             self._fail(f"the access router cannot be trusted: {error}")
             return
@@ -177,7 +178,7 @@ class MobileNode:
 
     def _start_early(self, sealed: bytes, keys: EapKeys) -> None:
         """Begin IKE before EAP's end; what cannot be believed is left to the last message."""
-        if self._foretold is not None or self._granted is not None:
+        if self._granted is not None or self._told_before(keys):
             return
         try:
             assignment = self._trust.unseal(sealed, keys)
@@ -185,8 +186,12 @@ class MobileNode:
             self._log.write("EarlyStartRefused", reason=str(error))
             return
         if assignment and assignment.home_address:
-            self._foretold = assignment
+            self._foretold = keys, assignment
             self._home.begin(assignment, self._trust.psk(assignment, keys))
+
+    def _told_before(self, keys: EapKeys) -> Assignment | None:
+        """Return what was sealed in the same EAP before its end."""
+        return self._foretold[1] if self._foretold and self._foretold[0] == keys else None
 
     def _psk(self, assignment: Assignment) -> bytes | None:
         """Return IKE's pre-shared key, from what EAP has granted so far."""
