@@ -27,9 +27,14 @@ from agents.core.documents import fit
 from agents.core.record import Record
 from agents.diameter.config import PORT, TLS_PORT
 from agents.nodes.access_router.settings import AccessRouterConfiguration, LocalHomeAgent
-from agents.nodes.attacker.attack import End, Known, Place
-from agents.nodes.attacker.settings import AttackerConfiguration, AttackName
-from agents.nodes.attacker.table import ATTACKS
+from agents.nodes.attacker.settings import (
+    ELSEWHERE,
+    AttackerConfiguration,
+    AttackName,
+    End,
+    Known,
+    Place,
+)
 from agents.nodes.diameter_settings import DiameterPeer
 from agents.nodes.fleet.settings import FleetConfiguration
 from agents.nodes.flooder.settings import FlooderConfiguration, FloodSettings
@@ -343,7 +348,7 @@ class Scene(Record, frozen=True):
         self, attack: AttackName, ikev1: Ikev1Settings | None, ikev2: Ikev2Settings | None
     ) -> Program:
         """Return the attacker's program; it has another subscriber's credentials."""
-        role, name = _ATTACKERS[ATTACKS[attack].place]
+        role, name = _ATTACKERS[ELSEWHERE.get(attack, "access")]
         host, link = self.host(role), self.topology.link(name)
         own = [end.host for end in link.ends].index(host)
         near, far, here = (self._end(link, number) for number in (0, 1, own))

@@ -1,5 +1,6 @@
 """What is rehearsed before runs: every variant of every experiment that is there."""
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -40,6 +41,15 @@ def test_an_attack_is_not_rehearsed_but_the_bootstrap_that_it_is_made_on():
     sys.modules.pop("agents.nodes.attacker.main", None)
     image.import_programs(approach, settings, topology)
     assert "agents.nodes.attacker.main" in sys.modules
+
+
+def test_what_attackers_alone_need_is_in_the_image_of_no_other_run():
+    code = (
+        "import sys, testbed.run.session; from agents import approaches; "
+        "[approaches.load(name) for name in approaches.names()]; print('scapy' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
 
 
 def test_programs_that_a_script_starts_are_cold_unless_it_is_said():

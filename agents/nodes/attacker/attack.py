@@ -9,56 +9,21 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable
 from ipaddress import IPv6Address
-from typing import ClassVar, Literal, TypeAlias
+from typing import ClassVar, TypeAlias
 
-import msgspec
 from scapy.layers.inet import UDP
 from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import Ether
 
-from agents.nodes.tls import TlsSettings
+from agents.nodes.attacker.settings import End, Known
 from agents.pana.dialect import PORT as PANA_PORT
 
 Frames: TypeAlias = Iterable[bytes]
-Place: TypeAlias = Literal["access", "core", "home", "router"]
-"""The link on which an attacker is, or the access router's host, towards the core."""
-
-
-class End(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A host on the attacker's link."""
-
-    address: str
-    mac: str
-
-
-class Known(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What an attacker knows before it begins.
-
-    `own` is itself, `near` and `far` are the two hosts between which the link is: mobile node and
-    access router, access router and home network, home network and correspondent node.
-    """
-
-    own: End
-    near: End
-    far: End
-    identity: str
-    home_address: str
-    home_agent: str
-    core_address: str
-    """The home network's, on the core link."""
-
-    server_name: str
-    router_name: str
-    router_realm: str
-    own_identity: str = ""
-    tls: TlsSettings | None = None
-    """Credentials of another subscriber than `identity`, if it has them."""
 
 
 class Attack:
     """The base of all attacks: it hears, and does nothing."""
 
-    place: ClassVar[Place] = "access"
     patience: ClassVar[float] = 1.5
     """Seconds that the victims have to fall for it."""
 

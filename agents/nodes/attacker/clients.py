@@ -11,7 +11,8 @@ from agents.eap.lower import EapKeysLike, EapPeerLike, identity_response
 from agents.eap.peer import EapPeer
 from agents.eap.tls import TlsClientConfig
 from agents.eap.wire import Code, Packet, Type
-from agents.nodes.attacker.attack import Attack, Frames, Known, datagram, goes_to
+from agents.nodes.attacker.attack import Attack, Frames, datagram, goes_to
+from agents.nodes.attacker.settings import Known
 from agents.pana import events
 from agents.pana.config import PacConfig
 from agents.pana.dialect import PORT

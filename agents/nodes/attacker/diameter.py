@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from ipaddress import IPv6Address
-from typing import ClassVar
 
 from agents.core.reader import WireError
 from agents.diameter.capabilities import capabilities_request
@@ -11,13 +10,12 @@ from agents.diameter.config import PORT, TLS_PORT, NodeConfig
 from agents.diameter.dictionary import RESULT_CODE
 from agents.diameter.errors import DiameterError, ResultCode
 from agents.diameter.wire import Message, message_length
-from agents.nodes.attacker.attack import Place, StreamAttack
+from agents.nodes.attacker.attack import StreamAttack
 
 
 class Stranger(StreamAttack):
     """A capabilities exchange by a host of which nobody has heard."""
 
-    place: ClassVar[Place] = "core"
     port = PORT
 
     def opening(self) -> bytes:
@@ -53,5 +51,4 @@ class FalseRouter(Stranger):
 class WithoutTls(FalseRouter):
     """The same from the access router's own host, but without the TLS that is demanded."""
 
-    place = "router"
     port = TLS_PORT

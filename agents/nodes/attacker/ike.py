@@ -10,7 +10,8 @@ from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import Ether
 
 from agents.ike.constants import PORT
-from agents.nodes.attacker.attack import Attack, Frames, Known
+from agents.nodes.attacker.attack import Attack, Frames
+from agents.nodes.attacker.settings import Known
 
 _HEADER = Struct("!8s8sBBBBII")
 _INFORMATIONAL = {1: 5, 2: 37}  # Exchange types by major version.
@@ -23,8 +24,6 @@ _ERRORS = {1: (16, 24), 2: (4, 11, 24)}
 
 class ForgedEnd(Attack):
     """Deletions and errors without protection, in the name of either end."""
-
-    place = "core"
 
     def __init__(self, known: Known, rng: random.Random) -> None:
         super().__init__(known, rng)

@@ -18,7 +18,8 @@ from scapy.layers.l2 import Ether
 from scapy.packet import Raw
 
 from agents.mip6.codec import Status
-from agents.nodes.attacker.attack import Attack, Frames, Known, goes_to
+from agents.nodes.attacker.attack import Attack, Frames, goes_to
+from agents.nodes.attacker.settings import Known
 
 _IPV6_HEADER = 40
 _LIFETIME = 105
@@ -27,8 +28,6 @@ _LIFETIME = 105
 
 class UpdatesInClear(Attack):
     """Binding Updates for another's home address without ESP, from an own care-of address."""
-
-    place = "core"
 
     def heard(self, frame: Ether, now: float) -> Frames:  # noqa: ARG002
         """A Binding Acknowledgement is what is hoped for."""
@@ -70,8 +69,6 @@ def update(care_of: str, sequence: int) -> MIP6MH_BU:
 
 class ReplayedUpdates(Attack):
     """All that the mobile node sent to its home agent under ESP, again, as it was."""
-
-    place = "core"
 
     def __init__(self, known: Known, rng: random.Random) -> None:
         super().__init__(known, rng)

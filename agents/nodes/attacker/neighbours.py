@@ -7,8 +7,9 @@ from ipaddress import IPv6Address
 from scapy.layers.inet6 import ICMPv6ND_NA, ICMPv6ND_NS, ICMPv6NDOptDstLLAddr, IPv6
 from scapy.layers.l2 import Ether
 
-from agents.nodes.attacker.attack import Attack, End, Frames, comes_from, goes_to
+from agents.nodes.attacker.attack import Attack, Frames, comes_from, goes_to
 from agents.nodes.attacker.rogue_paa import advertisement
+from agents.nodes.attacker.settings import End
 
 _HOP_LIMIT = 255
 _ALL_NODES = End("ff02::1", "33:33:00:00:00:01")
@@ -23,8 +24,6 @@ def _solicited(address: str) -> End:
 
 class Claim(Attack):
     """It makes sure that nobody has the home address, as if to take it (RFC 4862 section 5.4)."""
-
-    place = "home"
 
     def heard(self, frame: Ether, now: float) -> Frames:  # noqa: ARG002
         """A defence is what a mobile node relies on."""
@@ -51,7 +50,6 @@ class Claim(Attack):
 class Spoof(Attack):
     """It claims the home address as its own, to all hosts of the link and to the home agent."""
 
-    place = "home"
     patience = 2.0
 
     def __init__(self, *known: object) -> None:
@@ -84,8 +82,6 @@ class Spoof(Attack):
 
 class DenyHomeAddress(Attack):
     """It says that it has each address for which somebody looks (RFC 3756 section 4.1.3)."""
-
-    place = "home"
 
     def heard(self, frame: Ether, now: float) -> Frames:  # noqa: ARG002
         """Answer the home agent's duplicate address detection."""

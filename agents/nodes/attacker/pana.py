@@ -10,15 +10,8 @@ from scapy.layers.l2 import Ether
 
 from agents.core.machine import PeerError
 from agents.core.reader import WireError
-from agents.nodes.attacker.attack import (
-    Attack,
-    Frames,
-    Known,
-    comes_from,
-    datagram,
-    goes_to,
-    is_pana,
-)
+from agents.nodes.attacker.attack import Attack, Frames, comes_from, datagram, goes_to, is_pana
+from agents.nodes.attacker.settings import Known
 from agents.pana import rfc5191_wire as pana
 from agents.pana.wire import Avp, AvpName, Kind, Message, TerminationCause
 

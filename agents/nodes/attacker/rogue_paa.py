@@ -18,17 +18,9 @@ from agents.eap import ca
 from agents.eap.server import EapServer
 from agents.eap.tls import TlsServerConfig
 from agents.eap.wire import Code, Packet, Type
-from agents.nodes.attacker.attack import (
-    Attack,
-    End,
-    Frames,
-    Known,
-    comes_from,
-    datagram,
-    goes_to,
-    is_pana,
-)
+from agents.nodes.attacker.attack import Attack, Frames, comes_from, datagram, goes_to, is_pana
 from agents.nodes.attacker.clients import MD5_CHALLENGE
+from agents.nodes.attacker.settings import End, Known
 from agents.pana import events
 from agents.pana.config import PaaConfig
 from agents.pana.dialect import PORT

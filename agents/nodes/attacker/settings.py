@@ -5,9 +5,11 @@ from __future__ import annotations
 from ipaddress import IPv6Address, IPv6Network
 from typing import Literal, TypeAlias
 
+import msgspec
+
 from agents.core.configuration import CommandNames, Configuration
-from agents.nodes.attacker.attack import Known
 from agents.nodes.mobile_node.settings import MobileNodeConfiguration
+from agents.nodes.tls import TlsSettings
 
 AttackName: TypeAlias = Literal[
     "pana-replay",
@@ -33,8 +35,55 @@ AttackName: TypeAlias = Literal[
     "false-care-of",
 ]
 
+Place: TypeAlias = Literal["access", "core", "home", "router"]
+"""The link on which an attacker is, or the access router's host, towards the core."""
+
+ELSEWHERE: dict[AttackName, Place] = {
+    "updates-in-clear": "core",
+    "replayed-updates": "core",
+    "diameter-stranger": "core",
+    "diameter-false-router": "core",
+    "diameter-without-tls": "router",
+    "ike-forged-end": "core",
+    "home-address-claim": "home",
+    "home-address-spoof": "home",
+    "home-address-denial": "home",
+}
+"""Where attacks are made that are not made on the access link."""
+
 LABORATORY = IPv6Network("2001:db8::/32")
 """Addresses for documentation (RFC 3849): it sends to nobody else."""
+
+
+class End(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A host on the attacker's link."""
+
+    address: str
+    mac: str
+
+
+class Known(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What an attacker knows before it begins.
+
+    `own` is itself, `near` and `far` are the two hosts between which the link is: mobile node and
+    access router, access router and home network, home network and correspondent node.
+    """
+
+    own: End
+    near: End
+    far: End
+    identity: str
+    home_address: str
+    home_agent: str
+    core_address: str
+    """The home network's, on the core link."""
+
+    server_name: str
+    router_name: str
+    router_realm: str
+    own_identity: str = ""
+    tls: TlsSettings | None = None
+    """Credentials of another subscriber than `identity`, if it has them."""
 
 
 class AttackerConfiguration(Configuration, frozen=True, kw_only=True):

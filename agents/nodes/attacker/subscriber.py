@@ -27,7 +27,6 @@ _FIRST_NUMBER = 1000
 class Registered(Attack):
     """The base: it bootstraps as any mobile node does, and then abuses its SA."""
 
-    place = "access"
     is_registered = False
 
     def registered(self, home_address: IPv6Address, pair: EspPair) -> None:

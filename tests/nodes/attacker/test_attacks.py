@@ -32,8 +32,8 @@ from agents.mip6.codec import PROTOCOL as MOBILITY_HEADER
 from agents.mip6.codec import checksum
 from agents.nodes.attacker import clients, diameter, ike, mobility, neighbours, pana, rogue_paa
 from agents.nodes.attacker import subscriber as subscribers
-from agents.nodes.attacker.attack import End, Known, datagram
-from agents.nodes.attacker.settings import AttackerConfiguration, AttackName
+from agents.nodes.attacker.attack import datagram
+from agents.nodes.attacker.settings import ELSEWHERE, AttackerConfiguration, AttackName, End, Known
 from agents.nodes.attacker.table import ATTACKS
 from agents.pana import rfc5191_wire
 from agents.pana.config import PaaConfig, PacConfig
@@ -81,7 +81,7 @@ def test_each_is_made_by_a_host_on_its_link(approach, name, tmp_path):
     )
     [found] = [one for one in composed if one.name.endswith("-attacker")]
     configuration = msgspec.convert(found.configuration, AttackerConfiguration)
-    host = {"access": "E", "core": "X", "home": "N", "router": "B"}[ATTACKS[name].place]
+    host = {"access": "E", "core": "X", "home": "N", "router": "B"}[ELSEWHERE.get(name, "access")]
     assert found.host == host
     assert configuration.interface.startswith(f"{host}-")
     known = configuration.known
