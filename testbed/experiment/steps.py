@@ -48,7 +48,6 @@ class Expectation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     must: Text = ""
-
     event: Text = ""
     reason: Text = ""
     attempt: Text = ""
