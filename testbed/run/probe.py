@@ -66,9 +66,12 @@ class Echo:
                 return int(sequence)
         return None
 
-    def round_trips(self, destinations: Sequence[IPv6Address], wait: float) -> list[float]:
-        """Return how long the answers took that came within `wait` seconds, all asked at once."""
-        sent = {self.send(destination): time.monotonic() for destination in destinations}
+    def send_all(self, destinations: Sequence[IPv6Address]) -> dict[int, float]:
+        """Send to each; return when, by their sequence numbers."""
+        return {self.send(destination): time.monotonic() for destination in destinations}
+
+    def round_trips(self, sent: dict[int, float], wait: float) -> list[float]:
+        """Return how long the answers took that come within `wait` seconds to what was sent."""
         deadline, times = time.monotonic() + wait, []
         while sent and (left := deadline - time.monotonic()) > 0:
             sequence = self.receive(left)
@@ -156,18 +159,14 @@ def _path(network: Network, link: Link) -> _Path:
     return _Path(near.host, far.host, far.address, IPv6Address(f"{link_local}%{scope}"))
 
 
-def _delay(network: Network, path: _Path, *, at_once: bool) -> float:
-    """Return half of the median of a few round trips in seconds.
-
-    Others before them have both ends resolve each other's addresses, as on links that are in use:
-    no bootstrap after it waits for that, whichever host it has begin.
-    """
-    both = (path.destination, path.link_local)
-    probes = both * _DELAY_PROBES
-    with closing(Echo(network, path.host)) as echo:
-        echo.round_trips(both, _REPLY_DEADLINE)
-        rounds = [probes] if at_once else [(probe,) for probe in probes]
-        answered = [t for sent in rounds for t in echo.round_trips(sent, _REPLY_DEADLINE)]
+def _delay(echo: Echo, path: _Path, greetings: dict[int, float], *, at_once: bool) -> float:
+    """Return half of the median of a few round trips in seconds, after the answered greetings."""
+    probes = (path.destination, path.link_local) * _DELAY_PROBES
+    echo.round_trips(greetings, _REPLY_DEADLINE)
+    rounds = [probes] if at_once else [(probe,) for probe in probes]
+    answered = [
+        t for sent in rounds for t in echo.round_trips(echo.send_all(sent), _REPLY_DEADLINE)
+    ]
     if not answered:
         raise NetError(f"{path.host} gets no echo from {path.far_host}")
     return median(answered) / 2
@@ -206,32 +205,47 @@ def _rate(network: Network, path: _Path, asked: float, delay: float) -> float:
     return (len(half) - 1) * (_DATAGRAM + _HEADERS) * 8 / (half[-1] - half[0]) / 1e6
 
 
-def measure(network: Network, links: Sequence[Link]) -> dict[str, Measured]:
-    """Measure what links were asked to do, by name; NetError if one plainly does not do it.
+class Measurement:
+    """What links do, by name; once it is made, the ends of each resolve each other's addresses.
 
-    Faults are measured last: delay and rate could not be told with them.
-    Who waits for a long link can wait for the others too; short ones have the processor alone.
+    So they are known as on links that are in use: no bootstrap after it waits for that, whichever
+    host it has begin. What else there is to do can be done while the greetings are under way.
     """
-    paths = {link: _path(network, link) for link in links}
 
-    def delay(link: Link) -> float:
-        with _about(link):
-            return _delay(network, paths[link], at_once=link.shape.delay > 0)
+    def __init__(self, network: Network, links: Sequence[Link]) -> None:
+        self._network = network
+        self._paths = {link: _path(network, link) for link in links}
+        self._echoes = {link: Echo(network, path.host) for link, path in self._paths.items()}
+        self._greetings = {
+            link: self._echoes[link].send_all((path.destination, path.link_local))
+            for link, path in self._paths.items()
+        }
 
-    slow = [link for link in links if link.shape.delay]
-    with ThreadPoolExecutor() as pool:
-        delays = dict(zip(slow, pool.map(delay, slow), strict=True))
-    found = {
-        link.name: _measured(network, link, paths[link], delays.get(link) or delay(link))
-        for link in links
-    }
-    network.go_wrong()
-    for link in links:
-        if link.shape.is_faulty:
-            faults = measure_faults(network, link)
-            found[link.name] = replace(found[link.name], **asdict(faults))
-    network.go_wrong(wrong=False)
-    return found
+    def carry_out(self) -> dict[str, Measured]:
+        """Measure what links were asked to do; NetError if one plainly does not do it.
+
+        Faults are measured last: delay and rate could not be told with them.
+        Who waits for a long link can wait for the others too; short ones have the processor alone.
+        """
+        slow = [link for link in self._paths if link.shape.delay]
+        with ThreadPoolExecutor() as pool:
+            delays = dict(zip(slow, pool.map(self._delay, slow), strict=True))
+        found = {
+            link.name: _measured(self._network, link, path, delays.get(link) or self._delay(link))
+            for link, path in self._paths.items()
+        }
+        self._network.go_wrong()
+        for link in self._paths:
+            if link.shape.is_faulty:
+                faults = measure_faults(self._network, link)
+                found[link.name] = replace(found[link.name], **asdict(faults))
+        self._network.go_wrong(wrong=False)
+        return found
+
+    def _delay(self, link: Link) -> float:
+        with _about(link), closing(self._echoes[link]) as echo:
+            at_once = link.shape.delay > 0
+            return _delay(echo, self._paths[link], self._greetings[link], at_once=at_once)
 
 
 def _measured(network: Network, link: Link, path: _Path, delay: float) -> Measured:

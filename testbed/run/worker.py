@@ -28,7 +28,7 @@ from testbed.run.events import Events
 from testbed.run.net import Network, network
 from testbed.run.nodes import NetError, Process, stop
 from testbed.run.parts import Echoes, Shells, Told
-from testbed.run.probe import Echo, Traffic, measure
+from testbed.run.probe import Echo, Measurement, Traffic
 from testbed.run.programs import Forked
 from testbed.run.usage import Meter
 from testbed.trace.phases import IKE_STARTS, MILESTONES, PHASES
@@ -310,13 +310,13 @@ class Worker:
 
     def _run(self, net: Network, events: Events, captures: list[Capture]) -> None:
         started = time.monotonic()
+        measurement = Measurement(net, self.topology.links)
         others, mobile_node = self._compose()
         if self.warm:
             self._fork(net, events, [*others, *mobile_node])
         events.collect()
         started = self._timed("fork", started)
-        measured = measure(net, self.topology.links)
-        self.measured = {name: asdict(found) for name, found in measured.items()}
+        self.measured = {name: asdict(m) for name, m in measurement.carry_out().items()}
         started = self._timed("measure", started)
         captures += start_captures(net, self._captured())
         correspondents = self.topology.hosts_with(HostRole.CORRESPONDENT_NODE)

@@ -15,7 +15,7 @@ from typing import Any
 from testbed.run.capture import Capture
 from testbed.run.events import LEAST_PRIORITY
 from testbed.run.net import Network
-from testbed.run.probe import measure
+from testbed.run.probe import Measurement
 from testbed.run.programs import Forked
 from testbed.trace.frames import Frame, read_frames
 from tests.lab.namespaces import DEADLINE
@@ -95,7 +95,9 @@ class Ours:
 
 def capture(net: Network, folder: Path, work: Sequence[Callable[[], None]]) -> list[Frame]:
     """Return what goes over the cable while some things are done, one after the other."""
-    measure(net, TOPOLOGY.links)  # Both know each other's link-layer address from now on.
+    Measurement(
+        net, TOPOLOGY.links
+    ).carry_out()  # Both know each other's link-layer address from now on.
     os.setpriority(os.PRIO_PROCESS, 0, LEAST_PRIORITY)  # This process has only to look on.
     running = Capture(net, NODE)
     for do in work:
