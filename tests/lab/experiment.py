@@ -8,6 +8,7 @@ import pytest
 from testbed.experiment.spec import Spec
 from testbed.lab import NativeLab
 from testbed.lab.doctor import lacking
+from testbed.report import plots
 from testbed.runner import Outcome, carry_out
 
 _MISSING = lacking("native", ("esp6", "mip6", "ip6_tunnel", "sch_htb"))
@@ -37,8 +38,10 @@ def carry_out_here(
 ) -> Outcome:
     """Carry out one run of each variant of an experiment, in namespaces of this kernel.
 
-    Without `variants` of all of them.
+    Without `variants` of all of them. Figures are not drawn: they have nothing of the kernel.
     """
     spec = Spec.load(path, assignments)
     plan = [one for one in spec.plan(runs=1) if not variants or one.variant in variants]
-    return carry_out(spec, plan, lab=NativeLab(), seed=1, root=root, watcher=Silent())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plots, "draw", lambda _: [])
+        return carry_out(spec, plan, lab=NativeLab(), seed=1, root=root, watcher=Silent())
