@@ -25,7 +25,9 @@ from agents.simulation.services import Kind, Known, Service, Took, kind_of
 from agents.simulation.world import NETWORK, World
 from topologies.model import Shape, Topology
 
-_WARM_UP, _REPEATS = 2, 5
+WARM_UP, REPEATS = 2, 5
+"""How many bootstraps are carried out before, and for, the medians of what an event takes."""
+
 _DEADLINE, _AFTERWARDS = 60.0, 2.0  # Of the virtual clock.
 _LIKE = 16
 """Octets by which messages of one kind may differ in length: signatures do by a few."""
@@ -78,8 +80,8 @@ def measure(
     """Return what the programs of an approach, prepared in `shared`, take for their events."""
     still = topology.with_links({link.name: Shape(rate=0.0) for link in topology.links})
     recorder = _Recorder()
-    for number in range(_WARM_UP + _REPEATS):
-        if number == _WARM_UP:
+    for number in range(WARM_UP + REPEATS):
+        if number == WARM_UP:
             recorder.noted.clear()
         with TemporaryDirectory(dir=shared) as name:
             for part in ("configuration", "keys"):

@@ -3,6 +3,7 @@
 import pytest
 from click.testing import CliRunner
 
+from agents.bench import services
 from testbed.cli import main
 from testbed.report import plots, style
 
@@ -10,10 +11,15 @@ RUN = ("run", "--lab", "sim")
 
 
 def carry_out(folder, text, *options, drawn=False):
-    """Carry out an experiment, its figures `drawn` as SVG or not; return its results' folder."""
+    """Carry out an experiment, its figures `drawn` as SVG or not; return its results' folder.
+
+    Service times are of one bootstrap: they are not what is looked at.
+    """
     path = folder / "experiment.toml"
     path.write_text(text)
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(services, "WARM_UP", 1)
+        patch.setattr(services, "REPEATS", 1)
         patch.setattr(style, "FORMATS", {"svg": style.FORMATS["svg"]})
         if not drawn:
             patch.setattr(plots, "draw", lambda _: [])

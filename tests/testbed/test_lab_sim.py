@@ -242,15 +242,6 @@ def test_as_many_attempts_are_made_as_are_allowed_and_told(tmp_path):
     assert "3" in tables.outcome_rows(loaded)[1][1]
 
 
-def test_what_a_malicious_access_router_can_do_is_simulated(tmp_path):
-    command = (*PROGRAM, *RUN, "rogue_router", "--output", str(tmp_path))
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=PROJECT)
-    assert done.returncode == 0, done.stdout + done.stderr
-    runs = {run.variant: run for run in results.load(tmp_path / "rogue-router" / "latest").runs}
-    assert runs["impersonate-msk"].outcome == "B Impersonated: 2001:db8:100::1"
-    assert {run.status for run in runs.values()} == {"expected"}
-
-
 @pytest.mark.usefixtures("no_figures")
 def test_a_link_may_be_cut_and_healed(tmp_path):
     loaded = results.load(carry_out(tmp_path, CUT))
