@@ -72,11 +72,10 @@ class World(Scene):
     def __init__(self) -> None:
         super().__init__("swan", "ours")
         self.swan, self.ours = self.hosts
+        self.trust_addresses()
         self.swan.link("s0", self.ours, "o0")
         self.swan.run(f"ip addr add {SWAN}/64 dev s0 nodad")
         self.ours.run(f"ip addr add {OURS}/64 dev o0 nodad")
-        for host in (self.swan, self.ours):
-            wait_until(lambda h=host: "tentative" not in h.run("ip -6 addr show"), "address")
         self.daemon = Strongswan(self.swan)
 
     def drive(self, module: str, **spec: object) -> Driver:

@@ -18,6 +18,7 @@ class Network(Scene):
     def __init__(self) -> None:
         super().__init__("mn", "router", "ha", "cn")
         self.mn, self.router, self.ha, self.cn = self.hosts
+        self.trust_addresses()
         self.mn.link("eth0", self.router, "access")
         self.router.link("core", self.ha, "core")
         self.ha.link("home", self.cn, "eth0")

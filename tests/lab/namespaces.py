@@ -162,6 +162,14 @@ class Scene:
         self.hosts = [Host(name) for name in names]
         self.programs: list[Program] = []
 
+    def trust_addresses(self) -> None:
+        """Have addresses of interfaces to come serve at once, the kernel's link-local ones too.
+
+        A router asks for nobody's link-layer address while its own is looked for twice.
+        """
+        for host in self.hosts:
+            host.run("sysctl -qw net.ipv6.conf.default.accept_dad=0")
+
     def start(self, host: Host, module: str, *arguments: str) -> Program:
         self.programs.append(Program(host, module, *arguments))
         return self.programs[-1]

@@ -27,6 +27,7 @@ class Network(Scene):
     def __init__(self, folder: Path) -> None:
         super().__init__("c", "a", "b")
         self.c, *self.nodes = self.hosts
+        self.trust_addresses()
         self.folder = folder
         for number, (node, address) in enumerate(zip(self.nodes, NODES, strict=True)):
             self.c.link(f"c{number}", node, "eth0")
