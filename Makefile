@@ -49,8 +49,6 @@ test:
 	@setup/install tests
 	@$(MAKE) --no-print-directory check
 	@.venv/bin/python tests/lab/run.py $(LAB)
-	@.venv/bin/python -m pytest -p no:cacheprovider tests/vm
-	@.venv/bin/python -m pytest -p no:cacheprovider tests/container
 
 check: lint
 	@$(AS_CALLER) .venv/bin/python -m pytest -n auto

@@ -1,4 +1,9 @@
-"""Run the lab tests, a lab for each module, as many at a time as there are CPUs: run.py [LAB]."""
+"""Run the tests that boot something, in as many labs at a time as there are CPUs: run.py [LAB].
+
+Long modules have a lab each, the others share a few: to boot one, and to start pytest in it, takes
+longer than most of them. Modules of virtual machines and of the container image start what they
+need. Each lot has a CPU for itself, so that what takes how long in one does not depend on others.
+"""
 
 from __future__ import annotations
 
@@ -8,36 +13,50 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
+from queue import SimpleQueue
 
 FOLDER = Path(__file__).parent
 PROJECT = FOLDER.parents[1]
-LONGEST = ("test_experiments.py", "test_bootstrap.py", "test_enforcement_point.py")
+OUTSIDE = ("vm", "container")
+LONG = ("test_experiments.py", "test_attacks.py", "test_bootstrap.py")
+SHARED = 2  # labs for each CPU that the others share, so that all CPUs are busy to the end
 MEMORY = 3 << 30  # octets that a lab and its tools may take
 COUNTED = re.compile(r"\d+ (passed|skipped)")  # in pytest's last line
-PATIENCE = 1800  # s for one module
+PATIENCE = 1800  # s for one lot
+
+Lot = tuple[Path, ...]
+"""Modules that run one after the other, in one lab or in none."""
 
 
 class Runs:
-    """The modules at work."""
+    """The lots at work."""
 
-    def __init__(self, lab: str) -> None:
+    def __init__(self, lab: str, cpus: Iterable[int]) -> None:
         self._lab = lab
+        self._cpus = SimpleQueue[int]()
+        for cpu in cpus:
+            self._cpus.put(cpu)
         self._processes: set[subprocess.Popen[str]] = set()
         self._stopping = threading.Event()
 
-    def run(self, module: Path) -> bool:
-        """Run one module and print what pytest says when it is over; return whether it passed."""
+    def run(self, lot: Lot) -> bool:
+        """Run a lot and print what pytest says when it is over; return whether it passed."""
         if self._stopping.is_set():
             return False
+        cpu = self._cpus.get()
+        try:
+            return self._run(lot, cpu)
+        finally:
+            self._cpus.put(cpu)
+
+    def _run(self, lot: Lot, cpu: int) -> bool:
         started = time.monotonic()
         process = subprocess.Popen(
-            (
-                *(sys.executable, "-m", "testbed", "exec", "--lab", self._lab, "--"),
-                *(sys.executable, "-m", "pytest", "-p", "no:cacheprovider", str(module)),
-            ),
+            ("taskset", "-c", str(cpu), *self._command(lot)),
             cwd=PROJECT,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -59,8 +78,14 @@ class Runs:
             if passed
             else [f"failed, exit status {process.returncode}", *lines]
         )
-        print(f"{module.relative_to(PROJECT)} ({seconds:.0f} s):", "\n    ".join(said), flush=True)
+        print(f"{named(lot)} ({seconds:.0f} s):", "\n    ".join(said), flush=True)
         return passed
+
+    def _command(self, lot: Lot) -> Sequence[str]:
+        pytest = (sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *map(str, lot))
+        if any(module.parent != FOLDER for module in lot):
+            return pytest
+        return sys.executable, "-m", "testbed", "exec", "--lab", self._lab, "--", *pytest
 
     def stop(self) -> None:
         """End what is at work; start nothing more."""
@@ -70,26 +95,35 @@ class Runs:
                 process.terminate()
 
 
+def named(lot: Lot) -> str:
+    """Return the modules of a lot in words."""
+    return " ".join(str(module.relative_to(PROJECT)) for module in lot)
+
+
+def lots(shared: int) -> list[Lot]:
+    """Return all lots, what takes longest first; so many labs are shared."""
+    outside = [tuple(sorted((FOLDER.parent / name).glob("test_*.py"))) for name in OUTSIDE]
+    alone = [(FOLDER / name,) for name in LONG]
+    others = sorted({*FOLDER.glob("test_*.py")} - {module for (module,) in alone})
+    together = [tuple(others[number::shared]) for number in range(min(shared, len(others)))]
+    return [*outside, *alone, *together]
+
+
 def main() -> int:
     """Return 0 if all passed."""
-    order = {name: place for place, name in enumerate(LONGEST)}
-    modules = sorted(FOLDER.glob("test_*.py"), key=lambda path: order.get(path.name, len(order)))
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    at_once = max(1, min(len(os.sched_getaffinity(0)), memory // MEMORY))
-    runs = Runs(sys.argv[1] if len(sys.argv) > 1 else "auto")
-    print(f"lab tests: {len(modules)} modules, {at_once} labs at a time", flush=True)
-    with ThreadPoolExecutor(at_once) as pool:
+    cpus = sorted(os.sched_getaffinity(0))[: max(1, memory // MEMORY)]
+    every = lots(SHARED * len(cpus))
+    runs = Runs(sys.argv[1] if len(sys.argv) > 1 else "auto", cpus)
+    print(f"lab tests: {sum(map(len, every))} modules, {len(cpus)} labs at a time", flush=True)
+    with ThreadPoolExecutor(len(cpus)) as pool:
         try:
-            passed = list(pool.map(runs.run, modules))
+            passed = list(pool.map(runs.run, every))
         except KeyboardInterrupt:
             runs.stop()
             return 130
-    failed = [module.name for module, good in zip(modules, passed, strict=True) if not good]
-    print(
-        f"lab tests: {len(failed)} modules failed: {' '.join(failed)}"
-        if failed
-        else f"lab tests: {len(modules)} modules passed"
-    )
+    failed = [named(lot) for lot, good in zip(every, passed, strict=True) if not good]
+    print(f"lab tests: failed: {' '.join(failed)}" if failed else "lab tests: all modules passed")
     return 1 if failed else 0
 
 
