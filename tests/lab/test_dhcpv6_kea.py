@@ -93,9 +93,26 @@ def network(tmp_path: Path) -> Iterator[Network]:
     network.close()
 
 
-def test_kea_tells_its_own_home_agent_on_its_link(network: Network) -> None:
+@pytest.fixture(scope="module")
+def network_of_a_module(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
+    network = Network(tmp_path_factory.mktemp("served"))
     network.server(local={**LOCAL, "fqdn": "ha.visited.test"})
-    learned = network.ask(network.b, "core", "LOCAL")
+    yield network
+    network.close()
+
+
+@pytest.fixture
+def served(network_of_a_module: Network) -> Iterator[Network]:
+    """A network whose server tells a home agent of its own; programs that a test starts end."""
+    before = len(network_of_a_module.programs)
+    yield network_of_a_module
+    for program in network_of_a_module.programs[before:]:
+        program.close()
+    del network_of_a_module.programs[before:]
+
+
+def test_kea_tells_its_own_home_agent_on_its_link(served: Network) -> None:
+    learned = served.ask(served.b, "core", "LOCAL")
     assert learned["event"] == "HomeAgentLearned", learned
     assert learned["addresses"] == [LOCAL_AGENT]
     assert learned["local"] is True
@@ -108,11 +125,10 @@ def test_kea_tells_its_own_home_agent_on_its_link(network: Network) -> None:
     [(CARE_OF, "::"), (CARE_OF, CARE_OF), ("fe80::ff:fe00:a", "::")],
 )
 def test_the_home_agent_of_the_aaa_server_passes_through_kea(
-    network: Network, known_as: str, source: str
+    served: Network, known_as: str, source: str
 ) -> None:
-    network.server(local=LOCAL)
-    relay = network.relay({known_as: [HOME_AGENT, 64]}, server=SERVER)
-    learned = network.ask(network.a, "A-eth0", "IDENTIFIED", source=source)
+    relay = served.relay({known_as: [HOME_AGENT, 64]}, server=SERVER)
+    learned = served.ask(served.a, "A-eth0", "IDENTIFIED", source=source)
     assert learned["event"] == "HomeAgentLearned", learned
     assert learned["addresses"] == [HOME_AGENT]
     assert learned["local"] is False
@@ -166,14 +182,13 @@ def test_a_relay_agent_takes_relay_replies_from_the_servers_side_alone(network: 
     assert relay.wait_for("Returned")["client"] == CARE_OF
 
 
-def test_keas_own_home_agent_passes_through_the_relay_agent(network: Network) -> None:
-    network.server(local=LOCAL)
-    network.relay({CARE_OF: [HOME_AGENT, 64]}, server=SERVER)
-    learned = network.ask(network.a, "A-eth0", "LOCAL")
+def test_keas_own_home_agent_passes_through_the_relay_agent(served: Network) -> None:
+    served.relay({CARE_OF: [HOME_AGENT, 64]}, server=SERVER)
+    learned = served.ask(served.a, "A-eth0", "LOCAL")
     assert learned["addresses"] == [LOCAL_AGENT], learned
     assert learned["local"] is True
     # Both are there for one who asks for both; it takes what it prefers.
-    learned = network.ask(network.a, "A-eth0", "IDENTIFIED", "LOCAL")
+    learned = served.ask(served.a, "A-eth0", "IDENTIFIED", "LOCAL")
     assert learned["addresses"] == [HOME_AGENT], learned
 
 
@@ -207,13 +222,12 @@ def test_all_servers_of_the_site_are_asked_where_none_is_named(network: Network)
     assert asked == {"ff05::1:3\t8"}  # RFC 8415 section 19.
 
 
-def test_tshark_finds_no_fault(network: Network) -> None:
-    network.server(local=LOCAL)
-    network.relay({CARE_OF: [HOME_AGENT, 64]}, server=SERVER)
-    capture = network.folder / "core.pcap"
-    with network.b.capturing("any", "udp", capture):
-        network.ask(network.a, "A-eth0", "IDENTIFIED", "LOCAL")
-        network.b.run(f"ping -c1 -W5 {SERVER}")
+def test_tshark_finds_no_fault(served: Network) -> None:
+    served.relay({CARE_OF: [HOME_AGENT, 64]}, server=SERVER)
+    capture = served.folder / "core.pcap"
+    with served.b.capturing("any", "udp", capture):
+        served.ask(served.a, "A-eth0", "IDENTIFIED", "LOCAL")
+        served.b.run(f"ping -c1 -W5 {SERVER}")
     assert rows(capture, "frame.number", where=FAULTS) == []
     assert rows(capture, "dhcpv6.msgtype", where="dhcpv6") == ["11", "12,11", "13,7", "7"]
 
