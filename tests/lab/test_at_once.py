@@ -2,8 +2,11 @@
 
 from pathlib import Path
 
+import pytest
+
 from testbed.experiment.spec import Spec
 from testbed.lab import NativeLab
+from testbed.report import plots
 from testbed.runner import carry_out
 from tests.lab.experiment import NEEDS, Silent
 
@@ -38,7 +41,8 @@ class Counting(Silent):
         self.under_way.discard(lab)
 
 
-def test_runs_at_once_do_not_touch_each_other(place: Path) -> None:
+def test_runs_at_once_do_not_touch_each_other(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plots, "draw", lambda _: [])
     path = place / "at-once.toml"
     path.write_text(EXPERIMENT)
     spec = Spec.load(path)
