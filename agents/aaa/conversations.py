@@ -54,7 +54,10 @@ def _key(request: DiameterEapRequest) -> Key:
 
 @dataclass(slots=True)
 class Conversation:
-    """One EAP conversation; `answer` is what its last request got."""
+    """One EAP conversation; `answer` is what its last request got.
+
+    While it is `unstored` the answer to the last one waits for a lease to be stored.
+    """
 
     key: Key
     server: EapServer
@@ -66,6 +69,7 @@ class Conversation:
     answer: DiameterEapAnswer | None = None
     invalid: int = 0
     ended: bool = False
+    unstored: bool = False
     admission: Admission | None = None
 
     def note(self, request: DiameterEapRequest) -> None:
@@ -136,6 +140,8 @@ class Conversations:
     def end(self, conversation: Conversation, now: float) -> None:
         """Note the end of a conversation, which stays for duplicates of its last request."""
         conversation.ended = True
+        if self._by_key.get(conversation.key) is not conversation:
+            return  # It has given way.
         conversation.deadline = now + self._lifetime
         self._by_key.move_to_end(conversation.key)
         self._quotas.move(conversation.key, Stage.ENDED)

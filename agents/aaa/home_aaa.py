@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 
 from agents.aaa.admission import Admission
 from agents.aaa.choice import Choice, Chooser
@@ -23,12 +24,14 @@ from agents.aaa.policy import Place
 from agents.aaa.selection import Fleet
 from agents.aaa.sessions import Sessions
 from agents.aaa.subscribers import HomeAgent, Subscriber, Subscribers
+from agents.aaa.unstored import Unstored
 from agents.bootstrap.assignment import Wish
 from agents.core.folding import ascii_lower
 from agents.core.later import Later
 from agents.core.machine import Event
 from agents.core.quotas import NoRoomError
 from agents.core.reader import WireError
+from agents.core.record import replace
 from agents.core.timers import earliest
 from agents.diameter.dictionary import AuthRequestType, AuthSessionState, ReAuthRequestType
 from agents.diameter.eap import DiameterEapAnswer, DiameterEapRequest
@@ -59,7 +62,9 @@ repeated for as long as a Diameter server knows duplicates (`DiameterTimers.dupl
 class HomeAaa:
     """Authenticates subscribers and assigns home agent and home address (RFC 4072, RFC 5447).
 
-    `rng` chooses which conversation gives way. Raises TlsConfigError if a file cannot be used.
+    What is assigned counts, and is told, from the next `commit` on, which its owner calls when it
+    has been `pending` for a little while. `rng` chooses which conversation gives way. Raises
+    TlsConfigError if a file cannot be used.
     """
 
     def __init__(
@@ -87,6 +92,8 @@ class HomeAaa:
         self.fleet = Fleet(subscribers.home_agents.values(), config.selection, self._has_failed)
         lifetime = config.session_timeout + LEASE_MARGIN
         self._chooser = Chooser(subscribers, leases, lifetime, self.fleet)
+        self._leases = leases
+        self._unstored = Unstored(leases, self._lose)
         self.sessions = Sessions(
             config.origin_host,
             config.origin_realm,
@@ -112,11 +119,40 @@ class HomeAaa:
 
     def handle_timeout(self, now: float) -> None:
         """Forget every conversation and end every session whose deadline has come."""
-        self.sessions.handle_timeout(now)
-        self.events += self._of_sessions()
-        for session in self._conversations.expired(now):
-            if not session.ended:
-                self._reject(session, "the conversation was not finished in time", now)
+        self._end_sessions(now)
+        expired = self._conversations.expired(now)
+        self._give_up(expired, "the conversation was not finished in time", now)
+
+    @property
+    def pending(self) -> bool:
+        """Whether something waits for `commit`."""
+        return self._leases.pending
+
+    def commit(self, now: float) -> None:
+        """Store what has been leased and released since the last time, and answer who waits for it.
+
+        A subscriber whose lease cannot be stored is authenticated without a home agent.
+        """
+        self._unstored.commit(now)
+
+    def _end_sessions(self, now: float) -> None:
+        deadline = self.sessions.next_timeout()
+        if deadline is not None and deadline <= now:
+            self._settle(now)
+            self.sessions.handle_timeout(now)
+            self.events += self._of_sessions()
+
+    def _settle(self, now: float) -> None:
+        """Have nobody wait, before a session ends that somebody may wait to have prolonged."""
+        if self._unstored:
+            self.commit(now)
+
+    def _lose(self, session: Conversation, reason: str, now: float) -> None:
+        """Take back what was to be assigned."""
+        admission = session.admission
+        if admission is not None and admission.choice.place is Place.HOME:
+            session.admission = replace(admission, choice=Choice(problems=(reason,)))
+            self.events.append(MobilityRefused(now, admission.identity, reason))
 
     def _of_sessions(self) -> list[Event]:
         """Return what the sessions have told."""
@@ -127,6 +163,7 @@ class HomeAaa:
     def handle_key(self, request: KeyRequest, now: float) -> KeyAnswer | Later[KeyAnswer]:
         """Answer a home agent that asks for a key, or later (RFC 6738)."""
         self.hear_load(request.origin_host, request.load)
+        self._end_sessions(now)
         answer = self.sessions.handle_key(request, now)
         self.events += self._of_sessions()
         return answer
@@ -134,6 +171,7 @@ class HomeAaa:
     def handle_end(self, request: SessionRequest, now: float) -> ResultCode:
         """Take a client's word that its session is over (RFC 6733 section 8.4)."""
         self.hear_load(request.origin_host, request.load)
+        self._settle(now)
         result = self.sessions.handle_end(request, now)
         self.events += self._of_sessions()
         return result
@@ -146,16 +184,21 @@ class HomeAaa:
 
     def withdraw(self, identity: str, now: float) -> bool:
         """End a subscriber's session and lease; return whether there was either."""
+        self._settle(now)
         ended = self.sessions.withdraw_subscriber(identity, now)
         self.events += self._of_sessions()
         return ended
 
-    def handle(self, request: DiameterEapRequest, now: float) -> DiameterEapAnswer:
+    def handle(
+        self, request: DiameterEapRequest, now: float
+    ) -> DiameterEapAnswer | Later[DiameterEapAnswer]:
         """Return the answer to one request; a duplicate gets the answer that it got before."""
         self.handle_timeout(now)
         session = self._conversations.find(request)
         if session is None:
             return self._open(request, now)
+        if session.unstored:
+            self.commit(now)
         if session.answer is not None and request.eap_payload == session.payload:
             return session.answer
         if session.ended:
@@ -163,7 +206,9 @@ class HomeAaa:
         session.note(request)
         return self._advance(session, request, now)
 
-    def _open(self, request: DiameterEapRequest, now: float) -> DiameterEapAnswer:
+    def _open(
+        self, request: DiameterEapRequest, now: float
+    ) -> DiameterEapAnswer | Later[DiameterEapAnswer]:
         identity = request.user_name or ""
         if request.eap_payload:
             try:
@@ -201,7 +246,7 @@ class HomeAaa:
 
     def _advance(
         self, session: Conversation, request: DiameterEapRequest, now: float
-    ) -> DiameterEapAnswer:
+    ) -> DiameterEapAnswer | Later[DiameterEapAnswer]:
         packet = session.server.handle_response(request.eap_payload)
         match session.server.outcome:
             case _ if packet is None:
@@ -209,25 +254,33 @@ class HomeAaa:
             case None:
                 return self._continue(session, request, packet, now)
             case "success":
-                return self._accept(session, request, packet, now)
+                if session.server.keys:
+                    self._admit(session, request, session.server.keys, now)
+                accept = partial(self._accept, session, request, packet)
+                return self._unstored.answer(session, accept, now)
             case "failure":
                 return self._end(session, request, now, packet, session.server.reason)
 
     def _continue(
         self, session: Conversation, request: DiameterEapRequest, packet: bytes, now: float
-    ) -> DiameterEapAnswer:
+    ) -> DiameterEapAnswer | Later[DiameterEapAnswer]:
         session.request = packet
         self._give_way(self._conversations.advance(session), now)
-        fields = self._verify(session, request, now) if self._config.early else {}
+        if self._config.early and session.server.early_keys:
+            self._admit(session, request, session.server.early_keys, now)
+        go_on = partial(self._go_on, session, request, packet)
+        return self._unstored.answer(session, go_on, now)
+
+    def _go_on(
+        self, session: Conversation, request: DiameterEapRequest, packet: bytes, now: float
+    ) -> DiameterEapAnswer:
+        fields = self._verify(session, now) if self._config.early else {}
         answer = self._answer(request, ResultCode.MULTI_ROUND_AUTH, eap_payload=packet, **fields)
         return session.remember(request, answer)
 
-    def _verify(
-        self, session: Conversation, request: DiameterEapRequest, now: float
-    ) -> dict[str, object]:
+    def _verify(self, session: Conversation, now: float) -> dict[str, object]:
         """Return what may be said about the home agent before the end, in fields of the answer."""
-        keys = session.server.early_keys
-        admission = self._admit(session, request, keys, now) if keys else None
+        admission = session.admission
         fields = admission.early_fields() if admission else None
         assignment = admission.choice.assignment if admission else None
         if admission is None or fields is None or assignment is None:
@@ -256,8 +309,8 @@ class HomeAaa:
 
     def _admit(
         self, session: Conversation, request: DiameterEapRequest, keys: EapKeys, now: float
-    ) -> Admission | None:
-        """Return what the verified subscriber gets, None if it is none: decided once."""
+    ) -> None:
+        """Decide, once, what a verified subscriber gets; nothing if it is none."""
         name = session.server.peer_name
         subscriber = self._subscribers.find(name) if name else None
         if session.admission is None and subscriber is not None:
@@ -274,13 +327,12 @@ class HomeAaa:
                 self._config.psk_source,
                 not self._home_agents or ascii_lower(request.origin_host) in self._home_agents,
             )
-        return session.admission
+            session.unstored = choice.place is Place.HOME
 
     def _accept(
         self, session: Conversation, request: DiameterEapRequest, packet: bytes, now: float
     ) -> DiameterEapAnswer:
-        keys = session.server.keys
-        admission = self._admit(session, request, keys, now) if keys else None
+        keys, admission = session.server.keys, session.admission
         if admission is None or keys is None:
             reason = f"the certificate's name {session.server.peer_name} is no subscriber's"
             return self._end(session, request, now, _failure(request.eap_payload), reason)
@@ -366,9 +418,15 @@ class HomeAaa:
         return session.remember(request, answer)
 
     def _give_way(self, displaced: list[Conversation], now: float) -> None:
-        for session in displaced:
+        self._give_up(displaced, "the conversation gave way to a newer one", now)
+
+    def _give_up(self, sessions: list[Conversation], reason: str, now: float) -> None:
+        """Reject those that have not ended, nor would have if nobody had to wait."""
+        for session in sessions:
+            if session.unstored:
+                self.commit(now)
             if not session.ended:
-                self._reject(session, "the conversation gave way to a newer one", now)
+                self._reject(session, reason, now)
 
     def _reject(self, session: Conversation, reason: str, now: float) -> None:
         server, admission = session.server, session.admission

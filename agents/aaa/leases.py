@@ -116,7 +116,8 @@ class Leases:
     A lease lasts until `release`, until the last authorisation that came with it ends, or until
     its owner's subscription no longer allows it; without an authorisation it does not end. `clock`
     gives the time in seconds, the same for all processes and after a restart. What is not `durable`
-    outlives its processes, but no power cut.
+    outlives its processes, but no power cut. Whatever changes counts from the next `commit` on:
+    one wait for the disk does for all that came before it.
     """
 
     def __init__(
@@ -127,6 +128,9 @@ class Leases:
         self._exhausted: dict[AddressRange, float] = {}
         self._next: dict[AddressRange, IPv6Address] = {}
         """Where to look first: behind the last address given out of a pool."""
+
+        self.pending = False
+        """Whether something waits for `commit`."""
 
         try:
             self._db = sqlite3.connect(path, timeout=BUSY_TIMEOUT, isolation_level=None)
@@ -156,7 +160,7 @@ class Leases:
         self._db.execute("ROLLBACK")
 
     def close(self) -> None:
-        """Close the database; every lease is on disk already."""
+        """Close the database; what was not committed has not been."""
         self._db.close()
 
     def __enter__(self) -> Self:
@@ -171,15 +175,42 @@ class Leases:
         self.close()
 
     @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        """Hold the write lock: what is read inside stays true until it is written."""
+    def _change(self) -> Iterator[None]:
+        """Hold the write lock until `commit`: what is read inside stays true until it is written.
+
+        What fails inside changes nothing.
+        """
+        first = not self.pending
         try:
-            self._db.execute("BEGIN IMMEDIATE")
+            if first:
+                self._db.execute("BEGIN IMMEDIATE")
+            self._check_kept()
+            self._db.execute("SAVEPOINT change")
             try:
                 yield
             except BaseException:
-                self._db.execute("ROLLBACK")
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK" if first else "ROLLBACK TO change")
                 raise
+            self._db.execute("RELEASE change")
+            self.pending = True
+        except sqlite3.Error as error:
+            if first and self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            raise LeaseError(f"{self._path}: {error}") from error
+
+    def _check_kept(self) -> None:
+        """Raise LeaseError if an error has undone what waits for `commit`, as on a full disk."""
+        if not self._db.in_transaction:
+            raise LeaseError(f"{self._path}: what was changed together with something else is lost")
+
+    def commit(self) -> None:
+        """Store all changes since the last time; raises LeaseError if none of them is stored."""
+        if not self.pending:
+            return
+        self.pending = False
+        try:
+            self._check_kept()
             self._db.execute("COMMIT")
         except sqlite3.Error as error:
             if self._db.in_transaction:
@@ -197,10 +228,11 @@ class Leases:
         """Give `identity` an address out of `addresses`, the one that it has if that fits.
 
         It is authorised for `lifetime` seconds; nobody else gets the address before they are over.
-        No address in `reserved` is given. Raises LeaseError if none is free.
+        No address in `reserved` is given. Nobody may be told of it before `commit`. Raises
+        LeaseError if none is free.
         """
         identity, now = canonical_identity(identity), self._clock()
-        with self._transaction():
+        with self._change():
             return self._lease(identity, home_agent, addresses, reserved, now, lifetime)
 
     def _lease(
@@ -324,7 +356,7 @@ class Leases:
         The address is nobody else's before the authorisation has ended that came with it.
         """
         self._exhausted.clear()
-        with self._transaction():
+        with self._change():
             cursor = self._db.execute(
                 "DELETE FROM leases WHERE identity = ?", (canonical_identity(identity),)
             )
@@ -335,7 +367,7 @@ class Leases:
         now = self._clock()
         if any(self._rows(EXPIRED, (now,))):
             self._exhausted.clear()
-            with self._transaction():
+            with self._change():
                 self._db.execute(EXPIRE, (now,))
                 self._db.execute(FORGET, (now,))
 

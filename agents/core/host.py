@@ -245,6 +245,10 @@ class Host(ABC):
         self._put_off.append(action)
         self._set_alarm()
 
+    def after_turn(self, action: Callable[[], None]) -> None:
+        """Act when all that has come by now has been handled, whomever it came from."""
+        self.later(action)
+
     def when_idle(self, action: Callable[[], None]) -> None:  # noqa: B027
         """Act when nothing else is to be expected, perhaps never: to be ahead of need."""
 

@@ -69,6 +69,10 @@ class LinuxHost(Host):
             self._handle.cancel()
         self._handle = self._loop.call_at(deadline, self._wake, deadline)
 
+    def after_turn(self, action: Callable[[], None]) -> None:
+        """Act when the event loop has handled all sockets that had something to read."""
+        self._loop.call_soon(self.enter, action)
+
     def when_idle(self, action: Callable[[], None]) -> None:
         """Act in a while, when what is under way is over."""
         self._loop.call_later(_REST, action)

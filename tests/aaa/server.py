@@ -5,9 +5,21 @@ from __future__ import annotations
 from agents.aaa.config import HomeAaaConfig
 from agents.aaa.home_aaa import HomeAaa
 from agents.aaa.subscribers import parse
+from agents.core.later import Later
 
 
-def home_aaa(file, leases, tls, *, rng=None, **options) -> HomeAaa:
+class AtOnce(HomeAaa):
+    """A server whose leases are stored with every request."""
+
+    def handle(self, request, now):
+        answer, told = super().handle(request, now), []
+        if isinstance(answer, Later):
+            answer.then(told.append)
+        self.commit(now)
+        return told[0] if told else answer
+
+
+def home_aaa(file, leases, tls, *, rng=None, kind=AtOnce, **options) -> HomeAaa:
     """Return a server for the subscribers in the text of `file`."""
     usual = {
         "origin_host": "aaa.home.test",
@@ -20,4 +32,4 @@ def home_aaa(file, leases, tls, *, rng=None, **options) -> HomeAaa:
         "pick_up": False,
         "home_agents": (),
     }
-    return HomeAaa(parse(file), leases, HomeAaaConfig(tls=tls, **usual | options), rng=rng)
+    return kind(parse(file), leases, HomeAaaConfig(tls=tls, **usual | options), rng=rng)

@@ -39,6 +39,7 @@ class Crashes:
         """Until when each address is whose, as its holder has been told."""
 
         self.copies = []
+        self._unstored = {}
         self._folder, self._opened = folder, []
         connect = __import__("sqlite3").connect
 
@@ -62,19 +63,23 @@ class Crashes:
     def step(self, rng):
         """Do something that a home AAA server does."""
         who = f"mn{rng.randrange(5)}@home.test"
-        match rng.randrange(4):
+        match rng.randrange(6):
             case 0 | 1:
                 agent = rng.choice(["ha1", "ha2"])
                 try:
                     lease = self.leases.lease(who, agent, POOLS[agent], lifetime=LIFETIME)
                 except LeaseError:
                     return
-                self.promised[lease.address] = who, self.now + LIFETIME
+                self._unstored[lease.address] = who, self.now + LIFETIME
             case 2:
                 self.leases.release(who)
             case 3:
                 self.now += rng.choice([1.0, 40.0, 130.0])
                 self.leases.expire()
+            case _:
+                self.leases.commit()
+                self.promised |= self._unstored
+                self._unstored.clear()
 
 
 def strangers_get(path, now):
@@ -128,7 +133,9 @@ pool = AddressRange(IPv6Address("2001:db8:100::10"), IPv6Address("2001:db8:100::
 number = 0
 while True:
     who = f"mn{sys.argv[2]}-{number}@home.test"
-    print(who, leases.lease(who, "ha1", pool, lifetime=3600.0).address, flush=True)
+    address = leases.lease(who, "ha1", pool, lifetime=3600.0).address
+    leases.commit()
+    print(who, address, flush=True)
     if number % 3 == 0:
         leases.release(who)
     number += 1

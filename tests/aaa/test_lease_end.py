@@ -91,10 +91,12 @@ def test_each_authentication_counts_and_a_shorter_one_takes_nothing_back(leases,
 def test_an_exhausted_pool_is_not_searched_for_every_request(leases, clock, tmp_path):
     for n in range(4):
         leases.lease(f"mn{n}@home.test", "ha1", POOL)
+    leases.commit()
     with pytest.raises(LeaseError, match="no home address is free in 2001:db8:100::1000 to"):
         leases.lease(B, "ha1", POOL)
     with Leases(tmp_path / "leases.db") as elsewhere:
         assert elsewhere.release("mn2@home.test")
+        elsewhere.commit()
     with pytest.raises(LeaseError, match="no home address is free"):
         leases.lease(B, "ha1", POOL)
     clock.now += 1.0
@@ -103,6 +105,7 @@ def test_an_exhausted_pool_is_not_searched_for_every_request(leases, clock, tmp_
 
 def test_it_rests_over_a_restart_too(leases, clock, tmp_path):
     moved(leases)
+    leases.commit()
     leases.close()
     with Leases(tmp_path / "leases.db", clock) as again:
         with pytest.raises(LeaseError):
@@ -126,6 +129,7 @@ def test_the_load_follows_the_leases(leases, tmp_path):
     assert leases.load() == {"ha1": 1, "ha2": 1}
     leases.release(A)
     assert leases.load() == {"ha2": 1}
+    leases.commit()
     with Leases(tmp_path / "leases.db") as again:
         assert again.load() == {"ha2": 1}
 

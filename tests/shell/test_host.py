@@ -145,3 +145,25 @@ def test_a_stream_is_of_the_namespace_of_the_host_that_asks(monkeypatch):
         closed.close()
 
     run(work)
+
+
+def test_the_end_of_a_turn_comes_when_all_sockets_have_been_read():
+    async def work(host, loop):
+        heard, done = [], loop.create_future()
+        pairs = [socket.socketpair() for _ in range(5)]
+
+        def read(near):
+            heard.append(near.recv(1))
+            if len(heard) == 1:
+                host.after_turn(lambda: done.set_result(list(heard)))
+
+        for number, (near, far) in enumerate(pairs):
+            loop.add_reader(near, host.enter, read, near)
+            far.send(bytes([number]))
+        assert sorted(await done) == [bytes([number]) for number in range(5)]
+        for near, far in pairs:
+            loop.remove_reader(near)
+            near.close()
+            far.close()
+
+    run(work)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import partial
 from ipaddress import IPv6Address
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from agents.aaa.events import (
     SubscriberAuthenticated,
@@ -23,10 +23,10 @@ from agents.core.host import Closable, Host
 from agents.core.later import Later
 from agents.core.machine import Event
 from agents.diameter.dictionary import APPLICATION_EAP, APPLICATION_IKE_SK, Command
-from agents.diameter.eap import DiameterEapRequest
+from agents.diameter.eap import DiameterEapAnswer, DiameterEapRequest
 from agents.diameter.errors import DiameterError, ResultCode
 from agents.diameter.events import PeerUp
-from agents.diameter.sessions import KeyRequest, SessionRequest, session_answer
+from agents.diameter.sessions import KeyAnswer, KeyRequest, SessionRequest, session_answer
 from agents.diameter.wire import Message
 from agents.kernel.port import HomeAgentKernel
 from agents.nodes.diameter import DiameterService
@@ -35,6 +35,8 @@ from agents.nodes.home_agent.preshared import PresharedIke
 from agents.nodes.home_agent.service import HomeAgentService
 from agents.nodes.home_network.settings import HomeNetworkConfiguration
 from agents.nodes.retry import Retry
+
+Answer = TypeVar("Answer", DiameterEapAnswer, KeyAnswer)
 
 PATIENCE = 30.0
 """Seconds after the start for which a home agent that has not come yet is not missed.
@@ -143,6 +145,8 @@ class AaaServer:
         self._distribution = distribution
         self._log = log
         self._timer = host.timer(self._expire)
+        self._commits = False
+        """Whether there will be a commit in this turn."""
 
     def answer(self, message: Message) -> Message | Later[Message]:
         """Answer a request.
@@ -156,19 +160,32 @@ class AaaServer:
                 return self._end(message)
             case Command.DIAMETER_EAP:
                 request = DiameterEapRequest.from_message(message)
-                answer = self._aaa.handle(request, self._host.now())
-                self._follow()
-                return answer.to_message()
+                return self._reply(self._aaa.handle(request, self._host.now()))
         raise DiameterError("this is a server", ResultCode.COMMAND_UNSUPPORTED)
 
     def _give_key(self, request: KeyRequest) -> Message | Later[Message]:
-        answer = self._aaa.handle_key(request, self._host.now())
-        self._follow()
+        return self._reply(self._aaa.handle_key(request, self._host.now()))
+
+    def _reply(self, answer: Answer | Later[Answer]) -> Message | Later[Message]:
+        """Do what follows from an answer, and return it as a message, when it is there."""
         if not isinstance(answer, Later):
+            self._follow()
             return answer.to_message()
         later = Later[Message]()
-        answer.then(lambda told: later.settle(told.to_message()))
+
+        def tell(told: Answer) -> None:
+            self._follow()
+            later.settle(told.to_message())
+
+        answer.then(tell)
+        self._follow()
         return later
+
+    def _commit(self) -> None:
+        """Have stored what was assigned meanwhile, once for all, and answered."""
+        self._commits = False
+        self._aaa.commit(self._host.now())
+        self._follow()
 
     def _end(self, message: Message) -> Message:
         result = self._aaa.handle_end(SessionRequest.from_message(message), self._host.now())
@@ -191,6 +208,9 @@ class AaaServer:
             self._take(self._aaa.events.popleft())
         while self._aaa.outbox:
             self.send(self._aaa.outbox.popleft())
+        if self._aaa.pending and not self._commits:
+            self._commits = True
+            self._host.after_turn(self._commit)
         deadline = self._aaa.next_timeout()
         if deadline is None:
             self._timer.stop()
@@ -210,7 +230,8 @@ class AaaServer:
                 pass
 
     def close(self) -> None:
-        """Stop the timer."""
+        """Store what has not been, and stop the timer."""
+        self._commit()
         self._timer.stop()
 
 

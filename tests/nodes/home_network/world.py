@@ -38,6 +38,8 @@ LIFETIME = 600.0
 class HomeAaa:
     """Stands in for the home AAA server: tells `events` with its next answer."""
 
+    pending = False
+
     def __init__(self) -> None:
         self.events: deque[Event] = deque()
         self.outbox: deque[SessionRequest] = deque()
@@ -45,6 +47,9 @@ class HomeAaa:
     def handle(self, request: DiameterEapRequest, _now: float) -> DiameterEapAnswer:
         code = ResultCode.MULTI_ROUND_AUTH
         return DiameterEapAnswer(request.session_id, code, SERVER.host, SERVER.realm)
+
+    def commit(self, _now: float) -> None:
+        pass
 
     def hear_load(self, _host: str, _load: int) -> None:
         pass
