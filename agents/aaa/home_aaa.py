@@ -21,6 +21,7 @@ from agents.aaa.events import (
 )
 from agents.aaa.leases import Leases
 from agents.aaa.policy import Place
+from agents.aaa.responses import failure, read_response, starts_tls
 from agents.aaa.selection import Fleet
 from agents.aaa.sessions import Sessions
 from agents.aaa.subscribers import HomeAgent, Subscriber, Subscribers
@@ -40,13 +41,10 @@ from agents.diameter.mobility import offered_home_agent, requested_wish
 from agents.diameter.sessions import KeyAnswer, KeyRequest, SessionRequest
 from agents.eap.server import EapServer
 from agents.eap.tls import EapKeys
-from agents.eap.wire import Code, Packet, TlsData, Type
+from agents.eap.wire import Type
 
 MAXIMUM_INVALID = 5
 """EAP packets of one session that may be invalid (RFC 4072 section 2.4)."""
-
-_TLS_HANDSHAKE, _CLIENT_HELLO, _TLS_RECORD_HEADER = 22, 1, 5
-"""Content type of a TLS record, type of a handshake message, octets of a record's header."""
 
 _EAP_TLS_HEADER = 10
 """Octets before the TLS data of an EAP-TLS packet at most (RFC 5216 section 3.1)."""
@@ -212,12 +210,12 @@ class HomeAaa:
         identity = request.user_name or ""
         if request.eap_payload:
             try:
-                packet = _response(request.eap_payload)
+                packet = read_response(request.eap_payload)
             except WireError as error:
                 identity = identity or "unknown"
                 self.events.append(SubscriberRejected(now, identity, str(error)))
                 return self._refuse(request, ResultCode.AUTHENTICATION_REJECTED, str(error))
-            if packet.type != Type.IDENTITY and not (self._config.pick_up and _starts_tls(packet)):
+            if packet.type != Type.IDENTITY and not (self._config.pick_up and starts_tls(packet)):
                 return self._unknown_session(request)
             if packet.type == Type.IDENTITY:
                 identity = packet.data.decode(errors="replace")
@@ -299,7 +297,7 @@ class HomeAaa:
         session.invalid += 1
         if session.invalid > MAXIMUM_INVALID or session.request is None:
             reason = f"invalid EAP packets, at last: {session.server.discarded}"
-            return self._end(session, request, now, _failure(request.eap_payload), reason)
+            return self._end(session, request, now, failure(request.eap_payload), reason)
         return self._answer(
             request,
             ResultCode.MULTI_ROUND_AUTH,
@@ -335,7 +333,7 @@ class HomeAaa:
         keys, admission = session.server.keys, session.admission
         if admission is None or keys is None:
             reason = f"the certificate's name {session.server.peer_name} is no subscriber's"
-            return self._end(session, request, now, _failure(request.eap_payload), reason)
+            return self._end(session, request, now, failure(request.eap_payload), reason)
         asked = session.mobility.feature_vector is not None
         answer = self._answer(
             request,
@@ -448,7 +446,7 @@ class HomeAaa:
         self, request: DiameterEapRequest, result_code: ResultCode, text: str
     ) -> DiameterEapAnswer:
         """Return an answer with EAP-Failure to a request that belongs to no conversation."""
-        packet = _failure(request.eap_payload)
+        packet = failure(request.eap_payload)
         return self._answer(request, result_code, eap_payload=packet, error_message=text)
 
     def _answer(
@@ -462,34 +460,3 @@ class HomeAaa:
             auth_request_type=request.auth_request_type,
             **fields,  # type: ignore[arg-type]
         )
-
-
-def _response(payload: bytes) -> Packet:
-    """Return the EAP-Response that a conversation may begin with; raises WireError."""
-    try:
-        packet = Packet.decode(payload)
-    except WireError as error:
-        raise WireError(f"bad EAP packet: {error}") from None
-    if packet.code is not Code.RESPONSE:
-        raise WireError(f"an EAP-{packet.code.name.title()} was sent to the server")
-    return packet
-
-
-def _starts_tls(packet: Packet) -> bool:
-    """Return whether a response begins EAP-TLS, or refuses to, without an Identity before it.
-
-    Only a ClientHello does, not what continues a TLS session (RFC 8446 sections 4 and 5.1).
-    """
-    if packet.type != Type.TLS:
-        return packet.type == Type.NAK
-    try:
-        data = TlsData.decode(packet.data).data
-        return data[0] == _TLS_HANDSHAKE and data[_TLS_RECORD_HEADER] == _CLIENT_HELLO
-    except (WireError, IndexError):
-        return False
-
-
-def _failure(response: bytes) -> bytes:
-    """Return an EAP-Failure that answers `response`, whatever that is."""
-    identifier = response[1] if len(response) > 1 else 0
-    return Packet(Code.FAILURE, identifier).encode()

@@ -259,8 +259,7 @@ def test_a_group_that_cannot_be_stored_is_lost_as_a_whole(leases, tmp_path):
     leases._db.execute(f"PRAGMA max_page_count = {pages}")
     wide = AddressRange(BASE, BASE + 0xFFFF)
     with pytest.raises(LeaseError, match="full"):
-        for number in range(1000):
-            leases.lease(f"mn{number}@home.test", "ha1", wide, lifetime=60.0)
+        _ = [leases.lease(f"mn{n}@home.test", "ha1", wide, lifetime=60.0) for n in range(1000)]
     with pytest.raises(LeaseError, match="lost"):
         leases.lease("late@home.test", "ha1", wide)
     with pytest.raises(LeaseError, match="lost"):
