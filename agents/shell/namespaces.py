@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import ctypes
 import os
+import types
+from collections.abc import Coroutine, Generator
 from pathlib import Path
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 _FOLDER = Path("/run/netns")
 _NETWORK = 0x40000000  # linux/sched.h
@@ -30,3 +35,17 @@ class Namespace:
             number = ctypes.get_errno()
             raise OSError(number, os.strerror(number), "setns")
         Namespace._entered = self
+
+    @types.coroutine
+    def run(self, work: Coroutine[Any, Any, T]) -> Generator[Any, None, T]:
+        """Carry out here what waits now and then, while the program may be elsewhere."""
+        try:
+            while True:
+                self.enter()
+                try:
+                    waited = work.send(None)
+                except StopIteration as end:
+                    return end.value  # type: ignore[no-any-return]
+                yield waited
+        finally:
+            work.close()

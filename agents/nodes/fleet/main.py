@@ -5,13 +5,17 @@ from __future__ import annotations
 import asyncio
 import os
 import resource
+from collections.abc import Iterable
 from functools import partial
 
 from agents.core.eventlog import EventLog
+from agents.ikev2.config import Credentials
 from agents.nodes.fleet.settings import FleetConfiguration
+from agents.nodes.keylog import KeyLog
 from agents.nodes.mobile_node.machine import MobileNode
-from agents.nodes.mobile_node.main import credentials, find_care_of, make_node
-from agents.nodes.retry import Attempts
+from agents.nodes.mobile_node.main import credentials, make_node, seek_care_of
+from agents.nodes.mobile_node.settings import MobileNodeConfiguration
+from agents.nodes.retry import Attempts, Retry
 from agents.shell.host import LinuxHost
 from agents.shell.keylog import key_log
 from agents.shell.namespaces import Namespace
@@ -20,38 +24,65 @@ from agents.shell.program import run, take_commands, unless_ended
 
 
 class Member:
-    """A mobile node with its host, ready to begin."""
+    """A mobile node in a network namespace of its own; what it has to do with is its alone.
 
-    def __init__(self, host: LinuxHost, node: MobileNode) -> None:
-        self._host = host
-        self._node = node
+    It is made when it has an address, and that is tried until it is done.
+    """
+
+    def __init__(
+        self, settings: MobileNodeConfiguration, keys: KeyLog, trusted: Credentials
+    ) -> None:
+        self._settings = settings
+        self._keys = keys
+        self._trusted = trusted
+        self._log = EventLog(settings.host, "role", OUTPUT)
+        self._attempts = Attempts(self._log)
+        self._namespace = Namespace(settings.host)
+        self._host = LinuxHost(namespace=self._namespace)
+        self._retry = Retry(self._host, self.make)
+        self._making: asyncio.Task[None] | None = None
+        self._node: MobileNode | None = None
+        self._begins: float | None = None
+        self.tried = asyncio.Event()
+        """Set when it has been made, or could not be at first."""
+
+    def make(self) -> None:
+        """Wait for an address, and make the mobile node; try that again if it fails."""
+        self._making = asyncio.create_task(self._make())
+
+    async def _make(self) -> None:
+        try:
+            care_of = await self._namespace.run(seek_care_of(self._settings, self._log))
+            made = partial(make_node, self._settings, self._host, care_of, self._log)
+            self._node = self._host.enter(made, self._attempts, self._keys, self._trusted)
+        except OSError as error:
+            self._attempts.fail("address", str(error))
+            self._host.enter(self._retry.later)
+        finally:
+            self.tried.set()
+        if self._node and self._begins is not None:
+            self.begin(self._begins)
 
     def begin(self, at: float) -> None:
-        """Begin at a time of the host's clock."""
-        self._host.enter(self._host.timer(self._node.start).start_at, at)
+        """Begin at a time of the host's clock, or later, as soon as the mobile node is there."""
+        self._begins = at
+        if self._node:
+            self._host.enter(self._host.timer(self._node.start).start_at, at)
 
     def close(self) -> None:
         """Close all sockets."""
-        self._host.enter(self._node.close)
+        self._retry.close()
+        if self._making:
+            self._making.cancel()
+        if self._node:
+            self._host.enter(self._node.close)
 
 
-async def _members(configuration: FleetConfiguration) -> dict[str, Member]:
-    """Return the mobile nodes by their hosts' names; what they read is read once for all."""
-    first = configuration.nodes[0]
-    keys, trusted = key_log(first.keys), credentials(first)
-    places = []
-    for settings in configuration.nodes:
-        namespace, log = Namespace(settings.host), EventLog(settings.host, "role", OUTPUT)
-        namespace.enter()
-        attempts = Attempts(log)
-        care_of = await find_care_of(settings, log, attempts)
-        places.append((settings, namespace, log, attempts, care_of))
-    members = {}
-    for settings, namespace, log, attempts, care_of in places:
-        host = LinuxHost(namespace=namespace)
-        node = host.enter(partial(make_node, settings, host, care_of, log, attempts, keys, trusted))
-        members[settings.host] = Member(host, node)
-    return members
+async def _tried(members: Iterable[Member]) -> bool:
+    """Wait until all are there, or have told why they are not."""
+    for member in members:
+        await member.tried.wait()
+    return True
 
 
 async def serve(configuration: FleetConfiguration, stop: asyncio.Event) -> None:
@@ -59,17 +90,20 @@ async def serve(configuration: FleetConfiguration, stop: asyncio.Event) -> None:
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # A mobile node has about ten.
     log = EventLog(configuration.host, "role", OUTPUT)
-    members = await unless_ended(stop, _members(configuration))
-    if members is None:
-        return
+    first = configuration.nodes[0]
+    keys, trusted = key_log(first.keys), credentials(first)  # Read once for all.
+    members = {one.host: Member(one, keys, trusted) for one in configuration.nodes}
+    for member in members.values():
+        member.make()
 
     def begin(host: str, at: str) -> bool:
         members[host].begin(float(at))
         return True
 
-    take_commands({"begin": begin}, log)
-    log.write("Ready", pid=os.getpid())
-    await stop.wait()
+    if await unless_ended(stop, _tried(members.values())):
+        take_commands({"begin": begin}, log)
+        log.write("Ready", pid=os.getpid())
+        await stop.wait()
     for member in members.values():
         member.close()
 

@@ -50,17 +50,21 @@ async def find_care_of(
     """Return the address from which the mobile node speaks, as soon as there is one."""
     while True:
         try:
-            care_of = await care_of_address(
-                configuration.interface,
-                patient(_CARE_OF_DEADLINE),
-                configuration.first_peer,
-                lambda reason: log.write("NoAddressYet", reason=reason),
-            )
+            return await seek_care_of(configuration, log)
         except NoAddressError as error:
             attempts.fail("address", str(error))
-        else:
-            log.write("CareOfAddress", address=care_of)
-            return care_of
+
+
+async def seek_care_of(configuration: MobileNodeConfiguration, log: EventLog) -> IPv6Address:
+    """Return the address from which the mobile node speaks; NoAddressError after a while."""
+    care_of = await care_of_address(
+        configuration.interface,
+        patient(_CARE_OF_DEADLINE),
+        configuration.first_peer,
+        lambda reason: log.write("NoAddressYet", reason=reason),
+    )
+    log.write("CareOfAddress", address=care_of)
+    return care_of
 
 
 def make_node(
