@@ -36,7 +36,6 @@ from testbed.results.manifest import Machine, Manifest, begin_manifest, end_mani
 from testbed.results.runs import Run
 from testbed.trace import counts, fleet, floods, keys, phases
 from topologies.model import HostRole, Topology
-from topologies.operator import MOST_REAL
 
 if TYPE_CHECKING:
     from testbed.run.services import ServiceTimes
@@ -184,26 +183,13 @@ def _check(folder: Path) -> None:
         raise LabError(f"{plain(folder)}: its name is not UTF-8; keep results in another folder")
 
 
-def _check_names(spec: Spec, plan: Sequence[PlannedRun]) -> None:
-    """Raise LabError if there are more hosts than a kernel has names for."""
-    for planned in {run.shared: run for run in plan}.values():
-        there = spec.at(planned.parameters).variants[planned.variant].operator
-        if there and there.mobile_nodes > MOST_REAL:
-            raise LabError(
-                f"variant {planned.variant}: {there.mobile_nodes} mobile nodes; "
-                f"at most {MOST_REAL} have names for their interfaces in a kernel: use --lab sim"
-            )
-
-
 def begin(
     spec: Spec, plan: Sequence[PlannedRun], *, lab: Lab | Cluster, jobs: int, seed: int, root: Path
 ) -> tuple[Path, Manifest]:
     """Make the results folder with all that the runs need; raises DataError, before, or OSError."""
     _check(root)
     taken = None
-    if not isinstance(lab, SimLab):
-        _check_names(spec, plan)
-    elif lab.services:
+    if isinstance(lab, SimLab) and lab.services:
         from testbed.run import services  # noqa: PLC0415  # It imports all programs.
 
         taken = services.take(lab.services, spec, plan)

@@ -119,7 +119,8 @@ def _carry_out(
         plan = spec.plan(runs, used)
         load_paper()
         with _place(lab, spec.needs(), jobs, scheduler) as (place, at_once):
-            _prepare_simulation(spec, place, services, slowness)
+            _prepare_simulation(place, services, slowness)
+            _check(spec, plan, place)
             root = runner.make_output(output)
             _follow(
                 _durations(spec, plan, place),
@@ -164,29 +165,49 @@ def _place(
         yield cluster, cluster.jobs
 
 
-def _prepare_simulation(
-    spec: Spec, lab: Lab | Cluster, services: Path | None, slowness: float | None
-) -> None:
-    """Tell the sim lab its service times; raise LabError for what it cannot do, or no other can."""
+def _check(spec: Spec, plan: Sequence[PlannedRun], lab: Lab | Cluster) -> None:
+    """Raise LabError, with what to do, for what a lab cannot carry out."""
+    from testbed.lab import LabError
+
+    if lab.name == "sim":
+        from testbed.experiment.simulable import obstacles
+        from testbed.run.simulated import can_run
+
+        found, instead = obstacles(spec, can_run), "a lab with a kernel can: leave out --lab sim"
+    else:
+        from testbed.experiment import carriable
+
+        slow = lab.name == "uml" or lab.emulated
+        found = carriable.obstacles(spec, plan, slow=slow)
+        instead = "the sim lab can: --lab sim"
+    if not found:
+        return
+    variants: dict[str, list[str]] = {}
+    for line in found:
+        variant, _, why = line.partition(": ")
+        variants.setdefault(why, []).append(variant)
+    shown = (
+        f"{'every variant' if len(those) == len(spec.variants) > 1 else ', '.join(those)}: {why}"
+        for why, those in variants.items()
+    )
+    lines = [f"the {lab.name} lab cannot carry this out:", *shown]
+    able = [v for v in spec.variants if not any(f.startswith(f"variant {v}: ") for f in found)]
+    if able:
+        lines.append(f"it can carry out the others: {' '.join(f'--variant {v}' for v in able)}")
+    if not able or lab.name != "sim":
+        lines.append(instead)
+    raise LabError("\n".join(lines))
+
+
+def _prepare_simulation(lab: Lab | Cluster, services: Path | None, slowness: float | None) -> None:
+    """Tell the sim lab its service times; raise LabError if it is another."""
     from testbed.lab import LabError, SimLab
 
-    if not isinstance(lab, SimLab):
-        if services or slowness is not None:
-            option = "--services" if services else "--slowness"
-            raise LabError(f"{option} is for the sim lab; in {lab.name} hosts take their own time")
-        return
-    from testbed.experiment.simulable import obstacles
-    from testbed.run.simulated import can_run
-
-    lab.services, lab.slowness = services, slowness
-    if found := obstacles(spec, can_run):
-        lines = ["the sim lab cannot carry this out:", *found]
-        able = [v for v in spec.variants if not any(f.startswith(f"variant {v}: ") for f in found)]
-        if able:
-            lines.append(f"it can carry out the others: {' '.join(f'--variant {v}' for v in able)}")
-        else:
-            lines.append("a lab with a kernel can: leave out --lab sim")
-        raise LabError("\n".join(lines))
+    if isinstance(lab, SimLab):
+        lab.services, lab.slowness = services, slowness
+    elif services or slowness is not None:
+        option = "--services" if services else "--slowness"
+        raise LabError(f"{option} is for the sim lab; in {lab.name} hosts take their own time")
 
 
 def _resume(

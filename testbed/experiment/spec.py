@@ -27,7 +27,8 @@ from topologies.model import HostRole, Shape, Topology
 T = TypeVar("T")
 _WARM_SECONDS, _COLD_SECONDS = 2.0, 8.0
 _SLOWED = 3  # How many times longer it takes with slower processors and the waits of 2006.
-_EACH_SECONDS = 0.15  # For each mobile node more than one.
+EACH_SECONDS = 0.15
+"""For each mobile node more than one, in user-mode Linux."""
 _ONE_WAYS = 45  # How often a link is crossed by the bootstrap, and before it to measure the link.
 _OPERATOR = operator.TOPOLOGY.name
 _SWEPT = ("links", "settings", "operator", "arrivals", "simulation")
@@ -542,6 +543,6 @@ class Spec:
                 delays = sum({link.kind: link.shape.delay for link in topology.links}.values())
                 factor = _SLOWED if there.slows(name) else 1
                 own = _WARM_SECONDS if there.settings(name).is_warm else _COLD_SECONDS
-                more = _EACH_SECONDS * (len(topology.hosts_with(HostRole.MOBILE_NODE)) - 1)
+                more = EACH_SECONDS * (len(topology.hosts_with(HostRole.MOBILE_NODE)) - 1)
                 seconds[key, name] = factor * own + _ONE_WAYS * delays + more
         return [seconds[json.dumps(r.parameters, sort_keys=True), r.variant] for r in plan]

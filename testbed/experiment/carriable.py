@@ -1,0 +1,48 @@
+"""What of an experiment cannot be carried out on a real kernel, said before anything starts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import msgspec
+
+from testbed.experiment.spec import EACH_SECONDS, PlannedRun, Simulation, Spec, Variant
+from topologies.operator import MOST_REAL
+
+_KEPT = ("captures",)
+"""Settings of the simulation without which an experiment is the same."""
+
+
+def obstacles(spec: Spec, plan: Sequence[PlannedRun], *, slow: bool) -> list[str]:
+    """Return why variants cannot be carried out on a kernel, a line each.
+
+    One that is `slow` has one processor, as user-mode Linux, or one that is emulated.
+    """
+    found: dict[str, None] = {}
+    first = {run.shared: run for run in reversed(plan)}.values()
+    for planned in sorted(first, key=lambda run: list(spec.variants).index(run.variant)):
+        variant = spec.at(planned.parameters).variants[planned.variant]
+        name = f"variant {planned.variant}: "
+        found |= dict.fromkeys(name + why for why in _of(variant, planned.seed, slow=slow))
+    return list(found)
+
+
+def _of(variant: Variant, seed: int, *, slow: bool) -> Iterator[str]:
+    usual = msgspec.structs.asdict(Simulation())
+    for setting, value in msgspec.structs.asdict(variant.simulation).items():
+        if value != usual[setting] and setting not in _KEPT:
+            yield f"simulation.{setting} = {value} is the sim lab's alone: leave it out"
+    nodes = variant.operator.mobile_nodes if variant.operator else 1
+    if nodes > MOST_REAL:
+        yield (
+            f"{nodes} mobile nodes: at most {MOST_REAL} have names for their interfaces in a"
+            " kernel: set operator.mobile_nodes"
+        )
+    elif slow and nodes > 1:
+        time = variant.timeout + max(variant.starts(nodes, seed))
+        if (needed := EACH_SECONDS * nodes) > time:
+            yield (
+                f"{nodes} mobile nodes take about {needed:.0f} s of the one processor here, and a"
+                f" run ends after {time:.0f} s: set operator.mobile_nodes to"
+                f" {int(variant.timeout / EACH_SECONDS)} at most, or a longer timeout"
+            )
