@@ -40,6 +40,9 @@ _FEW, SAMPLES = 10, 50
 _AFTERWARDS = ("refresh", "reauthenticate")
 """What those do then."""
 
+TELLING = 500
+"""Mobile nodes by which a process grows so much that the pages it has anyway do not matter."""
+
 _BOOTSTRAP, _SETTLING = 60.0, 1.0
 """Virtual seconds that a mobile node has, and after which all that it has caused is over."""
 
@@ -68,8 +71,8 @@ class Growth(Record, frozen=True):
 
     `seconds` are medians of CPU time by program, `times` how many times that is what a network of a
     few mobile nodes has taken meanwhile. `memory` is what the process has grown by since the size
-    before, in octets for each mobile node; None for the first size. `held` is what each program has
-    of that in Python's objects, whatever the number; OpenSSL's come to it.
+    before, in octets for each mobile node; None if too few have come since. `held` is what each
+    program has of that in Python's objects, whatever the number; OpenSSL's come to it.
     """
 
     approach: str
@@ -188,15 +191,18 @@ def _subscribe(path: Path, nodes: int) -> None:
 
 
 def measure(
-    sizes: Sequence[int], names: Iterable[str] = SCENES, samples: int = SAMPLES
+    sizes: Sequence[int],
+    names: Iterable[str] = SCENES,
+    samples: int = SAMPLES,
+    telling: int = TELLING,
 ) -> Iterator[Growth]:
     """Serve more and more mobile nodes; yield what the last of each size cost as it is known.
 
-    The last are so many `samples`.
+    The last are so many `samples`; memory is told of `telling` mobile nodes and more.
     """
     for name in names:
         with _network(name, sizes[-1]) as network:
-            yield from _measure(network, name, sizes, samples)
+            yield from _measure(network, name, sizes, samples, telling)
 
 
 @contextmanager
@@ -219,14 +225,16 @@ def _held(name: str) -> Spent:
         tracemalloc.stop()
 
 
-def _measure(network: Network, name: str, sizes: Sequence[int], samples: int) -> Iterator[Growth]:
+def _measure(
+    network: Network, name: str, sizes: Sequence[int], samples: int, telling: int
+) -> Iterator[Growth]:
     held, before = _held(name), None
     for size in sizes:
         first = network.served
         while network.served < size - samples:
             network.serve()
         octets, grown = _resident(), network.served - first
-        memory = None if before is None or not grown else (octets - before) / grown
+        memory = None if before is None or grown < telling else (octets - before) / grown
         small, large = [], []
         with _network(name, _FEW + samples) as few:
             while few.served < _FEW:

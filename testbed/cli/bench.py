@@ -110,12 +110,16 @@ def _growth(nodes: int, *, as_json: bool) -> None:
         click.echo(json.dumps([growth.as_json() for growth in found], indent=1))
         return
     programs = sorted({name for growth in found for name in growth.seconds})
-    headings = ("served", *(p.replace("_", " ") for p in programs), "kB each")
+    grew = any(growth.memory is not None for growth in found)
+    memory = ("kB held", "kB grown") if grew else ("kB held",)
+    headings = ("served", *(p.replace("_", " ") for p in programs), *memory)
     table = _table("ms of CPU\n(times that of few)", *headings)
     for growth in found:
         shown = (_with_ratio(growth, program) for program in programs)
-        memory = "" if growth.memory is None else f"{growth.memory / 1000:.1f}"
-        table.add_row(f"{growth.approach}, {growth.action}", str(growth.nodes), *shown, memory)
+        held = f"{sum(growth.held.values()) / 1000:.1f}" if growth.held else ""
+        grown = "" if growth.memory is None else f"{growth.memory / 1000:.1f}"
+        columns = (*shown, held, grown) if grew else (*shown, held)
+        table.add_row(f"{growth.approach}, {growth.action}", str(growth.nodes), *columns)
     console.print(table)
 
 
