@@ -98,6 +98,7 @@ class HomeAaa:
             hosts=self._hosts.get,
             leases=leases,
             psk_source=config.psk_source,
+            by_eap=frozenset(map(ascii_lower, config.home_agents)),
         )
         self.outbox = self.sessions.outbox
         self._config = config

@@ -9,7 +9,7 @@ the program: the subscriber authenticates anew then, while its lease is on disk.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from ipaddress import IPv6Address
 from typing import TypeAlias
@@ -31,7 +31,7 @@ from agents.core.later import Later
 from agents.core.machine import Event
 from agents.core.record import Record, Secret
 from agents.core.timers import Timers
-from agents.diameter.dictionary import APPLICATION_IKE_SK, Command
+from agents.diameter.dictionary import APPLICATION_EAP, APPLICATION_IKE_SK, Command
 from agents.diameter.errors import ResultCode
 from agents.diameter.sessions import KeyAnswer, KeyRequest, SessionRequest
 from agents.eap.names import canonical_identity
@@ -66,18 +66,30 @@ class Session:
     by_key: bool = False
     """Whether the home agent has asked for the key, rather than carried EAP."""
 
-    left: dict[str, str] = field(default_factory=dict)
-    """The sessions of home agents that had it before, by their hosts."""
+    left: dict[str, tuple[str, int]] = field(default_factory=dict)
+    """The sessions of home agents that had it before, by their hosts, and their applications."""
 
     expected: Expected | None = None
     waiting: list[tuple[KeyRequest, Later[KeyAnswer]]] = field(default_factory=list)
+
+    @property
+    def application(self) -> int:
+        """In which the home agent has its session."""
+        return APPLICATION_IKE_SK if self.by_key else APPLICATION_EAP
+
+    def leave(self) -> None:
+        """Keep in mind which home agent has it, until that is another."""
+        if self.home is not None:
+            host, session_id = self.home
+            self.left[host] = session_id, self.application
 
 
 class Sessions:
     """Gives the key of a subscriber to the home agent that it is assigned to, and to no other.
 
     `hosts` returns the Diameter identity of a home agent, None of one that has its keys otherwise:
-    its sessions end with their time. Leases end with their sessions.
+    its sessions end with their time. `by_eap` are those, in lower case, of home agents that carry
+    EAP (RFC 5778). Leases end with their sessions.
     """
 
     def __init__(
@@ -88,6 +100,7 @@ class Sessions:
         hosts: Callable[[IPv6Address], str | None],
         leases: Leases,
         psk_source: PskSource,
+        by_eap: Collection[str] = (),
     ) -> None:
         self.events: deque[Event] = deque()
         self.outbox: deque[SessionRequest] = deque()
@@ -95,6 +108,7 @@ class Sessions:
         self._hosts = hosts
         self._leases = leases
         self._psk_source = psk_source
+        self._by_eap = by_eap
         self._sessions: dict[str, Session] = {}
         self._care_of = Index[str, IPv6Address]()
         self._peers: dict[Peer, str] = {}
@@ -132,14 +146,14 @@ class Sessions:
             return
         session, name = self._session(event.identity), canonical_identity(event.identity)
         if session.assignment and session.assignment.home_agent != assignment.home_agent:
-            if session.home is not None and session.by_key:
-                session.left.update((session.home,))
+            session.leave()
             self._name_home(session, None)
         secret = ike_secret(self._psk_source, event.msk, event.ike_root)
         session.assignment, session.psk = assignment, ike_psk(secret, assignment)
         session.until, session.expected = event.at + lifetime, None
         client = event.client
-        if client is not None and self._is_at(client[0], assignment):
+        at_home = client is not None and client[0] in self._by_eap
+        if at_home or (client is not None and self._is_at(client[0], assignment)):
             self._name_home(session, client)
             session.by_key = False
         else:
@@ -148,7 +162,8 @@ class Sessions:
         self._timers.set(name, session.until)
         self._settle(session, event.at)
         if session.home is not None and session.by_key:
-            self._order(session, session.home, Command.RE_AUTH)
+            host, session_id = session.home
+            self._order(session, host, session_id, session.application, Command.RE_AUTH)
 
     def _session(self, identity: str) -> Session:
         return self._sessions.setdefault(canonical_identity(identity), Session(identity))
@@ -268,19 +283,19 @@ class Sessions:
         """End a subscriber's session and lease; return whether there was either."""
         name = canonical_identity(identity)
         if (session := self._sessions.get(name)) is not None:
-            if session.home is not None and session.by_key:
-                session.left.update((session.home,))
-            for peer in session.left.items():
-                self._order(session, peer, Command.ABORT_SESSION)
+            session.leave()
+            for host, (session_id, application) in session.left.items():
+                self._order(session, host, session_id, application, Command.ABORT_SESSION)
         return self._end(name, "withdrawn", now)
 
-    def _order(self, session: Session, peer: Peer, command: Command) -> None:
+    def _order(
+        self, session: Session, host: str, session_id: str, application: int, command: Command
+    ) -> None:
         """Tell a home agent what to do about a session."""
-        host, session_id = peer
         request = SessionRequest(
             command=command,
             session_id=session_id,
-            application=APPLICATION_IKE_SK,
+            application=application,
             origin_host=self._origin[0],
             origin_realm=self._origin[1],
             destination_realm=host.partition(".")[2] or host,

@@ -10,6 +10,7 @@ from agents.core.eventlog import EventLog
 from agents.core.host import Host
 from agents.core.reader import WireError
 from agents.diameter.authorisation import check_authorisation
+from agents.diameter.config import same_identity
 from agents.diameter.dictionary import APPLICATION_EAP, AuthSessionState, Command
 from agents.diameter.eap import DiameterEapAnswer, DiameterEapRequest
 from agents.diameter.errors import DiameterError, ResultCode, is_refusal
@@ -168,6 +169,14 @@ class AaaClient:
     def forget(self, key: Hashable) -> None:
         """Drop what is kept for a conversation, which may wait for an answer still."""
         self._conversations.pop(key, None)
+
+    def abandon(self, session_id: str, server: str) -> Hashable | None:
+        """Forget the conversation that has a Session-Id, as its server wants; return its key."""
+        for key, one in self._conversations.items():
+            if one.session_id == session_id and one.server and same_identity(one.server, server):
+                self.forget(key)
+                return key
+        return None
 
     def end(self, key: Hashable) -> None:
         """Tell the server that a session is over, if it wants to hear of that."""

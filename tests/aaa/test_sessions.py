@@ -21,7 +21,7 @@ from agents.aaa.subscribers import AddressRange
 from agents.bootstrap.assignment import Assignment
 from agents.bootstrap.keys import ike_psk
 from agents.core.later import Later
-from agents.diameter.dictionary import APPLICATION_IKE_SK, Command
+from agents.diameter.dictionary import APPLICATION_EAP, APPLICATION_IKE_SK, Command
 from agents.diameter.errors import ResultCode
 from agents.diameter.sessions import KeyRequest, SessionRequest
 from agents.ike.identities import Identity
@@ -32,6 +32,8 @@ COA, ELSEWHERE = IPv6Address("2001:db8:a::2"), IPv6Address("2001:db8:a::3")
 HOSTS = {HA1: "ha1.home.test", HA2: "ha2.home.test"}
 NAS = "ar.visited.test"
 LIFETIME = 100.0
+BY_EAP = "ha9.home.test"
+"""A home agent that carries EAP."""
 
 
 class World:
@@ -41,7 +43,12 @@ class World:
         self.now = 1000.0
         self.leases = leases
         self.sessions = Sessions(
-            "aaa.home.test", "home.test", hosts=HOSTS.get, leases=leases, psk_source="msk"
+            "aaa.home.test",
+            "home.test",
+            hosts=HOSTS.get,
+            leases=leases,
+            psk_source="msk",
+            by_eap={BY_EAP},
         )
         self._number = 0
 
@@ -384,3 +391,33 @@ def test_a_session_that_ends_meanwhile_leaves_nobody_waiting(world):
     world.ask().then(answers.append)
     world.sessions.withdraw_subscriber(MN, world.now)
     assert [a.result_code for a in answers] == [ResultCode.AUTHORIZATION_REJECTED]
+
+
+@pytest.mark.parametrize("client", [BY_EAP, "ha1.home.test"])
+def test_a_home_agent_that_carries_eap_is_told_to_end_its_session_too(world, client):
+    world.authenticate()
+    _, session = world.authenticate(client=client)
+    assert world.sessions.withdraw_subscriber(MN, world.now)
+    applications = {one.application for one in world.sessions.outbox}
+    assert world.orders() == [(Command.ABORT_SESSION, session, client)]
+    assert applications == {APPLICATION_EAP}
+    assert not world.held()
+
+
+def test_its_last_word_ends_the_session_at_the_home_agent_alone(world):
+    _, access = world.authenticate()
+    _, session = world.authenticate(client="ha1.home.test")
+    assert world.end(session, "ha1.home.test") == ResultCode.SUCCESS
+    assert world.held()
+    assert world.end(access) == ResultCode.SUCCESS
+    assert not world.held()
+
+
+def test_a_home_agent_that_carried_eap_is_told_after_the_subscriber_has_moved(world):
+    _, first = world.authenticate(client="ha1.home.test")
+    _, second = world.authenticate(agent=HA2, client="ha2.home.test")
+    assert world.sessions.withdraw_subscriber(MN, world.now)
+    assert set(world.orders()) == {
+        (Command.ABORT_SESSION, first, "ha1.home.test"),
+        (Command.ABORT_SESSION, second, "ha2.home.test"),
+    }

@@ -297,15 +297,26 @@ def test_authorisation_goes_on_at_the_home_agent_as_long_as_the_mobile_node_auth
     assert lab.events.named("SessionEnded") == []
 
 
-def test_a_withdrawn_subscriber_loses_what_it_has_at_once():
-    lab = Lab("pana-ikev2 with a key")
+@pytest.mark.parametrize("name", ["pana-ikev1", "pana-ikev2 with a key", "pana-ikev2 with EAP"])
+def test_a_withdrawn_subscriber_loses_what_it_has_at_once_and_asks_again(name):
+    lab = Lab(name)
     lab.run(3.0)
     host = min(lab.at_home_agent(HA1))
     agent = lab.program("HA1").node
     assert len(agent._home_agent.homes) == 2
+
+    def registrations():
+        return [e["host"] for e in lab.events.named("BindingAccepted")].count(host)
+
+    before = registrations()
     lab.command("AAA", "withdraw", f"mn{int(host[2:]):04}@home.test")
     lab.run(0.1)
     assert len(agent._home_agent.homes) == 1
+    assert lab.events.named("BindingRemoved")
+    assert registrations() == before
+    assert lab.until(lambda: registrations() > before, FIRST)
+    assert lab.unreachable() == []
+    assert given_twice(lab) == set()
 
 
 def test_a_subscriber_is_withdrawn_though_its_home_agent_has_missed_an_answer():

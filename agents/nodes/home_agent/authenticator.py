@@ -8,9 +8,13 @@ from ipaddress import IPv6Address
 from agents.bootstrap.assignment import Assignment, Wish
 from agents.core.eventlog import EventLog
 from agents.core.host import Host
+from agents.core.record import Record
+from agents.diameter.config import same_identity
+from agents.diameter.dictionary import Command
 from agents.diameter.eap import DiameterEapAnswer
 from agents.diameter.errors import ResultCode
 from agents.diameter.mobility import mobility_request
+from agents.diameter.sessions import SessionRequest
 from agents.ikev2 import events as ikev2
 from agents.ikev2.config import Credentials
 from agents.kernel.port import KernelError
@@ -21,11 +25,26 @@ from agents.nodes.ike_daemon.ikev2 import Ikev2Daemon
 from agents.nodes.keylog import KeyLog
 
 
+class _Served(Record, frozen=True):
+    """By which IKE SA a subscriber has been authenticated last, and by which server.
+
+    That may take it back in this Diameter session.
+    """
+
+    ike_spi: bytes
+    session_id: str
+    server: str
+
+
 class EapAuthenticator:
     """Carries EAP between IKEv2 and the home AAA server (RFC 5778 section 4.1).
 
-    What the server grants ends when it says, or with the subscriber's last IKE SA.
+    What the server grants ends when it says, with the subscriber's last IKE SA, or when it takes it
+    back.
     """
+
+    orders = (Command.ABORT_SESSION,)
+    """What the server may want."""
 
     def __init__(
         self,
@@ -59,8 +78,9 @@ class EapAuthenticator:
         self._ike.on_gone = home_agent.release
         home_agent.on_released.append(self._ike.delete_identity)
         home_agent.on_released.append(self._end_session)
-        self._sessions: dict[str, bytes] = {}
-        """By which IKE SA each subscriber has been authenticated last."""
+        self._served: dict[str, _Served] = {}
+        self._identities: dict[str, str] = {}
+        """The subscribers by their Session-Ids."""
 
         self._asked = mobility_request(Wish.EITHER)
         if configuration.proposed_home_address:
@@ -80,7 +100,24 @@ class EapAuthenticator:
 
     def _end_session(self, identity: str) -> None:
         """Tell the AAA server that a subscriber is served no more (RFC 5778 section 4.3.1)."""
-        self._client.end(self._sessions.pop(identity, None))
+        if (served := self._served.pop(identity, None)) is not None:
+            self._identities.pop(served.session_id, None)
+            self._client.end(served.ike_spi)
+
+    def obey(self, request: SessionRequest) -> ResultCode:
+        """End a session as the server wants, with all that hangs on it (RFC 5778 section 4.3.3)."""
+        asked = self._client.abandon(request.session_id, request.origin_host)
+        if isinstance(asked, bytes):  # Its answer is lost, or will be one that was given before.
+            self._ike.eap_failure(asked, None)
+        identity = self._identities.get(request.session_id)
+        if identity is None and request.user_name in self._served:
+            identity = request.user_name  # The answer about that session never came.
+        if identity is None:
+            return ResultCode.SUCCESS if asked else ResultCode.UNKNOWN_SESSION_ID
+        if not same_identity(request.origin_host, self._served[identity].server):
+            return ResultCode.UNKNOWN_SESSION_ID
+        self._home_agent.release(identity)
+        return ResultCode.SUCCESS
 
     def _answered(self, event: ikev2.EapResponse, answer: DiameterEapAnswer | Exception) -> None:
         if isinstance(answer, Exception):
@@ -135,9 +172,9 @@ class EapAuthenticator:
             self._client.end(event.ike_spi)
             self._ike.eap_failure(event.ike_spi, None)
             return
-        if (before := self._sessions.get(identity)) is not None:
-            self._client.end(before)
-        self._sessions[identity] = event.ike_spi
+        self._end_session(identity)  # What it had before goes on in this one.
+        self._served[identity] = _Served(event.ike_spi, answer.session_id, answer.origin_host)
+        self._identities[answer.session_id] = identity
         self._ike.eap_success(
             event.ike_spi,
             packet,

@@ -91,6 +91,9 @@ class KeyClient:
     when it takes it back; the server is told of every end.
     """
 
+    orders = (Command.ABORT_SESSION, Command.RE_AUTH)
+    """What the server may want."""
+
     def __init__(
         self,
         host: Host,

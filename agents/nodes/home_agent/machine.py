@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from agents.core.eventlog import EventLog
 from agents.core.host import Host
-from agents.diameter.dictionary import APPLICATION_IKE_SK, Command
+from agents.diameter.dictionary import APPLICATION_IKE_SK
 from agents.diameter.errors import DiameterError, ResultCode
 from agents.diameter.sessions import SessionRequest, session_answer
 from agents.diameter.wire import Message
@@ -17,8 +17,6 @@ from agents.nodes.home_agent.authenticator import EapAuthenticator
 from agents.nodes.home_agent.key_client import KeyClient
 from agents.nodes.home_agent.service import HomeAgentService
 from agents.nodes.home_agent.settings import HomeAgentConfiguration
-
-_ORDERS = (Command.ABORT_SESSION, Command.RE_AUTH)
 
 
 class HomeAgentNode:
@@ -41,7 +39,7 @@ class HomeAgentNode:
         self._home_agent = HomeAgentService(host, kernel, configuration.home_agent, log)
         self._authenticator: EapAuthenticator | KeyClient
         if configuration.by_eap:
-            self._client = AaaClient(configuration, host, log, epoch=epoch)
+            self._client = AaaClient(configuration, host, log, epoch=epoch, handler=self._serve)
             self._authenticator = EapAuthenticator(
                 host, configuration, self._client, self._home_agent, log, credentials=credentials
             )
@@ -60,7 +58,7 @@ class HomeAgentNode:
 
     def _serve(self, message: Message) -> Message:
         """Answer the AAA server, which may want a session to end, or to be asked about it."""
-        if not isinstance(self._authenticator, KeyClient) or message.command not in _ORDERS:
+        if message.command not in self._authenticator.orders:
             raise DiameterError("this is a client", ResultCode.COMMAND_UNSUPPORTED)
         result = self._authenticator.obey(SessionRequest.from_message(message))
         return session_answer(message, result, self._client.identity, self._client.realm)

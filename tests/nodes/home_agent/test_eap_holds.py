@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 
 from agents.bootstrap.assignment import Assignment
+from agents.diameter.dictionary import APPLICATION_EAP, Command
 from agents.diameter.eap import DiameterEapAnswer
 from agents.diameter.errors import ResultCode
+from agents.diameter.sessions import SessionRequest
 from agents.eap.peer import EapPeer
 from agents.eap.server import EapServer
 from agents.ike.esp import EspPair
@@ -25,7 +27,7 @@ from agents.nodes.tls import TlsSettings
 from tests.eap.conversation import Authority
 from tests.nodes.home_agent.two_subscribers import ALICE, BOB, CARE_OF, HA, HOME, SETTINGS, World
 
-NAME = "ha.home.test"
+NAME, SERVER = "ha.home.test", "aaa.home.test"
 
 
 @dataclass
@@ -37,8 +39,12 @@ class Aaa:
     lifetime: float | None = None
     servers: dict[bytes, EapServer] = field(default_factory=dict)
     ended: list[bytes | None] = field(default_factory=list)
+    silent: bool = False
 
     def ask(self, key: bytes, packet: bytes, answered: Any, **_: object) -> None:
+        if self.silent:
+            self.servers.setdefault(key, EapServer(self.authority.server_config()))
+            return
         server = self.servers.setdefault(key, EapServer(self.authority.server_config()))
         payload = server.handle_response(packet)
         code = ResultCode.MULTI_ROUND_AUTH if server.outcome is None else ResultCode.SUCCESS
@@ -60,6 +66,12 @@ class Aaa:
 
     def forget(self, key: bytes) -> None:
         self.servers.pop(key, None)
+
+    def abandon(self, session_id: str, _server: str) -> bytes | None:
+        """Every conversation has the same Session-Id here: the last one is meant."""
+        if session_id != "session" or not self.servers:
+            return None
+        return self.servers.popitem()[0]
 
     def end(self, key: bytes | None) -> None:
         self.ended.append(key)
@@ -85,7 +97,7 @@ class EapWorld(World):
             identity=NAME,
         )
         self.aaa = Aaa(authority)
-        EapAuthenticator(
+        self.authenticator = EapAuthenticator(
             self.host,
             configuration,
             self.aaa,
@@ -93,6 +105,20 @@ class EapWorld(World):
             self.log,
             credentials=read_credentials(configuration.certificate, own=True),
         )
+
+    def abort(self, session_id: str, who: str | None = None, server: str = SERVER) -> ResultCode:
+        """Have the server end a session."""
+        request = SessionRequest(
+            command=Command.ABORT_SESSION,
+            session_id=session_id,
+            application=APPLICATION_EAP,
+            origin_host=server,
+            origin_realm="home.test",
+            destination_realm="home.test",
+            destination_host=NAME,
+            user_name=who,
+        )
+        return self.host.enter(self.authenticator.obey, request)
 
     def connect(self, who: str) -> EspPair | None:
         """Let a subscriber ask for SAs for its home address; return what it has got."""
@@ -149,3 +175,35 @@ def test_a_hold_ends_when_the_server_says(world):
     assert world.ends() == ["unbind", "uninstall", "forget"]
     assert (world.kernel.bound, world.kernel.sas) == ({}, {})
     assert world.home_agent.homes.holder(HOME[ALICE]) is None
+
+
+@pytest.mark.parametrize(("session_id", "who"), [("session", None), ("one that never came", ALICE)])
+def test_a_session_that_the_server_aborts_ends_with_all_that_hangs_on_it(world, session_id, who):
+    assert world.bind(HOME[ALICE], CARE_OF[ALICE], world.connect(ALICE))
+    assert world.abort(session_id, who) == ResultCode.SUCCESS
+    assert world.ends() == ["unbind", "uninstall", "forget"]
+    assert (world.kernel.bound, world.kernel.sas) == ({}, {})
+    assert len(world.aaa.ended) == 1
+    assert world.abort(session_id, who) == ResultCode.UNKNOWN_SESSION_ID
+    assert world.connect(ALICE)
+
+
+def test_another_server_than_the_one_that_has_granted_it_ends_nothing(world):
+    world.connect(ALICE)
+    assert world.abort("session", server="other.home.test") == ResultCode.UNKNOWN_SESSION_ID
+    assert world.homes_with_sas() == {HOME[ALICE]}
+
+
+def test_a_session_that_nobody_has_is_not_known(world):
+    world.connect(ALICE)
+    assert world.abort("another", BOB) == ResultCode.UNKNOWN_SESSION_ID
+    assert world.homes_with_sas() == {HOME[ALICE]}
+
+
+def test_a_session_that_is_aborted_while_its_answer_is_waited_for_gives_nothing(world):
+    world.aaa.silent = True
+    assert world.connect(ALICE) is None
+    assert world.aaa.servers
+    assert world.abort("session") == ResultCode.SUCCESS
+    assert not world.aaa.servers
+    assert world.homes_with_sas() == set()
