@@ -33,6 +33,7 @@ class Subscriber:
         self._kernel = net.mobile_node(name)
         self._registration: RegistrationService | None = None
         self.failures: list[str] = []
+        self.patience = 40.0
         self._ike: IkeDaemon | None = None
         self.assigned: IPv6Address | None = None
 
@@ -82,7 +83,7 @@ class Subscriber:
         self._kernel.prepare(home_address, self._home_agent, self._care_of)
 
     def _wait(self) -> bool:
-        self._net.run(40.0, lambda: self.secured or self.failures)
+        self._net.run(self.patience, lambda: self.secured or self.failures)
         return self.secured
 
     @property

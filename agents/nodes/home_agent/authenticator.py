@@ -28,10 +28,12 @@ from agents.nodes.keylog import KeyLog
 class _Served(Record, frozen=True):
     """By which IKE SA a subscriber has been authenticated last, and by which server.
 
-    That may take it back in this Diameter session.
+    That may take it back in this Diameter session. `asked` is the number of the request that was
+    granted.
     """
 
     ike_spi: bytes
+    asked: int
     session_id: str
     server: str
 
@@ -82,18 +84,20 @@ class EapAuthenticator:
         self._identities: dict[str, str] = {}
         """The subscribers by their Session-Ids."""
 
-        self._asked = mobility_request(Wish.EITHER)
+        self._asked = 0
+        self._wanted = mobility_request(Wish.EITHER)
         if configuration.proposed_home_address:
             proposed = IPv6Address(configuration.proposed_home_address)
             own = Assignment(home_agent.address, home_agent.homes.prefix.prefixlen, proposed)
-            self._asked = mobility_request(Wish.LOCAL, own)
+            self._wanted = mobility_request(Wish.LOCAL, own)
 
     def _on_eap(self, event: ikev2.EapResponse) -> None:
+        self._asked += 1
         self._client.ask(
             event.ike_spi,
             event.packet,
-            partial(self._answered, event),
-            asked=self._asked,
+            partial(self._answered, event, self._asked),
+            asked=self._wanted,
             care_of=event.peer,
             user_name=event.identity,
         )
@@ -119,12 +123,14 @@ class EapAuthenticator:
         self._home_agent.release(identity)
         return ResultCode.SUCCESS
 
-    def _answered(self, event: ikev2.EapResponse, answer: DiameterEapAnswer | Exception) -> None:
+    def _answered(
+        self, event: ikev2.EapResponse, asked: int, answer: DiameterEapAnswer | Exception
+    ) -> None:
         if isinstance(answer, Exception):
             self._fail(event, answer)
             return
         try:
-            self._deliver(event, answer)
+            self._deliver(event, asked, answer)
         except KernelError as error:
             self._fail(event, error)
         except Exception as error:  # A bug: the peer waits for an answer all the same.
@@ -136,7 +142,7 @@ class EapAuthenticator:
         self._client.forget(event.ike_spi)
         self._ike.eap_failure(event.ike_spi, None)
 
-    def _deliver(self, event: ikev2.EapResponse, answer: DiameterEapAnswer) -> None:
+    def _deliver(self, event: ikev2.EapResponse, asked: int, answer: DiameterEapAnswer) -> None:
         packet = answer.eap_payload
         if not self._ike.awaits_eap(event.ike_spi):
             self._log.write("AaaLate", ike_spi=event.ike_spi.hex())
@@ -165,6 +171,12 @@ class EapAuthenticator:
             self._client.end(event.ike_spi)
             self._ike.eap_failure(event.ike_spi, None)
             return
+        served = self._served.get(identity)
+        if served is not None and served.asked > asked:  # What was granted later counts.
+            self._log.write("AaaLate", ike_spi=event.ike_spi.hex())
+            self._client.end(event.ike_spi)
+            self._ike.eap_failure(event.ike_spi, None)
+            return
         lifetime = answer.lifetime
         held = self._home_agent.hold(identity, assignment.home_address, lifetime)
         grant = self._home_agent.grant(identity)
@@ -173,7 +185,9 @@ class EapAuthenticator:
             self._ike.eap_failure(event.ike_spi, None)
             return
         self._end_session(identity)  # What it had before goes on in this one.
-        self._served[identity] = _Served(event.ike_spi, answer.session_id, answer.origin_host)
+        self._served[identity] = _Served(
+            event.ike_spi, asked, answer.session_id, answer.origin_host
+        )
         self._identities[answer.session_id] = identity
         self._ike.eap_success(
             event.ike_spi,

@@ -75,11 +75,13 @@ class _Question(Record, frozen=True):
 class _Served(Record, frozen=True):
     """A subscriber that is served here, and until when it is authorised.
 
-    `server` has authorised it, in this Diameter session, and may take that back.
+    `server` has authorised it, in this Diameter session, and may take that back. `asked` is the
+    number of the question that began this session.
     """
 
     server: str
     session_id: str
+    asked: int
     until: float
 
 
@@ -116,6 +118,7 @@ class KeyClient:
             host=OF_HOST, link=OF_LINK, total=QUESTIONS, rng=host.rng
         )
         self._questions: dict[bytes, _Question] = {}
+        self._asked = 0
         self._ike = _daemon(host, configuration, home_agent, log)
         self._ike.on_key_wanted = self._ask
         self._ike.on_removed = self._missed
@@ -130,7 +133,8 @@ class KeyClient:
         session_id = self._client.new_session()
         request = self._request(session_id, event.identity, care_of=event.peer)
         self._waiting.add(event.spi, event.peer)
-        taken = partial(self._take_key, event, session_id)
+        self._asked += 1
+        taken = partial(self._take_key, event, session_id, self._asked)
         self._questions[event.spi] = _Question(self._submit(request, taken), session_id)
 
     def _give_up(self, spi: bytes) -> None:
@@ -174,13 +178,15 @@ class KeyClient:
 
         return self._client.submit(request.to_message(), take)
 
-    def _take_key(self, event: KeyWanted, session_id: str, answer: KeyAnswer | Exception) -> None:
+    def _take_key(
+        self, event: KeyWanted, session_id: str, asked: int, answer: KeyAnswer | Exception
+    ) -> None:
         self._answered(event.spi)
         entry = None
         try:
             if isinstance(answer, Exception):
                 raise answer
-            entry = self._hold(event, session_id, answer)
+            entry = self._hold(event, session_id, asked, answer)
         except (DiameterError, TimeoutError, KernelError) as error:
             reason = str(error) or type(error).__name__
             name = event.identity.text
@@ -188,30 +194,44 @@ class KeyClient:
         finally:
             self._ike.give_key(event.spi, entry)
 
-    def _hold(self, event: KeyWanted, session_id: str, answer: KeyAnswer) -> PskEntry:
+    def _hold(self, event: KeyWanted, session_id: str, asked: int, answer: KeyAnswer) -> PskEntry:
         """Let a subscriber register what it is assigned; return its key, or raise an error."""
         identity, assignment = answer.identity, answer.assignment
         if not identity or not answer.key or assignment is None or assignment.home_address is None:
             reason = "the answer lacks the subscriber, its key or its home address"
             raise DiameterError(reason, ResultCode.MISSING_AVP)
         home_address = assignment.home_address
+        self._check_order(identity, session_id, asked)
         here = assignment.home_agent == self._home_agent.address
         if not here or not self._home_agent.hold(identity, home_address, answer.lifetime):
             self._client.terminate(session_id)
             where = f"{home_address} at {assignment.home_agent}"
             raise DiameterError(f"{identity} cannot have {where}", ResultCode.INVALID_AVP_VALUE)
-        self._note(identity, session_id, answer)
+        self._note(identity, session_id, asked, answer)
         return PskEntry(answer.key, event.peer, identity, home_address)
+
+    def _check_order(self, identity: str, session_id: str, asked: int) -> None:
+        """Raise DiameterError if a later question about a subscriber has been answered before.
+
+        What it said then counts. The server is told which session that is, for it may have taken
+        the questions in any order, and that there is no other.
+        """
+        served = self._served.get(identity)
+        if served is not None and served.asked > asked:
+            self._renew(identity)
+            self._client.terminate(session_id, len(self._home_agent.homes))
+            reason = f"a later question about {identity} was answered before"
+            raise DiameterError(reason, ResultCode.UNABLE_TO_COMPLY)
 
     # How long it is good for
 
-    def _note(self, identity: str, session_id: str, answer: KeyAnswer) -> None:
+    def _note(self, identity: str, session_id: str, asked: int, answer: KeyAnswer) -> None:
         """Know that a subscriber is served, and when to ask about it again."""
         now, lifetime = self._host.now(), answer.lifetime
         until = math.inf if lifetime is None else now + lifetime
         if before := self._served.get(identity):
             self._identities.pop(before.session_id, None)
-        self._served[identity] = _Served(answer.origin_host, session_id, until)
+        self._served[identity] = _Served(answer.origin_host, session_id, asked, until)
         self._identities[session_id] = identity
         if lifetime is not None:
             self._timers.set((_Timer.RENEW, identity), now + RENEW_AT * lifetime)
@@ -270,7 +290,7 @@ class KeyClient:
         home_address = assignment.home_address if assignment else None
         if home_address == self._home_agent.homes.home_of(identity) and home_address is not None:
             self._home_agent.hold(identity, home_address, answer.lifetime)
-            self._note(identity, served.session_id, answer)
+            self._note(identity, served.session_id, served.asked, answer)
 
     # Its end
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from ipaddress import IPv6Address
 from typing import Any
 
@@ -40,6 +42,10 @@ class Aaa:
     servers: dict[bytes, EapServer] = field(default_factory=dict)
     ended: list[bytes | None] = field(default_factory=list)
     silent: bool = False
+    holds: bool = False
+    granted: list[bytes] = field(default_factory=list)
+    held: list[Callable[[], None]] = field(default_factory=list)
+    """Answers of success that have not come yet."""
 
     def ask(self, key: bytes, packet: bytes, answered: Any, **_: object) -> None:
         if self.silent:
@@ -62,7 +68,12 @@ class Aaa:
                 session_timeout=self.lifetime,
                 user_name=who,
             )
-        answered(answer)
+        if server.outcome == "success":
+            self.granted.append(key)
+        if self.holds and server.outcome == "success":
+            self.held.append(partial(answered, answer))
+        else:
+            answered(answer)
 
     def forget(self, key: bytes) -> None:
         self.servers.pop(key, None)
@@ -207,3 +218,17 @@ def test_a_session_that_is_aborted_while_its_answer_is_waited_for_gives_nothing(
     assert world.abort("session") == ResultCode.SUCCESS
     assert not world.aaa.servers
     assert world.homes_with_sas() == set()
+
+
+def test_what_was_granted_before_and_comes_later_does_not_take_the_place_of_what_counts(world):
+    world.aaa.holds = True
+    assert world.connect(ALICE) is None
+    world.aaa.holds = False
+    pair = world.connect(ALICE)
+    assert world.bind(HOME[ALICE], CARE_OF[ALICE], pair)
+    (late,) = world.aaa.held
+    world.host.enter(late)
+    assert world.aaa.ended == world.aaa.granted[:1]
+    assert world.bind(HOME[ALICE], CARE_OF[ALICE], pair)
+    world.abort("another", ALICE)
+    assert world.aaa.ended == world.aaa.granted

@@ -114,8 +114,9 @@ class World:
         code = ResultCode.AUTHORIZATION_REJECTED
         self.granted = {"result_code": code, "key": None, "assignment": None, "identity": None}
 
-    def connect(self, key=KEY, home=HOA, care_of=COA):
+    def connect(self, key=KEY, home=HOA, care_of=COA, patience=40.0):
         node = Subscriber(self.net, care_of)
+        node.patience = patience
         if self.version == 1:
             node.ikev1(key, home)
         else:
@@ -330,6 +331,25 @@ def test_a_question_under_way_can_be_ended_and_its_answer_is_too_late_then(world
     assert told
     assert all(d.RESULT_CODE.find(one.avps) == ResultCode.SUCCESS for (one,) in told)
     assert not [*world.kernel.bound]
+
+
+def test_the_answer_to_an_earlier_question_that_comes_later_leaves_one_session(world):
+    under_way = []
+    world.silent, world.meanwhile = True, lambda *both: under_way.append(both)
+    nodes = [world.connect(care_of=where, patience=0.1) for where in (COA, OTHER_COA)]
+    world.net.run(2.0)
+    (first, its), (second, others) = under_way
+    others.settle(world.grant(second))
+    world.net.run(0.5)
+    world.silent = False
+    its.settle(world.grant(first))
+    world.net.run(5.0)
+    assert [node.secured for node in nodes] == [False, True]
+    assert [one.session_id for one in world.ended] == [first.session_id]
+    renewal = world.asked[-1]
+    assert (renewal.renews, renewal.session_id) == (True, second.session_id)
+    assert world.order(d.Command.ABORT_SESSION, second.session_id) == ResultCode.SUCCESS
+    assert world.ended[-1].session_id == second.session_id
 
 
 @pytest.mark.parametrize("command", [d.Command.ABORT_SESSION, d.Command.RE_AUTH])
