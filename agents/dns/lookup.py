@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import deque
+from collections.abc import Sequence
 from ipaddress import IPv6Address
 from itertools import islice
 from typing import Any
@@ -91,7 +92,8 @@ class HomeAgentLookup:
 
     Either `domain` is the mobility service provider's, whose SRV records are asked for (section
     5.1.2), or `host` is a home agent's own name (section 5.1.1). `deadline` in seconds ends the
-    lookup. The socket should have a random port (RFC 5452).
+    lookup. The socket should have a random port (RFC 5452). `failed` are home agents by their names
+    that did not serve, the last one last: they come after all others, in this order.
 
     With `tcp` the owner sends each query in `streams` over a TCP connection of its own (RFC 7766),
     and calls `handle_message` with what comes back or `handle_lost` if nothing does. Without it a
@@ -108,6 +110,7 @@ class HomeAgentLookup:
         timing: Timing = QUERY_TIMING,
         deadline: float = 15.0,
         tcp: bool = False,
+        failed: Sequence[str] = (),
     ) -> None:
         if (domain is None) == (host is None):
             raise ValueError("either the domain or the home agent's name is needed")
@@ -122,6 +125,7 @@ class HomeAgentLookup:
         self._timing = timing
         self._deadline = deadline
         self._tcp = tcp
+        self._failed = {ascii_lower(name): rank for rank, name in enumerate(failed)}
 
     def start(self, now: float) -> None:
         """Send the first query; without effect while a lookup is under way."""
@@ -276,13 +280,18 @@ class HomeAgentLookup:
             self._change(question, "truncated: over TCP", now, over_tcp=True)
 
     def _take_targets(self, answer: Answer, question: Question, now: float) -> None:
-        names = islice(in_order(answer.targets, self._rng), _MAX_CANDIDATES)
+        order = sorted(in_order(answer.targets, self._rng), key=self._rank)
+        names = islice(order, _MAX_CANDIDATES)
         agents = tuple(HomeAgent(name, _usable(answer.addresses_of(name))) for name in names)
         if agents and not answer.error:
             self._try(replace(question, hindrance=None), agents, len(agents) - 1, now)
         elif not self._follow(answer, question, now):
             lack = answer.error or _alias(answer, question) or "no SRV record"
             self._fail(f"no home agent at {question.name}: {lack}", now)
+
+    def _rank(self, name: str) -> int:
+        """Return how late a home agent is tried that has failed, -1 if it has not."""
+        return self._failed.get(ascii_lower(name), -1)
 
     def _take_addresses(self, answer: Answer, question: Question, now: float) -> None:
         all_of_it = answer.addresses_of(question.name)

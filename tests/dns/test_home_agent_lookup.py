@@ -136,6 +136,23 @@ def test_with_the_addresses_in_the_answer_one_exchange_is_enough():
     assert len(link.sent) == 2
 
 
+@pytest.mark.parametrize("table", ["FULL", "LEAN"])
+def test_those_that_have_failed_come_last_and_the_last_one_to_fail_after_the_others(table):
+    table = {"FULL": FULL, "LEAN": LEAN}[table]
+    for failed, first in (
+        ([], "ha1"),
+        (["HA1.home.test"], "ha2"),
+        (["ha2.home.test"], "ha1"),
+        (["ha1.home.test", "ha2.home.test"], "ha1"),
+        (["ha2.home.test", "ha1.home.test"], "ha2"),
+        (["ha9.home.test"], "ha1"),
+    ):
+        machine, _, _ = exchange(table, failed=failed)
+        ((agent, *_),) = found(machine)
+        assert agent.fqdn == f"{first}.home.test"
+        assert agent.addresses
+
+
 def test_without_them_the_first_name_is_looked_up():
     machine, server, _ = exchange(LEAN)
     assert found(machine) == [(HomeAgent("ha1.home.test", (HA1,)), HomeAgent("ha2.home.test", ()))]

@@ -19,7 +19,7 @@ from agents.dns.lookup import HomeAgentLookup
 from agents.dns.wire import PORT
 from agents.nodes.access_router.relay_agent import RelayAgent
 from agents.nodes.access_router.settings import RelaySettings
-from agents.nodes.mobile_node.discovery import Discovery, LookupEndpoint
+from agents.nodes.mobile_node.discovery import Discovery, LookupEndpoint, Tried
 from agents.nodes.mobile_node.settings import Dhcpv6Settings
 from agents.shell.addresses import care_of_address, link_local_address
 from agents.shell.host import LinuxHost
@@ -74,6 +74,7 @@ async def mobile_node(log: EventLog, interface: str) -> None:
         interface,
         await care_of_address(interface, DEADLINE),
         log=log,
+        tried=Tried(),
         on_found=lambda found: log.write("Found", home_agent=found.home_agent),
         on_failure=lambda reason: log.write("NotFound", reason=reason),
     ).start()

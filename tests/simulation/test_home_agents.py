@@ -40,8 +40,9 @@ APPROACHES = {
     "pana-ikev2 with a key": ("pana-ikev2", PSK2),
     "pana-ikev2 with EAP": ("pana-ikev2", {}),
     "pana-fast": ("pana-fast", {}),
+    "dns-ikev2": ("dns-ikev2", {}),
 }
-WITH_KEYS = [name for name in APPROACHES if name != "pana-ikev2 with EAP"]
+WITH_KEYS = [name for name in APPROACHES if name not in ("pana-ikev2 with EAP", "dns-ikev2")]
 
 
 @functools.cache
@@ -204,6 +205,21 @@ def test_who_was_at_a_home_agent_that_fails_is_reachable_at_another(name, how):
     after = lab.homes()
     assert all(after[host] != before[host] for host in victims)
     assert all(after[host] == before[host] for host in before.keys() - victims)
+    assert given_twice(lab) == set()
+
+
+@pytest.mark.parametrize("dead", ["HA1", "HA2"])
+def test_who_gets_a_dead_home_agent_from_the_dns_tries_the_next(dead):
+    """RFC 5026 section 5.1.2; whom the DNS names first is a draw with weights (RFC 2782)."""
+    lab = Lab("dns-ikev2", 8, 2, bootstraps=False)
+    assert lab.until(lambda: lab.events.named("Ready", dead), FIRST)
+    lab.program(dead).kill()
+    assert lab.until(lambda: len(lab.at()) == lab.nodes, FIRST)
+    failed = Counter(event["host"] for event in lab.events.named("AttemptFailed"))
+    assert 0 < len(failed) < lab.nodes
+    assert set(failed.values()) == {1}
+    assert set(lab.at().values()) == {HA2 if dead == "HA1" else HA1}
+    assert lab.unreachable() == []
     assert given_twice(lab) == set()
 
 

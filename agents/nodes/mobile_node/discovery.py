@@ -21,6 +21,9 @@ from agents.dns.lookup import HomeAgentLookup
 from agents.dns.wire import PORT
 from agents.nodes.mobile_node.settings import PREFIX_LENGTH, Dhcpv6Settings, DnsSettings
 
+_MOST_FAILED = 16
+"""Home agents that are remembered: no more are looked at in an answer."""
+
 Found: TypeAlias = Callable[[Assignment], None]
 Failure: TypeAlias = Callable[[str], None]
 
@@ -36,6 +39,39 @@ def _information_request(
         interface=interface,
         max_delay=INF_MAX_DELAY if settings.initial_delay else 0.0,
     )
+
+
+class Tried:
+    """Which home agents have failed: whoever looks for one tries them after all others.
+
+    That is what RFC 5026 section 5.1.2 wants, by name, and the same by address for a name that has
+    several, or for none. The one that has failed first comes first again.
+    """
+
+    def __init__(self) -> None:
+        self._names: dict[IPv6Address, str] = {}
+        self._failed: dict[IPv6Address, str] = {}
+
+    def learn(self, agents: Sequence[dns.HomeAgent]) -> None:
+        """Note the names of those that are known now."""
+        self._names = {one: agent.fqdn for agent in agents for one in agent.addresses}
+
+    def fail(self, home_agent: IPv6Address) -> None:
+        """Note that a home agent has not served this host, or does so no more."""
+        before = self._failed.pop(home_agent, "")
+        self._failed[home_agent] = self._names.get(home_agent, before)
+        while len(self._failed) > _MOST_FAILED:
+            del self._failed[next(iter(self._failed))]
+
+    @property
+    def names(self) -> list[str]:
+        """Those that have failed and have names, the last one last."""
+        return [name for name in self._failed.values() if name]
+
+    def in_order(self, addresses: Sequence[IPv6Address]) -> list[IPv6Address]:
+        """Return addresses in the order in which to try them."""
+        failed = list(self._failed)
+        return sorted(addresses, key=lambda one: failed.index(one) if one in failed else -1)
 
 
 class LookupEndpoint(DatagramEndpoint):
@@ -87,7 +123,8 @@ class Discovery:
 
     It asks from the care-of address, which network access has authenticated, and takes answers to
     that address alone. It ends with the first outcome: nobody leads a registered mobile node
-    elsewhere by a late answer. A home agent with an address of this host is none.
+    elsewhere by a late answer. A home agent with an address of this host is none; those that have
+    been `tried` come last.
     """
 
     def __init__(
@@ -98,10 +135,12 @@ class Discovery:
         care_of: IPv6Address,
         *,
         log: EventLog,
+        tried: Tried,
         on_found: Found,
         on_failure: Failure,
     ) -> None:
         self._host = host
+        self._tried = tried
         self._on_found = on_found
         self._on_failure = on_failure
         self._machine: InformationRequest | HomeAgentLookup
@@ -118,6 +157,7 @@ class Discovery:
                 rng=host.rng,
                 domain=settings.domain,
                 tcp=True,
+                failed=tried.names,
             )
             self._endpoint = LookupEndpoint(host, lookup, (str(care_of), 0), self._handle)
         self._done = False
@@ -135,6 +175,7 @@ class Discovery:
                 length = prefix.prefixlen if prefix else PREFIX_LENGTH
                 self._conclude("DHCPv6", addresses, length)
             case dns.HomeAgentsFound(home_agents=agents):
+                self._tried.learn(agents)
                 addresses = tuple(address for agent in agents for address in agent.addresses)
                 self._conclude("DNS", addresses)
             case dhcpv6.Failed():
@@ -158,7 +199,8 @@ class Discovery:
         if isinstance(outcome, str):
             self._on_failure(f"{what}: {outcome}")
             return
-        address = next((one for one in outcome if not self._host.has_address(one)), None)
+        order = self._tried.in_order(outcome)
+        address = next((one for one in order if not self._host.has_address(one)), None)
         if address is None:
             self._on_failure(f"{what}: the home agent has an address of this host")
         else:

@@ -21,7 +21,7 @@ from agents.ikev2.config import Credentials
 from agents.kernel.port import MobileNodeKernel
 from agents.nodes.keylog import KeyLog
 from agents.nodes.mobile_node.access import Granted, PanaAccess
-from agents.nodes.mobile_node.discovery import Discovery
+from agents.nodes.mobile_node.discovery import Discovery, Tried
 from agents.nodes.mobile_node.home import HomeConnection, Launch
 from agents.nodes.mobile_node.settings import (
     Dhcpv6Settings,
@@ -71,6 +71,7 @@ class MobileNode:
         self._foretold: tuple[EapKeys, Assignment] | None = None
         """What was sealed before an EAP's end, and that EAP's keys."""
         self._discovery: Discovery | None = None
+        self._tried = Tried()
         self._attempts = attempts or Attempts(log)
         self._retry = Retry(host, self._find_home_agent, configuration.crowd)
         self._access = self._make_access(make_eap)
@@ -204,6 +205,8 @@ class MobileNode:
         if self._access and self._trust.preshared is None and not known:
             return self._access.reauthenticate()
         if isinstance(discovery, Dhcpv6Settings | DnsSettings):
+            if self._home.assignment:
+                self._tried.fail(self._home.assignment.home_agent)
             self._discover(discovery)
             return True
         return False
@@ -232,6 +235,7 @@ class MobileNode:
                 self._configuration.interface,
                 self._care_of,
                 log=self._log,
+                tried=self._tried,
                 on_found=self._home.take,
                 on_failure=partial(self._fail, stage="discovery"),
             )

@@ -20,9 +20,10 @@ from agents.dhcpv6.wire import (
     Option,
     OptionCode,
 )
+from agents.dns.events import HomeAgent as HomeAgentOfDns
 from agents.dns.wire import PORT
 from agents.nodes.ike_daemon.ikev2_settings import Ikev2Settings
-from agents.nodes.mobile_node.discovery import Discovery
+from agents.nodes.mobile_node.discovery import Discovery, Tried
 from agents.nodes.mobile_node.settings import (
     Dhcpv6Settings,
     DnsSettings,
@@ -126,6 +127,7 @@ def outcomes(settings, serve, *given, **options):
         INTERFACE,
         HERE,
         log=mn.log,
+        tried=Tried(),
         on_found=lambda found: results.append((network.now, found)),
         on_failure=lambda reason: results.append((network.now, reason)),
     )
@@ -249,3 +251,25 @@ def test_a_mobile_node_that_expects_sealed_information_asks_nobody_else(discover
     MobileNodeConfiguration(**common)
     with pytest.raises(ValueError, match="not sealed"):
         MobileNodeConfiguration(**common, protection="sealed")
+
+
+def test_of_the_addresses_of_one_that_has_failed_the_others_are_tried_first():
+    tried, third = Tried(), OTHER_HA + 1
+    tried.learn([HomeAgentOfDns("ha1.home.test", (HA, OTHER_HA)), HomeAgentOfDns("ha2", (third,))])
+    tried.fail(HA)
+    assert tried.names == ["ha1.home.test"]
+    assert tried.in_order([HA, OTHER_HA, third]) == [OTHER_HA, third, HA]
+    tried.fail(third)
+    tried.fail(HA)
+    assert tried.names == ["ha2", "ha1.home.test"]
+    assert tried.in_order([HA, OTHER_HA, third]) == [OTHER_HA, third, HA]
+    tried.fail(OTHER_HA)
+    assert tried.in_order([HA, OTHER_HA, third]) == [third, HA, OTHER_HA]
+
+
+def test_no_more_are_remembered_than_an_answer_has():
+    tried = Tried()
+    for number in range(100):
+        tried.fail(HA + number)
+    assert tried.in_order([HA + 99, HA + 84, HA]) == [HA, HA + 84, HA + 99]
+    assert tried.names == []
