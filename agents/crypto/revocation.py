@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
+from typing import Self
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPublicKeyTypes
@@ -22,7 +23,25 @@ class _List(Record, frozen=True):
     """A list that can be read; `obstacle` is why it must not be used, empty if it may."""
 
     parsed: x509.CertificateRevocationList
+    issuer: x509.Name
+    begins: datetime
+    ends: datetime | None
+    revoked: dict[int, datetime]
+    """When the certificate with each serial number was."""
+
     obstacle: str
+
+    @classmethod
+    def of(cls, parsed: x509.CertificateRevocationList) -> Self:
+        """Read all that is asked of a list later: the library reads each part when it is wanted."""
+        return cls(
+            parsed,
+            parsed.issuer,
+            parsed.last_update_utc,
+            parsed.next_update_utc,
+            {entry.serial_number: entry.revocation_date_utc for entry in parsed},
+            _obstacle(parsed),
+        )
 
 
 def _obstacle(parsed: x509.CertificateRevocationList) -> str:
@@ -46,7 +65,7 @@ def _read(path: Path) -> tuple[_List, ...]:
     try:
         for part in path.read_bytes().split(begin)[1:]:
             parsed = x509.load_pem_x509_crl(begin + part.partition(end)[0] + end)
-            found.append(_List(parsed, _obstacle(parsed)))
+            found.append(_List.of(parsed))
     except OSError as error:
         raise RevocationError(f"{path}: the CRL cannot be read: {error.strerror}") from error
     except Exception as error:  # The library does not list what octets make it raise.
@@ -97,17 +116,15 @@ class RevocationLists:
         name = f"the CRL of {issuer.subject[:SHOWN]}"
         if found.obstacle:
             certificate.refuse(f"{name} {found.obstacle}")
-        parsed = found.parsed
-        if at < parsed.last_update_utc:
+        if at < found.begins:
             certificate.refuse(f"{name} is not valid yet")
-        if parsed.next_update_utc is None:
+        if found.ends is None:
             certificate.refuse(f"{name} does not say until when it holds")
-        if at > parsed.next_update_utc:
-            until = f"{parsed.next_update_utc:%Y-%m-%d %H:%M} UTC"
-            certificate.refuse(f"{name} is out of date since {until}")
-        entry = parsed.get_revoked_certificate_by_serial_number(certificate.parsed.serial_number)
-        if entry is not None:
-            certificate.refuse(f"it was revoked on {entry.revocation_date_utc:%Y-%m-%d %H:%M} UTC")
+        if at > found.ends:
+            certificate.refuse(f"{name} is out of date since {found.ends:%Y-%m-%d %H:%M} UTC")
+        revoked = found.revoked.get(certificate.parsed.serial_number)
+        if revoked is not None:
+            certificate.refuse(f"it was revoked on {revoked:%Y-%m-%d %H:%M} UTC")
 
     def _newest(self, certificate: Certificate, issuer: Certificate) -> _List:
         """Return the newest list that the issuer itself has signed, who must be allowed to."""
@@ -116,11 +133,11 @@ class RevocationLists:
         found = list(_signed_by(issuer, self._lists))
         if not found:
             certificate.refuse("there is no CRL of its issuer")
-        return max(found, key=lambda one: one.parsed.last_update_utc)
+        return max(found, key=lambda one: one.begins)
 
 
 def _signed_by(issuer: Certificate, lists: Iterable[_List]) -> Iterable[_List]:
     key: CertificateIssuerPublicKeyTypes = issuer.key  # type: ignore[assignment]  # It has signed.
     for one in lists:
-        if one.parsed.issuer == issuer.parsed.subject and one.parsed.is_signature_valid(key):
+        if one.issuer == issuer.parsed.subject and one.parsed.is_signature_valid(key):
             yield one
