@@ -19,6 +19,7 @@ from agents.kernel.netlink import (
     Request,
     attribute,
     attributes,
+    reading,
 )
 
 OWNER = 71
@@ -98,6 +99,7 @@ def list_addresses() -> Request:
     return Request("list addresses", _GET_ADDRESS, 0, _ADDRESS.pack(_AF_INET6, 0, 0, 0, 0))
 
 
+@reading()
 def home_addresses(replies: Iterable[Reply], interface: int) -> list[IPv6Address]:
     """Return the addresses on an interface that add_home_address() has added."""
     found = []
@@ -239,6 +241,7 @@ def list_routes() -> Request:
     return Request("list routes", _GET_ROUTE, 0, _ROUTE.pack(_AF_INET6, *[0] * 8))
 
 
+@reading()
 def owned_verdicts(replies: Iterable[Reply]) -> list[bytes]:
     """Return the bodies of the verdicts that this program, or one before it, has added."""
     found = []
@@ -271,6 +274,7 @@ class Route(Record, frozen=True):
     is_on_link: bool
 
 
+@reading()
 def decode_route(reply: Reply) -> Route:
     """Return the route that answers find_route()."""
     found = dict(attributes(reply.body[_ROUTE.size :]))
@@ -299,6 +303,7 @@ def list_proxies() -> Request:
     return Request("list proxies", _GET_NEIGHBOUR, 0, _NEIGHBOUR.pack(_AF_INET6, 0, 0, _PROXY, 0))
 
 
+@reading()
 def owned_proxies(replies: Iterable[Reply], interface: int) -> list[IPv6Address]:
     """Return the addresses that this program, or one before it, proxies for on a link."""
     found = []

@@ -14,6 +14,7 @@ import select
 import socket
 import struct
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Self
 
 from agents.core.record import Record
@@ -53,6 +54,15 @@ def attributes(data: bytes) -> Iterator[tuple[int, bytes]]:
             return
         yield kind & 0x3FFF, data[offset + 4 : offset + length]
         offset += length + -length % 4
+
+
+@contextmanager
+def reading() -> Iterator[None]:
+    """Raise KernelError for what the kernel has said if that cannot be read."""
+    try:
+        yield
+    except (struct.error, LookupError, ValueError):
+        raise KernelError(errno.EBADMSG, "netlink: an answer that cannot be read") from None
 
 
 class Request(Record, frozen=True):
@@ -194,6 +204,7 @@ class NetlinkSocket:
                     yield reply
 
     @staticmethod
+    @reading()
     def _error(request: Request, body: bytes) -> KernelError | None:
         (code,) = struct.unpack_from("=i", body)
         if code == 0:
