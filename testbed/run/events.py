@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import queue
+import secrets
 import threading
 import time
 from collections.abc import Iterable, Iterator
@@ -15,7 +16,7 @@ from typing import Any
 LEAST_PRIORITY = 19
 """The harness's while it has only to look on: nice(2)."""
 
-_END = b"\0\n"
+_NAMES = ("host", "agent", "event")
 
 
 class Events:
@@ -26,6 +27,7 @@ class Events:
 
     def __init__(self, path: Path) -> None:
         reader, self.writer = os.pipe()
+        self._end = b"\0" + secrets.token_bytes(8).hex().encode() + b"\n"
         self._error: OSError | None = None
         self._lines: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._collect, args=(reader, path), daemon=True)
@@ -37,7 +39,7 @@ class Events:
     def _collect(self, reader: int, path: Path) -> None:
         os.setpriority(os.PRIO_PROCESS, 0, LEAST_PRIORITY)  # Of this thread.
         with os.fdopen(reader, "rb") as lines:
-            written = _until_end(lines)
+            written = _until(self._end, lines)
             try:
                 with path.open("wb") as file:
                     for line in written:
@@ -50,8 +52,10 @@ class Events:
                     pass  # A full pipe would stop the agents.
 
     def _hand_out(self, line: bytes) -> None:
-        with suppress(ValueError):  # Not an agent's event; the file keeps it.
-            self._lines.put(json.loads(line))
+        with suppress(ValueError, RecursionError):
+            event = json.loads(line)
+            if isinstance(event, dict) and all(isinstance(event.get(n), str) for n in _NAMES):
+                self._lines.put(event)  # What is no agent's event the file keeps.
 
     def next(self, deadline: float) -> dict[str, Any] | None:
         """Return the next event, or None at the deadline (time.monotonic())."""
@@ -73,16 +77,16 @@ class Events:
         """Stop collecting once every agent has ended."""
         if self._thread.ident is None:
             self._thread.start()  # Somebody else's failure came first: keep what there is.
-        os.write(self.writer, _END)  # Others may still hold the pipe.
+        os.write(self.writer, self._end)  # Others may still hold the pipe.
         os.close(self.writer)
         self._thread.join()
         if self._error:
             raise self._error
 
 
-def _until_end(lines: Iterable[bytes]) -> Iterator[bytes]:
+def _until(end: bytes, lines: Iterable[bytes]) -> Iterator[bytes]:
     for line in lines:
-        if line.endswith(_END):
-            yield line.removesuffix(_END)  # What a program left unfinished.
+        if line.endswith(end):
+            yield line.removesuffix(end)  # What a program left unfinished.
             return
         yield line

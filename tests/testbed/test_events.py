@@ -1,5 +1,6 @@
 """The events of a run: handed out, kept whole, or the run is told."""
 
+import json
 import os
 import time
 from pathlib import Path
@@ -8,7 +9,7 @@ import pytest
 
 from testbed.run.events import Events
 
-EVENT = b'{"event": "Ready"}\n'
+EVENT = b'{"host": "A", "agent": "role", "event": "Ready"}\n'
 
 
 def test_events_are_kept_and_handed_out(tmp_path):
@@ -16,9 +17,20 @@ def test_events_are_kept_and_handed_out(tmp_path):
     events.collect()
     os.write(events.writer, b"no event\n" + EVENT)
 
-    assert events.next(time.monotonic() + 10) == {"event": "Ready"}
+    assert events.next(time.monotonic() + 10) == json.loads(EVENT)
     events.close()
     assert (tmp_path / "events.jsonl").read_bytes() == b"no event\n" + EVENT
+
+
+@pytest.mark.parametrize("line", [b"5\n", b"{}\n", b"\0\n", b"[" * 50_000 + b"\n"])
+def test_what_else_a_program_prints_is_kept_and_stops_nothing(tmp_path, line):
+    events = Events(tmp_path / "events.jsonl")
+    events.collect()
+    os.write(events.writer, line + EVENT)
+
+    assert events.next(time.monotonic() + 10) == json.loads(EVENT)
+    events.close()
+    assert (tmp_path / "events.jsonl").read_bytes() == line + EVENT
 
 
 def test_a_program_that_outlives_the_run_does_not_hold_it_up(tmp_path):
