@@ -35,9 +35,14 @@ class Link:
         self._ends = ((a, a_address, b), (b, b_address, a))
         self._delay = delay
         self._drop = frozenset(drop)
-        self._tamper = tamper
+        self.tamper = tamper
         self._in_flight: list[tuple[float, int, Machine, bytes, Address]] = []
         self._order = count()
+
+    @property
+    def machines(self) -> tuple[Machine, Machine]:
+        """Both ends."""
+        return self._ends[0][0], self._ends[1][0]
 
     def _collect(self) -> None:
         for machine, address, peer in self._ends:
@@ -45,7 +50,7 @@ class Link:
                 data, _ = machine.outbox.popleft()
                 index = len(self.sent)
                 self.sent.append((self.now, address, data))
-                carried = self._tamper(data) if self._tamper else data
+                carried = self.tamper(data) if self.tamper else data
                 if index not in self._drop and carried is not None:
                     arrival = self.now + self._delay
                     heapq.heappush(
@@ -54,20 +59,37 @@ class Link:
 
     def run(self, until: float = 60.0) -> None:
         """Deliver and time out until nothing is left to do or the clock reaches `until`."""
-        self._collect()
-        while True:
-            deadlines = [t for m, _, _ in self._ends if (t := m.next_timeout()) is not None]
-            if self._in_flight:
-                deadlines.append(self._in_flight[0][0])
-            if not deadlines or (soonest := min(deadlines)) > until:
-                self.now = until if deadlines else self.now
+        while (soonest := self._soonest()) is not None:
+            if soonest > until:
+                self.now = until
                 return
-            self.now = max(self.now, soonest)
-            if self._in_flight and self._in_flight[0][0] <= self.now:
-                _, _, machine, data, source = heapq.heappop(self._in_flight)
-                machine.handle_message(data, source, self.now)
-            else:
-                for machine, _, _ in self._ends:
-                    if (t := machine.next_timeout()) is not None and t <= self.now:
-                        machine.handle_timeout(self.now)
-            self._collect()
+            self.step()
+
+    def _soonest(self) -> float | None:
+        self._collect()
+        deadlines = [t for m, _, _ in self._ends if (t := m.next_timeout()) is not None]
+        if self._in_flight:
+            deadlines.append(self._in_flight[0][0])
+        return min(deadlines, default=None)
+
+    def step(self) -> bool:
+        """Deliver one datagram or let one deadline come; return whether there was anything."""
+        if (soonest := self._soonest()) is None:
+            return False
+        self.now = max(self.now, soonest)
+        if self._in_flight and self._in_flight[0][0] <= self.now:
+            _, _, machine, data, source = heapq.heappop(self._in_flight)
+            machine.handle_message(data, source, self.now)
+        else:
+            for machine, _, _ in self._ends:
+                if (t := machine.next_timeout()) is not None and t <= self.now:
+                    machine.handle_timeout(self.now)
+        self._collect()
+        return True
+
+    def deliver(self, data: bytes, source: Address) -> None:
+        """Let a datagram come at once to the end that is not `source`'s."""
+        for _, address, peer in self._ends:
+            if address == source:
+                peer.handle_message(data, source, self.now)
+        self._collect()
