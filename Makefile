@@ -8,6 +8,8 @@ TOPOLOGY ?= paper
 RESULTS ?= results/paper/latest
 JOBS ?= auto
 SCHEDULES ?= 1000
+fuzz_inputs = $(if $(INPUTS),--inputs $(INPUTS)) $(foreach name,$(TARGET),--target $(name)) $(if $(INPUT),--input $(INPUT))
+fuzz_schedules = $(if $(SEED),--seed $(SEED),--count $(SCHEDULES)) $(if $(SCENE),--scene '$(SCENE)')
 run_options = --lab $(LAB) --jobs $(JOBS) $(if $(RUNS),--runs $(RUNS)) $(if $(SEED),--seed $(SEED))
 
 # Files made as root in the user's folder would be in the user's way.
@@ -23,6 +25,7 @@ help:
 	@echo 'make test               all tests: check, those that need a lab or a virtual machine, and the container image'
 	@echo 'make check              fast tests: lint, types, units; needs neither root nor a lab'
 	@echo 'make fuzz               so many schedules of faults in the simulator (SCHEDULES=1000, SEED=17: that one)'
+	@echo 'make fuzz INPUTS=10000  so many bad inputs for each decoder and machine (TARGET=dns: for that one)'
 	@echo 'make lint               ruff, mypy and the layers alone'
 	@echo 'make plot               draw the figures again (RESULTS=$(RESULTS))'
 	@echo 'make bench              what the machines cost, without a network'
@@ -55,8 +58,8 @@ check: lint
 
 fuzz:
 	@setup/install tests
-	@$(AS_CALLER) .venv/bin/python -m tests.schedules \
-		$(if $(SEED),--seed $(SEED),--count $(SCHEDULES)) $(if $(SCENE),--scene '$(SCENE)')
+	@$(AS_CALLER) .venv/bin/python -m \
+		$(if $(INPUTS)$(INPUT),tests.bad_bytes $(fuzz_inputs),tests.schedules $(fuzz_schedules))
 
 lint:
 	@setup/install tests

@@ -1,0 +1,113 @@
+"""Feeds so many inputs to each target, one target after the other; prints what they have found.
+
+python -m tests.bad_bytes --inputs 1000000           all targets, each for its share
+python -m tests.bad_bytes --inputs 1000000 --target dns
+python -m tests.bad_bytes --target dns --input 00ff  one input, in hexadecimal
+"""
+
+import argparse
+import json
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import warnings
+from importlib.util import find_spec
+from pathlib import Path
+
+from tests.bad_bytes.target import CORPUS, MOST, kept
+from tests.bad_bytes.targets import ALL
+
+_KEPT = 1600
+"""Octets that a target's corpus has at most."""
+
+
+def fuzz(name, inputs, seconds=0, keep=False):
+    """Feed inputs under atheris; return the figures and what was found."""
+    with tempfile.TemporaryDirectory() as folder:
+        corpus, found = Path(folder) / "corpus", Path(folder) / "found.json"
+        corpus.mkdir()
+        for number, data in enumerate(kept(name)):
+            (corpus / f"kept{number:04}").write_bytes(data)
+        options = [f"-runs={inputs}", f"-max_len={MOST}", "-rss_limit_mb=2048", "-timeout=60"]
+        options += ["-print_final_stats=1", "-use_value_profile=0", "-len_control=0"]
+        options += [f"-max_total_time={seconds}"] if seconds else []
+        command = [sys.executable, "-m", "tests.bad_bytes.guided", name, str(found), str(corpus)]
+        done = subprocess.run([*command, *options], capture_output=True, text=True, check=False)
+        findings = json.loads(found.read_text()) if found.exists() else {}
+        if done.returncode:
+            findings["the process"] = ("", done.stderr[-3000:])
+        if keep:
+            _keep(name, corpus, Path(folder), command)
+        return _figures(done.stderr), findings
+
+
+def _keep(name, corpus, folder, command):
+    """Keep the small inputs which together reach what all do, and the seeds do not."""
+    least, seeds = folder / "least", folder / "seeds"
+    least.mkdir()
+    seeds.mkdir()
+    for path in corpus.glob("seed*"):
+        shutil.copy(path, least)
+    before = {path.read_bytes() for path in least.iterdir()}
+    merge = [*command[:-1], str(least), "-merge=1", f"-max_len={MOST}", str(least), str(corpus)]
+    subprocess.run(merge, capture_output=True, check=False)
+    new = sorted({p.read_bytes() for p in least.iterdir()} - before, key=lambda d: (len(d), d))
+    lines, total = [], 0
+    for data in new:
+        total += len(data)
+        if total > _KEPT:
+            break
+        lines.append(data.hex() + "\n")
+    CORPUS.mkdir(exist_ok=True)
+    (CORPUS / f"{name}.hex").write_text("".join(lines))
+
+
+def _figures(told):
+    """Return inputs, inputs a second, covered edges, and MB of memory."""
+    covered = re.findall(r"cov: (\d+)", told)
+    stats = dict(re.findall(r"stat::(\w+): +(\d+)", told))
+    names = ("number_of_executed_units", "average_exec_per_sec", "peak_rss_mb")
+    inputs, rate, memory = (int(stats.get(one, 0)) for one in names)
+    return inputs, rate, int(covered[-1]) if covered else 0, memory
+
+
+def _one(name, data):
+    warnings.simplefilter("ignore")
+    ALL[name]().check(data)
+    print("nothing wrong")
+    return 0
+
+
+def main(arguments=None):
+    """Run the program; return its exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.bad_bytes", description=__doc__.split("\n")[0]
+    )
+    parser.add_argument("--inputs", type=int, default=100_000, help="for each target (100,000)")
+    parser.add_argument("--seconds", type=int, default=0, help="for each target at most")
+    parser.add_argument("--target", choices=ALL, action="append", help="this alone, or these")
+    parser.add_argument("--input", help="feed this one, in hexadecimal, to the target")
+    parser.add_argument("--keep", action="store_true", help="keep what reaches more in the corpus")
+    options = parser.parse_args(arguments)
+    names = options.target or list(ALL)
+    if options.input is not None:
+        return _one(names[0], bytes.fromhex(options.input))
+    if not find_spec("atheris"):
+        parser.error("atheris is not installed; there is none for this machine or this Python")
+    broken = 0
+    print(f"{'target':20} {'inputs':>10} {'a second':>9} {'edges':>7} {'MB':>5} found", flush=True)
+    for name in names:
+        figures, findings = fuzz(name, options.inputs, options.seconds, options.keep)
+        inputs, rate, edges, memory = figures
+        print(f"{name:20} {inputs:10,} {rate:9,} {edges:7,} {memory:5} {len(findings)}", flush=True)
+        for place, (data, text) in findings.items():
+            again = f"python -m tests.bad_bytes --target {name} --input {data}"
+            print(f"  {place}\n  again: {again}\n{text}", flush=True)
+        broken += len(findings)
+    return int(bool(broken))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,121 @@
+"""The corpus of each target, some inputs much like it, and what was found once.
+
+`make fuzz INPUTS=1000000` has coverage guide any number of them.
+"""
+
+import gc
+import random
+import tracemalloc
+from functools import cache
+
+import pytest
+
+from tests.bad_bytes import ike, pana
+from tests.bad_bytes.__main__ import main
+from tests.bad_bytes.findings import Findings
+from tests.bad_bytes.target import HungError, Target, kept
+from tests.bad_bytes.targets import ALL
+
+pytestmark = pytest.mark.filterwarnings("ignore::Warning")  # Of cryptography, about strange DER.
+
+ALTERED = 40
+"""Inputs of each target beside its corpus."""
+
+FOUND = {
+    "a CRL whose issuer has a relative name without attributes": (
+        "revocations",
+        "3031020101300a06082a8648ce3d04030230023100"
+        "170d3236313132393136313735305a170d3236313230393136313735305a",
+    ),
+    "an event that is a number": ("events", "350a"),
+    "an event without a name": ("events", "7b7d"),
+    "a line that once ended the record of events": ("events", "00"),
+    "a line of events that is nested deeply": ("events", "5b" * 3000),
+    "a route without its header": ("kernel", "06"),
+    "a route whose interface has no 4 octets": ("kernel", "06" + "00" * 12 + "06000400ff"),
+    "a verdict without a table": ("kernel", "090a8080000047000600000000"),
+    "an address without its header": ("kernel", "07"),
+    "a proxy without its header": ("kernel", "08"),
+}
+"""The smallest inputs that once did what they must not."""
+
+
+@cache
+def target(name):
+    return ALL[name]()
+
+
+@cache
+def inputs(name):
+    """Return seeds, corpus, and some of them altered."""
+    corpus = [*target(name).seeds, *kept(name)]
+    rng = random.Random(name)
+    return [*corpus, *(target(name).alter(rng.choice(corpus), rng, rng.choice(corpus))
+                       for _ in range(ALTERED))]  # fmt: skip
+
+
+def assert_nothing_found(name, octets):
+    findings = Findings()
+    for data in octets:
+        findings.look(target(name), data)
+    told = [f"--target {name} --input {d.hex()}\n{t}" for d, t in findings.smallest.values()]
+    assert not told, "\n".join(told)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_bad_octets_do_nothing_but_what_is_declared(name):
+    assert_nothing_found(name, inputs(name))
+
+
+@pytest.mark.parametrize("what", FOUND)
+def test_what_was_found_once_does_not_come_back(what):
+    name, octets = FOUND[what]
+    assert_nothing_found(name, [bytes.fromhex(octets)])
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_nothing_is_kept_of_what_has_come(name):
+    some, kept_after = inputs(name)[-8:], []
+    tracemalloc.start()
+    for _ in range(3):  # After the first turn there is what is remembered on purpose.
+        for data in some:
+            Findings().look(target(name), data)
+        gc.collect()
+        kept_after.append(tracemalloc.get_traced_memory()[0])
+    tracemalloc.stop()
+    assert kept_after[2] - kept_after[1] < 1000 * len(some)
+
+
+def test_a_target_tells_what_it_must_not_raise_and_what_takes_long():
+    def take(data):
+        if data == b"odd":
+            raise KeyError(data)
+        while data == b"long":
+            if sum(range(10_000_000)):
+                return
+
+    strict = Target(take, [], (ValueError,), longest=0.01)
+    strict.check(b"even")
+    with pytest.raises(KeyError):
+        strict.check(b"odd")
+    with pytest.raises(HungError):
+        strict.check(b"long")
+
+
+@pytest.mark.parametrize("made", [ike.ikev1_exchange, ike.ikev2_exchange, pana.exchange])
+def test_what_stands_in_the_place_of_a_message_is_protected_as_that_was(made):
+    """With nothing changed in it, all goes on as if it had been left alone."""
+    exchange = made()
+    points, seeds = exchange.points[:40], exchange.seeds
+    assert any(point.protected for point in points)
+    for point, seed in zip(points, seeds, strict=False):
+        alone, scene = point.scene.again(), exchange.take(seed)
+        alone.step()
+        alone.go_on()
+        for one, other in zip(alone.link.machines, scene.link.machines, strict=True):
+            assert [repr(e) for e in one.events] == [repr(e) for e in other.events]
+
+
+def test_the_command_line_feeds_one_input(capsys):
+    assert main(["--target", "kernel", "--input", "06"]) == 0
+    assert "nothing wrong" in capsys.readouterr().out
