@@ -8,7 +8,6 @@ python -m tests.bad_bytes --target dns --input 00ff  one input, in hexadecimal
 import argparse
 import json
 import re
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -39,27 +38,19 @@ def fuzz(name, inputs, seconds=0, keep=False):
         if done.returncode:
             findings["the process"] = ("", done.stderr[-3000:])
         if keep:
-            _keep(name, corpus, Path(folder), command)
+            _keep(name, corpus)
         return _figures(done.stderr), findings
 
 
-def _keep(name, corpus, folder, command):
-    """Keep the small inputs which together reach what all do, and the seeds do not."""
-    least, seeds = folder / "least", folder / "seeds"
-    least.mkdir()
-    seeds.mkdir()
-    for path in corpus.glob("seed*"):
-        shutil.copy(path, least)
-    before = {path.read_bytes() for path in least.iterdir()}
-    merge = [*command[:-1], str(least), "-merge=1", f"-max_len={MOST}", str(least), str(corpus)]
-    subprocess.run(merge, capture_output=True, check=False)
-    new = sorted({p.read_bytes() for p in least.iterdir()} - before, key=lambda d: (len(d), d))
-    lines, total = [], 0
-    for data in new:
-        total += len(data)
-        if total > _KEPT:
-            break
-        lines.append(data.hex() + "\n")
+def _keep(name, corpus):
+    """Keep the smallest of the inputs that reach what those before them and the seeds do not."""
+    found = {path.read_bytes() for path in corpus.iterdir()}
+    known = {path.read_bytes() for path in corpus.glob("seed*")}
+    lines, room = [], _KEPT
+    for data in sorted(found - known, key=lambda data: (len(data), data)):
+        room -= len(data)
+        if room >= 0:
+            lines.append(data.hex() + "\n")
     CORPUS.mkdir(exist_ok=True)
     (CORPUS / f"{name}.hex").write_text("".join(lines))
 

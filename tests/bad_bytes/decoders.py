@@ -86,7 +86,7 @@ def pana() -> Target:
         WRONG,
         (layouts.AVPS_OF_PANA, layouts.AVPS_OF_DRAFT),
         header=17,
-        fix=length_at(3, 2),
+        fix=length_at(3, 2, behind=1),
     )
 
 
@@ -99,7 +99,7 @@ def eap() -> Target:
         for _ in range(3):
             reassembly.add(part)
 
-    seeds = [b"\1\1\0\5\1", b"\2\1\0\x0a\1mn@a.b", b"\1\2\0\6\x0d\x20", b"\3\1\0\4"]
+    seeds = [b"\1\1\0\5\1", b"\2\1\0\x0b\1mn@a.b", b"\1\2\0\6\x0d\x20", b"\3\1\0\4"]
     seeds.append(b"\1\2\0\x0e\x0d\xc0\0\0\0\7\x16\3\3\0")
     return Target(take, seeds, WRONG, fix=length_at(2, 2))
 
@@ -133,7 +133,7 @@ def diameter() -> Target:
         for number in range(len(readers))
     ]
     ways = choice([read(reader) for reader in readers])
-    return Target(ways, seeds, WRONG, (layouts.AVPS,), header=21, fix=length_at(2, 3))
+    return Target(ways, seeds, WRONG, (layouts.AVPS,), header=21, fix=length_at(2, 3, behind=1))
 
 
 def bodies_of_ikev1() -> Target:
@@ -215,7 +215,7 @@ def neighbours() -> Target:
         neighbour.solicitation(agent, bytes(6)),
         neighbour.advertisement(agent, agent, bytes(6)),
     ]
-    return Target(neighbour.read_claim, seeds, fix=length_at(4, 2))
+    return Target(neighbour.read_claim, seeds, fix=length_at(4, 2, behind=40))
 
 
 def dhcpv6() -> Target:

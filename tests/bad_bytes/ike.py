@@ -158,7 +158,7 @@ def _ike_target(exchange: Exchange) -> Target:
 
 def _fix_ike(data: bytes) -> bytes:
     """Put the length right of what looks like a whole message."""
-    return length_at(26, 4)(data) if len(data) > 30 and data[19] in (0x10, 0x20) else data
+    return length_at(26, 4, behind=2)(data) if len(data) > 30 and data[19] in (0x10, 0x20) else data
 
 
 def ikev1_scenes() -> list[Scene]:

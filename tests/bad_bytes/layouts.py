@@ -160,12 +160,16 @@ def rebuild(
     return data[:start] + layout.join(items)
 
 
-def length_at(at: int, width: int) -> Fix:
-    """Return what puts the length of the whole into a header."""
+def length_at(at: int, width: int, behind: int = 0) -> Fix:
+    """Return what puts the length of all but the first octets into a header."""
 
     def fix(data: bytes) -> bytes:
         if len(data) < at + width:
             return data
-        return data[:at] + (len(data) % (1 << 8 * width)).to_bytes(width) + data[at + width :]
+        return (
+            data[:at]
+            + ((len(data) - behind) % (1 << 8 * width)).to_bytes(width)
+            + data[at + width :]
+        )
 
     return fix

@@ -132,7 +132,7 @@ def diameter() -> Target:
         for _, name, data in network.sent
         for n in ((0,) if name == s.SERVER else (1, 2))
     ]
-    return Target(take, seeds, layouts=(layouts.AVPS,), header=21, fix=length_at(2, 3))
+    return Target(take, seeds, layouts=(layouts.AVPS,), header=21, fix=length_at(2, 3, behind=1))
 
 
 def aaa() -> Target:
@@ -152,26 +152,33 @@ def aaa() -> Target:
     folder = tempfile.TemporaryDirectory()
     authority = Authority.make(Path(folder.name))
     leases = Leases(Path(folder.name) / "leases.db").__enter__()
-    server = usual.make(authority, leases)
-    ways = (
-        lambda m: server.handle(DiameterEapRequest.from_message(m), 0.0),
-        lambda m: server.handle_key(KeyRequest.from_message(m), 0.0),
-        lambda m: server.handle_end(SessionRequest.from_message(m), 0.0),
-    )
+    peer = usual.peer_of(authority)
+    responses = [usual.identity_response(peer), peer.handle_request(b"\1\x4e\0\6\x0d\x20")]
+    requests = [usual.ask(octets) for octets in responses]
 
     def take(data, held=folder):  # noqa: ARG001
-        answer = ways[data[0] % 3](Message.decode(data[1:])) if data else None
+        if not data:
+            return
+        server = usual.make(authority, leases)
+        way, before = data[0] & 3, data[0] >> 2
+        for request in requests[:before]:  # What went before it in its conversation.
+            server.handle(request, 0.0)
+        message = Message.decode(data[1:])
+        match way:
+            case 1:
+                answer = server.handle_key(KeyRequest.from_message(message), 0.0)
+            case 2:
+                answer = server.handle_end(SessionRequest.from_message(message), 0.0)
+            case _:
+                answer = server.handle(DiameterEapRequest.from_message(message), 0.0)
         if hasattr(answer, "to_message"):
             answer.to_message().encode()
-        server.events.clear()
+        server.handle_timeout(3600.0)
 
-    peer = usual.peer_of(authority)
-    hello = peer.handle_request(b"\1\1\0\6\x0d\x20")
-    requests = [usual.ask(octets) for octets in (usual.identity_response(peer), hello)]
-    seeds = [b"\0" + one.to_message().encode() for one in requests]
+    seeds = [bytes([n << 2]) + one.to_message().encode() for n in range(3) for one in requests]
     seeds += [b"\1" + REQUEST.to_message().encode(), b"\2" + END.to_message().encode()]
     declared = (WireError, PeerError)
-    return Target(take, seeds, declared, (layouts.AVPS,), header=21, fix=length_at(2, 3))
+    return Target(take, seeds, declared, (layouts.AVPS,), header=21, fix=length_at(2, 3, behind=1))
 
 
 # EAP-TLS, which cannot be copied: each input has a conversation of its own.
@@ -223,7 +230,7 @@ def eap_tls() -> Target:
         for mode in (1, 3)
     ]
     made = (layouts.RECORDS, layouts.HANDSHAKE, layouts.DER)
-    return Target(take, seeds, layouts=made, header=8, fix=length_at(4, 2))
+    return Target(take, seeds, layouts=made, header=8, fix=length_at(4, 2, behind=2))
 
 
 # Sequences of what is well formed.

@@ -98,7 +98,7 @@ def pana() -> Target:
         whole.seeds,
         layouts=(layouts.AVPS_OF_PANA, layouts.AVPS_OF_DRAFT),
         header=18,
-        fix=length_at(4, 2),
+        fix=length_at(4, 2, behind=2),
     )
 
 

@@ -86,6 +86,12 @@ def test_nothing_is_kept_of_what_has_come(name):
     assert kept_after[2] - kept_after[1] < 1000 * len(some)
 
 
+@pytest.mark.parametrize("name", ALL)
+def test_a_header_is_put_right(name):
+    seeds = target(name).seeds
+    assert [target(name).fix(seed) for seed in seeds] == list(seeds)
+
+
 def test_a_target_tells_what_it_must_not_raise_and_what_takes_long():
     def take(data):
         if data == b"odd":
