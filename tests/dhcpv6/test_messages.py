@@ -23,7 +23,7 @@ from agents.bootstrap.assignment import Assignment
 from agents.core.machine import PeerError
 from agents.core.reader import WireError
 from agents.dhcpv6.grammar import check
-from agents.dhcpv6.home import Home, HomeInformation, read_first, requested
+from agents.dhcpv6.home import Home, HomeInformation, read_first
 from agents.dhcpv6.wire import (
     Message,
     MessageType,
@@ -162,21 +162,6 @@ def test_a_truncated_container_is_refused_or_lacks_whole_options():
         except (WireError, PeerError):
             continue
         assert cut != FULL
-
-
-@given(st.binary(max_size=120))
-def test_random_bytes(data):
-    for decode in (
-        Message.decode,
-        RelayMessage.decode,
-        decode_name,
-        *(lambda v, h=home: HomeInformation.from_option(Option(h, v)) for home in Home),
-        lambda v: requested(Option(OptionCode.ORO, v)),
-    ):
-        try:
-            decode(data)
-        except (WireError, PeerError):
-            continue
 
 
 @given(st.binary(max_size=60))

@@ -1,5 +1,3 @@
-from contextlib import suppress
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,7 +16,6 @@ from agents.ikev1.wire import (
     Notification,
     Payload,
     SecurityAssociation,
-    Transform,
     decode_attributes,
     decode_chain,
     decode_padded,
@@ -28,24 +25,6 @@ from agents.ikev1.wire import (
 )
 from tests.ike import COA, HA, find, names
 from tests.ikev1.peers import AGGRESSIVE, FAST, SELECTORS, Peers
-
-DECODERS = (
-    SecurityAssociation.decode,
-    Identity.decode,
-    Notification.decode,
-    Deletion.decode,
-    split_datagram,
-    lambda data: decode_attributes(data, 0),
-    Transform.decode,
-    lambda data: decode_plain(data[0] if data else 1, data[1:]),
-    lambda data: decode_padded(data[0] if data else 1, data[1:]),
-)
-
-
-@given(st.binary(max_size=300), st.sampled_from(DECODERS))
-def test_random_bytes_decode_or_raise_wire_errors(data, decode):
-    with suppress(WireError):
-        decode(data)
 
 
 @given(st.binary(max_size=200), st.sampled_from((2, 4, 5, 32, 77)), st.booleans())

@@ -57,28 +57,6 @@ from tests.ike import COA, HA, HOA, find
 from tests.ikev2.peers import ASSIGN, FAST, SELECTORS, Peers, assert_up
 from tests.ikev2.people import HA_NAME, MN_NAME, Aaa, eap_peer, grant
 
-DECODERS = (
-    SecurityAssociation.decode,
-    KeyExchange.decode,
-    Identity.decode,
-    Tagged.decode,
-    Authentication.decode,
-    Notification.decode,
-    Deletion.decode,
-    decode_selectors,
-    Configuration.decode,
-    split_datagram,
-    lambda data: decode_chain(data[0] if data else 33, data[1:]),
-    lambda data: Contents.of([Payload(PayloadType.NOTIFY, data)]),
-)
-
-
-@given(st.binary(max_size=300), st.sampled_from(DECODERS))
-def test_random_bytes_decode_or_raise(data, decode):
-    with suppress(WireError, PeerError):
-        decode(data)
-
-
 BODIES = [
     offer_ike(Config().proposals),
     offer_ike(Config().proposals, b"spi!spi!"),

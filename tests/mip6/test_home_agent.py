@@ -4,8 +4,6 @@ import errno
 from ipaddress import IPv6Address
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from agents.mip6.binding_cache import Bound, DuplicateAddress, KernelRefused, NeighbourSolicited
 from agents.mip6.codec import BindingAck, BindingError, OtherMessage, Status, encode
@@ -354,10 +352,3 @@ def test_many_mobile_nodes():
     ha.handle_timeout(430.0)
     assert len(kernel.bound) == 39
     assert all(isinstance(e, Bound) for e in ha.bindings.values())
-
-
-@given(st.binary(max_size=80))
-def test_random_bytes_do_no_harm(data):
-    ha, _ = home_agent()
-    ha.handle_message(data, MN, 0.0)
-    ha.handle_message(b"\x3b\x03\x05\x00\x00\x00" + data[:26], MN, 0.0)

@@ -3,8 +3,6 @@
 import random
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from agents.core.record import replace
 from agents.pana.config import PaaConfig, PacConfig
@@ -289,20 +287,3 @@ def test_every_truncation_is_discarded(dialect, index):
     for machine, source in machines(dialect):
         for length in range(len(data)):
             assert send(machine, data[:length], source, 6.0) == []
-
-
-SENT = {each.name: [octets for _, _, octets in World(dialect=each).bootstrap(5).link.sent]
-        for each in (RFC5191, DRAFT12)}  # fmt: skip
-
-
-@settings(max_examples=200)
-@given(data=st.data())
-def test_random_bytes_do_nothing(data):
-    dialect = data.draw(st.sampled_from([RFC5191, DRAFT12]))
-    junk = data.draw(st.binary(max_size=100))
-    if data.draw(st.booleans()):
-        changed = bytearray(data.draw(st.sampled_from(SENT[dialect.name])))
-        changed[data.draw(st.integers(0, len(changed) - 1))] ^= data.draw(st.integers(1, 255))
-        junk = bytes(changed)
-    for machine, source in machines(dialect):
-        machine.handle_message(junk, source, 6.0)
