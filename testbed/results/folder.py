@@ -156,11 +156,16 @@ class Results:
         return [run.phases[phase] for run in good if run.phases]
 
 
-def _in_order(value: Any) -> tuple[bool, list[str], list[float], str]:
-    """Sort numbers by value, tables by their keys and then values, and all else by its text."""
+def _in_order(value: Any) -> tuple[int, list[str], list[float], str]:
+    """Sort numbers by value, all else by its text, tables by their size, then keys, then values."""
     if isinstance(value, dict):
         parts = dict(flat(value))
-        return True, [*parts], [v for v in parts.values() if isinstance(v, int | float)], ""
+        return (
+            1 + len(parts),
+            [*parts],
+            [v for v in parts.values() if isinstance(v, int | float)],
+            "",
+        )
     number = isinstance(value, int | float)
     return not number, [], [float(value)] if number else [], str(value)
 

@@ -23,7 +23,8 @@ def carry_out(folder, text, *options, drawn=False):
         patch.setattr(style, "FORMATS", {"svg": style.FORMATS["svg"]})
         if not drawn:
             patch.setattr(plots, "draw", lambda _: [])
-        done = CliRunner().invoke(main, [*RUN, str(path), "--output", str(folder), *options])
+        command = ("sweep", *RUN[1:]) if "[sweep]" in text else RUN
+        done = CliRunner().invoke(main, [*command, str(path), "--output", str(folder), *options])
     assert done.exit_code in (0, 1), done.output
     [made] = {line.parent for line in folder.glob("*/2*/runs.jsonl")}
     return made
