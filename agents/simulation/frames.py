@@ -85,8 +85,13 @@ def _size(packet: Packet) -> int:
         length += _TCP_HEADER + _options_size(packet.segment)
     if packet.esp:
         length = _protected_size(packet.esp, length)
+    return before(packet) - _ETHERNET + length
+
+
+def before(packet: Packet) -> int:
+    """Return how many octets of a packet's frame come before what a checksum or ESP guards."""
     extensions = (packet.home_address is not None) + (packet.routing is not None)
-    return _HEADER + length + extensions * _EXTENSION
+    return _ETHERNET + _HEADER + extensions * _EXTENSION
 
 
 def ipv6(packet: Packet) -> bytes:

@@ -9,7 +9,7 @@ from ipaddress import IPv6Address
 from typing import NamedTuple, Protocol
 
 from agents.kernel.packet import Packet, is_multicast
-from agents.simulation.frames import frames, link_address, size
+from agents.simulation.frames import before, frames, link_address, size
 from agents.simulation.world import World
 from topologies.model import Shape
 
@@ -22,7 +22,7 @@ QUEUE = 1000
 STILL = Shape(rate=0.0)
 """A link that does nothing to packets."""
 
-_ETHERNET, _TWO = 14, 2
+_TWO = 2
 
 
 class Tap(Protocol):
@@ -72,8 +72,8 @@ class Link:
 
     Its shape is at the way out of each end, as traffic control has it. A frame is heard when it is
     sent, whatever becomes of it, and where it arrives. What is corrupted is heard and not taken:
-    a checksum tells whoever it is for. An end that `hears_all` gets what is for any group, and so
-    does the only other one.
+    the wrong bit is where a checksum or ESP tells whoever it is for. An end that `hears_all` gets
+    what is for any group, and so does the only other one.
     """
 
     def __init__(self, world: World, name: str, shape: Shape = STILL) -> None:
@@ -204,7 +204,7 @@ class Link:
         if taps:
             parts = sent.parts or frames(packet, sender.mac, link_address(packet, receiver))
             if wrong_bit is not None:
-                parts = [_with_wrong_bit(parts[0], wrong_bit), *parts[1:]]
+                parts = [_with_wrong_bit(parts[0], before(packet), wrong_bit), *parts[1:]]
             now = self._world.clock.now
             for tap in taps:
                 for part in parts:
@@ -232,7 +232,7 @@ def happens(chance: Callable[[], float], percent: float) -> bool:
     return percent > 0 and 100 * chance() < percent
 
 
-def _with_wrong_bit(frame: bytes, bit: int) -> bytes:
-    """Return a frame with one bit of what it carries changed."""
-    at = _ETHERNET + bit // 8 % (len(frame) - _ETHERNET)
+def _with_wrong_bit(frame: bytes, start: int, bit: int) -> bytes:
+    """Return a frame with one bit changed behind its headers, which nobody drops for some bits."""
+    at = start + bit // 8 % (len(frame) - start)
     return frame[:at] + bytes((frame[at] ^ 1 << bit % 8,)) + frame[at + 1 :]

@@ -19,7 +19,8 @@ from pathlib import Path
 import msgspec
 
 from testbed.trace.dissect import Ike, Lookup, Mobility, Packet, Pana, Seen, Tunnelled, recognise
-from testbed.trace.frames import Frame, read_frames
+from testbed.trace.esp import read_whole_frames
+from testbed.trace.frames import Frame
 from testbed.trace.phases import Timeline
 from testbed.trace.streams import TCP, Streams
 from topologies.model import HostRole, Link, Topology, mac_address
@@ -118,7 +119,7 @@ def count(captures: Path, topology: Topology, timeline: Timeline) -> Traffic:
     """
     near = near_ends(topology)
     frames = {
-        host: read_frames(path)
+        host: read_whole_frames(path)
         for host in dict.fromkeys(end.host for link in topology.links for end in link.ends[:2])
         if (path := captures / f"{host}.pcapng").exists()
     }

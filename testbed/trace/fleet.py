@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from testbed.trace.frames import Frame, read_frames
+from testbed.trace.esp import read_whole_frames
+from testbed.trace.frames import Frame
 from topologies.model import HostRole, Topology, mac_address
 
 _DESTINATION, _SOURCE = slice(0, 6), slice(6, 12)
@@ -28,7 +29,7 @@ def frames_of(captures: Path, topology: Topology) -> Mapping[str, list[Frame]]:
                     mac = bytes.fromhex(mac_address(topology, link, number).replace(":", ""))
                     owners[mac] = (end.host, round(link.shape.delay * 1e9))
                     found[end.host] = []
-        for frame in read_frames(captures / f"{router}.pcapng"):
+        for frame in read_whole_frames(captures / f"{router}.pcapng"):
             for part, sign in ((_SOURCE, -1), (_DESTINATION, 1)):
                 if owner := owners.get(frame.data[part]):
                     host, delay = owner

@@ -95,7 +95,7 @@ def wireshark_profile(keys: Path) -> Path:
     ~/.config/wireshark/profiles/. It brings the dissector of the paper's PANA. Raises DataError
     with file and line for a bad key.
     """
-    found = _read(keys / KEYS)
+    found = read_keys(keys / KEYS)
     tables = {
         "preferences": [f"{name}: {value}" for name, value in PREFERENCES.items()],
         "esp_sa": _table(_esp(key) for key in found if isinstance(key, EspKey)),
@@ -113,7 +113,11 @@ def wireshark_profile(keys: Path) -> Path:
     return folder
 
 
-def _read(path: Path) -> list[Key]:
+def read_keys(path: Path) -> list[Key]:
+    """Return the keys that a run's programs have told, none if there is no file.
+
+    Raises DataError with file and line for a bad key.
+    """
     if not path.exists():
         return []
     keys: list[Key] = read_whole(path, Key)  # type: ignore[arg-type]

@@ -24,7 +24,8 @@ from testbed.trace.dissect import (
     Tunnelled,
     dissect,
 )
-from testbed.trace.frames import Frame, read_frames
+from testbed.trace.esp import read_whole_frames
+from testbed.trace.frames import Frame
 from topologies.model import HostRole
 
 PHASES = ("pana", "pana_to_ike", "ike", "ike_to_binding", "binding")
@@ -156,7 +157,7 @@ def reached(path: Path) -> dict[str, float]:
 
     For bootstraps that did not get through. Raises DataError for a bad file.
     """
-    return reached_in(read_frames(path), path)
+    return reached_in(read_whole_frames(path), path)
 
 
 def reached_in(frames: Iterable[Frame], origin: Path) -> dict[str, float]:
@@ -206,7 +207,7 @@ def messages(path: Path, mobile_node: Collection[IPv6Address] = ()) -> list[Mess
 def _seen(path: Path, mobile_node: Collection[IPv6Address]) -> list[Seen]:
     return [
         message
-        for message in dissect(read_frames(path))
+        for message in dissect(read_whole_frames(path))
         if not mobile_node or message.source in mobile_node or message.destination in mobile_node
     ]
 
@@ -301,12 +302,14 @@ def _ike_end(ike: list[Ike], update: Mobility, path: Path) -> Ike:
 
 
 def _binding_ack(binding: list[Mobility], update: Mobility, path: Path) -> Mobility:
+    care_of = {m.source for m in binding if m.update}
     acks = [
         m
         for m in binding
         if not m.update
         and m.time >= update.time
         and (m.source, m.home_address) == (update.destination, update.home_address)
+        and m.destination in care_of
     ]
     if acks and all(m.refused for m in acks):
         raise PhaseError(f"{path}: the Binding Update was refused")

@@ -141,6 +141,7 @@ def test_what_is_corrupted_is_seen_and_not_taken():
     came = send_all(pair)
     assert len(came) == pytest.approx(0.8 * COUNT, rel=0.1)
     assert len(frames) == COUNT
+    assert len({frame[:18] + frame[20:54] for frame in frames}) == 1  # All but the length.
 
 
 def test_a_tap_hears_a_frame_where_it_is_sent_and_where_it_arrives():

@@ -16,6 +16,7 @@ from testbed.analysis import losses
 from testbed.base.places import PROJECT
 from testbed.cli import main
 from testbed.lab import UmlLab
+from testbed.report import losses as report
 from testbed.report import tables
 from testbed.results import folder as results
 from testbed.trace.frames import read_frames
@@ -447,6 +448,13 @@ def test_a_link_that_loses_half_of_everything_is_measured_all_the_same(tmp_path)
     assert {run.measured["access"]["loss"] for run in runs} == {50.0}
 
 
+CORRUPT = """
+attempts = 0
+timeout = 3600
+links.access.corruption = 20
+links.core.corruption = 20
+"""
+THRICE = "{ access.loss = 1 }, { access.loss = 1, core.loss = 1 }, { core.loss = 1 }"
 BAD = """
 attempts = 0
 timeout = 3600
@@ -472,6 +480,30 @@ def test_where_much_is_lost_all_bootstrap_and_capture_and_events_agree(tmp_path)
     (sample, *_) = [s for s in losses.samples(loaded) if s.variant == "static"]
     assert sample.condition == losses.Condition(("access", "core"), "loss", 30.0)
     assert sample.success == 1.0
+
+
+def test_where_a_fifth_has_a_wrong_bit_capture_and_events_agree(tmp_path):
+    text = ALL.partition("[variants.pana-ikev1]")[0].replace("runs = 1", "runs = 30")
+    loaded = results.load(carry_out(tmp_path, text + CORRUPT))
+    assert [run.status for run in loaded.runs] == ["ok"] * 30
+    for run in loaded.runs:
+        assert run.phases["total"] == pytest.approx(run.event_phases["total"], abs=0.02)
+    assert len({round(run.phases["binding"]) for run in loaded.runs}) > 2
+
+
+def test_loss_is_drawn_link_by_link_and_then_on_both(tmp_path):
+    text = ALL.replace("links.access.delay = 0.005\n", "[sweep]\nlinks = [{}, " + THRICE + "]\n")
+    loaded = results.load(carry_out(tmp_path, text.partition("[variants.pana-ikev1]")[0]))
+    figure, _ = report.figure(loaded)
+    titles = [axes.get_title(loc="left") for axes in figure.axes if axes.get_title(loc="left")]
+    assert titles == ["loss on access", "loss on core", "loss on access and core"]
+    measured = [row[:2] for row in report.rows(loaded)[1]]
+    assert measured == [
+        ("-", "nothing"),
+        ("access", "loss 1 %"),
+        ("core", "loss 1 %"),
+        ("access and core", "loss 1 %"),
+    ]
 
 
 def test_there_is_no_host_to_run_a_command_in():
