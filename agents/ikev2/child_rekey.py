@@ -12,7 +12,7 @@ from agents.ikev2.child_create import MAX_ATTEMPTS, ChildCreate
 from agents.ikev2.constants import NotifyType, PayloadType, ProtocolId
 from agents.ikev2.errors import temporary
 from agents.ikev2.grammar import Contents
-from agents.ikev2.ike_sa_manager import IkeSaManager, Timer
+from agents.ikev2.ike_sa_manager import REPLACE_AGAIN, IkeSaManager, Timer
 from agents.ikev2.payloads import Notification
 from agents.ikev2.sa import Child, Deleting, IkeSa, Installed, Rekeyed, Rekeying
 from agents.ikev2.tasks import (
@@ -176,6 +176,6 @@ class ChildRekey:
 
     def due(self, child: Child, now: float) -> None:
         """Replace a CHILD SA that is old enough; once more, should it come to nothing."""
-        again = now + self._sas.config.negotiation_timeout
+        again = now + REPLACE_AGAIN
         self._sas.timers.set((Timer.CHILD_REKEY, b"", child.spi), again)
         self.replace(child, now)

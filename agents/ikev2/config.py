@@ -136,10 +136,13 @@ ESP_PROPOSALS = (
 )
 
 TIMING = Timing(initial=1.0, maximum=8.0, count=5)
-"""Retransmissions where little is lost with the IKE SA: of IKE_SA_INIT, IKE_AUTH, and its deletion.
+"""Retransmissions where little is lost with the IKE SA: of IKE_SA_INIT, and of its deletion.
 
-The last wait ends after about 23 s.
+The last wait ends after about 23 s, for a peer that has never answered may be dead.
 """
+
+TIMING_AUTH = Timing(initial=1.0, maximum=8.0)
+"""Those of IKE_AUTH: as long as the negotiation may last, for the peer has answered IKE_SA_INIT."""
 
 TIMING_UP = Timing(initial=1.0, maximum=30.0, count=12)
 """Those of other requests over an IKE SA that is up (section 2.4): a dozen in some four minutes."""
@@ -221,9 +224,10 @@ class Config(Record, frozen=True):
     """The silence after which the peer is asked whether it lives (section 2.4)."""
 
     timing: Timing = TIMING
+    timing_auth: Timing = TIMING_AUTH
     timing_up: Timing = TIMING_UP
     timing_suspected: Timing = TIMING_SUSPECTED
-    negotiation_timeout: float = 30.0
+    negotiation_timeout: float = 120.0
     """The longest that IKE_SA_INIT and IKE_AUTH together may take on either side."""
 
     cookie_threshold: int = 32

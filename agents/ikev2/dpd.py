@@ -11,7 +11,7 @@ from agents.ikev2.constants import NotifyType
 from agents.ikev2.grammar import Contents
 from agents.ikev2.ike_sa_manager import IkeSaManager
 from agents.ikev2.sa import AuthSent, IkeSa
-from agents.ikev2.tasks import Probe
+from agents.ikev2.tasks import Initial, Probe
 from agents.ikev2.wire import Message, decode_chain
 
 if TYPE_CHECKING:
@@ -42,8 +42,8 @@ class Dpd:
         """Take an unprotected response: it proves nothing, and changes no SA (section 2.21.4).
 
         If it says that the peer does not know the IKE SA, the peer is asked whether it lives, and
-        has less time than usual to answer; what is under way is asked already. Forgers can have
-        that done once in a while, and no more.
+        has less time than usual to answer; what is under way, IKE_AUTH too, is asked already.
+        Forgers can have that done once in a while, and no more.
         """
         try:
             contents = Contents.of(decode_chain(message.first, message.body))
@@ -58,9 +58,13 @@ class Dpd:
             sa.state = replace(sa.state, hint=f"the peer says {names} (unauthenticated)")
         # A peer that replaces an IKE SA may have lost the answer: it does not know the new one yet.
         known = sa.initiator or sa.window.heard
-        if sa.up and known and now >= sa.window.suspected_at + SUSPECT_AGAIN:
-            sa.window.suspected_at = now
+        if not known or now < sa.window.suspected_at + SUSPECT_AGAIN:
+            return
+        sa.window.suspected_at = now
+        if sa.up:
             self.suspect(sa, now)
+        elif sa.initiator and isinstance(sa.purpose, Initial):
+            self._tasks.hasten(sa, now)
 
     def suspect(self, sa: IkeSa, now: float) -> None:
         """Ask whether the peer lives, which there is reason to doubt; a request under way asks too.

@@ -15,6 +15,9 @@ from agents.ikev2.wire import Payload
 if TYPE_CHECKING:
     from agents.ikev2.task_manager import TaskManager
 
+GONE = 30.0
+"""Seconds after which an IKE SA that is to be deleted is gone, whether the peer answers or not."""
+
 
 class IkeDelete:
     """Deletes IKE SAs; they are gone when the peer has answered."""
@@ -43,7 +46,7 @@ class IkeDelete:
         sa.delayed.clear()
         for timer in OF_USE:
             sas.timers.cancel((timer, sa.spi, 0))
-        sas.timers.set((Timer.GIVE_UP, sa.spi, 0), now + sas.config.negotiation_timeout)
+        sas.timers.set((Timer.GIVE_UP, sa.spi, 0), now + GONE)
         if not isinstance(sa.purpose, DeleteIke):
             self._tasks.ask(sa, DeleteIke(reason), now)
 

@@ -16,7 +16,7 @@ from agents.ikev2.config import IkeProposal
 from agents.ikev2.constants import ExchangeType, NotifyType, PayloadType
 from agents.ikev2.errors import WrongGroupError, temporary
 from agents.ikev2.grammar import Contents, Form
-from agents.ikev2.ike_sa_manager import IkeSaManager, Timer
+from agents.ikev2.ike_sa_manager import REPLACE_AGAIN, IkeSaManager, Timer
 from agents.ikev2.payloads import KeyExchange, Notification, SecurityAssociation
 from agents.ikev2.proposals import accept_ike, answer, choose_ike, offer_ike, supported_group
 from agents.ikev2.sa import Closed, Established, IkeSa, Replaced
@@ -234,7 +234,7 @@ class IkeRekey:
 
     def due(self, sa: IkeSa, now: float) -> None:
         """Replace an IKE SA that is old enough; once more, should it come to nothing."""
-        again = now + self._sas.config.negotiation_timeout
+        again = now + REPLACE_AGAIN
         self._sas.timers.set((Timer.IKE_REKEY, sa.spi, 0), again)
         self._tasks.ask(sa, RekeyIke(), now)
 

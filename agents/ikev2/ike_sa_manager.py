@@ -42,6 +42,9 @@ RESPONDER_REKEYS_AT = 0.95
 EARLIEST = 0.97
 """Rekeying begins at random up to so much before its time (section 2.8.1)."""
 
+REPLACE_AGAIN = 30.0
+"""Seconds after which an SA is replaced once more, should the first time have come to nothing."""
+
 LINGER = 30.0
 """Seconds for which a closed IKE SA still answers duplicates of the last request."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from agents.core.machine import PeerError, Retransmission
+from agents.core.machine import PeerError, Retransmission, Timing
 from agents.core.reader import WireError
 from agents.core.record import replace
 from agents.ikev2 import events
@@ -68,14 +68,19 @@ class TaskManager:
         sas, window, keymat = self._sas, sa.window, sa.keymat
         header = Header(*sa.spis, exchange, window.next_id, initiator=sa.initiator, response=False)
         data = keymat.sealer.seal(header, payloads) if keymat else encode_plain(header, payloads)
-        brief = isinstance(purpose, Initial | DeleteIke)
-        timing = sas.config.timing if brief else sas.config.timing_up
+        timing = self._timing(exchange, purpose)
         retransmission = Retransmission(timing, sas.rng, now)
         window.request = Request(window.next_id, exchange, data, purpose, retransmission)
         window.next_id += 1
         sas.timers.set((Timer.RETRANSMIT, sa.spi, 0), retransmission.deadline)
         sas.send(data, sa.address)
         return data
+
+    def _timing(self, exchange: int, purpose: Purpose) -> Timing:
+        config = self._sas.config
+        if exchange == ExchangeType.IKE_AUTH:
+            return config.timing_auth
+        return config.timing if isinstance(purpose, Initial | DeleteIke) else config.timing_up
 
     def inform(
         self,

@@ -17,8 +17,8 @@ class CrowdSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     it, RFC 8415 section 18.2.1). After a failure it pauses for `retry_first` seconds, then for
     twice as long up to `retry_longest`, each longer or shorter by a part `retry_jitter` at most,
     which is RAND's of RFC 8415 section 15.
-    Messages are sent again after `timeout` seconds first. An authentication by PANA or in IKE may
-    last `patience`, an answer of the AAA server `aaa_timeout`.
+    Messages are sent again after `timeout` seconds first. An authentication by PANA may last
+    `patience`, a negotiation of IKEv2 `ike_patience`, an answer of the AAA server `aaa_timeout`.
 
     A PAA has `half_open` authentications under way, a home agent `ike_half_open`, of one /64
     `ike_half_open_per_link`. When there are so many, a PAA lets a newcomer `displace` another one,
@@ -31,6 +31,7 @@ class CrowdSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     retry_jitter: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.1
     timeout: Annotated[float, msgspec.Meta(gt=0, le=600)] = 1.0
     patience: Annotated[float, msgspec.Meta(ge=1, le=86400)] = 30.0
+    ike_patience: Annotated[float, msgspec.Meta(ge=1, le=86400)] = 120.0
     aaa_timeout: Annotated[float, msgspec.Meta(ge=1, le=86400)] = 10.0
     half_open: Number = 256
     ike_half_open: Number = 512

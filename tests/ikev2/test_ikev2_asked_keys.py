@@ -53,7 +53,7 @@ def test_without_the_right_key_the_peer_is_refused(peers, entry):
 
 
 def test_a_key_that_comes_too_late_is_not_used(peers):
-    peers.connect(60.0)
+    peers.connect(150.0)
     [wanted] = find(peers.ha, KeyWanted)
     assert find(peers.ha, Failed)
     peers.ha.give_key(wanted.spi, ENTRY, peers.link.now)

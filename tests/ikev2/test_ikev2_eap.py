@@ -111,7 +111,7 @@ def test_the_aaa_never_answers(people, authority):
     Aaa(peers, authority, mute=True)
     peers.connect(5.0, eap=eap_peer(authority), remote_identity=HA_NAME)
     assert [peers.ha.awaits_eap(e.ike_spi) for e in find(peers.ha, EapResponse)] == [True]
-    peers.link.run(60.0)
+    peers.link.run(150.0)
     assert [peers.ha.awaits_eap(e.ike_spi) for e in find(peers.ha, EapResponse)] == [False]
     assert peers.reasons(peers.ha, Failed) == ["IKE_AUTH: the negotiation has taken too long"]
     assert peers.reasons(peers.mn, Failed) == ["IKE_AUTH: the peer does not answer"]
@@ -211,5 +211,5 @@ def test_peers_in_eap_count_as_half_open(people, authority):
     Aaa(peers, authority, mute=True)
     peers.connect(1.0, eap=eap_peer(authority), remote_identity=HA_NAME)
     assert len(peers.ha.sas.half_open) == 1
-    peers.link.run(60.0)
+    peers.link.run(150.0)
     assert not peers.ha.sas.half_open

@@ -84,13 +84,26 @@ def test_one_that_restarts_between_two_messages_of_the_set_up_is_named_as_the_re
     peers.link.run(0.025)
     restarted(peers)
     peers.link.run(60.0)
-    (reason,) = peers.reasons(peers.mn, Failed)
-    assert reason.endswith("the peer says INVALID_IKE_SPI (unauthenticated)")
+    (failed,) = find(peers.mn, Failed)
+    assert failed.reason.endswith("the peer says INVALID_IKE_SPI (unauthenticated)")
+    assert failed.at < 12.0
 
 
 def forge(peers: Peers, now: float) -> None:
     """Tell the mobile node in the home agent's name that it does not know the IKE SA."""
     peers.mn.handle_message(denial(peers.sent[2]), ENDS[1], now)
+
+
+def test_forged_denials_end_no_negotiation_whose_peer_answers():
+    peers = Peers(drop={2, 3})
+    peers.mn.initiate(HA, SELECTORS, 0.0)
+    peers.link.run(0.025)
+    for tenth in range(1, 20):
+        forge(peers, tenth / 10)
+        peers.link.run(tenth / 10)
+    peers.link.run(60.0)
+    assert peers.mn.connected(HA)
+    assert not find(peers.mn, Failed)
 
 
 @pytest.mark.parametrize("lost", range(-1, 4))

@@ -8,7 +8,7 @@ the other end still has what was there before.
 from agents.diameter.config import DiameterTimers
 from agents.dns.lookup import QUERY_TIMING
 from agents.ikev1.config import TIMING as IKEV1_TIMING
-from agents.ikev2.config import TIMING, TIMING_SUSPECTED, TIMING_UP
+from agents.ikev2.config import TIMING_SUSPECTED, TIMING_UP
 from agents.mip6.mobile_node import BindingTimers
 from agents.nodes.crowd import USUAL
 from agents.nodes.home_registration.machine import SILENCE
@@ -54,7 +54,7 @@ def regaining():
     connection = diameter.reconnect + diameter.connect + diameter.capabilities
     access = longest_pause(PCI_TIMING) + USUAL.patience + _PAUSE
     discovery = longest_pause(QUERY_TIMING) + _PAUSE
-    ike = max(given_up_after(TIMING), given_up_after(IKEV1_TIMING), USUAL.patience)
+    ike = max(given_up_after(IKEV1_TIMING), USUAL.ike_patience)
     ike += _PAUSE
     binding = BindingTimers().maximum + _PAUSE
     return connection + _ATTEMPTS * (access + discovery + ike + binding)

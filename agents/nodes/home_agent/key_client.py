@@ -42,7 +42,7 @@ has told, unless that was lost.
 IDLE = 30.0
 """Seconds without any SA of a subscriber after which it is taken to be gone, not to come back.
 
-One negotiation of IKE may last as long (`negotiation_timeout`).
+IKEv1's negotiation may last as long (`negotiation_timeout`); IKEv2's ends with the key.
 """
 
 RETRY = 10.0

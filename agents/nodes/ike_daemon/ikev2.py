@@ -12,7 +12,7 @@ from agents.core.record import replace
 from agents.eap.lower import EapPeerLike
 from agents.ike.selectors import Selectors
 from agents.ikev2 import Ikev2, events
-from agents.ikev2.config import TIMING, Allocate, Credentials, Grant
+from agents.ikev2.config import TIMING, TIMING_AUTH, Allocate, Credentials, Grant
 from agents.nodes.crowd import USUAL, CrowdSettings
 from agents.nodes.ike_daemon.ikev2_settings import Ikev2Settings
 from agents.nodes.ike_daemon.machine import IkeDaemon
@@ -55,7 +55,8 @@ class Ikev2Daemon(IkeDaemon):
                 settings.config(identity, responder=responder),
                 asks_keys=asks_keys,
                 timing=replace(TIMING, initial=crowd.timeout),
-                negotiation_timeout=crowd.patience,
+                timing_auth=replace(TIMING_AUTH, initial=crowd.timeout),
+                negotiation_timeout=crowd.ike_patience,
                 half_open_limit=crowd.ike_half_open,
                 half_open_limit_per_link=crowd.ike_half_open_per_link,
             ),

@@ -181,9 +181,10 @@ def test_who_is_gone_holds_no_home_address(world):
 
 @pytest.mark.parametrize("request_held", [1, 2])
 def test_who_is_gone_before_the_server_answers_gets_and_keeps_nothing(tls, request_held):
-    world = World(tls, aaa_timeout=100.0)
+    world = World(tls, aaa_timeout=300.0)
     world.aaa.holds = lambda _: len(world.aaa.asked) == request_held
     node = world.connect()
+    world.net.run(130.0)
     assert node.failures
     node.vanish()
     world.net.run(30.0)
