@@ -162,6 +162,7 @@ class Program:
             self.host.enter(self._laboratory.begin, self.node, self._serves)
 
     def _serves(self) -> None:
+        self._laboratory.tell_ready(self)
         ready, self._ready = self._ready, lambda: None
         ready()
 
@@ -296,12 +297,12 @@ class Laboratory:
             if program.role.host in self.topology.hosts_with(HostRole.MOBILE_NODE):
                 self.go_wrong()
             following = partial(self._start_from, number + 1)
-            program.start(partial(self._told_ready, program, partial(_soon, clock, following)))
+            program.start(partial(_soon, clock, following))
 
-    def _told_ready(self, program: Program, following: Callable[[], None]) -> None:
-        if not isinstance(program.node, MobileNode):  # Nobody relies on that.
+    def tell_ready(self, program: Program) -> None:
+        """Have a program's log say that it is ready, unless nobody relies on that."""
+        if not isinstance(program.node, MobileNode):
             self.log(program.role.host).write("Ready")
-        following()
 
     def program(self, name: str) -> Program:
         """Return the program of a module such as "mobile_node"."""

@@ -64,13 +64,18 @@ class Interface:
         self.mac = mac
         self.tap: Tap | None = None
         self.neighbours = Neighbours(self)
-        link.attach(self, hears_all=stack.forwards)
-        link.listen(self, ALL_NODES)
+        self.join()
         stack.interfaces[name] = self
         for prefix in prefixes:
             stack.routes.add(prefix, self)
         for address in addresses:
             self.add(address)
+
+    def join(self) -> None:
+        """Be on its link, with the addresses that it has."""
+        self.link.attach(self, hears_all=self.stack.forwards)
+        for group in (ALL_NODES, *map(solicited_node, self.addresses)):
+            self.link.listen(self, group)
 
     def add(self, address: IPv6Address) -> None:
         """Have one more address."""
@@ -277,9 +282,8 @@ class Stack:
         self.forwarding = 0.0
         """Seconds that it takes to forward a packet."""
 
-        self.kernel = ModelKernel(
-            owns=self.owns, leads_away=self.leads_away, now=lambda: world.clock.now
-        )
+        self.kernel = self._new_kernel()
+        self.is_off = False
 
     @cached_property
     def rng(self) -> random.Random:
@@ -307,10 +311,24 @@ class Stack:
         way = self.routes.way(destination)
         return next((a for a in way[0].addresses if not is_link_local(a)), None) if way else None
 
-    def unplug(self) -> None:
-        """Leave all links: nothing is sent there, or heard, any more."""
+    def power_off(self) -> None:
+        """Leave all links, and have a kernel that knows of nothing."""
         for interface in self.interfaces.values():
             interface.link.detach(interface)
+            interface.neighbours.forget()
+        self.kernel = self._new_kernel()
+        self.is_off = True
+
+    def power_on(self) -> None:
+        """Undo power_off(), if that was: join the links again."""
+        if self.is_off:
+            self.is_off = False
+            for interface in self.interfaces.values():
+                interface.join()
+
+    def _new_kernel(self) -> ModelKernel:
+        clock = self.world.clock
+        return ModelKernel(owns=self.owns, leads_away=self.leads_away, now=lambda: clock.now)
 
     def proxies(self, address: IPv6Address) -> bool:
         """Return whether this host answers for an address on its links (RFC 6275 10.4.1)."""

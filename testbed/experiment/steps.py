@@ -1,4 +1,4 @@
-"""What a run must come to, and the steps after the bootstrap: what they say, and whether it can be.
+"""What a run must come to, and the steps in and after the bootstrap: what they say, if it can be.
 
 Hosts, commands and events are those of the topology and of the programs that an approach starts.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from typing import Annotated, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 import msgspec
 
@@ -18,6 +18,9 @@ from topologies.model import HostRole, Topology
 
 TRAFFIC_INTERVAL = 0.02
 """Seconds between the packets of the correspondent node while steps are carried out."""
+
+PHASES = ("pana", "pana_to_ike", "ike", "ike_to_binding", "binding")
+"""The phases of a bootstrap at which a step may be (testbed.trace.phases, of which this is no part)."""
 
 Seconds: TypeAlias = Annotated[float, msgspec.Meta(gt=0, le=86400)]
 Text: TypeAlias = Annotated[
@@ -71,11 +74,15 @@ class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     when `packets` more of the traffic were answered. The traffic is judged up to the first step
     that `cuts` it.
 
-    With `cut` nothing passes the host's end of a link any more, until another step of the host has
-    it `heal`. A step `lasts` so many seconds at least. With `kill` the host is off its links and
-    its program killed, as if it had no power any more. In a fleet `moves`, a home agent's host, has
-    the step last until each mobile node that was there is reachable at another one; it is measured
-    how long that takes.
+    A step `at` a phase of the bootstrap, or at an event ("B Authenticated"), is in the bootstrap:
+    it begins when the mobile node is in that phase, or with that event; the bootstrap goes on.
+
+    With `kill` the host's "program" is killed, and its kernel keeps what it had; or the "host" is
+    off its links and its kernel has lost all, as without power. `start` undoes either. With `cut`
+    nothing passes the host's end of a link any more, until the host has it `heal`. A step `lasts`
+    so many seconds at least, and undoes what it undoes after them. In a fleet `moves`, a home
+    agent's host, has the step last until each mobile node that was there is reachable at another
+    one; it is measured how long that takes.
     """
 
     host: Text
@@ -85,7 +92,9 @@ class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     packets: Annotated[int, msgspec.Meta(ge=0, le=10_000_000)] = 0
     timeout: Seconds = 15.0
     cuts: bool = False
-    kill: bool = False
+    at: Text = ""
+    kill: Literal["", "program", "host"] = ""
+    start: bool = False
     cut: Text = ""
     heal: Text = ""
     lasts: Annotated[float, msgspec.Meta(ge=0, le=86400)] = 0.0
@@ -96,21 +105,30 @@ class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """What the host does, in words."""
         others = {
             f"loses {self.cut}": self.cut,
+            "has its program killed": self.kill == "program",
+            "loses its power": self.kill == "host",
             f"has {self.heal} back": self.heal,
-            "is killed": self.kill,
+            "starts": self.start,
         }
         done = [name for name, is_so in others.items() if is_so]
         return self.command or self.run or " and ".join(done) or "goes on"
 
     def __post_init__(self) -> None:
-        acts = self.command.strip() or self.run.strip() or self.kill or self.cut or self.heal
-        if not (acts or self.until or self.packets or self.moves or self.lasts):
+        acts = self.command.strip() or self.run.strip() or self.kill or self.start
+        acts = acts or self.cut or self.heal
+        ends = self.until or self.packets or self.moves
+        if not (acts or ends or self.lasts):
             raise ValueError(
-                "a step needs `command`, `run`, `kill`, `cut`, `heal`, `lasts`, `until`, `moves` "
-                "or `packets`"
+                "a step needs `command`, `run`, `kill`, `start`, `cut`, `heal`, `lasts`, `until`, "
+                "`moves` or `packets`"
             )
         if self.kill and self.command.strip():
             raise ValueError("a step cannot `kill` a program and give it a `command`")
+        if self.at and (ends or self.cuts):
+            raise ValueError(
+                "a step `at` some point of the bootstrap has no `until`, `packets`, `moves` or "
+                "`cuts`: the bootstrap goes on, and traffic follows it"
+            )
         if (least := self.packets * TRAFFIC_INTERVAL) > self.timeout:
             raise ValueError(
                 f"{self.packets} packets take {least:g} s at least; "
@@ -132,6 +150,8 @@ def check(
     if expected:
         _check_expectation(expected, steps, topology, programs)
     uncut = True
+    killed: dict[str, str] = {}
+    after = ""
     for number, step in enumerate(steps):
         place = f"steps[{number}]"
         hosts = [host.name for host in topology.hosts]
@@ -139,6 +159,12 @@ def check(
             raise ValueError(
                 f"{place}.host: {absent(f'host {step.host!r}', step.host, sorted(hosts))}"
             )
+        if step.at:
+            _check_moment(f"{place}.at", step.at, topology, programs)
+        if step.at and after:
+            raise ValueError(f"{place}.at: the bootstrap is over by then, for {after} has no `at`")
+        after = after or ("" if step.at else place)
+        _check_life(place, step, topology, programs, killed)
         if step.command:
             _check_command(f"{place}.command", step, programs)
         for what in ("cut", "heal"):
@@ -147,8 +173,6 @@ def check(
                 if link not in links:
                     missing = absent(f"link {link!r} of host {step.host}", link, sorted(links))
                     raise ValueError(f"{place}.{what}: {missing}")
-        if step.kill and step.host not in programs:
-            raise ValueError(f"{place}.kill: no program runs in host {step.host}")
         if step.moves:
             _check_moves(f"{place}.moves", step.moves, topology, composed)
         if step.until:
@@ -163,10 +187,14 @@ def _check_expectation(
 ) -> None:
     if expected.event:
         _check_event("expect.event", expected.event, programs)
-    if steps and (expected.event or expected.reason):
+    if any(not step.at for step in steps) and (expected.event or expected.reason):
         raise ValueError("expect: the steps would never be taken: they follow a bootstrap")
-    if not steps and (expected.silence is not None or expected.lost is not None):
-        raise ValueError("expect: there is traffic to judge during `steps` only; there are none")
+    judges = expected.silence is not None or expected.lost is not None
+    if judges and all(step.at for step in steps):
+        raise ValueError(
+            "expect: there is traffic to judge during `steps` after the bootstrap only; "
+            "there are none"
+        )
     addresses = [
         str(address.ip) for link in topology.links for end in link.ends for address in end.addresses
     ]
@@ -175,6 +203,41 @@ def _check_expectation(
             f"expect.home_agent: {expected.home_agent!r} is no host's address; "
             f"use one of {', '.join(addresses)}"
         )
+
+
+def _check_moment(
+    place: str, text: str, topology: Topology, programs: dict[str, Program]
+) -> None:
+    if topology.is_fleet:
+        raise ValueError(f"{place}: there are many bootstraps; this is for one mobile node")
+    if text not in PHASES and " " not in text:
+        missing = absent(f"phase {text!r}", text, PHASES)
+        raise ValueError(f"{place}: {missing}; or an event, as in 'B Authenticated'")
+    if " " in text:
+        _check_event(place, text, programs)
+
+
+def _check_life(
+    place: str,
+    step: Step,
+    topology: Topology,
+    programs: dict[str, Program],
+    killed: dict[str, str],
+) -> None:
+    """Refuse to kill what is dead, and to start what lives; `killed` has what is, and where."""
+    mobile = topology.hosts_with(HostRole.MOBILE_NODE)
+    for what in ("kill", "start"):
+        if getattr(step, what) and step.host not in programs:
+            raise ValueError(f"{place}.{what}: no program runs in host {step.host}")
+        if getattr(step, what) and topology.is_fleet and step.host in mobile:
+            raise ValueError(f"{place}.{what}: the mobile nodes of a fleet are one program")
+    if step.host in killed and (step.kill or step.command):
+        what, since = "kill" if step.kill else "command", killed[step.host]
+        raise ValueError(f"{place}.{what}: the program in host {step.host} is dead since {since}")
+    if step.kill:
+        killed[step.host] = place
+    if step.start and killed.pop(step.host, None) is None:
+        raise ValueError(f"{place}.start: the program in host {step.host} runs")
 
 
 def _check_event(place: str, text: str, programs: dict[str, Program]) -> None:

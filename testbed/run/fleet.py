@@ -60,7 +60,7 @@ class FleetWorker(Worker):
         lines = [f"begin {m.host} {self._zero + m.start:.6f}\n" for m in self._members.values()]
         self._tell(fleet.host, "".join(lines))
 
-    def _bootstrap(self, events: Told) -> IPv6Address:
+    def _bootstrap(self, net: Shells, events: Told) -> IPv6Address:  # noqa: ARG002
         """Follow all bootstraps to their ends, or to the run's; return the first home address."""
         waiting = set(self._members)
         try:

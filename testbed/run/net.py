@@ -19,6 +19,16 @@ from testbed.run.nodes import CLI, Mininet, NetError, bridge_port, cleanup, mini
 from topologies.model import Topology
 
 _DESCRIPTORS = 1024
+_FORGET = """
+ip xfrm state flush
+ip xfrm policy flush
+ip xfrm policy flush ptype sub
+ip -o link show type ip6tnl | cut -d: -f2 | cut -d@ -f1 | grep -v '^ ip6tnl0$' |
+    while read -r tunnel; do ip link del "$tunnel"; done
+ip -6 rule flush
+ip -6 rule | grep -q '^0:' || ip -6 rule add pref 0 lookup local
+ip -6 rule add pref 32766 lookup main
+"""
 
 
 class Network:
@@ -27,6 +37,7 @@ class Network:
     def __init__(self, topology: Topology, mininet: Mininet) -> None:
         self.topology = topology
         self.mininet = mininet
+        self._off: set[str] = set()
 
     def start(
         self, host: str, command: Sequence[str], *, stdout: IO[bytes] | int, stderr: IO[bytes] | int
@@ -79,10 +90,24 @@ class Network:
         """Return the names of a host's interfaces."""
         return [self.topology.interface_name(host, link.name) for link, _ in self.topology.at(host)]
 
-    def unplug(self, host: str) -> None:
-        """Take a host off its links."""
-        lines = [f"ip link set {name} down" for name in self.interfaces(host)]
-        self.execute(host, "\n".join(lines))
+    def power_off(self, host: str) -> None:
+        """Take a host off its links, and let its kernel forget all that programs had it do.
+
+        An interface that goes down takes addresses, routes and proxy entries with it. Settings of
+        sysctl(8), and what is cut, stay.
+        """
+        self._off.add(host)
+        lines = [f"ip link set {name} down" for name in ("lo", *self.interfaces(host))]
+        self.execute(host, "\n".join([*lines, _FORGET]))
+
+    def power_on(self, host: str) -> None:
+        """Undo power_off(), if that was: the host has its addresses and routes again."""
+        if host in self._off:
+            self._off.discard(host)
+            lines = [f"ip link set {name} up" for name in self.interfaces(host)]
+            self.execute(host, "\n".join(lines))
+            self.mininet[host].config()
+            self.mininet[host].wait_until_usable()
 
 
 def _prepare_process(*, shells: bool) -> None:

@@ -282,6 +282,7 @@ class Ipv6Host(_InNamespace):
         return {}
 
     def _advertise(self) -> None:
+        self._advertise_no_more()
         sections = [
             f"interface {name} {{ AdvSendAdvert on; MinRtrAdvInterval 3; MaxRtrAdvInterval 4;\n"
             f"  prefix {interface.advertise} {{ AdvOnLink on; AdvAutonomous on; }}; }};\n"
@@ -312,13 +313,17 @@ class Ipv6Host(_InNamespace):
                     raise NetError(f"{self.name} has no usable address on {name} {late}")
                 time.sleep(_POLL)
 
-    def terminate(self) -> None:
-        """Stop radvd and the host's shell."""
+    def _advertise_no_more(self) -> None:
         if self._radvd:
             stop(self._radvd)
+            self._radvd = None
         if self._folder:
             shutil.rmtree(self._folder)
             self._folder = None
+
+    def terminate(self) -> None:
+        """Stop radvd and the host's shell."""
+        self._advertise_no_more()
         super().terminate()
 
 

@@ -21,8 +21,11 @@ class Shells(Protocol):
     def execute(self, host: str, script: str) -> object:
         """Run a script in a host."""
 
-    def unplug(self, host: str) -> None:
-        """Take a host off its links."""
+    def power_off(self, host: str) -> None:
+        """Take a host off its links, and let its kernel forget all that programs had it do."""
+
+    def power_on(self, host: str) -> None:
+        """Undo power_off(), if that was."""
 
     def cut(self, host: str, link: str) -> None:
         """Let nothing pass a host's end of a link, in neither direction."""

@@ -25,7 +25,7 @@ from agents.simulation.world import Clock, World
 from testbed.experiment.simulable import added_address
 from testbed.experiment.spec import PlannedRun, Spec
 from testbed.experiment.steps import TRAFFIC_INTERVAL
-from testbed.run.parts import Told
+from testbed.run.parts import Shells, Told
 from testbed.run.worker import ExpectedError, RunError, Worker
 from testbed.trace import pcapng
 from topologies.model import Link, link_local_address
@@ -284,13 +284,13 @@ class SimulatedWorker(Worker):
         self._captures = [Capture(laboratory.stacks[host]) for host in self._captured()]
         laboratory.start()
         self._wait_until_ready(self._told, Counter(program.host for program in self._others))
-        home_address = self._bootstrap(self._told)
+        home_address = self._bootstrap(_Network(self._laboratory), self._told)
         self._go_on(self._told, home_address)
 
     def _go_on(self, events: Told, home_address: IPv6Address) -> None:
         """Have the mobile node answer, and carry out the steps after its bootstrap."""
         correspondent = self._answers(home_address)
-        if self.variant.steps:
+        if self._after_bootstrap:
             traffic = _Traffic(correspondent, home_address)
             self._live(_Network(self._laboratory), events, traffic)
 
@@ -323,6 +323,11 @@ class SimulatedWorker(Worker):
         for program in self._laboratory.programs_on(host):
             program.kill()
 
+    def _start_again(self, net: Shells, events: Told, host: str) -> None:  # noqa: ARG002
+        """Start a host's programs."""
+        for program in self._laboratory.programs_on(host):
+            program.restart()
+
     def _write(self) -> None:
         """Keep events, keys and captures."""
         (self.folder / "events.jsonl").write_text("".join(self._told.lines))
@@ -337,9 +342,13 @@ class _Network:
     def __init__(self, laboratory: Laboratory) -> None:
         self._laboratory = laboratory
 
-    def unplug(self, host: str) -> None:
-        """Take a host off its links."""
-        self._laboratory.stacks[host].unplug()
+    def power_off(self, host: str) -> None:
+        """Take a host off its links, and let its kernel forget all."""
+        self._laboratory.stacks[host].power_off()
+
+    def power_on(self, host: str) -> None:
+        """Undo power_off(), if that was."""
+        self._laboratory.stacks[host].power_on()
 
     def cut(self, host: str, link: str) -> None:
         """Let nothing pass a host's end of a link, in neither direction."""

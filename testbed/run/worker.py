@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import sys
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import asdict
 from ipaddress import IPv6Address
 from pathlib import Path
@@ -99,6 +100,10 @@ class Worker:
         self.measured: dict[str, Mapping[str, float | None]] = {}
         self._forked: dict[str, Forked] = {}
         self._processes: dict[str, Process] = {}
+        self._composed: list[Program] = []
+        self._in_bootstrap = deque(step for step in self.variant.steps if step.at)
+        """The steps that are still to be taken before it is over."""
+
         self._processors: Processors | None = None
         self._meter: Meter | None = None
 
@@ -106,6 +111,7 @@ class Worker:
         """Return the programs of other hosts, and the mobile node's."""
         mobile_nodes = self.topology.hosts_with(HostRole.MOBILE_NODE)
         programs = self.approach.compose(self.settings, self.topology, self.shared, self.folder)
+        self._composed = programs
         for program in programs:
             text = json.dumps(program.configuration, indent=1) + "\n"
             self._configuration(program).write_text(text)
@@ -129,12 +135,12 @@ class Worker:
             process.wait_until_populated()
 
     def _start(self, net: Network, events: Events, program: Program) -> None:
-        if forked := self._forked.get(program.name):
+        if forked := self._forked.pop(program.name, None):
             self._processes[program.name] = forked
             forked.go()
             return
         command = [sys.executable, "-m", program.module, str(self._configuration(program))]
-        with self._log(program.name).open("wb") as log:
+        with self._log(program.name).open("ab") as log:
             self._processes[program.name] = net.start(
                 program.host, command, stdout=events.writer, stderr=log
             )
@@ -221,8 +227,8 @@ class Worker:
         except RunError as error:
             raise RunError("; ".join([str(error), *reasons.values()])) from None
 
-    def _bootstrap(self, events: Told) -> IPv6Address:
-        """Follow the bootstrap to its end; return the home address."""
+    def _bootstrap(self, net: Shells, events: Told) -> IPv6Address:
+        """Follow the bootstrap to its end, with the steps in it; return the home address."""
         phase, mobile_node = "", self.topology.host(HostRole.MOBILE_NODE)
         others: dict[str, str] = {}
         for event in self._events(events, self.timeout, "binding"):
@@ -233,6 +239,11 @@ class Worker:
             if event["host"] != mobile_node and event["event"].endswith(_BAD_NEWS):
                 others[event["host"]] = f"{event['host']} {event['agent']}: {event.get('reason')}"
             self._compare(event)
+            told = f"{event['host']} {event['event']}"
+            while self._in_bootstrap and self._in_bootstrap[0].at in (phase, told):
+                step = self._in_bootstrap.popleft()
+                self._entered(f"{step.host} {step.name}")
+                self._carry_out(net, events, step)
             if event["host"] != mobile_node:
                 continue
             if event["event"] in ("AttemptFailed", "Bootstrapped"):
@@ -241,6 +252,8 @@ class Worker:
                 self._refusals.append(event["reason"])
             if event["event"] == "AttemptFailed" and self.attempts == self.variant.attempts:
                 self._judge_failure("; ".join([event["reason"], *others.values()]))
+            if event["event"] == "Bootstrapped" and self._in_bootstrap:
+                raise RunError(f"the bootstrap was over without {self._in_bootstrap[0].at}")
             if event["event"] == "Bootstrapped":
                 self._judge_success(event["home_agent"])
                 self.outcome = "; then ".join(
@@ -324,20 +337,24 @@ class Worker:
         self._start_programs(net, events, others, mobile_node)
         started = self._timed("start", started)
         try:
-            home_address = self._bootstrap(events)
+            home_address = self._bootstrap(net, events)
         finally:
             self._read_meter()
         echo = self._reach(echoes, home_address)
         started = self._timed("bootstrap", started)
-        if self.variant.steps:
+        if self._after_bootstrap:
             self._live(net, events, Traffic(echo, home_address, TRAFFIC_INTERVAL))
             self._timed("steps", started)
+
+    @property
+    def _after_bootstrap(self) -> list[Step]:
+        return [step for step in self.variant.steps if not step.at]
 
     def _live(self, net: Shells, events: Told, traffic: Echoes) -> None:
         """Carry out the steps after the bootstrap, while traffic goes to the home address."""
         found: dict[str, float] | None = None
         try:
-            for step in self.variant.steps:
+            for step in self._after_bootstrap:
                 if step.cuts and found is None:
                     found = traffic.stop()
                 self._entered(f"{step.host} {step.name}")
@@ -363,16 +380,20 @@ class Worker:
     def _carry_out(self, net: Shells, events: Told, step: Step) -> None:
         if step.run:
             net.execute(step.host, step.run)
+        if step.kill == "host":
+            net.power_off(step.host)
         if step.kill:
-            net.unplug(step.host)
             self._kill(step.host)
         if step.cut:
             net.cut(step.host, step.cut)
-        if step.heal:
-            net.heal(step.host, step.heal)
         if step.command:
             self._tell(step.host, f"{step.command}\n")
         self._let_pass(step.lasts)
+        if step.heal:
+            net.heal(step.host, step.heal)
+        if step.start:
+            net.power_on(step.host)
+            self._start_again(net, events, step.host)
         if not step.until:
             return
         what = f"{step.until} after {step.host} {step.name}"
@@ -394,11 +415,19 @@ class Worker:
             self._check_processes()
 
     def _kill(self, host: str) -> None:
-        """Kill a host's programs."""
+        """Kill a host's programs, each with what it has started."""
         for name in [name for name in self._processes if name.startswith(f"{host}-")]:
             process = self._processes.pop(name)
-            process.kill()
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+
+    def _start_again(self, net: Shells, events: Told, host: str) -> None:
+        """Start a host's programs, as a machine does that boots: they are cold."""
+        for program in self._composed:
+            if program.host == host:
+                self._start(net, events, program)  # type: ignore[arg-type]  # They are real here.
+        self._assign_processors()
 
     def _tell(self, host: str, lines: str) -> None:
         """Give a host's program lines to read on its standard input."""

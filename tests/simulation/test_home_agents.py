@@ -197,7 +197,7 @@ def test_who_was_at_a_home_agent_that_fails_is_reachable_at_another(name, how):
     lab.run(20.0)
     before, victims = lab.homes(), lab.at_home_agent(HA1)
     if how == "power":
-        lab.lab.stacks["HA1"].unplug()
+        lab.lab.stacks["HA1"].power_off()
     lab.program("HA1").kill()
     assert lab.until(lambda: not lab.at_home_agent(HA1), RECOVERY)
     assert victims

@@ -163,7 +163,7 @@ def test_a_host_off_its_links_sends_nothing_and_hears_nothing():
     pair.send(b"1")
     pair.send(b"2")
     pair.run(DELAY / 2)  # They are on their way out.
-    pair.stacks[0].unplug()
+    pair.stacks[0].power_off()
     pair.send(b"3")
     pair.run()
     assert pair.numbers() == []
@@ -172,7 +172,7 @@ def test_a_host_off_its_links_sends_nothing_and_hears_nothing():
 def test_to_a_host_off_its_links_nothing_comes():
     pair = Pair()
     pair.send(b"1")
-    pair.stacks[1].unplug()
+    pair.stacks[1].power_off()
     pair.send(b"2")
     pair.run()
     assert pair.numbers() == []

@@ -320,7 +320,7 @@ def test_a_host_without_power_is_missed_by_no_end_but_by_time_alone(pipes):
     ends.here.streams.send(1, b"before")
     ends.run()
     assert ends.there.data() == [b"before"]
-    ends.net.stacks["C"].unplug()
+    ends.net.stacks["C"].power_off()
     ends.there.program.kill()
     ends.here.streams.send(1, b"after")
     ends.run(60.0)

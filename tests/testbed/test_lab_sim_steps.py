@@ -22,10 +22,10 @@ binding_lifetime = 20.0
 ike.authentication = "psk"
 duplicate_address_detection = false
 [variants.captured]
-steps = [{ host = "HA1", kill = true, moves = "HA1", cuts = true, timeout = 120.0 }]
+steps = [{ host = "HA1", kill = "host", moves = "HA1", cuts = true, timeout = 120.0 }]
 [variants.counted]
 simulation = { public_keys = "model", captures = 0 }
-steps = [{ host = "HA1", kill = true, moves = "HA1", cuts = true, timeout = 120.0 }]
+steps = [{ host = "HA1", kill = "host", moves = "HA1", cuts = true, timeout = 120.0 }]
 [variants.drained]
 settings.session_lifetime = 60.0
 steps = [{ host = "AAA", command = "drain ha1", moves = "HA1", cuts = true, timeout = 90.0 }]
@@ -41,9 +41,9 @@ topology = "paper"
 runs = 1
 settings.binding_lifetime = 20.0
 [variants.killed]
-steps = [{ host = "C", kill = true, cuts = true, until = "A IkeDeleted", timeout = 60.0 }]
+steps = [{ host = "C", kill = "host", cuts = true, until = "A IkeDeleted", timeout = 60.0 }]
 [variants.still]
-steps = [{ host = "C", kill = true, packets = 5, timeout = 5.0 }]
+steps = [{ host = "C", kill = "host", packets = 5, timeout = 5.0 }]
 """
 
 

@@ -53,8 +53,8 @@ def fleet(step: dict[str, object], agents: int = 2, approach: str = "pana-ikev1"
 @pytest.mark.parametrize(
     "step",
     [
-        {"host": "HA1", "kill": True, "moves": "HA1"},
-        {"host": "HA2", "kill": True},
+        {"host": "HA1", "kill": "host", "moves": "HA1"},
+        {"host": "HA2", "kill": "host"},
         {"host": "AAA", "command": "drain ha1", "moves": "HA1"},
     ],
 )
@@ -65,8 +65,8 @@ def test_a_step_of_a_fleet_that_can_be_taken_is_accepted(step):
 @pytest.mark.parametrize(
     ("step", "complaint"),
     [
-        ({"host": "CN1", "kill": True}, r"steps\[0\]\.kill: no program runs in host CN1"),
-        ({"host": "HA1", "kill": True, "command": "drain ha1"}, "cannot `kill` a program and give"),
+        ({"host": "CN1", "kill": "host"}, r"steps\[0\]\.kill: no program runs in host CN1"),
+        ({"host": "HA1", "kill": "host", "command": "drain ha1"}, "cannot `kill` a program and give"),
         ({"host": "AAA", "moves": "AAA"}, "there is no home agent 'AAA'; use one of HA1, HA2"),
     ],
 )
@@ -76,7 +76,7 @@ def test_a_step_that_no_fleet_can_take_is_refused(step, complaint):
 
 
 def test_nobody_moves_where_there_is_no_other_home_agent_or_none_is_asked_for():
-    step = {"host": "HA1", "kill": True, "moves": "HA1"}
+    step = {"host": "HA1", "kill": "host", "moves": "HA1"}
     with pytest.raises(SpecError, match=r"steps\[0\]\.moves: there is no other home agent"):
         fleet(step, agents=1)
     with pytest.raises(SpecError, match=r"by DNS a mobile node asks for the same home agent"):
@@ -145,8 +145,8 @@ EXPECTED = {"expect": {"silence": 1, "lost": 0}, "steps": [GOOD]}
 @pytest.mark.parametrize(
     ("variant", "complaint"),
     [
-        ({"expect": {"silence": 1}}, "traffic to judge during `steps` only; there are none"),
-        ({"expect": {"lost": 0}}, "traffic to judge during `steps` only; there are none"),
+        ({"expect": {"silence": 1}}, "traffic to judge during `steps` after the bootstrap only"),
+        ({"expect": {"lost": 0}}, "traffic to judge during `steps` after the bootstrap only"),
         ({"expect": {"silence": -1}, "steps": [GOOD]}, r"expect\.silence: -1 is not allowed"),
         ({"expect": {"silence": math.inf}, "steps": [GOOD]}, r"expect\.silence: inf"),
         ({"expect": {"reason": "x"}, "steps": [GOOD]}, "the steps would never be taken"),
