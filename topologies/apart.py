@@ -37,7 +37,14 @@ TOPOLOGY = Topology(
     ),
     links=(
         _ACCESS,
-        Link("core", (Interface("B", _at(_CORE, 1)), Interface("S", _at(_CORE, 2)), Interface("H", _at(_CORE, 3)))),
+        Link(
+            "core",
+            (
+                Interface("B", _at(_CORE, 1)),
+                Interface("S", _at(_CORE, 2)),
+                Interface("H", _at(_CORE, 3)),
+            ),
+        ),
         Link("home1", (Interface("H", _at(_HOME, 1)), Interface("CN", _at(_HOME, 12)))),
     ),
 )

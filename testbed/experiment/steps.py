@@ -205,9 +205,7 @@ def _check_expectation(
         )
 
 
-def _check_moment(
-    place: str, text: str, topology: Topology, programs: dict[str, Program]
-) -> None:
+def _check_moment(place: str, text: str, topology: Topology, programs: dict[str, Program]) -> None:
     if topology.is_fleet:
         raise ValueError(f"{place}: there are many bootstraps; this is for one mobile node")
     if text not in PHASES and " " not in text:

@@ -37,7 +37,7 @@ _ECHO = struct.Struct("!BBHHH")
 _DATA = bytes(56)
 _IDENTIFIER = 1
 _PROBES = 3  # To each address of a link.
-_PROBE_DEADLINE, _REACHABLE_DEADLINE = 5.0, 10.0
+_PROBE_DEADLINE = 5.0
 _PROBE_INTERVAL = 0.02
 _NS = 10**9
 
@@ -290,6 +290,7 @@ class SimulatedWorker(Worker):
     def _go_on(self, events: Told, home_address: IPv6Address) -> None:
         """Have the mobile node answer, and carry out the steps after its bootstrap."""
         correspondent = self._answers(home_address)
+        self._tell_recovery()
         if self._after_bootstrap:
             traffic = _Traffic(correspondent, home_address)
             self._live(_Network(self._laboratory), events, traffic)
@@ -297,7 +298,7 @@ class SimulatedWorker(Worker):
     def _answers(self, home_address: IPv6Address) -> Stack:
         """Have a mobile node answer echo requests; return the host that they were from."""
         correspondent = self._laboratory.stacks[self._correspondent(home_address)]
-        _reach(correspondent, home_address)
+        _reach(correspondent, home_address, self._reachable_deadline)
         return correspondent
 
     def _events(self, events: Told, seconds: float, waiting_for: str) -> Iterator[dict[str, Any]]:
@@ -306,6 +307,9 @@ class SimulatedWorker(Worker):
         while event := events.next(deadline):
             yield event
         raise RunError(f"no {waiting_for} within {seconds:g} s")
+
+    def _now(self) -> float:
+        return self._world.clock.now
 
     def _let_pass(self, seconds: float) -> None:
         self._world.clock.run(self._world.clock.now + seconds)
@@ -373,11 +377,11 @@ class _Network:
         self._laboratory.stacks[host].interfaces[name].add(address.ip)
 
 
-def _reach(correspondent: Stack, home_address: IPv6Address) -> None:
+def _reach(correspondent: Stack, home_address: IPv6Address, within: float) -> None:
     """Send echo requests from the correspondent node until the mobile node answers."""
     clock, came = correspondent.world.clock, list[int]()
     echo = _Echo(correspondent, came.append)
-    deadline = clock.now + _REACHABLE_DEADLINE
+    deadline = clock.now + within
     while not came and clock.now < deadline:
         echo.send(str(home_address))
         clock.run(clock.now + _PROBE_INTERVAL, lambda: bool(came))

@@ -104,6 +104,9 @@ class Worker:
         self._in_bootstrap = deque(step for step in self.variant.steps if step.at)
         """The steps that are still to be taken before it is over."""
 
+        self._struck: tuple[str, float] | None = None
+        """What the first of them was, and when."""
+
         self._processors: Processors | None = None
         self._meter: Meter | None = None
 
@@ -243,6 +246,7 @@ class Worker:
             while self._in_bootstrap and self._in_bootstrap[0].at in (phase, told):
                 step = self._in_bootstrap.popleft()
                 self._entered(f"{step.host} {step.name}")
+                self._struck = self._struck or (f"{step.host} {step.name}", self._now())
                 self._carry_out(net, events, step)
             if event["host"] != mobile_node:
                 continue
@@ -309,12 +313,26 @@ class Worker:
     def _reach(self, echoes: Mapping[str, Echo], home_address: IPv6Address) -> Echo:
         """Send echo requests from its correspondent node until the mobile node answers."""
         echo = echoes[self._correspondent(home_address)]
-        deadline = time.monotonic() + patient(_REACHABLE_DEADLINE)
+        deadline = time.monotonic() + patient(self._reachable_deadline)
         while time.monotonic() < deadline:
             echo.send(home_address)
             if echo.receive(_PROBE_INTERVAL) is not None:
                 return echo
         raise RunError(f"the correspondent node gets no answer from {home_address}")
+
+    @property
+    def _reachable_deadline(self) -> float:
+        """Seconds that a mobile node has to be reachable: what steps did to others lasts longer."""
+        return self.timeout if self._struck else _REACHABLE_DEADLINE
+
+    def _now(self) -> float:
+        return time.monotonic()
+
+    def _tell_recovery(self) -> None:
+        """Note how long after the first step in the bootstrap its end came, the ping's answer."""
+        if self._struck:
+            what, since = self._struck
+            self.outcome += f"; reachable {self._now() - since:.1f} s after {what}"
 
     def _timed(self, cost: str, since: float) -> float:
         now = time.monotonic()
@@ -341,6 +359,7 @@ class Worker:
         finally:
             self._read_meter()
         echo = self._reach(echoes, home_address)
+        self._tell_recovery()
         started = self._timed("bootstrap", started)
         if self._after_bootstrap:
             self._live(net, events, Traffic(echo, home_address, TRAFFIC_INTERVAL))

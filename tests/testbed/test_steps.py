@@ -66,7 +66,10 @@ def test_a_step_of_a_fleet_that_can_be_taken_is_accepted(step):
     ("step", "complaint"),
     [
         ({"host": "CN1", "kill": "host"}, r"steps\[0\]\.kill: no program runs in host CN1"),
-        ({"host": "HA1", "kill": "host", "command": "drain ha1"}, "cannot `kill` a program and give"),
+        (
+            {"host": "HA1", "kill": "host", "command": "drain ha1"},
+            "cannot `kill` a program and give",
+        ),
         ({"host": "AAA", "moves": "AAA"}, "there is no home agent 'AAA'; use one of HA1, HA2"),
     ],
 )

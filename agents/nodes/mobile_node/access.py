@@ -72,7 +72,13 @@ class PanaAccess:
         """Called when the PAA has confirmed the address that move() gave."""
 
     def _make_pac(self) -> Pac:
-        settings = self._settings
+        """Return a PaC; one request to a session's PAA lasts as long as an authentication may.
+
+        RFC 5191's ten transmissions would take 181 s, but a PAA that was started again answers a
+        new session at once. Its parameters are defaults (section 9).
+        """
+        settings, crowd = self._settings, self._crowd
+        request_timing = replace(REQUEST_TIMING, initial=crowd.timeout, duration=crowd.patience)
         config = PacConfig(
             mobility=settings.capability,
             dialect=DIALECTS[settings.dialect],
@@ -80,9 +86,9 @@ class PanaAccess:
             renew_eap=self._make_eap,
             liveness=settings.liveness,
             reauth_at=settings.reauth_at,
-            pci_timing=replace(PCI_TIMING, initial=self._crowd.timeout),
-            request_timing=replace(REQUEST_TIMING, initial=self._crowd.timeout),
-            auth_timeout=self._crowd.patience,
+            pci_timing=replace(PCI_TIMING, initial=crowd.timeout),
+            request_timing=request_timing,
+            auth_timeout=crowd.patience,
         )
         return Pac((settings.paa, PORT), self._make_eap(), config, rng=self._host.rng)
 
@@ -119,6 +125,12 @@ class PanaAccess:
     def reauthenticate(self) -> bool:
         """Run EAP again; return whether that is possible now."""
         return self._endpoint.call(self._pac.reauthenticate, self._host.now())
+
+    @property
+    def authenticates(self) -> bool:
+        """Whether an authentication is under way, or will be after a pause."""
+        settled = PacState.OPEN, PacState.WAIT_PNA_PING, PacState.WAIT_PUA
+        return self._wanted and self._pac.state not in settled
 
     def terminate(self) -> bool:
         """Log out, and stay so; return whether there is a session to leave.

@@ -124,6 +124,8 @@ class MobileNode:
     def _fail(self, reason: str, stage: Stage = "pana") -> None:
         """Tell that no home agent was found; without one from before it is looked for again."""
         self._attempts.fail(stage, reason)
+        if stage == "discovery" and self._access:
+            self._access.ping()  # Who was started again lets nobody pass.
         if stage == "discovery" and self._home.assignment:
             self._home.renew()
         else:
@@ -203,7 +205,7 @@ class MobileNode:
         discovery = self._configuration.discovery
         known = discovery is not None and self._configuration.ike_by_eap
         if self._access and self._trust.preshared is None and not known:
-            return self._access.reauthenticate()
+            return self._access.reauthenticate() or self._access.authenticates
         if isinstance(discovery, Dhcpv6Settings | DnsSettings):
             if self._home.assignment:
                 self._tried.fail(self._home.assignment.home_agent)
