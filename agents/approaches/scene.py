@@ -437,6 +437,7 @@ class Scene(Record, frozen=True):
             encryption=self.settings.pana_encryption,
             mobility=mobility and self.settings.mobility_wanted,
             wish=self.settings.wish,
+            liveness=self.settings.pana_liveness,
             reauth_at=self.settings.reauth_at,
         )
 

@@ -22,7 +22,7 @@ from agents.nodes.attacker.settings import AttackName
 from agents.nodes.crowd import USUAL, CrowdSettings
 from agents.nodes.diameter_settings import Watchdog
 from agents.nodes.flooder.settings import FloodSettings
-from agents.nodes.mobile_node.settings import WishName
+from agents.nodes.mobile_node.settings import LIVENESS, Liveness, WishName
 from agents.nodes.rogue_router.settings import Attack
 
 IDENTITY = "mn@home.test"
@@ -64,6 +64,7 @@ class CommonSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     dialect: DialectName = "rfc5191"
     pana_start: Literal["stateful", "stateless", "optimized"] = "stateful"
     pana_encryption: bool = False
+    pana_liveness: Liveness = LIVENESS
     wish: WishName = "either"
     duplicate_address_detection: bool = True
     identity: Identity = IDENTITY

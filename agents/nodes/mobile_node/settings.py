@@ -31,6 +31,9 @@ class EapSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
 
 
 WishName: TypeAlias = Literal["either", "home", "local"]
+Liveness: TypeAlias = Annotated[float, msgspec.Meta(ge=0, le=86400)]
+LIVENESS = 60.0
+"""Seconds of silence after which a PAA is tested, unless it is said."""
 
 
 class PanaSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -47,7 +50,7 @@ class PanaSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     encryption: bool = False
     mobility: bool = True
     wish: WishName = "either"
-    liveness: Annotated[float, msgspec.Meta(ge=0, le=86400)] = 60.0
+    liveness: Liveness = LIVENESS
     reauth_at: PartOfLifetime = 0.8
 
     @property
