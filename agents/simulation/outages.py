@@ -15,8 +15,7 @@ import topologies
 from agents import approaches
 from agents.approaches.cast import HOME_ADDRESS
 from agents.core.record import Record
-from agents.simulation.laboratory import Laboratory, PreparedApproach, Program
-from agents.simulation.stack import Interface
+from agents.simulation.laboratory import Laboratory, PreparedApproach
 from agents.simulation.world import World
 from topologies.model import HostRole
 
@@ -90,25 +89,28 @@ def topology_of(approach: str) -> str:
 
 
 def suffer(lab: Laboratory, outage: Outage) -> None:
-    """Let an outage begin and end; a host without power is off its links, too."""
-    ends, programs = _parts(lab, outage)
+    """Let an outage begin and end."""
+    if outage.kind == "host":
+        stack, programs = lab.stacks[outage.name], lab.programs_on(outage.name)
+        stack.power_off()
+        for program in programs:
+            program.kill()
+        lab.run(lab.world.clock.now + outage.seconds)
+        stack.power_on()
+        for program in programs:
+            program.restart()
+        return
+    ends = [
+        end
+        for stack in lab.stacks.values()
+        for end in stack.interfaces.values()
+        if end.link.name == outage.name
+    ]
     for end in ends:
         end.link.cut_off.add(end)
-    for program in programs:
-        program.kill()
     lab.run(lab.world.clock.now + outage.seconds)
     for end in ends:
         end.link.cut_off.discard(end)
-    for program in programs:
-        program.restart()
-
-
-def _parts(lab: Laboratory, outage: Outage) -> tuple[list[Interface], list[Program]]:
-    if outage.kind == "link":
-        interfaces = [end for stack in lab.stacks.values() for end in stack.interfaces.values()]
-        return [end for end in interfaces if end.link.name == outage.name], []
-    programs = [program for program in lab.programs if program.role.host == outage.name]
-    return [*lab.stacks[outage.name].interfaces.values()], programs
 
 
 def back(lab: Laboratory, within: float = LONGEST + BOOTSTRAP) -> Recovery | None:

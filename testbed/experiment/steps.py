@@ -20,7 +20,7 @@ TRAFFIC_INTERVAL = 0.02
 """Seconds between the packets of the correspondent node while steps are carried out."""
 
 PHASES = ("pana", "pana_to_ike", "ike", "ike_to_binding", "binding")
-"""The phases of a bootstrap at which a step may be (testbed.trace.phases, of which this is no part)."""
+"""The phases of a bootstrap, at which steps may be (testbed.trace.phases)."""
 
 Seconds: TypeAlias = Annotated[float, msgspec.Meta(gt=0, le=86400)]
 Text: TypeAlias = Annotated[
@@ -93,7 +93,7 @@ class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     timeout: Seconds = 15.0
     cuts: bool = False
     at: Text = ""
-    kill: Literal["", "program", "host"] = ""
+    kill: Literal["program", "host"] | None = None
     start: bool = False
     cut: Text = ""
     heal: Text = ""

@@ -350,7 +350,10 @@ def load(folder: Path) -> Results:
         left = f"{plain(latest)} is no link, and is left alone: it is not the newest results"
         warnings.append(left)
     about = manifest.warnings() if manifest else []
-    told = [loaded.unfinished, problem, *warnings, *about, *contradictions(runs)]
+    stepped = {name for name in named if spec and any(s.at for s in spec.variants[name].steps)}
+    # Steps in a bootstrap have parts of it begin anew, each with another of two observers.
+    undisturbed = [run for run in runs if run.variant not in stepped]
+    told = [loaded.unfinished, problem, *warnings, *about, *contradictions(undisturbed)]
     loaded.warnings.extend(filter(None, told))
     return loaded
 

@@ -96,8 +96,8 @@ ip xfrm policy | sed -n 's/^src/policy/p'
 ip -o link show type ip6tnl | cut -d: -f2
 ip -6 neigh show proxy
 ip -6 rule
-ip -6 address show dev lo | grep inet6
-ip -6 route show table all | sed 's/ expires [0-9]*sec//' | grep -v 'fe80\\|multicast\\|ff00'
+ip -6 address show dev lo | sed -n '/inet6/p'
+ip -6 route show table all | sed -e 's/ expires [0-9]*sec//' -e '/fe80\\|multicast\\|ff00/d'
 """
 """Prints what programs have a kernel do, without SPIs and keys; a line each."""
 

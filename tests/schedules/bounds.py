@@ -13,7 +13,7 @@ from agents.mip6.mobile_node import BindingTimers
 from agents.nodes.crowd import USUAL
 from agents.nodes.home_registration.machine import SILENCE
 from agents.nodes.mobile_node.settings import PanaSettings
-from agents.pana.config import PCI_TIMING, REQUEST_TIMING
+from agents.pana.config import PCI_TIMING
 from tests.schedules.scenes import BINDING, IKE_LIVENESS
 
 _ATTEMPTS = 2
@@ -42,7 +42,7 @@ def noticing():
     bindings = BindingTimers()
     unanswered = sum(min(bindings.initial * 2**n, bindings.maximum) for n in range(SILENCE))
     return max(
-        PanaSettings(paa="::").liveness + given_up_after(REQUEST_TIMING),
+        PanaSettings(paa="::").liveness + USUAL.patience,
         IKE_LIVENESS + given_up_after(TIMING_UP),
         BINDING * bindings.refresh + unanswered + given_up_after(TIMING_SUSPECTED),
     )

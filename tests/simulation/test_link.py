@@ -178,6 +178,25 @@ def test_to_a_host_off_its_links_nothing_comes():
     assert pair.numbers() == []
 
 
+def test_a_host_that_has_its_power_again_is_on_its_links_and_its_kernel_knows_nothing():
+    pair = Pair()
+    sender, receiver = pair.stacks
+    address = IPv6Address("2001:db8::5")
+    for stack in pair.stacks:
+        stack.kernel.home_agents.add(address)
+        stack.power_off()
+        stack.power_on()
+        assert not stack.kernel.home_agents
+    pair.send(b"1")
+    pair.run()
+    assert pair.numbers() == [1]
+    sender.power_on()  # It was on.
+    pair.send(b"2")
+    pair.run()
+    assert pair.numbers() == [1, 2]
+    assert receiver.is_off is False
+
+
 def test_what_is_lost_is_heard_where_it_is_sent():
     pair = Pair(loss=20.0)
     heard = [[], []]

@@ -10,6 +10,8 @@ import pytest
 import topologies
 from agents import approaches
 from agents.approaches.cast import HOME_ADDRESS
+from agents.nodes.crowd import USUAL
+from agents.nodes.mobile_node.settings import LIVENESS
 from agents.simulation import outages
 from agents.simulation.laboratory import PreparedApproach
 from agents.simulation.outages import Outage
@@ -41,6 +43,16 @@ def test_after_an_outage_it_is_back(prepared, name, kind, place):
     found = list(outages.recoveries(prepared(name), kind, place))
     assert None not in found
     assert all(one.seconds <= outages.LONGEST + outages.BOOTSTRAP for one in found)
+
+
+@pytest.mark.parametrize("name", ["dhcpv6-ikev2", "pana-fast", "pana-ikev1", "pana-ikev2"])
+def test_an_access_router_that_was_started_again_is_found_as_soon_as_it_does_not_answer(
+    prepared, name
+):
+    lab = outages.registered(prepared(name))
+    outages.suffer(lab, Outage("host", "B", 5.0))
+    found = outages.back(lab)
+    assert found.seconds <= LIVENESS + USUAL.patience + outages.BOOTSTRAP
 
 
 @pytest.mark.parametrize("seconds", [5.0, 100.0])

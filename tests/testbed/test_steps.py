@@ -33,10 +33,62 @@ GOOD = {"host": "A", "command": "ping", "until": "A PingAnswered"}
         {"host": "A", "packets": 25},
         {"host": "B", "cut": "core", "lasts": 200.0},
         {"host": "CN", "heal": "home", "packets": 1},
+        {"host": "B", "kill": "program", "lasts": 5.0, "start": True, "packets": 25},
     ],
 )
 def test_a_step_that_can_be_taken_is_accepted(step):
     assert len(spec({"steps": [GOOD, step]}).variants["v"].steps) == 2
+
+
+CRASH = {"host": "B", "kill": "program"}
+START = {"host": "B", "start": True}
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        [CRASH | {"at": "ike"}, CRASH | {"host": "C"}],
+        [CRASH | {"at": "B Authorised", "lasts": 1.0, "start": True}, GOOD],
+        [CRASH | {"at": "ike_to_binding"}, START | {"at": "binding"}, CRASH, START],
+        [CRASH, START | {"until": "B Ready"}, {"host": "B", "command": "ping"}],
+    ],
+)
+def test_programs_can_be_killed_in_and_after_a_bootstrap_and_started(steps):
+    assert spec({"steps": steps}).variants["v"].steps
+
+
+@pytest.mark.parametrize(
+    ("steps", "complaint"),
+    [
+        ([START], r"steps\[0\]\.start: the program in host B runs"),
+        ([CRASH, CRASH], r"steps\[1\]\.kill: the program in host B is dead since steps\[0\]"),
+        ([CRASH, START, START], r"steps\[2\]\.start: the program in host B runs"),
+        ([CRASH | {"kill": "power"}], r"steps\[0\]\.kill: .*use host or program"),
+        ([CRASH | {"kill": True}], r"steps\[0\]\.kill: true is not known; use host or program"),
+        ([{"host": "CN", "start": True}], r"steps\[0\]\.start: no program runs in host CN"),
+        ([{"host": "Z", "start": True}], r"steps\[0\]\.host: there is no host 'Z'"),
+        (
+            [CRASH, {"host": "B", "command": "ping"}],
+            r"steps\[1\]\.command: the program in host B is dead since steps\[0\]",
+        ),
+        ([CRASH | {"at": "pna"}], r"steps\[0\]\.at: there is no phase 'pna', perhaps pana;"),
+        ([CRASH | {"at": "B Authorized"}], r"at: no program tells of 'Authorized'"),
+        ([CRASH | {"at": "CN Ready"}], r"at: there is no host with a program, 'CN'"),
+        ([GOOD, CRASH | {"at": "ike"}], r"steps\[1\]\.at: the bootstrap is over by then"),
+        ([CRASH | {"at": "ike", "packets": 1}], "has no `until`, `packets`"),
+        ([{"host": "B", "at": "ike"}], "a step needs"),
+    ],
+)
+def test_a_crash_that_cannot_be_is_refused(steps, complaint):
+    with pytest.raises(SpecError, match=complaint):
+        spec({"steps": steps})
+
+
+def test_the_mobile_nodes_of_a_fleet_are_not_killed_one_by_one_nor_in_their_bootstraps():
+    with pytest.raises(SpecError, match="the mobile nodes of a fleet are one program"):
+        fleet({"host": "MN0001", "kill": "program"})
+    with pytest.raises(SpecError, match="there are many bootstraps"):
+        fleet({"host": "HA1", "kill": "program", "at": "ike"})
 
 
 def fleet(step: dict[str, object], agents: int = 2, approach: str = "pana-ikev1") -> Spec:
