@@ -8,6 +8,7 @@ things go wrong the delay is behind the packet socket (testbed.run.nodes), and w
 
 from __future__ import annotations
 
+import errno
 import socket
 import struct
 import threading
@@ -38,11 +39,16 @@ def packet_socket(interface: str) -> socket.socket:
 
 
 def receive(opened: socket.socket) -> tuple[int, bool, bytes] | None:
-    """Return the next frame's time in nanoseconds, whether it leaves, and itself; None if none."""
+    """Return the next frame's time in nanoseconds, whether it leaves, and itself; None if none.
+
+    An interface that is down is no error: it may come up again.
+    """
     try:
         data, ancillary, _, (_, _, kind, *_) = opened.recvmsg(_MAX_FRAME, 64)
-    except BlockingIOError:
-        return None
+    except OSError as error:
+        if error.errno in (errno.EAGAIN, errno.ENETDOWN):
+            return None
+        raise
     seconds, nanoseconds = struct.unpack("qq", ancillary[0][2])
     return seconds * 1_000_000_000 + nanoseconds, kind == _OUTGOING, data
 
