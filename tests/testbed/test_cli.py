@@ -219,7 +219,7 @@ def test_what_is_asked_for_wrongly_is_found_before_the_lab(monkeypatch):
 @pytest.mark.parametrize("way", ["option", "environment"])
 def test_results_that_cannot_be_kept_are_refused_before_the_lab_starts(monkeypatch, way):
     # The lab is chosen, but it could not do anything.
-    lab = SimpleNamespace(name="native")
+    lab = SimpleNamespace(name="native", emulated=False)
     monkeypatch.setattr(testbed.lab.choice, "choose", lambda *_: (lab, "lab: none"))
     if way == "environment":
         monkeypatch.setenv("MIP6LAB_RESULTS", "/proc/results")
