@@ -48,13 +48,22 @@ class Unstored:
         return later
 
     def commit(self, now: float) -> None:
-        """Store what has been leased and released since the last time, and answer who waits."""
+        """Store what has been leased and released since the last time, and answer who waits.
+
+        A bug that one of them meets is raised when the others have been answered.
+        """
         waiting, self._waiting = self._waiting, []
         try:
             self._leases.commit()
         except LeaseError as error:
             for one in waiting:
                 self._lost(one.session, str(error), now)
+        bugs = []
         for one in waiting:
             one.session.unstored = False
-            one.later.settle(one.make(now))
+            try:
+                one.later.settle(one.make(now))
+            except Exception as error:
+                bugs.append(error)
+        if bugs:
+            raise bugs[0]

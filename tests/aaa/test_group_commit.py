@@ -129,3 +129,20 @@ def test_who_gives_way_meanwhile_has_been_answered(together):
     assert together.told(SubscriberAuthenticated) == [NAMES[0]]
     together.aaa.commit(100.0)
     assert together.stored() == {NAMES[0]}
+
+
+def test_a_bug_that_one_of_them_meets_is_that_ones_alone(together, monkeypatch):
+    authorise = together.aaa.sessions.authorise
+
+    def breaks(event, lifetime):
+        if event.identity == NAMES[1]:
+            raise ZeroDivisionError
+        authorise(event, lifetime)
+
+    monkeypatch.setattr(together.aaa.sessions, "authorise", breaks)
+    for name in NAMES:
+        together.put(name)
+    with pytest.raises(ZeroDivisionError):
+        together.aaa.commit(1.0)
+    assert together.answers.keys() == set(NAMES) - {NAMES[1]}
+    assert together.stored() == set(NAMES)
