@@ -182,14 +182,13 @@ def _check(spec: Spec, plan: Sequence[PlannedRun], lab: Lab | Cluster) -> None:
         instead = "the sim lab can: --lab sim"
     if not found:
         return
-    variants: dict[str, list[str]] = {}
+    shown: dict[str, None] = {}
     for line in found:
-        variant, _, why = line.partition(": ")
-        variants.setdefault(why, []).append(variant)
-    shown = (
-        f"{'every variant' if len(those) == len(spec.variants) > 1 else ', '.join(those)}: {why}"
-        for why, those in variants.items()
-    )
+        why = line.partition(": ")[2]
+        every = len(spec.variants) > 1 and all(
+            f"variant {v}: {why}" in found for v in spec.variants
+        )
+        shown[f"every variant: {why}" if every else line] = None
     lines = [f"the {lab.name} lab cannot carry this out:", *shown]
     able = [v for v in spec.variants if not any(f.startswith(f"variant {v}: ") for f in found)]
     if able:
