@@ -124,10 +124,10 @@ def test_what_ends_meanwhile_ends_after_it_has_begun(together):
 
 def test_who_gives_way_meanwhile_has_been_answered(together):
     together.put(NAMES[0])
-    together.aaa.handle_timeout(100.0)
+    together.aaa.handle_timeout(1000.0)
     assert together.answers[NAMES[0]].assignment
     assert together.told(SubscriberAuthenticated) == [NAMES[0]]
-    together.aaa.commit(100.0)
+    together.aaa.commit(1000.0)
     assert together.stored() == {NAMES[0]}
 
 
