@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from importlib import import_module
 from typing import Annotated, Literal, TypeAlias
 
 import msgspec
@@ -243,6 +244,8 @@ def _check_event(place: str, text: str, programs: dict[str, Program]) -> None:
     if host not in programs:
         what = f"host with a program, {host!r}"
         raise ValueError(f"{place}: {absent(what, host, sorted(programs))}")
+    if event not in known_events():
+        import_module(programs[host].module)  # It brings its machines' events.
     if event not in (known := known_events()):
         raise ValueError(f"{place}: no program tells of {event!r}{nearest(event, known)}")
 
