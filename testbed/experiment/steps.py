@@ -48,6 +48,7 @@ class Expectation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     that the mobile node must end up with. `silence` is how long, in seconds, the correspondent node
     may get no answer while steps are carried out, `lost` how many of its packets may stay without.
     `attempt`, a regular expression too, is what an attempt before the successful one must fail for.
+    Of a fleet, `up` is how many mobile nodes must be registered in the end, if not all.
     `must` says all of it in words.
     """
 
@@ -58,6 +59,7 @@ class Expectation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     home_agent: Text = ""
     silence: Seconds | None = None
     lost: Annotated[int, msgspec.Meta(ge=0, le=10_000_000)] | None = None
+    up: Annotated[int, msgspec.Meta(ge=0, le=10_000_000)] | None = None
 
     def __post_init__(self) -> None:
         for name in ("reason", "attempt"):
@@ -196,6 +198,8 @@ def _check_expectation(
             "expect: there is traffic to judge during `steps` after the bootstrap only; "
             "there are none"
         )
+    if expected.up is not None and not topology.is_fleet:
+        raise ValueError("expect.up: there is one mobile node; this is for topology operator")
     addresses = [
         str(address.ip) for link in topology.links for end in link.ends for address in end.addresses
     ]

@@ -196,7 +196,7 @@ class CrowdWorker(SimulatedWorker):
         self.attempts = self._failures.total() + len(ends)
         self._bootstraps = self._crowd()
         if len(ends) < nodes:
-            self._judge_failure(f"{self.outcome} in {self.timeout:g} s")
+            self._judge_part(len(ends), f"{self.outcome} in {self.timeout:g} s")
         for home_agent in sorted(self._home_agents):
             self._judge_success(home_agent)
         if self._is_captured or self.variant.steps:

@@ -81,7 +81,7 @@ class FleetWorker(Worker):
         lost = [m for m in self._members.values() if m.end is None]
         if lost:
             reason = next((m.reason for m in lost if m.reason), "no binding within the time")
-            self._judge_failure(f"{self.outcome}; {lost[0].host}: {reason}")
+            self._judge_part(len(done), f"{self.outcome}; {lost[0].host}: {reason}")
         for home_agent in sorted({member.home_agent for member in done}):
             self._judge_success(home_agent)
         return IPv6Address(done[0].home_address)

@@ -33,7 +33,7 @@ settings.crowd.start_delay = 10.0
 simulation = { public_keys = "model", captures = 0 }
 [variants.crowded]
 timeout = 4.0
-expect.reason = "bootstrapped"
+expect.up = 1
 settings.crowd = { half_open = 1, newcomers = "wait" }
 simulation = { public_keys = "model", captures = 0 }
 [variants.served]
@@ -42,6 +42,13 @@ simulation = { public_keys = "model", captures = 0, home_aaa_servers = 4 }
 [variants.late]
 timeout = 1.0
 expect.reason = "refused"
+simulation = { public_keys = "model", captures = 0 }
+[variants.too-few]
+timeout = 1.0
+expect.up = 12
+simulation = { public_keys = "model", captures = 0 }
+[variants.enough]
+expect.up = 0
 simulation = { public_keys = "model", captures = 0 }
 [variants.not-refused]
 expect.reason = "refused"
@@ -111,6 +118,8 @@ def test_who_has_to_wait_is_heard_later_and_none_is_displaced(few):
 def test_a_storm_that_ends_otherwise_than_expected_has_failed(few):
     late, up = run_of(few, "late"), run_of(few, "not-refused")
     assert (late.status, up.status) == ("failed", "failed")
+    assert run_of(few, "too-few").status == "failed"
+    assert run_of(few, "enough").status == "ok"
     assert late.reason == "0 of 12 mobile nodes bootstrapped in 1 s"
     assert up.reason.startswith("it succeeded with home agent 2001:db8:100::1; expected was: ref")
     assert len([member for member in up.members if member.end]) == 12
