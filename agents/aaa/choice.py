@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from ipaddress import IPv6Address, IPv6Network
 
-from agents.aaa.leases import LeaseError, Leases
+from agents.aaa.leases import LeaseError, Leases, StoreError
 from agents.aaa.policy import Place, places
 from agents.aaa.selection import Fleet
 from agents.aaa.subscribers import HomeAgent, Subscriber, Subscribers
@@ -16,12 +17,15 @@ from agents.core.unicast import is_unicast
 class Choice(Record, frozen=True):
     """What was chosen; `problems` say in plain words why better places were passed over.
 
-    Without a place there is no assignment.
+    Without a place there is no assignment. If a lease could not be stored, `unstored` says why:
+    there is none then, or one that `lasts` so many seconds and no longer.
     """
 
     place: Place | None = None
     assignment: Assignment | None = None
     problems: tuple[str, ...] = ()
+    unstored: str = ""
+    lasts: float | None = None
 
     @property
     def local(self) -> bool:
@@ -56,24 +60,25 @@ class Chooser:
         if wish is not None and not order:
             return Choice(problems=("the subscription has no mobility service",))
         problems: list[str] = []
+        unstored = ""
         for place in order:
             try:
-                assignment = (
-                    self._lease(subscriber, asking)
-                    if place is Place.HOME or candidate is None
-                    else self._accept(candidate)
-                )
+                if place is Place.HOME or candidate is None:
+                    return self._lease(subscriber, asking, tuple(problems))
+                return Choice(place, self._accept(candidate), tuple(problems))
             except LeaseError as error:
                 problems.append(str(error))
-                continue
-            return Choice(place, assignment, tuple(problems))
-        return Choice(problems=tuple(problems))
+                unstored = str(error) if isinstance(error, StoreError) else unstored
+        return Choice(problems=tuple(problems), unstored=unstored)
 
-    def _lease(self, subscriber: Subscriber, asking: HomeAgent | None) -> Assignment:
+    def _lease(
+        self, subscriber: Subscriber, asking: HomeAgent | None, problems: tuple[str, ...]
+    ) -> Choice:
         """Return the best home agent's assignment that can be had; raises LeaseError."""
         reserved = self._subscribers.reserved(subscriber)
         problem = LeaseError("no home agent can serve this subscriber")
-        self._leases.expire()
+        with suppress(StoreError):  # Leases that are over still hold their addresses then.
+            self._leases.expire()
         for agent in self._fleet.candidates(subscriber, self._leases):
             if asking is not None and agent.name != asking.name:
                 continue
@@ -86,7 +91,9 @@ class Chooser:
             except LeaseError as error:
                 problem = error
                 continue
-            return Assignment(agent.address, agent.prefix.prefixlen, lease.address, agent.host)
+            prefix_length = agent.prefix.prefixlen
+            given = Assignment(agent.address, prefix_length, lease.address, agent.host)
+            return Choice(Place.HOME, given, problems, lease.unstored, lease.lasts)
         raise problem
 
     def _accept(self, candidate: Assignment) -> Assignment:

@@ -15,7 +15,8 @@ class SubscriberAuthenticated(Event, frozen=True):
 
     `ike_root` is the root key for `ike_psk` from the EMSK, which itself stays here (RFC 5295
     section 6). A local home agent, one in the visited network, gets its key with the answer.
-    `client` is who asked, and what it calls the session.
+    `client` is who asked, and what it calls the session. It `lasts` so many seconds if that is less
+    than a session usually does.
     """
 
     identity: str
@@ -25,6 +26,7 @@ class SubscriberAuthenticated(Event, frozen=True):
     ike_root: Secret[bytes] = b""
     place: Place | None = None
     client: tuple[str, str] | None = None
+    lasts: float | None = None
 
 
 class SubscriberVerified(Event, frozen=True):
@@ -56,6 +58,13 @@ class SubscriberRejected(Event, frozen=True):
 
 class MobilityRefused(Event, frozen=True):
     """A subscriber that asked for mobility service is let in without it."""
+
+    identity: str
+    reason: str
+
+
+class LeaseNotStored(Event, frozen=True):
+    """A subscriber gets no lease, or keeps the one that it has no longer than was stored."""
 
     identity: str
     reason: str

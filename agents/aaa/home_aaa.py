@@ -13,6 +13,7 @@ from agents.aaa.config import HomeAaaConfig
 from agents.aaa.conversations import Conversation, Conversations
 from agents.aaa.events import (
     HomeAgentPassedOver,
+    LeaseNotStored,
     MobilityRefused,
     SubscriberAuthenticated,
     SubscriberRejected,
@@ -55,6 +56,9 @@ LEASE_MARGIN = 300.0
 Whoever gets the answer counts from then on: it may come a round of EAP later than the lease, and be
 repeated for as long as a Diameter server knows duplicates (`DiameterTimers.duplicates`, 240 s).
 """
+
+LEAST_LASTING = 30.0
+"""Seconds for which it is worth while to be let in, if a lease lasts no longer; 0 would be ever."""
 
 
 class HomeAaa:
@@ -130,7 +134,7 @@ class HomeAaa:
     def commit(self, now: float) -> None:
         """Store what has been leased and released since the last time, and answer who waits for it.
 
-        A subscriber whose lease cannot be stored is authenticated without a home agent.
+        A subscriber whose lease cannot be stored is refused, or keeps what is stored of it.
         """
         self._unstored.commit(now)
 
@@ -146,12 +150,21 @@ class HomeAaa:
         if self._unstored:
             self.commit(now)
 
+    def _as_stored(self, admission: Admission, reason: str) -> Choice:
+        """Return what a subscriber keeps of an assignment that could not be stored."""
+        choice = admission.choice
+        home_address = choice.assignment.home_address if choice.assignment else None
+        lasts = self._leases.lasting(admission.identity, home_address) if home_address else 0.0
+        if lasts <= 0:
+            return Choice(problems=(reason,), unstored=reason)
+        return replace(choice, unstored=reason, lasts=lasts)
+
     def _lose(self, session: Conversation, reason: str, now: float) -> None:
         """Take back what was to be assigned."""
         admission = session.admission
         if admission is not None and admission.choice.place is Place.HOME:
-            session.admission = replace(admission, choice=Choice(problems=(reason,)))
-            self.events.append(MobilityRefused(now, admission.identity, reason))
+            session.admission = replace(admission, choice=self._as_stored(admission, reason))
+            self.events.append(LeaseNotStored(now, admission.identity, reason))
 
     def _of_sessions(self) -> list[Event]:
         """Return what the sessions have told."""
@@ -326,7 +339,7 @@ class HomeAaa:
                 self._config.psk_source,
                 not self._home_agents or ascii_lower(request.origin_host) in self._home_agents,
             )
-            session.unstored = choice.place is Place.HOME
+            session.unstored = choice.place is Place.HOME and not choice.unstored
 
     def _accept(
         self, session: Conversation, request: DiameterEapRequest, packet: bytes, now: float
@@ -335,14 +348,18 @@ class HomeAaa:
         if admission is None or keys is None:
             reason = f"the certificate's name {session.server.peer_name} is no subscriber's"
             return self._end(session, request, now, failure(request.eap_payload), reason)
+        choice, lasts = admission.choice, self._lasts(admission.choice)
+        if choice.unstored and (choice.place is None or lasts < LEAST_LASTING):
+            packet, reason = failure(request.eap_payload), f"no lease: {choice.unstored}"
+            return self._end(session, request, now, packet, reason, ResultCode.OUT_OF_SPACE)
         asked = session.mobility.feature_vector is not None
         answer = self._answer(
             request,
             ResultCode.SUCCESS,
             eap_payload=packet,
             msk=keys.msk,
-            session_timeout=self._config.session_timeout,
-            **self._bound(request),
+            session_timeout=lasts,
+            **self._bound(request, lasts),
             user_name=admission.identity,
             feature_vector=admission.features() if asked else None,
             auth_session_state=self._kept_state(request),
@@ -351,16 +368,17 @@ class HomeAaa:
         event = SubscriberAuthenticated(
             now,
             admission.identity,
-            admission.choice.assignment,
+            choice.assignment,
             session.care_of_address,
             keys.msk,
             admission.root,
-            admission.choice.place,
+            choice.place,
             session.key,
+            None if choice.lasts is None else lasts,
         )
         self.events.append(event)
-        if admission.choice.place is Place.HOME:
-            self.sessions.authorise(event, self._config.session_timeout)
+        if choice.place is Place.HOME:
+            self.sessions.authorise(event, lasts)
             self.events += self._of_sessions()
         self._conversations.end(session, now)
         return session.remember(request, answer)
@@ -372,13 +390,19 @@ class HomeAaa:
             return AuthSessionState.STATE_MAINTAINED
         return AuthSessionState.NO_STATE_MAINTAINED
 
-    def _bound(self, request: DiameterEapRequest) -> dict[str, object]:
+    def _lasts(self, choice: Choice) -> float:
+        """Return for how many seconds a subscriber is let in: while its lease lasts, at most."""
+        usual = self._config.session_timeout
+        return usual if choice.lasts is None else min(usual, choice.lasts - LEASE_MARGIN)
+
+    @staticmethod
+    def _bound(request: DiameterEapRequest, lasts: float) -> dict[str, object]:
         """Return fields of the answer to a NAS that bounds its lifetime (RFC 6733 section 8.9)."""
         longest = request.authorization_lifetime
         if longest is None:
             return {}
         return {
-            "authorization_lifetime": min(longest, self._config.session_timeout),
+            "authorization_lifetime": min(longest, lasts),
             "re_auth_request_type": ReAuthRequestType.AUTHORIZE_AUTHENTICATE,
         }
 
@@ -393,7 +417,9 @@ class HomeAaa:
         """Return the choice, and tell why it is not a better one."""
         offer = offered_home_agent(session.mobility)
         choice = self._chooser.choose(subscriber, wish, offer, asking)
-        if choice.problems:
+        if choice.unstored:
+            self.events.append(LeaseNotStored(now, subscriber.identity, choice.unstored))
+        elif choice.problems:
             kind = MobilityRefused if choice.place is None else HomeAgentPassedOver
             self.events.append(kind(now, subscriber.identity, "; ".join(choice.problems)))
         return choice
@@ -405,12 +431,13 @@ class HomeAaa:
         now: float,
         packet: bytes,
         reason: str,
+        result_code: ResultCode = ResultCode.AUTHENTICATION_REJECTED,
     ) -> DiameterEapAnswer:
         self._reject(session, reason, now)
         self._conversations.end(session, now)
         answer = self._answer(
             request,
-            ResultCode.AUTHENTICATION_REJECTED,
+            result_code,
             eap_payload=packet,
             error_message=reason,
         )

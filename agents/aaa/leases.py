@@ -16,8 +16,21 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeAlias
 
+from agents.aaa.lease_sql import (
+    AUTHORISE,
+    EXPIRE,
+    EXPIRE_OTHERS,
+    EXPIRED,
+    FORGET,
+    GO_ON,
+    RESTING,
+    SCHEMA,
+    SEEN,
+    SELECT,
+    TAKEN,
+)
 from agents.aaa.subscribers import AddressRange
-from agents.core.record import Record
+from agents.core.record import Record, replace
 from agents.eap.names import canonical_identity
 
 SEARCH_INTERVAL = 1.0
@@ -26,88 +39,29 @@ SEARCH_INTERVAL = 1.0
 BUSY_TIMEOUT = 5.0
 """How long, in seconds, to wait for another process's transaction."""
 
-SCHEMA = """
-BEGIN IMMEDIATE;
-CREATE TABLE IF NOT EXISTS leases (
-    identity   TEXT PRIMARY KEY,
-    home_agent TEXT NOT NULL,
-    address    BLOB NOT NULL UNIQUE CHECK (length(address) = 16)
-) STRICT, WITHOUT ROWID;
--- Who may have used an address last, and until when (time.time()).
-CREATE TABLE IF NOT EXISTS authorisations (
-    address  BLOB PRIMARY KEY CHECK (length(address) = 16),
-    identity TEXT NOT NULL,
-    until    REAL NOT NULL
-) STRICT, WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS authorisations_by_end ON authorisations (until);
-CREATE INDEX IF NOT EXISTS authorisations_by_identity ON authorisations (identity);
--- The number of leases at a home agent: to count them for every request would take longer and
--- longer.
-CREATE TABLE IF NOT EXISTS loads (
-    home_agent TEXT PRIMARY KEY,
-    leases     INTEGER NOT NULL
-) STRICT, WITHOUT ROWID;
-CREATE TRIGGER IF NOT EXISTS lease_begins AFTER INSERT ON leases BEGIN
-    INSERT INTO loads VALUES (new.home_agent, 1)
-    ON CONFLICT (home_agent) DO UPDATE SET leases = leases + 1;
-END;
-CREATE TRIGGER IF NOT EXISTS lease_ends AFTER DELETE ON leases BEGIN
-    UPDATE loads SET leases = leases - 1 WHERE home_agent = old.home_agent;
-END;
-CREATE TRIGGER IF NOT EXISTS lease_moves AFTER UPDATE OF home_agent ON leases BEGIN
-    UPDATE loads SET leases = leases - 1 WHERE home_agent = old.home_agent;
-    INSERT INTO loads VALUES (new.home_agent, 1)
-    ON CONFLICT (home_agent) DO UPDATE SET leases = leases + 1;
-END;
-DELETE FROM loads;
-INSERT INTO loads SELECT home_agent, count(*) FROM leases GROUP BY home_agent;
-COMMIT;
-"""
-
-AUTHORISE = """
-INSERT INTO authorisations (address, identity, until) VALUES (?, ?, ?)
-ON CONFLICT (address) DO UPDATE SET
-    until = iif(identity = excluded.identity, max(until, excluded.until), excluded.until),
-    identity = excluded.identity
-"""
-
-TAKEN = """
-SELECT address FROM leases WHERE address BETWEEN :first AND :last AND identity != :identity
-UNION
-SELECT address FROM authorisations
-WHERE address BETWEEN :first AND :last AND identity != :identity AND until > :now
-ORDER BY address
-"""
-
-RESTING = """
-SELECT address FROM authorisations
-WHERE identity = :identity AND address BETWEEN :first AND :last AND until > :now
-EXCEPT SELECT address FROM leases WHERE identity = :identity
-ORDER BY address
-"""
-
-EXPIRED = "SELECT 1 FROM authorisations WHERE until <= ? LIMIT 1"
-EXPIRE = (
-    "DELETE FROM leases WHERE (address, identity) IN "
-    "(SELECT address, identity FROM authorisations WHERE until <= ?)"
-)
-EXPIRE_OTHERS = f"{EXPIRE} AND identity != ?"
-FORGET = "DELETE FROM authorisations WHERE until <= ?"
-
 Rows: TypeAlias = Iterator[tuple[Any, ...]]
-SELECT = "SELECT identity, home_agent, address FROM leases"
 
 
 class LeaseError(Exception):
     """No home address can be given, or the database cannot be used; the text says why."""
 
 
+class StoreError(LeaseError, OSError):
+    """The database cannot be used: a disk is full or read-only, for example."""
+
+
 class Lease(Record, frozen=True):
-    """A home address that belongs to an identity at a home agent."""
+    """A home address that belongs to an identity at a home agent.
+
+    `lasts` are the seconds for which it is authorised if they are fewer than were asked for,
+    because more could not be stored; `unstored` says why.
+    """
 
     identity: str
     home_agent: str
     address: IPv6Address
+    lasts: float | None = None
+    unstored: str = ""
 
 
 class Leases:
@@ -115,13 +69,14 @@ class Leases:
 
     A lease lasts until `release`, until the last authorisation that came with it ends, or until
     its owner's subscription no longer allows it; without an authorisation it does not end. `clock`
-    gives the time in seconds, the same for all processes and after a restart. What is not `durable`
-    outlives its processes, but no power cut. Whatever changes counts from the next `commit` on:
-    one wait for the disk does for all that came before it.
+    gives seconds that never jump, the same for all processes; where it begins anew, as at a reboot,
+    leases go on as if no time had passed. What is not `durable` outlives its processes, but no
+    power cut. Whatever changes counts from the next `commit` on: one wait for the disk does for all
+    that came before it.
     """
 
     def __init__(
-        self, path: Path, clock: Callable[[], float] = time.time, *, durable: bool = True
+        self, path: Path, clock: Callable[[], float] = time.monotonic, *, durable: bool = True
     ) -> None:
         self._path = path
         self._clock = clock
@@ -135,7 +90,7 @@ class Leases:
         try:
             self._db = sqlite3.connect(path, timeout=BUSY_TIMEOUT, isolation_level=None)
         except sqlite3.Error as error:
-            raise LeaseError(f"{path}: cannot be opened: {error}") from error
+            raise StoreError(f"{path}: cannot be opened: {error}") from error
         try:
             # A file system without shared memory keeps the rollback journal: as safe, slower.
             # Another process that opens the file at this moment sets the mode for both.
@@ -143,10 +98,12 @@ class Leases:
                 self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute(f"PRAGMA synchronous = {'FULL' if durable else 'OFF'}")
             self._db.executescript(SCHEMA)
+            ((ahead,),) = self._db.execute(GO_ON, {"clock": clock()}).fetchall()
+            self._ahead = float(ahead)
             self._rehearse()
         except sqlite3.Error as error:
             self._db.close()
-            raise LeaseError(f"{path}: not a usable database of leases: {error}") from error
+            raise StoreError(f"{path}: not a usable database of leases: {error}") from error
 
     def _rehearse(self) -> None:
         """Give a lease and take it back: its statements are compiled then, and stay so.
@@ -156,8 +113,11 @@ class Leases:
         nobodys = IPv6Address(0)
         self._db.execute("BEGIN IMMEDIATE")
         with suppress(LeaseError):
-            self._lease("", "", AddressRange(nobodys, nobodys), (), self._clock(), 1.0)
+            self._lease("", "", AddressRange(nobodys, nobodys), (), self._now(), 1.0)
         self._db.execute("ROLLBACK")
+
+    def _now(self) -> float:
+        return self._clock() + self._ahead
 
     def close(self) -> None:
         """Close the database; what was not committed has not been."""
@@ -197,15 +157,15 @@ class Leases:
         except sqlite3.Error as error:
             if first and self._db.in_transaction:
                 self._db.execute("ROLLBACK")
-            raise LeaseError(f"{self._path}: {error}") from error
+            raise StoreError(f"{self._path}: {error}") from error
 
     def _check_kept(self) -> None:
-        """Raise LeaseError if an error has undone what waits for `commit`, as on a full disk."""
+        """Raise StoreError if an error has undone what waits for `commit`, as on a full disk."""
         if not self._db.in_transaction:
-            raise LeaseError(f"{self._path}: what was changed together with something else is lost")
+            raise StoreError(f"{self._path}: what was changed together with something else is lost")
 
     def commit(self) -> None:
-        """Store all changes since the last time; raises LeaseError if none of them is stored."""
+        """Store all changes since the last time; raises StoreError if none of them is stored."""
         if not self.pending:
             return
         self.pending = False
@@ -215,7 +175,7 @@ class Leases:
         except sqlite3.Error as error:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
-            raise LeaseError(f"{self._path}: {error}") from error
+            raise StoreError(f"{self._path}: {error}") from error
 
     def lease(
         self,
@@ -228,12 +188,31 @@ class Leases:
         """Give `identity` an address out of `addresses`, the one that it has if that fits.
 
         It is authorised for `lifetime` seconds; nobody else gets the address before they are over.
-        No address in `reserved` is given. Nobody may be told of it before `commit`. Raises
-        LeaseError if none is free.
+        No address in `reserved` is given. Nobody may be told of it before `commit`. What cannot be
+        stored is not given: the lease that is there lasts as long as was stored. Raises LeaseError
+        if none is free, StoreError if there is no such lease.
         """
-        identity, now = canonical_identity(identity), self._clock()
-        with self._change():
-            return self._lease(identity, home_agent, addresses, reserved, now, lifetime)
+        identity, now = canonical_identity(identity), self._now()
+        try:
+            with self._change():
+                return self._lease(identity, home_agent, addresses, reserved, now, lifetime)
+        except StoreError as error:
+            held = None if self.pending else self.find(identity)
+            if held is None or not self._fits(held, home_agent, addresses, reserved):
+                raise
+            lasts = self.lasting(identity, held.address)
+            if lasts <= 0:
+                raise
+            return replace(held, lasts=lasts, unstored=str(error))
+
+    def lasting(self, identity: str, address: IPv6Address) -> float:
+        """Return for how many seconds an identity is authorised for its home address."""
+        query = """
+            SELECT until FROM authorisations JOIN leases USING (address, identity)
+            WHERE address = ? AND identity = ?
+        """
+        rows = self._rows(query, (address.packed, canonical_identity(identity)))
+        return max(0.0, next((float(until) - self._now() for (until,) in rows), 0.0))
 
     def _lease(
         self,
@@ -250,6 +229,7 @@ class Leases:
         if lifetime > 0:
             self._db.execute(EXPIRE_OTHERS, (now, identity))
             self._db.execute(FORGET, (now,))
+            self._db.execute(SEEN, (now,))
             self._db.execute(AUTHORISE, (held.address.packed, identity, now + lifetime))
         return held
 
@@ -335,11 +315,11 @@ class Leases:
         return addresses.first if highest is None else _after(IPv6Address(highest), addresses)
 
     def _rows(self, query: str, values: Sequence[object] | Mapping[str, object] = ()) -> Rows:
-        """Return the rows of a query, read as they are asked for; raises LeaseError."""
+        """Return the rows of a query, read as they are asked for; raises StoreError."""
         try:
             yield from self._db.execute(query, values)
         except sqlite3.Error as error:
-            raise LeaseError(f"{self._path}: {error}") from error
+            raise StoreError(f"{self._path}: {error}") from error
 
     def _owner(self, address: IPv6Address) -> str | None:
         query = "SELECT identity FROM leases WHERE address = ?"
@@ -363,8 +343,8 @@ class Leases:
         return cursor.rowcount > 0
 
     def expire(self) -> None:
-        """End the leases whose holders are authorised for no longer; raises LeaseError."""
-        now = self._clock()
+        """End the leases whose holders are authorised for no longer; raises StoreError."""
+        now = self._now()
         if any(self._rows(EXPIRED, (now,))):
             self._exhausted.clear()
             with self._change():

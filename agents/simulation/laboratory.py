@@ -433,7 +433,7 @@ class Laboratory:
             _kernel_of(self.stacks[role.host].kernel, configuration.home_agent),
             home_aaa(
                 configuration,
-                lambda: EPOCH + self.world.clock.now,
+                lambda: self.world.clock.now,
                 durable=False,
                 tls=self._provision.server_tls,
                 rng=host.rng,

@@ -313,16 +313,6 @@ def test_a_conversation_that_stops_is_forgotten(aaa, authority):
     assert aaa.handle(ask(response), 41.0).result_code == 5002
 
 
-def test_a_database_that_fails_costs_mobility_not_access(authority, tmp_path):
-    leases = Leases(tmp_path / "leases.db")
-    aaa = make(authority, leases)
-    leases._db.execute("DROP TABLE leases")
-    answer = authenticate(aaa, peer_of(authority))
-    assert (answer.result_code, answer.assignment) == (2001, None)
-    assert "no such table" in aaa.events[0].reason
-    leases.close()
-
-
 @settings(max_examples=150)
 @given(st.lists(st.binary(max_size=30), max_size=8), st.booleans())
 def test_random_payloads_are_answered(authority, tmp_path_factory, payloads, opened):

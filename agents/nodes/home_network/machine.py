@@ -94,7 +94,7 @@ class KeyDistribution:
             return
         secret = ike_secret(self._configuration.psk_source, event.msk, event.ike_root)
         psk = ike_psk(secret, assignment)
-        lifetime = self._configuration.session_lifetime
+        lifetime = event.lasts or self._configuration.session_lifetime
         home_address, care_of = assignment.home_address, event.care_of_address
         if self._configuration.launch == "resident":
             self._ike.share(event.identity, home_address, psk, care_of, lifetime)

@@ -57,7 +57,7 @@ def preshared_keys(configuration: HomeNetworkConfiguration) -> dict[str, bytes]:
 
 def home_aaa(
     configuration: HomeNetworkConfiguration,
-    clock: Callable[[], float] = time.time,
+    clock: Callable[[], float] = time.monotonic,
     *,
     durable: bool = True,
     tls: Callable[..., TlsServerConfig] = TlsServerConfig,
@@ -65,8 +65,8 @@ def home_aaa(
 ) -> HomeAaa:
     """Return the home AAA server that is configured, with its files read.
 
-    `clock` is the time of day in seconds, which leases outlive the program by, and a power cut too
-    if they are `durable`. `tls` makes the sessions of EAP-TLS, `rng` chooses who gives way.
+    `clock` is the leases' (agents.aaa.leases), which outlive a power cut too if they are `durable`.
+    `tls` makes the sessions of EAP-TLS, `rng` chooses who gives way.
     """
     return HomeAaa(
         subscribers.load(Path(configuration.subscribers)),
