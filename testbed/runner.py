@@ -20,10 +20,11 @@ import msgspec
 import tomli_w
 
 from agents.core.documents import shown
-from testbed.base.files import last_line, plain
+from testbed.base.files import NO_ROOM, last_line, plain, sweep
 from testbed.base.jsonl import DataError, read_whole
 from testbed.base.medians import medians
 from testbed.base.places import PROJECT
+from testbed.base.words import several
 from testbed.cluster.client import Cluster, Dispatch
 from testbed.experiment.spec import PlannedRun, Spec, SpecError
 from testbed.lab import Lab, LabError
@@ -39,6 +40,9 @@ from topologies.model import HostRole, Topology
 
 if TYPE_CHECKING:
     from testbed.run.services import ServiceTimes
+
+
+_INTERRUPTS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Watcher(Protocol):
@@ -213,6 +217,22 @@ def _located(folder: Path) -> Iterator[None]:
         raise OSError(error.errno, error.strerror, str(folder)) from None
 
 
+@contextmanager
+def _resumable(folder: Path) -> Iterator[None]:
+    """Have an OSError become a DataError that says what to do: what is done by then is kept."""
+    try:
+        yield
+    except OSError as error:
+        what = os.fsdecode(error.filename) if error.filename else folder
+        missing = results.missing_runs(folder)
+        command = "run --resume" if missing else "report"
+        first = "make room there, or have it be writable, and" if error.errno in NO_ROOM else "to"
+        raise DataError(
+            f"{plain(what)}: {error.strerror}; missing: {several(len(missing), 'run')};"
+            f" {first} go on: mip6lab {command} {plain(folder)}"
+        ) from None
+
+
 def _prepare(
     folder: Path,
     spec: Spec,
@@ -255,6 +275,8 @@ def _workers(lab: Lab | Cluster) -> Mapping[str, Machine]:
 def begin_again(loaded: results.Results, lab: Lab | Cluster, jobs: int) -> Manifest:
     """Clear what interrupted runs left of themselves, and begin the manifest of what is missing."""
     _check(loaded.folder)
+    for place in (loaded.folder, loaded.folder / "figures"):
+        sweep(place)
     for planned in loaded.missing:
         results.clear_run_folder(loaded.folder, planned.run)
     before = loaded.manifest
@@ -280,11 +302,22 @@ def interrupted(folder: Path) -> tuple[results.Results, Spec]:
     """Return results that lack runs, and their experiment; DataError if they cannot be had."""
     loaded = results.load(folder)
     _check_writable(loaded.folder)
-    where = plain(loaded.folder)
+    where, runs = plain(loaded.folder), loaded.folder / "runs"
+    if runs.is_symlink():
+        raise DataError(
+            f"{plain(runs)} is a link, and what is half done there would be removed: go on with the"
+            " folder itself in its place"
+        )
     if not loaded.plan:
-        raise DataError(f"{where}: no plan.json says what runs it was to have")
+        raise DataError(
+            f"{where}: no plan.json says what runs it was to have; if it was ended before they"
+            " began, run the experiment anew"
+        )
     if not loaded.missing:
-        raise DataError(f"{where}: all of its {len(loaded.plan)} planned runs are there")
+        raise DataError(
+            f"{where}: all of its {len(loaded.plan)} planned runs are there;"
+            f" what follows from them is written by: mip6lab report {where}"
+        )
     try:
         spec = loaded.spec or Spec.load(loaded.folder / "spec.toml")
     except SpecError as error:
@@ -318,7 +351,7 @@ def carry_out(
     """
     labs = min(jobs, len(plan))
     folder, manifest = begin(spec, plan, lab=lab, jobs=labs, seed=seed, root=root)
-    with results.held(folder), _located(folder):
+    with results.held(folder), _resumable(folder):
         return _Experiment(folder, spec, manifest, lab, watcher).carry_out(labs)
 
 
@@ -327,7 +360,7 @@ def resume(folder: Path, *, lab: Lab | Cluster, jobs: int = 1, watcher: Watcher)
 
     Raises DataError if nothing is missing or can be had, LabError as carry_out() does.
     """
-    with results.held(folder), _located(folder):
+    with results.held(folder), _resumable(folder):
         loaded, spec = interrupted(folder)
         labs = min(jobs, len(loaded.missing))
         manifest = begin_again(loaded, lab, labs)
@@ -390,26 +423,28 @@ class _Experiment:
 
     @contextmanager
     def _interrupts_told(self, sessions: Together | Dispatch) -> Iterator[None]:
-        """Tell of Ctrl-C when it comes: to end a lab may take seconds.
+        """Tell of Ctrl-C, or of SIGTERM, when it comes: to end a lab may take seconds.
 
         What has been carried out before is still kept; the results say what is missing. The second
         time it ends everything.
         """
 
         def interrupt(*_: object) -> None:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
+            for number in heard:
+                signal.signal(number, signal.default_int_handler)
             self.watcher.stopping()
             sessions.stop()
 
         mine = threading.current_thread() is threading.main_thread()
-        if not mine or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
-            yield  # The signal is another's, or ignored.
-            return
-        signal.signal(signal.SIGINT, interrupt)
+        ours = [n for n in _INTERRUPTS if signal.getsignal(n) is signal.default_int_handler]
+        heard = ours if mine else []  # The other signals are another's, or ignored.
+        for number in heard:
+            signal.signal(number, interrupt)
         try:
             yield
         finally:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
+            for number in heard:
+                signal.signal(number, signal.default_int_handler)
 
     def _reason(self, lab: int, status: int | LabError) -> str:
         """Say why a session is over too soon."""
@@ -426,11 +461,15 @@ class _Experiment:
         elif "result" in line:
             result = line["result"]
             topology = self.spec.at(result.get("parameters", {})).topology(result["variant"])
-            results.append(self.folder, analyse(self.folder, result, topology))
+            with _located(results.run_folder(self.folder, result["run"])):
+                run = analyse(self.folder, result, topology)
+            results.append(self.folder, run)
             if not self.linked:
                 results.link_latest(self.folder)
                 self.linked = True
             self.watcher.finished(lab)
+        elif "unwritten" in line:
+            raise OSError(*line["unwritten"])
         else:
             self.watcher.phase(lab, line["variant"], line["phase"])
 

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import os
+import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import msgspec
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+"""What a disk says that takes nothing more, and will again when somebody has seen to it."""
+
+_PROBE = 1 << 16  # Octets.
 
 FORMAT = 1
 """The version of the files in a results folder; a change that old readers misread has a new one."""
@@ -68,9 +75,32 @@ def write_json(path: Path, content: Any) -> Path:
     return replace(path, text + "\n")
 
 
+def beside(path: Path) -> Path:
+    """Return the name of what will take the place of `path`: hidden, and this process's own."""
+    return path.with_name(f".{path.name}.{os.getpid()}")
+
+
+def sweep(folder: Path) -> None:
+    """Remove what killed processes were about to put into its place in a folder; raises OSError."""
+    for path in folder.glob(".*.*"):
+        number = path.suffix[1:]
+        if number.isdecimal() and not Path("/proc", number).exists():
+            path.unlink(missing_ok=True)
+
+
+def check_room(folder: Path) -> None:
+    """Raise OSError, with the folder's name, if a file of some size cannot be written there."""
+    try:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(bytes(_PROBE))
+            file.flush()
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(folder)) from None
+
+
 def replace(path: Path, text: str) -> Path:
     """Write a text file, whole or not at all; an OSError names it."""
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    fresh = beside(path)
     try:
         fresh.write_text(text, encoding="utf-8")
         fresh.replace(path)

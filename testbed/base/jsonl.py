@@ -91,7 +91,7 @@ def read_lines(path: Path, of: type[T]) -> Lines[T]:
 def append_line(path: Path, item: object) -> None:
     """Append one object and have it on disk; a torn last line is cut off first.
 
-    Raises DataError if there is no room for it.
+    An OSError names the file.
     """
     line = msgspec.json.encode(item) + b"\n"
     try:
@@ -108,7 +108,7 @@ def append_line(path: Path, item: object) -> None:
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:
-        raise DataError(f"{plain(path)}: {error.strerror}") from None
+        raise OSError(error.errno, error.strerror, str(path)) from None
 
 
 def _is_whole(line: bytes) -> bool:

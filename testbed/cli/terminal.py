@@ -39,9 +39,10 @@ def give_up(error: object) -> NoReturn:
 
 
 def handle_interrupts() -> None:
-    """Let Ctrl-C raise KeyboardInterrupt, unless it is ignored: there will be things to end."""
-    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+    """Let Ctrl-C, or SIGTERM, raise KeyboardInterrupt, unless ignored: there is more to end."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, signal.default_int_handler)
 
 
 def choose_lab(

@@ -20,9 +20,11 @@ import msgspec
 from agents.core.documents import DocumentError, parse_toml, read
 from testbed.base.files import (
     FORMAT,
+    beside,
     check_format,
     plain,
     replace,
+    sweep,
     write_csv,
     write_json,
 )
@@ -247,7 +249,8 @@ def link_latest(folder: Path) -> None:
     link = folder.parent / LATEST
     if _is_no_link(link):
         return
-    fresh = folder.parent / f".latest.{os.getpid()}"
+    sweep(folder.parent)
+    fresh = beside(link)
     fresh.unlink(missing_ok=True)
     fresh.symlink_to(folder.name)
     fresh.replace(link)

@@ -2,7 +2,8 @@
 
 A program, inside a lab: python -m testbed.run.session RESULTS [--fed]. It prints JSON lines:
 {"kernel": ...} first, then {"run": N, "variant": ..., "phase": ...} as a run goes on and
-{"result": {...}} at its end.
+{"result": {...}} at its end. Where nothing can be written any more it ends with {"unwritten": ...},
+and the run that was under way counts for nothing.
 
 What a run needs is imported here, and rehearsed, once. A run is process 1 of namespaces of its
 own, so that nothing of it is left, however it ends. A session that is fed waits for more to be
@@ -23,7 +24,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from agents.core.patience import SLOWNESS, patient
-from testbed.base.files import last_line
+from testbed.base.files import NO_ROOM, check_room, last_line
 from testbed.experiment.spec import PlannedRun, Spec
 from testbed.results.folder import missing_runs, run_folder, take
 from testbed.results.manifest import kernel
@@ -43,6 +44,25 @@ def emit(**line: object) -> None:
     """Print one JSON line for the harness."""
     sys.stdout.write(json.dumps(line) + "\n")
     sys.stdout.flush()
+
+
+def told(lines: Iterable[dict[str, Any]]) -> None:
+    """Print a session's lines, and what could not be written if that ends it."""
+    try:
+        for line in lines:
+            emit(**line)
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
+        named = os.fsdecode(error.filename) if error.filename else None
+        emit(unwritten=[error.errno, error.strerror, named])
+
+
+def whole(result: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Return a run's result; OSError if it has failed where nothing can be written."""
+    if result["status"] == "failed":
+        check_room(folder)
+    return result
 
 
 def _work(worker: Worker, log: Path, output: int) -> NoReturn:
@@ -101,7 +121,7 @@ def _carry_out(
     if result is None:
         result = failed(planned, f"the worker ended with status {status}: {last_line(log)}")
     result["costs"]["whole"] = round(time.monotonic() - began, 6)
-    yield {"result": result}
+    yield {"result": whole(result, run_folder(results, planned.run))}
 
 
 def _prepare(spec: Spec, variants: Iterable[str]) -> set[str]:
@@ -149,8 +169,7 @@ def main() -> None:
     """Carry out a session and print its lines."""
     os.environ[SLOWNESS] = f"{slowness():g}"
     results, *how = sys.argv[1:]
-    for line in execute(Path(results), fed=how == [FED]):
-        emit(**line)
+    told(execute(Path(results), fed=how == [FED]))
 
 
 if __name__ == "__main__":

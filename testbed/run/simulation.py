@@ -10,17 +10,17 @@ import sys
 import time
 import traceback
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from testbed.base.files import last_line
 from testbed.experiment.spec import PlannedRun, Spec
 from testbed.results.folder import missing_runs, run_folder, take
 from testbed.results.runs import failed
 from testbed.run import image
 from testbed.run.crowd import CrowdWorker
 from testbed.run.services import FILE, ServiceTimes, read
-from testbed.run.session import emit
+from testbed.run.session import told, whole
 from testbed.run.simulated import SimulatedWorker
 
 KERNEL = "none (simulated)"
@@ -36,11 +36,12 @@ def _carry_out(
         is_fleet = there.small_topology(planned.variant).is_fleet
         kind = CrowdWorker if is_fleet else SimulatedWorker
         result = kind(results, planned, there, service, times.forwarding).execute()
-    except Exception:  # A bug, which ends this run alone.
-        log.write_text(traceback.format_exc())
-        result = failed(planned, last_line(log))
+    except Exception as error:  # A bug, which ends this run alone.
+        with suppress(OSError):
+            log.write_text(traceback.format_exc())
+        result = failed(planned, traceback.format_exception_only(error)[-1].strip())
     result["costs"]["whole"] = round(time.monotonic() - began, 6)
-    return result
+    return whole(result, log.parent)
 
 
 def execute(results: Path) -> Iterator[dict[str, Any]]:
@@ -56,8 +57,7 @@ def execute(results: Path) -> Iterator[dict[str, Any]]:
 
 def main() -> None:
     """Carry out a session and print its lines."""
-    for line in execute(Path(sys.argv[1])):
-        emit(**line)
+    told(execute(Path(sys.argv[1])))
 
 
 if __name__ == "__main__":

@@ -444,5 +444,5 @@ def test_ratios_in_words(value, text):
 
 
 def test_a_line_that_there_is_no_room_for_is_told():
-    with pytest.raises(DataError, match="/dev/full: No space left"):
+    with pytest.raises(OSError, match="No space left on device: '/dev/full'"):
         append_line(Path("/dev/full"), ok(1))

@@ -212,6 +212,32 @@ def test_what_stands_in_the_place_of_a_run_goes_and_what_it_links_to_stays(spec,
     assert not results.run_folder(folder, 3).is_symlink()
 
 
+def test_runs_that_are_kept_elsewhere_are_left_alone(spec, tmp_path):
+    folder = carry_out(spec, tmp_path, Lab(stop=3)).folder
+    elsewhere = (folder / "runs").rename(tmp_path / "elsewhere")
+    (folder / "runs").symlink_to(elsewhere)
+    before = {path: path.lstat().st_mtime_ns for path in elsewhere.rglob("*")}
+
+    refused = CliRunner().invoke(cli.main, ["run", "--resume", str(folder)])
+
+    assert refused.exit_code == 2
+    assert (
+        f"{folder}/runs is a link, and what is half done there would be removed" in refused.output
+    )
+    assert {path: path.lstat().st_mtime_ns for path in elsewhere.rglob("*")} == before
+
+
+def test_what_killed_writers_left_goes_and_other_hidden_files_stay(spec, tmp_path):
+    folder = carry_out(spec, tmp_path, Lab(stop=3)).folder
+    others = folder / ".notes", folder / f".own.{os.getpid()}", folder / ".notes.2026x"
+    for path in (folder / ".summary.json.999999999", *others):
+        path.touch()
+
+    runner.resume(folder, lab=Lab(), watcher=Watcher())
+
+    assert sorted(folder.glob(".*")) == sorted(others)
+
+
 def test_latest_moves_with_the_first_result(spec, tmp_path):
     nothing = carry_out(spec, tmp_path, Lab(stop=1))
     latest = tmp_path / "made-up" / "latest"
