@@ -13,10 +13,11 @@ from agents.kernel.packet import ESP
 from agents.kernel.port import AccessLink, KernelError, SaState
 
 Call = tuple[object, ...]
+_MOST_CALLS = 1000
 
 
 class _Recorder:
-    """Keeps every call; those named in `failures` raise KernelError with the given errno."""
+    """Keeps the last calls; those named in `failures` raise KernelError with the given errno."""
 
     def __init__(self, kernel: ModelKernel | None) -> None:
         self.kernel = kernel or ModelKernel()
@@ -24,6 +25,8 @@ class _Recorder:
         self.failures: dict[str, int] = {}
 
     def _record(self, name: str, *arguments: object) -> None:
+        if len(self.calls) >= _MOST_CALLS:
+            del self.calls[: _MOST_CALLS // 2]
         self.calls.append((name, *arguments))
         if name in self.failures:
             raise KernelError(self.failures[name], f"{name}: refused as asked")

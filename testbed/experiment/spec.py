@@ -149,7 +149,8 @@ class Variant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     A mobile node tries until it is bootstrapped; a run has failed when so many `attempts` have (0:
     any number, within `timeout`). `arrivals` says when each of many mobile nodes begins. Of an
-    attack, `threat` says where in the RFCs it is foreseen.
+    attack, `threat` says where in the RFCs it is foreseen. The `steps` are taken `cycles` times one
+    after the other, and after every `sampled` times it is noted what is held (testbed.run.held).
     """
 
     approach: Name
@@ -166,6 +167,12 @@ class Variant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     simulation: Simulation = Simulation()
     expect: Expectation | None = None
     steps: list[Step] = []
+    cycles: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 1
+    sampled: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] = 0
+
+    def __post_init__(self) -> None:
+        if (self.cycles > 1 or self.sampled) and not self.steps:
+            raise ValueError("`cycles` and `sampled` are for `steps`; there are none")
 
     def starts(self, nodes: int, seed: int) -> list[float]:
         """Return when each of so many mobile nodes begins, in seconds after the first."""

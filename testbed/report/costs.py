@@ -82,9 +82,10 @@ def pace(results: Results) -> str | None:
     if not manifest or not results.runs:
         return None
     sessions = [*manifest.earlier, manifest]
-    seconds = sum(filter(None, map(_seconds, sessions)))
-    if not seconds or not all(one.ended for one in sessions):
+    each_took = [_seconds(session) for session in sessions]
+    if None in each_took:
         return None
+    seconds = sum(filter(None, each_took))
     at_once = " and ".join(dict.fromkeys("one" if s.jobs == 1 else str(s.jobs) for s in sessions))
     each = f"{style.digits(60 * len(results.runs) / seconds)} per minute, {at_once} at a time"
     return f"{several(len(results.runs), 'run')} in {seconds:.0f} s: {each}."
@@ -94,7 +95,8 @@ def _seconds(session: Manifest) -> float | None:
     if not session.ended:
         return None
     ended, started = map(datetime.fromisoformat, (session.ended, session.started))
-    return (ended - started).total_seconds()
+    seconds = (ended - started).total_seconds()
+    return seconds if seconds > 0 else None  # The clock was set meanwhile.
 
 
 def parts(runs: Sequence[Run]) -> dict[str, float]:

@@ -21,7 +21,7 @@ from testbed.analysis.samples import Summary, summarise
 from testbed.analysis.stats import largest_disagreement, phase_summaries
 from testbed.base.files import FORMAT, plain, replace
 from testbed.base.words import several
-from testbed.report import losses, storms, style, tables
+from testbed.report import losses, soaks, storms, style, tables
 from testbed.report.costs import cost_rows, meanings, pace
 from testbed.report.loads import flood_rows, program_rows
 from testbed.results.folder import Results
@@ -156,6 +156,8 @@ def show(results: Results, console: Console) -> None:
         shown.append(tables.of_many(results))
     if any(run.flood for run in results.runs):
         shown.append(tables.floods(results))
+    if any(run.held for run in results.runs):
+        shown.append(tables.held(results))
     for one in shown:
         console.print(one, "")
     for warning in results.warnings:
@@ -206,6 +208,9 @@ def write(results: Results) -> Path:
             "When mobile nodes were up, and at which home agent", tables.fleet_rows(results)
         )
         if any(run.members for run in results.runs)
+        else "",
+        soaks=_section("Held over many bootstraps in a row", soaks.rows(results))
+        if any(run.held for run in results.runs)
         else "",
         storms=_section("Many mobile nodes at once", storms.rows(results))
         if storms.storms(results)
@@ -370,6 +375,7 @@ $claims
 $failed
 $fleets
 $storms
+$soaks
 $programs
 <h2>Costs of a run</h2>
 $costs

@@ -19,7 +19,18 @@ from testbed.analysis.losses import samples
 from testbed.analysis.samples import Summary
 from testbed.analysis.stats import phase_summaries
 from testbed.base.jsonl import DataError
-from testbed.report import bars, costs, curves, fleets, ladder, losses, overlays, storms, style
+from testbed.report import (
+    bars,
+    costs,
+    curves,
+    fleets,
+    ladder,
+    losses,
+    overlays,
+    soaks,
+    storms,
+    style,
+)
 from testbed.report.style import FAINT, FIGURES, INK, PHASE_COLOURS, QUIET, SETTINGS, spread
 from testbed.results import outcomes
 from testbed.results.folder import Results
@@ -67,6 +78,8 @@ def _of_times(results: Results) -> dict[str, Callable[[Results], Drawn]]:
     wanted: dict[str, Callable[[Results], Drawn]] = {}
     if any(run.crowd and run.crowd.curve for run in results.runs):
         wanted["storm"] = storms.figure
+    if any(run.held for run in results.runs):
+        wanted["soak"] = soaks.figure
     if not any(run.phases for run in results.runs):
         return wanted
     bootstrapped = any(results.bootstrapped(name) for name in results.variants)

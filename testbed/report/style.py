@@ -49,6 +49,7 @@ FIGURES = {
     "fleet_times": "Share of many mobile nodes done with a phase within a time, by their number",
     "fleet_growth": "What a bootstrap costs against the number of mobile nodes",
     "storm": "Mobile nodes that are up against time",
+    "soak": "What is held over many bootstraps in a row",
     "phases": "Phases of each variant",
     "timeline": "Every message of one run, with the phases shaded",
     "cdf": "Share of bootstraps done within a time",

@@ -16,7 +16,7 @@ from testbed.analysis.fleets import PERCENTILES, fleets
 from testbed.analysis.mechanisms import share_rows
 from testbed.analysis.stats import attempts, phase_summaries, traffic
 from testbed.base.words import several
-from testbed.report import storms, style
+from testbed.report import soaks, storms, style
 from testbed.report.loads import flood_rows
 from testbed.results import outcomes
 from testbed.results.folder import Results
@@ -189,6 +189,11 @@ def of_many(results: Results) -> Table:
     if any(run.members for run in results.runs):
         return _table("many mobile nodes: when so many were up", *fleet_rows(results))
     return _table("many mobile nodes: when so many were up", *storms.rows(results))
+
+
+def held(results: Results) -> Table:
+    """Return what was held over many bootstraps in a row, for the terminal."""
+    return _table("held over many bootstraps in a row, and whether it grows", *soaks.rows(results))
 
 
 def is_of_attacks(results: Results) -> bool:

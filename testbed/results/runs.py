@@ -83,6 +83,17 @@ class Crowd(msgspec.Struct, kw_only=True):
     public_keys: str
 
 
+class Held(msgspec.Struct, kw_only=True):
+    """What was held after so many `cycles` of the steps, `seconds` after the first began.
+
+    `amounts` are by kind (testbed.run.held), and by program or host.
+    """
+
+    cycles: int
+    seconds: float
+    amounts: dict[str, dict[str, float]]
+
+
 class Run(msgspec.Struct, kw_only=True):
     """One line of runs.jsonl: a bootstrap from its first message on. All times in seconds.
 
@@ -106,7 +117,8 @@ class Run(msgspec.Struct, kw_only=True):
     whether programs had rehearsed before they began (testbed.run.image). `members` are the mobile
     nodes of a fleet; then `phases` and `event_phases` are medians over those that bootstrapped.
     `overflows` are datagrams for which the sockets of a host had no room. `worker` is the address
-    of the cluster's worker that carried it out, empty if that was this machine.
+    of the cluster's worker that carried it out, empty if that was this machine. `held` is what was
+    held while steps were taken again and again.
     """
 
     format: int = FORMAT
@@ -135,6 +147,7 @@ class Run(msgspec.Struct, kw_only=True):
     overflows: dict[str, int] = {}
     worker: str = ""
     crowd: Crowd | None = None
+    held: list[Held] = []
 
     @property
     def share(self) -> float:

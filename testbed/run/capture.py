@@ -12,6 +12,7 @@ import errno
 import socket
 import struct
 import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -53,11 +54,34 @@ def receive(opened: socket.socket) -> tuple[int, bool, bytes] | None:
     return seconds * 1_000_000_000 + nanoseconds, kind == _OUTGOING, data
 
 
+Offset = tuple[int, int]
+"""How far the time of day is ahead of the monotonic clock, in nanoseconds: at least and at most."""
+
+
+def offset() -> Offset:
+    """Read both clocks: what is between two readings of the one is not known better."""
+    before, wall, after = time.monotonic_ns(), time.time_ns(), time.monotonic_ns()
+    return wall - after, wall - before
+
+
+def step(one: Offset, other: Offset) -> float:
+    """Return by how many seconds, at least, the time of day was set between two readings.
+
+    What only runs it faster or slower, as NTP does, has both clocks do so.
+    """
+    forwards, backwards = other[0] - one[1], one[0] - other[1]
+    return max(forwards, 0) / 1e9 - max(backwards, 0) / 1e9
+
+
 class Capture:
     """A running capture of one host's interfaces, from the moment it is made."""
 
     def __init__(self, network: Network, host: str) -> None:
         self.host = host
+        self._offset = offset()
+        self.step = 0.0
+        """By how many seconds the clock was set that the kernel stamps packets by."""
+
         self.interfaces = network.interfaces(host)
         links = network.topology.at(host)
         self._delays_ns = [
@@ -87,6 +111,7 @@ class Capture:
         self._stopped.set()
         self._thread.join()
         self._drain()
+        self.step = step(self._offset, offset())
         dropped = 0
         for opened in self._sockets:
             statistics = opened.getsockopt(_SOL_PACKET, _PACKET_STATISTICS, 8)

@@ -25,6 +25,7 @@ from agents.simulation.world import Clock, World
 from testbed.experiment.simulable import added_address
 from testbed.experiment.spec import PlannedRun, Spec
 from testbed.experiment.steps import TRAFFIC_INTERVAL
+from testbed.run import held
 from testbed.run.parts import Shells, Told
 from testbed.run.worker import ExpectedError, RunError, Worker
 from testbed.trace import pcapng
@@ -310,6 +311,16 @@ class SimulatedWorker(Worker):
 
     def _now(self) -> float:
         return self._world.clock.now
+
+    def _amounts(self, net: object) -> held.Amounts:
+        """Return what the programs and the models of kernels hold now.
+
+        The memory of this process is no measure: captures and events are in it.
+        """
+        del net
+        stacks = self._laboratory.stacks
+        associations = {host: float(len(list(s.kernel.sad))) for host, s in stacks.items()}
+        return {**held.of_objects(), "security associations": associations}
 
     def _let_pass(self, seconds: float) -> None:
         self._world.clock.run(self._world.clock.now + seconds)

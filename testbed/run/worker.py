@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import asdict
 from ipaddress import IPv6Address
+from itertools import product
 from pathlib import Path
 from secrets import token_hex
 from typing import Any, NoReturn
@@ -23,6 +24,7 @@ from testbed.base.files import last_line
 from testbed.experiment.spec import PlannedRun, Spec
 from testbed.experiment.steps import TRAFFIC_INTERVAL, Expectation, Step
 from testbed.results.folder import run_folder
+from testbed.run import held
 from testbed.run.capture import Capture, start_captures
 from testbed.run.cpu import CpuError, Processors, slowed
 from testbed.run.events import Events
@@ -95,6 +97,7 @@ class Worker:
         self._refusals: list[str] = []
 
         self.continuity: dict[str, float] | None = None
+        self.held: list[dict[str, Any]] = []
         self.costs: dict[str, float] = {}
         self.programs: dict[str, dict[str, float]] = {}
         self.measured: dict[str, Mapping[str, float | None]] = {}
@@ -379,8 +382,9 @@ class Worker:
     def _live(self, net: Shells, events: Told, traffic: Echoes) -> None:
         """Carry out the steps after the bootstrap, while traffic goes to the home address."""
         found: dict[str, float] | None = None
+        begun = self._now()
         try:
-            for step in self._after_bootstrap:
+            for cycle, step in product(range(1, self.variant.cycles + 1), self._after_bootstrap):
                 if step.cuts and found is None:
                     found = traffic.stop()
                 self._entered(f"{step.host} {step.name}")
@@ -388,10 +392,22 @@ class Worker:
                 self._carry_out(net, events, step)
                 if step.packets and found is None:
                     traffic.wait_for(step.packets, step.timeout)
+                if step is self._after_bootstrap[-1] and self._is_sampled(cycle):
+                    seconds = round(self._now() - begun, 6)
+                    amounts = self._amounts(net)
+                    self.held.append({"cycles": cycle, "seconds": seconds, "amounts": amounts})
         finally:
             found = traffic.stop() if found is None else found
             self.continuity = found
         self._judge_continuity(found)
+
+    def _is_sampled(self, cycle: int) -> bool:
+        return self.variant.sampled > 0 and cycle % self.variant.sampled == 0
+
+    def _amounts(self, net: Any) -> held.Amounts:
+        """Return what the programs and the hosts' kernels hold now."""
+        programs = {name: process.pid for name, process in self._processes.items()}
+        return held.of_programs(programs) | held.of_hosts(net) | held.of_kernel()
 
     def _judge_continuity(self, found: Mapping[str, float]) -> None:
         expected = self.variant.expect or Expectation()
@@ -477,6 +493,10 @@ class Worker:
             capture.write(self.folder / "captures" / f"{capture.host}.pcapng", secrets)
         if dropped:
             raise RunError(f"the kernel dropped {dropped} packets of the captures")
+        if set_by := max((capture.step for capture in captures), key=abs, default=0.0):
+            raise RunError(
+                f"the clock was set by {set_by:+.3f} s during the run: its captures tell no times"
+            )
 
     def execute(self) -> dict[str, Any]:
         """Carry out the run; return its line for runs.jsonl, without what analysis adds."""
@@ -520,6 +540,7 @@ class Worker:
             "warm": self.warm,
             "measured": self.measured,
             "processor": asdict(self._processors.processor) if self._processors else None,
+            "held": self.held,
             **self._more(),
         }
 
