@@ -13,7 +13,7 @@ from agents.kernel.packet import ESP
 from agents.kernel.port import AccessLink, KernelError, SaState
 
 Call = tuple[object, ...]
-_MOST_CALLS = 1000
+_MOST_CALLS = 100
 
 
 class _Recorder:

@@ -20,6 +20,7 @@ OCTETS = ("memory", "kernel memory")
 """The kinds that are in octets."""
 
 MIB = 1 << 20
+NAMED = 8  # Lines of a panel.
 WIDE, TALL, GAP, TOP, BOTTOM = 3.6, 2.3, 0.75, 1.35, 0.6
 """Inches of a panel, between two, above the first and below the last."""
 
@@ -113,21 +114,36 @@ def _panel(axes: Axes, run: Run, kind: str) -> None:
     unit = MIB if kind in OCTETS else 1
     cycles = [one.cycles for one in run.held]
     names = list(run.held[-1].amounts.get(kind, {}))
-    ends = []
-    for i, whose in enumerate(names):
-        values = [one.amounts[kind].get(whose, 0.0) / unit for one in run.held]
-        colour = style.VARIANT_COLOURS[i % len(style.VARIANT_COLOURS)]
-        axes.plot(cycles, values, color=colour, lw=1.5, ls=("-", "--", ":")[i // 7 % 3])
-        ends.append((values[-1], whose, colour))
+    lines = {
+        whose: [one.amounts[kind].get(whose, 0.0) / unit for one in run.held] for whose in names
+    }
+    for i, values in enumerate(lines.values()):
+        axes.plot(cycles, values, color=_colour(i), lw=1.5, ls=("-", "--", ":")[i // 7 % 3])
     axes.axvspan(0, judged(run.held)[0].cycles, color=FAINT, alpha=0.35, lw=0)
     axes.set_xlim(0, cycles[-1])
-    axes.set_ylim(0, 1.12 * max([*(value for value, *_ in ends), 1.0 / unit if unit == 1 else 0.1]))
+    most = max((max(values) for values in lines.values()), default=0.0)
+    axes.set_ylim(0, 1.12 * most or 1.0)
     axes.xaxis.set_major_locator(MaxNLocator(5))
     axes.yaxis.set_major_locator(MaxNLocator(4, integer=unit == 1))
     axes.grid(axis="y", color=FAINT, lw=0.6)
     axes.set_ylabel(f"{kind}, MiB" if unit == MIB else kind, color=QUIET)
+    _name_lines(axes, lines)
+
+
+def _colour(number: int) -> str:
+    return style.VARIANT_COLOURS[number % len(style.VARIANT_COLOURS)]
+
+
+def _name_lines(axes: Axes, lines: dict[str, list[float]]) -> None:
+    """Write the names of the highest lines where they end, and how many others there are."""
     top = axes.get_ylim()[1]
-    order = sorted(ends)
-    places = style.spread([value / top for value, *_ in order], 0.09)
+    ends = [
+        (values[-1] / top, whose, _colour(i)) for i, (whose, values) in enumerate(lines.items())
+    ]
+    named = sorted(ends, reverse=True)[:NAMED]
+    if others := len(ends) - len(named):
+        named.append((0.0, several(others, "other"), QUIET))
+    order = sorted(named)
+    places = style.spread([end for end, *_ in order], 0.1)
     for place, (_, whose, colour) in zip(places, order, strict=True):
         axes.text(1.03, place, whose, transform=axes.transAxes, color=colour, size=8, va="center")
