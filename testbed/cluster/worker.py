@@ -173,6 +173,9 @@ class _Session:
                 if "result" in line:
                     self.carried_out += 1
                     return [*kept, event.text], self._take(order.planned.run)
+                if "unwritten" in line:
+                    _, why, where = line["unwritten"]
+                    raise LabError(f"{where or self.folder}: {why}; make room there")
                 if "kernel" in line:
                     kept.append(event.text)
                 else:

@@ -6,15 +6,18 @@ import resource
 import sqlite3
 import time
 from contextlib import closing, contextmanager
+from datetime import UTC, datetime, timedelta
 from ipaddress import IPv6Address
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from agents.aaa.events import LeaseNotStored, SubscriberAuthenticated, SubscriberRejected
 from agents.aaa.home_aaa import LEASE_MARGIN, LEAST_LASTING
 from agents.aaa.leases import LeaseError, Leases, StoreError
 from agents.aaa.subscribers import AddressRange
-from tests.aaa.test_home_aaa import FIXED, authenticate, make, peer_of
+from tests.aaa.server import home_aaa
+from tests.aaa.test_home_aaa import FILE, FIXED, authenticate, make, peer_of
 from tests.aaa.test_lease_end import Clock
 from tests.eap.conversation import IDENTITY, Authority
 
@@ -116,6 +119,28 @@ def test_a_new_subscriber_is_refused_and_one_that_has_a_lease_stays(authority, l
     answer, told = run("pool@home.test")
     assert (answer.result_code, answer.session_timeout) == (2001, 3600.0)
     assert [type(event) for event in told] == [SubscriberAuthenticated]
+
+
+@pytest.mark.parametrize("years", [-40, 10])
+def test_a_time_of_day_that_is_wrong_refuses_while_it_is_and_costs_nobody_a_lease(
+    authority, leases, clock, years, tmp_path
+):
+    day, crl = [datetime.now(UTC)], tmp_path / "crl.pem"
+    crl.write_bytes(authority.ca.revoke([]).public_bytes(Encoding.PEM))
+    aaa = home_aaa(FILE, leases, authority.server_config(crl=crl, clock=lambda: day[0]))
+
+    def run():
+        clock.now += 10.0
+        return authenticate(aaa, peer_of(authority), session=f"b;{clock.now}")
+
+    before = run()
+    day[0] += timedelta(days=365 * years)
+    refused = run()
+    assert (refused.result_code, refused.assignment) == (4001, None)
+    assert [lease.address for lease in leases] == [before.assignment.home_address]
+    day[0] -= timedelta(days=365 * years)
+    again = run()
+    assert (again.result_code, again.assignment) == (2001, before.assignment)
 
 
 def test_a_clock_that_begins_anew_ends_no_lease_and_keeps_none_for_ever(leases, clock, tmp_path):
