@@ -23,17 +23,19 @@ MEMORY, KERNEL = "memory", "kernel memory"
 
 _RESIDENT, _THREADS = "VmRSS:", "Threads:"
 _UNRECLAIMABLE = "SUnreclaim:"
-_LISTED: Mapping[str, tuple[str, ...]] = {
-    "security associations": ("ip", "-o", "xfrm", "state", "list"),
-    "policies": ("ip", "-o", "xfrm", "policy", "list"),
-    "interfaces": ("ip", "-o", "link", "show"),
-    "addresses": ("ip", "-o", "-6", "address", "show"),
-    "neighbours": ("ip", "-o", "-6", "neigh", "show", "nud", "all"),
-    "proxies": ("ip", "-o", "-6", "neigh", "show", "proxy"),
-    "routes": ("ip", "-o", "-6", "route", "show", "table", "all"),
-    "rules": ("ip", "-o", "-6", "rule", "show"),
+_LISTED: Mapping[str, str] = {
+    "security associations": "xfrm state list",
+    "policies": "xfrm policy list",
+    "interfaces": "link show",
+    "addresses": "-6 address show",
+    "neighbours": "-6 neigh show nud all",
+    "proxies": "-6 neigh show proxy",
+    "routes": "-6 route show table all",
+    "rules": "-6 rule show",
 }
-"""What lists a kind of thing in a host, a line each."""
+"""What lists a kind of thing in a host by ip(8), a line each."""
+
+_COUNT = "set -e; " + "; ".join(f"ip -o {listed} | wc -l" for listed in _LISTED.values())
 
 _SOCKETS = ("tcp6", "udp6", "raw6", "packet", "netlink", "unix")
 """Files of /proc/net with a line for each socket below the first."""
@@ -66,9 +68,10 @@ def of_hosts(net: Network) -> Amounts:
     found: Amounts = {kind: {} for kind in (*_LISTED, "sockets")}
     for host in (one.name for one in net.topology.hosts):
         with net.inside(host):
-            for kind, command in _LISTED.items():
-                told = subprocess.run(command, capture_output=True, check=True).stdout
-                found[kind][host] = len(told.splitlines())
+            # A shell forks faster than this process, which has much memory.
+            told = subprocess.run(("sh", "-c", _COUNT), capture_output=True, check=True).stdout
+            for kind, number in zip(_LISTED, told.split(), strict=True):
+                found[kind][host] = int(number)
             tables = (Path("/proc/thread-self/net", name) for name in _SOCKETS)
             lines = (len(one.read_bytes().splitlines()) - 1 for one in tables if one.exists())
             found["sockets"][host] = sum(lines)

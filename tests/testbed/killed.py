@@ -40,8 +40,9 @@ LABS = ("testbed.run.simulation", "linux.uml", "guard.sh")
 
 @dataclass(frozen=True)
 class Moment:
-    """When what is killed, and how."""
+    """When what is killed, and how; `under_way`: after the first run has begun."""
 
+    under_way: bool
     after: float
     victim: str
     how: signal.Signals
@@ -51,8 +52,10 @@ class Moment:
     def of(cls, seed, longest):
         """Draw one; `longest` is about what the whole takes, in seconds."""
         rng = random.Random(seed)
+        under_way = rng.random() < 0.5
         return cls(
-            after=rng.uniform(0.0, longest),
+            under_way=under_way,
+            after=rng.uniform(0.0, longest / 4 if under_way else longest),
             victim=rng.choice(("main", "group", "lab")),
             how=rng.choice(SIGNALS),
             jobs=rng.choice((1, 2)),
@@ -106,6 +109,11 @@ class Place:
         return [line for line in lines if str(self.results.parent) in line]
 
     @property
+    def begun(self):
+        """Whether the first run has begun."""
+        return next(iter(self.results.glob("killed/2*/runs/0001")), None) is not None
+
+    @property
     def made(self):
         """The results' folder, None before there is one."""
         return next(iter(self.results.glob("killed/2*")), None)
@@ -140,6 +148,8 @@ def kill(place, process, moment):
 def try_out(place, moment):
     """Kill an experiment, see that nothing is left of it, go on with it; return what happened."""
     process = place.run(moment.jobs)
+    if moment.under_way:
+        until(lambda: process.poll() is not None or place.begun)
     time.sleep(moment.after)
     if process.poll() is None:
         kill(place, process, moment)
