@@ -28,7 +28,10 @@ if TYPE_CHECKING:
     from testbed.runner import Outcome, Watcher
 
 _SIMULATED, _SIMULATED_EACH = 0.1, 0.025
-"""Seconds that a simulated run takes to compute: with one mobile node, and for each one more."""
+"""Seconds that a simulated run takes to compute: with one mobile node, and for each one more.
+
+And for each time that its steps are taken again.
+"""
 
 _PLANNED = ("runs", "seed", "services", "slowness")
 """Options that a plan was made with."""
@@ -246,14 +249,13 @@ def _durations(spec: Spec, plan: Sequence[PlannedRun], lab: Lab | Cluster) -> li
     if lab.name != "sim":
         return spec.durations(plan)
     points = {json.dumps(run.parameters): run.parameters for run in plan}
-    operators = {
-        (key, name): variant.operator
+    others = {
+        (key, name): variant.cycles + (variant.operator.mobile_nodes - 1 if variant.operator else 0)
         for key, point in points.items()
         for name, variant in spec.at(point).variants.items()
     }
-    there = (operators[json.dumps(run.parameters), run.variant] for run in plan)
-    more = (operator.mobile_nodes - 1 if operator else 0 for operator in there)
-    return [_SIMULATED + _SIMULATED_EACH * others for others in more]
+    more = (others[json.dumps(run.parameters), run.variant] - 1 for run in plan)
+    return [_SIMULATED + _SIMULATED_EACH * each for each in more]
 
 
 def _follow(

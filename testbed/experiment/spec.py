@@ -29,6 +29,7 @@ _WARM_SECONDS, _COLD_SECONDS = 2.0, 8.0
 _SLOWED = 3  # How many times longer it takes with slower processors and the waits of 2006.
 EACH_SECONDS = 0.15
 """For each mobile node more than one, in user-mode Linux."""
+_CYCLE_SECONDS = 0.25  # For each time that the steps are taken again.
 _ONE_WAYS = 45  # How often a link is crossed by the bootstrap, and before it to measure the link.
 _OPERATOR = operator.TOPOLOGY.name
 _SWEPT = ("links", "settings", "operator", "arrivals", "simulation")
@@ -173,6 +174,11 @@ class Variant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def __post_init__(self) -> None:
         if (self.cycles > 1 or self.sampled) and not self.steps:
             raise ValueError("`cycles` and `sampled` are for `steps`; there are none")
+
+    @property
+    def lasting(self) -> float:
+        """Seconds that its steps take at least."""
+        return self.cycles * sum(step.lasts for step in self.steps)
 
     def starts(self, nodes: int, seed: int) -> list[float]:
         """Return when each of so many mobile nodes begins, in seconds after the first."""
@@ -551,5 +557,7 @@ class Spec:
                 factor = _SLOWED if there.slows(name) else 1
                 own = _WARM_SECONDS if there.settings(name).is_warm else _COLD_SECONDS
                 more = EACH_SECONDS * (len(topology.hosts_with(HostRole.MOBILE_NODE)) - 1)
-                seconds[key, name] = factor * own + _ONE_WAYS * delays + more
+                variant = there.variants[name]
+                steps = variant.lasting + _CYCLE_SECONDS * (variant.cycles - 1)
+                seconds[key, name] = factor * own + _ONE_WAYS * delays + more + steps
         return [seconds[json.dumps(r.parameters, sort_keys=True), r.variant] for r in plan]

@@ -37,7 +37,7 @@ from testbed.run.worker import Worker
 
 FED = "--fed"
 _POLL = 0.05  # s between two looks at whether more is planned
-_MARGIN = 120.0  # What a run may take besides its bootstrap before it is ended.
+_MARGIN = 120.0  # What a run may take besides its bootstrap and steps before it is ended.
 
 
 def emit(**line: object) -> None:
@@ -108,7 +108,7 @@ def _carry_out(
     os.close(writer)
     result = None
     try:
-        for text in _lines(output, patient(worker.timeout + _MARGIN)):
+        for text in _lines(output, patient(worker.longest + _MARGIN)):
             line = json.loads(text)
             if "result" in line:
                 result = line["result"]

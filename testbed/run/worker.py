@@ -88,6 +88,10 @@ class Worker:
         self.timeout = self.variant.timeout
         """Seconds that the bootstrap, or the last of many, may take from the first one's start."""
 
+        steps = sum(step.timeout + step.lasts for step in self.variant.steps)
+        self.longest = self.timeout + self.variant.cycles * steps
+        """Seconds that the bootstrap and all steps may take."""
+
         self.shared = results / "shared" / planned.shared
         self.folder = run_folder(results, planned.run)
         self.outcome = ""
