@@ -73,7 +73,7 @@ def figure(results: Results) -> tuple[Figure, list[list[Any]]]:
         height,
         "What is held over many bootstraps in a row",
         f"Experiment {results.experiment}: up to {several(most, 'cycle')} of the steps; the grey"
-        " part is not judged",
+        " part is not judged, and kinds that never changed are left out",
     )
     width = fig.get_figwidth()
     data: list[list[Any]] = [["variant", "cycles", "seconds", "kind", "whose", "amount"]]
