@@ -8,12 +8,14 @@ import shutil
 import signal
 import sys
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
 
 
 _INTERRUPTS = (signal.SIGINT, signal.SIGTERM)
+_AGAIN = 0.5  # s after which a second one is another.
 
 
 class Watcher(Protocol):
@@ -426,14 +429,17 @@ class _Experiment:
         """Tell of Ctrl-C, or of SIGTERM, when it comes: to end a lab may take seconds.
 
         What has been carried out before is still kept; the results say what is missing. The second
-        time it ends everything.
+        time it ends everything, but not at once: timeout(1) sends a signal twice.
         """
+        first: list[float] = []
 
-        def interrupt(*_: object) -> None:
-            for number in heard:
-                signal.signal(number, signal.default_int_handler)
-            self.watcher.stopping()
-            sessions.stop()
+        def interrupt(number: int, frame: FrameType | None) -> None:
+            first.append(time.monotonic())
+            if len(first) == 1:
+                self.watcher.stopping()
+                sessions.stop()
+            elif first[-1] - first[0] > _AGAIN:
+                signal.default_int_handler(number, frame)
 
         mine = threading.current_thread() is threading.main_thread()
         ours = [n for n in _INTERRUPTS if signal.getsignal(n) is signal.default_int_handler]
