@@ -99,6 +99,7 @@ def test_runs_come_back_as_written(folder):
             "members",
             "overflows",
             "crowd",
+            "held",
             "flood",
             "worker",
         ),
