@@ -6,7 +6,7 @@ import sqlite3
 
 import pytest
 
-from agents.aaa.events import MobilityRefused, SessionEnded, SubscriberAuthenticated
+from agents.aaa.events import LeaseNotStored, SessionEnded, SubscriberAuthenticated
 from agents.aaa.home_aaa import HomeAaa
 from agents.aaa.leases import Leases
 from agents.core.later import Later
@@ -89,15 +89,15 @@ def test_nobody_is_answered_before_all_leases_are_stored(together):
     assert len(addresses) == len(NAMES)
 
 
-def test_who_came_together_is_authenticated_without_what_cannot_be_stored(together):
+def test_who_came_together_is_refused_what_cannot_be_stored(together):
     together.put(NAMES[0])
     together.leases._db.execute("ROLLBACK")  # As SQLite does itself on a full disk.
     together.put(NAMES[1])
     together.aaa.commit(1.0)
     for name in NAMES[:2]:
         answer = together.answers[name]
-        assert (answer.result_code, answer.assignment) == (2001, None)
-    assert set(together.told(MobilityRefused)) == set(NAMES[:2])
+        assert (answer.result_code, answer.assignment) == (4002, None)
+    assert set(together.told(LeaseNotStored)) == set(NAMES[:2])
     assert together.stored() == set()
     together.put(NAMES[2])
     together.aaa.commit(1.0)

@@ -39,6 +39,13 @@ def no_room():
         resource.setrlimit(resource.RLIMIT_FSIZE, (before, hard))
 
 
+def give(leases, *arguments, **more):
+    """Give a lease, and have it stored."""
+    given = leases.lease(*arguments, **more)
+    leases.commit()
+    return given
+
+
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory):
     return Authority.make(tmp_path_factory.mktemp("lease_store"))
@@ -57,33 +64,32 @@ def leases(tmp_path, clock):
 
 def test_nothing_is_given_that_cannot_be_stored(leases, tmp_path):
     with no_room(), pytest.raises(StoreError, match=r"leases\.db: "):
-        leases.lease(A, "ha1", POOL, lifetime=100.0)
+        give(leases, A, "ha1", POOL, lifetime=100.0)
     assert list(leases) == []
     with Leases(tmp_path / "leases.db") as again:
         assert list(again) == []
-    assert leases.lease(A, "ha1", POOL, lifetime=100.0).unstored == ""
+    assert give(leases, A, "ha1", POOL, lifetime=100.0).unstored == ""
     with no_room(), pytest.raises(StoreError):
-        leases.lease(B, "ha1", POOL, lifetime=100.0)
+        give(leases, B, "ha1", POOL, lifetime=100.0)
+    leases.release(A)
     with no_room(), pytest.raises(StoreError):
-        leases.release(A)
+        leases.commit()
     assert [lease.identity for lease in leases] == [A]
-    assert leases.lease(B, "ha1", POOL, lifetime=100.0).identity == B
+    assert give(leases, B, "ha1", POOL, lifetime=100.0).identity == B
 
 
 def test_what_is_stored_is_kept_to_its_end_and_no_longer(leases, clock):
-    given = leases.lease(A, "ha1", POOL, lifetime=100.0)
+    given = give(leases, A, "ha1", POOL, lifetime=100.0)
     clock.now += 40.0
-    with no_room():
-        kept = leases.lease(A, "ha1", POOL, lifetime=100.0)
-        assert (kept.address, kept.lasts) == (given.address, 60.0)
-        assert kept.unstored
-        with pytest.raises(StoreError):
-            leases.lease(A, "ha2", POOL, lifetime=100.0)
-        clock.now += 60.0
-        with pytest.raises(StoreError):
-            leases.lease(A, "ha1", POOL, lifetime=100.0)
+    with no_room(), pytest.raises(StoreError):
+        give(leases, A, "ha1", POOL, lifetime=100.0)
+    assert leases.lasting(A, given.address) == 60.0
+    assert leases.lasting(B, given.address) == leases.lasting(A, POOL.last) == 0.0
+    clock.now += 60.0
+    assert leases.lasting(A, given.address) == 0.0
     leases.expire()
-    assert leases.lease(B, "ha1", FIRST, lifetime=100.0).address == given.address
+    leases.commit()
+    assert give(leases, B, "ha1", FIRST, lifetime=100.0).address == given.address
 
 
 def test_a_new_subscriber_is_refused_and_one_that_has_a_lease_stays(authority, leases, clock):
@@ -144,48 +150,50 @@ def test_a_time_of_day_that_is_wrong_refuses_while_it_is_and_costs_nobody_a_leas
 
 
 def test_a_clock_that_begins_anew_ends_no_lease_and_keeps_none_for_ever(leases, clock, tmp_path):
-    given = leases.lease(A, "ha1", POOL, lifetime=HOUR)
+    given = give(leases, A, "ha1", POOL, lifetime=HOUR)
     clock.now += 600.0
-    leases.lease(B, "ha1", POOL, lifetime=HOUR)
+    give(leases, B, "ha1", POOL, lifetime=HOUR)
     leases.close()
     clock.now = 7.0  # The machine was started again.
     with Leases(tmp_path / "leases.db", clock) as again:
         clock.now += HOUR - 601.0
         with pytest.raises(LeaseError, match="belongs to"):
-            again.lease("c@home.test", "ha1", FIRST)
+            give(again, "c@home.test", "ha1", FIRST)
         clock.now += 1.0
         again.expire()
-        assert again.lease("c@home.test", "ha1", FIRST).address == given.address
+        again.commit()
+        assert give(again, "c@home.test", "ha1", FIRST).address == given.address
 
 
 def test_a_long_time_up_before_the_next_start_is_no_time_that_has_not_passed(tmp_path, clock):
     clock.now = 100.0
     with Leases(tmp_path / "leases.db", clock) as leases:
-        leases.lease(A, "ha1", FIRST, lifetime=HOUR)
+        give(leases, A, "ha1", FIRST, lifetime=HOUR)
     clock.now = HOUR  # After a reboot, or none: no more than this can be known to have passed.
     with Leases(tmp_path / "leases.db", clock) as leases, pytest.raises(LeaseError):
-        leases.lease(B, "ha1", FIRST)
+        give(leases, B, "ha1", FIRST)
 
 
 def test_several_processes_have_one_time_whatever_was_before(tmp_path, clock):
     path = tmp_path / "leases.db"
     with Leases(path, clock) as leases:
-        leases.lease(A, "ha1", FIRST, lifetime=HOUR)
+        give(leases, A, "ha1", FIRST, lifetime=HOUR)
     clock.now = 0.0
     with Leases(path, clock) as one, Leases(path, clock) as other:
         clock.now += HOUR - 1.0
         for leases in (one, other):
             with pytest.raises(LeaseError):
-                leases.lease(B, "ha1", FIRST)
+                give(leases, B, "ha1", FIRST)
         clock.now += 1.0
         other.expire()
-        assert one.lease(B, "ha1", FIRST, lifetime=1.0).address == FIRST.first
+        other.commit()
+        assert give(one, B, "ha1", FIRST, lifetime=1.0).address == FIRST.first
 
 
 def test_leases_of_files_that_have_the_time_of_day_last_as_long(tmp_path, clock):
     path = tmp_path / "leases.db"
     with Leases(path, clock) as leases:
-        leases.lease(A, "ha1", FIRST, lifetime=HOUR)
+        give(leases, A, "ha1", FIRST, lifetime=HOUR)
     with closing(sqlite3.connect(path, isolation_level=None)) as file:
         file.execute("DROP TABLE time")
         file.execute("UPDATE authorisations SET until = ?", (time.time() + HOUR,))
@@ -193,10 +201,11 @@ def test_leases_of_files_that_have_the_time_of_day_last_as_long(tmp_path, clock)
     with Leases(path, clock) as leases:
         clock.now += HOUR - 60.0
         with pytest.raises(LeaseError):
-            leases.lease(B, "ha1", FIRST)
+            give(leases, B, "ha1", FIRST)
         clock.now += 120.0
         leases.expire()
-        assert leases.lease(B, "ha1", FIRST).address == FIRST.first
+        leases.commit()
+        assert give(leases, B, "ha1", FIRST).address == FIRST.first
 
 
 def test_a_lease_outlasts_its_session_also_where_it_cannot_be_prolonged():
