@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, TypeAlias, TypeVar
 
 import msgspec
 
 from testbed.base.files import plain, unknown_format
 
 T = TypeVar("T")
+Whole: TypeAlias = Annotated[int, msgspec.Meta(ge=-(1 << 62), lt=1 << 62)]
+"""A whole number that is counted with: JSON's may have any number of digits, a float's not."""
+
 LINE_LIMIT = 16 * 1024 * 1024
 _MOST = 256 << 20  # Octets of a file: /dev/zero has no end.
 _TOO_DEEP = "it is nested too deeply"

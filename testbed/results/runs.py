@@ -7,6 +7,7 @@ from typing import Any, Literal
 import msgspec
 
 from testbed.base.files import FORMAT, check_format
+from testbed.base.jsonl import Whole
 from testbed.experiment.spec import PlannedRun
 from testbed.trace.counts import Traffic
 from testbed.trace.phases import DISCOVERY, OVERLAP, PHASES, TOTAL, ended_in
@@ -50,7 +51,7 @@ class Member(msgspec.Struct, kw_only=True):
     end: float | None = None
     home_agent: str = ""
     home_address: str = ""
-    failures: int = 0
+    failures: Whole = 0
     reason: str = ""
     phases: dict[str, float] = {}
     repeated: dict[str, int] = {}
@@ -68,15 +69,15 @@ class Crowd(msgspec.Struct, kw_only=True):
     CPU, as `programs` say it of the nodes. `public_keys` were "real" or a "model".
     """
 
-    nodes: int
+    nodes: Whole
     up: dict[str, float]
     curve: list[tuple[float, int]]
     messages: dict[str, int]
     repeated: dict[str, int]
     dropped: dict[str, int]
-    failures: int
-    late: int
-    unanswered: int
+    failures: Whole
+    late: Whole
+    unanswered: Whole
     busy: dict[str, float]
     simulator: float
     seconds: float
@@ -128,7 +129,7 @@ class Run(msgspec.Struct, kw_only=True):
     status: Literal["ok", "expected", "failed"]
     reason: str | None = None
     outcome: str = ""
-    attempts: int = 0
+    attempts: Whole = 0
     continuity: dict[str, float] | None = None
     phases: dict[str, float] | None = None
     event_phases: dict[str, float] | None = None

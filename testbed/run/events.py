@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import queue
 import secrets
@@ -13,10 +12,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
+from testbed.trace.phases import Event
+
 LEAST_PRIORITY = 19
 """The harness's while it has only to look on: nice(2)."""
-
-_NAMES = ("host", "agent", "event")
 
 
 class Events:
@@ -52,10 +53,10 @@ class Events:
                     pass  # A full pipe would stop the agents.
 
     def _hand_out(self, line: bytes) -> None:
-        with suppress(ValueError, RecursionError):
-            event = json.loads(line)
-            if isinstance(event, dict) and all(isinstance(event.get(n), str) for n in _NAMES):
-                self._lines.put(event)  # What is no agent's event the file keeps.
+        with suppress(ValueError, RecursionError):  # Not an agent's event; the file keeps it.
+            event = msgspec.json.decode(line)
+            msgspec.convert(event, Event)
+            self._lines.put(event)
 
     def next(self, deadline: float) -> dict[str, Any] | None:
         """Return the next event, or None at the deadline (time.monotonic())."""

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import msgspec
 
+from testbed.base.jsonl import Whole
 from testbed.trace.dissect import Ike, Lookup, Mobility, Packet, Pana, Seen, Tunnelled, recognise
 from testbed.trace.esp import read_whole_frames
 from testbed.trace.frames import Frame
@@ -40,15 +41,15 @@ class Count(msgspec.Struct):
     `repeated` were sent again: retransmissions, counted where they were sent, of what was lost too.
     """
 
-    messages: int = 0
-    octets: int = 0
-    repeated: int = 0
+    messages: Whole = 0
+    octets: Whole = 0
+    repeated: Whole = 0
 
 
 class LinkTraffic(msgspec.Struct):
     """What crossed a link; `round_trips` are those of the critical path."""
 
-    round_trips: int
+    round_trips: Whole
     protocols: dict[str, Count]
 
 

@@ -6,19 +6,19 @@ from pathlib import Path
 
 import msgspec
 
-from testbed.base.jsonl import read_whole
+from testbed.base.jsonl import Whole, read_whole
 
 
 class _Event(msgspec.Struct):
     event: str
     seconds: float = 0.0
-    attempts: int = 0
-    sent: int = 0
-    octets: int = 0
-    answered: int = 0
-    octets_back: int = 0
-    accepted: int = 0
-    refused: int = 0
+    attempts: Whole = 0
+    sent: Whole = 0
+    octets: Whole = 0
+    answered: Whole = 0
+    octets_back: Whole = 0
+    accepted: Whole = 0
+    refused: Whole = 0
 
 
 def from_events(path: Path) -> dict[str, float] | None:

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 import msgspec
 
-from testbed.base.jsonl import DataError, read_whole
+from testbed.base.jsonl import DataError, Whole, read_whole
 from testbed.trace.dissect import (
     IKE_AUTH,
     QUICK,
@@ -334,8 +334,10 @@ def _ordered(start: int, times: list[int], packet: int | None, path: Path) -> Ti
     return Timeline(*ends, first_packet, start, overlap=under_way)
 
 
-class _Event(msgspec.Struct):
-    t: int
+class Event(msgspec.Struct):
+    """What every event of an agent has; `t` in nanoseconds."""
+
+    t: Whole
     host: str
     agent: str
     event: str
@@ -361,13 +363,13 @@ def from_events(path: Path, host: str) -> Timeline:
     do not know shows in how far the two differ. Raises PhaseError naming the event that is
     missing, or DataError for a bad line.
     """
-    return _logged([e for e in read_whole(path, _Event) if e.host == host], host, path)
+    return _logged([e for e in read_whole(path, Event) if e.host == host], host, path)
 
 
 def from_events_of_all(path: Path, hosts: Iterable[str]) -> dict[str, Timeline]:
     """Find the phases of those of several hosts that went through all; DataError as above."""
-    told: dict[str, list[_Event]] = {host: [] for host in hosts}
-    for event in read_whole(path, _Event):
+    told: dict[str, list[Event]] = {host: [] for host in hosts}
+    for event in read_whole(path, Event):
         if event.host in told:
             told[event.host].append(event)
     found = {}
@@ -389,7 +391,7 @@ def from_moments(first: Mapping[str, int], origin: str) -> Timeline:
     return _ordered(found["start"], moments, None, Path(origin))
 
 
-def _logged(events: Iterable[_Event], host: str, path: Path) -> Timeline:
+def _logged(events: Iterable[Event], host: str, path: Path) -> Timeline:
     first: dict[str, int] = {}
     with_pana = False
     for event in events:

@@ -24,14 +24,16 @@ from testbed.experiment.spec import Spec, SpecError
 from testbed.results import folder as results
 from testbed.run.events import Events
 from testbed.trace import floods, phases
+from testbed.trace.counts import repeated
 from testbed.trace.dissect import recognise
 from testbed.trace.frames import Frame, read_frames
 from testbed.trace.keys import wireshark_profile
 from testbed.trace.streams import Streams
+from tests.bad_bytes import layouts
 from tests.bad_bytes.target import Target
 
 FOLDER = tempfile.TemporaryDirectory(dir="/dev/shm" if os.path.isdir("/dev/shm") else None)
-LAST = b'{"host": "A", "agent": "", "event": "Last"}\n'
+LAST = b'{"t": 7, "host": "A", "agent": "", "event": "Last"}\n'
 ROOT = Path(__file__).parents[2]
 
 
@@ -54,6 +56,7 @@ def captures() -> Target:
         for _, packet, _ in recognise(frames):
             if packet:
                 streams.segment(packet)
+        repeated(frames)
         phases.reached_in(frames, path)
         phases.from_frames(frames, path)
 
@@ -61,7 +64,7 @@ def captures() -> Target:
     for packets in (syn.bootstrap(), syn.pana12_exchange(), []):
         path = syn.write(Path(FOLDER.name) / "seed.pcapng", packets)
         seeds.append(path.read_bytes())
-    return Target(_at("it.pcapng", read), seeds, (DataError,))
+    return Target(_at("it.pcapng", read), seeds, (DataError,), (layouts.BLOCKS,))
 
 
 def frames() -> Target:

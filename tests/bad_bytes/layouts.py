@@ -84,7 +84,32 @@ class _Der:
         return tag[:1] + length + value
 
 
+class _Blocks:
+    """Blocks of pcapng, which have their length in front and behind."""
+
+    behind = (0,)
+
+    def split(self, data: bytes) -> list[Item] | None:
+        items, start = [], 0
+        while start < len(data):
+            length = int.from_bytes(data[start + 4 : start + 8], "little")
+            if length < 12 or start + length > len(data):
+                return None
+            items.append((data[start : start + 4], data[start + 8 : start + length - 4]))
+            start += length
+        return items or None
+
+    def join(self, items: Sequence[Item]) -> bytes:
+        return b"".join(map(self._one, items))
+
+    def _one(self, item: Item) -> bytes:
+        kind, body = item[0], item[1] + bytes(-len(item[1]) % 4)
+        length = (12 + len(body)).to_bytes(4, "little")
+        return kind.ljust(4, b"\0")[:4] + length + body + length
+
+
 DER = _Der()
+BLOCKS = _Blocks()
 AVPS_OF_PANA = Layout(8, 4, 2, align=4)
 AVPS_OF_DRAFT = Layout(8, 4, 2, counted=8, align=4)
 AVPS = Layout(8, 5, 3, counted=8, align=4)

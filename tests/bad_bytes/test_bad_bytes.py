@@ -21,6 +21,23 @@ pytestmark = pytest.mark.filterwarnings("ignore::Warning")  # Of cryptography, a
 ALTERED = 40
 """Inputs of each target beside its corpus."""
 
+
+MILESTONES = (
+    ("pana", "Authenticated"),
+    ("ikev2", "IkeStarted"),
+    ("ikev2", "ChildEstablished"),
+    ("mip6", "BindingUpdateSent"),
+    ("mip6", "BindingAccepted"),
+)
+
+
+def begun_at(time):
+    """Return the events of a bootstrap that begins then, and goes on at 1 ns."""
+    told = [(time, "pana", "Started"), *((1, *name) for name in MILESTONES)]
+    line = '{{"t": {}, "host": "A", "agent": "{}", "event": "{}"}}\n'
+    return "".join(line.format(*one) for one in told).encode()
+
+
 FOUND = {
     "a CRL whose issuer has a relative name without attributes": (
         "revocations",
@@ -31,6 +48,7 @@ FOUND = {
     "an event without a name": ("events", "7b7d"),
     "a line that once ended the record of events": ("events", "00"),
     "a line of events that is nested deeply": ("events", "5b" * 3000),
+    "an event at a time that no float holds": ("events", begun_at(7 * 10**400).hex()),
     "a route without its header": ("kernel", "06"),
     "a route whose interface has no 4 octets": ("kernel", "06" + "00" * 12 + "06000400ff"),
     "a verdict without a table": ("kernel", "090a8080000047000600000000"),

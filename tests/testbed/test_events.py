@@ -9,7 +9,7 @@ import pytest
 
 from testbed.run.events import Events
 
-EVENT = b'{"host": "A", "agent": "role", "event": "Ready"}\n'
+EVENT = b'{"t": 7, "host": "A", "agent": "role", "event": "Ready"}\n'
 
 
 def test_events_are_kept_and_handed_out(tmp_path):
@@ -22,7 +22,9 @@ def test_events_are_kept_and_handed_out(tmp_path):
     assert (tmp_path / "events.jsonl").read_bytes() == b"no event\n" + EVENT
 
 
-@pytest.mark.parametrize("line", [b"5\n", b"{}\n", b"\0\n", b"[" * 50_000 + b"\n"])
+@pytest.mark.parametrize(
+    "line", [b"5\n", b"{}\n", EVENT.replace(b"7", b"7" * 400), b"\0\n", b"[" * 50_000 + b"\n"]
+)
 def test_what_else_a_program_prints_is_kept_and_stops_nothing(tmp_path, line):
     events = Events(tmp_path / "events.jsonl")
     events.collect()
