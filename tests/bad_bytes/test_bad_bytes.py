@@ -23,6 +23,7 @@ ALTERED = 40
 
 
 MILESTONES = (
+    ("pana", "Started"),
     ("pana", "Authenticated"),
     ("ikev2", "IkeStarted"),
     ("ikev2", "ChildEstablished"),
@@ -31,9 +32,9 @@ MILESTONES = (
 )
 
 
-def begun_at(time):
-    """Return the events of a bootstrap that begins then, and goes on at 1 ns."""
-    told = [(time, "pana", "Started"), *((1, *name) for name in MILESTONES)]
+def ended_at(time):
+    """Return the events of a bootstrap of which all but the last are at 1 ns."""
+    told = [*((1, *name) for name in MILESTONES[:-1]), (time, *MILESTONES[-1])]
     line = '{{"t": {}, "host": "A", "agent": "{}", "event": "{}"}}\n'
     return "".join(line.format(*one) for one in told).encode()
 
@@ -48,7 +49,7 @@ FOUND = {
     "an event without a name": ("events", "7b7d"),
     "a line that once ended the record of events": ("events", "00"),
     "a line of events that is nested deeply": ("events", "5b" * 3000),
-    "an event at a time that no float holds": ("events", begun_at(7 * 10**400).hex()),
+    "an event at a time that no float holds": ("events", ended_at(7 * 10**400).hex()),
     "a route without its header": ("kernel", "06"),
     "a route whose interface has no 4 octets": ("kernel", "06" + "00" * 12 + "06000400ff"),
     "a verdict without a table": ("kernel", "090a8080000047000600000000"),
