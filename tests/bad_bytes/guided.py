@@ -18,8 +18,9 @@ with atheris.instrument_imports(include=["agents", "testbed"]):
 def main(name: str, found: str, corpus: str, *options: str) -> None:
     """Feed inputs until libFuzzer has had enough; it ends the process."""
     warnings.simplefilter("ignore")  # Of cryptography, about strange DER.
-    target, findings = ALL[name](), Findings(Path(found))
-    seeds = list(target.seeds)
+    with atheris.instrument_imports(include=["agents", "testbed"]):  # What it alone needs.
+        target = ALL[name]()
+    findings, seeds = Findings(Path(found)), list(target.seeds)
     for number, seed in enumerate(seeds):
         (Path(corpus) / f"seed{number:04}").write_bytes(seed)
 
