@@ -32,7 +32,7 @@ from testbed.trace.streams import Streams
 from tests.bad_bytes import layouts
 from tests.bad_bytes.target import Target
 
-FOLDER = tempfile.TemporaryDirectory(dir="/dev/shm" if os.path.isdir("/dev/shm") else None)
+FOLDER = tempfile.TemporaryDirectory()
 LAST = b'{"t": 7, "host": "A", "agent": "", "event": "Last"}\n'
 ROOT = Path(__file__).parents[2]
 
