@@ -61,7 +61,7 @@ def reading() -> Iterator[None]:
     """Raise KernelError for what the kernel has said if that cannot be read."""
     try:
         yield
-    except (struct.error, LookupError, ValueError):
+    except (struct.error, LookupError, ValueError, OverflowError):
         raise KernelError(errno.EBADMSG, "netlink: an answer that cannot be read") from None
 
 

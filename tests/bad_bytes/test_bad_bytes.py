@@ -50,6 +50,10 @@ FOUND = {
     "a line that once ended the record of events": ("events", "00"),
     "a line of events that is nested deeply": ("events", "5b" * 3000),
     "an event at a time that no float holds": ("events", ended_at(7 * 10**400).hex()),
+    "an error of the kernel that has no text": (
+        "kernel",
+        "02" + "14000000" + "0200" + "0000" + "01000000" + "00000000" + "00000080",
+    ),
     "a route without its header": ("kernel", "06"),
     "a route whose interface has no 4 octets": ("kernel", "06" + "00" * 12 + "06000400ff"),
     "a verdict without a table": ("kernel", "090a8080000047000600000000"),
