@@ -52,7 +52,8 @@ _SCOPE_UNIVERSE = 0
 UNICAST, LOCAL, BLACKHOLE, THROW = 1, 2, 6, 9
 """What a route does: to another host, to this one, nowhere, on to the next rule (RTN_*)."""
 
-_DESTINATION, _SOURCE, _TABLE = 1, 2, 15
+_DESTINATION, _SOURCE, _TABLE, _METRIC = 1, 2, 15, 6
+_VERDICT_METRICS = {BLACKHOLE: 1024, THROW: 1023}
 _FAMILIES, _INET6_FLAGS = 26, 1
 _OWNER = 21
 _NEIGHBOUR_OWNER = 12
@@ -214,11 +215,13 @@ def verdict(
 ) -> bytes:
     """Return the body of a route that ends a lookup, or has it go on with the next rule.
 
-    It is for packets from and to these addresses, all if none is given, and marked OWNER's.
+    It is for packets from and to these addresses, all if none is given, and marked OWNER's. Each
+    kind has a metric of its own: Linux removes the route of all sources in the place of one
+    source's, where no source has any, unless their metrics differ.
     """
     lengths = (128 if destination else 0, 128 if source else 0)
     body = _ROUTE.pack(_AF_INET6, *lengths, 0, 0, OWNER, _SCOPE_UNIVERSE, kind, 0)
-    body += _u32(_TABLE, table)
+    body += _u32(_TABLE, table) + _u32(_METRIC, _VERDICT_METRICS[kind])
     if destination:
         body += attribute(_DESTINATION, destination.packed)
     if source:

@@ -97,6 +97,14 @@ def test_verdicts():
     assert m.get_attr("RTA_DST") == str(HOME)
 
 
+def test_verdicts_of_each_kind_have_a_metric_of_their_own():
+    """Else Linux takes the one for all away in the place of one that is not there."""
+    from pyroute2.netlink.rtnl.rtmsg import rtmsg
+
+    verdicts = [links.verdict(71, kind) for kind in (links.BLACKHOLE, links.THROW)]
+    assert len({read(rtmsg, one).get_attr("RTA_PRIORITY") for one in verdicts} - {None, 0}) == 2
+
+
 def test_verdicts_are_known_by_their_mark():
     own = [
         links.verdict(7101, links.BLACKHOLE),

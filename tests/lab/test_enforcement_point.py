@@ -408,6 +408,19 @@ def test_the_router_itself_is_reached_and_reaches_all(closed: Network) -> None:
     assert closed.router.pings(ROUTER)
 
 
+def test_who_was_not_let_in_is_shut_out_and_nobody_let_in_by_that(closed: Network) -> None:
+    """An authentication that fails ends like a session: the address may pass no more."""
+    routes = closed.all_routes()
+    closed.filter.revoke(IPv6Address(NODE))
+    assert closed.all_routes() == routes
+    assert passes(closed) == (False, False, False)
+    closed.filter.authorise(IPv6Address(NEIGHBOUR))
+    for address in (NODE, NEIGHBOUR, NEIGHBOUR):
+        closed.filter.revoke(IPv6Address(address))
+    assert closed.all_routes() == routes
+    assert passes(closed) == (False, False, False)
+
+
 def test_what_a_killed_predecessor_left_goes(network: Network) -> None:
     network.router.run("ip -6 rule add pref 105 from 2001:db8:5::/64 table 55")
     network.router.run("ip -6 rule add pref 230 from 2001:db8:5::/64 table 55 protocol static")

@@ -106,8 +106,6 @@ name = "crashes"
 approach = "pana-ikev2"
 topology = "paper"
 runs = 1
-timeout = 60.0
-attempts = 0
 [links]
 access.delay = 0.1
 [settings]
@@ -116,71 +114,55 @@ pana_liveness = 3.0
 crowd.patience = 3.0
 binding_lifetime = 20.0
 ike.liveness = 5.0
-"""
-VARIANT = """
-[variants.{variant}]
+[variants.killed]
 steps = [
-    {{ at = "pana", host = "{host}", run = "sh {script} > {place}/{host}-{kill}-fresh" }},
-    {{ host = "{host}", run = "sh {script} > {place}/{host}-{kill}-registered" }},
+"""
+LOOK = '{{ host = "{host}", run = "sh {place}/kernel.sh > {place}/{host}-{kill}-{time}" }},\n'
+CRASH = """
     {{ host = "{host}", kill = "{kill}" }},
-    {{ host = "{host}", run = "sh {script} > {place}/{host}-{kill}-dead" }},
+    {dead}
     {{ host = "{host}", start = true, until = "{started}", timeout = 30.0 }},
-    {{ host = "{host}", run = "sh {script} > {place}/{host}-{kill}-again" }},
+    {again}
     {{ host = "{host}", packets = 25, timeout = 60.0 }},
-    {{ host = "{host}", run = "sh {script} > {place}/{host}-{kill}-back" }},
-]
+    {back}
 """
 STARTED = {"A": "A Started", "B": "B Ready", "C": "C Ready"}
+Kernel = dict[tuple[str, str], list[str]]
 
 
-@pytest.fixture(scope="module")
-def kernels(place: Path) -> dict[str, dict[str, list[str]]]:
-    """What each host's kernel had at each of these times, sorted, by variant and time."""
-    script, path = place / "kernel.sh", place / "crashes.toml"
-    script.write_text(KERNEL)
-    names = [(host, kill) for host in STARTED for kill in ("program", "host")]
-    variants = [
-        VARIANT.format(
-            variant=f"{host}-{kill}".lower(),
-            host=host,
-            kill=kill,
-            script=script,
-            place=place,
-            started=STARTED[host],
-        )
-        for host, kill in names
-    ]
-    path.write_text(CRASHES + "".join(variants))
+@pytest.fixture(scope="module", params=STARTED)
+def kernel(place: Path, request: pytest.FixtureRequest) -> Kernel:
+    """What a host's kernel had, sorted, by what was killed ("" before that) and when."""
+    host = request.param
+    (place / "kernel.sh").write_text(KERNEL)
+
+    def look(kill: str, time: str) -> str:
+        return LOOK.format(host=host, place=place, kill=kill, time=time)
+
+    steps = look("", "before")
+    for kill in ("program", "host"):
+        looks = {time: look(kill, time) for time in ("dead", "again", "back")}
+        steps += CRASH.format(host=host, kill=kill, started=STARTED[host], **looks)
+    path = place / f"{host}.toml"
+    path.write_text(f"{CRASHES}{steps}]\n")
     outcome = carry_out_here(path, place / "results")
     assert not [(run.variant, run.reason) for run in outcome.results.failed]
-    times = "fresh", "registered", "dead", "again", "back"
     return {
-        f"{host}-{kill}": {
-            time: sorted((place / f"{host}-{kill}-{time}").read_text().splitlines())
-            for time in times
-        }
-        for host, kill in names
+        (kill, time): sorted(found.read_text().splitlines())
+        for found in place.glob(f"{host}-*-*")
+        for _, kill, time in [found.name.split("-")]
     }
 
 
 @NEEDS
-@pytest.mark.parametrize("host", STARTED)
-def test_a_program_that_is_started_again_finds_the_kernel_of_a_fresh_start(
-    kernels: dict[str, dict[str, list[str]]], host: str
-) -> None:
-    crash = kernels[f"{host}-program"]
-    assert crash["dead"] == crash["registered"] != crash["fresh"]
-    assert crash["again"] == crash["fresh"]
-    assert crash["back"] == crash["registered"]
+def test_a_program_that_is_started_again_has_the_kernel_of_a_fresh_start(kernel: Kernel) -> None:
+    assert kernel["program", "dead"] == kernel["", "before"]
+    assert kernel["program", "again"] == kernel["host", "again"] != kernel["", "before"]
+    assert kernel["program", "back"] == kernel["", "before"]
 
 
 @NEEDS
-@pytest.mark.parametrize("host", STARTED)
-def test_a_host_that_has_lost_its_power_has_lost_all_that_its_kernel_knew(
-    kernels: dict[str, dict[str, list[str]]], host: str
-) -> None:
-    outage = kernels[f"{host}-host"]
+def test_a_host_that_has_lost_its_power_has_lost_all_that_its_kernel_knew(kernel: Kernel) -> None:
     usual = ["0:\tfrom all lookup local", "32766:\tfrom all lookup main"]
-    assert [line for line in outage["dead"] if "ip6tnl0" not in line] == usual
-    assert outage["again"] == outage["fresh"]
-    assert outage["back"] == outage["registered"]
+    assert [line for line in kernel["host", "dead"] if "ip6tnl0" not in line] == usual
+    assert kernel["host", "back"] == kernel["", "before"]
