@@ -408,17 +408,18 @@ def test_the_router_itself_is_reached_and_reaches_all(closed: Network) -> None:
     assert closed.router.pings(ROUTER)
 
 
-def test_who_was_not_let_in_is_shut_out_and_nobody_let_in_by_that(closed: Network) -> None:
+def test_who_was_not_let_in_is_shut_out_and_nobody_let_in_by_that(network: Network) -> None:
     """An authentication that fails ends like a session: the address may pass no more."""
-    routes = closed.all_routes()
-    closed.filter.revoke(IPv6Address(NODE))
-    assert closed.all_routes() == routes
-    assert passes(closed) == (False, False, False)
-    closed.filter.authorise(IPv6Address(NEIGHBOUR))
+    network.filter.close_access()
+    routes = network.all_routes()
+    network.filter.revoke(IPv6Address(NODE))
+    assert network.all_routes() == routes
+    assert passes(network) == (False, False, False)
+    network.filter.authorise(IPv6Address(NEIGHBOUR))
     for address in (NODE, NEIGHBOUR, NEIGHBOUR):
-        closed.filter.revoke(IPv6Address(address))
-    assert closed.all_routes() == routes
-    assert passes(closed) == (False, False, False)
+        network.filter.revoke(IPv6Address(address))
+    assert network.all_routes() == routes
+    assert passes(network) == (False, False, False)
 
 
 def test_what_a_killed_predecessor_left_goes(network: Network) -> None:
