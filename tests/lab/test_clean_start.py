@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from functools import partial
 from ipaddress import IPv6Address, IPv6Network
 from itertools import count
 from typing import Any
@@ -23,8 +24,6 @@ from tests.lab.mobility_network import CARE_OF, CORRESPONDENT, HOME_ADDRESS, HOM
 from tests.lab.namespaces import Host
 from tests.lab.needs import needs
 from tests.lab.test_mobility import everything
-
-pytestmark = needs("esp6", "mip6", "ip6_tunnel", "rpfilter")
 
 Step = Callable[[], object]
 HOME, AGENT, AWAY = IPv6Address(HOME_ADDRESS), IPv6Address(HOME_AGENT), IPv6Address(CARE_OF)
@@ -63,7 +62,12 @@ def access_router() -> tuple[Any, list[Step]]:
     ]
 
 
-ROLES = [mobile_node, home_agent, access_router]
+MOBILITY = needs("esp6", "mip6", "ip6_tunnel", "rpfilter")
+ROLES = [
+    pytest.param(mobile_node, id="mobile node", marks=MOBILITY),
+    pytest.param(home_agent, id="home agent", marks=MOBILITY),
+    pytest.param(access_router, id="access router", marks=needs("policy_routing")),
+]
 
 
 @pytest.fixture
@@ -75,7 +79,7 @@ def host() -> Iterator[Host]:
     host.close()
 
 
-@pytest.mark.parametrize("role", ROLES, ids=[role.__name__ for role in ROLES])
+@pytest.mark.parametrize("role", ROLES)
 def test_whenever_a_program_is_killed_the_next_one_begins_as_the_first(
     host: Host, monkeypatch: pytest.MonkeyPatch, role: Callable[[], tuple[Any, list[Step]]]
 ) -> None:
@@ -102,22 +106,21 @@ def test_whenever_a_program_is_killed_the_next_one_begins_as_the_first(
                 monkeypatch.setattr(NetlinkSocket, "transact", carry_out)
         return True
 
-    def begin() -> dict[str, str]:
-        """Begin, and do nothing else; return what the kernel has then."""
+    def begin() -> None:
+        """Begin, and do nothing else."""
         kernel, steps = role()
         with closing(kernel):
             steps[0]()
-        return everything(host)
 
-    def work() -> int:
-        fresh = begin()
-        for most in count():
-            assert life(1000)
-            assert everything(host) != fresh
-            is_whole = life(most)  # In what the one before has left.
-            assert begin() == fresh, most
-            if is_whole:
-                return most
-        raise AssertionError
-
-    assert host.inside(work) > len(role()[1])
+    host.inside(begin)
+    fresh = everything(host)
+    assert host.inside(lambda: life(1000))
+    assert everything(host) != fresh
+    for most in count():
+        is_whole = host.inside(partial(life, most))  # In what the one before has left.
+        host.inside(begin)
+        assert everything(host) == fresh, most
+        if is_whole:
+            break
+        assert host.inside(lambda: life(1000))
+    assert most >= 3  # Each of a program's calls is one transaction or more.
