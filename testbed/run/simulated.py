@@ -306,6 +306,7 @@ class SimulatedWorker(Worker):
         """Yield events until the caller has enough; RunError at the deadline."""
         deadline = self._world.clock.now + seconds
         while event := events.next(deadline):
+            self._note_ready(event)
             yield event
         raise RunError(f"no {waiting_for} within {seconds:g} s")
 
@@ -335,12 +336,14 @@ class SimulatedWorker(Worker):
 
     def _kill(self, host: str) -> None:
         """Kill a host's programs."""
+        self._unready.pop(host, None)
         for program in self._laboratory.programs_on(host):
             program.kill()
 
     def _start_again(self, net: Shells, events: Told, host: str) -> None:  # noqa: ARG002
         """Start a host's programs."""
         for program in self._laboratory.programs_on(host):
+            self._expect_ready(host)
             program.restart()
 
     def _write(self) -> None:

@@ -111,6 +111,9 @@ class Worker:
         self._in_bootstrap = deque(step for step in self.variant.steps if step.at)
         """The steps that are still to be taken before it is over."""
 
+        self._unready = Counter[str]()
+        """Of each host the programs that were started again, and have not said that they serve."""
+
         self._struck: tuple[str, float] | None = None
         """What the first of them was, and when."""
 
@@ -183,8 +186,13 @@ class Worker:
             if event is None:
                 self._check_processes()
             else:
+                self._note_ready(event)
                 yield event
         raise RunError(f"no {waiting_for} within {seconds:g} s")
+
+    def _note_ready(self, event: Mapping[str, Any]) -> None:
+        if event["event"] == "Ready":
+            self._unready -= Counter([event["host"]])
 
     def _start_programs(
         self,
@@ -241,6 +249,7 @@ class Worker:
         """Follow the bootstrap to its end, with the steps in it; return the home address."""
         phase, mobile_node = "", self.topology.host(HostRole.MOBILE_NODE)
         others: dict[str, str] = {}
+        home_address = None
         for event in self._events(events, self.timeout, "binding"):
             entered = _ENTERED.get((event["agent"], event["event"]))
             if event["host"] == mobile_node and entered and entered != phase:
@@ -255,7 +264,9 @@ class Worker:
                 self._entered(f"{step.host} {step.name}")
                 self._struck = self._struck or (f"{step.host} {step.name}", self._now())
                 self._carry_out(net, events, step)
-            if event["host"] != mobile_node:
+            if home_address and not self._unready:
+                return home_address
+            if event["host"] != mobile_node or home_address:
                 continue
             if event["event"] in ("AttemptFailed", "Bootstrapped"):
                 self.attempts += 1
@@ -270,7 +281,9 @@ class Worker:
                 self.outcome = "; then ".join(
                     [*self._refusals, f"home agent {event['home_agent']}"]
                 )
-                return IPv6Address(event["home_address"])
+                home_address = IPv6Address(event["home_address"])
+                if not self._unready:
+                    return home_address
         raise AssertionError  # _events() raises before it ends.
 
     def _compare(self, event: Mapping[str, Any]) -> None:
@@ -392,8 +405,10 @@ class Worker:
                 if step.cuts and found is None:
                     found = traffic.stop()
                 self._entered(f"{step.host} {step.name}")
-                events.drain()
+                self._forget(events)
                 self._carry_out(net, events, step)
+                if step.packets and self._unready:
+                    self._wait_for_started(events)
                 if step.packets and found is None:
                     traffic.wait_for(step.packets, step.timeout)
                 if step is self._after_bootstrap[-1] and self._is_sampled(cycle):
@@ -412,6 +427,17 @@ class Worker:
         """Return what the programs and the hosts' kernels hold now."""
         programs = {name: process.pid for name, process in self._processes.items()}
         return held.of_programs(programs) | held.of_hosts(net) | held.of_kernel()
+
+    def _forget(self, events: Told) -> None:
+        """Forget events that have not been asked for, but for who is ready."""
+        while event := events.next(self._now()):
+            self._note_ready(event)
+
+    def _wait_for_started(self, events: Told) -> None:
+        """Wait for who was started again; until then the kernel serves as the one before had it."""
+        for _ in self._events(events, _READY_DEADLINE, "readiness of what was started again"):
+            if not self._unready:
+                return
 
     def _judge_continuity(self, found: Mapping[str, float]) -> None:
         expected = self.variant.expect or Expectation()
@@ -462,17 +488,24 @@ class Worker:
 
     def _kill(self, host: str) -> None:
         """Kill a host's programs, each with what it has started."""
+        self._unready.pop(host, None)
         for name in [name for name in self._processes if name.startswith(f"{host}-")]:
             process = self._processes.pop(name)
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
 
+    def _expect_ready(self, host: str) -> None:
+        """Note that a program of a host is to say that it serves; a mobile node's serves nobody."""
+        if host not in self.topology.hosts_with(HostRole.MOBILE_NODE):
+            self._unready[host] += 1
+
     def _start_again(self, net: Shells, events: Told, host: str) -> None:
         """Start a host's programs, as a machine does that boots: they are cold."""
         for program in self._composed:
             if program.host == host:
                 self._start(net, events, program)  # type: ignore[arg-type]  # They are real here.
+                self._expect_ready(host)
         self._assign_processors()
 
     def _tell(self, host: str, lines: str) -> None:
