@@ -68,12 +68,6 @@ class Events:
             raise self._error
         return event
 
-    def drain(self) -> None:
-        """Forget the events that have not been asked for."""
-        with suppress(queue.Empty):
-            while True:
-                self._lines.get_nowait()
-
     def close(self) -> None:
         """Stop collecting once every agent has ended."""
         if self._thread.ident is None:

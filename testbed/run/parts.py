@@ -11,9 +11,6 @@ class Told(Protocol):
     def next(self, deadline: float) -> dict[str, Any] | None:
         """Return the next event, or None at the deadline."""
 
-    def drain(self) -> None:
-        """Forget the events that have not been asked for."""
-
 
 class Shells(Protocol):
     """The hosts' shells."""

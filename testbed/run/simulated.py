@@ -63,10 +63,6 @@ class Heard(Generic[T]):
         heard = self._clock.run(deadline, lambda: bool(self._unread))
         return self._unread.popleft() if heard else None
 
-    def drain(self) -> None:
-        """Forget the events that have not been asked for."""
-        self._unread.clear()
-
 
 class _Log(Events):
     """The events of all programs: kept as lines, and handed out one by one."""
@@ -85,10 +81,6 @@ class _Log(Events):
         """Let time pass until there is an event that was not handed out; None at the deadline."""
         line = self._heard.next(deadline)
         return json.loads(line) if line else None
-
-    def drain(self) -> None:
-        """Forget the events that have not been asked for."""
-        self._heard.drain()
 
 
 class _Keys:
