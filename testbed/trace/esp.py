@@ -7,9 +7,6 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-
 from testbed.trace.dissect import ESP, parse
 from testbed.trace.frames import Frame, read_frames
 from testbed.trace.keys import KEYS, EspKey, read_keys
@@ -56,15 +53,22 @@ def _is_whole(frame: Frame, keys: Mapping[bytes, EspKey]) -> bool:
 def _opens(data: bytes, key: EspKey) -> bool:
     """Return whether the integrity check value is right, as far as the algorithms have one."""
     if key.encryption == _GCM:
-        secret = bytes.fromhex(key.encryption_key)
-        nonce = secret[-_SALT:] + data[_HEADER : _HEADER + _IV]
-        try:
-            AESGCM(secret[:-_SALT]).decrypt(nonce, data[_HEADER + _IV :], data[:_HEADER])
-        except InvalidTag:
-            return False
-        return True
+        return _decrypts(data, key)
     if key.integrity not in _HASHES:
         return True
     name, length = _HASHES[key.integrity]
     expected = hmac.digest(bytes.fromhex(key.integrity_key), data[:-length], name)
     return hmac.compare_digest(expected[:length], data[-length:])
+
+
+def _decrypts(data: bytes, key: EspKey) -> bool:
+    from cryptography.exceptions import InvalidTag  # noqa: PLC0415  # A command names phases only.
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # noqa: PLC0415
+
+    secret = bytes.fromhex(key.encryption_key)
+    nonce = secret[-_SALT:] + data[_HEADER : _HEADER + _IV]
+    try:
+        AESGCM(secret[:-_SALT]).decrypt(nonce, data[_HEADER + _IV :], data[:_HEADER])
+    except InvalidTag:
+        return False
+    return True
