@@ -251,7 +251,7 @@ def test_what_there_is_can_be_listed(tmp_path):
         str(tmp_path / "paper" / "1"): "1 run, the latest",
         str(tmp_path / "paper" / "2"): "0 of 2 runs",
     }
-    assert invoke("list", "topologies")[1].startswith("attacked ")
+    assert invoke("list", "topologies")[1].startswith("apart ")
 
 
 def test_results_that_cannot_be_read_are_listed_as_such(tmp_path):
