@@ -235,18 +235,19 @@ def test_nothing_is_left_of_a_client_that_is_killed(tmp_path, place, dask):
 
 
 def test_a_run_whose_workers_all_die_has_failed(spec, tmp_path, place):
+    watcher = Watcher()
     allowed = {"DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "0"}
     with DaskCluster(place, WORKER, **allowed) as dask:
         first = dask.add_worker()
 
         def kill():
-            until(lambda: began(place))
+            until(lambda: watcher.told)  # Else it is a run that waited for another.
             first.kill()
             dask.add_worker()
             (place / "go").touch()
 
         killer = in_the_background(kill)
-        loaded = carry_out(spec, dask, tmp_path).results
+        loaded = carry_out(spec, dask, tmp_path, watcher).results
         killer.join()
 
     [lost] = loaded.failed
