@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+from testbed.base.files import replace
 from testbed.results import folder as results
 
 KERNEL = "Linux 6.1.0 #1 x86_64"
@@ -26,7 +27,7 @@ def main():
             print(json.dumps(began), flush=True)
             shared = folder / "shared" / planned.shared
             told = {"worker": os.getppid(), "folder": str(folder), "shared": os.listdir(shared)}
-            (place / f"began-{planned.run}-{os.getpid()}").write_text(json.dumps(told))
+            replace(place / f"began-{planned.run}-{os.getpid()}", json.dumps(told))
             while not any((place / name).exists() for name in ("go", f"go-{planned.run}")):
                 time.sleep(0.02)
             if (place / f"break-{planned.run}").exists():

@@ -241,7 +241,7 @@ def test_a_run_whose_workers_all_die_has_failed(spec, tmp_path, place):
         first = dask.add_worker()
 
         def kill():
-            until(lambda: watcher.told)  # Else it is a run that waited for another.
+            until(lambda: watcher.told and began(place))  # Untold it waited for another.
             first.kill()
             dask.add_worker()
             (place / "go").touch()
