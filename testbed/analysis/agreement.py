@@ -9,8 +9,8 @@ from typing import Any
 
 from testbed.base.files import plain
 from testbed.base.jsonl import DataError
+from testbed.base.phases import PHASES, TOTAL
 from testbed.results.folder import Results
-from testbed.trace.phases import PHASES, TOTAL
 
 TOLERANCE = 0.10
 """By how much a phase's median may differ, as a part of the real one."""

@@ -16,10 +16,10 @@ import msgspec
 
 from testbed.analysis import compare
 from testbed.analysis.fits import AGREES, Fit, delay_path, fits, interval
+from testbed.base.phases import TOTAL
 from testbed.experiment.spec import Spec
 from testbed.results.folder import Results
 from testbed.results.runs import Run
-from testbed.trace.phases import TOTAL
 from topologies.model import HostRole
 
 SUPPORTED, CONTRADICTED, NOT_SHOWN = "supported", "contradicted", "not shown"

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 from scipy import optimize, stats
 
+from testbed.base.phases import TOTAL
 from testbed.results.folder import Results
 from testbed.results.runs import Run
-from testbed.trace.phases import TOTAL
 
 AGREES = 0.2
 RESAMPLES = 1999

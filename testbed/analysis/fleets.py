@@ -12,9 +12,9 @@ import numpy as np
 
 from testbed.analysis.samples import Summary, summarise
 from testbed.base.medians import medians
+from testbed.base.phases import PHASES, TOTAL
 from testbed.results.folder import Results
 from testbed.results.runs import Member, Run
-from testbed.trace.phases import PHASES, TOTAL
 
 PERCENTILES = (50, 90, 99, 100)
 _COMPARED_FROM = 10

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from testbed.base.phases import TOTAL
 from testbed.results.folder import Results
 from testbed.results.runs import Run
-from testbed.trace.phases import TOTAL
 from topologies.model import Shape
 
 LOSS, BURSTS = "loss", "bursts"

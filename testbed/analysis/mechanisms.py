@@ -10,8 +10,8 @@ from itertools import pairwise
 from statistics import fmean
 from typing import Literal
 
+from testbed.base.phases import PHASES, TITLES, TOTAL
 from testbed.results.folder import Results
-from testbed.trace.phases import PHASES, TITLES, TOTAL
 
 Kind = Literal["start", "adds", "together", "paper", "unexplained"]
 _COLUMNS = (*PHASES, TOTAL)

@@ -14,11 +14,12 @@ from testbed.analysis.fits import fits
 from testbed.analysis.samples import Summary, summarise
 from testbed.base.files import FORMAT, write_json
 from testbed.base.medians import medians
+from testbed.base.phases import DISCOVERY, OVERLAP, PHASES, TOTAL
 from testbed.results.folder import Results
 from testbed.results.outcomes import expectation, outcomes
 from testbed.results.runs import Run
 from testbed.trace.counts import Count
-from testbed.trace.phases import DISCOVERY, OVERLAP, PHASES, TOTAL, disagreement
+from testbed.trace.phases import disagreement
 
 
 def ratio(seconds: float, paper: float) -> float:

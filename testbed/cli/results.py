@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from testbed.base.phases import DISCOVERY, PHASES, TOTAL
 from testbed.cli.options import FOLDER, folder_argument, json_option
 from testbed.cli.terminal import FAILED, give_up, open_console
-from testbed.trace.phases import DISCOVERY, PHASES, TOTAL
 
 if TYPE_CHECKING:
     from testbed.results.folder import Results

@@ -15,13 +15,11 @@ import msgspec
 from agents.approaches import Program
 from agents.core.documents import absent, nearest
 from agents.core.eventlog import known_events
+from testbed.base.phases import PHASES
 from topologies.model import HostRole, Topology
 
 TRAFFIC_INTERVAL = 0.02
 """Seconds between the packets of the correspondent node while steps are carried out."""
-
-PHASES = ("pana", "pana_to_ike", "ike", "ike_to_binding", "binding")
-"""The phases of a bootstrap, at which steps may be (testbed.trace.phases)."""
 
 Seconds: TypeAlias = Annotated[float, msgspec.Meta(gt=0, le=86400)]
 Text: TypeAlias = Annotated[

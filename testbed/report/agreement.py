@@ -13,11 +13,11 @@ from rich.text import Text
 
 from testbed.analysis.agreement import LEAST_DELAY, TOLERANCE, Agreement, Phase
 from testbed.analysis.compare import written
+from testbed.base.phases import PHASES, TITLES, TOTAL
 from testbed.report import bars, style
 from testbed.report.style import FAINT, INK, QUIET
 from testbed.report.tables import COMPACT
 from testbed.results.folder import Results
-from testbed.trace.phases import PHASES, TITLES, TOTAL
 
 PANEL, LEFT, GAP = 3.6, 0.8, 0.95
 SHOWN = (*PHASES, TOTAL)

@@ -9,12 +9,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from testbed.base.phases import TITLES
 from testbed.report import overlays, style
 from testbed.report.overlays import Overlay
 from testbed.report.style import INK, ON_COLOUR, PHASE_COLOURS, QUIET
 from testbed.results import outcomes
 from testbed.results.folder import Results
-from testbed.trace.phases import TITLES
 
 UNATTRIBUTED = "unattributed"
 SIZE = 8.5  # Of the text in bars and in the legend.

@@ -15,12 +15,12 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from testbed.analysis.compare import written
 from testbed.analysis.fits import Counted, Estimate, counted, delay_path, fits, one_way, swept_links
 from testbed.analysis.stats import phase_summaries
+from testbed.base.phases import PHASES, TOTAL
 from testbed.base.words import several
 from testbed.report import bars, overlays, style
 from testbed.report.style import FAINT, INK, QUIET, spread
 from testbed.results import outcomes
 from testbed.results.folder import Results
-from testbed.trace.phases import PHASES, TOTAL
 
 MARKERS = "os^Dv*P"
 BAR = 0.6

@@ -10,11 +10,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from testbed.analysis.fleets import Fleet, fleets
+from testbed.base.phases import TITLES, TOTAL
 from testbed.base.words import several
 from testbed.report import style
 from testbed.report.style import FAINT, INK, QUIET, VARIANT_COLOURS
 from testbed.results.folder import Results
-from testbed.trace.phases import TITLES, TOTAL
 
 _SHOWN = ("pana", "ike", "binding", TOTAL)
 _LEAST = 1e-4  # Seconds, the beginning of a logarithmic axis.

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from testbed.base.phases import TITLES
 from testbed.base.words import about, several
-from testbed.trace.phases import TITLES
 
 INTERVAL = 10.0
 """Seconds between two plain lines."""

@@ -11,20 +11,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from testbed.base.jsonl import DataError
+from testbed.base.phases import PHASES, TITLES, TOTAL
 from testbed.base.words import several
 from testbed.report import style
 from testbed.report.style import FAINT, INK, PHASE_COLOURS, QUIET
 from testbed.results.folder import Results, run_folder
 from testbed.results.runs import Run
-from testbed.trace.phases import (
-    PHASES,
-    TITLES,
-    TOTAL,
-    Message,
-    Timeline,
-    from_capture,
-    messages,
-)
+from testbed.trace.phases import Message, Timeline, from_capture, messages
 from topologies.model import HostRole
 
 LANES = {HostRole.MOBILE_NODE: 0.0, HostRole.ACCESS_ROUTER: 1.0, HostRole.HOME_NETWORK: 2.0}

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from testbed.analysis.samples import summarise
 from testbed.analysis.stats import phase_summaries, programs
+from testbed.base.phases import TOTAL
 from testbed.report import style
 from testbed.results.folder import Results
 from testbed.results.runs import Run
-from testbed.trace.phases import TOTAL
 
 MIB = 1 << 20
 STRANGERS = ("flooder", "attacker")

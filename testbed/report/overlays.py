@@ -10,9 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
 from testbed.analysis.samples import Summary, summarise
+from testbed.base.phases import DISCOVERY, OVERLAP
 from testbed.report.style import PHASE_COLOURS, PURPLE
 from testbed.results.folder import Results
-from testbed.trace.phases import DISCOVERY, OVERLAP
 
 LEGEND = {DISCOVERY: "discovery: DHCPv6, DNS", OVERLAP: "IKE beside PANA"}
 

@@ -20,12 +20,12 @@ from testbed.analysis.mechanisms import is_cumulative, share_rows
 from testbed.analysis.samples import Summary, summarise
 from testbed.analysis.stats import largest_disagreement, phase_summaries
 from testbed.base.files import FORMAT, plain, replace
+from testbed.base.phases import PHASES, TITLES, TOTAL
 from testbed.base.words import several
 from testbed.report import losses, soaks, storms, style, tables
 from testbed.report.costs import cost_rows, meanings, pace
 from testbed.report.loads import flood_rows, program_rows
 from testbed.results.folder import Results
-from testbed.trace.phases import PHASES, TITLES, TOTAL
 
 Rows = list[tuple[str, ...]]
 COSTS = "costs"

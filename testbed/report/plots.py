@@ -19,6 +19,7 @@ from testbed.analysis.losses import samples
 from testbed.analysis.samples import Summary
 from testbed.analysis.stats import phase_summaries
 from testbed.base.jsonl import DataError
+from testbed.base.phases import PHASES, TITLES, TOTAL
 from testbed.report import (
     bars,
     costs,
@@ -34,7 +35,6 @@ from testbed.report import (
 from testbed.report.style import FAINT, FIGURES, INK, PHASE_COLOURS, QUIET, SETTINGS, spread
 from testbed.results import outcomes
 from testbed.results.folder import Results
-from testbed.trace.phases import PHASES, TITLES, TOTAL
 
 Drawn = tuple[Figure, list[list[Any]]]  # A figure and its data.
 

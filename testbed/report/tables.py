@@ -15,12 +15,12 @@ from testbed.analysis.fits import Counted, Estimate, Fit, fits, swept_links
 from testbed.analysis.fleets import PERCENTILES, fleets
 from testbed.analysis.mechanisms import share_rows
 from testbed.analysis.stats import attempts, phase_summaries, traffic
+from testbed.base.phases import TITLES, TOTAL
 from testbed.base.words import several
 from testbed.report import soaks, storms, style
 from testbed.report.loads import flood_rows
 from testbed.results import outcomes
 from testbed.results.folder import Results
-from testbed.trace.phases import TITLES, TOTAL
 
 Rows = list[tuple[str, ...]]
 COLOURS = {SUPPORTED: "green", CONTRADICTED: "red"}

@@ -29,11 +29,12 @@ from testbed.base.files import (
     write_json,
 )
 from testbed.base.jsonl import DataError, append_line, read_json, read_lines
+from testbed.base.phases import DISCOVERY, OVERLAP, PHASES, TOTAL
 from testbed.experiment.spec import PlannedRun, Spec, SpecError
 from testbed.results.manifest import Manifest, read_manifest
 from testbed.results.paper import Paper, load_paper
 from testbed.results.runs import Run
-from testbed.trace.phases import DISCOVERY, OVERLAP, PHASES, TOTAL, contradiction
+from testbed.trace.phases import contradiction
 from topologies import paper
 from topologies.model import Topology
 

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
+from testbed.base.phases import PHASES
 from testbed.base.words import several
 from testbed.results.folder import Results
 from testbed.results.runs import Run
-from testbed.trace.phases import PHASES, ended_in
+from testbed.trace.phases import ended_in
 
 ENDED = {
     "pana": "in PANA",

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from testbed.base.jsonl import DataError
-from testbed.trace.phases import PHASES, TOTAL
+from testbed.base.phases import PHASES, TOTAL
 
 PAPER = Path(__file__).with_name("paper.toml")
 

@@ -8,9 +8,10 @@ import msgspec
 
 from testbed.base.files import FORMAT, check_format
 from testbed.base.jsonl import Whole
+from testbed.base.phases import DISCOVERY, OVERLAP, PHASES, TOTAL
 from testbed.experiment.spec import PlannedRun
 from testbed.trace.counts import Traffic
-from testbed.trace.phases import DISCOVERY, OVERLAP, PHASES, TOTAL, ended_in
+from testbed.trace.phases import ended_in
 
 
 class Moved(msgspec.Struct, kw_only=True):

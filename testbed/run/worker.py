@@ -21,6 +21,7 @@ from typing import Any, NoReturn
 from agents.approaches import Program
 from agents.core.patience import patient
 from testbed.base.files import last_line
+from testbed.base.phases import PHASES
 from testbed.experiment.spec import PlannedRun, Spec
 from testbed.experiment.steps import TRAFFIC_INTERVAL, Expectation, Step
 from testbed.results.folder import run_folder
@@ -34,7 +35,7 @@ from testbed.run.parts import Echoes, Shells, Told
 from testbed.run.probe import Echo, Measurement, Traffic
 from testbed.run.programs import Forked
 from testbed.run.usage import Meter
-from testbed.trace.phases import IKE_STARTS, MILESTONES, PHASES
+from testbed.trace.phases import IKE_STARTS, MILESTONES
 from topologies.model import HostRole
 
 _READY_DEADLINE = 60.0

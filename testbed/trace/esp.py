@@ -7,6 +7,9 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
 from testbed.trace.dissect import ESP, parse
 from testbed.trace.frames import Frame, read_frames
 from testbed.trace.keys import KEYS, EspKey, read_keys
@@ -62,9 +65,6 @@ def _opens(data: bytes, key: EspKey) -> bool:
 
 
 def _decrypts(data: bytes, key: EspKey) -> bool:
-    from cryptography.exceptions import InvalidTag  # noqa: PLC0415  # A command names phases only.
-    from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # noqa: PLC0415
-
     secret = bytes.fromhex(key.encryption_key)
     nonce = secret[-_SALT:] + data[_HEADER : _HEADER + _IV]
     try:

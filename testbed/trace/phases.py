@@ -13,6 +13,7 @@ from typing import TypeVar
 import msgspec
 
 from testbed.base.jsonl import DataError, Whole, read_whole
+from testbed.base.phases import PHASES, TITLES, TOTAL
 from testbed.trace.dissect import (
     IKE_AUTH,
     QUICK,
@@ -28,19 +29,6 @@ from testbed.trace.esp import read_whole_frames
 from testbed.trace.frames import Frame
 from topologies.model import HostRole
 
-PHASES = ("pana", "pana_to_ike", "ike", "ike_to_binding", "binding")
-TOTAL = "total"
-DISCOVERY, OVERLAP = "discovery", "overlap"
-TITLES = {
-    "pana": "PANA",
-    "pana_to_ike": "PANA to IKE",
-    "ike": "IKE",
-    "ike_to_binding": "IKE to BU",
-    "binding": "BU/BA",
-    "total": "total",
-    "discovery": "discovery",
-    "overlap": "overlap",
-}
 QUICK_MODE_MESSAGES = 3
 
 M = TypeVar("M", bound=Seen)

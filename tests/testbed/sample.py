@@ -3,11 +3,11 @@
 import itertools
 import random
 
+from testbed.base.phases import PHASES
 from testbed.results import folder as results
 from testbed.results.manifest import begin_manifest, end_manifest
 from testbed.results.runs import Run
 from testbed.trace.counts import Count, LinkTraffic, Traffic
-from testbed.trace.phases import PHASES
 from tests.testbed import synthesis as syn
 
 # Phase lengths in milliseconds.

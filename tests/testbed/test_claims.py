@@ -4,11 +4,11 @@ import pytest
 
 from testbed.analysis import claims
 from testbed.analysis.claims import CONTRADICTED, NOT_SHOWN, SUPPORTED
+from testbed.base.phases import PHASES, TOTAL
 from testbed.base.places import PROJECT
 from testbed.results import folder as results
 from testbed.results.runs import Run
 from testbed.trace.counts import Count
-from testbed.trace.phases import PHASES, TOTAL
 from tests.testbed import sample
 
 HOME, LOCAL = "2001:db8:100::1", "2001:db8:200::1"

@@ -17,11 +17,11 @@ from testbed.analysis.claims import NOT_SHOWN, SUPPORTED
 from testbed.analysis.compare import Sample, holm
 from testbed.analysis.fits import interval
 from testbed.base.jsonl import DataError
+from testbed.base.phases import PHASES, TOTAL
 from testbed.base.places import PROJECT
 from testbed.cli import main
 from testbed.report import tables
 from testbed.results import folder as results
-from testbed.trace.phases import PHASES, TOTAL
 from tests.testbed import sample
 
 FAST, SLOW = [0.1, 0.11, 0.12, 0.13, 0.105, 0.11], [0.3, 0.31, 0.32, 0.29, 0.305, 0.3]

@@ -7,9 +7,9 @@ import shutil
 
 import pytest
 
+from testbed.base.phases import PHASES, TOTAL
 from testbed.results import folder as results
 from testbed.runner import conclude
-from testbed.trace.phases import PHASES, TOTAL
 from tests.testbed.simulated import carry_out
 
 FEW = """

@@ -8,10 +8,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from matplotlib.patches import Rectangle
 
+from testbed.base.phases import PHASES, TOTAL
 from testbed.report import bars, costs, curves, ladder, plots, style
 from testbed.results import folder as results
 from testbed.results.runs import Run
-from testbed.trace.phases import PHASES, TOTAL
 from tests.testbed import sample
 
 LONG = "a-variant-whose-name-tells-all-of-what-it-changes"

@@ -6,11 +6,11 @@ import pytest
 
 from testbed import runner
 from testbed.analysis import claims
+from testbed.base.phases import PHASES, TOTAL
 from testbed.report import loads
 from testbed.results import folder as results
 from testbed.results.folder import Run, load
 from testbed.trace import floods
-from testbed.trace.phases import PHASES, TOTAL
 
 SPEC = """
 name = "floods"

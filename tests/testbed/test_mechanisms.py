@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from testbed.analysis.mechanisms import explain, is_cumulative, share_rows
+from testbed.base.phases import PHASES, TOTAL
 from testbed.results import folder as results
 from testbed.results.runs import Run
-from testbed.trace.phases import PHASES, TOTAL
 
 BASE = 'name = "habits"\napproach = "pana-ikev1"\ntopology = "paper"\n'
 SPEC = f"{BASE}cumulative = true\n[variants.plain]\n[variants.slower]\n[variants.broken]\n"

@@ -9,12 +9,12 @@ from rich.console import Console
 
 from testbed import runner
 from testbed.analysis import stats
+from testbed.base.phases import PHASES, TOTAL
 from testbed.report import curves, plots
 from testbed.report import page as report
 from testbed.results import folder as results
 from testbed.results import outcomes
 from testbed.results.runs import Run
-from testbed.trace.phases import PHASES, TOTAL
 from tests.testbed.test_plots import texts
 
 SPEC = """

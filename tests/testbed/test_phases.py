@@ -5,6 +5,7 @@ import json
 import pytest
 
 from testbed.base.jsonl import DataError
+from testbed.base.phases import PHASES
 from testbed.trace import phases
 from testbed.trace.phases import (
     PhaseError,
@@ -42,9 +43,7 @@ def test_a_whole_bootstrap(capture):
         "binding": close(0.004),
         "total": close(0.055),
     }
-    assert sum(timeline.phases[name] for name in phases.PHASES) == pytest.approx(
-        timeline.phases["total"]
-    )
+    assert sum(timeline.phases[name] for name in PHASES) == pytest.approx(timeline.phases["total"])
 
 
 def test_retransmissions_count_for_the_phase_that_waits_for_them(capture):
@@ -177,7 +176,7 @@ def test_ike_that_starts_before_pana_ends_counts_from_its_end(capture):
     assert found.phases["pana_to_ike"] == 0
     assert found.pana_end == close(MARKS[0])
     assert found.overlap == close(0.01)
-    assert sum(found.phases[name] for name in phases.PHASES) == close(found.phases["total"])
+    assert sum(found.phases[name] for name in PHASES) == close(found.phases["total"])
 
 
 def test_ike_that_ends_before_pana_does_takes_no_time_of_its_own(capture):
@@ -333,7 +332,7 @@ def test_events_that_break_off_are_no_record(tmp_path):
         (0.0215, ["pana"]),
         (0.0505, ["pana", "pana_to_ike"]),  # Only the Binding Update tells which was IKE's last.
         (0.053, ["pana", "pana_to_ike", "ike", "ike_to_binding"]),
-        (1.0, list(phases.PHASES)),
+        (1.0, list(PHASES)),
     ],
 )
 def test_the_phases_that_a_bootstrap_went_through_before_it_ended(capture, until, whole):

@@ -7,10 +7,10 @@ import shutil
 import pytest
 
 from testbed.base.jsonl import DataError
+from testbed.base.phases import PHASES
 from testbed.report import curves, ladder, overlays, plots, style
 from testbed.results import folder as results
 from testbed.results.runs import Run
-from testbed.trace.phases import PHASES
 from tests.testbed import sample
 from tests.testbed import synthesis as syn
 

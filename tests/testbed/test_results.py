@@ -13,13 +13,13 @@ from rich.console import Console
 
 from testbed.analysis import stats
 from testbed.base.jsonl import DataError, append_line
+from testbed.base.phases import PHASES
 from testbed.report import page as report
 from testbed.report import style
 from testbed.results import folder as results
 from testbed.results import paper
 from testbed.results.manifest import begin_manifest, end_manifest, this_machine
 from testbed.results.runs import Run
-from testbed.trace.phases import PHASES
 from tests.testbed import sample
 
 TIMES = {"pana": 0.02, "pana_to_ike": 0.0, "ike": 0.03, "ike_to_binding": 0.0, "binding": 1.0}

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from testbed.analysis import samples, stats
+from testbed.base.phases import PHASES
 from testbed.report import style
 from testbed.results import folder as results
-from testbed.trace.phases import PHASES
 from tests.testbed import sample
 
 
