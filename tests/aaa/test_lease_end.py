@@ -22,27 +22,6 @@ FIRST = AddressRange(POOL.first, POOL.first)
 A, B = "a@home.test", "b@home.test"
 
 
-class Clock:
-    """The time of day, as a test wants it."""
-
-    def __init__(self):
-        self.now = 1_000_000.0
-
-    def __call__(self):
-        return self.now
-
-
-@pytest.fixture
-def clock():
-    return Clock()
-
-
-@pytest.fixture
-def leases(tmp_path, clock):
-    with Leases(tmp_path / "leases.db", clock) as leases:
-        yield leases
-
-
 def moved(leases, lifetime=100.0):
     """Let A have the first address, and then another because the first is reserved for B."""
     assert leases.lease(A, "ha1", POOL, lifetime=lifetime).address == POOL.first

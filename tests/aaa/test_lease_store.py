@@ -18,7 +18,6 @@ from agents.aaa.leases import LeaseError, Leases, StoreError
 from agents.aaa.subscribers import AddressRange
 from tests.aaa.server import home_aaa
 from tests.aaa.test_home_aaa import FILE, FIXED, authenticate, make, peer_of
-from tests.aaa.test_lease_end import Clock
 from tests.eap.conversation import IDENTITY, Authority
 
 BASE = IPv6Address("2001:db8:100::")
@@ -49,17 +48,6 @@ def give(leases, *arguments, **more):
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory):
     return Authority.make(tmp_path_factory.mktemp("lease_store"))
-
-
-@pytest.fixture
-def clock():
-    return Clock()
-
-
-@pytest.fixture
-def leases(tmp_path, clock):
-    with Leases(tmp_path / "leases.db", clock) as leases:
-        yield leases
 
 
 def test_nothing_is_given_that_cannot_be_stored(leases, tmp_path):
