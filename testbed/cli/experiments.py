@@ -185,15 +185,13 @@ def _check(spec: Spec, plan: Sequence[PlannedRun], lab: Lab | Cluster) -> None:
         instead = "the sim lab can: --lab sim"
     if not found:
         return
-    shown: dict[str, None] = {}
-    for line in found:
-        why = line.partition(": ")[2]
-        every = len(spec.variants) > 1 and all(
-            f"variant {v}: {why}" in found for v in spec.variants
-        )
-        shown[f"every variant: {why}" if every else line] = None
+    names = list(spec.variants)
+    every = {why for _, why in found if names[1:] and all((name, why) in found for name in names)}
+    shown = dict.fromkeys(
+        f"every variant: {why}" if why in every else f"variant {name}: {why}" for name, why in found
+    )
     lines = [f"the {lab.name} lab cannot carry this out:", *shown]
-    able = [v for v in spec.variants if not any(f.startswith(f"variant {v}: ") for f in found)]
+    able = [name for name in names if name not in dict(found)]
     if able:
         lines.append(f"it can carry out the others: {' '.join(f'--variant {v}' for v in able)}")
     if not able or lab.name != "sim":

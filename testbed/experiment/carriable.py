@@ -13,17 +13,17 @@ _KEPT = ("captures",)
 """Settings of the simulation without which an experiment is the same."""
 
 
-def obstacles(spec: Spec, plan: Sequence[PlannedRun], *, slow: bool) -> list[str]:
-    """Return why variants cannot be carried out on a kernel, a line each.
+def obstacles(spec: Spec, plan: Sequence[PlannedRun], *, slow: bool) -> list[tuple[str, str]]:
+    """Return variants that cannot be carried out on a kernel, and why.
 
     One that is `slow` has one processor, as user-mode Linux, or one that is emulated.
     """
-    found: dict[str, None] = {}
+    found: dict[tuple[str, str], None] = {}
     first = {run.shared: run for run in reversed(plan)}.values()
     for planned in sorted(first, key=lambda run: list(spec.variants).index(run.variant)):
         variant = spec.at(planned.parameters).variants[planned.variant]
-        name = f"variant {planned.variant}: "
-        found |= dict.fromkeys(name + why for why in _of(variant, planned.seed, slow=slow))
+        reasons = _of(variant, planned.seed, slow=slow)
+        found |= dict.fromkeys((planned.variant, why) for why in reasons)
     return list(found)
 
 

@@ -25,13 +25,13 @@ def added_address(script: str) -> tuple[str, IPv6Interface] | None:
         return None
 
 
-def obstacles(spec: Spec, can_run: Callable[[Program], bool]) -> list[str]:
-    """Return why variants cannot be simulated, a line each; `can_run` tells of a program."""
-    found: dict[str, None] = {}
+def obstacles(spec: Spec, can_run: Callable[[Program], bool]) -> list[tuple[str, str]]:
+    """Return variants that cannot be simulated, and why; `can_run` tells of a program."""
+    found: dict[tuple[str, str], None] = {}
     swept = [{path: v} for path, values in spec.experiment.sweep.items() for v in values]
     for there in [spec.at(point) for point in swept] or [spec]:
         for name in there.variants:
-            found |= dict.fromkeys(f"variant {name}: {why}" for why in _of(there, name, can_run))
+            found |= dict.fromkeys((name, why) for why in _of(there, name, can_run))
     return list(found)
 
 

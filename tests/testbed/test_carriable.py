@@ -26,7 +26,8 @@ def why_not(tmp_path, more="", *, slow=True):
     path = tmp_path / "crowd.toml"
     path.write_text(CROWD + more)
     spec = Spec.load(path)
-    return obstacles(spec, spec.plan(None, 1), slow=slow)
+    found = obstacles(spec, spec.plan(None, 1), slow=slow)
+    return [f"variant {name}: {why}" for name, why in found]
 
 
 def test_as_many_as_end_in_time_are_carried_out(tmp_path):
