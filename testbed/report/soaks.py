@@ -13,11 +13,10 @@ from testbed.base.words import several
 from testbed.report import style
 from testbed.report.style import FAINT, QUIET
 from testbed.results.folder import Results
-from testbed.results.runs import Run
+from testbed.results.runs import KERNEL_MEMORY, MEMORY, Run
 
 Rows = list[tuple[str, ...]]
-OCTETS = ("memory", "kernel memory")
-"""The kinds that are in octets."""
+OCTETS = (MEMORY, KERNEL_MEMORY)
 
 MIB = 1 << 20
 NAMED = 8  # Lines of a panel.

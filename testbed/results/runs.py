@@ -85,6 +85,10 @@ class Crowd(msgspec.Struct, kw_only=True):
     public_keys: str
 
 
+MEMORY, KERNEL_MEMORY = "memory", "kernel memory"
+"""The kinds of what is held that are in octets; all else is by number."""
+
+
 class Held(msgspec.Struct, kw_only=True):
     """What was held after so many `cycles` of the steps, `seconds` after the first began.
 

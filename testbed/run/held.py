@@ -15,14 +15,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TypeAlias
 
+from testbed.results.runs import KERNEL_MEMORY, MEMORY
 from testbed.run.net import Network
 from testbed.run.usage import KIB
 
 Amounts: TypeAlias = dict[str, dict[str, float]]
 """By kind, and by program or host; memory in octets, all else by number."""
-
-MEMORY, KERNEL = "memory", "kernel memory"
-"""The kinds that are in octets."""
 
 _RESIDENT, _THREADS = "VmRSS:", "Threads:"
 _UNRECLAIMABLE = "SUnreclaim:"
@@ -106,7 +104,7 @@ def _listed(family: int, kind: int, fixed: bytes) -> int:
 
 def of_kernel() -> Amounts:
     """Return what the kernel has that it cannot take back; in a lab with its own that is all."""
-    return {KERNEL: {"slab": _field(Path("/proc/meminfo"), _UNRECLAIMABLE) * KIB}}
+    return {KERNEL_MEMORY: {"slab": _field(Path("/proc/meminfo"), _UNRECLAIMABLE) * KIB}}
 
 
 def of_objects() -> Amounts:

@@ -328,7 +328,6 @@ class SimulatedWorker(Worker):
 
     def _kill(self, host: str) -> None:
         """Kill a host's programs."""
-        self._unready.pop(host, None)
         for program in self._laboratory.programs_on(host):
             program.kill()
 

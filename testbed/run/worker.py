@@ -456,6 +456,7 @@ class Worker:
         if step.kill == "host":
             net.power_off(step.host)
         if step.kill:
+            self._unready.pop(step.host, None)
             self._kill(step.host)
         if step.cut:
             net.cut(step.host, step.cut)
@@ -489,7 +490,6 @@ class Worker:
 
     def _kill(self, host: str) -> None:
         """Kill a host's programs, each with what it has started."""
-        self._unready.pop(host, None)
         for name in [name for name in self._processes if name.startswith(f"{host}-")]:
             process = self._processes.pop(name)
             with suppress(ProcessLookupError):
