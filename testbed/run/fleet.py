@@ -13,13 +13,14 @@ from typing import Any
 from agents.approaches import Program
 from testbed.experiment.steps import Step
 from testbed.run.capture import Capture
+from testbed.run.course import RunError
 from testbed.run.events import Events
 from testbed.run.members import Member, at_home_agent, follow_moves
 from testbed.run.net import Network
 from testbed.run.parts import Shells, Told
 from testbed.run.probe import Echo
 from testbed.run.usage import Meter
-from testbed.run.worker import RunError, Worker
+from testbed.run.worker import Worker
 from topologies.model import HostRole
 
 _OVERFLOWS = ("Udp6RcvbufErrors", "Ip6InDiscards")

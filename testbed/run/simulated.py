@@ -26,8 +26,8 @@ from testbed.experiment.simulable import added_address
 from testbed.experiment.spec import PlannedRun, Spec
 from testbed.experiment.steps import TRAFFIC_INTERVAL
 from testbed.run import held
+from testbed.run.course import Course, ExpectedError, RunError
 from testbed.run.parts import Shells, Told
-from testbed.run.worker import ExpectedError, RunError, Worker
 from testbed.trace import pcapng
 from topologies.model import Link, link_local_address
 
@@ -216,7 +216,7 @@ def _measured(laboratory: Laboratory, link: Link) -> dict[str, float | None]:
     }
 
 
-class SimulatedWorker(Worker):
+class SimulatedWorker(Course):
     """Carries out one run; time passes only as far as something happens in it."""
 
     def __init__(
