@@ -76,10 +76,6 @@ class Course(ABC):
         self.timeout = self.variant.timeout
         """Seconds that the bootstrap, or the last of many, may take from the first one's start."""
 
-        steps = sum(step.timeout + step.lasts for step in self.variant.steps)
-        self.longest = self.timeout + self.variant.cycles * steps
-        """Seconds that the bootstrap and all steps may take."""
-
         self.shared = results / "shared" / planned.shared
         self.folder = run_folder(results, planned.run)
         self.outcome = ""
@@ -102,6 +98,12 @@ class Course(ABC):
 
         self._unready = Counter[str]()
         """Of each host the programs that were started again, and have not said that they serve."""
+
+    @property
+    def longest(self) -> float:
+        """Seconds that the bootstrap, or all of many, and all steps may take."""
+        steps = sum(step.timeout + step.lasts for step in self.variant.steps)
+        return self.timeout + self.variant.cycles * steps
 
     @abstractmethod
     def execute(self) -> dict[str, Any]:
