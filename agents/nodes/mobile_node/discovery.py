@@ -21,8 +21,8 @@ from agents.dns.lookup import HomeAgentLookup
 from agents.dns.wire import PORT
 from agents.nodes.mobile_node.settings import PREFIX_LENGTH, Dhcpv6Settings, DnsSettings
 
-_MOST_FAILED = 16
-"""Home agents that are remembered: no more are looked at in an answer."""
+_MOST_FAILED = 1000
+"""Addresses that are remembered: more than any answer has, so that none comes twice before all."""
 
 Found: TypeAlias = Callable[[Assignment], None]
 Failure: TypeAlias = Callable[[str], None]
@@ -49,24 +49,28 @@ class Tried:
     """
 
     def __init__(self) -> None:
-        self._names: dict[IPv6Address, str] = {}
-        self._failed: dict[IPv6Address, str] = {}
+        self._names: dict[IPv6Address, tuple[str, ...]] = {}
+        self._failed: dict[IPv6Address, tuple[str, ...]] = {}
 
     def learn(self, agents: Sequence[dns.HomeAgent]) -> None:
         """Note the names of those that are known now."""
-        self._names = {one: agent.fqdn for agent in agents for one in agent.addresses}
+        self._names = {}
+        for agent in agents:
+            for one in agent.addresses:
+                self._names[one] = (*self._names.get(one, ()), agent.fqdn)
 
     def fail(self, home_agent: IPv6Address) -> None:
         """Note that a home agent has not served this host, or does so no more."""
-        before = self._failed.pop(home_agent, "")
-        self._failed[home_agent] = self._names.get(home_agent, before)
+        before = self._failed.pop(home_agent, ())
+        now = self._names.get(home_agent, ())
+        self._failed[home_agent] = tuple(dict.fromkeys((*before, *now)))
         while len(self._failed) > _MOST_FAILED:
             del self._failed[next(iter(self._failed))]
 
     @property
     def names(self) -> list[str]:
         """Those that have failed and have names, the last one last."""
-        return [name for name in self._failed.values() if name]
+        return [name for names in self._failed.values() for name in names]
 
     def in_order(self, addresses: Sequence[IPv6Address]) -> list[IPv6Address]:
         """Return addresses in the order in which to try them."""

@@ -267,6 +267,35 @@ def test_of_the_addresses_of_one_that_has_failed_the_others_are_tried_first():
     assert tried.in_order([HA, OTHER_HA, third]) == [third, HA, OTHER_HA]
 
 
+def test_who_has_several_names_has_failed_by_all_of_them():
+    tried, third = Tried(), OTHER_HA + 1
+    same = [HomeAgentOfDns(name, (HA,)) for name in ("ha1", "ha2")]
+    for agent in (*same, same[0]):  # As answers name one of them, and the other one then.
+        tried.learn([agent, HomeAgentOfDns("ha3", (third,))])
+        tried.fail(HA)
+    assert sorted(tried.names) == ["ha1", "ha2"]
+    tried = Tried()
+    tried.learn(same)
+    tried.fail(HA)
+    assert tried.names == ["ha1", "ha2"]
+
+
+def test_of_more_home_agents_than_an_answer_is_read_of_the_last_has_its_turn():
+    tried = Tried()
+    there = [HA + number for number in range(99)]
+    for _ in there[1:]:
+        tried.fail(tried.in_order(there)[0])
+    assert tried.in_order(there)[0] == there[-1]
+
+
+def test_it_is_forgotten_what_failed_long_ago():
+    tried = Tried()
+    for number in range(2000):
+        tried.fail(HA + number)
+    assert tried.in_order([HA + 1999, HA + 1000, HA + 999]) == [HA + 999, HA + 1000, HA + 1999]
+    assert tried.in_order([HA + 1000, HA]) == [HA, HA + 1000]
+
+
 def test_no_more_are_remembered_than_an_answer_has():
     tried = Tried()
     for number in range(100):
