@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 
 from agents.aaa.admission import Admission
@@ -20,7 +21,7 @@ from agents.aaa.events import (
     SubscriberVerified,
     VerificationWithdrawn,
 )
-from agents.aaa.leases import Leases
+from agents.aaa.leases import Leases, StoreError
 from agents.aaa.policy import Place
 from agents.aaa.responses import failure, read_response, starts_tls
 from agents.aaa.selection import Fleet
@@ -154,7 +155,9 @@ class HomeAaa:
         """Return what a subscriber keeps of an assignment that could not be stored."""
         choice = admission.choice
         home_address = choice.assignment.home_address if choice.assignment else None
-        lasts = self._leases.lasting(admission.identity, home_address) if home_address else 0.0
+        lasts = 0.0
+        with suppress(StoreError):  # What cannot be read either is nobody's.
+            lasts = self._leases.lasting(admission.identity, home_address) if home_address else 0.0
         if lasts <= 0:
             return Choice(problems=(reason,), unstored=reason)
         return replace(choice, unstored=reason, lasts=lasts)

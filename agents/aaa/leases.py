@@ -174,7 +174,8 @@ class Leases:
             self._db.execute("COMMIT")
         except sqlite3.Error as error:
             if self._db.in_transaction:
-                self._db.execute("ROLLBACK")
+                with suppress(sqlite3.Error):
+                    self._db.execute("ROLLBACK")
             raise StoreError(f"{self._path}: {error}") from error
 
     def lease(

@@ -53,15 +53,17 @@ class Unstored:
         A bug that one of them meets is raised when the others have been answered.
         """
         waiting, self._waiting = self._waiting, []
+        trouble = ""
         try:
             self._leases.commit()
         except LeaseError as error:
-            for one in waiting:
-                self._lost(one.session, str(error), now)
+            trouble = str(error)
         bugs = []
         for one in waiting:
             one.session.unstored = False
             try:
+                if trouble:
+                    self._lost(one.session, trouble, now)
                 one.later.settle(one.make(now))
             except Exception as error:
                 bugs.append(error)

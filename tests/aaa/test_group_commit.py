@@ -8,7 +8,7 @@ import pytest
 
 from agents.aaa.events import LeaseNotStored, SessionEnded, SubscriberAuthenticated
 from agents.aaa.home_aaa import HomeAaa
-from agents.aaa.leases import Leases
+from agents.aaa.leases import Leases, StoreError
 from agents.core.later import Later
 from agents.core.record import replace
 from tests.aaa.server import home_aaa
@@ -129,6 +129,18 @@ def test_who_gives_way_meanwhile_has_been_answered(together):
     assert together.told(SubscriberAuthenticated) == [NAMES[0]]
     together.aaa.commit(1000.0)
     assert together.stored() == {NAMES[0]}
+
+
+def test_who_waits_is_answered_though_nothing_can_be_read_either(together, monkeypatch):
+    def fails(*_):
+        raise StoreError("disk I/O error")
+
+    for name in NAMES[:2]:
+        together.put(name)
+    together.leases._db.execute("ROLLBACK")
+    monkeypatch.setattr(together.leases, "lasting", fails)
+    together.aaa.commit(1.0)
+    assert [together.answers[name].result_code for name in NAMES[:2]] == [4002, 4002]
 
 
 def test_a_bug_that_one_of_them_meets_is_that_ones_alone(together, monkeypatch):
