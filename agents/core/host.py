@@ -282,6 +282,11 @@ class Host(ABC):
         self._endpoints.pop(endpoint, None)
         self._set_alarm()
 
+    def close_endpoints(self) -> None:
+        """Close what a node has opened that could not be made whole."""
+        for endpoint in tuple(self._endpoints):
+            endpoint.close()
+
     def next_timeout(self) -> float | None:
         """Return the earliest deadline of all machines and timers."""
         if self._put_off:

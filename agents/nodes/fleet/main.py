@@ -55,8 +55,9 @@ class Member:
             care_of = await self._namespace.run(seek_care_of(self._settings, self._log))
             made = partial(make_node, self._settings, self._host, care_of, self._log)
             self._node = self._host.enter(made, self._attempts, self._keys, self._trusted)
-        except OSError as error:
-            self._attempts.fail("address", str(error))
+        except Exception as error:  # A bug, too, is this mobile node's alone, and told.
+            self._host.close_endpoints()
+            self._attempts.fail("address", str(error) or type(error).__name__)
             self._host.enter(self._retry.later)
         finally:
             self.tried.set()

@@ -40,6 +40,7 @@ class Lan:
     def __init__(self):
         self.without = {TROUBLED}
         self.broken = set()
+        self.mistaken = set()
         self.begun = []
         self.begins = asyncio.Event()
 
@@ -55,6 +56,8 @@ class Lan:
     def make(self, settings, _host, care_of, *_):
         if settings.host in self.broken:
             raise OSError("no sockets are left")
+        if settings.host in self.mistaken:
+            raise ZeroDivisionError
         assert care_of == IPv6Address("2001:db8::") + int(Place.here[2:])
         return Node(self, settings.host)
 
@@ -121,7 +124,7 @@ def program(monkeypatch, tmp_path):
         yield program
 
 
-@pytest.mark.parametrize("trouble", ["without", "broken"])
+@pytest.mark.parametrize("trouble", ["without", "broken", "mistaken"])
 def test_one_that_gets_no_address_says_so_and_the_others_go_on(program, trouble):
     lan = program.lan
     lan.without, lan.broken = set(), set()
