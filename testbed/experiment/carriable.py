@@ -41,8 +41,10 @@ def _of(variant: Variant, seed: int, *, slow: bool) -> Iterator[str]:
     elif slow and nodes > 1:
         time = variant.timeout + max(variant.starts(nodes, seed))
         if (needed := EACH_SECONDS * nodes) > time:
+            most = int(variant.timeout / EACH_SECONDS)
+            fewer = f"operator.mobile_nodes to {most} at most, or " if most else ""
             yield (
-                f"{nodes} mobile nodes take about {needed:.0f} s of the one processor here, and a"
-                f" run ends after {time:.0f} s: set operator.mobile_nodes to"
-                f" {int(variant.timeout / EACH_SECONDS)} at most, or a longer timeout"
+                f"{nodes} mobile nodes take about {needed:.{0 if needed > 1 else 1}f} s of the one"
+                f" processor here, and a run ends after {time:.{0 if time > 1 else 1}f} s: set"
+                f" {fewer}a longer timeout"
             )

@@ -198,6 +198,9 @@ def _check_expectation(
         )
     if expected.up is not None and not topology.is_fleet:
         raise ValueError("expect.up: there is one mobile node; this is for topology operator")
+    there = len(topology.hosts_with(HostRole.MOBILE_NODE))
+    if expected.up is not None and expected.up > there:
+        raise ValueError(f"expect.up: there are {there} mobile nodes, fewer than {expected.up}")
     addresses = [
         str(address.ip) for link in topology.links for end in link.ends for address in end.addresses
     ]

@@ -40,6 +40,12 @@ def test_more_than_one_processor_can_do_in_the_time_are_refused_with_what_is_all
     assert "ends after 30 s: set operator.mobile_nodes to 200 at most, or a longer timeout" in line
 
 
+def test_where_no_number_is_small_enough_only_a_longer_timeout_is_named(tmp_path):
+    (line,) = why_not(tmp_path, "timeout = 0.1\noperator.mobile_nodes = 3\n")
+    assert line.startswith("variant usual: 3 mobile nodes take about 0.4 s of the one processor")
+    assert line.endswith("a run ends after 0.1 s: set a longer timeout")
+
+
 def test_who_come_one_by_one_have_the_time_in_which_they_come(tmp_path):
     assert why_not(tmp_path, "timeout = 30.0\narrivals.rate = 4.0\n") == []
 

@@ -91,6 +91,19 @@ def test_the_mobile_nodes_of_a_fleet_are_not_killed_one_by_one_nor_in_their_boot
         fleet({"host": "HA1", "kill": "program", "at": "ike"})
 
 
+def test_no_more_mobile_nodes_must_be_registered_than_there_are():
+    document = {
+        "name": "one",
+        "approach": "pana-ikev1",
+        "topology": "operator",
+        "operator": {"mobile_nodes": 2},
+        "variants": {"v": {"expect": {"up": 3}}},
+    }
+    with pytest.raises(SpecError, match=r"expect\.up: there are 2 mobile nodes, fewer than 3"):
+        Spec(document, "one.toml")
+    Spec(document | {"variants": {"v": {"expect": {"up": 2}}}}, "one.toml")
+
+
 def fleet(step: dict[str, object], agents: int = 2, approach: str = "pana-ikev1") -> Spec:
     variant = {"steps": [step], "operator": {"mobile_nodes": 2, "home_agents": agents}}
     document = {
