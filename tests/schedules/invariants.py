@@ -16,7 +16,7 @@ from agents.diameter.errors import ResultCode
 from agents.diameter.wire import HEADER_LENGTH, Message
 from agents.ike.constants import Role
 from agents.ikev1.events import Phase1Established
-from agents.ikev2.events import IkeEstablished
+from agents.ikev2.events import ChildRekeyed, IkeEstablished
 from agents.kernel.packet import TCP, UDP
 from agents.mip6.binding_cache import BindingCreated, BindingUpdated
 from agents.pana import events as pana
@@ -72,6 +72,9 @@ class Watch:
         self._at_paa, self._at_pac = {}, {}
         self._sas = {}
         """Who has ever had an SA, by destination and SPI: host and keys."""
+
+        self._renewed = set()
+        """SAs of mobile nodes in the place of others: who answers a rekeying has them first."""
 
         self._secured = {}
         """Who has had SAs towards a home agent, by its host and the home address."""
@@ -146,6 +149,9 @@ class Watch:
                 self._check_new_binding(host, told)
             case IkeEstablished(role=Role.RESPONDER) | Phase1Established(role=Role.RESPONDER):
                 self._check_peer(host, told)
+            case ChildRekeyed() if host in self._scene.mobile:
+                for sa in (told.pair.inbound, told.pair.outbound):
+                    self._renewed.add((sa.destination, sa.spi))
             case pana.Authorised():
                 self._at_paa[host, told.session_id] = IPv6Address(told.pac[0])
             case pana.AddressChanged():
@@ -304,7 +310,8 @@ class Watch:
                 self._check_sa(stack.name, sa)
         for stack in self._nodes:
             for sa in stack.kernel.sad:
-                if len(self._sas[sa.destination, sa.spi]) < 2 and sa.spi:
+                key = sa.destination, sa.spi
+                if len(self._sas[key]) < 2 and sa.spi and key not in self._renewed:
                     raise ViolationError(5, f"{stack.name} alone has the SA {sa}")
 
     def _check_sa(self, here, sa):

@@ -37,6 +37,22 @@ FOUND = {
             Fault(392, "alter", number=3027),
         ),
     ),
+    "a home agent rekeys what it may have for less long, and the mobile node has its SAs first": (
+        Schedule(
+            "dns-ikev2",
+            1000842,
+            (0.0,),
+            (
+                Fault(0, "delay", number=0.044),
+                Fault(12, "crash", "C-home_agent"),
+                Fault(63, "forge", "MN0001", 50805),
+                Fault(98, "delay", number=0.1686),
+                Fault(144, "delay", number=0.4),
+                Fault(150, "order", "MN0001-mobile_node rekey-children"),
+                Fault(193, "forge", "MN0002", 12824),
+            ),
+        )
+    ),
 }
 """Minimal schedules after which once an invariant did not hold, by what happens in them."""
 
