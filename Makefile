@@ -32,7 +32,7 @@ help:
 	@echo 'make peers              IKE and EAP-TLS beside strongSwan and hostap, in a lab'
 	@echo 'make doctor             what this machine has of what a lab needs'
 	@echo 'make shell              a shell in the topology (TOPOLOGY=$(TOPOLOGY))'
-	@echo 'make setup              only install what is missing (LEVEL=main; approaches or tests: more)'
+	@echo 'make setup              only install what is missing (LEVEL=main; approaches, daemons or tests: more)'
 	@echo 'make clean              remove caches, and what killed runs left'
 	@echo 'JOBS=2                  so many labs at once, each on a CPU of its own'
 	@echo 'LAB=native|vm|uml|sim   where hosts run; auto takes native if this kernel can do it'

@@ -8,6 +8,7 @@ import msgspec
 
 from agents.aaa.selection import Strategy
 from agents.aaa.subscribers import State
+from agents.approaches.roles import Roles
 from agents.bootstrap.assignment import DEFAULT_PROTECTION, Protection
 from agents.bootstrap.keys import PskSource
 from agents.core.settings import (
@@ -58,7 +59,8 @@ class CommonSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     """What an experiment may set whatever the approach; times in seconds.
 
     `home_agents` are by their names: ha1, ha2, ... There are so many `home_addresses` for all
-    subscribers; by default each has one of its own, but in a fleet.
+    subscribers; by default each has one of its own, but in a fleet. `roles` are the experiment's
+    own table of that name.
     """
 
     dialect: DialectName = "rfc5191"
@@ -97,6 +99,7 @@ class CommonSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     selection: Strategy = "least-loaded"
     home_agents: dict[str, HomeAgentSettings] = {}
     home_addresses: Annotated[int, msgspec.Meta(ge=1, le=1 << 32)] | None = None
+    roles: Roles = Roles()
 
     @property
     def is_warm(self) -> bool:

@@ -46,3 +46,6 @@ def zero_or(least: float, **values: float) -> None:
 
 
 DialectName: TypeAlias = Literal["rfc5191", "draft12"]
+
+IkeImplementation: TypeAlias = Literal["agent", "strongswan"]
+"""Who negotiates: the agents' own IKE, or strongSwan's daemon."""

@@ -17,6 +17,7 @@ import msgspec
 
 import topologies
 from agents import approaches
+from agents.approaches.roles import Roles
 from agents.core.documents import DocumentError, absent, fit, parse_toml, read, shown
 from agents.core.settings import zero_or
 from testbed.experiment import steps
@@ -32,11 +33,11 @@ EACH_SECONDS = 0.15
 _CYCLE_SECONDS = 0.25  # For each time that the steps are taken again.
 _ONE_WAYS = 45  # How often a link is crossed by the bootstrap, and before it to measure the link.
 _OPERATOR = operator.TOPOLOGY.name
-_SWEPT = ("links", "settings", "operator", "arrivals", "simulation")
+_SWEPT = ("links", "settings", "roles", "operator", "arrivals", "simulation")
 _TOGETHER = "links"  # May be swept as tables: several links and faults at once.
 _PREPARED = ("settings.", "operator.")  # What is prepared depends on these.
 _MOST_RUNS = 100_000  # Of one experiment in all; at 6 s a run they take a week.
-_COMMON = ("links", "settings", "operator", "arrivals", "simulation")
+_COMMON = ("links", "settings", "roles", "operator", "arrivals", "simulation")
 _MOST_SEED = (1 << 63) - 1
 _SAID = 200  # Letters of an assignment that a message repeats.
 Name = Annotated[
@@ -150,8 +151,9 @@ class Variant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     A mobile node tries until it is bootstrapped; a run has failed when so many `attempts` have (0:
     any number, within `timeout`). `arrivals` says when each of many mobile nodes begins. Of an
-    attack, `threat` says where in the RFCs it is foreseen. The `steps` are taken `cycles` times one
-    after the other, and after every `sampled` times it is noted what is held (testbed.run.held).
+    attack, `threat` says where in the RFCs it is foreseen. `roles` are those of real daemons. The
+    `steps` are taken `cycles` times one after the other, and after every `sampled` times it is
+    noted what is held (testbed.run.held).
     """
 
     approach: Name
@@ -163,6 +165,7 @@ class Variant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     threat: Text = ""
     links: dict[str, LinkSettings] = {}
     settings: dict[str, Any] = {}
+    roles: Roles = Roles()
     operator: Operator | None = None
     arrivals: Arrivals | None = None
     simulation: Simulation = Simulation()
@@ -206,6 +209,7 @@ class Experiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     attempts: Attempts | None = None
     links: dict[str, LinkSettings] = {}
     settings: dict[str, Any] = {}
+    roles: Roles = Roles()
     operator: Operator | None = None
     arrivals: Arrivals | None = None
     simulation: Simulation = Simulation()
@@ -450,8 +454,14 @@ class Spec:
 
     def settings(self, variant: str) -> Any:
         """Return a variant's settings as its approach defines them."""
-        settings, kind = self.variants[variant].settings, self.approach(variant).Settings
-        return self._fit(settings, kind, f"variant {variant}: ", "settings")
+        wanted, kind = self.variants[variant], self.approach(variant).Settings
+        if "roles" in wanted.settings:
+            raise SpecError(
+                f"{self.source}: variant {variant}: settings.roles: roles are no setting; they have"
+                " a table of their own, as in roles.ike.initiator = 'strongswan'"
+            )
+        settings = self._fit(wanted.settings, kind, f"variant {variant}: ", "settings")
+        return msgspec.structs.replace(settings, roles=wanted.roles)
 
     def topology(self, variant: str) -> Topology:
         """Return a variant's topology with its links shaped as asked."""
@@ -508,7 +518,7 @@ class Spec:
         swept = [{path: v} for path, values in self.experiment.sweep.items() for v in values]
         for spec in [self.at(point) for point in swept] or [self]:
             for name in spec.variants:
-                needs |= set(spec.approach(name).NEEDS)
+                needs |= {*spec.approach(name).NEEDS, *spec.variants[name].roles.needs}
                 needs |= {"cgroup_cpu"} if spec.slows(name) else set()
                 links = spec.topology(name).links
                 needs |= {"bridge"} if any(link.is_bridged for link in links) else set()

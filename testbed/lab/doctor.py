@@ -27,6 +27,7 @@ class Feature:
     kind: str  # right, kernel or tool
     labs: tuple[str, ...] = ("native", "uml", "vm")
     always: bool = True  # False: a lab can do without.
+    level: str = ""  # Of the set-up that brings it.
 
 
 @dataclass(frozen=True)
@@ -76,8 +77,15 @@ FEATURES = {
         Feature("tc", "to see what shapes a link", "tool"),
         Feature("ip6tables", "what a home agent takes from a tunnel", "tool"),
         Feature("radvd", "the access router's advertisements", "tool"),
-        Feature("kea-dhcp6", "the approach dhcpv6-ikev2", "tool", always=False),
-        Feature("nsd", "the approach dns-ikev2", "tool", always=False),
+        Feature("kea-dhcp6", "the approach dhcpv6-ikev2", "tool", always=False, level="approaches"),
+        Feature("nsd", "the approach dns-ikev2", "tool", always=False, level="approaches"),
+        Feature(
+            "charon-systemd",
+            "strongSwan in the roles of IKE",
+            "tool",
+            always=False,
+            level="daemons",
+        ),
         Feature("ping", "for use at Mininet's prompt", "tool"),
         Feature("linux.uml", "the uml lab's kernel", "tool", UML),
         Feature("modprobe", "modules of a lab's own kernel", "tool", (*UML, *VM)),
@@ -97,6 +105,7 @@ PACKAGES = {
     "radvd": "radvd",
     "kea-dhcp6": "kea-dhcp6-server",
     "nsd": "nsd",
+    "charon-systemd": "charon-systemd",
     "ping": "iputils-ping",
     "linux.uml": "user-mode-linux",
     "modprobe": "kmod",
@@ -159,7 +168,7 @@ def _find(feature: Feature, kernel: dict[str, str]) -> Finding:
         case name:
             path = shutil.which(name, path=SYSTEM_PATH)
             here, how = path is not None, path or "not found"
-            remedy = how_to_install(PACKAGES[name], level="" if feature.always else "approaches")
+            remedy = how_to_install(PACKAGES[name], level=feature.level)
     return Finding(
         name=feature.name,
         kind=feature.kind,

@@ -15,6 +15,8 @@ from testbed.lab.choice import choose
 from testbed.lab.doctor import FEATURES, PACKAGES, Finding, examine
 from testbed.lab.vm_kernel import Kernel
 
+LEVELS = ("main", "approaches", "daemons", "tests")
+
 
 def found(name: str, *, here: bool) -> Finding:
     feature = FEATURES[name]
@@ -53,14 +55,13 @@ def test_every_feature_has_a_finding_that_json_can_carry():
 
 def test_every_tool_has_a_package_that_the_set_up_installs(request):
     setup = request.config.rootpath / "setup"
-    always = {*(setup / "packages-main.txt").read_text().split(), "tcc"}
-    more = set((setup / "packages-approaches.txt").read_text().split())
-    tests = set((setup / "packages-tests.txt").read_text().split())
+    levels = {level: (setup / f"packages-{level}.txt").read_text().split() for level in LEVELS}
+    levels["main"].append("tcc")
     for name, package in PACKAGES.items():
-        if FEATURES[name].labs == ("vm",):
-            assert package in tests
-        else:
-            assert package in (always if FEATURES[name].always else more)
+        feature = FEATURES[name]
+        usual = "tests" if feature.labs == ("vm",) else "main"
+        assert package in levels[feature.level or usual]
+        assert feature.level or feature.always or feature.labs == ("vm",)
     tools = {name for name, feature in FEATURES.items() if feature.kind == "tool"}
     assert tools == set(PACKAGES)
 

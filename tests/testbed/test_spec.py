@@ -58,6 +58,24 @@ def test_needs_follow_from_approach_and_links(tmp_path):
     assert "sch_netem" not in Spec.load(PAPER).needs()
 
 
+def test_roles_are_those_of_daemons_and_need_them(tmp_path):
+    text = GOOD + 'roles.ike.responder = "strongswan"\n'
+    spec = Spec.load(written(tmp_path, text), ['roles.ike.initiator="strongswan"'])
+
+    common, other = spec.settings("common").roles.ike, spec.settings("other").roles.ike
+    assert (common.initiator, common.responder) == ("strongswan", "agent")
+    assert (other.initiator, other.responder) == ("strongswan", "strongswan")
+    assert "charon-systemd" in spec.needs()
+
+
+def test_a_role_is_no_setting(tmp_path):
+    path = written(tmp_path, GOOD)
+    with pytest.raises(SpecError, match=r"roles\.ike\.initiator = 'strongswan'"):
+        Spec.load(path, ["settings.roles.ike.initiator=strongswan"])
+    with pytest.raises(SpecError, match="roles.ike.responder: 'charon' is not known; use agent"):
+        Spec.load(path, ["roles.ike.responder=charon"])
+
+
 def test_assignments_change_the_experiment(tmp_path):
     path = written(tmp_path, GOOD)
     changes = ["settings.launch=resident", "links.core.delay=0.1", "runs=3", "title=plain words"]
