@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from ipaddress import IPv6Address
@@ -23,6 +24,9 @@ from agents.nodes.diameter import DiameterService, Handler, Outcome
 from agents.nodes.diameter_settings import AaaClientConfiguration, node_config
 
 _CONNECTION_TIMEOUT = 30.0
+
+_LOW = re.compile("[0-9]{1,10}")
+"""The last part of a Session-Id."""
 
 
 @dataclass(slots=True)
@@ -77,7 +81,8 @@ class AaaClient:
             request_timeout=configuration.aaa_timeout,
         )
         self._epoch = epoch
-        self._next = host.rng.getrandbits(32)
+        self._first = host.rng.getrandbits(32)
+        self._sessions = 0
         self._conversations: dict[Hashable, _Conversation] = {}
         self._granted: dict[Hashable, str] = {}
         """The sessions whose end the server wants to hear of."""
@@ -104,8 +109,19 @@ class AaaClient:
 
     def new_session(self) -> str:
         """Return a Session-Id: identity, high and low 32 bits (RFC 6733 section 8.8)."""
-        self._next += 1
-        return f"{self.identity};{self._epoch};{self._next & 0xFFFFFFFF}"
+        self._sessions += 1
+        return self._session_id(self._first + self._sessions)
+
+    def _session_id(self, low: int) -> str:
+        return f"{self.identity};{self._epoch};{low & 0xFFFFFFFF}"
+
+    def session_number(self, session_id: str) -> int | None:
+        """Return which of this client's sessions it is, from 1 on, None if it is none of them."""
+        low = session_id.rpartition(";")[2]
+        if not _LOW.fullmatch(low) or self._session_id(int(low)) != session_id:
+            return None
+        number = (int(low) - self._first) & 0xFFFFFFFF
+        return number if 1 <= number <= self._sessions else None
 
     def submit(self, message: Message, outcome: Outcome) -> int:
         """Send a request to the home realm; `outcome` hears in time what becomes of it."""

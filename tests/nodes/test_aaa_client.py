@@ -160,3 +160,21 @@ def test_a_conversation_that_is_forgotten_does_not_come_back_with_its_answer(wor
     request = world.say(TLS)
     assert (request.destination_host, request.state, request.user_name) == (None, (), None)
     assert request.session_id != world.aaa.asked[0].session_id
+
+
+def test_it_knows_its_sessions_by_the_order_in_which_they_began(world):
+    first, second = world.client.new_session(), world.client.new_session()
+    assert [world.client.session_number(one) for one in (first, second)] == [1, 2]
+    head, _, low = second.rpartition(";")
+    for other in (
+        "",
+        "nobody's",
+        low,
+        f"{head};0{low}",
+        f"{head};{int(low) + 1}",
+        f"{head};{int(first.rpartition(';')[2]) - 1}",
+        f"{head};{low};1",
+        f"{head};{'9' * 5000}",
+        f"x{second}",
+    ):
+        assert world.client.session_number(other) is None

@@ -340,7 +340,8 @@ def test_a_subscriber_is_withdrawn_though_its_home_agent_has_missed_an_answer():
     lab.run(3.0)
     name = f"mn{int(min(lab.at_home_agent(HA1))[2:]):04}@home.test"
     agent = lab.program("HA1").node
-    lab.ask("HA1", key_question(name, host="ha1.home.test"))  # IKE has given it up meanwhile.
+    session = agent._client.new_session()
+    lab.ask("HA1", key_question(name, session, "ha1.home.test"))  # IKE has given it up meanwhile.
     lab.command("AAA", "withdraw", name)
     lab.run(0.1)
     assert len(agent._home_agent.homes) == 1

@@ -8,8 +8,6 @@ from ipaddress import IPv6Address
 from agents.bootstrap.assignment import Assignment, Wish
 from agents.core.eventlog import EventLog
 from agents.core.host import Host
-from agents.core.record import Record
-from agents.diameter.config import same_identity
 from agents.diameter.dictionary import Command
 from agents.diameter.eap import DiameterEapAnswer
 from agents.diameter.errors import ResultCode
@@ -19,23 +17,17 @@ from agents.ikev2 import events as ikev2
 from agents.ikev2.config import Credentials
 from agents.kernel.port import KernelError
 from agents.nodes.aaa_client import AaaClient
+from agents.nodes.home_agent.grants import Granted, Grants
 from agents.nodes.home_agent.service import HomeAgentService
 from agents.nodes.home_agent.settings import HomeAgentConfiguration
 from agents.nodes.ike_daemon.ikev2 import Ikev2Daemon
 from agents.nodes.keylog import KeyLog
 
 
-class _Served(Record, frozen=True):
-    """By which IKE SA a subscriber has been authenticated last, and by which server.
-
-    That may take it back in this Diameter session. `asked` is the number of the request that was
-    granted.
-    """
+class _Served(Granted, frozen=True):
+    """By which IKE SA a subscriber has been authenticated last."""
 
     ike_spi: bytes
-    asked: int
-    session_id: str
-    server: str
 
 
 class EapAuthenticator:
@@ -80,11 +72,10 @@ class EapAuthenticator:
         self._ike.on_gone = home_agent.release
         home_agent.on_released.append(self._ike.delete_identity)
         home_agent.on_released.append(self._end_session)
-        self._served: dict[str, _Served] = {}
-        self._identities: dict[str, str] = {}
-        """The subscribers by their Session-Ids."""
+        self._served: Grants[_Served] = Grants(client.session_number)
+        self._asking: dict[bytes, int] = {}
+        """The questions under way, by the IKE SAs that they are about."""
 
-        self._asked = 0
         self._wanted = mobility_request(Wish.EITHER)
         if configuration.proposed_home_address:
             proposed = IPv6Address(configuration.proposed_home_address)
@@ -92,11 +83,11 @@ class EapAuthenticator:
             self._wanted = mobility_request(Wish.LOCAL, own)
 
     def _on_eap(self, event: ikev2.EapResponse) -> None:
-        self._asked += 1
+        asked = self._asking[event.ike_spi] = self._served.ask()
         self._client.ask(
             event.ike_spi,
             event.packet,
-            partial(self._answered, event, self._asked),
+            partial(self._answered, event, asked),
             asked=self._wanted,
             care_of=event.peer,
             user_name=event.identity,
@@ -104,38 +95,39 @@ class EapAuthenticator:
 
     def _end_session(self, identity: str) -> None:
         """Tell the AAA server that a subscriber is served no more (RFC 5778 section 4.3.1)."""
-        if (served := self._served.pop(identity, None)) is not None:
-            self._identities.pop(served.session_id, None)
+        if (served := self._served.end(identity)) is not None:
             self._client.end(served.ike_spi)
 
     def obey(self, request: SessionRequest) -> ResultCode:
         """End a session as the server wants, with all that hangs on it (RFC 5778 section 4.3.3)."""
-        asked = self._client.abandon(request.session_id, request.origin_host)
-        if isinstance(asked, bytes):  # Its answer is lost, or will be one that was given before.
-            self._ike.eap_failure(asked, None)
-        identity = self._identities.get(request.session_id)
-        if identity is None and request.user_name in self._served:
-            identity = request.user_name  # The answer about that session never came.
-        if identity is None:
-            return ResultCode.SUCCESS if asked else ResultCode.UNKNOWN_SESSION_ID
-        if not same_identity(request.origin_host, self._served[identity].server):
-            return ResultCode.UNKNOWN_SESSION_ID
-        self._home_agent.release(identity)
-        return ResultCode.SUCCESS
+        identity = self._served.meant(request)
+        conversation = self._client.abandon(request.session_id, request.origin_host)
+        if isinstance(conversation, bytes):
+            # Its answer is lost, or will be one that was given before.
+            if (asked := self._asking.get(conversation)) is not None:
+                self._served.abort(asked, request)
+            self._ike.eap_failure(conversation, None)
+        if identity is not None:
+            self._home_agent.release(identity)
+        known = conversation is not None or identity is not None
+        return ResultCode.SUCCESS if known else ResultCode.UNKNOWN_SESSION_ID
 
     def _answered(
         self, event: ikev2.EapResponse, asked: int, answer: DiameterEapAnswer | Exception
     ) -> None:
-        if isinstance(answer, Exception):
-            self._fail(event, answer)
-            return
+        self._asking.pop(event.ike_spi, None)
         try:
-            self._deliver(event, asked, answer)
+            if isinstance(answer, Exception):
+                self._fail(event, answer)
+            else:
+                self._deliver(event, asked, answer)
         except KernelError as error:
             self._fail(event, error)
         except Exception as error:  # A bug: the peer waits for an answer all the same.
             self._fail(event, error)
             raise
+        finally:
+            self._served.answered(asked)
 
     def _fail(self, event: ikev2.EapResponse, error: Exception) -> None:
         self._log.write("AaaFailed", reason=str(error) or type(error).__name__)
@@ -171,8 +163,7 @@ class EapAuthenticator:
             self._client.end(event.ike_spi)
             self._ike.eap_failure(event.ike_spi, None)
             return
-        served = self._served.get(identity)
-        if served is not None and served.asked > asked:  # What was granted later counts.
+        if self._served.is_late(asked, answer.origin_host, identity):
             self._log.write("AaaLate", ike_spi=event.ike_spi.hex())
             self._client.end(event.ike_spi)
             self._ike.eap_failure(event.ike_spi, None)
@@ -184,11 +175,11 @@ class EapAuthenticator:
             self._client.end(event.ike_spi)
             self._ike.eap_failure(event.ike_spi, None)
             return
-        self._end_session(identity)  # What it had before goes on in this one.
-        self._served[identity] = _Served(
-            event.ike_spi, asked, answer.session_id, answer.origin_host
+        if before := self._served.get(identity):  # What it had goes on in this one.
+            self._client.end(before.ike_spi)
+        self._served.note(
+            identity, _Served(answer.origin_host, answer.session_id, asked, event.ike_spi)
         )
-        self._identities[answer.session_id] = identity
         self._ike.eap_success(
             event.ike_spi,
             packet,

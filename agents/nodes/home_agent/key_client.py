@@ -13,7 +13,6 @@ from agents.core.eventlog import EventLog
 from agents.core.host import Host
 from agents.core.record import Record
 from agents.core.timers import Timers
-from agents.diameter.config import same_identity
 from agents.diameter.dictionary import Command
 from agents.diameter.errors import DiameterError, ResultCode
 from agents.diameter.sessions import KeyAnswer, KeyRequest, SessionRequest
@@ -25,6 +24,7 @@ from agents.ike.identities import Identity
 from agents.ike.psk import PskEntry
 from agents.kernel.port import KernelError
 from agents.nodes.aaa_client import AaaClient
+from agents.nodes.home_agent.grants import Granted, Grants
 from agents.nodes.home_agent.service import HomeAgentService
 from agents.nodes.home_agent.settings import HomeAgentConfiguration
 from agents.nodes.ike_daemon.ikev1 import Ikev1Daemon
@@ -66,22 +66,16 @@ class _Timer(Enum):
 
 
 class _Question(Record, frozen=True):
-    """A question for a key that is under way: the request's token, and its Diameter session."""
+    """A question for a key that is under way: token of the request, Diameter session, number."""
 
     token: int
     session_id: str
-
-
-class _Served(Record, frozen=True):
-    """A subscriber that is served here, and until when it is authorised.
-
-    `server` has authorised it, in this Diameter session, and may take that back. `asked` is the
-    number of the question that began this session.
-    """
-
-    server: str
-    session_id: str
     asked: int
+
+
+class _Served(Granted, frozen=True):
+    """Until when a subscriber that is served here is authorised."""
+
     until: float
 
 
@@ -108,9 +102,9 @@ class KeyClient:
         self._client = client
         self._home_agent = home_agent
         self._log = log
-        self._served: dict[str, _Served] = {}
-        self._identities: dict[str, str] = {}
-        """The subscribers by their Session-Ids."""
+        self._served: Grants[_Served] = Grants(client.session_number)
+        self._renewing: dict[str, bool] = {}
+        """Whose renewal is under way, and whether it is to be asked for once more after that."""
 
         self._timers: Timers[tuple[_Timer, str]] = Timers()
         self._alarm = host.timer(self._expire)
@@ -118,7 +112,6 @@ class KeyClient:
             host=OF_HOST, link=OF_LINK, total=QUESTIONS, rng=host.rng
         )
         self._questions: dict[bytes, _Question] = {}
-        self._asked = 0
         self._ike = _daemon(host, configuration, home_agent, log)
         self._ike.on_key_wanted = self._ask
         self._ike.on_removed = self._missed
@@ -133,19 +126,21 @@ class KeyClient:
         session_id = self._client.new_session()
         request = self._request(session_id, event.identity, care_of=event.peer)
         self._waiting.add(event.spi, event.peer)
-        self._asked += 1
-        taken = partial(self._take_key, event, session_id, self._asked)
-        self._questions[event.spi] = _Question(self._submit(request, taken), session_id)
+        asked = self._served.ask()
+        taken = partial(self._take_key, event, session_id, asked)
+        self._questions[event.spi] = _Question(self._submit(request, taken), session_id, asked)
 
     def _give_up(self, spi: bytes) -> None:
         """Wait for an answer no longer."""
-        self._client.withdraw(self._questions[spi].token)
-        self._answered(spi)
+        question = self._questions[spi]
+        self._client.withdraw(question.token)
+        self._answered(spi, question.asked)
         self._ike.give_key(spi, None)
 
-    def _answered(self, spi: bytes) -> None:
+    def _answered(self, spi: bytes, asked: int) -> None:
         self._waiting.remove(spi)
         self._questions.pop(spi, None)
+        self._served.answered(asked)
 
     def _request(
         self,
@@ -181,7 +176,6 @@ class KeyClient:
     def _take_key(
         self, event: KeyWanted, session_id: str, asked: int, answer: KeyAnswer | Exception
     ) -> None:
-        self._answered(event.spi)
         entry = None
         try:
             if isinstance(answer, Exception):
@@ -192,6 +186,7 @@ class KeyClient:
             name = event.identity.text
             self._log.write("AaaRefused", peer=event.peer, identity=name, reason=reason)
         finally:
+            self._answered(event.spi, asked)
             self._ike.give_key(event.spi, entry)
 
     def _hold(self, event: KeyWanted, session_id: str, asked: int, answer: KeyAnswer) -> PskEntry:
@@ -201,7 +196,7 @@ class KeyClient:
             reason = "the answer lacks the subscriber, its key or its home address"
             raise DiameterError(reason, ResultCode.MISSING_AVP)
         home_address = assignment.home_address
-        self._check_order(identity, session_id, asked)
+        self._check_order(identity, session_id, asked, answer.origin_host)
         here = assignment.home_agent == self._home_agent.address
         if not here or not self._home_agent.hold(identity, home_address, answer.lifetime):
             self._client.terminate(session_id)
@@ -210,17 +205,17 @@ class KeyClient:
         self._note(identity, session_id, asked, answer)
         return PskEntry(answer.key, event.peer, identity, home_address)
 
-    def _check_order(self, identity: str, session_id: str, asked: int) -> None:
-        """Raise DiameterError if a later question about a subscriber has been answered before.
+    def _check_order(self, identity: str, session_id: str, asked: int, server: str) -> None:
+        """Raise DiameterError if a subscriber has been granted more, or has lost it, since then.
 
-        What it said then counts. The server is told which session that is, for it may have taken
-        the questions in any order, and that there is no other.
+        That counts. The server is told which session is left, if one is, for it may have taken the
+        questions in any order, and that there is no other.
         """
-        served = self._served.get(identity)
-        if served is not None and served.asked > asked:
-            self._renew(identity)
+        if self._served.is_late(asked, server, identity):
+            if identity in self._served:
+                self._ask_renewal(identity, partial(self._take_renewal, identity))
             self._client.terminate(session_id, len(self._home_agent.homes))
-            reason = f"a later question about {identity} was answered before"
+            reason = f"what counts of {identity} was said after this question was put"
             raise DiameterError(reason, ResultCode.UNABLE_TO_COMPLY)
 
     # How long it is good for
@@ -229,10 +224,7 @@ class KeyClient:
         """Know that a subscriber is served, and when to ask about it again."""
         now, lifetime = self._host.now(), answer.lifetime
         until = math.inf if lifetime is None else now + lifetime
-        if before := self._served.get(identity):
-            self._identities.pop(before.session_id, None)
-        self._served[identity] = _Served(answer.origin_host, session_id, asked, until)
-        self._identities[session_id] = identity
+        self._served.note(identity, _Served(answer.origin_host, session_id, asked, until))
         if lifetime is not None:
             self._timers.set((_Timer.RENEW, identity), now + RENEW_AT * lifetime)
         self._watch(identity)
@@ -268,10 +260,25 @@ class KeyClient:
         self._arm()
 
     def _renew(self, identity: str) -> None:
-        """Ask whether a subscriber is authorised for longer."""
+        """Ask whether a subscriber is authorised for longer: once, and once more after that."""
+        if identity in self._renewing:
+            self._renewing[identity] = True
+            return
+        self._renewing[identity] = False
+        self._ask_renewal(identity, partial(self._renewed, identity))
+
+    def _renewed(self, identity: str, served: _Served, answer: KeyAnswer | Exception) -> None:
+        again = self._renewing.pop(identity)
+        self._take_renewal(identity, served, answer)
+        if again and identity in self._served:
+            self._renew(identity)
+
+    def _ask_renewal(
+        self, identity: str, taken: Callable[[_Served, KeyAnswer | Exception], None]
+    ) -> None:
         served = self._served[identity]
         request = self._request(served.session_id, Identity.of(identity), renews=True)
-        self._submit(request, partial(self._take_renewal, identity, served))
+        self._submit(request, partial(taken, served))
 
     def _take_renewal(self, identity: str, served: _Served, answer: KeyAnswer | Exception) -> None:
         """Prolong what a subscriber has, or let it end in time."""
@@ -297,33 +304,34 @@ class KeyClient:
     def _released(self, identity: str) -> None:
         """End the SAs of a subscriber that has nothing here any more, and tell the server."""
         self._ike.delete_identity(identity)
-        served = self._served.pop(identity, None)
+        served = self._served.end(identity)
         for timer in _Timer:
             self._timers.cancel((timer, identity))
         if served is not None:
-            self._identities.pop(served.session_id, None)
             self._client.terminate(served.session_id, len(self._home_agent.homes))
 
     def obey(self, request: SessionRequest) -> ResultCode:
         """Ask once more about a session, or end it, as the server wants (RFC 6733 8.3, 8.5)."""
-        ends = request.command != Command.RE_AUTH
-        asked = [
-            spi for spi, one in self._questions.items() if one.session_id == request.session_id
-        ]
-        if asked and ends:  # Its answer is lost, or will be one that was given before.
-            self._give_up(asked[0])
-        identity = self._identities.get(request.session_id)
-        if identity is None and request.user_name in self._served:
-            identity = request.user_name  # The answer about that session never came.
-        if identity is None:
-            return ResultCode.SUCCESS if asked and ends else ResultCode.UNKNOWN_SESSION_ID
-        if not same_identity(request.origin_host, self._served[identity].server):
-            return ResultCode.UNKNOWN_SESSION_ID
-        if not ends:
-            self._renew(identity)
-        else:
+        identity = self._served.meant(request)
+        if request.command == Command.RE_AUTH:
+            if identity is not None:
+                self._renew(identity)
+            return ResultCode.SUCCESS if identity is not None else ResultCode.UNKNOWN_SESSION_ID
+        asked = self._withdraw(request)
+        if identity is not None:
             self._home_agent.release(identity)
-        return ResultCode.SUCCESS
+        return ResultCode.SUCCESS if asked or identity else ResultCode.UNKNOWN_SESSION_ID
+
+    def _withdraw(self, request: SessionRequest) -> bool:
+        """Take back what a question under way asks for; return whether there is one.
+
+        Its answer is lost, or will be one that was given before.
+        """
+        for question in self._questions.values():
+            if question.session_id == request.session_id:
+                self._served.abort(question.asked, request)
+                return True
+        return False
 
     def close(self) -> None:
         """Close IKE's socket."""

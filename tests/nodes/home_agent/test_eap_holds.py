@@ -87,6 +87,10 @@ class Aaa:
     def end(self, key: bytes | None) -> None:
         self.ended.append(key)
 
+    def session_number(self, session_id: str) -> int | None:
+        """There are what all answers are about, and one that begins later."""
+        return {"session": 1, "one that never came": 2}.get(session_id)
+
 
 class EapWorld(World):
     """The subscribers run EAP with the home AAA server, by way of IKEv2."""
@@ -230,5 +234,35 @@ def test_what_was_granted_before_and_comes_later_does_not_take_the_place_of_what
     world.host.enter(late)
     assert world.aaa.ended == world.aaa.granted[:1]
     assert world.bind(HOME[ALICE], CARE_OF[ALICE], pair)
-    world.abort("another", ALICE)
+    world.abort("one that never came", ALICE)
     assert world.aaa.ended == world.aaa.granted
+
+
+def test_what_was_taken_back_is_not_granted_by_what_was_asked_before(world):
+    world.aaa.holds = True
+    assert world.connect(ALICE) is None
+    world.aaa.holds = False
+    assert world.bind(HOME[ALICE], CARE_OF[ALICE], world.connect(ALICE))
+    world.host.enter(world.home_agent.release, ALICE)
+    (late,) = world.aaa.held
+    world.host.enter(late)
+    assert (world.kernel.bound, world.kernel.sas) == ({}, {})
+    assert sorted(world.aaa.ended) == sorted(world.aaa.granted)
+    assert world.connect(ALICE)
+
+
+def test_what_was_taken_back_unanswered_is_granted_by_nothing_asked_before_either(world):
+    world.aaa.holds = True
+    assert world.connect(ALICE) is None
+    assert world.connect(ALICE) is None
+    assert world.abort("session", ALICE) == ResultCode.SUCCESS  # It is the second one.
+    for late in world.aaa.held:
+        world.host.enter(late)
+    assert world.homes_with_sas() == set()
+    assert sorted(world.aaa.ended) == sorted(world.aaa.granted)
+
+
+def test_the_name_of_a_subscriber_ends_no_session_that_this_home_agent_did_not_begin(world):
+    pair = world.connect(ALICE)
+    assert world.abort("another", ALICE) == ResultCode.UNKNOWN_SESSION_ID
+    assert world.bind(HOME[ALICE], CARE_OF[ALICE], pair)

@@ -352,6 +352,82 @@ def test_the_answer_to_an_earlier_question_that_comes_later_leaves_one_session(w
     assert world.ended[-1].session_id == second.session_id
 
 
+def two_questions(world):
+    """Have two questions about one subscriber put, and answered by none."""
+    under_way = []
+    world.silent, world.meanwhile = True, lambda *both: under_way.append(both)
+    nodes = [world.connect(care_of=where, patience=0.1) for where in (COA, OTHER_COA)]
+    world.net.run(2.0)
+    return nodes, *under_way
+
+
+def test_what_was_taken_back_is_not_granted_by_the_answer_to_an_earlier_question(world):
+    nodes, (first, its), (second, others) = two_questions(world)
+    others.settle(world.grant(second))
+    world.net.run(0.5)
+    abort = d.Command.ABORT_SESSION
+    assert world.order(abort, second.session_id, NAME) == ResultCode.SUCCESS
+    its.settle(world.grant(first))
+    world.net.run(5.0)
+    assert not nodes[0].secured
+    assert not nodes[0].register()
+    assert {one.session_id for one in world.ended} == {first.session_id, second.session_id}
+    assert world.order(abort, first.session_id, NAME) == ResultCode.UNKNOWN_SESSION_ID
+
+
+def test_what_was_taken_back_unanswered_is_granted_by_no_earlier_question_either(world):
+    nodes, (first, its), (second, others) = two_questions(world)
+    abort = d.Command.ABORT_SESSION
+    assert world.order(abort, second.session_id, NAME) == ResultCode.SUCCESS
+    its.settle(world.grant(first))
+    others.settle(world.grant(second))
+    world.net.run(5.0)
+    assert not any(node.secured for node in nodes)
+    assert not [*world.kernel.bound]
+
+
+def test_another_server_takes_nothing_back_that_is_asked_for(world):
+    nodes, (first, its), (second, others) = two_questions(world)
+    for session_id in (second.session_id, first.session_id):
+        world.order(d.Command.ABORT_SESSION, session_id, NAME, origin="ha2.home.test")
+    its.settle(world.grant(first))
+    others.settle(world.grant(second))
+    world.net.run(5.0)
+    assert nodes[1].register()
+
+
+def test_the_name_of_a_subscriber_ends_no_session_for_another_that_is_over_or_was_never(world):
+    world.connect()
+    node = world.connect(care_of=OTHER_COA)
+    over, present = (one.session_id for one in world.asked)
+    head, _, last = present.rpartition(";")
+    invented = ["nobody's", f"{head};{int(last) + 1}", f"{head};{last}0", f"{head};x", ""]
+    for session_id in (over, *invented):
+        for command in (d.Command.ABORT_SESSION, d.Command.RE_AUTH):
+            order = world.order(command, session_id, NAME)
+            assert (session_id, order) == (session_id, ResultCode.UNKNOWN_SESSION_ID)
+    assert node.register()
+
+
+def test_one_renewal_is_under_way_whatever_the_server_orders_and_one_more_after_that(world):
+    node = world.connect()
+    session_id, under_way = world.asked[0].session_id, []
+    world.silent, world.meanwhile = True, lambda *both: under_way.append(both)
+    for _ in range(20):
+        assert world.order(d.Command.RE_AUTH, session_id, NAME) == ResultCode.SUCCESS
+    world.net.run(2.0)
+    assert len(under_way) == 1
+    world.silent = False
+    ((request, later),) = under_way
+    later.settle(world.grant(request))
+    world.net.run(5.0)
+    assert [one.renews for one in world.asked] == [False, True, True]
+    assert world.order(d.Command.RE_AUTH, session_id, NAME) == ResultCode.SUCCESS
+    world.net.run(5.0)
+    assert len(world.asked) == 4
+    assert node.register()
+
+
 @pytest.mark.parametrize("command", [d.Command.ABORT_SESSION, d.Command.RE_AUTH])
 def test_nobody_orders_but_the_server_that_has_authorised_it(world, command):
     node = world.connect()
