@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from ipaddress import IPv6Address, IPv6Network
 
-from agents.aaa.leases import LeaseError, Leases, StoreError
+from agents.aaa.leases import Lease, LeaseError, Leases, StoreError
 from agents.aaa.policy import Place, places
 from agents.aaa.selection import Fleet
 from agents.aaa.subscribers import HomeAgent, Subscriber, Subscribers
@@ -50,11 +52,13 @@ class Chooser:
         wish: Wish | None,
         candidate: Assignment | None,
         asking: HomeAgent | None = None,
+        settle: Callable[[], None] = lambda: None,
     ) -> Choice:
         """Return the choice for a subscriber who asks with `wish`, None if for no home agent.
 
         `candidate` is what the visited network offers; `asking` a home agent that the subscriber
-        has turned to by itself, which is that or none.
+        has turned to by itself, which is that or none. `settle` has nothing wait for the leases'
+        `commit` any more: it is called when something cannot be stored together with what does.
         """
         order = places(wish, offered=candidate is not None, subscription=subscriber.subscription)
         if wish is not None and not order:
@@ -64,7 +68,7 @@ class Chooser:
         for place in order:
             try:
                 if place is Place.HOME or candidate is None:
-                    return self._lease(subscriber, asking, tuple(problems))
+                    return self._lease(subscriber, asking, tuple(problems), settle)
                 return Choice(place, self._accept(candidate), tuple(problems))
             except LeaseError as error:
                 problems.append(str(error))
@@ -72,7 +76,11 @@ class Chooser:
         return Choice(problems=tuple(problems), unstored=unstored)
 
     def _lease(
-        self, subscriber: Subscriber, asking: HomeAgent | None, problems: tuple[str, ...]
+        self,
+        subscriber: Subscriber,
+        asking: HomeAgent | None,
+        problems: tuple[str, ...],
+        settle: Callable[[], None],
     ) -> Choice:
         """Return the best home agent's assignment that can be had; raises LeaseError."""
         reserved = self._subscribers.reserved(subscriber)
@@ -84,10 +92,16 @@ class Chooser:
                 continue
             if (addresses := subscriber.addresses(agent)) is None:
                 continue
+            give = partial(
+                self._leases.lease,
+                subscriber.identity,
+                agent.name,
+                addresses,
+                reserved,
+                self._lifetime,
+            )
             try:
-                lease = self._leases.lease(
-                    subscriber.identity, agent.name, addresses, reserved, self._lifetime
-                )
+                lease = self._alone(give, settle)
             except LeaseError as error:
                 problem = error
                 continue
@@ -95,6 +109,16 @@ class Chooser:
             given = Assignment(agent.address, prefix_length, lease.address, agent.host)
             return Choice(Place.HOME, given, problems, lease.unstored, lease.lasts)
         raise problem
+
+    def _alone(self, give: Callable[[], Lease], settle: Callable[[], None]) -> Lease:
+        """Return a lease, if need be alone: amid others' it is not known what is stored of it."""
+        try:
+            return give()
+        except StoreError:
+            if not self._leases.pending:
+                raise
+        settle()
+        return give()
 
     def _accept(self, candidate: Assignment) -> Assignment:
         """Return the visited network's candidate as it is; raises LeaseError if it cannot be.

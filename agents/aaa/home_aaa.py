@@ -419,7 +419,8 @@ class HomeAaa:
     ) -> Choice:
         """Return the choice, and tell why it is not a better one."""
         offer = offered_home_agent(session.mobility)
-        choice = self._chooser.choose(subscriber, wish, offer, asking)
+        settle = partial(self.commit, now)
+        choice = self._chooser.choose(subscriber, wish, offer, asking, settle)
         if choice.unstored:
             self.events.append(LeaseNotStored(now, subscriber.identity, choice.unstored))
         elif choice.problems:

@@ -191,7 +191,7 @@ class Leases:
         It is authorised for `lifetime` seconds; nobody else gets the address before they are over.
         No address in `reserved` is given. Nobody may be told of it before `commit`. What cannot be
         stored is not given: the lease that is there lasts as long as was stored. Raises LeaseError
-        if none is free, StoreError if there is no such lease.
+        if none is free, StoreError if there is no such lease, or something is `pending`.
         """
         identity, now = canonical_identity(identity), self._now()
         try:

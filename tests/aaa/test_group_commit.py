@@ -7,8 +7,9 @@ import sqlite3
 import pytest
 
 from agents.aaa.events import LeaseNotStored, SessionEnded, SubscriberAuthenticated
-from agents.aaa.home_aaa import HomeAaa
+from agents.aaa.home_aaa import LEASE_MARGIN, HomeAaa
 from agents.aaa.leases import Leases, StoreError
+from agents.aaa.subscribers import AddressRange
 from agents.core.later import Later
 from agents.core.record import replace
 from tests.aaa.server import home_aaa
@@ -23,6 +24,9 @@ address = "2001:db8:100::1"
 prefix = "2001:db8:100::/64"
 pool = "2001:db8:100::1000-2001:db8:100::1fff"
 """ + "".join(f'[[subscribers]]\nidentity = "{name}"\n' for name in NAMES)
+
+
+POOL, LASTS = AddressRange.parse("2001:db8:100::1000-2001:db8:100::1fff"), 1000.0
 
 
 @pytest.fixture(scope="module")
@@ -90,19 +94,40 @@ def test_nobody_is_answered_before_all_leases_are_stored(together):
 
 
 def test_who_came_together_is_refused_what_cannot_be_stored(together):
-    together.put(NAMES[0])
+    for name in NAMES[:2]:
+        together.put(name)
     together.leases._db.execute("ROLLBACK")  # As SQLite does itself on a full disk.
-    together.put(NAMES[1])
-    together.aaa.commit(1.0)
+    together.put(NAMES[2])
     for name in NAMES[:2]:
         answer = together.answers[name]
         assert (answer.result_code, answer.assignment) == (4002, None)
     assert set(together.told(LeaseNotStored)) == set(NAMES[:2])
     assert together.stored() == set()
-    together.put(NAMES[2])
     together.aaa.commit(1.0)
     assert together.answers[NAMES[2]].assignment
     assert together.stored() == {NAMES[2]}
+
+
+@pytest.mark.parametrize("undone", [False, True])
+def test_who_has_a_lease_keeps_it_though_one_statement_fails_amid_others(together, undone):
+    """The failure that ends one statement may end the transaction, as SQLite's manual says."""
+    held = together.leases.lease(NAMES[1], "ha1", POOL, lifetime=LASTS)
+    together.leases.commit()
+    fails = "RAISE(ROLLBACK, 'disk I/O error')" if undone else "RAISE(ABORT, 'disk I/O error')"
+    together.leases._db.execute(
+        f"""
+        CREATE TEMP TRIGGER broken BEFORE UPDATE ON authorisations
+        WHEN new.identity = '{NAMES[1]}' BEGIN SELECT {fails}; END
+        """
+    )
+    for name in NAMES[:2]:
+        together.put(name)
+    together.aaa.commit(1.0)
+    answer = together.answers[NAMES[1]]
+    assert (answer.result_code, answer.assignment.home_address) == (2001, held.address)
+    assert answer.session_timeout <= LASTS - LEASE_MARGIN
+    assert NAMES[1] in together.told(LeaseNotStored)
+    assert (NAMES[0] in together.stored()) is not undone
 
 
 def test_whoever_asks_again_meanwhile_gets_the_same_answer(together):
