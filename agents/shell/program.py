@@ -64,7 +64,10 @@ def _obey(line: str, commands: Commands, log: EventLog) -> None:
     name, *arguments = line.split() or [""]
     try:
         done = commands[name](*arguments)
-    except (KeyError, TypeError, ValueError) as error:
+    except ValueError as error:
+        log.write("CommandRefused", command=line, reason=str(error))
+        return
+    except (KeyError, TypeError) as error:
         log.write("CommandRefused", command=line, reason=repr(error))
         return
     if not done:

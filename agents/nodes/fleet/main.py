@@ -10,7 +10,7 @@ from functools import partial
 
 from agents.core.eventlog import EventLog
 from agents.ikev2.config import Credentials
-from agents.nodes.fleet.settings import FleetConfiguration
+from agents.nodes.fleet.settings import FleetConfiguration, clock_time
 from agents.nodes.keylog import KeyLog
 from agents.nodes.mobile_node.machine import MobileNode
 from agents.nodes.mobile_node.main import credentials, make_node, seek_care_of
@@ -61,14 +61,22 @@ class Member:
             self._host.enter(self._retry.later)
         finally:
             self.tried.set()
-        if self._node and self._begins is not None:
-            self.begin(self._begins)
+        self._begin()
 
-    def begin(self, at: float) -> None:
-        """Begin at a time of the host's clock, or later, as soon as the mobile node is there."""
+    def begin(self, at: float) -> bool:
+        """Begin at a time of the host's clock, or later, as soon as the mobile node is there.
+
+        Return whether that has not been asked for before.
+        """
+        if self._begins is not None:
+            return False
         self._begins = at
-        if self._node:
-            self._host.enter(self._host.timer(self._node.start).start_at, at)
+        self._begin()
+        return True
+
+    def _begin(self) -> None:
+        if self._node and self._begins is not None:
+            self._host.enter(self._host.timer(self._node.start).start_at, self._begins)
 
     def close(self) -> None:
         """Close all sockets."""
@@ -98,8 +106,9 @@ async def serve(configuration: FleetConfiguration, stop: asyncio.Event) -> None:
         member.make()
 
     def begin(host: str, at: str) -> bool:
-        members[host].begin(float(at))
-        return True
+        if host not in members:
+            raise ValueError(f"{host} is no mobile node of this fleet")
+        return members[host].begin(clock_time(at))
 
     if await unless_ended(stop, _tried(members.values())):
         take_commands({"begin": begin}, log)

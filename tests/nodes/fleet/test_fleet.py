@@ -100,8 +100,8 @@ class Program:
             while not condition():
                 await asyncio.sleep(0.005)
 
-    def begin(self, *hosts):
-        os.write(self._told, "".join(f"begin {host} 0.0\n" for host in hosts).encode())
+    def begin(self, *hosts, at="0.0"):
+        os.write(self._told, "".join(f"begin {host} {at}\n" for host in hosts).encode())
 
     def run(self, work):
         async def main():
@@ -140,6 +140,53 @@ def test_one_that_gets_no_address_says_so_and_the_others_go_on(program, trouble)
         getattr(lan, trouble).clear()
         await program.until(lambda: len(lan.begun) == 3)
         assert lan.begun[-1] == (TROUBLED, TROUBLED)
+
+    program.run(work)
+
+
+@pytest.mark.parametrize("at", ["nan", "-1", "inf", "-inf", "-0.000001", "soon"])
+def test_what_is_no_time_of_the_clock_is_refused_and_has_no_effect(program, at):
+    async def work():
+        await program.until(lambda: program.named("Ready"))
+        program.begin(HOSTS[0], at=at)
+        program.begin("nobody")
+        await program.until(lambda: len(program.named("CommandRefused")) == 2)
+        assert [one["reason"] for one in program.named("CommandRefused")] == [
+            f"{at} is no time of the clock, which is a number of seconds, 0 or more",
+            "nobody is no mobile node of this fleet",
+        ]
+        program.begin(HOSTS[0])
+        await program.until(lambda: program.lan.begun)
+        assert program.lan.begun == [(HOSTS[0], HOSTS[0])]
+
+    program.run(work)
+
+
+def test_each_begins_once(program):
+    async def work():
+        program.lan.without.clear()
+        await program.until(lambda: program.named("Ready"))
+        program.begin(*HOSTS, *HOSTS)
+        program.begin(HOSTS[0], at="1e6")
+        await program.until(lambda: len(program.named("CommandRefused")) == len(HOSTS) + 1)
+        await program.until(lambda: len(program.lan.begun) >= len(HOSTS))
+        program.begin(HOSTS[0])
+        await program.until(lambda: len(program.named("CommandRefused")) == len(HOSTS) + 2)
+        assert sorted(program.lan.begun) == [(host, host) for host in sorted(HOSTS)]
+
+    program.run(work)
+
+
+def test_who_has_no_address_yet_begins_once_too(program):
+    async def work():
+        await program.until(lambda: program.named("Ready"))
+        program.begin(TROUBLED, TROUBLED)
+        await program.until(lambda: program.named("CommandRefused"))
+        program.lan.without.clear()
+        await program.until(lambda: program.lan.begun)
+        program.begin(TROUBLED)
+        await program.until(lambda: len(program.named("CommandRefused")) == 2)
+        assert program.lan.begun == [(TROUBLED, TROUBLED)]
 
     program.run(work)
 
