@@ -69,9 +69,9 @@ class Grants(Generic[G]):
 
     # Questions
 
-    def ask(self) -> int:
-        """Return the number of a question that is put now."""
-        self._asked += 1
+    def ask(self, session_id: str = "") -> int:
+        """Return the number of a question that is put now: its session's, if that is its alone."""
+        self._asked = self._number(session_id) or self._asked + 1
         self._under_way[self._asked] = set()
         return self._asked
 
@@ -86,14 +86,18 @@ class Grants(Generic[G]):
             return True
         return any(ended.covers(server, identity) for ended in self._under_way.get(asked, ()))
 
-    def abort(self, asked: int, request: SessionRequest) -> None:
-        """Take back what the server that says so grants by the answer to a question under way.
+    def abort(self, asked: int, request: SessionRequest) -> bool:
+        """Take back what the server that says so grants by the answer to a question.
 
-        Who else says so has no say: which server grants is known when it does.
+        Who else says so has no say: which server grants is known when it does. Return whether the
+        question is under way; if its answer never came, earlier ones that are give nothing either.
         """
-        self._under_way[asked].add(_Ended(request.origin_host, None))
         if request.user_name is not None:
             self._end_before(asked, _Ended(request.origin_host, request.user_name))
+        since = self._under_way.get(asked)
+        if since is not None:
+            since.add(_Ended(request.origin_host, None))
+        return since is not None
 
     def _end_before(self, asked: int, ended: _Ended) -> None:
         for number, since in self._under_way.items():

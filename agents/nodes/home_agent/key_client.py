@@ -66,10 +66,9 @@ class _Timer(Enum):
 
 
 class _Question(Record, frozen=True):
-    """A question for a key that is under way: token of the request, Diameter session, number."""
+    """A question for a key that is under way: the request's token, and its number."""
 
     token: int
-    session_id: str
     asked: int
 
 
@@ -126,9 +125,9 @@ class KeyClient:
         session_id = self._client.new_session()
         request = self._request(session_id, event.identity, care_of=event.peer)
         self._waiting.add(event.spi, event.peer)
-        asked = self._served.ask()
+        asked = self._served.ask(session_id)
         taken = partial(self._take_key, event, session_id, asked)
-        self._questions[event.spi] = _Question(self._submit(request, taken), session_id, asked)
+        self._questions[event.spi] = _Question(self._submit(request, taken), asked)
 
     def _give_up(self, spi: bytes) -> None:
         """Wait for an answer no longer."""
@@ -317,21 +316,13 @@ class KeyClient:
             if identity is not None:
                 self._renew(identity)
             return ResultCode.SUCCESS if identity is not None else ResultCode.UNKNOWN_SESSION_ID
-        asked = self._withdraw(request)
+        asked = self._client.session_number(request.session_id)
+        # Its answer is lost, or will be one that was given before.
+        waits = asked is not None and self._served.abort(asked, request)
         if identity is not None:
             self._home_agent.release(identity)
-        return ResultCode.SUCCESS if asked or identity else ResultCode.UNKNOWN_SESSION_ID
-
-    def _withdraw(self, request: SessionRequest) -> bool:
-        """Take back what a question under way asks for; return whether there is one.
-
-        Its answer is lost, or will be one that was given before.
-        """
-        for question in self._questions.values():
-            if question.session_id == request.session_id:
-                self._served.abort(question.asked, request)
-                return True
-        return False
+        known = waits or identity is not None
+        return ResultCode.SUCCESS if known else ResultCode.UNKNOWN_SESSION_ID
 
     def close(self) -> None:
         """Close IKE's socket."""
