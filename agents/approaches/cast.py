@@ -54,6 +54,11 @@ class Cast(Record, frozen=True):
         return (Node(HOME_AGENT, self.topology.host(HostRole.HOME_NETWORK), "home"),)
 
     @property
+    def home_agents_by_name(self) -> dict[str, Node]:
+        """The same as the home AAA server calls them: ha1, ha2, ..."""
+        return {f"ha{number}": agent for number, agent in enumerate(self.home_agents, 1)}
+
+    @property
     def access_routers(self) -> tuple[Node, ...]:
         """The access routers, each on the link on which it hears mobile nodes."""
         hosts = self.topology.hosts_with(HostRole.ACCESS_ROUTER)

@@ -29,7 +29,7 @@ def _records(settings: Settings, cast: Cast) -> list[HomeAgentRecord]:
     content with: the zone goes by the same states and weights. It knows no load. ValueError for
     what it cannot have.
     """
-    known = {f"ha{number}": agent for number, agent in enumerate(cast.home_agents, 1)}
+    known = cast.home_agents_by_name
     chosen = {name: settings.home_agents.get(name, HomeAgentSettings()) for name in known}
     for name, agent in chosen.items():
         if agent.capacity is not None:

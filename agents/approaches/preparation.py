@@ -139,16 +139,12 @@ def prepare(folder: Path, settings: CommonSettings, topology: Topology) -> None:
         }
         for name in names
     ]
-    agents = {f"ha{number}": agent for number, agent in enumerate(cast.home_agents, 1)}
-    if unknown := settings.home_agents.keys() - agents:
-        known = ", ".join(agents)
-        raise ValueError(f"home_agents: there is no {min(unknown)!r}, but {known}")
     document = {
         "home_agents": [
             _home_agent(name, cast.address(agent), settings.home_addresses or _POOL if pool else 0)
             | ({"host": agent.name} if cast.is_home_aaa_apart else {})
             | _limits(settings, name)
-            for name, agent in agents.items()
+            for name, agent in cast.home_agents_by_name.items()
         ],
         "subscribers": subscribers if settings.subscribed else [],
     }

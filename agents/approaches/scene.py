@@ -23,7 +23,7 @@ from agents.approaches.cast import (
 from agents.approaches.preparation import ANOTHER_CERTIFICATE, CRL, SERVER, file_name
 from agents.approaches.settings import ANOTHER, CommonSettings
 from agents.core.configuration import Configuration
-from agents.core.documents import fit
+from agents.core.documents import absent, fit
 from agents.core.record import Record
 from agents.diameter.config import PORT, TLS_PORT
 from agents.nodes.access_router.settings import AccessRouterConfiguration, LocalHomeAgent
@@ -237,6 +237,11 @@ class Scene(Record, frozen=True):
     def home_network(self, **changes: Any) -> Program:
         """Return the home network's program: the home AAA server, and a configured home agent."""
         aaa, cast = self.cast.home_aaa, self.cast
+        agents = cast.home_agents_by_name
+        for name in self.settings.home_agents:
+            if name not in agents:
+                missing = absent(f"home agent {name!r}", name, agents)
+                raise ValueError(f"settings.home_agents: {missing}")
         core = self._core_address(aaa)
         peers = [
             *((r.name, VISITED_REALM, self._core_address(r)) for r in cast.access_routers),

@@ -107,6 +107,8 @@ class CommonSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
         return self.warm is not False
 
     def __post_init__(self) -> None:
+        if self.attack and self.identity.lower() == ANOTHER:
+            raise ValueError(f"identity: {ANOTHER} is who attacks; let the mobile node be another")
         if self.prefer == "local" and not self.local_allowed:
             raise ValueError("a subscription can prefer = 'local' only with local_allowed = true")
         if self.pana_encryption and self.dialect == "draft12":

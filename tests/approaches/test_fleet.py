@@ -88,8 +88,8 @@ def test_what_is_set_of_a_home_agent_reaches_the_home_aaa_server(tmp_path):
 
 def test_a_home_agent_that_is_not_there_cannot_be_set(tmp_path):
     settings = pana_ikev1.Settings(home_agents={"ha3": HomeAgentSettings()})
-    with pytest.raises(ValueError, match="there is no 'ha3', but ha1, ha2"):
-        pana_ikev1.prepare(tmp_path, settings, operator.build(home_agents=2))
+    with pytest.raises(ValueError, match=r"there is no home agent 'ha3'.*; use one of ha1, ha2"):
+        pana_ikev1.compose(settings, operator.build(home_agents=2), tmp_path, tmp_path)
 
 
 @pytest.mark.parametrize("nodes", [1, 300])

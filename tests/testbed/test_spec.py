@@ -273,6 +273,35 @@ def test_what_the_programs_would_refuse_is_refused(tmp_path, approach, setting, 
         Spec.load(path, [f"settings.{setting}"])
 
 
+@pytest.mark.parametrize(
+    "approach", ["pana-ikev1", "pana-ikev2", "pana-fast", "dhcpv6-ikev2", "dns-ikev2", "static"]
+)
+def test_a_home_agent_that_the_topology_does_not_have_is_refused(tmp_path, approach):
+    document = GOOD.partition("[links")[0].replace("pana-ikev1", approach)
+    path = written(tmp_path, document.replace("paper", "dhcpv6") + "[variants.v]")
+
+    assert Spec.load(path, ["settings.home_agents={ha1={weight=2}}"])
+    with pytest.raises(
+        SpecError,
+        match=r"settings\.home_agents: there is no home agent 'ha9', perhaps ha1; use one of ha1",
+    ):
+        Spec.load(path, ["settings.home_agents={ha9={weight=2}}"])
+
+
+def test_who_attacks_and_who_is_attacked_are_two():
+    attacks = PROJECT / "experiments" / "attacks.toml"
+    for identity in ("another@home.test", "Another@home.test"):
+        with pytest.raises(SpecError, match=r"identity: another@home\.test is who attacks"):
+            Spec.load(attacks, [f"settings.identity={identity}"])
+
+
+def test_an_identity_has_room_for_the_number_of_a_mobile_node(tmp_path):
+    name = 240 * "a" + "@home.test"
+    assert Spec.load(written(tmp_path, GOOD), [f"settings.identity={name}"])
+    with pytest.raises(SpecError, match=r"eap\.identity: .* up to 253 letters"):
+        Spec.load(written(tmp_path, MANY), [f"settings.identity={name}"])
+
+
 @pytest.mark.parametrize("depth", [300, 900, 3000])
 def test_no_nesting_is_too_deep_to_be_refused(tmp_path, depth):
     for value in ("[" * depth + "]" * depth, "{a=" * depth + "1" + "}" * depth):

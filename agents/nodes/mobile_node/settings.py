@@ -11,7 +11,13 @@ import msgspec
 from agents.bootstrap.assignment import DEFAULT_PROTECTION, Protection
 from agents.bootstrap.keys import PskSource
 from agents.core.configuration import CommandNames, Configuration
-from agents.core.settings import BindingLifetime, DialectName, FragmentSize, PartOfLifetime
+from agents.core.settings import (
+    BindingLifetime,
+    DialectName,
+    FragmentSize,
+    Identity,
+    PartOfLifetime,
+)
 from agents.core.unicast import home_agent_address
 from agents.nodes.crowd import USUAL, CrowdSettings
 from agents.nodes.habits import Habits
@@ -24,7 +30,7 @@ from agents.pana.mobility import MobilityCapability
 class EapSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Who the mobile node is, and how it proves it by EAP-TLS."""
 
-    identity: str
+    identity: Identity
     server_name: str
     tls: TlsSettings
     fragment_size: FragmentSize = 1000
