@@ -11,6 +11,7 @@ import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from string import digits
 from typing import Any, NoReturn, TypeVar
 
 import msgspec
@@ -19,6 +20,7 @@ from msgspec import inspect
 T = TypeVar("T")
 _MOST = 64 << 20  # Octets of a file: /dev/zero has no end.
 _SHOWN = 60
+_COUNTED = 3  # Words of a row that are told by the first and the last.
 
 
 class DocumentError(ValueError):
@@ -90,7 +92,26 @@ def nearest(word: str, known: Iterable[str]) -> str:
 def absent(what: str, word: str, known: Iterable[str]) -> str:
     """Return that there is no such thing as `word`, which of the known ones it is like, and all."""
     words = list(known)
-    return f"there is no {what}{nearest(word, words)}; use one of {', '.join(words)}"
+    return f"there is no {what}{nearest(word, words)}; use one of {listed(words)}"
+
+
+def listed(words: Iterable[str]) -> str:
+    """Return words in a row; of three and more that count on, the first and the last."""
+    families: dict[tuple[str, bool], list[str]] = {}
+    for word in words:
+        name = word.rstrip(digits)
+        families.setdefault((name, name == word), []).append(word)
+    return ", ".join(_first_to_last(len(name), own) for (name, _), own in families.items())
+
+
+def _first_to_last(length: int, family: Sequence[str]) -> str:
+    if len(family) < _COUNTED:
+        return ", ".join(family)
+    numbers = {int(word[length:]): word for word in family}
+    first, last = min(numbers), max(numbers)
+    if last - first + 1 > len(numbers):
+        return ", ".join(family)
+    return f"{numbers[first]} to {numbers[last]}"
 
 
 def shown(value: object) -> str:

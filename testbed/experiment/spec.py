@@ -18,7 +18,7 @@ import msgspec
 import topologies
 from agents import approaches
 from agents.approaches.roles import Roles
-from agents.core.documents import DocumentError, absent, fit, parse_toml, read, shown
+from agents.core.documents import DocumentError, absent, fit, listed, parse_toml, read, shown
 from agents.core.settings import zero_or
 from testbed.experiment import steps
 from testbed.experiment.steps import Expectation, Seconds, Step, Text
@@ -356,7 +356,7 @@ class Spec:
         try:
             few = self.sample_topology(variant)
             programs = self.approach(variant).compose(settings, few, Path(), Path())
-            steps.check(wanted.expect, wanted.steps, topology, programs)
+            steps.check(wanted.expect, wanted.steps, wanted.cycles, topology, programs)
         except (KeyError, ValueError) as error:
             text = error.args[0] if isinstance(error, KeyError) else error
             raise SpecError(f"{self.source}: variant {variant}: {text}") from None
@@ -505,7 +505,7 @@ class Spec:
         except KeyError as error:
             raise SpecError(
                 f"{self.source}: variant {variant}: links: {error.args[0]}; "
-                f"use one of {', '.join(dict.fromkeys(_link_names(topology)))}"
+                f"use one of {listed(dict.fromkeys(_link_names(topology)))}"
             ) from None
 
     def slows(self, variant: str) -> bool:

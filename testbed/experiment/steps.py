@@ -13,7 +13,8 @@ from typing import Annotated, Literal, TypeAlias
 import msgspec
 
 from agents.approaches import Program
-from agents.core.documents import absent, nearest
+from agents.approaches.cast import Cast
+from agents.core.documents import absent, listed, nearest
 from agents.core.eventlog import known_events
 from testbed.base.phases import PHASES
 from topologies.model import HostRole, Topology
@@ -140,10 +141,14 @@ class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def check(
     expected: Expectation | None,
     steps: Sequence[Step],
+    cycles: int,
     topology: Topology,
     composed: Iterable[Program],
 ) -> None:
-    """Raise ValueError, with the place, for what these hosts and programs cannot do."""
+    """Raise ValueError, with the place, for what these hosts and programs cannot do.
+
+    Steps behind the bootstrap that are taken in several `cycles` follow each other.
+    """
     programs: dict[str, Program] = {}
     composed = list(composed)
     for program in composed:
@@ -152,10 +157,14 @@ def check(
         _check_expectation(expected, steps, topology, programs)
     uncut = True
     killed: dict[str, str] = {}
+    cut: dict[tuple[str, str], str] = {}
+    left: set[str] = set()
     after = ""
-    for number, step in enumerate(steps):
-        place = f"steps[{number}]"
-        hosts = [host.name for host in topology.hosts]
+    taken = [(f"steps[{number}]", step) for number, step in enumerate(steps)]
+    if cycles > 1:
+        taken += [(f"cycle 2: {place}", step) for place, step in taken if not step.at]
+    hosts = [host.name for host in topology.hosts]
+    for place, step in taken:
         if step.host not in hosts:
             raise ValueError(
                 f"{place}.host: {absent(f'host {step.host!r}', step.host, sorted(hosts))}"
@@ -167,15 +176,11 @@ def check(
         after = after or ("" if step.at else place)
         _check_life(place, step, topology, programs, killed)
         if step.command:
-            _check_command(f"{place}.command", step, programs)
-        for what in ("cut", "heal"):
-            if link := getattr(step, what):
-                links = [one.name for one, _ in topology.at(step.host)]
-                if link not in links:
-                    missing = absent(f"link {link!r} of host {step.host}", link, sorted(links))
-                    raise ValueError(f"{place}.{what}: {missing}")
+            _check_command(f"{place}.command", step, topology, programs)
+        _check_cut(place, step, topology, cut)
+        _note_leaving(step, topology, left)
         if step.moves:
-            _check_moves(f"{place}.moves", step.moves, topology, composed)
+            _check_moves(f"{place}.moves", step.moves, topology, composed, left)
         if step.until:
             _check_event(f"{place}.until", step.until, programs)
         uncut = uncut and not step.cuts
@@ -186,6 +191,7 @@ def check(
 def _check_expectation(
     expected: Expectation, steps: Sequence[Step], topology: Topology, programs: dict[str, Program]
 ) -> None:
+    _check_outcome(expected, topology)
     if expected.event:
         _check_event("expect.event", expected.event, programs)
     if any(not step.at for step in steps) and (expected.event or expected.reason):
@@ -196,19 +202,39 @@ def _check_expectation(
             "expect: there is traffic to judge during `steps` after the bootstrap only; "
             "there are none"
         )
+    if not expected.home_agent:
+        return
+    if topology.is_fleet:
+        cast = Cast(topology)
+        whose, addresses = "home agent", [str(cast.address(one).ip) for one in cast.home_agents]
+    else:
+        ends = [end for link in topology.links for end in link.ends]
+        whose, addresses = "host", [str(one.ip) for end in ends for one in end.addresses]
+    if expected.home_agent not in addresses:
+        raise ValueError(
+            f"expect.home_agent: {expected.home_agent!r} is no {whose}'s address; "
+            f"use one of {listed(addresses)}"
+        )
+
+
+def _check_outcome(expected: Expectation, topology: Topology) -> None:
+    """Refuse what no run can come to, and two things of which none comes to both."""
     if expected.up is not None and not topology.is_fleet:
         raise ValueError("expect.up: there is one mobile node; this is for topology operator")
     there = len(topology.hosts_with(HostRole.MOBILE_NODE))
     if expected.up is not None and expected.up > there:
         raise ValueError(f"expect.up: there are {there} mobile nodes, fewer than {expected.up}")
-    addresses = [
-        str(address.ip) for link in topology.links for end in link.ends for address in end.addresses
-    ]
-    if expected.home_agent and expected.home_agent not in addresses:
-        raise ValueError(
-            f"expect.home_agent: {expected.home_agent!r} is no host's address; "
-            f"use one of {', '.join(addresses)}"
-        )
+    for name in ("event", "attempt"):
+        if getattr(expected, name) and topology.is_fleet:
+            raise ValueError(
+                f"expect.{name}: there are many mobile nodes; this is for one: leave it out"
+            )
+    for name in ("up", "home_agent", "attempt"):
+        if expected.reason and getattr(expected, name) not in ("", None):
+            raise ValueError(
+                f"expect: `reason` is what the bootstrap must fail for, and `{name}` is what it"
+                " must come to: leave one of them out"
+            )
 
 
 def _check_moment(place: str, text: str, topology: Topology, programs: dict[str, Program]) -> None:
@@ -244,6 +270,39 @@ def _check_life(
         raise ValueError(f"{place}.start: the program in host {step.host} runs")
 
 
+def _check_cut(place: str, step: Step, topology: Topology, cut: dict[tuple[str, str], str]) -> None:
+    """Refuse to cut what is cut, and to heal what is whole; `cut` has what is, and where."""
+    for what in ("cut", "heal"):
+        if link := getattr(step, what):
+            links = [one.name for one, _ in topology.at(step.host)]
+            if link not in links:
+                missing = absent(f"link {link!r} of host {step.host}", link, sorted(links))
+                raise ValueError(f"{place}.{what}: {missing}")
+    here = f"link {step.cut or step.heal!r} of host {step.host}"
+    if step.cut:
+        if since := cut.get((step.host, step.cut)):
+            raise ValueError(f"{place}.cut: {here} is cut since {since}")
+        cut[step.host, step.cut] = place
+    if step.heal and cut.pop((step.host, step.heal), None) is None:
+        raise ValueError(
+            f"{place}.heal: {here} is whole; a step of this host has to `cut` it first"
+        )
+
+
+def _note_leaving(step: Step, topology: Topology, left: set[str]) -> None:
+    """Add to `left` the home agents' hosts which a step may make mobile nodes leave."""
+    agents = topology.hosts_with(HostRole.HOME_AGENT)
+    match step.command.split():
+        case ["drain", name]:
+            left.add(Cast(topology).home_agents_by_name[name].host)
+        case ["undrain", name]:
+            left.discard(Cast(topology).home_agents_by_name[name].host)
+    if step.host in agents and (step.kill or step.cut == "core"):
+        left.add(step.host)
+    if step.run:  # Nobody knows what a shell command may do.
+        left.update(agents)
+
+
 def _check_event(place: str, text: str, programs: dict[str, Program]) -> None:
     host, _, event = text.partition(" ")
     if host not in programs:
@@ -255,7 +314,9 @@ def _check_event(place: str, text: str, programs: dict[str, Program]) -> None:
         raise ValueError(f"{place}: no program tells of {event!r}{nearest(event, known)}")
 
 
-def _check_moves(place: str, host: str, topology: Topology, composed: Iterable[Program]) -> None:
+def _check_moves(
+    place: str, host: str, topology: Topology, composed: Iterable[Program], left: set[str]
+) -> None:
     if not topology.is_fleet:
         raise ValueError(f"{place}: there is one mobile node only; this is for topology operator")
     agents = topology.hosts_with(HostRole.HOME_AGENT)
@@ -265,9 +326,19 @@ def _check_moves(place: str, host: str, topology: Topology, composed: Iterable[P
         raise ValueError(f"{place}: there is no other home agent; set operator.home_agents = 2")
     if any(program.module == "agents.daemons.nsd" for program in composed):
         raise ValueError(f"{place}: by DNS a mobile node asks for the same home agent again")
+    if host not in left:
+        names = {agent.host: name for name, agent in Cast(topology).home_agents_by_name.items()}
+        aaa = topology.host(HostRole.HOME_AAA)
+        raise ValueError(
+            f"{place}: no mobile node has to leave {host} by then; let this step or one before it"
+            f" drain it (host = {aaa}, command = drain {names[host]}), kill it (host = {host},"
+            f" kill = host) or cut it off (host = {host}, cut = core)"
+        )
 
 
-def _check_command(place: str, step: Step, programs: dict[str, Program]) -> None:
+def _check_command(
+    place: str, step: Step, topology: Topology, programs: dict[str, Program]
+) -> None:
     program = programs.get(step.host)
     if program is None:
         raise ValueError(f"{place}: no program runs in host {step.host}")
@@ -284,3 +355,8 @@ def _check_command(place: str, step: Step, programs: dict[str, Program]) -> None
             reader(argument)
         except ValueError as error:
             raise ValueError(f"{place}: {name}: {error}") from None
+    if name in ("drain", "undrain"):
+        (agent,), known = arguments, Cast(topology).home_agents_by_name
+        if agent not in known:
+            missing = absent(f"home agent {agent!r}", agent, known)
+            raise ValueError(f"{place}: {name}: {missing}")

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.core.documents import DocumentError, fit, load, parse_toml, read
+from agents.core.documents import DocumentError, fit, listed, load, parse_toml, read
 
 
 class Wheel(msgspec.Struct, forbid_unknown_fields=True):
@@ -147,3 +147,16 @@ def test_what_is_no_toml_is_refused_with_its_line(text, complaint):
 def test_what_is_no_json_is_refused(tmp_path):
     with pytest.raises(DocumentError, match="not JSON"):
         load(file(tmp_path, b'{"name": Infinity}', "car.json"), Car)
+
+
+@pytest.mark.parametrize(
+    ("words", "row"),
+    [
+        (["MN0001", "MN0002", "MN0003"], "MN0001 to MN0003"),
+        (["a", "a1", "a10", *(f"a{n}" for n in range(2, 10)), "b"], "a, a1 to a10, b"),
+        (["ikev1", "ikev2", "sha1", "sha256", "sha512"], "ikev1, ikev2, sha1, sha256, sha512"),
+        ([], ""),
+    ],
+)
+def test_of_words_that_count_on_the_first_and_the_last_are_listed(words, row):
+    assert listed(words) == row

@@ -32,7 +32,7 @@ GOOD = {"host": "A", "command": "ping", "until": "A PingAnswered"}
         {"host": "A", "until": "C ChildRekeyed", "timeout": 60.0},
         {"host": "A", "packets": 25},
         {"host": "B", "cut": "core", "lasts": 200.0},
-        {"host": "CN", "heal": "home", "packets": 1},
+        {"host": "CN", "cut": "home", "lasts": 1.0, "heal": "home", "packets": 1},
         {"host": "B", "kill": "program", "lasts": 5.0, "start": True, "packets": 25},
     ],
 )
@@ -84,6 +84,31 @@ def test_a_crash_that_cannot_be_is_refused(steps, complaint):
         spec({"steps": steps})
 
 
+CUT = {"host": "B", "cut": "core"}
+HEAL = {"host": "B", "heal": "core"}
+
+
+def test_a_link_is_cut_where_it_is_whole_and_healed_where_it_is_cut():
+    assert spec({"steps": [CUT, {"host": "C", "cut": "core"}, HEAL, CUT, HEAL]})
+    assert spec({"steps": [CUT, HEAL], "cycles": 2})
+
+
+@pytest.mark.parametrize(
+    ("steps", "cycles", "complaint"),
+    [
+        ([HEAL], 1, r"steps\[0\]\.heal: link 'core' of host B is whole; .* `cut` it first"),
+        ([CUT, {"host": "C", "heal": "core"}], 1, r"steps\[1\]\.heal: link 'core' of host C"),
+        ([CUT, HEAL, HEAL], 1, r"steps\[2\]\.heal: link 'core' of host B is whole"),
+        ([CUT, CUT], 1, r"steps\[1\]\.cut: link 'core' of host B is cut since steps\[0\]"),
+        ([CUT], 2, r"cycle 2: steps\[0\]\.cut: .* is cut since steps\[0\]"),
+        ([CRASH], 2, r"cycle 2: steps\[0\]\.kill: .* is dead since steps\[0\]"),
+    ],
+)
+def test_a_link_that_is_cut_or_whole_already_is_refused(steps, cycles, complaint):
+    with pytest.raises(SpecError, match=complaint):
+        spec({"steps": steps, "cycles": cycles})
+
+
 def test_the_mobile_nodes_of_a_fleet_are_not_killed_one_by_one_nor_in_their_bootstraps():
     with pytest.raises(SpecError, match="the mobile nodes of a fleet are one program"):
         fleet({"host": "MN0001", "kill": "program"})
@@ -91,21 +116,39 @@ def test_the_mobile_nodes_of_a_fleet_are_not_killed_one_by_one_nor_in_their_boot
         fleet({"host": "HA1", "kill": "program", "at": "ike"})
 
 
-def test_no_more_mobile_nodes_must_be_registered_than_there_are():
+def of_many(expect: dict[str, object]) -> Spec:
     document = {
         "name": "one",
         "approach": "pana-ikev1",
         "topology": "operator",
         "operator": {"mobile_nodes": 2},
-        "variants": {"v": {"expect": {"up": 3}}},
+        "variants": {"v": {"expect": expect}},
     }
+    return Spec(document, "one.toml")
+
+
+def test_no_more_mobile_nodes_must_be_registered_than_there_are():
     with pytest.raises(SpecError, match=r"expect\.up: there are 2 mobile nodes, fewer than 3"):
-        Spec(document, "one.toml")
-    Spec(document | {"variants": {"v": {"expect": {"up": 2}}}}, "one.toml")
+        of_many({"up": 3})
+    assert of_many({"up": 2})
 
 
-def fleet(step: dict[str, object], agents: int = 2, approach: str = "pana-ikev1") -> Spec:
-    variant = {"steps": [step], "operator": {"mobile_nodes": 2, "home_agents": agents}}
+@pytest.mark.parametrize(
+    ("expect", "complaint"),
+    [
+        ({"reason": "x", "up": 0}, "expect: `reason` is .* must fail for, and `up` is what it"),
+        ({"event": "B Authorised"}, r"expect\.event: there are many mobile nodes; this is for one"),
+        ({"attempt": "x"}, r"expect\.attempt: there are many mobile nodes; this is for one"),
+        ({"home_agent": "2001:db8:b::2"}, "no home agent's address; use one of 2001:db8:100::1$"),
+    ],
+)
+def test_of_many_no_run_can_come_to_this(expect, complaint):
+    with pytest.raises(SpecError, match=complaint):
+        of_many(expect)
+
+
+def fleet(*steps: dict[str, object], agents: int = 2, approach: str = "pana-ikev1") -> Spec:
+    variant = {"steps": list(steps), "operator": {"mobile_nodes": 2, "home_agents": agents}}
     document = {
         "name": "one",
         "approach": approach,
@@ -141,6 +184,59 @@ def test_a_step_of_a_fleet_that_can_be_taken_is_accepted(step):
 def test_a_step_that_no_fleet_can_take_is_refused(step, complaint):
     with pytest.raises(SpecError, match=complaint):
         fleet(step)
+
+
+MOVES = {"host": "AAA", "moves": "HA1"}
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        [MOVES | {"command": "drain ha1"}],
+        [{"host": "AAA", "command": "drain ha1"}, MOVES],
+        [{"host": "HA1", "kill": "program"}, MOVES],
+        [MOVES | {"host": "HA1", "cut": "core"}],
+        [MOVES | {"host": "HA1", "run": "ip link set HA1-core down"}],
+    ],
+)
+def test_who_moves_has_a_reason(steps):
+    assert fleet(*steps).variants["v"].steps
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        [MOVES],
+        [MOVES | {"command": "drain ha2"}],
+        [MOVES | {"host": "HA2", "kill": "host"}],
+        [MOVES | {"host": "HA1", "cut": "home1"}],
+        [MOVES, {"host": "AAA", "command": "drain ha1"}],
+        [{"host": "AAA", "command": "drain ha1"}, MOVES | {"command": "undrain ha1"}],
+    ],
+)
+def test_nobody_moves_without_a_reason(steps):
+    complaint = r"\.moves: no mobile node has to leave HA1 by then; .*command = drain ha1"
+    with pytest.raises(SpecError, match=complaint):
+        fleet(*steps)
+
+
+@pytest.mark.parametrize("command", ["drain ha3", "undrain HA1"])
+def test_no_home_agent_is_drained_that_is_not_there(command):
+    with pytest.raises(SpecError, match=r"\.command: \w+: there is no home agent .* ha1, ha2"):
+        fleet({"host": "AAA", "command": command})
+
+
+def test_of_many_hosts_the_first_and_the_last_are_named():
+    document = {
+        "name": "one",
+        "approach": "pana-ikev1",
+        "topology": "operator",
+        "operator": {"mobile_nodes": 200, "access_routers": 11, "home_agents": 2},
+        "variants": {"v": {"steps": [{"host": "HA3", "run": "true"}]}},
+    }
+    known = "AAA, AR1 to AR11, CN1, CN2, HA1, HA2, MN0001 to MN0200$"
+    with pytest.raises(SpecError, match=rf"no host 'HA3', perhaps HA\d; use one of {known}"):
+        Spec(document, "one.toml")
 
 
 def test_nobody_moves_where_there_is_no_other_home_agent_or_none_is_asked_for():
@@ -224,6 +320,11 @@ EXPECTED = {"expect": {"silence": 1, "lost": 0}, "steps": [GOOD]}
         ({"expect": {"event": "CN Ready"}}, r"expect\.event: there is no host with a program"),
         ({"expect": {"home_agent": "2001:DB8:100::1"}}, "use one of .*2001:db8:100::1"),
         ({"expect": {"home_agent": "2001:db8::99"}}, "'2001:db8::99' is no host's address"),
+        (
+            {"expect": {"reason": "x", "home_agent": "2001:db8:100::1"}},
+            "`home_agent` is what it must come to: leave one of them out",
+        ),
+        ({"expect": {"reason": "x", "attempt": "y"}}, "`attempt` is what it must come to"),
         ({"expect": {"reason": "("}}, "expect: reason: no regular expression"),
         ({"expect": {"reason": "a{99999999999}"}}, "expect: reason: no regular expression"),
     ],
