@@ -8,6 +8,7 @@ from typing import Any
 
 from testbed.base.phases import PHASES
 from testbed.base.words import several
+from testbed.experiment.steps import Expectation
 from testbed.results.folder import Results
 from testbed.results.runs import Run
 from testbed.trace.phases import ended_in
@@ -80,8 +81,7 @@ def expectation(results: Results, variant: str) -> str:
     if expect.must:
         return expect.must
     told = [
-        _reason(expect.reason, of_many=wanted.operator is not None) if expect.reason else "",
-        expect.event or ("" if expect.reason else "a bootstrap"),
+        _bootstraps(expect, of_many=wanted.operator is not None),
         f"home agent {expect.home_agent}" if expect.home_agent else "",
         "" if expect.silence is None else f"no silence above {expect.silence:g} s",
         "" if expect.lost is None else f"at most {several(expect.lost, 'packet')} lost",
@@ -89,9 +89,15 @@ def expectation(results: Results, variant: str) -> str:
     return ", ".join(filter(None, told))
 
 
-def _reason(reason: str, *, of_many: bool) -> str:
-    """Of many mobile nodes some may bootstrap; then the run is measured all the same."""
-    return f"a bootstrap of all, or else: {reason}" if of_many else f"refused: {reason}"
+def _bootstraps(expect: Expectation, *, of_many: bool) -> str:
+    """Return what is to become of bootstraps: how many there are, or what comes in their place."""
+    refused = ""
+    if expect.reason:
+        refused = f"{'not a bootstrap of all' if of_many else 'refused'}: {expect.reason}"
+    if expect.up is not None:
+        least = f"at least {expect.up}" if expect.up else "any number"
+        return f"a bootstrap of {least} of the mobile nodes"
+    return ", ".join(filter(None, [refused, expect.event])) or "a bootstrap"
 
 
 def verdict(results: Results, variant: str) -> str:

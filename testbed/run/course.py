@@ -10,7 +10,7 @@ import re
 import time
 from abc import ABC, abstractmethod
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from ipaddress import IPv6Address
 from itertools import product
 from pathlib import Path
@@ -22,6 +22,7 @@ from testbed.experiment.spec import PlannedRun, Spec
 from testbed.experiment.steps import Expectation, Step
 from testbed.results.folder import run_folder
 from testbed.run.held import Amounts
+from testbed.run.members import Member, at_home_agent, follow_moves
 from testbed.run.parts import Echoes, Shells, Told
 from testbed.trace.phases import IKE_STARTS, MILESTONES
 from topologies.model import HostRole
@@ -352,15 +353,30 @@ class Course(ABC):
         if not step.until:
             return
         what = f"{step.until} after {step.host} {step.name}"
-        for event in self._events(events, step.timeout, what):
-            if event["event"] == "CommandRefused":
-                raise RunError(f"{step.host} {step.command}: {event['reason']}")
+        for event in self._answers_to(events, step, what):
             if event["event"] == "Breached":
                 raise RunError(f"{event['host']}, {event['attack']}: it got {event['outcome']}")
             if f"{event['host']} {event['event']}" == step.until:
                 told = event.get("outcome")
                 self.outcome += f"; {event['host']}: {told}" if told else ""
                 return
+
+    def _answers_to(self, events: Told, step: Step, what: str) -> Iterator[dict[str, Any]]:
+        """Yield events of a step's time; RunError at its end, or where a command is refused."""
+        for event in self._events(events, step.timeout, what):
+            if event["event"] == "CommandRefused":
+                raise RunError(f"{step.host} {step.command}: {event['reason']}")
+            yield event
+
+    def _follow_moves(
+        self, events: Told, step: Step, since: float, every: Iterable[Member]
+    ) -> list[Member]:
+        """Follow those of all that have to move to another home agent; return them."""
+        moving = at_home_agent(every, step.moves, self.topology)
+        what = f"registration elsewhere of all {len(moving)} that were at {step.moves}"
+        follow_moves(moving, self._answers_to(events, step, what), since)
+        self.outcome += f"; {len(moving)} moved from {step.moves}"
+        return moving
 
     def _expect_ready(self, host: str) -> None:
         """Note that a program of a host is to say that it serves; a mobile node's serves nobody."""

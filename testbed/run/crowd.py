@@ -29,7 +29,7 @@ from testbed.base.medians import medians
 from testbed.experiment.simulable import MOST_MEMBERS
 from testbed.experiment.spec import PlannedRun, Spec
 from testbed.experiment.steps import Step
-from testbed.run.members import Member, at_home_agent, follow_moves
+from testbed.run.members import Member
 from testbed.run.parts import Shells, Told
 from testbed.run.simulated import Capture, Heard, SimulatedWorker
 from testbed.trace.phases import MILESTONES, PhaseError, Timeline, from_moments
@@ -210,11 +210,7 @@ class CrowdWorker(SimulatedWorker):
         since = self._world.clock.now
         super()._carry_out(net, events, step)
         if step.moves:
-            moving = at_home_agent(self._members.values(), step.moves, self.topology)
-            what = f"registration elsewhere of those at {step.moves}"
-            follow_moves(moving, self._events(events, step.timeout, what), since)
-            self.outcome += f"; {len(moving)} moved from {step.moves}"
-            for member in moving:
+            for member in self._follow_moves(events, step, since, self._members.values()):
                 self._answers(IPv6Address(member.place[1]))
 
     def _begin_from(self, number: int) -> None:

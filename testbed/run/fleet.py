@@ -15,7 +15,7 @@ from testbed.experiment.steps import Step
 from testbed.run.capture import Capture
 from testbed.run.course import RunError
 from testbed.run.events import Events
-from testbed.run.members import Member, at_home_agent, follow_moves
+from testbed.run.members import Member
 from testbed.run.net import Network
 from testbed.run.parts import Shells, Told
 from testbed.run.probe import Echo
@@ -99,10 +99,7 @@ class FleetWorker(Worker):
         since = time.monotonic()
         super()._carry_out(net, events, step)
         if step.moves:
-            moving = at_home_agent(self._members.values(), step.moves, self.topology)
-            what = f"registration elsewhere of those at {step.moves}"
-            follow_moves(moving, self._events(events, step.timeout, what), since)
-            self.outcome += f"; {len(moving)} moved from {step.moves}"
+            moving = self._follow_moves(events, step, since, self._members.values())
             self._reach_again(net, moving)  # type: ignore[arg-type]  # It is real here.
 
     def _reach_again(self, net: Network, moved: Iterable[Member]) -> None:

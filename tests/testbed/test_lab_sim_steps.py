@@ -33,6 +33,11 @@ steps = [{ host = "AAA", command = "drain ha1", moves = "HA1", cuts = true, time
 steps = [
     { host = "AAA", command = "drain ha2", moves = "HA2", cuts = true, timeout = 1.0 },
 ]
+[variants.refused]
+steps = [
+    { host = "AAA", command = "drain ha2" },
+    { host = "AAA", command = "withdraw nobody@home.test", moves = "HA2", timeout = 90.0 },
+]
 """
 ONE = """
 name = "one"
@@ -103,7 +108,11 @@ def test_summary_has_the_recovery_by_its_parts(fleet):
 def test_who_comes_to_no_other_home_agent_in_time_fails_the_run(fleet):
     run = fleet[0]["nowhere"]
     assert run.status == "failed"
-    assert run.reason == "no registration elsewhere of those at HA2 within 1 s"
+    assert run.reason == "no registration elsewhere of all 2 that were at HA2 within 1 s"
+
+
+def test_a_command_that_is_refused_is_why_nobody_moves(fleet):
+    assert fleet[0]["refused"].reason == "AAA withdraw nobody@home.test: not possible now"
 
 
 def test_the_host_of_a_single_mobile_nodes_home_agent_can_be_killed(tmp_path):

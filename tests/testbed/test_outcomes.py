@@ -123,6 +123,27 @@ def test_an_experiment_without_any_bootstrap_has_a_figure_and_no_empty_sections(
     assert [path.stem for path in (folder / "figures").glob("*.svg")] == ["phases"]
 
 
+@pytest.mark.parametrize(
+    ("expect", "words"),
+    [
+        ("up = 0", "a bootstrap of any number of the mobile nodes"),
+        ("up = 3", "a bootstrap of at least 3 of the mobile nodes"),
+        ("reason = 'full'", "not a bootstrap of all: full"),
+    ],
+)
+def test_what_is_expected_of_many_is_told_as_it_is_judged(tmp_path, expect, words):
+    many = f"""
+name = "expecting"
+approach = "pana-ikev1"
+topology = "operator"
+[operator]
+mobile_nodes = 4
+[variants.many]
+expect.{expect}
+"""
+    assert outcomes.expectation(made(tmp_path, spec=many), "many") == words
+
+
 def test_what_was_not_expected_is_told_apart(tmp_path):
     good = line(1, "refused", "expected", outcome=REFUSAL, phases={"pana": 0.05})
     bad = line(2, "refused", "failed", reason="it succeeded", phases={})
