@@ -22,11 +22,11 @@ operator.mobile_nodes = 400
 """
 
 
-def why_not(tmp_path, more="", *, slow=True):
+def why_not(tmp_path, more="", *, slow=True, seed=1):
     path = tmp_path / "crowd.toml"
     path.write_text(CROWD + more)
     spec = Spec.load(path)
-    found = obstacles(spec, spec.plan(None, 1), slow=slow)
+    found = obstacles(spec, spec.plan(None, seed), slow=slow)
     return [f"variant {name}: {why}" for name, why in found]
 
 
@@ -55,8 +55,28 @@ def test_other_processors_are_not_judged(tmp_path):
 
 
 def test_no_kernel_has_names_for_so_many(tmp_path):
-    (line,) = why_not(tmp_path, "operator.mobile_nodes = 10000\n", slow=False)
+    more = "operator = { mobile_nodes = 10000, access_routers = 10 }\n"
+    (line,) = why_not(tmp_path, more, slow=False)
     assert "at most 9999" in line
+
+
+def test_no_bridge_has_ports_for_more_on_a_link(tmp_path):
+    def on_two(nodes: int) -> list[str]:
+        numbers = f"{{ mobile_nodes = {nodes}, access_routers = 2 }}"
+        return why_not(tmp_path, f"operator = {numbers}\n", slow=False)
+
+    assert on_two(2044) == []
+    (line,) = on_two(2045)
+    assert line.startswith("variant usual: 1023 mobile nodes on an access link")
+    assert line.endswith("ports for 1022: set operator.access_routers to 3 at least")
+
+
+@pytest.mark.parametrize("first", ["1, 2", "2, 1"])
+def test_every_point_of_a_sweep_is_looked_at(tmp_path, first):
+    sweep = f'[sweep]\n"simulation.home_aaa_servers" = [{first}]\n'
+    for seed in (1, 2):  # Runs are in random order.
+        (line,) = why_not(tmp_path, sweep, seed=seed)
+        assert "simulation.home_aaa_servers = 2 is the sim lab's alone" in line
 
 
 @pytest.mark.parametrize(
