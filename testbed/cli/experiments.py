@@ -248,7 +248,7 @@ def _durations(spec: Spec, plan: Sequence[PlannedRun], lab: Lab | Cluster) -> li
         return spec.durations(plan)
     points = {json.dumps(run.parameters): run.parameters for run in plan}
     others = {
-        (key, name): variant.cycles + (variant.operator.mobile_nodes - 1 if variant.operator else 0)
+        (key, name): variant.cycles + variant.mobile_nodes - 1
         for key, point in points.items()
         for name, variant in spec.at(point).variants.items()
     }

@@ -50,8 +50,7 @@ def _of(variant: Variant, seed: int, *, slow: bool) -> Iterator[str]:
     for setting, value in msgspec.structs.asdict(variant.simulation).items():
         if value != usual[setting] and setting not in _KEPT:
             yield f"simulation.{setting} = {value} is the sim lab's alone: leave it out"
-    there = variant.operator or Operator(1)
-    nodes, routers = there.mobile_nodes, there.access_routers
+    nodes, routers = variant.mobile_nodes, (variant.operator or Operator()).access_routers
     if (each := math.ceil(nodes / routers)) > MOST_ON_A_LINK:
         yield (
             f"{each} mobile nodes on an access link: a bridge has ports for {MOST_ON_A_LINK}:"

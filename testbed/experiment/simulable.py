@@ -8,7 +8,8 @@ from ipaddress import IPv6Interface
 from pathlib import Path
 
 from agents.approaches import Program
-from testbed.experiment.spec import Operator, Spec
+from agents.approaches.preparation import MOST_CERTIFICATES
+from testbed.experiment.spec import Spec
 
 MOST_MEMBERS = 10_000
 """Mobile nodes of which each is kept in a run's line; of more there is only what all came to."""
@@ -51,10 +52,15 @@ def _of(spec: Spec, variant: str, can_run: Callable[[Program], bool]) -> Iterato
         if not can_run(program):
             kind = program.module.split(".")[2].replace("_", " ")
             yield f"the {kind} on host {program.host} sends from real sockets"
-    nodes = (spec.variants[variant].operator or Operator()).mobile_nodes
-    for number, step in enumerate(spec.variants[variant].steps):
+    wanted, nodes = spec.variants[variant], spec.variants[variant].mobile_nodes
+    if nodes > MOST_CERTIFICATES and wanted.simulation.public_keys == "real":
+        yield (
+            f"{nodes} mobile nodes: at most {MOST_CERTIFICATES} get certificates; set"
+            ' simulation.public_keys = "model"'
+        )
+    for number, step in enumerate(wanted.steps):
         if step.run and added_address(step.run) is None:
             known = "only 'ip -6 address add ADDRESS dev INTERFACE nodad' is known"
             yield f"steps[{number}].run: there is no shell; {known}"
-        if few.is_fleet and nodes > MOST_MEMBERS:
+        if nodes > MOST_MEMBERS:
             yield f"steps[{number}]: of more than {MOST_MEMBERS} mobile nodes none is followed"

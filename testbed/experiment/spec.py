@@ -21,9 +21,9 @@ from agents.approaches.roles import Roles
 from agents.core.documents import DocumentError, absent, fit, listed, parse_toml, read, shown
 from agents.core.settings import zero_or
 from testbed.experiment import steps
-from testbed.experiment.steps import Expectation, Seconds, Step, Text
+from testbed.experiment.steps import MOST_SECONDS, Expectation, Seconds, Step, Text
 from topologies import operator
-from topologies.model import HostRole, Shape, Topology
+from topologies.model import Shape, Topology
 
 T = TypeVar("T")
 _WARM_SECONDS, _COLD_SECONDS = 2.0, 8.0
@@ -118,6 +118,10 @@ class Poisson(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     rate: Annotated[float, msgspec.Meta(gt=0, le=100_000)]
 
+    def lasts(self, nodes: int) -> float:
+        """Return the seconds in which so many come, on average."""
+        return (nodes - 1) / self.rate
+
     def times(self, nodes: int, seed: int) -> list[float]:
         """Return when each of so many begins, in seconds after the first, in order."""
         rng = random.Random(seed)
@@ -177,6 +181,24 @@ class Variant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def __post_init__(self) -> None:
         if (self.cycles > 1 or self.sampled) and not self.steps:
             raise ValueError("`cycles` and `sampled` are for `steps`; there are none")
+        if (lasts := self.arriving) > MOST_SECONDS:
+            raise ValueError(
+                f"arrivals.rate: {self.mobile_nodes} mobile nodes would come within about "
+                f"{lasts:.2g} s; at most {MOST_SECONDS} s, a day, are allowed: set a higher rate, "
+                f"above {(self.mobile_nodes - 1) / MOST_SECONDS:.2g}"
+            )
+
+    @property
+    def mobile_nodes(self) -> int:
+        """How many there are."""
+        if self.topology != _OPERATOR:
+            return 1
+        return (self.operator or Operator()).mobile_nodes
+
+    @property
+    def arriving(self) -> float:
+        """Seconds in which all mobile nodes come, on average."""
+        return self.arrivals.lasts(self.mobile_nodes) if isinstance(self.arrivals, Poisson) else 0.0
 
     @property
     def lasting(self) -> float:
@@ -491,8 +513,8 @@ class Spec:
     def _topology(self, variant: str, parameters: Operator | None) -> Topology:
         wanted = self.variants[variant]
         self._expect("topology", wanted.topology, topologies.names())
-        for name in ("operator", "arrivals"):
-            if getattr(wanted, name) is not None and wanted.topology != _OPERATOR:
+        for name, unless in (("operator", None), ("arrivals", None), ("simulation", Simulation())):
+            if getattr(wanted, name) != unless and wanted.topology != _OPERATOR:
                 raise SpecError(
                     f"{self.source}: variant {variant}: {name}: only the topology {_OPERATOR} has "
                     f"many mobile nodes; this one is {wanted.topology}"
@@ -566,8 +588,8 @@ class Spec:
                 delays = sum({link.kind: link.shape.delay for link in topology.links}.values())
                 factor = _SLOWED if there.slows(name) else 1
                 own = _WARM_SECONDS if there.settings(name).is_warm else _COLD_SECONDS
-                more = EACH_SECONDS * (len(topology.hosts_with(HostRole.MOBILE_NODE)) - 1)
                 variant = there.variants[name]
+                more = max(EACH_SECONDS * (variant.mobile_nodes - 1), variant.arriving)
                 steps = variant.lasting + _CYCLE_SECONDS * (variant.cycles - 1)
                 seconds[key, name] = factor * own + _ONE_WAYS * delays + more + steps
         return [seconds[json.dumps(r.parameters, sort_keys=True), r.variant] for r in plan]

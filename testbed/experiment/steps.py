@@ -22,7 +22,10 @@ from topologies.model import HostRole, Topology
 TRAFFIC_INTERVAL = 0.02
 """Seconds between the packets of the correspondent node while steps are carried out."""
 
-Seconds: TypeAlias = Annotated[float, msgspec.Meta(gt=0, le=86400)]
+MOST_SECONDS = 86_400
+"""Of whatever may be waited for: a day."""
+
+Seconds: TypeAlias = Annotated[float, msgspec.Meta(gt=0, le=MOST_SECONDS)]
 Text: TypeAlias = Annotated[
     str,
     msgspec.Meta(
@@ -99,7 +102,7 @@ class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     start: bool = False
     cut: Text = ""
     heal: Text = ""
-    lasts: Annotated[float, msgspec.Meta(ge=0, le=86400)] = 0.0
+    lasts: Annotated[float, msgspec.Meta(ge=0, le=MOST_SECONDS)] = 0.0
     moves: Text = ""
 
     @property

@@ -8,7 +8,10 @@ import shutil
 import pytest
 
 from testbed.base.phases import PHASES, TOTAL
+from testbed.experiment.simulable import obstacles
+from testbed.experiment.spec import Spec
 from testbed.results import folder as results
+from testbed.run.simulated import can_run
 from testbed.runner import conclude
 from tests.testbed.simulated import carry_out
 
@@ -146,6 +149,21 @@ def test_the_report_has_the_storm_and_of_so_many_that_none_is_kept_too(few, tmp_
     assert (copy / "figures" / "storm.svg").exists()
     rows = (copy / "figures" / "storm.csv").read_text().splitlines()
     assert rows[0].startswith("variant,seconds,up,part")
+
+
+def test_real_public_keys_are_for_no_more_than_there_are_certificates():
+    for keys, nodes, refused in (("real", 10_001, 1), ("real", 10_000, 0), ("model", 10_001, 0)):
+        document = {
+            "name": "many",
+            "approach": "pana-ikev2",
+            "topology": "operator",
+            "operator": {"mobile_nodes": nodes},
+            "simulation": {"public_keys": keys},
+            "variants": {"v": {}},
+        }
+        found = obstacles(Spec(document, "many.toml"), can_run)
+        assert len(found) == refused
+        assert all("set simulation.public_keys" in why for _, why in found)
 
 
 def test_the_same_seed_has_the_same_times(few, tmp_path):

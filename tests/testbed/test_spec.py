@@ -380,6 +380,35 @@ def test_they_come_at_once_or_at_random_as_the_seed_says(tmp_path):
     assert times[-1] == pytest.approx(2000 / 5.0, rel=0.1)
 
 
+def test_who_come_one_by_one_come_within_a_day(tmp_path):
+    path = written(tmp_path, MANY)
+    assert Spec.load(path, ["variants.one-by-one.arrivals.rate=0.0000232"])
+    for rate in ("0.000023", "1e-9"):
+        with pytest.raises(
+            SpecError,
+            match=r"variant one-by-one: arrivals\.rate: 3 mobile nodes would come within .*"
+            r"at most 86400 s, a day, are allowed: set a higher rate, above 2\.3e-05",
+        ):
+            Spec.load(path, [f"variants.one-by-one.arrivals.rate={rate}"])
+
+
+def test_the_time_in_which_they_come_is_a_part_of_what_a_run_takes(tmp_path):
+    spec = Spec.load(written(tmp_path, MANY), ["variants.one-by-one.arrivals.rate=0.01"])
+    plan = spec.plan(1)
+    times = {run.variant: time for run, time in zip(plan, spec.durations(plan), strict=True)}
+    assert times["at-once"] < 10
+    assert 200 < times["one-by-one"] < 210
+
+
+@pytest.mark.parametrize(
+    "setting",
+    ["captures=1", "public_keys=model", "home_aaa_servers=2", "receive_buffer=0"],
+)
+def test_what_the_simulator_has_for_many_mobile_nodes_is_refused_for_one(tmp_path, setting):
+    with pytest.raises(SpecError, match="simulation: only the topology operator has many mobile"):
+        Spec.load(written(tmp_path, GOOD), [f"simulation.{setting}"])
+
+
 @pytest.mark.parametrize(
     ("change", "what"),
     [
