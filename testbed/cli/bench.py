@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from testbed.cli.options import json_option
+from testbed.cli.options import Number, json_option
 from testbed.cli.terminal import open_console
 
 if TYPE_CHECKING:
@@ -22,14 +22,13 @@ if TYPE_CHECKING:
 @click.command()
 @click.option(
     "--nodes",
-    type=click.IntRange(0, 1_000_000),
-    default=0,
+    type=Number(int, 1, 1_000_000),
     metavar="N",
     help="Serve so many mobile nodes at once instead, and measure what the last of 1, 10, ... N "
     "cost; 10,000 take ten minutes.",
 )
 @json_option
-def bench(nodes: int, as_json: bool) -> None:
+def bench(nodes: int | None, as_json: bool) -> None:
     """Measure what the machines and whole bootstraps cost, without a network."""
     if nodes:
         _growth(nodes, as_json=as_json)

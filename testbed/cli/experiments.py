@@ -72,8 +72,16 @@ def run(
     _carry_out(chosen(experiment, assignments, variants, swept=False), **how)
 
 
+def _to_run(ctx: click.Context, param: click.Parameter, folder: str | None) -> None:  # noqa: ARG001
+    if folder is not None:
+        give_up(f"run goes on with a sweep too: mip6lab run --resume {folder}")
+
+
 @click.command()
 @carried_out()
+@click.option(
+    "--resume", metavar="FOLDER", hidden=True, is_eager=True, expose_value=False, callback=_to_run
+)
 def sweep(experiment: str, variants: Sequence[str], assignments: Sequence[str], **how: Any) -> None:
     """Carry out an EXPERIMENT over the grid of its [sweep] and fit the round trips."""
     _carry_out(chosen(experiment, assignments, variants, swept=True), **how)

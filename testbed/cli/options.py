@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import click
+import msgspec
 from click.shell_completion import CompletionItem
 
 import topologies
-from agents.core.documents import shown
+from agents.core.documents import DocumentError, fit, shown
 from testbed.base import places
 from testbed.base.files import plain
 from testbed.lab.choice import LABS
@@ -35,6 +36,32 @@ class _Path(click.Path):
         path = super().convert(value, param, ctx)
         _reached(Path(os.fsdecode(path)), param, ctx)
         return path
+
+
+class Number(click.ParamType[Any]):
+    """A number within limits, refused in the words that an experiment's are refused in."""
+
+    name = "number"
+
+    def __init__(
+        self,
+        kind: type[float],
+        least: float,
+        most: float | None = None,
+        allowed: str | None = None,
+    ) -> None:
+        """`allowed` says what is, where it is more than a number."""
+        self._kind = kind
+        self._limits: Any = Annotated[kind, msgspec.Meta(ge=least, le=most, description=allowed)]
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the number."""
+        with suppress(ValueError):
+            value = self._kind(value)
+        try:
+            return fit(value, self._limits)
+        except DocumentError as error:
+            return self.fail(str(error), param, ctx)
 
 
 class Shipped(click.ParamType[str]):
@@ -70,9 +97,9 @@ experiment_argument = click.argument("experiment", type=EXPERIMENT)
 topology_argument = click.argument("topology", default="paper", type=TOPOLOGY)
 folder_argument = click.argument("folder", type=FOLDER)
 _runs_option = click.option(
-    "--runs", type=click.IntRange(1), help="Runs of each variant, in a sweep at each point."
+    "--runs", type=Number(int, 1), help="Runs of each variant, in a sweep at each point."
 )
-_seed_option = click.option("--seed", type=click.IntRange(0), help="Seed of the order of the runs.")
+_seed_option = click.option("--seed", type=Number(int, 0), help="Seed of the order of the runs.")
 _variant_option = click.option(
     "--variant", "variants", metavar="NAME", multiple=True, help="Only this variant; repeatable."
 )
@@ -80,7 +107,7 @@ AUTO = 0
 """As many labs at once as keep out of each other's way."""
 
 
-class _Jobs(click.IntRange):
+class _Jobs(Number):
     """A number from 1, or `auto`."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
@@ -89,7 +116,7 @@ class _Jobs(click.IntRange):
 
 _jobs_option = click.option(
     "--jobs",
-    type=_Jobs(1),
+    type=_Jobs(int, 1, allowed="auto, or a whole number from 1"),
     metavar="N|auto",
     help="Labs at once, each on a CPU of its own; one by default. auto: two in user-mode Linux, "
     "as many as there are CPUs in the simulator.",
@@ -118,17 +145,11 @@ _services_option = click.option(
 )
 
 
-class _Times(click.FloatRange):
-    """A factor within limits; "nan" is none."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        factor = super().convert(value, param, ctx)
-        return self.fail(f"{value} is no number.", param, ctx) if math.isnan(factor) else factor
-
-
 _slowness_option = click.option(
     "--slowness",
-    type=_Times(0.01, 1000),  # With times of nothing at all, nobody could tell what came first.
+    type=Number(
+        float, 0.01, 1000
+    ),  # With times of nothing at all, nobody could tell what came first.
     metavar="TIMES",
     help="How many times slower simulated hosts are than their service times.",
 )

@@ -8,6 +8,7 @@ import itertools
 import json
 import math
 import random
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -305,7 +306,12 @@ def _assign(document: dict[str, Any], assignment: str) -> None:
     if isinstance(swept, Mapping) and path in swept:
         raise SpecError(
             f"--set {said}: without effect, for the experiment sweeps it; "
-            f"use --set 'sweep.\"{path}\"=[{_brief(assignment.partition('=')[2])}]'"
+            f"use {_sweeping(path, assignment)}"
+        )
+    if keys[0] == "sweep" and len(keys) > 2:
+        raise SpecError(
+            f"--set {said}: what is swept has dots in its name and is quoted; "
+            f"use {_sweeping('.'.join(keys[1:]), assignment)}"
         )
     variants = document.get("variants")
     own = variants.values() if isinstance(variants, Mapping) else ()
@@ -318,6 +324,13 @@ def _assign(document: dict[str, Any], assignment: str) -> None:
     if named is not None and isinstance(variants, Mapping) and named not in variants:
         raise SpecError(f"--set {said}: {absent(f'variant {named}', named, variants)}")
     _put(document, keys, value, f"--set {said}")
+
+
+def _sweeping(path: str, assignment: str) -> str:
+    """Return the option that sweeps what an assignment names, over the value that it has."""
+    text = _brief(assignment.partition("=")[2]) or "VALUE, VALUE"
+    values = text if text.startswith("[") else f"[{text}]"
+    return "--set " + shlex.quote(f'sweep."{path}"={values}')
 
 
 def _keys(path: str) -> list[str]:
@@ -342,6 +355,15 @@ def _put(document: dict[str, Any], keys: Sequence[str], value: object, where: st
     place[keys[-1]] = value
 
 
+def _inmost(table: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the keys that lead to the first value in tables in tables."""
+    for key, value in table.items():
+        yield key
+        if isinstance(value, Mapping):
+            yield from _inmost(value)
+        return
+
+
 def _has(table: Mapping[str, Any], keys: Sequence[str]) -> bool:
     place: Any = table
     for key in keys:
@@ -357,6 +379,7 @@ class Spec:
     def __init__(self, document: dict[str, Any], source: str) -> None:
         self.document = document
         self.source = source
+        self._check_quoted()
         self.experiment = self._fit(document, Experiment, "")
         self.variants = {name: self._variant(name) for name in self.experiment.variants}
         for name in self.variants:
@@ -396,6 +419,17 @@ class Spec:
                 f"{self.source}: {total} runs of {len(runs)} variants{at}; "
                 f"at most {_MOST_RUNS} can be made"
             )
+
+    def _check_quoted(self) -> None:
+        """Refuse what is swept by tables in tables: TOML has them of a name that is not quoted."""
+        sweep = self.document.get("sweep")
+        for name, value in sweep.items() if isinstance(sweep, Mapping) else ():
+            if isinstance(value, Mapping) and name in _SWEPT:
+                path = ".".join([name, *_inmost(value)])
+                raise SpecError(
+                    f"{self.source}: sweep: what is swept has dots in its name and is quoted; "
+                    f'use "{path}" = [VALUE, VALUE]'
+                )
 
     def _check_axis(self, path: str, values: Sequence[object]) -> None:
         where = f"{self.source}: sweep: {path}"

@@ -1,6 +1,7 @@
 """Experiments: what is accepted, how variants are formed, and what is said about bad ones."""
 
 import json
+import shlex
 from pathlib import Path
 
 import pytest
@@ -176,6 +177,32 @@ def test_so_is_an_assignment_of_what_is_swept(tmp_path):
         Spec.load(path, ["links.home.delay=0.2"])
     spec = Spec.load(path, ['sweep."links.home.delay"=[0.2]'])
     assert spec.points == [{"links.home.delay": 0.2}]
+
+
+@pytest.mark.parametrize(
+    ("assignment", "right"),
+    [
+        ("sweep.operator.mobile_nodes=[1, 20]", "'sweep.\"operator.mobile_nodes\"=[1, 20]'"),
+        ("sweep.operator.mobile_nodes=5", "'sweep.\"operator.mobile_nodes\"=[5]'"),
+        ("sweep.operator.mobile_nodes=", "'sweep.\"operator.mobile_nodes\"=[VALUE, VALUE]'"),
+    ],
+)
+def test_what_is_swept_without_quotes_is_refused_with_what_a_shell_takes(
+    tmp_path, assignment, right
+):
+    path = written(tmp_path, MANY)
+    with pytest.raises(SpecError, match=r"has dots in its name and is quoted; use --set") as raised:
+        Spec.load(path, [assignment])
+    said = str(raised.value)
+    assert said.endswith(f"use --set {right}")
+    if "VALUE" not in right:
+        assert Spec.load(path, shlex.split(right)).points
+
+
+def test_so_it_is_in_a_file(tmp_path):
+    path = written(tmp_path, MANY + "[sweep]\noperator.mobile_nodes = [1, 20]\n")
+    with pytest.raises(SpecError, match=r'use "operator\.mobile_nodes" = \[VALUE, VALUE\]'):
+        Spec.load(path)
 
 
 def test_a_missing_file_is_said(tmp_path):
