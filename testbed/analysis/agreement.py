@@ -101,12 +101,20 @@ def check_labs(simulated: Results, real: Results) -> None:
 
 
 def agreement(simulated: Results, real: Results) -> Agreement:
-    """Compare two results; DataError if they have no bootstrap at the same point in common."""
+    """Compare two results; DataError if they have nothing in common that can be judged."""
     phases = list(_phases(simulated, real))
+    where = f"{plain(simulated.folder)} and {plain(real.folder)}"
     if not phases:
-        where = f"{plain(simulated.folder)} and {plain(real.folder)}"
         raise DataError(f"{where} have no variant's bootstrap at the same point in common")
-    return Agreement(phases, list(_round_trips(simulated, real)))
+    round_trips = list(_round_trips(simulated, real))
+    if not round_trips and not any(phase.judged for phase in phases):
+        raise DataError(
+            f"{where}: there is nothing to judge: both have round trips of no variant (they are"
+            " counted of one mobile node, not of many), and no phase takes"
+            f" {2 * LEAST_DELAY * 1e3:g} ms or more where a link has a delay of"
+            f" {LEAST_DELAY * 1e3:g} ms or more"
+        )
+    return Agreement(phases, round_trips)
 
 
 def _phases(simulated: Results, real: Results) -> Iterator[Phase]:
@@ -114,14 +122,26 @@ def _phases(simulated: Results, real: Results) -> Iterator[Phase]:
         if point not in simulated.points:
             continue
         here, there = simulated.at(point), real.at(point)
-        long = max((v for path, v in point.items() if path.endswith(_DELAY)), default=0.0)
+        delays = _longest_delays(real, point)
         for variant in real.variants:
+            long = delays[variant]
             for name in (*PHASES, TOTAL):
                 ours, theirs = here.values(variant, name), there.values(variant, name)
                 if ours and theirs:
                     length = median(ours)
                     judged = long >= LEAST_DELAY and length >= 2 * LEAST_DELAY
                     yield Phase(variant, point, name, length, median(theirs), judged)
+
+
+def _longest_delays(results: Results, point: dict[str, Any]) -> dict[str, float]:
+    """Return the longest delay of each variant's links; that which is swept if no more is known."""
+    swept = max((v for path, v in point.items() if path.endswith(_DELAY)), default=0.0)
+    delays = dict.fromkeys(results.variants, swept)
+    if results.spec:
+        there = results.spec.at(point)
+        for variant in there.variants:
+            delays[variant] = max(link.shape.delay for link in there.topology(variant).links)
+    return delays
 
 
 def _round_trips(simulated: Results, real: Results) -> Iterator[RoundTrips]:

@@ -25,15 +25,16 @@ COLOURS = {**style.PHASE_COLOURS, TOTAL: INK}
 
 
 def tables(found: Agreement) -> list[Table]:
-    """Return the round trips, and of each phase how far it is off at most."""
+    """Return the round trips, and of each phase how far it is off at most; no table of nothing."""
     trips = Table(title="round trips of the critical path", **COMPACT)
     for heading in ("variant", "link", "simulated", "real", ""):
         trips.add_column(heading)
     for one in sorted(found.round_trips, key=lambda r: (r.variant, r.link)):
         cells = (one.variant, one.link, _numbers(one.simulated), _numbers(one.real))
         trips.add_row(*map(Text, cells), _verdict(agrees=one.agrees))
+    shown = [trips] if found.round_trips else []  # Of many mobile nodes there are none.
     if not (worst := _worst(found)):
-        return [trips]  # Without delay all is computing time.
+        return shown  # Without delay all is computing time.
     title = f"phases with a round trip of {2 * LEAST_DELAY * 1e3:g} ms or more: how far off at most"
     phases = Table(title=title, **COMPACT)
     for heading in ("variant", "phase", "at", "simulated", "real", "off", ""):
@@ -48,7 +49,7 @@ def tables(found: Agreement) -> list[Table]:
             f"{100 * phase.deviation:+.1f} %",
             _verdict(agrees=phase.agrees),
         )
-    return [trips, phases]
+    return [*shown, phases]
 
 
 def _numbers(values: tuple[int, ...]) -> str:

@@ -11,6 +11,7 @@ from click.testing import CliRunner
 from testbed.analysis.agreement import agreement
 from testbed.base.jsonl import DataError
 from testbed.cli import main
+from testbed.experiment.spec import Spec
 from testbed.report.agreement import tables
 from testbed.results import folder as results
 from tests.testbed import sample
@@ -76,6 +77,31 @@ def test_results_with_nothing_in_common_cannot_be_compared(swept):
         agreement(replace(swept, runs=[]), swept)
 
 
+def without_traffic(loaded):
+    """Return the same results as if they were of many mobile nodes: no round trips are counted."""
+    runs = [msgspec.structs.replace(run, traffic=None) for run in loaded.runs]
+    return replace(loaded, runs=runs)
+
+
+def test_where_there_is_nothing_to_judge_it_is_refused(swept):
+    many = without_traffic(swept)
+    assert agreement(many, many).whole  # Its links are long.
+    points = [{"links.access.delay": 0.0, "links.core.delay": 0.0}]
+    short = replace(many, runs=[run for run in many.runs if run.parameters in points])
+    assert short.runs
+    with pytest.raises(DataError, match=r"there is nothing to judge: .* not of many"):
+        agreement(short, short)
+
+
+def test_delays_that_are_not_swept_count_too(swept):
+    document = {name: value for name, value in swept.spec.document.items() if name != "sweep"}
+    long = Spec(document | {"links": {"access": {"delay": 0.1}}}, "one.toml")
+    runs = [msgspec.structs.replace(run, parameters={}) for run in swept.runs]
+    for spec, judged in ((long, True), (Spec(document, "one.toml"), False)):
+        found = agreement(*2 * [replace(swept, runs=runs, spec=spec)])
+        assert any(phase.judged for phase in found.phases) is judged
+
+
 @pytest.fixture
 def simulated(swept, tmp_path):
     """The same results, as if they had been simulated."""
@@ -115,3 +141,4 @@ def test_where_all_is_computing_time_there_is_no_empty_table(swept):
     assert len(tables(found)) == 2
     short = [replace(phase, judged=False) for phase in found.phases]
     assert len(tables(replace(found, phases=short))) == 1
+    assert len(tables(replace(found, round_trips=[]))) == 1
