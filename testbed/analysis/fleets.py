@@ -93,9 +93,8 @@ class Fleet:
 
     @property
     def home_agents(self) -> dict[str, list[int]]:
-        """How many mobile nodes each home agent got in each run that succeeded."""
-        good = [run.members for run in self.runs if run.status == "ok"]
-        chosen = [Counter(member.home_agent for member in there) for there in good]
+        """How many mobile nodes each home agent got in each run, in which not all may be up."""
+        chosen = [Counter(m.home_agent for m in run.members if m.home_agent) for run in self.runs]
         agents = sorted({agent for counts in chosen for agent in counts})
         return {agent: [counts[agent] for counts in chosen] for agent in agents}
 

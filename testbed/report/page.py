@@ -153,7 +153,7 @@ def show(results: Results, console: Console) -> None:
     if any(run.traffic for run in results.runs) and not results.expects:
         shown.append(tables.messages(results))
     if results.of_many:
-        shown.append(tables.of_many(results))
+        shown += tables.of_many(results)
     if any(run.flood for run in results.runs):
         shown.append(tables.floods(results))
     if any(run.held for run in results.runs):
@@ -207,6 +207,7 @@ def write(results: Results) -> Path:
         fleets=_section(
             "When mobile nodes were up, and at which home agent", tables.fleet_rows(results)
         )
+        + _moves(results)
         if any(run.members for run in results.runs)
         else "",
         soaks=_section("Held over many bootstraps in a row", soaks.rows(results))
@@ -235,6 +236,12 @@ def _outcomes(results: Results) -> str:
     if results.expects:
         return _section("What each variant came to", tables.outcome_rows(results))
     return ""
+
+
+def _moves(results: Results) -> str:
+    head, rows = tables.move_rows(results)
+    title = tables.MOVES[0].upper() + tables.MOVES[1:]
+    return _section(title, (head, rows)) if rows else ""
 
 
 def _intro(results: Results) -> str:

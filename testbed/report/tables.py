@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 from rich import box
@@ -12,7 +13,7 @@ from rich.text import Text
 from testbed.analysis.claims import CONTRADICTED, SUPPORTED, Finding
 from testbed.analysis.compare import Comparison, axis, position, written
 from testbed.analysis.fits import Counted, Estimate, Fit, fits, swept_links
-from testbed.analysis.fleets import PERCENTILES, fleets
+from testbed.analysis.fleets import PERCENTILES, Fleet, fleets
 from testbed.analysis.mechanisms import share_rows
 from testbed.analysis.stats import attempts, phase_summaries, traffic
 from testbed.base.phases import TITLES, TOTAL
@@ -21,6 +22,8 @@ from testbed.report import soaks, storms, style
 from testbed.report.loads import flood_rows
 from testbed.results import outcomes
 from testbed.results.folder import Results
+from topologies import operator
+from topologies.model import HostRole
 
 Rows = list[tuple[str, ...]]
 COLOURS = {SUPPORTED: "green", CONTRADICTED: "red"}
@@ -31,6 +34,9 @@ COMPACT: Any = {
     "show_edge": False,
 }
 """How tables look that have to go into 80 columns."""
+
+MOVES = "how long mobile nodes took to another home agent: medians"
+"""The title of what moves took."""
 
 FRAMING = frozenset({"TCP", "ICMPv6", "other", "IPv6"})
 """Protocols that carry or serve others: they are counted together."""
@@ -159,12 +165,9 @@ def _attempts(counted: dict[str, int]) -> str:
 
 def fleet_rows(results: Results) -> tuple[list[str], Rows]:
     """Return a row per variant and number of mobile nodes: when they were up, and where."""
-    found = [one for name in results.variants for one in fleets(results, name)]
-    moves = list(dict.fromkeys(part for one in found for part in one.moves))
     rows: Rows = []
-    for one in found:
+    for one in (one for name in results.variants for one in fleets(results, name)):
         up = map(one.up, PERCENTILES)
-        moved = (one.moves.get(part) for part in moves)
         rows.append(
             (
                 one.variant,
@@ -172,23 +175,63 @@ def fleet_rows(results: Results) -> tuple[list[str], Rows]:
                 f"{len(one.bootstrapped)} of {len(one.members)}",
                 *("-" if seconds is None else style.seconds(seconds) for seconds in up),
                 str(one.failures),
-                "\n".join(
-                    f"{agent or 'none'}: {', '.join(map(str, numbers))}"
-                    for agent, numbers in one.home_agents.items()
-                ),
-                *(style.seconds(part.median) if part else "-" for part in moved),
+                _at_home_agents(one),
             )
         )
     head = ["variant", "nodes", "up", *(f"{percent} %" for percent in PERCENTILES)]
-    head += ["attempts\nfailed", "at home agent", *(f"move:\n{part}" for part in moves)]
-    return head, rows
+    return [*head, "attempts\nfailed", "at home agent"], rows
 
 
-def of_many(results: Results) -> Table:
-    """Return when how many mobile nodes were up, for the terminal."""
-    if any(run.members for run in results.runs):
-        return _table("many mobile nodes: when so many were up", *fleet_rows(results))
-    return _table("many mobile nodes: when so many were up", *storms.rows(results))
+@cache
+def _home_agents() -> dict[str, str]:
+    """Return the hosts of all home agents that there can be, by their addresses."""
+    topology = operator.build(home_agents=operator.MOST["home_agents"])
+    return {
+        str(end.address): end.host
+        for link in topology.links
+        for end in link.ends
+        if end.host in topology.hosts_with(HostRole.HOME_AGENT)
+    }
+
+
+def _at_home_agents(fleet: Fleet) -> str:
+    """Write how many mobile nodes each home agent got, run by run unless all runs are alike."""
+    names = {agent: _home_agents().get(agent, agent) for agent in fleet.home_agents}
+    lines = [
+        ", ".join(f"{names[agent]}: {numbers[i]}" for agent, numbers in fleet.home_agents.items())
+        for i in range(len(fleet.runs))
+    ]
+    return "\n".join(lines if len(set(lines)) > 1 else lines[:1]) or "-"
+
+
+def move_rows(results: Results) -> tuple[list[str], Rows]:
+    """Return a row per fleet whose mobile nodes moved: how many, and how long each part took."""
+    every = [one for name in results.variants for one in fleets(results, name)]
+    found = [(one, one.moves) for one in every if one.moves]
+    parts = list(dict.fromkeys(part for _, moves in found for part in moves))
+    rows: Rows = [
+        (
+            one.variant,
+            str(one.nodes),
+            str(max(part.n for part in moves.values())),
+            *(style.seconds(moves[part].median) for part in parts),
+        )
+        for one, moves in found
+    ]
+    return ["variant", "nodes", "moved", *parts], rows
+
+
+def of_many(results: Results) -> list[Table]:
+    """Return when how many mobile nodes were up, where, and how they moved, for the terminal."""
+    title = "many mobile nodes: when so many were up"
+    if not any(run.members for run in results.runs):
+        return [_table(title, *storms.rows(results))]
+    head, rows = fleet_rows(results)
+    up = _table(title, head[:-1], [row[:-1] for row in rows])
+    where = [(*row[:2], row[-1]) for row in rows]
+    agents = _table("mobile nodes at each home agent", [*head[:2], ""], where, left=3)
+    head, moved = move_rows(results)
+    return [up, agents, *([_table(MOVES, head, moved)] if moved else [])]
 
 
 def held(results: Results) -> Table:

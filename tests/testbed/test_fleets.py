@@ -1,14 +1,16 @@
 """Many mobile nodes: whose frames are whose, what summaries and figures say of them."""
 
+import io
 from dataclasses import replace
 from ipaddress import IPv6Address
 
 import msgspec
 import pytest
+from rich.console import Console
 
 from testbed.analysis import fleets
 from testbed.analysis.stats import summary
-from testbed.report import conclusion, tables
+from testbed.report import conclusion, page, tables
 from testbed.report import fleets as figures
 from testbed.results import folder as results
 from testbed.results.runs import Member, Moved, Run
@@ -180,7 +182,55 @@ def test_a_row_tells_when_they_were_up_and_where(tmp_path):
     assert (large["nodes"], large["up"], large["100 %"]) == ("20", "15 of 20", "-")
 
 
-def test_a_move_has_its_parts_in_the_row_and_others_have_none(tmp_path):
+def dealt(loaded, *runs):
+    """Return results of runs with so many mobile nodes up at each home agent, of 20."""
+    made = []
+    for number, (status, *shares) in enumerate(runs, 1):
+        agents = [n for n, share in enumerate(shares, 1) for _ in range(share)]
+        members = [
+            Member(
+                host=f"MN{n:04}", start=0.0, end=1.0, home_agent=str(operator.home_network(a)[1])
+            )
+            for n, a in enumerate(agents)
+        ]
+        down = 20 - len(members)
+        members += [Member(host=f"MN{n + 100:04}", start=0.0, failures=1) for n in range(down)]
+        run = msgspec.structs.replace(loaded.runs[0], run=number, status=status, members=members)
+        made.append(run)
+    return replace(loaded, runs=made)
+
+
+@pytest.mark.parametrize(
+    ("runs", "cell"),
+    [
+        ([("ok", 10, 10)] * 3, "HA1: 10, HA2: 10"),
+        ([("ok", 9, 11), ("ok", 10, 10)], "HA1: 9, HA2: 11\nHA1: 10, HA2: 10"),
+        ([("expected", 7, 5)], "HA1: 7, HA2: 5"),
+        ([("failed", 7, 5), ("ok", 10, 10)], "HA1: 7, HA2: 5\nHA1: 10, HA2: 10"),
+        ([("failed",)], "-"),
+    ],
+)
+def test_home_agents_have_their_names_and_numbers_whether_all_are_up_or_not(tmp_path, runs, cell):
+    head, (row,) = tables.fleet_rows(dealt(made(tmp_path), *runs))
+    assert dict(zip(head, row, strict=True))["at home agent"] == cell
+
+
+def test_the_tables_of_the_terminal_go_into_80_columns(tmp_path):
+    console = Console(width=80, file=io.StringIO())
+    for table in tables.of_many(dealt(made(tmp_path), ("ok", 2, 2, 2, 2, 2, 2, 2, 2, 2, 1, 1))):
+        console.print(table)
+    said = console.file.getvalue()
+    assert max(map(len, said.splitlines())) <= 80
+    assert "HA1: 2, HA2: 2, HA3: 2, HA4: 2, HA5: 2, HA6: 2, HA7: 2, HA8: 2," in said
+    assert "at-once     20" in said
+
+
+def html(loaded):
+    page.write(loaded)
+    return (loaded.folder / "report.html").read_text()
+
+
+def test_a_move_has_its_parts_in_a_row_and_where_nobody_moves_there_is_no_table(tmp_path):
     many = made(tmp_path, spec=f"{SPEC}[variants.moving]\n")
     moved = Moved(
         home_agent="2001:db8::1", home_address="2001:db8::2",
@@ -188,12 +238,13 @@ def test_a_move_has_its_parts_in_the_row_and_others_have_none(tmp_path):
     )  # fmt: skip
     member = Member(host="MN1", start=0.0, end=0.4, home_agent="2001:db8::1", moved=moved)
     run = msgspec.structs.replace(many.runs[0], run=3, variant="moving", members=[member])
-    head, rows = tables.fleet_rows(
-        replace(many, runs=[*many.runs, run], variants=["at-once", "moving"])
-    )
-    assert head[-4:] == ["move:\n" + part for part in moved.parts]
-    assert rows[0][-4:] == ("-",) * 4
-    assert rows[-1][-5:] == ("2001:db8::1: 1", "2.00 s", "1.00 s", "500 ms", "3.50 s")
+    both = replace(many, runs=[*many.runs, run], variants=["at-once", "moving"])
+    head, (row,) = tables.move_rows(both)
+    assert head == ["variant", "nodes", "moved", *moved.parts]
+    assert row == ("moving", "1", "1", "2.00 s", "1.00 s", "500 ms", "3.50 s")
+    assert "<h2>How long mobile nodes took to another home agent" in html(both)
+    assert tables.move_rows(many)[1] == []
+    assert "another home agent" not in html(many)
 
 
 def test_times_that_are_about_the_same_have_an_axis_of_a_tenth_of_them(tmp_path):
