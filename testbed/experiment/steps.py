@@ -275,20 +275,21 @@ def _check_life(
 
 def _check_cut(place: str, step: Step, topology: Topology, cut: dict[tuple[str, str], str]) -> None:
     """Refuse to cut what is cut, and to heal what is whole; `cut` has what is, and where."""
+    host = step.host
     for what in ("cut", "heal"):
         if link := getattr(step, what):
-            links = [one.name for one, _ in topology.at(step.host)]
+            links = [one.name for one, _ in topology.at(host)]
             if link not in links:
-                missing = absent(f"link {link!r} of host {step.host}", link, sorted(links))
+                missing = absent(f"link {link!r} of host {host}", link, sorted(links))
                 raise ValueError(f"{place}.{what}: {missing}")
-    here = f"link {step.cut or step.heal!r} of host {step.host}"
     if step.cut:
-        if since := cut.get((step.host, step.cut)):
-            raise ValueError(f"{place}.cut: {here} is cut since {since}")
-        cut[step.host, step.cut] = place
-    if step.heal and cut.pop((step.host, step.heal), None) is None:
+        if since := cut.get((host, step.cut)):
+            raise ValueError(f"{place}.cut: link {step.cut!r} of host {host} is cut since {since}")
+        cut[host, step.cut] = place
+    if step.heal and cut.pop((host, step.heal), None) is None:
         raise ValueError(
-            f"{place}.heal: {here} is whole; a step of this host has to `cut` it first"
+            f"{place}.heal: link {step.heal!r} of host {host} is whole; a step of this host has to"
+            " `cut` it first"
         )
 
 

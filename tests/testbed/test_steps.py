@@ -99,6 +99,7 @@ def test_a_link_is_cut_where_it_is_whole_and_healed_where_it_is_cut():
         ([HEAL], 1, r"steps\[0\]\.heal: link 'core' of host B is whole; .* `cut` it first"),
         ([CUT, {"host": "C", "heal": "core"}], 1, r"steps\[1\]\.heal: link 'core' of host C"),
         ([CUT, HEAL, HEAL], 1, r"steps\[2\]\.heal: link 'core' of host B is whole"),
+        ([CUT | {"heal": "access"}], 1, r"steps\[0\]\.heal: link 'access' of host B is whole"),
         ([CUT, CUT], 1, r"steps\[1\]\.cut: link 'core' of host B is cut since steps\[0\]"),
         ([CUT], 2, r"cycle 2: steps\[0\]\.cut: .* is cut since steps\[0\]"),
         ([CRASH], 2, r"cycle 2: steps\[0\]\.kill: .* is dead since steps\[0\]"),
