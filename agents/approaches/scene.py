@@ -262,6 +262,7 @@ class Scene(Record, frozen=True):
             "leases": str(self.run / "configuration" / "leases.sqlite"),
             "tls": self.certificate(SERVER),
             "work": self.work,
+            "ike_daemon": self.settings.roles.ike.responder,
             "eap_fragment_size": self.settings.eap_fragment_size,
             "session_lifetime": self.settings.session_lifetime,
             "psk_source": self.settings.psk_source,
@@ -293,6 +294,12 @@ class Scene(Record, frozen=True):
         self, *, ikev1: Ikev1Settings | None = None, ikev2: Ikev2Settings | None = None
     ) -> list[Program]:
         """Return the home agents as programs of their own, beside the home AAA server or apart."""
+        if self.settings.roles.ike.responder != "agent":
+            raise ValueError(
+                "roles.ike.responder: strongSwan must be given each key ahead of need; a home agent"
+                " that asks the home AAA server, for keys or by EAP, has the agents' IKE. Use"
+                " pana-ikev1 or static in the topology paper"
+            )
         return [
             program(
                 "nodes.home_agent.main",
@@ -451,6 +458,10 @@ class Scene(Record, frozen=True):
         nodes = self.cast.mobile_nodes(self.settings.identity)
         if not self.topology.is_fleet:
             return program("nodes.mobile_node.main", self._mobile_node(nodes[0], **changes))
+        if self.settings.roles.ike.initiator != "agent":
+            raise ValueError(
+                "roles.ike.initiator: many mobile nodes are one program, with the agents' IKE"
+            )
         routers = {router.link: router for router in self.cast.access_routers}
         access: PanaSettings | None = changes.get("access")
         fleet = []
@@ -479,6 +490,7 @@ class Scene(Record, frozen=True):
             "protection": settings.protection,
             "binding_lifetime": settings.binding_lifetime,
             "crowd": settings.crowd,
+            "ike_daemon": settings.roles.ike.initiator,
         }
         return MobileNodeConfiguration(**(usual | changes))
 

@@ -14,7 +14,9 @@ from pathlib import Path
 
 from agents.shell.addresses import is_usable
 
-_POLL = 0.02
+POLL = 0.02
+"""Seconds between two looks whether a daemon has come so far."""
+
 _STOP_DEADLINE = 5.0
 _LAST_WORDS = 400
 _CONFINEMENT = Path("/sys/module/apparmor/parameters/enabled")
@@ -53,7 +55,7 @@ async def wait_until(condition: Callable[[], bool], what: str, deadline: float) 
     try:
         async with asyncio.timeout(deadline):
             while not condition():
-                await asyncio.sleep(_POLL)
+                await asyncio.sleep(POLL)
     except TimeoutError:
         raise DaemonError(f"{what}: not within {deadline:g} s") from None
 

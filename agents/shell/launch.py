@@ -17,6 +17,7 @@ from typing import TypeAlias
 import msgspec
 import tomli_w
 
+from agents.core.settings import IkeImplementation
 from agents.nodes.habits import Habits
 from agents.nodes.ike_daemon.settings import Ikev1Settings, Peer
 
@@ -54,19 +55,21 @@ def launch(
     ike: Ikev1Settings,
     variables: Variables,
     habits: Habits | None = None,
+    daemon: IkeImplementation = "agent",
 ) -> Launched:
     """Start a script of this package in the background.
 
-    It gets the folder WORK, the interpreter PYTHON, the common settings of IKE and the daemons'
-    habits in the files IKE_SETTINGS and HABITS, and as values in TOML, whatever is in them, the
-    key's file PSK_FILE and `variables`. Keys travel in files of mode 0600, never in the environment
-    or on a command line, which others can see.
+    It gets the folder WORK, the interpreter PYTHON, IKE's program IKE_DAEMON, the common settings
+    of IKE and the daemons' habits in the files IKE_SETTINGS and HABITS, and as values in TOML,
+    whatever is in them, the folder once more as FOLDER, the key's file PSK_FILE and `variables`.
+    Keys travel in files of mode 0600, never in the environment or on a command line, which others
+    can see.
     """
     folder = _own_folder(work, script)
     psk_file = folder / "psk"
     _write(psk_file, psk)
     _write_settings(folder, ike, habits or Habits())
-    return _start(script, folder, {**variables, "PSK_FILE": str(psk_file)})
+    return _start(script, folder, {**variables, "PSK_FILE": str(psk_file)}, daemon)
 
 
 class LaunchedIke:
@@ -76,13 +79,21 @@ class LaunchedIke:
     when nobody holds the other end of its standard input any more.
     """
 
-    def __init__(self, work: str, ike: Ikev1Settings, host: str, home_agent: IPv6Address) -> None:
+    def __init__(
+        self,
+        work: str,
+        ike: Ikev1Settings,
+        host: str,
+        home_agent: IPv6Address,
+        daemon: IkeImplementation = "agent",
+    ) -> None:
         self._folder = _own_folder(work, _IKE_SCRIPT)
         _write_settings(self._folder, ike, Habits())
         self._peers = self._folder / "peers"
         self._peers.mkdir(mode=0o700)
         peers = str(self._peers)
         self._variables = {"HOST": host, "HOME_AGENT": str(home_agent), "PEERS": peers}
+        self._program = daemon
         self._daemon: Launched | None = None
 
     def share(
@@ -101,7 +112,7 @@ class LaunchedIke:
         _write(name.with_suffix(".toml"), _toml(peer))
         if not (self._daemon and self._daemon.reload()):
             self.close()
-            self._daemon = _start(_IKE_SCRIPT, self._folder, self._variables)
+            self._daemon = _start(_IKE_SCRIPT, self._folder, self._variables, self._program)
 
     def forget(self, identity: str) -> None:
         """Have the daemon forget a peer's key, and delete the SAs that were made with it."""
@@ -122,6 +133,10 @@ class LaunchedIke:
 
 
 _IKE_SETTINGS, _HABITS = "ike-settings.toml", "habits.toml"
+_IKE_PROGRAMS: Mapping[IkeImplementation, str] = {
+    "agent": "agents.nodes.ike_daemon.main",
+    "strongswan": "agents.daemons.strongswan.main",
+}
 
 
 def _write_settings(folder: Path, ike: Ikev1Settings, habits: Habits) -> None:
@@ -129,7 +144,7 @@ def _write_settings(folder: Path, ike: Ikev1Settings, habits: Habits) -> None:
     _write(folder / _HABITS, _toml({"habits": habits}))
 
 
-def _start(script: str, folder: Path, variables: Variables) -> Launched:
+def _start(script: str, folder: Path, variables: Variables, daemon: IkeImplementation) -> Launched:
     # Ignored by what is started until it listens, so that a reload in between does not end it.
     usual = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
@@ -138,8 +153,10 @@ def _start(script: str, folder: Path, variables: Variables) -> Launched:
             env={
                 **os.environ,
                 **{name: _value(value) for name, value in variables.items()},
+                "FOLDER": _value(str(folder)),
                 "WORK": str(folder),
                 "PYTHON": sys.executable,
+                "IKE_DAEMON": _IKE_PROGRAMS[daemon],
                 "IKE_SETTINGS": str(folder / _IKE_SETTINGS),
                 "HABITS": str(folder / _HABITS),
             },

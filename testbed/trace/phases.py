@@ -279,13 +279,17 @@ def _pana_end(pana: list[Pana], path: Path) -> Pana:
 
 
 def _ike_end(ike: list[Ike], update: Mobility, path: Path) -> Ike:
-    """Return the message that completed the first Child SA before the Binding Update."""
-    before = [m for m in ike if m.time <= update.time and not m.again]
-    for message in before:
-        if message.exchange == QUICK and message.index == QUICK_MODE_MESSAGES:
-            return message
+    """Return the message that completed the first Child SA before the Binding Update.
+
+    An initiator may use its SAs before message 3 of quick mode has left, and be overtaken by it.
+    """
+    quick = [m for m in ike if m.exchange == QUICK and not m.again]
+    if quick and quick[0].time <= update.time:
+        for message in quick:
+            if message.index == QUICK_MODE_MESSAGES:
+                return message
     # How many messages IKE_AUTH has depends on EAP (RFC 7296 section 2.16): take the last.
-    last = [m for m in before if m.exchange == IKE_AUTH]
+    last = [m for m in ike if m.exchange == IKE_AUTH and m.time <= update.time and not m.again]
     return _need(last[-1:], path, "complete IKE exchange before the first Binding Update")
 
 
@@ -308,8 +312,11 @@ def _binding_ack(binding: list[Mobility], update: Mobility, path: Path) -> Mobil
 def _ordered(start: int, times: list[int], packet: int | None, path: Path) -> Timeline:
     """Turn times in nanoseconds into a timeline, if every phase ends after it starts.
 
-    IKE may start, and even end, while PANA is still going on: what overlaps counts for PANA.
+    IKE may start, and even end, while PANA is still going on: what overlaps counts for PANA. Its
+    last message may be overtaken by the first Binding Update, at which IKE then ends.
     """
+    if times[1] <= times[3] < times[2]:
+        times = [*times[:2], times[3], *times[3:]]
     under_way = max(0, min(times[0], times[2]) - times[1]) / 1e9
     times = [times[0], *(max(time, times[0]) for time in times[1:3]), *times[3:]]
     for name, begin, end in zip(PHASES, [start, *times], times, strict=False):

@@ -73,7 +73,7 @@ def test_a_role_is_no_setting(tmp_path):
     path = written(tmp_path, GOOD)
     with pytest.raises(SpecError, match=r"roles\.ike\.initiator = 'strongswan'"):
         Spec.load(path, ["settings.roles.ike.initiator=strongswan"])
-    with pytest.raises(SpecError, match="roles.ike.responder: 'charon' is not known; use agent"):
+    with pytest.raises(SpecError, match=r"roles\.ike\.responder: 'charon' is not known; use agent"):
         Spec.load(path, ["roles.ike.responder=charon"])
 
 

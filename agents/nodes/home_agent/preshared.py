@@ -9,10 +9,10 @@ from agents.core.eventlog import EventLog
 from agents.core.host import Host
 from agents.mip6.home_addresses import Key
 from agents.nodes.home_agent.service import HomeAgentService
+from agents.nodes.ike_daemon.contract import MakeResponder, Responder
 from agents.nodes.ike_daemon.ikev1 import Ikev1Daemon
 from agents.nodes.ike_daemon.ikev2 import Ikev2Daemon
 from agents.nodes.ike_daemon.ikev2_settings import Ikev2Settings
-from agents.nodes.ike_daemon.machine import IkeDaemon
 from agents.nodes.ike_daemon.settings import Ikev1Settings
 from agents.nodes.keylog import KeyLog
 
@@ -22,7 +22,7 @@ class PresharedIke:
 
     A peer has one key for as long as it holds its home address, and an early one in its stead
     while another authentication is under way. IKE knows the one that counts at present. Without
-    `settings` the IKE daemon is somebody else's.
+    `settings` the IKE daemon is one that a script starts; `make` makes another than the agents'.
     """
 
     def __init__(
@@ -31,10 +31,11 @@ class PresharedIke:
         home_agent: HomeAgentService,
         settings: Ikev1Settings | Ikev2Settings | None,
         log: EventLog,
+        make: MakeResponder | None = None,
     ) -> None:
         self._home_agent = home_agent
         home_agent.on_released.append(self._released)
-        self._ike = _daemon(host, home_agent, settings, log) if settings else None
+        self._ike = _daemon(host, home_agent, settings, log, make) if settings else None
 
     def share(
         self,
@@ -102,11 +103,14 @@ def _daemon(
     home_agent: HomeAgentService,
     settings: Ikev1Settings | Ikev2Settings,
     log: EventLog,
-) -> IkeDaemon:
+    make: MakeResponder | None,
+) -> Responder:
+    version = "ikev1" if isinstance(settings, Ikev1Settings) else "ikev2"
+    if make:
+        return make(host, home_agent.address, settings, log=log.child(version))
     options: dict[str, Any] = {"kernel": home_agent.kernel, "keys": KeyLog(), "identity": None}
+    options["log"] = log.child(version)
     if isinstance(settings, Ikev1Settings):
-        options["log"] = log.child("ikev1")
         return Ikev1Daemon(host, home_agent.address, settings, **options)
-    options["log"] = log.child("ikev2")
     options["allocate"] = home_agent.grant
     return Ikev2Daemon(host, home_agent.address, settings, **options)

@@ -34,6 +34,7 @@ from agents.nodes.diameter_settings import node_config
 from agents.nodes.home_agent.preshared import PresharedIke
 from agents.nodes.home_agent.service import HomeAgentService
 from agents.nodes.home_network.settings import HomeNetworkConfiguration
+from agents.nodes.ike_daemon.contract import MakeResponder
 from agents.nodes.retry import Retry
 
 Answer = TypeVar("Answer", DiameterEapAnswer, KeyAnswer)
@@ -48,7 +49,8 @@ That is Tc, the longest pause until it tries again (RFC 6733 section 2.1).
 class KeyDistribution:
     """Lets authenticated subscribers, and no one else, make SAs with the home agent.
 
-    `keys` are the preconfigured ones by their files; `launched` is the IKE daemon of a script.
+    `keys` are the preconfigured ones by their files; `launched` is the IKE daemon of a script,
+    `make_ike` makes another than the agents' own.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class KeyDistribution:
         *,
         keys: Mapping[str, bytes],
         launched: LaunchedIke | None,
+        make_ike: MakeResponder | None,
     ) -> None:
         self._host = host
         self._configuration = configuration
@@ -67,8 +70,8 @@ class KeyDistribution:
         self._launched = launched
         if launched:
             home_agent.on_released.append(launched.forget)
-        settings = configuration.ikev1 or configuration.ikev2
-        self._ike = PresharedIke(host, home_agent, None if launched else settings, log)
+        settings = None if launched else configuration.ikev1 or configuration.ikev2
+        self._ike = PresharedIke(host, home_agent, settings, log, make_ike)
         for peer in configuration.preshared:
             psk = keys[peer.psk_file]
             self._ike.share(peer.identity, IPv6Address(peer.home_address), psk, None)
@@ -239,7 +242,7 @@ class HomeNetwork:
     """The home AAA server, and the home agent beside it if one is configured.
 
     `aaa` is the server; `kernel` the home agent's. `keys` are preconfigured ones by their files,
-    `launched` the IKE daemon of a script.
+    `launched` the IKE daemon of a script; `make_ike` makes another than the agents' own.
     """
 
     def __init__(
@@ -252,12 +255,19 @@ class HomeNetwork:
         *,
         keys: Mapping[str, bytes],
         launched: LaunchedIke | None = None,
+        make_ike: MakeResponder | None = None,
     ) -> None:
         self._home_agent = self._distribution = None
         if configuration.home_agent and kernel:
             self._home_agent = HomeAgentService(host, kernel, configuration.home_agent, log)
             self._distribution = KeyDistribution(
-                host, configuration, self._home_agent, log, keys=keys, launched=launched
+                host,
+                configuration,
+                self._home_agent,
+                log,
+                keys=keys,
+                launched=launched,
+                make_ike=make_ike,
             )
         origin = configuration.diameter_identity, configuration.diameter_realm
         self._server = AaaServer(host, aaa, self._distribution, log.child("aaa"), origin)

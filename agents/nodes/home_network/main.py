@@ -6,6 +6,8 @@ import asyncio
 import random
 import time
 from collections.abc import Callable
+from contextlib import AsyncExitStack
+from functools import partial
 from ipaddress import IPv6Address
 from pathlib import Path
 
@@ -14,6 +16,8 @@ from agents.aaa.config import HomeAaaConfig
 from agents.aaa.home_aaa import HomeAaa
 from agents.aaa.leases import Leases
 from agents.core.eventlog import EventLog
+from agents.daemons.strongswan.daemon import running
+from agents.daemons.strongswan.responder import StrongswanResponder
 from agents.eap.tls import TlsServerConfig
 from agents.kernel.home_agent import LinuxHomeAgent
 from agents.nodes.home_network.machine import HomeNetwork
@@ -34,20 +38,30 @@ async def serve(configuration: HomeNetworkConfiguration, stop: asyncio.Event) ->
     if settings:
         address = IPv6Address(settings.address)
         script = configuration.launch == "script"
-        kernel = LinuxHomeAgent(address, settings.interface, shared=script)
+        others = script or configuration.ike_daemon != "agent"
+        kernel = LinuxHomeAgent(address, settings.interface, shared=others)
         if script:
             ike = configuration.ikev1 or Ikev1Settings()
-            launched = LaunchedIke(configuration.work, ike, configuration.host, address)
-    node = HomeNetwork(
-        configuration,
-        LinuxHost(TlsFiles.of(configuration.diameter_tls)),
-        kernel,
-        home_aaa(configuration),
-        log,
-        keys=preshared_keys(configuration),
-        launched=launched,
-    )
-    await serve_until(stop, node, log, node.commands())
+            daemon = configuration.ike_daemon
+            launched = LaunchedIke(configuration.work, ike, configuration.host, address, daemon)
+    async with AsyncExitStack() as daemons:
+        make_ike = None
+        if configuration.ike_daemon == "strongswan" and kernel and not launched:
+            charon = await daemons.enter_async_context(
+                running(configuration.host, configuration.work, stop)
+            )
+            make_ike = partial(StrongswanResponder, charon)
+        node = HomeNetwork(
+            configuration,
+            LinuxHost(TlsFiles.of(configuration.diameter_tls)),
+            kernel,
+            home_aaa(configuration),
+            log,
+            keys=preshared_keys(configuration),
+            launched=launched,
+            make_ike=make_ike,
+        )
+        await serve_until(stop, node, log, node.commands())
 
 
 def preshared_keys(configuration: HomeNetworkConfiguration) -> dict[str, bytes]:

@@ -10,7 +10,7 @@ from agents.aaa.selection import Strategy
 from agents.bootstrap.assignment import DEFAULT_PROTECTION, Protection
 from agents.bootstrap.keys import PskSource
 from agents.core.configuration import CommandNames, Configuration
-from agents.core.settings import FragmentSize, SessionLifetime
+from agents.core.settings import FragmentSize, IkeImplementation, SessionLifetime
 from agents.diameter.config import PORT
 from agents.nodes.diameter_settings import DiameterPeer, Watchdog
 from agents.nodes.home_agent.settings import HomeAgentSettings
@@ -58,6 +58,7 @@ class HomeNetworkConfiguration(Configuration, frozen=True, kw_only=True):
     protection: Protection = DEFAULT_PROTECTION
     eap_fragment_size: FragmentSize = 1000
     session_lifetime: SessionLifetime = 3600.0
+    ike_daemon: IkeImplementation = "agent"
     launch: Literal["resident", "script"] = "resident"
     early: bool = False
     pick_up: bool = False

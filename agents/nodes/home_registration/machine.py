@@ -44,7 +44,8 @@ class RegistrationService:
     is what starts IKE, the first Binding Update does not wait: it is what makes the kernel ask,
     and is lost. `on_failure` hears that no registration is under way any more, `on_silence` that
     the home agent leaves Binding Updates unanswered: it may have lost the SAs. `on_unanswered`
-    hears, of an attempt that has lasted for long, that it goes on.
+    hears, of an attempt that has lasted for long, that it goes on. SAs are of use when IKE, if it
+    is at hand, has `settled` them: before that the home agent may not have them yet.
     """
 
     def __init__(
@@ -61,11 +62,13 @@ class RegistrationService:
         on_failure: Failure,
         on_unanswered: Callable[[str], None],
         on_silence: Callable[[], None] = lambda: None,
+        settled: Callable[[], bool] = lambda: True,
     ) -> None:
         self._habits = habits or Habits()
         self._on_failure = on_failure
         self._on_unanswered = on_unanswered
         self._on_silence = on_silence
+        self._settled = settled
         self._unanswered = 0
         self.home_address = home_address
         self._home_agent = home_agent
@@ -107,7 +110,13 @@ class RegistrationService:
 
     @property
     def _protected(self) -> bool:
-        return bool(self._kernel.sas_between(self.home_address, self._home_agent))
+        there = self._kernel.sas_between(self.home_address, self._home_agent)
+        return bool(there) and self._settled()
+
+    def look(self) -> None:
+        """Look once more whether there are SAs, if that is waited for."""
+        if self._watch:
+            self._start_if_protected()
 
     def _start_if_protected(self) -> None:
         if self._protected:

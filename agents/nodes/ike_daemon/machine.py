@@ -158,6 +158,10 @@ class IkeDaemon(ABC):
         """Return whether there are ESP SAs, or some are being made, for the present address."""
         return self._machine.secured(home_agent)
 
+    def settled(self, _: IPv6Address) -> bool:
+        """Return whether the home agent has the SAs too: these are installed no sooner."""
+        return True
+
     def move(self, local: IPv6Address) -> None:
         """Negotiate from another address from now on; ESP SAs stay until there are others."""
         if local != self._machine.local:

@@ -69,10 +69,12 @@ class IkeConfiguration(Configuration, frozen=True, kw_only=True):
     """The daemon's configuration; with `initiate` it starts the exchange with its first peer.
 
     `peers_folder` holds further peers, a file each; at SIGHUP they are read again. Who keeps that
-    folder holds the other end of standard input: the daemon ends with it.
+    folder holds the other end of standard input: the daemon ends with it. Another daemon than the
+    agents' own has its files in the folder `work`.
     """
 
     local: str
+    work: str
     peers: tuple[Peer, ...] = ()
     peers_folder: str | None = None
     identity: str | None = None

@@ -14,6 +14,7 @@ from agents.eap.peer import EapPeer
 from agents.ikev2.config import Credentials
 from agents.kernel.port import KernelError, MobileNodeKernel
 from agents.nodes.home_registration.machine import RegistrationService
+from agents.nodes.ike_daemon.contract import Initiator, MakeInitiator
 from agents.nodes.ike_daemon.ikev1 import Ikev1Daemon
 from agents.nodes.ike_daemon.ikev2 import Ikev2Daemon
 from agents.nodes.keylog import KeyLog
@@ -39,8 +40,8 @@ class HomeConnection:
 
     `psk` returns the pre-shared key for an assignment. `go_back` has the stage done once more in
     which the key or the home agent comes from, of which renew() or take() is the end, and returns
-    whether there will be one. `make_eap` returns EAP's next conversation. What fails is tried
-    again.
+    whether there will be one. `make_eap` returns EAP's next conversation, `make_ike` the IKE of
+    another than the agents. What fails is tried again.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class HomeConnection:
         psk: Callable[[Assignment], bytes | None],
         go_back: Callable[[], bool],
         make_eap: Callable[[], EapPeer],
+        make_ike: MakeInitiator | None = None,
     ) -> None:
         self._configuration = configuration
         self._host = host
@@ -72,7 +74,7 @@ class HomeConnection:
         self._make_eap = make_eap
         self._eap: EapPeer | None = None
         self._retry = Retry(host, self._negotiate_again, configuration.crowd)
-        self._ike = self._daemon(keys, credentials)
+        self._ike = self._daemon(keys, credentials, make_ike)
         self._launched: Closable | None = None
         self._registration: RegistrationService | None = None
         self._wanted = True
@@ -81,7 +83,9 @@ class HomeConnection:
         self._home_address: IPv6Address | None = None
         """What is to be registered, once it is known."""
 
-    def _daemon(self, keys: KeyLog, credentials: Credentials) -> Ikev1Daemon | Ikev2Daemon | None:
+    def _daemon(
+        self, keys: KeyLog, credentials: Credentials, make: MakeInitiator | None
+    ) -> Initiator | None:
         configuration, host = self._configuration, self._host
         if configuration.launch == "script":
             return None
@@ -89,12 +93,14 @@ class HomeConnection:
         version = "ikev1" if configuration.ikev1 else "ikev2"
         options: dict[str, Any] = {
             "identity": configuration.eap.identity,
-            "kernel": self._kernel,
-            "keys": keys,
             "log": self._log.child(version),
             "on_failure": self._ike_failed,
             "on_lost": self._lose,
         }
+        if make and (settings := configuration.ikev1 or configuration.ikev2):
+            options["on_settled"] = self._take_sas
+            return make(host, self._care_of, settings, habits=configuration.habits, **options)
+        options |= {"kernel": self._kernel, "keys": keys}
         if configuration.ikev1:
             ikev1, habits = configuration.ikev1, configuration.habits
             return Ikev1Daemon(host, self._care_of, ikev1, habits=habits, **options)
@@ -195,9 +201,19 @@ class HomeConnection:
                 on_failure=self._registration_failed,
                 on_unanswered=partial(self._attempts.fail, "binding"),
                 on_silence=self._test_home_agent,
+                settled=partial(self._is_settled, assignment.home_agent),
             )
         except OSError as error:
             self._fail("binding", f"{home_address} cannot be registered: {error}")
+
+    def _is_settled(self, home_agent: IPv6Address) -> bool:
+        """Return whether the home agent has the SAs too, as far as IKE can tell."""
+        return self._ike is None or self._ike.settled(home_agent)
+
+    def _take_sas(self) -> None:
+        """Go on with SAs that were in the kernel before the home agent had them."""
+        if self._registration:
+            self._registration.look()
 
     def _start_daemons(self, assignment: Assignment) -> None:
         """Start the daemons by the script that writes their configurations."""

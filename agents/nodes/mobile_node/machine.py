@@ -19,6 +19,7 @@ from agents.eap.peer import EapPeer
 from agents.eap.tls import EapKeys
 from agents.ikev2.config import Credentials
 from agents.kernel.port import MobileNodeKernel
+from agents.nodes.ike_daemon.contract import MakeInitiator
 from agents.nodes.keylog import KeyLog
 from agents.nodes.mobile_node.access import Granted, PanaAccess
 from agents.nodes.mobile_node.discovery import Discovery, Tried
@@ -38,7 +39,7 @@ class MobileNode:
 
     `make_eap` returns an EAP peer for one conversation, `credentials` are IKEv2's, `preshared` is
     a preconfigured key for IKE. `attempts` are those made so far. `launch` starts the daemons by
-    script, if that is how the bootstrap goes on.
+    script, if that is how the bootstrap goes on; `make_ike` makes another IKE than the agents'.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class MobileNode:
         attempts: Attempts | None = None,
         preshared: bytes | None = None,
         launch: Launch | None = None,
+        make_ike: MakeInitiator | None = None,
     ) -> None:
         self._host = host
         self._configuration = configuration
@@ -88,6 +90,7 @@ class MobileNode:
             psk=self._psk,
             go_back=self._go_back,
             make_eap=make_eap,
+            make_ike=make_ike,
         )
 
     def _make_access(self, make_eap: Callable[[], EapPeer]) -> PanaAccess | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import AsyncExitStack
 from functools import partial
 from ipaddress import IPv6Address
 from pathlib import Path
@@ -10,8 +11,11 @@ from pathlib import Path
 from agents.core.eventlog import EventLog
 from agents.core.host import Host
 from agents.core.patience import patient
+from agents.daemons.strongswan.daemon import running
+from agents.daemons.strongswan.initiator import StrongswanInitiator
 from agents.ikev2.config import Credentials
 from agents.kernel.mobile_node import LinuxMobileNode
+from agents.nodes.ike_daemon.contract import MakeInitiator
 from agents.nodes.ike_daemon.credentials import read_credentials
 from agents.nodes.ike_daemon.settings import Ikev1Settings
 from agents.nodes.keylog import KeyLog
@@ -37,11 +41,23 @@ async def serve(configuration: MobileNodeConfiguration, stop: asyncio.Event) -> 
     if care_of is None:
         return
     keys, trusted = key_log(configuration.keys), credentials(configuration)
-    node = make_node(configuration, LinuxHost(), care_of, log, attempts, keys, trusted)
-    take_commands(node.commands(), log)
-    node.start()
-    await stop.wait()
-    node.close()
+    async with AsyncExitStack() as daemons:
+        make_ike = None
+        if configuration.ike_daemon == "strongswan" and configuration.launch == "resident":
+            charon = await daemons.enter_async_context(
+                running(configuration.host, configuration.work, stop)
+            )
+            make_ike = partial(
+                StrongswanInitiator, charon, patience=configuration.crowd.ike_patience
+            )
+        host = LinuxHost()
+        node = make_node(
+            configuration, host, care_of, log, attempts, keys, trusted, make_ike=make_ike
+        )
+        take_commands(node.commands(), log)
+        node.start()
+        await stop.wait()
+        node.close()
 
 
 async def find_care_of(
@@ -76,6 +92,7 @@ def make_node(
     keys: KeyLog,
     trusted: Credentials,
     kernel: LinuxMobileNode | None = None,
+    make_ike: MakeInitiator | None = None,
 ) -> MobileNode:
     """Return a mobile node of this kernel, in the network namespace in which this program is."""
     psk_file = configuration.psk_file
@@ -91,6 +108,7 @@ def make_node(
         credentials=trusted,
         preshared=Path(psk_file).read_bytes() if psk_file else None,
         launch=partial(_launch, configuration),
+        make_ike=make_ike,
     )
 
 
@@ -122,6 +140,7 @@ def _launch(
             "KEYS": configuration.keys or "",
         },
         configuration.habits,
+        configuration.ike_daemon,
     )
 
 

@@ -16,6 +16,7 @@ from agents.core.settings import (
     DialectName,
     FragmentSize,
     Identity,
+    IkeImplementation,
     PartOfLifetime,
 )
 from agents.core.unicast import home_agent_address
@@ -131,6 +132,7 @@ class MobileNodeConfiguration(Configuration, frozen=True, kw_only=True):
     early: bool = False
     psk_file: str | None = None
     binding_lifetime: BindingLifetime = 420.0
+    ike_daemon: IkeImplementation = "agent"
     launch: Literal["resident", "script"] = "resident"
     habits: Habits = Habits()
     crowd: CrowdSettings = USUAL
@@ -166,6 +168,11 @@ class MobileNodeConfiguration(Configuration, frozen=True, kw_only=True):
             raise ValueError("what DHCPv6 and DNS tell is not sealed")
         if self.launch == "script" and self.ikev1 is None:
             raise ValueError("the launch script starts IKEv1 only")
+        if self.ike_daemon != "agent" and self.ike_by_eap:
+            raise ValueError(
+                "strongSwan as the initiator needs a pre-shared key: use"
+                " ike.authentication = 'psk', or an approach with IKEv1"
+            )
         if self.early and (self.ikev2 is None or self.ikev2.authentication != "psk"):
             raise ValueError("an early start needs IKEv2 with a pre-shared key")
         if self.early and (self.protection != "sealed" or self.psk_source != "emsk"):

@@ -5,10 +5,11 @@ set -eu
 
 cat >"$WORK/ike.toml" <<.
 host = $HOST
+work = $FOLDER
 local = $HOME_AGENT
 peers_folder = $PEERS
 
 .
 cat "$IKE_SETTINGS" >>"$WORK/ike.toml"
 
-exec "$PYTHON" -m agents.nodes.ike_daemon.main "$WORK/ike.toml"
+exec "$PYTHON" -m "$IKE_DAEMON" "$WORK/ike.toml"

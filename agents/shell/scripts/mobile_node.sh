@@ -5,6 +5,7 @@ set -eu
 
 cat >"$WORK/ike.toml" <<.
 host = $HOST
+work = $FOLDER
 local = $CARE_OF_ADDRESS
 identity = $IDENTITY
 initiate = true
@@ -31,4 +32,4 @@ cat "$HABITS" >>"$WORK/home_registration.toml"
 # They end with the mobile node; a shell gives what it puts into the background no standard input.
 exec 3<&0
 "$PYTHON" -m agents.nodes.home_registration.main "$WORK/home_registration.toml" <&3 &
-"$PYTHON" -m agents.nodes.ike_daemon.main "$WORK/ike.toml" <&3 &
+"$PYTHON" -m "$IKE_DAEMON" "$WORK/ike.toml" <&3 &

@@ -1,0 +1,127 @@
+"""charon-systemd, strongSwan's IKE daemon, as the child of a role."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+from agents.core.patience import patient
+from agents.daemons.daemon import POLL, Daemon, DaemonError, executable
+from agents.daemons.strongswan.vici import Section, ViciConnection
+
+NAME = "charon-systemd"
+_START_DEADLINE = 30.0
+_PLUGINS = (
+    "random nonce openssl x509 pubkey pem pkcs1 pkcs8 sha1 sha2 aes gcm hmac kdf kernel-netlink "
+    "socket-default vici eap-identity eap-tls attr constraints revocation gmp curve25519 mgf1"
+)
+
+# Another daemon has the policies, tunnels and addresses. What is retransmitted, and how often, is
+# as the agents' own IKE has it (1 s, doubling up to 8 s, five times). As a TLS 1.2 server 5.9.8
+# sends points that OpenSSL refuses, hence dhe-rsa; its EAP-TLS with TLS 1.3 is older than RFC 9190.
+_CONFIGURATION = """\
+charon-systemd {{
+  load = {plugins}
+  install_routes = no
+  install_virtual_ip = no
+  retransmit_timeout = 1.0
+  retransmit_base = 2.0
+  retransmit_limit = 8
+  retransmit_tries = 4
+  delete_rekeyed = yes
+  i_dont_care_about_security_and_use_aggressive_mode_psk = yes
+  tls {{
+    key_exchange = ecdhe-ecdsa, dhe-rsa
+    version_max = 1.2
+  }}
+  journal {{
+    default = -1
+  }}
+  filelog {{
+    log {{
+      path = {log}
+      default = 1
+      flush_line = yes
+      time_format = %H:%M:%S
+      time_add_ms = yes
+    }}
+  }}
+  plugins {{
+    vici {{
+      socket = unix://{socket}
+    }}
+  }}
+}}
+"""
+
+
+class Charon:
+    """The daemon while it runs: commands, initiations beside them, which last, and its events."""
+
+    def __init__(self) -> None:
+        self.on_event: Callable[[str, Section], None] = lambda *_: None
+        self.commands = ViciConnection(self._hear)
+        self.initiations = ViciConnection()
+
+    def _hear(self, name: str, told: Section) -> None:
+        self.on_event(name, told)
+
+    async def connect(self, path: str) -> None:
+        """Connect to the daemon; OSError if it does not listen yet."""
+        await self.commands.connect(path)
+        await self.initiations.connect(path)
+        self.commands.listen("ike-updown", "child-updown")
+
+    def close(self) -> None:
+        """Close the connections."""
+        self.commands.close()
+        self.initiations.close()
+
+
+@asynccontextmanager
+async def running(host: str, work: str, stop: asyncio.Event) -> AsyncIterator[Charon]:
+    """Run the daemon of a host; if it ends by itself, `stop` is set, and DaemonError raised.
+
+    Its configuration and its log are in the folder `work`, its socket in one of its own: a run's
+    folder may have a longer name than a socket can.
+    """
+    folder = Path(work) / f"{host}-strongswan"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="charon-", dir="/run") as place:
+        path, settings, log = f"{place}/vici", folder / "strongswan.conf", folder / "charon.log"
+        settings.write_text(
+            _CONFIGURATION.format(plugins=_PLUGINS, log=log, socket=path), encoding="utf-8"
+        )
+        daemon = await Daemon.start(
+            [executable(NAME, folder)], folder / "output", {"STRONGSWAN_CONF": str(settings)}
+        )
+        ended = asyncio.Event()
+        serving = asyncio.ensure_future(daemon.serve(ended))
+        charon = Charon()
+        try:
+            await _connected(charon, path, serving)
+            serving.add_done_callback(lambda _: stop.set())
+            yield charon
+        finally:
+            ended.set()
+            charon.close()
+            await daemon.close()
+        await serving
+
+
+async def _connected(charon: Charon, path: str, serving: asyncio.Future[None]) -> None:
+    """Connect as soon as the daemon listens; DaemonError if it ends, or does not in time."""
+    try:
+        async with asyncio.timeout(patient(_START_DEADLINE)):
+            while True:
+                with suppress(FileNotFoundError, ConnectionRefusedError):
+                    await charon.connect(path)
+                    return
+                await asyncio.wait((serving,), timeout=POLL)
+                if serving.done():
+                    await serving
+    except TimeoutError:
+        raise DaemonError(f"{NAME} takes commands: not within {_START_DEADLINE:g} s") from None

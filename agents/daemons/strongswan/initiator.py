@@ -1,0 +1,229 @@
+"""strongSwan as the IKE of a mobile node (agents.nodes.ike_daemon.contract.Initiator)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from ipaddress import IPv6Address
+
+from agents.core.eventlog import EventLog
+from agents.core.host import Closable, Host
+from agents.daemons.strongswan import events
+from agents.daemons.strongswan.connection import CHILD, connection
+from agents.daemons.strongswan.daemon import Charon
+from agents.daemons.strongswan.vici import Section, ViciError
+from agents.eap.lower import EapPeerLike
+from agents.nodes.habits import Habits
+from agents.nodes.ike_daemon.ikev2_settings import Ikev2Settings
+from agents.nodes.ike_daemon.settings import Ikev1Settings
+
+_NAME = "home"
+"""What its one connection and key are called."""
+
+
+class StrongswanInitiator:
+    """A mobile node's IKE by strongSwan, with a pre-shared key and a known home address.
+
+    `patience` is how long one negotiation may last.
+    """
+
+    def __init__(
+        self,
+        charon: Charon,
+        host: Host,
+        local: IPv6Address,
+        settings: Ikev1Settings | Ikev2Settings,
+        *,
+        identity: str,
+        patience: float,
+        log: EventLog,
+        on_failure: Callable[[str], None],
+        on_lost: Callable[[], None],
+        on_settled: Callable[[], None] = lambda: None,
+        habits: Habits | None = None,
+    ) -> None:
+        self._charon = charon
+        charon.on_event = lambda name, told: host.enter(self._hear, name, told)
+        self._host = host
+        self._local = local
+        self._settings = settings
+        self._identity = identity
+        self._patience = patience
+        self._log = log
+        self._on_failure = on_failure
+        self._on_lost = on_lost
+        self._on_settled = on_settled
+        self._habits = habits or Habits()
+        self._demand: Closable | None = None
+        self._keyed: bytes | None = None
+        self._sought: tuple[IPv6Address, IPv6Address] | None = None
+        """Home agent and home address."""
+
+        self._negotiation = 0
+        """Which of all is under way or was last; what came of an earlier one counts no more."""
+
+        self._negotiating = self._up = False
+
+    # What the mobile node asks for
+
+    def initiate(
+        self,
+        home_agent: IPv6Address,
+        home_address: IPv6Address | None,
+        *,
+        psk: bytes | None = None,
+        eap: EapPeerLike | None = None,
+    ) -> None:
+        """Make SAs with the home agent; if the kernel's ACQUIRE is the trigger, wait for it."""
+        if home_address is None or eap is not None:
+            self._on_failure("strongSwan makes SAs for a known home address, with a key")
+            return
+        self._keyed = psk or self._keyed
+        self._sought = home_agent, home_address
+        if self._habits.ike_trigger == "handover":
+            self._negotiate()
+            return
+        if self._demand:
+            self._demand.close()
+
+        def wanted(source: IPv6Address, destination: IPv6Address) -> None:
+            if (destination, source) == self._sought and not self._negotiating:
+                self._host.enter(self._negotiate)
+
+        self._demand = self._host.watch_acquires(wanted)
+
+    def renew(self, home_agent: IPv6Address, home_address: IPv6Address | None, psk: bytes) -> None:
+        """Go on with another key: IKEv1 starts afresh, SAs of IKEv2 do not hang on it."""
+        self._keyed = psk
+        if isinstance(self._settings, Ikev1Settings) or not self.secured(home_agent):
+            self._terminate()
+            self.initiate(home_agent, home_address)
+
+    def probe(self, home_agent: IPv6Address) -> None:
+        """Give the SAs up with IKEv1; with IKEv2 strongSwan itself finds out (`dpd_delay`)."""
+        if isinstance(self._settings, Ikev1Settings) and self.secured(home_agent):
+            self._lose()
+
+    def leave(self, home_agent: IPv6Address) -> None:
+        """Want no SAs with a home agent."""
+        if self._sought and self._sought[0] == home_agent:
+            self._sought = None
+            self._terminate()
+
+    def secured(self, home_agent: IPv6Address) -> bool:
+        """Return whether there are ESP SAs, or some are being made, for the present address."""
+        mine = self._sought is not None and self._sought[0] == home_agent
+        return mine and (self._negotiating or self._up)
+
+    def settled(self, home_agent: IPv6Address) -> bool:
+        """Return whether the home agent has the SAs too: the kernel has them before message 3."""
+        return self._up and self.secured(home_agent)
+
+    def move(self, local: IPv6Address) -> None:
+        """Negotiate from another address from now on."""
+        if local != self._local:
+            self._local = local
+            self._terminate()
+
+    # What it does
+
+    def _negotiate(self) -> None:
+        """Have strongSwan learn key and peer, and then make SAs with it."""
+        if self._sought is None or self._keyed is None:
+            self._on_failure("IKE is to use a pre-shared key, and there is none")
+            return
+        home_agent, home_address = self._sought
+        self._negotiation += 1
+        self._negotiating, self._up = True, False
+        settings = self._settings
+        is_ikev1 = isinstance(settings, Ikev1Settings)
+        by_address = isinstance(settings, Ikev1Settings) and settings.mode == "main"
+        name = str(self._local) if by_address else self._identity
+        key = {"id": _NAME, "type": "IKE", "data": self._keyed, "owners": [name, str(home_agent)]}
+        peer = connection(
+            settings,
+            local=self._local,
+            remote=home_agent,
+            local_id=name,
+            remote_id=str(home_agent),
+            local_end=home_address,
+            remote_end=home_agent,
+        )
+        done = partial(self._answered, self._loaded, self._negotiation)
+        self._charon.commands.ask("load-shared", key)
+        self._charon.commands.ask("load-conn", {_NAME: peer}, done)
+        started = events.Phase1Started if is_ikev1 else events.IkeStarted
+        self._log(started(self._host.now(), home_agent))
+
+    def _answered(
+        self,
+        handle: Callable[[int, Section | ViciError], None],
+        negotiation: int,
+        told: Section | ViciError,
+    ) -> None:
+        self._host.enter(handle, negotiation, told)
+
+    def _loaded(self, negotiation: int, told: Section | ViciError) -> None:
+        if negotiation != self._negotiation:
+            return
+        if isinstance(told, ViciError):
+            self._fail(negotiation, told)
+            return
+        wish = {
+            "ike": _NAME,
+            "child": CHILD,
+            "timeout": str(round(self._patience * 1000)),
+            "loglevel": "-1",
+        }
+        done = partial(self._answered, self._ended, negotiation)
+        self._charon.initiations.ask("initiate", wish, done)
+
+    def _ended(self, negotiation: int, told: Section | ViciError) -> None:
+        if isinstance(told, ViciError):
+            self._fail(negotiation, told)
+        elif negotiation == self._negotiation:
+            # The ESP SAs are there before the last message of IKEv1 leaves. Whoever asks for the
+            # IKE SA waits until nobody is at work with it any more.
+            done = partial(self._answered, self._settle, negotiation)
+            self._charon.commands.ask("list-sas", {"ike": _NAME}, done)
+
+    def _settle(self, negotiation: int, told: Section | ViciError) -> None:
+        if isinstance(told, ViciError):
+            self._fail(negotiation, told)
+        elif negotiation == self._negotiation and self._sought:
+            self._negotiating, self._up = False, True
+            self._log(events.ChildEstablished(self._host.now(), str(self._sought[0])))
+            self._on_settled()
+
+    def _fail(self, negotiation: int, error: ViciError) -> None:
+        if negotiation != self._negotiation or not self._negotiating or self._sought is None:
+            return
+        peer = self._sought[0]
+        self._terminate()
+        self._log(events.Failed(self._host.now(), str(peer), str(error)))
+        self._on_failure(f"IKE with {peer} by strongSwan: {error}")
+
+    def _terminate(self) -> None:
+        """End the IKE SA and what was made with it, and what is under way."""
+        self._negotiation += 1
+        self._negotiating = self._up = False
+        self._charon.commands.ask("terminate", {"ike": _NAME, "force": "yes", "timeout": "-1"})
+
+    # What strongSwan tells
+
+    def _hear(self, event: str, told: Section) -> None:
+        if _NAME not in told or "up" in told or self._negotiating or not self._up:
+            return
+        gone = events.ChildDeleted if event == "child-updown" else events.IkeDeleted
+        self._log(gone(self._host.now(), _NAME))
+        self._lose()
+
+    def _lose(self) -> None:
+        self._terminate()
+        self._on_lost()
+
+    def close(self) -> None:
+        """Negotiate no more, and end what there is."""
+        if self._demand:
+            self._demand.close()
+        self._terminate()

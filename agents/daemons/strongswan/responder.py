@@ -1,0 +1,97 @@
+"""strongSwan as the IKE of a home agent (agents.nodes.ike_daemon.contract.Responder)."""
+
+from __future__ import annotations
+
+from ipaddress import IPv6Address
+
+from agents.core.eventlog import EventLog
+from agents.core.host import Host
+from agents.daemons.strongswan import events
+from agents.daemons.strongswan.connection import connection
+from agents.daemons.strongswan.daemon import Charon
+from agents.daemons.strongswan.vici import Section, ViciError
+from agents.nodes.ike_daemon.ikev2_settings import Ikev2Settings
+from agents.nodes.ike_daemon.settings import Ikev1Settings
+
+
+class StrongswanResponder:
+    """A home agent's IKE by strongSwan: a connection and a key for each peer, called as this is."""
+
+    def __init__(
+        self,
+        charon: Charon,
+        host: Host,
+        local: IPv6Address,
+        settings: Ikev1Settings | Ikev2Settings,
+        log: EventLog,
+    ) -> None:
+        self._charon = charon
+        self._host = host
+        charon.on_event = lambda name, told: host.enter(self._hear, name, told)
+        self._local = local
+        self._settings = settings
+        self._log = log
+        self._peers: dict[str, IPv6Address] = {}
+
+    def add_psk(
+        self,
+        psk: bytes,
+        *,
+        peer: IPv6Address | None,
+        identity: str | None,
+        home_address: IPv6Address | None,
+    ) -> None:
+        """Share a key with a peer, for SAs of this home address alone.
+
+        In IKEv1's main mode it is the peer's address that says whose key is meant.
+        """
+        if identity is None or home_address is None:
+            raise ValueError("strongSwan wants to know whose key it is, and for what")
+        settings = self._settings
+        name = identity
+        if isinstance(settings, Ikev1Settings) and settings.mode == "main":
+            if peer is None:
+                self._fail(identity, "main mode goes by the peer's address, which is not known")
+                return
+            name = str(peer)
+        known = connection(
+            settings,
+            local=self._local,
+            remote=peer,
+            local_id=str(self._local),
+            remote_id=name,
+            local_end=self._local,
+            remote_end=home_address,
+        )
+        key = {"id": identity, "type": "IKE", "data": psk, "owners": [name, str(self._local)]}
+        self._peers[identity] = home_address
+        self._charon.commands.ask("load-shared", key, self._check)
+        self._charon.commands.ask("load-conn", {identity: known}, self._check)
+
+    def remove_psk(self, identity: str) -> None:
+        """Forget the key of a peer; SAs made with it stay until `delete_identity`."""
+        if self._peers.pop(identity, None):
+            self._charon.commands.ask("unload-shared", {"id": identity}, self._check)
+            self._charon.commands.ask("unload-conn", {"name": identity}, self._check)
+
+    def delete_identity(self, identity: str) -> None:
+        """Delete the SAs of a peer."""
+        self._charon.commands.ask("terminate", {"ike": identity, "force": "yes", "timeout": "-1"})
+
+    def _check(self, told: Section | ViciError) -> None:
+        if isinstance(told, ViciError):
+            self._fail("", str(told))
+
+    def _hear(self, event: str, told: Section) -> None:
+        """Tell of SAs that come and go."""
+        name = next((one for one in told if one != "up"), "")
+        came = (events.IkeEstablished, events.ChildEstablished)
+        went = (events.IkeDeleted, events.ChildDeleted)
+        kind = (came if "up" in told else went)[event == "child-updown"]
+        self._log(kind(self._host.now(), name))
+
+    def _fail(self, peer: str, reason: str) -> None:
+        self._log(events.Failed(self._host.now(), peer, reason))
+
+    def close(self) -> None:
+        """Negotiate no more: the daemon ends with its owner."""

@@ -1,0 +1,113 @@
+"""What nodes ask of IKE, whoever it is that negotiates."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from ipaddress import IPv6Address
+from typing import Protocol
+
+from agents.core.eventlog import EventLog
+from agents.core.host import Host
+from agents.eap.lower import EapPeerLike
+from agents.nodes.habits import Habits
+from agents.nodes.ike_daemon.ikev2_settings import Ikev2Settings
+from agents.nodes.ike_daemon.settings import Ikev1Settings
+
+
+class Responder(Protocol):
+    """IKE of a home agent by pre-shared keys; SAs are the kernel's, of reqid 135."""
+
+    def add_psk(
+        self,
+        psk: bytes,
+        *,
+        peer: IPv6Address | None,
+        identity: str | None,
+        home_address: IPv6Address | None,
+    ) -> None:
+        """Share a key with a peer, for SAs of this home address alone."""
+
+    def remove_psk(self, identity: str) -> None:
+        """Forget the key of a peer; SAs made with it stay until `delete_identity`."""
+
+    def delete_identity(self, identity: str) -> None:
+        """Delete the SAs of a peer."""
+
+    def close(self) -> None:
+        """Negotiate no more."""
+
+
+class Initiator(Protocol):
+    """IKE of a mobile node with one home agent after the other."""
+
+    def initiate(
+        self,
+        home_agent: IPv6Address,
+        home_address: IPv6Address | None,
+        *,
+        psk: bytes | None = None,
+        eap: EapPeerLike | None = None,
+    ) -> None:
+        """Make SAs with a home agent for Mobility Headers.
+
+        By EAP if it is given, else with the key, or one that was given before. Without a home
+        address the home agent is asked for one.
+        """
+
+    def renew(self, home_agent: IPv6Address, home_address: IPv6Address | None, psk: bytes) -> None:
+        """Go on with another key, which the home agent shares from now on."""
+
+    def probe(self, home_agent: IPv6Address) -> None:
+        """Find out whether the home agent still has the SAs; without them they are lost here."""
+
+    def leave(self, home_agent: IPv6Address) -> None:
+        """Want no SAs with a home agent."""
+
+    def secured(self, home_agent: IPv6Address) -> bool:
+        """Return whether there are ESP SAs, or some are being made, for the present address."""
+
+    def settled(self, home_agent: IPv6Address) -> bool:
+        """Return whether the home agent has the SAs too that this kernel has."""
+
+    def move(self, local: IPv6Address) -> None:
+        """Negotiate from another address from now on; ESP SAs stay until there are others."""
+
+    def close(self) -> None:
+        """Negotiate no more."""
+
+
+class MakeResponder(Protocol):
+    """Makes the IKE of a home agent by another than the agents."""
+
+    def __call__(
+        self,
+        host: Host,
+        local: IPv6Address,
+        settings: Ikev1Settings | Ikev2Settings,
+        *,
+        log: EventLog,
+    ) -> Responder:
+        """Return it; it listens at once."""
+
+
+class MakeInitiator(Protocol):
+    """Makes the IKE of a mobile node by another than the agents."""
+
+    def __call__(
+        self,
+        host: Host,
+        local: IPv6Address,
+        settings: Ikev1Settings | Ikev2Settings,
+        *,
+        identity: str,
+        log: EventLog,
+        on_failure: Callable[[str], None],
+        on_lost: Callable[[], None],
+        on_settled: Callable[[], None],
+        habits: Habits,
+    ) -> Initiator:
+        """Return it; it negotiates when it is told to.
+
+        `on_failure` hears why this host has no SAs with the peer that it wants some with, `on_lost`
+        that all with that one are gone, `on_settled` that `settled` is true from now on.
+        """

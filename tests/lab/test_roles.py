@@ -1,0 +1,91 @@
+"""Real daemons in roles: whole bootstraps with them, and what of theirs ends with a session."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from testbed.results import folder as results
+from tests.lab.experiment import NEEDS, carry_out_here
+
+PSK = 'settings.ike.authentication = "psk"'
+ENDS = """
+steps = [
+    { host = "C", run = 'test "$(ip xfrm state | grep -c "proto esp")" = 2' },
+    { host = "A", command = "reauthenticate", until = "A BindingAccepted" },
+    { host = "C", command = "withdraw mn@home.test", until = "C HomeAddressReleased" },
+    { host = "C", run = 'test "$(ip xfrm state | grep -c "proto esp")" = 0' },
+]
+"""
+EXPERIMENT = f"""
+name = "roles"
+approach = "pana-ikev1"
+topology = "paper"
+timeout = 60.0
+[settings]
+duplicate_address_detection = false
+[variants.ikev1-initiator]
+roles.ike.initiator = "strongswan"
+[variants.ikev1-responder]
+roles.ike.responder = "strongswan"
+[variants.ikev1-both]
+roles.ike.initiator = "strongswan"
+roles.ike.responder = "strongswan"
+{ENDS}
+[variants.aggressive-initiator]
+roles.ike.initiator = "strongswan"
+settings.ike.mode = "aggressive"
+[variants.aggressive-responder]
+roles.ike.responder = "strongswan"
+settings.ike = {{ mode = "aggressive", group = "ecp256", pfs = true }}
+[variants.script-both]
+roles.ike.initiator = "strongswan"
+roles.ike.responder = "strongswan"
+settings.launch = "script"
+[variants.ikev2-initiator]
+approach = "pana-ikev2"
+roles.ike.initiator = "strongswan"
+{PSK}
+[variants.ikev2-responder]
+approach = "pana-ikev2"
+roles.ike.responder = "strongswan"
+{PSK}
+[variants.ikev2-both]
+approach = "pana-ikev2"
+roles.ike.initiator = "strongswan"
+roles.ike.responder = "strongswan"
+{PSK}
+{ENDS}
+"""
+VARIANTS = (
+    "ikev1-initiator",
+    "ikev1-responder",
+    "ikev1-both",
+    "aggressive-initiator",
+    "aggressive-responder",
+    "script-both",
+    "ikev2-initiator",
+    "ikev2-responder",
+    "ikev2-both",
+)
+pytestmark = [
+    NEEDS,
+    pytest.mark.skipif(
+        shutil.which("charon-systemd", path="/usr/sbin") is None, reason="needs charon-systemd"
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def runs(place: Path) -> dict[str, results.Run]:
+    path = place / "roles.toml"
+    path.write_text(EXPERIMENT)
+    done = carry_out_here(path, place / "results")
+    return {run.variant: run for run in done.results.runs}
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_a_bootstrap_with_strongswan_succeeds(runs, variant):
+    assert runs[variant].status == "ok", runs[variant].reason
