@@ -8,6 +8,7 @@ from ipaddress import IPv6Address
 from typing import Protocol, TypeVar
 
 from agents.aaa.events import (
+    SessionEnded,
     SubscriberAuthenticated,
     SubscriberVerified,
     VerificationWithdrawn,
@@ -110,6 +111,10 @@ class KeyDistribution:
         if self._launched is None or home_address is None:
             return
         self._launched.share(identity, home_address, psk, event.care_of_address)
+
+    def end(self, event: SessionEnded) -> None:
+        """Take key and home address from a subscriber whose session the AAA server has ended."""
+        self._home_agent.release(event.identity)
 
     def close(self) -> None:
         """Close IKE's sockets and end what was launched."""
@@ -229,6 +234,8 @@ class AaaServer:
                 self._distribution.withdraw(event)
             case SubscriberAuthenticated() if self._distribution:
                 self._distribution.share(event)
+            case SessionEnded() if self._distribution:
+                self._distribution.end(event)
             case _:
                 pass
 

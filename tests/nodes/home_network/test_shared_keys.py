@@ -58,6 +58,18 @@ def test_a_new_authentication_renews_it(world):
     assert world.connect(2, care_of=NEXT_COA).secured
 
 
+def test_key_binding_and_sas_end_with_the_session(world):
+    world.authenticate(1)
+    assert world.connect(1).register()
+
+    world.end(OTHER)
+    assert world.bound() == {HOA}
+    world.end()
+    assert world.bound() == set()
+    assert not world.kernel.sas_between(HOA, HA)
+    assert not world.takes(1)
+
+
 def test_an_early_key_that_is_withdrawn_leaves_nothing(world):
     world.verify(1)
     node = world.connect(1)

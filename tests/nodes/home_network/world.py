@@ -6,6 +6,7 @@ from collections import deque
 from ipaddress import IPv6Address
 
 from agents.aaa.events import (
+    SessionEnded,
     SubscriberAuthenticated,
     SubscriberVerified,
     VerificationWithdrawn,
@@ -126,6 +127,9 @@ class World:
     def withdraw(self, root, name=NAME, home=HOA) -> None:
         now, assignment = self.net.clock.now, Assignment(HA, 56, home)
         self._tell(VerificationWithdrawn(now, name, assignment, _root(root)))
+
+    def end(self, name=NAME) -> None:
+        self._tell(SessionEnded(self.net.clock.now, name, "withdrawn"))
 
     def connect(self, root, name=NAME, home=HOA, care_of=COA) -> Subscriber:
         """Have a mobile node try to make SAs with a key; the one on the same host is gone then."""
