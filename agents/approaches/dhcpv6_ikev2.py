@@ -10,8 +10,9 @@ from agents.approaches.cast import HOME_REALM, VISITED_HOME_AGENT_ADDRESS
 from agents.approaches.pana_ikev2 import Settings as IkeV2Settings
 from agents.approaches.pana_ikev2 import home
 from agents.approaches.preparation import prepare
-from agents.approaches.scene import KERNEL_NEEDS, Scene, program
+from agents.approaches.scene import KERNEL_NEEDS, Scene
 from agents.daemons.kea import DhcpServerConfiguration, LocalHomeAgent
+from agents.dhcpv6.wire import SERVER_PORT
 from agents.nodes.access_router.settings import RelaySettings
 from agents.nodes.mobile_node.settings import Dhcpv6Settings
 from topologies.model import HostRole, Topology
@@ -59,7 +60,13 @@ def compose(settings: Settings, topology: Topology, shared: Path, run: Path) -> 
     return [
         *scene.strangers(ikev2=settings.ike),
         *home(scene, settings.ike),
-        program("daemons.kea", dhcp),
+        scene.server(
+            settings.roles.dhcpv6.server,
+            "daemons.kea",
+            dhcp,
+            port=SERVER_PORT,
+            values={"interface": dhcp.interface},
+        ),
         *([scene.visited_home_agent(settings.ike)] if offered else []),
         *scene.access_network(relay=relay, local=None),
         scene.mobile_node(

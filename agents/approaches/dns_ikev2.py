@@ -8,9 +8,10 @@ from agents.approaches import Program
 from agents.approaches.cast import HOME_REALM, Cast
 from agents.approaches.pana_ikev2 import Settings, home
 from agents.approaches.preparation import prepare
-from agents.approaches.scene import KERNEL_NEEDS, Scene, program
+from agents.approaches.scene import KERNEL_NEEDS, Scene
 from agents.approaches.settings import HomeAgentSettings
-from agents.daemons.nsd import DnsServerConfiguration, HomeAgentRecord, Zone
+from agents.daemons.nsd import DnsServerConfiguration, HomeAgentRecord, Zone, zone_text
+from agents.dns.wire import PORT
 from agents.nodes.mobile_node.settings import DnsSettings
 from topologies.model import Topology
 
@@ -59,16 +60,13 @@ def compose(settings: Settings, topology: Topology, shared: Path, run: Path) -> 
     scene = Scene(settings, topology, shared, run)
     aaa, cast = scene.cast.home_aaa, scene.cast
     server = str(cast.address(aaa).ip)
-    dns = DnsServerConfiguration(
-        host=aaa.host,
-        address=server,
-        work=scene.work,
-        zones=[Zone(domain=HOME_REALM, home_agents=_records(settings, cast))],
-    )
+    zone = Zone(domain=HOME_REALM, home_agents=_records(settings, cast))
+    dns = DnsServerConfiguration(host=aaa.host, address=server, work=scene.work, zones=[zone])
+    of_zone = {"domain": HOME_REALM, "zone": zone_text(zone, cast.address(aaa).ip, 300)}
     lookup = DnsSettings(server=server, domain=HOME_REALM)
     return [
         *scene.strangers(ikev2=settings.ike),
         *home(scene, settings.ike),
-        program("daemons.nsd", dns),
+        scene.server(settings.roles.dns.server, "daemons.nsd", dns, port=PORT, values=of_zone),
         scene.mobile_node(discovery=lookup, ikev2=settings.ike),
     ]

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
 from agents.core.settings import IkeImplementation
+
+_SERVER = msgspec.Meta(
+    description="its usual daemon by name, or a table with a command of your own, as in"
+    " {command = ['mine', '-c', '$work/mine.conf'], files = {'mine.conf' = '...'}}"
+)
 
 
 class IkeRoles(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -16,16 +21,23 @@ class IkeRoles(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     responder: IkeImplementation = "agent"
 
 
+class OwnDaemon(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A command of one's own, and the texts of its files (agents.daemons.command)."""
+
+    command: Annotated[list[str], msgspec.Meta(min_length=1)]
+    files: dict[str, str] = msgspec.field(default_factory=dict)
+
+
 class DhcpRoles(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The DHCPv6 server, which is no agent."""
 
-    server: Literal["kea"] = "kea"
+    server: Annotated[Literal["kea"] | OwnDaemon, _SERVER] = "kea"
 
 
 class DnsRoles(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The DNS server, which is no agent."""
 
-    server: Literal["nsd"] = "nsd"
+    server: Annotated[Literal["nsd"] | OwnDaemon, _SERVER] = "nsd"
 
 
 class Roles(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -41,3 +53,9 @@ class Roles(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
         return (
             ("charon-systemd",) if "strongswan" in (self.ike.initiator, self.ike.responder) else ()
         )
+
+    @property
+    def replaced(self) -> tuple[str, ...]:
+        """The usual daemons' programs in whose place a command of one's own runs."""
+        usual = {"kea-dhcp6": self.dhcpv6.server, "nsd": self.dns.server}
+        return tuple(name for name, server in usual.items() if isinstance(server, OwnDaemon))

@@ -21,10 +21,14 @@ from agents.approaches.cast import (
     Node,
 )
 from agents.approaches.preparation import ANOTHER_CERTIFICATE, CRL, SERVER, file_name
+from agents.approaches.roles import OwnDaemon
 from agents.approaches.settings import ANOTHER, CommonSettings
 from agents.core.configuration import Configuration
 from agents.core.documents import absent, fit
 from agents.core.record import Record
+from agents.daemons.command import CommandConfiguration
+from agents.daemons.kea import DhcpServerConfiguration
+from agents.daemons.nsd import DnsServerConfiguration
 from agents.diameter.config import PORT, TLS_PORT
 from agents.nodes.access_router.settings import AccessRouterConfiguration, LocalHomeAgent
 from agents.nodes.attacker.settings import (
@@ -437,6 +441,30 @@ class Scene(Record, frozen=True):
             ikev2=ikev2 or Ikev2Settings(),
         )
         return program("nodes.flooder.main", configuration)
+
+    def server(
+        self,
+        wanted: str | OwnDaemon,
+        usual: str,
+        configuration: DhcpServerConfiguration | DnsServerConfiguration,
+        *,
+        port: int,
+        values: dict[str, str],
+    ) -> Program:
+        """Return a server's program: the usual daemon's, or that of a command of one's own."""
+        if isinstance(wanted, str):
+            return program(usual, configuration)
+        address = str(configuration.address)
+        own = CommandConfiguration(
+            host=configuration.host,
+            work=self.work,
+            command=tuple(wanted.command),
+            files=wanted.files,
+            values={"address": address, **values},
+            address=address,
+            port=port,
+        )
+        return program("daemons.command", own)
 
     def pana(self, *, mobility: bool = True) -> PanaSettings:
         """Return the mobile node's network access by PANA; a relay is the PAA to it."""

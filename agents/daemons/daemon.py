@@ -104,6 +104,12 @@ class Daemon:
         self._check()
         return re.search(pattern, self._log.read_text(errors="replace"), re.MULTILINE) is not None
 
+    @property
+    def alive(self) -> bool:
+        """That it runs; DaemonError with what it said if it does not."""
+        self._check()
+        return True
+
     def _check(self) -> None:
         if self._process.returncode is not None:
             raise DaemonError(self._end())

@@ -574,7 +574,8 @@ class Spec:
         swept = [{path: v} for path, values in self.experiment.sweep.items() for v in values]
         for spec in [self.at(point) for point in swept] or [self]:
             for name in spec.variants:
-                needs |= {*spec.approach(name).NEEDS, *spec.variants[name].roles.needs}
+                roles = spec.variants[name].roles
+                needs |= {*spec.approach(name).NEEDS, *roles.needs} - {*roles.replaced}
                 needs |= {"cgroup_cpu"} if spec.slows(name) else set()
                 links = spec.topology(name).links
                 needs |= {"bridge"} if any(link.is_bridged for link in links) else set()

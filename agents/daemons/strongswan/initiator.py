@@ -212,11 +212,12 @@ class StrongswanInitiator:
     # What strongSwan tells
 
     def _hear(self, event: str, told: Section) -> None:
+        """Take note that ESP SAs are gone; those that were replaced do not count as such."""
         if _NAME not in told or "up" in told or self._negotiating or not self._up:
             return
-        gone = events.ChildDeleted if event == "child-updown" else events.IkeDeleted
-        self._log(gone(self._host.now(), _NAME))
-        self._lose()
+        if event == "child-updown":
+            self._log(events.ChildDeleted(self._host.now(), _NAME))
+            self._lose()
 
     def _lose(self) -> None:
         self._terminate()
