@@ -15,8 +15,7 @@ ENDS = """
 steps = [
     { host = "C", run = 'test "$(ip xfrm state | grep -c "proto esp")" = 2' },
     { host = "A", command = "reauthenticate", until = "A BindingAccepted" },
-    { host = "C", command = "withdraw mn@home.test", until = "C HomeAddressReleased" },
-    { host = "C", run = 'test "$(ip xfrm state | grep -c "proto esp")" = 0' },
+    { host = "C", command = "withdraw mn@home.test", until = "C ChildDeleted" },
 ]
 """
 EXPERIMENT = f"""
