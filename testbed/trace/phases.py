@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from ipaddress import IPv6Address
@@ -27,6 +27,7 @@ from testbed.trace.dissect import (
 )
 from testbed.trace.esp import read_whole_frames
 from testbed.trace.frames import Frame
+from testbed.trace.resolution import asked
 from topologies.model import HostRole
 
 QUICK_MODE_MESSAGES = 3
@@ -125,14 +126,16 @@ def from_capture(path: Path, mobile_node: Collection[IPv6Address] = ()) -> Timel
 
     Only packets from or to one of `mobile_node`'s addresses count, all if it is empty.
     Retransmissions count for the phase that waits for them: a phase starts with the first
-    transmission of its first message. Raises PhaseError, or DataError for a bad file.
+    transmission of its first message, and the first one with what asks for the neighbour's address
+    that this message waits for. Raises PhaseError, or DataError for a bad file.
     """
-    return _timeline(_seen(path, mobile_node), path)
+    frames = read_whole_frames(path)
+    return _timeline(frames, _seen(frames, mobile_node), path)
 
 
-def from_frames(frames: Iterable[Frame], origin: Path) -> Timeline:
+def from_frames(frames: Sequence[Frame], origin: Path) -> Timeline:
     """Find the phases in the frames of one mobile node, which are from `origin`; as above."""
-    return _timeline(list(dissect(frames)), origin)
+    return _timeline(frames, _seen(frames), origin)
 
 
 def ended_in(whole: Collection[str]) -> str | None:
@@ -148,11 +151,11 @@ def reached(path: Path) -> dict[str, float]:
     return reached_in(read_whole_frames(path), path)
 
 
-def reached_in(frames: Iterable[Frame], origin: Path) -> dict[str, float]:
+def reached_in(frames: Sequence[Frame], origin: Path) -> dict[str, float]:
     """Return the phases that the frames of one mobile node show whole, as reached()."""
     found: list[int] = []
     with suppress(PhaseError):
-        for moment in _moments(list(dissect(frames)), origin):
+        for moment in _moments(frames, _seen(frames), origin):
             # IKE may start, and even end, while PANA is still going on.
             found.append(max(moment, found[1]) if len(found) in (2, 3) else moment)
     lengths: dict[str, float] = {}
@@ -168,15 +171,17 @@ def messages(path: Path, mobile_node: Collection[IPv6Address] = ()) -> list[Mess
 
     Raises DataError for a bad file, PhaseError if there is no message at all.
     """
-    seen = _seen(path, mobile_node)
+    frames = read_whole_frames(path)
+    seen = _seen(frames, mobile_node)
     if not seen:
         raise PhaseError(f"{path}: no message of a bootstrap was seen")
-    zero = next((m for m in seen if isinstance(m, Pana) and m.initiation), seen[0]).time
+    first = next((m for m in seen if isinstance(m, Pana) and m.initiation), seen[0]).time
+    zero = asked(frames, first, NOISE)
     own = _own_addresses(seen)
     homes = {message.home_address for message in seen if isinstance(message, Mobility)}
     shown: list[Message] = []
     for message in seen:
-        if message.time < zero:
+        if message.time < first:
             continue
         local = isinstance(message, Pana) or message.protocol == "DHCPv6"
         other = HostRole.ACCESS_ROUTER if local else HostRole.HOME_NETWORK
@@ -192,10 +197,10 @@ def messages(path: Path, mobile_node: Collection[IPv6Address] = ()) -> list[Mess
     return shown
 
 
-def _seen(path: Path, mobile_node: Collection[IPv6Address]) -> list[Seen]:
+def _seen(frames: Iterable[Frame], mobile_node: Collection[IPv6Address] = ()) -> list[Seen]:
     return [
         message
-        for message in dissect(read_whole_frames(path))
+        for message in dissect(frames)
         if not mobile_node or message.source in mobile_node or message.destination in mobile_node
     ]
 
@@ -212,23 +217,24 @@ def _own_addresses(seen: list[Seen]) -> set[IPv6Address]:
     return own
 
 
-def _timeline(seen: list[Seen], path: Path) -> Timeline:
-    start, *times = _moments(seen, path)
-    binding = [m for m in seen if isinstance(m, Mobility)]
-    update = next(m for m in binding if m.update)
+def _timeline(frames: Sequence[Frame], seen: list[Seen], path: Path) -> Timeline:
+    start, *times = _moments(frames, seen, path)
+    bindings = {
+        (m.destination, m.home_address) for m in seen if isinstance(m, Mobility) and m.update
+    }
     packets = (
         m.time
         for m in seen
         if isinstance(m, Tunnelled)
-        and m.time >= update.time
-        and (m.source, m.inner_destination) == (update.destination, update.home_address)
+        and m.time >= times[3]
+        and (m.source, m.inner_destination) in bindings
     )
     found = _ordered(start, times, next(packets, None), path)
     lookups = [m for m in seen if isinstance(m, Lookup)]
     return replace(found, discovery=_discovery(lookups, start, times[1]))
 
 
-def _moments(seen: list[Seen], path: Path) -> Iterator[int]:
+def _moments(frames: Sequence[Frame], seen: list[Seen], path: Path) -> Iterator[int]:
     """Yield when the bootstrap starts and each phase ends, in nanoseconds.
 
     Raises PhaseError at the first that was not seen.
@@ -237,7 +243,7 @@ def _moments(seen: list[Seen], path: Path) -> Iterator[int]:
     binding = [m for m in seen if isinstance(m, Mobility)]
     lookups = [m for m in seen if isinstance(m, Lookup)]
     pana = [m for m in seen if isinstance(m, Pana)]
-    start = _start(pana, [*lookups, *ike], path)
+    start = asked(frames, _start(pana, [*lookups, *ike], path), NOISE)
     yield start
     yield _pana_end(pana, path).time if pana else start
     yield _need(ike, path, "IKE message").time
@@ -279,29 +285,30 @@ def _pana_end(pana: list[Pana], path: Path) -> Pana:
 
 
 def _ike_end(ike: list[Ike], update: Mobility, path: Path) -> Ike:
-    """Return the message that completed the first Child SA before the Binding Update.
+    """Return the message that completed the Child SA with which the Binding Update was sent.
 
     An initiator may use its SAs before message 3 of quick mode has left, and be overtaken by it.
     """
-    quick = [m for m in ike if m.exchange == QUICK and not m.again]
-    if quick and quick[0].time <= update.time:
-        for message in quick:
-            if message.index == QUICK_MODE_MESSAGES:
-                return message
-    # How many messages IKE_AUTH has depends on EAP (RFC 7296 section 2.16): take the last.
-    last = [m for m in ike if m.exchange == IKE_AUTH and m.time <= update.time and not m.again]
-    return _need(last[-1:], path, "complete IKE exchange before the first Binding Update")
+    new = [m for m in ike if not m.again]
+    begun = [m.time for m in new if (m.exchange, m.index) == (QUICK, 1) and m.time <= update.time]
+    if begun:
+        ends = [m for m in new if (m.exchange, m.index) == (QUICK, QUICK_MODE_MESSAGES)]
+        last = [m for m in ends if m.time >= begun[-1]][:1]
+    else:
+        # How many messages IKE_AUTH has depends on EAP (RFC 7296 section 2.16): take the last.
+        last = [m for m in new if m.exchange == IKE_AUTH and m.time <= update.time][-1:]
+    return _need(last, path, "complete IKE exchange before the first Binding Update")
 
 
 def _binding_ack(binding: list[Mobility], update: Mobility, path: Path) -> Mobility:
-    care_of = {m.source for m in binding if m.update}
+    """Return the answer to an update: to the first one, or of a later attempt to another."""
+    updates = {(m.destination, m.home_address, m.source) for m in binding if m.update}
     acks = [
         m
         for m in binding
         if not m.update
         and m.time >= update.time
-        and (m.source, m.home_address) == (update.destination, update.home_address)
-        and m.destination in care_of
+        and (m.source, m.home_address, m.destination) in updates
     ]
     if acks and all(m.refused for m in acks):
         raise PhaseError(f"{path}: the Binding Update was refused")
@@ -348,7 +355,17 @@ MILESTONES: tuple[tuple[str, frozenset[tuple[str, str]]], ...] = (
     ("binding_start", frozenset({("mip6", "BindingUpdateSent")})),
     ("binding_end", frozenset({("mip6", "BindingAccepted")})),
 )
-"""The agents' events that part the phases, each phase beginning with its own."""
+"""The agents' events that part the phases, each phase beginning with its own.
+
+Each counts when it comes first, but for the Child SA: that one with which the binding begins.
+"""
+
+
+def reach(reached: dict[str, int], name: str, time: int) -> None:
+    """Note that a milestone is reached, in nanoseconds; those of a host come in order."""
+    if name == "ike_end" and "binding_start" not in reached:
+        reached[name] = time
+    reached.setdefault(name, time)
 
 
 def from_events(path: Path, host: str) -> Timeline:
@@ -375,7 +392,7 @@ def from_events_of_all(path: Path, hosts: Iterable[str]) -> dict[str, Timeline]:
 
 
 def from_moments(first: Mapping[str, int], origin: str) -> Timeline:
-    """Find the phases in when each milestone was reached first, in nanoseconds; as above."""
+    """Find the phases in when each milestone was reached, as reach() has it; as above."""
     found = dict(first)
     if "pana_end" not in found and "start" in found:
         found["pana_end"] = found["start"]
@@ -388,13 +405,13 @@ def from_moments(first: Mapping[str, int], origin: str) -> Timeline:
 
 def _logged(events: Iterable[Event], host: str, path: Path) -> Timeline:
     first: dict[str, int] = {}
-    with_pana = False
-    for event in events:
-        with_pana |= event.agent == "pana"
+    told = sorted(events, key=lambda event: event.t)
+    with_pana = any(event.agent == "pana" for event in told)
+    for event in told:
         for name, wanted in MILESTONES:
             begins = name == "start" and event.event == "Started"
             if begins or (event.agent, event.event) in wanted:
-                first[name] = min(event.t, first.get(name, event.t))
+                reach(first, name, event.t)
     if not with_pana and "start" in first:
         first["pana_end"] = first["start"]
     for name, wanted in MILESTONES:

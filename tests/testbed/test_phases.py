@@ -1,24 +1,29 @@
 """Phases from synthetic captures and events."""
 
 import json
+from dataclasses import replace
 
 import pytest
+from scapy.layers.inet6 import ICMPv6ND_NA, ICMPv6ND_NS, IPv6
 
 from testbed.base.jsonl import DataError
 from testbed.base.phases import PHASES
 from testbed.trace import phases
+from testbed.trace.frames import read_frames
 from testbed.trace.phases import (
     PhaseError,
     contradiction,
     disagreement,
     from_capture,
     from_events,
+    from_frames,
     reached,
 )
 from tests.testbed import synthesis as syn
 from topologies.model import HostRole
 
 MARKS = (0.020, 0.022, 0.050, 0.051, 0.055)
+ANSWER = 136  # The type of a Neighbor Advertisement.
 
 
 def close(value):
@@ -63,6 +68,32 @@ def test_retransmissions_count_for_the_phase_that_waits_for_them(capture):
     assert timeline.marks == close((1.020, 1.022, 1.050, 1.051, 5.0))
 
 
+def resolved(capture, asked, answered):
+    """Return the frames of a bootstrap with questions for the neighbour's address and an answer."""
+    question = IPv6(src=syn.LINK_A, dst="ff02::1:ff00:b") / ICMPv6ND_NS(tgt=syn.LINK_B)
+    answer = IPv6(src=syn.LINK_B, dst=syn.LINK_A) / ICMPv6ND_NA(tgt=syn.LINK_B)
+    whole = [packet for packet in syn.bootstrap() if packet[0] >= 0]
+    frames = read_frames(capture([*whole, *((t, question) for t in asked), (answered, answer)]))
+    return [
+        replace(f, data=f.data[6:12] + f.data[:6] + f.data[12:]) if f.data[54] == ANSWER else f
+        for f in frames
+    ]
+
+
+@pytest.mark.parametrize("answered", [0.0, -0.0001])
+def test_pana_begins_with_the_question_for_the_address_that_its_first_message_waits_for(
+    tmp_path, capture, answered
+):
+    found = from_frames(resolved(capture, (-2.0, -1.0, -0.01), answered), tmp_path)
+
+    assert found.marks == close([2.0 + mark for mark in MARKS])
+    assert found.first_packet == close(2.060)
+
+
+def test_an_address_that_was_known_long_before_is_not_waited_for(tmp_path, capture):
+    assert from_frames(resolved(capture, (-2.0,), -1.9), tmp_path).marks == close(MARKS)
+
+
 def test_the_draft_12_dialect(capture):
     packets = [p for p in syn.bootstrap() if p[0] > 0.021] + syn.pana12_exchange()
 
@@ -102,6 +133,34 @@ def test_ikev2_ends_with_its_last_ike_auth(capture):
 
     assert from_capture(path).marks == close(MARKS)
     assert "IKE_SA_INIT" in [m.label for m in phases.messages(path)]
+
+
+def test_an_ike_sa_of_an_attempt_before_is_not_the_one_of_the_binding(tmp_path, capture):
+    packets = [*syn.bootstrap(), *syn.ikev1_exchange(0.0205, 0.0215, cookie=b"before it")]
+    events = syn.write_events(tmp_path / "events.jsonl", zero=1_000_000_000)
+    marks = (MARKS[0], 0.0205, *MARKS[2:])
+    again = [
+        {"t": 1_020_500_000, "host": "A", "agent": "ikev1", "event": "Phase1Started"},
+        {"t": 1_021_500_000, "host": "A", "agent": "ikev1", "event": "ChildEstablished"},
+        {"t": 2_000_000_000, "host": "A", "agent": "ikev1", "event": "ChildEstablished"},
+    ]
+    with events.open("a") as file:
+        file.writelines(json.dumps(event) + "\n" for event in again)
+
+    assert from_capture(capture(packets)).marks == close(marks)
+    assert from_events(events, "A").marks == close(marks)
+
+
+def test_another_home_agent_may_answer_when_the_first_one_has_not(capture):
+    packets = [p for p in syn.bootstrap(packet=None) if p[0] < 0.0545]
+    elsewhere = [(0.10, syn.update()), (0.14, syn.ack()), (0.15, syn.tunnelled())]
+    for (_, packet), end in zip(elsewhere, ("dst", "src", "src"), strict=True):
+        setattr(packet, end, "2001:db8:101::1")
+
+    found = from_capture(capture([*packets, *elsewhere]))
+
+    assert found.marks == close((*MARKS[:4], 0.14))
+    assert found.first_packet == close(0.15)
 
 
 def test_a_binding_update_in_clear(capture):
