@@ -119,9 +119,9 @@ def _measure_fleet(line: dict[str, Any], run: Path, topology: Topology) -> None:
         own = frames[member["host"]]
         whole = member["end"] is not None
         member["phases"] = (
-            phases.from_frames(own, captures / member["host"]).phases
+            phases.from_frames(own.passed, captures / member["host"]).phases
             if whole
-            else phases.reached_in(own, captures)
+            else phases.reached_in(own.passed, captures)
         )
         member["repeated"] = counts.repeated(own)
     done = [member for member in members if member["end"] is not None]

@@ -59,6 +59,7 @@ class Newcomers:
 
     Their `identity` is this one with their number in it.
     `samples` are as many as there are access routers, and behind each of them in turn.
+    `joined` hears of each host that is on its link, before anything is sent there.
     """
 
     def __init__(
@@ -67,11 +68,13 @@ class Newcomers:
         samples: Sequence[MobileNodeConfiguration],
         identity: str,
         log: Callable[[Laboratory, str], EventLog],
+        joined: Callable[[Stack], None],
     ) -> None:
         self._laboratory = laboratory
         self._samples = samples
         self._identity = identity
         self._log = log
+        self._joined = joined
         topology = laboratory.topology
         self._links = [topology.at(sample.host)[0][0] for sample in samples]
         self._kinds = [topology.links.index(link) for link in self._links]
@@ -90,6 +93,7 @@ class Newcomers:
         configuration = msgspec.structs.replace(sample, host=host, eap=eap)
         stack = laboratory.stacks[host] = Stack(laboratory.world, host)
         care_of = self._join(stack, link, turn, number, sample.interface)
+        self._joined(stack)
         log = self._log(laboratory, host)
         role = approaches.Program(host, MODULE, {})
         program, node = laboratory.mobile_node_in(stack, configuration, care_of, log, role)

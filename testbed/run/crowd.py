@@ -24,6 +24,7 @@ from agents.simulation import public_keys
 from agents.simulation.fleet import Newcomers, Teller, without_public_keys
 from agents.simulation.laboratory import Laboratory, Provision
 from agents.simulation.services import Service
+from agents.simulation.stack import Stack
 from agents.simulation.world import NETWORK, Tally, World
 from testbed.base.medians import medians
 from testbed.experiment.simulable import MOST_MEMBERS
@@ -32,7 +33,7 @@ from testbed.experiment.steps import Step
 from testbed.run.members import Member
 from testbed.run.parts import Shells, Told
 from testbed.run.simulated import Capture, Heard, SimulatedWorker
-from testbed.trace.phases import MILESTONES, PhaseError, Timeline, from_moments
+from testbed.trace.phases import MILESTONES, PhaseError, Timeline, from_moments, reach
 from topologies.model import HostRole
 
 SETTLED = 1.0
@@ -156,7 +157,15 @@ class CrowdWorker(SimulatedWorker):
         if self._is_captured:
             routers = self.topology.hosts_with(HostRole.ACCESS_ROUTER)
             self._captures = [Capture(self._laboratory.stacks[host]) for host in routers]
-        self._newcomers = Newcomers(self._laboratory, samples, self.settings.identity, self._log_of)
+        self._newcomers = Newcomers(
+            self._laboratory, samples, self.settings.identity, self._log_of, self._has_joined
+        )
+
+    def _has_joined(self, stack: Stack) -> None:
+        """Capture a mobile node on a link on which things go wrong."""
+        links = [interface.link for interface in stack.interfaces.values()]
+        if self._is_captured and any(link.is_faulty for link in links):
+            self._captures.append(Capture(stack))
 
     # Carrying it out
 
@@ -238,7 +247,7 @@ class CrowdWorker(SimulatedWorker):
             return
         if (agent, event) in _MOMENTS:
             for name in _MOMENTS[agent, event]:
-                first.setdefault(name, now)
+                reach(first, name, now)
         member = self._members.get(host)
         if event == "Bootstrapped" and not self._is_over(host):
             first["up"] = now

@@ -21,6 +21,7 @@ from testbed.run.parts import Shells, Told
 from testbed.run.probe import Echo
 from testbed.run.usage import Meter
 from testbed.run.worker import Worker
+from testbed.trace import fleet
 from topologies.model import HostRole
 
 _OVERFLOWS = ("Udp6RcvbufErrors", "Ip6InDiscards")
@@ -47,8 +48,7 @@ class FleetWorker(Worker):
         super()._run(net, *others)
 
     def _captured(self) -> Sequence[str]:
-        """Return the access routers: on their links are all messages of all mobile nodes."""
-        return self.topology.hosts_with(HostRole.ACCESS_ROUTER)
+        return fleet.captured(self.topology)
 
     def _begin(self, net: Network, events: Events, mobile_node: Sequence[Program]) -> None:
         """Start the fleet, and have all begin in their turn when it is ready."""
@@ -56,10 +56,10 @@ class FleetWorker(Worker):
             self._start(net, events, program)
         self._wait_until_ready(events, Counter(program.host for program in mobile_node))
         self._meter = Meter(process.pid for process in self._all_processes())
-        (fleet,) = mobile_node
+        (program,) = mobile_node
         self._zero = time.monotonic() + _LEAD
         lines = [f"begin {m.host} {self._zero + m.start:.6f}\n" for m in self._members.values()]
-        self._tell(fleet.host, "".join(lines))
+        self._tell(program.host, "".join(lines))
 
     def _bootstrap(self, net: Shells, events: Told) -> IPv6Address:  # noqa: ARG002
         """Follow all bootstraps to their ends, or to the run's; return the first home address."""

@@ -21,6 +21,7 @@ import msgspec
 from testbed.base.jsonl import Whole
 from testbed.trace.dissect import Ike, Lookup, Mobility, Packet, Pana, Seen, Tunnelled, recognise
 from testbed.trace.esp import read_whole_frames
+from testbed.trace.fleet import Frames
 from testbed.trace.frames import Frame
 from testbed.trace.phases import Timeline
 from testbed.trace.streams import TCP, Streams
@@ -178,18 +179,19 @@ def crossings(frames: Iterable[Frame], topology: Topology, link: Link, near: str
     ]
 
 
-def repeated(frames: Iterable[Frame]) -> dict[str, int]:
+def repeated(frames: Frames) -> dict[str, int]:
     """Return by protocol how many of a mobile node's messages, and of those to it, came again.
 
-    The first frame is to be its own.
+    Each is counted where it was sent, so that what was lost counts too.
     """
     found: dict[str, int] = {}
-    reader, own = _Reader(), b""
-    for frame, packet, message in recognise(frames):
-        own = own or frame.data[6:12]
-        crossing = reader.crossing(frame, frame.data[6:12] == own, packet, message)
-        if crossing.again:
-            found[crossing.protocol] = found.get(crossing.protocol, 0) + 1
+    for sent, outward in ((frames.passed, True), (frames.routed, False)):
+        reader = _Reader()
+        for frame, packet, message in recognise(sent):
+            own = frame.data[6:12] == frames.mac
+            crossing = reader.crossing(frame, own, packet, message)
+            if crossing.again and own is outward:
+                found[crossing.protocol] = found.get(crossing.protocol, 0) + 1
     return found
 
 

@@ -13,6 +13,7 @@ from testbed.experiment.spec import Spec
 from testbed.results import folder as results
 from testbed.run.simulated import can_run
 from testbed.runner import conclude
+from testbed.trace.phases import NOISE, from_events_of_all
 from tests.testbed.simulated import carry_out
 
 FEW = """
@@ -94,6 +95,21 @@ def test_captures_are_of_the_access_routers_and_only_of_few(few):
     }
     assert kept["real"] == ["AR1.pcapng", "AR2.pcapng"]
     assert kept["model"] == []
+
+
+@pytest.mark.parametrize("approach", ["pana-ikev1", "pana-ikev2", "pana-fast", "dns-ikev2"])
+def test_on_bad_links_captures_have_the_times_that_each_mobile_node_tells(tmp_path, approach):
+    head, _, tail = FEW.partition("[variants.real]")[0].partition("[operator]")
+    bad = f"{head}attempts = 0\n[operator]{tail}access.loss = 20\n[variants.bad]\n"
+    loaded = results.load(carry_out(tmp_path, bad.replace("pana-ikev2", approach)))
+    run = run_of(loaded, "bad")
+    assert run.status == "ok"
+    folder = results.run_folder(loaded.folder, run.run)
+    told = from_events_of_all(folder / "events.jsonl", [m.host for m in run.members])
+    for member in run.members:
+        assert member.phases == pytest.approx(told[member.host].phases, abs=NOISE)
+    kept = sorted(path.stem for path in (folder / "captures").iterdir())
+    assert kept == ["AR1", "AR2", *told]
 
 
 def test_a_model_of_public_keys_changes_neither_times_nor_messages(few):

@@ -35,25 +35,35 @@ OWN = {IPv6Address(syn.LINK_A), IPv6Address(syn.COA)}
 ENDS = (0.1, 0.11, 0.15, 0.16, 0.2)
 
 
+def on_link(frame, router, node):
+    """Return a frame with the MAC addresses of an access router and a mobile node."""
+    ends = router + node if IPv6Address(frame.data[22:38]) in OWN else node + router
+    return replace(frame, data=ends + frame.data[12:])
+
+
+def macs_at(topology, router):
+    """Return an access router's link, and the MAC addresses there."""
+    (link, _), _ = topology.at(router)
+    return link, {
+        one.host: bytes.fromhex(mac_address(topology, link, number).replace(":", ""))
+        for number, one in enumerate(link.ends)
+    }
+
+
 def captured(folder, topology, starts):
     """Write what the access routers capture of bootstraps, all of the same length."""
     syn.write(folder / "one.pcapng", syn.bootstrap(ENDS))
     frames = read_frames(folder / "one.pcapng")
     for router in topology.hosts_with(HostRole.ACCESS_ROUTER):
-        (link, end), _ = topology.at(router)
-        macs = {
-            one.host: bytes.fromhex(mac_address(topology, link, number).replace(":", ""))
-            for number, one in enumerate(link.ends)
-        }
-        here = macs.pop(end.host)
+        link, macs = macs_at(topology, router)
+        here = macs.pop(router)
         packets = []
         for host, mac in macs.items():
             for frame in frames:
                 outward = IPv6Address(frame.data[22:38]) in OWN
-                ends = here + mac if outward else mac + here
                 late = starts[host] + (DELAY if outward else -DELAY)
                 time = frame.time + round(late * 1e9)
-                packets.append(pcapng.Packet(time, 0, ends + frame.data[12:]))
+                packets.append(pcapng.Packet(time, 0, on_link(frame, here, mac).data))
         packets.sort(key=lambda packet: packet.time_ns)
         pcapng.write(folder / f"{router}.pcapng", [f"{router}-{link.name}"], packets)
 
@@ -71,17 +81,43 @@ def test_each_mobile_node_has_its_own_times_as_at_its_own_interface(tmp_path, to
     alone = phases.from_capture(tmp_path / "one.pcapng")
     assert set(frames) == {"MN0001", "MN0002", "MN0003"}
     for own in frames.values():
-        seen = phases.from_frames(own, tmp_path)
+        seen = phases.from_frames(own.passed, tmp_path)
         assert seen.phases == pytest.approx(alone.phases, abs=1e-6)
 
 
 def test_what_is_sent_again_is_counted_for_its_mobile_node(tmp_path, topology):
     captured(tmp_path, topology, dict.fromkeys(("MN0001", "MN0002", "MN0003"), 0.0))
-    frames = fleet.frames_of(tmp_path, topology)["MN0001"]
-    assert counts.repeated(frames) == {}
-    again = [replace(frame, time=frame.time + 1) for frame in frames for _ in range(2)]
-    found = counts.repeated(again)
-    assert found["PANA"] == sum(1 for m in dissect(frames) if m.protocol == "PANA")
+    found = fleet.frames_of(tmp_path, topology)["MN0001"]
+    assert counts.repeated(found) == {}
+    again = [replace(frame, time=frame.time + 1) for frame in found.routed for _ in range(2)]
+    repeated = counts.repeated(replace(found, passed=again, routed=again))
+    assert repeated["PANA"] == sum(1 for m in dissect(found.routed) if m.protocol == "PANA")
+
+
+def test_on_a_bad_link_each_capture_has_what_its_host_has_sent(tmp_path):
+    bad = operator.build(mobile_nodes=1).with_links({"access": Shape(loss=5)})
+    assert fleet.captured(bad) == ["AR1", "MN0001"]
+    whole = dict(syn.bootstrap((0.020, 0.022, 0.050, 0.051, 1.555), packet=1.6))
+    _, macs = macs_at(bad, "AR1")
+
+    def write(host, packets):
+        syn.write(tmp_path / "one.pcapng", packets.items())
+        frames = read_frames(tmp_path / "one.pcapng")
+        own = [on_link(frame, macs["AR1"], macs["MN0001"]) for frame in frames]
+        packets = [pcapng.Packet(frame.time, 0, frame.data) for frame in own]
+        pcapng.write(tmp_path / f"{host}.pcapng", [f"{host}-access1"], packets)
+
+    # The answer to PANA's result, 0.020, is lost, and so is that to the Binding Update, 0.055.
+    result = max(time for time in whole if time < 0.0199)
+    again = {1.020: whole[result], 1.021: whole[0.020], 1.551: syn.update(2)}
+    write("MN0001", whole | again)
+    write("AR1", {t: p for t, p in (whole | again).items() if t != 0.020} | {0.055: syn.ack()})
+
+    found = fleet.frames_of(tmp_path, bad)["MN0001"]
+
+    seen = phases.from_frames(found.passed, tmp_path)
+    assert seen.marks == pytest.approx((0.020, 0.022, 0.050, 0.051, 1.555), abs=2e-6)
+    assert counts.repeated(found) == {"PANA": 2, "MIPv6": 1}
 
 
 MOVED = Moved(home_agent="::2", home_address="::a", noticed=1, bootstrapped=2, registered=3)
