@@ -164,7 +164,7 @@ def test_the_report_has_the_storm_and_of_so_many_that_none_is_kept_too(few, tmp_
     assert "Many mobile nodes at once" in (copy / "report.html").read_text()
     assert (copy / "figures" / "storm.svg").exists()
     rows = (copy / "figures" / "storm.csv").read_text().splitlines()
-    assert rows[0].startswith("variant,seconds,up,part")
+    assert rows[0].startswith("variant,point,run,seconds,up,part")
 
 
 def test_real_public_keys_are_for_no_more_than_there_are_certificates():
