@@ -137,10 +137,11 @@ class Fleet:
 
 
 def _used(run: Run, what: str) -> dict[str, list[float]]:
-    """Return what each of a run's programs used, by role."""
+    """Return what each of a run's programs used, by role, as far as it was measured."""
     found: dict[str, list[float]] = {}
     for program, used in run.programs.items():
-        found.setdefault(program.partition("-")[2], []).append(used.get(what, 0.0))
+        if what in used:
+            found.setdefault(program.partition("-")[2], []).append(used[what])
     return found
 
 
@@ -158,7 +159,8 @@ def as_json(results: Results, variant: str) -> dict[str, Any]:
     """Return what summary.json says of a variant with many mobile nodes; nothing of another.
 
     `cpu_growth` is by how many times a bootstrap costs more than among the first ten, and
-    `memory_growth` what each mobile node more takes of memory, in octets by role.
+    `memory_growth` what each mobile node more takes of memory, in octets by role; None is what was
+    not measured.
     """
     found = fleets(results, variant)
     if not found:
@@ -176,14 +178,18 @@ def as_json(results: Results, variant: str) -> dict[str, Any]:
     }
 
 
-def _slopes(found: Sequence[Fleet]) -> dict[str, float]:
+def _slopes(found: Sequence[Fleet]) -> dict[str, float | None]:
     """Return by role the octets that each mobile node more takes: the line of least squares.
 
-    Fleets with fewer programs than others have, as of few mobile nodes, are left out.
+    Fleets with fewer programs than others have, as of few mobile nodes, are left out. It is None
+    where memory was not measured, as in the simulator.
     """
-    slopes = {}
+    slopes: dict[str, float | None] = {}
     for role, programs in found[-1].programs.items():
         alike = [one for one in found if one.programs.get(role) == programs]
+        if any(role not in one.memory for one in alike):
+            slopes[role] = None
+            continue
         if len({one.nodes for one in alike}) > 1:
             octets = [one.memory[role] * programs for one in alike]
             slopes[role] = float(np.polyfit([one.nodes for one in alike], octets, 1)[0])

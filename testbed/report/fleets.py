@@ -112,15 +112,16 @@ def growth_figure(results: Results) -> Drawn:
         ("peak memory of a program, MiB", lambda fleet: fleet.memory, 1 / _MIB),
         ("messages sent again, a bootstrap", lambda fleet: fleet.repeated, 1.0),
     ]
-    panel, tall, gap, left, head = 3.1, 2.0, 0.6, 0.5, 1.35
-    height = head + len(results.variants) * (tall + 0.95) - 0.4
-    width = left + len(panels) * (panel + gap) - gap + 0.3
     every = [fleet for name in results.variants for fleet in fleets(results, name)]
     # Of a simulation there is no memory, and where nothing was sent again there is nothing to see.
     panels = [one for one in panels if any(any(one[1](fleet).values()) for fleet in every)]
+    panel, tall, gap, left, head = 3.1, 2.0, 0.6, 0.5, 1.35
+    height = head + len(results.variants) * (tall + 0.95) - 0.4
+    width = left + len(panels) * (panel + gap) - gap + 0.3
     title = "What a bootstrap costs, by how many mobile nodes there are"
     fig = style.figure(width, height, title, _subtitle(results))
     width = fig.get_figwidth()
+    panel = (width - 0.3 - left + gap) / len(panels) - gap
     roles = list(dict.fromkeys(role for fleet in every for role in fleet.cpu))
     for i, name in enumerate(results.variants):
         found = fleets(results, name)

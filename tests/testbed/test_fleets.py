@@ -171,6 +171,19 @@ def test_costs_are_for_each_bootstrap_and_role_and_compared_with_those_of_ten(tm
     assert found["memory_growth"] == pytest.approx({"access_router": 2000.0, "fleet": 1000.0})
 
 
+def test_memory_that_was_not_measured_is_no_growth_and_no_panel(tmp_path):
+    many = made(tmp_path)
+    simulated = [
+        msgspec.structs.replace(run, programs={"all-access_router": {"cpu": 0.1, "seconds": 1.0}})
+        for run in many.runs
+    ]
+    many = replace(many, runs=simulated)
+    assert fleets.as_json(many, "at-once")["memory_growth"] == {"access_router": None}
+    fig, _ = figures.growth_figure(many)
+    (panel,) = fig.axes
+    assert panel.get_position().width > 0.8  # It has all the room.
+
+
 def test_who_did_not_get_through_counts(tmp_path):
     small, large = fleets.fleets(made(tmp_path, lost=5), "at-once")
     assert small.as_json()["success_rate"] == 1.0
