@@ -27,6 +27,7 @@ from testbed.report import (
     fleets,
     ladder,
     losses,
+    moves,
     overlays,
     soaks,
     storms,
@@ -103,6 +104,8 @@ def _of_times(results: Results) -> dict[str, Callable[[Results], Drawn]]:
         wanted["fleet_times"] = fleets.distribution_figure
         if fleets.grow(results):
             wanted["fleet_growth"] = fleets.growth_figure
+        if moves.has_moves(results):
+            wanted["fleet_moves"] = moves.figure
         return wanted
     if any(run.crowd for run in results.runs):
         return wanted

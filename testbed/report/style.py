@@ -48,6 +48,7 @@ FIGURES = {
     "round_trips": "Round trips of the critical path, as fitted and as counted",
     "fleet_times": "Share of many mobile nodes done with a phase within a time, by their number",
     "fleet_growth": "What a bootstrap costs against the number of mobile nodes",
+    "fleet_moves": "Mobile nodes that have to leave their home agent: where they are, and how long",
     "storm": "Mobile nodes that are up against time",
     "soak": "What is held over many bootstraps in a row",
     "phases": "Phases of each variant",

@@ -9,9 +9,9 @@ from matplotlib.colors import to_rgb
 from matplotlib.patches import Rectangle
 
 from testbed.base.phases import PHASES, TOTAL
-from testbed.report import bars, costs, curves, ladder, plots, style
+from testbed.report import bars, costs, curves, ladder, moves, plots, style
 from testbed.results import folder as results
-from testbed.results.runs import Run
+from testbed.results.runs import Member, Moved, Run
 from tests.testbed import sample
 
 LONG = "a-variant-whose-name-tells-all-of-what-it-changes"
@@ -85,7 +85,36 @@ def with_parts(root):
     return results.load(folder)
 
 
+MOVES = """
+name = "moves"
+approach = "pana-ikev2"
+topology = "operator"
+operator = { mobile_nodes = 2, home_agents = 2 }
+[variants.failed]
+steps = [{ host = "HA1", kill = "host", moves = "HA1", cuts = true }]
+[variants.drained]
+steps = [{ host = "AAA", command = "drain ha1", moves = "HA1", cuts = true }]
+"""
+
+
+def moved(root):
+    """Two mobile nodes of which one has to move, as its home agent fails or is drained."""
+    folder = results.create(root, "moves", MOVES, "one")
+    ha1, ha2 = "2001:db8:100::1", "2001:db8:101::1"
+    move = Moved(home_agent=ha2, home_address="::1", noticed=9.0, bootstrapped=9.5, registered=10.5)
+    members = [
+        Member(host="MN0001", start=0.0, end=1.0, home_agent=ha1, moved=move),
+        Member(host="MN0002", start=0.0, end=1.0, home_agent=ha2),
+    ]
+    times = dict.fromkeys(PHASES, 0.2) | {TOTAL: 1.0}
+    for number, name in enumerate(("failed", "drained", "failed", "drained"), 1):
+        run = Run(run=number, variant=name, seed=1, status="ok", phases=times, members=members)
+        results.append(folder, run)
+    return results.load(folder)
+
+
 FIGURES = {
+    "moves": lambda root: moves.figure(moved(root)),
     "phases": lambda root: plots.phases_figure(
         results.load(sample.make(root, runs=2, variants=VARIANTS, captures=False))
     ),
@@ -121,6 +150,21 @@ def words(fig):
         found += axes.get_yticklabels() if axes.axison else []
         found += axes.get_legend().get_texts() if axes.get_legend() else []
     return [text for text in found if text.get_text().strip()]
+
+
+def test_who_has_to_move_is_without_service_from_when_its_home_agent_serves_it_no_more(tmp_path):
+    loaded = moved(tmp_path)
+    _, (head, *rows) = moves.figure(loaded)
+    told = [dict(zip(head, row, strict=True)) for row in rows]
+    assert {row["variant"]: row["without_service"] for row in told} == {
+        "failed": 10.5, "drained": 1.5,
+    }  # fmt: skip
+    assert {(row["mobile_node"], row["from"], row["to"]) for row in told} == {
+        ("MN0001", "HA1", "HA2")
+    }
+    assert len(rows) == 4
+    plots.draw(loaded)
+    assert (loaded.folder / "figures" / "fleet_moves.png").exists()
 
 
 @pytest.mark.parametrize("name", FIGURES)
