@@ -26,6 +26,7 @@ from testbed.run.events import Events
 from testbed.trace import floods, phases
 from testbed.trace.counts import repeated
 from testbed.trace.dissect import recognise
+from testbed.trace.fleet import Frames
 from testbed.trace.frames import Frame, read_frames
 from testbed.trace.keys import wireshark_profile
 from testbed.trace.streams import Streams
@@ -56,7 +57,7 @@ def captures() -> Target:
         for _, packet, _ in recognise(frames):
             if packet:
                 streams.segment(packet)
-        repeated(frames)
+        repeated(Frames(bytes(6), frames, frames))
         phases.reached_in(frames, path)
         phases.from_frames(frames, path)
 
