@@ -42,9 +42,10 @@ class Member(msgspec.Struct, kw_only=True):
     """What one of many mobile nodes came to; times in seconds, `start` and `end` since the first.
 
     `failures` are attempts that failed before the one that succeeded, or before the end of the run,
-    `reason` why the last of them did. `phases` are from the capture of its access router, those
-    that it went through whole; `repeated` are messages that were sent again, by protocol. `moved`
-    is how it came to another home agent, where it had to.
+    `reason` why the last of them did. `phases` are from the capture of its access router, or its
+    own where things go wrong on its link, those that it went through whole; `repeated` are messages
+    that were sent again, by protocol. `moved` is how it came to another home agent, where it had
+    to.
     """
 
     host: str
