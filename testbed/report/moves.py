@@ -83,7 +83,8 @@ def _scenes(results: Results) -> list[_Scene]:
             there = results.spec.at(point) if results.spec else None
             steps = there.variants[name].steps if there else []
             agents = _agents(there.sample_topology(name)) if there else {}
-            failed = any(step.moves and step.kill for step in steps)
+            left = {step.moves for step in steps if step.moves}
+            failed = any(step.host in left and (step.kill or step.cut) for step in steps)
             title = ", ".join(filter(None, (name, written(point))))
             found.append(_Scene(fleet, title, agents, failed))
     return found
