@@ -11,10 +11,11 @@ import io
 import pickle
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from enum import Enum
 from functools import cache
 from ipaddress import IPv6Address, IPv6Network
-from types import FunctionType
+from types import CellType, FunctionType
 from typing import Any, Generic, NamedTuple, TypeVar, get_args
 
 from cryptography import x509
@@ -28,10 +29,27 @@ from agents.ikev1.config import Config as Configuration1
 from agents.ikev2.config import Config as Configuration2
 from agents.pana.config import PaaConfig, PacConfig
 from agents.pana.dialect import Dialect
-from agents.pana.states import Transition
+from agents.pana.states import Runner, Transition
 from tests.link import Link
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class _Bare:
+    """A function without what it has closed over, which is copied."""
+
+    function: FunctionType
+
+    def empty(self) -> FunctionType:
+        code, cells = self.function.__code__, [CellType() for _ in self.function.__closure__ or ()]
+        defaults = self.function.__defaults__
+        return FunctionType(code, self.function.__globals__, code.co_name, defaults, tuple(cells))
+
+
+def _close_over(function: FunctionType, values: Sequence[Any]) -> None:
+    for cell, value in zip(function.__closure__ or (), values, strict=True):
+        cell.cell_contents = value
 
 
 _SHARED = (
@@ -50,6 +68,7 @@ _SHARED = (
     Transition,
     type,
     x509.Certificate,
+    _Bare,
 )
 """What never changes, and some of which has no copy."""
 
@@ -63,12 +82,25 @@ class _Pickler(pickle.Pickler):
     def __init__(self, file: Any, shared: dict[int, Any]) -> None:
         super().__init__(file)
         self._shared = shared
+        self._tables: set[int] = set()
 
     def persistent_id(self, obj: Any) -> int | None:
-        if not _is_shared(type(obj)):
+        if isinstance(obj, Runner):  # Its tables are those of all machines of its kind.
+            self._tables.update(
+                id(vars(obj)[name]) for name in ("_rows", "_conditions", "_actions")
+            )
+        if isinstance(obj, FunctionType) and obj.__closure__:
+            return None
+        if not _is_shared(type(obj)) and id(obj) not in self._tables:
             return None
         self._shared[id(obj)] = obj
         return id(obj)
+
+    def reducer_override(self, obj: Any) -> Any:
+        if not isinstance(obj, FunctionType):
+            return NotImplemented
+        values = [cell.cell_contents for cell in obj.__closure__ or ()]
+        return _Bare.empty, (_Bare(obj),), values, None, None, _close_over
 
 
 class _Unpickler(pickle.Unpickler):

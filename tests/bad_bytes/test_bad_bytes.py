@@ -12,6 +12,7 @@ import pytest
 
 from tests.bad_bytes import ike, pana
 from tests.bad_bytes.__main__ import main
+from tests.bad_bytes.exchange import Kept
 from tests.bad_bytes.findings import Findings
 from tests.bad_bytes.target import HungError, Target, kept
 from tests.bad_bytes.targets import ALL
@@ -143,6 +144,20 @@ def test_what_stands_in_the_place_of_a_message_is_protected_as_that_was(made):
         alone.go_on()
         for one, other in zip(alone.link.machines, scene.link.machines, strict=True):
             assert [repr(e) for e in one.events] == [repr(e) for e in other.events]
+
+
+def test_what_a_function_has_closed_over_is_copied_with_it():
+    """Else what comes of an input would be done to the machine from which all copies are made."""
+
+    class Machine:
+        def __init__(self):
+            self.told = []
+            self.tell = lambda: self.told.append("it")
+
+    machine = Machine()
+    copy = Kept(machine).again()
+    copy.tell()
+    assert (machine.told, copy.told) == ([], ["it"])
 
 
 def test_the_command_line_feeds_one_input(capsys):
