@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from functools import cache
+
+from agents.aaa import subscribers
 from agents.aaa.config import HomeAaaConfig
 from agents.aaa.home_aaa import HomeAaa
-from agents.aaa.subscribers import parse
 from agents.core.later import Later
+
+parse = cache(subscribers.parse)
 
 
 class AtOnce(HomeAaa):

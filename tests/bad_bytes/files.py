@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import os
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -240,11 +242,22 @@ class _Loop:
     def __init__(self) -> None:
         self.readers: list[Callable[[], None]] = []
 
+    def itself(self) -> _Loop:
+        return self
+
     def add_reader(self, _descriptor: int, call: Callable[[], None]) -> None:
         self.readers.append(call)
 
     def remove_reader(self, _descriptor: int) -> None:
         self.readers.clear()
+
+
+class _Input:
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def fileno(self) -> int:
+        return self._descriptor
 
 
 @contextmanager
@@ -260,10 +273,9 @@ def _standard_input(data: bytes) -> Iterator[int]:
 
 @contextmanager
 def _running(loop: _Loop, descriptor: int) -> Iterator[None]:
-    stdin = mock.Mock(fileno=lambda: descriptor)
     with (
-        mock.patch("agents.shell.program.asyncio.get_running_loop", return_value=loop),
-        mock.patch("agents.shell.program.sys.stdin", stdin),
+        mock.patch.object(asyncio, "get_running_loop", loop.itself),
+        mock.patch.object(sys, "stdin", _Input(descriptor)),
     ):
         yield
 

@@ -3,6 +3,7 @@
 python -m tests.bad_bytes.guided TARGET FOUND CORPUS [options of libFuzzer]
 """
 
+import gc
 import random
 import sys
 import warnings
@@ -20,6 +21,7 @@ def main(name: str, found: str, corpus: str, *options: str) -> None:
     warnings.simplefilter("ignore")  # Of cryptography, about strange DER.
     with atheris.instrument_imports(include=["agents", "testbed"]):  # What it alone needs.
         target = ALL[name]()
+    gc.freeze()  # What is there now is not looked through for garbage after each few inputs.
     findings, seeds = Findings(Path(found)), list(target.seeds)
     for number, seed in enumerate(seeds):
         (Path(corpus) / f"seed{number:04}").write_bytes(seed)

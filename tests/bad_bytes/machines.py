@@ -105,19 +105,18 @@ def diameter() -> Target:
     from tests.diameter import samples as s
     from tests.diameter.network import Network
 
-    def begin():
-        network = Network()
-        network.add(Node(s.client_config((s.SERVER, (s.SERVER, 1))), rng=random.Random(1)))
-        network.add(Node(s.server_config(), rng=random.Random(2)), s.serve)
-        network.start()
-        network.hosts[s.CLIENT].node.request(s.unaddressed(), network.now, 10.0)
-        network.settle()
-        return network
+    network = Network()
+    network.add(Node(s.client_config((s.SERVER, (s.SERVER, 1))), rng=random.Random(1)))
+    network.add(Node(s.server_config(), rng=random.Random(2)), s.serve)
+    network.start()
+    network.hosts[s.CLIENT].node.request(s.unaddressed(), network.now, 10.0)
+    network.settle()
+    begun = Kept(network)
 
     def take(data):
         if not data:
             return
-        network = begin()
+        network = begun.again()
         name = (s.CLIENT, s.SERVER, s.SERVER)[data[0] % 3]
         node, number = network.hosts[name].node, 1
         if data[0] % 3 == 2:
@@ -125,7 +124,6 @@ def diameter() -> Target:
         node.handle_data(number, data[1:], network.now)
         network.run(7.0)
 
-    network = begin()
     network.run(7.0)
     seeds = [
         bytes([n]) + data
@@ -146,20 +144,21 @@ def aaa() -> Target:
     from agents.diameter.sessions import KeyRequest, SessionRequest
     from agents.diameter.wire import Message
     from tests.aaa import test_home_aaa as usual
+    from tests.aaa.server import home_aaa
     from tests.diameter.test_sessions import END, REQUEST
     from tests.eap.conversation import Authority
 
     folder = tempfile.TemporaryDirectory()
     authority = Authority.make(Path(folder.name))
     leases = Leases(Path(folder.name) / "leases.db").__enter__()
-    peer = usual.peer_of(authority)
+    tls, peer = authority.server_config(), usual.peer_of(authority)
     responses = [usual.identity_response(peer), peer.handle_request(b"\1\x4e\0\6\x0d\x20")]
     requests = [usual.ask(octets) for octets in responses]
 
     def take(data, held=folder):  # noqa: ARG001
         if not data:
             return
-        server = usual.make(authority, leases)
+        server = home_aaa(usual.FILE, leases, tls)
         way, before = data[0] & 3, data[0] >> 2
         for request in requests[:before]:  # What went before it in its conversation.
             server.handle(request, 0.0)
@@ -189,14 +188,25 @@ def eap_tls() -> Target:
     import tempfile
     from pathlib import Path
 
-    from tests.eap.conversation import Authority, converse
+    from agents.eap.peer import EapPeer
+    from agents.eap.server import EapServer
+    from agents.eap.tls import TlsVersion
+    from tests.eap.conversation import IDENTITY, Authority, Conversation
 
     folder = tempfile.TemporaryDirectory()
     authority = Authority.make(Path(folder.name))
-    versions = ("1.2", "1.3")
+    versions: tuple[TlsVersion, ...] = ("1.2", "1.3")
+    clients = {version: authority.client_config(version) for version in versions}
+    servers = {version: authority.server_config(version) for version in versions}
+
+    def converse(version, fragments):
+        return Conversation(
+            EapPeer(IDENTITY, clients[version], fragment_size=fragments),
+            EapServer(servers[version], fragment_size=fragments),
+        )
 
     def packets(version):
-        conversation = converse(authority, version, peer=60000, server=60000).run()
+        conversation = converse(version, 60000).run()
         pairs = zip(conversation.requests, [*conversation.responses, b""], strict=False)
         return [packet for pair in pairs for packet in pair if packet]
 
@@ -204,8 +214,7 @@ def eap_tls() -> Target:
         if len(data) < 2:
             return
         version, at = versions[data[0] % 2], data[0] >> 1
-        sizes = {"peer": 60000, "server": 60000} if data[1] & 1 else {"peer": 200, "server": 200}
-        conversation = converse(authority, version, **sizes)
+        conversation = converse(version, 60000 if data[1] & 1 else 200)
         packet, ends = (
             conversation.server.start(),
             (
