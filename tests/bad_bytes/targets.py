@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tests.bad_bytes import certificates, decoders, files, machines
+from tests.bad_bytes import certificates, decoders, files, machines, nodes
 from tests.bad_bytes.target import Target
 
-ALL: dict[str, Callable[[], Target]] = decoders.ALL | certificates.ALL | machines.ALL | files.ALL
+_PARTS = (decoders, certificates, machines, nodes, files)
+
+ALL: dict[str, Callable[[], Target]] = {
+    name: make for part in _PARTS for name, make in part.ALL.items()
+}

@@ -45,6 +45,18 @@ class Aaa:
             self._streams.send(number, message.encode())
         self._held.clear()
 
+    def say(self, message: Message) -> None:
+        """Send a message in the place of the answer that is held, or to whom it has answered."""
+        if self._held and not message.request:
+            _, held = self._held.pop()
+            message = replace(message, hop_by_hop=held.hop_by_hop, end_to_end=held.end_to_end)
+        self._streams.send(max(self._buffers), message.encode())
+
+    @property
+    def held(self) -> list[Message]:
+        """Return the answers that are held."""
+        return [message for _, message in self._held]
+
     def accepted(self, _source: object, _local: object) -> int:
         number = len(self._buffers)
         self._buffers[number] = b""

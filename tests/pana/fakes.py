@@ -25,6 +25,7 @@ MSK = hashlib.sha512(b"a shared secret").digest()
 @dataclass(frozen=True)
 class Keys:
     msk: bytes
+    emsk: bytes = bytes(64)
 
 
 class FakePeer:

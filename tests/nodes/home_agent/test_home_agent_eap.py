@@ -27,7 +27,11 @@ ASSIGNMENT = Assignment(HA, 56, HOA)
 
 @pytest.fixture(scope="module")
 def tls(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("ha")
+    return credentials(tmp_path_factory.mktemp("ha"))
+
+
+def credentials(folder):
+    """Return the home agent's certificate, and whose it is, in files of a folder."""
     authority = CertificateAuthority.generate(key_type="p256")
     own = authority.issue_server(HA_NAME, addresses=[HA]).write(folder, "ha")
     ca = authority.identity.write(folder, "ca").certificate
@@ -68,9 +72,10 @@ class World:
         assert self.net.run(5.0, lambda: up)
         assert up == [True]
 
-    def connect(self, care_of=COA):
+    def connect(self, care_of=COA, patience=40.0):
         """Have a mobile node, which does not say who it is, make SAs by IKEv2 with EAP."""
         node = Subscriber(self.net, care_of)
+        node.patience = patience
         node.ikev2("@home.test", eap=FakePeer(rounds=1), trusted=self._tls)
         return node
 

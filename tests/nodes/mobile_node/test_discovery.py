@@ -46,16 +46,19 @@ def home(*addresses, prefixes=(), names=()):
     return HomeInformation(Home.IDENTIFIED, "home.test", prefixes, addresses, names)
 
 
+def reply(request, *options):
+    """Return the Reply to an Information-request that has these options."""
+    asked = Message.decode(request)
+    common = asked.first(OptionCode.CLIENT_ID), Option(OptionCode.SERVER_ID, DUID)
+    return Message(MessageType.REPLY, asked.transaction_id, (*common, *options)).encode()
+
+
 def dhcpv6_server(node, *answers):
     """Serve DHCPv6: one request gets all the answers."""
 
     def take(data, source):
-        request = Message.decode(data)
-        common = request.first(OptionCode.CLIENT_ID), Option(OptionCode.SERVER_ID, DUID)
         for answer in answers:
-            options = (*common, answer.to_option())
-            reply = Message(MessageType.REPLY, request.transaction_id, options)
-            server.send(reply.encode(), source)
+            server.send(reply(data, answer.to_option()), source)
 
     server = node.host.open_datagrams(
         ("::", SERVER_PORT), take, interface=INTERFACE, multicast=ALL_RELAY_AGENTS_AND_SERVERS
