@@ -37,6 +37,7 @@ def fuzz(name, inputs, seconds=0, keep=False):
         options += ["-print_final_stats=1", "-use_value_profile=0", "-len_control=0"]
         options += [f"-max_total_time={seconds}"] if seconds else []
         command = [sys.executable, "-m", "tests.bad_bytes.guided", name, str(found), str(corpus)]
+        before = _processor_time()
         done = subprocess.run(
             [*command, *options],
             env=os.environ | {"TMPDIR": folder},  # libFuzzer leaves no time to clean up.
@@ -49,7 +50,13 @@ def fuzz(name, inputs, seconds=0, keep=False):
             findings["the process"] = ("", done.stderr[-3000:])
         if keep:
             _keep(name, corpus)
-        return _figures(done.stderr), findings
+        return _figures(done.stderr, _processor_time() - before), findings
+
+
+def _processor_time():
+    """Return the CPU time in seconds of the processes that have ended."""
+    times = os.times()
+    return times.children_user + times.children_system
 
 
 def _keep(name, corpus):
@@ -65,13 +72,12 @@ def _keep(name, corpus):
     (CORPUS / f"{name}.hex").write_text("".join(lines))
 
 
-def _figures(told):
-    """Return inputs, inputs a second, covered edges, and MB of memory."""
+def _figures(told, seconds):
+    """Return inputs, inputs a second of CPU time, covered edges, and MB of memory."""
     covered = re.findall(r"cov: (\d+)", told)
     stats = dict(re.findall(r"stat::(\w+): +(\d+)", told))
-    names = ("number_of_executed_units", "average_exec_per_sec", "peak_rss_mb")
-    inputs, rate, memory = (int(stats.get(one, 0)) for one in names)
-    return inputs, rate, int(covered[-1]) if covered else 0, memory
+    inputs, memory = (int(stats.get(n, 0)) for n in ("number_of_executed_units", "peak_rss_mb"))
+    return inputs, round(inputs / seconds), int(covered[-1]) if covered else 0, memory
 
 
 def _one(name, data):
@@ -98,7 +104,7 @@ def main(arguments=None):
     if not find_spec("atheris"):
         parser.error("atheris is not installed; there is none for this machine or this Python")
     broken = 0
-    print(f"{'target':20} {'inputs':>10} {'a second':>9} {'edges':>7} {'MB':>5} found", flush=True)
+    print(f"{'target':20} {'inputs':>10} {'a CPU s':>9} {'edges':>7} {'MB':>5} found", flush=True)
     for name in names:
         figures, findings = fuzz(name, options.inputs, options.seconds, options.keep)
         inputs, rate, edges, memory = figures

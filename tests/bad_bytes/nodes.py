@@ -1,5 +1,4 @@
-"""Whole nodes: what the home AAA server may say to access router and home agent, and what a mobile
-node may be told of its home agent."""
+"""Whole nodes, which an AAA server, PANA, DHCPv6 or DNS tells anything."""
 
 from __future__ import annotations
 
