@@ -258,10 +258,13 @@ class _Finding:
             self._dns.send(respond(query, [told.home_agent]), source)
 
 
+_ODD = (COA, HOME.home_agent, SERVER, "ff02::1", "fe80::1", "::1", "::", "::ffff:192.0.2.1")
+"""Addresses that are no home agent's, or no home address."""
+
+
 def mobile_nodes() -> Target:
     """Any home agent and home address: 16 octets each, and one of a prefix length between them."""
     states = [_Finding(discovery) for discovery in (None, BY_DHCPV6, BY_DNS)]
-    right = HOME.home_agent.packed + bytes([HOME.prefix_length]) + HOME.home_address.packed
     kept = [Kept(state) for state in states]
 
     def take(data):
@@ -272,7 +275,15 @@ def mobile_nodes() -> Target:
         state.tell(told)
         state.net.run(AFTERWARDS)
 
-    return Target(take, [bytes([number]) + right for number in range(len(states))])
+    agent, home_address = HOME.home_agent.packed, HOME.home_address.packed
+    odd = [IPv6Address(one).packed for one in _ODD]
+    pairs = [(agent, home_address), *((agent, one) for one in odd), *((one, agent) for one in odd)]
+    seeds = [
+        bytes([number]) + there + bytes([HOME.prefix_length]) + here
+        for number in range(len(states))
+        for there, here in pairs
+    ]
+    return Target(take, seeds, fix=lambda data: data[:34].ljust(34, b"\0"))
 
 
 ALL = {"aaa-clients": aaa_clients, "mobile-nodes": mobile_nodes}
