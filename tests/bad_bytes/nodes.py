@@ -195,7 +195,7 @@ def aaa_clients() -> Target:
     )
 
 
-class _Finding:
+class Finding:
     """A mobile node that is about to hear of its home agent, by PANA without a discovery."""
 
     def __init__(self, discovery: DiscoverySettings | None) -> None:
@@ -264,7 +264,7 @@ _ODD = (COA, HOME.home_agent, SERVER, "ff02::1", "fe80::1", "::1", "::", "::ffff
 
 def mobile_nodes() -> Target:
     """Any home agent and home address: 16 octets each, and one of a prefix length between them."""
-    states = [_Finding(discovery) for discovery in (None, BY_DHCPV6, BY_DNS)]
+    states = [Finding(discovery) for discovery in (None, BY_DHCPV6, BY_DNS)]
     kept = [Kept(state) for state in states]
 
     def take(data):

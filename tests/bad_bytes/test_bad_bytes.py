@@ -10,7 +10,7 @@ from functools import cache
 
 import pytest
 
-from tests.bad_bytes import ike, pana
+from tests.bad_bytes import ike, nodes, pana
 from tests.bad_bytes.__main__ import main
 from tests.bad_bytes.exchange import Kept
 from tests.bad_bytes.findings import Findings
@@ -158,6 +158,13 @@ def test_what_a_function_has_closed_over_is_copied_with_it():
     copy = Kept(machine).again()
     copy.tell()
     assert (machine.told, copy.told) == ([], ["it"])
+
+
+def test_a_mobile_node_that_is_told_what_is_right_is_bootstrapped():
+    state = Kept(nodes.Finding(None)).again()
+    state.tell(nodes.HOME)
+    state.net.run(nodes.AFTERWARDS)
+    assert state.told("Bootstrapped")
 
 
 def test_the_command_line_feeds_one_input(capsys):
