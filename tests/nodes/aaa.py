@@ -70,6 +70,8 @@ class Aaa:
         self._buffers[number] = data
 
     def _take(self, number: int, message: Message) -> None:
+        if not message.request:
+            return  # To what say() has asked.
         if message.command == d.Command.CAPABILITIES_EXCHANGE:
             answer = capabilities_answer(self._config, IPv6Address(AAA), message)
         elif message.command != d.Command.DIAMETER_EAP:
