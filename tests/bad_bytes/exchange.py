@@ -66,6 +66,8 @@ _SHARED = (
     PaaConfig,
     PacConfig,
     Transition,
+    bytes,
+    str,
     type,
     x509.Certificate,
     _Bare,
