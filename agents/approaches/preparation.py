@@ -1,7 +1,8 @@
-"""What the runs of a variant share: certificates, and the list of subscribers."""
+"""What the runs of a variant share: certificates, secrets, and the list of subscribers."""
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv6Address, IPv6Interface
@@ -40,6 +41,11 @@ SERVER, _CLIENT, ANOTHER_CERTIFICATE = "server", "mobile-node", "another"
 """The file names of the certificates for EAP-TLS, which hold whatever the identity is."""
 
 CRL = "crl.pem"
+
+SECRETS = "radius"
+"""The folder of the secrets that RADIUS clients have with the home AAA server, by their names."""
+
+_SECRET_LENGTH = 32
 
 Issue: TypeAlias = Callable[[ca.CertificateAuthority, ca.Validity | None], ca.Identity]
 """Has a certificate issued; without a validity it holds."""
@@ -118,10 +124,19 @@ def file_name(node: Node, cast: Cast) -> str:
     return f"{_CLIENT}-{node.host}" if cast.topology.is_fleet else _CLIENT
 
 
+def _make_secrets(folder: Path, cast: Cast) -> None:
+    folder.mkdir(mode=0o700)
+    for router in cast.access_routers:
+        file = folder / router.name
+        file.touch(mode=0o600)
+        file.write_text(secrets.token_hex(_SECRET_LENGTH // 2), encoding="ascii")
+
+
 def prepare(folder: Path, settings: CommonSettings, topology: Topology) -> None:
-    """Make the certificates and the list of subscribers; those of a fleet share pools."""
+    """Make certificates, secrets and the list of subscribers; those of a fleet share pools."""
     cast = Cast(topology)
     _make_certificates(folder / "pki", settings, cast)
+    _make_secrets(folder / SECRETS, cast)
     pool = topology.is_fleet or settings.home_addresses is not None
     own: dict[str, dict[str, object]] = {}
     if not pool:

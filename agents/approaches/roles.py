@@ -28,6 +28,12 @@ class OwnDaemon(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     files: dict[str, str] = msgspec.field(default_factory=dict)
 
 
+class AaaRoles(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How access routers ask the home AAA server, and who authenticates subscribers for it."""
+
+    protocol: Literal["diameter", "radius"] = "diameter"
+
+
 class DhcpRoles(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The DHCPv6 server, which is no agent."""
 
@@ -44,6 +50,7 @@ class Roles(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     """Who takes each role that a daemon can take."""
 
     ike: IkeRoles = IkeRoles()
+    aaa: AaaRoles = AaaRoles()
     dhcpv6: DhcpRoles = DhcpRoles()
     dns: DnsRoles = DnsRoles()
 

@@ -20,7 +20,7 @@ from agents.approaches.cast import (
     Cast,
     Node,
 )
-from agents.approaches.preparation import ANOTHER_CERTIFICATE, CRL, SERVER, file_name
+from agents.approaches.preparation import ANOTHER_CERTIFICATE, CRL, SECRETS, SERVER, file_name
 from agents.approaches.roles import OwnDaemon
 from agents.approaches.settings import ANOTHER, CommonSettings
 from agents.core.configuration import Configuration
@@ -52,6 +52,11 @@ from agents.nodes.mobile_node.settings import (
     PanaSettings,
 )
 from agents.nodes.pana_relay.settings import PanaRelayConfiguration
+from agents.nodes.radius_settings import (
+    RadiusClientSettings,
+    RadiusListenerSettings,
+    RadiusServerSettings,
+)
 from agents.nodes.rogue_router.settings import RogueConfiguration
 from agents.nodes.tls import TlsSettings
 from topologies.model import (
@@ -135,6 +140,38 @@ class Scene(Record, frozen=True):
         )
 
     @property
+    def _speaks_radius(self) -> bool:
+        return self.settings.roles.aaa.protocol == "radius"
+
+    def _radius_secret(self, name: str) -> str:
+        return str(self.shared / SECRETS / name)
+
+    def _radius_server(self, router: Node) -> RadiusServerSettings | None:
+        """Return the home AAA server as an access router asks it, if that is by RADIUS."""
+        if not self._speaks_radius:
+            return None
+        return RadiusServerSettings(
+            address=self._core_address(self.cast.home_aaa),
+            source=self._core_address(router),
+            secret_file=self._radius_secret(router.name),
+        )
+
+    def _radius_listener(self) -> RadiusListenerSettings | None:
+        if not self._speaks_radius:
+            return None
+        clients = [
+            RadiusClientSettings(
+                name=router.name,
+                address=self._core_address(router),
+                secret_file=self._radius_secret(router.name),
+            )
+            for router in self.cast.access_routers
+        ]
+        return RadiusListenerSettings(
+            address=self._core_address(self.cast.home_aaa), clients=tuple(clients)
+        )
+
+    @property
     def _guarded(self) -> str:
         """The link on which the access router hears mobile nodes, maybe behind another router."""
         return self.cast.access_routers[0].link
@@ -189,6 +226,7 @@ class Scene(Record, frozen=True):
             "local": self._local_home_agent(),
             "crowd": self.settings.crowd,
             "aaa_timeout": self.settings.crowd.aaa_timeout,
+            "radius": self._radius_server(router),
         }
         if self.settings.rogue is None:
             return program(
@@ -273,6 +311,7 @@ class Scene(Record, frozen=True):
             "protection": self.settings.protection,
             "diameter_watchdog": self.settings.diameter_watchdog,
             "selection": self.settings.selection,
+            "radius": self._radius_listener(),
         }
         return program("nodes.home_network.main", HomeNetworkConfiguration(**(usual | changes)))
 

@@ -147,7 +147,7 @@ class AaaClient:
         cannot be kept here is an error too. Without a `user_name` it is EAP's identity.
         """
         conversation = self._conversation(key)
-        conversation.user_name = user_name or _identity(packet) or conversation.user_name
+        conversation.user_name = user_name or claimed_identity(packet) or conversation.user_name
         request = DiameterEapRequest(
             session_id=conversation.session_id,
             origin_host=self.identity,
@@ -230,7 +230,7 @@ def _checked(
     return answer
 
 
-def _identity(packet: bytes) -> str | None:
+def claimed_identity(packet: bytes) -> str | None:
     """Return the name in an EAP-Response/Identity (RFC 4072 section 2), None if there is none."""
     try:
         response = Packet.decode(packet)

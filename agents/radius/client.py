@@ -24,6 +24,7 @@ from agents.core.timers import Timers
 from agents.radius.events import AnswerReceived, RequestFailed
 from agents.radius.protection import (
     check_answer,
+    check_secret,
     protect_access_request,
     protect_accounting_request,
 )
@@ -47,11 +48,15 @@ class _Request:
 
 
 class RadiusClient:
-    """Asks one server; `events` tell, by the token of each request, what has become of it."""
+    """Asks one server; `events` tell, by the token of each request, what has become of it.
+
+    ValueError for a secret that everybody knows: none.
+    """
 
     def __init__(
         self, server: Address, secret: bytes, *, rng: random.Random, timing: Timing = TIMING
     ) -> None:
+        check_secret(secret)
         self.outbox: deque[tuple[bytes, Address]] = deque()
         self.events: deque[Event] = deque()
         self._server = server

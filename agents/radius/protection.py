@@ -27,6 +27,12 @@ _ACCOUNTING = frozenset({Code.ACCOUNTING_REQUEST, Code.ACCOUNTING_RESPONSE})
 """What has no Message-Authenticator (RFC 2866): all authenticators there are keyed."""
 
 
+def check_secret(secret: bytes) -> None:
+    """Raise ValueError for an empty secret (RFC 2865 section 3)."""
+    if not secret:
+        raise ValueError("the shared secret is empty; put some 16 octets at random into its file")
+
+
 def protect_access_request(
     identifier: int,
     attributes: Iterable[Attribute],

@@ -18,7 +18,7 @@ from agents.core.machine import Address, Discarded, Event, address_of
 from agents.core.reader import WireError
 from agents.radius.dictionary import PROXY_STATE
 from agents.radius.events import DuplicateReceived, Peer, RequestReceived
-from agents.radius.protection import check_request, protect_answer
+from agents.radius.protection import check_request, check_secret, protect_answer
 from agents.radius.wire import Attribute, Code, Packet
 
 KEPT = 30.0
@@ -43,7 +43,10 @@ class _Known:
 
 
 class RadiusServer:
-    """Serves `clients`; `codes` are those of the requests that it takes."""
+    """Serves `clients`; `codes` are those of the requests that it takes.
+
+    ValueError for a secret that everybody knows: none.
+    """
 
     def __init__(
         self, clients: Iterable[Peer], codes: Iterable[Code], *, rng: random.Random
@@ -51,6 +54,8 @@ class RadiusServer:
         self.outbox: deque[tuple[bytes, Address]] = deque()
         self.events: deque[Event] = deque()
         self._clients = {client.address: client for client in clients}
+        for client in self._clients.values():
+            check_secret(client.secret)
         self._codes = frozenset(codes)
         self._rng = rng
         self._tokens = count(1)

@@ -26,6 +26,7 @@ from agents.kernel.model import ModelKernel
 from agents.kernel.model_port import ModelEnforcementPoint, ModelHomeAgent, ModelMobileNode
 from agents.kernel.port import AccessLink
 from agents.nodes.access_router.machine import AccessRouter
+from agents.nodes.access_router.main import radius_secret
 from agents.nodes.access_router.settings import AccessRouterConfiguration
 from agents.nodes.fleet.settings import FleetConfiguration
 from agents.nodes.home_agent.machine import HomeAgentNode
@@ -406,6 +407,7 @@ class Laboratory:
             self.log(role.host),
             epoch=EPOCH,
             local_kernel=_local_kernel(kernel, configuration),
+            radius_secret=radius_secret(configuration),
         )
 
     def _rogue_router(self, role: approaches.Program, host: SimulatedHost) -> RogueRouter:
@@ -418,6 +420,7 @@ class Laboratory:
             self.log(role.host),
             epoch=EPOCH,
             local_kernel=_local_kernel(kernel, configuration),
+            radius_secret=radius_secret(configuration),
             victim_kernel=ModelMobileNode(kernel),
             false_kernel=ModelHomeAgent(kernel, IPv6Address(configuration.own_address)),
         )

@@ -1,4 +1,4 @@
-"""Host B: PAA, enforcement point, and Diameter client of the home AAA server."""
+"""Host B: PAA, enforcement point, and client of the home AAA server."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ from agents.nodes.access_router.relay_agent import RelayAgent
 from agents.nodes.access_router.settings import AccessRouterConfiguration
 from agents.nodes.home_agent.preshared import PresharedIke
 from agents.nodes.home_agent.service import HomeAgentService
+from agents.nodes.radius_client import RadiusAaaClient
 from agents.pana import events
 from agents.pana.config import REQUEST_TIMING, PaaConfig
 from agents.pana.dialect import PORT, Dialect
@@ -58,7 +59,7 @@ class AccessRouter:
     The enforcement point opens before the PAA announces success, as RFC 5609 has it (section 6.1:
     Authorize() comes before the final request): the mobile node may send as soon as it has that.
     `local_kernel` is that of the home agent offered here. `epoch` is the time of day in seconds at
-    the start.
+    the start, `radius_secret` the one with the home AAA server if that is asked by RADIUS.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class AccessRouter:
         *,
         epoch: int,
         local_kernel: HomeAgentKernel | None = None,
+        radius_secret: bytes = b"",
     ) -> None:
         log = role_log.child("pana")
         self._host = host
@@ -77,7 +79,18 @@ class AccessRouter:
         self._prefix = link.prefix
         known = map(IPv6Address, (configuration.address, *configuration.pana_relays))
         self._taken = frozenset((self._prefix.network_address, *known))
-        self._client = AaaClient(configuration, host, role_log, epoch=epoch)
+        self._client: AaaClient | RadiusAaaClient
+        if configuration.radius is None:
+            self._client = AaaClient(configuration, host, role_log, epoch=epoch)
+        else:
+            self._client = RadiusAaaClient(
+                configuration,
+                configuration.radius,
+                host,
+                role_log,
+                epoch=epoch,
+                secret=radius_secret,
+            )
         self._asks_always = configuration.relay is not None
         self._candidate = configuration.local.candidate() if configuration.local else None
         self._enforcement = enforcement

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from ipaddress import IPv6Address, IPv6Network
+from pathlib import Path
 
 from agents.core.eventlog import EventLog
 from agents.kernel.filter import LinuxEnforcementPoint
@@ -28,6 +29,7 @@ async def serve(configuration: AccessRouterConfiguration, stop: asyncio.Event) -
         log,
         epoch=int(time.time()),
         local_kernel=local_kernel(configuration),
+        radius_secret=radius_secret(configuration),
     )
     await serve_until(stop, router, log, router.commands())
 
@@ -46,6 +48,12 @@ def local_kernel(configuration: AccessRouterConfiguration) -> LinuxHomeAgent | N
         return None
     settings = configuration.local.home_agent
     return LinuxHomeAgent(IPv6Address(settings.address), settings.interface, shared=False)
+
+
+def radius_secret(configuration: AccessRouterConfiguration) -> bytes:
+    """Return the secret with the home AAA server if that is asked by RADIUS."""
+    radius = configuration.radius
+    return Path(radius.secret_file).read_bytes() if radius else b""
 
 
 def main() -> None:

@@ -15,6 +15,7 @@ from agents.nodes.crowd import USUAL, CrowdSettings
 from agents.nodes.diameter_settings import AaaClientConfiguration
 from agents.nodes.home_agent.settings import HomeAgentSettings
 from agents.nodes.ike_daemon.settings import Ikev1Settings
+from agents.nodes.radius_settings import RadiusServerSettings
 
 
 class LocalHomeAgent(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -58,7 +59,8 @@ class AccessRouterConfiguration(AaaClientConfiguration, frozen=True, kw_only=Tru
     offered: a PaC of RFC 5191 alone may stumble over that AVP. With `early` it lets a mobile node
     begin IKE as soon as the home AAA server has verified it. It re-authenticates who has not done
     so after the part `reauth_at` of a session's lifetime, 0 means never. `pana_relays` are the
-    addresses from which PANA is relayed (RFC 6345).
+    addresses from which PANA is relayed (RFC 6345). With `radius` the home AAA server is asked by
+    that, and not by Diameter.
     """
 
     access_interface: str
@@ -77,6 +79,7 @@ class AccessRouterConfiguration(AaaClientConfiguration, frozen=True, kw_only=Tru
     session_lifetime: SessionLifetime = 3600.0
     reauth_at: PartOfLifetime = 0.9
     crowd: CrowdSettings = USUAL
+    radius: RadiusServerSettings | None = None
 
     @property
     def commands(self) -> CommandNames:

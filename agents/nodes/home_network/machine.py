@@ -34,6 +34,7 @@ from agents.nodes.diameter import DiameterService
 from agents.nodes.diameter_settings import node_config
 from agents.nodes.home_agent.preshared import PresharedIke
 from agents.nodes.home_agent.service import HomeAgentService
+from agents.nodes.home_network.radius import RadiusFront
 from agents.nodes.home_network.settings import HomeNetworkConfiguration
 from agents.nodes.ike_daemon.contract import MakeResponder
 from agents.nodes.retry import Retry
@@ -168,22 +169,28 @@ class AaaServer:
                 return self._end(message)
             case Command.DIAMETER_EAP:
                 request = DiameterEapRequest.from_message(message)
-                return self._reply(self._aaa.handle(request, self._host.now()))
+                return _message(self.authenticate(request))
         raise DiameterError("this is a server", ResultCode.COMMAND_UNSUPPORTED)
 
-    def _give_key(self, request: KeyRequest) -> Message | Later[Message]:
-        return self._reply(self._aaa.handle_key(request, self._host.now()))
+    def authenticate(
+        self, request: DiameterEapRequest
+    ) -> DiameterEapAnswer | Later[DiameterEapAnswer]:
+        """Answer an EAP response, by whatever protocol it has come."""
+        return self._followed(self._aaa.handle(request, self._host.now()))
 
-    def _reply(self, answer: Answer | Later[Answer]) -> Message | Later[Message]:
-        """Do what follows from an answer, and return it as a message, when it is there."""
+    def _give_key(self, request: KeyRequest) -> Message | Later[Message]:
+        return _message(self._followed(self._aaa.handle_key(request, self._host.now())))
+
+    def _followed(self, answer: Answer | Later[Answer]) -> Answer | Later[Answer]:
+        """Do what follows from an answer, and return it, when it is there."""
         if not isinstance(answer, Later):
             self._follow()
-            return answer.to_message()
-        later = Later[Message]()
+            return answer
+        later = Later[Answer]()
 
         def tell(told: Answer) -> None:
             self._follow()
-            later.settle(told.to_message())
+            later.settle(told)
 
         answer.then(tell)
         self._follow()
@@ -196,9 +203,14 @@ class AaaServer:
         self._follow()
 
     def _end(self, message: Message) -> Message:
-        result = self._aaa.handle_end(SessionRequest.from_message(message), self._host.now())
-        self._follow()
+        result = self.end(SessionRequest.from_message(message))
         return session_answer(message, result, *self._origin)
+
+    def end(self, request: SessionRequest) -> ResultCode:
+        """Take a client's word that its session is over."""
+        result = self._aaa.handle_end(request, self._host.now())
+        self._follow()
+        return result
 
     def withdraw(self, identity: str) -> bool:
         """End a subscriber's session and lease; return whether there was either."""
@@ -245,11 +257,21 @@ class AaaServer:
         self._timer.stop()
 
 
+def _message(answer: Answer | Later[Answer]) -> Message | Later[Message]:
+    """Return an answer as Diameter sends it, when it is there."""
+    if not isinstance(answer, Later):
+        return answer.to_message()
+    later = Later[Message]()
+    answer.then(lambda told: later.settle(told.to_message()))
+    return later
+
+
 class HomeNetwork:
     """The home AAA server, and the home agent beside it if one is configured.
 
-    `aaa` is the server; `kernel` the home agent's. `keys` are preconfigured ones by their files,
-    `launched` the IKE daemon of a script; `make_ike` makes another than the agents' own.
+    `aaa` is the server; `kernel` the home agent's. `keys` are preconfigured ones and secrets by
+    their files, `launched` the IKE daemon of a script; `make_ike` makes another than the agents'
+    own.
     """
 
     def __init__(
@@ -278,6 +300,11 @@ class HomeNetwork:
             )
         origin = configuration.diameter_identity, configuration.diameter_realm
         self._server = AaaServer(host, aaa, self._distribution, log.child("aaa"), origin)
+        self._radius = None
+        if configuration.radius:
+            self._radius = RadiusFront(
+                host, configuration.radius, keys, self._server, log.child("radius"), origin
+            )
         self._aaa = aaa
         self._log = log.child("diameter")
         self._host = host
@@ -330,6 +357,8 @@ class HomeNetwork:
 
     def _listen(self) -> None:
         try:
+            if self._radius:
+                self._radius.open()
             self._service.start()
         except OSError as error:
             self._log.write("NotReadyYet", reason=str(error))
@@ -339,7 +368,8 @@ class HomeNetwork:
 
     def stop(self, stopped: Callable[[], None]) -> None:
         """Close the sockets and disconnect; tell when that is done."""
-        for part in (self._retry, self._server, self._distribution, self._home_agent):
+        parts = self._retry, self._radius, self._server, self._distribution, self._home_agent
+        for part in parts:
             if part:
                 part.close()
         self._service.stop(stopped)

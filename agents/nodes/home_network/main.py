@@ -65,8 +65,11 @@ async def serve(configuration: HomeNetworkConfiguration, stop: asyncio.Event) ->
 
 
 def preshared_keys(configuration: HomeNetworkConfiguration) -> dict[str, bytes]:
-    """Return the preconfigured keys by the files that they are read from."""
-    return {p.psk_file: Path(p.psk_file).read_bytes() for p in configuration.preshared}
+    """Return preconfigured keys, and secrets of RADIUS, by the files that they are read from."""
+    files = [peer.psk_file for peer in configuration.preshared]
+    if configuration.radius:
+        files += [client.secret_file for client in configuration.radius.clients]
+    return {file: Path(file).read_bytes() for file in files}
 
 
 def home_aaa(

@@ -16,6 +16,7 @@ from agents.nodes.diameter_settings import DiameterPeer, Watchdog
 from agents.nodes.home_agent.settings import HomeAgentSettings
 from agents.nodes.ike_daemon.ikev2_settings import Ikev2Settings
 from agents.nodes.ike_daemon.settings import Ikev1Settings
+from agents.nodes.radius_settings import RadiusListenerSettings
 from agents.nodes.tls import TlsSettings
 
 
@@ -35,6 +36,7 @@ class HomeNetworkConfiguration(Configuration, frozen=True, kw_only=True):
     and those that the AAA server derives. With `early` a mobile node that TLS has verified may
     begin IKE before EAP ends; with `pick_up` the NAS may have started EAP-TLS. Home agents whose
     hosts are among the peers ask for the keys of IKE; `selection` is how home agents are chosen.
+    With `radius` access routers may ask by that too.
     """
 
     diameter_identity: str
@@ -62,6 +64,7 @@ class HomeNetworkConfiguration(Configuration, frozen=True, kw_only=True):
     launch: Literal["resident", "script"] = "resident"
     early: bool = False
     pick_up: bool = False
+    radius: RadiusListenerSettings | None = None
 
     @property
     def commands(self) -> CommandNames:

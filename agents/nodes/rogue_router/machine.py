@@ -55,9 +55,16 @@ class RogueRouter(AccessRouter):
         local_kernel: HomeAgentKernel | None,
         victim_kernel: MobileNodeKernel,
         false_kernel: HomeAgentKernel | None,
+        radius_secret: bytes = b"",
     ) -> None:
         super().__init__(
-            configuration, host, enforcement, log, epoch=epoch, local_kernel=local_kernel
+            configuration,
+            host,
+            enforcement,
+            log,
+            epoch=epoch,
+            local_kernel=local_kernel,
+            radius_secret=radius_secret,
         )
         self._rogue = configuration
         self._rogue_log = RogueLog(configuration.host, "rogue", log.stream, log.clock)

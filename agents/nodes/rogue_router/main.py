@@ -10,7 +10,7 @@ from agents.core.eventlog import EventLog
 from agents.kernel.associations import REQID
 from agents.kernel.home_agent import LinuxHomeAgent
 from agents.kernel.mobile_node import LinuxMobileNode
-from agents.nodes.access_router.main import closed_filter, local_kernel
+from agents.nodes.access_router.main import closed_filter, local_kernel, radius_secret
 from agents.nodes.rogue_router.machine import RogueRouter
 from agents.nodes.rogue_router.settings import RogueConfiguration
 from agents.shell.host import LinuxHost
@@ -33,6 +33,7 @@ async def serve(configuration: RogueConfiguration, stop: asyncio.Event) -> None:
         log,
         epoch=int(time.time()),
         local_kernel=local_kernel(configuration),
+        radius_secret=radius_secret(configuration),
         victim_kernel=LinuxMobileNode(reqid=REQID + 1, tunnel="rogue0"),
         false_kernel=false_kernel,
     )
