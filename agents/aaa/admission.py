@@ -37,8 +37,8 @@ class Admission(Record, frozen=True):
 
     @property
     def root(self) -> bytes:
-        """The root key of IKE's pre-shared keys."""
-        return ike_root(self.keys.emsk)
+        """The root key of IKE's pre-shared keys; none where another server keeps the EMSK."""
+        return ike_root(self.keys.emsk) if self.keys.emsk else b""
 
     def features(self) -> int:
         """Return the answer's MIP6-Feature-Vector."""

@@ -10,6 +10,7 @@ from ipaddress import IPv6Address
 from typing import TypeAlias
 
 from agents.aaa.admission import Admission
+from agents.aaa.remote import RemoteEapServer
 from agents.core.folding import ascii_lower
 from agents.core.quotas import Quotas, Share
 from agents.core.record import Record
@@ -56,11 +57,12 @@ def _key(request: DiameterEapRequest) -> Key:
 class Conversation:
     """One EAP conversation; `answer` is what its last request got.
 
-    While it is `unstored` the answer to the last one waits for a lease to be stored.
+    While it is `unstored` the answer to the last one waits for a lease to be stored, while it is
+    `asking` for what another EAP server says.
     """
 
     key: Key
-    server: EapServer
+    server: EapServer | RemoteEapServer
     deadline: float
     mobility: MobilityRequest = field(default_factory=MobilityRequest)
     care_of_address: IPv6Address | None = None
@@ -70,6 +72,7 @@ class Conversation:
     invalid: int = 0
     ended: bool = False
     unstored: bool = False
+    asking: bool = False
     admission: Admission | None = None
 
     def note(self, request: DiameterEapRequest) -> None:
@@ -100,7 +103,11 @@ class Conversations:
         return self._by_key.get(_key(request))
 
     def open(
-        self, request: DiameterEapRequest, identity: str, server: EapServer, now: float
+        self,
+        request: DiameterEapRequest,
+        identity: str,
+        server: EapServer | RemoteEapServer,
+        now: float,
     ) -> tuple[Conversation, list[Conversation]]:
         """Begin one of somebody who claims to be `identity`; return those that it displaces too.
 

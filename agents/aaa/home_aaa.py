@@ -23,6 +23,7 @@ from agents.aaa.events import (
 )
 from agents.aaa.leases import Leases, StoreError
 from agents.aaa.policy import Place
+from agents.aaa.remote import Ask, RemoteEapServer
 from agents.aaa.responses import failure, read_response, starts_tls
 from agents.aaa.selection import Fleet
 from agents.aaa.sessions import Sessions
@@ -30,7 +31,7 @@ from agents.aaa.subscribers import HomeAgent, Subscriber, Subscribers
 from agents.aaa.unstored import Unstored
 from agents.bootstrap.assignment import Wish
 from agents.core.folding import ascii_lower
-from agents.core.later import Later
+from agents.core.later import Later, after
 from agents.core.machine import Event
 from agents.core.quotas import NoRoomError
 from agents.core.reader import WireError
@@ -91,6 +92,9 @@ class HomeAaa:
         self._hosts = {agent.address: agent.host for agent in self._agents.values()}
         self.reaches: Callable[[str], bool] = lambda _: True
         """Tells whether a Diameter peer can be reached; its owner knows."""
+
+        self.ask_eap_server: Ask | None = None
+        """Asks another EAP server, if its owner has one that authenticates in this one's place."""
 
         self.fleet = Fleet(subscribers.home_agents.values(), config.selection, self._has_failed)
         lifetime = config.session_timeout + LEASE_MARGIN
@@ -218,6 +222,9 @@ class HomeAaa:
             return session.answer
         if session.ended:
             return self._unknown_session(request)
+        if session.asking:
+            text = "the answer to the response before is still to come"
+            return self._refuse(request, ResultCode.TOO_BUSY, text)
         session.note(request)
         return self._advance(session, request, now)
 
@@ -247,11 +254,14 @@ class HomeAaa:
             return self._advance(session, request, now)
         return self._continue(session, request, session.server.start(), now)
 
-    def _eap_server(self, longest: int | None) -> EapServer:
+    def _eap_server(self, longest: int | None) -> EapServer | RemoteEapServer:
         """Return a server for one conversation, with packets of `longest` octets at most."""
         config, size = self._config, self._config.fragment_size
         if longest is not None:
             size = max(1, min(size, longest - _EAP_TLS_HEADER))
+        if self.ask_eap_server is not None:
+            longest = size + _EAP_TLS_HEADER
+            return RemoteEapServer(self.ask_eap_server, longest=longest, authorise=self._authorise)
         return EapServer(
             config.tls, fragment_size=size, authorise=self._authorise, pick_up=config.pick_up
         )
@@ -262,7 +272,19 @@ class HomeAaa:
     def _advance(
         self, session: Conversation, request: DiameterEapRequest, now: float
     ) -> DiameterEapAnswer | Later[DiameterEapAnswer]:
-        packet = session.server.handle_response(request.eap_payload)
+        given = session.server.handle_response(request.eap_payload)
+        session.asking = isinstance(given, Later)
+        told = given if isinstance(given, Later) else (given, now)
+        return after(told, partial(self._go_on_with, session, request))
+
+    def _go_on_with(
+        self, session: Conversation, request: DiameterEapRequest, told: tuple[bytes | None, float]
+    ) -> DiameterEapAnswer | Later[DiameterEapAnswer]:
+        """Answer with what the EAP server says, and when."""
+        packet, now = told
+        session.asking = False
+        if self._conversations.find(request) is not session:
+            return self._unknown_session(request)  # It has given way meanwhile.
         match session.server.outcome:
             case _ if packet is None:
                 return self._discard(session, request, now)

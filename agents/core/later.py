@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
+U = TypeVar("U")
 
 
 class Later(Generic[T]):
@@ -22,3 +23,20 @@ class Later(Generic[T]):
         """Answer."""
         if self._then is not None:
             self._then(answer)
+
+
+def after(answer: T | Later[T], then: Callable[[T], U | Later[U]]) -> U | Later[U]:
+    """Return what `then` makes of an answer, later if either is not there yet."""
+    if not isinstance(answer, Later):
+        return then(answer)
+    later = Later[U]()
+
+    def take(told: T) -> None:
+        made = then(told)
+        if isinstance(made, Later):
+            made.then(later.settle)
+        else:
+            later.settle(made)
+
+    answer.then(take)
+    return later

@@ -21,7 +21,7 @@ from agents.core.configuration import Commands
 from agents.core.eventlog import EventLog
 from agents.core.folding import ascii_lower
 from agents.core.host import Closable, Host
-from agents.core.later import Later
+from agents.core.later import Later, after
 from agents.core.machine import Event
 from agents.diameter.dictionary import APPLICATION_EAP, APPLICATION_IKE_SK, Command
 from agents.diameter.eap import DiameterEapAnswer, DiameterEapRequest
@@ -169,7 +169,7 @@ class AaaServer:
                 return self._end(message)
             case Command.DIAMETER_EAP:
                 request = DiameterEapRequest.from_message(message)
-                return _message(self.authenticate(request))
+                return after(self.authenticate(request), DiameterEapAnswer.to_message)
         raise DiameterError("this is a server", ResultCode.COMMAND_UNSUPPORTED)
 
     def authenticate(
@@ -179,22 +179,19 @@ class AaaServer:
         return self._followed(self._aaa.handle(request, self._host.now()))
 
     def _give_key(self, request: KeyRequest) -> Message | Later[Message]:
-        return _message(self._followed(self._aaa.handle_key(request, self._host.now())))
+        answer = self._followed(self._aaa.handle_key(request, self._host.now()))
+        return after(answer, KeyAnswer.to_message)
 
     def _followed(self, answer: Answer | Later[Answer]) -> Answer | Later[Answer]:
-        """Do what follows from an answer, and return it, when it is there."""
-        if not isinstance(answer, Later):
-            self._follow()
-            return answer
-        later = Later[Answer]()
+        """Do what follows from an answer, now and when it is there."""
 
-        def tell(told: Answer) -> None:
+        def follow(told: Answer) -> Answer:
             self._follow()
-            later.settle(told)
+            return told
 
-        answer.then(tell)
-        self._follow()
-        return later
+        if isinstance(answer, Later):
+            self._follow()
+        return after(answer, follow)
 
     def _commit(self) -> None:
         """Have stored what was assigned meanwhile, once for all, and answered."""
@@ -255,15 +252,6 @@ class AaaServer:
         """Store what has not been, and stop the timer."""
         self._commit()
         self._timer.stop()
-
-
-def _message(answer: Answer | Later[Answer]) -> Message | Later[Message]:
-    """Return an answer as Diameter sends it, when it is there."""
-    if not isinstance(answer, Later):
-        return answer.to_message()
-    later = Later[Message]()
-    answer.then(lambda told: later.settle(told.to_message()))
-    return later
 
 
 class HomeNetwork:
