@@ -37,5 +37,5 @@ def home(scene: Scene, ike: Ikev2Settings) -> list[Program]:
     """Return the home network's programs: with EAP, the home agent asks the AAA server."""
     if ike.authentication == "eap":
         ask = (*(agent.name for agent in scene.cast.home_agents), VISITED_HOME_AGENT)
-        return [scene.home_network(diameter_home_agents=ask), *scene.home_agents(ikev2=ike)]
+        return [*scene.home_network(diameter_home_agents=ask), *scene.home_agents(ikev2=ike)]
     return scene.home(ikev2=ike)

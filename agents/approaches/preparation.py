@@ -43,7 +43,7 @@ SERVER, _CLIENT, ANOTHER_CERTIFICATE = "server", "mobile-node", "another"
 CRL = "crl.pem"
 
 SECRETS = "radius"
-"""The folder of the secrets that RADIUS clients have with the home AAA server, by their names."""
+"""The folder of the secrets that RADIUS clients have with their servers, by the clients' names."""
 
 _SECRET_LENGTH = 32
 
@@ -126,8 +126,8 @@ def file_name(node: Node, cast: Cast) -> str:
 
 def _make_secrets(folder: Path, cast: Cast) -> None:
     folder.mkdir(mode=0o700)
-    for router in cast.access_routers:
-        file = folder / router.name
+    for name in (HOME_AAA, *(router.name for router in cast.access_routers)):
+        file = folder / name
         file.touch(mode=0o600)
         file.write_text(secrets.token_hex(_SECRET_LENGTH // 2), encoding="ascii")
 

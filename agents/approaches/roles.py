@@ -32,6 +32,7 @@ class AaaRoles(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """How access routers ask the home AAA server, and who authenticates subscribers for it."""
 
     protocol: Literal["diameter", "radius"] = "diameter"
+    server: Literal["agent", "freeradius"] = "agent"
 
 
 class DhcpRoles(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -57,9 +58,12 @@ class Roles(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     @property
     def needs(self) -> tuple[str, ...]:
         """The daemons' programs that an approach does not need of itself."""
-        return (
-            ("charon-systemd",) if "strongswan" in (self.ike.initiator, self.ike.responder) else ()
-        )
+        needs = []
+        if "strongswan" in (self.ike.initiator, self.ike.responder):
+            needs.append("charon-systemd")
+        if self.aaa.server == "freeradius":
+            needs.append("freeradius")
+        return tuple(needs)
 
     @property
     def replaced(self) -> tuple[str, ...]:

@@ -27,6 +27,7 @@ from agents.core.configuration import Configuration
 from agents.core.documents import absent, fit
 from agents.core.record import Record
 from agents.daemons.command import CommandConfiguration
+from agents.daemons.freeradius import EapServerConfiguration
 from agents.daemons.kea import DhcpServerConfiguration
 from agents.daemons.nsd import DnsServerConfiguration
 from agents.diameter.config import PORT, TLS_PORT
@@ -69,6 +70,8 @@ from topologies.model import (
 )
 
 KERNEL_NEEDS = ("veth", "xfrm_user", "esp6", "mip6", "ip6_tunnel", "rpfilter", "policy_routing")
+
+_LOOPBACK = "::1"
 
 _ATTACKERS: dict[Place, tuple[HostRole, str]] = {
     "access": (HostRole.ACCESS_STRANGER, "access"),
@@ -170,6 +173,16 @@ class Scene(Record, frozen=True):
         return RadiusListenerSettings(
             address=self._core_address(self.cast.home_aaa), clients=tuple(clients)
         )
+
+    @property
+    def _has_eap_server(self) -> bool:
+        return self.settings.roles.aaa.server == "freeradius"
+
+    def _eap_server_settings(self) -> RadiusServerSettings | None:
+        if not self._has_eap_server:
+            return None
+        secret_file = self._radius_secret(HOME_AAA)
+        return RadiusServerSettings(address=_LOOPBACK, source=_LOOPBACK, secret_file=secret_file)
 
     @property
     def _guarded(self) -> str:
@@ -276,8 +289,11 @@ class Scene(Record, frozen=True):
     def _core_address(self, node: Node) -> str:
         return str(self.topology.end(node.host, "core").address)
 
-    def home_network(self, **changes: Any) -> Program:
-        """Return the home network's program: the home AAA server, and a configured home agent."""
+    def home_network(self, **changes: Any) -> list[Program]:
+        """Return the home network's program: the home AAA server, and a configured home agent.
+
+        Before it comes the one that authenticates in its place, if that is so.
+        """
         aaa, cast = self.cast.home_aaa, self.cast
         agents = cast.home_agents_by_name
         for name in self.settings.home_agents:
@@ -312,8 +328,24 @@ class Scene(Record, frozen=True):
             "diameter_watchdog": self.settings.diameter_watchdog,
             "selection": self.settings.selection,
             "radius": self._radius_listener(),
+            "eap_server": self._eap_server_settings(),
         }
-        return program("nodes.home_network.main", HomeNetworkConfiguration(**(usual | changes)))
+        home = HomeNetworkConfiguration(**(usual | changes))
+        return [*self._eap_server(), program("nodes.home_network.main", home)]
+
+    def _eap_server(self) -> list[Program]:
+        if not self._has_eap_server:
+            return []
+        secret_file = self._radius_secret(HOME_AAA)
+        configuration = EapServerConfiguration(
+            host=self.cast.home_aaa.host,
+            address=_LOOPBACK,
+            client=RadiusClientSettings(name=HOME_AAA, address=_LOOPBACK, secret_file=secret_file),
+            tls=self.certificate(SERVER),
+            work=self.work,
+            eap_fragment_size=self.settings.eap_fragment_size,
+        )
+        return [program("daemons.freeradius", configuration)]
 
     def home(
         self,
@@ -329,9 +361,9 @@ class Scene(Record, frozen=True):
         if self.cast.is_home_aaa_apart:
             if changes.pop("launch", "resident") != "resident":
                 raise ValueError("no script starts IKE at a home agent apart from the AAA server")
-            return [self.home_network(**changes), *self.home_agents(ikev1=ikev1, ikev2=ikev2)]
+            return [*self.home_network(**changes), *self.home_agents(ikev1=ikev1, ikev2=ikev2)]
         here = self.home_agent_settings()
-        return [self.home_network(home_agent=here, ikev1=ikev1, ikev2=ikev2, **changes)]
+        return self.home_network(home_agent=here, ikev1=ikev1, ikev2=ikev2, **changes)
 
     def home_agents(
         self, *, ikev1: Ikev1Settings | None = None, ikev2: Ikev2Settings | None = None

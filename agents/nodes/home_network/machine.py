@@ -34,6 +34,7 @@ from agents.nodes.diameter import DiameterService
 from agents.nodes.diameter_settings import node_config
 from agents.nodes.home_agent.preshared import PresharedIke
 from agents.nodes.home_agent.service import HomeAgentService
+from agents.nodes.home_network.eap_server import RadiusEapServer
 from agents.nodes.home_network.radius import RadiusFront
 from agents.nodes.home_network.settings import HomeNetworkConfiguration
 from agents.nodes.ike_daemon.contract import MakeResponder
@@ -185,19 +186,19 @@ class AaaServer:
     def _followed(self, answer: Answer | Later[Answer]) -> Answer | Later[Answer]:
         """Do what follows from an answer, now and when it is there."""
 
-        def follow(told: Answer) -> Answer:
-            self._follow()
+        def pass_on(told: Answer) -> Answer:
+            self.follow()
             return told
 
         if isinstance(answer, Later):
-            self._follow()
-        return after(answer, follow)
+            self.follow()
+        return after(answer, pass_on)
 
     def _commit(self) -> None:
         """Have stored what was assigned meanwhile, once for all, and answered."""
         self._commits = False
         self._aaa.commit(self._host.now())
-        self._follow()
+        self.follow()
 
     def _end(self, message: Message) -> Message:
         result = self.end(SessionRequest.from_message(message))
@@ -206,20 +207,20 @@ class AaaServer:
     def end(self, request: SessionRequest) -> ResultCode:
         """Take a client's word that its session is over."""
         result = self._aaa.handle_end(request, self._host.now())
-        self._follow()
+        self.follow()
         return result
 
     def withdraw(self, identity: str) -> bool:
         """End a subscriber's session and lease; return whether there was either."""
         ended = self._aaa.withdraw(identity, self._host.now())
-        self._follow()
+        self.follow()
         return ended
 
     def _expire(self) -> None:
         self._aaa.handle_timeout(self._host.now())
-        self._follow()
+        self.follow()
 
-    def _follow(self) -> None:
+    def follow(self) -> None:
         """Take the AAA server's events, and let it give up conversations in time."""
         while self._aaa.events:
             self._take(self._aaa.events.popleft())
@@ -293,6 +294,17 @@ class HomeNetwork:
             self._radius = RadiusFront(
                 host, configuration.radius, keys, self._server, log.child("radius"), origin
             )
+        self._eap_server = None
+        if other := configuration.eap_server:
+            self._eap_server = RadiusEapServer(
+                host,
+                other,
+                keys[other.secret_file],
+                origin[0],
+                log.child("eap_server"),
+                self._server.follow,
+            )
+            aaa.ask_eap_server = self._eap_server.ask
         self._aaa = aaa
         self._log = log.child("diameter")
         self._host = host
@@ -345,8 +357,9 @@ class HomeNetwork:
 
     def _listen(self) -> None:
         try:
-            if self._radius:
-                self._radius.open()
+            for part in (self._eap_server, self._radius):
+                if part:
+                    part.open()
             self._service.start()
         except OSError as error:
             self._log.write("NotReadyYet", reason=str(error))
@@ -356,8 +369,14 @@ class HomeNetwork:
 
     def stop(self, stopped: Callable[[], None]) -> None:
         """Close the sockets and disconnect; tell when that is done."""
-        parts = self._retry, self._radius, self._server, self._distribution, self._home_agent
-        for part in parts:
+        for part in (
+            self._retry,
+            self._radius,
+            self._eap_server,
+            self._server,
+            self._distribution,
+            self._home_agent,
+        ):
             if part:
                 part.close()
         self._service.stop(stopped)

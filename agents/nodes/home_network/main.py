@@ -69,6 +69,8 @@ def preshared_keys(configuration: HomeNetworkConfiguration) -> dict[str, bytes]:
     files = [peer.psk_file for peer in configuration.preshared]
     if configuration.radius:
         files += [client.secret_file for client in configuration.radius.clients]
+    if configuration.eap_server:
+        files.append(configuration.eap_server.secret_file)
     return {file: Path(file).read_bytes() for file in files}
 
 

@@ -16,7 +16,7 @@ from agents.nodes.diameter_settings import DiameterPeer, Watchdog
 from agents.nodes.home_agent.settings import HomeAgentSettings
 from agents.nodes.ike_daemon.ikev2_settings import Ikev2Settings
 from agents.nodes.ike_daemon.settings import Ikev1Settings
-from agents.nodes.radius_settings import RadiusListenerSettings
+from agents.nodes.radius_settings import RadiusListenerSettings, RadiusServerSettings
 from agents.nodes.tls import TlsSettings
 
 
@@ -36,7 +36,8 @@ class HomeNetworkConfiguration(Configuration, frozen=True, kw_only=True):
     and those that the AAA server derives. With `early` a mobile node that TLS has verified may
     begin IKE before EAP ends; with `pick_up` the NAS may have started EAP-TLS. Home agents whose
     hosts are among the peers ask for the keys of IKE; `selection` is how home agents are chosen.
-    With `radius` access routers may ask by that too.
+    With `radius` access routers may ask by that too. `eap_server` authenticates in this server's
+    place: it is asked by RADIUS, and gives the MSK only.
     """
 
     diameter_identity: str
@@ -65,6 +66,7 @@ class HomeNetworkConfiguration(Configuration, frozen=True, kw_only=True):
     early: bool = False
     pick_up: bool = False
     radius: RadiusListenerSettings | None = None
+    eap_server: RadiusServerSettings | None = None
 
     @property
     def commands(self) -> CommandNames:
@@ -75,3 +77,22 @@ class HomeNetworkConfiguration(Configuration, frozen=True, kw_only=True):
         resident = self.launch == "resident" and self.psk_source == "emsk"
         if self.early and not (resident and self.protection == "sealed"):
             raise ValueError("early IKE needs resident agents, keys from the EMSK, and sealing")
+        if self.eap_server:
+            check_msk_suffices(self.psk_source, self.protection)
+            if self.pick_up:
+                raise ValueError(
+                    "another EAP server begins with an Identity: leave out pick_up, and have "
+                    "access routers ask for the identity first"
+                )
+
+
+def check_msk_suffices(psk_source: PskSource, protection: Protection) -> None:
+    """Raise ValueError for settings that need the EMSK, which another EAP server keeps."""
+    keeps = "another EAP server keeps the EMSK"
+    if psk_source == "emsk":
+        raise ValueError(f"psk_source = 'emsk': {keeps}; use 'msk', or have the agent authenticate")
+    if protection == "sealed":
+        raise ValueError(
+            f"protection = 'sealed': {keeps}, whose key seals; use 'none', or have the agent "
+            "authenticate"
+        )
