@@ -70,3 +70,8 @@ class Roles(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
         """The usual daemons' programs in whose place a command of one's own runs."""
         usual = {"kea-dhcp6": self.dhcpv6.server, "nsd": self.dns.server}
         return tuple(name for name, server in usual.items() if isinstance(server, OwnDaemon))
+
+    @property
+    def of_agents(self) -> Roles:
+        """The same with agents in place of daemons."""
+        return Roles(aaa=AaaRoles(protocol=self.aaa.protocol))

@@ -139,7 +139,7 @@ def _bands(axes: Axes, timeline: Timeline, shown: Sequence[Message]) -> None:
             size=9,
         )
         if name == "pana":
-            note = "Diameter EAP to the home network\nis beyond this link"
+            note = "EAP to the home AAA server\nis beyond this link"
             middle = (begin + end) / 2
             axes.text(1.5, middle, note, ha="center", va="center", size=7.5, style="italic")
         low, high = (

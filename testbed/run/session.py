@@ -23,6 +23,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
+import msgspec
+
 from agents.core.patience import SLOWNESS, patient
 from testbed.base.files import NO_ROOM, check_room, last_line
 from testbed.experiment.spec import PlannedRun, Spec
@@ -136,10 +138,13 @@ def _prepare(spec: Spec, variants: Iterable[str]) -> set[str]:
     for name in variants:
         if spec.settings(name).is_warm:
             variant = spec.variants[name]
+            roles = msgspec.to_builtins(variant.roles)
             topology, plain = spec.small_topology(name), image.peaceful(variant.settings)
+            plain["roles"] = msgspec.to_builtins(variant.roles.of_agents)
             alike = json.dumps([variant.approach, variant.topology, plain], sort_keys=True)
             try:
-                image.import_programs(variant.approach, variant.settings, topology)
+                settings = {**variant.settings, "roles": roles}
+                image.import_programs(variant.approach, settings, topology)
                 if alike not in rehearsed:
                     image.rehearse(variant.approach, plain, topology)
                     rehearsed.add(alike)

@@ -19,7 +19,17 @@ from pathlib import Path
 import msgspec
 
 from testbed.base.jsonl import Whole
-from testbed.trace.dissect import Ike, Lookup, Mobility, Packet, Pana, Seen, Tunnelled, recognise
+from testbed.trace.dissect import (
+    Ike,
+    Lookup,
+    Mobility,
+    Packet,
+    Pana,
+    Radius,
+    Seen,
+    Tunnelled,
+    recognise,
+)
 from testbed.trace.esp import read_whole_frames
 from testbed.trace.fleet import Frames
 from testbed.trace.frames import Frame
@@ -29,11 +39,12 @@ from topologies.model import HostRole, Link, Topology, mac_address
 
 ICMPV6 = 58
 SOLICITATION, ADVERTISEMENT = 135, 136
-RESOLUTION, DIAMETER, MIPV6 = "address resolution", "Diameter", "MIPv6"
+RESOLUTION, DIAMETER, RADIUS, MIPV6 = "address resolution", "Diameter", "RADIUS", "MIPv6"
 IKE = frozenset({"IKEv1", "IKEv2"})
 LOOKUPS = frozenset({"DHCPv6", "DNS"})
-BY_DIAMETER = IKE | {"PANA"}
-"""Protocols whose messages an access router or a home agent may carry on by Diameter."""
+AAA = frozenset({DIAMETER, RADIUS})
+BY_AAA = IKE | {"PANA"}
+"""Protocols whose messages an access router or a home agent may carry on to the AAA server."""
 
 
 class Count(msgspec.Struct):
@@ -220,9 +231,10 @@ class _Reader:
                 message.protocol,
                 octets,
                 again=again,
-                step=not again,
+                step=not (again or (isinstance(message, Radius) and message.accounting)),
                 final=final,
                 early=isinstance(message, Pana) and asks and message.sealed and not final,
+                home_agents=message.home_agents if isinstance(message, Radius) else (),
                 destination=message.destination,
             )
         if packet.protocol == TCP:
@@ -266,6 +278,8 @@ class _Reader:
                 return message.again
             case Pana():
                 return not self._new(outward, message.label, message.sequence)
+            case Radius():
+                return not self._new(outward, message.identifier, message.authenticator)
             case Lookup(protocol="DNS"):  # Two questions may be asked at once.
                 return not self._new(outward, packet.payload[20:])
             case Mobility() | Lookup():  # What is sent again differs: number, elapsed time.
@@ -329,15 +343,15 @@ def _to_binding(steps: Sequence[Crossing]) -> Iterator[_Trip]:
 def _during(steps: Sequence[Crossing], trip: _Trip) -> Iterator[_Trip]:
     """Yield the round trips over a link farther away that are part of a nearer one.
 
-    They are in the same protocol, or in Diameter if that does not cross the link.
+    They are in the same protocol, or in the AAA server's if that does not cross the link.
     """
-    protocol = trip.protocol
-    if protocol in BY_DIAMETER and all(c.protocol != protocol for c in steps):
-        protocol = DIAMETER
+    protocols = frozenset({trip.protocol})
+    if trip.protocol in BY_AAA and all(c.protocol != trip.protocol for c in steps):
+        protocols = AAA
     answers = [
         i
         for i, c in enumerate(steps)
-        if c.protocol == protocol and not c.outward and trip.start < c.time < trip.end
+        if c.protocol in protocols and not c.outward and trip.start < c.time < trip.end
     ]
     return _back(steps, answers[-1], trip.start) if answers else iter(())
 

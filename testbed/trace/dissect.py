@@ -1,4 +1,7 @@
-"""Recognises the bootstrap's messages in captured frames: PANA, DHCPv6, DNS, IKE, Mobile IPv6.
+"""Recognises the bootstrap's messages in captured frames.
+
+They are those of PANA, RADIUS, DHCPv6, DNS, IKE and Mobile IPv6; Diameter's are in streams (see
+testbed.trace.streams).
 
 It shares no code with the agents, so that a measurement does not depend on what it measures.
 Frames that are none of these messages, malformed ones and those with a wrong checksum among them,
@@ -21,6 +24,7 @@ IKE_PORT = 500
 IKE_NAT_PORT = 4500
 DHCPV6_SERVER_PORT = 547
 DNS_PORT = 53
+RADIUS_PORTS = frozenset({1812, 1813})
 
 HOP_BY_HOP, UDP, IPV6, ROUTING, FRAGMENT, ESP, DESTINATION, MOBILITY = (
     0,
@@ -89,6 +93,19 @@ class Lookup(Seen):
     """A DHCPv6 or DNS message, by which the mobile node finds its home agent."""
 
     answer: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Radius(Seen):
+    """A RADIUS packet; a request is sent again with the same identifier and authenticator.
+
+    `accounting` tells that nobody waits for it; `home_agents` are those that an answer names.
+    """
+
+    identifier: int
+    authenticator: bytes
+    accounting: bool
+    home_agents: tuple[IPv6Address, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +192,21 @@ DHCPV6_MESSAGES = {
     12: "Relay-forw",
     13: "Relay-repl",
 }
+ACCESS_ACCEPT, ACCESS_CHALLENGE = 2, 11
+RADIUS_CODES = {
+    1: "Access-Request",
+    ACCESS_ACCEPT: "Access-Accept",
+    3: "Access-Reject",
+    4: "Accounting-Request",
+    5: "Accounting-Response",
+    ACCESS_CHALLENGE: "Access-Challenge",
+}
+RADIUS_ACCOUNTING = frozenset({4, 5})
+RADIUS_HEADER = 20
+EAP_MESSAGE, VENDOR_SPECIFIC = 79, 26
+HOME_AGENT = struct.pack("!IBB", 32473, 11, 20)
+"""What MIP6-HA begins with, of the vendor for examples: number, type, length."""
+
 EAP_CODES = {3: "EAP-Success", 4: "EAP-Failure"}
 EAP_TYPES = {1: "Identity", 3: "Nak", 4: "EAP-MD5", 13: "EAP-TLS", 21: "EAP-TTLS", 25: "PEAP"}
 
@@ -295,6 +327,8 @@ def _datagram(packet: Packet, exchanges: _Exchanges) -> Seen | None:
     if DHCPV6_SERVER_PORT in ports:
         label = DHCPV6_MESSAGES.get(data[0], f"DHCPv6 {data[0]}")
         return Lookup(*_common(packet), "DHCPv6", label, data[0] == DHCPV6_REPLY)
+    if RADIUS_PORTS & set(ports):
+        return _radius(packet, data)
     if DNS_PORT in ports:
         answer = bool(data[2] & 0x80)
         return Lookup(*_common(packet), "DNS", "DNS answer" if answer else "DNS query", answer)
@@ -340,6 +374,36 @@ def _avps(data: bytes, length_has_header: bool) -> Iterator[tuple[tuple[int, int
         vendor = struct.unpack_from("!I", data, 8)[0] if header == 12 else None
         yield (code, vendor), data[header:end]
         data = data[end + -end % 4 :]
+
+
+def _radius(packet: Packet, data: bytes) -> Radius | None:
+    """Return a RADIUS packet (RFC 2865 section 3)."""
+    code, identifier, length = struct.unpack_from("!BBH", data)
+    if code not in RADIUS_CODES or not RADIUS_HEADER <= length <= len(data):
+        return None
+    attributes = list(_attributes(data[RADIUS_HEADER:length]))
+    eap = _eap(b"".join(value for kind, value in attributes if kind == EAP_MESSAGE))
+    answers = code in (ACCESS_ACCEPT, ACCESS_CHALLENGE)
+    agents = [v[8:24] for k, v in attributes if k == VENDOR_SPECIFIC and v[:6] == HOME_AGENT]
+    return Radius(
+        *_common(packet),
+        "RADIUS",
+        f"{RADIUS_CODES[code]} {eap}".strip(),
+        identifier=identifier,
+        authenticator=data[4:RADIUS_HEADER],
+        accounting=code in RADIUS_ACCOUNTING,
+        home_agents=tuple(map(IPv6Address, agents)) if answers else (),
+    )
+
+
+def _attributes(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """Yield type and value of each attribute; ValueError if one is not laid out as it says."""
+    while data:
+        kind, length = struct.unpack_from("!BB", data)
+        if not 2 <= length <= len(data):
+            raise ValueError(f"attribute {kind} of {length} octets")
+        yield kind, data[2:length]
+        data = data[length:]
 
 
 def _eap(packet: bytes) -> str:

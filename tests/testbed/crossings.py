@@ -3,7 +3,7 @@
 import struct
 from ipaddress import IPv6Address
 
-from scapy.layers.inet import TCP
+from scapy.layers.inet import TCP, UDP
 from scapy.layers.inet6 import (
     ICMPv6ND_NA,
     ICMPv6ND_NS,
@@ -40,6 +40,21 @@ def diameter(code, *avps, request=True):
     body = b"".join(avps)
     head = b"\x01" + (20 + len(body)).to_bytes(3) + bytes([0x80 if request else 0])
     return head + code.to_bytes(3) + struct.pack("!III", 5, 1, 2) + body
+
+
+def attribute(kind, value):
+    return bytes((kind, 2 + len(value))) + value
+
+
+def radius(code, identifier, *attributes):
+    body = b"".join(attributes)
+    head = struct.pack("!BBH", code, identifier, 20 + len(body))
+    return head + bytes([code, identifier]) * 8 + body
+
+
+def vendor_home_agent(address=syn.HA):
+    inner = attribute(11, bytes((0, 64)) + IPv6Address(address).packed)
+    return attribute(26, struct.pack("!I", 32473) + inner)
 
 
 def home_agent(address=syn.HA):
@@ -85,6 +100,29 @@ class Wire:
             (self.now, Ether(src=mac("core", 0), dst=mac("core", 1))
              / IPv6(src=B_CORE, dst=C_CORE) / head)
         )  # fmt: skip
+
+    def datagram(self, data, outward=True, port=1812):
+        """Carry a RADIUS packet over the core link."""
+        ends = (B_CORE, C_CORE) if outward else (C_CORE, B_CORE)
+        ports = (40000, port) if outward else (port, 40000)
+        head = UDP(sport=ports[0], dport=ports[1])
+        self.cross("core", IPv6(src=ends[0], dst=ends[1]) / head / Raw(data), outward)
+
+    def by_radius(self, asked, answered, packets, again):
+        """Carry a PANA message and its answer, on the way an exchange by RADIUS.
+
+        The request is sent once more if it is to be there `again`.
+        """
+        self.cross("access", syn.from_mn(asked))
+        self.work()
+        self.datagram(packets[0])
+        if again:
+            self.datagram(packets[0])
+        self.work()
+        self.datagram(packets[1], outward=False)
+        self.work()
+        self.cross("access", syn.to_mn(answered), outward=False)
+        self.work()
 
     def pana(self, asked, answered, home_aaa=None):
         """Carry a PANA message and its answer, on the way an exchange with the AAAH."""
@@ -150,6 +188,28 @@ def bootstrap(wire, rounds=3, answer=None):
             (diameter(EAP), answer or told),
         )
         asked = syn.pana(2, syn.C if last else 0, 101 + number)
+    _register(wire, asked)
+
+
+def by_radius(wire, again=False):
+    """As `bootstrap` with two rounds, which the access router carries on by RADIUS."""
+    wire.pana(syn.pana(1, 0, 0), syn.pana(2, syn.R | syn.S, 100))
+    eap = attribute(79, bytes((2, 1, 0, 6, 13, 0)))
+    challenge, success = attribute(79, bytes((1, 2, 0, 6, 13, 0))), attribute(79, b"\3\2\0\4")
+    rounds = (radius(1, 1, eap), radius(11, 1, challenge))
+    wire.by_radius(syn.pana(2, syn.S, 100), syn.pana(2, syn.R, 101), rounds, again)
+    rounds = (radius(1, 2, eap), radius(2, 2, vendor_home_agent(), success))
+    ok = syn.pana(2, syn.R | syn.C, 102, syn.avp(7, bytes(4)))
+    wire.by_radius(syn.pana(2, 0, 101), ok, rounds, again)
+    now = wire.now
+    wire.datagram(radius(4, 1, attribute(40, bytes((0, 0, 0, 1)))), port=1813)
+    wire.datagram(radius(5, 1), outward=False, port=1813)
+    wire.now = now  # Nobody waits for that.
+    _register(wire, syn.pana(2, syn.C, 102))
+
+
+def _register(wire, asked):
+    """Answer PANA's result; main mode, quick mode, BU and BA."""
     start = wire.now
     wire.cross("access", syn.from_mn(asked))
     wire.now = start

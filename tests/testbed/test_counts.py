@@ -5,11 +5,15 @@ from ipaddress import IPv6Address
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scapy.layers.inet import UDP
+from scapy.layers.inet6 import IPv6
+from scapy.layers.l2 import Ether
 
 from testbed.base.jsonl import DataError
 from testbed.trace import counts, phases
 from testbed.trace.counts import Crossing, beyond, near_ends, round_trips
-from testbed.trace.dissect import Packet
+from testbed.trace.dissect import Packet, dissect
+from testbed.trace.frames import Frame
 from testbed.trace.streams import Streams
 from tests.testbed import crossings as cross
 from tests.testbed import synthesis as syn
@@ -71,6 +75,53 @@ def test_who_chose_the_home_agent(tmp_path, wire):
     traffic, _ = counted(wire, tmp_path)
 
     assert (traffic.home_agents, traffic.home_agent) == ([syn.HA], syn.HA)
+
+
+def test_radius_carries_pana_on_as_diameter_does(tmp_path, wire):
+    cross.by_radius(wire)
+
+    traffic, _ = counted(wire, tmp_path)
+
+    assert trips(traffic) == {"access": 3 + 4 + 1, "core": 2 + 4 + 1}
+    core = traffic.links["core"].protocols
+    assert {name: one.messages for name, one in core.items()} == {
+        "RADIUS": 6,
+        "IKEv1": 9,
+        "MIPv6": 2,
+    }
+    assert traffic.home_agents == [syn.HA]
+
+
+def test_a_radius_request_that_is_sent_again_is_no_round_trip(tmp_path, wire):
+    cross.by_radius(wire, again=True)
+
+    traffic, _ = counted(wire, tmp_path)
+
+    assert trips(traffic)["core"] == 2 + 4 + 1
+    assert traffic.links["core"].protocols["RADIUS"].repeated == 2
+
+
+def test_radius_messages_are_told_by_what_they_carry():
+    eap = cross.attribute(79, bytes((2, 1, 0, 5, 1)))
+    sent = [
+        cross.radius(1, 1, eap),
+        cross.radius(2, 1, cross.vendor_home_agent()),
+        cross.radius(4, 1),
+        cross.radius(99, 1),
+        cross.radius(1, 1, b"\x4f\x01"),
+        cross.radius(1, 1)[:-1],
+    ]
+    head = IPv6(src=cross.B_CORE, dst=cross.C_CORE) / UDP(sport=40000, dport=1812)
+    frames = [Frame(0, bytes(Ether() / head / data)) for data in sent]
+
+    seen = list(dissect(frames))
+
+    assert [one.label for one in seen] == [
+        "Access-Request Identity",
+        "Access-Accept",
+        "Accounting-Request",
+    ]
+    assert seen[1].home_agents == (IPv6Address(syn.HA),)
 
 
 def test_what_is_sent_again_is_no_round_trip(tmp_path, wire):
@@ -183,7 +234,7 @@ def test_any_order_of_messages_has_a_count(directions, data):
     names = ["PANA", "PANA[C]", "PANA[S]", "IKEv2", "MIPv6", "DHCPv6", counts.RESOLUTION]
     seen = {"access": [], "core": []}
     for i, way in enumerate(directions):
-        what = way + data.draw(st.sampled_from([*names, counts.DIAMETER]))
+        what = way + data.draw(st.sampled_from([*names, counts.DIAMETER, counts.RADIUS]))
         link = data.draw(st.sampled_from(["access", "core"]))
         seen[link].append(crossing(i, what, solicits=data.draw(st.booleans())))
 
