@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import struct
 from collections.abc import Callable, Sequence
 from ipaddress import IPv6Address, IPv6Network
@@ -134,6 +135,49 @@ def diameter() -> Target:
     ]
     ways = choice([read(reader) for reader in readers])
     return Target(ways, seeds, WRONG, (layouts.AVPS,), header=21, fix=length_at(2, 3, behind=1))
+
+
+def radius() -> Target:
+    from agents.nodes.radius_eap import read_answer, read_request
+    from agents.radius.protection import check_answer, check_request
+    from agents.radius.wire import Code
+    from agents.radius.wire import Packet as RadiusPacket
+    from tests.radius import test_oracles as samples
+
+    def packet(reader):
+        def take(data):
+            read = RadiusPacket.decode(data)
+            if len(data) < 1000:  # A vendor's attributes are sent one by one, which takes more.
+                assert RadiusPacket.decode(read.encode()) == read
+            reader(read)
+
+        return take
+
+    def signed(data):
+        """Have what follows the header come from somebody who has the secret."""
+        head = struct.pack("!BBH16s", 1, 7, 38 + len(data[20:]), bytes(16)) + b"\x50\x12"
+        whole = head + bytes(16) + data[20:]
+        code = hmac.digest(samples.SECRET, whole, "md5")
+        check_request(head + code + data[20:], samples.SECRET)
+
+    readers = [
+        packet(lambda read: read_request(read, "nas.test", ("aaa.test", "test"))),
+        packet(lambda read: read_answer(read, "1", ("aaa.test", "test"))),
+        lambda data: check_request(data, samples.SECRET),
+        lambda data: check_answer(data, bytes(16), samples.SECRET),
+        signed,
+    ]
+    asked = samples.request()
+    packets = [asked, samples.answer(Code.ACCESS_ACCEPT, asked)]
+    seeds = [bytes([number]) + data for data in packets for number in range(len(readers))]
+    return Target(
+        choice(readers),
+        seeds,
+        WRONG,
+        (layouts.ATTRIBUTES_OF_RADIUS,),
+        header=21,
+        fix=length_at(3, 2, behind=1),
+    )
 
 
 def bodies_of_ikev1() -> Target:
@@ -350,6 +394,7 @@ ALL = {
     "pana": pana,
     "eap": eap,
     "diameter": diameter,
+    "radius": radius,
     "ikev1": bodies_of_ikev1,
     "ikev2": bodies_of_ikev2,
     "mobility": mobility,

@@ -113,6 +113,7 @@ BLOCKS = _Blocks()
 AVPS_OF_PANA = Layout(8, 4, 2, align=4)
 AVPS_OF_DRAFT = Layout(8, 4, 2, counted=8, align=4)
 AVPS = Layout(8, 5, 3, counted=8, align=4)
+ATTRIBUTES_OF_RADIUS = Layout(2, 1, 1, counted=2, behind=(0, 4))
 PAYLOADS = Layout(4, 2, 2, counted=4, behind=(0, 4, 8, 12))
 TYPED = Layout(3, 1, 2)
 """Payloads of IKE as the targets have them: type, length, body."""

@@ -16,9 +16,10 @@ _DELAY = 0.005
 
 
 @functools.cache
-def _prepared(name, where):
+def _prepared(scene):
+    approach, where = SCENES[scene]
     folder = Path(tempfile.mkdtemp(prefix="simulated-"))
-    return PreparedApproach(name, folder, {}, _topology(where))
+    return PreparedApproach(approach, folder, SETTINGS.get(scene, {}), _topology(where))
 
 
 SCENES = {name: (name, "paper") for name in approaches.names()} | {
@@ -27,8 +28,14 @@ SCENES = {name: (name, "paper") for name in approaches.names()} | {
     "pana-ikev2 through a relay": ("pana-ikev2", "relayed"),
     "pana-fast through a relay": ("pana-fast", "relayed"),
     "pana-ikev2 through a router": ("pana-ikev2", "routed"),
+    "pana-ikev1 by RADIUS": ("pana-ikev1", "paper"),
+    "pana-fast by RADIUS": ("pana-fast", "paper"),
 }
 """Approach and topology by the name of a scene."""
+
+_BY_RADIUS = {"roles": {"aaa": {"protocol": "radius"}}}
+SETTINGS = {name: _BY_RADIUS for name in SCENES if name.endswith("by RADIUS")}
+"""Settings by the name of a scene, of those that have any."""
 
 LONGER = {name for name, (_, topology) in SCENES.items() if topology in ("relayed", "routed")}
 """Scenes with a router before the access router: PANA and neighbours see it, all else passes."""
@@ -44,8 +51,7 @@ def _topology(name):
 
 def laboratory(name, *, loses=None, seed=1):
     """Return a laboratory with the roles of a scene."""
-    approach, where = SCENES[name]
-    return _prepared(approach, where).laboratory(World(seed, loses))
+    return _prepared(name).laboratory(World(seed, loses))
 
 
 def messages(sent):
