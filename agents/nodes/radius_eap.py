@@ -144,7 +144,7 @@ def _granted(answer: DiameterEapAnswer) -> list[Attribute]:
     return found
 
 
-_RESULTS = {
+_RESULTS: dict[int, ResultCode] = {
     Code.ACCESS_ACCEPT: ResultCode.SUCCESS,
     Code.ACCESS_CHALLENGE: ResultCode.MULTI_ROUND_AUTH,
 }
@@ -157,7 +157,7 @@ def read_answer(packet: Packet, session_id: str, server: tuple[str, str]) -> Dia
     """
     attributes = packet.attributes
     eap = d.EAP_MESSAGE.join(attributes)
-    result = _RESULTS.get(Code(packet.code), ResultCode.AUTHENTICATION_REJECTED)
+    result = _RESULTS.get(packet.code, ResultCode.AUTHENTICATION_REJECTED)
     if result is ResultCode.SUCCESS and (eap or b"")[:1] != bytes((EapCode.SUCCESS,)):
         result = ResultCode.AUTHENTICATION_REJECTED
     received, sent = d.MS_MPPE_RECV_KEY.find(attributes), d.MS_MPPE_SEND_KEY.find(attributes)

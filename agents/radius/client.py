@@ -35,6 +35,11 @@ TIMING = Timing(initial=2.0, maximum=16.0, count=5, duration=30.0)
 
 _IDENTIFIERS = 256
 
+_ANSWERS: dict[Code, frozenset[int]] = {
+    Code.ACCESS_REQUEST: frozenset({Code.ACCESS_ACCEPT, Code.ACCESS_REJECT, Code.ACCESS_CHALLENGE}),
+    Code.ACCOUNTING_REQUEST: frozenset({Code.ACCOUNTING_RESPONSE}),
+}
+
 
 @dataclass(slots=True)
 class _Request:
@@ -122,9 +127,7 @@ class RadiusClient:
                 raise WireError("an answer to no request")
             request = self._requests[token]
             answer = check_answer(data, request.data[4:20], self._secret)
-            if (answer.code == Code.ACCOUNTING_RESPONSE) != (
-                request.code == Code.ACCOUNTING_REQUEST
-            ):
+            if answer.code not in _ANSWERS[request.code]:
                 raise WireError(f"a packet with code {answer.code} answers no such request")
         except WireError as error:
             self.events.append(Discarded(now, source[0], str(error)))

@@ -152,16 +152,19 @@ def test_an_answer_from_elsewhere_or_to_nothing_is_dropped():
         Code.ACCESS_ACCEPT, check_request(data, SECRET), (), SECRET, random.Random(1)
     )
     other = bytes((answer[0], data[1] + 1)) + answer[2:]
-    accounting = bytes((Code.ACCOUNTING_RESPONSE,)) + answer[1:]
+    asked = check_request(data, SECRET)
+    accounting = protect_answer(Code.ACCOUNTING_RESPONSE, asked, (), SECRET, random.Random(1))
+    unknown = protect_answer(40, asked, (), SECRET, random.Random(1))
     for octets, source in (
         (answer, ("2001:db8:2::3", PORT)),
         (answer, (SERVER[0], PORT + 1)),
         (other, SERVER),
         (accounting, SERVER),
+        (unknown, SERVER),
         (b"", SERVER),
     ):
         world.client.handle_message(octets, source, 0.0)
-    assert [type(event) for event in world.client.events] == [Discarded] * 5
+    assert [type(event) for event in world.client.events] == [Discarded] * 6
     world.client.events.clear()
     world.client.handle_message(answer, SERVER, 0.0)
     assert isinstance(world.client.events.popleft(), AnswerReceived)
