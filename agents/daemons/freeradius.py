@@ -110,6 +110,7 @@ modules {{
             ca_file = "{_trusted(configuration)}"
             check_crl = {"yes" if tls.crl else "no"}
             fragment_size = {configuration.eap_fragment_size}
+            auto_chain = no
             include_length = no
             cipher_list = "DEFAULT"
             ecdh_curve = "prime256v1"

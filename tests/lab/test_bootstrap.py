@@ -50,6 +50,8 @@ settings.ike.key_bits = 256
 [variants.delays]
 links.access.delay = {ACCESS_DELAY}
 links.core.delay = 0.03
+[variants.radius]
+roles.aaa.protocol = "radius"
 [variants.expired]
 settings.credential = "expired"
 [variants.other-ca]
@@ -114,7 +116,7 @@ def test_it_succeeds_and_capture_and_events_agree(runs):
 
 
 @pytest.mark.parametrize(
-    "variant", ["plain", "script", "aggressive", "tls12-rsa", "fragments-sha1", "delays"]
+    "variant", ["plain", "script", "aggressive", "tls12-rsa", "fragments-sha1", "delays", "radius"]
 )
 def test_it_succeeds_otherwise_too(runs, variant):
     assert runs[variant].status == "ok", runs[variant].reason
@@ -173,6 +175,20 @@ def test_wireshark_sees_every_protocol_and_inside_of_esp(frames):
     update = ("mip6.mhtype", "5"), ("ipv6.opt.mipv6.home_address", HOME_ADDRESS)
     assert seen("A", *update) == 1
     assert seen("A", ("mip6.mhtype", "6")) == 1
+
+
+def test_radius_takes_the_place_of_diameter_and_its_secret_stays_in_its_file(done, runs):
+    folder = results.run_folder(done.folder, runs["radius"].run)
+    capture = folder / "captures" / "B.pcapng"
+
+    codes = rows(capture, "radius.code", where="radius")
+    assert set(codes) == {"1", "2", "11", "4", "5"}
+    assert codes.count("2") == codes.count("4") == 1
+    assert rows(capture, "frame.number", where="diameter.cmd.code == 268") == []
+    assert rows(capture, "frame.number", where="_ws.malformed") == []
+    secret = next(done.folder.glob("shared/radius/radius/ar.visited.test")).read_text()
+    for path in [folder / "events.jsonl", *folder.glob("logs/*"), *folder.glob("*/*.json")]:
+        assert secret not in path.read_text(), path
 
 
 def test_secrets_are_in_the_keys_and_captures_alone(run_folder):

@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from agents.eap.ca import CertificateAuthority, Files
 from tests.eap.conversation import Authority
+from tests.lab.experiment import NEEDS, carry_out_here
 from tests.lab.namespaces import Scene
 from tests.lab.needs import needs
 
@@ -184,3 +185,30 @@ def test_freeradius_that_is_gone_is_told(start):
     home.scene.programs[0].stop()
 
     assert home.ask(IDENTITY).endswith("FAILURE\n")
+
+
+EXPERIMENT = """
+name = "freeradius"
+approach = "pana-ikev1"
+topology = "paper"
+settings.duplicate_address_detection = false
+roles.aaa.server = "freeradius"
+[variants.diameter]
+[variants.radius]
+roles.aaa.protocol = "radius"
+"""
+
+
+@NEEDS
+def test_the_whole_bootstrap_with_freeradius_behind_either_protocol(place):
+    path = place / "freeradius.toml"
+    path.write_text(EXPERIMENT)
+
+    outcome = carry_out_here(path, place)
+
+    assert [run.reason for run in outcome.results.failed] == []
+    for run in outcome.results.runs:
+        folder = outcome.folder / "runs" / f"{run.run:04}"
+        shared = outcome.folder / "shared" / run.variant / "radius" / "aaa.home.test"
+        for file in [folder / "events.jsonl", *folder.glob("logs/*"), *folder.glob("*/*/*.log")]:
+            assert shared.read_text() not in file.read_text()
