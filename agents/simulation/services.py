@@ -9,6 +9,8 @@ from agents.core.record import Record, replace
 from agents.dhcpv6.wire import CLIENT_PORT, SERVER_PORT
 from agents.dns.wire import PORT as DNS_PORT
 from agents.kernel.packet import MOBILITY_HEADER, UDP
+from agents.radius.wire import ACCOUNTING_PORT, Code
+from agents.radius.wire import PORT as RADIUS_PORT
 
 _IKE_PORT = 500
 _KINDS = {
@@ -16,12 +18,18 @@ _KINDS = {
     (UDP, CLIENT_PORT): slice(0, 1),
     (UDP, SERVER_PORT): slice(0, 1),
     (UDP, DNS_PORT): slice(2, 3),
+    (UDP, RADIUS_PORT): slice(0, 1),
+    (UDP, ACCOUNTING_PORT): slice(0, 1),
     (MOBILITY_HEADER, 0): slice(2, 3),
 }
 """Where messages say what they are, by protocol and the program's port."""
 
 _USUAL = slice(4, 8)
 """In PANA and in Diameter these are flags and type; whatever the program's port."""
+
+_RADIUS_ANSWERS = frozenset(
+    bytes((code,)) for code in Code if code not in (Code.ACCESS_REQUEST, Code.ACCOUNTING_REQUEST)
+)
 
 
 class Took(Record, frozen=True):
@@ -45,6 +53,8 @@ Kind: TypeAlias = tuple[int, int, str]
 
 def kind_of(protocol: int, port: int, data: bytes) -> Kind:
     """Return what an event is, as far as that tells how long it takes beside its length."""
+    if protocol == UDP and data[:1] in _RADIUS_ANSWERS and data[2:4] == len(data).to_bytes(2):
+        return protocol, RADIUS_PORT, data[:1].hex()  # A client has any port.
     where = _KINDS.get((protocol, port))
     return protocol, port if where else 0, data[where or _USUAL].hex()
 

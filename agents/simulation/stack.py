@@ -37,7 +37,15 @@ address_of = lru_cache(_MANY)(IPv6Address)
 text_of: Callable[[IPv6Address], str] = lru_cache(_MANY)(str)
 
 
-_NAMES = {53: "DNS", 500: "IKE", 546: "DHCPv6", 547: "DHCPv6", 716: "PANA"}
+_NAMES = {
+    53: "DNS",
+    500: "IKE",
+    546: "DHCPv6",
+    547: "DHCPv6",
+    716: "PANA",
+    1812: "RADIUS",
+    1813: "RADIUS",
+}
 """Protocols by their ports."""
 
 

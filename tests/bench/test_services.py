@@ -9,7 +9,7 @@ from agents import approaches
 from agents.bench.services import hop, measure
 from agents.kernel.packet import MOBILITY_HEADER, TCP, UDP
 from agents.simulation.laboratory import Laboratory
-from agents.simulation.services import Known, Services, Took
+from agents.simulation.services import Known, Services, Took, kind_of
 from agents.simulation.world import World
 
 PAPER = topologies.load("paper")
@@ -92,3 +92,14 @@ def test_programs_take_their_time_on_the_virtual_clock(measured, tmp_path):
 
 def test_a_kernel_takes_time_to_hand_something_on():
     assert 0 < hop() < 0.1
+
+
+def test_radius_is_known_by_its_code_at_any_port():
+    def packet(code):
+        return bytes((code, 7, 0, 30)) + bytes(range(26))
+
+    assert kind_of(UDP, 1812, packet(1)) == (UDP, 1812, "01")
+    assert kind_of(UDP, 1813, packet(4)) == (UDP, 1813, "04")
+    for code in (2, 3, 5, 11):
+        assert kind_of(UDP, 40000, packet(code)) == (UDP, 1812, f"{code:02x}")
+    assert kind_of(UDP, PANA, packet(1)) == (UDP, 0, "00010203")  # As a draft's request begins.
