@@ -204,6 +204,29 @@ def test_a_server_that_does_not_answer():
     assert world.net.clock.now == pytest.approx(10.0, abs=0.1)  # aaa_timeout
 
 
+def test_an_address_that_is_not_there_yet_is_waited_for():
+    net, up, outcomes = Net(), [], []
+    client = RadiusAaaClient(
+        AaaClientConfiguration(
+            host="B", diameter_identity="b.test", diameter_realm="test", home=SERVER
+        ),
+        RadiusServerSettings(address=AAA, source="2001:db8:c::99", secret_file="s"),
+        net.program("B"),
+        net.log("B"),
+        epoch=7,
+        secret=SECRET,
+    )
+    client.start(lambda: up.append(True))
+    net.run(5.0)
+    assert up == []
+    assert len(net.told("NotReadyYet")) > 1
+    client.ask(1, IDENTITY, outcomes.append, asked=ASKED, care_of=COA)
+    assert [str(outcome) for outcome in outcomes] == ["no socket is open yet"]
+    client.stop(lambda: up.append(False))
+    assert up == [False]
+    assert not net.run(60.0, lambda: len(net.told("NotReadyYet")) > 20)
+
+
 def test_another_secret_is_as_no_server():
     world = World(secret=b"another secret of mine")
     assert isinstance(world.ask(seconds=60.0), TimeoutError)
