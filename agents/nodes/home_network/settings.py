@@ -89,10 +89,8 @@ class HomeNetworkConfiguration(Configuration, frozen=True, kw_only=True):
 def check_msk_suffices(psk_source: PskSource, protection: Protection) -> None:
     """Raise ValueError for settings that need the EMSK, which another EAP server keeps."""
     keeps = "another EAP server keeps the EMSK"
+    instead = "or let roles.aaa.server be 'agent'"
     if psk_source == "emsk":
-        raise ValueError(f"psk_source = 'emsk': {keeps}; use 'msk', or have the agent authenticate")
+        raise ValueError(f"psk_source = 'emsk': {keeps}; use 'msk', {instead}")
     if protection == "sealed":
-        raise ValueError(
-            f"protection = 'sealed': {keeps}, whose key seals; use 'none', or have the agent "
-            "authenticate"
-        )
+        raise ValueError(f"protection = 'sealed': {keeps}, which seals; use 'none', {instead}")
