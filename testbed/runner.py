@@ -98,9 +98,9 @@ def _measure(line: dict[str, Any], run: Path, topology: Topology) -> None:
     line["flood"] = floods.from_events(run / "events.jsonl")
     if line["status"] != "ok":
         read_whole(run / "events.jsonl", dict)
-        line["phases"] = phases.reached(capture)
+        line["phases"] = phases.reached(capture, phases.macs(topology))
         return
-    seen = phases.from_capture(capture)
+    seen = phases.from_capture(capture, phases.macs(topology))
     line["phases"] = seen.phases
     line["event_phases"] = phases.from_events(run / "events.jsonl", mobile_node).phases
     line["first_packet"] = seen.first_packet

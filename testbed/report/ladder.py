@@ -17,7 +17,7 @@ from testbed.report import style
 from testbed.report.style import FAINT, INK, PHASE_COLOURS, QUIET
 from testbed.results.folder import Results, run_folder
 from testbed.results.runs import Run
-from testbed.trace.phases import Message, Timeline, from_capture, messages
+from testbed.trace.phases import Message, Timeline, from_capture, macs, messages
 from topologies.model import HostRole
 
 LANES = {HostRole.MOBILE_NODE: 0.0, HostRole.ACCESS_ROUTER: 1.0, HostRole.HOME_NETWORK: 2.0}
@@ -33,9 +33,10 @@ def timeline_figure(results: Results, run: Run | None = None) -> tuple[Figure, l
     """
     run = run or typical_run(results)
     path = capture_of(results, run)
-    timeline = from_capture(path)
+    own = macs(results.topology(run.variant))
+    timeline = from_capture(path, own)
     end = max(timeline.binding_end, timeline.first_packet or 0.0)
-    shown = [message for message in messages(path) if message.time <= end]
+    shown = [message for message in messages(path, own) if message.time <= end]
     rows: list[list[Any]] = [["seconds", "sender", "receiver", "protocol", "message"]]
     rows += [[m.time, m.sender, m.receiver, m.protocol, m.label] for m in shown]
     return _draw(results, run, timeline, shown[:MAX_ROWS]), rows

@@ -25,6 +25,16 @@ class Frame:
     time: int
     data: bytes
 
+    @property
+    def destination(self) -> bytes:
+        """The MAC address that it goes to."""
+        return self.data[:6]
+
+    @property
+    def source(self) -> bytes:
+        """The MAC address that it comes from."""
+        return self.data[6:12]
+
 
 def read_frames(path: Path) -> list[Frame]:
     """Return the frames of a pcapng file in the order of their times.

@@ -28,7 +28,7 @@ from testbed.trace.dissect import (
 from testbed.trace.esp import read_whole_frames
 from testbed.trace.frames import Frame
 from testbed.trace.resolution import asked
-from topologies.model import HostRole
+from topologies.model import HostRole, Topology, mac_address
 
 QUICK_MODE_MESSAGES = 3
 
@@ -121,21 +121,33 @@ def contradiction(
     )
 
 
-def from_capture(path: Path, mobile_node: Collection[IPv6Address] = ()) -> Timeline:
+def macs(topology: Topology) -> frozenset[bytes]:
+    """Return the MAC addresses of the mobile node."""
+    host = topology.host(HostRole.MOBILE_NODE)
+    return frozenset(
+        bytes.fromhex(mac_address(topology, link, number).replace(":", ""))
+        for link, _ in topology.at(host)
+        for number, end in enumerate(link.ends)
+        if end.host == host
+    )
+
+
+def from_capture(path: Path, mobile_node: Collection[bytes] = ()) -> Timeline:
     """Find the phases in a capture of the mobile node's access interface.
 
-    Only packets from or to one of `mobile_node`'s addresses count, all if it is empty.
-    Retransmissions count for the phase that waits for them: a phase starts with the first
-    transmission of its first message, and the first one with what asks for the neighbour's address
-    that this message waits for. Raises PhaseError, or DataError for a bad file.
+    Only frames from or to one of `mobile_node`'s MAC addresses count, all if it is empty: on a
+    shared link others bootstrap too. Retransmissions count for the phase that waits for them: a
+    phase starts with the first transmission of its first message, and the first one with what asks
+    for the neighbour's address that this message waits for. Raises PhaseError, or DataError for a
+    bad file.
     """
-    frames = read_whole_frames(path)
-    return _timeline(frames, _seen(frames, mobile_node), path)
+    frames = _frames(path, mobile_node)
+    return _timeline(frames, list(dissect(frames)), path)
 
 
 def from_frames(frames: Sequence[Frame], origin: Path) -> Timeline:
     """Find the phases in the frames of one mobile node, which are from `origin`; as above."""
-    return _timeline(frames, _seen(frames), origin)
+    return _timeline(frames, list(dissect(frames)), origin)
 
 
 def ended_in(whole: Collection[str]) -> str | None:
@@ -143,19 +155,20 @@ def ended_in(whole: Collection[str]) -> str | None:
     return next((name for name in PHASES if name not in whole), None)
 
 
-def reached(path: Path) -> dict[str, float]:
+def reached(path: Path, mobile_node: Collection[bytes] = ()) -> dict[str, float]:
     """Return the phases that a capture shows whole, before the first that it does not, in seconds.
 
-    For bootstraps that did not get through. Raises DataError for a bad file.
+    For bootstraps that did not get through; `mobile_node` as above. Raises DataError for a bad
+    file.
     """
-    return reached_in(read_whole_frames(path), path)
+    return reached_in(_frames(path, mobile_node), path)
 
 
 def reached_in(frames: Sequence[Frame], origin: Path) -> dict[str, float]:
     """Return the phases that the frames of one mobile node show whole, as reached()."""
     found: list[int] = []
     with suppress(PhaseError):
-        for moment in _moments(frames, _seen(frames), origin):
+        for moment in _moments(frames, list(dissect(frames)), origin):
             # IKE may start, and even end, while PANA is still going on.
             found.append(max(moment, found[1]) if len(found) in (2, 3) else moment)
     lengths: dict[str, float] = {}
@@ -166,13 +179,14 @@ def reached_in(frames: Sequence[Frame], origin: Path) -> dict[str, float]:
     return lengths
 
 
-def messages(path: Path, mobile_node: Collection[IPv6Address] = ()) -> list[Message]:
+def messages(path: Path, mobile_node: Collection[bytes] = ()) -> list[Message]:
     """Return the bootstrap's messages in a capture, from its first to the first tunnelled packet.
 
-    Raises DataError for a bad file, PhaseError if there is no message at all.
+    `mobile_node` as above. Raises DataError for a bad file, PhaseError if there is no message at
+    all.
     """
-    frames = read_whole_frames(path)
-    seen = _seen(frames, mobile_node)
+    frames = _frames(path, mobile_node)
+    seen = list(dissect(frames))
     if not seen:
         raise PhaseError(f"{path}: no message of a bootstrap was seen")
     first = next((m for m in seen if isinstance(m, Pana) and m.initiation), seen[0]).time
@@ -197,11 +211,11 @@ def messages(path: Path, mobile_node: Collection[IPv6Address] = ()) -> list[Mess
     return shown
 
 
-def _seen(frames: Iterable[Frame], mobile_node: Collection[IPv6Address] = ()) -> list[Seen]:
+def _frames(path: Path, mobile_node: Collection[bytes]) -> list[Frame]:
     return [
-        message
-        for message in dissect(frames)
-        if not mobile_node or message.source in mobile_node or message.destination in mobile_node
+        frame
+        for frame in read_whole_frames(path)
+        if not mobile_node or frame.destination in mobile_node or frame.source in mobile_node
     ]
 
 

@@ -2,7 +2,6 @@
 
 import json
 import struct
-from ipaddress import IPv6Address
 
 from scapy.layers.inet import UDP
 from scapy.layers.inet6 import (
@@ -23,6 +22,7 @@ from scapy.packet import Raw
 from scapy.utils import PcapNgWriter
 
 START = 1_700_000_000.25
+MN, ROUTER, NEIGHBOUR = "02:00:00:00:01:01", "02:00:00:00:01:02", "02:00:00:00:01:03"
 LINK_A, LINK_B = "fe80::a", "fe80::b"
 COA, HA, HOA, CN = "2001:db8:a::2", "2001:db8:100::1", "2001:db8:100::1234", "2001:db8:100::99"
 ENCRYPTION_KEY, INTEGRITY_KEY = bytes(range(16)), bytes(range(32))
@@ -186,10 +186,10 @@ def bootstrap(marks=(0.020, 0.022, 0.050, 0.051, 0.055), packet=0.060):
 
 
 def write(path, packets):
-    """Write (time, IPv6 packet) as pcapng with microseconds."""
+    """Write (time, packet) as pcapng with microseconds; an IPv6 packet is the mobile node's."""
     writer = PcapNgWriter(str(path))
     for time, packet in sorted(packets, key=lambda item: item[0]):
-        frame = Ether(src="02:00:00:00:00:0a", dst="02:00:00:00:00:0b") / packet
+        frame = packet if Ether in packet else Ether(src=MN, dst=ROUTER) / packet
         frame.time = START + time
         writer.write(frame)
     writer.close()
@@ -213,7 +213,3 @@ def write_events(path, marks=(0.020, 0.022, 0.050, 0.051, 0.055), zero=123_456_7
         lines.append({"t": ns - 10, "host": "C", "agent": agent, "event": event})
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
     return path
-
-
-def addresses(*texts):
-    return {IPv6Address(text) for text in texts}

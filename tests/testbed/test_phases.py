@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 from scapy.layers.inet6 import ICMPv6ND_NA, ICMPv6ND_NS, IPv6
+from scapy.layers.l2 import Ether
 
 from testbed.base.jsonl import DataError
 from testbed.base.phases import PHASES
@@ -17,10 +18,11 @@ from testbed.trace.phases import (
     from_capture,
     from_events,
     from_frames,
+    macs,
     reached,
 )
 from tests.testbed import synthesis as syn
-from topologies.model import HostRole
+from topologies import attacked
 
 MARKS = (0.020, 0.022, 0.050, 0.051, 0.055)
 ANSWER = 136  # The type of a Neighbor Advertisement.
@@ -184,22 +186,19 @@ def test_only_packets_for_the_home_address_are_the_first_packet(capture):
     assert from_capture(capture(packets)).first_packet == close(0.09)
 
 
-def test_another_mobile_node_on_the_link(capture):
-    others = [(time - 0.3, packet.copy()) for time, packet in syn.bootstrap()]
-    for _, packet in others:
-        for end in ("src", "dst"):
-            if getattr(packet, end) in (syn.LINK_A, syn.COA):
-                setattr(packet, end, getattr(packet, end) + "1")
+def test_another_host_that_bootstraps_on_the_link(capture):
+    others = [
+        (time - 0.01, Ether(src=syn.NEIGHBOUR, dst=syn.ROUTER) / packet)
+        for time, packet in syn.bootstrap()
+    ]
+    alone = phases.messages(capture(syn.bootstrap()))
     path = capture(syn.bootstrap() + others)
+    own = macs(attacked.TOPOLOGY)
 
-    own = syn.addresses(syn.LINK_A, syn.COA)
-
+    assert own == {bytes.fromhex(syn.MN.replace(":", ""))}
     assert from_capture(path, own).marks == close(MARKS)
-    assert {m.sender for m in phases.messages(path, own)} == {
-        HostRole.MOBILE_NODE,
-        HostRole.ACCESS_ROUTER,
-        HostRole.HOME_NETWORK,
-    }
+    assert sum(reached(path, own).values()) == close(MARKS[-1])
+    assert phases.messages(path, own) == alone
 
 
 @pytest.mark.parametrize(
