@@ -11,6 +11,7 @@ from tests.lab.needs import needs
 pytestmark = [NEEDS, needs("bridge")]
 ATTACKS = PROJECT / "experiments" / "attacks.toml"
 SOME = (
+    "after-refusal",
     "diameter-without-tls",
     "home-address-claim",
     "home-agent-revoked",

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import random
+import tempfile
+from pathlib import Path
 
 from scapy.layers.inet import UDP
 from scapy.layers.l2 import Ether
 
+from agents.eap import ca
 from agents.eap.lower import EapKeysLike, EapPeerLike, identity_response
 from agents.eap.peer import EapPeer
 from agents.eap.tls import TlsClientConfig
 from agents.eap.wire import Code, Packet, Type
 from agents.nodes.attacker.attack import Attack, Frames, datagram, goes_to
-from agents.nodes.attacker.settings import Known
+from agents.nodes.attacker.settings import End, Known
 from agents.pana import events
 from agents.pana.config import PacConfig
 from agents.pana.dialect import PORT
 from agents.pana.pac import Pac
 
 _FIRST_PORT = 30_000
+_DISCARD = 9
 MD5_CHALLENGE = 4
 """EAP methods that are too weak (RFC 3748 section 5.4)."""
 
@@ -145,6 +149,49 @@ class OldTlsClient(Client):
         """Return a peer that offers TLS 1.2 and no more."""
         versions = {"minimum_version": "1.2", "maximum_version": "1.2"}
         return EapPeer(self.known.own_identity, _credentials(self.known, **versions))
+
+
+class Refused(Client):
+    """A certificate of a CA that nobody trusts, before others come; then packets all the same.
+
+    From its own address and from another's. It hears no answers: whether they arrive is for the
+    core to say.
+    """
+
+    _ROUNDS = 10
+    """How often it sends: the router may close the filter behind its last message."""
+
+    def __init__(self, known: Known, rng: random.Random) -> None:
+        super().__init__(known, rng)
+        self.ready = False
+        self._rounds = 0
+        with tempfile.TemporaryDirectory() as name:
+            made = ca.create(Path(name), (known.own_identity,))
+            own = made.clients[known.own_identity]
+            self._tls = _credentials(known, certificate=own.certificate, key=own.key)
+            self._tls.prepare()
+
+    def eap(self) -> EapPeerLike:
+        """Return a peer with credentials that are no good."""
+        return EapPeer(self.known.own_identity, self._tls)
+
+    def begin(self, now: float) -> Frames:
+        """Begin at once, while nobody is let in."""
+        return self._begin(now)
+
+    def attack(self, now: float) -> Frames:  # noqa: ARG002
+        """It is over."""
+        return ()
+
+    def tick(self, now: float) -> Frames:
+        """Send into the core once it is refused; others may come after that."""
+        yield from super().tick(now)
+        if self.told and not self.ready:
+            self._rounds += 1
+            self.ready = self._rounds == self._ROUNDS
+            own, beyond = self.known.own, End(self.known.core_address, self.known.far.mac)
+            for source in (own, End(self.known.near.address, own.mac)):
+                yield datagram(source, beyond, (_DISCARD, _DISCARD), b"")
 
 
 class Greedy(Client):

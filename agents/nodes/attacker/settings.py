@@ -23,6 +23,7 @@ AttackName: TypeAlias = Literal[
     "rogue-paa-other-ca",
     "client-md5",
     "client-old-tls",
+    "refused-client",
     "greedy-client",
     "diameter-stranger",
     "diameter-false-router",

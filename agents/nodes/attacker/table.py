@@ -26,6 +26,7 @@ ATTACKS: dict[str, type[Attack]] = {
     "rogue-paa-other-ca": rogue_paa.OtherCaPaa,
     "client-md5": clients.Md5Client,
     "client-old-tls": clients.OldTlsClient,
+    "refused-client": clients.Refused,
     "greedy-client": clients.Greedy,
     "diameter-stranger": diameter.Stranger,
     "diameter-false-router": diameter.FalseRouter,

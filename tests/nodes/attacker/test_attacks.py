@@ -24,6 +24,9 @@ from agents.diameter.capabilities import Capabilities, capabilities_request
 from agents.diameter.config import NodeConfig
 from agents.diameter.dictionary import RESULT_CODE
 from agents.diameter.wire import Message
+from agents.eap import ca
+from agents.eap.server import EapServer
+from agents.eap.tls import TlsServerConfig
 from agents.eap.wire import Code, Packet, Type
 from agents.ike.esp import Encryption, EspPair, EspSa, Integrity
 from agents.ikev2 import wire as ikev2
@@ -35,6 +38,7 @@ from agents.nodes.attacker import subscriber as subscribers
 from agents.nodes.attacker.attack import datagram
 from agents.nodes.attacker.settings import ELSEWHERE, AttackerConfiguration, AttackName, End, Known
 from agents.nodes.attacker.table import ATTACKS
+from agents.nodes.tls import TlsSettings
 from agents.pana import rfc5191_wire
 from agents.pana.config import PaaConfig, PacConfig
 from agents.pana.events import EapResponse
@@ -275,10 +279,10 @@ class TestRoguePaa:
 
 
 class TestClients:
-    def talk(self, attack, respond):
+    def talk(self, attack, respond, frames):
         """Have it authenticate with a PAA whose AAA server answers as `respond` says."""
         paa = Paa(PaaConfig(), rng=random.Random(3))
-        frames = list(attack.attack(0.0))
+        frames = list(frames)
         for _ in range(20):
             for frame in read(frames):
                 source = frame[IPv6].src, frame[UDP].sport
@@ -303,7 +307,7 @@ class TestClients:
                 request = Packet(Code.REQUEST, 7, clients.MD5_CHALLENGE, b"\x04abcd")
                 paa.eap_request(event.session_id, request.encode(), 0.0)
 
-        self.talk(attack, offer)
+        self.talk(attack, offer, attack.attack(0.0))
         assert attack.won
 
     def test_a_refusal_is_told(self):
@@ -320,10 +324,38 @@ class TestClients:
                 failure = Packet(Code.FAILURE, 7).encode()
                 paa.reject(event.session_id, failure, 1, 0.0)
 
-        self.talk(attack, insist)
+        self.talk(attack, insist, attack.attack(0.0))
         assert seen[1] == (Type.NAK, bytes([clients.MD5_CHALLENGE]))
         assert not attack.won
         assert attack.told.startswith("refused")
+
+    def test_who_is_refused_sends_all_the_same_and_others_come_after_that(self, tmp_path):
+        name = "another@home.test"
+        own = ca.create(tmp_path, (name,))
+        good = own.clients[name]
+        tls = TlsSettings(ca=str(own.ca), certificate=str(good.certificate), key=str(good.key))
+        known = msgspec.structs.replace(KNOWN, own_identity=name, tls=tls)
+        attack = clients.Refused(known, random.Random(1))
+        server = EapServer(TlsServerConfig(own.ca, own.server.certificate, own.server.key))
+        assert not list(attack.tick(0.0))
+
+        def authenticate(paa, event):
+            request = server.handle_response(event.packet)
+            if server.outcome is None:
+                paa.eap_request(event.session_id, request, 0.0)
+            else:
+                paa.reject(event.session_id, request, 1, 0.0)
+
+        self.talk(attack, authenticate, attack.begin(0.0))
+        assert (server.outcome, attack.told[:8], attack.won) == ("failure", "refused:", "")
+        rounds = 0
+        while not attack.ready:
+            sent = read(attack.tick(0.0))
+            assert {frame[IPv6].src for frame in sent} == {NEAR.address, OWN.address}
+            assert {frame[IPv6].dst for frame in sent} == {KNOWN.core_address}
+            rounds += 1
+        assert rounds > 1
+        assert not list(attack.tick(0.0))
 
 
 class TestMobility:
