@@ -122,6 +122,8 @@ async def serve(configuration: DhcpServerConfiguration, stop: asyncio.Event) -> 
     if configuration.address is not None:
         addresses.append(IPv6Address(configuration.address))
     await wait_for_addresses(addresses, deadline)
+    # Of a Kea that was killed with its program: it would not start beside a process of that number.
+    (work / "kea-dhcp6.kea-dhcp6.pid").unlink(missing_ok=True)
     daemon = await Daemon.start(
         [executable("kea-dhcp6", work), "-c", str(settings)],
         work / "kea-dhcp6.log",

@@ -37,7 +37,7 @@ class Network(Scene):
     def __init__(self, folder: Path) -> None:
         super().__init__("a", "b", "d")
         self.a, self.b, self.d = self.hosts
-        self.folder = folder
+        self.folder, self.work = folder, folder / "kea"
         for host in (self.a, self.b):  # The server's role waits for its addresses.
             host.run("sysctl -qw net.ipv6.conf.default.accept_dad=0")
         self.a.run("ip link add A-eth0 address 02:00:00:00:00:0a type veth peer name access")
@@ -54,8 +54,8 @@ class Network(Scene):
             host.run(f"ip -6 addr add {address}/64 dev {interface}")
 
     def server(self, **options: object) -> Program:
-        work = self.folder / "kea"
-        work.mkdir()
+        work = self.work
+        work.mkdir(exist_ok=True)
         settings = {"host": "D", "interface": "D-eth0", "work": str(work), "address": SERVER}
         path = self.folder / "server.toml"
         path.write_text(tomli_w.dumps(settings | options))
@@ -244,6 +244,16 @@ def test_the_server_does_not_outlive_a_role_that_is_killed(network: Network) -> 
     daemon = Path(f"/proc/{program.events[-1]['daemon']}/cmdline")
     program.close()
     wait_until(lambda: not (daemon.exists() and b"kea" in daemon.read_bytes()), "Kea ends")
+
+
+def test_the_number_of_a_kea_that_was_killed_keeps_no_other_out(
+    network: Network,
+) -> None:
+    network.work.mkdir()
+    left = network.work / "kea-dhcp6.kea-dhcp6.pid"
+    left.write_text(f"{os.getpid()}\n")  # Another process has its number now.
+    network.server()
+    assert int(left.read_text()) != os.getpid()
 
 
 def test_a_daemon_that_dies_ends_its_role_with_its_last_words(network: Network) -> None:
