@@ -52,6 +52,26 @@ def test_what_attackers_alone_need_is_in_the_image_of_no_other_run():
     assert done.stdout == "False\n"
 
 
+GARBAGE = """
+import gc
+from testbed.run import image
+image.freeze()
+before = gc.get_stats()[2]["collections"]
+for _ in range(300_000):
+    kept = []
+    kept.append(kept)
+print(gc.get_stats()[2]["collections"] - before)
+"""
+
+
+def test_what_is_frozen_does_not_put_off_the_collection_of_what_comes_after_it():
+    """Else a program's old garbage would grow with every bootstrap for as long as a run is."""
+    done = subprocess.run(
+        [sys.executable, "-c", GARBAGE], capture_output=True, text=True, check=True
+    )
+    assert int(done.stdout) > 0
+
+
 def test_programs_that_a_script_starts_are_cold_unless_it_is_said():
     warm = variants(Path("experiments/paper.toml"))
     assert set(warm) == {"resident", "resident-no-dad"}
