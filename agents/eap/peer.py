@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from enum import Enum, auto
+from functools import partial
 from typing import Literal, TypeAlias
 
 from agents.core.reader import WireError
@@ -38,34 +40,32 @@ class Decision(Enum):
     UNCOND_SUCC = auto()
 
 
+def _refusal_of_name(wanted: Sequence[str], certificate: Certificate) -> str | None:
+    names = server_names(certificate)
+    if not wanted or any(same_host(a, b) for a in wanted for b in names):
+        return None
+    return (
+        f"the server's certificate names {', '.join(names) or 'nobody'}, not {' or '.join(wanted)}"
+    )
+
+
 class TlsMethod:
     """The peer's side of one EAP-TLS conversation."""
 
     def __init__(self, config: TlsClientConfig, fragment_size: int) -> None:
-        self._config = config
         self._fragment_size = fragment_size
-        self._engine = config.engine(server=False, check_name=self._check_name)
+        # The session must not refer to this, or both would wait for the garbage collector.
+        check_name = partial(_refusal_of_name, config.server_names)
+        self._engine = config.engine(server=False, check_name=check_name)
         self._reassembly = Reassembly()
         self._pending: deque[TlsData] = deque()
         self._started = False
         self.decision = Decision.FAIL
         self.failure: str | None = None
-        self.keys: EapKeys | None = None
-
-    def _check_name(self, certificate: Certificate) -> str | None:
-        wanted = self._config.server_names
-        names = server_names(certificate)
-        if not wanted or any(same_host(a, b) for a in wanted for b in names):
-            return None
-        return (
-            f"the server's certificate names {', '.join(names) or 'nobody'}, "
-            f"not {' or '.join(wanted)}"
-        )
-
-    @property
-    def refused(self) -> bool:
+        self.refused = False
         """Whether the server, which has proved who it is, refused the peer's certificate."""
-        return self.failure is not None and self._engine.certificate_refused
+
+        self.keys: EapKeys | None = None
 
     def process(self, part: TlsData) -> TlsData:
         """Return the answer to one EAP-TLS request; raises WireError if it does not fit."""
@@ -101,6 +101,7 @@ class TlsMethod:
             # A close after the protected success takes nothing back: it is no error alert.
             if self.decision is not Decision.UNCOND_SUCC:
                 self.failure, self.decision = engine.failure, Decision.FAIL
+                self.refused = engine.certificate_refused
         elif engine.finished:
             self.keys = self.keys or engine.keys()
             if engine.version == "1.2":
@@ -140,15 +141,11 @@ class EapPeer:
         self.reason = ""
         self.discarded = ""
         self.notification = ""
-        self.keys: EapKeys | None = None
-
-    @property
-    def refused(self) -> bool:
+        self.refused = False
         """Whether the server has refused the certificate, which will be the same next time."""
-        return self._method is not None and self._method.refused
 
-    @property
-    def early_keys(self) -> EapKeys | None:
+        self.keys: EapKeys | None = None
+        self.early_keys: EapKeys | None = None
         """The keys from the moment when the server has announced success under protection.
 
         RFC 9190 section 2.5 makes them available there: only EAP-Success may follow, which itself
@@ -156,10 +153,6 @@ class EapPeer:
         may use the network is still for `outcome` to tell. None with TLS 1.2, where the server's
         last message announces nothing and EAP-Failure may follow.
         """
-        method = self._method
-        if method is None or method.decision is not Decision.UNCOND_SUCC:
-            return None
-        return method.keys
 
     def handle_request(self, packet: bytes) -> bytes | None:
         """Return the response to a request, None if none is due (then see `outcome`)."""
@@ -187,8 +180,8 @@ class EapPeer:
             return None
         self._rounds += 1
         if self._rounds > MAXIMUM_ROUNDS:
-            self.outcome = "failure"
             self.reason = f"no result after {MAXIMUM_ROUNDS} requests"
+            self._end("failure")
             return None
         kind, data = self._respond(packet)
         response = Packet(Code.RESPONSE, packet.identifier, kind, data).encode()
@@ -215,9 +208,11 @@ class EapPeer:
             if not part.start:
                 raise WireError("EAP-TLS data before the start")
             self._method = TlsMethod(self._tls, self._fragment_size)
-        answer = self._method.process(part)
-        if self._method.failure is not None:
-            self.reason = self._method.failure
+        method = self._method
+        answer = method.process(part)
+        self.early_keys = method.keys if method.decision is Decision.UNCOND_SUCC else None
+        if method.failure is not None:
+            self.reason, self.refused = method.failure, method.refused
         return answer
 
     def _handle_result(self, packet: Packet) -> None:
@@ -227,9 +222,14 @@ class EapPeer:
         elif self._answered is not None and packet.identifier != self._answered.identifier:
             self.discarded = f"a result for request {packet.identifier}, not the last one"
         elif packet.code is Code.SUCCESS and decision is not Decision.FAIL and self._method:
-            self.outcome, self.keys = "success", self._method.keys
+            self.keys = self._method.keys
+            self._end("success")
         elif packet.code is Code.FAILURE and decision is not Decision.UNCOND_SUCC:
-            self.outcome = "failure"
             self.reason = self.reason or "the server refused and gave no reason"
+            self._end("failure")
         else:
             self.discarded = f"an unexpected EAP-{packet.code.name.title()}"
+
+    def _end(self, outcome: Outcome) -> None:
+        """Take note of the outcome; TLS is of no more use, and large."""
+        self.outcome, self._method = outcome, None

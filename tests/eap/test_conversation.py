@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 from dataclasses import replace
 
 import pytest
@@ -11,8 +12,9 @@ from hypothesis import strategies as st
 from agents.crypto.prf import HMAC_SHA2_256, HMAC_SHA2_384
 from agents.eap.peer import EapPeer
 from agents.eap.server import EapServer
+from agents.eap.tls import TlsEngine
 from agents.eap.wire import Code, Packet, TlsData, Type
-from tests.eap.conversation import IDENTITY, Conversation, converse
+from tests.eap.conversation import IDENTITY, SERVER, Conversation, converse
 
 VERSIONS = ("1.2", "1.3")
 
@@ -50,6 +52,22 @@ def test_fragments_of_any_size(request, fixture, version, peer, server):
             part = TlsData.decode(packet.data)
             assert len(part.data) <= server
             assert part.length is None or part.more
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("name", [SERVER, "elsewhere.test"])
+def test_a_conversation_that_is_over_holds_no_tls_session(authority, version, name):
+    """Nor does one wait for the garbage collector: each has tens of kilobytes outside Python."""
+    gc.collect()
+    gc.disable()
+    try:
+        peer = EapPeer(IDENTITY, authority.client_config(version, server_names=(name,)))
+        conversation = Conversation(peer, EapServer(authority.server_config(version))).run()
+        assert peer.outcome == conversation.server.outcome
+        assert (peer.outcome == "success") is (name == SERVER)
+        assert not [one for one in gc.get_objects() if isinstance(one, TlsEngine)]
+    finally:
+        gc.enable()
 
 
 def test_a_conversation_that_never_ends_is_ended(rsa_authority):
