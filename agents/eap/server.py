@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import weakref
 from collections import deque
 from collections.abc import Callable
 from enum import Enum, auto
+from functools import partial
 from typing import Literal, TypeAlias
 
 from agents.core.reader import WireError
@@ -118,7 +120,9 @@ class EapServer:
     def _tls(self) -> Engine:
         """Return the TLS session; there is none before a peer has sent TLS data."""
         if self._engine is None:
-            self._engine = self._config.engine(server=True, check_name=self._check_name)
+            # Without a reference of its own, what nobody ends waits for no garbage collector.
+            check_name = partial(EapServer._check_name, weakref.proxy(self))
+            self._engine = self._config.engine(server=True, check_name=check_name)
         return self._engine
 
     def _handle(self, packet: Packet) -> bytes:

@@ -70,6 +70,22 @@ def test_a_conversation_that_is_over_holds_no_tls_session(authority, version, na
         gc.enable()
 
 
+def test_a_conversation_that_nobody_ends_goes_with_its_last_reference(authority):
+    gc.collect()
+    gc.disable()
+    try:
+        conversation = converse(authority)
+        packet = conversation.server.start()
+        while not isinstance(conversation.server._engine, TlsEngine):
+            response = conversation.peer.handle_request(packet)
+            packet = conversation.server.handle_response(response)
+        conversation.peer.handle_request(packet)
+        del conversation
+        assert not [one for one in gc.get_objects() if isinstance(one, TlsEngine)]
+    finally:
+        gc.enable()
+
+
 def test_a_conversation_that_never_ends_is_ended(rsa_authority):
     conversation = converse(rsa_authority, peer=5, server=5).run()
     conversation.assert_failure()
