@@ -289,12 +289,13 @@ def _need(found: Iterable[M], path: Path, what: str) -> M:
 
 def _pana_end(pana: list[Pana], path: Path) -> Pana:
     """Return the client's answer to the request that ends a successful authentication."""
-    results = {m.sequence: m.result_ok for m in pana if m.final and m.request}
+    results = [m for m in pana if m.final and m.request]
+    granted = {m.sequence for m in results if m.result_ok}
     if not results:
         raise PhaseError(f"{path}: no PANA result (PAR[C], PBR) was seen")
-    if not any(results.values()):
+    if not granted:
         raise PhaseError(f"{path}: PANA ended without success")
-    answers = (m for m in pana if m.final and not m.request and results.get(m.sequence))
+    answers = (m for m in pana if m.final and not m.request and m.sequence in granted)
     return _need(answers, path, "answer to the PANA result (PAN[C], PBA)")
 
 

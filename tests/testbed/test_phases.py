@@ -186,6 +186,13 @@ def test_only_packets_for_the_home_address_are_the_first_packet(capture):
     assert from_capture(capture(packets)).first_packet == close(0.09)
 
 
+def test_a_forged_copy_of_the_result_takes_nothing_back(capture):
+    (time, _), (answered, _) = syn.pana_exchange(end=MARKS[0])[-2:]
+    (_, refusal), _ = syn.pana_exchange(result=1)[-2:]
+    packets = [*syn.bootstrap(), ((time + answered) / 2, refusal)]
+    assert from_capture(capture(packets)).marks == close(MARKS)
+
+
 def test_another_host_that_bootstraps_on_the_link(capture):
     others = [
         (time - 0.01, Ether(src=syn.NEIGHBOUR, dst=syn.ROUTER) / packet)

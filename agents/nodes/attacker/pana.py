@@ -57,11 +57,19 @@ class Replay(Attack):
 class Flip(Replay):
     """Copies of each message as it passes, with a bit wrong, and all of them once more later."""
 
+    def __init__(self, known: Known, rng: random.Random) -> None:
+        super().__init__(known, rng)
+        self._copies: list[bytes] = []
+
     def heard(self, frame: Ether, now: float) -> Frames:
         """Send the copies on the heels of the message."""
         known = len(self._recorded)
         super().heard(frame, now)
-        return self._flipped(frame) if len(self._recorded) > known else ()
+        if len(self._recorded) == known:
+            return ()
+        copies = list(self._flipped(frame))
+        self._copies += copies
+        return copies
 
     def _flipped(self, frame: Ether) -> Frames:
         data = bytes(frame[UDP].payload)
@@ -77,11 +85,9 @@ class Flip(Replay):
             )
 
     def attack(self, now: float) -> Frames:  # noqa: ARG002
-        """Send wrong copies of all messages."""
-        recorded = list(self._recorded)
-        self.told = f"{len(recorded)} messages, {_FLIPS} wrong copies of each, twice"
-        for frame in recorded:
-            yield from self._flipped(frame)
+        """Send all copies again; to make others would take a processor that victims share."""
+        self.told = f"{len(self._recorded)} messages, {_FLIPS} wrong copies of each, twice"
+        return tuple(self._copies)
 
 
 class Termination(Attack):
