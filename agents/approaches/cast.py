@@ -11,6 +11,7 @@ from topologies.model import HostRole, Topology
 HOME_REALM, VISITED_REALM = "home.test", "visited.test"
 HOME_AAA, HOME_AGENT, ACCESS_ROUTER = "aaa.home.test", "ha.home.test", "ar.visited.test"
 HOME_AGENT_ADDRESS = IPv6Address("2001:db8:100::1")
+DIAMETER_RELAY = "relay.visited.test"
 VISITED_HOME_AGENT = "ha.visited.test"
 VISITED_HOME_AGENT_ADDRESS = IPv6Address("2001:db8:200::2")
 HOME_ADDRESS = IPv6Address("2001:db8:100::1234")

@@ -29,9 +29,10 @@ class OwnDaemon(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
 
 
 class AaaRoles(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """How access routers ask the home AAA server, and who authenticates subscribers for it."""
+    """How access routers ask the home AAA server, by whom, and who authenticates for it."""
 
     protocol: Literal["diameter", "radius"] = "diameter"
+    relay: Literal["none", "freediameter"] = "none"
     server: Literal["agent", "freeradius"] = "agent"
 
 
@@ -63,6 +64,8 @@ class Roles(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
             needs.append("charon-systemd")
         if self.aaa.server == "freeradius":
             needs.append("freeradius")
+        if self.aaa.relay == "freediameter":
+            needs.append("freeDiameterd")
         return tuple(needs)
 
     @property

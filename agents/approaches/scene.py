@@ -11,6 +11,7 @@ import msgspec
 from agents.approaches import Program
 from agents.approaches.cast import (
     ACCESS_ROUTER,
+    DIAMETER_RELAY,
     HOME_AAA,
     HOME_ADDRESS,
     HOME_REALM,
@@ -27,6 +28,7 @@ from agents.core.configuration import Configuration
 from agents.core.documents import absent, fit
 from agents.core.record import Record
 from agents.daemons.command import CommandConfiguration
+from agents.daemons.freediameter import DiameterRelayConfiguration
 from agents.daemons.freeradius import EapServerConfiguration
 from agents.daemons.kea import DhcpServerConfiguration
 from agents.daemons.nsd import DnsServerConfiguration
@@ -185,6 +187,65 @@ class Scene(Record, frozen=True):
         return RadiusServerSettings(address=_LOOPBACK, source=_LOOPBACK, secret_file=secret_file)
 
     @property
+    def _has_relay(self) -> bool:
+        return self.settings.roles.aaa.relay != "none"
+
+    def _way_home(self) -> dict[str, Any]:
+        """Return whom an access router asks: the home AAA server, or a relay on the way to it."""
+        home = self._home_peer()
+        if not self._has_relay:
+            return {"home": home}
+        relay = DiameterPeer(
+            host=DIAMETER_RELAY,
+            realm=VISITED_REALM,
+            address=self._relay_address,
+            port=home.port,
+            relays=(HOME_REALM,),
+        )
+        return {"home": relay, "home_realm": HOME_REALM}
+
+    @property
+    def _relay_address(self) -> str:
+        """The relay's: it is beside an access router, the first one if there are many."""
+        return self._core_address(self.cast.access_routers[0])
+
+    def _visited_peers(self) -> list[DiameterPeer]:
+        """Return who asks the home AAA server: the access routers, or the relay for them."""
+        if self._has_relay:
+            source, relays = self._relay_address, (VISITED_REALM,)
+            relay = DiameterPeer(
+                host=DIAMETER_RELAY, realm=VISITED_REALM, sources=(source,), relays=relays
+            )
+            return [relay]
+        return [
+            DiameterPeer(host=r.name, realm=VISITED_REALM, sources=(self._core_address(r),))
+            for r in self.cast.access_routers
+        ]
+
+    def _diameter_relay(self) -> list[Program]:
+        if not self._has_relay:
+            return []
+        if self._speaks_radius:
+            raise ValueError(
+                "roles.aaa.relay: freeDiameter relays Diameter, and access routers speak RADIUS; "
+                "leave it out, or roles.aaa.protocol"
+            )
+        home = self._home_peer()
+        configuration = DiameterRelayConfiguration(
+            host=self.cast.access_routers[0].host,
+            diameter_identity=DIAMETER_RELAY,
+            diameter_realm=VISITED_REALM,
+            address=self._relay_address,
+            port=home.port,
+            clients=tuple(router.name for router in self.cast.access_routers),
+            home=home,
+            tls=self._diameter_tls(DIAMETER_RELAY),
+            diameter_watchdog=self.settings.diameter_watchdog,
+            work=self.work,
+        )
+        return [program("daemons.freediameter", configuration)]
+
+    @property
     def _guarded(self) -> str:
         """The link on which the access router hears mobile nodes, maybe behind another router."""
         return self.cast.access_routers[0].link
@@ -200,9 +261,11 @@ class Scene(Record, frozen=True):
         return prefix
 
     def access_network(self, **changes: Any) -> list[Program]:
-        """Return the access routers' programs and, where there is one, the PANA relay's."""
+        """Return the access routers' programs, and where there are any those of relays."""
+        between = self._diameter_relay()
         if not self.topology.has(HostRole.PANA_RELAY):
-            return [self._access_router(router, **changes) for router in self.cast.access_routers]
+            routers = self.cast.access_routers
+            return [*between, *(self._access_router(router, **changes) for router in routers)]
         if self.settings.dialect != "rfc5191":
             raise ValueError("a PANA relay needs dialect = 'rfc5191': RFC 6345 belongs to that")
         relay = PanaRelayConfiguration(
@@ -215,7 +278,7 @@ class Scene(Record, frozen=True):
         )
         (here,) = self.cast.access_routers
         router = self._access_router(here, pana_relays=(relay.address,), **changes)
-        return [program("nodes.pana_relay.main", relay), router]
+        return [*between, program("nodes.pana_relay.main", relay), router]
 
     def _access_router(self, router: Node, **changes: Any) -> Program:
         """Return an access router's program: PAA, enforcement point and AAA client."""
@@ -235,7 +298,7 @@ class Scene(Record, frozen=True):
             "diameter_realm": VISITED_REALM,
             "diameter_tls": self._diameter_tls(router.name),
             "keys": self.keys,
-            "home": self._home_peer(),
+            **self._way_home(),
             "local": self._local_home_agent(),
             "crowd": self.settings.crowd,
             "aaa_timeout": self.settings.crowd.aaa_timeout,
@@ -301,8 +364,7 @@ class Scene(Record, frozen=True):
                 missing = absent(f"home agent {name!r}", name, agents)
                 raise ValueError(f"settings.home_agents: {missing}")
         core = self._core_address(aaa)
-        peers = [
-            *((r.name, VISITED_REALM, self._core_address(r)) for r in cast.access_routers),
+        home_agents = [
             *((agent.name, HOME_REALM, self._core_address(agent)) for agent in cast.home_agents),
             (VISITED_HOME_AGENT, VISITED_REALM, str(VISITED_HOME_AGENT_ADDRESS)),
         ]
@@ -313,8 +375,9 @@ class Scene(Record, frozen=True):
             "diameter_address": core,
             "diameter_port": TLS_PORT if self.settings.diameter_tls else PORT,
             "diameter_tls": self._diameter_tls(HOME_AAA),
-            "diameter_peers": tuple(
-                DiameterPeer(host=h, realm=r, sources=(source,)) for h, r, source in peers
+            "diameter_peers": (
+                *self._visited_peers(),
+                *(DiameterPeer(host=h, realm=r, sources=(source,)) for h, r, source in home_agents),
             ),
             "subscribers": str(self.shared / "subscribers.toml"),
             "leases": str(self.run / "configuration" / "leases.sqlite"),
@@ -554,6 +617,11 @@ class Scene(Record, frozen=True):
 
     def mobile_node(self, **changes: Any) -> Program:
         """Return the program of the mobile node, or of all of a fleet."""
+        if self._has_relay and "access" not in changes:
+            raise ValueError(
+                "roles.aaa.relay: with this approach no access router asks the home AAA server; "
+                "leave it out, or use an approach with PANA"
+            )
         nodes = self.cast.mobile_nodes(self.settings.identity)
         if not self.topology.is_fleet:
             return program("nodes.mobile_node.main", self._mobile_node(nodes[0], **changes))

@@ -1,1 +1,1 @@
-"""Real daemons in a role: Kea, NSD, FreeRADIUS."""
+"""Real daemons in a role: Kea, NSD, FreeRADIUS, freeDiameter."""

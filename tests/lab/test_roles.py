@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import pytest
 
 from testbed.results import folder as results
 from tests.lab.experiment import NEEDS, carry_out_here
+from tests.lab.needs import needs
 
 PSK = 'settings.ike.authentication = "psk"'
 ENDS = """
@@ -57,6 +57,19 @@ roles.ike.initiator = "strongswan"
 roles.ike.responder = "strongswan"
 {PSK}
 {ENDS}
+[variants.relayed]
+roles.aaa.relay = "freediameter"
+[variants.relayed-tls]
+roles.aaa.relay = "freediameter"
+settings.diameter_tls = true
+[variants.relayed-ikev2]
+approach = "pana-ikev2"
+roles.aaa.relay = "freediameter"
+[variants.relayed-dhcpv6]
+approach = "dhcpv6-ikev2"
+topology = "dhcpv6"
+roles.aaa.relay = "freediameter"
+settings.diameter_tls = true
 """
 OWN = """
 [variants.own-dns]
@@ -93,13 +106,12 @@ VARIANTS = (
     "ikev2-responder",
     "ikev2-both",
     "own-dns",
+    "relayed",
+    "relayed-tls",
+    "relayed-ikev2",
+    "relayed-dhcpv6",
 )
-pytestmark = [
-    NEEDS,
-    pytest.mark.skipif(
-        shutil.which("charon-systemd", path="/usr/sbin") is None, reason="needs charon-systemd"
-    ),
-]
+pytestmark = [NEEDS, needs("charon-systemd", "freeDiameterd", "kea-dhcp6")]
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ import pytest
 
 from testbed.base.places import PROJECT
 from testbed.experiment.spec import Spec, SpecError
+from testbed.lab.doctor import FEATURES
 from testbed.results.folder import read_plan, write_plan
 from topologies.model import HostRole
 
@@ -67,6 +68,13 @@ def test_roles_are_those_of_daemons_and_need_them(tmp_path):
     assert (common.initiator, common.responder) == ("strongswan", "agent")
     assert (other.initiator, other.responder) == ("strongswan", "strongswan")
     assert "charon-systemd" in spec.needs()
+
+
+def test_a_relay_is_a_daemon_too(tmp_path):
+    spec = Spec.load(written(tmp_path, GOOD), ["roles.aaa.relay=freediameter"])
+    assert spec.settings("other").roles.aaa.relay == "freediameter"
+    assert "freeDiameterd" in spec.needs()
+    assert "freeDiameterd" in FEATURES
 
 
 def test_a_role_is_no_setting(tmp_path):

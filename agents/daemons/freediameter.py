@@ -1,0 +1,129 @@
+"""The visited network's Diameter relay: freeDiameter, between its access routers and home."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import os
+import re
+from ipaddress import IPv6Address
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+
+from agents.core.configuration import Configuration
+from agents.core.eventlog import EventLog
+from agents.core.patience import patient
+from agents.daemons.daemon import Daemon, executable, wait_for_addresses, wait_until
+from agents.diameter.config import PORT
+from agents.nodes.diameter_settings import DiameterPeer, Watchdog
+from agents.nodes.tls import TlsSettings
+from agents.shell.program import run
+
+_NAME = re.compile(r"[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*", re.ASCII)
+"""A DiameterIdentity: what needs no quoting in freeDiameter's configuration."""
+
+_DICTIONARIES = ("dict_nasreq", "dict_eap", "dict_nas_mipv6")
+_RECONNECTION = 1
+"""Seconds until it calls a home AAA server again that was not there."""
+
+
+class DiameterRelayConfiguration(Configuration, frozen=True, kw_only=True):
+    """The relay's configuration; times in seconds.
+
+    `clients` are the Diameter identities of those who may connect to `address`, `home` is the home
+    AAA server. freeDiameter takes no address of the loopback network.
+    """
+
+    diameter_identity: str
+    diameter_realm: str
+    address: str
+    port: Annotated[int, msgspec.Meta(ge=1, le=65535)] = PORT
+    clients: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)]
+    home: DiameterPeer
+    tls: TlsSettings | None = None
+    diameter_watchdog: Watchdog = 30.0
+    work: str
+    start_deadline: Annotated[float, msgspec.Meta(gt=0, le=86400)] = 30.0
+
+    def __post_init__(self) -> None:
+        names = (self.diameter_identity, self.diameter_realm, self.home.host, self.home.realm)
+        for name in (*names, *self.clients):
+            if not _NAME.fullmatch(name):
+                raise ValueError(
+                    f"{name!r} is no name of a Diameter node: it has letters, digits, hyphens and "
+                    "dots"
+                )
+        if self.home.address is None:
+            raise ValueError(f"home: the relay connects to {self.home.host}, and needs its address")
+
+
+def freediameter_configuration(configuration: DiameterRelayConfiguration) -> str:
+    """Return freeDiameter's configuration; ValueError for a bad address.
+
+    What is for another realm goes by the realms of its peers, which it knows without a table.
+    """
+    tls, home = configuration.tls, configuration.home
+    plain, secure = (0, configuration.port) if tls else (configuration.port, 0)
+    lines = [
+        f'Identity = "{configuration.diameter_identity}";',
+        f'Realm = "{configuration.diameter_realm}";',
+        f"Port = {plain};",
+        f"SecPort = {secure};",
+        "No_SCTP;",
+        f'ListenOn = "{IPv6Address(configuration.address)}";',
+        f"TwTimer = {math.ceil(configuration.diameter_watchdog)};",
+        f"TcTimer = {_RECONNECTION};",
+    ]
+    if tls:
+        lines += [
+            f'TLS_Cred = "{tls.certificate}", "{tls.key}";',
+            f'TLS_CA = "{tls.ca}";',
+            *([f'TLS_CRL = "{tls.crl}";'] if tls.crl else []),
+        ]
+    acl = Path(configuration.work) / "freediameter-acl.conf"
+    lines += [f'LoadExtension = "{name}.fdx";' for name in _DICTIONARIES]
+    lines += [
+        f'LoadExtension = "acl_wl.fdx" : "{acl}";',
+        f'ConnectPeer = "{home.host}" {{ ConnectTo = "{IPv6Address(home.address or "::")}"; '
+        f'Port = {home.port}; Realm = "{home.realm}"; {"" if tls else "No_TLS; "}}};',
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def access_list(configuration: DiameterRelayConfiguration) -> str:
+    """Return who may connect: by TLS, or without."""
+    flag = "" if configuration.tls else "ALLOW_IPSEC "
+    return "".join(f"{flag}{client}\n" for client in configuration.clients)
+
+
+async def serve(configuration: DiameterRelayConfiguration, stop: asyncio.Event) -> None:
+    """Run freeDiameter until `stop` is set; it is ready when it has reached the home AAA server."""
+    work, deadline = Path(configuration.work), patient(configuration.start_deadline)
+    settings, home = work / "freediameter.conf", configuration.home.host
+    settings.write_text(freediameter_configuration(configuration), encoding="utf-8")
+    (work / "freediameter-acl.conf").write_text(access_list(configuration), encoding="utf-8")
+    await wait_for_addresses([IPv6Address(configuration.address)], deadline)
+    daemon = await Daemon.start(
+        [executable("freeDiameterd", work), "-c", str(settings)], work / "freediameter.log"
+    )
+    try:
+        await wait_until(
+            lambda: daemon.said(rf"-> 'STATE_OPEN'\s+'{re.escape(home)}'"),
+            f"freeDiameter has reached {home}",
+            deadline,
+        )
+        EventLog(configuration.host, "role").write("Ready", pid=os.getpid(), daemon=daemon.pid)
+        await daemon.serve(stop)
+    finally:
+        await daemon.close()
+
+
+def main() -> None:
+    """Run the program."""
+    run("agents.daemons.freediameter", DiameterRelayConfiguration, serve)
+
+
+if __name__ == "__main__":
+    main()
