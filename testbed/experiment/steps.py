@@ -154,8 +154,8 @@ def check(
     """
     programs: dict[str, Program] = {}
     composed = list(composed)
-    for program in composed:
-        programs.setdefault(program.host, program)  # The first of a host takes its commands.
+    for program in sorted(composed, key=lambda program: not program.commands):
+        programs.setdefault(program.host, program)  # The first that takes commands gets them.
     if expected:
         _check_expectation(expected, steps, topology, programs)
     uncut = True

@@ -204,9 +204,10 @@ class Worker(Course):
         self._assign_processors()
 
     def _tell(self, host: str, lines: str) -> None:
-        """Give a host's program lines to read on its standard input."""
-        for name, process in self._processes.items():
-            if name.startswith(f"{host}-") and process.stdin:
+        """Give lines to a host's program that takes commands; daemons beside it take none."""
+        for program in self._composed:
+            process = self._processes.get(program.name) if program.host == host else None
+            if process and process.stdin and program.commands:
                 process.stdin.write(lines.encode())
                 process.stdin.flush()
                 return

@@ -264,7 +264,7 @@ def test_one_mobile_node_alone_is_not_followed_to_another_home_agent():
         ({"command": "move"}, "move takes 1 arguments, not 0"),
         ({"command": "move there"}, "move: .*'there'"),
         ({"command": "ping\nping"}, r"steps\[1\]\.command: .* use one line"),
-        ({"host": "C"}, "there is no command 'ping'; use one of drain, undrain"),
+        ({"host": "C"}, "there is no command 'ping'; use one of drain, reauth"),
         ({"host": "CN"}, "no program runs in host CN"),
         ({"until": "A PingAnsered"}, "no program tells of 'PingAnsered', perhaps PingAnswered"),
         ({"until": "PingAnswered"}, "there is no host with a program, 'PingAnswered'"),
@@ -282,6 +282,11 @@ def test_one_mobile_node_alone_is_not_followed_to_another_home_agent():
 def test_a_step_that_cannot_be_taken_is_refused(changes, complaint):
     with pytest.raises(SpecError, match=complaint):
         spec({"steps": [GOOD, GOOD | changes]})
+
+
+def test_a_daemon_beside_a_program_leaves_its_commands_to_that():
+    step = {"host": "B", "command": "ping", "until": "B PingAnswered"}
+    spec({"roles": {"aaa": {"relay": "freediameter"}}, "steps": [step]})
 
 
 def test_traffic_that_was_cut_is_not_waited_for():
