@@ -15,8 +15,8 @@ class SubscriberAuthenticated(Event, frozen=True):
 
     `ike_root` is the root key for `ike_psk` from the EMSK, which itself stays here (RFC 5295
     section 6). A local home agent, one in the visited network, gets its key with the answer.
-    `client` is who asked, and what it calls the session. It `lasts` so many seconds if that is less
-    than a session usually does.
+    `client` is who asked, and what it calls the session; `realm` is the client's. It `lasts` so
+    many seconds if that is less than a session usually does.
     """
 
     identity: str
@@ -26,6 +26,7 @@ class SubscriberAuthenticated(Event, frozen=True):
     ike_root: Secret[bytes] = b""
     place: Place | None = None
     client: tuple[str, str] | None = None
+    realm: str = ""
     lasts: float | None = None
 
 

@@ -208,6 +208,10 @@ class HomeAaa:
         self.events += self._of_sessions()
         return ended
 
+    def reauthenticate(self, identity: str) -> bool:
+        """Have a subscriber's NAS authenticate it anew; return whether there is one to be told."""
+        return self.sessions.reauthenticate(identity)
+
     def handle(
         self, request: DiameterEapRequest, now: float
     ) -> DiameterEapAnswer | Later[DiameterEapAnswer]:
@@ -399,12 +403,15 @@ class HomeAaa:
             admission.root,
             choice.place,
             session.key,
+            request.origin_realm,
             None if choice.lasts is None else lasts,
         )
         self.events.append(event)
         if choice.place is Place.HOME:
             self.sessions.authorise(event, lasts)
-            self.events += self._of_sessions()
+        else:
+            self.sessions.admit(event, lasts)
+        self.events += self._of_sessions()
         self._conversations.end(session, now)
         return session.remember(request, answer)
 

@@ -2,8 +2,9 @@
 
 A session begins with an authentication, and ends when both who may serve it have said so: the NAS
 that authenticated the subscriber, and the home agent that asked for the key. It ends in any case
-with the time that was granted, and when the operator withdraws it. What is known here is gone with
-the program: the subscriber authenticates anew then, while its lease is on disk.
+with the time that was granted, and when the operator withdraws it, which both are told. What is
+known here is gone with the program: the subscriber authenticates anew then, while its lease is on
+disk.
 """
 
 from __future__ import annotations
@@ -31,7 +32,12 @@ from agents.core.later import Later
 from agents.core.machine import Event
 from agents.core.record import Record, Secret
 from agents.core.timers import Timers
-from agents.diameter.dictionary import APPLICATION_EAP, APPLICATION_IKE_SK, Command
+from agents.diameter.dictionary import (
+    APPLICATION_EAP,
+    APPLICATION_IKE_SK,
+    Command,
+    ReAuthRequestType,
+)
 from agents.diameter.errors import ResultCode
 from agents.diameter.sessions import KeyAnswer, KeyRequest, SessionRequest
 from agents.eap.names import canonical_identity
@@ -41,6 +47,8 @@ Peer: TypeAlias = tuple[str, str]
 
 MAXIMUM_WAITING = 256
 """Questions that wait for the end of one EAP conversation: a home agent puts no more at once."""
+
+_ANEW = ReAuthRequestType.AUTHORIZE_AUTHENTICATE
 
 _NO_KEY = "no session of this subscriber is this home agent's"
 """What any refusal says: nobody learns from it whether there is a session elsewhere."""
@@ -53,21 +61,30 @@ class Expected(Record, frozen=True):
     psk: Secret[bytes]
 
 
+class ClientSession(Record, frozen=True):
+    """What a home agent or a NAS calls a session; `realm` is a NAS's."""
+
+    session_id: str
+    application: int = APPLICATION_EAP
+    realm: str = ""
+
+
 @dataclass(slots=True)
 class Session:
-    """What one subscriber has been authorised for; without `assignment` nothing yet."""
+    """What a subscriber has been authorised for; without `assignment` nothing, or access alone."""
 
     identity: str
     assignment: Assignment | None = None
     psk: bytes = field(default=b"", repr=False)
     until: float = 0.0
     access: Peer | None = None
+    access_realm: str = ""
     home: Peer | None = None
     by_key: bool = False
     """Whether the home agent has asked for the key, rather than carried EAP."""
 
-    left: dict[str, tuple[str, int]] = field(default_factory=dict)
-    """The sessions of home agents that had it before, by their hosts, and their applications."""
+    left: dict[str, ClientSession] = field(default_factory=dict)
+    """Who had it before, by their hosts."""
 
     expected: Expected | None = None
     waiting: list[tuple[KeyRequest, Later[KeyAnswer]]] = field(default_factory=list)
@@ -81,7 +98,7 @@ class Session:
         """Keep in mind which home agent has it, until that is another."""
         if self.home is not None:
             host, session_id = self.home
-            self.left[host] = session_id, self.application
+            self.left[host] = ClientSession(session_id, self.application)
 
 
 class Sessions:
@@ -135,7 +152,7 @@ class Sessions:
         if session is None or session.expected is None or session.expected.psk != psk:
             return
         session.expected = None
-        if session.assignment is None:
+        if session.assignment is None and session.access is None:
             self._forget(name)
         self._settle(session, event.at)
 
@@ -157,13 +174,29 @@ class Sessions:
             self._name_home(session, client)
             session.by_key = False
         else:
-            self._name_access(session, client)
+            self._name_access(session, client, event.realm)
         self._place(name, event.care_of_address)
         self._timers.set(name, session.until)
         self._settle(session, event.at)
         if session.home is not None and session.by_key:
             host, session_id = session.home
-            self._order(session, host, session_id, session.application, Command.RE_AUTH)
+            self._order(
+                session, host, ClientSession(session_id, session.application), Command.RE_AUTH
+            )
+
+    def admit(self, event: SubscriberAuthenticated, lifetime: float) -> None:
+        """A subscriber has been let in by a NAS, without a home agent of this network.
+
+        What it has at one goes on as long as it would have.
+        """
+        client = event.client
+        if client is None or client[0] in self._by_eap:
+            return
+        session = self._session(event.identity)
+        self._name_access(session, client, event.realm)
+        if session.assignment is None:
+            session.until = event.at + lifetime
+            self._timers.set(canonical_identity(event.identity), session.until)
 
     def _session(self, identity: str) -> Session:
         return self._sessions.setdefault(canonical_identity(identity), Session(identity))
@@ -173,8 +206,13 @@ class Sessions:
         self._care_of.put(name, None)
         self._care_of.put(name, care_of)
 
-    def _name_access(self, session: Session, peer: Peer | None) -> None:
+    def _name_access(self, session: Session, peer: Peer | None, realm: str = "") -> None:
+        if session.access is not None and peer is not None:
+            host, session_id = session.access
+            session.left[host] = ClientSession(session_id, realm=session.access_realm)
+            session.left.pop(peer[0], None)  # One NAS has one: its last.
         session.access = self._named(session, session.access, peer)
+        session.access_realm = realm
 
     def _name_home(self, session: Session, peer: Peer | None) -> None:
         session.home = self._named(session, session.home, peer)
@@ -274,8 +312,8 @@ class Sessions:
         else:
             self._name_home(session, None)
         home_agent = session.assignment.home_agent if session.assignment else None
-        remote = home_agent is not None and self._hosts(home_agent) is not None
-        if session.access is None and session.home is None and remote:
+        tells = home_agent is None or self._hosts(home_agent) is not None
+        if session.access is None and session.home is None and tells:
             self._end(name, "terminated", now)
         return ResultCode.SUCCESS
 
@@ -284,31 +322,63 @@ class Sessions:
         name = canonical_identity(identity)
         if (session := self._sessions.get(name)) is not None:
             session.leave()
-            for host, (session_id, application) in session.left.items():
-                self._order(session, host, session_id, application, Command.ABORT_SESSION)
-        return self._end(name, "withdrawn", now)
+            for host, left in session.left.items():
+                self._order(session, host, left, Command.ABORT_SESSION)
+            self._order_access(session, Command.ABORT_SESSION)
+        return self._end(name, "withdrawn", now, releases=True)
+
+    def nas_of(self, identity: str) -> str | None:
+        """Return the NAS that a subscriber has come by, by its Origin-Host in lower case."""
+        session = self._sessions.get(canonical_identity(identity))
+        return session.access[0] if session and session.access else None
+
+    def reauthenticate(self, identity: str) -> bool:
+        """Have a subscriber's NAS authenticate it anew; return whether there is one to be told."""
+        session = self._sessions.get(canonical_identity(identity))
+        return session is not None and self._order_access(session, Command.RE_AUTH)
+
+    def _order_access(self, session: Session, command: Command) -> bool:
+        """Tell the NAS what to do about a session; return whether there is one."""
+        if session.access is None:
+            return False
+        host, session_id = session.access
+        self._order(
+            session, host, ClientSession(session_id, realm=session.access_realm), command, _ANEW
+        )
+        return True
 
     def _order(
-        self, session: Session, host: str, session_id: str, application: int, command: Command
+        self,
+        session: Session,
+        host: str,
+        its: ClientSession,
+        command: Command,
+        re_auth: ReAuthRequestType = ReAuthRequestType.AUTHORIZE_ONLY,
     ) -> None:
-        """Tell a home agent what to do about a session."""
+        """Tell a client what to do about a session."""
         request = SessionRequest(
             command=command,
-            session_id=session_id,
-            application=application,
+            session_id=its.session_id,
+            application=its.application,
             origin_host=self._origin[0],
             origin_realm=self._origin[1],
-            destination_realm=host.partition(".")[2] or host,
+            destination_realm=its.realm or host.partition(".")[2] or host,
             destination_host=host,
             user_name=session.identity,
+            re_auth=re_auth,
         )
         self.outbox.append(request)
 
-    def _end(self, name: str, reason: str, now: float) -> bool:
-        """End a session, if there is one, and the lease; return whether there was either."""
+    def _end(self, name: str, reason: str, now: float, *, releases: bool = False) -> bool:
+        """End a session, if there is one, and the lease; return whether there was either.
+
+        That of a session without a home agent of this network is not its own; it `releases` it
+        where nothing is to be left.
+        """
         session, released = self._forget(name), False
         try:
-            released = self._leases.release(name)
+            if releases or (session is not None and session.assignment is not None):
+                released = self._leases.release(name)
         except LeaseError as error:  # It ends with its time, then.
             reason = f"{reason}; {error}"
         if session is None and not released:

@@ -37,6 +37,7 @@ RoleEvent: TypeAlias = Literal[
     "KernelFailed",
     "NoAddressYet",
     "NotReadyYet",
+    "OrderFailed",
     "PeerRefused",
     "PinholeClosed",
     "PinholeOpened",

@@ -191,7 +191,8 @@ class SessionRequest(Record, frozen=True, kw_only=True):
     The client tells the server by the first that a session is over (RFC 6733 section 8.4.1); the
     server tells the client by the second that it has to be (8.5.1), and by the third that it is
     to ask once more what is authorised (8.3.1). The server names the client in `destination_host`,
-    and the subscriber, whose session the client may know by another Session-Id.
+    and the subscriber, whose session the client may know by another Session-Id. With `re_auth` the
+    third may want the user authenticated too.
     """
 
     command: int
@@ -203,6 +204,7 @@ class SessionRequest(Record, frozen=True, kw_only=True):
     destination_host: str | None = None
     user_name: str | None = None
     load: int | None = None
+    re_auth: d.ReAuthRequestType = d.ReAuthRequestType.AUTHORIZE_ONLY
 
     def to_message(self) -> Message:
         """Return the message; the node that sends it adds the identifiers."""
@@ -220,7 +222,7 @@ class SessionRequest(Record, frozen=True, kw_only=True):
         if self.command == d.Command.SESSION_TERMINATION:
             avps.append(d.TERMINATION_CAUSE.avp(d.TerminationCause.LOGOUT))
         elif self.command == d.Command.RE_AUTH:
-            avps.append(d.RE_AUTH_REQUEST_TYPE.avp(d.ReAuthRequestType.AUTHORIZE_ONLY))
+            avps.append(d.RE_AUTH_REQUEST_TYPE.avp(self.re_auth))
         if self.load is not None:
             avps.append(d.HOME_AGENT_LOAD.avp(self.load))
         return Message(self.command, self.application, tuple(avps))

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Collection, Hashable
 from dataclasses import dataclass
 from ipaddress import IPv6Address
 
 from agents.core.eventlog import EventLog
 from agents.core.host import Host
 from agents.core.reader import WireError
-from agents.diameter.authorisation import check_authorisation
+from agents.core.record import Record
+from agents.diameter.authorisation import GrantError, check_authorisation
 from agents.diameter.config import same_identity
 from agents.diameter.dictionary import APPLICATION_EAP, AuthSessionState, Command
 from agents.diameter.eap import DiameterEapAnswer, DiameterEapRequest
 from agents.diameter.errors import DiameterError, ResultCode, is_refusal
 from agents.diameter.mobility import MobilityRequest
-from agents.diameter.sessions import SessionRequest
+from agents.diameter.sessions import SessionRequest, session_answer
 from agents.diameter.wire import Message
 from agents.eap.server import MAXIMUM_IDENTITY
 from agents.eap.wire import Code, Packet, Type
@@ -43,6 +44,13 @@ class _Conversation:
     user_name: str | None = None
 
 
+class _Granted(Record, frozen=True):
+    """A session whose end the server that granted it wants to hear of."""
+
+    session_id: str
+    server: str
+
+
 class AaaClient:
     """Carries EAP to the home AAA server (RFC 4072 section 2), and tells it when sessions end.
 
@@ -65,6 +73,7 @@ class AaaClient:
         self.realm = configuration.diameter_realm
         self.home_realm = configuration.home_realm or configuration.home.realm
         self._application = application
+        self._host = host
         self._log = log
         self._service = DiameterService(
             host,
@@ -84,8 +93,7 @@ class AaaClient:
         self._first = host.rng.getrandbits(32)
         self._sessions = 0
         self._conversations: dict[Hashable, _Conversation] = {}
-        self._granted: dict[Hashable, str] = {}
-        """The sessions whose end the server wants to hear of."""
+        self._granted: dict[Hashable, _Granted] = {}
 
     def start(self, connected: Callable[[], None]) -> None:
         """Connect to the home AAA server, however long that takes; tell when it is done."""
@@ -166,8 +174,10 @@ class AaaClient:
 
         def take(outcome: Message | Exception) -> None:
             answer = _checked(outcome, conversation)
-            if isinstance(answer, DiameterEapAnswer) and answer.result_code == ResultCode.SUCCESS:
-                self._note(key, conversation, answer)
+            # What is granted and cannot be kept is to be ended too (RFC 6733 section 8.1).
+            granted = answer.granted if isinstance(answer, GrantError) else answer
+            if isinstance(granted, DiameterEapAnswer) and granted.result_code == ResultCode.SUCCESS:
+                self._note(key, conversation, granted)
             answered(answer)
 
         self._service.submit(request.to_message(), take)
@@ -178,7 +188,7 @@ class AaaClient:
         The server knows that too, by the authentication.
         """
         if answer.auth_session_state == AuthSessionState.STATE_MAINTAINED:
-            self._granted[key] = conversation.session_id
+            self._granted[key] = _Granted(conversation.session_id, answer.origin_host)
         else:
             self._granted.pop(key, None)
 
@@ -196,12 +206,38 @@ class AaaClient:
 
     def end(self, key: Hashable) -> None:
         """Tell the server that a session is over, if it wants to hear of that."""
-        session_id = self._granted.pop(key, None)
-        if session_id is not None:
-            self.terminate(session_id)
+        granted = self._granted.pop(key, None)
+        if granted is not None:
+            self.terminate(granted.session_id)
+
+    def key_of(self, request: SessionRequest) -> Hashable | None:
+        """Return the key of the session that the server means, None if it has no say in any.
+
+        The answer that grants it may not have come yet.
+        """
+        for known in (self._granted, self._conversations):
+            for key, one in known.items():
+                if _is_meant(one.session_id, one.server, request):
+                    return key
+        return None
+
+    def serve(
+        self,
+        message: Message,
+        orders: Collection[int],
+        obey: Callable[[SessionRequest], ResultCode],
+    ) -> Message:
+        """Answer the server, which may give these orders about a session; DiameterError if not."""
+        if message.command not in orders:
+            raise DiameterError("this is a client", ResultCode.COMMAND_UNSUPPORTED)
+        result = obey(SessionRequest.from_message(message))
+        return session_answer(message, result, self.identity, self.realm)
 
     def terminate(self, session_id: str, load: int | None = None) -> None:
-        """Send a Session-Termination-Request; what comes of it does not matter here."""
+        """Send a Session-Termination-Request; what comes of it does not matter here.
+
+        Where the server has ordered the end its answer goes first (RFC 6733 section 8.1).
+        """
         request = SessionRequest(
             command=Command.SESSION_TERMINATION,
             session_id=session_id,
@@ -211,7 +247,18 @@ class AaaClient:
             destination_realm=self.home_realm,
             load=load,
         )
-        self._service.submit(request.to_message(), lambda _: None)
+        message = request.to_message()
+
+        def send() -> None:
+            self._service.submit(message, lambda _: None)
+
+        self._host.later(send)
+
+
+def _is_meant(session_id: str, server: str | None, request: SessionRequest) -> bool:
+    """Return whether a request is about a session of the server that it comes from."""
+    is_its = server is not None and same_identity(server, request.origin_host)
+    return is_its and session_id == request.session_id
 
 
 def _checked(

@@ -15,7 +15,6 @@ from agents.pana.places import canonical, host_at, place
 from agents.pana.rfc5191_wire import read_place
 from agents.pana.session_table import SessionTable
 from agents.pana.stateless import Tokens
-from agents.pana.states import Trigger
 from agents.pana.transactions import Received
 from agents.pana.wire import AvpName, Kind, Result, TerminationCause
 
@@ -148,10 +147,9 @@ class Paa:
     # The owner's calls.
 
     def reauthenticate(self, session_id: int, now: float) -> bool:
-        """Run EAP with the PaC again; return whether the session is open."""
+        """Run EAP with the PaC again, if it is not under way; return whether it has access."""
         session = self.sessions.get(session_id)
-        done = session is not None and session.fire(Trigger.REAUTH, now)
-        return self._done(session, done, now)
+        return self._done(session, session is not None and session.reauthenticate(now), now)
 
     def ping(self, session_id: int, now: float) -> bool:
         """Test that the PaC is there; return whether that is possible now."""
@@ -167,6 +165,14 @@ class Paa:
         """Revoke a session, if it is busy as soon as it is not; return whether it has access."""
         session = self.sessions.get(session_id)
         return self._done(session, session is not None and session.terminate(cause, now), now)
+
+    def stop(self, now: float) -> None:
+        """End every session; a PaC that has access is told so once, unless it is busy."""
+        for session in tuple(self.sessions):
+            session.terminate(TerminationCause.ADMINISTRATIVE, now)
+            if session.state is not PaaState.SESS_TERM:
+                session.replace("the PAA stops", now)
+            self.sessions.update(session, now)
 
     def _done(self, session: PaaSession | None, done: bool, now: float) -> bool:
         if session is not None:

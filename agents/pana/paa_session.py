@@ -95,6 +95,7 @@ class PaaSession(Session[PaaState]):
         self._key_id = 0
         self._terminated = False
         self._revoked: TerminationCause | None = None
+        self._due_again = False
 
     @property
     def pac(self) -> Address:
@@ -212,13 +213,27 @@ class PaaSession(Session[PaaState]):
         if not self.admitted or self.state is PaaState.SESS_TERM:
             return False
         self.now, self._revoked = now, cause
-        self._end_if_revoked()
+        self._catch_up()
         return True
 
-    def _end_if_revoked(self) -> None:
+    def reauthenticate(self, now: float) -> bool:
+        """Run EAP again, after a ping that is under way; return whether the PaC has access."""
+        if not self.admitted or self.state is PaaState.SESS_TERM:
+            return False
+        self.now, self._due_again = now, True
+        self._catch_up()
+        return True
+
+    def _catch_up(self) -> None:
+        """Do what the owner wants of a session that was busy; an authentication is one anew."""
+        if self.state is not PaaState.WAIT_PNA_PING and not self.is_open():
+            self._due_again = False
         if self._revoked is not None and self.is_open():
             self.termination, self.cause = self._revoked, self._revoked.name
             self.runner.fire(Trigger.TERMINATE)
+        elif self._due_again and self.is_open():
+            self._due_again = False
+            self.runner.fire(Trigger.REAUTH)
 
     def replace(self, cause: str, now: float) -> None:
         """Drop the session without a word, for another."""
@@ -334,7 +349,7 @@ class PaaSession(Session[PaaState]):
     def receive(self, received: Received) -> None:
         """Take a message, then one that has waited for it."""
         super().receive(received)
-        self._end_if_revoked()
+        self._catch_up()
         if (held := self._relocation.release()) is not None:
             self.receive(held)
 

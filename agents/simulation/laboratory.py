@@ -184,9 +184,14 @@ class Program:
 
     def _obey(self, command: str) -> None:
         name, *arguments = command.split()
-        if not self.node.commands()[name](*arguments):
+        reason = "not possible now"
+        try:
+            done = self.node.commands()[name](*arguments)
+        except ValueError as error:
+            done, reason = False, str(error)
+        if not done:
             log = self._laboratory.log(self.role.host)
-            log.write("CommandRefused", command=command, reason="not possible now")
+            log.write("CommandRefused", command=command, reason=reason)
 
 
 _Maker: TypeAlias = Callable[["Laboratory", approaches.Program, SimulatedHost], Any]

@@ -123,6 +123,7 @@ def test_a_subscriber_gets_key_home_agent_and_home_address(aaa, authority):
             root,
             Place.HOME,
             ("b.visited.test", "b;1"),
+            "visited.test",
         )
     ]
     assert repr(peer.keys.msk) not in repr(aaa.events)

@@ -21,7 +21,12 @@ from agents.aaa.subscribers import AddressRange
 from agents.bootstrap.assignment import Assignment
 from agents.bootstrap.keys import ike_psk
 from agents.core.later import Later
-from agents.diameter.dictionary import APPLICATION_EAP, APPLICATION_IKE_SK, Command
+from agents.diameter.dictionary import (
+    APPLICATION_EAP,
+    APPLICATION_IKE_SK,
+    Command,
+    ReAuthRequestType,
+)
 from agents.diameter.errors import ResultCode
 from agents.diameter.sessions import KeyRequest, SessionRequest
 from agents.ike.identities import Identity
@@ -30,8 +35,9 @@ MN, OTHER = "mn@home.test", "other@home.test"
 HA1, HA2, LOCAL = (IPv6Address(f"2001:db8:{n}::1") for n in (100, 200, 300))
 COA, ELSEWHERE = IPv6Address("2001:db8:a::2"), IPv6Address("2001:db8:a::3")
 HOSTS = {HA1: "ha1.home.test", HA2: "ha2.home.test"}
-NAS = "ar.visited.test"
+NAS, REALM = "ar.visited.test", "visited.example"
 LIFETIME = 100.0
+ANEW = ReAuthRequestType.AUTHORIZE_AUTHENTICATE
 BY_EAP = "ha9.home.test"
 """A home agent that carries EAP."""
 
@@ -52,6 +58,16 @@ class World:
         )
         self._number = 0
 
+    def admit(self, assignment=None, place=None, client=NAS):
+        """Let a subscriber in without a home agent of the home network; return its session."""
+        self._number += 1
+        session = client, f"{client};{self._number}"
+        event = SubscriberAuthenticated(
+            self.now, MN, assignment, COA, bytes(64), place=place, client=session
+        )
+        self.sessions.admit(event, LIFETIME)
+        return session[1]
+
     def authenticate(self, who=MN, agent=HA1, care_of=COA, client=NAS, root=1):
         """Authenticate a subscriber; return its key and its session with the NAS."""
         addresses = AddressRange(agent + 1, agent + 0xFFFF)
@@ -62,7 +78,14 @@ class World:
         msk = bytes([root]) * 64
         self.sessions.authorise(
             SubscriberAuthenticated(
-                self.now, who, assignment, care_of, msk, place=Place.HOME, client=session
+                self.now,
+                who,
+                assignment,
+                care_of,
+                msk,
+                place=Place.HOME,
+                client=session,
+                realm=REALM,
             ),
             LIFETIME,
         )
@@ -97,9 +120,14 @@ class World:
         return self.leases.find(who) is not None
 
     def orders(self):
-        """Return what home agents are told to do, once."""
+        """Return what home agents are told to do, and forget what anybody was told."""
+        orders = [(o.command, o.session_id, o.destination_host) for o in self.all_orders()]
+        return [order for order in orders if order[2] != NAS]
+
+    def all_orders(self):
+        """Return what clients are told to do, once."""
         assert {o.user_name for o in self.sessions.outbox} <= {MN}
-        orders = [(o.command, o.session_id, o.destination_host) for o in self.sessions.outbox]
+        orders = list(self.sessions.outbox)
         self.sessions.outbox.clear()
         return orders
 
@@ -308,6 +336,93 @@ def test_a_withdrawn_subscriber_has_neither_key_nor_lease_and_its_home_agent_is_
     assert world.ask().key is None
     world.sessions.withdraw_subscriber(MN, world.now)
     assert world.orders() == []
+
+
+def test_its_nas_is_told_too(world):
+    _, session = world.authenticate()
+    world.sessions.withdraw_subscriber(MN, world.now)
+    (order,) = world.all_orders()
+    assert (order.command, order.session_id) == (Command.ABORT_SESSION, session)
+    assert (order.destination_host, order.destination_realm) == (NAS, REALM)
+    assert order.application == APPLICATION_EAP
+    assert world.end(session) == ResultCode.UNKNOWN_SESSION_ID  # It has been ended here.
+
+
+def test_a_nas_that_it_has_moved_away_from_is_told_too(world):
+    world.authenticate()
+    _, before = world.authenticate()
+    _, after = world.authenticate(client="ar2.visited.test")
+    world.sessions.withdraw_subscriber(MN, world.now)
+    orders = [(order.session_id, order.destination_host) for order in world.all_orders()]
+    assert orders == [(before, NAS), (after, "ar2.visited.test")]
+    world.authenticate(client="ar2.visited.test")
+    world.authenticate()
+    world.authenticate(client="ar2.visited.test")
+    world.authenticate()
+    world.sessions.withdraw_subscriber(MN, world.now)
+    assert len(world.all_orders()) == 2
+
+
+def test_a_nas_that_has_ended_its_session_is_told_nothing(world):
+    _, session = world.authenticate()
+    world.ask()
+    assert world.end(session) == ResultCode.SUCCESS
+    assert not world.sessions.reauthenticate(MN)
+    world.sessions.withdraw_subscriber(MN, world.now)
+    assert [order.destination_host for order in world.all_orders()] == ["ha1.home.test"]
+
+
+def test_a_nas_is_told_to_authenticate_its_subscriber_anew(world):
+    assert not world.sessions.reauthenticate(MN)
+    world.authenticate()
+    _, session = world.authenticate()
+    world.all_orders()
+    assert world.sessions.reauthenticate("mn@HOME.test")
+    (order,) = world.all_orders()
+    assert (order.command, order.session_id) == (Command.RE_AUTH, session)
+    assert (order.destination_host, order.re_auth) == (NAS, ANEW)
+    assert world.held()
+
+
+@pytest.mark.parametrize(
+    ("assignment", "place"), [(None, None), (Assignment(LOCAL, 64, LOCAL + 1), Place.LOCAL)]
+)
+def test_a_nas_is_told_of_who_has_no_home_agent_at_home(world, assignment, place):
+    session = world.admit(assignment, place)
+    assert world.ask().key is None
+    assert world.sessions.reauthenticate(MN)
+    assert world.sessions.withdraw_subscriber(MN, world.now)
+    orders = [(order.command, order.session_id) for order in world.all_orders()]
+    assert orders == [(Command.RE_AUTH, session), (Command.ABORT_SESSION, session)]
+    assert len(world.sessions) == 0
+
+
+def test_access_alone_ends_with_its_nas_word_or_its_time(world):
+    session = world.admit()
+    assert world.end(session) == ResultCode.SUCCESS
+    assert len(world.sessions) == 0
+    world.admit()
+    world.now += LIFETIME
+    world.sessions.handle_timeout(world.now)
+    assert len(world.sessions) == 0
+
+
+def test_access_alone_leaves_what_a_home_agent_serves_as_it_is(world):
+    world.authenticate()
+    world.ask()
+    session = world.admit()
+    assert world.held()
+    assert world.end(session) == ResultCode.SUCCESS
+    assert world.held()
+    restarted = World(world.leases)
+    session = restarted.admit()
+    assert restarted.end(session) == ResultCode.SUCCESS
+    assert restarted.held()
+
+
+def test_a_home_agent_that_carries_eap_is_no_nas(world):
+    world.admit(client=BY_EAP)
+    assert len(world.sessions) == 0
 
 
 def test_a_home_agent_hears_that_its_subscriber_is_authorised_for_longer(world):

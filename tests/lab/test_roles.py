@@ -18,6 +18,13 @@ steps = [
     { host = "C", command = "withdraw mn@home.test", until = "C ChildDeleted" },
 ]
 """
+ORDERS = """
+steps = [
+    { host = "C", command = "reauthenticate mn@home.test", until = "A BindingAccepted" },
+    { host = "C", command = "withdraw mn@home.test", until = "A BindingAccepted" },
+    { host = "B", command = "ping", until = "B PingAnswered" },
+]
+"""
 EXPERIMENT = f"""
 name = "roles"
 approach = "pana-ikev1"
@@ -59,9 +66,11 @@ roles.ike.responder = "strongswan"
 {ENDS}
 [variants.relayed]
 roles.aaa.relay = "freediameter"
+{ORDERS}
 [variants.relayed-tls]
 roles.aaa.relay = "freediameter"
 settings.diameter_tls = true
+{ORDERS}
 [variants.relayed-ikev2]
 approach = "pana-ikev2"
 roles.aaa.relay = "freediameter"

@@ -12,6 +12,7 @@ from agents.diameter.capabilities import base_answer, capabilities_answer, error
 from agents.diameter.config import PORT, NodeConfig
 from agents.diameter.eap import DiameterEapAnswer, DiameterEapRequest
 from agents.diameter.errors import DiameterError, ResultCode
+from agents.diameter.sessions import SessionRequest
 from agents.diameter.wire import Message, message_length
 from agents.nodes.diameter_settings import DiameterPeer
 from tests.nodes.net import AAA, Net
@@ -34,6 +35,10 @@ class Aaa:
         self.asked: list[DiameterEapRequest] = []
         self.holds: Callable[[DiameterEapRequest], bool] = lambda _: False
         self._held: list[tuple[int, Message]] = []
+        self.heard: list[Message] = []
+        """What came about sessions beside EAP: requests, and answers to `order`."""
+
+        self._last = 0
         self._config = NodeConfig(SERVER.host, SERVER.realm)
         self._buffers: dict[int, bytes] = {}
         self._streams = net.program("C").open_streams(self, [(AAA, PORT)])
@@ -57,6 +62,17 @@ class Aaa:
         """Return the answers that are held."""
         return [message for _, message in self._held]
 
+    def order(self, request: SessionRequest) -> None:
+        """Send a request to the last client that has connected."""
+        self._last += 1
+        message = replace(request.to_message(), hop_by_hop=self._last, end_to_end=self._last)
+        self.say(message)
+
+    def ended(self) -> list[str]:
+        """Return the sessions that were said to be over."""
+        ends = [m for m in self.heard if m.command == d.Command.SESSION_TERMINATION]
+        return [d.SESSION_ID.need(message.avps) for message in ends]
+
     def accepted(self, _source: object, _local: object) -> int:
         number = len(self._buffers)
         self._buffers[number] = b""
@@ -70,8 +86,10 @@ class Aaa:
         self._buffers[number] = data
 
     def _take(self, number: int, message: Message) -> None:
+        if message.application == d.APPLICATION_EAP and message.command != d.Command.DIAMETER_EAP:
+            self.heard.append(message)
         if not message.request:
-            return  # To what say() has asked.
+            return
         if message.command == d.Command.CAPABILITIES_EXCHANGE:
             answer = capabilities_answer(self._config, IPv6Address(AAA), message)
         elif message.command != d.Command.DIAMETER_EAP:

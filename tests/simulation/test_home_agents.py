@@ -347,13 +347,18 @@ def test_a_subscriber_is_withdrawn_though_its_home_agent_has_missed_an_answer():
     assert len(agent._home_agent.homes) == 1
 
 
-def test_a_lease_ends_when_nas_and_home_agent_have_said_so():
+@pytest.mark.parametrize("stops", [False, True])
+def test_a_lease_ends_when_nas_and_home_agent_have_said_so(stops):
     lab = Lab("pana-ikev2 with a key", 1, 1)
     lab.run(3.0)
     host = min(lab.at())
     lab.command(host, "deregister")
     lab.run(1.0)
-    lab.command(host, "terminate")
+    if stops:
+        router = lab.program("AR1")
+        router.host.enter(router.node.stop, lambda: None)
+    else:
+        lab.command(host, "terminate")
     lab.run(1.0)
     assert lab.events.named("SessionEnded") == []  # The home agent serves it still.
     lab.program(host).kill()

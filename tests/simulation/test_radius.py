@@ -15,7 +15,7 @@ GONE = 600.0
 
 PROTOCOLS = ("diameter", "radius")
 LOCAL = {"local_offered": True, "local_allowed": True, "prefer": "local"}
-_OF_A_RUN = {"t", "client"}
+_OF_A_RUN = {"t", "client", "realm"}
 
 
 def told_of(
@@ -60,3 +60,21 @@ def test_the_home_aaa_server_does_as_by_diameter(tmp_path, approach, where, sett
     assert by_radius == by_diameter
     if where == "apart":
         assert [event["reason"] for event in by_radius["SessionEnded"]] == ["terminated"]
+
+
+def test_an_access_router_that_speaks_radius_is_told_nothing_and_that_is_said(tmp_path):
+    settings = {"roles": {"aaa": {"protocol": "radius"}}}
+    plan = PreparedApproach("pana-ikev1", tmp_path, settings, topologies.load("paper"))
+    lab = plan.laboratory(World(1))
+    lab.start()
+    assert lab.run(60.0, lab.is_bootstrapped)
+    home = lab.program("home_network")
+    home.obey("reauthenticate mn@home.test")
+    (refused,) = lab.events.named("CommandRefused")
+    assert "ar.visited.test speaks RADIUS" in refused["reason"]
+    home.obey("withdraw mn@home.test")
+    lab.run(lab.world.clock.now + 1.0)
+    assert lab.events.named("SessionEnded")
+    (failed,) = lab.events.named("OrderFailed")
+    assert failed["client"] == "ar.visited.test"
+    assert "RADIUS" in failed["reason"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from functools import partial
 from ipaddress import IPv6Address, IPv6Network
 
@@ -13,9 +13,12 @@ from agents.core.host import Host
 from agents.core.machine import Event, address_of
 from agents.core.record import replace
 from agents.diameter.authorisation import GrantError
+from agents.diameter.dictionary import Command
 from agents.diameter.eap import DiameterEapAnswer
 from agents.diameter.errors import DiameterError, ResultCode
 from agents.diameter.mobility import mobility_request
+from agents.diameter.sessions import SessionRequest
+from agents.diameter.wire import Message
 from agents.eap.lower import identity_request
 from agents.eap.wire import Code, Packet, TlsData, Type
 from agents.kernel.port import AccessLink, EnforcementPoint, HomeAgentKernel, KernelError
@@ -81,7 +84,7 @@ class AccessRouter:
         self._taken = frozenset((self._prefix.network_address, *known))
         self._client: AaaClient | RadiusAaaClient
         if configuration.radius is None:
-            self._client = AaaClient(configuration, host, role_log, epoch=epoch)
+            self._client = self._diameter_client(configuration, host, role_log, epoch)
         else:
             self._client = RadiusAaaClient(
                 configuration,
@@ -230,13 +233,13 @@ class AccessRouter:
         self._client.start(ready)
 
     def stop(self, stopped: Callable[[], None]) -> None:
-        """Close the sockets and disconnect; tell when that is done.
+        """End the sessions, close the sockets and disconnect; tell when that is done.
 
-        The filter stays: nobody watches over the link any more. The next access router takes it
-        over.
+        The filter stays, and nobody passes it: the next access router takes it over.
         """
+        self._endpoint.call(self._paa.stop, self._host.now())
         self.close()
-        self._client.stop(stopped)
+        self._host.later(partial(self._client.stop, stopped))
 
     def close(self) -> None:
         """Close the sockets."""
@@ -275,6 +278,40 @@ class AccessRouter:
             self._local[0].release_session(number)
         self._client.forget(number)
         self._client.end(number)
+
+    # What the AAA server wants
+
+    def _diameter_client(
+        self, configuration: AccessRouterConfiguration, host: Host, log: EventLog, epoch: int
+    ) -> AaaClient:
+        """Return a client whose server may want a session to end, or the user to be asked again."""
+
+        def serve(message: Message) -> Message:
+            return client.serve(message, (Command.ABORT_SESSION, Command.RE_AUTH), obey)
+
+        def obey(request: SessionRequest) -> ResultCode:
+            return self._obey(request.command, client.key_of(request))
+
+        client = AaaClient(configuration, host, log, epoch=epoch, handler=serve)
+        return client
+
+    def _obey(self, command: int, number: Hashable | None) -> ResultCode:
+        """Authenticate anew or end what the server has granted (RFC 6733 sections 8.3, 8.5)."""
+        now = self._host.now()
+        if not isinstance(number, int):
+            return ResultCode.UNKNOWN_SESSION_ID
+        if command == Command.RE_AUTH:
+            done = self._endpoint.call(self._paa.reauthenticate, number, now)
+            return ResultCode.SUCCESS if done else ResultCode.UNABLE_TO_COMPLY
+        if not self._endpoint.call(self._paa.terminate, number, now):
+            # Its answer is lost, or will be one that was given before.
+            self._close_early(number)
+            refused = Result.AUTHORIZATION_REJECTED
+            self._endpoint.call(self._paa.reject, number, None, refused, now)
+            self._client.forget(number)
+        return ResultCode.SUCCESS
+
+    # Authentication
 
     def _ask(self, event: events.EapResponse) -> None:
         self._client.ask(

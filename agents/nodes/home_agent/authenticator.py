@@ -132,6 +132,7 @@ class EapAuthenticator:
     def _fail(self, event: ikev2.EapResponse, error: Exception) -> None:
         self._log.write("AaaFailed", reason=str(error) or type(error).__name__)
         self._client.forget(event.ike_spi)
+        self._client.end(event.ike_spi)
         self._ike.eap_failure(event.ike_spi, None)
 
     def _deliver(self, event: ikev2.EapResponse, asked: int, answer: DiameterEapAnswer) -> None:

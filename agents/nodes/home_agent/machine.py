@@ -7,8 +7,6 @@ from collections.abc import Callable
 from agents.core.eventlog import EventLog
 from agents.core.host import Host
 from agents.diameter.dictionary import APPLICATION_IKE_SK
-from agents.diameter.errors import DiameterError, ResultCode
-from agents.diameter.sessions import SessionRequest, session_answer
 from agents.diameter.wire import Message
 from agents.ikev2.config import Credentials
 from agents.kernel.port import HomeAgentKernel
@@ -58,10 +56,7 @@ class HomeAgentNode:
 
     def _serve(self, message: Message) -> Message:
         """Answer the AAA server, which may want a session to end, or to be asked about it."""
-        if message.command not in self._authenticator.orders:
-            raise DiameterError("this is a client", ResultCode.COMMAND_UNSUPPORTED)
-        result = self._authenticator.obey(SessionRequest.from_message(message))
-        return session_answer(message, result, self._client.identity, self._client.realm)
+        return self._client.serve(message, self._authenticator.orders, self._authenticator.obey)
 
     def start(self, ready: Callable[[], None]) -> None:
         """Connect to the home AAA server, however long that takes; tell when it is done."""

@@ -23,9 +23,14 @@ from agents.core.folding import ascii_lower
 from agents.core.host import Closable, Host
 from agents.core.later import Later, after
 from agents.core.machine import Event
-from agents.diameter.dictionary import APPLICATION_EAP, APPLICATION_IKE_SK, Command
+from agents.diameter.dictionary import (
+    APPLICATION_EAP,
+    APPLICATION_IKE_SK,
+    RESULT_CODE,
+    Command,
+)
 from agents.diameter.eap import DiameterEapAnswer, DiameterEapRequest
-from agents.diameter.errors import DiameterError, ResultCode
+from agents.diameter.errors import DiameterError, ResultCode, result_name
 from agents.diameter.events import PeerUp
 from agents.diameter.sessions import KeyAnswer, KeyRequest, SessionRequest, session_answer
 from agents.diameter.wire import Message
@@ -41,6 +46,8 @@ from agents.nodes.ike_daemon.contract import MakeResponder
 from agents.nodes.retry import Retry
 
 Answer = TypeVar("Answer", DiameterEapAnswer, KeyAnswer)
+
+_BY_RADIUS = "speaks RADIUS: it can be told nothing (RFC 5176 is not spoken here)"
 
 PATIENCE = 30.0
 """Seconds after the start for which a home agent that has not come yet is not missed.
@@ -216,6 +223,12 @@ class AaaServer:
         self.follow()
         return ended
 
+    def reauthenticate(self, identity: str) -> bool:
+        """Have a subscriber's NAS authenticate it anew; return whether there is one to be told."""
+        told = self._aaa.reauthenticate(identity)
+        self.follow()
+        return told
+
     def _expire(self) -> None:
         self._aaa.handle_timeout(self._host.now())
         self.follow()
@@ -290,7 +303,10 @@ class HomeNetwork:
         origin = configuration.diameter_identity, configuration.diameter_realm
         self._server = AaaServer(host, aaa, self._distribution, log.child("aaa"), origin)
         self._radius = None
+        self._radius_clients: frozenset[str] = frozenset()
         if configuration.radius:
+            clients = (client.name for client in configuration.radius.clients)
+            self._radius_clients = frozenset(map(ascii_lower, clients))
             self._radius = RadiusFront(
                 host, configuration.radius, keys, self._server, log.child("radius"), origin
             )
@@ -344,11 +360,46 @@ class HomeNetwork:
     def commands(self) -> Commands:
         """What may be asked of this host while it runs."""
         fleet = self._aaa.fleet
-        return {"drain": fleet.drain, "undrain": fleet.undrain, "withdraw": self._server.withdraw}
+        return {
+            "drain": fleet.drain,
+            "undrain": fleet.undrain,
+            "withdraw": self._server.withdraw,
+            "reauthenticate": self._reauthenticate,
+        }
+
+    def _reauthenticate(self, identity: str) -> bool:
+        """Have a subscriber's NAS authenticate it anew; ValueError if that speaks RADIUS."""
+        nas = self._aaa.sessions.nas_of(identity)
+        if nas in self._radius_clients:
+            raise ValueError(f"{nas} {_BY_RADIUS}")
+        return self._server.reauthenticate(identity)
 
     def _send(self, request: SessionRequest) -> None:
-        """Tell a home agent; what it does not hear it finds out when its time is over."""
-        self._service.submit(request.to_message(), lambda _: None)
+        """Tell a home agent or a NAS; what it does not hear it finds out when its time is over."""
+        if request.destination_host in self._radius_clients:
+            self._obeyed(request, DiameterError(_BY_RADIUS, ResultCode.UNABLE_TO_DELIVER))
+        else:
+            self._service.submit(request.to_message(), partial(self._obeyed, request))
+
+    def _obeyed(self, request: SessionRequest, outcome: Message | Exception) -> None:
+        """Log an order that was not obeyed, and why."""
+        try:
+            if isinstance(outcome, Exception):
+                raise outcome
+            code = RESULT_CODE.need(outcome.avps)
+        except (DiameterError, TimeoutError) as error:
+            reason = str(error) or type(error).__name__
+        else:
+            if code == ResultCode.SUCCESS:
+                return
+            reason = result_name(code)
+        self._log.write(
+            "OrderFailed",
+            command=request.command,
+            client=request.destination_host,
+            identity=request.user_name,
+            reason=reason,
+        )
 
     def start(self, ready: Callable[[], None]) -> None:
         """Listen, as soon as the address is to be had; tell when that is done."""

@@ -71,7 +71,7 @@ class HomeNetworkConfiguration(Configuration, frozen=True, kw_only=True):
     @property
     def commands(self) -> CommandNames:
         """Home agents by their names, subscribers by their identities."""
-        return {"drain": (str,), "undrain": (str,), "withdraw": (str,)}
+        return {"drain": (str,), "undrain": (str,), "withdraw": (str,), "reauthenticate": (str,)}
 
     def __post_init__(self) -> None:
         resident = self.launch == "resident" and self.psk_source == "emsk"

@@ -290,13 +290,3 @@ def test_one_host_has_few_conversations_with_the_aaa_server():
 def test_it_takes_the_commands_that_its_configuration_names():
     world = World()
     assert world.router.commands().keys() == world.configuration.commands.keys()
-
-
-def test_it_disconnects_and_leaves_the_filter_as_it_is():
-    world = World()
-    world.bootstrap(ALICE)
-    stopped = []
-    world.router.stop(lambda: stopped.append(world.net.clock.now))
-    assert world.net.run(10.0, lambda: stopped)
-    assert world.open() == {ALICE[0]}
-    assert not world.net.stacks["B"].sockets

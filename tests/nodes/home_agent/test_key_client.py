@@ -349,6 +349,7 @@ def test_the_answer_to_an_earlier_question_that_comes_later_leaves_one_session(w
     renewal = world.asked[-1]
     assert (renewal.renews, renewal.session_id) == (True, second.session_id)
     assert world.order(d.Command.ABORT_SESSION, second.session_id) == ResultCode.SUCCESS
+    world.net.run(0.1)
     assert world.ended[-1].session_id == second.session_id
 
 
