@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from ipaddress import IPv6Address
 
 from agents.core.eventlog import EventLog
@@ -65,22 +66,26 @@ class StrongswanResponder:
         )
         key = {"id": identity, "type": "IKE", "data": psk, "owners": [name, str(self._local)]}
         self._peers[identity] = home_address
-        self._charon.commands.ask("load-shared", key, self._check)
-        self._charon.commands.ask("load-conn", {identity: known}, self._check)
+        self._do("load-shared", key)
+        self._do("load-conn", {identity: known})
 
     def remove_psk(self, identity: str) -> None:
         """Forget the key of a peer; SAs made with it stay until `delete_identity`."""
         if self._peers.pop(identity, None):
-            self._charon.commands.ask("unload-shared", {"id": identity}, self._check)
-            self._charon.commands.ask("unload-conn", {"name": identity}, self._check)
+            self._do("unload-shared", {"id": identity})
+            self._do("unload-conn", {"name": identity})
 
     def delete_identity(self, identity: str) -> None:
         """Delete the SAs of a peer."""
-        self._charon.commands.ask("terminate", {"ike": identity, "force": "yes", "timeout": "-1"})
+        with suppress(ViciError):  # There may be none.
+            self._charon.do("terminate", {"ike": identity, "force": "yes", "timeout": "-1"})
 
-    def _check(self, told: Section | ViciError) -> None:
-        if isinstance(told, ViciError):
-            self._fail("", str(told))
+    def _do(self, command: str, message: Section) -> None:
+        """Have a command carried out at once: a mobile node may come as soon as it is told."""
+        try:
+            self._charon.do(command, message)
+        except ViciError as error:
+            self._fail("", f"{command}: {error}")
 
     def _hear(self, event: str, told: Section) -> None:
         """Tell of SAs that come and go."""
