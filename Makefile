@@ -17,7 +17,7 @@ ifdef SUDO_UID
 export PYTHONDONTWRITEBYTECODE := 1
 endif
 
-.PHONY: help setup experiment approaches test check fuzz lint plot bench peers doctor shell clean
+.PHONY: help setup experiment approaches test check fuzz lint plot bench peers interop doctor shell clean
 
 help:
 	@echo 'sudo make experiment    the paper'"'"'s measurement; installs what is missing (RUNS=3: 3 runs per variant)'
@@ -30,6 +30,7 @@ help:
 	@echo 'make plot               draw the figures again (RESULTS=$(RESULTS))'
 	@echo 'make bench              what the machines cost, without a network'
 	@echo 'make peers              IKE and EAP-TLS beside strongSwan and hostap, in a lab'
+	@echo 'make interop            who understands whom: strongSwan, hostap, Kea, Wireshark and others (docs/interop.md)'
 	@echo 'make doctor             what this machine has of what a lab needs'
 	@echo 'make shell              a shell in the topology (TOPOLOGY=$(TOPOLOGY))'
 	@echo 'make setup              only install what is missing (LEVEL=main; approaches, daemons or tests: more)'
@@ -79,6 +80,10 @@ bench:
 peers:
 	@setup/install tests
 	@$(MIP6LAB) exec --lab $(LAB) -- .venv/bin/python -m tests.lab.peers
+
+interop:
+	@setup/install tests
+	@$(MIP6LAB) interop --lab $(LAB)
 
 doctor:
 	@setup/install main

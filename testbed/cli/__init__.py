@@ -9,7 +9,7 @@ import sys
 import click
 
 from testbed.base import places
-from testbed.cli import bench, experiments, labs, results
+from testbed.cli import bench, experiments, interop, labs, results
 from testbed.cli.terminal import give_up
 
 STATUSES = """Exit status: 0 if all went well; 1 if a run failed or was not carried out; 2 if
@@ -47,5 +47,6 @@ for _command in (
     labs.shell,
     labs.clean,
     bench.bench,
+    interop.interop,
 ):
     main.add_command(_command)

@@ -17,8 +17,13 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(scope="module")
-def place() -> Iterator[Path]:
+def place(request: pytest.FixtureRequest) -> Iterator[Path]:
     """A folder that hosts can reach: they have a /run, and so a TMPDIR, of their own."""
+    if kept := request.config.getoption("--kept", None):
+        folder = kept / request.path.stem
+        folder.mkdir(parents=True, exist_ok=True)
+        yield folder
+        return
     root = PROJECT / "results"
     root.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="lab-test-", dir=root) as folder:

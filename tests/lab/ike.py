@@ -77,6 +77,7 @@ class World(Scene):
         self.swan.run(f"ip addr add {SWAN}/64 dev s0 nodad")
         self.ours.run(f"ip addr add {OURS}/64 dev o0 nodad")
         self.daemon = Strongswan(self.swan)
+        self.folder = self.daemon.folder
 
     def drive(self, module: str, **spec: object) -> Driver:
         """Start our machine: a driver of this folder."""

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import pytest
 
@@ -38,6 +38,8 @@ def wait_until(condition: Callable[[], T], what: str, deadline: float = DEADLINE
 class Host:
     """A network namespace, held by a process that sleeps."""
 
+    alive: ClassVar[list[Host]] = []
+
     def __init__(self, name: str) -> None:
         self.name = name
         self._holder = subprocess.Popen(
@@ -47,6 +49,7 @@ class Host:
         self._holder.stdout.readline()
         self.pid = self._holder.pid
         self.run("ip link set lo up")
+        self.alive.append(self)
 
     def command(self, *arguments: str) -> list[str]:
         return ["nsenter", "-t", str(self.pid), "-n", *arguments]
@@ -98,6 +101,7 @@ class Host:
             tcpdump.communicate(timeout=DEADLINE)
 
     def close(self) -> None:
+        self.alive.remove(self)
         self._holder.kill()
         self._holder.wait()
         assert self._holder.stdout
