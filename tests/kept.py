@@ -2,7 +2,8 @@
 
 With --kept FOLDER each test has a folder there: `log.txt`, what its programs wrote to their logs,
 and a capture of each host that there is when it begins. What was captured on the loopback
-interface of the lab itself is in lab.pcapng.
+interface of the lab itself is in lab.pcapng. `run` leads to the folder of the run that a test has
+recorded as its property of that name.
 """
 
 from __future__ import annotations
@@ -104,7 +105,8 @@ def reason(report: pytest.TestReport) -> str:
     if report.skipped:
         return str(report.longrepr[2]).removeprefix("Skipped: ")
     crash = getattr(report.longrepr, "reprcrash", None)
-    return crash.message if crash else report.longreprtext
+    said = crash.message if crash else report.longreprtext
+    return said.partition("\nE ")[2] or said
 
 
 class Keeper:
@@ -128,6 +130,8 @@ class Keeper:
         folder.mkdir(parents=True, exist_ok=True)
         said = [text for r in reports for _, text in (("", r.longreprtext), *r.sections) if text]
         (folder / "log.txt").write_text("\n".join(said) or "nothing was said\n")
+        if run := dict(worst.user_properties).get("run"):
+            (folder / "run").symlink_to(run)
         line = {
             "test": worst.nodeid,
             "outcome": worst.outcome,

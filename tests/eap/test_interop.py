@@ -32,6 +32,17 @@ def program(name: str) -> str:
     return path
 
 
+def supplicant(ca: Path, client: Files, version: str, size: int = 1000) -> str:
+    """Return the network of eapol_test or wpa_supplicant."""
+    return (
+        "network={\n"
+        f'key_mgmt=IEEE8021X\neap=TLS\nidentity="{IDENTITY}"\nca_cert="{ca}"\n'
+        f'client_cert="{client.certificate}"\nprivate_key="{client.key}"\nfragment_size={size}\n'
+        f'phase1="tls_disable_tlsv1_3={int(version == "1.2")}"\neapol_flags=0\n'
+        "}\n"
+    )
+
+
 def eapol_test(
     directory: Path,
     port: int,
@@ -43,13 +54,7 @@ def eapol_test(
     groups: str = "",
 ) -> str:
     config = directory / "eapol_test.conf"
-    config.write_text(
-        "network={\n"
-        f'key_mgmt=IEEE8021X\neap=TLS\nidentity="{IDENTITY}"\nca_cert="{ca}"\n'
-        f'client_cert="{client.certificate}"\nprivate_key="{client.key}"\nfragment_size={size}\n'
-        f'phase1="tls_disable_tlsv1_3={int(version == "1.2")}"\n'
-        "}\n"
-    )
+    config.write_text(supplicant(ca, client, version, size))
     result = subprocess.run(
         (
             f"{program('eapol_test')} -c {config} -a 127.0.0.1 -p {port} -s testing123 "

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from testbed.results import folder as results
+from testbed.runner import Outcome
 from tests.lab.experiment import NEEDS, carry_out_here
 from tests.lab.needs import needs
 
@@ -124,13 +125,14 @@ pytestmark = [NEEDS, needs("charon-systemd", "freeDiameterd", "kea-dhcp6")]
 
 
 @pytest.fixture(scope="module")
-def runs(place: Path) -> dict[str, results.Run]:
+def done(place: Path) -> Outcome:
     path = place / "roles.toml"
     path.write_text(EXPERIMENT + OWN)
-    done = carry_out_here(path, place / "results")
-    return {run.variant: run for run in done.results.runs}
+    return carry_out_here(path, place / "results")
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_a_bootstrap_succeeds(runs, variant):
-    assert runs[variant].status == "ok", runs[variant].reason
+def test_a_bootstrap_succeeds(done, variant, record_property):
+    [run] = [run for run in done.results.runs if run.variant == variant]
+    record_property("run", results.run_folder(done.folder, run.run))
+    assert run.status == "ok", run.reason
