@@ -120,17 +120,16 @@ def pairs(matrix: Matrix, words: Sequence[str] = ()) -> list[Pair]:
 
 
 def versions(packages: Mapping[str, str]) -> dict[str, str]:
-    """Return the versions of the implementations that are here, of Debian's or of Python's."""
+    """Return the versions of the implementations that are here: Debian's packages, or Python's."""
+    asked = ("dpkg-query", "-W", "-f", "${Package} ${Version}\n", *packages.values())
+    debian = ""
+    with suppress(FileNotFoundError):
+        debian = subprocess.run(asked, capture_output=True, text=True, check=False).stdout
+    known = dict(line.split() for line in debian.splitlines() if " " in line.strip())
     here = {}
     for name, package in packages.items():
-        shown = subprocess.run(
-            ("dpkg-query", "-W", "-f", "${Version}", package),
-            capture_output=True,
-            text=True,
-            check=False,
-        ).stdout
         with suppress(metadata.PackageNotFoundError):
-            here[name] = shown or metadata.version(package)
+            here[name] = known.get(package) or metadata.version(package)
     return here
 
 
@@ -224,7 +223,7 @@ def write_page(path: Path, verdicts: Sequence[Verdict], here: Mapping[str, str],
     lines = [
         f"{len(verdicts)} rows: {count}. Carried out in the {lab} lab with {programs}.",
         "",
-        *(f"| {' | '.join(row)} |" for row in rows),
+        *(f"| {' | '.join(cell.replace('|', '&#124;') for cell in row)} |" for row in rows),
     ]
     text = "\n".join(lines)
     replace(path, marked.sub(lambda _: f"\n{text}\n\n", page))

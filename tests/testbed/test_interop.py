@@ -105,6 +105,11 @@ def test_the_table_goes_between_the_marks_of_a_page(tmp_path):
         interop.write_page(page, verdicts, {}, "uml")
 
 
+def test_versions_are_those_of_packages_that_are_here():
+    here = interop.versions({"pytest": "pytest", "nobody": "no-such-package"})
+    assert here == {"pytest": pytest.__version__}
+
+
 def test_without_the_tests_it_says_so(monkeypatch, tmp_path):
     monkeypatch.setattr(interop, "MATRIX", tmp_path / "interop.toml")
     done = CliRunner().invoke(main, ["interop"])
