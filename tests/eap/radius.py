@@ -102,8 +102,11 @@ class RadiusServer:
 class RadiusClient:
     """Carries an EapPeer's conversation to a RADIUS server; each wait has a deadline."""
 
-    def __init__(self, port: int, deadline: float = 5.0, address: str = LOOPBACK) -> None:
+    def __init__(
+        self, port: int, deadline: float = 5.0, address: str = LOOPBACK, secret: bytes = SECRET
+    ) -> None:
         self._end = address, port
+        self._secret = secret
         self._deadline = deadline
         self.msk: bytes | None = None
 
@@ -116,7 +119,7 @@ class RadiusClient:
                 response = peer.handle_request(packet)
                 if response is None:
                     return
-                request = AuthPacket(id=identifier % 256, secret=SECRET, dict=Dictionary())
+                request = AuthPacket(id=identifier % 256, secret=self._secret, dict=Dictionary())
                 request.authenticator = secrets.token_bytes(16)
                 request[1] = [b"mn@home.test"]
                 request[EAP_MESSAGE] = chunks(response)
@@ -135,17 +138,18 @@ class RadiusClient:
     def _take_keys(self, answer: AuthPacket, request: AuthPacket) -> None:
         if (311, 17) in answer and (311, 16) in answer:
             self.msk = b"".join(
-                salt_decrypt(answer[311, kind][0], request.authenticator) for kind in (17, 16)
+                salt_decrypt(answer[311, kind][0], request.authenticator, self._secret)
+                for kind in (17, 16)
             )
 
 
-def salt_decrypt(value: bytes, authenticator: bytes) -> bytes:
+def salt_decrypt(value: bytes, authenticator: bytes, secret: bytes) -> bytes:
     """RFC 2548 section 2.4.2, the other way round."""
     salt, data = value[:2], value[2:]
     clear, last = b"", authenticator + salt
     for i in range(0, len(data), 16):
         block = data[i : i + 16]
-        mask = md5(SECRET + last).digest()
+        mask = md5(secret + last).digest()
         clear += bytes(a ^ b for a, b in zip(block, mask, strict=True))
         last = block
     return clear[1 : 1 + clear[0]]
