@@ -91,3 +91,5 @@ def _show(verdicts: Sequence[Verdict]) -> None:
     for verdict, row in zip(verdicts, table(verdicts), strict=True):
         shown.add_row(*row, style=colours[verdict.status])
     open_console().print(shown, markup=False)
+    if any(verdict.status == ABSENT and not verdict.pair.absent for verdict in verdicts):
+        click.echo("what is not installed comes with: sudo make setup LEVEL=tests")
