@@ -6,7 +6,6 @@ lab by pytest, with the plugin tests/kept.py.
 
 from __future__ import annotations
 
-import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -20,7 +19,7 @@ import msgspec
 from testbed.base.files import last_line, replace
 from testbed.base.places import PROJECT
 from testbed.lab import Lab, LabError
-from testbed.lab.together import Line, Together
+from testbed.lab.together import Ended, Line, Together
 
 MATRIX = PROJECT / "tests" / "interop.toml"
 GREEN, RED, ABSENT = 0, 1, 127
@@ -159,19 +158,20 @@ def carry_out(
         logs = []
         for number, tests in enumerate(shares((p.test for p in wanted if p.test), at_once)):
             logs.append(folder / f"pytest-{number}.log")
-            job = lab.start(_command(folder, tests), cwd=PROJECT, log=logs[-1])
-            together.add(held.enter_context(job))
+            started = lab.start(_command(folder, tests), cwd=PROJECT, log=logs[-1])
+            together.add(held.enter_context(started))
         for said in together.told():
-            if isinstance(said, Line):
-                if said.text.startswith("{"):
-                    told.append(msgspec.json.decode(said.text, type=Told))
+            match said:
+                case Line(_, text) if text.startswith("{"):
+                    told.append(msgspec.json.decode(text, type=Told))
                     watch(told[-1])
-                    continue
-                with logs[said.job].open("a", encoding="utf-8") as log:
-                    log.write(f"{said.text}\n")
-            elif isinstance(said.status, LabError) or said.status > 1:
-                why = str(said.status) if isinstance(said.status, LabError) else ""
-                why = why or last_line(logs[said.job])
+                case Line(job, text):
+                    with logs[job].open("a", encoding="utf-8") as log:
+                        log.write(f"{text}\n")
+                case Ended(_, LabError() as error):
+                    why = str(error)
+                case Ended(job, status) if status not in (0, 1):  # 1: a test failed.
+                    why = last_line(logs[job])
     return [judge(pair, told, why) for pair in wanted]
 
 
@@ -208,13 +208,19 @@ def table(verdicts: Iterable[Verdict]) -> Iterator[tuple[str, ...]]:
         yield pair.protocol, pair.left, pair.right, pair.shown, verdict.result
 
 
-def write_page(path: Path, verdicts: Sequence[Verdict], here: Mapping[str, str], lab: str) -> None:
-    """Write the table into a page in Markdown, between its two marks; ValueError without them."""
-    page = path.read_text(encoding="utf-8")
-    marked = re.compile(f"(?<={re.escape(BEGIN)}\n).*(?={re.escape(END)})", re.DOTALL)
-    if not marked.search(page):
-        msg = f"{path} lacks the lines {BEGIN} and {END}, between which the table goes: add them"
+def around(page: Path) -> tuple[str, str]:
+    """Return what a page in Markdown has before and behind the table; ValueError without marks."""
+    before, begin, rest = page.read_text(encoding="utf-8").partition(BEGIN)
+    _, end, behind = rest.partition(END)
+    if not (begin and end):
+        msg = f"{page} lacks the lines {BEGIN} and {END}, between which the table goes: add them"
         raise ValueError(msg)
+    return before + begin, end + behind
+
+
+def write_page(page: Path, verdicts: Sequence[Verdict], here: Mapping[str, str], lab: str) -> None:
+    """Write the table into a page between its two marks; ValueError without them."""
+    before, behind = around(page)
     count = ", ".join(
         f"{sum(v.status == status for v in verdicts)} {word}" for status, word in WORDS.items()
     )
@@ -225,5 +231,4 @@ def write_page(path: Path, verdicts: Sequence[Verdict], here: Mapping[str, str],
         "",
         *(f"| {' | '.join(cell.replace('|', '&#124;') for cell in row)} |" for row in rows),
     ]
-    text = "\n".join(lines)
-    replace(path, marked.sub(lambda _: f"\n{text}\n\n", page))
+    replace(page, "\n\n".join((before, "\n".join(lines), behind)))

@@ -36,7 +36,8 @@ def pytest_configure(config: pytest.Config) -> None:
 def kept_of(root: Path, nodeid: str) -> Path:
     """Return the folder of a test."""
     module, _, name = nodeid.partition("::")
-    return root / Path(module).stem / re.sub(r"[^\w.=@%,\[\]-]+", "-", name)
+    folder = Path(*Path(module).with_suffix("").parts[-2:])  # As lab/test_roles.
+    return root / folder / re.sub(r"[^\w.=@%,\[\]-]+", "-", name)
 
 
 def hosts() -> dict[str, Callable[[Callable[[], object]], object]]:

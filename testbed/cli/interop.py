@@ -51,6 +51,8 @@ def interop(words: Sequence[str], lab: str, page: Path | None, output: Path, as_
         give_up(f"no row has all of these words: {' '.join(words)}; docs/interop.md has all rows")
     handle_interrupts()
     try:
+        if page:
+            pairing.around(page)  # Before what takes minutes.
         place, at_once = side_by_side(choose_lab(lab))
         folder = runner.make_output(output) / "interop" / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
         folder.mkdir(parents=True)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def place(request: pytest.FixtureRequest) -> Iterator[Path]:
     """A folder that hosts can reach: they have a /run, and so a TMPDIR, of their own."""
     if kept := request.config.getoption("--kept", None):
-        folder = kept / request.path.stem
+        folder = kept.joinpath(*request.path.with_suffix("").parts[-2:])
         folder.mkdir(parents=True, exist_ok=True)
         yield folder
         return

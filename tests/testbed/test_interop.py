@@ -117,6 +117,14 @@ def test_without_the_tests_it_says_so(monkeypatch, tmp_path):
     assert "use a clone" in done.output
 
 
+def test_a_page_without_marks_is_refused_before_anything_is_carried_out(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text("a page")
+    done = CliRunner().invoke(main, ["interop", "NSD", "--page", str(page)])
+    assert done.exit_code == 2
+    assert "between which the table goes" in done.output
+
+
 def test_words_that_no_row_has_are_refused():
     done = CliRunner().invoke(main, ["interop", "nobody"])
     assert done.exit_code == 2
