@@ -9,6 +9,7 @@ recorded as its property of that name.
 from __future__ import annotations
 
 import json
+import os
 import re
 import socket
 import sys
@@ -92,7 +93,8 @@ def keeping(item: pytest.Function, folder: Path) -> Iterator[None]:
         for name, tap in taps.items():
             tap.write(folder / f"{name}.pcapng")
         for path in log_files(item):
-            (folder / path.name).write_bytes(path.read_bytes()[before.get(path, 0) :])
+            if added := path.read_bytes()[before.get(path, 0) :]:
+                (folder / path.name).write_bytes(added)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -131,8 +133,8 @@ class Keeper:
         folder.mkdir(parents=True, exist_ok=True)
         said = [text for r in reports for _, text in (("", r.longreprtext), *r.sections) if text]
         (folder / "log.txt").write_text("\n".join(said) or "nothing was said\n")
-        if run := dict(worst.user_properties).get("run"):
-            (folder / "run").symlink_to(run)
+        if run := dict(reports[-1].user_properties).get("run"):
+            (folder / "run").symlink_to(os.path.relpath(run, folder))
         line = {
             "test": worst.nodeid,
             "outcome": worst.outcome,

@@ -16,8 +16,10 @@ TESTS = """
 import socket
 import pytest
 
-def test_passes(tmp_path):
+def test_passes(tmp_path, record_property):
+    record_property("run", tmp_path)
     (tmp_path / "daemon.log").write_text("served")
+    (tmp_path / "silent.log").touch()
     for n in range(3):
         socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b"x", ("127.0.0.1", 7))
 
@@ -64,7 +66,10 @@ def test_the_plugin_tells_what_became_of_each_test_and_why(tmp_path: Path) -> No
     assert told["test_is_skipped"]["reason"] == "lacks a daemon"
     folder = kept / "test_some" / "test_passes"
     assert told["test_passes"]["folder"] == str(folder)
+    kinds = {"log.txt", "daemon.log", "lab.pcapng", "run"}
+    assert {path.name for path in folder.iterdir()} == kinds
     assert (folder / "daemon.log").read_text() == "served"
+    assert (folder / "run" / "silent.log").exists()
     assert rows(folder / "lab.pcapng", "udp.dstport", where="udp and not icmp") == ["7"] * 3
     assert "they differ" in (folder.with_name("test_fails") / "log.txt").read_text()
 
