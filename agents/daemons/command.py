@@ -80,7 +80,7 @@ async def serve(configuration: CommandConfiguration, stop: asyncio.Event) -> Non
     """Run the command until `stop` is set."""
     folder, values = configuration.folder, configuration.all_values
     deadline, address = patient(configuration.start_deadline), IPv6Address(configuration.address)
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(mode=0o700, exist_ok=True)
     for file, text in configuration.files.items():
         (folder / file).write_text(_filled(text, values), encoding="utf-8")
     name, *arguments = (_filled(word, values) for word in configuration.command)

@@ -30,8 +30,12 @@ from agents.shell.program import run
 _SECRET = re.compile(r"[!#-&(-\[\]-~]{16,}", re.ASCII)
 """What needs no quoting in FreeRADIUS' configuration, and cannot be guessed."""
 
-_CONVERSATION_SECONDS = 120
-_MOST_CONVERSATIONS = 4096
+_CONVERSATION_SECONDS = 30
+_MOST_CONVERSATIONS = 65_536
+"""FreeRADIUS lets none give way: beyond so many it refuses everybody.
+
+Anybody can begin a conversation, so there have to be more than a flood begins in their time.
+"""
 
 
 class EapServerConfiguration(Configuration, frozen=True, kw_only=True):

@@ -32,7 +32,11 @@ def check_own(message: Message, peer: PeerConfig) -> None:
 
 
 def check_request(message: Message, peer: PeerConfig, known: Known) -> None:
-    """Raise DiameterError unless `peer` may send a request in this name, by this route."""
+    """Raise DiameterError unless `peer` may send a request in this name, by this route.
+
+    Each relay notes from whom it has a request (RFC 6733 section 6.1.9), and vouches for no more
+    than that: who is on the route behind the first has to be a relay itself.
+    """
     route = d.ROUTE_RECORD.find_all(message.avps)
     if not route:
         check_own(message, peer)
@@ -41,6 +45,11 @@ def check_request(message: Message, peer: PeerConfig, known: Known) -> None:
     if not same_identity(host, route[0]):
         reason = f"a request of {host!r} whose route begins with {route[0]!r}"
         raise DiameterError(reason, ResultCode.AUTHORIZATION_REJECTED)
+    for name in route[1:]:
+        relay = known(name)
+        if relay is None or not relay.relays_for(realm):
+            reason = f"{name!r}, on the route of a request of {host!r}, is no relay for it"
+            raise DiameterError(reason, ResultCode.AUTHORIZATION_REJECTED)
     _check_relayed(host, realm, peer, known)
 
 

@@ -11,7 +11,7 @@ from agents.core.host import Host
 from agents.core.machine import Event
 from agents.core.reader import WireError
 from agents.core.record import Record, replace
-from agents.diameter.authorisation import check_authorisation
+from agents.diameter.authorisation import GrantError, check_authorisation
 from agents.diameter.dictionary import AuthSessionState
 from agents.diameter.eap import DiameterEapAnswer, DiameterEapRequest
 from agents.diameter.errors import DiameterError, ResultCode, is_refusal
@@ -51,7 +51,7 @@ class RadiusService:
         self._endpoint = host.datagrams(self._client, (settings.source, 0), self._handle)
 
     def submit(self, code: Code, attributes: tuple[Attribute, ...], outcome: Outcome) -> None:
-        """Send a request; `outcome` is called once."""
+        """Send a request; `outcome` is called once. ValueError if it is too long for a packet."""
         self._endpoint.call(self._submit, code, attributes, outcome)
 
     def _submit(self, code: Code, attributes: tuple[Attribute, ...], outcome: Outcome) -> None:
@@ -193,12 +193,17 @@ class RadiusAaaClient:
 
         def take(outcome: Packet | TimeoutError, _at: float) -> None:
             answer = self._checked(outcome, conversation)
-            if isinstance(answer, DiameterEapAnswer) and answer.result_code == ResultCode.SUCCESS:
+            # What is granted and cannot be kept is accounted for too: its end is to be told.
+            granted = answer.granted if isinstance(answer, GrantError) else answer
+            if isinstance(granted, DiameterEapAnswer) and granted.result_code == ResultCode.SUCCESS:
                 self._account(key, request, outcome)
             answered(answer)
 
         attributes = access_request(request, IPv6Address(self._settings.source))
-        self._services[0].submit(Code.ACCESS_REQUEST, attributes, take)
+        try:
+            self._services[0].submit(Code.ACCESS_REQUEST, attributes, take)
+        except ValueError as error:
+            answered(DiameterError(str(error), ResultCode.INVALID_AVP_VALUE))
 
     def _new_session(self) -> str:
         """Return an Acct-Session-Id that this host gives once (RFC 2866 section 5.5)."""

@@ -77,9 +77,11 @@ class RadiusClient:
         self._timers: Timers[int] = Timers()
 
     def request(self, code: Code, attributes: tuple[Attribute, ...], now: float) -> int:
-        """Send a request, and return its token."""
+        """Send a request, and return its token; ValueError if it is too long for a packet."""
+        request = _Request(code, attributes)
+        self._encode(request, 0)  # One that cannot be sent takes no identifier.
         token = next(self._tokens)
-        request = self._requests[token] = _Request(code, attributes)
+        self._requests[token] = request
         if self._free:
             self._send(token, request, now)
         else:

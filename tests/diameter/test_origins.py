@@ -94,7 +94,10 @@ def test_a_route_record_of_its_own_making_does_not_help_a_router(route):
     ("relays", "origin", "realm", "route", "code"),
     [
         ((CLIENT_REALM,), CLIENT, CLIENT_REALM, (CLIENT,), 2001),
-        ((CLIENT_REALM.upper(),), CLIENT, CLIENT_REALM, (CLIENT.upper(), "r.visited.test"), 2001),
+        ((CLIENT_REALM.upper(),), CLIENT, CLIENT_REALM, (CLIENT.upper(), RELAY), 2001),
+        # Another client of the relay says that it has the request from this one.
+        ((CLIENT_REALM,), CLIENT, CLIENT_REALM, (CLIENT, "r.visited.test"), REJECTED),
+        (("*",), CLIENT, CLIENT_REALM, (CLIENT, HOME_AGENT), REJECTED),
         (("*",), CLIENT, CLIENT_REALM, (CLIENT,), 2001),
         (("*",), "far.away.test", "away.test", ("far.away.test",), 2001),
         ((), CLIENT, CLIENT_REALM, (CLIENT,), REJECTED),

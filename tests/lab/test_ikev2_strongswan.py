@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from ipaddress import IPv6Address
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from agents.daemons.strongswan.responder import StrongswanResponder
 from agents.eap.ca import CertificateAuthority
+from agents.nodes.ike_daemon.ikev2_settings import Ikev2PskSettings
 from tests.lab.ike import HOA, NEEDS, OURS, PSK, SWAN, Driver, esp_states
 from tests.lab.namespaces import wait_until
 from tests.lab.strongswan import Strongswan
@@ -161,6 +165,37 @@ def test_strongswan_initiates_with_a_certificate(world, load, start, kind):
     event = driver.wait_for("IkeEstablished")
     assert (event["identity"], event["method"]) == (MN_NAME, "certificate")
     world.assert_same_sas(driver.up())
+
+
+@pytest.mark.parametrize("name", [MN_NAME, "mn2@home.test"])
+def test_a_subscribers_key_is_no_others_at_a_home_agent(world, start, name):
+    """Both keys are known to strongSwan as they are in its role, and nobody has the other's."""
+
+    def do(command, message):
+        world.daemon.session.request(command, message)
+
+    agent = StrongswanResponder(
+        SimpleNamespace(do=do, on_event=None), None, IPv6Address(SWAN), Ikev2PskSettings(), log=None
+    )
+    for number, identity in enumerate((MN_NAME, "mn2@home.test")):
+        home = IPv6Address(HOA) + number
+        psk = f"the key of {identity}".encode()
+        agent.add_psk(psk, peer=IPv6Address(OURS), identity=identity, home_address=home)
+    mine = f"{IPv6Address(HOA) + (name != MN_NAME)}"
+    took = f"authentication of '{name}' with pre-shared key successful"
+    before = world.daemon.log.count(took)
+    for key, good in (("mn@home.test", name == MN_NAME), ("mn2@home.test", name != MN_NAME)):
+        driver = start(
+            psk=f"the key of {key}",
+            identity=name,
+            remote_identity=SWAN,  # It names the home agent, whose keys are all of them.
+            selectors=[mine, SWAN],
+        )
+        told = driver.wait_for("ChildEstablished", "Failed")["event"]
+        assert told == ("ChildEstablished" if good else "Failed"), (key, name)
+        driver.close()
+    # Who has no right to a name need not believe the home agent's own proof either.
+    assert world.daemon.log.count(took) == before + 1
 
 
 @pytest.mark.parametrize("eap_id", [MN_NAME, "%any"])

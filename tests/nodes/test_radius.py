@@ -10,14 +10,15 @@ from agents.core.record import replace
 from agents.diameter import dictionary as diameter
 from agents.diameter.authorisation import GrantError, check_authorisation
 from agents.diameter.eap import DiameterEapAnswer, DiameterEapRequest
-from agents.diameter.errors import ResultCode
+from agents.diameter.errors import DiameterError, ResultCode
 from agents.diameter.mobility import MobilityRequest, mobility_request
 from agents.eap.wire import Code as EapCode
 from agents.eap.wire import Packet, Type
 from agents.nodes.diameter_settings import AaaClientConfiguration
+from agents.nodes.home_network import radius
 from agents.nodes.home_network.radius import RadiusFront
 from agents.nodes.radius_client import RadiusAaaClient
-from agents.nodes.radius_eap import read_answer
+from agents.nodes.radius_eap import access_answer, read_answer
 from agents.nodes.radius_settings import (
     RadiusClientSettings,
     RadiusListenerSettings,
@@ -306,6 +307,35 @@ def test_accounting_that_is_none_gets_no_answer():
     assert world.by_hand(Code.ACCOUNTING_REQUEST, status, port=ACCOUNTING_PORT) is None
     assert world.by_hand(Code.ACCOUNTING_REQUEST, status) is None
     assert world.server.ended == []
+
+
+def test_what_is_too_long_is_an_error_and_the_next_one_is_served():
+    long = Packet(EapCode.RESPONSE, 2, Type.TLS, bytes(4500)).encode()
+    world = World(CHALLENGE)
+    for _ in range(257):
+        told = world.ask(long, seconds=0.0)
+        assert isinstance(told, DiameterError)
+    assert world.ask().result_code == ResultCode.MULTI_ROUND_AUTH
+
+
+def test_an_answer_that_does_not_fit_beside_what_proxies_have_noted_is_none():
+    world = World(replace(GRANT, sealed_assignment=bytes(1000)), CHALLENGE)
+    proxies = [d.PROXY_STATE.attribute(bytes(250)) for _ in range(12)]
+    asked = (d.USER_NAME.attribute("mn@home.test"), *d.EAP_MESSAGE.parts(IDENTITY), *proxies)
+    assert world.by_hand(Code.ACCESS_REQUEST, *asked) is None
+    assert world.ask().result_code == ResultCode.MULTI_ROUND_AUTH
+
+
+def test_a_grant_that_cannot_be_kept_is_ended(monkeypatch):
+    def as_administrator(answer, state):
+        code, attributes = access_answer(answer, state)
+        return code, (*attributes, d.SERVICE_TYPE.attribute(6))
+
+    monkeypatch.setattr(radius, "access_answer", as_administrator)
+    world = World(GRANT)
+    assert isinstance(world.ask(), GrantError)
+    world.client.end(1)
+    assert world.net.run(2.0, lambda: world.server.ended)
 
 
 def test_a_grant_of_another_service_is_none():

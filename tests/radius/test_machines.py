@@ -59,6 +59,19 @@ class World:
         return [round(time, 2) for time, source, _ in self.link.sent if source == whose]
 
 
+def test_what_is_too_long_for_a_packet_takes_no_identifier():
+    world = World()
+    for _ in range(257):
+        with pytest.raises(ValueError, match="at most 4096"):
+            world.client.request(
+                Code.ACCESS_REQUEST, d.EAP_MESSAGE.parts(bytes(4500)), world.link.now
+            )
+    assert world.client.next_timeout() is None
+    world.ask()
+    (told,) = world.run(1.0)
+    assert isinstance(told, AnswerReceived)
+
+
 def test_a_request_is_answered_with_its_proxy_state():
     world = World()
     (token,) = world.ask()

@@ -139,7 +139,7 @@ class StrongswanInitiator:
         is_ikev1 = isinstance(settings, Ikev1Settings)
         by_address = isinstance(settings, Ikev1Settings) and settings.mode == "main"
         name = str(self._local) if by_address else self._identity
-        key = {"id": _NAME, "type": "IKE", "data": self._keyed, "owners": [name, str(home_agent)]}
+        key = {"id": _NAME, "type": "IKE", "data": self._keyed, "owners": [str(home_agent)]}
         peer = connection(
             settings,
             local=self._local,

@@ -64,28 +64,31 @@ class StrongswanResponder:
             local_end=self._local,
             remote_end=home_address,
         )
-        key = {"id": identity, "type": "IKE", "data": psk, "owners": [name, str(self._local)]}
+        # The key is the peer's alone: one of the home agent's too would be tried for everybody.
+        key = {"id": identity, "type": "IKE", "data": psk, "owners": [name]}
         self._peers[identity] = home_address
-        self._do("load-shared", key)
-        self._do("load-conn", {identity: known})
+        if self._do("load-shared", key):
+            self._do("load-conn", {identity: known})
 
     def remove_psk(self, identity: str) -> None:
         """Forget the key of a peer; SAs made with it stay until `delete_identity`."""
         if self._peers.pop(identity, None):
-            self._do("unload-shared", {"id": identity})
             self._do("unload-conn", {"name": identity})
+            self._do("unload-shared", {"id": identity})
 
     def delete_identity(self, identity: str) -> None:
         """Delete the SAs of a peer."""
         with suppress(ViciError):  # There may be none.
             self._charon.do("terminate", {"ike": identity, "force": "yes", "timeout": "-1"})
 
-    def _do(self, command: str, message: Section) -> None:
+    def _do(self, command: str, message: Section) -> bool:
         """Have a command carried out at once: a mobile node may come as soon as it is told."""
         try:
             self._charon.do(command, message)
         except ViciError as error:
             self._fail("", f"{command}: {error}")
+            return False
+        return True
 
     def _hear(self, event: str, told: Section) -> None:
         """Tell of SAs that come and go."""

@@ -74,7 +74,11 @@ class RadiusEapServer:
         )
         if self._service is None:
             raise RuntimeError("the socket is not open")
-        self._service.submit(Code.ACCESS_REQUEST, attributes, partial(self._tell, later))
+        try:
+            self._service.submit(Code.ACCESS_REQUEST, attributes, partial(self._tell, later))
+        except ValueError as error:
+            reason = f"the EAP server cannot be asked: {error}"
+            later.settle((Reply("failure", reason=reason), self._host.now()))
         return later
 
     def _tell(

@@ -112,8 +112,12 @@ class RadiusFront:
     def _tell(self, token: int, request: DiameterEapRequest, answer: DiameterEapAnswer) -> None:
         state = request.state[0] if request.state else request.session_id.encode()
         code, attributes = access_answer(answer, state)
-        port = self._settings.port
-        self._endpoints[port].call(self._access.answer, token, code, attributes)
+        endpoint = self._endpoints[self._settings.port]
+        try:
+            endpoint.call(self._access.answer, token, code, attributes)
+        except ValueError as error:  # With the request's Proxy-States it may be too long.
+            self._log(Discarded(self._host.now(), request.origin_host, str(error)))
+            endpoint.call(self._access.drop, token)
 
     def _handle_accounting(self, event: Event) -> None:
         self._log(event)

@@ -74,7 +74,7 @@ class IkeConfiguration(Configuration, frozen=True, kw_only=True):
     """
 
     local: str
-    work: str
+    work: str = "."
     peers: tuple[Peer, ...] = ()
     peers_folder: str | None = None
     identity: str | None = None
