@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Mapping
 from ipaddress import IPv6Address
 from pathlib import Path
@@ -13,15 +12,8 @@ from typing import Annotated, TypeAlias
 import msgspec
 
 from agents.core.configuration import Configuration
-from agents.core.eventlog import EventLog
 from agents.core.patience import patient
-from agents.daemons.daemon import (
-    Daemon,
-    executable,
-    udp_port_bound,
-    wait_for_addresses,
-    wait_until,
-)
+from agents.daemons.daemon import executable, run_daemon, udp_port_bound, wait_for_addresses
 from agents.shell.program import run
 
 FileName: TypeAlias = Annotated[
@@ -85,20 +77,19 @@ async def serve(configuration: CommandConfiguration, stop: asyncio.Event) -> Non
         (folder / file).write_text(_filled(text, values), encoding="utf-8")
     name, *arguments = (_filled(word, values) for word in configuration.command)
     await wait_for_addresses([address], deadline)
-    daemon = await Daemon.start([executable(name, folder), *arguments], folder / "log")
-    try:
-        await wait_until(
-            lambda: (
-                daemon.alive
-                and any(udp_port_bound(one, configuration.port) for one in (address, _ANY))
-            ),
-            f"{name} listens on {address}, port {configuration.port}",
-            deadline,
-        )
-        EventLog(configuration.host, "role").write("Ready", pid=os.getpid(), daemon=daemon.pid)
-        await daemon.serve(stop)
-    finally:
-        await daemon.close()
+    port = configuration.port
+    await run_daemon(
+        [executable(name, folder), *arguments],
+        folder / "log",
+        {
+            f"{name} listens on {address}, port {port}": lambda _: any(
+                udp_port_bound(one, port) for one in (address, _ANY)
+            )
+        },
+        host=configuration.host,
+        deadline=deadline,
+        stop=stop,
+    )
 
 
 def main() -> None:

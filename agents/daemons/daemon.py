@@ -9,9 +9,11 @@ import shutil
 import signal
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from ipaddress import IPv6Address
 from pathlib import Path
 
+from agents.core.eventlog import EventLog
 from agents.shell.addresses import is_usable
 
 POLL = 0.02
@@ -68,6 +70,35 @@ async def wait_for_addresses(addresses: Sequence[IPv6Address], deadline: float) 
     )
 
 
+def _holds(condition: Callable[[Daemon], bool], daemon: Daemon) -> bool:
+    return daemon.alive and condition(daemon)
+
+
+async def run_daemon(
+    command: Sequence[str],
+    log: Path,
+    ready: Mapping[str, Callable[[Daemon], bool]],
+    *,
+    host: str,
+    deadline: float,
+    stop: asyncio.Event,
+    environment: Mapping[str, str] | None = None,
+) -> None:
+    """Run the daemon of a role until `stop` is set, and tell when it is ready.
+
+    It is ready when all conditions have come true, one after the other, each within `deadline`
+    seconds; `ready` has them by what DaemonError says of one that has not.
+    """
+    daemon = await Daemon.start(command, log, environment)
+    try:
+        for what, condition in ready.items():
+            await wait_until(partial(_holds, condition, daemon), what, deadline)
+        EventLog(host, "role").write("Ready", pid=os.getpid(), daemon=daemon.pid)
+        await daemon.serve(stop)
+    finally:
+        await daemon.close()
+
+
 class Daemon:
     """A child process; all that it writes goes into a log file, whose lines tell how it is."""
 
@@ -101,18 +132,14 @@ class Daemon:
 
     def said(self, pattern: str) -> bool:
         """Return whether its log has a line in which a regular expression is found."""
-        self._check()
         return re.search(pattern, self._log.read_text(errors="replace"), re.MULTILINE) is not None
 
     @property
     def alive(self) -> bool:
         """That it runs; DaemonError with what it said if it does not."""
-        self._check()
-        return True
-
-    def _check(self) -> None:
         if self._process.returncode is not None:
             raise DaemonError(self._end())
+        return True
 
     def _end(self) -> str:
         words = self._log.read_text(errors="replace").strip()[-_LAST_WORDS:]

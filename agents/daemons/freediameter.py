@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-import os
 import re
 from ipaddress import IPv6Address
 from pathlib import Path
@@ -13,9 +12,8 @@ from typing import Annotated
 import msgspec
 
 from agents.core.configuration import Configuration
-from agents.core.eventlog import EventLog
 from agents.core.patience import patient
-from agents.daemons.daemon import Daemon, executable, wait_for_addresses, wait_until
+from agents.daemons.daemon import executable, run_daemon, wait_for_addresses
 from agents.diameter.config import PORT
 from agents.nodes.diameter_settings import DiameterPeer, Watchdog
 from agents.nodes.tls import TlsSettings
@@ -105,19 +103,15 @@ async def serve(configuration: DiameterRelayConfiguration, stop: asyncio.Event) 
     settings.write_text(freediameter_configuration(configuration), encoding="utf-8")
     (work / "freediameter-acl.conf").write_text(access_list(configuration), encoding="utf-8")
     await wait_for_addresses([IPv6Address(configuration.address)], deadline)
-    daemon = await Daemon.start(
-        [executable("freeDiameterd", work), "-c", str(settings)], work / "freediameter.log"
+    opened = rf"-> 'STATE_OPEN'\s+'{re.escape(home)}'"
+    await run_daemon(
+        [executable("freeDiameterd", work), "-c", str(settings)],
+        work / "freediameter.log",
+        {f"freeDiameter has reached {home}": lambda daemon: daemon.said(opened)},
+        host=configuration.host,
+        deadline=deadline,
+        stop=stop,
     )
-    try:
-        await wait_until(
-            lambda: daemon.said(rf"-> 'STATE_OPEN'\s+'{re.escape(home)}'"),
-            f"freeDiameter has reached {home}",
-            deadline,
-        )
-        EventLog(configuration.host, "role").write("Ready", pid=os.getpid(), daemon=daemon.pid)
-        await daemon.serve(stop)
-    finally:
-        await daemon.close()
 
 
 def main() -> None:

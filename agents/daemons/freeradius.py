@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import re
 from ipaddress import IPv6Address
 from pathlib import Path
@@ -12,16 +11,9 @@ from typing import Annotated
 import msgspec
 
 from agents.core.configuration import Configuration
-from agents.core.eventlog import EventLog
 from agents.core.patience import patient
 from agents.core.settings import FragmentSize
-from agents.daemons.daemon import (
-    Daemon,
-    executable,
-    udp_port_bound,
-    wait_for_addresses,
-    wait_until,
-)
+from agents.daemons.daemon import executable, run_daemon, udp_port_bound, wait_for_addresses
 from agents.nodes.radius_settings import RadiusClientSettings
 from agents.nodes.tls import TlsSettings
 from agents.radius.wire import PORT
@@ -173,22 +165,19 @@ async def serve(configuration: EapServerConfiguration, stop: asyncio.Event) -> N
     address = IPv6Address(configuration.address)
     await wait_for_addresses([address], deadline)
     program = executable("freeradius", folder)
-    daemon = await Daemon.start(
-        [program, "-f", "-l", "stdout", "-d", str(folder)], folder / "freeradius.log"
+    await run_daemon(
+        [program, "-f", "-l", "stdout", "-d", str(folder)],
+        folder / "freeradius.log",
+        {
+            "freeradius has started": lambda daemon: daemon.said("Ready to process requests"),
+            f"freeradius listens on {address}": lambda _: udp_port_bound(
+                address, configuration.port
+            ),
+        },
+        host=configuration.host,
+        deadline=deadline,
+        stop=stop,
     )
-    try:
-        await wait_until(
-            lambda: daemon.said("Ready to process requests"), "freeradius has started", deadline
-        )
-        await wait_until(
-            lambda: udp_port_bound(address, configuration.port),
-            f"freeradius listens on {address}",
-            deadline,
-        )
-        EventLog(configuration.host, "role").write("Ready", pid=os.getpid(), daemon=daemon.pid)
-        await daemon.serve(stop)
-    finally:
-        await daemon.close()
 
 
 def main() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 from ipaddress import IPv6Address, IPv6Network
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,16 +11,9 @@ from typing import Annotated, Any
 import msgspec
 
 from agents.core.configuration import Configuration
-from agents.core.eventlog import EventLog
 from agents.core.patience import patient
 from agents.core.unicast import home_agent_address
-from agents.daemons.daemon import (
-    Daemon,
-    executable,
-    udp_port_bound,
-    wait_for_addresses,
-    wait_until,
-)
+from agents.daemons.daemon import executable, run_daemon, udp_port_bound, wait_for_addresses
 from agents.dhcpv6.wire import SERVER_PORT, OptionCode
 from agents.shell.addresses import link_local_address
 from agents.shell.program import run
@@ -124,26 +116,23 @@ async def serve(configuration: DhcpServerConfiguration, stop: asyncio.Event) -> 
     await wait_for_addresses(addresses, deadline)
     # Of a Kea that was killed with its program: it would not start beside a process of that number.
     (work / "kea-dhcp6.kea-dhcp6.pid").unlink(missing_ok=True)
-    daemon = await Daemon.start(
+    listens = "kea-dhcp6 listens on " + ", ".join(map(str, addresses))
+    await run_daemon(
         [executable("kea-dhcp6", work), "-c", str(settings)],
         work / "kea-dhcp6.log",
         {
+            "kea-dhcp6 has started": lambda daemon: daemon.said("DHCP6_STARTED"),
+            listens: lambda _: all(udp_port_bound(one, SERVER_PORT) for one in addresses),
+        },
+        host=configuration.host,
+        deadline=deadline,
+        stop=stop,
+        environment={
             "KEA_PIDFILE_DIR": str(work),
             "KEA_LOCKFILE_DIR": str(work),
             "KEA_DHCP_DATA_DIR": str(work),
         },
     )
-    try:
-        await wait_until(lambda: daemon.said("DHCP6_STARTED"), "kea-dhcp6 has started", deadline)
-        await wait_until(
-            lambda: all(udp_port_bound(address, SERVER_PORT) for address in addresses),
-            "kea-dhcp6 listens on " + ", ".join(map(str, addresses)),
-            deadline,
-        )
-        EventLog(configuration.host, "role").write("Ready", pid=os.getpid(), daemon=daemon.pid)
-        await daemon.serve(stop)
-    finally:
-        await daemon.close()
 
 
 def main() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from ipaddress import IPv6Address
 from pathlib import Path
 from typing import Annotated
@@ -11,16 +10,9 @@ from typing import Annotated
 import msgspec
 
 from agents.core.configuration import Configuration
-from agents.core.eventlog import EventLog
 from agents.core.patience import patient
 from agents.core.unicast import home_agent_address
-from agents.daemons.daemon import (
-    Daemon,
-    executable,
-    udp_port_bound,
-    wait_for_addresses,
-    wait_until,
-)
+from agents.daemons.daemon import executable, run_daemon, udp_port_bound, wait_for_addresses
 from agents.dns.lookup import SERVICE
 from agents.dns.wire import PORT, normal
 from agents.shell.program import run
@@ -123,18 +115,17 @@ async def serve(configuration: DnsServerConfiguration, stop: asyncio.Event) -> N
         text = zone_text(zone, address, configuration.time_to_live)
         (work / f"{normal(zone.domain)}.zone").write_text(text, encoding="utf-8")
     await wait_for_addresses([address], deadline)
-    daemon = await Daemon.start(
-        [executable("nsd", work), "-d", "-c", str(settings)], work / "nsd.log"
+    await run_daemon(
+        [executable("nsd", work), "-d", "-c", str(settings)],
+        work / "nsd.log",
+        {
+            "nsd has started": lambda daemon: daemon.said("nsd started"),
+            f"nsd listens on {address}": lambda _: udp_port_bound(address, PORT),
+        },
+        host=configuration.host,
+        deadline=deadline,
+        stop=stop,
     )
-    try:
-        await wait_until(lambda: daemon.said("nsd started"), "nsd has started", deadline)
-        await wait_until(
-            lambda: udp_port_bound(address, PORT), f"nsd listens on {address}", deadline
-        )
-        EventLog(configuration.host, "role").write("Ready", pid=os.getpid(), daemon=daemon.pid)
-        await daemon.serve(stop)
-    finally:
-        await daemon.close()
 
 
 def main() -> None:

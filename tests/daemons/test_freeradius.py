@@ -25,7 +25,7 @@ def configured(**tls: str | None) -> str:
     files = {"ca": "/pki/ca.pem", "certificate": "/pki/server.pem", "key": "/pki/server.key"}
     client = RadiusClientSettings(name="aaa.home.test", address="::1", secret_file="")
     configuration = EapServerConfiguration(
-        host="C", address="::1", client=client, tls=TlsSettings(**files, **tls), work="/work"
+        host="C", address="::1", client=client, tls=TlsSettings(**files, **tls), work="/run1"
     )
     return freeradius_configuration(configuration, SECRET)
 
@@ -48,7 +48,7 @@ def test_what_is_withdrawn_is_looked_at_if_there_is_a_crl():
     assert "check_crl = no" in configured()
     assert 'ca_file = "/pki/ca.pem"' in configured()
     assert "check_crl = yes" in configured(crl="/pki/crl.pem")
-    assert 'ca_file = "/work/freeradius-ca.pem"' in configured(crl="/pki/crl.pem")
+    assert 'ca_file = "/run1/freeradius-ca.pem"' in configured(crl="/pki/crl.pem")
 
 
 @pytest.mark.parametrize("secret", ["", "short", 'a secret with " in it', "0123456789abcdef\n"])
