@@ -20,6 +20,13 @@ from agents.nodes.ike_daemon.settings import Ikev1Settings
 _NAME = "home"
 """What its one connection and key are called."""
 
+_BELIEVED, _PAUSE = 23.0, 1.0
+"""Seconds for which a refusal is not believed, and until strongSwan is told to begin again.
+
+Anybody can send one, and a home agent may be about to learn who comes: the agents' own IKE goes on
+for as long (agents.ikev2.config.TIMING).
+"""
+
 
 class StrongswanInitiator:
     """A mobile node's IKE by strongSwan, with a pre-shared key and a known home address.
@@ -63,6 +70,8 @@ class StrongswanInitiator:
         """Which of all is under way or was last; what came of an earlier one counts no more."""
 
         self._negotiating = self._up = False
+        self._until = 0.0
+        self._again = host.timer(self._begin)
 
     # What the mobile node asks for
 
@@ -135,6 +144,7 @@ class StrongswanInitiator:
         home_agent, home_address = self._sought
         self._negotiation += 1
         self._negotiating, self._up = True, False
+        self._until = self._host.now() + _BELIEVED
         settings = self._settings
         is_ikev1 = isinstance(settings, Ikev1Settings)
         by_address = isinstance(settings, Ikev1Settings) and settings.mode == "main"
@@ -164,18 +174,19 @@ class StrongswanInitiator:
         self._host.enter(handle, negotiation, told)
 
     def _loaded(self, negotiation: int, told: Section | ViciError) -> None:
-        if negotiation != self._negotiation:
-            return
         if isinstance(told, ViciError):
             self._fail(negotiation, told)
-            return
+        elif negotiation == self._negotiation:
+            self._begin()
+
+    def _begin(self) -> None:
         wish = {
             "ike": _NAME,
             "child": CHILD,
             "timeout": str(round(self._patience * 1000)),
             "loglevel": "-1",
         }
-        done = partial(self._answered, self._ended, negotiation)
+        done = partial(self._answered, self._ended, self._negotiation)
         self._charon.initiations.ask("initiate", wish, done)
 
     def _ended(self, negotiation: int, told: Section | ViciError) -> None:
@@ -198,6 +209,9 @@ class StrongswanInitiator:
     def _fail(self, negotiation: int, error: ViciError) -> None:
         if negotiation != self._negotiation or not self._negotiating or self._sought is None:
             return
+        if self._host.now() < self._until:
+            self._again.start(_PAUSE)
+            return
         peer = self._sought[0]
         self._terminate()
         self._log(events.Failed(self._host.now(), str(peer), str(error)))
@@ -207,6 +221,7 @@ class StrongswanInitiator:
         """End the IKE SA and what was made with it, and what is under way."""
         self._negotiation += 1
         self._negotiating = self._up = False
+        self._again.stop()
         self._charon.commands.ask("terminate", {"ike": _NAME, "force": "yes", "timeout": "-1"})
 
     # What strongSwan tells
