@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable
 from ipaddress import IPv6Address
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from agents.core.eventlog import EventLog
 from agents.core.host import Host
 from agents.eap.lower import EapPeerLike
 from agents.nodes.habits import Habits
-from agents.nodes.ike_daemon.ikev2_settings import Ikev2Settings
-from agents.nodes.ike_daemon.settings import Ikev1Settings
+
+if TYPE_CHECKING:  # Of one version, which is started by a script, the other's are not read.
+    from agents.nodes.ike_daemon.ikev2_settings import Ikev2Settings
+    from agents.nodes.ike_daemon.settings import Ikev1Settings
 
 
 class Responder(Protocol):
     """IKE of a home agent by pre-shared keys; SAs are the kernel's, of reqid 135."""
 
+    @abstractmethod
     def add_psk(
         self,
         psk: bytes,
@@ -27,12 +31,15 @@ class Responder(Protocol):
     ) -> None:
         """Share a key with a peer, for SAs of this home address alone."""
 
+    @abstractmethod
     def remove_psk(self, identity: str) -> None:
         """Forget the key of a peer; SAs made with it stay until `delete_identity`."""
 
+    @abstractmethod
     def delete_identity(self, identity: str) -> None:
         """Delete the SAs of a peer."""
 
+    @abstractmethod
     def close(self) -> None:
         """Negotiate no more."""
 
@@ -40,6 +47,7 @@ class Responder(Protocol):
 class Initiator(Protocol):
     """IKE of a mobile node with one home agent after the other."""
 
+    @abstractmethod
     def initiate(
         self,
         home_agent: IPv6Address,
@@ -54,24 +62,31 @@ class Initiator(Protocol):
         address the home agent is asked for one.
         """
 
+    @abstractmethod
     def renew(self, home_agent: IPv6Address, home_address: IPv6Address | None, psk: bytes) -> None:
         """Go on with another key, which the home agent shares from now on."""
 
+    @abstractmethod
     def probe(self, home_agent: IPv6Address) -> None:
         """Find out whether the home agent still has the SAs; without them they are lost here."""
 
+    @abstractmethod
     def leave(self, home_agent: IPv6Address) -> None:
         """Want no SAs with a home agent."""
 
+    @abstractmethod
     def secured(self, home_agent: IPv6Address) -> bool:
         """Return whether there are ESP SAs, or some are being made, for the present address."""
 
+    @abstractmethod
     def settled(self, home_agent: IPv6Address) -> bool:
         """Return whether the home agent has the SAs too that this kernel has."""
 
+    @abstractmethod
     def move(self, local: IPv6Address) -> None:
         """Negotiate from another address from now on; ESP SAs stay until there are others."""
 
+    @abstractmethod
     def close(self) -> None:
         """Negotiate no more."""
 

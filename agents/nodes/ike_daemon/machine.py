@@ -11,12 +11,12 @@ from typing import Protocol
 from agents.core.eventlog import EventLog
 from agents.core.host import Host
 from agents.core.machine import Event, Machine
-from agents.eap.lower import EapPeerLike
 from agents.ike import events
 from agents.ike.constants import PORT
 from agents.ike.esp import EspPair
 from agents.ike.psk import PskEntry
 from agents.kernel.port import KernelError, SecurityAssociations
+from agents.nodes.ike_daemon.contract import Initiator, Responder
 from agents.nodes.keylog import KeyLog
 
 
@@ -60,7 +60,7 @@ class IkeMachine(Machine, Protocol):
         """Return whether there are ESP SAs with a peer, or some are being made."""
 
 
-class IkeDaemon(ABC):
+class IkeDaemon(Initiator, Responder, ABC):
     """IKE on UDP port 500; the kernel's SAs are kept as negotiated.
 
     `on_failure` hears why this host has no SAs with the peer that it wants some with, `on_lost`
@@ -124,29 +124,6 @@ class IkeDaemon(ABC):
         self._endpoint.call(self._machine.delete_identity, identity, self._host.now())
 
     # The initiator
-
-    @abstractmethod
-    def initiate(
-        self,
-        home_agent: IPv6Address,
-        home_address: IPv6Address | None,
-        *,
-        psk: bytes | None = None,
-        eap: EapPeerLike | None = None,
-    ) -> None:
-        """Make SAs with a home agent for Mobility Headers.
-
-        By EAP if it is given, else with the key, or one that was given before. Without a home
-        address the home agent is asked for one.
-        """
-
-    @abstractmethod
-    def renew(self, home_agent: IPv6Address, home_address: IPv6Address | None, psk: bytes) -> None:
-        """Go on with another key, which the home agent shares from now on."""
-
-    @abstractmethod
-    def probe(self, home_agent: IPv6Address) -> None:
-        """Find out whether the home agent still has the SAs; without them they are lost here."""
 
     def leave(self, home_agent: IPv6Address) -> None:
         """Want no SAs with a home agent: ESP SAs are out of the kernel when this returns."""
