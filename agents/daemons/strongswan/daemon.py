@@ -19,13 +19,12 @@ from agents.daemons.strongswan.vici import Section, ViciConnection, ViciError
 NAME = "charon-systemd"
 _START_DEADLINE, _COMMAND_DEADLINE = 30.0, 5.0
 _PLUGINS = (
-    "random nonce openssl x509 pubkey pem pkcs1 pkcs8 sha1 sha2 aes gcm hmac kdf kernel-netlink "
-    "socket-default vici eap-identity eap-tls attr constraints revocation gmp curve25519 mgf1"
+    "random nonce openssl sha1 sha2 aes gcm hmac kdf kernel-netlink socket-default vici gmp "
+    "curve25519"
 )
 
 # Another daemon has the policies, tunnels and addresses. What is retransmitted, and how often, is
-# as the agents' own IKE has it (1 s, doubling up to 8 s, five times). As a TLS 1.2 server 5.9.8
-# sends points that OpenSSL refuses, hence dhe-rsa; its EAP-TLS with TLS 1.3 is older than RFC 9190.
+# as the agents' own IKE has it (1 s, doubling up to 8 s, five times).
 _CONFIGURATION = """\
 charon-systemd {{
   load = {plugins}
@@ -37,10 +36,6 @@ charon-systemd {{
   retransmit_tries = 4
   delete_rekeyed = yes
   i_dont_care_about_security_and_use_aggressive_mode_psk = yes
-  tls {{
-    key_exchange = ecdhe-ecdsa, dhe-rsa
-    version_max = 1.2
-  }}
   journal {{
     default = -1
   }}
