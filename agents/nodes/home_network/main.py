@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Callable
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, nullcontext
 from functools import partial
 from ipaddress import IPv6Address
 from pathlib import Path
@@ -16,12 +16,11 @@ from agents.aaa.config import HomeAaaConfig
 from agents.aaa.home_aaa import HomeAaa
 from agents.aaa.leases import Leases
 from agents.core.eventlog import EventLog
-from agents.daemons.strongswan.daemon import running
-from agents.daemons.strongswan.responder import StrongswanResponder
 from agents.eap.tls import TlsServerConfig
 from agents.kernel.home_agent import LinuxHomeAgent
 from agents.nodes.home_network.machine import HomeNetwork
 from agents.nodes.home_network.settings import HomeNetworkConfiguration
+from agents.nodes.ike_daemon.contract import MakeResponder
 from agents.nodes.ike_daemon.settings import Ikev1Settings
 from agents.shell.host import LinuxHost
 from agents.shell.launch import LaunchedIke
@@ -44,13 +43,8 @@ async def serve(configuration: HomeNetworkConfiguration, stop: asyncio.Event) ->
             ike = configuration.ikev1 or Ikev1Settings()
             daemon = configuration.ike_daemon
             launched = LaunchedIke(configuration.work, ike, configuration.host, address, daemon)
-    async with AsyncExitStack() as daemons:
-        make_ike = None
-        if configuration.ike_daemon == "strongswan" and kernel and not launched:
-            charon = await daemons.enter_async_context(
-                running(configuration.host, configuration.work, stop)
-            )
-            make_ike = partial(StrongswanResponder, charon)
+    other = configuration.ike_daemon == "strongswan" and kernel and not launched
+    async with _strongswan(configuration, stop) if other else nullcontext() as make_ike:
         node = HomeNetwork(
             configuration,
             LinuxHost(TlsFiles.of(configuration.diameter_tls)),
@@ -62,6 +56,18 @@ async def serve(configuration: HomeNetworkConfiguration, stop: asyncio.Event) ->
             make_ike=make_ike,
         )
         await serve_until(stop, node, log, node.commands())
+
+
+@asynccontextmanager
+async def _strongswan(
+    configuration: HomeNetworkConfiguration, stop: asyncio.Event
+) -> AsyncIterator[MakeResponder]:
+    """Run strongSwan's daemon for the home agent; who has the agents' IKE starts without it."""
+    from agents.daemons.strongswan.daemon import running  # noqa: PLC0415
+    from agents.daemons.strongswan.responder import StrongswanResponder  # noqa: PLC0415
+
+    async with running(configuration.host, configuration.work, stop) as charon:
+        yield partial(StrongswanResponder, charon)
 
 
 def preshared_keys(configuration: HomeNetworkConfiguration) -> dict[str, bytes]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, nullcontext
 from functools import partial
 from ipaddress import IPv6Address
 from pathlib import Path
@@ -11,8 +12,6 @@ from pathlib import Path
 from agents.core.eventlog import EventLog
 from agents.core.host import Host
 from agents.core.patience import patient
-from agents.daemons.strongswan.daemon import running
-from agents.daemons.strongswan.initiator import StrongswanInitiator
 from agents.ikev2.config import Credentials
 from agents.kernel.mobile_node import LinuxMobileNode
 from agents.nodes.ike_daemon.contract import MakeInitiator
@@ -41,15 +40,8 @@ async def serve(configuration: MobileNodeConfiguration, stop: asyncio.Event) -> 
     if care_of is None:
         return
     keys, trusted = key_log(configuration.keys), credentials(configuration)
-    async with AsyncExitStack() as daemons:
-        make_ike = None
-        if configuration.ike_daemon == "strongswan" and configuration.launch == "resident":
-            charon = await daemons.enter_async_context(
-                running(configuration.host, configuration.work, stop)
-            )
-            make_ike = partial(
-                StrongswanInitiator, charon, patience=configuration.crowd.ike_patience
-            )
+    other = configuration.ike_daemon == "strongswan" and configuration.launch == "resident"
+    async with _strongswan(configuration, stop) if other else nullcontext() as make_ike:
         host = LinuxHost()
         node = make_node(
             configuration, host, care_of, log, attempts, keys, trusted, make_ike=make_ike
@@ -58,6 +50,18 @@ async def serve(configuration: MobileNodeConfiguration, stop: asyncio.Event) -> 
         node.start()
         await stop.wait()
         node.close()
+
+
+@asynccontextmanager
+async def _strongswan(
+    configuration: MobileNodeConfiguration, stop: asyncio.Event
+) -> AsyncIterator[MakeInitiator]:
+    """Run strongSwan's daemon for the mobile node; who has the agents' IKE starts without it."""
+    from agents.daemons.strongswan.daemon import running  # noqa: PLC0415
+    from agents.daemons.strongswan.initiator import StrongswanInitiator  # noqa: PLC0415
+
+    async with running(configuration.host, configuration.work, stop) as charon:
+        yield partial(StrongswanInitiator, charon, patience=configuration.crowd.ike_patience)
 
 
 async def find_care_of(
