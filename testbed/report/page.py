@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from pathlib import Path
 from string import Template
+from textwrap import fill
 
 import msgspec
 from rich.console import Console
@@ -28,6 +29,9 @@ from testbed.report.loads import flood_rows, program_rows
 from testbed.results.folder import Results
 
 Rows = list[tuple[str, ...]]
+_NAME = 19
+"""Columns of a variant's name on a terminal of 80; a longer one is broken at its hyphens."""
+
 COSTS = "costs"
 """The figure that has its place beside a table."""
 WARMTH = (
@@ -49,10 +53,10 @@ def table(results: Results) -> Table:
         caption_justify="left",
         **tables.COMPACT,
     )
-    shown.add_column("", no_wrap=True)
+    shown.add_column("", overflow="fold")
     for name in (*PHASES, TOTAL):
-        title = TITLES[name].replace(" to", "\nto")  # The total's ends give way to long names.
-        shown.add_column(title, justify="right", no_wrap=name != TOTAL, overflow="fold")
+        title = TITLES[name].replace(" to", "\nto")
+        shown.add_column(title, justify="right", no_wrap=True)
     paper = {} if results.of_many else results.paper.seconds
     if paper:
         stated = (f"{paper[name]:g} s" for name in (*PHASES, TOTAL))
@@ -66,7 +70,7 @@ def table(results: Results) -> Table:
         runs = len(results.of(name))
         good = f"{len(results.succeeded(name))} of {several(runs, 'run')}" if runs else "no run yet"
         good = ", ".join(filter(None, [good, results.warmth(name)]))
-        shown.add_row(Text.assemble(name, (f"\n{good}", "dim")), *cells)
+        shown.add_row(Text.assemble(fill(name, _NAME), (f"\n{good}", "dim")), *cells)
     return shown
 
 
