@@ -414,9 +414,10 @@ class _Experiment:
             with self._interrupts_told(dispatch):
                 yield dispatch
             return
-        program = "simulation" if isinstance(self.lab, SimLab) else "session"
+        simulated = isinstance(self.lab, SimLab)
+        program = "simulation" if simulated else "session"
         command = [sys.executable, "-m", f"testbed.run.{program}", str(self.folder)]
-        sessions = Together()
+        sessions = Together(quiet=None) if simulated else Together()
         with self._interrupts_told(sessions), ExitStack() as held:
             for number in range(labs):
                 log = results.lab_log(self.folder, number)

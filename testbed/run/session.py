@@ -1,9 +1,9 @@
 """The runs of an experiment, one after the other, each in a child of this process.
 
 A program, inside a lab: python -m testbed.run.session RESULTS [--fed]. It prints JSON lines:
-{"kernel": ...} first, then {"run": N, "variant": ..., "phase": ...} as a run goes on and
-{"result": {...}} at its end. Where nothing can be written any more it ends with {"unwritten": ...},
-and the run that was under way counts for nothing.
+{"kernel": ...} first, then {"run": N, "variant": ..., "phase": ...} as a run goes on, now and
+then the same phase once more, and {"result": {...}} at its end. Where nothing can be written any
+more it ends with {"unwritten": ...}, and the run that was under way counts for nothing.
 
 What a run needs is imported here, and rehearsed, once. A run is process 1 of namespaces of its
 own, so that nothing of it is left, however it ends. A session that is fed waits for more to be
@@ -38,6 +38,7 @@ from testbed.run.speed import slowness
 from testbed.run.worker import Worker
 
 FED = "--fed"
+_ALIVE = 60.0  # s after which a run that enters no other phase is told of again
 _POLL = 0.05  # s between two looks at whether more is planned
 _MARGIN = 120.0  # What a run may take besides its bootstrap and steps before it is ended.
 
@@ -85,14 +86,19 @@ def _work(worker: Worker, log: Path, output: int) -> NoReturn:
 
 
 def _lines(output: int, seconds: float) -> Iterator[str]:
-    """Yield lines until their writer has ended, or the time is over."""
-    deadline, rest = time.monotonic() + seconds, b""
-    while select.select([output], [], [], max(0.0, deadline - time.monotonic()))[0]:
+    """Yield lines until their writer has ended, or the time is over; the last one now and then."""
+    deadline, rest, last = time.monotonic() + seconds, b"", ""
+    while (left := deadline - time.monotonic()) > 0:
+        if not select.select([output], [], [], min(left, _ALIVE))[0]:
+            yield from filter(None, [last])
+            continue
         data = os.read(output, 1 << 16)
         if not data:
             return
         *whole, rest = (rest + data).split(b"\n")
-        yield from (line.decode() for line in whole)
+        for line in whole:
+            last = line.decode()
+            yield last
 
 
 def _carry_out(
