@@ -43,7 +43,6 @@ RoleEvent: TypeAlias = Literal[
     "PinholeOpened",
     "PinholeRefused",
     "Ready",
-    "RenewalRefused",
     "Repelled",
 ]
 """What roles tell of themselves, beside the events of their machines."""

@@ -140,16 +140,23 @@ class MobileNode:
         again = self._granted is not None
         self._granted = granted
         # The final PANA answer leaves first.
-        self._host.later(partial(self._renew, granted) if again else self._go_on)
+        self._host.later(partial(self._go_on, granted, again=again))
 
-    def _go_on(self) -> None:
-        if self._configuration.discovery is None and self._granted:
-            self._take_delivered(self._granted)
+    def _go_on(self, granted: Granted, *, again: bool) -> None:
+        """Go on with what access has brought; another authentication renews what is there."""
+        if self._configuration.discovery is None:
+            self._take_delivered(granted, again=again)
+        elif again and self._home.assignment:
+            self._home.renew()
         else:
             self._find_home_agent()
 
-    def _take_delivered(self, granted: Granted) -> None:
-        """Go on with the home agent that network access has delivered."""
+    def _take_delivered(self, granted: Granted, *, again: bool) -> None:
+        """Go on with the home agent that network access has delivered.
+
+        Without one, another session is begun: in the draft's dialect the wish is told at the start
+        alone, where nothing protects it. Whatever there is lasts until then.
+        """
         try:
             assignment = self._trust.assignment(granted, self._told_before(granted.keys))
         except SealError as error:
@@ -157,25 +164,10 @@ class MobileNode:
             return
         if assignment is None:
             self._fail("network access was granted without a home agent")
+        elif again and assignment == self._home.assignment:
+            self._home.renew()
         else:
             self._home.take(assignment)
-
-    def _renew(self, granted: Granted) -> None:
-        """After another authentication, renew what hangs on its keys."""
-        if self._home.assignment is None:
-            self._go_on()
-            return
-        if self._configuration.discovery is None:
-            try:
-                told = self._trust.assignment(granted, None)
-            except SealError as error:
-                self._log.write("RenewalRefused", reason=str(error))
-                return
-            if told and told != self._home.assignment:
-                self._foretold = None
-                self._home.take(told)
-                return
-        self._home.renew()
 
     def _take_foretold(self, sealed: bytes, keys: EapKeys) -> None:
         if self._granted is None:

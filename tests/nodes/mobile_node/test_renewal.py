@@ -143,12 +143,23 @@ def test_only_what_is_sealed_counts_the_next_time_too(make):
         network.access.seal = lambda _keys, forged=forged: forged
         network.authenticate()
         network.run(1.0)
-    assert network.mn.names().count("RenewalRefused") == 2
+    assert len(network.mn.told("AttemptFailed")) >= 2
     assert network.established() == len(network.agent.updates) == 1
     network.access.seal = sealed
-    network.authenticate()
-    network.until(lambda: len(network.agent.updates) == 2)
+    network.until(lambda: len(network.agent.updates) == 2)  # Another session is begun for it.
     assert network.established() == 2
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_session_that_brings_no_home_agent_is_left_for_another(make, version):
+    network = make(version).bootstrap()
+    network.access.assignment = None
+    network.authenticate()
+    network.mn.logged("AttemptFailed")
+    assert ("close_tunnel",) not in network.mn.kernel.calls
+    network.access.assignment = HOME
+    network.until(lambda: len(network.agent.updates) == 2)
+    assert network.mn.names().count("Bootstrapped") == 1
 
 
 class Launched:
