@@ -167,6 +167,11 @@ class Conversations:
             found.append(self._forget(next(iter(self._by_key))))
         return found
 
+    def drop(self, nas: str) -> list[Conversation]:
+        """Forget those that a NAS has begun and not ended, and return them."""
+        begun = [key for key, one in self._by_key.items() if key[0] == nas and not one.ended]
+        return [self._forget(key) for key in begun]
+
     def _shares(self, key: Key) -> tuple[Share, ...]:
         return Share(("NAS", key[0]), self._limits.nas), Share("all", self._limits.total)
 

@@ -195,6 +195,14 @@ class HomeAaa:
         self.events += self._of_sessions()
         return result
 
+    def handle_restart(self, host: str, now: float) -> None:
+        """Note that a client has lost its state: what it had begun, and had, is over."""
+        name = ascii_lower(host)
+        self._give_up(self._conversations.drop(name), f"{host} has been started again", now)
+        self._settle(now)
+        self.sessions.handle_restart(name, now)
+        self.events += self._of_sessions()
+
     def hear_load(self, host: str, load: int | None) -> None:
         """Note how many home addresses are in use at a home agent, if a peer is one and says so."""
         agent = self._agents.get(ascii_lower(host))

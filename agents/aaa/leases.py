@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from ipaddress import IPv6Address
 from itertools import chain
@@ -183,7 +183,7 @@ class Leases:
         identity: str,
         home_agent: str,
         addresses: AddressRange,
-        reserved: Collection[IPv6Address] = (),
+        reserved: Container[IPv6Address] = (),
         lifetime: float = 0.0,
     ) -> Lease:
         """Give `identity` an address out of `addresses`, the one that it has if that fits.
@@ -220,7 +220,7 @@ class Leases:
         identity: str,
         home_agent: str,
         addresses: AddressRange,
-        reserved: Collection[IPv6Address],
+        reserved: Container[IPv6Address],
         now: float,
         lifetime: float,
     ) -> Lease:
@@ -239,7 +239,7 @@ class Leases:
         identity: str,
         home_agent: str,
         addresses: AddressRange,
-        reserved: Collection[IPv6Address],
+        reserved: Container[IPv6Address],
         now: float,
     ) -> Lease:
         address = self._resting(identity, addresses, reserved, now)
@@ -258,7 +258,7 @@ class Leases:
         held: Lease,
         home_agent: str,
         addresses: AddressRange,
-        reserved: Collection[IPv6Address],
+        reserved: Container[IPv6Address],
     ) -> bool:
         allowed = held.address in addresses and held.address not in reserved
         return allowed and held.home_agent == home_agent
@@ -267,7 +267,7 @@ class Leases:
         self,
         identity: str,
         addresses: AddressRange,
-        reserved: Collection[IPv6Address],
+        reserved: Container[IPv6Address],
         now: float,
     ) -> IPv6Address | None:
         """Return an address that `identity` has had and nobody else can get yet."""
@@ -280,7 +280,7 @@ class Leases:
         self,
         identity: str,
         addresses: AddressRange,
-        reserved: Collection[IPv6Address],
+        reserved: Container[IPv6Address],
         now: float,
     ) -> IPv6Address:
         if self._exhausted.get(addresses, now) > now:
@@ -369,7 +369,7 @@ def _lease(identity: str, home_agent: str, address: bytes) -> Lease:
 
 
 def _first_free(
-    begin: int, end: int, taken: Iterable[int], reserved: Collection[IPv6Address]
+    begin: int, end: int, taken: Iterable[int], reserved: Container[IPv6Address]
 ) -> IPv6Address | None:
     """Return the first address from `begin` to `end` that is neither taken nor reserved.
 

@@ -303,9 +303,19 @@ class Sessions:
     def handle_end(self, request: SessionRequest, now: float) -> ResultCode:
         """Take a client's word that its session is over."""
         peer = ascii_lower(request.origin_host), request.session_id
-        name = self._peers.get(peer)
-        if name is None:
+        if peer not in self._peers:
             return ResultCode.UNKNOWN_SESSION_ID
+        self._leave(peer, "terminated", now)
+        return ResultCode.SUCCESS
+
+    def handle_restart(self, host: str, now: float) -> None:
+        """Know that a client, its name in lower case, has lost its sessions (RFC 6733 8.16)."""
+        for peer in [peer for peer in self._peers if peer[0] == host]:
+            self._leave(peer, f"{host} has been started again", now)
+
+    def _leave(self, peer: Peer, reason: str, now: float) -> None:
+        """Know that a client serves a session no more, which ends with the last one's."""
+        name = self._peers[peer]
         session = self._sessions[name]
         if session.access == peer:
             self._name_access(session, None)
@@ -314,8 +324,7 @@ class Sessions:
         home_agent = session.assignment.home_agent if session.assignment else None
         tells = home_agent is None or self._hosts(home_agent) is not None
         if session.access is None and session.home is None and tells:
-            self._end(name, "terminated", now)
-        return ResultCode.SUCCESS
+            self._end(name, reason, now)
 
     def withdraw_subscriber(self, identity: str, now: float) -> bool:
         """End a subscriber's session and lease; return whether there was either."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from ipaddress import IPv6Address, IPv6Network
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
@@ -12,10 +12,11 @@ from typing import Annotated, Literal, TypeAlias
 import msgspec
 
 from agents.aaa.policy import Place, Subscription
+from agents.aaa.share import WHOLE, Share, reserved
 from agents.core import documents
 from agents.core.documents import DocumentError
 from agents.core.folding import ascii_lower
-from agents.core.record import Record
+from agents.core.record import Record, replace
 from agents.core.unicast import is_unicast
 from agents.eap.names import canonical_identity
 
@@ -110,9 +111,15 @@ class Subscriber(Record, frozen=True):
 
 
 class Subscribers:
-    """All subscribers by identity, all home agents by name."""
+    """All subscribers by identity, all home agents by name, and this server's share of these."""
 
-    def __init__(self, subscribers: Iterable[Subscriber], home_agents: Iterable[HomeAgent]) -> None:
+    def __init__(
+        self,
+        subscribers: Iterable[Subscriber],
+        home_agents: Iterable[HomeAgent],
+        share: Share = WHOLE,
+    ) -> None:
+        self._share = share
         self._subscribers = {canonical_identity(s.identity): s for s in subscribers}
         self.home_agents = {agent.name: agent for agent in home_agents}
         self._agents = frozenset(agent.address for agent in self.home_agents.values())
@@ -124,12 +131,30 @@ class Subscribers:
         """Return the subscriber of this identity; the realm's case does not matter."""
         return self._subscribers.get(canonical_identity(identity))
 
-    def reserved(self, subscriber: Subscriber) -> frozenset[IPv6Address]:
+    def reserved(self, subscriber: Subscriber) -> Container[IPv6Address]:
         """Return the addresses that others own: home agents, and subscribers with a fixed one.
 
-        A fixed home address is one subscriber's, and its owner gets no other.
+        A fixed home address is one subscriber's, and its owner gets no other. Of pools there are
+        those that another server gives out.
         """
-        return self._reserved if subscriber.home_address is None else self._agents
+        if subscriber.home_address is not None:
+            return self._agents
+        return reserved(self._reserved, self._share)
+
+    def shared(self, share: Share) -> Subscribers:
+        """Return the same for a server that has a share only."""
+        room = {
+            agent.name: replace(agent, capacity=share.room(agent.capacity))
+            for agent in self.home_agents.values()
+        }
+        return Subscribers(
+            (
+                replace(one, home_agents=tuple(room[agent.name] for agent in one.home_agents))
+                for one in self._subscribers.values()
+            ),
+            room.values(),
+            share,
+        )
 
     def __iter__(self) -> Iterator[Subscriber]:
         return iter(self._subscribers.values())

@@ -19,7 +19,7 @@ from types import ModuleType
 
 from agents.core.record import Record
 
-_OTHERS = ("cast", "preparation", "roles", "scene", "settings")
+_OTHERS = ("cast", "preparation", "roles", "scene", "settings", "way_home")
 
 
 class Program(Record, frozen=True):

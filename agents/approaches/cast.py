@@ -11,7 +11,7 @@ from topologies.model import HostRole, Topology
 HOME_REALM, VISITED_REALM = "home.test", "visited.test"
 HOME_AAA, HOME_AGENT, ACCESS_ROUTER = "aaa.home.test", "ha.home.test", "ar.visited.test"
 HOME_AGENT_ADDRESS = IPv6Address("2001:db8:100::1")
-DIAMETER_RELAY = "relay.visited.test"
+DIAMETER_RELAY, DIAMETER_REDIRECT = "relay.visited.test", "redirect.visited.test"
 VISITED_HOME_AGENT = "ha.visited.test"
 VISITED_HOME_AGENT_ADDRESS = IPv6Address("2001:db8:200::2")
 HOME_ADDRESS = IPv6Address("2001:db8:100::1234")
@@ -37,10 +37,21 @@ class Cast(Record, frozen=True):
     topology: Topology
 
     @property
-    def home_aaa(self) -> Node:
-        """The home AAA server, on a host of its own or beside a home agent."""
+    def home_aaas(self) -> tuple[Node, ...]:
+        """The home AAA servers, the one first that is asked first; there may be one."""
         role = HostRole.HOME_AAA if self.is_home_aaa_apart else HostRole.HOME_NETWORK
-        return Node(HOME_AAA, self.topology.host(role), "core")
+        hosts = self.topology.hosts_with(role)
+        if len(hosts) == 1:
+            return (Node(HOME_AAA, hosts[0], "core"),)
+        first, _, domain = HOME_AAA.partition(".")
+        return tuple(
+            Node(f"{first}{number}.{domain}", host, "core") for number, host in enumerate(hosts, 1)
+        )
+
+    @property
+    def home_aaa(self) -> Node:
+        """The home AAA server, on a host of its own or beside a home agent; the first of two."""
+        return self.home_aaas[0]
 
     @property
     def is_home_aaa_apart(self) -> bool:

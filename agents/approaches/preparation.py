@@ -15,6 +15,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from agents.approaches.cast import (
+    DIAMETER_REDIRECT,
     DIAMETER_RELAY,
     HOME_AAA,
     HOME_ADDRESS,
@@ -102,7 +103,12 @@ def _make_certificates(folder: Path, settings: CommonSettings, cast: Cast) -> No
     if settings.aaa_credential != "valid":
         made_so = _server(HOME_AAA, settings.aaa_credential)
         certificates.write(SERVER, settings.aaa_credential, made_so)
-    for name in (HOME_AAA, DIAMETER_RELAY, *(router.name for router in cast.access_routers)):
+    servers = (server.name for server in cast.home_aaas)
+    routers = (router.name for router in cast.access_routers)
+    agents = [DIAMETER_RELAY]
+    if settings.roles.aaa.relay == "redirect":
+        agents = [DIAMETER_REDIRECT]
+    for name in (*servers, *agents, *routers):
         certificates.write(name, "valid", _server(name, "valid"))
     # A mobile node may know no more of its home agent than the address.
     for name, address in (

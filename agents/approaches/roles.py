@@ -29,10 +29,13 @@ class OwnDaemon(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
 
 
 class AaaRoles(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """How access routers ask the home AAA server, by whom, and who authenticates for it."""
+    """How access routers ask the home AAA server, by whom, and who authenticates for it.
+
+    A relay is freeDiameter or our agent; with `redirect` that says whom to ask, and relays nothing.
+    """
 
     protocol: Literal["diameter", "radius"] = "diameter"
-    relay: Literal["none", "freediameter"] = "none"
+    relay: Literal["none", "freediameter", "agent", "redirect"] = "none"
     server: Literal["agent", "freeradius"] = "agent"
 
 
@@ -77,4 +80,5 @@ class Roles(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     @property
     def of_agents(self) -> Roles:
         """The same with agents in place of daemons."""
-        return Roles(aaa=AaaRoles(protocol=self.aaa.protocol))
+        relay = "none" if self.aaa.relay == "freediameter" else self.aaa.relay
+        return Roles(aaa=AaaRoles(protocol=self.aaa.protocol, relay=relay))

@@ -8,10 +8,10 @@ from typing import Any
 
 import msgspec
 
+from agents.aaa.share import WHOLE, Share
 from agents.approaches import Program
 from agents.approaches.cast import (
     ACCESS_ROUTER,
-    DIAMETER_RELAY,
     HOME_AAA,
     HOME_ADDRESS,
     HOME_REALM,
@@ -24,11 +24,11 @@ from agents.approaches.cast import (
 from agents.approaches.preparation import ANOTHER_CERTIFICATE, CRL, SECRETS, SERVER, file_name
 from agents.approaches.roles import OwnDaemon
 from agents.approaches.settings import ANOTHER, CommonSettings
+from agents.approaches.way_home import WayHome
 from agents.core.configuration import Configuration
 from agents.core.documents import absent, fit
 from agents.core.record import Record
 from agents.daemons.command import CommandConfiguration
-from agents.daemons.freediameter import DiameterRelayConfiguration
 from agents.daemons.freeradius import EapServerConfiguration
 from agents.daemons.kea import DhcpServerConfiguration
 from agents.daemons.nsd import DnsServerConfiguration
@@ -136,12 +136,14 @@ class Scene(Record, frozen=True):
     def _diameter_tls(self, name: str) -> TlsSettings | None:
         return self.certificate(name) if self.settings.diameter_tls else None
 
-    def _home_peer(self) -> DiameterPeer:
-        return DiameterPeer(
-            host=HOME_AAA,
-            realm=HOME_REALM,
-            address=str(self.cast.address(self.cast.home_aaa).ip),
-            port=TLS_PORT if self.settings.diameter_tls else PORT,
+    def _home_peers(self) -> tuple[DiameterPeer, ...]:
+        """Return the home AAA servers as others ask them, the first one rather than the second."""
+        port = TLS_PORT if self.settings.diameter_tls else PORT
+        return tuple(
+            DiameterPeer(
+                host=server.name, realm=HOME_REALM, address=self._core_address(server), port=port
+            )
+            for server in self.cast.home_aaas
         )
 
     @property
@@ -155,6 +157,11 @@ class Scene(Record, frozen=True):
         """Return the home AAA server as an access router asks it, if that is by RADIUS."""
         if not self._speaks_radius:
             return None
+        if len(self.cast.home_aaas) > 1:
+            raise ValueError(
+                "roles.aaa.protocol: an access router has one RADIUS server, and topology "
+                f"{self.topology.name} has several home AAA servers; use 'diameter'"
+            )
         return RadiusServerSettings(
             address=self._core_address(self.cast.home_aaa),
             source=self._core_address(router),
@@ -187,63 +194,20 @@ class Scene(Record, frozen=True):
         return RadiusServerSettings(address=_LOOPBACK, source=_LOOPBACK, secret_file=secret_file)
 
     @property
-    def _has_relay(self) -> bool:
-        return self.settings.roles.aaa.relay != "none"
+    def _way_home(self) -> WayHome:
+        """How access routers reach the home AAA servers."""
+        routers = tuple((router, self._core_address(router)) for router in self.cast.access_routers)
+        return WayHome(roles=self.settings.roles.aaa, routers=routers, home=self._home_peers())
 
-    def _way_home(self) -> dict[str, Any]:
-        """Return whom an access router asks: the home AAA server, or a relay on the way to it."""
-        home = self._home_peer()
-        if not self._has_relay:
-            return {"home": home}
-        relay = DiameterPeer(
-            host=DIAMETER_RELAY,
-            realm=VISITED_REALM,
-            address=self._relay_address,
-            port=home.port,
-            relays=(HOME_REALM,),
-        )
-        return {"home": relay, "home_realm": HOME_REALM}
-
-    @property
-    def _relay_address(self) -> str:
-        """The relay's: it is beside an access router, the first one if there are many."""
-        return self._core_address(self.cast.access_routers[0])
-
-    def _visited_peers(self) -> list[DiameterPeer]:
-        """Return who asks the home AAA server: the access routers, or the relay for them."""
-        if self._has_relay:
-            source, relays = self._relay_address, (VISITED_REALM,)
-            relay = DiameterPeer(
-                host=DIAMETER_RELAY, realm=VISITED_REALM, sources=(source,), relays=relays
-            )
-            return [relay]
-        return [
-            DiameterPeer(host=r.name, realm=VISITED_REALM, sources=(self._core_address(r),))
-            for r in self.cast.access_routers
-        ]
-
-    def _diameter_relay(self) -> list[Program]:
-        if not self._has_relay:
-            return []
-        if self._speaks_radius:
-            raise ValueError(
-                "roles.aaa.relay: freeDiameter relays Diameter, and access routers speak RADIUS; "
-                "leave it out, or roles.aaa.protocol"
-            )
-        home = self._home_peer()
-        configuration = DiameterRelayConfiguration(
-            host=self.cast.access_routers[0].host,
-            diameter_identity=DIAMETER_RELAY,
-            diameter_realm=VISITED_REALM,
-            address=self._relay_address,
-            port=home.port,
-            clients=tuple(router.name for router in self.cast.access_routers),
-            home=home,
-            tls=self._diameter_tls(DIAMETER_RELAY),
-            diameter_watchdog=self.settings.diameter_watchdog,
+    def _between(self) -> list[Program]:
+        """Return the program of who is between access routers and home AAA servers."""
+        way = self._way_home
+        found = way.program(
+            tls=self._diameter_tls(way.agent) if way.has_agent else None,
+            watchdog=self.settings.diameter_watchdog,
             work=self.work,
         )
-        return [program("daemons.freediameter", configuration)]
+        return [program(*found)] if found else []
 
     @property
     def _guarded(self) -> str:
@@ -262,7 +226,7 @@ class Scene(Record, frozen=True):
 
     def access_network(self, **changes: Any) -> list[Program]:
         """Return the access routers' programs, and where there are any those of relays."""
-        between = self._diameter_relay()
+        between = self._between()
         if not self.topology.has(HostRole.PANA_RELAY):
             routers = self.cast.access_routers
             return [*between, *(self._access_router(router, **changes) for router in routers)]
@@ -298,7 +262,7 @@ class Scene(Record, frozen=True):
             "diameter_realm": VISITED_REALM,
             "diameter_tls": self._diameter_tls(router.name),
             "keys": self.keys,
-            **self._way_home(),
+            **self._way_home.of_router(),
             "local": self._local_home_agent(),
             "crowd": self.settings.crowd,
             "aaa_timeout": self.settings.crowd.aaa_timeout,
@@ -353,34 +317,45 @@ class Scene(Record, frozen=True):
         return str(self.topology.end(node.host, "core").address)
 
     def home_network(self, **changes: Any) -> list[Program]:
-        """Return the home network's program: the home AAA server, and a configured home agent.
+        """Return the home network's programs: each home AAA server, and a configured home agent.
 
-        Before it comes the one that authenticates in its place, if that is so.
+        Before one comes what authenticates in its place, if that is so.
         """
-        aaa, cast = self.cast.home_aaa, self.cast
-        agents = cast.home_agents_by_name
+        agents = self.cast.home_agents_by_name
         for name in self.settings.home_agents:
             if name not in agents:
                 missing = absent(f"home agent {name!r}", name, agents)
                 raise ValueError(f"settings.home_agents: {missing}")
-        core = self._core_address(aaa)
+        servers = self.cast.home_aaas
+        shares = [Share(number, len(servers)) for number, _ in enumerate(servers, 1)]
+        return [
+            program
+            for server, share in zip(servers, shares, strict=True)
+            for program in self._home_aaa(server, share, **changes)
+        ]
+
+    def _home_aaa(self, aaa: Node, share: Share, **changes: Any) -> list[Program]:
+        """Return one server's programs, with a list of leases of its own."""
+        cast, core = self.cast, self._core_address(aaa)
+        leases = "leases.sqlite" if share == WHOLE else f"leases-{aaa.host}.sqlite"
         home_agents = [
             *((agent.name, HOME_REALM, self._core_address(agent)) for agent in cast.home_agents),
             (VISITED_HOME_AGENT, VISITED_REALM, str(VISITED_HOME_AGENT_ADDRESS)),
         ]
         usual: dict[str, Any] = {
             "host": aaa.host,
-            "diameter_identity": HOME_AAA,
+            "diameter_identity": aaa.name,
             "diameter_realm": HOME_REALM,
             "diameter_address": core,
             "diameter_port": TLS_PORT if self.settings.diameter_tls else PORT,
-            "diameter_tls": self._diameter_tls(HOME_AAA),
+            "diameter_tls": self._diameter_tls(aaa.name),
             "diameter_peers": (
-                *self._visited_peers(),
+                *self._way_home.askers(),
                 *(DiameterPeer(host=h, realm=r, sources=(source,)) for h, r, source in home_agents),
             ),
             "subscribers": str(self.shared / "subscribers.toml"),
-            "leases": str(self.run / "configuration" / "leases.sqlite"),
+            "leases": str(self.run / "configuration" / leases),
+            "share": share,
             "tls": self.certificate(SERVER),
             "work": self.work,
             "ike_daemon": self.settings.roles.ike.responder,
@@ -394,14 +369,14 @@ class Scene(Record, frozen=True):
             "eap_server": self._eap_server_settings(),
         }
         home = HomeNetworkConfiguration(**(usual | changes))
-        return [*self._eap_server(), program("nodes.home_network.main", home)]
+        return [*self._eap_server(aaa), program("nodes.home_network.main", home)]
 
-    def _eap_server(self) -> list[Program]:
+    def _eap_server(self, aaa: Node) -> list[Program]:
         if not self._has_eap_server:
             return []
         secret_file = self._radius_secret(HOME_AAA)
         configuration = EapServerConfiguration(
-            host=self.cast.home_aaa.host,
+            host=aaa.host,
             address=_LOOPBACK,
             client=RadiusClientSettings(name=HOME_AAA, address=_LOOPBACK, secret_file=secret_file),
             tls=self.certificate(SERVER),
@@ -465,6 +440,7 @@ class Scene(Record, frozen=True):
         self, name: str, realm: str, ikev1: Ikev1Settings | None, ikev2: Ikev2Settings | None
     ) -> dict[str, Any]:
         by_eap = ikev2 is not None and ikev2.authentication == "eap"
+        home, *others = self._home_peers()
         return {
             "ikev1": ikev1,
             "ikev2": ikev2,
@@ -474,7 +450,8 @@ class Scene(Record, frozen=True):
             "diameter_identity": name,
             "diameter_realm": realm,
             "diameter_tls": self._diameter_tls(name),
-            "home": self._home_peer(),
+            "home": home,
+            "peers": others,
             "crowd": self.settings.crowd,
             "aaa_timeout": self.settings.crowd.aaa_timeout,
         }
@@ -617,7 +594,7 @@ class Scene(Record, frozen=True):
 
     def mobile_node(self, **changes: Any) -> Program:
         """Return the program of the mobile node, or of all of a fleet."""
-        if self._has_relay and "access" not in changes:
+        if self._way_home.has_agent and "access" not in changes:
             raise ValueError(
                 "roles.aaa.relay: with this approach no access router asks the home AAA server; "
                 "leave it out, or use an approach with PANA"

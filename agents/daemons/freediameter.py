@@ -30,8 +30,9 @@ _RECONNECTION = 1
 class DiameterRelayConfiguration(Configuration, frozen=True, kw_only=True):
     """The relay's configuration; times in seconds.
 
-    `clients` are the Diameter identities of those who may connect to `address`, `home` is the home
-    AAA server. freeDiameter takes no address of the loopback network.
+    `clients` are the Diameter identities of those who may connect to `address`, `home` are the home
+    AAA servers: several of a realm are asked in turn. freeDiameter takes no address of the loopback
+    network.
     """
 
     diameter_identity: str
@@ -39,22 +40,26 @@ class DiameterRelayConfiguration(Configuration, frozen=True, kw_only=True):
     address: str
     port: Annotated[int, msgspec.Meta(ge=1, le=65535)] = PORT
     clients: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)]
-    home: DiameterPeer
+    home: Annotated[tuple[DiameterPeer, ...], msgspec.Meta(min_length=1)]
     tls: TlsSettings | None = None
     diameter_watchdog: Watchdog = 30.0
     work: str
     start_deadline: Annotated[float, msgspec.Meta(gt=0, le=86400)] = 30.0
 
     def __post_init__(self) -> None:
-        names = (self.diameter_identity, self.diameter_realm, self.home.host, self.home.realm)
-        for name in (*names, *self.clients):
+        names = [self.diameter_identity, self.diameter_realm, *self.clients]
+        for server in self.home:
+            names += [server.host, server.realm]
+            if server.address is None:
+                raise ValueError(
+                    f"home: the relay connects to {server.host}, and needs its address"
+                )
+        for name in names:
             if not _NAME.fullmatch(name):
                 raise ValueError(
                     f"{name!r} is no name of a Diameter node: it has letters, digits, hyphens and "
                     "dots"
                 )
-        if self.home.address is None:
-            raise ValueError(f"home: the relay connects to {self.home.host}, and needs its address")
 
 
 def freediameter_configuration(configuration: DiameterRelayConfiguration) -> str:
@@ -62,7 +67,7 @@ def freediameter_configuration(configuration: DiameterRelayConfiguration) -> str
 
     What is for another realm goes by the realms of its peers, which it knows without a table.
     """
-    tls, home = configuration.tls, configuration.home
+    tls = configuration.tls
     plain, secure = (0, configuration.port) if tls else (configuration.port, 0)
     lines = [
         f'Identity = "{configuration.diameter_identity}";',
@@ -84,8 +89,11 @@ def freediameter_configuration(configuration: DiameterRelayConfiguration) -> str
     lines += [f'LoadExtension = "{name}.fdx";' for name in _DICTIONARIES]
     lines += [
         f'LoadExtension = "acl_wl.fdx" : "{acl}";',
+    ]
+    lines += [
         f'ConnectPeer = "{home.host}" {{ ConnectTo = "{IPv6Address(home.address or "::")}"; '
-        f'Port = {home.port}; Realm = "{home.realm}"; {"" if tls else "No_TLS; "}}};',
+        f'Port = {home.port}; Realm = "{home.realm}"; {"" if tls else "No_TLS; "}}};'
+        for home in configuration.home
     ]
     return "\n".join(lines) + "\n"
 
@@ -97,17 +105,21 @@ def access_list(configuration: DiameterRelayConfiguration) -> str:
 
 
 async def serve(configuration: DiameterRelayConfiguration, stop: asyncio.Event) -> None:
-    """Run freeDiameter until `stop` is set; it is ready when it has reached the home AAA server."""
+    """Run freeDiameter until `stop` is set; it is ready when it has reached a home AAA server."""
     work, deadline = Path(configuration.work), patient(configuration.start_deadline)
-    settings, home = work / "freediameter.conf", configuration.home.host
+    settings = work / "freediameter.conf"
     settings.write_text(freediameter_configuration(configuration), encoding="utf-8")
     (work / "freediameter-acl.conf").write_text(access_list(configuration), encoding="utf-8")
     await wait_for_addresses([IPv6Address(configuration.address)], deadline)
-    opened = rf"-> 'STATE_OPEN'\s+'{re.escape(home)}'"
     await run_daemon(
         [executable("freeDiameterd", work), "-c", str(settings)],
         work / "freediameter.log",
-        {f"freeDiameter has reached {home}": lambda daemon: daemon.said(opened)},
+        {
+            "freeDiameter has reached a home AAA server": lambda daemon: any(
+                daemon.said(rf"-> 'STATE_OPEN'\s+'{re.escape(home.host)}'")
+                for home in configuration.home
+            )
+        },
         host=configuration.host,
         deadline=deadline,
         stop=stop,

@@ -144,6 +144,13 @@ def _origin(config: NodeConfig) -> tuple[Avp, Avp]:
     return d.ORIGIN_HOST.avp(config.host), d.ORIGIN_REALM.avp(config.realm)
 
 
+def with_state_id(config: NodeConfig, message: Message) -> Message:
+    """Return a message of this node's own that says which incarnation it is of (section 8.16)."""
+    if config.origin_state_id is None or d.ORIGIN_STATE_ID.among(message.avps):
+        return message
+    return replace(message, avps=(*message.avps, *_state_id(config)))
+
+
 def _state_id(config: NodeConfig) -> tuple[Avp, ...]:
     if config.origin_state_id is None:
         return ()
@@ -198,14 +205,18 @@ def disconnect_request(config: NodeConfig, cause: int) -> Message:
 
 def base_answer(config: NodeConfig, request: Message) -> Message:
     """Return a DWA or DPA that says success."""
-    avps = (d.RESULT_CODE.avp(ResultCode.SUCCESS), *_origin(config))
-    return replace(request, avps=avps, request=False, retransmitted=False)
+    avps = [d.RESULT_CODE.avp(ResultCode.SUCCESS), *_origin(config)]
+    if request.command == d.Command.DEVICE_WATCHDOG:
+        avps += _state_id(config)
+    return replace(request, avps=tuple(avps), request=False, retransmitted=False)
 
 
-def error_answer(config: NodeConfig, request: Message, error: DiameterError) -> Message:
+def error_answer(
+    config: NodeConfig, request: Message, error: DiameterError, more: Iterable[Avp] = ()
+) -> Message:
     """Return an answer with the E bit that refuses a request (RFC 6733 section 7.2)."""
     avps = d.SESSION_ID.among(request.avps)[:1]
-    avps += [*_origin(config), d.RESULT_CODE.avp(error.result_code), *_explain(error)]
+    avps += [*_origin(config), d.RESULT_CODE.avp(error.result_code), *_explain(error), *more]
     avps += d.PROXY_INFO.among(request.avps)
     return replace(request, avps=tuple(avps), request=False, error=True, retransmitted=False)
 

@@ -9,7 +9,11 @@ import msgspec
 from agents.core.folding import ascii_lower
 from agents.core.machine import Address
 from agents.core.record import Record
-from agents.diameter.dictionary import APPLICATION_EAP, APPLICATION_RELAY
+from agents.diameter.dictionary import (
+    APPLICATION_EAP,
+    APPLICATION_RELAY,
+    RedirectHostUsage,
+)
 from agents.diameter.values import IPAddress
 from agents.diameter.wire import MAXIMUM_LENGTH
 
@@ -41,7 +45,8 @@ class PeerConfig(Record, frozen=True):
     """A peer by its Origin-Host. `address` None: it connects to us, not we to it.
 
     It may connect from `sources` alone; where there are none, from `address`, or with TLS from
-    anywhere. It is trusted to relay what nodes of the realms `relays` say, `*` for all realms.
+    anywhere. It is trusted to relay what nodes of the realms `relays` say, and to say who serves
+    the realms `redirects`; `*` stands for all realms.
     """
 
     host: str
@@ -49,6 +54,7 @@ class PeerConfig(Record, frozen=True):
     address: Address | None = None
     sources: tuple[IPAddress, ...] = ()
     relays: tuple[str, ...] = ()
+    redirects: tuple[str, ...] = ()
 
     def origins(self, *, tls: bool) -> tuple[IPAddress, ...]:
         """Return the addresses that it may connect from, none with TLS if these do not matter."""
@@ -61,7 +67,19 @@ class PeerConfig(Record, frozen=True):
 
     def relays_for(self, realm: str) -> bool:
         """Tell whether the peer is trusted to relay for a realm."""
-        return any(name == "*" or same_identity(name, realm) for name in self.relays)
+        return _covers(self.relays, realm)
+
+    def redirects_for(self, realm: str) -> bool:
+        """Tell whether the peer is trusted to say who serves a realm."""
+        return _covers(self.redirects, realm)
+
+    def serves_realm(self, realm: str) -> bool:
+        """Tell whether a realm's requests may go to this peer: it is of that, or relays for it."""
+        return same_identity(self.realm, realm) or self.relays_for(realm)
+
+
+def _covers(realms: tuple[str, ...], realm: str) -> bool:
+    return any(name == "*" or same_identity(name, realm) for name in realms)
 
 
 class Route(Record, frozen=True):
@@ -71,10 +89,20 @@ class Route(Record, frozen=True):
     peers: tuple[str, ...]
 
 
+class Redirect(Record, frozen=True):
+    """Requests for `realm` are redirected to `hosts`; that counts for `usage`, so many seconds."""
+
+    realm: str
+    hosts: tuple[str, ...]
+    usage: int = RedirectHostUsage.DONT_CACHE
+    cache_time: int = 0
+
+
 class NodeConfig(Record, frozen=True):
     """One Diameter node.
 
-    A peer's own realm needs no route. `relay` makes the node forward requests for other realms.
+    A peer's own realm needs no route. `relay` makes the node forward requests for other realms,
+    and with `redirects` it says who serves them.
     `accept_unknown` lets peers connect that are not in `peers`. With `tls` certificates say who
     they are. Of connections that have sent no CER a host may have `newcomers_per_host`, and hosts
     that are no peer's `strangers` altogether: a peer has one, and a second while it reconnects.
@@ -86,6 +114,7 @@ class NodeConfig(Record, frozen=True):
     routes: tuple[Route, ...] = ()
     applications: tuple[int, ...] = (APPLICATION_EAP,)
     relay: bool = False
+    redirects: tuple[Redirect, ...] = ()
     accept_unknown: bool = False
     tls: bool = False
     newcomers_per_host: int = 8
@@ -99,7 +128,8 @@ class NodeConfig(Record, frozen=True):
     @property
     def advertised(self) -> tuple[int, ...]:
         """The applications for the capabilities exchange."""
-        return (*self.applications, APPLICATION_RELAY) if self.relay else self.applications
+        agent = self.relay or self.redirects
+        return (*self.applications, APPLICATION_RELAY) if agent else self.applications
 
 
 def same_identity(a: str, b: str) -> bool:

@@ -115,6 +115,18 @@ class InbandSecurity(IntEnum):
     TLS = 1
 
 
+class RedirectHostUsage(IntEnum):
+    """Values of Redirect-Host-Usage (RFC 6733 section 6.13)."""
+
+    DONT_CACHE = 0
+    ALL_SESSION = 1
+    ALL_REALM = 2
+    REALM_AND_APPLICATION = 3
+    ALL_APPLICATION = 4
+    ALL_HOST = 5
+    ALL_USER = 6
+
+
 class Mip6Feature(IntFlag):
     """Bits of MIP6-Feature-Vector (RFC 5447 section 4.2.5)."""
 

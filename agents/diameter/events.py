@@ -67,6 +67,19 @@ class ConnectionFailed(Event, frozen=True):
     reason: str
 
 
+class Restarted(Event, frozen=True):
+    """A node has lost its state since it was heard of last (RFC 6733 section 8.16)."""
+
+    host: str
+
+
+class Redirected(Event, frozen=True):
+    """A redirect agent has named who is to take a request."""
+
+    peer: str
+    destination: str
+
+
 class RequestReceived(Event, frozen=True):
     """A request for this node; answer it under `token`."""
 

@@ -271,8 +271,10 @@ ERROR_ANSWER = Grammar(
         d.ERROR_REPORTING_HOST,
         d.FAILED_AVP,
         d.EXPERIMENTAL_RESULT,
+        d.REDIRECT_HOST_USAGE,
+        d.REDIRECT_MAX_CACHE_TIME,
     ),
-    *_any(d.PROXY_INFO, d.ROUTE_RECORD),
+    *_any(d.PROXY_INFO, d.ROUTE_RECORD, d.REDIRECT_HOST),
 )
 """The grammar of an answer with the E bit, whatever its command (RFC 6733 section 7.2)."""
 

@@ -270,13 +270,21 @@ class Node:
             event = self._peer_events.popleft()
             self.events.append(event)
             match event:
-                case PeerUp() | ConnectionFailed():
+                case PeerUp(peer=host):
+                    self._hear_capabilities(host, now)
                     self._requests.peer_changed(now)
+                case ConnectionFailed(peer=host):
+                    self._requests.peer_failed(host, now)
                 case PeerDown(peer=host) | PeerSuspect(peer=host):
                     lost = isinstance(event, PeerDown)
                     self._requests.failover(self._peers[ascii_lower(host)], now, lost=lost)
         if len(self._peers) > len(self._configured):
             self._forget_strangers()
+
+    def _hear_capabilities(self, host: str, now: float) -> None:
+        known = self._peers[ascii_lower(host)].capabilities
+        if known is not None:
+            self._requests.hear(host, known.origin_state_id, now)
 
     def _forget_strangers(self) -> None:
         for host in [h for h, p in self._peers.items() if p.state is State.CLOSED]:

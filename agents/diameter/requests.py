@@ -9,21 +9,25 @@ from agents.core.machine import Discarded, Event
 from agents.core.record import replace
 from agents.diameter import dictionary as d
 from agents.diameter import origins
-from agents.diameter.capabilities import error_answer
+from agents.diameter.capabilities import error_answer, with_state_id
 from agents.diameter.config import NodeConfig, PeerConfig, same_identity
 from agents.diameter.connections import Identifiers
 from agents.diameter.errors import DiameterError, ResultCode, result_name
 from agents.diameter.events import (
     AnswerReceived,
     DuplicateReceived,
+    Redirected,
     Relayed,
     RequestFailed,
     RequestReceived,
     RequestSent,
+    Restarted,
 )
 from agents.diameter.grammar import check
+from agents.diameter.incarnations import Incarnations
 from agents.diameter.peer import Peer
-from agents.diameter.routing import Routing
+from agents.diameter.redirects import Redirections, redirect_avps, redirect_of
+from agents.diameter.routing import Routing, usable
 from agents.diameter.transactions import Origin, Pending, PendingTable, ServedTable
 from agents.diameter.values import Definition, T
 from agents.diameter.wire import Message
@@ -54,6 +58,8 @@ class Requests:
         self._events = events
         self._pending = PendingTable()
         self._served = ServedTable(config.timers.duplicates)
+        self._redirections = Redirections(peers)
+        self._incarnations = Incarnations()
         self._last_token = 0
 
     def next_timeout(self) -> float | None:
@@ -64,11 +70,21 @@ class Requests:
         peer = self._peers.get(ascii_lower(host))
         return peer.config if peer else None
 
+    def hear(self, host: str, state_id: int | None, now: float) -> None:
+        """Note which incarnation a node says that it is, and tell if it is another one."""
+        if self._incarnations.is_new(host, state_id):
+            self._events.append(Restarted(now, host))
+
+    def _hear_origin(self, message: Message, now: float) -> None:
+        host = d.ORIGIN_HOST.need(message.avps)
+        self.hear(host, _value(d.ORIGIN_STATE_ID, message), now)
+
     # Requests of our own
 
     def request(self, message: Message, now: float, timeout: float) -> int:
         """Send a request, or keep it until a peer is up; return its token."""
-        sent = replace(message, request=True, end_to_end=self._identifiers.take())
+        sent = with_state_id(self._config, message)
+        sent = replace(sent, request=True, end_to_end=self._identifiers.take())
         pending = Pending(self._token(), sent, now + timeout)
         self._pending.add(pending)
         self._dispatch(pending, now)
@@ -100,8 +116,22 @@ class Requests:
         for pending in self._pending.waiting():
             self._dispatch(pending, now)
 
+    def peer_failed(self, host: str, now: float) -> None:
+        """Fail what waits for a peer that is not to be had, if its realm has another one.
+
+        A conversation's state is at one server: whoever has it begins anew, at the other one.
+        """
+        for pending in self._pending.waiting():
+            if pending.origin is None and self._routing.has_other(pending.message, host):
+                reason = f"{host} has the conversation, and is not to be had"
+                refusal = DiameterError(reason, ResultCode.UNABLE_TO_DELIVER)
+                self._fail(pending, reason, refusal, now)
+        self.peer_changed(now)
+
     def failover(self, peer: Peer, now: float, *, lost: bool) -> None:
         """Move the requests of a peer whose connection is lost, or suspect if there is a better."""
+        if lost:
+            self._redirections.forget(peer.config.host)
         for pending in self._pending.at(peer.config.host):
             if not lost:
                 others = self._routing.open_peers(pending.message)
@@ -119,8 +149,9 @@ class Requests:
         message, origin = pending.message, pending.origin
         try:
             self._check_length(message)
-            peers = [p for p in self._routing.open_peers(message) if _may_take(p, pending)]
-            if not peers and not self._wake(pending, now) and origin is not None:
+            candidates = [p for p in self._candidates(pending, now) if _may_take(p, pending)]
+            peers = usable(candidates, message.application)
+            if not peers and not self._wake(candidates, now) and origin is not None:
                 reason = "no peer is there to take the request"
                 raise DiameterError(reason, ResultCode.UNABLE_TO_DELIVER)
         except DiameterError as error:
@@ -144,10 +175,18 @@ class Requests:
             reason = f"a request of {message.length} octets is longer than {longest}"
             raise DiameterError(reason, ResultCode.UNABLE_TO_COMPLY)
 
-    def _wake(self, pending: Pending, now: float) -> bool:
+    def _candidates(self, pending: Pending, now: float) -> list[Peer]:
+        """Return the peers that may take a request, by routes and by redirection."""
+        named = [self._peers[host] for host in pending.redirected if host in self._peers]
+        if named:
+            return named
+        found = self._routing.candidates(pending.message)
+        return self._redirections.find(pending.message, found[0].config.host, now) or found
+
+    @staticmethod
+    def _wake(peers: list[Peer], now: float) -> bool:
         """Let closed peers connect that may take a request; return whether one comes up."""
-        peers = self._routing.candidates(pending.message)
-        coming = [peer.wake(now) for peer in peers if _may_take(peer, pending)]
+        coming = [peer.wake(now) for peer in peers]
         return any(coming)
 
     def _fail(self, pending: Pending, reason: str, error: DiameterError | None, now: float) -> None:
@@ -167,6 +206,7 @@ class Requests:
             self._events.append(Discarded(now, self._config.host, "an answer came too late"))
             return
         request, served.request = served.request, None
+        message = with_state_id(self._config, message)
         given = d.PROXY_INFO.among(message.avps)
         served.answer = replace(
             message,
@@ -193,7 +233,9 @@ class Requests:
             if message.error:
                 reason = "a request with the E bit"
                 raise DiameterError(reason, ResultCode.INVALID_HDR_BITS)
-            if self._routing.is_local(message):
+            if self._config.redirects and not self._routing.is_for_us(message):
+                self._redirect(peer, origin, message, now)
+            elif self._routing.is_local(message):
                 self._serve(peer, origin, message, now)
             else:
                 self._relay(peer, origin, message, now)
@@ -211,6 +253,7 @@ class Requests:
             raise DiameterError(reason, ResultCode.COMMAND_UNSUPPORTED)
         check(message)
         origins.check_request(message, peer.config, self._known)
+        self._hear_origin(message, now)
         earlier = self._served.duplicate(message, origin, now)
         if earlier is not None:
             self._events.append(DuplicateReceived(now, origin.peer, message.end_to_end))
@@ -220,6 +263,20 @@ class Requests:
         token = self._token()
         self._served.add(token, message, origin, now)
         self._events.append(RequestReceived(now, token, origin.peer, message))
+
+    def _redirect(self, peer: Peer, origin: Origin, message: Message, now: float) -> None:
+        """Say who serves a request's realm (RFC 6733 section 6.1.8)."""
+        origins.check_request(message, peer.config, self._known)
+        realm = d.DESTINATION_REALM.find(message.avps) or ""
+        redirect = redirect_of(self._config.redirects, realm)
+        if redirect is None:
+            reason = f"nobody is known here who serves realm {realm!r}"
+            raise DiameterError(reason, ResultCode.REALM_NOT_SERVED)
+        reason = f"realm {realm!r} is served by {', '.join(redirect.hosts)}"
+        indication = DiameterError(reason, ResultCode.REDIRECT_INDICATION)
+        answer = error_answer(self._config, message, indication, redirect_avps(redirect))
+        self._return(answer, origin, now)
+        self._events.append(Redirected(now, origin.peer, redirect.hosts[0]))
 
     def _relay(self, peer: Peer, origin: Origin, message: Message, now: float) -> None:
         if not self._config.relay:
@@ -256,6 +313,9 @@ class Requests:
         if message.error and self._try_elsewhere(pending, message, host, now):
             return
         try:
+            if message.error and _value(d.RESULT_CODE, message) == ResultCode.REDIRECT_INDICATION:
+                self._follow(pending, message, host, now)
+                return
             if pending.origin is None:
                 _check_answer(message)
             _check_session(message, pending.message)
@@ -265,17 +325,33 @@ class Requests:
             return
         self._pending.remove(pending)
         if pending.origin is None:
+            self._hear_origin(message, now)
             self._events.append(AnswerReceived(now, pending.token, host, message))
         else:
             self._events.append(Relayed(now, host, pending.origin.peer, request=False))
             self._return(message, pending.origin, now)
+
+    def _follow(self, pending: Pending, answer: Message, host: str, now: float) -> None:
+        """Send a request to whom a redirect agent names; raises DiameterError for a stranger."""
+        check(answer)
+        pending.tried.add(host)
+        found = self._redirections.take(pending.message, answer, host, now)
+        peers = [peer for peer in found if _may_take(peer, pending)]
+        if not peers:
+            named = ", ".join(d.REDIRECT_HOST.find_all(answer.avps)) or "nobody"
+            reason = f"{host} redirects to {named}, and that is not trusted here"
+            raise DiameterError(reason, ResultCode.UNABLE_TO_DELIVER)
+        pending.redirected = tuple(ascii_lower(peer.config.host) for peer in peers)
+        self._events.append(Redirected(now, host, peers[0].config.host))
+        self._pending.recall(pending)
+        self._dispatch(pending, now)
 
     def _try_elsewhere(self, pending: Pending, answer: Message, host: str, now: float) -> bool:
         """Send a request to another peer if this one could not deliver it (section 7.1.3)."""
         pending.tried.add(host)
         try:
             code = d.RESULT_CODE.find(answer.avps)
-            peers = self._routing.open_peers(pending.message)
+            peers = usable(self._candidates(pending, now), pending.message.application)
         except DiameterError:
             return False
         if code not in _TRY_ELSEWHERE or not any(_may_take(peer, pending) for peer in peers):

@@ -28,6 +28,22 @@ class Routing:
             raise DiameterError(reason, ResultCode.UNABLE_TO_DELIVER)
         return same_identity(host, self._config.host)
 
+    def is_for_us(self, message: Message) -> bool:
+        """Tell whether a request names this node."""
+        host = d.DESTINATION_HOST.find(message.avps)
+        return host is not None and same_identity(host, self._config.host)
+
+    def has_other(self, message: Message, host: str) -> bool:
+        """Tell whether a request is for the host alone, whose realm has another peer to take it."""
+        wanted, realm = (
+            d.DESTINATION_HOST.find(message.avps),
+            d.DESTINATION_REALM.find(message.avps),
+        )
+        if wanted is None or realm is None or not same_identity(wanted, host):
+            return False
+        others = [p for p in self.peers_of(realm) if not same_identity(p.config.host, host)]
+        return bool(usable(others, message.application))
+
     def peers_of(self, realm: str) -> list[Peer]:
         """Return the peers that a realm's requests may take, best first."""
         explicit = self._route(realm)

@@ -25,7 +25,8 @@ class KeyRequest(Record, frozen=True, kw_only=True):
     """An IKEv2-SK-Request (RFC 6738 section 5.1).
 
     `load` is the number of home addresses that are in use at the home agent. With `renews` there
-    is a key already, and the question is whether its holder is authorised for longer.
+    is a key already, and the question is whether its holder is authorised for longer. Of several
+    servers `destination_host` is the one that is asked.
     """
 
     session_id: str
@@ -36,6 +37,7 @@ class KeyRequest(Record, frozen=True, kw_only=True):
     care_of_address: IPv6Address | None = None
     load: int | None = None
     renews: bool = False
+    destination_host: str | None = None
 
     def to_message(self) -> Message:
         """Return the message; the node that sends it adds the identifiers."""
@@ -48,6 +50,8 @@ class KeyRequest(Record, frozen=True, kw_only=True):
             _request_type(renews=self.renews),
             d.IKEV2_IDENTITY.avp((d.INITIATOR_IDENTITY.avp(_identity_avps(self.identity)),)),
         ]
+        if self.destination_host is not None:
+            avps.append(d.DESTINATION_HOST.avp(self.destination_host))
         if self.care_of_address is not None:
             avps.append(d.MIP_CAREOF_ADDRESS.avp(self.care_of_address))
         if self.load is not None:
@@ -67,6 +71,7 @@ class KeyRequest(Record, frozen=True, kw_only=True):
             care_of_address=read_ipv6(d.MIP_CAREOF_ADDRESS, avps),
             load=d.HOME_AGENT_LOAD.find(avps),
             renews=_renews(avps),
+            destination_host=d.DESTINATION_HOST.find(avps),
         )
 
 

@@ -27,7 +27,8 @@ class Pending:
     """A request without an answer; `origin` None: it is our own.
 
     `peer` and `hop_by_hop` say where it was sent last, `tried` who could not deliver it. It is
-    `uncertain` once a peer failed that may have acted on it: then it goes with the T flag.
+    `uncertain` once a peer failed that may have acted on it: then it goes with the T flag. A
+    redirect agent has sent it to the hosts `redirected`.
     """
 
     token: int
@@ -39,6 +40,7 @@ class Pending:
     transmissions: int = 0
     uncertain: bool = False
     tried: set[str] = field(default_factory=set)
+    redirected: tuple[str, ...] = ()
 
 
 class PendingTable:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Hashable
 from dataclasses import dataclass
+from functools import partial
 from ipaddress import IPv6Address
 
 from agents.core.eventlog import EventLog
 from agents.core.host import Host
+from agents.core.machine import Event
 from agents.core.reader import WireError
 from agents.core.record import Record
 from agents.diameter.authorisation import GrantError, check_authorisation
@@ -16,6 +18,7 @@ from agents.diameter.config import same_identity
 from agents.diameter.dictionary import APPLICATION_EAP, AuthSessionState, Command
 from agents.diameter.eap import DiameterEapAnswer, DiameterEapRequest
 from agents.diameter.errors import DiameterError, ResultCode, is_refusal
+from agents.diameter.events import Restarted
 from agents.diameter.mobility import MobilityRequest
 from agents.diameter.sessions import SessionRequest, session_answer
 from agents.diameter.wire import Message
@@ -26,6 +29,9 @@ from agents.nodes.diameter_settings import AaaClientConfiguration, node_config
 
 _CONNECTION_TIMEOUT = 30.0
 
+_REALM = re.compile("[0-9A-Za-z._-]{1,255}")
+"""A realm that Diameter can name (RFC 6733 section 4.3.1): that of an NAI may have any letters."""
+
 _LOW = re.compile("[0-9]{1,10}")
 """The last part of a Session-Id."""
 
@@ -35,10 +41,11 @@ class _Conversation:
     """What goes into every request of an EAP conversation.
 
     `server` and `state` are its last answer's Origin-Host and State AVPs, `user_name` what the
-    mobile node calls itself.
+    mobile node calls itself, `realm` that of its first name.
     """
 
     session_id: str
+    realm: str | None = None
     server: str | None = None
     state: tuple[bytes, ...] = ()
     user_name: str | None = None
@@ -49,14 +56,16 @@ class _Granted(Record, frozen=True):
 
     session_id: str
     server: str
+    realm: str
 
 
 class AaaClient:
     """Carries EAP to the home AAA server (RFC 4072 section 2), and tells it when sessions end.
 
-    A conversation is one Diameter session, and has a key of the caller's. `epoch` is the time of
-    day in seconds at the start, which goes into the names of sessions. `handler` answers what the
-    server asks, `application` is what it has to serve.
+    That is one of the user's realm (RFC 4072 section 2.2), and the same one all through a
+    conversation, which has its state. A conversation is one Diameter session, and has a key of the
+    caller's. `epoch` is the time of day in seconds at the start, which goes into the names of
+    sessions. `handler` answers what the server asks, `application` is what it has to serve.
     """
 
     def __init__(
@@ -75,18 +84,28 @@ class AaaClient:
         self._application = application
         self._host = host
         self._log = log
+        self._log_event = log.child("diameter")
+        self.servers = tuple(
+            peer.host
+            for peer in configuration.all_peers
+            if same_identity(peer.realm, self.home_realm)
+        )
+        """The servers of the home realm that are peers, in the order in which they are asked."""
+
         self._service = DiameterService(
             host,
             node_config(
                 self.identity,
                 self.realm,
-                [configuration.home],
+                configuration.all_peers,
                 tls=configuration.diameter_tls is not None,
                 applications=(application,),
                 watchdog=configuration.diameter_watchdog,
+                routes=configuration.routes,
+                epoch=epoch,
             ),
             handler=handler,
-            on_event=log.child("diameter"),
+            on_event=self._hear,
             request_timeout=configuration.aaa_timeout,
         )
         self._epoch = epoch
@@ -109,6 +128,14 @@ class AaaClient:
     def stop(self, stopped: Callable[[], None]) -> None:
         """Disconnect, and tell when that is done."""
         self._service.stop(stopped)
+
+    def _hear(self, event: Event) -> None:
+        """Forget what a server has granted that has lost its state: it would not know the end."""
+        self._log_event(event)
+        if isinstance(event, Restarted):
+            for key, granted in tuple(self._granted.items()):
+                if same_identity(granted.server, event.host):
+                    del self._granted[key]
 
     def _conversation(self, key: Hashable) -> _Conversation:
         if key not in self._conversations:
@@ -152,15 +179,23 @@ class AaaClient:
         """Send an EAP response to the home realm, to the server that has the conversation.
 
         `answered` gets the answer, or DiameterError or TimeoutError; an answer that grants what
-        cannot be kept here is an error too. Without a `user_name` it is EAP's identity.
+        cannot be kept here is an error too. Without a `user_name` it is EAP's identity. The realm
+        is EAP's, for which IKE may have another name.
         """
-        conversation = self._conversation(key)
-        conversation.user_name = user_name or claimed_identity(packet) or conversation.user_name
+        conversation, claimed = self._conversation(key), claimed_identity(packet)
+        conversation.user_name = user_name or claimed or conversation.user_name
+        if conversation.realm is None:
+            conversation.realm = realm_of(claimed or conversation.user_name) or self.home_realm
+        realm = conversation.realm
+        if not _REALM.fullmatch(realm):
+            refusal = DiameterError(f"{realm!r} is no realm", ResultCode.REALM_NOT_SERVED)
+            self._host.later(partial(answered, refusal))
+            return
         request = DiameterEapRequest(
             session_id=conversation.session_id,
             origin_host=self.identity,
             origin_realm=self.realm,
-            destination_realm=self.home_realm,
+            destination_realm=realm,
             destination_host=conversation.server,
             eap_payload=packet,
             user_name=conversation.user_name,
@@ -177,20 +212,23 @@ class AaaClient:
             # What is granted and cannot be kept is to be ended too (RFC 6733 section 8.1).
             granted = answer.granted if isinstance(answer, GrantError) else answer
             if isinstance(granted, DiameterEapAnswer) and granted.result_code == ResultCode.SUCCESS:
-                self._note(key, conversation, granted)
+                self._note(key, conversation, granted, realm)
             answered(answer)
 
         self._service.submit(request.to_message(), take)
 
-    def _note(self, key: Hashable, conversation: _Conversation, answer: DiameterEapAnswer) -> None:
+    def _note(
+        self, key: Hashable, conversation: _Conversation, answer: DiameterEapAnswer, realm: str
+    ) -> None:
         """Know whether the server wants to hear of the session's end; one before it counts no more.
 
-        The server knows that too, by the authentication.
+        The server knows that too, by the authentication; another one is told.
         """
+        before = self._granted.pop(key, None)
+        if before is not None and not same_identity(before.server, answer.origin_host):
+            self.terminate(before.session_id, server=before.server, realm=before.realm)
         if answer.auth_session_state == AuthSessionState.STATE_MAINTAINED:
-            self._granted[key] = _Granted(conversation.session_id, answer.origin_host)
-        else:
-            self._granted.pop(key, None)
+            self._granted[key] = _Granted(conversation.session_id, answer.origin_host, realm)
 
     def forget(self, key: Hashable) -> None:
         """Drop what is kept for a conversation, which may wait for an answer still."""
@@ -208,7 +246,7 @@ class AaaClient:
         """Tell the server that a session is over, if it wants to hear of that."""
         granted = self._granted.pop(key, None)
         if granted is not None:
-            self.terminate(granted.session_id)
+            self.terminate(granted.session_id, server=granted.server, realm=granted.realm)
 
     def key_of(self, request: SessionRequest) -> Hashable | None:
         """Return the key of the session that the server means, None if it has no say in any.
@@ -233,8 +271,17 @@ class AaaClient:
         result = obey(SessionRequest.from_message(message))
         return session_answer(message, result, self.identity, self.realm)
 
-    def terminate(self, session_id: str, load: int | None = None) -> None:
-        """Send a Session-Termination-Request; what comes of it does not matter here.
+    def terminate(
+        self,
+        session_id: str,
+        load: int | None = None,
+        *,
+        server: str | None = None,
+        realm: str | None = None,
+    ) -> None:
+        """Send a Session-Termination-Request to the `server` that has the session, if known.
+
+        What comes of it does not matter here.
 
         Where the server has ordered the end its answer goes first (RFC 6733 section 8.1).
         """
@@ -244,7 +291,8 @@ class AaaClient:
             application=self._application,
             origin_host=self.identity,
             origin_realm=self.realm,
-            destination_realm=self.home_realm,
+            destination_realm=realm or self.home_realm,
+            destination_host=server,
             load=load,
         )
         message = request.to_message()
@@ -253,6 +301,12 @@ class AaaClient:
             self._service.submit(message, lambda _: None)
 
         self._host.later(send)
+
+
+def realm_of(name: str | None) -> str | None:
+    """Return the realm of a network access identifier (RFC 7542), None if it has none."""
+    _, at, realm = (name or "").rpartition("@")
+    return realm if at and realm else None
 
 
 def _is_meant(session_id: str, server: str | None, request: SessionRequest) -> bool:

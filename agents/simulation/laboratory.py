@@ -28,6 +28,8 @@ from agents.kernel.port import AccessLink
 from agents.nodes.access_router.machine import AccessRouter
 from agents.nodes.access_router.main import radius_secret
 from agents.nodes.access_router.settings import AccessRouterConfiguration
+from agents.nodes.diameter_agent.machine import DiameterAgent
+from agents.nodes.diameter_agent.settings import DiameterAgentConfiguration
 from agents.nodes.fleet.settings import FleetConfiguration
 from agents.nodes.home_agent.machine import HomeAgentNode
 from agents.nodes.home_agent.main import credentials as home_agent_credentials
@@ -349,6 +351,9 @@ class Laboratory:
         """Return the virtual time."""
         return int(self.world.clock.now * 1e9)
 
+    def _time_of_day(self) -> int:
+        return EPOCH + int(self.world.clock.now)
+
     def log(self, host: str) -> EventLog:
         """Return the event log of a program on a host."""
         return self._provision.log(self, host)
@@ -410,7 +415,7 @@ class Laboratory:
             host,
             _closed_filter(kernel, configuration),
             self.log(role.host),
-            epoch=EPOCH,
+            epoch=self._time_of_day(),
             local_kernel=_local_kernel(kernel, configuration),
             radius_secret=radius_secret(configuration),
         )
@@ -423,7 +428,7 @@ class Laboratory:
             host,
             _closed_filter(kernel, configuration),
             self.log(role.host),
-            epoch=EPOCH,
+            epoch=self._time_of_day(),
             local_kernel=_local_kernel(kernel, configuration),
             radius_secret=radius_secret(configuration),
             victim_kernel=ModelMobileNode(kernel),
@@ -432,6 +437,11 @@ class Laboratory:
 
     def _pana_relay(self, role: approaches.Program, host: SimulatedHost) -> PanaRelay:
         return PanaRelay(fit(role.configuration, PanaRelayConfiguration), host, self.log(role.host))
+
+    def _diameter_agent(self, role: approaches.Program, host: SimulatedHost) -> DiameterAgent:
+        configuration = fit(role.configuration, DiameterAgentConfiguration)
+        epoch = self._time_of_day()
+        return DiameterAgent(configuration, host, self.log(role.host), epoch=epoch)
 
     def _home_network(self, role: approaches.Program, host: SimulatedHost) -> HomeNetwork:
         configuration = fit(role.configuration, HomeNetworkConfiguration)
@@ -448,6 +458,7 @@ class Laboratory:
             ),
             self.log(role.host),
             keys=preshared_keys(configuration),
+            epoch=self._time_of_day(),
         )
 
     def _home_agent(self, role: approaches.Program, host: SimulatedHost) -> HomeAgentNode:
@@ -459,7 +470,7 @@ class Laboratory:
             ModelHomeAgent(kernel, IPv6Address(configuration.home_agent.address)),
             self.log(role.host),
             credentials=home_agent_credentials(configuration),
-            epoch=EPOCH,
+            epoch=self._time_of_day(),
         )
 
     def _kea(self, role: approaches.Program, host: SimulatedHost) -> DhcpServer:
@@ -470,6 +481,7 @@ class Laboratory:
 
     _makers: ClassVar[Mapping[str, _Maker]] = {
         "access_router": _access_router,
+        "diameter_agent": _diameter_agent,
         "home_agent": _home_agent,
         "home_network": _home_network,
         "kea": _kea,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import Enum, auto
 from functools import partial
 from ipaddress import IPv6Address
@@ -11,8 +11,9 @@ from typing import Any
 
 from agents.core.eventlog import EventLog
 from agents.core.host import Host
-from agents.core.record import Record
+from agents.core.record import Record, replace
 from agents.core.timers import Timers
+from agents.diameter.config import same_identity
 from agents.diameter.dictionary import Command
 from agents.diameter.errors import DiameterError, ResultCode
 from agents.diameter.sessions import KeyAnswer, KeyRequest, SessionRequest
@@ -126,8 +127,20 @@ class KeyClient:
         request = self._request(session_id, event.identity, care_of=event.peer)
         self._waiting.add(event.spi, event.peer)
         asked = self._served.ask(session_id)
+
+        def note(token: int) -> None:
+            self._questions[event.spi] = _Question(token, asked)
+
         taken = partial(self._take_key, event, session_id, asked)
-        self._questions[event.spi] = _Question(self._submit(request, taken), asked)
+        self._put(request, self._servers(), taken, note)
+
+    def _servers(self, first: str | None = None) -> Sequence[str | None]:
+        """Return whom to ask, `first` before the others; None is whoever serves the realm."""
+        servers = self._client.servers
+        if len(servers) < 2:
+            return (first,)
+        others = (one for one in servers if first is None or not same_identity(one, first))
+        return (*((first,) if first else ()), *others)
 
     def _give_up(self, spi: bytes) -> None:
         """Wait for an answer no longer."""
@@ -172,6 +185,27 @@ class KeyClient:
 
         return self._client.submit(request.to_message(), take)
 
+    def _put(
+        self,
+        request: KeyRequest,
+        servers: Sequence[str | None],
+        answered: Callable[[KeyAnswer | Exception], None],
+        under: Callable[[int], None] = lambda _: None,
+    ) -> None:
+        """Ask one server after the other, for one of them has authenticated the subscriber.
+
+        The last one's answer counts if none grants anything; `under` hears each request's token.
+        """
+        server, *others = servers
+
+        def take(answer: KeyAnswer | Exception) -> None:
+            if others and isinstance(answer, Exception):
+                self._put(request, others, answered, under)
+            else:
+                answered(answer)
+
+        under(self._submit(replace(request, destination_host=server), take))
+
     def _take_key(
         self, event: KeyWanted, session_id: str, asked: int, answer: KeyAnswer | Exception
     ) -> None:
@@ -198,7 +232,7 @@ class KeyClient:
         self._check_order(identity, session_id, asked, answer.origin_host)
         here = assignment.home_agent == self._home_agent.address
         if not here or not self._home_agent.hold(identity, home_address, answer.lifetime):
-            self._client.terminate(session_id)
+            self._client.terminate(session_id, server=answer.origin_host)
             where = f"{home_address} at {assignment.home_agent}"
             raise DiameterError(f"{identity} cannot have {where}", ResultCode.INVALID_AVP_VALUE)
         self._note(identity, session_id, asked, answer)
@@ -213,7 +247,8 @@ class KeyClient:
         if self._served.is_late(asked, server, identity):
             if identity in self._served:
                 self._ask_renewal(identity, partial(self._take_renewal, identity))
-            self._client.terminate(session_id, len(self._home_agent.homes))
+            load = len(self._home_agent.homes)
+            self._client.terminate(session_id, load, server=server)
             reason = f"what counts of {identity} was said after this question was put"
             raise DiameterError(reason, ResultCode.UNABLE_TO_COMPLY)
 
@@ -277,7 +312,7 @@ class KeyClient:
     ) -> None:
         served = self._served[identity]
         request = self._request(served.session_id, Identity.of(identity), renews=True)
-        self._submit(request, partial(taken, served))
+        self._put(request, self._servers(served.server), partial(taken, served))
 
     def _take_renewal(self, identity: str, served: _Served, answer: KeyAnswer | Exception) -> None:
         """Prolong what a subscriber has, or let it end in time."""
@@ -307,7 +342,8 @@ class KeyClient:
         for timer in _Timer:
             self._timers.cancel((timer, identity))
         if served is not None:
-            self._client.terminate(served.session_id, len(self._home_agent.homes))
+            load = len(self._home_agent.homes)
+            self._client.terminate(served.session_id, load, server=served.server)
 
     def obey(self, request: SessionRequest) -> ResultCode:
         """Ask once more about a session, or end it, as the server wants (RFC 6733 8.3, 8.5)."""

@@ -47,6 +47,7 @@ class HomeAgentConfiguration(AaaClientConfiguration, frozen=True, kw_only=True):
         return self.ikev2 is not None and self.ikev2.authentication == "eap"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if (self.ikev1 is None) == (self.ikev2 is None):
             raise ValueError("either ikev1 or ikev2 is needed")
         if self.by_eap and self.certificate is None:

@@ -31,7 +31,7 @@ from agents.diameter.dictionary import (
 )
 from agents.diameter.eap import DiameterEapAnswer, DiameterEapRequest
 from agents.diameter.errors import DiameterError, ResultCode, result_name
-from agents.diameter.events import PeerUp
+from agents.diameter.events import PeerUp, Restarted
 from agents.diameter.sessions import KeyAnswer, KeyRequest, SessionRequest, session_answer
 from agents.diameter.wire import Message
 from agents.kernel.port import HomeAgentKernel
@@ -217,6 +217,11 @@ class AaaServer:
         self.follow()
         return result
 
+    def restarted(self, client: str) -> None:
+        """End what a client has lost with its state."""
+        self._aaa.handle_restart(client, self._host.now())
+        self.follow()
+
     def withdraw(self, identity: str) -> bool:
         """End a subscriber's session and lease; return whether there was either."""
         ended = self._aaa.withdraw(identity, self._host.now())
@@ -273,7 +278,7 @@ class HomeNetwork:
 
     `aaa` is the server; `kernel` the home agent's. `keys` are preconfigured ones and secrets by
     their files, `launched` the IKE daemon of a script; `make_ike` makes another than the agents'
-    own.
+    own. `epoch` is the time of day in seconds at the start.
     """
 
     def __init__(
@@ -287,6 +292,7 @@ class HomeNetwork:
         keys: Mapping[str, bytes],
         launched: LaunchedIke | None = None,
         make_ike: MakeResponder | None = None,
+        epoch: int | None = None,
     ) -> None:
         self._home_agent = self._distribution = None
         if configuration.home_agent and kernel:
@@ -337,6 +343,7 @@ class HomeNetwork:
                 tls=configuration.diameter_tls is not None,
                 applications=(APPLICATION_EAP, APPLICATION_IKE_SK),
                 watchdog=configuration.diameter_watchdog,
+                epoch=epoch,
             ),
             listen=[(configuration.diameter_address, configuration.diameter_port)],
             handler=self._server.answer,
@@ -347,9 +354,14 @@ class HomeNetwork:
 
     def _hear(self, event: Event) -> None:
         self._log(event)
-        if isinstance(event, PeerUp):
-            self._seen.add(ascii_lower(event.peer))
-            self._aaa.hear_load(event.peer, 0)  # It may have been started again.
+        match event:
+            case PeerUp(peer=host):
+                self._seen.add(ascii_lower(host))
+                self._aaa.hear_load(host, 0)  # It may have been started again.
+            case Restarted(host=host):
+                self._server.restarted(host)
+            case _:
+                pass
 
     def _reaches(self, host: str) -> bool:
         """Return whether a home agent is there; whoever may not have come yet has some time."""

@@ -54,6 +54,7 @@ async def serve(configuration: HomeNetworkConfiguration, stop: asyncio.Event) ->
             keys=preshared_keys(configuration),
             launched=launched,
             make_ike=make_ike,
+            epoch=int(time.time()),
         )
         await serve_until(stop, node, log, node.commands())
 
@@ -94,7 +95,7 @@ def home_aaa(
     `tls` makes the sessions of EAP-TLS, `rng` chooses who gives way.
     """
     return HomeAaa(
-        subscribers.load(Path(configuration.subscribers)),
+        subscribers.load(Path(configuration.subscribers)).shared(configuration.share),
         Leases(Path(configuration.leases), clock, durable=durable),
         HomeAaaConfig(
             origin_host=configuration.diameter_identity,

@@ -7,6 +7,7 @@ from typing import Literal
 import msgspec
 
 from agents.aaa.selection import Strategy
+from agents.aaa.share import WHOLE, Share
 from agents.bootstrap.assignment import DEFAULT_PROTECTION, Protection
 from agents.bootstrap.keys import PskSource
 from agents.core.configuration import CommandNames, Configuration
@@ -37,7 +38,8 @@ class HomeNetworkConfiguration(Configuration, frozen=True, kw_only=True):
     begin IKE before EAP ends; with `pick_up` the NAS may have started EAP-TLS. Home agents whose
     hosts are among the peers ask for the keys of IKE; `selection` is how home agents are chosen.
     With `radius` access routers may ask by that too. `eap_server` authenticates in this server's
-    place: it is asked by RADIUS, and gives the MSK only.
+    place: it is asked by RADIUS, and gives the MSK only. Several servers read one file of
+    subscribers; those that have lists of `leases` of their own have each a `share` of the pools.
     """
 
     diameter_identity: str
@@ -51,6 +53,7 @@ class HomeNetworkConfiguration(Configuration, frozen=True, kw_only=True):
     selection: Strategy = "least-loaded"
     subscribers: str
     leases: str
+    share: Share = WHOLE
     tls: TlsSettings
     work: str
     home_agent: HomeAgentSettings | None = None

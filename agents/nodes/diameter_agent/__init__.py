@@ -1,0 +1,1 @@
+"""A Diameter relay or redirect agent: the library does the work."""
