@@ -17,6 +17,7 @@ from agents.daemons.freediameter import (
 from agents.diameter.config import PORT, TLS_PORT
 from topologies import operator
 from topologies.paper import TOPOLOGY
+from topologies.redundant import TOPOLOGY as REDUNDANT
 
 B_CORE = "2001:db8:b::1"
 
@@ -36,12 +37,13 @@ def test_freediameter_is_between_the_access_router_and_home(tls, port):
     home = made["nodes.home_network.main"]
 
     asked = router["home"]
+    (server,) = relay["home"]
     assert asked["host"] == relay["diameter_identity"]
-    assert list(asked["relays"]) == [relay["home"]["realm"]]
+    assert list(asked["relays"]) == [server["realm"]]
     assert (asked["address"], asked["port"]) == (relay["address"], relay["port"]) == (B_CORE, port)
     assert router["home_realm"] == home["diameter_realm"]
     assert list(relay["clients"]) == [router["diameter_identity"]]
-    assert relay["home"]["host"] == home["diameter_identity"]
+    assert server["host"] == home["diameter_identity"]
     peers = {peer["host"]: peer for peer in home["diameter_peers"]}
     assert list(peers[relay["diameter_identity"]]["relays"]) == [router["diameter_realm"]]
     assert router["diameter_identity"] not in peers
@@ -67,7 +69,7 @@ def test_there_is_nothing_to_relay_where_no_access_router_asks(approach):
 def test_radius_is_not_relayed():
     roles = Roles(aaa=AaaRoles(protocol="radius", relay="freediameter"))
     settings = msgspec.structs.replace(pana_ikev1.Settings(), roles=roles)
-    with pytest.raises(ValueError, match="freeDiameter relays Diameter"):
+    with pytest.raises(ValueError, match="it relays Diameter"):
         pana_ikev1.compose(settings, TOPOLOGY, Path("shared"), Path("run"))
 
 
@@ -80,6 +82,12 @@ def test_what_freediameter_would_misread_is_refused(name):
 
 def test_freediameter_needs_the_address_of_home():
     relay = relayed()["daemons.freediameter"]
-    home = relay["home"] | {"address": None}
+    (home,) = relay["home"]
     with pytest.raises(msgspec.ValidationError, match="needs its address"):
-        msgspec.convert(relay | {"home": home}, DiameterRelayConfiguration)
+        msgspec.convert(relay | {"home": [home | {"address": None}]}, DiameterRelayConfiguration)
+
+
+def test_it_knows_every_home_aaa_server():
+    relay = relayed(pana_ikev2, REDUNDANT)["daemons.freediameter"]
+    text = freediameter_configuration(msgspec.convert(relay, DiameterRelayConfiguration))
+    assert [text.count(f'ConnectPeer = "aaa{n}.home.test"') for n in (1, 2)] == [1, 1]

@@ -127,10 +127,11 @@ class Network:
         self.hosts[name].node.handle_data(number, data, self.now)
         self.settle()
 
-    def cut(self) -> None:
-        """Break every connection; both ends notice at once."""
-        ends, self._pairs = list(self._pairs), {}
-        self._era += 1
+    def cut(self, only: str | None = None) -> None:
+        """Break every connection, or those of one host; both ends notice at once."""
+        ends = [e for e, other in self._pairs.items() if only in (None, e[0], other[0])]
+        self._pairs = {e: other for e, other in self._pairs.items() if e not in ends}
+        self._era += only is None
         for name, number in ends:
             self.hosts[name].node.handle_closed(number, self.now, "reset")
         self.settle()
