@@ -261,6 +261,7 @@ class Scene(Record, frozen=True):
             "diameter_identity": router.name,
             "diameter_realm": VISITED_REALM,
             "diameter_tls": self._diameter_tls(router.name),
+            "diameter_watchdog": self.settings.diameter_watchdog,
             "keys": self.keys,
             **self._way_home.of_router(),
             "local": self._local_home_agent(),

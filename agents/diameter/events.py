@@ -70,7 +70,7 @@ class ConnectionFailed(Event, frozen=True):
 class Restarted(Event, frozen=True):
     """A node has lost its state since it was heard of last (RFC 6733 section 8.16)."""
 
-    host: str
+    origin: str
 
 
 class Redirected(Event, frozen=True):

@@ -18,7 +18,7 @@ from agents.diameter.config import same_identity
 from agents.diameter.dictionary import APPLICATION_EAP, AuthSessionState, Command
 from agents.diameter.eap import DiameterEapAnswer, DiameterEapRequest
 from agents.diameter.errors import DiameterError, ResultCode, is_refusal
-from agents.diameter.events import Restarted
+from agents.diameter.events import PeerUp, Restarted
 from agents.diameter.mobility import MobilityRequest
 from agents.diameter.sessions import SessionRequest, session_answer
 from agents.diameter.wire import Message
@@ -31,6 +31,9 @@ _CONNECTION_TIMEOUT = 30.0
 
 _REALM = re.compile("[0-9A-Za-z._-]{1,255}")
 """A realm that Diameter can name (RFC 6733 section 4.3.1): that of an NAI may have any letters."""
+
+_MOST_UNTOLD = 4096
+"""Ends of sessions that are kept for servers that are not there."""
 
 _LOW = re.compile("[0-9]{1,10}")
 """The last part of a Session-Id."""
@@ -113,6 +116,8 @@ class AaaClient:
         self._sessions = 0
         self._conversations: dict[Hashable, _Conversation] = {}
         self._granted: dict[Hashable, _Granted] = {}
+        self._untold: dict[str, _Granted] = {}
+        """The sessions that are over, of which their servers could not be told."""
 
     def start(self, connected: Callable[[], None]) -> None:
         """Connect to the home AAA server, however long that takes; tell when it is done."""
@@ -130,12 +135,23 @@ class AaaClient:
         self._service.stop(stopped)
 
     def _hear(self, event: Event) -> None:
-        """Forget what a server has granted that has lost its state: it would not know the end."""
+        """Forget what a server has granted that has lost its state: it would not know the end.
+
+        To one that is there again what it could not be told is said once more.
+        """
         self._log_event(event)
-        if isinstance(event, Restarted):
-            for key, granted in tuple(self._granted.items()):
-                if same_identity(granted.server, event.host):
+        match event:
+            case Restarted(origin=server):
+                for key in [k for k, one in self._granted.items() if _is_of(one, server)]:
                     del self._granted[key]
+                for session_id in [k for k, one in self._untold.items() if _is_of(one, server)]:
+                    del self._untold[session_id]
+            case PeerUp(peer=server):
+                for session_id in [k for k, one in self._untold.items() if _is_of(one, server)]:
+                    one = self._untold.pop(session_id)
+                    self.terminate(session_id, server=one.server, realm=one.realm)
+            case _:
+                pass
 
     def _conversation(self, key: Hashable) -> _Conversation:
         if key not in self._conversations:
@@ -281,9 +297,9 @@ class AaaClient:
     ) -> None:
         """Send a Session-Termination-Request to the `server` that has the session, if known.
 
-        What comes of it does not matter here.
-
-        Where the server has ordered the end its answer goes first (RFC 6733 section 8.1).
+        It is told when it can be reached again, if it is a peer: a session that it takes to go on
+        would have a key that counts no more. Where the server has ordered the end its answer goes
+        first (RFC 6733 section 8.1).
         """
         request = SessionRequest(
             command=Command.SESSION_TERMINATION,
@@ -297,8 +313,16 @@ class AaaClient:
         )
         message = request.to_message()
 
+        def told(outcome: Message | Exception) -> None:
+            undelivered = isinstance(outcome, TimeoutError) or (
+                isinstance(outcome, DiameterError) and outcome.code == ResultCode.UNABLE_TO_DELIVER
+            )
+            if server is not None and undelivered and len(self._untold) < _MOST_UNTOLD:
+                granted = _Granted(session_id, server, request.destination_realm)
+                self._untold[session_id] = granted
+
         def send() -> None:
-            self._service.submit(message, lambda _: None)
+            self._service.submit(message, told)
 
         self._host.later(send)
 
@@ -307,6 +331,10 @@ def realm_of(name: str | None) -> str | None:
     """Return the realm of a network access identifier (RFC 7542), None if it has none."""
     _, at, realm = (name or "").rpartition("@")
     return realm if at and realm else None
+
+
+def _is_of(granted: _Granted, server: str) -> bool:
+    return same_identity(granted.server, server)
 
 
 def _is_meant(session_id: str, server: str | None, request: SessionRequest) -> bool:

@@ -73,7 +73,7 @@ def test_every_message_says_which_incarnation_it_is_of():
 def test_a_server_hears_of_a_client_that_was_started_again():
     network, _, there = network_of()
     again = restart(network, CLIENT, 8)
-    assert [e.host for e in there.seen(Restarted)] == [CLIENT]
+    assert [e.origin for e in there.seen(Restarted)] == [CLIENT]
     again.node.request(PLAIN, network.now, 5.0)
     network.run(0.1)
     assert len(there.seen(Restarted)) == len(there.seen(RequestReceived)) == 1
@@ -93,7 +93,7 @@ def test_a_lost_connection_alone_is_no_new_start():
 def test_a_client_hears_of_a_server_that_was_started_again():
     network, client, _ = network_of()
     restart(network, SERVER, 10)
-    assert [e.host for e in client.seen(Restarted)] == [SERVER]
+    assert [e.origin for e in client.seen(Restarted)] == [SERVER]
 
 
 def test_behind_a_relay_it_is_in_the_request_alone():
@@ -109,5 +109,5 @@ def test_behind_a_relay_it_is_in_the_request_alone():
         avps = (*message.avps, d.ROUTE_RECORD.avp(CLIENT))
         sent = replace(message, avps=avps, hop_by_hop=number, end_to_end=number)
         network.inject(SERVER, sent.encode())
-    assert [e.host for e in there.seen(Restarted)] == [CLIENT]
+    assert [e.origin for e in there.seen(Restarted)] == [CLIENT]
     assert len(there.seen(RequestReceived)) == 4

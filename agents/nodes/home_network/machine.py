@@ -358,7 +358,7 @@ class HomeNetwork:
             case PeerUp(peer=host):
                 self._seen.add(ascii_lower(host))
                 self._aaa.hear_load(host, 0)  # It may have been started again.
-            case Restarted(host=host):
+            case Restarted(origin=host):
                 self._server.restarted(host)
             case _:
                 pass
