@@ -23,6 +23,10 @@ _NAME = re.compile(r"[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*", re.ASCII)
 """A DiameterIdentity: what needs no quoting in freeDiameter's configuration."""
 
 _DICTIONARIES = ("dict_nasreq", "dict_eap", "dict_nas_mipv6")
+_ACCESS_LIST, _ROUTES = "freediameter-acl.conf", "freediameter-routes.conf"
+_SCORE = 20
+"""That of the first route of a realm, each further one has less."""
+
 _RECONNECTION = 1
 """Seconds until it calls a home AAA server again that was not there."""
 
@@ -31,8 +35,8 @@ class DiameterRelayConfiguration(Configuration, frozen=True, kw_only=True):
     """The relay's configuration; times in seconds.
 
     `clients` are the Diameter identities of those who may connect to `address`, `home` are the home
-    AAA servers: several of a realm are asked in turn. freeDiameter takes no address of the loopback
-    network.
+    AAA servers: of several of a realm the first that is there is asked. freeDiameter takes no
+    address of the loopback network.
     """
 
     diameter_identity: str
@@ -65,7 +69,8 @@ class DiameterRelayConfiguration(Configuration, frozen=True, kw_only=True):
 def freediameter_configuration(configuration: DiameterRelayConfiguration) -> str:
     """Return freeDiameter's configuration; ValueError for a bad address.
 
-    What is for another realm goes by the realms of its peers, which it knows without a table.
+    What is for another realm goes by the realms of its peers, which it knows without a table; that
+    says which one of them rather than another.
     """
     tls = configuration.tls
     plain, secure = (0, configuration.port) if tls else (configuration.port, 0)
@@ -85,10 +90,11 @@ def freediameter_configuration(configuration: DiameterRelayConfiguration) -> str
             f'TLS_CA = "{tls.ca}";',
             *([f'TLS_CRL = "{tls.crl}";'] if tls.crl else []),
         ]
-    acl = Path(configuration.work) / "freediameter-acl.conf"
+    acl, routes = (Path(configuration.work) / name for name in (_ACCESS_LIST, _ROUTES))
     lines += [f'LoadExtension = "{name}.fdx";' for name in _DICTIONARIES]
     lines += [
         f'LoadExtension = "acl_wl.fdx" : "{acl}";',
+        f'LoadExtension = "rt_default.fdx" : "{routes}";',
     ]
     lines += [
         f'ConnectPeer = "{home.host}" {{ ConnectTo = "{IPv6Address(home.address or "::")}"; '
@@ -104,12 +110,25 @@ def access_list(configuration: DiameterRelayConfiguration) -> str:
     return "".join(f"{flag}{client}\n" for client in configuration.clients)
 
 
+def route_list(configuration: DiameterRelayConfiguration) -> str:
+    """Return which of a realm's servers is asked rather than the next one.
+
+    A Destination-Host counts for 100, so that a conversation stays where it is.
+    """
+    lines = []
+    for number, home in enumerate(configuration.home):
+        score = max(1, _SCORE - number)
+        lines.append(f'dr = "{home.realm}" : "{home.host}" += {score} ;\n')
+    return "".join(lines)
+
+
 async def serve(configuration: DiameterRelayConfiguration, stop: asyncio.Event) -> None:
     """Run freeDiameter until `stop` is set; it is ready when it has reached a home AAA server."""
     work, deadline = Path(configuration.work), patient(configuration.start_deadline)
     settings = work / "freediameter.conf"
     settings.write_text(freediameter_configuration(configuration), encoding="utf-8")
-    (work / "freediameter-acl.conf").write_text(access_list(configuration), encoding="utf-8")
+    (work / _ACCESS_LIST).write_text(access_list(configuration), encoding="utf-8")
+    (work / _ROUTES).write_text(route_list(configuration), encoding="utf-8")
     await wait_for_addresses([IPv6Address(configuration.address)], deadline)
     await run_daemon(
         [executable("freeDiameterd", work), "-c", str(settings)],

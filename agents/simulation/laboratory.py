@@ -317,8 +317,9 @@ class Laboratory:
         return next(p for p in self.programs if f".{name}." in f"{p.role.module}.")
 
     def programs_on(self, host: str) -> list[Program]:
-        """Return the programs of a host; the first of them takes its commands."""
-        return [program for program in self.programs if program.role.host == host]
+        """Return the programs of a host, those first that take commands."""
+        found = [program for program in self.programs if program.role.host == host]
+        return sorted(found, key=lambda program: not program.role.commands)
 
     def run(self, until: float, done: Callable[[], bool] = lambda: False) -> bool:
         """Let time pass until `until`, or until `done`; return whether it is."""
