@@ -40,9 +40,10 @@ def redirect_of(redirects: tuple[Redirect, ...], realm: str) -> Redirect | None:
     return next((one for one in redirects if same_identity(one.realm, realm)), None)
 
 
-def redirect_avps(redirect: Redirect) -> tuple[Avp, ...]:
+def redirect_avps(redirect: Redirect, *, tls: bool) -> tuple[Avp, ...]:
     """Return what an answer with DIAMETER_REDIRECT_INDICATION says beside that."""
-    avps = tuple(d.REDIRECT_HOST.avp(f"aaa://{host}") for host in redirect.hosts)
+    scheme = "aaas" if tls else "aaa"
+    avps = tuple(d.REDIRECT_HOST.avp(f"{scheme}://{host}") for host in redirect.hosts)
     if redirect.usage == Usage.DONT_CACHE:
         return avps
     return (

@@ -274,7 +274,8 @@ class Requests:
             raise DiameterError(reason, ResultCode.REALM_NOT_SERVED)
         reason = f"realm {realm!r} is served by {', '.join(redirect.hosts)}"
         indication = DiameterError(reason, ResultCode.REDIRECT_INDICATION)
-        answer = error_answer(self._config, message, indication, redirect_avps(redirect))
+        said = redirect_avps(redirect, tls=self._config.tls)
+        answer = error_answer(self._config, message, indication, said)
         self._return(answer, origin, now)
         self._events.append(Redirected(now, origin.peer, redirect.hosts[0]))
 

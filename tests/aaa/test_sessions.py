@@ -536,3 +536,38 @@ def test_a_home_agent_that_carried_eap_is_told_after_the_subscriber_has_moved(wo
         (Command.ABORT_SESSION, first, "ha1.home.test"),
         (Command.ABORT_SESSION, second, "ha2.home.test"),
     }
+
+
+def test_a_nas_that_is_started_again_has_no_session_any_more(world):
+    world.authenticate()
+    world.authenticate(OTHER, care_of=ELSEWHERE, client="other.visited.test", root=2)
+    world.sessions.handle_restart(NAS, world.now)
+    assert not world.held()
+    assert world.held(OTHER)
+    (ended,) = world.told(SessionEnded)
+    assert (ended.identity, ended.reason) == (MN, f"{NAS} has been started again")
+    assert world.sessions.nas_of(OTHER) == "other.visited.test"
+
+
+def test_what_its_subscribers_have_at_a_home_agent_goes_on(world):
+    world.authenticate()
+    world.ask()
+    world.sessions.handle_restart(NAS, world.now)
+    assert world.held()
+    assert world.told(SessionEnded) == []
+    assert world.end("s1", "ha1.home.test") == ResultCode.SUCCESS
+    assert not world.held()
+
+
+def test_a_home_agent_that_is_started_again_may_ask_again(world):
+    key, _ = world.authenticate()
+    world.ask()
+    world.sessions.handle_restart("ha1.home.test", world.now)
+    assert world.held()
+    assert world.ask(session="s2").key == key
+
+
+def test_the_sessions_of_a_home_agent_with_its_own_keys_end_with_their_time(world):
+    world.authenticate(agent=LOCAL)
+    world.sessions.handle_restart(NAS, world.now)
+    assert world.held()

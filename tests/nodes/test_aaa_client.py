@@ -11,10 +11,10 @@ from agents.diameter.errors import DiameterError, ResultCode
 from agents.diameter.mobility import MobilityRequest
 from agents.eap.wire import Code, Packet, Type
 from agents.nodes.aaa_client import AaaClient
-from agents.nodes.diameter_settings import AaaClientConfiguration
+from agents.nodes.diameter_settings import AaaClientConfiguration, DiameterPeer, DiameterRoute
 from tests.ike import COA
 from tests.nodes.aaa import SERVER, Aaa
-from tests.nodes.net import Net
+from tests.nodes.net import AAA, Net
 
 ANSWER = DiameterEapAnswer(
     "",
@@ -33,7 +33,10 @@ class World:
         self.answer = ANSWER
         self.aaa = Aaa(self.net, self._answer)
         configuration = AaaClientConfiguration(
-            host="B", diameter_identity="b.test", diameter_realm="test", home=SERVER, **settings
+            host="B",
+            diameter_identity="b.test",
+            diameter_realm="test",
+            **{"home": SERVER, **settings},
         )
         self.client = AaaClient(configuration, self.net.program("B"), self.net.log("B"), epoch=7)
         up = []
@@ -178,3 +181,96 @@ def test_it_knows_its_sessions_by_the_order_in_which_they_began(world):
         f"x{second}",
     ):
         assert world.client.session_number(other) is None
+
+
+FAR = DiameterPeer(host="aaa.far.test", realm="far.test", address=AAA, port=3869)
+
+
+def routed(name, **settings):
+    """Return the first request about somebody, or why there is none, and how long that took."""
+    world = World(**settings)
+    began, asked = world.net.clock.now, len(world.aaa.asked)
+    outcomes = world.ask(identity(name))
+    assert world.net.run(20.0, lambda: outcomes)
+    if len(world.aaa.asked) > asked:
+        return world.aaa.asked[-1].destination_realm
+    return outcomes[0].code, str(outcomes[0]), world.net.clock.now - began
+
+
+@pytest.mark.parametrize(
+    ("name", "realm"),
+    [
+        (b"mn@home.test", "home.test"),
+        (b"@home.test", "home.test"),
+        (b"mn@HOME.test", "HOME.test"),
+        (b"mn@b@home.test", "home.test"),
+        (b"mn", "home.test"),
+        (b"mn@", "home.test"),
+        (b"far.test", "home.test"),
+    ],
+)
+def test_the_realm_of_the_identity_is_asked(name, realm):
+    assert routed(name) == realm
+
+
+def test_whom_the_relay_asks_is_its_own_business():
+    assert routed(b"mn@far.test", home_realm="home.test") == "far.test"
+
+
+def test_a_realm_that_nobody_serves_is_refused_at_once():
+    alone = DiameterPeer(host=SERVER.host, realm=SERVER.realm, address=AAA)
+    code, reason, took = routed(b"mn@far.test", home=alone)
+    assert (code, reason, took) == (
+        ResultCode.REALM_NOT_SERVED,
+        "no route to realm 'far.test'",
+        0.0,
+    )
+    code, reason, took = routed("mn@f\u00e4r.test".encode(), home=alone)
+    assert (code, reason, took) == (
+        ResultCode.REALM_NOT_SERVED,
+        "'f\u00e4r.test' is no realm",
+        0.0,
+    )
+
+
+def test_a_conversation_keeps_its_realm(world):
+    assert world.say(identity(b"mn@home.test")).destination_realm == "home.test"
+    assert world.say(TLS, user_name="mn@other.test").destination_realm == "home.test"
+
+
+def test_a_route_to_nobody_is_refused():
+    route = DiameterRoute(realm="home.test", peers=("aaa.hme.test",))
+    with pytest.raises(ValueError, match=r"the route to home\.test: there is no peer"):
+        World(routes=(route,))
+
+
+def test_routes_decide_before_realms():
+    route = DiameterRoute(realm="far.test", peers=(SERVER.host,))
+    assert routed(b"mn@far.test", peers=(FAR,), routes=(route,)) == "far.test"
+
+
+def granted(world, key=1):
+    world.answer = replace(
+        ANSWER, result_code=ResultCode.SUCCESS, auth_session_state=0, msk=bytes(64)
+    )
+    return world.say(identity(b"mn@home.test"), key)
+
+
+def test_the_end_is_told_to_the_server_that_has_the_session(world):
+    request = granted(world)
+    world.client.end(1)
+    world.net.run(1.0)
+    (told,) = [m for m in world.aaa.heard if m.request]
+    assert d.SESSION_ID.find(told.avps) == request.session_id
+    assert d.DESTINATION_HOST.find(told.avps) == "aaa0.home.test"
+    assert d.DESTINATION_REALM.find(told.avps) == "home.test"
+
+
+def test_another_server_that_grants_the_next_one_leaves_the_first_without(world):
+    request = granted(world)
+    world.client.forget(1)
+    granted(world)  # By the other server of the realm.
+    world.net.run(1.0)
+    (told,) = [m for m in world.aaa.heard if m.request]
+    assert d.SESSION_ID.find(told.avps) == request.session_id
+    assert d.DESTINATION_HOST.find(told.avps) == "aaa0.home.test"
