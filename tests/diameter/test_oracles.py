@@ -15,12 +15,16 @@ from diameter.message.commands.diameter_eap import (
     DiameterEapRequest as OtherRequest,
 )
 
+from agents.core.record import replace
 from agents.diameter import dictionary as d
 from agents.diameter.capabilities import error_answer
+from agents.diameter.config import Redirect
+from agents.diameter.dictionary import RedirectHostUsage
 from agents.diameter.eap import DiameterEapAnswer, DiameterEapRequest
 from agents.diameter.errors import DiameterError, ResultCode
 from agents.diameter.grammar import check
 from agents.diameter.node import Node
+from agents.diameter.redirects import redirect_avps
 from agents.diameter.wire import Message
 from tests.diameter.network import Network
 from tests.diameter.samples import (
@@ -29,6 +33,7 @@ from tests.diameter.samples import (
     EAP_RESPONSE,
     EAP_SUCCESS,
     REQUEST,
+    SECOND,
     SERVER,
     client_config,
     serve,
@@ -37,6 +42,7 @@ from tests.diameter.samples import (
 from tests.wireshark import rows
 
 LINKTYPE_IPV6 = 229
+STATE_ID = 1_000_000_000
 PREFIX = b"\x40" + IPv6Address("2001:db8:1::").packed
 
 
@@ -140,11 +146,13 @@ def test_answer_of_python_diameter():
 
 
 def every_message():
-    """Return (from the client, octets) of a whole life of a connection, and a refusal."""
+    """Return (from the client, octets) of a whole life of a connection, and two refusals."""
     network = Network()
-    client = Node(client_config((SERVER, (SERVER, 3868))), rng=random.Random(1))
+    config = replace(client_config((SERVER, (SERVER, 3868))), origin_state_id=STATE_ID)
+    client = Node(config, rng=random.Random(1))
     network.add(client)
-    network.add(Node(server_config(), rng=random.Random(2)), serve)
+    config = replace(server_config(), origin_state_id=STATE_ID)
+    network.add(Node(config, rng=random.Random(2)), serve)
     network.start()
     client.request(REQUEST.to_message(), network.now, 5.0)
     network.run(10.0)
@@ -153,7 +161,24 @@ def every_message():
     refusal = DiameterError("no payload", ResultCode.MISSING_AVP, failed=d.EAP_PAYLOAD.blank())
     refused = error_answer(server_config(), REQUEST.to_message(), refusal)
     sent = [(name != SERVER, data) for _, name, data in network.sent]
-    return [*sent, (False, refused.encode())]
+    return [*sent, (False, refused.encode()), (False, redirecting().encode())]
+
+
+def redirecting():
+    """Return a redirect agent's answer."""
+    indication = DiameterError("elsewhere", ResultCode.REDIRECT_INDICATION)
+    redirect = Redirect("home.test", (SERVER, SECOND), RedirectHostUsage.ALL_REALM, 60)
+    said = redirect_avps(redirect, tls=False)
+    return error_answer(server_config(), REQUEST.to_message(), indication, said)
+
+
+def test_python_diameter_reads_a_redirection():
+    other = OtherMessage.from_bytes(redirecting().encode())
+    assert other.header.is_error
+    assert find(other, c.AVP_RESULT_CODE) == [c.E_RESULT_CODE_DIAMETER_REDIRECT_INDICATION]
+    assert find(other, c.AVP_REDIRECT_HOST) == [f"aaa://{SERVER}", f"aaa://{SECOND}"]
+    assert find(other, c.AVP_REDIRECT_HOST_USAGE) == [c.E_REDIRECT_HOST_USAGE_ALL_REALM]
+    assert find(other, c.AVP_REDIRECT_MAX_CACHE_TIME) == [60]
 
 
 @pytest.fixture(scope="module")
@@ -196,7 +221,7 @@ def test_tshark_reads_the_mobility_avps(capture):
         "diameter.EAP-Payload",
     )
     assert request == ["5", "mn@home.test", "1", "2001:db8:a::1234", EAP_RESPONSE.hex()]
-    answer, refusal = tshark(
+    answer, refusal, _ = tshark(
         capture,
         "diameter.cmd.code == 268 && diameter.flags.request == 0",
         "diameter.Result-Code",
@@ -217,3 +242,18 @@ def test_tshark_reads_the_mobility_avps(capture):
         "1",
     ]
     assert refusal[0] == "5005"
+
+
+def test_tshark_reads_a_redirection_and_who_has_been_started_when(capture):
+    (redirection,) = tshark(
+        capture,
+        "diameter.Result-Code == 3006",
+        "diameter.flags.error",
+        "diameter.Redirect-Host",
+        "diameter.Redirect-Host-Usage",
+        "diameter.Redirect-Max-Cache-Time",
+    )
+    assert redirection[0] in {"1", "True"}
+    assert redirection[1:] == [f"aaa://{SERVER},aaa://{SECOND}", "2", "60"]
+    said = tshark(capture, f"diameter.Origin-State-Id == {STATE_ID}", "diameter.cmd.code")
+    assert {code for (code,) in said} == {"257", "280"}

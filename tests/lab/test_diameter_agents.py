@@ -11,10 +11,11 @@ from testbed.results import folder as results
 from testbed.runner import Outcome
 from tests.lab.experiment import NEEDS, carry_out_here
 from tests.lab.needs import needs
-from tests.wireshark import FAULTS, rows
+from tests.wireshark import rows
 
 WAYS = ("direct", "agent", "redirect", "freediameter")
 VARIANTS = tuple(f"{way}{what}" for way in WAYS for what in ("", "-eap", "-after"))
+WRONG = "_ws.malformed or _ws.expert.severity >= 0x800000"
 pytestmark = [NEEDS, needs("freeDiameterd")]
 
 
@@ -42,4 +43,5 @@ def test_wireshark_finds_nothing_wrong_with_diameter(done, variant):
     [run] = [run for run in done.results.runs if run.variant == variant]
     captures = results.run_folder(done.folder, run.run) / "captures"
     assert rows(captures / "B.pcapng", "frame.number", where="diameter or tls")
-    assert rows(captures / "B.pcapng", "frame.number", where=f"diameter and ({FAULTS})") == []
+    wrong = f"diameter and ({WRONG})"  # An AVP of this project is not known, and no error.
+    assert rows(captures / "B.pcapng", "frame.number", where=wrong) == []

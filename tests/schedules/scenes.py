@@ -1,7 +1,8 @@
 """The networks that schedules are carried out in: all approaches, each prepared once a process.
 
-Topologies are the operator's, with home agents apart from the home AAA server, and the paper's with
-several mobile nodes and a DHCPv6 server, where a home agent is beside it. In each there is a
+Topologies are the operator's, with home agents apart from the home AAA server, or from two of them,
+and the paper's with several mobile nodes and a DHCPv6 server, where a home agent is beside it. In
+each there is a
 stranger on the core link, and the last mobile node of several is no subscriber.
 """
 
@@ -38,6 +39,7 @@ MOBILE_NODES = 3
 """How many there are where there are several; the last one is no subscriber."""
 
 STRANGER, STRANGERS_ADDRESS = "X", IPv6Address("2001:db8:b::e")
+SECOND_SERVERS_ADDRESS = IPv6Address("2001:db8:b::f")
 SESSION, BINDING, IKE_LIVENESS = 60.0, 40.0, 20.0
 """Seconds; short, so that what renews, refreshes and asks comes into the schedules."""
 
@@ -57,6 +59,14 @@ def _shaped(topology, router):
 def _apart(access_routers, home_agents):
     plain = operator.build(MOBILE_NODES, access_routers, home_agents)
     return _shaped(plain, "2001:db8:b::100:1")
+
+
+def _two_servers(access_routers, home_agents):
+    """Return the operator's topology with a second home AAA server."""
+    plain = _apart(access_routers, home_agents)
+    (first,) = (host for host in plain.hosts if host.role is HostRole.HOME_AAA)
+    second = replace(first, name="AAA2")
+    return with_host(plain, "core", second, f"{SECOND_SERVERS_ADDRESS}/64")
 
 
 def _beside():
@@ -79,6 +89,8 @@ _PSK = {"ike": {"authentication": "psk", "liveness": IKE_LIVENESS}}
 _EAP = {"ike": {"liveness": IKE_LIVENESS}}
 _AGGRESSIVE = {"ike": {"mode": "aggressive", "group": "ecp256"}}
 
+_AGENT, _REDIRECT = ({"roles": {"aaa": {"relay": way}}} for way in ("agent", "redirect"))
+
 _SCENES = {
     "pana-ikev1": ("pana-ikev1", {}, lambda: _apart(1, 1)),
     "pana-ikev1 aggressive": ("pana-ikev1", _AGGRESSIVE, lambda: _apart(2, 2)),
@@ -93,6 +105,9 @@ _SCENES = {
     "dhcpv6-ikev2": ("dhcpv6-ikev2", _EAP, _beside),
     "dns-ikev2": ("dns-ikev2", _EAP, _beside),
     "static": ("static", _EAP, lambda: _shaped(paper.TOPOLOGY, "2001:db8:b::2")),
+    "pana-ikev1 two servers": ("pana-ikev1", {}, lambda: _two_servers(2, 1)),
+    "pana-ikev2 psk relayed": ("pana-ikev2", _PSK | _AGENT, lambda: _two_servers(1, 2)),
+    "pana-fast redirected": ("pana-fast", _EAP | _REDIRECT, lambda: _two_servers(1, 1)),
 }
 NAMES = tuple(_SCENES)
 
@@ -135,7 +150,7 @@ class Scene:
 
     def preshared(self):
         """Return the subscribers that are known to IKE from the start, and their home addresses."""
-        (home,) = (r for r in self.roles if kind_of_program(r) == "home_network")
+        home = next(r for r in self.roles if kind_of_program(r) == "home_network")
         known = home.configuration.get("preshared", ())
         return {peer["identity"]: IPv6Address(peer["home_address"]) for peer in known}
 
@@ -143,15 +158,17 @@ class Scene:
         """Return the network without anything in it of what was before."""
         for old in self.folder.glob(f"leases-{os.getpid()}-*"):
             old.unlink(missing_ok=True)
-        # A name of its own, for who had the one before may close it at any time.
-        leases = self.folder / f"leases-{os.getpid()}-{next(_numbers)}.sqlite"
+        # Names of their own, for who had the ones before may close them at any time.
+        names = (f"leases-{os.getpid()}-{next(_numbers)}.sqlite" for _ in itertools.count())
         roles = [
-            record.replace(role, configuration={**role.configuration, "leases": str(leases)})
+            record.replace(
+                role, configuration={**role.configuration, "leases": str(self.folder / next(names))}
+            )
             if kind_of_program(role) == "home_network"
             else role
             for role in self.roles
         ]
-        (aaa,) = (r for r in roles if kind_of_program(r) == "home_network")
+        aaa = next(r for r in roles if kind_of_program(r) == "home_network")
         sample, rng = next(iter(self.mobile.values())), world.random("TLS")
         provision = without_public_keys(Provision(log=log), sample, aaa, rng, _FLIGHTS)
         return Laboratory(self.topology, roles, world, provision=provision)
