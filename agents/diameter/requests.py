@@ -9,10 +9,11 @@ from agents.core.machine import Discarded, Event
 from agents.core.record import replace
 from agents.diameter import dictionary as d
 from agents.diameter import origins
+from agents.diameter.answers import check_result, check_session, value_of
 from agents.diameter.capabilities import error_answer, with_state_id
 from agents.diameter.config import NodeConfig, PeerConfig, same_identity
 from agents.diameter.connections import Identifiers
-from agents.diameter.errors import DiameterError, ResultCode, result_name
+from agents.diameter.errors import DiameterError, ResultCode
 from agents.diameter.events import (
     AnswerReceived,
     DuplicateReceived,
@@ -29,7 +30,6 @@ from agents.diameter.peer import Peer
 from agents.diameter.redirects import Redirections, redirect_avps, redirect_of
 from agents.diameter.routing import Routing, usable
 from agents.diameter.transactions import Origin, Pending, PendingTable, ServedTable
-from agents.diameter.values import Definition, T
 from agents.diameter.wire import Message
 
 RELAY_TIMEOUT = 30.0
@@ -77,7 +77,7 @@ class Requests:
 
     def _hear_origin(self, message: Message, now: float) -> None:
         host = d.ORIGIN_HOST.need(message.avps)
-        self.hear(host, _value(d.ORIGIN_STATE_ID, message), now)
+        self.hear(host, value_of(d.ORIGIN_STATE_ID, message), now)
 
     # Requests of our own
 
@@ -314,12 +314,12 @@ class Requests:
         if message.error and self._try_elsewhere(pending, message, host, now):
             return
         try:
-            if message.error and _value(d.RESULT_CODE, message) == ResultCode.REDIRECT_INDICATION:
+            if message.error and value_of(d.RESULT_CODE, message) == ResultCode.REDIRECT_INDICATION:
                 self._follow(pending, message, host, now)
                 return
             if pending.origin is None:
-                _check_answer(message)
-            _check_session(message, pending.message)
+                check_result(message)
+            check_session(message, pending.message)
             origins.check_answer(message, peer.config, self._known)
         except DiameterError as error:
             self._fail(pending, str(error), error, now)
@@ -362,42 +362,8 @@ class Requests:
         return True
 
 
-def _check_session(answer: Message, request: Message) -> None:
-    """Raise DiameterError for an answer about another session (RFC 6733 section 6.2)."""
-    said, asked = d.SESSION_ID.find(answer.avps), d.SESSION_ID.find(request.avps)
-    if said is not None and said != asked:
-        raise DiameterError(f"it is about session {said!r}", ResultCode.UNKNOWN_SESSION_ID)
-
-
 def _may_take(peer: Peer, pending: Pending) -> bool:
     """Tell whether a peer has neither refused a request nor sent it to us."""
     if peer.config.host in pending.tried:
         return False
     return pending.origin is None or not same_identity(peer.config.host, pending.origin.peer)
-
-
-def _check_answer(answer: Message) -> None:
-    """Raise DiameterError for an answer with the E bit, or one that breaks its grammar.
-
-    A refusal that lacks what its command needs, and the E bit that would excuse it, still says why.
-    """
-    broken = None
-    try:
-        check(answer)
-    except DiameterError as error:
-        broken = error
-    if not answer.error and broken is None:
-        return
-    code = _value(d.RESULT_CODE, answer)
-    if code is None or (broken is not None and code < 3000):
-        raise broken or DiameterError("an error without a code", ResultCode.UNABLE_TO_COMPLY)
-    text = _value(d.ERROR_MESSAGE, answer)
-    reason = result_name(code) + (f": {text!r}" if text else "")
-    raise DiameterError(reason, code, answer=answer)
-
-
-def _value(definition: Definition[T], message: Message) -> T | None:
-    try:
-        return definition.find(message.avps)
-    except DiameterError:
-        return None

@@ -10,7 +10,7 @@ from agents.core.record import replace
 from agents.diameter import dictionary as d
 from agents.diameter.config import NodeConfig, PeerConfig
 from agents.diameter.errors import ResultCode
-from agents.diameter.events import AnswerReceived, RequestFailed, RequestSent
+from agents.diameter.events import AnswerReceived, RequestFailed, RequestReceived, RequestSent
 from agents.diameter.node import Node
 from tests.diameter.network import Network
 from tests.diameter.samples import (
@@ -135,3 +135,36 @@ def test_a_request_for_the_realm_goes_to_the_other_server_with_the_t_flag_and_co
     client.node.request(unaddressed(), network.now, 5.0)
     network.run(0.1)
     assert client.seen(AnswerReceived)[-1].peer == SERVER
+
+
+RELAYS = ("relay1.visited.test", "relay2.visited.test")
+
+
+def test_two_relays_stand_in_for_each_other_amid_a_conversation():
+    network = Network()
+    ways = tuple(PeerConfig(r, CLIENT_REALM, (r, 3868), relays=("*",)) for r in RELAYS)
+    config = NodeConfig(CLIENT, CLIENT_REALM, ways, timers=TIMERS)
+    client = network.add(Node(config, rng=random.Random(1)))
+    home = PeerConfig(SERVER, SERVER_REALM, (SERVER, 3868))
+    asks = PeerConfig(CLIENT, CLIENT_REALM, sources=(LOCAL,))
+    for number, relay in enumerate(RELAYS, 2):
+        config = NodeConfig(
+            relay, CLIENT_REALM, (asks, home), applications=(), relay=True, timers=TIMERS
+        )
+        network.add(Node(config, rng=random.Random(number)))
+    known = tuple(
+        PeerConfig(r, CLIENT_REALM, sources=(LOCAL,), relays=(CLIENT_REALM,)) for r in RELAYS
+    )
+    server = NodeConfig(SERVER, SERVER_REALM, known, timers=TIMERS)
+    there = network.add(Node(server, rng=random.Random(9)))
+    network.start()
+    client.node.request(to(SERVER_REALM, SERVER), network.now, 60.0)
+    network.run(0.1)
+    kill(network, RELAYS[0])
+    network.run(5.0)
+    sent = [(e.peer, e.retransmitted) for e in client.seen(RequestSent)]
+    assert sent == [(RELAYS[0], False), (RELAYS[1], True)]
+    (once,) = there.seen(RequestReceived)  # The second time it is known for a duplicate.
+    there.node.answer(once.token, answering(SERVER)(once.message), network.now)
+    network.run(0.1)
+    assert [e.peer for e in client.seen(AnswerReceived)] == [RELAYS[1]]

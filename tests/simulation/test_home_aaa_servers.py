@@ -28,11 +28,11 @@ _DELAY = 0.005
 
 
 @functools.cache
-def _prepared(approach, way):
+def _prepared(approach, way, session):
     plain = topologies.load("redundant")
     shapes = {link.name: replace(link.shape, delay=_DELAY) for link in plain.links}
     folder = Path(tempfile.mkdtemp(prefix="simulated-"))
-    settings = {"roles": {"aaa": {"relay": way}}, **BRISK}
+    settings = {"roles": {"aaa": {"relay": way}}, "session_lifetime": session, **BRISK}
     settings |= PSK if approach == "pana-ikev2" else {}
     return PreparedApproach(approach, folder, settings, plain.with_links(shapes))
 
@@ -40,8 +40,8 @@ def _prepared(approach, way):
 class Lab:
     """The topology `redundant`, with its programs started."""
 
-    def __init__(self, approach="pana-ikev2", way="none"):
-        self.lab = _prepared(approach, way).laboratory(World(1))
+    def __init__(self, approach="pana-ikev2", way="none", session=3600.0):
+        self.lab = _prepared(approach, way, session).laboratory(World(1))
         self.told = self.lab.events.named
         self.lab.start()
 
@@ -133,6 +133,20 @@ def test_the_first_dies_afterwards(approach, way):
     lab.run(5.0)
     assert lab.is_reachable()
     assert len(lab.homes()) == 1
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_service_goes_on_over_lifetimes_when_the_first_has_died(way):
+    """The home agent had the key from it, and asks the other one whether that goes on."""
+    lab = Lab(way=way, session=60.0)
+    assert lab.registers()
+    lab.run(1.0)
+    lab.program("S1").kill()
+    for _ in range(20):
+        lab.run(10.0)
+        assert lab.is_reachable()
+    assert set(lab.servers()[-3:]) == {"S2"}
+    assert lab.told("AttemptFailed") == lab.told("BindingRemoved") == []
 
 
 @pytest.mark.parametrize("way", WAYS)
