@@ -37,10 +37,10 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
     made = Scene("relay", "nodes")
     relay, nodes = made.hosts
     try:
-        relay.link("r", nodes, "n")
-        relay.run(f"ip addr add {RELAY_ADDRESS}/64 dev r nodad")
+        relay.link("relay0", nodes, "nodes0")
+        relay.run(f"ip addr add {RELAY_ADDRESS}/64 dev relay0 nodad")
         for address in ADDRESSES.values():
-            nodes.run(f"ip addr add {address}/64 dev n nodad")
+            nodes.run(f"ip addr add {address}/64 dev nodes0 nodad")
         path = tmp_path / "relay.toml"
         path.write_text(
             tomli_w.dumps(

@@ -23,3 +23,14 @@ def test_it_comes_to_what_it_expects(name, tmp_path):
     if name == "rogue_router":
         [impersonated] = done.of("impersonate-msk")
         assert impersonated.outcome == "B Impersonated: 2001:db8:100::1"
+
+
+def test_either_home_aaa_server_stands_in_for_the_other(tmp_path):
+    """All but freeDiameter, which is a real program."""
+    text = (PROJECT / "experiments" / "aaa_failover.toml").read_text()
+    simulated = [line for line in text.splitlines() if not line.startswith("freediameter")]
+
+    done = results.load(carry_out(tmp_path, "\n".join(simulated), "--runs", "1"))
+
+    assert not [(run.variant, run.reason) for run in done.failed]
+    assert len(done.runs) == len(done.plan) == 12
