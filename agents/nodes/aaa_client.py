@@ -178,6 +178,10 @@ class AaaClient:
         """Send a request to the home realm; `outcome` hears in time what becomes of it."""
         return self._service.submit(message, outcome)
 
+    def reaches(self, server: str) -> bool:
+        """Tell whether a server that is a peer is there, as far as the watchdog knows."""
+        return self._service.reaches(server)
+
     def withdraw(self, token: int) -> None:
         """Forget a request that was submitted; its outcome is not called."""
         self._service.withdraw(token)

@@ -135,12 +135,16 @@ class KeyClient:
         self._put(request, self._servers(), taken, note)
 
     def _servers(self, first: str | None = None) -> Sequence[str | None]:
-        """Return whom to ask, `first` before the others; None is whoever serves the realm."""
+        """Return whom to ask, `first` before the others; None is whoever serves the realm.
+
+        Those come last that cannot be reached: to ask one takes until it cannot be called either.
+        """
         servers = self._client.servers
         if len(servers) < 2:
             return (first,)
         others = (one for one in servers if first is None or not same_identity(one, first))
-        return (*((first,) if first else ()), *others)
+        wanted = (*((first,) if first else ()), *others)
+        return sorted(wanted, key=lambda server: not self._client.reaches(server))
 
     def _give_up(self, spi: bytes) -> None:
         """Wait for an answer no longer."""
