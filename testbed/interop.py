@@ -17,7 +17,7 @@ from pathlib import Path
 import msgspec
 
 from testbed.base.files import last_line, replace
-from testbed.base.places import PROJECT
+from testbed.base.places import PROJECT, UNPACKED
 from testbed.lab import Lab, LabError
 from testbed.lab.together import Ended, Line, Together
 
@@ -125,6 +125,8 @@ def versions(packages: Mapping[str, str]) -> dict[str, str]:
     with suppress(FileNotFoundError):
         debian = subprocess.run(asked, capture_output=True, text=True, check=False).stdout
     known = dict(line.split() for line in debian.splitlines() if " " in line.strip())
+    for file in UNPACKED.glob("*/version"):
+        known[file.parent.name] = file.read_text(encoding="utf-8").strip()
     here = {}
     for name, package in packages.items():
         with suppress(metadata.PackageNotFoundError):

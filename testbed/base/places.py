@@ -9,6 +9,9 @@ DISTRIBUTION = "mip6-bootstrap-testbed"
 PROJECT = Path(__file__).resolve().parents[2]
 IS_CLONE = (PROJECT / "pyproject.toml").is_file()
 EXPERIMENTS = PROJECT / "experiments"
+UNPACKED = Path("/opt/mip6lab")
+"""Where the set-up unpacks Debian packages that exclude others which are needed, a folder each."""
+
 _INSTALL = "sudo apt-get install --no-install-recommends"
 
 

@@ -1,11 +1,13 @@
-"""strongSwan and our IKE machine as neighbours: hosts, connection, and SAs in both kernels."""
+"""An IKE daemon and our IKE machine as neighbours: hosts, connection, and SAs in both kernels."""
 
 from __future__ import annotations
 
 import json
 import re
+import subprocess
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 
 import pytest
 
@@ -56,6 +58,22 @@ def policies(host: Host) -> set[tuple[str, ...]]:
     return {m.groups() for m in re.finditer(r"src (\S+) dst (\S+) proto (\S+)", text)}
 
 
+class Daemon(Protocol):
+    """An IKE daemon in a host; its logs are in the folder."""
+
+    folder: Path
+    process: subprocess.Popen[bytes]
+
+    def reset(self) -> None:
+        """Drop connections and SAs."""
+
+    def close(self) -> None:
+        """End it."""
+
+
+D = TypeVar("D", bound=Daemon)
+
+
 class Driver(Program):
     """Our machine in a host."""
 
@@ -66,17 +84,17 @@ class Driver(Program):
         return event
 
 
-class World(Scene):
-    """Two hosts on a cable: strongSwan in one, our machine in the other."""
+class Neighbours(Scene, Generic[D]):
+    """Two hosts on a cable: an IKE daemon in one, our machine in the other."""
 
-    def __init__(self) -> None:
+    def __init__(self, daemon: Callable[[Host], D]) -> None:
         super().__init__("swan", "ours")
         self.swan, self.ours = self.hosts
         self.trust_addresses()
         self.swan.link("s0", self.ours, "o0")
         self.swan.run(f"ip addr add {SWAN}/64 dev s0 nodad")
         self.ours.run(f"ip addr add {OURS}/64 dev o0 nodad")
-        self.daemon = Strongswan(self.swan)
+        self.daemon = daemon(self.swan)
         self.folder = self.daemon.folder
 
     def drive(self, module: str, **spec: object) -> Driver:
@@ -87,6 +105,39 @@ class World(Scene):
         self.programs.append(driver)
         driver.wait_for("Ready")
         return driver
+
+    def assert_same_sas(self, event: dict[str, Any], swan_has: str = HOA) -> None:
+        """Both kernels must hold exactly the pair that our event shows.
+
+        A strongSwan that is assigned its address puts transport SAs on the address that it has.
+        """
+        ours = event["sas"]
+        theirs = json.loads(json.dumps(ours).replace(HOA, swan_has))
+        wait_until(
+            lambda: esp_states(self.swan) == theirs and esp_states(self.ours) == ours,
+            f"{ours} in {esp_states(self.swan)} and {esp_states(self.ours)}",
+            5.0,
+        )
+        for sa in theirs if swan_has == HOA else ():
+            assert (f"{sa['src']}/128", f"{sa['dst']}/128", "135") in policies(self.swan)
+
+    def reset(self) -> None:
+        """End our machines; the daemon must be alive, and forgets all."""
+        while self.programs:
+            self.programs.pop().close()
+        self.daemon.reset()
+        assert self.daemon.process.poll() is None, f"{self.daemon} has ended"
+
+    def close(self) -> None:
+        self.daemon.close()
+        super().close()
+
+
+class World(Neighbours[Strongswan]):
+    """strongSwan and our machine."""
+
+    def __init__(self) -> None:
+        super().__init__(Strongswan)
 
     def load(self, *, initiator: bool, home: str, proposals: str, esp: str, **more: object) -> None:
         """Load the connection `mip` with its child `mh`; `home` is the initiator's end of it."""
@@ -115,29 +166,3 @@ class World(Scene):
     def bring_up(self) -> None:
         """Have strongSwan initiate, with success."""
         assert self.initiate(), self.daemon.log[-4000:]
-
-    def assert_same_sas(self, event: dict[str, Any], swan_has: str = HOA) -> None:
-        """Both kernels must hold exactly the pair that our event shows.
-
-        A strongSwan that is assigned its address puts transport SAs on the address that it has.
-        """
-        ours = event["sas"]
-        theirs = json.loads(json.dumps(ours).replace(HOA, swan_has))
-        wait_until(
-            lambda: esp_states(self.swan) == theirs and esp_states(self.ours) == ours,
-            f"{ours} in {esp_states(self.swan)} and {esp_states(self.ours)}",
-            5.0,
-        )
-        for sa in theirs if swan_has == HOA else ():
-            assert (f"{sa['src']}/128", f"{sa['dst']}/128", "135") in policies(self.swan)
-
-    def reset(self) -> None:
-        """End our machines; strongSwan must be alive, and forgets all."""
-        while self.programs:
-            self.programs.pop().close()
-        self.daemon.reset()
-        assert self.daemon.process.poll() is None, "charon has ended"
-
-    def close(self) -> None:
-        self.daemon.close()
-        super().close()
