@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from agents.eap.ca import CertificateAuthority
 from testbed.base.places import PROJECT
 
 if TYPE_CHECKING:
@@ -28,6 +29,22 @@ def place(request: pytest.FixtureRequest) -> Iterator[Path]:
     root.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="lab-test-", dir=root) as folder:
         yield Path(folder)
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of certificates of both ends of IKE, a folder for each kind of key."""
+    from tests.lab.ike import HA_NAME, MN_NAME
+
+    folder = tmp_path_factory.mktemp("certificates")
+    for kind in ("p256", "rsa2048"):
+        place = folder / kind
+        place.mkdir()
+        ca = CertificateAuthority.generate(key_type=kind)
+        ca.identity.write(place, "ca")
+        ca.issue_client(MN_NAME).write(place, "mn")
+        ca.issue_server(HA_NAME).write(place, "ha")
+    return folder
 
 
 @pytest.fixture(scope="module")

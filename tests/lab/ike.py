@@ -17,6 +17,7 @@ from tests.lab.strongswan import CHARON, Strongswan
 
 SWAN, OURS = "2001:db8:5::1", "2001:db8:5::2"
 HOA = "2001:db8:100::1234"
+MN_NAME, HA_NAME = "mn@home.test", "ha.home.test"
 PSK = "a pre-shared key of this test"
 NEEDS = [
     needs("esp6", "xfrm_user", "ip"),
@@ -84,24 +85,23 @@ class Driver(Program):
         return event
 
 
-class Neighbours(Scene, Generic[D]):
-    """Two hosts on a cable: an IKE daemon in one, our machine in the other."""
+class Cable(Scene):
+    """Two hosts, `swan` and `ours`; a home address is that of `ours`."""
 
-    def __init__(self, daemon: Callable[[Host], D]) -> None:
+    def __init__(self) -> None:
         super().__init__("swan", "ours")
         self.swan, self.ours = self.hosts
         self.trust_addresses()
         self.swan.link("s0", self.ours, "o0")
         self.swan.run(f"ip addr add {SWAN}/64 dev s0 nodad")
         self.ours.run(f"ip addr add {OURS}/64 dev o0 nodad")
-        self.daemon = daemon(self.swan)
-        self.folder = self.daemon.folder
 
-    def drive(self, module: str, **spec: object) -> Driver:
-        """Start our machine: a driver of this folder."""
-        self.ours.run("ip xfrm state flush")
-        options = json.dumps({"local": OURS, "peer": SWAN, **spec})
-        driver = Driver(self.ours, f"tests.lab.{module}", options)
+    def drive(self, module: str, *, at_swan: bool = False, **spec: object) -> Driver:
+        """Start a machine of ours: a driver of this folder."""
+        host, *ends = (self.swan, SWAN, OURS) if at_swan else (self.ours, OURS, SWAN)
+        host.run("ip xfrm state flush")
+        options = json.dumps({"local": ends[0], "peer": ends[1], **spec})
+        driver = Driver(host, f"tests.lab.{module}", options)
         self.programs.append(driver)
         driver.wait_for("Ready")
         return driver
@@ -109,7 +109,8 @@ class Neighbours(Scene, Generic[D]):
     def assert_same_sas(self, event: dict[str, Any], swan_has: str = HOA) -> None:
         """Both kernels must hold exactly the pair that our event shows.
 
-        A strongSwan that is assigned its address puts transport SAs on the address that it has.
+        Some daemons put transport SAs on other addresses than they are for: `swan_has` in place of
+        the home address.
         """
         ours = event["sas"]
         theirs = json.loads(json.dumps(ours).replace(HOA, swan_has))
@@ -118,13 +119,30 @@ class Neighbours(Scene, Generic[D]):
             f"{ours} in {esp_states(self.swan)} and {esp_states(self.ours)}",
             5.0,
         )
-        for sa in theirs if swan_has == HOA else ():
+
+    def reset(self) -> None:
+        """End our machines."""
+        while self.programs:
+            self.programs.pop().close()
+
+
+class Neighbours(Cable, Generic[D]):
+    """An IKE daemon at `swan`, our machine at `ours`."""
+
+    def __init__(self, daemon: Callable[[Host], D]) -> None:
+        super().__init__()
+        self.daemon = daemon(self.swan)
+        self.folder = self.daemon.folder
+
+    def assert_same_sas(self, event: dict[str, Any], swan_has: str = HOA) -> None:
+        """Both kernels must hold exactly that pair, and the daemon's the policies."""
+        super().assert_same_sas(event, swan_has)
+        for sa in event["sas"] if swan_has == HOA else ():
             assert (f"{sa['src']}/128", f"{sa['dst']}/128", "135") in policies(self.swan)
 
     def reset(self) -> None:
         """End our machines; the daemon must be alive, and forgets all."""
-        while self.programs:
-            self.programs.pop().close()
+        super().reset()
         self.daemon.reset()
         assert self.daemon.process.poll() is None, f"{self.daemon} has ended"
 
@@ -133,31 +151,58 @@ class Neighbours(Scene, Generic[D]):
         super().close()
 
 
+def connection(
+    local: str,
+    remote: str,
+    /,
+    *,
+    initiator: bool,
+    home: str,
+    proposals: str,
+    esp: str,
+    **more: object,
+) -> dict[str, Any]:
+    """Return strongSwan's connection with its child `mh`; `home` is the initiator's end of it."""
+    ends = (f"{home}[135]", f"{remote if initiator else local}/128[135]")
+    own, other = ends if initiator else reversed(ends)
+    child = {
+        "mode": "transport_proxy",
+        "local_ts": [own],
+        "remote_ts": [other],
+        "esp_proposals": [esp],
+    }
+    return {
+        "local_addrs": [local],
+        "remote_addrs": [remote],
+        "mobike": "no",
+        "proposals": [proposals],
+        "children": {"mh": child},
+        **more,
+    }
+
+
+def certified(swan: Strongswan, place: Path, auth: str, *, initiator: bool) -> tuple[dict, dict]:
+    """Load certificate and key of strongSwan's end; return the authentication of both ends."""
+    name = "mn" if initiator else "ha"
+    ca, certificate, key = (
+        (place / file).read_text() for file in ("ca.pem", f"{name}.pem", f"{name}.key")
+    )
+    swan.session.load_cert({"type": "X509", "flag": "CA", "data": ca})
+    swan.session.load_key({"type": "any", "data": key})
+    node, agent = {"auth": auth, "id": MN_NAME}, {"auth": "pubkey", "id": HA_NAME}
+    local, remote = (node, agent) if initiator else (agent, node)
+    return {**local, "certs": [certificate]}, remote
+
+
 class World(Neighbours[Strongswan]):
     """strongSwan and our machine."""
 
     def __init__(self) -> None:
         super().__init__(Strongswan)
 
-    def load(self, *, initiator: bool, home: str, proposals: str, esp: str, **more: object) -> None:
-        """Load the connection `mip` with its child `mh`; `home` is the initiator's end of it."""
-        ends = (f"{home}[135]", f"{OURS if initiator else SWAN}/128[135]")
-        local, remote = ends if initiator else reversed(ends)
-        child = {
-            "mode": "transport_proxy",
-            "local_ts": [local],
-            "remote_ts": [remote],
-            "esp_proposals": [esp],
-        }
-        connection = {
-            "local_addrs": [SWAN],
-            "remote_addrs": [OURS],
-            "mobike": "no",
-            "proposals": [proposals],
-            "children": {"mh": child},
-            **more,
-        }
-        self.daemon.session.load_conn({"mip": connection})
+    def load(self, **what: Any) -> None:
+        """Load the connection `mip`, as connection() takes it."""
+        self.daemon.session.load_conn({"mip": connection(SWAN, OURS, **what)})
 
     def initiate(self) -> bool:
         """Have strongSwan initiate; return whether the child came up."""

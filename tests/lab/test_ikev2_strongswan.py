@@ -3,36 +3,30 @@
 from __future__ import annotations
 
 from ipaddress import IPv6Address
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from agents.daemons.strongswan.responder import StrongswanResponder
-from agents.eap.ca import CertificateAuthority
 from agents.nodes.ike_daemon.ikev2_settings import Ikev2PskSettings
-from tests.lab.ike import HOA, NEEDS, OURS, PSK, SWAN, Driver, esp_states
+from tests.lab.ike import (
+    HA_NAME,
+    HOA,
+    MN_NAME,
+    NEEDS,
+    OURS,
+    PSK,
+    SWAN,
+    Driver,
+    certified,
+    esp_states,
+)
 from tests.lab.namespaces import wait_until
-from tests.lab.strongswan import Strongswan
 
-MN_NAME, HA_NAME = "mn@home.test", "ha.home.test"
 GCM, CBC = [20, 128, 0, 5], [12, 256, 14, 7]
 PREFIX = (1800).to_bytes(4) + bytes.fromhex("20010db8010000000000000000000000") + b"\x40"
 
 pytestmark = NEEDS
-
-
-@pytest.fixture(scope="module")
-def certificates(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("certificates")
-    for kind in ("p256", "rsa2048"):
-        place = folder / kind
-        place.mkdir()
-        ca = CertificateAuthority.generate(key_type=kind)
-        ca.identity.write(place, "ca")
-        ca.issue_client(MN_NAME).write(place, "mn")
-        ca.issue_server(HA_NAME).write(place, "ha")
-    return folder
 
 
 @pytest.fixture
@@ -48,19 +42,6 @@ def start(world, certificates):
         return world.drive("ikev2_driver", **(base | spec))
 
     return run
-
-
-def certified(swan: Strongswan, place: Path, auth: str, *, initiator: bool) -> tuple[dict, dict]:
-    """Load certificate and key of strongSwan's end; return the authentication of both ends."""
-    name = "mn" if initiator else "ha"
-    ca, certificate, key = (
-        (place / file).read_text() for file in ("ca.pem", f"{name}.pem", f"{name}.key")
-    )
-    swan.session.load_cert({"type": "X509", "flag": "CA", "data": ca})
-    swan.session.load_key({"type": "any", "data": key})
-    node, agent = {"auth": auth, "id": MN_NAME}, {"auth": "pubkey", "id": HA_NAME}
-    local, remote = (node, agent) if initiator else (agent, node)
-    return {**local, "certs": [certificate]}, remote
 
 
 @pytest.fixture
@@ -311,7 +292,7 @@ def test_sas_are_replaced_by_their_lifetimes(load, start):
         names.add(driver.wait_for("ChildRekeyed", "IkeDeleted", "Failed")["event"])
         if names == {"ChildRekeyed", "IkeDeleted"}:
             break
-    assert "Failed" not in names, driver.seen
+    assert "Failed" not in names, driver.events
 
 
 def test_our_delete_reaches_strongswan(world, load, start):
