@@ -123,6 +123,13 @@ def named(certificate: Certificate, identity: Identity) -> str | None:
     return name if name in names(certificate) else None
 
 
+def owns(credentials: Credentials, identity: Identity) -> bool:
+    """Return whether the host's own certificate names an identity."""
+    own = credentials.certificate
+    with _refusing():
+        return own is not None and named(Certificate.of(own), identity) is not None
+
+
 def is_named(certificate: Certificate, name: str) -> bool:
     """Return whether a certificate names an identity that is given as text."""
     return bool({name, _canonical(name)} & names(certificate))

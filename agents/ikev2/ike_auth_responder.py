@@ -24,7 +24,7 @@ from agents.ikev2.auth import (
     octets_r,
     shared_key,
 )
-from agents.ikev2.certificates import cert_payloads, refused
+from agents.ikev2.certificates import cert_payloads, owns, refused
 from agents.ikev2.config import Grant
 from agents.ikev2.constants import AuthMethod, NotifyType, PayloadType
 from agents.ikev2.errors import error_notification
@@ -108,7 +108,7 @@ class AuthResponder:
         if not sas.config.accept_certificates:
             raise refused(f"{identity.text} has a certificate, which is not enough here")
         name, _ = check_certificate(sas.credentials, identity, auth, octets, contents)
-        proof = self._prove_certificate(sa, state)
+        proof = self._prove_certificate(sa, state, contents)
         up = Established(state.keymat, name, "certificate")
         self._finish(sa, up, proof, contents, state.transcript, now)
 
@@ -135,7 +135,7 @@ class AuthResponder:
         auth = Authentication.decode(contents.get(PayloadType.AUTH))
         octets = octets_i(state.keymat.keys, state.transcript, body)
         entry = self._whose_key(sa, state.keymat, keys, Identity.decode(body), auth, octets)
-        proof = self._prove_secret(sa, state, entry.key, named=True)
+        proof = self._prove_secret(sa, state, contents, entry.key, named=True)
         grant = None if entry.home_address is None else Grant(entry.home_address)
         up = Established(state.keymat, entry.name, "psk", grant)
         self._finish(sa, up, proof, contents, state.transcript, now)
@@ -164,20 +164,29 @@ class AuthResponder:
         self,
         sa: IkeSa,
         state: AuthAwaited | KeyAwaited | EapAccepted,
+        offer: Contents,
         secret: bytes,
         *,
         named: bool,
     ) -> list[Payload]:
         """Return AUTH by a pre-shared key or the MSK, behind the local identity if `named`."""
-        keys, body = state.keymat.keys, local_identity(self._sas.config, sa.local).encode()
+        keys, body = state.keymat.keys, self._local_identity(sa, offer)
         auth = shared_key(keys, secret, octets_r(keys, state.transcript, body))
         return [Payload(PayloadType.ID_R, body)] * named + [auth_payload(auth)]
 
-    def _prove_certificate(self, sa: IkeSa, state: AuthAwaited) -> list[Payload]:
+    def _local_identity(self, sa: IkeSa, offer: Contents) -> bytes:
+        """Return IDr: whom the initiator has asked for, if that is a name of this host's too."""
+        if offer.has(PayloadType.ID_R):
+            asked = Identity.decode(offer.get(PayloadType.ID_R))
+            if owns(self._sas.credentials, asked):
+                return asked.encode()
+        return local_identity(self._sas.config, sa.local).encode()
+
+    def _prove_certificate(self, sa: IkeSa, state: AuthAwaited, offer: Contents) -> list[Payload]:
         credentials = self._sas.credentials
         if credentials.key is None:
             raise refused("there is no certificate to answer with")
-        body = local_identity(self._sas.config, sa.local).encode()
+        body = self._local_identity(sa, offer)
         octets = octets_r(state.keymat.keys, state.transcript, body)
         return [
             Payload(PayloadType.ID_R, body),
@@ -192,7 +201,7 @@ class AuthResponder:
     ) -> None:
         if not self._sas.config.accept_eap:
             raise refused(f"{claimed.text} wants EAP, which is not offered here")
-        prelude = tuple(self._prove_certificate(sa, state))
+        prelude = tuple(self._prove_certificate(sa, state, contents))
         sa.state = EapRelayed(state.transcript, state.keymat, contents, claimed, prelude)
         self._relay(sa, claimed, identity_response(claimed.text), now)
 
@@ -277,7 +286,7 @@ class AuthResponder:
         auth = Authentication.decode(contents.get(PayloadType.AUTH))
         octets = octets_i(keys, state.transcript, state.claimed.encode())
         check_msk(keys, state.msk, auth, octets)
-        proof = self._prove_secret(sa, state, state.msk, named=False)
+        proof = self._prove_secret(sa, state, state.offer, state.msk, named=False)
         up = Established(state.keymat, state.identity, "eap", state.grant, state.authorised_until)
         self._finish(sa, up, proof, state.offer, state.transcript, now)
 

@@ -55,6 +55,10 @@ settings.launch = "script"
 approach = "pana-ikev2"
 roles.ike.initiator = "strongswan"
 {PSK}
+[variants.ikev2-eap-initiator]
+approach = "pana-ikev2"
+roles.ike.initiator = "strongswan"
+settings.tls_version = "TLSv1.2"
 [variants.ikev2-responder]
 approach = "pana-ikev2"
 roles.ike.responder = "strongswan"
@@ -113,6 +117,7 @@ VARIANTS = (
     "aggressive-responder",
     "script-both",
     "ikev2-initiator",
+    "ikev2-eap-initiator",
     "ikev2-responder",
     "ikev2-both",
     "own-dns",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ipaddress import IPv6Address
 from typing import Any
 
+from agents.daemons.strongswan.vici import Section
 from agents.kernel.associations import REQID
 from agents.kernel.xfrm import MOBILITY_HEADER
 from agents.nodes.ike_daemon.ikev2_settings import Ikev2Settings
@@ -12,6 +13,11 @@ from agents.nodes.ike_daemon.settings import Ikev1Settings
 
 CHILD = "mh"
 """What each peer's ESP SAs are called."""
+
+ASKING = "asking"
+"""What those are called that come with an address that is asked for: they are of another one."""
+
+PSK = {"auth": "psk"}
 
 _GROUPS = {"x25519": "curve25519"}
 
@@ -37,11 +43,14 @@ def connection(
     remote: IPv6Address | None,
     local_id: str,
     remote_id: str,
-    local_end: IPv6Address,
+    local_end: IPv6Address | None,
     remote_end: IPv6Address,
+    local_proof: Section = PSK,
+    remote_proof: Section = PSK,
 ) -> dict[str, Any]:
-    """Return a connection with a pre-shared key; `remote` is unknown of who comes from anywhere.
+    """Return a connection; `remote` is unknown of who comes from anywhere.
 
+    Without an own end it asks for an address, and its ESP SAs are no good but for that.
     ESP is in transport mode between the ends, which are not those of IKE, and for Mobility Headers
     alone (RFC 4877 section 4). The policies are somebody else's, who knows the SAs by their reqid.
     """
@@ -54,12 +63,12 @@ def connection(
         "proposals": ike,
         "mobike": "no",
         "unique": "never",
-        "local": {"auth": "psk", "id": local_id},
-        "remote": {"auth": "psk", "id": remote_id},
+        "local": {**local_proof, "id": local_id},
+        "remote": {**remote_proof, "id": remote_id},
         "children": {
-            CHILD: {
+            CHILD if local_end else ASKING: {
                 "mode": "transport_proxy",
-                "local_ts": [f"{local_end}[{MOBILITY_HEADER}]"],
+                "local_ts": [f"{local_end or 'dynamic'}[{MOBILITY_HEADER}]"],
                 "remote_ts": [f"{remote_end}[{MOBILITY_HEADER}]"],
                 "esp_proposals": esp,
                 "policies": "no",

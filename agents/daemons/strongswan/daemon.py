@@ -95,7 +95,9 @@ class Charon:
 
 
 @asynccontextmanager
-async def running(host: str, work: str, stop: asyncio.Event) -> AsyncIterator[Charon]:
+async def running(
+    host: str, work: str, stop: asyncio.Event, more_plugins: str = ""
+) -> AsyncIterator[Charon]:
     """Run the daemon of a host; if it ends by itself, `stop` is set, and DaemonError raised.
 
     Its configuration and its log are in the folder `work`, its socket in one of its own: a run's
@@ -105,8 +107,9 @@ async def running(host: str, work: str, stop: asyncio.Event) -> AsyncIterator[Ch
     folder.mkdir(mode=0o700, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="charon-", dir="/run") as place:
         path, settings, log = f"{place}/vici", folder / "strongswan.conf", folder / "charon.log"
+        plugins = f"{_PLUGINS} {more_plugins}"
         settings.write_text(
-            _CONFIGURATION.format(plugins=_PLUGINS, log=log, socket=path), encoding="utf-8"
+            _CONFIGURATION.format(plugins=plugins, log=log, socket=path), encoding="utf-8"
         )
         daemon = await Daemon.start(
             [executable(NAME, folder)], folder / "output", {"STRONGSWAN_CONF": str(settings)}

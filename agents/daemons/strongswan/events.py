@@ -31,6 +31,13 @@ class IkeDeleted(Event, frozen=True):
     peer: str
 
 
+class AddressAssigned(Event, frozen=True):
+    """The home agent has assigned a home address."""
+
+    peer: str
+    home_address: IPv6Address
+
+
 class ChildEstablished(Event, frozen=True):
     """The kernel has ESP SAs with a peer."""
 

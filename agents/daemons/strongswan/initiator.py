@@ -9,13 +9,15 @@ from ipaddress import IPv6Address
 from agents.core.eventlog import EventLog
 from agents.core.host import Closable, Host
 from agents.daemons.strongswan import events
-from agents.daemons.strongswan.connection import CHILD, connection
+from agents.daemons.strongswan.certificates import credentials, proofs
+from agents.daemons.strongswan.connection import ASKING, CHILD, PSK, connection
 from agents.daemons.strongswan.daemon import Charon
 from agents.daemons.strongswan.vici import Section, ViciError
 from agents.eap.lower import EapPeerLike
 from agents.nodes.habits import Habits
 from agents.nodes.ike_daemon.ikev2_settings import Ikev2Settings
 from agents.nodes.ike_daemon.settings import Ikev1Settings
+from agents.nodes.mobile_node.settings import EapSettings
 
 _NAME = "home"
 """What its one connection and key are called."""
@@ -29,9 +31,11 @@ for as long (agents.ikev2.config.TIMING).
 
 
 class StrongswanInitiator:
-    """A mobile node's IKE by strongSwan, with a pre-shared key and a known home address.
+    """A mobile node's IKE by strongSwan, with a pre-shared key, or by EAP-TLS if `eap` is given.
 
-    `patience` is how long one negotiation may last.
+    The ends of its ESP SAs are those of its configuration. So a home address that is not known is
+    asked for with SAs of no use, which are replaced as soon as it is. `patience` is how long one
+    negotiation may last.
     """
 
     def __init__(
@@ -47,7 +51,9 @@ class StrongswanInitiator:
         on_failure: Callable[[str], None],
         on_lost: Callable[[], None],
         on_settled: Callable[[], None] = lambda: None,
+        on_address: Callable[[IPv6Address], None] = lambda _: None,
         habits: Habits | None = None,
+        eap: EapSettings | None = None,
     ) -> None:
         self._charon = charon
         charon.on_event = lambda name, told: host.enter(self._hear, name, told)
@@ -60,11 +66,18 @@ class StrongswanInitiator:
         self._on_failure = on_failure
         self._on_lost = on_lost
         self._on_settled = on_settled
+        self._on_address = on_address
+        self._proofs = (PSK, PSK) if eap is None else proofs(eap)
+        for command in credentials(eap) if eap else ():
+            charon.do(*command)
         self._habits = habits or Habits()
         self._demand: Closable | None = None
         self._keyed: bytes | None = None
-        self._sought: tuple[IPv6Address, IPv6Address] | None = None
-        """Home agent and home address."""
+        self._sought: tuple[IPv6Address, IPv6Address | None] | None = None
+        """Home agent and home address, None if that one is to assign it."""
+
+        self._child = CHILD
+        self._assigned: IPv6Address | None = None
 
         self._negotiation = 0
         """Which of all is under way or was last; what came of an earlier one counts no more."""
@@ -81,11 +94,11 @@ class StrongswanInitiator:
         home_address: IPv6Address | None,
         *,
         psk: bytes | None = None,
-        eap: EapPeerLike | None = None,
+        eap: EapPeerLike | None = None,  # noqa: ARG002  # strongSwan has EAP of its own.
     ) -> None:
         """Make SAs with the home agent; if the kernel's ACQUIRE is the trigger, wait for it."""
-        if home_address is None or eap is not None:
-            self._on_failure("strongSwan makes SAs for a known home address, with a key")
+        if home_address is None and isinstance(self._settings, Ikev1Settings):
+            self._on_failure("IKEv1 assigns no home address")
             return
         self._keyed = psk or self._keyed
         self._sought = home_agent, home_address
@@ -138,32 +151,44 @@ class StrongswanInitiator:
 
     def _negotiate(self) -> None:
         """Have strongSwan learn key and peer, and then make SAs with it."""
-        if self._sought is None or self._keyed is None:
+        if self._sought is None or (self._keyed is None and self._proofs == (PSK, PSK)):
             self._on_failure("IKE is to use a pre-shared key, and there is none")
             return
         home_agent, home_address = self._sought
+        self._child, self._assigned = CHILD if home_address else ASKING, None
         self._negotiation += 1
         self._negotiating, self._up = True, False
         self._until = self._host.now() + _BELIEVED
+        if self._keyed is not None:
+            owners = [str(home_agent)]
+            key = {"id": _NAME, "type": "IKE", "data": self._keyed, "owners": owners}
+            self._charon.commands.ask("load-shared", key)
+        self._load(home_agent, home_address)
+        is_ikev1 = isinstance(self._settings, Ikev1Settings)
+        started = events.Phase1Started if is_ikev1 else events.IkeStarted
+        self._log(started(self._host.now(), home_agent))
+
+    def _load(self, home_agent: IPv6Address, known: IPv6Address | None) -> None:
+        """Have strongSwan learn the connection, and then begin with it."""
         settings = self._settings
-        is_ikev1 = isinstance(settings, Ikev1Settings)
         by_address = isinstance(settings, Ikev1Settings) and settings.mode == "main"
-        name = str(self._local) if by_address else self._identity
-        key = {"id": _NAME, "type": "IKE", "data": self._keyed, "owners": [str(home_agent)]}
-        peer = connection(
+        peer = partial(
+            connection,
             settings,
             local=self._local,
             remote=home_agent,
-            local_id=name,
+            local_id=str(self._local) if by_address else self._identity,
             remote_id=str(home_agent),
-            local_end=home_address,
             remote_end=home_agent,
+            local_proof=self._proofs[0],
+            remote_proof=self._proofs[1],
         )
+        wanted = peer(local_end=known or self._assigned)
+        if known is None:
+            wanted["vips"] = ["::"]
+            wanted["children"] |= peer(local_end=None)["children"]
         done = partial(self._answered, self._loaded, self._negotiation)
-        self._charon.commands.ask("load-shared", key)
-        self._charon.commands.ask("load-conn", {_NAME: peer}, done)
-        started = events.Phase1Started if is_ikev1 else events.IkeStarted
-        self._log(started(self._host.now(), home_agent))
+        self._charon.commands.ask("load-conn", {_NAME: wanted}, done)
 
     def _answered(
         self,
@@ -180,14 +205,20 @@ class StrongswanInitiator:
             self._begin()
 
     def _begin(self) -> None:
+        self._ask("initiate", self._child, self._ended)
+
+    def _ask(
+        self, command: str, child: str, handle: Callable[[int, Section | ViciError], None]
+    ) -> None:
+        """Have something done with a CHILD SA that takes a while."""
         wish = {
             "ike": _NAME,
-            "child": CHILD,
+            "child": child,
             "timeout": str(round(self._patience * 1000)),
             "loglevel": "-1",
         }
-        done = partial(self._answered, self._ended, self._negotiation)
-        self._charon.initiations.ask("initiate", wish, done)
+        done = partial(self._answered, handle, self._negotiation)
+        self._charon.initiations.ask(command, wish, done)
 
     def _ended(self, negotiation: int, told: Section | ViciError) -> None:
         if isinstance(told, ViciError):
@@ -199,6 +230,28 @@ class StrongswanInitiator:
             self._charon.commands.ask("list-sas", {"ike": _NAME}, done)
 
     def _settle(self, negotiation: int, told: Section | ViciError) -> None:
+        if isinstance(told, ViciError):
+            self._fail(negotiation, told)
+        elif negotiation == self._negotiation and self._sought:
+            home_agent, known = self._sought
+            if self._child == ASKING:
+                self._take_address(home_agent)
+            elif known is None:
+                self._ask("terminate", ASKING, self._come_up)
+            else:
+                self._come_up(negotiation, told)
+
+    def _take_address(self, home_agent: IPv6Address) -> None:
+        """Have SAs made for the address that the home agent has assigned, by the same IKE SA."""
+        if self._assigned is None:
+            self._fail(self._negotiation, ViciError("the home agent has assigned no address"))
+            return
+        self._child = CHILD
+        self._log(events.AddressAssigned(self._host.now(), _NAME, self._assigned))
+        self._load(home_agent, None)
+        self._on_address(self._assigned)
+
+    def _come_up(self, negotiation: int, told: Section | ViciError) -> None:
         if isinstance(told, ViciError):
             self._fail(negotiation, told)
         elif negotiation == self._negotiation and self._sought:
@@ -227,7 +280,10 @@ class StrongswanInitiator:
     # What strongSwan tells
 
     def _hear(self, event: str, told: Section) -> None:
-        """Take note that ESP SAs are gone; those that were replaced do not count as such."""
+        """Take note of an address that is assigned, and that ESP SAs are gone for good."""
+        if _NAME in told and "up" in told and self._child == ASKING:
+            given = told[_NAME].get("local-vips", ())
+            self._assigned = next((IPv6Address(one.decode()) for one in given), None)
         if _NAME not in told or "up" in told or self._negotiating or not self._up:
             return
         if event == "child-updown":

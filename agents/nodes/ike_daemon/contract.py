@@ -119,10 +119,12 @@ class MakeInitiator(Protocol):
         on_failure: Callable[[str], None],
         on_lost: Callable[[], None],
         on_settled: Callable[[], None],
+        on_address: Callable[[IPv6Address], None],
         habits: Habits,
     ) -> Initiator:
         """Return it; it negotiates when it is told to.
 
         `on_failure` hears why this host has no SAs with the peer that it wants some with, `on_lost`
-        that all with that one are gone, `on_settled` that `settled` is true from now on.
+        that all with that one are gone, `on_settled` that `settled` is true from now on,
+        `on_address` which home address the home agent has assigned.
         """

@@ -98,7 +98,7 @@ class HomeConnection:
             "on_lost": self._lose,
         }
         if make and (settings := configuration.ikev1 or configuration.ikev2):
-            options["on_settled"] = self._take_sas
+            options |= {"on_settled": self._take_sas, "on_address": self._take_address}
             return make(host, self._care_of, settings, habits=configuration.habits, **options)
         options |= {"kernel": self._kernel, "keys": keys}
         if configuration.ikev1:

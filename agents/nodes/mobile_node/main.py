@@ -57,11 +57,15 @@ async def _strongswan(
     configuration: MobileNodeConfiguration, stop: asyncio.Event
 ) -> AsyncIterator[MakeInitiator]:
     """Run strongSwan's daemon for the mobile node; who has the agents' IKE starts without it."""
+    from agents.daemons.strongswan.certificates import PLUGINS  # noqa: PLC0415
     from agents.daemons.strongswan.daemon import running  # noqa: PLC0415
     from agents.daemons.strongswan.initiator import StrongswanInitiator  # noqa: PLC0415
 
-    async with running(configuration.host, configuration.work, stop) as charon:
-        yield partial(StrongswanInitiator, charon, patience=configuration.crowd.ike_patience)
+    patience = configuration.crowd.ike_patience
+    eap = configuration.eap if configuration.ike_by_eap else None
+    more = PLUGINS if eap else ""
+    async with running(configuration.host, configuration.work, stop, more) as charon:
+        yield partial(StrongswanInitiator, charon, patience=patience, eap=eap)
 
 
 async def find_care_of(

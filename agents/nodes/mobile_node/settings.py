@@ -168,10 +168,10 @@ class MobileNodeConfiguration(Configuration, frozen=True, kw_only=True):
             raise ValueError("what DHCPv6 and DNS tell is not sealed")
         if self.launch == "script" and self.ikev1 is None:
             raise ValueError("the launch script starts IKEv1 only")
-        if self.ike_daemon != "agent" and self.ike_by_eap:
+        if self.ike_daemon != "agent" and self.ike_by_eap and self.eap.tls.version != "TLSv1.2":
             raise ValueError(
-                "strongSwan as the initiator needs a pre-shared key: use"
-                " ike.authentication = 'psk', or an approach with IKEv1"
+                "strongSwan's EAP-TLS with TLS 1.3 is older than RFC 9190: use tls_version ="
+                " 'TLSv1.2', or ike.authentication = 'psk'"
             )
         if self.early and (self.ikev2 is None or self.ikev2.authentication != "psk"):
             raise ValueError("an early start needs IKEv2 with a pre-shared key")
