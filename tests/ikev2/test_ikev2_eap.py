@@ -28,6 +28,17 @@ def test_eap_tls(people, authority, version):
     assert "EAP" not in repr(first).replace("EapResponse", "")
 
 
+@pytest.mark.parametrize("called", [str(HA), HA_NAME, "ha2.home.test"])
+def test_the_responder_answers_by_the_name_of_its_own_that_it_is_called(people, authority, called):
+    both = people.ca.issue_server(HA_NAME, "ha2.home.test", addresses=(HA,))
+    ha = replace(people.ha, certificate=both.certificate, key=both.key)
+    peers = between(people, ha_credentials=ha)
+    Aaa(peers, authority)
+    peers.connect(10.0, ASSIGN, eap=eap_peer(authority), remote_identity=called)
+    assert_up(peers)
+    assert find(peers.mn, IkeEstablished)[0].identity == called
+
+
 def test_a_peer_is_whom_the_aaa_has_authenticated(people, authority):
     """RFC 7296 section 2.16: IDi may be anonymous, and is nobody's claim on others' SAs."""
     anonymous = "@home.test"

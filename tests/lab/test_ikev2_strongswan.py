@@ -56,6 +56,7 @@ def load(world, certificates):
         psk: str = PSK,
         kind: str = "p256",
         eap_id: str = MN_NAME,
+        aaa_id: str = HA_NAME,
         vip: bool = False,
         home: str = f"{HOA}/128",
         proposals: str = "aes128gcm16-prfsha256-curve25519",
@@ -67,7 +68,9 @@ def load(world, certificates):
             swan.load_psk(psk, SWAN, OURS)
         else:
             local, remote = certified(swan, certificates / kind, auth, initiator=initiator)
-        if auth == "eap-tls" and not initiator:
+        if auth == "eap-tls" and initiator:
+            local["aaa_id"] = aaa_id
+        elif auth == "eap-tls":
             remote["eap_id"] = eap_id
         if vip and initiator:
             home, more["vips"] = "dynamic", ["::"]
@@ -202,6 +205,23 @@ def test_strongswan_initiates_with_eap_tls(world, load, start):
     event = driver.wait_for("IkeEstablished")
     assert (event["identity"], event["method"]) == (MN_NAME, "eap")
     world.assert_same_sas(driver.up())
+
+
+def test_strongswan_takes_no_subscriber_for_its_home_agent(world, load, start):
+    load(initiator=True, auth="eap-tls")
+    start(certificate="mn", identity=HA_NAME, accept_eap=True, home_address=HOA)
+    before = world.daemon.log.count("no trusted")
+    assert not world.initiate()
+    assert world.daemon.log.count("no trusted") == before + 1, world.daemon.log[-4000:]
+
+
+def test_strongswan_takes_no_other_server_for_its_aaa_server(world, load, start):
+    load(initiator=True, auth="eap-tls", aaa_id="aaa.home.test")
+    driver = start(certificate="ha", identity=HA_NAME, accept_eap=True, home_address=HOA)
+    assert not world.initiate()
+    driver.wait_for("Failed")
+    assert "authentication of 'ha.home.test' with ECDSA" in world.daemon.log
+    assert esp_states(world.ours) == []
 
 
 @pytest.mark.parametrize("auth", ["psk", "eap-tls"])

@@ -59,6 +59,7 @@ roles.ike.initiator = "strongswan"
 approach = "pana-ikev2"
 roles.ike.initiator = "strongswan"
 settings.tls_version = "TLSv1.2"
+{ENDS}
 [variants.ikev2-responder]
 approach = "pana-ikev2"
 roles.ike.responder = "strongswan"

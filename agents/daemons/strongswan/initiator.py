@@ -239,7 +239,7 @@ class StrongswanInitiator:
             elif known is None:
                 self._ask("terminate", ASKING, self._come_up)
             else:
-                self._come_up(negotiation, told)
+                self._come_up(negotiation)
 
     def _take_address(self, home_agent: IPv6Address) -> None:
         """Have SAs made for the address that the home agent has assigned, by the same IKE SA."""
@@ -251,10 +251,8 @@ class StrongswanInitiator:
         self._load(home_agent, None)
         self._on_address(self._assigned)
 
-    def _come_up(self, negotiation: int, told: Section | ViciError) -> None:
-        if isinstance(told, ViciError):
-            self._fail(negotiation, told)
-        elif negotiation == self._negotiation and self._sought:
+    def _come_up(self, negotiation: int, _: Section | ViciError | None = None) -> None:
+        if negotiation == self._negotiation and self._sought:
             self._negotiating, self._up = False, True
             self._log(events.ChildEstablished(self._host.now(), str(self._sought[0])))
             self._on_settled()
@@ -286,7 +284,8 @@ class StrongswanInitiator:
             self._assigned = next((IPv6Address(one.decode()) for one in given), None)
         if _NAME not in told or "up" in told or self._negotiating or not self._up:
             return
-        if event == "child-updown":
+        children = told[_NAME].get("child-sas", {}).values()
+        if event == "child-updown" and any(one["name"] == CHILD.encode() for one in children):
             self._log(events.ChildDeleted(self._host.now(), _NAME))
             self._lose()
 
