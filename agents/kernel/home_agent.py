@@ -13,10 +13,18 @@ from agents.core.record import Record
 from agents.ike.esp import EspPair
 from agents.kernel import links, xfrm
 from agents.kernel.associations import REQID
-from agents.kernel.mobility import ACKNOWLEDGEMENT, UPDATE, MobilityKernel, carrying, set_sysctl
+from agents.kernel.mobility import (
+    ACKNOWLEDGEMENT,
+    UPDATE,
+    MobilityKernel,
+    carrying,
+    mobility_header,
+    set_sysctl,
+)
+from agents.kernel.netlink import Request
 from agents.kernel.port import KernelError, SaState
 from agents.kernel.reverse_path import ReversePathFilter
-from agents.kernel.xfrm import Direction, Extension, MobilityState, Policy
+from agents.kernel.xfrm import Direction, Extension, MobilityState, Policy, Selector
 
 
 class _Binding(Record, frozen=True):
@@ -62,14 +70,9 @@ class LinuxHomeAgent(MobilityKernel):
     def _wildcard(self) -> tuple[MobilityState, Policy]:
         nowhere = xfrm.UNSPECIFIED
         extension = Extension.HOME_ADDRESS_OPTION
-        policy = carrying(
-            xfrm.ANYWHERE,
-            IPv6Network(self._address),
-            UPDATE,
-            Direction.IN,
-            extension,
-            wildcard=True,
-        )
+        updates = mobility_header(xfrm.ANYWHERE, IPv6Network(self._address), UPDATE)
+        ends = nowhere, nowhere
+        policy = carrying(updates, Direction.IN, extension, ends=ends, optional=True)
         return MobilityState(nowhere, nowhere, extension, nowhere), policy
 
     def _demands(self) -> list[Policy]:
@@ -99,8 +102,9 @@ class LinuxHomeAgent(MobilityKernel):
         requests = self._removals(found)
         for sa in found:
             if sa.protocol == Extension.ROUTING_TYPE_2 and sa.source == self._address:
-                state, policy = self._way(sa.destination, xfrm.UNSPECIFIED)
-                requests += [policy.remove(), state.remove()]
+                requests += _removal(*self._way(sa.destination, xfrm.UNSPECIFIED))
+            elif sa.protocol == Extension.HOME_ADDRESS_OPTION and sa.destination == self._address:
+                requests += _removal(*self._door(sa.source, xfrm.UNSPECIFIED))
         self._xfrm.transact(requests)
         tunnels = [n for _, n in socket.if_nameindex() if n.startswith(self._tunnels_name)]
         proxies = links.owned_proxies(self._route.dump(links.list_proxies()), self._index)
@@ -160,14 +164,17 @@ class LinuxHomeAgent(MobilityKernel):
 
     def _way(self, home: IPv6Address, care_of: IPv6Address) -> tuple[MobilityState, Policy]:
         extension = Extension.ROUTING_TYPE_2
-        policy = carrying(
-            IPv6Network(self._address),
-            IPv6Network(home),
-            ACKNOWLEDGEMENT,
-            Direction.OUT,
-            extension,
-        )
+        here, there = IPv6Network(self._address), IPv6Network(home)
+        acknowledgements = mobility_header(here, there, ACKNOWLEDGEMENT)
+        policy = carrying(acknowledgements, Direction.OUT, extension)
         return MobilityState(self._address, home, extension, care_of), policy
+
+    def _door(self, home: IPv6Address, care_of: IPv6Address) -> tuple[MobilityState, Policy]:
+        """Return what takes anything from a home address by way of its care-of address (9.3.1)."""
+        extension = Extension.HOME_ADDRESS_OPTION
+        anything = Selector(IPv6Network(home), IPv6Network(self._address))
+        policy = carrying(anything, Direction.IN, extension, optional=True)
+        return MobilityState(home, self._address, extension, care_of), policy
 
     def reach(self, home_address: IPv6Address, care_of: IPv6Address) -> None:
         """Send Binding Acknowledgements for `home_address` to `care_of` (routing header)."""
@@ -177,14 +184,13 @@ class LinuxHomeAgent(MobilityKernel):
 
     def unreach(self, home_address: IPv6Address) -> None:
         """Undo reach()."""
-        state, policy = self._way(home_address, xfrm.UNSPECIFIED)
-        self._xfrm.transact([policy.remove(), state.remove()])
+        self._xfrm.transact(_removal(*self._way(home_address, xfrm.UNSPECIFIED)))
         self._reached.discard(home_address)
 
     def bind(
         self, home_address: IPv6Address, care_of: IPv6Address, link_local: IPv6Address | None
     ) -> None:
-        """Intercept packets to `home_address` and tunnel them to `care_of`, now or newly."""
+        """Intercept packets to `home_address`; tunnel them to `care_of`, and take its own there."""
         old, new = self._bound.get(home_address), _Binding(care_of, link_local)
         if old == new:
             return
@@ -198,8 +204,10 @@ class LinuxHomeAgent(MobilityKernel):
         # Noted first: unbind() then clears up after a failure too.
         tunnel.homes.add(home_address)
         self._bound[home_address] = new
+        state, policy = self._door(home_address, care_of)
         try:
             self._route.transact(requests)
+            self._xfrm.transact([*state.put(), policy.put()])
         except KernelError:
             if not old:
                 self.unbind(home_address)
@@ -246,6 +254,7 @@ class LinuxHomeAgent(MobilityKernel):
         ]
         if bound.link_local:
             requests.append(links.remove_proxy(bound.link_local, self._index))
+        self._xfrm.transact(_removal(*self._door(home_address, xfrm.UNSPECIFIED)))
         self._route.transact(requests)
         self._leave(bound.care_of, home_address)
         del self._bound[home_address]
@@ -255,9 +264,8 @@ class LinuxHomeAgent(MobilityKernel):
         for undo, homes in ((self.unbind, self._bound), (self.unreach, self._reached)):
             for home in tuple(homes):
                 undo(home)
-        state, policy = self._wildcard()
         demands = [demand.remove() for demand in self._demands()]
-        self._xfrm.transact([policy.remove(), state.remove(), *demands])
+        self._xfrm.transact([*_removal(*self._wildcard()), *demands])
         self._sources.release()
 
     def _tunnel_name(self, care_of: IPv6Address) -> str:
@@ -266,3 +274,7 @@ class LinuxHomeAgent(MobilityKernel):
         while (name := f"{self._tunnels_name}{number & 0xFFFFFFFF:08x}") in self._names:
             number += 1
         return name
+
+
+def _removal(state: MobilityState, policy: Policy) -> list[Request]:
+    return [policy.remove(), state.remove()]

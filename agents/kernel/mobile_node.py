@@ -10,9 +10,15 @@ from ipaddress import IPv6Address, IPv6Network
 from agents.kernel import links, xfrm
 from agents.kernel.associations import REQID
 from agents.kernel.links import Action
-from agents.kernel.mobility import ACKNOWLEDGEMENT, UPDATE, MobilityKernel, carrying
+from agents.kernel.mobility import (
+    ACKNOWLEDGEMENT,
+    UPDATE,
+    MobilityKernel,
+    carrying,
+    mobility_header,
+)
 from agents.kernel.port import KernelError
-from agents.kernel.xfrm import Direction, Extension, MobilityState, Policy
+from agents.kernel.xfrm import Direction, Extension, MobilityState, Policy, Selector
 
 _EVERYTHING_LOCAL = links.rule(0, table=links.LOCAL_TABLE)
 _OWNER = 72
@@ -55,11 +61,18 @@ class LinuxMobileNode(MobilityKernel):
 
     def _policies(self, home: IPv6Address, agent: IPv6Address) -> list[Policy]:
         there, here = IPv6Network(agent), IPv6Network(home)
+        updates = mobility_header(here, there, UPDATE)
+        acknowledgements = mobility_header(there, here, ACKNOWLEDGEMENT)
         return [
             *self._protections(here, there),
-            carrying(here, there, UPDATE, Direction.OUT, Extension.HOME_ADDRESS_OPTION),
-            carrying(there, here, ACKNOWLEDGEMENT, Direction.IN, Extension.ROUTING_TYPE_2),
+            carrying(updates, Direction.OUT, Extension.HOME_ADDRESS_OPTION),
+            carrying(acknowledgements, Direction.IN, Extension.ROUTING_TYPE_2),
         ]
+
+    def _door(self, home: IPv6Address, agent: IPv6Address) -> Policy:
+        """Return what takes anything from the home agent by the care-of address (9.3.2)."""
+        anything = Selector(IPv6Network(agent), IPv6Network(home))
+        return carrying(anything, Direction.IN, Extension.ROUTING_TYPE_2, optional=True)
 
     def _diversion(self) -> bytes:
         home, _ = self._home()
@@ -99,9 +112,11 @@ class LinuxMobileNode(MobilityKernel):
     def open_tunnel(self) -> None:
         """Send everything from the home address through the tunnel."""
         self._route.transact([links.add_rule(self._diversion())])
+        self._xfrm.transact([self._door(*self._home()).put()])
 
     def close_tunnel(self) -> None:
         """Undo open_tunnel()."""
+        self._xfrm.transact([self._door(*self._home()).remove()])
         self._route.transact([links.remove_rule(self._diversion())])
 
     def move(self, care_of: IPv6Address) -> None:
@@ -112,17 +127,18 @@ class LinuxMobileNode(MobilityKernel):
 
     def clear(self) -> None:
         """Remove all that was made, by a predecessor that was killed too: SAs, tunnel, address."""
+        loopback = socket.if_nametoindex("lo")
+        addresses = links.home_addresses(self._route.dump(links.list_addresses()), loopback)
         found = self._there_are(xfrm.ANYWHERE, xfrm.ANYWHERE)
         requests = self._removals(found)
         for sa in found:
             ends = sa.source, sa.destination
-            if sa.protocol == Extension.HOME_ADDRESS_OPTION and xfrm.UNSPECIFIED not in ends:
-                requests += [policy.remove() for policy in self._policies(*ends)]
+            if sa.protocol == Extension.HOME_ADDRESS_OPTION and sa.source in addresses:
+                policies = [*self._policies(*ends), self._door(*ends)]
+                requests += [policy.remove() for policy in policies]
                 requests += [state.remove() for state in _states(*ends, xfrm.UNSPECIFIED)]
         self._xfrm.transact(requests)
-        loopback = socket.if_nametoindex("lo")
         rules = links.owned_rules(self._route.dump(links.list_rules()), _OWNER)
-        addresses = links.home_addresses(self._route.dump(links.list_addresses()), loopback)
         self._route.transact(
             [
                 links.remove_link(self._tunnel),

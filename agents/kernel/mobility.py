@@ -14,7 +14,7 @@ from agents.kernel.port import KernelError
 from agents.kernel.xfrm import Direction, Extension, Mode, Policy, Selector, Template
 
 _MH_PRIORITY = 10
-_SUB_PRIORITY = 5
+_SUB_PRIORITY, _ANYTHING_PRIORITY = 5, 6
 UPDATE, ACKNOWLEDGEMENT = 5, 6
 
 
@@ -66,27 +66,31 @@ class MobilityKernel(LinuxSecurityAssociations):
 
 
 def carrying(
-    source: IPv6Network,
-    destination: IPv6Network,
-    message: int,
+    selector: Selector,
     direction: Direction,
     extension: Extension,
     *,
-    wildcard: bool = False,
+    ends: tuple[IPv6Address, IPv6Address] | None = None,
+    optional: bool = False,
 ) -> Policy:
-    """Return the sub policy that puts a home address into one kind of message."""
-    ends = (
-        (xfrm.UNSPECIFIED, xfrm.UNSPECIFIED)
-        if wildcard
-        else (source.network_address, destination.network_address)
-    )
+    """Return the sub policy by which packets carry a home address.
+
+    The state that it names has the ends of the packets unless others are given. What is for one
+    kind of message comes before what is for anything.
+    """
+    ends = ends or (selector.source.network_address, selector.destination.network_address)
     return Policy(
-        Selector(source, destination, xfrm.MOBILITY_HEADER, message),
+        selector,
         direction,
         xfrm.Table.SUB,
-        _SUB_PRIORITY,
-        Template(*ends, extension, Mode.ROUTE_OPTIMISATION, optional=wildcard),
+        _SUB_PRIORITY if selector.protocol else _ANYTHING_PRIORITY,
+        Template(*ends, extension, Mode.ROUTE_OPTIMISATION, optional=optional),
     )
+
+
+def mobility_header(source: IPv6Network, destination: IPv6Network, message: int) -> Selector:
+    """Return what selects one kind of Mobility Header message."""
+    return Selector(source, destination, xfrm.MOBILITY_HEADER, message)
 
 
 def set_sysctl(setting: str, value: int) -> None:

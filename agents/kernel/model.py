@@ -162,8 +162,8 @@ class ModelKernel:
     def _is_acceptable(self, packet: Packet, read: Packet) -> bool:
         """Check a packet against the policies: all its protection, and none that nobody asked for.
 
-        Home Address options are taken in Binding Updates alone, type 2 routing headers in Binding
-        Acknowledgements alone, and those not without.
+        Home Address options are taken in Binding Updates, type 2 routing headers in Binding
+        Acknowledgements, and those not without; in anything else between the ends of a binding.
         """
         local, remote = read.destination, read.source
         if packet.esp:
@@ -171,10 +171,15 @@ class ModelKernel:
                 return False
         elif self._demands_esp(read.protocol, local, remote):
             return False
-        if packet.home_address and not (read.message == UPDATE and local in self.home_agents):
+        is_update = read.message == UPDATE and local in self.home_agents
+        is_bound = self.bound.get(remote) == Binding(local, packet.source)
+        if packet.home_address and not (is_update or is_bound):
             return False
-        is_acknowledgement = read.message == ACKNOWLEDGEMENT and self._is_home(local, remote)
-        return (packet.routing is not None) == is_acknowledgement
+        is_home = self._is_home(local, remote)
+        if packet.routing is None:
+            return not (is_home and read.message == ACKNOWLEDGEMENT)
+        is_open = self.home is not None and self.home.tunnel_open
+        return is_home and (is_open or read.message == ACKNOWLEDGEMENT)
 
     def _decapsulated(self, outer: Packet, inner: Packet) -> Packet | None:
         """Take a packet out of a tunnel if it is one of those that belong in there.

@@ -211,9 +211,17 @@ def test_an_sa_is_for_its_protocol_alone():
         replace(message(ACKNOWLEDGEMENT, CARE_OF), esp=pair().inbound),
     ],
 )
-def test_a_home_address_option_is_for_updates_alone(packet):
+def test_a_home_address_option_in_other_than_updates_is_for_who_is_bound(packet):
     ends = Ends(bound=True)
-    assert ends.ha.input(replace(packet, home_address=HOME)) is None
+    carried = replace(packet, home_address=HOME)
+    assert ends.ha.input(carried) == replace(packet, source=HOME, esp=None)
+    assert ends.ha.input(replace(carried, home_address=ANOTHER, esp=None)) is None
+    assert ends.ha.input(replace(carried, source=STRANGER)) is None
+    ends.agent.bind(HOME, NEXT_CARE_OF, None)
+    assert ends.ha.input(carried) is None
+    assert ends.ha.input(replace(carried, source=NEXT_CARE_OF))
+    ends.agent.unbind(HOME)
+    assert ends.ha.input(replace(carried, source=NEXT_CARE_OF)) is None
 
 
 def test_a_home_address_option_is_for_home_agents_alone():
@@ -293,7 +301,6 @@ def test_another_message_of_the_home_agent_goes_through_the_tunnel():
         {"destination": NEXT_CARE_OF},
         {"esp": None},
         {"esp": pair(spi=0x2000).outbound},
-        {"payload": message(ERROR).payload},
         {"destination": HOME, "routing": None},
     ],
 )
@@ -305,9 +312,17 @@ def test_a_mobile_node_takes_acknowledgements_of_its_home_agent_alone(changes):
     assert ends.mn.input(replace(sent, **changes)) is None
 
 
-def test_a_routing_header_carries_no_payload_and_leads_nobody_elsewhere():
+def test_a_routing_header_carries_payload_of_the_home_agent_while_there_is_a_binding():
     ends = Ends(bound=True)
-    assert ends.mn.input(replace(data(AGENT, CARE_OF), routing=HOME)) is None
+    carried = replace(data(AGENT, CARE_OF), routing=HOME)
+    assert ends.mn.input(carried) == data(AGENT, HOME)
+    for changes in ({"source": STRANGER}, {"routing": ANOTHER}, {"destination": NEXT_CARE_OF}):
+        assert ends.mn.input(replace(carried, **changes)) is None
+    ends.node.move(NEXT_CARE_OF)
+    assert ends.mn.input(carried) is None
+    assert ends.mn.input(replace(carried, destination=NEXT_CARE_OF)) == data(AGENT, HOME)
+    ends.node.close_tunnel()
+    assert ends.mn.input(replace(carried, destination=NEXT_CARE_OF)) is None
     assert ends.mn.input(data(AGENT, CARE_OF)) == data(AGENT, CARE_OF)
     assert ends.ha.input(replace(data(STRANGER, AGENT), routing=HOME)) is None
 

@@ -56,3 +56,17 @@ class Network(Scene):
     def mobile_node(self, lifetime: float = 420) -> Program:
         options = {"home_address": HOME_ADDRESS, "care_of": CARE_OF, "lifetime": lifetime}
         return self._start(self.mn, "mn", **options)
+
+    def carry_anything(self) -> None:
+        """Have both ends send what they exchange with the extension headers, as other stacks do.
+
+        Home Address option from the home address to the home agent, type 2 routing header back.
+        """
+        up, down = (HOME_ADDRESS, HOME_AGENT), (HOME_AGENT, HOME_ADDRESS)
+        for host, (source, destination), header in (
+            (self.mn, up, "hao"),
+            (self.ha, down, "route2"),
+        ):
+            ends = f"src {source} dst {destination}"
+            template = f"tmpl {ends} proto {header} mode ro"
+            host.run(f"ip xfrm policy add {ends} dir out priority 7 ptype sub {template}")

@@ -12,7 +12,15 @@ from ipaddress import IPv6Address
 
 import pytest
 from scapy.layers.inet import UDP
-from scapy.layers.inet6 import HAO, MIP6MH_BU, IPv6, IPv6ExtHdrDestOpt, MIP6OptAltCoA, PadN
+from scapy.layers.inet6 import (
+    HAO,
+    MIP6MH_BU,
+    IPv6,
+    IPv6ExtHdrDestOpt,
+    IPv6ExtHdrRouting,
+    MIP6OptAltCoA,
+    PadN,
+)
 
 from agents.core.record import replace
 from agents.ike.esp import EspPair
@@ -185,6 +193,54 @@ def test_a_mobile_node_takes_from_the_tunnel_what_is_for_its_home_address(networ
     send_raw(network.router, *(tunnelled(destination, b"") for destination in inside))
     send_raw(network.router, tunnelled(HOME_ADDRESS, b"last"))
     assert sources(opened, b"last") == []
+
+
+def with_option(source: str, home_address: str, data: bytes) -> bytes:
+    """Return a datagram for the home agent that carries a home address, as its receiver sums it."""
+    plain = IPv6(bytes(IPv6(src=home_address, dst=HOME_AGENT) / datagram(data)))[UDP]
+    option = IPv6ExtHdrDestOpt(options=[PadN(optdata=b"\0\0"), HAO(hoa=home_address)])
+    return bytes(IPv6(src=source, dst=HOME_AGENT) / option / plain)
+
+
+def datagram(data: bytes) -> UDP:
+    return UDP(sport=PORT, dport=PORT) / data
+
+
+def with_routing(source: str, care_of: str, home_address: str, data: bytes) -> bytes:
+    """Return a datagram for a mobile node that carries a home address."""
+    header = IPv6ExtHdrRouting(type=2, segleft=1, addresses=[home_address])
+    return bytes(IPv6(src=source, dst=care_of) / header / datagram(data))
+
+
+def test_a_home_address_is_carried_for_who_is_bound_and_from_where_alone(network: Network) -> None:
+    network.home_agent()
+    mn = network.mobile_node()
+    up, down = listening(network.ha), listening(network.mn)
+    true = with_option(CARE_OF, HOME_ADDRESS, b"")
+    send_raw(network.mn, true)  # There is no binding yet.
+    send_raw(network.ha, with_routing(HOME_AGENT, CARE_OF, HOME_ADDRESS, b""))
+    mn.command("start")
+    mn.wait_for("BindingAccepted")
+    forged = [
+        (STRANGER, HOME_ADDRESS),
+        (STRANGER, ANOTHER),
+        (CARE_OF, ANOTHER),
+        (CARE_OF, STRANGER),
+    ]
+    forged += [(OTHER_CARE_OF, HOME_ADDRESS), (STRANGER, CORRESPONDENT)]
+    send_raw(network.router, *(with_option(*ends, b"") for ends in forged))
+    send_raw(network.mn, with_option(CARE_OF, HOME_ADDRESS, b"last"))
+    assert sources(up, b"last") == []
+    led = [(STRANGER, CARE_OF, HOME_ADDRESS), (HOME_AGENT, CARE_OF, ANOTHER)]
+    led += [(HOME_AGENT, OTHER_CARE_OF, HOME_ADDRESS), (HOME_AGENT, CARE_OF, CORRESPONDENT)]
+    send_raw(network.router, *(with_routing(*ends, b"") for ends in led))
+    send_raw(network.ha, with_routing(HOME_AGENT, CARE_OF, HOME_ADDRESS, b"last"))
+    assert sources(down, b"last") == []
+    mn.command("stop")
+    mn.wait_for("BindingAccepted")
+    before = counters(network.ha)["XfrmInNoPols"]
+    send_raw(network.mn, true)
+    wait_until(lambda: counters(network.ha)["XfrmInNoPols"] > before, "it is closed again")
 
 
 def test_a_restarted_home_agent_begins_with_nothing_of_the_one_that_was_killed(

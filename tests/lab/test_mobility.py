@@ -132,6 +132,33 @@ def test_movement_to_another_care_of_address(network: Network) -> None:
     assert network.cn.pings(HOME_ADDRESS)
 
 
+def test_what_the_ends_of_a_binding_send_each_other_may_carry_the_home_address(
+    network: Network, tmp_path: Path
+) -> None:
+    network.home_agent()
+    mn = network.mobile_node()
+
+    def carried() -> tuple[bool, bool]:
+        return network.mn.pings(HOME_AGENT, "-I", HOME_ADDRESS), network.ha.pings(HOME_ADDRESS)
+
+    for care_of, command in ((CARE_OF, "start"), (OTHER_CARE_OF, f"move {OTHER_CARE_OF}")):
+        mn.command(command)
+        mn.wait_for("BindingAccepted")
+        if command == "start":
+            network.carry_anything()
+        capture = tmp_path / f"{command[:4]}.pcap"
+        with network.mn.capturing("eth0", "ip6", capture):
+            assert carried() == (True, True)
+        outside = "icmpv6.type == 128 && !(ipv6.nxt == 41)"
+        up, down = rows(capture, "ipv6.src", "ipv6.opt.type", "ipv6.routing.type", where=outside)
+        assert up.startswith(f"{care_of}	")
+        assert "201" in up or "0xc9" in up  # The Home Address option.
+        assert down == f"{HOME_AGENT}\t\t2"
+    mn.command("stop")
+    mn.wait_for("BindingAccepted")
+    assert carried() == (False, False)
+
+
 def test_de_registration_leaves_nothing_behind(network: Network) -> None:
     ha, mn = network.home_agent(), network.mobile_node()
     mn.command("start")
