@@ -97,7 +97,7 @@ class LinuxHomeAgent(MobilityKernel):
             set_sysctl(setting, value)
 
     def _sweep(self) -> None:
-        """Remove what a predecessor that was killed has left: nobody is authorised yet."""
+        """Remove all that this home agent, or one before it that was killed, has of anybody's."""
         found = self._with(xfrm.ANYWHERE)
         requests = self._removals(found)
         for sa in found:
@@ -260,10 +260,10 @@ class LinuxHomeAgent(MobilityKernel):
         del self._bound[home_address]
 
     def release(self) -> None:
-        """Remove all that was made; forwarding and proxying stay switched on."""
-        for undo, homes in ((self.unbind, self._bound), (self.unreach, self._reached)):
-            for home in tuple(homes):
-                undo(home)
+        """Remove all that was made, SAs too; forwarding and proxying stay switched on."""
+        self._sweep()
+        for kept in (self._reached, self._bound, self._tunnels, self._names):
+            kept.clear()
         demands = [demand.remove() for demand in self._demands()]
         self._xfrm.transact([*_removal(*self._wildcard()), *demands])
         self._sources.release()

@@ -151,7 +151,6 @@ class ModelHomeAgent(ModelSecurityAssociations):
     def prepare(self) -> None:
         """Serve as a home agent; nothing of a predecessor's remains."""
         self._record("prepare")
-        self.kernel.sad.sweep(lambda ends: self.address in ends)
         self._clear()
         self.kernel.home_agents.add(self.address)
 
@@ -192,12 +191,13 @@ class ModelHomeAgent(ModelSecurityAssociations):
         self.kernel.bound.pop(home_address, None)
 
     def release(self) -> None:
-        """Remove all that was made; the SAs stay until their lifetime is over."""
+        """Remove all that was made, SAs too."""
         self._record("release")
         self._clear()
         self.kernel.home_agents.discard(self.address)
 
     def _clear(self) -> None:
+        self.kernel.sad.sweep(lambda ends: self.address in ends)
         for home in self.bound:
             del self.kernel.bound[home]
         for home in self.reached:

@@ -109,7 +109,7 @@ class HomeAgentKernel(SecurityAssociations, Protocol):
         """Undo bind()."""
 
     def release(self) -> None:
-        """Remove all that was made."""
+        """Remove all that was made, SAs too: nobody's packets are intercepted any more."""
 
 
 class EnforcementPoint(Protocol):

@@ -66,11 +66,9 @@ async def home_agent(log: EventLog, *, detect: bool) -> None:
         duplicate_address_detection=detect,
     )
     service = HomeAgentService(LinuxHost(), kernel, settings, log)
-    held = set()
 
     def hold(home_address: IPv6Address, lifetime: float | None) -> None:
         if service.hold(str(home_address), home_address, lifetime):
-            held.add(home_address)
             kernel.install(pair(home_address, at_agent=True))
 
     hold(HOME_ADDRESS, None)
@@ -84,9 +82,6 @@ async def home_agent(log: EventLog, *, detect: bool) -> None:
             case ["release", address]:
                 service.release(address)
     service.close()
-    kernel.release()
-    for home_address in held:
-        kernel.forget(home_address)
     kernel.close()
     log.write("Released")
 

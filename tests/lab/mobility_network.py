@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from tests.lab.namespaces import Host, Program, Scene, wait_until
+from tests.lab.namespaces import Host, Program, Scene, trust_addresses, wait_until
 
 ANOTHER = "2001:db8:100::5678"  # Another subscriber's home address.
 HOME_ADDRESS, HOME_AGENT = "2001:db8:100::1234", "2001:db8:100::1"
@@ -44,6 +44,33 @@ class Network(Scene):
         ):
             host.run(f"ip -6 route add default via {gateway}")
         wait_until(lambda: self.mn.pings(HOME_AGENT, "-I", CARE_OF), "a ping passes")
+
+    def add_mobile_node(self, number: int) -> Host:
+        """Add a mobile node on an access link of its own."""
+        node = Host(f"mn{number}")
+        self.hosts.append(node)
+        trust_addresses(node)
+        access = f"access{number}"
+        node.link("eth0", self.router, access)
+        self.router.run(f"ip -6 addr add 2001:db8:a{number}::1/64 dev {access} nodad")
+        node.run(f"ip -6 addr add 2001:db8:a{number}::2/64 dev eth0 nodad")
+        node.run(f"ip -6 route add default via 2001:db8:a{number}::1")
+        return node
+
+    def bring_home(self, node: Host) -> None:
+        """Join a host to the home link by an interface "home0"; the access link is left."""
+        switch = self.cn
+        if "br0" not in switch.run("ip link"):
+            switch.run("ip link add br0 type bridge")
+            switch.run("ip link set eth0 master br0")
+            switch.run("ip link set br0 up")
+            switch.run(f"ip -6 addr del {CORRESPONDENT}/64 dev eth0")
+            switch.run(f"ip -6 addr add {CORRESPONDENT}/64 dev br0 nodad")
+            switch.run(f"ip -6 route replace default via {HOME_AGENT}")
+        port = f"to-{node.name}"
+        node.run("ip link set eth0 down")
+        node.link("home0", switch, port)
+        switch.run(f"ip link set {port} master br0")
 
     def _start(self, host: Host, role: str, **options: object) -> Program:
         agent = self.start(host, "tests.lab.mobility_host", role, json.dumps(options))

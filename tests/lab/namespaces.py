@@ -108,6 +108,14 @@ class Host:
         self._holder.stdout.close()
 
 
+def trust_addresses(host: Host) -> None:
+    """Have addresses of interfaces to come serve at once, the kernel's link-local ones too.
+
+    A router asks for nobody's link-layer address while its own is looked for twice.
+    """
+    host.run("sysctl -qw net.ipv6.conf.default.accept_dad=0")
+
+
 class Program:
     """A Python module at work in a host; keeps its events, takes commands."""
 
@@ -167,12 +175,9 @@ class Scene:
         self.programs: list[Program] = []
 
     def trust_addresses(self) -> None:
-        """Have addresses of interfaces to come serve at once, the kernel's link-local ones too.
-
-        A router asks for nobody's link-layer address while its own is looked for twice.
-        """
+        """Have addresses of interfaces to come serve at once on all hosts."""
         for host in self.hosts:
-            host.run("sysctl -qw net.ipv6.conf.default.accept_dad=0")
+            trust_addresses(host)
 
     def start(self, host: Host, module: str, *arguments: str) -> Program:
         self.programs.append(Program(host, module, *arguments))

@@ -5,20 +5,17 @@ mip6lab exec --lab uml -- .venv/bin/pytest tests/lab/test_restart.py
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from agents import approaches
-from agents.approaches import static
 from tests.lab.experiment import NEEDS, carry_out_here
 from tests.lab.ike import esp_states
-from tests.lab.mobility_network import HOME_ADDRESS, HOME_AGENT, Network
-from tests.lab.namespaces import Program, wait_until
+from tests.lab.mobility_network import HOME_ADDRESS, HOME_AGENT
+from tests.lab.namespaces import wait_until
 from tests.lab.needs import needs
-from topologies.paper import TOPOLOGY
+from tests.lab.static_network import StaticNetwork
 
 pytestmark = needs("esp6", "mip6", "ip6_tunnel", "rpfilter")
 
@@ -30,46 +27,14 @@ MODES: dict[str, tuple[dict[str, object], dict[str, object]]] = {
 """What is another than in the approach, in home network and mobile node."""
 
 
-class Scenario(Network):
-    """The approach `static`: home agent, home address and key are preconfigured."""
-
-    def __init__(self, folder: Path, mode: str) -> None:
-        super().__init__()
-        self.folder = folder
-        for name in ("configuration", "keys"):
-            (folder / name).mkdir()
-        settings = static.Settings()
-        static.prepare(folder, settings, TOPOLOGY)
-        home, mobile = static.compose(settings, TOPOLOGY, folder, folder)
-        of_home, of_mobile = MODES[mode]
-        address, prefix = HOME_AGENT, "2001:db8:100::/64"
-        home_agent = {"address": address, "interface": "home", "prefix": prefix}
-        changes = {"diameter_address": address, "home_agent": home_agent}
-        self._home = self._write(home, changes | of_home)
-        self._mobile = self._write(mobile, {"interface": "eth0"} | of_mobile)
-
-    def _write(self, program: approaches.Program, changes: dict[str, object]) -> tuple[str, str]:
-        path = self.folder / f"{program.name}.json"
-        path.write_text(json.dumps(program.configuration | changes))
-        return program.module, str(path)
-
-    def home_network(self) -> Program:
-        program = self.start(self.ha, *self._home)
-        program.wait_for("Ready")
-        return program
-
-    def bootstrap(self) -> Program:
-        return self.start(self.mn, *self._mobile)
-
-
 @pytest.fixture(params=MODES)
-def scenario(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Scenario]:
-    scenario = Scenario(tmp_path, request.param)
+def scenario(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[StaticNetwork]:
+    scenario = StaticNetwork(tmp_path, *MODES[request.param])
     yield scenario
     scenario.close()
 
 
-def test_a_mobile_node_that_was_killed_registers_anew(scenario: Scenario) -> None:
+def test_a_mobile_node_that_was_killed_registers_anew(scenario: StaticNetwork) -> None:
     scenario.home_network()
     first = scenario.bootstrap()
     first.wait_for("Bootstrapped")

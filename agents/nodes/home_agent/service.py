@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from ipaddress import IPv6Address, IPv6Network
 
 from agents.core.eventlog import EventLog
@@ -116,15 +117,20 @@ class HomeAgentService:
             return False
         for forget in self.on_released:  # IKE, and the SAs that it has made.
             forget(identity)
+        return self._try(partial(self.kernel.forget, home_address))
+
+    def _try(self, operation: Callable[[], None]) -> bool:
+        """Carry out an operation of the kernel; return whether it could be."""
         try:
-            self.kernel.forget(home_address)
+            operation()
         except KernelError as error:
             self._role_log.write("KernelFailed", reason=str(error))
             return False
         return True
 
     def close(self) -> None:
-        """Close the sockets."""
+        """Close the sockets, and have the kernel intercept nobody's packets any more."""
         self._holds.close()
         self._link.close()
         self._bindings.close()
+        self._try(self.kernel.release)

@@ -139,15 +139,18 @@ class HomeConnection:
             self._drop()
             if self._ike:  # It may be the same home agent, or become it again.
                 self._ike.leave(self.assignment.home_agent)
-            try:
-                self._kernel.clear()
-            except KernelError as error:  # Who registers has it cleared again.
-                self._log.write("KernelFailed", reason=str(error))
+            self._clear()  # Who registers has it cleared again.
         self.assignment, self._home_address, self._is_lost = assignment, None, False
         if self._ike:
             self._initiate(psk)
         else:
             self._start_daemons(assignment)
+
+    def _clear(self) -> None:
+        try:
+            self._kernel.clear()
+        except KernelError as error:
+            self._log.write("KernelFailed", reason=str(error))
 
     def _drop(self) -> None:
         for part in (self._registration, self._launched):
@@ -322,8 +325,9 @@ class HomeConnection:
         return rekey(self._ike, self.assignment.home_agent)
 
     def close(self) -> None:
-        """Close all sockets; the kernel forgets what is set up with the host."""
+        """Close all sockets, and have the kernel forget what was set up."""
         self._retry.close()
         self._drop()
         if self._ike:
             self._ike.close()
+        self._clear()

@@ -272,7 +272,7 @@ class MobileNode:
         return own
 
     def close(self) -> None:
-        """Close all sockets; the kernel forgets what is set up with the host."""
+        """Close all sockets, and have the kernel forget what was set up."""
         for part in (self._access, self._home, self._discovery, self._retry):
             if part:
                 part.close()
