@@ -341,6 +341,16 @@ class Host(ABC):
         self.attach(endpoint)
         return endpoint
 
+    def prefix_discovery(
+        self, machine: Machine, local: IPv6Address, kind: int, on_event: Callable[[Event], None]
+    ) -> DatagramEndpoint:
+        """Run a machine on a socket for one type of prefix discovery's messages."""
+        endpoint = DatagramEndpoint(
+            self, machine, on_event, partial(self.open_prefix_discovery, local, kind)
+        )
+        self.attach(endpoint)
+        return endpoint
+
     def before_sending(self) -> None:  # noqa: B027
         """Take note that others will hear of what has happened: it is told by then."""
 
@@ -373,6 +383,10 @@ class Host(ABC):
     @abstractmethod
     def open_mobility_headers(self, local: IPv6Address, receive: Receive) -> Transport:
         """Open a socket for Mobility Headers (ports are 0)."""
+
+    @abstractmethod
+    def open_prefix_discovery(self, local: IPv6Address, kind: int, receive: Receive) -> Transport:
+        """Open a socket for prefix discovery's ICMPv6 messages of type `kind` (ports are 0)."""
 
     @abstractmethod
     def open_link(self, interface: str, receive: Callable[[bytes], None]) -> LinkTransport:

@@ -10,6 +10,12 @@ PORT = 500
 MOBILITY_HEADER = 135
 """The protocol number of the Mobility Header (RFC 6275 section 6.1)."""
 
+ICMPV6 = 58
+"""The protocol number of ICMPv6 (RFC 4443 section 1)."""
+
+PREFIX_SOLICITATION, PREFIX_ADVERTISEMENT = 146, 147
+"""Its messages for prefix discovery (RFC 6275 sections 6.7 and 6.8)."""
+
 LOWEST_ESP_SPI = 0x100
 """Smaller SPIs are reserved (RFC 4303 section 2.1)."""
 

@@ -36,8 +36,8 @@ class Integrity(Enum):
 class EspSa(Record, frozen=True):
     """One direction of a transport-mode ESP SA for one upper-layer protocol.
 
-    `lifetime` is in seconds, `message` the only Mobility Header type that it is for, if any. Keys
-    stay out of repr() and logs.
+    `lifetime` is in seconds, `message` the only type of Mobility Header or ICMPv6 that it is for,
+    if any. Keys stay out of repr() and logs.
     """
 
     source: IPv6Address

@@ -7,7 +7,6 @@ from ipaddress import IPv6Address
 
 from agents.core.machine import PeerError
 from agents.core.record import Record
-from agents.ike.constants import MOBILITY_HEADER
 from agents.ike.esp import EspPair, EspSa
 from agents.ike.selectors import Selectors
 from agents.ikev2.constants import NotifyType, PayloadType
@@ -130,12 +129,15 @@ def _common(offered: Sequence[TrafficSelector], allowed: TrafficSelector) -> lis
 def _narrow(sa: IkeSa, tsi: bytes, tsr: bytes) -> Selectors:
     """Return the selectors that the peer may have: its home address, or what is up already.
 
-    One that asks for a single Mobility Header type gets that (RFC 4877 section 7.2.1).
+    These are Mobility Headers, of which it may ask for a single type (RFC 4877 section 7.2.1), and
+    the messages of prefix discovery (section 7.2.3).
     """
     allowed = [c.selectors for c in sa.children.values()]
     grant = sa.established.grant
     if grant is not None:
-        allowed.insert(0, Selectors(sa.local, grant.home_address, MOBILITY_HEADER))
+        mobility = Selectors(sa.local, grant.home_address)
+        discovery = Selectors.of_discovery(grant.home_address, sa.local).mirrored()
+        allowed = [mobility, discovery, *allowed]
     wanted_i, wanted_r = decode_selectors(tsi), decode_selectors(tsr)
     for s in allowed:
         here, there = _common(wanted_r, _local(s)), _common(wanted_i, _remote(s))

@@ -8,6 +8,7 @@ from ipaddress import IPv6Address
 
 from agents.core.machine import Address, Event
 from agents.eap.lower import EapPeerLike
+from agents.ike.constants import MOBILITY_HEADER
 from agents.ike.psk import PskEntry
 from agents.ike.selectors import Selectors
 from agents.ikev2 import events
@@ -139,12 +140,20 @@ class Ikev2:
         return any(not isinstance(sa.state, Closed) for sa in self.sas.of_identity(identity))
 
     def secured(self, peer: IPv6Address) -> bool:
-        """Return whether there are CHILD SAs with a peer, or the local host is making some.
+        """Return whether there are CHILD SAs for Mobility Headers, or the local host makes some.
 
         Those of an earlier local address do not count.
         """
-        there = (s for s in self.sas.of_peer(peer) if s.local == self.sas.local)
-        return any(s.children or s.wanted for s in there)
+        return any(s.protocol == MOBILITY_HEADER for s in self._selectors(peer))
+
+    def protects(self, peer: IPv6Address, selectors: Selectors) -> bool:
+        """Return whether there are CHILD SAs for this traffic, or the local host makes some."""
+        return selectors in self._selectors(peer)
+
+    def _selectors(self, peer: IPv6Address) -> list[Selectors]:
+        there = [s for s in self.sas.of_peer(peer) if s.local == self.sas.local]
+        up = [child.selectors for sa in there for child in sa.children.values()]
+        return up + [selectors for sa in there for selectors in sa.wanted]
 
     def _running(self, peer: IPv6Address) -> IkeSa | None:
         """Return an IKE SA with a peer that is up, or that the local host is making."""

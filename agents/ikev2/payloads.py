@@ -9,7 +9,7 @@ from typing import Self
 
 from agents.core.reader import Reader, WireError
 from agents.core.record import Record
-from agents.ike.constants import MOBILITY_HEADER
+from agents.ike.constants import ICMPV6, MOBILITY_HEADER
 from agents.ikev2.constants import (
     KEY_LENGTH,
     TS_IPV6_ADDR_RANGE,
@@ -232,7 +232,7 @@ class TrafficSelector(Record, frozen=True):
 
     @classmethod
     def of(cls, address: IPv6Address, protocol: int, message: int | None = None) -> Self:
-        """Return the selector of one address, of one Mobility Header type if there is one."""
+        """Return the selector of one address, of one type of message if there is one."""
         if message is None:
             return cls(protocol, address, address)
         return cls(protocol, address, address, message << 8, message << 8)
@@ -244,9 +244,12 @@ class TrafficSelector(Record, frozen=True):
 
     @property
     def message(self) -> int | None:
-        """The one Mobility Header type that this is for, with any lower bits; None if not one."""
+        """The one type of Mobility Header or ICMPv6 that this is for; None if not one.
+
+        The lower bits, ICMPv6's code, may be any (RFC 7296 section 3.13.1).
+        """
         message = self.first_port >> 8
-        if self.protocol != MOBILITY_HEADER or self.first_port & 0xFF:
+        if self.protocol not in (MOBILITY_HEADER, ICMPV6) or self.first_port & 0xFF:
             return None
         return message if self.first_port <= self.last_port <= (message << 8 | 0xFF) else None
 

@@ -15,6 +15,7 @@ from agents.kernel import links, xfrm
 from agents.kernel.associations import REQID
 from agents.kernel.mobility import (
     ACKNOWLEDGEMENT,
+    ADVERTISEMENT,
     UPDATE,
     MobilityKernel,
     carrying,
@@ -76,7 +77,7 @@ class LinuxHomeAgent(MobilityKernel):
         return MobilityState(nowhere, nowhere, extension, nowhere), policy
 
     def _demands(self) -> list[Policy]:
-        return self._protections(IPv6Network(self._address), xfrm.ANYWHERE)
+        return self._protections(IPv6Network(self._address), xfrm.ANYWHERE, ADVERTISEMENT)
 
     def prepare(self) -> None:
         """Serve as a home agent: closed but for what ESP protects.
@@ -162,12 +163,18 @@ class LinuxHomeAgent(MobilityKernel):
         for sa in own:
             self._sas.put(sa, None)
 
-    def _way(self, home: IPv6Address, care_of: IPv6Address) -> tuple[MobilityState, Policy]:
+    def _way(
+        self, home: IPv6Address, care_of: IPv6Address
+    ) -> tuple[MobilityState, *tuple[Policy, ...]]:
         extension = Extension.ROUTING_TYPE_2
         here, there = IPv6Network(self._address), IPv6Network(home)
         acknowledgements = mobility_header(here, there, ACKNOWLEDGEMENT)
-        policy = carrying(acknowledgements, Direction.OUT, extension)
-        return MobilityState(self._address, home, extension, care_of), policy
+        advertisements = Selector(here, there, xfrm.ICMPV6, ADVERTISEMENT)
+        state = MobilityState(self._address, home, extension, care_of)
+        return state, *(
+            carrying(message, Direction.OUT, extension)
+            for message in (acknowledgements, advertisements)
+        )
 
     def _door(self, home: IPv6Address, care_of: IPv6Address) -> tuple[MobilityState, Policy]:
         """Return what takes anything from a home address by way of its care-of address (9.3.1)."""
@@ -179,8 +186,8 @@ class LinuxHomeAgent(MobilityKernel):
     def reach(self, home_address: IPv6Address, care_of: IPv6Address) -> None:
         """Send Binding Acknowledgements for `home_address` to `care_of` (routing header)."""
         self._reached.add(home_address)
-        state, policy = self._way(home_address, care_of)
-        self._xfrm.transact([*state.put(), policy.put()])
+        state, *policies = self._way(home_address, care_of)
+        self._xfrm.transact([*state.put(), *(policy.put() for policy in policies)])
 
     def unreach(self, home_address: IPv6Address) -> None:
         """Undo reach()."""
@@ -276,5 +283,5 @@ class LinuxHomeAgent(MobilityKernel):
         return name
 
 
-def _removal(state: MobilityState, policy: Policy) -> list[Request]:
-    return [policy.remove(), state.remove()]
+def _removal(state: MobilityState, *policies: Policy) -> list[Request]:
+    return [*(policy.remove() for policy in policies), state.remove()]

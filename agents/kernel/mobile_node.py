@@ -12,6 +12,7 @@ from agents.kernel.associations import REQID
 from agents.kernel.links import Action
 from agents.kernel.mobility import (
     ACKNOWLEDGEMENT,
+    SOLICITATION,
     UPDATE,
     MobilityKernel,
     carrying,
@@ -63,9 +64,11 @@ class LinuxMobileNode(MobilityKernel):
         there, here = IPv6Network(agent), IPv6Network(home)
         updates = mobility_header(here, there, UPDATE)
         acknowledgements = mobility_header(there, here, ACKNOWLEDGEMENT)
+        solicitations = Selector(here, there, xfrm.ICMPV6, SOLICITATION)
         return [
-            *self._protections(here, there),
+            *self._protections(here, there, SOLICITATION),
             carrying(updates, Direction.OUT, Extension.HOME_ADDRESS_OPTION),
+            carrying(solicitations, Direction.OUT, Extension.HOME_ADDRESS_OPTION),
             carrying(acknowledgements, Direction.IN, Extension.ROUTING_TYPE_2),
         ]
 

@@ -16,6 +16,8 @@ from agents.kernel.xfrm import Direction, Extension, Mode, Policy, Selector, Tem
 _MH_PRIORITY = 10
 _SUB_PRIORITY, _ANYTHING_PRIORITY = 5, 6
 UPDATE, ACKNOWLEDGEMENT = 5, 6
+SOLICITATION, ADVERTISEMENT = 146, 147
+"""The ICMPv6 messages of prefix discovery."""
 
 
 class MobilityKernel(LinuxSecurityAssociations):
@@ -30,23 +32,27 @@ class MobilityKernel(LinuxSecurityAssociations):
         super().close()
         self._route.close()
 
-    def _protection(
-        self, source: IPv6Network, destination: IPv6Network, direction: Direction
-    ) -> Policy:
-        """Return the main policy for Mobility Headers in one direction (RFC 3776 section 3).
+    def _protection(self, selector: Selector, direction: Direction) -> Policy:
+        """Return the main policy that demands ESP in one direction (RFC 3776 section 3).
 
         The template names no ends, for in transport mode they are the packet's own; an SA takes
         the packets of its own selector alone.
         """
-        selector = Selector(source, destination, xfrm.MOBILITY_HEADER)
         nowhere = xfrm.UNSPECIFIED
         template = Template(nowhere, nowhere, xfrm.ESP, Mode.TRANSPORT, self._reqid)
         return Policy(selector, direction, xfrm.Table.MAIN, _MH_PRIORITY, template)
 
-    def _protections(self, local: IPv6Network, remote: IPv6Network) -> list[Policy]:
+    def _protections(self, local: IPv6Network, remote: IPv6Network, discovery: int) -> list[Policy]:
+        """Return the policies for Mobility Headers, and for what is sent of prefix discovery.
+
+        What comes of that is left to its socket (discovery_policy()): behind an extension header
+        Linux cannot tell ICMPv6's types apart.
+        """
+        mobility = xfrm.MOBILITY_HEADER
         return [
-            self._protection(local, remote, Direction.OUT),
-            self._protection(remote, local, Direction.IN),
+            self._protection(Selector(local, remote, mobility), Direction.OUT),
+            self._protection(Selector(remote, local, mobility), Direction.IN),
+            self._protection(Selector(local, remote, xfrm.ICMPV6, discovery), Direction.OUT),
         ]
 
     def _make_tunnel(self, name: str, local: IPv6Address, remote: IPv6Address) -> int:
@@ -91,6 +97,20 @@ def carrying(
 def mobility_header(source: IPv6Network, destination: IPv6Network, message: int) -> Selector:
     """Return what selects one kind of Mobility Header message."""
     return Selector(source, destination, xfrm.MOBILITY_HEADER, message)
+
+
+def discovery_policy(message: int) -> bytes:
+    """Return the socket option by which prefix discovery's messages are taken under ESP alone.
+
+    A solicitation has to have the Home Address option, an advertisement the type 2 routing header.
+    """
+    nowhere = xfrm.UNSPECIFIED
+    is_solicitation = message == SOLICITATION
+    extension = Extension.HOME_ADDRESS_OPTION if is_solicitation else Extension.ROUTING_TYPE_2
+    return xfrm.demanding(
+        Template(nowhere, nowhere, xfrm.ESP, Mode.TRANSPORT, REQID),
+        Template(nowhere, nowhere, extension, Mode.ROUTE_OPTIMISATION),
+    )
 
 
 def set_sysctl(setting: str, value: int) -> None:

@@ -13,13 +13,14 @@ from agents.core.host import Closable
 from agents.core.record import Record, replace
 from agents.kernel.model_filter import ModelFilter
 from agents.kernel.model_sad import Sad
-from agents.kernel.packet import MOBILITY_HEADER, Packet, is_link_local, is_multicast
+from agents.kernel.packet import ICMPV6, MOBILITY_HEADER, Packet, is_link_local, is_multicast
 
 TUNNEL = "tunnel"
 """The interface that packets come in from which input() has taken out of a tunnel."""
 
-UPDATE, ACKNOWLEDGEMENT = 5, 6
-"""The Mobility Header types that carry a home address (RFC 6275 section 6.1)."""
+UPDATE, ACKNOWLEDGEMENT = (MOBILITY_HEADER, 5), (MOBILITY_HEADER, 6)
+SOLICITATION, ADVERTISEMENT = (ICMPV6, 146), (ICMPV6, 147)
+"""The messages that carry a home address (RFC 6275 sections 6.1, 6.7 and 6.8)."""
 
 
 class HomeRegistration(Record, frozen=True):
@@ -91,16 +92,16 @@ class ModelKernel:
             return packet
         if not self.filter.lets_out(packet, outgoing):
             return None
-        if self._demands_esp(packet.protocol, packet.source, packet.destination):
+        if self._demands_esp(packet, packet.source, packet.destination):
             sa = self.sad.outbound(packet)
             if sa is None:
                 return None
             packet = replace(packet, esp=sa, esp_number=self.sad.next_number(sa))
         return self._intercepted(self._carried(packet))
 
-    def _demands_esp(self, protocol: int, local: IPv6Address, remote: IPv6Address) -> bool:
+    def _demands_esp(self, packet: Packet, local: IPv6Address, remote: IPv6Address) -> bool:
         """Return whether a policy protects what this host and another exchange (RFC 3776)."""
-        if protocol != MOBILITY_HEADER:
+        if packet.protocol != MOBILITY_HEADER and packet.kind not in (SOLICITATION, ADVERTISEMENT):
             return False
         return self._is_home(local, remote) or local in self.home_agents
 
@@ -114,12 +115,12 @@ class ModelKernel:
         Updates and acknowledgements never go through the tunnel: the extension header comes first.
         """
         source, destination, home = packet.source, packet.destination, self.home
-        if home and packet.message == UPDATE and self._is_home(source, destination):
+        if packet.kind in (UPDATE, SOLICITATION) and home and self._is_home(source, destination):
             return replace(packet, source=home.care_of, home_address=source)
         if home and home.tunnel_open and source == home.home_address:
             return packet.encapsulated(home.care_of, home.home_agent)
         care_of = self.reached.get((source, destination))
-        if care_of and packet.message == ACKNOWLEDGEMENT:
+        if care_of and packet.kind in (ACKNOWLEDGEMENT, ADVERTISEMENT):
             return replace(packet, destination=care_of, routing=destination)
         return packet
 
@@ -169,17 +170,17 @@ class ModelKernel:
         if packet.esp:
             if not self.sad.opens(read, packet.esp):
                 return False
-        elif self._demands_esp(read.protocol, local, remote):
+        elif self._demands_esp(read, local, remote):
             return False
-        is_update = read.message == UPDATE and local in self.home_agents
+        is_update = read.kind == UPDATE and local in self.home_agents
         is_bound = self.bound.get(remote) == Binding(local, packet.source)
         if packet.home_address and not (is_update or is_bound):
             return False
         is_home = self._is_home(local, remote)
         if packet.routing is None:
-            return not (is_home and read.message == ACKNOWLEDGEMENT)
+            return not (is_home and read.kind in (ACKNOWLEDGEMENT, ADVERTISEMENT))
         is_open = self.home is not None and self.home.tunnel_open
-        return is_home and (is_open or read.message == ACKNOWLEDGEMENT)
+        return is_home and (is_open or read.kind in (ACKNOWLEDGEMENT, ADVERTISEMENT))
 
     def _decapsulated(self, outer: Packet, inner: Packet) -> Packet | None:
         """Take a packet out of a tunnel if it is one of those that belong in there.

@@ -8,7 +8,9 @@ from agents.core.record import Record
 from agents.ike.esp import EspSa
 
 TCP, UDP, IPV6, ESP, ICMPV6, MOBILITY_HEADER = 6, 17, 41, 50, 58, 135
-_MESSAGE_TYPE = 2  # Where a Mobility Header has it (RFC 6275 section 6.1.1).
+_MESSAGE_TYPES = {ICMPV6: 0, MOBILITY_HEADER: 2}
+"""Where a message has its type (RFC 4443 section 2.1, RFC 6275 section 6.1.1)."""
+
 _MULTICAST, _LINK_LOCAL = 0xFF, 0xFE80 >> 6
 
 
@@ -59,10 +61,14 @@ class Packet(Record, frozen=True):
 
     @property
     def message(self) -> int | None:
-        """The type of a Mobility Header, None of anything else."""
-        if self.protocol != MOBILITY_HEADER or len(self.payload) <= _MESSAGE_TYPE:
-            return None
-        return self.payload[_MESSAGE_TYPE]
+        """The type of a Mobility Header or an ICMPv6 message, None of anything else."""
+        at = _MESSAGE_TYPES.get(self.protocol)
+        return None if at is None or len(self.payload) <= at else self.payload[at]
+
+    @property
+    def kind(self) -> tuple[int, int | None]:
+        """The protocol and the type of message."""
+        return self.protocol, self.message
 
     @property
     def visible_protocol(self) -> int:

@@ -12,7 +12,7 @@ from agents.ike.esp import EspSa
 from agents.kernel.netlink import CREATE, EXCLUSIVE, Reply, Request, attribute
 from agents.kernel.port import SaState
 
-ESP = 50
+ESP, ICMPV6 = 50, 58
 MOBILITY_HEADER = 135
 ANYWHERE = IPv6Network("::/0")
 UNSPECIFIED = IPv6Address("::")
@@ -76,7 +76,7 @@ class Extension(IntEnum):
 
 
 class Selector(Record, frozen=True):
-    """Packets from `source` to `destination`; `message` is a Mobility Header type."""
+    """Packets from `source` to `destination`; `message` is a type of Mobility Header or ICMPv6."""
 
     source: IPv6Network
     destination: IPv6Network
@@ -173,6 +173,16 @@ class Policy(Record, frozen=True):
         return attribute(_POLICY_TYPE, _TYPE.pack(self.table, 0, 0))
 
 
+def demanding(*templates: Template) -> bytes:
+    """Return the IPv6 socket option XFRM_POLICY: the socket takes only what has come so.
+
+    The templates are in the order in which a sender applies them.
+    """
+    tail = _POLICY_TAIL.pack(_lifetime(0, 0), bytes(32), 0, 0, Direction.IN, 0, 0, 0)
+    policy = Selector(ANYWHERE, ANYWHERE).encode() + tail
+    return policy + b"".join(template.encode() for template in templates)
+
+
 class MobilityState(Record, frozen=True):
     """How a home address is carried: between `source` and `destination`, by way of `care_of`."""
 
@@ -213,8 +223,10 @@ _NEW = CREATE | EXCLUSIVE
 
 def add_esp(sa: EspSa, reqid: int) -> Request:
     """Return the request that installs `sa` where none has the same SPI and destination."""
+    # Behind an extension header Linux reads ICMPv6's type wrongly on input: it can select nothing.
+    message = sa.message if sa.protocol == MOBILITY_HEADER else None
     # A network is made of an address slowly.
-    selector = _selector((sa.source, 128), (sa.destination, 128), sa.protocol, sa.message)
+    selector = _selector((sa.source, 128), (sa.destination, 128), sa.protocol, message)
     identity = _SA_ID.pack(sa.destination.packed, sa.spi.to_bytes(4), ESP)
     lifetime = _lifetime(0, int(sa.lifetime))
     tail = _sa_tail(sa.source, lifetime, reqid, Mode.TRANSPORT, 0, window=32)

@@ -47,6 +47,7 @@ from agents.mip6.codec import (
     newer,
 )
 from agents.mip6.home_addresses import HomeAddresses
+from agents.mip6.home_prefix import HomePrefix
 from agents.mip6.neighbour import NONCE_LENGTH, Claim
 
 _LAST_KNOWN_KIND = 7
@@ -81,7 +82,7 @@ class HomeAgent:
     out NeighbourSolicited and NeighbourAdvertised events, calls duplicate_seen() for every
     Neighbor Advertisement and every solicitation from :: that it sees on the home link, and end()
     when a home address is held no more. `key_management` tells that IKE follows a mobile node's
-    movements (the K bit).
+    movements (the K bit). Without a `prefix` that of the home link lasts for ever.
     """
 
     def __init__(
@@ -93,10 +94,12 @@ class HomeAgent:
         duplicate_address_detection: bool = True,
         limits: Limits | None = None,
         key_management: bool = False,
+        prefix: HomePrefix | None = None,
     ) -> None:
         self.outbox: deque[tuple[bytes, Address]] = deque()
         self.events: deque[Event] = deque()
         self.homes = homes
+        self._prefix = prefix or HomePrefix(homes.prefix, homes.address)
         self.bindings: dict[IPv6Address, Entry] = {}
         self._kernel = kernel
         self._rng = rng
@@ -117,6 +120,21 @@ class HomeAgent:
         self._drop(home_address)
         self._close_way(home_address, now)
         return True
+
+    def is_bound(self, home_address: IPv6Address) -> bool:
+        """Return whether there is a binding of a home address."""
+        return isinstance(self.bindings.get(home_address), Bound)
+
+    def bound(self) -> list[IPv6Address]:
+        """Return the home addresses that are bound."""
+        return [home for home in self.bindings if self.is_bound(home)]
+
+    def prefix_changed(self) -> None:
+        """Have no binding outlast the prefix, whose lifetimes are others (section 10.3.1)."""
+        until = self._prefix.valid_until
+        for home, entry in tuple(self.bindings.items()):
+            if isinstance(entry, Bound) and entry.expires_at > until:
+                self._keep(home, replace(entry, expires_at=until))
 
     # Receiving.
 
@@ -272,8 +290,12 @@ class HomeAgent:
         """Create or update a binding and acknowledge it."""
         link_local = link_local_of(home) if update.link_local else None
         old = self.bindings.get(home)
-        left = max(0.0, self.homes.until(home) - now)  # No binding outlives the hold.
-        seconds = int(min(update.lifetime, self._limits.lifetime, left))
+        left = max(0.0, self.homes.until(home) - now)  # No binding outlives the hold,
+        valid = self._prefix.valid_left(now)  # nor the prefix.
+        if valid < LIFETIME_UNIT:
+            self._reject(home, care_of, update, Status.NOT_HOME_SUBNET, now)
+            return
+        seconds = int(min(update.lifetime, self._limits.lifetime, left, valid))
         granted = seconds // LIFETIME_UNIT * LIFETIME_UNIT
         if not granted:
             self._reject(home, care_of, update, Status.ADMINISTRATIVELY_PROHIBITED, now)
@@ -283,8 +305,9 @@ class HomeAgent:
             return
         self._keep(home, Bound(care_of, update.sequence, link_local, now + granted))
         refresh = self._limits.refresh
+        discover = self._prefix.is_to_be_discovered(granted, now)
         ack = BindingAck(
-            Status.ACCEPTED,
+            Status.PREFIX_DISCOVERY_NECESSARY if discover else Status.ACCEPTED,
             update.sequence,
             granted,
             update.key_management and self._key_management,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections import deque
 from ipaddress import IPv6Address
@@ -33,7 +34,8 @@ class BindingTimers(Record, frozen=True):
     """Times in seconds by their names in sections 12 and 13.
 
     `refresh` is the part of the granted lifetime after which the binding is refreshed (section
-    11.7.1: "well before the expiration"). `patience` is after how long without an answer that is
+    11.7.1: "well before the expiration"), `last` the same where the home agent has not told yet
+    whether the home prefix lasts. `patience` is after how long without an answer that is
     told, again and again, and how long a binding is tried to be removed.
     """
 
@@ -41,6 +43,7 @@ class BindingTimers(Record, frozen=True):
     initial: float = 1.0  # INITIAL_BINDACK_TIMEOUT
     maximum: float = 32.0  # MAX_BINDACK_TIMEOUT
     refresh: float = 0.75
+    last: float = 0.95
     patience: float = 120.0
 
 
@@ -104,10 +107,14 @@ class Registering(Record, frozen=True):
 
 
 class Registered(Record, frozen=True):
-    """The home agent has the binding; `refresh_at` is None if it must not be refreshed."""
+    """The home agent has the binding.
+
+    If `in_doubt`, it is refreshed as late as can be unless the prefixes are learnt before.
+    """
 
     expires_at: float
-    refresh_at: float | None
+    refresh_at: float
+    in_doubt: bool = False
 
 
 State = Idle | Registering | Registered
@@ -145,6 +152,7 @@ class HomeRegistration:
             home_address
         )
         self._key_management = key_management
+        self._valid_until = math.inf
         self._sequence = rng.getrandbits(16)
         self._recent: deque[float] = deque(maxlen=_MAX_UPDATES)
 
@@ -156,6 +164,17 @@ class HomeRegistration:
         """Register another care-of address (section 11.5.1)."""
         self.care_of = care_of
         self._register(self._lifetime, now)
+
+    def prefix_learnt(self, valid: float, now: float) -> None:
+        """Take note that the home prefix is valid for so many seconds, which bounds bindings.
+
+        A binding that was accepted until this is known is refreshed in time (section 11.7.1).
+        """
+        self._valid_until = now + valid
+        match self.state:
+            case Registered(expires_at=expires_at, in_doubt=True):
+                refresh_at = now + self._timers.refresh * (expires_at - now)
+                self.state = Registered(expires_at, refresh_at)
 
     def stop(self, now: float) -> None:
         """Remove the binding (de-registration, section 11.7.1); done when it is acknowledged."""
@@ -203,19 +222,16 @@ class HomeRegistration:
                 self._lose_patience(state, now)
             case Registering(due=due) as state if due <= now:
                 self._send(state, now)
-            case Registered(refresh_at=float() as refresh_at) if refresh_at <= now:
+            case Registered(refresh_at=refresh_at) if refresh_at <= now:
                 self._register(self._lifetime, now)
-            case Registered(expires_at=expires_at) if expires_at <= now:
-                self.state = Idle()
-                self.events.append(BindingExpired(now))
 
     def next_timeout(self) -> float | None:
         """Return the earliest deadline, or None if no timer runs."""
         match self.state:
             case Registering(due=due, impatient_at=at, expires_at=expires_at):
                 return min(t for t in (due, at, expires_at) if t is not None)
-            case Registered(expires_at=expires_at, refresh_at=refresh_at):
-                return expires_at if refresh_at is None else min(refresh_at, expires_at)
+            case Registered(refresh_at=refresh_at):
+                return refresh_at
             case _:
                 return None
 
@@ -226,6 +242,8 @@ class HomeRegistration:
             case _:
                 expiry = None
         timers = self._timers
+        if lifetime:
+            lifetime = _whole_units(max(LIFETIME_UNIT, min(lifetime, self._valid_until - now)))
         state = Registering(
             lifetime,
             sent=(),
@@ -280,21 +298,17 @@ class HomeRegistration:
         granted = min(ack.lifetime, state.lifetime)
         sent_at = dict(state.sent)[ack.sequence]
         if granted and sent_at + granted > now:
-            self.state = Registered(sent_at + granted, self._refresh_at(ack, granted, sent_at, now))
+            self.state = self._registered(ack, granted, sent_at, now)
         else:
             self.state = Idle()
         self.events.append(BindingAccepted(now, ack.sequence, granted, status))
 
-    def _refresh_at(
-        self, ack: BindingAck, granted: int, sent_at: float, now: float
-    ) -> float | None:
-        """Return when to refresh; never if the home prefixes are to be learnt first."""
-        if ack.status == Status.PREFIX_DISCOVERY_NECESSARY:
-            return None
-        interval = self._timers.refresh * granted
-        if ack.refresh:
+    def _registered(self, ack: BindingAck, granted: int, sent_at: float, now: float) -> Registered:
+        in_doubt = ack.status == Status.PREFIX_DISCOVERY_NECESSARY
+        interval = (self._timers.last if in_doubt else self._timers.refresh) * granted
+        if ack.refresh and not in_doubt:
             interval = min(interval, ack.refresh)
-        return max(sent_at + interval, now)
+        return Registered(sent_at + granted, max(sent_at + interval, now), in_doubt)
 
     def _refused(self, sequence: int, status: Status, now: float) -> None:
         self.state = Idle()

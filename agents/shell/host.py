@@ -11,13 +11,14 @@ from typing import ParamSpec, Protocol, TypeVar
 from agents.core.host import Closable, Host, LinkTransport, Receive, Streams, StreamUser, Transport
 from agents.core.machine import Address
 from agents.kernel.associations import AcquireWatch, SaWatch
+from agents.kernel.mobility import discovery_policy
 from agents.mip6.codec import PROTOCOL as MOBILITY_HEADER
 from agents.shell.addresses import is_usable
 from agents.shell.duid import node_duid
 from agents.shell.namespaces import Namespace
 from agents.shell.output import OUTPUT
 from agents.shell.randomness import RANDOM
-from agents.shell.sockets import DatagramSocket, LinkSocket
+from agents.shell.sockets import DatagramSocket, IcmpSocket, LinkSocket
 from agents.shell.streams import Exchange, TcpStreams
 from agents.shell.tls import TlsFiles
 
@@ -111,6 +112,13 @@ class LinuxHost(Host):
         and the type 2 routing header; messages run between home address and home agent.
         """
         return DatagramSocket((str(local), 0), receive, protocol=MOBILITY_HEADER)
+
+    def open_prefix_discovery(self, local: IPv6Address, kind: int, receive: Receive) -> Transport:
+        """Open a raw socket for one of prefix discovery's messages, type `kind`.
+
+        The kernel does for them what it does for Mobility Headers.
+        """
+        return IcmpSocket(local, kind, discovery_policy(kind), receive)
 
     def open_link(self, interface: str, receive: Callable[[bytes], None]) -> LinkTransport:
         """Hear the claims to addresses on a link, and send Neighbor Discovery there."""

@@ -25,6 +25,8 @@ second to addresses that nobody has would keep all others from an answer (RFC 65
 """
 
 _SOL_PACKET, _ADD_MEMBERSHIP, _PROMISCUOUS = 263, 1, 1  # linux/if_packet.h
+_ICMP6_FILTER = 1  # linux/icmpv6.h
+_XFRM_POLICY = 35  # linux/in6.h
 _LOST = {
     errno.EACCES,
     errno.EADDRNOTAVAIL,
@@ -150,6 +152,21 @@ class DatagramSocket(_Socket):
 
     def _take(self, data: bytes, source: tuple[Any, ...]) -> None:
         self._receive(data, (source[0], source[1]))
+
+
+class IcmpSocket(DatagramSocket):
+    """A raw ICMPv6 socket at an address that hears messages of one type (RFC 3542 section 3.2).
+
+    It takes what `policy` lets in, which is the socket option XFRM_POLICY.
+    """
+
+    def __init__(self, local: IPv6Address, kind: int, policy: bytes, receive: Receive) -> None:
+        super().__init__((str(local), 0), receive, protocol=socket.IPPROTO_ICMPV6)
+        self._socket.setsockopt(socket.IPPROTO_IPV6, _XFRM_POLICY, policy)
+        words = [0xFFFFFFFF] * 8  # What is to be blocked.
+        words[kind // 32] ^= 1 << kind % 32
+        blocked = struct.pack("=8I", *words)
+        self._socket.setsockopt(socket.IPPROTO_ICMPV6, _ICMP6_FILTER, blocked)
 
 
 # A filter program for a packet socket without link-layer header: Neighbor Advertisements, and

@@ -191,6 +191,18 @@ class SimulatedHost(Host):
         self._keep(socket)
         return self._stack.open(socket)
 
+    def open_prefix_discovery(self, local: IPv6Address, kind: int, receive: Receive) -> Transport:
+        """Open a socket for prefix discovery's messages of type `kind`."""
+        receiving = self._receiving(ICMPV6, 0, receive)
+
+        def heard(data: bytes, source: Address) -> None:
+            if data[:1] == bytes((kind,)):
+                receiving(data, source)
+
+        socket = Socket(self._stack, ICMPV6, local, 0, heard)
+        self._keep(socket)
+        return self._stack.open(socket)
+
     def open_link(self, interface: str, receive: Callable[[bytes], None]) -> LinkTransport:
         """Hear the claims to addresses on a link, and send Neighbor Discovery there."""
 

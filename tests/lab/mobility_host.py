@@ -1,26 +1,27 @@
 """One end of a home registration with static ESP keys: events on standard output, commands in.
 
 Arguments: mn or ha, and options as JSON. Commands are lines; of a mobile node: start, move ADDRESS,
-stop; of a home agent, at which HOME_ADDRESS is held for ever: hold ADDRESS LIFETIME, and release
-ADDRESS.
+stop; of a home agent, at which HOME_ADDRESS is held for ever: hold ADDRESS LIFETIME, release
+ADDRESS, and prefix VALID PREFERRED.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-import random
 import sys
 from ipaddress import IPv6Address
 
 from agents.core.eventlog import EventLog
-from agents.core.machine import Event
+from agents.ike.constants import ICMPV6
 from agents.ike.esp import Encryption, EspPair, EspSa, Integrity
 from agents.kernel.home_agent import LinuxHomeAgent
 from agents.kernel.mobile_node import LinuxMobileNode
-from agents.mip6.mobile_node import BindingAccepted, HomeRegistration
+from agents.mip6.codec import PROTOCOL as MOBILITY_HEADER
+from agents.mip6.prefixes import ADVERTISEMENT, SOLICITATION
 from agents.nodes.home_agent.service import HomeAgentService
 from agents.nodes.home_agent.settings import HomeAgentSettings
+from agents.nodes.home_registration.machine import RegistrationService
 from agents.shell.host import LinuxHost
 
 HOME_ADDRESS = IPv6Address("2001:db8:100::1234")
@@ -29,17 +30,24 @@ TO_AGENT, TO_NODE = 0x1000, 0x2000
 ENCRYPTION_KEY, INTEGRITY_KEY = bytes(range(16)), bytes(range(32))
 
 
-def sa(source: IPv6Address, destination: IPv6Address, spi: int) -> EspSa:
+def sa(
+    source: IPv6Address,
+    destination: IPv6Address,
+    spi: int,
+    protocol: int = MOBILITY_HEADER,
+    message: int | None = None,
+) -> EspSa:
     return EspSa(
         source,
         destination,
         spi,
-        135,
+        protocol,
         Encryption.AES_CBC,
         ENCRYPTION_KEY,
         Integrity.HMAC_SHA2_256_128,
         INTEGRITY_KEY,
         3600.0,
+        message,
     )
 
 
@@ -47,6 +55,13 @@ def pair(home_address: IPv6Address = HOME_ADDRESS, *, at_agent: bool) -> EspPair
     number = int(home_address) - int(HOME_ADDRESS)
     up = sa(home_address, HOME_AGENT, TO_AGENT + number)
     down = sa(HOME_AGENT, home_address, TO_NODE + number)
+    return EspPair(up, down) if at_agent else EspPair(down, up)
+
+
+def discovery_pair(*, at_agent: bool) -> EspPair:
+    """Return the SAs of HOME_ADDRESS for prefix discovery."""
+    up = sa(HOME_ADDRESS, HOME_AGENT, TO_AGENT + 0x8000, ICMPV6, SOLICITATION)
+    down = sa(HOME_AGENT, HOME_ADDRESS, TO_NODE + 0x8000, ICMPV6, ADVERTISEMENT)
     return EspPair(up, down) if at_agent else EspPair(down, up)
 
 
@@ -72,6 +87,7 @@ async def home_agent(log: EventLog, *, detect: bool) -> None:
             kernel.install(pair(home_address, at_agent=True))
 
     hold(HOME_ADDRESS, None)
+    kernel.install(discovery_pair(at_agent=True))
     log.write("Ready")
     reader = await commands()
     while line := (await reader.readline()).decode().split():
@@ -81,44 +97,50 @@ async def home_agent(log: EventLog, *, detect: bool) -> None:
                 log.write("Held")
             case ["release", address]:
                 service.release(address)
+            case ["prefix", valid, preferred]:
+                service.change_prefix(float(valid), float(preferred))
+                log.write("Changed")
     service.close()
     kernel.close()
     log.write("Released")
 
 
 async def mobile_node(log: EventLog, *, home_address: str, care_of: str, lifetime: float) -> None:
-    home = IPv6Address(home_address)
+    home, host = IPv6Address(home_address), LinuxHost()
     kernel = LinuxMobileNode()
-    kernel.prepare(home, HOME_AGENT, IPv6Address(care_of))
     kernel.install(pair(home, at_agent=False))
-    machine = HomeRegistration(
-        home,
-        HOME_AGENT,
-        IPv6Address(care_of),
-        lifetime=lifetime,
-        rng=random.SystemRandom(),
-    )
-
-    def handle(event: Event) -> None:
-        if isinstance(event, BindingAccepted) and event.lifetime:
-            kernel.open_tunnel()
-        log(event)
-
-    host = LinuxHost()
-    endpoint = host.mobility_headers(machine, home, handle)
-    log.write("Ready")
+    kernel.install(discovery_pair(at_agent=False))
     reader = await commands()
+    service: RegistrationService | None = None
+
+    def failed(reason: str, *, refused: bool) -> None:
+        log.write("AttemptFailed", reason=reason, refused=refused)
+
+    def start() -> RegistrationService:
+        return RegistrationService(
+            host,
+            home_address=home,
+            home_agent=HOME_AGENT,
+            care_of=IPv6Address(care_of),
+            lifetime=lifetime,
+            kernel=kernel,
+            log=log,
+            on_failure=failed,
+            on_unanswered=lambda _: None,
+        )
+
+    kernel.prepare(home, HOME_AGENT, IPv6Address(care_of))
+    log.write("Ready")
     while line := (await reader.readline()).decode().split():
         match line:
             case ["start"]:
-                endpoint.call(machine.start, host.now())
-            case ["move", address]:
-                kernel.move(IPv6Address(address))
-                endpoint.call(machine.move, IPv6Address(address), host.now())
-            case ["stop"]:
-                kernel.close_tunnel()
-                endpoint.call(machine.stop, host.now())
-    endpoint.close()
+                service = start()
+            case ["move", address] if service:
+                service.move(IPv6Address(address))
+            case ["stop"] if service:
+                service.deregister()
+    if service:
+        service.close()
     kernel.clear()
     kernel.close()
     log.write("Released")

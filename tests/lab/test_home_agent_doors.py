@@ -26,6 +26,8 @@ from agents.core.record import replace
 from agents.ike.esp import EspPair
 from agents.kernel.associations import LinuxSecurityAssociations
 from agents.kernel.home_agent import LinuxHomeAgent
+from agents.mip6.codec import internet_checksum
+from agents.mip6.prefixes import PrefixAdvertisement, PrefixInformation, PrefixSolicitation
 from tests.lab.mobility_host import pair
 from tests.lab.mobility_network import (
     ANOTHER,
@@ -241,6 +243,43 @@ def test_a_home_address_is_carried_for_who_is_bound_and_from_where_alone(network
     before = counters(network.ha)["XfrmInNoPols"]
     send_raw(network.mn, true)
     wait_until(lambda: counters(network.ha)["XfrmInNoPols"] > before, "it is closed again")
+
+
+def test_prefix_discovery_in_clear_reaches_nobody(network: Network) -> None:
+    ha, mn = network.home_agent(), network.mobile_node()
+    mn.command("start")
+    mn.wait_for("BindingAccepted")
+
+    def message(source: str, destination: str, data: bytes) -> bytes:
+        ends = IPv6Address(source), IPv6Address(destination)
+        return data[:2] + internet_checksum(*ends, 58, data).to_bytes(2) + data[4:]
+
+    asked = message(HOME_ADDRESS, HOME_AGENT, PrefixSolicitation(1).encode())
+    gone = PrefixInformation(IPv6Address(HOME_AGENT), 64, 0, 0, is_router=True)
+    told = message(HOME_AGENT, HOME_ADDRESS, PrefixAdvertisement(1, (gone,)).encode())
+    option = IPv6ExtHdrDestOpt(nh=58, options=[PadN(optdata=b"\0\0"), HAO(hoa=HOME_ADDRESS)])
+    routing = IPv6ExtHdrRouting(nh=58, type=2, segleft=1, addresses=[HOME_ADDRESS])
+    before = [counters(host)["XfrmInTmplMismatch"] for host in (network.ha, network.mn)]
+    send_raw(
+        network.mn,
+        bytes(IPv6(src=CARE_OF, dst=HOME_AGENT) / option / asked),
+        bytes(IPv6(src=HOME_ADDRESS, dst=HOME_AGENT, nh=58) / asked),
+    )
+    inner = IPv6(src=HOME_AGENT, dst=HOME_ADDRESS, nh=58) / told
+    send_raw(
+        network.router,
+        bytes(IPv6(src=HOME_AGENT, dst=CARE_OF) / routing / told),
+        bytes(IPv6(src=HOME_AGENT, dst=CARE_OF) / inner),
+    )
+    for host, had in zip((network.ha, network.mn), before, strict=True):
+        wait_until(
+            lambda host=host, had=had: counters(host)["XfrmInTmplMismatch"] >= had + 2, "dropped"
+        )
+    mn.command("stop")
+    mn.wait_for("BindingAccepted")
+    ha.wait_for("BindingRemoved")
+    names = {event["event"] for program in (ha, mn) for event in program.events}
+    assert not names & {"Discarded", "PrefixSolicited", "PrefixAdvertised", "PrefixesLearnt"}
 
 
 def test_a_restarted_home_agent_begins_with_nothing_of_the_one_that_was_killed(

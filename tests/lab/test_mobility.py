@@ -16,7 +16,7 @@ import pytest
 from agents.kernel.associations import SaWatch
 from agents.kernel.home_agent import LinuxHomeAgent
 from agents.kernel.mobile_node import LinuxMobileNode
-from tests.lab.mobility_host import pair
+from tests.lab.mobility_host import ENCRYPTION_KEY, INTEGRITY_KEY, pair
 from tests.lab.mobility_network import (
     ANOTHER,
     CARE_OF,
@@ -31,6 +31,15 @@ from tests.lab.needs import needs
 from tests.wireshark import rows, tshark
 
 pytestmark = needs("esp6", "mip6", "ip6_tunnel")
+
+
+DECRYPTED = (
+    *("-o", "esp.enable_encryption_decode:TRUE", "-o"),
+    'uat:esp_sa:"IPv6","*","*","*",'
+    f'"AES-CBC [RFC3602]","0x{ENCRYPTION_KEY.hex()}",'
+    f'"HMAC-SHA-256-128 [RFC4868]","0x{INTEGRITY_KEY.hex()}"',
+)
+"""Options by which tshark reads what the static keys protect."""
 
 
 @pytest.fixture
@@ -103,12 +112,8 @@ def test_update_and_acknowledgement_are_protected_on_the_wire(
         ha.wait_for("BindingCreated")
         assert network.cn.pings(HOME_ADDRESS)
         network.mn.pings("2001:db8:a::1")
-    cipher = f'"AES-CBC [RFC3602]","0x{bytes(range(16)).hex()}"'
-    digest = f'"HMAC-SHA-256-128 [RFC4868]","0x{bytes(range(32)).hex()}"'
-    options = ("-o", "esp.enable_encryption_decode:TRUE")
-    options += ("-o", f'uat:esp_sa:"IPv6","*","*","*",{cipher},{digest}')
     fields = ("ipv6.src", "ipv6.dst", "mip6.mhtype", "ipv6.opt.type", "ipv6.routing.type")
-    seen = rows(capture, *fields, where="mipv6", options=options)
+    seen = rows(capture, *fields, where="mipv6", options=DECRYPTED)
     update, acknowledgement = (line.split("\t") for line in seen)
     assert update[0].split(",")[0] == CARE_OF
     assert update[1].split(",")[0] == HOME_AGENT
@@ -157,6 +162,39 @@ def test_what_the_ends_of_a_binding_send_each_other_may_carry_the_home_address(
     mn.command("stop")
     mn.wait_for("BindingAccepted")
     assert carried() == (False, False)
+
+
+def test_of_a_deprecated_prefix_the_mobile_node_asks_under_esp_and_goes_on(
+    network: Network, tmp_path: Path
+) -> None:
+    ha, mn = network.home_agent(), network.mobile_node(lifetime=8)
+    ha.command("prefix 14 2")
+    ha.wait_for("Changed")
+    capture = tmp_path / "mn.pcap"
+    with network.mn.capturing("eth0", "ip6", capture):
+        mn.command("start")
+        accepted = mn.wait_for("BindingAccepted")
+        assert (accepted["status"], accepted["lifetime"]) == ("PREFIX_DISCOVERY_NECESSARY", 8)
+        mn.wait_for("PrefixSolicited")
+        [told] = mn.wait_for("PrefixesLearnt")["prefixes"]
+        assert (told["address"], told["preferred"]) == (HOME_AGENT, 0) or told["preferred"] <= 2
+        assert ha.wait_for("PrefixAdvertised")["home_address"] == HOME_ADDRESS
+        assert mn.wait_for("BindingAccepted")["lifetime"] == 4  # Shorter: the prefix ends.
+        assert network.cn.pings(HOME_ADDRESS)
+    solicited, advertised = rows(
+        capture,
+        *("ipv6.src", "ipv6.dst", "icmpv6.type", "ipv6.opt.type", "ipv6.routing.type"),
+        where="esp && icmpv6.type >= 146 && icmpv6.type <= 147 && icmpv6.checksum.status == 1",
+        options=DECRYPTED,
+    )[:2]
+    assert solicited.startswith(f"{CARE_OF}\t{HOME_AGENT}\t146\t")
+    assert advertised.startswith(f"{HOME_AGENT}\t{CARE_OF}\t147\t")
+    assert "201" in solicited or "0xc9" in solicited
+    assert advertised.endswith("\t2")
+    assert not tshark(capture, *DECRYPTED, "-Y", "_ws.malformed")
+    # When the prefix is over, so is the binding, and the mobile node says why.
+    assert mn.wait_for("BindingRefused")["status"] == "NOT_HOME_SUBNET"
+    assert not network.cn.pings(HOME_ADDRESS)
 
 
 def test_de_registration_leaves_nothing_behind(network: Network) -> None:

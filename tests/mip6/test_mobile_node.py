@@ -64,11 +64,22 @@ def test_refresh_advice_shortens_the_interval():
     assert registered(refresh=40).state == Registered(420.0, 40.0)
 
 
-def test_without_prefix_discovery_there_is_no_refresh():
+def test_in_doubt_of_the_prefix_the_binding_is_refreshed_as_late_as_can_be():
     mn = registered(status=1)
-    assert mn.state == Registered(420.0, None)
-    mn.handle_timeout(420.0)
-    assert (mn.state, kinds(mn)) == (Idle(), ["BindingExpired"])
+    assert mn.state == Registered(420.0, pytest.approx(399.0), in_doubt=True)
+    mn.handle_timeout(399.0)
+    assert isinstance(mn.state, Registering)
+    assert mn.state.expires_at == 420.0
+
+
+def test_once_the_prefix_is_known_the_binding_is_refreshed_in_time_and_bounded_by_it():
+    mn = registered(status=1)
+    mn.prefix_learnt(500, 20.0)
+    assert mn.state == Registered(420.0, 320.0)
+    mn.handle_timeout(320.0)
+    assert decode(mn.outbox[-1][0]).lifetime == 200
+    answer(mn, 320.0, lifetime=200)
+    assert mn.state == Registered(520.0, 470.0)
 
 
 def test_out_of_window_for_ever_is_given_up():

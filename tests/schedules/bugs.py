@@ -36,7 +36,7 @@ def updates_in_clear_are_taken():
     usual = ModelKernel.input
 
     def careless(self, packet):
-        if packet.message == UPDATE and packet.esp is None and packet.home_address:
+        if packet.kind == UPDATE and packet.esp is None and packet.home_address:
             return replace(packet, source=packet.home_address, home_address=None)
         return usual(self, packet)
 

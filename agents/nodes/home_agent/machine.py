@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from agents.core.configuration import Commands
 from agents.core.eventlog import EventLog
 from agents.core.host import Host
 from agents.diameter.dictionary import APPLICATION_IKE_SK
@@ -57,6 +58,10 @@ class HomeAgentNode:
     def _serve(self, message: Message) -> Message:
         """Answer the AAA server, which may want a session to end, or to be asked about it."""
         return self._client.serve(message, self._authenticator.orders, self._authenticator.obey)
+
+    def commands(self) -> Commands:
+        """What may be asked of this host while it runs."""
+        return {"prefix": self._home_agent.command_prefix}
 
     def start(self, ready: Callable[[], None]) -> None:
         """Connect to the home AAA server, however long that takes; tell when it is done."""

@@ -32,7 +32,7 @@ async def serve(configuration: HomeAgentConfiguration, stop: asyncio.Event) -> N
         credentials=credentials(configuration),
         epoch=int(time.time()),
     )
-    await serve_until(stop, node, log)
+    await serve_until(stop, node, log, node.commands())
 
 
 def credentials(configuration: HomeAgentConfiguration) -> Credentials:

@@ -12,9 +12,10 @@ from agents.core.host import Host
 from agents.core.machine import Event
 from agents.ikev2.config import Grant
 from agents.kernel.port import HomeAgentKernel, KernelError
-from agents.mip6.binding_cache import NeighbourAdvertised, NeighbourSolicited
+from agents.mip6.binding_cache import BindingRemoved, NeighbourAdvertised, NeighbourSolicited
 from agents.mip6.home_addresses import HomeAddresses, Key
 from agents.mip6.home_agent import HomeAgent
+from agents.mip6.home_prefix import HomePrefix
 from agents.mip6.neighbour import (
     ALL_NODES,
     advertisement,
@@ -22,6 +23,8 @@ from agents.mip6.neighbour import (
     solicitation,
     solicited_node,
 )
+from agents.mip6.prefix_advertiser import PrefixAdvertiser
+from agents.mip6.prefixes import SOLICITATION
 from agents.nodes.home_agent.settings import HomeAgentSettings
 
 
@@ -45,15 +48,29 @@ class HomeAgentService:
         self.homes = HomeAddresses(
             self.address, IPv6Network(settings.prefix), owns=kernel.owns, end=self._end
         )
+        self._prefix = HomePrefix(
+            self.homes.prefix,
+            self.address,
+            valid=settings.prefix_valid,
+            preferred=settings.prefix_preferred,
+            now=host.now(),
+        )
         self._machine = HomeAgent(
             self.homes,
+            prefix=self._prefix,
             duplicate_address_detection=settings.duplicate_address_detection,
             kernel=kernel,
             rng=host.rng,
         )
+        self._advertiser = PrefixAdvertiser(
+            self._prefix, is_bound=self._machine.is_bound, rng=host.rng
+        )
         self._link = host.open_link(settings.interface, self._claimed)
         try:
             self._bindings = host.mobility_headers(self._machine, self.address, self._handle)
+            self._prefixes = host.prefix_discovery(
+                self._advertiser, self.address, SOLICITATION, self._log
+            )
         except OSError:
             self._link.close()
             raise
@@ -66,12 +83,29 @@ class HomeAgentService:
             case NeighbourAdvertised(target=target):
                 packet = advertisement(self.address, target, self._link.link_address)
                 self._link.send(packet, ALL_NODES)
+            case BindingRemoved(home_address=home_address):
+                self._prefixes.call(self._advertiser.forget, home_address)
         self._log(event)
 
     def _claimed(self, packet: bytes) -> None:
         claim = read_claim(packet)
         if claim:
             self._bindings.call(self._machine.duplicate_seen, claim, self._host.now())
+
+    def change_prefix(self, valid: float | None, preferred: float | None) -> None:
+        """Give the home prefix other lifetimes from now on, and tell who is bound (10.6.2).
+
+        ValueError if it would be preferred for longer than it is valid.
+        """
+        now = self._host.now()
+        self._prefix.change(valid, preferred, now)
+        self._bindings.call(self._machine.prefix_changed)
+        self._prefixes.call(self._advertiser.changed, self._machine.bound(), now)
+
+    def command_prefix(self, valid: str, preferred: str) -> bool:
+        """Give the home prefix other lifetimes, in seconds; ValueError if they cannot be."""
+        self.change_prefix(float(valid), float(preferred))
+        return True
 
     # Who owns a home address
 
@@ -133,4 +167,5 @@ class HomeAgentService:
         self._holds.close()
         self._link.close()
         self._bindings.close()
+        self._prefixes.close()
         self._try(self.kernel.release)

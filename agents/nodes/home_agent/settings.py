@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import msgspec
 
 from agents.core.unicast import home_agent_address
@@ -13,15 +15,27 @@ from agents.nodes.tls import TlsSettings
 
 
 class HomeAgentSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The home agent's address, and the home link and prefix that it serves."""
+    """The home agent's address, and the home link and prefix that it serves.
+
+    The prefix is valid for so many seconds from the start on, without `prefix_valid` for ever, and
+    preferred for so many, without `prefix_preferred` for as long as it is valid.
+    """
 
     address: str
     interface: str
     prefix: str
     duplicate_address_detection: bool = True
+    prefix_valid: float | None = None
+    prefix_preferred: float | None = None
 
     def __post_init__(self) -> None:
         home_agent_address(self.address)
+        valid = math.inf if self.prefix_valid is None else self.prefix_valid
+        preferred = valid if self.prefix_preferred is None else self.prefix_preferred
+        if not 0 <= preferred <= valid:
+            raise ValueError(
+                "prefix_preferred is longer than prefix_valid, or one of them is less than 0"
+            )
 
 
 class HomeAgentConfiguration(AaaClientConfiguration, frozen=True, kw_only=True):

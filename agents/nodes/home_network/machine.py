@@ -372,7 +372,8 @@ class HomeNetwork:
     def commands(self) -> Commands:
         """What may be asked of this host while it runs."""
         fleet = self._aaa.fleet
-        return {
+        own = {"prefix": self._home_agent.command_prefix} if self._home_agent else {}
+        return own | {
             "drain": fleet.drain,
             "undrain": fleet.undrain,
             "withdraw": self._server.withdraw,

@@ -16,6 +16,8 @@ from agents.kernel.port import KernelError, MobileNodeKernel
 from agents.mip6 import mobile_node as events
 from agents.mip6.codec import Status
 from agents.mip6.mobile_node import HomeRegistration
+from agents.mip6.prefix_discovery import PrefixDiscovery, PrefixesLearnt, PrefixSolicited
+from agents.mip6.prefixes import ADVERTISEMENT
 from agents.nodes.habits import Habits
 
 SILENCE = 4
@@ -44,7 +46,8 @@ class RegistrationService:
     is what starts IKE, the first Binding Update does not wait: it is what makes the kernel ask,
     and is lost. `on_failure` hears that no registration is under way any more, `on_silence` that
     the home agent leaves Binding Updates unanswered: it may have lost the SAs. `on_unanswered`
-    hears, of an attempt that has lasted for long, that it goes on. SAs are of use when IKE, if it
+    hears, of an attempt that has lasted for long, that it goes on, `on_discovery` that the home
+    prefixes are to be asked for, which needs an SA of its own. SAs are of use when IKE, if it
     is at hand, has `settled` them: before that the home agent may not have them yet.
     """
 
@@ -62,12 +65,14 @@ class RegistrationService:
         on_failure: Failure,
         on_unanswered: Callable[[str], None],
         on_silence: Callable[[], None] = lambda: None,
+        on_discovery: Callable[[], None] = lambda: None,
         settled: Callable[[], bool] = lambda: True,
     ) -> None:
         self._habits = habits or Habits()
         self._on_failure = on_failure
         self._on_unanswered = on_unanswered
         self._on_silence = on_silence
+        self._on_discovery = on_discovery
         self._settled = settled
         self._unanswered = 0
         self.home_address = home_address
@@ -89,6 +94,10 @@ class RegistrationService:
             timers=self._habits.timers,
         )
         self._endpoint = host.mobility_headers(self._machine, home_address, self._handle)
+        self._discovery = PrefixDiscovery(home_agent, rng=host.rng)
+        self._prefixes = host.prefix_discovery(
+            self._discovery, home_address, ADVERTISEMENT, self._learn
+        )
         self._detect()
 
     def _detect(self) -> None:
@@ -161,12 +170,16 @@ class RegistrationService:
                 self._try(self._kernel.close_tunnel)
             case events.BindingAccepted(lifetime=0):
                 self._unanswered = 0
+                self._prefixes.call(self._discovery.stop)
                 self._try(self._kernel.close_tunnel)
             case events.BindingAccepted():
                 self._unanswered = 0
                 self._use_tunnel()
+                if event.status == Status.PREFIX_DISCOVERY_NECESSARY:
+                    self._prefixes.call(self._discovery.solicit, self._host.now())
             case events.BindingRefused():
                 self._unanswered = 0
+                self._prefixes.call(self._discovery.stop)
                 reason = f"the home agent refused the binding: {event.status.name}"
                 self._fail(reason, refused=event.status in _FOR_GOOD)
             case events.Unanswered():
@@ -175,6 +188,19 @@ class RegistrationService:
                 self._fail(f"home registration: {event.reason}")
             case _:
                 pass
+
+    def _learn(self, event: Event) -> None:
+        """Go on with what the home agent tells of the home link (RFC 6275 section 11.4.3)."""
+        self._log(event)
+        match event:
+            case PrefixSolicited():
+                self._on_discovery()
+            case PrefixesLearnt(prefixes=prefixes):
+                left = [p.valid for p in prefixes if self.home_address in p.network]
+                if valid := max(left, default=0):
+                    self._endpoint.call(self._machine.prefix_learnt, valid, self._host.now())
+                else:
+                    self._fail("the home prefix is not valid any more")
 
     def _is_lost(self) -> bool:
         """Return whether the kernel, for want of an SA, will drop what is about to be sent."""
@@ -207,3 +233,4 @@ class RegistrationService:
         self._stop_watching()
         self._step.stop()
         self._endpoint.close()
+        self._prefixes.close()

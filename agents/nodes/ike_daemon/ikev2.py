@@ -93,6 +93,14 @@ class Ikev2Daemon(IkeDaemon):
         selectors, now = Selectors(home_address, home_agent), self._host.now()
         self._endpoint.call(self._machine.initiate, home_agent, selectors, now, eap=eap)
 
+    def protect_discovery(self, home_agent: IPv6Address, home_address: IPv6Address) -> None:
+        """Make SAs for prefix discovery, unless there are some (RFC 4877 section 7.2.3)."""
+        selectors = Selectors.of_discovery(home_address, home_agent)
+        if self._machine.connected(home_agent) and not self._machine.protects(
+            home_agent, selectors
+        ):
+            self._endpoint.call(self._machine.initiate, home_agent, selectors, self._host.now())
+
     def renew(self, home_agent: IPv6Address, home_address: IPv6Address | None, psk: bytes) -> None:
         """Keep the key for the next IKE SA: the SAs that there are do not hang on it."""
         self.add_psk(psk, peer=home_agent, identity=None, home_address=home_address)

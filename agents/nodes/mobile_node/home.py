@@ -204,6 +204,7 @@ class HomeConnection:
                 on_failure=self._registration_failed,
                 on_unanswered=partial(self._attempts.fail, "binding"),
                 on_silence=self._test_home_agent,
+                on_discovery=self._protect_discovery,
                 settled=partial(self._is_settled, assignment.home_agent),
             )
         except OSError as error:
@@ -265,6 +266,12 @@ class HomeConnection:
         """The home agent does not answer what SAs protect: it may have lost them."""
         if self._ike and self.assignment:
             self._ike.probe(self.assignment.home_agent)
+
+    def _protect_discovery(self) -> None:
+        """Have SAs for prefix discovery; IKEv1 and other daemons make none but for bindings."""
+        if isinstance(self._ike, Ikev2Daemon) and self.assignment and self._registration:
+            home_address = self._registration.home_address
+            self._ike.protect_discovery(self.assignment.home_agent, home_address)
 
     # What changes
 

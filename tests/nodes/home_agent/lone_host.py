@@ -64,6 +64,9 @@ class LoneHost(Host):
         self.mobility = Kept(receive)
         return self.mobility
 
+    def open_prefix_discovery(self, _local: IPv6Address, _kind: int, receive: Receive) -> Transport:
+        return Kept(receive)
+
     def open_link(self, _interface: str, receive: Callable[[bytes], None]) -> LinkTransport:
         self.link = Kept(receive)
         return self.link
