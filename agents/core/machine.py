@@ -26,6 +26,20 @@ def text_of(address: IPv6Address) -> str:
     return str(address)
 
 
+class Carried(str):
+    """A home address in text, of a packet that came from `care_of` (RFC 6275 section 6.3)."""
+
+    __slots__ = ("care_of",)
+    care_of: str
+
+    @classmethod
+    def by(cls, home_address: str, care_of: str) -> Carried:
+        """Return a home address that was carried by a packet from `care_of`."""
+        carried = cls(home_address)
+        carried.care_of = care_of
+        return carried
+
+
 class PeerError(Exception):
     """A message that was parsed but that the protocol does not allow.
 

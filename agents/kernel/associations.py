@@ -140,9 +140,10 @@ class LinuxSecurityAssociations:
         self._xfrm.transact([xfrm.remove_esp(sa.destination, sa.spi) for sa in sas])
 
     def sas_between(self, source: IPv6Address, destination: IPv6Address) -> list[SaState]:
-        """Return the usable ESP SAs from `source` to `destination` (SPI 0: not yet negotiated)."""
+        """Return the usable ESP SAs for Mobility Headers (SPI 0: not yet negotiated)."""
         found = self._there_are(IPv6Network(source), IPv6Network(destination))
-        return [sa for sa in found if sa.protocol == xfrm.ESP and sa.spi]
+        wanted = (0, xfrm.MOBILITY_HEADER)
+        return [sa for sa in found if sa.protocol == xfrm.ESP and sa.spi and sa.selects in wanted]
 
     def _there_are(self, source: IPv6Network, destination: IPv6Network) -> list[SaState]:
         replies = self._xfrm.dump(xfrm.list_sas(source, destination))

@@ -9,7 +9,7 @@ from agents.core.record import replace
 from agents.ike.esp import EspPair, EspSa
 from agents.kernel.model import Binding, HomeRegistration, ModelKernel
 from agents.kernel.model_sad import SaKey
-from agents.kernel.packet import ESP
+from agents.kernel.packet import ESP, MOBILITY_HEADER
 from agents.kernel.port import AccessLink, KernelError, SaState
 
 Call = tuple[object, ...]
@@ -63,10 +63,11 @@ class ModelSecurityAssociations(_Recorder):
             self.kernel.sad.remove(sa.destination, sa.spi)
 
     def sas_between(self, source: IPv6Address, destination: IPv6Address) -> list[SaState]:
-        """Return the usable ESP SAs from `source` to `destination`."""
+        """Return the usable ESP SAs for Mobility Headers from `source` to `destination`."""
         return [
-            SaState(sa.source, sa.destination, sa.spi, ESP, 0)
+            SaState(sa.source, sa.destination, sa.spi, ESP, 0, sa.protocol)
             for sa in self.kernel.sad.between(source, destination)
+            if sa.protocol == MOBILITY_HEADER
         ]
 
 

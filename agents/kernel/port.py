@@ -19,13 +19,17 @@ class KernelError(OSError):
 
 
 class SaState(Record, frozen=True):
-    """One IPsec security association as the kernel has it, whoever installed it."""
+    """One IPsec security association as the kernel has it, whoever installed it.
+
+    `selects` is the protocol that it is for, 0 for all.
+    """
 
     source: IPv6Address
     destination: IPv6Address
     spi: int
     protocol: int
     reqid: int
+    selects: int = 0
 
 
 class SecurityAssociations(Protocol):
@@ -38,7 +42,7 @@ class SecurityAssociations(Protocol):
         """Remove both directions of `pair`."""
 
     def sas_between(self, source: IPv6Address, destination: IPv6Address) -> list[SaState]:
-        """Return the usable ESP SAs from `source` to `destination`."""
+        """Return the usable ESP SAs for Mobility Headers from `source` to `destination`."""
 
 
 class MobileNodeKernel(SecurityAssociations, Protocol):

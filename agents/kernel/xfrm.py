@@ -280,9 +280,9 @@ def decode_sa(reply: Reply) -> SaState | None:
     tail = _SA_TAIL.unpack_from(reply.body, start + _SA_ID.size)
     if tail[6] != _AF_INET6:
         return None
-    return SaState(
-        IPv6Address(tail[0]), IPv6Address(destination), int.from_bytes(spi), protocol, tail[5]
-    )
+    selects = _SELECTOR.unpack_from(reply.body)[9]
+    ends = IPv6Address(tail[0]), IPv6Address(destination)
+    return SaState(*ends, int.from_bytes(spi), protocol, tail[5], selects)
 
 
 class SaWanted(Record, frozen=True):

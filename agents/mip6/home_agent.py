@@ -12,7 +12,7 @@ from collections.abc import Callable
 from enum import Enum, auto
 from ipaddress import IPv6Address
 
-from agents.core.machine import Address, Discarded, Event
+from agents.core.machine import Address, Carried, Discarded, Event, address_of
 from agents.core.record import Record, replace
 from agents.core.timers import Timers
 from agents.core.unicast import is_unicast
@@ -150,10 +150,10 @@ class HomeAgent:
             self._discard(source, f"nobody holds {home}", now)
             return
         match message:
-            case BindingUpdate(home_registration=True):
-                self._update(home, message, source, now)
-            case BindingUpdate():
+            case BindingUpdate(home_registration=False) if not self.is_bound(home):
                 self._discard(source, "no home registration, and no keys to trust it by", now)
+            case BindingUpdate():
+                self._update(home, message, source, now)
             case OtherMessage(kind=kind) if kind > _LAST_KNOWN_KIND:
                 self._discard(source, f"Mobility Header of unknown type {kind}", now)
                 reply = BindingError(ErrorStatus.UNKNOWN_TYPE, home)
@@ -217,7 +217,8 @@ class HomeAgent:
     def _update(
         self, home: IPv6Address, update: BindingUpdate, source: Address, now: float
     ) -> None:
-        care_of = update.care_of or home
+        came_from = address_of(source[0].care_of) if isinstance(source[0], Carried) else home
+        care_of = update.care_of or came_from
         if care_of != home and not self._may_be_care_of(care_of):
             self._discard(source, f"{care_of} can be no care-of address", now)
             return
@@ -230,9 +231,14 @@ class HomeAgent:
             case Tentative() if not newer(update.sequence, entry.update.sequence):
                 self._discard(source, "an older Binding Update than the one being checked", now)
                 return
+        if not update.home_registration:
+            self._reject(home, care_of, update, Status.REGISTRATION_TYPE_CHANGE, now)
+            return
         objection = self._objection(home, update)
         if update.lifetime == 0 or care_of == home:
             self._deregister(home, care_of, update, entry, now)
+        elif update.care_of is None:  # ESP does not protect where it came from (RFC 3776 4.2).
+            self._reject(home, care_of, update, Status.ADMINISTRATIVELY_PROHIBITED, now)
         elif objection:
             self._reject(home, care_of, update, objection, now)
         elif isinstance(entry, Bound):
@@ -331,16 +337,15 @@ class HomeAgent:
         now: float,
     ) -> None:
         """Remove a binding at the mobile node's wish (section 10.3.2)."""
-        match entry:
-            case Bound():
-                self._end(home, "de-registered", now)
-            case Tentative():
-                pass  # Nothing was intercepted; there is only the detection to end.
-            case _:
-                self._reject(home, care_of, update, Status.NOT_HOME_AGENT, now)
-                return
-        self._keep(home, Ended(update.sequence, now + _LINGER))
-        self._answer(home, care_of, BindingAck(Status.ACCEPTED, update.sequence, 0), now)
+        was_bound = isinstance(entry, Bound)
+        if was_bound:
+            self._end(home, "de-registered", now)
+        if was_bound or isinstance(entry, Tentative):  # An update that is late is older.
+            self._keep(home, Ended(update.sequence, now + _LINGER))
+        if was_bound:
+            self._answer(home, care_of, BindingAck(Status.ACCEPTED, update.sequence, 0), now)
+        else:
+            self._reject(home, care_of, update, Status.NOT_HOME_AGENT, now)
 
     def _end(self, home: IPv6Address, cause: str, now: float) -> None:
         self._try(home, now, self._kernel.unbind, home)

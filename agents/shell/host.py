@@ -12,13 +12,12 @@ from agents.core.host import Closable, Host, LinkTransport, Receive, Streams, St
 from agents.core.machine import Address
 from agents.kernel.associations import AcquireWatch, SaWatch
 from agents.kernel.mobility import discovery_policy
-from agents.mip6.codec import PROTOCOL as MOBILITY_HEADER
 from agents.shell.addresses import is_usable
 from agents.shell.duid import node_duid
 from agents.shell.namespaces import Namespace
 from agents.shell.output import OUTPUT
 from agents.shell.randomness import RANDOM
-from agents.shell.sockets import DatagramSocket, IcmpSocket, LinkSocket
+from agents.shell.sockets import DatagramSocket, IcmpSocket, LinkSocket, MobilitySocket
 from agents.shell.streams import Exchange, TcpStreams
 from agents.shell.tls import TlsFiles
 
@@ -111,7 +110,7 @@ class LinuxHost(Host):
         The kernel fills in and verifies checksums, adds and removes ESP, the Home Address option
         and the type 2 routing header; messages run between home address and home agent.
         """
-        return DatagramSocket((str(local), 0), receive, protocol=MOBILITY_HEADER)
+        return MobilitySocket(local, receive)
 
     def open_prefix_discovery(self, local: IPv6Address, kind: int, receive: Receive) -> Transport:
         """Open a raw socket for one of prefix discovery's messages, type `kind`.

@@ -13,9 +13,11 @@ from ipaddress import IPv6Address
 from typing import Any
 
 from agents.core.host import Receive
-from agents.core.machine import Address
+from agents.core.machine import Address, Carried
+from agents.core.reader import Reader
 
-_MAX_DATAGRAM = 65535
+_MAX_DATAGRAM, _MAX_ANCILLARY = 65535, 4096
+_MOBILITY_HEADER, _HOME_ADDRESS_OPTION = 135, 201
 _SO_SNDBUFFORCE = 32  # asm-generic/socket.h
 _SEND_BUFFER = 4 << 20
 """Octets that may wait for link-layer addresses: a kernel keeps 1024 that nobody answers for 3 s.
@@ -73,12 +75,15 @@ class _Socket:
 
     def _readable(self) -> None:
         try:
-            data, source = self._socket.recvfrom(_MAX_DATAGRAM)
+            data, source = self._read()
         except OSError as error:  # An ICMPv6 error about an earlier datagram.
             if error.errno not in _LOST:
                 raise
         else:
             self._take(data, source)
+
+    def _read(self) -> tuple[bytes, tuple[Any, ...]]:
+        return self._socket.recvfrom(_MAX_DATAGRAM)
 
     def _take(self, data: bytes, source: tuple[Any, ...]) -> None:
         raise NotImplementedError
@@ -152,6 +157,36 @@ class DatagramSocket(_Socket):
 
     def _take(self, data: bytes, source: tuple[Any, ...]) -> None:
         self._receive(data, (source[0], source[1]))
+
+
+class MobilitySocket(DatagramSocket):
+    """A raw socket for Mobility Headers; a source that was carried tells what carried it."""
+
+    def __init__(self, local: IPv6Address, receive: Receive) -> None:
+        super().__init__((str(local), 0), receive, protocol=_MOBILITY_HEADER)
+        self._socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVDSTOPTS, 1)
+
+    def _read(self) -> tuple[bytes, tuple[Any, ...]]:
+        data, ancillary, _, source = self._socket.recvmsg(_MAX_DATAGRAM, _MAX_ANCILLARY)
+        for _, kind, options in ancillary:
+            if kind == socket.IPV6_DSTOPTS and (care_of := carrier(options)):
+                return data, (Carried.by(source[0], str(care_of)), *source[1:])
+        return data, source
+
+
+def carrier(options: bytes) -> IPv6Address | None:
+    """Return the address in a Home Address option: the care-of address, once Linux has swapped."""
+    r = Reader(options)
+    try:
+        r.u16()
+        while r.remaining:
+            if kind := r.u8():
+                value = r.take(r.u8())
+                if kind == _HOME_ADDRESS_OPTION:
+                    return IPv6Address(value)
+    except ValueError:
+        pass
+    return None
 
 
 class IcmpSocket(DatagramSocket):

@@ -10,6 +10,7 @@ from ipaddress import IPv6Address, IPv6Network
 from typing import TypeAlias
 
 from agents.core.host import Receive
+from agents.core.machine import Carried
 from agents.core.record import replace
 from agents.kernel.model import TUNNEL, ModelKernel
 from agents.kernel.packet import (
@@ -438,6 +439,8 @@ class Stack:
         source = text_of(taken.source)
         if incoming and is_link_local(taken.source):
             source += f"%{incoming.name}"
+        if packet.home_address:
+            source = Carried.by(source, text_of(packet.source))
         for socket in tuple(self.sockets.at(taken.protocol, taken.destination_port)):
             if socket.takes(taken, incoming):
                 socket.receive(taken.payload, (source, taken.source_port))

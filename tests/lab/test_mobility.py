@@ -7,6 +7,7 @@ Each host is a network namespace; ESP keys are static.
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 from ipaddress import IPv6Address
 from pathlib import Path
@@ -16,6 +17,8 @@ import pytest
 from agents.kernel.associations import SaWatch
 from agents.kernel.home_agent import LinuxHomeAgent
 from agents.kernel.mobile_node import LinuxMobileNode
+from agents.mip6.codec import PROTOCOL as MOBILITY_HEADER
+from agents.mip6.codec import BindingAck, BindingUpdate, decode, encode
 from tests.lab.mobility_host import ENCRYPTION_KEY, INTEGRITY_KEY, pair
 from tests.lab.mobility_network import (
     ANOTHER,
@@ -195,6 +198,36 @@ def test_of_a_deprecated_prefix_the_mobile_node_asks_under_esp_and_goes_on(
     # When the prefix is over, so is the binding, and the mobile node says why.
     assert mn.wait_for("BindingRefused")["status"] == "NOT_HOME_SUBNET"
     assert not network.cn.pings(HOME_ADDRESS)
+
+
+@pytest.mark.parametrize("detect", [False, True])
+def test_the_status_of_each_update_comes_back_to_where_the_update_came_from(
+    network: Network, detect: bool
+) -> None:
+    network.home_agent(detect=detect)
+    network.mobile_node()  # It prepares its kernel.
+    care_of = IPv6Address(CARE_OF)
+
+    def work() -> list[tuple[int, int]]:
+        answers = []
+        with socket.socket(socket.AF_INET6, socket.SOCK_RAW, MOBILITY_HEADER) as opened:
+            opened.bind((HOME_ADDRESS, 0))
+            opened.settimeout(5.0)
+            for update in (
+                BindingUpdate(1, 420),  # Nothing protects where it came from.
+                BindingUpdate(2, 0, care_of=care_of),
+                BindingUpdate(3, 420, care_of=care_of),
+                BindingUpdate(4, 420, care_of=care_of, home_registration=False),
+                BindingUpdate(5, 0),
+                BindingUpdate(6, 0),
+            ):
+                opened.sendto(encode(update), (HOME_AGENT, 0))
+                answer = decode(opened.recv(2048))
+                assert isinstance(answer, BindingAck)
+                answers.append((answer.sequence, answer.status))
+        return answers
+
+    assert network.mn.inside(work) == [(1, 129), (2, 133), (3, 0), (4, 139), (5, 0), (6, 133)]
 
 
 def test_de_registration_leaves_nothing_behind(network: Network) -> None:

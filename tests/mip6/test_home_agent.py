@@ -5,6 +5,7 @@ from ipaddress import IPv6Address
 
 import pytest
 
+from agents.core.machine import Carried
 from agents.mip6.binding_cache import Bound, DuplicateAddress, KernelRefused, NeighbourSolicited
 from agents.mip6.codec import BindingAck, BindingError, OtherMessage, Status, encode
 from agents.mip6.home_agent import Limits
@@ -307,8 +308,10 @@ class TestDuplicateAddressDetection:
         ha.handle_message(update(1), MN, 0.0)
         ha.handle_message(update(2, lifetime=0), MN, 0.5)
         ha.handle_timeout(1.0)
-        assert answers(ha) == [BindingAck(0, 2, 0)]
+        assert answers(ha) == [BindingAck(Status.NOT_HOME_AGENT, 2, 0)]  # There was none (10.3.2).
         assert kernel.bound == {}
+        ha.handle_message(update(1), MN, 1.5)  # One that comes late.
+        assert answers(ha) == [BindingAck(Status.SEQUENCE_OUT_OF_WINDOW, 2, 0)]
 
     def test_again_after_the_binding_is_over(self):
         ha, _ = home_agent(detect=True)
@@ -326,6 +329,36 @@ def test_de_registration_at_home_is_answered_without_a_detour():
     ha.handle_message(update(2, lifetime=0, care_of=None), MN, 1.0)
     assert answers(ha)[-1] == BindingAck(0, 2, 0)
     assert kernel.reached == {}
+
+
+VISITED = (Carried.by(str(HOME), str(CARE_OF)), 0)
+"""Where an update comes from that has the Home Address option."""
+
+
+def test_without_the_option_the_care_of_address_is_where_it_came_from_and_not_to_be_trusted():
+    ha, kernel = home_agent()
+    ha.handle_message(update(1, care_of=None), VISITED, 0.0)
+    assert answers(ha) == [BindingAck(Status.ADMINISTRATIVELY_PROHIBITED, 1, 0)]
+    assert (kernel.bound, kernel.reached) == ({}, {HOME: CARE_OF})
+    ha.handle_message(update(2), VISITED, 1.0)
+    ha.handle_message(update(3, lifetime=0, care_of=None), VISITED, 2.0)
+    assert answers(ha) == [BindingAck(0, 2, 420), BindingAck(0, 3, 0)]
+    assert (kernel.bound, kernel.reached) == ({}, {HOME: CARE_OF})
+
+
+def test_a_binding_stays_a_home_registration():
+    ha, kernel = home_agent()
+    ha.handle_message(update(1), MN, 0.0)
+    ha.handle_message(update(1, home_registration=False), MN, 1.0)
+    ha.handle_message(update(2, lifetime=0, home_registration=False), MN, 1.0)
+    assert answers(ha) == [
+        BindingAck(0, 1, 420),
+        BindingAck(Status.SEQUENCE_OUT_OF_WINDOW, 1, 0),
+        BindingAck(Status.REGISTRATION_TYPE_CHANGE, 2, 0),
+    ]
+    assert kernel.bound == {HOME: CARE_OF}
+    ha.handle_message(update(2), MN, 2.0)
+    assert answers(ha) == [BindingAck(0, 2, 420)]
 
 
 def test_unknown_message_types_are_reported():

@@ -97,6 +97,8 @@ class Subscriber:
         """Register the home address; return whether the home agent takes that at once."""
         if self._registration:
             self._registration.close()
+        if self.assigned is None:
+            return False
         self._registration = RegistrationService(
             self._host,
             home_address=self.assigned,

@@ -14,6 +14,7 @@ from agents.core.host import Closable, Host
 from agents.core.machine import Event
 from agents.kernel.port import KernelError, MobileNodeKernel
 from agents.mip6 import mobile_node as events
+from agents.mip6.binding_cache import link_local_of
 from agents.mip6.codec import Status
 from agents.mip6.mobile_node import HomeRegistration
 from agents.mip6.prefix_discovery import PrefixDiscovery, PrefixesLearnt, PrefixSolicited
@@ -85,6 +86,7 @@ class RegistrationService:
         self._watch: Closable | None = None
         self._step = host.timer(self._detected)
         kernel.prepare(home_address, home_agent, care_of)
+        link_local = link_local_of(home_address)
         self._machine = HomeRegistration(
             home_address,
             home_agent,
@@ -92,6 +94,7 @@ class RegistrationService:
             lifetime=lifetime,
             rng=host.rng,
             timers=self._habits.timers,
+            link_local=link_local if host.has_address(link_local) else None,
         )
         self._endpoint = host.mobility_headers(self._machine, home_address, self._handle)
         self._discovery = PrefixDiscovery(home_agent, rng=host.rng)
@@ -119,8 +122,10 @@ class RegistrationService:
 
     @property
     def _protected(self) -> bool:
-        there = self._kernel.sas_between(self.home_address, self._home_agent)
-        return bool(there) and self._settled()
+        """Whether an update may leave and its answer come in: there are SAs both ways."""
+        ends = self.home_address, self._home_agent
+        both = all(self._kernel.sas_between(*way) for way in (ends, ends[::-1]))
+        return both and self._settled()
 
     def look(self) -> None:
         """Look once more whether there are SAs, if that is waited for."""

@@ -7,6 +7,7 @@ from ipaddress import IPv6Address
 import pytest
 
 from agents.ike.esp import Encryption, EspPair, EspSa, Integrity
+from agents.mip6.binding_cache import link_local_of
 from agents.mip6.codec import BindingAck, Status, decode, encode
 from agents.nodes.habits import Habits
 from agents.nodes.home_registration.machine import RegistrationService
@@ -25,8 +26,8 @@ PAIR = EspPair(sa(HA, HOA, 0x1000), sa(HOA, HA, 0x2000))
 class MobileNode(Node):
     """A mobile node with the daemon, whose home agent is silent."""
 
-    def __init__(self, network, **habits):
-        super().__init__(network, "A", COA, COA + 1, COA + 2)
+    def __init__(self, network, *others, **habits):
+        super().__init__(network, "A", COA, COA + 1, COA + 2, *others)
         self.kernel = self.mobile_node_kernel()
         self.silent, self.unanswered, self.failed = [], [], []
         self.service = RegistrationService(
@@ -54,6 +55,7 @@ class HomeAgent(Node):
     def __init__(self, network, status):
         super().__init__(network, "C", HA)
         self.status = status
+        self.heard = lambda _: None
         self._kernel = self.home_agent_kernel(HA)
         self._kernel.prepare()
         self._kernel.install(EspPair(PAIR.outbound, PAIR.inbound))
@@ -62,6 +64,7 @@ class HomeAgent(Node):
 
     def _take(self, data, source):
         update = decode(data)
+        self.heard(update)
         ack = BindingAck(self.status, update.sequence, update.lifetime)
         self._socket.send(encode(ack), source)
 
@@ -78,6 +81,27 @@ def test_it_registers_as_soon_as_there_are_sas(network):
     mn.kernel.install(PAIR)
     network.run(1.0)
     assert mn.registered() == [COA]
+
+
+@pytest.mark.parametrize("way", ["inbound", "outbound"])
+def test_it_waits_for_sas_both_ways(network, way):
+    mn = MobileNode(network)
+    mn.kernel.kernel.sad.add(getattr(PAIR, way))
+    network.run(1.0)
+    assert mn.registered() == []
+    mn.kernel.install(PAIR)
+    network.run(1.0)
+    assert mn.registered() == [COA]
+
+
+@pytest.mark.parametrize("has", [True, False])
+def test_the_l_bit_is_set_if_the_interface_has_the_same_identifier(network, has):
+    sent = []
+    mn = MobileNode(network, *([link_local_of(HOA)] if has else []))
+    HomeAgent(network, Status.ACCEPTED).heard = sent.append
+    mn.kernel.install(PAIR)
+    network.run(1.0)
+    assert [update.link_local for update in sent] == [has]
 
 
 def test_deregistered_it_waits_for_sas_no_more(network):
