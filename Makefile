@@ -30,7 +30,7 @@ help:
 	@echo 'make plot               draw the figures again (RESULTS=$(RESULTS))'
 	@echo 'make bench              what the machines cost, without a network'
 	@echo 'make peers              IKE and EAP-TLS beside strongSwan and hostap, in a lab'
-	@echo 'make interop            who understands whom: strongSwan, hostap, Kea, Wireshark and others (docs/interop.md)'
+	@echo 'make interop            who understands whom: strongSwan, libreswan, hostap, Kea, Wireshark and others (docs/interop.md)'
 	@echo 'make doctor             what this machine has of what a lab needs'
 	@echo 'make shell              a shell in the topology (TOPOLOGY=$(TOPOLOGY))'
 	@echo 'make setup              only install what is missing (LEVEL=main; approaches, daemons or tests: more)'
