@@ -33,7 +33,7 @@ IKEV1 = {
     "main-pfs": ("main", [128, 4, 19], "aes128-sha256-ecp256", 14, "aes128-sha256-modp2048"),
     "aggressive": ("aggressive", [128, 4, 14], "aes128-sha256-modp2048", None, "aes128-sha256"),
 }
-IKEV2 = {"psk": "psk", "eap-tls": "eap-tls"}
+PROOFS = ("psk", "eap-tls")
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +105,7 @@ def test_agents_by_ikev1(agents_ikev1, case):
     agents_ikev1(case).have_the_same()
 
 
-@pytest.mark.parametrize("auth", IKEV2)
+@pytest.mark.parametrize("auth", PROOFS)
 def test_agents_by_ikev2(agents_ikev2, auth):
     agents_ikev2(auth).have_the_same()
 
@@ -240,7 +240,7 @@ def test_strongswans_by_ikev1(strongswans, case):
 
 
 @NEEDS[1]
-@pytest.mark.parametrize("auth", IKEV2)
+@pytest.mark.parametrize("auth", PROOFS)
 def test_strongswans_by_ikev2(strongswans, auth):
     strongswans.load(auth=auth, **BY_IKEV2)
     strongswans.bring_up()

@@ -9,9 +9,6 @@ from typing import Any
 from agents.daemons.strongswan.vici import Section
 from agents.nodes.mobile_node.settings import EapSettings
 
-PLUGINS = "x509 pubkey pem pkcs1 pkcs8 constraints revocation eap-identity eap-tls"
-"""What strongSwan needs for it."""
-
 
 def credentials(settings: EapSettings) -> Iterator[tuple[str, Section]]:
     """Yield the commands by which strongSwan learns CA, revocations and key."""

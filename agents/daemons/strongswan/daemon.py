@@ -17,6 +17,7 @@ from agents.daemons.daemon import POLL, Daemon, DaemonError, executable
 from agents.daemons.strongswan.vici import Section, ViciConnection, ViciError
 
 NAME = "charon-systemd"
+_EAP_PLUGINS = "x509 pubkey pem pkcs1 pkcs8 constraints revocation eap-identity eap-tls"
 _START_DEADLINE, _COMMAND_DEADLINE = 30.0, 5.0
 _PLUGINS = (
     "random nonce openssl sha1 sha2 aes gcm hmac kdf kernel-netlink socket-default vici gmp "
@@ -51,6 +52,9 @@ charon-systemd {{
   plugins {{
     vici {{
       socket = unix://{socket}
+    }}
+    eap-tls {{
+      fragment_size = {fragment_size}
     }}
   }}
 }}
@@ -96,21 +100,25 @@ class Charon:
 
 @asynccontextmanager
 async def running(
-    host: str, work: str, stop: asyncio.Event, more_plugins: str = ""
+    host: str, work: str, stop: asyncio.Event, *, eap_fragment_size: int | None = None
 ) -> AsyncIterator[Charon]:
     """Run the daemon of a host; if it ends by itself, `stop` is set, and DaemonError raised.
 
-    Its configuration and its log are in the folder `work`, its socket in one of its own: a run's
-    folder may have a longer name than a socket can.
+    It has EAP-TLS if the octets of its fragments are given. Its configuration and its log are in
+    the folder `work`, its socket in one of its own: a run's folder may have a longer name than a
+    socket can.
     """
     folder = Path(work) / f"{host}-strongswan"
     folder.mkdir(mode=0o700, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="charon-", dir="/run") as place:
         path, settings, log = f"{place}/vici", folder / "strongswan.conf", folder / "charon.log"
-        plugins = f"{_PLUGINS} {more_plugins}"
-        settings.write_text(
-            _CONFIGURATION.format(plugins=plugins, log=log, socket=path), encoding="utf-8"
+        text = _CONFIGURATION.format(
+            plugins=f"{_PLUGINS} {_EAP_PLUGINS}" if eap_fragment_size else _PLUGINS,
+            log=log,
+            socket=path,
+            fragment_size=eap_fragment_size or 0,
         )
+        settings.write_text(text, encoding="utf-8")
         daemon = await Daemon.start(
             [executable(NAME, folder)], folder / "output", {"STRONGSWAN_CONF": str(settings)}
         )

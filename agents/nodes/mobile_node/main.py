@@ -57,14 +57,14 @@ async def _strongswan(
     configuration: MobileNodeConfiguration, stop: asyncio.Event
 ) -> AsyncIterator[MakeInitiator]:
     """Run strongSwan's daemon for the mobile node; who has the agents' IKE starts without it."""
-    from agents.daemons.strongswan.certificates import PLUGINS  # noqa: PLC0415
     from agents.daemons.strongswan.daemon import running  # noqa: PLC0415
     from agents.daemons.strongswan.initiator import StrongswanInitiator  # noqa: PLC0415
 
     patience = configuration.crowd.ike_patience
     eap = configuration.eap if configuration.ike_by_eap else None
-    more = PLUGINS if eap else ""
-    async with running(configuration.host, configuration.work, stop, more) as charon:
+    size = eap.fragment_size if eap else None
+    host, work = configuration.host, configuration.work
+    async with running(host, work, stop, eap_fragment_size=size) as charon:
         yield partial(StrongswanInitiator, charon, patience=patience, eap=eap)
 
 
