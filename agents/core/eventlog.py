@@ -44,6 +44,7 @@ RoleEvent: TypeAlias = Literal[
     "PinholeRefused",
     "Ready",
     "Repelled",
+    "ReturnedHome",
 ]
 """What roles tell of themselves, beside the events of their machines."""
 

@@ -96,18 +96,27 @@ def remove_address(address: IPv6Address, interface: int) -> Request:
 
 
 def list_addresses() -> Request:
-    """Return the request to dump; its replies are for home_addresses()."""
+    """Return the request to dump; its replies are for decode_addresses()."""
     return Request("list addresses", _GET_ADDRESS, 0, _ADDRESS.pack(_AF_INET6, 0, 0, 0, 0))
 
 
+class InterfaceAddress(Record, frozen=True):
+    """An address on an interface; `is_home` if it is of add_home_address()'s making."""
+
+    address: IPv6Address
+    interface: int
+    is_home: bool
+
+
 @reading()
-def home_addresses(replies: Iterable[Reply], interface: int) -> list[IPv6Address]:
-    """Return the addresses on an interface that add_home_address() has added."""
+def decode_addresses(replies: Iterable[Reply]) -> list[InterfaceAddress]:
+    """Return the addresses that list_addresses() finds."""
     found = []
     for reply in replies:
-        _, length, flags, _, there = _ADDRESS.unpack_from(reply.body)
-        if (length, flags & _HOME_NODAD, there) == (128, _HOME_NODAD, interface):
-            found.append(IPv6Address(dict(attributes(reply.body[_ADDRESS.size :]))[1]))
+        _, length, flags, _, interface = _ADDRESS.unpack_from(reply.body)
+        is_home = (length, flags & _HOME_NODAD) == (128, _HOME_NODAD)
+        address = IPv6Address(dict(attributes(reply.body[_ADDRESS.size :]))[1])
+        found.append(InterfaceAddress(address, interface, is_home))
     return found
 
 

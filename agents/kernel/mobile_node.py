@@ -103,7 +103,12 @@ class LinuxMobileNode(MobilityKernel):
             self.clear()
         self._ends = ends = (home_address, home_agent)
         loopback = socket.if_nametoindex("lo")
-        self._route.transact([links.add_home_address(home_address, loopback)])
+        elsewhere = [
+            links.remove_address(known.address, known.interface)
+            for known in self._addresses()
+            if known.is_home and known.address == home_address and known.interface != loopback
+        ]
+        self._route.transact([links.add_home_address(home_address, loopback), *elsewhere])
         narrowing = [links.add_rule(rule) for rule in self._narrowing()]
         self._route.transact([*narrowing, links.remove_rule(_EVERYTHING_LOCAL)])
         index = self._make_tunnel(self._tunnel, care_of, home_agent)
@@ -111,6 +116,30 @@ class LinuxMobileNode(MobilityKernel):
         self._xfrm.transact([*requests, *(policy.put() for policy in self._policies(*ends))])
         route = links.put_route(xfrm.ANYWHERE, index, table=self._table, source=home_address)
         self._route.transact([route])
+
+    def _addresses(self) -> list[links.InterfaceAddress]:
+        return links.decode_addresses(self._route.dump(links.list_addresses()))
+
+    def go_home(self) -> None:
+        """Let packets of the home address go as they are, on the home link; ESP stays (11.5.5)."""
+        ends = self._home()
+        carrying = [p for p in self._policies(*ends) if p.table is xfrm.Table.SUB]
+        self.close_tunnel()
+        self._xfrm.transact(
+            [
+                *(policy.remove() for policy in carrying),
+                *(state.remove() for state in _states(*ends, xfrm.UNSPECIFIED)),
+            ]
+        )
+
+    def settle(self, care_of: IPv6Address) -> str:
+        """Have the home address, without duplicate address detection, where `care_of` is."""
+        home, _ = self._home()
+        there = [known.interface for known in self._addresses() if known.address == care_of]
+        if not there:
+            raise KernelError(errno.EADDRNOTAVAIL, f"no interface has {care_of}")
+        self._route.transact([links.add_home_address(home, there[0])])
+        return socket.if_indextoname(there[0])
 
     def open_tunnel(self) -> None:
         """Send everything from the home address through the tunnel."""
@@ -130,8 +159,8 @@ class LinuxMobileNode(MobilityKernel):
 
     def clear(self) -> None:
         """Remove all that was made, by a predecessor that was killed too: SAs, tunnel, address."""
-        loopback = socket.if_nametoindex("lo")
-        addresses = links.home_addresses(self._route.dump(links.list_addresses()), loopback)
+        homes = [known for known in self._addresses() if known.is_home]
+        addresses = {known.address for known in homes}
         found = self._there_are(xfrm.ANYWHERE, xfrm.ANYWHERE)
         requests = self._removals(found)
         for sa in found:
@@ -147,7 +176,7 @@ class LinuxMobileNode(MobilityKernel):
                 links.remove_link(self._tunnel),
                 *([links.add_rule(_EVERYTHING_LOCAL)] if rules else []),
                 *map(links.remove_rule, rules),
-                *(links.remove_address(address, loopback) for address in addresses),
+                *(links.remove_address(known.address, known.interface) for known in homes),
             ]
         )
         self._ends = None

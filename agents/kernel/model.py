@@ -24,12 +24,20 @@ SOLICITATION, ADVERTISEMENT = (ICMPV6, 146), (ICMPV6, 147)
 
 
 class HomeRegistration(Record, frozen=True):
-    """What a mobile node's kernel knows; `tunnel_open` tells whether payload goes through it."""
+    """What a mobile node's kernel knows; `tunnel_open` tells whether payload goes through it.
+
+    At home the care-of address is the home address.
+    """
 
     home_address: IPv6Address
     home_agent: IPv6Address
     care_of: IPv6Address
     tunnel_open: bool = False
+
+    @property
+    def is_away(self) -> bool:
+        """Whether it is on another link than the home link."""
+        return self.care_of != self.home_address
 
 
 class Binding(Record, frozen=True):
@@ -115,7 +123,8 @@ class ModelKernel:
         Updates and acknowledgements never go through the tunnel: the extension header comes first.
         """
         source, destination, home = packet.source, packet.destination, self.home
-        if packet.kind in (UPDATE, SOLICITATION) and home and self._is_home(source, destination):
+        carries = packet.kind in (UPDATE, SOLICITATION) and self._is_home(source, destination)
+        if carries and home and home.is_away:
             return replace(packet, source=home.care_of, home_address=source)
         if home and home.tunnel_open and source == home.home_address:
             return packet.encapsulated(home.care_of, home.home_agent)
@@ -178,7 +187,8 @@ class ModelKernel:
             return False
         is_home = self._is_home(local, remote)
         if packet.routing is None:
-            return not (is_home and read.kind in (ACKNOWLEDGEMENT, ADVERTISEMENT))
+            is_away = self.home is not None and self.home.is_away
+            return not (is_home and is_away and read.kind in (ACKNOWLEDGEMENT, ADVERTISEMENT))
         is_open = self.home is not None and self.home.tunnel_open
         return is_home and (is_open or read.kind in (ACKNOWLEDGEMENT, ADVERTISEMENT))
 

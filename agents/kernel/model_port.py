@@ -119,6 +119,17 @@ class ModelMobileNode(ModelSecurityAssociations):
         self._record("move", care_of)
         self.kernel.home = replace(self._home(), care_of=care_of)
 
+    def go_home(self) -> None:
+        """Let packets of the home address go as they are, on the home link."""
+        self._record("go_home")
+        home = self._home()
+        self.kernel.home = replace(home, care_of=home.home_address, tunnel_open=False)
+
+    def settle(self, care_of: IPv6Address) -> str:
+        """Have the home address where `care_of` is, on the only interface."""
+        self._record("settle", care_of)
+        return ""
+
     def clear(self) -> None:
         """Remove all that was made, by a predecessor that was killed too: SAs, tunnel, address."""
         self._record("clear")

@@ -69,6 +69,15 @@ class MobileNodeKernel(SecurityAssociations, Protocol):
     def move(self, care_of: IPv6Address) -> None:
         """Use a new care-of address; the ESP SAs stay."""
 
+    def go_home(self) -> None:
+        """Let packets of the home address go as they are, on the home link; ESP stays (11.5.5)."""
+
+    def settle(self, care_of: IPv6Address) -> str:
+        """Have the home address, without duplicate address detection, where `care_of` is.
+
+        Returns the interface; prepare() undoes it, and go_home().
+        """
+
     def clear(self) -> None:
         """Remove all that was made, by a predecessor that was killed too: SAs, tunnel, address."""
 

@@ -36,7 +36,7 @@ class BindingTimers(Record, frozen=True):
     `refresh` is the part of the granted lifetime after which the binding is refreshed (section
     11.7.1: "well before the expiration"), `last` the same where the home agent has not told yet
     whether the home prefix lasts. `patience` is after how long without an answer that is
-    told, again and again, and how long a binding is tried to be removed.
+    told, again and again, and how long one is tried to be removed that there may not be.
     """
 
     first: float = 1.5  # InitialBindackTimeoutFirstReg
@@ -176,6 +176,14 @@ class HomeRegistration:
                 refresh_at = now + self._timers.refresh * (expires_at - now)
                 self.state = Registered(expires_at, refresh_at)
 
+    def go_home(self, now: float) -> None:
+        """Have nothing intercepted any more, at home: `care_of` is the home address then (11.5.5).
+
+        Trying goes on for as long as there may be a binding.
+        """
+        self.care_of = self.home_address
+        self._register(0, now)
+
     def stop(self, now: float) -> None:
         """Remove the binding (de-registration, section 11.7.1); done when it is acknowledged."""
         if not isinstance(self.state, Idle):
@@ -216,7 +224,7 @@ class HomeRegistration:
         """Retransmit, refresh, or notice that the binding is over."""
         match self.state:
             case Registering(expires_at=float() as expiry) as state if expiry <= now:
-                self.state = replace(state, expires_at=None)
+                self.state = replace(state, expires_at=None) if state.lifetime else Idle()
                 self.events.append(BindingExpired(now))
             case Registering(impatient_at=at) as state if at <= now:
                 self._lose_patience(state, now)
@@ -266,7 +274,7 @@ class HomeRegistration:
             state.lifetime,
             link_local=self._link_local,
             key_management=self._key_management,
-            care_of=self.care_of,
+            care_of=None if self.care_of == self.home_address else self.care_of,
         )
         self.outbox.append((encode(update), (str(self.home_agent), 0)))
         self.events.append(BindingUpdateSent(now, self._sequence, state.lifetime, self.care_of))
@@ -315,9 +323,9 @@ class HomeRegistration:
         self.events.append(BindingRefused(now, sequence, status))
 
     def _lose_patience(self, state: Registering, now: float) -> None:
-        """Tell that there is no answer, and go on; only the end of a binding comes by itself."""
+        """Tell that there is no answer, and go on as long as there is something to be had."""
         reason = "no answer from the home agent"
-        if state.lifetime:
+        if state.lifetime or state.expires_at is not None:
             self.state = replace(state, impatient_at=now + self._timers.patience)
             self.events.append(Unanswered(now, reason))
         else:

@@ -328,7 +328,7 @@ def kernel() -> Target:
         one(xfrm.ACQUIRE, xfrm.decode_acquire),
         one(16, links.decode_advertised),
         one(24, links.decode_route),
-        reading(lambda replies: links.home_addresses(replies, 0)),
+        reading(links.decode_addresses),
         reading(lambda replies: links.owned_proxies(replies, 0)),
         reading(links.owned_verdicts),
         lambda data: links.owned_rules([Reply(32, 1, data)], links.OWNER),

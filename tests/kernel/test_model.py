@@ -327,6 +327,20 @@ def test_a_routing_header_carries_payload_of_the_home_agent_while_there_is_a_bin
     assert ends.ha.input(replace(data(STRANGER, AGENT), routing=HOME)) is None
 
 
+def test_at_home_updates_and_acknowledgements_go_as_they_are_under_esp():
+    ends = Ends(bound=True)
+    ends.node.go_home()
+    ends.agent.unbind(HOME)
+    ends.agent.unreach(HOME)
+    sent = ends.mn.output(message(UPDATE))
+    assert (sent.source, sent.home_address, bool(sent.esp)) == (HOME, None, True)
+    assert ends.up(message(UPDATE)) == message(UPDATE)
+    assert ends.down(acknowledgement()) == acknowledgement()
+    assert ends.mn.output(data(HOME, CORRESPONDENT)) == data(HOME, CORRESPONDENT)
+    ends.node.prepare(HOME, AGENT, CARE_OF)
+    assert ends.mn.output(message(UPDATE)).home_address == HOME
+
+
 # The tunnel
 
 

@@ -44,13 +44,16 @@ def test_home_address():
     assert m.get_attr("IFA_ADDRESS") == m.get_attr("IFA_LOCAL") == str(HOME)
 
 
-def test_home_addresses_are_known_by_flags_interface_and_length():
+def test_home_addresses_are_known_by_flags_and_length():
     own = links.add_home_address(HOME, 1).body
     on_another = links.add_home_address(AGENT, 2).body
     ordinary = own[:2] + b"\x82" + own[3:]
     of_a_subnet = own[:1] + b"\x40" + own[2:]
     replies = [Reply(20, 1, body) for body in (ordinary, own, on_another, of_a_subnet)]
-    assert links.home_addresses(replies, 1) == [HOME]
+    found = links.decode_addresses(replies)
+    own_ones = [(known.address, known.interface) for known in found if known.is_home]
+    assert own_ones == [(HOME, 1), (AGENT, 2)]
+    assert len(found) == 4
 
 
 def test_tunnel():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from ipaddress import IPv6Address
 
 from tests.lab.namespaces import Host, Program, Scene, trust_addresses, wait_until
 
@@ -57,8 +58,11 @@ class Network(Scene):
         node.run(f"ip -6 route add default via 2001:db8:a{number}::1")
         return node
 
-    def bring_home(self, node: Host) -> None:
-        """Join a host to the home link by an interface "home0"; the access link is left."""
+    def bring_home(self, node: Host) -> str:
+        """Join a host to the home link by an interface "home0"; the access link is left.
+
+        Return the address that it has there.
+        """
         switch = self.cn
         if "br0" not in switch.run("ip link"):
             switch.run("ip link add br0 type bridge")
@@ -71,6 +75,10 @@ class Network(Scene):
         node.run("ip link set eth0 down")
         node.link("home0", switch, port)
         switch.run(f"ip link set {port} master br0")
+        node.run("sysctl -qw net.ipv6.conf.home0.disable_ipv6=0")
+        address = str(IPv6Address(HOME_AGENT) + 0xA000 + len(node.name))
+        node.run(f"ip -6 addr add {address}/64 dev home0 nodad")
+        return address
 
     def _start(self, host: Host, role: str, **options: object) -> Program:
         agent = self.start(host, "tests.lab.mobility_host", role, json.dumps(options))

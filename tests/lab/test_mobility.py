@@ -29,7 +29,7 @@ from tests.lab.mobility_network import (
     OTHER_CARE_OF,
     Network,
 )
-from tests.lab.namespaces import DEADLINE, Host, Program
+from tests.lab.namespaces import DEADLINE, Host, Program, wait_until
 from tests.lab.needs import needs
 from tests.wireshark import rows, tshark
 
@@ -228,6 +228,73 @@ def test_the_status_of_each_update_comes_back_to_where_the_update_came_from(
         return answers
 
     assert network.mn.inside(work) == [(1, 129), (2, 133), (3, 0), (4, 139), (5, 0), (6, 133)]
+
+
+def link_address(host: Host, interface: str) -> str:
+    """Return an interface's link-layer address."""
+    words = host.run(f"ip link show {interface}").split()
+    return words[words.index("link/ether") + 1]
+
+
+def neighbour(host: Host, address: str, interface: str) -> str:
+    """Return the link-layer address that a host has for a neighbour, empty if it has none."""
+    words = host.run(f"ip -6 neigh show {address} dev {interface}").split()
+    return words[words.index("lladdr") + 1] if "lladdr" in words else ""
+
+
+@pytest.mark.parametrize("interlude", ["", "restart"])
+def test_a_mobile_node_comes_home_and_leaves_again(
+    network: Network, tmp_path: Path, interlude: str
+) -> None:
+    """In between there may be a home agent that has forgotten the binding, and answers 133."""
+    ha, mn = network.home_agent(), network.mobile_node()
+    mn.command("start")
+    mn.wait_for("BindingAccepted")
+    assert network.cn.pings(HOME_ADDRESS)
+    address = network.bring_home(network.mn)
+    assert network.cn.pings(HOME_AGENT)
+    if interlude:
+        ha.close()
+        ha = network.home_agent()
+    assert not network.cn.pings(HOME_ADDRESS)
+
+    capture = tmp_path / "home.pcap"
+    with network.mn.capturing("home0", "ip6", capture):
+        mn.command(f"move {address}")
+        assert mn.wait_for("BindingAccepted")["lifetime"] == 0
+        mn.wait_for("ReturnedHome")
+        cause = ha.wait_for("BindingRejected" if interlude else "BindingRemoved")
+        assert (cause.get("cause"), cause.get("status")) in (
+            ("de-registered", None),
+            (None, "NOT_HOME_AGENT"),
+        )
+        own = link_address(network.mn, "home0")
+        wait_until(lambda: network.cn.pings(HOME_ADDRESS), "the home address is on the link")
+        assert neighbour(network.cn, HOME_ADDRESS, "br0") == own
+        assert network.mn.pings(CORRESPONDENT, "-I", HOME_ADDRESS)
+        assert network.mn.pings(HOME_AGENT, "-I", HOME_ADDRESS)
+        assert network.ha.pings(HOME_ADDRESS)
+    assert HOME_ADDRESS not in network.ha.run("ip -6 neigh show proxy")
+    assert HOME_ADDRESS not in network.mn.run("ip -6 rule show pref 1000")
+    update = rows(capture, "ipv6.src", "ipv6.dst", where="mip6.mhtype == 5", options=DECRYPTED)
+    assert set(update) == {f"{HOME_ADDRESS}\t{HOME_AGENT}"}
+    answer = rows(capture, "ipv6.src", "ipv6.dst", where="mip6.mhtype == 6", options=DECRYPTED)
+    assert set(answer) == {f"{HOME_AGENT}\t{HOME_ADDRESS}"}
+    # No duplicate address detection against the proxy; the advertisement comes after the answer.
+    target = f"icmpv6.type == 135 && icmpv6.nd.ns.target_address == {HOME_ADDRESS}"
+    assert rows(capture, "frame.number", where=f"{target} && ipv6.src == ::") == []
+    overriding = "icmpv6.type == 136 && icmpv6.nd.na.flag.o == 1 && icmpv6.nd.na.flag.s == 0"
+    told = rows(capture, "ipv6.dst", "icmpv6.nd.na.target_address", where=overriding)
+    assert told == [f"ff02::1\t{HOME_ADDRESS}"]
+
+    network.mn.run("ip link del home0")
+    network.mn.run("ip link set eth0 up")
+    for there in (CARE_OF, OTHER_CARE_OF):
+        network.mn.run(f"ip -6 addr replace {there}/64 dev eth0 nodad")
+    network.mn.run("ip -6 route replace default via 2001:db8:a::1")
+    mn.command(f"move {CARE_OF}")
+    assert mn.wait_for("BindingAccepted")["lifetime"] == 420
+    wait_until(lambda: network.cn.pings(HOME_ADDRESS), "the tunnel carries")
 
 
 def test_de_registration_leaves_nothing_behind(network: Network) -> None:

@@ -23,7 +23,7 @@ from agents.mip6.mobile_node import (
     Registered,
     Registering,
 )
-from tests.mip6.nodes import HA, HOME, MN, NEXT_CARE_OF, kinds, mobile_node
+from tests.mip6.nodes import CARE_OF, HA, HOME, MN, NEXT_CARE_OF, kinds, mobile_node
 
 
 def registered(**ack):
@@ -197,3 +197,25 @@ def test_random_bytes_do_no_harm(data):
     mn.start(0.0)
     mn.handle_message(data, HA, 0.1)
     assert isinstance(mn.state, Registering | Registered | Idle)
+
+
+def test_at_home_the_update_names_no_care_of_address_and_lasts_nothing():
+    mn = registered()
+    mn.go_home(10.0)
+    sent = decode(mn.outbox[-1][0])
+    assert (sent.lifetime, sent.care_of) == (0, None)
+    answer(mn, 10.0, lifetime=0)
+    assert mn.state == Idle()
+    mn.move(CARE_OF, 20.0)
+    assert decode(mn.outbox[-1][0]).care_of == CARE_OF
+
+
+def test_at_home_without_an_answer_trying_goes_on_until_the_binding_is_over():
+    mn = registered()
+    mn.go_home(10.0)
+    while isinstance(mn.state, Registering):
+        mn.handle_timeout(mn.next_timeout())
+    assert mn.state == Idle()
+    assert kinds(mn)[-1] == "BindingExpired"
+    assert kinds(mn).count("Unanswered") == 3
+    assert "Failed" not in kinds(mn)

@@ -6,7 +6,8 @@ As a program it is what the launch script starts; otherwise a part of the mobile
 from __future__ import annotations
 
 from collections.abc import Callable
-from ipaddress import IPv6Address
+from functools import partial
+from ipaddress import IPv6Address, IPv6Network
 from typing import Protocol
 
 from agents.core.eventlog import EventLog
@@ -17,6 +18,7 @@ from agents.mip6 import mobile_node as events
 from agents.mip6.binding_cache import link_local_of
 from agents.mip6.codec import Status
 from agents.mip6.mobile_node import HomeRegistration
+from agents.mip6.neighbour import ALL_NODES, advertisement
 from agents.mip6.prefix_discovery import PrefixDiscovery, PrefixesLearnt, PrefixSolicited
 from agents.mip6.prefixes import ADVERTISEMENT
 from agents.nodes.habits import Habits
@@ -60,6 +62,7 @@ class RegistrationService:
         home_agent: IPv6Address,
         care_of: IPv6Address,
         lifetime: float,
+        prefix_length: int = 64,
         kernel: MobileNodeKernel,
         log: EventLog,
         habits: Habits | None = None,
@@ -101,7 +104,13 @@ class RegistrationService:
         self._prefixes = host.prefix_discovery(
             self._discovery, home_address, ADVERTISEMENT, self._learn
         )
+        self._home_link = IPv6Network((home_address, prefix_length), strict=False)
+        self._at_home = self._home_care_of(care_of)
         self._detect()
+
+    def _home_care_of(self, care_of: IPv6Address) -> IPv6Address | None:
+        """Return a care-of address that is one of the home link, which its prefix tells."""
+        return care_of if care_of in self._home_link else None
 
     def _detect(self) -> None:
         """Wait for the movement detector's next step, if it goes by steps."""
@@ -118,7 +127,37 @@ class RegistrationService:
             self.renew()
 
     def _start(self) -> None:
-        self._endpoint.call(self._machine.start, self._host.now())
+        if self._at_home:
+            self._come_home()
+        else:
+            self._endpoint.call(self._machine.start, self._host.now())
+
+    def _come_home(self) -> None:
+        """Have the home agent intercept nothing any more (RFC 6275 section 11.5.5).
+
+        The home address is on the home link once the update has left: what looks for the home
+        agent's link-layer address before that is not to come from it.
+        """
+        self._try(self._kernel.go_home)
+        self._prefixes.call(self._discovery.stop)
+        self._endpoint.call(self._machine.go_home, self._host.now())
+        self._host.later(self._settle)
+
+    def _settle(self) -> None:
+        if self._at_home:
+            self._try(partial(self._kernel.settle, self._at_home))
+
+    def _arrive(self, care_of: IPv6Address) -> None:
+        """Nobody intercepts any more: draw packets for the home address to this host."""
+        try:
+            link = self._host.open_link(self._kernel.settle(care_of), lambda _: None)
+        except OSError as error:
+            self._role_log.write("KernelFailed", reason=str(error))
+            return
+        packet = advertisement(self.home_address, self.home_address, link.link_address)
+        link.send(packet, ALL_NODES)
+        link.close()
+        self._role_log.write("ReturnedHome", home_address=self.home_address)
 
     @property
     def _protected(self) -> bool:
@@ -150,7 +189,14 @@ class RegistrationService:
 
     def move(self, care_of: IPv6Address, *, register: bool = True) -> None:
         """Go to another care-of address, and register it."""
-        self._kernel.move(care_of)
+        was_home, self._at_home = self._at_home, self._home_care_of(care_of)
+        if self._at_home and register:
+            self._come_home()
+            return
+        if was_home:
+            self._kernel.prepare(self.home_address, self._home_agent, care_of)
+        else:
+            self._kernel.move(care_of)
         if not register:
             self._machine.care_of = care_of
             return
@@ -172,11 +218,11 @@ class RegistrationService:
                 if self._unanswered % SILENCE == 0:
                     self._on_silence()
             case events.BindingExpired():  # Those that were not answered are so still.
-                self._try(self._kernel.close_tunnel)
+                self._end()
             case events.BindingAccepted(lifetime=0):
                 self._unanswered = 0
                 self._prefixes.call(self._discovery.stop)
-                self._try(self._kernel.close_tunnel)
+                self._end()
             case events.BindingAccepted():
                 self._unanswered = 0
                 self._use_tunnel()
@@ -211,6 +257,12 @@ class RegistrationService:
         """Return whether the kernel, for want of an SA, will drop what is about to be sent."""
         return self._habits.ike_trigger == "acquire" and not self._protected
 
+    def _end(self) -> None:
+        """There is no binding any more."""
+        self._try(self._kernel.close_tunnel)
+        if self._at_home:
+            self._arrive(self._at_home)
+
     def _use_tunnel(self) -> None:
         if not self._try(self._kernel.open_tunnel):
             self._fail("the kernel does not open the tunnel")
@@ -220,7 +272,7 @@ class RegistrationService:
                 "Bootstrapped", home_address=self.home_address, home_agent=self._home_agent
             )
 
-    def _try(self, operation: Callable[[], None]) -> bool:
+    def _try(self, operation: Callable[[], object]) -> bool:
         """Carry out an operation of the kernel; return whether it could be."""
         try:
             operation()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from ipaddress import IPv6Address
+from ipaddress import IPv6Address, IPv6Network
 from typing import Any, Protocol
 
 from agents.bootstrap.assignment import Assignment
@@ -198,6 +198,7 @@ class HomeConnection:
                 home_agent=assignment.home_agent,
                 care_of=self._care_of,
                 lifetime=self._configuration.binding_lifetime,
+                prefix_length=assignment.prefix_length,
                 kernel=self._kernel,
                 log=self._log,
                 habits=self._configuration.habits,
@@ -272,6 +273,14 @@ class HomeConnection:
         if isinstance(self._ike, Ikev2Daemon) and self.assignment and self._registration:
             home_address = self._registration.home_address
             self._ike.protect_discovery(self.assignment.home_agent, home_address)
+
+    def is_home_link(self, address: IPv6Address) -> bool:
+        """Return whether an address is of the home link, as far as that is known."""
+        assignment, known = self.assignment, self._registration
+        if assignment is None or known is None:
+            return False
+        prefix = IPv6Network((known.home_address, assignment.prefix_length), strict=False)
+        return address in prefix
 
     # What changes
 

@@ -244,10 +244,16 @@ class MobileNode:
     # Movement, and what else may be asked of this host while it runs
 
     def _move(self, address: str) -> bool:
-        """Go to another care-of address, once the access router has taken note of it."""
-        if not self._access:
-            return False
-        told = self._access.move(IPv6Address(address))
+        """Go to another care-of address, once the access router has taken note of it.
+
+        There is none to be told on the home link.
+        """
+        care_of = IPv6Address(address)
+        if not self._access or self._home.is_home_link(care_of):
+            self._care_of = care_of
+            self._home.move(care_of)
+            return True
+        told = self._access.move(care_of)
         self._care_of = self._access.care_of
         return told
 
@@ -260,12 +266,12 @@ class MobileNode:
         own: dict[str, Callable[..., object]] = {
             "deregister": home.deregister,
             "refresh": home.refresh,
+            "move": self._move,
         }
         if self._configuration.ikev2:
             own["rekey-ike"] = home.rekey_ike
             own["rekey-children"] = home.rekey_children
         if access:
-            own["move"] = self._move
             own["ping"] = access.ping
             own["reauthenticate"] = access.reauthenticate
             own["terminate"] = access.terminate

@@ -140,10 +140,10 @@ class MobileNodeConfiguration(Configuration, frozen=True, kw_only=True):
 
     @property
     def commands(self) -> CommandNames:
-        """Nobody is told of a movement in an open network, nor are the daemons of a script."""
+        """The daemons of a script are told of nothing, and of a movement where there is access."""
         names: dict[str, tuple[Callable[[str], object], ...]] = {}
         if self.launch == "resident":
-            names |= {"deregister": (), "refresh": ()}
+            names |= {"deregister": (), "refresh": (), "move": (IPv6Address,)}
         if self.access:
             names |= {"ping": (), "reauthenticate": (), "terminate": (), "move": (IPv6Address,)}
         if self.ikev2:
