@@ -40,10 +40,11 @@ from agents.ikev2.wire import decode_chain, split_datagram
 from agents.kernel import links, netlink, xfrm
 from agents.kernel.netlink import Reply, attribute
 from agents.kernel.port import KernelError
-from agents.mip6 import codec, neighbour
+from agents.mip6 import codec, neighbour, prefixes
 from agents.pana.draft12 import DRAFT12
 from agents.pana.mobility import read_assignment, read_capability
 from agents.pana.rfc5191 import RFC5191
+from agents.shell.sockets import carrier
 from tests.bad_bytes import layouts
 from tests.bad_bytes.layouts import length_at
 from tests.bad_bytes.target import Target
@@ -253,6 +254,22 @@ def mobility() -> Target:
     return Target(take, seeds, WRONG, (layouts.MOBILITY_OPTIONS,), header=6, fix=fix)
 
 
+def prefix_discovery() -> Target:
+    from tests.mip6.test_prefixes import ANSWERED, ASKED
+
+    def take(data):
+        message = prefixes.decode(data)
+        assert prefixes.decode(message.encode()) == message
+
+    return Target(take, [ASKED.encode(), ANSWERED.encode(), ANSWERED.encode() * 2], WRONG)
+
+
+def destination_options() -> Target:
+    address = IPv6Address("2001:db8:a::2").packed
+    seeds = [b"\x87\2\1\2\0\0\xc9\x10" + address, b"\x87\0\1\4" + bytes(4)]
+    return Target(carrier, seeds)
+
+
 def neighbours() -> Target:
     agent = IPv6Address("2001:db8:100::1")
     seeds = [
@@ -399,6 +416,8 @@ ALL = {
     "ikev2": bodies_of_ikev2,
     "mobility": mobility,
     "neighbours": neighbours,
+    "prefix discovery": prefix_discovery,
+    "destination options": destination_options,
     "dhcpv6": dhcpv6,
     "dns": dns,
     "kernel": kernel,
