@@ -10,8 +10,9 @@ from ipaddress import IPv6Address, IPv6Network
 
 from agents.core.index import Index
 from agents.core.record import Record
+from agents.core.usage import Usage
 from agents.ike.esp import EspPair
-from agents.kernel import links, xfrm
+from agents.kernel import links, traffic, xfrm
 from agents.kernel.associations import REQID
 from agents.kernel.mobility import (
     ACKNOWLEDGEMENT,
@@ -35,11 +36,15 @@ class _Binding(Record, frozen=True):
 
 @dataclass(slots=True)
 class _Tunnel:
-    """A tunnel to a care-of address, for all home addresses behind it."""
+    """A tunnel to a care-of address, for all home addresses behind it.
+
+    `told_apart`: there has never been another home address behind it than the one that is.
+    """
 
     name: str
     index: int
     homes: set[IPv6Address]
+    told_apart: bool = True
 
 
 class LinuxHomeAgent(MobilityKernel):
@@ -67,6 +72,8 @@ class LinuxHomeAgent(MobilityKernel):
         self._bound: dict[IPv6Address, _Binding] = {}
         self._tunnels: dict[IPv6Address, _Tunnel] = {}
         self._names: set[str] = set()
+        self._before: dict[IPv6Address, Usage | None] = {}
+        """What has gone through tunnels that a home address had before, until it is forgotten."""
 
     def _wildcard(self) -> tuple[MobilityState, Policy]:
         nowhere = xfrm.UNSPECIFIED
@@ -162,6 +169,8 @@ class LinuxHomeAgent(MobilityKernel):
         self._xfrm.transact(requests)
         for sa in own:
             self._sas.put(sa, None)
+        if home_address not in self._bound:
+            self._before.pop(home_address, None)
 
     def _way(
         self, home: IPv6Address, care_of: IPv6Address
@@ -209,8 +218,11 @@ class LinuxHomeAgent(MobilityKernel):
         tunnel = self._tunnel_to(care_of, home_address, old)
         requests.append(links.put_route(IPv6Network(home_address), tunnel.index))
         # Noted first: unbind() then clears up after a failure too.
+        tunnel.told_apart &= tunnel.homes <= {home_address}
         tunnel.homes.add(home_address)
         self._bound[home_address] = new
+        if not old:
+            self._before[home_address] = Usage()
         state, policy = self._door(home_address, care_of)
         try:
             self._route.transact(requests)
@@ -243,6 +255,8 @@ class LinuxHomeAgent(MobilityKernel):
         tunnel = self._tunnels.get(care_of)
         if tunnel is None:
             return
+        if home in tunnel.homes:
+            self._before[home] = self._sum(self._before.get(home), self._carried(tunnel))
         tunnel.homes.discard(home)
         if not tunnel.homes:
             self._route.transact([links.remove_link(tunnel.name)])
@@ -269,11 +283,33 @@ class LinuxHomeAgent(MobilityKernel):
     def release(self) -> None:
         """Remove all that was made, SAs too; forwarding and proxying stay switched on."""
         self._sweep()
-        for kept in (self._reached, self._bound, self._tunnels, self._names):
+        for kept in (self._reached, self._bound, self._tunnels, self._names, self._before):
             kept.clear()
         demands = [demand.remove() for demand in self._demands()]
         self._xfrm.transact([*_removal(*self._wildcard()), *demands])
         self._sources.release()
+
+    def usage(self, home_address: IPv6Address) -> Usage | None:
+        """Return what has gone through the tunnel in a home address's name since bind()."""
+        bound = self._bound.get(home_address)
+        if bound is None:
+            return self._before.pop(home_address, None)
+        return self._sum(self._before[home_address], self._carried(self._tunnels[bound.care_of]))
+
+    @staticmethod
+    def _sum(before: Usage | None, now: Usage | None) -> Usage | None:
+        return before + now if before is not None and now is not None else None
+
+    def _carried(self, tunnel: _Tunnel) -> Usage | None:
+        """Return what a tunnel has carried, None if nobody knows for whom."""
+        if not tunnel.told_apart:
+            return None
+        try:
+            reply = self._route.query(traffic.find_statistics(tunnel.index))
+            came, went = traffic.decode_statistics(reply)
+        except KernelError:
+            return None
+        return Usage(came.octets, came.packets, went.octets, went.packets)
 
     def _tunnel_name(self, care_of: IPv6Address) -> str:
         """Return a name that no other tunnel of this home agent has."""

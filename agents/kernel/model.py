@@ -11,7 +11,7 @@ from ipaddress import IPv6Address
 
 from agents.core.host import Closable
 from agents.core.record import Record, replace
-from agents.kernel.model_filter import ModelFilter
+from agents.kernel.model_filter import ModelCounters, ModelFilter
 from agents.kernel.model_sad import Sad
 from agents.kernel.packet import ICMPV6, MOBILITY_HEADER, Packet, is_link_local, is_multicast
 
@@ -51,7 +51,7 @@ class ModelKernel:
     """The kernel of one host, which outlives the programs on it.
 
     The stack tells what addresses the host has (`owns`, its home address among them), which lead
-    away from it, and the time.
+    away from it, the time, and how many octets a packet has.
     """
 
     def __init__(
@@ -60,6 +60,7 @@ class ModelKernel:
         owns: Callable[[IPv6Address], bool] | None = None,
         leads_away: Callable[[IPv6Address], bool] | None = None,
         now: Callable[[], float] | None = None,
+        size: Callable[[Packet], int] = lambda packet: len(packet.payload),
     ) -> None:
         self.owns = owns or (lambda _: False)
         self.leads_away = leads_away or (lambda address: not self.owns(address))
@@ -71,6 +72,11 @@ class ModelKernel:
         """Care-of addresses of home addresses, by home agent and home address."""
 
         self.bound: dict[IPv6Address, Binding] = {}
+        self.counted = ModelCounters(size)
+        """What passes the access link, by address."""
+
+        self.tunnelled = ModelCounters(size)
+        """What goes through home agents' tunnels, by home address."""
 
     @property
     def home_address(self) -> IPv6Address | None:
@@ -100,6 +106,7 @@ class ModelKernel:
             return packet
         if not self.filter.lets_out(packet, outgoing):
             return None
+        self.counted.note_output(packet.destination, packet)
         if self._demands_esp(packet, packet.source, packet.destination):
             sa = self.sad.outbound(packet)
             if sa is None:
@@ -136,13 +143,23 @@ class ModelKernel:
     def _intercepted(self, packet: Packet) -> Packet:
         """Tunnel what is for a bound home address, whoever sends it."""
         binding = self.bound.get(packet.destination)
-        return packet.encapsulated(binding.home_agent, binding.care_of) if binding else packet
+        if binding is None:
+            return packet
+        self.tunnelled.note_output(packet.destination, packet)
+        return packet.encapsulated(binding.home_agent, binding.care_of)
 
     # What arrives
 
     def admits(self, packet: Packet, incoming: str) -> bool:
         """Return whether the filter lets a packet for this host in; input() is next."""
+        self._hear(packet, incoming)
         return self.filter.admits(packet, incoming)
+
+    def _hear(self, packet: Packet, incoming: str) -> None:
+        """Count what comes off the access link, before the filter as Linux does."""
+        access = self.filter.access
+        if access is not None and incoming == access.interface:
+            self.counted.note_input(packet.source, packet)
 
     def input(self, packet: Packet) -> Packet | None:
         """Return what a packet for this host brings its sockets, or None if it is dropped.
@@ -203,6 +220,7 @@ class ModelKernel:
             return self.input(inner) if inner.destination == home.home_address else None
         if binding != Binding(outer.destination, outer.source):
             return None
+        self.tunnelled.note_input(inner.source, inner)
         return self.input(inner) if self.owns(inner.destination) else inner
 
     def forward(self, packet: Packet, incoming: str) -> Packet | None:
@@ -213,4 +231,8 @@ class ModelKernel:
         ends = packet.source, packet.destination
         if not int(packet.source) or any(is_link_local(a) or is_multicast(a) for a in ends):
             return None
-        return self._intercepted(packet) if self.filter.forwards(packet, incoming) else None
+        self._hear(packet, incoming)
+        if not self.filter.forwards(packet, incoming):
+            return None
+        self.counted.note_output(packet.destination, packet)
+        return self._intercepted(packet)

@@ -2,13 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from ipaddress import IPv6Address
 
+from agents.core.usage import Usage
 from agents.kernel.filter import DHCPV6_PORT, LINK_LOCAL, PANA_PORT, UNSPECIFIED
 from agents.kernel.packet import ICMPV6, UDP, Packet
 from agents.kernel.port import AccessLink
 
 _ERRORS, _ECHO_REPLY = range(1, 128), 129
+
+
+class ModelCounters:
+    """What has passed in the names of those that are counted; `size` tells a packet's octets."""
+
+    def __init__(self, size: Callable[[Packet], int]) -> None:
+        self._size = size
+        self.of: dict[IPv6Address, Usage] = {}
+
+    def note_input(self, address: IPv6Address, packet: Packet) -> None:
+        """Count a packet from an address."""
+        if before := self.of.get(address):
+            self.of[address] = before + Usage(self._size(packet), 1)
+
+    def note_output(self, address: IPv6Address, packet: Packet) -> None:
+        """Count a packet to an address."""
+        if before := self.of.get(address):
+            self.of[address] = before + Usage(0, 0, self._size(packet), 1)
 
 
 class ModelFilter:

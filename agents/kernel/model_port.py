@@ -6,6 +6,7 @@ import errno
 from ipaddress import IPv6Address
 
 from agents.core.record import replace
+from agents.core.usage import Usage
 from agents.ike.esp import EspPair, EspSa
 from agents.kernel.model import Binding, HomeRegistration, ModelKernel
 from agents.kernel.model_sad import SaKey
@@ -177,6 +178,8 @@ class ModelHomeAgent(ModelSecurityAssociations):
     def forget(self, home_address: IPv6Address) -> None:
         """Remove the SAs of the home address."""
         self._record("forget", home_address)
+        if home_address not in self.kernel.bound:
+            self.kernel.tunnelled.of.pop(home_address, None)
         ends = self.address, home_address
         self.kernel.sad.clear(ends, ends[::-1])
 
@@ -195,12 +198,20 @@ class ModelHomeAgent(ModelSecurityAssociations):
     ) -> None:
         """Intercept packets to `home_address` and tunnel them to `care_of`, now or newly."""
         self._record("bind", home_address, care_of, link_local)
+        if home_address not in self.kernel.bound:
+            self.kernel.tunnelled.of[home_address] = Usage()
         self.kernel.bound[home_address] = Binding(self.address, care_of)
 
     def unbind(self, home_address: IPv6Address) -> None:
         """Undo bind()."""
         self._record("unbind", home_address)
         self.kernel.bound.pop(home_address, None)
+
+    def usage(self, home_address: IPv6Address) -> Usage | None:
+        """Return what has gone through the tunnel in a home address's name since bind()."""
+        if home_address in self.kernel.bound:
+            return self.kernel.tunnelled.of.get(home_address)
+        return self.kernel.tunnelled.of.pop(home_address, None)
 
     def release(self) -> None:
         """Remove all that was made, SAs too."""
@@ -266,3 +277,28 @@ class ModelEnforcementPoint(_Recorder):
     def passes(self, address: IPv6Address) -> bool:
         """Return whether payload from `address` would pass now."""
         return self.kernel.filter.access is None or address in self.authorised
+
+
+class ModelMeter(_Recorder):
+    """agents.kernel.port.Meter on a model, from nothing."""
+
+    def __init__(self, kernel: ModelKernel | None) -> None:
+        super().__init__(kernel)
+        self.kernel.counted.of.clear()
+
+    def count(self, address: IPv6Address) -> None:
+        """Count what passes from and to `address` from now on."""
+        self._record("count", address)
+        self.kernel.counted.of.setdefault(address, Usage())
+
+    def usage(self, address: IPv6Address) -> Usage:
+        """Return what has passed since count(); KernelError if it is not counted."""
+        self._record("usage", address)
+        if address not in self.kernel.counted.of:
+            raise KernelError(errno.ENOENT, f"{address} is not counted")
+        return self.kernel.counted.of[address]
+
+    def forget(self, address: IPv6Address) -> None:
+        """Count what passes from and to `address` no more."""
+        self._record("forget", address)
+        self.kernel.counted.of.pop(address, None)

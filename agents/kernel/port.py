@@ -11,6 +11,7 @@ from ipaddress import IPv6Address, IPv6Network
 from typing import Protocol
 
 from agents.core.record import Record
+from agents.core.usage import Usage
 from agents.ike.esp import EspPair
 
 
@@ -121,6 +122,13 @@ class HomeAgentKernel(SecurityAssociations, Protocol):
     def unbind(self, home_address: IPv6Address) -> None:
         """Undo bind()."""
 
+    def usage(self, home_address: IPv6Address) -> Usage | None:
+        """Return what has gone through the tunnel in a home address's name since bind().
+
+        Of a binding that is over it is told once, and not after forget(). None if it is not known:
+        home addresses that share a tunnel are not told apart.
+        """
+
     def release(self) -> None:
         """Remove all that was made, SAs too: nobody's packets are intercepted any more."""
 
@@ -148,6 +156,19 @@ class EnforcementPoint(Protocol):
 
     def release(self) -> None:
         """Remove the filter."""
+
+
+class Meter(Protocol):
+    """What counts on an access link, by address; octets are those of whole IPv6 packets."""
+
+    def count(self, address: IPv6Address) -> None:
+        """Count what passes from and to `address` from now on."""
+
+    def usage(self, address: IPv6Address) -> Usage:
+        """Return what has passed since count(); KernelError if it is not counted."""
+
+    def forget(self, address: IPv6Address) -> None:
+        """Count what passes from and to `address` no more."""
 
 
 class AccessLink(Record, frozen=True):

@@ -67,25 +67,26 @@ def group_address(group: IPv6Address) -> bytes:
 
 def size(packet: Packet) -> int:
     """Return how many octets the frames of a packet have, without making them."""
-    length = _size(packet)
-    if length <= MTU:
-        return _ETHERNET + length
+    whole = length(packet)
+    if whole <= MTU:
+        return _ETHERNET + whole
     room = MTU - _HEADER - _FRAGMENT_HEADER & ~7
-    count = -(-(length - _HEADER) // room)
-    return length + count * _ETHERNET + (count - 1) * _HEADER + count * _FRAGMENT_HEADER
+    count = -(-(whole - _HEADER) // room)
+    return whole + count * _ETHERNET + (count - 1) * _HEADER + count * _FRAGMENT_HEADER
 
 
-def _size(packet: Packet) -> int:
+def length(packet: Packet) -> int:
+    """Return how many octets a packet has, whole and without its frame."""
     if packet.inner:
-        return _HEADER + _size(packet.inner)
-    length = len(packet.payload)
+        return _HEADER + length(packet.inner)
+    rest = len(packet.payload)
     if packet.protocol == UDP:
-        length += _UDP_HEADER
+        rest += _UDP_HEADER
     elif packet.segment:
-        length += _TCP_HEADER + _options_size(packet.segment)
+        rest += _TCP_HEADER + _options_size(packet.segment)
     if packet.esp:
-        length = _protected_size(packet.esp, length)
-    return before(packet) - _ETHERNET + length
+        rest = _protected_size(packet.esp, rest)
+    return before(packet) - _ETHERNET + rest
 
 
 def before(packet: Packet) -> int:

@@ -23,6 +23,7 @@ from agents.kernel.packet import (
     is_multicast,
 )
 from agents.mip6.neighbour import ALL_NODES, solicited_node
+from agents.simulation import frames
 from agents.simulation.frames import ipv6
 from agents.simulation.link import Link, Tap
 from agents.simulation.neighbours import Neighbours
@@ -337,7 +338,9 @@ class Stack:
 
     def _new_kernel(self) -> ModelKernel:
         clock = self.world.clock
-        return ModelKernel(owns=self.owns, leads_away=self.leads_away, now=lambda: clock.now)
+        return ModelKernel(
+            owns=self.owns, leads_away=self.leads_away, now=lambda: clock.now, size=frames.length
+        )
 
     def proxies(self, address: IPv6Address) -> bool:
         """Return whether this host answers for an address on its links (RFC 6275 10.4.1)."""

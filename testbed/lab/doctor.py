@@ -70,6 +70,9 @@ FEATURES = {
             "kernel",
             NATIVE,
         ),
+        Feature(
+            "cls_flower", "counters of accounting on access links", "kernel", NATIVE, always=False
+        ),
         Feature("bridge", "links with more than two hosts", "kernel", NATIVE, always=False),
         Feature("cgroup_cpu", "slower processors (cgroup v2)", "kernel", NATIVE, always=False),
         Feature("mnexec", "Mininet's prompt", "tool"),

@@ -23,6 +23,9 @@ try sch_htb tc qdisc add dev lo root handle 1: htb
 tc qdisc del dev lo root 2>/dev/null
 try sch_netem tc qdisc add dev lo root netem delay 1ms
 try ip6_tunnel ip link add name tunnel0 type ip6tnl local 2001:db8::1 remote 2001:db8::2
+try cls_flower sh -ec 'ip link add name veth2 type veth peer name veth3
+    tc qdisc add dev veth2 clsact
+    tc filter add dev veth2 ingress protocol ipv6 flower src_ip 2001:db8::1 action pass'
 # A route by source too: CONFIG_IPV6_SUBTREES.
 try policy_routing sh -ec 'ip -6 rule add from 2001:db8::1 lookup 100
     ip -6 route add throw default from 2001:db8::1 table 100'
