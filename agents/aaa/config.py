@@ -28,7 +28,8 @@ class HomeAaaConfig(Record, frozen=True, kw_only=True):
     for themselves (RFC 5778): if there are any, they are told the home address, and a NAS the home
     agent only (RFC 5447). Home agents whose hosts are among `peers`, Diameter identities, ask for
     the keys of IKE (RFC 6738); the others have them from whoever runs this server. `selection` is
-    how home agents are chosen.
+    how home agents are chosen. With `accounting` records of sessions are kept, and wanted every
+    `interim_interval` seconds, 0 for at their ends alone.
     """
 
     origin_host: str
@@ -43,5 +44,7 @@ class HomeAaaConfig(Record, frozen=True, kw_only=True):
     home_agents: Collection[str]
     peers: Collection[str] = ()
     selection: Strategy = "least-loaded"
+    accounting: bool = False
+    interim_interval: int = 0
     exchange_timeout: float = 120.0
     limits: Limits = msgspec.field(default_factory=Limits)

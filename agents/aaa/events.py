@@ -8,6 +8,7 @@ from agents.aaa.policy import Place
 from agents.bootstrap.assignment import Assignment
 from agents.core.machine import Event
 from agents.core.record import Secret
+from agents.diameter.dictionary import APPLICATION_EAP
 
 
 class SubscriberAuthenticated(Event, frozen=True):
@@ -15,8 +16,9 @@ class SubscriberAuthenticated(Event, frozen=True):
 
     `ike_root` is the root key for `ike_psk` from the EMSK, which itself stays here (RFC 5295
     section 6). A local home agent, one in the visited network, gets its key with the answer.
-    `client` is who asked, and what it calls the session; `realm` is the client's. It `lasts` so
-    many seconds if that is less than a session usually does.
+    `client` is who asked, and what it calls the session; `realm` is the client's, `application`
+    the one that it asked in. It `lasts` so many seconds if that is less than a session usually
+    does.
     """
 
     identity: str
@@ -28,6 +30,7 @@ class SubscriberAuthenticated(Event, frozen=True):
     client: tuple[str, str] | None = None
     realm: str = ""
     lasts: float | None = None
+    application: int = APPLICATION_EAP
 
 
 class SubscriberVerified(Event, frozen=True):

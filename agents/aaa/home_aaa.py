@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 
+from agents.aaa.accounts import Accounts
 from agents.aaa.admission import Admission
 from agents.aaa.choice import Choice, Chooser
 from agents.aaa.config import HomeAaaConfig
@@ -37,9 +38,18 @@ from agents.core.quotas import NoRoomError
 from agents.core.reader import WireError
 from agents.core.record import replace
 from agents.core.timers import earliest
-from agents.diameter.dictionary import AuthRequestType, AuthSessionState, ReAuthRequestType
+from agents.diameter.accounting import AccountingRequest
+from agents.diameter.dictionary import (
+    ACCOUNTING_REALTIME_REQUIRED,
+    ACCT_INTERIM_INTERVAL,
+    APPLICATION_MIP6_IKE,
+    AccountingRealtimeRequired,
+    AuthRequestType,
+    AuthSessionState,
+    ReAuthRequestType,
+)
 from agents.diameter.eap import DiameterEapAnswer, DiameterEapRequest
-from agents.diameter.errors import ResultCode
+from agents.diameter.errors import DiameterError, ResultCode
 from agents.diameter.mobility import offered_home_agent, requested_wish
 from agents.diameter.sessions import KeyAnswer, KeyRequest, SessionRequest
 from agents.eap.server import EapServer
@@ -110,6 +120,7 @@ class HomeAaa:
             by_eap=frozenset(map(ascii_lower, config.home_agents)),
         )
         self.outbox = self.sessions.outbox
+        self.accounts = Accounts() if config.accounting else None
         self._config = config
         self._home_agents = frozenset(map(ascii_lower, config.home_agents))
         self._conversations = Conversations(
@@ -123,11 +134,15 @@ class HomeAaa:
 
     def next_timeout(self) -> float | None:
         """Return when the next conversation is given up or forgotten, or a session ends."""
-        return earliest(self._conversations.next_timeout(), self.sessions.next_timeout())
+        accounts = self.accounts.next_timeout() if self.accounts else None
+        return earliest(self._conversations.next_timeout(), self.sessions.next_timeout(), accounts)
 
     def handle_timeout(self, now: float) -> None:
         """Forget every conversation and end every session whose deadline has come."""
         self._end_sessions(now)
+        if self.accounts:
+            self.accounts.handle_timeout(now)
+            self.events += self._of_accounts(self.accounts)
         expired = self._conversations.expired(now)
         self._give_up(expired, "the conversation was not finished in time", now)
 
@@ -185,7 +200,30 @@ class HomeAaa:
         self._end_sessions(now)
         answer = self.sessions.handle_key(request, now)
         self.events += self._of_sessions()
-        return answer
+        return after(answer, partial(self._accounted_key, request, now))
+
+    def _accounted_key(self, request: KeyRequest, now: float, answer: KeyAnswer) -> KeyAnswer:
+        """Wait for a home agent's records of a session that it is given the key of."""
+        if self.accounts is None or answer.identity is None or answer.lifetime is None:
+            return answer
+        client = ascii_lower(request.origin_host), request.session_id
+        self.accounts.expect(client, answer.identity, answer.lifetime, now)
+        return replace(answer, interim_interval=self._config.interim_interval or None)
+
+    def handle_accounting(self, request: AccountingRequest, now: float) -> None:
+        """Take a record of a session; raises DiameterError for one that does not count."""
+        if self.accounts is None:
+            raise DiameterError("nobody accounts here", ResultCode.APPLICATION_UNSUPPORTED)
+        try:
+            self.accounts.handle(request, now)
+        finally:
+            self.events += self._of_accounts(self.accounts)
+
+    @staticmethod
+    def _of_accounts(accounts: Accounts) -> list[Event]:
+        told = list(accounts.events)
+        accounts.events.clear()
+        return told
 
     def handle_end(self, request: SessionRequest, now: float) -> ResultCode:
         """Take a client's word that its session is over (RFC 6733 section 8.4)."""
@@ -225,6 +263,9 @@ class HomeAaa:
     ) -> DiameterEapAnswer | Later[DiameterEapAnswer]:
         """Return the answer to one request; a duplicate gets the answer that it got before."""
         self.handle_timeout(now)
+        if request.application == APPLICATION_MIP6_IKE and not self._is_home_agent(request):
+            text = f"{request.origin_host} is no home agent that mobile nodes authenticate at"
+            return self._refuse(request, ResultCode.AUTHORIZATION_REJECTED, text)
         session = self._conversations.find(request)
         if session is None:
             return self._open(request, now)
@@ -239,6 +280,9 @@ class HomeAaa:
             return self._refuse(request, ResultCode.TOO_BUSY, text)
         session.note(request)
         return self._advance(session, request, now)
+
+    def _is_home_agent(self, request: DiameterEapRequest) -> bool:
+        return ascii_lower(request.origin_host) in self._home_agents
 
     def _open(
         self, request: DiameterEapRequest, now: float
@@ -374,7 +418,7 @@ class HomeAaa:
                 keys,
                 self._config.protection,
                 self._config.psk_source,
-                not self._home_agents or ascii_lower(request.origin_host) in self._home_agents,
+                not self._home_agents or self._is_home_agent(request),
             )
             session.unstored = choice.place is Place.HOME and not choice.unstored
 
@@ -400,6 +444,7 @@ class HomeAaa:
             user_name=admission.identity,
             feature_vector=admission.features() if asked else None,
             auth_session_state=self._kept_state(request),
+            **self._accounted(session, lasts, now),
             **admission.final_fields(),
         )
         event = SubscriberAuthenticated(
@@ -413,6 +458,7 @@ class HomeAaa:
             session.key,
             request.origin_realm,
             None if choice.lasts is None else lasts,
+            request.application,
         )
         self.events.append(event)
         if choice.place is Place.HOME:
@@ -422,6 +468,16 @@ class HomeAaa:
         self.events += self._of_sessions()
         self._conversations.end(session, now)
         return session.remember(request, answer)
+
+    def _accounted(self, session: Conversation, lasts: float, now: float) -> dict[str, object]:
+        """Wait for a session's records; return the answer's fields about them (RFC 6733 9.1)."""
+        if self.accounts is None or session.admission is None:
+            return {}
+        self.accounts.expect(session.key, session.admission.identity, lasts, now)
+        wanted = [ACCOUNTING_REALTIME_REQUIRED.avp(AccountingRealtimeRequired.GRANT_AND_LOSE)]
+        if self._config.interim_interval:
+            wanted.append(ACCT_INTERIM_INTERVAL.avp(self._config.interim_interval))
+        return {"unknown": tuple(wanted)}
 
     @staticmethod
     def _kept_state(request: DiameterEapRequest) -> AuthSessionState:
@@ -527,5 +583,6 @@ class HomeAaa:
             origin_host=self._config.origin_host,
             origin_realm=self._config.origin_realm,
             auth_request_type=request.auth_request_type,
+            application=request.application,
             **fields,  # type: ignore[arg-type]
         )

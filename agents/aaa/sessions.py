@@ -35,6 +35,7 @@ from agents.core.timers import Timers
 from agents.diameter.dictionary import (
     APPLICATION_EAP,
     APPLICATION_IKE_SK,
+    APPLICATION_MIP6_IKE,
     Command,
     ReAuthRequestType,
 )
@@ -80,8 +81,8 @@ class Session:
     access: Peer | None = None
     access_realm: str = ""
     home: Peer | None = None
-    by_key: bool = False
-    """Whether the home agent has asked for the key, rather than carried EAP."""
+    application: int = APPLICATION_EAP
+    """In which the home agent has its session: it has asked for the key, or carried EAP."""
 
     left: dict[str, ClientSession] = field(default_factory=dict)
     """Who had it before, by their hosts."""
@@ -90,9 +91,9 @@ class Session:
     waiting: list[tuple[KeyRequest, Later[KeyAnswer]]] = field(default_factory=list)
 
     @property
-    def application(self) -> int:
-        """In which the home agent has its session."""
-        return APPLICATION_IKE_SK if self.by_key else APPLICATION_EAP
+    def by_key(self) -> bool:
+        """Whether the home agent has asked for the key, rather than carried EAP."""
+        return self.application == APPLICATION_IKE_SK
 
     def leave(self) -> None:
         """Keep in mind which home agent has it, until that is another."""
@@ -172,10 +173,11 @@ class Sessions:
         at_home = client is not None and client[0] in self._by_eap
         if at_home or (client is not None and self._is_at(client[0], assignment)):
             self._name_home(session, client)
-            session.by_key = False
+            session.application = event.application
         else:
             self._name_access(session, client, event.realm)
-        self._place(name, event.care_of_address)
+        if event.application != APPLICATION_MIP6_IKE:  # Home agents do not tell (RFC 5778 8.1).
+            self._place(name, event.care_of_address)
         self._timers.set(name, session.until)
         self._settle(session, event.at)
         if session.home is not None and session.by_key:
@@ -262,7 +264,7 @@ class Sessions:
         # To renew is to say which session counts there: the answer about a later one may have been
         # lost, and this program may have been started again.
         self._name_home(session, peer)
-        session.by_key = True
+        session.application = APPLICATION_IKE_SK
         self.events.append(KeyDelivered(now, session.identity, request.origin_host))
         return KeyAnswer(
             session_id=request.session_id,

@@ -268,6 +268,7 @@ class Scene(Record, frozen=True):
             "crowd": self.settings.crowd,
             "aaa_timeout": self.settings.crowd.aaa_timeout,
             "radius": self._radius_server(router),
+            "accounting": self.settings.accounting,
         }
         if self.settings.rogue is None:
             return program(
@@ -368,6 +369,8 @@ class Scene(Record, frozen=True):
             "selection": self.settings.selection,
             "radius": self._radius_listener(),
             "eap_server": self._eap_server_settings(),
+            "accounting": self.settings.accounting,
+            "interim_interval": self.settings.interim_interval,
         }
         home = HomeNetworkConfiguration(**(usual | changes))
         return [*self._eap_server(aaa), program("nodes.home_network.main", home)]
@@ -455,6 +458,7 @@ class Scene(Record, frozen=True):
             "peers": others,
             "crowd": self.settings.crowd,
             "aaa_timeout": self.settings.crowd.aaa_timeout,
+            "accounting": self.settings.accounting,
         }
 
     def strangers(

@@ -16,6 +16,7 @@ from agents.core.settings import (
     DialectName,
     FragmentSize,
     Identity,
+    InterimInterval,
     PartOfLifetime,
     SessionLifetime,
 )
@@ -59,8 +60,9 @@ class CommonSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     """What an experiment may set whatever the approach; times in seconds.
 
     `home_agents` are by their names: ha1, ha2, ... There are so many `home_addresses` for all
-    subscribers; by default each has one of its own, but in a fleet. `roles` are the experiment's
-    own table of that name.
+    subscribers; by default each has one of its own, but in a fleet. With `accounting` sessions are
+    accounted, every `interim_interval` seconds too, 0 for at their ends alone. `roles` are the
+    experiment's own table of that name.
     """
 
     dialect: DialectName = "rfc5191"
@@ -96,6 +98,8 @@ class CommonSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     crowd: CrowdSettings = USUAL
     warm: bool | None = None
     diameter_watchdog: Watchdog = 30.0
+    accounting: bool = False
+    interim_interval: InterimInterval = 0
     selection: Strategy = "least-loaded"
     home_agents: dict[str, HomeAgentSettings] = {}
     home_addresses: Annotated[int, msgspec.Meta(ge=1, le=1 << 32)] | None = None
@@ -109,6 +113,11 @@ class CommonSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     def __post_init__(self) -> None:
         if self.attack and self.identity.lower() == ANOTHER:
             raise ValueError(f"identity: {ANOTHER} is who attacks; let the mobile node be another")
+        if self.interim_interval and not self.accounting:
+            raise ValueError(
+                f"interim_interval = {self.interim_interval} needs accounting = true: there are no "
+                "records otherwise"
+            )
         if self.prefer == "local" and not self.local_allowed:
             raise ValueError("a subscription can prefer = 'local' only with local_allowed = true")
         if self.pana_encryption and self.dialect == "draft12":

@@ -35,6 +35,7 @@ RoleEvent: TypeAlias = Literal[
     "Impersonated",
     "ImpersonationFailed",
     "KernelFailed",
+    "MeterFailed",
     "NoAddressYet",
     "NotReadyYet",
     "OrderFailed",
@@ -43,6 +44,7 @@ RoleEvent: TypeAlias = Literal[
     "PinholeOpened",
     "PinholeRefused",
     "Ready",
+    "RecordLost",
     "Repelled",
     "ReturnedHome",
 ]

@@ -17,6 +17,9 @@ Lifetime: TypeAlias = Annotated[float, msgspec.Meta(ge=1, le=0xFFFFFFFF)]
 SessionLifetime: TypeAlias = Annotated[float, msgspec.Meta(ge=10, le=0xFFFFFFFF)]
 """Seconds, in 32 bits on the wire (RFC 5191 section 8.8)."""
 
+InterimInterval: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=86400)]
+"""Seconds between interim records of accounting, 0 for none (RFC 6733 section 9.8.2)."""
+
 PartOfLifetime: TypeAlias = Annotated[float, msgspec.Meta(ge=0, lt=1)]
 """From 0, which means never, to less than 1."""
 

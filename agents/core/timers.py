@@ -30,6 +30,9 @@ class Timers(Generic[K]):
         self._heap: list[tuple[float, int, K]] = []
         self._serial = count()
 
+    def __contains__(self, key: K) -> bool:
+        return key in self._current
+
     def set(self, key: K, deadline: float) -> None:
         """Arm or move the timer `key`."""
         before = self._current.get(key)

@@ -38,8 +38,8 @@ class Link(Record, frozen=True):
 class Capabilities(Record, frozen=True):
     """What a CER or CEA says about its sender.
 
-    `security` are the values of Inband-Security-Id. What a peer does for accounting alone is not
-    among its `applications`: nobody here accounts.
+    `security` are the values of Inband-Security-Id. Of what a peer does for accounting alone the
+    base accounting application is among its `applications`: no other is spoken here.
     """
 
     host: str
@@ -59,7 +59,7 @@ class Capabilities(Record, frozen=True):
         for group in (avps, *d.VENDOR_SPECIFIC_APPLICATION_ID.find_all(avps)):
             applications.update(d.AUTH_APPLICATION_ID.find_all(group))
             accounting.update(d.ACCT_APPLICATION_ID.find_all(group))
-        applications |= accounting & {d.APPLICATION_RELAY}
+        applications |= accounting & {d.APPLICATION_RELAY, d.APPLICATION_ACCOUNTING}
         return cls(
             host=d.ORIGIN_HOST.need(avps),
             realm=d.ORIGIN_REALM.need(avps),
@@ -168,8 +168,15 @@ def _describe(config: NodeConfig, local: IPAddress) -> tuple[Avp, ...]:
         d.VENDOR_ID.avp(config.vendor_id),
         d.PRODUCT_NAME.avp(config.product),
         *_state_id(config),
-        *(d.AUTH_APPLICATION_ID.avp(application) for application in config.advertised),
+        *map(_application, config.advertised),
     )
+
+
+def _application(application: int) -> Avp:
+    """Return what says that an application is spoken (RFC 6733 sections 2.4 and 5.3.1)."""
+    accounts = application == d.APPLICATION_ACCOUNTING
+    kind = d.ACCT_APPLICATION_ID if accounts else d.AUTH_APPLICATION_ID
+    return kind.avp(application)
 
 
 def capabilities_request(config: NodeConfig, local: IPAddress) -> Message:

@@ -1,9 +1,9 @@
 """AVP definitions, commands and applications.
 
 RFC 6733 section 4.5 (base), RFC 4072 section 4 (EAP), RFC 5447 section 4.2 and RFC 5778 section 6
-(Mobile IPv6), RFC 6738 section 6 and RFC 6734 section 3 (keys for IKE), RFC 7155 section 4 (NAS). A
-P bit is never sent. The Mobile IPv6 AVPs go without M in the EAP application, so that a server
-which does not know them passes them over.
+(Mobile IPv6), RFC 6738 section 6 and RFC 6734 section 3 (keys for IKE), RFC 7155 section 4 (NAS),
+RFC 6733 section 9.8 (accounting). A P bit is never sent. The Mobile IPv6 AVPs go without M in the
+EAP application, so that a server which does not know them passes them over; with M in RFC 5778's.
 """
 
 from __future__ import annotations
@@ -28,7 +28,13 @@ from agents.diameter.values import (
 )
 
 APPLICATION_COMMON = 0
+APPLICATION_ACCOUNTING = 3
+"""Accounting apart from the applications that are accounted (RFC 6733 section 9.3)."""
+
 APPLICATION_EAP = 5
+APPLICATION_MIP6_IKE = 7
+"""EAP in IKEv2 with a home agent (RFC 5778 section 3)."""
+
 APPLICATION_IKE_SK = 11
 """Pre-shared keys for IKE (RFC 6738)."""
 
@@ -48,6 +54,7 @@ class Command(IntEnum):
     DEVICE_WATCHDOG = 280
     DISCONNECT_PEER = 282
     DIAMETER_EAP = 268
+    ACCOUNTING = 271
     IKEV2_SK = 329
 
 
@@ -59,7 +66,9 @@ PEER_COMMANDS = frozenset(
 _OF_SESSIONS = frozenset({Command.RE_AUTH, Command.SESSION_TERMINATION, Command.ABORT_SESSION})
 
 COMMANDS: dict[int, frozenset[int]] = {
+    APPLICATION_ACCOUNTING: frozenset({Command.ACCOUNTING}),
     APPLICATION_EAP: _OF_SESSIONS | {Command.DIAMETER_EAP},
+    APPLICATION_MIP6_IKE: _OF_SESSIONS | {Command.DIAMETER_EAP},
     APPLICATION_IKE_SK: _OF_SESSIONS | {Command.IKEV2_SK},
 }
 """The commands of each application."""
@@ -99,7 +108,34 @@ class TerminationCause(IntEnum):
     """Values of Termination-Cause (RFC 6733 section 8.15)."""
 
     LOGOUT = 1
+    SERVICE_NOT_PROVIDED = 2
+    BAD_ANSWER = 3
+    ADMINISTRATIVE = 4
+    LINK_BROKEN = 5
+    AUTH_EXPIRED = 6
+    USER_MOVED = 7
+    SESSION_TIMEOUT = 8
 
+
+class AccountingRecordType(IntEnum):
+    """Values of Accounting-Record-Type (RFC 6733 section 9.8.1)."""
+
+    EVENT = 1
+    START = 2
+    INTERIM = 3
+    STOP = 4
+
+
+class AccountingRealtimeRequired(IntEnum):
+    """Values of Accounting-Realtime-Required (RFC 6733 section 9.8.7)."""
+
+    DELIVER_AND_GRANT = 1
+    GRANT_AND_STORE = 2
+    GRANT_AND_LOSE = 3
+
+
+ACCOUNTING_AUTH_METHOD_EAP = 5
+"""The Accounting-Auth-Method of EAP (RFC 4072 section 2.7)."""
 
 KEY_TYPE_IKEV2_SK = 3
 """The Key-Type of a pre-shared key for IKE (RFC 6738 section 8.3)."""
@@ -176,6 +212,12 @@ EXPERIMENTAL_RESULT_CODE = Definition(298, "Experimental-Result-Code", UNSIGNED3
 INBAND_SECURITY_ID = Definition(299, "Inband-Security-Id", UNSIGNED32)
 MULTI_ROUND_TIME_OUT = Definition(272, "Multi-Round-Time-Out", SECONDS)
 ACCT_INTERIM_INTERVAL = Definition(85, "Acct-Interim-Interval", UNSIGNED32)
+ACCT_SESSION_ID = Definition(44, "Acct-Session-Id", OCTET_STRING)
+ACCT_MULTI_SESSION_ID = Definition(50, "Acct-Multi-Session-Id", UTF8_STRING)
+ACCOUNTING_SUB_SESSION_ID = Definition(287, "Accounting-Sub-Session-Id", UNSIGNED64)
+ACCOUNTING_RECORD_TYPE = Definition(480, "Accounting-Record-Type", ENUMERATED)
+ACCOUNTING_REALTIME_REQUIRED = Definition(483, "Accounting-Realtime-Required", ENUMERATED)
+ACCOUNTING_RECORD_NUMBER = Definition(485, "Accounting-Record-Number", UNSIGNED32)
 
 # RFC 4072
 EAP_KEY_NAME = Definition(102, "EAP-Key-Name", OCTET_STRING, mandatory=False)
@@ -194,6 +236,20 @@ MIP_HOME_AGENT_ADDRESS = Definition(334, "MIP-Home-Agent-Address", ADDRESS, mand
 MIP_HOME_AGENT_HOST = Definition(348, "MIP-Home-Agent-Host", GROUPED, mandatory=False)
 MIP6_AGENT_INFO = Definition(486, "MIP6-Agent-Info", GROUPED, mandatory=False)
 MIP_CAREOF_ADDRESS = Definition(487, "MIP-Careof-Address", ADDRESS, mandatory=False)
+SERVICE_SELECTION = Definition(493, "Service-Selection", UTF8_STRING)
+QOS_RESOURCES = Definition(508, "QoS-Resources", GROUPED)
+QOS_CAPABILITY = Definition(578, "QoS-Capability", GROUPED)
+CHARGEABLE_USER_IDENTITY = Definition(89, "Chargeable-User-Identity", OCTET_STRING)
+MOBILE_IPV6 = frozenset(
+    one.code
+    for one in (
+        MIP6_FEATURE_VECTOR,
+        MIP_MOBILE_NODE_ADDRESS,
+        MIP6_AGENT_INFO,
+        MIP_CAREOF_ADDRESS,
+    )
+)
+"""Codes of those that go with M where a home agent speaks (RFC 5778 section 6)."""
 
 # RFC 6734
 KEY = Definition(581, "Key", GROUPED)
@@ -253,6 +309,15 @@ NAS_FILTER_RULE = Definition(400, "NAS-Filter-Rule", OCTET_STRING)
 TUNNELING = Definition(401, "Tunneling", GROUPED)
 QOS_FILTER_RULE = Definition(407, "QoS-Filter-Rule", OCTET_STRING, mandatory=False)
 ORIGIN_AAA_PROTOCOL = Definition(408, "Origin-AAA-Protocol", ENUMERATED)
+ACCT_DELAY_TIME = Definition(41, "Acct-Delay-Time", SECONDS)
+ACCT_AUTHENTIC = Definition(45, "Acct-Authentic", ENUMERATED)
+ACCT_SESSION_TIME = Definition(46, "Acct-Session-Time", SECONDS)
+ACCT_LINK_COUNT = Definition(51, "Acct-Link-Count", UNSIGNED32)
+ACCOUNTING_INPUT_OCTETS = Definition(363, "Accounting-Input-Octets", UNSIGNED64)
+ACCOUNTING_OUTPUT_OCTETS = Definition(364, "Accounting-Output-Octets", UNSIGNED64)
+ACCOUNTING_INPUT_PACKETS = Definition(365, "Accounting-Input-Packets", UNSIGNED64)
+ACCOUNTING_OUTPUT_PACKETS = Definition(366, "Accounting-Output-Packets", UNSIGNED64)
+ACCOUNTING_AUTH_METHOD = Definition(406, "Accounting-Auth-Method", ENUMERATED)
 
 BY_CODE: dict[tuple[int, int | None], Definition[Any]] = {
     (definition.code, definition.vendor): definition

@@ -1,8 +1,9 @@
 """The messages of the Diameter EAP application with Mobile IPv6 bootstrapping.
 
 RFC 4072 section 3, RFC 5447 section 4; `agents.diameter.mobility` has what the AVPs about the home
-agent mean. The care-of address of the mobile node goes to the server in MIP-Careof-Address
-(RFC 5778 section 6.7).
+agent mean. An access router tells the server the mobile node's care-of address in
+MIP-Careof-Address (RFC 5778 section 6.7). Home agents have the same commands in an application of
+their own (RFC 5778 section 5.1), where that AVP must not be.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from agents.diameter.errors import is_protocol_error
 from agents.diameter.mobility import (
     MobilityRequest,
     assignment_avps,
+    must_know,
     read_assignment,
     read_ipv6,
     read_wish,
@@ -61,6 +63,7 @@ class DiameterEapRequest(Record, frozen=True):
     authorization_lifetime: float | None = None
     auth_session_state: int | None = _STATELESS
     framed_mtu: int | None = None
+    application: int = d.APPLICATION_EAP
 
     @property
     def mobility(self) -> MobilityRequest:
@@ -70,7 +73,7 @@ class DiameterEapRequest(Record, frozen=True):
     def to_message(self) -> Message:
         """Return the message; the node that sends it adds the identifiers."""
         avps = _avps(self, _REQUEST, self.hint)
-        return Message(d.Command.DIAMETER_EAP, d.APPLICATION_EAP, (*avps, *self.unknown))
+        return Message(d.Command.DIAMETER_EAP, self.application, (*avps, *self.unknown))
 
     @classmethod
     def from_message(cls, message: Message) -> DiameterEapRequest:
@@ -80,7 +83,7 @@ class DiameterEapRequest(Record, frozen=True):
         values["wish"] = read_wish(message.avps)
         values["care_of_address"] = read_ipv6(d.MIP_CAREOF_ADDRESS, message.avps)
         values.setdefault("auth_session_state", None)
-        return cls(hint=hint, unknown=unknown, **values)
+        return cls(hint=hint, unknown=unknown, application=message.application, **values)
 
 
 class DiameterEapAnswer(Record, frozen=True):
@@ -115,6 +118,12 @@ class DiameterEapAnswer(Record, frozen=True):
     authorization_lifetime: float | None = None
     auth_session_state: int = _STATELESS
     re_auth_request_type: int | None = None
+    application: int = d.APPLICATION_EAP
+
+    @property
+    def interim_interval(self) -> int:
+        """Seconds between interim records of accounting, 0 for none (RFC 6733 section 9.8.2)."""
+        return d.ACCT_INTERIM_INTERVAL.find(self.unknown) or 0
 
     @property
     def lifetime(self) -> float | None:
@@ -131,7 +140,7 @@ class DiameterEapAnswer(Record, frozen=True):
         avps = _avps(self, _ANSWER, self.assignment)
         return Message(
             d.Command.DIAMETER_EAP,
-            d.APPLICATION_EAP,
+            self.application,
             (*avps, *self.unknown),
             request=False,
             error=is_protocol_error(self.result_code),
@@ -143,7 +152,8 @@ class DiameterEapAnswer(Record, frozen=True):
         values, others = _values(message.avps, _ANSWER)
         assignment, unknown = _assignment(others)
         values.setdefault("auth_session_state", d.AuthSessionState.STATE_MAINTAINED)
-        return cls(assignment=assignment, unknown=unknown, **values)
+        application = message.application
+        return cls(assignment=assignment, unknown=unknown, application=application, **values)
 
 
 class _Fields:
@@ -215,16 +225,18 @@ _ANSWER = _Fields(
     {"sealed_assignment": d.SEALED_ASSIGNMENT, "local_home_agent_key": d.LOCAL_HOME_AGENT_KEY},
     ("session_id", "result_code", "origin_host", "origin_realm"),
 )
-_APPLICATION = d.AUTH_APPLICATION_ID.avp(d.APPLICATION_EAP)
 
 
-def _avps(message: Record, fields: _Fields, home_agent: Assignment | None) -> list[Avp]:
+def _avps(
+    message: DiameterEapRequest | DiameterEapAnswer, fields: _Fields, home_agent: Assignment | None
+) -> list[Avp]:
     """Return the AVPs of the fields that have a value; the application follows the session."""
     avps = _written(message, fields.first)
-    avps.insert(1, _APPLICATION)
+    avps.insert(1, d.AUTH_APPLICATION_ID.avp(message.application))
     if home_agent is not None:
         avps += assignment_avps(home_agent)
-    return avps + _written(message, fields.last)
+    avps += _written(message, fields.last)
+    return must_know(avps) if message.application == d.APPLICATION_MIP6_IKE else avps
 
 
 def _written(message: Record, fields: Iterable[tuple[str, Definition[Any]]]) -> list[Avp]:

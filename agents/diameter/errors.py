@@ -12,11 +12,12 @@ if TYPE_CHECKING:
 
 
 class ResultCode(IntEnum):
-    """Values of the Result-Code AVP (RFC 6733 section 7.1)."""
+    """Values of the Result-Code AVP (RFC 6733 section 7.1, RFC 5778 section 7)."""
 
     MULTI_ROUND_AUTH = 1001
     SUCCESS = 2001
     LIMITED_SUCCESS = 2002
+    SUCCESS_RELOCATE_HA = 2009  # RFC 5778 section 7.1, which nobody here obeys: it is refused.
     COMMAND_UNSUPPORTED = 3001
     UNABLE_TO_DELIVER = 3002
     REALM_NOT_SERVED = 3003
@@ -47,6 +48,7 @@ class ResultCode(IntEnum):
     INVALID_MESSAGE_LENGTH = 5015
     INVALID_AVP_BIT_COMBO = 5016
     NO_COMMON_SECURITY = 5017
+    ERROR_MIP6_AUTH_MODE = 5041
 
 
 def result_name(code: int) -> str:

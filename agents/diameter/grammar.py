@@ -205,6 +205,34 @@ _ON_THE_WAY: Rules = (
     *_any(d.PROXY_INFO, d.ROUTE_RECORD),
 )
 
+_ACCOUNTED: Rules = (
+    *_one(d.SESSION_ID, d.ORIGIN_HOST, d.ORIGIN_REALM),
+    *_one(d.ACCOUNTING_RECORD_TYPE, d.ACCOUNTING_RECORD_NUMBER),
+    *_optional(d.ACCT_APPLICATION_ID, d.VENDOR_SPECIFIC_APPLICATION_ID, d.USER_NAME),
+    *_optional(d.ACCOUNTING_SUB_SESSION_ID, d.ACCT_SESSION_ID, d.ACCT_MULTI_SESSION_ID),
+    *_optional(d.ACCT_INTERIM_INTERVAL, d.ACCOUNTING_REALTIME_REQUIRED),
+    *_optional(d.ORIGIN_STATE_ID, d.EVENT_TIMESTAMP),
+    *_any(d.PROXY_INFO, d.ROUTE_RECORD, d.CLASS),
+)
+_USAGE: Rules = _optional(
+    d.ACCOUNTING_INPUT_OCTETS,
+    d.ACCOUNTING_INPUT_PACKETS,
+    d.ACCOUNTING_OUTPUT_OCTETS,
+    d.ACCOUNTING_OUTPUT_PACKETS,
+    d.ACCT_SESSION_TIME,
+    d.ACCT_DELAY_TIME,
+    d.TERMINATION_CAUSE,
+    d.SERVICE_TYPE,
+    d.MIP6_FEATURE_VECTOR,
+    d.MIP6_AGENT_INFO,
+    d.MIP_CAREOF_ADDRESS,
+)
+_HOME_AGENT: Rules = (
+    *_optional(d.MIP6_AGENT_INFO, d.SERVICE_SELECTION, d.CHARGEABLE_USER_IDENTITY),
+    Occurrence(d.MIP_MOBILE_NODE_ADDRESS, 0, 2),
+)
+"""What RFC 5778 section 8.1 bounds in messages of home agents."""
+
 GRAMMARS: dict[tuple[int, bool], Grammar] = {
     (d.Command.CAPABILITIES_EXCHANGE, True): Grammar(*_CAPABILITIES),
     (d.Command.CAPABILITIES_EXCHANGE, False): Grammar(
@@ -223,6 +251,15 @@ GRAMMARS: dict[tuple[int, bool], Grammar] = {
     (d.Command.DISCONNECT_PEER, False): Grammar(*_BASE_ANSWER),
     (d.Command.DIAMETER_EAP, True): Grammar(*_EAP_REQUEST),
     (d.Command.DIAMETER_EAP, False): Grammar(*_EAP_ANSWER),
+    (d.Command.ACCOUNTING, True): Grammar(
+        *_ACCOUNTED, *_one(d.DESTINATION_REALM), *_optional(d.DESTINATION_HOST), *_USAGE
+    ),
+    (d.Command.ACCOUNTING, False): Grammar(
+        *_ACCOUNTED,
+        *_one(d.RESULT_CODE),
+        *_optional(d.ERROR_MESSAGE, d.ERROR_REPORTING_HOST),
+        *_any(d.FAILED_AVP),
+    ),
     (d.Command.IKEV2_SK, True): Grammar(
         *_SESSION_REQUEST,
         *_one(d.AUTH_REQUEST_TYPE, d.IKEV2_IDENTITY),
@@ -261,6 +298,16 @@ GRAMMARS: dict[tuple[int, bool], Grammar] = {
     (d.Command.RE_AUTH, False): Grammar(*_SESSION_ANSWER),
 }
 """The grammars by command code and R bit; every one ends with `* [ AVP ]`."""
+
+OF_APPLICATION: dict[tuple[int, int, bool], Grammar] = {
+    (d.APPLICATION_MIP6_IKE, d.Command.DIAMETER_EAP, True): Grammar(
+        *_EAP_REQUEST, *_HOME_AGENT, *_optional(d.QOS_CAPABILITY), *_none(d.MIP_CAREOF_ADDRESS)
+    ),
+    (d.APPLICATION_MIP6_IKE, d.Command.DIAMETER_EAP, False): Grammar(
+        *_EAP_ANSWER, *_HOME_AGENT, *_none(d.QOS_CAPABILITY, d.MIP_CAREOF_ADDRESS)
+    ),
+}
+"""Those that an application has of its own, by its identifier too."""
 
 ERROR_ANSWER = Grammar(
     *_one(d.ORIGIN_HOST, d.ORIGIN_REALM, d.RESULT_CODE),
@@ -305,7 +352,8 @@ def check(message: Message) -> None:
     if message.error:
         _check_avps(message.avps, ERROR_ANSWER)
         return
-    grammar = GRAMMARS.get((message.command, message.request))
+    command = message.command, message.request
+    grammar = OF_APPLICATION.get((message.application, *command)) or GRAMMARS.get(command)
     if grammar is None:
         reason = f"command {message.command} is not known"
         raise DiameterError(reason, ResultCode.COMMAND_UNSUPPORTED)

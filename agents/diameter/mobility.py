@@ -33,6 +33,7 @@ from agents.diameter.values import Definition, IPAddress
 from agents.diameter.wire import Avp
 
 DEFAULT_PREFIX_LENGTH = 64
+UNSPECIFIED = IPv6Address("::")
 
 _INTEGRATED = int(d.Mip6Feature.MIP6_INTEGRATED)
 _LOCAL = int(d.Mip6Feature.LOCAL_HOME_AGENT_ASSIGNMENT)
@@ -58,6 +59,18 @@ def mobility_request(wish: Wish | None, candidate: Assignment | None = None) -> 
     if wish is Wish.HOME or candidate is None:
         return MobilityRequest(_INTEGRATED, None, wish)
     return MobilityRequest(_INTEGRATED | _LOCAL, candidate, wish)
+
+
+def home_agent_request(own: Assignment, proposed: IPv6Address | None) -> MobilityRequest:
+    """Return what a home agent asks for the mobile node that has turned to it (RFC 5778 6.5, 6.6).
+
+    It names itself, and the home address that it proposes or :: for one of the server's. In a
+    visited network it is a local home agent and proposes one; it can give no other.
+    """
+    if proposed is None:
+        hint = replace(own, home_address=UNSPECIFIED)
+        return MobilityRequest(_INTEGRATED, hint, Wish.EITHER)
+    return mobility_request(Wish.LOCAL, replace(own, home_address=proposed))
 
 
 def requested_wish(request: MobilityRequest) -> Wish | None:
@@ -106,6 +119,15 @@ def assignment_avps(assignment: Assignment) -> list[Avp]:
     if assignment.home_address is not None:
         avps.append(d.MIP_MOBILE_NODE_ADDRESS.avp(assignment.home_address))
     return avps
+
+
+def must_know(avps: Iterable[Avp]) -> list[Avp]:
+    """Return AVPs with M on those of Mobile IPv6, as home agents' applications have it."""
+    codes = d.MOBILE_IPV6
+    return [
+        replace(avp, mandatory=True) if avp.code in codes and not avp.vendor else avp
+        for avp in avps
+    ]
 
 
 def read_assignment(avps: Iterable[Avp]) -> tuple[Assignment | None, Avp | None]:

@@ -79,7 +79,8 @@ class KeyAnswer(Record, frozen=True, kw_only=True):
     """An IKEv2-SK-Answer (RFC 6738 section 5.2); lifetimes are in seconds.
 
     `identity` is the subscriber's, whatever the peer has called itself. The key is good for IKE
-    SAs of the assigned home address alone, and both last for `lifetime`.
+    SAs of the assigned home address alone, and both last for `lifetime`. Records of the session
+    are wanted every `interim_interval` seconds.
     """
 
     session_id: str
@@ -92,6 +93,7 @@ class KeyAnswer(Record, frozen=True, kw_only=True):
     lifetime: float | None = None
     renews: bool = False
     error_message: str | None = None
+    interim_interval: int | None = None
 
     def to_message(self) -> Message:
         """Return the message; the node adds identifiers and the request's Proxy-Info."""
@@ -114,6 +116,8 @@ class KeyAnswer(Record, frozen=True, kw_only=True):
             avps.append(_key_avp(self.key, self.lifetime))
         if self.assignment is not None:
             avps += assignment_avps(self.assignment)
+        if self.interim_interval is not None:
+            avps.append(d.ACCT_INTERIM_INTERVAL.avp(self.interim_interval))
         error = is_protocol_error(self.result_code)
         command, application = d.Command.IKEV2_SK, d.APPLICATION_IKE_SK
         return Message(command, application, tuple(avps), request=False, error=error)
@@ -142,6 +146,7 @@ class KeyAnswer(Record, frozen=True, kw_only=True):
             lifetime=min((time for time in times if time is not None), default=None),
             renews=_renews(avps),
             error_message=d.ERROR_MESSAGE.find(avps),
+            interim_interval=d.ACCT_INTERIM_INTERVAL.find(avps),
         )
 
 

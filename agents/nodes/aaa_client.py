@@ -13,17 +13,28 @@ from agents.core.host import Host
 from agents.core.machine import Event
 from agents.core.reader import WireError
 from agents.core.record import Record
+from agents.diameter.accounting import AccountingRequest
 from agents.diameter.authorisation import GrantError, check_authorisation
 from agents.diameter.config import same_identity
-from agents.diameter.dictionary import APPLICATION_EAP, AuthSessionState, Command
+from agents.diameter.dictionary import (
+    ACCT_INTERIM_INTERVAL,
+    APPLICATION_ACCOUNTING,
+    APPLICATION_EAP,
+    APPLICATION_MIP6_IKE,
+    ERROR_MESSAGE,
+    RESULT_CODE,
+    AuthSessionState,
+    Command,
+)
 from agents.diameter.eap import DiameterEapAnswer, DiameterEapRequest
-from agents.diameter.errors import DiameterError, ResultCode, is_refusal
+from agents.diameter.errors import DiameterError, ResultCode, is_refusal, result_name
 from agents.diameter.events import PeerUp, Restarted
 from agents.diameter.mobility import MobilityRequest
 from agents.diameter.sessions import SessionRequest, session_answer
 from agents.diameter.wire import Message
 from agents.eap.server import MAXIMUM_IDENTITY
 from agents.eap.wire import Code, Packet, Type
+from agents.nodes.accounting import Confirmed
 from agents.nodes.diameter import DiameterService, Handler, Outcome
 from agents.nodes.diameter_settings import AaaClientConfiguration, node_config
 
@@ -85,6 +96,7 @@ class AaaClient:
         self.realm = configuration.diameter_realm
         self.home_realm = configuration.home_realm or configuration.home.realm
         self._application = application
+        self._accounts = configuration.accounting
         self._host = host
         self._log = log
         self._log_event = log.child("diameter")
@@ -102,7 +114,7 @@ class AaaClient:
                 self.realm,
                 configuration.all_peers,
                 tls=configuration.diameter_tls is not None,
-                applications=(application,),
+                applications=(application, *((APPLICATION_ACCOUNTING,) * self._accounts)),
                 watchdog=configuration.diameter_watchdog,
                 routes=configuration.routes,
                 epoch=epoch,
@@ -193,7 +205,7 @@ class AaaClient:
         answered: Callable[[DiameterEapAnswer | Exception], None],
         *,
         asked: MobilityRequest,
-        care_of: IPv6Address,
+        care_of: IPv6Address | None = None,
         user_name: str | None = None,
     ) -> None:
         """Send an EAP response to the home realm, to the server that has the conversation.
@@ -211,6 +223,8 @@ class AaaClient:
             refusal = DiameterError(f"{realm!r} is no realm", ResultCode.REALM_NOT_SERVED)
             self._host.later(partial(answered, refusal))
             return
+        if self._application == APPLICATION_MIP6_IKE and conversation.server is not None:
+            asked = MobilityRequest()  # The first request alone has it (RFC 5778 section 5.1.1).
         request = DiameterEapRequest(
             session_id=conversation.session_id,
             origin_host=self.identity,
@@ -225,10 +239,11 @@ class AaaClient:
             care_of_address=care_of,
             state=conversation.state,
             auth_session_state=AuthSessionState.STATE_MAINTAINED,
+            application=self._application,
         )
 
         def take(outcome: Message | Exception) -> None:
-            answer = _checked(outcome, conversation)
+            answer = _checked(outcome, conversation, accounts=self._accounts)
             # What is granted and cannot be kept is to be ended too (RFC 6733 section 8.1).
             granted = answer.granted if isinstance(answer, GrantError) else answer
             if isinstance(granted, DiameterEapAnswer) and granted.result_code == ResultCode.SUCCESS:
@@ -291,6 +306,14 @@ class AaaClient:
         result = obey(SessionRequest.from_message(message))
         return session_answer(message, result, self.identity, self.realm)
 
+    def account(self, record: AccountingRequest, confirmed: Confirmed) -> None:
+        """Send a record; `confirmed` hears in time what becomes of it."""
+
+        def take(outcome: Message | Exception) -> None:
+            confirmed(_read_confirmation(outcome))
+
+        self._service.submit(record.to_message(), take)
+
     def terminate(
         self,
         session_id: str,
@@ -347,8 +370,22 @@ def _is_meant(session_id: str, server: str | None, request: SessionRequest) -> b
     return is_its and session_id == request.session_id
 
 
+def _read_confirmation(outcome: Message | Exception) -> int | Exception | None:
+    """Return the interval that the server names for interim records, or why it has no record."""
+    if isinstance(outcome, Exception):
+        return outcome
+    try:
+        code = RESULT_CODE.need(outcome.avps)
+        if is_refusal(code):
+            text = ERROR_MESSAGE.find(outcome.avps)
+            return DiameterError(f"{result_name(code)}: {text or 'no reason given'}", code)
+        return ACCT_INTERIM_INTERVAL.find(outcome.avps)
+    except DiameterError as error:
+        return error
+
+
 def _checked(
-    outcome: Message | Exception, conversation: _Conversation
+    outcome: Message | Exception, conversation: _Conversation, *, accounts: bool
 ) -> DiameterEapAnswer | Exception:
     """Return the answer, which the conversation goes on from, or why there is none to be used."""
     if isinstance(outcome, Exception):
@@ -356,7 +393,7 @@ def _checked(
     try:
         answer = DiameterEapAnswer.from_message(outcome)
         if not is_refusal(answer.result_code):
-            check_authorisation(answer)
+            check_authorisation(answer, accounts=accounts)
     except DiameterError as error:
         return error
     conversation.server, conversation.state = answer.origin_host, answer.state

@@ -110,7 +110,7 @@ class AaaClientConfiguration(Configuration, frozen=True, kw_only=True):
 
     `home` is the home AAA server, or a relay on the way to it, trusted to relay for `home_realm`;
     `peers` are others: those that stand in for it, and servers of other realms. Whose name has no
-    realm is of `home_realm`.
+    realm is of `home_realm`. With `accounting` the sessions that they grant are accounted.
     """
 
     diameter_identity: str
@@ -122,6 +122,7 @@ class AaaClientConfiguration(Configuration, frozen=True, kw_only=True):
     diameter_tls: TlsSettings | None = None
     aaa_timeout: Annotated[float, msgspec.Meta(gt=0, le=86400)] = 10.0
     diameter_watchdog: Watchdog = 30.0
+    accounting: bool = False
 
     @property
     def all_peers(self) -> tuple[DiameterPeer, ...]:

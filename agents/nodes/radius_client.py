@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
+from functools import partial
 from ipaddress import IPv6Address
 
 from agents.core.eventlog import EventLog
@@ -11,13 +12,16 @@ from agents.core.host import Host
 from agents.core.machine import Event
 from agents.core.reader import WireError
 from agents.core.record import Record, replace
+from agents.diameter.accounting import AccountingRequest
 from agents.diameter.authorisation import GrantError, check_authorisation
-from agents.diameter.dictionary import AuthSessionState
+from agents.diameter.dictionary import AccountingRecordType, AuthSessionState
 from agents.diameter.eap import DiameterEapAnswer, DiameterEapRequest
 from agents.diameter.errors import DiameterError, ResultCode, is_refusal
 from agents.diameter.mobility import MobilityRequest
 from agents.nodes.aaa_client import claimed_identity
+from agents.nodes.accounting import Confirmed
 from agents.nodes.diameter_settings import AaaClientConfiguration
+from agents.nodes.radius_accounting import accounting_request
 from agents.nodes.radius_eap import access_request, read_answer
 from agents.nodes.radius_settings import RadiusServerSettings
 from agents.nodes.retry import Retry
@@ -91,6 +95,8 @@ class RadiusAaaClient:
     """Carries EAP to the home AAA server, and accounts for sessions (RFC 3579, RFC 2866).
 
     What it is asked, and answers, are as AaaClient has them. `secret` is the one with the server.
+    The server is told of a session's end by accounting in any case; whoever accounts for sessions
+    (`accounting`) makes the records, and those of this class say no more than that.
     """
 
     def __init__(
@@ -103,9 +109,10 @@ class RadiusAaaClient:
         epoch: int,
         secret: bytes,
     ) -> None:
-        self._identity = configuration.diameter_identity
-        self._realm = configuration.diameter_realm
+        self.identity = configuration.diameter_identity
+        self.realm = configuration.diameter_realm
         self._server = configuration.home.host, configuration.home.realm
+        self._accounts = configuration.accounting
         self._settings = settings
         self._timeout = configuration.aaa_timeout
         self._secret = secret
@@ -118,6 +125,8 @@ class RadiusAaaClient:
         self._retry = Retry(host, self._open)
         self._conversations: dict[Hashable, _Conversation] = {}
         self._granted: dict[Hashable, _Granted] = {}
+        self._keys: dict[str, Hashable] = {}
+        """The keys of what is granted, by the sessions' names."""
 
     def start(self, connected: Callable[[], None]) -> None:
         """Open the sockets, as soon as the address is to be had; tell when it is done."""
@@ -178,8 +187,8 @@ class RadiusAaaClient:
         conversation.user_name = claimed_identity(packet) or conversation.user_name
         request = DiameterEapRequest(
             session_id=conversation.session_id,
-            origin_host=self._identity,
-            origin_realm=self._realm,
+            origin_host=self.identity,
+            origin_realm=self.realm,
             destination_realm=self._server[1],
             eap_payload=packet,
             user_name=conversation.user_name,
@@ -219,7 +228,7 @@ class RadiusAaaClient:
         try:
             answer = read_answer(outcome, conversation.session_id, self._server)
             if not is_refusal(answer.result_code):
-                check_authorisation(answer)
+                check_authorisation(answer, accounts=self._accounts)
         except WireError as error:
             return DiameterError(str(error), ResultCode.INVALID_AVP_VALUE)
         except DiameterError as error:
@@ -230,10 +239,14 @@ class RadiusAaaClient:
     def _account(
         self, key: Hashable, request: DiameterEapRequest, packet: Packet | TimeoutError
     ) -> None:
-        """Tell that a session has begun, and that one before it is over."""
-        self.end(key)
+        """Tell that a session has begun, and that one before it is over; or leave that to others.
+
+        What they do not tell the end of is told in end() still.
+        """
+        if not self._accounts:
+            self.end(key)
         found = [
-            d.NAS_IDENTIFIER.attribute(self._identity),
+            d.NAS_IDENTIFIER.attribute(self.identity),
             d.NAS_IPV6_ADDRESS.attribute(IPv6Address(self._settings.source)),
             d.ACCT_SESSION_ID.attribute(request.session_id),
         ]
@@ -243,17 +256,46 @@ class RadiusAaaClient:
             found.append(d.FRAMED_IPV6_ADDRESS.attribute(request.care_of_address))
         if isinstance(packet, Packet):
             found += [d.CLASS.attribute(v) for v in d.CLASS.values(packet.attributes)]
+        if before := self._granted.get(key):
+            del self._keys[before.session_id]
         self._granted[key] = _Granted(request.session_id, tuple(found))
-        self._send_accounting(d.AcctStatusType.START, tuple(found))
+        self._keys[request.session_id] = key
+        if not self._accounts:
+            self._send_accounting(d.AcctStatusType.START, tuple(found))
+
+    def account(self, record: AccountingRequest, confirmed: Confirmed) -> None:
+        """Send a record; `confirmed` hears in time what becomes of it."""
+        is_last = record.record_type is AccountingRecordType.STOP
+        if is_last and (key := self._keys.pop(record.session_id, None)) is not None:
+            del self._granted[key]
+        if self._services is None:
+            confirmed(TimeoutError("no socket is open yet"))
+            return
+
+        def take(outcome: Packet | TimeoutError, _at: float) -> None:
+            confirmed(outcome if isinstance(outcome, TimeoutError) else None)
+
+        attributes = accounting_request(record, IPv6Address(self._settings.source))
+        try:
+            self._services[1].submit(Code.ACCOUNTING_REQUEST, attributes, take)
+        except ValueError as error:
+            confirmed(DiameterError(str(error), ResultCode.INVALID_AVP_VALUE))
 
     def forget(self, key: Hashable) -> None:
         """Drop what is kept for a conversation, which may wait for an answer still."""
         self._conversations.pop(key, None)
 
     def end(self, key: Hashable) -> None:
-        """Tell the server that a session is over."""
+        """Tell the server that a session is over, unless its last record does."""
+        if self._accounts:
+            self._host.later(partial(self._end, key))
+        else:
+            self._end(key)
+
+    def _end(self, key: Hashable) -> None:
         granted = self._granted.pop(key, None)
         if granted is not None:
+            del self._keys[granted.session_id]
             cause = d.ACCT_TERMINATE_CAUSE.attribute(d.AcctTerminateCause.USER_REQUEST)
             self._send_accounting(d.AcctStatusType.STOP, (*granted.attributes, cause))
 

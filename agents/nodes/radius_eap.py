@@ -129,6 +129,8 @@ def access_answer(
         found.append(d.MS_MPPE_SEND_KEY.attribute(answer.msk[_HALF:]))
     if answer.local_home_agent_key is not None:
         found.append(d.LOCAL_HOME_AGENT_KEY.attribute(answer.local_home_agent_key))
+    if answer.interim_interval:
+        found.append(d.ACCT_INTERIM_INTERVAL.attribute(answer.interim_interval))
     return Code.ACCESS_ACCEPT, (*found, *message)
 
 
@@ -163,6 +165,12 @@ def read_answer(packet: Packet, session_id: str, server: tuple[str, str]) -> Dia
     received, sent = d.MS_MPPE_RECV_KEY.find(attributes), d.MS_MPPE_SEND_KEY.find(attributes)
     service, timeout = d.SERVICE_TYPE.find(attributes), d.SESSION_TIMEOUT.find(attributes)
     vector, state = d.MIP6_FEATURE_VECTOR.find(attributes), d.STATE.find(attributes)
+    interim = d.ACCT_INTERIM_INTERVAL.find(attributes)
+    others = [diameter.CLASS.avp(value) for value in d.CLASS.values(attributes)]
+    if interim is not None:
+        others.append(diameter.ACCT_INTERIM_INTERVAL.avp(int(interim)))
+    if service is not None:
+        others.append(diameter.SERVICE_TYPE.avp(int(service)))
     return DiameterEapAnswer(
         session_id=session_id,
         result_code=result,
@@ -177,5 +185,5 @@ def read_answer(packet: Packet, session_id: str, server: tuple[str, str]) -> Dia
         state=() if state is None else (state,),
         sealed_assignment=d.SEALED_ASSIGNMENT.join(attributes),
         local_home_agent_key=d.LOCAL_HOME_AGENT_KEY.find(attributes),
-        unknown=() if service is None else (diameter.SERVICE_TYPE.avp(int(service)),),
+        unknown=tuple(others),
     )

@@ -120,12 +120,19 @@ class AcctStatusType(IntEnum):
 
     START = 1
     STOP = 2
+    INTERIM_UPDATE = 3
 
 
 class AcctTerminateCause(IntEnum):
     """Why a session has ended (RFC 2866 section 5.10)."""
 
     USER_REQUEST = 1
+    LOST_CARRIER = 2
+    SESSION_TIMEOUT = 5
+    ADMIN_RESET = 6
+    NAS_REQUEST = 10
+    SERVICE_UNAVAILABLE = 15
+    USER_ERROR = 17
 
 
 INVALID_EAP_PACKET = 202
@@ -142,10 +149,21 @@ CALLING_STATION_ID = Definition(31, "Calling-Station-Id", TEXT)
 NAS_IDENTIFIER = Definition(32, "NAS-Identifier", TEXT)
 PROXY_STATE = Definition(33, "Proxy-State", STRING)
 ACCT_STATUS_TYPE = Definition(40, "Acct-Status-Type", INTEGER)
+ACCT_DELAY_TIME = Definition(41, "Acct-Delay-Time", INTEGER)
+ACCT_INPUT_OCTETS = Definition(42, "Acct-Input-Octets", INTEGER)
+ACCT_OUTPUT_OCTETS = Definition(43, "Acct-Output-Octets", INTEGER)
 ACCT_SESSION_ID = Definition(44, "Acct-Session-Id", TEXT)
+ACCT_SESSION_TIME = Definition(46, "Acct-Session-Time", INTEGER)
+ACCT_INPUT_PACKETS = Definition(47, "Acct-Input-Packets", INTEGER)
+ACCT_OUTPUT_PACKETS = Definition(48, "Acct-Output-Packets", INTEGER)
 ACCT_TERMINATE_CAUSE = Definition(49, "Acct-Terminate-Cause", INTEGER)
+ACCT_MULTI_SESSION_ID = Definition(50, "Acct-Multi-Session-Id", TEXT)
+ACCT_INPUT_GIGAWORDS = Definition(52, "Acct-Input-Gigawords", INTEGER)
+ACCT_OUTPUT_GIGAWORDS = Definition(53, "Acct-Output-Gigawords", INTEGER)
+EVENT_TIMESTAMP = Definition(55, "Event-Timestamp", INTEGER)
 NAS_PORT_TYPE = Definition(61, "NAS-Port-Type", INTEGER)
 EAP_MESSAGE = Definition(79, "EAP-Message", STRING)
+ACCT_INTERIM_INTERVAL = Definition(85, "Acct-Interim-Interval", INTEGER)
 MESSAGE_AUTHENTICATOR = Definition(80, "Message-Authenticator", STRING)
 NAS_IPV6_ADDRESS = Definition(95, "NAS-IPv6-Address", IPV6_ADDRESS)
 ERROR_CAUSE = Definition(101, "Error-Cause", INTEGER)

@@ -23,7 +23,12 @@ from agents.eap.peer import EapPeer
 from agents.eap.tls import TlsServerConfig
 from agents.ikev2.config import Credentials
 from agents.kernel.model import ModelKernel
-from agents.kernel.model_port import ModelEnforcementPoint, ModelHomeAgent, ModelMobileNode
+from agents.kernel.model_port import (
+    ModelEnforcementPoint,
+    ModelHomeAgent,
+    ModelMeter,
+    ModelMobileNode,
+)
 from agents.kernel.port import AccessLink
 from agents.nodes.access_router.machine import AccessRouter
 from agents.nodes.access_router.main import radius_secret
@@ -419,6 +424,7 @@ class Laboratory:
             epoch=self._time_of_day(),
             local_kernel=_local_kernel(kernel, configuration),
             radius_secret=radius_secret(configuration),
+            meter=ModelMeter(kernel) if configuration.accounting else None,
         )
 
     def _rogue_router(self, role: approaches.Program, host: SimulatedHost) -> RogueRouter:

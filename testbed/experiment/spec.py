@@ -577,6 +577,8 @@ class Spec:
                 roles = spec.variants[name].roles
                 needs |= {*spec.approach(name).NEEDS, *roles.needs} - {*roles.replaced}
                 needs |= {"cgroup_cpu"} if spec.slows(name) else set()
+                accounts = getattr(spec.settings(name), "accounting", False)
+                needs |= {"cls_flower"} if accounts else set()
                 links = spec.topology(name).links
                 needs |= {"bridge"} if any(link.is_bridged for link in links) else set()
                 shapes = [link.shape for link in links]

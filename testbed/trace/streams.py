@@ -20,6 +20,8 @@ REQUEST = 0x80
 EAP = 268
 BETWEEN_NEIGHBOURS = frozenset({257, 280, 282})
 """Capabilities exchange, watchdog and disconnection: no part of any bootstrap."""
+ACCOUNTING = 271
+"""What nobody waits for."""
 AGENT_INFO, AGENT_ADDRESS = 486, 334
 SYN = 0x02
 
@@ -47,7 +49,8 @@ class Segment:
     def matters(self) -> bool:
         """Whether it carries anything that belongs to a bootstrap."""
         codes = {code for code, _ in self.messages}
-        return self.has_data and not self.again and (not codes or bool(codes - BETWEEN_NEIGHBOURS))
+        unwaited = BETWEEN_NEIGHBOURS | {ACCOUNTING}
+        return self.has_data and not self.again and (not codes or bool(codes - unwaited))
 
 
 @dataclass(slots=True)

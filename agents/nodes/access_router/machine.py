@@ -21,8 +21,9 @@ from agents.diameter.sessions import SessionRequest
 from agents.diameter.wire import Message
 from agents.eap.lower import identity_request
 from agents.eap.wire import Code, Packet, TlsData, Type
-from agents.kernel.port import AccessLink, EnforcementPoint, HomeAgentKernel, KernelError
+from agents.kernel.port import AccessLink, EnforcementPoint, HomeAgentKernel, KernelError, Meter
 from agents.nodes.aaa_client import AaaClient
+from agents.nodes.access_router.accounting import AccessAccounting
 from agents.nodes.access_router.pinholes import Pinholes
 from agents.nodes.access_router.relay_agent import RelayAgent
 from agents.nodes.access_router.settings import AccessRouterConfiguration
@@ -62,7 +63,8 @@ class AccessRouter:
     The enforcement point opens before the PAA announces success, as RFC 5609 has it (section 6.1:
     Authorize() comes before the final request): the mobile node may send as soon as it has that.
     `local_kernel` is that of the home agent offered here. `epoch` is the time of day in seconds at
-    the start, `radius_secret` the one with the home AAA server if that is asked by RADIUS.
+    the start, `radius_secret` the one with the home AAA server if that is asked by RADIUS. What
+    `meter` counts is accounted, if there is one.
     """
 
     def __init__(
@@ -75,6 +77,7 @@ class AccessRouter:
         epoch: int,
         local_kernel: HomeAgentKernel | None = None,
         radius_secret: bytes = b"",
+        meter: Meter | None = None,
     ) -> None:
         log = role_log.child("pana")
         self._host = host
@@ -94,6 +97,10 @@ class AccessRouter:
                 epoch=epoch,
                 secret=radius_secret,
             )
+        self._accounting: AccessAccounting | None = None
+        if meter:
+            told = role_log.child("accounting")
+            self._accounting = AccessAccounting(host, self._client, meter, told, epoch=epoch)
         self._asks_always = configuration.relay is not None
         self._candidate = configuration.local.candidate() if configuration.local else None
         self._enforcement = enforcement
@@ -197,15 +204,19 @@ class AccessRouter:
             case events.Authorised(pac=(address, _), session_id=number):
                 self._admit(address)
                 self._open[number] = None
-            case events.Terminated(pac=(address, _), session_id=number):
-                self._close(number, address)
-            case events.Failed(pac=(address, _), session_id=int(number)):
-                self._close(number, address)
+                if self._accounting:
+                    self._accounting.begin(number, address_of(address))
+            case events.Terminated(pac=(address, _), session_id=number, cause=cause):
+                self._close(number, address, cause)
+            case events.Failed(pac=(address, _), session_id=int(number), reason=reason):
+                self._close(number, address, reason)
             case events.AddressChanged(session_id=number, pac=(new, _), old=(old, _)):
                 if self._relay:
                     self._relay.machine.move(number, address_of(new))
                 self._admit(new)
                 self._shut_out(old)
+                if self._accounting:
+                    self._accounting.move(number, address_of(new))
             case _:
                 pass
 
@@ -239,7 +250,8 @@ class AccessRouter:
         """
         self._endpoint.call(self._paa.stop, self._host.now())
         self.close()
-        self._host.later(partial(self._client.stop, stopped))
+        left = partial(self._client.stop, stopped)
+        self._host.later(partial(self._accounting.finish, left) if self._accounting else left)
 
     def close(self) -> None:
         """Close the sockets."""
@@ -267,9 +279,11 @@ class AccessRouter:
             "terminate": for_all(self._paa.terminate),
         }
 
-    def _close(self, number: int, address: str) -> None:
+    def _close(self, number: int, address: str, cause: str) -> None:
         """End a session; its address stays open if another session of the PaC is authorised."""
         self._open.pop(number, None)
+        if self._accounting:
+            self._accounting.end(number, cause)
         self._shut_out(address)
         if self._relay:
             self._relay.machine.forget(number)
@@ -392,6 +406,8 @@ class AccessRouter:
         self._client.forget(event.session_id)  # A re-authentication is a new Diameter session.
         lifetime = min(answer.lifetime or self._lifetime, self._lifetime)
         care_of = address_of(event.pac[0])
+        if self._accounting:
+            self._accounting.grant(event.session_id, answer, care_of)
         keyed = self._key_local(event.session_id, care_of, answer, lifetime)
         self._supply(event.session_id, care_of, answer.assignment if keyed else None)
         self._endpoint.call(

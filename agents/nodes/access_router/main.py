@@ -10,6 +10,7 @@ from pathlib import Path
 from agents.core.eventlog import EventLog
 from agents.kernel.filter import LinuxEnforcementPoint
 from agents.kernel.home_agent import LinuxHomeAgent
+from agents.kernel.meter import LinuxMeter
 from agents.kernel.port import AccessLink
 from agents.nodes.access_router.machine import AccessRouter
 from agents.nodes.access_router.settings import AccessRouterConfiguration
@@ -30,6 +31,7 @@ async def serve(configuration: AccessRouterConfiguration, stop: asyncio.Event) -
         epoch=int(time.time()),
         local_kernel=local_kernel(configuration),
         radius_secret=radius_secret(configuration),
+        meter=meter(configuration),
     )
     await serve_until(stop, router, log, router.commands())
 
@@ -40,6 +42,11 @@ def closed_filter(configuration: AccessRouterConfiguration) -> LinuxEnforcementP
     enforcement = LinuxEnforcementPoint(link)
     enforcement.close_access()
     return enforcement
+
+
+def meter(configuration: AccessRouterConfiguration) -> LinuxMeter | None:
+    """Return what counts on the access link if that is to be accounted."""
+    return LinuxMeter(configuration.access_interface) if configuration.accounting else None
 
 
 def local_kernel(configuration: AccessRouterConfiguration) -> LinuxHomeAgent | None:

@@ -1,22 +1,24 @@
-"""IKEv2 of a home agent with EAP by the home AAA server (RFC 5778)."""
+"""IKEv2 of a home agent with EAP by the home AAA server (RFC 5778), in its application MIP6I."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from ipaddress import IPv6Address
 
-from agents.bootstrap.assignment import Assignment, Wish
+from agents.bootstrap.assignment import Assignment
 from agents.core.eventlog import EventLog
 from agents.core.host import Host
 from agents.diameter.dictionary import Command
 from agents.diameter.eap import DiameterEapAnswer
 from agents.diameter.errors import ResultCode
-from agents.diameter.mobility import mobility_request
+from agents.diameter.mobility import home_agent_request
 from agents.diameter.sessions import SessionRequest
 from agents.ikev2 import events as ikev2
 from agents.ikev2.config import Credentials
 from agents.kernel.port import KernelError
 from agents.nodes.aaa_client import AaaClient
+from agents.nodes.accounting import Charge
 from agents.nodes.home_agent.grants import Granted, Grants
 from agents.nodes.home_agent.service import HomeAgentService
 from agents.nodes.home_agent.settings import HomeAgentConfiguration
@@ -72,15 +74,18 @@ class EapAuthenticator:
         self._ike.on_gone = home_agent.release
         home_agent.on_released.append(self._ike.delete_identity)
         home_agent.on_released.append(self._end_session)
+        self.on_granted: Callable[[str, Charge], None] = lambda *_: None
+        """Is told how the session of a subscriber is to be accounted."""
+
         self._served: Grants[_Served] = Grants(client.session_number)
         self._asking: dict[bytes, int] = {}
         """The questions under way, by the IKE SAs that they are about."""
 
-        self._wanted = mobility_request(Wish.EITHER)
-        if configuration.proposed_home_address:
-            proposed = IPv6Address(configuration.proposed_home_address)
-            own = Assignment(home_agent.address, home_agent.homes.prefix.prefixlen, proposed)
-            self._wanted = mobility_request(Wish.LOCAL, own)
+        proposed = configuration.proposed_home_address
+        self._wanted = home_agent_request(
+            Assignment(home_agent.address, home_agent.homes.prefix.prefixlen),
+            IPv6Address(proposed) if proposed else None,
+        )
 
     def _on_eap(self, event: ikev2.EapResponse) -> None:
         asked = self._asking[event.ike_spi] = self._served.ask()
@@ -89,7 +94,6 @@ class EapAuthenticator:
             event.packet,
             partial(self._answered, event, asked),
             asked=self._wanted,
-            care_of=event.peer,
             user_name=event.identity,
         )
 
@@ -181,6 +185,7 @@ class EapAuthenticator:
         self._served.note(
             identity, _Served(answer.origin_host, answer.session_id, asked, event.ike_spi)
         )
+        self.on_granted(identity, Charge.of(answer))
         self._ike.eap_success(
             event.ike_spi,
             packet,

@@ -25,6 +25,7 @@ from agents.ike.identities import Identity
 from agents.ike.psk import PskEntry
 from agents.kernel.port import KernelError
 from agents.nodes.aaa_client import AaaClient
+from agents.nodes.accounting import Charge
 from agents.nodes.home_agent.grants import Granted, Grants
 from agents.nodes.home_agent.service import HomeAgentService
 from agents.nodes.home_agent.settings import HomeAgentConfiguration
@@ -103,6 +104,9 @@ class KeyClient:
         self._home_agent = home_agent
         self._log = log
         self._served: Grants[_Served] = Grants(client.session_number)
+        self.on_granted: Callable[[str, Charge], None] = lambda *_: None
+        """Is told how the session of a subscriber is to be accounted."""
+
         self._renewing: dict[str, bool] = {}
         """Whose renewal is under way, and whether it is to be asked for once more after that."""
 
@@ -263,6 +267,9 @@ class KeyClient:
         now, lifetime = self._host.now(), answer.lifetime
         until = math.inf if lifetime is None else now + lifetime
         self._served.note(identity, _Served(answer.origin_host, session_id, asked, until))
+        interim = answer.interim_interval or 0
+        origin = answer.origin_host, answer.origin_realm
+        self.on_granted(identity, Charge(session_id, *origin, identity, interim))
         if lifetime is not None:
             self._timers.set((_Timer.RENEW, identity), now + RENEW_AT * lifetime)
         self._watch(identity)

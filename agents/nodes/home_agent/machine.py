@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from agents.core.configuration import Commands
 from agents.core.eventlog import EventLog
 from agents.core.host import Host
-from agents.diameter.dictionary import APPLICATION_IKE_SK
+from agents.diameter.dictionary import APPLICATION_IKE_SK, APPLICATION_MIP6_IKE
 from agents.diameter.wire import Message
 from agents.ikev2.config import Credentials
 from agents.kernel.port import HomeAgentKernel
 from agents.nodes.aaa_client import AaaClient
+from agents.nodes.home_agent.accounting import BindingAccounting
 from agents.nodes.home_agent.authenticator import EapAuthenticator
 from agents.nodes.home_agent.key_client import KeyClient
 from agents.nodes.home_agent.service import HomeAgentService
@@ -36,24 +38,31 @@ class HomeAgentNode:
         epoch: int,
     ) -> None:
         self._home_agent = HomeAgentService(host, kernel, configuration.home_agent, log)
+        self._client = AaaClient(
+            configuration,
+            host,
+            log,
+            epoch=epoch,
+            handler=self._serve,
+            application=APPLICATION_MIP6_IKE if configuration.by_eap else APPLICATION_IKE_SK,
+        )
+        self._accounting = None
+        if configuration.accounting:
+            told = log.child("accounting")
+            self._accounting = BindingAccounting(
+                host, self._client, self._home_agent, told, epoch=epoch
+            )
         self._authenticator: EapAuthenticator | KeyClient
         if configuration.by_eap:
-            self._client = AaaClient(configuration, host, log, epoch=epoch, handler=self._serve)
             self._authenticator = EapAuthenticator(
                 host, configuration, self._client, self._home_agent, log, credentials=credentials
             )
         else:
-            self._client = AaaClient(
-                configuration,
-                host,
-                log,
-                epoch=epoch,
-                handler=self._serve,
-                application=APPLICATION_IKE_SK,
-            )
             self._authenticator = KeyClient(
                 host, configuration, self._client, self._home_agent, log
             )
+        if self._accounting:
+            self._authenticator.on_granted = self._accounting.grant
 
     def _serve(self, message: Message) -> Message:
         """Answer the AAA server, which may want a session to end, or to be asked about it."""
@@ -71,4 +80,8 @@ class HomeAgentNode:
         """Close the sockets and disconnect; tell when that is done."""
         self._authenticator.close()
         self._home_agent.close()
-        self._client.stop(stopped)
+        left = partial(self._client.stop, stopped)
+        if self._accounting:
+            self._accounting.finish(left)
+        else:
+            left()

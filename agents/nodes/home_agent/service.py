@@ -40,6 +40,9 @@ class HomeAgentService:
         self.address = IPv6Address(settings.address)
         self.kernel = kernel
         self.on_released: list[Callable[[str], None]] = []
+        self.on_binding: Callable[[Event], None] = lambda _: None
+        """Is told what the binding cache tells."""
+
         kernel.warm_up()
         kernel.prepare()
         self._host = host
@@ -86,6 +89,7 @@ class HomeAgentService:
             case BindingRemoved(home_address=home_address):
                 self._prefixes.call(self._advertiser.forget, home_address)
         self._log(event)
+        self.on_binding(event)
 
     def _claimed(self, packet: bytes) -> None:
         claim = read_claim(packet)

@@ -23,9 +23,12 @@ from agents.core.folding import ascii_lower
 from agents.core.host import Closable, Host
 from agents.core.later import Later, after
 from agents.core.machine import Event
+from agents.diameter.accounting import AccountingRequest, accounting_answer
 from agents.diameter.dictionary import (
+    APPLICATION_ACCOUNTING,
     APPLICATION_EAP,
     APPLICATION_IKE_SK,
+    APPLICATION_MIP6_IKE,
     RESULT_CODE,
     Command,
 )
@@ -175,6 +178,8 @@ class AaaServer:
                 return self._give_key(KeyRequest.from_message(message))
             case Command.SESSION_TERMINATION:
                 return self._end(message)
+            case Command.ACCOUNTING:
+                return self._account(message)
             case Command.DIAMETER_EAP:
                 request = DiameterEapRequest.from_message(message)
                 return after(self.authenticate(request), DiameterEapAnswer.to_message)
@@ -221,6 +226,22 @@ class AaaServer:
         """End what a client has lost with its state."""
         self._aaa.handle_restart(client, self._host.now())
         self.follow()
+
+    def _account(self, message: Message) -> Message:
+        """Answer a record; one that does not count is refused in its command's own way."""
+        code, reason = ResultCode.SUCCESS, None
+        try:
+            self.account(AccountingRequest.from_message(message))
+        except DiameterError as error:
+            code, reason = ResultCode(error.result_code), str(error)
+        return accounting_answer(message, code, *self._origin, reason)
+
+    def account(self, request: AccountingRequest) -> None:
+        """Take a record, by whatever protocol; raises DiameterError if it does not count."""
+        try:
+            self._aaa.handle_accounting(request, self._host.now())
+        finally:
+            self.follow()
 
     def withdraw(self, identity: str) -> bool:
         """End a subscriber's session and lease; return whether there was either."""
@@ -273,6 +294,12 @@ class AaaServer:
         self._timer.stop()
 
 
+def _applications(configuration: HomeNetworkConfiguration) -> tuple[int, ...]:
+    """Return what is spoken with Diameter peers."""
+    every = APPLICATION_EAP, APPLICATION_IKE_SK, APPLICATION_MIP6_IKE
+    return (*every, APPLICATION_ACCOUNTING) if configuration.accounting else every
+
+
 class HomeNetwork:
     """The home AAA server, and the home agent beside it if one is configured.
 
@@ -314,7 +341,13 @@ class HomeNetwork:
             clients = (client.name for client in configuration.radius.clients)
             self._radius_clients = frozenset(map(ascii_lower, clients))
             self._radius = RadiusFront(
-                host, configuration.radius, keys, self._server, log.child("radius"), origin
+                host,
+                configuration.radius,
+                keys,
+                self._server,
+                log.child("radius"),
+                origin,
+                accounts=configuration.accounting,
             )
         self._eap_server = None
         if other := configuration.eap_server:
@@ -341,7 +374,7 @@ class HomeNetwork:
                 configuration.diameter_realm,
                 configuration.diameter_peers,
                 tls=configuration.diameter_tls is not None,
-                applications=(APPLICATION_EAP, APPLICATION_IKE_SK),
+                applications=_applications(configuration),
                 watchdog=configuration.diameter_watchdog,
                 epoch=epoch,
             ),

@@ -110,6 +110,8 @@ def home_aaa(
             home_agents=configuration.diameter_home_agents,
             peers=[peer.host for peer in configuration.diameter_peers],
             selection=configuration.selection,
+            accounting=configuration.accounting,
+            interim_interval=configuration.interim_interval,
         ),
         rng=rng,
     )

@@ -13,13 +13,14 @@ from agents.core.later import Later
 from agents.core.machine import Discarded, Event
 from agents.core.reader import WireError
 from agents.core.record import replace
-from agents.diameter.dictionary import APPLICATION_EAP, Command
+from agents.diameter.accounting import AccountingRequest
+from agents.diameter.dictionary import APPLICATION_EAP, AccountingRecordType, Command
 from agents.diameter.eap import DiameterEapAnswer, DiameterEapRequest
-from agents.diameter.errors import ResultCode
+from agents.diameter.errors import DiameterError, ResultCode
 from agents.diameter.sessions import SessionRequest
+from agents.nodes.radius_accounting import read_accounting
 from agents.nodes.radius_eap import access_answer, read_request
 from agents.nodes.radius_settings import RadiusListenerSettings
-from agents.radius import dictionary as d
 from agents.radius.events import Peer, RequestReceived
 from agents.radius.server import RadiusServer
 from agents.radius.wire import Code, Packet
@@ -38,11 +39,15 @@ class Answering(Protocol):
     def end(self, request: SessionRequest) -> ResultCode:
         """Take a client's word that its session is over."""
 
+    def account(self, request: AccountingRequest) -> None:
+        """Take a record; raises DiameterError if it does not count."""
+
 
 class RadiusFront:
     """Serves EAP and the ends of sessions by RADIUS (RFC 3579, RFC 2866).
 
-    `secrets` are by their files; `origin` is the server's name and realm.
+    `secrets` are by their files; `origin` is the server's name and realm. If it `accounts`, what
+    does not count gets no answer, for RADIUS has no other refusal (RFC 2866 section 2).
     """
 
     def __init__(
@@ -53,10 +58,13 @@ class RadiusFront:
         server: Answering,
         log: EventLog,
         origin: tuple[str, str],
+        *,
+        accounts: bool = False,
     ) -> None:
         self._host = host
         self._settings = settings
         self._server = server
+        self._accounts = accounts
         self._log = log
         self._origin = origin
         clients = [
@@ -124,25 +132,35 @@ class RadiusFront:
         if isinstance(event, RequestReceived):
             try:
                 self._account(event.packet, event.client)
-            except WireError as error:
+            except (WireError, DiameterError) as error:
                 self._log(Discarded(event.at, event.client, str(error)))
                 self._accounting.drop(event.token)
             else:
                 self._accounting.answer(event.token, Code.ACCOUNTING_RESPONSE, ())
 
     def _account(self, packet: Packet, client: str) -> None:
-        """Free what a session had that has ended; raises WireError for what is not accounting."""
-        status = d.ACCT_STATUS_TYPE.find(packet.attributes)
-        session = d.ACCT_SESSION_ID.find(packet.attributes)
-        if status is None or session is None:
-            raise WireError("an Accounting-Request needs Acct-Status-Type and Acct-Session-Id")
-        if status == d.AcctStatusType.STOP:
-            request = SessionRequest(
-                command=Command.SESSION_TERMINATION,
-                session_id=session,
-                application=APPLICATION_EAP,
-                origin_host=client,
-                origin_realm=self._origin[1],
-                destination_realm=self._origin[1],
-            )
-            self._server.end(request)
+        """Take a record, and free what a session had that has ended.
+
+        Raises WireError for what is not accounting, DiameterError for what does not count.
+        """
+        record = read_accounting(packet, client, self._origin[1])
+        if record is None:
+            return
+        try:
+            if self._accounts:
+                self._server.account(record)
+        finally:
+            if record.record_type is AccountingRecordType.STOP:
+                self._server.end(_end_of(record))
+
+
+def _end_of(record: AccountingRequest) -> SessionRequest:
+    """Return what Diameter would say of a session's end."""
+    return SessionRequest(
+        command=Command.SESSION_TERMINATION,
+        session_id=record.session_id,
+        application=APPLICATION_EAP,
+        origin_host=record.origin_host,
+        origin_realm=record.origin_realm,
+        destination_realm=record.destination_realm,
+    )

@@ -11,7 +11,12 @@ from agents.aaa.share import WHOLE, Share
 from agents.bootstrap.assignment import DEFAULT_PROTECTION, Protection
 from agents.bootstrap.keys import PskSource
 from agents.core.configuration import CommandNames, Configuration
-from agents.core.settings import FragmentSize, IkeImplementation, SessionLifetime
+from agents.core.settings import (
+    FragmentSize,
+    IkeImplementation,
+    InterimInterval,
+    SessionLifetime,
+)
 from agents.diameter.config import PORT
 from agents.nodes.diameter_settings import DiameterPeer, Watchdog
 from agents.nodes.home_agent.settings import HomeAgentSettings
@@ -40,6 +45,8 @@ class HomeNetworkConfiguration(Configuration, frozen=True, kw_only=True):
     With `radius` access routers may ask by that too. `eap_server` authenticates in this server's
     place: it is asked by RADIUS, and gives the MSK only. Several servers read one file of
     subscribers; those that have lists of `leases` of their own have each a `share` of the pools.
+    With `accounting` records of sessions are kept, and wanted every `interim_interval` seconds, 0
+    for at their ends alone.
     """
 
     diameter_identity: str
@@ -70,6 +77,8 @@ class HomeNetworkConfiguration(Configuration, frozen=True, kw_only=True):
     pick_up: bool = False
     radius: RadiusListenerSettings | None = None
     eap_server: RadiusServerSettings | None = None
+    accounting: bool = False
+    interim_interval: InterimInterval = 0
 
     @property
     def commands(self) -> CommandNames:
