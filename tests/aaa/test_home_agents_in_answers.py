@@ -13,6 +13,8 @@ from agents.bootstrap.assignment import Assignment, Wish
 from agents.bootstrap.keys import ike_psk, ike_root
 from agents.bootstrap.sealed import SealContext, SealError, unseal
 from agents.core.record import replace
+from agents.diameter import dictionary as d
+from agents.diameter.dictionary import APPLICATION_EAP, APPLICATION_MIP6_IKE
 from agents.diameter.eap import DiameterEapAnswer, DiameterEapRequest
 from agents.diameter.mobility import mobility_request
 from agents.diameter.wire import Message
@@ -80,7 +82,15 @@ class Lab:
         self.leases = leases
         self.answers: list[Message] = []
 
-    def run(self, user="mn", wish: Wish | None = Wish.EITHER, candidate=None, files=None, **more):
+    def run(
+        self,
+        user="mn",
+        wish: Wish | None = Wish.EITHER,
+        candidate=None,
+        files=None,
+        application=APPLICATION_EAP,
+        **more,
+    ):
         """Authenticate `user`; the AAA server's options are `more`."""
         self.aaa = home_aaa(FILE, self.leases, self.authority.server_config(), **more)
         identity = f"{user}@home.test"
@@ -89,7 +99,8 @@ class Lab:
         self.peer = EapPeer(identity, authority.client_config(files=files))
         payload = self.peer.handle_request(Packet(Code.REQUEST, 7, Type.IDENTITY).encode())
         while payload is not None:
-            message = self.aaa.handle(request(payload, wish, candidate), 0.0).to_message()
+            asked = request(payload, wish, candidate, application=application)
+            message = self.aaa.handle(asked, 0.0).to_message()
             self.answers.append(Message.decode(message.encode()))
             answer = DiameterEapAnswer.from_message(self.answers[-1])
             payload = self.peer.handle_request(answer.eap_payload)
@@ -246,3 +257,30 @@ def test_a_home_agent_at_home_gives_the_nas_no_key_but_the_msk(lab):
     assert event.ike_root not in octets
     assert ike_psk(event.ike_root, HOME) not in octets
     assert ike_psk(event.ike_root, HOME) != ike_psk(event.msk, HOME)
+
+
+def test_home_agents_alone_are_served_in_their_application(lab):
+    options = {"application": APPLICATION_MIP6_IKE, "candidate": CANDIDATE}
+    refused = lab.run(**options)
+    assert refused.result_code == 5003
+    assert refused.msk is refused.assignment is None
+    assert not lab.aaa.events
+    assert len(lab.answers) == 1
+    lab.answers.clear()
+    answer = lab.run(home_agents=["B.Visited.test"], **options)
+    assert answer.result_code == 2001
+    assert answer.assignment == HOME
+    assert {message.application for message in lab.answers} == {7}
+    assert lab.aaa.events[-1].application == 7
+
+
+@pytest.mark.parametrize("interval", [0, 60])
+def test_an_answer_says_how_a_session_is_to_be_accounted(lab, interval):
+    answer = lab.run(accounting=True, interim_interval=interval)
+    assert answer.interim_interval == interval
+    assert d.ACCOUNTING_REALTIME_REQUIRED.find(answer.unknown) == 3
+    assert len(lab.aaa.accounts) == 1
+    assert lab.aaa.next_timeout() is not None
+    answer = lab.run()
+    assert answer.unknown == ()
+    assert lab.aaa.accounts is None

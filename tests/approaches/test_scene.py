@@ -70,3 +70,17 @@ def test_the_draft_knows_no_relay():
     assert roles(topology=ROUTED, dialect="draft12")
     with pytest.raises(ValueError, match="RFC 6345"):
         roles(topology=RELAYED, dialect="draft12")
+
+
+def test_nobody_accounts_unless_it_is_said():
+    made = roles()
+    assert not made["B"]["accounting"]
+    assert not made["C"]["accounting"]
+    made = roles(accounting=True, interim_interval=60)
+    assert made["B"]["accounting"]
+    assert (made["C"]["accounting"], made["C"]["interim_interval"]) == (True, 60)
+    with pytest.raises(ValueError, match="interim_interval = 60 needs accounting = true"):
+        roles(interim_interval=60)
+    for wrong in (-1, 86401, 1.5):
+        with pytest.raises(msgspec.ValidationError):
+            roles(accounting=True, interim_interval=wrong)

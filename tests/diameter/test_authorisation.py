@@ -70,3 +70,19 @@ def test_what_is_kept_is():
             re_auth_request_type=d.ReAuthRequestType.AUTHORIZE_AUTHENTICATE,
         )
     )
+
+
+def test_who_accounts_keeps_intervals_and_loses_records():
+    interval = d.ACCT_INTERIM_INTERVAL.avp(60)
+    lose = d.ACCOUNTING_REALTIME_REQUIRED.avp(d.AccountingRealtimeRequired.GRANT_AND_LOSE)
+    check_authorisation(received(interval), accounts=True)
+    check_authorisation(received(lose), accounts=True)
+    with pytest.raises(DiameterError) as caught:
+        check_authorisation(received(lose))
+    assert caught.value.code == ResultCode.AVP_UNSUPPORTED
+    for value in (1, 2):
+        wanted = d.ACCOUNTING_REALTIME_REQUIRED.avp(value)
+        with pytest.raises(DiameterError, match="records may be lost") as caught:
+            check_authorisation(received(wanted), accounts=True)
+        assert caught.value.code == ResultCode.INVALID_AVP_VALUE
+        assert caught.value.failed == wanted

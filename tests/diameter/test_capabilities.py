@@ -129,3 +129,15 @@ def test_a_cea_that_does_not_fit_is_not_taken(changed, reason):
     (failed,) = [event for event in node.events if isinstance(event, ConnectionFailed)]
     assert reason in failed.reason
     assert node.state(SERVER) is State.CLOSED
+
+
+def test_accounting_is_said_to_be_spoken_as_such_and_by_who_speaks_it_alone():
+    """RFC 6733 section 2.4: base accounting is in Acct-Application-Id."""
+    config = replace(client_config(), applications=(5, d.APPLICATION_ACCOUNTING))
+    request = capabilities_request(config, LOCAL)
+    assert d.AUTH_APPLICATION_ID.find_all(request.avps) == (5,)
+    assert d.ACCT_APPLICATION_ID.find_all(request.avps) == (3,)
+    assert d.ACCT_APPLICATION_ID.find_all(CER.avps) == ()
+    only = with_avps(CER, d.ACCT_APPLICATION_ID.avp(3), without=d.AUTH_APPLICATION_ID)
+    assert answered(only.encode())[0] == [5010]
+    assert answered(only.encode(), applications=(5, 3))[0] == [2001]

@@ -1,7 +1,6 @@
 """The codec against python-diameter, in both directions, and against tshark."""
 
 import random
-import struct
 from ipaddress import IPv6Address
 
 import pytest
@@ -39,9 +38,8 @@ from tests.diameter.samples import (
     serve,
     server_config,
 )
-from tests.wireshark import rows
+from tests.wireshark import ERRORS, rows, write_stream
 
-LINKTYPE_IPV6 = 229
 STATE_ID = 1_000_000_000
 PREFIX = b"\x40" + IPv6Address("2001:db8:1::").packed
 
@@ -183,19 +181,8 @@ def test_python_diameter_reads_a_redirection():
 
 @pytest.fixture(scope="module")
 def capture(tmp_path_factory):
-    ends = [(IPv6Address("2001:db8::2"), 40000), (IPv6Address("2001:db8::3"), 3868)]
-    sequence = [1, 1]
-    records = [struct.pack("!IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, LINKTYPE_IPV6)]
-    for number, (from_client, data) in enumerate(every_message()):
-        (source, sport), (target, dport) = ends if from_client else ends[::-1]
-        seq, ack = sequence if from_client else sequence[::-1]
-        segment = struct.pack("!HHIIHHHH", sport, dport, seq, ack, 0x5018, 65535, 0, 0) + data
-        header = struct.pack("!IHBB", 0x60000000, len(segment), 6, 64)
-        packet = header + source.packed + target.packed + segment
-        records += [struct.pack("!IIII", number, 0, len(packet), len(packet)), packet]
-        sequence[0 if from_client else 1] += len(data)
     path = tmp_path_factory.mktemp("capture") / "diameter.pcap"
-    path.write_bytes(b"".join(records))
+    write_stream(path, every_message(), 3868)
     return path
 
 
@@ -204,7 +191,7 @@ def tshark(path, where, *fields):
 
 
 def test_tshark_finds_nothing_malformed(capture):
-    assert tshark(capture, "_ws.malformed || _ws.expert.severity >= 8388608", "frame.number") == []
+    assert tshark(capture, ERRORS, "frame.number") == []
     seen = tshark(capture, "diameter", "diameter.cmd.code", "diameter.flags.request")
     codes = {(int(code), flag in {"1", "True"}) for code, flag in seen}
     assert codes == {(code, way) for code in (257, 268, 280, 282) for way in (True, False)}

@@ -39,7 +39,8 @@ class Aaa:
         """What came about sessions beside EAP: requests, and answers to `order`."""
 
         self._last = 0
-        self._config = NodeConfig(SERVER.host, SERVER.realm)
+        spoken = d.APPLICATION_EAP, d.APPLICATION_MIP6_IKE, d.APPLICATION_ACCOUNTING
+        self._config = NodeConfig(SERVER.host, SERVER.realm, applications=spoken)
         self._buffers: dict[int, bytes] = {}
         self._streams = net.program("C").open_streams(self, [(AAA, PORT)])
 
@@ -86,7 +87,8 @@ class Aaa:
         self._buffers[number] = data
 
     def _take(self, number: int, message: Message) -> None:
-        if message.application == d.APPLICATION_EAP and message.command != d.Command.DIAMETER_EAP:
+        between = message.application == d.APPLICATION_COMMON
+        if not between and message.command != d.Command.DIAMETER_EAP:
             self.heard.append(message)
         if not message.request:
             return
@@ -105,6 +107,7 @@ class Aaa:
                 if said is None:
                     return
                 hop, end = message.hop_by_hop, message.end_to_end
+                said = replace(said, application=request.application)
                 answer = replace(said.to_message(), hop_by_hop=hop, end_to_end=end)
             if self.holds(request):
                 self._held.append((number, answer))
@@ -155,11 +158,15 @@ class Admitting(Aaa):
             result_code=ResultCode.SUCCESS,
             eap_payload=eap(3, identifier),
             msk=MSK,
-            user_name=name_of(request.care_of_address),
+            user_name=name_of(request.care_of_address or _local_part(request.user_name)),
         )
         return replace(success, **self.granted)
 
 
-def name_of(care_of: IPv6Address | None) -> str:
-    """Return the subscriber who is at a care-of address."""
-    return f"{care_of}@home.test"
+def _local_part(claimed: str | None) -> str:
+    return (claimed or "").partition("@")[0]
+
+
+def name_of(who: IPv6Address | str) -> str:
+    """Return the subscriber who is at a care-of address, or claims something at a home agent."""
+    return f"{who}@home.test"

@@ -320,6 +320,8 @@ def test_diameter_messages_are_counted_whole_however_they_are_cut():
 
 def test_watchdogs_are_no_part_of_a_bootstrap():
     assert not Stream().send(cross.diameter(280)).matters
+    accounting = Stream().send(cross.diameter(271))
+    assert (accounting.counts, accounting.matters) == (1, False)  # It is there, but not waited for.
     assert not Stream().send(b"").matters
     assert Stream().send(cross.diameter(280) + cross.diameter(cross.EAP)).matters
 

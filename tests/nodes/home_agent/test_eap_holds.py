@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from agents.bootstrap.assignment import Assignment
-from agents.diameter.dictionary import APPLICATION_EAP, Command
+from agents.diameter.dictionary import APPLICATION_MIP6_IKE, Command
 from agents.diameter.eap import DiameterEapAnswer
 from agents.diameter.errors import ResultCode
 from agents.diameter.sessions import SessionRequest
@@ -126,7 +126,7 @@ class EapWorld(World):
         request = SessionRequest(
             command=Command.ABORT_SESSION,
             session_id=session_id,
-            application=APPLICATION_EAP,
+            application=APPLICATION_MIP6_IKE,
             origin_host=server,
             origin_realm="home.test",
             destination_realm="home.test",

@@ -8,8 +8,21 @@ from ipaddress import IPv6Address
 import pytest
 
 from agents.bootstrap.assignment import Assignment
+from agents.core.record import replace
+from agents.core.usage import Usage
+from agents.diameter.accounting import AccountingRequest
+from agents.diameter.dictionary import (
+    ACCOUNTING_REALTIME_REQUIRED,
+    ACCT_INTERIM_INTERVAL,
+    APPLICATION_MIP6_IKE,
+    AuthRequestType,
+    AuthSessionState,
+    TerminationCause,
+)
 from agents.diameter.errors import DiameterError, ResultCode
+from agents.diameter.mobility import MobilityRequest
 from agents.eap.ca import CertificateAuthority
+from agents.mip6.binding_cache import BindingUpdated
 from agents.nodes.home_agent.machine import HomeAgentNode
 from agents.nodes.home_agent.settings import HomeAgentConfiguration, HomeAgentSettings
 from agents.nodes.ike_daemon.credentials import read_credentials
@@ -73,10 +86,11 @@ class World:
         assert up == [True]
 
     def connect(self, care_of=COA, patience=40.0):
-        """Have a mobile node, which does not say who it is, make SAs by IKEv2 with EAP."""
+        """Have a mobile node, by whatever name it calls itself, make SAs by IKEv2 with EAP."""
         node = Subscriber(self.net, care_of)
         node.patience = patience
-        node.ikev2("@home.test", eap=FakePeer(rounds=1), trusted=self._tls)
+        claimed = f"{self.net.host_of(care_of)}@claimed.test"
+        node.ikev2(claimed, eap=FakePeer(rounds=1), trusted=self._tls)
         return node
 
     @property
@@ -94,12 +108,27 @@ def test_the_peer_is_whom_the_aaa_server_names(world):
     node = world.connect()
     assert node.secured
     assert node.assigned == HOA
-    assert [e["identity"] for e in world.net.events.named("IkeEstablished", "C")] == [name_of(COA)]
+    named = [e["identity"] for e in world.net.events.named("IkeEstablished", "C")]
+    assert named == [name_of(world.net.host_of(COA))]
     (told,) = world.net.told("AddressAssigned")
     assert told["prefix"] == HOME
     assert node.register()
-    assert {request.user_name for request in world.aaa.asked} == {"@home.test"}
-    assert {request.care_of_address for request in world.aaa.asked} == {COA}
+    claimed = f"{world.net.host_of(COA)}@claimed.test"
+    assert {request.user_name for request in world.aaa.asked} == {claimed}
+
+
+def test_it_asks_in_the_application_of_home_agents_and_names_itself_once(world):
+    assert world.connect().secured
+    asked = world.aaa.asked
+    assert len(asked) > 1
+    assert {request.application for request in asked} == {APPLICATION_MIP6_IKE}
+    assert {request.auth_request_type for request in asked} == {
+        AuthRequestType.AUTHORIZE_AUTHENTICATE
+    }
+    # RFC 5778 section 8.1: never a care-of address; 5.1.1: the first request alone has the rest.
+    assert {request.care_of_address for request in asked} == {None}
+    assert asked[0].hint == Assignment(HA, 56, IPv6Address("::"))
+    assert {request.mobility for request in asked[1:]} == {MobilityRequest()}
 
 
 @pytest.mark.parametrize(
@@ -207,3 +236,62 @@ def test_a_kernel_that_takes_no_sas_leaves_none(world):
     assert node.failures
     assert not node.secured
     assert world.net.told("KernelFailed")
+
+
+def test_it_tells_of_a_sessions_end_in_the_same_application(world):
+    world.aaa.granted["session_timeout"] = 10.0
+    world.aaa.granted["auth_session_state"] = AuthSessionState.STATE_MAINTAINED
+    assert world.connect().secured
+    world.net.run(11.0)
+    (end,) = world.aaa.heard
+    assert (end.command, end.application) == (275, 7)
+    assert world.aaa.ended() == [world.aaa.asked[0].session_id]
+
+
+def accounted(world, kind=None):
+    """Return the records that the server has got, or those of one kind."""
+    found = [AccountingRequest.from_message(m) for m in world.aaa.heard if m.command == 271]
+    return [one for one in found if kind in (None, one.record_type.name)]
+
+
+def test_it_accounts_for_a_binding_from_its_registration_to_its_end(tls):
+    world = World(tls, accounting=True)
+    world.aaa.granted["session_timeout"] = 30.0
+    world.aaa.granted["unknown"] = (ACCT_INTERIM_INTERVAL.avp(10),)
+    node = world.connect()
+    world.net.run(5.0)
+    assert accounted(world) == []  # There is no binding yet.
+    assert node.register()
+    world.net.run(60.0)
+    start, *between, stop = accounted(world)
+    assert [start.record_type.name, stop.record_type.name] == ["START", "STOP"]
+    assert len(between) == 2
+    assert {one.session_id for one in accounted(world)} == {world.aaa.asked[0].session_id}
+    assert start.assignment == replace(ASSIGNMENT, home_address=HOA)
+    assert start.care_of_address == COA
+    assert start.user_name == name_of(world.net.host_of(COA))
+    assert stop.usage == Usage()
+    assert 20.0 < stop.session_time < 26.0
+    assert stop.cause == TerminationCause.SESSION_TIMEOUT
+
+
+def test_it_tells_of_each_binding_update(tls):
+    world = World(tls, accounting=True)
+    node = world.connect()
+    assert node.register()
+    world.net.run(5.0)
+    assert accounted(world, "INTERIM") == []
+    world.node._home_agent.on_binding(
+        BindingUpdated(at=world.net.clock.now, home_address=HOA, care_of=OTHER_COA, lifetime=60)
+    )
+    world.net.run(1.0)
+    (record,) = accounted(world, "INTERIM")
+    assert record.care_of_address == OTHER_COA
+
+
+def test_a_server_that_wants_no_records_lost_grants_nothing(tls):
+    world = World(tls, accounting=True)
+    world.aaa.granted["unknown"] = (ACCOUNTING_REALTIME_REQUIRED.avp(1),)
+    assert world.connect().failures
+    (told,) = world.net.told("AaaFailed")
+    assert "Accounting-Realtime-Required 1" in told["reason"]
