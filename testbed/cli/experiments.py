@@ -302,9 +302,9 @@ def _follow(
         if loaded.unfinished:
             console.print(loaded.unfinished, soft_wrap=True, markup=False)
     else:
-        from testbed.report import page
+        from testbed.report import terminal
 
-        page.show(loaded, console)
+        terminal.show(loaded, console)
     console.print(f"results: {plain(outcome.folder)}", soft_wrap=True, markup=False)
     if loaded.failed or loaded.missing:
         raise SystemExit(FAILED)

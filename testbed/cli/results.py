@@ -33,7 +33,7 @@ def plot(folder: Path) -> None:
 def report(folder: Path, as_json: bool) -> None:
     """Show the table of a results FOLDER, and write its report.html again."""
     from testbed.base.files import plain
-    from testbed.report.page import show
+    from testbed.report.terminal import show
 
     loaded = _conclude(folder)
     if as_json:

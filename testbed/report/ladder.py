@@ -1,58 +1,312 @@
-"""One run as a ladder: every message between the three hosts, its time, and its phase."""
+"""One run as a ladder: every message between hosts at its time, by all captures and keys."""
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+import msgspec
 
-from testbed.base.jsonl import DataError
-from testbed.base.phases import PHASES, TITLES, TOTAL
+from testbed.analysis.compare import written
+from testbed.base.files import plain
+from testbed.base.jsonl import DataError, read_whole
+from testbed.base.phases import PHASES, TOTAL
 from testbed.base.words import several
-from testbed.report import style
-from testbed.report.style import FAINT, INK, PHASE_COLOURS, QUIET
 from testbed.results.folder import Results, run_folder
 from testbed.results.runs import Run
-from testbed.trace.phases import Message, Timeline, from_capture, macs, messages
-from topologies.model import HostRole
+from testbed.trace import counts
+from testbed.trace.counts import near_ends
+from testbed.trace.decode.decoder import Told, read
+from testbed.trace.flights import Flight, flights
+from testbed.trace.phases import MILESTONES, Timeline, began, from_capture, macs
+from topologies.model import HostRole, Topology
 
-LANES = {HostRole.MOBILE_NODE: 0.0, HostRole.ACCESS_ROUTER: 1.0, HostRole.HOME_NETWORK: 2.0}
-ROW = 0.235  # Inches per message.
-MAX_ROWS = 120
-STRIP = (3.32, 3.48)
+MOST = 6000
+"""Messages of a ladder; one of a crowd ends there."""
+
+TUNNEL, FIRST = "IPv6 tunnel", "first packet for the HoA"
+"""The protocol of the packet that shows the mobile node reachable, and what it is called."""
+
+LANES = 12
+"""Hosts that have a line of their own; mobile nodes share one if there are more."""
 
 
-def timeline_figure(results: Results, run: Run | None = None) -> tuple[Figure, list[list[Any]]]:
-    """Draw one run, by default the middle one of the fastest variant, from its capture.
+class Message(msgspec.Struct, array_like=True):
+    """An arrow: times in nanoseconds since the bootstrap began, hosts by their numbers.
 
-    Raises DataError if there is no run with a readable capture.
+    `arrived` is None if it was lost; `listened` is 0 where one of its ends has no capture.
     """
-    run = run or typical_run(results)
-    path = capture_of(results, run)
-    own = macs(results.topology(run.variant))
-    timeline = from_capture(path, own)
-    end = max(timeline.binding_end, timeline.first_packet or 0.0)
-    shown = [message for message in messages(path, own) if message.time <= end]
-    rows: list[list[Any]] = [["seconds", "sender", "receiver", "protocol", "message"]]
-    rows += [[m.time, m.sender, m.receiver, m.protocol, m.label] for m in shown]
-    return _draw(results, run, timeline, shown[:MAX_ROWS]), rows
+
+    sent: int
+    arrived: int | None
+    sender: int
+    receiver: int
+    protocol: int
+    label: str
+    octets: int
+    link: int
+    critical: int
+    listened: int
+    fields: str
 
 
-def capture_of(results: Results, run: Run) -> Path:
-    """Return the path of a run's capture at the mobile node."""
-    host = results.topology(run.variant).host(HostRole.MOBILE_NODE)
-    return run_folder(results.folder, run.run) / "captures" / f"{host}.pcapng"
+class Mark(msgspec.Struct, array_like=True):
+    """An event that an agent told, at a host; `detail` are its fields as lines."""
+
+    time: int
+    host: int
+    agent: str
+    event: str
+    detail: str
+
+
+class Ladder(msgspec.Struct, kw_only=True):
+    """What is drawn of a run; `end` is when its bootstrap ended, or its last message."""
+
+    run: int
+    variant: str
+    at: str
+    came_to: str
+    ok: bool
+    hosts: list[tuple[str, str]]
+    links: list[str]
+    protocols: list[str]
+    phases: list[tuple[str, int, int]]
+    end: int
+    messages: list[Message]
+    events: list[Mark]
+    files: list[str]
+    cut: int = 0
+
+
+def ladder(results: Results, run: Run) -> Ladder | None:
+    """Return the ladder of a run; None if it has no captures. Raises DataError for bad ones."""
+    folder = run_folder(results.folder, run.run)
+    if not any((folder / "captures").glob("*.pcapng")):
+        return None
+    return _Builder(results, run, folder).build()
+
+
+BOOTSTRAP = frozenset({"PANA", "RADIUS", "DHCPv6", "DNS", "IKEv1", "IKEv2", "MIPv6"})
+"""Protocols whose messages are of a bootstrap, whatever else there is on the links."""
+
+
+@dataclass(slots=True)
+class _Builder:
+    """Puts a ladder together."""
+
+    results: Results
+    run: Run
+    folder: Path
+    topology: Topology = field(init=False)
+    lanes: dict[str, int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        spec, point = self.results.spec, self.run.parameters
+        known = spec and self.run.variant in spec.variants
+        self.topology = (
+            spec.at(point).topology(self.run.variant)
+            if spec and known
+            else self.results.topology(self.run.variant)
+        )
+
+    def build(self) -> Ladder:
+        told = list(read(flights(self.folder / "captures", self.topology), self.folder / "keys"))
+        if not told:
+            raise DataError(
+                f"{plain(self.folder)}: no capture has a frame of a host of its network"
+            )
+        timeline = self._timeline()
+        zero = timeline.start if timeline else self._zero(told)
+        hosts = self._hosts(told)
+        end = self._end(told, timeline, zero)
+        protocols = list(dict.fromkeys(one.protocol for one in told))
+        links = list(dict.fromkeys(one.flight.link for one in told))
+        critical = self._critical(timeline) if timeline else frozenset()
+        through = timeline and timeline.first_packet
+        first = zero + round(through * 1e9) if through else None
+        near = near_ends(self.topology)
+
+        def message(one: Told) -> Message:
+            flight = one.flight
+            sent = flight.arrived if flight.sent is None else flight.sent
+            here = flight.sent if near.get(flight.link) == flight.sender else flight.arrived
+            arrived = flight.arrived if flight.heard else self._expected(flight)
+            assert sent is not None  # noqa: S101  # One end has seen it.
+            return Message(
+                sent - zero,
+                None if arrived is None else arrived - zero,
+                self.lanes[flight.sender],
+                self.lanes[flight.receiver],
+                protocols.index(one.protocol),
+                FIRST if one.protocol == TUNNEL and flight.arrived == first else one.label,
+                len(flight.data),
+                links.index(flight.link),
+                int((flight.link, here) in critical),
+                int(flight.heard and flight.sent is not None),
+                "\n".join(one.fields),
+            )
+
+        return Ladder(
+            run=self.run.run,
+            variant=self.run.variant,
+            at=written(self.run.parameters),
+            came_to=self.run.came_to,
+            ok=self.run.status != "failed",
+            hosts=hosts,
+            links=links,
+            protocols=protocols,
+            phases=self._phases(timeline),
+            end=end,
+            messages=[message(one) for one in told[:MOST]],
+            events=self._events(timeline, zero),
+            files=files(self.results.folder, self.folder),
+            cut=max(0, len(told) - MOST),
+        )
+
+    def _timeline(self) -> Timeline | None:
+        """Return the phases of a bootstrap of one mobile node; None of anything else."""
+        if self.run.status != "ok" or len(self.topology.hosts_with(HostRole.MOBILE_NODE)) != 1:
+            return None
+        with suppress(DataError, KeyError):
+            return from_capture(self._capture(), macs(self.topology))
+        return None
+
+    def _capture(self) -> Path:
+        return self.folder / "captures" / f"{self.topology.host(HostRole.MOBILE_NODE)}.pcapng"
+
+    def _zero(self, told: Sequence[Told]) -> int:
+        """Return when the bootstrap of a run without phases began."""
+        with suppress(DataError, KeyError):
+            return began(self._capture(), macs(self.topology))
+        bootstraps = (t.flight.time for t in told if t.protocol in BOOTSTRAP)
+        return next(bootstraps, told[0].flight.time)
+
+    def _end(self, told: Sequence[Told], timeline: Timeline | None, zero: int) -> int:
+        if timeline:
+            return round(max(timeline.binding_end, timeline.first_packet or 0.0) * 1e9)
+        last = [t.flight.time for t in told if t.protocol in BOOTSTRAP] or [told[-1].flight.time]
+        return last[-1] - zero
+
+    def _hosts(self, told: Iterable[Told]) -> list[tuple[str, str]]:
+        """Give the hosts with messages their lanes, those nearer to the mobile node first."""
+        used = {host for one in told for host in (one.flight.sender, one.flight.receiver)}
+        roles = {host.name: host.role for host in self.topology.hosts}
+        order = [name for name in by_distance(self.topology) if name in used]
+        nodes = [name for name in order if roles[name] is HostRole.MOBILE_NODE]
+        grouped = set(nodes) if len(order) > LANES else set()
+        hosts: list[tuple[str, str]] = []
+        if grouped:
+            hosts.append((several(len(grouped), "mobile node"), HostRole.MOBILE_NODE))
+        self.lanes = dict.fromkeys(grouped, 0)
+        for name in order:
+            if name not in grouped:
+                self.lanes[name] = len(hosts)
+                hosts.append((name, roles[name]))
+        return hosts
+
+    def _expected(self, flight: Flight) -> int | None:
+        """Return when a frame should have come to an end where nobody listens."""
+        if flight.sent is None:
+            return flight.arrived
+        return flight.sent + round(self.topology.link(flight.link).shape.delay * 1e9)
+
+    def _critical(self, timeline: Timeline) -> frozenset[tuple[str, int]]:
+        trips = counts.path(self.folder / "captures", self.topology, timeline)
+        return frozenset(
+            (link, t) for link, one in trips.items() for x in one for t in (x.start, x.end)
+        )
+
+    def _phases(self, timeline: Timeline | None) -> list[tuple[str, int, int]]:
+        lengths = timeline.phases if timeline else self.run.phases or {}
+        found, begin = [], 0.0
+        for name in PHASES:
+            if name not in lengths:
+                break
+            end = begin + lengths[name]
+            if lengths[name]:
+                found.append((name, round(begin * 1e9), round(end * 1e9)))
+            begin = end
+        return [] if self.run.members else found
+
+    def _events(self, timeline: Timeline | None, zero: int) -> list[Mark]:
+        """Return the events, at the times of the captures' clock."""
+        path = self.folder / "events.jsonl"
+        if not path.exists():
+            return []
+        told = sorted(read_whole(path, dict), key=lambda event: event["t"])
+        ahead = self._ahead(told, timeline, zero)
+        if ahead is None:
+            return []
+        return [
+            Mark(
+                event["t"] + ahead - zero,
+                self.lanes[event["host"]],
+                str(event["agent"]),
+                str(event["event"]),
+                "\n".join(_lines(event)),
+            )
+            for event in told[:MOST]
+            if event["host"] in self.lanes
+        ]
+
+    def _ahead(
+        self, told: Sequence[Mapping[str, Any]], timeline: Timeline | None, zero: int
+    ) -> int | None:
+        """Return by how many nanoseconds the captures' clock is ahead of the events'.
+
+        An event comes before the message that it is about leaves, by little where agents send: so
+        the least difference of any is taken.
+        """
+        seen = {"start": zero}
+        if timeline:
+            seen["ike_start"] = zero + round(timeline.ike_start * 1e9)
+            seen["binding_start"] = zero + round(timeline.binding_start * 1e9)
+        first: dict[str, int] = {}
+        for event in told:
+            for name, wanted in MILESTONES:
+                if (event["agent"], event["event"]) in wanted:
+                    first.setdefault(name, event["t"])
+        both = [seen[name] - first[name] for name in seen if name in first]
+        return min(both, default=None)
+
+
+def by_distance(topology: Topology) -> list[str]:
+    """Return the hosts of a topology, those nearer to the mobile nodes first."""
+    found = list(topology.hosts_with(HostRole.MOBILE_NODE))
+    for host in found:  # It grows while it is walked.
+        for link, _ in topology.at(host):
+            found += [end.host for end in link.ends if end.host not in found]
+    return [*found, *(host.name for host in topology.hosts if host.name not in found)]
+
+
+def files(folder: Path, run: Path) -> list[str]:
+    """Return what a run has left, as paths below the results folder."""
+    kept = ("events.jsonl", "captures/*.pcapng", "logs/*", "keys/*", "configuration/*")
+    found = [path for pattern in kept for path in sorted(run.glob(pattern))]
+    return [plain(path.relative_to(folder)) for path in found]
+
+
+def _lines(event: Mapping[str, Any]) -> list[str]:
+    rest = {k: v for k, v in event.items() if k not in ("t", "host", "agent", "event")}
+    return [f"{name}: {_plain(value)}" for name, value in rest.items()]
+
+
+def _plain(value: Any) -> str:
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
 def typical_run(results: Results) -> Run:
-    """Return the run with a capture and the median total of the fastest variant that has one."""
+    """Return the run with a capture and the median total of the fastest variant that has one.
+
+    Raises DataError if there is none.
+    """
     found: list[list[Run]] = []
     for name in results.variants:
-        runs = [run for run in results.bootstrapped(name) if capture_of(results, run).exists()]
+        runs = [run for run in results.bootstrapped(name) if has_captures(results, run)]
         if runs:
             found.append(sorted(runs, key=_total))
     if not found:
@@ -61,99 +315,10 @@ def typical_run(results: Results) -> Run:
     return fastest[(len(fastest) - 1) // 2]
 
 
+def has_captures(results: Results, run: Run) -> bool:
+    """Return whether a run has kept captures."""
+    return any((run_folder(results.folder, run.run) / "captures").glob("*.pcapng"))
+
+
 def _total(run: Run) -> float:
     return (run.phases or {}).get(TOTAL, float("inf"))
-
-
-def _draw(results: Results, run: Run, timeline: Timeline, shown: Sequence[Message]) -> Figure:
-    body = ROW * (len(shown) + 0.6)
-    height = 0.85 + body + 0.15
-    count = sum(message.time <= timeline.binding_end for message in shown)
-    fig = style.figure(
-        10.0,
-        height,
-        f"One bootstrap in {several(count, 'message')} and {style.seconds(timeline.binding_end)}",
-        f"Experiment {results.experiment}, variant {run.variant}, run {run.run}, captured at the"
-        " mobile node. Rows are messages in order; the strip on the right is to scale.",
-    )
-    axes = fig.add_axes((0.02, 0.15 / height, 0.96, body / height))
-    axes.set_xlim(-0.72, 3.62)
-    axes.set_ylim(len(shown) - 0.3, -0.9)
-    axes.axis("off")
-    _bands(axes, timeline, shown)
-    for name, x in LANES.items():
-        axes.plot([x, x], [-0.6, len(shown) - 0.4], color=INK, lw=1.1, zorder=2)
-        axes.annotate(
-            name, (x, -0.6), (0, 5), textcoords="offset points", ha="center", weight="bold"
-        )
-    for row, message in enumerate(shown):
-        _message(axes, row, message)
-    return fig
-
-
-def _message(axes: Axes, row: int, message: Message) -> None:
-    start, end = LANES[message.sender], LANES[message.receiver]
-    axes.annotate(
-        "",
-        (end, row),
-        (start, row),
-        arrowprops={"arrowstyle": "-|>", "color": INK, "lw": 1.0, "shrinkA": 0, "shrinkB": 0},
-        zorder=3,
-    )
-    # A label across the middle lane would be crossed by its line: keep to the first gap.
-    axes.text(
-        0.5, row, message.label, ha="center", va="center", size=7.5, zorder=4,
-        bbox={"boxstyle": "round,pad=0.12", "facecolor": "white", "edgecolor": "none"},
-    )  # fmt: skip
-    time = f"{message.time * 1e3:.1f} ms"
-    axes.text(-0.06, row, time, ha="right", va="center", size=7.5, color=QUIET)
-
-
-def _bands(axes: Axes, timeline: Timeline, shown: Sequence[Message]) -> None:
-    """Shade the phases behind the messages, and lead each to its share of the strip."""
-    times = [message.time for message in shown]
-    first, last = -0.45, len(shown) - 0.6
-    marks = (0.0, *timeline.marks)
-    lengths = timeline.phases
-    for i, name in enumerate(PHASES):
-        if not lengths[name]:
-            continue  # There is no PANA, or nothing between PANA and IKE.
-        begin, end = (bisect_left(times, mark - 1e-9) for mark in marks[i : i + 2])
-        colour = PHASE_COLOURS[name]
-        axes.fill_between(
-            [LANES[HostRole.MOBILE_NODE], 2.12],
-            begin,
-            end,
-            color=colour,
-            alpha=0.22,
-            lw=0,
-            zorder=0,
-        )
-        axes.plot([2.12, 2.12], [begin + 0.08, end - 0.08], color=colour, lw=4, zorder=1)
-        axes.text(2.2, (begin + end) / 2 - 0.02, TITLES[name], va="center", weight="bold", size=9)
-        axes.text(
-            3.0,
-            (begin + end) / 2 - 0.02,
-            style.seconds(lengths[name]),
-            va="center",
-            ha="right",
-            size=9,
-        )
-        if name == "pana":
-            note = "EAP to the home AAA server\nis beyond this link"
-            middle = (begin + end) / 2
-            axes.text(1.5, middle, note, ha="center", va="center", size=7.5, style="italic")
-        low, high = (
-            first + (last - first) * mark / timeline.binding_end for mark in marks[i : i + 2]
-        )
-        axes.fill_between(STRIP, low, high, color=colour, lw=0, zorder=1)
-        axes.fill(
-            [3.04, STRIP[0] - 0.02, STRIP[0] - 0.02, 3.04],
-            [begin + 0.08, low, high, end - 0.08],
-            color=colour,
-            alpha=0.22,
-            lw=0,
-            zorder=0,
-        )
-    axes.text(sum(STRIP) / 2, -0.6, "to scale", ha="center", va="bottom", size=8, color=QUIET)
-    axes.plot([STRIP[0]] * 2, [first, last], color=FAINT, lw=0.5)

@@ -1,251 +1,253 @@
-"""The results as a table for the terminal and as one page of HTML."""
+"""The results as one page of HTML that needs no other file: what is in it, section by section."""
 
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Mapping, Sequence
-from html import escape
+import hashlib
+import json
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from string import Template
-from textwrap import fill
+from typing import Any
 
 import msgspec
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
 from testbed.analysis.claims import NOT_SHOWN, findings
+from testbed.analysis.compare import written
 from testbed.analysis.fits import swept_links
 from testbed.analysis.losses import samples
 from testbed.analysis.mechanisms import is_cumulative, share_rows
-from testbed.analysis.samples import Summary, summarise
-from testbed.analysis.stats import largest_disagreement, phase_summaries
 from testbed.base.files import FORMAT, plain, replace
+from testbed.base.jsonl import DataError
 from testbed.base.phases import PHASES, TITLES, TOTAL
 from testbed.base.words import several
-from testbed.report import losses, soaks, storms, style, tables
+from testbed.report import losses, soaks, storms, style, summary, tables
 from testbed.report.costs import cost_rows, meanings, pace
+from testbed.report.ladder import typical_run
 from testbed.report.loads import flood_rows, program_rows
-from testbed.results.folder import Results
+from testbed.report.packed import Ladders, pack
+from testbed.results.folder import Results, run_folder
+from testbed.results.runs import Run
 
-Rows = list[tuple[str, ...]]
-_NAME = 19
-"""Columns of a variant's name on a terminal of 80; a longer one is broken at its hyphens."""
-
+Rows = Sequence[Sequence[str]]
 COSTS = "costs"
 """The figure that has its place beside a table."""
+
+DRAWN = frozenset({"phases", "cdf", "timeline", COSTS})
+"""Figures whose place in the page something of its own has."""
+
 WARMTH = (
     "Warm programs had rehearsed a bootstrap before they began, as daemons that have been up for a"
     " while; cold ones were interpreters just started, and did everything for the first time."
 )
 """What the words mean that Results.warmth() uses."""
 
-
-def table(results: Results) -> Table:
-    """Return the phases for the terminal: a row for the paper, and one for each variant."""
-    compared = "" if results.of_many else ", and how it compares with the paper's"
-    left = f"{results.paper.unattributed:g} s of the paper's total belong to no phase\n"
-    shown = Table(
-        title=f"{results.experiment}: median{compared};"
-        " the total with its [95 % interval] or, below six runs, (range)",
-        caption=f"{'' if results.of_many else left}"
-        "warm: programs had rehearsed a bootstrap; cold: they had just been started",
-        caption_justify="left",
-        **tables.COMPACT,
-    )
-    shown.add_column("", overflow="fold")
-    for name in (*PHASES, TOTAL):
-        title = TITLES[name].replace(" to", "\nto")
-        shown.add_column(title, justify="right", no_wrap=True)
-    paper = {} if results.of_many else results.paper.seconds
-    if paper:
-        stated = (f"{paper[name]:g} s" for name in (*PHASES, TOTAL))
-        shown.add_row("the paper", *stated, end_section=True)
-    for name in results.variants:
-        found = phase_summaries(results, name)
-        cells = (
-            _compared(found.get(phase), paper.get(phase, 0.0), phase == TOTAL)
-            for phase in (*PHASES, TOTAL)
-        )
-        runs = len(results.of(name))
-        good = f"{len(results.succeeded(name))} of {several(runs, 'run')}" if runs else "no run yet"
-        good = ", ".join(filter(None, [good, results.warmth(name)]))
-        shown.add_row(Text.assemble(fill(name, _NAME), (f"\n{good}", "dim")), *cells)
-    return shown
+_SCRIPTS = ("ladder.js", "explorer.js", "page.js")
+_WEB = Path(__file__).with_name("web")
 
 
-def _compared(summary: Summary | None, paper: float, with_ends: bool) -> Text:
-    if not summary:
-        return Text("-")
-    median, ends = style.parts(summary)
-    compared = style.against_paper(summary.median, paper).replace(" ", "\n")
-    rest = [ends if with_ends else "", compared]
-    return Text.assemble(median, *(("\n" + line, "dim") for line in rest if line))
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A figure that has been drawn."""
+
+    stem: str
+    caption: str
+    data: str
 
 
-def _phase_rows(results: Results) -> Rows:
-    """Return a row per phase: title, the paper's time, and two lines per variant."""
-    found = [phase_summaries(results, name) for name in results.variants]
-    if results.of_many:
-        return [
-            (TITLES[name], *(_cell(one.get(name), 0.0) for one in found))
-            for name in (*PHASES, TOTAL)
-        ]
-    paper = results.paper.seconds
-    rows = [
-        (TITLES[name], f"{paper[name]:g} s", *(_cell(one.get(name), paper[name]) for one in found))
-        for name in (*PHASES, TOTAL)
-    ]
-    missing = ("unattributed", f"{results.paper.unattributed:g} s", *("" for _ in found))
-    return [*rows[:-1], missing, rows[-1]]
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A part of the page: sentences, a table, sentences about it, and figures.
 
-
-def _cell(summary: Summary | None, paper: float) -> str:
-    if not summary:
-        return "-"
-    compared = style.against_paper(summary.median, paper)
-    return "\n".join(filter(None, [style.interval(summary), compared]))
-
-
-def _phases_title(results: Results) -> str:
-    return "Total time at each point" if results.axes else "Phases"
-
-
-def _phases(results: Results) -> tuple[Sequence[str], Rows]:
-    if results.axes:
-        return tables.point_rows(results)
-    beside = [] if results.of_many else ["paper"]
-    head = ["phase", *beside, *results.variants]
-    others = [(title, *("" for _ in beside), *cells) for title, cells in _other_rows(results)]
-    return head, [*_phase_rows(results), *others]
-
-
-def _other_rows(results: Results) -> list[tuple[str, list[str]]]:
-    """Return what else is known of each variant, by titles; no row of nothing."""
-    succeeded, first, disagreement = [], [], []
-    for name in results.variants:
-        good = results.bootstrapped(name)
-        succeeded.append(f"{len(results.succeeded(name))} of {len(results.of(name))}")
-        arrived = summarise([run.first_packet for run in good if run.first_packet is not None])
-        first.append(style.seconds(arrived.median) if arrived else "-")
-        largest = largest_disagreement(good)
-        # Without captures phases are the events', and agree with them.
-        differs = largest and max(largest.values())
-        disagreement.append(style.seconds(max(largest.values())) if differs else "-")
-    rows = [
-        ("first packet", first),
-        ("runs succeeded", succeeded),
-        ("programs were", [results.warmth(name) or "-" for name in results.variants]),
-        ("events differ by up to", disagreement),
-    ]
-    return [(title, cells) for title, cells in rows if set(cells) != {"-"}]
-
-
-def show(results: Results, console: Console) -> None:
-    """Print what each variant came to, if that is what an experiment is about, or the times.
-
-    Then what is to be known of them, and why runs failed.
+    `special` names what the template has for it alone.
     """
-    if tables.is_of_attacks(results):
-        shown = [tables.attacks(results)]
-    elif results.expects:
-        shown = [tables.came_to(results)]
-    else:
-        shown = tables.sweep(results) if results.axes else [table(results)]
-    if is_cumulative(results):
-        shown.append(tables.mechanisms(results))
-    if any(run.traffic for run in results.runs) and not results.expects:
-        shown.append(tables.messages(results))
-    if results.of_many:
-        shown += tables.of_many(results)
-    if any(run.flood for run in results.runs):
-        shown.append(tables.floods(results))
-    if any(run.held for run in results.runs):
-        shown.append(tables.held(results))
-    for one in shown:
-        console.print(one, "")
-    for warning in results.warnings:
-        console.print(f"warning: {warning}", markup=False, soft_wrap=True)
-    for run in results.failed:
-        console.print(
-            f"run {run.run} ({run.variant}) failed: {run.reason}", markup=False, soft_wrap=True
-        )
+
+    title: str
+    head: Sequence[str] = ()
+    rows: Sequence[Any] = ()
+    notes: Sequence[str] = ()
+    after: Sequence[str] = ()
+    figures: Sequence[Figure] = ()
+    special: str = ""
+
+    @property
+    def anchor(self) -> str:
+        """The name by which links in the page find it."""
+        return "".join(c if c.isalnum() else "-" for c in self.title.lower()).strip("-")
 
 
 def write(results: Results) -> Path:
-    """Write report.html of results: one page that needs no other file.
+    """Write report.html of results, and what it loads on demand.
 
-    The figures are in it if they have been drawn. Raises DataError.
+    The figures are in it if they have been drawn. Raises DataError or OSError.
     """
-    shown = [item for item in style.FIGURES.items() if item[0] != COSTS]
-    figures = "".join(_figure(results.folder / "figures", *item) for item in shown)
-    bootstrapped = any(results.bootstrapped(name) for name in results.variants)
-    is_known = not results.axes and any(map(results.warmth, results.variants))
-    page = PAGE.substitute(
-        format=FORMAT,
-        title=escape(f"{results.experiment}, {plain(Path(results.folder.name))}"),
-        intro=escape(_intro(results)),
-        warnings="".join(f"<p class=warning>{escape(text)}</p>" for text in results.warnings),
-        outcomes=_outcomes(results),
-        variants=_described(results),
-        phases=_section(_phases_title(results), _phases(results))
-        + _paragraph(WARMTH if is_known else None)
-        if bootstrapped or not results.expects
-        else "",
-        mechanisms=_section("What each variant adds", share_rows(results))
-        if is_cumulative(results)
-        else "",
-        fitted=_section("Round trips fitted", tables.fit_rows(results))
-        if swept_links(results)
-        else "",
-        traffic=_section("Messages and octets on each link", tables.traffic_rows(results))
-        if any(run.traffic for run in results.runs)
-        else "",
-        losses=_section("Over bad links", losses.rows(results)) if samples(results) else "",
-        claims=_claims(results),
-        figures=f"<h2>Figures</h2>\n{figures}" if figures else "",
-        failed=_failed(results),
-        floods=_section("Under floods", flood_rows(results))
-        if any(run.flood for run in results.runs)
-        else "",
-        fleets=_section(
-            "When mobile nodes were up, and at which home agent", tables.fleet_rows(results)
+    ladders = pack(results)
+    script = "\n".join(_asset(name) for name in _SCRIPTS)
+    script = f'const PAGE = JSON.parse(document.getElementById("page-data").textContent);\n{script}'
+    page = (
+        _environment()
+        .get_template("report.html")
+        .render(
+            format=FORMAT,
+            policy=_policy(script),
+            css=Markup(_asset("page.css")),  # noqa: S704
+            script=Markup(script),  # noqa: S704
+            title=f"{results.experiment}, {plain(Path(results.folder.name))}",
+            heading=results.spec.document.get("title", "") if results.spec else "",
+            intro=_intro(results),
+            warnings=results.warnings,
+            sections=sections(results, ladders),
+            phases=list(PHASES),
+            total=TOTAL,
+            titles=TITLES,
+            bars=summary.bars(results),
+            paper_row=not results.of_many,
+            commit=results.manifest.commit if results.manifest else None,
+            command=command(results),
+            spec=_specification(results),
+            data=_data(results, ladders),
+            ladders=ladders.inside,
         )
-        + _moves(results)
-        if any(run.members for run in results.runs)
-        else "",
-        soaks=_section("Held over many bootstraps in a row", soaks.rows(results))
-        if any(run.held for run in results.runs)
-        else "",
-        storms=_section("Many mobile nodes at once", storms.rows(results))
-        if storms.storms(results)
-        else "",
-        programs=_section("CPU and peak memory of the programs", program_rows(results))
-        if any(run.programs for run in results.runs)
-        else "",
-        costs=_costs(results),
-        manifest=_manifest(results),
     )
     return replace(results.folder / "report.html", page)
 
 
-def _section(title: str, content: tuple[Sequence[str], Rows]) -> str:
-    return f"<h2>{escape(title)}</h2>\n{_html(*content)}"
+@cache
+def _environment() -> Environment:
+    loader = PackageLoader("testbed.report", "web")
+    return Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
 
 
-def _outcomes(results: Results) -> str:
+@cache
+def _asset(name: str) -> str:
+    return (_WEB / name).read_text(encoding="utf-8")
+
+
+def _policy(script: str) -> str:
+    """Return what the page may do: run its own script and ladders beside it, and load nothing."""
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return (
+        f"default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none';"
+        f" form-action 'none'; script-src 'sha256-{digest}' 'self' file:"
+    )
+
+
+def _data(results: Results, ladders: Ladders) -> Markup:
+    """Return what the page's script works with, so that no text in it ends the element."""
+    try:
+        typical = typical_run(results).run
+    except DataError:
+        typical = None
+    content = {
+        "titles": TITLES,
+        "variants": results.variants,
+        "typical": typical,
+        "runs": [_run(results, run, ladders) for run in results.runs],
+    }
+    text = json.dumps(content, separators=(",", ":")).replace("<", "\\u003c")
+    return Markup(text)  # noqa: S704
+
+
+def _run(results: Results, run: Run, ladders: Ladders) -> dict[str, Any]:
+    return {
+        "run": run.run,
+        "variant": run.variant,
+        "at": written(run.parameters),
+        "status": run.status,
+        "phases": run.phases,
+        "total": (run.phases or {}).get(TOTAL),
+        "folder": plain(run_folder(results.folder, run.run).relative_to(results.folder)),
+        "ladder": ladders.has(run.run),
+    }
+
+
+def sections(results: Results, ladders: Ladders) -> list[Section]:
+    """Return the sections of the page, those that there is something for."""
+    bootstrapped = any(results.bootstrapped(name) for name in results.variants)
+    known = not results.axes and any(map(results.warmth, results.variants))
+    has_programs = any(run.programs for run in results.runs)
+    wanted: list[Section | None] = [
+        _outcomes(results),
+        _described(results),
+        Section(
+            summary.phases_title(results),
+            *summary.phases(results),
+            after=[WARMTH] if known else [],
+            special="" if results.axes else "bars",
+        )
+        if bootstrapped or not results.expects
+        else None,
+        Section("Ladder", special="ladder", after=_without_ladder(ladders))
+        if ladders.inside or ladders.beside
+        else Section("Ladder", notes=["No run has kept captures: ", *_without_ladder(ladders)]),
+        Section("Every run's time", special="distribution") if bootstrapped else None,
+        Section("What each variant adds", *share_rows(results)) if is_cumulative(results) else None,
+        Section("Under floods", *flood_rows(results))
+        if any(run.flood for run in results.runs)
+        else None,
+        Section("Round trips fitted", *tables.fit_rows(results)) if swept_links(results) else None,
+        Section("Figures", figures=drawn) if (drawn := _figures(results)) else None,
+        Section("Over bad links", *losses.rows(results)) if samples(results) else None,
+        Section("Messages and octets on each link", *tables.traffic_rows(results))
+        if any(run.traffic for run in results.runs)
+        else None,
+        _claims(results),
+        *_of_many(results),
+        Section("Held over many bootstraps in a row", *soaks.rows(results))
+        if any(run.held for run in results.runs)
+        else None,
+        Section("CPU and peak memory of the programs", *program_rows(results))
+        if has_programs
+        else None,
+        _failed(results),
+        Section("Runs", *summary.run_rows(results, ladders.has), special="runs"),
+        Section("Links, as asked and as measured", *summary.link_rows(results)),
+        _costs(results),
+        Section("Experiment", notes=[_described_by(results)], special="experiment"),
+        _manifest(results),
+    ]
+    return [section for section in wanted if section]
+
+
+def _without_ladder(ladders: Ladders) -> list[str]:
+    return [f"Run {number}: {why}" for number, why in ladders.missing.items()]
+
+
+def _of_many(results: Results) -> list[Section]:
+    found = []
+    if any(run.members for run in results.runs):
+        title = "When mobile nodes were up, and at which home agent"
+        found.append(Section(title, *tables.fleet_rows(results)))
+        head, rows = tables.move_rows(results)
+        if rows:
+            found.append(Section(tables.MOVES[0].upper() + tables.MOVES[1:], head, rows))
+    if storms.storms(results):
+        found.append(Section("Many mobile nodes at once", *storms.rows(results)))
+    return found
+
+
+def _outcomes(results: Results) -> Section | None:
     """Return what came of attacks, or of variants of which something is expected."""
     if tables.is_of_attacks(results):
-        return _section("Attacks, and what came of them", tables.attack_rows(results))
+        return Section("Attacks, and what came of them", *tables.attack_rows(results))
     if results.expects:
-        return _section("What each variant came to", tables.outcome_rows(results))
-    return ""
+        return Section("What each variant came to", *tables.outcome_rows(results))
+    return None
 
 
-def _moves(results: Results) -> str:
-    head, rows = tables.move_rows(results)
-    title = tables.MOVES[0].upper() + tables.MOVES[1:]
-    return _section(title, (head, rows)) if rows else ""
+def _described(results: Results) -> Section | None:
+    """Return what the variants are; where something is expected of them, outcomes say it."""
+    if results.expects or not results.spec:
+        return None
+    known = [(name, results.spec.variants.get(name)) for name in results.variants]
+    rows = [(name, variant.description) for name, variant in known if variant]
+    if not any(said for _, said in rows):
+        return None
+    return Section("Variants", ["variant", "description"], rows)
 
 
 def _intro(results: Results) -> str:
@@ -267,62 +269,80 @@ def _intro(results: Results) -> str:
     )
 
 
-def _claims(results: Results) -> str:
+def _claims(results: Results) -> Section:
     """Return what is claimed as far as these runs decide it, and where the rest is."""
     found = findings([results])
     decided = [one for one in found if one.verdict != NOT_SHOWN]
     rest = f"{several(len(found) - len(decided), 'claim')}, of which these runs show nothing"
     hint = f"{'Not listed: ' if decided else ''}{rest}: mip6lab compare says what each needs."
-    section = _html(*tables.claim_rows(decided)) if decided else ""
-    return f"<h2>Claims</h2>\n{section}{_paragraph(hint if len(decided) < len(found) else None)}"
+    head, rows = tables.claim_rows(decided)
+    after = [hint] if len(decided) < len(found) else []
+    return Section("Claims", head if rows else (), rows, after=after)
 
 
-def _figure(folder: Path, stem: str, caption: str) -> str:
-    path = folder / f"{stem}.svg"
+def _figures(results: Results) -> list[Figure]:
+    shown = [_figure(results, stem) for stem in style.FIGURES if stem not in DRAWN]
+    return [figure for figure in shown if figure]
+
+
+def _figure(results: Results, stem: str) -> Figure | None:
+    path = results.folder / "figures" / f"{stem}.svg"
     if not path.exists():
-        return ""
-    data = base64.b64encode(path.read_bytes()).decode()
-    text = escape(caption, quote=True)
-    return (
-        f'<figure><img alt="{text}" src="data:image/svg+xml;base64,{data}">'
-        f"<figcaption>{text}</figcaption></figure>\n"
+        return None
+    return Figure(stem, style.FIGURES[stem], base64.b64encode(path.read_bytes()).decode())
+
+
+def _failed(results: Results) -> Section:
+    rows = [(str(run.run), run.variant, run.reason or "no reason given") for run in results.failed]
+    head = ["run", "variant", "reason"]
+    return Section("Failed runs", head, rows, notes=[] if rows else ["None."])
+
+
+def _costs(results: Results) -> Section:
+    title = "Costs of a run"
+    if not any(run.costs for run in results.runs):
+        return Section(title, notes=["Not recorded."])
+    figure = _figure(results, COSTS)
+    return Section(
+        title,
+        *cost_rows(results),
+        notes=list(filter(None, [pace(results)])),
+        after=list(filter(None, [meanings(results)])),
+        figures=[figure] if figure else [],
     )
 
 
-def _failed(results: Results) -> str:
-    rows = [(str(run.run), run.variant, run.reason or "no reason given") for run in results.failed]
-    return _html(["run", "variant", "reason"], rows) if rows else "<p>None.</p>"
+def _described_by(results: Results) -> str:
+    if not results.spec:
+        return "What was asked is not known."
+    found = results.spec.document
+    return str(found.get("description") or found.get("title") or results.experiment)
 
 
-def _paragraph(text: str | None) -> str:
-    return f"<p>{escape(text)}</p>\n" if text else ""
+def _specification(results: Results) -> str:
+    path = results.folder / "spec.toml"
+    return path.read_text(encoding="utf-8", errors="replace") if path.exists() else "Not kept."
 
 
-def _described(results: Results) -> str:
-    """Return what the variants are; where something is expected of them, outcomes say it."""
-    if results.expects or not results.spec:
-        return ""
-    known = [(name, results.spec.variants.get(name)) for name in results.variants]
-    rows: Rows = [(name, variant.description) for name, variant in known if variant]
-    if not any(said for _, said in rows):
-        return ""
-    return _section("Variants", (["variant", "description"], rows))
+def command(results: Results) -> str:
+    """Return the command that carries out the same runs again."""
+    where = shlex.quote(plain(results.folder / "spec.toml"))
+    words = ["mip6lab", "sweep" if results.axes else "run", where]
+    planned = [run.variant for run in results.plan] or [run.variant for run in results.runs]
+    each = {planned.count(name) / len(results.points or [{}]) for name in results.variants}
+    if len(each) == 1 and (runs := each.pop()) == int(runs) > 0:
+        words += ["--runs", str(int(runs))]
+    if manifest := results.manifest:
+        words += ["--seed", str(manifest.seed), "--lab", manifest.lab]
+    return " ".join(words)
 
 
-def _costs(results: Results) -> str:
-    if not any(run.costs for run in results.runs):
-        return "<p>Not recorded.</p>"
-    said = pace(results)
-    figure = _figure(results.folder / "figures", COSTS, style.FIGURES[COSTS])
-    table = _html(*cost_rows(results))
-    return _paragraph(said) + table + _paragraph(meanings(results)) + figure
-
-
-def _manifest(results: Results) -> str:
+def _manifest(results: Results) -> Section:
     if not results.manifest:
-        return "<p>Not recorded.</p>"
+        return Section("Manifest", notes=["Not recorded."])
     content: Mapping[str, object] = msgspec.to_builtins(results.manifest)
-    return _html(["", ""], [(name.replace("_", " "), _plain(content[name])) for name in content])
+    rows = [(name.replace("_", " "), _plain(content[name])) for name in content]
+    return Section("Manifest", ["", ""], rows)
 
 
 def _plain(value: object) -> str:
@@ -338,60 +358,3 @@ def _plain(value: object) -> str:
         case list() | tuple():
             return ", ".join(_plain(one) for one in value) or "none"
     return str(value)
-
-
-def _html(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    def line(kind: str, cells: Iterable[str]) -> str:
-        written = (escape(cell).replace("\n", "<br>") for cell in cells)
-        return "<tr>" + "".join(f"<{kind}>{cell}</{kind}>" for cell in written) + "</tr>\n"
-
-    top = f"<thead>{line('th', head)}</thead>\n" if any(head) else ""
-    return f"<table>{top}<tbody>{''.join(line('td', row) for row in rows)}</tbody></table>\n"
-
-
-PAGE = Template("""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width">
-<meta name="generator" content="mip6lab, results of format $format">
-<title>$title</title>
-<style>
-body { font: 15px/1.5 "DejaVu Sans", Verdana, sans-serif; color: #222; max-width: 64em;
-       margin: 2em auto; padding: 0 1em; }
-h1 { font-size: 1.5em; } h2 { font-size: 1.15em; margin-top: 2.2em; }
-table { border-collapse: collapse; font-size: 0.88em; font-variant-numeric: tabular-nums; }
-th, td { padding: 0.3em 0.9em 0.3em 0; text-align: left; vertical-align: top;
-         border-bottom: 1px solid #ddd; }
-figure { margin: 1.5em 0; } figure img { width: 100%; }
-figcaption { color: #666; font-size: 0.85em; }
-.warning { border-left: 4px solid #d55e00; padding-left: 0.8em; }
-</style>
-</head>
-<body>
-<h1>$title</h1>
-<p>$intro</p>
-$warnings
-$outcomes
-$variants
-$phases
-$mechanisms
-$floods
-$fitted
-$figures
-$losses
-$traffic
-$claims
-<h2>Failed runs</h2>
-$failed
-$fleets
-$storms
-$soaks
-$programs
-<h2>Costs of a run</h2>
-$costs
-<h2>Manifest</h2>
-$manifest
-</body>
-</html>
-""")

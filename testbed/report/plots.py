@@ -25,13 +25,13 @@ from testbed.report import (
     costs,
     curves,
     fleets,
-    ladder,
     losses,
     moves,
     overlays,
     soaks,
     storms,
     style,
+    timeline,
 )
 from testbed.report.style import FAINT, FIGURES, INK, PHASE_COLOURS, QUIET, SETTINGS, spread
 from testbed.results import outcomes
@@ -109,7 +109,7 @@ def _of_times(results: Results) -> dict[str, Callable[[Results], Drawn]]:
         return wanted
     if any(run.crowd for run in results.runs):
         return wanted
-    return wanted | {"timeline": ladder.timeline_figure}
+    return wanted | {"timeline": timeline.timeline_figure}
 
 
 def phases_figure(results: Results) -> Drawn:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from ipaddress import IPv6Address
 from itertools import pairwise
 from pathlib import Path
 from typing import TypeVar
@@ -77,17 +76,6 @@ class Timeline:
             self.binding_start,
             self.binding_end,
         )
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """A message on the mobile node's link; `time` in seconds since the bootstrap's first."""
-
-    time: float
-    sender: HostRole
-    receiver: HostRole
-    protocol: str
-    label: str
 
 
 NOISE = 0.02
@@ -179,8 +167,8 @@ def reached_in(frames: Sequence[Frame], origin: Path) -> dict[str, float]:
     return lengths
 
 
-def messages(path: Path, mobile_node: Collection[bytes] = ()) -> list[Message]:
-    """Return the bootstrap's messages in a capture, from its first to the first tunnelled packet.
+def began(path: Path, mobile_node: Collection[bytes] = ()) -> int:
+    """Return when a bootstrap begins in a capture, in nanoseconds, however far it got.
 
     `mobile_node` as above. Raises DataError for a bad file, PhaseError if there is no message at
     all.
@@ -190,25 +178,7 @@ def messages(path: Path, mobile_node: Collection[bytes] = ()) -> list[Message]:
     if not seen:
         raise PhaseError(f"{path}: no message of a bootstrap was seen")
     first = next((m for m in seen if isinstance(m, Pana) and m.initiation), seen[0]).time
-    zero = asked(frames, first, NOISE)
-    own = _own_addresses(seen)
-    homes = {message.home_address for message in seen if isinstance(message, Mobility)}
-    shown: list[Message] = []
-    for message in seen:
-        if message.time < first:
-            continue
-        local = isinstance(message, Pana) or message.protocol == "DHCPv6"
-        other = HostRole.ACCESS_ROUTER if local else HostRole.HOME_NETWORK
-        ends = (HostRole.MOBILE_NODE, other)
-        ends = ends if message.source in own else ends[::-1]
-        time = (message.time - zero) / 1e9
-        if isinstance(message, Tunnelled):
-            if message.inner_destination in homes:
-                shown.append(Message(time, *ends, message.protocol, "first packet for the HoA"))
-                break
-            continue
-        shown.append(Message(time, *ends, message.protocol, message.label))
-    return shown
+    return asked(frames, first, NOISE)
 
 
 def _frames(path: Path, mobile_node: Collection[bytes]) -> list[Frame]:
@@ -217,18 +187,6 @@ def _frames(path: Path, mobile_node: Collection[bytes]) -> list[Frame]:
         for frame in read_whole_frames(path)
         if not mobile_node or frame.destination in mobile_node or frame.source in mobile_node
     ]
-
-
-def _own_addresses(seen: list[Seen]) -> set[IPv6Address]:
-    """Return the addresses from which the mobile node started an exchange."""
-    own: set[IPv6Address] = set()
-    for message in seen:
-        match message:
-            case Pana(initiation=True) | Mobility(update=True):
-                own.add(message.source)
-            case Ike() | Lookup() if message.destination not in own:
-                own.add(message.source)
-    return own
 
 
 def _timeline(frames: Sequence[Frame], seen: list[Seen], path: Path) -> Timeline:

@@ -31,7 +31,7 @@ class Segment:
     """What a TCP segment of a Diameter connection carries.
 
     `messages` end in it: pairs of command code and whether it is a request, empty for half a
-    message or a bare acknowledgement. `opaque` data is under TLS.
+    message or a bare acknowledgement, and `whole` is their octets. `opaque` data is under TLS.
     """
 
     has_data: bool
@@ -39,6 +39,7 @@ class Segment:
     opaque: bool = False
     messages: tuple[tuple[int, bool], ...] = ()
     home_agents: tuple[IPv6Address, ...] = ()
+    whole: tuple[bytes, ...] = ()
 
     @property
     def counts(self) -> int:
@@ -98,6 +99,7 @@ def _read(direction: _Direction, data: bytes) -> Segment:
         return Segment(True, opaque=True)
     direction.buffer += data
     messages: list[tuple[int, bool]] = []
+    whole: list[bytes] = []
     home_agents: list[IPv6Address] = []
     while len(direction.buffer) >= HEADER:
         length = int.from_bytes(direction.buffer[1:4])
@@ -108,11 +110,14 @@ def _read(direction: _Direction, data: bytes) -> Segment:
             break
         message = bytes(direction.buffer[:length])
         del direction.buffer[:length]
+        whole.append(message)
         code, request = int.from_bytes(message[5:8]), bool(message[4] & REQUEST)
         messages.append((code, request))
         if code == EAP and not request:
             home_agents += _home_agents(message[HEADER:])
-    return Segment(True, messages=tuple(messages), home_agents=tuple(home_agents))
+    return Segment(
+        True, messages=tuple(messages), home_agents=tuple(home_agents), whole=tuple(whole)
+    )
 
 
 def _home_agents(avps: bytes) -> Iterator[IPv6Address]:

@@ -8,7 +8,7 @@ from rich.console import Console
 from testbed import runner
 from testbed.base.places import PROJECT
 from testbed.experiment.spec import Spec
-from testbed.report import page
+from testbed.report import terminal
 from testbed.results import folder as results
 from testbed.results.runs import Run
 
@@ -53,7 +53,7 @@ def shown(root, *runs):
         results.append(folder, run)
     runner.conclude(folder)
     console = Console(file=io.StringIO(), width=200)
-    page.show(results.load(folder), console)
+    terminal.show(results.load(folder), console)
     html = re.sub(r"<[^>]+>", " ", (folder / "report.html").read_text())
     return console.file.getvalue(), " ".join(html.split())
 

@@ -11,7 +11,8 @@ from scapy.layers.l2 import Ether
 
 from testbed.base.jsonl import DataError
 from testbed.trace import counts, phases
-from testbed.trace.counts import Crossing, beyond, near_ends, round_trips
+from testbed.trace.counts import beyond, near_ends
+from testbed.trace.critical import Crossing, critical_path
 from testbed.trace.dissect import Packet, dissect
 from testbed.trace.frames import Frame
 from testbed.trace.streams import Streams
@@ -193,7 +194,7 @@ def crossing(time, what, **more):
 
 def path(text):
     seen = [crossing(i, what) for i, what in enumerate(text.split())]
-    return round_trips({"access": seen}, {"": ["access"]})["access"]
+    return len(critical_path({"access": seen}, {"": ["access"]})["access"])
 
 
 @pytest.mark.parametrize(
@@ -238,9 +239,9 @@ def test_any_order_of_messages_has_a_count(directions, data):
         link = data.draw(st.sampled_from(["access", "core"]))
         seen[link].append(crossing(i, what, solicits=data.draw(st.booleans())))
 
-    found = round_trips(seen, {"": ["access"], "access": ["core"], "core": []})
+    found = critical_path(seen, {"": ["access"], "access": ["core"], "core": []})
 
-    assert all(0 <= found[link] <= len(seen[link]) / 2 for link in seen)
+    assert all(len(found[link]) <= len(seen[link]) / 2 for link in seen)
 
 
 @pytest.mark.parametrize("late", [0.0, 0.03, 0.3])

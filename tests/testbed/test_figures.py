@@ -9,7 +9,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.patches import Rectangle
 
 from testbed.base.phases import PHASES, TOTAL
-from testbed.report import bars, costs, curves, ladder, moves, plots, style
+from testbed.report import bars, costs, curves, moves, plots, style, timeline
 from testbed.results import folder as results
 from testbed.results.runs import Member, Moved, Run
 from tests.testbed import sample
@@ -132,7 +132,7 @@ FIGURES = {
     "rtt": lambda root: curves.rtt_figure(results.load(swept(root))),
     "round trips": lambda root: curves.round_trips_figure(results.load(swept(root))),
     "sweep": lambda root: curves.stacked_figure(results.load(swept(root))),
-    "timeline": lambda root: ladder.timeline_figure(
+    "timeline": lambda root: timeline.timeline_figure(
         results.load(sample.make(root, runs=1, failed=0))
     ),
 }

@@ -10,8 +10,7 @@ from rich.console import Console
 from testbed import runner
 from testbed.analysis import stats
 from testbed.base.phases import PHASES, TOTAL
-from testbed.report import curves, plots
-from testbed.report import page as report
+from testbed.report import curves, plots, terminal
 from testbed.results import folder as results
 from testbed.results import outcomes
 from testbed.results.runs import Run
@@ -59,7 +58,7 @@ def loaded(tmp_path):
 
 def shown(loaded):
     console = Console(width=200, file=io.StringIO())
-    report.show(loaded, console)
+    terminal.show(loaded, console)
     return console.file.getvalue()
 
 

@@ -9,10 +9,11 @@ from scapy.layers.l2 import Ether
 
 from testbed.base.jsonl import DataError
 from testbed.base.phases import PHASES
-from testbed.trace import phases
+from testbed.trace.dissect import dissect
 from testbed.trace.frames import read_frames
 from testbed.trace.phases import (
     PhaseError,
+    began,
     contradiction,
     disagreement,
     from_capture,
@@ -102,7 +103,7 @@ def test_the_draft_12_dialect(capture):
     path = capture(packets)
 
     assert from_capture(path).marks == close(MARKS)
-    labels = [m.label for m in phases.messages(path)][:7]
+    labels = [m.label for m in dissect(read_frames(path))][:7]
     assert labels == [
         "PCI",
         "PSR Identity",
@@ -134,7 +135,7 @@ def test_ikev2_ends_with_its_last_ike_auth(capture):
     path = capture(packets)
 
     assert from_capture(path).marks == close(MARKS)
-    assert "IKE_SA_INIT" in [m.label for m in phases.messages(path)]
+    assert "IKE_SA_INIT" in [m.label for m in dissect(read_frames(path))]
 
 
 def test_an_ike_sa_of_an_attempt_before_is_not_the_one_of_the_binding(tmp_path, capture):
@@ -198,14 +199,15 @@ def test_another_host_that_bootstraps_on_the_link(capture):
         (time - 0.01, Ether(src=syn.NEIGHBOUR, dst=syn.ROUTER) / packet)
         for time, packet in syn.bootstrap()
     ]
-    alone = phases.messages(capture(syn.bootstrap()))
+    alone = began(capture(syn.bootstrap()))
     path = capture(syn.bootstrap() + others)
     own = macs(attacked.TOPOLOGY)
 
     assert own == {bytes.fromhex(syn.MN.replace(":", ""))}
     assert from_capture(path, own).marks == close(MARKS)
     assert sum(reached(path, own).values()) == close(MARKS[-1])
-    assert phases.messages(path, own) == alone
+    assert began(path, own) == alone
+    assert began(path) < alone
 
 
 @pytest.mark.parametrize(
@@ -296,27 +298,6 @@ def test_discovery_by_dns_is_where_an_open_network_begins(capture):
 
     assert found.discovery == close(0.006)
     assert (found.phases["pana"], found.phases["pana_to_ike"]) == (0, close(0.012))
-
-
-def test_messages_for_the_timeline(capture):
-    shown = phases.messages(capture(syn.bootstrap()))
-
-    assert [(m.sender, m.label) for m in shown[:4]] == [
-        ("mobile node", "PCI"),
-        ("access router", "PAR[S] Identity"),
-        ("mobile node", "PAN[S] Identity"),
-        ("access router", "PAR EAP-TLS"),
-    ]
-    assert [m.label for m in shown[15:]] == [
-        *(f"main {n}" for n in range(1, 7)),
-        *(f"quick {n}" for n in range(1, 4)),
-        "Binding Update in ESP",
-        "Binding Ack in ESP",
-        "first packet for the HoA",
-    ]
-    assert shown[0].time == 0.0
-    assert shown[-1].receiver == "mobile node"
-    assert shown[-3].receiver == "home network"
 
 
 def test_events_give_the_same_phases(tmp_path, capture):

@@ -8,7 +8,7 @@ import pytest
 
 from testbed.base.jsonl import DataError
 from testbed.base.phases import PHASES
-from testbed.report import curves, ladder, overlays, plots, style
+from testbed.report import curves, ladder, overlays, plots, style, timeline
 from testbed.results import folder as results
 from testbed.results.runs import Run
 from tests.testbed import sample
@@ -138,16 +138,20 @@ def test_a_damaged_capture_costs_only_the_timeline(tmp_path):
     assert drawn == {"phases", "costs"}
 
 
+def capture_of(loaded, run):
+    return results.run_folder(loaded.folder, run.run) / "captures" / "A.pcapng"
+
+
 def test_the_ladder_ends_with_the_bootstrap(tmp_path):
     folder = sample.make(tmp_path, runs=1, failed=0)
     loaded = results.load(folder)
     run = loaded.of("resident")[0]
     packets = [*syn.bootstrap(packet=None), (5.0, syn.update(2)), (5.1, syn.ack(2))]
-    syn.write(ladder.capture_of(loaded, run), packets)
+    syn.write(capture_of(loaded, run), packets)
 
-    _, data = ladder.timeline_figure(loaded, run)
+    _, data = timeline.timeline_figure(loaded, run)
 
-    assert data[-1][4] == "Binding Ack in ESP"
+    assert data[-1][5] == "Binding Ack in ESP"
     assert data[-1][0] == pytest.approx(0.055, abs=2e-6)
 
 
@@ -155,9 +159,9 @@ def test_a_ladder_without_pana_has_no_phase_of_it(tmp_path):
     folder = sample.make(tmp_path, runs=1, failed=0)
     loaded = results.load(folder)
     run = loaded.of("resident")[0]
-    syn.write(ladder.capture_of(loaded, run), [p for p in syn.bootstrap() if p[0] > 0.021])
+    syn.write(capture_of(loaded, run), [p for p in syn.bootstrap() if p[0] > 0.021])
 
-    fig, _ = ladder.timeline_figure(loaded, run)
+    fig, _ = timeline.timeline_figure(loaded, run)
 
     shown = texts(fig)
     assert "IKE" in shown
@@ -172,12 +176,12 @@ def test_a_ladder_with_retransmissions_names_them(tmp_path):
     packets = syn.bootstrap((0.02, 0.022, 0.05, 0.051, 3.2), 3.3)
     packets += [(0.021, syn.from_mn(syn.pana(2, syn.C, 106))), (1.551, syn.update(2))]
     packets += [(0.045, syn.from_mn(syn.ike(32, 1, 0xABCD), 500))]
-    syn.write(ladder.capture_of(loaded, run), packets)
+    syn.write(capture_of(loaded, run), packets)
 
-    fig, data = ladder.timeline_figure(loaded, run)
+    fig, data = timeline.timeline_figure(loaded, run)
 
     assert "quick 1 again" in texts(fig)
-    assert [row[4] for row in data].count("Binding Update in ESP") == 2
+    assert [row[5] for row in data].count("Binding Update in ESP") == 2
     assert "3.15 s" in texts(fig)
 
 

@@ -15,7 +15,7 @@ from testbed.analysis import stats
 from testbed.base.jsonl import DataError, append_line
 from testbed.base.phases import PHASES
 from testbed.report import page as report
-from testbed.report import style
+from testbed.report import style, terminal
 from testbed.results import folder as results
 from testbed.results import paper
 from testbed.results.manifest import begin_manifest, end_manifest, this_machine
@@ -252,7 +252,7 @@ def test_an_emulated_processor_is_told_wherever_times_are_shown(folder):
     shown = io.StringIO()
 
     loaded = results.load(folder)
-    report.show(loaded, Console(file=shown, width=80))
+    terminal.show(loaded, Console(file=shown, width=80))
 
     told = [warning for warning in loaded.warnings if "emulated" in warning]
     assert len(told) == 1
@@ -322,13 +322,13 @@ def test_the_page_says_what_variants_are_and_what_warm_and_cold_mean(tmp_path):
     assert "<td>plain</td><td>as ever, &lt;b&gt;</td>" in page
     assert "<td>programs were</td><td></td><td>warm</td><td>cold</td>" in page
     assert "Warm programs had rehearsed" in page
-    assert page.index("<h2>Variants") < page.index("<h2>Phases")
+    assert page.index(">Variants</h2>") < page.index(">Phases</h2>")
 
 
 def test_where_no_variant_is_described_there_is_no_section_of_them(folder):
     results.append(folder, ok(1))
 
-    assert "<h2>Variants" not in report.write(results.load(folder)).read_text()
+    assert ">Variants</h2>" not in report.write(results.load(folder)).read_text()
 
 
 def test_in_80_columns_a_long_name_takes_nothing_from_the_times(folder):
@@ -346,7 +346,7 @@ def test_in_80_columns_a_long_name_takes_nothing_from_the_times(folder):
 
 def shown(loaded, width=140):
     console = Console(width=width, file=io.StringIO())
-    report.show(loaded, console)
+    terminal.show(loaded, console)
     return console.file.getvalue()
 
 
@@ -400,7 +400,7 @@ def test_the_table(tmp_path):
 def test_the_report_is_one_page_and_escapes(tmp_path):
     loaded = results.load(sample.make(tmp_path, runs=3, captures=False))
     (loaded.folder / "figures").mkdir()
-    (loaded.folder / "figures" / "phases.svg").write_text("<svg/>")
+    (loaded.folder / "figures" / "costs.svg").write_text("<svg/>")
 
     page = report.write(loaded).read_text()
 
@@ -409,7 +409,7 @@ def test_the_report_is_one_page_and_escapes(tmp_path):
     assert "8 of 9 runs succeeded" in page
     assert "A-B: 0.0001" in page
     assert 'src="http' not in page
-    assert "$" not in page.replace("$.", "")
+    assert "{{" not in page
 
 
 @pytest.mark.parametrize(
