@@ -20,6 +20,7 @@ from testbed.results.runs import Run
 from testbed.trace import counts
 from testbed.trace.counts import near_ends
 from testbed.trace.decode.decoder import Told, read
+from testbed.trace.decode.text import printable
 from testbed.trace.flights import Flight, flights
 from testbed.trace.phases import MILESTONES, Timeline, began, from_capture, macs
 from topologies.model import HostRole, Topology
@@ -142,7 +143,7 @@ class _Builder:
                 self.lanes[flight.sender],
                 self.lanes[flight.receiver],
                 protocols.index(one.protocol),
-                FIRST if one.protocol == TUNNEL and flight.arrived == first else one.label,
+                FIRST if one.protocol == TUNNEL and here == first else one.label,
                 len(flight.data),
                 links.index(flight.link),
                 int((flight.link, here) in critical),
@@ -296,7 +297,7 @@ def _lines(event: Mapping[str, Any]) -> list[str]:
 
 
 def _plain(value: Any) -> str:
-    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+    return printable(value if isinstance(value, str) else msgspec.json.encode(value).decode())
 
 
 def typical_run(results: Results) -> Run:

@@ -345,12 +345,12 @@ def _pana(packet: Packet, data: bytes, *, relayed: bool = False) -> Pana | None:
     request = bool(flags & 0x8000)
     name = dialect.names[kind][0 if request else 1]
     name += "".join(f"[{letter}]" for bit, letter in dialect.flags if flags & bit)
-    avps = dict(_avps(data[dialect.header : length], dialect.avp_length_has_header))
+    found = dict(avps(data[dialect.header : length], dialect.avp_length_has_header))
     if name == "PRY":
-        inner = None if relayed else _pana(packet, avps[RELAYED_MESSAGE, None], relayed=True)
+        inner = None if relayed else _pana(packet, found[RELAYED_MESSAGE, None], relayed=True)
         return inner and replace(inner, label=f"PRY {inner.label}")
-    eap = _eap(avps.get((dialect.eap, None), b""))
-    result = avps.get((dialect.result, None))
+    eap = _eap(found.get((dialect.eap, None), b""))
+    result = found.get((dialect.result, None))
     final_type, final_flag = dialect.final
     return Pana(
         *_common(packet),
@@ -361,11 +361,11 @@ def _pana(packet: Packet, data: bytes, *, relayed: bool = False) -> Pana | None:
         final=kind == final_type and flags & final_flag == final_flag,
         sequence=sequence,
         result_ok=None if result is None else result == struct.pack("!I", dialect.success),
-        sealed=dialect.sealed in avps,
+        sealed=dialect.sealed in found,
     )
 
 
-def _avps(data: bytes, length_has_header: bool) -> Iterator[tuple[tuple[int, int | None], bytes]]:
+def avps(data: bytes, length_has_header: bool) -> Iterator[tuple[tuple[int, int | None], bytes]]:
     """Yield code, vendor and value of each AVP."""
     while data:
         code, flags, length = struct.unpack_from("!HHH", data)

@@ -1,4 +1,4 @@
-"""Which ESP packets of a capture are whole: their integrity, by the keys of the run (RFC 4303)."""
+"""ESP packets by the keys of the run (RFC 4303): which are whole, and what is in them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.decrepit.ciphers.algorithms import TripleDES
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from testbed.trace.dissect import ESP, parse
@@ -24,7 +26,8 @@ _HASHES = {
 }
 """Each integrity algorithm's hash, and the octets that are left of it."""
 
-_GCM = "rfc4106(gcm(aes))"
+_GCM, _NULL = "rfc4106(gcm(aes))", "ecb(cipher_null)"
+_BLOCKS = {"cbc(aes)": algorithms.AES, "cbc(des3_ede)": TripleDES}
 
 
 def read_whole_frames(capture: Path) -> list[Frame]:
@@ -53,6 +56,37 @@ def _is_whole(frame: Frame, keys: Mapping[bytes, EspKey]) -> bool:
     return key is not None and _opens(packet.payload, key)
 
 
+def open_packet(data: bytes, key: EspKey) -> tuple[int, bytes] | None:
+    """Return protocol and content of an ESP packet (RFC 4303 section 2); None if it is altered.
+
+    None too where its cipher is not known here.
+    """
+    if not _opens(data, key):
+        return None
+    secret, end = bytes.fromhex(key.encryption_key), len(data) - _check_length(key)
+    if key.encryption == _GCM:
+        plain = AESGCM(secret[:-_SALT]).decrypt(_nonce(secret, data), data[16:], data[:_HEADER])
+    elif key.encryption == _NULL:
+        plain = data[_HEADER:end]
+    elif kind := _BLOCKS.get(key.encryption):
+        cipher = kind(secret)
+        first = _HEADER + cipher.block_size // 8
+        opened = Cipher(cipher, modes.CBC(data[_HEADER:first])).decryptor()
+        plain = opened.update(data[first:end]) + opened.finalize()
+    else:
+        return None
+    padding, protocol = plain[-2:]
+    return protocol, plain[: len(plain) - 2 - padding]
+
+
+def _check_length(key: EspKey) -> int:
+    return _HASHES[key.integrity][1] if key.integrity in _HASHES else 0
+
+
+def _nonce(secret: bytes, data: bytes) -> bytes:
+    return secret[-_SALT:] + data[_HEADER : _HEADER + _IV]
+
+
 def _opens(data: bytes, key: EspKey) -> bool:
     """Return whether the integrity check value is right, as far as the algorithms have one."""
     if key.encryption == _GCM:
@@ -66,9 +100,8 @@ def _opens(data: bytes, key: EspKey) -> bool:
 
 def _decrypts(data: bytes, key: EspKey) -> bool:
     secret = bytes.fromhex(key.encryption_key)
-    nonce = secret[-_SALT:] + data[_HEADER : _HEADER + _IV]
     try:
-        AESGCM(secret[:-_SALT]).decrypt(nonce, data[_HEADER + _IV :], data[:_HEADER])
+        AESGCM(secret[:-_SALT]).decrypt(_nonce(secret, data), data[_HEADER + _IV :], data[:_HEADER])
     except InvalidTag:
         return False
     return True

@@ -31,7 +31,8 @@ class Segment:
     """What a TCP segment of a Diameter connection carries.
 
     `messages` end in it: pairs of command code and whether it is a request, empty for half a
-    message or a bare acknowledgement, and `whole` is their octets. `opaque` data is under TLS.
+    message or a bare acknowledgement, and `whole` is their octets. `opaque` data is under TLS, and
+    is what `data` has.
     """
 
     has_data: bool
@@ -40,6 +41,7 @@ class Segment:
     messages: tuple[tuple[int, bool], ...] = ()
     home_agents: tuple[IPv6Address, ...] = ()
     whole: tuple[bytes, ...] = ()
+    data: bytes = b""
 
     @property
     def counts(self) -> int:
@@ -96,7 +98,7 @@ class Streams:
 def _read(direction: _Direction, data: bytes) -> Segment:
     if direction.opaque or (not direction.buffer and data[0] != 1):
         direction.opaque = True
-        return Segment(True, opaque=True)
+        return Segment(True, opaque=True, data=data)
     direction.buffer += data
     messages: list[tuple[int, bool]] = []
     whole: list[bytes] = []
@@ -105,7 +107,7 @@ def _read(direction: _Direction, data: bytes) -> Segment:
         length = int.from_bytes(direction.buffer[1:4])
         if direction.buffer[0] != 1 or not HEADER <= length <= LIMIT:
             direction.opaque = True
-            return Segment(True, opaque=True)
+            return Segment(True, opaque=True, data=data)
         if len(direction.buffer) < length:
             break
         message = bytes(direction.buffer[:length])

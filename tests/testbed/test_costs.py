@@ -89,7 +89,7 @@ def test_the_page_has_table_figure_and_pace(folder):
     conclusion.write(loaded)
 
     page = (folder / "report.html").read_text()
-    section = page[page.index("Costs of a run") : page.index("<h2>Manifest")]
+    section = page[page.index(">Costs of a run</h2>") : page.index(">Manifest</h2>")]
     assert "4 runs in 60 s: 4.00 per minute, 2 at a time." in section
     assert "<td>steps</td><td>-</td><td>9.00 s</td>" in section
     for part in LIVED:

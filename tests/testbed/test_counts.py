@@ -12,7 +12,7 @@ from scapy.layers.l2 import Ether
 from testbed.base.jsonl import DataError
 from testbed.trace import counts, phases
 from testbed.trace.counts import beyond, near_ends
-from testbed.trace.critical import Crossing, critical_path
+from testbed.trace.critical import DIAMETER, RADIUS, RESOLUTION, Crossing, critical_path
 from testbed.trace.dissect import Packet, dissect
 from testbed.trace.frames import Frame
 from testbed.trace.streams import Streams
@@ -232,10 +232,10 @@ def test_the_critical_path(seen, expected):
 @settings(max_examples=50)
 @given(st.lists(st.sampled_from([">", "<"]), max_size=30), st.data())
 def test_any_order_of_messages_has_a_count(directions, data):
-    names = ["PANA", "PANA[C]", "PANA[S]", "IKEv2", "MIPv6", "DHCPv6", counts.RESOLUTION]
+    names = ["PANA", "PANA[C]", "PANA[S]", "IKEv2", "MIPv6", "DHCPv6", RESOLUTION]
     seen = {"access": [], "core": []}
     for i, way in enumerate(directions):
-        what = way + data.draw(st.sampled_from([*names, counts.DIAMETER, counts.RADIUS]))
+        what = way + data.draw(st.sampled_from([*names, DIAMETER, RADIUS]))
         link = data.draw(st.sampled_from(["access", "core"]))
         seen[link].append(crossing(i, what, solicits=data.draw(st.booleans())))
 

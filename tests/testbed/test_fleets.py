@@ -291,7 +291,7 @@ def test_a_move_has_its_parts_in_a_row_and_where_nobody_moves_there_is_no_table(
     head, (row,) = tables.move_rows(both)
     assert head == ["variant", "nodes", "moved", *moved.parts]
     assert row == ("moving", "1", "1", "2.00 s", "1.00 s", "500 ms", "3.50 s")
-    assert "<h2>How long mobile nodes took to another home agent" in html(both)
+    assert ">How long mobile nodes took to another home agent" in html(both)
     assert tables.move_rows(many)[1] == []
     assert "another home agent" not in html(many)
 

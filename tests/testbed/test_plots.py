@@ -180,7 +180,7 @@ def test_a_ladder_with_retransmissions_names_them(tmp_path):
 
     fig, data = timeline.timeline_figure(loaded, run)
 
-    assert "quick 1 again" in texts(fig)
+    assert "IKEv1 quick 1 again" in texts(fig)
     assert [row[5] for row in data].count("Binding Update in ESP") == 2
     assert "3.15 s" in texts(fig)
 

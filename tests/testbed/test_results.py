@@ -4,11 +4,11 @@ import io
 import json
 import os
 import stat
-from html import escape
 from pathlib import Path
 
 import msgspec
 import pytest
+from markupsafe import escape
 from rich.console import Console
 
 from testbed.analysis import stats

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from testbed.trace.decode.packets import Opener
+from testbed.trace.decode.text import printable
 from testbed.trace.dissect import recognise
 from testbed.trace.flights import Flight
 from testbed.trace.streams import Streams
@@ -44,8 +45,7 @@ def read(flights: Iterable[Flight], keys: Path) -> Iterator[Told]:
         protocol, label = "other", "frame"
         fields: tuple[str, ...] = ()
         if packet:
-            segment = streams.segment(packet)
-            protocol, label = opener.name(packet, message, segment)
             with suppress(struct.error, LookupError, ValueError):
-                fields = tuple(opener.fields(packet, message, segment))
+                protocol, label, lines = opener.read(packet, message, streams.segment(packet))
+                fields = tuple(map(printable, lines))
         yield Told(flight, protocol, label, fields)

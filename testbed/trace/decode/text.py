@@ -31,6 +31,13 @@ def text(value: bytes) -> str:
     return value.decode(errors="backslashreplace")
 
 
+def printable(line: str) -> str:
+    """Write a line so that nothing in it can look like another, or like more than text."""
+    if line.isprintable():
+        return line
+    return "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in line)
+
+
 def number(value: bytes) -> str:
     """Write a number in network order."""
     return str(int.from_bytes(value))
