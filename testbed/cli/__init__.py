@@ -9,7 +9,7 @@ import sys
 import click
 
 from testbed.base import places
-from testbed.cli import bench, experiments, interop, labs, results
+from testbed.cli import bench, experiments, interop, labs, pages, results
 from testbed.cli.terminal import give_up
 
 STATUSES = """Exit status: 0 if all went well; 1 if a run failed or was not carried out; 2 if
@@ -40,6 +40,8 @@ for _command in (
     experiments.validate,
     results.plot,
     results.report,
+    pages.timeline,
+    pages.view,
     results.compare,
     results.agree,
     labs.doctor,

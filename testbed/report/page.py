@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import json
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import msgspec
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from testbed.analysis.claims import NOT_SHOWN, findings
@@ -21,7 +18,7 @@ from testbed.analysis.compare import written
 from testbed.analysis.fits import swept_links
 from testbed.analysis.losses import samples
 from testbed.analysis.mechanisms import is_cumulative, share_rows
-from testbed.base.files import FORMAT, plain, replace
+from testbed.base.files import plain, replace
 from testbed.base.jsonl import DataError
 from testbed.base.phases import PHASES, TITLES, TOTAL
 from testbed.base.words import several
@@ -30,6 +27,7 @@ from testbed.report.costs import cost_rows, meanings, pace
 from testbed.report.ladder import typical_run
 from testbed.report.loads import flood_rows, program_rows
 from testbed.report.packed import Ladders, pack
+from testbed.report.template import document
 from testbed.results.folder import Results, run_folder
 from testbed.results.runs import Run
 
@@ -46,8 +44,7 @@ WARMTH = (
 )
 """What the words mean that Results.warmth() uses."""
 
-_SCRIPTS = ("ladder.js", "explorer.js", "page.js")
-_WEB = Path(__file__).with_name("web")
+_SCRIPTS = ("dom.js", "table.js", "data.js", "ladder.js", "explorer.js", "page.js")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,54 +83,26 @@ def write(results: Results) -> Path:
     The figures are in it if they have been drawn. Raises DataError or OSError.
     """
     ladders = pack(results)
-    script = "\n".join(_asset(name) for name in _SCRIPTS)
-    script = f'const PAGE = JSON.parse(document.getElementById("page-data").textContent);\n{script}'
-    page = (
-        _environment()
-        .get_template("report.html")
-        .render(
-            format=FORMAT,
-            policy=_policy(script),
-            css=Markup(_asset("page.css")),  # noqa: S704
-            script=Markup(script),  # noqa: S704
-            title=f"{results.experiment}, {plain(Path(results.folder.name))}",
-            heading=results.spec.document.get("title", "") if results.spec else "",
-            intro=_intro(results),
-            warnings=results.warnings,
-            sections=sections(results, ladders),
-            phases=list(PHASES),
-            total=TOTAL,
-            titles=TITLES,
-            bars=summary.bars(results),
-            paper_row=not results.of_many,
-            commit=results.manifest.commit if results.manifest else None,
-            command=command(results),
-            spec=_specification(results),
-            data=_data(results, ladders),
-            ladders=ladders.inside,
-        )
+    page = document(
+        "report.html",
+        _SCRIPTS,
+        title=f"{results.experiment}, {plain(Path(results.folder.name))}",
+        heading=results.spec.document.get("title", "") if results.spec else "",
+        intro=_intro(results),
+        warnings=results.warnings,
+        sections=sections(results, ladders),
+        phases=list(PHASES),
+        total=TOTAL,
+        titles=TITLES,
+        bars=summary.bars(results),
+        paper_row=not results.of_many,
+        commit=results.manifest.commit if results.manifest else None,
+        command=command(results),
+        spec=_specification(results),
+        data=_data(results, ladders),
+        ladders=ladders.inside,
     )
     return replace(results.folder / "report.html", page)
-
-
-@cache
-def _environment() -> Environment:
-    loader = PackageLoader("testbed.report", "web")
-    return Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
-
-
-@cache
-def _asset(name: str) -> str:
-    return (_WEB / name).read_text(encoding="utf-8")
-
-
-def _policy(script: str) -> str:
-    """Return what the page may do: run its own script and ladders beside it, and load nothing."""
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    return (
-        f"default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none';"
-        f" form-action 'none'; script-src 'sha256-{digest}' 'self' file:"
-    )
 
 
 def _data(results: Results, ladders: Ladders) -> Markup:

@@ -197,6 +197,13 @@ def log_times(axes: Axes) -> None:
     axes.xaxis.set_minor_formatter(NullFormatter())
 
 
+def save_as(fig: Figure, path: Path, kind: str) -> None:
+    """Write a figure into a file of one kind; raises OSError."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with mpl.rc_context(SETTINGS):
+        fig.savefig(path, format=kind, **FORMATS[kind])
+
+
 def save(fig: Figure, folder: Path, stem: str, data: Iterable[Sequence[Any]]) -> list[Path]:
     """Write a figure as PNG, SVG and PDF, and the data beside as CSV."""
     folder.mkdir(parents=True, exist_ok=True)

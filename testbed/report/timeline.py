@@ -85,7 +85,7 @@ def _draw(results: Results, one: Ladder, shown: Sequence[Message]) -> Figure:
         height,
         f"{what} {several(counted, 'message')} and {style.seconds(whole / 1e9)}",
         f"Experiment {results.experiment}, variant {one.variant}, run {one.run}: rows are messages"
-        " in order, thick ones on the critical path",
+        " in order; thick: the critical path",
     )
     width = fig.get_figwidth()
     axes = fig.add_axes((0, 0.1 / height, 1, (body + 0.3) / height))

@@ -207,8 +207,7 @@ class Explorer {
   }
 
   showFiles() {
-    const link = (path) => make("a", { href: path.split("/").map(encodeURIComponent).join("/") }, path.split("/").slice(2).join("/"));
-    const lists = this.shown.map((data) => make("li", {}, `Run ${data.run}: `, data.files.flatMap((path, i) => (i ? [", ", link(path)] : [link(path)]))));
+    const lists = this.shown.flatMap((data) => [make("h3", {}, `Files of run ${data.run}`), make("dl", {}, filesByFolder(data.files))]);
     this.find("files").replaceChildren(...lists);
     this.find("note").textContent = this.shown.filter((data) => data.cut).map((data) => `Run ${data.run} has ${data.cut} messages more: the captures have them.`).join(" ");
   }
@@ -308,6 +307,15 @@ class Explorer {
     const head = [this.shown.length > 1 ? "run" : null, "sent", "from and to", "protocol", "message", "critical path"].filter(Boolean);
     this.find("rows-table").replaceChildren(make("thead", {}, make("tr", {}, head.map((name) => make("th", { scope: "col" }, name)))), make("tbody", {}, rows));
   }
+}
+
+function filesByFolder(paths) {
+  const folders = new Map();
+  for (const path of paths) {
+    const [, , ...rest] = path.split("/"), folder = rest.length > 1 ? rest[0] : "events";
+    folders.set(folder, [...(folders.get(folder) ?? []), make("a", { href: path.split("/").map(encodeURIComponent).join("/") }, rest.at(-1)), " "]);
+  }
+  return [...folders].flatMap(([folder, links]) => [make("dt", {}, folder), make("dd", {}, links)]);
 }
 
 /** Fields as nested lists, from lines that are two spaces further in for each level. */

@@ -1,30 +1,8 @@
 "use strict";
 /* One run as a ladder: hosts side by side, time downwards, every message an arrow. */
 
-const NS = "http://www.w3.org/2000/svg";
 const LEAST_SPAN = 1e5; // ns: the closest view is 100 microseconds high.
-const TOP = 44, ROW = 19, LABEL_GAP = 12;
-
-/** Make an element, of SVG if `ns`; text only ever becomes text. */
-function make(name, attributes = {}, ...children) {
-  const made = document.createElement(name);
-  return fill(made, attributes, children);
-}
-
-function draw(name, attributes = {}, ...children) {
-  const made = document.createElementNS(NS, name);
-  return fill(made, attributes, children);
-}
-
-function fill(made, attributes, children) {
-  for (const [key, value] of Object.entries(attributes)) {
-    if (value === null || value === undefined || value === false) continue;
-    if (key.startsWith("on")) made.addEventListener(key.slice(2), value);
-    else made.setAttribute(key, value === true ? "" : value);
-  }
-  made.append(...children.flat().filter((child) => child !== null && child !== undefined));
-  return made;
-}
+const TOP = 44, ROW = 19, LABEL_GAP = 13;
 
 /** Write nanoseconds, as finely as `step` asks. */
 function written(time, step = Math.abs(time) / 1000) {
@@ -75,7 +53,7 @@ function drawLadder(panel, data, view, choose) {
   svg.append(draw("defs", {}, draw("clipPath", { id: clip }, draw("rect", { x: 0, y: TOP, width, height: height - TOP }))));
   const body = draw("g", { "clip-path": `url(#${clip})` });
   drawBands(body, data, place, gutter, width, narrow);
-  if (view.axis && !rows) drawAxis(body, view, place, gutter, width);
+  if (!rows) drawAxis(body, view, place, gutter, width);
   data.hosts.forEach((host, i) => body.append(draw("line", { class: "lane", x1: lane(i), x2: lane(i), y1: TOP, y2: height })));
   if (!view.rows) drawWaits(body, messages, place, lane, view);
   const gap = data.hosts.length > 1 ? lane(1) - lane(0) : width;
@@ -131,7 +109,7 @@ function drawAxis(body, view, place, gutter, width) {
   for (let tick = Math.ceil(view.from / step) * step; tick <= view.to; tick += step) {
     const y = place(tick);
     body.append(draw("line", { class: "tick", x1: gutter - 4, x2: width, y1: y, y2: y }));
-    body.append(draw("text", { class: "axis", x: gutter - 7, y: y + 4, "text-anchor": "end" }, tick === 0 ? "0" : written(tick, step)));
+    if (view.axis) body.append(draw("text", { class: "axis", x: gutter - 7, y: y + 4, "text-anchor": "end" }, tick === 0 ? "0" : written(tick, step)));
   }
 }
 

@@ -1,0 +1,4 @@
+"use strict";
+/* What the page knows of its runs. */
+
+const PAGE = JSON.parse(document.getElementById("page-data").textContent);
