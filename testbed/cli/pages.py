@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from testbed.results.runs import Run
 
 _FORMATS = ("png", "svg", "pdf")
-_DISPLAYS = ("DISPLAY", "WAYLAND_DISPLAY")
+DISPLAYS = ("DISPLAY", "WAYLAND_DISPLAY")
 
 
 @click.command()
@@ -78,7 +78,7 @@ def view(folder: Path | None, output: Path) -> None:
         give_up(error)
     click.echo(plain(page))
     opener = shutil.which("xdg-open")
-    if opener and any(os.environ.get(name) for name in _DISPLAYS):
+    if opener and any(os.environ.get(name) for name in DISPLAYS):
         subprocess.Popen(
             [opener, str(page)],
             stdin=subprocess.DEVNULL,

@@ -71,6 +71,7 @@ SETTINGS: Any = {
     "hatch.linewidth": 0.7,
     "pdf.fonttype": 42,
     "svg.hashsalt": "mip6lab",
+    "svg.fonttype": "none",  # Text stays text.
 }
 FORMATS: dict[str, dict[str, Any]] = {
     "png": {"dpi": 160},

@@ -20,7 +20,7 @@ class Flight:
     """A frame on a link; times in nanoseconds.
 
     `sent` is None if its sender has no capture that shows it. `arrived` is None if it was lost, or,
-    where `heard` is False, if nobody listened at the receiver.
+    where `heard` is False, if nobody listened at the receiver, or not any more.
     """
 
     link: str
@@ -56,10 +56,12 @@ def flights(captures: Path, topology: Topology) -> list[Flight]:
     What a host outside the topology sent is left out. Raises DataError for a bad capture.
     """
     links, owners = _owners(topology)
-    listeners = {path.stem: path for path in sorted(captures.glob("*.pcapng"))}
+    until: dict[str, int] = {}  # By host with a capture: its last frame.
     seen: dict[tuple[str, str, bytes], _Seen] = defaultdict(_Seen)
-    for host, path in listeners.items():
-        for frame in read_frames(path):
+    for path in sorted(captures.glob("*.pcapng")):
+        host, frames = path.stem, read_frames(path)
+        until[host] = frames[-1].time if frames else 0
+        for frame in frames:
             link, sender = owners.get(frame.source, ("", ""))
             if not link or all(end.host != host for end in links[link].ends):
                 continue
@@ -68,7 +70,7 @@ def flights(captures: Path, topology: Topology) -> list[Flight]:
     found = [
         flight
         for (link, sender, data), one in seen.items()
-        for flight in _flights(links[link], sender, data, one, owners, listeners)
+        for flight in _flights(links[link], sender, data, one, owners, until)
     ]
     return sorted(found, key=lambda flight: flight.time)
 
@@ -89,24 +91,28 @@ def _flights(
     data: bytes,
     one: _Seen,
     owners: Mapping[bytes, tuple[str, str]],
-    listeners: Mapping[str, Path],
+    until: Mapping[str, int],
 ) -> Iterator[Flight]:
     """Yield what became of frames that are alike, each at the host that it was for."""
     others = [end.host for end in link.ends if end.host != sender]
     _, receiver = owners.get(data[:6], ("", ""))
     if receiver not in others:  # It went to a group: to who heard it first.
-        first = min(one.heard, key=lambda host: min(one.heard[host]), default=others[0])
-        receiver = first if sender in listeners or one.heard else others[0]
+        receiver = min(one.heard, key=lambda host: min(one.heard[host]), default=others[0])
     came = one.heard.get(receiver, [])
-    heard = receiver in listeners
-    if sender not in listeners:
-        yield from (Flight(link.name, sender, receiver, None, t, heard, data) for t in came)
+    if sender not in until:
+        yield from (Flight(link.name, sender, receiver, None, t, True, data) for t in came)
         return
     arrivals, strays = _paired(sorted(one.sent), sorted(came))
     for sent, arrived in zip(sorted(one.sent), arrivals, strict=True):
+        heard = arrived is not None or until.get(receiver, 0) > sent + _in_flight(link)
         yield Flight(link.name, sender, receiver, sent, arrived, heard, data)
     for arrived in strays:  # A copy that the link made, or a frame that it altered.
-        yield Flight(link.name, sender, receiver, None, arrived, heard, data)
+        yield Flight(link.name, sender, receiver, None, arrived, True, data)
+
+
+def _in_flight(link: Link) -> int:
+    """Return how long a frame may be under way: one that is still so at the end is not lost."""
+    return 2 * round(link.shape.delay * 1e9) + SLACK
 
 
 def _paired(sent: list[int], came: list[int]) -> tuple[list[int | None], list[int]]:
