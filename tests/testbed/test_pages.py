@@ -55,14 +55,16 @@ def test_what_cannot_be_drawn_is_told(folder, words, said):
     assert said in done.output
 
 
-def test_view_prints_the_page_and_writes_it_if_there_is_none(folder, no_figures):
+@pytest.mark.usefixtures("no_figures")
+def test_view_prints_the_page_and_writes_it_if_there_is_none(folder):
     done = invoke("view", folder)
 
     assert done.output == f"{folder / 'report.html'}\n"
     assert (folder / "report.html").exists()
 
 
-def test_the_index_links_every_result_and_has_medians_by_commit(folder, tmp_path, no_figures):
+@pytest.mark.usefixtures("no_figures")
+def test_the_index_links_every_result_and_has_medians_by_commit(folder, tmp_path):
     invoke("report", folder)
     other = sample.make(tmp_path, runs=1, failed=0)
     (other / "manifest.json").write_text("{")
