@@ -38,7 +38,8 @@ LANES = 12
 class Message(msgspec.Struct, array_like=True):
     """An arrow: times in nanoseconds since the bootstrap began, hosts by their numbers.
 
-    `arrived` is None if it was lost; `listened` is 0 where one of its ends has no capture.
+    `arrived` is None if it was lost; `listened` is 0 where one of its ends has no capture. `node`
+    is the number of the mobile node that it is about, where there are many; -1 is not known.
     """
 
     sent: int
@@ -52,16 +53,18 @@ class Message(msgspec.Struct, array_like=True):
     critical: int
     listened: int
     fields: str
+    node: int
 
 
 class Mark(msgspec.Struct, array_like=True):
-    """An event that an agent told, at a host; `detail` are its fields as lines."""
+    """An event that an agent told, at a host; `detail` are its fields as lines, `node` as above."""
 
     time: int
     host: int
     agent: str
     event: str
     detail: str
+    node: int
 
 
 class Ladder(msgspec.Struct, kw_only=True):
@@ -73,6 +76,7 @@ class Ladder(msgspec.Struct, kw_only=True):
     came_to: str
     ok: bool
     hosts: list[tuple[str, str]]
+    nodes: list[str]
     links: list[str]
     protocols: list[str]
     phases: list[tuple[str, int, int]]
@@ -104,6 +108,7 @@ class _Builder:
     folder: Path
     topology: Topology = field(init=False)
     lanes: dict[str, int] = field(init=False)
+    nodes: dict[str, int] = field(init=False)
 
     def __post_init__(self) -> None:
         spec, point = self.results.spec, self.run.parameters
@@ -129,9 +134,11 @@ class _Builder:
         critical = self._critical(timeline) if timeline else frozenset()
         through = timeline and timeline.first_packet
         first = zero + round(through * 1e9) if through else None
-        near = near_ends(self.topology)
+        near = near_ends(self.topology) if self._is_of_one else {}
 
-        def message(one: Told) -> Message:
+        about = self._about(told)
+
+        def message(one: Told, node: str | None) -> Message:
             flight = one.flight
             sent = flight.arrived if flight.sent is None else flight.sent
             here = flight.sent if near.get(flight.link) == flight.sender else flight.arrived
@@ -149,6 +156,7 @@ class _Builder:
                 int((flight.link, here) in critical),
                 int(flight.heard and flight.sent is not None),
                 "\n".join(one.fields),
+                self.nodes.get(node or "", -1),
             )
 
         return Ladder(
@@ -158,11 +166,12 @@ class _Builder:
             came_to=self.run.came_to,
             ok=self.run.status != "failed",
             hosts=hosts,
+            nodes=list(self.nodes),
             links=links,
             protocols=protocols,
             phases=self._phases(timeline),
             end=end,
-            messages=[message(one) for one in told[:MOST]],
+            messages=[message(*both) for both in zip(told[:MOST], about, strict=False)],
             events=self._events(timeline, zero),
             files=files(self.results.folder, self.folder),
             cut=max(0, len(told) - MOST),
@@ -170,19 +179,24 @@ class _Builder:
 
     def _timeline(self) -> Timeline | None:
         """Return the phases of a bootstrap of one mobile node; None of anything else."""
-        if self.run.status != "ok" or len(self.topology.hosts_with(HostRole.MOBILE_NODE)) != 1:
+        if self.run.status != "ok" or not self._is_of_one:
             return None
-        with suppress(DataError, KeyError):
+        with suppress(DataError):
             return from_capture(self._capture(), macs(self.topology))
         return None
+
+    @property
+    def _is_of_one(self) -> bool:
+        return len(self.topology.hosts_with(HostRole.MOBILE_NODE)) == 1
 
     def _capture(self) -> Path:
         return self.folder / "captures" / f"{self.topology.host(HostRole.MOBILE_NODE)}.pcapng"
 
     def _zero(self, told: Sequence[Told]) -> int:
         """Return when the bootstrap of a run without phases began."""
-        with suppress(DataError, KeyError):
-            return began(self._capture(), macs(self.topology))
+        with suppress(DataError):
+            if self._is_of_one:
+                return began(self._capture(), macs(self.topology))
         bootstraps = (t.flight.time for t in told if t.protocol in BOOTSTRAP)
         return next(bootstraps, told[0].flight.time)
 
@@ -201,13 +215,36 @@ class _Builder:
         grouped = set(nodes) if len(order) > LANES else set()
         hosts: list[tuple[str, str]] = []
         if grouped:
-            hosts.append((several(len(grouped), "mobile node"), HostRole.MOBILE_NODE))
+            hosts.append((several(len(grouped), "node"), HostRole.MOBILE_NODE))
+        self.nodes = {name: i for i, name in enumerate(sorted(grouped))}
         self.lanes = dict.fromkeys(grouped, 0)
         for name in order:
             if name not in grouped:
                 self.lanes[name] = len(hosts)
                 hosts.append((name, roles[name]))
         return hosts
+
+    def _about(self, told: Iterable[Told]) -> list[str | None]:
+        """Return the mobile node that each message is about, where many share a lane.
+
+        It is at one end, or its address or Diameter session is among the fields.
+        """
+        if not self.nodes:
+            return [None for _ in told]
+        known: dict[str, str] = {}
+        found: list[str | None] = []
+        for one in told:
+            ends = one.flight.sender, one.flight.receiver
+            own = next((host for host in ends if host in self.nodes), None)
+            words = {word for line in one.fields for word in line.split() if len(word) > 7}
+            node = own or next((known[word] for word in words if word in known), None)
+            if node and own == ends[0]:
+                known.setdefault(one.fields[0].split()[1], node)
+            for line in one.fields if node else ():
+                if line.strip().startswith(("Session-Id: ", "Home-Address: ")):
+                    known.setdefault(line.split()[-1], node or "")
+            found.append(node)
+        return found
 
     def _expected(self, flight: Flight) -> int | None:
         """Return when a frame should have come to an end where nobody listens."""
@@ -249,6 +286,7 @@ class _Builder:
                 str(event["agent"]),
                 str(event["event"]),
                 "\n".join(_lines(event)),
+                self.nodes.get(event["host"], -1),
             )
             for event in told[:MOST]
             if event["host"] in self.lanes

@@ -34,7 +34,7 @@ class Explorer {
     this.find = (name) => root.querySelector(`[data-is="${name}"]`);
     this.runs = PAGE.runs.filter((run) => run.ladder);
     this.shown = [];
-    this.view = { from: 0, to: 1e6, height: 560, hidden: new Set(["TCP"]), criticalOnly: false, events: true, rows: false, chosen: null };
+    this.view = { from: 0, to: 1e6, height: 560, hidden: new Set(["TCP"]), criticalOnly: false, events: true, rows: false, node: -1, chosen: null };
     this.pinned = false;
     this.fillChoices();
     this.listen();
@@ -72,6 +72,7 @@ class Explorer {
     on("out", "click", () => this.zoom(2));
     on("all", "click", () => this.window(...this.whole()));
     on("everything", "click", () => this.window(...this.everything()));
+    on("node", "change", () => this.set("node", Number(this.find("node").value)));
     for (const name of ["criticalOnly", "events", "rows"]) on(name, "change", () => this.set(name, this.find(name).checked));
     on("stage", "keydown", (event) => this.key(event));
     on("stage", "wheel", (event) => this.wheel(event));
@@ -112,6 +113,7 @@ class Explorer {
     this.pinned = false;
     this.view.chosen = null;
     this.showFiles();
+    this.showNodes();
     this.showLegend();
     this.showPhases();
     this.window(...this.whole());
@@ -186,6 +188,14 @@ class Explorer {
     for (const [name, begin, end] of this.shown[0].phases) svg.append(draw("rect", { class: `ph-${name}`, x: x(begin), y: 3, width: Math.max(0.5, x(end) - x(begin)), height: 10 }));
     svg.append(draw("rect", { class: "window", x: x(this.view.from), y: 1, width: Math.max(3, x(this.view.to) - x(this.view.from)), height: 14 }));
     bar.replaceChildren(svg);
+  }
+
+  /** Where there are many mobile nodes: one of them, or all. */
+  showNodes() {
+    const nodes = this.shown[0]?.nodes ?? [];
+    this.view.node = nodes.length ? 0 : -1;
+    this.find("node").replaceChildren(...nodes.map((name, i) => make("option", { value: i }, name)), make("option", { value: -1 }, "all"));
+    this.find("node").parentElement.hidden = !nodes.length;
   }
 
   showLegend() {

@@ -2,7 +2,7 @@
 /* One run as a ladder: hosts side by side, time downwards, every message an arrow. */
 
 const LEAST_SPAN = 1e5; // ns: the closest view is 100 microseconds high.
-const TOP = 44, ROW = 19, LABEL_GAP = 13;
+const TOP = 44, ROW = 19, LABEL_GAP = 13, MOST_ROWS = 1000;
 
 /** Write nanoseconds, as finely as `step` asks. */
 function written(time, step = Math.abs(time) / 1000) {
@@ -24,19 +24,24 @@ function kind(protocol) {
 
 /** A run's data as it is in the page or beside it, with names in the place of positions. */
 function readLadder(data) {
-  data.messages = data.messages.map(([sent, arrived, from, to, protocol, label, octets, link, critical, listened, fields], index) => ({
-    index, sent, arrived, from, to, label, octets, fields, critical: !!critical, listened: !!listened,
+  data.messages = data.messages.map(([sent, arrived, from, to, protocol, label, octets, link, critical, listened, fields, node], index) => ({
+    index, sent, arrived, from, to, label, octets, fields, node, critical: !!critical, listened: !!listened,
     protocol: data.protocols[protocol], link: data.links[link], shown: arrived ?? sent,
   }));
-  data.events = data.events.map(([time, host, agent, event, detail]) => ({ time, host, agent, event, detail }));
+  data.events = data.events.map(([time, host, agent, event, detail, node]) => ({ time, host, agent, event, detail, node }));
   data.first = Math.min(0, ...data.messages.map((m) => m.sent).slice(0, 1));
   data.last = Math.max(data.end, ...data.messages.slice(-1).map((m) => m.shown));
   return data;
 }
 
+/** Whether something is about the mobile node that is looked at, where there are many. */
+function isOf(view, one) {
+  return view.node < 0 || one.node === view.node;
+}
+
 /** Which messages an arrow shows, by what is switched off. */
 function isShown(view, message) {
-  return !view.hidden.has(message.protocol) && (!view.criticalOnly || message.critical);
+  return !view.hidden.has(message.protocol) && (!view.criticalOnly || message.critical) && isOf(view, message);
 }
 
 /** Draw a run into a panel; `view` has the window of time and what is switched off. */
@@ -44,7 +49,7 @@ function drawLadder(panel, data, view, choose) {
   const width = Math.max(150, panel.clientWidth), narrow = width < 420;
   const gutter = view.axis ? (narrow ? 46 : 70) : 12;
   const messages = data.messages.filter((m) => isShown(view, m));
-  const rows = view.rows ? new Map(messages.filter((m) => inWindow(m, view)).map((m, i) => [m.index, i])) : null;
+  const rows = view.rows ? new Map(messages.filter((m) => inWindow(m, view)).slice(0, MOST_ROWS).map((m, i) => [m.index, i])) : null;
   const height = rows ? TOP + Math.max(4, rows.size + 1) * ROW : TOP + view.height;
   const lane = laneOf(data, gutter, width);
   const place = rows ? rowPlace(messages, rows) : (time) => TOP + ((time - view.from) / (view.to - view.from)) * view.height;
@@ -81,7 +86,7 @@ function rowPlace(messages, rows) {
       const middle = (low + high) >> 1;
       if (shown[middle].sent < time) low = middle + 1; else high = middle;
     }
-    return TOP + low * ROW + (low < shown.length && shown[low].sent === time ? ROW / 2 + 2 : 2);
+    return TOP + low * ROW + 2;
   };
 }
 
@@ -126,10 +131,10 @@ function drawWaits(body, messages, place, lane, view) {
 function drawMessages(body, { messages, view, rows, place, lane, gap, narrow, choose, gutter }) {
   const last = new Map();
   for (const message of messages) {
-    if (!inWindow(message, view)) continue;
+    if (!inWindow(message, view) || (rows && !rows.has(message.index))) continue;
     const lost = message.arrived === null, x1 = lane(message.from), whole = lane(message.to);
     const x2 = lost ? x1 + (whole - x1) * 0.6 : whole, same = x1 === whole;
-    const y1 = place(message.sent), y2 = rows ? y1 : lost ? y1 : place(message.arrived);
+    const y1 = rows ? TOP + rows.get(message.index) * ROW + ROW / 2 + 2 : place(message.sent), y2 = rows ? y1 : lost ? y1 : place(message.arrived);
     const group = draw("g", { class: `message ${kind(message.protocol)}${message.critical ? " critical" : ""}${message.listened ? "" : " unheard"}${view.chosen === message ? " chosen" : ""}`,
       onclick: (event) => { event.stopPropagation(); choose(message, true); }, onpointerenter: () => choose(message, false) });
     const path = same ? `M${x1},${y1}c26,-4 26,${4 + y2 - y1 + 6} 0,${y2 - y1 + 2}` : `M${x1},${y1}L${x2},${y2}`;
@@ -154,7 +159,7 @@ function arrowHead(x1, y1, x2, y2) {
 
 function drawEvents(body, data, view, place, lane, choose) {
   for (const event of data.events) {
-    if (event.time < view.from || event.time > view.to) continue;
+    if (event.time < view.from || event.time > view.to || !isOf(view, event)) continue;
     const x = lane(event.host), y = place(event.time);
     body.append(draw("path", { class: `event${view.chosen === event ? " chosen" : ""}`, d: `M${x},${y - 4}l4,4l-4,4l-4,-4Z`,
       onclick: () => choose(event, true), onpointerenter: () => choose(event, false) }));
