@@ -95,6 +95,18 @@ def test_the_first_is_asked_and_the_home_agent_has_its_key(approach, way):
     assert lab.told("AttemptFailed") == []
 
 
+@pytest.mark.parametrize("way", WAYS)
+def test_a_realm_that_nobody_serves_is_refused_at_once(tmp_path, way):
+    settings = {"roles": {"aaa": {"relay": way}}, "identity": "mn@strange.test"}
+    prepared = PreparedApproach("pana-ikev1", tmp_path, settings, topologies.load("redundant"))
+    lab = prepared.laboratory(World(1))
+    lab.start()
+    assert lab.run(1.0, lambda: lab.events.named("AttemptFailed"))
+    (failed,) = lab.events.named("AaaFailed")
+    assert failed["reason"] == "no route to realm 'strange.test'"
+    assert lab.events.named("RequestReceived") == []
+
+
 def mid_eap(lab):
     """Let time pass until the first server has answered one round of EAP, and no more.
 
