@@ -16,7 +16,7 @@ from testbed.base.words import several
 from testbed.report import style, tables
 from testbed.results.folder import Results
 
-_NAME = 20
+_NAME = 19
 """Columns of a variant's name on a terminal of 80; a longer one is broken at its hyphens."""
 
 
