@@ -7,7 +7,9 @@ each "_". The module offers
 - `NEEDS`: the kernel features that a run needs, by the names that `mip6lab doctor` shows;
 - `prepare(folder, settings, topology)`: makes what the runs of one variant share, such
   as certificates;
-- `compose(settings, topology, shared, run)`: returns the programs of one run.
+- `compose(settings, topology, shared, run)`: returns the programs of one run;
+- `REHEARSED`, of one that needs daemons for what the simulator has agents for: the approach without
+  them, by which its programs are warmed up.
 """
 
 from __future__ import annotations

@@ -70,6 +70,6 @@ def compose(settings: Settings, topology: Topology, shared: Path, run: Path) -> 
         *([scene.visited_home_agent(settings.ike)] if offered else []),
         *scene.access_network(relay=relay, local=None),
         scene.mobile_node(
-            access=scene.pana(mobility=False), discovery=discovery, ikev2=settings.ike
+            access=scene.access(mobility=False), discovery=discovery, ikev2=settings.ike
         ),
     ]

@@ -52,5 +52,5 @@ def compose(settings: Settings, topology: Topology, shared: Path, run: Path) -> 
             pick_up=settings.first_request == "tls",
         ),
         *scene.access_network(first_request=settings.first_request, early=early),
-        scene.mobile_node(access=scene.pana(), ikev2=settings.ike, early=early),
+        scene.mobile_node(access=scene.access(), ikev2=settings.ike, early=early),
     ]

@@ -66,5 +66,5 @@ def compose(settings: Settings, topology: Topology, shared: Path, run: Path) -> 
         *scene.strangers(ikev1=settings.ike),
         *scene.home(**ike),
         *scene.access_network(),
-        scene.mobile_node(access=scene.pana(), **ike, **of_daemons),
+        scene.mobile_node(access=scene.access(), **ike, **of_daemons),
     ]

@@ -14,6 +14,10 @@ _SERVER = msgspec.Meta(
 )
 
 
+DOT1X = ("hostapd", "wpa_supplicant", "cls_flower")
+"""What access by IEEE 802.1X needs, by the doctor's names."""
+
+
 class IkeRoles(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Who negotiates at the mobile node, and at the home agents."""
 
@@ -26,6 +30,12 @@ class OwnDaemon(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
 
     command: Annotated[list[str], msgspec.Meta(min_length=1)]
     files: dict[str, str] = msgspec.field(default_factory=dict)
+
+
+class AccessRoles(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How mobile nodes get access: by the agents' PANA, or 802.1X by wpa_supplicant and hostapd."""
+
+    protocol: Literal["pana", "802.1x"] = "pana"
 
 
 class AaaRoles(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -54,6 +64,7 @@ class DnsRoles(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 class Roles(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Who takes each role that a daemon can take."""
 
+    access: AccessRoles = AccessRoles()
     ike: IkeRoles = IkeRoles()
     aaa: AaaRoles = AaaRoles()
     dhcpv6: DhcpRoles = DhcpRoles()
@@ -61,8 +72,10 @@ class Roles(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 
     @property
     def needs(self) -> tuple[str, ...]:
-        """The daemons' programs that an approach does not need of itself."""
-        needs = []
+        """What an approach does not need of itself: the daemons' programs first."""
+        needs: list[str] = []
+        if self.access.protocol == "802.1x":
+            needs += DOT1X
         if "strongswan" in (self.ike.initiator, self.ike.responder):
             needs.append("charon-systemd")
         if self.aaa.server == "freeradius":

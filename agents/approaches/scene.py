@@ -42,6 +42,7 @@ from agents.nodes.attacker.settings import (
     Known,
     Place,
 )
+from agents.nodes.authenticator.settings import AuthenticatorConfiguration
 from agents.nodes.diameter_settings import DiameterPeer
 from agents.nodes.fleet.settings import FleetConfiguration
 from agents.nodes.flooder.settings import FlooderConfiguration, FloodSettings
@@ -50,9 +51,12 @@ from agents.nodes.home_network.settings import HomeNetworkConfiguration
 from agents.nodes.ike_daemon.ikev2_settings import Ikev2Settings
 from agents.nodes.ike_daemon.settings import Ikev1Settings
 from agents.nodes.mobile_node.settings import (
+    AccessSettings,
+    Dot1xSettings,
     EapSettings,
     MobileNodeConfiguration,
     PanaSettings,
+    StaticSettings,
 )
 from agents.nodes.pana_relay.settings import PanaRelayConfiguration
 from agents.nodes.radius_settings import (
@@ -227,6 +231,9 @@ class Scene(Record, frozen=True):
     def access_network(self, **changes: Any) -> list[Program]:
         """Return the access routers' programs, and where there are any those of relays."""
         between = self._between()
+        if self.by_dot1x:
+            routers = self.cast.access_routers
+            return [*between, *(self._authenticator(router, **changes) for router in routers)]
         if not self.topology.has(HostRole.PANA_RELAY):
             routers = self.cast.access_routers
             return [*between, *(self._access_router(router, **changes) for router in routers)]
@@ -243,6 +250,58 @@ class Scene(Record, frozen=True):
         (here,) = self.cast.access_routers
         router = self._access_router(here, pana_relays=(relay.address,), **changes)
         return [*between, program("nodes.pana_relay.main", relay), router]
+
+    def _check_dot1x(self, changes: dict[str, Any]) -> None:
+        """Refuse what is PANA's alone; raises ValueError."""
+        settings = self.settings
+        found = {
+            "many mobile nodes are one program: use a topology with one": self.topology.is_fleet,
+            "a router is between mobile node and access router: use a topology without": (
+                self._guarded != "access"
+            ),
+            "IKE begins early by what PANA brings: use another approach, as dot1x-dhcpv6-ikev2": (
+                changes.get("early", False)
+            ),
+            "a home agent of the visited network is told by PANA: leave out local_offered": (
+                settings.local_offered and "local" not in changes
+            ),
+            "who accounts counts by address: leave out accounting": settings.accounting,
+            "who attacks speaks PANA: leave out attack, flood and rogue": any(
+                (settings.attack, settings.flood, settings.rogue)
+            ),
+        }
+        for why, so in found.items():
+            if so:
+                raise ValueError(f"roles.access.protocol = '802.1x': {why}")
+
+    @property
+    def by_dot1x(self) -> bool:
+        """Whether mobile nodes get access by IEEE 802.1X."""
+        return self.settings.roles.access.protocol == "802.1x"
+
+    def _authenticator(self, router: Node, **changes: Any) -> Program:
+        """Return the program of an access router that is an authenticator."""
+        self._check_dot1x(changes)
+        usual: dict[str, Any] = {
+            "host": router.host,
+            "access_interface": self.topology.interface_name(router.host, router.link),
+            "access_prefix": str(self._access_prefix(router)),
+            "address": str(self.cast.address(router).ip),
+            "session_lifetime": self.settings.session_lifetime,
+            "reauth_at": self.settings.reauth_at,
+            "mobility": self.settings.mobility_offered and self.settings.mobility_wanted,
+            "diameter_identity": router.name,
+            "diameter_realm": VISITED_REALM,
+            "diameter_tls": self._diameter_tls(router.name),
+            "keys": self.keys,
+            "work": self.work,
+            **self._way_home.of_router(),
+            "diameter_watchdog": self.settings.diameter_watchdog,
+            "relay": changes.get("relay"),
+            "aaa_timeout": self.settings.crowd.aaa_timeout,
+            "radius": self._radius_server(router),
+        }
+        return program("nodes.authenticator.main", AuthenticatorConfiguration(**usual))
 
     def _access_router(self, router: Node, **changes: Any) -> Program:
         """Return an access router's program: PAA, enforcement point and AAA client."""
@@ -582,6 +641,10 @@ class Scene(Record, frozen=True):
         )
         return program("daemons.command", own)
 
+    def access(self, *, mobility: bool = True) -> AccessSettings:
+        """Return the mobile node's network access."""
+        return Dot1xSettings() if self.by_dot1x else self.pana(mobility=mobility)
+
     def pana(self, *, mobility: bool = True) -> PanaSettings:
         """Return the mobile node's network access by PANA; a relay is the PAA to it."""
         paa = str(self.cast.address(self.cast.access_routers[0]).ip)
@@ -604,6 +667,11 @@ class Scene(Record, frozen=True):
                 "roles.aaa.relay: with this approach no access router asks the home AAA server; "
                 "leave it out, or use an approach with PANA"
             )
+        if self.by_dot1x and "access" not in changes:
+            raise ValueError(
+                "roles.access.protocol = '802.1x': with this approach access is free; leave it"
+                " out, or use dot1x-dhcpv6-ikev2"
+            )
         nodes = self.cast.mobile_nodes(self.settings.identity)
         if not self.topology.is_fleet:
             return program("nodes.mobile_node.main", self._mobile_node(nodes[0], **changes))
@@ -612,10 +680,10 @@ class Scene(Record, frozen=True):
                 "roles.ike.initiator: many mobile nodes are one program, with the agents' IKE"
             )
         routers = {router.link: router for router in self.cast.access_routers}
-        access: PanaSettings | None = changes.get("access")
+        access: AccessSettings | None = changes.get("access")
         fleet = []
         for node in nodes:
-            if access:
+            if isinstance(access, PanaSettings):
                 paa = str(self.cast.address(routers[node.link]).ip)
                 changes["access"] = msgspec.structs.replace(access, paa=paa)
             fleet.append(self._mobile_node(node, **changes))
@@ -624,6 +692,8 @@ class Scene(Record, frozen=True):
 
     def _mobile_node(self, node: Node, **changes: Any) -> MobileNodeConfiguration:
         settings = self.settings
+        if self.by_dot1x and not changes.get("discovery"):
+            changes["discovery"] = self._preconfigured(changes.get("ikev2"))
         usual: dict[str, Any] = {
             "host": node.host,
             "interface": self.topology.interface_name(node.host, node.link),
@@ -642,6 +712,14 @@ class Scene(Record, frozen=True):
             "ike_daemon": settings.roles.ike.initiator,
         }
         return MobileNodeConfiguration(**(usual | changes))
+
+    def _preconfigured(self, ikev2: Ikev2Settings | None) -> StaticSettings:
+        """Return the home agent of who gets none with access; IKEv2 with EAP brings the address."""
+        by_eap = ikev2 is not None and ikev2.authentication == "eap"
+        return StaticSettings(
+            home_agent=self.home_agent_settings().address,
+            home_address=None if by_eap else str(HOME_ADDRESS),
+        )
 
 
 def _home_address(home_agent: HomeAgentSettings) -> str:

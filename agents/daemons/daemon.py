@@ -7,11 +7,12 @@ import os
 import re
 import shutil
 import signal
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from ipaddress import IPv6Address
 from pathlib import Path
+from typing import TypeAlias
 
 from agents.core.eventlog import EventLog
 from agents.shell.addresses import is_usable
@@ -19,6 +20,10 @@ from agents.shell.addresses import is_usable
 POLL = 0.02
 """Seconds between two looks whether a daemon has come so far."""
 
+Hear: TypeAlias = Callable[[str], str | None]
+"""Takes a line that a daemon says; returns what of it may be kept."""
+
+_AT_ONCE = 1 << 16
 _STOP_DEADLINE = 5.0
 _LAST_WORDS = 400
 _CONFINEMENT = Path("/sys/module/apparmor/parameters/enabled")
@@ -99,20 +104,58 @@ async def run_daemon(
         await daemon.close()
 
 
-class Daemon:
-    """A child process; all that it writes goes into a log file, whose lines tell how it is."""
+@asynccontextmanager
+async def running(
+    command: Sequence[str],
+    log: Path,
+    stop: asyncio.Event,
+    *,
+    environment: Mapping[str, str] | None = None,
+    hear: Hear | None = None,
+) -> AsyncIterator[Daemon]:
+    """Run a daemon beside a node; if it ends by itself, `stop` is set, and DaemonError raised."""
+    daemon = await Daemon.start(command, log, environment, hear=hear)
+    ended = asyncio.Event()
+    serving = asyncio.ensure_future(daemon.serve(ended))
+    try:
+        serving.add_done_callback(lambda _: stop.set())
+        yield daemon
+    finally:
+        ended.set()
+        await daemon.close()
+    await serving
 
-    def __init__(self, name: str, process: asyncio.subprocess.Process, log: Path) -> None:
+
+class Daemon:
+    """A child process; all that it writes goes into a log file, whose lines tell how it is.
+
+    With `hear` it is heard line by line, and what that returns goes into the log.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        process: asyncio.subprocess.Process,
+        log: Path,
+        heard: asyncio.Task[None] | None = None,
+    ) -> None:
         self._name = name
         self._process = process
         self._log = log
+        self._heard = heard
 
     @classmethod
     async def start(
-        cls, command: Sequence[str], log: Path, environment: Mapping[str, str] | None = None
+        cls,
+        command: Sequence[str],
+        log: Path,
+        environment: Mapping[str, str] | None = None,
+        *,
+        hear: Hear | None = None,
     ) -> Daemon:
         """Start a daemon that stays in the foreground; it dies with this process."""
-        with log.open("wb") as output:
+        with log.open("wb") as file:
+            output = asyncio.subprocess.PIPE if hear else file
             process = await asyncio.create_subprocess_exec(
                 "setpriv",
                 "--pdeathsig",
@@ -120,10 +163,13 @@ class Daemon:
                 *command,
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=output,
-                stderr=output,
+                stderr=asyncio.subprocess.STDOUT,
                 env={**os.environ, **(environment or {})},
             )
-        return cls(Path(command[0]).name, process, log)
+        heard = None
+        if hear and process.stdout:
+            heard = asyncio.create_task(_keep_hearing(process.stdout, hear, log))
+        return cls(Path(command[0]).name, process, log, heard)
 
     @property
     def pid(self) -> int:
@@ -169,3 +215,17 @@ class Daemon:
             with suppress(ProcessLookupError):
                 self._process.kill()
             await self._process.wait()
+        if self._heard:
+            await self._heard
+
+
+async def _keep_hearing(stream: asyncio.StreamReader, hear: Hear, log: Path) -> None:
+    """Hear a daemon to its end, and write what is to be kept."""
+    with log.open("w", encoding="utf-8") as file:
+        rest = b""
+        while data := await stream.read(_AT_ONCE):
+            *lines, rest = (rest + data).split(b"\n")
+            for line in lines:
+                if (kept := hear(line.decode(errors="replace"))) is not None:
+                    file.write(f"{kept}\n")
+            file.flush()

@@ -42,7 +42,9 @@ class DiameterEapRequest(Record, frozen=True):
     proposes, come from `mobility_request`. `state` are the State AVPs of the answer before.
     `authorization_lifetime`, in seconds, is the longest that the NAS takes, and
     `auth_session_state` whether it will tell of a session's end; `framed_mtu` are the octets of the
-    longest EAP packet for it (RFC 4072 section 2.6). `unknown` are the AVPs without a field here.
+    longest EAP packet for it (RFC 4072 section 2.6). `calling_station` is the MAC address of a user
+    that has been asked on its link (IEEE 802.1X), as 02-00-00-00-01-01. `unknown` are the AVPs
+    without a field here.
     """
 
     session_id: str
@@ -64,6 +66,7 @@ class DiameterEapRequest(Record, frozen=True):
     auth_session_state: int | None = _STATELESS
     framed_mtu: int | None = None
     application: int = d.APPLICATION_EAP
+    calling_station: str | None = None
 
     @property
     def mobility(self) -> MobilityRequest:
@@ -189,6 +192,7 @@ _REQUEST = _Fields(
         "authorization_lifetime": d.AUTHORIZATION_LIFETIME,
         "auth_session_state": d.AUTH_SESSION_STATE,
         "framed_mtu": d.FRAMED_MTU,
+        "calling_station": d.CALLING_STATION_ID,
         "feature_vector": d.MIP6_FEATURE_VECTOR,
     },
     {"wish": d.HOME_AGENT_WISH, "care_of_address": d.MIP_CAREOF_ADDRESS},

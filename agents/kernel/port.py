@@ -171,6 +171,22 @@ class Meter(Protocol):
         """Count what passes from and to `address` no more."""
 
 
+class ControlledPorts(Protocol):
+    """The ports on an access link by IEEE 802.1X: closed to all stations but those authorised."""
+
+    def close_access(self) -> None:
+        """Let only EAPOL pass; nobody is authorised then, whatever an earlier filter has left."""
+
+    def authorise(self, station: bytes) -> None:
+        """Let the frames of a station, by its MAC address, pass both ways."""
+
+    def revoke(self, station: bytes) -> None:
+        """Undo authorise()."""
+
+    def release(self) -> None:
+        """Remove the filter."""
+
+
 class AccessLink(Record, frozen=True):
     """An access router's interface and the prefix on it."""
 

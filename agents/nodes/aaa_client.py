@@ -206,13 +206,15 @@ class AaaClient:
         *,
         asked: MobilityRequest,
         care_of: IPv6Address | None = None,
+        station: str | None = None,
         user_name: str | None = None,
     ) -> None:
         """Send an EAP response to the home realm, to the server that has the conversation.
 
         `answered` gets the answer, or DiameterError or TimeoutError; an answer that grants what
         cannot be kept here is an error too. Without a `user_name` it is EAP's identity. The realm
-        is EAP's, for which IKE may have another name.
+        is EAP's, for which IKE may have another name. `station` is the mobile node's MAC address
+        where that is what is authorised.
         """
         conversation, claimed = self._conversation(key), claimed_identity(packet)
         conversation.user_name = user_name or claimed or conversation.user_name
@@ -240,6 +242,7 @@ class AaaClient:
             state=conversation.state,
             auth_session_state=AuthSessionState.STATE_MAINTAINED,
             application=self._application,
+            calling_station=station,
         )
 
         def take(outcome: Message | Exception) -> None:

@@ -172,11 +172,13 @@ class RadiusAaaClient:
         *,
         asked: MobilityRequest,
         care_of: IPv6Address,
+        station: str | None = None,
     ) -> None:
         """Send an EAP response to the home AAA server.
 
         `answered` gets the answer, or DiameterError or TimeoutError; an answer that grants what
-        cannot be kept here is an error too.
+        cannot be kept here is an error too. `station` is the mobile node's MAC address where that
+        is what is authorised.
         """
         if self._services is None:
             answered(TimeoutError("no socket is open yet"))
@@ -198,6 +200,7 @@ class RadiusAaaClient:
             care_of_address=care_of,
             state=conversation.state,
             auth_session_state=AuthSessionState.STATE_MAINTAINED,
+            calling_station=station,
         )
 
         def take(outcome: Packet | TimeoutError, _at: float) -> None:

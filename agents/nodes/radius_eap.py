@@ -40,15 +40,14 @@ def access_request(request: DiameterEapRequest, nas: IPv6Address) -> tuple[Attri
     found = [
         d.NAS_IDENTIFIER.attribute(request.origin_host),
         d.NAS_IPV6_ADDRESS.attribute(nas),
-        d.NAS_PORT_TYPE.attribute(d.NasPortType.VIRTUAL),
+        d.NAS_PORT_TYPE.attribute(_port_type(request)),
         d.SERVICE_TYPE.attribute(d.ServiceType.FRAMED),
     ]
     if request.user_name is not None:
         found.append(d.USER_NAME.attribute(request.user_name))
     if request.auth_session_state == diameter.AuthSessionState.STATE_MAINTAINED:
         found.append(d.ACCT_SESSION_ID.attribute(request.session_id))
-    if request.care_of_address is not None:
-        found.append(d.CALLING_STATION_ID.attribute(str(request.care_of_address)))
+    found += _place(request)
     if request.framed_mtu is not None:
         found.append(d.FRAMED_MTU.attribute(request.framed_mtu))
     found += [d.STATE.attribute(state) for state in request.state]
@@ -59,6 +58,19 @@ def access_request(request: DiameterEapRequest, nas: IPv6Address) -> tuple[Attri
     if request.hint is not None:
         found += assignment_attributes(request.hint)
     return (*found, *d.EAP_MESSAGE.parts(request.eap_payload))
+
+
+def _port_type(request: DiameterEapRequest) -> d.NasPortType:
+    return d.NasPortType.ETHERNET if request.calling_station else d.NasPortType.VIRTUAL
+
+
+def _place(request: DiameterEapRequest) -> list[Attribute]:
+    """Return where the user is: what calls is a station by IEEE 802.1X, and an address by PANA."""
+    station, care_of = request.calling_station, request.care_of_address
+    if station is None:
+        return [] if care_of is None else [d.CALLING_STATION_ID.attribute(str(care_of))]
+    found = [d.CALLING_STATION_ID.attribute(station)]
+    return found if care_of is None else [*found, d.FRAMED_IPV6_ADDRESS.attribute(care_of)]
 
 
 def read_request(packet: Packet, client: str, server: tuple[str, str]) -> DiameterEapRequest:
@@ -72,6 +84,8 @@ def read_request(packet: Packet, client: str, server: tuple[str, str]) -> Diamet
         raise WireError("an Access-Request without EAP-Message: nothing but EAP is served here")
     named, state = d.ACCT_SESSION_ID.find(attributes), d.STATE.find(attributes)
     keeps = diameter.AuthSessionState
+    calling = d.CALLING_STATION_ID.find(attributes)
+    care_of = _address(calling)
     mtu, vector = d.FRAMED_MTU.find(attributes), d.MIP6_FEATURE_VECTOR.find(attributes)
     return DiameterEapRequest(
         session_id=named or (state or b"").hex(),
@@ -82,12 +96,13 @@ def read_request(packet: Packet, client: str, server: tuple[str, str]) -> Diamet
         eap_payload=eap,
         user_name=d.USER_NAME.find(attributes),
         feature_vector=vector,
-        care_of_address=_address(d.CALLING_STATION_ID.find(attributes)),
+        care_of_address=care_of or d.FRAMED_IPV6_ADDRESS.find(attributes),
         state=() if state is None else (state,),
         hint=read_assignment(attributes),
         wish=_wish(attributes),
         auth_session_state=keeps.STATE_MAINTAINED if named else keeps.NO_STATE_MAINTAINED,
         framed_mtu=None if mtu is None else int(mtu),
+        calling_station=None if care_of else calling,
     )
 
 

@@ -14,7 +14,7 @@ from agents.nodes.crowd import USUAL, CrowdSettings
 FIRST_PAUSE, LONGEST_PAUSE = USUAL.retry_first, USUAL.retry_longest
 """In seconds. What has lasted as long as the longest pause begins with the first one again."""
 
-Stage: TypeAlias = Literal["address", "pana", "discovery", "ike", "binding"]
+Stage: TypeAlias = Literal["address", "pana", "802.1X", "discovery", "ike", "binding"]
 """What of a bootstrap fails."""
 
 

@@ -113,6 +113,7 @@ class NasPortType(IntEnum):
     """Where the user is attached (RFC 2865 section 5.41)."""
 
     VIRTUAL = 5
+    ETHERNET = 15
 
 
 class AcctStatusType(IntEnum):

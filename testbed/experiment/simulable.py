@@ -44,8 +44,10 @@ def _of(spec: Spec, variant: str, can_run: Callable[[Program], bool]) -> Iterato
         yield "programs that begin cold have a real interpreter to warm up: leave out settings.warm"
     if spec.slows(variant):
         yield "slower processors are a kernel's: set settings.habits.processor_ghz = 0"
-    if settings.roles.needs:
-        yield f"{settings.roles.needs[0]} is a real program: leave out the roles of daemons"
+    if needs := settings.roles.needs:
+        own = needs[0] in spec.approach(variant).NEEDS
+        instead = "use another approach" if own else "leave out the roles of daemons"
+        yield f"{needs[0]} is a real program: {instead}"
     if settings.diameter_tls:
         yield "streams have no TLS there: leave out settings.diameter_tls"
     few = spec.sample_topology(variant)

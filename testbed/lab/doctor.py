@@ -71,7 +71,11 @@ FEATURES = {
             NATIVE,
         ),
         Feature(
-            "cls_flower", "counters of accounting on access links", "kernel", NATIVE, always=False
+            "cls_flower",
+            "counters of accounting on access links; controlled ports of IEEE 802.1X",
+            "kernel",
+            NATIVE,
+            always=False,
         ),
         Feature("bridge", "links with more than two hosts", "kernel", NATIVE, always=False),
         Feature("cgroup_cpu", "slower processors (cgroup v2)", "kernel", NATIVE, always=False),
@@ -95,6 +99,10 @@ FEATURES = {
             "tool",
             always=False,
             level="daemons",
+        ),
+        *(
+            Feature(name, "access by IEEE 802.1X", "tool", always=False, level="approaches")
+            for name in ("hostapd", "wpa_supplicant")
         ),
         Feature(
             "freeDiameterd",
@@ -125,6 +133,8 @@ PACKAGES = {
     "charon-systemd": "charon-systemd",
     "freeradius": "freeradius",
     "freeDiameterd": "freediameterd",
+    "hostapd": "hostapd",
+    "wpa_supplicant": "wpasupplicant",
     "ping": "iputils-ping",
     "linux.uml": "user-mode-linux",
     "modprobe": "kmod",

@@ -22,7 +22,7 @@ printf '#!/bin/sh\nexec modprobe -d /run/modules "$@"\n' >/run/modules/modprobe
 chmod 755 /run/modules/modprobe
 echo /run/modules/modprobe >/proc/sys/kernel/modprobe
 modprobe -d /run/modules -a \
-    ipv6 veth bridge tun sch_htb sch_tbf sch_netem \
+    ipv6 veth bridge tun sch_htb sch_tbf sch_netem sch_ingress cls_flower cls_matchall act_gact \
     xfrm_user esp6 mip6 ip6_tunnel ip6_tables ip6table_raw ip6t_rpfilter \
     authenc cbc hmac sha512_generic
 

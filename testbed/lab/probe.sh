@@ -29,6 +29,10 @@ try cls_flower sh -ec 'ip link add name veth2 type veth peer name veth3
 # A route by source too: CONFIG_IPV6_SUBTREES.
 try policy_routing sh -ec 'ip -6 rule add from 2001:db8::1 lookup 100
     ip -6 route add throw default from 2001:db8::1 table 100'
+try cls_flower sh -ec 'tc qdisc add dev lo clsact
+    tc filter add dev lo egress matchall action pass
+    tc filter add dev lo ingress protocol ipv6 flower src_mac 02:00:00:00:00:01 action pass
+    tc qdisc del dev lo clsact'
 try xfrm_user ip xfrm policy add src 2001:db8::1/128 dst 2001:db8::2/128 dir out
 # shellcheck disable=SC2086  # The words are meant to be split.
 try esp6 ip xfrm state add $from $esp \

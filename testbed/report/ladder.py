@@ -95,7 +95,7 @@ def ladder(results: Results, run: Run) -> Ladder | None:
     return _Builder(results, run, folder).build()
 
 
-BOOTSTRAP = frozenset({"PANA", "RADIUS", "DHCPv6", "DNS", "IKEv1", "IKEv2", "MIPv6"})
+BOOTSTRAP = frozenset({"PANA", "802.1X", "RADIUS", "DHCPv6", "DNS", "IKEv1", "IKEv2", "MIPv6"})
 """Protocols whose messages are of a bootstrap, whatever else there is on the links."""
 
 

@@ -9,7 +9,7 @@ from statistics import median
 from testbed.analysis.compare import written
 from testbed.analysis.samples import Summary, summarise
 from testbed.analysis.stats import largest_disagreement, phase_summaries
-from testbed.base.phases import PHASES, TITLES, TOTAL
+from testbed.base.phases import PHASES, TITLES, TOTAL, titles
 from testbed.report import style, tables
 from testbed.results import outcomes
 from testbed.results.folder import Results
@@ -20,14 +20,15 @@ Rows = list[tuple[str, ...]]
 def _phase_rows(results: Results) -> Rows:
     """Return a row per phase: title, the paper's time, and two lines per variant."""
     found = [phase_summaries(results, name) for name in results.variants]
+    called = titles(results.access())
     if results.of_many:
         return [
-            (TITLES[name], *(_cell(one.get(name), 0.0) for one in found))
+            (called[name], *(_cell(one.get(name), 0.0) for one in found))
             for name in (*PHASES, TOTAL)
         ]
     paper = results.paper.seconds
     rows = [
-        (TITLES[name], f"{paper[name]:g} s", *(_cell(one.get(name), paper[name]) for one in found))
+        (called[name], f"{paper[name]:g} s", *(_cell(one.get(name), paper[name]) for one in found))
         for name in (*PHASES, TOTAL)
     ]
     missing = ("unattributed", f"{results.paper.unattributed:g} s", *("" for _ in found))

@@ -11,7 +11,7 @@ from rich.text import Text
 from testbed.analysis.mechanisms import is_cumulative
 from testbed.analysis.samples import Summary
 from testbed.analysis.stats import phase_summaries
-from testbed.base.phases import PHASES, TITLES, TOTAL
+from testbed.base.phases import PHASES, TOTAL, titles
 from testbed.base.words import several
 from testbed.report import style, tables
 from testbed.results.folder import Results
@@ -33,8 +33,9 @@ def table(results: Results) -> Table:
         **tables.COMPACT,
     )
     shown.add_column("", overflow="fold")
+    called = titles(results.access())
     for name in (*PHASES, TOTAL):
-        title = TITLES[name].replace(" to", "\nto")
+        title = called[name].replace(" to", "\nto")
         shown.add_column(title, justify="right", no_wrap=True)
     paper = {} if results.of_many else results.paper.seconds
     if paper:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from testbed.base.jsonl import DataError
-from testbed.base.phases import TITLES
+from testbed.base.phases import titles
 from testbed.base.words import several
 from testbed.report import style
 from testbed.report.ladder import BOOTSTRAP, Ladder, Message, ladder, typical_run
@@ -27,6 +27,7 @@ HIDDEN = frozenset({"TCP"})
 
 COLOURS = {
     "PANA": style.BLUE,
+    "802.1X": style.BLUE,
     "Diameter": "#8f3f78",
     "RADIUS": "#8f3f78",
     "IKEv1": "#a85b00",
@@ -93,7 +94,8 @@ def _draw(results: Results, one: Ladder, shown: Sequence[Message]) -> Figure:
     axes.set_ylim(len(shown) + 0.2, -1.3)
     axes.axis("off")
     left = style.MARGIN + TIMES
-    _bands(axes, one, shown, left, left + across)
+    called = titles(results.access(one.variant))
+    _bands(axes, one, shown, left, left + across, called)
     for i, (name, role) in enumerate(one.hosts):
         x = left + i * LANE
         axes.plot([x, x], [-0.6, len(shown) - 0.4], color=INK, lw=1.0, zorder=2)
@@ -132,7 +134,14 @@ def _message(axes: Axes, row: int, message: Message, protocol: str, left: float)
     axes.text(left - 0.12, row, time, ha="right", va="center", size=7, color=QUIET)
 
 
-def _bands(axes: Axes, one: Ladder, shown: Sequence[Message], left: float, right: float) -> None:
+def _bands(
+    axes: Axes,
+    one: Ladder,
+    shown: Sequence[Message],
+    left: float,
+    right: float,
+    called: Mapping[str, str],
+) -> None:
     """Shade the phases behind the messages, and lead each to its share of the strip."""
     times = [message.sent for message in shown]
     first, last = -0.45, len(shown) - 0.6
@@ -142,7 +151,7 @@ def _bands(axes: Axes, one: Ladder, shown: Sequence[Message], left: float, right
         begin, end = bisect_left(times, begin_at) - 0.5, bisect_left(times, end_at) - 0.5
         colour, middle = PHASE_COLOURS[name], (begin + end) / 2
         axes.fill_between([left, right + 0.1], begin, end, color=colour, alpha=0.2, lw=0, zorder=0)
-        axes.text(right + 0.25, middle, TITLES[name], va="center", weight="bold", size=8.5)
+        axes.text(right + 0.25, middle, called[name], va="center", weight="bold", size=8.5)
         length = style.seconds((end_at - begin_at) / 1e9)
         axes.text(strip[0] - 0.35, middle, length, va="center", ha="right", size=8.5)
         low, high = (first + (last - first) * at / whole for at in (begin_at, end_at))

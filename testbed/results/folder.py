@@ -89,6 +89,12 @@ class Results:
             return self.spec.topology(variant)
         return paper.TOPOLOGY
 
+    def access(self, *variants: str) -> set[str]:
+        """Return the protocols by which variants get network access; without any, those of all."""
+        spec = self.spec
+        known = [v for v in variants or self.variants if spec and v in spec.variants]
+        return {spec.settings(v).roles.access.protocol for v in known} if spec else set()
+
     @property
     def of_many(self) -> bool:
         """Whether runs have many mobile nodes: the paper's times, of one, say nothing of them."""

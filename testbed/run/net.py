@@ -75,16 +75,21 @@ class Network:
                 bridge.close_netlink()
 
     def cut(self, host: str, link: str) -> None:
-        """Drop what passes a host's end of a link; addresses, routes and shape stay as they are."""
+        """Drop what passes a host's end of a link; addresses, routes and shape stay as they are.
+
+        So do the classifiers of a program in the host, which come after this one.
+        """
         name = self.topology.interface_name(host, link)
-        drop = f"tc filter add dev {name} {{}} matchall action drop"
+        drop = f"tc filter add dev {name} {{}} pref 1 matchall action drop"
         lines = [drop.format(way) for way in ("ingress", "egress")]
-        self.execute(host, "\n".join([f"tc qdisc add dev {name} clsact", *lines]))
+        place = f"tc qdisc show dev {name} | grep -q clsact || tc qdisc add dev {name} clsact"
+        self.execute(host, "\n".join([place, *lines]))
 
     def heal(self, host: str, link: str) -> None:
         """Undo cut()."""
         name = self.topology.interface_name(host, link)
-        self.execute(host, f"tc qdisc del dev {name} clsact")
+        lines = [f"tc filter del dev {name} {way} pref 1" for way in ("ingress", "egress")]
+        self.execute(host, "\n".join(lines))
 
     def interfaces(self, host: str) -> list[str]:
         """Return the names of a host's interfaces."""

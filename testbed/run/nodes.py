@@ -358,10 +358,15 @@ def stop(process: Process, *, first: int = signal.SIGTERM) -> int:
         return process.wait()
 
 
+_EAPOL_GROUP = 1 << 3
+"""The last digit of 01:80:c2:00:00:03, of which a bridge keeps frames for itself else."""
+
+
 class Bridge(_InNamespace, Switch):  # type: ignore[misc]
     """The switch of a link, in a network namespace of its own.
 
-    A hub forgets at once where it has seen an address. Raises NetError if the kernel has no
+    A hub forgets at once where it has seen an address. Frames to the group of IEEE 802.1X pass, as
+    those whom a port of their own does not separate need. Raises NetError if the kernel has no
     bridges.
     """
 
@@ -377,6 +382,7 @@ class Bridge(_InNamespace, Switch):  # type: ignore[misc]
                 kind="bridge",
                 br_stp_state=0,
                 br_mcast_snooping=0,
+                br_group_fwd_mask=_EAPOL_GROUP,
                 **forgets,
             )
             self.bridge = self.index("bridge")

@@ -152,7 +152,8 @@ def _prepare(spec: Spec, variants: Iterable[str]) -> set[str]:
                 settings = {**variant.settings, "roles": roles}
                 image.import_programs(variant.approach, settings, topology)
                 if alike not in rehearsed:
-                    image.rehearse(variant.approach, plain, topology)
+                    approach = getattr(spec.approach(name), "REHEARSED", variant.approach)
+                    image.rehearse(approach, plain, topology)
                     rehearsed.add(alike)
                 warm.add(name)
             except Exception:

@@ -15,6 +15,8 @@ import msgspec
 from testbed.base.jsonl import Whole
 from testbed.trace.critical import DIAMETER, MIPV6, RESOLUTION, Crossing, Trip, critical_path
 from testbed.trace.dissect import (
+    EAP_SUCCESS,
+    Eapol,
     Ike,
     Lookup,
     Mobility,
@@ -201,6 +203,10 @@ class _Reader:
     ) -> Crossing:
         base = (frame.time, outward)
         octets = len(frame.data)
+        if isinstance(message, Eapol):
+            again = not self._new(outward, message.octets, message.label)
+            final = message.eap == EAP_SUCCESS
+            return Crossing(*base, message.protocol, octets, again=again, step=True, final=final)
         if packet is None:
             return Crossing(*base, "other", octets)
         if message and not isinstance(message, Tunnelled):

@@ -18,7 +18,7 @@ RESOLUTION, DIAMETER, RADIUS, MIPV6 = "address resolution", "Diameter", "RADIUS"
 IKE = frozenset({"IKEv1", "IKEv2"})
 LOOKUPS = frozenset({"DHCPv6", "DNS"})
 AAA = frozenset({DIAMETER, RADIUS})
-BY_AAA = IKE | {"PANA"}
+BY_AAA = IKE | {"PANA", "802.1X"}
 """Protocols whose messages an access router or a home agent may carry on to the AAA server."""
 
 

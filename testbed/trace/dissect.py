@@ -1,7 +1,7 @@
 """Recognises the bootstrap's messages in captured frames.
 
-They are those of PANA, RADIUS, DHCPv6, DNS, IKE and Mobile IPv6; Diameter's are in streams (see
-testbed.trace.streams).
+They are those of PANA, IEEE 802.1X, RADIUS, DHCPv6, DNS, IKE and Mobile IPv6; Diameter's are in
+streams (see testbed.trace.streams).
 
 It shares no code with the agents, so that a measurement does not depend on what it measures.
 Frames that are none of these messages, malformed ones and those with a wrong checksum among them,
@@ -18,7 +18,11 @@ from ipaddress import IPv6Address
 from typing import TypeAlias
 
 from testbed.trace.frames import Frame
+from topologies.model import link_local_of
 
+EAPOL = b"\x88\x8e"
+EAPOL_EAP, EAPOL_START = 0, 1
+EAPOL_TYPES = {EAPOL_START: "EAPOL-Start", 2: "EAPOL-Logoff"}
 PANA_PORT = 716
 IKE_PORT = 500
 IKE_NAT_PORT = 4500
@@ -67,6 +71,18 @@ class Pana(Seen):
     sequence: int
     result_ok: bool | None
     sealed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Eapol(Seen):
+    """A frame of IEEE 802.1X; its ends are told by the link-local addresses of their MACs.
+
+    `eap` is the code of the EAP packet in it, None if there is none, and `octets` all of it.
+    """
+
+    start: bool
+    eap: int | None
+    octets: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +223,8 @@ EAP_MESSAGE, VENDOR_SPECIFIC = 79, 26
 HOME_AGENT = struct.pack("!IBB", 32473, 11, 20)
 """What MIP6-HA begins with, of the vendor for examples: number, type, length."""
 
-EAP_CODES = {3: "EAP-Success", 4: "EAP-Failure"}
+EAP_SUCCESS, EAP_FAILURE = 3, 4
+EAP_CODES = {EAP_SUCCESS: "EAP-Success", EAP_FAILURE: "EAP-Failure"}
 EAP_TYPES = {1: "Identity", 3: "Nak", 4: "EAP-MD5", 13: "EAP-TLS", 21: "EAP-TTLS", 25: "PEAP"}
 
 MAIN, AGGRESSIVE, INFORMATIONAL_V1, QUICK = 2, 4, 5, 32
@@ -242,7 +259,7 @@ def recognise(frames: Iterable[Frame]) -> Iterator[tuple[Frame, Packet | None, S
         packet = message = None
         with suppress(struct.error, LookupError, ValueError):
             packet = parse(frame)
-            message = _message(packet, exchanges) if packet else None
+            message = _message(packet, exchanges) if packet else _eapol(frame)
         yield frame, packet, message
 
 
@@ -297,6 +314,27 @@ def _home_address(header: bytes) -> IPv6Address | None:
             return IPv6Address(header[offset + 2 : offset + 18])
         offset += 2 + length
     return None
+
+
+def _eapol(frame: Frame) -> Eapol | None:
+    """Return a frame of IEEE 802.1X (section 11.3 of 802.1X-2020): version, type, length."""
+    if frame.data[12:14] != EAPOL:
+        return None
+    kind, length = struct.unpack_from("!xBH", frame.data, 14)
+    body = frame.data[18 : 18 + length]
+    if len(body) < length:
+        return None
+    is_eap = kind == EAPOL_EAP
+    return Eapol(
+        frame.time,
+        link_local_of(frame.source),
+        link_local_of(frame.destination),
+        "802.1X",
+        _eap(body) if is_eap else EAPOL_TYPES.get(kind, f"EAPOL {kind}"),
+        start=kind == EAPOL_START,
+        eap=body[0] if is_eap else None,
+        octets=body,
+    )
 
 
 def _message(packet: Packet, exchanges: _Exchanges) -> Seen | None:

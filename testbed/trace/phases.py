@@ -14,8 +14,10 @@ import msgspec
 from testbed.base.jsonl import DataError, Whole, read_whole
 from testbed.base.phases import PHASES, TITLES, TOTAL
 from testbed.trace.dissect import (
+    EAP_SUCCESS,
     IKE_AUTH,
     QUICK,
+    Eapol,
     Ike,
     Lookup,
     Mobility,
@@ -177,7 +179,7 @@ def began(path: Path, mobile_node: Collection[bytes] = ()) -> int:
     seen = list(dissect(frames))
     if not seen:
         raise PhaseError(f"{path}: no message of a bootstrap was seen")
-    first = next((m for m in seen if isinstance(m, Pana) and m.initiation), seen[0]).time
+    first = next((m for m in seen if _begins_access(m)), seen[0]).time
     return asked(frames, first, NOISE)
 
 
@@ -214,10 +216,10 @@ def _moments(frames: Sequence[Frame], seen: list[Seen], path: Path) -> Iterator[
     ike = [m for m in seen if isinstance(m, Ike)]
     binding = [m for m in seen if isinstance(m, Mobility)]
     lookups = [m for m in seen if isinstance(m, Lookup)]
-    pana = [m for m in seen if isinstance(m, Pana)]
-    start = asked(frames, _start(pana, [*lookups, *ike], path), NOISE)
+    access = [m for m in seen if isinstance(m, Pana | Eapol)]
+    start = asked(frames, _start(access, [*lookups, *ike], path), NOISE)
     yield start
-    yield _pana_end(pana, path).time if pana else start
+    yield _access_end(access, path).time if access else start
     yield _need(ike, path, "IKE message").time
     update = _need((m for m in binding if m.update), path, "Binding Update (HAO before ESP)")
     yield _ike_end(ike, update, path).time
@@ -232,17 +234,34 @@ def _discovery(lookups: list[Lookup], start: int, ike_start: int) -> float | Non
     return (answers[-1].time - found[0].time) / 1e9 if answers else None
 
 
-def _start(pana: list[Pana], rest: list[Seen], path: Path) -> int:
-    """Return when PANA starts, or on an open network what comes first."""
-    if rest and not pana:
+def _begins_access(message: Seen) -> bool:
+    match message:
+        case Pana(initiation=True) | Eapol(start=True):
+            return True
+    return False
+
+
+def _start(access: list[Pana | Eapol], rest: list[Seen], path: Path) -> int:
+    """Return when access starts, or on an open network what comes first."""
+    if rest and not access:
         return min(message.time for message in rest)
-    return _need((m for m in pana if m.initiation), path, "PANA client initiation (PCI)").time
+    what = "PANA client initiation (PCI), or EAPOL-Start"
+    return _need(filter(_begins_access, access), path, what).time
 
 
 def _need(found: Iterable[M], path: Path, what: str) -> M:
     for message in found:
         return message
     raise PhaseError(f"{path}: no {what} was seen")
+
+
+def _access_end(access: list[Pana | Eapol], path: Path) -> Seen:
+    """Return the message that ends a successful authentication: EAP's own with IEEE 802.1X."""
+    pana = [m for m in access if isinstance(m, Pana)]
+    if pana:
+        return _pana_end(pana, path)
+    successes = (m for m in access if isinstance(m, Eapol) and m.eap == EAP_SUCCESS)
+    return _need(successes, path, "EAP-Success")
 
 
 def _pana_end(pana: list[Pana], path: Path) -> Pana:
@@ -318,11 +337,13 @@ class Event(msgspec.Struct):
     event: str
 
 
-STARTS = frozenset({("pana", "Started"), ("dhcpv6", "Started"), ("dns", "Started")})
+STARTS = frozenset(
+    {("pana", "Started"), ("dot1x", "Started"), ("dhcpv6", "Started"), ("dns", "Started")}
+)
 IKE_STARTS = frozenset({("ikev1", "Phase1Started"), ("ikev2", "IkeStarted")})
 MILESTONES: tuple[tuple[str, frozenset[tuple[str, str]]], ...] = (
     ("start", STARTS | IKE_STARTS),
-    ("pana_end", frozenset({("pana", "Authenticated")})),
+    ("pana_end", frozenset({("pana", "Authenticated"), ("dot1x", "Authenticated")})),
     ("ike_start", IKE_STARTS),
     ("ike_end", frozenset({("ikev1", "ChildEstablished"), ("ikev2", "ChildEstablished")})),
     ("binding_start", frozenset({("mip6", "BindingUpdateSent")})),
@@ -379,13 +400,13 @@ def from_moments(first: Mapping[str, int], origin: str) -> Timeline:
 def _logged(events: Iterable[Event], host: str, path: Path) -> Timeline:
     first: dict[str, int] = {}
     told = sorted(events, key=lambda event: event.t)
-    with_pana = any(event.agent == "pana" for event in told)
+    with_access = any(event.agent in ("pana", "dot1x") for event in told)
     for event in told:
         for name, wanted in MILESTONES:
             begins = name == "start" and event.event == "Started"
             if begins or (event.agent, event.event) in wanted:
                 reach(first, name, event.t)
-    if not with_pana and "start" in first:
+    if not with_access and "start" in first:
         first["pana_end"] = first["start"]
     for name, wanted in MILESTONES:
         if name not in first:

@@ -21,7 +21,10 @@ VARIANTS = {
     "rekey": (),
     "rogue_router": ("impersonate-msk", "alter"),
 }
-SERVERS = {"approaches": ("kea-dhcp6", "nsd"), "ha_choice": ("kea-dhcp6",)}
+SERVERS = {
+    "approaches": ("kea-dhcp6", "nsd", "hostapd", "wpa_supplicant"),
+    "ha_choice": ("kea-dhcp6",),
+}
 
 
 def comes_to_what_it_expects(outcome):

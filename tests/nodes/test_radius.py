@@ -14,11 +14,11 @@ from agents.diameter.errors import DiameterError, ResultCode
 from agents.diameter.mobility import MobilityRequest, mobility_request
 from agents.eap.wire import Code as EapCode
 from agents.eap.wire import Packet, Type
+from agents.nodes import radius_front
 from agents.nodes.diameter_settings import AaaClientConfiguration
-from agents.nodes.home_network import radius
-from agents.nodes.home_network.radius import RadiusFront
 from agents.nodes.radius_client import RadiusAaaClient
 from agents.nodes.radius_eap import access_answer, read_answer
+from agents.nodes.radius_front import RadiusFront
 from agents.nodes.radius_settings import (
     RadiusClientSettings,
     RadiusListenerSettings,
@@ -331,7 +331,7 @@ def test_a_grant_that_cannot_be_kept_is_ended(monkeypatch):
         code, attributes = access_answer(answer, state)
         return code, (*attributes, d.SERVICE_TYPE.attribute(6))
 
-    monkeypatch.setattr(radius, "access_answer", as_administrator)
+    monkeypatch.setattr(radius_front, "access_answer", as_administrator)
     world = World(GRANT)
     assert isinstance(world.ask(), GrantError)
     world.client.end(1)

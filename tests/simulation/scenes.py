@@ -22,7 +22,10 @@ def _prepared(scene):
     return PreparedApproach(approach, folder, SETTINGS.get(scene, {}), _topology(where))
 
 
-SCENES = {name: (name, "paper") for name in approaches.names()} | {
+SIMULATED = [n for n in approaches.names() if not hasattr(approaches.load(n), "REHEARSED")]
+"""The approaches that need no daemon but those that the simulator has a model of."""
+
+SCENES = {name: (name, "paper") for name in SIMULATED} | {
     "dhcpv6-ikev2": ("dhcpv6-ikev2", "dhcpv6"),
     "pana-ikev1 through a relay": ("pana-ikev1", "relayed"),
     "pana-ikev2 through a relay": ("pana-ikev2", "relayed"),

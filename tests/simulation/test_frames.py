@@ -7,7 +7,6 @@ from ipaddress import IPv6Address
 
 import pytest
 
-from agents import approaches
 from agents.ike.esp import Encryption, EspPair, EspSa, Integrity
 from agents.kernel.packet import ICMPV6, MOBILITY_HEADER, TCP, UDP, Packet, Segment
 from agents.nodes.keylog import KeyLog
@@ -15,7 +14,7 @@ from agents.simulation.frames import frames, ipv6, size
 from testbed.trace import keys, pcapng
 from testbed.trace.dissect import dissect
 from testbed.trace.frames import read_frames
-from tests.simulation.scenes import bootstrapped, laboratory
+from tests.simulation.scenes import SIMULATED, bootstrapped, laboratory
 from tests.wireshark import FAULTS, rows
 
 CHECKS = [
@@ -53,7 +52,7 @@ def profile_of(folder, sas):
     return keys.wireshark_profile(folder)
 
 
-@pytest.mark.parametrize("name", [*approaches.names(), "pana-ikev2 through a relay"])
+@pytest.mark.parametrize("name", [*SIMULATED, "pana-ikev2 through a relay"])
 def test_tshark_reads_all_of_a_bootstrap_and_finds_no_fault(name, tmp_path):
     lab = laboratory(name)
     paths = {}

@@ -8,7 +8,6 @@ from dataclasses import replace
 import pytest
 
 import topologies
-from agents import approaches
 from agents.approaches.cast import HOME_ADDRESS
 from agents.nodes.crowd import USUAL
 from agents.nodes.mobile_node.settings import LIVENESS
@@ -17,9 +16,10 @@ from agents.simulation.laboratory import PreparedApproach
 from agents.simulation.outages import Outage
 from agents.simulation.world import World
 from testbed.base.places import PROJECT
+from tests.simulation.scenes import SIMULATED
 from topologies.model import HostRole
 
-CELLS = [(name, *place) for name in approaches.names() for place in outages.places(name)]
+CELLS = [(name, *place) for name in SIMULATED for place in outages.places(name)]
 MESSAGES_APART = 12
 
 
@@ -56,7 +56,7 @@ def test_an_access_router_that_was_started_again_is_found_as_soon_as_it_does_not
 
 
 @pytest.mark.parametrize("seconds", [5.0, 100.0])
-@pytest.mark.parametrize("name", approaches.names())
+@pytest.mark.parametrize("name", SIMULATED)
 def test_a_home_network_killed_amid_a_bootstrap_is_one_attempt_lost(prepared, name, seconds):
     whole = outages.registered(prepared(name)).world.packets
     for message in range(4, whole, MESSAGES_APART):

@@ -185,6 +185,26 @@ def bootstrap(marks=(0.020, 0.022, 0.050, 0.051, 0.055), packet=0.060):
     return found if packet is None else [*found, (packet, tunnelled())]
 
 
+def eapol(kind, body=b"", *, down=False):
+    """Return a frame of IEEE 802.1X, from the mobile node or `down` to it."""
+    ends = {"src": ROUTER, "dst": MN} if down else {"src": MN, "dst": "01:80:c2:00:00:03"}
+    return Ether(type=0x888E, **ends) / (bytes((2, kind)) + len(body).to_bytes(2) + body)
+
+
+def dot1x_exchange(start, end):
+    """Access by IEEE 802.1X between two times."""
+    step = (end - start) / 5
+    flights = [
+        eapol(1),
+        eapol(0, b"\x01\x07\x00\x05\x01", down=True),
+        eapol(0, b"\x02\x07\x00\x06\x01m"),
+        eapol(0, b"\x01\x08\x00\x06\x0d\x20", down=True),
+        eapol(0, b"\x02\x08\x00\x06\x0d\x00"),
+        eapol(0, b"\x03\x08\x00\x04", down=True),
+    ]
+    return [(start + i * step, flight) for i, flight in enumerate(flights)]
+
+
 def write(path, packets):
     """Write (time, packet) as pcapng with microseconds; an IPv6 packet is the mobile node's."""
     writer = PcapNgWriter(str(path))

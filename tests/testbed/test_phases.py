@@ -8,7 +8,7 @@ from scapy.layers.inet6 import ICMPv6ND_NA, ICMPv6ND_NS, IPv6
 from scapy.layers.l2 import Ether
 
 from testbed.base.jsonl import DataError
-from testbed.base.phases import PHASES
+from testbed.base.phases import PHASES, titles
 from testbed.trace.dissect import dissect
 from testbed.trace.frames import read_frames
 from testbed.trace.phases import (
@@ -52,6 +52,42 @@ def test_a_whole_bootstrap(capture):
         "total": close(0.055),
     }
     assert sum(timeline.phases[name] for name in PHASES) == pytest.approx(timeline.phases["total"])
+
+
+def by_dot1x(marks=MARKS, **options):
+    """Return a bootstrap with IEEE 802.1X in PANA's place."""
+    ike = [one for one in syn.bootstrap(marks, **options) if one[0] >= marks[1]]
+    return [*syn.dot1x_exchange(0.0, marks[0]), *ike]
+
+
+def test_access_by_dot1x_is_from_eapol_start_to_eap_success(capture):
+    packets = [(-0.9, syn.eapol(0, b"\x01\x01\x00\x05\x01", down=True)), *by_dot1x()]
+
+    path = capture(packets)
+
+    assert from_capture(path).marks == close(MARKS)
+    shown = [m.label for m in dissect(read_frames(path)) if m.protocol == "802.1X"][1:]
+    assert shown == ["EAPOL-Start", "Identity", "Identity", "EAP-TLS", "EAP-TLS", "EAP-Success"]
+
+
+def test_dot1x_without_success_is_no_access(capture):
+    packets = [p for p in by_dot1x() if p[0] != MARKS[0]]
+    with pytest.raises(PhaseError, match="no EAP-Success was seen"):
+        from_capture(capture([*packets, (0.02, syn.eapol(0, b"\x04\x08\x00\x04", down=True))]))
+    assert reached(capture(packets)) == {}
+
+
+def test_what_is_cut_short_is_no_frame_of_dot1x(capture):
+    short = syn.eapol(0)
+    short.load = b"\x02\x00\x00\x09\x01"
+    assert from_capture(capture([(-0.5, short), *by_dot1x()])).marks == close(MARKS)
+
+
+def test_phases_are_called_by_the_protocol_of_access():
+    assert titles([])["pana"] == titles(["pana"])["pana"] == "PANA"
+    assert titles(["802.1x"])["pana_to_ike"] == "802.1X to IKE"
+    assert titles(["pana", "802.1x"])["pana"] == "access"
+    assert titles(["802.1x"])["ike"] == "IKE"
 
 
 def test_retransmissions_count_for_the_phase_that_waits_for_them(capture):

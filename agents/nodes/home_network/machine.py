@@ -43,9 +43,9 @@ from agents.nodes.diameter_settings import node_config
 from agents.nodes.home_agent.preshared import PresharedIke
 from agents.nodes.home_agent.service import HomeAgentService
 from agents.nodes.home_network.eap_server import RadiusEapServer
-from agents.nodes.home_network.radius import RadiusFront
 from agents.nodes.home_network.settings import HomeNetworkConfiguration
 from agents.nodes.ike_daemon.contract import MakeResponder
+from agents.nodes.radius_front import RadiusFront
 from agents.nodes.retry import Retry
 
 Answer = TypeVar("Answer", DiameterEapAnswer, KeyAnswer)

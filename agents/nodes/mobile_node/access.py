@@ -27,12 +27,13 @@ from agents.pana.pac_table import PacState
 class Granted(Record, frozen=True):
     """Access was granted; the assignment is None unless one was asked for and given.
 
-    `sealed` is what the home AAA server tells past the access router.
+    `sealed` is what the home AAA server tells past the access router. A supplicant may keep the
+    keys for itself.
     """
 
     assignment: Assignment | None
     sealed: Secret[bytes | None]
-    keys: Secret[EapKeys]
+    keys: Secret[EapKeys | None]
 
 
 class PanaAccess:

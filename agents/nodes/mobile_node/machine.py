@@ -1,7 +1,7 @@
 """Host A: the mobile node's bootstrap, stage by stage.
 
-Network access (PANA, or none), then the home agent (delivered by PANA, configured, or found by
-DHCPv6 or DNS), then IKE (version 1 or 2), then the home registration.
+Network access (PANA, IEEE 802.1X, or none), then the home agent (delivered by PANA, configured, or
+found by DHCPv6 or DNS), then IKE (version 1 or 2), then the home registration.
 """
 
 from __future__ import annotations
@@ -23,13 +23,16 @@ from agents.nodes.ike_daemon.contract import MakeInitiator
 from agents.nodes.keylog import KeyLog
 from agents.nodes.mobile_node.access import Granted, PanaAccess
 from agents.nodes.mobile_node.discovery import Discovery, Tried
+from agents.nodes.mobile_node.dot1x import Dot1xAccess
 from agents.nodes.mobile_node.home import HomeConnection, Launch
 from agents.nodes.mobile_node.settings import (
     Dhcpv6Settings,
     DnsSettings,
     MobileNodeConfiguration,
+    PanaSettings,
     StaticSettings,
 )
+from agents.nodes.mobile_node.supplicant import Supplicant
 from agents.nodes.mobile_node.trust import Trust
 from agents.nodes.retry import Attempts, Retry, Stage
 
@@ -40,6 +43,7 @@ class MobileNode:
     `make_eap` returns an EAP peer for one conversation, `credentials` are IKEv2's, `preshared` is
     a preconfigured key for IKE. `attempts` are those made so far. `launch` starts the daemons by
     script, if that is how the bootstrap goes on; `make_ike` makes another IKE than the agents'.
+    `supplicant` is there for access by IEEE 802.1X.
     """
 
     def __init__(
@@ -57,6 +61,7 @@ class MobileNode:
         preshared: bytes | None = None,
         launch: Launch | None = None,
         make_ike: MakeInitiator | None = None,
+        supplicant: Supplicant | None = None,
     ) -> None:
         self._host = host
         self._configuration = configuration
@@ -64,7 +69,7 @@ class MobileNode:
         self._log = log
         self._trust = Trust(
             configuration.eap.identity,
-            configuration.access.wish if configuration.access else None,
+            access.wish if isinstance(access := configuration.access, PanaSettings) else None,
             protection=configuration.protection,
             psk_source=configuration.psk_source,
             preshared=preshared,
@@ -76,7 +81,7 @@ class MobileNode:
         self._tried = Tried()
         self._attempts = attempts or Attempts(log)
         self._retry = Retry(host, self._find_home_agent, configuration.crowd)
-        self._access = self._make_access(make_eap)
+        self._access = self._make_access(make_eap, supplicant)
         self._home = HomeConnection(
             configuration,
             host,
@@ -93,10 +98,26 @@ class MobileNode:
             make_ike=make_ike,
         )
 
-    def _make_access(self, make_eap: Callable[[], EapPeer]) -> PanaAccess | None:
+    def _make_access(
+        self, make_eap: Callable[[], EapPeer], supplicant: Supplicant | None
+    ) -> PanaAccess | Dot1xAccess | None:
         settings = self._configuration.access
+        access: PanaAccess | Dot1xAccess
         if settings is None:
             return None
+        if not isinstance(settings, PanaSettings):
+            if supplicant is None:
+                raise ValueError("access by 802.1X needs a supplicant")
+            access = Dot1xAccess(
+                self._host,
+                supplicant,
+                self._care_of,
+                log=self._log.child("dot1x"),
+                attempts=self._attempts,
+                on_granted=self._take_access,
+            )
+            access.on_moved = self._take_movement
+            return access
         access = PanaAccess(
             self._host,
             settings,
@@ -187,7 +208,7 @@ class MobileNode:
             self._foretold = keys, assignment
             self._home.begin(assignment, self._trust.psk(assignment, keys))
 
-    def _told_before(self, keys: EapKeys) -> Assignment | None:
+    def _told_before(self, keys: EapKeys | None) -> Assignment | None:
         """Return what was sealed in the same EAP before its end."""
         return self._foretold[1] if self._foretold and self._foretold[0] == keys else None
 
@@ -272,7 +293,8 @@ class MobileNode:
             own["rekey-ike"] = home.rekey_ike
             own["rekey-children"] = home.rekey_children
         if access:
-            own["ping"] = access.ping
+            if isinstance(access, PanaAccess):
+                own["ping"] = access.ping
             own["reauthenticate"] = access.reauthenticate
             own["terminate"] = access.terminate
         return own

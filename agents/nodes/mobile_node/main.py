@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from ipaddress import IPv6Address
 from pathlib import Path
@@ -20,7 +20,8 @@ from agents.nodes.ike_daemon.settings import Ikev1Settings
 from agents.nodes.keylog import KeyLog
 from agents.nodes.mobile_node.eap import EapPeers
 from agents.nodes.mobile_node.machine import MobileNode
-from agents.nodes.mobile_node.settings import MobileNodeConfiguration
+from agents.nodes.mobile_node.settings import Dot1xSettings, MobileNodeConfiguration
+from agents.nodes.mobile_node.supplicant import Supplicant
 from agents.nodes.retry import Attempts
 from agents.shell.addresses import NoAddressError, care_of_address
 from agents.shell.host import LinuxHost
@@ -41,10 +42,22 @@ async def serve(configuration: MobileNodeConfiguration, stop: asyncio.Event) -> 
         return
     keys, trusted = key_log(configuration.keys), credentials(configuration)
     other = configuration.ike_daemon == "strongswan" and configuration.launch == "resident"
-    async with _strongswan(configuration, stop) if other else nullcontext() as make_ike:
-        host = LinuxHost()
+    host, make_ike, supplicant = LinuxHost(), None, None
+    async with AsyncExitStack() as daemons:
+        if other:
+            make_ike = await daemons.enter_async_context(_strongswan(configuration, stop))
+        if isinstance(configuration.access, Dot1xSettings):
+            supplicant = await daemons.enter_async_context(_supplicant(configuration, host, stop))
         node = make_node(
-            configuration, host, care_of, log, attempts, keys, trusted, make_ike=make_ike
+            configuration,
+            host,
+            care_of,
+            log,
+            attempts,
+            keys,
+            trusted,
+            make_ike=make_ike,
+            supplicant=supplicant,
         )
         take_commands(node.commands(), log)
         node.start()
@@ -66,6 +79,25 @@ async def _strongswan(
     host, work = configuration.host, configuration.work
     async with running(host, work, stop, eap_fragment_size=size) as charon:
         yield partial(StrongswanInitiator, charon, patience=patience, eap=eap)
+
+
+@asynccontextmanager
+async def _supplicant(
+    configuration: MobileNodeConfiguration, host: Host, stop: asyncio.Event
+) -> AsyncIterator[Supplicant]:
+    """Run wpa_supplicant for the mobile node; who has PANA starts without it."""
+    from agents.daemons.wpa_supplicant import supplicant  # noqa: PLC0415
+
+    async with supplicant(
+        configuration.host,
+        configuration.interface,
+        configuration.eap,
+        configuration.work,
+        host.enter,
+        stop,
+        exports=configuration.ike_by_exported_key,
+    ) as running:
+        yield running
 
 
 async def find_care_of(
@@ -101,6 +133,7 @@ def make_node(
     trusted: Credentials,
     kernel: LinuxMobileNode | None = None,
     make_ike: MakeInitiator | None = None,
+    supplicant: Supplicant | None = None,
 ) -> MobileNode:
     """Return a mobile node of this kernel, in the network namespace in which this program is."""
     psk_file = configuration.psk_file
@@ -117,6 +150,7 @@ def make_node(
         preshared=Path(psk_file).read_bytes() if psk_file else None,
         launch=partial(_launch, configuration),
         make_ike=make_ike,
+        supplicant=supplicant,
     )
 
 

@@ -43,7 +43,9 @@ LIVENESS = 60.0
 """Seconds of silence after which a PAA is tested, unless it is said."""
 
 
-class PanaSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class PanaSettings(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag="pana"
+):
     """The PAA's address, PANA on the wire, and whether and where a home agent is wanted.
 
     `encryption` offers RFC 6786's for what the access link should not see. After `liveness` seconds
@@ -72,6 +74,14 @@ class PanaSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
         }
         return MobilityCapability.MOBILE_IPV6 | places[self.wish]
 
+
+class Dot1xSettings(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag="802.1x"
+):
+    """Access by IEEE 802.1X, which knows nothing but EAP and brings no home agent."""
+
+
+AccessSettings: TypeAlias = PanaSettings | Dot1xSettings
 
 PREFIX_LENGTH = 64
 """Of a home link whose prefix length nobody has said: that of every link with SLAAC (RFC 4291)."""
@@ -123,7 +133,7 @@ class MobileNodeConfiguration(Configuration, frozen=True, kw_only=True):
     interface: str
     eap: EapSettings
     work: str
-    access: PanaSettings | None = None
+    access: AccessSettings | None = None
     discovery: DiscoverySettings | None = None
     ikev1: Ikev1Settings | None = None
     ikev2: Ikev2Settings | None = None
@@ -145,7 +155,9 @@ class MobileNodeConfiguration(Configuration, frozen=True, kw_only=True):
         if self.launch == "resident":
             names |= {"deregister": (), "refresh": (), "move": (IPv6Address,)}
         if self.access:
-            names |= {"ping": (), "reauthenticate": (), "terminate": (), "move": (IPv6Address,)}
+            names |= {"reauthenticate": (), "terminate": (), "move": (IPv6Address,)}
+        if isinstance(self.access, PanaSettings):
+            names |= {"ping": ()}
         if self.ikev2:
             names |= {"rekey-ike": (), "rekey-children": ()}
         return names
@@ -155,11 +167,18 @@ class MobileNodeConfiguration(Configuration, frozen=True, kw_only=True):
         """Whether IKE authenticates by EAP rather than by a key that was there before."""
         return self.ikev2 is not None and self.ikev2.authentication == "eap"
 
+    @property
+    def ike_by_exported_key(self) -> bool:
+        """Whether IKE's key follows from what EAP exports at network access."""
+        return self.psk_file is None and not self.ike_by_eap
+
     def __post_init__(self) -> None:
         if (self.ikev1 is None) == (self.ikev2 is None):
             raise ValueError("either ikev1 or ikev2 is needed")
         if self.access is None and self.discovery is None:
             raise ValueError("an open network delivers no home agent: discovery is needed")
+        if isinstance(self.access, Dot1xSettings):
+            self._check_dot1x()
         if self.access is None and self.psk_file is None and not self.ike_by_eap:
             raise ValueError("an open network brings no key for IKE: it needs a file, or EAP")
         if self.psk_file is not None and self.ike_by_eap:
@@ -177,6 +196,14 @@ class MobileNodeConfiguration(Configuration, frozen=True, kw_only=True):
             raise ValueError("an early start needs IKEv2 with a pre-shared key")
         if self.early and (self.protection != "sealed" or self.psk_source != "emsk"):
             raise ValueError("an early start needs a sealed assignment, and a key from the EMSK")
+
+    def _check_dot1x(self) -> None:
+        if self.discovery is None:
+            raise ValueError("802.1X delivers no home agent: discovery is needed")
+        if self.protection == "sealed":
+            raise ValueError("802.1X delivers nothing that is sealed: leave out protection")
+        if self.eap.tls.crl is not None:
+            raise ValueError("wpa_supplicant looks at no list of what is revoked: leave out crl")
 
     @property
     def first_peer(self) -> IPv6Address | None:

@@ -40,7 +40,7 @@ class Trust:
         """
         if self._protection == "none":
             return _possible(granted.assignment)
-        if granted.sealed is None:
+        if granted.sealed is None or granted.keys is None:
             raise SealError("the sealed home agent is missing")
         assignment = self.unseal(granted.sealed, granted.keys)
         if foretold not in (None, assignment):

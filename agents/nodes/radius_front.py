@@ -1,4 +1,4 @@
-"""RADIUS in front of the home AAA server, beside Diameter."""
+"""RADIUS in front of whoever authenticates: the home AAA server, or an authenticator's client."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _STATE_LENGTH = 16
 
 
 class Answering(Protocol):
-    """What the home AAA server does, by whatever protocol it is asked."""
+    """What one does that is asked by RADIUS, whatever protocol is behind it."""
 
     def authenticate(
         self, request: DiameterEapRequest

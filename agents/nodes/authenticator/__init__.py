@@ -1,0 +1,1 @@
+"""Host B: the access router."""
