@@ -11,7 +11,7 @@ from pathlib import Path
 
 from testbed.trace.decode.packets import Opener
 from testbed.trace.decode.text import printable
-from testbed.trace.dissect import recognise
+from testbed.trace.dissect import Eapol, recognise
 from testbed.trace.flights import Flight
 from testbed.trace.streams import Streams
 
@@ -44,7 +44,10 @@ def read(flights: Iterable[Flight], keys: Path) -> Iterator[Told]:
     for _, _, flight, packet, message, streams in sorted(every, key=lambda item: item[:2]):
         protocol, label = "other", "frame"
         fields: tuple[str, ...] = ()
-        if packet:
+        if isinstance(message, Eapol):
+            protocol, label = message.protocol, message.label
+            fields = tuple(map(printable, opener.eapol(message)))
+        elif packet:
             with suppress(struct.error, LookupError, ValueError):
                 protocol, label, lines = opener.read(packet, message, streams.segment(packet))
                 fields = tuple(map(printable, lines))

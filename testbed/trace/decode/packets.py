@@ -15,6 +15,7 @@ from testbed.trace.decode.text import Lines, hexadecimal, named, within
 from testbed.trace.decode.tls import Session, read_key_log
 from testbed.trace.dissect import (
     IKE_NAT_PORT,
+    Eapol,
     Lookup,
     Packet,
     Pana,
@@ -90,6 +91,11 @@ class Opener:
         protocol, name = self._name(packet, message)
         lines += self._payload(packet, message)
         return protocol, name, lines
+
+    def eapol(self, message: Eapol) -> Lines:
+        """Yield the fields of a frame of IEEE 802.1X: those of the EAP packet in it."""
+        if message.eap is not None:
+            yield from self._eap.lines(message.protocol, message.octets)
 
     def _name(self, packet: Packet, message: Seen | None) -> tuple[str, str]:
         if message and not isinstance(message, Tunnelled):
