@@ -242,6 +242,11 @@ class Accounts:
         self.events.append(event)
         self._end(key, now)
 
+    def handle_restart(self, client: str, now: float) -> None:
+        """Know that a client, its name in lower case, has lost its sessions (RFC 6733 8.16)."""
+        for key in [key for key in self._open if key[0] == client]:
+            self._give_up(key, f"{client} has been started again", now)
+
     def next_timeout(self) -> float | None:
         """Return when the next account is given up, or forgotten."""
         return self._timers.next()

@@ -240,6 +240,9 @@ class HomeAaa:
         self._settle(now)
         self.sessions.handle_restart(name, now)
         self.events += self._of_sessions()
+        if self.accounts:
+            self.accounts.handle_restart(name, now)
+            self.events += self._of_accounts(self.accounts)
 
     def hear_load(self, host: str, load: int | None) -> None:
         """Note how many home addresses are in use at a home agent, if a peer is one and says so."""

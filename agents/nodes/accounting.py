@@ -201,6 +201,11 @@ class Accountant:
         if session is not None:
             self._record(key, session, AccountingRecordType.STOP, cause)
 
+    def end_all(self) -> None:
+        """Tell that every session is over, for the program ends."""
+        for key in tuple(self._sessions):
+            self.end(key, TerminationCause.ADMINISTRATIVE)
+
     def _plan(self, key: Hashable, session: _Session) -> None:
         """Set when the next interim record is due, at random around the interval."""
         self._interim.cancel(key)
@@ -323,12 +328,10 @@ class Accountant:
         self._arm()
 
     def finish(self, finished: Callable[[], None]) -> None:
-        """End all sessions, wait a little for what is not confirmed, and tell when that is over.
+        """Wait a little for what is not confirmed, and tell when that is over.
 
         What has been sent may have arrived then; what has not is lost.
         """
-        for key in tuple(self._sessions):
-            self.end(key, TerminationCause.ADMINISTRATIVE)
         self._finished = finished
         if self._unconfirmed:
             self._last.start(PARTING)

@@ -191,6 +191,16 @@ def test_without_a_stop_an_account_ends_unfinished_after_its_session(accounts):
     assert accounts.next_timeout() is None
 
 
+def test_of_a_node_that_has_started_again_no_stop_is_waited_for(accounts):
+    accounts.expect(("other.visited.test", SESSION), IDENTITY, LIFETIME, 0.0)
+    accounts.handle(INTERIM, 1.0)
+    told(accounts)
+    accounts.handle_restart(CLIENT, 2.0)
+    (event,) = told(accounts)
+    assert isinstance(event, AccountUnfinished)
+    assert (event.usage, len(accounts)) == (INTERIM.usage, 1)
+
+
 def test_a_session_that_is_prolonged_is_waited_for_as_long(accounts):
     accounts.expect((CLIENT, SESSION), IDENTITY, LIFETIME, 50.0)
     assert accounts.next_timeout() == 50.0 + LIFETIME + GRACE

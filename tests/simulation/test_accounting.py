@@ -183,6 +183,18 @@ def test_of_an_access_router_that_has_crashed_what_it_told_last_is_left(tmp_path
     assert not [one for one in records(lab, NAS) if one["record_type"] == "STOP"]
 
 
+def test_an_access_router_that_has_crashed_and_come_back_is_known_by_that(tmp_path):
+    lab = laboratory(tmp_path, interim_interval=5)
+    traffic(lab, 10)
+    wait(lab, 12.0)
+    before = records(lab, NAS)
+    lab.program("access_router").restart()
+    assert lab.run(lab.world.clock.now + 60.0, lambda: bool(lab.events.named("AccountUnfinished")))
+    (unfinished,) = lab.events.named("AccountUnfinished")
+    assert unfinished["usage"] == before[-1]["usage"]
+    assert "started again" in unfinished["reason"]
+
+
 def test_an_access_router_that_ends_tells_of_its_sessions(tmp_path):
     lab = laboratory(tmp_path)
     traffic(lab, 10)

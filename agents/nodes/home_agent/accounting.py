@@ -53,6 +53,7 @@ class BindingAccounting:
 
         self._accountant = Accountant(host, client, self._usage, log, epoch=epoch)
         self.finish = self._accountant.finish
+        self.end_all = self._accountant.end_all
         home_agent.on_binding = self._follow
         home_agent.on_released.append(self._release)
 

@@ -78,6 +78,8 @@ class HomeAgentNode:
 
     def stop(self, stopped: Callable[[], None]) -> None:
         """Close the sockets and disconnect; tell when that is done."""
+        if self._accounting:
+            self._accounting.end_all()  # The kernel counts no more in a moment.
         self._authenticator.close()
         self._home_agent.close()
         left = partial(self._client.stop, stopped)
