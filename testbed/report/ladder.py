@@ -275,7 +275,8 @@ class _Builder:
         path = self.folder / "events.jsonl"
         if not path.exists():
             return []
-        told = sorted(read_whole(path, dict), key=lambda event: event["t"])
+        known = (event for event in read_whole(path, dict) if _is_event(event))
+        told = sorted(known, key=lambda event: event["t"])
         ahead = self._ahead(told, timeline, zero)
         if ahead is None:
             return []
@@ -327,6 +328,11 @@ def files(folder: Path, run: Path) -> list[str]:
     kept = ("events.jsonl", "captures/*.pcapng", "logs/*", "keys/*", "configuration/*")
     found = [path for pattern in kept for path in sorted(run.glob(pattern))]
     return [plain(path.relative_to(folder)) for path in found]
+
+
+def _is_event(event: Mapping[str, Any]) -> bool:
+    named = all(isinstance(event.get(name), str) for name in ("host", "agent", "event"))
+    return named and isinstance(event.get("t"), int)
 
 
 def _lines(event: Mapping[str, Any]) -> list[str]:

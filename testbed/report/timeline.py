@@ -85,8 +85,8 @@ def _draw(results: Results, one: Ladder, shown: Sequence[Message]) -> Figure:
         2 * style.MARGIN + TIMES + across + PHASE + STRIP + 0.3,
         height,
         f"{what} {several(counted, 'message')} and {style.seconds(whole / 1e9)}",
-        f"Experiment {results.experiment}, variant {one.variant}, run {one.run}: rows are messages"
-        " in order; thick: the critical path",
+        f"Experiment {results.experiment}, variant {one.variant}, run {one.run};"
+        " thick: the critical path",
     )
     width = fig.get_figwidth()
     axes = fig.add_axes((0, 0.1 / height, 1, (body + 0.3) / height))

@@ -2,17 +2,23 @@
 
 import random
 import shutil
+import struct
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+from scapy.layers.inet import TCP
+from scapy.layers.inet6 import IPv6
+from scapy.layers.l2 import Ether
+from scapy.packet import Raw
 
 from testbed.base.jsonl import DataError
 from testbed.report import packed
 from testbed.report.ladder import ladder
 from testbed.results import folder as results
 from testbed.trace.decode.decoder import read
-from testbed.trace.flights import flights
+from testbed.trace.flights import Flight, flights
 from tests.testbed import sample
 from tests.testbed.simulated import carry_out
 
@@ -221,3 +227,28 @@ def test_there_is_room_first_for_a_run_of_each_variant_and_for_failures(tmp_path
     assert set(first.values()) <= inside
     beside = results.run_folder(folder, found.beside[0]) / "ladder.js"
     assert beside.read_text().startswith(f'mip6labLadder({found.beside[0]}, "')
+
+
+def test_what_is_nested_without_end_stops_no_ladder():
+    avp = b""
+    for _ in range(3000):
+        length = 8 + len(avp)
+        avp = struct.pack("!IB", 279, 0) + length.to_bytes(3) + avp
+    message = b"\1" + (20 + len(avp)).to_bytes(3) + b"\x80\0\1\1" + bytes(12) + avp
+    segments = [message[i : i + 1400] for i in range(0, len(message), 1400)]
+    frames = [
+        Flight("core", "B", "C", n, n, True, tcp(3868, 1 + 1400 * n, data))
+        for n, data in enumerate(segments)
+    ]
+
+    told = list(read(frames, Path("none")))
+
+    assert len(told) == len(frames)
+    assert {one.protocol for one in told} <= {"Diameter", "other"}
+
+
+def tcp(port, sequence, data):
+    packet = IPv6(src="2001:db8::1", dst="2001:db8::2") / TCP(
+        sport=5000, dport=port, seq=sequence, flags="A"
+    )
+    return bytes(Ether(src="02:00:00:00:00:01", dst="02:00:00:00:00:02") / packet / Raw(data))

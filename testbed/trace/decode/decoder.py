@@ -9,11 +9,24 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from cryptography.exceptions import UnsupportedAlgorithm
+
 from testbed.trace.decode.packets import Opener
 from testbed.trace.decode.text import printable
 from testbed.trace.dissect import Eapol, recognise
 from testbed.trace.flights import Flight
 from testbed.trace.streams import Streams
+
+UNREADABLE = (
+    struct.error,
+    LookupError,
+    ValueError,
+    ArithmeticError,
+    OSError,
+    RecursionError,
+    UnsupportedAlgorithm,
+)
+"""What octets that are no message may make of an attempt to read them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +59,10 @@ def read(flights: Iterable[Flight], keys: Path) -> Iterator[Told]:
         fields: tuple[str, ...] = ()
         if isinstance(message, Eapol):
             protocol, label = message.protocol, message.label
-            fields = tuple(map(printable, opener.eapol(message)))
+            with suppress(*UNREADABLE):
+                fields = tuple(map(printable, opener.eapol(message)))
         elif packet:
-            with suppress(struct.error, LookupError, ValueError):
+            with suppress(*UNREADABLE):
                 protocol, label, lines = opener.read(packet, message, streams.segment(packet))
                 fields = tuple(map(printable, lines))
         yield Told(flight, protocol, label, fields)
