@@ -35,23 +35,20 @@ from agents.kernel import netlink
 from agents.kernel.filter import LINK_LOCAL, UNSPECIFIED
 from agents.kernel.netlink import CREATE, EXCLUSIVE, NetlinkSocket, Request, attribute
 from agents.kernel.port import AccessLink
+from agents.kernel.traffic import DROP, PASS, Way, add_place, verdict
 
 EAPOL = 0x888E
 _IPV6, _ALL = 0x86DD, 0x0003
-_NEW_QDISC, _NEW_FILTER, _DELETE_FILTER = 36, 44, 45
+_NEW_FILTER, _DELETE_FILTER = 44, 45
 _MESSAGE = struct.Struct("=BxxxiIII")
-_CLSACT_HANDLE, _CLSACT = 0xFFFF0000, 0xFFFFFFF1
-_IN, _OUT = 0xFFFFFFF2, 0xFFFFFFF3
-"""The two sides of an interface (TC_H_MIN_INGRESS, TC_H_MIN_EGRESS)."""
+_IN, _OUT = Way.IN, Way.OUT
 
 _KIND, _OPTIONS = 1, 2
-_PASS, _DROP = 0, 2
 _MATCHALL_ACTION, _FLOWER_ACTION = 2, 3
 _TO, _FROM = 4, 6
 """Fields of a frame; each one's mask has the next number."""
 
 _TYPE, _SOURCE, _SOURCE_MASK = 8, 14, 15
-_GACT_PARAMETERS = 2
 _UNCONDITIONAL, _STATIONS, _REST = 30010, 30020, 30090
 """Preferences, behind those of whoever cuts a link off."""
 
@@ -82,14 +79,14 @@ class LinuxControlledPorts:
 
     def close_access(self) -> None:
         """Let only EAPOL pass; whom a predecessor has authorised is so no more."""
-        drop = _matchall(_DROP)
+        drop = _matchall(DROP)
         self._handles.clear()
         self._socket.transact(
             [
-                self._clsact(),
+                add_place(self._index),
                 *(self._add(side, _REST, _ALL, drop) for side in (_IN, _OUT)),
                 *(self._remove(side, _STATIONS, protocol) for side, protocol in _BY_STATION),
-                *(self._add(side, _UNCONDITIONAL, EAPOL, _matchall(_PASS)) for side in (_IN, _OUT)),
+                *(self._add(side, _UNCONDITIONAL, EAPOL, _matchall(PASS)) for side in (_IN, _OUT)),
                 self._add(_OUT, _STATIONS, _ALL, _flower(_ends(_TO, _GROUP, _GROUP)), 1),
             ]
         )
@@ -132,11 +129,6 @@ class LinuxControlledPorts:
             options = _flower(_ends(_FROM, station, _WHOLE) + _of_network(network))
             yield change(_IN, _STATIONS, _IPV6, options, handle + number)
 
-    def _clsact(self) -> Request:
-        head = _MESSAGE.pack(0, self._index, _CLSACT_HANDLE, _CLSACT, 0)
-        body = head + attribute(_KIND, b"clsact\0")
-        return Request("add clsact", _NEW_QDISC, CREATE | EXCLUSIVE, body, (errno.EEXIST,))
-
     def _filter(self, side: int, preference: int, protocol: int, handle: int) -> bytes:
         information = preference << 16 | socket.htons(protocol)
         return _MESSAGE.pack(0, self._index, handle, side, information)
@@ -160,20 +152,14 @@ _BY_STATION = ((_IN, _IPV6), (_OUT, _ALL))
 """The protocol of the classifiers by station, on either side."""
 
 
-def _action(kind: int, verdict: int) -> bytes:
-    parameters = attribute(_GACT_PARAMETERS, struct.pack("=IIiii", 0, 0, verdict, 0, 0))
-    one = attribute(_KIND, b"gact\0") + attribute(_OPTIONS, parameters)
-    return attribute(kind, attribute(1, one))
-
-
-def _matchall(verdict: int) -> bytes:
-    options = _action(_MATCHALL_ACTION, verdict)
+def _matchall(what: int) -> bytes:
+    options = verdict(_MATCHALL_ACTION, what)
     return attribute(_KIND, b"matchall\0") + attribute(_OPTIONS, options)
 
 
 def _flower(keys: bytes) -> bytes:
     """Return a classifier by fields of the frame, of which what has these passes."""
-    options = keys + _action(_FLOWER_ACTION, _PASS)
+    options = keys + verdict(_FLOWER_ACTION, PASS)
     return attribute(_KIND, b"flower\0") + attribute(_OPTIONS, options)
 
 

@@ -1,4 +1,4 @@
-"""Netlink requests for counters of traffic: classifiers that count, and interfaces that do.
+"""Netlink requests for classifiers of traffic, those that count above all, and for interfaces.
 
 Structures of linux/pkt_sched.h, linux/pkt_cls.h, linux/gen_stats.h and linux/if_link.h.
 """
@@ -27,7 +27,7 @@ _FLOWER_ADDRESSES = {"source": 14, "destination": 16}
 
 _ACTION_KIND, _ACTION_OPTIONS, _ACTION_STATISTICS = 1, 2, 4
 _GACT_PARAMETERS, _GACT = 2, struct.Struct("=IIiii")
-_PASS = 0
+PASS, DROP = 0, 2
 _BASIC, _PACKETS64 = 1, 8
 _GET_LINK, _LINK, _LINK_STATISTICS = 18, struct.Struct("=BxHiII"), 23
 
@@ -62,20 +62,24 @@ def add_place(interface: int) -> Request:
     return Request("classify traffic", _NEW_QDISC, CREATE | EXCLUSIVE, body, (errno.EEXIST,))
 
 
+def verdict(kind: int, what: int) -> bytes:
+    """Return the one action of a classifier, as its attribute of this kind: PASS, or DROP."""
+    parameters = attribute(_GACT_PARAMETERS, _GACT.pack(0, 0, what, 0, 0))
+    action = attribute(_ACTION_KIND, b"gact\0") + attribute(_ACTION_OPTIONS, parameters)
+    return attribute(kind, attribute(1, action))
+
+
 def add_counter(interface: int, way: Way, handle: int, address: IPv6Address) -> Request:
     """Return the request that counts what is from `address` if it comes in, to it if it goes out.
 
     All have the same mask, so that a lookup is one in a hash, however many there are.
     """
     kind = _FLOWER_ADDRESSES["source" if way is Way.IN else "destination"]
-    action = attribute(_ACTION_KIND, b"gact\0") + attribute(
-        _ACTION_OPTIONS, attribute(_GACT_PARAMETERS, _GACT.pack(0, 0, _PASS, 0, 0))
-    )
     options = (
         attribute(_FLOWER_TYPE, _ETHERNET_IPV6.to_bytes(2))
         + attribute(kind, address.packed)
         + attribute(kind + 1, b"\xff" * 16)
-        + attribute(_FLOWER_ACTIONS, attribute(1, action))
+        + verdict(_FLOWER_ACTIONS, PASS)
     )
     body = _info(interface, way, handle) + attribute(_KIND, b"flower\0")
     body += attribute(_OPTIONS, options)
