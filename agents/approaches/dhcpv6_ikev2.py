@@ -59,6 +59,7 @@ def compose(settings: Settings, topology: Topology, shared: Path, run: Path) -> 
     )
     return [
         *scene.strangers(ikev2=settings.ike),
+        *scene.correspondents(),
         *home(scene, settings.ike),
         scene.server(
             settings.roles.dhcpv6.server,

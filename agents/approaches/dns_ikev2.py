@@ -66,6 +66,7 @@ def compose(settings: Settings, topology: Topology, shared: Path, run: Path) -> 
     lookup = DnsSettings(server=server, domain=HOME_REALM)
     return [
         *scene.strangers(ikev2=settings.ike),
+        *scene.correspondents(),
         *home(scene, settings.ike),
         scene.server(settings.roles.dns.server, "daemons.nsd", dns, port=PORT, values=of_zone),
         scene.mobile_node(discovery=lookup, ikev2=settings.ike),

@@ -46,6 +46,7 @@ def compose(settings: Settings, topology: Topology, shared: Path, run: Path) -> 
     scene, early = Scene(settings, topology, shared, run), settings.early
     return [
         *scene.strangers(ikev2=settings.ike),
+        *scene.correspondents(),
         *scene.home(
             ikev2=settings.ike,
             early=early,

@@ -64,6 +64,7 @@ def compose(settings: Settings, topology: Topology, shared: Path, run: Path) -> 
     of_daemons = {} if daemons == Habits() else {"habits": daemons}
     return [
         *scene.strangers(ikev1=settings.ike),
+        *scene.correspondents(),
         *scene.home(**ike),
         *scene.access_network(),
         scene.mobile_node(access=scene.access(), **ike, **of_daemons),

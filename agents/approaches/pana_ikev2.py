@@ -27,6 +27,7 @@ def compose(settings: Settings, topology: Topology, shared: Path, run: Path) -> 
     scene = Scene(settings, topology, shared, run)
     return [
         *scene.strangers(ikev2=settings.ike),
+        *scene.correspondents(),
         *home(scene, settings.ike),
         *scene.access_network(),
         scene.mobile_node(access=scene.access(), ikev2=settings.ike),

@@ -43,6 +43,7 @@ from agents.nodes.attacker.settings import (
     Place,
 )
 from agents.nodes.authenticator.settings import AuthenticatorConfiguration
+from agents.nodes.correspondent.settings import CorrespondentConfiguration
 from agents.nodes.diameter_settings import DiameterPeer
 from agents.nodes.fleet.settings import FleetConfiguration
 from agents.nodes.flooder.settings import FlooderConfiguration, FloodSettings
@@ -645,6 +646,21 @@ class Scene(Record, frozen=True):
         """Return the mobile node's network access."""
         return Dot1xSettings() if self.by_dot1x else self.pana(mobility=mobility)
 
+    def correspondents(self) -> list[Program]:
+        """Return the correspondent nodes' programs, if they take part in route optimisation."""
+        if not self.settings.route_optimisation:
+            return []
+        hosts = self.topology.hosts_with(HostRole.CORRESPONDENT_NODE)
+        return [
+            program(
+                "nodes.correspondent.main",
+                CorrespondentConfiguration(
+                    host=host, address=str(self.topology.at(host)[0][1].address)
+                ),
+            )
+            for host in hosts
+        ]
+
     def pana(self, *, mobility: bool = True) -> PanaSettings:
         """Return the mobile node's network access by PANA; a relay is the PAA to it."""
         paa = str(self.cast.address(self.cast.access_routers[0]).ip)
@@ -708,6 +724,7 @@ class Scene(Record, frozen=True):
             "psk_source": settings.psk_source,
             "protection": settings.protection,
             "binding_lifetime": settings.binding_lifetime,
+            "route_optimisation": settings.route_optimisation,
             "crowd": settings.crowd,
             "ike_daemon": settings.roles.ike.initiator,
         }

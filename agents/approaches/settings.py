@@ -77,6 +77,7 @@ class CommonSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     eap_fragment_size: FragmentSize = 1000
     session_lifetime: SessionLifetime = 3600.0
     binding_lifetime: BindingLifetime = 420.0
+    route_optimisation: bool = False
     reauth_at: PartOfLifetime = 0.8
     diameter_tls: bool = False
     credential: Credential = "valid"

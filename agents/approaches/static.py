@@ -41,6 +41,7 @@ def compose(settings: Settings, topology: Topology, shared: Path, run: Path) -> 
     known = StaticSettings(home_agent=home_agent.address, home_address=address)
     return [
         *here.strangers(ikev2=settings.ike),
+        *here.correspondents(),
         *here.home_network(home_agent=home_agent, ikev2=settings.ike, preshared=(peer,)),
         here.mobile_node(discovery=known, ikev2=settings.ike, psk_file=key),
     ]

@@ -415,6 +415,14 @@ class Host(ABC):
         """Tell from where to where the kernel wants a security association."""
 
     @abstractmethod
+    def watch_routes(self, wanted: Callable[[IPv6Address, IPv6Address], None]) -> Closable:
+        """Tell from which home address to whom packets go that could go directly."""
+
+    @abstractmethod
+    def watch_refused(self, refused: Callable[[IPv6Address, IPv6Address], None]) -> Closable:
+        """Tell of packets, by home and care-of address, that no binding allows (RFC 6275 9.3.1)."""
+
+    @abstractmethod
     def has_address(self, address: IPv6Address) -> bool:
         """Return whether this host has an address and can bind it."""
 

@@ -144,9 +144,6 @@ class LinuxHomeAgent(MobilityKernel):
         is_near = route.is_on_link and route.interface == self._index
         return route.kind == links.UNICAST and not is_near
 
-    def _find(self, address: IPv6Address, interface: int = 0) -> links.Route:
-        return links.decode_route(self._route.query(links.find_route(address, interface)))
-
     def install(self, pair: EspPair) -> None:
         """Install both directions of `pair`; an SA with the same SPI is replaced."""
         for sa in (pair.inbound, pair.outbound):

@@ -19,6 +19,7 @@ from agents.kernel.mobility import (
     mobility_header,
 )
 from agents.kernel.port import KernelError
+from agents.kernel.route_optimisation import LinuxRoutes, asking, speaking
 from agents.kernel.xfrm import Direction, Extension, MobilityState, Policy, Selector
 
 _EVERYTHING_LOCAL = links.rule(0, table=links.LOCAL_TABLE)
@@ -167,6 +168,7 @@ class LinuxMobileNode(MobilityKernel):
             ends = sa.source, sa.destination
             if sa.protocol == Extension.HOME_ADDRESS_OPTION and sa.source in addresses:
                 policies = [*self._policies(*ends), self._door(*ends)]
+                policies += [*asking(sa.source), *speaking(*ends)]
                 requests += [policy.remove() for policy in policies]
                 requests += [state.remove() for state in _states(*ends, xfrm.UNSPECIFIED)]
         self._xfrm.transact(requests)
@@ -180,3 +182,7 @@ class LinuxMobileNode(MobilityKernel):
             ]
         )
         self._ends = None
+
+    def routes(self) -> LinuxRoutes:
+        """Return the kernel's part in route optimisation."""
+        return LinuxRoutes()

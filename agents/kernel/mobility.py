@@ -14,8 +14,8 @@ from agents.kernel.port import KernelError
 from agents.kernel.xfrm import Direction, Extension, Mode, Policy, Selector, Template
 
 _MH_PRIORITY = 10
-_SUB_PRIORITY, _ANYTHING_PRIORITY = 5, 6
-UPDATE, ACKNOWLEDGEMENT = 5, 6
+_PASSING_PRIORITY, _SUB_PRIORITY, _ANYTHING_PRIORITY = 4, 5, 6
+HOME_TEST_INIT, HOME_TEST, UPDATE, ACKNOWLEDGEMENT = 1, 3, 5, 6
 SOLICITATION, ADVERTISEMENT = 146, 147
 """The ICMPv6 messages of prefix discovery."""
 
@@ -31,6 +31,9 @@ class MobilityKernel(LinuxSecurityAssociations):
         """Close the sockets; what was set up stays."""
         super().close()
         self._route.close()
+
+    def _find(self, address: IPv6Address, interface: int = 0) -> links.Route:
+        return links.decode_route(self._route.query(links.find_route(address, interface)))
 
     def _protection(self, selector: Selector, direction: Direction) -> Policy:
         """Return the main policy that demands ESP in one direction (RFC 3776 section 3).
@@ -92,6 +95,11 @@ def carrying(
         _SUB_PRIORITY if selector.protocol else _ANYTHING_PRIORITY,
         Template(*ends, extension, Mode.ROUTE_OPTIMISATION, optional=optional),
     )
+
+
+def passing(selector: Selector, direction: Direction) -> Policy:
+    """Return the sub policy by which packets go as if nobody were bound."""
+    return Policy(selector, direction, xfrm.Table.SUB, _PASSING_PRIORITY, None)
 
 
 def mobility_header(source: IPv6Network, destination: IPv6Network, message: int) -> Selector:

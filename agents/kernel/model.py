@@ -12,6 +12,7 @@ from ipaddress import IPv6Address
 from agents.core.host import Closable
 from agents.core.record import Record, replace
 from agents.kernel.model_filter import ModelCounters, ModelFilter
+from agents.kernel.model_routes import ModelRouteTable
 from agents.kernel.model_sad import Sad
 from agents.kernel.packet import ICMPV6, MOBILITY_HEADER, Packet, is_link_local, is_multicast
 
@@ -64,7 +65,9 @@ class ModelKernel:
     ) -> None:
         self.owns = owns or (lambda _: False)
         self.leads_away = leads_away or (lambda address: not self.owns(address))
-        self.sad = Sad(now or (lambda: 0.0))
+        self._now = now or (lambda: 0.0)
+        self.sad = Sad(self._now)
+        self.routes = ModelRouteTable()
         self.filter = ModelFilter()
         self.home: HomeRegistration | None = None
         self.home_agents: set[IPv6Address] = set()
@@ -133,12 +136,18 @@ class ModelKernel:
         carries = packet.kind in (UPDATE, SOLICITATION) and self._is_home(source, destination)
         if carries and home and home.is_away:
             return replace(packet, source=home.care_of, home_address=source)
+        routed = None if self._is_home(source, destination) else self._routed(packet)
+        if routed is not None:
+            return routed
         if home and home.tunnel_open and source == home.home_address:
             return packet.encapsulated(home.care_of, home.home_agent)
         care_of = self.reached.get((source, destination))
         if care_of and packet.kind in (ACKNOWLEDGEMENT, ADVERTISEMENT):
             return replace(packet, destination=care_of, routing=destination)
         return packet
+
+    def _routed(self, packet: Packet) -> Packet | None:
+        return self.routes.carried(packet, self._now())
 
     def _intercepted(self, packet: Packet) -> Packet:
         """Tunnel what is for a bound home address, whoever sends it."""
@@ -181,7 +190,8 @@ class ModelKernel:
         if packet.routing:
             home = self.home
             ends = packet.routing, packet.source, packet.destination
-            if home is None or ends != (home.home_address, home.home_agent, home.care_of):
+            agents = home and (home.home_address, home.home_agent, home.care_of)
+            if ends != agents and not self.routes.takes_routing(packet):
                 return None
             packet = replace(packet, destination=packet.routing)
         return replace(packet, source=packet.home_address) if packet.home_address else packet
@@ -201,13 +211,15 @@ class ModelKernel:
         is_update = read.kind == UPDATE and local in self.home_agents
         is_bound = self.bound.get(remote) == Binding(local, packet.source)
         if packet.home_address and not (is_update or is_bound):
-            return False
+            return self.routes.takes_option(packet, self._now())
         is_home = self._is_home(local, remote)
         if packet.routing is None:
             is_away = self.home is not None and self.home.is_away
             return not (is_home and is_away and read.kind in (ACKNOWLEDGEMENT, ADVERTISEMENT))
+        if not is_home:
+            return self.routes.takes_routing(packet)
         is_open = self.home is not None and self.home.tunnel_open
-        return is_home and (is_open or read.kind in (ACKNOWLEDGEMENT, ADVERTISEMENT))
+        return is_open or read.kind in (ACKNOWLEDGEMENT, ADVERTISEMENT)
 
     def _decapsulated(self, outer: Packet, inner: Packet) -> Packet | None:
         """Take a packet out of a tunnel if it is one of those that belong in there.

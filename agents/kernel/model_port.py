@@ -9,6 +9,7 @@ from agents.core.record import replace
 from agents.core.usage import Usage
 from agents.ike.esp import EspPair, EspSa
 from agents.kernel.model import Binding, HomeRegistration, ModelKernel
+from agents.kernel.model_routes import ModelRoutes
 from agents.kernel.model_sad import SaKey
 from agents.kernel.packet import ESP, MOBILITY_HEADER
 from agents.kernel.port import AccessLink, KernelError, SaState
@@ -136,10 +137,15 @@ class ModelMobileNode(ModelSecurityAssociations):
         self._record("clear")
         self._clear()
 
+    def routes(self) -> ModelRoutes:
+        """Return the kernel's part in route optimisation."""
+        return ModelRoutes(self.kernel.routes)
+
     def _clear(self) -> None:
         """Leave the SAs of home agents on this host, which have another reqid in Linux."""
         self.kernel.sad.sweep(self.kernel.home_agents.isdisjoint)
         self.kernel.home = None
+        self.routes().release()
 
 
 class ModelHomeAgent(ModelSecurityAssociations):
@@ -225,6 +231,58 @@ class ModelHomeAgent(ModelSecurityAssociations):
             del self.kernel.bound[home]
         for home in self.reached:
             del self.kernel.reached[self.address, home]
+
+
+class ModelCorrespondent(_Recorder):
+    """agents.kernel.port.CorrespondentNodeKernel on a model, at `address`."""
+
+    def __init__(self, kernel: ModelKernel | None, address: IPv6Address) -> None:
+        super().__init__(kernel)
+        self.address = address
+
+    def prepare(self) -> None:
+        """Serve as a correspondent node; nothing of a predecessor's remains."""
+        self._record("prepare")
+        self.release()
+        self.kernel.routes.served.add(self.address)
+
+    def owns(self, address: IPv6Address) -> bool:
+        """Return whether this host has `address`."""
+        return self.kernel.owns(address)
+
+    def reach(self, home_address: IPv6Address, care_of: IPv6Address) -> None:
+        """Send Binding Acknowledgements for `home_address` to `care_of` (routing header)."""
+        self._record("reach", home_address, care_of)
+        self.kernel.routes.reached[self.address, home_address] = care_of
+
+    def unreach(self, home_address: IPv6Address) -> None:
+        """Undo reach()."""
+        self._record("unreach", home_address)
+        self.kernel.routes.reached.pop((self.address, home_address), None)
+
+    def bind(self, home_address: IPv6Address, care_of: IPv6Address) -> None:
+        """Speak to `home_address` by way of `care_of`, and hear it from there, now or newly."""
+        self._record("bind", home_address, care_of)
+        ends = self.address, home_address
+        self.kernel.routes.bound[ends] = self.kernel.routes.reached[ends] = care_of
+
+    def unbind(self, home_address: IPv6Address) -> None:
+        """Undo bind() and reach()."""
+        self._record("unbind", home_address)
+        for ways in (self.kernel.routes.bound, self.kernel.routes.reached):
+            ways.pop((self.address, home_address), None)
+
+    def used(self, home_address: IPv6Address) -> int:
+        """Return how many packets have gone to a bound home address by way of its care-of."""
+        return self.kernel.routes.used[self.address, home_address]
+
+    def release(self) -> None:
+        """Remove all that was made."""
+        routes = self.kernel.routes
+        routes.served.discard(self.address)
+        for ends in {*routes.bound, *routes.reached}:
+            if ends[0] == self.address:
+                self.unbind(ends[1])
 
 
 class ModelEnforcementPoint(_Recorder):

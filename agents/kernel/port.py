@@ -82,6 +82,72 @@ class MobileNodeKernel(SecurityAssociations, Protocol):
     def clear(self) -> None:
         """Remove all that was made, by a predecessor that was killed too: SAs, tunnel, address."""
 
+    def routes(self) -> RouteKernel:
+        """Return the kernel's part in route optimisation."""
+
+
+class RouteKernel(Protocol):
+    """The kernel's part in a mobile node's routes to correspondent nodes (section 11.3.1)."""
+
+    def prepare(self, home_address: IPv6Address, care_of: IPv6Address) -> None:
+        """Have the kernel tell to whom the home address speaks (agents.core.host: watch_routes)."""
+
+    def detour(self, correspondent: IPv6Address) -> None:
+        """Send payload by way of the home agent, Binding Updates directly.
+
+        Binding Updates have the Home Address option; what comes with a type 2 routing header is
+        taken.
+        """
+
+    def optimise(self, correspondent: IPv6Address) -> None:
+        """Send everything directly, with the Home Address option, but for Home Test Inits."""
+
+    def forget(self, correspondent: IPv6Address) -> None:
+        """Undo what was done for a correspondent node; the kernel tells of it again."""
+
+    def move(self, care_of: IPv6Address) -> None:
+        """Use a new care-of address."""
+
+    def release(self) -> None:
+        """Remove all that was made."""
+
+    def close(self) -> None:
+        """Let go of the kernel; what was set up stays."""
+
+
+class CorrespondentNodeKernel(Protocol):
+    """The kernel's part in a correspondent node of many mobile nodes (RFC 6275 section 9)."""
+
+    def prepare(self) -> None:
+        """Serve as a correspondent node; what a predecessor that was killed has left goes.
+
+        Takes the Home Address option in Binding Updates, and else where there is a binding.
+        """
+
+    def owns(self, address: IPv6Address) -> bool:
+        """Return whether this host has `address`."""
+
+    def reach(self, home_address: IPv6Address, care_of: IPv6Address) -> None:
+        """Send Binding Acknowledgements for `home_address` to `care_of` (routing header)."""
+
+    def unreach(self, home_address: IPv6Address) -> None:
+        """Undo reach()."""
+
+    def bind(self, home_address: IPv6Address, care_of: IPv6Address) -> None:
+        """Speak to `home_address` by way of `care_of`, and hear it from there, now or newly."""
+
+    def unbind(self, home_address: IPv6Address) -> None:
+        """Undo bind() and reach()."""
+
+    def used(self, home_address: IPv6Address) -> int:
+        """Return how many packets have gone to a bound home address by way of its care-of."""
+
+    def release(self) -> None:
+        """Remove all that was made."""
+
+    def close(self) -> None:
+        """Let go of the kernel; what was set up stays."""
+
 
 class HomeAgentKernel(SecurityAssociations, Protocol):
     """The kernel's part in a home agent for many mobile nodes (RFC 6275 section 10)."""

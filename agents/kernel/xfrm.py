@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import errno
 import struct
+import sys
 from enum import IntEnum
 from ipaddress import IPv6Address, IPv6Network
 
 from agents.core.record import Record
 from agents.ike.esp import EspSa
-from agents.kernel.netlink import CREATE, EXCLUSIVE, Reply, Request, attribute
+from agents.kernel.netlink import CREATE, EXCLUSIVE, Reply, Request, attribute, attributes
 from agents.kernel.port import SaState
 
 ESP, ICMPV6 = 50, 58
 MOBILITY_HEADER = 135
 ANYWHERE = IPv6Network("::/0")
 UNSPECIFIED = IPv6Address("::")
-ACQUIRE_GROUP, SA_GROUP = 1, 3  # Multicast groups of notifications.
-NEW_SA, ACQUIRE, UPDATE_SA = 16, 23, 26
+ACQUIRE_GROUP, SA_GROUP, REPORT_GROUP = 1, 3, 6  # Multicast groups of notifications.
+NEW_SA, ACQUIRE, UPDATE_SA, REPORT = 16, 23, 26, 32
 
 _DELETE_SA, _GET_SA, _ALLOCATE_SPI = 17, 18, 22
 _DELETE_POLICY, _UPDATE_POLICY = 20, 25
@@ -41,6 +42,7 @@ _TYPE = struct.Struct("=BxHBx")
 _FILTER = struct.Struct("=16s16sHBB")
 _FAMILY, _FAMILY_OFFSET = struct.Struct("=H"), 40  # In struct xfrm_selector.
 _ACQUIRE_SIZE = 280
+_REPORT_SELECTOR, _REPORT_SIZE = 4, 60  # struct xfrm_user_report
 _SPI_RANGE = struct.Struct("=II")
 _RESERVED_SPI = 1
 _ALGORITHM = struct.Struct("=64sI")
@@ -147,13 +149,13 @@ class Template(Record, frozen=True):
 
 
 class Policy(Record, frozen=True):
-    """One policy of either table."""
+    """One policy of either table; without a template packets pass as they are."""
 
     selector: Selector
     direction: Direction
     table: Table
     priority: int
-    template: Template
+    template: Template | None
 
     def put(self) -> Request:
         """Return the request that adds or replaces this policy."""
@@ -161,7 +163,9 @@ class Policy(Record, frozen=True):
             _lifetime(0, 0), bytes(32), self.priority, 0, self.direction, 0, 0, 0
         )
         body = self.selector.encode() + tail
-        body += attribute(_TMPL, self.template.encode()) + self._type()
+        if self.template:
+            body += attribute(_TMPL, self.template.encode())
+        body += self._type()
         return Request("add policy", _UPDATE_POLICY, 0, body)
 
     def remove(self) -> Request:
@@ -209,6 +213,12 @@ class MobilityState(Record, frozen=True):
         key = _SA_KEY.pack(self.destination.packed, bytes(4), _AF_INET6, self.extension)
         body = key + attribute(_SRCADDR, self.source.packed)
         return Request("delete mobility state", _DELETE_SA, 0, body, _GONE)
+
+    def get(self) -> Request:
+        """Return the request that asks for this state."""
+        key = _SA_KEY.pack(self.destination.packed, bytes(4), _AF_INET6, self.extension)
+        body = key + attribute(_SRCADDR, self.source.packed)
+        return Request("get mobility state", _GET_SA, 0, body)
 
     def _body(self, flags: int) -> bytes:
         selector = Selector(ANYWHERE, ANYWHERE).encode()
@@ -303,6 +313,31 @@ def decode_acquire(reply: Reply) -> SaWanted | None:
     if family != _AF_INET6:
         return None
     return SaWanted(IPv6Address(source), IPv6Address(destination), protocol)
+
+
+class OptionRefused(Record, frozen=True):
+    """A packet with a Home Address option that no binding allows; it is lost."""
+
+    home_address: IPv6Address
+    care_of: IPv6Address
+
+
+def decode_report(reply: Reply) -> OptionRefused | None:
+    """Return what a report tells (struct xfrm_user_report), or None if it is another."""
+    if reply.kind != REPORT or len(reply.body) < _REPORT_SIZE:
+        return None
+    is_option = reply.body[0] == Extension.HOME_ADDRESS_OPTION
+    care_of = dict(attributes(reply.body[_REPORT_SIZE:])).get(_COADDR, b"")
+    if not is_option or len(care_of) != 16:
+        return None
+    source = reply.body[_REPORT_SELECTOR + 16 : _REPORT_SELECTOR + 32]
+    return OptionRefused(IPv6Address(source), IPv6Address(care_of))
+
+
+def decode_used(reply: Reply) -> int:
+    """Return how many packets a state in a reply has carried."""
+    start = _SELECTOR.size + _SA_ID.size + 16 + _LIFETIME.size
+    return int.from_bytes(reply.body[start + 8 : start + 16], sys.byteorder)
 
 
 def _lifetime(soft: int, hard: int) -> bytes:

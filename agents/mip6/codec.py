@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from enum import IntEnum
 from ipaddress import IPv6Address
-from typing import ClassVar, Self, TypeAlias
+from typing import ClassVar, Self, TypeAlias, get_args
 
 from agents.core.reader import Reader, WireError
 from agents.core.record import Record
@@ -14,10 +14,15 @@ PROTOCOL = 135
 LIFETIME_UNIT = 4
 """Seconds; lifetimes and refresh intervals are multiples of it on the wire."""
 MAX_LIFETIME = 0xFFFF * LIFETIME_UNIT
+COOKIE_LENGTH = TOKEN_LENGTH = 8
 
 _NO_NEXT_HEADER = 59
 _HEADER = 6  # Octets before the message data.
 _PAD1, _PADN, _REFRESH_ADVICE, _ALTERNATE_CARE_OF = 0, 1, 2, 3
+NONCE_INDICES, BINDING_AUTHORISATION = 4, 5
+_ALIGNMENTS = {NONCE_INDICES: (2, 0), BINDING_AUTHORISATION: (8, 2)}
+"""Of options that messages carry among others (sections 6.2.6, 6.2.7)."""
+
 _ACKNOWLEDGE, _HOME, _LINK_LOCAL, _KEY_MANAGEMENT = 0x8000, 0x4000, 0x2000, 0x1000
 _ACK_KEY_MANAGEMENT = 0x80
 
@@ -58,7 +63,7 @@ class ErrorStatus(IntEnum):
 
 
 class Option(Record, frozen=True):
-    """A mobility option that is not known here (section 6.2)."""
+    """A mobility option that is no field of its message (section 6.2)."""
 
     kind: int
     value: bytes
@@ -84,7 +89,7 @@ class _Options:
     def finish(self, others: Iterable[Option]) -> bytes:
         """Add `others`; return all, padded so that the header is a multiple of 8 octets long."""
         for option in others:
-            self.add(option.kind, option.value)
+            self.add(option.kind, option.value, *_ALIGNMENTS.get(option.kind, ()))
         self._pad(-(_HEADER + len(self._data)) % 8)
         return bytes(self._data)
 
@@ -235,20 +240,87 @@ class BindingRefreshRequest(Record, frozen=True):
         return cls(tuple(_read_options(r)))
 
 
+class _TestInit(Record, frozen=True):
+    """What begins an address test: `cookie` is what the answer must bring back."""
+
+    cookie: bytes
+    options: tuple[Option, ...] = ()
+
+    def encode_data(self) -> bytes:
+        """Return the message data and options."""
+        return _Options(bytes(2) + self.cookie).finish(self.options)
+
+    @classmethod
+    def decode_data(cls, r: Reader) -> Self:
+        """Read the message data and options."""
+        r.u16()
+        return cls(r.take(COOKIE_LENGTH), tuple(_read_options(r)))
+
+
+class HomeTestInit(_TestInit, frozen=True):
+    """A Home Test Init (section 6.1.3)."""
+
+    KIND: ClassVar[int] = 1
+
+
+class CareOfTestInit(_TestInit, frozen=True):
+    """A Care-of Test Init (section 6.1.4)."""
+
+    KIND: ClassVar[int] = 2
+
+
+class _Test(Record, frozen=True):
+    """The answer to an address test: a keygen token, and the index of the nonce in it."""
+
+    nonce_index: int
+    cookie: bytes
+    token: bytes
+    options: tuple[Option, ...] = ()
+
+    def encode_data(self) -> bytes:
+        """Return the message data and options."""
+        fixed = self.nonce_index.to_bytes(2) + self.cookie + self.token
+        return _Options(fixed).finish(self.options)
+
+    @classmethod
+    def decode_data(cls, r: Reader) -> Self:
+        """Read the message data and options."""
+        index, cookie, token = r.u16(), r.take(COOKIE_LENGTH), r.take(TOKEN_LENGTH)
+        return cls(index, cookie, token, tuple(_read_options(r)))
+
+
+class HomeTest(_Test, frozen=True):
+    """A Home Test (section 6.1.5)."""
+
+    KIND: ClassVar[int] = 3
+
+
+class CareOfTest(_Test, frozen=True):
+    """A Care-of Test (section 6.1.6)."""
+
+    KIND: ClassVar[int] = 4
+
+
 class OtherMessage(Record, frozen=True):
-    """A Mobility Header message that is not handled here, such as Home Test Init."""
+    """A Mobility Header message of a type that is not known here."""
 
     kind: int
     data: bytes
 
 
-Message: TypeAlias = (
-    BindingUpdate | BindingAck | BindingError | BindingRefreshRequest | OtherMessage
+_Known: TypeAlias = (
+    BindingUpdate
+    | BindingAck
+    | BindingError
+    | BindingRefreshRequest
+    | HomeTestInit
+    | CareOfTestInit
+    | HomeTest
+    | CareOfTest
 )
+Message: TypeAlias = _Known | OtherMessage
 
-_KINDS: dict[int, type[BindingUpdate | BindingAck | BindingError | BindingRefreshRequest]] = {
-    k.KIND: k for k in (BindingUpdate, BindingAck, BindingError, BindingRefreshRequest)
-}
+_KINDS: dict[int, type[_Known]] = {k.KIND: k for k in get_args(_Known)}
 
 
 def encode(message: Message) -> bytes:

@@ -11,7 +11,9 @@ from typing import ParamSpec, Protocol, TypeVar
 from agents.core.host import Closable, Host, LinkTransport, Receive, Streams, StreamUser, Transport
 from agents.core.machine import Address
 from agents.kernel.associations import AcquireWatch, SaWatch
+from agents.kernel.correspondent import ReportWatch
 from agents.kernel.mobility import discovery_policy
+from agents.kernel.xfrm import ESP, Extension
 from agents.shell.addresses import is_usable
 from agents.shell.duid import node_duid
 from agents.shell.namespaces import Namespace
@@ -149,11 +151,31 @@ class LinuxHost(Host):
 
     def watch_acquires(self, wanted: Callable[[IPv6Address, IPv6Address], None]) -> Closable:
         """Tell from where to where the kernel wants a security association."""
+        return self._watch_wanted(ESP, wanted)
+
+    def watch_routes(self, wanted: Callable[[IPv6Address, IPv6Address], None]) -> Closable:
+        """Tell from which home address to whom packets go that could go directly."""
+        return self._watch_wanted(Extension.HOME_ADDRESS_OPTION, wanted)
+
+    def _watch_wanted(
+        self, protocol: int, wanted: Callable[[IPv6Address, IPv6Address], None]
+    ) -> Closable:
         watch = AcquireWatch()
 
         def read() -> None:
             for sa in watch.wanted():
-                wanted(sa.source, sa.destination)
+                if sa.protocol == protocol:
+                    wanted(sa.source, sa.destination)
+
+        return _Watch(watch, partial(self.enter, read))
+
+    def watch_refused(self, refused: Callable[[IPv6Address, IPv6Address], None]) -> Closable:
+        """Tell of packets, by home and care-of address, that no binding allows."""
+        watch = ReportWatch()
+
+        def read() -> None:
+            for packet in watch.refused():
+                refused(packet.home_address, packet.care_of)
 
         return _Watch(watch, partial(self.enter, read))
 

@@ -234,15 +234,25 @@ class SimulatedHost(Host):
 
     def watch_sas(self, changed: Callable[[], None]) -> Closable:
         """Tell whenever a security association of this host changes."""
-        news = _News(self, changed)
-        news.source = self._stack.kernel.watch_sas(news.come)
-        self._keep(news)
-        return news
+        return self._news(self._stack.kernel.watch_sas, changed)
 
     def watch_acquires(self, wanted: Callable[[IPv6Address, IPv6Address], None]) -> Closable:
         """Tell from where to where the kernel wants a security association."""
-        news = _News(self, wanted)
-        news.source = self._stack.kernel.watch_acquires(news.come)
+        return self._news(self._stack.kernel.watch_acquires, wanted)
+
+    def watch_routes(self, wanted: Callable[[IPv6Address, IPv6Address], None]) -> Closable:
+        """Tell from which home address to whom packets go that could go directly."""
+        return self._news(self._stack.kernel.routes.wanted.add, wanted)
+
+    def watch_refused(self, refused: Callable[[IPv6Address, IPv6Address], None]) -> Closable:
+        """Tell of packets, by home and care-of address, that no binding allows."""
+        return self._news(self._stack.kernel.routes.refused.add, refused)
+
+    def _news(
+        self, watch: Callable[[Callable[P, None]], Closable], told: Callable[P, None]
+    ) -> Closable:
+        news = _News(self, told)
+        news.source = watch(news.come)
         self._keep(news)
         return news
 

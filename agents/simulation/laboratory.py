@@ -24,6 +24,7 @@ from agents.eap.tls import TlsServerConfig
 from agents.ikev2.config import Credentials
 from agents.kernel.model import ModelKernel
 from agents.kernel.model_port import (
+    ModelCorrespondent,
     ModelEnforcementPoint,
     ModelHomeAgent,
     ModelMeter,
@@ -33,6 +34,8 @@ from agents.kernel.port import AccessLink
 from agents.nodes.access_router.machine import AccessRouter
 from agents.nodes.access_router.main import radius_secret
 from agents.nodes.access_router.settings import AccessRouterConfiguration
+from agents.nodes.correspondent.machine import Correspondent
+from agents.nodes.correspondent.settings import CorrespondentConfiguration
 from agents.nodes.diameter_agent.machine import DiameterAgent
 from agents.nodes.diameter_agent.settings import DiameterAgentConfiguration
 from agents.nodes.fleet.settings import FleetConfiguration
@@ -445,6 +448,13 @@ class Laboratory:
     def _pana_relay(self, role: approaches.Program, host: SimulatedHost) -> PanaRelay:
         return PanaRelay(fit(role.configuration, PanaRelayConfiguration), host, self.log(role.host))
 
+    def _correspondent(self, role: approaches.Program, host: SimulatedHost) -> Correspondent:
+        configuration = fit(role.configuration, CorrespondentConfiguration)
+        kernel = ModelCorrespondent(
+            self.stacks[role.host].kernel, IPv6Address(configuration.address)
+        )
+        return Correspondent(configuration, host, kernel, self.log(role.host))
+
     def _diameter_agent(self, role: approaches.Program, host: SimulatedHost) -> DiameterAgent:
         configuration = fit(role.configuration, DiameterAgentConfiguration)
         epoch = self._time_of_day()
@@ -488,6 +498,7 @@ class Laboratory:
 
     _makers: ClassVar[Mapping[str, _Maker]] = {
         "access_router": _access_router,
+        "correspondent": _correspondent,
         "diameter_agent": _diameter_agent,
         "home_agent": _home_agent,
         "home_network": _home_network,

@@ -447,4 +447,5 @@ class Stack:
         for socket in tuple(self.sockets.at(taken.protocol, taken.destination_port)):
             if socket.takes(taken, incoming):
                 socket.receive(taken.payload, (source, taken.source_port))
-                return
+                if taken.protocol != MOBILITY_HEADER:  # Raw sockets hear all alike.
+                    return

@@ -22,6 +22,7 @@ from agents.mip6.neighbour import ALL_NODES, advertisement
 from agents.mip6.prefix_discovery import PrefixDiscovery, PrefixesLearnt, PrefixSolicited
 from agents.mip6.prefixes import ADVERTISEMENT
 from agents.nodes.habits import Habits
+from agents.nodes.home_registration.routes import Routes
 
 SILENCE = 4
 """Binding Updates without an answer, which take 10.5 s (RFC 6275 section 12)."""
@@ -71,6 +72,7 @@ class RegistrationService:
         on_silence: Callable[[], None] = lambda: None,
         on_discovery: Callable[[], None] = lambda: None,
         settled: Callable[[], bool] = lambda: True,
+        route_optimisation: bool = False,
     ) -> None:
         self._habits = habits or Habits()
         self._on_failure = on_failure
@@ -106,6 +108,11 @@ class RegistrationService:
         )
         self._home_link = IPv6Network((home_address, prefix_length), strict=False)
         self._at_home = self._home_care_of(care_of)
+        self._routes = (
+            Routes(host, kernel.routes(), home_address, care_of, log)
+            if route_optimisation
+            else None
+        )
         self._detect()
 
     def _home_care_of(self, care_of: IPv6Address) -> IPv6Address | None:
@@ -138,6 +145,8 @@ class RegistrationService:
         The home address is on the home link once the update has left: what looks for the home
         agent's link-layer address before that is not to come from it.
         """
+        if self._routes:
+            self._routes.leave()
         self._try(self._kernel.go_home)
         self._prefixes.call(self._discovery.stop)
         self._endpoint.call(self._machine.go_home, self._host.now())
@@ -197,6 +206,8 @@ class RegistrationService:
             self._kernel.prepare(self.home_address, self._home_agent, care_of)
         else:
             self._kernel.move(care_of)
+        if self._routes:
+            self._routes.move(care_of)
         if not register:
             self._machine.care_of = care_of
             return
@@ -205,6 +216,8 @@ class RegistrationService:
     def deregister(self) -> None:
         """Remove the binding."""
         self._stop_watching()
+        if self._routes:
+            self._routes.ended()
         self._endpoint.call(self._machine.stop, self._host.now())
 
     def _handle(self, event: Event) -> None:
@@ -226,6 +239,8 @@ class RegistrationService:
             case events.BindingAccepted():
                 self._unanswered = 0
                 self._use_tunnel()
+                if self._routes:
+                    self._routes.registered(event.lifetime)
                 if event.status == Status.PREFIX_DISCOVERY_NECESSARY:
                     self._prefixes.call(self._discovery.solicit, self._host.now())
             case events.BindingRefused():
@@ -259,9 +274,13 @@ class RegistrationService:
 
     def _end(self) -> None:
         """There is no binding any more."""
+        if self._at_home is None:
+            self._close_tunnel()
+            return
         self._try(self._kernel.close_tunnel)
-        if self._at_home:
-            self._arrive(self._at_home)
+        self._arrive(self._at_home)
+        if self._routes:
+            self._routes.come_home()
 
     def _use_tunnel(self) -> None:
         if not self._try(self._kernel.open_tunnel):
@@ -271,6 +290,11 @@ class RegistrationService:
             self._role_log.write(
                 "Bootstrapped", home_address=self.home_address, home_agent=self._home_agent
             )
+
+    def _close_tunnel(self) -> None:
+        if self._routes:
+            self._routes.ended()
+        self._try(self._kernel.close_tunnel)
 
     def _try(self, operation: Callable[[], object]) -> bool:
         """Carry out an operation of the kernel; return whether it could be."""
@@ -282,12 +306,14 @@ class RegistrationService:
         return True
 
     def _fail(self, reason: str, *, refused: bool = False) -> None:
-        self._try(self._kernel.close_tunnel)
+        self._close_tunnel()
         self._on_failure(reason, refused=refused)
 
     def close(self) -> None:
         """Close the sockets."""
         self._stop_watching()
         self._step.stop()
+        if self._routes:
+            self._routes.close()
         self._endpoint.close()
         self._prefixes.close()

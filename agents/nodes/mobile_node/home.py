@@ -207,6 +207,7 @@ class HomeConnection:
                 on_silence=self._test_home_agent,
                 on_discovery=self._protect_discovery,
                 settled=partial(self._is_settled, assignment.home_agent),
+                route_optimisation=self._configuration.route_optimisation,
             )
         except OSError as error:
             self._fail("binding", f"{home_address} cannot be registered: {error}")

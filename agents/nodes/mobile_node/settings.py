@@ -127,7 +127,8 @@ class MobileNodeConfiguration(Configuration, frozen=True, kw_only=True):
     router says. Without `access` the network is open. Without `discovery` the access network
     delivers the home agent. `psk_file` holds a preconfigured key for IKE; otherwise the key comes
     from EAP. With `early` IKE begins as soon as the home AAA server has sealed an assignment, while
-    EAP is still at its last round; nothing is registered before access is granted.
+    EAP is still at its last round; nothing is registered before access is granted. With
+    `route_optimisation` correspondent nodes are told the care-of address (RFC 6275 section 5.2).
     """
 
     interface: str
@@ -142,6 +143,7 @@ class MobileNodeConfiguration(Configuration, frozen=True, kw_only=True):
     early: bool = False
     psk_file: str | None = None
     binding_lifetime: BindingLifetime = 420.0
+    route_optimisation: bool = False
     ike_daemon: IkeImplementation = "agent"
     launch: Literal["resident", "script"] = "resident"
     habits: Habits = Habits()
@@ -187,6 +189,8 @@ class MobileNodeConfiguration(Configuration, frozen=True, kw_only=True):
             raise ValueError("what DHCPv6 and DNS tell is not sealed")
         if self.launch == "script" and self.ikev1 is None:
             raise ValueError("the launch script starts IKEv1 only")
+        if self.route_optimisation and self.launch == "script":
+            raise ValueError("the daemons that the launch script starts do not optimise routes")
         if self.ike_daemon != "agent" and self.ike_by_eap and self.eap.tls.version != "TLSv1.2":
             raise ValueError(
                 "strongSwan's EAP-TLS with TLS 1.3 is older than RFC 9190: use tls_version ="

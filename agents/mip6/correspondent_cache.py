@@ -1,0 +1,123 @@
+"""What a correspondent node keeps of each home address, and tells its owner (RFC 6275 9.1)."""
+
+from __future__ import annotations
+
+from ipaddress import IPv6Address
+from typing import Protocol, TypeAlias
+
+from agents.core.machine import Event
+from agents.core.record import Record
+from agents.mip6.codec import Status
+
+MAX_RR_BINDING_LIFETIME = 420
+
+
+class CorrespondentKernel(Protocol):
+    """What a correspondent node asks of the kernel; a call that is refused raises OSError."""
+
+    def owns(self, address: IPv6Address) -> bool:
+        """Return whether this host has `address`."""
+
+    def reach(self, home_address: IPv6Address, care_of: IPv6Address) -> None:
+        """Send Binding Acknowledgements for `home_address` to `care_of` (routing header)."""
+
+    def unreach(self, home_address: IPv6Address) -> None:
+        """Undo reach()."""
+
+    def bind(self, home_address: IPv6Address, care_of: IPv6Address) -> None:
+        """Speak to `home_address` by way of `care_of`, and hear it from there, now or newly."""
+
+    def unbind(self, home_address: IPv6Address) -> None:
+        """Undo bind() and reach()."""
+
+    def used(self, home_address: IPv6Address) -> int:
+        """Return how many packets have gone to a bound home address by way of its care-of."""
+
+
+class CorrespondentLimits(Record, frozen=True):
+    """What a correspondent node grants; in seconds, and per second.
+
+    After the part `ask` of a binding's lifetime, if it is in use, there is a Binding Refresh
+    Request, and another when half of the rest is over, but not sooner than after `interval`.
+    """
+
+    lifetime: int = MAX_RR_BINDING_LIFETIME
+    bindings: int = 10_000
+    tests: float = 1000.0
+    refusals: float = 10.0
+    errors: float = 10.0
+    ask: float = 0.85
+    interval: float = 2.0
+
+
+class CorrespondentBound(Record, frozen=True):
+    """A binding; `used` is how many packets had gone that way when it was made or renewed."""
+
+    care_of: IPv6Address
+    sequence: int
+    updated_at: float
+    expires_at: float
+    ask_at: float
+    used: int = 0
+
+
+class Forgotten(Record, frozen=True):
+    """A binding that is over; its sequence number counts while its nonces do (9.5.3)."""
+
+    sequence: int
+    forget_at: float
+
+
+Entry: TypeAlias = CorrespondentBound | Forgotten
+
+
+def deadline(entry: Entry) -> float:
+    """Return when an entry wants attention."""
+    match entry:
+        case CorrespondentBound(expires_at=expires_at, ask_at=ask_at):
+            return min(expires_at, ask_at)
+        case Forgotten(forget_at=forget_at):
+            return forget_at
+
+
+class CorrespondentBindingCreated(Event, frozen=True):
+    """Packets for a home address go directly to the care-of address."""
+
+    home_address: IPv6Address
+    care_of: IPv6Address
+    lifetime: int
+
+
+class CorrespondentBindingUpdated(Event, frozen=True):
+    """A binding was refreshed or moved."""
+
+    home_address: IPv6Address
+    care_of: IPv6Address
+    lifetime: int
+
+
+class CorrespondentBindingRemoved(Event, frozen=True):
+    """A binding is over; `cause` is "removed" or "expired"."""
+
+    home_address: IPv6Address
+    cause: str
+
+
+class CorrespondentBindingRejected(Event, frozen=True):
+    """A Binding Update was refused, and its sender is told."""
+
+    home_address: IPv6Address
+    status: Status
+
+
+class RefreshRequested(Event, frozen=True):
+    """A Binding Refresh Request is about to leave: the binding is in use, and ends soon."""
+
+    home_address: IPv6Address
+
+
+class UnknownBinding(Event, frozen=True):
+    """A Binding Error is about to leave: a Home Address option without a binding."""
+
+    home_address: IPv6Address
+    care_of: IPv6Address

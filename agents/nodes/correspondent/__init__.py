@@ -1,0 +1,1 @@
+"""A correspondent node that takes part in route optimisation."""
