@@ -14,11 +14,10 @@ from dataclasses import replace
 from ipaddress import IPv6Address, IPv6Interface, IPv6Network
 
 from topologies import paper
-from topologies.model import Host, HostRole, Interface, Link, Shape, Topology
+from topologies.model import Host, HostRole, Interface, Link, Topology
 
 _NEAR = IPv6Network("2001:db8:c::/64")
 _ANYWHERE = IPv6Network("::/0")
-_CORE = Shape(delay=0.02)
 
 
 def _at(network: IPv6Network, number: int) -> tuple[IPv6Interface, ...]:
@@ -41,7 +40,7 @@ TOPOLOGY = Topology(
     ),
     links=(
         _access,
-        replace(_core, shape=_CORE),
+        _core,
         replace(
             _home, ends=tuple(replace(e, host="N") if e.host == "CN" else e for e in _home.ends)
         ),

@@ -108,6 +108,10 @@ class RouteOptimisation:
             self.events.append(OptimisationBegun(now, correspondent))
             self._test(correspondent, now)
 
+    def knows(self, address: IPv6Address) -> bool:
+        """Return whether an address is a correspondent node's that is spoken to."""
+        return address in self.correspondents
+
     def move(self, care_of: IPv6Address, now: float) -> None:
         """Another care-of address is in use; the home agent is told first (section 11.7.2)."""
         self.care_of = care_of

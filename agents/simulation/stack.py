@@ -31,6 +31,7 @@ from agents.simulation.processor import Processor
 from agents.simulation.world import World
 
 _ECHO_REQUEST, _ECHO_REPLY = bytes([128]), bytes([129])
+_RAW = (ICMPV6, MOBILITY_HEADER)
 _EPHEMERAL = (32768, 61000)
 _BITS = 128
 _MANY = 1 << 16
@@ -226,8 +227,10 @@ class Sockets:
         return self._bound.get((protocol, port), [])
 
     def add(self, socket: Socket) -> None:
-        """Bind one; OSError if another one has the same."""
+        """Bind one; OSError if another one has the same, unless they are raw: those hear alike."""
         for other in self.at(socket.protocol, socket.port):
+            if socket.protocol in _RAW:
+                break
             if (other.address, other.interface) == (socket.address, socket.interface):
                 raise OSError(98, "Address already in use")
         self._bound.setdefault((socket.protocol, socket.port), []).append(socket)
@@ -447,5 +450,5 @@ class Stack:
         for socket in tuple(self.sockets.at(taken.protocol, taken.destination_port)):
             if socket.takes(taken, incoming):
                 socket.receive(taken.payload, (source, taken.source_port))
-                if taken.protocol != MOBILITY_HEADER:  # Raw sockets hear all alike.
+                if taken.protocol not in _RAW:
                     return

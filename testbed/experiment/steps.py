@@ -51,7 +51,8 @@ class Expectation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     may get no answer while steps are carried out, `lost` how many of its packets may stay without.
     `attempt`, a regular expression too, is what an attempt before the successful one must fail for.
     Of a fleet, `up` is how many mobile nodes must be registered in the end, if not all.
-    `must` says all of it in words.
+    `detour` is how many times as long the round trip to the home address may be as that to the
+    care-of address, of those that steps measure. `must` says all of it in words.
     """
 
     must: Text = ""
@@ -62,6 +63,7 @@ class Expectation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     silence: Seconds | None = None
     lost: Annotated[int, msgspec.Meta(ge=0, le=10_000_000)] | None = None
     up: Annotated[int, msgspec.Meta(ge=0, le=10_000_000)] | None = None
+    detour: Annotated[float, msgspec.Meta(ge=1, le=1000)] | None = None
 
     def __post_init__(self) -> None:
         for name in ("reason", "attempt"):
@@ -87,7 +89,8 @@ class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     nothing passes the host's end of a link any more, until the host has it `heal`. A step `lasts`
     so many seconds at least, and undoes what it undoes after them. In a fleet `moves`, a home
     agent's host, has the step last until each mobile node that was there is reachable at another
-    one; it is measured how long that takes.
+    one; it is measured how long that takes. A correspondent node's host `measures` the round trip
+    to the mobile node's home address or care-of address.
     """
 
     host: Text
@@ -104,35 +107,37 @@ class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     heal: Text = ""
     lasts: Annotated[float, msgspec.Meta(ge=0, le=MOST_SECONDS)] = 0.0
     moves: Text = ""
+    measures: Literal["home address", "care-of address"] | None = None
 
     @property
     def name(self) -> str:
         """What the host does, in words."""
-        others = {
+        others: dict[str, object] = {
             f"loses {self.cut}": self.cut,
             "has its program killed": self.kill == "program",
             "loses its power": self.kill == "host",
             f"has {self.heal} back": self.heal,
             "starts": self.start,
+            f"measures the way to the {self.measures}": self.measures is not None,
         }
         done = [name for name, is_so in others.items() if is_so]
         return self.command or self.run or " and ".join(done) or "goes on"
 
     def __post_init__(self) -> None:
         acts = self.command.strip() or self.run.strip() or self.kill or self.start
-        acts = acts or self.cut or self.heal
+        acts = acts or self.cut or self.heal or self.measures
         ends = self.until or self.packets or self.moves
         if not (acts or ends or self.lasts):
             raise ValueError(
                 "a step needs `command`, `run`, `kill`, `start`, `cut`, `heal`, `lasts`, `until`, "
-                "`moves` or `packets`"
+                "`moves`, `measures` or `packets`"
             )
         if self.kill and self.command.strip():
             raise ValueError("a step cannot `kill` a program and give it a `command`")
-        if self.at and (ends or self.cuts):
+        if self.at and (ends or self.cuts or self.measures):
             raise ValueError(
-                "a step `at` some point of the bootstrap has no `until`, `packets`, `moves` or "
-                "`cuts`: the bootstrap goes on, and traffic follows it"
+                "a step `at` some point of the bootstrap has no `until`, `packets`, `moves`, "
+                "`measures` or `cuts`: the bootstrap goes on, and traffic follows it"
             )
         if (least := self.packets * TRAFFIC_INTERVAL) > self.timeout:
             raise ValueError(
@@ -184,6 +189,8 @@ def check(
         _note_leaving(step, topology, left)
         if step.moves:
             _check_moves(f"{place}.moves", step.moves, topology, composed, left)
+        if step.measures:
+            _check_measures(f"{place}.measures", step.host, topology)
         if step.until:
             _check_event(f"{place}.until", step.until, programs)
         uncut = uncut and not step.cuts
@@ -204,6 +211,12 @@ def _check_expectation(
         raise ValueError(
             "expect: there is traffic to judge during `steps` after the bootstrap only; "
             "there are none"
+        )
+    measured = {step.measures for step in steps if step.measures}
+    if expected.detour is not None and len(measured) < 2:
+        raise ValueError(
+            "expect.detour: there is nothing to compare; let a step `measures` the home address, "
+            "and another one the care-of address"
         )
     if not expected.home_agent:
         return
@@ -316,6 +329,15 @@ def _check_event(place: str, text: str, programs: dict[str, Program]) -> None:
         import_module(programs[host].module)  # It brings its machines' events.
     if event not in (known := known_events()):
         raise ValueError(f"{place}: no program tells of {event!r}{nearest(event, known)}")
+
+
+def _check_measures(place: str, host: str, topology: Topology) -> None:
+    if topology.is_fleet:
+        raise ValueError(f"{place}: there are many mobile nodes; this is for one")
+    correspondents = topology.hosts_with(HostRole.CORRESPONDENT_NODE)
+    if host not in correspondents:
+        what = f"correspondent node {host!r}"
+        raise ValueError(f"{place}: {absent(what, host, sorted(correspondents))}")
 
 
 def _check_moves(

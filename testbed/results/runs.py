@@ -125,7 +125,8 @@ class Run(msgspec.Struct, kw_only=True):
     nodes of a fleet; then `phases` and `event_phases` are medians over those that bootstrapped.
     `overflows` are datagrams for which the sockets of a host had no room. `worker` is the address
     of the cluster's worker that carried it out, empty if that was this machine. `held` is what was
-    held while steps were taken again and again.
+    held while steps were taken again and again. `round_trips` are those that steps measured, in
+    seconds: from the correspondent node to the "home address", and to the "care-of address".
     """
 
     format: int = FORMAT
@@ -155,6 +156,7 @@ class Run(msgspec.Struct, kw_only=True):
     worker: str = ""
     crowd: Crowd | None = None
     held: list[Held] = []
+    round_trips: dict[str, float] = {}
 
     @property
     def share(self) -> float:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from ipaddress import IPv6Address
 from itertools import product
 from pathlib import Path
+from statistics import median
 from typing import Any, NoReturn
 
 from agents.approaches import Program
@@ -29,6 +30,9 @@ from topologies.model import HostRole
 
 _READY_DEADLINE = 60.0
 _REACHABLE_DEADLINE = 10.0
+ROUND_TRIPS = 21
+"""Echoes of which a round trip is the median."""
+
 _ENTERED = {
     event: phase
     for (_, events), phase in reversed(list(zip(MILESTONES, PHASES, strict=False)))
@@ -84,6 +88,10 @@ class Course(ABC):
         """How many the mobile node has made, and those of which it was told how they ended."""
 
         self._refusals: list[str] = []
+        self._addresses: dict[str, IPv6Address] = {}
+        """The mobile node's, by what they are."""
+
+        self.round_trips: dict[str, float] = {}
 
         self.continuity: dict[str, float] | None = None
         self.held: list[dict[str, Any]] = []
@@ -135,6 +143,10 @@ class Course(ABC):
         """Give a host's program lines to read on its standard input."""
 
     @abstractmethod
+    def _round_trips(self, net: Shells, host: str, address: IPv6Address) -> list[float]:
+        """Return the seconds that a few echoes from a host to an address took, one by one."""
+
+    @abstractmethod
     def _amounts(self, net: Shells) -> Amounts:
         """Return what the programs and the hosts' kernels hold now."""
 
@@ -152,7 +164,16 @@ class Course(ABC):
     def _configuration(self, program: Program) -> Path:
         return self.folder / "configuration" / f"{program.name}.json"
 
-    def _note_ready(self, event: Mapping[str, Any]) -> None:
+    def _take_note(self, event: Mapping[str, Any]) -> None:
+        """Take note of who is ready, and of the mobile node's addresses."""
+        match event:
+            case {"event": "CareOfAddress", "address": address} | {
+                "event": "BindingUpdateSent",
+                "care_of": address,
+            }:
+                self._addresses["care-of address"] = IPv6Address(address)
+            case {"event": "Bootstrapped", "home_address": address}:
+                self._addresses["home address"] = IPv6Address(address)
         if event["event"] == "Ready":
             self._unready -= Counter([event["host"]])
 
@@ -307,6 +328,7 @@ class Course(ABC):
             found = traffic.stop() if found is None else found
             self.continuity = found
         self._judge_continuity(found)
+        self._judge_detour()
 
     def _is_sampled(self, cycle: int) -> bool:
         return self.variant.sampled > 0 and cycle % self.variant.sampled == 0
@@ -314,7 +336,7 @@ class Course(ABC):
     def _forget(self, events: Told) -> None:
         """Forget events that have not been asked for, but for who is ready."""
         while event := events.next(self._now()):
-            self._note_ready(event)
+            self._take_note(event)
 
     def _wait_for_started(self, events: Told) -> None:
         """Wait for who was started again; until then the kernel serves as the one before had it."""
@@ -344,6 +366,8 @@ class Course(ABC):
             net.cut(step.host, step.cut)
         if step.command:
             self._tell(step.host, f"{step.command}\n")
+        if step.measures:
+            self._measure(net, step.host, step.measures)
         self._let_pass(step.lasts)
         if step.heal:
             net.heal(step.host, step.heal)
@@ -360,6 +384,25 @@ class Course(ABC):
                 told = event.get("outcome")
                 self.outcome += f"; {event['host']}: {told}" if told else ""
                 return
+
+    def _measure(self, net: Shells, host: str, what: str) -> None:
+        """Measure the round trip from a correspondent node to an address of the mobile node."""
+        trips = self._round_trips(net, host, self._addresses[what])
+        if not trips:
+            raise RunError(f"{host} gets no echo from the {what} {self._addresses[what]}")
+        self.round_trips[what] = round(median(trips), 6)
+        self.outcome += f"; round trip to the {what} {1000 * median(trips):.2f} ms"
+
+    def _judge_detour(self) -> None:
+        allowed = self.variant.expect.detour if self.variant.expect else None
+        if allowed is None:
+            return
+        home, care_of = (self.round_trips[what] for what in ("home address", "care-of address"))
+        if home > allowed * care_of:
+            raise RunError(
+                f"the round trip to the home address is {home / care_of:.2f} times that to the "
+                f"care-of address; {allowed:g} times is allowed"
+            )
 
     def _answers_to(self, events: Told, step: Step, what: str) -> Iterator[dict[str, Any]]:
         """Yield events of a step's time; RunError at its end, or where a command is refused."""
@@ -400,6 +443,7 @@ class Course(ABC):
             "measured": self.measured,
             "processor": None,
             "held": self.held,
+            "round_trips": self.round_trips,
             **self._more(),
         }
 

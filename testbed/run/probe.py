@@ -28,7 +28,7 @@ _HEADERS = 14 + 40 + 8
 _SO_SNDBUFFORCE, _SO_RCVBUFFORCE = 32, 33
 _BUFFER = 8 << 20
 _DELAY_PROBES = 3  # To each address.
-_REPLY_DEADLINE = 2.0
+REPLY_DEADLINE = 2.0
 
 
 class Echo:
@@ -94,6 +94,12 @@ class Traffic:
         self._stopped = threading.Event()
         self._sent = self._answered = 0
         self._silence = 0.0
+        self._under_way: dict[int, float] = {}
+        """When each request that has no answer yet was sent, by its number."""
+
+        self._longest = interval
+        """Round trip, in seconds: the last request has as long."""
+
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
@@ -101,14 +107,27 @@ class Traffic:
         heard = time.monotonic()
         while not self._stopped.is_set():
             sent = time.monotonic()
-            self._echo.send(self._destination)
+            self._under_way[self._echo.send(self._destination)] = sent
             self._sent += 1
-            while (left := sent + self._interval - time.monotonic()) > 0:
-                if self._echo.receive(left) is not None:
-                    self._answered += 1
-                    self._silence = max(self._silence, time.monotonic() - heard)
-                    heard = time.monotonic()
+            heard = self._hear(sent + self._interval, heard)
+        heard = self._hear(time.monotonic() + self._longest, heard)
         self._silence = max(self._silence, time.monotonic() - heard)
+
+    def _hear(self, until: float, heard: float) -> float:
+        """Take answers until then, or until there are no more; return when the last one came."""
+        while (left := until - time.monotonic()) > 0 and not self._is_over:
+            sequence = self._echo.receive(left)
+            if sequence in self._under_way:
+                now = time.monotonic()
+                self._answered += 1
+                self._longest = max(self._longest, now - self._under_way.pop(sequence))
+                self._silence = max(self._silence, now - heard)
+                heard = now
+        return heard
+
+    @property
+    def _is_over(self) -> bool:
+        return self._stopped.is_set() and not self._under_way
 
     def wait_for(self, packets: int, timeout: float) -> None:
         """Wait until this many more requests are answered; NetError after `timeout` seconds."""
@@ -162,11 +181,9 @@ def _path(network: Network, link: Link) -> _Path:
 def _delay(echo: Echo, path: _Path, greetings: dict[int, float], *, at_once: bool) -> float:
     """Return half of the median of a few round trips in seconds, after the answered greetings."""
     probes = (path.destination, path.link_local) * _DELAY_PROBES
-    echo.round_trips(greetings, _REPLY_DEADLINE)
+    echo.round_trips(greetings, REPLY_DEADLINE)
     rounds = [probes] if at_once else [(probe,) for probe in probes]
-    answered = [
-        t for sent in rounds for t in echo.round_trips(echo.send_all(sent), _REPLY_DEADLINE)
-    ]
+    answered = [t for sent in rounds for t in echo.round_trips(echo.send_all(sent), REPLY_DEADLINE)]
     if not answered:
         raise NetError(f"{path.host} gets no echo from {path.far_host}")
     return median(answered) / 2

@@ -26,7 +26,7 @@ from testbed.experiment.simulable import added_address
 from testbed.experiment.spec import PlannedRun, Spec
 from testbed.experiment.steps import TRAFFIC_INTERVAL
 from testbed.run import held
-from testbed.run.course import Course, ExpectedError, RunError
+from testbed.run.course import ROUND_TRIPS, Course, ExpectedError, RunError
 from testbed.run.parts import Shells, Told
 from testbed.trace import pcapng
 from topologies.model import Link, link_local_address
@@ -36,7 +36,7 @@ T = TypeVar("T")
 _REQUEST, _REPLY = 128, 129
 _ECHO = struct.Struct("!BBHHH")
 _DATA = bytes(56)
-_IDENTIFIER = 1
+_IDENTIFIER, _MEASURING = 1, 2  # Of echoes to see whether one answers, and of measured ones.
 _PROBES = 3  # To each address of a link.
 _PROBE_DEADLINE = 5.0
 _PROBE_INTERVAL = 0.02
@@ -126,20 +126,23 @@ class Capture:
 class _Echo:
     """An ICMPv6 echo client (RFC 4443 section 4) on a host; `answered` gets the numbers."""
 
-    def __init__(self, stack: Stack, answered: Callable[[int], None]) -> None:
+    def __init__(
+        self, stack: Stack, answered: Callable[[int], None], identifier: int = _IDENTIFIER
+    ) -> None:
         self._answered = answered
-        self._sent = 0
+        self._identifier = identifier
+        self.sent = 0
         self._socket = stack.open(Socket(stack, ICMPV6, None, 0, self._take))
 
     def send(self, destination: str) -> None:
         """Send one request; a link-local destination has its interface for a zone."""
-        self._sent += 1
-        header = _ECHO.pack(_REQUEST, 0, 0, _IDENTIFIER, self._sent)
+        self.sent += 1
+        header = _ECHO.pack(_REQUEST, 0, 0, self._identifier, self.sent)
         self._socket.send(header + _DATA, (destination, 0))
 
     def _take(self, data: bytes, _source: object) -> None:
-        kind, _, _, _, number = _ECHO.unpack_from(data)
-        if kind == _REPLY:
+        kind, _, _, identifier, number = _ECHO.unpack_from(data)
+        if (kind, identifier) == (_REPLY, self._identifier):
             self._answered(number)
 
     def close(self) -> None:
@@ -153,22 +156,29 @@ class _Traffic:
     def __init__(self, stack: Stack, destination: IPv6Address) -> None:
         self._clock = stack.world.clock
         self._destination = str(destination)
-        self._sent = self._answered = 0
+        self._answered = 0
+        self._under_way: dict[int, float] = {}
         self._heard, self._silence = self._clock.now, 0.0
+        self._longest = TRAFFIC_INTERVAL
         self._stopped = False
         self._echo = _Echo(stack, self._hear)
         self._send()
 
     def _send(self) -> None:
         if not self._stopped:
-            self._sent += 1
+            self._under_way[self._echo.sent + 1] = self._clock.now
             self._echo.send(self._destination)
             self._clock.at(self._clock.now + TRAFFIC_INTERVAL, self._send)
 
-    def _hear(self, _number: int) -> None:
+    def _hear(self, number: int) -> None:
+        sent_at = self._under_way.pop(number, None)
+        if sent_at is None:
+            return
+        now = self._clock.now
         self._answered += 1
-        self._silence = max(self._silence, self._clock.now - self._heard)
-        self._heard = self._clock.now
+        self._longest = max(self._longest, now - sent_at)
+        self._silence = max(self._silence, now - self._heard)
+        self._heard = now
 
     def wait_for(self, packets: int, timeout: float) -> None:
         """Wait until this many more requests are answered; RunError after `timeout` seconds."""
@@ -181,10 +191,11 @@ class _Traffic:
         """Stop; return the requests sent and answered and the longest silence in seconds."""
         if not self._stopped:
             self._stopped = True  # The last request has as long as any other.
-            self._clock.run(self._clock.now + TRAFFIC_INTERVAL)
+            self._clock.run(self._clock.now + self._longest, lambda: not self._under_way)
             self._echo.close()
             self._silence = max(self._silence, self._clock.now - self._heard)
-        return {"sent": self._sent, "answered": self._answered, "silence": round(self._silence, 6)}
+        sent, silence = self._echo.sent, round(self._silence, 6)
+        return {"sent": sent, "answered": self._answered, "silence": silence}
 
 
 def _measured(laboratory: Laboratory, link: Link) -> dict[str, float | None]:
@@ -298,12 +309,24 @@ class SimulatedWorker(Course):
         """Yield events until the caller has enough; RunError at the deadline."""
         deadline = self._world.clock.now + seconds
         while event := events.next(deadline):
-            self._note_ready(event)
+            self._take_note(event)
             yield event
         raise RunError(f"no {waiting_for} within {seconds:g} s")
 
     def _now(self) -> float:
         return self._world.clock.now
+
+    def _round_trips(self, net: object, host: str, address: IPv6Address) -> list[float]:
+        del net
+        clock, times = self._world.clock, list[float]()
+        stack = self._laboratory.stacks[host]
+        echo = _Echo(stack, lambda _: times.append(clock.now - began), _MEASURING)
+        for number in range(1, ROUND_TRIPS + 1):
+            began = clock.now
+            echo.send(str(address))
+            clock.run(began + _PROBE_DEADLINE, lambda: len(times) >= number)  # noqa: B023
+        echo.close()
+        return times
 
     def _amounts(self, net: object) -> held.Amounts:
         """Return what the programs and the models of kernels hold now.

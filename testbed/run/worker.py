@@ -8,7 +8,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import asdict
 from ipaddress import IPv6Address
 from pathlib import Path
@@ -21,13 +21,13 @@ from testbed.base.files import last_line
 from testbed.experiment.steps import TRAFFIC_INTERVAL
 from testbed.run import held
 from testbed.run.capture import Capture, start_captures
-from testbed.run.course import Course, ExpectedError, RunError
+from testbed.run.course import ROUND_TRIPS, Course, ExpectedError, RunError
 from testbed.run.cpu import CpuError, Processors, slowed
 from testbed.run.events import Events
 from testbed.run.net import Network, network
 from testbed.run.nodes import NetError, Process, stop
 from testbed.run.parts import Shells, Told
-from testbed.run.probe import Echo, Measurement, Traffic
+from testbed.run.probe import REPLY_DEADLINE, Echo, Measurement, Traffic
 from testbed.run.programs import Forked
 from testbed.run.usage import Meter
 from topologies.model import HostRole
@@ -97,7 +97,7 @@ class Worker(Course):
             if event is None:
                 self._check_processes()
             else:
-                self._note_ready(event)
+                self._take_note(event)
                 yield event
         raise RunError(f"no {waiting_for} within {seconds:g} s")
 
@@ -174,6 +174,14 @@ class Worker(Course):
         if self._after_bootstrap:
             self._live(net, events, Traffic(echo, home_address, TRAFFIC_INTERVAL))
             self._timed("steps", started)
+
+    def _round_trips(self, net: Any, host: str, address: IPv6Address) -> list[float]:
+        with closing(Echo(net, host)) as echo:
+            return [
+                t
+                for _ in range(ROUND_TRIPS)
+                for t in echo.round_trips(echo.send_all((address,)), REPLY_DEADLINE)
+            ]
 
     def _amounts(self, net: Any) -> held.Amounts:
         """Return what the programs and the hosts' kernels hold now."""

@@ -100,6 +100,7 @@ def test_runs_come_back_as_written(folder):
             "overflows",
             "crowd",
             "held",
+            "round_trips",
             "flood",
             "worker",
         ),

@@ -221,6 +221,8 @@ class RegistrationService:
         self._endpoint.call(self._machine.stop, self._host.now())
 
     def _handle(self, event: Event) -> None:
+        if self._routes and self._routes.concerns(event):
+            return
         if isinstance(event, events.BindingUpdateSent) and self._is_lost():
             self._log.write("BindingUpdateDropped", sequence=event.sequence)
             return

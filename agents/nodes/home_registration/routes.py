@@ -8,7 +8,7 @@ from ipaddress import IPv6Address
 
 from agents.core.eventlog import EventLog
 from agents.core.host import Host, Transport
-from agents.core.machine import Address, Event
+from agents.core.machine import Address, Discarded, Event, address_of
 from agents.kernel.port import KernelError, RouteKernel
 from agents.mip6 import update_list as events
 from agents.mip6.return_routability import RouteOptimisation
@@ -54,6 +54,10 @@ class Routes:
     def _wanted(self, home_address: IPv6Address, correspondent: IPv6Address) -> None:
         if home_address == self._home_address:
             self._endpoint.call(self._machine.wanted, correspondent, self._host.now())
+
+    def concerns(self, event: Event) -> bool:
+        """Return whether the home registration's machine has heard what is for this one."""
+        return isinstance(event, Discarded) and self._machine.knows(address_of(event.source))
 
     def registered(self, lifetime: float) -> None:
         """The home agent has the binding for so long."""
