@@ -18,7 +18,7 @@ from agents.kernel.mobility import (
     carrying,
     mobility_header,
 )
-from agents.kernel.port import KernelError
+from agents.kernel.port import KernelError, RouteKernel
 from agents.kernel.route_optimisation import LinuxRoutes, asking, speaking
 from agents.kernel.xfrm import Direction, Extension, MobilityState, Policy, Selector
 
@@ -183,6 +183,6 @@ class LinuxMobileNode(MobilityKernel):
         )
         self._ends = None
 
-    def routes(self) -> LinuxRoutes:
+    def routes(self) -> RouteKernel:
         """Return the kernel's part in route optimisation."""
         return LinuxRoutes()

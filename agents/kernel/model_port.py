@@ -12,7 +12,7 @@ from agents.kernel.model import Binding, HomeRegistration, ModelKernel
 from agents.kernel.model_routes import ModelRoutes
 from agents.kernel.model_sad import SaKey
 from agents.kernel.packet import ESP, MOBILITY_HEADER
-from agents.kernel.port import AccessLink, KernelError, SaState
+from agents.kernel.port import AccessLink, KernelError, RouteKernel, SaState
 
 Call = tuple[object, ...]
 _MOST_CALLS = 100
@@ -137,7 +137,7 @@ class ModelMobileNode(ModelSecurityAssociations):
         self._record("clear")
         self._clear()
 
-    def routes(self) -> ModelRoutes:
+    def routes(self) -> RouteKernel:
         """Return the kernel's part in route optimisation."""
         return ModelRoutes(self.kernel.routes)
 
@@ -145,7 +145,7 @@ class ModelMobileNode(ModelSecurityAssociations):
         """Leave the SAs of home agents on this host, which have another reqid in Linux."""
         self.kernel.sad.sweep(self.kernel.home_agents.isdisjoint)
         self.kernel.home = None
-        self.routes().release()
+        ModelRoutes(self.kernel.routes).release()
 
 
 class ModelHomeAgent(ModelSecurityAssociations):

@@ -125,7 +125,7 @@ class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def __post_init__(self) -> None:
         acts = self.command.strip() or self.run.strip() or self.kill or self.start
-        acts = acts or self.cut or self.heal or self.measures
+        acts = acts or self.cut or self.heal or bool(self.measures)
         ends = self.until or self.packets or self.moves
         if not (acts or ends or self.lasts):
             raise ValueError(

@@ -11,7 +11,11 @@ from agents.kernel import port
 from agents.kernel.filter import LinuxEnforcementPoint
 from agents.kernel.home_agent import LinuxHomeAgent
 from agents.kernel.mobile_node import LinuxMobileNode
-from agents.kernel.model_port import ModelEnforcementPoint, ModelHomeAgent, ModelMobileNode
+from agents.kernel.model_port import (
+    ModelEnforcementPoint,
+    ModelHomeAgent,
+    ModelMobileNode,
+)
 
 HOME, AGENT = IPv6Address("2001:db8:100::1234"), IPv6Address("2001:db8:100::1")
 CARE_OF = IPv6Address("2001:db8:a::2")

@@ -105,7 +105,9 @@ async def home_agent(log: EventLog, *, detect: bool) -> None:
     log.write("Released")
 
 
-async def mobile_node(log: EventLog, *, home_address: str, care_of: str, lifetime: float) -> None:
+async def mobile_node(
+    log: EventLog, *, home_address: str, care_of: str, lifetime: float, routed: bool = False
+) -> None:
     home, host = IPv6Address(home_address), LinuxHost()
     kernel = LinuxMobileNode()
     kernel.install(pair(home, at_agent=False))
@@ -127,6 +129,7 @@ async def mobile_node(log: EventLog, *, home_address: str, care_of: str, lifetim
             log=log,
             on_failure=failed,
             on_unanswered=lambda _: None,
+            route_optimisation=routed,
         )
 
     kernel.prepare(home, HOME_AGENT, IPv6Address(care_of))

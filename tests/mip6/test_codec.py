@@ -8,10 +8,16 @@ import pytest
 
 from agents.core.reader import WireError
 from agents.mip6.codec import (
+    BINDING_AUTHORISATION,
+    NONCE_INDICES,
     BindingAck,
     BindingError,
     BindingRefreshRequest,
     BindingUpdate,
+    CareOfTest,
+    CareOfTestInit,
+    HomeTest,
+    HomeTestInit,
     Option,
     OtherMessage,
     Status,
@@ -25,6 +31,8 @@ from tests.wireshark import rows
 HOME, AGENT, CARE_OF = (
     IPv6Address(a) for a in ("2001:db8:100::1234", "2001:db8:100::1", "2001:db8:a::2")
 )
+COOKIE = bytes(range(8))
+INDICES, SEAL = Option(NONCE_INDICES, b"\0\7\0\x08"), Option(BINDING_AUTHORISATION, bytes(12))
 MESSAGES = [
     BindingUpdate(1, 420, care_of=CARE_OF),
     BindingUpdate(65535, 0, False, False, True, True, options=(Option(200, b"xyz"),)),
@@ -37,7 +45,12 @@ MESSAGES = [
     BindingError(2, HOME, (Option(203, b"a"),)),
     BindingRefreshRequest(),
     BindingRefreshRequest((Option(202, b"12345"),)),
-    OtherMessage(1, bytes(10)),
+    HomeTestInit(COOKIE),
+    CareOfTestInit(COOKIE, (Option(204, b"ab"),)),
+    HomeTest(7, COOKIE, COOKIE[::-1]),
+    CareOfTest(65535, COOKIE, COOKIE[::-1], (Option(205, b""),)),
+    BindingUpdate(9, 420, home_registration=False, care_of=CARE_OF, options=(INDICES, SEAL)),
+    BindingAck(0, 9, 420, options=(SEAL,)),
     OtherMessage(77, bytes(2)),
 ]
 UPDATE = bytes.fromhex(
@@ -124,6 +137,8 @@ class TestAgainstScapy:
             MIP6MH_BA,
             MIP6MH_BE,
             MIP6MH_BU,
+            MIP6MH_CoT,
+            MIP6MH_CoTI,
             MIP6MH_HoTI,
             MIP6OptAltCoA,
         )
@@ -135,7 +150,10 @@ class TestAgainstScapy:
         assert decode(bytes(ack)) == BindingAck(134, 5, 40)
         error = MIP6MH_BE(status=1, ha=str(HOME))
         assert decode(bytes(error)) == BindingError(1, HOME)
-        assert isinstance(decode(bytes(MIP6MH_HoTI())), OtherMessage)
+        assert decode(bytes(MIP6MH_HoTI(cookie=COOKIE))) == HomeTestInit(COOKIE)
+        assert decode(bytes(MIP6MH_CoTI(cookie=COOKIE))) == CareOfTestInit(COOKIE)
+        test = bytes(MIP6MH_CoT(cookie=COOKIE, nonceidx=7, token=COOKIE))
+        assert decode(test) == CareOfTest(7, COOKIE, COOKIE)
 
     def test_its_checksum_is_ours(self):
         from scapy.layers.inet6 import MIP6MH_BU, IPv6, MIP6OptAltCoA

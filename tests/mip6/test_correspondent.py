@@ -1,0 +1,261 @@
+"""A correspondent node against those who have no token, an old one, or another's (9.5.1)."""
+
+from __future__ import annotations
+
+import random
+from ipaddress import IPv6Address
+
+import pytest
+
+from agents.core.machine import Discarded
+from agents.kernel.model_port import ModelCorrespondent
+from agents.mip6.binding_keys import binding_key, is_authentic, nonce_indices, sealed
+from agents.mip6.codec import (
+    BindingAck,
+    BindingError,
+    BindingUpdate,
+    CareOfTest,
+    CareOfTestInit,
+    HomeTest,
+    HomeTestInit,
+    Message,
+    OtherMessage,
+    Status,
+    decode,
+    encode,
+)
+from agents.mip6.correspondent import CorrespondentNode
+from agents.mip6.correspondent_cache import CorrespondentLimits
+from tests.mip6.nodes import CARE_OF, HOME, NEXT_CARE_OF
+from tests.mip6.routes import CORRESPONDENT
+
+OTHER_HOME = IPv6Address("2001:db8:100::5678")
+COOKIE = bytes(range(8))
+
+
+class World:
+    """A correspondent node, and somebody who hears what is sent to some addresses."""
+
+    def __init__(self, **limits: int) -> None:
+        self.kernel = ModelCorrespondent(None, CORRESPONDENT)
+        self.node = CorrespondentNode(
+            CORRESPONDENT,
+            kernel=self.kernel,
+            rng=random.Random(3),
+            limits=CorrespondentLimits(**limits),
+        )
+
+    def say(self, message: bytes, source: IPv6Address, now: float = 0.0) -> list[bytes]:
+        self.node.handle_message(message, (str(source), 0), now)
+        said = [data for data, _ in self.node.outbox]
+        self.node.outbox.clear()
+        return said
+
+    def home(self, address: IPv6Address = HOME, now: float = 0.0) -> HomeTest:
+        (answer,) = self.say(encode(HomeTestInit(COOKIE)), address, now)
+        test = decode(answer)
+        assert isinstance(test, HomeTest)
+        return test
+
+    def care_of(self, address: IPv6Address = CARE_OF, now: float = 0.0) -> CareOfTest:
+        (answer,) = self.say(encode(CareOfTestInit(COOKIE)), address, now)
+        test = decode(answer)
+        assert isinstance(test, CareOfTest)
+        return test
+
+    @property
+    def bound(self) -> dict[IPv6Address, IPv6Address]:
+        return {home: to for (_, home), to in self.kernel.kernel.routes.bound.items()}
+
+
+def update(
+    home: HomeTest,
+    care_of: CareOfTest,
+    *,
+    to: IPv6Address = CARE_OF,
+    sequence: int = 1,
+    lifetime: int = 420,
+    **options: bool,
+) -> bytes:
+    key = binding_key(home.token, care_of.token if lifetime else b"")
+    options = {"home_registration": False, **options}
+    indices = nonce_indices(home.nonce_index, care_of.nonce_index)
+    message = BindingUpdate(sequence, lifetime, care_of=to, options=(indices,), **options)
+    return sealed(message, key, to if lifetime else HOME, CORRESPONDENT)
+
+
+def acknowledged(answers: list[bytes]) -> BindingAck:
+    (answer,) = answers
+    ack = decode(answer)
+    assert isinstance(ack, BindingAck)
+    return ack
+
+
+def test_a_binding_is_granted_to_who_has_both_tokens_and_the_acknowledgement_is_sealed():
+    world = World()
+    home, care_of = world.home(), world.care_of()
+    assert home.cookie == care_of.cookie == COOKIE
+    assert not world.node.bindings  # Tests leave nothing behind.
+    (answer,) = world.say(update(home, care_of), HOME)
+    key = binding_key(home.token, care_of.token)
+    assert is_authentic(answer, key, CARE_OF, CORRESPONDENT)
+    assert world.bound == {HOME: CARE_OF}
+
+
+def test_no_binding_lasts_longer_than_return_routability_allows():
+    world = World()
+    data = update(world.home(), world.care_of(), lifetime=4000)
+    assert acknowledged(world.say(data, HOME)).lifetime == 420
+    world.node.handle_timeout(420.0)
+    assert world.bound == {}
+
+
+def tampered(data: bytes) -> bytes:
+    return data[:-1] + bytes([data[-1] ^ 1])
+
+
+def test_what_does_not_prove_itself_is_neither_carried_out_nor_answered():
+    world = World()
+    home, care_of = world.home(), world.care_of()
+    others_home, others_care_of = world.home(OTHER_HOME), world.care_of(NEXT_CARE_OF)
+    plain = BindingUpdate(1, 420, home_registration=False, care_of=CARE_OF)
+    whole = update(home, care_of)
+    forged = [
+        encode(plain),
+        sealed(plain, binding_key(home.token, care_of.token), CARE_OF, CORRESPONDENT),
+        tampered(whole),
+        update(others_home, care_of),  # Another's home token.
+        update(home, others_care_of),  # A test of another care-of address.
+        update(home, care_of, to=NEXT_CARE_OF),  # A victim's care-of address.
+        update(home, CareOfTest(care_of.nonce_index, COOKIE, bytes(8))),
+        update(HomeTest(home.nonce_index, COOKIE, bytes(8)), care_of),
+        whole + bytes((1, 6, 0, 0, 0, 0, 0, 0)),
+        update(home, care_of, to=IPv6Address("ff02::1")),
+    ]
+    for data in forged:
+        assert not world.say(data, HOME)
+        assert isinstance(world.node.events.pop(), Discarded)
+    assert not world.say(whole, OTHER_HOME)  # It is for another home address.
+    assert world.bound == {}
+    assert acknowledged(world.say(whole, HOME)).status == 0
+
+
+@pytest.mark.parametrize(
+    ("home_at", "care_of_at", "status"),
+    [
+        (0.0, 241.0, Status.EXPIRED_HOME_NONCE),
+        (241.0, 0.0, Status.EXPIRED_CARE_OF_NONCE),
+        (0.0, 0.0, Status.EXPIRED_NONCES),
+    ],
+)
+def test_old_nonces_are_refused_by_name_and_without_a_seal(home_at, care_of_at, status):
+    world = World()
+    order = sorted([(home_at, world.home), (care_of_at, world.care_of)], key=lambda one: one[0])
+    made = {test.__name__: test(now=at) for at, test in order}
+    (answer,) = world.say(update(made["home"], made["care_of"]), HOME, 241.0)
+    ack = decode(answer)
+    assert isinstance(ack, BindingAck)
+    assert (ack.status, ack.options) == (status, ())
+    assert world.bound == {}
+
+
+def test_a_token_is_good_for_as_long_as_the_standard_says():
+    world = World()
+    world.home(now=0.0)
+    home, care_of = world.home(now=29.9), world.care_of(now=29.9)  # Of the nonce made at 0.
+    assert acknowledged(world.say(update(home, care_of), HOME, 29.9 + 210.0)).status == 0
+
+
+def test_refusals_that_anybody_can_have_said_are_few():
+    world = World()
+    old = update(world.home(), world.care_of())
+    said = [answer for _ in range(1000) for answer in world.say(old, HOME, 300.0)]
+    assert len(said) == 10
+    assert len(world.kernel.kernel.routes.reached) == 1
+    world.node.handle_timeout(310.0)
+    assert not world.kernel.kernel.routes.reached
+
+
+def test_an_old_update_from_elsewhere_does_not_move_the_way_to_who_is_bound():
+    world = World()
+    old = update(world.home(), world.care_of(NEXT_CARE_OF), to=NEXT_CARE_OF)
+    home, care_of = world.home(now=250.0), world.care_of(now=250.0)
+    assert acknowledged(world.say(update(home, care_of), HOME, 250.0)).status == 0
+    assert not world.say(old, HOME, 251.0)
+    assert set(world.kernel.kernel.routes.reached.values()) == {CARE_OF}
+
+
+def test_a_replay_is_told_the_sequence_number_that_counts():
+    world = World()
+    data = update(world.home(), world.care_of(), sequence=7)
+    world.say(data, HOME)
+    ack = acknowledged(world.say(data, HOME))
+    assert (ack.status, ack.sequence) == (Status.SEQUENCE_OUT_OF_WINDOW, 7)
+
+
+def test_a_removed_or_expired_binding_is_not_brought_back_by_a_replay():
+    world = World()
+    home, care_of = world.home(), world.care_of()
+    data = update(home, care_of, lifetime=8)
+    world.say(data, HOME)
+    world.node.handle_timeout(8.0)
+    assert world.bound == {}
+    assert acknowledged(world.say(data, HOME, 9.0)).status == Status.SEQUENCE_OUT_OF_WINDOW
+    removal = update(home, care_of, sequence=2, lifetime=0)
+    assert acknowledged(world.say(removal, HOME, 10.0)).lifetime == 0
+    assert acknowledged(world.say(data, HOME, 11.0)).status == Status.SEQUENCE_OUT_OF_WINDOW
+    world.node.handle_timeout(260.0)
+    assert not world.node.bindings  # Its nonces are gone: so is what they could bring back.
+
+
+def test_a_binding_is_removed_by_who_has_the_home_token():
+    world = World()
+    home, care_of = world.home(), world.care_of()
+    world.say(update(home, care_of), HOME)
+    removal = update(home, care_of, sequence=2, lifetime=0)
+    (answer,) = world.say(removal, HOME)
+    assert is_authentic(answer, binding_key(home.token), HOME, CORRESPONDENT)
+    assert world.bound == {}
+
+
+def test_bindings_are_limited():
+    world = World(bindings=1)
+    world.say(update(world.home(), world.care_of()), HOME)
+    data = update(world.home(OTHER_HOME), world.care_of())
+    ack = acknowledged(world.say(data, OTHER_HOME))
+    assert ack.status == Status.INSUFFICIENT_RESOURCES
+
+
+def test_no_home_registration_is_to_be_had():
+    world = World()
+    ack = acknowledged(world.say(encode(BindingUpdate(1, 420, care_of=CARE_OF)), HOME))
+    assert ack.status == Status.HOME_REGISTRATION_NOT_SUPPORTED
+
+
+def test_a_kernel_that_refuses_makes_no_binding():
+    world = World()
+    world.kernel.failures["bind"] = 12
+    ack = acknowledged(world.say(update(world.home(), world.care_of()), HOME))
+    assert ack.status == Status.INSUFFICIENT_RESOURCES
+    assert not world.node.bindings
+
+
+def errors(world: World) -> list[tuple[Message, str]]:
+    return [(decode(data), to) for data, (to, _) in world.node.outbox]
+
+
+def test_a_home_address_option_without_a_binding_and_an_unknown_type_are_told_of_not_often():
+    world = World()
+    for _ in range(100):
+        world.node.unknown_binding(HOME, CARE_OF, 0.0)
+    assert errors(world) == [(BindingError(1, HOME), str(CARE_OF))] * 10
+    world.node.outbox.clear()
+    world.node.handle_message(encode(OtherMessage(99, bytes(2))), (str(CARE_OF), 0), 5.0)
+    assert errors(world) == [(BindingError(2, IPv6Address(0)), str(CARE_OF))]
+
+
+@pytest.mark.parametrize("source", ["fe80::1%eth0", "ff02::1", "::", "::1"])
+def test_who_has_no_global_unicast_address_is_not_answered(source):
+    world = World()
+    world.node.handle_message(encode(HomeTestInit(COOKIE)), (source, 0), 0.0)
+    assert not world.node.outbox

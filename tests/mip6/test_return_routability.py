@@ -1,0 +1,207 @@
+"""Return routability and correspondent registrations, both ends (RFC 6275 5.2, 9, 11.6 to 11.8)."""
+
+from __future__ import annotations
+
+import pytest
+
+from agents.mip6.codec import (
+    BindingAck,
+    BindingError,
+    BindingRefreshRequest,
+    BindingUpdate,
+    CareOfTest,
+    CareOfTestInit,
+    ErrorStatus,
+    HomeTest,
+    HomeTestInit,
+    Status,
+    encode,
+)
+from agents.mip6.correspondent_cache import CorrespondentLimits
+from agents.mip6.update_list import OptimisationFailed, RouteLost, RouteOptimised, RouteTimers
+from tests.mip6.nodes import CARE_OF, HOME, NEXT_CARE_OF
+from tests.mip6.routes import CN, CORRESPONDENT, DELAY, Routes
+
+WHOLE = ["HomeTestInit", "CareOfTestInit", "HomeTest", "CareOfTest", "BindingUpdate", "BindingAck"]
+
+
+def optimised(**options: object) -> Routes:
+    routes = Routes(**options)  # type: ignore[arg-type]
+    routes.begin()
+    assert routes.kernel.kernel.routes.bound == {(CORRESPONDENT, HOME): CARE_OF}
+    return routes
+
+
+def test_two_tests_make_a_binding():
+    routes = optimised()
+    assert routes.kinds == WHOLE
+    assert routes.sent[-1][0] == pytest.approx(3 * DELAY)
+    update, ack = (message for _, _, message in routes.sent[-2:])
+    assert (update.lifetime, update.home_registration, update.care_of) == (420, False, CARE_OF)
+    assert (ack.status, ack.sequence, ack.lifetime) == (0, update.sequence, 420)
+    assert routes.told[-1] == RouteOptimised(pytest.approx(4 * DELAY), CORRESPONDENT, 420)
+
+
+@pytest.mark.parametrize("number", range(6))
+def test_whatever_is_lost_is_sent_again(number):
+    routes = Routes(lost=lambda n, _: n == number)
+    routes.mn.wanted(CORRESPONDENT, 0.0)
+    routes.run(3.0)
+    assert "RouteOptimised" in routes.events
+    assert 1.0 < routes.told[-1].at < 1.1  # INITIAL_BINDACK_TIMEOUT.
+    cookies = [m.cookie for _, _, m in routes.sent if isinstance(m, HomeTestInit | CareOfTestInit)]
+    assert len(set(cookies)) == len(cookies)
+    sequences = [m.sequence for _, _, m in routes.sent if isinstance(m, BindingUpdate)]
+    assert sequences == sorted(set(sequences))
+
+
+def test_who_does_not_answer_is_left_alone_for_a_while():
+    routes = Routes(lost=lambda _n, m: isinstance(m, CareOfTestInit))
+    routes.mn.wanted(CORRESPONDENT, 0.0)
+    routes.run(60.0)
+    inits = [at for at, _, m in routes.sent if isinstance(m, CareOfTestInit)]
+    assert inits == [0.0, 1.0, 3.0, 7.0]  # MAX_RO_FAILURE retries, doubling.
+    assert isinstance(routes.told[-1], OptimisationFailed)
+    routes.mn.wanted(CORRESPONDENT, routes.now)
+    routes.run(200.0)
+    assert len(routes.sent) == 6  # Four, and one home test with its answer.
+    routes.run(400.0)
+    assert routes.events[-1] == "CorrespondentForgotten"
+
+
+def test_a_renewal_goes_on_with_the_binding_and_a_token_that_is_fresh_is_not_asked_for_again():
+    routes = optimised()
+    routes.forget()
+    routes.run(316.0)
+    assert routes.kinds == WHOLE  # After 315 s both tokens are old.
+    assert "RouteLost" not in routes.events
+    routes.forget()
+    routes.mn.move(NEXT_CARE_OF, 320.0)
+    routes.mn.registered(1e9, 320.0)
+    routes.run(321.0)
+    assert routes.kinds == [kind for kind in WHOLE if not kind.startswith("Home")]
+    assert routes.kernel.kernel.routes.bound == {(CORRESPONDENT, HOME): NEXT_CARE_OF}
+
+
+def test_after_a_move_the_home_agent_is_told_first():
+    routes = optimised()
+    routes.forget()
+    routes.mn.move(NEXT_CARE_OF, routes.now)
+    routes.run(routes.now + 5)
+    assert routes.events == ["RouteLost"]
+    assert not routes.sent
+    routes.mn.registered(1e9, routes.now)
+    routes.run(routes.now + 1)
+    assert routes.events[-1] == "RouteOptimised"
+
+
+def test_the_end_of_the_home_registration_removes_the_binding():
+    routes = optimised()
+    routes.forget()
+    routes.mn.stop(routes.now)
+    routes.run(routes.now + 1)
+    assert routes.kinds == ["BindingUpdate", "BindingAck"]
+    assert routes.sent[0][2].lifetime == 0
+    assert routes.kernel.kernel.routes.bound == {}
+    assert routes.events[-1] == "CorrespondentForgotten"
+    assert not routes.mn.correspondents
+
+
+def test_a_binding_error_sends_packets_home_until_there_is_a_binding_again():
+    routes = optimised()
+    routes.forget()
+    error = encode(BindingError(ErrorStatus.UNKNOWN_BINDING, HOME))
+    routes.mn.handle_message(error, CN, CARE_OF, routes.now)
+    routes.run(routes.now + 1)
+    assert [event for event in routes.events if event.startswith("Route")] == [
+        "RouteLost",
+        "RouteOptimised",
+    ]
+
+
+def test_errors_and_requests_that_anybody_can_send_cost_few_messages():
+    routes = optimised()
+    routes.forget()
+    error = encode(BindingError(ErrorStatus.UNKNOWN_BINDING, HOME))
+    for _ in range(200):
+        for message in (error, encode(BindingRefreshRequest())):
+            routes.mn.handle_message(message, CN, CARE_OF, routes.now)
+        routes.run(routes.now + 0.05)
+    for kind in (HomeTestInit, CareOfTestInit, BindingUpdate):
+        times = [at for at, _, m in routes.sent if isinstance(m, kind)]
+        assert all(later - at >= 0.999 for at, later in zip(times, times[3:], strict=False))
+
+
+def test_a_refresh_is_asked_for_where_a_binding_is_in_use_and_made_at_once():
+    limits, timers = CorrespondentLimits(lifetime=40), RouteTimers(refresh=0.99)
+    for used in (0, 1):
+        routes = optimised(limits=limits, timers=timers)
+        routes.kernel.kernel.routes.used[CORRESPONDENT, HOME] += used
+        routes.forget()
+        routes.run(36.0)
+        renewal = [kind for kind in WHOLE if not kind.startswith("Home")]
+        assert routes.kinds == (["BindingRefreshRequest", *renewal] if used else [])
+    assert routes.sent[0][0] == pytest.approx(34.0, abs=0.1)  # 0.85 of 40 s.
+
+
+def test_a_binding_that_ends_is_over_at_both_ends():
+    routes = optimised(limits=CorrespondentLimits(lifetime=40))
+    routes.lost = lambda _n, m: isinstance(m, BindingUpdate | HomeTestInit)
+    routes.run(60.0)
+    assert routes.kernel.kernel.routes.bound == {}
+    assert any(isinstance(event, RouteLost) for event in routes.told)
+
+
+def answer(status: int, sequence: int) -> bytes:
+    return encode(BindingAck(status, sequence, 0))
+
+
+def test_what_nobody_asked_for_or_nobody_vouches_for_is_discarded():
+    routes = optimised()
+    before = dict(routes.mn.correspondents)
+    sequence = next(m.sequence for _, _, m in routes.sent if isinstance(m, BindingUpdate))
+    for message in (
+        encode(HomeTest(1, bytes(8), bytes(8))),
+        encode(CareOfTest(1, bytes(8), bytes(8))),
+        answer(Status.ACCEPTED, sequence),
+        answer(Status.EXPIRED_NONCES, sequence),
+        answer(Status.SEQUENCE_OUT_OF_WINDOW, 7),
+        b"\x3b\0",
+    ):
+        routes.mn.handle_message(message, CN, HOME, routes.now)
+    assert routes.mn.correspondents == before
+    assert not routes.mn.outbox
+    routes.mn.handle_message(answer(0, 1), ("2001:db8::bad", 0), HOME, routes.now)
+    assert routes.mn.correspondents == before
+
+
+@pytest.mark.parametrize("status", [0, 135, 128])
+def test_an_acknowledgement_without_the_key_counts_for_nothing(status):
+    routes = Routes(lost=lambda _n, m: isinstance(m, BindingAck))
+    routes.begin()
+    update = routes.sent[-2][2]
+    assert isinstance(update, BindingUpdate)
+    before = dict(routes.mn.correspondents)
+    forged = answer(status, update.sequence)
+    routes.mn.handle_message(forged, CN, HOME, routes.now)
+    assert routes.mn.correspondents == before
+
+
+def test_tokens_that_have_grown_old_are_asked_for_again():
+    routes = Routes(lost=lambda _n, m: isinstance(m, BindingUpdate))
+    routes.begin()
+    updates = [m for _, _, m in routes.sent if isinstance(m, BindingUpdate)]
+    routes.forget()
+    routes.lost = lambda _n, _m: False
+    expired = answer(Status.EXPIRED_NONCES, updates[-1].sequence)
+    routes.mn.handle_message(expired, CN, HOME, routes.now)
+    routes.run(routes.now + 1)
+    assert routes.kinds == WHOLE
+
+
+def test_a_home_test_counts_at_the_home_address_alone():
+    routes = Routes(lost=lambda _n, m: isinstance(m, HomeTest))
+    routes.begin()
+    answers = [m for _, _, m in routes.sent if isinstance(m, HomeTest)]
+    routes.mn.handle_message(encode(answers[-1]), CN, CARE_OF, routes.now)
+    assert "AddressesTested" not in routes.events
