@@ -566,6 +566,7 @@ class Scene(Record, frozen=True):
             server_name=HOME_AAA,
             router_name=ACCESS_ROUTER,
             router_realm=VISITED_REALM,
+            correspondent=self._correspondent_addresses[0],
             own_identity=ANOTHER,
             tls=credentials,
         )
@@ -646,6 +647,11 @@ class Scene(Record, frozen=True):
         """Return the mobile node's network access."""
         return Dot1xSettings() if self.by_dot1x else self.pana(mobility=mobility)
 
+    @property
+    def _correspondent_addresses(self) -> list[str]:
+        hosts = self.topology.hosts_with(HostRole.CORRESPONDENT_NODE)
+        return [str(self.topology.at(host)[0][1].address) for host in hosts]
+
     def correspondents(self) -> list[Program]:
         """Return the correspondent nodes' programs, if they take part in route optimisation."""
         if not self.settings.route_optimisation:
@@ -654,11 +660,9 @@ class Scene(Record, frozen=True):
         return [
             program(
                 "nodes.correspondent.main",
-                CorrespondentConfiguration(
-                    host=host, address=str(self.topology.at(host)[0][1].address)
-                ),
+                CorrespondentConfiguration(host=host, address=address),
             )
-            for host in hosts
+            for host, address in zip(hosts, self._correspondent_addresses, strict=True)
         ]
 
     def pana(self, *, mobility: bool = True) -> PanaSettings:

@@ -56,6 +56,7 @@ class ModelRouteTable:
         if packet.kind == _HOME_TEST_INIT or self.care_of is None:
             return None
         if directly or (directly is not None and packet.kind == _UPDATE):
+            self.used[packet.source, packet.destination] += 1
             return replace(packet, source=self.care_of, home_address=packet.source)
         if directly is None:
             self._tell(self.wanted, packet.source, packet.destination, now, ACQUIRE_EXPIRES)
@@ -113,6 +114,11 @@ class ModelRoutes:
     def optimise(self, correspondent: IPv6Address) -> None:
         """Send everything directly, with the Home Address option, but for Home Test Inits."""
         self._prepared().optimised[correspondent] = True
+
+    def used(self, correspondent: IPv6Address) -> int:
+        """Return how many packets with the option have gone to a correspondent node."""
+        home = self._prepared().home
+        return self._table.used[home, correspondent] if home else 0
 
     def forget(self, correspondent: IPv6Address) -> None:
         """Undo what was done for a correspondent node; the kernel tells of it again."""

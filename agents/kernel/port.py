@@ -102,6 +102,9 @@ class RouteKernel(Protocol):
     def optimise(self, correspondent: IPv6Address) -> None:
         """Send everything directly, with the Home Address option, but for Home Test Inits."""
 
+    def used(self, correspondent: IPv6Address) -> int:
+        """Return how many packets with the option have gone to a correspondent node."""
+
     def forget(self, correspondent: IPv6Address) -> None:
         """Undo what was done for a correspondent node; the kernel tells of it again."""
 

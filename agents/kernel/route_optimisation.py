@@ -102,6 +102,12 @@ class LinuxRoutes:
         payload, *_ = speaking(self._prepared().address, correspondent)
         self._xfrm.transact([payload.put()])
 
+    def used(self, correspondent: IPv6Address) -> int:
+        """Return how many packets with the option have gone to a correspondent node."""
+        home = self._prepared()
+        out, _ = states(home.address, correspondent, home.care_of)
+        return xfrm.decode_used(self._xfrm.query(out.get()))
+
     def forget(self, correspondent: IPv6Address) -> None:
         """Undo what was done for a correspondent node; the kernel tells of it again."""
         home = self._prepared()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import deque
+from collections.abc import Callable
 from ipaddress import IPv6Address
 
 from agents.core.machine import Address, Discarded, Event, address_of
@@ -62,7 +63,8 @@ class RouteOptimisation:
 
     Items of the outbox are datagrams, each with its destination and its own address, home or
     care-of. The owner carries out the kernel's part: after CorrespondentUpdateSent packets with
-    the Home Address option may leave, after RouteOptimised all packets have it.
+    the Home Address option may leave, after RouteOptimised all packets have it. `used` tells how
+    many packets have gone to a correspondent node like this: a binding without use is not renewed.
     """
 
     def __init__(
@@ -71,6 +73,7 @@ class RouteOptimisation:
         care_of: IPv6Address,
         *,
         rng: random.Random,
+        used: Callable[[IPv6Address], int],
         timers: RouteTimers | None = None,
     ) -> None:
         self.outbox: deque[tuple[bytes, Address, IPv6Address]] = deque()
@@ -79,6 +82,7 @@ class RouteOptimisation:
         self.care_of = care_of
         self.correspondents: dict[IPv6Address, State] = {}
         self._rng = rng
+        self._used = used
         self._timers = timers or RouteTimers()
         self._home_until: float | None = None
         self._home_tokens: dict[IPv6Address, Token] = {}
@@ -246,7 +250,8 @@ class RouteOptimisation:
             self._avoid(correspondent, state, "it grants no time", now)
             return
         refresh_at = max(now, state.sent_at + self._timers.refresh * granted)
-        optimised = Optimised(state.home, state.care_of, refresh_at, expires_at)
+        used = self._used(correspondent)
+        optimised = Optimised(state.home, state.care_of, refresh_at, expires_at, used)
         self._set(correspondent, optimised)
         self.events.append(RouteOptimised(now, correspondent, granted))
 
@@ -376,8 +381,13 @@ class RouteOptimisation:
                 self._avoid(correspondent, state, "no answer to Binding Updates", now)
             case Updating():
                 self._resend(correspondent, state, now)
-            case Optimised():
+            case Optimised(expires_at=end) if end <= now:
+                self._lose(correspondent, state, "nobody has used it", now)
+                self._forget(correspondent, now)
+            case Optimised(used=used) if used != self._used(correspondent):
                 self._test(correspondent, now)
+            case Optimised():
+                self._set(correspondent, replace(state, refresh_at=None))
             case Avoided():
                 self._forget(correspondent, now)
 

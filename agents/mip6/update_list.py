@@ -110,12 +110,16 @@ class Updating(Record, frozen=True):
 
 
 class Optimised(Record, frozen=True):
-    """The correspondent node has the binding."""
+    """The correspondent node has the binding; it is renewed at `refresh_at`, or not.
+
+    `used` is how many packets had gone that way when it was made.
+    """
 
     home: Token
     care_of: Token
-    refresh_at: float
+    refresh_at: float | None
     expires_at: float
+    used: int = 0
 
 
 class Avoided(Record, frozen=True):
@@ -153,8 +157,8 @@ def deadline(state: State) -> float | None:
             return earliest(expires_at, *probes)
         case Updating(due=due, expires_at=expires_at):
             return earliest(due, expires_at)
-        case Optimised(refresh_at=refresh_at):
-            return refresh_at
+        case Optimised(refresh_at=refresh_at, expires_at=expires_at):
+            return earliest(refresh_at, expires_at)
         case Avoided(until=until):
             return until
         case Waiting():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from ipaddress import IPv6Address
 from itertools import count
 
@@ -41,7 +41,12 @@ class Routes:
         self.cn = CorrespondentNode(
             CORRESPONDENT, kernel=self.kernel, rng=random.Random(2), limits=limits
         )
-        self.mn = RouteOptimisation(HOME, CARE_OF, rng=random.Random(1), timers=timers)
+        self.used: Iterator[int] = count()
+        """How many packets the mobile node has sent directly: one more whenever it is asked."""
+
+        self.mn = RouteOptimisation(
+            HOME, CARE_OF, rng=random.Random(1), used=lambda _: next(self.used), timers=timers
+        )
         self.sent: list[tuple[float, str, Message]] = []
         self.told: list[Event] = []
         self.lost = lost

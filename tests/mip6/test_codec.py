@@ -152,7 +152,7 @@ class TestAgainstScapy:
         assert decode(bytes(error)) == BindingError(1, HOME)
         assert decode(bytes(MIP6MH_HoTI(cookie=COOKIE))) == HomeTestInit(COOKIE)
         assert decode(bytes(MIP6MH_CoTI(cookie=COOKIE))) == CareOfTestInit(COOKIE)
-        test = bytes(MIP6MH_CoT(cookie=COOKIE, nonceidx=7, token=COOKIE))
+        test = bytes(MIP6MH_CoT(cookie=COOKIE, index=7, token=COOKIE))
         assert decode(test) == CareOfTest(7, COOKIE, COOKIE)
 
     def test_its_checksum_is_ours(self):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import repeat
+
 import pytest
 
 from agents.mip6.codec import (
@@ -142,6 +144,17 @@ def test_a_refresh_is_asked_for_where_a_binding_is_in_use_and_made_at_once():
         renewal = [kind for kind in WHOLE if not kind.startswith("Home")]
         assert routes.kinds == (["BindingRefreshRequest", *renewal] if used else [])
     assert routes.sent[0][0] == pytest.approx(34.0, abs=0.1)  # 0.85 of 40 s.
+
+
+def test_a_binding_that_nobody_uses_ends():
+    routes = Routes()
+    routes.used = repeat(0)
+    routes.begin()
+    routes.forget()
+    routes.run(421.0)
+    assert not routes.sent
+    assert not routes.mn.correspondents
+    assert routes.kernel.kernel.routes.bound == {}
 
 
 def test_a_binding_that_ends_is_over_at_both_ends():

@@ -34,6 +34,7 @@ AttackName: TypeAlias = Literal[
     "home-address-denial",
     "others-home-address",
     "false-care-of",
+    "forged-routes",
 ]
 
 Place: TypeAlias = Literal["access", "core", "home", "router"]
@@ -46,6 +47,7 @@ ELSEWHERE: dict[AttackName, Place] = {
     "diameter-false-router": "core",
     "diameter-without-tls": "router",
     "ike-forged-end": "core",
+    "forged-routes": "core",
     "home-address-claim": "home",
     "home-address-spoof": "home",
     "home-address-denial": "home",
@@ -82,6 +84,9 @@ class Known(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     server_name: str
     router_name: str
     router_realm: str
+    correspondent: str = ""
+    """The correspondent node's address."""
+
     own_identity: str = ""
     tls: TlsSettings | None = None
     """Credentials of another subscriber than `identity`, if it has them."""

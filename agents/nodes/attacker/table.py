@@ -10,6 +10,7 @@ from agents.nodes.attacker import (
     neighbours,
     pana,
     rogue_paa,
+    routes,
     subscriber,
 )
 from agents.nodes.attacker.attack import Attack
@@ -37,4 +38,5 @@ ATTACKS: dict[str, type[Attack]] = {
     "home-address-denial": neighbours.DenyHomeAddress,
     "others-home-address": subscriber.OthersHomeAddress,
     "false-care-of": subscriber.FalseCareOf,
+    "forged-routes": routes.ForgedRoutes,
 }

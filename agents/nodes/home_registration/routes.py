@@ -34,7 +34,7 @@ class Routes:
         self._log = log.child("routes")
         kernel.prepare(home_address, care_of)
         self._home_address = home_address
-        self._machine = RouteOptimisation(home_address, care_of, rng=host.rng)
+        self._machine = RouteOptimisation(home_address, care_of, rng=host.rng, used=self._used)
         self._endpoint = host.run(self._machine, self._send, self._handle)
         self._at_home = self._open(home_address)
         self._away = self._open(care_of)
@@ -50,6 +50,12 @@ class Routes:
         data, destination, local = item
         transport = self._at_home if local == self._home_address else self._away
         transport.send(data, destination)
+
+    def _used(self, correspondent: IPv6Address) -> int:
+        try:
+            return self._kernel.used(correspondent)
+        except KernelError:
+            return 0
 
     def _wanted(self, home_address: IPv6Address, correspondent: IPv6Address) -> None:
         if home_address == self._home_address:
