@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable
 from ipaddress import IPv6Address
 
-from agents.core.machine import Address, Discarded, Event, address_of
+from agents.core.machine import Address, Carried, Discarded, Event, address_of
 from agents.core.rate import TokenBucket
 from agents.core.reader import WireError
 from agents.core.record import Record, replace
@@ -117,11 +117,13 @@ class CorrespondentNode:
         if not is_unicast(sender):
             self._discard(source, "not from a unicast address", now)
             return
+        carrier = source[0].care_of if isinstance(source[0], Carried) else None
         match message:
-            case HomeTestInit() | CareOfTestInit():
+            case HomeTestInit() | CareOfTestInit() if carrier is None:
                 self._test(sender, message, now)
             case BindingUpdate():
-                self._update(sender, message, data, now)
+                came_from = address_of(carrier) if carrier else sender
+                self._update(sender, came_from, message, data, now)
             case OtherMessage(kind=kind):
                 self._discard(source, f"Mobility Header of unknown type {kind}", now)
                 unspecified = IPv6Address(0)
@@ -159,15 +161,22 @@ class CorrespondentNode:
 
     # Binding Updates
 
-    def _update(self, home: IPv6Address, update: BindingUpdate, data: bytes, now: float) -> None:
-        care_of = update.care_of or home
+    def _update(
+        self,
+        home: IPv6Address,
+        came_from: IPv6Address,
+        update: BindingUpdate,
+        data: bytes,
+        now: float,
+    ) -> None:
+        care_of = update.care_of or came_from
         removes = update.lifetime == 0 or care_of == home
         try:
             key = self._proven(home, home if removes else care_of, update, data, now, removes)
         except _UnprovenError as reason:
             self._discard((str(home), 0), str(reason), now)
         except _ExpiredError as expired:
-            self._refuse_unproven(home, care_of, update, expired.status, now)
+            self._refuse_unproven(home, came_from, update, expired.status, now)
         else:
             self._carry_out(_Proven(home, care_of, update, key, removes), now)
 
@@ -258,7 +267,7 @@ class CorrespondentNode:
     def _refuse_unproven(
         self,
         home: IPv6Address,
-        care_of: IPv6Address,
+        came_from: IPv6Address,
         update: BindingUpdate,
         status: Status,
         now: float,
@@ -266,7 +275,7 @@ class CorrespondentNode:
         """Answer without a key, and not often: anybody can have this said (section 9.5.4)."""
         if self._refusals.take(now):
             self.events.append(CorrespondentBindingRejected(now, home, status))
-            self._answer(home, care_of, encode(BindingAck(status, update.sequence, 0)), now)
+            self._answer(home, came_from, encode(BindingAck(status, update.sequence, 0)), now)
 
     def _answer(self, home: IPv6Address, care_of: IPv6Address, ack: bytes, now: float) -> None:
         """Send an acknowledgement to the care-of address, by way of a type 2 routing header.

@@ -7,7 +7,7 @@ from ipaddress import IPv6Address
 
 import pytest
 
-from agents.core.machine import Discarded
+from agents.core.machine import Carried, Discarded
 from agents.kernel.model_port import ModelCorrespondent
 from agents.mip6.binding_keys import binding_key, is_authentic, nonce_indices, sealed
 from agents.mip6.codec import (
@@ -45,14 +45,23 @@ class World:
             limits=CorrespondentLimits(**limits),
         )
 
-    def say(self, message: bytes, source: IPv6Address, now: float = 0.0) -> list[bytes]:
-        self.node.handle_message(message, (str(source), 0), now)
+    def say(
+        self,
+        message: bytes,
+        source: IPv6Address,
+        now: float = 0.0,
+        carrier: IPv6Address | None = CARE_OF,
+    ) -> list[bytes]:
+        text = str(source)
+        if source in (HOME, OTHER_HOME) and carrier:
+            text = Carried.by(text, str(carrier))
+        self.node.handle_message(message, (text, 0), now)
         said = [data for data, _ in self.node.outbox]
         self.node.outbox.clear()
         return said
 
     def home(self, address: IPv6Address = HOME, now: float = 0.0) -> HomeTest:
-        (answer,) = self.say(encode(HomeTestInit(COOKIE)), address, now)
+        (answer,) = self.say(encode(HomeTestInit(COOKIE)), address, now, None)
         test = decode(answer)
         assert isinstance(test, HomeTest)
         return test
@@ -72,7 +81,7 @@ def update(
     home: HomeTest,
     care_of: CareOfTest,
     *,
-    to: IPv6Address = CARE_OF,
+    to: IPv6Address | None = CARE_OF,
     sequence: int = 1,
     lifetime: int = 420,
     **options: bool,
@@ -81,7 +90,7 @@ def update(
     options = {"home_registration": False, **options}
     indices = nonce_indices(home.nonce_index, care_of.nonce_index)
     message = BindingUpdate(sequence, lifetime, care_of=to, options=(indices,), **options)
-    return sealed(message, key, to if lifetime else HOME, CORRESPONDENT)
+    return sealed(message, key, (to or CARE_OF) if lifetime else HOME, CORRESPONDENT)
 
 
 def acknowledged(answers: list[bytes]) -> BindingAck:
@@ -100,6 +109,20 @@ def test_a_binding_is_granted_to_who_has_both_tokens_and_the_acknowledgement_is_
     key = binding_key(home.token, care_of.token)
     assert is_authentic(answer, key, CARE_OF, CORRESPONDENT)
     assert world.bound == {HOME: CARE_OF}
+
+
+def test_the_care_of_address_may_be_that_of_the_header():
+    world = World()
+    data = update(world.home(), world.care_of(), to=None)
+    assert not world.say(data, HOME, carrier=NEXT_CARE_OF)
+    assert acknowledged(world.say(data, HOME)).status == 0
+    assert world.bound == {HOME: CARE_OF}
+
+
+def test_a_test_that_carries_a_home_address_is_not_answered():
+    world = World()
+    for init in (HomeTestInit(COOKIE), CareOfTestInit(COOKIE)):
+        assert not world.say(encode(init), HOME)
 
 
 def test_no_binding_lasts_longer_than_return_routability_allows():
@@ -181,7 +204,7 @@ def test_an_old_update_from_elsewhere_does_not_move_the_way_to_who_is_bound():
     old = update(world.home(), world.care_of(NEXT_CARE_OF), to=NEXT_CARE_OF)
     home, care_of = world.home(now=250.0), world.care_of(now=250.0)
     assert acknowledged(world.say(update(home, care_of), HOME, 250.0)).status == 0
-    assert not world.say(old, HOME, 251.0)
+    assert not world.say(old, HOME, 251.0, carrier=NEXT_CARE_OF)
     assert set(world.kernel.kernel.routes.reached.values()) == {CARE_OF}
 
 
