@@ -12,7 +12,7 @@ from agents.core.reader import WireError
 from agents.core.record import replace
 from agents.core.timers import Timers
 from agents.core.unicast import is_unicast
-from agents.mip6.binding_keys import binding_key, is_authentic, nonce_indices, sealed
+from agents.mip6.binding_keys import is_authentic, nonce_indices, sealed
 from agents.mip6.codec import (
     COOKIE_LENGTH,
     LIFETIME_UNIT,
@@ -90,8 +90,7 @@ class RouteOptimisation:
         """When the last procedures were begun with each correspondent node."""
 
         self._due: Timers[IPv6Address] = Timers()
-        self._sequence = rng.getrandbits(16)
-        """One for all correspondent nodes: what matters is that it grows (section 11.7.2)."""
+        self._sequences: dict[IPv6Address, int] = {}
 
     # What the owner tells
 
@@ -128,11 +127,11 @@ class RouteOptimisation:
         """The home registration is over: remove all bindings whose keys are at hand."""
         self._home_until = None
         for correspondent, state in tuple(self.correspondents.items()):
+            if isinstance(state, Updating) and state.lifetime == 0:
+                continue  # That is under way.
             self._lose(correspondent, state, "the home registration is over", now)
             token = self._home_tokens.get(correspondent)
-            is_bound = isinstance(state, Optimised) or (
-                isinstance(state, Updating) and state.expires_at is not None
-            )
+            is_bound = getattr(state, "expires_at", None) is not None
             if is_bound and token and is_recent(token, now):
                 self._update(correspondent, token, token, 0, None, now)
             else:
@@ -213,12 +212,10 @@ class RouteOptimisation:
     ) -> bool:
         if ack.status in _EXPIRED:
             return self._retest(correspondent, state, ack, now)
-        if not is_authentic(data, self._key(state), self._subject(state), correspondent):
+        if not is_authentic(data, state.key, self._subject(state), correspondent):
             return False
         if ack.status == Status.SEQUENCE_OUT_OF_WINDOW:
-            self._sequence = ack.sequence
-            self._resend(correspondent, state, now)
-            return True
+            return self._resynchronise(correspondent, state, ack.sequence, now)
         if ack.sequence != state.sequence:
             return False
         status = Status.of(ack.status)
@@ -229,6 +226,16 @@ class RouteOptimisation:
         else:
             granted = min(ack.lifetime, state.lifetime)
             self._bound(correspondent, state, granted, now)
+        return True
+
+    def _resynchronise(
+        self, correspondent: IPv6Address, state: Updating, last: int, now: float
+    ) -> bool:
+        """Go on from the sequence number that was accepted last (section 11.7.3)."""
+        if state.sent > _MAX_FAILURES:
+            return False
+        self._sequences[correspondent] = last
+        self._resend(correspondent, state, now)
         return True
 
     def _retest(
@@ -316,10 +323,11 @@ class RouteOptimisation:
 
     def _resend(self, correspondent: IPv6Address, state: Updating, now: float) -> None:
         """Send an update with a new sequence number."""
-        self._sequence = (self._sequence + 1) % 65536
+        before = self._sequences.get(correspondent, self._rng.getrandbits(16))
+        sequence = self._sequences[correspondent] = (before + 1) % 65536
         state = replace(
             state,
-            sequence=self._sequence,
+            sequence=sequence,
             sent_at=now,
             due=now + state.timeout,
             timeout=min(2 * state.timeout, _MAXIMUM),
@@ -334,18 +342,14 @@ class RouteOptimisation:
             care_of=self.care_of,
             options=(nonce_indices(state.home.index, 0 if removes else state.care_of.index),),
         )
-        data = sealed(update, self._key(state), self._subject(state), correspondent)
+        data = sealed(update, state.key, self._subject(state), correspondent)
         self.events.append(
             CorrespondentUpdateSent(now, correspondent, state.sequence, state.lifetime)
         )
         self.outbox.append((data, (str(correspondent), 0), self.home_address))
 
-    def _key(self, state: Updating) -> bytes:
-        if state.lifetime == 0:
-            return binding_key(state.home.value)
-        return binding_key(state.home.value, state.care_of.value)
-
     def _subject(self, state: Updating) -> IPv6Address:
+        """Return the address that the seal is about (section 6.2.7)."""
         return self.care_of if state.lifetime else self.home_address
 
     def _lifetime(self, now: float) -> int:
@@ -422,6 +426,7 @@ class RouteOptimisation:
         del self.correspondents[correspondent]
         self._due.cancel(correspondent)
         self._begun.pop(correspondent, None)
+        self._sequences.pop(correspondent, None)
         self._home_tokens.pop(correspondent, None)
         self.events.append(CorrespondentForgotten(now, correspondent))
 

@@ -8,6 +8,7 @@ from typing import TypeAlias
 from agents.core.machine import Event
 from agents.core.record import Record, Secret
 from agents.core.timers import earliest
+from agents.mip6.binding_keys import binding_key
 from agents.mip6.correspondent_cache import MAX_RR_BINDING_LIFETIME
 from agents.mip6.nonces import MAX_TOKEN_LIFETIME
 
@@ -107,6 +108,11 @@ class Updating(Record, frozen=True):
     timeout: float
     sent: int
     expires_at: float | None
+
+    @property
+    def key(self) -> bytes:
+        """Kbm; to remove a binding the home token is enough (section 5.2.5)."""
+        return binding_key(self.home.value, self.care_of.value if self.lifetime else b"")
 
 
 class Optimised(Record, frozen=True):

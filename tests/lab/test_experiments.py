@@ -20,6 +20,7 @@ VARIANTS = {
     "pana_relay": ("routed-ikev2", "relayed"),
     "rekey": (),
     "rogue_router": ("impersonate-msk", "alter"),
+    "route_optimisation": (),
 }
 SERVERS = {
     "approaches": ("kea-dhcp6", "nsd", "hostapd", "wpa_supplicant"),

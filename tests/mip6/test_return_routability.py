@@ -109,6 +109,30 @@ def test_the_end_of_the_home_registration_removes_the_binding():
     assert not routes.mn.correspondents
 
 
+def test_a_removal_that_is_lost_is_sent_again_though_the_end_is_told_twice():
+    routes = optimised()
+    routes.forget()
+    routes.lost = lambda _number, _message: len(routes.sent) == 1
+    for _ in range(2):
+        routes.mn.stop(routes.now)
+    routes.run(routes.now + 3)
+    assert routes.kinds == ["BindingUpdate", "BindingUpdate", "BindingAck"]
+    assert routes.kernel.kernel.routes.bound == {}
+
+
+def test_sequence_numbers_go_on_from_what_the_correspondent_node_knows():
+    routes = optimised()
+    (known,) = (m.sequence for _, _, m in routes.sent if isinstance(m, BindingUpdate))
+    routes.mn._sequences[CORRESPONDENT] = (known - 5) % 65536
+    routes.forget()
+    routes.mn.move(NEXT_CARE_OF, routes.now)
+    routes.mn.registered(1e9, routes.now)
+    routes.run(routes.now + 1)
+    updates = [m.sequence for _, _, m in routes.sent if isinstance(m, BindingUpdate)]
+    acks = [(m.status, m.sequence) for _, _, m in routes.sent if isinstance(m, BindingAck)]
+    assert acks == [(135, known), (0, updates[1])]
+
+
 def test_a_binding_error_sends_packets_home_until_there_is_a_binding_again():
     routes = optimised()
     routes.forget()

@@ -11,7 +11,16 @@ from tests.testbed.simulated import carry_out
 
 
 @pytest.mark.parametrize(
-    "name", ["ha_balance", "ha_choice", "pana_life", "pana_relay", "rekey", "rogue_router"]
+    "name",
+    [
+        "ha_balance",
+        "ha_choice",
+        "pana_life",
+        "pana_relay",
+        "rekey",
+        "rogue_router",
+        "route_optimisation",
+    ],
 )
 def test_it_comes_to_what_it_expects(name, tmp_path):
     text = (PROJECT / "experiments" / f"{name}.toml").read_text()
