@@ -125,8 +125,8 @@ def test_sequence_numbers_go_on_from_what_the_correspondent_node_knows():
     (known,) = (m.sequence for _, _, m in routes.sent if isinstance(m, BindingUpdate))
     routes.mn._sequences[CORRESPONDENT] = (known - 5) % 65536
     routes.forget()
-    routes.mn.move(NEXT_CARE_OF, routes.now)
-    routes.mn.registered(1e9, routes.now)
+    request = encode(BindingRefreshRequest())
+    routes.mn.handle_message(request, CN, CARE_OF, routes.now)
     routes.run(routes.now + 1)
     updates = [m.sequence for _, _, m in routes.sent if isinstance(m, BindingUpdate)]
     acks = [(m.status, m.sequence) for _, _, m in routes.sent if isinstance(m, BindingAck)]
