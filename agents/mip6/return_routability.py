@@ -123,6 +123,11 @@ class RouteOptimisation:
                 self._lose(correspondent, state, "the care-of address is another", now)
                 self._set(correspondent, Waiting())
 
+    def come_home(self, now: float) -> None:
+        """The home address needs no other any more: remove all bindings from it."""
+        self.care_of = self.home_address
+        self.stop(now)
+
     def stop(self, now: float) -> None:
         """The home registration is over: remove all bindings whose keys are at hand."""
         self._home_until = None
@@ -339,7 +344,7 @@ class RouteOptimisation:
             state.sequence,
             state.lifetime,
             home_registration=False,
-            care_of=self.care_of,
+            care_of=None if self.care_of == self.home_address else self.care_of,
             options=(nonce_indices(state.home.index, 0 if removes else state.care_of.index),),
         )
         data = sealed(update, state.key, self._subject(state), correspondent)

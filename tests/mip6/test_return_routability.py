@@ -109,6 +109,16 @@ def test_the_end_of_the_home_registration_removes_the_binding():
     assert not routes.mn.correspondents
 
 
+def test_at_home_bindings_are_removed_from_the_home_address():
+    routes = optimised()
+    routes.forget()
+    routes.mn.come_home(routes.now)
+    routes.run(routes.now + 1)
+    assert (routes.sent[0][2].lifetime, routes.sent[0][2].care_of) == (0, None)
+    assert routes.kernel.kernel.routes.bound == routes.kernel.kernel.routes.reached == {}
+    assert not routes.mn.correspondents
+
+
 def test_a_removal_that_is_lost_is_sent_again_though_the_end_is_told_twice():
     routes = optimised()
     routes.forget()

@@ -34,6 +34,7 @@ class Routes:
         self._log = log.child("routes")
         kernel.prepare(home_address, care_of)
         self._home_address = home_address
+        self._is_home = False
         self._machine = RouteOptimisation(home_address, care_of, rng=host.rng, used=self._used)
         self._endpoint = host.run(self._machine, self._send, self._handle)
         self._at_home = self._open(home_address)
@@ -74,15 +75,30 @@ class Routes:
         """There is no home registration any more."""
         self._endpoint.call(self._machine.stop, self._host.now())
 
+    def leave(self) -> None:
+        """Have packets carry no home address any more: the home link is near."""
+        self._is_home = True
+        self._try(self._kernel.release)
+
+    def come_home(self) -> None:
+        """Tell correspondent nodes that the home address is where it belongs (section 11.5.5)."""
+        self._endpoint.call(self._machine.come_home, self._host.now())
+
     def move(self, care_of: IPv6Address) -> None:
         """Go to another care-of address; correspondent nodes hear of it after the home agent."""
-        self._try(partial(self._kernel.move, care_of))
+        if self._is_home:
+            self._is_home = False
+            self._try(partial(self._kernel.prepare, self._home_address, care_of))
+        else:
+            self._try(partial(self._kernel.move, care_of))
         before, self._away = self._away, self._open(care_of)
         before.close()
         self._endpoint.call(self._machine.move, care_of, self._host.now())
 
     def _handle(self, event: Event) -> None:
         self._log(event)
+        if self._is_home:
+            return
         match event:
             case (
                 events.OptimisationBegun(correspondent=correspondent)
