@@ -152,8 +152,7 @@ def _prepare(spec: Spec, variants: Iterable[str]) -> set[str]:
                 settings = {**variant.settings, "roles": roles}
                 image.import_programs(variant.approach, settings, topology)
                 if alike not in rehearsed:
-                    approach = getattr(spec.approach(name), "REHEARSED", variant.approach)
-                    image.rehearse(approach, plain, topology)
+                    image.rehearse(variant.approach, plain, topology)
                     rehearsed.add(alike)
                 warm.add(name)
             except Exception:
