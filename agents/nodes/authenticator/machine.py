@@ -15,7 +15,7 @@ from agents.core.folding import ascii_lower
 from agents.core.host import Host, Timer
 from agents.core.later import Later
 from agents.core.machine import Event
-from agents.core.record import Record
+from agents.core.record import Record, replace
 from agents.diameter.accounting import AccountingRequest
 from agents.diameter.authorisation import GrantError
 from agents.diameter.dictionary import Command
@@ -267,16 +267,20 @@ class Authenticator:
         try:
             self._ports.authorise(station)
         except KernelError as error:
+            self._shut(station)  # It may be half open.
             return self._reject(station, request, str(error), None)
         self._forget(station)
-        self._accounted[request.session_id] = station
         lifetime = min(answer.lifetime or self._lifetime, self._lifetime)
         session = self._sessions.get(station)
         if session is None:
             end = self._host.timer(partial(self._close, station, "the lifetime is over"))
             number, user = next(self._numbers), answer.user_name
             session = _Session(number, request.session_id, end, user)
-            self._sessions[station] = session
+        else:
+            self._accounted.pop(session.accounted, None)
+            session = replace(session, accounted=request.session_id)
+        self._sessions[station] = session
+        self._accounted[session.accounted] = station
         session.end.start(lifetime)
         if self._relay:
             care_of = address_of_station(self._prefix, station)
