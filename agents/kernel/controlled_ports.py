@@ -65,6 +65,9 @@ class LinuxControlledPorts:
         self._sources = (access.prefix, LINK_LOCAL, UNSPECIFIED)
         self._socket = NetlinkSocket(netlink.ROUTE)
         self._handles: dict[bytes, int] = {}
+        self._authorised: set[bytes] = set()
+        """Those of whom the kernel has all; of others with a handle it may have a part."""
+
         self._last = 0
 
     def close(self) -> None:
@@ -81,6 +84,7 @@ class LinuxControlledPorts:
         """Let only EAPOL pass; whom a predecessor has authorised is so no more."""
         drop = _matchall(DROP)
         self._handles.clear()
+        self._authorised.clear()
         self._socket.transact(
             [
                 add_place(self._index),
@@ -93,14 +97,17 @@ class LinuxControlledPorts:
 
     def authorise(self, station: bytes) -> None:
         """Let the frames of a station pass, both ways; a second time does nothing."""
-        if station in self._handles:
+        if station in self._authorised:
             return
-        self._last += 2 * len(self._sources)
-        self._handles[station] = self._last
+        if station not in self._handles:
+            self._last += 2 * len(self._sources)
+            self._handles[station] = self._last
         self._socket.transact([*self._station(station, add=True)])
+        self._authorised.add(station)
 
     def revoke(self, station: bytes) -> None:
         """Undo authorise()."""
+        self._authorised.discard(station)
         if station in self._handles:
             self._socket.transact([*self._station(station, add=False)])
             del self._handles[station]
@@ -108,6 +115,7 @@ class LinuxControlledPorts:
     def release(self) -> None:
         """Remove the filter."""
         self._handles.clear()
+        self._authorised.clear()
         self._socket.transact(
             [
                 self._remove(side, preference, protocol)

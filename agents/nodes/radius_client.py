@@ -181,7 +181,7 @@ class RadiusAaaClient:
         is what is authorised.
         """
         if self._services is None:
-            answered(TimeoutError("no socket is open yet"))
+            self._host.later(partial(answered, TimeoutError("no socket is open yet")))
             return
         conversation = self._conversations.get(key)
         if conversation is None:
@@ -215,7 +215,8 @@ class RadiusAaaClient:
         try:
             self._services[0].submit(Code.ACCESS_REQUEST, attributes, take)
         except ValueError as error:
-            answered(DiameterError(str(error), ResultCode.INVALID_AVP_VALUE))
+            refusal = DiameterError(str(error), ResultCode.INVALID_AVP_VALUE)
+            self._host.later(partial(answered, refusal))
 
     def _new_session(self) -> str:
         """Return an Acct-Session-Id that this host gives once (RFC 2866 section 5.5)."""

@@ -222,6 +222,8 @@ def test_an_address_that_is_not_there_yet_is_waited_for():
     assert up == []
     assert len(net.told("NotReadyYet")) > 1
     client.ask(1, IDENTITY, outcomes.append, asked=ASKED, care_of=COA)
+    assert not outcomes  # Whoever asks hears of it afterwards.
+    net.run(0.1)
     assert [str(outcome) for outcome in outcomes] == ["no socket is open yet"]
     client.stop(lambda: up.append(False))
     assert up == [False]

@@ -11,7 +11,6 @@ from typing import Protocol
 from agents.bootstrap.assignment import Wish
 from agents.core.configuration import Commands
 from agents.core.eventlog import EventLog
-from agents.core.folding import ascii_lower
 from agents.core.host import Host, Timer
 from agents.core.later import Later
 from agents.core.machine import Event
@@ -24,6 +23,7 @@ from agents.diameter.errors import ResultCode
 from agents.diameter.mobility import mobility_request
 from agents.diameter.sessions import SessionRequest
 from agents.diameter.wire import Message
+from agents.eap.names import canonical_identity, is_anonymous
 from agents.kernel.port import ControlledPorts, KernelError
 from agents.nodes.aaa_client import AaaClient
 from agents.nodes.access_router.relay_agent import RelayAgent
@@ -69,9 +69,17 @@ class Hostapd(Protocol):
         """Have a station authenticated anew; return whether hostapd knows it."""
 
 
-class _Session(Record, frozen=True):
-    """What is open for a station; `number` is the relay agent's for it, `accounted` hostapd's."""
+Conversation = tuple[bytes, int]
+"""A station, and the how-manieth EAP it is: what was asked in an earlier one counts no more."""
 
+
+class _Session(Record, frozen=True):
+    """What is open for a station, by which conversation; `accounted` is hostapd's name for it.
+
+    The relay agent knows it by `number`.
+    """
+
+    conversation: Conversation
     number: int
     accounted: str
     end: Timer
@@ -137,7 +145,7 @@ class Authenticator:
         self._accounted: dict[str, bytes] = {}
         """Which station's session an Acct-Session-Id of hostapd's is."""
 
-        self._begun: dict[bytes, None] = {}
+        self._begun: dict[bytes, Conversation] = {}
         """The stations whose EAP is under way, in order of its beginning."""
 
         self.hostapd: Hostapd | None = None
@@ -194,13 +202,21 @@ class Authenticator:
             if self._is_anothers(station, request.user_name):
                 return self._refuse(station, request, "another user has this station")
             self._begin(station)
+        conversation = self._begun.get(station)
+        if conversation is None:
+            return self._refuse(station, request, "its conversation is over")
         later = Later[DiameterEapAnswer]()
 
         def answered(answer: DiameterEapAnswer | Exception) -> None:
-            later.settle(self._judge(station, request, answer))
+            if self._begun.get(station) != conversation:
+                # Ended meanwhile: what is granted now opens nothing, and closes nothing either.
+                self._client.end(conversation)
+                later.settle(self._refuse(station, request, "the answer came too late"))
+                return
+            later.settle(self._judge(conversation, request, answer))
 
         self._client.ask(
-            station,
+            conversation,
             request.eap_payload,
             answered,
             asked=mobility_request(self._wish),
@@ -212,22 +228,26 @@ class Authenticator:
     def _is_anothers(self, station: bytes, user: str | None) -> bool:
         """Return whether a station that has a session is said to be another user's now.
 
-        Anybody can send frames from its MAC address, and a subscriber has credentials besides.
+        Anybody can send frames from its MAC address, and a subscriber has credentials besides. Who
+        gives no name is known by what the home AAA server tells in the end.
         """
         session = self._sessions.get(station)
         known = session.user if session else None
-        return known is not None and user is not None and ascii_lower(known) != ascii_lower(user)
+        if known is None or user is None or is_anonymous(user):
+            return False
+        return canonical_identity(known) != canonical_identity(user)
 
     def _begin(self, station: bytes) -> None:
         """Let EAP begin anew; beyond so many stations that have begun the first one gives way."""
         self._forget(station)
-        self._begun[station] = None
+        self._begun[station] = station, next(self._numbers)
         if len(self._begun) > MOST_BEGUN:
             self._forget(next(iter(self._begun)))
 
     def _forget(self, station: bytes) -> None:
-        self._begun.pop(station, None)
-        self._client.forget(station)
+        conversation = self._begun.pop(station, None)
+        if conversation is not None:
+            self._client.forget(conversation)
 
     def end(self, request: SessionRequest) -> ResultCode:
         """Take hostapd's word that a station has left."""
@@ -241,12 +261,15 @@ class Authenticator:
         """Pass over hostapd's records, but for the end of a session."""
 
     def _judge(
-        self, station: bytes, request: DiameterEapRequest, answer: DiameterEapAnswer | Exception
+        self,
+        conversation: Conversation,
+        request: DiameterEapRequest,
+        answer: DiameterEapAnswer | Exception,
     ) -> DiameterEapAnswer:
         """Return what hostapd is answered, and open or close the port by it."""
         if isinstance(answer, Exception):
             granted = answer.granted if isinstance(answer, GrantError) else None
-            return self._reject(station, request, str(answer), granted)
+            return self._reject(conversation, request, str(answer), granted)
         if answer.result_code == ResultCode.MULTI_ROUND_AUTH:
             return self._answer(
                 request,
@@ -256,29 +279,31 @@ class Authenticator:
             )
         if answer.result_code != ResultCode.SUCCESS or not (answer.eap_payload and answer.msk):
             reason = answer.error_message or f"result {answer.result_code}"
-            return self._reject(station, request, reason, answer)
-        return self._accept(station, request, answer)
+            return self._reject(conversation, request, reason, answer)
+        return self._accept(conversation, request, answer)
 
     def _accept(
-        self, station: bytes, request: DiameterEapRequest, answer: DiameterEapAnswer
+        self, conversation: Conversation, request: DiameterEapRequest, answer: DiameterEapAnswer
     ) -> DiameterEapAnswer:
+        station, number = conversation
         if self._is_anothers(station, answer.user_name):
-            return self._reject(station, request, "another user has this station", answer)
+            return self._reject(conversation, request, "another user has this station", answer)
         try:
             self._ports.authorise(station)
         except KernelError as error:
             self._shut(station)  # It may be half open.
-            return self._reject(station, request, str(error), None)
+            return self._reject(conversation, request, str(error), None)
         self._forget(station)
         lifetime = min(answer.lifetime or self._lifetime, self._lifetime)
         session = self._sessions.get(station)
         if session is None:
             end = self._host.timer(partial(self._close, station, "the lifetime is over"))
-            number, user = next(self._numbers), answer.user_name
-            session = _Session(number, request.session_id, end, user)
+            user = answer.user_name
+            session = _Session(conversation, number, request.session_id, end, user)
         else:
+            self._client.end(session.conversation)
             self._accounted.pop(session.accounted, None)
-            session = replace(session, accounted=request.session_id)
+            session = replace(session, conversation=conversation, accounted=request.session_id)
         self._sessions[station] = session
         self._accounted[session.accounted] = station
         session.end.start(lifetime)
@@ -296,13 +321,14 @@ class Authenticator:
 
     def _reject(
         self,
-        station: bytes,
+        conversation: Conversation,
         request: DiameterEapRequest,
         reason: str,
         answer: DiameterEapAnswer | None,
     ) -> DiameterEapAnswer:
-        self._close(station, reason)
-        return self._refuse(station, request, reason, answer)
+        self._client.end(conversation)
+        self._close(conversation[0], reason)
+        return self._refuse(conversation[0], request, reason, answer)
 
     def _refuse(
         self,
@@ -344,10 +370,10 @@ class Authenticator:
     def _close(self, station: bytes, reason: str) -> None:
         """End a station's session: here, and at the home AAA server."""
         self._forget(station)
-        self._client.end(station)
         session = self._sessions.pop(station, None)
         if session is None:
             return
+        self._client.end(session.conversation)
         self._accounted.pop(session.accounted, None)
         session.end.stop()
         self._shut(station)
@@ -378,12 +404,18 @@ class Authenticator:
 
         return client.serve(message, (Command.ABORT_SESSION, Command.RE_AUTH), obey)
 
-    def _obey(self, command: int, station: Hashable | None) -> ResultCode:
+    def _obey(self, command: int, conversation: Hashable | None) -> ResultCode:
         """Authenticate anew or end what the server has granted (RFC 6733 sections 8.3, 8.5)."""
-        if not isinstance(station, bytes):
-            return ResultCode.UNKNOWN_SESSION_ID
-        if command == Command.RE_AUTH:
-            done = self._reauthenticate(station)
-            return ResultCode.SUCCESS if done else ResultCode.UNABLE_TO_COMPLY
-        self._terminate(station)
-        return ResultCode.SUCCESS
+        for station, begun in self._begun.items():
+            if begun == conversation:
+                if command == Command.ABORT_SESSION:
+                    self._forget(station)  # A grant that is under way opens nothing.
+                return ResultCode.SUCCESS
+        for station, session in self._sessions.items():
+            if session.conversation == conversation:
+                if command == Command.ABORT_SESSION:
+                    self._terminate(station)
+                    return ResultCode.SUCCESS
+                done = self._reauthenticate(station)
+                return ResultCode.SUCCESS if done else ResultCode.UNABLE_TO_COMPLY
+        return ResultCode.UNKNOWN_SESSION_ID

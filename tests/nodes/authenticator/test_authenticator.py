@@ -257,7 +257,7 @@ def test_another_user_takes_nobodys_station(world):
     assert world.begin(user="mallory@home.test").code == Code.ACCESS_REJECT
     assert len(world.aaa.asked) == before
     assert world.ports.open == {ALICE}
-    assert world.begin(user="MN@home.test").code == Code.ACCESS_CHALLENGE
+    assert world.begin(user="mn@HOME.test").code == Code.ACCESS_CHALLENGE
 
 
 def test_nor_does_one_who_claims_to_be_that_user(world):
@@ -280,6 +280,48 @@ def test_the_home_aaa_server_ends_a_session(world):
     assert world.ports.open == set()
     assert world.aaa.ended() == [world.aaa.asked[0].session_id]
     assert world.asked_anew == [ALICE]
+
+
+def hold_the_grant(world):
+    """Authenticate with a grant that stays under way."""
+    world.aaa.holds = lambda request: request.eap_payload.endswith(b"ok")
+    assert world.authenticate() is None
+
+
+def test_a_grant_that_is_late_opens_no_port(world):
+    hold_the_grant(world)
+    session = world.aaa.asked[-1].session_id
+    world.order(Command.ABORT_SESSION, session)
+    world.aaa.release()
+    world.net.run(2.0)
+    assert world.ports.open == set()
+    assert world.aaa.ended() == [session]
+
+
+def test_a_station_that_leaves_while_it_is_asked_anew_stays_out(world):
+    world.authenticate()
+    hold_the_grant(world)
+    world.leave()
+    world.aaa.release()
+    world.net.run(2.0)
+    assert world.ports.open == set()
+    assert sorted(world.aaa.ended()) == sorted({one.session_id for one in world.aaa.asked})
+
+
+def test_a_late_answer_closes_nothing_that_came_after_it(world):
+    hold_the_grant(world)
+    world.aaa.holds = lambda _: False
+    assert world.authenticate().code == Code.ACCESS_ACCEPT
+    world.aaa.release()
+    world.net.run(2.0)
+    assert world.ports.open == {ALICE}
+    assert world.aaa.ended() == [world.aaa.asked[0].session_id]
+
+
+def test_who_gives_no_name_may_be_asked_anew(world):
+    for _ in range(2):
+        assert world.authenticate(user="@home.test").code == Code.ACCESS_ACCEPT
+    assert world.ports.open == {ALICE}
 
 
 def test_both_may_be_ordered_here(world):
