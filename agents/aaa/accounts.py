@@ -9,12 +9,13 @@ is in memory, as the sessions are; every record is told as an event, too, for wh
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from collections import deque
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from agents.core.folding import ascii_lower
 from agents.core.machine import Event
+from agents.core.quotas import Quotas, Share
 from agents.core.record import Record
 from agents.core.timers import Timers
 from agents.core.usage import Usage
@@ -26,7 +27,11 @@ Key: TypeAlias = tuple[str, str]
 """A client's Origin-Host in lower case, and its Session-Id, which means nothing without it."""
 
 OPEN, ENDED = 100_000, 10_000
-"""How many accounts there are at once; of more the oldest are given up, or forgotten."""
+"""How many accounts there are at once, of one client half as many; of more the oldest are given up,
+or forgotten."""
+
+WITHIN = 100
+"""Accounts that may be open at once within what a client has been granted; the oldest gives way."""
 
 GRACE = 600.0
 """Seconds after a session's end for which its records are waited for: who could not send them,
@@ -36,7 +41,7 @@ KEPT = 3600.0
 """Seconds for which an ended account is known."""
 
 GAP = 1000
-"""Records of one session that may be outstanding while later ones are there."""
+"""Records of one session that may be outstanding, all in all, while later ones are there."""
 
 
 class SessionAccounted(Event, frozen=True):
@@ -100,6 +105,9 @@ class _Open:
     until: float
     """When the session is over that was granted."""
 
+    within: Key | None = None
+    """What was granted, for an account that has been opened within that."""
+
     usage: Usage | None = None
     session_time: float | None = None
     last: int = -1
@@ -146,8 +154,10 @@ class Accounts:
 
     def __init__(self) -> None:
         self.events: deque[Event] = deque()
-        self._open: OrderedDict[Key, _Open] = OrderedDict()
-        self._ended: OrderedDict[Key, _Open] = OrderedDict()
+        self._open: dict[Key, _Open] = {}
+        self._ended: dict[Key, _Open] = {}
+        self._open_room: Quotas[Key] = Quotas()
+        self._ended_room: Quotas[Key] = Quotas()
         self._timers: Timers[Key] = Timers()
 
     def __len__(self) -> int:
@@ -166,11 +176,19 @@ class Accounts:
         """Wait for the records of a session that a client has been granted for so many seconds."""
         if client in self._ended:
             return
-        self._open.setdefault(client, _Open(identity, 0.0)).until = now + lifetime
+        if client not in self._open:
+            self._add(client, _Open(identity, 0.0), now)
+        self._open[client].until = now + lifetime
         self._timers.set(client, now + lifetime + GRACE)
-        if len(self._open) > OPEN:
-            oldest = next(iter(self._open))
-            self._give_up(oldest, f"{OPEN} others are open", now)
+
+    def _add(self, key: Key, account: _Open, now: float) -> None:
+        """Open an account, and give up those that it displaces."""
+        shares = _shares(key, OPEN)
+        if account.within is not None:
+            shares = (Share(("within", account.within), WITHIN), *shares)
+        for other in self._open_room.enter(key, shares):
+            self._give_up(other, "too many others are open", now)
+        self._open[key] = account
 
     def handle(self, request: AccountingRequest, now: float) -> None:
         """Take a record; raises DiameterError for one that does not count.
@@ -198,15 +216,17 @@ class Accounts:
     def _of(self, key: Key, multi: str | None, now: float) -> _Open:
         """Return an account; raises DiameterError UNKNOWN_SESSION_ID if there is none.
 
-        Within what a client has been granted it may open more, which name that (RFC 6733 9.6).
+        Within what a client has been granted it may open more, which name that and not one another
+        (RFC 6733 9.6).
         """
         account = self._open.get(key) or self._ended.get(key)
         if account is None and multi is not None:
             granted = key[0], multi
             whole = self._open.get(granted) or self._ended.get(granted)
-            if whole is not None and whole.until > now:
-                self.expect(key, whole.identity, whole.until - now, now)
-                account = self._open.get(key)
+            if whole is not None and whole.within is None and whole.until > now:
+                account = _Open(whole.identity, whole.until, granted)
+                self._add(key, account, now)
+                self._timers.set(key, whole.until + GRACE)
         if account is None:
             reason = f"no session of {key[0]} has this name"
             raise DiameterError(reason, ResultCode.UNKNOWN_SESSION_ID)
@@ -230,11 +250,12 @@ class Accounts:
 
     def _end(self, key: Key, now: float) -> None:
         """Keep an account for a while that is not open any more."""
+        self._open_room.leave(key)
         self._ended[key] = self._open.pop(key)
         self._timers.set(key, now + KEPT)
-        if len(self._ended) > ENDED:
-            oldest, _ = self._ended.popitem(last=False)
-            self._timers.cancel(oldest)
+        for other in self._ended_room.enter(key, _shares(key, ENDED)):
+            del self._ended[other]
+            self._timers.cancel(other)
 
     def _give_up(self, key: Key, reason: str, now: float) -> None:
         account = self._open[key]
@@ -256,6 +277,13 @@ class Accounts:
         while (key := self._timers.pop(now)) is not None:
             if self._ended.pop(key, None) is None:
                 self._give_up(key, "no STOP record has come", now)
+            else:
+                self._ended_room.leave(key)
+
+
+def _shares(key: Key, limit: int) -> tuple[Share, ...]:
+    """Return where an account counts: a flood of one client's leaves room for the others'."""
+    return Share(("client", key[0]), limit // 2), Share("all", limit)
 
 
 def _check(account: _Open, kind: AccountingRecordType, number: int) -> None:
@@ -263,8 +291,9 @@ def _check(account: _Open, kind: AccountingRecordType, number: int) -> None:
 
     A session has one START and one STOP (RFC 6733 section 9.5), and nothing comes after that.
     """
-    if number - account.last > GAP:
-        reason = f"record {number} comes after record {account.last}"
+    if len(account.missing) + number - account.last > GAP:
+        missing = len(account.missing)
+        reason = f"record {number} comes after record {account.last}, and {missing} are missing"
         raise DiameterError(reason, ResultCode.INVALID_AVP_VALUE)
     stops = kind is AccountingRecordType.STOP
     if (

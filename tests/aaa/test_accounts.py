@@ -172,6 +172,55 @@ def test_what_does_not_go_together_is_refused(accounts, before, then, code):
     assert refusal(accounts, then) == code
 
 
+def test_no_more_records_are_outstanding_by_many_leaps_than_by_one(accounts):
+    accounts.handle(replace(INTERIM, record_number=GAP - 1), 1.0)
+    told(accounts)
+    leap = replace(INTERIM, record_number=GAP + 1)
+    assert refusal(accounts, leap) == ResultCode.INVALID_AVP_VALUE
+    accounts.handle(replace(INTERIM, record_number=GAP), 1.0)  # What is next may come always.
+    accounts.handle(START, 1.0)
+    accounts.handle(leap, 1.0)
+    assert {type(event) for event in told(accounts)} == {SessionAccounted}
+
+
+def test_a_session_within_a_granted_one_grants_no_more(accounts):
+    more = {"session_id": "router.visited.test;1;9", "multi_session_id": SESSION}
+    accounts.handle(replace(START, **more), 1.0)
+    told(accounts)
+    chained = {"session_id": "router.visited.test;1;10", "multi_session_id": more["session_id"]}
+    assert refusal(accounts, replace(START, **chained)) == ResultCode.UNKNOWN_SESSION_ID
+
+
+def test_a_client_with_many_sessions_displaces_its_own_alone(monkeypatch):
+    monkeypatch.setattr(module, "OPEN", 8)
+    monkeypatch.setattr(module, "ENDED", 4)
+    accounts = Accounts()
+    accounts.expect((CLIENT, SESSION), IDENTITY, LIFETIME, 0.0)
+    accounts.expect((CLIENT, "ended"), IDENTITY, LIFETIME, 0.0)
+    accounts.handle(replace(STOP, session_id="ended"), 1.0)
+    for number in range(20):
+        accounts.expect(("other.visited.test", str(number)), "other@home.test", LIFETIME, 1.0)
+    assert len(accounts) == 5
+    accounts.handle(STOP, 2.0)
+    for session_id in (SESSION, "ended"):
+        account = accounts.account(NAS, session_id)
+        assert account is not None
+        assert account.finished
+
+
+def test_within_one_session_many_displace_one_another_alone(accounts, monkeypatch):
+    monkeypatch.setattr(module, "WITHIN", 2)
+    accounts.expect((CLIENT, "another"), IDENTITY, LIFETIME, 0.0)
+    for number in range(5):
+        within = {"session_id": f"within {number}", "multi_session_id": SESSION}
+        accounts.handle(replace(START, **within), 1.0)
+    given_up = [event for event in told(accounts) if isinstance(event, AccountUnfinished)]
+    assert [event.session_id for event in given_up] == ["within 0", "within 1", "within 2"]
+    accounts.handle(replace(STOP, session_id="another"), 2.0)
+    accounts.handle(STOP, 2.0)
+    assert len(accounts) == 2
+
+
 def test_without_a_stop_an_account_ends_unfinished_after_its_session(accounts):
     accounts.handle(START, 1.0)
     accounts.handle(INTERIM, 2.0)
@@ -207,8 +256,8 @@ def test_a_session_that_is_prolonged_is_waited_for_as_long(accounts):
 
 
 def test_the_memory_is_bounded(monkeypatch):
-    monkeypatch.setattr(module, "OPEN", 3)
-    monkeypatch.setattr(module, "ENDED", 2)
+    monkeypatch.setattr(module, "OPEN", 6)
+    monkeypatch.setattr(module, "ENDED", 4)
     accounts = Accounts()
     for number in range(10):
         accounts.expect((CLIENT, str(number)), IDENTITY, LIFETIME, 0.0)
