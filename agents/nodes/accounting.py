@@ -18,6 +18,7 @@ from typing import Protocol, TypeAlias
 from agents.bootstrap.assignment import Assignment
 from agents.core.eventlog import EventLog
 from agents.core.host import Host
+from agents.core.quotas import Quotas, Share
 from agents.core.record import Record, replace
 from agents.core.timers import Timers
 from agents.core.usage import Usage
@@ -38,8 +39,12 @@ PATIENCE = 600.0
 PARTING = 1.0
 """Seconds for which a program that ends waits for its last records to be confirmed."""
 
-UNCONFIRMED = 1000
-"""Records that are kept until they are confirmed; of more the oldest are lost."""
+UNCONFIRMED, OWN = 1000, 100
+"""Records that are kept until they are confirmed, in all and of one user; of more the oldest are
+lost, interim records before others."""
+
+APART = 5.0
+"""Seconds between interim records of a session, unless the server wants them sooner."""
 
 SPREAD = 0.1
 """The part of an interval by which interim records come earlier or later (section 9.8.2)."""
@@ -111,7 +116,9 @@ class _Session:
     multi: str
     number: int = 0
     waiting: _Name | None = None
-    """Its last interim record."""
+    """Its last interim record, and from when there may be another."""
+
+    soonest: float = 0.0
 
     @property
     def first(self) -> _Name:
@@ -152,6 +159,7 @@ class Accountant:
         self._zero = epoch - host.now()
         self._sessions: dict[Hashable, _Session] = {}
         self._unconfirmed: dict[_Name, _Unconfirmed] = {}
+        self._room: Quotas[_Name] = Quotas(firm=2)
         self._interim: Timers[Hashable] = Timers()
         self._again: Timers[_Name] = Timers()
         self._alarm = host.timer(self._expire)
@@ -189,10 +197,24 @@ class Accountant:
             session.place = place
 
     def interim(self, key: Hashable) -> None:
-        """Tell what a session has come to so far."""
-        if session := self._sessions.get(key):
-            self._record(key, session, AccountingRecordType.INTERIM)
-            self._plan(key, session)
+        """Tell what a session has come to so far, as soon as it may be told again.
+
+        That is a while after the last time, when no interim record of the session is under way.
+        """
+        session = self._sessions.get(key)
+        if session is None:
+            return
+        now = self._host.now()
+        interval = session.charge.interim
+        pause = min(APART, interval * (1 - SPREAD)) if interval else APART
+        is_under_way = session.waiting in self._unconfirmed and session.waiting not in self._again
+        if is_under_way or now < session.soonest:
+            self._interim.set(key, session.soonest if now < session.soonest else now + pause)
+            self._arm()
+            return
+        session.soonest = now + pause
+        self._record(key, session, AccountingRecordType.INTERIM)
+        self._plan(key, session)
 
     def end(self, key: Hashable, cause: TerminationCause) -> None:
         """Tell that a session is over, if there is one."""
@@ -247,7 +269,7 @@ class Accountant:
         session.number += 1
         self._supersede(session)
         session.waiting = name if kind is AccountingRecordType.INTERIM else None
-        self._unconfirmed[name] = _Unconfirmed(record, now)
+        self._keep(name, _Unconfirmed(record, now), charge.user_name or session.multi)
         if is_first:
             self._again.set(name, now + REST)
             self._arm()
@@ -263,8 +285,14 @@ class Accountant:
         """Drop an interim record that is to be sent again, for this one says more (9.5)."""
         if session.waiting and session.waiting in self._again:
             self._drop(session.waiting)
-        while len(self._unconfirmed) >= UNCONFIRMED:
-            self._lose(next(iter(self._unconfirmed)), f"{UNCONFIRMED} others wait too")
+
+    def _keep(self, name: _Name, one: _Unconfirmed, user: str) -> None:
+        """Keep a record until it is confirmed, and lose those that it displaces."""
+        shares = Share(("user", user), OWN), Share("all", UNCONFIRMED)
+        stage = 0 if one.record.record_type is AccountingRecordType.INTERIM else 1
+        for other in self._room.enter(name, shares, stage):
+            self._lose(other, "too many others wait too")
+        self._unconfirmed[name] = one
 
     def _send(self, name: _Name) -> None:
         if one := self._unconfirmed.get(name):
@@ -301,6 +329,7 @@ class Accountant:
 
     def _drop(self, name: _Name) -> None:
         self._unconfirmed.pop(name, None)
+        self._room.leave(name)
         self._again.cancel(name)
         if not self._unconfirmed and self._finished:
             self._finish()

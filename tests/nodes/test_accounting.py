@@ -15,6 +15,7 @@ from agents.diameter.dictionary import TerminationCause
 from agents.diameter.errors import DiameterError, ResultCode
 from agents.nodes import accounting
 from agents.nodes.accounting import (
+    APART,
     PARTING,
     PATIENCE,
     REST,
@@ -211,14 +212,51 @@ def test_of_interim_records_that_wait_the_last_one_is_left(world):
     assert len(world.net.told("RecordLost")) == 0
 
 
-def test_the_memory_is_bounded(world, monkeypatch):
-    monkeypatch.setattr(accounting, "UNCONFIRMED", 3)
+def test_what_is_told_often_is_told_together(world):
+    world.do("begin", CHARGE, HERE, seconds=10.0)
+    begun = world.net.clock.now
+    for _ in range(50):
+        world.do("interim", seconds=APART / 20)
+    world.net.run(10 * APART)
+    times = [at for at, one in world.sent if one.record_type is Kind.INTERIM]
+    assert times == pytest.approx([begun, begun + APART, begun + 2 * APART, begun + 3 * APART])
+
+
+def test_one_interim_record_is_under_way_at_a_time(world):
+    world.answer = SILENT
+    world.do("begin", CHARGE, HERE, seconds=10.0)
+    for _ in range(4):
+        world.do("interim", seconds=APART)
+    assert world.seen() == [("START", 0), ("INTERIM", 1)]
+    world.host.enter(world.waiting[1], None)
+    world.net.run(2 * APART)
+    assert world.seen() == [("START", 0), ("INTERIM", 1), ("INTERIM", 2)]
+
+
+def test_the_memory_is_bounded_and_interim_records_give_way_first(world, monkeypatch):
+    monkeypatch.setattr(accounting, "UNCONFIRMED", 4)
+    world.answer = SILENT
+    world.do("begin", CHARGE, HERE, seconds=10.0)
+    world.do("interim")
+    world.do("begin", NEXT, HERE)
+    assert world.net.told("RecordLost") == []
+    world.do("end", LOGOUT)
+    world.do("begin", replace(CHARGE, session_id="b.test;1;3"), HERE)
+    lost = [(one["session_id"], one["record_number"]) for one in world.net.told("RecordLost")]
+    assert lost == [(CHARGE.session_id, 1), (CHARGE.session_id, 0)]
+
+
+def test_who_has_many_records_displaces_nobody_elses(world, monkeypatch):
+    monkeypatch.setattr(accounting, "OWN", 4)
     world.answer = SILENT
     world.do("begin", CHARGE, HERE)
-    for _ in range(5):
-        world.do("interim")
-    lost = world.net.told("RecordLost")
-    assert [one["record_number"] for one in lost] == [0, 1, 2]
+    world.do("end", LOGOUT)
+    for number in range(5):
+        session_id = f"b.test;2;{number}"
+        world.do("begin", replace(CHARGE, session_id=session_id, user_name="other"), HERE)
+        world.do("end", LOGOUT)
+    lost = {one["session_id"] for one in world.net.told("RecordLost")}
+    assert lost == {f"b.test;2;{number}" for number in range(3)}
 
 
 def test_the_end_waits_a_little_for_what_is_under_way(world):

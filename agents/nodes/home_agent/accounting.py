@@ -28,10 +28,10 @@ _CAUSES = {
 class BindingAccounting:
     """The accounting of bindings, by their home addresses, from registration to end.
 
-    Each Binding Update that prolongs or moves one brings an interim record, as is recommended
-    (section 4.1), and the first after another authentication the next session. Where there is a
-    second binding in what was granted, its records have a Session-Id of their own, and that of what
-    was granted in Acct-Multi-Session-Id.
+    A Binding Update that prolongs or moves one brings an interim record, as is recommended (section
+    4.1), but several within seconds one together, and the first after another authentication the
+    next session. Where there is a second binding in what was granted, its records have a Session-Id
+    of their own, and that of what was granted in Acct-Multi-Session-Id.
     """
 
     def __init__(
