@@ -39,7 +39,8 @@ class AccessAccounting:
     """The accounting of PANA sessions, by their numbers.
 
     A session is counted from when its address may pass, which is before it is told so. Where an
-    address has two sessions, what passes is the later one's, and nothing is counted twice.
+    address has two sessions, what passes is the later one's from when that is confirmed, and the
+    earlier one's again when it is over; nothing is counted twice.
     """
 
     def __init__(
@@ -51,16 +52,20 @@ class AccessAccounting:
         """What has been granted to sessions that are not authorised yet."""
 
         self._measured: dict[Hashable, _Measured] = {}
-        self._at: dict[IPv6Address, int] = {}
-        """The session that an address is counted for."""
+        self._at: dict[IPv6Address, list[int]] = {}
+        """The sessions at an address that is counted, for the last of them."""
 
         self._accountant = Accountant(host, client, self._usage, log, epoch=epoch)
         self.finish = self._accountant.finish
 
     def grant(self, number: int, answer: DiameterEapAnswer, address: IPv6Address) -> None:
-        """Know by what answer a session will be authorised, and count what passes from now on."""
+        """Know by what answer a session will be authorised, and count what passes from now on.
+
+        What is another session's stays that until this one is confirmed.
+        """
         self._charges[number] = Charge.of(answer)
-        self._count(number, address)
+        if address not in self._at:
+            self._count(number, address)
 
     def begin(self, number: int, address: IPv6Address) -> None:
         """Account for a session that is authorised, or is so anew."""
@@ -80,19 +85,22 @@ class AccessAccounting:
         """Account for the end of a session, if it has been begun."""
         self._charges.pop(number, None)
         self._accountant.end(number, _CAUSES.get(cause, TerminationCause.LINK_BROKEN))
-        measured = self._measured.pop(number, None)
-        if measured and measured.address is not None:
-            self._forget(measured.address)
+        if number in self._measured:
+            self._give_back(number)
+            del self._measured[number]
 
     def _count(self, number: int, address: IPv6Address) -> None:
         measured = self._measured.setdefault(number, _Measured())
         if measured.address == address or not measured.known:
             return
-        self._leave(number)
+        if measured.address is not None:
+            measured.beside = self._usage(number) or measured.beside
+            self._give_back(number)
         try:
-            if (other := self._at.get(address)) is not None:
-                self._leave(other, keeps=True)
+            if others := self._at.get(address):
                 measured.before = self._meter.usage(address)
+                other = self._measured[others[-1]]
+                other.beside += measured.before.since(other.before)
             else:
                 self._meter.count(address)
                 measured.before = Usage()
@@ -101,23 +109,26 @@ class AccessAccounting:
             self._log.write("MeterFailed", address=address, reason=str(error))
             return
         measured.address = address
-        self._at[address] = number
+        self._at.setdefault(address, []).append(number)
 
-    def _leave(self, number: int, *, keeps: bool = False) -> None:
-        """Have a session keep what it has, and its address be nobody's; it `keeps` counting."""
+    def _give_back(self, number: int) -> None:
+        """Have a session's address be counted for the one from which it has taken it, if any."""
         measured = self._measured[number]
-        address, total = measured.address, self._usage(number)
+        address, measured.address = measured.address, None
         if address is None:
             return
-        measured.address, measured.beside = None, total or measured.beside
-        del self._at[address]
-        if not keeps:
-            self._forget(address)
-
-    def _forget(self, address: IPv6Address) -> None:
-        self._at.pop(address, None)
+        there = self._at[address]
+        was_counted = there[-1] == number
+        there.remove(number)
         try:
-            self._meter.forget(address)
+            if not there:
+                del self._at[address]
+                self._meter.forget(address)
+            elif was_counted:
+                heir = self._measured[there[-1]]
+                heir.known = False
+                heir.before = self._meter.usage(address)
+                heir.known = True
         except KernelError as error:
             self._log.write("MeterFailed", address=address, reason=str(error))
 
@@ -126,7 +137,7 @@ class AccessAccounting:
         measured = self._measured.get(number)
         if measured is None or not measured.known:
             return None
-        if measured.address is None:
+        if measured.address is None or self._at[measured.address][-1] != number:
             return measured.beside
         try:
             now = self._meter.usage(measured.address)

@@ -130,6 +130,58 @@ def test_one_address_is_not_charged_twice(world):
     assert world.meter.kernel.counted.of == {}
 
 
+def test_an_address_is_the_earlier_sessions_again_when_the_later_one_is_over(world):
+    world.open(1)
+    world.passes(3)
+    for number in (2, 3):
+        world.open(number)
+        world.passes(number * 10)
+    world.do("end", 3, "LOGOUT")
+    world.passes(1)
+    world.do("end", 2, "LOGOUT")
+    world.passes(4)
+    world.do("end", 1, "LOGOUT")
+    charged = {name: packets for name, (packets, _) in world.stops().items()}
+    assert charged == {"b.test;1;1": 7, "b.test;1;2": 21, "b.test;1;3": 30}
+    assert world.meter.kernel.counted.of == {}
+
+
+def test_who_moves_leaves_an_address_to_the_earlier_session(world):
+    world.open(1)
+    world.open(2)
+    world.passes(2)
+    world.do("move", 2, NEXT_COA)
+    world.passes(3)
+    world.passes(4, NEXT_COA)
+    for number in (1, 2):
+        world.do("end", number, "LOGOUT")
+    assert [packets for packets, _ in world.stops().values()] == [3, 6]
+    assert world.meter.kernel.counted.of == {}
+
+
+def test_who_never_confirms_takes_nothing_from_an_earlier_session(world):
+    world.open(1)
+    answer = DiameterEapAnswer("b.test;1;2", ResultCode.SUCCESS, "aaa.test", "home.test")
+    world.do("grant", 2, answer, COA)
+    world.passes(3)
+    world.do("end", 2, "no answer")
+    world.passes(4)
+    world.do("end", 1, "LOGOUT")
+    assert world.stops() == {"b.test;1;1": (7, 1)}
+
+
+def test_what_a_kernel_does_not_tell_to_the_earlier_session_it_is_not_charged(world):
+    world.open(1)
+    world.open(2)
+    world.meter.failures["usage"] = 5
+    world.do("end", 2, "LOGOUT")
+    world.meter.failures.clear()
+    world.passes(3)
+    world.do("end", 1, "LOGOUT")
+    assert world.stops()["b.test;1;1"][0] == -1
+    assert world.meter.kernel.counted.of == {}
+
+
 def test_others_are_counted_apart(world):
     world.open(1)
     world.open(2, OTHER_COA)
