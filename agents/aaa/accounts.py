@@ -38,7 +38,7 @@ GRACE = 600.0
 tries for some minutes (agents/nodes/accounting.py)."""
 
 KEPT = 3600.0
-"""Seconds for which an ended account is known."""
+"""Seconds for which an ended account is known, and as long as more may be opened within it."""
 
 GAP = 1000
 """Records of one session that may be outstanding, all in all, while later ones are there."""
@@ -102,11 +102,11 @@ class _Open:
     """What is known of an account; records up to the `last` have come but for the `missing`."""
 
     identity: str
-    until: float
+    until: float = 0.0
     """When the session is over that was granted."""
 
-    within: Key | None = None
-    """What was granted, for an account that has been opened within that."""
+    within: _Open | None = None
+    """The account of what was granted, if this has been opened within that."""
 
     usage: Usage | None = None
     session_time: float | None = None
@@ -114,6 +114,11 @@ class _Open:
     missing: set[int] = field(default_factory=set)
     started: int | None = None
     stopped: int | None = None
+
+    @property
+    def awaited(self) -> float:
+        """Until when its records are waited for."""
+        return (self.within or self).until + GRACE
 
     def number_of(self, request: AccountingRequest) -> int:
         """Return a record's number: by RADIUS, that of what has come if this is the same again."""
@@ -173,19 +178,27 @@ class Accounts:
         )
 
     def expect(self, client: Key, identity: str, lifetime: float, now: float) -> None:
-        """Wait for the records of a session that a client has been granted for so many seconds."""
-        if client in self._ended:
-            return
-        if client not in self._open:
-            self._add(client, _Open(identity, 0.0), now)
-        self._open[client].until = now + lifetime
-        self._timers.set(client, now + lifetime + GRACE)
+        """Wait for the records of a session that a client has been granted for so many seconds.
 
-    def _add(self, key: Key, account: _Open, now: float) -> None:
+        One that has been accounted for to its end may go on: others may be opened within it.
+        """
+        account = self._find(client)
+        if account is None:
+            account = _Open(identity)
+            self._add(client, account, _shares(client, OPEN), now)
+        account.until, account.within = now + lifetime, None
+        self._wait(client, account, now)
+
+    def _find(self, key: Key) -> _Open | None:
+        return self._open.get(key) or self._ended.get(key)
+
+    def _wait(self, key: Key, account: _Open, now: float) -> None:
+        """Set when an account is given up, or forgotten."""
+        is_open, known = key in self._open, max(now + KEPT, account.until + GRACE)
+        self._timers.set(key, account.awaited if is_open else known)
+
+    def _add(self, key: Key, account: _Open, shares: tuple[Share, ...], now: float) -> None:
         """Open an account, and give up those that it displaces."""
-        shares = _shares(key, OPEN)
-        if account.within is not None:
-            shares = (Share(("within", account.within), WITHIN), *shares)
         for other in self._open_room.enter(key, shares):
             self._give_up(other, "too many others are open", now)
         self._open[key] = account
@@ -219,14 +232,15 @@ class Accounts:
         Within what a client has been granted it may open more, which name that and not one another
         (RFC 6733 9.6).
         """
-        account = self._open.get(key) or self._ended.get(key)
+        account = self._find(key)
         if account is None and multi is not None:
             granted = key[0], multi
-            whole = self._open.get(granted) or self._ended.get(granted)
+            whole = self._find(granted)
             if whole is not None and whole.within is None and whole.until > now:
-                account = _Open(whole.identity, whole.until, granted)
-                self._add(key, account, now)
-                self._timers.set(key, whole.until + GRACE)
+                account = _Open(whole.identity, within=whole)
+                share = Share(("within", granted), WITHIN)
+                self._add(key, account, (share, *_shares(key, OPEN)), now)
+                self._wait(key, account, now)
         if account is None:
             reason = f"no session of {key[0]} has this name"
             raise DiameterError(reason, ResultCode.UNKNOWN_SESSION_ID)
@@ -251,8 +265,8 @@ class Accounts:
     def _end(self, key: Key, now: float) -> None:
         """Keep an account for a while that is not open any more."""
         self._open_room.leave(key)
-        self._ended[key] = self._open.pop(key)
-        self._timers.set(key, now + KEPT)
+        account = self._ended[key] = self._open.pop(key)
+        self._wait(key, account, now)
         for other in self._ended_room.enter(key, _shares(key, ENDED)):
             del self._ended[other]
             self._timers.cancel(other)
@@ -275,10 +289,12 @@ class Accounts:
     def handle_timeout(self, now: float) -> None:
         """Give up, or forget, every account whose time is over."""
         while (key := self._timers.pop(now)) is not None:
-            if self._ended.pop(key, None) is None:
-                self._give_up(key, "no STOP record has come", now)
-            else:
+            if self._ended.pop(key, None) is not None:
                 self._ended_room.leave(key)
+            elif (awaited := self._open[key].awaited) > now:  # What it is within was prolonged.
+                self._timers.set(key, awaited)
+            else:
+                self._give_up(key, "no STOP record has come", now)
 
 
 def _shares(key: Key, limit: int) -> tuple[Share, ...]:

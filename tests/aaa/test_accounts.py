@@ -53,6 +53,11 @@ START, INTERIM, STOP = (
 )
 
 
+def within(request: AccountingRequest, name: str) -> AccountingRequest:
+    """Return a record of another session within the granted one."""
+    return replace(request, session_id=name, multi_session_id=SESSION)
+
+
 @pytest.fixture
 def accounts() -> Accounts:
     accounts = Accounts()
@@ -184,11 +189,10 @@ def test_no_more_records_are_outstanding_by_many_leaps_than_by_one(accounts):
 
 
 def test_a_session_within_a_granted_one_grants_no_more(accounts):
-    more = {"session_id": "router.visited.test;1;9", "multi_session_id": SESSION}
-    accounts.handle(replace(START, **more), 1.0)
+    accounts.handle(within(START, "one"), 1.0)
     told(accounts)
-    chained = {"session_id": "router.visited.test;1;10", "multi_session_id": more["session_id"]}
-    assert refusal(accounts, replace(START, **chained)) == ResultCode.UNKNOWN_SESSION_ID
+    chained = replace(START, session_id="another", multi_session_id="one")
+    assert refusal(accounts, chained) == ResultCode.UNKNOWN_SESSION_ID
 
 
 def test_a_client_with_many_sessions_displaces_its_own_alone(monkeypatch):
@@ -212,8 +216,7 @@ def test_within_one_session_many_displace_one_another_alone(accounts, monkeypatc
     monkeypatch.setattr(module, "WITHIN", 2)
     accounts.expect((CLIENT, "another"), IDENTITY, LIFETIME, 0.0)
     for number in range(5):
-        within = {"session_id": f"within {number}", "multi_session_id": SESSION}
-        accounts.handle(replace(START, **within), 1.0)
+        accounts.handle(within(START, f"within {number}"), 1.0)
     given_up = [event for event in told(accounts) if isinstance(event, AccountUnfinished)]
     assert [event.session_id for event in given_up] == ["within 0", "within 1", "within 2"]
     accounts.handle(replace(STOP, session_id="another"), 2.0)
@@ -253,6 +256,35 @@ def test_of_a_node_that_has_started_again_no_stop_is_waited_for(accounts):
 def test_a_session_that_is_prolonged_is_waited_for_as_long(accounts):
     accounts.expect((CLIENT, SESSION), IDENTITY, LIFETIME, 50.0)
     assert accounts.next_timeout() == 50.0 + LIFETIME + GRACE
+
+
+def test_what_has_ended_is_prolonged_with_all_that_is_within(accounts):
+    """A key is renewed under the same Session-Id, and bindings come and go meanwhile."""
+    for request in (START, STOP, within(START, "first")):
+        accounts.handle(request, 1.0)
+    renewed = LIFETIME - 1
+    accounts.expect((CLIENT, SESSION), IDENTITY, 3 * KEPT, renewed)
+    accounts.handle(within(START, "second"), 2 * KEPT)
+    accounts.handle(within(INTERIM, "first"), 2 * KEPT)
+    events = told(accounts)
+    assert {type(event) for event in events} == {SessionAccounted}
+    assert accounts.account(NAS, SESSION) == Account(IDENTITY, STOP.usage, 20.0, True)
+    over = renewed + 3 * KEPT
+    accounts.handle_timeout(over + GRACE - 1)
+    assert told(accounts) == []
+    assert refusal(accounts, within(START, "third"), over) == ResultCode.UNKNOWN_SESSION_ID
+    accounts.handle_timeout(over + GRACE)
+    assert {event.session_id for event in told(accounts)} == {"first", "second"}
+    assert accounts.account(NAS, SESSION) is None
+    accounts.handle_timeout(over + GRACE + KEPT)
+    assert accounts.next_timeout() is None
+
+
+def test_what_was_granted_for_long_is_known_for_as_long(accounts):
+    accounts.expect((CLIENT, SESSION), IDENTITY, 3 * KEPT, 0.0)
+    accounts.handle(STOP, 1.0)
+    accounts.handle(within(START, "later"), 3 * KEPT - 1)
+    assert {type(event) for event in told(accounts)} == {SessionAccounted}
 
 
 def test_the_memory_is_bounded(monkeypatch):
