@@ -208,7 +208,7 @@ class HomeRegistration:
             case Registering() as state, BindingAck(sequence=sequence) if sequence in dict(
                 state.sent
             ):
-                self._acknowledged(state, message, now)
+                self._acknowledged(state, message, source, now)
             case (Registered(), BindingRefreshRequest()) | (
                 Registered(),
                 BindingError(status=ErrorStatus.UNKNOWN_BINDING, home_address=self.home_address),
@@ -295,7 +295,9 @@ class HomeRegistration:
         timeout = self._timers.initial
         self._send(replace(state, sent=(), timeout=timeout, sequence_retries=retries), now)
 
-    def _acknowledged(self, state: Registering, ack: BindingAck, now: float) -> None:
+    def _acknowledged(
+        self, state: Registering, ack: BindingAck, source: Address, now: float
+    ) -> None:
         status = Status.of(ack.status)
         gone = state.lifetime == 0 and status == Status.NOT_HOME_AGENT
         if status >= Status.UNSPECIFIED and not gone:
@@ -305,10 +307,16 @@ class HomeRegistration:
         # is not relied upon.
         granted = min(ack.lifetime, state.lifetime)
         sent_at = dict(state.sent)[ack.sequence]
-        if granted and sent_at + granted > now:
-            self.state = self._registered(ack, granted, sent_at, now)
-        else:
+        if not state.lifetime:
             self.state = Idle()
+        elif not granted:
+            self._fail("the home agent grants no time", now)
+            return
+        elif sent_at + granted <= now:
+            self._discard(source, "an acknowledgement of a binding that is over already", now)
+            return
+        else:
+            self.state = self._registered(ack, granted, sent_at, now)
         self.events.append(BindingAccepted(now, ack.sequence, granted, status))
 
     def _registered(self, ack: BindingAck, granted: int, sent_at: float, now: float) -> Registered:

@@ -60,6 +60,31 @@ def test_a_longer_lifetime_than_asked_for_is_not_believed():
     assert registered(lifetime=4000).state == Registered(420.0, 315.0)
 
 
+def test_an_acknowledgement_of_what_is_over_already_does_not_count():
+    mn = mobile_node(lifetime=20)
+    mn.start(0.0)
+    first = decode(mn.outbox[0][0]).sequence
+    while mn.next_timeout() < 20.0:
+        mn.handle_timeout(mn.next_timeout())
+    before = mn.state
+    mn.handle_message(encode(BindingAck(0, first, 20)), HA, 20.0)
+    assert mn.state == before
+    assert kinds(mn)[-1] == "Discarded"
+    mn.handle_timeout(mn.next_timeout())
+    assert [at for _, at in mn.state.sent] == [0.0, 1.5, 4.5, 10.5, 22.5]
+    answer(mn, 23.0, lifetime=20)
+    assert mn.state == Registered(42.5, 37.5)
+
+
+@pytest.mark.parametrize("renewed", [False, True])
+def test_a_binding_for_no_time_is_none(renewed):
+    mn = registered() if renewed else mobile_node()
+    mn.start(315.0)
+    answer(mn, 315.1, lifetime=0)
+    assert mn.state == Idle()
+    assert kinds(mn) == ["BindingUpdateSent", "Failed"]
+
+
 def test_refresh_advice_shortens_the_interval():
     assert registered(refresh=40).state == Registered(420.0, 40.0)
 
