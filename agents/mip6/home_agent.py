@@ -118,7 +118,7 @@ class HomeAgent:
         if isinstance(self.bindings.get(home_address), Bound):
             self.events.append(BindingRemoved(now, home_address, "no longer authorised"))
         self._drop(home_address)
-        self._close_way(home_address, now)
+        self._reset_way(home_address, now)
         return True
 
     def is_bound(self, home_address: IPv6Address) -> bool:
@@ -178,7 +178,7 @@ class HomeAgent:
             timer, home = key
             match timer:
                 case _Timer.WAY:
-                    self._close_way(home, now)
+                    self._reset_way(home, now)
                 case _Timer.ENTRY:
                     self._entry_due(home, now)
 
@@ -192,7 +192,7 @@ class HomeAgent:
             case Bound():
                 self._drop(home)
                 self._end(home, "expired", now)
-                self._close_way(home, now)
+                self._reset_way(home, now)
             case Ended():
                 self._drop(home)
 
@@ -241,9 +241,7 @@ class HomeAgent:
             self._reject(home, care_of, update, Status.ADMINISTRATIVELY_PROHIBITED, now)
         elif objection:
             self._reject(home, care_of, update, objection, now)
-        elif isinstance(entry, Bound):
-            self._bind(home, care_of, update, now)
-        elif self._detect:
+        elif self._detect and not isinstance(entry, Bound):
             self._detect_duplicates(home, care_of, update, entry, now)
         else:
             self._bind(home, care_of, update, now)
@@ -365,23 +363,26 @@ class HomeAgent:
     def _answer(self, home: IPv6Address, care_of: IPv6Address, ack: BindingAck, now: float) -> None:
         """Acknowledge to the care-of address that the update named (section 9.5.4).
 
-        The way there is the kernel's, one per home address; it stays as long as the binding, or a
-        while where there is none.
+        The way there is the kernel's, one per home address: that of the binding; another one, or
+        one where there is no binding, is there for a while.
         """
-        if isinstance(self.bindings.get(home), Bound):
-            self._timers.cancel((_Timer.WAY, home))
-        else:
+        if self._bound_to(home) != care_of:
             self._timers.set((_Timer.WAY, home), now + _LINGER)
-        if care_of == home:
-            ready = self._try(home, now, self._kernel.unreach, home)
-        else:
-            ready = self._try(home, now, self._kernel.reach, home, care_of)
-        if ready:
+        if self._lead(home, care_of, now):
             self.outbox.append((encode(ack), (str(home), 0)))
 
-    def _close_way(self, home: IPv6Address, now: float) -> None:
+    def _reset_way(self, home: IPv6Address, now: float) -> None:
         self._timers.cancel((_Timer.WAY, home))
-        self._try(home, now, self._kernel.unreach, home)
+        self._lead(home, self._bound_to(home) or home, now)
+
+    def _bound_to(self, home: IPv6Address) -> IPv6Address | None:
+        entry = self.bindings.get(home)
+        return entry.care_of if isinstance(entry, Bound) else None
+
+    def _lead(self, home: IPv6Address, care_of: IPv6Address, now: float) -> bool:
+        if care_of == home:
+            return self._try(home, now, self._kernel.unreach, home)
+        return self._try(home, now, self._kernel.reach, home, care_of)
 
     def _try(
         self, home: IPv6Address, now: float, operation: Callable[..., None], *arguments: object

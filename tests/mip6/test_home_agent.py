@@ -202,6 +202,23 @@ def test_sequence_numbers_within_the_window(sequence):
     assert [a.status for a in answers(ha)] == [0, 0]
 
 
+@pytest.mark.parametrize(
+    ("fields", "meanwhile"),
+    [({}, {HOME: CARE_OF}), ({"lifetime": 0, "care_of": None}, {})],
+)
+def test_a_refusal_to_elsewhere_leads_the_binding_astray_for_a_while_only(fields, meanwhile):
+    ha, kernel = home_agent()
+    ha.handle_message(update(12, care_of=NEXT_CARE_OF), MN, 0.0)
+    ha.handle_message(update(11, **fields), MN, 1.0)
+    assert answers(ha)[-1] == BindingAck(Status.SEQUENCE_OUT_OF_WINDOW, 12, 0)
+    assert kernel.reached == meanwhile
+    ha.handle_timeout(11.0)
+    assert kernel.bound == kernel.reached == {HOME: NEXT_CARE_OF}
+    assert ha.next_timeout() == 420.0
+    ha.handle_timeout(420.0)
+    assert (kernel.bound, kernel.reached, ha.next_timeout()) == ({}, {}, None)
+
+
 def test_lifetime_is_capped_and_advice_given():
     ha, _ = home_agent(limits=Limits(lifetime=102, refresh=40))
     ha.handle_message(update(1), MN, 0.0)
