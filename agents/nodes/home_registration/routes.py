@@ -89,6 +89,8 @@ class Routes:
         if self._is_home:
             self._is_home = False
             self._try(partial(self._kernel.prepare, self._home_address, care_of))
+            for correspondent in self._machine.correspondents:  # leave() has undone it.
+                self._try(partial(self._kernel.detour, correspondent))
         else:
             self._try(partial(self._kernel.move, care_of))
         before, self._away = self._away, self._open(care_of)
