@@ -253,6 +253,8 @@ class RegistrationService:
             case events.Unanswered():
                 self._on_unanswered(f"home registration: {event.reason}")
             case events.Failed():
+                self._unanswered = 0
+                self._prefixes.call(self._discovery.stop)
                 self._fail(f"home registration: {event.reason}")
             case _:
                 pass

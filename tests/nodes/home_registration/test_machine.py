@@ -50,11 +50,12 @@ class MobileNode(Node):
 
 
 class HomeAgent(Node):
-    """A home agent that answers every Binding Update with a status."""
+    """A home agent that answers every Binding Update with a status, and grants so much at most."""
 
-    def __init__(self, network, status):
+    def __init__(self, network, status, most=420):
         super().__init__(network, "C", HA)
         self.status = status
+        self.most = most
         self.heard = lambda _: None
         self._kernel = self.home_agent_kernel(HA)
         self._kernel.prepare()
@@ -65,7 +66,7 @@ class HomeAgent(Node):
     def _take(self, data, source):
         update = decode(data)
         self.heard(update)
-        ack = BindingAck(self.status, update.sequence, update.lifetime)
+        ack = BindingAck(self.status, update.sequence, min(update.lifetime, self.most))
         self._socket.send(encode(ack), source)
 
 
@@ -170,3 +171,15 @@ def test_a_refusal_is_no_silence(network, status, for_good):
         mn.service.renew()
     assert [refused for _, refused in mn.failed] == [for_good] * 9
     assert mn.silent == []
+
+
+def test_a_binding_for_no_time_is_a_refusal_too(network):
+    HomeAgent(network, Status.ACCEPTED, most=0)
+    mn = MobileNode(network)
+    mn.kernel.install(PAIR)
+    for refused in range(1, 10):
+        mn.logged("Failed", refused)
+        mn.service.renew()
+    assert [refused for _, refused in mn.failed] == [False] * 9
+    assert mn.silent == []
+    assert not mn.kernel.tunnel_open
