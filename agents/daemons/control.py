@@ -1,8 +1,11 @@
-"""The control socket of hostapd and wpa_supplicant: datagrams, a command and its answer."""
+"""The control socket of hostapd and wpa_supplicant: commands, answers and events in datagrams."""
 
 from __future__ import annotations
 
+import re
 import socket
+from collections import deque
+from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
@@ -10,6 +13,7 @@ from agents.core.patience import patient
 
 _DEADLINE = 5.0
 _LONGEST = 4096
+_EVENT = re.compile(rb"<\d+>")
 
 
 class ControlError(Exception):
@@ -21,10 +25,10 @@ class ControlSocket:
 
     def __init__(self, server: Path) -> None:
         self._server = str(server)
+        self._events: deque[str] = deque()
         self._own = server.with_name(f"{server.name}-own")
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         try:
-            self._socket.settimeout(patient(_DEADLINE))
             self._socket.bind(str(self._own))
         except BaseException:
             self._socket.close()
@@ -32,13 +36,42 @@ class ControlSocket:
 
     def do(self, command: str) -> None:
         """Have a command carried out before this returns; raises ControlError."""
+        if (answer := self.ask(command).strip()) != "OK":
+            raise ControlError(f"{command}: {answer}")
+
+    def ask(self, command: str) -> str:
+        """Return the answer to a command; raises ControlError. Events before it wait."""
+        self._socket.settimeout(patient(_DEADLINE))
         try:
             self._socket.sendto(command.encode(), self._server)
-            answer = self._socket.recv(_LONGEST)
+            while self._is_event(answer := self._socket.recv(_LONGEST)):
+                pass
         except OSError as error:
             raise ControlError(f"{command}: {error.strerror or error}") from None
-        if answer.strip() != b"OK":
-            raise ControlError(f"{command}: {answer.decode(errors='replace').strip()}")
+        return answer.decode(errors="replace")
+
+    def event(self) -> str | None:
+        """Return and forget the oldest event, None if there is none; ATTACH asks for them."""
+        self._socket.setblocking(False)
+        with suppress(OSError):
+            if not self._events:
+                self._is_event(self._socket.recv(_LONGEST))
+        return self._events.popleft() if self._events else None
+
+    @property
+    def waiting(self) -> tuple[str, ...]:
+        """The events that came before the last answer, and that event() has not returned."""
+        return tuple(self._events)
+
+    def _is_event(self, data: bytes) -> bool:
+        level = _EVENT.match(data)
+        if level:
+            self._events.append(data[level.end() :].decode(errors="replace"))
+        return level is not None
+
+    def fileno(self) -> int:
+        """Return its number, by which an event loop knows when event() has something."""
+        return self._socket.fileno()
 
     def close(self) -> None:
         """Close it."""

@@ -221,7 +221,7 @@ class Daemon:
 
 async def _keep_hearing(stream: asyncio.StreamReader, hear: Hear, log: Path) -> None:
     """Hear a daemon to its end, and write what is to be kept."""
-    with log.open("w", encoding="utf-8") as file:
+    with log.open("a", encoding="utf-8") as file:
         rest = b""
         while data := await stream.read(_AT_ONCE):
             *lines, rest = (rest + data).split(b"\n")
