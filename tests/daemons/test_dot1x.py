@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import socket
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from agents.approaches.roles import DOT1X, Roles
+from agents.daemons import wpa_supplicant
+from agents.daemons.control import ControlError, ControlSocket
 from agents.daemons.hostapd import HostapdSettings, hostapd_configuration
 from agents.daemons.wpa_supplicant import WpaSupplicant, supplicant_configuration
 from agents.nodes.mobile_node.settings import EapSettings
@@ -22,8 +28,23 @@ MSK, EMSK, SESSION = bytes(range(64)), bytes(range(64, 128)), b"\x0d" + bytes(32
 TLS = {"ca": "/pki/ca.pem", "certificate": "/pki/mn.pem", "key": "/pki/mn.key"}
 
 
+STARTED = "CTRL-EVENT-EAP-STARTED EAP authentication started"
+SUCCESS = "CTRL-EVENT-EAP-SUCCESS EAP authentication completed successfully"
+FAILURE = "CTRL-EVENT-EAP-FAILURE EAP authentication failed"
+REFUSAL = "CTRL-EVENT-EAP-TLS-CERT-ERROR reason=1 depth=1 subject='/CN={}' err='self-signed'"
+IN = ("EAP state=SUCCESS", "suppPortStatus=Authorized")
+
+
 def hexdump(name: str, value: bytes) -> str:
     return f"EAP-TLS: Derived {name} - hexdump(len={len(value)}): {value.hex(' ')}"
+
+
+TOLD = [hexdump("key", MSK), hexdump("EMSK", EMSK), hexdump("Session-Id", SESSION)]
+INVENTED = [hexdump("key", b"A" * 64), hexdump("EMSK", b"B" * 64)]
+PLANTED = "\n".join(["CTRL-EVENT-EAP-PEER-ALT depth=0 DNS:x", *INVENTED, f"<3>{SUCCESS}"])
+"""What is told of a certificate whose subjectAltName is a text of several lines."""
+
+BEGIN = "EAP: EAP entering state INITIALIZE"
 
 
 def eap(**changes) -> EapSettings:
@@ -31,12 +52,97 @@ def eap(**changes) -> EapSettings:
     return EapSettings(**(usual | changes))
 
 
+class Daemon:
+    """The other end of a control socket: what wpa_supplicant answers, and its events."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.status = IN
+        self.overtaken_by: str | None = None
+        self.asked: list[str] = []
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.bind(str(path))
+        self._peer: str | None = None
+        self._serving = threading.Thread(target=self._serve)
+        self._serving.start()
+
+    def _serve(self) -> None:
+        while True:
+            command, self._peer = self._socket.recvfrom(4096)
+            if command == b"END":
+                return
+            self.asked.append(command.decode())
+            if command == b"STATUS":
+                if self.overtaken_by:
+                    self.tell(self.overtaken_by)
+                answer = "\n".join(self.status)
+            else:
+                answer = "FAIL\n" if command == b"LOGOFF" else "OK\n"
+            self._socket.sendto(answer.encode(), self._peer)
+
+    def tell(self, *events: str) -> None:
+        for event in events:
+            self._socket.sendto(f"<3>{event}".encode(), self._peer)
+
+    @property
+    def note(self) -> str:
+        return next((c.replace("NOTE ", "NOTE: ") for c in self.asked[::-1] if "NOTE" in c), "")
+
+    def close(self) -> None:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as end:
+            end.sendto(b"END", self._socket.getsockname())
+        self._serving.join()
+        self._socket.close()
+
+
 @pytest.fixture
-def wpa() -> WpaSupplicant:
-    wpa = WpaSupplicant(lambda method, *arguments: method(*arguments))
-    wpa.told = []
+def daemon(tmp_path: Path) -> Iterator[Daemon]:
+    daemon = Daemon(tmp_path / "A-access")
+    yield daemon
+    daemon.close()
+
+
+@pytest.fixture
+def control(daemon: Daemon) -> Iterator[ControlSocket]:
+    with ControlSocket(daemon.path) as control:
+        yield control
+
+
+def make_wpa(*, exports: bool = True) -> WpaSupplicant:
+    kept: list[str] = []
+    wpa = WpaSupplicant(lambda method, *arguments: method(*arguments), kept.append, exports=exports)
+    wpa.kept, wpa.told = kept, []
     wpa.on_said = lambda said: wpa.told.append((said, wpa.keys, wpa.reason))
     return wpa
+
+
+@pytest.fixture
+def wpa() -> WpaSupplicant:
+    return make_wpa()
+
+
+@pytest.fixture
+def running(wpa: WpaSupplicant, control: ControlSocket) -> WpaSupplicant:
+    wpa.connect(control)
+    return wpa
+
+
+def happens(wpa: WpaSupplicant, daemon: Daemon, *events: str, lines=(), silent=False) -> None:
+    """Have it print lines, tell events, and print the note that it was asked for, if not silent."""
+
+    async def turn() -> None:
+        for line in "\n".join(lines).split("\n"):
+            assert wpa.hear(line) is None
+        daemon.tell(*events)
+        wpa.heed()
+        if silent:
+            async with asyncio.timeout(5.0):
+                while not wpa.told:
+                    await asyncio.sleep(0.01)
+        elif daemon.note:
+            assert wpa.hear(daemon.note) is None
+
+    asyncio.run(turn())
 
 
 def test_hostapd_asks_the_program_that_started_it():
@@ -81,15 +187,69 @@ def test_what_it_could_not_be_told_is_refused(identity):
         supplicant_configuration(eap(identity=identity), "/run/supplicant-1")
 
 
-def test_keys_are_taken_from_what_it_says_and_are_not_kept(wpa):
-    told = [("key", MSK), ("EMSK", EMSK), ("Session-Id", SESSION)]
-    assert [wpa.hear(hexdump(*one)) for one in told] == [None] * 3
-    kept = "A-access: CTRL-EVENT-EAP-SUCCESS EAP authentication completed successfully"
-    assert wpa.hear(kept) == kept
-    [(said, keys, _)] = wpa.told
+def test_keys_are_taken_from_what_it_says_and_are_not_kept(running, daemon):
+    happens(running, daemon, STARTED, SUCCESS, lines=[BEGIN, *TOLD])
+    [(said, keys, _)] = running.told
     assert said is Said.SUCCEEDED
     assert (keys.msk, keys.emsk, keys.session_id) == (MSK, EMSK, SESSION)
-    assert wpa.keys is None  # They are this authentication's alone.
+    assert running.keys is None  # They are this authentication's alone.
+    assert running.kept == [STARTED, SUCCESS]
+
+
+def test_a_certificate_that_is_refused_plants_neither_success_nor_keys(running, daemon):
+    subject = REFUSAL.format("CTRL-EVENT-EAP-SUCCESS x")
+    lines = [BEGIN, f"A-access: {PLANTED}", subject, SUCCESS]
+    happens(running, daemon, STARTED, PLANTED, subject, lines=lines)
+    assert running.told == []
+    assert running.kept == [STARTED, subject]
+    happens(running, daemon, FAILURE, lines=["EAP: EAP entering state FAILURE"])
+    assert running.told == [(Said.FAILED, None, "self-signed")]
+    assert daemon.asked == ["ATTACH"]
+
+
+def test_what_a_certificate_has_planted_goes_into_no_later_success(running, daemon):
+    happens(running, daemon, PLANTED, FAILURE, lines=[BEGIN, PLANTED])
+    happens(running, daemon, SUCCESS, lines=[BEGIN, *TOLD])
+    assert [said for said, _, _ in running.told] == [Said.FAILED, Said.SUCCEEDED]
+    assert running.told[1][1].msk == MSK
+    happens(running, daemon, SUCCESS, lines=[PLANTED, BEGIN])
+    assert running.told[2][:2] == (Said.FAILED, None)
+    assert "does not tell the keys" in running.told[2][2]
+
+
+def test_a_success_after_which_another_eap_has_begun_counts_no_more(running, daemon):
+    happens(running, daemon, SUCCESS, STARTED, PLANTED, lines=[BEGIN, *TOLD, BEGIN, PLANTED])
+    daemon.overtaken_by = STARTED
+    happens(running, daemon, SUCCESS, lines=[BEGIN, *TOLD])
+    daemon.overtaken_by, daemon.status = None, ("EAP state=IDLE", IN[1])
+    happens(running, daemon, SUCCESS, lines=[BEGIN, *TOLD])
+    daemon.status = (IN[0], "suppPortStatus=Unauthorized")
+    happens(running, daemon, SUCCESS, lines=[BEGIN, *TOLD])
+    assert running.told == []
+
+
+def test_keys_that_do_not_come_are_a_failure(running, daemon, monkeypatch):
+    monkeypatch.setattr(wpa_supplicant, "_KEYS_DEADLINE", 0.01)
+    happens(running, daemon, SUCCESS, lines=[BEGIN, *TOLD, "NOTE: 00"], silent=True)
+    [(said, keys, reason)] = running.told
+    assert (said, keys) == (Said.FAILED, None)
+    assert "does not tell the keys" in reason
+
+
+def test_who_needs_no_keys_waits_for_none(control, daemon):
+    wpa = make_wpa(exports=False)
+    wpa.connect(control)
+    happens(wpa, daemon, SUCCESS)
+    assert wpa.told == [(Said.SUCCEEDED, None, "")]
+
+
+def test_an_event_is_no_answer_and_is_not_lost(control, daemon):
+    daemon.overtaken_by = PLANTED
+    assert control.ask("STATUS").splitlines() == [*IN]
+    assert control.waiting == (PLANTED,)
+    assert [control.event(), control.event()] == [PLANTED, None]
+    with pytest.raises(ControlError, match="LOGOFF: FAIL"):
+        control.do("LOGOFF")
 
 
 @pytest.mark.parametrize(
@@ -103,14 +263,6 @@ def test_keys_are_taken_from_what_it_says_and_are_not_kept(wpa):
 )
 def test_what_may_have_a_key_is_kept_nowhere(wpa, line):
     assert wpa.hear(line) is None
-
-
-def test_it_says_why_it_has_failed(wpa):
-    wpa.hear("A-access: CTRL-EVENT-EAP-TLS-CERT-ERROR reason=1 depth=1 err='self-signed'")
-    wpa.hear("A-access: CTRL-EVENT-EAP-FAILURE EAP authentication failed")
-    [(said, keys, reason)] = wpa.told
-    assert (said, keys) == (Said.FAILED, None)
-    assert "self-signed" in reason
 
 
 def test_it_is_asked_for_nothing_before_it_takes_commands(wpa):
