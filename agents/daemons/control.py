@@ -41,8 +41,8 @@ class ControlSocket:
 
     def ask(self, command: str) -> str:
         """Return the answer to a command; raises ControlError. Events before it wait."""
-        self._socket.settimeout(patient(_DEADLINE))
         try:
+            self._socket.settimeout(patient(_DEADLINE))
             self._socket.sendto(command.encode(), self._server)
             while self._is_event(answer := self._socket.recv(_LONGEST)):
                 pass
@@ -52,8 +52,8 @@ class ControlSocket:
 
     def event(self) -> str | None:
         """Return and forget the oldest event, None if there is none; ATTACH asks for them."""
-        self._socket.setblocking(False)
         with suppress(OSError):
+            self._socket.setblocking(False)
             if not self._events:
                 self._is_event(self._socket.recv(_LONGEST))
         return self._events.popleft() if self._events else None
