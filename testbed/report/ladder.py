@@ -238,8 +238,9 @@ class _Builder:
             own = next((host for host in ends if host in self.nodes), None)
             words = {word for line in one.fields for word in line.split() if len(word) > 7}
             node = own or next((known[word] for word in words if word in known), None)
-            if node and own == ends[0]:
-                known.setdefault(one.fields[0].split()[1], node)
+            source = one.fields[0].split()[1:2] if one.fields else []
+            if node and own == ends[0] and source:
+                known.setdefault(source[0], node)
             for line in one.fields if node else ():
                 if line.strip().startswith(("Session-Id: ", "Home-Address: ")):
                     known.setdefault(line.split()[-1], node or "")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import gzip
+import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -47,6 +48,9 @@ def pack(results: Results) -> Ladders:
             one = ladder(results, run)
         except DataError as error:
             found.missing[run.run] = str(error)
+            one = None
+        except Exception as error:  # A bug, which takes no other run's ladder.
+            found.missing[run.run] = traceback.format_exception_only(error)[-1].strip()
             one = None
         text = "" if one is None else _packed(msgspec.json.encode(one))
         if one is not None and len(text) > room:

@@ -5,19 +5,25 @@ import shutil
 import struct
 from collections import Counter
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from scapy.layers.inet import TCP
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
+from scapy.layers.inet import TCP, UDP
 from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import Ether
 from scapy.packet import Raw
 
 from testbed.base.jsonl import DataError
 from testbed.report import packed
-from testbed.report.ladder import ladder
+from testbed.report.ladder import _Builder, ladder
 from testbed.results import folder as results
 from testbed.trace.decode.decoder import read
+from testbed.trace.decode.tls import Session
 from testbed.trace.flights import Flight, flights
 from tests.testbed import sample
 from tests.testbed.simulated import carry_out
@@ -214,6 +220,21 @@ def test_runs_without_captures_have_no_ladder_and_damaged_ones_say_why(tmp_path)
     assert found.has(3)
 
 
+def test_a_bug_in_the_ladder_of_one_run_takes_no_other_runs(tmp_path, monkeypatch):
+    loaded = results.load(sample.make(tmp_path, runs=2, failed=0))
+
+    def some(results, run):
+        if run.run == 2:
+            raise NotImplementedError("octets of which nobody has thought")
+        return ladder(results, run)
+
+    monkeypatch.setattr(packed, "ladder", some)
+    found = packed.pack(loaded)
+    assert found.missing == {2: "NotImplementedError: octets of which nobody has thought"}
+    assert found.has(1)
+    assert found.has(3)
+
+
 def test_there_is_room_first_for_a_run_of_each_variant_and_for_failures(tmp_path, monkeypatch):
     folder = sample.make(tmp_path, runs=3, failed=1)
     loaded = results.load(folder)
@@ -245,6 +266,49 @@ def test_what_is_nested_without_end_stops_no_ladder():
 
     assert len(told) == len(frames)
     assert {one.protocol for one in told} <= {"Diameter", "other"}
+
+
+def certificate_of_version(version):
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "mn")])
+    begin = datetime(2020, 1, 1, tzinfo=UTC)
+    builder = x509.CertificateBuilder(name, name, key.public_key(), 5, begin, begin.replace(2030))
+    der = builder.sign(key, hashes.SHA256()).public_bytes(Encoding.DER)
+    tag = bytes.fromhex("a0030201")
+    assert der.count(tag) == 1
+    return der.replace(tag + b"\2", tag + bytes([version]))
+
+
+def test_a_certificate_of_no_known_version_stops_no_ladder():
+    der = certificate_of_version(9)
+    with pytest.raises(x509.InvalidVersion):
+        x509.load_der_x509_certificate(der)
+    payload = struct.pack("!HHB", 0, 5 + len(der), 4) + der
+    header = struct.pack(
+        "!8s8sBBBBII", b"initiate", bytes(8), 37, 0x20, 34, 8, 0, 28 + len(payload)
+    )
+    packet = IPv6(src="2001:db8::1", dst="2001:db8::2") / UDP(sport=500, dport=500)
+    frame = bytes(Ether() / packet / Raw(header + payload))
+    [ike] = read([Flight("access", "A", "B", 1, 1, True, frame)], Path("none"))
+    assert (ike.protocol, ike.label) == ("IKEv2", "IKE_SA_INIT")
+    assert any("Initiator's SPI" in line for line in ike.fields)
+
+    certificates = struct.pack("!I", len(der))[1:] + der
+    certificates = struct.pack("!I", len(certificates))[1:] + certificates
+    message = b"\x0b" + struct.pack("!I", len(certificates))[1:] + certificates
+    alert = bytes((21, 3, 3, 0, 2, 2, 48))
+    record = bytes((22, 3, 3)) + struct.pack("!H", len(message)) + message
+    told = list(Session({}).feed(record + alert, from_client=False))
+    assert [one.lines[0].split()[1] for one in told] == ["Certificate:", "alert:"]
+
+
+@pytest.mark.parametrize("frame", [b"\x88\x8e\2\1\0\0", b"\x08\x06" + bytes(28)])
+def test_frames_without_fields_are_about_their_mobile_node(frame):
+    told = list(read([Flight("access", "mn01", "B", 1, 1, True, bytes(12) + frame)], Path("none")))
+    assert not told[0].fields
+    builder = _Builder.__new__(_Builder)
+    builder.nodes = {"mn01": 0}
+    assert builder._about(told) == ["mn01"]
 
 
 def tcp(port, sequence, data):

@@ -2,31 +2,17 @@
 
 from __future__ import annotations
 
-import struct
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from cryptography.exceptions import UnsupportedAlgorithm
-
 from testbed.trace.decode.packets import Opener
-from testbed.trace.decode.text import printable
+from testbed.trace.decode.text import UNREADABLE, printable
 from testbed.trace.dissect import Eapol, recognise
 from testbed.trace.flights import Flight
 from testbed.trace.streams import Streams
-
-UNREADABLE = (
-    struct.error,
-    LookupError,
-    ValueError,
-    ArithmeticError,
-    OSError,
-    RecursionError,
-    UnsupportedAlgorithm,
-)
-"""What octets that are no message may make of an attempt to read them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from testbed.trace.decode import ike_numbers as numbers
 from testbed.trace.decode.eap import Conversations
-from testbed.trace.decode.text import Lines, hexadecimal, named, text, within
+from testbed.trace.decode.text import UNREADABLE, Lines, hexadecimal, named, text, within
 from testbed.trace.dissect import EXCHANGES, INFORMATIONAL_V1, QUICK
 from testbed.trace.keys import Ikev1Key, Ikev2Key, Key
 
@@ -55,7 +55,7 @@ class Ike:
         if data not in self._read:
             found: list[str] = []
             self._read[data] = found
-            with suppress(struct.error, LookupError, ValueError):
+            with suppress(*UNREADABLE):
                 found.extend(self._header(data))
                 found.extend(self._body(data))
         yield from self._read[data]

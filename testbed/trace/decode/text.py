@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Iterable, Iterator
 from ipaddress import IPv6Address
 
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.x509 import InvalidVersion
+
 Lines = Iterator[str]
 _SHOWN = 24  # Octets.
+UNREADABLE = (
+    struct.error,
+    LookupError,
+    ValueError,
+    ArithmeticError,
+    OSError,
+    RecursionError,
+    UnsupportedAlgorithm,
+    InvalidVersion,
+)
+"""What octets that are no message may make of an attempt to read them."""
 
 
 def within(lines: Iterable[str]) -> Lines:

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
 from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 
-from testbed.trace.decode.text import Lines, named, within
+from testbed.trace.decode.text import UNREADABLE, Lines, named, within
 
 CHANGE_CIPHER_SPEC, ALERT, HANDSHAKE, APPLICATION = 20, 21, 22, 23
 HANDSHAKE_KEYS, APPLICATION_KEYS = "HANDSHAKE_TRAFFIC_SECRET", "TRAFFIC_SECRET_0"
@@ -160,7 +160,7 @@ class Session:
             kind, content = side.messages[0], bytes(side.messages[4 : 4 + length])
             del side.messages[: 4 + length]
             yield f"TLS {_MESSAGES.get(kind, f'handshake {kind}')}: {length} octets"
-            with suppress(struct.error, IndexError, ValueError):
+            with suppress(*UNREADABLE):
                 yield from within(self._message(kind, content))
             if kind == 20 and self._suite:
                 side.epoch, side.number = APPLICATION_KEYS, 0
