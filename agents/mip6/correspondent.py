@@ -53,16 +53,14 @@ from agents.mip6.correspondent_cache import (
     CorrespondentBound,
     CorrespondentKernel,
     CorrespondentLimits,
-    Entry,
     Forgotten,
     RefreshRequested,
     UnknownBinding,
-    deadline,
 )
 from agents.mip6.nonces import MAX_NONCE_LIFETIME, Nonces
 
 _LINGER = 10.0  # MAX_DELETE_BCE_TIMEOUT
-_WAY = "way"
+_WAY, _ENTRY = "way", "entry"
 
 
 class _ExpiredError(Exception):
@@ -95,7 +93,8 @@ class CorrespondentNode:
         self.outbox: deque[tuple[bytes, Address]] = deque()
         self.events: deque[Event] = deque()
         self.address = address
-        self.bindings: dict[IPv6Address, Entry] = {}
+        self.bindings: dict[IPv6Address, CorrespondentBound] = {}
+        self._forgotten: dict[IPv6Address, Forgotten] = {}
         self._kernel = kernel
         self._limits = limits = limits or CorrespondentLimits()
         self._key = rng.randbytes(NODE_KEY_LENGTH)
@@ -209,12 +208,12 @@ class CorrespondentNode:
 
     def _carry_out(self, proven: _Proven, now: float) -> None:
         home, update = proven.home, proven.update
-        entry = self.bindings.get(home)
+        entry = self.bindings.get(home) or self._forgotten.get(home)
         if entry and not newer(update.sequence, entry.sequence):
             self._reject(proven, Status.SEQUENCE_OUT_OF_WINDOW, now, entry.sequence)
         elif proven.removes:
             self._remove(proven, now)
-        elif entry is None and len(self.bindings) >= self._limits.bindings:
+        elif home not in self.bindings and len(self.bindings) >= self._limits.bindings:
             self._reject(proven, Status.INSUFFICIENT_RESOURCES, now)
         else:
             self._bind(proven, now)
@@ -225,7 +224,8 @@ class CorrespondentNode:
         if not self._try(home, now, self._kernel.bind, home, proven.care_of):
             self._reject(proven, Status.INSUFFICIENT_RESOURCES, now)
             return
-        is_new = not isinstance(self.bindings.get(home), CorrespondentBound)
+        is_new = home not in self.bindings
+        self._forgotten.pop(home, None)
         ask_at = now + granted * self._limits.ask
         bound = CorrespondentBound(proven.care_of, update.sequence, now, now + granted, ask_at)
         self._timers.cancel((_WAY, home))  # The binding's own.
@@ -235,16 +235,33 @@ class CorrespondentNode:
         self._acknowledge(proven, BindingAck(Status.ACCEPTED, update.sequence, granted), now)
 
     def _remove(self, proven: _Proven, now: float) -> None:
-        """Remove a binding; its sequence number counts while its nonces do (section 9.5.3)."""
+        """Remove a binding; where there was none, nothing is kept (section 9.5.3)."""
         home, sequence = proven.home, proven.update.sequence
-        if isinstance(self.bindings.get(home), CorrespondentBound):
+        if home in self.bindings:
             self._end(home, "removed", now)
-        self._keep(home, Forgotten(sequence, now + MAX_NONCE_LIFETIME))
+            self._forget(home, Forgotten(sequence, now + MAX_NONCE_LIFETIME))
+        elif home in self._forgotten:
+            self._forget(home, Forgotten(sequence, now + MAX_NONCE_LIFETIME))
         self._acknowledge(proven, BindingAck(Status.ACCEPTED, sequence, 0), now)
 
     def _end(self, home: IPv6Address, cause: str, now: float) -> None:
+        del self.bindings[home]
+        self._timers.cancel((_ENTRY, home))
         self._try(home, now, self._kernel.unbind, home)
         self.events.append(CorrespondentBindingRemoved(now, home, cause))
+
+    def _forget(self, home: IPv6Address, entry: Forgotten) -> None:
+        """Keep the sequence number of a binding that is over as long as its nonces count.
+
+        Where there are too many, all nonces are over instead (section 5.2.8).
+        """
+        if home not in self._forgotten and len(self._forgotten) >= self._limits.bindings:
+            self._nonces.end()
+            for other in self._forgotten:
+                self._timers.cancel((_ENTRY, other))
+            self._forgotten.clear()
+        self._forgotten[home] = entry
+        self._timers.set((_ENTRY, home), entry.forget_at)
 
     # Acknowledging
 
@@ -284,7 +301,7 @@ class CorrespondentNode:
         speaks from elsewhere meanwhile gets no answer.
         """
         bound = self.bindings.get(home)
-        if isinstance(bound, CorrespondentBound):
+        if bound:
             ready = care_of == bound.care_of
         elif care_of == home:
             ready = self._try(home, now, self._kernel.unreach, home)
@@ -301,24 +318,22 @@ class CorrespondentNode:
         while (due := self._timers.pop(now)) is not None:
             what, home = due
             if what == _WAY:
-                if not isinstance(self.bindings.get(home), CorrespondentBound):
+                if home not in self.bindings:
                     self._try(home, now, self._kernel.unreach, home)
             else:
                 self._entry_due(home, now)
 
     def _entry_due(self, home: IPv6Address, now: float) -> None:
-        match entry := self.bindings[home]:
-            case CorrespondentBound(expires_at=expires_at) if expires_at <= now:
-                self._end(home, "expired", now)
-                forget_at = entry.updated_at + MAX_NONCE_LIFETIME
-                if forget_at > now:
-                    self._keep(home, Forgotten(entry.sequence, forget_at))
-                else:
-                    del self.bindings[home]
-            case CorrespondentBound():
-                self._ask(home, entry, now)
-            case Forgotten():
-                del self.bindings[home]
+        entry = self.bindings.get(home)
+        if entry is None:
+            del self._forgotten[home]
+        elif entry.expires_at > now:
+            self._ask(home, entry, now)
+        else:
+            self._end(home, "expired", now)
+            forget_at = entry.updated_at + MAX_NONCE_LIFETIME
+            if forget_at > now:
+                self._forget(home, Forgotten(entry.sequence, forget_at))
 
     def _ask(self, home: IPv6Address, entry: CorrespondentBound, now: float) -> None:
         """Ask for a refresh of a binding that is in use (section 9.5.5)."""
@@ -333,9 +348,9 @@ class CorrespondentNode:
         """Return the earliest deadline, or None if no timer runs."""
         return self._timers.next()
 
-    def _keep(self, home: IPv6Address, entry: Entry) -> None:
+    def _keep(self, home: IPv6Address, entry: CorrespondentBound) -> None:
         self.bindings[home] = entry
-        self._timers.set(("entry", home), deadline(entry))
+        self._timers.set((_ENTRY, home), min(entry.expires_at, entry.ask_at))
 
     def _try(
         self, home: IPv6Address, now: float, operation: Callable[..., None], *arguments: object

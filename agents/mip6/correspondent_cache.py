@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ipaddress import IPv6Address
-from typing import Protocol, TypeAlias
+from typing import Protocol
 
 from agents.core.machine import Event
 from agents.core.record import Record
@@ -39,6 +39,7 @@ class CorrespondentLimits(Record, frozen=True):
 
     After the part `ask` of a binding's lifetime, if it is in use, there is a Binding Refresh
     Request, and another when half of the rest is over, but not sooner than after `interval`.
+    Bindings that are over, whose sequence numbers count, may be as many again as `bindings`.
     """
 
     lifetime: int = MAX_RR_BINDING_LIFETIME
@@ -66,18 +67,6 @@ class Forgotten(Record, frozen=True):
 
     sequence: int
     forget_at: float
-
-
-Entry: TypeAlias = CorrespondentBound | Forgotten
-
-
-def deadline(entry: Entry) -> float:
-    """Return when an entry wants attention."""
-    match entry:
-        case CorrespondentBound(expires_at=expires_at, ask_at=ask_at):
-            return min(expires_at, ask_at)
-        case Forgotten(forget_at=forget_at):
-            return forget_at
 
 
 class CorrespondentBindingCreated(Event, frozen=True):

@@ -38,6 +38,10 @@ class Nonces:
         found = self._made.get(index)
         return found[0] if found else None
 
+    def end(self) -> None:
+        """Let no token be good that has been given."""
+        self._made.clear()
+
     def _expire(self, now: float) -> None:
         while self._made:
             index, (_, made) = next(iter(self._made.items()))

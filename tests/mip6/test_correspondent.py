@@ -228,7 +228,7 @@ def test_a_removed_or_expired_binding_is_not_brought_back_by_a_replay():
     assert acknowledged(world.say(removal, HOME, 10.0)).lifetime == 0
     assert acknowledged(world.say(data, HOME, 11.0)).status == Status.SEQUENCE_OUT_OF_WINDOW
     world.node.handle_timeout(260.0)
-    assert not world.node.bindings  # Its nonces are gone: so is what they could bring back.
+    assert world.node.next_timeout() is None  # Its nonces are gone: so is what they bring back.
 
 
 def test_a_binding_is_removed_by_who_has_the_home_token():
@@ -247,6 +247,38 @@ def test_bindings_are_limited():
     data = update(world.home(OTHER_HOME), world.care_of())
     ack = acknowledged(world.say(data, OTHER_HOME))
     assert ack.status == Status.INSUFFICIENT_RESOURCES
+
+
+def test_a_removal_where_there_is_no_binding_is_acknowledged_and_leaves_nothing():
+    world = World(bindings=1)
+    for n in range(1, 50):
+        home, care_of = IPv6Address(int(OTHER_HOME) + n), world.care_of()
+        key = binding_key(world.home(home).token)
+        indices = nonce_indices(care_of.nonce_index, 0)
+        removal = BindingUpdate(1, 0, home_registration=False, options=(indices,))
+        answers = world.say(sealed(removal, key, home, CORRESPONDENT), home)
+        assert acknowledged(answers).status == Status.ACCEPTED
+    assert world.node.next_timeout() is None
+    assert acknowledged(world.say(update(world.home(), world.care_of()), HOME)).status == 0
+
+
+def test_bindings_that_are_over_take_no_room_and_of_too_many_the_nonces_are_over():
+    world = World(bindings=1)
+    tests = world.home(), world.care_of()
+    bound = update(*tests)
+    world.say(bound, HOME)
+    world.say(update(*tests, sequence=2, lifetime=0), HOME)
+    other = world.home(OTHER_HOME), world.care_of()
+    assert acknowledged(world.say(update(*other), OTHER_HOME)).status == Status.ACCEPTED
+    assert acknowledged(world.say(bound, HOME)).status == Status.SEQUENCE_OUT_OF_WINDOW
+    key, indices = binding_key(other[0].token), nonce_indices(other[0].nonce_index, 0)
+    removal = BindingUpdate(2, 0, home_registration=False, options=(indices,))
+    world.say(sealed(removal, key, OTHER_HOME, CORRESPONDENT), OTHER_HOME)
+    assert world.bound == {}
+    assert acknowledged(world.say(bound, HOME)).status == Status.EXPIRED_NONCES
+    assert world.bound == {}
+    again = update(world.home(), world.care_of(), sequence=3)
+    assert acknowledged(world.say(again, HOME)).status == Status.ACCEPTED
 
 
 def test_no_home_registration_is_to_be_had():
