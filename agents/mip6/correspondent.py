@@ -101,6 +101,7 @@ class CorrespondentNode:
         self._nonces = Nonces(rng)
         self._tests = TokenBucket(limits.tests, limits.tests)
         self._refusals = TokenBucket(limits.refusals, limits.refusals)
+        self._home_refusals = TokenBucket(limits.refusals, limits.refusals)
         self._errors = TokenBucket(limits.errors, limits.errors)
         self._timers: Timers[tuple[str, IPv6Address]] = Timers()
 
@@ -290,7 +291,8 @@ class CorrespondentNode:
         now: float,
     ) -> None:
         """Answer without a key, and not often: anybody can have this said (section 9.5.4)."""
-        if self._refusals.take(now):
+        is_home = status == Status.HOME_REGISTRATION_NOT_SUPPORTED
+        if (self._home_refusals if is_home else self._refusals).take(now):
             self.events.append(CorrespondentBindingRejected(now, home, status))
             self._answer(home, came_from, encode(BindingAck(status, update.sequence, 0)), now)
 

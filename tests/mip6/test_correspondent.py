@@ -199,6 +199,23 @@ def test_refusals_that_anybody_can_have_said_are_few():
     assert not world.kernel.kernel.routes.reached
 
 
+def test_home_registrations_take_no_refusals_of_who_has_old_nonces():
+    world = World()
+    old = update(world.home(), world.care_of())
+    registration = encode(BindingUpdate(1, 420, care_of=NEXT_CARE_OF))
+    said = [world.say(registration, OTHER_HOME, 300.0, NEXT_CARE_OF) for _ in range(1000)]
+    assert sum(map(len, said)) == 10
+    assert acknowledged(world.say(old, HOME, 300.0)).status == Status.EXPIRED_NONCES
+
+
+def test_address_tests_are_answered_while_a_stranger_sends_thousands_a_second():
+    world = World()
+    for n in range(8000):
+        world.home(IPv6Address(int(OTHER_HOME) + 1 + n), n / 8000)
+        if n % 100 == 0:
+            world.home(now=n / 8000)  # Is answered.
+
+
 def test_an_old_update_from_elsewhere_does_not_move_the_way_to_who_is_bound():
     world = World()
     old = update(world.home(), world.care_of(NEXT_CARE_OF), to=NEXT_CARE_OF)
