@@ -89,6 +89,9 @@ class RouteOptimisation:
         self._begun: dict[IPv6Address, deque[float]] = {}
         """When the last procedures were begun with each correspondent node."""
 
+        self._answered: set[IPv6Address] = set()
+        """Those that have answered an address test: they know Mobile IPv6."""
+
         self._due: Timers[IPv6Address] = Timers()
         self._sequences: dict[IPv6Address, int] = {}
 
@@ -174,12 +177,14 @@ class RouteOptimisation:
                 message.cookie == cookie and local == self.home_address
             ):
                 token = Token(message.token, message.nonce_index, now)
+                self._answered.add(correspondent)
                 self._home_tokens[correspondent] = token
                 self._go_on(correspondent, replace(state, home=token), now)
             case Probing(care_of=Probe(cookie=cookie)), CareOfTest() if (
                 message.cookie == cookie and local == self.care_of
             ):
                 token = Token(message.token, message.nonce_index, now)
+                self._answered.add(correspondent)
                 self._go_on(correspondent, replace(state, care_of=token), now)
             case Updating(), BindingAck():
                 return self._acknowledged(correspondent, state, message, data, now)
@@ -190,7 +195,9 @@ class RouteOptimisation:
                 BindingError(status=ErrorStatus.UNKNOWN_BINDING, home_address=self.home_address),
             ):
                 self._unknown(correspondent, state, now)
-            case ((Probing() | Updating()), BindingError(status=ErrorStatus.UNKNOWN_TYPE)):
+            case Probing(), BindingError(status=ErrorStatus.UNKNOWN_TYPE) if (
+                correspondent not in self._answered
+            ):
                 self._avoid(correspondent, state, "it does not know Mobile IPv6", now)
             case _:
                 return False
@@ -431,6 +438,7 @@ class RouteOptimisation:
         del self.correspondents[correspondent]
         self._due.cancel(correspondent)
         self._begun.pop(correspondent, None)
+        self._answered.discard(correspondent)
         self._sequences.pop(correspondent, None)
         self._home_tokens.pop(correspondent, None)
         self.events.append(CorrespondentForgotten(now, correspondent))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ipaddress import IPv6Address
 from itertools import repeat
 
 import pytest
@@ -232,6 +233,41 @@ def test_an_acknowledgement_without_the_key_counts_for_nothing(status):
     forged = answer(status, update.sequence)
     routes.mn.handle_message(forged, CN, HOME, routes.now)
     assert routes.mn.correspondents == before
+
+
+UNKNOWN_TYPE = encode(BindingError(ErrorStatus.UNKNOWN_TYPE, IPv6Address(0)))
+
+
+def test_who_knows_no_mobility_header_says_so_and_is_left_alone():
+    routes = Routes(lost=lambda _n, m: isinstance(m, HomeTestInit | CareOfTestInit))
+    routes.begin()
+    routes.mn.handle_message(UNKNOWN_TYPE, CN, CARE_OF, routes.now)
+    assert isinstance(routes.mn.events[-1], OptimisationFailed)
+
+
+@pytest.mark.parametrize("lost", [HomeTest, CareOfTest, BindingUpdate])
+def test_who_has_answered_a_test_is_not_said_to_know_no_mobility_header(lost):
+    routes = Routes(lost=lambda _n, m: isinstance(m, lost))
+    routes.begin()
+    before = dict(routes.mn.correspondents)
+    routes.mn.handle_message(UNKNOWN_TYPE, CN, CARE_OF, routes.now)
+    assert routes.mn.correspondents == before
+
+
+@pytest.mark.parametrize(
+    "first", [BindingRefreshRequest(), BindingError(ErrorStatus.UNKNOWN_BINDING, HOME)]
+)
+def test_forged_errors_do_not_end_a_new_test_or_a_removal(first):
+    routes = optimised()
+    routes.mn.handle_message(encode(first), CN, CARE_OF, routes.now)
+    routes.mn.handle_message(UNKNOWN_TYPE, CN, CARE_OF, routes.now)
+    routes.run(routes.now + 1)
+    assert routes.events[-1] == "RouteOptimised"
+    routes.mn.stop(routes.now)
+    routes.mn.handle_message(UNKNOWN_TYPE, CN, HOME, routes.now)
+    assert CORRESPONDENT in routes.mn.correspondents
+    routes.run(routes.now + 1)
+    assert routes.kernel.kernel.routes.bound == {}
 
 
 def test_tokens_that_have_grown_old_are_asked_for_again():
