@@ -6,8 +6,10 @@ import random
 from collections import deque
 from collections.abc import Callable
 from ipaddress import IPv6Address
+from itertools import chain
 
 from agents.core.machine import Address, Discarded, Event, address_of
+from agents.core.rate import TokenBucket
 from agents.core.reader import WireError
 from agents.core.record import replace
 from agents.core.timers import Timers
@@ -84,6 +86,7 @@ class RouteOptimisation:
         self._rng = rng
         self._used = used
         self._timers = timers or RouteTimers()
+        self._news = TokenBucket(self._timers.rate, self._timers.rate)
         self._home_until: float | None = None
         self._home_tokens: dict[IPv6Address, Token] = {}
         self._begun: dict[IPv6Address, deque[float]] = {}
@@ -110,9 +113,24 @@ class RouteOptimisation:
             return
         if not is_unicast(correspondent):
             return
-        if len(self.correspondents) < self._timers.most:
+        if self._news.take(now) and self._make_room(now):
             self.events.append(OptimisationBegun(now, correspondent))
             self._test(correspondent, now)
+
+    def _make_room(self, now: float) -> bool:
+        """Have one give way where there are too many: anybody can make this host speak to many.
+
+        It is the first of those that do not take part, else of those that have not answered yet.
+        """
+        known = self.correspondents
+        if len(known) < self._timers.most:
+            return True
+        avoided = (one for one, state in known.items() if isinstance(state, Avoided))
+        silent = (one for one in known if one not in self._answered)
+        victim = next(chain(avoided, silent), None)
+        if victim is not None:
+            self._forget(victim, now)
+        return victim is not None
 
     def knows(self, address: IPv6Address) -> bool:
         """Return whether an address is a correspondent node's that is spoken to."""

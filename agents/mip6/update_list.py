@@ -141,13 +141,14 @@ class RouteTimers(Record, frozen=True):
     """Times in seconds; `refresh` is the part of a lifetime after which a binding is renewed.
 
     `avoid` is how long a correspondent node that did not take part is left alone, `most` how many
-    are kept at once.
+    are kept at once, `rate` how many new ones are asked in a second.
     """
 
     lifetime: int = MAX_RR_BINDING_LIFETIME
     refresh: float = 0.75
     avoid: float = 300.0
     most: int = 1000
+    rate: float = 50.0
 
 
 def is_recent(token: Token, now: float) -> bool:

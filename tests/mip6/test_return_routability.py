@@ -21,7 +21,14 @@ from agents.mip6.codec import (
     encode,
 )
 from agents.mip6.correspondent_cache import CorrespondentLimits
-from agents.mip6.update_list import OptimisationFailed, RouteLost, RouteOptimised, RouteTimers
+from agents.mip6.update_list import (
+    Avoided,
+    OptimisationFailed,
+    Optimised,
+    RouteLost,
+    RouteOptimised,
+    RouteTimers,
+)
 from tests.mip6.nodes import CARE_OF, HOME, NEXT_CARE_OF
 from tests.mip6.routes import CN, CORRESPONDENT, DELAY, Routes
 
@@ -233,6 +240,47 @@ def test_an_acknowledgement_without_the_key_counts_for_nothing(status):
     forged = answer(status, update.sequence)
     routes.mn.handle_message(forged, CN, HOME, routes.now)
     assert routes.mn.correspondents == before
+
+
+def strangers(routes: Routes, number: int, at: float) -> None:
+    """Have the mobile node speak to some that do not answer, in a second."""
+    for n in range(number):
+        address = IPv6Address(int(IPv6Address("2001:db8:bad::1")) + round(at * 1000) + n)
+        routes.mn.wanted(address, at + n / number)
+
+
+def test_strangers_that_do_not_answer_take_no_room_of_who_does():
+    routes = Routes(timers=RouteTimers(most=20))
+    strangers(routes, 40, 0.0)
+    routes.mn.outbox.clear()
+    routes.now = 1.0
+    routes.begin()
+    assert "RouteOptimised" in routes.events
+    routes.run(30.0)
+    states = [type(state) for state in routes.mn.correspondents.values()]
+    assert sorted(state.__name__ for state in states) == ["Avoided"] * 19 + ["Optimised"]
+    strangers(routes, 19, 30.0)
+    assert Avoided not in map(type, routes.mn.correspondents.values())
+    strangers(routes, 40, 31.0)
+    assert len(routes.mn.correspondents) == 20
+    assert isinstance(routes.mn.correspondents[CORRESPONDENT], Optimised)
+
+
+def test_who_has_answered_gives_way_to_nobody():
+    routes = optimised(timers=RouteTimers(most=1))
+    strangers(routes, 1, 10.0)
+    assert list(routes.mn.correspondents) == [CORRESPONDENT]
+
+
+def test_new_correspondent_nodes_are_few_in_a_second():
+    routes = Routes()
+    strangers(routes, 1000, 0.0)
+    assert len(routes.mn.correspondents) == pytest.approx(100, abs=1)  # 50, and 50 at once.
+    routes.begin()
+    assert not routes.mn.knows(CORRESPONDENT)
+    routes.now = 2.0
+    routes.begin()
+    assert routes.mn.knows(CORRESPONDENT)
 
 
 UNKNOWN_TYPE = encode(BindingError(ErrorStatus.UNKNOWN_TYPE, IPv6Address(0)))
