@@ -197,6 +197,7 @@ def test_of_a_deprecated_prefix_the_mobile_node_asks_under_esp_and_goes_on(
     assert not tshark(capture, *DECRYPTED, "-Y", "_ws.malformed")
     # When the prefix is over, so is the binding, and the mobile node says why.
     assert mn.wait_for("BindingRefused")["status"] == "NOT_HOME_SUBNET"
+    assert ha.wait_for("BindingRemoved")["cause"] == "expired"
     assert not network.cn.pings(HOME_ADDRESS)
 
 
