@@ -123,6 +123,7 @@ async def running(
     finally:
         ended.set()
         await daemon.close()
+        await asyncio.gather(serving, return_exceptions=True)
     await serving
 
 

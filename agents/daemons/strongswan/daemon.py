@@ -6,13 +6,14 @@ import asyncio
 import socket
 import tempfile
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, closing, suppress
 from pathlib import Path
 
 from vici import Session
 from vici.exception import CommandException, SessionException
 
 from agents.core.patience import patient
+from agents.daemons import daemon
 from agents.daemons.daemon import POLL, Daemon, DaemonError, executable
 from agents.daemons.strongswan.vici import Section, ViciConnection, ViciError
 
@@ -119,33 +120,22 @@ async def running(
             fragment_size=eap_fragment_size or 0,
         )
         settings.write_text(text, encoding="utf-8")
-        daemon = await Daemon.start(
-            [executable(NAME, folder)], folder / "output", {"STRONGSWAN_CONF": str(settings)}
-        )
-        ended = asyncio.Event()
-        serving = asyncio.ensure_future(daemon.serve(ended))
-        charon = Charon()
-        try:
-            await _connected(charon, path, serving)
-            serving.add_done_callback(lambda _: stop.set())
-            yield charon
-        finally:
-            ended.set()
-            charon.close()
-            await daemon.close()
-        await serving
+        command, output = [executable(NAME, folder)], folder / "output"
+        environment = {"STRONGSWAN_CONF": str(settings)}
+        async with daemon.running(command, output, stop, environment=environment) as process:
+            with closing(Charon()) as charon:
+                await _connected(charon, path, process)
+                yield charon
 
 
-async def _connected(charon: Charon, path: str, serving: asyncio.Future[None]) -> None:
+async def _connected(charon: Charon, path: str, process: Daemon) -> None:
     """Connect as soon as the daemon listens; DaemonError if it ends, or does not in time."""
     try:
         async with asyncio.timeout(patient(_START_DEADLINE)):
-            while True:
+            while process.alive:
                 with suppress(FileNotFoundError, ConnectionRefusedError):
                     await charon.connect(path)
                     return
-                await asyncio.wait((serving,), timeout=POLL)
-                if serving.done():
-                    await serving
+                await asyncio.sleep(POLL)
     except TimeoutError:
         raise DaemonError(f"{NAME} takes commands: not within {_START_DEADLINE:g} s") from None
