@@ -13,7 +13,7 @@ from agents.approaches.preparation import prepare
 from agents.approaches.scene import KERNEL_NEEDS, Scene
 from agents.daemons.kea import DhcpServerConfiguration, LocalHomeAgent
 from agents.dhcpv6.wire import SERVER_PORT
-from agents.nodes.access_router.settings import RelaySettings
+from agents.nodes.access_settings import RelaySettings
 from agents.nodes.mobile_node.settings import Dhcpv6Settings
 from topologies.model import HostRole, Topology
 

@@ -112,7 +112,7 @@ def _orders(session: str, user: str | None, client: str, application: int) -> li
 
 def _access_routers() -> list[_Asked]:
     """Return one that waits for a first answer, a last one, and one to a re-authentication."""
-    from agents.nodes.access_router.settings import RelaySettings
+    from agents.nodes.access_settings import RelaySettings
     from tests.dhcpv6.world import NETWORK
     from tests.nodes.access_router.test_local_home_agent import ALICE, ASSIGNMENT, KEY, LOCAL
     from tests.nodes.access_router.world import World

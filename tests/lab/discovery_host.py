@@ -18,7 +18,7 @@ from agents.dhcpv6.wire import CLIENT_PORT
 from agents.dns.lookup import HomeAgentLookup
 from agents.dns.wire import PORT
 from agents.nodes.access_router.relay_agent import RelayAgent
-from agents.nodes.access_router.settings import RelaySettings
+from agents.nodes.access_settings import RelaySettings
 from agents.nodes.mobile_node.discovery import Discovery, LookupEndpoint, Tried
 from agents.nodes.mobile_node.settings import Dhcpv6Settings
 from agents.shell.addresses import care_of_address, link_local_address

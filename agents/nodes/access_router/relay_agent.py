@@ -10,7 +10,7 @@ from agents.core.host import Host
 from agents.core.machine import Address
 from agents.dhcpv6.relay import Relay
 from agents.dhcpv6.wire import ALL_RELAY_AGENTS_AND_SERVERS, HOP_COUNT_LIMIT, SERVER_PORT
-from agents.nodes.access_router.settings import RelaySettings
+from agents.nodes.access_settings import RelaySettings
 
 
 class RelayAgent:

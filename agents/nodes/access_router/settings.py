@@ -10,7 +10,7 @@ import msgspec
 from agents.bootstrap.assignment import Assignment
 from agents.core.configuration import CommandNames
 from agents.core.settings import DialectName, PartOfLifetime, SessionLifetime
-from agents.dhcpv6.wire import ALL_SERVERS
+from agents.nodes.access_settings import RelaySettings
 from agents.nodes.crowd import USUAL, CrowdSettings
 from agents.nodes.diameter_settings import AaaClientConfiguration
 from agents.nodes.home_agent.settings import HomeAgentSettings
@@ -33,19 +33,6 @@ class LocalHomeAgent(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
         prefix = IPv6Network(self.home_agent.prefix)
         address = IPv6Address(self.home_address)
         return Assignment(IPv6Address(self.home_agent.address), prefix.prefixlen, address)
-
-
-class RelaySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The DHCPv6 relay agent: the server, and this host's own interface and address towards it.
-
-    Without an address of a server the multicast group of all is asked (RFC 8415 section 19).
-    `network` is the home domain, for which the AAA server's information is supplied (RFC 6611).
-    """
-
-    interface: str
-    address: str
-    network: str
-    server: str = ALL_SERVERS
 
 
 class AccessRouterConfiguration(AaaClientConfiguration, frozen=True, kw_only=True):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from agents.core.configuration import CommandNames
 from agents.core.settings import PartOfLifetime, SessionLifetime
-from agents.nodes.access_router.settings import RelaySettings
+from agents.nodes.access_settings import RelaySettings
 from agents.nodes.diameter_settings import AaaClientConfiguration
 from agents.nodes.radius_settings import RadiusServerSettings
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from agents.bootstrap.assignment import Assignment
-from agents.nodes.access_router.settings import LocalHomeAgent, RelaySettings
+from agents.nodes.access_router.settings import LocalHomeAgent
+from agents.nodes.access_settings import RelaySettings
 from agents.nodes.home_agent.settings import HomeAgentSettings
 from agents.nodes.ike_daemon.settings import Ikev1Settings
 from agents.pana.events import Authenticated

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from agents.nodes.access_router.settings import RelaySettings
+from agents.nodes.access_settings import RelaySettings
 from tests.dhcpv6.world import NETWORK
 from tests.nodes.access_router.world import World, supplied
 from tests.nodes.net import AAA, COA, NAS, NEXT_COA

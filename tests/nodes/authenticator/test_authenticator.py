@@ -10,7 +10,7 @@ import pytest
 from agents.diameter.dictionary import APPLICATION_EAP, AuthSessionState, Command, ReAuthRequestType
 from agents.diameter.sessions import SessionRequest
 from agents.kernel.port import KernelError
-from agents.nodes.access_router.settings import RelaySettings
+from agents.nodes.access_settings import RelaySettings
 from agents.nodes.authenticator.machine import MOST_BEGUN, Authenticator
 from agents.nodes.authenticator.settings import AuthenticatorConfiguration
 from agents.nodes.authenticator.stations import address_of_station, read_station, write_station
