@@ -280,54 +280,46 @@ class Scene(Record, frozen=True):
         """Whether mobile nodes get access by IEEE 802.1X."""
         return self.settings.roles.access.protocol == "802.1x"
 
-    def _authenticator(self, router: Node, **changes: Any) -> Program:
-        """Return the program of an access router that is an authenticator."""
-        self._check_dot1x(changes)
-        usual: dict[str, Any] = {
+    def _access(self, router: Node) -> dict[str, Any]:
+        """Return what an access router's configuration has, however it grants access."""
+        return {
             "host": router.host,
             "access_interface": self.topology.interface_name(router.host, router.link),
             "access_prefix": str(self._access_prefix(router)),
             "address": str(self.cast.address(router).ip),
             "session_lifetime": self.settings.session_lifetime,
-            "reauth_at": self.settings.reauth_at,
-            "mobility": self.settings.mobility_offered and self.settings.mobility_wanted,
             "diameter_identity": router.name,
             "diameter_realm": VISITED_REALM,
             "diameter_tls": self._diameter_tls(router.name),
-            "keys": self.keys,
-            "work": self.work,
-            **self._way_home.of_router(),
             "diameter_watchdog": self.settings.diameter_watchdog,
-            "relay": changes.get("relay"),
+            "keys": self.keys,
+            **self._way_home.of_router(),
             "aaa_timeout": self.settings.crowd.aaa_timeout,
             "radius": self._radius_server(router),
+        }
+
+    def _authenticator(self, router: Node, **changes: Any) -> Program:
+        """Return the program of an access router that is an authenticator."""
+        self._check_dot1x(changes)
+        usual = self._access(router) | {
+            "reauth_at": self.settings.reauth_at,
+            "mobility": self.settings.mobility_offered and self.settings.mobility_wanted,
+            "work": self.work,
+            "relay": changes.get("relay"),
         }
         return program("nodes.authenticator.main", AuthenticatorConfiguration(**usual))
 
     def _access_router(self, router: Node, **changes: Any) -> Program:
         """Return an access router's program: PAA, enforcement point and AAA client."""
-        usual: dict[str, Any] = {
-            "host": router.host,
-            "access_interface": self.topology.interface_name(router.host, router.link),
-            "access_prefix": str(self._access_prefix(router)),
-            "address": str(self.cast.address(router).ip),
+        usual = self._access(router) | {
             "dialect": self.settings.dialect,
             "start": self.settings.pana_start,
             "encryption": self.settings.pana_encryption,
             "mobility": self.settings.mobility_offered,
-            "session_lifetime": self.settings.session_lifetime,
             # Half-way from the mobile node's turn to the end.
             "reauth_at": self.settings.reauth_at and (1 + self.settings.reauth_at) / 2,
-            "diameter_identity": router.name,
-            "diameter_realm": VISITED_REALM,
-            "diameter_tls": self._diameter_tls(router.name),
-            "diameter_watchdog": self.settings.diameter_watchdog,
-            "keys": self.keys,
-            **self._way_home.of_router(),
             "local": self._local_home_agent(),
             "crowd": self.settings.crowd,
-            "aaa_timeout": self.settings.crowd.aaa_timeout,
-            "radius": self._radius_server(router),
             "accounting": self.settings.accounting,
         }
         if self.settings.rogue is None:

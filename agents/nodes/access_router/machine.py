@@ -17,19 +17,16 @@ from agents.diameter.dictionary import Command
 from agents.diameter.eap import DiameterEapAnswer
 from agents.diameter.errors import DiameterError, ResultCode
 from agents.diameter.mobility import mobility_request
-from agents.diameter.sessions import SessionRequest
-from agents.diameter.wire import Message
 from agents.eap.lower import identity_request
 from agents.eap.wire import Code, Packet, TlsData, Type
 from agents.kernel.port import AccessLink, EnforcementPoint, HomeAgentKernel, KernelError, Meter
-from agents.nodes.aaa_client import AaaClient
+from agents.nodes.access_client import access_client
 from agents.nodes.access_router.accounting import AccessAccounting
 from agents.nodes.access_router.pinholes import Pinholes
-from agents.nodes.access_router.relay_agent import RelayAgent
+from agents.nodes.access_router.relay_agent import relay_agent
 from agents.nodes.access_router.settings import AccessRouterConfiguration
 from agents.nodes.home_agent.preshared import PresharedIke
 from agents.nodes.home_agent.service import HomeAgentService
-from agents.nodes.radius_client import RadiusAaaClient
 from agents.pana import events
 from agents.pana.config import REQUEST_TIMING, PaaConfig
 from agents.pana.dialect import PORT, Dialect
@@ -85,18 +82,14 @@ class AccessRouter:
         self._prefix = link.prefix
         known = map(IPv6Address, (configuration.address, *configuration.pana_relays))
         self._taken = frozenset((self._prefix.network_address, *known))
-        self._client: AaaClient | RadiusAaaClient
-        if configuration.radius is None:
-            self._client = self._diameter_client(configuration, host, role_log, epoch)
-        else:
-            self._client = RadiusAaaClient(
-                configuration,
-                configuration.radius,
-                host,
-                role_log,
-                epoch=epoch,
-                secret=radius_secret,
-            )
+        self._client = access_client(
+            configuration,
+            host,
+            role_log,
+            epoch=epoch,
+            radius_secret=radius_secret,
+            obey=self._obey,
+        )
         self._accounting: AccessAccounting | None = None
         if meter:
             told = role_log.child("accounting")
@@ -125,7 +118,7 @@ class AccessRouter:
         )
         self._paa = Paa(pana, rng=host.rng)
         self._pinholes = Pinholes(host, enforcement, link, log) if configuration.early else None
-        self._relay = self._make_relay(configuration, log.child("dhcpv6"))
+        self._relay = relay_agent(configuration, host, log.child("dhcpv6"))
         self._local: tuple[HomeAgentService, PresharedIke] | None = None
         if configuration.local and local_kernel:
             settings = configuration.local.home_agent
@@ -156,15 +149,6 @@ class AccessRouter:
         if configuration.dialect == "draft12":
             return Draft12(configuration.diameter_identity, epoch)
         return DIALECTS[configuration.dialect]
-
-    def _make_relay(
-        self, configuration: AccessRouterConfiguration, log: EventLog
-    ) -> RelayAgent | None:
-        settings = configuration.relay
-        if settings is None:
-            return None
-        link_address = IPv6Address(configuration.address)
-        return RelayAgent(self._host, settings, configuration.access_interface, link_address, log)
 
     def _wish(self, event: events.EapResponse) -> Wish | None:
         """Return where the mobile node wants its home agent, None if it wants none."""
@@ -294,20 +278,6 @@ class AccessRouter:
         self._client.end(number)
 
     # What the AAA server wants
-
-    def _diameter_client(
-        self, configuration: AccessRouterConfiguration, host: Host, log: EventLog, epoch: int
-    ) -> AaaClient:
-        """Return a client whose server may want a session to end, or the user to be asked again."""
-
-        def serve(message: Message) -> Message:
-            return client.serve(message, (Command.ABORT_SESSION, Command.RE_AUTH), obey)
-
-        def obey(request: SessionRequest) -> ResultCode:
-            return self._obey(request.command, client.key_of(request))
-
-        client = AaaClient(configuration, host, log, epoch=epoch, handler=serve)
-        return client
 
     def _obey(self, command: int, number: Hashable | None) -> ResultCode:
         """Authenticate anew or end what the server has granted (RFC 6733 sections 8.3, 8.5)."""

@@ -10,7 +10,7 @@ from agents.core.host import Host
 from agents.core.machine import Address
 from agents.dhcpv6.relay import Relay
 from agents.dhcpv6.wire import ALL_RELAY_AGENTS_AND_SERVERS, HOP_COUNT_LIMIT, SERVER_PORT
-from agents.nodes.access_settings import RelaySettings
+from agents.nodes.access_settings import AccessConfiguration, RelaySettings
 
 
 class RelayAgent:
@@ -71,3 +71,11 @@ class RelayAgent:
         self._endpoint.close()
         self._access.close()
         self._servers.close()
+
+
+def relay_agent(configuration: AccessConfiguration, host: Host, log: EventLog) -> RelayAgent | None:
+    """Return the relay agent of an access router, None if it is to have none."""
+    if configuration.relay is None:
+        return None
+    link_address = IPv6Address(configuration.address)
+    return RelayAgent(host, configuration.relay, configuration.access_interface, link_address, log)

@@ -9,13 +9,11 @@ import msgspec
 
 from agents.bootstrap.assignment import Assignment
 from agents.core.configuration import CommandNames
-from agents.core.settings import DialectName, PartOfLifetime, SessionLifetime
-from agents.nodes.access_settings import RelaySettings
+from agents.core.settings import DialectName, PartOfLifetime
+from agents.nodes.access_settings import AccessConfiguration
 from agents.nodes.crowd import USUAL, CrowdSettings
-from agents.nodes.diameter_settings import AaaClientConfiguration
 from agents.nodes.home_agent.settings import HomeAgentSettings
 from agents.nodes.ike_daemon.settings import Ikev1Settings
-from agents.nodes.radius_settings import RadiusServerSettings
 
 
 class LocalHomeAgent(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -35,7 +33,7 @@ class LocalHomeAgent(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
         return Assignment(IPv6Address(self.home_agent.address), prefix.prefixlen, address)
 
 
-class AccessRouterConfiguration(AaaClientConfiguration, frozen=True, kw_only=True):
+class AccessRouterConfiguration(AccessConfiguration, frozen=True, kw_only=True):
     """The access router's configuration; times in seconds.
 
     With `relay` every authentication asks the AAA server for a home agent, which the relay agent
@@ -46,27 +44,18 @@ class AccessRouterConfiguration(AaaClientConfiguration, frozen=True, kw_only=Tru
     offered: a PaC of RFC 5191 alone may stumble over that AVP. With `early` it lets a mobile node
     begin IKE as soon as the home AAA server has verified it. It re-authenticates who has not done
     so after the part `reauth_at` of a session's lifetime, 0 means never. `pana_relays` are the
-    addresses from which PANA is relayed (RFC 6345). With `radius` the home AAA server is asked by
-    that, and not by Diameter.
+    addresses from which PANA is relayed (RFC 6345).
     """
 
-    access_interface: str
-    access_prefix: str
-    address: str
-    keys: str | None = None
     dialect: DialectName = "rfc5191"
     start: Literal["stateful", "stateless", "optimized"] = "stateful"
     first_request: Literal["identity", "tls"] = "identity"
     early: bool = False
     encryption: bool = False
-    mobility: bool = True
     local: LocalHomeAgent | None = None
-    relay: RelaySettings | None = None
     pana_relays: tuple[str, ...] = ()
-    session_lifetime: SessionLifetime = 3600.0
     reauth_at: PartOfLifetime = 0.9
     crowd: CrowdSettings = USUAL
-    radius: RadiusServerSettings | None = None
 
     @property
     def commands(self) -> CommandNames:

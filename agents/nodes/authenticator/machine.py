@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable
 from functools import partial
-from ipaddress import IPv6Address, IPv6Network
+from ipaddress import IPv6Network
 from itertools import count
 from typing import Protocol
 
@@ -22,14 +22,12 @@ from agents.diameter.eap import DiameterEapAnswer, DiameterEapRequest
 from agents.diameter.errors import ResultCode
 from agents.diameter.mobility import mobility_request
 from agents.diameter.sessions import SessionRequest
-from agents.diameter.wire import Message
 from agents.eap.names import canonical_identity, is_anonymous
 from agents.kernel.port import ControlledPorts, KernelError
-from agents.nodes.aaa_client import AaaClient
-from agents.nodes.access_router.relay_agent import RelayAgent
+from agents.nodes.access_client import access_client
+from agents.nodes.access_router.relay_agent import relay_agent
 from agents.nodes.authenticator.settings import AuthenticatorConfiguration
 from agents.nodes.authenticator.stations import address_of_station, read_station, write_station
-from agents.nodes.radius_client import RadiusAaaClient
 from agents.nodes.radius_front import RadiusFront
 from agents.nodes.radius_settings import RadiusListenerSettings
 
@@ -113,30 +111,16 @@ class Authenticator:
         self._lifetime = configuration.session_lifetime
         self._reauth_at = configuration.reauth_at
         self._origin = configuration.diameter_identity, configuration.diameter_realm
-        self._client: AaaClient | RadiusAaaClient
-        if configuration.radius is None:
-            self._client = AaaClient(
-                configuration, host, role_log, epoch=epoch, handler=self._serve
-            )
-        else:
-            self._client = RadiusAaaClient(
-                configuration,
-                configuration.radius,
-                host,
-                role_log,
-                epoch=epoch,
-                secret=radius_secret,
-            )
+        self._client = access_client(
+            configuration,
+            host,
+            role_log,
+            epoch=epoch,
+            radius_secret=radius_secret,
+            obey=self._obey,
+        )
         self._wish = Wish.EITHER if configuration.mobility else None
-        self._relay: RelayAgent | None = None
-        if configuration.relay is not None:
-            self._relay = RelayAgent(
-                host,
-                configuration.relay,
-                configuration.access_interface,
-                IPv6Address(configuration.address),
-                role_log.child("dhcpv6"),
-            )
+        self._relay = relay_agent(configuration, host, role_log.child("dhcpv6"))
         self._front = RadiusFront(
             host, served, secrets, self, role_log.child("radius"), self._origin
         )
@@ -392,17 +376,6 @@ class Authenticator:
             self._host.timer(partial(self._shut, station)).start(RETRY)
 
     # What the home AAA server wants
-
-    def _serve(self, message: Message) -> Message:
-        """Answer the home AAA server, which may end a session or have the user asked again."""
-        if not isinstance(self._client, AaaClient):
-            raise TypeError("RADIUS has no such requests here")
-        client = self._client
-
-        def obey(request: SessionRequest) -> ResultCode:
-            return self._obey(request.command, client.key_of(request))
-
-        return client.serve(message, (Command.ABORT_SESSION, Command.RE_AUTH), obey)
 
     def _obey(self, command: int, conversation: Hashable | None) -> ResultCode:
         """Authenticate anew or end what the server has granted (RFC 6733 sections 8.3, 8.5)."""
