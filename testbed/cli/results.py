@@ -102,7 +102,8 @@ def compare(
         click.echo(json.dumps(content, indent=1))
         return
     console = open_console()
-    console.print(tables.comparisons(made, phase), "")
+    called = " / ".join({one.titles()[phase]: None for one in loaded})
+    console.print(tables.comparisons(made, called), "")
     console.print(tables.claims(found))
 
 

@@ -84,13 +84,13 @@ def _look(name: str, colours: Mapping[str, str]) -> Mapping[str, Any]:
     return overlays.look(name)
 
 
-def _title(name: str) -> str:
-    return overlays.LEGEND.get(name) or TITLES.get(name, name)
+def _title(name: str, called: Mapping[str, str]) -> str:
+    return overlays.LEGEND.get(name) or called.get(name, name)
 
 
-def legend_width(names: Iterable[str]) -> float:
+def legend_width(names: Iterable[str], called: Mapping[str, str] = TITLES) -> float:
     """Return how many inches a legend takes."""
-    return sum(1.5 * SWATCH + style.width_of(_title(name), SIZE) + GAP for name in names)
+    return sum(1.5 * SWATCH + style.width_of(_title(name, called), SIZE) + GAP for name in names)
 
 
 def legend(
@@ -99,12 +99,15 @@ def legend(
     from_top: float,
     names: Iterable[str],
     colours: Mapping[str, str] = PHASE_COLOURS,
+    called: Mapping[str, str] = TITLES,
 ) -> None:
-    """Explain segments and what is within them, in one line; the place in inches."""
+    """Explain segments, as phases are `called`, and what is within, in one line; inches."""
     width, height = fig.get_size_inches()
     y = 1 - from_top / height
     for name in names:
         corner = (x / width, y - SWATCH / height / 2)
         fig.add_artist(Rectangle(corner, SWATCH / width, SWATCH / height, **_look(name, colours)))
-        fig.text((x + 1.5 * SWATCH) / width, y, _title(name), size=SIZE, va="center", color=INK)
-        x += legend_width([name])
+        fig.text(
+            (x + 1.5 * SWATCH) / width, y, _title(name, called), size=SIZE, va="center", color=INK
+        )
+        x += legend_width([name], called)

@@ -270,7 +270,8 @@ def stacked_figure(results: Results) -> tuple[Figure, list[list[Any]]]:
         f"Experiment {results.experiment}: {style.sample(results)}{_ends(results)}{_lab(results)}",
     )
     width = fig.get_figwidth()
-    bars.legend(fig, style.MARGIN, 0.88, [*PHASES, *sorted(within)])
+    explained, called = [*PHASES, *sorted(within)], results.titles()
+    bars.legend(fig, style.MARGIN, 0.88, explained, called=called)
     rows: list[list[Any]] = [["at", "variant", "phase", "median_seconds", "n"]]
     for i, point in enumerate(shown):
         bottom = height - top - (i + 1) * tall - i * gap

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from testbed.analysis.fleets import Fleet, fleets
-from testbed.base.phases import TITLES, TOTAL
+from testbed.base.phases import TOTAL
 from testbed.base.words import several
 from testbed.report import style
 from testbed.report.style import FAINT, INK, QUIET, VARIANT_COLOURS
@@ -49,6 +49,7 @@ def distribution_figure(results: Results) -> Drawn:
     width = fig.get_figwidth()
     for i, name in enumerate(results.variants):
         found = fleets(results, name)
+        called = results.titles(name)
         bottom = height - head - (i + 1) * tall - i * 0.75
         for j, phase in enumerate(_SHOWN):
             place = (left + j * (panel + gap)) / width, bottom / height
@@ -56,7 +57,7 @@ def distribution_figure(results: Results) -> Drawn:
             for k, fleet in enumerate(found):
                 rows += _share(axes, fleet, phase, VARIANT_COLOURS[k % len(VARIANT_COLOURS)])
             _time_axis(axes)
-            axes.set_title(TITLES[phase], loc="left", size=9, color=QUIET)
+            axes.set_title(called[phase], loc="left", size=9, color=QUIET)
             axes.set_yticklabels([] if j else [f"{tick:.0%}" for tick in axes.get_yticks()])
             if not j:
                 axes.text(

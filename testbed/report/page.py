@@ -20,7 +20,7 @@ from testbed.analysis.losses import samples
 from testbed.analysis.mechanisms import is_cumulative, share_rows
 from testbed.base.files import plain, replace
 from testbed.base.jsonl import DataError
-from testbed.base.phases import PHASES, TOTAL, titles
+from testbed.base.phases import PHASES, TOTAL
 from testbed.base.words import several
 from testbed.report import losses, soaks, storms, style, summary, tables
 from testbed.report.costs import cost_rows, meanings, pace
@@ -93,7 +93,7 @@ def write(results: Results) -> Path:
         sections=sections(results, ladders),
         phases=list(PHASES),
         total=TOTAL,
-        titles=titles(results.access()),
+        titles=results.titles(paper=not results.of_many),
         bars=summary.bars(results),
         paper_row=not results.of_many,
         commit=results.manifest.commit if results.manifest else None,
@@ -112,7 +112,7 @@ def _data(results: Results, ladders: Ladders) -> Markup:
     except DataError:
         typical = None
     content = {
-        "titles": titles(results.access()),
+        "titles": results.titles(),
         "variants": results.variants,
         "typical": typical,
         "runs": [_run(results, run, ladders) for run in results.runs],

@@ -19,7 +19,7 @@ from testbed.analysis.losses import samples
 from testbed.analysis.samples import Summary
 from testbed.analysis.stats import phase_summaries
 from testbed.base.jsonl import DataError
-from testbed.base.phases import PHASES, TITLES, TOTAL
+from testbed.base.phases import PHASES, TOTAL
 from testbed.report import (
     bars,
     costs,
@@ -128,12 +128,14 @@ def phases_figure(results: Results) -> Drawn:
     named = [one.name for several in within.values() for one in several]
     unattributed = [] if results.of_many else [bars.UNATTRIBUTED]
     explained = [*PHASES, *unattributed, *sorted(set(named))]
-    width = max(left + WIDE + style.MARGIN, 2 * style.MARGIN + bars.legend_width(explained))
+    called = results.titles(paper=not results.of_many)
+    wanted = 2 * style.MARGIN + bars.legend_width(explained, called)
+    width = max(left + WIDE + style.MARGIN, wanted)
     top, scale_height, own_height, bottom = 1.1, 0.1 + 0.42 * len(names), 1.02, 0.3
     gap = 0.6
     height = top + scale_height + gap + own_height * len(shown) + bottom * bool(shown)
     fig = style.figure(width, height, "Where the time of a bootstrap goes", _subtitle(results))
-    bars.legend(fig, style.MARGIN, 0.88, explained)
+    bars.legend(fig, style.MARGIN, 0.88, explained, called=called)
 
     def place(from_top: float, tall: float) -> Axes:
         across = (left / fig.get_figwidth(), WIDE / fig.get_figwidth())
@@ -149,7 +151,7 @@ def phases_figure(results: Results) -> Drawn:
     )
     for row, (name, phases) in enumerate(shown.items()):
         axes = place(start + row * own_height + 0.5, own_height - 0.76)
-        _to_own_scale(axes, name, phases, within[name], totals[name])
+        _to_own_scale(axes, name, phases, within[name], totals[name], results.titles(name))
     fig.text(
         x,
         0.1 / height,
@@ -230,6 +232,7 @@ def _to_own_scale(
     phases: Mapping[str, Summary],
     within: Sequence[overlays.Overlay],
     total: str,
+    called: Mapping[str, str],
 ) -> None:
     lengths = [phases[phase].median for phase in PHASES]
     whole = sum(lengths)
@@ -247,7 +250,7 @@ def _to_own_scale(
     named, places = compress(PHASES, has), spread(middles, LABEL)
     for name_of, value, middle, label in zip(named, values, middles, places, strict=True):
         bold = f"$\\bf{{{value.replace(' ', '~')}}}$"
-        text = f"{TITLES[name_of]}\n{bold}"
+        text = f"{called[name_of]}\n{bold}"
         axes.text(label, 1.55, text, ha="center", va="bottom", size=8, linespacing=1.25, **inside)
         axes.plot([middle, label], [1.04, 1.5], color=QUIET, lw=0.6, clip_on=False, **inside)
     axes.set_xlim(0, whole)

@@ -9,7 +9,7 @@ from statistics import median
 from testbed.analysis.compare import written
 from testbed.analysis.samples import Summary, summarise
 from testbed.analysis.stats import largest_disagreement, phase_summaries
-from testbed.base.phases import PHASES, TITLES, TOTAL, titles
+from testbed.base.phases import PHASES, TOTAL, titles
 from testbed.report import style, tables
 from testbed.results import outcomes
 from testbed.results.folder import Results
@@ -20,7 +20,7 @@ Rows = list[tuple[str, ...]]
 def _phase_rows(results: Results) -> Rows:
     """Return a row per phase: title, the paper's time, and two lines per variant."""
     found = [phase_summaries(results, name) for name in results.variants]
-    called = titles(results.access())
+    called = results.titles(paper=not results.of_many)
     if results.of_many:
         return [
             (called[name], *(_cell(one.get(name), 0.0) for one in found))
@@ -107,32 +107,40 @@ def bars(results: Results) -> list[Bar]:
         for name, one in medians.items()
     }
     paper = {} if results.of_many else dict(results.paper.seconds)
+    called = {name: results.titles(name) for name in lengths}
     longest = max([paper.get(TOTAL, 0.0), *(sum(one.values()) for one in lengths.values())]) or 1.0
     made = []
     if paper:
         own = {p: paper[p] for p in PHASES} | {UNATTRIBUTED: results.paper.unattributed}
-        made.append(_bar("the paper", own, longest, f"{paper[TOTAL]:g} s", "as stated"))
+        made.append(_bar("the paper", titles(()), own, longest, f"{paper[TOTAL]:g} s", "as stated"))
     for name, one in lengths.items():
         total = medians[name].get(TOTAL)
         if total is None:
-            made.append(_bar(name, one, longest, "", outcomes.verdict(results, name)))
+            made.append(_bar(name, called[name], one, longest, "", outcomes.verdict(results, name)))
         else:
             note = style.against_paper(total, paper.get(TOTAL, 0.0))
-            made.append(_bar(name, one, longest, style.seconds(total), note))
+            made.append(_bar(name, called[name], one, longest, style.seconds(total), note))
     return made
 
 
 UNATTRIBUTED = "unattributed"
 
 
-def _bar(name: str, lengths: Mapping[str, float], longest: float, total: str, note: str) -> Bar:
+def _bar(
+    name: str,
+    called: Mapping[str, str],
+    lengths: Mapping[str, float],
+    longest: float,
+    total: str,
+    note: str,
+) -> Bar:
     whole = sum(lengths.values()) or 1.0
     parts = [
         Part(
             p if p == UNATTRIBUTED else f"ph-{p}",
             round(100 * length / longest, 3),
             round(100 * length / whole, 3),
-            f"{TITLES.get(p, p)}: {style.seconds(length)}",
+            f"{called.get(p, p)}: {style.seconds(length)}",
         )
         for p, length in lengths.items()
         if length
@@ -145,7 +153,8 @@ def run_rows(
 ) -> tuple[list[str], list[tuple[list[str], int | None]]]:
     """Return a row per run, each with its number if there is a ladder of it."""
     head = ["run", "variant", *(["at"] if results.axes else []), "status"]
-    head += [TITLES[TOTAL], *(TITLES[name] for name in PHASES), "came to"]
+    called = results.titles()
+    head += [*(called[name] for name in (TOTAL, *PHASES)), "came to"]
     rows = []
     for run in results.runs:
         at = [written(run.parameters)] if results.axes else []

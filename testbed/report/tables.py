@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -16,7 +16,7 @@ from testbed.analysis.fits import Counted, Estimate, Fit, fits, swept_links
 from testbed.analysis.fleets import PERCENTILES, Fleet, fleets
 from testbed.analysis.mechanisms import share_rows
 from testbed.analysis.stats import attempts, phase_summaries, traffic
-from testbed.base.phases import TITLES, TOTAL
+from testbed.base.phases import TOTAL
 from testbed.base.words import several
 from testbed.report import soaks, storms, style
 from testbed.report.loads import flood_rows
@@ -142,11 +142,13 @@ def outcome_rows(results: Results) -> tuple[list[str], Rows]:
     rows: Rows = []
     for name in results.variants:
         variant = results.spec.variants.get(name) if results.spec else None
-        came_to = []
+        came_to, called = [], results.titles(name)
         for one in outcomes.outcomes(results, name):
             alike = f" ({several(one.runs, 'run')})" if one.runs < len(results.of(name)) else ""
             failed = "" if one.as_expected else "failed: "
-            came_to.append("\n".join(filter(None, [f"{failed}{one.text}{alike}", way(one)])))
+            came_to.append(
+                "\n".join(filter(None, [f"{failed}{one.text}{alike}", way(one, called)]))
+            )
         good = f"{len(results.succeeded(name))}/{len(results.of(name))}"
         expected = outcomes.expectation(results, name)
         description = variant.description if variant else ""
@@ -263,12 +265,12 @@ def attack_rows(results: Results) -> tuple[list[str], Rows]:
     return ["attack", "threat", "what must happen", "what happened", "verdict"], rows
 
 
-def way(outcome: outcomes.Outcome) -> str:
-    """Write how far runs got; empty if that is not known."""
+def way(outcome: outcomes.Outcome, called: Mapping[str, str]) -> str:
+    """Write how far runs got, as phases are `called`; empty if that is not known."""
     if outcome.ended_in is None:
         total = style.seconds(sum(outcome.phases.values()))
         return f"all phases, {total}" if outcome.phases else ""
-    whole = [f"{TITLES[name]} {style.seconds(t)}" for name, t in outcome.phases.items()]
+    whole = [f"{called[name]} {style.seconds(t)}" for name, t in outcome.phases.items()]
     return ", ".join([*whole, f"ended {outcomes.ENDED[outcome.ended_in]}"])
 
 
@@ -310,9 +312,9 @@ def claim_rows(found: Sequence[Finding]) -> tuple[list[str], Rows]:
     return ["claim", "verdict", "evidence"], rows
 
 
-def comparisons(made: Sequence[Comparison], phase: str) -> Table:
-    """Return the comparisons of a phase for the terminal."""
-    title = f"{TITLES[phase]}: the second against the first [95 % interval]"
+def comparisons(made: Sequence[Comparison], called: str) -> Table:
+    """Return the comparisons of a phase, which is `called` so, for the terminal."""
+    title = f"{called}: the second against the first [95 % interval]"
     return _table(title, *comparison_rows(made))
 
 

@@ -11,7 +11,7 @@ from rich.text import Text
 from testbed.analysis.mechanisms import is_cumulative
 from testbed.analysis.samples import Summary
 from testbed.analysis.stats import phase_summaries
-from testbed.base.phases import PHASES, TOTAL, titles
+from testbed.base.phases import PHASES, TOTAL
 from testbed.base.words import several
 from testbed.report import style, tables
 from testbed.results.folder import Results
@@ -33,7 +33,7 @@ def table(results: Results) -> Table:
         **tables.COMPACT,
     )
     shown.add_column("", overflow="fold")
-    called = titles(results.access())
+    called = results.titles(paper=not results.of_many)
     for name in (*PHASES, TOTAL):
         title = called[name].replace(" to", "\nto")
         shown.add_column(title, justify="right", no_wrap=True)

@@ -10,7 +10,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from testbed.base.jsonl import DataError
-from testbed.base.phases import titles
 from testbed.base.words import several
 from testbed.report import style
 from testbed.report.ladder import BOOTSTRAP, Ladder, Message, ladder, typical_run
@@ -94,7 +93,7 @@ def _draw(results: Results, one: Ladder, shown: Sequence[Message]) -> Figure:
     axes.set_ylim(len(shown) + 0.2, -1.3)
     axes.axis("off")
     left = style.MARGIN + TIMES
-    called = titles(results.access(one.variant))
+    called = results.titles(one.variant)
     _bands(axes, one, shown, left, left + across, called)
     for i, (name, role) in enumerate(one.hosts):
         x = left + i * LANE

@@ -29,7 +29,7 @@ from testbed.base.files import (
     write_json,
 )
 from testbed.base.jsonl import DataError, append_line, read_json, read_lines
-from testbed.base.phases import DISCOVERY, OVERLAP, PHASES, TOTAL
+from testbed.base.phases import DISCOVERY, OVERLAP, PHASES, TOTAL, titles
 from testbed.experiment.spec import PlannedRun, Spec, SpecError
 from testbed.results.manifest import Manifest, read_manifest
 from testbed.results.paper import Paper, load_paper
@@ -89,11 +89,15 @@ class Results:
             return self.spec.topology(variant)
         return paper.TOPOLOGY
 
-    def access(self, *variants: str) -> set[str]:
-        """Return the protocols by which variants get network access; without any, those of all."""
+    def titles(self, *variants: str, paper: bool = False) -> dict[str, str]:
+        """Return what variants' phases are called; without any, those of all.
+
+        The first one's title is its protocol. With `paper` the paper's are beside them.
+        """
         spec = self.spec
         known = [v for v in variants or self.variants if spec and v in spec.variants]
-        return {spec.settings(v).roles.access.protocol for v in known} if spec else set()
+        protocols = {spec.settings(v).roles.access.protocol for v in known} if spec else set()
+        return titles(protocols | ({"pana"} if paper else set()))
 
     @property
     def of_many(self) -> bool:

@@ -8,7 +8,7 @@ import pytest
 
 from testbed.base.jsonl import DataError
 from testbed.base.phases import PHASES
-from testbed.report import curves, ladder, overlays, plots, style, timeline
+from testbed.report import curves, ladder, overlays, plots, style, summary, timeline
 from testbed.results import folder as results
 from testbed.results.runs import Run
 from tests.testbed import sample
@@ -65,6 +65,26 @@ def test_the_phases_figure_is_labelled(folder):
     shown = texts(fig)
     for text in ("the paper", "8.4 s", "unattributed", "PANA to IKE", *sample.VARIANTS):
         assert text in shown
+
+
+def test_the_first_phase_is_called_by_each_variants_protocol(tmp_path):
+    folder = sample.make(tmp_path, runs=2, failed=0, captures=False)
+    spec = folder / "spec.toml"
+    dot1x = '[variants.resident]\nroles.access.protocol = "802.1x"\n'
+    spec.write_text(spec.read_text().replace("[variants.resident]\n", dot1x))
+    loaded = results.load(folder)
+
+    shown = [text.partition("\n")[0] for text in texts(plots.phases_figure(loaded)[0])]
+    titles = sorted(text for text in shown if text in {"PANA", "802.1X", "access"})
+    assert titles == ["802.1X", "PANA", "PANA", "access"]  # Three variants, and the legend.
+    assert "access to IKE" in summary.run_rows(loaded, lambda _: False)[0]
+    firsts = {bar.name: bar.parts[0].text.partition(":")[0] for bar in summary.bars(loaded)}
+    assert firsts == {
+        "the paper": "PANA",
+        "script": "PANA",
+        "resident": "802.1X",
+        "resident-no-dad": "PANA",
+    }
 
 
 def test_labels_are_spread_apart_in_order_and_inside():
