@@ -85,7 +85,10 @@ class Echo:
 
 
 class Traffic:
-    """Echo requests at a steady pace until they are stopped, and the longest silence meanwhile."""
+    """Echo requests at a steady pace until they are stopped, and the longest silence meanwhile.
+
+    While the machine stands still, as when its disk is busy, nobody asks: that is no silence.
+    """
 
     def __init__(self, echo: Echo, destination: IPv6Address, interval: float) -> None:
         self._echo = echo
@@ -114,11 +117,15 @@ class Traffic:
         self._silence = max(self._silence, time.monotonic() - heard)
 
     def _hear(self, until: float, heard: float) -> float:
-        """Take answers until then, or until there are no more; return when the last one came."""
+        """Take answers until then, or until there are no more.
+
+        Return when the last one came, moved by how much later than `until` it is when this ends.
+        """
         while (left := until - time.monotonic()) > 0 and not self._is_over:
             sequence = self._echo.receive(left)
+            now = time.monotonic()
+            heard += max(0.0, now - until)
             if sequence in self._under_way:
-                now = time.monotonic()
                 self._answered += 1
                 self._longest = max(self._longest, now - self._under_way.pop(sequence))
                 self._silence = max(self._silence, now - heard)
