@@ -49,11 +49,10 @@ class Expectation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     regular expression, is what the bootstrap must fail for. `home_agent` is the address of the one
     that the mobile node must end up with. `silence` is how long, in seconds, the correspondent node
     may get no answer to what it asks while steps are carried out, `lost` how many of its packets
-    may stay without.
-    `attempt`, a regular expression too, is what an attempt before the successful one must fail for.
-    Of a fleet, `up` is how many mobile nodes must be registered in the end, if not all.
-    `detour` is how many times as long the round trip to the home address may be as that to the
-    care-of address, of those that steps measure. `must` says all of it in words.
+    may stay without. `attempt`, a regular expression too, is what an attempt before the successful
+    one must fail for. Of a fleet, `up` is how many mobile nodes must be registered in the end, if
+    not all. `detour` is how many times as long the round trip to the home address may be as that to
+    the care-of address, of those that steps measure. `must` says all of it in words.
     """
 
     must: Text = ""
