@@ -74,13 +74,15 @@ class Link:
     """A link between two hosts; one with more ends is shared, as by a switch.
 
     What is measured of it, and counted on it, is between its first two ends. On a `hub` every end
-    hears every frame, as on a radio link or on a cable that is tapped.
+    hears every frame, as on a radio link or on a cable that is tapped. Mobile nodes move between
+    links where one `roams`.
     """
 
     name: str
     ends: tuple[Interface, ...]
     shape: Shape = Shape()
     hub: bool = False
+    roams: bool = False
 
     @property
     def kind(self) -> str:
@@ -94,11 +96,11 @@ class Link:
 
     @property
     def is_bridged(self) -> bool:
-        """Whether a lab has a bridge between its ends: if it is shared, or things go wrong on it.
+        """Whether a lab has a bridge between its ends: others may join, or things go wrong on it.
 
         What goes wrong does so behind the bridge, where each end's captures have what it has sent.
         """
-        return self.hub or self.is_shared or self.shape.is_faulty
+        return self.hub or self.roams or self.is_shared or self.shape.is_faulty
 
     def end(self, host: str) -> Interface:
         """Return the end at `host`; KeyError if the link does not touch it."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from ipaddress import IPv6Address, IPv6Interface
 
-from agents.core.record import Record
+from agents.core.record import Record, replace
 from topologies.model import HostRole, Topology
 
 HOME_REALM, VISITED_REALM = "home.test", "visited.test"
@@ -76,6 +76,11 @@ class Cast(Record, frozen=True):
         hosts = self.topology.hosts_with(HostRole.ACCESS_ROUTER)
         if self.topology.is_fleet:
             return self._numbered(ACCESS_ROUTER, hosts, "access")
+        if len(hosts) > 1:
+            links = self.topology.links
+            served = {end.host: link.name for link in links for end in link.ends if end.advertise}
+            named = self._numbered(ACCESS_ROUTER, hosts, "access")
+            return tuple(replace(router, link=served[router.host]) for router in named)
         (host,) = hosts
         ends = {end.host for end in self.topology.link("access").ends}
         return (Node(ACCESS_ROUTER, host, "access" if host in ends else "backhaul"),)

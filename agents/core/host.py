@@ -6,12 +6,13 @@ agents.shell.host, the one on a virtual clock agents.simulation.
 
 from __future__ import annotations
 
+import errno
 import random
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv4Address, IPv6Address, IPv6Network
 from typing import Any, ParamSpec, Protocol, TypeAlias, TypeVar
 
 from agents.core.machine import Address, Event, Machine, Timed
@@ -45,6 +46,19 @@ class LinkTransport(Closable, Protocol):
 
     def send(self, packet: bytes, group: IPv6Address) -> None:
         """Send one packet to a group."""
+
+
+class Attachment(Transport, Protocol):
+    """An interface whose link may become another one; it carries what is said to routers there."""
+
+    link_address: bytes
+    """This host's link-layer address there."""
+
+    def address(self, prefix: IPv6Network) -> IPv6Address | None:
+        """Return an address of the interface in a prefix that can be used, if there is one."""
+
+    def leave_others(self, prefix: IPv6Network, router: IPv6Address) -> None:
+        """Forget addresses that were made of other prefixes, and other default routers."""
 
 
 class StreamUser(Protocol):
@@ -350,6 +364,21 @@ class Host(ABC):
         )
         self.attach(endpoint)
         return endpoint
+
+    def attachment(
+        self,
+        interface: str,
+        receive: Receive,
+        linked: Callable[[bool], None],
+        changed: Callable[[], None],
+    ) -> Attachment:
+        """Hear of what becomes of an interface's link, and of the routers there.
+
+        `receive` gets Router Advertisements. `linked` hears whether the link is up, when that has
+        changed or it may be another link, `changed` of all news. OSError if links stay as they are.
+        """
+        del receive, linked, changed
+        raise OSError(errno.EOPNOTSUPP, f"{interface}: links of this host stay as they are")
 
     def before_sending(self) -> None:  # noqa: B027
         """Take note that others will hear of what has happened: it is told by then."""

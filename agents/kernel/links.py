@@ -55,6 +55,11 @@ UNICAST, LOCAL, BLACKHOLE, THROW = 1, 2, 6, 9
 _DESTINATION, _SOURCE, _TABLE, _METRIC = 1, 2, 15, 6
 _VERDICT_METRICS = {BLACKHOLE: 1024, THROW: 1023}
 _FAMILIES, _INET6_FLAGS = 26, 1
+_LINK_ADDRESS, _CARRIER_CHANGES = 1, 35
+_LOWER_UP = 0x10000
+_PERMANENT_ADDRESS = 0x80
+_PROTOCOL_RA = 9
+_INTERFACE, _GATEWAY = 4, 5
 _OWNER = 21
 _NEIGHBOUR_OWNER = 12
 _IGNORE_ENCAPSULATION_LIMIT = 1
@@ -164,6 +169,26 @@ def decode_advertised(reply: Reply) -> Advertised:
     return Advertised(flags & (Advertised.SEEN | Advertised.MANAGED))
 
 
+NEWS = (1, 9, 11)
+"""Groups that tell of links, and of IPv6 addresses and routes (RTNLGRP_*, linux/rtnetlink.h)."""
+
+
+class Carrier(Record, frozen=True):
+    """Whether an interface's link is up, how often it has changed that, and its own address."""
+
+    up: bool
+    changes: int
+    link_address: bytes
+
+
+@reading()
+def decode_carrier(reply: Reply) -> Carrier:
+    """Return what the answer to find_link() says of the link."""
+    flags, given = _LINK.unpack_from(reply.body)[3], dict(attributes(reply.body[_LINK.size :]))
+    changes = int.from_bytes(given.get(_CARRIER_CHANGES, b""), sys.byteorder)
+    return Carrier(bool(flags & _LOWER_UP), changes, given[_LINK_ADDRESS])
+
+
 def change_tunnel(name: str, local: IPv6Address, remote: IPv6Address) -> Request:
     """Return the request that gives a tunnel new ends."""
     return Request("change tunnel", _NEW_LINK, 0, _tunnel(name, local, remote))
@@ -267,6 +292,44 @@ def owned_verdicts(replies: Iterable[Reply]) -> list[bytes]:
                 if kind in given
             }
             found.append(verdict(_U32.unpack(given[_TABLE])[0], fields[7], **ends))
+    return found
+
+
+@reading()
+def remove_routers(routes: Iterable[Reply], interface: int, but: IPv6Address) -> list[Request]:
+    """Return the requests that remove an interface's advertised default routers, but for one.
+
+    `routes` are the replies to list_routes().
+    """
+    found = []
+    for reply in routes:
+        fields = _ROUTE.unpack_from(reply.body)
+        given = dict(attributes(reply.body[_ROUTE.size :]))
+        there = _U32.unpack(given.get(_INTERFACE, bytes(4)))[0]
+        advertised = fields[1] == 0 and fields[5] == _PROTOCOL_RA and there == interface
+        if advertised and given.get(_GATEWAY) not in (None, but.packed):
+            body = _ROUTE.pack(*fields[:8], 0) + _u32(_INTERFACE, interface)
+            body += attribute(_GATEWAY, given[_GATEWAY])
+            found.append(Request("delete router", _DELETE_ROUTE, 0, body, _GONE))
+    return found
+
+
+@reading()
+def remove_autoconfigured(
+    addresses: Iterable[Reply], interface: int, but: IPv6Network
+) -> list[Request]:
+    """Return the requests that remove an interface's addresses with lifetimes, but in a prefix.
+
+    `addresses` are the replies to list_addresses(). The prefix's route goes with the last one.
+    """
+    found = []
+    for reply in addresses:
+        _, length, flags, scope, there = _ADDRESS.unpack_from(reply.body)
+        value = dict(attributes(reply.body[_ADDRESS.size :]))[1]
+        made = scope == _SCOPE_UNIVERSE and not flags & _PERMANENT_ADDRESS
+        if made and there == interface and IPv6Address(value) not in but:
+            body = _ADDRESS.pack(_AF_INET6, length, 0, 0, there) + attribute(1, value)
+            found.append(Request("delete address", _DELETE_ADDRESS, 0, body, _GONE))
     return found
 
 

@@ -87,16 +87,22 @@ def decode(data: bytes) -> PrefixSolicitation | PrefixAdvertisement:
     kind, code, _, identifier, flags = r.u8(), r.u8(), r.u16(), r.u16(), r.u16()
     if kind not in (SOLICITATION, ADVERTISEMENT) or code:
         raise WireError(f"ICMPv6 type {kind} code {code}")
-    prefixes = []
-    while r.remaining:
-        option, length = r.u8(), r.u8()
-        body = r.sub(8 * length - 2)  # A length of 0 raises.
-        if option == _PREFIX_INFORMATION:
-            prefixes.append(PrefixInformation.decode(body))
-            body.finish()
+    prefixes = read_prefixes(r)
     if kind == SOLICITATION:
         return PrefixSolicitation(identifier)
     if not prefixes:
         raise WireError("an advertisement of no prefix")
     managed, other = bool(flags & _MANAGED), bool(flags & _OTHER)
-    return PrefixAdvertisement(identifier, tuple(prefixes), managed, other)
+    return PrefixAdvertisement(identifier, prefixes, managed, other)
+
+
+def read_prefixes(options: Reader) -> tuple[PrefixInformation, ...]:
+    """Read the Prefix Information among a message's options; raise WireError."""
+    prefixes = []
+    while options.remaining:
+        option, length = options.u8(), options.u8()
+        body = options.sub(8 * length - 2)  # A length of 0 raises.
+        if option == _PREFIX_INFORMATION:
+            prefixes.append(PrefixInformation.decode(body))
+            body.finish()
+    return tuple(prefixes)

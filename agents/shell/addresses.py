@@ -6,7 +6,7 @@ import asyncio
 import socket
 import time
 from collections.abc import Callable, Iterator
-from ipaddress import IPv6Address
+from ipaddress import IPv6Address, IPv6Network
 from pathlib import Path
 
 from agents.kernel import links, netlink
@@ -39,6 +39,12 @@ def _addresses(unwanted: int) -> Iterator[tuple[IPv6Address, int, str]]:
 def _usable(interface: str, scope: int, unwanted: int) -> list[IPv6Address]:
     found = _addresses(unwanted)
     return [address for address, its, name in found if (its, name) == (scope, interface)]
+
+
+def usable_in(interface: str, prefix: IPv6Network) -> IPv6Address | None:
+    """Return a global address of an interface in a prefix, neither tentative nor deprecated."""
+    found = _usable(interface, _GLOBAL_SCOPE, _UNFIT)
+    return next((address for address in found if address in prefix), None)
 
 
 def is_usable(address: IPv6Address) -> bool:

@@ -8,13 +8,23 @@ from functools import partial
 from ipaddress import IPv6Address
 from typing import ParamSpec, Protocol, TypeVar
 
-from agents.core.host import Closable, Host, LinkTransport, Receive, Streams, StreamUser, Transport
+from agents.core.host import (
+    Attachment,
+    Closable,
+    Host,
+    LinkTransport,
+    Receive,
+    Streams,
+    StreamUser,
+    Transport,
+)
 from agents.core.machine import Address
 from agents.kernel.associations import AcquireWatch, SaWatch
 from agents.kernel.correspondent import ReportWatch
 from agents.kernel.mobility import discovery_policy
 from agents.kernel.xfrm import ESP, Extension
 from agents.shell.addresses import is_usable
+from agents.shell.attachment import LinuxAttachment
 from agents.shell.duid import node_duid
 from agents.shell.namespaces import Namespace
 from agents.shell.output import OUTPUT
@@ -124,6 +134,21 @@ class LinuxHost(Host):
     def open_link(self, interface: str, receive: Callable[[bytes], None]) -> LinkTransport:
         """Hear the claims to addresses on a link, and send Neighbor Discovery there."""
         return LinkSocket(interface, receive)
+
+    def attachment(
+        self,
+        interface: str,
+        receive: Receive,
+        linked: Callable[[bool], None],
+        changed: Callable[[], None],
+    ) -> Attachment:
+        """Hear of what becomes of an interface's link, and of the routers there."""
+        return LinuxAttachment(
+            interface,
+            receive,
+            lambda up: self.enter(linked, up),
+            lambda: self.enter(changed),
+        )
 
     def open_streams(self, user: StreamUser, listen: Sequence[Address] = ()) -> Streams:
         """Open streams, and accept them at the addresses to listen on."""

@@ -15,6 +15,7 @@ from typing import Any
 from agents.core.host import Receive
 from agents.core.machine import Address, Carried
 from agents.core.reader import Reader
+from agents.mip6 import routers
 
 _MAX_DATAGRAM, _MAX_ANCILLARY = 65535, 4096
 _MOBILITY_HEADER, _HOME_ADDRESS_OPTION = 135, 201
@@ -190,7 +191,7 @@ def carrier(options: bytes) -> IPv6Address | None:
 
 
 class IcmpSocket(DatagramSocket):
-    """A raw ICMPv6 socket at an address that hears messages of one type (RFC 3542 section 3.2).
+    """A raw ICMPv6 socket at an address that hears messages of one type.
 
     It takes what `policy` lets in, which is the socket option XFRM_POLICY.
     """
@@ -198,10 +199,43 @@ class IcmpSocket(DatagramSocket):
     def __init__(self, local: IPv6Address, kind: int, policy: bytes, receive: Receive) -> None:
         super().__init__((str(local), 0), receive, protocol=socket.IPPROTO_ICMPV6)
         self._socket.setsockopt(socket.IPPROTO_IPV6, _XFRM_POLICY, policy)
-        words = [0xFFFFFFFF] * 8  # What is to be blocked.
-        words[kind // 32] ^= 1 << kind % 32
-        blocked = struct.pack("=8I", *words)
-        self._socket.setsockopt(socket.IPPROTO_ICMPV6, _ICMP6_FILTER, blocked)
+        _hear_only(self._socket, kind)
+
+
+def _hear_only(opened: socket.socket, kind: int) -> None:
+    """Have a raw ICMPv6 socket hear messages of one type (RFC 3542 section 3.2)."""
+    words = [0xFFFFFFFF] * 8  # What is to be blocked.
+    words[kind // 32] ^= 1 << kind % 32
+    opened.setsockopt(socket.IPPROTO_ICMPV6, _ICMP6_FILTER, struct.pack("=8I", *words))
+
+
+class RouterSocket(DatagramSocket):
+    """A raw ICMPv6 socket that asks for routers, and hears those of its link (RFC 4861)."""
+
+    def __init__(self, interface: str, receive: Receive) -> None:
+        super().__init__(
+            ("::", 0),
+            receive,
+            protocol=socket.IPPROTO_ICMPV6,
+            interface=interface,
+            multicast_hops=routers.HOP_LIMIT,
+        )
+        self._interface = interface
+        self._socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVHOPLIMIT, 1)
+        _hear_only(self._socket, routers.ADVERTISEMENT)
+
+    def send(self, data: bytes, destination: Address) -> None:
+        """Send one message on the link."""
+        super().send(data, (f"{destination[0]}%{self._interface}", destination[1]))
+
+    def _read(self) -> tuple[bytes, tuple[Any, ...]]:
+        data, ancillary, _, source = self._socket.recvmsg(_MAX_DATAGRAM, _MAX_ANCILLARY)
+        limits = [struct.unpack("=i", v)[0] for _, k, v in ancillary if k == socket.IPV6_HOPLIMIT]
+        return (data if limits == [routers.HOP_LIMIT] else b""), source
+
+    def _take(self, data: bytes, source: tuple[Any, ...]) -> None:
+        if data:
+            super()._take(data, source)
 
 
 # A filter program for a packet socket without link-layer header: Neighbor Advertisements, and

@@ -116,10 +116,14 @@ class StrongswanInitiator:
 
     def renew(self, home_agent: IPv6Address, home_address: IPv6Address | None, psk: bytes) -> None:
         """Go on with another key: IKEv1 starts afresh, SAs of IKEv2 do not hang on it."""
-        self._keyed = psk
+        self.take_key(home_agent, home_address, psk)
         if isinstance(self._settings, Ikev1Settings) or not self.secured(home_agent):
             self._terminate()
             self.initiate(home_agent, home_address)
+
+    def take_key(self, _: IPv6Address, __: IPv6Address | None, psk: bytes) -> None:
+        """Have another key for the next negotiation; the SAs that there are stay."""
+        self._keyed = psk
 
     def probe(self, home_agent: IPv6Address) -> None:
         """Give the SAs up with IKEv1; with IKEv2 strongSwan itself finds out (`dpd_delay`)."""

@@ -67,6 +67,12 @@ class Initiator(Protocol):
         """Go on with another key, which the home agent shares from now on."""
 
     @abstractmethod
+    def take_key(
+        self, home_agent: IPv6Address, home_address: IPv6Address | None, psk: bytes
+    ) -> None:
+        """Have another key for the next negotiation; the SAs that there are stay."""
+
+    @abstractmethod
     def probe(self, home_agent: IPv6Address) -> None:
         """Find out whether the home agent still has the SAs; without them they are lost here."""
 

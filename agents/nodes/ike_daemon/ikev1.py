@@ -77,7 +77,7 @@ class Ikev1Daemon(IkeDaemon):
     def renew(self, home_agent: IPv6Address, home_address: IPv6Address | None, psk: bytes) -> None:
         """Start afresh with the key: both kinds of SA are new."""
         if home_address is not None:
-            self.add_psk(psk, peer=home_agent, identity=None, home_address=home_address)
+            self.take_key(home_agent, home_address, psk)
             self._endpoint.call(self._start_afresh, home_agent, home_address)
 
     def _start_afresh(self, home_agent: IPv6Address, home_address: IPv6Address) -> None:

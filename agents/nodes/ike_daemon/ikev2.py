@@ -103,7 +103,7 @@ class Ikev2Daemon(IkeDaemon):
 
     def renew(self, home_agent: IPv6Address, home_address: IPv6Address | None, psk: bytes) -> None:
         """Keep the key for the next IKE SA: the SAs that there are do not hang on it."""
-        self.add_psk(psk, peer=home_agent, identity=None, home_address=home_address)
+        self.take_key(home_agent, home_address, psk)
         if not self.secured(home_agent):
             self.initiate(home_agent, home_address)
 

@@ -135,6 +135,12 @@ class IkeDaemon(Initiator, Responder, ABC):
         """Return whether there are ESP SAs, or some are being made, for the present address."""
         return self._machine.secured(home_agent)
 
+    def take_key(
+        self, home_agent: IPv6Address, home_address: IPv6Address | None, psk: bytes
+    ) -> None:
+        """Have another key for the next negotiation; the SAs that there are stay."""
+        self.add_psk(psk, peer=home_agent, identity=None, home_address=home_address)
+
     def settled(self, _: IPv6Address) -> bool:
         """Return whether the home agent has the SAs too: these are installed no sooner."""
         return True

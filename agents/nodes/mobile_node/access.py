@@ -6,6 +6,8 @@ from collections.abc import Callable
 from functools import partial
 from ipaddress import IPv6Address
 
+import msgspec
+
 from agents.bootstrap.assignment import Assignment
 from agents.core.eventlog import EventLog
 from agents.core.host import Host
@@ -157,6 +159,16 @@ class PanaAccess:
         self.care_of = care_of
         return self._update() or self._pac.state is PacState.WAIT_PNA_PING
 
+    def change(self, paa: str, care_of: IPv6Address) -> None:
+        """Begin at another access network's PAA, from an address there.
+
+        The session with the one before is left to end: its PAA is not to be reached from here.
+        """
+        self._settings = msgspec.structs.replace(self._settings, paa=paa)
+        self.care_of = care_of
+        self._retry.close()
+        self.begin_anew()
+
     def _update(self) -> bool:
         return self._endpoint.call(self._pac.update, self._host.now())
 
@@ -167,7 +179,7 @@ class PanaAccess:
                 not self._wanted
             ):
                 self._leave()
-            case events.PingAnswered() if self._known_at != self.care_of:
+            case events.PingAnswered() if self.is_moving:
                 self._update()
             case events.Updated():
                 self._confirm_address()
@@ -189,9 +201,14 @@ class PanaAccess:
         self._attempts.fail("pana", f"PANA: {reason}")
         self._retry.later(refused=refused)
 
+    @property
+    def is_moving(self) -> bool:
+        """Whether it goes on from an address that the PAA does not know yet."""
+        return self._known_at != self.care_of
+
     def _confirm_address(self) -> None:
         """Tell the owner that the PAA knows this host's address, if that is a new one."""
-        if self._known_at != self.care_of:
+        if self.is_moving:
             self._known_at = self.care_of
             if self.on_moved:
                 self.on_moved()

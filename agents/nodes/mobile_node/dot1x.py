@@ -102,6 +102,11 @@ class Dot1xAccess:
         """Whether an authentication is under way, or will be after a pause."""
         return self._wanted and not self._granted
 
+    @property
+    def is_moving(self) -> bool:
+        """Whether it waits until an address may be used: it never does."""
+        return False
+
     def terminate(self) -> bool:
         """Log off, and stay so; return whether there was a session to leave."""
         self._wanted = False

@@ -285,8 +285,11 @@ class HomeConnection:
 
     # What changes
 
-    def renew(self) -> None:
-        """Go on with the key of another authentication; the tunnel stays."""
+    def renew(self, *, moved: bool = False) -> None:
+        """Go on with the key of another authentication; the tunnel stays.
+
+        Who has moved registers for that, and the SAs that protect it stay, too.
+        """
         assignment, ike = self.assignment, self._ike
         if assignment is None:
             return
@@ -295,11 +298,14 @@ class HomeConnection:
         if ike is None:
             self._drop()
             self._start_daemons(assignment)
+        elif psk and moved:
+            ike.take_key(assignment.home_agent, assignment.home_address, psk)
         elif psk:
             ike.renew(assignment.home_agent, assignment.home_address, psk)
         else:
             self._initiate()
-        self._refresh()
+        if not moved:
+            self._refresh()
         self._go_on(assignment)  # It may be one that was begun early, by an EAP without an end.
 
     def move(self, care_of: IPv6Address) -> None:

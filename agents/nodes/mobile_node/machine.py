@@ -25,6 +25,7 @@ from agents.nodes.mobile_node.access import Granted, PanaAccess
 from agents.nodes.mobile_node.discovery import Discovery, Tried
 from agents.nodes.mobile_node.dot1x import Dot1xAccess
 from agents.nodes.mobile_node.home import HomeConnection, Launch
+from agents.nodes.mobile_node.movement import Movement
 from agents.nodes.mobile_node.settings import (
     Dhcpv6Settings,
     DnsSettings,
@@ -97,6 +98,16 @@ class MobileNode:
             make_eap=make_eap,
             make_ike=make_ike,
         )
+        self._movement = self._detect_movement() if configuration.movement else None
+
+    def _detect_movement(self) -> Movement:
+        return Movement(
+            self._host,
+            self._configuration.interface,
+            self._care_of,
+            log=self._log.child("mip6"),
+            on_moved=self._take_link,
+        )
 
     def _make_access(
         self, make_eap: Callable[[], EapPeer], supplicant: Supplicant | None
@@ -159,20 +170,24 @@ class MobileNode:
 
     def _take_access(self, granted: Granted) -> None:
         again = self._granted is not None
+        moved = self._access is not None and self._access.is_moving
         self._granted = granted
         # The final PANA answer leaves first.
-        self._host.later(partial(self._go_on, granted, again=again))
+        self._host.later(partial(self._go_on, granted, again=again, moved=moved))
 
-    def _go_on(self, granted: Granted, *, again: bool) -> None:
-        """Go on with what access has brought; another authentication renews what is there."""
+    def _go_on(self, granted: Granted, *, again: bool, moved: bool) -> None:
+        """Go on with what access has brought; another authentication renews what is there.
+
+        Who has moved registers for that.
+        """
         if self._configuration.discovery is None:
-            self._take_delivered(granted, again=again)
+            self._take_delivered(granted, again=again, moved=moved)
         elif again and self._home.assignment:
-            self._home.renew()
+            self._home.renew(moved=moved)
         else:
             self._find_home_agent()
 
-    def _take_delivered(self, granted: Granted, *, again: bool) -> None:
+    def _take_delivered(self, granted: Granted, *, again: bool, moved: bool) -> None:
         """Go on with the home agent that network access has delivered.
 
         Without one, another session is begun: in the draft's dialect the wish is told at the start
@@ -186,7 +201,7 @@ class MobileNode:
         if assignment is None:
             self._fail("network access was granted without a home agent")
         elif again and assignment == self._home.assignment:
-            self._home.renew()
+            self._home.renew(moved=moved)
         else:
             self._home.take(assignment)
 
@@ -278,6 +293,18 @@ class MobileNode:
         self._care_of = self._access.care_of
         return told
 
+    def _take_link(self, care_of: IPv6Address, router: IPv6Address | None) -> None:
+        """Go on from another link, where network access begins anew with the router there.
+
+        Without its address, or at home, it is a movement as any other.
+        """
+        self._log.write("CareOfAddress", address=care_of)
+        if isinstance(self._access, PanaAccess) and router and not self._home.is_home_link(care_of):
+            self._care_of = care_of
+            self._access.change(str(router), care_of)
+        else:
+            self._move(str(care_of))
+
     def _take_movement(self) -> None:
         self._home.move(self._care_of)
 
@@ -301,6 +328,6 @@ class MobileNode:
 
     def close(self) -> None:
         """Close all sockets, and have the kernel forget what was set up."""
-        for part in (self._access, self._home, self._discovery, self._retry):
+        for part in (self._movement, self._access, self._home, self._discovery, self._retry):
             if part:
                 part.close()

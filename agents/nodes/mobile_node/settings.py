@@ -129,6 +129,7 @@ class MobileNodeConfiguration(Configuration, frozen=True, kw_only=True):
     from EAP. With `early` IKE begins as soon as the home AAA server has sealed an assignment, while
     EAP is still at its last round; nothing is registered before access is granted. With
     `route_optimisation` correspondent nodes are told the care-of address (RFC 6275 section 5.2).
+    With `movement` the interface's link may become another one, whose router is the PAA there.
     """
 
     interface: str
@@ -144,6 +145,7 @@ class MobileNodeConfiguration(Configuration, frozen=True, kw_only=True):
     psk_file: str | None = None
     binding_lifetime: BindingLifetime = 420.0
     route_optimisation: bool = False
+    movement: bool = False
     ike_daemon: IkeImplementation = "agent"
     launch: Literal["resident", "script"] = "resident"
     habits: Habits = Habits()
@@ -191,6 +193,10 @@ class MobileNodeConfiguration(Configuration, frozen=True, kw_only=True):
             raise ValueError("the launch script starts IKEv1 only")
         if self.route_optimisation and self.launch == "script":
             raise ValueError("the daemons that the launch script starts do not optimise routes")
+        if self.movement and self.launch == "script":
+            raise ValueError("the daemons that the launch script starts know of no movement")
+        if self.movement and isinstance(self.access, Dot1xSettings):
+            raise ValueError("access by 802.1X knows of no movement to another access router")
         if self.ike_daemon != "agent" and self.ike_by_eap and self.eap.tls.version != "TLSv1.2":
             raise ValueError(
                 "strongSwan's EAP-TLS with TLS 1.3 is older than RFC 9190: use tls_version ="

@@ -1,0 +1,136 @@
+"""The mobile node's movement detection (RFC 6275 section 11.5.1)."""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+from ipaddress import IPv6Address, IPv6Network
+
+from agents.core.machine import Address, Discarded, Event, Retransmission, Timing, address_of
+from agents.core.reader import WireError
+from agents.core.record import Record
+from agents.mip6.routers import ALL_ROUTERS, RouterAdvertisement, solicitation
+
+SOLICITING = Timing(initial=4.0, maximum=3600.0)
+"""RFC 7559 section 2."""
+
+_ANSWERED_BY = 4.0
+"""Seconds until a router that is there has answered a solicitation: MIN_DELAY_BETWEEN_RAS, and
+MAX_RA_DELAY_TIME (RFC 4861 section 10), and its way here."""
+
+
+class LinkUp(Event, frozen=True):
+    """The interface's link has gone down and come up again: it may be another one."""
+
+
+class RouterSolicited(Event, frozen=True):
+    """A Router Solicitation is about to leave."""
+
+
+class LinkKept(Event, frozen=True):
+    """A router on the link of before has answered."""
+
+
+class Moved(Event, frozen=True):
+    """The link is another one; `router` is its router's global address, if that is told."""
+
+    prefix: IPv6Network
+    router: IPv6Address | None
+    link_local: IPv6Address
+
+
+class _Heard(Record, frozen=True):
+    """A router that may be on another link; it is, if no other one has answered by then."""
+
+    prefix: IPv6Network
+    router: IPv6Address | None
+    link_local: IPv6Address
+    due: float
+
+
+class MovementDetection:
+    """Tells of a movement to another link, by what routers advertise, on one interface.
+
+    After a link event the first router that advertises tells which link this is. Without one a
+    router that is new may be on the same link: the known ones have time to answer. Solicitations
+    are sent at once, not after a random time as at a start, for one host has moved and not many.
+    """
+
+    def __init__(self, care_of: IPv6Address, link_address: bytes, *, rng: random.Random) -> None:
+        self.outbox: deque[tuple[bytes, Address]] = deque()
+        self.events: deque[Event] = deque()
+        self._care_of = care_of
+        self._link_address = link_address
+        self._rng = rng
+        self._is_unknown = False
+        """Whether the link has been down, and nobody has said yet which one it is."""
+
+        self._soliciting: Retransmission | None = None
+        self._heard: _Heard | None = None
+
+    def link_up(self, now: float) -> None:
+        """Find out on which link the interface is."""
+        self._is_unknown, self._heard = True, None
+        self.events.append(LinkUp(now))
+        self._solicit(now)
+
+    def link_down(self) -> None:
+        """Ask nobody until the link is up again."""
+        self._soliciting = self._heard = None
+
+    def arrived(self, care_of: IPv6Address) -> None:
+        """Take note of the address on the link that this host is on."""
+        self._care_of = care_of
+
+    def handle_message(self, data: bytes, source: Address, now: float) -> None:
+        """Take a Router Advertisement that was sent on this link (hop limit 255)."""
+        try:
+            told, sender = RouterAdvertisement.decode(data), address_of(source[0])
+        except (WireError, ValueError) as error:
+            self.events.append(Discarded(now, source[0], str(error)))
+            return
+        if not sender.is_link_local:
+            self.events.append(Discarded(now, source[0], "not from a link-local address"))
+        elif any(self._care_of in prefix.network for prefix in told.prefixes):
+            self._keep(now)
+        elif told.lifetime and told.usable:
+            prefix = told.usable[0].network
+            if self._is_unknown:
+                self._move(_Heard(prefix, told.router, sender, now), now)
+            elif self._heard is None:
+                self._heard = _Heard(prefix, told.router, sender, now + _ANSWERED_BY)
+                self._solicit(now)
+
+    def _keep(self, now: float) -> None:
+        if self._is_unknown or self._heard:
+            self.events.append(LinkKept(now))
+        self._settle()
+
+    def _move(self, to: _Heard, now: float) -> None:
+        self._settle()
+        self.events.append(Moved(now, to.prefix, to.router, to.link_local))
+
+    def _settle(self) -> None:
+        self._is_unknown, self._heard, self._soliciting = False, None, None
+
+    def next_timeout(self) -> float | None:
+        """Return when to ask again, or to believe in another link; or None."""
+        due = [one.due for one in (self._heard,) if one]
+        due += [one.deadline for one in (self._soliciting,) if one]
+        return min(due, default=None)
+
+    def handle_timeout(self, now: float) -> None:
+        """Ask again, or believe that the routers of before are not there any more."""
+        if self._heard and self._heard.due <= now:
+            self._move(self._heard, now)
+        elif self._soliciting and self._soliciting.deadline <= now:
+            self._soliciting.expire(now)
+            self._send(now)
+
+    def _solicit(self, now: float) -> None:
+        self._soliciting = Retransmission(SOLICITING, self._rng, now)
+        self._send(now)
+
+    def _send(self, now: float) -> None:
+        self.outbox.append((solicitation(self._link_address), (ALL_ROUTERS, 0)))
+        self.events.append(RouterSolicited(now))

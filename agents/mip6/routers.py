@@ -1,0 +1,56 @@
+"""Router Solicitation and Advertisement (RFC 4861 sections 4.1 and 4.2, RFC 6275 section 7.2)."""
+
+from __future__ import annotations
+
+from ipaddress import IPv6Address
+
+from agents.core.reader import Reader, WireError
+from agents.core.record import Record
+from agents.mip6.prefixes import PrefixInformation, read_prefixes
+
+SOLICITATION, ADVERTISEMENT = 133, 134
+"""ICMPv6 types."""
+
+ALL_ROUTERS = "ff02::2"
+HOP_LIMIT = 255
+"""What is not of this link has less."""
+
+_SOURCE_LINK_ADDRESS = 1
+_SLAAC = 64
+"""Bits of a prefix of which hosts make addresses (RFC 4862 section 5.5.3, RFC 4291)."""
+
+
+def solicitation(link_address: bytes) -> bytes:
+    """Return the question for routers with a checksum of 0, which the kernel fills in."""
+    option = bytes((_SOURCE_LINK_ADDRESS, 1)) + link_address
+    return bytes((SOLICITATION, 0, 0, 0)) + bytes(4) + option
+
+
+class RouterAdvertisement(Record, frozen=True):
+    """What a router tells; `lifetime` is for how many seconds it is a default router."""
+
+    lifetime: int
+    prefixes: tuple[PrefixInformation, ...]
+
+    @property
+    def usable(self) -> tuple[PrefixInformation, ...]:
+        """The prefixes of which a host makes itself addresses that it may use."""
+        return tuple(
+            p for p in self.prefixes if p.autonomous and p.preferred and p.length == _SLAAC
+        )
+
+    @property
+    def router(self) -> IPv6Address | None:
+        """The router's global address, if it tells it (R bit)."""
+        return next((p.address for p in self.prefixes if p.is_router), None)
+
+    @classmethod
+    def decode(cls, data: bytes) -> RouterAdvertisement:
+        """Read an ICMPv6 message whose checksum has been verified; raise WireError."""
+        r = Reader(data)
+        kind, code, _, _, _, lifetime = r.u8(), r.u8(), r.u16(), r.u8(), r.u8(), r.u16()
+        if kind != ADVERTISEMENT or code:
+            raise WireError(f"ICMPv6 type {kind} code {code}")
+        r.u32()
+        r.u32()
+        return cls(lifetime, read_prefixes(r))

@@ -1,0 +1,72 @@
+"""The mobile node on its link: a movement to another one, and its address there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from ipaddress import IPv6Address
+
+from agents.core.eventlog import EventLog
+from agents.core.host import Host
+from agents.core.machine import Address, Event
+from agents.mip6.movement import Moved, MovementDetection
+
+
+class Movement:
+    """Movement detection on an interface; `on_moved` hears of each address on another link.
+
+    With it comes the global address of the router there, if that is told. Addresses and routers of
+    links before are forgotten by then.
+    """
+
+    def __init__(
+        self,
+        host: Host,
+        interface: str,
+        care_of: IPv6Address,
+        *,
+        log: EventLog,
+        on_moved: Callable[[IPv6Address, IPv6Address | None], None],
+    ) -> None:
+        self._host = host
+        self._log = log
+        self._on_moved = on_moved
+        self._awaited: Moved | None = None
+        """The link on which there is no address that can be used yet."""
+
+        self._link = host.attachment(interface, self._receive, self._linked, self._look)
+        self._machine = MovementDetection(care_of, self._link.link_address, rng=host.rng)
+        self._endpoint = host.run(self._machine, self._send, self._handle)
+
+    def _send(self, datagram: tuple[bytes, Address]) -> None:
+        self._link.send(*datagram)
+
+    def _receive(self, data: bytes, source: Address) -> None:
+        self._endpoint.call(self._machine.handle_message, data, source, self._host.now())
+
+    def _linked(self, up: bool) -> None:
+        self._awaited = None
+        if up:
+            self._endpoint.call(self._machine.link_up, self._host.now())
+        else:
+            self._endpoint.call(self._machine.link_down)
+
+    def _handle(self, event: Event) -> None:
+        self._log(event)
+        if isinstance(event, Moved):
+            self._awaited = event
+            self._look()
+
+    def _look(self) -> None:
+        """Go on if there is an address now on the link that is new."""
+        to = self._awaited
+        if to is None or (care_of := self._link.address(to.prefix)) is None:
+            return
+        self._awaited = None
+        self._link.leave_others(to.prefix, to.link_local)
+        self._machine.arrived(care_of)
+        self._on_moved(care_of, to.router)
+
+    def close(self) -> None:
+        """Hear of no movement any more."""
+        self._endpoint.close()
+        self._link.close()
