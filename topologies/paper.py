@@ -9,7 +9,7 @@ from ipaddress import IPv6Address, IPv6Interface, IPv6Network
 
 from topologies.model import Host, HostRole, Interface, Link, Topology
 
-_ACCESS = IPv6Network("2001:db8:a::/64")
+ACCESS = IPv6Network("2001:db8:a::/64")
 _HOME = IPv6Network("2001:db8:100::/64")
 _ANYWHERE = IPv6Network("::/0")
 TO_VISITED = IPv6Address("2001:db8:b::1")
@@ -34,7 +34,7 @@ TOPOLOGY = Topology(
             "C",
             HostRole.HOME_NETWORK,
             forwards=True,
-            routes=((_ACCESS, TO_VISITED),),
+            routes=((ACCESS, TO_VISITED),),
         ),
         Host(
             "CN",
@@ -47,7 +47,7 @@ TOPOLOGY = Topology(
             "access",
             (
                 Interface("A", autoconfigure=True),
-                Interface("B", _at("2001:db8:a::1/64"), advertise=_ACCESS),
+                Interface("B", _at("2001:db8:a::1/64"), advertise=ACCESS),
             ),
         ),
         Link(

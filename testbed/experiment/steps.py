@@ -86,11 +86,12 @@ class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     With `kill` the host's "program" is killed, and its kernel keeps what it had; or the "host" is
     off its links and its kernel has lost all, as without power. `start` undoes either. With `cut`
-    nothing passes the host's end of a link any more, until the host has it `heal`. A step `lasts`
-    so many seconds at least, and undoes what it undoes after them. In a fleet `moves`, a home
-    agent's host, has the step last until each mobile node that was there is reachable at another
-    one; it is measured how long that takes. A correspondent node's host `measures` the round trip
-    to the mobile node's home address or care-of address.
+    nothing passes the host's end of a link any more, until the host has it `heal`. A mobile node
+    that a step has `attach` is on that link from then on, in place of the one before. A step
+    `lasts` so many seconds at least, and undoes what it undoes after them. In a fleet `moves`, a
+    home agent's host, has the step last until each mobile node that was there is reachable at
+    another one; it is measured how long that takes. A correspondent node's host `measures` the
+    round trip to the mobile node's home address or care-of address.
     """
 
     host: Text
@@ -105,6 +106,7 @@ class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     start: bool = False
     cut: Text = ""
     heal: Text = ""
+    attach: Text = ""
     lasts: Annotated[float, msgspec.Meta(ge=0, le=MOST_SECONDS)] = 0.0
     moves: Text = ""
     measures: Literal["home address", "care-of address"] | None = None
@@ -117,6 +119,7 @@ class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             "has its program killed": self.kill == "program",
             "loses its power": self.kill == "host",
             f"has {self.heal} back": self.heal,
+            f"moves to {self.attach}": self.attach,
             "starts": self.start,
             f"measures the way to the {self.measures}": self.measures is not None,
         }
@@ -125,12 +128,12 @@ class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def __post_init__(self) -> None:
         acts = self.command.strip() or self.run.strip() or self.kill or self.start
-        acts = acts or self.cut or self.heal or bool(self.measures)
+        acts = acts or self.cut or self.heal or self.attach or bool(self.measures)
         ends = self.until or self.packets or self.moves
         if not (acts or ends or self.lasts):
             raise ValueError(
-                "a step needs `command`, `run`, `kill`, `start`, `cut`, `heal`, `lasts`, `until`, "
-                "`moves`, `measures` or `packets`"
+                "a step needs `command`, `run`, `kill`, `start`, `cut`, `heal`, `attach`, `lasts`, "
+                "`until`, `moves`, `measures` or `packets`"
             )
         if self.kill and self.command.strip():
             raise ValueError("a step cannot `kill` a program and give it a `command`")
@@ -167,6 +170,7 @@ def check(
     killed: dict[str, str] = {}
     cut: dict[tuple[str, str], str] = {}
     left: set[str] = set()
+    attached: dict[str, str] = {}
     after = ""
     taken = [(f"steps[{number}]", step) for number, step in enumerate(steps)]
     if cycles > 1:
@@ -186,6 +190,8 @@ def check(
         if step.command:
             _check_command(f"{place}.command", step, topology, programs)
         _check_cut(place, step, topology, cut)
+        if step.attach:
+            _check_attach(f"{place}.attach", step, topology, attached)
         _note_leaving(step, topology, left)
         if step.moves:
             _check_moves(f"{place}.moves", step.moves, topology, composed, left)
@@ -304,6 +310,27 @@ def _check_cut(place: str, step: Step, topology: Topology, cut: dict[tuple[str, 
             f"{place}.heal: link {step.heal!r} of host {host} is whole; a step of this host has to"
             " `cut` it first"
         )
+
+
+def _check_attach(place: str, step: Step, topology: Topology, attached: dict[str, str]) -> None:
+    """Refuse to move what does not, or to where it is; `attached` has where hosts have moved to."""
+    links = [link for link in topology.links if link.roams]
+    homes = [link.name for link, _ in topology.at(step.host) if link.roams]
+    if not homes or step.host not in topology.hosts_with(HostRole.MOBILE_NODE):
+        raise ValueError(
+            f"{place}: host {step.host} is no mobile node that moves between links; "
+            "there is one in topology mobility"
+        )
+    if step.attach not in (names := [link.name for link in links]):
+        raise ValueError(f"{place}: {absent(f'link {step.attach!r}', step.attach, sorted(names))}")
+    if step.attach == attached.get(step.host, homes[0]):
+        raise ValueError(f"{place}: host {step.host} is on link {step.attach!r} already")
+    if faulty := [link.name for link in links if link.shape.is_faulty]:
+        raise ValueError(
+            f"{place}: who moves leaves behind what goes wrong on link {faulty[0]!r}; let nothing"
+            " go wrong on access links"
+        )
+    attached[step.host] = step.attach
 
 
 def _note_leaving(step: Step, topology: Topology, left: set[str]) -> None:

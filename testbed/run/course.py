@@ -364,6 +364,8 @@ class Course(ABC):
             self._kill(step.host)
         if step.cut:
             net.cut(step.host, step.cut)
+        if step.attach:
+            net.attach(step.host, step.attach)
         if step.command:
             self._tell(step.host, f"{step.command}\n")
         if step.measures:

@@ -38,6 +38,8 @@ class Network:
         self.topology = topology
         self.mininet = mininet
         self._off: set[str] = set()
+        self._attached: dict[str, str] = {}
+        """On which link hosts are that have moved."""
 
     def start(
         self, host: str, command: Sequence[str], *, stdout: IO[bytes] | int, stderr: IO[bytes] | int
@@ -90,6 +92,19 @@ class Network:
         name = self.topology.interface_name(host, link)
         lines = [f"tc filter del dev {name} {way} pref 1" for way in ("ingress", "egress")]
         self.execute(host, "\n".join(lines))
+
+    def attach(self, host: str, link: str) -> None:
+        """Move a host's interface on a link that roams to another one, which has its shape then.
+
+        To the host that is a link that goes down and comes up again; it keeps its addresses.
+        """
+        home = next(one for one, _ in self.topology.at(host) if one.roams)
+        there = self.topology.link(link)
+        before = self.mininet[self._attached.get(host, home.name)]
+        port = bridge_port(home, home.end(host))
+        before.send_away(port, self.mininet[link])
+        self._attached[host] = link
+        self.mininet[host].intf(self.topology.interface_name(host, home.name)).reshape(there.shape)
 
     def interfaces(self, host: str) -> list[str]:
         """Return the names of a host's interfaces."""

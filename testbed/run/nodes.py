@@ -128,6 +128,8 @@ _ALIVE: set[_InNamespace] = set()
 class Ipv6Interface(Intf):  # type: ignore[misc]  # Mininet has no types.
     """An end of a link: shaped by traffic control, and known by its IPv6 address."""
 
+    _shape: Shape | None = None
+
     def config(self, shape: Shape | None = None, **_parameters: Any) -> dict[str, Any]:
         """Set it up, without offloads: checksums in captures are those on the wire."""
         node, index = self.node, self.node.index(self.name)
@@ -139,6 +141,7 @@ class Ipv6Interface(Intf):  # type: ignore[misc]  # Mininet has no types.
                     fcntl.ioctl(any_socket, _SIOCETHTOOL, request)
         if shape:
             self._limit(index, shape)
+            self._shape = shape
             if shape.delay or shape.is_faulty:
                 self.emulate(shape.calm)
         with node.must(f"{self.name}: up"):
@@ -165,6 +168,22 @@ class Ipv6Interface(Intf):  # type: ignore[misc]  # Mininet has no types.
                     burst=_BURST,
                     quantum=_QUANTUM,
                 )
+
+    def reshape(self, shape: Shape) -> None:
+        """Have what leaves limited and delayed otherwise than before, if it was."""
+        calm, was = shape.calm, self._shape
+        if was is None or was.calm == calm:
+            return
+        index = self.node.index(self.name)
+        if was.rate:
+            self.node.netlink.tc("del", "htb", index, _RATE, parent=_ROOT)
+        elif was.delay:
+            self.node.netlink.tc("del", "netem", index, _NETEM, parent=_ROOT)
+        self._shape = shape
+        self._limit(index, shape)
+        if calm.delay:
+            self.emulate(calm)
+        self.node.close_netlink()
 
     def emulate(self, shape: Shape) -> None:
         """Have what leaves delayed, and go wrong."""
@@ -283,9 +302,11 @@ class Ipv6Host(_InNamespace):
 
     def _advertise(self) -> None:
         self._advertise_no_more()
+        # The prefix is told with the router's address (RFC 6275 section 7.2).
         sections = [
             f"interface {name} {{ AdvSendAdvert on; MinRtrAdvInterval 3; MaxRtrAdvInterval 4;\n"
-            f"  prefix {interface.advertise} {{ AdvOnLink on; AdvAutonomous on; }}; }};\n"
+            f"  prefix {interface.address}/{interface.advertise.prefixlen} {{\n"
+            "    AdvOnLink on; AdvAutonomous on; AdvRouterAddr on; }; };\n"
             for name, interface in self._interfaces
             if interface.advertise
         ]
@@ -387,6 +408,17 @@ class Bridge(_InNamespace, Switch):  # type: ignore[misc]
             )
             self.bridge = self.index("bridge")
             self.netlink.link("set", index=self.bridge, state="up")
+
+    def send_away(self, port: str, other: Bridge) -> None:
+        """Have the host behind a port on another bridge; until it is there its link is down."""
+        with self.must(f"{port}: to {other.name}"):
+            index = self.index(port)
+            self.netlink.link("set", index=index, net_ns_fd=other.namespace)
+        with other.must(f"{port}: up"):
+            there = other.index(port)
+            other.netlink.link("set", index=there, master=other.bridge, state="up")
+        self.close_netlink()
+        other.close_netlink()
 
     def start(self, _controllers: Sequence[object]) -> None:
         """Do nothing: each interface is joined as it is made, before hosts look for routers."""

@@ -30,6 +30,9 @@ class Shells(Protocol):
     def heal(self, host: str, link: str) -> None:
         """Undo cut()."""
 
+    def attach(self, host: str, link: str) -> None:
+        """Move a mobile node from the link that it is on to another one."""
+
 
 class Echoes(Protocol):
     """Echo requests to the home address, at a steady pace."""

@@ -392,6 +392,10 @@ class _Network:
         end = self._end(host, link)
         end.link.cut_off.discard(end)
 
+    def attach(self, host: str, link: str) -> None:
+        """Refuse to move a host: there are no router advertisements."""
+        raise RunError(f"{host}: {link}: no host of the simulator moves to another link")
+
     def _end(self, host: str, link: str) -> Interface:
         name = self._laboratory.topology.interface_name(host, link)
         return self._laboratory.stacks[host].interfaces[name]
