@@ -6,7 +6,6 @@ agents.shell.host, the one on a virtual clock agents.simulation.
 
 from __future__ import annotations
 
-import errno
 import random
 from abc import ABC, abstractmethod
 from collections import deque
@@ -365,21 +364,6 @@ class Host(ABC):
         self.attach(endpoint)
         return endpoint
 
-    def attachment(
-        self,
-        interface: str,
-        receive: Receive,
-        linked: Callable[[bool], None],
-        changed: Callable[[], None],
-    ) -> Attachment:
-        """Hear of what becomes of an interface's link, and of the routers there.
-
-        `receive` gets Router Advertisements. `linked` hears whether the link is up, when that has
-        changed or it may be another link, `changed` of all news. OSError if links stay as they are.
-        """
-        del receive, linked, changed
-        raise OSError(errno.EOPNOTSUPP, f"{interface}: links of this host stay as they are")
-
     def before_sending(self) -> None:  # noqa: B027
         """Take note that others will hear of what has happened: it is told by then."""
 
@@ -420,6 +404,20 @@ class Host(ABC):
     @abstractmethod
     def open_link(self, interface: str, receive: Callable[[bytes], None]) -> LinkTransport:
         """Hear the claims to addresses on a link, and send Neighbor Discovery there."""
+
+    @abstractmethod
+    def attachment(
+        self,
+        interface: str,
+        receive: Receive,
+        linked: Callable[[bool], None],
+        changed: Callable[[], None],
+    ) -> Attachment:
+        """Hear of what becomes of an interface's link, and of the routers there.
+
+        `receive` gets Router Advertisements. `linked` hears whether the link is up, when that has
+        changed or it may be another link, `changed` of all news. OSError without the interface.
+        """
 
     @abstractmethod
     def open_streams(self, user: StreamUser, listen: Sequence[Address] = ()) -> Streams:

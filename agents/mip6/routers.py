@@ -44,6 +44,11 @@ class RouterAdvertisement(Record, frozen=True):
         """The router's global address, if it tells it (R bit)."""
         return next((p.address for p in self.prefixes if p.is_router), None)
 
+    def encode(self) -> bytes:
+        """Return the ICMPv6 message with a checksum of 0, and what is not told here as 0."""
+        head = bytes((ADVERTISEMENT, 0, 0, 0, 0, 0)) + self.lifetime.to_bytes(2) + bytes(8)
+        return head + b"".join(prefix.encode() for prefix in self.prefixes)
+
     @classmethod
     def decode(cls, data: bytes) -> RouterAdvertisement:
         """Read an ICMPv6 message whose checksum has been verified; raise WireError."""

@@ -8,6 +8,7 @@ from ipaddress import IPv6Address
 from typing import Generic, ParamSpec, Protocol, TypeVar
 
 from agents.core.host import (
+    Attachment,
     Closable,
     Host,
     LinkTransport,
@@ -18,6 +19,7 @@ from agents.core.host import (
 )
 from agents.core.machine import Address
 from agents.kernel.packet import ICMPV6, MOBILITY_HEADER, TCP, UDP, Packet
+from agents.simulation.attachment import SimulatedAttachment
 from agents.simulation.processor import Thread
 from agents.simulation.services import Service, Took
 from agents.simulation.stack import Socket, Stack
@@ -212,6 +214,22 @@ class SimulatedHost(Host):
         opened = _LinkSocket(self._stack, interface, receiving)
         self._keep(opened)
         return opened
+
+    def attachment(
+        self,
+        interface: str,
+        receive: Receive,
+        linked: Callable[[bool], None],
+        changed: Callable[[], None],  # noqa: ARG002  # What changes does so with what is received.
+    ) -> Attachment:
+        """Hear of what becomes of an interface's link, and of the routers there."""
+        attachment = SimulatedAttachment(
+            self._stack.interfaces[interface],
+            self._receiving(ICMPV6, 0, receive),
+            lambda up: self.serve(ICMPV6, 0, b"", partial(linked, up)),
+        )
+        self._keep(attachment)
+        return attachment
 
     def open_streams(self, user: StreamUser, listen: Sequence[Address] = ()) -> Streams:
         """Open streams, and accept them at the addresses to listen on."""

@@ -54,6 +54,7 @@ from agents.nodes.pana_relay.machine import PanaRelay
 from agents.nodes.pana_relay.settings import PanaRelayConfiguration
 from agents.nodes.rogue_router.machine import RogueRouter
 from agents.nodes.rogue_router.settings import RogueConfiguration
+from agents.simulation.attachment import advertise
 from agents.simulation.host import SimulatedHost
 from agents.simulation.link import Link
 from agents.simulation.servers import DhcpServer, DnsServer
@@ -271,7 +272,9 @@ class Laboratory:
                     router = next(e.address for e in described.ends if e.advertise)
                     stack.routes.add(IPv6Network("::/0"), router)
                 name = self.topology.interface_name(end.host, described.name)
-                Interface(stack, name, link, tuple(addresses), tuple(prefixes), mac)
+                there = Interface(stack, name, link, tuple(addresses), tuple(prefixes), mac)
+                if described.roams and end.advertise:
+                    advertise(there, end.advertise, end.address)
 
     def host_for(self, role: approaches.Program) -> SimulatedHost:
         """Return what the program of a role runs in."""

@@ -74,6 +74,9 @@ class Interface:
         self.prefixes = prefixes
         self.mac = mac
         self.tap: Tap | None = None
+        self.watchers: list[Callable[[bool], None]] = []
+        """Who hears that its link is up, which may be another one."""
+
         self.neighbours = Neighbours(self)
         self.join()
         stack.interfaces[name] = self
@@ -87,6 +90,19 @@ class Interface:
         self.link.attach(self, hears_all=self.stack.forwards)
         for group in (ALL_NODES, *map(solicited_node, self.addresses)):
             self.link.listen(self, group)
+
+    def move(self, link: Link) -> None:
+        """Be on another link, with the same addresses; what cuts it off comes along."""
+        before = self.link
+        before.detach(self)
+        if self in before.cut_off:
+            before.cut_off.discard(self)
+            link.cut_off.add(self)
+        self.neighbours.forget()
+        self.link = link
+        self.join()
+        for watcher in tuple(self.watchers):
+            watcher(True)
 
     def add(self, address: IPv6Address) -> None:
         """Have one more address."""
@@ -137,6 +153,19 @@ class Routes:
         for ways in self._by_length.values():
             for prefix in [p for p, way in ways.items() if isinstance(way, IPv6Address)]:
                 del ways[prefix]
+
+    def leave(self, interface: Interface, prefix: IPv6Network) -> None:
+        """Forget an interface's prefixes but for one, and next hops to which nothing leads then."""
+        kept, hops = prefix.prefixlen, tuple(self.hops)
+        number = int(prefix.network_address) >> _BITS - kept
+        for length, ways in self._by_length.items():
+            for one in [one for one, way in ways.items() if way is interface]:
+                if (length, one) != (kept, number):
+                    del ways[one]
+        self.clear()
+        for network, hop in hops:
+            if isinstance(self._longest(hop), Interface):
+                self.add(network, hop)
 
     def _longest(self, destination: IPv6Address) -> Interface | IPv6Address | None:
         number = int(destination)

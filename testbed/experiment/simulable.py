@@ -66,7 +66,5 @@ def _of(spec: Spec, variant: str, can_run: Callable[[Program], bool]) -> Iterato
         if step.run and added_address(step.run) is None:
             known = "only 'ip -6 address add ADDRESS dev INTERFACE nodad' is known"
             yield f"steps[{number}].run: there is no shell; {known}"
-        if step.attach:
-            yield f"steps[{number}].attach: no host of the simulator moves to another link"
         if nodes > MOST_MEMBERS:
             yield f"steps[{number}]: of more than {MOST_MEMBERS} mobile nodes none is followed"

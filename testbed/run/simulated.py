@@ -393,8 +393,10 @@ class _Network:
         end.link.cut_off.discard(end)
 
     def attach(self, host: str, link: str) -> None:
-        """Refuse to move a host: there are no router advertisements."""
-        raise RunError(f"{host}: {link}: no host of the simulator moves to another link")
+        """Move a mobile node from the link that it is on to another one."""
+        laboratory = self._laboratory
+        home = next(one.name for one, _ in laboratory.topology.at(host) if one.roams)
+        self._end(host, home).move(laboratory.links[link])
 
     def _end(self, host: str, link: str) -> Interface:
         name = self._laboratory.topology.interface_name(host, link)

@@ -74,5 +74,5 @@ class LoneHost(Host):
     def _none_here(self, *_: object, **__: object) -> NoReturn:
         raise AssertionError("this host has none")
 
-    open_streams = exchange = has_address = duid = _none_here
+    attachment = open_streams = exchange = has_address = duid = _none_here
     watch_sas = watch_acquires = watch_routes = watch_refused = _none_here
