@@ -22,7 +22,7 @@ from testbed.base.files import plain, replace
 from testbed.base.jsonl import DataError
 from testbed.base.phases import PHASES, TOTAL
 from testbed.base.words import several
-from testbed.report import losses, soaks, storms, style, summary, tables
+from testbed.report import handovers, losses, soaks, storms, style, summary, tables
 from testbed.report.costs import cost_rows, meanings, pace
 from testbed.report.ladder import typical_run
 from testbed.report.loads import flood_rows, program_rows
@@ -168,6 +168,9 @@ def sections(results: Results, ladders: Ladders) -> list[Section]:
         *_of_many(results),
         Section("Held over many bootstraps in a row", *soaks.rows(results))
         if any(run.held for run in results.runs)
+        else None,
+        Section("Handovers", *handovers.rows(results))
+        if any(run.handovers for run in results.runs)
         else None,
         Section("CPU and peak memory of the programs", *program_rows(results))
         if has_programs

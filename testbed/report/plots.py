@@ -25,6 +25,7 @@ from testbed.report import (
     costs,
     curves,
     fleets,
+    handovers,
     losses,
     moves,
     overlays,
@@ -81,6 +82,8 @@ def _of_times(results: Results) -> dict[str, Callable[[Results], Drawn]]:
         wanted["storm"] = storms.figure
     if any(run.held for run in results.runs):
         wanted["soak"] = soaks.figure
+    if any(run.handovers for run in results.runs):
+        wanted["handovers"] = handovers.figure
     if not any(run.phases for run in results.runs):
         return wanted
     bootstrapped = any(results.bootstrapped(name) for name in results.variants)

@@ -51,6 +51,7 @@ FIGURES = {
     "fleet_moves": "Mobile nodes that have to leave their home agent: where they are, and how long",
     "storm": "Mobile nodes that are up against time",
     "soak": "What is held over many bootstraps in a row",
+    "handovers": "Parts of a handover, and for how long nothing gets through",
     "phases": "Phases of each variant",
     "timeline": "Every message of one run, with the phases shaded",
     "cdf": "Share of bootstraps done within a time",

@@ -18,7 +18,7 @@ from testbed.analysis.mechanisms import share_rows
 from testbed.analysis.stats import attempts, phase_summaries, traffic
 from testbed.base.phases import TOTAL
 from testbed.base.words import several
-from testbed.report import soaks, storms, style
+from testbed.report import handovers, soaks, storms, style
 from testbed.report.loads import flood_rows
 from testbed.results import outcomes
 from testbed.results.folder import Results
@@ -239,6 +239,12 @@ def of_many(results: Results) -> list[Table]:
 def held(results: Results) -> Table:
     """Return what was held over many bootstraps in a row, for the terminal."""
     return _table("held over many bootstraps in a row, and whether it grows", *soaks.rows(results))
+
+
+def moved(results: Results) -> Table:
+    """Return what handovers took, for the terminal."""
+    title = "handovers: parts, and for how long nothing got through"
+    return _table(title, *handovers.rows(results))
 
 
 def is_of_attacks(results: Results) -> bool:

@@ -84,6 +84,8 @@ def show(results: Results, console: Console) -> None:
         shown.append(tables.floods(results))
     if any(run.held for run in results.runs):
         shown.append(tables.held(results))
+    if any(run.handovers for run in results.runs):
+        shown.append(tables.moved(results))
     for one in shown:
         console.print(one, "")
     for warning in results.warnings:

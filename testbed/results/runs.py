@@ -101,6 +101,20 @@ class Held(msgspec.Struct, kw_only=True):
     amounts: dict[str, dict[str, float]]
 
 
+class Handover(msgspec.Struct, kw_only=True):
+    """A movement to another access link, in one of the cycles of the steps; times in seconds.
+
+    `parts` are, by the mobile node's events, the `detection` of the movement from when the link is
+    up, the `address` on the new link, `access` to the network there, and the `binding` of the new
+    care-of address. `gap` is for how long the correspondent node got no answer meanwhile, None if
+    that was not waited for.
+    """
+
+    cycle: Whole
+    parts: dict[str, float]
+    gap: float | None
+
+
 class Run(msgspec.Struct, kw_only=True):
     """One line of runs.jsonl: a bootstrap from its first message on. All times in seconds.
 
@@ -127,6 +141,7 @@ class Run(msgspec.Struct, kw_only=True):
     of the cluster's worker that carried it out, empty if that was this machine. `held` is what was
     held while steps were taken again and again. `round_trips` are those that steps measured, in
     seconds: from the correspondent node to the "home address", and to the "care-of address".
+    `handovers` are those that steps made, in their order.
     """
 
     format: int = FORMAT
@@ -157,6 +172,7 @@ class Run(msgspec.Struct, kw_only=True):
     crowd: Crowd | None = None
     held: list[Held] = []
     round_trips: dict[str, float] = {}
+    handovers: list[Handover] = []
 
     @property
     def share(self) -> float:

@@ -22,6 +22,7 @@ from testbed.base.phases import PHASES
 from testbed.experiment.spec import PlannedRun, Spec
 from testbed.experiment.steps import Expectation, Step
 from testbed.results.folder import run_folder
+from testbed.run.handover import Following
 from testbed.run.held import Amounts
 from testbed.run.members import Member, at_home_agent, follow_moves
 from testbed.run.parts import Echoes, Shells, Told
@@ -92,6 +93,10 @@ class Course(ABC):
         """The mobile node's, by what they are."""
 
         self.round_trips: dict[str, float] = {}
+
+        self.handovers: list[dict[str, Any]] = []
+        self._following: Following | None = None
+        """The handover that is under way, or was the last."""
 
         self.continuity: dict[str, float] | None = None
         self.held: list[dict[str, Any]] = []
@@ -165,7 +170,9 @@ class Course(ABC):
         return self.folder / "configuration" / f"{program.name}.json"
 
     def _take_note(self, event: Mapping[str, Any]) -> None:
-        """Take note of who is ready, and of the mobile node's addresses."""
+        """Take note of who is ready, and of the mobile node's addresses and handovers."""
+        if self._following:
+            self._following.note(event)
         match event:
             case {"event": "CareOfAddress", "address": address} | {
                 "event": "BindingUpdateSent",
@@ -315,11 +322,17 @@ class Course(ABC):
                     found = traffic.stop()
                 self._entered(f"{step.host} {step.name}")
                 self._forget(events)
+                if step.attach:
+                    traffic.longest()
+                    self._following = Following(step.host)
                 self._carry_out(net, events, step)
                 if step.packets and self._unready:
                     self._wait_for_started(events)
                 if step.packets and found is None:
                     traffic.wait_for(step.packets, step.timeout)
+                if step.attach and self._following and (parts := self._following.parts):
+                    gap = round(traffic.longest(), 6) if step.packets else None
+                    self.handovers.append({"cycle": cycle, "parts": parts, "gap": gap})
                 if step is self._after_bootstrap[-1] and self._is_sampled(cycle):
                     seconds = round(self._now() - begun, 6)
                     amounts = self._amounts(net)
@@ -446,6 +459,7 @@ class Course(ABC):
             "processor": None,
             "held": self.held,
             "round_trips": self.round_trips,
+            "handovers": self.handovers,
             **self._more(),
         }
 

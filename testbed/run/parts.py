@@ -40,5 +40,8 @@ class Echoes(Protocol):
     def wait_for(self, packets: int, timeout: float) -> None:
         """Wait until this many more requests are answered, for so many seconds."""
 
+    def longest(self) -> float:
+        """Return the longest silence in seconds since this was asked before."""
+
     def stop(self) -> dict[str, float]:
         """Stop; return the requests sent and answered and the longest silence in seconds."""

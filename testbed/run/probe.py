@@ -96,7 +96,9 @@ class Traffic:
         self._interval = interval
         self._stopped = threading.Event()
         self._sent = self._answered = 0
-        self._silence = 0.0
+        self._silence = self._lately = 0.0
+        """The longest one, and that since longest() was asked."""
+
         self._under_way: dict[int, float] = {}
         """When each request that has no answer yet was sent, by its number."""
 
@@ -114,7 +116,11 @@ class Traffic:
             self._sent += 1
             heard = self._hear(sent + self._interval, heard)
         heard = self._hear(time.monotonic() + self._longest, heard)
-        self._silence = max(self._silence, time.monotonic() - heard)
+        self._note_silence(time.monotonic() - heard)
+
+    def _note_silence(self, seconds: float) -> None:
+        self._silence = max(self._silence, seconds)
+        self._lately = max(self._lately, seconds)
 
     def _hear(self, until: float, heard: float) -> float:
         """Take answers until then, or until there are no more.
@@ -128,7 +134,7 @@ class Traffic:
             if sequence in self._under_way:
                 self._answered += 1
                 self._longest = max(self._longest, now - self._under_way.pop(sequence))
-                self._silence = max(self._silence, now - heard)
+                self._note_silence(now - heard)
                 heard = now
         return heard
 
@@ -144,6 +150,11 @@ class Traffic:
                 missing = wanted - self._answered
                 raise NetError(f"{missing} of {packets} packets were not answered in time")
             time.sleep(self._interval)
+
+    def longest(self) -> float:
+        """Return the longest silence in seconds since this was asked before."""
+        found, self._lately = self._lately, 0.0
+        return found
 
     def stop(self) -> dict[str, float]:
         """Stop; return the requests sent and answered and the longest silence in seconds."""

@@ -158,7 +158,7 @@ class _Traffic:
         self._destination = str(destination)
         self._answered = 0
         self._under_way: dict[int, float] = {}
-        self._heard, self._silence = self._clock.now, 0.0
+        self._heard, self._silence, self._lately = self._clock.now, 0.0, 0.0
         self._longest = TRAFFIC_INTERVAL
         self._stopped = False
         self._echo = _Echo(stack, self._hear)
@@ -177,8 +177,13 @@ class _Traffic:
         now = self._clock.now
         self._answered += 1
         self._longest = max(self._longest, now - sent_at)
-        self._silence = max(self._silence, now - self._heard)
+        self._note_silence()
         self._heard = now
+
+    def _note_silence(self) -> None:
+        seconds = self._clock.now - self._heard
+        self._silence = max(self._silence, seconds)
+        self._lately = max(self._lately, seconds)
 
     def wait_for(self, packets: int, timeout: float) -> None:
         """Wait until this many more requests are answered; RunError after `timeout` seconds."""
@@ -187,13 +192,18 @@ class _Traffic:
             missing = wanted - self._answered
             raise RunError(f"{missing} of {packets} packets were not answered in time")
 
+    def longest(self) -> float:
+        """Return the longest silence in seconds since this was asked before."""
+        found, self._lately = self._lately, 0.0
+        return found
+
     def stop(self) -> dict[str, float]:
         """Stop; return the requests sent and answered and the longest silence in seconds."""
         if not self._stopped:
             self._stopped = True  # The last request has as long as any other.
             self._clock.run(self._clock.now + self._longest, lambda: not self._under_way)
             self._echo.close()
-            self._silence = max(self._silence, self._clock.now - self._heard)
+            self._note_silence()
         sent, silence = self._echo.sent, round(self._silence, 6)
         return {"sent": sent, "answered": self._answered, "silence": silence}
 
