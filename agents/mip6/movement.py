@@ -28,7 +28,9 @@ class RouterSolicited(Event, frozen=True):
 
 
 class LinkKept(Event, frozen=True):
-    """A router on the link of before has answered."""
+    """A router on the link of before has answered; its global address, if it tells that."""
+
+    router: IPv6Address | None
 
 
 class Moved(Event, frozen=True):
@@ -63,16 +65,20 @@ class MovementDetection:
         self._link_address = link_address
         self._rng = rng
         self._is_unknown = False
-        """Whether the link has been down, and nobody has said yet which one it is."""
+        """Whether nobody has said yet which link this is, since the start or since it was down."""
 
         self._soliciting: Retransmission | None = None
         self._heard: _Heard | None = None
 
-    def link_up(self, now: float) -> None:
-        """Find out on which link the interface is."""
+    def start(self, now: float) -> None:
+        """Find out on which link the interface is: the address may be from a link before."""
         self._is_unknown, self._heard = True, None
-        self.events.append(LinkUp(now))
         self._solicit(now)
+
+    def link_up(self, now: float) -> None:
+        """Find out whether the link is another one."""
+        self.events.append(LinkUp(now))
+        self.start(now)
 
     def link_down(self) -> None:
         """Ask nobody until the link is up again."""
@@ -92,7 +98,7 @@ class MovementDetection:
         if not sender.is_link_local:
             self.events.append(Discarded(now, source[0], "not from a link-local address"))
         elif any(self._care_of in prefix.network for prefix in told.prefixes):
-            self._keep(now)
+            self._keep(told.router, now)
         elif told.lifetime and told.usable:
             prefix = told.usable[0].network
             if self._is_unknown:
@@ -101,9 +107,9 @@ class MovementDetection:
                 self._heard = _Heard(prefix, told.router, sender, now + _ANSWERED_BY)
                 self._solicit(now)
 
-    def _keep(self, now: float) -> None:
+    def _keep(self, router: IPv6Address | None, now: float) -> None:
         if self._is_unknown or self._heard:
-            self.events.append(LinkKept(now))
+            self.events.append(LinkKept(now, router))
         self._settle()
 
     def _move(self, to: _Heard, now: float) -> None:

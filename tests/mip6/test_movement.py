@@ -48,6 +48,8 @@ class Mobile:
         """Return the events since this was asked."""
         events = [type(event) for event in self.machine.events]
         self.moved = [event for event in self.machine.events if isinstance(event, Moved)]
+        kept = [event for event in self.machine.events if isinstance(event, LinkKept)]
+        self.kept = kept[-1] if kept else None
         self.machine.events.clear()
         return events
 
@@ -109,8 +111,16 @@ def test_the_same_link_is_no_movement(mobile):
     mobile.machine.link_up(0.0)
     mobile.told()
     assert mobile.hear(advertisement(HERE), ROUTER) == [LinkKept]
+    assert mobile.kept.router == HERE[1]
     assert mobile.hear(advertisement(HERE), ROUTER) == []
     assert mobile.machine.next_timeout() is None
+
+
+def test_at_the_start_the_link_is_as_unknown_as_after_it_was_down(mobile):
+    """The address may be from a link before."""
+    mobile.machine.start(0.0)
+    assert mobile.told() == [RouterSolicited]
+    assert mobile.hear(advertisement()) == [Moved]
 
 
 def test_who_gets_no_answer_asks_again_later_and_later_but_not_while_the_link_is_down(mobile):

@@ -22,6 +22,7 @@ from agents.mip6.binding_cache import BindingCreated, BindingUpdated
 from agents.pana import events as pana
 from tests.schedules.memory import FOR_ONE_PEER, held
 from tests.schedules.scenes import SESSION
+from topologies.model import autoconfigured
 
 INVARIANTS = {
     0: "no program breaks",
@@ -89,12 +90,10 @@ class Watch:
         self._lab = laboratory
         stacks = laboratory.stacks
         self._care_of = {
-            host: next(
-                a for a in stacks[host].interfaces[c.interface].addresses if not a.is_link_local
-            )
+            host: self._addresses(stacks[host].interfaces[c.interface])
             for host, c in self._scene.mobile.items()
         }
-        self._intruder = self._care_of.get(self._scene.intruder)
+        [self._intruder] = self._care_of.get(self._scene.intruder, [None])
         self._filters = [(h, stacks[h].kernel.filter) for h in sorted(self._scene.access_routers)]
         mine = {stacks[host] for host in self._scene.mobile}
         self._agents = [s for s in stacks.values() if s not in mine and not s.name.startswith("CN")]
@@ -105,6 +104,14 @@ class Watch:
             stack.kernel.watch_sas(partial(self._note_sas, stack))
         for identity, home in self._scene.preshared().items():
             self._homes[home] = {identity: float("inf")}
+
+    def _addresses(self, interface):
+        """Return the addresses that a mobile node has, or makes itself where it moves to."""
+        own = next(a for a in interface.addresses if a.is_link_local)
+        links = map(self._lab.topology.link, self._scene.places)
+        prefixes = [end.advertise for link in links for end in link.ends if end.advertise]
+        made = {autoconfigured(prefix, own) for prefix in prefixes}
+        return made | {a for a in interface.addresses if not a.is_link_local}
 
     def log(self, laboratory, host):
         """Return the event log of a program."""
@@ -264,7 +271,7 @@ class Watch:
             for router, gate in self._filters:
                 address = self._at_paa.get((router, session))
                 if (
-                    address == self._care_of[host]
+                    address in self._care_of[host]
                     and until > now
                     and address not in gate.authorised
                 ):
@@ -283,7 +290,7 @@ class Watch:
                 owner = self._owner(home)
                 if owner is None:
                     raise ViolationError(4, f"{home} is bound at {stack.name} and nobody's")
-                if binding.care_of != self._care_of[self._names[owner]]:
+                if binding.care_of not in self._care_of[self._names[owner]]:
                     raise ViolationError(4, f"{home} of {owner} is bound to {binding.care_of}")
 
     def _check_new_binding(self, host, told):
@@ -293,13 +300,13 @@ class Watch:
             raise ViolationError(4, f"{home} of {owner} is registered without an SA of {owner}'s")
 
     def _check_peer(self, host, told):
-        """A home agent's peer is who it says, and where: nobody moves here.
+        """A home agent's peer is who it says, and where.
 
         In IKEv1's main mode with keys by address it says no more than that.
         """
         if host in self._scene.mobile:
             return
-        whose = next((h for h, address in self._care_of.items() if address == told.peer), None)
+        whose = next((h for h, known in self._care_of.items() if told.peer in known), None)
         named = self._names.get(told.identity, whose if told.identity == str(told.peer) else None)
         if whose is None or whose != named or whose == self._scene.intruder:
             raise ViolationError(5, f"{told.peer} has an IKE SA with {host} as {told.identity}")

@@ -130,6 +130,14 @@ class Network:
         if self._cuts.get(fault.what) is fault:
             del self._cuts[fault.what]
 
+    def _move(self, fault):
+        """Have the mobile node on a link, unless it is there."""
+        link = self._laboratory.links[fault.what]
+        for host, configuration in self._scene.mobile.items():
+            interface = self._laboratory.stacks[host].interfaces[configuration.interface]
+            if interface.link is not link:
+                interface.move(link)
+
     def _order(self, fault):
         name, command = fault.what.split()
         program = self._program(name)

@@ -1,9 +1,9 @@
 """The networks that schedules are carried out in: all approaches, each prepared once a process.
 
 Topologies are the operator's, with home agents apart from the home AAA server, or from two of them,
-and the paper's with several mobile nodes and a DHCPv6 server, where a home agent is beside it. In
-each there is a
-stranger on the core link, and the last mobile node of several is no subscriber.
+the paper's with several mobile nodes and a DHCPv6 server, where a home agent is beside it, and that
+of two access networks between which a mobile node moves. In each there is a stranger on the core
+link, and the last mobile node of several is no subscriber.
 """
 
 import atexit
@@ -31,7 +31,7 @@ from agents.simulation.laboratory import (
 )
 from agents.simulation.public_keys import Flights
 from agents.simulation.world import World
-from topologies import dhcpv6, operator, paper
+from topologies import dhcpv6, mobility, operator, paper
 from topologies.attacked import with_host
 from topologies.model import Host, HostRole, Interface, Shape
 
@@ -85,6 +85,10 @@ def _beside():
     return _shaped(many, "2001:db8:b::2")
 
 
+def _moving():
+    return _shaped(mobility.TOPOLOGY, "2001:db8:b::2")
+
+
 _PSK = {"ike": {"authentication": "psk", "liveness": IKE_LIVENESS}}
 _EAP = {"ike": {"liveness": IKE_LIVENESS}}
 _AGGRESSIVE = {"ike": {"mode": "aggressive", "group": "ecp256"}}
@@ -108,6 +112,10 @@ _SCENES = {
     "pana-ikev1 two servers": ("pana-ikev1", {}, lambda: _two_servers(2, 1)),
     "pana-ikev2 psk relayed": ("pana-ikev2", _PSK | _AGENT, lambda: _two_servers(1, 2)),
     "pana-fast redirected": ("pana-fast", _EAP | _REDIRECT, lambda: _two_servers(1, 1)),
+    "pana-ikev1 moving": ("pana-ikev1", {}, _moving),
+    "pana-ikev2 moving": ("pana-ikev2", _EAP, _moving),
+    "pana-fast moving": ("pana-fast", _EAP, _moving),
+    "static moving": ("static", _EAP, _moving),
 }
 NAMES = tuple(_SCENES)
 
@@ -123,7 +131,10 @@ _numbers = itertools.count()
 
 @dataclass(frozen=True)
 class Scene:
-    """One network, prepared; `programs` may be killed, `links` cut, `orders` given."""
+    """One network, prepared; `programs` may be killed, `links` cut, `orders` given.
+
+    Mobile nodes move between `places`, if there are any.
+    """
 
     name: str
     topology: object
@@ -135,6 +146,7 @@ class Scene:
     subscribers: int
     programs: tuple[str, ...]
     links: tuple[str, ...]
+    places: tuple[str, ...]
     orders: tuple[str, ...]
     victims: tuple[str, ...]
     home_agents: frozenset[IPv6Address]
@@ -223,6 +235,7 @@ def scene(name):
             role.name for role in roles if role.host not in mobile or role.host in victims
         ),
         links=tuple(link.name for link in topology.links),
+        places=tuple(link.name for link in topology.links if link.roams),
         orders=_orders(role for role in roles if role.host not in mobile or role.host in victims),
         victims=victims,
         home_agents=frozenset(IPv6Address(one["address"]) for one in of_home if one),

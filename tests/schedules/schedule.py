@@ -24,7 +24,8 @@ BURST = 100
 class Fault:
     """Something that goes wrong when the packet with the number `step` is sent.
 
-    `what` names a program, a link, a command or a mobile node.
+    `what` names a program, a link, a command or a mobile node. A movement, to the link that it
+    names, is a fault too.
     """
 
     step: int
@@ -84,6 +85,7 @@ def draw(seed, scene):
         ("forge", 2, scene.victims),
         ("impersonate", 2, scene.victims),
         ("burst", 1, ("pana", "ike")),
+        ("move", 4, scene.places),
     ):
         for _ in range(rng.choice((0, 0, *range(1, most + 1))) if choices else 0):
             what = rng.choice(choices)

@@ -13,6 +13,7 @@ from tests.schedules.schedule import Fault, Schedule, draw
 SEEDS = 16
 """Schedules of each scene."""
 
+NODE = "A-mobile_node"
 FOUND = {
     "a home agent's address is altered in a DNS answer": Schedule(
         "dns-ikev2", 1, (0.0,), (Fault(14, "alter", number=1108),)
@@ -52,6 +53,12 @@ FOUND = {
                 Fault(193, "forge", "MN0002", 12824),
             ),
         )
+    ),
+    "a mobile node that has moved is started again on the other link": Schedule(
+        "pana-ikev1 moving", 113, (5.0,), (Fault(31, "move", "access2"), Fault(146, "crash", NODE))
+    ),
+    "a mobile node moves while it is not running": Schedule(
+        "static moving", 149, (0.3,), (Fault(4, "crash", NODE, 2.0), Fault(4, "move", "access2"))
     ),
 }
 """Minimal schedules after which once an invariant did not hold, by what happens in them."""

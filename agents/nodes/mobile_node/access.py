@@ -159,6 +159,11 @@ class PanaAccess:
         self.care_of = care_of
         return self._update() or self._pac.state is PacState.WAIT_PNA_PING
 
+    @property
+    def paa(self) -> str:
+        """The PAA's address."""
+        return self._settings.paa
+
     def change(self, paa: str, care_of: IPv6Address) -> None:
         """Begin at another access network's PAA, from an address there.
 

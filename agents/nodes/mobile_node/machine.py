@@ -106,7 +106,7 @@ class MobileNode:
             self._configuration.interface,
             self._care_of,
             log=self._log.child("mip6"),
-            on_moved=self._take_link,
+            on_link=self._take_link,
         )
 
     def _make_access(
@@ -144,7 +144,12 @@ class MobileNode:
         return access
 
     def start(self) -> None:
-        """Begin with the first stage there is, at once or after a random time."""
+        """Begin with the first stage there is, at once or after a random time.
+
+        If the link turns out to be another one than it seems, it begins anew there.
+        """
+        if self._movement:
+            self._movement.start()
         if most := self._configuration.crowd.start_delay:
             self._host.timer(self._begin).start(self._host.rng.uniform(0, most))
         else:
@@ -294,15 +299,18 @@ class MobileNode:
         return told
 
     def _take_link(self, care_of: IPv6Address, router: IPv6Address | None) -> None:
-        """Go on from another link, where network access begins anew with the router there.
+        """Go on from this link if it is another one, where network access begins anew.
 
-        Without its address, or at home, it is a movement as any other.
+        Its router is the PAA. Without its address, or at home, it is a movement as any other.
         """
-        self._log.write("CareOfAddress", address=care_of)
-        if isinstance(self._access, PanaAccess) and router and not self._home.is_home_link(care_of):
+        access, moved = self._access, care_of != self._care_of
+        if moved:
+            self._log.write("CareOfAddress", address=care_of)
+        if isinstance(access, PanaAccess) and router and not self._home.is_home_link(care_of):
             self._care_of = care_of
-            self._access.change(str(router), care_of)
-        else:
+            if moved or str(router) != access.paa:
+                access.change(str(router), care_of)
+        elif moved:
             self._move(str(care_of))
 
     def _take_movement(self) -> None:

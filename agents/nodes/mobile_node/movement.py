@@ -8,14 +8,15 @@ from ipaddress import IPv6Address
 from agents.core.eventlog import EventLog
 from agents.core.host import Host
 from agents.core.machine import Address, Event
-from agents.mip6.movement import Moved, MovementDetection
+from agents.mip6.movement import LinkKept, Moved, MovementDetection
 
 
 class Movement:
-    """Movement detection on an interface; `on_moved` hears of each address on another link.
+    """Movement detection on an interface; `on_link` hears whenever it is known which link this is.
 
-    With it comes the global address of the router there, if that is told. Addresses and routers of
-    links before are forgotten by then.
+    It gets this host's address there, and the router's global one, if that is told. Addresses and
+    routers of links before are forgotten by then. Which link it is at the start is not known
+    either: who was started again may have moved.
     """
 
     def __init__(
@@ -25,17 +26,22 @@ class Movement:
         care_of: IPv6Address,
         *,
         log: EventLog,
-        on_moved: Callable[[IPv6Address, IPv6Address | None], None],
+        on_link: Callable[[IPv6Address, IPv6Address | None], None],
     ) -> None:
         self._host = host
         self._log = log
-        self._on_moved = on_moved
+        self._on_link = on_link
+        self._care_of = care_of
         self._awaited: Moved | None = None
         """The link on which there is no address that can be used yet."""
 
         self._link = host.attachment(interface, self._receive, self._linked, self._look)
         self._machine = MovementDetection(care_of, self._link.link_address, rng=host.rng)
         self._endpoint = host.run(self._machine, self._send, self._handle)
+
+    def start(self) -> None:
+        """Ask which link this is."""
+        self._endpoint.call(self._machine.start, self._host.now())
 
     def _send(self, datagram: tuple[bytes, Address]) -> None:
         self._link.send(*datagram)
@@ -52,19 +58,24 @@ class Movement:
 
     def _handle(self, event: Event) -> None:
         self._log(event)
-        if isinstance(event, Moved):
-            self._awaited = event
-            self._look()
+        match event:
+            case LinkKept(router=router):
+                self._on_link(self._care_of, router)
+            case Moved():
+                self._awaited = event
+                self._look()
+            case _:
+                pass
 
     def _look(self) -> None:
         """Go on if there is an address now on the link that is new."""
         to = self._awaited
         if to is None or (care_of := self._link.address(to.prefix)) is None:
             return
-        self._awaited = None
+        self._awaited, self._care_of = None, care_of
         self._link.leave_others(to.prefix, to.link_local)
         self._machine.arrived(care_of)
-        self._on_moved(care_of, to.router)
+        self._on_link(care_of, to.router)
 
     def close(self) -> None:
         """Hear of no movement any more."""
