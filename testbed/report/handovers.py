@@ -6,6 +6,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from testbed.analysis.compare import written
 from testbed.analysis.samples import Summary, summarise
 from testbed.base.phases import TOTAL
 from testbed.base.words import several
@@ -22,9 +23,16 @@ GAP = "gap"
 WIDE, TALL, TOP, BOTTOM = 6.2, 0.42, 1.2, 0.6  # Inches.
 
 
-def handovers(results: Results, variant: str) -> list[Handover]:
-    """Return the handovers of a variant's runs that succeeded."""
-    return [one for run in results.succeeded(variant) for one in run.handovers]
+def handovers(results: Results) -> dict[tuple[str, str], list[Handover]]:
+    """Return the handovers of runs that succeeded, by variant and point as it is written."""
+    found = {
+        (name, written(point)): [
+            h for run in results.at(point).succeeded(name) for h in run.handovers
+        ]
+        for name in results.variants
+        for point in results.points
+    }
+    return {place: one for place, one in found.items() if one}
 
 
 def _called(results: Results, *variants: str) -> dict[str, str]:
@@ -51,31 +59,31 @@ def rows(results: Results) -> tuple[list[str], Rows]:
     """Return a row per variant: how many handovers, and the median of each part."""
     called = _called(results)
     shown: Rows = []
-    for name in results.variants:
-        found = handovers(results, name)
+    for place, found in handovers(results).items():
         medians = _summaries(found)
         cells = [
             "\n".join(filter(None, style.parts(medians[part]))) if part in medians else "-"
             for part in called
         ]
-        shown.append((name, str(len(found)), *cells))
-    return ["variant", "n", *called.values()], shown
+        shown.append((*place[: 1 + bool(results.axes)], str(len(found)), *cells))
+    return ["variant", *(["at"] if results.axes else []), "n", *called.values()], shown
 
 
 def figure(results: Results) -> tuple[Figure, list[list[Any]]]:
     """Draw each variant's median parts of a handover, and over them the gaps of the stream."""
-    found = {name: one for name in results.variants if (one := handovers(results, name))}
+    found = {", ".join(filter(None, place)): one for place, one in handovers(results).items()}
     medians = {name: _summaries(one) for name, one in found.items()}
     left = style.MARGIN + 0.15 + style.widest(found, 9)
     height = TOP + TALL * len(found) + BOTTOM
     counts = {len(one) for one in found.values()}
     low, high = min(counts), max(counts)
     number = several(high, "handover") if low == high else f"{low} to {high} handovers"
+    each = "variant and point" if results.axes else "variant"
     fig = style.figure(
         left + WIDE + style.MARGIN,
         height,
         "Where the time of a handover goes",
-        f"Experiment {results.experiment}: medians of {number} per variant; dots: for how long the"
+        f"Experiment {results.experiment}: medians of {number} per {each}; dots: for how long the"
         " correspondent node got no answer",
     )
     called = _called(results)
