@@ -11,6 +11,7 @@ from agents.core.host import Receive
 from agents.core.machine import Address
 from agents.kernel import links, netlink
 from agents.kernel.netlink import NetlinkSocket
+from agents.kernel.port import KernelError
 from agents.shell.addresses import usable_in
 from agents.shell.sockets import RouterSocket
 
@@ -34,12 +35,16 @@ class LinuxAttachment:
         self._routers = RouterSocket(interface, receive)
         self._route = NetlinkSocket(netlink.ROUTE)
         self._news = NetlinkSocket(netlink.ROUTE, groups=links.NEWS)
-        self._state = self._look()
+        self._state = links.decode_carrier(self._route.query(links.find_link(self._index)))
         self.link_address = self._state.link_address
         asyncio.get_running_loop().add_reader(self._news.fileno(), self._read)
 
     def _look(self) -> links.Carrier:
-        return links.decode_carrier(self._route.query(links.find_link(self._index)))
+        """Return how the link is; that of an interface which is gone is down."""
+        try:
+            return links.decode_carrier(self._route.query(links.find_link(self._index)))
+        except KernelError:
+            return links.Carrier(up=False, changes=0, link_address=self.link_address)
 
     def _read(self) -> None:
         """Take the kernel's news; what they are about is looked up, for some may be lost."""

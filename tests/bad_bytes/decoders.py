@@ -264,6 +264,25 @@ def prefix_discovery() -> Target:
     return Target(take, [ASKED.encode(), ANSWERED.encode(), ANSWERED.encode() * 2], WRONG)
 
 
+def router_advertisements() -> Target:
+    """What movement detection makes of what routers on its link say, in each of its states."""
+    from tests.mip6.test_movement import ANOTHER, HERE, ROUTER, Mobile, advertisement
+
+    known = advertisement(HERE)
+
+    def take(data):
+        mobile = Mobile()
+        for prepare in (lambda: None, lambda: mobile.machine.start(mobile.now)):
+            prepare()
+            for source in (ROUTER, ANOTHER, ("", 0), ("::", 0)):
+                mobile.hear(data, source)
+                mobile.wait(1.0)
+            mobile.hear(known, ROUTER)
+        mobile.wait(60.0)
+
+    return Target(take, [known, advertisement(), advertisement() * 2])
+
+
 def destination_options() -> Target:
     address = IPv6Address("2001:db8:a::2").packed
     seeds = [b"\x87\2\1\2\0\0\xc9\x10" + address, b"\x87\0\1\4" + bytes(4)]
@@ -417,6 +436,7 @@ ALL = {
     "mobility": mobility,
     "neighbours": neighbours,
     "prefix discovery": prefix_discovery,
+    "router advertisements": router_advertisements,
     "destination options": destination_options,
     "dhcpv6": dhcpv6,
     "dns": dns,

@@ -8,6 +8,7 @@ from ipaddress import IPv6Address
 from agents.core.eventlog import EventLog
 from agents.core.host import Host
 from agents.core.machine import Address, Event
+from agents.kernel.port import KernelError
 from agents.mip6.movement import LinkKept, Moved, MovementDetection
 
 
@@ -73,7 +74,10 @@ class Movement:
         if to is None or (care_of := self._link.address(to.prefix)) is None:
             return
         self._awaited, self._care_of = None, care_of
-        self._link.leave_others(to.prefix, to.link_local)
+        try:
+            self._link.leave_others(to.prefix, to.link_local)
+        except KernelError as error:
+            self._log.write("KernelFailed", reason=str(error))
         self._machine.arrived(care_of)
         self._on_link(care_of, to.router)
 
