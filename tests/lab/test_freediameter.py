@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -102,6 +102,8 @@ async def nodes(silent: str | None = None) -> AsyncIterator[tuple[Running, dict[
         await client.usable("home.test", 15.0)
         for server in servers.values():
             await server.wait(lambda event: type(event).__name__ == "PeerUp")
+        for host in ADDRESSES if silent is None else ():
+            await passed_on(client, host)
         yield client, servers
 
 
@@ -117,6 +119,16 @@ def asking(realm: str, host: str | None = None, session: str = "a") -> Message:
 
 def within(scene: Scene, work: Callable[[], Awaitable[None]]) -> None:
     scene.hosts[1].inside(lambda: asyncio.run(work()))  # type: ignore[arg-type]
+
+
+async def passed_on(client: Running, host: str) -> None:
+    """Wait until freeDiameter knows, too, that a server is up."""
+    for number in range(100):
+        with suppress(DiameterError):
+            await origin(client, asking(realm_of(host), host, f"{host}-{number}"))
+            return
+        await asyncio.sleep(0.05)
+    raise AssertionError(f"freeDiameter passes nothing on to {host}")
 
 
 async def origin(client: Running, message: Message) -> str:
