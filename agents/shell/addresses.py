@@ -13,7 +13,7 @@ from agents.kernel import links, netlink
 from agents.kernel.links import Advertised
 from agents.kernel.netlink import NetlinkSocket
 
-_TENTATIVE, _DEPRECATED, _FAILED = 0x40, 0x20, 0x08
+_TENTATIVE, _DEPRECATED, _FAILED, _OPTIMISTIC = 0x40, 0x20, 0x08, 0x04
 _UNFIT = _TENTATIVE | _DEPRECATED | _FAILED
 _GLOBAL_SCOPE, _LINK_SCOPE = 0, 0x20
 _POLL = 0.02
@@ -32,7 +32,10 @@ def _addresses(unwanted: int) -> Iterator[tuple[IPv6Address, int, str]]:
     """Yield address, scope and interface of every address without one of the flags `unwanted`."""
     for line in Path("/proc/net/if_inet6").read_text().splitlines():
         address, _, _, scope, flags, name = line.split()
-        if not int(flags, 16) & unwanted:
+        state = int(flags, 16)
+        if state & _OPTIMISTIC:  # It may be used while it is looked for (RFC 4429).
+            state &= ~_TENTATIVE
+        if not state & unwanted:
             yield IPv6Address(bytes.fromhex(address)), int(scope, 16), name
 
 

@@ -29,6 +29,8 @@ _SO_SNDBUFFORCE, _SO_RCVBUFFORCE = 32, 33
 _BUFFER = 8 << 20
 _DELAY_PROBES = 3  # To each address.
 REPLY_DEADLINE = 2.0
+_STANDSTILL = 0.1
+"""Seconds too late; a timer of user-mode Linux is late by some milliseconds every time."""
 
 
 class Echo:
@@ -125,12 +127,13 @@ class Traffic:
     def _hear(self, until: float, heard: float) -> float:
         """Take answers until then, or until there are no more.
 
-        Return when the last one came, moved by how much later than `until` it is when this ends.
+        Return when the last one came, moved by how long nothing ran if this ends much too late.
         """
         while (left := until - time.monotonic()) > 0 and not self._is_over:
             sequence = self._echo.receive(left)
             now = time.monotonic()
-            heard += max(0.0, now - until)
+            if now - until > _STANDSTILL:
+                heard += now - until
             if sequence in self._under_way:
                 self._answered += 1
                 self._longest = max(self._longest, now - self._under_way.pop(sequence))
