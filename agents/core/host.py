@@ -56,7 +56,7 @@ class Attachment(Transport, Protocol):
     def address(self, prefix: IPv6Network) -> IPv6Address | None:
         """Return an address of the interface in a prefix that can be used, if there is one."""
 
-    def leave_others(self, prefix: IPv6Network, router: IPv6Address) -> None:
+    def leave_others(self, prefixes: Sequence[IPv6Network], router: IPv6Address) -> None:
         """Forget addresses that were made of other prefixes, and other default routers."""
 
 

@@ -209,7 +209,7 @@ class AuthInitiator:
         self._take_child(sa, state.spi, wanted, material, contents, now)
         self._tasks.pump(sa, now)
         for left in sas.of_peer(sa.peer):
-            if left.local != sas.local == sa.local:
+            if left.is_left and not sa.is_left:
                 left.tasks.append(DeleteIke("replaced from another address"))
                 self._tasks.pump(left, now)
 

@@ -188,7 +188,9 @@ class IkeRekey:
         keys = old.keymat.keys.rekey(proposal, shared, nonces, spis)
         keymat = self._sas.keymat(proposal, keys, initiator=initiator)
         state = Established(keymat, old.identity, old.method, old.grant, old.authorised_until)
-        return IkeSa(sa.peer, sa.address, sa.local, initiator, *spis, state)
+        new = IkeSa(sa.peer, sa.address, sa.local, initiator, *spis, state)
+        new.is_left = sa.is_left
+        return new
 
     def _announce(self, old: IkeSa, new: IkeSa, role: Role, now: float) -> None:
         self._sas.add(new)

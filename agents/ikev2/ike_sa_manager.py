@@ -144,7 +144,14 @@ class IkeSaManager(ike.Endpoint[Config, TimerKey]):
 
     def usable(self, peer: IPv6Address) -> IkeSa | None:
         """Return an IKE SA with a peer that new exchanges may use."""
-        return next((s for s in self.of_peer(peer) if s.up and s.local == self.local), None)
+        return next((s for s in self.of_peer(peer) if s.up and not s.is_left), None)
+
+    def move(self, local: IPv6Address) -> None:
+        """Go on from another local address; what there is has been left."""
+        if local != self.local:
+            self.local = local
+            for sa in self.table.values():
+                sa.is_left = True
 
     def identify(self, sa: IkeSa, state: EapAccepted | Established) -> None:
         """Take an IKE SA to a state in which it is known who the peer is."""

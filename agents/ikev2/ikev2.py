@@ -52,15 +52,16 @@ class Ikev2:
     def local(self) -> IPv6Address:
         """The address that IKE runs from.
 
-        With a new one, new negotiations start from it; IKE SAs of the old one are not used for
-        new requests (there is no MOBIKE), but deleted with their ESP SAs as soon as there is one
-        from the new address (RFC 4877 section 7.4).
+        With a new one, new negotiations start from it; IKE SAs of before are not used for new
+        requests (there is no MOBIKE), but deleted with their ESP SAs as soon as there is one from
+        the new address (RFC 4877 section 7.4). That is so for who comes back to an address, too:
+        the peer may have completed a negotiation meanwhile that this host has not.
         """
         return self.sas.local
 
     @local.setter
     def local(self, address: IPv6Address) -> None:
-        self.sas.local = address
+        self.sas.move(address)
 
     # Whom to trust.
 
@@ -142,7 +143,7 @@ class Ikev2:
     def secured(self, peer: IPv6Address) -> bool:
         """Return whether there are CHILD SAs for Mobility Headers, or the local host makes some.
 
-        Those of an earlier local address do not count.
+        Those of before a movement do not count.
         """
         return any(s.protocol == MOBILITY_HEADER for s in self._selectors(peer))
 
@@ -151,16 +152,14 @@ class Ikev2:
         return selectors in self._selectors(peer)
 
     def _selectors(self, peer: IPv6Address) -> list[Selectors]:
-        there = [s for s in self.sas.of_peer(peer) if s.local == self.sas.local]
+        there = [s for s in self.sas.of_peer(peer) if not s.is_left]
         up = [child.selectors for sa in there for child in sa.children.values()]
         return up + [selectors for sa in there for selectors in sa.wanted]
 
     def _running(self, peer: IPv6Address) -> IkeSa | None:
         """Return an IKE SA with a peer that is up, or that the local host is making."""
         making = (
-            s
-            for s in self.sas.of_peer(peer)
-            if isinstance(s.state, Initiating) and s.local == self.sas.local
+            s for s in self.sas.of_peer(peer) if isinstance(s.state, Initiating) and not s.is_left
         )
         return self.sas.usable(peer) or next(making, None)
 

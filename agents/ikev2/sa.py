@@ -319,6 +319,9 @@ class IkeSa:
     delayed: list[Task] = field(default_factory=list)
     """Tasks to try again soon."""
 
+    is_left: bool = False
+    """Whether the local host has moved since; that it is back at `local` does not matter."""
+
     @property
     def spi(self) -> bytes:
         """The SPI that the local host has chosen."""

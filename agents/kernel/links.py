@@ -6,7 +6,7 @@ import errno
 import socket
 import struct
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from enum import IntEnum, IntFlag
 from ipaddress import IPv6Address, IPv6Network
 
@@ -316,9 +316,9 @@ def remove_routers(routes: Iterable[Reply], interface: int, but: IPv6Address) ->
 
 @reading()
 def remove_autoconfigured(
-    addresses: Iterable[Reply], interface: int, but: IPv6Network
+    addresses: Iterable[Reply], interface: int, but: Sequence[IPv6Network]
 ) -> list[Request]:
-    """Return the requests that remove an interface's addresses with lifetimes, but in a prefix.
+    """Return the requests that remove an interface's addresses with lifetimes, but in prefixes.
 
     `addresses` are the replies to list_addresses(). The prefix's route goes with the last one.
     """
@@ -327,7 +327,8 @@ def remove_autoconfigured(
         _, length, flags, scope, there = _ADDRESS.unpack_from(reply.body)
         value = dict(attributes(reply.body[_ADDRESS.size :]))[1]
         made = scope == _SCOPE_UNIVERSE and not flags & _PERMANENT_ADDRESS
-        if made and there == interface and IPv6Address(value) not in but:
+        kept = any(IPv6Address(value) in prefix for prefix in but)
+        if made and there == interface and not kept:
             body = _ADDRESS.pack(_AF_INET6, length, 0, 0, there) + attribute(1, value)
             found.append(Request("delete address", _DELETE_ADDRESS, 0, body, _GONE))
     return found

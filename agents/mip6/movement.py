@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections import deque
 from ipaddress import IPv6Address, IPv6Network
@@ -14,9 +15,12 @@ from agents.mip6.routers import ALL_ROUTERS, RouterAdvertisement, solicitation
 SOLICITING = Timing(initial=4.0, maximum=3600.0)
 """RFC 7559 section 2."""
 
-_ANSWERED_BY = 4.0
-"""Seconds until a router that is there has answered a solicitation: MIN_DELAY_BETWEEN_RAS, and
-MAX_RA_DELAY_TIME (RFC 4861 section 10), and its way here."""
+_ANSWERED_BY = 9.0
+"""Seconds until a router that is there has answered one of two solicitations, the second after up
+to 4.4 s: MIN_DELAY_BETWEEN_RAS and MAX_RA_DELAY_TIME (RFC 4861 section 10), and its way here."""
+
+_ASKED_EVERY = 4.0
+"""Seconds between solicitations that others bring about: RTR_SOLICITATION_INTERVAL."""
 
 
 class LinkUp(Event, frozen=True):
@@ -36,7 +40,7 @@ class LinkKept(Event, frozen=True):
 class Moved(Event, frozen=True):
     """The link is another one; `router` is its router's global address, if that is told."""
 
-    prefix: IPv6Network
+    prefixes: tuple[IPv6Network, ...]
     router: IPv6Address | None
     link_local: IPv6Address
 
@@ -44,7 +48,7 @@ class Moved(Event, frozen=True):
 class _Heard(Record, frozen=True):
     """A router that may be on another link; it is, if no other one has answered by then."""
 
-    prefix: IPv6Network
+    prefixes: tuple[IPv6Network, ...]
     router: IPv6Address | None
     link_local: IPv6Address
     due: float
@@ -61,8 +65,12 @@ class MovementDetection:
     def __init__(self, care_of: IPv6Address, link_address: bytes, *, rng: random.Random) -> None:
         self.outbox: deque[tuple[bytes, Address]] = deque()
         self.events: deque[Event] = deque()
+        self.link_address = link_address
         self._care_of = care_of
-        self._link_address = link_address
+        self._here: tuple[IPv6Network, ...] = ()
+        """The prefixes of the link to which this host has moved."""
+
+        self._asked_at = -math.inf
         self._rng = rng
         self._is_unknown = False
         """Whether nobody has said yet which link this is, since the start or since it was down."""
@@ -72,7 +80,7 @@ class MovementDetection:
 
     def start(self, now: float) -> None:
         """Find out on which link the interface is: the address may be from a link before."""
-        self._is_unknown, self._heard = True, None
+        self._is_unknown, self._heard, self._here = True, None, ()
         self._solicit(now)
 
     def link_up(self, now: float) -> None:
@@ -86,7 +94,7 @@ class MovementDetection:
 
     def arrived(self, care_of: IPv6Address) -> None:
         """Take note of the address on the link that this host is on."""
-        self._care_of = care_of
+        self._care_of, self._heard = care_of, None
 
     def handle_message(self, data: bytes, source: Address, now: float) -> None:
         """Take a Router Advertisement that was sent on this link (hop limit 255)."""
@@ -97,15 +105,19 @@ class MovementDetection:
             return
         if not sender.is_link_local:
             self.events.append(Discarded(now, source[0], "not from a link-local address"))
-        elif any(self._care_of in prefix.network for prefix in told.prefixes):
-            self._keep(told.router, now)
-        elif told.lifetime and told.usable:
-            prefix = told.usable[0].network
-            if self._is_unknown:
-                self._move(_Heard(prefix, told.router, sender, now), now)
-            elif self._heard is None:
-                self._heard = _Heard(prefix, told.router, sender, now + _ANSWERED_BY)
-                self._solicit(now)
+        elif prefixes := tuple(p.network for p in told.usable) if told.lifetime else ():
+            self._judge(_Heard(prefixes, told.router, sender, now + _ANSWERED_BY), now)
+
+    def _judge(self, heard: _Heard, now: float) -> None:
+        """Say which link this is, or find out, now that a router has told its prefixes."""
+        known = any(self._care_of in prefix for prefix in heard.prefixes)
+        if known or not set(self._here).isdisjoint(heard.prefixes):
+            self._keep(heard.router, now)
+        elif self._is_unknown:
+            self._move(heard, now)
+        elif self._heard is None and now >= self._asked_at + _ASKED_EVERY:
+            self._heard = heard
+            self._solicit(now)
 
     def _keep(self, router: IPv6Address | None, now: float) -> None:
         if self._is_unknown or self._heard:
@@ -114,7 +126,8 @@ class MovementDetection:
 
     def _move(self, to: _Heard, now: float) -> None:
         self._settle()
-        self.events.append(Moved(now, to.prefix, to.router, to.link_local))
+        self._here = to.prefixes
+        self.events.append(Moved(now, to.prefixes, to.router, to.link_local))
 
     def _settle(self) -> None:
         self._is_unknown, self._heard, self._soliciting = False, None, None
@@ -138,5 +151,6 @@ class MovementDetection:
         self._send(now)
 
     def _send(self, now: float) -> None:
-        self.outbox.append((solicitation(self._link_address), (ALL_ROUTERS, 0)))
+        self._asked_at = now
+        self.outbox.append((solicitation(self.link_address), (ALL_ROUTERS, 0)))
         self.events.append(RouterSolicited(now))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv6Address
+from ipaddress import IPv6Address, IPv6Network
 
 from agents.core.reader import Reader, WireError
 from agents.core.record import Record
@@ -19,11 +19,30 @@ _SOURCE_LINK_ADDRESS = 1
 _SLAAC = 64
 """Bits of a prefix of which hosts make addresses (RFC 4862 section 5.5.3, RFC 4291)."""
 
+_IDENTIFIER = (1 << 128 - _SLAAC) - 1
+"""Without it, an address is that of any router on the link (RFC 4291 section 2.6.1)."""
+
+_UNIQUE_LOCAL = IPv6Network("fc00::/7")
+_LOW = IPv6Network("::/8")
+"""Unspecified, loopback, and what has IPv4 addresses in it."""
+
 
 def solicitation(link_address: bytes) -> bytes:
     """Return the question for routers with a checksum of 0, which the kernel fills in."""
     option = bytes((_SOURCE_LINK_ADDRESS, 1)) + link_address
     return bytes((SOLICITATION, 0, 0, 0)) + bytes(4) + option
+
+
+def _is_usable(prefix: PrefixInformation) -> bool:
+    """Return whether a kernel makes an address of a prefix (RFC 4862 section 5.5.3)."""
+    lasts = 0 < prefix.preferred <= prefix.valid
+    address = prefix.address
+    ruled_out = address.is_link_local or address.is_multicast or address in _LOW
+    return prefix.autonomous and lasts and prefix.length == _SLAAC and not ruled_out
+
+
+def _is_local(prefix: PrefixInformation) -> bool:
+    return prefix.address in _UNIQUE_LOCAL
 
 
 class RouterAdvertisement(Record, frozen=True):
@@ -34,15 +53,14 @@ class RouterAdvertisement(Record, frozen=True):
 
     @property
     def usable(self) -> tuple[PrefixInformation, ...]:
-        """The prefixes of which a host makes itself addresses that it may use."""
-        return tuple(
-            p for p in self.prefixes if p.autonomous and p.preferred and p.length == _SLAAC
-        )
+        """The prefixes of which a host makes itself addresses that it may use, local ones last."""
+        return tuple(sorted(filter(_is_usable, self.prefixes), key=_is_local))
 
     @property
     def router(self) -> IPv6Address | None:
-        """The router's global address, if it tells it (R bit)."""
-        return next((p.address for p in self.prefixes if p.is_router), None)
+        """The router's address in a prefix of these, if it tells it (R bit)."""
+        told = (p.address for p in self.usable if p.is_router)
+        return next((one for one in told if int(one) & _IDENTIFIER), None)
 
     def encode(self) -> bytes:
         """Return the ICMPv6 message with a checksum of 0, and what is not told here as 0."""

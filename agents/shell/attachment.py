@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from ipaddress import IPv6Address, IPv6Network
 
 from agents.core.host import Receive
@@ -51,6 +51,7 @@ class LinuxAttachment:
         self._news.notifications()
         before, self._state = self._state, self._look()
         if self._state != before:
+            self.link_address = self._state.link_address
             self._linked(self._state.up)
         self._changed()
 
@@ -62,14 +63,14 @@ class LinuxAttachment:
         """Return an address of the interface in a prefix that can be used, if there is one."""
         return usable_in(self._interface, prefix)
 
-    def leave_others(self, prefix: IPv6Network, router: IPv6Address) -> None:
+    def leave_others(self, prefixes: Sequence[IPv6Network], router: IPv6Address) -> None:
         """Remove addresses that were made of other prefixes, and other default routers."""
         routes = self._route.dump(links.list_routes())
         addresses = self._route.dump(links.list_addresses())
         self._route.transact(
             [
                 *links.remove_routers(routes, self._index, router),
-                *links.remove_autoconfigured(addresses, self._index, prefix),
+                *links.remove_autoconfigured(addresses, self._index, prefixes),
             ]
         )
 

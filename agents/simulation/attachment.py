@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from ipaddress import IPv6Address, IPv6Network
 
 from agents.core.host import Receive
@@ -91,13 +91,13 @@ class SimulatedAttachment:
         """Return the address of the interface in a prefix, if there is one."""
         return next((a for a in self._interface.addresses if a in prefix), None)
 
-    def leave_others(self, prefix: IPv6Network, _: IPv6Address) -> None:
+    def leave_others(self, prefixes: Sequence[IPv6Network], _: IPv6Address) -> None:
         """Forget addresses of other prefixes, and the routers there."""
         interface = self._interface
         for address in interface.addresses:
-            if not is_link_local(address) and address not in prefix:
+            if not is_link_local(address) and not any(address in prefix for prefix in prefixes):
                 interface.remove(address)
-        interface.stack.routes.leave(interface, prefix)
+        interface.stack.routes.leave(interface, prefixes)
 
     def close(self) -> None:
         """Hear no more."""

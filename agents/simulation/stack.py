@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache, partial
 from ipaddress import IPv6Address, IPv6Network
@@ -154,13 +154,13 @@ class Routes:
             for prefix in [p for p, way in ways.items() if isinstance(way, IPv6Address)]:
                 del ways[prefix]
 
-    def leave(self, interface: Interface, prefix: IPv6Network) -> None:
-        """Forget an interface's prefixes but for one, and next hops to which nothing leads then."""
-        kept, hops = prefix.prefixlen, tuple(self.hops)
-        number = int(prefix.network_address) >> _BITS - kept
+    def leave(self, interface: Interface, but: Sequence[IPv6Network]) -> None:
+        """Forget an interface's prefixes but for these, and next hops to which nothing leads."""
+        kept = {(p.prefixlen, int(p.network_address) >> _BITS - p.prefixlen) for p in but}
+        hops = tuple(self.hops)
         for length, ways in self._by_length.items():
             for one in [one for one, way in ways.items() if way is interface]:
-                if (length, one) != (kept, number):
+                if (length, one) not in kept:
                     del ways[one]
         self.clear()
         for network, hop in hops:

@@ -198,14 +198,16 @@ class RegistrationService:
 
     def move(self, care_of: IPv6Address, *, register: bool = True) -> None:
         """Go to another care-of address, and register it."""
-        was_home, self._at_home = self._at_home, self._home_care_of(care_of)
-        if self._at_home and register:
+        there = self._home_care_of(care_of)
+        if there and register:
+            self._at_home = there
             self._come_home()
             return
-        if was_home:
+        if self._at_home:
             self._kernel.prepare(self.home_address, self._home_agent, care_of)
         else:
             self._kernel.move(care_of)
+        self._at_home = there
         if self._routes:
             self._routes.move(care_of)
         if not register:

@@ -71,8 +71,11 @@ class PanaAccess:
         self._retry = Retry(host, self.begin_anew, crowd)
         self._pac = self._make_pac()
         self._endpoint = host.datagrams(self._pac, (str(care_of), 0), self._handle)
-        self.on_moved: Callable[[], None] | None = None
-        """Called when the PAA has confirmed the address that move() gave."""
+        self.on_confirmed: Callable[[], None] | None = None
+        """Called when the PAA has confirmed the address that this host goes on from."""
+
+        self.on_failed: Callable[[], None] | None = None
+        """Called when an attempt has failed: the PAA may be another one."""
 
     def _make_pac(self) -> Pac:
         """Return a PaC; one request to a session's PAA lasts as long as an authentication may.
@@ -172,6 +175,7 @@ class PanaAccess:
         self._settings = msgspec.structs.replace(self._settings, paa=paa)
         self.care_of = care_of
         self._retry.close()
+        self._retry = Retry(self._host, self.begin_anew, self._crowd)
         self.begin_anew()
 
     def _update(self) -> bool:
@@ -184,7 +188,7 @@ class PanaAccess:
                 not self._wanted
             ):
                 self._leave()
-            case events.PingAnswered() if self.is_moving:
+            case events.PingAnswered() if self._known_at != self.care_of:
                 self._update()
             case events.Updated():
                 self._confirm_address()
@@ -205,18 +209,14 @@ class PanaAccess:
     def _fail(self, reason: str, *, refused: bool = False) -> None:
         self._attempts.fail("pana", f"PANA: {reason}")
         self._retry.later(refused=refused)
-
-    @property
-    def is_moving(self) -> bool:
-        """Whether it goes on from an address that the PAA does not know yet."""
-        return self._known_at != self.care_of
+        if self.on_failed:
+            self._host.later(self.on_failed)
 
     def _confirm_address(self) -> None:
-        """Tell the owner that the PAA knows this host's address, if that is a new one."""
-        if self.is_moving:
-            self._known_at = self.care_of
-            if self.on_moved:
-                self.on_moved()
+        """Tell the owner that the PAA knows this host's address."""
+        self._known_at = self.care_of
+        if self.on_confirmed:
+            self.on_confirmed()
 
     def close(self) -> None:
         """Close the socket."""

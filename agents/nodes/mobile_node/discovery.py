@@ -166,6 +166,11 @@ class Discovery:
             self._endpoint = LookupEndpoint(host, lookup, (str(care_of), 0), self._handle)
         self._done = False
 
+    @property
+    def is_under_way(self) -> bool:
+        """Whether there is no outcome yet."""
+        return not self._done
+
     def start(self) -> None:
         """Send the Information-request or the first query."""
         self._endpoint.call(self._machine.start, self._host.now())

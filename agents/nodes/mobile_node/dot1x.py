@@ -62,7 +62,7 @@ class Dot1xAccess:
         self.care_of = care_of
         """The address that it goes on from, of which the authenticator knows nothing."""
 
-        self.on_moved: Callable[[], None] | None = None
+        self.on_confirmed: Callable[[], None] | None = None
         """Called when the address that move() gave may be used."""
 
         supplicant.on_said = self._hear
@@ -102,11 +102,6 @@ class Dot1xAccess:
         """Whether an authentication is under way, or will be after a pause."""
         return self._wanted and not self._granted
 
-    @property
-    def is_moving(self) -> bool:
-        """Whether it waits until an address may be used: it never does."""
-        return False
-
     def terminate(self) -> bool:
         """Log off, and stay so; return whether there was a session to leave."""
         self._wanted = False
@@ -119,8 +114,8 @@ class Dot1xAccess:
     def move(self, care_of: IPv6Address) -> bool:
         """Go on from another address of this station, which is authorised already."""
         self.care_of = care_of
-        if self.on_moved:
-            self._host.later(self.on_moved)
+        if self.on_confirmed:
+            self._host.later(self.on_confirmed)
         return self._granted
 
     def _hear(self, said: Said) -> None:

@@ -65,7 +65,10 @@ class HomeConnection:
         self._host = host
         self._kernel = kernel
         kernel.clear()
-        self._care_of = care_of
+        self.care_of = care_of
+        """The address that it goes on from."""
+
+        self._has_to_move = False
         self._log = log
         self._attempts = attempts
         self._launch = launch
@@ -99,16 +102,16 @@ class HomeConnection:
         }
         if make and (settings := configuration.ikev1 or configuration.ikev2):
             options |= {"on_settled": self._take_sas, "on_address": self._take_address}
-            return make(host, self._care_of, settings, habits=configuration.habits, **options)
+            return make(host, self.care_of, settings, habits=configuration.habits, **options)
         options |= {"kernel": self._kernel, "keys": keys}
         if configuration.ikev1:
             ikev1, habits = configuration.ikev1, configuration.habits
-            return Ikev1Daemon(host, self._care_of, ikev1, habits=habits, **options)
+            return Ikev1Daemon(host, self.care_of, ikev1, habits=habits, **options)
         if configuration.ikev2 is None:
             raise ValueError("neither IKEv1 nor IKEv2 is configured")
         daemon = Ikev2Daemon(
             host,
-            self._care_of,
+            self.care_of,
             configuration.ikev2,
             credentials=credentials,
             crowd=configuration.crowd,
@@ -196,7 +199,7 @@ class HomeConnection:
                 self._host,
                 home_address=home_address,
                 home_agent=assignment.home_agent,
-                care_of=self._care_of,
+                care_of=self.care_of,
                 lifetime=self._configuration.binding_lifetime,
                 prefix_length=assignment.prefix_length,
                 kernel=self._kernel,
@@ -227,7 +230,7 @@ class HomeConnection:
         if self._launch is None or psk is None or home_address is None:
             self._fail("ike", "the daemons need a pre-shared key and a home address")
             return
-        self._launched = self._launch(psk, assignment.home_agent, home_address, self._care_of)
+        self._launched = self._launch(psk, assignment.home_agent, home_address, self.care_of)
 
     # Failures
 
@@ -250,6 +253,9 @@ class HomeConnection:
 
     def _negotiate_again(self) -> None:
         """Make SAs anew, and register; key and home agent may be others by now."""
+        if self._has_to_move:
+            self.move(self.care_of)
+            return
         if self._registration and not self._wanted:
             return
         if self._is_lost and self._go_back():
@@ -309,13 +315,18 @@ class HomeConnection:
         self._go_on(assignment)  # It may be one that was begun early, by an EAP without an end.
 
     def move(self, care_of: IPv6Address) -> None:
-        """Go on from another care-of address."""
-        self._care_of = care_of
-        if self._ike:
-            self._ike.move(care_of)
-            self._initiate()
-        if self._registration:
-            self._registration.move(care_of, register=self._wanted)
+        """Go on from another care-of address; if that cannot be now, it is tried again."""
+        self.care_of, self._is_lost, self._has_to_move = care_of, False, False
+        self._retry.close()
+        try:
+            if self._ike:
+                self._ike.move(care_of)
+                self._initiate()
+            if self._registration:
+                self._registration.move(care_of, register=self._wanted)
+        except OSError as error:  # The kernel's refusals too.
+            self._has_to_move = True
+            self._fail("binding", f"{care_of} cannot be used: {error}")
 
     # What may be asked for
 

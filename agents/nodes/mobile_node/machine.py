@@ -127,7 +127,7 @@ class MobileNode:
                 attempts=self._attempts,
                 on_granted=self._take_access,
             )
-            access.on_moved = self._take_movement
+            access.on_confirmed = self._follow
             return access
         access = PanaAccess(
             self._host,
@@ -140,7 +140,9 @@ class MobileNode:
             on_foretold=self._take_foretold if self._configuration.early else None,
             crowd=self._configuration.crowd,
         )
-        access.on_moved = self._take_movement
+        access.on_confirmed = self._follow
+        if self._configuration.movement:
+            access.on_failed = self._look_around
         return access
 
     def start(self) -> None:
@@ -175,7 +177,7 @@ class MobileNode:
 
     def _take_access(self, granted: Granted) -> None:
         again = self._granted is not None
-        moved = self._access is not None and self._access.is_moving
+        moved = self._home.care_of != self._care_of
         self._granted = granted
         # The final PANA answer leaves first.
         self._host.later(partial(self._go_on, granted, again=again, moved=moved))
@@ -225,6 +227,7 @@ class MobileNode:
             self._log.write("EarlyStartRefused", reason=str(error))
             return
         if assignment and assignment.home_address:
+            self._follow()
             self._foretold = keys, assignment
             self._home.begin(assignment, self._trust.psk(assignment, keys))
 
@@ -293,6 +296,8 @@ class MobileNode:
         if not self._access or self._home.is_home_link(care_of):
             self._care_of = care_of
             self._home.move(care_of)
+            if self._discovery and self._discovery.is_under_way:
+                self._find_home_agent()
             return True
         told = self._access.move(care_of)
         self._care_of = self._access.care_of
@@ -301,20 +306,28 @@ class MobileNode:
     def _take_link(self, care_of: IPv6Address, router: IPv6Address | None) -> None:
         """Go on from this link if it is another one, where network access begins anew.
 
-        Its router is the PAA. Without its address, or at home, it is a movement as any other.
+        Its router is the PAA, but for a session that there is: anybody can say that it is another.
+        Without its address, or at home, it is a movement as any other.
         """
         access, moved = self._access, care_of != self._care_of
         if moved:
             self._log.write("CareOfAddress", address=care_of)
         if isinstance(access, PanaAccess) and router and not self._home.is_home_link(care_of):
             self._care_of = care_of
-            if moved or str(router) != access.paa:
+            if moved or (router != IPv6Address(access.paa) and access.authenticates):
                 access.change(str(router), care_of)
         elif moved:
             self._move(str(care_of))
 
-    def _take_movement(self) -> None:
-        self._home.move(self._care_of)
+    def _look_around(self) -> None:
+        """Ask for the router here: it may be another one than the PAA that does not answer."""
+        if self._movement:
+            self._movement.start()
+
+    def _follow(self) -> None:
+        """Go on from the address that may be used now, unless that is so."""
+        if self._home.care_of != self._care_of:
+            self._home.move(self._care_of)
 
     def commands(self) -> Commands:
         """What may be asked of this host while it runs."""

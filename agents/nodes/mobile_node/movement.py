@@ -41,7 +41,7 @@ class Movement:
         self._endpoint = host.run(self._machine, self._send, self._handle)
 
     def start(self) -> None:
-        """Ask which link this is."""
+        """Ask which link this is, and who is its router."""
         self._endpoint.call(self._machine.start, self._host.now())
 
     def _send(self, datagram: tuple[bytes, Address]) -> None:
@@ -52,6 +52,7 @@ class Movement:
 
     def _linked(self, up: bool) -> None:
         self._awaited = None
+        self._machine.link_address = self._link.link_address
         if up:
             self._endpoint.call(self._machine.link_up, self._host.now())
         else:
@@ -71,11 +72,13 @@ class Movement:
     def _look(self) -> None:
         """Go on if there is an address now on the link that is new."""
         to = self._awaited
-        if to is None or (care_of := self._link.address(to.prefix)) is None:
+        found = (self._link.address(prefix) for prefix in to.prefixes) if to else ()
+        care_of = next(filter(None, found), None)
+        if to is None or care_of is None:
             return
         self._awaited, self._care_of = None, care_of
         try:
-            self._link.leave_others(to.prefix, to.link_local)
+            self._link.leave_others(to.prefixes, to.link_local)
         except KernelError as error:
             self._log.write("KernelFailed", reason=str(error))
         self._machine.arrived(care_of)

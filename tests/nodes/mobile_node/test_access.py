@@ -39,8 +39,13 @@ class Access(Network):
             attempts=Attempts(self.mn.log),
             on_granted=self.granted.append,
         )
-        self.access.on_moved = lambda: self.moved.append(self.access.care_of)
+        self.access.on_confirmed = self._confirmed
         self.access.start()
+
+    def _confirmed(self):
+        """Take note of another address than before."""
+        if self.access.care_of != (self.moved or [COA])[-1]:
+            self.moved.append(self.access.care_of)
 
     def _new_peer(self):
         self.peers.append(FakePeer())

@@ -114,7 +114,7 @@ def test_who_has_logged_off_stays_so(world):
 
 def test_another_address_of_the_station_needs_no_confirmation(world):
     moved = []
-    world.access.on_moved = lambda: moved.append(world.access.care_of)
+    world.access.on_confirmed = lambda: moved.append(world.access.care_of)
     world.say(Said.SUCCEEDED)
     assert world.access.move(NEXT_COA)
     world.net.run(0.1)
