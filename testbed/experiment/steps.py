@@ -322,7 +322,8 @@ def _check_attach(place: str, step: Step, topology: Topology, attached: dict[str
             "there is one in topology mobility"
         )
     if step.attach not in (names := [link.name for link in links]):
-        raise ValueError(f"{place}: {absent(f'link {step.attach!r}', step.attach, sorted(names))}")
+        what = f"access link {step.attach!r}"
+        raise ValueError(f"{place}: {absent(what, step.attach, sorted(names))}")
     if step.attach == attached.get(step.host, homes[0]):
         raise ValueError(f"{place}: host {step.host} is on link {step.attach!r} already")
     if faulty := [link.name for link in links if link.shape.is_faulty]:

@@ -61,6 +61,8 @@ def rows(results: Results) -> tuple[list[str], Rows]:
     shown: Rows = []
     for place, found in handovers(results).items():
         medians = _summaries(found)
+        if not medians["access"].range[1]:
+            del medians["access"]  # It is free.
         cells = [
             "\n".join(filter(None, style.parts(medians[part]))) if part in medians else "-"
             for part in called

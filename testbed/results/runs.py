@@ -102,7 +102,7 @@ class Held(msgspec.Struct, kw_only=True):
 
 
 class Handover(msgspec.Struct, kw_only=True):
-    """A movement to another access link, in one of the cycles of the steps; times in seconds.
+    """A movement to another access `link`, in one of the cycles of the steps; times in seconds.
 
     `parts` are, by the mobile node's events, the `detection` of the movement from when the link is
     up, the `address` on the new link, `access` to the network there, and the `binding` of the new
@@ -111,6 +111,7 @@ class Handover(msgspec.Struct, kw_only=True):
     """
 
     cycle: Whole
+    link: str
     parts: dict[str, float]
     gap: float | None
 

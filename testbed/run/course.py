@@ -96,7 +96,7 @@ class Course(ABC):
 
         self.handovers: list[dict[str, Any]] = []
         self._following: Following | None = None
-        """The handover that is under way, or was the last."""
+        """The last handover, until the next one begins."""
 
         self.continuity: dict[str, float] | None = None
         self.held: list[dict[str, Any]] = []
@@ -323,16 +323,15 @@ class Course(ABC):
                 self._entered(f"{step.host} {step.name}")
                 self._forget(events)
                 if step.attach:
-                    traffic.longest()
-                    self._following = Following(step.host)
+                    self._note_handover(traffic)
+                    self._following = Following(step.host, step.attach, cycle)
                 self._carry_out(net, events, step)
                 if step.packets and self._unready:
                     self._wait_for_started(events)
                 if step.packets and found is None:
                     traffic.wait_for(step.packets, step.timeout)
-                if step.attach and self._following and (parts := self._following.parts):
-                    gap = round(traffic.longest(), 6) if step.packets else None
-                    self.handovers.append({"cycle": cycle, "parts": parts, "gap": gap})
+                    if self._following:
+                        self._following.is_heard = True
                 if step is self._after_bootstrap[-1] and self._is_sampled(cycle):
                     seconds = round(self._now() - begun, 6)
                     amounts = self._amounts(net)
@@ -340,8 +339,23 @@ class Course(ABC):
         finally:
             found = traffic.stop() if found is None else found
             self.continuity = found
+            self._note_handover(traffic)
         self._judge_continuity(found)
         self._judge_detour()
+
+    def _note_handover(self, traffic: Echoes) -> None:
+        """Keep what the last handover took, if it came to its end; forget silences of before."""
+        gap, following = round(traffic.longest(), 6), self._following
+        self._following = None
+        if following and (parts := following.parts):
+            self.handovers.append(
+                {
+                    "cycle": following.cycle,
+                    "link": following.link,
+                    "parts": parts,
+                    "gap": gap if following.is_heard else None,
+                }
+            )
 
     def _is_sampled(self, cycle: int) -> bool:
         return self.variant.sampled > 0 and cycle % self.variant.sampled == 0

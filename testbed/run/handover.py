@@ -21,9 +21,15 @@ _NS = 1_000_000_000
 
 
 class Following:
-    """The handover of a mobile node's host, from the link that comes up to the binding."""
+    """The handover of a mobile node's host to a link, from when that is up to the binding.
 
-    def __init__(self, host: str) -> None:
+    It `is_heard` once packets of the correspondent node have been answered after it.
+    """
+
+    def __init__(self, host: str, link: str, cycle: int) -> None:
+        self.link = link
+        self.cycle = cycle
+        self.is_heard = False
         self._host = host
         self._at: dict[str, int] = {}
 

@@ -26,7 +26,10 @@ def test_a_mobile_node_moves_to_where_it_is_not():
         ({"steps": [BACK], **MOBILITY}, r"steps\[0\]\.attach: host A is on link 'access' already"),
         ({"steps": [THERE, THERE], **MOBILITY}, r"steps\[1\]\.attach: .*'access2' already"),
         ({"steps": [THERE], "cycles": 2, **MOBILITY}, r"cycle 2: steps\[0\]\.attach: .*already"),
-        ({"steps": [THERE | {"attach": "core"}], **MOBILITY}, r"no link 'core'"),
+        (
+            {"steps": [THERE | {"attach": "core"}], **MOBILITY},
+            r"no access link 'core'; use one of access, access2",
+        ),
         ({"steps": [THERE | {"host": "B"}], **MOBILITY}, r"host B is no mobile node that moves"),
         (
             {"steps": [THERE], **MOBILITY, "links": {"access": {"loss": 1.0}}},
@@ -68,7 +71,7 @@ WHOLE = ("mip6 LinkUp", "mip6 Moved", "role CareOfAddress", "pana Authenticated"
     ],
 )
 def test_the_parts_of_a_handover_are_those_of_the_new_link(events, parts):
-    following = Following("A")
+    following = Following("A", "access2", 1)
     for event in told(*events):
         following.note(event)
     if parts is None:
@@ -91,6 +94,24 @@ def test_each_of_twenty_handovers_in_a_row_comes_to_its_end(done):
     for run in done.runs:
         assert len(run.handovers) == 20
         assert [one.cycle for one in run.handovers] == [n // 2 + 1 for n in range(20)]
+        assert [one.link for one in run.handovers] == ["access2", "access"] * 10
+
+
+def test_a_handover_is_noted_whichever_step_waits_for_it(tmp_path):
+    text = (PROJECT / "experiments" / "handover.toml").read_text()
+    head = text.partition("[variants.")[0]
+    variant = """[variants.static]
+approach = "static"
+steps = [
+    { host = "A", attach = "access2" },
+    { host = "CN", packets = 50 },
+    { host = "A", attach = "access", until = "A BindingAccepted" },
+]
+"""
+    [run] = results.load(carry_out(tmp_path, head + variant, "--runs", "1")).runs
+    assert [one.link for one in run.handovers] == ["access2", "access"]
+    assert run.handovers[0].gap > 0.04
+    assert run.handovers[1].gap is None  # Nothing was waited for.
 
 
 def test_nothing_is_received_for_as_long_as_the_handover_takes(done):

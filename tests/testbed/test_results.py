@@ -101,6 +101,7 @@ def test_runs_come_back_as_written(folder):
             "crowd",
             "held",
             "round_trips",
+            "handovers",
             "flood",
             "worker",
         ),
