@@ -212,8 +212,12 @@ class Strongswans:
 
 
 @pytest.fixture(scope="module")
-def strongswans_of_a_module(cable_of_a_module, certificates) -> Iterator[Strongswans]:
-    with closing(Strongswans(cable_of_a_module, certificates)) as strongswans:
+def strongswans_of_a_module(certificates) -> Iterator[Strongswans]:
+    """They have a cable of their own, and its ports: tests of agents may come behind theirs."""
+    with (
+        closing(Cable()) as cable,
+        closing(Strongswans(cable, certificates)) as strongswans,
+    ):
         yield strongswans
 
 
@@ -272,7 +276,8 @@ def test_strongswans_replace_the_ike_sa(strongswans):
 
 @NEEDS[1]
 @pytest.mark.parametrize("version", [1, 2])
-def test_a_strongswans_delete_reaches_the_other(cable, strongswans, version):
+def test_a_strongswans_delete_reaches_the_other(strongswans, version):
+    cable = strongswans.cable
     strongswans.load(**(BY_IKEV2 if version == 2 else by_ikev1("main")))
     strongswans.bring_up()
     list(strongswans.node.session.terminate({"ike": "mip", "timeout": "5000"}))
@@ -281,8 +286,9 @@ def test_a_strongswans_delete_reaches_the_other(cable, strongswans, version):
 
 
 @pytest.fixture
-def elsewhere(cable) -> Iterator[Callable[[], None]]:
+def elsewhere(strongswans) -> Iterator[Callable[[], None]]:
     """Return how the mobile node loses its address, and is reachable at another."""
+    cable = strongswans.cable
     cable.swan.run(f"ip addr add {BEYOND}/64 dev s0 nodad")
 
     def move() -> None:
