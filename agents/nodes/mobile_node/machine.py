@@ -293,6 +293,8 @@ class MobileNode:
         There is none to be told on the home link.
         """
         care_of = IPv6Address(address)
+        if self._movement:
+            self._movement.arrived(care_of)
         if not self._access or self._home.is_home_link(care_of):
             self._care_of = care_of
             self._home.move(care_of)

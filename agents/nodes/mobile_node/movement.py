@@ -76,13 +76,18 @@ class Movement:
         care_of = next(filter(None, found), None)
         if to is None or care_of is None:
             return
-        self._awaited, self._care_of = None, care_of
+        self._awaited = None
         try:
             self._link.leave_others(to.prefixes, to.link_local)
         except KernelError as error:
             self._log.write("KernelFailed", reason=str(error))
-        self._machine.arrived(care_of)
+        self.arrived(care_of)
         self._on_link(care_of, to.router)
+
+    def arrived(self, care_of: IPv6Address) -> None:
+        """Take note that this host goes on from another address on its link."""
+        self._care_of = care_of
+        self._machine.arrived(care_of)
 
     def close(self) -> None:
         """Hear of no movement any more."""

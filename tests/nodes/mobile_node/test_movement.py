@@ -109,3 +109,15 @@ def test_a_pana_agent_that_does_not_answer_is_looked_for_again(authority):
         bound.run(1.0)
         bound.advertise(bound.access, PAA[0])
     assert other.told("Authenticated")
+
+
+def test_another_address_on_the_same_link_stays_when_the_link_comes_back(authority):
+    bound = Surroundings(authority, movement=True)
+    bound.mn.command("move", str(NEXT_COA))
+    bound.run(5.0)
+    for watcher in bound.mn.stack.interfaces["eth0"].watchers:
+        watcher(True)
+    bound.advertise(bound.access, PAA[0])
+    bound.run(5.0)
+    assert bound.mn.told("LinkKept")
+    assert bound.registered == NEXT_COA
