@@ -162,6 +162,11 @@ class Scene(Record, frozen=True):
         """Return the home AAA server as an access router asks it, if that is by RADIUS."""
         if not self._speaks_radius:
             return None
+        if self.settings.diameter_tls and not self.cast.is_home_aaa_apart:
+            raise ValueError(
+                "diameter_tls: with roles.aaa.protocol = 'radius' nobody speaks Diameter here, and"
+                " RADIUS has no TLS; leave it out, or use 'diameter'"
+            )
         if len(self.cast.home_aaas) > 1:
             raise ValueError(
                 "roles.aaa.protocol: an access router has one RADIUS server, and topology "
@@ -467,7 +472,7 @@ class Scene(Record, frozen=True):
             raise ValueError(
                 "roles.ike.responder: strongSwan must be given each key ahead of need; a home agent"
                 " that asks the home AAA server, for keys or by EAP, has the agents' IKE. Use"
-                " pana-ikev1 or static in the topology paper"
+                " pana-ikev1 or static in the topology paper, or ike.authentication = 'psk' there"
             )
         return [
             program(

@@ -25,7 +25,8 @@ Hear: TypeAlias = Callable[[str], str | None]
 
 _AT_ONCE = 1 << 16
 _STOP_DEADLINE = 5.0
-_LAST_WORDS = 400
+_WORDS = 400
+_COLOUR = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _CONFINEMENT = Path("/sys/module/apparmor/parameters/enabled")
 _UDP_TABLE = Path("/proc/net/udp6")
 
@@ -127,6 +128,22 @@ async def running(
     await serving
 
 
+def _signal(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def in_one_line(text: str) -> str:
+    """Return what a daemon said, its first and its last words, for a terminal to show."""
+    lines = _COLOUR.sub("", text).splitlines()
+    plain = ("".join(c if c.isprintable() else " " for c in line).strip() for line in lines)
+    words = " / ".join(filter(None, plain))
+    half = _WORDS // 2
+    return words if len(words) <= _WORDS else f"{words[:half]} ... {words[-half:]}"
+
+
 class Daemon:
     """A child process; all that it writes goes into a log file, whose lines tell how it is.
 
@@ -189,9 +206,11 @@ class Daemon:
         return True
 
     def _end(self) -> str:
-        words = self._log.read_text(errors="replace").strip()[-_LAST_WORDS:]
-        status = self._process.returncode
-        return f"{self._name} ended with status {status}: {words or 'it said nothing'}"
+        status = self._process.returncode or 0
+        how = f"ended with status {status}" if status >= 0 else f"was killed by {_signal(-status)}"
+        words = in_one_line(self._log.read_text(errors="replace"))
+        said = f"{words}; all of it is in {self._log}" if words else "it said nothing"
+        return f"{self._name} {how}: {said}"
 
     async def serve(self, stop: asyncio.Event) -> None:
         """Wait until `stop` is set; DaemonError if the daemon ends before that."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,6 +45,10 @@ def interop(words: Sequence[str], lab: str, page: Path | None, output: Path, as_
         give_up(
             f"{pairing.MATRIX}: not there. The pairs are tests, which an installed package has"
             " not: use a clone of the project, and there make interop"
+        )
+    if find_spec("pytest") is None:
+        give_up(
+            "pytest is not installed, and the pairs are tests; run once: make setup LEVEL=tests"
         )
     matrix = pairing.load()
     wanted = pairing.pairs(matrix, words)

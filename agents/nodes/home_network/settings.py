@@ -103,6 +103,8 @@ def check_msk_suffices(psk_source: PskSource, protection: Protection) -> None:
     keeps = "another EAP server keeps the EMSK"
     instead = "or let roles.aaa.server be 'agent'"
     if psk_source == "emsk":
-        raise ValueError(f"psk_source = 'emsk': {keeps}; use 'msk', {instead}")
+        raise ValueError(
+            f"psk_source = 'emsk': {keeps}; use 'msk', {instead} (pana-fast does not go without)"
+        )
     if protection == "sealed":
         raise ValueError(f"protection = 'sealed': {keeps}, which seals; use 'none', {instead}")
