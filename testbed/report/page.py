@@ -142,6 +142,9 @@ def sections(results: Results, ladders: Ladders) -> list[Section]:
     wanted: list[Section | None] = [
         _outcomes(results),
         _described(results),
+        Section("Handovers: parts, and for how long nothing got through", *handovers.rows(results))
+        if any(run.handovers for run in results.runs)
+        else None,
         Section(
             summary.phases_title(results),
             *summary.phases(results),
@@ -168,9 +171,6 @@ def sections(results: Results, ladders: Ladders) -> list[Section]:
         *_of_many(results),
         Section("Held over many bootstraps in a row", *soaks.rows(results))
         if any(run.held for run in results.runs)
-        else None,
-        Section("Handovers", *handovers.rows(results))
-        if any(run.handovers for run in results.runs)
         else None,
         Section("CPU and peak memory of the programs", *program_rows(results))
         if has_programs
