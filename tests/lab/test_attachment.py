@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import struct
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from ipaddress import IPv6Address, IPv6Network
@@ -22,6 +23,8 @@ pytestmark = needs("namespaces", "veth", "radvd")
 
 PREFIXES = {"B": IPv6Network("2001:db8:a::/64"), "C": IPv6Network("2001:db8:a2::/64")}
 FIXED = "2001:db8:f::1"
+SOLICITED_EVERY = 4.0
+"""Seconds in which nobody makes a host ask twice: RTR_SOLICITATION_INTERVAL (RFC 4861)."""
 
 
 class Links(Scene):
@@ -124,8 +127,10 @@ def test_what_has_crossed_a_router_is_no_advertisement(links: Links):
             sender.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, index)
             sender.sendto(data, ("ff02::1", 0))
 
+    time.sleep(SOLICITED_EVERY)
     for hops in (254, 64, 1):
         links.b.inside(lambda hops=hops: send(hops))
+    time.sleep(SOLICITED_EVERY)
     links.b.inside(lambda: send(255))
     node.wait_for("RouterSolicited")  # Of the last one; the known router answers.
     assert node.wait_for("LinkKept", "Moved")["event"] == "LinkKept"
