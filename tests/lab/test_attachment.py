@@ -132,7 +132,9 @@ def test_what_has_crossed_a_router_is_no_advertisement(links: Links):
         links.b.inside(lambda hops=hops: send(hops))
     time.sleep(SOLICITED_EVERY)
     links.b.inside(lambda: send(255))
-    node.wait_for("RouterSolicited")  # Of the last one; the known router answers.
-    assert node.wait_for("LinkKept", "Moved")["event"] == "LinkKept"
+    node.wait_for("RouterSolicited")
+    assert node.wait_for("LinkKept", "Moved")["event"] == "LinkKept"  # The known router answers.
+    links.move()
+    node.wait_for("Moved")
     asked = [event for event in node.events if event["event"] == "RouterSolicited"]
-    assert len(asked) == 2  # The first one was at the start.
+    assert len(asked) == 3  # At the start, of the one with 255, and on the other link.
