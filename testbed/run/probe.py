@@ -17,6 +17,7 @@ from statistics import median
 from testbed.run.faults import measure_faults
 from testbed.run.net import Network
 from testbed.run.nodes import NetError
+from testbed.run.silence import Silences
 from topologies.model import Link, link_local_address
 
 _ECHO_REQUEST, _ECHO_REPLY = 128, 129
@@ -98,9 +99,7 @@ class Traffic:
         self._interval = interval
         self._stopped = threading.Event()
         self._sent = self._answered = 0
-        self._silence = self._lately = 0.0
-        """The longest one, and that since longest() was asked."""
-
+        self._silences = Silences()
         self._under_way: dict[int, float] = {}
         """When each request that has no answer yet was sent, by its number."""
 
@@ -118,11 +117,7 @@ class Traffic:
             self._sent += 1
             heard = self._hear(sent + self._interval, heard)
         heard = self._hear(time.monotonic() + self._longest, heard)
-        self._note_silence(time.monotonic() - heard)
-
-    def _note_silence(self, seconds: float) -> None:
-        self._silence = max(self._silence, seconds)
-        self._lately = max(self._lately, seconds)
+        self._silences.note(time.monotonic() - heard)
 
     def _hear(self, until: float, heard: float) -> float:
         """Take answers until then, or until there are no more.
@@ -137,7 +132,7 @@ class Traffic:
             if sequence in self._under_way:
                 self._answered += 1
                 self._longest = max(self._longest, now - self._under_way.pop(sequence))
-                self._note_silence(now - heard)
+                self._silences.note(now - heard)
                 heard = now
         return heard
 
@@ -156,14 +151,14 @@ class Traffic:
 
     def longest(self) -> float:
         """Return the longest silence in seconds since this was asked before."""
-        found, self._lately = self._lately, 0.0
-        return found
+        return self._silences.take()
 
     def stop(self) -> dict[str, float]:
         """Stop; return the requests sent and answered and the longest silence in seconds."""
         self._stopped.set()
         self._thread.join()
-        return {"sent": self._sent, "answered": self._answered, "silence": round(self._silence, 6)}
+        silence = round(self._silences.longest, 6)
+        return {"sent": self._sent, "answered": self._answered, "silence": silence}
 
 
 @dataclass(frozen=True, slots=True)

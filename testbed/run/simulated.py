@@ -28,6 +28,7 @@ from testbed.experiment.steps import TRAFFIC_INTERVAL
 from testbed.run import held
 from testbed.run.course import ROUND_TRIPS, Course, ExpectedError, RunError
 from testbed.run.parts import Shells, Told
+from testbed.run.silence import Silences
 from testbed.trace import pcapng
 from topologies.model import Link, link_local_address
 
@@ -158,7 +159,7 @@ class _Traffic:
         self._destination = str(destination)
         self._answered = 0
         self._under_way: dict[int, float] = {}
-        self._heard, self._silence, self._lately = self._clock.now, 0.0, 0.0
+        self._heard, self._silences = self._clock.now, Silences()
         self._longest = TRAFFIC_INTERVAL
         self._stopped = False
         self._echo = _Echo(stack, self._hear)
@@ -177,13 +178,8 @@ class _Traffic:
         now = self._clock.now
         self._answered += 1
         self._longest = max(self._longest, now - sent_at)
-        self._note_silence()
+        self._silences.note(now - self._heard)
         self._heard = now
-
-    def _note_silence(self) -> None:
-        seconds = self._clock.now - self._heard
-        self._silence = max(self._silence, seconds)
-        self._lately = max(self._lately, seconds)
 
     def wait_for(self, packets: int, timeout: float) -> None:
         """Wait until this many more requests are answered; RunError after `timeout` seconds."""
@@ -194,8 +190,7 @@ class _Traffic:
 
     def longest(self) -> float:
         """Return the longest silence in seconds since this was asked before."""
-        found, self._lately = self._lately, 0.0
-        return found
+        return self._silences.take()
 
     def stop(self) -> dict[str, float]:
         """Stop; return the requests sent and answered and the longest silence in seconds."""
@@ -203,8 +198,8 @@ class _Traffic:
             self._stopped = True  # The last request has as long as any other.
             self._clock.run(self._clock.now + self._longest, lambda: not self._under_way)
             self._echo.close()
-            self._note_silence()
-        sent, silence = self._echo.sent, round(self._silence, 6)
+            self._silences.note(self._clock.now - self._heard)
+        sent, silence = self._echo.sent, round(self._silences.longest, 6)
         return {"sent": sent, "answered": self._answered, "silence": silence}
 
 
