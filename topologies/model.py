@@ -178,6 +178,15 @@ class Topology:
         """Return the links of a host, each with the host's end, in their order."""
         return self._ends.get(host, ())
 
+    @property
+    def roaming(self) -> tuple[Link, ...]:
+        """The links between which mobile nodes move; there may be none."""
+        return tuple(link for link in self.links if link.roams)
+
+    def roaming_at(self, host: str) -> Link | None:
+        """Return the one of these on which a host is at first, None if it does not move."""
+        return next((link for link, _ in self.at(host) if link.roams), None)
+
     def end(self, host: str, link: str) -> Interface:
         """Return the end of a link at a host; KeyError if there is none."""
         for of, end in self.at(host):

@@ -726,7 +726,7 @@ class Scene(Record, frozen=True):
             "protection": settings.protection,
             "binding_lifetime": settings.binding_lifetime,
             "route_optimisation": settings.route_optimisation,
-            "movement": any(link.roams for link in self.topology.links),
+            "movement": bool(self.topology.roaming),
             "crowd": settings.crowd,
             "ike_daemon": settings.roles.ike.initiator,
         }

@@ -314,9 +314,8 @@ def _check_cut(place: str, step: Step, topology: Topology, cut: dict[tuple[str, 
 
 def _check_attach(place: str, step: Step, topology: Topology, attached: dict[str, str]) -> None:
     """Refuse to move what does not, or to where it is; `attached` has where hosts have moved to."""
-    links = [link for link in topology.links if link.roams]
-    homes = [link.name for link, _ in topology.at(step.host) if link.roams]
-    if not homes or step.host not in topology.hosts_with(HostRole.MOBILE_NODE):
+    links, home = topology.roaming, topology.roaming_at(step.host)
+    if home is None or step.host not in topology.hosts_with(HostRole.MOBILE_NODE):
         raise ValueError(
             f"{place}: host {step.host} is no mobile node that moves between links; "
             "there is one in topology mobility"
@@ -324,7 +323,7 @@ def _check_attach(place: str, step: Step, topology: Topology, attached: dict[str
     if step.attach not in (names := [link.name for link in links]):
         what = f"access link {step.attach!r}"
         raise ValueError(f"{place}: {absent(what, step.attach, sorted(names))}")
-    if step.attach == attached.get(step.host, homes[0]):
+    if step.attach == attached.get(step.host, home.name):
         raise ValueError(f"{place}: host {step.host} is on link {step.attach!r} already")
     if faulty := [link.name for link in links if link.shape.is_faulty]:
         raise ValueError(

@@ -98,8 +98,9 @@ class Network:
 
         To the host that is a link that goes down and comes up again; it keeps its addresses.
         """
-        home = next(one for one, _ in self.topology.at(host) if one.roams)
-        there = self.topology.link(link)
+        home, there = self.topology.roaming_at(host), self.topology.link(link)
+        if home is None:
+            raise NetError(f"host {host} is on no link from which it could move")
         before = self.mininet[self._attached.get(host, home.name)]
         port = bridge_port(home, home.end(host))
         before.send_away(port, self.mininet[link])

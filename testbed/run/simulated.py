@@ -399,9 +399,10 @@ class _Network:
 
     def attach(self, host: str, link: str) -> None:
         """Move a mobile node from the link that it is on to another one."""
-        laboratory = self._laboratory
-        home = next(one.name for one, _ in laboratory.topology.at(host) if one.roams)
-        self._end(host, home).move(laboratory.links[link])
+        home = self._laboratory.topology.roaming_at(host)
+        if home is None:
+            raise RunError(f"host {host} is on no link from which it could move")
+        self._end(host, home.name).move(self._laboratory.links[link])
 
     def _end(self, host: str, link: str) -> Interface:
         name = self._laboratory.topology.interface_name(host, link)

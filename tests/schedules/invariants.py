@@ -108,7 +108,7 @@ class Watch:
     def _addresses(self, interface):
         """Return the addresses that a mobile node has, or makes itself where it moves to."""
         own = next(a for a in interface.addresses if a.is_link_local)
-        links = map(self._lab.topology.link, self._scene.places)
+        links = self._lab.topology.roaming
         prefixes = [end.advertise for link in links for end in link.ends if end.advertise]
         made = {autoconfigured(prefix, own) for prefix in prefixes}
         return made | {a for a in interface.addresses if not a.is_link_local}

@@ -235,7 +235,7 @@ def scene(name):
             role.name for role in roles if role.host not in mobile or role.host in victims
         ),
         links=tuple(link.name for link in topology.links),
-        places=tuple(link.name for link in topology.links if link.roams),
+        places=tuple(link.name for link in topology.roaming),
         orders=_orders(role for role in roles if role.host not in mobile or role.host in victims),
         victims=victims,
         home_agents=frozenset(IPv6Address(one["address"]) for one in of_home if one),
