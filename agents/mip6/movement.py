@@ -9,7 +9,7 @@ from ipaddress import IPv6Address, IPv6Network
 
 from agents.core.machine import Address, Discarded, Event, Retransmission, Timing, address_of
 from agents.core.reader import WireError
-from agents.core.record import Record
+from agents.core.record import replace
 from agents.mip6.routers import ALL_ROUTERS, RouterAdvertisement, solicitation
 
 SOLICITING = Timing(initial=4.0, maximum=3600.0)
@@ -45,15 +45,6 @@ class Moved(Event, frozen=True):
     link_local: IPv6Address
 
 
-class _Heard(Record, frozen=True):
-    """A router that may be on another link; it is, if no other one has answered by then."""
-
-    prefixes: tuple[IPv6Network, ...]
-    router: IPv6Address | None
-    link_local: IPv6Address
-    due: float
-
-
 class MovementDetection:
     """Tells of a movement to another link, by what routers advertise, on one interface.
 
@@ -76,7 +67,8 @@ class MovementDetection:
         """Whether nobody has said yet which link this is, since the start or since it was down."""
 
         self._soliciting: Retransmission | None = None
-        self._heard: _Heard | None = None
+        self._heard: Moved | None = None
+        """What is told at its time, if no router on the known link has answered by then."""
 
     def start(self, now: float) -> None:
         """Find out on which link the interface is: the address may be from a link before."""
@@ -106,9 +98,9 @@ class MovementDetection:
         if not sender.is_link_local:
             self.events.append(Discarded(now, source[0], "not from a link-local address"))
         elif prefixes := tuple(p.network for p in told.usable) if told.lifetime else ():
-            self._judge(_Heard(prefixes, told.router, sender, now + _ANSWERED_BY), now)
+            self._judge(Moved(now, prefixes, told.router, sender), now)
 
-    def _judge(self, heard: _Heard, now: float) -> None:
+    def _judge(self, heard: Moved, now: float) -> None:
         """Say which link this is, or find out, now that a router has told its prefixes."""
         known = any(self._care_of in prefix for prefix in heard.prefixes)
         if known or not set(self._here).isdisjoint(heard.prefixes):
@@ -116,7 +108,7 @@ class MovementDetection:
         elif self._is_unknown:
             self._move(heard, now)
         elif self._heard is None and now >= self._asked_at + _ASKED_EVERY:
-            self._heard = heard
+            self._heard = replace(heard, at=now + _ANSWERED_BY)
             self._solicit(now)
 
     def _keep(self, router: IPv6Address | None, now: float) -> None:
@@ -124,23 +116,23 @@ class MovementDetection:
             self.events.append(LinkKept(now, router))
         self._settle()
 
-    def _move(self, to: _Heard, now: float) -> None:
+    def _move(self, to: Moved, now: float) -> None:
         self._settle()
         self._here = to.prefixes
-        self.events.append(Moved(now, to.prefixes, to.router, to.link_local))
+        self.events.append(replace(to, at=now))
 
     def _settle(self) -> None:
         self._is_unknown, self._heard, self._soliciting = False, None, None
 
     def next_timeout(self) -> float | None:
         """Return when to ask again, or to believe in another link; or None."""
-        due = [one.due for one in (self._heard,) if one]
+        due = [one.at for one in (self._heard,) if one]
         due += [one.deadline for one in (self._soliciting,) if one]
         return min(due, default=None)
 
     def handle_timeout(self, now: float) -> None:
         """Ask again, or believe that the routers of before are not there any more."""
-        if self._heard and self._heard.due <= now:
+        if self._heard and self._heard.at <= now:
             self._move(self._heard, now)
         elif self._soliciting and self._soliciting.deadline <= now:
             self._soliciting.expire(now)
