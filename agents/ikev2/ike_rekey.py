@@ -188,9 +188,10 @@ class IkeRekey:
         keys = old.keymat.keys.rekey(proposal, shared, nonces, spis)
         keymat = self._sas.keymat(proposal, keys, initiator=initiator)
         state = Established(keymat, old.identity, old.method, old.grant, old.authorised_until)
-        new = IkeSa(sa.peer, sa.address, sa.local, initiator, *spis, state)
-        new.is_left = sa.is_left
-        return new
+        spi_i, spi_r = spis
+        return IkeSa(
+            sa.peer, sa.address, sa.local, initiator, spi_i, spi_r, state, is_left=sa.is_left
+        )
 
     def _announce(self, old: IkeSa, new: IkeSa, role: Role, now: float) -> None:
         self._sas.add(new)

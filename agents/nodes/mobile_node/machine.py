@@ -287,22 +287,22 @@ class MobileNode:
 
     # Movement, and what else may be asked of this host while it runs
 
-    def _move(self, address: str) -> bool:
+    def _move(self, care_of: IPv6Address) -> bool:
         """Go to another care-of address, once the access router has taken note of it.
 
         There is none to be told on the home link.
         """
-        care_of = IPv6Address(address)
-        if self._movement:
-            self._movement.arrived(care_of)
+        told = True
         if not self._access or self._home.is_home_link(care_of):
             self._care_of = care_of
             self._home.move(care_of)
             if self._discovery and self._discovery.is_under_way:
                 self._find_home_agent()
-            return True
-        told = self._access.move(care_of)
-        self._care_of = self._access.care_of
+        else:
+            told = self._access.move(care_of)
+            self._care_of = self._access.care_of
+        if self._movement:
+            self._movement.arrived(self._care_of)
         return told
 
     def _take_link(self, care_of: IPv6Address, router: IPv6Address | None) -> None:
@@ -319,7 +319,7 @@ class MobileNode:
             if moved or (router != IPv6Address(access.paa) and access.authenticates):
                 access.change(str(router), care_of)
         elif moved:
-            self._move(str(care_of))
+            self._move(care_of)
 
     def _look_around(self) -> None:
         """Ask for the router here: it may be another one than the PAA that does not answer."""
@@ -337,7 +337,7 @@ class MobileNode:
         own: dict[str, Callable[..., object]] = {
             "deregister": home.deregister,
             "refresh": home.refresh,
-            "move": self._move,
+            "move": lambda address: self._move(IPv6Address(address)),
         }
         if self._configuration.ikev2:
             own["rekey-ike"] = home.rekey_ike
