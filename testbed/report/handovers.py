@@ -35,12 +35,11 @@ def handovers(results: Results) -> dict[tuple[str, str], list[Handover]]:
     return {place: one for place, one in found.items() if one}
 
 
-def _called(results: Results, *variants: str) -> dict[str, str]:
-    access = results.titles(*variants)["pana"]
+def _called(results: Results) -> dict[str, str]:
     return {
         "detection": "Detection",
         "address": "Address",
-        "access": access,
+        "access": results.titles()["pana"],
         "binding": "BU/BA",
         TOTAL: "Total",
         GAP: "Gap",

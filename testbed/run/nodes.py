@@ -140,14 +140,18 @@ class Ipv6Interface(Intf):  # type: ignore[misc]  # Mininet has no types.
                     request = struct.pack("16sP", self.name.encode(), ctypes.addressof(off))
                     fcntl.ioctl(any_socket, _SIOCETHTOOL, request)
         if shape:
-            self._limit(index, shape)
-            self._shape = shape
-            if shape.delay or shape.is_faulty:
-                self.emulate(shape.calm)
+            self._take(index, shape)
         with node.must(f"{self.name}: up"):
             joined = {"master": node.bridge} if isinstance(node, Bridge) else {}
             node.netlink.link("set", index=index, state="up", **joined)
         return {}
+
+    def _take(self, index: int, shape: Shape) -> None:
+        """Have what leaves limited and delayed; what goes wrong comes later, if at all."""
+        self._shape = shape
+        self._limit(index, shape)
+        if shape.delay or shape.is_faulty:
+            self.emulate(shape.calm)
 
     def _limit(self, index: int, shape: Shape) -> None:
         """Limit the rate, as Mininet's TCIntf does."""
@@ -171,18 +175,15 @@ class Ipv6Interface(Intf):  # type: ignore[misc]  # Mininet has no types.
 
     def reshape(self, shape: Shape) -> None:
         """Have what leaves limited and delayed otherwise than before, if it was."""
-        calm, was = shape.calm, self._shape
-        if was is None or was.calm == calm:
+        was = self._shape
+        if was is None or was.calm == shape.calm:
             return
         index = self.node.index(self.name)
         if was.rate:
             self.node.netlink.tc("del", "htb", index, _RATE, parent=_ROOT)
         elif was.delay:
             self.node.netlink.tc("del", "netem", index, _NETEM, parent=_ROOT)
-        self._shape = shape
-        self._limit(index, shape)
-        if calm.delay:
-            self.emulate(calm)
+        self._take(index, shape)
         self.node.close_netlink()
 
     def emulate(self, shape: Shape) -> None:
