@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from functools import partial
 from ipaddress import IPv6Address
-from typing import ParamSpec, Protocol, TypeVar
+from typing import ParamSpec, TypeVar
 
 from agents.core.host import (
     Attachment,
@@ -32,6 +32,7 @@ from agents.shell.randomness import RANDOM
 from agents.shell.sockets import DatagramSocket, IcmpSocket, LinkSocket, MobilitySocket
 from agents.shell.streams import Exchange, TcpStreams
 from agents.shell.tls import TlsFiles
+from agents.shell.watch import Watch
 
 _REST = 0.1
 """Seconds after which nothing of a negotiation, nor of what it was for, is under way any more."""
@@ -172,7 +173,7 @@ class LinuxHost(Host):
             watch.added()  # Only the news matters; what there is, is looked up.
             changed()
 
-        return _Watch(watch, partial(self.enter, read))
+        return Watch(watch, partial(self.enter, read))
 
     def watch_acquires(self, wanted: Callable[[IPv6Address, IPv6Address], None]) -> Closable:
         """Tell from where to where the kernel wants a security association."""
@@ -192,7 +193,7 @@ class LinuxHost(Host):
                 if sa.protocol == protocol:
                     wanted(sa.source, sa.destination)
 
-        return _Watch(watch, partial(self.enter, read))
+        return Watch(watch, partial(self.enter, read))
 
     def watch_refused(self, refused: Callable[[IPv6Address, IPv6Address], None]) -> Closable:
         """Tell of packets, by home and care-of address, that no binding allows."""
@@ -202,7 +203,7 @@ class LinuxHost(Host):
             for packet in watch.refused():
                 refused(packet.home_address, packet.care_of)
 
-        return _Watch(watch, partial(self.enter, read))
+        return Watch(watch, partial(self.enter, read))
 
     def has_address(self, address: IPv6Address) -> bool:
         """Return whether this host has an address and can bind it."""
@@ -211,26 +212,3 @@ class LinuxHost(Host):
     def duid(self, interface: str) -> bytes:
         """Return who this host is to DHCPv6 servers."""
         return node_duid(interface)
-
-
-class _Source(Protocol):
-    def fileno(self) -> int:
-        """Return what becomes readable."""
-
-    def close(self) -> None:
-        """Close it."""
-
-
-class _Watch:
-    """News of the kernel, read as they come."""
-
-    def __init__(self, source: _Source, read: Callable[[], None]) -> None:
-        self._source: _Source | None = source
-        asyncio.get_running_loop().add_reader(source.fileno(), read)
-
-    def close(self) -> None:
-        """Close it."""
-        if self._source:
-            asyncio.get_running_loop().remove_reader(self._source.fileno())
-            self._source.close()
-            self._source = None
