@@ -169,8 +169,8 @@ def decode_advertised(reply: Reply) -> Advertised:
     return Advertised(flags & (Advertised.SEEN | Advertised.MANAGED))
 
 
-NEWS = (1, 9, 11)
-"""Groups that tell of links, and of IPv6 addresses and routes (RTNLGRP_*, linux/rtnetlink.h)."""
+NEWS = (1, 9)
+"""Groups that tell of links, and of IPv6 addresses (RTNLGRP_*, linux/rtnetlink.h)."""
 
 
 class Carrier(Record, frozen=True):

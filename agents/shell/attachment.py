@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
 from collections.abc import Callable, Sequence
 from ipaddress import IPv6Address, IPv6Network
@@ -14,6 +13,7 @@ from agents.kernel.netlink import NetlinkSocket
 from agents.kernel.port import KernelError
 from agents.shell.addresses import usable_in
 from agents.shell.sockets import RouterSocket
+from agents.shell.watch import Watch
 
 
 class LinuxAttachment:
@@ -37,7 +37,7 @@ class LinuxAttachment:
         self._news = NetlinkSocket(netlink.ROUTE, groups=links.NEWS)
         self._state = links.decode_carrier(self._route.query(links.find_link(self._index)))
         self.link_address = self._state.link_address
-        asyncio.get_running_loop().add_reader(self._news.fileno(), self._read)
+        self._watch = Watch(self._news, self._read)
 
     def _look(self) -> links.Carrier:
         """Return how the link is; that of an interface which is gone is down."""
@@ -76,7 +76,5 @@ class LinuxAttachment:
 
     def close(self) -> None:
         """Close everything."""
-        if self._news.fileno() >= 0:
-            asyncio.get_running_loop().remove_reader(self._news.fileno())
-        for one in (self._routers, self._news, self._route):
+        for one in (self._routers, self._watch, self._route):
             one.close()
