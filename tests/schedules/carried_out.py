@@ -52,6 +52,17 @@ def carry_out(schedule, tell=None):
         return run.outcome(None, "")
 
 
+def start_others(lab, run):
+    """Start all programs but the mobile nodes', and let `run` them get ready; return those."""
+    programs = lab.programs
+    mobile = {p.role.host: p for p in programs if kind_of_program(p.role) == "mobile_node"}
+    lab.programs = [p for p in programs if p not in mobile.values()]
+    lab.start()
+    run(READY)
+    lab.programs = programs
+    return mobile
+
+
 class _Run:
     def __init__(self, schedule, tell):
         self.schedule = schedule
@@ -83,12 +94,7 @@ class _Run:
 
     def execute(self):
         lab, watch = self.lab, self.watch
-        programs = lab.programs
-        mobile = {p.role.host: p for p in programs if kind_of_program(p.role) == "mobile_node"}
-        lab.programs = [p for p in programs if p not in mobile.values()]
-        lab.start()
-        self.run(READY)
-        lab.programs = programs
+        mobile = start_others(lab, self.run)
         self.network = Network(lab, self.scene, self.schedule, watch)
         may = self.scene.victims[: len(self.schedule.starts)]
         begins = dict(zip(may, self.schedule.starts, strict=True))

@@ -2,9 +2,9 @@
 
 import pytest
 
-from agents.simulation.laboratory import kind_of_program
 from agents.simulation.public_keys import without_diffie_hellman
 from agents.simulation.world import World
+from tests.schedules.carried_out import start_others
 from tests.schedules.invariants import Watch
 from tests.schedules.scenes import scene
 
@@ -18,14 +18,9 @@ class Moving:
         watch = Watch(here, lambda now, host, _, event, __: self.told.append((host, event, now)))
         self.lab = here.laboratory(self.world, watch.log)
         watch.attach(self.lab)
-        everybody = self.lab.programs
-        mobile = next(p for p in everybody if kind_of_program(p.role) == "mobile_node")
-        self.lab.programs = [p for p in everybody if p is not mobile]
-        self.lab.start()
-        self.run(3.0)
-        self.lab.programs = everybody
+        mobile = start_others(self.lab, self.lab.run)
         self._interface = self.lab.stacks["A"].interfaces["A-access"]
-        mobile.start(lambda: None)
+        mobile["A"].start(lambda: None)
         self.until("A", "Bootstrapped")
         self.run(5.0)
 
