@@ -92,13 +92,15 @@ _ATTACKERS: dict[Place, tuple[HostRole, str]] = {
 class Scene(Record, frozen=True):
     """The hosts of one run, and the usual configurations of what runs in them.
 
-    The keyword arguments of its methods add to a configuration or replace parts of it.
+    The keyword arguments of its methods add to a configuration or replace parts of it. With
+    `dhaad` home agents tell who asks on their home link.
     """
 
     settings: CommonSettings
     topology: Topology
     shared: Path
     run: Path
+    dhaad: bool = False
 
     @property
     def cast(self) -> Cast:
@@ -370,6 +372,7 @@ class Scene(Record, frozen=True):
             interface=self.topology.interface_name(agent.host, agent.link),
             prefix=str(address.network),
             duplicate_address_detection=self.settings.duplicate_address_detection,
+            discovery=self.dhaad,
         )
 
     def _core_address(self, node: Node) -> str:

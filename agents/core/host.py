@@ -21,6 +21,8 @@ P = ParamSpec("P")
 T = TypeVar("T")
 IPAddress: TypeAlias = IPv4Address | IPv6Address
 Receive: TypeAlias = Callable[[bytes, Address], None]
+Anycast: TypeAlias = tuple[IPv6Address, str]
+"""An anycast address, and the interface of its link."""
 
 
 class Closable(Protocol):
@@ -364,6 +366,21 @@ class Host(ABC):
         self.attach(endpoint)
         return endpoint
 
+    def home_agent_discovery(
+        self,
+        machine: Machine,
+        local: IPv6Address,
+        kind: int,
+        on_event: Callable[[Event], None],
+        *,
+        anycast: Anycast | None = None,
+    ) -> DatagramEndpoint:
+        """Run a machine on a socket for one type of home agent discovery's messages."""
+        opened = partial(self.open_home_agent_discovery, local, kind, anycast=anycast)
+        endpoint = DatagramEndpoint(self, machine, on_event, opened)
+        self.attach(endpoint)
+        return endpoint
+
     def before_sending(self) -> None:  # noqa: B027
         """Take note that others will hear of what has happened: it is told by then."""
 
@@ -400,6 +417,15 @@ class Host(ABC):
     @abstractmethod
     def open_prefix_discovery(self, local: IPv6Address, kind: int, receive: Receive) -> Transport:
         """Open a socket for prefix discovery's ICMPv6 messages of type `kind` (ports are 0)."""
+
+    @abstractmethod
+    def open_home_agent_discovery(
+        self, local: IPv6Address, kind: int, receive: Receive, *, anycast: Anycast | None = None
+    ) -> Transport:
+        """Open a socket for home agent discovery's ICMPv6 messages of type `kind` (ports are 0).
+
+        With `anycast` it hears those to that address of its own, and sends from `local`.
+        """
 
     @abstractmethod
     def open_link(self, interface: str, receive: Callable[[bytes], None]) -> LinkTransport:

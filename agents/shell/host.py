@@ -9,6 +9,7 @@ from ipaddress import IPv6Address
 from typing import ParamSpec, TypeVar
 
 from agents.core.host import (
+    Anycast,
     Attachment,
     Closable,
     Host,
@@ -29,7 +30,13 @@ from agents.shell.duid import node_duid
 from agents.shell.namespaces import Namespace
 from agents.shell.output import OUTPUT
 from agents.shell.randomness import RANDOM
-from agents.shell.sockets import DatagramSocket, IcmpSocket, LinkSocket, MobilitySocket
+from agents.shell.sockets import (
+    AnycastSocket,
+    DatagramSocket,
+    IcmpSocket,
+    LinkSocket,
+    MobilitySocket,
+)
 from agents.shell.streams import Exchange, TcpStreams
 from agents.shell.tls import TlsFiles
 from agents.shell.watch import Watch
@@ -130,7 +137,15 @@ class LinuxHost(Host):
 
         The kernel does for them what it does for Mobility Headers.
         """
-        return IcmpSocket(local, kind, discovery_policy(kind), receive)
+        return IcmpSocket(local, kind, receive, policy=discovery_policy(kind))
+
+    def open_home_agent_discovery(
+        self, local: IPv6Address, kind: int, receive: Receive, *, anycast: Anycast | None = None
+    ) -> Transport:
+        """Open a raw socket for one of home agent discovery's messages, type `kind`."""
+        if anycast is None:
+            return IcmpSocket(local, kind, receive)
+        return AnycastSocket(*anycast, local, kind, receive)
 
     def open_link(self, interface: str, receive: Callable[[bytes], None]) -> LinkTransport:
         """Hear the claims to addresses on a link, and send Neighbor Discovery there."""

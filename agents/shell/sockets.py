@@ -29,7 +29,7 @@ second to addresses that nobody has would keep all others from an answer (RFC 65
 
 _SOL_PACKET, _ADD_MEMBERSHIP, _PROMISCUOUS = 263, 1, 1  # linux/if_packet.h
 _ICMP6_FILTER = 1  # linux/icmpv6.h
-_XFRM_POLICY = 35  # linux/in6.h
+_JOIN_ANYCAST, _XFRM_POLICY, _FREEBIND = 27, 35, 78  # linux/in6.h
 _LOST = {
     errno.EACCES,
     errno.EADDRNOTAVAIL,
@@ -69,10 +69,13 @@ class _Socket:
     def _send(self, data: bytes, destination: tuple[Any, ...]) -> None:
         """Send one datagram; one that the kernel will not send counts as lost on the wire."""
         try:
-            self._socket.sendto(data, destination)
+            self._transmit(data, destination)
         except OSError as error:
             if error.errno not in _LOST:
                 raise
+
+    def _transmit(self, data: bytes, destination: tuple[Any, ...]) -> None:
+        self._socket.sendto(data, destination)
 
     def _readable(self) -> None:
         try:
@@ -193,13 +196,41 @@ def carrier(options: bytes) -> IPv6Address | None:
 class IcmpSocket(DatagramSocket):
     """A raw ICMPv6 socket at an address that hears messages of one type.
 
-    It takes what `policy` lets in, which is the socket option XFRM_POLICY.
+    It takes what `policy`, the socket option XFRM_POLICY, lets in, if there is one.
     """
 
-    def __init__(self, local: IPv6Address, kind: int, policy: bytes, receive: Receive) -> None:
+    def __init__(
+        self, local: IPv6Address, kind: int, receive: Receive, *, policy: bytes | None = None
+    ) -> None:
         super().__init__((str(local), 0), receive, protocol=socket.IPPROTO_ICMPV6)
-        self._socket.setsockopt(socket.IPPROTO_IPV6, _XFRM_POLICY, policy)
+        if policy:
+            self._socket.setsockopt(socket.IPPROTO_IPV6, _XFRM_POLICY, policy)
         _hear_only(self._socket, kind)
+
+
+class AnycastSocket(IcmpSocket):
+    """An ICMPv6 socket that hears an anycast address, and sends from an address of one host.
+
+    The interface's kernel answers for the anycast address while this is open.
+    """
+
+    def __init__(
+        self, anycast: IPv6Address, interface: str, local: IPv6Address, kind: int, receive: Receive
+    ) -> None:
+        self._joined = anycast, interface
+        super().__init__(anycast, kind, receive)
+        self._from = [(socket.IPPROTO_IPV6, socket.IPV6_PKTINFO, local.packed + bytes(4))]
+
+    def _configure(self, local: Address, interface: str | None, multicast: str | None) -> None:
+        address, link = self._joined
+        joined = address.packed + struct.pack("@I", socket.if_nametoindex(link))
+        self._socket.setsockopt(socket.IPPROTO_IPV6, _JOIN_ANYCAST, joined)
+        # Linux finds an anycast address among none that can be bound.
+        self._socket.setsockopt(socket.IPPROTO_IPV6, _FREEBIND, 1)
+        super()._configure(local, interface, multicast)
+
+    def _transmit(self, data: bytes, destination: tuple[Any, ...]) -> None:
+        self._socket.sendmsg([data], self._from, 0, destination)
 
 
 def _hear_only(opened: socket.socket, kind: int) -> None:

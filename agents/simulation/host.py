@@ -8,6 +8,7 @@ from ipaddress import IPv6Address
 from typing import Generic, ParamSpec, Protocol, TypeVar
 
 from agents.core.host import (
+    Anycast,
     Attachment,
     Closable,
     Host,
@@ -22,7 +23,7 @@ from agents.kernel.packet import ICMPV6, MOBILITY_HEADER, TCP, UDP, Packet
 from agents.simulation.attachment import SimulatedAttachment
 from agents.simulation.processor import Thread
 from agents.simulation.services import Service, Took
-from agents.simulation.stack import Socket, Stack
+from agents.simulation.stack import AnycastSocket, Socket, Stack
 from agents.simulation.streams import SimulatedExchange, SimulatedStreams
 from agents.simulation.tcp import Tcp
 from agents.simulation.world import Appointment
@@ -189,19 +190,32 @@ class SimulatedHost(Host):
     def open_mobility_headers(self, local: IPv6Address, receive: Receive) -> Transport:
         """Open a socket for Mobility Headers."""
         receiving = self._receiving(MOBILITY_HEADER, 0, receive)
-        socket = Socket(self._stack, MOBILITY_HEADER, local, 0, receiving)
-        self._keep(socket)
-        return self._stack.open(socket)
+        return self._opened(Socket(self._stack, MOBILITY_HEADER, local, 0, receiving))
 
     def open_prefix_discovery(self, local: IPv6Address, kind: int, receive: Receive) -> Transport:
         """Open a socket for prefix discovery's messages of type `kind`."""
+        return self._opened(Socket(self._stack, ICMPV6, local, 0, self._hearing(kind, receive)))
+
+    def open_home_agent_discovery(
+        self, local: IPv6Address, kind: int, receive: Receive, *, anycast: Anycast | None = None
+    ) -> Transport:
+        """Open a socket for home agent discovery's messages of type `kind`."""
+        heard = self._hearing(kind, receive)
+        if anycast is None:
+            return self._opened(Socket(self._stack, ICMPV6, local, 0, heard))
+        return self._opened(AnycastSocket(self._stack, ICMPV6, anycast[0], 0, heard, sender=local))
+
+    def _hearing(self, kind: int, receive: Receive) -> Receive:
+        """Return what takes ICMPv6 messages of one type alone."""
         receiving = self._receiving(ICMPV6, 0, receive)
 
         def heard(data: bytes, source: Address) -> None:
             if data[:1] == bytes((kind,)):
                 receiving(data, source)
 
-        socket = Socket(self._stack, ICMPV6, local, 0, heard)
+        return heard
+
+    def _opened(self, socket: Socket) -> Transport:
         self._keep(socket)
         return self._stack.open(socket)
 

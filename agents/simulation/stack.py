@@ -189,7 +189,10 @@ class Routes:
 
 @dataclass(eq=False)
 class Socket:
-    """A bound socket for datagrams; `address` None is any, `interface` None all."""
+    """A bound socket for datagrams; `address` None is any, `interface` None all.
+
+    It sends from `sender`, if there is one.
+    """
 
     stack: Stack
     protocol: int
@@ -199,6 +202,7 @@ class Socket:
     interface: str | None = None
     group: IPv6Address | None = None
     hops: int = 1
+    sender: IPv6Address | None = None
     is_open: bool = field(default=True)
 
     def send(self, data: bytes, destination: tuple[str, int]) -> None:
@@ -209,7 +213,7 @@ class Socket:
     def _send(self, data: bytes, destination: tuple[str, int]) -> None:
         host, _, zone = destination[0].partition("%")
         to = address_of(host)
-        source = self.address or self.stack.source_for(to, zone or self.interface)
+        source = self.sender or self.address or self.stack.source_for(to, zone or self.interface)
         if source is None:
             return
         if tally := self.stack.world.tally:
@@ -237,6 +241,22 @@ class Socket:
         if self.is_open:
             self.is_open = False
             self.stack.sockets.remove(self)
+
+
+@dataclass(eq=False)
+class AnycastSocket(Socket):
+    """A socket at an anycast address, which is this host's while it is open."""
+
+    def __post_init__(self) -> None:
+        """Have the host take what is for the address."""
+        if self.address:
+            self.stack.addresses.add(int(self.address))
+
+    def close(self) -> None:
+        """Close the socket, and leave the address to others."""
+        if self.is_open and self.address:
+            self.stack.addresses.discard(int(self.address))
+        super().close()
 
 
 class Sockets:

@@ -8,13 +8,14 @@ from functools import partial
 from ipaddress import IPv6Address, IPv6Network
 
 from agents.core.eventlog import EventLog
-from agents.core.host import Host
+from agents.core.host import DatagramEndpoint, Host
 from agents.core.machine import Event
 from agents.ikev2.config import Grant
 from agents.kernel.port import HomeAgentKernel, KernelError
 from agents.mip6.binding_cache import BindingRemoved, NeighbourAdvertised, NeighbourSolicited
 from agents.mip6.home_addresses import HomeAddresses, Key
 from agents.mip6.home_agent import HomeAgent
+from agents.mip6.home_agent_discovery import REQUEST, DiscoveryResponder, anycast_address
 from agents.mip6.home_prefix import HomePrefix
 from agents.mip6.neighbour import (
     ALL_NODES,
@@ -74,10 +75,21 @@ class HomeAgentService:
             self._prefixes = host.prefix_discovery(
                 self._advertiser, self.address, SOLICITATION, self._log
             )
+            self._discovery = self._answer(settings) if settings.discovery else None
         except OSError:
             self._link.close()
             raise
         self._holds = host.run(self.homes, lambda _: None, self._log)
+
+    def _answer(self, settings: HomeAgentSettings) -> DatagramEndpoint:
+        """Answer who looks for a home agent on this home link."""
+        return self._host.home_agent_discovery(
+            DiscoveryResponder(self.address),
+            self.address,
+            REQUEST,
+            self._log,
+            anycast=(anycast_address(self.homes.prefix), settings.interface),
+        )
 
     def _handle(self, event: Event) -> None:
         match event:
@@ -172,4 +184,6 @@ class HomeAgentService:
         self._link.close()
         self._bindings.close()
         self._prefixes.close()
+        if self._discovery:
+            self._discovery.close()
         self._try(self.kernel.release)

@@ -18,7 +18,8 @@ class HomeAgentSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
     """The home agent's address, and the home link and prefix that it serves.
 
     The prefix is valid for so many seconds from the start on, without `prefix_valid` for ever, and
-    preferred for so many, without `prefix_preferred` for as long as it is valid.
+    preferred for so many, without `prefix_preferred` for as long as it is valid. With `discovery`
+    it tells its address to who asks the home link's anycast address (RFC 6275 section 10.5).
     """
 
     address: str
@@ -27,6 +28,7 @@ class HomeAgentSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
     duplicate_address_detection: bool = True
     prefix_valid: float | None = None
     prefix_preferred: float | None = None
+    discovery: bool = False
 
     def __post_init__(self) -> None:
         home_agent_address(self.address)

@@ -19,7 +19,13 @@ from agents.dhcpv6.wire import CLIENT_PORT
 from agents.dns import events as dns
 from agents.dns.lookup import HomeAgentLookup
 from agents.dns.wire import PORT
-from agents.nodes.mobile_node.settings import PREFIX_LENGTH, Dhcpv6Settings, DnsSettings
+from agents.mip6 import home_agent_discovery as dhaad
+from agents.nodes.mobile_node.settings import (
+    PREFIX_LENGTH,
+    DhaadSettings,
+    Dhcpv6Settings,
+    SoughtSettings,
+)
 
 _MOST_FAILED = 1000
 """Addresses that are remembered: more than any answer has, so that none comes twice before all."""
@@ -123,7 +129,7 @@ class LookupEndpoint(DatagramEndpoint):
 
 
 class Discovery:
-    """An Information-request or a DNS lookup.
+    """An Information-request, a DNS lookup, or a request to the home agents of the home link.
 
     It asks from the care-of address, which network access has authenticated, and takes answers to
     that address alone. It ends with the first outcome: nobody leads a registered mobile node
@@ -134,7 +140,7 @@ class Discovery:
     def __init__(
         self,
         host: Host,
-        settings: Dhcpv6Settings | DnsSettings,
+        settings: SoughtSettings,
         interface: str,
         care_of: IPv6Address,
         *,
@@ -147,13 +153,19 @@ class Discovery:
         self._tried = tried
         self._on_found = on_found
         self._on_failure = on_failure
-        self._machine: InformationRequest | HomeAgentLookup
+        self._prefix_length = PREFIX_LENGTH
+        self._machine: InformationRequest | HomeAgentLookup | dhaad.HomeAgentDiscovery
         self._endpoint: DatagramEndpoint
         if isinstance(settings, Dhcpv6Settings):
             self._log = log.child("dhcpv6")
             request = self._machine = _information_request(settings, interface, host)
             local = str(care_of), CLIENT_PORT
             self._endpoint = host.datagrams(request, local, self._handle, interface=interface)
+        elif isinstance(settings, DhaadSettings):
+            self._log = log.child("dhaad")
+            self._prefix_length = settings.network.prefixlen
+            asked = self._machine = dhaad.HomeAgentDiscovery(settings.network, rng=host.rng)
+            self._endpoint = host.home_agent_discovery(asked, care_of, dhaad.REPLY, self._handle)
         else:
             self._log = log.child("dns")
             lookup = self._machine = HomeAgentLookup(
@@ -181,8 +193,8 @@ class Discovery:
             case dhcpv6.HomeAgentLearned(addresses=(), fqdn=name):
                 self._conclude("DHCPv6", f"the home agent has a name only, {name}")
             case dhcpv6.HomeAgentLearned(addresses=addresses, prefix=prefix):
-                length = prefix.prefixlen if prefix else PREFIX_LENGTH
-                self._conclude("DHCPv6", addresses, length)
+                self._prefix_length = prefix.prefixlen if prefix else PREFIX_LENGTH
+                self._conclude("DHCPv6", addresses)
             case dns.HomeAgentsFound(home_agents=agents):
                 self._tried.learn(agents)
                 addresses = tuple(address for agent in agents for address in agent.addresses)
@@ -191,15 +203,14 @@ class Discovery:
                 self._conclude("DHCPv6", event.reason)
             case dns.Failed():
                 self._conclude("DNS", event.reason)
+            case dhaad.HomeAgentsFound(home_agents=found):
+                self._conclude("DHAAD", found)
+            case dhaad.Failed():
+                self._conclude("DHAAD", event.reason)
             case _:
                 pass
 
-    def _conclude(
-        self,
-        what: str,
-        outcome: Sequence[IPv6Address] | str,
-        prefix_length: int = PREFIX_LENGTH,
-    ) -> None:
+    def _conclude(self, what: str, outcome: Sequence[IPv6Address] | str) -> None:
         """Pass on the first address that can be used, or why there is none."""
         if self._done:
             return
@@ -213,7 +224,7 @@ class Discovery:
         if address is None:
             self._on_failure(f"{what}: the home agent has an address of this host")
         else:
-            self._on_found(Assignment(address, prefix_length))
+            self._on_found(Assignment(address, self._prefix_length))
 
     def close(self) -> None:
         """Close what is open."""

@@ -1,7 +1,7 @@
 """Host A: the mobile node's bootstrap, stage by stage.
 
 Network access (PANA, IEEE 802.1X, or none), then the home agent (delivered by PANA, configured, or
-found by DHCPv6 or DNS), then IKE (version 1 or 2), then the home registration.
+found by DHCPv6, DNS or DHAAD), then IKE (version 1 or 2), then the home registration.
 """
 
 from __future__ import annotations
@@ -27,10 +27,9 @@ from agents.nodes.mobile_node.dot1x import Dot1xAccess
 from agents.nodes.mobile_node.home import HomeConnection, Launch
 from agents.nodes.mobile_node.movement import Movement
 from agents.nodes.mobile_node.settings import (
-    Dhcpv6Settings,
-    DnsSettings,
     MobileNodeConfiguration,
     PanaSettings,
+    SoughtSettings,
     StaticSettings,
 )
 from agents.nodes.mobile_node.supplicant import Supplicant
@@ -245,7 +244,7 @@ class MobileNode:
         known = discovery is not None and self._configuration.ike_by_eap
         if self._access and self._trust.preshared is None and not known:
             return self._access.reauthenticate() or self._access.authenticates
-        if isinstance(discovery, Dhcpv6Settings | DnsSettings):
+        if isinstance(discovery, SoughtSettings):
             if self._home.assignment:
                 self._tried.fail(self._home.assignment.home_agent)
             self._discover(discovery)
@@ -261,12 +260,14 @@ class MobileNode:
                 address = IPv6Address(known.home_address) if known.home_address else None
                 home_agent = IPv6Address(known.home_agent)
                 self._home.take(Assignment(home_agent, known.prefix_length, address))
-            case Dhcpv6Settings() | DnsSettings() as settings:
-                self._discover(settings)
             case None if self._access:
                 self._access.begin_anew()
+            case None:
+                pass
+            case sought:
+                self._discover(sought)
 
-    def _discover(self, settings: Dhcpv6Settings | DnsSettings) -> None:
+    def _discover(self, settings: SoughtSettings) -> None:
         if self._discovery:
             self._discovery.close()
         try:

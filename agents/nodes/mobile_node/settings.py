@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from ipaddress import IPv6Address
+from ipaddress import IPv6Address, IPv6Network
 from typing import Annotated, Literal, TypeAlias
 
 import msgspec
@@ -20,6 +20,7 @@ from agents.core.settings import (
     PartOfLifetime,
 )
 from agents.core.unicast import home_agent_address
+from agents.mip6.home_agent_discovery import anycast_address
 from agents.nodes.crowd import USUAL, CrowdSettings
 from agents.nodes.habits import Habits
 from agents.nodes.ike_daemon.ikev2_settings import Ikev2Settings
@@ -117,7 +118,24 @@ class DnsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="
     domain: str
 
 
-DiscoverySettings: TypeAlias = StaticSettings | Dhcpv6Settings | DnsSettings
+class DhaadSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="dhaad"):
+    """A request to the home agents of the home link, whose prefix is known (RFC 6275 11.4.1)."""
+
+    prefix: str
+
+    def __post_init__(self) -> None:
+        IPv6Network(self.prefix)
+
+    @property
+    def network(self) -> IPv6Network:
+        """The home prefix."""
+        return IPv6Network(self.prefix)
+
+
+SoughtSettings: TypeAlias = Dhcpv6Settings | DnsSettings | DhaadSettings
+"""How a home agent is looked for."""
+
+DiscoverySettings: TypeAlias = StaticSettings | SoughtSettings
 
 
 class MobileNodeConfiguration(Configuration, frozen=True, kw_only=True):
@@ -187,8 +205,8 @@ class MobileNodeConfiguration(Configuration, frozen=True, kw_only=True):
             raise ValueError("an open network brings no key for IKE: it needs a file, or EAP")
         if self.psk_file is not None and self.ike_by_eap:
             raise ValueError("a preconfigured key is not for IKEv2 with EAP")
-        if self.protection == "sealed" and isinstance(self.discovery, Dhcpv6Settings | DnsSettings):
-            raise ValueError("what DHCPv6 and DNS tell is not sealed")
+        if self.protection == "sealed" and isinstance(self.discovery, SoughtSettings):
+            raise ValueError("what DHCPv6, DNS and home agents tell is not sealed")
         if self.launch == "script" and self.ikev1 is None:
             raise ValueError("the launch script starts IKEv1 only")
         if self.route_optimisation and self.launch == "script":
@@ -225,6 +243,8 @@ class MobileNodeConfiguration(Configuration, frozen=True, kw_only=True):
                 pass
             case MobileNodeConfiguration(discovery=DnsSettings(server=host)):
                 pass
+            case MobileNodeConfiguration(discovery=DhaadSettings(network=prefix)):
+                host = str(anycast_address(prefix))
             case _:
                 return None
         address = IPv6Address(host)

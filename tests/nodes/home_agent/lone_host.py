@@ -67,6 +67,11 @@ class LoneHost(Host):
     def open_prefix_discovery(self, _local: IPv6Address, _kind: int, receive: Receive) -> Transport:
         return Kept(receive)
 
+    def open_home_agent_discovery(
+        self, _local: IPv6Address, _kind: int, receive: Receive, **_: object
+    ) -> Transport:
+        return Kept(receive)
+
     def open_link(self, _interface: str, receive: Callable[[bytes], None]) -> LinkTransport:
         self.link = Kept(receive)
         return self.link
