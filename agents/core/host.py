@@ -391,6 +391,10 @@ class Host(ABC):
         """Return the time in seconds, of a clock that only goes forward."""
 
     @abstractmethod
+    def time_of_day(self) -> float:
+        """Return seconds since 1970: the time of day at the start, and what has passed since."""
+
+    @abstractmethod
     def wake_at(self, deadline: float) -> None:
         """Call `handle_timeout` at this time, and not when it was to be before."""
 

@@ -56,9 +56,15 @@ class LinuxHomeAgent(MobilityKernel):
     """
 
     def __init__(
-        self, address: IPv6Address, interface: str, *, reqid: int = REQID, shared: bool = True
+        self,
+        address: IPv6Address,
+        interface: str,
+        *,
+        reqid: int = REQID,
+        shared: bool = True,
+        protected: bool = True,
     ) -> None:
-        super().__init__(reqid=reqid)
+        super().__init__(reqid=reqid, protected=protected)
         self._shared = shared
         self._sas = Index[tuple[IPv6Address, int], IPv6Address]()
         """SAs that were installed here, by destination and SPI, of each home address."""
@@ -94,7 +100,11 @@ class LinuxHomeAgent(MobilityKernel):
         """
         self._sweep()
         self._sources.close()
-        self._xfrm.transact([policy.put() for policy in self._demands()])
+        demands = self._demands()
+        if self._is_protected:
+            self._xfrm.transact([policy.put() for policy in demands])
+        else:  # A predecessor may have been.
+            self._xfrm.transact([policy.remove() for policy in demands])
         state, policy = self._wildcard()
         self._xfrm.transact([*state.put(), policy.put()])
         for setting, value in (

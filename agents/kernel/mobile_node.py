@@ -46,11 +46,12 @@ class LinuxMobileNode(MobilityKernel):
         self,
         *,
         reqid: int = REQID,
+        protected: bool = True,
         tunnel: str = "mip0",
         table: int = 100,
         priority: int = 1000,
     ) -> None:
-        super().__init__(reqid=reqid)
+        super().__init__(reqid=reqid, protected=protected)
         self._tunnel = tunnel
         self._table = table
         self._priority = priority
@@ -114,7 +115,10 @@ class LinuxMobileNode(MobilityKernel):
         self._route.transact([*narrowing, links.remove_rule(_EVERYTHING_LOCAL)])
         index = self._make_tunnel(self._tunnel, care_of, home_agent)
         requests = [request for state in _states(*ends, care_of) for request in state.put()]
-        self._xfrm.transact([*requests, *(policy.put() for policy in self._policies(*ends))])
+        policies = self._policies(*ends)
+        if not self._is_protected:
+            policies = [policy for policy in policies if policy.table is xfrm.Table.SUB]
+        self._xfrm.transact([*requests, *(policy.put() for policy in policies)])
         route = links.put_route(xfrm.ANYWHERE, index, table=self._table, source=home_address)
         self._route.transact([route])
 

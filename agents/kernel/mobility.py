@@ -21,10 +21,11 @@ SOLICITATION, ADVERTISEMENT = 146, 147
 
 
 class MobilityKernel(LinuxSecurityAssociations):
-    """What mobile node and home agent share."""
+    """What mobile node and home agent share; `protected` tells whether messages need ESP."""
 
-    def __init__(self, *, reqid: int = REQID) -> None:
+    def __init__(self, *, reqid: int = REQID, protected: bool = True) -> None:
         super().__init__(reqid=reqid)
+        self._is_protected = protected
         self._route = NetlinkSocket(netlink.ROUTE)
 
     def close(self) -> None:

@@ -71,6 +71,9 @@ class ModelKernel:
         self.filter = ModelFilter()
         self.home: HomeRegistration | None = None
         self.home_agents: set[IPv6Address] = set()
+        self.unprotected: set[IPv6Address] = set()
+        """Home agents, here or elsewhere, with whom messages need no ESP (RFC 4285)."""
+
         self.reached: dict[tuple[IPv6Address, IPv6Address], IPv6Address] = {}
         """Care-of addresses of home addresses, by home agent and home address."""
 
@@ -120,6 +123,8 @@ class ModelKernel:
     def _demands_esp(self, packet: Packet, local: IPv6Address, remote: IPv6Address) -> bool:
         """Return whether a policy protects what this host and another exchange (RFC 3776)."""
         if packet.protocol != MOBILITY_HEADER and packet.kind not in (SOLICITATION, ADVERTISEMENT):
+            return False
+        if local in self.unprotected or remote in self.unprotected:
             return False
         return self._is_home(local, remote) or local in self.home_agents
 

@@ -74,7 +74,11 @@ class ModelSecurityAssociations(_Recorder):
 
 
 class ModelMobileNode(ModelSecurityAssociations):
-    """agents.kernel.port.MobileNodeKernel on a model."""
+    """agents.kernel.port.MobileNodeKernel on a model; `protected` as agents.kernel.mobility's."""
+
+    def __init__(self, kernel: ModelKernel | None = None, *, protected: bool = True) -> None:
+        super().__init__(kernel)
+        self._is_protected = protected
 
     @property
     def home_address(self) -> IPv6Address | None:
@@ -105,6 +109,8 @@ class ModelMobileNode(ModelSecurityAssociations):
         if kernel.home and (kernel.home.home_address, kernel.home.home_agent) != ends:
             self._clear()
         kernel.home = HomeRegistration(*ends, care_of, self.tunnel_open)
+        if not self._is_protected:
+            kernel.unprotected.add(home_agent)
 
     def open_tunnel(self) -> None:
         """Send everything from the home address through the tunnel."""
@@ -144,6 +150,8 @@ class ModelMobileNode(ModelSecurityAssociations):
     def _clear(self) -> None:
         """Leave the SAs of home agents on this host, which have another reqid in Linux."""
         self.kernel.sad.sweep(self.kernel.home_agents.isdisjoint)
+        if self.kernel.home:
+            self.kernel.unprotected.discard(self.kernel.home.home_agent)
         self.kernel.home = None
         ModelRoutes(self.kernel.routes).release()
 
@@ -151,9 +159,12 @@ class ModelMobileNode(ModelSecurityAssociations):
 class ModelHomeAgent(ModelSecurityAssociations):
     """agents.kernel.port.HomeAgentKernel on a model, for the home agent at `address`."""
 
-    def __init__(self, kernel: ModelKernel | None, address: IPv6Address) -> None:
+    def __init__(
+        self, kernel: ModelKernel | None, address: IPv6Address, *, protected: bool = True
+    ) -> None:
         super().__init__(kernel)
         self.address = address
+        self._is_protected = protected
 
     @property
     def reached(self) -> dict[IPv6Address, IPv6Address]:
@@ -172,6 +183,10 @@ class ModelHomeAgent(ModelSecurityAssociations):
         self._record("prepare")
         self._clear()
         self.kernel.home_agents.add(self.address)
+        if self._is_protected:
+            self.kernel.unprotected.discard(self.address)
+        else:
+            self.kernel.unprotected.add(self.address)
 
     def owns(self, address: IPv6Address) -> bool:
         """Return whether this host has `address`."""
@@ -224,6 +239,7 @@ class ModelHomeAgent(ModelSecurityAssociations):
         self._record("release")
         self._clear()
         self.kernel.home_agents.discard(self.address)
+        self.kernel.unprotected.discard(self.address)
 
     def _clear(self) -> None:
         self.kernel.sad.sweep(lambda ends: self.address in ends)

@@ -20,8 +20,14 @@ _NO_NEXT_HEADER = 59
 _HEADER = 6  # Octets before the message data.
 _PAD1, _PADN, _REFRESH_ADVICE, _ALTERNATE_CARE_OF = 0, 1, 2, 3
 NONCE_INDICES, BINDING_AUTHORISATION = 4, 5
-_ALIGNMENTS = {NONCE_INDICES: (2, 0), BINDING_AUTHORISATION: (8, 2)}
-"""Of options that messages carry among others (sections 6.2.6, 6.2.7)."""
+IDENTIFIER, AUTHENTICATION, REPLAY_PROTECTION = 8, 9, 10
+_ALIGNMENTS = {
+    NONCE_INDICES: (2, 0),
+    BINDING_AUTHORISATION: (8, 2),
+    AUTHENTICATION: (8, 5),  # 4n + 1, and nothing has to follow it.
+    REPLAY_PROTECTION: (8, 2),
+}
+"""Of options that messages carry among others (sections 6.2.6, 6.2.7; RFC 4285 5, 6)."""
 
 _ACKNOWLEDGE, _HOME, _LINK_LOCAL, _KEY_MANAGEMENT = 0x8000, 0x4000, 0x2000, 0x1000
 _ACK_KEY_MANAGEMENT = 0x80
@@ -44,6 +50,9 @@ class Status(IntEnum):
     EXPIRED_CARE_OF_NONCE = 137
     EXPIRED_NONCES = 138
     REGISTRATION_TYPE_CHANGE = 139
+    MESSAGE_ID_MISMATCH = 144  # RFC 4285 section 8, these three.
+    MESSAGE_ID_REQUIRED = 145
+    AUTHENTICATION_FAILED = 146
     INVALID_CARE_OF_ADDRESS = 174
 
     @classmethod

@@ -107,6 +107,12 @@ class HomeAddresses:
         held = self._held.get(identity)
         return held.home_address if held else None
 
+    def key_of(self, home_address: IPv6Address) -> bytes | None:
+        """Return the key of who may register a home address at present, if it has one."""
+        holder = self.holder(home_address)
+        key = self._held[holder].key if holder is not None else None
+        return key.psk if key else None
+
     def until(self, home_address: IPv6Address) -> float:
         """Return until when a home address may be registered; minus infinity if it may not be."""
         holder = self.holder(home_address)

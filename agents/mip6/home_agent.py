@@ -16,6 +16,7 @@ from agents.core.machine import Address, Carried, Discarded, Event, address_of
 from agents.core.record import Record, replace
 from agents.core.timers import Timers
 from agents.core.unicast import is_unicast
+from agents.mip6.authentication import UpdateAuthentication
 from agents.mip6.binding_cache import (
     BindingCreated,
     BindingKernel,
@@ -40,6 +41,7 @@ from agents.mip6.codec import (
     BindingError,
     BindingUpdate,
     ErrorStatus,
+    Message,
     OtherMessage,
     Status,
     decode,
@@ -82,7 +84,8 @@ class HomeAgent:
     out NeighbourSolicited and NeighbourAdvertised events, calls duplicate_seen() for every
     Neighbor Advertisement and every solicitation from :: that it sees on the home link, and end()
     when a home address is held no more. `key_management` tells that IKE follows a mobile node's
-    movements (the K bit). Without a `prefix` that of the home link lasts for ever.
+    movements (the K bit). Without a `prefix` that of the home link lasts for ever. With
+    `authentication` Binding Updates bear it themselves, and IPsec protects nothing (RFC 4285).
     """
 
     def __init__(
@@ -95,6 +98,7 @@ class HomeAgent:
         limits: Limits | None = None,
         key_management: bool = False,
         prefix: HomePrefix | None = None,
+        authentication: UpdateAuthentication | None = None,
     ) -> None:
         self.outbox: deque[tuple[bytes, Address]] = deque()
         self.events: deque[Event] = deque()
@@ -106,6 +110,7 @@ class HomeAgent:
         self._detect = duplicate_address_detection
         self._limits = limits or Limits()
         self._key_management = key_management
+        self._authentication = authentication
         self._probed: dict[IPv6Address, IPv6Address] = {}
         """The home addresses for which an address is being tried out."""
 
@@ -139,7 +144,7 @@ class HomeAgent:
     # Receiving.
 
     def handle_message(self, data: bytes, source: Address, now: float) -> None:
-        """Take one Mobility Header message from a home address, authenticated by IPsec."""
+        """Take one Mobility Header message from a home address, which IPsec or it authenticates."""
         try:
             home = IPv6Address(source[0].partition("%")[0])
             message = decode(data)
@@ -148,6 +153,8 @@ class HomeAgent:
             return
         if self.homes.holder(home) is None:
             self._discard(source, f"nobody holds {home}", now)
+            return
+        if not self._is_authentic(home, message, data, source, now):
             return
         match message:
             case BindingUpdate(home_registration=False) if not self.is_bound(home):
@@ -160,6 +167,28 @@ class HomeAgent:
                 self.outbox.append((encode(reply), (str(home), 0)))
             case _:
                 self._discard(source, f"unexpected {type(message).__name__}", now)
+
+    def _is_authentic(
+        self, home: IPv6Address, message: Message, data: bytes, source: Address, now: float
+    ) -> bool:
+        """Return whether a message bears its own authentication, and is new (RFC 4285 5.1, 6)."""
+        authentication = self._authentication
+        if authentication is None:
+            return True
+        holder, key = self.homes.holder(home), self.homes.key_of(home)
+        if not isinstance(message, BindingUpdate) or holder is None or key is None:
+            self._discard(source, "no Binding Update of somebody with a key", now)
+            return False
+        care_of = self._care_of(home, message, source)
+        objection = authentication.objection(holder, key, message, data, (care_of, home), now)
+        failed = objection == Status.AUTHENTICATION_FAILED
+        if isinstance(objection, str):
+            self._discard(source, objection, now)
+        elif failed and (home in self.bindings or not self._may_be_care_of(care_of)):
+            self._discard(source, "it is not authentic", now)
+        elif objection:
+            self._reject(home, care_of, message, objection, now)
+        return objection is None
 
     def duplicate_seen(self, claim: Claim, now: float) -> None:
         """Another node on the home link has or tries out an address (RFC 4862 section 5.4)."""
@@ -217,13 +246,14 @@ class HomeAgent:
     def _update(
         self, home: IPv6Address, update: BindingUpdate, source: Address, now: float
     ) -> None:
-        came_from = address_of(source[0].care_of) if isinstance(source[0], Carried) else home
-        care_of = update.care_of or came_from
+        care_of = self._care_of(home, update, source)
         if care_of != home and not self._may_be_care_of(care_of):
             self._discard(source, f"{care_of} can be no care-of address", now)
             return
         entry = self.bindings.get(home)
         match entry:
+            case _ if self._authentication:  # Timestamps are in the place of sequence numbers.
+                pass
             case Bound(sequence=last) | Ended(sequence=last) if not newer(update.sequence, last):
                 status = Status.SEQUENCE_OUT_OF_WINDOW
                 self._reject(home, care_of, replace(update, sequence=last), status, now)
@@ -237,7 +267,8 @@ class HomeAgent:
         objection = self._objection(home, update)
         if update.lifetime == 0 or care_of == home:
             self._deregister(home, care_of, update, entry, now)
-        elif update.care_of is None:  # ESP does not protect where it came from (RFC 3776 4.2).
+        elif update.care_of is None and not self._authentication:  # ESP does not protect it there
+            # (RFC 3776 section 4.2).
             self._reject(home, care_of, update, Status.ADMINISTRATIVELY_PROHIBITED, now)
         elif objection:
             self._reject(home, care_of, update, objection, now)
@@ -245,6 +276,11 @@ class HomeAgent:
             self._detect_duplicates(home, care_of, update, entry, now)
         else:
             self._bind(home, care_of, update, now)
+
+    @staticmethod
+    def _care_of(home: IPv6Address, update: BindingUpdate, source: Address) -> IPv6Address:
+        came_from = address_of(source[0].care_of) if isinstance(source[0], Carried) else home
+        return update.care_of or came_from
 
     def _may_be_care_of(self, address: IPv6Address) -> bool:
         """Return whether an address can be a care-of address of a mobile node away from home.
@@ -324,7 +360,7 @@ class HomeAgent:
             self.events.append(NeighbourAdvertised(now, link_local))
         kind = BindingUpdated if isinstance(old, Bound) else BindingCreated
         self.events.append(kind(now, home, care_of, granted))
-        self._answer(home, care_of, ack, now)
+        self._answer(home, care_of, update, ack, now)
 
     def _deregister(
         self,
@@ -341,7 +377,8 @@ class HomeAgent:
         if was_bound or isinstance(entry, Tentative):  # An update that is late is older.
             self._keep(home, Ended(update.sequence, now + _LINGER))
         if was_bound:
-            self._answer(home, care_of, BindingAck(Status.ACCEPTED, update.sequence, 0), now)
+            ack = BindingAck(Status.ACCEPTED, update.sequence, 0)
+            self._answer(home, care_of, update, ack, now)
         else:
             self._reject(home, care_of, update, Status.NOT_HOME_AGENT, now)
 
@@ -358,9 +395,16 @@ class HomeAgent:
         now: float,
     ) -> None:
         self.events.append(BindingRejected(now, home, status))
-        self._answer(home, care_of, BindingAck(status, update.sequence, 0), now)
+        self._answer(home, care_of, update, BindingAck(status, update.sequence, 0), now)
 
-    def _answer(self, home: IPv6Address, care_of: IPv6Address, ack: BindingAck, now: float) -> None:
+    def _answer(
+        self,
+        home: IPv6Address,
+        care_of: IPv6Address,
+        update: BindingUpdate,
+        ack: BindingAck,
+        now: float,
+    ) -> None:
         """Acknowledge to the care-of address that the update named (section 9.5.4).
 
         The way there is the kernel's, one per home address: that of the binding; another one, or
@@ -369,7 +413,21 @@ class HomeAgent:
         if self._bound_to(home) != care_of:
             self._timers.set((_Timer.WAY, home), now + _LINGER)
         if self._lead(home, care_of, now):
-            self.outbox.append((encode(ack), (str(home), 0)))
+            ends = care_of, home
+            data = self._encoded(ack, update, ends, now)
+            self.outbox.append((data, (str(home), 0)))
+
+    def _encoded(
+        self,
+        ack: BindingAck,
+        update: BindingUpdate,
+        ends: tuple[IPv6Address, IPv6Address],
+        now: float,
+    ) -> bytes:
+        key = self.homes.key_of(ends[1])
+        if self._authentication is None or key is None:
+            return encode(ack)
+        return self._authentication.answer(ack, update, key, ends, now)
 
     def _reset_way(self, home: IPv6Address, now: float) -> None:
         self._timers.cancel((_Timer.WAY, home))

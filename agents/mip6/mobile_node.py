@@ -10,6 +10,7 @@ from ipaddress import IPv6Address
 from agents.core.machine import Address, Discarded, Event, address_of
 from agents.core.reader import WireError
 from agents.core.record import Record, replace
+from agents.mip6.authentication import RegistrationAuthentication
 from agents.mip6.codec import (
     LIFETIME_UNIT,
     MAX_LIFETIME,
@@ -125,7 +126,8 @@ class HomeRegistration:
 
     `lifetime` is in seconds and asked for in whole units of 4. `link_local` is the mobile node's
     link-local address on the home link: the L bit is set if it shares the home address's
-    interface identifier. `key_management` says that IKE survives movements (the K bit).
+    interface identifier. `key_management` says that IKE survives movements (the K bit). With
+    `authentication` messages bear it themselves, and IPsec protects nothing (RFC 4285).
     """
 
     def __init__(
@@ -139,6 +141,7 @@ class HomeRegistration:
         timers: BindingTimers | None = None,
         link_local: IPv6Address | None = None,
         key_management: bool = False,
+        authentication: RegistrationAuthentication | None = None,
     ) -> None:
         self.outbox: deque[tuple[bytes, Address]] = deque()
         self.events: deque[Event] = deque()
@@ -152,6 +155,7 @@ class HomeRegistration:
             home_address
         )
         self._key_management = key_management
+        self._authentication = authentication
         self._valid_until = math.inf
         self._sequence = rng.getrandbits(16)
         self._recent: deque[float] = deque(maxlen=_MAX_UPDATES)
@@ -190,7 +194,7 @@ class HomeRegistration:
             self._register(0, now)
 
     def handle_message(self, data: bytes, source: Address, now: float) -> None:
-        """Take one Mobility Header message, which IPsec has authenticated."""
+        """Take one Mobility Header message, which IPsec has authenticated, or it does."""
         try:
             message = decode(data)
         except WireError as error:
@@ -199,12 +203,27 @@ class HomeRegistration:
         if address_of(source[0]) != self.home_agent:
             self._discard(source, "not from the home agent", now)
             return
+        if not self._is_authentic(message, data):
+            self._discard(source, "nothing shows that it is the home agent's", now)
+            return
         self._handle(message, source, now)
+
+    def _is_authentic(self, message: Message, data: bytes) -> bool:
+        """Return whether a message is the home agent's; without IPsec it has to say so itself."""
+        if self._authentication is None:
+            return True
+        if not isinstance(message, BindingAck):
+            return False
+        return self._authentication.takes(message, data, self.home_address)
 
     def _handle(self, message: Message, source: Address, now: float) -> None:
         match self.state, message:
             case Registering() as state, BindingAck(status=Status.SEQUENCE_OUT_OF_WINDOW):
-                self._resynchronise(state, message.sequence, now)
+                self._send_anew(state, message.sequence, message, now)
+            case Registering() as state, BindingAck(status=Status.MESSAGE_ID_MISMATCH) if (
+                self._authentication
+            ):
+                self._send_anew(state, self._sequence, message, now)
             case Registering() as state, BindingAck(sequence=sequence) if sequence in dict(
                 state.sent
             ):
@@ -276,7 +295,7 @@ class HomeRegistration:
             key_management=self._key_management,
             care_of=None if self.care_of == self.home_address else self.care_of,
         )
-        self.outbox.append((encode(update), (str(self.home_agent), 0)))
+        self.outbox.append((self._encoded(update, now), (str(self.home_agent), 0)))
         self.events.append(BindingUpdateSent(now, self._sequence, state.lifetime, self.care_of))
         self.state = replace(
             state,
@@ -285,10 +304,15 @@ class HomeRegistration:
             timeout=min(2 * state.timeout, self._timers.maximum),
         )
 
-    def _resynchronise(self, state: Registering, last: int, now: float) -> None:
-        """Go on from the sequence number that the home agent accepted last (section 11.7.3)."""
+    def _encoded(self, update: BindingUpdate, now: float) -> bytes:
+        if self._authentication is None:
+            return encode(update)
+        return self._authentication.seal(update, self.care_of, self.home_address, now)
+
+    def _send_anew(self, state: Registering, last: int, ack: BindingAck, now: float) -> None:
+        """Go on from the sequence number that counts, or by the other clock (section 11.7.3)."""
         if state.sequence_retries == _MAX_SEQUENCE_RETRIES:
-            self._refused(last, Status.SEQUENCE_OUT_OF_WINDOW, now)
+            self._refused(last, Status.of(ack.status), now)
             return
         self._sequence = last
         retries = state.sequence_retries + 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from ipaddress import IPv6Address
@@ -58,6 +59,7 @@ class LinuxHost(Host):
     def __init__(self, tls: TlsFiles | None = None, namespace: Namespace | None = None) -> None:
         super().__init__(RANDOM)
         self._loop = asyncio.get_running_loop()
+        self._zero = time.time() - self._loop.time()
         self._handle: asyncio.TimerHandle | None = None
         self._tls = tls
         self._namespace = namespace
@@ -82,6 +84,10 @@ class LinuxHost(Host):
     def now(self) -> float:
         """Return the event loop's time, which is time.monotonic()."""
         return self._loop.time()
+
+    def time_of_day(self) -> float:
+        """Return seconds since 1970; a clock that is set meanwhile changes nothing."""
+        return self._zero + self.now()
 
     def wake_at(self, deadline: float) -> None:
         """Call `handle_timeout` at this time, and not when it was to be before."""

@@ -32,7 +32,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _HEADER = 40
-
+_EPOCH = 1_000_000_000
 
 _OVERHEAD = 640
 """Octets that Linux counts for a datagram beside its own."""
@@ -142,6 +142,10 @@ class SimulatedHost(Host):
     def now(self) -> float:
         """Return the virtual time."""
         return self._clock.now
+
+    def time_of_day(self) -> float:
+        """Return seconds since 1970."""
+        return _EPOCH + self._clock.now
 
     def wake_at(self, deadline: float) -> None:
         """Call `handle_timeout` at this time, and not when it was to be before."""

@@ -410,7 +410,7 @@ class Laboratory:
         return MobileNode(
             configuration,
             host,
-            ModelMobileNode(stack.kernel),
+            ModelMobileNode(stack.kernel, protected=not configuration.authentication_option),
             care_of,
             log,
             keys=self._keys,
@@ -550,4 +550,7 @@ def _local_kernel(
 
 
 def _kernel_of(kernel: ModelKernel, settings: HomeAgentSettings | None) -> ModelHomeAgent | None:
-    return ModelHomeAgent(kernel, IPv6Address(settings.address)) if settings else None
+    if settings is None:
+        return None
+    address = IPv6Address(settings.address)
+    return ModelHomeAgent(kernel, address, protected=not settings.authentication_option)

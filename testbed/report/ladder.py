@@ -19,6 +19,7 @@ from testbed.results.folder import Results, run_folder
 from testbed.results.runs import Run
 from testbed.trace import counts
 from testbed.trace.counts import near_ends
+from testbed.trace.critical import LOOKUPS
 from testbed.trace.decode.decoder import Told, read
 from testbed.trace.decode.text import printable
 from testbed.trace.flights import Flight, flights
@@ -95,7 +96,7 @@ def ladder(results: Results, run: Run) -> Ladder | None:
     return _Builder(results, run, folder).build()
 
 
-BOOTSTRAP = frozenset({"PANA", "802.1X", "RADIUS", "DHCPv6", "DNS", "IKEv1", "IKEv2", "MIPv6"})
+BOOTSTRAP = LOOKUPS | {"PANA", "802.1X", "RADIUS", "IKEv1", "IKEv2", "MIPv6"}
 """Protocols whose messages are of a bootstrap, whatever else there is on the links."""
 
 

@@ -14,7 +14,7 @@ from testbed.base.phases import DISCOVERY, OVERLAP
 from testbed.report.style import PHASE_COLOURS, PURPLE
 from testbed.results.folder import Results
 
-LEGEND = {DISCOVERY: "discovery: DHCPv6, DNS", OVERLAP: "IKE beside PANA"}
+LEGEND = {DISCOVERY: "discovery: DHCPv6, DNS, DHAAD", OVERLAP: "IKE beside PANA"}
 
 
 @dataclass(frozen=True, slots=True)

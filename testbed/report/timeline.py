@@ -35,6 +35,7 @@ COLOURS = {
     "IPv6 tunnel": "#00735a",
     "DHCPv6": "#2f6f8f",
     "DNS": "#2f6f8f",
+    "DHAAD": "#2f6f8f",
 }
 
 

@@ -16,7 +16,7 @@ from ipaddress import IPv6Address
 
 RESOLUTION, DIAMETER, RADIUS, MIPV6 = "address resolution", "Diameter", "RADIUS", "MIPv6"
 IKE = frozenset({"IKEv1", "IKEv2"})
-LOOKUPS = frozenset({"DHCPv6", "DNS"})
+LOOKUPS = frozenset({"DHCPv6", "DNS", "DHAAD"})
 AAA = frozenset({DIAMETER, RADIUS})
 BY_AAA = IKE | {"PANA", "802.1X"}
 """Protocols whose messages an access router or a home agent may carry on to the AAA server."""

@@ -1,7 +1,7 @@
 """Recognises the bootstrap's messages in captured frames.
 
-They are those of PANA, IEEE 802.1X, RADIUS, DHCPv6, DNS, IKE and Mobile IPv6; Diameter's are in
-streams (see testbed.trace.streams).
+They are those of PANA, IEEE 802.1X, RADIUS, DHCPv6, DNS, DHAAD, IKE and Mobile IPv6; Diameter's are
+in streams (see testbed.trace.streams).
 
 It shares no code with the agents, so that a measurement does not depend on what it measures.
 Frames that are none of these messages, malformed ones and those with a wrong checksum among them,
@@ -44,6 +44,8 @@ TCP, ICMPV6 = 6, 58
 SUMMED = frozenset({TCP, UDP, ICMPV6, MOBILITY})
 HOME_ADDRESS_OPTION = 0xC9
 RELAYED_MESSAGE = 11
+DHAAD_REPLY = 145
+DHAAD_MESSAGES = {144: "request", DHAAD_REPLY: "reply"}
 BINDING_UPDATE, BINDING_ACK = 5, 6
 
 
@@ -102,11 +104,12 @@ class Mobility(Seen):
     update: bool
     home_address: IPv6Address | None
     refused: bool = False
+    in_clear: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Lookup(Seen):
-    """A DHCPv6 or DNS message, by which the mobile node finds its home agent."""
+    """A message of DHCPv6, DNS or DHAAD, by which the mobile node finds its home agent."""
 
     answer: bool = False
 
@@ -346,6 +349,8 @@ def _message(packet: Packet, exchanges: _Exchanges) -> Seen | None:
             return Tunnelled(*_common(packet), "IPv6", "tunnelled packet", inner)
         case 50 | 135:
             return _mobility(packet)
+        case 58 if label := DHAAD_MESSAGES.get(packet.payload[0]):
+            return Lookup(*_common(packet), "DHAAD", label, packet.payload[0] == DHAAD_REPLY)
     return None
 
 
@@ -480,10 +485,11 @@ def _mobility(packet: Packet) -> Mobility | None:
     suffix = "" if clear else " in ESP"
     if packet.home_address and kind in (None, BINDING_UPDATE):
         home = packet.home_address
-        return Mobility(*_common(packet), "MIPv6", "Binding Update" + suffix, True, home)
+        label = "Binding Update" + suffix
+        return Mobility(*_common(packet), "MIPv6", label, True, home, in_clear=clear)
     if packet.routed_to and kind in (None, BINDING_ACK):
         refused = clear and packet.payload[6] >= 128
         home = packet.routed_to
         label = "Binding Ack" + suffix
-        return Mobility(*_common(packet), "MIPv6", label, False, home, refused)
+        return Mobility(*_common(packet), "MIPv6", label, False, home, refused, clear)
     return None

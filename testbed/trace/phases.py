@@ -46,8 +46,9 @@ class Timeline:
 
     `first_packet` is when the first packet for the home address came out of the home agent's
     tunnel, None if none did. `start` is when that first message was seen, in nanoseconds of the
-    clock that told the times. `discovery` is how long DHCPv6 or DNS took to find the home agent,
-    from their first message to the answer that ended it; None if there was none, as in events.
+    clock that told the times. `discovery` is how long DHCPv6, DNS or DHAAD took to find the home
+    agent, from their first message to the answer that ended it; None if there was none, as in
+    events.
     `overlap` is how long IKE was already under way before PANA ended, which counts for PANA.
     """
 
@@ -211,18 +212,20 @@ def _timeline(frames: Sequence[Frame], seen: list[Seen], path: Path) -> Timeline
 def _moments(frames: Sequence[Frame], seen: list[Seen], path: Path) -> Iterator[int]:
     """Yield when the bootstrap starts and each phase ends, in nanoseconds.
 
-    Raises PhaseError at the first that was not seen.
+    Raises PhaseError at the first that was not seen. Whose Binding Update is in the clear needs no
+    IKE (RFC 4285), which then takes no time.
     """
     ike = [m for m in seen if isinstance(m, Ike)]
     binding = [m for m in seen if isinstance(m, Mobility)]
     lookups = [m for m in seen if isinstance(m, Lookup)]
     access = [m for m in seen if isinstance(m, Pana | Eapol)]
-    start = asked(frames, _start(access, [*lookups, *ike], path), NOISE)
+    by_itself = [m for m in binding if m.update and m.in_clear and not ike]
+    start = asked(frames, _start(access, [*lookups, *(ike or by_itself)], path), NOISE)
     yield start
     yield _access_end(access, path).time if access else start
-    yield _need(ike, path, "IKE message").time
+    yield by_itself[0].time if by_itself else _need(ike, path, "IKE message").time
     update = _need((m for m in binding if m.update), path, "Binding Update (HAO before ESP)")
-    yield _ike_end(ike, update, path).time
+    yield update.time if by_itself else _ike_end(ike, update, path).time
     yield update.time
     yield _binding_ack(binding, update, path).time
 
@@ -337,9 +340,7 @@ class Event(msgspec.Struct):
     event: str
 
 
-STARTS = frozenset(
-    {("pana", "Started"), ("dot1x", "Started"), ("dhcpv6", "Started"), ("dns", "Started")}
-)
+STARTS = frozenset((agent, "Started") for agent in ("pana", "dot1x", "dhcpv6", "dns", "dhaad"))
 IKE_STARTS = frozenset({("ikev1", "Phase1Started"), ("ikev2", "IkeStarted")})
 MILESTONES: tuple[tuple[str, frozenset[tuple[str, str]]], ...] = (
     ("start", STARTS | IKE_STARTS),
@@ -385,11 +386,23 @@ def from_events_of_all(path: Path, hosts: Iterable[str]) -> dict[str, Timeline]:
     return found
 
 
+def _filled_in(first: Mapping[str, int], *, access: bool = False) -> dict[str, int]:
+    """Return the moments with those of stages that there are not, which take no time.
+
+    There is no IKE if nothing is told of it before a binding; `access` tells that there is access.
+    """
+    found = dict(first)
+    if "binding_start" in found and not found.keys() & {"ike_start", "ike_end"}:
+        found["ike_start"] = found["ike_end"] = found["binding_start"]
+        found.setdefault("start", found["binding_start"])
+    if not access and "start" in found:
+        found.setdefault("pana_end", found["start"])
+    return found
+
+
 def from_moments(first: Mapping[str, int], origin: str) -> Timeline:
     """Find the phases in when each milestone was reached, as reach() has it; as above."""
-    found = dict(first)
-    if "pana_end" not in found and "start" in found:
-        found["pana_end"] = found["start"]
+    found = _filled_in(first)
     for name, _ in MILESTONES:
         if name not in found:
             raise PhaseError(f"{origin} has no {name}")
@@ -406,8 +419,7 @@ def _logged(events: Iterable[Event], host: str, path: Path) -> Timeline:
             begins = name == "start" and event.event == "Started"
             if begins or (event.agent, event.event) in wanted:
                 reach(first, name, event.t)
-    if not with_access and "start" in first:
-        first["pana_end"] = first["start"]
+    first = _filled_in(first, access=with_access)
     for name, wanted in MILESTONES:
         if name not in first:
             expected = " or ".join(sorted(f"{agent} {event}" for agent, event in wanted))

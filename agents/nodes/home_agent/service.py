@@ -12,6 +12,7 @@ from agents.core.host import DatagramEndpoint, Host
 from agents.core.machine import Event
 from agents.ikev2.config import Grant
 from agents.kernel.port import HomeAgentKernel, KernelError
+from agents.mip6.authentication import UpdateAuthentication
 from agents.mip6.binding_cache import BindingRemoved, NeighbourAdvertised, NeighbourSolicited
 from agents.mip6.home_addresses import HomeAddresses, Key
 from agents.mip6.home_agent import HomeAgent
@@ -65,6 +66,7 @@ class HomeAgentService:
             duplicate_address_detection=settings.duplicate_address_detection,
             kernel=kernel,
             rng=host.rng,
+            authentication=self._authentication() if settings.authentication_option else None,
         )
         self._advertiser = PrefixAdvertiser(
             self._prefix, is_bound=self._machine.is_bound, rng=host.rng
@@ -80,6 +82,11 @@ class HomeAgentService:
             self._link.close()
             raise
         self._holds = host.run(self.homes, lambda _: None, self._log)
+
+    def _authentication(self) -> UpdateAuthentication:
+        now = self._host.now()
+        zero = self._host.time_of_day() - now
+        return UpdateAuthentication(lambda at: zero + at, now)
 
     def _answer(self, settings: HomeAgentSettings) -> DatagramEndpoint:
         """Answer who looks for a home agent on this home link."""

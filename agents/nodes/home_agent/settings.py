@@ -19,7 +19,9 @@ class HomeAgentSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
 
     The prefix is valid for so many seconds from the start on, without `prefix_valid` for ever, and
     preferred for so many, without `prefix_preferred` for as long as it is valid. With `discovery`
-    it tells its address to who asks the home link's anycast address (RFC 6275 section 10.5).
+    it tells its address to who asks the home link's anycast address (RFC 6275 section 10.5). With
+    `authentication_option` Binding Updates bear their own authentication, in IPsec's place (RFC
+    4285), by the keys that mobile nodes have their home addresses with.
     """
 
     address: str
@@ -29,6 +31,7 @@ class HomeAgentSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
     prefix_valid: float | None = None
     prefix_preferred: float | None = None
     discovery: bool = False
+    authentication_option: bool = False
 
     def __post_init__(self) -> None:
         home_agent_address(self.address)
@@ -66,5 +69,7 @@ class HomeAgentConfiguration(AaaClientConfiguration, frozen=True, kw_only=True):
         super().__post_init__()
         if (self.ikev1 is None) == (self.ikev2 is None):
             raise ValueError("either ikev1 or ikev2 is needed")
+        if self.home_agent.authentication_option:
+            raise ValueError("the authentication option is for a home agent with configured keys")
         if self.by_eap and self.certificate is None:
             raise ValueError("IKEv2 with EAP needs a certificate")

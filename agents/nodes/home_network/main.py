@@ -38,7 +38,8 @@ async def serve(configuration: HomeNetworkConfiguration, stop: asyncio.Event) ->
         address = IPv6Address(settings.address)
         script = configuration.launch == "script"
         others = script or configuration.ike_daemon != "agent"
-        kernel = LinuxHomeAgent(address, settings.interface, shared=others)
+        protected = not settings.authentication_option
+        kernel = LinuxHomeAgent(address, settings.interface, shared=others, protected=protected)
         if script:
             ike = configuration.ikev1 or Ikev1Settings()
             daemon = configuration.ike_daemon

@@ -15,6 +15,7 @@ from agents.core.host import Closable, Host
 from agents.core.machine import Event
 from agents.kernel.port import KernelError, MobileNodeKernel
 from agents.mip6 import mobile_node as events
+from agents.mip6.authentication import RegistrationAuthentication
 from agents.mip6.binding_cache import link_local_of
 from agents.mip6.codec import Status
 from agents.mip6.mobile_node import HomeRegistration
@@ -32,6 +33,8 @@ _FOR_GOOD = (
     Status.ADMINISTRATIVELY_PROHIBITED,
     Status.HOME_REGISTRATION_NOT_SUPPORTED,
     Status.NOT_HOME_SUBNET,
+    Status.MESSAGE_ID_REQUIRED,
+    Status.AUTHENTICATION_FAILED,
 )
 """Refusals that follow from how either end is set up."""
 
@@ -52,7 +55,8 @@ class RegistrationService:
     the home agent leaves Binding Updates unanswered: it may have lost the SAs. `on_unanswered`
     hears, of an attempt that has lasted for long, that it goes on, `on_discovery` that the home
     prefixes are to be asked for, which needs an SA of its own. SAs are of use when IKE, if it
-    is at hand, has `settled` them: before that the home agent may not have them yet.
+    is at hand, has `settled` them: before that the home agent may not have them yet. With
+    `authentication` there are none, and nothing is waited for.
     """
 
     def __init__(
@@ -73,6 +77,7 @@ class RegistrationService:
         on_discovery: Callable[[], None] = lambda: None,
         settled: Callable[[], bool] = lambda: True,
         route_optimisation: bool = False,
+        authentication: RegistrationAuthentication | None = None,
     ) -> None:
         self._habits = habits or Habits()
         self._on_failure = on_failure
@@ -81,6 +86,7 @@ class RegistrationService:
         self._on_discovery = on_discovery
         self._settled = settled
         self._unanswered = 0
+        self._needs_sas = authentication is None
         self.home_address = home_address
         self._home_agent = home_agent
         self._kernel = kernel
@@ -100,6 +106,7 @@ class RegistrationService:
             rng=host.rng,
             timers=self._habits.timers,
             link_local=link_local if host.has_address(link_local) else None,
+            authentication=authentication,
         )
         self._endpoint = host.mobility_headers(self._machine, home_address, self._handle)
         self._discovery = PrefixDiscovery(home_agent, rng=host.rng)
@@ -171,6 +178,8 @@ class RegistrationService:
     @property
     def _protected(self) -> bool:
         """Whether an update may leave and its answer come in: there are SAs both ways."""
+        if not self._needs_sas:
+            return True
         ends = self.home_address, self._home_agent
         both = all(self._kernel.sas_between(*way) for way in (ends, ends[::-1]))
         return both and self._settled()
@@ -245,7 +254,7 @@ class RegistrationService:
                 self._use_tunnel()
                 if self._routes:
                     self._routes.registered(event.lifetime)
-                if event.status == Status.PREFIX_DISCOVERY_NECESSARY:
+                if event.status == Status.PREFIX_DISCOVERY_NECESSARY and self._needs_sas:
                     self._prefixes.call(self._discovery.solicit, self._host.now())
             case events.BindingRefused():
                 self._unanswered = 0

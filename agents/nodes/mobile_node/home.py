@@ -13,6 +13,7 @@ from agents.core.host import Closable, Host
 from agents.eap.peer import EapPeer
 from agents.ikev2.config import Credentials
 from agents.kernel.port import KernelError, MobileNodeKernel
+from agents.mip6.authentication import RegistrationAuthentication
 from agents.nodes.home_registration.machine import RegistrationService
 from agents.nodes.ike_daemon.contract import Initiator, MakeInitiator
 from agents.nodes.ike_daemon.ikev1 import Ikev1Daemon
@@ -78,6 +79,7 @@ class HomeConnection:
         self._eap: EapPeer | None = None
         self._retry = Retry(host, self._negotiate_again, configuration.crowd)
         self._ike = self._daemon(keys, credentials, make_ike)
+        self._by_script = configuration.launch == "script"
         self._launched: Closable | None = None
         self._registration: RegistrationService | None = None
         self._wanted = True
@@ -90,7 +92,7 @@ class HomeConnection:
         self, keys: KeyLog, credentials: Credentials, make: MakeInitiator | None
     ) -> Initiator | None:
         configuration, host = self._configuration, self._host
-        if configuration.launch == "script":
+        if configuration.launch == "script" or configuration.authentication_option:
             return None
         self._kernel.warm_up()
         version = "ikev1" if configuration.ikev1 else "ikev2"
@@ -144,10 +146,10 @@ class HomeConnection:
                 self._ike.leave(self.assignment.home_agent)
             self._clear()  # Who registers has it cleared again.
         self.assignment, self._home_address, self._is_lost = assignment, None, False
-        if self._ike:
-            self._initiate(psk)
-        else:
+        if self._by_script:
             self._start_daemons(assignment)
+        else:
+            self._initiate(psk)
 
     def _clear(self) -> None:
         try:
@@ -184,7 +186,7 @@ class HomeConnection:
 
     def _go_on(self, assignment: Assignment) -> None:
         """Have registered what is assigned; where there is a script, its daemons do that."""
-        if self._ike:
+        if not self._by_script:
             self._home_address = assignment.home_address or self._home_address
             self._register()
 
@@ -211,9 +213,19 @@ class HomeConnection:
                 on_discovery=self._protect_discovery,
                 settled=partial(self._is_settled, assignment.home_agent),
                 route_optimisation=self._configuration.route_optimisation,
+                authentication=self._authentication(assignment),
             )
         except OSError as error:
             self._fail("binding", f"{home_address} cannot be registered: {error}")
+
+    def _authentication(self, assignment: Assignment) -> RegistrationAuthentication | None:
+        """Return what stands in IPsec's place, if something does."""
+        configuration, host = self._configuration, self._host
+        key = self._psk(assignment)
+        if not configuration.authentication_option or key is None:
+            return None
+        zero = host.time_of_day() - host.now()
+        return RegistrationAuthentication(configuration.eap.identity, key, lambda at: zero + at)
 
     def _is_settled(self, home_agent: IPv6Address) -> bool:
         """Return whether the home agent has the SAs too, as far as IKE can tell."""
@@ -301,9 +313,11 @@ class HomeConnection:
             return
         self._is_lost = False
         psk = None if self._configuration.ike_by_eap else self._psk(assignment)
-        if ike is None:
+        if self._by_script:
             self._drop()
             self._start_daemons(assignment)
+        elif ike is None:
+            pass
         elif psk and moved:
             ike.take_key(assignment.home_agent, assignment.home_address, psk)
         elif psk:

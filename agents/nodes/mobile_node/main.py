@@ -140,7 +140,7 @@ def make_node(
     return MobileNode(
         configuration,
         host,
-        kernel or LinuxMobileNode(),
+        kernel or LinuxMobileNode(protected=not configuration.authentication_option),
         care_of,
         log,
         attempts=attempts,

@@ -147,7 +147,8 @@ class MobileNodeConfiguration(Configuration, frozen=True, kw_only=True):
     from EAP. With `early` IKE begins as soon as the home AAA server has sealed an assignment, while
     EAP is still at its last round; nothing is registered before access is granted. With
     `route_optimisation` correspondent nodes are told the care-of address (RFC 6275 section 5.2).
-    With `movement` the interface's link may become another one, whose router is the PAA there.
+    With `movement` the interface's link may become another one, whose router is the PAA there. With
+    `authentication_option` there is no IKE: `psk_file` is for Binding Updates (RFC 4285).
     """
 
     interface: str
@@ -164,6 +165,7 @@ class MobileNodeConfiguration(Configuration, frozen=True, kw_only=True):
     binding_lifetime: BindingLifetime = 420.0
     route_optimisation: bool = False
     movement: bool = False
+    authentication_option: bool = False
     ike_daemon: IkeImplementation = "agent"
     launch: Literal["resident", "script"] = "resident"
     habits: Habits = Habits()
@@ -195,7 +197,9 @@ class MobileNodeConfiguration(Configuration, frozen=True, kw_only=True):
         return self.psk_file is None and not self.ike_by_eap
 
     def __post_init__(self) -> None:
-        if (self.ikev1 is None) == (self.ikev2 is None):
+        if self.authentication_option:
+            self._check_authentication_option()
+        elif (self.ikev1 is None) == (self.ikev2 is None):
             raise ValueError("either ikev1 or ikev2 is needed")
         if self.access is None and self.discovery is None:
             raise ValueError("an open network delivers no home agent: discovery is needed")
@@ -224,6 +228,19 @@ class MobileNodeConfiguration(Configuration, frozen=True, kw_only=True):
             raise ValueError("an early start needs IKEv2 with a pre-shared key")
         if self.early and (self.protection != "sealed" or self.psk_source != "emsk"):
             raise ValueError("an early start needs a sealed assignment, and a key from the EMSK")
+
+    def _check_authentication_option(self) -> None:
+        if self.ikev1 or self.ikev2:
+            raise ValueError("the authentication option stands in IKE's place: leave out ike")
+        if not isinstance(self.discovery, StaticSettings) or self.psk_file is None:
+            raise ValueError("the authentication option needs a configured home agent and key")
+        if self.route_optimisation:
+            raise ValueError(
+                "route_optimisation: without IPsec nobody protects home tests (RFC 4285 section 2);"
+                " leave it out, or use an approach with IKE"
+            )
+        if self.ike_daemon != "agent":
+            raise ValueError("roles.ike.initiator: with this approach there is no IKE")
 
     def _check_dot1x(self) -> None:
         if self.discovery is None:

@@ -48,7 +48,13 @@ _ICMPV6 = {
     135: "Neighbour Solicitation",
     136: "Neighbour Advertisement",
     143: "Multicast Listener Report",
+    144: "Home Agent Address Discovery Request",
+    145: "Home Agent Address Discovery Reply",
+    146: "Mobile Prefix Solicitation",
+    147: "Mobile Prefix Advertisement",
 }
+_BY_IDENTIFIER = range(144, 148)
+_HOME_AGENTS = 145
 _ABOUT_TARGETS = frozenset({135, 136})
 _LINK_LAYER_OPTIONS = {1: "Source link-layer address", 2: "Target link-layer address"}
 _UPDATE, _ACK, _ERROR = 5, 6, 7
@@ -234,6 +240,10 @@ def _icmpv6(data: bytes) -> Lines:
     elif kind in _ABOUT_TARGETS:
         yield f"  Target: {IPv6Address(data[8:24])}"
         yield from within(_neighbour_options(data[24:]))
+    elif kind in _BY_IDENTIFIER:
+        yield f"  Identifier: {struct.unpack_from('!H', data, 4)[0]}"
+        for at in range(8, len(data), 16) if kind == _HOME_AGENTS else ():
+            yield f"  Home agent: {IPv6Address(data[at : at + 16])}"
     elif kind == 134:
         yield f"  Router lifetime: {struct.unpack_from('!H', data, 6)[0]} s"
         yield from within(_neighbour_options(data[16:]))
