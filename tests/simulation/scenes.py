@@ -36,6 +36,9 @@ SCENES = {name: (name, "paper") for name in SIMULATED} | {
 }
 """Approach and topology by the name of a scene."""
 
+WITHOUT_IPSEC = {"static-auth"}
+WITH_IPSEC = [name for name in SCENES if name not in WITHOUT_IPSEC]
+
 _BY_RADIUS = {"roles": {"aaa": {"protocol": "radius"}}}
 SETTINGS = {name: _BY_RADIUS for name in SCENES if name.endswith("by RADIUS")}
 """Settings by the name of a scene, of those that have any."""

@@ -7,7 +7,7 @@ import pytest
 from agents.ike.constants import PORT
 from agents.kernel.packet import UDP
 from tests.nodes.net import Forger
-from tests.simulation.scenes import SCENES, bootstrapped, laboratory
+from tests.simulation.scenes import WITH_IPSEC, bootstrapped, laboratory
 
 INIT_COOKIE = slice(8)
 """Where the initiator's cookie, or SPI, is in a message of either version of IKE."""
@@ -33,7 +33,7 @@ def begin(lab, seed, source):
     sender.send(bytes(data), (str(first.source), PORT))
 
 
-@pytest.mark.parametrize("lab", SCENES, indirect=True)
+@pytest.mark.parametrize("lab", WITH_IPSEC, indirect=True)
 @pytest.mark.parametrize("source", ["2001:db8:ffff::1", None], ids=["stranger", "home agent"])
 def test_who_begins_ike_with_a_mobile_node_and_fails_does_not_move_it_to_anything(lab, source):
     before = len(lab.events.told)

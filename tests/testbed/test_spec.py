@@ -293,7 +293,11 @@ def test_how_ike_negotiates_can_be_set_for_all_approaches(name):
 @pytest.mark.parametrize(
     ("approach", "setting", "complaint"),
     [
-        ("dhcpv6-ikev2", "protection=sealed", "what DHCPv6 and DNS tell is not sealed"),
+        (
+            "dhcpv6-ikev2",
+            "protection=sealed",
+            "what DHCPv6, DNS and home agents tell is not sealed",
+        ),
         ("dns-ikev2", "ike.authentication=psk", "an open network brings no key for IKE"),
         ("static", "ike.authentication=eap", "a preconfigured key is not for IKEv2 with EAP"),
         ("pana-fast", "psk_source=msk", "an early start needs a sealed assignment, and a key"),
