@@ -294,8 +294,13 @@ class Watch:
                     raise ViolationError(4, f"{home} of {owner} is bound to {binding.care_of}")
 
     def _check_new_binding(self, host, told):
-        """Whoever registers has had an SA for it with the home agent; it may be gone by now."""
+        """Whoever registers has had an SA for it with the home agent; it may be gone by now.
+
+        Without IPsec it is the care-of address alone that tells whose update it was.
+        """
         home, owner = told.home_address, self._owner(told.home_address)
+        if owner and self._scene.mobile[self._names[owner]].authentication_option:
+            return
         if owner is None or self._names[owner] not in self._secured.get((host, home), ()):
             raise ViolationError(4, f"{home} of {owner} is registered without an SA of {owner}'s")
 

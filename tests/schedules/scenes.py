@@ -116,6 +116,9 @@ _SCENES = {
     "pana-ikev2 moving": ("pana-ikev2", _EAP, _moving),
     "pana-fast moving": ("pana-fast", _EAP, _moving),
     "static moving": ("static", _EAP, _moving),
+    "dhaad-ikev2": ("dhaad-ikev2", _EAP, _beside),
+    "static-auth": ("static-auth", {}, lambda: _shaped(paper.TOPOLOGY, "2001:db8:b::2")),
+    "static-auth moving": ("static-auth", {}, _moving),
 }
 NAMES = tuple(_SCENES)
 

@@ -68,7 +68,7 @@ def update(care_of: str, sequence: int) -> MIP6MH_BU:
 
 
 class ReplayedUpdates(Attack):
-    """All that the mobile node sent to its home agent under ESP, again, as it was."""
+    """All that updated the mobile node's binding at its home agent, again, as it was."""
 
     def __init__(self, known: Known, rng: random.Random) -> None:
         super().__init__(known, rng)
@@ -76,13 +76,13 @@ class ReplayedUpdates(Attack):
 
     def heard(self, frame: Ether, now: float) -> Frames:  # noqa: ARG002
         """Keep it."""
-        if ESP in frame and goes_to(frame, self.known.home_agent):
+        if (ESP in frame or MIP6MH_BU in frame) and goes_to(frame, self.known.home_agent):
             self._recorded.append(bytes(frame))
         return ()
 
     def attack(self, now: float) -> Frames:  # noqa: ARG002
         """Send it again, ten times."""
         recorded, self._recorded = self._recorded, []
-        self.told = f"{len(recorded)} packets under ESP, each sent again ten times"
+        self.told = f"{len(recorded)} Binding Updates, each sent again ten times"
         for _ in range(10):
             yield from recorded
