@@ -128,6 +128,7 @@ class NotifyType(IntEnum):
     COOKIE = 16390
     USE_TRANSPORT_MODE = 16391
     REKEY_SA = 16393
+    AUTH_LIFETIME = 16403  # RFC 4478 section 3.
     SIGNATURE_HASH_ALGORITHMS = 16431
 
     @classmethod

@@ -22,6 +22,7 @@ __all__ = [
     "IkeEstablished",
     "IkeStarted",
     "KeyWanted",
+    "ReauthenticationDue",
 ]
 
 
@@ -61,6 +62,16 @@ class IkeEstablished(Event, frozen=True):
 
     home_address: IPv6Address | None = None
     """Responder: the one that this peer may have SAs for."""
+
+
+class ReauthenticationDue(Event, frozen=True):
+    """What the peer has told of how long an IKE SA lasts is nearly over (RFC 4478).
+
+    The owner is to initiate another one, which replaces it.
+    """
+
+    peer: IPv6Address
+    identity: str
 
 
 class IkeDeleted(Event, frozen=True):

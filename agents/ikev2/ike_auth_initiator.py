@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from agents.core.machine import PeerError
@@ -47,6 +48,10 @@ from agents.ikev2.signatures import sign
 from agents.ikev2.task_manager import TaskManager
 from agents.ikev2.tasks import DeleteChildren, DeleteIke, Initial
 from agents.ikev2.wire import Payload
+
+_LIFETIME_LENGTH = 4
+_SHORTEST = 2.0
+"""Seconds between two authentications at least, whatever a peer tells."""
 
 
 class AuthInitiator:
@@ -200,7 +205,8 @@ class AuthInitiator:
         if wanted.local is None:
             assigned = assignment(sa, contents, now)
             wanted = wanted._replace(local=assigned.home_address if assigned else None)
-        sas.identify(sa, Established(state.keymat, *proven))
+        until = now + self._lifetime(contents)
+        sas.identify(sa, Established(state.keymat, *proven, reauthenticate_at=until))
         sas.limit(sa, now)
         sas.announce(sa, Role.INITIATOR, now)
         if assigned is not None:
@@ -210,8 +216,16 @@ class AuthInitiator:
         self._tasks.pump(sa, now)
         for left in sas.of_peer(sa.peer):
             if left.is_left and not sa.is_left:
-                left.tasks.append(DeleteIke("replaced from another address"))
+                left.tasks.append(DeleteIke("replaced by another one"))
                 self._tasks.pump(left, now)
+
+    def _lifetime(self, contents: Contents) -> float:
+        """Return after how long to authenticate anew: in good time before what the peer tells."""
+        told = contents.note(NotifyType.AUTH_LIFETIME)
+        if told is None or len(told.data) != _LIFETIME_LENGTH:
+            return math.inf
+        lifetime = int.from_bytes(told.data)
+        return max(_SHORTEST, self._sas.soft(lifetime, initiated=True))
 
     def _take_child(
         self,

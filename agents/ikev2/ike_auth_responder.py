@@ -315,7 +315,9 @@ class AuthResponder:
         sas.limit(sa, now)
         sas.announce(sa, Role.RESPONDER, now)
         payloads = self._answer_child(sa, wanted, contents, transcript, now)
-        self._tasks.respond(sa, proof + payloads)
+        lasts = state.authorised_until - now
+        told = [_lifetime(lasts)] if lasts < math.inf else []
+        self._tasks.respond(sa, proof + told + payloads)
         self._tasks.pump(sa, now)
 
     def _forget_others(self, sa: IkeSa, now: float) -> None:
@@ -344,3 +346,9 @@ class AuthResponder:
         sas.add_child(made, now)
         offer, selectors = child.answer_payloads(agreement, chosen)
         return config + offer + selectors
+
+
+def _lifetime(seconds: float) -> Payload:
+    """Return the notification of how long an authentication lasts (RFC 4478 section 3)."""
+    data = min(int(seconds), 0xFFFFFFFF).to_bytes(4)
+    return Notification(NotifyType.AUTH_LIFETIME, data).payload()

@@ -187,7 +187,14 @@ class IkeRekey:
         old = sa.established
         keys = old.keymat.keys.rekey(proposal, shared, nonces, spis)
         keymat = self._sas.keymat(proposal, keys, initiator=initiator)
-        state = Established(keymat, old.identity, old.method, old.grant, old.authorised_until)
+        state = Established(
+            keymat,
+            old.identity,
+            old.method,
+            old.grant,
+            old.authorised_until,
+            old.reauthenticate_at,
+        )
         spi_i, spi_r = spis
         return IkeSa(
             sa.peer, sa.address, sa.local, initiator, spi_i, spi_r, state, is_left=sa.is_left

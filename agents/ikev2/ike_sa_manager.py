@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from ipaddress import IPv6Address
@@ -59,6 +60,7 @@ class Timer(Enum):
     CHILD_REKEY = auto()
     CHILD_EXPIRES = auto()
     LIVENESS = auto()
+    REAUTHENTICATE = auto()
     RETRY = auto()
     FORGET = auto()
 
@@ -66,7 +68,13 @@ class Timer(Enum):
 TimerKey: TypeAlias = tuple[Timer, bytes, int]
 """The timer, the local SPI of its IKE SA, and a CHILD SA's inbound SPI (or 0)."""
 
-OF_USE = (Timer.IKE_REKEY, Timer.IKE_EXPIRES, Timer.LIVENESS, Timer.RETRY)
+OF_USE = (
+    Timer.IKE_REKEY,
+    Timer.IKE_EXPIRES,
+    Timer.LIVENESS,
+    Timer.REAUTHENTICATE,
+    Timer.RETRY,
+)
 """The timers of an IKE SA that is in use, which one that is to be deleted has no longer."""
 
 
@@ -199,11 +207,13 @@ class IkeSaManager(ike.Endpoint[Config, TimerKey]):
         lifetime = self.config.ike_lifetime
         end = min(now + lifetime, state.authorised_until)
         self.timers.set((Timer.IKE_EXPIRES, sa.spi, 0), end)
-        soft = now + self._soft(lifetime, initiated=sa.initiator)
+        soft = now + self.soft(lifetime, initiated=sa.initiator)
         self.timers.set((Timer.IKE_REKEY, sa.spi, 0), soft)
+        if state.reauthenticate_at < math.inf:
+            self.timers.set((Timer.REAUTHENTICATE, sa.spi, 0), state.reauthenticate_at)
         self.watch(sa, now)
 
-    def _soft(self, lifetime: float, *, initiated: bool) -> float:
+    def soft(self, lifetime: float, *, initiated: bool) -> float:
         """Return after how long to replace an SA; the end with the shorter lifetime is first."""
         part = self.config.rekey_at
         if not initiated:
@@ -237,7 +247,7 @@ class IkeSaManager(ike.Endpoint[Config, TimerKey]):
         self.timers.set((Timer.CHILD_EXPIRES, b"", spi), now + lifetime)
         # One that ends with the authorisation is not replaced: another would last no longer.
         if now + lifetime < child.owner.established.authorised_until:
-            soft = now + self._soft(lifetime, initiated=child.initiated)
+            soft = now + self.soft(lifetime, initiated=child.initiated)
             self.timers.set((Timer.CHILD_REKEY, b"", spi), soft)
         self.events.append(events.ChildEstablished(now, child.peer, child.pair))
 

@@ -297,6 +297,9 @@ class Ikev2:
                 self._tasks.dpd.due(sa, now)
             case Timer.RETRY:
                 self._tasks.retry(sa, now)
+            case Timer.REAUTHENTICATE:
+                sa.is_left = True
+                self.sas.events.append(events.ReauthenticationDue(now, sa.peer, sa.identity))
             case Timer.FORGET:
                 self.sas.forget(sa)
             case _:

@@ -232,6 +232,9 @@ class Established(Record, frozen=True):
     method: str
     grant: Grant | None = None
     authorised_until: float = math.inf
+    reauthenticate_at: float = math.inf
+    """When the local host, if it is the original initiator, authenticates anew (RFC 4478)."""
+
     children: dict[int, Child] = msgspec.field(default_factory=dict)
     """By inbound SPI."""
 
@@ -320,7 +323,10 @@ class IkeSa:
     """Tasks to try again soon."""
 
     is_left: bool = False
-    """Whether the local host has moved since; that it is back at `local` does not matter."""
+    """Whether another one is to be made in its place: the local host has moved, or it ends soon.
+
+    That it is back at `local` does not matter.
+    """
 
     @property
     def spi(self) -> bytes:

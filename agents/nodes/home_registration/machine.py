@@ -260,7 +260,9 @@ class RegistrationService:
                 self._unanswered = 0
                 self._prefixes.call(self._discovery.stop)
                 reason = f"the home agent refused the binding: {event.status.name}"
-                self._fail(reason, refused=event.status in _FOR_GOOD)
+                # What was granted before may be so again.
+                refused = event.status in _FOR_GOOD and not self.bootstrapped
+                self._fail(reason, refused=refused)
             case events.Unanswered():
                 self._on_unanswered(f"home registration: {event.reason}")
             case events.Failed():

@@ -24,7 +24,7 @@ class Ikev2Daemon(IkeDaemon):
     A responder with EAP has a certificate among its `credentials`, and its owner sets `on_eap`,
     `on_eap_ended`, and `on_gone` for when the last IKE SA of somebody whom the AAA server has
     authenticated is gone; one with pre-shared keys gives `allocate`. An initiator's owner sets
-    `on_address`.
+    `on_address`, and `on_expiring` for when SAs are to be made anew, beside those that end soon.
     """
 
     _machine: Ikev2
@@ -47,6 +47,7 @@ class Ikev2Daemon(IkeDaemon):
         self.on_eap: Callable[[events.EapResponse], None] = lambda _: None
         self.on_eap_ended: Callable[[bytes], None] = lambda _: None
         self.on_gone: Callable[[str], None] = lambda _: None
+        self.on_expiring: Callable[[], None] = lambda: None
         responder = credentials is not None and credentials.key is not None
         machine = Ikev2(
             rng=host.rng,
@@ -177,6 +178,8 @@ class Ikev2Daemon(IkeDaemon):
                 self._miss_peer(event.identity)
                 if event.peer == self._sought and not self._machine.connected(event.peer):
                     self._on_lost()
+            case events.ReauthenticationDue() if event.peer == self._sought:
+                self.on_expiring()
             case events.AddressAssigned() if event.home_address:
                 self.on_address(event.home_address)
             case events.EapResponse():

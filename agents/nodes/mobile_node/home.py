@@ -120,6 +120,7 @@ class HomeConnection:
             **options,
         )
         daemon.on_address = self._take_address
+        daemon.on_expiring = self._initiate
         return daemon
 
     # From assignment to registration
