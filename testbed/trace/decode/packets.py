@@ -58,7 +58,17 @@ _HOME_AGENTS = 145
 _ABOUT_TARGETS = frozenset({135, 136})
 _LINK_LAYER_OPTIONS = {1: "Source link-layer address", 2: "Target link-layer address"}
 _UPDATE, _ACK, _ERROR = 5, 6, 7
-_MOBILITY = {_UPDATE: "Binding Update", _ACK: "Binding Acknowledgement", _ERROR: "Binding Error"}
+_MOBILITY = {
+    0: "Binding Refresh Request",
+    1: "Home Test Init",
+    2: "Care-of Test Init",
+    3: "Home Test",
+    4: "Care-of Test",
+    _UPDATE: "Binding Update",
+    _ACK: "Binding Acknowledgement",
+    _ERROR: "Binding Error",
+}
+_TEST_INITS, _TESTS = (1, 2), (3, 4)
 _BINDING_FLAGS = ((0x8000, "A"), (0x4000, "H"), (0x2000, "L"), (0x1000, "K"))
 _STATUSES = {
     0: "accepted",
@@ -71,8 +81,24 @@ _STATUSES = {
     133: "not home agent for this mobile node",
     134: "duplicate address detection failed",
     135: "sequence number out of window",
+    136: "expired home nonce index",
+    137: "expired care-of nonce index",
+    138: "expired nonces",
+    139: "registration type change",
+    144: "timestamp not accepted",
+    145: "timestamp required",
+    146: "authentication failed",
+    174: "invalid care-of address",
 }
-_OPTIONS = {2: "Binding Refresh Advice", 3: "Alternate Care-of Address"}
+_OPTIONS = {
+    2: "Binding Refresh Advice",
+    3: "Alternate Care-of Address",
+    4: "Nonce Indices",
+    5: "Binding Authorization Data",
+    8: "Mobile Node Identifier",
+    9: "Mobility Message Authentication",
+    10: "Replay Protection",
+}
 
 
 class Opener:
@@ -114,6 +140,8 @@ class Opener:
                 return "ICMPv6", _ICMPV6.get(packet.payload[0], f"type {packet.payload[0]}")
             case 41:
                 return "IPv6 tunnel", f"to {IPv6Address(packet.payload[24:40])}"
+            case 135:
+                return "MIPv6", _MOBILITY.get(packet.payload[2], f"type {packet.payload[2]}")
             case 50:
                 return "ESP", f"SPI {packet.payload[:4].hex()}"
             case 17:
@@ -274,6 +302,14 @@ def _mobility(data: bytes) -> Lines:
         yield f"  Status: {named(_STATUSES, status)}"
         yield f"  Sequence number: {sequence}"
         yield f"  Lifetime: {lifetime * 4} s"
+    elif kind == _ERROR:
+        yield f"  Home address: {IPv6Address(data[8:24])}"
+    elif kind in _TEST_INITS:
+        yield f"  Cookie: {hexadecimal(data[8:16])}"
+    elif kind in _TESTS:
+        yield f"  Nonce index: {struct.unpack_from('!H', data, 6)[0]}"
+        yield f"  Cookie: {hexadecimal(data[8:16])}"
+        yield f"  Keygen token: {hexadecimal(data[16:24])}"
     at = 12
     while kind in (_UPDATE, _ACK) and at + 2 <= len(data):
         if data[at] == 0:
