@@ -85,10 +85,17 @@ def connection(
     else:
         common["dpd_delay"] = _seconds(settings.liveness)
         common["rekey_time"] = _seconds(settings.ike_lifetime * _REKEY_AT)
+        common["over_time"] = _seconds(_OVER_TIME)
     return common
 
 
 _REKEY_AT = 0.85
+_OVER_TIME = 15.0
+"""Seconds before the end that a peer tells (RFC 4478) at which it authenticates anew.
+
+So long an IKE SA also outlasts its rekeying. The daemon's own rule is a tenth of the lifetime, 20
+minutes here: told of less than that, it authenticates anew at once, and again, and again.
+"""
 
 
 def _seconds(time: float) -> str:

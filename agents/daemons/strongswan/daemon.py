@@ -32,6 +32,7 @@ charon-systemd {{
   load = {plugins}
   install_routes = no
   install_virtual_ip = no
+  make_before_break = yes
   retransmit_timeout = 1.0
   retransmit_base = 2.0
   retransmit_limit = 8

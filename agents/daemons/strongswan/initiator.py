@@ -83,6 +83,9 @@ class StrongswanInitiator:
         """Which of all is under way or was last; what came of an earlier one counts no more."""
 
         self._negotiating = self._up = False
+        self._spare = 0
+        """ESP SAs that have come beside those in use, which they are to replace."""
+
         self._until = 0.0
         self._again = host.timer(self._begin)
 
@@ -257,7 +260,7 @@ class StrongswanInitiator:
 
     def _come_up(self, negotiation: int, _: Section | ViciError | None = None) -> None:
         if negotiation == self._negotiation and self._sought:
-            self._negotiating, self._up = False, True
+            self._negotiating, self._up, self._spare = False, True, 0
             self._log(events.ChildEstablished(self._host.now(), str(self._sought[0])))
             self._on_settled()
 
@@ -286,11 +289,19 @@ class StrongswanInitiator:
         if _NAME in told and "up" in told and self._child == ASKING:
             given = told[_NAME].get("local-vips", ())
             self._assigned = next((IPv6Address(one.decode()) for one in given), None)
-        if _NAME not in told or "up" in told or self._negotiating or not self._up:
+        if event != "child-updown" or _NAME not in told or self._negotiating or not self._up:
             return
         children = told[_NAME].get("child-sas", {}).values()
-        if event == "child-updown" and any(one["name"] == CHILD.encode() for one in children):
-            self._log(events.ChildDeleted(self._host.now(), _NAME))
+        if not any(one["name"] == CHILD.encode() for one in children):
+            return
+        if "up" in told:  # The daemon authenticates anew (RFC 4478).
+            self._spare += 1
+            self._log(events.ChildEstablished(self._host.now(), _NAME))
+            return
+        self._log(events.ChildDeleted(self._host.now(), _NAME))
+        if self._spare:
+            self._spare -= 1
+        else:
             self._lose()
 
     def _lose(self) -> None:
