@@ -62,6 +62,11 @@ def _of(spec: Spec, variant: str, can_run: Callable[[Program], bool]) -> Iterato
             f"{nodes} mobile nodes: at most {MOST_CERTIFICATES} get certificates; set"
             ' simulation.public_keys = "model"'
         )
+    if any(step.throughput for step in wanted.steps):
+        yield (
+            "throughput is measured by iperf3, a real program, and models of kernels take no time"
+            " for payload: leave out steps with it"
+        )
     for number, step in enumerate(wanted.steps):
         if step.run and added_address(step.run) is None:
             known = "only 'ip -6 address add ADDRESS dev INTERFACE nodad' is known"

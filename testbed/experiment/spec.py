@@ -38,7 +38,7 @@ _SWEPT = ("links", "settings", "roles", "operator", "arrivals", "simulation")
 _TOGETHER = "links"  # May be swept as tables: several links and faults at once.
 _PREPARED = ("settings.", "operator.")  # What is prepared depends on these.
 _MOST_RUNS = 100_000  # Of one experiment in all; at 6 s a run they take a week.
-_COMMON = ("links", "settings", "roles", "operator", "arrivals", "simulation")
+_COMMON = (*_SWEPT, "expect", "steps")
 _MOST_SEED = (1 << 63) - 1
 _SAID = 200  # Letters of an assignment that a message repeats.
 Name = Annotated[
@@ -204,7 +204,7 @@ class Variant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def lasting(self) -> float:
         """Seconds that its steps take at least."""
-        return self.cycles * sum(step.lasts for step in self.steps)
+        return self.cycles * sum(step.least for step in self.steps)
 
     def starts(self, nodes: int, seed: int) -> list[float]:
         """Return when each of so many mobile nodes begins, in seconds after the first."""
@@ -217,7 +217,8 @@ class Experiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """An experiment's file: common values, and the variants that change some of them.
 
     In one that is `cumulative`, each variant adds one thing to the variant before it. One mobile
-    node has one of the `attempts`, many have any number, unless they are said.
+    node has one of the `attempts`, many have any number, unless they are said. A variant's own
+    `steps` are in place of the common ones.
     """
 
     name: Name
@@ -236,6 +237,8 @@ class Experiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     operator: Operator | None = None
     arrivals: Arrivals | None = None
     simulation: Simulation = Simulation()
+    expect: Expectation | None = None
+    steps: list[Step] = []
     sweep: dict[str, Annotated[list[Any], msgspec.Meta(min_length=1)]] = {}
 
 
@@ -579,6 +582,8 @@ class Spec:
                 needs |= {"cgroup_cpu"} if spec.slows(name) else set()
                 accounts = getattr(spec.settings(name), "accounting", False)
                 needs |= {"cls_flower"} if accounts else set()
+                transfers = any(step.throughput for step in spec.variants[name].steps)
+                needs |= {"iperf3"} if transfers else set()
                 links = spec.topology(name).links
                 needs |= {"bridge"} if any(link.is_bridged for link in links) else set()
                 shapes = [link.shape for link in links]

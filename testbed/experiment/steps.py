@@ -17,6 +17,7 @@ from agents.approaches.cast import Cast
 from agents.core.documents import absent, listed, nearest
 from agents.core.eventlog import known_events
 from testbed.base.phases import PHASES
+from testbed.experiment.throughput import PREPARATION, Transfer
 from topologies.model import HostRole, Topology
 
 TRAFFIC_INTERVAL = 0.02
@@ -52,7 +53,9 @@ class Expectation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     may stay without. `attempt`, a regular expression too, is what an attempt before the successful
     one must fail for. Of a fleet, `up` is how many mobile nodes must be registered in the end, if
     not all. `detour` is how many times as long the round trip to the home address may be as that to
-    the care-of address, of those that steps measure. `must` says all of it in words.
+    the care-of address, of those that steps measure; `throughput` is what part of the throughput to
+    the care-of address that to the home address has to be, in each direction. `must` says all of it
+    in words.
     """
 
     must: Text = ""
@@ -64,6 +67,7 @@ class Expectation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     lost: Annotated[int, msgspec.Meta(ge=0, le=10_000_000)] | None = None
     up: Annotated[int, msgspec.Meta(ge=0, le=10_000_000)] | None = None
     detour: Annotated[float, msgspec.Meta(ge=1, le=1000)] | None = None
+    throughput: Annotated[float, msgspec.Meta(gt=0, le=10)] | None = None
 
     def __post_init__(self) -> None:
         for name in ("reason", "attempt"):
@@ -91,7 +95,8 @@ class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     `lasts` so many seconds at least, and undoes what it undoes after them. In a fleet `moves`, a
     home agent's host, has the step last until each mobile node that was there is reachable at
     another one; it is measured how long that takes. A correspondent node's host `measures` the
-    round trip to the mobile node's home address or care-of address.
+    round trip to the mobile node's home address or care-of address, or with a transfer the
+    `throughput` of the path there.
     """
 
     host: Text
@@ -110,6 +115,7 @@ class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     lasts: Annotated[float, msgspec.Meta(ge=0, le=MOST_SECONDS)] = 0.0
     moves: Text = ""
     measures: Literal["home address", "care-of address"] | None = None
+    throughput: Transfer | None = None
 
     @property
     def name(self) -> str:
@@ -121,10 +127,19 @@ class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             f"has {self.heal} back": self.heal,
             f"moves to {self.attach}": self.attach,
             "starts": self.start,
-            f"measures the way to the {self.measures}": self.measures is not None,
+            f"measures the {self._measured} to the {self.measures}": self.measures is not None,
         }
         done = [name for name, is_so in others.items() if is_so]
         return self.command or self.run or " and ".join(done) or "goes on"
+
+    @property
+    def _measured(self) -> str:
+        return f"throughput of {self.throughput.protocol.upper()}" if self.throughput else "way"
+
+    @property
+    def least(self) -> float:
+        """Seconds that it takes at least, as far as it says so."""
+        return self.lasts + (self.throughput.lasts if self.throughput else 0)
 
     def __post_init__(self) -> None:
         acts = self.command.strip() or self.run.strip() or self.kill or self.start
@@ -146,6 +161,20 @@ class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError(
                 f"{self.packets} packets take {least:g} s at least; "
                 f"the step's timeout is {self.timeout:g} s"
+            )
+        if self.throughput:
+            self._check_throughput(self.throughput)
+
+    def _check_throughput(self, transfer: Transfer) -> None:
+        if not self.measures:
+            raise ValueError(
+                "`throughput` is that of a path to an address; say to which: measures = 'home"
+                " address' or measures = 'care-of address'"
+            )
+        if (least := transfer.lasts + len(transfer.ways) * PREPARATION) > self.timeout:
+            raise ValueError(
+                f"its transfers take {least:g} s with what prepares them; the step's timeout is"
+                f" {self.timeout:g} s"
             )
 
 
@@ -218,12 +247,7 @@ def _check_expectation(
             "expect: there is traffic to judge during `steps` after the bootstrap only; "
             "there are none"
         )
-    measured = {step.measures for step in steps if step.measures}
-    if expected.detour is not None and len(measured) < 2:
-        raise ValueError(
-            "expect.detour: there is nothing to compare; let a step `measures` the home address, "
-            "and another one the care-of address"
-        )
+    _check_comparisons(expected, steps)
     if not expected.home_agent:
         return
     if topology.is_fleet:
@@ -237,6 +261,20 @@ def _check_expectation(
             f"expect.home_agent: {expected.home_agent!r} is no {whose}'s address; "
             f"use one of {listed(addresses)}"
         )
+
+
+def _check_comparisons(expected: Expectation, steps: Sequence[Step]) -> None:
+    """Refuse to compare two paths of which one is not measured."""
+    for name, how, one in (
+        ("detour", "", [step for step in steps if not step.throughput]),
+        ("throughput", " with `throughput`", [step for step in steps if step.throughput]),
+    ):
+        measured = {step.measures for step in one if step.measures}
+        if getattr(expected, name) is not None and len(measured) < 2:
+            raise ValueError(
+                f"expect.{name}: there is nothing to compare; let a step{how} `measures` the home"
+                " address, and another one the care-of address"
+            )
 
 
 def _check_outcome(expected: Expectation, topology: Topology) -> None:

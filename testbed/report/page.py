@@ -22,7 +22,7 @@ from testbed.base.files import plain, replace
 from testbed.base.jsonl import DataError
 from testbed.base.phases import PHASES, TOTAL
 from testbed.base.words import several
-from testbed.report import handovers, losses, soaks, storms, style, summary, tables
+from testbed.report import handovers, losses, soaks, storms, style, summary, tables, throughput
 from testbed.report.costs import cost_rows, meanings, pace
 from testbed.report.ladder import typical_run
 from testbed.report.loads import flood_rows, program_rows
@@ -144,6 +144,9 @@ def sections(results: Results, ladders: Ladders) -> list[Section]:
         _described(results),
         Section("Handovers: parts, and for how long nothing got through", *handovers.rows(results))
         if any(run.handovers for run in results.runs)
+        else None,
+        Section("Throughput", *throughput.rows(results), after=[throughput.MEANING])
+        if any(run.throughput for run in results.runs)
         else None,
         Section(
             summary.phases_title(results),

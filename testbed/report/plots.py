@@ -32,6 +32,7 @@ from testbed.report import (
     soaks,
     storms,
     style,
+    throughput,
     timeline,
 )
 from testbed.report.style import FAINT, FIGURES, INK, PHASE_COLOURS, QUIET, SETTINGS, spread
@@ -84,6 +85,8 @@ def _of_times(results: Results) -> dict[str, Callable[[Results], Drawn]]:
         wanted["soak"] = soaks.figure
     if any(run.handovers for run in results.runs):
         wanted["handovers"] = handovers.figure
+    if any(run.throughput for run in results.runs):
+        wanted["throughput"] = throughput.figure
     if not any(run.phases for run in results.runs):
         return wanted
     bootstrapped = any(results.bootstrapped(name) for name in results.variants)

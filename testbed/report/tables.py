@@ -18,7 +18,7 @@ from testbed.analysis.mechanisms import share_rows
 from testbed.analysis.stats import attempts, phase_summaries, traffic
 from testbed.base.phases import TOTAL
 from testbed.base.words import several
-from testbed.report import handovers, soaks, storms, style
+from testbed.report import handovers, soaks, storms, style, throughput
 from testbed.report.loads import flood_rows
 from testbed.results import outcomes
 from testbed.results.folder import Results
@@ -245,6 +245,15 @@ def moved(results: Results) -> Table:
     """Return what handovers took, for the terminal."""
     title = "handovers: parts, and for how long nothing got through"
     return _table(title, *handovers.rows(results))
+
+
+def came_through(results: Results) -> Table:
+    """Return what came through over each path, for the terminal."""
+    return _table(
+        "what came through: medians, and what part of the plain path's that is",
+        *throughput.rows(results),
+        left=3,
+    )
 
 
 def is_of_attacks(results: Results) -> bool:

@@ -86,6 +86,8 @@ def show(results: Results, console: Console) -> None:
         shown.append(tables.held(results))
     if any(run.handovers for run in results.runs):
         shown.append(tables.moved(results))
+    if any(run.throughput for run in results.runs):
+        shown.append(tables.came_through(results))
     for one in shown:
         console.print(one, "")
     for warning in results.warnings:

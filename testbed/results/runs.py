@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Literal
 
 import msgspec
@@ -116,6 +117,48 @@ class Handover(msgspec.Struct, kw_only=True):
     gap: float | None
 
 
+HOME, CARE_OF = "home address", "care-of address"
+"""What paths lead to; to the care-of address they are without mobility."""
+
+
+class Throughput(msgspec.Struct, kw_only=True):
+    """What was transferred over a path in one direction, as iperf3 has measured it.
+
+    `path` is the mobile node's address that the correspondent node spoke to, payload went `towards`
+    one of the two. `sent` and `received` are octets of payload, in bit/s; `received` is during
+    `seconds`, and is the throughput. `repeated` are TCP's segments that were sent again, `lost` is
+    the share of UDP's datagrams that were not received, and `segment` how many octets of payload
+    each had, of TCP as the connection began. `cpu` is how many CPUs of the lab's kernel were busy
+    meanwhile on average, with whatever.
+    """
+
+    path: str
+    towards: str
+    protocol: str
+    seconds: float
+    sent: float
+    received: float
+    repeated: Whole | None = None
+    lost: float | None = None
+    segment: Whole | None = None
+    cpu: float
+
+    @property
+    def kind(self) -> tuple[str, str]:
+        """What it has in common with those of other paths: protocol and direction."""
+        return self.protocol, self.towards
+
+
+def shares(measured: Iterable[Throughput]) -> dict[tuple[str, str], float]:
+    """Return what part of the care-of address's throughput the home address's is, by their kind."""
+    found = {(one.path, one.kind): one.received for one in measured}
+    return {
+        kind: received / found[CARE_OF, kind]
+        for (path, kind), received in found.items()
+        if path == HOME and found.get((CARE_OF, kind))
+    }
+
+
 class Run(msgspec.Struct, kw_only=True):
     """One line of runs.jsonl: a bootstrap from its first message on. All times in seconds.
 
@@ -142,7 +185,7 @@ class Run(msgspec.Struct, kw_only=True):
     of the cluster's worker that carried it out, empty if that was this machine. `held` is what was
     held while steps were taken again and again. `round_trips` are those that steps measured, in
     seconds: from the correspondent node to the "home address", and to the "care-of address".
-    `handovers` are those that steps made, in their order.
+    `handovers` are those that steps made, in their order, `throughput` is what they transferred.
     """
 
     format: int = FORMAT
@@ -174,6 +217,7 @@ class Run(msgspec.Struct, kw_only=True):
     held: list[Held] = []
     round_trips: dict[str, float] = {}
     handovers: list[Handover] = []
+    throughput: list[Throughput] = []
 
     @property
     def share(self) -> float:

@@ -8,12 +8,14 @@ things go wrong the delay is behind the packet socket (testbed.run.nodes), and w
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import socket
 import struct
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from testbed.run.net import Network
@@ -24,6 +26,8 @@ _SO_RCVBUFFORCE, _SO_TIMESTAMPNS = 33, 35
 _SOL_PACKET, _PACKET_STATISTICS = 263, 6
 _BUFFER = 64 << 20
 _MAX_FRAME = 1 << 16
+_SO_ATTACH_FILTER, _SO_DETACH_FILTER = 26, 27
+_RETURN = 0x06  # BPF_RET | BPF_K, linux/filter.h
 _OUTGOING = 4  # linux/if_packet.h
 _DRAIN_INTERVAL = 1.0
 
@@ -105,6 +109,19 @@ class Capture:
                 if leaves:
                     time_ns -= self._delays_ns[index]
                 self._packets.append(pcapng.Packet(time_ns, index, data))
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Keep nothing of what passes meanwhile."""
+        nothing = ctypes.create_string_buffer(struct.pack("HBBI", _RETURN, 0, 0, 0))
+        program = struct.pack("HP", 1, ctypes.addressof(nothing))
+        for opened in self._sockets:
+            opened.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, program)
+        try:
+            yield
+        finally:
+            for opened in self._sockets:
+                opened.setsockopt(socket.SOL_SOCKET, _SO_DETACH_FILTER, 0)
 
     def stop(self) -> int:
         """End the capture; return the number of packets that the kernel had to drop."""

@@ -18,14 +18,18 @@ from statistics import median
 from typing import Any, NoReturn
 
 from agents.approaches import Program
+from agents.core.patience import patient
 from testbed.base.phases import PHASES
 from testbed.experiment.spec import PlannedRun, Spec
 from testbed.experiment.steps import Expectation, Step
+from testbed.experiment.throughput import Transfer
 from testbed.results.folder import run_folder
+from testbed.results.runs import CARE_OF, HOME
 from testbed.run.handover import Following
 from testbed.run.held import Amounts
 from testbed.run.members import Member, at_home_agent, follow_moves
 from testbed.run.parts import Echoes, Shells, Told
+from testbed.run.paths import Paths, Payload
 from testbed.trace.phases import IKE_STARTS, MILESTONES
 from topologies.model import HostRole
 
@@ -89,11 +93,7 @@ class Course(ABC):
         """How many the mobile node has made, and those of which it was told how they ended."""
 
         self._refusals: list[str] = []
-        self._addresses: dict[str, IPv6Address] = {}
-        """The mobile node's, by what they are."""
-
-        self.round_trips: dict[str, float] = {}
-
+        self.paths = Paths()
         self.handovers: list[dict[str, Any]] = []
         self._following: Following | None = None
         """The last handover, until the next one begins."""
@@ -152,6 +152,10 @@ class Course(ABC):
         """Return the seconds that a few echoes from a host to an address took, one by one."""
 
     @abstractmethod
+    def _transfer(self, net: Shells, payload: Payload) -> dict[str, Any]:
+        """Transfer payload, and return what came of it as fields of Throughput."""
+
+    @abstractmethod
     def _amounts(self, net: Shells) -> Amounts:
         """Return what the programs and the hosts' kernels hold now."""
 
@@ -178,9 +182,9 @@ class Course(ABC):
                 "event": "BindingUpdateSent",
                 "care_of": address,
             }:
-                self._addresses["care-of address"] = IPv6Address(address)
+                self.paths.addresses[CARE_OF] = IPv6Address(address)
             case {"event": "Bootstrapped", "home_address": address}:
-                self._addresses["home address"] = IPv6Address(address)
+                self.paths.addresses[HOME] = IPv6Address(address)
         if event["event"] == "Ready":
             self._unready -= Counter([event["host"]])
 
@@ -341,7 +345,8 @@ class Course(ABC):
             self.continuity = found
             self._note_handover(traffic)
         self._judge_continuity(found)
-        self._judge_detour()
+        for complaint in self.paths.complaints(self.variant.expect or Expectation()):
+            raise RunError(complaint)
 
     def _note_handover(self, traffic: Echoes) -> None:
         """Keep what the last handover took, if it came to its end; forget silences of before."""
@@ -395,7 +400,9 @@ class Course(ABC):
             net.attach(step.host, step.attach)
         if step.command:
             self._tell(step.host, f"{step.command}\n")
-        if step.measures:
+        if step.measures and step.throughput:
+            self._measure_throughput(net, step, step.measures, step.throughput)
+        elif step.measures:
             self._measure(net, step.host, step.measures)
         self._let_pass(step.lasts)
         if step.heal:
@@ -416,22 +423,21 @@ class Course(ABC):
 
     def _measure(self, net: Shells, host: str, what: str) -> None:
         """Measure the round trip from a correspondent node to an address of the mobile node."""
-        trips = self._round_trips(net, host, self._addresses[what])
+        address = self.paths.addresses[what]
+        trips = self._round_trips(net, host, address)
         if not trips:
-            raise RunError(f"{host} gets no echo from the {what} {self._addresses[what]}")
-        self.round_trips[what] = round(median(trips), 6)
+            raise RunError(f"{host} gets no echo from the {what} {address}")
+        self.paths.round_trips[what] = round(median(trips), 6)
         self.outcome += f"; round trip to the {what} {1000 * median(trips):.2f} ms"
 
-    def _judge_detour(self) -> None:
-        allowed = self.variant.expect.detour if self.variant.expect else None
-        if allowed is None:
-            return
-        home, care_of = (self.round_trips[what] for what in ("home address", "care-of address"))
-        if home > allowed * care_of:
-            raise RunError(
-                f"the round trip to the home address is {home / care_of:.2f} times that to the "
-                f"care-of address; {allowed:g} times is allowed"
-            )
+    def _measure_throughput(self, net: Shells, step: Step, what: str, transfer: Transfer) -> None:
+        """Measure what passes between a correspondent node and an address of the mobile node."""
+        mobile_node, address = self.topology.host(HostRole.MOBILE_NODE), self.paths.addresses[what]
+        until = self._now() + patient(step.timeout)
+        for towards in transfer.ways:
+            self._entered(f"{step.host} {step.name}, towards the {towards}")
+            payload = Payload(step.host, mobile_node, address, transfer, towards, until)
+            self.paths.add(what, payload, self._transfer(net, payload))
 
     def _answers_to(self, events: Told, step: Step, what: str) -> Iterator[dict[str, Any]]:
         """Yield events of a step's time; RunError at its end, or where a command is refused."""
@@ -472,8 +478,8 @@ class Course(ABC):
             "measured": self.measured,
             "processor": None,
             "held": self.held,
-            "round_trips": self.round_trips,
             "handovers": self.handovers,
+            **self.paths.as_json(),
             **self._more(),
         }
 

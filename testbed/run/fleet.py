@@ -12,7 +12,6 @@ from typing import Any
 
 from agents.approaches import Program
 from testbed.experiment.steps import Step
-from testbed.run.capture import Capture
 from testbed.run.course import RunError
 from testbed.run.events import Events
 from testbed.run.members import Member
@@ -115,10 +114,10 @@ class FleetWorker(Worker):
             super()._reach(echoes, IPv6Address(member.home_address))
         return super()._reach(echoes, home_address)
 
-    def _finish(self, captures: list[Capture]) -> None:
+    def _finish(self) -> None:
         if self._net:
             self._overflows = {host: overflows(self._net, host) for host in self._others()}
-        super()._finish(captures)
+        super()._finish()
 
     def _others(self) -> Iterator[str]:
         """Yield the hosts that serve the mobile nodes."""

@@ -28,6 +28,7 @@ from testbed.experiment.steps import TRAFFIC_INTERVAL
 from testbed.run import held
 from testbed.run.course import ROUND_TRIPS, Course, ExpectedError, RunError
 from testbed.run.parts import Shells, Told
+from testbed.run.paths import Payload
 from testbed.run.silence import Silences
 from testbed.trace import pcapng
 from topologies.model import Link, link_local_address
@@ -332,6 +333,9 @@ class SimulatedWorker(Course):
             clock.run(began + _PROBE_DEADLINE, lambda: len(times) >= number)  # noqa: B023
         echo.close()
         return times
+
+    def _transfer(self, net: Shells, payload: Payload) -> dict[str, Any]:  # noqa: ARG002
+        raise RunError("payload takes no time on the virtual clock")  # Obstacles to it are told.
 
     def _amounts(self, net: object) -> held.Amounts:
         """Return what the programs and the models of kernels hold now.

@@ -11,6 +11,12 @@ from pathlib import Path
 
 _PROC = Path("/proc")
 _TICKS = os.sysconf("SC_CLK_TCK")
+_IDLE = (3, 4, 7)
+"""Of the numbers in the first line of /proc/stat: idle, waiting for a disk, stolen by a host."""
+
+_GUEST = 8
+"""From here on they are in others already."""
+
 _PARENT, _USER, _SYSTEM = 1, 11, 12
 """Fields of /proc/PID/stat behind the name, which may have blanks and brackets in it."""
 
@@ -62,6 +68,13 @@ def read(pids: Iterable[int], proc: Path = _PROC) -> dict[int, Usage]:
             sum_, more = found[ancestor], process.usage
             found[ancestor] = Usage(sum_.cpu + more.cpu, sum_.memory + more.memory)
     return found
+
+
+def busy(proc: Path = _PROC) -> float:
+    """Return the CPU time in seconds of all that this kernel has done, its own work included."""
+    _, *numbers = (proc / "stat").read_text().split("\n", 1)[0].split()
+    ticks = [int(number) for number in numbers[:_GUEST]]
+    return sum(ticks[i] for i in range(len(ticks)) if i not in _IDLE) / _TICKS
 
 
 class Meter:

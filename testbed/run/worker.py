@@ -19,7 +19,7 @@ from agents.approaches import Program
 from agents.core.patience import patient
 from testbed.base.files import last_line
 from testbed.experiment.steps import TRAFFIC_INTERVAL
-from testbed.run import held
+from testbed.run import held, throughput
 from testbed.run.capture import Capture, start_captures
 from testbed.run.course import ROUND_TRIPS, Course, ExpectedError, RunError
 from testbed.run.cpu import CpuError, Processors, slowed
@@ -27,6 +27,7 @@ from testbed.run.events import Events
 from testbed.run.net import Network, network
 from testbed.run.nodes import NetError, Process, stop
 from testbed.run.parts import Shells, Told
+from testbed.run.paths import Payload
 from testbed.run.probe import REPLY_DEADLINE, Echo, Measurement, Traffic
 from testbed.run.programs import Forked
 from testbed.run.usage import Meter
@@ -44,6 +45,7 @@ class Worker(Course):
         self._processes: dict[str, Process] = {}
         self._processors: Processors | None = None
         self._meter: Meter | None = None
+        self._captures: list[Capture] = []
 
     def _log(self, name: str) -> Path:
         return self.folder / "logs" / f"{name}.log"
@@ -149,7 +151,7 @@ class Worker(Course):
     def _now(self) -> float:
         return time.monotonic()
 
-    def _run(self, net: Network, events: Events, captures: list[Capture]) -> None:
+    def _run(self, net: Network, events: Events) -> None:
         started = time.monotonic()
         measurement = Measurement(net, self.topology.links)
         others, mobile_node = self._compose()
@@ -159,7 +161,7 @@ class Worker(Course):
         started = self._timed("fork", started)
         self.measured = {name: asdict(m) for name, m in measurement.carry_out().items()}
         started = self._timed("measure", started)
-        captures += start_captures(net, self._captured())
+        self._captures = start_captures(net, self._captured())
         correspondents = self.topology.hosts_with(HostRole.CORRESPONDENT_NODE)
         echoes = {host: Echo(net, host) for host in correspondents}
         self._start_programs(net, events, others, mobile_node)
@@ -182,6 +184,18 @@ class Worker(Course):
                 for _ in range(ROUND_TRIPS)
                 for t in echo.round_trips(echo.send_all((address,)), REPLY_DEADLINE)
             ]
+
+    def _transfer(self, net: Any, payload: Payload) -> dict[str, Any]:
+        """Transfer payload; captures keep nothing of it, for it would fill them."""
+        folder = self.folder / "throughput" / f"{len(self.paths.throughput) + 1:02}"
+        folder.mkdir(parents=True)
+        with ExitStack() as stack:
+            for capture in self._captures:
+                stack.enter_context(capture.paused())
+            try:
+                return throughput.measure(net, payload, folder)
+            except throughput.TransferError as error:
+                raise RunError(f"throughput towards the {payload.towards}: {error}") from None
 
     def _amounts(self, net: Any) -> held.Amounts:
         """Return what the programs and the hosts' kernels hold now."""
@@ -221,8 +235,9 @@ class Worker(Course):
                 return
         raise RunError(f"no program runs in host {host}")
 
-    def _finish(self, captures: list[Capture]) -> None:
+    def _finish(self) -> None:
         """End captures and agents, in this order, and keep the captures."""
+        captures = self._captures
         dropped = sum(capture.stop() for capture in captures)
         for process in self._all_processes():
             process.send_signal(signal.SIGTERM)
@@ -251,12 +266,11 @@ class Worker(Course):
                 self._timed("network", begun)
                 events = Events(self.folder / "events.jsonl")
                 stack.callback(events.close)
-                captures: list[Capture] = []
                 try:
-                    self._run(net, events, captures)
+                    self._run(net, events)
                 finally:
                     ended = time.monotonic()
-                    self._finish(captures)
+                    self._finish()
             self._timed("teardown", ended)
         except (RunError, NetError, CpuError, OSError) as error:
             status, reason = "failed", str(error)

@@ -102,6 +102,7 @@ def test_runs_come_back_as_written(folder):
             "held",
             "round_trips",
             "handovers",
+            "throughput",
             "flood",
             "worker",
         ),

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from testbed.run.usage import Meter, Usage, read
+from testbed.run.usage import Meter, Usage, busy, read
 
 TICK = 1 / os.sysconf("SC_CLK_TCK")
 
@@ -65,3 +65,10 @@ def test_the_kernels_own_figures():
         child.kill()
 
     assert used["x"]["memory"] > 5 << 20
+
+
+def test_a_kernel_is_busy_with_all_but_idling_and_what_others_take(tmp_path):
+    """Guests are in the first two numbers already (proc_stat)."""
+    (tmp_path / "stat").write_text("cpu  100 20 3 1000 500 7 5 9000 40 2\ncpu0 0 0 0 0\n")
+    assert busy(tmp_path) == pytest.approx(135 * TICK)
+    assert busy() > 0
