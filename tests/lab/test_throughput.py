@@ -45,6 +45,14 @@ steps = [
     { host = "CN", measures = "home address", throughput = { seconds = 2 } },
     { host = "A", run = "cat /proc/net/dev >FOLDER/optimised-after" },
 ]
+[variants.narrow]
+steps = [
+    { host = "B", run = "ip link set B-access mtu 1400" },
+    { host = "A", run = "ip link set A-access mtu 1400" },
+    { host = "CN", run = "ping -c 3 -i 0.2 -s 1412 -M do HOME >FOLDER/narrow 2>&1 || true" },
+    { host = "CN", measures = "care-of address", throughput = { seconds = 2 }, cuts = true },
+    { host = "CN", measures = "home address", throughput = { seconds = 2 } },
+]
 [variants.unreachable]
 steps = [
     { host = "CN", run = "ip -6 route add prohibit HOME" },
@@ -127,6 +135,17 @@ def test_what_does_not_fit_into_the_tunnel_is_told_so_or_sent_in_fragments(done,
     assert "0 received" in long
     assert re.search(r"From 2001:db8:100::1 .*Packet too big: mtu=1460", long)
     assert "3 received" in fragments
+
+
+def test_the_tunnel_finds_out_what_a_link_on_its_way_takes(done, folder):
+    """The tunnel's entry node is told by the router before that link, and tells who sends."""
+    run = run_of(done, "narrow")
+    assert run.status == "ok", run.reason
+    assert re.search(
+        r"From 2001:db8:\S+ .*Packet too big: mtu=1360", (folder / "narrow").read_text()
+    )
+    home = [one for one in run.throughput if one.path == HOME]
+    assert [one.segment for one in home] == [SEGMENTS["tunnel"] - 100] * 2
 
 
 def test_captures_have_of_a_transfer_no_more_than_its_last_segments(done):
