@@ -26,6 +26,7 @@ from testbed.report import (
     curves,
     fleets,
     handovers,
+    interruptions,
     losses,
     moves,
     overlays,
@@ -85,6 +86,8 @@ def _of_times(results: Results) -> dict[str, Callable[[Results], Drawn]]:
         wanted["soak"] = soaks.figure
     if any(run.handovers for run in results.runs):
         wanted["handovers"] = handovers.figure
+    if interruptions.has_any(results):
+        wanted["interruptions"] = interruptions.figure
     if any(run.throughput for run in results.runs):
         wanted["throughput"] = throughput.figure
     if not any(run.phases for run in results.runs):

@@ -52,6 +52,7 @@ FIGURES = {
     "storm": "Mobile nodes that are up against time",
     "soak": "What is held over many bootstraps in a row",
     "handovers": "Parts of a handover, and for how long nothing gets through",
+    "interruptions": "A handover as the mobile node hears it: a stream, and TCP",
     "throughput": "What comes through over each path, in both directions",
     "phases": "Phases of each variant",
     "timeline": "Every message of one run, with the phases shaded",

@@ -11,6 +11,7 @@ import time
 from abc import ABC, abstractmethod
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from ipaddress import IPv6Address
 from itertools import product
 from pathlib import Path
@@ -94,6 +95,10 @@ class Course(ABC):
 
         self._refusals: list[str] = []
         self.paths = Paths()
+        self._beside = ThreadPoolExecutor()
+        self._under_way: list[tuple[str, Payload, Future[dict[str, Any]]]] = []
+        """What is transferred while steps go on."""
+
         self.handovers: list[dict[str, Any]] = []
         self._following: Following | None = None
         """The last handover, until the next one begins."""
@@ -340,6 +345,8 @@ class Course(ABC):
                     seconds = round(self._now() - begun, 6)
                     amounts = self._amounts(net)
                     self.held.append({"cycles": cycle, "seconds": seconds, "amounts": amounts})
+            for what, payload, transferred in self._under_way:
+                self.paths.add(what, payload, transferred.result())
         finally:
             found = traffic.stop() if found is None else found
             self.continuity = found
@@ -437,7 +444,11 @@ class Course(ABC):
         for towards in transfer.ways:
             self._entered(f"{step.host} {step.name}, towards the {towards}")
             payload = Payload(step.host, mobile_node, address, transfer, towards, until)
-            self.paths.add(what, payload, self._transfer(net, payload))
+            if transfer.beside:
+                found = self._beside.submit(self._transfer, net, payload)
+                self._under_way.append((what, payload, found))
+            else:
+                self.paths.add(what, payload, self._transfer(net, payload))
 
     def _answers_to(self, events: Told, step: Step, what: str) -> Iterator[dict[str, Any]]:
         """Yield events of a step's time; RunError at its end, or where a command is refused."""

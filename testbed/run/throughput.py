@@ -14,12 +14,16 @@ import msgspec
 
 from testbed.base.files import last_line
 from testbed.base.places import how_to_install
+from testbed.experiment.throughput import PORT
 from testbed.run.net import Network
 from testbed.run.nodes import stop
 from testbed.run.paths import Payload
 from testbed.run.usage import busy
 
 PROGRAM = "iperf3"
+_PORT = ("--port", str(PORT))
+_WRITTEN = 0.01  # s between two writes to a TCP connection with a rate.
+_LONGEST = 1 << 17  # Octets of one without.
 _LISTENING = "Server listening"
 _POLL = 0.02  # s between two looks at whether the server does.
 
@@ -105,7 +109,8 @@ def measure(network: Network, payload: Payload, folder: Path) -> dict[str, Any]:
             f"{PROGRAM} is not installed: {how_to_install(PROGRAM, level='approaches')}"
         )
     log, report = folder / "server.log", folder / "report.json"
-    server = [PROGRAM, "--server", "--one-off", "--forceflush", "--bind", str(payload.address)]
+    server = [PROGRAM, "--server", *_PORT, "--one-off", "--forceflush"]
+    server += ["--bind", str(payload.address)]
     with _running(network, payload.mobile_node, server, log) as process:
         _wait_for_server(process, log, payload.until)
         cpu, began = busy(), time.monotonic()
@@ -117,9 +122,13 @@ def measure(network: Network, payload: Payload, folder: Path) -> dict[str, Any]:
 
 def _client(payload: Payload) -> list[str]:
     transfer = payload.transfer
-    command = [PROGRAM, "--client", str(payload.address), "--json", "--time", str(transfer.seconds)]
+    command = [PROGRAM, "--client", str(payload.address), *_PORT, "--json"]
+    command += ["--time", str(transfer.seconds)]
     command += ["--udp"] if transfer.protocol == "udp" else []
     command += ["--bitrate", f"{transfer.rate * 1e6:.0f}"] if transfer.rate else []
+    if transfer.protocol == "tcp" and transfer.rate:  # Steadily, and not a second's at once.
+        octets = round(transfer.rate * 1e6 / 8 * _WRITTEN)
+        command += ["--length", str(min(max(octets, 1), _LONGEST))]
     return [*command, *(["--reverse"] if payload.towards == "correspondent node" else [])]
 
 

@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, suppress
 from dataclasses import asdict
 from ipaddress import IPv6Address
+from itertools import count
 from pathlib import Path
 from secrets import token_hex
 from typing import Any
@@ -46,6 +47,7 @@ class Worker(Course):
         self._processors: Processors | None = None
         self._meter: Meter | None = None
         self._captures: list[Capture] = []
+        self._transfers = count(1)
 
     def _log(self, name: str) -> Path:
         return self.folder / "logs" / f"{name}.log"
@@ -186,11 +188,11 @@ class Worker(Course):
             ]
 
     def _transfer(self, net: Any, payload: Payload) -> dict[str, Any]:
-        """Transfer payload; captures keep nothing of it, for it would fill them."""
-        folder = self.folder / "throughput" / f"{len(self.paths.throughput) + 1:02}"
+        """Transfer payload; captures keep nothing of it that would fill them."""
+        folder = self.folder / "throughput" / f"{next(self._transfers):02}"
         folder.mkdir(parents=True)
         with ExitStack() as stack:
-            for capture in self._captures:
+            for capture in () if payload.transfer.beside else self._captures:
                 stack.enter_context(capture.paused())
             try:
                 return throughput.measure(net, payload, folder)

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from testbed.base.places import PROJECT
+from testbed.report.interruptions import interruptions
 from testbed.results import folder as results
 from testbed.results.runs import CARE_OF, HOME, Run, shares
 from testbed.runner import Outcome
@@ -153,6 +155,19 @@ def test_captures_have_of_a_transfer_no_more_than_its_last_segments(done):
     capture = results.run_folder(done.folder, run.run) / "captures" / "C.pcapng"
     assert len(rows(capture, "frame.number", where="tcp.port == 5201 or udp.port == 5201")) < 100
     assert rows(capture, "frame.number", where="icmpv6.type == 2")  # After it they go on.
+
+
+def test_tcp_goes_on_after_each_of_three_handovers(place):
+    """It is transferred beside the movements, and captured: the figure is made of that."""
+    path = PROJECT / "experiments" / "handover_tcp.toml"
+    done = carry_out_here(path, place / "moving", variants=("static",))
+    run = run_of(done, "static")
+    assert run.status == "ok", run.reason
+    [transferred] = run.throughput
+    assert transferred.received > 1.5e6
+    found = list(interruptions(done.results, "static"))
+    assert len(found) == len(run.handovers) == 3
+    assert all(0.02 < length < 5 for one in found for length in one.lengths)
 
 
 def test_a_transfer_that_cannot_be_says_why(done):

@@ -56,6 +56,11 @@ def test_iperf3_is_needed_where_it_measures_and_nowhere_else():
         ({"throughput": {"seconds": 5, "towards": "A"}}, "towards: "),
         ({"throughput": {"seconds": 5, "rate": -1}}, r"rate: "),
         ({"throughput": {"seconds": 5, "protocol": "udp"}}, r"UDP sends as fast as it is told"),
+        ({"throughput": {"seconds": 5, "beside": True}}, "set `rate` .up to 10 Mbit/s., and"),
+        (
+            {"throughput": {"seconds": 5, "beside": True, "rate": 50, "towards": "mobile node"}},
+            "is kept by captures",
+        ),
         ({"throughput": {"seconds": 8}}, "its transfers take 20 s .* timeout is 15 s"),
         ({"measures": None, "packets": 1}, "say to which: measures = 'home address'"),
         ({"host": "A"}, r"steps\[0\]\.measures: there is no correspondent node 'A'"),
@@ -210,7 +215,9 @@ def test_a_transfer_is_measured_and_nothing_is_left_running(tmp_path, monkeypatc
     found = carried_out(tmp_path, monkeypatch, script)
     assert found["received"] == 1.8e6
     assert found["cpu"] >= 0
-    assert (tmp_path / "asked").read_text() == "--client ::1 --json --time 1 --reverse\n"
+    assert (
+        tmp_path / "asked"
+    ).read_text() == "--client ::1 --port 5201 --json --time 1 --reverse\n"
     assert json.loads((tmp_path / "report.json").read_text()) == TCP
 
 
