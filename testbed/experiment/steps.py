@@ -200,7 +200,7 @@ def check(
     cut: dict[tuple[str, str], str] = {}
     left: set[str] = set()
     attached: dict[str, str] = {}
-    after = ""
+    after = beside = ""
     taken = [(f"steps[{number}]", step) for number, step in enumerate(steps)]
     if cycles > 1:
         taken += [(f"cycle 2: {place}", step) for place, step in taken if not step.at]
@@ -226,6 +226,10 @@ def check(
             _check_moves(f"{place}.moves", step.moves, topology, composed, left)
         if step.measures:
             _check_measures(f"{place}.measures", step.host, topology)
+        if step.throughput and beside:
+            raise ValueError(f"{place}.throughput: that of {beside} goes on: one at a time")
+        if step.throughput and step.throughput.beside:
+            beside = place
         if step.until:
             _check_event(f"{place}.until", step.until, programs)
         uncut = uncut and not step.cuts

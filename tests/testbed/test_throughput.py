@@ -72,6 +72,15 @@ def test_a_transfer_that_cannot_be_is_refused(changes, complaint):
         spec({"steps": [PLAIN | changes]})
 
 
+def test_one_transfer_at_a_time_goes_on_beside_other_steps():
+    transfer = {"seconds": 5, "rate": 1.0, "towards": "mobile node", "beside": True}
+    beside = PLAIN | {"throughput": transfer}
+    assert spec({"steps": [PLAIN, beside, {"host": "CN", "measures": HOME}]})
+    for steps, cycles in (([beside, OWN], 1), ([beside], 2)):
+        with pytest.raises(SpecError, match=r"that of steps\[0\] goes on: one at a time"):
+            spec({"steps": steps, "cycles": cycles})
+
+
 @pytest.mark.parametrize("steps", [[PLAIN], [OWN, OWN], [PLAIN, {"host": "CN", "measures": HOME}]])
 def test_what_is_not_measured_cannot_be_compared(steps):
     with pytest.raises(SpecError, match=r"expect\.throughput: there is nothing to compare"):
