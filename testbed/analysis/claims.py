@@ -12,14 +12,11 @@ from itertools import product
 from statistics import median
 from typing import Any
 
-import msgspec
-
 from testbed.analysis import compare
-from testbed.analysis.fits import AGREES, Fit, delay_path, fits, interval
+from testbed.analysis.fits import AGREES, delay_path, interval
+from testbed.analysis.variants import Variant, variants
 from testbed.base.phases import TOTAL
-from testbed.experiment.spec import Spec
 from testbed.results.folder import Results
-from testbed.results.runs import Run
 from topologies.model import HostRole
 
 SUPPORTED, CONTRADICTED, NOT_SHOWN = "supported", "contradicted", "not shown"
@@ -46,62 +43,6 @@ class Finding:
         return asdict(self)
 
 
-@dataclass(frozen=True, slots=True)
-class _Variant:
-    """A variant of one results folder, its approach, and the folder's experiment if it is one."""
-
-    results: Results
-    name: str
-    approach: str
-    spec: Spec | None
-
-    @property
-    def runs(self) -> list[Run]:
-        return self.results.bootstrapped(self.name)
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """The effective settings and delays by their dotted paths; empty if they are not known."""
-        if not self.spec:
-            return {}
-        links = {one.name: asdict(one.shape) for one in self.spec.topology(self.name).links}
-        return _flat(msgspec.to_builtins(self.spec.settings(self.name)) | {"links": links})
-
-    def messages(self, protocol: str, link: str | None = None) -> list[int]:
-        """Return how many messages of a protocol each run had, on one link or on all."""
-        return [
-            sum(
-                one.protocols[protocol].messages
-                for name, one in run.traffic.links.items()
-                if link in (None, name) and protocol in one.protocols
-            )
-            for run in self.runs
-            if run.traffic
-        ]
-
-    def round_trips(self, link: str) -> list[int]:
-        """Return the round trips counted on a link in each run."""
-        return [
-            run.traffic.links[link].round_trips
-            for run in self.runs
-            if run.traffic and link in run.traffic.links
-        ]
-
-    @property
-    def fit(self) -> Fit | None:
-        """The fit of a sweep over delays alone."""
-        found = fits(self.results, self.name)
-        return found[0] if len(found) == 1 else None
-
-
-def _flat(table: Mapping[str, Any], start: str = "") -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key, value in table.items():
-        nested = isinstance(value, Mapping)
-        found |= _flat(value, f"{start}{key}.") if nested else {start + key: value}
-    return found
-
-
 _Verdict = tuple[str, str, dict[str, Any]]
 
 
@@ -109,17 +50,7 @@ _Verdict = tuple[str, str, dict[str, Any]]
 class _Claim:
     text: str
     source: str
-    judge: Callable[[Sequence[_Variant]], _Verdict]
-
-
-def variants(loaded: Sequence[Results]) -> list[_Variant]:
-    """Return every variant with its approach as spec.toml names it."""
-    found = []
-    for one in loaded:
-        for name in one.variants:
-            spec = one.spec if one.spec and name in one.spec.variants else None
-            found.append(_Variant(one, name, spec.variants[name].approach if spec else "", spec))
-    return found
+    judge: Callable[[Sequence[Variant]], _Verdict]
 
 
 def findings(loaded: Sequence[Results]) -> list[Finding]:
@@ -129,8 +60,8 @@ def findings(loaded: Sequence[Results]) -> list[Finding]:
 
 
 def _together(
-    every: Sequence[_Variant], one: str, other: str, but: Sequence[str] = ()
-) -> tuple[_Variant, _Variant] | str:
+    every: Sequence[Variant], one: str, other: str, but: Sequence[str] = ()
+) -> tuple[Variant, Variant] | str:
     """Return a variant of each approach, of one folder, that differ in nothing else; or why not.
 
     `but` are settings in which they may differ; those that only one of them has are its own.
@@ -149,7 +80,7 @@ def _together(
     return reason
 
 
-def _saves_an_exchange(every: Sequence[_Variant]) -> _Verdict:
+def _saves_an_exchange(every: Sequence[Variant]) -> _Verdict:
     pair = _together(every, PANA, DHCP)
     if isinstance(pair, str):
         return NOT_SHOWN, pair, {}
@@ -176,7 +107,7 @@ def _saves_an_exchange(every: Sequence[_Variant]) -> _Verdict:
     return (SUPPORTED if shown else NOT_SHOWN), evidence, data
 
 
-def _no_dhcp(every: Sequence[_Variant]) -> _Verdict:
+def _no_dhcp(every: Sequence[Variant]) -> _Verdict:
     pana = [
         one
         for one in every
@@ -201,7 +132,7 @@ def _no_dhcp(every: Sequence[_Variant]) -> _Verdict:
     return (CONTRADICTED if seen else SUPPORTED), evidence, data
 
 
-def _chosen_by_aaah(every: Sequence[_Variant]) -> _Verdict:
+def _chosen_by_aaah(every: Sequence[Variant]) -> _Verdict:
     """Judge it where the visited network offers a home agent too.
 
     The AAAH chooses if the mobile node ends up with what its answer names although the offer, and
@@ -241,7 +172,7 @@ def _chosen_by_aaah(every: Sequence[_Variant]) -> _Verdict:
     return (SUPPORTED if same == len(offered) else CONTRADICTED), evidence, data
 
 
-def _offer(variant: _Variant) -> str:
+def _offer(variant: Variant) -> str:
     """Return the address of the home agent that the visited network offers."""
     if not variant.spec:
         return ""
@@ -251,7 +182,7 @@ def _offer(variant: _Variant) -> str:
     return str(address)
 
 
-def _fast_is_fast(every: Sequence[_Variant]) -> _Verdict:
+def _fast_is_fast(every: Sequence[Variant]) -> _Verdict:
     point = {delay_path(link): delay for link, delay in FAR.items()}
     where = f"at {compare.written(point)}"
     pair = _together(every, PANA, FAST, SHORTCUTS)
@@ -270,7 +201,7 @@ def _fast_is_fast(every: Sequence[_Variant]) -> _Verdict:
 _Ratio = tuple[float | None, tuple[float, float] | None, dict[str, Any]]
 
 
-def _by_fit(pana: _Variant, fast: _Variant) -> _Ratio | None:
+def _by_fit(pana: Variant, fast: Variant) -> _Ratio | None:
     """Return the ratio of the fitted totals; None if there is no fit that reaches so far."""
     axes = pana.results.axes
     fitted = [one.fit for one in (pana, fast)]
@@ -283,7 +214,7 @@ def _by_fit(pana: _Variant, fast: _Variant) -> _Ratio | None:
     return ratio, ci, {"ratio": ratio, "ci95": ci, "n": runs, "by": "the fits"}
 
 
-def _by_runs(pana: _Variant, fast: _Variant, point: Mapping[str, Any]) -> _Ratio:
+def _by_runs(pana: Variant, fast: Variant, point: Mapping[str, Any]) -> _Ratio:
     """Return the ratio of the medians at one point."""
     there = pana.results.at(point)
     totals = [compare.Sample(one.name, {"": there.values(one.name, TOTAL)}) for one in (pana, fast)]
@@ -295,7 +226,7 @@ def _by_runs(pana: _Variant, fast: _Variant, point: Mapping[str, Any]) -> _Ratio
     return made.ratio, made.ratio_ci95, data
 
 
-def _served_under_floods(every: Sequence[_Variant]) -> _Verdict:
+def _served_under_floods(every: Sequence[Variant]) -> _Verdict:
     """Judge it by the mobile node's bootstraps; a flood of which nothing was sent shows nothing."""
     flooded = [
         (one.name, run)

@@ -13,11 +13,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from testbed.analysis import claims
 from testbed.analysis.fits import swept_links
 from testbed.analysis.losses import samples
 from testbed.analysis.samples import Summary
 from testbed.analysis.stats import phase_summaries
+from testbed.analysis.variants import variants
 from testbed.base.jsonl import DataError
 from testbed.base.phases import PHASES, TOTAL
 from testbed.report import (
@@ -102,7 +102,7 @@ def _of_times(results: Results) -> dict[str, Callable[[Results], Drawn]]:
         wanted["cdf"] = cdf_figure
     if swept_links(results):
         wanted["rtt"] = curves.rtt_figure
-    several = len({one.approach for one in claims.variants([results])}) > 1
+    several = len({one.approach for one in variants([results])}) > 1
     if samples(results):
         wanted["loss"] = losses.figure
     if results.axes or several:
