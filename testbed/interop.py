@@ -16,6 +16,7 @@ from pathlib import Path
 
 import msgspec
 
+from testbed.base import markdown
 from testbed.base.files import last_line, replace
 from testbed.base.places import PROJECT, UNPACKED
 from testbed.lab import Lab, LabError
@@ -24,7 +25,7 @@ from testbed.lab.together import Ended, Line, Together
 MATRIX = PROJECT / "tests" / "interop.toml"
 GREEN, RED, ABSENT = 0, 1, 127
 WORDS = {GREEN: "green", RED: "red", ABSENT: "cannot be here"}
-BEGIN, END = "<!-- begin: mip6lab interop -->", "<!-- end: mip6lab interop -->"
+COMMAND = "interop"
 _HEAD = ("protocol", "begins", "with", "shown", "result")
 
 
@@ -210,27 +211,16 @@ def table(verdicts: Iterable[Verdict]) -> Iterator[tuple[str, ...]]:
         yield pair.protocol, pair.left, pair.right, pair.shown, verdict.result
 
 
-def around(page: Path) -> tuple[str, str]:
-    """Return what a page in Markdown has before and behind the table; ValueError without marks."""
-    before, begin, rest = page.read_text(encoding="utf-8").partition(BEGIN)
-    _, end, behind = rest.partition(END)
-    if not (begin and end):
-        msg = f"{page} lacks the lines {BEGIN} and {END}, between which the table goes: add them"
-        raise ValueError(msg)
-    return before + begin, end + behind
-
-
 def write_page(page: Path, verdicts: Sequence[Verdict], here: Mapping[str, str], lab: str) -> None:
     """Write the table into a page between its two marks; ValueError without them."""
-    before, behind = around(page)
+    before, _, behind = markdown.split(page, COMMAND)
     count = ", ".join(
         f"{sum(v.status == status for v in verdicts)} {word}" for status, word in WORDS.items()
     )
     programs = ", ".join(f"{name} {version}" for name, version in here.items())
-    rows = (_HEAD, ("---",) * len(_HEAD), *table(verdicts))
     lines = [
         f"{len(verdicts)} rows: {count}. Carried out in the {lab} lab with {programs}.",
         "",
-        *(f"| {' | '.join(cell.replace('|', '&#124;') for cell in row)} |" for row in rows),
+        *markdown.table(_HEAD, table(verdicts)),
     ]
-    replace(page, "\n\n".join((before, "\n".join(lines), behind)))
+    replace(page, markdown.joined((before, "\n".join(lines), behind)))

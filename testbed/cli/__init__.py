@@ -44,6 +44,7 @@ for _command in (
     pages.view,
     results.compare,
     results.agree,
+    results.claims,
     labs.doctor,
     labs.execute,
     labs.shell,

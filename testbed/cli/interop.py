@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from testbed.base import places
+from testbed.base import markdown, places
 from testbed.cli.options import json_option, output_option, real_lab_option
 from testbed.cli.terminal import FAILED, choose_lab, give_up, handle_interrupts, open_console
 
@@ -57,7 +57,7 @@ def interop(words: Sequence[str], lab: str, page: Path | None, output: Path, as_
     handle_interrupts()
     try:
         if page:
-            pairing.around(page)  # Before what takes minutes.
+            markdown.split(page, pairing.COMMAND)  # Before what takes minutes.
         place, at_once = side_by_side(choose_lab(lab))
         folder = runner.make_output(output) / "interop" / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
         folder.mkdir(parents=True)

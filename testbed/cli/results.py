@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -134,4 +135,49 @@ def agree(simulated: Path, real: Path, as_json: bool) -> None:
         for table in tables(found):
             console.print(table, "")
     if not found.whole:
+        raise SystemExit(FAILED)
+
+
+@click.command()
+@click.argument("folders", nargs=-1, type=FOLDER)
+@click.option(
+    "--page",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    metavar="FILE",
+    help="Write the claims and these verdicts into this page, between its marks, as CLAIMS.md has"
+    " them.",
+)
+@json_option
+def claims(folders: Sequence[Path], page: Path | None, as_json: bool) -> None:
+    """List what is claimed and what decides it, with the verdicts of results FOLDERS.
+
+    Each folder decides the claims that are its experiment's.
+    """
+    from testbed.analysis.claims import CLAIMS, CONTRADICTED
+    from testbed.base.jsonl import DataError
+    from testbed.report import claimed
+    from testbed.results import folder as results
+
+    try:
+        kept = claimed.verdicts([results.load(folder) for folder in folders])
+        if page:
+            claimed.write(page, kept)
+    except (DataError, OSError, ValueError) as error:
+        give_up(error)
+    if as_json:
+        content = [
+            {
+                "name": claim.name,
+                "claim": claim.text,
+                "source": claim.source,
+                "expected": claim.expected,
+                **asdict(claimed.check_of(claim)),
+                "verdicts": [asdict(one) for one in kept if one.claim == claim.name],
+            }
+            for claim in CLAIMS
+        ]
+        click.echo(json.dumps(content, indent=1))
+    else:
+        open_console().print(claimed.judged(kept) if folders else claimed.listing())
+    if any(one.verdict == CONTRADICTED for one in kept):
         raise SystemExit(FAILED)

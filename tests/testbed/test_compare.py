@@ -235,7 +235,8 @@ def test_the_command_compares(tmp_path):
         assert {one["points"] for one in content["comparisons"]} == {points}
         assert {one["verdict"] for one in content["comparisons"]} == {"longer", "shorter"}
         supported = [one["verdict"] for one in content["claims"]]
-        assert supported == [SUPPORTED, SUPPORTED, NOT_SHOWN, SUPPORTED, NOT_SHOWN]
+        assert supported[:5] == [SUPPORTED, SUPPORTED, NOT_SHOWN, SUPPORTED, NOT_SHOWN]
+        assert set(supported[5:]) == {NOT_SHOWN}
 
 
 def test_in_80_columns_nothing_of_a_comparison_is_cut():

@@ -7,10 +7,12 @@ import pytest
 from click.testing import CliRunner
 
 from testbed import interop
+from testbed.base import markdown
 from testbed.base.places import PROJECT
 from testbed.cli import main
-from testbed.interop import ABSENT, BEGIN, END, GREEN, RED, Pair, Told, judge
+from testbed.interop import ABSENT, COMMAND, GREEN, RED, Pair, Told, judge
 
+BEGIN, END = markdown.begin(COMMAND), markdown.end(COMMAND)
 PAIR = Pair("DNS", "agent", "NSD", "by name", "tests/a.py::test_a")
 
 
