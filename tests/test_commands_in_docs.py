@@ -12,7 +12,7 @@ from testbed.base.places import PROJECT
 from testbed.cli import main
 from testbed.report.catalogue import load_experiment
 
-PAGES = (PROJECT / "README.md", *sorted((PROJECT / "docs").rglob("*.md")))
+PAGES = (*sorted(PROJECT.glob("*.md")), *sorted((PROJECT / "docs").rglob("*.md")))
 YOURS = ("FILE", "my.toml")  # What the reader has to write.
 IN_BLOCK = re.compile(r"^(?: {4}|\S*\$ )?(?:sudo )?(?:\.venv/bin/)?mip6lab((?: \S+)*)", re.M)
 IN_TEXT = re.compile(r"`(?:sudo )?(?:\.venv/bin/)?mip6lab ([^`]+)`")
