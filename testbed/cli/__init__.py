@@ -38,6 +38,7 @@ for _command in (
     experiments.sweep,
     experiments.list_command,
     experiments.validate,
+    experiments.schema,
     results.plot,
     results.report,
     pages.timeline,

@@ -339,3 +339,11 @@ def validate(experiment: str, assignments: Sequence[str]) -> None:
     for name, variant in spec.variants.items():
         click.echo(f"{name}: approach {variant.approach}, topology {variant.topology}")
     click.echo(f"needs: {', '.join(sorted(spec.needs()))}")
+
+
+@click.command()
+def schema() -> None:
+    """Print the JSON Schema of experiment files, by which editors complete and check them."""
+    from testbed.experiment.schema import schema as made
+
+    click.echo(json.dumps(made(), indent=1))

@@ -34,8 +34,8 @@ EACH_SECONDS = 0.15
 _CYCLE_SECONDS = 0.25  # For each time that the steps are taken again.
 _ONE_WAYS = 45  # How often a link is crossed by the bootstrap, and before it to measure the link.
 _OPERATOR = operator.TOPOLOGY.name
-_SWEPT = ("links", "settings", "roles", "operator", "arrivals", "simulation")
-_TOGETHER = "links"  # May be swept as tables: several links and faults at once.
+SWEPT = ("links", "settings", "roles", "operator", "arrivals", "simulation")
+TOGETHER = "links"  # May be swept as tables: several links and faults at once.
 _PREPARED = ("settings.", "operator.")  # What is prepared depends on these.
 _MOST_RUNS = 100_000  # Of one experiment in all; at 6 s a run they take a week.
 _COMMON = (*_SWEPT, "expect", "steps")
@@ -427,7 +427,7 @@ class Spec:
         """Refuse what is swept by tables in tables: TOML has them of a name that is not quoted."""
         sweep = self.document.get("sweep")
         for name, value in sweep.items() if isinstance(sweep, Mapping) else ():
-            if isinstance(value, Mapping) and name in _SWEPT:
+            if isinstance(value, Mapping) and name in SWEPT:
                 path = ".".join([name, *_inmost(value)])
                 raise SpecError(
                     f"{self.source}: sweep: what is swept has dots in its name and is quoted; "
@@ -437,9 +437,9 @@ class Spec:
     def _check_axis(self, path: str, values: Sequence[object]) -> None:
         where = f"{self.source}: sweep: {path}"
         keys = path.split(".")
-        if keys[0] not in _SWEPT or (len(keys) < 2 and path != _TOGETHER) or not all(keys):
-            allowed = " and ".join(f"{name}.*" for name in _SWEPT)
-            raise SpecError(f"{where}: only {allowed}, and {_TOGETHER} as tables, can be swept")
+        if keys[0] not in SWEPT or (len(keys) < 2 and path != TOGETHER) or not all(keys):
+            allowed = " and ".join(f"{name}.*" for name in SWEPT)
+            raise SpecError(f"{where}: only {allowed}, and {TOGETHER} as tables, can be swept")
         if any(value in values[:i] for i, value in enumerate(values)):
             raise SpecError(f"{where}: a value is there twice")
         for name, variant in self.experiment.variants.items():
