@@ -1,8 +1,47 @@
 """What the documentation prints of the code is what the code says."""
 
 import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
 
 from testbed.base.places import PROJECT
+
+PAGES = (*sorted(PROJECT.glob("*.md")), *sorted((PROJECT / "docs").rglob("*.md")))
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+
+
+def anchors(page: Path) -> Iterator[str]:
+    """Yield what the headings of a page are called in links, as GitHub calls them."""
+    text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.M | re.S)
+    for heading in re.findall(r"^#+ (.+)$", text, re.M):
+        shown = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", heading).lower()
+        yield re.sub(r"[^\w\- ]", "", shown).strip().replace(" ", "-")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(PROJECT)))
+def test_links_lead_somewhere(page):
+    text = re.sub(r"^```.*?^```|`[^`\n]*`", "", page.read_text(encoding="utf-8"), flags=re.M | re.S)
+    for link in LINK.findall(text):
+        if link.startswith(("http://", "https://", "mailto:")):
+            continue
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        assert target.exists(), link
+        assert not anchor or target.suffix != ".md" or anchor in anchors(target), link
+
+
+def test_a_version_is_the_same_wherever_it_is_said():
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    citation = (PROJECT / "CITATION.cff").read_text(encoding="utf-8")
+    changes = (PROJECT / "CHANGELOG.md").read_text(encoding="utf-8")
+
+    [cited] = re.findall(r"^version: (\S+)$", citation, re.M)
+    released, *_ = re.findall(r"^## \[(\d[^]]*)\] - (\S+)$", changes, re.M)
+    assert project["version"] == cited == released[0]
+    assert f"date-released: {released[1]}" in citation
 
 
 def test_the_approach_that_is_printed_is_the_one_that_ships():

@@ -1,4 +1,7 @@
-"""Networks as plain data: a module with a TOPOLOGY each; mn.py has them all for `mn --custom`."""
+"""Networks as plain data: a module with a TOPOLOGY each; mn.py has them all for `mn --custom`.
+
+Packages of others bring theirs by the entry points mip6lab.topologies.
+"""
 
 from __future__ import annotations
 
@@ -6,19 +9,34 @@ import importlib
 import pkgutil
 from types import ModuleType
 
+from topologies import plugins
 from topologies.model import Topology
+from topologies.plugins import PluginError
 
-_OTHERS = ("mn", "model")
+_KIND = "topologies"
+_OTHERS = ("mn", "model", "plugins")
+
+
+def _own() -> list[str]:
+    modules = {found.name for found in pkgutil.iter_modules(__path__)}
+    return [name.replace("_", "-") for name in modules.difference(_OTHERS)]
 
 
 def names() -> list[str]:
     """Return the names of all topologies."""
-    modules = {found.name for found in pkgutil.iter_modules(__path__)}
-    return sorted(name.replace("_", "-") for name in modules.difference(_OTHERS))
+    own = _own()
+    return sorted([*own, *plugins.found(_KIND, own)])
 
 
 def module(name: str) -> ModuleType:
-    """Return the module of one of the topologies."""
+    """Return the module of a topology; PluginError for one of others that does not do."""
+    if other := plugins.found(_KIND, _own()).get(name):
+        found = plugins.load(other, ["TOPOLOGY"])
+        if not isinstance(found.TOPOLOGY, Topology):
+            raise PluginError(
+                f"topology {name}: TOPOLOGY of {found.__name__} is no topologies.model.Topology"
+            )
+        return found
     return importlib.import_module(f"{__name__}.{name.replace('-', '_')}")
 
 

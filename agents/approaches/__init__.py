@@ -10,6 +10,8 @@ each "_". The module offers
 - `compose(settings, topology, shared, run)`: returns the programs of one run;
 - `REHEARSED`, of one that needs daemons for what the simulator has agents for: the approach without
   them, by which its programs are warmed up.
+
+Packages of others bring theirs by the entry points mip6lab.approaches.
 """
 
 from __future__ import annotations
@@ -20,7 +22,9 @@ from collections.abc import Callable, Mapping
 from types import ModuleType
 
 from agents.core.record import Record
+from topologies import plugins
 
+_KIND = "approaches"
 _OTHERS = ("cast", "preparation", "roles", "scene", "settings", "way_home")
 
 
@@ -44,12 +48,25 @@ class Program(Record, frozen=True):
         return f"{self.host}-{self.module.removesuffix('.main').rpartition('.')[2]}"
 
 
+def _own() -> list[str]:
+    modules = {module.name for module in pkgutil.iter_modules(__path__)}
+    return [module.replace("_", "-") for module in modules.difference(_OTHERS)]
+
+
 def names() -> list[str]:
     """Return the names of all approaches."""
-    modules = {module.name for module in pkgutil.iter_modules(__path__)}
-    return sorted(module.replace("_", "-") for module in modules.difference(_OTHERS))
+    own = _own()
+    return sorted([*own, *plugins.found(_KIND, own)])
 
 
 def load(name: str) -> ModuleType:
-    """Return the module of one of the approaches."""
+    """Return the module of an approach; PluginError for one of others that lacks a part."""
+    if other := plugins.found(_KIND, _own()).get(name):
+        found = plugins.load(other, ["NEEDS", "Settings", "prepare", "compose"])
+        if "roles" not in getattr(found.Settings, "__struct_fields__", ()):
+            raise plugins.PluginError(
+                f"approach {name}: Settings of {found.__name__} have to be a subclass of"
+                " agents.approaches.settings.CommonSettings"
+            )
+        return found
     return importlib.import_module(f"{__name__}.{name.replace('-', '_')}")

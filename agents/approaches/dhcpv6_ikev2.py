@@ -62,8 +62,8 @@ def compose(settings: Settings, topology: Topology, shared: Path, run: Path) -> 
         *scene.correspondents(),
         *home(scene, settings.ike),
         scene.server(
+            "dhcpv6",
             settings.roles.dhcpv6.server,
-            "daemons.kea",
             dhcp,
             port=SERVER_PORT,
             values={"interface": dhcp.interface},

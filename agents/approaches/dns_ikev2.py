@@ -68,6 +68,6 @@ def compose(settings: Settings, topology: Topology, shared: Path, run: Path) -> 
         *scene.strangers(ikev2=settings.ike),
         *scene.correspondents(),
         *home(scene, settings.ike),
-        scene.server(settings.roles.dns.server, "daemons.nsd", dns, port=PORT, values=of_zone),
+        scene.server("dns", settings.roles.dns.server, dns, port=PORT, values=of_zone),
         scene.mobile_node(discovery=lookup, ikev2=settings.ike),
     ]

@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from agents import daemons
+from agents.core.documents import absent
 from agents.core.settings import IkeImplementation
 
 _SERVER = msgspec.Meta(
@@ -32,6 +34,17 @@ class OwnDaemon(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     files: dict[str, str] = msgspec.field(default_factory=dict)
 
 
+def _check_server(role: str, server: str | OwnDaemon) -> None:
+    if isinstance(server, str) and server not in (known := servers(role)):
+        what = f"daemon {server!r} for this role"
+        raise ValueError(f"server: {absent(what, server, known)}, or a table with a command")
+
+
+def servers(role: str) -> list[str]:
+    """Return the names of the daemons that can be the server of DHCPv6 or DNS."""
+    return daemons.names(role)
+
+
 class AccessRoles(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How mobile nodes get access: by the agents' PANA, or 802.1X by wpa_supplicant and hostapd."""
 
@@ -50,15 +63,21 @@ class AaaRoles(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
 
 class DhcpRoles(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The DHCPv6 server, which is no agent."""
+    """The DHCPv6 server, which is no agent: Kea, another's by its name, or a command."""
 
-    server: Annotated[Literal["kea"] | OwnDaemon, _SERVER] = "kea"
+    server: Annotated[str | OwnDaemon, _SERVER] = daemons.USUAL["dhcpv6"]
+
+    def __post_init__(self) -> None:
+        _check_server("dhcpv6", self.server)
 
 
 class DnsRoles(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The DNS server, which is no agent."""
+    """The DNS server, which is no agent: NSD, another's by its name, or a command."""
 
-    server: Annotated[Literal["nsd"] | OwnDaemon, _SERVER] = "nsd"
+    server: Annotated[str | OwnDaemon, _SERVER] = daemons.USUAL["dns"]
+
+    def __post_init__(self) -> None:
+        _check_server("dns", self.server)
 
 
 class Roles(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -82,13 +101,21 @@ class Roles(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
             needs.append("freeradius")
         if self.aaa.relay == "freediameter":
             needs.append("freeDiameterd")
+        for role, server in self._servers.items():
+            if isinstance(server, str) and server != daemons.USUAL[role]:
+                needs += daemons.load(role, server).NEEDS
         return tuple(needs)
 
     @property
+    def _servers(self) -> dict[str, str | OwnDaemon]:
+        return {"dhcpv6": self.dhcpv6.server, "dns": self.dns.server}
+
+    @property
     def replaced(self) -> tuple[str, ...]:
-        """The usual daemons' programs in whose place a command of one's own runs."""
-        usual = {"kea-dhcp6": self.dhcpv6.server, "nsd": self.dns.server}
-        return tuple(name for name, server in usual.items() if isinstance(server, OwnDaemon))
+        """The usual daemons' programs in whose place another daemon runs."""
+        usual = {"dhcpv6": "kea-dhcp6", "dns": "nsd"}
+        servers = self._servers.items()
+        return tuple(usual[role] for role, server in servers if server != daemons.USUAL[role])
 
     @property
     def of_agents(self) -> Roles:

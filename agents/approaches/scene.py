@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from agents import daemons
 from agents.aaa.share import WHOLE, Share
 from agents.approaches import Program
 from agents.approaches.cast import (
@@ -621,16 +622,18 @@ class Scene(Record, frozen=True):
 
     def server(
         self,
+        role: str,
         wanted: str | OwnDaemon,
-        usual: str,
         configuration: DhcpServerConfiguration | DnsServerConfiguration,
         *,
         port: int,
         values: dict[str, str],
     ) -> Program:
-        """Return a server's program: the usual daemon's, or that of a command of one's own."""
+        """Return a server's program: the usual daemon's, another's, or a command of one's own."""
+        if wanted == daemons.USUAL[role]:
+            return program(f"daemons.{wanted}", configuration)
         if isinstance(wanted, str):
-            return program(usual, configuration)
+            return program(daemons.load(role, wanted).__name__, configuration)
         address = str(configuration.address)
         own = CommandConfiguration(
             host=configuration.host,
@@ -750,10 +753,12 @@ def _home_address(home_agent: HomeAgentSettings) -> str:
 
 
 def program(module: str, configuration: Configuration) -> Program:
-    """Return the program that a module of agents is, with its configuration.
+    """Return the program that a module is, with its configuration; ours without `agents.`.
 
     DocumentError for a configuration that the program would refuse.
     """
     plain = msgspec.to_builtins(configuration)
     fit(plain, type(configuration))
-    return Program(configuration.host, f"agents.{module}", plain, configuration.commands)
+    own = module.startswith(("daemons.", "nodes."))
+    path = f"agents.{module}" if own else module
+    return Program(configuration.host, path, plain, configuration.commands)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
+from importlib import import_module
 from ipaddress import IPv6Address, IPv6Network
 from itertools import count
 from pathlib import Path
@@ -70,6 +71,7 @@ from topologies.model import (
     mac_address,
 )
 
+_AGENTS = "agents."
 _ECHO_PORT, _ECHO_DEADLINE = 7, 1.0
 EPOCH = 1_000_000_000
 """The time of day in seconds when a simulation begins."""
@@ -241,7 +243,17 @@ class Laboratory:
     @classmethod
     def has(cls, role: approaches.Program) -> bool:
         """Return whether a role can be simulated; some only run for real, such as a flooder."""
-        return kind_of_program(role) in (*cls._makers, "fleet")
+        return cls._maker(role) is not None or kind_of_program(role) == "fleet"
+
+    @classmethod
+    def _maker(cls, role: approaches.Program) -> _Maker | None:
+        """Return what makes the node of a role; of another package's program that is its own."""
+        if role.module.startswith(_AGENTS):
+            return cls._makers.get(kind_of_program(role))
+        simulated = getattr(import_module(role.module), "simulated", None)
+        if simulated is None:
+            return None
+        return lambda lab, role, host: simulated(role.configuration, host, lab.log(role.host))
 
     def leave_out_what_is_not_simulated(self) -> None:
         """Go on without the programs that only run for real."""
@@ -372,7 +384,7 @@ class Laboratory:
 
     def make(self, role: approaches.Program, host: SimulatedHost) -> Any:
         """Make the node of a role."""
-        maker = self._makers.get(kind_of_program(role))
+        maker = self._maker(role)
         if maker is None:
             raise ValueError(f"{kind_of_program(role)} cannot be simulated")
         return maker(self, role, host)
@@ -519,7 +531,7 @@ def _soon(clock: Clock, action: Callable[[], None]) -> None:
 
 def kind_of_program(role: approaches.Program) -> str:
     """Return what a program is, as "access_router"."""
-    return role.module.split(".")[2]
+    return role.module.removesuffix(".main").rpartition(".")[2]
 
 
 def _each(roles: Iterable[approaches.Program]) -> Iterator[approaches.Program]:

@@ -5,19 +5,35 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from typing import Any
 
 import click
 
 from testbed.base import places
 from testbed.cli import bench, experiments, interop, labs, pages, results
 from testbed.cli.terminal import give_up
+from topologies.plugins import PluginError
 
 STATUSES = """Exit status: 0 if all went well; 1 if a run failed or was not carried out; 2 if
 something is missing, or was asked for wrongly. That of shell and exec is the command's."""
 
 
+class _Group(click.Group):
+    """The commands; what a package of others has wrong ends any of them with its message."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Carry out a command."""
+        try:
+            return super().invoke(ctx)
+        except PluginError as error:
+            give_up(error)
+
+
 @click.group(
-    context_settings={"help_option_names": ["-h", "--help"]}, epilog=STATUSES, no_args_is_help=True
+    cls=_Group,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=STATUSES,
+    no_args_is_help=True,
 )
 @click.version_option(package_name=places.DISTRIBUTION)
 def main() -> None:

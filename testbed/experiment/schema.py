@@ -13,6 +13,7 @@ import msgspec
 
 import topologies
 from agents import approaches
+from agents.approaches.roles import DhcpRoles, DnsRoles, servers
 from testbed.experiment.spec import SWEPT, TOGETHER, Experiment, Variant
 from testbed.experiment.steps import Step
 
@@ -43,6 +44,10 @@ def schema() -> Schema:
     for table in (variant, experiment):
         table["properties"]["approach"] = {"enum": approaches.names()}
         table["properties"]["topology"] = {"enum": topologies.names()}
+    for kind, role in ((DhcpRoles, "dhcpv6"), (DnsRoles, "dns")):
+        server = merged[kind.__name__]["properties"]["server"]
+        own = [one for one in server["anyOf"] if "$ref" in one]
+        server["anyOf"] = [{"enum": servers(role)}, *own]
     variant["allOf"] = [
         {"if": _is(name), "then": {"properties": {"settings": ref}}} for name, ref in of.items()
     ]

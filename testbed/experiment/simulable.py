@@ -54,7 +54,7 @@ def _of(spec: Spec, variant: str, can_run: Callable[[Program], bool]) -> Iterato
     composed = spec.approach(variant).compose(settings, few, Path(), Path())
     for program in composed:
         if not can_run(program):
-            kind = program.module.split(".")[2].replace("_", " ")
+            kind = program.module.removesuffix(".main").rpartition(".")[2].replace("_", " ")
             yield f"the {kind} on host {program.host} sends from real sockets"
     wanted, nodes = spec.variants[variant], spec.variants[variant].mobile_nodes
     if nodes > MOST_CERTIFICATES and wanted.simulation.public_keys == "real":

@@ -144,6 +144,9 @@ PACKAGES = {
     "qemu": "qemu-system-arm" if platform.machine() == "aarch64" else "qemu-system-x86",
 }
 
+OTHERS = "an approach or a daemon of another package"
+"""What programs are for that are no features."""
+
 
 def examine(names: Iterable[str] | None = None) -> list[Finding]:
     """Return a finding for each feature, or for those named."""
@@ -154,17 +157,19 @@ def examine(names: Iterable[str] | None = None) -> list[Finding]:
 
 
 def lacking(lab: str, needs: Iterable[str]) -> list[Finding]:
-    """Return what a lab would lack for an experiment that needs these features."""
-    unknown = set(needs) - FEATURES.keys()
-    if unknown:
-        msg = f"no such feature: {', '.join(sorted(unknown))}"
-        raise ValueError(msg)
+    """Return what a lab would lack for an experiment that needs these features.
+
+    What is no feature is a program that an approach or a daemon of another package needs.
+    """
+    needs = set(needs)
+    others = [_find(Feature(n, OTHERS, "tool"), {}) for n in sorted(needs - FEATURES.keys())]
+    needs &= FEATURES.keys()
     wanted = {"namespaces", *needs} if lab == "native" else {*needs}
     wanted = {name for name in wanted if lab == "native" or FEATURES[name].kind != "kernel"}
     wanted |= {name for name, f in FEATURES.items() if f.kind != "kernel" and f.always}
     findings = examine(name for name in wanted if lab in FEATURES[name].labs)
     # Without root, the kernel's features are unknown; what lacks is root.
-    return [finding for finding in findings if finding.here is False]
+    return [finding for finding in (*findings, *others) if finding.here is False]
 
 
 def _find(feature: Feature, kernel: dict[str, str]) -> Finding:
@@ -199,7 +204,9 @@ def _find(feature: Feature, kernel: dict[str, str]) -> Finding:
         case name:
             path = shutil.which(name, path=SYSTEM_PATH)
             here, how = path is not None, path or "not found"
-            remedy = how_to_install(PACKAGES[name], level=feature.level)
+            remedy = f"install the program {name}"
+            if name in PACKAGES:
+                remedy = how_to_install(PACKAGES[name], level=feature.level)
     return Finding(
         name=feature.name,
         kind=feature.kind,

@@ -97,6 +97,8 @@ def is_emulated() -> bool:
 def job_environment(lab: str, extra: Mapping[str, str] | None) -> dict[str, str]:
     """Return the environment of a job: the same in every lab, little of the caller's."""
     kept = {name: os.environ[name] for name in KEPT if name in os.environ}
+    if paths := os.environ.get("PYTHONPATH"):  # Approaches and daemons of others may be there.
+        kept["PYTHONPATH"] = os.pathsep.join(map(os.path.abspath, paths.split(os.pathsep)))
     return {
         "PATH": f"{Path(sys.executable).parent}:{SYSTEM_PATH}",
         "LANG": "C.UTF-8",

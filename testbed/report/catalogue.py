@@ -16,11 +16,15 @@ from testbed.base.jsonl import DataError
 from testbed.base.words import several
 from testbed.experiment.spec import Spec, SpecError
 from testbed.results.folder import LATEST, read_plan
+from topologies.plugins import PluginError
 
 
-def _heading(module: ModuleType) -> str:
-    """Return the first line of a module's docstring."""
-    return (module.__doc__ or "").partition("\n")[0]
+def _heading(load: Callable[[str], ModuleType], name: str) -> str:
+    """Return the first line of a module's docstring, or why it cannot be loaded."""
+    try:
+        return (load(name).__doc__ or "").partition("\n")[0]
+    except PluginError as error:
+        return str(error)
 
 
 def _experiments(_results: Path) -> dict[str, str]:
@@ -33,11 +37,11 @@ def _experiments(_results: Path) -> dict[str, str]:
 
 
 def _topologies(_results: Path) -> dict[str, str]:
-    return {name: _heading(topologies.module(name)) for name in topologies.names()}
+    return {name: _heading(topologies.module, name) for name in topologies.names()}
 
 
 def _approaches(_results: Path) -> dict[str, str]:
-    return {name: _heading(approaches.load(name)) for name in approaches.names()}
+    return {name: _heading(approaches.load, name) for name in approaches.names()}
 
 
 def _extent(folder: Path, done: int) -> str:

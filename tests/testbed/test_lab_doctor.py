@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from agents import approaches
 from testbed.cli import main
 from testbed.lab import LabError, NativeLab, SimLab, UmlLab, VmLab, choice, doctor, vm, vm_kernel
 from testbed.lab.caller import caller, give
@@ -158,8 +159,17 @@ def test_if_none_can_be_had_all_reasons_are_given(monkeypatch):
 def test_unknown_names_are_refused():
     with pytest.raises(LabError, match="auto, native, vm, uml"):
         choose("moon")
-    with pytest.raises(ValueError, match="warp"):
-        doctor.lacking("native", ["warp"])
+
+
+def test_what_no_feature_is_called_is_a_program_of_another_package():
+    [warp] = [one for one in doctor.lacking("uml", ["sh", "warp"]) if one.purpose == doctor.OTHERS]
+    assert (warp.name, warp.how, warp.remedy) == ("warp", "not found", "install the program warp")
+
+
+def test_what_our_own_approaches_need_are_features():
+    assert {need for name in approaches.names() for need in approaches.load(name).NEEDS} <= {
+        *doctor.FEATURES
+    }
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root")

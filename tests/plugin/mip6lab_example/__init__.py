@@ -1,0 +1,1 @@
+"""An approach, a topology and a daemon of somebody else."""
