@@ -17,7 +17,7 @@ ifdef SUDO_UID
 export PYTHONDONTWRITEBYTECODE := 1
 endif
 
-.PHONY: help setup experiment approaches test check fuzz lint plot bench peers interop doctor shell clean
+.PHONY: help setup experiment approaches test check fuzz lint plot bench peers interop doctor docs shell clean
 
 help:
 	@echo 'sudo make experiment    the paper'"'"'s measurement; installs what is missing (RUNS=3: 3 runs per variant)'
@@ -31,6 +31,7 @@ help:
 	@echo 'make bench              what the machines cost, without a network'
 	@echo 'make peers              IKE and EAP-TLS beside strongSwan and hostap, in a lab'
 	@echo 'make interop            who understands whom: strongSwan, libreswan, hostap, Kea, Wireshark and others (docs/interop.md)'
+	@echo 'make docs               the documents as a site: build/site/index.html'
 	@echo 'make doctor             what this machine has of what a lab needs'
 	@echo 'make shell              a shell in the topology (TOPOLOGY=$(TOPOLOGY))'
 	@echo 'make setup              only install what is missing (LEVEL=main; approaches, daemons or tests: more)'
@@ -84,6 +85,11 @@ peers:
 interop:
 	@setup/install tests
 	@$(MIP6LAB) interop --lab $(LAB)
+
+docs:
+	@setup/install tests
+	@NO_MKDOCS_2_WARNING=1 $(AS_CALLER) .venv/bin/python -m mkdocs build --quiet --strict
+	@echo build/site/index.html
 
 doctor:
 	@setup/install main
