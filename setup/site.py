@@ -30,6 +30,7 @@ _SOURCE = "source"
 _LINK = re.compile(r"(?<=\]\()(?!https?:|mailto:|#)([^)#\s]+)(#[^)\s]*)?(?=\))")
 _CODE = re.compile(r"^```.*?^```$|`[^`\n]+`|^ {4}[^\n]*$", re.M | re.S)
 _LANGUAGES = {".py": "python", ".toml": "toml", ".sh": "sh", ".md": "markdown", ".yml": "yaml"}
+_NO_PAGES = "docs/joss/"
 _HIDDEN = "---\nsearch:\n  exclude: true\n---\n\n"
 
 
@@ -80,7 +81,7 @@ def _page(target: Path) -> str:
     path = target.relative_to(ROOT).as_posix()
     if path in TOP:
         return TOP[path]
-    if target.is_file() and path.startswith("docs/"):
+    if target.is_file() and path.startswith("docs/") and not path.startswith(_NO_PAGES):
         return path.removeprefix("docs/")
     return f"{_SOURCE}/{path}.md" if target.is_file() else f"{_SOURCE}/{path}/index.md"
 

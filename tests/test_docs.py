@@ -33,6 +33,19 @@ def test_links_lead_somewhere(page):
         assert not anchor or target.suffix != ".md" or anchor in anchors(target), link
 
 
+def test_the_paper_cites_what_its_bibliography_has_and_the_other_way_round():
+    folder = PROJECT / "docs" / "joss"
+    paper = (folder / "paper.md").read_text(encoding="utf-8")
+    listed = re.findall(r"^@\w+\{(\w+),$", (folder / "paper.bib").read_text("utf-8"), re.M)
+    cited = re.findall(r"[\[ -]@(\w+)", paper)
+
+    assert set(cited) == set(listed)
+    assert len(set(listed)) == len(listed)
+    authors = re.findall(r'^  - name: "(.*)"$', (PROJECT / "CITATION.cff").read_text(), re.M)
+    assert authors
+    assert re.findall(r"^  - name: (.*)\n    affiliation:", paper, re.M) == authors
+
+
 def test_a_version_is_the_same_wherever_it_is_said():
     project = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     citation = (PROJECT / "CITATION.cff").read_text(encoding="utf-8")
