@@ -125,7 +125,7 @@ CLAIMS = (
     ),
     Claim(
         "attacks",
-        "What each of 42 attacks comes to is what the RFCs have against it",
+        "What an attack comes to is what the RFCs have against it",
         "docs/security.md",
         "attacks",
         "each attack comes to what the table of docs/security.md has for it",
