@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 
@@ -14,24 +13,15 @@ from agents import approaches, daemons
 from testbed.base.places import PROJECT
 from testbed.cli import main
 from testbed.experiment.spec import Spec, SpecError
+from tests.installed import EXAMPLE, install
 
-EXAMPLE = PROJECT / "tests" / "plugin"
 EXPERIMENT = str(EXAMPLE / "experiment.toml")
-PIP = ("-m", "pip", "--no-input", "--disable-pip-version-check", "--quiet")
 
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory):
-    """Return a folder with the example as pip installs it, without a network."""
-    source = tmp_path_factory.mktemp("source") / "plugin"
-    shutil.copytree(EXAMPLE, source, ignore=shutil.ignore_patterns("__pycache__"))
-    target = tmp_path_factory.mktemp("installed")
-    how = ("install", "--no-deps", "--no-index", "--no-build-isolation", "--target", target)
-    done = subprocess.run(
-        [sys.executable, *PIP, *how, source], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    return target
+    """Return a folder with the example."""
+    return install(tmp_path_factory.mktemp("plugin"))
 
 
 @pytest.fixture
