@@ -44,11 +44,11 @@ def test_readme_is_its_front_page_and_all_documents_are_there(site):
 
 def test_links_to_sources_lead_to_their_text(site):
     page = (site / "approaches.html").read_text(encoding="utf-8")
-    assert 'href="source/agents/approaches/dns_ikev2.py.html"' in page
-    source = site / "source" / "agents" / "approaches" / "dns_ikev2.py.html"
+    assert 'href="source/agents/approaches/dhaad_ikev2.py.html"' in page
+    source = site / "source" / "agents" / "approaches" / "dhaad_ikev2.py.html"
     assert "The greatest weight of an SRV record" in source.read_text(encoding="utf-8")
     assert (site / "source/docs/joss/paper.md.html").is_file()
-    assert "dns_ikev2.py" in (site / "source/agents/approaches/index.html").read_text()
+    assert "dhaad_ikev2.py" in (site / "source/agents/approaches/index.html").read_text()
 
 
 def test_nothing_is_loaded_from_elsewhere(site):
