@@ -30,6 +30,7 @@ RoleEvent: TypeAlias = Literal[
     "CommandRefused",
     "EarlyStartRefused",
     "EnforcementFailed",
+    "EventsLost",
     "Flooded",
     "IkeDaemonReady",
     "Impersonated",

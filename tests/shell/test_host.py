@@ -7,8 +7,10 @@ import os
 import socket
 from collections import deque
 
+from agents.core.eventlog import EventLog
+from agents.shell import host as shell_host
 from agents.shell.host import LinuxHost
-from agents.shell.output import OUTPUT
+from agents.shell.output import OUTPUT, Output
 
 
 class Clockwork:
@@ -113,6 +115,25 @@ def test_events_are_told_in_one_go_and_before_what_follows_from_them_is_sent(mon
         assert written == [b"first\nsecond\n", b"sent message\n"]
 
     run(work)
+
+
+def test_what_cannot_be_told_hinders_nobody(monkeypatch):
+    with open("/dev/full", "wb", buffering=0) as full:
+        output = Output(full.fileno())
+        monkeypatch.setattr(shell_host, "OUTPUT", output)
+
+        async def work(host, _loop):
+            sent, teller = [], Teller()
+
+            def tell(event):
+                EventLog("A", "role", output).write("KernelFailed", reason=event)
+
+            endpoint = host.run(teller, sent.append, tell)
+            for _ in range(2):
+                endpoint.call(teller.speak)
+            assert sent == ["message", "message"]
+
+        run(work)
 
 
 class Place:

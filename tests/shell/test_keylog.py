@@ -22,6 +22,16 @@ def test_two_programs_share_a_file(tmp_path):
     assert (tmp_path / "tls.keys").read_text().splitlines() == ["a", "b", "c"]
 
 
+def test_what_cannot_be_written_is_missing(tmp_path, capsys):
+    (tmp_path / "tls.keys").symlink_to("/dev/full")
+    log = key_log(str(tmp_path))
+    for _ in range(2):
+        log.tls("LINE")
+    assert capsys.readouterr().err == ""
+    key_log(str(tmp_path / "elsewhere")).tls("LINE")
+    assert "elsewhere/tls.keys: No such file or directory" in capsys.readouterr().err
+
+
 def test_without_a_folder_nothing_is_kept(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     key_log(None).tls("LINE")
