@@ -290,6 +290,7 @@ class ModelCorrespondent(_Recorder):
 
     def used(self, home_address: IPv6Address) -> int:
         """Return how many packets have gone to a bound home address by way of its care-of."""
+        self._record("used", home_address)
         return self.kernel.routes.used[self.address, home_address]
 
     def release(self) -> None:

@@ -221,17 +221,19 @@ class CorrespondentNode:
 
     def _bind(self, proven: _Proven, now: float) -> None:
         home, update = proven.home, proven.update
+        before = self.bindings.get(home)
         granted = min(update.lifetime, self._limits.lifetime) // LIFETIME_UNIT * LIFETIME_UNIT
         if not self._try(home, now, self._kernel.bind, home, proven.care_of):
+            if before and not self._try(home, now, self._kernel.bind, home, before.care_of):
+                self._end_early(home, before, "refused", now)
             self._reject(proven, Status.INSUFFICIENT_RESOURCES, now)
             return
-        is_new = home not in self.bindings
         self._forgotten.pop(home, None)
         ask_at = now + granted * self._limits.ask
         bound = CorrespondentBound(proven.care_of, update.sequence, now, now + granted, ask_at)
         self._timers.cancel((_WAY, home))  # The binding's own.
-        self._keep(home, replace(bound, used=self._kernel.used(home)))
-        kind = CorrespondentBindingCreated if is_new else CorrespondentBindingUpdated
+        self._keep(home, replace(bound, used=self._used(home, 0)))
+        kind = CorrespondentBindingUpdated if before else CorrespondentBindingCreated
         self.events.append(kind(now, home, proven.care_of, granted))
         self._acknowledge(proven, BindingAck(Status.ACCEPTED, update.sequence, granted), now)
 
@@ -248,8 +250,22 @@ class CorrespondentNode:
     def _end(self, home: IPv6Address, cause: str, now: float) -> None:
         del self.bindings[home]
         self._timers.cancel((_ENTRY, home))
-        self._try(home, now, self._kernel.unbind, home)
+        self._let_go(home, now)
         self.events.append(CorrespondentBindingRemoved(now, home, cause))
+
+    def _let_go(self, home: IPv6Address, now: float) -> None:
+        """Have the kernel carry nothing of a home address; if it refuses, once more in a while."""
+        if not self._try(home, now, self._kernel.unbind, home):
+            self._timers.set((_WAY, home), now + _LINGER)
+
+    def _end_early(
+        self, home: IPv6Address, entry: CorrespondentBound, cause: str, now: float
+    ) -> None:
+        """End a binding that nobody has removed: its Binding Update is not to be used again."""
+        self._end(home, cause, now)
+        forget_at = entry.updated_at + MAX_NONCE_LIFETIME
+        if forget_at > now:
+            self._forget(home, Forgotten(entry.sequence, forget_at))
 
     def _forget(self, home: IPv6Address, entry: Forgotten) -> None:
         """Keep the sequence number of a binding that is over as long as its nonces count.
@@ -321,7 +337,7 @@ class CorrespondentNode:
             what, home = due
             if what == _WAY:
                 if home not in self.bindings:
-                    self._try(home, now, self._kernel.unreach, home)
+                    self._let_go(home, now)
             else:
                 self._entry_due(home, now)
 
@@ -332,19 +348,26 @@ class CorrespondentNode:
         elif entry.expires_at > now:
             self._ask(home, entry, now)
         else:
-            self._end(home, "expired", now)
-            forget_at = entry.updated_at + MAX_NONCE_LIFETIME
-            if forget_at > now:
-                self._forget(home, Forgotten(entry.sequence, forget_at))
+            self._end_early(home, entry, "expired", now)
 
     def _ask(self, home: IPv6Address, entry: CorrespondentBound, now: float) -> None:
         """Ask for a refresh of a binding that is in use (section 9.5.5)."""
-        used = self._kernel.used(home)
-        if used != entry.used:
-            self.events.append(RefreshRequested(now, home))
-            self.outbox.append((encode(BindingRefreshRequest()), (str(home), 0)))
         ask_at = now + max((entry.expires_at - now) / 2, self._limits.interval)
         self._keep(home, replace(entry, ask_at=ask_at))
+        if self._is_in_use(home, entry):
+            self.events.append(RefreshRequested(now, home))
+            self.outbox.append((encode(BindingRefreshRequest()), (str(home), 0)))
+
+    def _is_in_use(self, home: IPv6Address, entry: CorrespondentBound) -> bool:
+        """Return whether packets have gone by a binding since it was made or renewed."""
+        return self._used(home, entry.used) != entry.used
+
+    def _used(self, home: IPv6Address, otherwise: int) -> int:
+        """Return how many packets have gone by a binding, `otherwise` if the kernel has no say."""
+        try:
+            return self._kernel.used(home)
+        except OSError:
+            return otherwise
 
     def next_timeout(self) -> float | None:
         """Return the earliest deadline, or None if no timer runs."""

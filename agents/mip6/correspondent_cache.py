@@ -89,7 +89,7 @@ class CorrespondentBindingUpdated(Event, frozen=True):
 
 
 class CorrespondentBindingRemoved(Event, frozen=True):
-    """A binding is over; `cause` is "removed" or "expired"."""
+    """A binding is over; `cause` is "removed", "expired" or, by the kernel, "refused"."""
 
     home_address: IPv6Address
     cause: str

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import random
 from ipaddress import IPv6Address
 
@@ -9,6 +10,7 @@ import pytest
 
 from agents.core.machine import Carried, Discarded
 from agents.kernel.model_port import ModelCorrespondent
+from agents.kernel.port import KernelError
 from agents.mip6.binding_keys import binding_key, is_authentic, nonce_indices, sealed
 from agents.mip6.codec import (
     BindingAck,
@@ -25,7 +27,7 @@ from agents.mip6.codec import (
     encode,
 )
 from agents.mip6.correspondent import CorrespondentNode
-from agents.mip6.correspondent_cache import CorrespondentLimits
+from agents.mip6.correspondent_cache import CorrespondentBindingRejected, CorrespondentLimits
 from tests.mip6.nodes import CARE_OF, HOME, NEXT_CARE_OF
 from tests.mip6.routes import CORRESPONDENT
 
@@ -36,8 +38,10 @@ COOKIE = bytes(range(8))
 class World:
     """A correspondent node, and somebody who hears what is sent to some addresses."""
 
-    def __init__(self, **limits: int) -> None:
-        self.kernel = ModelCorrespondent(None, CORRESPONDENT)
+    def __init__(
+        self, kernel: type[ModelCorrespondent] = ModelCorrespondent, **limits: int
+    ) -> None:
+        self.kernel = kernel(None, CORRESPONDENT)
         self.node = CorrespondentNode(
             CORRESPONDENT,
             kernel=self.kernel,
@@ -310,6 +314,65 @@ def test_a_kernel_that_refuses_makes_no_binding():
     ack = acknowledged(world.say(update(world.home(), world.care_of()), HOME))
     assert ack.status == Status.INSUFFICIENT_RESOURCES
     assert not world.node.bindings
+
+
+def test_a_binding_whose_use_the_kernel_does_not_tell_is_made_and_ends_in_time():
+    world = World()
+    world.kernel.failures["used"] = errno.ESRCH
+    ack = acknowledged(world.say(update(world.home(), world.care_of()), HOME))
+    assert ack.status == Status.ACCEPTED
+    assert world.bound == {HOME: CARE_OF}
+    while world.bound:
+        due = world.node.next_timeout()
+        assert due is not None
+        assert due <= 420.0
+        world.node.handle_timeout(due)
+    assert not world.node.bindings
+
+
+@pytest.mark.parametrize("how", ["removed", "expired"])
+def test_what_the_kernel_did_not_let_go_of_is_tried_again(how):
+    world = World()
+    tests = world.home(), world.care_of()
+    world.say(update(*tests), HOME)
+    world.kernel.failures["unbind"] = errno.ENOBUFS
+    if how == "removed":
+        world.say(update(*tests, sequence=2, lifetime=0), HOME)
+    else:
+        world.node.handle_timeout(420.0)
+    assert not world.node.bindings
+    for now in (440.0, 460.0):
+        world.node.handle_timeout(now)
+    assert world.bound == {HOME: CARE_OF}
+    del world.kernel.failures["unbind"]
+    world.node.handle_timeout(480.0)
+    assert world.bound == {}
+    assert world.node.next_timeout() is None
+
+
+class HalfKernel(ModelCorrespondent):
+    """Refuses to bind to some care-of addresses, when that is half done."""
+
+    refused: tuple[IPv6Address, ...] = ()
+
+    def bind(self, home_address: IPv6Address, care_of: IPv6Address) -> None:
+        super().bind(home_address, care_of)
+        if care_of in self.refused:
+            raise KernelError(errno.ENOBUFS, "no buffer space available")
+
+
+@pytest.mark.parametrize("back", [True, False])
+def test_a_movement_that_is_refused_leaves_the_binding_as_it_was_or_none(back):
+    world = World(kernel=HalfKernel)
+    tests = world.home(), world.care_of(NEXT_CARE_OF)
+    world.say(update(world.home(), world.care_of()), HOME)
+    world.kernel.refused = (NEXT_CARE_OF,) if back else (CARE_OF, NEXT_CARE_OF)
+    moving = update(*tests, to=NEXT_CARE_OF, sequence=2)
+    world.say(moving, HOME, carrier=NEXT_CARE_OF)
+    (refusal,) = [e for e in world.node.events if isinstance(e, CorrespondentBindingRejected)]
+    assert refusal.status == Status.INSUFFICIENT_RESOURCES
+    cache = {home: entry.care_of for home, entry in world.node.bindings.items()}
+    assert world.bound == cache == ({HOME: CARE_OF} if back else {})
 
 
 def errors(world: World) -> list[tuple[Message, str]]:
