@@ -109,6 +109,13 @@ class Quotas(Generic[K]):
             stages[stage].add(key)
         return displaced
 
+    def next(self, shares: tuple[Share, ...]) -> K | None:
+        """Return what a new entry would displace first, None if that is nothing."""
+        for share in shares:
+            if self._is_full(share):
+                return self._next(share)
+        return None
+
     def move(self, key: K, stage: int) -> None:
         """Put an entry into another stage, as the newest there."""
         shares, before = self._entries[key]

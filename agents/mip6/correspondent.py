@@ -12,6 +12,7 @@ from collections.abc import Callable
 from ipaddress import IPv6Address
 
 from agents.core.machine import Address, Carried, Discarded, Event, address_of
+from agents.core.quotas import NoRoomError
 from agents.core.rate import TokenBucket
 from agents.core.reader import WireError
 from agents.core.record import Record, replace
@@ -57,6 +58,7 @@ from agents.mip6.correspondent_cache import (
     RefreshRequested,
     UnknownBinding,
 )
+from agents.mip6.correspondent_room import Room
 from agents.mip6.nonces import MAX_NONCE_LIFETIME, Nonces
 
 _LINGER = 10.0  # MAX_DELETE_BCE_TIMEOUT
@@ -97,6 +99,7 @@ class CorrespondentNode:
         self._forgotten: dict[IPv6Address, Forgotten] = {}
         self._kernel = kernel
         self._limits = limits = limits or CorrespondentLimits()
+        self._room = Room(limits, self._is_in_use)
         self._key = rng.randbytes(NODE_KEY_LENGTH)
         self._nonces = Nonces(rng)
         self._tests = TokenBucket(limits.tests, limits.tests)
@@ -214,20 +217,33 @@ class CorrespondentNode:
             self._reject(proven, Status.SEQUENCE_OUT_OF_WINDOW, now, entry.sequence)
         elif proven.removes:
             self._remove(proven, now)
-        elif home not in self.bindings and len(self.bindings) >= self._limits.bindings:
+        elif home not in self.bindings and not self._make_room(home, now):
             self._reject(proven, Status.INSUFFICIENT_RESOURCES, now)
         else:
             self._bind(proven, now)
+
+    def _make_room(self, home: IPv6Address, now: float) -> bool:
+        """Return whether there may be one more binding."""
+        try:
+            displaced = self._room.enter(home)
+        except NoRoomError:
+            return False
+        for other in displaced:
+            self._end_early(other, self.bindings[other], "displaced", now)
+        return True
 
     def _bind(self, proven: _Proven, now: float) -> None:
         home, update = proven.home, proven.update
         before = self.bindings.get(home)
         granted = min(update.lifetime, self._limits.lifetime) // LIFETIME_UNIT * LIFETIME_UNIT
         if not self._try(home, now, self._kernel.bind, home, proven.care_of):
-            if before and not self._try(home, now, self._kernel.bind, home, before.care_of):
+            if before is None:
+                self._room.leave(home)
+            elif not self._try(home, now, self._kernel.bind, home, before.care_of):
                 self._end_early(home, before, "refused", now)
             self._reject(proven, Status.INSUFFICIENT_RESOURCES, now)
             return
+        self._room.renew(home)
         self._forgotten.pop(home, None)
         ask_at = now + granted * self._limits.ask
         bound = CorrespondentBound(proven.care_of, update.sequence, now, now + granted, ask_at)
@@ -249,6 +265,7 @@ class CorrespondentNode:
 
     def _end(self, home: IPv6Address, cause: str, now: float) -> None:
         del self.bindings[home]
+        self._room.leave(home)
         self._timers.cancel((_ENTRY, home))
         self._let_go(home, now)
         self.events.append(CorrespondentBindingRemoved(now, home, cause))
@@ -354,13 +371,14 @@ class CorrespondentNode:
         """Ask for a refresh of a binding that is in use (section 9.5.5)."""
         ask_at = now + max((entry.expires_at - now) / 2, self._limits.interval)
         self._keep(home, replace(entry, ask_at=ask_at))
-        if self._is_in_use(home, entry):
+        if self._is_in_use(home):
             self.events.append(RefreshRequested(now, home))
             self.outbox.append((encode(BindingRefreshRequest()), (str(home), 0)))
 
-    def _is_in_use(self, home: IPv6Address, entry: CorrespondentBound) -> bool:
+    def _is_in_use(self, home: IPv6Address) -> bool:
         """Return whether packets have gone by a binding since it was made or renewed."""
-        return self._used(home, entry.used) != entry.used
+        before = self.bindings[home].used
+        return self._used(home, before) != before
 
     def _used(self, home: IPv6Address, otherwise: int) -> int:
         """Return how many packets have gone by a binding, `otherwise` if the kernel has no say."""

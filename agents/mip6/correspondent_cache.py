@@ -42,11 +42,13 @@ class CorrespondentLimits(Record, frozen=True):
 
     After the part `ask` of a binding's lifetime, if it is in use, there is a Binding Refresh
     Request, and another when half of the rest is over, but not sooner than after `interval`.
-    Bindings that are over, whose sequence numbers count, may be as many again as `bindings`.
+    Of home addresses within one /64 there are `bindings_of_link` at most. Bindings that are over,
+    whose sequence numbers count, may be as many again as `bindings`.
     """
 
     lifetime: int = MAX_RR_BINDING_LIFETIME
     bindings: int = 10_000
+    bindings_of_link: int = 2_500
     tests: float = 10_000.0
     refusals: float = 10.0
     errors: float = 10.0
@@ -89,7 +91,7 @@ class CorrespondentBindingUpdated(Event, frozen=True):
 
 
 class CorrespondentBindingRemoved(Event, frozen=True):
-    """A binding is over; `cause` is "removed", "expired" or, by the kernel, "refused"."""
+    """A binding is over; `cause` is "removed", "expired", "displaced" or "refused"."""
 
     home_address: IPv6Address
     cause: str

@@ -262,12 +262,73 @@ def test_a_binding_is_removed_by_who_has_the_home_token():
     assert world.bound == {}
 
 
-def test_bindings_are_limited():
+def bind(world: World, home: IPv6Address, sequence: int = 1) -> int:
+    """Return the status of a Binding Update of this home address."""
+    tests = world.home(home), world.care_of()
+    data = update(*tests, sequence=sequence)
+    world.node.handle_message(data, (Carried.by(str(home), str(CARE_OF)), 0), 0.0)
+    answers = [data for data, _ in world.node.outbox]
+    world.node.outbox.clear()
+    return acknowledged(answers).status
+
+
+def use(world: World, home: IPv6Address) -> None:
+    world.kernel.kernel.routes.used[CORRESPONDENT, home] += 1
+
+
+def homes(prefix: str, number: int) -> list[IPv6Address]:
+    return [IPv6Address(f"{prefix}{n:x}") for n in range(1, number + 1)]
+
+
+def test_bindings_are_limited_and_those_in_use_stay():
+    world = World(bindings=2)
+    first, second, third, fourth = (IPv6Address(f"2001:db8:{n}::9") for n in range(1, 5))
+    for home in (first, second):
+        assert bind(world, home) == Status.ACCEPTED
+    use(world, first)
+    assert bind(world, third) == Status.ACCEPTED
+    assert set(world.bound) == set(world.node.bindings) == {first, third}
+    use(world, third)
+    assert bind(world, fourth) == Status.INSUFFICIENT_RESOURCES
+    assert set(world.bound) == set(world.node.bindings) == {first, third}
+    assert bind(world, first, sequence=2) == Status.ACCEPTED  # Nothing has gone by it as of now.
+    assert bind(world, fourth) == Status.ACCEPTED
+    assert set(world.bound) == set(world.node.bindings) == {third, fourth}
+
+
+def test_who_has_a_link_takes_the_room_of_no_other_link():
+    world = World(bindings=8, bindings_of_link=4)
+    theirs = homes("2001:db8:1::", 20)
+    for home in theirs:
+        assert bind(world, home) == Status.ACCEPTED
+    assert list(world.bound) == theirs[-4:]
+    for home in theirs[-4:]:
+        use(world, home)
+    assert bind(world, theirs[0]) == Status.INSUFFICIENT_RESOURCES
+    others = homes("2001:db8:2::", 4)
+    for home in others:
+        assert bind(world, home) == Status.ACCEPTED
+    assert set(world.bound) == set(world.node.bindings) == {*theirs[-4:], *others}
+
+
+def test_what_was_displaced_is_not_brought_back_by_a_replay():
     world = World(bindings=1)
-    world.say(update(world.home(), world.care_of()), HOME)
-    data = update(world.home(OTHER_HOME), world.care_of())
-    ack = acknowledged(world.say(data, OTHER_HOME))
-    assert ack.status == Status.INSUFFICIENT_RESOURCES
+    bound = update(world.home(), world.care_of())
+    world.say(bound, HOME)
+    assert bind(world, OTHER_HOME) == Status.ACCEPTED
+    assert acknowledged(world.say(bound, HOME)).status == Status.SEQUENCE_OUT_OF_WINDOW
+    assert set(world.bound) == {OTHER_HOME}
+
+
+def test_a_binding_that_the_kernel_refuses_takes_no_room():
+    world = World(bindings=1)
+    world.kernel.failures["bind"] = errno.ENOBUFS
+    for home in homes("2001:db8:1::", 3):
+        assert bind(world, home) == Status.INSUFFICIENT_RESOURCES
+    del world.kernel.failures["bind"]
+    assert bind(world, HOME) == Status.ACCEPTED
+    use(world, HOME)
+    assert bind(world, OTHER_HOME) == Status.INSUFFICIENT_RESOURCES
 
 
 def test_a_removal_where_there_is_no_binding_is_acknowledged_and_leaves_nothing():
