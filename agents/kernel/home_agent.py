@@ -5,7 +5,8 @@ from __future__ import annotations
 import errno
 import socket
 import zlib
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from ipaddress import IPv6Address, IPv6Network
 
 from agents.core.index import Index
@@ -32,6 +33,20 @@ from agents.kernel.xfrm import Direction, Extension, MobilityState, Policy, Sele
 class _Binding(Record, frozen=True):
     care_of: IPv6Address
     link_local: IPv6Address | None
+
+
+@dataclass(slots=True)
+class _Bound:
+    """What the kernel may have of a home address, noted before it is asked for.
+
+    `whole` is the binding that it has all of: None while one is begun, and after a refusal.
+    `behind` are the care-of addresses whose tunnels may be the home address's, `defended` its
+    link-local addresses.
+    """
+
+    whole: _Binding | None = None
+    behind: set[IPv6Address] = field(default_factory=set)
+    defended: set[IPv6Address] = field(default_factory=set)
 
 
 @dataclass(slots=True)
@@ -75,7 +90,7 @@ class LinuxHomeAgent(MobilityKernel):
         self._tunnels_name = f"bc{zlib.crc32(address.packed) & 0xFFFF:04x}"
         self._sources = ReversePathFilter(self._tunnels_name)
         self._reached: set[IPv6Address] = set()
-        self._bound: dict[IPv6Address, _Binding] = {}
+        self._bound: dict[IPv6Address, _Bound] = {}
         self._tunnels: dict[IPv6Address, _Tunnel] = {}
         self._names: set[str] = set()
         self._before: dict[IPv6Address, Usage | None] = {}
@@ -213,78 +228,93 @@ class LinuxHomeAgent(MobilityKernel):
     def bind(
         self, home_address: IPv6Address, care_of: IPv6Address, link_local: IPv6Address | None
     ) -> None:
-        """Intercept packets to `home_address`; tunnel them to `care_of`, and take its own there."""
-        old, new = self._bound.get(home_address), _Binding(care_of, link_local)
-        if old == new:
-            return
-        requests = [links.add_proxy(home_address, self._index)]
-        if link_local:
-            requests.append(links.add_proxy(link_local, self._index))
-        if old and old.link_local not in (None, link_local):
-            requests.append(links.remove_proxy(old.link_local, self._index))
-        tunnel = self._tunnel_to(care_of, home_address, old)
-        requests.append(links.put_route(IPv6Network(home_address), tunnel.index))
-        # Noted first: unbind() then clears up after a failure too.
-        tunnel.told_apart &= tunnel.homes <= {home_address}
-        tunnel.homes.add(home_address)
-        self._bound[home_address] = new
-        if not old:
-            self._before[home_address] = Usage()
-        state, policy = self._door(home_address, care_of)
-        try:
-            self._route.transact(requests)
-            self._xfrm.transact([*state.put(), policy.put()])
-        except KernelError:
-            if not old:
-                self.unbind(home_address)
-            raise
-        if old and old.care_of != care_of:
-            self._leave(old.care_of, home_address)
+        """Intercept packets to `home_address`; tunnel them to `care_of`, and take its own there.
 
-    def _tunnel_to(self, care_of: IPv6Address, home: IPv6Address, old: _Binding | None) -> _Tunnel:
+        After a refusal it is as before, if the kernel allows that much.
+        """
+        new = _Binding(care_of, link_local)
+        bound = self._bound.get(home_address)
+        if bound is None:
+            bound = self._bound[home_address] = _Bound()
+            self._before[home_address] = Usage()
+        if bound.whole == new:
+            return
+        old, bound.whole = bound.whole, None
+        try:
+            self._carry_out(home_address, bound, new)
+        except OSError:
+            with suppress(OSError):
+                if old:
+                    self._carry_out(home_address, bound, old)
+                else:
+                    self.unbind(home_address)
+            raise
+
+    def _carry_out(self, home: IPv6Address, bound: _Bound, new: _Binding) -> None:
+        """Have all of a binding in the kernel, and nothing of another one."""
+        defended = {new.link_local} if new.link_local else set()
+        bound.defended |= defended
+        tunnel = self._tunnel_to(new.care_of, home, bound)
+        self._route.transact(
+            [
+                *(links.add_proxy(address, self._index) for address in (home, *defended)),
+                *(links.remove_proxy(a, self._index) for a in bound.defended - defended),
+                links.put_route(IPv6Network(home), tunnel.index),
+            ]
+        )
+        state, policy = self._door(home, new.care_of)
+        self._xfrm.transact([*state.put(), policy.put()])
+        for care_of in bound.behind - {new.care_of}:
+            self._leave(care_of, home, bound)
+        bound.defended, bound.whole = defended, new
+
+    def _tunnel_to(self, care_of: IPv6Address, home: IPv6Address, bound: _Bound) -> _Tunnel:
         """Return the tunnel to a care-of address: there already, moved along, or made."""
-        if care_of in self._tunnels:
-            return self._tunnels[care_of]
-        before = self._tunnels.get(old.care_of) if old else None
-        if old and before and before.homes == {home}:
-            self._route.transact([links.change_tunnel(before.name, self._address, care_of)])
-            del self._tunnels[old.care_of]
-            tunnel = before
-        else:
+        tunnel = self._tunnels.get(care_of)
+        alone = [old for old in bound.behind if self._tunnels[old].homes == {home}]
+        if tunnel is None and alone:
+            tunnel = self._tunnels[alone[0]]
+            self._route.transact([links.change_tunnel(tunnel.name, self._address, care_of)])
+            del self._tunnels[alone[0]]
+            bound.behind.remove(alone[0])
+        elif tunnel is None:
             name = self._tunnel_name(care_of)
             tunnel = _Tunnel(name, self._make_tunnel(name, self._address, care_of), set())
             self._names.add(name)
         self._tunnels[care_of] = tunnel
+        tunnel.told_apart &= tunnel.homes <= {home}
+        tunnel.homes.add(home)
+        bound.behind.add(care_of)
         return tunnel
 
-    def _leave(self, care_of: IPv6Address, home: IPv6Address) -> None:
+    def _leave(self, care_of: IPv6Address, home: IPv6Address, bound: _Bound) -> None:
         """Take a home address out of a tunnel, which goes with the last one."""
-        tunnel = self._tunnels.get(care_of)
-        if tunnel is None:
-            return
-        if home in tunnel.homes:
-            self._before[home] = self._sum(self._before.get(home), self._carried(tunnel))
-        tunnel.homes.discard(home)
-        if not tunnel.homes:
+        tunnel = self._tunnels[care_of]
+        carried = self._carried(tunnel)
+        if tunnel.homes == {home}:
             self._route.transact([links.remove_link(tunnel.name)])
             self._names.discard(tunnel.name)
             del self._tunnels[care_of]
+        tunnel.homes.remove(home)
+        bound.behind.remove(care_of)
+        self._before[home] = self._sum(self._before[home], carried)
 
     def unbind(self, home_address: IPv6Address) -> None:
         """Undo bind()."""
         bound = self._bound.get(home_address)
         if bound is None:
             return
-        tunnel = self._tunnels[bound.care_of]
-        requests = [
-            links.remove_proxy(home_address, self._index),
-            links.remove_route(IPv6Network(home_address), tunnel.index),
-        ]
-        if bound.link_local:
-            requests.append(links.remove_proxy(bound.link_local, self._index))
+        bound.whole = None
+        proxies = (home_address, *bound.defended)
         self._xfrm.transact(_removal(*self._door(home_address, xfrm.UNSPECIFIED)))
-        self._route.transact(requests)
-        self._leave(bound.care_of, home_address)
+        self._route.transact(
+            [
+                *(links.remove_proxy(address, self._index) for address in proxies),
+                links.remove_route(IPv6Network(home_address)),
+            ]
+        )
+        for care_of in tuple(bound.behind):
+            self._leave(care_of, home_address, bound)
         del self._bound[home_address]
 
     def release(self) -> None:
@@ -301,7 +331,10 @@ class LinuxHomeAgent(MobilityKernel):
         bound = self._bound.get(home_address)
         if bound is None:
             return self._before.pop(home_address, None)
-        return self._sum(self._before[home_address], self._carried(self._tunnels[bound.care_of]))
+        usage = self._before[home_address]
+        for care_of in bound.behind:
+            usage = self._sum(usage, self._carried(self._tunnels[care_of]))
+        return usage
 
     @staticmethod
     def _sum(before: Usage | None, now: Usage | None) -> Usage | None:

@@ -214,7 +214,9 @@ def _route(
         UNICAST,
         0,
     )
-    body += _u32(15, table) + _u32(4, interface)
+    body += _u32(15, table)
+    if interface:
+        body += _u32(4, interface)
     if destination.prefixlen:
         body += attribute(1, destination.network_address.packed)
     if source is not None:
@@ -234,9 +236,9 @@ def put_route(
     return Request("add route", _NEW_ROUTE, CREATE | REPLACE, body)
 
 
-def remove_route(destination: IPv6Network, interface: int, *, table: int = MAIN_TABLE) -> Request:
-    """Return the request that removes a route."""
-    body = _route(destination, interface, table, None)
+def remove_route(destination: IPv6Network, *, table: int = MAIN_TABLE) -> Request:
+    """Return the request that removes a route, whatever interface it leads to."""
+    body = _route(destination, 0, table, None)
     return Request("delete route", _DELETE_ROUTE, 0, body, _GONE)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import socket
+from contextlib import suppress
 from ipaddress import IPv6Address, IPv6Network
 from pathlib import Path
 
@@ -62,17 +63,23 @@ class MobilityKernel(LinuxSecurityAssociations):
     def _make_tunnel(self, name: str, local: IPv6Address, remote: IPv6Address) -> int:
         """Make a tunnel, or take over one of this name; return its interface index.
 
-        It has IPv6 even where interfaces are made without it (conf/default/disable_ipv6).
+        It has IPv6 even where interfaces are made without it (conf/default/disable_ipv6). There is
+        none after a refusal.
         """
+        requests = links.add_tunnel(name, local, remote)
         try:
-            self._route.transact(links.add_tunnel(name, local, remote))
-        except KernelError as error:
-            if error.errno != errno.EEXIST:
-                raise
-            made = links.add_tunnel(name, local, remote)
-            self._route.transact([links.remove_link(name), *made])
-        set_sysctl(f"conf/{name}/disable_ipv6", 0)
-        return socket.if_nametoindex(name)
+            try:
+                self._route.transact(requests)
+            except KernelError as error:
+                if error.errno != errno.EEXIST:
+                    raise
+                self._route.transact([links.remove_link(name), *requests])
+            set_sysctl(f"conf/{name}/disable_ipv6", 0)
+            return socket.if_nametoindex(name)
+        except OSError:
+            with suppress(KernelError):
+                self._route.transact([links.remove_link(name)])
+            raise
 
 
 def carrying(

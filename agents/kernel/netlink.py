@@ -132,7 +132,7 @@ class NetlinkSocket:
             length = _HEADER.size + len(request.body)
             packets.append(_HEADER.pack(length, request.kind, flags, sequence, 0))
             packets.append(request.body + bytes(-length % 4))
-        self._socket.send(b"".join(packets))
+        self._send(b"".join(packets))
         failure: KernelError | None = None
         for reply in self._replies(first, last):
             if reply.kind != _ERROR:
@@ -160,7 +160,13 @@ class NetlinkSocket:
         self._sequence += 1
         length = _HEADER.size + len(request.body)
         header = _HEADER.pack(length, request.kind, request.flags | flags, self._sequence, 0)
-        self._socket.send(header + request.body)
+        self._send(header + request.body)
+
+    def _send(self, data: bytes) -> None:
+        try:
+            self._socket.send(data)
+        except OSError as error:
+            raise _failed(error) from None
 
     def dump(self, request: Request) -> list[Reply]:
         """Return every object that `request` lists."""
@@ -199,6 +205,8 @@ class NetlinkSocket:
                 if not select.select([self._socket], [], [], _PATIENCE)[0]:
                     raise KernelError(errno.ETIMEDOUT, "netlink: no answer") from None
                 continue
+            except OSError as error:
+                raise _failed(error) from None
             for reply in _split(data):
                 if first <= reply.sequence <= last:  # Skips what an aborted call left behind.
                     yield reply
@@ -210,6 +218,10 @@ class NetlinkSocket:
         if code == 0:
             return None
         return KernelError(-code, f"{request.name}: {_error_text(body) or os.strerror(-code)}")
+
+
+def _failed(error: OSError) -> KernelError:
+    return KernelError(error.errno or errno.EIO, f"netlink: {error.strerror}")
 
 
 def _error_text(body: bytes) -> str:

@@ -84,8 +84,9 @@ def test_routes():
     assert (m["dst_len"], m["type"]) == (0, 1)
     found = [m.get_attr(f"RTA_{name}") for name in ("DST", "OIF", "TABLE", "PREFSRC")]
     assert found == [None, 7, 100, str(HOME)]
-    m = read(rtmsg, links.remove_route(IPv6Network(HOME), 7).body)
-    assert (m["dst_len"], m.get_attr("RTA_DST")) == (128, str(HOME))
+    m = read(rtmsg, links.remove_route(IPv6Network(HOME)).body)
+    found = [m.get_attr(f"RTA_{name}") for name in ("DST", "OIF", "TABLE")]
+    assert (m["dst_len"], *found) == (128, str(HOME), None, 254)
 
 
 def test_verdicts():
