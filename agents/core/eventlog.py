@@ -36,6 +36,7 @@ RoleEvent: TypeAlias = Literal[
     "Impersonated",
     "ImpersonationFailed",
     "KernelFailed",
+    "LaunchFailed",
     "MeterFailed",
     "NoAddressYet",
     "NotReadyYet",

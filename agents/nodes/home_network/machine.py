@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import partial
 from ipaddress import IPv6Address
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from agents.aaa.events import (
     SessionEnded,
@@ -20,7 +20,7 @@ from agents.bootstrap.keys import ike_psk, ike_secret
 from agents.core.configuration import Commands
 from agents.core.eventlog import EventLog
 from agents.core.folding import ascii_lower
-from agents.core.host import Closable, Host
+from agents.core.host import Host
 from agents.core.later import Later, after
 from agents.core.machine import Event
 from agents.diameter.accounting import AccountingRequest, accounting_answer
@@ -43,6 +43,7 @@ from agents.nodes.diameter_settings import node_config
 from agents.nodes.home_agent.preshared import PresharedIke
 from agents.nodes.home_agent.service import HomeAgentService
 from agents.nodes.home_network.eap_server import RadiusEapServer
+from agents.nodes.home_network.launching import LaunchedIke, Launching
 from agents.nodes.home_network.settings import HomeNetworkConfiguration
 from agents.nodes.ike_daemon.contract import MakeResponder
 from agents.nodes.radius_front import RadiusFront
@@ -80,9 +81,9 @@ class KeyDistribution:
         self._host = host
         self._configuration = configuration
         self._home_agent = home_agent
-        self._launched = launched
-        if launched:
-            home_agent.on_released.append(launched.forget)
+        self._launched = Launching(host, launched, log) if launched else None
+        if self._launched:
+            home_agent.on_released.append(self._launched.forget)
         settings = None if launched else configuration.ikev1 or configuration.ikev2
         self._ike = PresharedIke(host, home_agent, settings, log, make_ike)
         for peer in configuration.preshared:
@@ -133,18 +134,6 @@ class KeyDistribution:
         self._ike.close()
         if self._launched:
             self._launched.close()
-
-
-class LaunchedIke(Closable, Protocol):
-    """The home agent's IKE daemon that a script starts, and its peers."""
-
-    def share(
-        self, identity: str, home_address: IPv6Address, psk: bytes, care_of: IPv6Address | None
-    ) -> None:
-        """Let whoever holds the key make SAs for this home address, until it is forgotten."""
-
-    def forget(self, identity: str) -> None:
-        """Have the daemon forget a peer's key, and delete the SAs that were made with it."""
 
 
 class AaaServer:

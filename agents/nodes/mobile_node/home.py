@@ -243,7 +243,11 @@ class HomeConnection:
         if self._launch is None or psk is None or home_address is None:
             self._fail("ike", "the daemons need a pre-shared key and a home address")
             return
-        self._launched = self._launch(psk, assignment.home_agent, home_address, self.care_of)
+        self._retry.begun()
+        try:
+            self._launched = self._launch(psk, assignment.home_agent, home_address, self.care_of)
+        except OSError as error:
+            self._fail("ike", f"the daemons cannot be started: {error}")
 
     # Failures
 
@@ -274,6 +278,8 @@ class HomeConnection:
         if self._is_lost and self._go_back():
             return  # What follows from that renews the SAs, or makes some with another home agent.
         self._is_lost = False
+        if self._by_script and self.assignment and self._launched is None:
+            self._start_daemons(self.assignment)
         self._initiate()
         self._refresh()
         self._register()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+
 import pytest
 
 from agents.aaa.policy import Place
@@ -27,15 +29,23 @@ def test_the_key_comes_from_the_msk_where_the_configuration_says_so():
 class Launched:
     """Stands in for the IKE daemon that a script starts; notes what it is told, and when."""
 
-    def __init__(self):
+    def __init__(self, failures=0):
         self.told = []
         self.sent = lambda: 0
+        self.failures = failures
+
+    def _fail(self):
+        if self.failures:
+            self.failures -= 1
+            raise OSError(errno.ENOSPC, "No space left on device")
 
     def share(self, *what):
+        self._fail()
         self.told.append(("share", *what))
         self.answers_before = self.sent()
 
     def forget(self, identity):
+        self._fail()
         self.told.append(("forget", identity))
 
     def close(self):
@@ -61,6 +71,28 @@ def test_one_daemon_is_launched_for_all_and_each_key_ends_with_its_session():
     assert launched.told[1:] == [("forget", NAME)]
     world.stop()
     assert launched.told[2:] == [("close",)]
+
+
+def test_what_cannot_be_launched_is_told_and_tried_again():
+    launched = Launched(failures=2)
+    world = World(0, launched=launched, launch="script")
+    world.authenticate(1)
+    world.net.run(60.0)
+    assert launched.told == [("share", NAME, HOA, psk_of(1), COA)]
+    failed = world.net.told("LaunchFailed")
+    assert [(event["identity"], event["reason"]) for event in failed] == [
+        (NAME, "[Errno 28] No space left on device")
+    ] * 2
+
+
+def test_a_key_that_is_over_is_not_launched_any_more():
+    launched = Launched(failures=3)
+    world = World(0, launched=launched, launch="script")
+    world.authenticate(1)
+    world.end()
+    world.net.run(60.0)
+    assert launched.told == [("forget", NAME)]
+    assert world.bound() == set()
 
 
 def test_the_answer_leaves_before_the_daemon_is_launched():

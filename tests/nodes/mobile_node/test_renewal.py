@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from ipaddress import IPv6Address
 
 import pytest
@@ -205,3 +206,28 @@ def test_before_the_script_goes_on_with_another_home_agent_the_kernel_is_cleared
     network.authenticate()
     network.until(lambda: len(made) == 2)
     assert [name for name, *_ in network.mn.kernel.calls] == ["clear", "prepare"] * 2
+
+
+def test_daemons_that_cannot_be_started_are_tried_again(make):
+    made, refused = [], [OSError(errno.ENOSPC, "No space left on device"), None]
+
+    def launch(*given):
+        if error := refused.pop():
+            raise error
+        made.append(Launched(*given))
+        return made[-1]
+
+    def failed():
+        return [(e["stage"], e["reason"]) for e in network.mn.told("AttemptFailed")]
+
+    expected = ("ike", "the daemons cannot be started: [Errno 28] No space left on device")
+    refused.reverse()
+    network = make(launch="script", launcher=launch)
+    network.until(lambda: made)
+    assert failed() == [expected]
+    refused.extend([None, OSError(errno.ENOSPC, "No space left on device")])
+    network.authenticate()
+    network.until(lambda: len(made) == 2)
+    assert failed() == [expected, expected]
+    assert made[0].closed
+    assert made[0].psk != made[1].psk
