@@ -15,6 +15,7 @@ from agents.bootstrap.sealed import SealError
 from agents.core.configuration import Commands
 from agents.core.eventlog import EventLog
 from agents.core.host import Host
+from agents.core.unicast import is_unicast
 from agents.eap.peer import EapPeer
 from agents.eap.tls import EapKeys
 from agents.ikev2.config import Credentials
@@ -306,6 +307,15 @@ class MobileNode:
             self._movement.arrived(self._care_of)
         return told
 
+    def _own_address(self, text: str) -> IPv6Address:
+        """Return an address of this host that can be a care-of address; ValueError says why not."""
+        address = IPv6Address(text)
+        if not is_unicast(address):
+            raise ValueError(f"{text} is not a global unicast address, as a care-of address is")
+        if not self._host.has_address(address):
+            raise ValueError(f"{text} is no address of this host that can be used now")
+        return address
+
     def _take_link(self, care_of: IPv6Address, router: IPv6Address | None) -> None:
         """Go on from this link if it is another one, where network access begins anew.
 
@@ -338,7 +348,7 @@ class MobileNode:
         own: dict[str, Callable[..., object]] = {
             "deregister": home.deregister,
             "refresh": home.refresh,
-            "move": lambda address: self._move(IPv6Address(address)),
+            "move": lambda address: self._move(self._own_address(address)),
         }
         if self._configuration.ikev2:
             own["rekey-ike"] = home.rekey_ike

@@ -72,6 +72,26 @@ def test_who_comes_back_from_home_to_the_address_of_before_registers_it(bound):
     assert bound.mn.told("BindingAccepted")[-1]["lifetime"]
 
 
+@pytest.mark.parametrize(
+    ("address", "why"),
+    [
+        ("::", "not a global unicast address"),
+        ("::1", "not a global unicast address"),
+        ("ff02::1", "not a global unicast address"),
+        ("fe80::1", "not a global unicast address"),
+        ("2001:db8:dead::1", "no address of this host"),
+        ("2001:db8:dead::", "not a global unicast address"),
+        ("192.0.2.1", "At least 3 parts expected"),
+    ],
+)
+def test_a_movement_to_what_is_no_address_here_is_refused(bound, address, why):
+    with pytest.raises(ValueError, match=why):
+        bound.mn.command("move", address)
+    bound.run(900.0)
+    assert bound.registered == COA
+    assert not bound.mn.told("AttemptFailed")
+
+
 def test_a_movement_that_the_kernel_refuses_is_tried_again(bound):
     bound.mn.kernel.failures["move"] = errno.ENOBUFS
     bound.mn.command("move", str(NEXT_COA))
