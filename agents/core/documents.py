@@ -7,18 +7,21 @@ A type says that itself where it is hard to tell: `msgspec.Meta(description=...)
 from __future__ import annotations
 
 import difflib
+import errno
+import os
 import re
+import stat
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from string import digits
-from typing import Any, NoReturn, TypeVar
+from typing import Any, BinaryIO, NoReturn, TypeVar
 
 import msgspec
 from msgspec import inspect
 
 T = TypeVar("T")
-_MOST = 64 << 20  # Octets of a file: /dev/zero has no end.
+_MOST = 64 << 20  # Octets of a file.
 _SHOWN = 60
 _COUNTED = 3  # Words of a row that are told by the first and the last.
 
@@ -27,10 +30,22 @@ class DocumentError(ValueError):
     """A document that cannot be used; the text says where and what is allowed."""
 
 
+def open_file(path: Path) -> BinaryIO:
+    """Open a file for reading; OSError for what is none: a FIFO would be waited for without end."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    mode = os.fstat(descriptor).st_mode
+    if stat.S_ISREG(mode):
+        return os.fdopen(descriptor, "rb")
+    os.close(descriptor)
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    raise OSError(errno.EINVAL, "it is no regular file", str(path))
+
+
 def read(path: Path) -> str:
     """Return a file's text, without a byte order mark; raises DocumentError."""
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             data = file.read(_MOST + 1)
     except OSError as error:
         raise DocumentError(f"cannot be read: {error.strerror}") from None

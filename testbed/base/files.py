@@ -6,10 +6,11 @@ import csv
 import errno
 import io
 import os
+import stat
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import msgspec
 
@@ -51,6 +52,18 @@ def _unknown(version: int) -> str:
 def plain(text: Path | str) -> str:
     """Write a path, or a text with one in it, so that octets that are not UTF-8 can be printed."""
     return os.fsencode(text).decode(errors="backslashreplace")
+
+
+def open_file(path: Path) -> BinaryIO:
+    """Open a file for reading; OSError for what is none: a FIFO would be waited for without end."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    mode = os.fstat(descriptor).st_mode
+    if stat.S_ISREG(mode):
+        return os.fdopen(descriptor, "rb")
+    os.close(descriptor)
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    raise OSError(errno.EINVAL, "it is no regular file", str(path))
 
 
 def last_line(log: Path) -> str:

@@ -9,14 +9,14 @@ from typing import Annotated, Any, Generic, TypeAlias, TypeVar
 
 import msgspec
 
-from testbed.base.files import plain, unknown_format
+from testbed.base.files import open_file, plain, unknown_format
 
 T = TypeVar("T")
 Whole: TypeAlias = Annotated[int, msgspec.Meta(ge=-(1 << 62), lt=1 << 62)]
 """A whole number that is counted with: JSON's may have any number of digits, a float's not."""
 
 LINE_LIMIT = 16 * 1024 * 1024
-_MOST = 256 << 20  # Octets of a file: /dev/zero has no end.
+_MOST = 256 << 20  # Octets of a file.
 _TOO_DEEP = "it is nested too deeply"
 
 
@@ -27,7 +27,7 @@ class DataError(Exception):
 def read_json(path: Path, of: Any) -> Any:
     """Read a file that holds one `of`; raises DataError."""
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             content = file.read(_MOST + 1)
     except OSError as error:
         raise DataError(f"{plain(path)}: {error.strerror}") from None
@@ -70,7 +70,7 @@ def read_lines(path: Path, of: type[T]) -> Lines[T]:
     items: list[T] = []
     numbers: list[int] = []
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             number = 0
             while line := file.readline(LINE_LIMIT):
                 number += 1

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from testbed.base.files import open_file
 from testbed.base.jsonl import DataError
 
 ETHERNET = 1
@@ -70,7 +71,7 @@ class _BadBlockError(Exception):
 
 def _read(path: Path) -> Iterator[_Block]:
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             yield from _blocks(file)
     except OSError as error:
         raise DataError(f"{path}: {error.strerror}") from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -124,8 +125,15 @@ def test_what_is_no_text_is_refused(tmp_path):
         read(tmp_path)
     with pytest.raises(DocumentError, match="No such file"):
         read(tmp_path / "none.toml")
-    with pytest.raises(DocumentError, match="longer than 64 MiB"):
+    with pytest.raises(DocumentError, match="it is no regular file"):
         read(Path("/dev/zero"))
+    os.mkfifo(tmp_path / "fifo")
+    with pytest.raises(DocumentError, match="it is no regular file"):
+        read(tmp_path / "fifo")
+    with (tmp_path / "long").open("wb") as long:
+        long.truncate((64 << 20) + 1)
+    with pytest.raises(DocumentError, match="longer than 64 MiB"):
+        read(tmp_path / "long")
 
 
 @pytest.mark.parametrize(

@@ -223,11 +223,15 @@ def test_a_damaged_file_is_named(folder, name, content):
         results.load(folder)
 
 
-@pytest.mark.parametrize("name", ["manifest.json", "plan.json", "spec.toml"])
-def test_a_file_without_an_end_is_refused(folder, name):
+@pytest.mark.parametrize("name", ["manifest.json", "plan.json", "spec.toml", "runs.jsonl"])
+@pytest.mark.parametrize("kind", ["without an end", "FIFO"])
+def test_what_is_no_file_is_refused(folder, name, kind):
     (folder / name).unlink(missing_ok=True)
-    (folder / name).symlink_to("/dev/zero")
-    with pytest.raises(DataError, match=rf"{name}: .*it is longer than \d+ MiB"):
+    if kind == "FIFO":
+        os.mkfifo(folder / name)
+    else:
+        (folder / name).symlink_to("/dev/zero")
+    with pytest.raises(DataError, match=f"{name}: .*it is no regular file"):
         results.load(folder)
 
 
