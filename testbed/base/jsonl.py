@@ -15,6 +15,9 @@ T = TypeVar("T")
 Whole: TypeAlias = Annotated[int, msgspec.Meta(ge=-(1 << 62), lt=1 << 62)]
 """A whole number that is counted with: JSON's may have any number of digits, a float's not."""
 
+Number: TypeAlias = Annotated[float, msgspec.Meta(ge=-1e15, le=1e15)]
+"""A number that is drawn: sums and axes of those near a float's largest are infinite."""
+
 LINE_LIMIT = 16 * 1024 * 1024
 _MOST = 256 << 20  # Octets of a file.
 _TOO_DEEP = "it is nested too deeply"

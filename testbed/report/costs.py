@@ -123,7 +123,7 @@ def costs_figure(results: Results) -> tuple[Figure, list[list[Any]]]:
     bars.legend(fig, style.MARGIN, 0.88, colours, colours)
     width = fig.get_figwidth()
     axes = fig.add_axes((left / width, 1 - (top + tall) / height, WIDE / width, tall / height))
-    axes.set_xlim(0, 1.1 * max(sum(one.values()) for one in found.values()))
+    axes.set_xlim(0, 1.1 * max(sum(one.values()) for one in found.values()) or 1.0)
     for row, one in enumerate(found.values()):
         end = bars.stack(axes, row, one, BAR, colours=colours)
         axes.annotate(

@@ -94,7 +94,7 @@ def figure(results: Results) -> tuple[Figure, list[list[Any]]]:
     axes = fig.add_axes(place)
     gaps = {name: [h.gap for h in one if h.gap is not None] for name, one in found.items()}
     longest = [max([*gaps[name], sum(_lengths(medians[name]).values())]) for name in found]
-    axes.set_xlim(0, 1.04 * max(longest))
+    axes.set_xlim(0, 1.04 * max(longest) or 1.0)
     axes.set_ylim(len(found) - 0.4, -0.5)
     data: list[list[Any]] = [["variant", "part", "median_seconds", "low", "high", "n"]]
     for row, name in enumerate(found):

@@ -199,7 +199,7 @@ def _to_one_scale(
     beside = _paper_row(results)
     papers = [paper[TOTAL]] if beside else []
     longest = max([*papers, *(p[TOTAL].median for p in found.values() if p), *ways])
-    whole = longest * WIDE / (WIDE - TOTALS)
+    whole = longest * WIDE / (WIDE - TOTALS) or 1.0
     axes.set_xlim(0, whole)
     if beside:
         attributed = bars.stack(axes, 0, paper, BAR, write=lambda value: f"{value:g} s")
@@ -244,7 +244,7 @@ def _to_own_scale(
     called: Mapping[str, str],
 ) -> None:
     lengths = [phases[phase].median for phase in PHASES]
-    whole = sum(lengths)
+    whole = sum(lengths) or 1.0
     left = 0.0
     middles = []
     for phase, length in zip(PHASES, lengths, strict=True):
@@ -312,11 +312,11 @@ def cdf_figure(results: Results) -> Drawn:
     axes = fig.add_axes((0.085, 0.55 / height, 0.89, 3.0 / height))
     paper = results.paper.total
     everything = [value for values in totals.values() for value in values]
-    logarithmic = max(everything) > style.LOG_FROM * min(everything)
+    logarithmic = max(everything) > style.LOG_FROM * min(everything) > 0
     ends = (min(everything) / 1.6, max(*everything, paper) * 1.6)
     if not logarithmic:
         room = 0.08 * (max(everything) - min(everything)) or 0.1 * max(everything)
-        ends = (max(0.0, min(everything) - room), max(everything) + room)
+        ends = (max(0.0, min(everything) - room), max(everything) + room or 1.0)
     for i, (name, values) in enumerate(totals.items()):
         shares = [(n + 1) / len(values) for n in range(len(values))]
         colour = style.VARIANT_COLOURS[i % len(style.VARIANT_COLOURS)]

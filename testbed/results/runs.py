@@ -8,7 +8,7 @@ from typing import Any, Literal
 import msgspec
 
 from testbed.base.files import FORMAT, check_format
-from testbed.base.jsonl import Whole
+from testbed.base.jsonl import Number, Whole
 from testbed.base.phases import DISCOVERY, OVERLAP, PHASES, TOTAL
 from testbed.experiment.spec import PlannedRun
 from testbed.trace.counts import Traffic
@@ -24,9 +24,9 @@ class Moved(msgspec.Struct, kw_only=True):
 
     home_agent: str
     home_address: str
-    noticed: float
-    bootstrapped: float
-    registered: float
+    noticed: Number
+    bootstrapped: Number
+    registered: Number
 
     @property
     def parts(self) -> dict[str, float]:
@@ -50,13 +50,13 @@ class Member(msgspec.Struct, kw_only=True):
     """
 
     host: str
-    start: float
-    end: float | None = None
+    start: Number
+    end: Number | None = None
     home_agent: str = ""
     home_address: str = ""
     failures: Whole = 0
     reason: str = ""
-    phases: dict[str, float] = {}
+    phases: dict[str, Number] = {}
     repeated: dict[str, int] = {}
     moved: Moved | None = None
 
@@ -73,17 +73,17 @@ class Crowd(msgspec.Struct, kw_only=True):
     """
 
     nodes: Whole
-    up: dict[str, float]
-    curve: list[tuple[float, int]]
+    up: dict[str, Number]
+    curve: list[tuple[Number, int]]
     messages: dict[str, int]
     repeated: dict[str, int]
     dropped: dict[str, int]
     failures: Whole
     late: Whole
     unanswered: Whole
-    busy: dict[str, float]
-    simulator: float
-    seconds: float
+    busy: dict[str, Number]
+    simulator: Number
+    seconds: Number
     public_keys: str
 
 
@@ -98,8 +98,8 @@ class Held(msgspec.Struct, kw_only=True):
     """
 
     cycles: int
-    seconds: float
-    amounts: dict[str, dict[str, float]]
+    seconds: Number
+    amounts: dict[str, dict[str, Number]]
 
 
 class Handover(msgspec.Struct, kw_only=True):
@@ -113,8 +113,8 @@ class Handover(msgspec.Struct, kw_only=True):
 
     cycle: Whole
     link: str
-    parts: dict[str, float]
-    gap: float | None
+    parts: dict[str, Number]
+    gap: Number | None
 
 
 HOME, CARE_OF = "home address", "care-of address"
@@ -196,26 +196,26 @@ class Run(msgspec.Struct, kw_only=True):
     reason: str | None = None
     outcome: str = ""
     attempts: Whole = 0
-    continuity: dict[str, float] | None = None
-    phases: dict[str, float] | None = None
-    event_phases: dict[str, float] | None = None
-    first_packet: float | None = None
-    discovery: float | None = None
-    overlap: float | None = None
-    costs: dict[str, float] = {}
-    measured: dict[str, dict[str, float | None]] = {}
+    continuity: dict[str, Number] | None = None
+    phases: dict[str, Number] | None = None
+    event_phases: dict[str, Number] | None = None
+    first_packet: Number | None = None
+    discovery: Number | None = None
+    overlap: Number | None = None
+    costs: dict[str, Number] = {}
+    measured: dict[str, dict[str, Number | None]] = {}
     parameters: dict[str, Any] = {}
     traffic: Traffic | None = None
-    processor: dict[str, float] | None = None
-    programs: dict[str, dict[str, float]] = {}
-    flood: dict[str, float] | None = None
+    processor: dict[str, Number] | None = None
+    programs: dict[str, dict[str, Number]] = {}
+    flood: dict[str, Number] | None = None
     warm: bool = False
     members: list[Member] = []
     overflows: dict[str, int] = {}
     worker: str = ""
     crowd: Crowd | None = None
     held: list[Held] = []
-    round_trips: dict[str, float] = {}
+    round_trips: dict[str, Number] = {}
     handovers: list[Handover] = []
     throughput: list[Throughput] = []
 

@@ -2,6 +2,7 @@
 
 import csv
 import itertools
+import json
 import shutil
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from testbed.base.jsonl import DataError
 from testbed.base.phases import PHASES
 from testbed.report import curves, ladder, overlays, plots, style, summary, timeline
+from testbed.report import page as report
 from testbed.results import folder as results
 from testbed.results.runs import Run
 from tests.testbed import sample
@@ -243,6 +245,20 @@ def test_nothing_within_phases_is_not_in_the_legend(folder):
 
     for fig, _ in (plots.phases_figure(loaded), curves.stacked_figure(loaded)):
         assert not set(overlays.LEGEND.values()) & set(texts(fig))
+
+
+@pytest.mark.usefixtures("one_format")
+@pytest.mark.parametrize("seconds", [(0.0,), (1e15,), (0.0, 1.0)])
+def test_what_took_no_time_is_drawn_and_what_took_ages(tmp_path, seconds):
+    folder = sample.make(tmp_path, runs=2, captures=False)
+    lines = [json.loads(line) for line in (folder / "runs.jsonl").read_text().splitlines()]
+    for line, times in zip(lines, itertools.cycle(seconds)):
+        if line.get("phases"):
+            line["phases"] = dict.fromkeys(line["phases"], times)
+    (folder / "runs.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    loaded = results.load(folder)
+    assert {path.stem for path in plots.draw(loaded)} >= {"phases", "cdf"}
+    report.write(loaded)
 
 
 def test_a_phase_of_no_length_is_not_named(tmp_path):

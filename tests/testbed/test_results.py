@@ -235,6 +235,17 @@ def test_what_is_no_file_is_refused(folder, name, kind):
         results.load(folder)
 
 
+@pytest.mark.parametrize("seconds", ["1e308", "-1e308", "1e16"])
+def test_a_time_that_nobody_has_measured_is_refused(folder, seconds):
+    results.append(folder, ok(1))
+    line = json.loads((folder / "runs.jsonl").read_text())
+    (phase, *_) = line["phases"]
+    line["phases"][phase] = float(seconds)
+    (folder / "runs.jsonl").write_text(json.dumps(line) + "\n")
+    with pytest.raises(DataError, match=r"runs.jsonl:1: .*phases"):
+        results.load(folder)
+
+
 def test_the_manifest_says_what_a_result_depends_on(folder, monkeypatch):
     manifest = begin_manifest(folder, lab="uml", seed=3, delays_asked={"A-B": 0.01})
     results.append(folder, ok(1))
