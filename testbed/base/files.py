@@ -18,6 +18,8 @@ NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 """What a disk says that takes nothing more, and will again when somebody has seen to it."""
 
 _PROBE = 1 << 16  # Octets.
+_FRESH = ".mip6lab."
+"""What the names of files begin with that are about to take another's place."""
 
 FORMAT = 1
 """The version of the files in a results folder; a change that old readers misread has a new one."""
@@ -90,12 +92,12 @@ def write_json(path: Path, content: Any) -> Path:
 
 def beside(path: Path) -> Path:
     """Return the name of what will take the place of `path`: hidden, and this process's own."""
-    return path.with_name(f".{path.name}.{os.getpid()}")
+    return path.with_name(f"{_FRESH}{path.name}.{os.getpid()}")
 
 
 def sweep(folder: Path) -> None:
     """Remove what killed processes were about to put into its place in a folder; raises OSError."""
-    for path in folder.glob(".*.*"):
+    for path in folder.glob(f"{_FRESH}*.*"):
         number = path.suffix[1:]
         if number.isdecimal() and not Path("/proc", number).exists():
             path.unlink(missing_ok=True)

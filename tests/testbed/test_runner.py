@@ -229,8 +229,9 @@ def test_runs_that_are_kept_elsewhere_are_left_alone(spec, tmp_path):
 
 def test_what_killed_writers_left_goes_and_other_hidden_files_stay(spec, tmp_path):
     folder = carry_out(spec, tmp_path, Lab(stop=3)).folder
-    others = folder / ".notes", folder / f".own.{os.getpid()}", folder / ".notes.2026x"
-    for path in (folder / ".summary.json.999999999", *others):
+    killed, alive = (f".mip6lab.summary.json.{pid}" for pid in (999999999, 1))
+    others = [folder / name for name in (alive, ".notes", ".notes.999999999", ".mip6lab.notes")]
+    for path in (folder / killed, *others):
         path.touch()
 
     runner.resume(folder, lab=Lab(), watcher=Watcher())
