@@ -1,7 +1,9 @@
 import json
 import os
 import resource
+import shutil
 import stat
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -65,6 +67,23 @@ def test_every_tool_has_a_package_that_the_set_up_installs(request):
         assert feature.level or feature.always or feature.labs == ("vm",)
     tools = {name for name, feature in FEATURES.items() if feature.kind == "tool"}
     assert tools == set(PACKAGES)
+
+
+def test_no_package_is_named_twice(request):
+    lists = sorted((request.config.rootpath / "setup").glob("*.txt"))
+    named = [package for one in lists for package in one.read_text().split()]
+    assert named == list(dict.fromkeys(named))
+
+
+def test_a_package_that_two_lists_name_is_not_missing_for_that(request, tmp_path):
+    setup = tmp_path / "setup"
+    shutil.copytree(request.config.rootpath / "setup", setup)
+    for level in LEVELS:
+        (setup / f"packages-{level}.txt").write_text("dpkg\n")
+    finds, _, _ = (setup / "install").read_text().partition("restore_policy() {")
+    command = ["sh", "-c", f"{finds}\nmissing_packages", str(setup / "install"), "tests"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "dpkg" not in done.stdout.split()
 
 
 def test_without_root_the_kernel_is_not_judged(monkeypatch):
