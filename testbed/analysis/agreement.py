@@ -11,6 +11,7 @@ from testbed.base.files import plain
 from testbed.base.jsonl import DataError
 from testbed.base.phases import PHASES, TOTAL
 from testbed.results.folder import Results
+from testbed.results.manifest import SIM
 
 TOLERANCE = 0.10
 """By how much a phase's median may differ, as a part of the real one."""
@@ -19,8 +20,6 @@ LEAST_DELAY = 0.02
 """Seconds, one way, of the longest link of a point from which on phases are judged."""
 
 _DELAY = ".delay"
-SIM = "sim"
-"""The lab of what is simulated."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -128,6 +128,8 @@ def samples(loaded: Sequence[Results], phase: str, fixed: Mapping[str, Any]) -> 
 def surroundings(loaded: Sequence[Results]) -> list[str]:
     """Return what folders lack, and in what they differ beside their experiments."""
     told = [f"{plain(one.folder)}: {one.unfinished}" for one in loaded if one.unfinished]
+    simulated = [one for one in loaded if one.manifest and one.manifest.is_simulated]
+    told += [f"{plain(one.folder)}: simulated, no measurement" for one in simulated]
     if len(loaded) < 2:
         return told
     manifests = [one.manifest for one in loaded]

@@ -16,6 +16,7 @@ from testbed.base.jsonl import DataError
 from testbed.base.words import several
 from testbed.experiment.spec import Spec, SpecError
 from testbed.results.folder import LATEST, read_plan
+from testbed.results.manifest import read_manifest
 from topologies.plugins import PluginError
 
 
@@ -66,8 +67,17 @@ def _results(results: Path) -> dict[str, str]:
             extent = _extent(folder, len(lines.read_bytes().splitlines()))
         except OSError as error:
             newest, extent = "", f"{lines.name} cannot be read: {error.strerror}"
-        found[plain(folder)] = f"{extent}{newest}"
+        found[plain(folder)] = f"{extent}{_simulated(folder)}{newest}"
     return found
+
+
+def _simulated(folder: Path) -> str:
+    """Return a word if the runs are a model's; whether they are is not known without a manifest."""
+    try:
+        manifest = read_manifest(folder)
+    except (DataError, OSError):
+        return ", and its manifest cannot be read"
+    return ", simulated" if manifest and manifest.is_simulated else ""
 
 
 _FINDERS: dict[str, Callable[[Path], dict[str, str]]] = {

@@ -17,6 +17,9 @@ from testbed.base.jsonl import read_json
 from testbed.base.places import DISTRIBUTION, IS_CLONE
 
 GIT_TIMEOUT = 10.0
+SIM = "sim"
+"""The lab of what is simulated."""
+
 LABELS = {"jobs": "number of labs at once"}
 """What is called otherwise in sentences."""
 
@@ -26,8 +29,7 @@ EMULATED = (
 )
 
 SIMULATED = (
-    "nothing ran: hosts, kernels and links were models on a virtual clock,"
-    " with service times {} (docs/simulator.md)"
+    "nothing ran: hosts, kernels and links were models on a virtual clock,{} (docs/simulator.md)"
 )
 
 
@@ -90,13 +92,22 @@ class Manifest(msgspec.Struct, kw_only=True):
     @property
     def where(self) -> str:
         """The lab in the words of a figure."""
+        if self.is_simulated:
+            return f"{self.lab} lab, simulated"
         return f"{self.lab} lab{', emulated processor' if self.emulated else ''}"
+
+    @property
+    def is_simulated(self) -> bool:
+        """Whether runs are a model's, those of any session."""
+        return SIM in {one.lab for one in (*self.earlier, self)}
 
     def warnings(self) -> list[str]:
         """Return what is to be known of all times, a sentence a thing."""
         sessions = (*self.earlier, self)
         told = [EMULATED] if any(one.emulated for one in sessions) else []
-        told += [SIMULATED.format(self.services)] if self.services else []
+        if self.is_simulated:
+            origins = dict.fromkeys(one.services for one in sessions if one.services)
+            told.append(SIMULATED.format("".join(f", with service times {o}" for o in origins)))
         if not all(one.emulated == self.emulated for one in sessions):
             told.append("the processor was not emulated in all runs")
         return [*told, *self.changes()]
@@ -156,6 +167,7 @@ def begin_manifest(
         emulated=emulated,
         kernel=None,
         caller_kernel=kernel(),
+        services=before.services if before else None,
         seed=seed,
         cpu=cpu(),
         cpus=os.cpu_count() or 1,

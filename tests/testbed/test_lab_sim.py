@@ -13,6 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from testbed.analysis import losses
+from testbed.analysis.compare import surroundings
 from testbed.base.places import PROJECT
 from testbed.cli import main
 from testbed.lab import UmlLab
@@ -125,6 +126,9 @@ def test_an_experiment_has_the_results_of_any_lab(one):
     assert loaded.manifest.delays_measured["only: access"] == pytest.approx(0.02, abs=1e-4)
     for name in ("summary.json", "report.html", "phases.csv"):
         assert (one / name).exists()
+    assert "nothing ran" in (one / "report.html").read_text()
+    assert "simulated" in listed(one.parent.parent)[str(one)]
+    assert any("simulated" in warning for warning in surroundings([loaded]))
     assert list((one / "figures").glob("*.svg"))
     run = loaded.runs[0]
     assert run.traffic.links["access"].round_trips == 11
@@ -271,6 +275,15 @@ def test_what_was_killed_is_gone_and_can_be_gone_on_with(tmp_path):
     runs = [json.loads(line)["run"] for line in (folder / "runs.jsonl").read_text().splitlines()]
     assert sorted(runs) == list(range(1, 17))
     assert (folder / "services.json").read_bytes() == before
+    told = [one for one in json.loads(resumed.stdout)["warnings"] if "nothing ran" in one]
+    assert len(told) == 1
+    assert "with service times measured" in told[0]
+    assert "simulated" in listed(tmp_path)[str(folder)]
+
+
+def listed(folder):
+    done = CliRunner().invoke(main, ["list", "results", "--json", "--output", str(folder)])
+    return json.loads(done.stdout)["results"]
 
 
 def until(done):
