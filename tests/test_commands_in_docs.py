@@ -1,5 +1,6 @@
 """Commands that the documentation prints exist, with their options, experiments and settings."""
 
+import importlib.util
 import re
 import shlex
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ YOURS = ("FILE", "my.toml")  # What the reader has to write.
 INSTALLED = ("tests/plugin/experiment.toml",)  # What needs a package that tests install themselves.
 IN_BLOCK = re.compile(r"^(?: {4}|\S*\$ )?(?:sudo )?(?:\.venv/bin/)?mip6lab((?: \S+)*)", re.M)
 IN_TEXT = re.compile(r"`(?:sudo )?(?:\.venv/bin/)?mip6lab ([^`]+)`")
+MODULE = re.compile(r"(?:(exec(?: --?[a-z]+ \S+)* -- )|(\.venv/bin/))?python3? -m ([a-z_.]+)")
 MAKE = re.compile(r"^ {4}(?:sudo )?make ([a-z]+)|`(?:sudo )?make ([a-z]+)", re.M)
 
 
@@ -77,3 +79,16 @@ def test_the_targets_of_make_are_there():
     }
     assert "experiment" in named
     assert named <= targets
+
+
+def test_modules_that_are_printed_can_be_run():
+    """In a lab, by `mip6lab exec`, python is the environment's."""
+    printed = [
+        (found.group(1) or found.group(2) or "", found.group(3))
+        for page in PAGES
+        for found in MODULE.finditer(page.read_text(encoding="utf-8"))
+    ]
+    assert len(printed) > 3
+    for before, module in printed:
+        assert before, f"python -m {module}: not every machine has the packages outside of .venv"
+        assert importlib.util.find_spec(module), module

@@ -59,6 +59,11 @@ def names() -> list[str]:
     return sorted([*own, *plugins.found(_KIND, own)])
 
 
+def simulated() -> list[str]:
+    """Return the names of those that need no daemon but what the simulator has a model of."""
+    return [name for name in names() if not hasattr(load(name), "REHEARSED")]
+
+
 def load(name: str) -> ModuleType:
     """Return the module of an approach; PluginError for one of others that lacks a part."""
     if other := plugins.found(_KIND, _own()).get(name):

@@ -23,7 +23,7 @@ INTRODUCTION = """\
 Made from the tables that the agents run
 ([pac_table.py](../agents/pana/pac_table.py), [paa_table.py](../agents/pana/paa_table.py), and
 [common_table.py](../agents/pana/common_table.py), the last rows of both) by
-`python -m agents.pana.draw docs/pana-states.md`.
+`.venv/bin/python -m agents.pana.draw docs/pana-states.md`.
 
 Both dialects run the same tables. Their notation is that of RFC 5609: `Rx` receives, `Tx` sends,
 the letters in brackets are the header's flags and those in parentheses the AVPs; `!` negates a

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 import topologies
 from agents import approaches
 from agents.approaches.cast import HOME_ADDRESS
+from agents.core.documents import listed
 from agents.core.record import Record
 from agents.simulation.laboratory import Laboratory, PreparedApproach
 from agents.simulation.world import World
@@ -28,6 +30,7 @@ LONGEST = 420.0
 BOOTSTRAP = 15.0
 """What a bootstrap may take beside, in seconds."""
 
+_TOPOLOGIES = "paper", "dhcpv6"  # The smallest first.
 _SETTLED, _FIRST = 3.0, 60.0
 _SHORT, _STEP = 3.0, 1.0
 _APART = 5.0
@@ -84,8 +87,13 @@ def places(approach: str) -> list[tuple[str, str]]:
 
 
 def topology_of(approach: str) -> str:
-    """Return the name of the smallest topology for an approach."""
-    return "dhcpv6" if approach == "dhcpv6-ikev2" else "paper"
+    """Return the name of the smallest topology that has the hosts which an approach needs."""
+    module = approaches.load(approach)
+    for name in _TOPOLOGIES:
+        with suppress(KeyError):
+            module.compose(module.Settings(), topologies.load(name), Path(), Path())
+            return name
+    raise ValueError(f"{approach}: not for any of the topologies {listed(_TOPOLOGIES)}")
 
 
 def suffer(lab: Laboratory, outage: Outage) -> None:
@@ -170,7 +178,7 @@ def table() -> Iterator[str]:
     """Yield the lines of the table, in Markdown."""
     yield f"| approach | outage of | {' | '.join(f'{length:,.0f} s' for length in LENGTHS)} |"
     yield "|---" * (2 + len(LENGTHS)) + "|"
-    for approach in approaches.names():
+    for approach in approaches.simulated():
         with tempfile.TemporaryDirectory() as folder:
             topology = topologies.load(topology_of(approach))
             prepared = PreparedApproach(approach, Path(folder), {}, topology)

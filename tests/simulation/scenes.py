@@ -22,9 +22,7 @@ def _prepared(scene):
     return PreparedApproach(approach, folder, SETTINGS.get(scene, {}), _topology(where))
 
 
-SIMULATED = [n for n in approaches.names() if not hasattr(approaches.load(n), "REHEARSED")]
-"""The approaches that need no daemon but those that the simulator has a model of."""
-
+SIMULATED = approaches.simulated()
 SCENES = {name: (name, "paper") for name in SIMULATED} | {
     "dhcpv6-ikev2": ("dhcpv6-ikev2", "dhcpv6"),
     "pana-ikev1 through a relay": ("pana-ikev1", "relayed"),

@@ -90,6 +90,12 @@ def test_what_is_cut_carries_nothing_and_loses_what_is_under_way(prepared):
     assert reaches()
 
 
+def test_the_command_has_a_row_for_each(monkeypatch):
+    monkeypatch.setattr(outages, "recoveries", lambda *_: iter(()))
+    rows = re.findall(r"^\| (\S+) \| (link|host) (\S+) \|", "\n".join(outages.table()), re.M)
+    assert rows == CELLS
+
+
 def test_the_page_has_a_row_for_each_and_never_says_never():
     page = (PROJECT / "docs" / "reliability.md").read_text()
     rows = re.findall(r"^\| (\S+) \| (link|host) (\S+) \|(.*)\|$", page, re.MULTILINE)
