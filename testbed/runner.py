@@ -29,6 +29,7 @@ from testbed.base.places import PROJECT
 from testbed.base.words import several
 from testbed.cluster.client import Cluster, Dispatch
 from testbed.experiment.spec import PlannedRun, Spec, SpecError
+from testbed.experiment.steps import Expectation
 from testbed.lab import Lab, LabError
 from testbed.lab.caller import caller, give
 from testbed.lab.job import check_reachable
@@ -72,16 +73,24 @@ class Outcome:
     results: results.Results
 
 
-def analyse(folder: Path, result: Mapping[str, Any], topology: Topology) -> Run:
+def analyse(
+    folder: Path,
+    result: Mapping[str, Any],
+    topology: Topology,
+    expect: Expectation | None = None,
+) -> Run:
     """Measure a finished run by its captures and check that against its agents' events.
 
-    A run whose captures or events are not whole has failed, whatever it came to.
+    A run whose captures or events are not whole has failed, whatever it came to; and so has one of
+    which too much came back for what was sent.
     """
     line = dict(result)
     run = results.run_folder(folder, line["run"])
-    measure = _measure_fleet if topology.is_fleet else _measure
     try:
-        measure(line, run, topology)
+        if topology.is_fleet:
+            _measure_fleet(line, run, topology)
+        else:
+            _measure(line, run, topology, expect)
         if (run / "keys" / "keys.jsonl").exists():
             keys.wireshark_profile(run / "keys")
     except DataError as error:
@@ -91,11 +100,15 @@ def analyse(folder: Path, result: Mapping[str, Any], topology: Topology) -> Run:
     return msgspec.convert(line, Run)
 
 
-def _measure(line: dict[str, Any], run: Path, topology: Topology) -> None:
+def _measure(
+    line: dict[str, Any], run: Path, topology: Topology, expect: Expectation | None
+) -> None:
     """Add to a run's line what was seen of its mobile node; raises DataError."""
     mobile_node = topology.host(HostRole.MOBILE_NODE)
     capture = run / "captures" / f"{mobile_node}.pcapng"
     line["flood"] = floods.from_events(run / "events.jsonl")
+    if expect and line["status"] != "failed":
+        line |= _judge_flood(line["flood"], expect)
     if line["status"] != "ok":
         read_whole(run / "events.jsonl", dict)
         line["phases"] = phases.reached(capture, phases.macs(topology))
@@ -106,6 +119,20 @@ def _measure(line: dict[str, Any], run: Path, topology: Topology) -> None:
     line["first_packet"] = seen.first_packet
     line["discovery"], line["overlap"] = seen.discovery, seen.overlap
     line["traffic"] = counts.count(run / "captures", topology, seen)
+
+
+def _judge_flood(flood: Mapping[str, float] | None, expect: Expectation) -> dict[str, str]:
+    """Return what changes of a run's line if more came back to a stranger than may."""
+    if (allowed := expect.octets_back) is None:
+        return {}
+    back = floods.octets_back(flood) if flood else None
+    if back is None:
+        reason = "the stranger told of nothing that it sent, so that nothing can be judged by it"
+    elif back > allowed:
+        reason = f"{back:.2f} octets came back for one that was sent; {allowed:g} may"
+    else:
+        return {}
+    return {"status": "failed", "reason": reason}
 
 
 def _measure_fleet(line: dict[str, Any], run: Path, topology: Topology) -> None:
@@ -467,9 +494,10 @@ class _Experiment:
             write_manifest(self.folder, self.manifest)
         elif "result" in line:
             result = line["result"]
-            topology = self.spec.at(result.get("parameters", {})).topology(result["variant"])
+            there, name = self.spec.at(result.get("parameters", {})), result["variant"]
+            topology, expect = there.topology(name), there.variants[name].expect
             with _located(results.run_folder(self.folder, result["run"])):
-                run = analyse(self.folder, result, topology)
+                run = analyse(self.folder, result, topology, expect)
             results.append(self.folder, run)
             if not self.linked:
                 results.link_latest(self.folder)

@@ -26,6 +26,8 @@ TRAFFIC_INTERVAL = 0.02
 MOST_SECONDS = 86_400
 """Of whatever may be waited for: a day."""
 
+_FLOODER = "agents.nodes.flooder.main"
+
 Seconds: TypeAlias = Annotated[float, msgspec.Meta(gt=0, le=MOST_SECONDS)]
 Text: TypeAlias = Annotated[
     str,
@@ -54,8 +56,9 @@ class Expectation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     one must fail for. Of a fleet, `up` is how many mobile nodes must be registered in the end, if
     not all. `detour` is how many times as long the round trip to the home address may be as that to
     the care-of address, of those that steps measure; `throughput` is what part of the throughput to
-    the care-of address that to the home address has to be, in each direction. `must` says all of it
-    in words.
+    the care-of address that to the home address has to be, in each direction. `octets_back` is how
+    many octets may come back to a stranger for one that its flood sends. `must` says all of it in
+    words.
     """
 
     must: Text = ""
@@ -68,6 +71,7 @@ class Expectation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     up: Annotated[int, msgspec.Meta(ge=0, le=10_000_000)] | None = None
     detour: Annotated[float, msgspec.Meta(ge=1, le=1000)] | None = None
     throughput: Annotated[float, msgspec.Meta(gt=0, le=10)] | None = None
+    octets_back: Annotated[float, msgspec.Meta(ge=0, le=1000)] | None = None
 
     def __post_init__(self) -> None:
         for name in ("reason", "attempt"):
@@ -195,6 +199,7 @@ def check(
         programs.setdefault(program.host, program)  # The first that takes commands gets them.
     if expected:
         _check_expectation(expected, steps, topology, programs)
+        _check_flood(expected, composed)
     uncut = True
     killed: dict[str, str] = {}
     cut: dict[tuple[str, str], str] = {}
@@ -279,6 +284,17 @@ def _check_comparisons(expected: Expectation, steps: Sequence[Step]) -> None:
                 f"expect.{name}: there is nothing to compare; let a step{how} `measures` the home"
                 " address, and another one the care-of address"
             )
+
+
+def _check_flood(expected: Expectation, composed: Iterable[Program]) -> None:
+    """Refuse to judge a flood where nobody floods."""
+    if expected.octets_back is None:
+        return
+    if not any(program.module == _FLOODER for program in composed):
+        raise ValueError(
+            "expect.octets_back: nobody floods, so that nothing comes back for it; set"
+            " settings.flood.attack"
+        )
 
 
 def _check_outcome(expected: Expectation, topology: Topology) -> None:

@@ -10,6 +10,7 @@ from testbed.base.phases import TOTAL
 from testbed.report import style
 from testbed.results.folder import Results
 from testbed.results.runs import Run
+from testbed.trace.floods import octets_back
 
 MIB = 1 << 20
 STRANGERS = ("flooder", "attacker")
@@ -76,8 +77,8 @@ def _seconds(use: dict[str, float] | None) -> str:
 
 def _amplification(runs: Sequence[Run]) -> str:
     """Write how many octets came back for one that a stranger sent; older results do not know."""
-    floods = [run.flood for run in runs if run.flood and run.flood.get("octets")]
-    found = summarise([flood["octets_back"] / flood["octets"] for flood in floods])
+    back = [octets_back(run.flood) for run in runs if run.flood]
+    found = summarise([one for one in back if one is not None])
     return f"{found.median:.2f}" if found else "-"
 
 

@@ -85,6 +85,9 @@ def expectation(results: Results, variant: str) -> str:
         f"home agent {expect.home_agent}" if expect.home_agent else "",
         "" if expect.silence is None else f"no silence above {expect.silence:g} s",
         "" if expect.lost is None else f"at most {several(expect.lost, 'packet')} lost",
+        ""
+        if expect.octets_back is None
+        else f"at most {expect.octets_back:g} octets back for one of the flood's",
     ]
     return ", ".join(filter(None, told))
 

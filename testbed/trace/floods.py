@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
@@ -19,6 +20,11 @@ class _Event(msgspec.Struct):
     octets_back: Whole = 0
     accepted: Whole = 0
     refused: Whole = 0
+
+
+def octets_back(flood: Mapping[str, float]) -> float | None:
+    """Return how many octets came back for one that was sent; None if that is not known."""
+    return flood["octets_back"] / flood["octets"] if flood.get("octets") else None
 
 
 def from_events(path: Path) -> dict[str, float] | None:

@@ -249,3 +249,36 @@ def test_where_newcomers_wait_what_has_begun_is_ended_and_they_are_heard_later(d
     assert len(world.paa.sessions) == limits["max_half_open"]
     assert not world.server.only(Failed)
     assert "4 authentications are under way" in reasons(world.server.log)
+
+
+def octets_back(world, places):
+    """Return the octets that initiations from places draw for one of theirs, as IPv6 packets."""
+    pci = World(dialect=world.dialect).bootstrap(1).link.sent[0][2]
+    for place in places:
+        world.server.handle_message(pci, place, 0.0)
+    back = 0
+    while (due := world.server.next_timeout()) is not None and due < 300.0:
+        back += drained(world)
+        world.server.handle_timeout(due)
+    return (back + drained(world)) / (len(places) * (HEADERS + len(pci)))
+
+
+def drained(world):
+    sent = [len(data) for data, _ in world.server.outbox]
+    world.server.outbox.clear()
+    return sum(HEADERS + length for length in sent)
+
+
+HEADERS = 48  # IPv6 and UDP.
+STATELESS = 2.0  # The start request that proves an address, for the initiation.
+
+
+@pytest.mark.parametrize("hosts", [1, 2000])
+def test_who_does_not_answer_draws_no_more_than_a_start_request_each(dialect, start, hosts):
+    """But for those of whom something is kept, whose request is sent again until it is over."""
+    places = [(f"2001:db8:1::{n % hosts:x}", 1024 + n) for n in range(2000)]
+    kept = 1 if hosts == 1 else PaaConfig().max_half_open // 2
+    if "stateless" in start:
+        kept = 0
+    again = 6 * 1.25 * STATELESS  # In 30 s, after 1, 2, 4, 8 s; optimized ones are longer.
+    assert octets_back(World(dialect=dialect, paa=start), places) <= STATELESS + again * kept / 2000

@@ -3,11 +3,13 @@
 import io
 import re
 
+import pytest
 from rich.console import Console
 
+from agents.core.documents import parse_toml
 from testbed import runner
 from testbed.base.places import PROJECT
-from testbed.experiment.spec import Spec
+from testbed.experiment.spec import Spec, SpecError
 from testbed.report import terminal
 from testbed.results import folder as results
 from testbed.results.runs import Run
@@ -45,6 +47,18 @@ def test_each_attack_says_what_must_happen():
         assert variant.description
         assert variant.threat.startswith("RFC ")
         assert variant.expect.must
+
+
+def test_who_promises_that_less_comes_back_has_it_judged():
+    for variant in Spec.load(ATTACKS).variants.values():
+        promised = "less comes back than was sent" in variant.expect.must
+        assert (variant.expect.octets_back == 1.0) is promised
+
+
+def test_nothing_comes_back_where_nobody_floods():
+    text = SPEC.replace('expect.must = "nothing passes"', "expect.octets_back = 1.0")
+    with pytest.raises(SpecError, match=r"variant theft: expect.octets_back: nobody floods"):
+        Spec(parse_toml(text), "x.toml")
 
 
 def shown(root, *runs):

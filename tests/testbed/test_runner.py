@@ -8,6 +8,7 @@ import re
 import pytest
 from click.testing import CliRunner
 
+from agents.core.documents import parse_toml
 from testbed import cli, runner
 from testbed.base.jsonl import DataError
 from testbed.experiment.spec import Spec
@@ -378,6 +379,46 @@ def test_a_run_whose_record_is_not_whole_has_failed(spec, tmp_path, spoil, statu
 
     assert [run.status for run in loaded.runs] == ["failed"] * 4
     assert all(spoil.__name__.removeprefix("cut_")[:7] in run.reason for run in loaded.runs)
+
+
+FLOODED = """
+name = "flooded"
+approach = "pana-ikev1"
+topology = "attacked"
+runs = 1
+[settings]
+flood = { attack = "pana_initiation" }
+[variants.one]
+expect.octets_back = 1.0
+"""
+
+
+def flooding(octets, back):
+    """Return what has a run's events tell of a flood, of which so much came back."""
+
+    def tell(run):
+        told = {"t": 1, "host": "E", "agent": "flooder", "event": "Flooded", "seconds": 1.0}
+        with (run / "events.jsonl").open("a") as log:
+            log.write(json.dumps(told | {"octets": octets, "octets_back": back}) + "\n")
+
+    return tell
+
+
+@pytest.mark.parametrize("status", ["ok", "expected"])
+@pytest.mark.parametrize(
+    ("octets", "back", "reason"),
+    [
+        (100, 100, None),
+        (100, 101, "1.01 octets came back for one that was sent; 1 may"),
+        (0, 0, "the stranger told of nothing that it sent, so that nothing can be judged by it"),
+    ],
+)
+def test_more_octets_back_than_may_come_are_a_failure(tmp_path, octets, back, reason, status):
+    spec = Spec(parse_toml(FLOODED), "flooded.toml")
+    lab = Lab(spoil=flooding(octets, back), status=status)
+    [run] = carry_out(spec, tmp_path, lab).results.runs
+    assert (run.status, run.reason) == ("failed" if reason else status, reason)
+    assert run.flood["octets_back"] == back
 
 
 def test_a_run_that_failed_keeps_its_reason_and_how_far_it_went(spec, tmp_path):
