@@ -97,7 +97,17 @@ def analyse(
         if line["status"] != "failed":
             line |= {"status": "failed", "reason": str(error)}
     line["reason"] = plain(line["reason"]) if line.get("reason") else None
-    return msgspec.convert(line, Run)
+    return _judge_growth(msgspec.convert(line, Run), expect)
+
+
+def _judge_growth(run: Run, expect: Expectation | None) -> Run:
+    """Return a run as failed if something of it grew that must not."""
+    if not run.held or not expect or expect.growth is None or run.status == "failed":
+        return run
+    from testbed.analysis.growth import growth_over  # noqa: PLC0415  # SciPy takes its time.
+
+    reason = growth_over(run, expect.growth)
+    return msgspec.structs.replace(run, status="failed", reason=reason) if reason else run
 
 
 def _measure(

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from testbed.analysis import fleets
+from testbed.analysis import fleets, growth
 from testbed.analysis.fits import fits
 from testbed.analysis.samples import Summary, summarise
 from testbed.base.files import FORMAT, write_json
@@ -88,6 +88,7 @@ def _variant(results: Results, variant: str) -> dict[str, Any]:
         **({"traffic": found} if (found := traffic(good)) else {}),
         **(_swept(results, variant) if results.axes else {}),
         **fleets.as_json(results, variant),
+        **({"held": held} if (held := growth.as_json(results, variant)) else {}),
     }
 
 

@@ -182,6 +182,16 @@ class Variant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def __post_init__(self) -> None:
         if (self.cycles > 1 or self.sampled) and not self.steps:
             raise ValueError("`cycles` and `sampled` are for `steps`; there are none")
+        if self.sampled > self.cycles:
+            raise ValueError(
+                f"sampled: what is held would never be noted, for there are {self.cycles} cycles;"
+                f" at most {self.cycles}"
+            )
+        if self.expect and self.expect.growth is not None and not self.sampled:
+            raise ValueError(
+                "expect.growth: it is noted nowhere what is held; set `sampled`, after how many"
+                " cycles it is to be"
+            )
         if (lasts := self.arriving) > MOST_SECONDS:
             raise ValueError(
                 f"arrivals.rate: {self.mobile_nodes} mobile nodes would come within about "

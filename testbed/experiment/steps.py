@@ -57,8 +57,9 @@ class Expectation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     not all. `detour` is how many times as long the round trip to the home address may be as that to
     the care-of address, of those that steps measure; `throughput` is what part of the throughput to
     the care-of address that to the home address has to be, in each direction. `octets_back` is how
-    many octets may come back to a stranger for one that its flood sends. `must` says all of it in
-    words.
+    many octets may come back to a stranger for one that its flood sends. `growth` is how many octets
+    of memory may come with each cycle of the steps, beside which nothing that is held may grow
+    (testbed.analysis.growth). `must` says all of it in words.
     """
 
     must: Text = ""
@@ -72,6 +73,7 @@ class Expectation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     detour: Annotated[float, msgspec.Meta(ge=1, le=1000)] | None = None
     throughput: Annotated[float, msgspec.Meta(gt=0, le=10)] | None = None
     octets_back: Annotated[float, msgspec.Meta(ge=0, le=1000)] | None = None
+    growth: Annotated[float, msgspec.Meta(ge=0, le=1e9)] | None = None
 
     def __post_init__(self) -> None:
         for name in ("reason", "attempt"):

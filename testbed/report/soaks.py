@@ -8,16 +8,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from testbed.analysis.growth import Growth, growths, judged, soaked
+from testbed.analysis.growth import OCTETS, Growth, growths, judged, soaked, too_short
 from testbed.base.words import several
 from testbed.report import style
 from testbed.report.style import FAINT, QUIET
 from testbed.results.folder import Results
-from testbed.results.runs import KERNEL_MEMORY, MEMORY, Run
+from testbed.results.runs import Run
 
 Rows = list[tuple[str, ...]]
-OCTETS = (MEMORY, KERNEL_MEMORY)
-
 MIB = 1 << 20
 NAMED = 8  # Lines of a panel.
 WIDE, TALL, GAP, TOP, BOTTOM = 3.6, 2.3, 0.75, 1.35, 0.6
@@ -25,9 +23,15 @@ WIDE, TALL, GAP, TOP, BOTTOM = 3.6, 2.3, 0.75, 1.35, 0.6
 
 
 def rows(results: Results) -> tuple[list[str], Rows]:
-    """Return a row per amount that changed in some variant, and one of the others' number."""
+    """Return a row per amount that changed in some variant, and one of the others' number.
+
+    A run that is too short to be judged has one row, which says so.
+    """
     shown: Rows = []
     for name, run in soaked(results).items():
+        if why := too_short(run):
+            shown.append((name, "everything", "", "", "", why))
+            continue
         found = growths(run)
         moved = [one for one in found if one.slope or one.first != one.last]
         shown += [(name, *_cells(one)) for one in moved]
@@ -118,7 +122,8 @@ def _panel(axes: Axes, run: Run, kind: str) -> None:
     }
     for i, values in enumerate(lines.values()):
         axes.plot(cycles, values, color=_colour(i), lw=1.5, ls=("-", "--", ":")[i // 7 % 3])
-    axes.axvspan(0, judged(run.held)[0].cycles, color=FAINT, alpha=0.35, lw=0)
+    begins = next((one.cycles for one in judged(run.held)), cycles[-1])
+    axes.axvspan(0, cycles[-1] if too_short(run) else begins, color=FAINT, alpha=0.35, lw=0)
     axes.set_xlim(0, cycles[-1])
     most = max((max(values) for values in lines.values()), default=0.0)
     axes.set_ylim(0, 1.12 * most or 1.0)

@@ -5,10 +5,13 @@ import os
 import random
 from itertools import pairwise
 
+import msgspec
 import pytest
 
-from testbed.analysis.growth import growths
+from testbed import runner
+from testbed.analysis.growth import growth_over, growths, too_short
 from testbed.experiment.spec import Spec, SpecError
+from testbed.experiment.steps import Expectation
 from testbed.report import page, plots, soaks
 from testbed.results import folder as results
 from testbed.results.runs import Held, Run
@@ -68,7 +71,7 @@ def test_it_is_drawn_and_in_the_report(folder):
 
 def series(amount, number=20):
     return [
-        Held(cycles=50 * n, seconds=10.0 * n, amounts={"memory": {"B": amount(n)}})
+        Held(cycles=50 * n, seconds=60.0 * n, amounts={"memory": {"B": amount(n)}})
         for n in range(1, number + 1)
     ]
 
@@ -97,6 +100,56 @@ def test_what_fills_at_first_and_one_odd_sample_are_no_growth():
     assert judge(float, number=5) == []
 
 
+def test_what_fills_for_four_minutes_is_too_short_to_judge():
+    held = [one for one in series(float) if one.seconds < 240 + 4 * 60]
+    short = Run(run=1, variant="x", seed=1, status="failed", held=held)
+    assert growths(short) == []
+    assert too_short(short).startswith("too short to judge: 4 samples after the first 20% and 240")
+    long = Run(run=1, variant="x", seed=1, status="failed", held=series(float))
+    assert too_short(long) == ""
+
+
+def test_a_run_that_is_too_short_to_judge_says_so(tmp_path):
+    text = EXPERIMENT.replace("cycles = 8", "cycles = 4\nexpect.growth = 0.0")
+    folder = carry_out(tmp_path, text.split("[variants.once]")[0])
+    loaded = results.load(folder)
+    found = json.loads((folder / "summary.json").read_text())["variants"]["ended"]["held"]
+    assert found["not_judged"].startswith("too short to judge")
+    assert soaks.rows(loaded)[1] == [("ended", "everything", "", "", "", found["not_judged"])]
+    assert found["not_judged"] in (folder / "report.html").read_text()
+    assert [run.status for run in loaded.runs] == ["ok"]
+
+
+@pytest.mark.parametrize(("growth", "status"), [(0.0, "failed"), (1e6, "ok"), (None, "ok")])
+def test_a_run_in_which_something_grows_has_failed(folder, growth, status):
+    loaded = results.load(folder)
+    ended = next(run for run in loaded.runs if run.held)
+    line = msgspec.to_builtins(ended) | {"held": msgspec.to_builtins(series(float))}
+    topology = loaded.spec.topology("ended")
+    judged = runner.analyse(folder, line, topology, Expectation(growth=growth))
+    assert judged.status == status
+    assert judged.reason == ("grows with the cycles: B: memory" if status == "failed" else None)
+
+
+@pytest.mark.parametrize(
+    ("kind", "each", "allowed", "fails"),
+    [
+        ("memory", 100.0, 0.0, True),
+        ("memory", 100.0, 256.0, False),
+        ("memory", 300.0, 256.0, True),
+        ("routes", 1.0, 256.0, True),
+        ("routes", 0.0, 0.0, False),
+    ],
+)
+def test_memory_may_grow_as_far_as_is_allowed_and_nothing_else_may(kind, each, allowed, fails):
+    held = [
+        Held(cycles=n, seconds=60.0 * n, amounts={kind: {"B": 5.0 + each * n}})
+        for n in range(1, 21)
+    ]
+    run = Run(run=1, variant="x", seed=1, status="failed", held=held)
+    assert growth_over(run, allowed) == (f"grows with the cycles: B: {kind}" if fails else "")
+
+
 def test_what_this_process_holds_is_seen():
     def amounts():
         found = held.of_programs({"me": os.getpid()})
@@ -119,4 +172,18 @@ def test_cycles_are_of_steps(tmp_path):
     assert Spec.load(path).variants["once"].cycles == 2
     path.write_text(EXPERIMENT[: EXPERIMENT.index("steps =")])
     with pytest.raises(SpecError, match="`cycles` and `sampled` are for `steps`; there are none"):
+        Spec.load(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ("sampled = 9", "sampled: what is held would never be noted, for there are 8 cycles; at"),
+        ("expect.growth = 0.0", "expect.growth: it is noted nowhere what is held; set `sampled`"),
+    ],
+)
+def test_what_could_never_be_judged_is_refused(tmp_path, change, complaint):
+    path = tmp_path / "x.toml"
+    path.write_text(EXPERIMENT.replace("sampled = 1", change))
+    with pytest.raises(SpecError, match=complaint):
         Spec.load(path)
