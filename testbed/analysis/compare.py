@@ -1,4 +1,4 @@
-"""Variants against each other: medians, a rank test, and Cliff's delta.
+"""Variants against each other: medians, averaged over points, a rank test, and Cliff's delta.
 
 Runs of a sweep are compared with runs at the same point of its grid only (stratified by point), so
 that a few runs at each of many points tell as much as many runs at one.
@@ -43,18 +43,19 @@ class Sample:
 class Comparison:
     """The second sample against the first, over the points that both have; times in seconds.
 
-    `medians` are averaged over the points, `difference` and `ratio` are theirs, with 95 %
-    bootstrap intervals where there are runs enough; there is no ratio to nothing. `delta` is
-    Cliff's, the share of pairs in which the second is longer less that in which it is shorter,
-    averaged over the points; `p` is two-sided, and `p_holm` is corrected for all comparisons made
-    with it (Holm 1979). `p_least` is the least that so many runs can come to, corrected likewise.
+    `mean_of_medians` is the mean, over the points, of the median at each: at one point the median.
+    `difference` and `ratio` are those of the two, with 95 % bootstrap intervals where there are
+    runs enough; there is no ratio to nothing. `delta` is Cliff's, the share of pairs in which the
+    second is longer less that in which it is shorter, averaged over the points; `p` is two-sided,
+    and `p_holm` is corrected for all comparisons made with it (Holm 1979). `p_least` is the least
+    that so many runs can come to, corrected likewise.
     """
 
     first: str
     second: str
     points: int
     n: tuple[int, int]
-    medians: tuple[float, float]
+    mean_of_medians: tuple[float, float]
     difference: float
     difference_ci95: tuple[float, float] | None
     ratio: float | None
@@ -234,14 +235,14 @@ def _pair(one: Sample, other: Sample, seed: int) -> Comparison:
     first, second = (
         float(np.mean([np.median(values) for values in side])) for side in zip(*strata, strict=True)
     )
-    draws = _medians(strata, seed)
+    draws = _means_of_medians(strata, seed)
     p, least, delta = _test(strata, seed)
     return Comparison(
         first=one.name,
         second=other.name,
         points=len(strata),
         n=(sum(len(a) for a, _ in strata), sum(len(b) for _, b in strata)),
-        medians=(first, second),
+        mean_of_medians=(first, second),
         difference=second - first,
         difference_ci95=None if draws is None else interval(draws[1] - draws[0]),
         ratio=second / first if first else None,
@@ -253,8 +254,8 @@ def _pair(one: Sample, other: Sample, seed: int) -> Comparison:
     )
 
 
-def _medians(strata: Strata, seed: int) -> Any:
-    """Return the medians of both in every draw of the bootstrap within points; None of too few."""
+def _means_of_medians(strata: Strata, seed: int) -> Any:
+    """Return the means of both in every draw of the bootstrap within points; None of too few."""
     counts = np.array([(len(a), len(b)) for a, b in strata])
     few = counts.min() < LEAST_AT_POINT - 1 or np.median(counts, axis=0).min() < LEAST_AT_POINT
     if few or counts.sum(axis=0).min() < LEAST:

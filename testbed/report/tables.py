@@ -292,18 +292,19 @@ def way(outcome: outcomes.Outcome, called: Mapping[str, str]) -> str:
 def comparison_rows(made: Sequence[Comparison]) -> tuple[list[str], Rows]:
     """Return a row per comparison."""
     swept = any(one.points > 1 for one in made)
-    head = ["second, first", *(["points"] if swept else []), "runs", "medians", "longer by"]
+    average = "mean of the\npoints' medians" if swept else "medians"
+    head = ["second, first", *(["points"] if swept else []), "runs", average, "longer by"]
     head += ["ratio", "p (Holm)", "Cliff's\ndelta"]
     rows: Rows = []
     for one in made:
-        medians = "\n".join(style.seconds(value) for value in reversed(one.medians))
+        means = "\n".join(style.seconds(value) for value in reversed(one.mean_of_medians))
         runs = "\n".join(str(n) for n in reversed(one.n))
         rows.append(
             (
                 f"{one.second}\n{one.first}",
                 *([str(one.points)] if swept else []),
                 runs,
-                medians,
+                means,
                 _difference(one),
                 "-" if one.ratio is None else f"{one.ratio:.3g}",
                 f"{one.p_holm:.2g}",

@@ -89,6 +89,18 @@ def test_few_runs_at_many_points_tell_apart():
     assert made == strata(*[points(s, r) for r in [np.random.default_rng(5)] for s in (0, 0.1)])
 
 
+def test_what_is_compared_of_several_points_is_the_mean_of_their_medians():
+    one, other = {"near": [1.0, 2.0, 9.0], "far": [10.0, 20.0, 90.0]}, {"near": [3.0], "far": [5.0]}
+    made = strata(one, other)
+    assert made.mean_of_medians == (11.0, 4.0)
+    assert (made.difference, made.ratio) == (-7.0, 4 / 11)
+    assert made.as_json()["mean_of_medians"] == (11.0, 4.0)
+    [heading] = [one for one in tables.comparison_rows([made])[0] if "median" in one]
+    assert heading == "mean of the\npoints' medians"
+    assert pair([1.0, 2.0, 9.0], [3.0]).mean_of_medians == (2.0, 3.0)
+    assert "medians" in tables.comparison_rows([pair([1.0, 2.0, 9.0], [3.0])])[0]
+
+
 def test_points_without_a_difference_are_told_apart_as_seldom_as_is_said():
     rng = np.random.default_rng(6)
     told = [
@@ -103,7 +115,7 @@ def test_intervals_over_points_hold_the_truth():
     rng = np.random.default_rng(7)
     held = 0
     for seed in range(60):
-        first, second = compare._medians(
+        first, second = compare._means_of_medians(
             [(rng.exponential(1, 3), 0.5 + rng.exponential(1, 3)) for _ in range(10)], seed
         )
         low, high = interval(second - first)
