@@ -53,6 +53,13 @@ _UNSEEN = {
 }
 
 
+def bad_news(event: Mapping[str, Any]) -> str:
+    """Return who tells of something that went wrong, and why, or if it says no reason, what."""
+    why = event.get("reason") or event.get("status")
+    what = f"{event['event']}, {why}" if event.get("status") else why or event["event"]
+    return f"{event['host']} {event['agent']}: {what}"
+
+
 class RunError(Exception):
     """A run that did not succeed; the text is its reason."""
 
@@ -220,7 +227,7 @@ class Course(ABC):
                 phase = entered
                 self._entered(phase)
             if event["host"] != mobile_node and event["event"].endswith(_BAD_NEWS):
-                others[event["host"]] = f"{event['host']} {event['agent']}: {event.get('reason')}"
+                others[event["host"]] = bad_news(event)
             self._compare(event)
             told = f"{event['host']} {event['event']}"
             while self._in_bootstrap and self._in_bootstrap[0].at in (phase, told):
@@ -243,7 +250,7 @@ class Course(ABC):
             if event["event"] == "Bootstrapped":
                 self._judge_success(event["home_agent"])
                 self.outcome = "; then ".join(
-                    [*self._refusals, f"home agent {event['home_agent']}"]
+                    [*self._refusals, f"bootstrapped with home agent {event['home_agent']}"]
                 )
                 home_address = IPv6Address(event["home_address"])
                 if not self._unready:

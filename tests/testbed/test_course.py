@@ -1,8 +1,11 @@
-"""How long a run may take before whoever waits for it ends it."""
+"""How long a run may take before whoever waits for it ends it, and what it says went wrong."""
 
 from __future__ import annotations
 
+import pytest
+
 from testbed.experiment.spec import Spec
+from testbed.run.course import bad_news
 from testbed.run.fleet import FleetWorker
 
 SPEC = """
@@ -17,6 +20,22 @@ arrivals.rate = 1.0
 steps = [{ host = "AR1", command = "reauthenticate", lasts = 5.0, timeout = 7.0 }]
 cycles = 3
 """
+
+
+@pytest.mark.parametrize(
+    ("told", "said"),
+    [
+        ({"event": "ConnectionFailed", "reason": "no route"}, "C mip6: no route"),
+        (
+            {"event": "BindingRejected", "status": "DUPLICATE_ADDRESS"},
+            "C mip6: BindingRejected, DUPLICATE_ADDRESS",
+        ),
+        ({"event": "Rejected"}, "C mip6: Rejected"),
+        ({"event": "Rejected", "reason": ""}, "C mip6: Rejected"),
+    ],
+)
+def test_bad_news_have_a_reason_or_say_what_they_are(told, said):
+    assert bad_news({"host": "C", "agent": "mip6"} | told) == said
 
 
 def test_who_come_one_by_one_and_what_follows_have_their_time(tmp_path):

@@ -34,7 +34,7 @@ REFUSAL = "the home network knows no subscriber of that name"
 
 def line(number, variant, status, **more):
     if status == "ok":
-        more = {"phases": WHOLE, "outcome": "home agent 2001:db8::1"} | more
+        more = {"phases": WHOLE, "outcome": "bootstrapped with home agent 2001:db8::1"} | more
     return Run(run=number, variant=variant, seed=1, status=status, **more)
 
 
