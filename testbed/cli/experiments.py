@@ -132,6 +132,7 @@ def _carry_out(
         with _place(lab, spec.needs(), jobs, scheduler) as (place, at_once):
             _prepare_simulation(place, services, slowness)
             _check(spec, plan, place)
+            _warn(spec)
             root = runner.make_output(output)
             _follow(
                 _durations(spec, plan, place),
@@ -145,6 +146,14 @@ def _carry_out(
             )
     except (SpecError, LabError, DataError, OSError) as error:
         give_up(error)
+
+
+def _warn(spec: Spec) -> None:
+    """Say what is perhaps not meant."""
+    from testbed.experiment.doubts import doubts
+
+    for variant, what in doubts(spec):
+        click.echo(f"warning: variant {variant}: {what}", err=True)
 
 
 @contextmanager
@@ -338,6 +347,7 @@ def validate(experiment: str, assignments: Sequence[str]) -> None:
     spec = chosen(experiment, assignments, swept=None)
     for name, variant in spec.variants.items():
         click.echo(f"{name}: approach {variant.approach}, topology {variant.topology}")
+    _warn(spec)
     click.echo(f"needs: {', '.join(sorted(spec.needs()))}")
 
 
