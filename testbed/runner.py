@@ -338,8 +338,15 @@ def _check_writable(folder: Path) -> None:
         raise DataError(f"{plain(folder)} cannot be written to; copy it, and use the copy")
 
 
+class CompleteError(DataError):
+    """Results that lack no run: there is nothing to go on with."""
+
+
 def interrupted(folder: Path) -> tuple[results.Results, Spec]:
-    """Return results that lack runs, and their experiment; DataError if they cannot be had."""
+    """Return results that lack runs, and their experiment; DataError if they cannot be had.
+
+    Raises CompleteError if they lack none.
+    """
     loaded = results.load(folder)
     _check_writable(loaded.folder)
     where, runs = plain(loaded.folder), loaded.folder / "runs"
@@ -354,7 +361,7 @@ def interrupted(folder: Path) -> tuple[results.Results, Spec]:
             " began, run the experiment anew"
         )
     if not loaded.missing:
-        raise DataError(
+        raise CompleteError(
             f"{where}: all of its {len(loaded.plan)} planned runs are there;"
             f" what follows from them is written by: mip6lab report {where}"
         )

@@ -76,6 +76,10 @@ def _variant(results: Results, variant: str) -> dict[str, Any]:
         },
         "first_packet": first.as_json() if first else None,
         **{
+            name: one.as_json() if (one := _summarised(runs, name)) else None
+            for name in ("recovery", "silence", "lost")
+        },
+        **{
             name: one.as_json() if (one := summarise(results.values(variant, name))) else None
             for name in (DISCOVERY, OVERLAP)
         },
@@ -90,6 +94,11 @@ def _variant(results: Results, variant: str) -> dict[str, Any]:
         **fleets.as_json(results, variant),
         **({"held": held} if (held := growth.as_json(results, variant)) else {}),
     }
+
+
+def _summarised(runs: Iterable[Run], name: str) -> Summary | None:
+    """Summarise what a field of runs has, of those that have it."""
+    return summarise([value for run in runs if (value := getattr(run, name)) is not None])
 
 
 def attempts(runs: Iterable[Run]) -> dict[str, int]:

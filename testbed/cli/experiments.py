@@ -255,6 +255,8 @@ def _resume(
                 as_json,
                 lambda show: runner.resume(folder, lab=place, jobs=at_once, watcher=show),
             )
+    except runner.CompleteError as error:
+        click.echo(f"nothing to do: {error}", err=True)
     except (DataError, SpecError, LabError, OSError) as error:
         give_up(error)
 

@@ -57,9 +57,9 @@ class Expectation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     not all. `detour` is how many times as long the round trip to the home address may be as that to
     the care-of address, of those that steps measure; `throughput` is what part of the throughput to
     the care-of address that to the home address has to be, in each direction. `octets_back` is how
-    many octets may come back to a stranger for one that its flood sends. `growth` is how many octets
-    of memory may come with each cycle of the steps, beside which nothing that is held may grow
-    (testbed.analysis.growth). `must` says all of it in words.
+    many octets may come back to a stranger for one that its flood sends. `growth` is how many
+    octets of memory may come with each cycle of the steps, beside which nothing that is held may
+    grow (testbed.analysis.growth). `must` says all of it in words.
     """
 
     must: Text = ""
@@ -132,7 +132,7 @@ class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             "loses its power": self.kill == "host",
             f"has {self.heal} back": self.heal,
             f"moves to {self.attach}": self.attach,
-            "starts": self.start,
+            "is started again": self.start,
             f"measures the {self._measured} to the {self.measures}": self.measures is not None,
         }
         done = [name for name, is_so in others.items() if is_so]

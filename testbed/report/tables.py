@@ -155,7 +155,10 @@ def outcome_rows(results: Results) -> tuple[list[str], Rows]:
         tried = _attempts(attempts(results.of(name)))
         ended = "\n".join(came_to) or "no run yet"
         rows.append((name, description, expected, ended, tried, good))
-    return ["variant", "description", "expected", "came to", "attempts", "runs as expected"], rows
+    head = ["variant", "description", "expected", "came to", "attempts", "runs as expected"]
+    if any(row[1] for row in rows):
+        return head, rows
+    return [head[0], *head[2:]], [(row[0], *row[2:]) for row in rows]  # The names say it.
 
 
 def _attempts(counted: dict[str, int]) -> str:
@@ -284,7 +287,7 @@ def way(outcome: outcomes.Outcome, called: Mapping[str, str]) -> str:
     """Write how far runs got, as phases are `called`; empty if that is not known."""
     if outcome.ended_in is None:
         total = style.seconds(sum(outcome.phases.values()))
-        return f"all phases, {total}" if outcome.phases else ""
+        return f"all phases took {total}" if outcome.phases else ""
     whole = [f"{called[name]} {style.seconds(t)}" for name, t in outcome.phases.items()]
     return ", ".join([*whole, f"ended {outcomes.ENDED[outcome.ended_in]}"])
 
@@ -348,14 +351,15 @@ def claims(found: Sequence[Finding]) -> Table:
 def came_to(results: Results) -> Table:
     """Return what was expected of each variant, and what it came to, for the terminal."""
     shown = Table(title="what each variant came to, and runs as expected", **COMPACT)
-    _, rows = outcome_rows(results)
-    tried = any(row[4] not in ("-", "1") for row in rows)
-    head = ["variant", "description", "came to", *(["attempts"] if tried else []), "runs"]
-    for name in head:  # The description says the rest.
+    head, rows = outcome_rows(results)
+    tried = any(row[-2] not in ("-", "1") for row in rows)
+    left_out = {"expected"} if tried else {"expected", "attempts"}  # The description says the rest.
+    kept = [number for number, name in enumerate(head) if name not in left_out]
+    for number in kept:
+        name = head[number].partition(" as ")[0]
         shown.add_column(name, overflow="fold", no_wrap=name in ("variant", "runs"))
-    for name, description, _, ended, attempted, good in rows:
-        more = [attempted] if tried else []
-        shown.add_row(*map(Text, (name, description, ended, *more, good)))
+    for row in rows:
+        shown.add_row(*(Text(row[number]) for number in kept))
     return shown
 
 

@@ -171,8 +171,9 @@ class Run(msgspec.Struct, kw_only=True):
     `total`; `event_phases` are from the agents' events; `first_packet` counts from the start of the
     bootstrap; `discovery` and `overlap` are those of testbed.trace.phases.Timeline, in results from
     before them None. `continuity` is the traffic to the home address while steps were carried out:
-    `sent`, `answered`, and the longest `silence` in seconds. `measured` holds what was found on
-    each link before the run, by the names of its shape; None is what was not measured.
+    `sent`, `answered`, and the longest `silence` in seconds. `recovery` is how long after the first
+    step in the bootstrap the mobile node was bootstrapped and answered. `measured` holds what was
+    found on each link before the run, by the names of its shape; None is what was not measured.
     `parameters` is the run's point of a sweep's grid; `traffic` what the captures show.
     `processor` is what the hosts' processors were slowed down to (testbed.run.cpu.Processor).
     `programs` is what each program, as "B-access_router", used from the mobile node's start to the
@@ -197,6 +198,7 @@ class Run(msgspec.Struct, kw_only=True):
     outcome: str = ""
     attempts: Whole = 0
     continuity: dict[str, Number] | None = None
+    recovery: Number | None = None
     phases: dict[str, Number] | None = None
     event_phases: dict[str, Number] | None = None
     first_packet: Number | None = None
@@ -231,11 +233,21 @@ class Run(msgspec.Struct, kw_only=True):
             return self.reason or "no reason given"
         if self.continuity is None:
             return self.outcome
-        lost = self.continuity["sent"] - self.continuity["answered"]
-        silence = f"longest silence {self.continuity['silence']:.3f} s"
-        return (
-            f"{self.outcome}; {lost:.0f} of {self.continuity['sent']:.0f} packets lost, {silence}"
-        )
+        silence = f"longest silence {self.silence:.3f} s"
+        lost = f"{self.lost:.0f} of {self.continuity['sent']:.0f} packets lost"
+        return f"{self.outcome}; {lost}, {silence}"
+
+    @property
+    def lost(self) -> float | None:
+        """How many packets to the home address were not answered; None without such traffic."""
+        if self.continuity is None:
+            return None
+        return self.continuity["sent"] - self.continuity["answered"]
+
+    @property
+    def silence(self) -> float | None:
+        """The longest time in seconds without an answer; None without such traffic."""
+        return None if self.continuity is None else self.continuity["silence"]
 
     @property
     def ended_in(self) -> str | None:

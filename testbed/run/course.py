@@ -111,6 +111,9 @@ class Course(ABC):
         """The last handover, until the next one begins."""
 
         self.continuity: dict[str, float] | None = None
+        self.recovery: float | None = None
+        """Seconds from the first step in the bootstrap until it was over, and the ping answered."""
+
         self.held: list[dict[str, Any]] = []
         self.costs: dict[str, float] = {}
         self.programs: dict[str, dict[str, float]] = {}
@@ -317,7 +320,8 @@ class Course(ABC):
         """Note how long after the first step in the bootstrap its end came, the ping's answer."""
         if self._struck:
             what, since = self._struck
-            self.outcome += f"; reachable {self._now() - since:.1f} s after {what}"
+            self.recovery = round(self._now() - since, 6)
+            self.outcome += f"; reachable {self.recovery:.1f} s after the first step: {what}"
 
     def _timed(self, cost: str, since: float) -> float:
         now = time.monotonic()
@@ -490,6 +494,7 @@ class Course(ABC):
             "outcome": self.outcome,
             "attempts": self.attempts,
             "continuity": self.continuity,
+            "recovery": self.recovery,
             "costs": self.costs,
             "programs": self.programs,
             "warm": self.warm,

@@ -10,7 +10,7 @@ from rich.console import Console
 from testbed import runner
 from testbed.analysis import stats
 from testbed.base.phases import PHASES, TOTAL
-from testbed.report import curves, plots, terminal
+from testbed.report import curves, plots, tables, terminal
 from testbed.results import folder as results
 from testbed.results import outcomes
 from testbed.results.runs import Run
@@ -89,6 +89,32 @@ def test_a_refusal_that_was_expected_is_a_success_everywhere(loaded):
     assert "3 of 3 runs ended as expected" in page
     assert "0 of 1" not in page
     assert "refused: no subscriber" in page
+
+
+def test_silence_loss_and_recovery_are_numbers_of_the_summary(tmp_path):
+    went_on = {"sent": 100.0, "answered": 97.0, "silence": 0.06}
+    loaded = made(
+        tmp_path,
+        line(1, "plain", "ok", continuity=went_on, recovery=2.5),
+        line(2, "plain", "ok", continuity=went_on | {"answered": 95.0, "silence": 0.1}),
+        line(3, "refused", "expected", outcome=REFUSAL, phases={"pana": 0.05}),
+    )
+    found = stats.summary(loaded)["variants"]
+    plain = {name: found["plain"][name] for name in ("silence", "lost", "recovery")}
+    assert plain["silence"]["range"] == [0.06, 0.1]
+    assert plain["lost"]["median"] == 4.0
+    assert (plain["recovery"]["median"], plain["recovery"]["n"]) == (2.5, 1)
+    assert [found["refused"][name] for name in plain] == [None, None, None]
+    assert "3 of 100 packets lost, longest silence 0.060 s" in loaded.runs[0].came_to
+
+
+def test_a_column_of_descriptions_is_there_if_there_are_any(tmp_path, loaded):
+    assert "description" in tables.outcome_rows(loaded)[0]
+    bare = made(tmp_path / "bare", line(1, "plain", "ok"), spec=SPEC.replace("description", "#"))
+    head, rows = tables.outcome_rows(bare)
+    assert head == ["variant", "expected", "came to", "attempts", "runs as expected"]
+    assert {len(row) for row in rows} == {len(head)}
+    assert "all phases took 500 ms" in shown(bare)
 
 
 @pytest.mark.parametrize("draw", [plots.phases_figure, curves.stacked_figure])

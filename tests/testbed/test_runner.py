@@ -94,6 +94,10 @@ def test_what_is_missing_is_carried_out_and_nothing_twice(spec, tmp_path):
     assert before.ended
     with pytest.raises(DataError, match="all of its 4 planned runs are there"):
         runner.resume(folder, lab=lab, watcher=Watcher())
+    done = CliRunner().invoke(cli.main, ["run", "--resume", str(folder)])
+    assert done.exit_code == 0
+    assert "nothing to do" in done.stderr
+    assert "all of its 4 planned runs are there" in done.stderr
 
 
 def test_a_torn_line_is_a_run_that_is_missing(spec, tmp_path):
