@@ -29,7 +29,7 @@ EMULATED = (
 )
 
 SIMULATED = (
-    "nothing ran: hosts, kernels and links were models on a virtual clock,{} (docs/simulator.md)"
+    "nothing ran: hosts, kernels and links were models on a virtual clock{} (docs/simulator.md)"
 )
 
 

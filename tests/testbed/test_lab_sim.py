@@ -277,7 +277,7 @@ def test_what_was_killed_is_gone_and_can_be_gone_on_with(tmp_path):
     assert (folder / "services.json").read_bytes() == before
     told = [one for one in json.loads(resumed.stdout)["warnings"] if "nothing ran" in one]
     assert len(told) == 1
-    assert "with service times measured" in told[0]
+    assert "on a virtual clock, with service times measured" in told[0]
     assert "simulated" in listed(tmp_path)[str(folder)]
 
 
