@@ -46,7 +46,7 @@ def test_links_to_sources_lead_to_their_text(site):
     page = (site / "approaches.html").read_text(encoding="utf-8")
     assert 'href="source/agents/approaches/dhaad_ikev2.py.html"' in page
     source = site / "source" / "agents" / "approaches" / "dhaad_ikev2.py.html"
-    assert "Return the programs of home network and mobile node" in source.read_text(encoding="utf-8")
+    assert "Return the programs of home network" in source.read_text(encoding="utf-8")
     assert (site / "source/docs/joss/paper.md.html").is_file()
     assert "dhaad_ikev2.py" in (site / "source/agents/approaches/index.html").read_text()
 
