@@ -220,8 +220,9 @@ class SimulatedHost(Host):
         return heard
 
     def _opened(self, socket: Socket) -> Transport:
+        self._stack.open(socket)
         self._keep(socket)
-        return self._stack.open(socket)
+        return socket
 
     def open_link(self, interface: str, receive: Callable[[bytes], None]) -> LinkTransport:
         """Hear the claims to addresses on a link, and send Neighbor Discovery there."""
