@@ -166,7 +166,10 @@ class Endpoint:
 
 
 class DatagramEndpoint(Endpoint):
-    """A machine on a transport of its own, which it may change for another."""
+    """A machine on a transport of its own, which it may change for another.
+
+    It is in the loop while that is open; what the machine sends at other times is lost.
+    """
 
     machine: Machine
 
@@ -178,10 +181,19 @@ class DatagramEndpoint(Endpoint):
         opened: Callable[[Receive], Transport],
     ) -> None:
         super().__init__(host, machine, self._carry, on_event)
-        self._transport = opened(self.receive)
+        self._opened = opened
+        self._transport: Transport | None = None
+
+    def open(self) -> None:
+        """Open the transport, if that is not done yet; raises OSError if it is not to be had."""
+        if self._transport is None:
+            self._transport = self._opened(self.receive)
+            self._closed = False
+            self._host.attach(self)
 
     def _carry(self, datagram: tuple[bytes, Address]) -> None:
-        self._transport.send(*datagram)
+        if self._transport:
+            self._transport.send(*datagram)
 
     def receive(self, data: bytes, source: Address) -> None:
         """Hand a datagram to the machine."""
@@ -190,12 +202,15 @@ class DatagramEndpoint(Endpoint):
     def rebind(self, opened: Callable[[Receive], Transport]) -> None:
         """Go on over another transport; if that is not to be had, over the present one."""
         before, self._transport = self._transport, opened(self.receive)
-        before.close()
+        if before:
+            before.close()
 
     def close(self) -> None:
         """Close the transport and stop the machine's timer; nothing is sent any more."""
         super().close()
-        self._transport.close()
+        if self._transport:
+            self._transport.close()
+            self._transport = None
 
 
 class Timer:
@@ -344,7 +359,7 @@ class Host(ABC):
         """Run a machine on a UDP socket bound to `local`; `interface` ties it to an interface."""
         opened = partial(self.open_datagrams, local, interface=interface)
         endpoint = DatagramEndpoint(self, machine, on_event, opened)
-        self.attach(endpoint)
+        endpoint.open()
         return endpoint
 
     def mobility_headers(
@@ -353,7 +368,7 @@ class Host(ABC):
         """Run a machine on a socket for Mobility Headers bound to an address of this host."""
         opened = partial(self.open_mobility_headers, local)
         endpoint = DatagramEndpoint(self, machine, on_event, opened)
-        self.attach(endpoint)
+        endpoint.open()
         return endpoint
 
     def prefix_discovery(
@@ -363,7 +378,7 @@ class Host(ABC):
         endpoint = DatagramEndpoint(
             self, machine, on_event, partial(self.open_prefix_discovery, local, kind)
         )
-        self.attach(endpoint)
+        endpoint.open()
         return endpoint
 
     def home_agent_discovery(
@@ -372,13 +387,11 @@ class Host(ABC):
         local: IPv6Address,
         kind: int,
         on_event: Callable[[Event], None],
-        *,
-        anycast: Anycast | None = None,
     ) -> DatagramEndpoint:
         """Run a machine on a socket for one type of home agent discovery's messages."""
-        opened = partial(self.open_home_agent_discovery, local, kind, anycast=anycast)
+        opened = partial(self.open_home_agent_discovery, local, kind)
         endpoint = DatagramEndpoint(self, machine, on_event, opened)
-        self.attach(endpoint)
+        endpoint.open()
         return endpoint
 
     def before_sending(self) -> None:  # noqa: B027

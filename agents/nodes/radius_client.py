@@ -21,10 +21,10 @@ from agents.diameter.mobility import MobilityRequest
 from agents.nodes.aaa_client import claimed_identity
 from agents.nodes.accounting import Confirmed
 from agents.nodes.diameter_settings import AaaClientConfiguration
+from agents.nodes.opening import Opening
 from agents.nodes.radius_accounting import accounting_request
 from agents.nodes.radius_eap import access_request, read_answer
 from agents.nodes.radius_settings import RadiusServerSettings
-from agents.nodes.retry import Retry
 from agents.radius import dictionary as d
 from agents.radius.client import TIMING, RadiusClient
 from agents.radius.events import AnswerReceived, RequestFailed
@@ -121,8 +121,7 @@ class RadiusAaaClient:
         self._epoch = epoch
         self._next = host.rng.getrandbits(32)
         self._services: tuple[RadiusService, RadiusService] | None = None
-        self._connected: Callable[[], None] = lambda: None
-        self._retry = Retry(host, self._open)
+        self._opening = Opening(host, self._open, log)
         self._conversations: dict[Hashable, _Conversation] = {}
         self._granted: dict[Hashable, _Granted] = {}
         self._keys: dict[str, Hashable] = {}
@@ -130,22 +129,17 @@ class RadiusAaaClient:
 
     def start(self, connected: Callable[[], None]) -> None:
         """Open the sockets, as soon as the address is to be had; tell when it is done."""
-        self._connected = connected
-        self._open()
+        self._opening.start(connected)
 
     def _open(self) -> None:
-        opened: list[RadiusService] = []
+        """Open both sockets or none."""
+        access = self._opened(self._settings.port)
         try:
-            for port in (self._settings.port, self._settings.accounting_port):
-                opened.append(self._opened(port))
-        except OSError as error:
-            for service in opened:
-                service.close()
-            self._log.write("NotReadyYet", reason=str(error))
-            self._retry.later()
-            return
-        self._services = opened[0], opened[1]
-        self._connected()
+            accounting = self._opened(self._settings.accounting_port)
+        except OSError:
+            access.close()
+            raise
+        self._services = access, accounting
 
     def _opened(self, port: int) -> RadiusService:
         return RadiusService(
@@ -159,7 +153,7 @@ class RadiusAaaClient:
 
     def stop(self, stopped: Callable[[], None]) -> None:
         """Close the sockets, and tell when that is done."""
-        self._retry.close()
+        self._opening.close()
         for service in self._services or ():
             service.close()
         stopped()

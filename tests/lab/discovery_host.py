@@ -54,6 +54,7 @@ async def relay(
     await link_local_address(interface, DEADLINE)
     settings = RelaySettings(interface=server_interface, network="home.test", **servers)
     agent = RelayAgent(LinuxHost(), settings, interface, IPv6Address(link_address), log)
+    agent.open()
     for number, (address, (home_agent, prefix_length)) in enumerate(assigned.items()):
         assignment = Assignment(IPv6Address(home_agent), prefix_length)
         agent.supply(number, IPv6Address(address), assignment)

@@ -81,6 +81,7 @@ async def home_agent(log: EventLog, *, detect: bool) -> None:
         duplicate_address_detection=detect,
     )
     service = HomeAgentService(LinuxHost(), kernel, settings, log)
+    service.open()
 
     def hold(home_address: IPv6Address, lifetime: float | None) -> None:
         if service.hold(str(home_address), home_address, lifetime):

@@ -50,6 +50,7 @@ class Subscriber:
             log=self._log,
             on_failure=self.failures.append,
         )
+        service.open()
         service.add_psk(psk, peer=self._home_agent, identity=None, home_address=home_address)
         service.initiate(self._home_agent, home_address)
         return self._wait()
@@ -75,6 +76,7 @@ class Subscriber:
             on_failure=self.failures.append,
         )
         service.on_address = self._take
+        service.open()
         service.initiate(self._home_agent, None, psk=psk, eap=eap)
         return self._wait()
 

@@ -34,6 +34,9 @@ class StrongswanResponder:
         self._log = log
         self._peers: dict[str, IPv6Address] = {}
 
+    def open(self) -> None:
+        """Listen: the daemon does so since its start, at whatever addresses the host has."""
+
     def add_psk(
         self,
         psk: bytes,

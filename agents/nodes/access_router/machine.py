@@ -9,7 +9,7 @@ from ipaddress import IPv6Address, IPv6Network
 from agents.bootstrap.assignment import Assignment, Wish
 from agents.core.configuration import Commands
 from agents.core.eventlog import EventLog
-from agents.core.host import Host
+from agents.core.host import DatagramEndpoint, Host
 from agents.core.machine import Event, address_of
 from agents.core.record import replace
 from agents.diameter.authorisation import GrantError
@@ -27,6 +27,7 @@ from agents.nodes.access_router.relay_agent import relay_agent
 from agents.nodes.access_router.settings import AccessRouterConfiguration
 from agents.nodes.home_agent.preshared import PresharedIke
 from agents.nodes.home_agent.service import HomeAgentService
+from agents.nodes.opening import Opening
 from agents.pana import events
 from agents.pana.config import REQUEST_TIMING, PaaConfig
 from agents.pana.dialect import PORT, Dialect
@@ -126,12 +127,13 @@ class AccessRouter:
             ike = PresharedIke(host, home_agent, configuration.local.ikev1, log)
             self._local = (home_agent, ike)
         # Bound to the interface: PANA from the core would make this host answer to false sources.
-        self._endpoint = host.datagrams(
-            self._paa,
+        opened = partial(
+            host.open_datagrams,
             (configuration.address, PORT),
-            self._handle,
             interface=configuration.access_interface,
         )
+        self._endpoint = DatagramEndpoint(host, self._paa, self._handle, opened)
+        self._opening = Opening(host, self._open_sockets, role_log)
 
     def _can_be_a_hosts(self, address: HostAddress) -> bool:
         """Return whether an address can be a mobile node's: no router's, nor their anycast."""
@@ -224,14 +226,21 @@ class AccessRouter:
             self._host.timer(partial(self._shut_out, address)).start(RETRY)
 
     def start(self, ready: Callable[[], None]) -> None:
-        """Connect to the home AAA server, however long that takes; tell when it is done."""
-        self._client.start(ready)
+        """Open the sockets and connect to the home AAA server, however long that takes."""
+        self._opening.start(partial(self._client.start, ready))
+
+    def _open_sockets(self) -> None:
+        """Open PANA's socket last: who is let in may come to the others at once."""
+        for part in (self._relay, *(self._local or ()), self._endpoint):
+            if part:
+                part.open()
 
     def stop(self, stopped: Callable[[], None]) -> None:
         """End the sessions, close the sockets and disconnect; tell when that is done.
 
         The filter stays, and nobody passes it: the next access router takes it over.
         """
+        self._opening.close()
         self._endpoint.call(self._paa.stop, self._host.now())
         self.close()
         left = partial(self._client.stop, stopped)

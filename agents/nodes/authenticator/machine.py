@@ -28,6 +28,7 @@ from agents.nodes.access_client import access_client
 from agents.nodes.access_router.relay_agent import relay_agent
 from agents.nodes.authenticator.settings import AuthenticatorConfiguration
 from agents.nodes.authenticator.stations import address_of_station, read_station, write_station
+from agents.nodes.opening import Opening
 from agents.nodes.radius_front import RadiusFront
 from agents.nodes.radius_settings import RadiusListenerSettings
 
@@ -124,6 +125,7 @@ class Authenticator:
         self._front = RadiusFront(
             host, served, secrets, self, role_log.child("radius"), self._origin
         )
+        self._opening = Opening(host, self._open, role_log)
         self._numbers = count(1)
         self._sessions: dict[bytes, _Session] = {}
         self._accounted: dict[str, bytes] = {}
@@ -136,8 +138,12 @@ class Authenticator:
 
     def start(self, ready: Callable[[], None]) -> None:
         """Serve hostapd, and connect to the home AAA server, however long that takes."""
-        self._front.open()
-        self._client.start(ready)
+        self._opening.start(partial(self._client.start, ready))
+
+    def _open(self) -> None:
+        for part in (self._relay, self._front):
+            if part:
+                part.open()
 
     def stop(self, stopped: Callable[[], None]) -> None:
         """End the sessions, close the sockets and disconnect; tell when that is done.
@@ -146,6 +152,7 @@ class Authenticator:
         """
         for station in tuple(self._sessions):
             self._close(station, "the authenticator ends")
+        self._opening.close()
         self.close()
         self._host.later(partial(self._client.stop, stopped))
 

@@ -11,7 +11,7 @@ from agents.diameter.config import NodeConfig
 from agents.nodes.diameter import DiameterService
 from agents.nodes.diameter_agent.settings import DiameterAgentConfiguration
 from agents.nodes.diameter_settings import node_config
-from agents.nodes.retry import Retry
+from agents.nodes.opening import Opening
 
 
 class DiameterAgent:
@@ -24,33 +24,21 @@ class DiameterAgent:
     def __init__(
         self, configuration: DiameterAgentConfiguration, host: Host, log: EventLog, *, epoch: int
     ) -> None:
-        self._log = log
-        self._retry = Retry(host, self._listen)
-        self._ready: Callable[[], None] = lambda: None
         self._service = DiameterService(
             host,
             agent_config(configuration, epoch),
             on_event=log.child("diameter"),
             listen=[(configuration.address, configuration.port)],
         )
+        self._opening = Opening(host, self._service.start, log)
 
     def start(self, ready: Callable[[], None]) -> None:
         """Listen, as soon as the address is to be had, and connect; tell when it listens."""
-        self._ready = ready
-        self._listen()
-
-    def _listen(self) -> None:
-        try:
-            self._service.start()
-        except OSError as error:
-            self._log.write("NotReadyYet", reason=str(error))
-            self._retry.later()
-        else:
-            self._ready()
+        self._opening.start(ready)
 
     def stop(self, stopped: Callable[[], None]) -> None:
         """Disconnect, and tell when that is done."""
-        self._retry.close()
+        self._opening.close()
         self._service.stop(stopped)
 
 

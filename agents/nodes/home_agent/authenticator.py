@@ -195,6 +195,10 @@ class EapAuthenticator:
             lifetime=lifetime,
         )
 
+    def open(self) -> None:
+        """Open IKE's socket, if that is not done yet; raises OSError if it is not to be had."""
+        self._ike.open()
+
     def close(self) -> None:
         """Close IKE's socket."""
         self._ike.close()

@@ -371,6 +371,10 @@ class KeyClient:
         known = waits or identity is not None
         return ResultCode.SUCCESS if known else ResultCode.UNKNOWN_SESSION_ID
 
+    def open(self) -> None:
+        """Open IKE's socket, if that is not done yet; raises OSError if it is not to be had."""
+        self._ike.open()
+
     def close(self) -> None:
         """Close IKE's socket."""
         self._alarm.stop()

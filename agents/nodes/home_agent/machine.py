@@ -18,6 +18,7 @@ from agents.nodes.home_agent.authenticator import EapAuthenticator
 from agents.nodes.home_agent.key_client import KeyClient
 from agents.nodes.home_agent.service import HomeAgentService
 from agents.nodes.home_agent.settings import HomeAgentConfiguration
+from agents.nodes.opening import Opening
 
 
 class HomeAgentNode:
@@ -63,6 +64,7 @@ class HomeAgentNode:
             )
         if self._accounting:
             self._authenticator.on_granted = self._accounting.grant
+        self._opening = Opening(host, self._open, log)
 
     def _serve(self, message: Message) -> Message:
         """Answer the AAA server, which may want a session to end, or to be asked about it."""
@@ -73,13 +75,18 @@ class HomeAgentNode:
         return {"prefix": self._home_agent.command_prefix}
 
     def start(self, ready: Callable[[], None]) -> None:
-        """Connect to the home AAA server, however long that takes; tell when it is done."""
-        self._client.start(ready)
+        """Open the sockets and connect to the home AAA server, however long that takes."""
+        self._opening.start(partial(self._client.start, ready))
+
+    def _open(self) -> None:
+        self._home_agent.open()
+        self._authenticator.open()
 
     def stop(self, stopped: Callable[[], None]) -> None:
         """Close the sockets and disconnect; tell when that is done."""
         if self._accounting:
             self._accounting.end_all()  # The kernel counts no more in a moment.
+        self._opening.close()
         self._authenticator.close()
         self._home_agent.close()
         left = partial(self._client.stop, stopped)

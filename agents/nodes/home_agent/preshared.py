@@ -92,6 +92,11 @@ class PresharedIke:
                 key.psk, peer=key.care_of, identity=identity, home_address=home_address
             )
 
+    def open(self) -> None:
+        """Open the socket, if that is not done yet; raises OSError if it is not to be had."""
+        if self._ike:
+            self._ike.open()
+
     def close(self) -> None:
         """Close the socket."""
         if self._ike:

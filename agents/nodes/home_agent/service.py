@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from ipaddress import IPv6Address, IPv6Network
 
 from agents.core.eventlog import EventLog
-from agents.core.host import DatagramEndpoint, Host
+from agents.core.host import DatagramEndpoint, Host, LinkTransport
 from agents.core.machine import Event
 from agents.ikev2.config import Grant
 from agents.kernel.port import HomeAgentKernel, KernelError
@@ -71,40 +71,64 @@ class HomeAgentService:
         self._advertiser = PrefixAdvertiser(
             self._prefix, is_bound=self._machine.is_bound, rng=host.rng
         )
-        self._link = host.open_link(settings.interface, self._claimed)
-        try:
-            self._bindings = host.mobility_headers(self._machine, self.address, self._handle)
-            self._prefixes = host.prefix_discovery(
-                self._advertiser, self.address, SOLICITATION, self._log
-            )
-            self._discovery = self._answer(settings) if settings.discovery else None
-        except OSError:
-            self._link.close()
-            raise
+        self._interface = settings.interface
+        self._link: LinkTransport | None = None
+        self._bindings = DatagramEndpoint(
+            host, self._machine, self._handle, partial(host.open_mobility_headers, self.address)
+        )
+        self._prefixes = DatagramEndpoint(
+            host,
+            self._advertiser,
+            self._log,
+            partial(host.open_prefix_discovery, self.address, SOLICITATION),
+        )
+        self._discovery = self._answer() if settings.discovery else None
         self._holds = host.run(self.homes, lambda _: None, self._log)
+
+    def open(self) -> None:
+        """Open all sockets or none, if that is not done yet; raises OSError if it cannot be."""
+        if self._link:
+            return
+        try:
+            self._link = self._host.open_link(self._interface, self._claimed)
+            for endpoint in self._endpoints:
+                endpoint.open()
+        except OSError:
+            self._shut()
+            raise
+
+    @property
+    def _endpoints(self) -> Iterator[DatagramEndpoint]:
+        every = self._bindings, self._prefixes, self._discovery
+        return (endpoint for endpoint in every if endpoint)
+
+    def _shut(self) -> None:
+        for endpoint in self._endpoints:
+            endpoint.close()
+        if self._link:
+            self._link.close()
+            self._link = None
 
     def _authentication(self) -> UpdateAuthentication:
         now = self._host.now()
         zero = self._host.time_of_day() - now
         return UpdateAuthentication(lambda at: zero + at, now)
 
-    def _answer(self, settings: HomeAgentSettings) -> DatagramEndpoint:
-        """Answer who looks for a home agent on this home link."""
-        return self._host.home_agent_discovery(
-            DiscoveryResponder(self.address),
-            self.address,
-            REQUEST,
-            self._log,
-            anycast=(anycast_address(self.homes.prefix), settings.interface),
+    def _answer(self) -> DatagramEndpoint:
+        """Return what answers who looks for a home agent on this home link."""
+        anycast = anycast_address(self.homes.prefix), self._interface
+        opened = partial(
+            self._host.open_home_agent_discovery, self.address, REQUEST, anycast=anycast
         )
+        return DatagramEndpoint(self._host, DiscoveryResponder(self.address), self._log, opened)
 
     def _handle(self, event: Event) -> None:
         match event:
-            case NeighbourSolicited(target=target, nonce=nonce):
-                self._link.send(solicitation(target, nonce), solicited_node(target))
-            case NeighbourAdvertised(target=target):
-                packet = advertisement(self.address, target, self._link.link_address)
-                self._link.send(packet, ALL_NODES)
+            case NeighbourSolicited(target=target, nonce=nonce) if link := self._link:
+                link.send(solicitation(target, nonce), solicited_node(target))
+            case NeighbourAdvertised(target=target) if link := self._link:
+                packet = advertisement(self.address, target, link.link_address)
+                link.send(packet, ALL_NODES)
             case BindingRemoved(home_address=home_address):
                 self._prefixes.call(self._advertiser.forget, home_address)
         self._log(event)
@@ -188,9 +212,5 @@ class HomeAgentService:
     def close(self) -> None:
         """Close the sockets, and have the kernel intercept nobody's packets any more."""
         self._holds.close()
-        self._link.close()
-        self._bindings.close()
-        self._prefixes.close()
-        if self._discovery:
-            self._discovery.close()
+        self._shut()
         self._try(self.kernel.release)

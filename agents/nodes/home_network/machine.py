@@ -46,15 +46,15 @@ from agents.nodes.home_network.eap_server import RadiusEapServer
 from agents.nodes.home_network.launching import LaunchedIke, Launching
 from agents.nodes.home_network.settings import HomeNetworkConfiguration
 from agents.nodes.ike_daemon.contract import MakeResponder
+from agents.nodes.opening import Opening
 from agents.nodes.radius_front import RadiusFront
-from agents.nodes.retry import Retry
 
 Answer = TypeVar("Answer", DiameterEapAnswer, KeyAnswer)
 
 _BY_RADIUS = "speaks RADIUS: it can be told nothing (RFC 5176 is not spoken here)"
 
 PATIENCE = 30.0
-"""Seconds after the start for which a home agent that has not come yet is not missed.
+"""Seconds from when it listens for which a home agent that has not come yet is not missed.
 
 That is Tc, the longest pause until it tries again (RFC 6733 section 2.1).
 """
@@ -128,6 +128,10 @@ class KeyDistribution:
     def end(self, event: SessionEnded) -> None:
         """Take key and home address from a subscriber whose session the AAA server has ended."""
         self._home_agent.release(event.identity)
+
+    def open(self) -> None:
+        """Open IKE's socket, if that is not done yet; raises OSError if it is not to be had."""
+        self._ike.open()
 
     def close(self) -> None:
         """Close IKE's sockets and end what was launched."""
@@ -352,8 +356,7 @@ class HomeNetwork:
         self._aaa = aaa
         self._log = log.child("diameter")
         self._host = host
-        self._retry = Retry(host, self._listen)
-        self._ready: Callable[[], None] = lambda: None
+        self._opening = Opening(host, self._listen, self._log)
         self._until = host.now() + PATIENCE
         self._seen: set[str] = set()
         self._service = DiameterService(
@@ -437,26 +440,21 @@ class HomeNetwork:
         )
 
     def start(self, ready: Callable[[], None]) -> None:
-        """Listen, as soon as the address is to be had; tell when that is done."""
-        self._ready = ready
-        self._listen()
+        """Open the sockets, as soon as the addresses are to be had; tell when that is done."""
+        self._opening.start(ready)
 
     def _listen(self) -> None:
-        try:
-            for part in (self._eap_server, self._radius):
-                if part:
-                    part.open()
-            self._service.start()
-        except OSError as error:
-            self._log.write("NotReadyYet", reason=str(error))
-            self._retry.later()
-        else:
-            self._ready()
+        """Open the home agent's sockets first: whoever is let in may come to it at once."""
+        for part in (self._home_agent, self._distribution, self._eap_server, self._radius):
+            if part:
+                part.open()
+        self._service.start()
+        self._until = self._host.now() + PATIENCE
 
     def stop(self, stopped: Callable[[], None]) -> None:
         """Close the sockets and disconnect; tell when that is done."""
         for part in (
-            self._retry,
+            self._opening,
             self._radius,
             self._eap_server,
             self._server,

@@ -21,6 +21,10 @@ class Responder(Protocol):
     """IKE of a home agent by pre-shared keys; SAs are the kernel's, of reqid 135."""
 
     @abstractmethod
+    def open(self) -> None:
+        """Listen, if that is not done yet; raises OSError if the address is not to be had."""
+
+    @abstractmethod
     def add_psk(
         self,
         psk: bytes,
@@ -108,7 +112,7 @@ class MakeResponder(Protocol):
         *,
         log: EventLog,
     ) -> Responder:
-        """Return it; it listens at once."""
+        """Return it; it may be given keys before it listens."""
 
 
 class MakeInitiator(Protocol):

@@ -9,7 +9,7 @@ from ipaddress import IPv6Address
 from typing import Protocol
 
 from agents.core.eventlog import EventLog
-from agents.core.host import Host
+from agents.core.host import DatagramEndpoint, Host
 from agents.core.machine import Event, Machine
 from agents.ike import events
 from agents.ike.constants import PORT
@@ -61,7 +61,7 @@ class IkeMachine(Machine, Protocol):
 
 
 class IkeDaemon(Initiator, Responder, ABC):
-    """IKE on UDP port 500; the kernel's SAs are kept as negotiated.
+    """IKE on UDP port 500 as soon as it is opened; the kernel's SAs are kept as negotiated.
 
     `on_failure` hears why this host has no SAs with the peer that it wants some with, `on_lost`
     that all with that one are gone, of which it was told or not. A responder's owner sets
@@ -91,8 +91,13 @@ class IkeDaemon(Initiator, Responder, ABC):
         self._sought: IPv6Address | None = None
         """With whom this host makes SAs."""
 
-        self._endpoint = host.datagrams(machine, (str(machine.local), PORT), self._take)
+        opened = partial(host.open_datagrams, (str(machine.local), PORT))
+        self._endpoint = DatagramEndpoint(host, machine, self._take, opened)
         machine.prepare()
+
+    def open(self) -> None:
+        """Open the socket, if that is not done yet; raises OSError if it is not to be had."""
+        self._endpoint.open()
 
     # Keys
 

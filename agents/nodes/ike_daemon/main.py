@@ -45,6 +45,7 @@ async def serve(configuration: IkeConfiguration, stop: asyncio.Event) -> None:
         on_lost=retry.later if configuration.initiate else lambda: None,
         habits=configuration.habits,
     )
+    service.open()
     for peer in configuration.peers:
         peers.add(peer, peer.key(), service)
     if configuration.peers_folder:

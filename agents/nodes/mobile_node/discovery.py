@@ -100,7 +100,7 @@ class LookupEndpoint(DatagramEndpoint):
         self._told = on_event
         self._local = local[0], 0
         self._stream: Closable | None = None
-        host.attach(self)
+        self.open()
 
     def _handle(self, event: Event) -> None:
         self._told(event)

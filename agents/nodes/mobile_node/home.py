@@ -108,7 +108,9 @@ class HomeConnection:
         options |= {"kernel": self._kernel, "keys": keys}
         if configuration.ikev1:
             ikev1, habits = configuration.ikev1, configuration.habits
-            return Ikev1Daemon(host, self.care_of, ikev1, habits=habits, **options)
+            resident = Ikev1Daemon(host, self.care_of, ikev1, habits=habits, **options)
+            resident.open()
+            return resident
         if configuration.ikev2 is None:
             raise ValueError("neither IKEv1 nor IKEv2 is configured")
         daemon = Ikev2Daemon(
@@ -121,6 +123,7 @@ class HomeConnection:
         )
         daemon.on_address = self._take_address
         daemon.on_expiring = self._initiate
+        daemon.open()
         return daemon
 
     # From assignment to registration

@@ -87,6 +87,11 @@ class RogueRouter(AccessRouter):
             ike = PresharedIke(host, home_agent, configuration.ikev1, self._rogue_log)
             self._false = (home_agent, ike)
 
+    def _open_sockets(self) -> None:
+        for part in self._false or ():
+            part.open()
+        super()._open_sockets()
+
     def _accept(
         self, event: events.EapResponse, packet: bytes, msk: bytes, answer: DiameterEapAnswer
     ) -> None:
@@ -130,6 +135,7 @@ class RogueRouter(AccessRouter):
             log=self._rogue_log.child("rogue-ikev1"),
             on_failure=self._failed,
         )
+        ike.open()
         key = ike_psk(msk, assignment)
         ike.add_psk(key, peer=assignment.home_agent, identity=None, home_address=home_address)
         ike.initiate(assignment.home_agent, home_address)

@@ -42,6 +42,7 @@ async def serve(configuration: IkeConfiguration, stop: asyncio.Event) -> None:
         service = Ikev1Daemon(LinuxHost(), local, Ikev1Settings(), identity=None, **options)
     else:
         service = Ikev2Daemon(LinuxHost(), local, Ikev2PskSettings(), identity=None, **options)
+    service.open()
     service.add_psk(configuration.psk.encode(), peer=peer, identity=None, home_address=home)
 
     def initiate() -> bool:

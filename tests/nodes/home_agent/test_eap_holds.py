@@ -120,6 +120,7 @@ class EapWorld(World):
             self.log,
             credentials=read_credentials(configuration.certificate, own=True),
         )
+        self.authenticator.open()
 
     def abort(self, session_id: str, who: str | None = None, server: str = SERVER) -> ResultCode:
         """Have the server end a session."""

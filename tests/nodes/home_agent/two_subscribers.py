@@ -44,6 +44,7 @@ class World:
         self.host, self.kernel = LoneHost(), ModelHomeAgent(None, HA)
         self.log = EventLog("C", "role", io.StringIO())
         self.home_agent = HomeAgentService(self.host, self.kernel, SETTINGS, self.log)
+        self.home_agent.open()
         self._nodes: dict[IPv6Address, Any] = {}
         self._seeds = count()
         self._sequences = count(1)
@@ -100,6 +101,7 @@ class KeyWorld(World):
         )
         settings = self._ikev1 if version == 1 else self._ikev2
         self.ike = PresharedIke(self.host, self.home_agent, settings, self.log)
+        self.ike.open()
 
     def share(self, who: str, home: IPv6Address | None = None, lifetime: float = 600.0) -> bool:
         """Let a subscriber have a home address, its own unless another is given."""

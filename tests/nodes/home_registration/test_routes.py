@@ -33,6 +33,7 @@ class CorrespondentNode(Node):
         kernel = ModelCorrespondent(self.stack.kernel, CORRESPONDENT)
         configuration = CorrespondentConfiguration(host="C", address=str(CORRESPONDENT))
         self.program = Correspondent(configuration, self.host, kernel, self.log)
+        self.program.start(lambda: None)
 
     @property
     def bound(self):

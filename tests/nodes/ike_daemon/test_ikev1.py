@@ -33,6 +33,7 @@ class Side(Node):
             log=self.log,
             **more,
         )
+        self.service.open()
 
 
 def node(network, ha, number, name, key, **more):

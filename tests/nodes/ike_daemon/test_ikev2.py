@@ -34,6 +34,7 @@ class Side(Node):
             on_failure=self.failures.append,
             on_lost=lambda: self.lost.append(self.names().count("IkeDeleted")),
         )
+        self.service.open()
 
     def handled(self):
         """Return what was done with SAs: the operation, and the SPI of the pair."""

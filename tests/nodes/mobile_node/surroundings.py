@@ -137,6 +137,7 @@ class HomeAgent(Node):
             common["credentials"] = read_credentials(tls_settings(authority, files), own=True)
             self.ike = Ikev2Daemon(*where, IKEV2_EAP, **common)
             self.ike.on_eap = self._on_eap
+        self.ike.open()
         self.version = version
 
     def assign(self, assignment):
