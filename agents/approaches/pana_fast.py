@@ -52,6 +52,8 @@ def compose(settings: Settings, topology: Topology, shared: Path, run: Path) -> 
             early=early,
             pick_up=settings.first_request == "tls",
         ),
-        *scene.access_network(first_request=settings.first_request, early=early),
+        *scene.access_network(
+            ikev2=settings.ike, first_request=settings.first_request, early=early
+        ),
         scene.mobile_node(access=scene.access(), ikev2=settings.ike, early=early),
     ]

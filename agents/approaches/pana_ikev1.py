@@ -66,6 +66,6 @@ def compose(settings: Settings, topology: Topology, shared: Path, run: Path) -> 
         *scene.strangers(ikev1=settings.ike),
         *scene.correspondents(),
         *scene.home(**ike),
-        *scene.access_network(),
+        *scene.access_network(ikev1=settings.ike),
         scene.mobile_node(access=scene.access(), **ike, **of_daemons),
     ]

@@ -29,7 +29,7 @@ def compose(settings: Settings, topology: Topology, shared: Path, run: Path) -> 
         *scene.strangers(ikev2=settings.ike),
         *scene.correspondents(),
         *home(scene, settings.ike),
-        *scene.access_network(),
+        *scene.access_network(ikev2=settings.ike),
         scene.mobile_node(access=scene.access(), ikev2=settings.ike),
     ]
 

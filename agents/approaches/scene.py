@@ -237,9 +237,20 @@ class Scene(Record, frozen=True):
                 prefix = prefix.supernet()
         return prefix
 
-    def access_network(self, **changes: Any) -> list[Program]:
-        """Return the access routers' programs, and where there are any those of relays."""
+    def access_network(
+        self,
+        *,
+        ikev1: Ikev1Settings | None = None,
+        ikev2: Ikev2Settings | None = None,
+        **changes: Any,
+    ) -> list[Program]:
+        """Return the access routers' programs, and where there are any those of relays.
+
+        A home agent of theirs is to negotiate as the mobile node does.
+        """
         between = self._between()
+        if "local" not in changes and not self.by_dot1x:
+            changes["local"] = self._local_home_agent(ikev1, ikev2)
         if self.by_dot1x:
             routers = self.cast.access_routers
             return [*between, *(self._authenticator(router, **changes) for router in routers)]
@@ -326,7 +337,6 @@ class Scene(Record, frozen=True):
             "mobility": self.settings.mobility_offered,
             # Half-way from the mobile node's turn to the end.
             "reauth_at": self.settings.reauth_at and (1 + self.settings.reauth_at) / 2,
-            "local": self._local_home_agent(),
             "crowd": self.settings.crowd,
             "accounting": self.settings.accounting,
         }
@@ -347,11 +357,21 @@ class Scene(Record, frozen=True):
         }
         return program("nodes.rogue_router.main", RogueConfiguration(**(usual | changes | rogue)))
 
-    def _local_home_agent(self) -> LocalHomeAgent | None:
+    def _local_home_agent(
+        self, ikev1: Ikev1Settings | None, ikev2: Ikev2Settings | None
+    ) -> LocalHomeAgent | None:
         if not self.settings.local_offered:
             return None
+        if ikev2 and ikev2.authentication == "eap":
+            raise ValueError(
+                "local_offered: the home agent on the access router has pre-shared keys, and IKEv2 "
+                "here EAP; use ike.authentication = 'psk', or dhcpv6-ikev2 in the topology "
+                "dhcpv6-visited, whose local home agent has EAP"
+            )
         home_agent = self._home_agent_on("visited", HostRole.ACCESS_ROUTER)
-        return LocalHomeAgent(home_agent=home_agent, home_address=_home_address(home_agent))
+        return LocalHomeAgent(
+            home_agent=home_agent, home_address=_home_address(home_agent), ikev1=ikev1, ikev2=ikev2
+        )
 
     def home_agent_settings(self) -> HomeAgentSettings:
         """Return the home agent beside the home AAA server; ValueError if they are apart."""

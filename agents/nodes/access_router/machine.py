@@ -124,7 +124,7 @@ class AccessRouter:
         if configuration.local and local_kernel:
             settings = configuration.local.home_agent
             home_agent = HomeAgentService(host, local_kernel, settings, log)
-            ike = PresharedIke(host, home_agent, configuration.local.ikev1, log)
+            ike = PresharedIke(host, home_agent, configuration.local.ike, log)
             self._local = (home_agent, ike)
         # Bound to the interface: PANA from the core would make this host answer to false sources.
         opened = partial(

@@ -13,18 +13,33 @@ from agents.core.settings import DialectName, PartOfLifetime
 from agents.nodes.access_settings import AccessConfiguration
 from agents.nodes.crowd import USUAL, CrowdSettings
 from agents.nodes.home_agent.settings import HomeAgentSettings
+from agents.nodes.ike_daemon.ikev2_settings import Ikev2Settings
 from agents.nodes.ike_daemon.settings import Ikev1Settings
 
 
 class LocalHomeAgent(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A home agent of the visited network on this host, offered to the home AAA server.
 
-    `home_address` is the one proposed for a mobile node that gets it.
+    `home_address` is the one proposed for a mobile node that gets it. IKE, of one version, is by
+    the pre-shared key that the home AAA server tells with its answer: with EAP the home agent would
+    have to ask that server itself, as one on a host of its own does.
     """
 
     home_agent: HomeAgentSettings
     home_address: str
-    ikev1: Ikev1Settings = Ikev1Settings()
+    ikev1: Ikev1Settings | None = None
+    ikev2: Ikev2Settings | None = None
+
+    def __post_init__(self) -> None:
+        if (self.ikev1 is None) == (self.ikev2 is None):
+            raise ValueError("either ikev1 or ikev2 is needed")
+        if self.ikev2 and self.ikev2.authentication != "psk":
+            raise ValueError("a home agent on the access router has IKEv2 with 'psk' alone")
+
+    @property
+    def ike(self) -> Ikev1Settings | Ikev2Settings | None:
+        """How IKE negotiates."""
+        return self.ikev1 or self.ikev2
 
     def candidate(self) -> Assignment:
         """Return the offer as Diameter carries it."""
