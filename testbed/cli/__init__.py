@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from testbed.base import places
-from testbed.cli import bench, experiments, interop, labs, pages, results
+from testbed.cli import bench, experiments, graph, interop, labs, pages, results
 from testbed.cli.terminal import give_up
 from topologies.plugins import PluginError
 
@@ -55,6 +55,7 @@ for _command in (
     experiments.list_command,
     experiments.validate,
     experiments.schema,
+    graph.graph,
     results.plot,
     results.report,
     pages.timeline,

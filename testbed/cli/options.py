@@ -91,6 +91,7 @@ class Shipped(click.ParamType[str]):
 
 EXPERIMENT = Shipped("experiment", lambda: list(places.experiments()), files=True)
 TOPOLOGY = Shipped("topology", topologies.names, files=False)
+NETWORK = Shipped("name", lambda: sorted({*places.experiments(), *topologies.names()}), files=True)
 FOLDER = _Path(path_type=Path, file_okay=False)
 
 experiment_argument = click.argument("experiment", type=EXPERIMENT)
@@ -100,7 +101,7 @@ _runs_option = click.option(
     "--runs", type=Number(int, 1), help="Runs of each variant, in a sweep at each point."
 )
 _seed_option = click.option("--seed", type=Number(int, 0), help="Seed of the order of the runs.")
-_variant_option = click.option(
+variant_option = click.option(
     "--variant", "variants", metavar="NAME", multiple=True, help="Only this variant; repeatable."
 )
 AUTO = 0
@@ -178,7 +179,7 @@ def carried_out(*, optional: bool = False) -> Callable[[Callable[..., None]], Ca
         click.argument("experiment", type=EXPERIMENT, required=not optional),
         _runs_option,
         _seed_option,
-        _variant_option,
+        variant_option,
         _lab_option,
         _jobs_option,
         _scheduler_option,

@@ -32,10 +32,10 @@ from testbed.results.folder import Results, run_folder
 from testbed.results.runs import Run
 
 Rows = Sequence[Sequence[str]]
-COSTS = "costs"
-"""The figure that has its place beside a table."""
+COSTS, TOPOLOGY = "costs", "topology"
+"""Figures that have a place of their own."""
 
-DRAWN = frozenset({"phases", "cdf", "timeline", COSTS})
+DRAWN = frozenset({"phases", "cdf", "timeline", COSTS, TOPOLOGY})
 """Figures whose place in the page something of its own has."""
 
 WARMTH = (
@@ -165,7 +165,7 @@ def sections(results: Results, ladders: Ladders) -> list[Section]:
         if any(run.flood for run in results.runs)
         else None,
         Section("Round trips fitted", *tables.fit_rows(results)) if swept_links(results) else None,
-        Section("Figures", figures=drawn) if (drawn := _figures(results)) else None,
+        Section("Figures", figures=others) if (others := _figures(results)) else None,
         Section("Over bad links", *losses.rows(results)) if samples(results) else None,
         Section("Messages and octets on each link", *tables.traffic_rows(results))
         if any(run.traffic for run in results.runs)
@@ -180,6 +180,7 @@ def sections(results: Results, ladders: Ladders) -> list[Section]:
         else None,
         _failed(results),
         Section("Runs", *summary.run_rows(results, ladders.has), special="runs"),
+        Section("Topology", figures=[drawn]) if (drawn := _figure(results, TOPOLOGY)) else None,
         Section("Links, as asked and as measured", *summary.link_rows(results)),
         _costs(results),
         Section("Experiment", notes=[_described_by(results)], special="experiment"),

@@ -25,6 +25,7 @@ from testbed.report import (
     costs,
     curves,
     fleets,
+    graph_figure,
     handovers,
     interruptions,
     losses,
@@ -72,9 +73,13 @@ def draw(results: Results) -> list[Path]:
 
 
 def _wanted(results: Results) -> dict[str, Callable[[Results], Drawn]]:
-    """Return what to draw: the times of bootstraps, and last what runs cost."""
-    with_costs = any(run.costs for run in results.runs)
-    return _of_times(results) | ({"costs": costs.costs_figure} if with_costs else {})
+    """Return what to draw: the times of bootstraps, what runs cost, and last the network."""
+    wanted = _of_times(results)
+    if any(run.costs for run in results.runs):
+        wanted["costs"] = costs.costs_figure
+    if results.spec:
+        wanted["topology"] = graph_figure.results_figure
+    return wanted
 
 
 def _of_times(results: Results) -> dict[str, Callable[[Results], Drawn]]:

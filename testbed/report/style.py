@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,7 @@ FIGURES = {
     "interruptions": "A handover as the mobile node hears it: a stream, and TCP",
     "throughput": "What comes through over each path, in both directions",
     "phases": "Phases of each variant",
+    "topology": "Hosts, their roles and programs, and the links between them",
     "timeline": "Every message of one run, with the phases shaded",
     "cdf": "Share of bootstraps done within a time",
     "costs": "What a run takes, by part",
@@ -206,6 +208,14 @@ def save_as(fig: Figure, path: Path, kind: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with mpl.rc_context(SETTINGS):
         fig.savefig(path, format=kind, **FORMATS[kind])
+
+
+def svg(fig: Figure) -> str:
+    """Return a figure as SVG."""
+    written = StringIO()
+    with mpl.rc_context(SETTINGS):
+        fig.savefig(written, format="svg", **FORMATS["svg"])
+    return written.getvalue()
 
 
 def save(fig: Figure, folder: Path, stem: str, data: Iterable[Sequence[Any]]) -> list[Path]:

@@ -38,7 +38,9 @@ def test_every_figure_in_every_format_with_its_data(folder):
     paths = plots.draw(results.load(folder))
 
     assert [path.name for path in paths] == [
-        f"{stem}.{kind}" for stem in ("phases", "cdf", "timeline", "costs") for kind in FORMATS
+        f"{stem}.{kind}"
+        for stem in ("phases", "cdf", "timeline", "costs", "topology")
+        for kind in FORMATS
     ]
     for path in paths:
         start = path.read_bytes()[:8]
@@ -115,7 +117,7 @@ def test_without_captures_there_is_no_timeline(tmp_path):
     folder = sample.make(tmp_path, runs=2, failed=0, captures=False)
 
     drawn = {path.stem for path in plots.draw(results.load(folder))}
-    assert drawn == {"phases", "cdf", "costs"}
+    assert drawn == {"phases", "cdf", "costs", "topology"}
 
 
 @pytest.mark.usefixtures("one_format")
@@ -123,7 +125,7 @@ def test_a_single_run_and_a_variant_that_never_succeeded(tmp_path):
     folder = sample.make(tmp_path, runs=1, failed=1)
 
     drawn = {path.stem for path in plots.draw(results.load(folder))}
-    assert drawn == {"phases", "timeline", "costs"}  # One run has no distribution.
+    assert drawn == {"phases", "timeline", "costs", "topology"}  # One run has no distribution.
     fig, _ = plots.phases_figure(results.load(folder))
     assert "none of 1 run succeeded: timed out <in> IKE" in texts(fig)
 
@@ -157,7 +159,7 @@ def test_a_damaged_capture_costs_only_the_timeline(tmp_path):
         path.write_bytes(path.read_bytes()[:100])
 
     drawn = {path.stem for path in plots.draw(results.load(folder))}
-    assert drawn == {"phases", "costs"}
+    assert drawn == {"phases", "costs", "topology"}
 
 
 def capture_of(loaded, run):
