@@ -328,12 +328,12 @@ def append(folder: Path, run: Run) -> None:
     append_line(folder / "runs.jsonl", run)
 
 
-def load(folder: Path) -> Results:
+def load(folder: Path | str) -> Results:
     """Read a results folder; raises DataError with file and line.
 
     The variants are in the order of spec.toml, then of their first run.
     """
-    folder = folder.resolve()
+    folder = Path(folder).resolve()
     if not folder.is_dir():
         raise DataError(f"{plain(folder)}: no such results folder")
     if not (folder / "runs.jsonl").exists():
