@@ -11,6 +11,7 @@ import pytest
 import topologies
 from testbed.base.places import PROJECT
 from testbed.cli import main
+from testbed.experiment.spec import Spec
 from testbed.report.catalogue import load_experiment
 
 PAGES = (*sorted(PROJECT.glob("*.md")), *sorted((PROJECT / "docs").rglob("*.md")))
@@ -49,8 +50,10 @@ def test_a_printed_command_is_one_that_the_program_understands(line, monkeypatch
         return
     if (given.get("experiment") or "FILE") not in (*YOURS, *INSTALLED):
         load_experiment(given["experiment"], given["assignments"], given.get("variants", ()))
-    if "topology" in given:
-        topologies.load(given["topology"])
+    if given.get("approach"):
+        Spec.of_approach(given["approach"], given["name"], given["assignments"])
+    elif name in ("shell", "graph") and given["name"] not in topologies.names():
+        load_experiment(given["name"], given["assignments"])
 
 
 def test_the_commands_of_the_pages_are_found():

@@ -6,13 +6,16 @@ import json
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
 from testbed.base import places
-from testbed.cli.options import json_option, real_lab_option, topology_argument
+from testbed.cli.options import APPROACH, NETWORK, json_option, real_lab_option, set_option
 from testbed.cli.terminal import UNUSABLE, choose_lab, give_up, handle_interrupts, open_console
+
+if TYPE_CHECKING:
+    from testbed.experiment.spec import Spec
 
 
 @click.command()
@@ -81,18 +84,69 @@ def execute(lab: str, stdin: bool, command: Sequence[str]) -> None:
 
 
 @click.command()
-@topology_argument
+@click.argument("name", default="paper", type=NETWORK)
+@click.option("--approach", type=APPROACH, help="Have its programs ready in the topology.")
+@click.option("--variant", metavar="NAME", help="Which of the experiment's; the first by default.")
+@set_option
 @real_lab_option
-def shell(topology: str, lab: str) -> None:
-    """Build TOPOLOGY in a lab and open Mininet's prompt in it, or carry out a script from stdin."""
+def shell(
+    name: str, approach: str | None, variant: str | None, assignments: Sequence[str], lab: str
+) -> None:
+    """Build a network in a lab and open Mininet's prompt in it, or carry out a script from stdin.
+
+    NAME is a topology, or else an experiment. With an experiment, or with --approach, programs are
+    ready in the hosts, and there are commands beside Mininet's: bootstrap, step, pause, resume,
+    events, ping, capture, kill, start, loss, move. A script in which one fails ends with status 1.
+    """
     import topologies
     from agents.core.documents import absent
 
-    if topology not in (known := topologies.names()):
-        give_up(absent(f"topology {topology}", topology, known))
-    shared = any(link.is_shared for link in topologies.load(topology).links)
-    needs = ("veth", "sch_htb", *(("bridge",) if shared else ()))
-    _interact(lab, [sys.executable, "-m", "testbed.run.shell", topology], needs, reads=True)
+    known = topologies.names()
+    if name in known and not (approach or variant or assignments):
+        shared = any(link.is_shared for link in topologies.load(name).links)
+        needs = ("veth", "sch_htb", *(("bridge",) if shared else ()))
+        _interact(lab, [sys.executable, "-m", "testbed.run.shell", name], needs, reads=True)
+    if not places.find_experiment(name).is_file() and name not in known:
+        there = sorted({*known, *places.experiments()})
+        give_up(absent(f"topology or experiment {name}", name, there))
+    if not (approach or places.find_experiment(name).is_file()):
+        what = "--variant is for an experiment" if variant else "--set changes what programs do"
+        give_up(f"{name} is a topology, and {what}: --approach says which there are")
+    spec, chosen = _live_spec(name, approach, variant, assignments)
+    asked = json.dumps({"document": spec.document, "variant": chosen})
+    # Messages are held, and packets lost, in a bridge.
+    needs = (*spec.needs(), "bridge", "sch_netem")
+    _interact(lab, [sys.executable, "-m", "testbed.run.shell", asked], needs, reads=True)
+
+
+def _live_spec(
+    name: str, approach: str | None, variant: str | None, assignments: Sequence[str]
+) -> tuple[Spec, str]:
+    """Return what is asked for as an experiment of one variant, and that."""
+    import topologies
+    from testbed.experiment.spec import Spec, SpecError
+    from testbed.report.catalogue import load_experiment
+
+    if approach and variant:
+        give_up("--approach is for a topology, --variant for an experiment: leave out one of them")
+    try:
+        if approach:
+            spec = Spec.of_approach(approach, name, assignments)
+        else:
+            spec = load_experiment(name, assignments)
+            chosen = variant or next(iter(spec.variants))
+            spec = load_experiment(name, assignments, [chosen]).at(spec.points[0])
+        [chosen] = spec.variants
+        if spec.topology(chosen).is_fleet:
+            raise SpecError(
+                f"{name}: its network has many mobile nodes, and these commands are for one;"
+                " without --approach and --set there is Mininet's prompt in a topology"
+            )
+    except SpecError as error:
+        give_up(error)
+    if not (approach or variant) and name not in topologies.names():
+        click.echo(f"variant {chosen}; --variant takes another", err=True)
+    return spec, chosen
 
 
 @click.command()

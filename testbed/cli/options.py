@@ -13,6 +13,7 @@ import msgspec
 from click.shell_completion import CompletionItem
 
 import topologies
+from agents import approaches
 from agents.core.documents import DocumentError, fit, shown
 from testbed.base import places
 from testbed.base.files import plain
@@ -90,12 +91,11 @@ class Shipped(click.ParamType[str]):
 
 
 EXPERIMENT = Shipped("experiment", lambda: list(places.experiments()), files=True)
-TOPOLOGY = Shipped("topology", topologies.names, files=False)
+APPROACH = Shipped("approach", approaches.names, files=False)
 NETWORK = Shipped("name", lambda: sorted({*places.experiments(), *topologies.names()}), files=True)
 FOLDER = _Path(path_type=Path, file_okay=False)
 
 experiment_argument = click.argument("experiment", type=EXPERIMENT)
-topology_argument = click.argument("topology", default="paper", type=TOPOLOGY)
 folder_argument = click.argument("folder", type=FOLDER)
 _runs_option = click.option(
     "--runs", type=Number(int, 1), help="Runs of each variant, in a sweep at each point."

@@ -497,6 +497,19 @@ class Spec:
             spec.at(point)
         return spec
 
+    @classmethod
+    def of_approach(cls, approach: str, topology: str, assignments: Sequence[str] = ()) -> Spec:
+        """Return an experiment of nothing but an approach in a topology; raises SpecError."""
+        document: dict[str, Any] = {
+            "name": topology,
+            "approach": approach,
+            "topology": topology,
+            "variants": {approach: {}},
+        }
+        for assignment in assignments:
+            _assign(document, assignment)
+        return cls(document, f"approach {approach} in topology {topology}")
+
     def _variant(self, name: str) -> Variant:
         common: dict[str, Any] = {k: self.document[k] for k in _COMMON if k in self.document}
         common["approach"] = self.experiment.approach

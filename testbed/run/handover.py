@@ -44,7 +44,7 @@ class Following:
     @property
     def parts(self) -> dict[str, float]:
         """How long each part took, in seconds; empty if it has not come to its end."""
-        at = self._at
+        at = dict(self._at)
         if "address" in at:
             at.setdefault("access", at["address"])  # Where it is free.
         if at.keys() < set(_MOMENTS.values()):

@@ -161,11 +161,16 @@ def network(topology: Topology, *, shells: bool = False) -> Iterator[Network]:
         cleanup()  # With the last namespace all interfaces go at once.
 
 
-def prompt(topology: Topology) -> None:
-    """Build a network and open Mininet's prompt in it, with all that Mininet says on stdout."""
+def speak() -> None:
+    """Have all that Mininet says on standard output."""
     lg.setLogLevel("info")
     for handler in lg.handlers:
         handler.setStream(sys.stdout)
+
+
+def prompt(topology: Topology) -> None:
+    """Build a network and open Mininet's prompt in it."""
+    speak()
     with network(topology, shells=True) as running:
         running.go_wrong()
         CLI(running.mininet)

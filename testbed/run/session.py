@@ -132,7 +132,7 @@ def _carry_out(
     yield {"result": whole(result, run_folder(results, planned.run))}
 
 
-def _prepare(spec: Spec, variants: Iterable[str]) -> set[str]:
+def prepare(spec: Spec, variants: Iterable[str]) -> set[str]:
     """Make this process the warm image of what the variants run; return those that are warm.
 
     What cannot be rehearsed, such as a network that the virtual clock does not know, runs cold.
@@ -166,7 +166,7 @@ def execute(results: Path, *, fed: bool = False) -> Iterator[dict[str, Any]]:
     spec = Spec.load(results / "spec.toml", every_point=False)
     yield {"kernel": kernel()}
     plan = missing_runs(results)
-    warm = _prepare(spec, spec.variants if fed else {planned.variant: None for planned in plan})
+    warm = prepare(spec, spec.variants if fed else {planned.variant: None for planned in plan})
     while plan or fed:
         for planned in take(results, plan):
             yield from _carry_out(results, spec, planned, warm=planned.variant in warm)

@@ -50,11 +50,17 @@ def _interface(name: str) -> bytes:
     return _block(_INTERFACE, header + options)
 
 
-def _packet(packet: Packet) -> bytes:
+def block(packet: Packet) -> bytes:
+    """Return a packet as it stands in a capture."""
     high, low = packet.time_ns >> 32, packet.time_ns & 0xFFFFFFFF
     length = len(packet.data)
     header = struct.pack("<IIIII", packet.interface, high, low, length, length)
     return _block(_PACKET, header + _padded(packet.data))
+
+
+def beginning(interfaces: Sequence[str]) -> bytes:
+    """Return what a capture of these interfaces begins with."""
+    return b"".join([_section(), *(_interface(name) for name in interfaces)])
 
 
 def write(
@@ -64,10 +70,10 @@ def write(
 
     `tls_key_log` is in the format of SSLKEYLOGFILE; it goes before the packets that it decrypts.
     """
-    blocks = [_section(), *(_interface(name) for name in interfaces)]
+    blocks = [beginning(interfaces)]
     if tls_key_log:
         secrets = struct.pack("<II", _TLS_KEY_LOG, len(tls_key_log)) + _padded(tls_key_log)
         blocks.append(_block(_SECRETS, secrets))
-    blocks += [_packet(p) for p in packets]
+    blocks += [block(p) for p in packets]
     path.touch(mode=0o600 if tls_key_log else 0o644)
     path.write_bytes(b"".join(blocks))

@@ -215,7 +215,7 @@ def test_what_is_asked_for_wrongly_is_found_before_the_lab(monkeypatch):
     assert "no variant fast; use one of script, resident" in said
     status, said = invoke("shell", "paper2")
     assert status == 2
-    assert "paper, redundant, relayed, routed, triangle, visited" in said
+    assert "no topology or experiment paper2, perhaps paper; use one of aaa_failover" in said
 
     def missing() -> None:
         raise DataError("paper.toml: No such file or directory")
