@@ -10,6 +10,13 @@ from testbed.report import plots, style
 RUN = ("run", "--lab", "sim")
 
 
+def quickly(patch):
+    """Have service times be of one bootstrap, and figures drawn as SVG alone."""
+    patch.setattr(services, "WARM_UP", 1)
+    patch.setattr(services, "REPEATS", 1)
+    patch.setattr(style, "FORMATS", {"svg": style.FORMATS["svg"]})
+
+
 def carry_out(folder, text, *options, drawn=False):
     """Carry out an experiment, its figures `drawn` as SVG or not; return its results' folder.
 
@@ -18,9 +25,7 @@ def carry_out(folder, text, *options, drawn=False):
     path = folder / "experiment.toml"
     path.write_text(text)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(services, "WARM_UP", 1)
-        patch.setattr(services, "REPEATS", 1)
-        patch.setattr(style, "FORMATS", {"svg": style.FORMATS["svg"]})
+        quickly(patch)
         if not drawn:
             patch.setattr(plots, "draw", lambda _: [])
         command = ("sweep", *RUN[1:]) if "[sweep]" in text else RUN
