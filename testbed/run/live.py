@@ -21,6 +21,7 @@ from testbed.base.phases import TOTAL
 from testbed.base.phases import titles as titles_of
 from testbed.experiment.spec import PlannedRun, Spec
 from testbed.results.folder import make_run_folder
+from testbed.results.runs import HOME
 from testbed.run.capture import Capture
 from testbed.run.events import Events
 from testbed.run.handover import Following
@@ -111,7 +112,7 @@ class LiveLab(Worker):
 
         self._hold: Hold | None = None
         self._loss = 0.0
-        self._captures: dict[str, tuple[Path, Capture]] = {}
+        self._open_captures: dict[str, tuple[Path, Capture]] = {}
         self._pipes: list[Piped] = []
         self._mobile: list[Program] = []
         self._net: Network
@@ -147,13 +148,13 @@ class LiveLab(Worker):
         """End captures and programs; what is held passes, and files are written."""
         if self._hold:
             self._hold.close()
-        for host in [*self._captures]:
+        for host in [*self._open_captures]:
             self.end_capture(host)
         for pipe in self._pipes:
             pipe.close()
         if self._watch:
             self._watch.stop()
-        self._finish([])
+        self._finish()
 
     def _take_note(self, event: Mapping[str, Any]) -> None:
         super()._take_note(event)
@@ -395,7 +396,7 @@ class LiveLab(Worker):
     def ping(self) -> None:
         """Have the correspondent node ping the home address; CommandError without any answer."""
         self._catch_up()
-        home_address = self._addresses.get("home address")
+        home_address = self.paths.addresses.get(HOME)
         if home_address is None:
             raise CommandError("there is no home address yet: bootstrap")
         host = self._correspondent(home_address)
@@ -426,7 +427,7 @@ class LiveLab(Worker):
         self._kill(host)
         if host == self.mobile_node:
             self._is_up = False
-            self._addresses.clear()
+            self.paths.addresses.clear()
             if self._watch:
                 self._watch.stop()
                 self._watch = None
@@ -446,16 +447,16 @@ class LiveLab(Worker):
 
     def capture(self, host: str, path: Path) -> None:
         """Capture a host's interfaces until end_capture(), which writes the file."""
-        if host in self._captures:
+        if host in self._open_captures:
             raise CommandError(f"host {host} is being captured: capture {host} stop")
         path.touch()  # Else it would be told at the end only that this cannot be written.
-        self._captures[host] = path, Capture(self._net, host)
+        self._open_captures[host] = path, Capture(self._net, host)
 
     def end_capture(self, host: str) -> None:
         """Write what was captured at a host, with the secrets that open its TLS."""
-        if host not in self._captures:
+        if host not in self._open_captures:
             raise CommandError(f"host {host} is not being captured")
-        path, capture = self._captures.pop(host)
+        path, capture = self._open_captures.pop(host)
         dropped = capture.stop()
         capture.write(path, self._secrets())
         self._say(f"{path}{f'; {dropped} packets were lost' if dropped else ''}")
