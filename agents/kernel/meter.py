@@ -35,6 +35,9 @@ class LinuxMeter:
         self._interface = socket.if_nametoindex(interface)
         self._socket = NetlinkSocket(netlink.ROUTE)
         self._numbers: dict[IPv6Address, int] = {}
+        """Of classifiers that may be there, noted before they are asked for."""
+
+        self._counted: set[IPv6Address] = set()
         self._next = count(1)
         self._socket.transact([traffic.add_place(self._interface)])
         for way in Way:
@@ -50,18 +53,19 @@ class LinuxMeter:
 
     def count(self, address: IPv6Address) -> None:
         """Count what passes from and to `address` from now on."""
-        if address in self._numbers:
+        if address in self._counted:
             return
-        number = next(self._next)
+        self.forget(address)  # What a refusal has left: one way alone is counted.
+        number = self._numbers[address] = next(self._next)
         here = self._interface
         self._socket.transact([traffic.add_counter(here, way, number, address) for way in Way])
-        self._numbers[address] = number
+        self._counted.add(address)
 
     def usage(self, address: IPv6Address) -> Usage:
         """Return what has passed since count(); KernelError if it is not counted."""
-        number = self._numbers.get(address)
-        if number is None:
+        if address not in self._counted:
             raise KernelError(errno.ENOENT, f"{address} is not counted")
+        number = self._numbers[address]
         came, went = (self._read(way, number) for way in (Way.IN, Way.OUT))
         return Usage(came.octets, came.packets, went.octets, went.packets)
 
@@ -72,10 +76,11 @@ class LinuxMeter:
 
     def forget(self, address: IPv6Address) -> None:
         """Count what passes from and to `address` no more."""
-        number = self._numbers.pop(address, None)
-        if number is not None:
-            here = self._interface
+        self._counted.discard(address)
+        if address in self._numbers:
+            here, number = self._interface, self._numbers[address]
             self._socket.transact([traffic.remove_counter(here, way, number) for way in Way])
+            del self._numbers[address]
 
     def release(self) -> None:
         """Count nothing any more."""

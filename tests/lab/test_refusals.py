@@ -15,14 +15,16 @@ from itertools import count
 
 import pytest
 
+from agents.core.usage import Usage
 from agents.kernel.home_agent import LinuxHomeAgent
+from agents.kernel.meter import LinuxMeter
 from agents.kernel.netlink import NetlinkSocket, Request
 from agents.kernel.port import KernelError
 from tests.lab.mobility_network import ANOTHER, CARE_OF, HOME_ADDRESS, HOME_AGENT, OTHER_CARE_OF
 from tests.lab.namespaces import Host
 from tests.lab.needs import needs
 
-pytestmark = needs("esp6", "mip6", "ip6_tunnel")
+pytestmark = needs("esp6", "mip6", "ip6_tunnel", "cls_flower")
 
 HOME, SECOND = IPv6Address(HOME_ADDRESS), IPv6Address(ANOTHER)
 HERE, THERE = IPv6Address(CARE_OF), IPv6Address(OTHER_CARE_OF)
@@ -150,3 +152,27 @@ def test_a_binding_that_could_not_be_put_back_is_made_whole_by_the_next(host: Ho
         host.inside(lambda home=home: kernel.unbind(home))
     assert made_by_a_home_agent(host) == ([], [], [], [])
     kernel.close()
+
+
+def test_an_address_is_counted_after_a_refusal_and_forgotten_after_another(host: Host) -> None:
+    def counters() -> int:
+        shown = [host.run(f"tc filter show dev home {way}") for way in ("ingress", "egress")]
+        return sum(text.count(HOME_ADDRESS) for text in shown)
+
+    meter = host.inside(lambda: LinuxMeter("home"))
+    for number in range(2):
+        with refusing(number) as refused:
+            host.inside(lambda: meter.count(HOME))
+        assert refused
+        assert counters() == 1
+        with pytest.raises(KernelError, match="is not counted"):
+            meter.usage(HOME)
+        host.inside(lambda: meter.count(HOME))
+        assert counters() == 2
+        assert host.inside(lambda: meter.usage(HOME)) == Usage()
+        with refusing(number) as refused:
+            host.inside(lambda: meter.forget(HOME))
+        assert refused
+        host.inside(lambda: meter.forget(HOME))
+        assert counters() == 0
+    meter.close()
