@@ -61,6 +61,7 @@ class _Timer(Enum):
 
     ENTRY = auto()
     WAY = auto()
+    KERNEL = auto()
 
 
 class Limits(Record, frozen=True):
@@ -210,6 +211,8 @@ class HomeAgent:
                     self._reset_way(home, now)
                 case _Timer.ENTRY:
                     self._entry_due(home, now)
+                case _Timer.KERNEL if not self.is_bound(home):
+                    self._let_go(home, now)
 
     def _entry_due(self, home: IPv6Address, now: float) -> None:
         match entry := self.bindings[home]:
@@ -383,8 +386,13 @@ class HomeAgent:
             self._reject(home, care_of, update, Status.NOT_HOME_AGENT, now)
 
     def _end(self, home: IPv6Address, cause: str, now: float) -> None:
-        self._try(home, now, self._kernel.unbind, home)
+        self._let_go(home, now)
         self.events.append(BindingRemoved(now, home, cause))
+
+    def _let_go(self, home: IPv6Address, now: float) -> None:
+        """Have the kernel intercept nothing any more; if it refuses, once more in a while."""
+        if not self._try(home, now, self._kernel.unbind, home):
+            self._timers.set((_Timer.KERNEL, home), now + _LINGER)
 
     def _reject(
         self,

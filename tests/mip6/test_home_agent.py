@@ -257,6 +257,22 @@ def test_a_kernel_that_does_not_bind_is_a_lack_of_resources():
     assert answers(ha) == [BindingAck(0, 2, 420)]
 
 
+@pytest.mark.parametrize("again", [True, False])
+def test_what_the_kernel_did_not_let_go_of_is_tried_again_unless_it_is_bound_again(again):
+    ha, kernel = home_agent()
+    ha.handle_message(update(1, lifetime=40), MN, 0.0)
+    kernel.failures["unbind"] = errno.EBUSY
+    ha.handle_timeout(40.0)
+    assert HOME not in ha.bindings
+    ha.handle_timeout(60.0)
+    assert HOME in kernel.bound
+    del kernel.failures["unbind"]
+    if again:
+        ha.handle_message(update(2), MN, 61.0)
+    ha.handle_timeout(80.0)
+    assert (HOME in kernel.bound) == (HOME in ha.bindings) == again
+
+
 def test_a_kernel_that_finds_no_way_back_leaves_no_answer():
     ha, kernel = home_agent()
     kernel.failures["reach"] = errno.ENOMEM
