@@ -82,6 +82,9 @@ class EapAuthenticator:
         """The questions under way, by the IKE SAs that they are about."""
 
         proposed = configuration.proposed_home_address
+        self._is_servers_to_give = proposed is None
+        """Whether the home AAA server knows who has a home address: not of one that is proposed."""
+
         self._wanted = home_agent_request(
             Assignment(home_agent.address, home_agent.homes.prefix.prefixlen),
             IPv6Address(proposed) if proposed else None,
@@ -174,6 +177,10 @@ class EapAuthenticator:
             self._ike.eap_failure(event.ike_spi, None)
             return
         lifetime = answer.lifetime
+        homes = self._home_agent.homes
+        owner = homes.holder(assignment.home_address) if self._is_servers_to_give else None
+        if owner and self._served.passes_on(owner, identity, asked, answer.origin_host):
+            self._home_agent.release(owner)
         held = self._home_agent.hold(identity, assignment.home_address, lifetime)
         grant = self._home_agent.grant(identity)
         if not held or grant is None:

@@ -124,6 +124,17 @@ class Grants(Generic[G]):
             self._end_before(granted.asked, _Ended(None, identity))
         return granted
 
+    def passes_on(self, owner: str, identity: str, asked: int, server: str) -> bool:
+        """Return whether a server has given to another what `owner` has, by the answer to `asked`.
+
+        By that it says no more than by ending the session of `owner`, of which this host has not
+        heard: it is whoever has granted that, and only what was asked since then counts.
+        """
+        granted = self._by_identity.get(owner)
+        if owner == identity or granted is None or granted.asked >= asked:
+            return False
+        return same_identity(server, granted.server)
+
     def meant(self, request: SessionRequest) -> str | None:
         """Return whose session the server means that has granted it, None if it is nobody's.
 

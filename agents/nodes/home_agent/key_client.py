@@ -239,6 +239,9 @@ class KeyClient:
         home_address = assignment.home_address
         self._check_order(identity, session_id, asked, answer.origin_host)
         here = assignment.home_agent == self._home_agent.address
+        owner = self._home_agent.homes.holder(home_address)
+        if here and owner and self._served.passes_on(owner, identity, asked, answer.origin_host):
+            self._home_agent.release(owner)
         if not here or not self._home_agent.hold(identity, home_address, answer.lifetime):
             self._client.terminate(session_id, server=answer.origin_host)
             where = f"{home_address} at {assignment.home_agent}"

@@ -86,6 +86,7 @@ class KeyDistribution:
             home_agent.on_released.append(self._launched.forget)
         settings = None if launched else configuration.ikev1 or configuration.ikev2
         self._ike = PresharedIke(host, home_agent, settings, log, make_ike)
+        self._preconfigured = {peer.identity for peer in configuration.preshared}
         for peer in configuration.preshared:
             psk = keys[peer.psk_file]
             self._ike.share(peer.identity, IPv6Address(peer.home_address), psk, None)
@@ -113,6 +114,9 @@ class KeyDistribution:
         psk = ike_psk(secret, assignment)
         lifetime = event.lasts or self._configuration.session_lifetime
         home_address, care_of = assignment.home_address, event.care_of_address
+        owner = self._home_agent.homes.holder(home_address)
+        if owner and owner not in (event.identity, *self._preconfigured):
+            self._home_agent.release(owner)  # The AAA server says whose it is now.
         if self._configuration.launch == "resident":
             self._ike.share(event.identity, home_address, psk, care_of, lifetime)
         elif self._home_agent.hold(event.identity, home_address, lifetime):

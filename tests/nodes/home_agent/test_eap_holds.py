@@ -41,6 +41,7 @@ class Aaa:
     lifetime: float | None = None
     servers: dict[bytes, EapServer] = field(default_factory=dict)
     ended: list[bytes | None] = field(default_factory=list)
+    server: str = SERVER
     silent: bool = False
     holds: bool = False
     granted: list[bytes] = field(default_factory=list)
@@ -60,7 +61,7 @@ class Aaa:
             answer = DiameterEapAnswer(
                 "session",
                 code,
-                "aaa.home.test",
+                self.server,
                 "home.test",
                 payload,
                 msk=server.keys.msk,
@@ -95,7 +96,7 @@ class Aaa:
 class EapWorld(World):
     """The subscribers run EAP with the home AAA server, by way of IKEv2."""
 
-    def __init__(self, authority: Authority) -> None:
+    def __init__(self, authority: Authority, proposed: IPv6Address | None = None) -> None:
         super().__init__()
         self._authority = authority
         files = authority.ca.issue_server(NAME, addresses=[HA]).write(authority.directory, "ha")
@@ -110,6 +111,7 @@ class EapWorld(World):
                 ca=str(authority.ca_path), certificate=str(files.certificate), key=str(files.key)
             ),
             identity=NAME,
+            proposed_home_address=str(proposed) if proposed else None,
         )
         self.aaa = Aaa(authority)
         self.authenticator = EapAuthenticator(
@@ -136,7 +138,7 @@ class EapWorld(World):
         )
         return self.host.enter(self.authenticator.obey, request)
 
-    def connect(self, who: str) -> EspPair | None:
+    def connect(self, who: str, home: IPv6Address | None = None) -> EspPair | None:
         """Let a subscriber ask for SAs for its home address; return what it has got."""
         ca = self._authority.ca
         files = ca.issue_client(who).write(self._authority.directory, who)
@@ -146,7 +148,7 @@ class EapWorld(World):
             config = Ikev2Settings().config(who, responder=False)
             node = Ikev2(rng=rng, local=CARE_OF[who], config=config, credentials=trusted)
             eap = EapPeer(who, self._authority.client_config(files=files))
-            node.initiate(HA, (HOME[who], HA), self.host.clock, eap=eap)
+            node.initiate(HA, (home or HOME[who], HA), self.host.clock, eap=eap)
             return node
 
         return self.ask(who, initiate)
@@ -176,11 +178,31 @@ def test_nobody_has_sas_for_a_home_address_that_it_was_not_assigned(world):
     assert world.homes_with_sas() == set()
 
 
-def test_a_home_address_that_is_held_is_refused_whatever_the_server_assigns(world):
+def test_a_home_address_is_whose_the_server_says_last(world):
+    assert world.bind(HOME[ALICE], CARE_OF[ALICE], world.connect(ALICE))
+    world.aaa.homes[BOB] = HOME[ALICE]
+    world.aaa.holds = True
+    assert world.connect(BOB, HOME[ALICE]) is None
+    assert world.home_agent.homes.holder(HOME[ALICE]) == ALICE
+    world.aaa.held.pop()()
+    assert world.ends() == ["unbind", "uninstall", "forget"]
+    assert world.home_agent.homes.holder(HOME[ALICE]) == BOB
+    assert not world.kernel.bound
+
+
+def test_a_home_address_that_is_held_is_refused_whatever_another_server_assigns(world):
+    world.connect(ALICE)
+    world.aaa.homes[BOB], world.aaa.server = HOME[ALICE], "other.home.test"
+    assert world.connect(BOB, HOME[ALICE]) is None
+    assert world.homes_with_sas() == {HOME[ALICE]}
+    assert world.home_agent.homes.holder(HOME[ALICE]) == ALICE
+
+
+def test_a_home_address_that_is_proposed_is_its_holders_until_that_has_left(authority):
+    world = EapWorld(authority, proposed=HOME[ALICE])
     world.connect(ALICE)
     world.aaa.homes[BOB] = HOME[ALICE]
-    assert world.connect(BOB) is None
-    assert world.homes_with_sas() == {HOME[ALICE]}
+    assert world.connect(BOB, HOME[ALICE]) is None
     assert world.home_agent.homes.holder(HOME[ALICE]) == ALICE
 
 

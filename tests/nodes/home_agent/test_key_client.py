@@ -30,7 +30,8 @@ from agents.nodes.ike_daemon.settings import Ikev1Settings
 from tests.nodes.net import AAA, COA, HA, HOME, OTHER_COA, Net
 from tests.nodes.subscriber import Subscriber
 
-NAME, HOA, OTHER_HOA = "mn@home.test", HA + 0x1234, HA + 0x5678
+NAME, OTHER = "mn@home.test", "other@home.test"
+HOA, OTHER_HOA = HA + 0x1234, HA + 0x5678
 KEY, NEXT_KEY = bytes(32), bytes([1]) * 32
 LIFETIME = 600.0
 HOST, SERVER = "ha1.home.test", "aaa.home.test"
@@ -231,12 +232,42 @@ def test_what_the_server_cannot_mean_has_no_effect(world, wrong):
     assert set(world.kernel.bound) == set()
 
 
-def test_a_home_address_that_another_holds_is_not_given(world):
-    assert world.connect().secured
-    world.granted = {"identity": "other@home.test"}
+def test_a_home_address_is_whose_the_server_says_last_and_the_former_holder_loses_all(world):
+    node = world.connect()
+    assert node.register()
+    world.granted, world.key = {"identity": OTHER}, NEXT_KEY
+    other = world.connect(NEXT_KEY, care_of=OTHER_COA)
+    assert other.secured
+    assert set(world.kernel.bound) == set()
+    assert [e.session_id for e in world.ended] == [world.asked[0].session_id]
+    assert other.register()
+    assert not node.register()
+    assert world.kernel.bound == {HOA: OTHER_COA}
+
+
+def test_a_home_address_that_another_server_has_given_is_not_passed_on(world):
+    node = world.connect()
+    world.granted = {"identity": OTHER, "origin_host": "other.home.test"}
     assert not world.connect(care_of=OTHER_COA).secured
-    # The server hears that nothing came of it.
-    assert world.ended[-1].session_id == world.asked[-1].session_id
+    assert "cannot have" in world.net.told("AaaRefused")[-1]["reason"]
+    assert node.register()
+
+
+def test_an_answer_to_an_earlier_question_passes_no_home_address_on(world):
+    world.silent, late = True, []
+    world.meanwhile = lambda request, later: late.append((request, later))
+    first = world.connect(care_of=OTHER_COA, patience=3.0)
+    assert late
+    world.silent = False
+    node = world.connect()
+    assert node.register()
+    world.granted = {"identity": OTHER}
+    for request, later in late:
+        later.settle(world.grant(request))
+    world.net.run(1.0)
+    assert world.kernel.bound == {HOA: COA}
+    assert node.register()
+    assert not first.secured
 
 
 # Renewal and end

@@ -132,18 +132,26 @@ def test_another_home_address_ends_what_there_was_for_the_first(world):
     assert world.takes(2, home=HOA + 1)
 
 
-def test_a_home_address_is_one_peers_while_there_is_a_key_for_it(world):
+def test_a_home_address_is_one_peers_until_another_is_authenticated_for_it(world):
     world.authenticate(1)
-    world.authenticate(2, OTHER, care_of=OTHER_COA)
-    world.verify(3, OTHER, care_of=OTHER_COA)
+    world.verify(2, OTHER, care_of=OTHER_COA)
     assert not world.takes(2, OTHER, care_of=OTHER_COA)
-    assert not world.takes(3, OTHER, care_of=OTHER_COA)
-    assert world.takes(1)
-    world.net.run(LIFETIME)
-    world.authenticate(4, OTHER, care_of=OTHER_COA)
-    assert world.takes(4, OTHER, care_of=OTHER_COA)
-    world.verify(5)
-    assert not world.takes(5)
+    node = world.connect(1)
+    assert node.register()
+    world.authenticate(3, OTHER, care_of=OTHER_COA)
+    assert world.bound() == set()
+    assert not world.kernel.sas_between(HOA, HA)
+    assert not world.takes(1)
+    assert world.takes(3, OTHER, care_of=OTHER_COA)
+    world.verify(4)
+    assert not world.takes(4)
+
+
+def test_a_home_address_that_is_configured_for_a_peer_is_not_given_to_another(version):
+    static = PresharedPeer(identity=STATIC, home_address=str(HOA), psk_file="static")
+    world = World(version, preshared=(static,), keys={"static": b"static key"})
+    world.authenticate(1)
+    assert not world.takes(1)
 
 
 def test_an_early_key_becomes_one_that_lasts(world):
