@@ -77,7 +77,7 @@ def _wanted(results: Results) -> dict[str, Callable[[Results], Drawn]]:
     wanted = _of_times(results)
     if any(run.costs for run in results.runs):
         wanted["costs"] = costs.costs_figure
-    if results.spec:
+    if results.spec and results.runs:
         wanted["topology"] = graph_figure.results_figure
     return wanted
 
