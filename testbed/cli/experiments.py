@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -35,6 +36,9 @@ And for each time that its steps are taken again.
 
 _PLANNED = ("runs", "seed", "services", "slowness")
 """Options that a plan was made with."""
+
+_STEP = re.compile(r"^steps\[\d+\]")
+"""Where it is that a step cannot be carried out: variants have others for one reason."""
 
 KINDS = ("experiments", "topologies", "approaches", "results")
 
@@ -202,18 +206,28 @@ def _check(spec: Spec, plan: Sequence[PlannedRun], lab: Lab | Cluster) -> None:
         instead = "the sim lab can: --lab sim"
     if not found:
         return
-    names = list(spec.variants)
-    every = {why for _, why in found if names[1:] and all((name, why) in found for name in names)}
-    shown = dict.fromkeys(
-        f"every variant: {why}" if why in every else f"variant {name}: {why}" for name, why in found
-    )
-    lines = [f"the {lab.name} lab cannot carry this out:", *shown]
-    able = [name for name in names if name not in dict(found)]
+    able = [name for name in spec.variants if name not in dict(found)]
+    lines = [f"the {lab.name} lab cannot carry this out"]
     if able:
-        lines.append(f"it can carry out the others: {' '.join(f'--variant {v}' for v in able)}")
+        lines += [f"it can carry out the others: {' '.join(f'--variant {v}' for v in able)}"]
     if not able or lab.name != "sim":
         lines.append(instead)
-    raise LabError("\n".join(lines))
+    raise LabError("\n".join([*lines, *_reasons(found, list(spec.variants))]))
+
+
+def _reasons(found: Sequence[tuple[str, str]], variants: Sequence[str]) -> Iterator[str]:
+    """Yield each reason, once, with the variants for which it is one."""
+    whose: dict[str, dict[str, None]] = {}
+    for name, why in found:
+        whose.setdefault(_STEP.sub("steps", why), {})[name] = None
+    for why, names in whose.items():
+        if len(names) == 1:
+            mine = [one for one in found if one[0] in names and _STEP.sub("steps", one[1]) == why]
+            yield from (f"variant {name}: {said}" for name, said in mine)
+        elif len(names) == len(variants):
+            yield f"every variant: {why}"
+        else:
+            yield f"variants {', '.join(names)}: {why}"
 
 
 def _prepare_simulation(lab: Lab | Cluster, services: Path | None, slowness: float | None) -> None:

@@ -310,11 +310,11 @@ def at_work(text):
 @pytest.mark.parametrize(
     ("experiment", "told"),
     [
-        ("paper", "variant script: a launch script starts real programs"),
+        ("paper", "variants script, paper2006: a launch script starts real programs"),
         ("paper", "variant resident-no-dad-cold: programs that begin cold"),
         ("paper", "variant paper2006: slower processors"),
-        ("floods", "variant pana-eap: the flooder on host E"),
-        ("floods", "variant ikev2-auth: the flooder on host X"),
+        ("floods", "variants pana-initiation, pana-start, pana-eap: the flooder on host E"),
+        ("floods", "ikev2-auth, binding-updates-ikev2: the flooder on host X"),
     ],
 )
 def test_what_cannot_be_simulated_is_said_before_anything_starts(experiment, told, tmp_path):
@@ -369,6 +369,18 @@ def test_how_much_slower_has_limits(slowness, tmp_path):
 def test_the_variants_that_can_be_simulated_are_named(tmp_path):
     done = CliRunner().invoke(main, ["run", "paper", "--lab", "sim", "--output", str(tmp_path)])
     assert "the others: --variant resident --variant resident-no-dad\n" in done.output
+
+
+def test_reasons_are_grouped_behind_what_can_be_simulated(tmp_path):
+    done = CliRunner().invoke(main, ["run", "attacks", "--lab", "sim", "--output", str(tmp_path)])
+    _, what, able, *reasons = done.output.splitlines()
+    assert what.endswith("the sim lab cannot carry this out")
+    assert able.startswith("it can carry out the others: --variant client-other-ca ")
+    assert len(reasons) < 12
+    assert "variants pana-replay, pana-flip, pana-termination, rogue-paa, " in reasons[0]
+    assert reasons[0].endswith(": the attacker on host E sends from real sockets")
+    whys = [line.rpartition(": ")[2] for line in reasons]
+    assert whys == list(dict.fromkeys(whys))
 
 
 @pytest.mark.parametrize(
