@@ -7,6 +7,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from testbed.analysis.losses import KINDS, LOSS, Condition, Sample, samples
@@ -17,21 +18,21 @@ from testbed.results.folder import Results
 Rows = list[tuple[str, ...]]
 _MARKERS = "os^Dv*P"
 _OTHERS = "all else"
+_BESIDE = 0.7  # Of the room of a point, what its markers take.
+_SUCCESSES = ["filled: in the time allowed", "white: at the first attempt"]
 
 
 def figure(results: Results) -> tuple[Figure, list[list[Any]]]:
     """Draw success and total against loss, for each set of links, and of all other faults."""
     found = samples(results)
     places = dict.fromkeys(s.condition.links for s in found if _is_loss(s) and s.condition.links)
-    panels: list[tuple[str, list[tuple[Sample, float]]]] = [
+    panels: list[tuple[str, list[Sample]]] = [
         (f"loss on {' and '.join(links)}", _along(found, links)) for links in places
     ]
-    names = list(dict.fromkeys(_named(s.condition) for s in found if not _is_loss(s)))
-    if names:
-        others = [s for s in found if not _is_loss(s)]
-        panels.append((_OTHERS, [(s, names.index(_named(s.condition))) for s in others]))
+    if others := [s for s in found if not _is_loss(s)]:
+        panels.append((_OTHERS, others))
     panel, tall, gap, left, head = 2.75, 1.9, 0.35, 0.75, 1.25
-    right = 0.35 + style.widest(results.variants, 9)
+    right = 0.45 + style.widest([*results.variants, *_SUCCESSES], 9)
     height = head + 2 * tall + 1.35
     lab = f", {results.manifest.where}" if results.manifest else ""
     fig = style.figure(
@@ -45,7 +46,9 @@ def figure(results: Results) -> tuple[Figure, list[list[Any]]]:
     rows: list[list[Any]] = [_HEAD]
     upper: Axes | None = None
     lower: Axes | None = None
-    for column, (title, placed) in enumerate(panels):
+    for column, (title, samples_here) in enumerate(panels):
+        names = list(dict.fromkeys(_named(s.condition) for s in samples_here))
+        placed = [(s, names.index(_named(s.condition))) for s in samples_here]
         across = (left + column * (panel + gap)) / width, panel / width
         low, high = 0.85 / height, (0.85 + tall + 0.3) / height
         size = tall / height
@@ -55,17 +58,19 @@ def figure(results: Results) -> tuple[Figure, list[list[Any]]]:
         success.set_title(title, loc="left", size=10, weight="bold", color=INK)
         for number, variant in enumerate(results.variants):
             own = [(s, x) for s, x in placed if s.variant == variant]
-            shift = (number - (len(results.variants) - 1) / 2) * (0.35 if title != _OTHERS else 0.1)
+            # Side by side, and far from those of the next point.
+            shift = _BESIDE * ((number + 0.5) / len(results.variants) - 0.5)
             _draw_success(success, own, number, title == _OTHERS, shift)
             _draw_totals(times, own, number, title == _OTHERS, shift)
             rows += [_row(sample) for sample, _ in own]
-        if title == _OTHERS:
-            times.set_xticks(range(len(names)), names, size=7.5)
-        else:
+        times.set_xticks(range(len(names)), names, size=7.5)
+        times.set_xlim(-0.5, len(names) - 0.5)
+        if title != _OTHERS:
             times.set_xlabel("packets lost")
-            times.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g} %"))
         for axes in (success, times):
-            axes.grid(color=FAINT, lw=0.5)
+            axes.grid(axis="y", color=FAINT, lw=0.5)
+            for between in range(len(names) - 1):
+                axes.axvline(between + 0.5, color=FAINT, lw=0.8)
             axes.set_axisbelow(True)
             axes.tick_params(labelleft=not column)
         success.tick_params(labelbottom=False)
@@ -92,13 +97,15 @@ def _is_loss(sample: Sample) -> bool:
     return sample.condition.kind == LOSS
 
 
-def _along(found: Sequence[Sample], links: tuple[str, ...]) -> list[tuple[Sample, float]]:
+def _along(found: Sequence[Sample], links: tuple[str, ...]) -> list[Sample]:
     """Return what there is of loss on these links, from none on."""
     here = [s for s in found if _is_loss(s) and s.condition.links in (links, ())]
-    return sorted(((s, s.condition.percent) for s in here), key=lambda pair: pair[1])
+    return sorted(here, key=lambda sample: sample.condition.percent)
 
 
 def _named(about: Condition) -> str:
+    if about.kind == LOSS:
+        return f"{about.percent:g} %"
     return f"{about.kind}\n{about.percent:g} %"
 
 
@@ -152,11 +159,14 @@ def _finish(fig: Figure, upper: Axes | None, lower: Axes | None) -> None:
     lower.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g} s"))
     lower.yaxis.set_minor_formatter(NullFormatter())
     handles, labels = lower.get_legend_handles_labels()
+    dot: dict[str, Any] = {"color": QUIET, "marker": "o", "ms": 4, "ls": ""}
+    handles += [Line2D([], [], **dot), Line2D([], [], **dot, mfc="white")]
+    labels += _SUCCESSES
     fig.legend(handles, labels, loc="center right", frameon=False, fontsize=9, handlelength=1.4)
     fig.text(
         style.MARGIN / fig.get_figwidth(), 0.12 / fig.get_figheight(),
-        "Above: filled in the time that the experiment allows, white at the first attempt."
-        " Below: medians, whiskers around the middle 90 %.",
+        "Times are medians, with whiskers around the middle 90 %. Variants are side by side within"
+        " each column.",
         size=7.5, color=QUIET,
     )  # fmt: skip
 

@@ -20,6 +20,7 @@ from testbed.analysis.stats import phase_summaries
 from testbed.analysis.variants import variants
 from testbed.base.jsonl import DataError
 from testbed.base.phases import PHASES, TOTAL
+from testbed.base.words import several
 from testbed.report import (
     bars,
     costs,
@@ -68,6 +69,14 @@ def draw(results: Results) -> list[Path]:
             except DataError as error:
                 results.warnings.append(f"figure {stem}: {error}")
             else:
+                if (tall := fig.get_figheight()) > style.TALLEST:
+                    results.warnings.append(
+                        f"figure {stem}: not drawn, for it would be {tall:.0f} inches high with"
+                        f" {several(len(results.variants), 'variant')}, and at most"
+                        f" {style.TALLEST:g} can be looked at: the tables have it all; run some"
+                        " alone, with --variant"
+                    )
+                    continue
                 paths += style.save(fig, folder, stem, data)
     return paths
 

@@ -78,6 +78,9 @@ SETTINGS: Any = {
     "svg.hashsalt": "mip6lab",
     "svg.fonttype": "none",  # Text stays text.
 }
+TALLEST = 30.0
+"""Inches of a figure's height at most."""
+
 FORMATS: dict[str, dict[str, Any]] = {
     "png": {"dpi": 160},
     "svg": {"metadata": {"Date": None}},

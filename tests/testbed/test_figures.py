@@ -250,3 +250,15 @@ def test_without_any_run_no_figure_stays(tmp_path):
 
     assert plots.draw(results.load(loaded.folder)) == []
     assert not list((loaded.folder / "figures").iterdir())
+
+
+@pytest.mark.usefixtures("one_format")
+def test_what_is_too_tall_to_be_looked_at_is_not_drawn_and_said(tmp_path):
+    first = next(iter(sample.VARIANTS))
+    many = {f"{first}-{number}": sample.VARIANTS[first] for number in range(24)}
+    folder = sample.make(tmp_path, runs=2, failed=0, variants=many, captures=False)
+    loaded = results.load(folder)
+    drawn = {path.stem for path in plots.draw(loaded)}
+    assert "phases" not in drawn
+    [said] = [one for one in loaded.warnings if one.startswith("figure phases")]
+    assert "with 24 variants" in said
