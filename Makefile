@@ -8,8 +8,8 @@ TOPOLOGY ?= paper
 RESULTS ?= results/paper/latest
 JOBS ?= auto
 SCHEDULES ?= 1000
-fuzz_inputs = $(if $(INPUTS),--inputs $(INPUTS)) $(foreach name,$(TARGET),--target $(name)) $(if $(INPUT),--input $(INPUT))
-fuzz_schedules = $(if $(SEED),--seed $(SEED),--count $(SCHEDULES)) $(if $(SCENE),--scene '$(SCENE)')
+fuzz_inputs = $(if $(INPUTS),--inputs=$(INPUTS)) $(foreach name,$(TARGET),--target=$(name)) $(if $(INPUT),--input=$(INPUT))
+fuzz_schedules = $(if $(SEED),--seed=$(SEED),--count=$(SCHEDULES)) $(if $(SCENE),--scene='$(SCENE)')
 run_options = --lab $(LAB) --jobs $(JOBS) $(if $(RUNS),--runs $(RUNS)) $(if $(SEED),--seed $(SEED))
 
 # Files made as root in the user's folder would be in the user's way.
@@ -61,7 +61,7 @@ check: lint
 fuzz:
 	@setup/install tests
 	@$(AS_CALLER) .venv/bin/python -m \
-		$(if $(INPUTS)$(INPUT),tests.bad_bytes $(fuzz_inputs),tests.schedules $(fuzz_schedules))
+		$(if $(INPUTS)$(TARGET)$(INPUT),tests.bad_bytes $(fuzz_inputs),tests.schedules $(fuzz_schedules))
 
 lint:
 	@setup/install tests

@@ -12,15 +12,20 @@ import re
 import subprocess
 import sys
 import tempfile
+import time
 import warnings
 from importlib.util import find_spec
 from pathlib import Path
 
 from tests.bad_bytes.target import CORPUS, MOST, kept
 from tests.bad_bytes.targets import ALL
+from tests.numbers import whole
 
 _KEPT = 800
 """Octets that a target's corpus has at most."""
+
+_SILENCE = 30.0
+"""Seconds between two words on how far it is, where there is no terminal."""
 
 _MEMORY = Path("/dev/shm")
 """Where files cost no disk its time, on Linux."""
@@ -38,19 +43,35 @@ def fuzz(name, inputs, seconds=0, keep=False):
         options += [f"-max_total_time={seconds}"] if seconds else []
         command = [sys.executable, "-m", "tests.bad_bytes.guided", name, str(found), str(corpus)]
         before = _processor_time()
-        done = subprocess.run(
+        with subprocess.Popen(
             [*command, *options],
             env=os.environ | {"TMPDIR": folder},  # libFuzzer leaves no time to clean up.
-            capture_output=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
             text=True,
-            check=False,
-        )
+            errors="replace",
+        ) as done:
+            told = _told(name, inputs, done.stderr)
         findings = json.loads(found.read_text()) if found.exists() else {}
         if done.returncode:
-            findings["the process"] = ("", done.stderr[-3000:])
+            findings["the process"] = ("", told[-3000:])
         if keep:
             _keep(name, corpus)
-        return _figures(done.stderr, _processor_time() - before), findings
+        return _figures(told, _processor_time() - before), findings
+
+
+def _told(name, inputs, lines):
+    """Return all that libFuzzer tells; show from time to time how far it is."""
+    told, shown = [], time.monotonic()
+    once = sys.stderr.isatty()
+    for line in lines:
+        told.append(line)
+        number = re.match(r"#(\d+)\s", line)
+        if number and (now := time.monotonic()) > shown + (1.0 if once else _SILENCE):
+            shown = now
+            text = f"{name}: {int(number[1]):,} of {inputs:,} inputs"
+            print(f"{text:60}", end="\r" if once else "\n", file=sys.stderr, flush=True)
+    return "".join(told)
 
 
 def _processor_time():
@@ -80,27 +101,42 @@ def _figures(told, seconds):
     return inputs, round(inputs / seconds), int(covered[-1]) if covered else 0, memory
 
 
+def _octets(text):
+    try:
+        return bytes.fromhex(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{text} is not hexadecimal, two digits an octet, as in 00ff"
+        ) from None
+
+
 def _one(name, data):
     warnings.simplefilter("ignore")
     ALL[name]().check(data)
-    print("nothing wrong")
+    print(f"{name}: nothing wrong with these {len(data)} octets")
     return 0
 
 
 def main(arguments=None):
     """Run the program; return its exit status."""
-    parser = argparse.ArgumentParser(
-        prog="python -m tests.bad_bytes", description=__doc__.split("\n")[0]
+    parser = argparse.ArgumentParser(prog="tests.bad_bytes", description=__doc__.split("\n")[0])
+    parser.add_argument(
+        "--inputs", type=whole(1), default=100_000, help="for each target (100,000)"
     )
-    parser.add_argument("--inputs", type=int, default=100_000, help="for each target (100,000)")
-    parser.add_argument("--seconds", type=int, default=0, help="for each target at most")
+    parser.add_argument(
+        "--seconds", type=whole(0), default=0, help="for each target at most; 0: any"
+    )
     parser.add_argument("--target", choices=ALL, action="append", help="this alone, or these")
-    parser.add_argument("--input", help="feed this one, in hexadecimal, to the target")
+    parser.add_argument(
+        "--input", type=_octets, help="feed this one, in hexadecimal, to the target"
+    )
     parser.add_argument("--keep", action="store_true", help="keep what reaches more in the corpus")
     options = parser.parse_args(arguments)
     names = options.target or list(ALL)
     if options.input is not None:
-        return _one(names[0], bytes.fromhex(options.input))
+        if len(options.target or ()) != 1:
+            parser.error(f"--input is for one --target; use one of {', '.join(ALL)}")
+        return _one(names[0], options.input)
     if not find_spec("atheris"):
         parser.error("atheris is not installed; there is none for this machine or this Python")
     broken = 0
@@ -110,7 +146,7 @@ def main(arguments=None):
         inputs, rate, edges, memory = figures
         print(f"{name:20} {inputs:10,} {rate:9,} {edges:7,} {memory:5} {len(findings)}", flush=True)
         for place, (data, text) in findings.items():
-            again = f"python -m tests.bad_bytes --target {name} --input {data}"
+            again = f".venv/bin/python -m tests.bad_bytes --target {name} --input {data}"
             print(f"  {place}\n  again: {again}\n{text}", flush=True)
         broken += len(findings)
     return int(bool(broken))

@@ -5,11 +5,14 @@
 
 import gc
 import random
+import re
+import subprocess
 import tracemalloc
 from functools import cache
 
 import pytest
 
+from testbed.base.places import PROJECT
 from tests.bad_bytes import ike, nodes, pana
 from tests.bad_bytes.__main__ import main
 from tests.bad_bytes.exchange import Kept
@@ -169,4 +172,47 @@ def test_a_mobile_node_that_is_told_what_is_right_is_bootstrapped():
 
 def test_the_command_line_feeds_one_input(capsys):
     assert main(["--target", "kernel", "--input", "06"]) == 0
-    assert "nothing wrong" in capsys.readouterr().out
+    assert "kernel: nothing wrong with these 1 octets" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["--target", "kernel", "--input", "xyz"], "--input: xyz is not hexadecimal"),
+        (["--input", "00ff"], "--input is for one --target; use one of pana, eap"),
+        (["--inputs", "-5"], "--inputs: -5 is too small; use 1 or more"),
+        (["--inputs=many"], "--inputs: many is no whole number"),
+        (["--target", "nonsense"], "invalid choice: 'nonsense'"),
+    ],
+)
+def test_what_the_command_line_does_not_take_is_said(arguments, complaint, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 2
+    assert complaint in capsys.readouterr().err
+
+
+def made(*variables):
+    """Return what `make fuzz` would carry out."""
+    command = ["make", "-n", "fuzz", *variables]
+    return subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=True).stdout
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_make_has_any_target_fed(name):
+    assert f"tests.bad_bytes --target={name}" in " ".join(made(f"TARGET={name}").split())
+
+
+def test_make_has_inputs_fed_or_schedules_carried_out():
+    assert "tests.bad_bytes --inputs=5" in made("INPUTS=5")
+    assert "--target=dns --input=00ff" in made("TARGET=dns", "INPUT=00ff")
+    assert "--target=dns --target=eap" in made("TARGET=dns eap")
+    assert "tests.schedules --count=1000" in made()
+    assert "tests.schedules --seed=17" in made("SEED=17")
+
+
+def test_the_page_has_all_targets():
+    page = (PROJECT / "docs" / "reliability.md").read_text()
+    _, _, table = page.partition("| target | is | inputs |")
+    rows = re.findall(r"^\| `([a-z0-9-]+)` \|", table, re.MULTILINE)
+    assert sorted(rows) == sorted(ALL)

@@ -12,8 +12,11 @@ import sys
 import time
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
+from enum import Enum
 from functools import partial
 
+from testbed.base.words import several
+from tests.numbers import whole
 from tests.schedules.carried_out import carry_out
 from tests.schedules.minimise import minimise
 from tests.schedules.scenes import NAMES, scene
@@ -41,7 +44,7 @@ def fewest_faults(outcome):
 
 def _show(outcome):
     whole = outcome.schedule
-    again = f"python -m tests.schedules --scene {whole.scene!r} --seed {whole.seed}"
+    again = f".venv/bin/python -m tests.schedules --scene {whole.scene!r} --seed {whole.seed}"
     print(f"\nseed {whole.seed}: {outcome.reason}\n  again: {again}", flush=True)
     fewest = fewest_faults(outcome)
     kept = ",".join(str(n) for n, fault in enumerate(whole.faults) if fault in fewest.faults)
@@ -51,17 +54,37 @@ def _show(outcome):
 
 def _tell(now, host, agent, name, told):
     if name != "Discarded":
-        print(f"{now:10.4f} {host} {agent} {name} {told if isinstance(told, dict) else ''}")
+        more = told.items() if isinstance(told, dict) else ()
+        shown = (f"{key}: {_plain(value)}" for key, value in more)
+        print(f"{now:10.4f} s {host} {agent} {name}", *shown, sep="  ")
+
+
+def _plain(value):
+    """Write a value of an event for people."""
+    if isinstance(value, bytes):
+        return value.hex()
+    if isinstance(value, Enum):
+        return value.name
+    if isinstance(value, tuple | list | set | frozenset):
+        return ", ".join(map(_plain, value)) or "none"
+    return str(value)
+
+
+def _numbers(text):
+    try:
+        return {int(number) for number in text.split(",") if number}
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text}: use numbers of faults, as in 0,3,4") from None
 
 
 def _one(seed, name, faults):
     schedule = schedule_of(seed, name)
     if faults is not None:
-        wanted = {int(number) for number in faults.split(",") if number}
-        schedule = schedule.with_faults(f for i, f in enumerate(schedule.faults) if i in wanted)
+        schedule = schedule.with_faults(f for i, f in enumerate(schedule.faults) if i in faults)
     print(schedule)
     outcome = carry_out(schedule, _tell)
-    print(outcome.reason or f"all invariants hold; recovered after {outcome.recovered:.1f} s")
+    recovered = f"all answered {outcome.recovered:.1f} s after the last fault was healed"
+    print(outcome.reason or f"all invariants hold; {recovered}")
     return int(outcome.broken is not None)
 
 
@@ -76,13 +99,15 @@ def _many(first, count, name, jobs):
     chunks = [
         range(at, min(at + _CHUNK, first + count)) for at in range(first, first + count, _CHUNK)
     ]
-    begun, broken, done, slowest = time.monotonic(), Counter(), 0, Counter()
+    begun, done = time.monotonic(), 0
+    broken, whole_ones, slowest = Counter(), Counter(), Counter()
     with ProcessPoolExecutor(jobs, initializer=_prepare_process) as pool:
         for outcomes in pool.map(partial(_carried_out, name=name), chunks):
             for outcome in outcomes:
                 done += 1
                 where = outcome.schedule.scene
                 if outcome.broken is None:
+                    whole_ones[where] += 1
                     slowest[where] = max(slowest[where], outcome.recovered)
                     continue
                 broken[outcome.broken] += 1
@@ -90,8 +115,12 @@ def _many(first, count, name, jobs):
                     _show(outcome)
             _progress(done, count, broken, begun)
     print(f"\n{done} schedules, {broken.total()} of them failed")
+    print(
+        "after how many seconds, since the last fault was healed, all mobile nodes answered again:"
+    )
     for where, seconds in slowest.items():
-        print(f"{where}: recovered within {seconds:.0f} s")
+        of = several(whole_ones[where], "schedule")
+        print(f"  {where}: {seconds:.0f} s at the longest, of {of}")
     return int(bool(broken))
 
 
@@ -105,15 +134,19 @@ def _progress(done, count, broken, begun):
 
 def main(arguments=None):
     """Run the program; return its exit status."""
-    parser = argparse.ArgumentParser(
-        prog="python -m tests.schedules", description=__doc__.split("\n")[0]
+    parser = argparse.ArgumentParser(prog="tests.schedules", description=__doc__.split("\n")[0])
+    parser.add_argument("--count", type=whole(1), default=1000, help="how many schedules (1000)")
+    parser.add_argument("--first", type=whole(0), default=0, help="the first seed (0)")
+    parser.add_argument(
+        "--seed", type=whole(0), help="carry out this one alone, and tell what happens"
     )
-    parser.add_argument("--count", type=int, default=1000, help="how many schedules (1000)")
-    parser.add_argument("--first", type=int, default=0, help="the first seed (0)")
-    parser.add_argument("--seed", type=int, help="carry out this one alone, and tell what happens")
-    parser.add_argument("--faults", help="of that only the faults with these numbers, as 0,3,4")
+    parser.add_argument(
+        "--faults", type=_numbers, help="of that only the faults with these numbers, as 0,3,4"
+    )
     parser.add_argument("--scene", choices=NAMES, help="one scene; they take turns otherwise")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes (all CPUs)")
+    parser.add_argument(
+        "--jobs", type=whole(1), default=os.cpu_count(), help="processes (all CPUs)"
+    )
     options = parser.parse_args(arguments)
     if options.seed is not None:
         return _one(options.seed, options.scene, options.faults)

@@ -20,6 +20,22 @@ BURST = 100
 """First messages that a stranger sends at once."""
 
 
+_SAID = {
+    "drop": "lost",
+    "double": "comes twice, the second time {number:g} s later",
+    "delay": "late by {number:g} s",
+    "alter": "altered in one bit, {number:g}",
+    "crash": "{what} is killed, and started again after {number:g} s",
+    "cut": "link {what} is cut for {number:g} s",
+    "order": "command: {what}",
+    "forge": "a Binding Update for {what} in the clear, sequence number {number:g}",
+    "impersonate": "a stranger negotiates IKE as the subscriber on {what}",
+    "burst": f"a stranger begins {BURST} exchanges of {{what}}",
+    "move": "the mobile node moves to {what}",
+}
+"""What happens when a packet is sent, by the kind of fault."""
+
+
 @dataclass(frozen=True)
 class Fault:
     """Something that goes wrong when the packet with the number `step` is sent.
@@ -34,8 +50,8 @@ class Fault:
     number: float = 0.0
 
     def __str__(self):
-        parts = (f"{self.step}: {self.kind}", self.what, f"{self.number:g}" if self.number else "")
-        return " ".join(filter(None, parts))
+        what = _SAID[self.kind].format(what=self.what, number=self.number)
+        return f"packet {self.step}: {what}"
 
 
 @dataclass(frozen=True)
@@ -57,9 +73,9 @@ class Schedule:
         return replace(self, faults=tuple(faults))
 
     def __str__(self):
-        return "\n  ".join(
-            (f"{self.scene}, seed {self.seed}, starts {self.starts}", *map(str, self.faults))
-        )
+        starts = ", ".join(f"{start:g} s" for start in self.starts)
+        first = f"{self.scene}, seed {self.seed}; mobile nodes begin at {starts}"
+        return "\n  ".join((first, *map(str, self.faults)))
 
 
 def draw(seed, scene):

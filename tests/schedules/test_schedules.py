@@ -3,9 +3,11 @@
 `make fuzz` carries out any number of them.
 """
 
+import re
+
 import pytest
 
-from tests.schedules.__main__ import main
+from tests.schedules.__main__ import main, schedule_of
 from tests.schedules.carried_out import carry_out
 from tests.schedules.scenes import NAMES, scene
 from tests.schedules.schedule import Fault, Schedule, draw
@@ -114,6 +116,36 @@ def test_the_faults_of_a_schedule_happen():
 
 def test_the_command_line_tells_what_came_of_a_seed(capsys):
     assert main(["--seed", "12"]) == 0
-    assert "all invariants hold" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "all invariants hold; all answered" in told
+    assert "s after the last fault was healed" in told
+    assert "IPv6Address(" not in told
     assert main(["--count", "13", "--jobs", "1"]) == 0
-    assert "13 schedules" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "13 schedules" in told
+    assert "since the last fault was healed" in told
+    assert re.search(r"^  static: \d+ s at the longest, of 1 schedules?$", told, re.M)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["--seed", "-1"], "--seed: -1 is too small; use 0 or more"),
+        (["--count", "0"], "--count: 0 is too small; use 1 or more"),
+        (["--seed", "1", "--faults", "0,x"], "--faults: 0,x: use numbers of faults, as in 0,3,4"),
+    ],
+)
+def test_what_the_command_line_does_not_take_is_said(arguments, complaint, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 2
+    assert complaint in capsys.readouterr().err
+
+
+def test_each_fault_is_said_with_its_units():
+    said = [str(fault) for seed in range(200) for fault in schedule_of(seed).faults]
+    kinds = {fault.kind for seed in range(200) for fault in schedule_of(seed).faults}
+    assert {"drop", "double", "delay", "alter", "crash", "cut", "order", "move"} <= kinds
+    assert all(one.startswith("packet ") for one in said)
+    assert str(Fault(32, "cut", "home", 12.0)) == "packet 32: link home is cut for 12 s"
+    assert str(Fault(1, "delay", number=0.5)) == "packet 1: late by 0.5 s"
