@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 from agents.core.machine import PeerError
 from agents.core.reader import WireError
+from agents.core.record import replace
 from agents.ike.constants import Role
 from agents.ike.identities import Identity
 from agents.ike.selectors import Selectors
@@ -205,8 +205,13 @@ class AuthInitiator:
         if wanted.local is None:
             assigned = assignment(sa, contents, now)
             wanted = wanted._replace(local=assigned.home_address if assigned else None)
-        until = now + self._lifetime(contents)
-        sas.identify(sa, Established(state.keymat, *proven, reauthenticate_at=until))
+        lifetime = _told_lifetime(contents)
+        up = Established(state.keymat, *proven)
+        if lifetime is not None:
+            again = max(_SHORTEST, sas.soft(lifetime, initiated=True))
+            end = max(_SHORTEST, lifetime + 1)  # What is told are whole seconds, the peer is first.
+            up = replace(up, authorised_until=now + end, reauthenticate_at=now + again)
+        sas.identify(sa, up)
         sas.limit(sa, now)
         sas.announce(sa, Role.INITIATOR, now)
         if assigned is not None:
@@ -218,14 +223,6 @@ class AuthInitiator:
             if left.is_left and not sa.is_left:
                 left.tasks.append(DeleteIke("replaced by another one"))
                 self._tasks.pump(left, now)
-
-    def _lifetime(self, contents: Contents) -> float:
-        """Return after how long to authenticate anew: in good time before what the peer tells."""
-        told = contents.note(NotifyType.AUTH_LIFETIME)
-        if told is None or len(told.data) != _LIFETIME_LENGTH:
-            return math.inf
-        lifetime = int.from_bytes(told.data)
-        return max(_SHORTEST, self._sas.soft(lifetime, initiated=True))
 
     def _take_child(
         self,
@@ -264,3 +261,11 @@ def _refuse_errors(contents: Contents) -> None:
     error = contents.error
     if error is not None:
         raise RefusedError(f"the peer says {NotifyType.text(error.type)}")
+
+
+def _told_lifetime(contents: Contents) -> int | None:
+    """Return for how many seconds the peer says that this authentication counts (RFC 4478)."""
+    told = contents.note(NotifyType.AUTH_LIFETIME)
+    if told is None or len(told.data) != _LIFETIME_LENGTH:
+        return None
+    return int.from_bytes(told.data)

@@ -140,6 +140,22 @@ class Ikev2:
         """Return whether there is an IKE SA with whom was authenticated as `identity`."""
         return any(not isinstance(sa.state, Closed) for sa in self.sas.of_identity(identity))
 
+    def serves_peer(self, peer: IPv6Address) -> bool:
+        """Return whether an IKE SA with a peer is up at the present local address.
+
+        It may be one in whose place another one is to be made.
+        """
+        return self._up(peer) is not None
+
+    def is_bare(self, peer: IPv6Address) -> bool:
+        """Return whether an IKE SA with a peer is up, and has no CHILD SAs, nor is making any."""
+        sa = self.sas.usable(peer)
+        return sa is not None and not sa.children and not self.secured(peer)
+
+    def _up(self, peer: IPv6Address) -> IkeSa | None:
+        here = (s for s in self.sas.of_peer(peer) if s.up and s.local == self.sas.local)
+        return self.sas.usable(peer) or next(here, None)
+
     def secured(self, peer: IPv6Address) -> bool:
         """Return whether there are CHILD SAs for Mobility Headers, or the local host makes some.
 
@@ -168,7 +184,7 @@ class Ikev2:
 
         Without an answer it is deleted: `Config.timing_suspected`.
         """
-        sa = self.sas.usable(peer)
+        sa = self._up(peer)
         if sa is not None:
             self._tasks.dpd.suspect(sa, now)
         return sa is not None

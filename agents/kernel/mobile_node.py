@@ -116,8 +116,10 @@ class LinuxMobileNode(MobilityKernel):
         index = self._make_tunnel(self._tunnel, care_of, home_agent)
         requests = [request for state in _states(*ends, care_of) for request in state.put()]
         policies = self._policies(*ends)
-        if not self._is_protected:
-            policies = [policy for policy in policies if policy.table is xfrm.Table.SUB]
+        if not self._is_protected:  # A predecessor may have been.
+            demands = [policy for policy in policies if policy.table is xfrm.Table.MAIN]
+            self._xfrm.transact([policy.remove() for policy in demands])
+            policies = [policy for policy in policies if policy not in demands]
         self._xfrm.transact([*requests, *(policy.put() for policy in policies)])
         route = links.put_route(xfrm.ANYWHERE, index, table=self._table, source=home_address)
         self._route.transact([route])

@@ -1,7 +1,10 @@
 """The mobility message authentication option, in IPsec's place (RFC 4285; names by RFC 4283).
 
-Departures from RFC 4285: messages without timestamps are not taken, and a home agent does not
-answer (5.1.1: MIPV6-AUTH-FAIL) who has no key while there is a binding: it would show others' ways.
+Departures from RFC 4285: messages without timestamps are not taken, nor timestamps that are more
+than a second ahead, so that none of them can be new again to a home agent that has been started
+anew. That does not answer (5.1.1: MIPV6-AUTH-FAIL) who has no key while there is a binding, for it
+would show others' ways, nor more than once in a second; and no mobile node stops for such an answer
+(5.3): it comes to who has the key when somebody else has altered a message.
 """
 
 from __future__ import annotations
@@ -29,8 +32,8 @@ SPI = 256
 """The mobility SPI that both ends are configured with: the first that is not reserved."""
 
 KEY_LENGTH = 16
-CLOSE_ENOUGH = 7.0
-"""Seconds that two clocks may differ by."""
+CLOSE_ENOUGH, AHEAD = 7.0, 1.0
+"""Seconds that a mobile node's clock may be behind a home agent's, and ahead of it."""
 
 Ends = tuple[IPv6Address, IPv6Address]
 """Care-of and home address."""
@@ -45,6 +48,15 @@ _NTP_EPOCH = 2_208_988_800
 
 Clock = Callable[[float], float]
 """Tells the time of day, in seconds since 1970, of a time of the host's clock."""
+
+
+def check_key(key: bytes | None, source: str | None) -> None:
+    """Raise ValueError unless a key, of the file `source`, is one (section 5.1)."""
+    if key is None or len(key) != KEY_LENGTH:
+        raise ValueError(
+            f"{source}: the key of the authentication option has {KEY_LENGTH} octets, and not"
+            f" {len(key or b'')}"
+        )
 
 
 def timestamp(seconds: float) -> int:
@@ -125,12 +137,12 @@ def _authenticator(head: bytes, key: bytes, care_of: IPv6Address, home: IPv6Addr
 class UpdateAuthentication:
     """A home agent's part: whose each Binding Update is, and that it is no old one.
 
-    Timestamps from before its start are not taken, for it does not know which there were.
+    None is taken that one may have taken which was here before, by the same clock.
     """
 
     def __init__(self, clock: Clock, now: float) -> None:
         self._clock = clock
-        self._start = timestamp(clock(now)) - 1
+        self._start = timestamp(clock(now) + AHEAD) - 1
         self._latest: dict[IPv6Address, int] = {}
         """The last timestamp of each home address, for as long as an older one would be taken."""
 
@@ -160,7 +172,7 @@ class UpdateAuthentication:
             return Status.MESSAGE_ID_REQUIRED
         here = timestamp(self._clock(now))
         before = self._latest.get(home, self._start)
-        close = abs(_in_seconds(later(stamp, here))) <= CLOSE_ENOUGH
+        close = -CLOSE_ENOUGH <= _in_seconds(later(stamp, here)) < AHEAD
         if not close or later(stamp, before) <= 0:
             return Status.MESSAGE_ID_MISMATCH
         self._latest.pop(home, None)
@@ -230,17 +242,17 @@ class RegistrationAuthentication:
         return sealed(replace(update, options=options), self._key, care_of, home)
 
     def takes(self, ack: BindingAck, data: bytes, home: IPv6Address) -> bool:
-        """Return whether an acknowledgement is the home agent's, of an update sent from here.
-
-        If it says that the clocks differ, this one is set right for what follows (section 6).
-        """
+        """Return whether an acknowledgement is the home agent's, of an update sent from here."""
         sent = self._sent.get(ack.sequence)
         stamp = timestamp_of(ack)
         if sent is None or not is_authentic(data, self._key, sent.care_of, home):
             return False
-        if ack.status == Status.MESSAGE_ID_MISMATCH and stamp is not None:
+        return stamp == sent.stamp or ack.status == Status.MESSAGE_ID_MISMATCH
+
+    def go_by(self, ack: BindingAck) -> None:
+        """Set the clock right by an acknowledgement that was taken, and says so (section 6)."""
+        sent, stamp = self._sent.get(ack.sequence), timestamp_of(ack)
+        if sent is not None and stamp is not None:
             # The answer has whole seconds of the other clock: if they are the same, the next one.
             self._ahead = sent.ahead + (later(stamp, sent.stamp) or 1 << _SECONDS)
             self._last = stamp
-            return True
-        return stamp == sent.stamp

@@ -6,6 +6,7 @@ there is no answer, no memory, and no work.
 
 from __future__ import annotations
 
+import math
 import random
 from collections import deque
 from collections.abc import Callable
@@ -54,6 +55,8 @@ from agents.mip6.neighbour import NONCE_LENGTH, Claim
 
 _LAST_KNOWN_KIND = 7
 _LINGER = 10.0  # MAX_DELETE_BCE_TIMEOUT
+_TOLD_EVERY = 1.0
+"""Seconds between two answers to what is not authentic, for one home address."""
 
 
 class _Timer(Enum):
@@ -112,6 +115,9 @@ class HomeAgent:
         self._limits = limits or Limits()
         self._key_management = key_management
         self._authentication = authentication
+        self._told: dict[IPv6Address, float] = {}
+        """When somebody was told last that what it sent was not authentic."""
+
         self._probed: dict[IPv6Address, IPv6Address] = {}
         """The home addresses for which an address is being tried out."""
 
@@ -124,6 +130,7 @@ class HomeAgent:
         if isinstance(self.bindings.get(home_address), Bound):
             self.events.append(BindingRemoved(now, home_address, "no longer authorised"))
         self._drop(home_address)
+        self._told.pop(home_address, None)
         self._reset_way(home_address, now)
         return True
 
@@ -185,11 +192,19 @@ class HomeAgent:
         failed = objection == Status.AUTHENTICATION_FAILED
         if isinstance(objection, str):
             self._discard(source, objection, now)
-        elif failed and (home in self.bindings or not self._may_be_care_of(care_of)):
+        elif failed and not self._may_be_told(home, care_of, now):
             self._discard(source, "it is not authentic", now)
         elif objection:
             self._reject(home, care_of, message, objection, now)
         return objection is None
+
+    def _may_be_told(self, home: IPv6Address, care_of: IPv6Address, now: float) -> bool:
+        """Return whether to answer what is not authentic: only where that harms nobody."""
+        bound = home in self.bindings or not self._may_be_care_of(care_of)
+        if bound or now < self._told.get(home, -math.inf) + _TOLD_EVERY:
+            return False
+        self._told[home] = now
+        return True
 
     def duplicate_seen(self, claim: Claim, now: float) -> None:
         """Another node on the home link has or tries out an address (RFC 4862 section 5.4)."""

@@ -220,9 +220,12 @@ class HomeRegistration:
         match self.state, message:
             case Registering() as state, BindingAck(status=Status.SEQUENCE_OUT_OF_WINDOW):
                 self._send_anew(state, message.sequence, message, now)
-            case Registering() as state, BindingAck(status=Status.MESSAGE_ID_MISMATCH) if (
-                self._authentication
-            ):
+            case _, BindingAck(status=Status.AUTHENTICATION_FAILED) if self._authentication:
+                self._discard(source, "somebody else has altered an update", now)
+            case Registering() as state, BindingAck(
+                status=Status.MESSAGE_ID_MISMATCH, sequence=sequence
+            ) if self._authentication and sequence in dict(state.sent):
+                self._authentication.go_by(message)
                 self._send_anew(state, self._sequence, message, now)
             case Registering() as state, BindingAck(sequence=sequence) if sequence in dict(
                 state.sent

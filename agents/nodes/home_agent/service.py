@@ -40,6 +40,9 @@ class HomeAgentService:
         self, host: Host, kernel: HomeAgentKernel, settings: HomeAgentSettings, log: EventLog
     ) -> None:
         self.address = IPv6Address(settings.address)
+        self.by_option = settings.authentication_option
+        """Whether updates bear their own authentication, in IPsec's place."""
+
         self.kernel = kernel
         self.on_released: list[Callable[[str], None]] = []
         self.on_binding: Callable[[Event], None] = lambda _: None

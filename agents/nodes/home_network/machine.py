@@ -38,6 +38,7 @@ from agents.diameter.events import PeerUp, Restarted
 from agents.diameter.sessions import KeyAnswer, KeyRequest, SessionRequest, session_answer
 from agents.diameter.wire import Message
 from agents.kernel.port import HomeAgentKernel
+from agents.mip6.authentication import AHEAD, check_key
 from agents.nodes.diameter import DiameterService
 from agents.nodes.diameter_settings import node_config
 from agents.nodes.home_agent.preshared import PresharedIke
@@ -89,6 +90,8 @@ class KeyDistribution:
         self._preconfigured = {peer.identity for peer in configuration.preshared}
         for peer in configuration.preshared:
             psk = keys[peer.psk_file]
+            if home_agent.by_option:
+                check_key(psk, peer.psk_file)
             self._ike.share(peer.identity, IPv6Address(peer.home_address), psk, None)
 
     def expect(self, event: SubscriberVerified) -> None:
@@ -361,6 +364,11 @@ class HomeNetwork:
         self._log = log.child("diameter")
         self._host = host
         self._opening = Opening(host, self._listen, self._log)
+        settings = configuration.home_agent
+        self._stale_for = AHEAD if settings and settings.authentication_option else 0.0
+        """Seconds until an update can be new to a home agent (agents.mip6.authentication)."""
+
+        self._fresh = host.timer(lambda: None)
         self._until = host.now() + PATIENCE
         self._seen: set[str] = set()
         self._service = DiameterService(
@@ -445,7 +453,9 @@ class HomeNetwork:
 
     def start(self, ready: Callable[[], None]) -> None:
         """Open the sockets, as soon as the addresses are to be had; tell when that is done."""
-        self._opening.start(ready)
+        self._fresh.action = ready
+        fresh = partial(self._fresh.start, self._stale_for)
+        self._opening.start(fresh if self._stale_for else ready)
 
     def _listen(self) -> None:
         """Open the home agent's sockets first: whoever is let in may come to it at once."""
@@ -457,6 +467,7 @@ class HomeNetwork:
 
     def stop(self, stopped: Callable[[], None]) -> None:
         """Close the sockets and disconnect; tell when that is done."""
+        self._fresh.stop()
         for part in (
             self._opening,
             self._radius,

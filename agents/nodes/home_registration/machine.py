@@ -34,7 +34,6 @@ _FOR_GOOD = (
     Status.HOME_REGISTRATION_NOT_SUPPORTED,
     Status.NOT_HOME_SUBNET,
     Status.MESSAGE_ID_REQUIRED,
-    Status.AUTHENTICATION_FAILED,
 )
 """Refusals that follow from how either end is set up."""
 

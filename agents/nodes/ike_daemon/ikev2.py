@@ -112,6 +112,14 @@ class Ikev2Daemon(IkeDaemon):
         """Ask the home agent whether it lives, and give the SAs up if it does not answer soon."""
         self._endpoint.call(self._machine.suspect, home_agent, self._host.now())
 
+    def still_serves(self, home_agent: IPv6Address) -> bool:
+        """Return whether there is an IKE SA still, though another one could not be made."""
+        return self._machine.serves_peer(home_agent)
+
+    def refuses_sas(self, home_agent: IPv6Address) -> bool:
+        """Return whether there is an IKE SA to make SAs by, and none were made."""
+        return self._machine.is_bare(home_agent)
+
     def rekey_ike(self, home_agent: IPv6Address) -> bool:
         """Replace the IKE SA; return whether there is one."""
         return self._endpoint.call(self._machine.rekey_ike, home_agent, self._host.now())

@@ -260,8 +260,23 @@ class HomeConnection:
         self._retry.later(refused=refused)
 
     def _ike_failed(self, reason: str) -> None:
+        """Try again; a home agent that served until now is left if it serves no more."""
+        ike, assignment = self._ike, self.assignment
         self._is_lost = True
+        if isinstance(ike, Ikev2Daemon) and assignment:
+            self._is_lost = not ike.still_serves(assignment.home_agent)
+            known = self._registration and assignment.home_address is None
+            if known and ike.refuses_sas(assignment.home_agent):
+                self._ask_for_another_address(assignment)
         self._fail("ike", reason, refused=self._eap is not None and self._eap.refused)
+
+    def _ask_for_another_address(self, assignment: Assignment) -> None:
+        """Have none of before: the home agent makes no SAs for it, who has just authenticated."""
+        self._drop()
+        self._home_address = None
+        if self._ike:
+            self._ike.leave(assignment.home_agent)
+        self._clear()
 
     def _registration_failed(self, reason: str, *, refused: bool) -> None:
         self._fail("binding", reason, refused=refused)

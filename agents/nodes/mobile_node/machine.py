@@ -20,6 +20,7 @@ from agents.eap.peer import EapPeer
 from agents.eap.tls import EapKeys
 from agents.ikev2.config import Credentials
 from agents.kernel.port import MobileNodeKernel
+from agents.mip6.authentication import check_key
 from agents.nodes.ike_daemon.contract import MakeInitiator
 from agents.nodes.keylog import KeyLog
 from agents.nodes.mobile_node.access import Granted, PanaAccess
@@ -64,6 +65,8 @@ class MobileNode:
         make_ike: MakeInitiator | None = None,
         supplicant: Supplicant | None = None,
     ) -> None:
+        if configuration.authentication_option:
+            check_key(preshared, configuration.psk_file)
         self._host = host
         self._configuration = configuration
         self._care_of = care_of
