@@ -84,6 +84,7 @@ def test_runs_come_back_as_written(folder):
         *("format", "run", "variant", "seed", "status", "reason", "outcome", "attempts"),
         *(
             "continuity",
+            "recovery",
             "phases",
             "event_phases",
             "first_packet",
