@@ -209,7 +209,7 @@ class AuthInitiator:
         up = Established(state.keymat, *proven)
         if lifetime is not None:
             again = max(_SHORTEST, sas.soft(lifetime, initiated=True))
-            end = max(_SHORTEST, lifetime + 1)  # What is told are whole seconds, the peer is first.
+            end = lifetime + _SHORTEST  # What is told are whole seconds, and the peer is first.
             up = replace(up, authorised_until=now + end, reauthenticate_at=now + again)
         sas.identify(sa, up)
         sas.limit(sa, now)
