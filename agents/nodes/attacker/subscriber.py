@@ -78,8 +78,9 @@ class FalseCareOf(Registered):
     def attack(self, now: float) -> Frames:  # noqa: ARG002
         """Send one for each: the home agent's own, the home link's, no host's."""
         known = self.known
+        # Its own home address would be one: it takes the binding back (RFC 6275 section 9.5.1).
         false = (
-            *(known.home_agent, known.core_address, known.home_address, str(self.home_address)),
+            *(known.home_agent, known.core_address, known.home_address),
             *(f"{IPv6Address(known.home_agent) + 0xABC}", "::1", "::", "ff02::1", "fe80::1"),
             "::ffff:192.0.2.1",
         )
