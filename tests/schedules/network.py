@@ -190,6 +190,7 @@ class Network:
         )
         agent = next(a for a in sorted(self._scene.home_agents) if _on_link(home, a))
         key = self._rng.randbytes(32)
+        host.enter(self._impostor.open)
         host.enter(self._impostor.initiate, agent, home, psk=key)
 
     def _burst(self, fault):

@@ -248,7 +248,7 @@ def test_the_figures_of_a_sweep(tmp_path):
 
     stems = {path.stem for path in plots.draw(results.load(folder))}
 
-    assert stems == {"rtt", "approaches", "round_trips"}
+    assert stems == {"topology", "rtt", "approaches", "round_trips"}
     with (folder / "figures" / "rtt.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert {row["link"] for row in rows} == {"access", "core"}
@@ -278,7 +278,7 @@ def test_the_figures_survive_points_without_success(tmp_path):
 
     drawn = plots.draw(results.load(folder))
 
-    assert {path.stem for path in drawn} == {"rtt", "approaches", "round_trips"}
+    assert {path.stem for path in drawn} == {"topology", "rtt", "approaches", "round_trips"}
 
 
 def test_the_tables_and_the_report(swept):
