@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.constant_time import bytes_eq
 
 from agents.core.folding import ascii_lower
 from agents.core.record import Record, replace
-from agents.crypto.prf import INTEGRITY
+from agents.mip6.binding_keys import HMAC_SHA1_96, authenticator
 from agents.mip6.codec import (
     AUTHENTICATION,
     IDENTIFIER,
@@ -39,9 +39,11 @@ Ends = tuple[IPv6Address, IPv6Address]
 """Care-of and home address."""
 
 _NAI, _MN_HA = b"\1", b"\1"
-_HMAC_SHA1_96 = INTEGRITY[2]
-_OPTIONS_AT, _CHECKSUM = 12, slice(4, 6)
+_OPTIONS_AT = 12
 _PADDING = 0, 1
+_REMEMBERED = 16
+"""Updates of which an acknowledgement is known."""
+
 _SECONDS, _ALL = 32, (1 << 64) - 1
 _NTP_EPOCH = 2_208_988_800
 """Seconds from 1900, where NTP's time begins, to 1970."""
@@ -106,10 +108,10 @@ def sealed(
     message: BindingUpdate | BindingAck, key: bytes, care_of: IPv6Address, home: IPv6Address
 ) -> bytes:
     """Return a message with its MN-HA authentication option, the last one (section 5.1)."""
-    empty = Option(AUTHENTICATION, _MN_HA + SPI.to_bytes(4) + bytes(_HMAC_SHA1_96.length))
+    empty = Option(AUTHENTICATION, _MN_HA + SPI.to_bytes(4) + bytes(HMAC_SHA1_96.length))
     data = encode(replace(message, options=(*message.options, empty)))
-    head = data[: -_HMAC_SHA1_96.length]
-    return head + _authenticator(head, key, care_of, home)
+    head = data[: -HMAC_SHA1_96.length]
+    return head + authenticator(head, key, care_of, home)
 
 
 def is_authentic(data: bytes, key: bytes, care_of: IPv6Address, home: IPv6Address) -> bool:
@@ -119,19 +121,12 @@ def is_authentic(data: bytes, key: bytes, care_of: IPv6Address, home: IPv6Addres
         if data[at] not in _PADDING:
             last = at
         at += 1 if data[at] == 0 else 2 + data[at + 1]
-    head = bytes((AUTHENTICATION, 5 + _HMAC_SHA1_96.length)) + _MN_HA + SPI.to_bytes(4)
+    head = bytes((AUTHENTICATION, 5 + HMAC_SHA1_96.length)) + _MN_HA + SPI.to_bytes(4)
     if last is None or data[last : last + len(head)] != head:
         return False
     end = last + len(head)
-    found = data[end : end + _HMAC_SHA1_96.length]
-    return bytes_eq(found, _authenticator(data[:end], key, care_of, home))
-
-
-def _authenticator(head: bytes, key: bytes, care_of: IPv6Address, home: IPv6Address) -> bytes:
-    """Return the authentication data behind a message's `head`; its checksum counts as 0."""
-    blank = bytearray(head)
-    blank[_CHECKSUM] = bytes(2)
-    return _HMAC_SHA1_96(key, care_of.packed + home.packed + bytes(blank))
+    found = data[end : end + HMAC_SHA1_96.length]
+    return bytes_eq(found, authenticator(data[:end], key, care_of, home))
 
 
 class UpdateAuthentication:
@@ -216,11 +211,10 @@ class _Sent(Record, frozen=True):
 class RegistrationAuthentication:
     """A mobile node's part: it signs its updates, and knows the acknowledgements of these."""
 
-    def __init__(self, identity: str, key: bytes, clock: Clock, *, remembered: int = 16) -> None:
+    def __init__(self, identity: str, key: bytes, clock: Clock) -> None:
         self._identity = identity
         self._key = key
         self._clock = clock
-        self._remembered = remembered
         self._ahead = 0
         """By how much the home agent's clock is ahead of this one's, in units of 2**-32 s."""
 
@@ -236,7 +230,7 @@ class RegistrationAuthentication:
             stamp = self._last + 1 & _ALL
         self._last = stamp
         self._sent[update.sequence] = _Sent(stamp, self._ahead, care_of)
-        while len(self._sent) > self._remembered:
+        while len(self._sent) > _REMEMBERED:
             del self._sent[next(iter(self._sent))]
         options = (*update.options, identifier(self._identity), replay_protection(stamp))
         return sealed(replace(update, options=options), self._key, care_of, home)

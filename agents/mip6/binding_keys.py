@@ -20,7 +20,7 @@ from agents.mip6.codec import (
 )
 
 NODE_KEY_LENGTH = 20  # Kcn (section 5.2.1).
-_HMAC_SHA1_96 = INTEGRITY[2]
+HMAC_SHA1_96 = INTEGRITY[2]
 _HOME, _CARE_OF = b"\0", b"\1"
 _CHECKSUM = slice(4, 6)
 
@@ -65,28 +65,29 @@ def sealed(
 
     `care_of` is the home address where a binding is removed.
     """
-    empty = Option(BINDING_AUTHORISATION, bytes(_HMAC_SHA1_96.length))
+    empty = Option(BINDING_AUTHORISATION, bytes(HMAC_SHA1_96.length))
     data = encode(replace(message, options=(*message.options, empty)))
-    data = data[: -_HMAC_SHA1_96.length]
-    return data + _authenticator(data, key, care_of, correspondent)
+    data = data[: -HMAC_SHA1_96.length]
+    return data + authenticator(data, key, care_of, correspondent)
 
 
 def is_sealed(data: bytes) -> bool:
     """Return whether a message ends with Binding Authorization Data, as it has to."""
-    head = bytes((BINDING_AUTHORISATION, _HMAC_SHA1_96.length))
-    return data[-_HMAC_SHA1_96.length - len(head) : -_HMAC_SHA1_96.length] == head
+    head = bytes((BINDING_AUTHORISATION, HMAC_SHA1_96.length))
+    return data[-HMAC_SHA1_96.length - len(head) : -HMAC_SHA1_96.length] == head
 
 
 def is_authentic(data: bytes, key: bytes, care_of: IPv6Address, correspondent: IPv6Address) -> bool:
     """Return whether a received message is what the owner of the key has sealed."""
-    head, seal = data[: -_HMAC_SHA1_96.length], data[-_HMAC_SHA1_96.length :]
-    return is_sealed(data) and bytes_eq(seal, _authenticator(head, key, care_of, correspondent))
+    head, seal = data[: -HMAC_SHA1_96.length], data[-HMAC_SHA1_96.length :]
+    return is_sealed(data) and bytes_eq(seal, authenticator(head, key, care_of, correspondent))
 
 
-def _authenticator(
-    head: bytes, key: bytes, care_of: IPv6Address, correspondent: IPv6Address
-) -> bytes:
-    """Return the authenticator of a message without it; its checksum counts as 0."""
+def authenticator(head: bytes, key: bytes, care_of: IPv6Address, other: IPv6Address) -> bytes:
+    """Return the authenticator of a message without it; its checksum counts as 0.
+
+    `other` is the correspondent node's address, or with the authentication option the home address.
+    """
     blank = bytearray(head)
     blank[_CHECKSUM] = bytes(2)
-    return _HMAC_SHA1_96(key, care_of.packed + correspondent.packed + bytes(blank))
+    return HMAC_SHA1_96(key, care_of.packed + other.packed + bytes(blank))
