@@ -358,28 +358,19 @@ class Host(ABC):
     ) -> DatagramEndpoint:
         """Run a machine on a UDP socket bound to `local`; `interface` ties it to an interface."""
         opened = partial(self.open_datagrams, local, interface=interface)
-        endpoint = DatagramEndpoint(self, machine, on_event, opened)
-        endpoint.open()
-        return endpoint
+        return self._running(machine, on_event, opened)
 
     def mobility_headers(
         self, machine: Machine, local: IPv6Address, on_event: Callable[[Event], None]
     ) -> DatagramEndpoint:
         """Run a machine on a socket for Mobility Headers bound to an address of this host."""
-        opened = partial(self.open_mobility_headers, local)
-        endpoint = DatagramEndpoint(self, machine, on_event, opened)
-        endpoint.open()
-        return endpoint
+        return self._running(machine, on_event, partial(self.open_mobility_headers, local))
 
     def prefix_discovery(
         self, machine: Machine, local: IPv6Address, kind: int, on_event: Callable[[Event], None]
     ) -> DatagramEndpoint:
         """Run a machine on a socket for one type of prefix discovery's messages."""
-        endpoint = DatagramEndpoint(
-            self, machine, on_event, partial(self.open_prefix_discovery, local, kind)
-        )
-        endpoint.open()
-        return endpoint
+        return self._running(machine, on_event, partial(self.open_prefix_discovery, local, kind))
 
     def home_agent_discovery(
         self,
@@ -390,6 +381,14 @@ class Host(ABC):
     ) -> DatagramEndpoint:
         """Run a machine on a socket for one type of home agent discovery's messages."""
         opened = partial(self.open_home_agent_discovery, local, kind)
+        return self._running(machine, on_event, opened)
+
+    def _running(
+        self,
+        machine: Machine,
+        on_event: Callable[[Event], None],
+        opened: Callable[[Receive], Transport],
+    ) -> DatagramEndpoint:
         endpoint = DatagramEndpoint(self, machine, on_event, opened)
         endpoint.open()
         return endpoint
@@ -404,8 +403,8 @@ class Host(ABC):
         """Return the time in seconds, of a clock that only goes forward."""
 
     @abstractmethod
-    def time_of_day(self) -> float:
-        """Return seconds since 1970: the time of day at the start, and what has passed since."""
+    def time_of_day(self, at: float) -> float:
+        """Return seconds since 1970 of a time of this clock, by the time of day at the start."""
 
     @abstractmethod
     def wake_at(self, deadline: float) -> None:

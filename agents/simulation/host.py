@@ -32,7 +32,8 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _HEADER = 40
-_EPOCH = 1_000_000_000
+EPOCH = 1_000_000_000
+"""The time of day in seconds when a simulation begins."""
 
 _OVERHEAD = 640
 """Octets that Linux counts for a datagram beside its own."""
@@ -143,9 +144,9 @@ class SimulatedHost(Host):
         """Return the virtual time."""
         return self._clock.now
 
-    def time_of_day(self) -> float:
+    def time_of_day(self, at: float) -> float:
         """Return seconds since 1970."""
-        return _EPOCH + self._clock.now
+        return EPOCH + at
 
     def wake_at(self, deadline: float) -> None:
         """Call `handle_timeout` at this time, and not when it was to be before."""

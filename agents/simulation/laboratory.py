@@ -56,7 +56,7 @@ from agents.nodes.pana_relay.settings import PanaRelayConfiguration
 from agents.nodes.rogue_router.machine import RogueRouter
 from agents.nodes.rogue_router.settings import RogueConfiguration
 from agents.simulation.attachment import advertise
-from agents.simulation.host import SimulatedHost
+from agents.simulation.host import EPOCH, SimulatedHost
 from agents.simulation.link import Link
 from agents.simulation.servers import DhcpServer, DnsServer
 from agents.simulation.services import Service
@@ -73,8 +73,6 @@ from topologies.model import (
 
 _AGENTS = "agents."
 _ECHO_PORT, _ECHO_DEADLINE = 7, 1.0
-EPOCH = 1_000_000_000
-"""The time of day in seconds when a simulation begins."""
 
 
 class PreparedApproach:

@@ -18,7 +18,8 @@ from typing import Any, Generic, TypeVar
 from agents.approaches import Program
 from agents.kernel.packet import ICMPV6
 from agents.nodes.keylog import KeyLog
-from agents.simulation.laboratory import EPOCH, Events, Laboratory
+from agents.simulation.host import EPOCH
+from agents.simulation.laboratory import Events, Laboratory
 from agents.simulation.services import Service
 from agents.simulation.stack import Interface, Socket, Stack
 from agents.simulation.world import Clock, World

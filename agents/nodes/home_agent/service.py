@@ -69,7 +69,9 @@ class HomeAgentService:
             duplicate_address_detection=settings.duplicate_address_detection,
             kernel=kernel,
             rng=host.rng,
-            authentication=self._authentication() if settings.authentication_option else None,
+            authentication=(
+                UpdateAuthentication(host.time_of_day, host.now()) if self.by_option else None
+            ),
         )
         self._advertiser = PrefixAdvertiser(
             self._prefix, is_bound=self._machine.is_bound, rng=host.rng
@@ -111,11 +113,6 @@ class HomeAgentService:
         if self._link:
             self._link.close()
             self._link = None
-
-    def _authentication(self) -> UpdateAuthentication:
-        now = self._host.now()
-        zero = self._host.time_of_day() - now
-        return UpdateAuthentication(lambda at: zero + at, now)
 
     def _answer(self) -> DatagramEndpoint:
         """Return what answers who looks for a home agent on this home link."""

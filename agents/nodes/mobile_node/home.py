@@ -145,15 +145,19 @@ class HomeConnection:
         """Make SAs with a home agent, in place of the one before; register nothing yet."""
         if self.assignment:
             self._log.write("AssignmentChanged", home_agent=assignment.home_agent)
-            self._drop()
-            if self._ike:  # It may be the same home agent, or become it again.
-                self._ike.leave(self.assignment.home_agent)
-            self._clear()  # Who registers has it cleared again.
+            self._leave(self.assignment.home_agent)
         self.assignment, self._home_address, self._is_lost = assignment, None, False
         if self._by_script:
             self._start_daemons(assignment)
         else:
             self._initiate(psk)
+
+    def _leave(self, home_agent: IPv6Address) -> None:
+        """Have nothing of a home agent any more; it may be the next one again."""
+        self._drop()
+        if self._ike:
+            self._ike.leave(home_agent)
+        self._clear()  # Who registers has it cleared again.
 
     def _clear(self) -> None:
         try:
@@ -224,12 +228,10 @@ class HomeConnection:
 
     def _authentication(self, assignment: Assignment) -> RegistrationAuthentication | None:
         """Return what stands in IPsec's place, if something does."""
-        configuration, host = self._configuration, self._host
-        key = self._psk(assignment)
+        configuration, key = self._configuration, self._psk(assignment)
         if not configuration.authentication_option or key is None:
             return None
-        zero = host.time_of_day() - host.now()
-        return RegistrationAuthentication(configuration.eap.identity, key, lambda at: zero + at)
+        return RegistrationAuthentication(configuration.eap.identity, key, self._host.time_of_day)
 
     def _is_settled(self, home_agent: IPv6Address) -> bool:
         """Return whether the home agent has the SAs too, as far as IKE can tell."""
@@ -272,11 +274,8 @@ class HomeConnection:
 
     def _ask_for_another_address(self, assignment: Assignment) -> None:
         """Have none of before: the home agent makes no SAs for it, who has just authenticated."""
-        self._drop()
+        self._leave(assignment.home_agent)
         self._home_address = None
-        if self._ike:
-            self._ike.leave(assignment.home_agent)
-        self._clear()
 
     def _registration_failed(self, reason: str, *, refused: bool) -> None:
         self._fail("binding", reason, refused=refused)
